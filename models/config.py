@@ -1,0 +1,199 @@
+"""The whole network as one frozen dataclass, and its JSON form. No torch.
+
+Defaults are the bundled model's settings.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import types
+import typing
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeVar
+
+from .errors import ConfigError
+
+T = TypeVar("T")
+
+
+def _check(condition: bool, expected: str, got: object) -> None:
+    if not condition:
+        raise ConfigError(f"expected {expected}, got {got!r}")
+
+
+@dataclass(frozen=True)
+class FeatureConfig:
+    """Causal log-mel spectrogram.
+
+    Bands end at 4 kHz so that a telephone line and a headset look alike to the network; the window is two
+    hops long so that the harmonics of a low voice (100 Hz) are still apart.
+    """
+
+    sample_rate_hz: int = 16000
+    hop_samples: int = 320
+    window_samples: int = 640
+    mel_bins: int = 64
+    low_hz: float = 60.0
+    high_hz: float = 4000.0
+    log_floor: float = 1e-6  # added to mel power before the logarithm; about -60 dB below full scale per bin
+
+    def __post_init__(self) -> None:
+        _check(self.sample_rate_hz > 0, "sample_rate_hz > 0", self.sample_rate_hz)
+        _check(self.hop_samples > 0, "hop_samples > 0", self.hop_samples)
+        _check(self.window_samples >= self.hop_samples, f"window_samples >= hop_samples ({self.hop_samples})", self.window_samples)
+        _check(self.mel_bins > 0, "mel_bins > 0", self.mel_bins)
+        _check(0 <= self.low_hz < self.high_hz <= self.sample_rate_hz / 2, f"0 <= low_hz < high_hz <= {self.sample_rate_hz / 2}", (self.low_hz, self.high_hz))
+        _check(self.log_floor > 0, "log_floor > 0", self.log_floor)
+
+
+@dataclass(frozen=True)
+class StackConfig:
+    """One stack of blocks; block i has kernel_sizes[i] and dilations[i]."""
+
+    kernel_sizes: tuple[int, ...] = (3, 3, 3)
+    dilations: tuple[int, ...] = (1, 2, 4)
+
+    def __post_init__(self) -> None:
+        _check(len(self.kernel_sizes) == len(self.dilations) > 0, "as many kernel_sizes as dilations, at least one", (self.kernel_sizes, self.dilations))
+        _check(all(k > 0 for k in self.kernel_sizes), "kernel sizes > 0", self.kernel_sizes)
+        _check(all(d > 0 for d in self.dilations), "dilations > 0", self.dilations)
+
+
+@dataclass(frozen=True)
+class EncoderConfig:
+    """First layer, one or several stacks of blocks side by side, output layer.
+
+    Attributes:
+        channels: width of the blocks.
+        out_channels: width of the output.
+        first_kernel, stride: first layer; stride 2 halves the frame rate.
+        block: "plain" (one convolution), "residual" (two and a skip) or "gated" (WaveNet).
+        combine: how stacks are joined, "add" or "concat".
+        combine_at: "end" (each stack runs on its own) or "layer" (joined and handed to all after every block).
+        dims: 1 (mel bins are channels) or 2 (time x frequency).
+        freq_kernel, freq_stride: the frequency axis when dims is 2; the stride belongs to the first layer.
+    """
+
+    channels: int = 64
+    out_channels: int = 64
+    first_kernel: int = 3
+    stride: int = 1
+    stacks: tuple[StackConfig, ...] = (StackConfig(),)
+    block: Literal["plain", "residual", "gated"] = "residual"
+    activation: Literal["relu", "silu", "gelu", "tanh"] = "relu"
+    combine: Literal["add", "concat"] = "add"
+    combine_at: Literal["end", "layer"] = "end"
+    dims: Literal[1, 2] = 1
+    freq_kernel: int = 3
+    freq_stride: int = 2
+
+    def __post_init__(self) -> None:
+        _check(self.channels > 0 and self.out_channels > 0, "channels and out_channels > 0", (self.channels, self.out_channels))
+        _check(self.first_kernel > 0, "first_kernel > 0", self.first_kernel)
+        _check(self.stride > 0, "stride > 0", self.stride)
+        _check(len(self.stacks) > 0, "at least one stack", self.stacks)
+        _check(self.freq_kernel % 2 == 1, "an odd freq_kernel", self.freq_kernel)
+        _check(self.freq_stride > 0, "freq_stride > 0", self.freq_stride)
+        if self.combine_at == "layer":
+            depths = {len(stack.kernel_sizes) for stack in self.stacks}
+            _check(len(depths) == 1, "stacks of equal depth when combine_at is 'layer'", sorted(depths))
+
+
+@dataclass(frozen=True)
+class RecurrentConfig:
+    """A recurrent layer of any depth; kind "none" is a linear read-out without memory."""
+
+    kind: Literal["rnn", "gru", "lstm", "none"] = "gru"
+    hidden: int = 128
+    layers: int = 1
+
+    def __post_init__(self) -> None:
+        _check(self.hidden > 0, "hidden > 0", self.hidden)
+        _check(self.layers > 0, "layers > 0", self.layers)
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """The turn-taking network: features, per-speaker encoder and RNN, cross-speaker RNN, heads.
+
+    Attributes:
+        dropout: share of activations dropped in training, before each RNN and before the heads.
+        bin_edges_s: edges of the voice activity projection's future bins (Ekstedt & Skantze 2022).
+    """
+
+    features: FeatureConfig = field(default_factory=FeatureConfig)
+    encoder: EncoderConfig = field(default_factory=EncoderConfig)
+    speaker_rnn: RecurrentConfig = field(default_factory=RecurrentConfig)
+    dialogue_rnn: RecurrentConfig = field(default_factory=RecurrentConfig)
+    dropout: float = 0.1
+    bin_edges_s: tuple[float, ...] = (0.0, 0.2, 0.6, 1.2, 2.0)
+
+    def __post_init__(self) -> None:
+        _check(0 <= self.dropout < 1, "0 <= dropout < 1", self.dropout)
+        edges = self.bin_edges_s
+        _check(len(edges) == 5 and edges[0] == 0 and list(edges) == sorted(set(edges)), "five rising bin edges from 0", edges)
+
+    @property
+    def frame_samples(self) -> int:
+        """Samples in one step of the network: the hop, times the encoder's stride."""
+        return self.features.hop_samples * self.encoder.stride
+
+    @property
+    def frame_rate_hz(self) -> float:
+        return self.features.sample_rate_hz / self.frame_samples
+
+    def to_json(self) -> str:
+        return json.dumps(dataclasses.asdict(self), indent=1)
+
+    @classmethod
+    def from_json(cls, text: str) -> ModelConfig:
+        """Read what `to_json` wrote.
+
+        Raises:
+            ConfigError: not JSON, an unknown or missing field, or a value out of range.
+        """
+        try:
+            loaded = json.loads(text)
+        except json.JSONDecodeError as error:
+            raise ConfigError(f"expected a model configuration in JSON, got {text[:40]!r}: {error}") from None
+        return from_plain(cls, loaded)
+
+
+def from_plain(kind: type[T], plain: Any, path: str = "config") -> T:
+    """Build a (nested) dataclass from dicts and lists, refusing unknown fields and wrong types.
+
+    Fields that are missing keep their defaults.
+    """
+    return _convert(kind, plain, path)
+
+
+def _convert(kind: Any, plain: Any, path: str) -> Any:
+    if dataclasses.is_dataclass(kind):
+        if not isinstance(plain, dict):
+            raise ConfigError(f"{path}: expected an object, got {plain!r}")
+        hints = typing.get_type_hints(kind)
+        unknown = sorted(set(plain) - set(hints))
+        if unknown:
+            raise ConfigError(f"{path}: unknown field {unknown[0]!r}; known are {', '.join(hints)}")
+        return kind(**{name: _convert(hints[name], value, f"{path}.{name}") for name, value in plain.items()})  # pyright: ignore[reportCallIssue]
+    origin = typing.get_origin(kind)
+    if origin is tuple:
+        if not isinstance(plain, list | tuple):
+            raise ConfigError(f"{path}: expected a list, got {plain!r}")
+        (item, *_) = typing.get_args(kind)
+        return tuple(_convert(item, value, f"{path}[{i}]") for i, value in enumerate(plain))
+    if origin is Literal:
+        if plain not in typing.get_args(kind):
+            raise ConfigError(f"{path}: expected one of {', '.join(map(repr, typing.get_args(kind)))}, got {plain!r}")
+        return plain
+    if origin in (typing.Union, types.UnionType):
+        if plain is None and type(None) in typing.get_args(kind):
+            return None
+        (item,) = (a for a in typing.get_args(kind) if a is not type(None))
+        return _convert(item, plain, path)
+    if kind is float and isinstance(plain, int) and not isinstance(plain, bool):
+        return float(plain)
+    if not isinstance(plain, kind) or (kind is int and isinstance(plain, bool)):
+        raise ConfigError(f"{path}: expected {kind.__name__}, got {plain!r}")
+    return plain

@@ -1,0 +1,1 @@
+"""Two-channel conversations: real corpora, simulation, and the labels learned from them."""

@@ -1,0 +1,1 @@
+"""The bundled model: ONNX graph, torch weights, configuration and model card."""

@@ -1,0 +1,62 @@
+"""What can go wrong at run time.
+
+    TurnstreamError            (models/errors.py)
+    |-- ModelError             a model file that this runtime cannot run
+    |-- ShapeError             an array whose shape or type does not fit the model
+    |-- AudioFormatError       audio that cannot be read or does not have the promised form
+    |-- DeviceError            no microphone, or it failed
+    |-- SnapshotError          a snapshot that does not belong to this model or version
+    |-- PolicyError            policy settings out of range
+    |-- ProtocolError          a websocket message that breaks PROTOCOL.md; has a `code`
+    `-- ServerError            the server refused or ended the session; has a `code`
+"""
+
+from ..models.errors import TurnstreamError
+
+
+class ModelError(TurnstreamError):
+    """A model file that this runtime cannot run."""
+
+
+class ShapeError(TurnstreamError, ValueError):
+    """An array whose shape or type does not fit the model."""
+
+
+class AudioFormatError(TurnstreamError, ValueError):
+    """Audio that cannot be read or does not have the promised form."""
+
+
+class DeviceError(TurnstreamError):
+    """No microphone, or it failed."""
+
+
+class SnapshotError(TurnstreamError, ValueError):
+    """A snapshot that does not belong to this model or version."""
+
+
+class PolicyError(TurnstreamError, ValueError):
+    """Policy settings out of range."""
+
+
+class ProtocolError(TurnstreamError, ValueError):
+    """A websocket message that breaks PROTOCOL.md.
+
+    Attributes:
+        code: machine-readable reason, one of the codes listed in PROTOCOL.md.
+    """
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class ServerError(TurnstreamError):
+    """The server refused or ended the session.
+
+    Attributes:
+        code: the `code` of the server's error message, or "http_NNN" when it refused the handshake.
+    """
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code

@@ -1,0 +1,64 @@
+"""The typed results of the runtime: one `Prediction` per frame, and the `TurnEvent`s a policy makes of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+EventType = Literal["start_of_turn", "eager_end_of_turn", "turn_resumed", "end_of_turn", "backchannel", "interruption"]
+EVENT_TYPES: tuple[EventType, ...] = ("start_of_turn", "eager_end_of_turn", "turn_resumed", "end_of_turn", "backchannel", "interruption")
+
+Pair = tuple[float, float]  # one value per speaker: (user, other)
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """What the model says after one frame of audio.
+
+    Attributes:
+        frame: index of the frame, from 0.
+        time_s: end of the frame in seconds of audio heard; nothing after it was used.
+        holder: speaker who last spoke alone (0 user, 1 other), None before anyone has.
+        p_shift: probability that the floor goes to the other speaker next; None without a holder.
+        p_hold: 1 - p_shift; None without a holder.
+        vad: probability that each speaker is speaking now.
+        p_now: share of speech expected from each speaker in the next 0-0.6 s, sums to 1.
+        p_future: the same for 0.6-2 s.
+        p_next: probability that each speaker holds the floor next, sums to 1.
+        p_backchannel: probability that each speaker's next or present speech is a backchannel.
+        latent: last layer's state, both speakers, (2, H) float32.
+        latent_speaker: per-speaker layer's state, (2, H) float32.
+    """
+
+    frame: int
+    time_s: float
+    holder: int | None
+    p_shift: float | None
+    p_hold: float | None
+    vad: Pair
+    p_now: Pair
+    p_future: Pair
+    p_next: Pair
+    p_backchannel: Pair
+    latent: NDArray[np.float32]
+    latent_speaker: NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class TurnEvent:
+    """Something a dialogue system acts on.
+
+    Attributes:
+        type: one of EVENT_TYPES.
+        speaker: whose turn it is about (0 user, 1 other).
+        time_s: when it was decided, in seconds of audio heard.
+        probability: the probability that decided it (p_shift for ends, vad for starts, p_backchannel for backchannels).
+    """
+
+    type: EventType
+    speaker: int
+    time_s: float
+    probability: float
