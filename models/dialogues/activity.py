@@ -1,0 +1,85 @@
+"""Voice activity as frames and as segments, and a plain energy detector. Times in seconds, frames at 50 Hz unless told.
+
+The energy detector is for clean, close recordings (the simulator's utterances) and for trimming the edges that a
+robust detector (silero.py) finds in real calls.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+FRAME_RATE_HZ = 50.0
+LEVEL_RATE_HZ = 100.0  # short-time levels are measured every 10 ms
+SILENCE_DB = -120.0  # level given to digital silence
+
+Segment = tuple[float, float]  # start and end in seconds
+BoolFrames = NDArray[np.bool_]
+Samples = NDArray[np.float32]
+
+
+def bridge_gaps(segments: Iterable[Segment], gap_s: float = 0.2) -> list[Segment]:
+    """Sort segments, merge those that overlap, and those less than `gap_s` apart (0.2 s is the usual inter-pausal unit)."""
+    merged: list[Segment] = []
+    for start, end in sorted(segments):
+        if merged and (start <= merged[-1][1] or start - merged[-1][1] < gap_s - 1e-9):
+            merged[-1] = (merged[-1][0], max(merged[-1][1], end))
+        else:
+            merged.append((start, end))
+    return merged
+
+
+def segments_to_frames(segments: Sequence[Sequence[Segment]], frames: int, frame_rate_hz: float = FRAME_RATE_HZ) -> BoolFrames:
+    """Activity of each speaker, (C, frames); edges are rounded to the nearest frame."""
+    active = np.zeros((len(segments), frames), bool)
+    for row, speaker_segments in zip(active, segments, strict=True):
+        for start, end in speaker_segments:
+            row[max(0, round(start * frame_rate_hz)) : max(0, round(end * frame_rate_hz))] = True
+    return active
+
+
+def frames_to_segments(active: BoolFrames, frame_rate_hz: float = FRAME_RATE_HZ) -> list[list[Segment]]:
+    """Segments of each speaker from activity (C, T)."""
+    return [[(start / frame_rate_hz, end / frame_rate_hz) for start, end in runs(row)] for row in active]
+
+
+def runs(flags: BoolFrames) -> list[tuple[int, int]]:
+    """Start (inclusive) and end (exclusive) of every run of True in a (T,) array."""
+    edges = np.flatnonzero(np.diff(np.concatenate(([False], flags, [False])).astype(np.int8)))
+    return list(zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True))
+
+
+def level_db(audio: Samples, sample_rate_hz: int) -> NDArray[np.float32]:
+    """RMS of every 10 ms in dB re full scale, (N,) -> (T,); the last, incomplete 10 ms are left out."""
+    hop = round(sample_rate_hz / LEVEL_RATE_HZ)
+    blocks = audio[: len(audio) // hop * hop].reshape(-1, hop)
+    power = np.einsum("th,th->t", blocks, blocks, dtype=np.float64) / hop
+    return (10 * np.log10(power + 10 ** (SILENCE_DB / 10))).astype(np.float32)
+
+
+def speech_threshold_db(level: NDArray[np.float32], noise_margin_db: float = 8.0, below_peak_db: float = 35.0, least_contrast_db: float = 18.0) -> float:
+    """Level above which a clean utterance is speech: above the noise floor, not too far below the peak, never close to it."""
+    smooth = np.convolve(level, np.full(5, 0.2), mode="valid") if len(level) >= 5 else level
+    floor, peak = np.percentile(smooth, 5), np.percentile(level, 95)
+    return float(min(max(floor + noise_margin_db, peak - below_peak_db), peak - least_contrast_db))
+
+
+def energy_segments(audio: Samples, sample_rate_hz: int, gap_s: float = 0.12, shortest_s: float = 0.04) -> list[Segment]:
+    """Speech segments of a clean utterance.
+
+    Args:
+        audio: samples in [-1, 1], (N,).
+        sample_rate_hz: of the audio.
+        gap_s: silences shorter than this belong to speech (stop closures last up to about 0.1 s).
+        shortest_s: bursts shorter than this are clicks.
+    Returns:
+        Segments in seconds, in order; empty when there is no speech.
+    """
+    level = level_db(audio, sample_rate_hz)
+    if len(level) == 0 or level.max() < -70:
+        return []
+    bursts = [(a / LEVEL_RATE_HZ, b / LEVEL_RATE_HZ) for a, b in runs(level > speech_threshold_db(level))]
+    kept = [burst for burst in bridge_gaps(bursts, 0.03) if burst[1] - burst[0] >= shortest_s - 1e-9]
+    return bridge_gaps(kept, gap_s)

@@ -1,0 +1,256 @@
+"""The pool of recorded utterances that dialogues are built from.
+
+Every folder with a `manifest.csv` (columns file, speaker, transcript; others are ignored) is a set. Its clips are decoded once into
+one int16 file, and for each clip the pool knows where speech starts and ends, its inner pauses, its energy dips (places
+between words where a speaker could stop), its pitch, a steady vowel, and whether it ends a sentence.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import multiprocessing
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import soundfile as sf
+import soxr
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from ..errors import DialogueError
+from .activity import LEVEL_RATE_HZ, Samples, energy_segments, level_db
+
+SAMPLE_RATE_HZ = 16000
+MARGIN_S = 0.3  # kept around the speech of a clip
+POOL_VERSION = 3
+FINAL_MARKS = ".?!。।؟…"
+OPEN_MARKS = ",;:-–—"
+# Sets whose clips are prompts read one by one: whole sentences, also where the transcript is missing or has no full stop.
+SETS_OF_WHOLE_SENTENCES = ("cv_en_d13", "cv_multi", "speechocean762", "picovoice_s2i", "kathleen", "kerstin", "vctk")
+# Sets with one made-up speaker id per clip, or few clips per id: voices alike are taken together as one speaker.
+FINISHED, UNFINISHED, UNKNOWN = 1, 0, -1
+
+
+@dataclass(frozen=True)
+class Utterance:
+    """One clip: times in samples from the clip's start in the pool.
+
+    Attributes:
+        index: place in the pool.
+        onset, offset: where speech starts and ends.
+        pauses: inner silences of at least 0.12 s, (n, 2).
+        dips: energy minima inside speech, (n,).
+        finished: FINISHED, UNFINISHED or UNKNOWN: does it end a sentence?
+        pitch_hz: median, 0 when unvoiced.
+        vowel: middle of its steadiest voiced stretch; -1 when there is none.
+        vowel_hz: pitch there.
+        level_db: RMS of its speech, dB re full scale.
+    """
+
+    index: int
+    speaker: str
+    set_name: str
+    onset: int
+    offset: int
+    pauses: NDArray[np.int32]
+    dips: NDArray[np.int32]
+    finished: int
+    pitch_hz: float
+    vowel: int
+    vowel_hz: float
+    level_db: float
+
+    @property
+    def speech_s(self) -> float:
+        return (self.offset - self.onset) / SAMPLE_RATE_HZ
+
+
+class UtterancePool:
+    """Read-only access to the decoded clips."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        index = json.loads((folder / "index.json").read_text(encoding="utf-8"))
+        self._starts: list[int] = [entry["start"] for entry in index]
+        self._lengths: list[int] = [entry["length"] for entry in index]
+        self.utterances = [
+            Utterance(
+                index=i,
+                speaker=entry["speaker"],
+                set_name=entry["set"],
+                onset=entry["onset"],
+                offset=entry["offset"],
+                pauses=np.array(entry["pauses"], np.int32).reshape(-1, 2),
+                dips=np.array(entry["dips"], np.int32),
+                finished=entry["finished"],
+                pitch_hz=entry["pitch_hz"],
+                vowel=entry["vowel"],
+                vowel_hz=entry["vowel_hz"],
+                level_db=entry["level_db"],
+            )
+            for i, entry in enumerate(index)
+        ]
+
+    @cached_property
+    def _samples(self) -> NDArray[np.int16]:
+        return np.memmap(self.folder / "audio.int16", np.int16, "r")
+
+    def __getstate__(self) -> dict[str, object]:
+        return {name: value for name, value in self.__dict__.items() if name != "_samples"}
+
+    def audio(self, utterance: Utterance) -> Samples:
+        """The clip's samples in [-1, 1], (N,) at 16 kHz."""
+        start = self._starts[utterance.index]
+        return self._samples[start : start + self._lengths[utterance.index]].astype(np.float32) / 32768.0
+
+
+def open_pool(sets: Sequence[Path], cache: Path, jobs: int = 1) -> UtterancePool:
+    """The pool of these set folders, decoding them into `cache` unless that was done before.
+
+    Raises:
+        DialogueError: no sets, a manifest without the needed columns, or a clip that cannot be read.
+    """
+    if not sets:
+        raise DialogueError("expected at least one folder of utterances with a manifest.csv, got none")
+    manifests = [folder / "manifest.csv" for folder in sets]
+    for manifest in manifests:
+        if not manifest.is_file():
+            raise DialogueError(f"{manifest}: expected a list of utterances, got no such file")
+    key = hashlib.sha256(str(POOL_VERSION).encode())
+    for manifest in manifests:
+        key.update(str(manifest.resolve()).encode() + manifest.read_bytes())
+    folder = cache / f"utterances-{key.hexdigest()[:16]}"
+    if not (folder / "index.json").is_file():
+        folder.mkdir(parents=True, exist_ok=True)
+        _build(manifests, folder, jobs)
+    return UtterancePool(folder)
+
+
+def is_validation_speaker(speaker: str) -> bool:
+    """One speaker in ten is kept for validation, by a hash of the id, so that the split never changes."""
+    return hashlib.sha256(speaker.encode()).digest()[0] % 10 == 0
+
+
+def ends_sentence(set_name: str, transcript: str) -> int:
+    """FINISHED, UNFINISHED or UNKNOWN by the transcript's last mark and by what kind of set it is."""
+    last = transcript.strip().rstrip("\"'”’)")[-1:]
+    if last and last in FINAL_MARKS:
+        return FINISHED
+    if last and last in OPEN_MARKS:
+        return UNFINISHED
+    if set_name in SETS_OF_WHOLE_SENTENCES:
+        return FINISHED
+    punctuated_elsewhere = transcript != transcript.lower() and transcript != transcript.upper()
+    return UNFINISHED if punctuated_elsewhere else UNKNOWN
+
+
+def _read_rows(manifest: Path) -> list[tuple[str, str, str, int]]:
+    """(path, speaker, set, finished) of each row."""
+    with manifest.open(encoding="utf-8", newline="") as lines:
+        reader = csv.DictReader(lines)
+        missing = {"file", "speaker"} - set(reader.fieldnames or ())
+        if missing:
+            raise DialogueError(f"{manifest}: expected columns file and speaker, got {', '.join(reader.fieldnames or ['an empty file'])}")
+        name = manifest.parent.name
+        return [(str(manifest.parent / row["file"]), row["speaker"], name, ends_sentence(name, row.get("transcript") or "")) for row in reader]
+
+
+def _build(manifests: Sequence[Path], folder: Path, jobs: int) -> None:
+    rows = [row for manifest in manifests for row in _read_rows(manifest)]
+    entries: list[dict[str, object]] = []
+    position = 0
+    with (folder / "audio.int16").open("wb") as out, multiprocessing.get_context("spawn").Pool(jobs) as workers:
+        analysed = workers.imap(_analyse, rows, chunksize=16)
+        for entry, samples in tqdm(analysed, total=len(rows), desc="utterances", unit="clip"):
+            if entry is None:
+                continue
+            out.write(samples.tobytes())
+            entries.append({"start": position, "length": len(samples), **entry})
+            position += len(samples)
+    if not entries:
+        raise DialogueError(f"{manifests[0]}: expected clips with speech, found none in {len(rows)}")
+    (folder / "index.json").write_text(json.dumps(entries), encoding="utf-8")
+
+
+def _analyse(row: tuple[str, str, str, int]) -> tuple[dict[str, object] | None, NDArray[np.int16]]:
+    """Decode one clip, find its landmarks; None when it has no speech."""
+    path, speaker, set_name, finished = row
+    try:
+        audio, rate = sf.read(path, dtype="float32", always_2d=True)
+    except (sf.LibsndfileError, OSError) as error:
+        raise DialogueError(f"{path}: expected an audio file that libsndfile reads, got: {error}") from None
+    mono = audio.mean(axis=1)
+    if rate != SAMPLE_RATE_HZ:
+        mono = soxr.resample(mono, rate, SAMPLE_RATE_HZ)
+    segments = energy_segments(mono, SAMPLE_RATE_HZ)
+    if not segments or segments[-1][1] - segments[0][0] < 0.15:
+        return None, np.zeros(0, np.int16)
+    first = max(0, round((segments[0][0] - MARGIN_S) * SAMPLE_RATE_HZ))
+    last = min(len(mono), round((segments[-1][1] + MARGIN_S) * SAMPLE_RATE_HZ))
+    clip = mono[first:last]
+    pauses = [(_sample(a[1]) - first, _sample(b[0]) - first) for a, b in zip(segments, segments[1:], strict=False)]
+    onset, offset = _sample(segments[0][0]) - first, min(_sample(segments[-1][1]), last) - first
+    speech = clip[onset:offset]
+    pitch_hz, vowel, vowel_hz = _pitch(clip, onset, offset)
+    entry: dict[str, object] = {
+        "speaker": speaker,
+        "set": set_name,
+        "onset": onset,
+        "offset": offset,
+        "pauses": pauses,
+        "dips": _dips(clip, onset, offset, pauses),
+        "finished": finished,
+        "pitch_hz": pitch_hz,
+        "vowel": vowel,
+        "vowel_hz": vowel_hz,
+        "level_db": float(10 * np.log10(np.mean(speech.astype(np.float64) ** 2) + 1e-12)),
+    }
+    return entry, np.clip(np.round(clip * 32767), -32768, 32767).astype(np.int16)
+
+
+def _sample(time_s: float) -> int:
+    return round(time_s * SAMPLE_RATE_HZ)
+
+
+def _dips(clip: Samples, onset: int, offset: int, pauses: list[tuple[int, int]]) -> list[int]:
+    """Energy minima at least 10 dB below what surrounds them, 0.3 s from any edge of speech, at least 0.2 s apart."""
+    from scipy.signal import find_peaks
+
+    level = np.convolve(level_db(clip, SAMPLE_RATE_HZ), np.full(3, 1 / 3), mode="same")
+    found, _ = find_peaks(-level, prominence=10, distance=20)
+    edges = np.array([onset, offset, *(edge for pause in pauses for edge in pause)])
+    centres = ((found + 0.5) * SAMPLE_RATE_HZ / LEVEL_RATE_HZ).astype(int)
+    return [int(c) for c in centres if onset < c < offset and np.abs(edges - c).min() > 0.3 * SAMPLE_RATE_HZ]
+
+
+def _pitch(clip: Samples, onset: int, offset: int) -> tuple[float, int, float]:
+    """Median pitch in Hz, and place and pitch of the steadiest voiced frame, by autocorrelation (70-400 Hz)."""
+    window = round(0.04 * SAMPLE_RATE_HZ)
+    starts = np.arange(onset, offset - window, round(0.02 * SAMPLE_RATE_HZ))
+    if len(starts) < 3:
+        return 0.0, -1, 0.0
+    frames = clip[starts[:, None] + np.arange(window)]
+    power = (frames**2).mean(axis=1)
+    loud = power > power.max() / 100
+    starts, frames = starts[loud], frames[loud] - frames[loud].mean(axis=1, keepdims=True)
+    spectrum = np.abs(np.fft.rfft(frames, 2 * window, axis=1)) ** 2
+    correlation = np.fft.irfft(spectrum, axis=1)[:, :window] * (window / np.arange(window, 0, -1))
+    low, high = SAMPLE_RATE_HZ // 400, SAMPLE_RATE_HZ // 70
+    lags = correlation[:, low : high + 1]
+    best = lags.argmax(axis=1)
+    strength = lags.max(axis=1) / (correlation[:, 0] + 1e-9)
+    pitch = SAMPLE_RATE_HZ / (best + low)
+    voiced = strength > 0.6
+    if voiced.sum() < 3:
+        return 0.0, -1, 0.0
+    median = float(np.median(pitch[voiced]))
+    steady = np.where(voiced & (np.abs(np.log2(pitch / median)) < 0.4), strength + 0.1 * np.log10(power[loud] / power.max()), -np.inf)
+    vowel = int(steady.argmax())
+    if not np.isfinite(steady[vowel]):
+        return median, -1, 0.0
+    return median, int(starts[vowel]) + window // 2, float(pitch[vowel])

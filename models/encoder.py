@@ -1,0 +1,89 @@
+"""The causal convolutional encoder: a first layer, one or several stacks of blocks, an output layer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from .config import EncoderConfig
+from .layers import ACTIVATIONS, BLOCKS, CausalConv1d, CausalConv2d
+from .state import ShapeTree
+
+
+class Encoder(nn.Module):
+    """Log-mel frames to encoded frames, causal at any depth.
+
+    With combine_at "end" every stack runs on its own and the outputs are joined once; with "layer" they are joined
+    after every block (concatenated ones by a linear layer back to the width) and each stack goes on from the join.
+
+    Args of forward:
+        x: (B, T, mel_bins), T a multiple of the configured stride.
+        state: nested dict of caches, as `state_shapes` gives them.
+    Returns:
+        (B, T / stride, out_channels) and the next state.
+    """
+
+    def __init__(self, config: EncoderConfig, mel_bins: int) -> None:
+        super().__init__()
+        self.config = config
+        self.activation = ACTIVATIONS[config.activation]
+        bins = 1
+        if config.dims == 1:
+            self.first = CausalConv1d(mel_bins, config.channels, config.first_kernel, stride=config.stride)
+        else:
+            self.first = CausalConv2d(
+                1, config.channels, config.first_kernel, config.freq_kernel, mel_bins, stride=config.stride, freq_stride=config.freq_stride
+            )
+            bins = self.first.out_bins
+
+        def conv(inputs: int, outputs: int, kernel_size: int, dilation: int) -> CausalConv1d | CausalConv2d:
+            if config.dims == 1:
+                return CausalConv1d(inputs, outputs, kernel_size, dilation)
+            return CausalConv2d(inputs, outputs, kernel_size, config.freq_kernel, bins, dilation)
+
+        block = BLOCKS[config.block]
+        self.stacks = nn.ModuleList(
+            nn.ModuleList(block(conv, config.channels, k, d, config.activation) for k, d in zip(stack.kernel_sizes, stack.dilations, strict=True))
+            for stack in config.stacks
+        )
+        joined = config.channels
+        if config.combine == "concat" and len(config.stacks) > 1:
+            if config.combine_at == "layer":
+                depth = len(config.stacks[0].kernel_sizes)
+                self.joins = nn.ModuleList(nn.Linear(config.channels * len(config.stacks), config.channels) for _ in range(depth))
+            else:
+                joined *= len(config.stacks)
+        self.output = nn.Linear(joined * bins, config.out_channels)
+
+    def state_shapes(self) -> ShapeTree:
+        shapes: dict[str, Any] = {"first": self.first.state_shapes()}
+        for s, stack in enumerate(self.stacks):
+            shapes[f"stack{s}"] = {f"block{b}": block.state_shapes() for b, block in enumerate(stack)}  # pyright: ignore[reportArgumentType]
+        return shapes
+
+    def forward(self, x: Tensor, state: dict[str, Any]) -> tuple[Tensor, dict[str, Any]]:
+        after: dict[str, Any] = {f"stack{s}": {} for s in range(len(self.stacks))}
+        if self.config.dims == 2:
+            x = x.unsqueeze(-1)
+        x, after["first"] = self.first(x, state["first"])
+        x = self.activation(x)
+        lanes = [x] * len(self.stacks)
+        depth = max(len(stack) for stack in self.stacks)  # pyright: ignore[reportArgumentType]
+        for b in range(depth):
+            for s, stack in enumerate(self.stacks):
+                if b < len(stack):  # pyright: ignore[reportArgumentType]
+                    lanes[s], after[f"stack{s}"][f"block{b}"] = stack[b](lanes[s], state[f"stack{s}"][f"block{b}"])  # pyright: ignore[reportIndexIssue]
+            if self.config.combine_at == "layer" and b < depth - 1:
+                lanes = [self._join(lanes, b)] * len(lanes)
+        y = self._join(lanes, depth - 1).flatten(2)  # (B, T', channels) or (B, T', F * channels)
+        return self.activation(self.output(y)), after
+
+    def _join(self, lanes: list[Tensor], layer: int) -> Tensor:
+        if len(lanes) == 1:
+            return lanes[0]
+        if self.config.combine == "add":
+            return torch.stack(lanes).sum(dim=0)
+        joined = torch.cat(lanes, dim=-1)
+        return self.joins[layer](joined) if self.config.combine_at == "layer" else joined

@@ -1,0 +1,65 @@
+"""PCM in, log-mel frames out, as a layer of the network: no other language needs DSP code.
+
+Frame t ends at sample (t + 1) * hop; nothing after it is used. Equal to the logarithm of torchaudio's MelSpectrogram
+(Hann window, power, HTK scale, not centred) of the signal with window - hop zeros in front.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from .config import FeatureConfig
+from .layers import join_cache
+from .state import ShapeTree
+from .torchaudio_loader import load_torchaudio
+
+# Brings the logarithm of mel power to about zero mean and unit variance on speech at usual levels.
+LOG_MEAN = -3.0
+LOG_SCALE = 0.25
+
+
+class LogMel(nn.Module):
+    """Causal log-mel spectrogram.
+
+    Args of forward:
+        audio: samples in [-1, 1], (B, N), N a multiple of the hop.
+        tail: the last window - hop samples before them, (B, window - hop).
+    Returns:
+        (B, N / hop, mel_bins) and the next tail.
+    """
+
+    def __init__(self, config: FeatureConfig) -> None:
+        super().__init__()
+        self.config = config
+        window, rate = config.window_samples, config.sample_rate_hz
+        filters = load_torchaudio().functional.melscale_fbanks(window // 2 + 1, config.low_hz, config.high_hz, config.mel_bins, rate)  # (F, M)
+        used = filters.sum(dim=1) > 0
+        bins = torch.nonzero(used)[:, 0].double()  # bins that no filter looks at are never computed
+        angle = 2 * math.pi / window * torch.outer(torch.arange(window).double(), bins)
+        hann = torch.hann_window(window, dtype=torch.float64)[:, None]
+        basis = torch.cat([hann * torch.cos(angle), hann * torch.sin(angle)], dim=1)  # (window, 2 F')
+        self.register_buffer("basis", basis.float(), persistent=False)
+        self.register_buffer("filters", filters[used].repeat(2, 1), persistent=False)  # (2 F', M): re^2 and im^2 weigh alike
+        self.basis: Tensor
+        self.filters: Tensor
+
+    def state_shapes(self) -> ShapeTree:
+        return (self.config.window_samples - self.config.hop_samples,)
+
+    def forward(self, audio: Tensor, tail: Tensor) -> tuple[Tensor, Tensor]:
+        hop, window = self.config.hop_samples, self.config.window_samples
+        frames = audio.shape[1] // hop
+        padded, tail = join_cache(audio, tail)
+        pieces = [padded[:, start : start + frames * hop] for start in range(0, window - hop + 1, hop)]
+        pieces = [piece.reshape(-1, frames, hop) for piece in pieces]
+        rest = window - hop * len(pieces)
+        if rest:  # a window that is no multiple of the hop ends with part of a piece
+            start = hop * len(pieces)
+            last = nn.functional.pad(padded[:, start:], (0, hop - rest)).reshape(-1, frames, hop)
+            pieces.append(last[:, :, :rest])
+        spectrum = torch.cat(pieces, dim=-1) @ self.basis  # (B, T, 2 F')
+        mel_power = (spectrum * spectrum) @ self.filters  # (B, T, M)
+        return (torch.log(mel_power + self.config.log_floor) - LOG_MEAN) * LOG_SCALE, tail

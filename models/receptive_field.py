@@ -1,0 +1,68 @@
+"""How far, and at exactly which offsets, an encoder looks back. Known before any forward pass. No torch.
+
+An offset is counted in input frames back from the last input frame of an output step: 0 is the newest. Dilation
+leaves holes, which a second stack may fill, so the set matters as much as its size.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .config import EncoderConfig, FeatureConfig
+
+Offsets = frozenset[int]
+
+
+@dataclass(frozen=True)
+class ReceptiveField:
+    """The input frames that reach one output.
+
+    Attributes:
+        offsets: every offset seen, in rising order.
+    """
+
+    offsets: tuple[int, ...]
+
+    @property
+    def size(self) -> int:
+        """Frames from the newest to the oldest seen, holes included."""
+        return self.offsets[-1] + 1
+
+    @property
+    def holes(self) -> tuple[int, ...]:
+        """Offsets within the size that are never seen."""
+        seen = set(self.offsets)
+        return tuple(offset for offset in range(self.size) if offset not in seen)
+
+    def size_samples(self, features: FeatureConfig) -> int:
+        """The same reach in samples, the first frame's window included."""
+        return (self.size - 1) * features.hop_samples + features.window_samples
+
+
+def receptive_field(config: EncoderConfig) -> ReceptiveField:
+    """The receptive field of an encoder, from its configuration alone."""
+    first = _conv(config.first_kernel, 1)
+    lanes: list[Offsets] = [frozenset({0})] * len(config.stacks)  # offsets at the output of the first layer
+    depth = max(len(stack.kernel_sizes) for stack in config.stacks)
+    for layer in range(depth):
+        for s, stack in enumerate(config.stacks):
+            if layer < len(stack.kernel_sizes):
+                lanes[s] = _then(lanes[s], _block(config.block, stack.kernel_sizes[layer], stack.dilations[layer]))
+        if config.combine_at == "layer":
+            lanes = [frozenset().union(*lanes)] * len(lanes)
+    blocks: Offsets = frozenset().union(*lanes)
+    return ReceptiveField(tuple(sorted({config.stride * outer + inner for outer in blocks for inner in first})))
+
+
+def _conv(kernel_size: int, dilation: int) -> Offsets:
+    return frozenset(tap * dilation for tap in range(kernel_size))
+
+
+def _then(inner: Offsets, outer: Offsets) -> Offsets:
+    """Offsets of two layers in a row."""
+    return frozenset(a + b for a in inner for b in outer)
+
+
+def _block(kind: str, kernel_size: int, dilation: int) -> Offsets:
+    conv = _conv(kernel_size, dilation)
+    return _then(conv, conv) if kind == "residual" else conv  # a skip adds offset 0, which every kernel has

@@ -1,0 +1,178 @@
+"""The turn-taking network: features, per-speaker encoder and RNN, cross-speaker RNN, heads.
+
+Inside, a conversation is two rows, one per speaker, that share every weight; a row sees the other only where the
+cross-speaker RNN joins them, "own, other". So swapping the input channels swaps the outputs exactly.
+Rows are ordered conversation by conversation: R = 2 B, row 2 b + s is speaker s of conversation b.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from .config import ModelConfig
+from .encoder import Encoder
+from .errors import ConfigError
+from .features import LogMel
+from .projection import CLASSES, readout_matrix, swapped_classes
+from .recurrent import Recurrent
+from .state import ShapeTree, StateLayout
+
+State = dict[str, Any]
+
+
+class TurnOutput(NamedTuple):
+    """What the heads say, as logits, with the latents. T counts steps of `ModelConfig.frame_samples`."""
+
+    vad: Tensor  # (B, 2, T) is speaking now
+    next: Tensor  # (B, 2, T) holds the floor next; softmax over the speakers
+    backchannel: Tensor  # (B, 2, T) is, or within 0.5 s will be, giving a backchannel
+    projection: Tensor  # (B, 2, T, CLASSES) seen from each speaker: own bits first
+    latent_speaker: Tensor  # (B, 2, T, H) per-speaker RNN
+    latent: Tensor  # (B, 2, T, H) cross-speaker RNN
+
+
+class TurnProbabilities(NamedTuple):
+    """The probabilities that a runtime serves, each (B, 2, T)."""
+
+    vad: Tensor
+    p_now: Tensor  # sums to 1 over the speakers
+    p_future: Tensor  # sums to 1 over the speakers
+    p_next: Tensor  # sums to 1 over the speakers
+    p_backchannel: Tensor
+
+
+class TurnModel(nn.Module):
+    """The network, one definition for training, offline and live use.
+
+    Args of forward:
+        audio: samples in [-1, 1], (B, 2, N), N a multiple of `config.frame_samples`.
+        state: packed, (B, S), from `init_state` or the last call.
+    Returns:
+        TurnOutput and the next state.
+    Raises:
+        ConfigError: N is no multiple of the frame, or the state has another size.
+    """
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.features = LogMel(config.features)
+        self.encoder = Encoder(config.encoder, config.features.mel_bins)
+        self.speaker_rnn = Recurrent(config.speaker_rnn, config.encoder.out_channels)
+        self.dialogue_rnn = Recurrent(config.dialogue_rnn, 2 * config.speaker_rnn.hidden)
+        self.dropout = nn.Dropout(config.dropout)
+        self.heads = nn.Linear(config.dialogue_rnn.hidden, 3 + CLASSES)
+        self.register_buffer("_swapped", torch.from_numpy(swapped_classes()), persistent=False)
+        self.register_buffer("_readout", readout_matrix(), persistent=False)
+        self._swapped: Tensor
+        self._readout: Tensor
+        self.layout = StateLayout.of(self.state_shapes())
+        self.mel_layout = StateLayout.of(self.mel_state_shapes())
+
+    def mel_state_shapes(self) -> dict[str, ShapeTree]:
+        """State of everything after the features."""
+        return {
+            "encoder": self.encoder.state_shapes(),
+            "speaker_rnn": self.speaker_rnn.state_shapes(),
+            "dialogue_rnn": self.dialogue_rnn.state_shapes(),
+        }
+
+    def state_shapes(self) -> dict[str, ShapeTree]:
+        return {"features": self.features.state_shapes(), **self.mel_state_shapes()}
+
+    def init_state(self, batch: int = 1) -> Tensor:
+        """The state before anything was heard, (batch, S)."""
+        return next(self.parameters()).new_zeros(batch, self.layout.size)
+
+    def init_mel_state(self, batch: int = 1) -> Tensor:
+        """The same for `forward_mel`."""
+        return next(self.parameters()).new_zeros(batch, self.mel_layout.size)
+
+    def forward(self, audio: Tensor, state: Tensor) -> tuple[TurnOutput, Tensor]:
+        frame = self.config.frame_samples
+        if audio.shape[2] % frame or not audio.shape[2]:
+            raise ConfigError(f"expected audio in whole frames of {frame} samples, got {audio.shape[2]} samples")
+        unpacked = unpack_state(state, self.state_shapes(), self.layout)
+        mel, tail = self.features(audio.flatten(0, 1), unpacked["features"])
+        output, after = self._from_mel(mel, unpacked)
+        return output, pack_state({"features": tail, **after}, self.layout)
+
+    def forward_mel(self, mel: Tensor, state: Tensor) -> tuple[TurnOutput, Tensor]:
+        """The same from log-mel frames, for those who make them elsewhere.
+
+        Args:
+            mel: (B, 2, T, mel_bins) as `features` makes them, T a multiple of the encoder's stride.
+            state: packed, from `init_mel_state` or the last call.
+        """
+        if mel.shape[2] % self.config.encoder.stride or not mel.shape[2]:
+            raise ConfigError(f"expected mel frames in multiples of {self.config.encoder.stride}, got {mel.shape[2]}")
+        output, after = self._from_mel(mel.flatten(0, 1), unpack_state(state, self.mel_state_shapes(), self.mel_layout))
+        return output, pack_state(after, self.mel_layout)
+
+    def _from_mel(self, mel: Tensor, state: State) -> tuple[TurnOutput, State]:
+        after: State = {}
+        x, after["encoder"] = self.encoder(mel, state["encoder"])  # (R, T, C)
+        own, after["speaker_rnn"] = self.speaker_rnn(self.dropout(x), state["speaker_rnn"])  # (R, T, H)
+        joined = torch.cat([own, _other_speaker(own)], dim=-1)
+        latent, after["dialogue_rnn"] = self.dialogue_rnn(self.dropout(joined), state["dialogue_rnn"])  # (R, T, H)
+        heads = self.heads(self.dropout(latent))  # (R, T, 3 + CLASSES)
+        seen = heads[..., 3:]  # each row's own view of the future; the two views are averaged as logits
+        projection = seen + _other_speaker(seen)[..., self._swapped]
+        vad, follows, backchannel = (by_conversation(heads[..., i]) for i in range(3))
+        return TurnOutput(vad, follows, backchannel, *map(by_conversation, (projection, own, latent))), after
+
+    def probabilities(self, output: TurnOutput) -> TurnProbabilities:
+        """Turn logits into the probabilities a runtime serves, each (B, 2, T)."""
+        expected = torch.softmax(output.projection, dim=-1) @ self._readout  # (B, 2, T, 4), own before other
+        now_own, now_other, future_own, future_other = expected.unbind(-1)
+        return TurnProbabilities(
+            vad=torch.sigmoid(output.vad),
+            p_now=now_own / (now_own + now_other),
+            p_future=future_own / (future_own + future_other),
+            p_next=torch.sigmoid(output.next - output.next.flip(1)),
+            p_backchannel=torch.sigmoid(output.backchannel),
+        )
+
+
+def _other_speaker(rows: Tensor) -> Tensor:
+    """Exchange the two speakers' rows, (R, ...)."""
+    return by_conversation(rows).flip(1).flatten(0, 1)
+
+
+def by_conversation(rows: Tensor) -> Tensor:
+    """(R, ...) to (B, 2, ...)."""
+    return rows.reshape(-1, 2, *rows.shape[1:])
+
+
+def unpack_state(packed: Tensor, shapes: dict[str, ShapeTree], layout: StateLayout) -> State:
+    """Packed state (B, S) to a tree of tensors, each (R, ...).
+
+    Raises:
+        ConfigError: the packed state has another size.
+    """
+    if packed.shape[1] != layout.size:
+        raise ConfigError(f"expected a state of {layout.size} floats, got {packed.shape[1]}")
+    rows = packed.reshape(-1, layout.speaker_size)  # R is inferred, so that the graph keeps a free batch
+    parts = torch.split(rows, [entry.size for entry in layout.entries], dim=1) if layout.entries else ()
+    tensors = {entry.name: part.reshape(-1, *entry.shape) for entry, part in zip(layout.entries, parts, strict=True)}
+
+    def build(tree: ShapeTree, path: str) -> Any:
+        if isinstance(tree, dict):
+            return {name: build(child, f"{path}.{name}" if path else name) for name, child in tree.items()}
+        return tensors[path] if path in tensors else rows.new_zeros(rows.shape[0], *tree)  # a tensor of size 0 is not stored
+
+    return build(shapes, "")
+
+
+def pack_state(state: State, layout: StateLayout) -> Tensor:
+    """The inverse of `unpack_state`, (B, S)."""
+    parts: list[Tensor] = []
+    for entry in layout.entries:
+        tensor: Any = state
+        for name in entry.name.split("."):
+            tensor = tensor[name]
+        parts.append(tensor.flatten(1))
+    return torch.cat(parts, dim=1).reshape(-1, layout.size)
