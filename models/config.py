@@ -51,8 +51,8 @@ class FeatureConfig:
 class StackConfig:
     """One stack of blocks; block i has kernel_sizes[i] and dilations[i]."""
 
-    kernel_sizes: tuple[int, ...] = (3, 3, 3)
-    dilations: tuple[int, ...] = (1, 2, 4)
+    kernel_sizes: tuple[int, ...] = (3, 3)
+    dilations: tuple[int, ...] = (1, 4)
 
     def __post_init__(self) -> None:
         _check(len(self.kernel_sizes) == len(self.dilations) > 0, "as many kernel_sizes as dilations, at least one", (self.kernel_sizes, self.dilations))
@@ -75,8 +75,8 @@ class EncoderConfig:
         freq_kernel, freq_stride: the frequency axis when dims is 2; the stride belongs to the first layer.
     """
 
-    channels: int = 64
-    out_channels: int = 64
+    channels: int = 80
+    out_channels: int = 96
     first_kernel: int = 3
     stride: int = 1
     stacks: tuple[StackConfig, ...] = (StackConfig(),)

@@ -33,7 +33,7 @@ class Recurrent(nn.Module):
 
     def state_shapes(self) -> ShapeTree:
         names = {"rnn": "h", "gru": "h", "lstm": "hc", "none": ""}[self.config.kind]
-        return {name: (self.config.layers, self.config.hidden) for name in names}
+        return dict.fromkeys(names, (self.config.layers, self.config.hidden))
 
     def forward(self, x: Tensor, state: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
         if self.config.kind == "none":

@@ -28,7 +28,7 @@ class Prediction:
         p_now: share of speech expected from each speaker in the next 0-0.6 s, sums to 1.
         p_future: the same for 0.6-2 s.
         p_next: probability that each speaker holds the floor next, sums to 1.
-        p_backchannel: probability that each speaker's next or present speech is a backchannel.
+        p_backchannel: probability that each speaker is, or within 0.5 s will be, giving a backchannel.
         latent: last layer's state, both speakers, (2, H) float32.
         latent_speaker: per-speaker layer's state, (2, H) float32.
     """
@@ -55,7 +55,8 @@ class TurnEvent:
         type: one of EVENT_TYPES.
         speaker: whose turn it is about (0 user, 1 other).
         time_s: when it was decided, in seconds of audio heard.
-        probability: the probability that decided it (p_shift for ends, vad for starts, p_backchannel for backchannels).
+        probability: what decided it: vad for starts and resumptions, p_next of the other speaker for ends, p_backchannel for
+            backchannels, 1 - p_backchannel for interruptions.
     """
 
     type: EventType

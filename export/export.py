@@ -1,0 +1,48 @@
+"""One command from checkpoint to verified ONNX, with golden inputs and outputs for tests in other languages."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnxruntime as ort
+
+from ..models.checkpoint import load_checkpoint
+from .metadata import InputKind
+from .onnx_graph import build
+from .verify import Verification, run_frames, run_torch, verification_audio, verify
+
+
+def export(checkpoint: Path, out: Path, *, kind: InputKind = "pcm", name: str = "turnstream", version: str = "1") -> Verification:
+    """Export a checkpoint, verify the graph, and only then write it.
+
+    Args:
+        checkpoint: folder with model.safetensors and config.json.
+        out: the .onnx file to write.
+        kind: "pcm" (audio in) or "mel" (log-mel frames in).
+        name, version: of the model, for the metadata.
+    Raises:
+        ConfigError: the checkpoint cannot be read.
+        ExportError: the graph does not compute what the network computes.
+    """
+    model = load_checkpoint(checkpoint)
+    graph = build(model, kind, name, version)
+    found = verify(graph, model, kind)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_bytes(graph)
+    return found
+
+
+def write_golden(checkpoint: Path, graph: Path, out: Path, *, kind: InputKind = "pcm") -> None:
+    """Write inputs, and what the graph makes of them, as an .npz.
+
+    Arrays: `input` (B, 2, T, ...), the frames in order; every output (B, T, ...); `next_state` (B, S) after the last
+    frame. The first state is all zeros. Outputs of a right implementation differ by 1e-5 at most.
+    """
+    model = load_checkpoint(checkpoint)
+    x, _ = run_torch(model, kind, verification_audio(model))
+    options = ort.SessionOptions()
+    options.log_severity_level = 3
+    outputs = run_frames(ort.InferenceSession(str(graph), options, providers=["CPUExecutionProvider"]), model, kind, x)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    np.savez_compressed(out, input=x, **outputs)

@@ -1,0 +1,61 @@
+"""What an ONNX file says about itself, so that a runtime needs no other file.
+
+One metadata entry holds one JSON object (models/contract.py). Its fields are documented in `describe`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any, Literal
+
+import torch
+
+from ..models.config import ModelConfig
+from ..models.contract import FORMAT_VERSION, LABELS
+from ..models.state import StateLayout
+from ..models.turn_model import TurnModel
+
+InputKind = Literal["pcm", "mel"]
+
+
+def weights_sha256(model: TurnModel) -> str:
+    """Hash of all weights, by name and value."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(model.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().to(torch.float32).contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def describe(model: TurnModel, kind: InputKind, name: str, version: str) -> dict[str, Any]:
+    """The JSON object written into the file.
+
+    Fields: format_version; name and version of the model; input ("pcm" or "mel") and its shape without the batch;
+    sample_rate_hz, frame_samples, frame_rate_hz; outputs (name to shape without the batch and meaning); state
+    (size S and the name, shape and offset of each tensor within one speaker's half); config; weights_sha256.
+    """
+    config: ModelConfig = model.config
+    layout: StateLayout = model.layout if kind == "pcm" else model.mel_layout
+    hidden = {"latent": config.dialogue_rnn.hidden, "latent_speaker": config.speaker_rnn.hidden}
+    shapes: dict[str, list[int]] = {label: [2, hidden[label]] if label in hidden else [2] for label in LABELS}
+    shapes["next_state"] = [layout.size]
+    return {
+        "format_version": FORMAT_VERSION,
+        "name": name,
+        "version": version,
+        "input": kind,
+        "input_name": "audio" if kind == "pcm" else "mel",
+        "input_shape": [2, config.frame_samples] if kind == "pcm" else [2, config.encoder.stride, config.features.mel_bins],
+        "sample_rate_hz": config.features.sample_rate_hz,
+        "frame_samples": config.frame_samples,
+        "frame_rate_hz": config.frame_rate_hz,
+        "outputs": {label: {"shape": shapes[label], "meaning": meaning} for label, meaning in LABELS.items()},
+        "state": {
+            "size": layout.size,
+            "speaker_size": layout.speaker_size,
+            "entries": [{"name": e.name, "shape": list(e.shape), "offset": e.offset} for e in layout.entries],
+        },
+        "config": json.loads(config.to_json()),
+        "weights_sha256": weights_sha256(model),
+    }

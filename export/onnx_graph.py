@@ -1,0 +1,101 @@
+"""The network's single step as an ONNX graph with a packed state and a free batch."""
+
+from __future__ import annotations
+
+import json
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..models.contract import LABELS, METADATA_KEY
+from ..models.errors import MissingExtraError
+from ..models.turn_model import TurnModel, TurnOutput
+from .metadata import InputKind, describe
+
+
+class Step(nn.Module):
+    """One step of the network with the outputs that a runtime serves.
+
+    Args of forward:
+        x: audio (B, 2, frame_samples), or mel (B, 2, stride, mel_bins).
+        state: packed, (B, S).
+    Returns:
+        vad, p_now, p_future, p_next, p_backchannel, each (B, 2); latent and latent_speaker, (B, 2, H); next state (B, S).
+    """
+
+    def __init__(self, model: TurnModel, kind: InputKind) -> None:
+        super().__init__()
+        self.model, self.kind = model, kind
+
+    def forward(self, x: Tensor, state: Tensor) -> tuple[Tensor, ...]:
+        output: TurnOutput
+        output, after = self.model(x, state) if self.kind == "pcm" else self.model.forward_mel(x, state)
+        probabilities = [p[:, :, -1] for p in self.model.probabilities(output)]
+        return *probabilities, output.latent[:, :, -1], output.latent_speaker[:, :, -1], after
+
+
+def example_inputs(model: TurnModel, kind: InputKind, batch: int) -> tuple[Tensor, Tensor]:
+    """Random inputs of one step, reproducible."""
+    generator = torch.Generator().manual_seed(0)
+    config = model.config
+    layout = model.layout if kind == "pcm" else model.mel_layout
+    shape = (batch, 2, config.frame_samples) if kind == "pcm" else (batch, 2, config.encoder.stride, config.features.mel_bins)
+    return 0.1 * torch.randn(shape, generator=generator), torch.zeros(batch, layout.size)
+
+
+def build(model: TurnModel, kind: InputKind, name: str, version: str) -> bytes:
+    """Export one step and describe it.
+
+    Args:
+        model: in evaluation mode.
+        kind: "pcm" (audio in) or "mel" (log-mel frames in).
+        name, version: written into the metadata.
+    Returns:
+        The serialized ONNX model.
+    Raises:
+        MissingExtraError: onnx or onnxscript is not installed.
+    """
+    try:
+        import onnx
+        import onnxscript  # noqa: F401  # pyright: ignore[reportUnusedImport]  the exporter needs it
+    except ImportError as error:
+        raise MissingExtraError(error.name or "onnx", "export") from None
+    step = Step(model, kind).eval()
+    batch = torch.export.Dim("batch")
+    with _quiet_exporter():
+        program: Any = torch.onnx.export(
+            step,
+            example_inputs(model, kind, batch=3),
+            input_names=["audio" if kind == "pcm" else "mel", "state"],
+            output_names=list(LABELS),
+            dynamic_shapes=({0: batch}, {0: batch}),
+            dynamo=True,
+            verbose=False,
+        )
+    proto: Any = program.model_proto
+    del proto.metadata_props[:]
+    for node in proto.graph.node:  # the exporter leaves stack traces of the machine it ran on
+        del node.metadata_props[:]
+        node.doc_string = ""
+    proto.producer_name = "turnstream"
+    onnx.helper.set_model_props(proto, {METADATA_KEY: json.dumps(describe(model, kind, name, version))})
+    onnx.checker.check_model(proto, full_check=True)
+    return proto.SerializeToString()
+
+
+@contextmanager
+def _quiet_exporter() -> Iterator[None]:
+    """The exporter warns and logs about its own internals; verification says what matters."""
+    level = logging.getLogger("torch.onnx").level
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.getLogger("torch.onnx").setLevel(level)

@@ -1,0 +1,131 @@
+"""Does an exported graph compute what the network computes? Asked before anything is written.
+
+Three comparisons, each over a signal with speech-like bursts and silences, each to 1e-5: torch's whole pass against the
+graph frame by frame; one batch against single conversations; and, so that a pass means something, two controls that
+must fail: the graph with its convolution caches emptied after every frame, and with its recurrent states emptied.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import onnxruntime as ort
+import torch
+from numpy.typing import NDArray
+
+from ..models.contract import LABELS
+from ..models.errors import ExportError
+from ..models.state import StateEntry
+from ..models.turn_model import TurnModel
+from .metadata import InputKind
+
+TOLERANCE = 1e-5
+CONVERSATIONS = 3
+FRAMES = 60
+
+Float32 = NDArray[np.float32]
+Outputs = dict[str, Float32]  # name to (B, T, ...); next_state to (B, S) after the last frame
+
+
+@dataclass(frozen=True)
+class Verification:
+    """Largest differences found."""
+
+    whole_against_frames: float
+    batch_against_single: float
+    without_conv_caches: float  # must be large
+    without_recurrent_state: float  # must be large
+
+    def __str__(self) -> str:
+        return (
+            f"torch whole against ONNX frame by frame {self.whole_against_frames:.1e}, batch against single {self.batch_against_single:.1e}; "
+            f"controls: without convolution caches {self.without_conv_caches:.1e}, without recurrent state {self.without_recurrent_state:.1e}"
+        )
+
+
+def verify(graph: bytes, model: TurnModel, kind: InputKind) -> Verification:
+    """Compare a graph with the network it was exported from.
+
+    Args:
+        graph: serialized ONNX.
+        model: in evaluation mode.
+        kind: the graph's input.
+    Raises:
+        ExportError: a difference above 1e-5, or a control that a lost state would pass.
+    """
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.log_severity_level = 3
+    session: Any = ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+    x, expected = run_torch(model, kind, verification_audio(model))
+    frames = run_frames(session, model, kind, x)
+    single = [run_frames(session, model, kind, x[b : b + 1]) for b in range(CONVERSATIONS)]
+    layout = model.layout if kind == "pcm" else model.mel_layout
+    caches = [entry for entry in layout.entries if entry.name.startswith(("features", "encoder"))]
+    recurrent = [entry for entry in layout.entries if "_rnn" in entry.name]
+    found = Verification(
+        whole_against_frames=_largest_difference(expected, frames),
+        batch_against_single=_largest_difference({name: np.concatenate([one[name] for one in single]) for name in frames}, frames),
+        without_conv_caches=_largest_difference(expected, run_frames(session, model, kind, x, forget=caches), "latent"),
+        without_recurrent_state=_largest_difference(expected, run_frames(session, model, kind, x, forget=recurrent), "latent"),
+    )
+    for name, value in (("whole against frames", found.whole_against_frames), ("batch against single", found.batch_against_single)):
+        if not value <= TOLERANCE:
+            raise ExportError(f"{name}: expected differences up to {TOLERANCE:g}, got {value:.3g}; the graph was not written")
+    for name, value, entries in (("caches", found.without_conv_caches, caches), ("states", found.without_recurrent_state, recurrent)):
+        if entries and not value > 100 * TOLERANCE:
+            raise ExportError(f"losing the {name} changes the output by only {value:.3g}; a comparison that cannot fail proves nothing")
+    return found
+
+
+def verification_audio(model: TurnModel) -> Float32:
+    """Bursts of noise and silence, (CONVERSATIONS, 2, N), reproducible."""
+    rng = np.random.default_rng(0)
+    samples = model.config.frame_samples * FRAMES
+    bursts = np.repeat(rng.random((CONVERSATIONS, 2, FRAMES)) < 0.6, model.config.frame_samples, axis=2)
+    return (0.2 * rng.standard_normal((CONVERSATIONS, 2, samples)) * bursts).astype(np.float32)
+
+
+def run_torch(model: TurnModel, kind: InputKind, audio: Float32) -> tuple[Float32, Outputs]:
+    """The network's whole pass over audio (B, 2, N).
+
+    Returns:
+        The graph's input for every frame, (B, 2, T, ...), and the outputs (B, T, ...).
+    """
+    batch, step = audio.shape[0], model.config.frame_samples
+    with torch.inference_mode():
+        pcm = torch.from_numpy(audio)
+        if kind == "pcm":
+            x = pcm.reshape(batch, 2, -1, step)
+            output, state = model(pcm, model.init_state(batch))
+        else:
+            hop_tail = torch.zeros(2 * batch, model.config.features.window_samples - model.config.features.hop_samples)
+            mel, _ = model.features(pcm.flatten(0, 1), hop_tail)
+            mel = mel.reshape(batch, 2, *mel.shape[1:])
+            x = mel.reshape(batch, 2, -1, model.config.encoder.stride, mel.shape[-1])
+            output, state = model.forward_mel(mel, model.init_mel_state(batch))
+        values = [*model.probabilities(output), output.latent, output.latent_speaker]
+    outputs = {name: value.transpose(1, 2).numpy() for name, value in zip(LABELS, values, strict=False)}
+    return x.numpy(), {**outputs, "next_state": state.numpy()}
+
+
+def run_frames(session: Any, model: TurnModel, kind: InputKind, x: Float32, forget: list[StateEntry] | None = None) -> Outputs:
+    """Step the graph over frames (B, 2, T, ...), forgetting some of the state after every frame."""
+    layout = model.layout if kind == "pcm" else model.mel_layout
+    state: Float32 = np.zeros((x.shape[0], layout.size), np.float32)
+    steps: list[list[Float32]] = []
+    for t in range(x.shape[2]):
+        *values, state = session.run(list(LABELS), {"audio" if kind == "pcm" else "mel": np.ascontiguousarray(x[:, :, t]), "state": state})
+        steps.append(values)
+        for entry in forget or []:
+            rows = state.reshape(-1, layout.speaker_size)
+            rows[:, entry.offset : entry.offset + entry.size] = 0
+    outputs = {name: np.stack(column, axis=1) for name, column in zip(LABELS, zip(*steps, strict=True), strict=False)}
+    return {**outputs, "next_state": state}
+
+
+def _largest_difference(a: Outputs, b: Outputs, only: str | None = None) -> float:
+    names = [only] if only else list(a)
+    return max(float(np.abs(a[name] - b[name]).max()) for name in names)

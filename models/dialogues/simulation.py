@@ -1,0 +1,185 @@
+"""Two-channel dialogues out of recorded utterances and real timing, with exact labels.
+
+A dialogue is fixed by (seed, index), whatever else is simulated beside it: a style and its plan of turns (styles.py), two voices
+(casting.py), their phrases (voice.py) laid out on a time line, and a channel for each side (channel.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import DialogueError
+from .activity import FRAME_RATE_HZ, BoolFrames
+from .casting import Cast
+from .channel import Surroundings, read_surroundings, through_channel
+from .styles import draw_dialogue_plan
+from .synthesis import render_interjections, render_scripts
+from .timing import PlannedTurn, read_templates
+from .utterances import SAMPLE_RATE_HZ, UtterancePool, open_pool
+from .voice import Phrase, Voice
+
+FRAME_SAMPLES = round(SAMPLE_RATE_HZ / FRAME_RATE_HZ)
+SHORTEST_S, LONGEST_S = 120.0, 360.0
+
+
+@dataclass(frozen=True)
+class SimulatedDialogue:
+    """A dialogue and what is known about it.
+
+    Attributes:
+        audio: (2, N) int16 at 16 kHz, N a whole number of frames.
+        activity: who speaks, (2, T) at 50 Hz; also of a speaker whose channel is silent.
+        backchannel: activity that is a backchannel, (2, T).
+        speakers: ids of the main voice of each side.
+        style: name of the style.
+    """
+
+    audio: NDArray[np.int16]
+    activity: BoolFrames
+    backchannel: BoolFrames
+    speakers: tuple[str, str]
+    style: str
+
+
+@dataclass(frozen=True)
+class Material:
+    """What dialogues are made of."""
+
+    pool: UtterancePool
+    cast: Cast
+    templates: Mapping[str, Sequence[Sequence[PlannedTurn]]]
+    surroundings: Surroundings
+
+
+@dataclass(frozen=True)
+class PlacedPhrase:
+    """A phrase on the time line; `start` is the sample at which its sound begins (its speech begins a little later)."""
+
+    speaker: int
+    start: int
+    phrase: Phrase
+    backchannel: bool = False
+
+    @property
+    def offset(self) -> int:
+        return self.start + self.phrase.offset
+
+
+def open_material(folder: Path, cache: Path, split: str = "train", jobs: int = 1, synthetic: bool = True) -> Material:
+    """Read the material under `folder` (speech/, timing/, scripts/, rooms/, noise/), decoding into `cache` what was not decoded before.
+
+    Raises:
+        DialogueError: no utterances, a file that cannot be read, or no synthesiser though one is wanted.
+    """
+    sets = sorted(path.parent for path in (folder / "speech").glob("*/manifest.csv"))
+    if not sets:
+        raise DialogueError(f"{folder}: expected utterances in speech/*/manifest.csv, got none")
+    if synthetic:
+        sets.append(render_interjections(cache))
+        if any((folder / "scripts").rglob("*.TextGrid")):
+            sets.append(render_scripts(folder / "scripts", cache))
+    pool = open_pool(sets, cache, jobs)
+    cast = Cast(pool, split)
+    if cast.speakers < 2:
+        raise DialogueError(f"{folder}: expected at least two speakers in split {split!r}, got {cast.speakers}")
+    return Material(pool, cast, read_templates(folder), read_surroundings(folder))
+
+
+def planned_length_s(seed: int, index: int) -> float:
+    """About how long dialogue `index` will be."""
+    return float(np.random.default_rng([seed, index, 0]).uniform(SHORTEST_S, LONGEST_S))
+
+
+def simulate(material: Material, seed: int, index: int) -> SimulatedDialogue:
+    """Dialogue number `index` of `seed`."""
+    rng = np.random.default_rng([seed, index, 1])
+    length_s = planned_length_s(seed, index)
+    manner, turns = draw_dialogue_plan(rng, material.templates, length_s)
+    pair = material.cast.draw_pair(rng, manner.machine)
+    voices = [Voice(material.pool, utterances, material.cast.interjections, manner, rng) for utterances in pair]
+    placed = lay_out(turns, voices, rng, length_s, manner.false_start)
+    samples = max(item.start + len(item.phrase.samples) for item in placed) + int(rng.uniform(0.2, 1.5) * SAMPLE_RATE_HZ)
+    frames = samples // FRAME_SAMPLES
+    dry = mix(placed, frames * FRAME_SAMPLES)
+    activity = label(placed, frames)
+    audio = through_channel(dry, activity, material.surroundings, rng)
+    return SimulatedDialogue(
+        audio=audio,
+        activity=activity,
+        backchannel=label([item for item in placed if item.backchannel], frames),
+        speakers=(pair[0][0].speaker, pair[1][0].speaker),
+        style=manner.style,
+    )
+
+
+def lay_out(turns: Sequence[PlannedTurn], voices: Sequence[Voice], rng: np.random.Generator, length_s: float, false_start: float) -> list[PlacedPhrase]:
+    """Put the turns, backchannels and false starts on the time line until `length_s` is full."""
+    placed: list[PlacedPhrase] = []
+    free_s = [0.0, 0.0]  # when each speaker has stopped
+    floor_end_s = last_onset_s = 0.0
+    for turn in turns:
+        onset_s = max(floor_end_s + turn.offset_s, free_s[turn.speaker] + 0.25, last_onset_s + 0.4, 0.05)
+        other = 1 - turn.speaker
+        if placed and turn.offset_s > 0.3 and rng.random() < false_start:
+            start_s = onset_s + rng.uniform(-0.15, 0.15)
+            if start_s > free_s[other] + 0.25:
+                placed.append(_place(other, start_s, voices[other].false_start()))
+                free_s[other] = placed[-1].offset / SAMPLE_RATE_HZ
+        at_s = onset_s
+        spoken: list[PlacedPhrase] = []
+        for phrase in voices[turn.speaker].take_turn(turn):
+            spoken.append(_place(turn.speaker, at_s, phrase))
+            at_s = spoken[-1].offset / SAMPLE_RATE_HZ + phrase.pause_after_s
+        placed += spoken
+        end_s = spoken[-1].offset / SAMPLE_RATE_HZ
+        placed += _reactions(turn, spoken, voices[other], rng, max(free_s[other], onset_s))
+        free_s[turn.speaker] = end_s
+        free_s[other] = max([free_s[other], *(item.offset / SAMPLE_RATE_HZ for item in placed[-len(turn.backchannels) - 1 :] if item.speaker == other)])
+        floor_end_s, last_onset_s = max(floor_end_s, end_s), onset_s
+        if floor_end_s > length_s:
+            break
+    return placed
+
+
+def _place(speaker: int, onset_s: float, phrase: Phrase, backchannel: bool = False) -> PlacedPhrase:
+    return PlacedPhrase(speaker, round(onset_s * SAMPLE_RATE_HZ) - phrase.onset, phrase, backchannel)
+
+
+def _reactions(turn: PlannedTurn, spoken: Sequence[PlacedPhrase], listener: Voice, rng: np.random.Generator, free_s: float) -> list[PlacedPhrase]:
+    """The listener's backchannels, most of them where a phrase ends."""
+    onset_s = (spoken[0].start + spoken[0].phrase.onset) / SAMPLE_RATE_HZ
+    end_s = spoken[-1].offset / SAMPLE_RATE_HZ
+    ends_s = [item.offset / SAMPLE_RATE_HZ for item in spoken[:-1]]
+    reactions: list[PlacedPhrase] = []
+    for share in turn.backchannels:
+        at_s = onset_s + share * (end_s - onset_s)
+        if ends_s and rng.random() < 0.75:
+            at_s = min(ends_s, key=lambda end: abs(end - at_s)) + rng.uniform(-0.25, 0.3)
+        phrase = listener.backchannel()
+        if at_s > free_s + 0.6 and at_s + phrase.offset / SAMPLE_RATE_HZ < end_s - 0.3:
+            reactions.append(_place(1 - turn.speaker, at_s, phrase, backchannel=True))
+            free_s = reactions[-1].offset / SAMPLE_RATE_HZ
+    return reactions
+
+
+def mix(placed: Sequence[PlacedPhrase], samples: int) -> NDArray[np.float32]:
+    """Both speakers' clean sound, (2, samples)."""
+    dry = np.zeros((2, samples), np.float32)
+    for item in placed:
+        start, end = max(item.start, 0), min(item.start + len(item.phrase.samples), samples)
+        dry[item.speaker, start:end] += item.phrase.samples[start - item.start : end - item.start]
+    return dry
+
+
+def label(placed: Sequence[PlacedPhrase], frames: int) -> BoolFrames:
+    """Activity of these phrases, (2, frames)."""
+    active = np.zeros((2, frames), bool)
+    for item in placed:
+        for start, end in item.phrase.speech:
+            active[item.speaker, max(0, round((item.start + start) / FRAME_SAMPLES)) : round((item.start + end) / FRAME_SAMPLES)] = True
+    return active

@@ -1,0 +1,174 @@
+"""How a simulated conversation goes: one style per dialogue, from quick chat to slow call centre, and its plan of turns.
+
+Timing comes from real conversations (timing.py) in about half of the dialogues and from published percentiles in the rest.
+Gaps at shifts and pauses at holds are drawn from overlapping distributions, so that the length of a silence alone does
+not tell which it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from .timing import PlannedTurn
+
+Percentiles = tuple[float, float, float, float, float]  # 5, 25, 50, 75, 95
+
+
+@dataclass(frozen=True)
+class Style:
+    """What one kind of conversation draws from; a dialogue draws its own values from the ranges.
+
+    Attributes:
+        offsets_s: percentiles of the floor transfer offset.
+        pause_median_s: range of the median pause at a hold.
+        turn_median_s: range of the median speaking time of a turn, of each speaker.
+        parts_mean: range of the mean number of parts per turn, of each speaker.
+        stretch: range of the share of natural inner pauses that are drawn out.
+        backchannels_per_s: range, per second of the other's turn.
+        templates: corpora whose conversations may serve as plan.
+        machine: speaker 1 is a synthetic voice: no overlaps, no backchannels.
+    """
+
+    offsets_s: Percentiles
+    pause_median_s: tuple[float, float]
+    turn_median_s: tuple[tuple[float, float], tuple[float, float]]
+    parts_mean: tuple[tuple[float, float], tuple[float, float]]
+    stretch: tuple[float, float]
+    backchannels_per_s: tuple[float, float]
+    templates: tuple[str, ...] = ()
+    machine: bool = False
+
+
+# Offsets of chat, consultation, task and slow_chat: annotated dialogues (telephone in five languages, mock medical consultations,
+# Map Task, Icelandic chats). Those of the call centre and of machines: pauses there have quartiles 0.9/1.4/2.1 s.
+STYLES: dict[str, Style] = {
+    "chat": Style((-1.2, -0.35, -0.05, 0.25, 0.85), (0.3, 0.6), ((1.0, 3.0), (1.0, 3.0)), ((1.2, 2.2), (1.2, 2.2)), (0.15, 0.4), (0.05, 0.12), ("ami",)),
+    "consultation": Style(
+        (-1.05, -0.15, 0.25, 0.65, 1.4), (0.35, 0.8), ((1.5, 3.5), (1.0, 3.0)), ((1.3, 2.5), (1.2, 2.2)), (0.2, 0.5), (0.03, 0.1), ("primock57",)
+    ),
+    "task": Style((-0.35, 0.1, 0.3, 0.7, 1.75), (0.3, 0.9), ((1.5, 4.0), (0.6, 1.5)), ((1.5, 3.0), (1.0, 1.5)), (0.2, 0.6), (0.04, 0.1)),
+    "slow_chat": Style((-0.7, -0.15, 0.35, 1.2, 3.6), (0.4, 1.2), ((2.0, 5.0), (2.0, 5.0)), ((1.3, 3.0), (1.3, 3.0)), (0.2, 0.5), (0.02, 0.08), ("spjallromur",)),
+    "call_centre": Style((-0.4, 0.25, 0.7, 1.4, 3.0), (0.7, 1.4), ((0.7, 2.0), (1.5, 4.0)), ((1.1, 2.0), (1.5, 3.0)), (0.3, 0.7), (0.0, 0.05)),
+    "machine": Style((0.15, 0.4, 0.8, 1.4, 2.6), (0.5, 1.3), ((0.8, 2.5), (1.5, 4.0)), ((1.2, 2.5), (1.0, 1.8)), (0.3, 0.7), (0.0, 0.02), machine=True),
+}
+STYLE_SHARES: dict[str, float] = {"chat": 0.2, "consultation": 0.2, "task": 0.15, "slow_chat": 0.1, "call_centre": 0.2, "machine": 0.15}
+TEMPLATE_SHARE = 0.6  # of the dialogues whose style has templates
+PAUSE_SPREAD = 0.65  # standard deviation of the logarithm of pauses
+TURN_SPREAD = 0.7
+
+
+@dataclass(frozen=True)
+class Manner:
+    """What one dialogue drew from its style.
+
+    Attributes:
+        style: its name.
+        machine: speaker 1 is a synthetic voice.
+        pause_median_s: median pause at a hold.
+        stretch: share of natural inner pauses that are drawn out.
+        mid_phrase: share of breaks made inside a phrase instead of at a natural pause.
+        filler: share of breaks that are announced by a filled pause, before or after.
+        lengthen: share of breaks before which the last vowel is drawn out.
+        false_start: share of shifts at which the previous speaker starts again at the same time.
+    """
+
+    style: str
+    machine: bool
+    pause_median_s: float
+    stretch: float
+    mid_phrase: float
+    filler: float
+    lengthen: float
+    false_start: float
+
+    def draw_pause_s(self, rng: np.random.Generator) -> float:
+        """A silence at a hold."""
+        return float(np.clip(self.pause_median_s * np.exp(PAUSE_SPREAD * rng.standard_normal()), 0.2, 3.5))
+
+
+def draw_dialogue_plan(
+    rng: np.random.Generator, templates: Mapping[str, Sequence[Sequence[PlannedTurn]]], length_s: float
+) -> tuple[Manner, list[PlannedTurn]]:
+    """A style, and enough turns for about `length_s` seconds."""
+    name = str(rng.choice(list(STYLE_SHARES), p=list(STYLE_SHARES.values())))
+    style = STYLES[name]
+    manner = Manner(
+        style=name,
+        machine=style.machine,
+        pause_median_s=rng.uniform(*style.pause_median_s),
+        stretch=rng.uniform(*style.stretch),
+        mid_phrase=rng.uniform(0.1, 0.35),
+        filler=rng.uniform(0.0, 0.25),
+        lengthen=rng.uniform(0.1, 0.5),
+        false_start=rng.uniform(0.0, 0.05),
+    )
+    usable = [corpus for corpus in style.templates if corpus in templates]
+    if usable and rng.random() < TEMPLATE_SHARE:
+        conversations = templates[str(rng.choice(usable))]
+        turns = _from_template(rng, conversations[rng.integers(len(conversations))], length_s)
+    else:
+        turns = _from_style(rng, style, manner, length_s)
+    return manner, [_broken_off(rng, turn, following) for turn, following in zip(turns, [*turns[1:], None], strict=True)]
+
+
+def _broken_off(rng: np.random.Generator, turn: PlannedTurn, following: PlannedTurn | None) -> PlannedTurn:
+    """Some turns are cut short by the next speaker, a few trail off by themselves."""
+    interrupted = following is not None and following.offset_s < -0.2 and rng.random() < 0.35
+    return replace(turn, finished=not (interrupted or rng.random() < 0.03))
+
+
+def _from_template(rng: np.random.Generator, turns: Sequence[PlannedTurn], length_s: float) -> list[PlannedTurn]:
+    """A stretch of a real conversation, either speaker first, at a slightly different pace."""
+    swap, pace = int(rng.random() < 0.5), float(rng.uniform(0.85, 1.2))
+    start = int(rng.integers(max(1, len(turns) - 20)))
+    chosen: list[PlannedTurn] = []
+    spent_s = 0.0
+    for turn in turns[start:]:
+        planned = replace(turn, speaker=turn.speaker ^ swap, offset_s=turn.offset_s * pace, pauses_s=tuple(p * pace for p in turn.pauses_s))
+        chosen.append(planned)
+        spent_s += sum(planned.parts_s) + sum(planned.pauses_s) + planned.offset_s
+        if spent_s > length_s:
+            break
+    return chosen
+
+
+def _from_style(rng: np.random.Generator, style: Style, manner: Manner, length_s: float) -> list[PlannedTurn]:
+    turn_median_s = [rng.uniform(*limits) for limits in style.turn_median_s]
+    parts_mean = [rng.uniform(*limits) for limits in style.parts_mean]
+    backchannels_per_s = rng.uniform(*style.backchannels_per_s, size=2)
+    pace, shift_s = rng.uniform(0.8, 1.25), rng.normal(0, 0.08)
+    if style.machine:
+        backchannels_per_s[1] = 0.0
+    speaker, turns, spent_s = int(rng.integers(2)), list[PlannedTurn](), 0.0
+    brief = False  # an answer to what looks like a question: short, and quicker
+    while spent_s < length_s:
+        median = min(turn_median_s[speaker], 0.9) if brief else turn_median_s[speaker]
+        speaking_s = float(np.clip(median * np.exp(TURN_SPREAD * rng.standard_normal()), 0.3, 25.0))
+        parts = min(1 + rng.poisson(parts_mean[speaker] - 1) * (not brief), max(1, int(speaking_s / 0.6)))
+        shares = rng.dirichlet(np.full(parts, 3.0))
+        offset_s = _draw_percentile(rng, style.offsets_s) * pace + shift_s
+        if style.machine:
+            offset_s = max(offset_s, 0.05)
+        if brief:
+            offset_s -= 0.1
+        reactions = rng.poisson(backchannels_per_s[1 - speaker] * speaking_s) if speaking_s > 2 else 0
+        turn = PlannedTurn(
+            speaker=speaker,
+            offset_s=offset_s if turns else float(rng.uniform(0.1, 2.0)),
+            parts_s=tuple((shares * speaking_s).tolist()),
+            pauses_s=tuple(manner.draw_pause_s(rng) for _ in range(parts - 1)),
+            backchannels=tuple(sorted(rng.uniform(0.2, 0.95, reactions).tolist())),
+        )
+        turns.append(turn)
+        spent_s += speaking_s + sum(turn.pauses_s) + max(turn.offset_s, -0.5)
+        speaker, brief = 1 - speaker, bool(not brief and rng.random() < 0.25)
+    return turns
+
+
+def _draw_percentile(rng: np.random.Generator, percentiles: Percentiles) -> float:
+    """Inverse of the distribution function that passes through the percentiles, linear between them."""
+    low, high = percentiles[0] - 0.3, percentiles[-1] * 1.3
+    return float(np.interp(rng.random(), (0, 0.05, 0.25, 0.5, 0.75, 0.95, 1), (low, *percentiles, high)))

@@ -1,0 +1,159 @@
+"""When people speak: speaker segments of real conversations (RTTM, TextGrid), and plans made of their order and timing.
+
+A `PlannedTurn` says who takes the floor, how long after the previous turn ended, for how long, with which pauses, and when
+the listener gives backchannels. What is said, and in which voice, is left to voice.py.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import DialogueError
+from .activity import Segment, bridge_gaps
+
+BACKCHANNEL_LONGEST_S = 1.0
+BACKCHANNEL_OWN_SILENCE_S = 1.0
+LONGEST_GAP_S = 4.0
+DEEPEST_OVERLAP_S = 1.2
+
+
+@dataclass(frozen=True)
+class PlannedTurn:
+    """One speaker's turn.
+
+    Attributes:
+        speaker: 0 or 1.
+        offset_s: floor transfer offset: from the end of the previous turn, negative when it starts inside it.
+        parts_s: speaking time between the planned pauses.
+        pauses_s: the pauses, one fewer than parts.
+        backchannels: where the listener reacts, as shares of the turn in 0-1.
+        finished: ends with the end of a sentence (not broken off).
+    """
+
+    speaker: int
+    offset_s: float
+    parts_s: tuple[float, ...]
+    pauses_s: tuple[float, ...]
+    backchannels: tuple[float, ...] = ()
+    finished: bool = True
+
+
+def read_rttm(path: Path) -> dict[str, dict[str, list[Segment]]]:
+    """Segments by recording and speaker.
+
+    Raises:
+        DialogueError: a line that is not RTTM, with its number.
+    """
+    recordings: dict[str, dict[str, list[Segment]]] = defaultdict(lambda: defaultdict(list))
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        fields = line.split()
+        if not fields or fields[0] != "SPEAKER":
+            continue
+        try:
+            start, duration = float(fields[3]), float(fields[4])
+            speaker = fields[7]
+        except (IndexError, ValueError):
+            raise DialogueError(f"{path}, line {number}: expected SPEAKER file channel start duration <NA> <NA> speaker, got {line!r}") from None
+        recordings[fields[1]][speaker].append((start, start + duration))
+    return {name: dict(speakers) for name, speakers in recordings.items()}
+
+
+_INTERVAL = re.compile(r'xmin\s*=\s*([\d.eE+-]+)\s*xmax\s*=\s*([\d.eE+-]+)\s*text\s*=\s*"((?:[^"]|"")*)"')
+
+
+def read_textgrid(path: Path) -> list[tuple[float, float, str]]:
+    """Start, end and text of every interval with text, of a TextGrid in long form with one interval tier.
+
+    Raises:
+        DialogueError: not a TextGrid in long form.
+    """
+    text = path.read_text(encoding="utf-8", errors="replace")
+    if "TextGrid" not in text[:200] or "intervals" not in text:
+        raise DialogueError(f"{path}: expected a TextGrid in long form, got {text[:40]!r}")
+    found = [(float(start), float(end), said.replace('""', '"').strip()) for start, end, said in _INTERVAL.findall(text)]
+    return [interval for interval in found if interval[2]]
+
+
+def turns_from_segments(speakers: Sequence[Sequence[Segment]]) -> list[PlannedTurn]:
+    """The order and timing of a two-party conversation as turns.
+
+    A segment of at most 1 s with 1 s of own silence on both sides, during or right after the other's speech who then goes on,
+    is a backchannel. What is left belongs to turns: the same speaker going on is a pause, the other one a floor transfer.
+
+    Args:
+        speakers: segments of the two speakers, in seconds.
+    """
+    own = [bridge_gaps(segments, 0.15) for segments in speakers]
+    backchannels: list[tuple[int, Segment]] = []
+    spoken: list[tuple[int, Segment]] = []
+    for speaker, segments in enumerate(own):
+        for i, (start, end) in enumerate(segments):
+            alone = (i == 0 or start - segments[i - 1][1] >= BACKCHANNEL_OWN_SILENCE_S) and (
+                i + 1 == len(segments) or segments[i + 1][0] - end >= BACKCHANNEL_OWN_SILENCE_S
+            )
+            short = end - start <= BACKCHANNEL_LONGEST_S
+            (backchannels if short and alone and _others_go_on(own[1 - speaker], start, end) else spoken).append((speaker, (start, end)))
+    spoken.sort(key=lambda item: item[1])
+    groups: list[tuple[int, list[Segment]]] = []
+    for speaker, segment in spoken:
+        if groups and groups[-1][0] == speaker:
+            groups[-1][1].append(segment)
+        else:
+            groups.append((speaker, [segment]))
+    turns: list[PlannedTurn] = []
+    previous_end = 0.0
+    for speaker, segments in groups:
+        start, end = segments[0][0], segments[-1][1]
+        inside = [(b[0] - start) / (end - start) for who, b in backchannels if who != speaker and start < b[0] < end]
+        pauses = [min(max(b[0] - a[1], 0.15), LONGEST_GAP_S) for a, b in zip(segments, segments[1:], strict=False)]
+        offset = float(np.clip(start - previous_end, -DEEPEST_OVERLAP_S, LONGEST_GAP_S))
+        turns.append(PlannedTurn(speaker, offset, tuple(b - a for a, b in segments), tuple(pauses), tuple(inside)))
+        previous_end = end
+    return turns
+
+
+def _others_go_on(other: Sequence[Segment], start: float, end: float) -> bool:
+    before = any(a < start and b > start - 0.5 for a, b in other)
+    after = any(a < end + 1.0 and b > end + 0.3 for a, b in other)
+    return before and after
+
+
+def read_templates(folder: Path) -> dict[str, list[list[PlannedTurn]]]:
+    """Real conversations as turns, by corpus, from `timing/<corpus>/*.rttm` and `scripts/<corpus>/*.TextGrid` under `folder`.
+
+    Recordings with more than two speakers give those stretches of five minutes in which two of them do nearly all the talking.
+    """
+    templates: dict[str, list[list[PlannedTurn]]] = {}
+    for corpus in sorted(path for path in (folder / "timing").glob("*") if path.is_dir()):
+        conversations: list[list[PlannedTurn]] = []
+        for path in sorted(corpus.glob("*.rttm")):
+            for recording in read_rttm(path).values():
+                conversations += [turns_from_segments(pair) for pair in _pairs(recording)]
+        templates[corpus.name] = [turns for turns in conversations if len(turns) >= 10]
+    for corpus in sorted(path for path in (folder / "scripts").glob("*") if path.is_dir()):
+        parties: dict[str, list[list[Segment]]] = defaultdict(list)
+        for path in sorted(corpus.glob("*.TextGrid")):
+            parties[path.stem.rsplit("_", 1)[0]].append([(start, end) for start, end, _ in read_textgrid(path)])
+        templates[corpus.name] = [turns_from_segments(pair) for pair in parties.values() if len(pair) == 2]
+    return {corpus: conversations for corpus, conversations in templates.items() if conversations}
+
+
+def _pairs(recording: Mapping[str, list[Segment]], window_s: float = 300.0) -> list[list[list[Segment]]]:
+    speakers = sorted(recording)
+    if len(speakers) == 2:
+        return [[recording[name] for name in speakers]]
+    last = max(end for segments in recording.values() for _, end in segments)
+    pairs: list[list[list[Segment]]] = []
+    for start in np.arange(0.0, last, window_s):
+        inside = {name: [s for s in recording[name] if start <= s[0] < start + window_s] for name in speakers}
+        spoken_s = {name: sum(b - a for a, b in inside[name]) for name in speakers}
+        busiest = sorted(speakers, key=lambda name: -spoken_s[name])[:2]
+        if len(busiest) == 2 and min(len(inside[name]) for name in busiest) >= 5 and sum(spoken_s[name] for name in busiest) > 0.9 * sum(spoken_s.values()):
+            pairs.append([inside[name] for name in busiest])
+    return pairs

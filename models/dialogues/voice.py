@@ -1,0 +1,256 @@
+"""One speaker of a simulated dialogue: turns planned turns into phrases of recorded speech.
+
+Turns end where an utterance ends; pauses fall where the recorded speaker paused, between words, after a drawn-out vowel or a
+filled pause, and, less often, between two sentences. Every phrase keeps a piece of the recording's own silence after
+it, of a length drawn alike for pauses and for ends of turns, so that the cut does not tell them apart.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from .activity import Samples
+from .psola import contour, fade, filled_pause, listener_hum, sustain
+from .styles import Manner
+from .timing import PlannedTurn
+from .utterances import SAMPLE_RATE_HZ, UNFINISHED, UNKNOWN, Utterance, UtterancePool
+
+SPEECH_LEVEL_DB = -26.0  # every phrase is brought to this RMS, give or take
+SHORTEST_PHRASE = round(0.2 * SAMPLE_RATE_HZ)
+INNER_SILENCE_S = 0.2  # inner silences from here on count as silence in the labels
+
+
+@dataclass
+class Phrase:
+    """Sound of one stretch of speech.
+
+    Attributes:
+        samples: (N,) at 16 kHz.
+        speech: where in it the speaker is active, in samples; in order, never empty.
+        pause_after_s: silence before the speaker's next phrase of the same turn.
+    """
+
+    samples: Samples
+    speech: list[tuple[int, int]]
+    pause_after_s: float = 0.0
+
+    @property
+    def onset(self) -> int:
+        return self.speech[0][0]
+
+    @property
+    def offset(self) -> int:
+        return self.speech[-1][1]
+
+
+@dataclass(frozen=True)
+class _Take:
+    utterance: Utterance
+    start: int
+    end: int
+
+    @property
+    def length(self) -> int:
+        return self.end - self.start
+
+
+@dataclass(frozen=True)
+class _Break:
+    take: int
+    end: int  # last sample of speech before it
+    resume: int  # first sample of speech after it
+    position: float  # speech so far in the turn, seconds
+    kind: str  # "pause", "dip" or "sentence"
+
+
+def _is_apart(place: _Break, chosen: Iterable[tuple[_Break, float]]) -> bool:
+    """Is there a phrase's worth of speech between this place and every chosen one?"""
+    return all(place.take != b.take or place.end - b.resume >= SHORTEST_PHRASE or b.end - place.resume >= SHORTEST_PHRASE for b, _ in chosen)
+
+
+@dataclass
+class Voice:
+    """A speaker: recorded utterances of one person (or of people who sound alike), and a manner of speaking."""
+
+    pool: UtterancePool
+    utterances: Sequence[Utterance]
+    interjections: Sequence[Utterance]
+    manner: Manner
+    rng: np.random.Generator
+    _used: Counter[int] = field(default_factory=Counter[int])
+
+    def take_turn(self, turn: PlannedTurn) -> list[Phrase]:
+        """Phrases for one turn; their number is that of its parts, more where sentences meet or natural pauses are drawn out."""
+        takes = self._choose_takes(min(sum(turn.parts_s), 30.0), turn.finished)
+        breaks = self._choose_breaks(takes, turn)
+        phrases: list[Phrase] = []
+        if self.rng.random() < 0.04:
+            phrases += self._hesitation(takes[0].utterance)
+        for i, take in enumerate(takes):
+            clip = self.pool.audio(take.utterance)
+            cuts = sorted((b for b in breaks if b[0].take == i), key=lambda b: b[0].end)
+            starts = [take.start, *(b[0].resume for b in cuts if b[0].kind != "sentence")]
+            for start, (end, pause_s, at_end) in zip(starts, [*((b[0].end, b[1], False) for b in cuts), (take.end, 0.0, True)], strict=False):
+                if at_end and i + 1 < len(takes):
+                    continue
+                holds = not at_end
+                phrases.append(self._phrase(take.utterance, clip, start, end, pause_s, holds))
+                if holds and self.rng.random() < self.manner.filler:
+                    phrases += self._hesitation(take.utterance)
+        return phrases
+
+    def backchannel(self) -> Phrase:
+        """A short listener's reaction: hummed in the own voice, a spoken "yeah", or a short stretch of own speech."""
+        kind = self.rng.random()
+        spoken = self._interjection() if kind < 0.45 and self.interjections else None
+        sound = spoken if spoken is not None else self._hum() if kind < 0.85 else self._mumble()
+        return self._levelled(sound, [(0, len(sound))], float(self.rng.uniform(-10, 0)))
+
+    def false_start(self) -> Phrase:
+        """The first 0.2-0.6 s of an utterance, broken off."""
+        utterance = self._any()
+        end = min(utterance.onset + round(self.rng.uniform(0.2, 0.6) * SAMPLE_RATE_HZ), utterance.offset)
+        return self._phrase(utterance, self.pool.audio(utterance), utterance.onset, end, 0.0, holds=False)
+
+    def _any(self) -> Utterance:
+        return self.utterances[self.rng.integers(len(self.utterances))]
+
+    def _choose_takes(self, target_s: float, finished: bool) -> list[_Take]:
+        takes: list[_Take] = []
+        remaining = max(target_s, 0.3) * SAMPLE_RATE_HZ
+        while True:
+            take = self._best_take(remaining, finished, takes[-1].utterance.speaker if takes else None)
+            self._used[take.utterance.index] += 1
+            takes.append(take)
+            remaining -= take.length
+            if remaining < max(0.35 * target_s, 0.8) * SAMPLE_RATE_HZ or len(takes) >= 6:
+                return takes
+
+    def _best_take(self, wanted: float, finished: bool, same_speaker: str | None) -> _Take:
+        best, best_cost = None, np.inf
+        for utterance in (self._any() for _ in range(14)):
+            cost = 0.4 * self._used[utterance.index]
+            if same_speaker is not None and utterance.speaker != same_speaker:
+                cost += 0.7
+            if finished:
+                cost += {UNFINISHED: 1.5, UNKNOWN: 0.3}.get(utterance.finished, 0.0)
+                options = [(utterance.onset, utterance.offset, 0.0), *((int(b), utterance.offset, 0.15) for _, b in utterance.pauses)]
+                options += [(int(dip), utterance.offset, 0.5) for dip in utterance.dips]
+            else:
+                options = [(utterance.onset, int(dip), 0.1) for dip in utterance.dips]
+                options += [(utterance.onset, int(a), 0.0) for a, _ in utterance.pauses] or [(utterance.onset, utterance.offset, 1.0)]
+            for start, end, extra in options:
+                if end - start < 0.15 * SAMPLE_RATE_HZ:
+                    continue
+                misfit = abs(np.log((end - start) / wanted))
+                if cost + extra + misfit < best_cost:
+                    best, best_cost = _Take(utterance, start, end), cost + extra + misfit
+        if best is None:
+            whole = self._any()
+            best = _Take(whole, whole.onset, whole.offset)
+        return best
+
+    def _choose_breaks(self, takes: Sequence[_Take], turn: PlannedTurn) -> list[tuple[_Break, float]]:
+        """Breaks with their pauses: the planned ones at the nearest good place, all sentence boundaries, some natural pauses drawn out."""
+        candidates: list[_Break] = []
+        before = 0
+        for i, take in enumerate(takes):
+            u = take.utterance
+            first, last = take.start + SHORTEST_PHRASE, take.end - SHORTEST_PHRASE
+            inside = [(int(a), int(b)) for a, b in u.pauses if first < a and b < last]
+            candidates += [_Break(i, a, b, (before + a - take.start) / SAMPLE_RATE_HZ, "pause") for a, b in inside]
+            candidates += [_Break(i, int(d), int(d), (before + d - take.start) / SAMPLE_RATE_HZ, "dip") for d in u.dips if first < d < last]
+            before += take.length
+            if i + 1 < len(takes):
+                candidates.append(_Break(i, take.end, take.end, before / SAMPLE_RATE_HZ, "sentence"))
+        chosen: dict[tuple[int, int], tuple[_Break, float]] = {}
+        for at_s, part_s, pause_s in zip(np.cumsum(turn.parts_s), turn.parts_s, turn.pauses_s, strict=False):
+            penalty = {"pause": 0.0, "dip": -0.3 if self.rng.random() < self.manner.mid_phrase else 0.5, "sentence": 0.3}
+            free = [c for c in candidates if _is_apart(c, chosen.values())]
+            if free:
+                place = min(free, key=lambda c: abs(c.position - at_s) / max(part_s, 0.5) + penalty[c.kind])
+                chosen[place.take, place.end] = (place, pause_s)
+        for c in candidates:
+            wanted = c.kind == "sentence" or (c.kind == "pause" and self.rng.random() < self.manner.stretch)
+            if wanted and (c.kind == "sentence" or _is_apart(c, chosen.values())) and (c.take, c.end) not in chosen:
+                chosen[c.take, c.end] = (c, self.manner.draw_pause_s(self.rng))
+        return sorted(chosen.values(), key=lambda item: (item[0].take, item[0].end))
+
+    def _phrase(self, utterance: Utterance, clip: Samples, start: int, end: int, pause_s: float, holds: bool) -> Phrase:
+        """Cut out clip[start:end] with some of the silence around it; a hold may be drawn out."""
+        silence_before = [start - b for b in (0, *utterance.pauses[:, 0]) if b <= start] if start == utterance.onset or start in utterance.pauses[:, 1] else [0]
+        silence_after = [a - end for a in (len(clip), *utterance.pauses[:, 1]) if a >= end] if end == utterance.offset or end in utterance.pauses[:, 0] else [0]
+        lead = min(min(silence_before), round(self.rng.uniform(0.02, 0.15) * SAMPLE_RATE_HZ))
+        tail = min(min(silence_after), round(self.rng.uniform(0.0, 0.25) * SAMPLE_RATE_HZ))
+        sound = clip[start - lead : end + tail]
+        speech = [(lead, lead + end - start)]
+        for a, b in utterance.pauses:
+            if start < a and b < end and b - a >= INNER_SILENCE_S * SAMPLE_RATE_HZ:
+                last = speech.pop()
+                speech += [(last[0], lead + int(a) - start), (lead + int(b) - start, last[1])]
+        if holds and self.rng.random() < self.manner.lengthen:
+            sound, longer = self._lengthen(sound, speech[-1][1], utterance.pitch_hz)
+            speech[-1] = (speech[-1][0], speech[-1][1] + longer)
+        sound = fade(sound, min(0.01, lead / SAMPLE_RATE_HZ + 0.004), np.clip(0.6 * tail / SAMPLE_RATE_HZ, 0.012, 0.08))
+        return self._levelled(sound, speech, float(self.rng.normal(0, 1.5)), pause_s, utterance.level_db)
+
+    def _lengthen(self, sound: Samples, offset: int, pitch_hz: float) -> tuple[Samples, int]:
+        """Hold the last voiced sound within 0.2 s before `offset` for a little longer."""
+        window = round(0.03 * SAMPLE_RATE_HZ)
+        if pitch_hz <= 0:
+            return sound, 0
+        best, where, lag_at = 0.5, -1, 0
+        lags = np.arange(round(SAMPLE_RATE_HZ / pitch_hz / 1.4), round(SAMPLE_RATE_HZ / pitch_hz * 1.4))
+        for at in range(offset - round(0.2 * SAMPLE_RATE_HZ), offset - round(0.03 * SAMPLE_RATE_HZ), 160):
+            if at - window < 0 or at + window + lags[-1] > len(sound):
+                continue
+            frame = sound[at : at + window]
+            shifted = sound[(at + lags)[:, None] + np.arange(window)]
+            strength = shifted @ frame / np.sqrt((shifted**2).sum(axis=1) * (frame @ frame) + 1e-9)
+            if strength.max() > best:
+                best, where, lag_at = strength.max(), at, int(lags[strength.argmax()])
+        if where < 0:
+            return sound, 0
+        here_hz = SAMPLE_RATE_HZ / lag_at
+        held = sustain(sound, where, here_hz, contour(self.rng, here_hz, here_hz * self.rng.uniform(0.93, 1.02), self.rng.uniform(0.06, 0.3)), self.rng)
+        cross = min(round(0.01 * SAMPLE_RATE_HZ), len(held) // 2, where, len(sound) - where)
+        ramp = np.linspace(0, 1, cross, dtype=np.float32)
+        held[:cross] = held[:cross] * ramp + sound[where : where + cross] * (1 - ramp)
+        held[-cross:] = held[-cross:] * (1 - ramp) + sound[where : where + cross] * ramp
+        return np.concatenate([sound[:where], held, sound[where + cross :]]), len(held) - cross
+
+    def _hesitation(self, utterance: Utterance) -> list[Phrase]:
+        if utterance.vowel < 0:
+            return []
+        sound = filled_pause(self.pool.audio(utterance), utterance.vowel, utterance.vowel_hz, utterance.pitch_hz, self.rng)
+        return [self._levelled(sound, [(0, len(sound))], float(self.rng.uniform(-6, 0)), self.manner.draw_pause_s(self.rng))]
+
+    def _hum(self) -> Samples:
+        utterance = self._any()
+        if utterance.vowel < 0:
+            return self._mumble()
+        return listener_hum(self.pool.audio(utterance), utterance.vowel, utterance.vowel_hz, utterance.pitch_hz, self.rng)
+
+    def _interjection(self) -> Samples:
+        """A spoken reaction of the voice nearest in pitch, its pitch shifted by resampling."""
+        own_hz = self._any().pitch_hz or 150.0
+        several = [self.interjections[i] for i in self.rng.integers(len(self.interjections), size=20)]
+        spoken = min(several, key=lambda u: abs(np.log((u.pitch_hz or 150.0) / own_hz)))
+        sound = self.pool.audio(spoken)[spoken.onset : spoken.offset]
+        speed = float(np.clip(own_hz / (spoken.pitch_hz or 150.0), 0.85, 1.18) * self.rng.uniform(0.95, 1.05))
+        at = np.arange(0, len(sound) - 1, speed)
+        return fade(np.interp(at, np.arange(len(sound)), sound).astype(np.float32), 0.005, 0.02)
+
+    def _mumble(self) -> Samples:
+        utterance = self._any()
+        length = min(round(self.rng.uniform(0.2, 0.5) * SAMPLE_RATE_HZ), utterance.offset - utterance.onset)
+        return fade(self.pool.audio(utterance)[utterance.offset - length : utterance.offset], 0.02, 0.02)
+
+    def _levelled(self, sound: Samples, speech: list[tuple[int, int]], change_db: float, pause_s: float = 0.0, level: float | None = None) -> Phrase:
+        measured = 10 * np.log10(np.mean(sound.astype(np.float64) ** 2) + 1e-9) if level is None else level
+        gain = 10 ** ((SPEECH_LEVEL_DB + change_db - measured) / 20)
+        return Phrase((sound * min(gain, 100.0)).astype(np.float32), speech, pause_s)

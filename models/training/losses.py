@@ -1,0 +1,43 @@
+"""The loss of each head."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from ..projection import UNKNOWN
+from ..turn_model import TurnOutput
+from .settings import LossWeights
+
+
+@dataclass(frozen=True)
+class TargetBatch:
+    """Frame labels of B conversations (see dialogues/labels.py)."""
+
+    vad: Tensor  # (B, 2, T) float
+    projection: Tensor  # (B, T) int64
+    next_holder: Tensor  # (B, T) int64
+    next_weight: Tensor  # (B, T) float
+    backchannel: Tensor  # (B, 2, T) float
+
+
+def head_losses(output: TurnOutput, target: TargetBatch) -> dict[str, Tensor]:
+    """Mean loss of each head in nats, scalars by name; a head with no known label has loss 0."""
+    known = target.projection != UNKNOWN
+    projection = F.cross_entropy(output.projection[:, 0].flatten(0, 1), target.projection.flatten(), ignore_index=UNKNOWN, reduction="sum")
+    margin = output.next[:, 1] - output.next[:, 0]  # logit of "the second speaker is next"
+    next_loss = F.binary_cross_entropy_with_logits(margin, (target.next_holder == 1).float(), weight=target.next_weight, reduction="sum")
+    return {
+        "vad": F.binary_cross_entropy_with_logits(output.vad, target.vad),
+        "projection": projection / known.sum().clamp(min=1),
+        "next_holder": next_loss / target.next_weight.sum().clamp(min=1),
+        "backchannel": F.binary_cross_entropy_with_logits(output.backchannel, target.backchannel),
+    }
+
+
+def total_loss(losses: dict[str, Tensor], weights: LossWeights) -> Tensor:
+    """The weighted sum, a scalar."""
+    return torch.stack([getattr(weights, name) * loss for name, loss in losses.items()]).sum()

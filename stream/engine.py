@@ -1,0 +1,139 @@
+"""Runs an exported network: one ONNX Runtime session, any number of conversations, no state of its own."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime as ort
+from numpy.typing import NDArray
+
+from ..models.contract import FORMAT_VERSION, LABELS, METADATA_KEY
+from .errors import ModelError, ShapeError
+
+Float32 = NDArray[np.float32]
+
+
+def bundled_model() -> Path:
+    """Path of the model that is installed with the package."""
+    return Path(str(files("turnstream.models.weights") / "turnstream.onnx"))
+
+
+@dataclass(frozen=True, slots=True)
+class ModelMetadata:
+    """What a model file says about itself (export/metadata.py writes it)."""
+
+    name: str
+    version: str
+    sample_rate_hz: int
+    frame_samples: int
+    frame_rate_hz: float
+    state_size: int
+    latent_size: int
+    latent_speaker_size: int
+    weights_sha256: str
+    config: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class StepOutput:
+    """One step of B conversations: vad, p_now, p_future, p_next, p_backchannel (B, 2); latent, latent_speaker (B, 2, H)."""
+
+    vad: Float32
+    p_now: Float32
+    p_future: Float32
+    p_next: Float32
+    p_backchannel: Float32
+    latent: Float32
+    latent_speaker: Float32
+
+
+class Engine:
+    """A loaded model. Safe to share between threads: it keeps nothing from one step to the next.
+
+    Args:
+        path: an ONNX file written by `turnstream export`; None is the bundled model.
+        threads: threads of one step; one is fastest for a frame at a time.
+    Raises:
+        ModelError: no such file, not an ONNX file, or not one that this version runs.
+    """
+
+    def __init__(self, path: str | Path | None = None, *, threads: int = 1) -> None:
+        self.path = Path(path) if path is not None else bundled_model()
+        if not self.path.is_file():
+            raise ModelError(f"expected an ONNX model file, got {str(self.path)!r}, which is not a file")
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 3
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # an idle conversation must cost nothing
+        try:
+            self._session: Any = ort.InferenceSession(str(self.path), options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # onnxruntime's own exceptions share no public base class
+            raise ModelError(f"{self.path}: expected an ONNX model, but ONNX Runtime cannot load it: {str(error).splitlines()[0][:200]}") from None
+        self.metadata = self._read_metadata()
+
+    def _read_metadata(self) -> ModelMetadata:
+        stored: dict[str, str] = self._session.get_modelmeta().custom_metadata_map
+        if METADATA_KEY not in stored:
+            raise ModelError(f"{self.path}: expected metadata {METADATA_KEY!r}, which `turnstream export` writes, got {sorted(stored) or 'none'}")
+        try:
+            described: dict[str, Any] = json.loads(stored[METADATA_KEY])
+            version = described["format_version"]
+            if version != FORMAT_VERSION:
+                raise ModelError(f"{self.path}: expected model format {FORMAT_VERSION}, got {version}; export the model again with this version of turnstream")
+            if described["input"] != "pcm":
+                raise ModelError(f"{self.path}: expected a model whose input is 'pcm', got {described['input']!r}; the runtime feeds audio")
+            missing = sorted(set(LABELS) - set(described["outputs"]))
+            if missing:
+                raise ModelError(f"{self.path}: expected the outputs {', '.join(LABELS)}; missing {', '.join(missing)}")
+            metadata = ModelMetadata(
+                name=described["name"],
+                version=described["version"],
+                sample_rate_hz=described["sample_rate_hz"],
+                frame_samples=described["frame_samples"],
+                frame_rate_hz=described["frame_rate_hz"],
+                state_size=described["state"]["size"],
+                latent_size=described["outputs"]["latent"]["shape"][1],
+                latent_speaker_size=described["outputs"]["latent_speaker"]["shape"][1],
+                weights_sha256=described["weights_sha256"],
+                config=described["config"],
+            )
+        except (json.JSONDecodeError, KeyError, TypeError, IndexError) as error:
+            raise ModelError(f"{self.path}: its metadata is damaged: {type(error).__name__} {error}") from None
+        shapes = {node.name: list(node.shape[1:]) for node in self._session.get_inputs()}
+        expected = {"audio": [2, metadata.frame_samples], "state": [metadata.state_size]}
+        if shapes != expected:
+            raise ModelError(f"{self.path}: its metadata promises the inputs {expected} per conversation, its graph has {shapes}")
+        return metadata
+
+    def init_state(self, batch: int = 1) -> Float32:
+        """The state before anything was heard, (batch, S)."""
+        return np.zeros((batch, self.metadata.state_size), np.float32)
+
+    def step(self, audio: Float32, state: Float32) -> tuple[StepOutput, Float32]:
+        """Advance every conversation by one frame.
+
+        Args:
+            audio: samples in [-1, 1], (B, 2, frame_samples) float32; channel 0 is the user.
+            state: packed, (B, S) float32, from `init_state` or the last step.
+        Returns:
+            The outputs and the next state, (B, S).
+        Raises:
+            ShapeError: audio or state does not fit the model.
+        """
+        batch = audio.shape[0] if audio.ndim else 0
+        expected = (batch, 2, self.metadata.frame_samples)
+        if audio.shape != expected or audio.dtype != np.float32 or not batch:
+            raise ShapeError(f"expected float32 audio of shape (B >= 1, 2, {self.metadata.frame_samples}), got {audio.dtype} {audio.shape}")
+        if state.shape != (batch, self.metadata.state_size) or state.dtype != np.float32:
+            raise ShapeError(f"expected a float32 state of shape ({batch}, {self.metadata.state_size}), got {state.dtype} {state.shape}")
+        *outputs, next_state = self._session.run(_OUTPUTS, {"audio": audio, "state": state})
+        return StepOutput(*outputs), next_state
+
+
+_OUTPUTS = [*StepOutput.__slots__, "next_state"]

@@ -1,0 +1,210 @@
+"""One conversation, without I/O and without the engine: audio in, frames out; step outputs in, predictions and events out.
+
+Whoever owns it (a `TurnPredictor`, a server's batcher) takes frames, steps the engine on any batch of conversations,
+stores the next state and hands the outputs back.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .audio_check import AudioCheck, AudioWarning
+from .engine import Float32, ModelMetadata, StepOutput
+from .errors import AudioFormatError, SnapshotError
+from .floor import FloorTracker
+from .policy import PolicySettings, TurnPolicy, policy_settings
+from .prediction import Pair, Prediction, TurnEvent
+from .resample import StreamingResampler, to_float32
+from .ring import PcmRing
+
+SNAPSHOT_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class FrameResult:
+    """One frame's prediction and the events that it caused."""
+
+    prediction: Prediction
+    events: tuple[TurnEvent, ...]
+
+
+class Session:
+    """The state of one conversation.
+
+    Args:
+        metadata: of the model that will be stepped.
+        sample_rate_hz: rate of the audio that will be pushed.
+        policy: preset, settings, or None for no events.
+        buffer_s: audio that can wait for the engine; `push_audio` refuses what does not fit, so ask `free_samples` first.
+    Raises:
+        AudioFormatError: a rate out of range.
+        PolicyError: no such preset.
+    Attributes:
+        state: packed state, (S,) float32; the owner replaces it after each step.
+        samples_received: samples per channel pushed, at their own rate.
+        frames_done: predictions made.
+    """
+
+    def __init__(
+        self, metadata: ModelMetadata, *, sample_rate_hz: int = 16000, policy: str | PolicySettings | None = "balanced", buffer_s: float = 1.0
+    ) -> None:
+        self.metadata = metadata
+        self.sample_rate_hz = sample_rate_hz
+        self._ring = PcmRing(2, max(2 * metadata.frame_samples, round(buffer_s * metadata.sample_rate_hz)))
+        self._resampler = StreamingResampler(sample_rate_hz, metadata.sample_rate_hz, channels=2)
+        self._policy = TurnPolicy(policy) if policy is not None else None
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget the conversation and start the clock again; settings stay."""
+        self._resampler.reset()
+        self._ring.clear()
+        self._floor = FloorTracker()
+        self._check = AudioCheck(self.sample_rate_hz)
+        self._warnings: list[AudioWarning] = []
+        if self._policy is not None:
+            self._policy = TurnPolicy(self._policy.settings)
+        self.state: Float32 = np.zeros(self.metadata.state_size, np.float32)
+        self.samples_received = 0
+        self.frames_done = 0
+
+    def configure(self, policy: str | PolicySettings) -> None:
+        """Change the policy's thresholds from here on; turns in progress go on.
+
+        Raises:
+            PolicyError: no such preset.
+        """
+        policy_settings(policy)
+        if self._policy is None:
+            self._policy = TurnPolicy(policy)
+        else:
+            self._policy.settings = policy
+
+    @property
+    def free_samples(self) -> int:
+        """Samples per channel, at the pushed rate, that `push_audio` would take now."""
+        model_rate_hz = self.metadata.sample_rate_hz
+        owed = self._resampler.delay_s * model_rate_hz + 1  # a flush after the push must find room too
+        return max(0, int((self._ring.free - owed) * self.sample_rate_hz / model_rate_hz))
+
+    def push_audio(self, samples: ArrayLike) -> None:
+        """Take in audio.
+
+        Args:
+            samples: float32 in [-1, 1] or int16, (N,) or (N, 1) for the user alone or (N, 2), N up to `free_samples`.
+        Raises:
+            AudioFormatError: another shape or type, not finite, or more than fits; nothing is taken in.
+        """
+        block = to_float32(samples)
+        if len(block) > self.free_samples:
+            raise AudioFormatError(f"expected at most {self.free_samples} samples, which is what the buffer has room for, got {len(block)}")
+        self.samples_received += len(block)
+        self._warnings += self._check.push(block)
+        self._ring.push(self._resampler.push(block))
+
+    def flush(self) -> None:
+        """Complete the last frame with silence, so that everything pushed is predicted on. Audio may follow."""
+        self._ring.push(self._resampler.flush())
+        missing = -self._ring.available % self.metadata.frame_samples
+        self._ring.push(np.zeros((missing, 2), np.float32))
+
+    @property
+    def frames_waiting(self) -> int:
+        """Whole frames not yet taken."""
+        return self._ring.available // self.metadata.frame_samples
+
+    def take_frame(self) -> Float32:
+        """The oldest waiting frame, (2, frame_samples) float32.
+
+        Raises:
+            ShapeError: none is waiting.
+        """
+        return np.ascontiguousarray(self._ring.pop(self.metadata.frame_samples).T)
+
+    def take_warnings(self) -> list[AudioWarning]:
+        """What is suspicious about the audio since the last call; each kind is reported once per conversation."""
+        warnings, self._warnings = self._warnings, []
+        return warnings
+
+    def accept(self, output: StepOutput, row: int = 0) -> FrameResult:
+        """Turn one row of a step's output into this conversation's next prediction and its events."""
+        vad = _pair(output.vad[row])
+        self._floor.update(vad)
+        holder = self._floor.holder
+        p_next = _pair(output.p_next[row])
+        p_shift = None if holder is None else p_next[1 - holder]
+        prediction = Prediction(
+            frame=self.frames_done,
+            time_s=(self.frames_done + 1) * self.metadata.frame_samples / self.metadata.sample_rate_hz,
+            holder=holder,
+            p_shift=p_shift,
+            p_hold=None if p_shift is None else 1 - p_shift,
+            vad=vad,
+            p_now=_pair(output.p_now[row]),
+            p_future=_pair(output.p_future[row]),
+            p_next=p_next,
+            p_backchannel=_pair(output.p_backchannel[row]),
+            latent=output.latent[row],
+            latent_speaker=output.latent_speaker[row],
+        )
+        self.frames_done += 1
+        events = self._policy.update(prediction) if self._policy is not None else []
+        return FrameResult(prediction, tuple(events))
+
+    def snapshot(self) -> bytes:
+        """The whole conversation as bytes, to go on elsewhere with the same numbers (an .npz archive, no pickle)."""
+        header = {
+            "snapshot_version": SNAPSHOT_VERSION,
+            "weights_sha256": self.metadata.weights_sha256,
+            "sample_rate_hz": self.sample_rate_hz,
+            "samples_received": self.samples_received,
+            "frames_done": self.frames_done,
+            "floor": self._floor.to_plain(),
+            "policy": None if self._policy is None else self._policy.to_plain(),
+            "policy_settings": None if self._policy is None else asdict(policy_settings(self._policy.settings)),
+        }
+        arrays: dict[str, NDArray[Any]] = {"state": self.state, "audio": self._ring.peek(self._ring.available)}
+        arrays |= {f"resampler_{name}": array for name, array in self._resampler.snapshot().items()}
+        archive = io.BytesIO()
+        np.savez(archive, header=np.array(json.dumps(header)), **arrays)
+        return archive.getvalue()
+
+    @classmethod
+    def restore(cls, snapshot: bytes, metadata: ModelMetadata) -> Session:
+        """Go on from a snapshot.
+
+        Raises:
+            SnapshotError: not a snapshot, of another version, or of another model.
+        """
+        try:
+            with np.load(io.BytesIO(snapshot), allow_pickle=False) as archive:
+                arrays = {name: archive[name] for name in archive.files}
+            header = json.loads(str(arrays.pop("header")))
+            version, weights = header["snapshot_version"], header["weights_sha256"]
+        except (ValueError, KeyError, OSError, EOFError) as error:
+            raise SnapshotError(f"expected a snapshot made by turnstream, got {len(snapshot)} bytes that are not one: {error}") from None
+        if version != SNAPSHOT_VERSION:
+            raise SnapshotError(f"expected snapshot version {SNAPSHOT_VERSION}, got {version}")
+        if weights != metadata.weights_sha256:
+            raise SnapshotError(f"expected a snapshot of the model {metadata.weights_sha256[:12]}, got one of {weights[:12]}")
+        settings = header["policy_settings"]
+        session = cls(metadata, sample_rate_hz=header["sample_rate_hz"], policy=None if settings is None else PolicySettings(**settings))
+        session.samples_received, session.frames_done = header["samples_received"], header["frames_done"]
+        floor = header["floor"]
+        session._floor = FloorTracker(**{**floor, "active": tuple(floor["active"])})
+        if session._policy is not None:
+            session._policy.restore(header["policy"])
+        session.state = arrays["state"]
+        session._ring.push(arrays["audio"])
+        session._resampler.restore({name.removeprefix("resampler_"): array for name, array in arrays.items() if name.startswith("resampler_")})
+        return session
+
+
+def _pair(row: Float32) -> Pair:
+    return float(row[0]), float(row[1])
