@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from ..models.contract import LABELS, METADATA_KEY
 from ..models.errors import MissingExtraError
 from ..models.turn_model import TurnModel, TurnOutput
+from .flatten import flatten
 from .metadata import InputKind, describe
 
 
@@ -66,18 +67,20 @@ def build(model: TurnModel, kind: InputKind, name: str, version: str) -> bytes:
     except ImportError as error:
         raise MissingExtraError(error.name or "onnx", "export") from None
     step = Step(model, kind).eval()
+    names = ["audio" if kind == "pcm" else "mel", "state"]
     batch = torch.export.Dim("batch")
     with _quiet_exporter():
         program: Any = torch.onnx.export(
             step,
             example_inputs(model, kind, batch=3),
-            input_names=["audio" if kind == "pcm" else "mel", "state"],
+            input_names=names,
             output_names=list(LABELS),
             dynamic_shapes=({0: batch}, {0: batch}),
             dynamo=True,
             verbose=False,
         )
     proto: Any = program.model_proto
+    flatten(proto, {name: x.numpy() for name, x in zip(names, example_inputs(model, kind, batch=1), strict=True)})
     del proto.metadata_props[:]
     for node in proto.graph.node:  # the exporter leaves stack traces of the machine it ran on
         del node.metadata_props[:]

@@ -120,7 +120,7 @@ class TurnModel(nn.Module):
         latent, after["dialogue_rnn"] = self.dialogue_rnn(self.dropout(joined), state["dialogue_rnn"])  # (R, T, H)
         heads = self.heads(self.dropout(latent))  # (R, T, 3 + CLASSES)
         seen = heads[..., 3:]  # each row's own view of the future; the two views are averaged as logits
-        projection = seen + _other_speaker(seen)[..., self._swapped]
+        projection = seen + _other_speaker(seen).index_select(-1, self._swapped)
         vad, follows, backchannel = (by_conversation(heads[..., i]) for i in range(3))
         return TurnOutput(vad, follows, backchannel, *map(by_conversation, (projection, own, latent))), after
 

@@ -1,14 +1,14 @@
 """What can go wrong at run time.
 
-    TurnstreamError            (models/errors.py)
-    |-- ModelError             a model file that this runtime cannot run
-    |-- ShapeError             an array whose shape or type does not fit the model
-    |-- AudioFormatError       audio that cannot be read or does not have the promised form
-    |-- DeviceError            no microphone, or it failed
-    |-- SnapshotError          a snapshot that does not belong to this model or version
-    |-- PolicyError            policy settings out of range
-    |-- ProtocolError          a websocket message that breaks PROTOCOL.md; has a `code`
-    `-- ServerError            the server refused or ended the session; has a `code`
+TurnstreamError            (models/errors.py)
+|-- ModelError             a model file that this runtime cannot run
+|-- ShapeError             an array whose shape or type does not fit the model
+|-- AudioFormatError       audio that cannot be read or does not have the promised form
+|-- DeviceError            no microphone, or it failed
+|-- SnapshotError          a snapshot that does not belong to this model or version
+|-- PolicyError            policy settings out of range
+|-- ProtocolError          a websocket message that breaks PROTOCOL.md; has a `code`
+`-- ServerError            the server refused or ended the session; has a `code`
 """
 
 from ..models.errors import TurnstreamError

@@ -38,9 +38,7 @@ class FrameLabels:
     backchannel: NDArray[np.bool_]
 
 
-def label_frames(
-    activity: NDArray[np.bool_], backchannel: NDArray[np.bool_], frame_rate_hz: float, bin_edges_s: tuple[float, ...]
-) -> FrameLabels:
+def label_frames(activity: NDArray[np.bool_], backchannel: NDArray[np.bool_], frame_rate_hz: float, bin_edges_s: tuple[float, ...]) -> FrameLabels:
     """Targets from voice activity.
 
     Args:

@@ -12,8 +12,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from ..dialogues.annotation import speech_activity
 from ..dialogues.events import Transition, find_transitions
-from ..dialogues.manifest import Dialogue, load_activity, load_audio
+from ..dialogues.manifest import Dialogue, load_audio
 from ..turn_model import TurnModel
 from .losses import TargetBatch, head_losses
 from .stream import labelled_audio
@@ -71,7 +72,7 @@ def shift_hold_report(model: TurnModel, dialogues: Sequence[Dialogue], *, mono: 
     is_shift: list[bool] = []
     for dialogue in dialogues:
         audio = load_audio(dialogue, model.config.features.sample_rate_hz)
-        activity, _ = load_activity(dialogue)
+        activity, _ = speech_activity(dialogue)
         stereo = None if mono else next_holder_probabilities(model, audio, device)
         alone = [next_holder_probabilities(model, _only(audio, speaker), device) for speaker in (0, 1)] if mono else []
         for event in find_transitions(activity, 50.0):

@@ -15,8 +15,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..config import ModelConfig
+from ..dialogues.annotation import speech_activity
 from ..dialogues.labels import FrameLabels, label_frames
-from ..dialogues.manifest import Dialogue, load_activity, load_audio
+from ..dialogues.manifest import Dialogue, load_audio
+from ..errors import DialogueError
+from ..projection import UNKNOWN, swapped_classes
 from .losses import TargetBatch
 from .settings import TrainingSettings
 
@@ -44,7 +47,7 @@ class _Lane:
 def labelled_audio(dialogue: Dialogue, config: ModelConfig) -> tuple[NDArray[np.float32], FrameLabels]:
     """Audio (2, N), cut to whole steps of the network, and the labels of those steps."""
     audio = load_audio(dialogue, config.features.sample_rate_hz)
-    activity, backchannel = load_activity(dialogue)
+    activity, backchannel = speech_activity(dialogue)
     hop, stride = config.features.hop_samples, config.encoder.stride
     frames = min(audio.shape[1] // hop, activity.shape[1]) // stride * stride
     newest = slice(stride - 1, frames, stride)  # a step is labelled by its last frame
@@ -88,7 +91,7 @@ class ConversationStream:
             if labels.vad.shape[1] >= self.chunk_frames:
                 break
         else:
-            raise ValueError(f"expected conversations of at least {self.settings.chunk_s} s, found none")
+            raise DialogueError(f"expected conversations of at least {self.settings.chunk_s} s, found none")
         if self._rng.random() < 0.5:  # the roles of the channels are exchangeable
             audio, labels = audio[::-1], _swapped(labels)
         gain_db = self._rng.uniform(-self.settings.gain_db, self.settings.gain_db, size=(2, 1))
@@ -116,8 +119,6 @@ class ConversationStream:
 
 
 def _swapped(labels: FrameLabels) -> FrameLabels:
-    from ..projection import UNKNOWN, swapped_classes
-
     known = labels.projection != UNKNOWN
     projection = np.where(known, swapped_classes()[labels.projection], UNKNOWN)
     holder = np.where(labels.next_holder == UNKNOWN, UNKNOWN, 1 - labels.next_holder)

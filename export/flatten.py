@@ -1,0 +1,287 @@
+"""Rewrites the exported step so that every activation is a plain matrix: one row per speaker, one column per number.
+
+With a single frame the time axis has length 1, and the exporter's graph spends more on reshaping, slicing and
+transposing tensors whose memory does not change than on arithmetic. Here such nodes disappear (they become other views
+of the same matrix), a product with a bias becomes one 2-D product that ONNX Runtime fuses, and taps that happen to
+lie side by side are taken as they lie. What cannot be expressed on matrices is left as it was, in its own shape.
+
+Shapes are read off two runs with different batches: a dimension that changes is the batch (or twice the batch).
+The caller verifies the result against torch like any other graph.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from itertools import pairwise
+from math import prod
+from typing import Any, cast
+
+import numpy as np
+import onnxruntime as ort
+from numpy.typing import NDArray
+
+Dim = int | str  # "B" conversations or "R" = 2 B rows
+Shape = tuple[Dim, ...]
+
+_PROBES = (3, 5)  # batches of the two runs; no dimension of the network has these ratios by chance
+_VIEWS = {"Reshape", "Squeeze", "Unsqueeze", "Flatten", "Identity", "Transpose", "Gather", "Slice"}
+_ELEMENTWISE = {"Relu", "Sigmoid", "Tanh", "Log", "Mul", "Add", "Sub", "Div", "Erf", "Gelu"}
+
+
+@dataclass(frozen=True)
+class _Value:
+    """A tensor of the new graph; `shape` is how it lies there, its numbers are those of the old tensor in order."""
+
+    name: str
+    shape: Shape
+
+
+class _Flattener:
+    def __init__(self, proto: Any, inputs: dict[str, NDArray[np.float32]]) -> None:
+        import onnx
+
+        self.onnx = onnx
+        self.graph = proto.graph
+        self.constants: dict[str, NDArray[Any]] = {i.name: onnx.numpy_helper.to_array(i) for i in self.graph.initializer}
+        for node in self.graph.node:
+            if node.op_type == "Constant":
+                self.constants[node.output[0]] = onnx.numpy_helper.to_array(node.attribute[0].t)
+        self.shapes = _probe_shapes(proto, inputs, self.constants)
+        self.values = {i.name: _Value(i.name, self.shapes[i.name]) for i in self.graph.input}
+        self.nodes: list[Any] = []
+        self.added: dict[str, NDArray[Any]] = {}
+        self.reshaped: dict[tuple[str, Shape], str] = {}
+        self.cuts: dict[str, tuple[str, int, int]] = {}  # a slice's old name: the matrix it is cut from, first and last column
+        self.widths: dict[str, int] = {}  # columns of those matrices
+
+    def run(self) -> None:
+        for node in self.graph.node:
+            if node.op_type != "Constant" and not self._on_matrices(node):
+                self._as_it_was(node)
+        for output in self.graph.output:
+            name = self._in_shape(output.name, self.shapes[output.name])
+            self._emit("Identity", [name], output.name)
+        del self.graph.node[:]
+        self.graph.node.extend(_without_dead(self.nodes, {o.name for o in self.graph.output}))
+        used = {name for node in self.graph.node for name in node.input}
+        del self.graph.initializer[:]
+        del self.graph.value_info[:]
+        kept = {name: array for name, array in {**self.constants, **self.added}.items() if name in used}
+        self.graph.initializer.extend(self.onnx.numpy_helper.from_array(np.ascontiguousarray(array), name) for name, array in kept.items())
+
+    # One node at a time
+
+    def _on_matrices(self, node: Any) -> bool:
+        """Put the node into the new graph as a view or an operation on matrices; False if it cannot be."""
+        if len(node.output) != 1 or not any(name in self.values for name in node.input):
+            return False
+        shape = self.shapes[node.output[0]]
+        source, given = node.input[0], self.shapes.get(node.input[0], ())
+        if node.op_type in _VIEWS and source in self.values and prod_static(shape) == prod_static(given) and self._keeps_order(node, given, shape):
+            self.values[node.output[0]] = _Value(self.values[source].name, self.values[source].shape)
+            return True
+        if _row_axis(shape) is None:
+            return False
+        if node.op_type == "Concat":
+            axis = self._attribute(node, "axis") % len(shape)
+            return _leads(shape, axis) and (self._rejoined(node, shape) or self._matrix_node(node, node.input, shape, axis=1))
+        if node.op_type == "Slice":
+            return self._slice(node, given, shape)
+        if node.op_type == "Gather" and node.input[1] in self.constants:
+            axis = self._attribute(node, "axis", 0) % len(given)
+            last = axis == len(given) - 1 and _leads(given, axis) and self.constants[node.input[1]].ndim == 1
+            return last and self._matrix_node(node, node.input[:1], shape, node.input[1:], axis=1)
+        if node.op_type == "MatMul" and node.input[1] in self.constants:
+            plain = _leads(shape, len(shape) - 1) and self.constants[node.input[1]].ndim == 2
+            return plain and self._matrix_node(node, node.input[:1], shape, node.input[1:])
+        if node.op_type == "Softmax":
+            axis = self._attribute(node, "axis", -1) % len(shape)
+            return axis == len(shape) - 1 and _leads(shape, axis) and self._matrix_node(node, node.input, shape, axis=1)
+        if node.op_type in _ELEMENTWISE:
+            return self._elementwise(node, shape)
+        return False
+
+    def _as_it_was(self, node: Any) -> None:
+        """Keep a node, with its inputs in the shapes it expects."""
+        copy = type(node)()
+        copy.CopyFrom(node)
+        del copy.input[:]
+        copy.input.extend(self._in_shape(name, self.shapes[name]) if name in self.values else name for name in node.input)
+        self.nodes.append(copy)
+        for name in node.output:
+            if name:
+                self.values[name] = _Value(name, self.shapes[name])
+
+    def _keeps_order(self, node: Any, given: Shape, shape: Shape) -> bool:
+        """Whether a node of a viewing kind leaves every number where it is, given that it leaves their count."""
+        if node.op_type == "Transpose":
+            order = list(self._attribute(node, "perm"))
+            moved = [axis for axis in order if given[axis] != 1]
+            return moved == sorted(moved)
+        if node.op_type == "Slice":
+            steps = self.constants[node.input[4]] if len(node.input) > 4 else np.ones(1)
+            return bool((steps > 0).all())
+        if node.op_type == "Gather":
+            return given[self._attribute(node, "axis", 0)] == 1
+        return True
+
+    def _slice(self, node: Any, given: Shape, shape: Shape) -> bool:
+        starts, ends, axes, *rest = (self.constants[name] for name in node.input[1:])
+        if len(axes) != 1 or (rest and rest[0][0] != 1):
+            return False
+        axis = int(axes[0]) % len(given)
+        length = given[axis]
+        if isinstance(length, str) or not _leads(given, axis):
+            return False
+        inner = prod(cast("tuple[int, ...]", given[axis + 1 :]))
+        first, last, _ = slice(int(starts[0]), int(ends[0])).indices(length)
+        limits = [self._constant(np.array([bound], np.int64)) for bound in (first * inner, last * inner, 1)]
+        source = self._as_matrix(node.input[0])
+        self.widths[source] = inner * length
+        self.cuts[node.output[0]] = (source, first * inner, last * inner)
+        return self._matrix_node(node, node.input[:1], shape, limits)
+
+    def _rejoined(self, node: Any, shape: Shape) -> bool:
+        """Slices that lie side by side, cut and put together again: taps without dilation."""
+        cuts = [self.cuts.get(name) for name in node.input]
+        if any(a is None or b is None or a[0] != b[0] or a[2] != b[1] for a, b in pairwise(cuts)) or not cuts[0] or not cuts[-1]:
+            return False
+        source, first, last = cuts[0][0], cuts[0][1], cuts[-1][2]
+        if (first, last) != (0, self.widths[source]):
+            return False
+        self.values[node.output[0]] = _Value(source, _matrix(shape))
+        return True
+
+    def _elementwise(self, node: Any, shape: Shape) -> bool:
+        inputs: list[str] = []
+        for name in node.input:
+            if name in self.values:
+                if prod_static(self.shapes[name]) != prod_static(shape) or _row_axis(self.shapes[name]) is None:
+                    return False
+                inputs.append(self._as_matrix(name))
+            elif self.constants[name].size == 1:
+                inputs.append(self._constant(self.constants[name].reshape(())))
+            elif self.constants[name].ndim == 1 and _leads(shape, len(shape) - 1):
+                inputs.append(name)
+            else:
+                return False
+        self._emit(node.op_type, inputs, node.output[0], node.attribute)
+        self.values[node.output[0]] = _Value(node.output[0], _matrix(shape))
+        return True
+
+    def _matrix_node(self, node: Any, operands: Any, shape: Shape, others: Any = (), **attributes: int) -> bool:
+        if any(name not in self.values or _row_axis(self.shapes[name]) is None for name in operands):
+            return False
+        self.nodes.append(
+            self.onnx.helper.make_node(node.op_type, [*(self._as_matrix(name) for name in operands), *others], [node.output[0]], node.name, **attributes)
+        )
+        self.values[node.output[0]] = _Value(node.output[0], _matrix(shape))
+        return True
+
+    # Names in the new graph
+
+    def _as_matrix(self, name: str) -> str:
+        return self._in_shape(name, _matrix(self.shapes[name]))
+
+    def _in_shape(self, name: str, shape: Shape) -> str:
+        """The value's name, after a Reshape if it lies otherwise."""
+        value = self.values[name]
+        if value.shape == shape:
+            return value.name
+        key = (value.name, shape)
+        if key not in self.reshaped:
+            target = np.array([-1 if isinstance(dim, str) else dim for dim in shape], np.int64)
+            self.reshaped[key] = f"{value.name}_as_{'_'.join(map(str, shape))}"
+            self._emit("Reshape", [value.name, self._constant(target)], self.reshaped[key])
+        return self.reshaped[key]
+
+    def _constant(self, array: NDArray[Any]) -> str:
+        name = f"{array.dtype}_{'x'.join(map(str, array.shape))}_{'_'.join(map(str, array.ravel()))}"
+        self.added[name] = array
+        return name
+
+    def _emit(self, kind: str, inputs: list[str], output: str, attributes: Any = ()) -> None:
+        node = self.onnx.helper.make_node(kind, inputs, [output])
+        node.attribute.extend(attributes)
+        self.nodes.append(node)
+
+    def _attribute(self, node: Any, name: str, default: Any = None) -> Any:
+        for attribute in node.attribute:
+            if attribute.name == name:
+                return self.onnx.helper.get_attribute_value(attribute)
+        return default
+
+
+def flatten(proto: Any, inputs: dict[str, NDArray[np.float32]]) -> None:
+    """Rewrite a step's graph in place.
+
+    Args:
+        proto: onnx.ModelProto whose graph has a free batch and otherwise fixed shapes.
+        inputs: an example of one conversation for each input, (1, ...).
+    """
+    _Flattener(proto, inputs).run()
+
+
+def prod_static(shape: Shape) -> int:
+    """Numbers per conversation."""
+    return prod(2 if dim == "R" else 1 if dim == "B" else cast("int", dim) for dim in shape)
+
+
+def _row_axis(shape: Shape) -> int | None:
+    """The batch's axis if only axes of length 1 lie before it."""
+    axis = next((i for i, dim in enumerate(shape) if dim != 1), None)
+    return axis if axis is not None and isinstance(shape[axis], str) else None
+
+
+def _leads(shape: Shape, axis: int) -> bool:
+    """Whether only the batch and axes of length 1 lie before this axis."""
+    return _row_axis(shape) is not None and all(isinstance(dim, str) or dim == 1 for dim in shape[:axis])
+
+
+def _matrix(shape: Shape) -> Shape:
+    row = cast("int", _row_axis(shape))
+    return (shape[row], prod(cast("tuple[int, ...]", shape[row + 1 :])))
+
+
+def _probe_shapes(proto: Any, inputs: dict[str, NDArray[np.float32]], constants: dict[str, NDArray[Any]]) -> dict[str, Shape]:
+    """The shape of every tensor, from two runs."""
+    import onnx
+
+    probe = onnx.ModelProto()
+    probe.CopyFrom(proto)
+    del probe.graph.output[:]
+    names = [name for node in proto.graph.node for name in node.output if name and name not in constants]
+    probe.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names)
+    options = ort.SessionOptions()
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.log_severity_level = 3
+    session: Any = ort.InferenceSession(probe.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    seen: list[dict[str, tuple[int, ...]]] = []
+    for batch in _PROBES:
+        feed = {name: np.repeat(array, batch, axis=0) for name, array in inputs.items()}
+        seen.append({name: np.shape(array) for name, array in {**feed, **dict(zip(names, session.run(names, feed), strict=True))}.items()})
+    symbols = {_PROBES: "B", (2 * _PROBES[0], 2 * _PROBES[1]): "R"}
+    return {name: tuple(a if a == b else symbols[a, b] for a, b in zip(seen[0][name], seen[1][name], strict=True)) for name in seen[0]}
+
+
+def _without_dead(nodes: list[Any], outputs: set[str]) -> list[Any]:
+    """Drop nodes whose results nobody uses, and Identity copies of values that can carry the name themselves."""
+    needed, alive = set(outputs), list[Any]()
+    for node in reversed(nodes):
+        if any(name in needed for name in node.output):
+            alive.append(node)
+            needed.update(node.input)
+    alive.reverse()
+    uses = Counter(name for node in alive for name in node.input)
+    makers = {name: node for node in alive for name in node.output}
+    kept: list[Any] = []
+    for node in alive:
+        source = node.input[0] if node.op_type == "Identity" else ""
+        if source in makers and uses[source] == 1:
+            outputs_of = list(makers[source].output)
+            del makers[source].output[:]
+            makers[source].output.extend(node.output[0] if name == source else name for name in outputs_of)
+        else:
+            kept.append(node)
+    return kept

@@ -1,0 +1,98 @@
+"""A fixed-size queue of PCM: blocks of any size go in, blocks of any size come out, nothing is allocated on the way in.
+
+The rule for a full ring: `push` takes all of the samples or none, and raises. Whoever pushes asks `free` first; what to do
+with audio that finds no place (wait, drop, refuse) is the caller's decision, because only the caller can report it.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import ShapeError
+
+
+class PcmRing:
+    """First in, first out, for float32 samples.
+
+    Args:
+        channels: channels C of every block.
+        capacity_samples: samples per channel that fit; never grows.
+
+    Raises:
+        ShapeError: channels or capacity below 1.
+    """
+
+    def __init__(self, channels: int, capacity_samples: int) -> None:
+        if channels < 1 or capacity_samples < 1:
+            raise ShapeError(f"expected at least 1 channel and 1 sample, got {channels} channels and {capacity_samples} samples")
+        self._samples = np.zeros((capacity_samples, channels), dtype=np.float32)
+        self._start = 0
+        self._count = 0
+
+    @property
+    def channels(self) -> int:
+        """Channels C of every block."""
+        return self._samples.shape[1]
+
+    @property
+    def capacity_samples(self) -> int:
+        """Samples per channel that fit."""
+        return self._samples.shape[0]
+
+    @property
+    def available(self) -> int:
+        """Samples per channel that can be popped now."""
+        return self._count
+
+    @property
+    def free(self) -> int:
+        """Samples per channel that can be pushed now."""
+        return self.capacity_samples - self._count
+
+    def push(self, samples: NDArray[np.float32]) -> None:
+        """Append samples, (N, C) float32, 0 <= N <= `free`.
+
+        Raises:
+            ShapeError: another shape or type, or more samples than are free; the ring is then unchanged.
+        """
+        if samples.ndim != 2 or samples.shape[1] != self.channels or samples.dtype != np.float32:
+            raise ShapeError(f"expected float32 samples of shape (N, {self.channels}), got {samples.dtype} {samples.shape}")
+        count = samples.shape[0]
+        if count > self.free:
+            raise ShapeError(f"the ring holds {self.capacity_samples} samples and has room for {self.free}, got {count}")
+        end = (self._start + self._count) % self.capacity_samples
+        before_wrap = min(count, self.capacity_samples - end)
+        self._samples[end : end + before_wrap] = samples[:before_wrap]
+        self._samples[: count - before_wrap] = samples[before_wrap:]
+        self._count += count
+
+    def pop(self, count: int) -> NDArray[np.float32]:
+        """Take the oldest samples out, 0 <= count <= `available`.
+
+        Returns:
+            A new array, (count, C) float32.
+
+        Raises:
+            ShapeError: fewer samples are available; the ring is then unchanged.
+        """
+        popped = self.peek(count)
+        self._start = (self._start + count) % self.capacity_samples
+        self._count -= count
+        return popped
+
+    def peek(self, count: int) -> NDArray[np.float32]:
+        """What `pop(count)` would return, leaving it in the ring; `peek(available)` is the ring's whole state.
+
+        Raises:
+            ShapeError: fewer samples are available.
+        """
+        if not 0 <= count <= self._count:
+            raise ShapeError(f"expected to read 0 to {self._count} samples, which is what the ring holds, got {count}")
+        before_wrap = min(count, self.capacity_samples - self._start)
+        return np.concatenate([self._samples[self._start : self._start + before_wrap], self._samples[: count - before_wrap]])
+
+    def clear(self) -> None:
+        """Forget all samples."""
+        self._start = 0
+        self._count = 0

@@ -1,0 +1,273 @@
+"""Where audio comes from: files and raw PCM (the microphone is in `microphone.py`), all as iterators of float32 blocks.
+
+A source gives audio as it is, at its own rate and width; `resample.py` brings it to the model's form. Source of the mu-law
+decoder: ITU-T G.711, table 2a.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any, BinaryIO, Literal, Protocol, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import AudioFormatError
+from .resample import check_rate
+
+Block = NDArray[np.float32]  # (N, C), nominally in [-1, 1]
+Encoding = Literal["pcm_s16le", "pcm_f32le", "mulaw"]
+ENCODINGS: tuple[Encoding, ...] = get_args(Encoding)
+
+_SAMPLE_BYTES: dict[Encoding, int] = {"pcm_s16le": 2, "pcm_f32le": 4, "mulaw": 1}
+_DEFAULT_BLOCK_S = 0.02
+_UNKNOWN_LENGTH_BYTES = 0x7FFF0000  # writers of endless wav streams put a size near 2 or 4 GB into the header
+_FRAME_TOLERANCE_S = 0.1  # mp3 headers round the length up to whole frames
+
+
+class AudioSource(Protocol):
+    """Anything that gives blocks of audio in order; usable once.
+
+    Attributes:
+        sample_rate_hz: rate of every block.
+        channels: channels C of every block; channel 0 is the user.
+    """
+
+    sample_rate_hz: int
+    channels: int
+
+    def __iter__(self) -> Iterator[Block]:
+        """Give blocks, (N, C) float32 with N >= 1, to the end of the audio."""
+        ...
+
+    def close(self) -> None:
+        """Let go of the file or device; may be called twice."""
+        ...
+
+
+def bundled_sample() -> Path:
+    """Path of the bundled two-speaker conversation (see sample/README.md)."""
+    return Path(__file__).parent / "sample" / "two_speakers.ogg"
+
+
+class FileSource:
+    """An audio file of any format that libsndfile reads (wav, flac, ogg, opus, mp3 ...), any rate and width, mono or stereo.
+
+    Iterating gives all audio that can be read; damage found on the way (a file that was cut off) is raised after it.
+
+    Args:
+        path: the file.
+        block_samples: samples per block; 20 ms if not given. The last block may be shorter.
+
+    Raises:
+        AudioFormatError: no such file, a directory, not audio, no samples, more than two channels, or a rate outside 8-192 kHz.
+    """
+
+    def __init__(self, path: str | Path, block_samples: int | None = None) -> None:
+        self.path = Path(path)
+        if not self.path.is_file():
+            raise AudioFormatError(f"expected an audio file, got {'a directory' if self.path.is_dir() else 'a path that does not exist'}: {self.path}")
+        if self.path.stat().st_size == 0:
+            raise AudioFormatError(f"expected an audio file, got an empty one (0 bytes): {self.path}")
+        self._file = _open_sound_file(self.path)
+        try:
+            self.sample_rate_hz: int = self._file.samplerate
+            self.channels: int = self._file.channels
+            self.frames: int = self._file.frames
+            self._log: str = self._file.extra_info  # now: reading to the end adds remarks about whole Ogg files, too
+            check_rate(self.sample_rate_hz)
+            if not 1 <= self.channels <= 2:
+                raise AudioFormatError(f"expected 1 or 2 channels, got {self.channels}: {self.path}")
+            if self.frames == 0 and self._damage(0) is None:
+                raise AudioFormatError(f"expected an audio file, got one without samples: {self.path}")
+            self.block_samples = _block_samples(block_samples, self.sample_rate_hz)
+        except AudioFormatError:
+            self.close()
+            raise
+
+    @property
+    def duration_s(self) -> float:
+        """Length that the file's header gives."""
+        return self.frames / self.sample_rate_hz
+
+    def __iter__(self) -> Iterator[Block]:
+        """Give blocks, (N, C) float32.
+
+        Raises:
+            AudioFormatError: the file ends before the length its header gives, or cannot be decoded further.
+        """
+        total = 0
+        while True:
+            try:
+                block: Block = self._file.read(self.block_samples, dtype="float32", always_2d=True)
+            except _soundfile().SoundFileError as error:
+                readable = f"only {total / self.sample_rate_hz:.2f} of {self.duration_s:.2f} s can be decoded"
+                raise AudioFormatError(f"expected a whole audio file, got one of which {readable} ({error}): {self.path}") from None
+            if len(block) == 0:
+                break
+            total += len(block)
+            yield block
+        damage = self._damage(total)
+        if damage is not None:
+            raise AudioFormatError(f"{damage}; the file was cut off: {self.path}")
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+    def _damage(self, total: int) -> str | None:
+        """What is wrong with a file of which `total` samples could be read, None if nothing is."""
+        cut_wav = re.search(r"^data : (\d+) \(should be (\d+)\)", self._log, re.MULTILINE)
+        if cut_wav and int(cut_wav[2]) < int(cut_wav[1]) < _UNKNOWN_LENGTH_BYTES:
+            return f"expected {cut_wav[1]} bytes of audio, got {cut_wav[2]}"
+        if re.search(r"^Ogg ?: (File ended unexpectedly|Last page lacks|Junk after the last page)", self._log, re.MULTILINE):
+            return f"expected an Ogg stream that ends with a whole, marked page, got none after {total / self.sample_rate_hz:.2f} s"
+        if total < self.frames - _FRAME_TOLERANCE_S * self.sample_rate_hz:
+            return f"expected {self.duration_s:.2f} s of audio, got {total / self.sample_rate_hz:.2f} s"
+        return None
+
+
+class RawPcmSource:
+    """Headerless audio from a binary stream such as standard input.
+
+    Args:
+        stream: read until its end; `close` leaves it open, as it is not ours.
+        encoding: pcm_s16le, pcm_f32le or mulaw, channels interleaved.
+        sample_rate_hz, channels: what the stream holds; it cannot tell.
+        block_samples: samples per block; 20 ms if not given.
+
+    Raises:
+        AudioFormatError: an unknown encoding, a rate outside 8-192 kHz, or not 1 or 2 channels.
+    """
+
+    def __init__(self, stream: BinaryIO, encoding: Encoding, sample_rate_hz: int, channels: int, block_samples: int | None = None) -> None:
+        check_rate(sample_rate_hz)
+        if not 1 <= channels <= 2:
+            raise AudioFormatError(f"expected 1 or 2 channels, got {channels}")
+        decode_pcm(b"", encoding, channels)
+        self.sample_rate_hz = sample_rate_hz
+        self.channels = channels
+        self.block_samples = _block_samples(block_samples, sample_rate_hz)
+        self._stream: BinaryIO | None = stream
+        self._encoding: Encoding = encoding
+
+    def __iter__(self) -> Iterator[Block]:
+        """Give blocks, (N, C) float32.
+
+        Raises:
+            AudioFormatError: the stream ends inside a sample; all whole samples were given before.
+        """
+        frame_bytes = _SAMPLE_BYTES[self._encoding] * self.channels
+        rest = b""
+        while self._stream is not None:
+            received = self._stream.read(self.block_samples * frame_bytes - len(rest))
+            if not received:
+                break
+            rest += received
+            whole = len(rest) - len(rest) % frame_bytes
+            if whole:
+                yield decode_pcm(rest[:whole], self._encoding, self.channels)
+                rest = rest[whole:]
+        if rest and self._stream is not None:
+            form = f"{frame_bytes} bytes ({self._encoding}, {self.channels} channels)"
+            raise AudioFormatError(f"expected whole samples of {form}, got {len(rest)} bytes of one at the end")
+
+    def close(self) -> None:
+        """Stop reading."""
+        self._stream = None
+
+
+def decode_pcm(encoded: bytes, encoding: Encoding, channels: int) -> Block:
+    """Decode interleaved raw audio.
+
+    Returns:
+        (N, C) float32; integers become [-1, 1), floats stay as they are (`to_float32` checks their range).
+
+    Raises:
+        AudioFormatError: an unknown encoding, or bytes that are no whole number of samples of all channels.
+    """
+    if encoding not in _SAMPLE_BYTES:
+        raise AudioFormatError(f"expected an encoding of {', '.join(ENCODINGS)}, got {encoding!r}")
+    frame_bytes = _SAMPLE_BYTES[encoding] * channels
+    if len(encoded) % frame_bytes:
+        raise AudioFormatError(f"expected whole samples of {frame_bytes} bytes ({encoding}, {channels} channels), got {len(encoded)} bytes")
+    if encoding == "pcm_s16le":
+        samples = np.frombuffer(encoded, dtype="<i2").astype(np.float32) / np.float32(32768)
+    elif encoding == "pcm_f32le":
+        samples = np.frombuffer(encoded, dtype="<f4").astype(np.float32)
+    else:
+        samples = _MULAW_TABLE[np.frombuffer(encoded, dtype=np.uint8)]
+    return samples.reshape(-1, channels)
+
+
+def paced(
+    source: AudioSource, speed: float = 1.0, clock: Callable[[], float] = time.monotonic, sleep: Callable[[float], object] = time.sleep
+) -> Iterator[Block]:
+    """Give a source's blocks in real time: each when a microphone would have recorded its last sample.
+
+    Deadlines are counted from the first call in samples, so that they do not drift; after a delay the blocks that are due follow at once.
+
+    Args:
+        source: blocks to pace.
+        speed: 2.0 is twice as fast as real time.
+        clock, sleep: replaced in tests.
+
+    Raises:
+        ValueError: speed is not above 0.
+    """
+    if not speed > 0:
+        raise ValueError(f"expected a speed above 0, got {speed!r}")
+    start_s = clock()
+    total = 0
+    for block in source:
+        total += len(block)
+        wait_s = start_s + total / (source.sample_rate_hz * speed) - clock()
+        if wait_s > 0:
+            sleep(wait_s)
+        yield block
+
+
+async def async_blocks(blocks: Iterable[Block]) -> AsyncIterator[Block]:
+    """Iterate over a source, or over `paced(source)`, without holding up the event loop: each block is waited for in a thread."""
+    iterator = iter(blocks)
+    while (block := await asyncio.to_thread(next, iterator, None)) is not None:
+        yield block
+
+
+def _block_samples(block_samples: int | None, sample_rate_hz: int) -> int:
+    if block_samples is None:
+        return round(_DEFAULT_BLOCK_S * sample_rate_hz)
+    if block_samples < 1:
+        raise AudioFormatError(f"expected blocks of at least 1 sample, got {block_samples}")
+    return block_samples
+
+
+def _open_sound_file(path: Path) -> Any:
+    soundfile = _soundfile()
+    try:
+        sound_file: Any = soundfile.SoundFile(path)
+        # soundfile seeks after every read of a seekable file, and a seek spoils the next block of mp3 and opus (seen with 0.14).
+        sound_file.seekable = lambda: False
+        return sound_file
+    except soundfile.SoundFileError as error:
+        raise AudioFormatError(f"expected an audio file, got one that libsndfile cannot read ({error})") from None
+
+
+def _soundfile() -> Any:
+    """Import soundfile late; it has no type stubs."""
+    import soundfile  # pyright: ignore[reportMissingTypeStubs]
+
+    return soundfile
+
+
+def _make_mulaw_table() -> NDArray[np.float32]:
+    inverted = ~np.arange(256, dtype=np.int32) & 0xFF  # sent with all bits inverted
+    magnitude = ((2 * (inverted & 0x0F) + 33) << ((inverted >> 4) & 0x07)) - 33  # 13 bits and sign
+    return (np.where(inverted & 0x80, -magnitude, magnitude) * 4 / 32768).astype(np.float32)
+
+
+_MULAW_TABLE = _make_mulaw_table()

@@ -1,0 +1,128 @@
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import soxr
+
+from turnstream.stream.audio_check import AudioCheck, AudioWarning
+from turnstream.stream.errors import AudioFormatError, ShapeError
+from turnstream.stream.sources import FileSource, bundled_sample
+
+
+def heard(samples: np.ndarray, rate_hz: int = 16000, chunk: Callable[[], int] = lambda: 320) -> list[AudioWarning]:
+    check = AudioCheck(rate_hz, samples.shape[1])
+    warnings = []
+    start = 0
+    while start < len(samples):
+        count = chunk()
+        warnings += check.push(samples[start : start + count].astype(np.float32))
+        start += count
+    return warnings
+
+
+def codes(warnings: list[AudioWarning]) -> set[tuple[str, int]]:
+    return {(warning.code, warning.channel) for warning in warnings}
+
+
+def bursts(seconds: float, channels: int = 1, seed: int = 0) -> np.ndarray:
+    """White noise that comes and goes four times a second, over a quiet floor: loud, wide-band, without pitch."""
+    count = round(seconds * 16000)
+    noise = np.random.default_rng(seed).standard_normal((count, channels))
+    loudness = 0.1 * (np.sin(2 * np.pi * 4 * np.arange(count) / 16000) > 0) + 1e-4
+    return noise * loudness[:, np.newaxis]
+
+
+@pytest.fixture(scope="module")
+def conversation() -> np.ndarray:
+    return np.concatenate(list(FileSource(bundled_sample())))
+
+
+@pytest.fixture(scope="module")
+def at_8_khz(conversation: np.ndarray) -> np.ndarray:
+    return np.tile(soxr.resample(conversation, 16000, 8000), (2, 1))
+
+
+def test_good_audio_is_not_remarked_upon(conversation: np.ndarray) -> None:
+    assert heard(conversation) == []
+    assert heard(soxr.resample(conversation, 16000, 48000), 48000) == []
+    assert heard(soxr.resample(conversation, 16000, 8000), 8000) == []
+
+
+def test_an_upsampled_telephone_line_is_an_information(at_8_khz: np.ndarray) -> None:
+    warnings = heard(soxr.resample(at_8_khz, 8000, 16000))
+    assert codes(warnings) == {("narrow_band", 0), ("narrow_band", 1)}
+    assert {warning.severity for warning in warnings} == {"info"}
+    assert "declared as 16000 Hz, but nothing above 4 kHz" in warnings[0].message
+
+
+def test_speech_at_double_speed_is_a_warning(at_8_khz: np.ndarray) -> None:
+    warnings = heard(at_8_khz)
+    assert {warning.code for warning in warnings} == {"wrong_rate"}
+    assert warnings[0].severity == "warning"
+    assert "recorded at 8000 Hz and declared as 16000 Hz?" in warnings[0].message
+
+
+@pytest.mark.parametrize("chunk", [1, 333, 5000])
+def test_chunk_size_does_not_change_what_is_noticed(chunk: int) -> None:
+    samples = bursts(3) * 20
+    assert heard(samples.clip(-1, 1), chunk=lambda: chunk) == heard(samples.clip(-1, 1))
+
+
+def test_random_chunks_do_not_change_what_is_noticed(at_8_khz: np.ndarray) -> None:
+    random = np.random.default_rng(0)
+    assert heard(at_8_khz, chunk=lambda: int(random.integers(0, 3000))) == heard(at_8_khz)
+
+
+def test_a_user_who_sends_only_zeros_is_reported_once_after_5_s() -> None:
+    (warning,) = heard(np.zeros((16000 * 20, 2)))
+    assert (warning.code, warning.channel, warning.severity) == ("silent", 0, "warning")
+    assert warning.time_s == pytest.approx(5, abs=0.1)
+
+
+def test_a_quiet_room_or_a_short_gap_is_not_silent() -> None:
+    noise = np.random.default_rng(0).standard_normal((16000 * 8, 2)) / 32768
+    assert heard(noise) == []
+    noise[16000:80000] = 0
+    assert heard(noise) == []
+
+
+def test_clipped_speech_is_reported_once() -> None:
+    loud = bursts(10, channels=2) * [20, 1]
+    (warning,) = heard(loud.clip(-1, 1))
+    assert (warning.code, warning.channel) == ("clipping", 0)
+    assert "full scale" in warning.message
+
+
+def test_a_few_clipped_samples_are_not_reported() -> None:
+    speech = bursts(10)
+    speech[::500] = 1
+    assert heard(speech) == []
+
+
+@pytest.mark.parametrize("offset", [0.03, -0.2])
+def test_a_constant_offset_is_reported_with_its_size(offset: float) -> None:
+    (warning,) = heard(bursts(12) + offset)
+    assert (warning.code, warning.time_s) == ("dc_offset", pytest.approx(5, abs=0.1))
+    assert f"{offset:+.3f}" in warning.message
+
+
+def test_a_hum_is_no_offset() -> None:
+    assert heard(0.3 * np.sin(2 * np.pi * 50 * np.arange(16000 * 6) / 16000)[:, np.newaxis]) == []
+
+
+def test_memory_does_not_grow() -> None:
+    import pickle
+
+    check = AudioCheck(16000, 1)
+    sizes = []
+    for seed in range(4):
+        check.push(bursts(70, seed=seed).astype(np.float32))
+        sizes.append(len(pickle.dumps(check)))
+    assert max(sizes) - min(sizes) < 200
+
+
+def test_impossible_audio_is_refused() -> None:
+    with pytest.raises(AudioFormatError, match="got 4000"):
+        AudioCheck(4000)
+    with pytest.raises(ShapeError, match=r"\(N, 2\), got \(5,\)"):
+        AudioCheck(16000).push(np.zeros(5, np.float32))
