@@ -1,0 +1,83 @@
+"""The command line: `turnstream COMMAND ...`. Each command lives in its own module, imported only when it is asked for.
+
+A command's module has `add_arguments(parser)` and `main(args) -> int`. Errors that turnstream raises on purpose become
+one line and exit code 2, as do bad arguments.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from importlib.metadata import version
+
+from ..models.errors import MissingExtraError, TurnstreamError
+
+COMMANDS: dict[str, tuple[str, str]] = {  # name: (module, what it does)
+    "demo": ("turnstream.stream.demo", "watch live predictions of your microphone, or of a bundled conversation"),
+    "predict": ("turnstream.stream.predict", "predict on an audio file: CSV or JSON Lines, events, latents, a picture"),
+    "listen": ("turnstream.stream.listen", "predict live from a microphone or from raw audio on standard input"),
+    "serve": ("turnstream.stream.serve", "run the websocket server"),
+    "client": ("turnstream.stream.stream_file", "send an audio file to a server and print what it answers"),
+    "info": ("turnstream.stream.info", "describe a model file"),
+    "bench": ("turnstream.stream.bench", "measure the cost per frame on this machine"),
+    "simulate": ("turnstream.models.dialogues.simulate", "make two-channel dialogues to train on"),
+    "train": ("turnstream.models.training.command", "train a network on dialogues"),
+    "export": ("turnstream.export.command", "turn a trained network into a verified ONNX file"),
+}
+
+_EXTRA_OF = {  # package: the extra that brings it
+    **dict.fromkeys(("torch", "torchaudio", "safetensors", "scipy", "tqdm", "tensorboard", "soxr"), "train"),
+    **dict.fromkeys(("onnx", "onnxscript"), "export"),
+    "matplotlib": "plot",
+    "silero_vad": "bench",
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit code."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    parser = argparse.ArgumentParser(
+        prog="turnstream",
+        description="Streaming turn-taking prediction: is the floor about to shift or be held?",
+        epilog="`turnstream COMMAND --help` describes a command.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        usage="turnstream [--version] COMMAND ...",
+    )
+    parser.add_argument("--version", action="version", version=f"turnstream {version('turnstream')}")
+    listing = parser.add_subparsers(title="commands", dest="command", metavar="")
+    for name, (_, what) in COMMANDS.items():
+        listing.add_parser(name, help=what, add_help=False)
+    known, _ = parser.parse_known_args(arguments[:1])
+    if known.command is None:
+        parser.print_help()
+        return 0
+    try:
+        return _run(known.command, arguments[1:])
+    except TurnstreamError as error:
+        print(f"turnstream {known.command}: error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:  # the reader of our output has gone; nothing is wrong here
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _run(command: str, arguments: Sequence[str]) -> int:
+    try:
+        module = importlib.import_module(COMMANDS[command][0])
+        parser = argparse.ArgumentParser(prog=f"turnstream {command}", description=COMMANDS[command][1])
+        module.add_arguments(parser)
+        return module.main(parser.parse_args(arguments))
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if package not in _EXTRA_OF:
+            raise
+        raise MissingExtraError(package, _EXTRA_OF[package]) from None
+
+
+if __name__ == "__main__":
+    sys.exit(main())

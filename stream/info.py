@@ -1,0 +1,35 @@
+"""`turnstream info`: what a model file says about itself."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+from .engine import Engine
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `turnstream info`."""
+    parser.add_argument("--model", type=Path, help="ONNX model (default: the bundled one)")
+    parser.add_argument("--json", action="store_true", help="everything, as JSON")
+
+
+def main(args: argparse.Namespace) -> int:
+    """Print the description."""
+    engine = Engine(args.model)
+    metadata = engine.metadata
+    if args.json:
+        print(json.dumps(asdict(metadata), indent=1))
+        return 0
+    rows = {
+        "model": f"{metadata.name} {metadata.version}, weights {metadata.weights_sha256[:12]}",
+        "file": f"{engine.path} ({engine.path.stat().st_size / 1e6:.1f} MB)",
+        "audio": f"{metadata.sample_rate_hz} Hz, 2 channels, {metadata.frame_samples} samples a frame ({1000 / metadata.frame_rate_hz:g} ms)",
+        "state": f"{metadata.state_size} floats a conversation ({metadata.state_size * 4 / 1024:.1f} KB)",
+        "latents": f"{metadata.latent_size} numbers a speaker (cross-speaker layer), {metadata.latent_speaker_size} (per-speaker layer)",
+    }
+    for name, text in rows.items():
+        print(f"{name:8} {text}")
+    return 0

@@ -1,0 +1,148 @@
+"""`turnstream predict`: a recording in, one row per frame out, with the events, the latents and a picture if wanted."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict
+from pathlib import Path
+from typing import TextIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import AudioFormatError
+from .policy import PRESETS, TurnPolicy
+from .prediction import Prediction, TurnEvent
+from .predictor import TurnPredictor
+from .sources import ENCODINGS, AudioSource, FileSource, RawPcmSource
+
+PAIRS = ("vad", "p_now", "p_future", "p_next", "p_backchannel")
+COLUMNS = ("time_s", "holder", "p_shift", "p_hold", *(f"{name}_{speaker}" for name in PAIRS for speaker in (0, 1)))
+EVENT_COLUMNS = ("time_s", "type", "speaker", "probability")
+DECIMALS = 5
+
+Row = dict[str, object]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `turnstream predict`."""
+    parser.add_argument("file", help="audio file (wav, flac, ogg, mp3 ...; mono is the user, stereo user and other), or - for raw audio on standard input")
+    parser.add_argument("--out", type=Path, help="predictions, .csv or .jsonl (default: CSV on standard output)")
+    parser.add_argument("--events", type=Path, help="events, .csv or .jsonl")
+    parser.add_argument("--latents", type=Path, help="latents of both layers, .npz with time_s (T,), latent and latent_speaker (T, 2, H)")
+    parser.add_argument("--plot", type=Path, help="picture of waveform, activity, probabilities and events: .png, .svg, .pdf, or .html with the sound")
+    parser.add_argument("--policy", choices=tuple(PRESETS), default="balanced", help="preset that makes the events (default balanced)")
+    parser.add_argument("--model", type=Path, help="ONNX model (default: the bundled one)")
+    raw = parser.add_argument_group("raw audio on standard input")
+    raw.add_argument("--encoding", choices=ENCODINGS, default="pcm_s16le")
+    raw.add_argument("--sample-rate", type=int, default=16000)
+    raw.add_argument("--channels", type=int, default=2)
+
+
+def main(args: argparse.Namespace) -> int:
+    """Predict, write what was asked for, say how much there was on standard error."""
+    if args.out:
+        _writer_of(args.out)
+    if args.events:
+        _writer_of(args.events)
+    source: AudioSource = (
+        RawPcmSource(sys.stdin.buffer, args.encoding, args.sample_rate, args.channels) if args.file == "-" else FileSource(args.file)
+    )
+    predictor, policy = TurnPredictor(args.model, sample_rate_hz=source.sample_rate_hz), TurnPolicy(args.policy)
+    kept = _Kept(audio=bool(args.plot), predictions=bool(args.plot or args.latents))
+    with ExitStack() as stack:
+        write_row = _open(args.out, COLUMNS, stack)
+        write_event = _open(args.events, EVENT_COLUMNS, stack) if args.events else None
+
+        def take(predictions: Iterable[Prediction]) -> None:
+            for prediction in predictions:
+                write_row(to_row(prediction))
+                kept.count += 1
+                if kept.wants_predictions:
+                    kept.predictions.append(prediction)
+                for event in policy.update(prediction):
+                    kept.events.append(event)
+                    if write_event:
+                        write_event(event_row(event))
+
+        for block in source:
+            take(predictor.push_audio(block))
+            if kept.wants_audio:
+                kept.audio.append(block)
+        take(predictor.flush())
+    source.close()
+    for warning in predictor.take_warnings():
+        print(f"turnstream predict: {warning.severity}: {warning.message}", file=sys.stderr)
+    if args.latents:
+        write_latents(args.latents, kept.predictions)
+    if args.plot:
+        from .plot import plot_predictions
+
+        plot_predictions(args.plot, np.concatenate(kept.audio), source.sample_rate_hz, kept.predictions, kept.events, title=Path(args.file).name)
+    print(f"{kept.count} frames, {len(kept.events)} events", file=sys.stderr)
+    return 0
+
+
+class _Kept:
+    """What must be held until the end for the outputs asked for."""
+
+    def __init__(self, *, audio: bool, predictions: bool) -> None:
+        self.wants_audio, self.wants_predictions = audio, predictions
+        self.audio: list[NDArray[np.float32]] = []
+        self.predictions: list[Prediction] = []
+        self.events: list[TurnEvent] = []
+        self.count = 0
+
+
+def to_row(prediction: Prediction) -> Row:
+    """A prediction as one flat row with the columns COLUMNS; None before anyone has spoken."""
+    row: Row = {"time_s": round(prediction.time_s, 6), "holder": prediction.holder}
+    for name in ("p_shift", "p_hold"):
+        value: float | None = getattr(prediction, name)
+        row[name] = None if value is None else round(value, DECIMALS)
+    for name in PAIRS:
+        for speaker, value in enumerate(getattr(prediction, name)):
+            row[f"{name}_{speaker}"] = round(value, DECIMALS)
+    return row
+
+
+def event_row(event: TurnEvent) -> Row:
+    """An event as one flat row with the columns EVENT_COLUMNS."""
+    plain = asdict(event)
+    return {"time_s": round(event.time_s, 6), "type": plain["type"], "speaker": plain["speaker"], "probability": round(event.probability, DECIMALS)}
+
+
+def write_latents(path: Path, predictions: Sequence[Prediction]) -> None:
+    """Write time_s (T,), latent (T, 2, H) and latent_speaker (T, 2, H) as an .npz."""
+    np.savez_compressed(
+        path,
+        time_s=np.array([p.time_s for p in predictions]),
+        latent=np.stack([p.latent for p in predictions]),
+        latent_speaker=np.stack([p.latent_speaker for p in predictions]),
+    )
+
+
+def _writer_of(path: Path) -> str:
+    if path.suffix not in (".csv", ".jsonl"):
+        raise AudioFormatError(f"expected an output file ending in .csv or .jsonl, got {str(path)!r}")
+    return path.suffix
+
+
+def _open(path: Path | None, columns: Sequence[str], stack: ExitStack) -> Callable[[Row], object]:
+    """A function that writes one row to a file or, without a path, to standard output."""
+    out: TextIO = sys.stdout
+    if path is not None:
+        try:
+            out = stack.enter_context(path.open("w", newline="", encoding="utf-8"))
+        except OSError as error:
+            raise AudioFormatError(f"expected a file that can be written, got {str(path)!r}: {error.strerror}") from None
+    if path is not None and path.suffix == ".jsonl":
+        return lambda row: out.write(json.dumps(row) + "\n")
+    table = csv.DictWriter(out, columns, lineterminator="\n")
+    table.writeheader()
+    return table.writerow
