@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import onnxruntime as ort
 
 from ..models.checkpoint import load_checkpoint
+from ..models.onnx_session import open_session
 from .metadata import InputKind
 from .onnx_graph import build
 from .verify import Verification, run_frames, run_torch, verification_audio, verify
@@ -41,8 +42,6 @@ def write_golden(checkpoint: Path, graph: Path, out: Path, *, kind: InputKind = 
     """
     model = load_checkpoint(checkpoint)
     x, _ = run_torch(model, kind, verification_audio(model))
-    options = ort.SessionOptions()
-    options.log_severity_level = 3
-    outputs = run_frames(ort.InferenceSession(str(graph), options, providers=["CPUExecutionProvider"]), model, kind, x)
+    outputs: dict[str, Any] = run_frames(open_session(graph), model, kind, x)
     out.parent.mkdir(parents=True, exist_ok=True)
     np.savez_compressed(out, input=x, **outputs)

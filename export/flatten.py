@@ -18,8 +18,9 @@ from math import prod
 from typing import Any, cast
 
 import numpy as np
-import onnxruntime as ort
 from numpy.typing import NDArray
+
+from ..models.onnx_session import open_session
 
 Dim = int | str  # "B" conversations or "R" = 2 B rows
 Shape = tuple[Dim, ...]
@@ -90,7 +91,7 @@ class _Flattener:
             return self._slice(node, given, shape)
         if node.op_type == "Gather" and node.input[1] in self.constants:
             axis = self._attribute(node, "axis", 0) % len(given)
-            last = axis == len(given) - 1 and _leads(given, axis) and self.constants[node.input[1]].ndim == 1
+            last: bool = axis == len(given) - 1 and _leads(given, axis) and self.constants[node.input[1]].ndim == 1
             return last and self._matrix_node(node, node.input[:1], shape, node.input[1:], axis=1)
         if node.op_type == "MatMul" and node.input[1] in self.constants:
             plain = _leads(shape, len(shape) - 1) and self.constants[node.input[1]].ndim == 2
@@ -121,7 +122,7 @@ class _Flattener:
             return moved == sorted(moved)
         if node.op_type == "Slice":
             steps = self.constants[node.input[4]] if len(node.input) > 4 else np.ones(1)
-            return bool((steps > 0).all())
+            return all(int(step) > 0 for step in steps)
         if node.op_type == "Gather":
             return given[self._attribute(node, "axis", 0)] == 1
         return True
@@ -173,9 +174,8 @@ class _Flattener:
     def _matrix_node(self, node: Any, operands: Any, shape: Shape, others: Any = (), **attributes: int) -> bool:
         if any(name not in self.values or _row_axis(self.shapes[name]) is None for name in operands):
             return False
-        self.nodes.append(
-            self.onnx.helper.make_node(node.op_type, [*(self._as_matrix(name) for name in operands), *others], [node.output[0]], node.name, **attributes)
-        )
+        inputs = [*(self._as_matrix(name) for name in operands), *others]
+        self._emit(node.op_type, inputs, node.output[0], [self.onnx.helper.make_attribute(*pair) for pair in attributes.items()])
         self.values[node.output[0]] = _Value(node.output[0], _matrix(shape))
         return True
 
@@ -253,10 +253,7 @@ def _probe_shapes(proto: Any, inputs: dict[str, NDArray[np.float32]], constants:
     del probe.graph.output[:]
     names = [name for node in proto.graph.node for name in node.output if name and name not in constants]
     probe.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names)
-    options = ort.SessionOptions()
-    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
-    options.log_severity_level = 3
-    session: Any = ort.InferenceSession(probe.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    session = open_session(probe.SerializeToString(), optimize=False)
     seen: list[dict[str, tuple[int, ...]]] = []
     for batch in _PROBES:
         feed = {name: np.repeat(array, batch, axis=0) for name, array in inputs.items()}

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -69,8 +69,9 @@ def build(model: TurnModel, kind: InputKind, name: str, version: str) -> bytes:
     step = Step(model, kind).eval()
     names = ["audio" if kind == "pcm" else "mel", "state"]
     batch = torch.export.Dim("batch")
+    exporter = cast("Any", torch.onnx).export  # half typed
     with _quiet_exporter():
-        program: Any = torch.onnx.export(
+        program = exporter(
             step,
             example_inputs(model, kind, batch=3),
             input_names=names,
@@ -87,12 +88,12 @@ def build(model: TurnModel, kind: InputKind, name: str, version: str) -> bytes:
         node.doc_string = ""
     proto.producer_name = "turnstream"
     onnx.helper.set_model_props(proto, {METADATA_KEY: json.dumps(describe(model, kind, name, version))})
-    onnx.checker.check_model(proto, full_check=True)
+    cast("Any", onnx.checker).check_model(proto, full_check=True)
     return proto.SerializeToString()
 
 
 @contextmanager
-def _quiet_exporter() -> Iterator[None]:
+def _quiet_exporter() -> Generator[None, None, None]:
     """The exporter warns and logs about its own internals; verification says what matters."""
     level = logging.getLogger("torch.onnx").level
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import onnxruntime as ort
 import torch
 from numpy.typing import NDArray
 
 from ..models.contract import LABELS
 from ..models.errors import ExportError
+from ..models.onnx_session import open_session
 from ..models.state import StateEntry
 from ..models.turn_model import TurnModel
 from .metadata import InputKind
@@ -55,10 +55,7 @@ def verify(graph: bytes, model: TurnModel, kind: InputKind) -> Verification:
     Raises:
         ExportError: a difference above 1e-5, or a control that a lost state would pass.
     """
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = 1
-    options.log_severity_level = 3
-    session: Any = ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+    session = open_session(graph)
     x, expected = run_torch(model, kind, verification_audio(model))
     frames = run_frames(session, model, kind, x)
     single = [run_frames(session, model, kind, x[b : b + 1]) for b in range(CONVERSATIONS)]
@@ -96,7 +93,7 @@ def run_torch(model: TurnModel, kind: InputKind, audio: Float32) -> tuple[Float3
     """
     batch, step = audio.shape[0], model.config.frame_samples
     with torch.inference_mode():
-        pcm = torch.from_numpy(audio)
+        pcm = torch.tensor(audio)
         if kind == "pcm":
             x = pcm.reshape(batch, 2, -1, step)
             output, state = model(pcm, model.init_state(batch))

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime as ort
 from numpy.typing import NDArray
 
 from ..models.contract import FORMAT_VERSION, LABELS, METADATA_KEY
+from ..models.onnx_session import open_session
 from .errors import ModelError, ShapeError
 
 Float32 = NDArray[np.float32]
@@ -66,13 +66,8 @@ class Engine:
         self.path = Path(path) if path is not None else bundled_model()
         if not self.path.is_file():
             raise ModelError(f"expected an ONNX model file, got {str(self.path)!r}, which is not a file")
-        options = ort.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.inter_op_num_threads = 1
-        options.log_severity_level = 3
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # an idle conversation must cost nothing
         try:
-            self._session: Any = ort.InferenceSession(str(self.path), options, providers=["CPUExecutionProvider"])
+            self._session = open_session(self.path, threads=threads)
         except Exception as error:  # onnxruntime's own exceptions share no public base class
             raise ModelError(f"{self.path}: expected an ONNX model, but ONNX Runtime cannot load it: {str(error).splitlines()[0][:200]}") from None
         self.metadata = self._read_metadata()

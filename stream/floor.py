@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from typing import Any
 
 VAD_ON = 0.5
 VAD_OFF = 0.35  # lower than on, so that a wavering probability does not chop speech
@@ -34,9 +35,15 @@ class FloorTracker:
         if self.alone_frames >= HOLDER_FRAMES:
             self.holder = 0 if self.active[0] else 1
 
-    def to_plain(self) -> dict[str, object]:
-        """Everything as JSON values; `FloorTracker(**plain)` goes on from it."""
+    def to_plain(self) -> dict[str, Any]:
+        """Everything as JSON values."""
         return asdict(self)
+
+    @classmethod
+    def from_plain(cls, plain: dict[str, Any]) -> FloorTracker:
+        """Go on from what `to_plain` gave."""
+        first, second = plain["active"]
+        return cls((first, second), plain["holder"], plain["alone_frames"])
 
 
 def _is_on(was_on: bool, probability: float) -> bool:

@@ -122,8 +122,7 @@ class TurnPolicy:
 
     def restore(self, plain: dict[str, Any]) -> None:
         """Go on from what `to_plain` gave."""
-        active = plain["floor"]["active"]
-        self._floor = FloorTracker(**{**plain["floor"], "active": (active[0], active[1])})
+        self._floor = FloorTracker.from_plain(plain["floor"])
         first, second = plain["turns"]
         self._turns = (_Turn(**first), _Turn(**second))
 

@@ -50,9 +50,7 @@ def main(args: argparse.Namespace) -> int:
         _writer_of(args.out)
     if args.events:
         _writer_of(args.events)
-    source: AudioSource = (
-        RawPcmSource(sys.stdin.buffer, args.encoding, args.sample_rate, args.channels) if args.file == "-" else FileSource(args.file)
-    )
+    source: AudioSource = RawPcmSource(sys.stdin.buffer, args.encoding, args.sample_rate, args.channels) if args.file == "-" else FileSource(args.file)
     predictor, policy = TurnPredictor(args.model, sample_rate_hz=source.sample_rate_hz), TurnPolicy(args.policy)
     kept = _Kept(audio=bool(args.plot), predictions=bool(args.plot or args.latents))
     with ExitStack() as stack:
@@ -103,12 +101,15 @@ def to_row(prediction: Prediction) -> Row:
     """A prediction as one flat row with the columns COLUMNS; None before anyone has spoken."""
     row: Row = {"time_s": round(prediction.time_s, 6), "holder": prediction.holder}
     for name in ("p_shift", "p_hold"):
-        value: float | None = getattr(prediction, name)
-        row[name] = None if value is None else round(value, DECIMALS)
+        row[name] = _rounded(getattr(prediction, name))
     for name in PAIRS:
         for speaker, value in enumerate(getattr(prediction, name)):
             row[f"{name}_{speaker}"] = round(value, DECIMALS)
     return row
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, DECIMALS)
 
 
 def event_row(event: TurnEvent) -> Row:

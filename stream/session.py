@@ -172,7 +172,7 @@ class Session:
         arrays: dict[str, NDArray[Any]] = {"state": self.state, "audio": self._ring.peek(self._ring.available)}
         arrays |= {f"resampler_{name}": array for name, array in self._resampler.snapshot().items()}
         archive = io.BytesIO()
-        np.savez(archive, header=np.array(json.dumps(header)), **arrays)
+        np.savez(archive, allow_pickle=False, header=np.array(json.dumps(header)), **arrays)
         return archive.getvalue()
 
     @classmethod
@@ -196,8 +196,7 @@ class Session:
         settings = header["policy_settings"]
         session = cls(metadata, sample_rate_hz=header["sample_rate_hz"], policy=None if settings is None else PolicySettings(**settings))
         session.samples_received, session.frames_done = header["samples_received"], header["frames_done"]
-        floor = header["floor"]
-        session._floor = FloorTracker(**{**floor, "active": tuple(floor["active"])})
+        session._floor = FloorTracker.from_plain(header["floor"])
         if session._policy is not None:
             session._policy.restore(header["policy"])
         session.state = arrays["state"]

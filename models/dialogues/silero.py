@@ -10,12 +10,13 @@ import importlib.util
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 
 from ..errors import DialogueError, MissingExtraError
+from ..onnx_session import open_session
 from .activity import FRAME_RATE_HZ, LEVEL_RATE_HZ, BoolFrames, Samples, Segment, bridge_gaps, level_db, runs, segments_to_frames
 
 SAMPLE_RATE_HZ = 16000
@@ -25,17 +26,14 @@ STATE_SHAPE = (2, 128)  # with the batch between
 
 
 @cache
-def _session() -> onnxruntime.InferenceSession:
+def _session() -> Any:
     found = importlib.util.find_spec("silero_vad")
     if found is None or found.origin is None:
         raise MissingExtraError("silero-vad", "bench")
     path = Path(found.origin).parent / "data" / "silero_vad.onnx"
     if not path.is_file():
         raise DialogueError(f"{path}: expected the network of the silero-vad package, got no such file")
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    return open_session(path)
 
 
 def speech_probability(audio: Samples) -> NDArray[np.float32]:
@@ -60,7 +58,7 @@ def speech_probability(audio: Samples) -> NDArray[np.float32]:
     for i in range(windows):
         start = i * WINDOW_SAMPLES
         heard = padded[:, start : start + CONTEXT_SAMPLES + WINDOW_SAMPLES]
-        speech, state = session.run(None, {"input": heard, "state": state, "sr": rate})
+        speech, state = (np.asarray(output) for output in session.run(None, {"input": heard, "state": state, "sr": rate}))
         probability[:, i] = speech[:, 0]
     return probability
 

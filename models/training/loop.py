@@ -84,7 +84,7 @@ def train(
                 _save(out, settings, parts, step + 1)
                 with (out / "training.jsonl").open("a") as file:
                     file.write(json.dumps({"step": step + 1, **measured}) + "\n")
-    trained: TurnModel = average.module.cpu().eval()
+    trained: Any = average.module.cpu().eval()
     save_checkpoint(trained, out)
     (out / "training.json").write_text(json.dumps(dataclasses.asdict(settings), indent=1))
     return trained

@@ -15,45 +15,73 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from turnstream.models.errors import ConfigError, DialogueError, ExportError, MissingExtraError, TurnstreamError
     from turnstream.stream.audio_check import AudioWarning
-    from turnstream.stream.client import AsyncClient, Client, connect
+    from turnstream.stream.client import AsyncClient, Client
     from turnstream.stream.engine import Engine, ModelMetadata
     from turnstream.stream.errors import AudioFormatError, DeviceError, ModelError, PolicyError, ProtocolError, ServerError, ShapeError, SnapshotError
     from turnstream.stream.policy import PRESETS, PolicySettings, TurnPolicy
     from turnstream.stream.prediction import EVENT_TYPES, EventType, Prediction, TurnEvent
     from turnstream.stream.predictor import TurnPredictor
+    from turnstream.stream.protocol import BeginMessage, FrameMessage, LatentMessage, TerminationMessage, WarningMessage
     from turnstream.stream.server import Server
+    from turnstream.stream.settings import StreamSettings
 
 __version__ = "0.1.0"
 
-_HOMES = {
-    "turnstream.models.errors": ("ConfigError", "DialogueError", "ExportError", "MissingExtraError", "TurnstreamError"),
-    "turnstream.stream.audio_check": ("AudioWarning",),
-    "turnstream.stream.client": ("AsyncClient", "Client", "connect"),
-    "turnstream.stream.engine": ("Engine", "ModelMetadata"),
-    "turnstream.stream.errors": (
-        "AudioFormatError",
-        "DeviceError",
-        "ModelError",
-        "PolicyError",
-        "ProtocolError",
-        "ServerError",
-        "ShapeError",
-        "SnapshotError",
-    ),
-    "turnstream.stream.policy": ("PRESETS", "PolicySettings", "TurnPolicy"),
-    "turnstream.stream.prediction": ("EVENT_TYPES", "EventType", "Prediction", "TurnEvent"),
-    "turnstream.stream.predictor": ("TurnPredictor",),
-    "turnstream.stream.server": ("Server",),
-}
-_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
-
-__all__ = [  # noqa: PLE0604, RUF022  the names are those of _HOMES
+__all__ = [
+    "EVENT_TYPES",
+    "PRESETS",
+    "AsyncClient",
+    "AudioFormatError",
+    "AudioWarning",
+    "BeginMessage",
+    "Client",
+    "ConfigError",
+    "DeviceError",
+    "DialogueError",
+    "Engine",
+    "EventType",
+    "ExportError",
+    "FrameMessage",
+    "LatentMessage",
+    "MissingExtraError",
+    "ModelError",
+    "ModelMetadata",
+    "PolicyError",
+    "PolicySettings",
+    "Prediction",
+    "ProtocolError",
+    "Server",
+    "ServerError",
+    "ShapeError",
+    "SnapshotError",
+    "StreamSettings",
+    "TerminationMessage",
+    "TurnEvent",
+    "TurnPolicy",
+    "TurnPredictor",
+    "TurnstreamError",
+    "WarningMessage",
     "__version__",
-    *_HOME_OF,
 ]
+
+_HOMES = (  # cheapest to import first
+    "turnstream.models.errors",
+    "turnstream.stream.errors",
+    "turnstream.stream.prediction",
+    "turnstream.stream.policy",
+    "turnstream.stream.audio_check",
+    "turnstream.stream.engine",
+    "turnstream.stream.predictor",
+    "turnstream.stream.settings",
+    "turnstream.stream.protocol",
+    "turnstream.stream.client",
+    "turnstream.stream.server",
+)
 
 
 def __getattr__(name: str) -> object:
-    if name not in _HOME_OF:
-        raise AttributeError(f"module 'turnstream' has no attribute {name!r}")
-    return getattr(import_module(_HOME_OF[name]), name)
+    if name in __all__:
+        for home in map(import_module, _HOMES):
+            if hasattr(home, name):
+                return getattr(home, name)
+    raise AttributeError(f"module 'turnstream' has no attribute {name!r}")

@@ -1,0 +1,151 @@
+"""`turnstream bench`: what a frame costs on this machine, beside Silero's VAD on the same audio in the same run.
+
+The bundled sample is played through the engine in several batch sizes on one thread. Machines are noisy: medians and
+the ratio within one run are what to quote.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..models.onnx_session import open_session
+from .engine import Engine
+from .resample import StreamingResampler, to_float32
+from .sources import FileSource, bundled_sample
+
+SILERO_WINDOW, SILERO_CONTEXT = 512, 64  # samples at 16 kHz; the network wants the window with the end of the last one before it
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `turnstream bench`."""
+    parser.add_argument("--model", type=Path, help="ONNX model (default: the bundled one)")
+    parser.add_argument("--batches", type=int, nargs="+", default=[1, 8, 64, 256], help="conversations in one step (default 1 8 64 256)")
+    parser.add_argument("--steps", type=int, default=2000, help="steps at batch 1; fewer for larger batches (default 2000)")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def main(args: argparse.Namespace) -> int:
+    """Measure and print."""
+    engine = Engine(args.model)
+    metadata = engine.metadata
+    audio = sample_audio(metadata.sample_rate_hz)
+    rows = [measure_batch(engine, audio, batch, max(100, args.steps // batch)) for batch in args.batches]
+    silero = measure_silero(audio, args.steps)
+    found: dict[str, Any] = {
+        "machine": {"processor": _processor(), "python": platform.python_version(), "onnxruntime": version("onnxruntime"), "threads": 1},
+        "model": {"name": metadata.name, "version": metadata.version, "weights_sha256": metadata.weights_sha256},
+        "start_up_ms": start_up_ms(engine.path),
+        "state_bytes": metadata.state_size * 4,
+        "frame_ms": 1000 / metadata.frame_rate_hz,
+        "batches": rows,
+        "silero": silero,
+    }
+    print(json.dumps(found, indent=1) if args.json else _table(found))
+    return 0
+
+
+def sample_audio(sample_rate_hz: int) -> NDArray[np.float32]:
+    """The bundled conversation, (N, 2)."""
+    source = FileSource(bundled_sample())
+    resampler = StreamingResampler(source.sample_rate_hz, sample_rate_hz, channels=2)
+    audio = np.concatenate([resampler.push(to_float32(block)) for block in source])
+    source.close()
+    return audio
+
+
+def measure_batch(engine: Engine, audio: NDArray[np.float32], batch: int, steps: int) -> dict[str, float]:
+    """Time `steps` steps of `batch` conversations, each at another place of the audio; microseconds."""
+    size = engine.metadata.frame_samples
+    frames = audio[: len(audio) // size * size].reshape(-1, size, 2).transpose(0, 2, 1)  # (T, 2, size)
+    places = np.arange(batch) * len(frames) // batch
+    state = engine.init_state(batch)
+    taken: list[float] = []
+    for t in range(steps + steps // 10):
+        x = np.ascontiguousarray(frames[(places + t) % len(frames)])
+        start = time.perf_counter()
+        _, state = engine.step(x, state)
+        taken.append(time.perf_counter() - start)
+    timed = np.array(taken[steps // 10 :]) * 1e6
+    median = float(np.median(timed))
+    return {
+        "batch": batch,
+        "median_us": median,
+        "p99_us": float(np.percentile(timed, 99)),
+        "median_us_per_stereo_frame": median / batch,
+        "real_time_conversations": batch * 1e6 / engine.metadata.frame_rate_hz / median,
+    }
+
+
+def measure_silero(audio: NDArray[np.float32], steps: int) -> dict[str, float] | None:
+    """Time Silero's VAD on both channels of the same audio; None if silero-vad is not installed."""
+    found = importlib.util.find_spec("silero_vad")
+    if found is None or found.origin is None:
+        return None
+    session = open_session(Path(found.origin).parent / "data" / "silero_vad.onnx")
+    rate = np.array(16000, np.int64)
+    state = np.zeros((2, 1, 128), np.float32)
+    taken: list[float] = []
+    for t in range(steps):
+        start_sample = t * SILERO_WINDOW % (len(audio) - SILERO_WINDOW - SILERO_CONTEXT)
+        x = np.ascontiguousarray(audio[start_sample : start_sample + SILERO_WINDOW + SILERO_CONTEXT, 0])[None]
+        start = time.perf_counter()
+        _, state = session.run(None, {"input": x, "state": state, "sr": rate})
+        taken.append(time.perf_counter() - start)
+    median = float(np.median(taken[steps // 10 :]) * 1e6)
+    return {"median_us_per_mono_window": median, "us_per_stereo_20_ms": 2 * median * 320 / SILERO_WINDOW}
+
+
+def start_up_ms(model: Path) -> float:
+    """From starting Python to the first prediction, in a new process; the median of three."""
+    code = "import sys, numpy, turnstream; turnstream.TurnPredictor(sys.argv[1]).push_audio(numpy.zeros(640, 'float32'))"
+    taken: list[float] = []
+    for _ in range(3):
+        start = time.perf_counter()
+        subprocess.run([sys.executable, "-c", code, str(model)], check=True)
+        taken.append(time.perf_counter() - start)
+    return sorted(taken)[1] * 1000
+
+
+def _processor() -> str:
+    path = Path("/proc/cpuinfo")
+    names = [line.partition(":")[2].strip() for line in path.read_text().splitlines() if line.startswith("model name")] if path.exists() else []
+    return f"{names[0] if names else platform.processor() or platform.machine()}, {os.cpu_count()} cores"
+
+
+def _table(found: dict[str, Any]) -> str:
+    machine, model = found["machine"], found["model"]
+    lines = [
+        f"{machine['processor']}; Python {machine['python']}, ONNX Runtime {machine['onnxruntime']}, {machine['threads']} thread",
+        f"{model['name']} {model['version']} ({model['weights_sha256'][:12]}); state {found['state_bytes'] / 1024:.1f} KB a conversation; "
+        f"from start to first prediction {found['start_up_ms']:.0f} ms",
+        "",
+        f"{'batch':>6} {'median us':>10} {'p99 us':>10} {'us / stereo frame':>18} {'conversations in real time':>28}",
+    ]
+    lines += [
+        f"{row['batch']:>6.0f} {row['median_us']:>10.1f} {row['p99_us']:>10.1f} "
+        f"{row['median_us_per_stereo_frame']:>18.1f} {row['real_time_conversations']:>28.0f}"
+        for row in found["batches"]
+    ]
+    silero = found["silero"]
+    if silero is None:
+        lines.append("\nno comparison with Silero's VAD: pip install 'turnstream[bench]'")
+    else:
+        ratio = found["batches"][0]["median_us_per_stereo_frame"] / silero["us_per_stereo_20_ms"] * 20 / found["frame_ms"]
+        lines.append(
+            f"\nSilero's VAD, same audio: {silero['median_us_per_mono_window']:.1f} us a 32 ms window, {silero['us_per_stereo_20_ms']:.1f} us for "
+            f"two channels of 20 ms; turnstream at batch {found['batches'][0]['batch']} costs {ratio:.2f} times that"
+        )
+    return "\n".join(lines)

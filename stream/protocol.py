@@ -1,0 +1,322 @@
+"""The websocket protocol: bytes and text to typed messages and back. No I/O.
+
+Both ends use this module: the server parses controls and writes messages, the client does the reverse. PROTOCOL.md is
+the specification; `tests/stream/test_protocol.py` parses every example in it. The query string is in `settings.py`;
+what a message means for a conversation is the server's business, and audio is decoded in `sources.py`.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import ProtocolError
+from .prediction import EVENT_TYPES, EventType, Pair, Prediction, TurnEvent
+from .settings import Configure, StreamSettings
+from .wire_values import count_field, number_field, object_field, pair_field, parse_object, show, text_field, to_json
+
+PROTOCOL_VERSION = 1
+STREAM_PATH = "/v1/stream"
+
+LatentKind = Literal["latent", "latent_speaker"]
+
+# Every error code and the websocket close code that follows it (RFC 6455, section 7.4.1).
+CLOSE_CODES: dict[str, int] = {
+    "bad_control": 1007,
+    "bad_setting": 1007,
+    "bad_audio": 1007,
+    "message_too_big": 1009,
+    "slow_reader": 1008,
+    "at_capacity": 1013,
+    "internal_error": 1011,
+}
+CLOSE_NORMAL, CLOSE_GOING_AWAY = 1000, 1001
+
+
+# ---- controls: client to server -------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Flush:
+    """Pad the last unfinished frame with silence, so that every sample sent so far is predicted on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reset:
+    """Forget the conversation: the next frame is frame 0 of a new one."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeepAlive:
+    """Does nothing; tells the server that the client lives although it sends no audio."""
+
+
+@dataclass(frozen=True, slots=True)
+class Close:
+    """No more audio: process everything sent, say `termination`, and close."""
+
+
+Control = Configure | Flush | Reset | KeepAlive | Close
+
+_PLAIN_CONTROLS: dict[str, Control] = {"flush": Flush(), "reset": Reset(), "keep_alive": KeepAlive(), "close": Close()}
+_CONTROL_NAMES = {type(control): name for name, control in _PLAIN_CONTROLS.items()}
+
+
+def control_to_json(control: Control) -> str:
+    """Write what `parse_control` reads."""
+    if isinstance(control, Configure):
+        return to_json({"type": "configure", **control.to_words()})
+    return to_json({"type": _CONTROL_NAMES[type(control)]})
+
+
+def parse_control(text: str) -> Control:
+    """Parse one text message of a client.
+
+    Raises:
+        ProtocolError: bad_control (not JSON, an unknown type or field) or bad_setting (a value out of range).
+    """
+    words = parse_object(text, "bad_control")
+    kind = words.pop("type", None)
+    if kind == "configure":
+        return Configure.from_words(words)
+    if not isinstance(kind, str) or kind not in _PLAIN_CONTROLS:
+        raise ProtocolError("bad_control", f"type: expected one of configure, {', '.join(_PLAIN_CONTROLS)}; got {show(kind)}")
+    if words:
+        raise ProtocolError("bad_control", f"{kind}: expected no other field, got {show(next(iter(words)))}")
+    return _PLAIN_CONTROLS[kind]
+
+
+# ---- messages: server to client -------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class BeginMessage:
+    """The first message: what the session is.
+
+    Attributes:
+        session: id of the session, for logs.
+        model_name, model_version, model_sha256: which model predicts.
+        frame_rate_hz: predictions per second of audio.
+        latent_sizes: length of "latent" and "latent_speaker", per speaker.
+        settings: what the server understood.
+        resume_token: what a later connection shows to go on with this session; None if the server cannot resume.
+    """
+
+    session: str
+    model_name: str
+    model_version: str
+    model_sha256: str
+    frame_rate_hz: float
+    latent_sizes: dict[LatentKind, int]
+    settings: StreamSettings
+    resume_token: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FrameMessage:
+    """One prediction, probabilities rounded to 4 decimals; the fields are those of `Prediction` without latents."""
+
+    frame: int
+    time_s: float
+    holder: int | None
+    p_shift: float | None
+    p_hold: float | None
+    vad: Pair
+    p_now: Pair
+    p_future: Pair
+    p_next: Pair
+    p_backchannel: Pair
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LatentMessage:
+    """The latent states of both speakers after one frame: values (2, H) float32."""
+
+    frame: int
+    kind: LatentKind
+    values: NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class WarningMessage:
+    """Something about the audio that its sender should know; the session goes on. Severity is "info" or "warning"."""
+
+    code: str
+    severity: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorMessage:
+    """Why the server ends the session; nothing but the close comes after it."""
+
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class TerminationMessage:
+    """The last message of a session that ends well.
+
+    Attributes:
+        frames: predictions made, whether or not they were sent.
+        seconds: audio received.
+        reason: "close" (the client asked) or "shutdown" (the server stops).
+    """
+
+    frames: int
+    seconds: float
+    reason: str
+
+
+ServerMessage = BeginMessage | FrameMessage | LatentMessage | TurnEvent | WarningMessage | ErrorMessage | TerminationMessage
+
+_PAIRS = ("vad", "p_now", "p_future", "p_next", "p_backchannel")
+_FRAME_JSON = '{"type":"frame","frame":%d,"time_s":%s,"holder":%s,"p_shift":%s,"p_hold":%s,' + ",".join(f'"{name}":[%.4f,%.4f]' for name in _PAIRS) + "}"
+
+
+def frame_to_json(p: Prediction | FrameMessage) -> str:
+    """One frame message; a template, because the server writes thousands of them a second."""
+    if p.holder is None or p.p_shift is None or p.p_hold is None:
+        holder = p_shift = p_hold = "null"
+    else:
+        holder, p_shift, p_hold = str(p.holder), f"{p.p_shift:.4f}", f"{p.p_hold:.4f}"
+    time_s = float.__repr__(p.time_s)  # the shortest text that reads back as exactly this number
+    return _FRAME_JSON % (p.frame, time_s, holder, p_shift, p_hold, *p.vad, *p.p_now, *p.p_future, *p.p_next, *p.p_backchannel)
+
+
+def message_to_json(message: BeginMessage | FrameMessage | TurnEvent | WarningMessage | ErrorMessage | TerminationMessage) -> str:
+    """Every server message but the binary latents."""
+    match message:
+        case FrameMessage():
+            return frame_to_json(message)
+        case TurnEvent():
+            words: dict[str, object] = {
+                "type": message.type,
+                "speaker": message.speaker,
+                "time_s": message.time_s,
+                "probability": round(message.probability, 4),
+            }
+        case WarningMessage():
+            words = {"type": "warning", "code": message.code, "severity": message.severity, "message": message.message}
+        case ErrorMessage():
+            words = {"type": "error", "code": message.code, "message": message.message}
+        case TerminationMessage():
+            words = {"type": "termination", "frames": message.frames, "seconds": message.seconds, "reason": message.reason}
+        case BeginMessage():
+            words = {
+                "type": "begin",
+                "protocol": PROTOCOL_VERSION,
+                "session": message.session,
+                "model": {"name": message.model_name, "version": message.model_version, "sha256": message.model_sha256},
+                "frame_rate_hz": message.frame_rate_hz,
+                "latent_sizes": message.latent_sizes,
+                "settings": message.settings.to_words(),
+                "resume_token": message.resume_token,
+            }
+    return to_json(words)
+
+
+def parse_message(wire: str | bytes) -> ServerMessage:
+    """Parse one message of a server; fields that this version does not know are skipped.
+
+    Raises:
+        ProtocolError: bad_message; not JSON, an unknown type, or a missing or wrong field.
+    """
+    if isinstance(wire, bytes):
+        return parse_latents(wire)
+    words = parse_object(wire, "bad_message")
+    kind = words.get("type")
+    if isinstance(kind, str) and kind in _PARSERS:
+        return _PARSERS[kind](words)
+    raise ProtocolError("bad_message", f"type: expected one of {', '.join(_PARSERS)}; got {show(kind)}")
+
+
+def _parse_begin(words: dict[str, object]) -> BeginMessage:
+    model, sizes, settings = object_field(words, "model"), object_field(words, "latent_sizes"), object_field(words, "settings")
+    try:
+        parsed_settings = StreamSettings.from_words(settings)
+    except ProtocolError as error:
+        raise ProtocolError("bad_message", f"settings: {error}") from None
+    return BeginMessage(
+        session=text_field(words, "session"),
+        model_name=text_field(model, "name"),
+        model_version=text_field(model, "version"),
+        model_sha256=text_field(model, "sha256"),
+        frame_rate_hz=number_field(words, "frame_rate_hz"),
+        latent_sizes={"latent": count_field(sizes, "latent"), "latent_speaker": count_field(sizes, "latent_speaker")},
+        settings=parsed_settings,
+        resume_token=None if words.get("resume_token") is None else text_field(words, "resume_token"),
+    )
+
+
+def _parse_frame(words: dict[str, object]) -> FrameMessage:
+    known = words.get("holder") is not None
+    return FrameMessage(
+        frame=count_field(words, "frame"),
+        time_s=number_field(words, "time_s"),
+        holder=count_field(words, "holder") if known else None,
+        p_shift=number_field(words, "p_shift") if known else None,
+        p_hold=number_field(words, "p_hold") if known else None,
+        vad=pair_field(words, "vad"),
+        p_now=pair_field(words, "p_now"),
+        p_future=pair_field(words, "p_future"),
+        p_next=pair_field(words, "p_next"),
+        p_backchannel=pair_field(words, "p_backchannel"),
+    )
+
+
+def _parse_event(words: dict[str, object]) -> TurnEvent:
+    return TurnEvent(cast(EventType, words["type"]), count_field(words, "speaker"), number_field(words, "time_s"), number_field(words, "probability"))
+
+
+_PARSERS: dict[str, Callable[[dict[str, object]], ServerMessage]] = {
+    "begin": _parse_begin,
+    "frame": _parse_frame,
+    **dict.fromkeys(EVENT_TYPES, _parse_event),
+    "warning": lambda words: WarningMessage(text_field(words, "code"), text_field(words, "severity"), text_field(words, "message")),
+    "error": lambda words: ErrorMessage(text_field(words, "code"), text_field(words, "message")),
+    "termination": lambda words: TerminationMessage(count_field(words, "frames"), number_field(words, "seconds"), text_field(words, "reason")),
+}
+
+
+# ---- latents: binary, server to client ------------------------------------------------------------------------
+
+_LATENT_HEADER = struct.Struct("<4sBBBBQHH")  # magic, version, kind, dtype, zero, frame, rows, columns
+_LATENT_MAGIC = b"TSLT"
+_LATENT_KINDS: dict[int, LatentKind] = {1: "latent", 2: "latent_speaker"}
+_LATENT_KIND_NUMBERS = {name: number for number, name in _LATENT_KINDS.items()}
+_FLOAT32 = 1
+
+
+def latents_to_bytes(message: LatentMessage) -> bytes:
+    """Write what `parse_latents` reads."""
+    rows, columns = message.values.shape
+    header = _LATENT_HEADER.pack(_LATENT_MAGIC, PROTOCOL_VERSION, _LATENT_KIND_NUMBERS[message.kind], _FLOAT32, 0, message.frame, rows, columns)
+    return header + message.values.astype("<f4", copy=False).tobytes()
+
+
+def parse_latents(wire: bytes) -> LatentMessage:
+    """Parse one binary message of a server.
+
+    Raises:
+        ProtocolError: bad_message; a wrong header, or fewer or more bytes than it announces.
+    """
+    if len(wire) < _LATENT_HEADER.size:
+        raise ProtocolError("bad_message", f"expected a latent header of {_LATENT_HEADER.size} bytes, got {len(wire)} bytes")
+    magic, version, kind, dtype, _, frame, rows, columns = cast(tuple[bytes, int, int, int, int, int, int, int], _LATENT_HEADER.unpack_from(wire))
+    if magic != _LATENT_MAGIC:
+        raise ProtocolError("bad_message", f"expected a latent header that starts with {_LATENT_MAGIC!r}, got {magic!r}")
+    if version != PROTOCOL_VERSION or kind not in _LATENT_KINDS or dtype != _FLOAT32:
+        expected = f"version {PROTOCOL_VERSION}, kind {' or '.join(map(str, _LATENT_KINDS))}, dtype {_FLOAT32}"
+        raise ProtocolError("bad_message", f"expected latents of {expected}; got version {version}, kind {kind}, dtype {dtype}")
+    expected_bytes = _LATENT_HEADER.size + rows * columns * 4
+    if len(wire) != expected_bytes:
+        raise ProtocolError("bad_message", f"expected {expected_bytes} bytes for latents of shape ({rows}, {columns}), got {len(wire)}")
+    values = np.frombuffer(wire, "<f4", offset=_LATENT_HEADER.size).astype(np.float32).reshape(rows, columns)
+    return LatentMessage(frame, _LATENT_KINDS[kind], values)

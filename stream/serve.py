@@ -1,0 +1,63 @@
+"""`turnstream serve`: the websocket server from the command line."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import os
+import signal
+from pathlib import Path
+
+from .engine import Engine
+from .errors import ServerError
+from .limits import Limits
+from .server import DEFAULT_PORT, Server
+
+TOKENS_VARIABLE = "TURNSTREAM_TOKENS"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `turnstream serve`."""
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on; 0.0.0.0 for other machines (default 127.0.0.1)")
+    parser.add_argument("--port", type=int, default=DEFAULT_PORT, help=f"0 takes a free one (default {DEFAULT_PORT})")
+    parser.add_argument("--model", type=Path, help="ONNX model (default: the bundled one)")
+    parser.add_argument("--max-sessions", type=int, default=Limits().max_sessions, help=f"more are refused with 503 (default {Limits().max_sessions})")
+    parser.add_argument("--token-file", type=Path, help=f"access tokens, one a line; also taken from the environment: {TOKENS_VARIABLE}=a,b")
+    parser.add_argument("--quiet", action="store_true", help="log warnings and errors only")
+
+
+def main(args: argparse.Namespace) -> int:
+    """Serve until interrupted or terminated, then end every session well."""
+    logging.basicConfig(level=logging.WARNING if args.quiet else logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger("websockets").setLevel(logging.WARNING)
+    try:
+        limits = Limits(max_sessions=args.max_sessions)
+    except ValueError as error:
+        raise ServerError("bad_limit", str(error)) from None
+    server = Server(Engine(args.model), args.host, args.port, tokens=_tokens(args.token_file), limits=limits)
+    asyncio.run(_serve(server))
+    return 0
+
+
+async def _serve(server: Server) -> None:
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    try:
+        async with server:
+            print(f"serving {server.url}", flush=True)
+            await stop.wait()
+    except OSError as error:
+        raise ServerError("cannot_listen", f"cannot listen: {error.strerror or error}") from None
+
+
+def _tokens(path: Path | None) -> list[str]:
+    """Tokens from the file and the environment."""
+    lines = os.environ.get(TOKENS_VARIABLE, "").split(",")
+    if path is not None:
+        try:
+            lines += path.read_text().splitlines()
+        except OSError as error:
+            raise ServerError("bad_token_file", f"expected a file of tokens, one a line, got {str(path)!r}: {error.strerror}") from None
+    return [line.strip() for line in lines if line.strip()]

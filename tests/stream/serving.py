@@ -1,0 +1,108 @@
+"""What the server's and the client's tests share: audio, offline predictions, a raw websocket, a server."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import socket
+from collections.abc import AsyncIterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed
+
+from turnstream.stream.engine import Engine
+from turnstream.stream.limits import Limits
+from turnstream.stream.prediction import TurnEvent
+from turnstream.stream.protocol import FrameMessage, LatentMessage, frame_to_json, message_to_json, parse_message
+from turnstream.stream.server import Server
+from turnstream.stream.session import Session
+
+PATIENCE_S = 20.0
+
+
+def dialogue(seconds: float, seed: int, rate_hz: int = 16000) -> NDArray[np.int16]:
+    """Two channels of noise that comes and goes in turns, (N, 2) int16: enough for a random network to react to."""
+    noise = np.random.default_rng(seed).standard_normal((round(seconds * rate_hz), 2))
+    turns = np.sin(2 * np.pi * (np.arange(len(noise)) / rate_hz + seed) / 3)
+    gain = np.stack([turns > 0.2, turns < -0.2], axis=1)
+    return np.clip(noise * gain * 6000, -32768, 32767).astype(np.int16)
+
+
+def offline(engine: Engine, samples: NDArray[np.int16], *, rate_hz: int = 16000, policy: str = "balanced") -> tuple[list[FrameMessage], list[TurnEvent]]:
+    """Frames and events as one session alone gives them, as they read after the wire."""
+    session = Session(engine.metadata, sample_rate_hz=rate_hz, policy=policy, buffer_s=len(samples) / rate_hz + 1)
+    session.push_audio(samples)
+    session.flush()
+    frames: list[FrameMessage] = []
+    events: list[TurnEvent] = []
+    while session.frames_waiting:
+        output, state = engine.step(session.take_frame()[None], session.state[None])
+        session.state = state[0]
+        result = session.accept(output)
+        frame = parse_message(frame_to_json(result.prediction))
+        assert isinstance(frame, FrameMessage)
+        frames.append(frame)
+        for event in result.events:
+            heard = parse_message(message_to_json(event))
+            assert isinstance(heard, TurnEvent)
+            events.append(heard)
+    return frames, events
+
+
+class RawClient:
+    """A websocket without any client code of ours, so that the server alone is under test."""
+
+    def __init__(self, connection: ClientConnection) -> None:
+        self.connection = connection
+
+    async def send(self, message: str | bytes | dict[str, Any]) -> None:
+        await self.connection.send(json.dumps(message) if isinstance(message, dict) else message)
+
+    async def receive(self) -> Any:
+        """The next message: an object, or latents."""
+        async with asyncio.timeout(PATIENCE_S):
+            wire = await self.connection.recv()
+        return json.loads(wire) if isinstance(wire, str) else parse_message(wire)
+
+    async def rest(self) -> list[Any]:
+        """Every message up to the close."""
+        messages: list[Any] = []
+        with contextlib.suppress(ConnectionClosed):
+            while True:
+                messages.append(await self.receive())
+        return messages
+
+    @property
+    def close_code(self) -> int | None:
+        return self.connection.close_code
+
+
+@contextlib.asynccontextmanager
+async def slow_client(server: Server, query: str) -> AsyncIterator[RawClient]:
+    """A client whose system takes little in for it, so that it makes the server wait as soon as it does not read."""
+    sock = socket.socket()
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    sock.connect(("127.0.0.1", server.port))
+    async with raw_client(server, query, sock=sock, max_queue=1) as client:
+        yield client
+
+
+@contextlib.asynccontextmanager
+async def raw_client(server: Server, query: str = "", **options: Any) -> AsyncIterator[RawClient]:
+    """Connect and check that `begin` comes first."""
+    async with connect(f"{server.url}?{query}", compression=None, proxy=None, **options) as connection:
+        client = RawClient(connection)
+        assert (await client.receive())["type"] == "begin"
+        yield client
+
+
+def of_type(messages: list[Any], kind: str) -> list[Any]:
+    return [message for message in messages if not isinstance(message, LatentMessage) and message["type"] == kind]
+
+
+def quick_limits(**bounds: Any) -> Limits:
+    return Limits(**{"shutdown_timeout_s": 3.0, "close_timeout_s": 2.0, **bounds})

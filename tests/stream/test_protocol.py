@@ -1,0 +1,313 @@
+"""The wire format: every example of PROTOCOL.md, round trips, and refusals. No sockets."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import turnstream.stream.protocol
+from turnstream.stream.errors import ProtocolError
+from turnstream.stream.prediction import EVENT_TYPES, Prediction, TurnEvent
+from turnstream.stream.protocol import (
+    CLOSE_CODES,
+    BeginMessage,
+    Close,
+    Configure,
+    ErrorMessage,
+    Flush,
+    FrameMessage,
+    KeepAlive,
+    LatentMessage,
+    Reset,
+    TerminationMessage,
+    WarningMessage,
+    control_to_json,
+    frame_to_json,
+    latents_to_bytes,
+    message_to_json,
+    parse_control,
+    parse_latents,
+    parse_message,
+)
+from turnstream.stream.settings import LATENT_CHOICES, POLICY_NAMES, StreamSettings
+from turnstream.stream.sources import ENCODINGS
+
+SPECIFICATION = (Path(turnstream.stream.protocol.__file__).parent / "PROTOCOL.md").read_text()
+JSON_EXAMPLES = re.findall(r"```json\n(.*?)```", SPECIFICATION, re.DOTALL)
+CONTROL_TYPES = ("configure", "flush", "reset", "keep_alive", "close")
+
+probabilities = st.floats(0, 1).map(lambda p: round(p, 4))
+pairs = st.tuples(probabilities, probabilities)
+texts = st.text(max_size=40)
+times_s = st.integers(1, 10**9).map(lambda frame: frame * 320 / 16000)
+stream_settings = st.builds(
+    StreamSettings,
+    sample_rate_hz=st.integers(8000, 192000),
+    channels=st.sampled_from([1, 2]),
+    encoding=st.sampled_from(ENCODINGS),
+    frames=st.integers(1, 3000),
+    latents=st.sampled_from(LATENT_CHOICES),
+    policy=st.sampled_from(POLICY_NAMES),
+) | st.just(StreamSettings(frames=0))
+controls = st.sampled_from([Flush(), Reset(), KeepAlive(), Close()]) | st.builds(
+    Configure,
+    frames=st.none() | st.integers(0, 3000),
+    latents=st.none() | st.sampled_from(LATENT_CHOICES),
+    policy=st.sampled_from(POLICY_NAMES),
+)
+frames = st.builds(
+    FrameMessage,
+    frame=st.integers(0, 2**53),
+    time_s=times_s,
+    holder=st.sampled_from([0, 1]),
+    p_shift=probabilities,
+    p_hold=probabilities,
+    vad=pairs,
+    p_now=pairs,
+    p_future=pairs,
+    p_next=pairs,
+    p_backchannel=pairs,
+)
+messages = st.one_of(
+    frames,
+    st.builds(TurnEvent, type=st.sampled_from(EVENT_TYPES), speaker=st.sampled_from([0, 1]), time_s=times_s, probability=probabilities),
+    st.builds(WarningMessage, code=texts, severity=texts, message=texts),
+    st.builds(ErrorMessage, code=texts, message=texts),
+    st.builds(TerminationMessage, frames=st.integers(0, 2**53), seconds=times_s, reason=texts),
+    st.builds(
+        BeginMessage,
+        session=texts,
+        model_name=texts,
+        model_version=texts,
+        model_sha256=texts,
+        frame_rate_hz=st.floats(1, 1000),
+        latent_sizes=st.fixed_dictionaries({"latent": st.integers(1, 4096), "latent_speaker": st.integers(1, 4096)}),
+        settings=stream_settings,
+        resume_token=st.none() | texts,
+    ),
+)
+
+
+# ---- the specification ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("example", JSON_EXAMPLES)
+def test_every_json_example_of_the_specification_is_read_and_written_back(example: str) -> None:
+    if json.loads(example)["type"] in CONTROL_TYPES:
+        written = control_to_json(parse_control(example))
+    else:
+        message = parse_message(example)
+        assert not isinstance(message, LatentMessage)
+        written = message_to_json(message)
+    assert json.loads(written) == json.loads(example)
+
+
+def test_the_specification_shows_every_type_of_message() -> None:
+    shown = {json.loads(example)["type"] for example in JSON_EXAMPLES}
+    assert shown == {*CONTROL_TYPES, *EVENT_TYPES, "begin", "frame", "warning", "error", "termination"}
+
+
+def test_the_latent_example_of_the_specification_is_read_and_written_back() -> None:
+    (example,) = re.findall(r"```hex\n(.*?)```", SPECIFICATION, re.DOTALL)
+    wire = bytes.fromhex(example)
+    message = parse_latents(wire)
+    assert (message.frame, message.kind, message.values.tolist()) == (161, "latent", [[0.5], [-2.0]])
+    assert latents_to_bytes(message) == wire
+
+
+def test_the_query_of_the_specification_is_the_default() -> None:
+    (query,) = re.findall(r"GET /v1/stream\?(\S+)", SPECIFICATION)
+    assert StreamSettings.from_query(query) == StreamSettings() == StreamSettings.from_query("")
+
+
+def test_the_specification_lists_every_error_code_with_its_close_code() -> None:
+    listed = {code: int(number) for number, code in re.findall(r"^\| (\d{4}) \| `error` `(\w+)`", SPECIFICATION, re.MULTILINE)}
+    assert listed == CLOSE_CODES
+
+
+# ---- round trips ----------------------------------------------------------------------------------------------
+
+
+@given(stream_settings)
+def test_settings_survive_the_query_string(asked: StreamSettings) -> None:
+    assert StreamSettings.from_query(asked.to_query()) == asked
+
+
+@given(controls)
+def test_controls_survive_json(control: Configure | Flush | Reset | KeepAlive | Close) -> None:
+    assert parse_control(control_to_json(control)) == control
+
+
+@settings(max_examples=500)
+@given(messages)
+def test_messages_survive_json(message: FrameMessage | TurnEvent | WarningMessage | ErrorMessage | TerminationMessage | BeginMessage) -> None:
+    assert parse_message(message_to_json(message)) == message
+
+
+@given(frame=st.integers(0, 2**64 - 1), kind=st.sampled_from(["latent", "latent_speaker"]), columns=st.integers(0, 300), seed=st.integers(0, 2**32))
+def test_latents_survive_bit_for_bit(frame: int, kind: str, columns: int, seed: int) -> None:
+    values = np.random.default_rng(seed).standard_normal((2, columns)).astype(np.float32)
+    back = parse_message(latents_to_bytes(LatentMessage(frame, kind, values)))
+    assert isinstance(back, LatentMessage)
+    assert (back.frame, back.kind) == (frame, kind)
+    np.testing.assert_array_equal(back.values, values)
+
+
+def test_a_prediction_is_rounded_but_its_time_is_exact() -> None:
+    latent = np.zeros((2, 1), np.float32)
+    third = (1 / 3, 2 / 3)
+    prediction = Prediction(6, 7 * 320 / 16000, 1, 1 / 3, 2 / 3, third, third, third, third, third, latent, latent)
+    message = parse_message(frame_to_json(prediction))
+    assert isinstance(message, FrameMessage)
+    assert message.time_s == 7 * 320 / 16000
+    assert (message.p_shift, message.p_hold, message.vad) == (0.3333, 0.6667, (0.3333, 0.6667))
+
+
+def test_a_client_skips_fields_that_it_does_not_know() -> None:
+    assert parse_message('{"type":"error","code":"a","message":"b","later":1}') == ErrorMessage("a", "b")
+
+
+def test_configure_changes_only_what_it_names() -> None:
+    asked = StreamSettings(frames=5, latents="final", policy="fast")
+    assert asked.configured(Configure(policy="patient")) == StreamSettings(frames=5, latents="final", policy="patient")
+
+
+# ---- refusals -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("query", "complaint"),
+    [
+        ("sample_rate=fast", "sample_rate: expected a whole number from 8000 to 192000, got 'fast'"),
+        ("sample_rate=100", "sample_rate: expected a whole number from 8000 to 192000, got 100"),
+        ("sample_rate=-16000", "sample_rate: expected a whole number from 8000 to 192000, got '-16000'"),
+        ("channels=3", "channels: expected 1 or 2, got 3"),
+        ("channels=", "channels: expected 1 or 2, got ''"),
+        ("encoding=mp3", "encoding: expected one of pcm_s16le, pcm_f32le, mulaw; got 'mp3'"),
+        ("frames=0", "frames: expected all, none or a whole number from 1 to 3000; got 0"),
+        ("frames=3001", "frames: expected a whole number from 0 to 3000, got 3001"),
+        ("frames=some", "frames: expected all, none or a whole number from 1 to 3000; got 'some'"),
+        ("latents=first", "latents: expected one of none, final, all; got 'first'"),
+        ("latents=all&frames=none", "latents=all: expected frames=all or a number"),
+        ("policy=bold", "policy: expected one of fast, balanced, patient; got 'bold'"),
+        ("rate=16000", "unknown setting 'rate'; expected one of sample_rate, channels"),
+        ("channels=1&channels=2", "channels: expected once, got it twice"),
+        ("channels", "expected a query string like"),
+        ("&".join(["channels=1"] * 40), "expected a query string like"),
+    ],
+)
+def test_a_bad_query_is_refused_with_what_was_got_and_expected(query: str, complaint: str) -> None:
+    with pytest.raises(ProtocolError) as refusal:
+        StreamSettings.from_query(query)
+    assert refusal.value.code == "bad_setting"
+    assert complaint in str(refusal.value)
+
+
+def test_the_token_is_no_setting() -> None:
+    assert StreamSettings.from_query("token=secret&channels=1") == StreamSettings(channels=1)
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "complaint"),
+    [
+        ("hello", "bad_control", "expected a JSON object, got 'hello'"),
+        ("[1]", "bad_control", "expected a JSON object, got [1]"),
+        ("{}", "bad_control", "type: expected one of configure, flush, reset, keep_alive, close; got None"),
+        ('{"type":"stop"}', "bad_control", "got 'stop'"),
+        ('{"type":["flush"]}', "bad_control", "got ['flush']"),
+        ('{"type":"flush","now":true}', "bad_control", "flush: expected no other field, got 'now'"),
+        ('{"type":"flush","type":"close"}', "bad_control", "given twice"),
+        ('{"type":"configure"}', "bad_setting", "configure: expected frames, latents, policy; got none of them"),
+        ('{"type":"configure","channels":1}', "bad_setting", "got 'channels'"),
+        ('{"type":"configure","frames":true}', "bad_setting", "frames: expected all, none or a whole number from 1 to 3000; got True"),
+        ('{"type":"configure","frames":1e3}', "bad_setting", "frames"),
+        ('{"type":"configure","frames":NaN}', "bad_control", "NaN is not a JSON number"),
+        ('{"type":"configure","policy":null}', "bad_setting", "policy: expected a value, got null"),
+        ('{"type":"configure","latents":["all"]}', "bad_setting", "latents: expected one of none, final, all; got ['all']"),
+        ("[" * 100_000, "bad_control", "expected a JSON object"),
+        ('{"type":' + "9" * 10_000 + "}", "bad_control", "expected a JSON object"),
+    ],
+)
+def test_a_bad_control_is_refused_with_what_was_got_and_expected(text: str, code: str, complaint: str) -> None:
+    with pytest.raises(ProtocolError) as refusal:
+        parse_control(text)
+    assert refusal.value.code == code
+    assert complaint in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("wire", "complaint"),
+    [
+        ('{"type":"news"}', "type: expected one of begin, frame"),
+        ('{"type":"error","code":1,"message":"x"}', "code: expected text, got 1"),
+        ('{"type":"termination","frames":-1,"seconds":1,"reason":"close"}', "frames: expected a whole number from 0, got -1"),
+        ('{"type":"end_of_turn","speaker":0,"time_s":"1","probability":0.5}', "time_s: expected a number, got '1'"),
+        ('{"type":"end_of_turn","speaker":0,"time_s":1e999,"probability":0.5}', "time_s: expected a number, got inf"),
+        (b"TSL", "expected a latent header of 20 bytes, got 3 bytes"),
+        (b"RIFF" + bytes(16), "expected a latent header that starts with b'TSLT', got b'RIFF'"),
+        (bytes.fromhex("54534c54020101000000000000000000 0200 0100"), "got version 2, kind 1, dtype 1"),
+        (bytes.fromhex("54534c54010101000000000000000000 0200 0100 0000003f"), "expected 28 bytes for latents of shape (2, 1), got 24"),
+    ],
+)
+def test_a_bad_server_message_is_refused_with_what_was_got_and_expected(wire: str | bytes, complaint: str) -> None:
+    with pytest.raises(ProtocolError) as refusal:
+        parse_message(wire)
+    assert refusal.value.code == "bad_message"
+    assert complaint in str(refusal.value)
+
+
+# ---- fuzz: whatever comes in, the answer is a message or a ProtocolError with a short, printable text ------------
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=8,
+)
+field_names = st.sampled_from(["type", "frames", "latents", "policy", "code", "message", "frame", "time_s", "holder", "vad", "speaker", "settings", "model"])
+field_values = json_values | st.sampled_from([*CONTROL_TYPES, *EVENT_TYPES, "begin", "frame", "error", "termination", "all", "none", 5])
+near_misses = st.dictionaries(field_names, field_values, max_size=6).map(json.dumps)
+
+
+def refusal_of(parse: Callable[[Any], object], wire: str | bytes) -> str:
+    """The text of the refusal, empty when the wire was understood; anything but a ProtocolError fails the test."""
+    try:
+        parse(wire)
+    except ProtocolError as refusal:
+        return str(refusal)
+    return ""
+
+
+def refuses_clearly(parse: Callable[[Any], object], wire: str | bytes) -> None:
+    assert len(refusal_of(parse, wire).encode()) < 400
+
+
+@settings(max_examples=1500, deadline=None)
+@given(near_misses | st.text(max_size=60))
+def test_any_text_is_understood_or_refused_clearly(text: str) -> None:
+    refuses_clearly(parse_control, text)
+    refuses_clearly(parse_message, text)
+    refuses_clearly(StreamSettings.from_query, text)
+
+
+query_names = st.sampled_from(["sample_rate", "channels", "frames", "latents", "token"])
+query_words = st.sampled_from(["1", "2", "all", "none", "9" * 5000, "é%00"])
+
+
+@settings(max_examples=500, deadline=None)
+@given(st.lists(st.tuples(query_names, query_words)))
+def test_any_query_is_understood_or_refused_clearly(pairs: list[tuple[str, str]]) -> None:
+    refuses_clearly(StreamSettings.from_query, "&".join(f"{name}={word}" for name, word in pairs))
+
+
+@settings(max_examples=500, deadline=None)
+@given(st.binary(max_size=64) | st.binary(max_size=40).map(lambda tail: b"TSLT\x01\x01\x01\x00" + tail))
+def test_any_bytes_are_understood_or_refused_clearly(wire: bytes) -> None:
+    refuses_clearly(parse_message, wire)
