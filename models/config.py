@@ -42,6 +42,7 @@ class FeatureConfig:
         _check(self.sample_rate_hz > 0, "sample_rate_hz > 0", self.sample_rate_hz)
         _check(self.hop_samples > 0, "hop_samples > 0", self.hop_samples)
         _check(self.window_samples >= self.hop_samples, f"window_samples >= hop_samples ({self.hop_samples})", self.window_samples)
+        _check(self.window_samples % 2 == 0, "an even window_samples", self.window_samples)
         _check(self.mel_bins > 0, "mel_bins > 0", self.mel_bins)
         _check(0 <= self.low_hz < self.high_hz <= self.sample_rate_hz / 2, f"0 <= low_hz < high_hz <= {self.sample_rate_hz / 2}", (self.low_hz, self.high_hz))
         _check(self.log_floor > 0, "log_floor > 0", self.log_floor)

@@ -38,12 +38,17 @@ class LogMel(nn.Module):
         filters = load_torchaudio().functional.melscale_fbanks(window // 2 + 1, config.low_hz, config.high_hz, config.mel_bins, rate)  # (F, M)
         used = filters.sum(dim=1) > 0
         bins = torch.nonzero(used)[:, 0].double()  # bins that no filter looks at are never computed
-        angle = 2 * math.pi / window * torch.outer(torch.arange(window).double(), bins)
-        hann = torch.hann_window(window, dtype=torch.float64)[:, None]
-        basis = torch.cat([hann * torch.cos(angle), hann * torch.sin(angle)], dim=1)  # (window, 2 F')
-        self.register_buffer("basis", basis.float(), persistent=False)
-        self.register_buffer("filters", filters[used].repeat(2, 1), persistent=False)  # (2 F', M): re^2 and im^2 weigh alike
-        self.basis: Tensor
+        # Window and cosine are even about the window's middle, the sine is odd: samples that mirror each other are added or
+        # subtracted first, which halves both products. Sample 0 has weight 0; the middle one mirrors itself.
+        half = torch.arange(1, window // 2 + 1).double()
+        angle = 2 * math.pi / window * torch.outer(half, bins)
+        hann = torch.hann_window(window, dtype=torch.float64)[1 : window // 2 + 1, None]
+        hann[-1] /= 2
+        self.register_buffer("cosines", (hann * torch.cos(angle)).float(), persistent=False)  # (window / 2, F')
+        self.register_buffer("sines", (hann * torch.sin(angle)).float(), persistent=False)
+        self.register_buffer("filters", filters[used] * math.exp(-LOG_MEAN), persistent=False)  # (F', M)
+        self.cosines: Tensor
+        self.sines: Tensor
         self.filters: Tensor
 
     def state_shapes(self) -> ShapeTree:
@@ -60,6 +65,8 @@ class LogMel(nn.Module):
             start = hop * len(pieces)
             last = nn.functional.pad(padded[:, start:], (0, hop - rest)).reshape(-1, frames, hop)
             pieces.append(last[:, :, :rest])
-        spectrum = torch.cat(pieces, dim=-1) @ self.basis  # (B, T, 2 F')
-        mel_power = (spectrum * spectrum) @ self.filters  # (B, T, M)
-        return (torch.log(mel_power + self.config.log_floor) - LOG_MEAN) * LOG_SCALE, tail
+        windows = torch.cat(pieces, dim=-1)  # (B, T, window)
+        early, late = windows[..., 1 : window // 2 + 1], windows[..., window // 2 :].flip(-1)
+        real, imaginary = (early + late) @ self.cosines, (early - late) @ self.sines  # (B, T, F')
+        mel_power = (real * real + imaginary * imaginary) @ self.filters  # (B, T, M)
+        return torch.log(mel_power + self.config.log_floor * math.exp(-LOG_MEAN)) * LOG_SCALE, tail

@@ -10,9 +10,7 @@ Source: Ekstedt & Skantze 2022, "Voice Activity Projection" (bins of 0.2, 0.4, 0
 from __future__ import annotations
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 BINS = 4
 CLASSES = 4**BINS
@@ -33,11 +31,10 @@ def swapped_classes() -> NDArray[np.int64]:
     return (classes >> BINS) | ((classes & ((1 << BINS) - 1)) << BINS)
 
 
-def readout_matrix() -> Tensor:
-    """Class probabilities times this = expected bins on: (CLASSES, 4), columns now first, now second, future first, future second."""
+def expected_bins() -> NDArray[np.float32]:
+    """Class probabilities times one of these = expected bins on: (2, CLASSES, 2), first and second speaker; columns now, future."""
     bits = class_bits().astype(np.float32)
-    columns = [bits[:, speaker, list(bins)].sum(axis=1) for bins in (NOW_BINS, FUTURE_BINS) for speaker in (0, 1)]
-    return torch.from_numpy(np.stack(columns, axis=1))
+    return np.stack([np.stack([bits[:, speaker, list(bins)].sum(axis=1) for bins in (NOW_BINS, FUTURE_BINS)], axis=1) for speaker in (0, 1)])
 
 
 def projection_classes(activity: NDArray[np.bool_], frame_rate_hz: float, bin_edges_s: tuple[float, ...]) -> NDArray[np.int64]:

@@ -16,7 +16,7 @@ from .config import ModelConfig
 from .encoder import Encoder
 from .errors import ConfigError
 from .features import LogMel
-from .projection import CLASSES, readout_matrix, swapped_classes
+from .projection import CLASSES, expected_bins, swapped_classes
 from .recurrent import Recurrent
 from .state import ShapeTree, StateLayout
 
@@ -27,7 +27,7 @@ class TurnOutput(NamedTuple):
     """What the heads say, as logits, with the latents. T counts steps of `ModelConfig.frame_samples`."""
 
     vad: Tensor  # (B, 2, T) is speaking now
-    next: Tensor  # (B, 2, T) holds the floor next; softmax over the speakers
+    next: Tensor  # (B, 2, T) holds the floor next; one speaker's is minus the other's
     backchannel: Tensor  # (B, 2, T) is, or within 0.5 s will be, giving a backchannel
     projection: Tensor  # (B, 2, T, CLASSES) seen from each speaker: own bits first
     latent_speaker: Tensor  # (B, 2, T, H) per-speaker RNN
@@ -65,10 +65,13 @@ class TurnModel(nn.Module):
         self.dialogue_rnn = Recurrent(config.dialogue_rnn, 2 * config.speaker_rnn.hidden)
         self.dropout = nn.Dropout(config.dropout)
         self.heads = nn.Linear(config.dialogue_rnn.hidden, 3 + CLASSES)
-        self.register_buffer("_swapped", torch.from_numpy(swapped_classes()), persistent=False)
-        self.register_buffer("_readout", readout_matrix(), persistent=False)
+        own_bins, other_bins = expected_bins()
+        self.register_buffer("_swapped", 3 + torch.from_numpy(swapped_classes()), persistent=False)
+        self.register_buffer("_own_bins", torch.from_numpy(own_bins), persistent=False)
+        self.register_buffer("_all_bins", torch.from_numpy(own_bins + other_bins), persistent=False)
         self._swapped: Tensor
-        self._readout: Tensor
+        self._own_bins: Tensor
+        self._all_bins: Tensor
         self.layout = StateLayout.of(self.state_shapes())
         self.mel_layout = StateLayout.of(self.mel_state_shapes())
 
@@ -119,20 +122,20 @@ class TurnModel(nn.Module):
         joined = torch.cat([own, _other_speaker(own)], dim=-1)
         latent, after["dialogue_rnn"] = self.dialogue_rnn(self.dropout(joined), state["dialogue_rnn"])  # (R, T, H)
         heads = self.heads(self.dropout(latent))  # (R, T, 3 + CLASSES)
-        seen = heads[..., 3:]  # each row's own view of the future; the two views are averaged as logits
-        projection = seen + _other_speaker(seen).index_select(-1, self._swapped)
-        vad, follows, backchannel = (by_conversation(heads[..., i]) for i in range(3))
-        return TurnOutput(vad, follows, backchannel, *map(by_conversation, (projection, own, latent))), after
+        other = _other_speaker(heads)
+        floor = heads[..., 1] - other[..., 1]
+        projection = heads[..., 3:] + other.index_select(-1, self._swapped)  # both speakers' views of the same future
+        return TurnOutput(*map(by_conversation, (heads[..., 0], floor, heads[..., 2], projection, own, latent))), after
 
     def probabilities(self, output: TurnOutput) -> TurnProbabilities:
         """Turn logits into the probabilities a runtime serves, each (B, 2, T)."""
-        expected = torch.softmax(output.projection, dim=-1) @ self._readout  # (B, 2, T, 4), own before other
-        now_own, now_other, future_own, future_other = expected.unbind(-1)
+        classes = torch.softmax(output.projection, dim=-1)
+        share = (classes @ self._own_bins) / (classes @ self._all_bins)  # (B, 2, T, 2), now and future
         return TurnProbabilities(
             vad=torch.sigmoid(output.vad),
-            p_now=now_own / (now_own + now_other),
-            p_future=future_own / (future_own + future_other),
-            p_next=torch.sigmoid(output.next - output.next.flip(1)),
+            p_now=share[..., 0],
+            p_future=share[..., 1],
+            p_next=torch.sigmoid(output.next),
             p_backchannel=torch.sigmoid(output.backchannel),
         )
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 FRAME_RATE_HZ = 50.0
 LEVEL_RATE_HZ = 100.0  # short-time levels are measured every 10 ms
+SHORTEST_BURST_S = 0.04  # a burst of energy shorter than this is not even a part of speech
 SILENCE_DB = -120.0  # level given to digital silence
 
 Segment = tuple[float, float]  # start and end in seconds
@@ -66,14 +67,14 @@ def speech_threshold_db(level: NDArray[np.float32], noise_margin_db: float = 8.0
     return float(min(max(floor + noise_margin_db, peak - below_peak_db), peak - least_contrast_db))
 
 
-def energy_segments(audio: Samples, sample_rate_hz: int, gap_s: float = 0.12, shortest_s: float = 0.04) -> list[Segment]:
+def energy_segments(audio: Samples, sample_rate_hz: int, gap_s: float = 0.12, shortest_s: float = 0.1) -> list[Segment]:
     """Speech segments of a clean utterance.
 
     Args:
         audio: samples in [-1, 1], (N,).
         sample_rate_hz: of the audio.
         gap_s: silences shorter than this belong to speech (stop closures last up to about 0.1 s).
-        shortest_s: bursts shorter than this are clicks.
+        shortest_s: what is shorter than this is a click or a breath.
     Returns:
         Segments in seconds, in order; empty when there is no speech.
     """
@@ -81,5 +82,5 @@ def energy_segments(audio: Samples, sample_rate_hz: int, gap_s: float = 0.12, sh
     if len(level) == 0 or level.max() < -70:
         return []
     bursts = [(a / LEVEL_RATE_HZ, b / LEVEL_RATE_HZ) for a, b in runs(level > speech_threshold_db(level))]
-    kept = [burst for burst in bridge_gaps(bursts, 0.03) if burst[1] - burst[0] >= shortest_s - 1e-9]
-    return bridge_gaps(kept, gap_s)
+    kept = [burst for burst in bridge_gaps(bursts, 0.03) if burst[1] - burst[0] >= SHORTEST_BURST_S - 1e-9]
+    return [segment for segment in bridge_gaps(kept, gap_s) if segment[1] - segment[0] >= shortest_s - 1e-9]

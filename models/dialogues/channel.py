@@ -102,8 +102,9 @@ def _one_side(dry: Samples, speaking: BoolFrames, surroundings: Surroundings, rn
     level = float(np.sqrt(np.mean(dry[: len(spoken)][spoken] ** 2))) if spoken.any() else 0.05
     side = _microphone(dry, rng)
     if surroundings.rooms and rng.random() < ROOM_SHARE:
-        response = surroundings.rooms[rng.integers(len(surroundings.rooms))].copy()
+        response = surroundings.rooms[int(rng.integers(len(surroundings.rooms)))].copy()
         response[1:] *= rng.uniform(0.1, 1.0)
+        response /= np.sqrt(np.sum(response**2))
         side = oaconvolve(side, response)[: len(side)].astype(np.float32)
     if rng.random() >= SILENT_LINE_SHARE:
         side += level * 10 ** (-rng.uniform(25, 65) / 20) * _hiss(len(side), rng)
@@ -118,14 +119,14 @@ def _microphone(dry: Samples, rng: np.random.Generator) -> Samples:
     """A tilt and a low cut, different for every side."""
     tilt = rng.uniform(-0.35, 0.35)
     tilted = lfilter([1.0, -tilt], [1.0], dry)
-    return sosfilt(butter(2, rng.uniform(30, 180), "highpass", fs=SAMPLE_RATE_HZ, output="sos"), tilted).astype(np.float32)
+    return np.asarray(sosfilt(butter(2, rng.uniform(30, 180), "highpass", fs=SAMPLE_RATE_HZ, output="sos"), tilted), np.float32)
 
 
 def _hiss(length: int, rng: np.random.Generator) -> Samples:
     """Steady noise of unit RMS, from white to brown."""
     white = rng.standard_normal(length, dtype=np.float32)
     pole = rng.uniform(0.0, 0.98)
-    noise = lfilter([1.0], [1.0, -pole], white).astype(np.float32)
+    noise = np.asarray(lfilter([1.0], [1.0, -pole], white), np.float32)
     return noise * np.float32(np.sqrt(1 - pole**2))
 
 
@@ -133,7 +134,7 @@ def _background(length: int, noises: Sequence[Samples], rng: np.random.Generator
     """One or two recorded noises in a loop, unit RMS, sometimes only for a part of the dialogue."""
     background = np.zeros(length, np.float32)
     for _ in range(1 + int(rng.random() < 0.3)):
-        noise = noises[rng.integers(len(noises))]
+        noise = noises[int(rng.integers(len(noises)))]
         looped = np.resize(np.roll(noise, int(rng.integers(len(noise)))), length)
         background += looped / max(float(np.sqrt(np.mean(noise**2))), 1e-5)
     if rng.random() < 0.4:

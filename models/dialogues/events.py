@@ -58,7 +58,7 @@ def find_transitions(
         raise DialogueError(f"expected activity of two speakers, (2, T), got shape {activity.shape}")
     least, context = int(np.ceil(least_silence_s * frame_rate_hz - 1e-9)), round(context_s * frame_rate_hz)
     found: list[Transition] = []
-    for start, end in runs(~activity.any(axis=0)):
+    for start, end in runs(~np.any(activity, axis=0)):
         if end - start < least or start < not_before_s * frame_rate_hz or end == activity.shape[1]:
             continue
         previous = _only_speaker(activity[:, max(0, start - context) : start])

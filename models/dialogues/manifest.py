@@ -159,7 +159,7 @@ def _read(path: Path, npy_rate_hz: int | None) -> tuple[NDArray[np.float32], int
         audio, rate = sf.read(path, dtype="float32", always_2d=True)
     except (sf.LibsndfileError, OSError) as error:
         raise DialogueError(f"{path}: expected an audio file that libsndfile reads, got: {error}") from None
-    return np.ascontiguousarray(audio.T), rate
+    return np.ascontiguousarray(audio.T, np.float32), rate
 
 
 def _dialogue(entry: Any, folder: Path, where: str) -> Dialogue:

@@ -58,7 +58,7 @@ def muffle(sound: Samples, cutoff_hz: float) -> Samples:
     """Close the mouth: a second-order low-pass."""
     from scipy.signal import butter, sosfilt
 
-    return sosfilt(butter(2, cutoff_hz, fs=SAMPLE_RATE_HZ, output="sos"), sound).astype(np.float32)
+    return np.asarray(sosfilt(butter(2, cutoff_hz, fs=SAMPLE_RATE_HZ, output="sos"), sound), np.float32)
 
 
 def filled_pause(clip: Samples, vowel: int, vowel_hz: float, pitch_hz: float, rng: np.random.Generator) -> Samples:
@@ -70,8 +70,8 @@ def filled_pause(clip: Samples, vowel: int, vowel_hz: float, pitch_hz: float, rn
         closed = min(len(sound), round(rng.uniform(0.08, 0.25) * SAMPLE_RATE_HZ))
         hum = muffle(sound, 450) * 0.7
         ramp = np.clip((np.arange(len(sound)) - (len(sound) - closed)) / (0.03 * SAMPLE_RATE_HZ), 0, 1).astype(np.float32)
-        sound = sound * (1 - ramp) + hum * ramp
-    return sound
+        sound = np.asarray(sound * (1 - ramp) + hum * ramp, np.float32)
+    return sound * (10 ** np.linspace(0, -rng.uniform(0, 0.5), len(sound))).astype(np.float32)
 
 
 def listener_hum(clip: Samples, vowel: int, vowel_hz: float, pitch_hz: float, rng: np.random.Generator) -> Samples:

@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import argparse
 import multiprocessing
+from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
 
+from ..errors import DialogueError
 from .manifest import Dialogue, write_manifest
-from .simulation import Material, open_material, planned_length_s, simulate
+from .simulation import LENGTHS_S, Material, open_material, planned_length_s, simulate
 from .utterances import SAMPLE_RATE_HZ
 
 _material: Material | None = None  # one per worker process, read once
@@ -28,6 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder to write to")
     parser.add_argument("--hours", type=float, default=1.0, help="about how much to simulate (default 1)")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--lengths", type=float, nargs=2, metavar=("FROM", "TO"), default=LENGTHS_S, help="seconds per dialogue (default 120 360)")
     parser.add_argument("--split", choices=("train", "val"), default="train", help="which speakers; a tenth is kept for val")
     parser.add_argument("--jobs", type=int, default=1, help="processes")
     parser.add_argument("--cache", type=Path, default=Path.home() / ".cache" / "turnstream", help="where decoded utterances are kept")
@@ -36,20 +39,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Simulate, write, and print a line of summary."""
+    lengths_s = (args.lengths[0], args.lengths[1])
+    if not 0 < lengths_s[0] <= lengths_s[1]:
+        raise DialogueError(f"expected --lengths FROM TO with 0 < FROM <= TO, got {lengths_s[0]:g} {lengths_s[1]:g}")
     args.out.mkdir(parents=True, exist_ok=True)
     arguments = (args.data, args.cache, args.split, args.jobs, not args.no_synthetic)
     open_material(*arguments)  # decodes and synthesises once, before the workers share the result
     count, planned_s = 0, 0.0
     while planned_s < args.hours * 3600:
-        planned_s += planned_length_s(args.seed, count)
+        planned_s += planned_length_s(args.seed, count, lengths_s)
         count += 1
     dialogues: list[Dialogue] = []
     seconds = 0.0
     with (
-        multiprocessing.get_context("spawn").Pool(args.jobs, _open, arguments) as workers,
+        # Not multiprocessing.Pool: that one waits for ever when a worker cannot start.
+        ProcessPoolExecutor(args.jobs, multiprocessing.get_context("spawn"), _open, arguments) as workers,
         tqdm(total=count, desc="dialogues", unit="dialogue", smoothing=0) as progress,
     ):
-        for dialogue, length_s in workers.imap(partial(_write, args.out, args.seed, args.split), range(count)):
+        for dialogue, length_s in workers.map(partial(_write, args.out, args.seed, lengths_s, args.split), range(count)):
             dialogues.append(dialogue)
             seconds += length_s
             progress.update()
@@ -64,9 +71,9 @@ def _open(data: Path, cache: Path, split: str, jobs: int, synthetic: bool) -> No
     _material = open_material(data, cache, split, jobs, synthetic)
 
 
-def _write(out: Path, seed: int, split: str, index: int) -> tuple[Dialogue, float]:
+def _write(out: Path, seed: int, lengths_s: tuple[float, float], split: str, index: int) -> tuple[Dialogue, float]:
     assert _material is not None
-    simulated = simulate(_material, seed, index)
+    simulated = simulate(_material, seed, index, lengths_s)
     name = f"sim{seed}_{split}_{index:05d}"
     np.save(out / f"{name}.npy", simulated.audio)
     np.savez_compressed(out / f"{name}.npz", activity=simulated.activity, backchannel=simulated.backchannel)

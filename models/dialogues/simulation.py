@@ -24,7 +24,7 @@ from .utterances import SAMPLE_RATE_HZ, UtterancePool, open_pool
 from .voice import Phrase, Voice
 
 FRAME_SAMPLES = round(SAMPLE_RATE_HZ / FRAME_RATE_HZ)
-SHORTEST_S, LONGEST_S = 120.0, 360.0
+LENGTHS_S = (120.0, 360.0)  # shortest and longest dialogue
 
 
 @dataclass(frozen=True)
@@ -90,15 +90,15 @@ def open_material(folder: Path, cache: Path, split: str = "train", jobs: int = 1
     return Material(pool, cast, read_templates(folder), read_surroundings(folder))
 
 
-def planned_length_s(seed: int, index: int) -> float:
+def planned_length_s(seed: int, index: int, lengths_s: tuple[float, float] = LENGTHS_S) -> float:
     """About how long dialogue `index` will be."""
-    return float(np.random.default_rng([seed, index, 0]).uniform(SHORTEST_S, LONGEST_S))
+    return float(np.random.default_rng([seed, index, 0]).uniform(*lengths_s))
 
 
-def simulate(material: Material, seed: int, index: int) -> SimulatedDialogue:
-    """Dialogue number `index` of `seed`."""
+def simulate(material: Material, seed: int, index: int, lengths_s: tuple[float, float] = LENGTHS_S) -> SimulatedDialogue:
+    """Dialogue number `index` of `seed`, about as long as `lengths_s` allows (shortest, longest)."""
     rng = np.random.default_rng([seed, index, 1])
-    length_s = planned_length_s(seed, index)
+    length_s = planned_length_s(seed, index, lengths_s)
     manner, turns = draw_dialogue_plan(rng, material.templates, length_s)
     pair = material.cast.draw_pair(rng, manner.machine)
     voices = [Voice(material.pool, utterances, material.cast.interjections, manner, rng) for utterances in pair]

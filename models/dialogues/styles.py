@@ -45,19 +45,23 @@ class Style:
 # Offsets of chat, consultation, task and slow_chat: annotated dialogues (telephone in five languages, mock medical consultations,
 # Map Task, Icelandic chats). Those of the call centre and of machines: pauses there have quartiles 0.9/1.4/2.1 s.
 STYLES: dict[str, Style] = {
-    "chat": Style((-1.2, -0.35, -0.05, 0.25, 0.85), (0.3, 0.6), ((1.0, 3.0), (1.0, 3.0)), ((1.2, 2.2), (1.2, 2.2)), (0.15, 0.4), (0.05, 0.12), ("ami",)),
+    "chat": Style((-1.2, -0.35, -0.05, 0.25, 0.85), (0.3, 0.6), ((1.2, 3.5), (1.2, 3.5)), ((1.1, 1.8), (1.1, 1.8)), (0.05, 0.25), (0.05, 0.12)),
     "consultation": Style(
-        (-1.05, -0.15, 0.25, 0.65, 1.4), (0.35, 0.8), ((1.5, 3.5), (1.0, 3.0)), ((1.3, 2.5), (1.2, 2.2)), (0.2, 0.5), (0.03, 0.1), ("primock57",)
+        (-1.05, -0.15, 0.25, 0.65, 1.4), (0.35, 0.8), ((1.8, 4.5), (1.2, 3.5)), ((1.2, 2.2), (1.1, 2.0)), (0.1, 0.3), (0.03, 0.1), ("primock57",)
     ),
-    "task": Style((-0.35, 0.1, 0.3, 0.7, 1.75), (0.3, 0.9), ((1.5, 4.0), (0.6, 1.5)), ((1.5, 3.0), (1.0, 1.5)), (0.2, 0.6), (0.04, 0.1)),
-    "slow_chat": Style((-0.7, -0.15, 0.35, 1.2, 3.6), (0.4, 1.2), ((2.0, 5.0), (2.0, 5.0)), ((1.3, 3.0), (1.3, 3.0)), (0.2, 0.5), (0.02, 0.08), ("spjallromur",)),
-    "call_centre": Style((-0.4, 0.25, 0.7, 1.4, 3.0), (0.7, 1.4), ((0.7, 2.0), (1.5, 4.0)), ((1.1, 2.0), (1.5, 3.0)), (0.3, 0.7), (0.0, 0.05)),
-    "machine": Style((0.15, 0.4, 0.8, 1.4, 2.6), (0.5, 1.3), ((0.8, 2.5), (1.5, 4.0)), ((1.2, 2.5), (1.0, 1.8)), (0.3, 0.7), (0.0, 0.02), machine=True),
+    "task": Style((-0.35, 0.1, 0.3, 0.7, 1.75), (0.3, 0.9), ((1.8, 5.0), (0.7, 1.8)), ((1.3, 2.5), (1.0, 1.4)), (0.1, 0.4), (0.04, 0.1)),
+    "slow_chat": Style(
+        (-0.7, -0.15, 0.35, 1.2, 3.6), (0.4, 1.2), ((2.0, 6.0), (2.0, 6.0)), ((1.2, 2.5), (1.2, 2.5)), (0.1, 0.3), (0.02, 0.08), ("spjallromur",)
+    ),
+    "call_centre": Style((-0.4, 0.25, 0.7, 1.4, 3.0), (0.4, 1.3), ((0.8, 2.5), (1.8, 5.5)), ((1.0, 1.8), (1.3, 2.6)), (0.1, 0.5), (0.0, 0.05)),
+    "machine": Style((0.15, 0.4, 0.8, 1.4, 2.6), (0.4, 1.3), ((0.8, 3.0), (1.5, 5.0)), ((1.1, 2.3), (1.0, 1.6)), (0.1, 0.5), (0.0, 0.02), machine=True),
 }
-STYLE_SHARES: dict[str, float] = {"chat": 0.2, "consultation": 0.2, "task": 0.15, "slow_chat": 0.1, "call_centre": 0.2, "machine": 0.15}
+STYLE_SHARES: dict[str, float] = {"chat": 0.15, "consultation": 0.2, "task": 0.15, "slow_chat": 0.1, "call_centre": 0.25, "machine": 0.15}
 TEMPLATE_SHARE = 0.6  # of the dialogues whose style has templates
 PAUSE_SPREAD = 0.65  # standard deviation of the logarithm of pauses
 TURN_SPREAD = 0.7
+SLOW_LINE_SHARE = 0.35  # of the dialogues in which every answer comes late, by line delay or by habit
+SLOW_LINE_S = (0.1, 0.8)
 
 
 @dataclass(frozen=True)
@@ -89,9 +93,7 @@ class Manner:
         return float(np.clip(self.pause_median_s * np.exp(PAUSE_SPREAD * rng.standard_normal()), 0.2, 3.5))
 
 
-def draw_dialogue_plan(
-    rng: np.random.Generator, templates: Mapping[str, Sequence[Sequence[PlannedTurn]]], length_s: float
-) -> tuple[Manner, list[PlannedTurn]]:
+def draw_dialogue_plan(rng: np.random.Generator, templates: Mapping[str, Sequence[Sequence[PlannedTurn]]], length_s: float) -> tuple[Manner, list[PlannedTurn]]:
     """A style, and enough turns for about `length_s` seconds."""
     name = str(rng.choice(list(STYLE_SHARES), p=list(STYLE_SHARES.values())))
     style = STYLES[name]
@@ -108,9 +110,11 @@ def draw_dialogue_plan(
     usable = [corpus for corpus in style.templates if corpus in templates]
     if usable and rng.random() < TEMPLATE_SHARE:
         conversations = templates[str(rng.choice(usable))]
-        turns = _from_template(rng, conversations[rng.integers(len(conversations))], length_s)
+        turns = _from_template(rng, conversations[int(rng.integers(len(conversations)))], length_s)
     else:
         turns = _from_style(rng, style, manner, length_s)
+    late_s = rng.uniform(*SLOW_LINE_S) if rng.random() < SLOW_LINE_SHARE else 0.0
+    turns = [replace(turn, offset_s=turn.offset_s + late_s) for turn in turns]
     return manner, [_broken_off(rng, turn, following) for turn, following in zip(turns, [*turns[1:], None], strict=True)]
 
 

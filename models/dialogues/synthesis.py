@@ -28,7 +28,27 @@ INTERJECTIONS = (
     *("mm hmm.", "mm.", "uh huh.", "yeah.", "yeah yeah.", "yes.", "okay.", "right.", "sure.", "I see.", "oh.", "really?", "oh okay.", "yep."),
     *("of course.", "great.", "alright.", "no.", "wow.", "true.", "exactly.", "ah.", "hmm.", "oh no.", "got it.", "good."),
 )
-ESPEAK_VARIANTS = ("", "+f1", "+f2", "+f3", "+f4", "+f5", "+m1", "+m2", "+m3", "+m4", "+m5", "+m6", "+m7", "+m8", "+klatt2", "+klatt4", "+Annie", "+Andy", "+max")
+ESPEAK_VARIANTS = (
+    "",
+    "+f1",
+    "+f2",
+    "+f3",
+    "+f4",
+    "+f5",
+    "+m1",
+    "+m2",
+    "+m3",
+    "+m4",
+    "+m5",
+    "+m6",
+    "+m7",
+    "+m8",
+    "+klatt2",
+    "+klatt4",
+    "+Annie",
+    "+Andy",
+    "+max",
+)
 ESPEAK_ACCENTS = ("en-us", "en-gb", "en-gb-scotland", "en-gb-x-rp", "en-029")
 FLITE_VOICES = ("awb", "kal16", "rms", "slt")
 SHARE_OF_ESPEAK = 0.4
@@ -58,7 +78,19 @@ class SyntheticVoice:
     def command(self, text: str, out: Path) -> list[str]:
         if self.program == "flite":
             mean_hz = {"awb": 130, "kal16": 105, "rms": 100, "slt": 175}[self.voice] * self.pitch
-            return ["flite", "-voice", self.voice, "--setf", f"duration_stretch={1 / self.pace:.3f}", "--setf", f"int_f0_target_mean={mean_hz:.0f}", "-t", text, "-o", str(out)]
+            return [
+                "flite",
+                "-voice",
+                self.voice,
+                "--setf",
+                f"duration_stretch={1 / self.pace:.3f}",
+                "--setf",
+                f"int_f0_target_mean={mean_hz:.0f}",
+                "-t",
+                text,
+                "-o",
+                str(out),
+            ]
         return ["espeak-ng", "-v", self.voice, "-s", str(round(170 * self.pace)), "-p", str(round(50 * self.pitch)), "-w", str(out), "--", text]
 
 

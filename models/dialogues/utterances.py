@@ -11,7 +11,10 @@ import csv
 import hashlib
 import json
 import multiprocessing
+import tempfile
 from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -27,12 +30,11 @@ from .activity import LEVEL_RATE_HZ, Samples, energy_segments, level_db
 
 SAMPLE_RATE_HZ = 16000
 MARGIN_S = 0.3  # kept around the speech of a clip
-POOL_VERSION = 3
+POOL_VERSION = 4
 FINAL_MARKS = ".?!。।؟…"
 OPEN_MARKS = ",;:-–—"
 # Sets whose clips are prompts read one by one: whole sentences, also where the transcript is missing or has no full stop.
 SETS_OF_WHOLE_SENTENCES = ("cv_en_d13", "cv_multi", "speechocean762", "picovoice_s2i", "kathleen", "kerstin", "vctk")
-# Sets with one made-up speaker id per clip, or few clips per id: voices alike are taken together as one speaker.
 FINISHED, UNFINISHED, UNKNOWN = 1, 0, -1
 
 
@@ -126,8 +128,12 @@ def open_pool(sets: Sequence[Path], cache: Path, jobs: int = 1) -> UtterancePool
         key.update(str(manifest.resolve()).encode() + manifest.read_bytes())
     folder = cache / f"utterances-{key.hexdigest()[:16]}"
     if not (folder / "index.json").is_file():
-        folder.mkdir(parents=True, exist_ok=True)
-        _build(manifests, folder, jobs)
+        cache.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=cache, prefix="unfinished-") as unfinished:
+            _build(manifests, Path(unfinished), jobs)
+            folder.mkdir(exist_ok=True)
+            for name in ("audio.int16", "index.json"):  # the index last: with it the pool counts as there
+                (Path(unfinished) / name).replace(folder / name)
     return UtterancePool(folder)
 
 
@@ -164,8 +170,12 @@ def _build(manifests: Sequence[Path], folder: Path, jobs: int) -> None:
     rows = [row for manifest in manifests for row in _read_rows(manifest)]
     entries: list[dict[str, object]] = []
     position = 0
-    with (folder / "audio.int16").open("wb") as out, multiprocessing.get_context("spawn").Pool(jobs) as workers:
-        analysed = workers.imap(_analyse, rows, chunksize=16)
+    with (folder / "audio.int16").open("wb") as out, ExitStack() as stack:
+        if jobs > 1:
+            workers = stack.enter_context(ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn")))
+            analysed = workers.map(_analyse, rows, chunksize=16)
+        else:
+            analysed = map(_analyse, rows)
         for entry, samples in tqdm(analysed, total=len(rows), desc="utterances", unit="clip"):
             if entry is None:
                 continue

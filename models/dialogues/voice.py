@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from .activity import Samples
+from .activity import Samples, level_db
 from .psola import contour, fade, filled_pause, listener_hum, sustain
 from .styles import Manner
 from .timing import PlannedTurn
@@ -21,6 +21,8 @@ from .utterances import SAMPLE_RATE_HZ, UNFINISHED, UNKNOWN, Utterance, Utteranc
 
 SPEECH_LEVEL_DB = -26.0  # every phrase is brought to this RMS, give or take
 SHORTEST_PHRASE = round(0.2 * SAMPLE_RATE_HZ)
+# Mean loudness 0.2-0.05 s before the end, re the phrase. That of holds is lower because hesitations, which are level, are holds too.
+TURN_END_DEPTH_DB, HOLD_DEPTH_DB = -7.0, -9.5
 INNER_SILENCE_S = 0.2  # inner silences from here on count as silence in the labels
 
 
@@ -92,15 +94,15 @@ class Voice:
             phrases += self._hesitation(takes[0].utterance)
         for i, take in enumerate(takes):
             clip = self.pool.audio(take.utterance)
-            cuts = sorted((b for b in breaks if b[0].take == i), key=lambda b: b[0].end)
-            starts = [take.start, *(b[0].resume for b in cuts if b[0].kind != "sentence")]
-            for start, (end, pause_s, at_end) in zip(starts, [*((b[0].end, b[1], False) for b in cuts), (take.end, 0.0, True)], strict=False):
-                if at_end and i + 1 < len(takes):
-                    continue
-                holds = not at_end
-                phrases.append(self._phrase(take.utterance, clip, start, end, pause_s, holds))
-                if holds and self.rng.random() < self.manner.filler:
-                    phrases += self._hesitation(take.utterance)
+            start = take.start
+            for place, pause_s in breaks:
+                if place.take == i:
+                    phrases.append(self._phrase(take.utterance, clip, start, place.end, pause_s, holds=True))
+                    if self.rng.random() < self.manner.filler:
+                        phrases += self._hesitation(take.utterance)
+                    start = place.resume
+            if i + 1 == len(takes):
+                phrases.append(self._phrase(take.utterance, clip, start, take.end, 0.0, holds=False))
         return phrases
 
     def backchannel(self) -> Phrase:
@@ -117,7 +119,7 @@ class Voice:
         return self._phrase(utterance, self.pool.audio(utterance), utterance.onset, end, 0.0, holds=False)
 
     def _any(self) -> Utterance:
-        return self.utterances[self.rng.integers(len(self.utterances))]
+        return self.utterances[int(self.rng.integers(len(self.utterances)))]
 
     def _choose_takes(self, target_s: float, finished: bool) -> list[_Take]:
         takes: list[_Take] = []
@@ -185,18 +187,52 @@ class Voice:
         silence_before = [start - b for b in (0, *utterance.pauses[:, 0]) if b <= start] if start == utterance.onset or start in utterance.pauses[:, 1] else [0]
         silence_after = [a - end for a in (len(clip), *utterance.pauses[:, 1]) if a >= end] if end == utterance.offset or end in utterance.pauses[:, 0] else [0]
         lead = min(min(silence_before), round(self.rng.uniform(0.02, 0.15) * SAMPLE_RATE_HZ))
-        tail = min(min(silence_after), round(self.rng.uniform(0.0, 0.25) * SAMPLE_RATE_HZ))
+        tail = min(min(silence_after), self._kept_silence())
         sound = clip[start - lead : end + tail]
         speech = [(lead, lead + end - start)]
         for a, b in utterance.pauses:
             if start < a and b < end and b - a >= INNER_SILENCE_S * SAMPLE_RATE_HZ:
                 last = speech.pop()
                 speech += [(last[0], lead + int(a) - start), (lead + int(b) - start, last[1])]
+                sound = self._hush(sound, *(edge - start + lead for edge in (int(a), int(b))))
         if holds and self.rng.random() < self.manner.lengthen:
             sound, longer = self._lengthen(sound, speech[-1][1], utterance.pitch_hz)
             speech[-1] = (speech[-1][0], speech[-1][1] + longer)
+        sound = self._even_end(sound, speech[-1][1], HOLD_DEPTH_DB if holds else TURN_END_DEPTH_DB)
         sound = fade(sound, min(0.01, lead / SAMPLE_RATE_HZ + 0.004), np.clip(0.6 * tail / SAMPLE_RATE_HZ, 0.012, 0.08))
         return self._levelled(sound, speech, float(self.rng.normal(0, 1.5)), pause_s, utterance.level_db)
+
+    def _kept_silence(self) -> int:
+        """How much of the recording's own silence is kept after speech, in samples."""
+        return round(self.rng.uniform(0.0, 0.25) * SAMPLE_RATE_HZ)
+
+    def _hush(self, sound: Samples, start: int, end: int) -> Samples:
+        """Take the recording's own noise out of an inner silence, as it is taken out after a phrase."""
+        keep, lead = self._kept_silence(), round(0.03 * SAMPLE_RATE_HZ)
+        middle = end - start - keep - lead
+        if middle <= 0:
+            return sound
+        ramp = min(round(0.03 * SAMPLE_RATE_HZ), middle // 2)
+        gain = np.interp(np.arange(middle), (0, ramp, middle - ramp, middle), (1.0, 0.0, 0.0, 1.0)).astype(np.float32)
+        hushed = sound.copy()
+        hushed[start + keep : end - lead] *= gain
+        return hushed
+
+    def _even_end(self, sound: Samples, offset: int, mean_depth_db: float) -> Samples:
+        """Ramp the last 0.3 s towards a loudness that pauses and ends of turns have alike.
+
+        Read sentences die away far more than the ends of turns in calls do; left as it is, loudness would be all there is to learn.
+        """
+        start, near_end = offset - round(0.3 * SAMPLE_RATE_HZ), slice(max(0, offset - round(0.2 * SAMPLE_RATE_HZ)), offset - round(0.05 * SAMPLE_RATE_HZ))
+        level = level_db(sound[max(0, offset - SAMPLE_RATE_HZ) : offset], SAMPLE_RATE_HZ)
+        if start < 0 or len(level) < 40:
+            return sound
+        depth_db = 10 * np.log10(float(np.mean(sound[near_end].astype(np.float64) ** 2)) + 1e-12) - float(np.percentile(level, 90))
+        change_db = float(np.clip(0.9 * (self.rng.normal(mean_depth_db, 4.0) - depth_db), -12, 12))
+        gain = np.interp(np.arange(start, len(sound)), (start, start + 0.15 * SAMPLE_RATE_HZ), (0.0, change_db))
+        evened = sound.copy()
+        evened[start:] *= (10 ** (gain / 20)).astype(np.float32)
+        return evened
 
     def _lengthen(self, sound: Samples, offset: int, pitch_hz: float) -> tuple[Samples, int]:
         """Hold the last voiced sound within 0.2 s before `offset` for a little longer."""
@@ -227,7 +263,7 @@ class Voice:
         if utterance.vowel < 0:
             return []
         sound = filled_pause(self.pool.audio(utterance), utterance.vowel, utterance.vowel_hz, utterance.pitch_hz, self.rng)
-        return [self._levelled(sound, [(0, len(sound))], float(self.rng.uniform(-6, 0)), self.manner.draw_pause_s(self.rng))]
+        return [self._levelled(sound, [(0, len(sound))], float(self.rng.uniform(-10, -3)), self.manner.draw_pause_s(self.rng))]
 
     def _hum(self) -> Samples:
         utterance = self._any()

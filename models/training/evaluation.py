@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from ..dialogues.activity import FRAME_RATE_HZ
 from ..dialogues.annotation import speech_activity
 from ..dialogues.events import Transition, find_transitions
 from ..dialogues.manifest import Dialogue, load_audio
@@ -28,16 +29,16 @@ class ShiftHoldRow:
     """Scores at one time into the silence; the score is p_next of the speaker who did not hold the floor."""
 
     silence_ms: int
+    shifts: int
+    holds: int
     auc: float
     balanced_accuracy: float  # at threshold 0.5
 
 
 @dataclass(frozen=True)
 class ShiftHoldReport:
-    """Shift/hold over several conversations."""
+    """Shift/hold over several conversations; a time is scored on the silences that last that long."""
 
-    shifts: int
-    holds: int
     rows: tuple[ShiftHoldRow, ...]
 
     def at(self, silence_ms: int) -> ShiftHoldRow:
@@ -68,21 +69,23 @@ def shift_hold_report(model: TurnModel, dialogues: Sequence[Dialogue], *, mono: 
         mono: for each event, silence the channel of the speaker who did not hold the floor before it.
     """
     rate = model.config.frame_rate_hz
-    scores: dict[int, list[float]] = {ms: [] for ms in SILENCES_MS}
-    is_shift: list[bool] = []
+    scored: dict[int, list[tuple[float, bool]]] = {ms: [] for ms in SILENCES_MS}
     for dialogue in dialogues:
         audio = load_audio(dialogue, model.config.features.sample_rate_hz)
         activity, _ = speech_activity(dialogue)
         stereo = None if mono else next_holder_probabilities(model, audio, device)
         alone = [next_holder_probabilities(model, _only(audio, speaker), device) for speaker in (0, 1)] if mono else []
-        for event in find_transitions(activity, 50.0):
+        for event in find_transitions(activity, FRAME_RATE_HZ):
             p_next = alone[event.previous] if stereo is None else stereo
-            is_shift.append(event.kind == "shift")
             for ms in SILENCES_MS:
-                scores[ms].append(_read(p_next[1 - event.previous], event, ms, rate))
-    labels = np.array(is_shift)
-    rows = tuple(ShiftHoldRow(ms, auc(np.array(scores[ms]), labels), balanced_accuracy(np.array(scores[ms]), labels)) for ms in SILENCES_MS)
-    return ShiftHoldReport(int(labels.sum()), int((~labels).sum()), rows)
+                if event.silence_end_frame - event.silence_start_frame >= ms / 1000 * FRAME_RATE_HZ:
+                    scored[ms].append((_read(p_next[1 - event.previous], event, ms, rate), event.kind == "shift"))
+    return ShiftHoldReport(tuple(_row(ms, np.array(pairs).reshape(-1, 2)) for ms, pairs in scored.items()))
+
+
+def _row(silence_ms: int, pairs: NDArray[np.float64]) -> ShiftHoldRow:
+    scores, shifts = pairs[:, 0], pairs[:, 1] > 0
+    return ShiftHoldRow(silence_ms, int(shifts.sum()), int((~shifts).sum()), auc(scores, shifts), balanced_accuracy(scores, shifts))
 
 
 def _only(audio: NDArray[np.float32], speaker: int) -> NDArray[np.float32]:
@@ -92,8 +95,8 @@ def _only(audio: NDArray[np.float32], speaker: int) -> NDArray[np.float32]:
 
 
 def _read(p_next: NDArray[np.float32], event: Transition, silence_ms: int, frame_rate_hz: float) -> float:
-    """The newest prediction at that time into the silence; 500 ms may lie beyond a short silence's end, as in the definition."""
-    heard_s = event.silence_start_frame / 50.0 + silence_ms / 1000
+    """The newest prediction at that time into the silence."""
+    heard_s = event.silence_start_frame / FRAME_RATE_HZ + silence_ms / 1000
     return float(p_next[min(len(p_next), max(1, int(heard_s * frame_rate_hz + 1e-6))) - 1])
 
 

@@ -28,8 +28,7 @@ def head_losses(output: TurnOutput, target: TargetBatch) -> dict[str, Tensor]:
     """Mean loss of each head in nats, scalars by name; a head with no known label has loss 0."""
     known = target.projection != UNKNOWN
     projection = F.cross_entropy(output.projection[:, 0].flatten(0, 1), target.projection.flatten(), ignore_index=UNKNOWN, reduction="sum")
-    margin = output.next[:, 1] - output.next[:, 0]  # logit of "the second speaker is next"
-    next_loss = F.binary_cross_entropy_with_logits(margin, (target.next_holder == 1).float(), weight=target.next_weight, reduction="sum")
+    next_loss = F.binary_cross_entropy_with_logits(output.next[:, 1], (target.next_holder == 1).float(), weight=target.next_weight, reduction="sum")
     return {
         "vad": F.binary_cross_entropy_with_logits(output.vad, target.vad),
         "projection": projection / known.sum().clamp(min=1),

@@ -1,0 +1,124 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile as sf
+
+from turnstream.models.dialogues.manifest import Dialogue, load_activity, load_audio, load_words, read_manifest, write_manifest
+from turnstream.models.errors import DialogueError
+
+
+def manifest(folder: Path, *entries: object) -> Path:
+    path = folder / "manifest.jsonl"
+    path.write_text("\n".join(json.dumps(entry) for entry in entries))
+    return path
+
+
+def test_the_smallest_entry_is_a_file_name(tmp_path: Path):
+    (dialogue,) = read_manifest(manifest(tmp_path, {"audio": "call.flac", "channels": ["caller", "agent"]}))
+    assert dialogue == Dialogue("call", (tmp_path / "call.flac",), ("call/0", "call/1"))
+
+
+def test_numbers_as_speakers_become_names(tmp_path: Path):
+    (dialogue,) = read_manifest(manifest(tmp_path, {"audio": "a.flac", "speakers": [60, 17], "corpus": "calls", "words": "a.json"}))
+    assert (dialogue.speakers, dialogue.corpus, dialogue.words) == (("60", "17"), "calls", tmp_path / "a.json")
+
+
+def test_what_is_written_is_read_back(tmp_path: Path):
+    dialogues = [
+        Dialogue("one", (tmp_path / "a.wav", tmp_path / "b.wav"), ("x", "y"), "c", "CC0-1.0", "val", None, tmp_path / "w.json", None),
+        Dialogue("two", (tmp_path / "sub" / "c.npy",), ("x", "z"), sample_rate_hz=16000, activity=tmp_path / "c.npz"),
+    ]
+    write_manifest(tmp_path / "m.jsonl", dialogues)
+    assert read_manifest(tmp_path / "m.jsonl") == dialogues
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ('{"audio": "b.flac"', "line 2: expected a JSON object"),
+        ("[1]", "line 2: expected an object with `audio`"),
+        ('{"audio": 3}', "line 2: expected `audio` to be one stereo file or two mono files, got 3"),
+        ('{"audio": ["a", "b", "c"]}', "line 2: expected `audio`"),
+        ('{"audio": "b.flac", "speakers": ["x"]}', "line 2: expected two `speakers`"),
+        ('{"audio": "b.npy", "sample_rate_hz": "16k"}', "line 2: expected `sample_rate_hz`"),
+        ('{"audio": "a.flac"}', "line 2: expected every id once, got 'a' again"),
+    ],
+)
+def test_a_bad_line_is_named(tmp_path: Path, line: str, message: str):
+    path = tmp_path / "manifest.jsonl"
+    path.write_text('{"audio": "a.flac"}\n' + line)
+    with pytest.raises(DialogueError) as error:
+        read_manifest(path)
+    assert message in str(error.value)
+    assert str(path) in str(error.value)
+
+
+def test_a_missing_manifest_is_named(tmp_path: Path):
+    with pytest.raises(DialogueError, match=r"none\.jsonl: expected a manifest"):
+        read_manifest(tmp_path / "none.jsonl")
+
+
+def test_stereo_audio_is_resampled(tmp_path: Path):
+    sf.write(tmp_path / "a.flac", np.zeros((8000, 2)), 8000)
+    (dialogue,) = read_manifest(manifest(tmp_path, {"audio": "a.flac"}))
+    assert load_audio(dialogue).shape == (2, 16000)
+
+
+def test_two_mono_files_are_padded_to_the_longer(tmp_path: Path):
+    sf.write(tmp_path / "a.wav", np.full(100, 0.5), 16000)
+    sf.write(tmp_path / "b.wav", np.full(200, 0.25), 16000)
+    (dialogue,) = read_manifest(manifest(tmp_path, {"audio": ["a.wav", "b.wav"]}))
+    audio = load_audio(dialogue)
+    assert audio.shape == (2, 200)
+    assert audio[0, 99] == 0.5
+    assert audio[0, 100] == 0
+
+
+def test_arrays_are_scaled_to_one(tmp_path: Path):
+    np.save(tmp_path / "a.npy", np.full((2, 10), -16384, np.int16))
+    (dialogue,) = read_manifest(manifest(tmp_path, {"audio": "a.npy", "sample_rate_hz": 16000}))
+    assert np.array_equal(load_audio(dialogue), np.full((2, 10), -0.5, np.float32))
+
+
+def test_audio_that_breaks_its_promise_is_refused(tmp_path: Path):
+    sf.write(tmp_path / "a.wav", np.zeros(100), 16000)
+    (tmp_path / "b.wav").write_bytes(b"not audio")
+    np.save(tmp_path / "c.npy", np.zeros((2, 10), np.int16))
+    mono, broken, rateless = read_manifest(manifest(tmp_path, {"audio": "a.wav"}, {"audio": "b.wav"}, {"audio": "c.npy"}))
+    with pytest.raises(DialogueError, match=r"a\.wav: expected 2 channels, got 1"):
+        load_audio(mono)
+    with pytest.raises(DialogueError, match=r"b\.wav: expected an audio file"):
+        load_audio(broken)
+    with pytest.raises(DialogueError, match="expected sample_rate_hz"):
+        load_audio(rateless)
+
+
+def test_words_come_by_channel_and_in_order(tmp_path: Path):
+    (tmp_path / "w.json").write_text('[{"ch": 1, "start": 2, "end": 3}, {"ch": 1, "start": 0.5, "end": 1}]')
+    (dialogue,) = read_manifest(manifest(tmp_path, {"audio": "a.flac", "words": "w.json"}))
+    assert load_words(dialogue) == [[], [(0.5, 1.0), (2.0, 3.0)]]
+
+
+def test_words_of_a_third_channel_are_refused(tmp_path: Path):
+    (tmp_path / "w.json").write_text('[{"ch": 2, "start": 2, "end": 3}]')
+    (dialogue,) = read_manifest(manifest(tmp_path, {"audio": "a.flac", "words": "w.json"}))
+    with pytest.raises(DialogueError, match=r"w\.json: expected a JSON list of {ch, start, end} with ch 0 or 1"):
+        load_words(dialogue)
+
+
+def test_activity_without_backchannels_has_none(tmp_path: Path):
+    active = np.random.default_rng(0).random((2, 50)) < 0.5
+    np.savez(tmp_path / "a.npz", activity=active)
+    (dialogue,) = read_manifest(manifest(tmp_path, {"audio": "a.flac", "activity": "a.npz"}))
+    activity, backchannel = load_activity(dialogue)
+    assert np.array_equal(activity, active)
+    assert not backchannel.any()
+
+
+def test_activity_that_is_not_boolean_is_refused(tmp_path: Path):
+    np.savez(tmp_path / "a.npz", activity=np.zeros((2, 50)))
+    (dialogue,) = read_manifest(manifest(tmp_path, {"audio": "a.flac", "activity": "a.npz"}))
+    with pytest.raises(DialogueError, match=r"expected boolean frames \(2, T\) at 50 Hz, got float64 \(2, 50\)"):
+        load_activity(dialogue)

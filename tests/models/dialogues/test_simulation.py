@@ -1,0 +1,186 @@
+import argparse
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from turnstream.models.dialogues import channel
+from turnstream.models.dialogues import simulate as command
+from turnstream.models.dialogues.casting import Cast
+from turnstream.models.dialogues.events import find_transitions
+from turnstream.models.dialogues.manifest import load_activity, load_audio, read_manifest
+from turnstream.models.dialogues.simulation import Material, label, lay_out, mix, open_material, simulate
+from turnstream.models.dialogues.styles import STYLE_SHARES, STYLES, Manner, draw_dialogue_plan
+from turnstream.models.dialogues.timing import PlannedTurn
+from turnstream.models.dialogues.voice import Voice
+from turnstream.models.errors import DialogueError
+
+LENGTHS_S = (20.0, 40.0)
+PLAIN = Manner(style="test", machine=False, pause_median_s=0.5, stretch=0.0, mid_phrase=0.0, filler=0.0, lengthen=0.0, false_start=0.0)
+
+
+def voices(material: Material, manner: Manner = PLAIN, seed: int = 0) -> list[Voice]:
+    rng = np.random.default_rng(seed)
+    return [Voice(material.pool, utterances, [], manner, rng) for utterances in material.cast.draw_pair(rng, machine=False)]
+
+
+def test_the_same_seed_and_index_give_the_same_dialogue(material: Material):
+    first, again, other = simulate(material, 5, 3, LENGTHS_S), simulate(material, 5, 3, LENGTHS_S), simulate(material, 5, 4, LENGTHS_S)
+    assert np.array_equal(first.audio, again.audio)
+    assert np.array_equal(first.activity, again.activity)
+    assert first.audio.shape != other.audio.shape
+
+
+def test_shapes_belong_together(material: Material):
+    made = simulate(material, 1, 0, LENGTHS_S)
+    assert made.audio.dtype == np.int16
+    assert made.audio.shape == (2, made.activity.shape[1] * 320)
+    assert made.backchannel.shape == made.activity.shape
+    assert not (made.backchannel & ~made.activity).any()
+    assert made.activity.any(axis=1).all()
+
+
+def test_labels_are_where_the_clean_sound_is(material: Material):
+    turns = [PlannedTurn(i % 2, 0.5, (1.8,), ()) for i in range(8)]
+    placed = lay_out(turns, voices(material), np.random.default_rng(0), 60, 0.0)
+    frames = max(item.start + len(item.phrase.samples) for item in placed) // 320
+    sound = np.sqrt((mix(placed, frames * 320).reshape(2, frames, 320) ** 2).mean(axis=2))
+    active = label(placed, frames)
+    edge = active ^ np.roll(active, 1, axis=1) | active ^ np.roll(active, -1, axis=1)
+    assert np.median(sound[active]) > 0.02
+    assert (sound[~active & ~edge] < 0.005).all()
+
+
+def test_a_shift_is_where_the_plan_says(material: Material):
+    turns = [PlannedTurn(0, 3.0, (1.8,), ()), PlannedTurn(1, 0.7, (1.8,), ()), PlannedTurn(0, 1.1, (1.8,), ())]
+    placed = lay_out(turns, voices(material), np.random.default_rng(0), 60, 0.0)
+    shifts = [t for t in find_transitions(label(placed, 1000)) if t.kind == "shift"]
+    assert [(t.previous, t.next) for t in shifts] == [(0, 1), (1, 0)]
+    assert [(t.silence_end_frame - t.silence_start_frame) / 50 for t in shifts] == pytest.approx([0.7, 1.1], abs=0.03)
+
+
+def test_a_hold_is_at_the_planned_pause(material: Material):
+    turns = [PlannedTurn(0, 3.0, (0.6, 1.2), (0.9,)), PlannedTurn(1, 0.6, (1.8,), ())]
+    placed = lay_out(turns, voices(material), np.random.default_rng(1), 60, 0.0)
+    silences = [(t.silence_end_frame - t.silence_start_frame) / 50 for t in find_transitions(label(placed, 1000)) if t.kind == "hold"]
+    assert any(silence == pytest.approx(0.9, abs=0.03) for silence in silences)
+
+
+def test_a_broken_off_turn_does_not_end_where_its_utterance_ends(material: Material):
+    (voice, _) = voices(material)
+    whole = voice.take_turn(PlannedTurn(0, 0.0, (1.8,), (), finished=True))
+    broken = voice.take_turn(PlannedTurn(0, 0.0, (0.6,), (), finished=False))
+    assert sum(end - start for start, end in whole[-1].speech) >= 0.9 * 16000
+    assert broken[-1].offset - broken[0].onset < 1.5 * 16000
+
+
+def test_backchannels_are_short_and_inside_the_others_turn(material: Material):
+    turns = [PlannedTurn(0, 0.5, (6.0,), (), (0.3, 0.7)), PlannedTurn(1, 0.5, (1.8,), ())]
+    placed = lay_out(turns, voices(material), np.random.default_rng(2), 60, 0.0)
+    reactions = [item for item in placed if item.backchannel]
+    assert reactions
+    assert all(item.speaker == 1 and (item.phrase.offset - item.phrase.onset) / 16000 < 1.2 for item in reactions)
+
+
+def test_fillers_and_drawn_out_vowels_keep_labels_and_sound_together(material: Material):
+    hesitant = Manner("test", False, 0.5, 1.0, 0.3, 1.0, 1.0, 0.0)
+    for phrase in voices(material, hesitant)[0].take_turn(PlannedTurn(0, 0.0, (3.0, 3.0), (0.5,))):
+        assert 0 <= phrase.onset < phrase.offset <= len(phrase.samples)
+        assert np.isfinite(phrase.samples).all()
+
+
+def test_a_silent_channel_keeps_its_labels(material: Material, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(channel, "MONO_SHARE", 1.0)
+    made = simulate(material, 2, 0, LENGTHS_S)
+    assert not made.audio[1].any()
+    assert made.activity[1].any()
+    assert made.audio[0].any()
+
+
+@pytest.mark.parametrize("share", ["TELEPHONE_SHARE", "BLEED_SHARE", "ROOM_SHARE", "NOISE_SHARE", "PACKET_LOSS_SHARE", "CLIPPING_SHARE"])
+def test_every_channel_effect_changes_the_sound_and_not_the_labels(material: Material, monkeypatch: pytest.MonkeyPatch, share: str):
+    made = []
+    for value in (0.0, 1.0):
+        monkeypatch.setattr(channel, share, value)
+        if share == "PACKET_LOSS_SHARE":
+            monkeypatch.setattr(channel, "TELEPHONE_SHARE", 1.0)
+        made.append(simulate(material, 3, 1, LENGTHS_S))
+    assert not np.array_equal(made[0].audio, made[1].audio)
+    assert np.array_equal(made[0].activity, made[1].activity)
+
+
+def test_share_alike_rooms_are_left_out(material: Material):
+    assert len(material.surroundings.rooms) == 1
+    assert len(material.surroundings.noises) == 1
+
+
+def test_train_and_validation_share_no_speaker(material: Material):
+    train, val = ({name for speakers in Cast(material.pool, split).sets.values() for name in speakers} for split in ("train", "val"))
+    assert train
+    assert val
+    assert not train & val
+
+
+def test_the_two_sides_share_no_speaker(material: Material):
+    for seed in range(20):
+        first, second = material.cast.draw_pair(np.random.default_rng(seed), machine=bool(seed % 2))
+        assert not {u.speaker for u in first} & {u.speaker for u in second}
+
+
+def test_styles_overlap_in_silences_of_shifts_and_holds():
+    assert sum(STYLE_SHARES.values()) == pytest.approx(1)
+    assert set(STYLE_SHARES) == set(STYLES)
+    gaps, pauses = [], []
+    for seed in range(60):
+        manner, turns = draw_dialogue_plan(np.random.default_rng(seed), {}, 200)
+        gaps += [turn.offset_s for turn in turns[1:] if turn.offset_s >= 0.25]
+        pauses += [pause for turn in turns for pause in turn.pauses_s if pause >= 0.25]
+        assert manner.style in STYLES
+    order = np.argsort(np.argsort(gaps + pauses)) + 1
+    auc = (order[: len(gaps)].sum() - len(gaps) * (len(gaps) + 1) / 2) / (len(gaps) * len(pauses))
+    assert 0.4 < auc < 0.7
+
+
+def test_a_folder_without_utterances_is_named(tmp_path: Path):
+    with pytest.raises(DialogueError, match=r"expected utterances in speech/\*/manifest\.csv, got none"):
+        open_material(tmp_path, tmp_path / "cache")
+
+
+def test_the_command_writes_the_same_whatever_the_number_of_processes(
+    material_folder: Path, cache_folder: Path, material: Material, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    parser = argparse.ArgumentParser()
+    command.add_arguments(parser)
+    for jobs in ("1", "2"):
+        options = [
+            "--data",
+            str(material_folder),
+            "--cache",
+            str(cache_folder),
+            "--out",
+            str(tmp_path / jobs),
+            "--hours",
+            "0.02",
+            "--seed",
+            "4",
+            "--lengths",
+            "20",
+            "40",
+        ]
+        assert command.main(parser.parse_args([*options, "--jobs", jobs, "--no-synthetic"])) == 0
+    assert "dialogues" in capsys.readouterr().out
+    one, two = (read_manifest(tmp_path / jobs / "manifest.jsonl") for jobs in ("1", "2"))
+    assert [d.id for d in one] == [d.id for d in two]
+    for a, b in zip(one, two, strict=True):
+        assert np.array_equal(load_audio(a), load_audio(b))
+        assert np.array_equal(load_activity(a)[0], load_activity(b)[0])
+    assert json.loads((tmp_path / "1" / "manifest.jsonl").read_text().splitlines()[0])["split"] == "train"
+    assert np.array_equal(load_activity(one[0])[0], simulate(material, 4, 0, LENGTHS_S).activity)
+
+
+def test_impossible_lengths_are_refused(material_folder: Path, tmp_path: Path):
+    parser = argparse.ArgumentParser()
+    command.add_arguments(parser)
+    with pytest.raises(DialogueError, match="expected --lengths FROM TO with 0 < FROM <= TO, got 40 20"):
+        command.main(parser.parse_args(["--data", str(material_folder), "--out", str(tmp_path), "--lengths", "40", "20"]))

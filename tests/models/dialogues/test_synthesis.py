@@ -1,0 +1,44 @@
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from turnstream.models.dialogues import synthesis
+from turnstream.models.dialogues.utterances import open_pool
+from turnstream.models.errors import DialogueError
+
+needs_synthesiser = pytest.mark.skipif(not any(map(shutil.which, synthesis.DEBIAN_PACKAGES)), reason="no flite or espeak-ng")
+
+
+def test_without_a_synthesiser_the_packages_are_named(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(shutil, "which", lambda program: None)
+    with pytest.raises(DialogueError, match="apt-get install flite espeak-ng"):
+        synthesis.draw_voices(1, np.random.default_rng(0))
+
+
+@needs_synthesiser
+def test_voices_are_reproducible_and_differ():
+    first, again = (synthesis.draw_voices(10, np.random.default_rng(1)) for _ in range(2))
+    assert first == again
+    assert len({voice.name for voice in first}) == 10
+
+
+@needs_synthesiser
+def test_lines_of_scripts_become_a_set_that_the_pool_reads(tmp_path: Path):
+    scripts = tmp_path / "scripts"
+    scripts.mkdir()
+    said = ["Hello there, how are you?", "<UNIN/> not this.", "Very <UNSURE>well</UNSURE>, thank you.", "no full stop"]
+    intervals = "".join(f'intervals [{i}]:\n xmin = {i}\n xmax = {i + 1}\n text = "{text}"\n' for i, text in enumerate(said))
+    (scripts / "a_doctor.TextGrid").write_text('File type = "ooTextFile"\nObject class = "TextGrid"\n' + intervals)
+    folder = synthesis.render_scripts(scripts, tmp_path / "cache", voices=2, lines_per_voice=10)
+    assert folder.name == synthesis.SYNTHETIC_SET
+    pool = open_pool([folder], tmp_path / "cache")
+    assert len(pool.utterances) == 4
+    assert all(u.finished == 1 and 0.5 < u.speech_s < 5 for u in pool.utterances)
+    assert synthesis.render_scripts(scripts, tmp_path / "cache", voices=2, lines_per_voice=10) == folder
+
+
+def test_scripts_without_text_are_named(tmp_path: Path):
+    with pytest.raises(DialogueError, match="expected TextGrids with text, got none"):
+        synthesis.render_scripts(tmp_path, tmp_path / "cache")
