@@ -5,6 +5,7 @@ from __future__ import annotations
 from importlib.resources import files
 from pathlib import Path
 
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from .config import ModelConfig
@@ -31,7 +32,7 @@ def load_checkpoint(folder: Path) -> TurnModel:
     """Read a network, in evaluation mode.
 
     Raises:
-        ConfigError: a file is missing, or the weights are of another configuration.
+        ConfigError: a file is missing, or damaged, or the weights are of another configuration.
     """
     for name in (CONFIG_FILE, WEIGHTS_FILE):
         if not (folder / name).is_file():
@@ -39,6 +40,7 @@ def load_checkpoint(folder: Path) -> TurnModel:
     model = TurnModel(ModelConfig.from_json((folder / CONFIG_FILE).read_text()))
     try:
         model.load_state_dict(load_file(folder / WEIGHTS_FILE))
-    except (RuntimeError, ValueError) as error:
-        raise ConfigError(f"{folder / WEIGHTS_FILE}: expected weights that fit {CONFIG_FILE}: {error}") from None
+    except (SafetensorError, RuntimeError, ValueError) as error:
+        reason = " ".join(line.strip() for line in str(error).splitlines()[:2])  # the first of many mismatches is enough
+        raise ConfigError(f"{folder / WEIGHTS_FILE}: expected weights that fit {CONFIG_FILE}: {reason}") from None
     return model.eval()

@@ -22,6 +22,14 @@ def _check(condition: bool, expected: str, got: object) -> None:
         raise ConfigError(f"expected {expected}, got {got!r}")
 
 
+def _check_choices(config: object) -> None:
+    """Refuse a value that its field's Literal does not list."""
+    for name, hint in typing.get_type_hints(type(config)).items():
+        if typing.get_origin(hint) is Literal:
+            choices = typing.get_args(hint)
+            _check(getattr(config, name) in choices, f"{name} to be one of {', '.join(map(repr, choices))}", getattr(config, name))
+
+
 @dataclass(frozen=True)
 class FeatureConfig:
     """Causal log-mel spectrogram.
@@ -90,11 +98,12 @@ class EncoderConfig:
     freq_stride: int = 2
 
     def __post_init__(self) -> None:
+        _check_choices(self)
         _check(self.channels > 0 and self.out_channels > 0, "channels and out_channels > 0", (self.channels, self.out_channels))
         _check(self.first_kernel > 0, "first_kernel > 0", self.first_kernel)
         _check(self.stride > 0, "stride > 0", self.stride)
         _check(len(self.stacks) > 0, "at least one stack", self.stacks)
-        _check(self.freq_kernel % 2 == 1, "an odd freq_kernel", self.freq_kernel)
+        _check(self.freq_kernel > 0 and self.freq_kernel % 2 == 1, "an odd freq_kernel > 0", self.freq_kernel)
         _check(self.freq_stride > 0, "freq_stride > 0", self.freq_stride)
         if self.combine_at == "layer":
             depths = {len(stack.kernel_sizes) for stack in self.stacks}
@@ -110,6 +119,7 @@ class RecurrentConfig:
     layers: int = 1
 
     def __post_init__(self) -> None:
+        _check_choices(self)
         _check(self.hidden > 0, "hidden > 0", self.hidden)
         _check(self.layers > 0, "layers > 0", self.layers)
 
@@ -152,7 +162,7 @@ class ModelConfig:
         """Read what `to_json` wrote.
 
         Raises:
-            ConfigError: not JSON, an unknown or missing field, or a value out of range.
+            ConfigError: not JSON, an unknown field, a value of another type or out of range. Missing fields keep their defaults.
         """
         try:
             loaded = json.loads(text)

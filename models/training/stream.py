@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..config import ModelConfig
+from ..dialogues.activity import FRAME_RATE_HZ
 from ..dialogues.annotation import speech_activity
 from ..dialogues.labels import FrameLabels, label_frames
 from ..dialogues.manifest import Dialogue, load_audio
-from ..errors import DialogueError
+from ..errors import ConfigError, DialogueError
 from ..projection import UNKNOWN, swapped_classes
 from .losses import TargetBatch
 from .settings import TrainingSettings
@@ -45,7 +46,15 @@ class _Lane:
 
 
 def labelled_audio(dialogue: Dialogue, config: ModelConfig) -> tuple[NDArray[np.float32], FrameLabels]:
-    """Audio (2, N), cut to whole steps of the network, and the labels of those steps."""
+    """Audio (2, N), cut to whole steps of the network, and the labels of those steps.
+
+    Raises:
+        ConfigError: the network's feature frames are not those of the activity (50 a second).
+        DialogueError: the files cannot be read.
+    """
+    if config.features.sample_rate_hz != config.features.hop_samples * FRAME_RATE_HZ:
+        got = config.features.sample_rate_hz / config.features.hop_samples
+        raise ConfigError(f"expected {FRAME_RATE_HZ:g} feature frames a second, as in the activity that labels them, got {got:g}")
     audio = load_audio(dialogue, config.features.sample_rate_hz)
     activity, backchannel = speech_activity(dialogue)
     hop, stride = config.features.hop_samples, config.encoder.stride

@@ -1,0 +1,100 @@
+"""Every command and code block of the README runs as it stands, but for smaller numbers and a free port."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile as sf
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
+PYTHON = [code for language, code in BLOCKS if language == "python"]
+SHELL = [code for language, code in BLOCKS if language == "sh"]
+SMALLER = {"--hours 30": "--hours 0.03 --lengths 30 40", "--steps 4000": "--steps 2"}
+
+
+def commands(start: str) -> list[str]:
+    """The lines of the shell block that begins with `start`."""
+    (block,) = (code for code in SHELL if code.startswith(start))
+    return block.strip().splitlines()
+
+
+def run(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    arguments = shlex.split(command)
+    assert arguments[0] == "turnstream", command
+    environment = {**os.environ, "HOME": str(folder), "OMP_NUM_THREADS": "1"}
+    return subprocess.run([sys.executable, "-m", *arguments], cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=300)
+
+
+def test_every_block_is_known_to_a_test():
+    assert {language for language, _ in BLOCKS} == {"sh", "python"}
+    assert len(PYTHON) == 2
+    assert len(SHELL) == 4
+
+
+def test_both_set_up_commands_are_what_ci_runs():
+    ci = (ROOT / ".ci" / "run").read_text()
+    (develop,) = commands("pip install -c constraints.txt -e")
+    assert develop in ci
+    (demo,) = commands("python3 -m venv")
+    assert demo.endswith("pip install . && turnstream demo")
+    assert "turnstream demo" in ci
+
+
+def test_python_block_predicts(tmp_path: Path):
+    done = subprocess.run([sys.executable, "-W", "error", "-c", PYTHON[0]], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert len(done.stdout.splitlines()) >= 48  # 50 frames less what the resampler still holds
+
+
+def test_websocket_block_talks_to_a_server(tmp_path: Path):
+    server = subprocess.Popen([sys.executable, "-m", "turnstream", "serve", "--port", "0", "--quiet"], stdout=subprocess.PIPE, text=True)
+    try:
+        assert server.stdout is not None
+        port = re.search(r":(\d+)/", server.stdout.readline())
+        assert port
+        code = PYTHON[1].replace("8765", port[1]).replace("if isinstance", "print(message)\n        if isinstance")
+        done = subprocess.run([sys.executable, "-W", "error", "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True, timeout=60)
+        assert "FrameMessage(frame=49" in done.stdout
+    finally:
+        server.terminate()
+        server.communicate(timeout=30)
+
+
+def test_file_command_writes_what_it_promises(tmp_path: Path):
+    write_call(tmp_path)
+    (command,) = commands("turnstream predict")
+    done = run(command, tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert len((tmp_path / "call.csv").read_text().splitlines()) == 101
+    assert (tmp_path / "events.csv").is_file()
+    assert (tmp_path / "call.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.filterwarnings("default")
+def test_training_commands_lead_from_utterances_to_predictions(tmp_path: Path, material_folder: Path):
+    write_call(tmp_path)
+    shutil.copytree(material_folder, tmp_path / "data")
+    install, *steps = commands("pip install -c constraints.txt '.[")
+    assert install.startswith("pip install -c constraints.txt")
+    for command in steps:
+        for full, smaller in SMALLER.items():
+            command = command.replace(full, smaller)  # noqa: PLW2901
+        if command.startswith("turnstream simulate") and not shutil.which("flite"):
+            command += " --no-synthetic"  # noqa: PLW2901
+        done = run(command, tmp_path)
+        assert done.returncode == 0, f"{command}\n{done.stderr}"
+    assert len((tmp_path / "call.csv").read_text().splitlines()) == 101
+
+
+def write_call(folder: Path) -> None:
+    """Two seconds of noise at 8 kHz, stereo."""
+    sf.write(folder / "call.wav", 0.05 * np.random.default_rng(0).standard_normal((16000, 2)), 8000)
