@@ -32,9 +32,15 @@ SILERO_WINDOW, SILERO_CONTEXT = 512, 64  # samples at 16 kHz; the network wants 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `turnstream bench`."""
     parser.add_argument("--model", type=Path, help="ONNX model (default: the bundled one)")
-    parser.add_argument("--batches", type=int, nargs="+", default=[1, 8, 64, 256], help="conversations in one step (default 1 8 64 256)")
-    parser.add_argument("--steps", type=int, default=2000, help="steps at batch 1; fewer for larger batches (default 2000)")
+    parser.add_argument("--batches", type=_at_least_one, nargs="+", default=[1, 8, 64, 256], help="conversations in one step (default 1 8 64 256)")
+    parser.add_argument("--steps", type=_at_least_one, default=2000, help="steps at batch 1; fewer for larger batches, at least 100 (default 2000)")
     parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def _at_least_one(word: str) -> int:
+    if not word.isdecimal() or int(word) < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number from 1, got {word!r}")
+    return int(word)
 
 
 def main(args: argparse.Namespace) -> int:
@@ -90,7 +96,7 @@ def measure_batch(engine: Engine, audio: NDArray[np.float32], batch: int, steps:
 
 
 def measure_silero(audio: NDArray[np.float32], steps: int) -> dict[str, float] | None:
-    """Time Silero's VAD on both channels of the same audio; None if silero-vad is not installed."""
+    """Time Silero's VAD on the user's channel of the same audio, twice of which is a stereo frame; None if silero-vad is not installed."""
     found = importlib.util.find_spec("silero_vad")
     if found is None or found.origin is None:
         return None

@@ -50,12 +50,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     listing = parser.add_subparsers(title="commands", dest="command", metavar="")
     for name, (_, what) in COMMANDS.items():
         listing.add_parser(name, help=what, add_help=False)
-    known, _ = parser.parse_known_args(arguments[:1])
+    known = parser.parse_args(arguments[:1])
     if known.command is None:
         parser.print_help()
         return 0
     try:
-        return _run(known.command, arguments[1:])
+        code = _run(known.command, arguments[1:])
+        sys.stdout.flush()  # here, where a reader that has gone is no error, and not at the interpreter's exit
+        return code
     except TurnstreamError as error:
         print(f"turnstream {known.command}: error: {error}", file=sys.stderr)
         return 2

@@ -100,6 +100,9 @@ class Engine:
             )
         except (json.JSONDecodeError, KeyError, TypeError, IndexError) as error:
             raise ModelError(f"{self.path}: its metadata is damaged: {type(error).__name__} {error}") from None
+        absent = sorted(set(_OUTPUTS) - {node.name for node in self._session.get_outputs()})
+        if absent:
+            raise ModelError(f"{self.path}: its metadata promises the outputs {', '.join(_OUTPUTS)}, its graph lacks {', '.join(absent)}")
         shapes = {node.name: list(node.shape[1:]) for node in self._session.get_inputs()}
         expected = {"audio": [2, metadata.frame_samples], "state": [metadata.state_size]}
         if shapes != expected:

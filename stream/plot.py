@@ -6,13 +6,13 @@ import base64
 import html
 import io
 from collections.abc import Sequence
-from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..models.errors import MissingExtraError
 from .errors import AudioFormatError
 from .floor import FloorTracker
 from .prediction import Prediction, TurnEvent
@@ -46,8 +46,7 @@ def plot_predictions(
         AudioFormatError: another suffix.
         MissingExtraError: matplotlib is not installed.
     """
-    if path.suffix not in SUFFIXES:
-        raise AudioFormatError(f"expected a picture ending in {', '.join(SUFFIXES)}, got {str(path)!r}")
+    check_picture(path)
     figure = _draw(audio, sample_rate_hz, predictions, events, title)
     if path.suffix != ".html":
         figure.savefig(path, dpi=110)
@@ -55,6 +54,21 @@ def plot_predictions(
     picture = io.StringIO()
     figure.savefig(picture, format="svg")
     path.write_text(_page(picture.getvalue(), audio, sample_rate_hz, title), encoding="utf-8")
+
+
+def check_picture(path: Path) -> None:
+    """Refuse, before any work is done, a picture that could not be drawn.
+
+    Raises:
+        AudioFormatError: not one of SUFFIXES.
+        MissingExtraError: matplotlib is not installed.
+    """
+    if path.suffix not in SUFFIXES:
+        raise AudioFormatError(f"expected a picture ending in {', '.join(SUFFIXES)}, got {str(path)!r}")
+    try:
+        import matplotlib.figure  # noqa: F401  # pyright: ignore[reportUnusedImport]
+    except ModuleNotFoundError:
+        raise MissingExtraError("matplotlib", "plot") from None
 
 
 def _draw(audio: NDArray[np.float32], sample_rate_hz: int, predictions: Sequence[Prediction], events: Sequence[TurnEvent], title: str) -> Any:
@@ -71,7 +85,7 @@ def _draw(audio: NDArray[np.float32], sample_rate_hz: int, predictions: Sequence
         start = row * SECONDS_PER_ROW
         waves, chances = panels[2 * row], panels[2 * row + 1]
         _draw_waves(waves, audio, sample_rate_hz, start, times, active)
-        _draw_events(waves, [event for event in events if start <= event.time_s < start + SECONDS_PER_ROW])
+        _draw_events(waves, [event for event in events if min(rows - 1, event.time_s // SECONDS_PER_ROW) == row])  # the last frame's end may be a row's
         _draw_chances(chances, times, shift, predictions)
         for panel in (waves, chances):
             panel.set_xlim(start, start + SECONDS_PER_ROW)
@@ -104,14 +118,13 @@ def _draw_waves(panel: Any, audio: NDArray[np.float32], sample_rate_hz: int, sta
 
 
 def _draw_events(panel: Any, events: Sequence[TurnEvent]) -> None:
-    for kind, same in groupby(sorted(events, key=lambda event: event.type), key=lambda event: event.type):
-        for event in same:
-            height = 1.85 if event.speaker == 0 else -1.85
-            panel.plot([event.time_s], [height], MARKS[kind][0], color=COLOURS[event.speaker], markersize=7, markeredgecolor="white", clip_on=False)
+    for event in events:
+        height = 1.85 if event.speaker == 0 else -1.85
+        panel.plot([event.time_s], [height], MARKS[event.type][0], color=COLOURS[event.speaker], markersize=7, markeredgecolor="white", clip_on=False)
 
 
 def _draw_chances(panel: Any, times: NDArray[np.float64], shift: NDArray[np.float64], predictions: Sequence[Prediction]) -> None:
-    """p_shift as a line, coloured below by who holds the floor; the user's share of the next 2 s as a faint line."""
+    """p_shift as a line, coloured below by who holds the floor."""
     if len(times):
         panel.plot(times, shift, color=SHIFT_COLOUR, linewidth=1.2)
         for speaker in (0, 1):
@@ -136,7 +149,9 @@ def _page(picture: str, audio: NDArray[np.float32], sample_rate_hz: int, title: 
     import soundfile  # pyright: ignore[reportMissingTypeStubs]
 
     sound = io.BytesIO()
-    soundfile.write(sound, audio, sample_rate_hz, format="OGG", subtype="VORBIS")  # pyright: ignore[reportUnknownMemberType]
+    with soundfile.SoundFile(sound, "w", sample_rate_hz, audio.shape[1], format="OGG", subtype="VORBIS") as file:
+        for start in range(0, len(audio), sample_rate_hz):  # one long write overflows the stack in libsndfile's Vorbis encoder
+            file.write(audio[start : start + sample_rate_hz])  # pyright: ignore[reportUnknownMemberType]
     encoded = base64.b64encode(sound.getvalue()).decode()
     name = html.escape(title)
     return (

@@ -2,13 +2,14 @@
 
 Each speaker has a small state machine: idle, then in a turn; inside a turn, silences are judged by the model.
 
-- `start_of_turn`: the speaker has spoken for `start_secs` while the other is not speaking, or an interruption.
+- `start_of_turn`: the speaker has spoken for `start_secs` while the other is not speaking in a turn, or an interruption. Of two
+  who begin in the same frame, the user is taken to be first.
 - `eager_end_of_turn`: the turn's silence has lasted `eager_silence_secs` and the model's probability that the other
   speaks next is at least `eager_threshold`; followed by `turn_resumed` if the speaker goes on, else by `end_of_turn`.
 - `end_of_turn`: the silence has lasted `end_silence_secs` and the probability has reached `end_threshold`, or it has
-  lasted `timeout_secs`, or the other speaker has started a turn meanwhile.
+  lasted `timeout_secs`, or the other speaker starts a turn in it, or, `end_silence_secs` into it, is speaking in one.
 - Speech that starts while the other is speaking is judged after `overlap_secs`: a `backchannel` if the model says so, or if it
-  ends before that; else an `interruption` and a start of turn. A backchannel that grows longer than
+  ends before that (and after `start_secs`, for a click is nothing); else an `interruption` and a start of turn. A backchannel that grows longer than
   `backchannel_max_secs` becomes an interruption, or a start of turn if the other has fallen silent.
 
 All times count audio, never the wall clock. Names follow Deepgram Flux and pipecat (field vocabulary).
@@ -49,10 +50,13 @@ class PolicySettings:
             if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= high:
                 raise PolicyError(f"{item.name}: expected a number from 0 to {high:g}, got {value!r}")
         if self.eager_threshold > self.end_threshold or self.eager_silence_secs > self.end_silence_secs:
-            raise PolicyError("expected eager_threshold and eager_silence_secs at most end_threshold and end_silence_secs")
+            eager = f"eager_threshold {self.eager_threshold} and eager_silence_secs {self.eager_silence_secs}"
+            raise PolicyError(f"expected eager values of at most end_threshold {self.end_threshold} and end_silence_secs {self.end_silence_secs}, got {eager}")
         if self.timeout_secs < self.end_silence_secs:
             raise PolicyError(f"expected timeout_secs >= end_silence_secs ({self.end_silence_secs}), got {self.timeout_secs}")
 
+
+_SLACK_S = 0.01  # half a frame: times are multiples of the frame, and 0.3 is not exact in binary
 
 # Chosen on the frontier that `tests/bench/bench_policy.py` measures on the validation calls.
 PRESETS: dict[str, PolicySettings] = {
@@ -141,34 +145,37 @@ class TurnPolicy:
             return
         spoken = now - turn.speech_start_s
         if turn.backchannel:
-            if spoken >= settings.backchannel_max_secs:
+            if _reached(spoken, settings.backchannel_max_secs):
                 self._take_floor(speaker, prediction, events)
         elif turn.overlapping:
-            if spoken >= settings.overlap_secs:
+            if _reached(spoken, settings.overlap_secs):
                 self._judge_overlap(speaker, prediction, settings, events)
-        elif spoken >= settings.start_secs:
-            if other.in_turn and prediction.p_backchannel[speaker] >= settings.backchannel_threshold:
+        elif _reached(spoken, settings.start_secs):
+            if other.in_turn and self._floor.active[1 - speaker]:
+                turn.overlapping = True  # both began, or the other went on, within these start_secs
+            elif other.in_turn and prediction.p_backchannel[speaker] >= settings.backchannel_threshold:
                 turn.backchannel = True
                 events.append(TurnEvent("backchannel", speaker, now, prediction.p_backchannel[speaker]))
             else:
                 self._take_floor(speaker, prediction, events)
 
     def _silent(self, speaker: int, prediction: Prediction, settings: PolicySettings, events: list[TurnEvent]) -> None:
-        turn = self._turns[speaker]
+        turn, other = self._turns[speaker], self._turns[1 - speaker]
         now = prediction.time_s
         if turn.speech_start_s is not None:
-            if turn.overlapping and not turn.backchannel and not turn.in_turn:  # too short to have been judged
+            spoken = turn.last_speech_s - turn.speech_start_s
+            if turn.overlapping and not turn.backchannel and _reached(spoken, settings.start_secs):  # too short to have been judged
                 events.append(TurnEvent("backchannel", speaker, now, prediction.p_backchannel[speaker]))
             turn.speech_start_s, turn.overlapping, turn.backchannel = None, False, False
         if not turn.in_turn:
             return
         silence = now - turn.last_speech_s
         p_end = prediction.p_next[1 - speaker]
-        # Half a frame of slack: silences are multiples of the frame, and 0.3 is not exact in binary.
-        due = silence > settings.end_silence_secs - 0.01 and p_end >= settings.end_threshold
-        if due or silence > settings.timeout_secs - 0.01:
+        other_goes_on = other.in_turn and self._floor.active[1 - speaker]
+        due = _reached(silence, settings.end_silence_secs) and (other_goes_on or p_end >= settings.end_threshold)
+        if due or _reached(silence, settings.timeout_secs):
             self._end(speaker, now, p_end, events)
-        elif not turn.eager and silence > settings.eager_silence_secs - 0.01 and p_end >= settings.eager_threshold:
+        elif not turn.eager and _reached(silence, settings.eager_silence_secs) and p_end >= settings.eager_threshold:
             turn.eager = True
             events.append(TurnEvent("eager_end_of_turn", speaker, now, p_end))
 
@@ -197,3 +204,7 @@ class TurnPolicy:
         turn = self._turns[speaker]
         turn.in_turn, turn.eager = False, False
         events.append(TurnEvent("end_of_turn", speaker, now, probability))
+
+
+def _reached(elapsed_s: float, limit_s: float) -> bool:
+    return elapsed_s > limit_s - _SLACK_S

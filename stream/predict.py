@@ -6,8 +6,8 @@ import argparse
 import csv
 import json
 import sys
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Generator, Iterable, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TextIO
@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import AudioFormatError
+from .plot import check_picture, plot_predictions
 from .policy import PRESETS, TurnPolicy
 from .prediction import Prediction, TurnEvent
 from .predictor import TurnPredictor
@@ -46,14 +47,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Predict, write what was asked for, say how much there was on standard error."""
-    if args.out:
-        _writer_of(args.out)
-    if args.events:
-        _writer_of(args.events)
+    _check_output(args.out, ".csv", ".jsonl")
+    _check_output(args.events, ".csv", ".jsonl")
+    _check_output(args.latents, ".npz")
+    if args.plot:
+        check_picture(args.plot)
+    _check_output(args.plot)
     source: AudioSource = RawPcmSource(sys.stdin.buffer, args.encoding, args.sample_rate, args.channels) if args.file == "-" else FileSource(args.file)
     predictor, policy = TurnPredictor(args.model, sample_rate_hz=source.sample_rate_hz), TurnPolicy(args.policy)
     kept = _Kept(audio=bool(args.plot), predictions=bool(args.plot or args.latents))
     with ExitStack() as stack:
+        stack.callback(source.close)
         write_row = _open(args.out, COLUMNS, stack)
         write_event = _open(args.events, EVENT_COLUMNS, stack) if args.events else None
 
@@ -73,15 +77,16 @@ def main(args: argparse.Namespace) -> int:
             if kept.wants_audio:
                 kept.audio.append(block)
         take(predictor.flush())
-    source.close()
     for warning in predictor.take_warnings():
         print(f"turnstream predict: {warning.severity}: {warning.message}", file=sys.stderr)
+    if not kept.count:
+        raise AudioFormatError("expected audio on standard input, got none")
     if args.latents:
-        write_latents(args.latents, kept.predictions)
+        with _writing(args.latents):
+            write_latents(args.latents, kept.predictions)
     if args.plot:
-        from .plot import plot_predictions
-
-        plot_predictions(args.plot, np.concatenate(kept.audio), source.sample_rate_hz, kept.predictions, kept.events, title=Path(args.file).name)
+        with _writing(args.plot):
+            plot_predictions(args.plot, np.concatenate(kept.audio), source.sample_rate_hz, kept.predictions, kept.events, title=Path(args.file).name)
     print(f"{kept.count} frames, {len(kept.events)} events", file=sys.stderr)
     return 0
 
@@ -128,20 +133,30 @@ def write_latents(path: Path, predictions: Sequence[Prediction]) -> None:
     )
 
 
-def _writer_of(path: Path) -> str:
-    if path.suffix not in (".csv", ".jsonl"):
-        raise AudioFormatError(f"expected an output file ending in .csv or .jsonl, got {str(path)!r}")
-    return path.suffix
+def _check_output(path: Path | None, *suffixes: str) -> None:
+    """Refuse, before any work is done, an output that could not be written."""
+    if path is None:
+        return
+    if suffixes and path.suffix not in suffixes:
+        raise AudioFormatError(f"expected an output file ending in {' or '.join(suffixes)}, got {str(path)!r}")
+    if not path.parent.is_dir():
+        raise AudioFormatError(f"expected a file that can be written, got {str(path)!r}: no folder {str(path.parent)!r}")
+
+
+@contextmanager
+def _writing(path: Path) -> Generator[None, None, None]:
+    try:
+        yield
+    except OSError as error:
+        raise AudioFormatError(f"expected a file that can be written, got {str(path)!r}: {error.strerror or error}") from None
 
 
 def _open(path: Path | None, columns: Sequence[str], stack: ExitStack) -> Callable[[Row], object]:
     """A function that writes one row to a file or, without a path, to standard output."""
     out: TextIO = sys.stdout
     if path is not None:
-        try:
+        with _writing(path):
             out = stack.enter_context(path.open("w", newline="", encoding="utf-8"))
-        except OSError as error:
-            raise AudioFormatError(f"expected a file that can be written, got {str(path)!r}: {error.strerror}") from None
     if path is not None and path.suffix == ".jsonl":
         return lambda row: out.write(json.dumps(row) + "\n")
     table = csv.DictWriter(out, columns, lineterminator="\n")

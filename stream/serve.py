@@ -20,11 +20,17 @@ TOKENS_VARIABLE = "TURNSTREAM_TOKENS"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `turnstream serve`."""
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on; 0.0.0.0 for other machines (default 127.0.0.1)")
-    parser.add_argument("--port", type=int, default=DEFAULT_PORT, help=f"0 takes a free one (default {DEFAULT_PORT})")
+    parser.add_argument("--port", type=_port, default=DEFAULT_PORT, help=f"0 takes a free one (default {DEFAULT_PORT})")
     parser.add_argument("--model", type=Path, help="ONNX model (default: the bundled one)")
     parser.add_argument("--max-sessions", type=int, default=Limits().max_sessions, help=f"more are refused with 503 (default {Limits().max_sessions})")
     parser.add_argument("--token-file", type=Path, help=f"access tokens, one a line; also taken from the environment: {TOKENS_VARIABLE}=a,b")
     parser.add_argument("--quiet", action="store_true", help="log warnings and errors only")
+
+
+def _port(word: str) -> int:
+    if not word.isdecimal() or int(word) > 65535:
+        raise argparse.ArgumentTypeError(f"expected a port from 0 to 65535, got {word!r}")
+    return int(word)
 
 
 def main(args: argparse.Namespace) -> int:
@@ -53,11 +59,14 @@ async def _serve(server: Server) -> None:
 
 
 def _tokens(path: Path | None) -> list[str]:
-    """Tokens from the file and the environment."""
+    """Tokens from the file and the environment; a file without any is refused, because it would let everyone in."""
     lines = os.environ.get(TOKENS_VARIABLE, "").split(",")
     if path is not None:
         try:
-            lines += path.read_text().splitlines()
-        except OSError as error:
-            raise ServerError("bad_token_file", f"expected a file of tokens, one a line, got {str(path)!r}: {error.strerror}") from None
+            listed = path.read_text(encoding="utf-8").split()
+        except (OSError, UnicodeDecodeError) as error:
+            raise ServerError("bad_token_file", f"expected a file of tokens, one a line, got {str(path)!r}: {error}") from None
+        if not listed:
+            raise ServerError("bad_token_file", f"expected a file of tokens, one a line, got an empty one: {str(path)!r}")
+        lines += listed
     return [line.strip() for line in lines if line.strip()]

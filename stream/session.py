@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -41,7 +42,7 @@ class Session:
         metadata: of the model that will be stepped.
         sample_rate_hz: rate of the audio that will be pushed.
         policy: preset, settings, or None for no events.
-        buffer_s: audio that can wait for the engine; `push_audio` refuses what does not fit, so ask `free_samples` first.
+        buffer_s: audio that can wait for the engine, rounded up to whole frames; `push_audio` refuses what does not fit, so ask `free_samples` first.
     Raises:
         AudioFormatError: a rate out of range.
         PolicyError: no such preset.
@@ -56,7 +57,8 @@ class Session:
     ) -> None:
         self.metadata = metadata
         self.sample_rate_hz = sample_rate_hz
-        self._ring = PcmRing(2, max(2 * metadata.frame_samples, round(buffer_s * metadata.sample_rate_hz)))
+        buffer_frames = max(2, math.ceil(buffer_s * metadata.sample_rate_hz / metadata.frame_samples))  # whole, so that a flush always finds room
+        self._ring = PcmRing(2, buffer_frames * metadata.frame_samples)
         self._resampler = StreamingResampler(sample_rate_hz, metadata.sample_rate_hz, channels=2)
         self._policy = TurnPolicy(policy) if policy is not None else None
         self.reset()
@@ -165,6 +167,7 @@ class Session:
             "sample_rate_hz": self.sample_rate_hz,
             "samples_received": self.samples_received,
             "frames_done": self.frames_done,
+            "buffer_s": self._ring.capacity_samples / self.metadata.sample_rate_hz,
             "floor": self._floor.to_plain(),
             "policy": None if self._policy is None else self._policy.to_plain(),
             "policy_settings": None if self._policy is None else asdict(policy_settings(self._policy.settings)),
@@ -177,28 +180,38 @@ class Session:
 
     @classmethod
     def restore(cls, snapshot: bytes, metadata: ModelMetadata) -> Session:
-        """Go on from a snapshot.
+        """Go on from a snapshot. The check of the audio begins anew, so a warning may come a second time.
 
         Raises:
-            SnapshotError: not a snapshot, of another version, or of another model.
+            SnapshotError: not a snapshot, damaged, of another version, or of another model.
         """
         try:
             with np.load(io.BytesIO(snapshot), allow_pickle=False) as archive:
                 arrays = {name: archive[name] for name in archive.files}
             header = json.loads(str(arrays.pop("header")))
-            version, weights = header["snapshot_version"], header["weights_sha256"]
-        except (ValueError, KeyError, OSError, EOFError) as error:
+            version, weights = header["snapshot_version"], str(header["weights_sha256"])
+        except Exception as error:  # numpy, zipfile and json raise many kinds on foreign bytes
             raise SnapshotError(f"expected a snapshot made by turnstream, got {len(snapshot)} bytes that are not one: {error}") from None
         if version != SNAPSHOT_VERSION:
             raise SnapshotError(f"expected snapshot version {SNAPSHOT_VERSION}, got {version}")
         if weights != metadata.weights_sha256:
             raise SnapshotError(f"expected a snapshot of the model {metadata.weights_sha256[:12]}, got one of {weights[:12]}")
+        try:
+            return cls._rebuild(header, arrays, metadata)
+        except (ValueError, KeyError, TypeError) as error:
+            raise SnapshotError(f"expected a whole snapshot, got a damaged one: {type(error).__name__} {error}") from None
+
+    @classmethod
+    def _rebuild(cls, header: dict[str, Any], arrays: dict[str, NDArray[Any]], metadata: ModelMetadata) -> Session:
         settings = header["policy_settings"]
-        session = cls(metadata, sample_rate_hz=header["sample_rate_hz"], policy=None if settings is None else PolicySettings(**settings))
+        policy = None if settings is None else PolicySettings(**settings)
+        session = cls(metadata, sample_rate_hz=header["sample_rate_hz"], policy=policy, buffer_s=header["buffer_s"])
         session.samples_received, session.frames_done = header["samples_received"], header["frames_done"]
         session._floor = FloorTracker.from_plain(header["floor"])
         if session._policy is not None:
             session._policy.restore(header["policy"])
+        if arrays["state"].shape != session.state.shape or arrays["state"].dtype != np.float32:
+            raise ValueError(f"expected a float32 state of shape {session.state.shape}, got {arrays['state'].dtype} {arrays['state'].shape}")
         session.state = arrays["state"]
         session._ring.push(arrays["audio"])
         session._resampler.restore({name.removeprefix("resampler_"): array for name, array in arrays.items() if name.startswith("resampler_")})

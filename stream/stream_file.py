@@ -30,6 +30,8 @@ def main(args: argparse.Namespace) -> int:
     settings = StreamSettings(sample_rate_hz=source.sample_rate_hz, channels=source.channels, frames=1 if args.frames else 0, policy=args.policy)
     try:
         asyncio.run(_stream(args, source, settings))
+    except ExceptionGroup as failures:  # of the task that sends and the one that reads: the first is the cause
+        raise failures.exceptions[0] from None
     finally:
         source.close()
     return 0

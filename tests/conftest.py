@@ -1,36 +1,64 @@
-"""Shared fixtures: a tiny random network and its exported graph."""
+"""Shared fixtures: random networks, their exported graphs, and one fixed profile for property tests."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
+from typing import Any
+from unittest.mock import patch
 
 import pytest
-import torch
+from hypothesis import settings
 
-from turnstream.export.onnx_graph import build
-from turnstream.models.config import EncoderConfig, FeatureConfig, ModelConfig, RecurrentConfig, StackConfig
+from turnstream.export import onnx_graph
+from turnstream.export.flatten import flatten
+from turnstream.export.metadata import InputKind
 from turnstream.models.turn_model import TurnModel
 
-TINY = ModelConfig(
-    features=FeatureConfig(mel_bins=16),
-    encoder=EncoderConfig(channels=8, out_channels=8, stacks=(StackConfig((3, 2), (1, 3)),)),
-    speaker_rnn=RecurrentConfig("gru", 12),
-    dialogue_rnn=RecurrentConfig("gru", 10),
-)
+from .networks import CONFIGS, random_model
+
+settings.register_profile("fixed", derandomize=True, deadline=None, database=None)  # the same examples in every run
+settings.load_profile("fixed")
+
+
+@dataclass(frozen=True)
+class Exported:
+    """A network, its graph, and the graph before it was flattened."""
+
+    model: TurnModel
+    graph: bytes
+    unflattened: bytes
 
 
 @pytest.fixture(scope="session")
-def tiny_model() -> TurnModel:
-    with torch.random.fork_rng():
-        torch.manual_seed(7)
-        model = TurnModel(TINY)
-        for parameter in model.parameters():  # larger than the usual initial weights, so that outputs really depend on the input
-            parameter.data.mul_(2)
-    return model.eval()
+def exported() -> Callable[[str, InputKind], Exported]:
+    """Export a configuration by name; each is exported once per test run, because it takes seconds."""
+
+    @lru_cache
+    def export(name: str, kind: InputKind) -> Exported:
+        seen: list[bytes] = []
+
+        def remember_then_flatten(proto: Any, inputs: Any) -> None:
+            seen.append(proto.SerializeToString())
+            flatten(proto, inputs)
+
+        model = random_model(CONFIGS[name])
+        with patch.object(onnx_graph, "flatten", remember_then_flatten):
+            graph = onnx_graph.build(model, kind, name, "0")
+        return Exported(model, graph, seen[0])
+
+    return export
 
 
 @pytest.fixture(scope="session")
-def tiny_model_path(tiny_model: TurnModel, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def tiny_model(exported: Callable[[str, InputKind], Exported]) -> TurnModel:
+    return exported("tiny", "pcm").model
+
+
+@pytest.fixture(scope="session")
+def tiny_model_path(exported: Callable[[str, InputKind], Exported], tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("tiny") / "tiny.onnx"
-    path.write_bytes(build(tiny_model, "pcm", "tiny", "0"))
+    path.write_bytes(exported("tiny", "pcm").graph)
     return path

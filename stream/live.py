@@ -1,0 +1,57 @@
+"""What the live commands, `demo` and `listen`, share: an option, a level meter, the last words."""
+
+from __future__ import annotations
+
+import argparse
+import math
+
+import numpy as np
+
+from .prediction import Pair
+from .sources import Block
+from .terminal_words import Tally
+
+_SERVE = ("serve", "a server for your own program")
+_PREDICT = ("predict FILE --plot out.html", "a recording as a picture with sound")
+_NEXT = {
+    "demo": (("listen", "your microphone, without a server"), _SERVE, _PREDICT),
+    "listen": (("demo --sample", "a conversation, over a websocket"), _SERVE, _PREDICT),
+}
+_SILENCE_DBFS = -120.0
+
+
+def seconds_word(word: str) -> float:
+    """Read a number of seconds from the command line.
+
+    Raises:
+        argparse.ArgumentTypeError: no finite number above 0.
+    """
+    try:
+        seconds = float(word)
+    except ValueError:
+        seconds = math.nan
+    if not 0 < seconds < math.inf:
+        raise argparse.ArgumentTypeError(f"expected a number of seconds above 0, got {word!r}")
+    return seconds
+
+
+def levels_dbfs(block: Block) -> Pair:
+    """Power of both channels of a block, (N, 1) or (N, 2), in dB against full scale; -120 for silence and for a missing channel."""
+    powers = np.square(block, dtype=np.float64).sum(axis=0) / max(1, len(block))
+    user, other = (*(max(_SILENCE_DBFS, 10 * math.log10(power + 1e-30)) for power in powers.tolist()), _SILENCE_DBFS)[:2]
+    return user, other
+
+
+def farewell(command: str, tally: Tally, delay: str) -> str:
+    """What a live command says at its end.
+
+    Args:
+        command: "demo" or "listen".
+        tally: what was shown.
+        delay: what the latency was measured between.
+    """
+    lines = [tally.summary()]
+    if tally.latency_words:
+        lines.append(f"Delay {delay}: {tally.latency_words} (median)")
+    lines += ["", "Next:", *(f"  turnstream {suggestion:<30}{what}" for suggestion, what in _NEXT[command])]
+    return "\n".join(lines)

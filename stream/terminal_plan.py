@@ -1,0 +1,72 @@
+"""How the live view's rows are shared out in a terminal of a given size. 80x24 shows everything; less drops, more grows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+_LABEL_MIN, _RIGHT, _GAP, _MARGIN = 8, 20, 2, 1
+_NARROW = 60  # below it the column on the right is left out
+
+
+@dataclass
+class Plan:
+    """Rows of each part; `events` takes what is left."""
+
+    strip: int = 1  # per speaker, without its line of marks
+    trace: int = 0
+    bar: int = 1
+    axis: int = 0
+    scale: int = 0
+    upcoming: int = 0
+    explanation: int = 0
+    space_above: int = 0  # between the explanation and the strips
+    space_middle: int = 0  # between the trace and the question
+    space_below: int = 0  # between what is upcoming and the events
+    events: int = 2
+
+    @property
+    def rows(self) -> int:
+        """All rows: those above, and the title, two lines of marks, the question and the events' headline."""
+        parts = self.trace + self.bar + self.axis + self.scale + self.upcoming + self.explanation
+        return 2 * self.strip + parts + self.space_above + self.space_middle + self.space_below + self.events + 5
+
+
+# In order of importance: (part, rows more). The first line of them fills 24 rows.
+_GROWTH = (
+    *(("scale", 1), ("axis", 1), ("strip", 1), ("explanation", 2), ("bar", 1), ("trace", 3), ("upcoming", 2), ("events", 2)),
+    *(("space_above", 1), ("space_middle", 1), ("events", 2), ("space_below", 1), ("trace", 1), ("strip", 1), ("events", 2), ("trace", 2), ("bar", 1)),
+)
+
+
+def plan_rows(height: int) -> Plan:
+    """The fullest plan that fits into `height` rows; 11 at least."""
+    plan = Plan()
+    for part, more in _GROWTH:
+        cost = 2 * more if part == "strip" else more
+        if plan.rows + cost > height:
+            break
+        setattr(plan, part, getattr(plan, part) + more)
+    plan.events += max(0, height - plan.rows)
+    return plan
+
+
+@dataclass(frozen=True)
+class Widths:
+    """Widths of the three columns that all charts share: label, centre, right."""
+
+    label: int
+    centre: int
+    right: int
+
+    @property
+    def total(self) -> int:
+        """The whole line."""
+        return _MARGIN + self.label + self.centre + (_GAP + self.right if self.right else 0) + _MARGIN
+
+    @classmethod
+    def of(cls, width: int, names: tuple[str, str]) -> Widths:
+        """Share out a line of `width` characters."""
+        label = max(_LABEL_MIN, 2 + max(map(len, names)))
+        right = _RIGHT if width >= _NARROW else 0
+        centre = width - 2 * _MARGIN - label - (_GAP + right if right else 0)
+        return cls(label, max(8, centre), right)

@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from turnstream.export import export as export_module
+from turnstream.export.export import export, write_golden
+from turnstream.models.checkpoint import save_checkpoint
+from turnstream.models.contract import LABELS
+from turnstream.models.errors import ConfigError, ExportError
+from turnstream.stream.cli import main
+from turnstream.stream.engine import Engine
+
+from ..networks import CONFIGS, random_model
+
+Export = Callable[[str, str], Any]
+
+
+@pytest.fixture
+def checkpoint(exported: Export, tmp_path: Path) -> Path:
+    """The tiny network on disk."""
+    save_checkpoint(exported("tiny", "pcm").model, tmp_path / "checkpoint")
+    return tmp_path / "checkpoint"
+
+
+def test_a_graph_that_is_not_the_network_is_not_written(exported: Export, checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    save_checkpoint(random_model(CONFIGS["tiny"], seed=8), checkpoint)
+    monkeypatch.setattr(export_module, "build", lambda *_: exported("tiny", "pcm").graph)
+    out = tmp_path / "new" / "model.onnx"
+    with pytest.raises(ExportError, match="the graph was not written"):
+        export(checkpoint, out)
+    assert not out.parent.exists()
+
+
+def test_a_file_that_is_there_survives_a_failed_export(exported: Export, checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    save_checkpoint(random_model(CONFIGS["tiny"], seed=8), checkpoint)
+    monkeypatch.setattr(export_module, "build", lambda *_: exported("tiny", "pcm").graph)
+    out = tmp_path / "model.onnx"
+    out.write_bytes(b"the last good one")
+    with pytest.raises(ExportError):
+        export(checkpoint, out)
+    assert out.read_bytes() == b"the last good one"
+
+
+@pytest.mark.parametrize("kind", ["pcm", "mel"])
+def test_golden_inputs_give_the_golden_outputs_again(exported: Export, checkpoint: Path, tmp_path: Path, kind: str) -> None:
+    from turnstream.models.onnx_session import open_session
+
+    (tmp_path / "model.onnx").write_bytes(exported("tiny", kind).graph)
+    write_golden(checkpoint, tmp_path / "model.onnx", tmp_path / "golden" / "tiny.npz", kind=kind)  # pyright: ignore[reportArgumentType]
+    with np.load(tmp_path / "golden" / "tiny.npz") as archive:
+        golden = dict(archive)
+    assert set(golden) == {"input", *LABELS}
+    session = open_session(tmp_path / "model.onnx")
+    name = session.get_inputs()[0].name
+    state = np.zeros_like(golden["next_state"])
+    for t in range(golden["input"].shape[2]):
+        *outputs, state = session.run(list(LABELS), {name: np.ascontiguousarray(golden["input"][:, :, t]), "state": state})
+        for label, output in zip(LABELS, outputs, strict=False):
+            np.testing.assert_array_equal(output, golden[label][:, t], err_msg=label)
+    np.testing.assert_array_equal(state, golden["next_state"])
+
+
+def test_the_command_writes_a_file_that_the_runtime_runs(checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out, golden = tmp_path / "new" / "model.onnx", tmp_path / "golden.npz"
+    arguments = ["export", str(checkpoint), str(out), "--golden", str(golden), "--name", "little", "--model-version", "7"]
+    assert main(arguments) == 0
+    said = capsys.readouterr().out
+    assert "verified: torch whole against ONNX frame by frame" in said
+    assert f"{golden}: golden inputs and outputs" in said
+    engine = Engine(out)
+    assert (engine.metadata.name, engine.metadata.version) == ("little", "7")
+    with np.load(golden) as archive:
+        output, _ = engine.step(np.ascontiguousarray(archive["input"][:, :, 0]), engine.init_state(3))
+        np.testing.assert_allclose(output.p_next, archive["p_next"][:, 0], atol=1e-5, rtol=0)
+
+
+def test_a_missing_checkpoint_is_one_line_and_exit_code_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["export", str(tmp_path), str(tmp_path / "model.onnx")]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("turnstream export: error: expected a checkpoint folder with config.json and model.safetensors, got ")
+    assert error.count("\n") == 1
+    with pytest.raises(ConfigError):
+        export(tmp_path, tmp_path / "model.onnx")
+
+
+def test_the_package_runs_as_a_module() -> None:
+    ran = subprocess.run([sys.executable, "-m", "turnstream.export", "--help"], capture_output=True, text=True, env=dict(os.environ), check=False)
+    assert ran.returncode == 0
+    assert "checkpoint" in ran.stdout

@@ -1,0 +1,52 @@
+import json
+from pathlib import Path
+from typing import Literal
+
+import pytest
+import torch
+
+from turnstream.export.metadata import describe, weights_sha256
+from turnstream.models.checkpoint import load_checkpoint, save_checkpoint
+from turnstream.models.config import ModelConfig
+from turnstream.models.contract import FORMAT_VERSION, LABELS
+
+from ..networks import CONFIGS, random_model
+
+
+@pytest.mark.parametrize("kind", ["pcm", "mel"])
+@pytest.mark.parametrize("name", CONFIGS)
+def test_the_description_is_json_and_complete(name: str, kind: Literal["pcm", "mel"]) -> None:
+    model = random_model(CONFIGS[name])
+    about = describe(model, kind, "a name", "3")
+    assert json.loads(json.dumps(about)) == about
+    config = model.config
+    assert set(about) == {
+        *("format_version", "name", "version", "input", "input_name", "input_shape", "sample_rate_hz", "frame_samples"),
+        *("frame_rate_hz", "outputs", "state", "config", "weights_sha256"),
+    }
+    assert (about["format_version"], about["name"], about["version"], about["sample_rate_hz"]) == (FORMAT_VERSION, "a name", "3", 16000)
+    assert (about["frame_samples"], about["frame_rate_hz"]) == (config.frame_samples, config.frame_rate_hz)
+    assert ModelConfig.from_json(json.dumps(about["config"])) == config
+    assert {label: output["meaning"] for label, output in about["outputs"].items()} == LABELS
+    assert about["outputs"]["latent"]["shape"] == [2, config.dialogue_rnn.hidden]
+    assert about["outputs"]["latent_speaker"]["shape"] == [2, config.speaker_rnn.hidden]
+
+
+@pytest.mark.parametrize("kind", ["pcm", "mel"])
+def test_the_entries_of_the_state_fill_each_half_without_a_gap(kind: Literal["pcm", "mel"]) -> None:
+    state = describe(random_model(CONFIGS["lstm_2d_gated_stride_concat"]), kind, "m", "1")["state"]
+    end = 0
+    for entry in state["entries"]:
+        assert entry["offset"] == end
+        end += torch.Size(entry["shape"]).numel()
+    assert (end, 2 * end) == (state["speaker_size"], state["size"])
+    assert ("features" in [entry["name"] for entry in state["entries"]]) == (kind == "pcm")
+
+
+def test_the_hash_is_of_the_weights_and_survives_the_disk(tmp_path: Path) -> None:
+    model = random_model(CONFIGS["tiny"])
+    save_checkpoint(model, tmp_path)
+    assert weights_sha256(load_checkpoint(tmp_path)) == weights_sha256(model)
+    with torch.no_grad():
+        next(model.parameters())[0] += 1e-3
+    assert weights_sha256(load_checkpoint(tmp_path)) != weights_sha256(model)

@@ -1,0 +1,49 @@
+"""A small corpus: bursts of noise where people would speak, with their activity, in a manifest."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile as sf
+
+from turnstream.models.dialogues.manifest import Dialogue, read_manifest, write_manifest
+
+RATE_HZ, FRAME_SAMPLES = 16000, 320
+SECONDS = 9.0
+
+
+def turns(frames: int, rng: np.random.Generator) -> np.ndarray:
+    """Two speakers who mostly alternate, (2, T) bool."""
+    active = np.zeros((2, frames), bool)
+    start, speaker = 0, int(rng.integers(2))
+    while start < frames:
+        length = int(rng.integers(30, 80))
+        active[speaker, start : start + length] = True
+        start += length + int(rng.integers(15, 40))
+        speaker = 1 - speaker if rng.random() < 0.7 else speaker
+    return active
+
+
+@pytest.fixture(scope="session")
+def manifest(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("bursts")
+    rng = np.random.default_rng(0)
+    dialogues = []
+    for number in range(4):
+        active = turns(round(SECONDS * 50), rng)
+        loud = np.repeat(active, FRAME_SAMPLES, axis=1)
+        audio = (0.2 * rng.standard_normal(loud.shape) * loud + 0.0005 * rng.standard_normal(loud.shape)).T
+        sf.write(folder / f"{number}.wav", audio, RATE_HZ)
+        backchannel = np.zeros_like(active)
+        backchannel[1, 100:110] = active[1, 100:110]
+        np.savez(folder / f"{number}.npz", activity=active, backchannel=backchannel)
+        dialogues.append(Dialogue(str(number), (folder / f"{number}.wav",), (f"{number}/0", f"{number}/1"), activity=folder / f"{number}.npz"))
+    write_manifest(folder / "manifest.jsonl", dialogues)
+    return folder / "manifest.jsonl"
+
+
+@pytest.fixture
+def dialogues(manifest: Path) -> list[Dialogue]:
+    return read_manifest(manifest)

@@ -1,0 +1,48 @@
+"""`turnstream serve` as a process of its own, for the tests of the two commands."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass
+class CommandServer:
+    """A running `turnstream serve`.
+
+    Attributes:
+        url: what it printed, without the path.
+    """
+
+    process: subprocess.Popen[str]
+    url: str
+
+    @property
+    def port(self) -> int:
+        return int(self.url.rpartition(":")[2])
+
+    def end(self, signal_number: int) -> tuple[int, str, str]:
+        """Send a signal; return the exit code and what was still written to both outputs."""
+        self.process.send_signal(signal_number)
+        out, err = self.process.communicate(timeout=20)
+        return self.process.returncode, out, err
+
+
+@contextlib.contextmanager
+def command_server(model: Path, *options: str, tokens: str = "") -> Iterator[CommandServer]:
+    command = [sys.executable, "-m", "turnstream", "serve", "--port", "0", "--model", str(model), *options]
+    environment = {**os.environ, "TURNSTREAM_TOKENS": tokens}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment) as process:
+        try:
+            assert process.stdout is not None
+            line = process.stdout.readline()
+            assert line.startswith("serving ws://127.0.0.1:"), line
+            assert line.endswith("/v1/stream\n"), line
+            yield CommandServer(process, line.removeprefix("serving ").removesuffix("/v1/stream\n"))
+        finally:
+            process.kill()

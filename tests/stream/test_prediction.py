@@ -1,0 +1,46 @@
+"""The typed results: immutable, complete, and with the event names that the protocol promises."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import get_args
+
+import numpy as np
+import pytest
+
+from turnstream.stream.prediction import EVENT_TYPES, EventType, Prediction, TurnEvent
+
+PREDICTION = Prediction(
+    frame=0,
+    time_s=0.02,
+    holder=None,
+    p_shift=None,
+    p_hold=None,
+    vad=(0.1, 0.2),
+    p_now=(0.5, 0.5),
+    p_future=(0.5, 0.5),
+    p_next=(0.5, 0.5),
+    p_backchannel=(0.0, 0.0),
+    latent=np.zeros((2, 4), np.float32),
+    latent_speaker=np.zeros((2, 3), np.float32),
+)
+
+
+def test_event_names_are_those_of_the_type() -> None:
+    assert get_args(EventType) == EVENT_TYPES
+    assert len(set(EVENT_TYPES)) == 6
+
+
+@pytest.mark.parametrize("result", [PREDICTION, TurnEvent("start_of_turn", 0, 1.0, 0.9)])
+def test_results_cannot_be_changed(result: Prediction | TurnEvent) -> None:
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        result.time_s = 3.0  # type: ignore[misc]
+
+
+def test_results_have_no_room_for_misspelt_attributes() -> None:
+    assert not hasattr(PREDICTION, "__dict__")
+
+
+def test_events_compare_by_value() -> None:
+    assert TurnEvent("end_of_turn", 1, 2.0, 0.5) == TurnEvent("end_of_turn", 1, 2.0, 0.5)
+    assert TurnEvent("end_of_turn", 1, 2.0, 0.5) != TurnEvent("end_of_turn", 0, 2.0, 0.5)

@@ -1,0 +1,159 @@
+"""The shortest way from audio to predictions: any chunking, any rate, any process gives the same numbers."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from turnstream import Engine, TurnPredictor
+from turnstream.stream.errors import AudioFormatError, ModelError, SnapshotError
+from turnstream.stream.prediction import Prediction
+from turnstream.stream.predictor import predict
+
+from .serving import dialogue
+from .talkative import talkative_model
+
+FIELDS = ("frame", "time_s", "holder", "p_shift", "p_hold", "vad", "p_now", "p_future", "p_next", "p_backchannel")
+
+
+@pytest.fixture(scope="module")
+def engine(tiny_model_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Engine:
+    return Engine(talkative_model(tiny_model_path, tmp_path_factory.mktemp("talkative") / "talkative.onnx"))
+
+
+def assert_same(left: list[Prediction], right: list[Prediction]) -> None:
+    assert len(left) == len(right)
+    for ours, theirs in zip(left, right, strict=True):
+        assert [getattr(ours, name) for name in FIELDS] == [getattr(theirs, name) for name in FIELDS]
+        np.testing.assert_array_equal(ours.latent, theirs.latent)
+        np.testing.assert_array_equal(ours.latent_speaker, theirs.latent_speaker)
+
+
+def in_chunks(predictor: TurnPredictor, audio: NDArray[np.int16], sizes: list[int]) -> list[Prediction]:
+    predictions, start = [], 0
+    for size in itertools.cycle(sizes):
+        if start >= len(audio):
+            return predictions + predictor.flush()
+        predictions += predictor.push_audio(audio[start : start + size])
+        start += size
+    raise AssertionError("expected at least one size")
+
+
+@pytest.mark.parametrize("rate_hz", [16000, 8000, 44100])
+@pytest.mark.parametrize("sizes", [[1], [317], [320], [20_000], [5, 0, 1999, 64, 641]], ids=str)
+def test_chunk_size_does_not_change_a_bit(engine: Engine, rate_hz: int, sizes: list[int]) -> None:
+    audio = dialogue(0.25 if sizes == [1] else 3.0, seed=1, rate_hz=rate_hz)
+    whole = TurnPredictor(engine, sample_rate_hz=rate_hz)
+    expected = whole.push_audio(audio) + whole.flush()
+    assert len(expected) == -(-len(audio) * 50 // rate_hz)
+    assert len({prediction.holder for prediction in expected}) > 1
+    assert_same(in_chunks(TurnPredictor(engine, sample_rate_hz=rate_hz), audio, sizes), expected)
+
+
+def test_predictions_come_as_soon_as_their_frame_is_whole(engine: Engine) -> None:
+    predictor = TurnPredictor(engine)
+    audio = dialogue(0.1, seed=0)
+    assert predictor.push_audio(audio[:319]) == []
+    (first,) = predictor.push_audio(audio[319:320])
+    assert (first.frame, first.time_s) == (0, 0.02)
+    assert [p.frame for p in predictor.push_audio(audio[320:1600])] == [1, 2, 3, 4]
+
+
+def test_the_future_does_not_change_the_past(engine: Engine) -> None:
+    audio = dialogue(1.0, seed=2)
+    other = audio.copy()
+    other[8000:] = dialogue(1.0, seed=3)[8000:]
+    ours, theirs = TurnPredictor(engine).push_audio(audio), TurnPredictor(engine).push_audio(other)
+    assert_same(ours[:25], theirs[:25])
+    assert ours[-1].vad != theirs[-1].vad
+
+
+def test_a_push_longer_than_the_buffer_is_predicted_on_whole(engine: Engine) -> None:
+    assert len(TurnPredictor(engine).push_audio(dialogue(5.0, seed=0))) == 250
+
+
+def test_conversations_on_one_engine_do_not_meet(engine: Engine) -> None:
+    one, two = dialogue(1.0, seed=4), dialogue(1.0, seed=5)
+    first, second = TurnPredictor(engine), TurnPredictor(engine)
+    mixed: tuple[list[Prediction], list[Prediction]] = ([], [])
+    for start in range(0, 16000, 800):
+        mixed[0].extend(first.push_audio(one[start : start + 800]))
+        mixed[1].extend(second.push_audio(two[start : start + 800]))
+    assert_same(mixed[0], TurnPredictor(engine).push_audio(one))
+    assert_same(mixed[1], TurnPredictor(engine).push_audio(two))
+
+
+def test_a_model_is_given_as_path_text_or_engine(engine: Engine) -> None:
+    audio = dialogue(0.2, seed=0)
+    expected = TurnPredictor(engine).push_audio(audio)
+    assert_same(TurnPredictor(engine.path).push_audio(audio), expected)
+    assert_same(TurnPredictor(str(engine.path)).push_audio(audio), expected)
+
+
+def test_reset_starts_anew(engine: Engine) -> None:
+    audio = dialogue(0.5, seed=6)
+    predictor = TurnPredictor(engine)
+    expected = predictor.push_audio(audio)
+    predictor.push_audio(audio[:123])
+    predictor.reset()
+    assert_same(predictor.push_audio(audio), expected)
+
+
+@pytest.mark.parametrize("cut", [0, 1, 320, 12_345])
+def test_restored_equals_uninterrupted(engine: Engine, cut: int) -> None:
+    audio = dialogue(1.0, seed=7, rate_hz=24000)
+    whole = TurnPredictor(engine, sample_rate_hz=24000)
+    expected = whole.push_audio(audio) + whole.flush()
+    before = TurnPredictor(engine, sample_rate_hz=24000)
+    first = before.push_audio(audio[:cut])
+    after = TurnPredictor.restore(before.snapshot(), engine.path)
+    assert_same(first + after.push_audio(audio[cut:]) + after.flush(), expected)
+
+
+def test_a_lost_state_would_be_noticed(engine: Engine) -> None:
+    audio = dialogue(1.0, seed=7)
+    whole = TurnPredictor(engine).push_audio(audio)
+    forgetful = TurnPredictor(engine).push_audio(audio[8000:])
+    assert max(abs(a.vad[0] - b.vad[0]) for a, b in zip(whole[25:], forgetful, strict=True)) > 1e-3
+
+
+def test_restore_refuses_what_is_no_snapshot(engine: Engine) -> None:
+    with pytest.raises(SnapshotError, match="got 5 bytes that are not one"):
+        TurnPredictor.restore(b"hello", engine)
+
+
+def test_a_missing_model_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"got '.*none\.onnx', which is not a file"):
+        TurnPredictor(tmp_path / "none.onnx")
+
+
+def test_wrong_audio_is_refused_and_changes_nothing(engine: Engine) -> None:
+    audio = dialogue(0.2, seed=0)
+    predictor = TurnPredictor(engine)
+    predictor.push_audio(audio[:100])
+    with pytest.raises(AudioFormatError, match=r"got float32 \(100, 3\)"):
+        predictor.push_audio(np.zeros((100, 3), np.float32))
+    assert_same(predictor.push_audio(audio[100:]), TurnPredictor(engine).push_audio(audio))
+
+
+def test_a_rate_out_of_range_is_refused(engine: Engine) -> None:
+    with pytest.raises(AudioFormatError, match="got 4000"):
+        TurnPredictor(engine, sample_rate_hz=4000)
+
+
+def test_suspicious_audio_is_reported_once(engine: Engine) -> None:
+    predictor = TurnPredictor(engine)
+    predictor.push_audio(np.zeros(100_000, np.int16))
+    assert [warning.code for warning in predictor.take_warnings()] == ["silent"]
+    assert predictor.take_warnings() == []
+
+
+def test_predict_gives_a_whole_recording(engine: Engine) -> None:
+    audio = dialogue(0.51, seed=8)
+    predictions = predict([audio[:1000], audio[1000:]], engine)
+    assert len(predictions) == 26
+    assert_same(predictions[:25], TurnPredictor(engine).push_audio(audio))

@@ -1,0 +1,444 @@
+"""One conversation without an engine: what comes in, what waits, what goes out, and how it is carried elsewhere."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from turnstream.stream.engine import Float32, ModelMetadata, StepOutput
+from turnstream.stream.errors import AudioFormatError, PolicyError, ShapeError, SnapshotError
+from turnstream.stream.policy import PRESETS
+from turnstream.stream.prediction import TurnEvent
+from turnstream.stream.session import Session
+
+METADATA = ModelMetadata(
+    name="made",
+    version="1",
+    sample_rate_hz=16000,
+    frame_samples=320,
+    frame_rate_hz=50.0,
+    state_size=6,
+    latent_size=4,
+    latent_speaker_size=3,
+    weights_sha256="a" * 64,
+    config={},
+)
+RATES = st.sampled_from([8000, 11025, 16000, 22050, 44100, 48000, 96000])
+
+
+def output(vad: tuple[float, float], user_next: float = 0.3, rows: int = 1) -> StepOutput:
+    """One step's output, the same for every row but for the latents, which hold the row's number."""
+
+    def pair(first: float, second: float) -> Float32:
+        return np.tile(np.array([[first, second]], np.float32), (rows, 1))
+
+    number = np.arange(rows, dtype=np.float32)[:, None, None]
+    return StepOutput(
+        vad=pair(*vad),
+        p_now=pair(0.25, 0.75),
+        p_future=pair(0.125, 0.875),
+        p_next=pair(user_next, 1 - user_next),
+        p_backchannel=pair(0.0625, 0.5),
+        latent=number + np.zeros((rows, 2, 4), np.float32),
+        latent_speaker=number + np.zeros((rows, 2, 3), np.float32),
+    )
+
+
+def noise(samples: int, seed: int = 0) -> Float32:
+    return (0.1 * np.random.default_rng(seed).standard_normal((samples, 2))).astype(np.float32)
+
+
+def frames_of(session: Session) -> list[Float32]:
+    return [session.take_frame() for _ in range(session.frames_waiting)]
+
+
+# ---- predictions ----
+
+
+def test_nobody_holds_the_floor_before_anyone_has_spoken() -> None:
+    prediction = Session(METADATA).accept(output((0.1, 0.1))).prediction
+    assert (prediction.holder, prediction.p_shift, prediction.p_hold) == (None, None, None)
+
+
+@pytest.mark.parametrize(("vad", "holder", "p_shift"), [((0.9, 0.1), 0, 0.75), ((0.1, 0.9), 1, 0.25)])
+def test_the_shift_is_the_probability_of_the_one_who_does_not_hold(vad: tuple[float, float], holder: int, p_shift: float) -> None:
+    session = Session(METADATA)
+    for _ in range(5):
+        prediction = session.accept(output(vad, user_next=0.25)).prediction
+    assert (prediction.holder, prediction.p_shift, prediction.p_hold) == (holder, p_shift, 1 - p_shift)
+
+
+def test_a_prediction_repeats_the_row_it_was_made_of() -> None:
+    prediction = Session(METADATA).accept(output((0.5, 0.25), rows=4), row=2).prediction
+    assert (prediction.vad, prediction.p_now, prediction.p_future) == ((0.5, 0.25), (0.25, 0.75), (0.125, 0.875))
+    assert prediction.p_backchannel == (0.0625, 0.5)
+    assert {type(value) for value in (*prediction.vad, *prediction.p_next)} == {float}
+    np.testing.assert_array_equal(prediction.latent, np.full((2, 4), 2, np.float32))
+    np.testing.assert_array_equal(prediction.latent_speaker, np.full((2, 3), 2, np.float32))
+
+
+def test_time_is_counted_in_samples_without_drift() -> None:
+    session = Session(METADATA)
+    session.frames_done = 4_320_000  # a day
+    prediction = session.accept(output((0.1, 0.1))).prediction
+    assert (prediction.frame, prediction.time_s) == (4_320_000, 86400.02)
+    assert session.accept(output((0.1, 0.1))).prediction.frame == 4_320_001
+
+
+def test_events_come_with_the_frame_that_causes_them() -> None:
+    session = Session(METADATA)
+    found = [session.accept(output((0.9, 0.1))).events for _ in range(8)]
+    assert [len(events) for events in found] == [0, 0, 0, 0, 0, 1, 0, 0]
+    assert found[5] == (TurnEvent("start_of_turn", 0, 0.12, pytest.approx(0.9)),)
+
+
+def test_without_a_policy_there_are_no_events() -> None:
+    session = Session(METADATA, policy=None)
+    assert [event for _ in range(20) for event in session.accept(output((0.9, 0.1))).events] == []
+
+
+# ---- audio ----
+
+
+def test_frames_are_the_audio_in_order() -> None:
+    audio = noise(1000)
+    session = Session(METADATA)
+    session.push_audio(audio)
+    assert session.frames_waiting == 3
+    frames = frames_of(session)
+    assert {frame.shape for frame in frames} == {(2, 320)}
+    assert all(frame.dtype == np.float32 and frame.flags.c_contiguous for frame in frames)
+    np.testing.assert_array_equal(np.concatenate(frames, axis=1).T, audio[:960])
+
+
+def test_no_frame_can_be_taken_before_it_is_whole() -> None:
+    session = Session(METADATA)
+    session.push_audio(noise(319))
+    assert session.frames_waiting == 0
+    with pytest.raises(ShapeError, match=r"0 to 319 samples.*got 320"):
+        session.take_frame()
+
+
+@pytest.mark.parametrize("shape", [(500,), (500, 1)])
+def test_mono_is_the_user_and_the_other_is_silent(shape: tuple[int, ...]) -> None:
+    session = Session(METADATA)
+    session.push_audio(noise(500)[:, 0].reshape(shape))
+    frame = session.take_frame()
+    assert frame[0].any()
+    assert not frame[1].any()
+
+
+def test_int16_is_scaled_to_full_scale() -> None:
+    session = Session(METADATA)
+    session.push_audio(np.full((320, 2), -16384, np.int16))
+    np.testing.assert_array_equal(session.take_frame(), np.full((2, 320), -0.5, np.float32))
+
+
+@pytest.mark.parametrize(
+    ("samples", "got"),
+    [
+        (np.zeros((10, 3), np.float32), "float32 (10, 3)"),
+        (np.zeros((2, 10, 2), np.float32), "float32 (2, 10, 2)"),
+        (np.zeros(10, np.int32), "int32 (10,)"),
+        (np.zeros(10, np.uint8), "uint8 (10,)"),
+        (np.array(0.5, np.float32), "float32 ()"),
+        (np.full(10, np.nan, np.float32), "nan"),
+        (np.full(10, np.inf, np.float32), "inf"),
+        (np.full(10, 3000.0, np.float32), "peak of 3000"),
+        ("audio", "<U5"),
+        (None, "object"),
+    ],
+)
+def test_wrong_audio_is_refused_and_nothing_is_taken_in(samples: Any, got: str) -> None:
+    session = Session(METADATA)
+    session.push_audio(noise(100))
+    before = session.snapshot()
+    with pytest.raises(AudioFormatError) as caught:
+        session.push_audio(samples)
+    assert got in str(caught.value)
+    assert session.snapshot() == before
+
+
+def test_more_than_fits_is_refused_and_nothing_is_taken_in() -> None:
+    session = Session(METADATA, buffer_s=0.1)
+    free = session.free_samples
+    with pytest.raises(AudioFormatError, match=rf"expected at most {free} samples.*got {free + 1}"):
+        session.push_audio(noise(free + 1))
+    assert (session.samples_received, session.frames_waiting, session.free_samples) == (0, 0, free)
+
+
+@settings(max_examples=60)
+@given(RATES, st.floats(0, 1), st.lists(st.floats(0, 1), min_size=1, max_size=6))
+def test_what_free_samples_promises_can_be_pushed_and_flushed(rate_hz: int, buffer_s: float, shares: list[float]) -> None:
+    session = Session(METADATA, sample_rate_hz=rate_hz, buffer_s=buffer_s)
+    assert session.free_samples > 0
+    pushed = 0
+    for share in shares:
+        count = int(share * session.free_samples)
+        session.push_audio(noise(count))
+        pushed += count
+    while count := session.free_samples:
+        session.push_audio(noise(count))
+        pushed += count
+    assert session.samples_received == pushed
+    session.flush()
+    assert session.frames_waiting == math.ceil(math.ceil(pushed * 16000 / rate_hz) / 320)
+
+
+def test_taking_frames_makes_room() -> None:
+    session = Session(METADATA, buffer_s=0.1)
+    session.push_audio(noise(session.free_samples))
+    before = session.free_samples
+    session.take_frame()
+    assert session.free_samples == before + 320
+
+
+def test_flush_completes_the_last_frame_with_silence() -> None:
+    audio = noise(700)
+    session = Session(METADATA)
+    session.push_audio(audio)
+    session.flush()
+    frames = frames_of(session)
+    assert len(frames) == 3
+    np.testing.assert_array_equal(frames[2][:, :60].T, audio[640:])
+    assert not frames[2][:, 60:].any()
+
+
+@pytest.mark.parametrize("samples", [0, 320, 640])
+def test_flush_adds_nothing_to_whole_frames(samples: int) -> None:
+    session = Session(METADATA)
+    session.push_audio(noise(samples))
+    for _ in range(3):
+        session.flush()
+    assert session.frames_waiting == samples // 320
+
+
+def test_audio_may_follow_a_flush() -> None:
+    session = Session(METADATA)
+    session.push_audio(noise(100))
+    session.flush()
+    session.push_audio(noise(320, seed=1))
+    frames = frames_of(session)
+    np.testing.assert_array_equal(frames[1].T, noise(320, seed=1))
+
+
+# ---- settings ----
+
+
+@pytest.mark.parametrize("rate_hz", [7999, 192_001, 16000.0, True, "16000"])
+def test_a_rate_out_of_range_is_refused(rate_hz: Any) -> None:
+    with pytest.raises(AudioFormatError, match="expected a sample rate that is an integer from 8000 to 192000 Hz"):
+        Session(METADATA, sample_rate_hz=rate_hz)
+
+
+def test_an_unknown_policy_is_refused() -> None:
+    with pytest.raises(PolicyError, match="got 'quick'"):
+        Session(METADATA, policy="quick")
+
+
+def test_configure_refuses_an_unknown_policy_and_keeps_the_old_one() -> None:
+    session = Session(METADATA, policy="patient")
+    with pytest.raises(PolicyError, match="got 'quick'"):
+        session.configure("quick")
+    assert end_of_turn_frame(session) == 50 + 30
+
+
+def end_of_turn_frame(session: Session) -> int:
+    """How many frames until a turn of a second has ended, when a shift is certain."""
+    for number in range(300):
+        vad = (0.9, 0.1) if number < 50 else (0.1, 0.1)
+        if any(event.type == "end_of_turn" for event in session.accept(output(vad, user_next=0.0)).events):
+            return number + 1
+    raise AssertionError("expected an end of turn, got none")
+
+
+def test_configure_changes_the_thresholds() -> None:
+    session = Session(METADATA, policy="patient")
+    session.configure("fast")
+    assert end_of_turn_frame(session) == 50 + 10
+
+
+def test_configure_brings_events_to_a_session_without() -> None:
+    session = Session(METADATA, policy=None)
+    session.configure(PRESETS["balanced"])
+    assert end_of_turn_frame(session) == 50 + 15
+
+
+def test_turns_in_progress_go_on_after_configure() -> None:
+    session = Session(METADATA, policy="fast")
+    kinds: list[str] = []
+    for number in range(200):
+        if number == 40:
+            session.configure("patient")
+        vad = (0.9, 0.1) if number < 50 else (0.1, 0.1)
+        kinds += [event.type for event in session.accept(output(vad, user_next=0.0)).events]
+    assert kinds == ["start_of_turn", "eager_end_of_turn", "end_of_turn"]
+
+
+def test_reset_starts_anew_and_keeps_the_settings() -> None:
+    session, fresh = (Session(METADATA, sample_rate_hz=8000, policy="patient", buffer_s=2.0) for _ in range(2))
+    session.push_audio(noise(4000))
+    for _ in range(10):
+        session.accept(output((0.9, 0.1)))
+    session.state = np.ones(6, np.float32)
+    session.reset()
+    assert session.snapshot() == fresh.snapshot()
+    assert session.free_samples == fresh.free_samples
+    assert end_of_turn_frame(session) == 50 + 30
+
+
+def test_suspicious_audio_is_reported_once_until_reset() -> None:
+    session = Session(METADATA, buffer_s=20)
+
+    def warnings_of_silence() -> list[str]:
+        session.push_audio(np.zeros(100_000, np.float32))
+        frames_of(session)
+        return [warning.code for warning in session.take_warnings()]
+
+    assert warnings_of_silence() == ["silent"]
+    assert warnings_of_silence() == []
+    session.reset()
+    assert warnings_of_silence() == ["silent"]
+
+
+# ---- snapshots ----
+
+
+def lively(rate_hz: int = 8000, policy: str | None = "balanced", buffer_s: float = 1.0) -> Session:
+    """A session in the middle of everything: audio waiting, filter filled, user in a turn."""
+    session = Session(METADATA, sample_rate_hz=rate_hz, policy=policy, buffer_s=buffer_s)
+    session.push_audio(noise(1001))
+    session.take_frame()
+    for _ in range(10):
+        session.accept(output((0.9, 0.1)))
+    session.state = noise(3).reshape(6)
+    return session
+
+
+def test_a_restored_session_goes_on_with_the_same_audio_predictions_and_events() -> None:
+    session = lively()
+    restored = Session.restore(session.snapshot(), METADATA)
+    np.testing.assert_array_equal(restored.state, session.state)
+    assert (restored.samples_received, restored.frames_done, restored.sample_rate_hz) == (1001, 10, 8000)
+    for one in (session, restored):
+        one.push_audio(noise(777, seed=2))
+        one.flush()
+    np.testing.assert_array_equal(frames_of(restored), frames_of(session))
+    kinds: list[str] = []
+    for number in range(60):
+        step = output((0.9, 0.1) if 20 < number < 40 else (0.1, 0.1), user_next=0.4)
+        ours, theirs = session.accept(step), restored.accept(step)
+        assert theirs.events == ours.events
+        assert (theirs.prediction.time_s, theirs.prediction.holder, theirs.prediction.p_shift) == (
+            ours.prediction.time_s,
+            ours.prediction.holder,
+            ours.prediction.p_shift,
+        )
+        kinds += [event.type for event in ours.events]
+    assert kinds[0] == "eager_end_of_turn"  # of the turn that began before the snapshot
+
+
+def test_a_snapshot_of_a_restored_session_is_the_same_snapshot() -> None:
+    snapshot = lively().snapshot()
+    assert Session.restore(snapshot, METADATA).snapshot() == snapshot
+
+
+def test_a_snapshot_changes_nothing() -> None:
+    session = lively()
+    assert session.snapshot() == session.snapshot()
+
+
+def test_a_session_without_a_policy_is_restored_without() -> None:
+    assert Session.restore(lively(policy=None).snapshot(), METADATA).accept(output((0.9, 0.1))).events == ()
+
+
+def test_policy_settings_are_carried_over() -> None:
+    session = Session(METADATA, policy="fast")
+    session.configure("patient")
+    assert end_of_turn_frame(Session.restore(session.snapshot(), METADATA)) == 50 + 30
+
+
+@pytest.mark.parametrize("buffer_s", [0.1, 1.0, 7.3])
+def test_all_audio_that_waits_is_carried_over(buffer_s: float) -> None:
+    session = Session(METADATA, sample_rate_hz=48000, buffer_s=buffer_s)
+    session.push_audio(noise(session.free_samples))
+    restored = Session.restore(session.snapshot(), METADATA)
+    assert restored.frames_waiting == session.frames_waiting
+    assert restored.free_samples == session.free_samples
+
+
+def test_a_snapshot_of_another_model_is_refused() -> None:
+    other = ModelMetadata(**{name: getattr(METADATA, name) for name in ModelMetadata.__slots__} | {"weights_sha256": "b" * 64})
+    with pytest.raises(SnapshotError, match="expected a snapshot of the model bbbbbbbbbbbb, got one of aaaaaaaaaaaa"):
+        Session.restore(lively().snapshot(), other)
+
+
+def rewritten(snapshot: bytes, **changes: Any) -> bytes:
+    """A snapshot with fields of its header replaced; None removes one."""
+    with np.load(io.BytesIO(snapshot)) as archive:
+        arrays = dict(archive)
+    header = json.loads(str(arrays.pop("header"))) | changes
+    archive_bytes = io.BytesIO()
+    np.savez(archive_bytes, header=np.array(json.dumps({name: value for name, value in header.items() if value is not ...})), **arrays)
+    return archive_bytes.getvalue()
+
+
+def test_a_snapshot_of_another_version_is_refused_with_both_numbers() -> None:
+    with pytest.raises(SnapshotError, match="expected snapshot version 1, got 2"):
+        Session.restore(rewritten(lively().snapshot(), snapshot_version=2), METADATA)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"floor": ...},
+        {"floor": None},
+        {"policy": ...},
+        {"policy": {"floor": {}, "turns": []}},
+        {"policy_settings": {"unknown": 1}},
+        {"policy_settings": 3},
+        {"sample_rate_hz": 5},
+        {"frames_done": ...},
+        {"buffer_s": "long"},
+        {"buffer_s": 0.02},
+    ],
+)
+def test_a_damaged_snapshot_is_refused(changes: dict[str, Any]) -> None:
+    with pytest.raises(SnapshotError, match="expected a whole snapshot, got a damaged one"):
+        Session.restore(rewritten(lively().snapshot(), **changes), METADATA)
+
+
+def test_a_state_of_another_size_is_refused() -> None:
+    session = lively()
+    session.state = np.zeros(7, np.float32)
+    with pytest.raises(SnapshotError, match=r"expected a float32 state of shape \(6,\), got float32 \(7,\)"):
+        Session.restore(session.snapshot(), METADATA)
+
+
+def test_foreign_bytes_are_refused() -> None:
+    array, archive = io.BytesIO(), io.BytesIO()
+    np.save(array, np.zeros(3))
+    np.savez(archive, header=np.array("[1, 2]"))
+    whole = lively().snapshot()
+    foreign = [b"", b"x", b"PK\x03\x04 and so on", bytes(1000), b"\x80\x04N.", array.getvalue(), archive.getvalue(), whole[:100], whole[:-1], whole[50:]]
+    for given_bytes in foreign:
+        with pytest.raises(SnapshotError, match=f"got {len(given_bytes)} bytes that are not one"):
+            Session.restore(given_bytes, METADATA)
+
+
+@settings(max_examples=60)
+@given(st.data())
+def test_no_damage_raises_anything_but_a_snapshot_error(drawn: st.DataObject) -> None:
+    snapshot = bytearray(lively().snapshot())
+    for _ in range(drawn.draw(st.integers(1, 4))):
+        snapshot[drawn.draw(st.integers(0, len(snapshot) - 1))] = drawn.draw(st.integers(0, 255))
+    with contextlib.suppress(SnapshotError):
+        Session.restore(bytes(snapshot), METADATA)

@@ -1,0 +1,141 @@
+"""`turnstream client`: a file goes to a server, its answers come out as JSON lines, and every failure is one line."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+
+from turnstream import Engine
+from turnstream.stream.cli import main
+from turnstream.stream.client import AsyncClient
+
+from .command_server import CommandServer, command_server
+from .serving import dialogue, offline
+from .talkative import talkative_model
+
+
+@pytest.fixture(scope="module")
+def model(tiny_model_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return talkative_model(tiny_model_path, tmp_path_factory.mktemp("talkative") / "talkative.onnx")
+
+
+@pytest.fixture(scope="module")
+def server(model: Path) -> Iterator[CommandServer]:
+    with command_server(model, "--quiet") as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("audio") / "call.wav"
+    soundfile.write(path, dialogue(4.0, seed=1), 16000)
+    return path
+
+
+def answers(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+
+
+def error_line(capsys: pytest.CaptureFixture[str]) -> str:
+    (line,) = capsys.readouterr().err.splitlines()
+    prefix = "turnstream client: error: "
+    assert line.startswith(prefix)
+    return line.removeprefix(prefix)
+
+
+def test_begin_events_and_termination_are_json_lines(server: CommandServer, model: Path, recording: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["client", str(recording), "--fast", "--url", server.url]) == 0
+    begin, *events, termination = answers(capsys)
+    assert (begin["type"], begin["model"]["name"], begin["settings"]["frames"]) == ("begin", "tiny", "none")
+    assert termination == {"type": "termination", "frames": 200, "seconds": 4.0, "reason": "close"}
+    _, expected = offline(Engine(model), dialogue(4.0, seed=1))
+    assert len(expected) > 4
+    assert events == [{"type": e.type, "speaker": e.speaker, "time_s": e.time_s, "probability": e.probability} for e in expected]
+
+
+def test_frames_and_policy_are_as_asked_for(server: CommandServer, model: Path, recording: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["client", str(recording), "--fast", "--frames", "--policy", "patient", "--url", server.url]) == 0
+    begin, *messages, _ = answers(capsys)
+    assert (begin["settings"]["frames"], begin["settings"]["policy"]) == ("all", "patient")
+    frames, events = offline(Engine(model), dialogue(4.0, seed=1), policy="patient")
+    assert [message["frame"] for message in messages if message["type"] == "frame"] == [frame.frame for frame in frames]
+    assert [message["type"] for message in messages if message["type"] != "frame"] == [event.type for event in events]
+
+
+def test_a_mono_telephone_recording_is_sent_as_it_is(server: CommandServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    soundfile.write(tmp_path / "call.wav", dialogue(1.0, seed=2, rate_hz=8000)[:, 0], 8000)
+    assert main(["client", str(tmp_path / "call.wav"), "--fast", "--url", server.url]) == 0
+    begin, *_, termination = answers(capsys)
+    assert (begin["settings"]["sample_rate"], begin["settings"]["channels"]) == (8000, 1)
+    assert (termination["frames"], termination["seconds"]) == (50, 1.0)
+
+
+def test_real_time_is_the_default(server: CommandServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    soundfile.write(tmp_path / "short.wav", dialogue(0.1, seed=2), 16000)
+    assert main(["client", str(tmp_path / "short.wav"), "--url", server.url]) == 0
+    assert answers(capsys)[-1]["frames"] == 5
+
+
+def test_a_warning_about_the_audio_is_passed_on(server: CommandServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    soundfile.write(tmp_path / "silence.wav", np.zeros(16000 * 6, np.int16), 16000)
+    assert main(["client", str(tmp_path / "silence.wav"), "--fast", "--url", server.url]) == 0
+    assert [answer["code"] for answer in answers(capsys) if answer["type"] == "warning"] == ["silent"]
+
+
+def test_a_refused_token_is_one_clear_line(tiny_model_path: Path, recording: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with command_server(tiny_model_path, tokens="right") as server:
+        assert main(["client", str(recording), "--fast", "--url", server.url, "--token", "wrong"]) == 2
+        expected = "the server refused with HTTP 401: expected a valid token, as 'Authorization: Bearer TOKEN' or ?token=TOKEN"
+        assert error_line(capsys) == expected
+        assert main(["client", str(recording), "--fast", "--url", server.url]) == 2
+        assert error_line(capsys) == expected
+        assert main(["client", str(recording), "--fast", "--url", server.url, "--token", "right"]) == 0
+
+
+@pytest.mark.parametrize("url", ["ws://127.0.0.1:1", "http://127.0.0.1:1", "nonsense"])
+def test_no_server_is_one_clear_line(recording: Path, capsys: pytest.CaptureFixture[str], url: str) -> None:
+    assert main(["client", str(recording), "--fast", "--url", url]) == 2
+    assert error_line(capsys).startswith("expected a turnstream server at ")
+
+
+def test_a_missing_file_is_one_clear_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["client", str(tmp_path / "none.wav")]) == 2
+    assert "does not exist" in error_line(capsys)
+
+
+def test_a_file_that_was_cut_off_is_one_clear_line(server: CommandServer, recording: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "cut.wav").write_bytes(recording.read_bytes()[:-50_000])
+    assert main(["client", str(tmp_path / "cut.wav"), "--fast", "--url", server.url]) == 2
+    assert "the file was cut off" in error_line(capsys)
+
+
+def test_a_server_that_dies_on_the_way_is_one_clear_line(
+    model: Path, recording: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with command_server(model, "--quiet") as server:
+
+        async def push_audio(self: AsyncClient, samples: Any) -> None:
+            server.end(signal.SIGKILL)
+
+        monkeypatch.setattr(AsyncClient, "push_audio", push_audio)
+        assert main(["client", str(recording), "--fast", "--url", server.url]) == 2
+    assert "was lost before the session ended" in error_line(capsys)
+
+
+def test_a_reader_that_has_gone_is_no_error(server: CommandServer, recording: Path) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [sys.executable, "-m", "turnstream", "client", str(recording), "--fast", "--url", server.url]
+    finished = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(writer)
+    assert (finished.returncode, finished.stderr) == (0, "")
