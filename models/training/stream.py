@@ -7,7 +7,7 @@ on contexts as long as the conversations themselves.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -61,7 +61,8 @@ def labelled_audio(dialogue: Dialogue, config: ModelConfig) -> tuple[NDArray[np.
     frames = min(audio.shape[1] // hop, activity.shape[1]) // stride * stride
     newest = slice(stride - 1, frames, stride)  # a step is labelled by its last frame
     labels = label_frames(activity[:, newest], backchannel[:, newest], config.frame_rate_hz, config.bin_edges_s)
-    return audio[:, : frames * hop], labels
+    audio = audio[:, : frames * hop]
+    return audio, _heard(labels, audio)
 
 
 class ConversationStream:
@@ -107,7 +108,7 @@ class ConversationStream:
         audio = np.clip(audio * 10 ** (gain_db / 20), -1, 1).astype(np.float32)
         if self._rng.random() < self.settings.mute_share:
             audio[self._rng.integers(2)] = 0
-        lane = _Lane(audio, labels)
+        lane = _Lane(audio, _heard(labels, audio))
         if spread:  # so that the first conversations do not all end together
             chunks = lane.frames // self.chunk_frames
             lane.position = int(self._rng.integers(chunks)) * self.chunk_frames
@@ -125,6 +126,11 @@ class ConversationStream:
             labels.backchannel[:, start:end].astype(np.float32),
         )
         return lane.audio[:, start * size : end * size], target
+
+
+def _heard(labels: FrameLabels, audio: NDArray[np.float32]) -> FrameLabels:
+    """A channel of digital silence is not speaking, although its speaker's turns are still there to be predicted."""
+    return replace(labels, vad=labels.vad & audio.any(axis=1, keepdims=True))
 
 
 def _swapped(labels: FrameLabels) -> FrameLabels:
