@@ -44,6 +44,7 @@ class _Flattener:
 
         self.onnx = onnx
         self.graph = proto.graph
+        self.results = _name_results(proto.graph)
         self.constants: dict[str, NDArray[Any]] = {i.name: onnx.numpy_helper.to_array(i) for i in self.graph.initializer}
         for node in self.graph.node:
             if node.op_type == "Constant":
@@ -61,7 +62,8 @@ class _Flattener:
             if node.op_type != "Constant" and not self._on_matrices(node):
                 self._as_it_was(node)
         for output in self.graph.output:
-            name = self._in_shape(output.name, self.shapes[output.name])
+            result = self.results.get(output.name, output.name)
+            name = self._in_shape(result, self.shapes[result])
             self._emit("Identity", [name], output.name)
         del self.graph.node[:]
         self.graph.node.extend(_without_dead(self.nodes, {o.name for o in self.graph.output}))
@@ -242,6 +244,17 @@ def _leads(shape: Shape, axis: int) -> bool:
 def _matrix(shape: Shape) -> Shape:
     row = cast("int", _row_axis(shape))
     return (shape[row], prod(cast("tuple[int, ...]", shape[row + 1 :])))
+
+
+def _name_results(graph: Any) -> dict[str, str]:
+    """Give what the nodes compute other names than the graph's outputs, whose names belong to the rewritten results; old to new."""
+    made = {name for node in graph.node for name in node.output}
+    renamed = {output.name: f"{output.name}_computed" for output in graph.output if output.name in made}
+    for node in graph.node:
+        for names in (node.input, node.output):
+            for i, name in enumerate(names):
+                names[i] = renamed.get(name, name)
+    return renamed
 
 
 def _probe_shapes(proto: Any, inputs: dict[str, NDArray[np.float32]], constants: dict[str, NDArray[Any]]) -> dict[str, Shape]:

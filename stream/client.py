@@ -109,7 +109,7 @@ class AsyncClient:
             raise ServerError(f"http_{status}", f"the server refused with HTTP {status}: {bytes(body).decode(errors='replace').strip()}") from None
         except TimeoutError:
             raise ServerError("timeout", f"expected an answer from {self._shown_url} within {self._timeout_s:g} s, got none") from None
-        except (OSError, InvalidURI, InvalidHandshake, ProtocolError) as error:
+        except (OSError, ValueError, InvalidURI, InvalidHandshake, ProtocolError) as error:
             raise ServerError("unreachable", f"expected a turnstream server at {self._shown_url}: {error}") from None
         except ConnectionClosed as error:
             raise self._lost(error) from None

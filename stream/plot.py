@@ -81,12 +81,14 @@ def _draw(audio: NDArray[np.float32], sample_rate_hz: int, predictions: Sequence
     times = np.array([p.time_s for p in predictions])
     shift = np.array([np.nan if p.p_shift is None else p.p_shift for p in predictions])
     active = _activity(predictions)
+    holders = np.array([-1 if p.holder is None else p.holder for p in predictions])
     for row in range(rows):
         start = row * SECONDS_PER_ROW
+        shown = slice(*np.searchsorted(times, [start, start + SECONDS_PER_ROW + 0.1]))
         waves, chances = panels[2 * row], panels[2 * row + 1]
-        _draw_waves(waves, audio, sample_rate_hz, start, times, active)
+        _draw_waves(waves, audio, sample_rate_hz, start, times[shown], active[shown])
         _draw_events(waves, [event for event in events if min(rows - 1, event.time_s // SECONDS_PER_ROW) == row])  # the last frame's end may be a row's
-        _draw_chances(chances, times, shift, predictions)
+        _draw_chances(chances, times[shown], shift[shown], holders[shown])
         for panel in (waves, chances):
             panel.set_xlim(start, start + SECONDS_PER_ROW)
         waves.tick_params(labelbottom=False)
@@ -123,13 +125,12 @@ def _draw_events(panel: Any, events: Sequence[TurnEvent]) -> None:
         panel.plot([event.time_s], [height], MARKS[event.type][0], color=COLOURS[event.speaker], markersize=7, markeredgecolor="white", clip_on=False)
 
 
-def _draw_chances(panel: Any, times: NDArray[np.float64], shift: NDArray[np.float64], predictions: Sequence[Prediction]) -> None:
+def _draw_chances(panel: Any, times: NDArray[np.float64], shift: NDArray[np.float64], holders: NDArray[np.int64]) -> None:
     """p_shift as a line, coloured below by who holds the floor."""
     if len(times):
         panel.plot(times, shift, color=SHIFT_COLOUR, linewidth=1.2)
         for speaker in (0, 1):
-            holds = np.array([p.holder == speaker for p in predictions])
-            panel.fill_between(times, 0, np.nan_to_num(shift), where=holds, color=COLOURS[speaker], alpha=0.35, linewidth=0)
+            panel.fill_between(times, 0, np.nan_to_num(shift), where=holders == speaker, color=COLOURS[speaker], alpha=0.35, linewidth=0)
     panel.axhline(0.5, color="#000000", alpha=0.25, linewidth=0.6, linestyle=":")
     panel.set_ylim(0, 1)
     panel.set_yticks([0, 0.5, 1])

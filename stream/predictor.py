@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
 
 from numpy.typing import ArrayLike
@@ -84,10 +83,3 @@ class TurnPredictor:
         predictor.engine = model if isinstance(model, Engine) else Engine(model)
         predictor._session = Session.restore(snapshot, predictor.engine.metadata)
         return predictor
-
-
-def predict(audio: Iterable[ArrayLike], model: str | Path | Engine | None = None, *, sample_rate_hz: int = 16000) -> list[Prediction]:
-    """Predict on a whole recording given in blocks, the last frame completed with silence."""
-    predictor = TurnPredictor(model, sample_rate_hz=sample_rate_hz)
-    predictions = [prediction for block in audio for prediction in predictor.push_audio(block)]
-    return predictions + predictor.flush()

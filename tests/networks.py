@@ -30,25 +30,20 @@ CONFIGS = {
         speaker_rnn=RecurrentConfig("lstm", 8, layers=2),
         dialogue_rnn=RecurrentConfig("lstm", 7),
     ),
-    "no_speaker_rnn_joined_at_layers": ModelConfig(
-        features=FeatureConfig(mel_bins=16),
+    "plain_rnn_joined_at_layers_stride_3_odd_window": ModelConfig(
+        features=FeatureConfig(mel_bins=16, window_samples=800),
         encoder=EncoderConfig(
             channels=8,
             out_channels=8,
+            stride=3,
             block="plain",
             activation="tanh",
             combine="concat",
             combine_at="layer",
-            stacks=(StackConfig((3, 2), (1, 3)), StackConfig((2, 2), (2, 1))),
+            stacks=(StackConfig((2, 2), (1, 3)), StackConfig((2, 1), (2, 1))),
         ),
         speaker_rnn=RecurrentConfig("none", 8),
-        dialogue_rnn=RecurrentConfig("gru", 7),
-    ),
-    "plain_rnn_odd_window": ModelConfig(
-        features=FeatureConfig(mel_bins=16, window_samples=800),
-        encoder=EncoderConfig(channels=4, out_channels=8, first_kernel=2, stride=3, activation="silu", stacks=(StackConfig((2,), (1,)),)),
-        speaker_rnn=RecurrentConfig("rnn", 8),
-        dialogue_rnn=RecurrentConfig("rnn", 7, layers=3),
+        dialogue_rnn=RecurrentConfig("rnn", 7, layers=2),
     ),
 }
 

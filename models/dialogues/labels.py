@@ -81,7 +81,7 @@ def next_holder(turns: NDArray[np.bool_], frame_rate_hz: float) -> tuple[NDArray
     """
     frames = turns.shape[1]
     floor = turns[0].astype(np.int64) + 2 * turns[1]
-    edges = np.unique(np.concatenate([[0], np.nonzero(np.diff(floor))[0] + 1, [frames]]))  # unique, for T = 0
+    edges = np.unique(np.concatenate([np.array([0, frames]), np.nonzero(np.diff(floor))[0] + 1]))
     states = floor[edges[:-1]]
     follows = np.full(len(states) + 2, UNKNOWN, np.int64)  # label of each stretch; two beyond the end are unknown
     ends = np.append(edges[1:], [frames, frames])  # frame at which the stretch of speech that a label is about ends

@@ -73,7 +73,7 @@ def test_flattening_changes_no_number_and_removes_nodes(exported: Export, name: 
     one = exported(name, kind)
     before, after = (len(onnx.load_from_string(graph).graph.node) for graph in (one.unflattened, one.graph))
     if one.model.config.encoder.dims == 1:  # over time and frequency there is little that is a plain matrix
-        assert after < 0.9 * before
+        assert after < before
     x, _ = run_torch(one.model, kind, verification_audio(one.model))
     plain, flat = (run_frames(open_session(graph, optimize=False), one.model, kind, x[:, :, :30]) for graph in (one.unflattened, one.graph))
     for label in LABELS:

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from turnstream import Engine, TurnPredictor
 from turnstream.stream.errors import AudioFormatError, ModelError, SnapshotError
 from turnstream.stream.prediction import Prediction
-from turnstream.stream.predictor import predict
 
 from .serving import dialogue
 from .talkative import talkative_model
@@ -150,10 +149,3 @@ def test_suspicious_audio_is_reported_once(engine: Engine) -> None:
     predictor.push_audio(np.zeros(100_000, np.int16))
     assert [warning.code for warning in predictor.take_warnings()] == ["silent"]
     assert predictor.take_warnings() == []
-
-
-def test_predict_gives_a_whole_recording(engine: Engine) -> None:
-    audio = dialogue(0.51, seed=8)
-    predictions = predict([audio[:1000], audio[1000:]], engine)
-    assert len(predictions) == 26
-    assert_same(predictions[:25], TurnPredictor(engine).push_audio(audio))

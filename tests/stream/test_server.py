@@ -19,11 +19,12 @@ from turnstream.stream.resample import to_float32
 from turnstream.stream.server import Server
 
 from .serving import PATIENCE_S, RawClient, dialogue, of_type, offline, quick_limits, raw_client, slow_client
+from .talkative import talkative_model
 
 
 @pytest.fixture(scope="module")
-def engine(tiny_model_path: Path) -> Engine:
-    return Engine(tiny_model_path)
+def engine(tiny_model_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Engine:
+    return Engine(talkative_model(tiny_model_path, tmp_path_factory.mktemp("talkative") / "model.onnx"))
 
 
 @pytest.fixture

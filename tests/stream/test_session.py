@@ -193,6 +193,11 @@ def test_what_free_samples_promises_can_be_pushed_and_flushed(rate_hz: int, buff
     assert session.frames_waiting == math.ceil(math.ceil(pushed * 16000 / rate_hz) / 320)
 
 
+@pytest.mark.parametrize("buffer_s", [0.05, 0.07, 1.0])
+def test_the_buffer_is_rounded_up(buffer_s: float) -> None:
+    assert buffer_s * 16000 <= Session(METADATA, buffer_s=buffer_s).free_samples + 1 <= buffer_s * 16000 + 320  # one is kept for the flush
+
+
 def test_taking_frames_makes_room() -> None:
     session = Session(METADATA, buffer_s=0.1)
     session.push_audio(noise(session.free_samples))
