@@ -62,7 +62,7 @@ class _Flattener:
             if node.op_type != "Constant" and not self._on_matrices(node):
                 self._as_it_was(node)
         for output in self.graph.output:
-            result = self.results.get(output.name, output.name)
+            result: str = self.results[output.name] if output.name in self.results else output.name
             name = self._in_shape(result, self.shapes[result])
             self._emit("Identity", [name], output.name)
         del self.graph.node[:]
