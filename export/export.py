@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..models.checkpoint import load_checkpoint
+from ..models.errors import ExportError
 from ..models.onnx_session import open_session
 from .metadata import InputKind
 from .onnx_graph import build
@@ -29,8 +30,11 @@ def export(checkpoint: Path, out: Path, *, kind: InputKind = "pcm", name: str = 
     model = load_checkpoint(checkpoint)
     graph = build(model, kind, name, version)
     found = verify(graph, model, kind)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_bytes(graph)
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        out.write_bytes(graph)
+    except OSError as error:
+        raise ExportError(f"expected a file that can be written, got {str(out)!r}: {error.strerror}") from None
     return found
 
 

@@ -62,9 +62,9 @@ class _Flattener:
             if node.op_type != "Constant" and not self._on_matrices(node):
                 self._as_it_was(node)
         for output in self.graph.output:
-            result: str = self.results[output.name] if output.name in self.results else output.name
-            name = self._in_shape(result, self.shapes[result])
-            self._emit("Identity", [name], output.name)
+            promised = str(output.name)
+            computed = self.results.get(promised, promised)
+            self._emit("Identity", [self._in_shape(computed, self.shapes[computed])], promised)
         del self.graph.node[:]
         self.graph.node.extend(_without_dead(self.nodes, {o.name for o in self.graph.output}))
         used = {name for node in self.graph.node for name in node.input}
@@ -126,7 +126,7 @@ class _Flattener:
             steps = self.constants[node.input[4]] if len(node.input) > 4 else np.ones(1)
             return all(int(step) > 0 for step in steps)
         if node.op_type == "Gather":
-            return given[self._attribute(node, "axis", 0)] == 1
+            return given[int(self._attribute(node, "axis", 0))] == 1
         return True
 
     def _slice(self, node: Any, given: Shape, shape: Shape) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -21,6 +22,8 @@ from .recurrent import Recurrent
 from .state import ShapeTree, StateLayout
 
 State = dict[str, Any]
+
+SILENT_SHARE = np.float32(1e-6)  # bins, added to each speaker's expected ones
 
 
 class TurnOutput(NamedTuple):
@@ -65,7 +68,7 @@ class TurnModel(nn.Module):
         self.dialogue_rnn = Recurrent(config.dialogue_rnn, 2 * config.speaker_rnn.hidden)
         self.dropout = nn.Dropout(config.dropout)
         self.heads = nn.Linear(config.dialogue_rnn.hidden, 3 + CLASSES)
-        own_bins, other_bins = expected_bins()
+        own_bins, other_bins = expected_bins() + SILENT_SHARE  # a future surely silent is shared equally, not 0 / 0
         self.register_buffer("_swapped", 3 + torch.from_numpy(swapped_classes()), persistent=False)
         self.register_buffer("_own_bins", torch.from_numpy(own_bins), persistent=False)
         self.register_buffer("_all_bins", torch.from_numpy(own_bins + other_bins), persistent=False)
@@ -98,6 +101,8 @@ class TurnModel(nn.Module):
         frame = self.config.frame_samples
         if audio.shape[2] % frame or not audio.shape[2]:
             raise ConfigError(f"expected audio in whole frames of {frame} samples, got {audio.shape[2]} samples")
+        if audio.shape[0] != state.shape[0]:
+            raise ConfigError(f"expected as many states as conversations ({audio.shape[0]}), got {state.shape[0]}")
         unpacked = unpack_state(state, self.state_shapes(), self.layout)
         mel, tail = self.features(audio.flatten(0, 1), unpacked["features"])
         output, after = self._from_mel(mel, unpacked)

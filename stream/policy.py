@@ -58,7 +58,7 @@ class PolicySettings:
 
 _SLACK_S = 0.01  # half a frame: times are multiples of the frame, and 0.3 is not exact in binary
 
-# Chosen on the frontier that `tests/bench/bench_policy.py` measures on the validation calls.
+# Chosen on the frontier that `tests/bench/bench_dialogues.py` measures on the validation calls.
 PRESETS: dict[str, PolicySettings] = {
     "fast": PolicySettings(end_threshold=0.5, end_silence_secs=0.2, timeout_secs=1.0, eager_threshold=0.4, eager_silence_secs=0.1),
     "balanced": PolicySettings(end_threshold=0.6, end_silence_secs=0.3, timeout_secs=2.0, eager_threshold=0.5, eager_silence_secs=0.2),

@@ -152,8 +152,8 @@ class Session:
             p_future=_pair(output.p_future[row]),
             p_next=p_next,
             p_backchannel=_pair(output.p_backchannel[row]),
-            latent=output.latent[row],
-            latent_speaker=output.latent_speaker[row],
+            latent=output.latent[row].copy(),  # a view would keep the whole batch alive
+            latent_speaker=output.latent_speaker[row].copy(),
         )
         self.frames_done += 1
         events = self._policy.update(prediction) if self._policy is not None else []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import logging
+import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -83,7 +84,7 @@ def train(
                 progress.write(f"step {step + 1}: " + ", ".join(f"{name} {value:.4f}" for name, value in measured.items()))
                 _save(out, settings, parts, step + 1)
                 with (out / "training.jsonl").open("a") as file:
-                    file.write(json.dumps({"step": step + 1, **measured}) + "\n")
+                    file.write(json.dumps({"step": step + 1, **{name: None if math.isnan(value) else value for name, value in measured.items()}}) + "\n")
     trained: Any = average.module.cpu().eval()
     save_checkpoint(trained, out)
     (out / "training.json").write_text(json.dumps(dataclasses.asdict(settings), indent=1))
@@ -128,7 +129,7 @@ def _resume(out: Path, settings: TrainingSettings, parts: dict[str, Any]) -> int
     path = out / "checkpoint.pt"
     if not path.is_file():
         raise ConfigError(f"expected a checkpoint to resume from at {path}, got none")
-    saved = torch.load(path, weights_only=True)
+    saved = torch.load(path, weights_only=True, map_location="cpu")
     changed = [name for name, value in dataclasses.asdict(settings).items() if saved["settings"].get(name) != value]
     if changed:
         raise ConfigError(f"expected the settings of the run in {out}, got another {', '.join(changed)}")

@@ -1,9 +1,10 @@
-"""The end-of-turn frontier on real dialogues, each speaker's channel alone (as a dialogue system hears a user).
+"""Shift/hold and the end-of-turn frontier on real dialogues.
 
-    python tests/bench/bench_policy.py MANIFEST [--model CHECKPOINT_FOLDER]
+    python tests/bench/bench_dialogues.py MANIFEST [--model CHECKPOINT_FOLDER]
 
-Prints, beside a plain silence timer, the fewest cut-offs at a mean latency and the shortest latency at a share of
-cut-offs, with the settings that reach them. The policy's presets are chosen from this table.
+Prints shift/hold AUC and balanced accuracy, stereo and with only the speaker's channel (mono). Then, each speaker's channel
+alone, as a dialogue system hears a user, and beside a plain silence timer: the fewest cut-offs at a mean latency, and the
+shortest latency at a share of cut-offs, with the settings that reach them. The policy's presets are chosen from this table.
 """
 
 import argparse
@@ -16,8 +17,8 @@ from turnstream.models.checkpoint import bundled_checkpoint, load_checkpoint
 from turnstream.models.dialogues.activity import FRAME_RATE_HZ
 from turnstream.models.dialogues.annotation import speech_activity
 from turnstream.models.dialogues.manifest import load_audio, read_manifest
-from turnstream.models.training.evaluation import next_holder_probabilities
-from turnstream.models.training.frontier import best_cut_off, best_latency, find_pauses, operating_points, read_scores
+from turnstream.models.training.evaluation import next_holder_probabilities, shift_hold_report
+from turnstream.models.training.frontier import OperatingPoint, best_cut_off, best_latency, find_pauses, operating_points, read_scores
 
 
 def main() -> None:
@@ -27,8 +28,12 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(1)
     model = load_checkpoint(args.model)
+    dialogues = read_manifest(args.manifest)
+    for name in ("stereo", "mono"):
+        for row in shift_hold_report(model, dialogues, mono=name == "mono").rows:
+            print(f"{name:6} {row.silence_ms:3} ms: AUC {row.auc:.3f}, balanced accuracy {row.balanced_accuracy:.3f} ({row.shifts} shifts, {row.holds} holds)")
     pauses, scores = [], []
-    for dialogue in read_manifest(args.manifest):
+    for dialogue in dialogues:
         audio = load_audio(dialogue, model.config.features.sample_rate_hz)
         found = find_pauses(speech_activity(dialogue)[0], FRAME_RATE_HZ)
         for speaker in (0, 1):
@@ -44,9 +49,18 @@ def main() -> None:
     timer = [*operating_points(pauses, np.ones_like(table)), *operating_points(pauses, np.zeros_like(table))]  # fires at the delay, or the time-out
     for name, points in (("model", list(operating_points(pauses, table))), ("silence timer", timer)):
         for latency_s in (0.3, 0.6, 1.0):
-            print(f"{name:14} cut-offs at mean latency <= {latency_s} s: {best_cut_off(points, latency_s)}")
+            print(f"{name:14} at mean latency <= {latency_s} s: {shown(best_cut_off(points, latency_s))}")
         for cut_off in (0.05, 0.1, 0.2):
-            print(f"{name:14} latency at cut-offs <= {cut_off:.0%}: {best_latency(points, cut_off)}")
+            print(f"{name:14} at cut-offs <= {cut_off:.0%}: {shown(best_latency(points, cut_off))}")
+
+
+def shown(point: OperatingPoint | None) -> str:
+    if point is None:
+        return "not reached"
+    return (
+        f"cut-offs {point.cut_off:.1%}, latency {point.latency_s:.2f} s "
+        f"(threshold {point.threshold:.2f}, delay {point.delay_s:.1f} s, time-out {point.timeout_s:.1f} s)"
+    )
 
 
 if __name__ == "__main__":
