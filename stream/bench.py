@@ -48,8 +48,10 @@ def main(args: argparse.Namespace) -> int:
     engine = Engine(args.model)
     metadata = engine.metadata
     audio = sample_audio(metadata.sample_rate_hz)
+    silero = measure_silero(audio, args.steps)  # next to batch 1, the two that are compared
     rows = [measure_batch(engine, audio, batch, max(100, args.steps // batch)) for batch in args.batches]
-    silero = measure_silero(audio, args.steps)
+    for row in rows:
+        row["times_silero"] = row["real_time_factor"] / silero["real_time_factor"] if silero else None
     found: dict[str, Any] = {
         "machine": {"processor": _processor(), "python": platform.python_version(), "onnxruntime": version("onnxruntime"), "threads": 1},
         "model": {"name": metadata.name, "version": metadata.version, "weights_sha256": metadata.weights_sha256},
@@ -72,7 +74,7 @@ def sample_audio(sample_rate_hz: int) -> NDArray[np.float32]:
     return audio
 
 
-def measure_batch(engine: Engine, audio: NDArray[np.float32], batch: int, steps: int) -> dict[str, float]:
+def measure_batch(engine: Engine, audio: NDArray[np.float32], batch: int, steps: int) -> dict[str, Any]:
     """Time `steps` steps of `batch` conversations, each at another place of the audio; microseconds."""
     size = engine.metadata.frame_samples
     frames = audio[: len(audio) // size * size].reshape(-1, size, 2).transpose(0, 2, 1)  # (T, 2, size)
@@ -91,6 +93,7 @@ def measure_batch(engine: Engine, audio: NDArray[np.float32], batch: int, steps:
         "median_us": median,
         "p99_us": float(np.percentile(timed, 99)),
         "median_us_per_stereo_frame": median / batch,
+        "real_time_factor": median / batch * engine.metadata.frame_rate_hz / 1e6,
         "real_time_conversations": batch * 1e6 / engine.metadata.frame_rate_hz / median,
     }
 
@@ -111,7 +114,11 @@ def measure_silero(audio: NDArray[np.float32], steps: int) -> dict[str, float] |
         _, state = session.run(None, {"input": x, "state": state, "sr": rate})
         taken.append(time.perf_counter() - start)
     median = float(np.median(taken[steps // 10 :]) * 1e6)
-    return {"median_us_per_mono_window": median, "us_per_stereo_20_ms": 2 * median * 320 / SILERO_WINDOW}
+    return {
+        "median_us_per_mono_window": median,
+        "us_per_stereo_20_ms": 2 * median * 320 / SILERO_WINDOW,
+        "real_time_factor": 2 * median * 16000 / SILERO_WINDOW / 1e6,
+    }
 
 
 def start_up_ms(model: Path) -> float:
@@ -138,20 +145,20 @@ def _table(found: dict[str, Any]) -> str:
         f"{model['name']} {model['version']} ({model['weights_sha256'][:12]}); state {found['state_bytes'] / 1024:.1f} KB a conversation; "
         f"from start to first prediction {found['start_up_ms']:.0f} ms",
         "",
-        f"{'batch':>6} {'median us':>10} {'p99 us':>10} {'us / stereo frame':>18} {'conversations in real time':>28}",
+        f"{'batch':>6} {'median us':>10} {'p99 us':>10} {'us / stereo frame':>18} {'real-time factor':>17} {'x Silero':>9} {'conversations':>14}",
     ]
-    lines += [
-        f"{row['batch']:>6.0f} {row['median_us']:>10.1f} {row['p99_us']:>10.1f} "
-        f"{row['median_us_per_stereo_frame']:>18.1f} {row['real_time_conversations']:>28.0f}"
-        for row in found["batches"]
-    ]
+    for row in found["batches"]:
+        times = f"{row['times_silero']:.2f}" if row["times_silero"] else "-"
+        lines.append(
+            f"{row['batch']:>6.0f} {row['median_us']:>10.1f} {row['p99_us']:>10.1f} {row['median_us_per_stereo_frame']:>18.1f} "
+            f"{row['real_time_factor']:>17.5f} {times:>9} {row['real_time_conversations']:>14.0f}"
+        )
     silero = found["silero"]
     if silero is None:
         lines.append("\nno comparison with Silero's VAD: pip install 'turnstream[bench]'")
     else:
-        ratio = found["batches"][0]["median_us_per_stereo_frame"] / silero["us_per_stereo_20_ms"] * 20 / found["frame_ms"]
         lines.append(
-            f"\nSilero's VAD, same audio: {silero['median_us_per_mono_window']:.1f} us a 32 ms window, {silero['us_per_stereo_20_ms']:.1f} us for "
-            f"two channels of 20 ms; turnstream at batch {found['batches'][0]['batch']} costs {ratio:.2f} times that"
+            f"\nSilero's VAD on the same audio: {silero['median_us_per_mono_window']:.1f} us a 32 ms window, "
+            f"{silero['us_per_stereo_20_ms']:.1f} us for two channels of 20 ms, real-time factor {silero['real_time_factor']:.5f}"
         )
     return "\n".join(lines)
