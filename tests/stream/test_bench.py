@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -50,11 +51,11 @@ def test_the_ratio_is_of_what_stands_beside_it(tiny_model_path: Path, capsys: py
     monkeypatch.setattr(
         bench,
         "measure_batch",
-        lambda *_: dict.fromkeys(("batch", "median_us", "p99_us", "real_time_conversations"), 1.0) | {"median_us_per_stereo_frame": 30.0},
+        lambda *_: dict.fromkeys(("batch", "median_us", "p99_us", "real_time_conversations", "median_us_per_stereo_frame"), 1.0) | {"real_time_factor": 0.002},
     )
-    monkeypatch.setattr(bench, "measure_silero", lambda *_: {"median_us_per_mono_window": 48.0, "us_per_stereo_20_ms": 60.0})
+    monkeypatch.setattr(bench, "measure_silero", lambda *_: {"median_us_per_mono_window": 48.0, "us_per_stereo_20_ms": 60.0, "real_time_factor": 0.004})
     assert main(["bench", "--model", str(tiny_model_path), "--batches", "1"]) == 0
-    assert "costs 0.50 times that" in capsys.readouterr().out
+    assert re.search(r"0\.00200 +0\.50 ", capsys.readouterr().out)
 
 
 def test_every_conversation_of_a_batch_hears_another_place(tiny_model_path: Path) -> None:
