@@ -17,6 +17,7 @@ from turnstream.export.flatten import flatten
 from turnstream.export.metadata import InputKind
 from turnstream.models.turn_model import TurnModel
 
+from .material import write_material
 from .networks import CONFIGS, random_model
 
 settings.register_profile("fixed", derandomize=True, deadline=None, database=None)  # the same examples in every run
@@ -62,3 +63,9 @@ def tiny_model_path(exported: Callable[[str, InputKind], Exported], tmp_path_fac
     path = tmp_path_factory.mktemp("tiny") / "tiny.onnx"
     path.write_bytes(exported("tiny", "pcm").graph)
     return path
+
+
+@pytest.fixture(scope="session")
+def material_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny folder to simulate from."""
+    return write_material(tmp_path_factory.mktemp("material"))

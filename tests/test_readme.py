@@ -19,7 +19,7 @@ README = (ROOT / "README.md").read_text()
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
 PYTHON = [code for language, code in BLOCKS if language == "python"]
 SHELL = [code for language, code in BLOCKS if language == "sh"]
-SMALLER = {"--hours 30": "--hours 0.03 --lengths 30 40", "--steps 4000": "--steps 2"}
+SMALLER = {"--hours 60": "--hours 0.03 --lengths 30 40", "--steps 2600": "--steps 2"}
 
 
 def commands(start: str) -> list[str]:

@@ -30,7 +30,7 @@ class TrainingSettings:
         mute_share: share of conversations in which one channel is silenced, as when only the user has a microphone.
     """
 
-    steps: int = 3000
+    steps: int = 2600
     lanes: int = 16
     chunk_s: float = 6.0
     learning_rate: float = 2e-3
