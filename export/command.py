@@ -18,12 +18,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Export, and print what the verification found."""
-    from .export import export, write_golden
+    from .export import export
 
     kind = "mel" if args.mel else "pcm"
-    found = export(args.checkpoint, args.out, kind=kind, name=args.name, version=args.model_version)
+    found = export(args.checkpoint, args.out, kind=kind, name=args.name, version=args.model_version, golden=args.golden)
     print(f"{args.out}: {args.out.stat().st_size / 1e6:.2f} MB, verified: {found}")
     if args.golden:
-        write_golden(args.checkpoint, args.out, args.golden, kind=kind)
         print(f"{args.golden}: golden inputs and outputs")
     return 0

@@ -20,6 +20,7 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from ..models.errors import ExportError
 from ..models.onnx_session import open_session
 
 Dim = int | str  # "B" conversations or "R" = 2 B rows
@@ -81,7 +82,7 @@ class _Flattener:
             return False
         shape = self.shapes[node.output[0]]
         source, given = node.input[0], self.shapes.get(node.input[0], ())
-        if node.op_type in _VIEWS and source in self.values and prod_static(shape) == prod_static(given) and self._keeps_order(node, given, shape):
+        if node.op_type in _VIEWS and source in self.values and _prod_static(shape) == _prod_static(given) and self._keeps_order(node, given, shape):
             self.values[node.output[0]] = _Value(self.values[source].name, self.values[source].shape)
             return True
         if _row_axis(shape) is None:
@@ -160,7 +161,7 @@ class _Flattener:
         inputs: list[str] = []
         for name in node.input:
             if name in self.values:
-                if prod_static(self.shapes[name]) != prod_static(shape) or _row_axis(self.shapes[name]) is None:
+                if _prod_static(self.shapes[name]) != _prod_static(shape) or _row_axis(self.shapes[name]) is None:
                     return False
                 inputs.append(self._as_matrix(name))
             elif self.constants[name].size == 1:
@@ -225,7 +226,7 @@ def flatten(proto: Any, inputs: dict[str, NDArray[np.float32]]) -> None:
     _Flattener(proto, inputs).run()
 
 
-def prod_static(shape: Shape) -> int:
+def _prod_static(shape: Shape) -> int:
     """Numbers per conversation."""
     return prod(2 if dim == "R" else 1 if dim == "B" else cast("int", dim) for dim in shape)
 
@@ -271,8 +272,20 @@ def _probe_shapes(proto: Any, inputs: dict[str, NDArray[np.float32]], constants:
     for batch in _PROBES:
         feed = {name: np.repeat(array, batch, axis=0) for name, array in inputs.items()}
         seen.append({name: np.shape(array) for name, array in {**feed, **dict(zip(names, session.run(names, feed), strict=True))}.items()})
-    symbols = {_PROBES: "B", (2 * _PROBES[0], 2 * _PROBES[1]): "R"}
-    return {name: tuple(a if a == b else symbols[a, b] for a, b in zip(seen[0][name], seen[1][name], strict=True)) for name in seen[0]}
+    return {name: tuple(_dim(name, *sizes) for sizes in zip(seen[0][name], seen[1][name], strict=True)) for name in seen[0]}
+
+
+def _dim(name: str, first: int, second: int) -> Dim:
+    """What a dimension is, from its sizes in the two runs."""
+    if first == second:
+        return first
+    symbols: dict[tuple[int, int], Dim] = {_PROBES: "B", (2 * _PROBES[0], 2 * _PROBES[1]): "R"}
+    if (first, second) not in symbols:
+        raise ExportError(
+            f"{name}: expected every dimension to be fixed, the batch, or twice the batch, "
+            f"got {first} and {second} for batches of {_PROBES[0]} and {_PROBES[1]}"
+        )
+    return symbols[first, second]
 
 
 def _without_dead(nodes: list[Any], outputs: set[str]) -> list[Any]:

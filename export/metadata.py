@@ -13,6 +13,8 @@ import torch
 
 from ..models.config import ModelConfig
 from ..models.contract import FORMAT_VERSION, LABELS
+from ..models.projection import FUTURE_BINS, NOW_BINS
+from ..models.receptive_field import receptive_field
 from ..models.state import StateLayout
 from ..models.turn_model import TurnModel
 
@@ -33,13 +35,15 @@ def describe(model: TurnModel, kind: InputKind, name: str, version: str) -> dict
 
     Fields: format_version; name and version of the model; input ("pcm" or "mel") and its shape without the batch;
     sample_rate_hz, frame_samples, frame_rate_hz; outputs (name to shape without the batch and meaning); state
-    (size S and the name, shape and offset of each tensor within one speaker's half); config; weights_sha256.
+    (size S and the name, shape and offset of each tensor within one speaker's half); receptive_field (how far back the
+    encoder sees, in feature frames and in samples; recurrent layers reach further); config; weights_sha256.
     """
     config: ModelConfig = model.config
     layout: StateLayout = model.layout if kind == "pcm" else model.mel_layout
     hidden = {"latent": config.dialogue_rnn.hidden, "latent_speaker": config.speaker_rnn.hidden}
     shapes: dict[str, list[int]] = {label: [2, hidden[label]] if label in hidden else [2] for label in LABELS}
     shapes["next_state"] = [layout.size]
+    field = receptive_field(config.encoder)
     return {
         "format_version": FORMAT_VERSION,
         "name": name,
@@ -50,12 +54,20 @@ def describe(model: TurnModel, kind: InputKind, name: str, version: str) -> dict
         "sample_rate_hz": config.features.sample_rate_hz,
         "frame_samples": config.frame_samples,
         "frame_rate_hz": config.frame_rate_hz,
-        "outputs": {label: {"shape": shapes[label], "meaning": meaning} for label, meaning in LABELS.items()},
+        "outputs": {label: {"shape": shapes[label], "meaning": meaning} for label, meaning in _meanings(config).items()},
         "state": {
             "size": layout.size,
             "speaker_size": layout.speaker_size,
             "entries": [{"name": e.name, "shape": list(e.shape), "offset": e.offset} for e in layout.entries],
         },
+        "receptive_field": {"frames": field.size, "samples": field.size_samples(config.features)},
         "config": json.loads(config.to_json()),
         "weights_sha256": weights_sha256(model),
     }
+
+
+def _meanings(config: ModelConfig) -> dict[str, str]:
+    """The contract's words, with this network's own times where it has a choice."""
+    edges_s = config.bin_edges_s
+    spans = {label: f"{edges_s[bins[0]]:g}-{edges_s[bins[-1] + 1]:g} s ahead" for label, bins in (("p_now", NOW_BINS), ("p_future", FUTURE_BINS))}
+    return {label: f"{meaning}; {spans[label]}" if label in spans else meaning for label, meaning in LABELS.items()}

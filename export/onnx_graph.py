@@ -44,9 +44,9 @@ def example_inputs(model: TurnModel, kind: InputKind, batch: int) -> tuple[Tenso
     """Random inputs of one step, reproducible."""
     generator = torch.Generator().manual_seed(0)
     config = model.config
-    layout = model.layout if kind == "pcm" else model.mel_layout
+    state = model.init_state(batch) if kind == "pcm" else model.init_mel_state(batch)
     shape = (batch, 2, config.frame_samples) if kind == "pcm" else (batch, 2, config.encoder.stride, config.features.mel_bins)
-    return 0.1 * torch.randn(shape, generator=generator), torch.zeros(batch, layout.size)
+    return 0.1 * torch.randn(shape, generator=generator), state
 
 
 def build(model: TurnModel, kind: InputKind, name: str, version: str) -> bytes:
@@ -60,6 +60,8 @@ def build(model: TurnModel, kind: InputKind, name: str, version: str) -> bytes:
         The serialized ONNX model.
     Raises:
         MissingExtraError: onnx or onnxscript is not installed.
+        ConfigError: log-mel frames in, but nothing behind the features has memory.
+        ExportError: a tensor's shape depends on the batch in a way that cannot be flattened.
     """
     try:
         import onnx

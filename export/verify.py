@@ -1,6 +1,6 @@
 """Does an exported graph compute what the network computes? Asked before anything is written.
 
-Three comparisons, each over a signal with speech-like bursts and silences, each to 1e-5: torch's whole pass against the
+Three comparisons, each over bursts of noise and silences, each to 1e-5: torch's whole pass against the
 graph frame by frame; one batch against single conversations; and, so that a pass means something, two controls that
 must fail: the graph with its convolution caches emptied after every frame, and with its recurrent states emptied.
 """
@@ -17,13 +17,14 @@ from numpy.typing import NDArray
 from ..models.contract import LABELS
 from ..models.errors import ExportError
 from ..models.onnx_session import open_session
+from ..models.receptive_field import receptive_field
 from ..models.state import StateEntry
 from ..models.turn_model import TurnModel
 from .metadata import InputKind
 
 TOLERANCE = 1e-5
 CONVERSATIONS = 3
-FRAMES = 60
+SHORTEST_FRAMES = 60  # of the signal; twice the receptive field where that is longer
 
 Float32 = NDArray[np.float32]
 Outputs = dict[str, Float32]  # name to (B, T, ...); next_state to (B, S) after the last frame
@@ -80,8 +81,9 @@ def verify(graph: bytes, model: TurnModel, kind: InputKind) -> Verification:
 def verification_audio(model: TurnModel) -> Float32:
     """Bursts of noise and silence, (CONVERSATIONS, 2, N), reproducible."""
     rng = np.random.default_rng(0)
-    samples = model.config.frame_samples * FRAMES
-    bursts = np.repeat(rng.random((CONVERSATIONS, 2, FRAMES)) < 0.6, model.config.frame_samples, axis=2)
+    frames = max(SHORTEST_FRAMES, 2 * receptive_field(model.config.encoder).size)  # longer than any cache
+    samples = model.config.frame_samples * frames
+    bursts = np.repeat(rng.random((CONVERSATIONS, 2, frames)) < 0.6, model.config.frame_samples, axis=2)
     return (0.2 * rng.standard_normal((CONVERSATIONS, 2, samples)) * bursts).astype(np.float32)
 
 

@@ -1,7 +1,8 @@
-"""What the network is, how it learns, what it holds.
+"""What the network is, how it learns, and the dialogues that it learns from.
 
-`config`, `state`, `errors` and `receptive_field` need no torch; the runtime imports only those.
-Everything else in this folder needs the `train` extra.
+The runtime imports only `errors`, `contract` and `onnx_session`. These, `config`, `state`, `receptive_field` and `projection` need
+no extra. `dialogues/` and, in `training/`, `settings`, `command` and `frontier` need no torch, but some of the `train` extra's
+other packages. All the rest needs torch.
 """
 
 if __name__ != "turnstream.models":

@@ -144,6 +144,14 @@ class ModelConfig:
         _check(0 <= self.dropout < 1, "0 <= dropout < 1", self.dropout)
         edges = self.bin_edges_s
         _check(len(edges) == 5 and edges[0] == 0 and list(edges) == sorted(set(edges)), "five rising bin edges from 0", edges)
+        remembers = (
+            self.features.window_samples > self.features.hop_samples
+            or self.encoder.first_kernel > self.encoder.stride
+            or any(kernel > 1 for stack in self.encoder.stacks for kernel in stack.kernel_sizes)
+            or any(rnn.kind != "none" for rnn in (self.speaker_rnn, self.dialogue_rnn))
+        )
+        if not remembers:
+            raise ConfigError("expected a network with memory (window_samples > hop_samples, a kernel > 1, or a recurrent layer), got none of these")
 
     @property
     def frame_samples(self) -> int:

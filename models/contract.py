@@ -5,8 +5,8 @@ FORMAT_VERSION = 1
 
 LABELS = {
     "vad": "probability that each speaker is speaking in this frame",
-    "p_now": "share of the speech of the next 0-0.6 s expected from each speaker; sums to 1",
-    "p_future": "share of the speech of the next 0.6-2 s expected from each speaker; sums to 1",
+    "p_now": "share of the speech of the near future (the projection's first two bins) expected from each speaker; sums to 1",
+    "p_future": "share of the speech of the future after that (the projection's last two bins) expected from each speaker; sums to 1",
     "p_next": "probability that each speaker holds the floor next; sums to 1; p_shift = p_next of the speaker who does not hold it",
     "p_backchannel": "probability that each speaker is, or within 0.5 s will be, giving a backchannel",
     "latent": "cross-speaker RNN's output, one row per speaker",

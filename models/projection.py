@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 BINS = 4
 CLASSES = 4**BINS
-NOW_BINS = (0, 1)  # 0-600 ms
+NOW_BINS = (0, 1)  # 0-600 ms with the source's bins
 FUTURE_BINS = (2, 3)  # 600-2000 ms
 UNKNOWN = -1  # label of a frame whose future lies beyond the recording
 

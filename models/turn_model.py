@@ -94,7 +94,13 @@ class TurnModel(nn.Module):
         return next(self.parameters()).new_zeros(batch, self.layout.size)
 
     def init_mel_state(self, batch: int = 1) -> Tensor:
-        """The same for `forward_mel`."""
+        """The same for `forward_mel`.
+
+        Raises:
+            ConfigError: only the features of this network have memory, so nothing is left to keep.
+        """
+        if not self.mel_layout.entries:
+            raise ConfigError("expected a kernel > 1 or a recurrent layer to take log-mel frames, got a network whose only memory is in its features")
         return next(self.parameters()).new_zeros(batch, self.mel_layout.size)
 
     def forward(self, audio: Tensor, state: Tensor) -> tuple[TurnOutput, Tensor]:
@@ -164,7 +170,7 @@ def unpack_state(packed: Tensor, shapes: dict[str, ShapeTree], layout: StateLayo
     if packed.shape[1] != layout.size:
         raise ConfigError(f"expected a state of {layout.size} floats, got {packed.shape[1]}")
     rows = packed.reshape(-1, layout.speaker_size)  # R is inferred, so that the graph keeps a free batch
-    parts = torch.split(rows, [entry.size for entry in layout.entries], dim=1) if layout.entries else ()
+    parts = torch.split(rows, [entry.size for entry in layout.entries], dim=1)
     tensors = {entry.name: part.reshape(-1, *entry.shape) for entry, part in zip(layout.entries, parts, strict=True)}
 
     def build(tree: ShapeTree, path: str) -> Any:

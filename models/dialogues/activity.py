@@ -41,11 +41,6 @@ def segments_to_frames(segments: Sequence[Sequence[Segment]], frames: int, frame
     return active
 
 
-def frames_to_segments(active: BoolFrames, frame_rate_hz: float = FRAME_RATE_HZ) -> list[list[Segment]]:
-    """Segments of each speaker from activity (C, T)."""
-    return [[(start / frame_rate_hz, end / frame_rate_hz) for start, end in runs(row)] for row in active]
-
-
 def runs(flags: BoolFrames) -> list[tuple[int, int]]:
     """Start (inclusive) and end (exclusive) of every run of True in a (T,) array."""
     edges = np.flatnonzero(np.diff(np.concatenate(([False], flags, [False])).astype(np.int8)))

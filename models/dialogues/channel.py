@@ -41,12 +41,22 @@ class Surroundings:
 
 
 def read_surroundings(folder: Path) -> Surroundings:
-    """Impulse responses in `rooms/` (with manifest.csv) and noises anywhere under `noise/`; share-alike ones are left out."""
+    """Impulse responses in `rooms/` and noises anywhere under `noise/`; both folders may be missing.
+
+    `rooms/manifest.csv` has columns file and licence; rooms under a share-alike licence are left out. Noises have no list and
+    no licences here: every audio file (.ogg, .wav, .flac) is used, so what may not be used must not be in the folder.
+
+    Raises:
+        DialogueError: rooms/manifest.csv lacks a column, or an audio file cannot be read.
+    """
     rooms: list[Samples] = []
     manifest = folder / "rooms" / "manifest.csv"
     if manifest.is_file():
         with manifest.open(encoding="utf-8", newline="") as lines:
-            for row in csv.DictReader(lines):
+            table = csv.DictReader(lines, restval="")
+            if {"file", "licence"} - set(table.fieldnames or ()):
+                raise DialogueError(f"{manifest}: expected columns file and licence, got {', '.join(table.fieldnames or ['an empty file'])}")
+            for row in table:
                 if not any(word in row["licence"].lower() for word in REFUSED_LICENCES):
                     response = _read_mono(manifest.parent / row["file"])
                     direct = int(np.abs(response).argmax())

@@ -90,7 +90,7 @@ def next_holder(turns: NDArray[np.bool_], frame_rate_hz: float) -> tuple[NDArray
         after = i + 1
         if states[i] in (_SILENT, _OVERLAP):
             alone = padded[after] in (1, 2)
-            follows[i] = padded[after] - 1 if alone and after < len(states) else follows[after]
+            follows[i] = padded[after] - 1 if alone else follows[after]
         elif padded[after] == _OVERLAP:
             left = padded[after + 1]
             if left == states[i]:  # goes on alone: still the same stretch

@@ -4,7 +4,8 @@
     {"audio": ["b_doctor.wav", "b_patient.wav"], "licence": "CC BY 4.0", "split": "train", "activity": "b.npz"}
 
 Paths are relative to the manifest. Only `audio` is needed: a stereo file, or two mono files, speaker 0 first. `words` is a JSON
-list of {ch, start, end} in seconds, `activity` an .npz of boolean frames (`activity` and, if known, `backchannel`, (2, T) at 50 Hz).
+list of {ch, start, end} in seconds, `activity` an .npz of boolean frames (`activity` and, if known, `backchannel`, (2, T) at 50 Hz);
+which of them says who spoke when is decided in annotation.py. Dialogues whose `split` is "val" or "test" are never trained on.
 """
 
 from __future__ import annotations

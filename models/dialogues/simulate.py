@@ -8,6 +8,7 @@ Audio is .npy, int16 (2, N), which loads (or maps) faster than any codec; labels
 from __future__ import annotations
 
 import argparse
+import math
 import multiprocessing
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
@@ -19,14 +20,27 @@ from tqdm import tqdm
 from ..errors import DialogueError
 from .manifest import Dialogue, write_manifest
 from .simulation import LENGTHS_S, Material, open_material, planned_length_s, simulate
-from .utterances import SAMPLE_RATE_HZ
+from .utterances import SAMPLE_RATE_HZ, SETS_OF_WHOLE_SENTENCES
+
+DATA_LAYOUT = """what --data holds (only speech/ is needed):
+  speech/<set>/manifest.csv       columns file (audio beside it, one utterance each), speaker, transcript; others are ignored
+  timing/<corpus>/*.rttm          who spoke when in real conversations
+  scripts/<corpus>/<conversation>_<party>.TextGrid
+                                  long form, one tier: the same, for two parties, and lines for synthetic voices
+  rooms/manifest.csv              columns file (impulse response beside it) and licence; share-alike ones are left out
+  noise/                          .wav, .flac or .ogg at any depth; no licence is looked at
+Names that matter: timing is taken from the corpora primock57 (consultations) and spjallromur (slow chats). In these sets every
+clip without a final mark counts as a whole sentence: SETS.
+"""
 
 _material: Material | None = None  # one per worker process, read once
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `turnstream simulate`."""
-    parser.add_argument("--data", type=Path, required=True, help="folder with speech/*/manifest.csv and, if wanted, timing/ scripts/ rooms/ noise/")
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = DATA_LAYOUT.replace("SETS", ", ".join(SETS_OF_WHOLE_SENTENCES))
+    parser.add_argument("--data", type=Path, required=True, help="folder of material, see below")
     parser.add_argument("--out", type=Path, required=True, help="folder to write to")
     parser.add_argument("--hours", type=float, default=1.0, help="about how much to simulate (default 1)")
     parser.add_argument("--seed", type=int, default=0)
@@ -42,6 +56,10 @@ def main(args: argparse.Namespace) -> int:
     lengths_s = (args.lengths[0], args.lengths[1])
     if not 0 < lengths_s[0] <= lengths_s[1]:
         raise DialogueError(f"expected --lengths FROM TO with 0 < FROM <= TO, got {lengths_s[0]:g} {lengths_s[1]:g}")
+    if not 0 < args.hours < math.inf:
+        raise DialogueError(f"expected --hours > 0, got {args.hours:g}")
+    if args.jobs < 1:
+        raise DialogueError(f"expected --jobs of at least 1, got {args.jobs}")
     args.out.mkdir(parents=True, exist_ok=True)
     arguments = (args.data, args.cache, args.split, args.jobs, not args.no_synthetic)
     open_material(*arguments)  # decodes and synthesises once, before the workers share the result

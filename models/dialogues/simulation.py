@@ -137,9 +137,10 @@ def lay_out(turns: Sequence[PlannedTurn], voices: Sequence[Voice], rng: np.rando
             at_s = spoken[-1].offset / SAMPLE_RATE_HZ + phrase.pause_after_s
         placed += spoken
         end_s = spoken[-1].offset / SAMPLE_RATE_HZ
-        placed += _reactions(turn, spoken, voices[other], rng, max(free_s[other], onset_s))
+        reactions = _reactions(turn, spoken, voices[other], rng, max(free_s[other], onset_s))
+        placed += reactions
         free_s[turn.speaker] = end_s
-        free_s[other] = max([free_s[other], *(item.offset / SAMPLE_RATE_HZ for item in placed[-len(turn.backchannels) - 1 :] if item.speaker == other)])
+        free_s[other] = max([free_s[other], *(item.offset / SAMPLE_RATE_HZ for item in reactions)])
         floor_end_s, last_onset_s = max(floor_end_s, end_s), onset_s
         if floor_end_s > length_s:
             break

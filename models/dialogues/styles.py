@@ -1,6 +1,8 @@
 """How a simulated conversation goes: one style per dialogue, from quick chat to slow call centre, and its plan of turns.
 
 Timing comes from real conversations (timing.py) in about half of the dialogues and from published percentiles in the rest.
+A style's `templates` are names of corpora: folders `timing/<corpus>/` of *.rttm or `scripts/<corpus>/` of *.TextGrid in the
+material of `turnstream simulate`. Those that are not there are done without; corpora that no style names are not used.
 Gaps at shifts and pauses at holds are drawn from overlapping distributions, so that the length of a silence alone does
 not tell which it is.
 """

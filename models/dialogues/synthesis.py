@@ -52,7 +52,7 @@ ESPEAK_VARIANTS = (
 ESPEAK_ACCENTS = ("en-us", "en-gb", "en-gb-scotland", "en-gb-x-rp", "en-029")
 FLITE_VOICES = ("awb", "kal16", "rms", "slt")
 SHARE_OF_ESPEAK = 0.4
-DEBIAN_PACKAGES = {"flite": "flite", "espeak-ng": "espeak-ng"}
+SYNTHESISERS = ("flite", "espeak-ng")  # programs, and the Debian packages that bring them
 
 
 @dataclass(frozen=True)
@@ -100,9 +100,9 @@ def draw_voices(count: int, rng: np.random.Generator) -> list[SyntheticVoice]:
     Raises:
         DialogueError: neither program is installed; names the Debian packages.
     """
-    installed = [program for program in DEBIAN_PACKAGES if shutil.which(program)]
+    installed = [program for program in SYNTHESISERS if shutil.which(program)]
     if not installed:
-        raise DialogueError(f"expected a speech synthesiser, got none; on Debian: apt-get install {' '.join(DEBIAN_PACKAGES.values())}")
+        raise DialogueError(f"expected a speech synthesiser, got none; on Debian: apt-get install {' '.join(SYNTHESISERS)}")
     voices: list[SyntheticVoice] = []
     while len(voices) < count:
         espeak = "espeak-ng" in installed and (len(installed) == 1 or rng.random() < SHARE_OF_ESPEAK)

@@ -1,6 +1,8 @@
 """The pool of recorded utterances that dialogues are built from.
 
-Every folder with a `manifest.csv` (columns file, speaker, transcript; others are ignored) is a set. Its clips are decoded once into
+Every folder with a `manifest.csv` (columns file, speaker, transcript; others are ignored) is a set, known by the folder's name:
+`speech/<set>/manifest.csv` in the material of `turnstream simulate`. `file` is relative to the manifest, one utterance of one
+speaker each; `transcript` may be empty or missing, its last mark tells whether the clip ends a sentence. Clips are decoded once into
 one int16 file, and for each clip the pool knows where speech starts and ends, its inner pauses, its energy dips (places
 between words where a speaker could stop), its pitch, a steady vowel, and whether it ends a sentence.
 """
@@ -33,7 +35,7 @@ MARGIN_S = 0.3  # kept around the speech of a clip
 POOL_VERSION = 4
 FINAL_MARKS = ".?!。।؟…"
 OPEN_MARKS = ",;:-–—"
-# Sets whose clips are prompts read one by one: whole sentences, also where the transcript is missing or has no full stop.
+# Sets, by folder name, whose clips are prompts read one by one: whole sentences, also where the transcript is missing or has no full stop.
 SETS_OF_WHOLE_SENTENCES = ("cv_en_d13", "cv_multi", "speechocean762", "picovoice_s2i", "kathleen", "kerstin", "vctk")
 FINISHED, UNFINISHED, UNKNOWN = 1, 0, -1
 

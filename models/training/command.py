@@ -1,4 +1,4 @@
-"""`turnstream train`: from a manifest of dialogues to a checkpoint."""
+"""`turnstream train`: from a manifest of dialogues to a checkpoint. Dialogues that the manifest keeps for validation or test are left out."""
 
 from __future__ import annotations
 
@@ -7,15 +7,17 @@ import json
 from pathlib import Path
 
 from ..config import from_plain
-from ..dialogues.manifest import read_manifest
-from ..errors import ConfigError
+from ..dialogues.manifest import Dialogue, read_manifest
+from ..errors import ConfigError, DialogueError
 from .settings import TrainingSettings
+
+TRAINING_SPLITS = ("", "train")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `turnstream train`."""
     defaults = TrainingSettings()
-    parser.add_argument("--manifest", type=Path, required=True, help="dialogues to learn from (JSON Lines)")
+    parser.add_argument("--manifest", type=Path, required=True, help="dialogues to learn from (JSON Lines): those whose split is train or not given")
     parser.add_argument("--out", type=Path, required=True, help="folder of the run: checkpoints, logs, and at the end the network")
     parser.add_argument("--validation", type=Path, help="held-out dialogues; their losses are logged")
     parser.add_argument("--real", type=Path, help="real dialogues; their shift/hold AUC is logged, never trained on")
@@ -36,7 +38,7 @@ def main(args: argparse.Namespace) -> int:
     settings = from_plain(TrainingSettings, plain, "settings")
     train(
         settings,
-        read_manifest(args.manifest),
+        _read_training_part(args.manifest),
         args.out,
         validation=read_manifest(args.validation) if args.validation else [],
         real=read_manifest(args.real) if args.real else [],
@@ -45,6 +47,15 @@ def main(args: argparse.Namespace) -> int:
     )
     print(f"trained network in {args.out}; export it with: turnstream export {args.out} {args.out}/model.onnx")
     return 0
+
+
+def _read_training_part(path: Path) -> list[Dialogue]:
+    dialogues = read_manifest(path)
+    training = [dialogue for dialogue in dialogues if dialogue.split in TRAINING_SPLITS]
+    if not training:
+        others = ", ".join(sorted({repr(dialogue.split) for dialogue in dialogues})) or "no dialogues"
+        raise DialogueError(f"{path}: expected dialogues whose split is 'train' or not given, got {others}")
+    return training
 
 
 def _read_settings(path: Path) -> dict[str, object]:

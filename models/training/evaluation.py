@@ -65,7 +65,7 @@ def shift_hold_report(model: TurnModel, dialogues: Sequence[Dialogue], *, mono: 
 
     Args:
         model: in evaluation mode.
-        dialogues: with activity, words, or audio good enough for a voice activity detector.
+        dialogues: with an activity file, or audio good enough for a voice activity detector, or, where none is installed, words.
         mono: for each event, silence the channel of the speaker who did not hold the floor before it.
     """
     rate = model.config.frame_rate_hz

@@ -32,12 +32,12 @@ class Pause:
 
     Attributes:
         speaker: who paused.
-        start_frame: first silent frame.
+        start_s: when the silence begins.
         length_s: until the speaker goes on; None if the other takes the floor: an end of turn.
     """
 
     speaker: int
-    start_frame: int
+    start_s: float
     length_s: float | None
 
 
@@ -57,6 +57,7 @@ def find_pauses(activity: NDArray[np.bool_], frame_rate_hz: float) -> list[Pause
 
     Args:
         activity: (2, T).
+        frame_rate_hz: of the activity.
     """
     found: list[Pause] = []
     for speaker in (0, 1):
@@ -69,14 +70,20 @@ def find_pauses(activity: NDArray[np.bool_], frame_rate_hz: float) -> list[Pause
             if not taken and end == len(own):
                 continue
             if taken or length_s <= LONGEST_HOLD_S:
-                found.append(Pause(speaker, start, None if taken else length_s))
+                found.append(Pause(speaker, start / frame_rate_hz, None if taken else length_s))
     return found
 
 
 def read_scores(p_next_other: NDArray[np.float32], pause: Pause, frame_rate_hz: float) -> NDArray[np.float32]:
-    """The score every 0.1 s from the pause's start, 0.1 s into it first; the recording's last one is kept beyond its end."""
-    frames = pause.start_frame + np.round(_TIMES_S * frame_rate_hz).astype(int) - 1
-    return p_next_other[np.minimum(frames, len(p_next_other) - 1)]
+    """The newest score every 0.1 s from the pause's start, 0.1 s into it first; the recording's last one is kept beyond its end.
+
+    Args:
+        p_next_other: p_next of the other speaker, (T,).
+        pause: where to read.
+        frame_rate_hz: of the scores, which need not be that of the activity.
+    """
+    heard = ((pause.start_s + _TIMES_S) * frame_rate_hz + 1e-6).astype(int)  # whole frames by then
+    return p_next_other[np.clip(heard - 1, 0, len(p_next_other) - 1)]
 
 
 def operating_points(pauses: Sequence[Pause], scores: NDArray[np.float32]) -> Iterator[OperatingPoint]:

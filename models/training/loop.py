@@ -50,13 +50,14 @@ def train(
     Returns:
         The averaged network, in evaluation mode, on the CPU.
     Raises:
-        ConfigError: nothing to train on, or nothing to resume from, or the checkpoint has other settings.
+        ConfigError: nothing to train on, no such device, nothing to resume from, or the checkpoint has other settings.
     """
     from torch.utils.tensorboard import SummaryWriter
     from tqdm import tqdm
 
     if not training:
         raise ConfigError("expected at least one dialogue to train on, got none")
+    _check_device(device)
     out.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(settings.seed)
     model = TurnModel(settings.model).to(device)
@@ -89,6 +90,13 @@ def train(
     save_checkpoint(trained, out)
     (out / "training.json").write_text(json.dumps(dataclasses.asdict(settings), indent=1))
     return trained
+
+
+def _check_device(device: str) -> None:
+    try:
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError, ImportError) as error:  # unknown, not built in, not there: torch raises them all
+        raise ConfigError(f"expected a torch device of this machine, such as cpu or cuda, got {device!r}: {str(error).splitlines()[0]}") from None
 
 
 def _update(

@@ -11,10 +11,12 @@ import numpy as np
 import pytest
 
 from turnstream.export import export as export_module
-from turnstream.export.export import export, write_golden
+from turnstream.export.export import export
+from turnstream.export.metadata import InputKind
 from turnstream.models.checkpoint import save_checkpoint
 from turnstream.models.contract import LABELS
 from turnstream.models.errors import ConfigError, ExportError
+from turnstream.models.onnx_session import open_session
 from turnstream.stream.cli import main
 from turnstream.stream.engine import Engine
 
@@ -49,12 +51,20 @@ def test_a_file_that_is_there_survives_a_failed_export(exported: Export, checkpo
     assert out.read_bytes() == b"the last good one"
 
 
-@pytest.mark.parametrize("kind", ["pcm", "mel"])
-def test_golden_inputs_give_the_golden_outputs_again(exported: Export, checkpoint: Path, tmp_path: Path, kind: str) -> None:
-    from turnstream.models.onnx_session import open_session
+@pytest.mark.parametrize("name", ["model.onnx", "golden.npz"])
+def test_a_file_that_cannot_be_written_is_named(exported: Export, checkpoint: Path, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(export_module, "build", lambda *_: exported("tiny", "pcm").graph)
+    (tmp_path / name).mkdir()
+    with pytest.raises(ExportError, match=rf"expected a file that can be written, got '.*{name}': Is a directory"):
+        export(checkpoint, tmp_path / "model.onnx", golden=tmp_path / "golden.npz")
 
-    (tmp_path / "model.onnx").write_bytes(exported("tiny", kind).graph)
-    write_golden(checkpoint, tmp_path / "model.onnx", tmp_path / "golden" / "tiny.npz", kind=kind)  # pyright: ignore[reportArgumentType]
+
+@pytest.mark.parametrize("kind", ["pcm", "mel"])
+def test_golden_inputs_give_the_golden_outputs_again(
+    exported: Export, checkpoint: Path, tmp_path: Path, kind: InputKind, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(export_module, "build", lambda *_: exported("tiny", kind).graph)
+    export(checkpoint, tmp_path / "model.onnx", kind=kind, golden=tmp_path / "golden" / "tiny.npz")
     with np.load(tmp_path / "golden" / "tiny.npz") as archive:
         golden = dict(archive)
     assert set(golden) == {"input", *LABELS}

@@ -8,6 +8,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from turnstream.export.flatten import flatten
+from turnstream.models.errors import ExportError
 from turnstream.models.onnx_session import open_session
 
 ROWS, WIDTH = 4, 3
@@ -131,3 +132,9 @@ def test_a_product_becomes_one_of_plain_matrices() -> None:
     (product,) = [node for node in inferred.graph.node if node.op_type == "MatMul"]
     shapes = {value.name: len(value.type.tensor_type.shape.dim) for value in inferred.graph.value_info}
     assert shapes[product.output[0]] == 2
+
+
+def test_a_dimension_that_is_neither_fixed_nor_the_batch_is_refused() -> None:
+    proto = graph([by_rows("y")], {"to_rows": integers(-1, WIDTH)})  # 2 * ROWS rows a conversation
+    with pytest.raises(ExportError, match=r"expected every dimension to be fixed, the batch, or twice the batch, got 24 and 40 for batches of 3 and 5"):
+        flatten(proto, {"x": np.zeros((1, 2, ROWS, WIDTH), np.float32)})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,9 +12,11 @@ import pytest
 
 from turnstream.export import verify as verify_module
 from turnstream.export.verify import verify
+from turnstream.models.config import StackConfig
 from turnstream.models.errors import ExportError
 from turnstream.models.onnx_session import open_session
 from turnstream.models.state import StateEntry
+from turnstream.models.turn_model import TurnModel
 
 from ..networks import CONFIGS, random_model
 
@@ -98,3 +101,10 @@ def test_the_verification_says_all_four_numbers(exported: Export) -> None:
     text = str(verify(exported("tiny", "pcm").graph, exported("tiny", "pcm").model, "pcm"))
     for part in ("torch whole against ONNX frame by frame", "batch against single", "without convolution caches", "without recurrent state"):
         assert part in text
+
+
+@pytest.mark.parametrize(("dilation", "frames"), [(3, 60), (100, 2 * 207)])
+def test_the_signal_is_longer_than_any_cache(dilation: int, frames: int) -> None:
+    encoder = replace(CONFIGS["tiny"].encoder, stacks=(StackConfig((3, 2), (1, dilation)),))
+    audio = verify_module.verification_audio(TurnModel(replace(CONFIGS["tiny"], encoder=encoder)))
+    assert audio.shape == (3, 2, frames * 320)

@@ -1,14 +1,27 @@
 import dataclasses
 import json
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
 from turnstream.models.config import EncoderConfig, FeatureConfig, ModelConfig, RecurrentConfig, StackConfig, from_plain
 from turnstream.models.errors import ConfigError, TurnstreamError
 from turnstream.models.training.settings import TrainingSettings
+from turnstream.models.turn_model import TurnModel
 
 from ..networks import CONFIGS
+
+
+def forgetful(**changes: Any) -> ModelConfig:
+    """Nothing in it looks back, but for the changes."""
+    parts = {
+        "features": FeatureConfig(mel_bins=16, window_samples=320),
+        "encoder": EncoderConfig(first_kernel=2, stride=2, stacks=(StackConfig((1,), (4,)),)),
+        "speaker_rnn": RecurrentConfig("none"),
+        "dialogue_rnn": RecurrentConfig("none"),
+    }
+    return ModelConfig(**parts | changes)
 
 
 @pytest.mark.parametrize("config", [ModelConfig(), *CONFIGS.values()], ids=["default", *CONFIGS])
@@ -54,6 +67,7 @@ def test_a_step_is_the_hop_times_the_stride() -> None:
         (lambda: FeatureConfig(log_floor=0), r"expected log_floor > 0, got 0"),
         (lambda: ModelConfig(dropout=1), r"expected 0 <= dropout < 1, got 1"),
         (lambda: ModelConfig(bin_edges_s=(0, 1, 1, 2, 3)), r"expected five rising bin edges from 0, got"),
+        (forgetful, r"expected a network with memory .*, got none of these"),
         (lambda: TrainingSettings(steps=0), r"expected steps > 0, got 0"),
         (lambda: TrainingSettings(mute_share=1.0), r"expected 0 <= mute_share < 1, got 1.0"),
     ],
@@ -80,6 +94,20 @@ def test_a_value_that_describes_no_network_is_refused(make: Callable[[], object]
 def test_json_that_does_not_fit_is_refused_with_the_field_and_both_values(plain: object, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         ModelConfig.from_json(json.dumps(plain))
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        {"features": FeatureConfig(mel_bins=16)},
+        {"encoder": EncoderConfig(first_kernel=3, stride=2, stacks=(StackConfig((1,), (1,)),))},
+        {"encoder": EncoderConfig(first_kernel=1, stacks=(StackConfig((1,), (1,)), StackConfig((2,), (1,))))},
+        {"speaker_rnn": RecurrentConfig("gru", 4)},
+        {"dialogue_rnn": RecurrentConfig("lstm", 4)},
+    ],
+)
+def test_any_one_part_with_memory_gives_a_network_with_state(part: dict[str, Any]) -> None:
+    assert TurnModel(forgetful(**part)).layout.size > 0
 
 
 def test_text_that_is_no_json_is_refused_and_shown() -> None:

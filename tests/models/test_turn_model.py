@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from turnstream.models.config import ModelConfig
+from turnstream.models.config import EncoderConfig, ModelConfig, RecurrentConfig, StackConfig
 from turnstream.models.errors import ConfigError
 from turnstream.models.projection import swapped_classes
 from turnstream.models.turn_model import TurnModel
@@ -132,6 +132,14 @@ def test_mel_frames_that_do_not_fill_a_step_are_refused() -> None:
     model = random_model(CONFIGS["lstm_2d_gated_stride_concat"])
     with pytest.raises(ConfigError, match="expected mel frames in multiples of 2, got 3"):
         model.forward_mel(torch.zeros(1, 2, 3, 16), model.init_mel_state(1))
+
+
+def test_a_network_with_memory_in_its_features_alone_takes_no_mel_frames() -> None:
+    encoder = EncoderConfig(channels=4, out_channels=4, first_kernel=1, stacks=(StackConfig((1,), (1,)),))
+    model = TurnModel(ModelConfig(encoder=encoder, speaker_rnn=RecurrentConfig("none", 4), dialogue_rnn=RecurrentConfig("none", 4)))
+    model(torch.zeros(1, 2, 320), model.init_state(1))
+    with pytest.raises(ConfigError, match=r"expected a kernel > 1 or a recurrent layer to take log-mel frames, got a network whose only memory"):
+        model.init_mel_state(1)
 
 
 def test_a_mel_state_of_another_size_is_refused_with_both_sizes(tiny_model: TurnModel) -> None:

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from turnstream.models.dialogues.activity import bridge_gaps, energy_segments, frames_to_segments, level_db, runs, segments_to_frames
+from turnstream.models.dialogues.activity import bridge_gaps, energy_segments, level_db, runs, segments_to_frames
 
 RATE_HZ = 16000
 
@@ -14,9 +14,8 @@ def test_overlapping_and_unsorted_segments_are_merged():
     assert bridge_gaps([(2.0, 3.0), (0.0, 1.0), (0.5, 0.8)], gap_s=0.0) == [(0.0, 1.0), (2.0, 3.0)]
 
 
-def test_frames_and_segments_are_each_others_inverse():
-    active = np.random.default_rng(0).random((2, 500)) < 0.5
-    assert np.array_equal(segments_to_frames(frames_to_segments(active), 500), active)
+def test_segments_become_frames_at_the_nearest_edges():
+    assert runs(segments_to_frames([[(0.019, 0.041), (0.1, 0.2)]], 50)[0]) == [(1, 2), (5, 10)]
 
 
 def test_segments_beyond_the_end_are_cut():

@@ -13,6 +13,7 @@ from turnstream.models.dialogues.manifest import load_activity, load_audio, read
 from turnstream.models.dialogues.simulation import Material, label, lay_out, mix, open_material, simulate
 from turnstream.models.dialogues.styles import STYLE_SHARES, STYLES, Manner, draw_dialogue_plan
 from turnstream.models.dialogues.timing import PlannedTurn
+from turnstream.models.dialogues.utterances import SETS_OF_WHOLE_SENTENCES
 from turnstream.models.dialogues.voice import Voice
 from turnstream.models.errors import DialogueError
 
@@ -179,8 +180,46 @@ def test_the_command_writes_the_same_whatever_the_number_of_processes(
     assert np.array_equal(load_activity(one[0])[0], simulate(material, 4, 0, LENGTHS_S).activity)
 
 
-def test_impossible_lengths_are_refused(material_folder: Path, tmp_path: Path):
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--lengths", "40", "20"], "expected --lengths FROM TO with 0 < FROM <= TO, got 40 20"),
+        (["--hours", "0"], "expected --hours > 0, got 0"),
+        (["--hours", "-1.5"], "expected --hours > 0, got -1.5"),
+        (["--hours", "inf"], "expected --hours > 0, got inf"),
+        (["--jobs", "0"], "expected --jobs of at least 1, got 0"),
+        (["--jobs", "-2"], "expected --jobs of at least 1, got -2"),
+    ],
+)
+def test_impossible_numbers_are_refused(material_folder: Path, tmp_path: Path, options: list[str], message: str):
     parser = argparse.ArgumentParser()
     command.add_arguments(parser)
-    with pytest.raises(DialogueError, match="expected --lengths FROM TO with 0 < FROM <= TO, got 40 20"):
-        command.main(parser.parse_args(["--data", str(material_folder), "--out", str(tmp_path), "--lengths", "40", "20"]))
+    with pytest.raises(DialogueError, match=message):
+        command.main(parser.parse_args(["--data", str(material_folder), "--out", str(tmp_path / "out"), *options]))
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_help_names_the_folders_and_every_name_that_matters():
+    parser = argparse.ArgumentParser()
+    command.add_arguments(parser)
+    said = parser.format_help()
+    corpora = [corpus for style in STYLES.values() for corpus in style.templates]
+    for name in ("speech/<set>/manifest.csv", "timing/<corpus>/", "scripts/<corpus>/", "rooms/manifest.csv", "noise/", *corpora, *SETS_OF_WHOLE_SENTENCES):
+        assert name in said
+
+
+@pytest.mark.parametrize(("columns", "got"), [("file,license\nhall.wav,CC0", "file, license"), ("", "an empty file")])
+def test_rooms_without_the_needed_columns_are_named(tmp_path: Path, columns: str, got: str):
+    (tmp_path / "rooms").mkdir()
+    (tmp_path / "rooms" / "manifest.csv").write_text(columns)
+    with pytest.raises(DialogueError, match=rf"manifest\.csv: expected columns file and licence, got {got}$"):
+        channel.read_surroundings(tmp_path)
+
+
+def test_a_speaker_who_reacted_is_not_free_before_the_reaction_ends(material: Material):
+    turns = [PlannedTurn(0, 0.5, (6.0,), (), (0.8, 0.9)), PlannedTurn(1, -5.0, (1.8,), ())]
+    placed = lay_out(turns, voices(material), np.random.default_rng(2), 60, 0.0)
+    own = [item for item in placed if item.speaker == 1]
+    reaction, answer = own[-2], own[-1]
+    assert (reaction.backchannel, answer.backchannel) == (True, False)
+    assert answer.start + answer.phrase.onset >= reaction.offset + 0.24 * 16000

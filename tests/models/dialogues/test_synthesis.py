@@ -8,7 +8,7 @@ from turnstream.models.dialogues import synthesis
 from turnstream.models.dialogues.utterances import open_pool
 from turnstream.models.errors import DialogueError
 
-needs_synthesiser = pytest.mark.skipif(not any(map(shutil.which, synthesis.DEBIAN_PACKAGES)), reason="no flite or espeak-ng")
+needs_synthesiser = pytest.mark.skipif(not any(map(shutil.which, synthesis.SYNTHESISERS)), reason="no flite or espeak-ng")
 
 
 def test_without_a_synthesiser_the_packages_are_named(monkeypatch: pytest.MonkeyPatch):

@@ -1,0 +1,54 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile as sf
+
+from turnstream.models.dialogues import annotation
+from turnstream.models.dialogues.activity import runs
+from turnstream.models.dialogues.annotation import speech_activity
+from turnstream.models.dialogues.manifest import Dialogue
+from turnstream.models.errors import MissingExtraError
+
+WORDS = [{"ch": 0, "start": 0.1, "end": 0.3}, {"ch": 0, "start": 0.48, "end": 0.6}, {"ch": 0, "start": 0.8, "end": 0.9}, {"ch": 1, "start": 0.5, "end": 9.0}]
+
+
+def dialogue(folder: Path, *, words: bool = False, activity: bool = False) -> Dialogue:
+    """One second and a bit of silence, with what is asked for beside it."""
+    sf.write(folder / "a.wav", np.zeros((16001, 2)), 16000)
+    (folder / "a.json").write_text(json.dumps(WORDS))
+    np.savez(folder / "a.npz", activity=np.eye(2, 51, dtype=bool), backchannel=np.eye(2, 51, dtype=bool))
+    return Dialogue("a", (folder / "a.wav",), ("x", "y"), words=folder / "a.json" if words else None, activity=folder / "a.npz" if activity else None)
+
+
+def no_detector(_audio: np.ndarray) -> np.ndarray:
+    raise MissingExtraError("silero-vad", "bench")
+
+
+def test_an_activity_file_comes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(annotation, "detect_activity", no_detector)
+    activity, backchannel = speech_activity(dialogue(tmp_path, words=True, activity=True))
+    assert np.array_equal(activity, np.eye(2, 51, dtype=bool))
+    assert np.array_equal(backchannel, activity)
+
+
+def test_a_detector_comes_before_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(annotation, "detect_activity", lambda _: np.ones((2, 51), bool))
+    activity, backchannel = speech_activity(dialogue(tmp_path, words=True))
+    assert activity.all()
+    assert not backchannel.any()
+
+
+def test_without_a_detector_words_tell_with_their_short_gaps_bridged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(annotation, "detect_activity", no_detector)
+    activity, backchannel = speech_activity(dialogue(tmp_path, words=True))
+    assert [runs(row) for row in activity] == [[(5, 30), (40, 45)], [(25, 51)]]
+    assert backchannel.shape == activity.shape
+    assert not backchannel.any()
+
+
+def test_with_nothing_to_go_by_the_missing_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(annotation, "detect_activity", no_detector)
+    with pytest.raises(MissingExtraError, match=r"silero-vad is not installed; it comes with: pip install 'turnstream\[bench\]'"):
+        speech_activity(dialogue(tmp_path))

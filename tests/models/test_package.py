@@ -1,0 +1,18 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import turnstream.models
+
+WITH_TORCH = {"torchaudio_loader", "layers", "features", "encoder", "recurrent", "turn_model", "checkpoint"}
+WITH_TORCH |= {f"training.{name}" for name in ("evaluation", "losses", "loop", "stream")}
+
+
+def test_torch_is_needed_where_the_docstring_says_so() -> None:
+    folder = Path(turnstream.models.__file__).parent
+    modules = {".".join(path.relative_to(folder).with_suffix("").parts) for path in folder.rglob("*.py") if path.stem != "__init__"}
+    assert modules > WITH_TORCH
+    names = [f"turnstream.models.{name}" for name in sorted(modules - WITH_TORCH)]
+    code = f"import sys, importlib; [importlib.import_module(name) for name in {names!r}]; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
