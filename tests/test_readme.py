@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
 import shutil
 import subprocess
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -39,6 +41,21 @@ def test_every_block_is_known_to_a_test():
     assert {language for language, _ in BLOCKS} == {"sh", "python"}
     assert len(PYTHON) == 2
     assert len(SHELL) == 4
+
+
+def test_no_figure_is_left_out():
+    card = (ROOT / "models" / "weights" / "MODEL_CARD.md").read_text()
+    assert not re.search(r"@[A-Z]+@|MEASURED_|TODO|XXX", README + card)
+
+
+def test_model_card_and_settings_speak_of_the_bundled_weights():
+    from turnstream import Engine
+    from turnstream.models.training.settings import TrainingSettings
+
+    card = (ROOT / "models" / "weights" / "MODEL_CARD.md").read_text()
+    assert Engine().metadata.weights_sha256[:12] in card
+    used = json.loads((ROOT / "models" / "weights" / "training.json").read_text())
+    assert used == json.loads(json.dumps(asdict(TrainingSettings())))
 
 
 def test_both_set_up_commands_are_what_ci_runs():
