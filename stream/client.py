@@ -16,7 +16,7 @@ import contextlib
 import threading
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterator
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import urlsplit, urlunsplit
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -27,6 +27,7 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidSta
 from .errors import ProtocolError, ServerError
 from .protocol import (
     CLOSE_NORMAL,
+    DEFAULT_PORT,
     STREAM_PATH,
     BeginMessage,
     Close,
@@ -58,7 +59,7 @@ class AsyncClient:
     A caller that sends much audio before it reads anything is made to wait, so that nothing grows without bound; read in another task.
 
     Args:
-        url: ws:// or wss:// address; the path /v1/stream is added if there is none.
+        url: ws:// or wss:// address; the path /v1/stream is added if there is none, the settings are added to its query.
         settings: what to ask for.
         token: access token, sent as `Authorization: Bearer`.
         timeout_s: for connecting, for one `push_audio` or control, and for the end.
@@ -73,8 +74,7 @@ class AsyncClient:
 
     def __init__(self, url: str, settings: StreamSettings | None = None, *, token: str | None = None, timeout_s: float = _DEFAULT_TIMEOUT_S) -> None:
         self.settings = settings or StreamSettings()
-        path = urlsplit(url).path
-        self._url = f"{url.rstrip('/')}{'' if path.strip('/') else STREAM_PATH}?{self.settings.to_query()}"
+        self._url = url
         self._headers = {"Authorization": f"Bearer {token}"} if token is not None else {}
         self._timeout_s = timeout_s
         self._connection: ClientConnection | None = None
@@ -93,8 +93,12 @@ class AsyncClient:
 
     async def _begin(self) -> BeginMessage:
         try:
+            address = _with_query(self._url, self.settings.to_query())
+        except ValueError as error:
+            raise ServerError("unreachable", f"expected a turnstream server at a URL like ws://127.0.0.1:{DEFAULT_PORT}: {error}") from None
+        try:
             self._connection = await connect_websocket(
-                self._url,
+                address,
                 additional_headers=self._headers,
                 compression=None,
                 proxy=None,
@@ -227,6 +231,13 @@ class AsyncClient:
     def _shown_url(self) -> str:
         url = urlsplit(self._url)
         return f"{url.scheme}://{url.netloc.rpartition('@')[2]}"
+
+
+def _with_query(url: str, query: str) -> str:
+    """The URL with the usual path if it has none, and with more in its query."""
+    parts = urlsplit(url)
+    path = parts.path.rstrip("/") or STREAM_PATH
+    return urlunsplit(parts._replace(path=path, query="&".join(filter(None, (parts.query, query)))))
 
 
 @contextlib.asynccontextmanager

@@ -46,7 +46,6 @@ from .sources import decode_pcm
 logger = logging.getLogger(__name__)
 
 _MIN_BACKLOG = 10  # frames of buffer, so that half of it empty is always room for more
-_SENDS_PER_TIMEOUT = 64  # one timer for so many messages, because a timer costs as much as a tenth of a send
 
 
 class Conversation:
@@ -242,7 +241,7 @@ class Conversation:
                 await self._outbox_changed.wait()
                 self._outbox_changed.clear()
                 while self._outbox:
-                    await self._send_some()
+                    await self._send_next()
                 if self._end is not None:
                     await self._close(*self._end)
         except ConnectionClosed:
@@ -250,19 +249,19 @@ class Conversation:
         except TimeoutError:
             await self._drop_slow_reader()
 
-    async def _send_some(self) -> None:
-        async with asyncio.timeout(self._limits.slow_reader_timeout_s):
-            for _ in range(min(len(self._outbox), _SENDS_PER_TIMEOUT)):
-                await self._connection.send(self._outbox.popleft())
+    async def _send_next(self) -> None:
+        async with asyncio.timeout(self._limits.slow_reader_timeout_s):  # one for each message, so that a slow but steady reader stays
+            await self._connection.send(self._outbox.popleft())
         if len(self._outbox) <= self._limits.max_outgoing_messages // 2:
             self._lane.release()
 
     async def _drop_slow_reader(self) -> None:
         self._finish_with_error("slow_reader", f"took nothing for {self._limits.slow_reader_timeout_s:g} s while {len(self._outbox)} messages waited")
         code, reason = self._end or (CLOSE_GOING_AWAY, "")
-        with contextlib.suppress(ConnectionClosed, TimeoutError):
-            async with asyncio.timeout(self._limits.close_timeout_s):
-                await self._connection.send(self._outbox[-1])
+        if self._outbox:  # empty when it was the last message that was not taken
+            with contextlib.suppress(ConnectionClosed, TimeoutError):
+                async with asyncio.timeout(self._limits.close_timeout_s):
+                    await self._connection.send(self._outbox[-1])
         await self._close(code, reason)
 
     async def _close(self, code: int, reason: str) -> None:

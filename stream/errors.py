@@ -8,7 +8,9 @@ TurnstreamError            (models/errors.py)
 |-- SnapshotError          a snapshot that does not belong to this model or version
 |-- PolicyError            policy settings out of range
 |-- ProtocolError          a websocket message that breaks PROTOCOL.md; has a `code`
-`-- ServerError            the server refused or ended the session; has a `code`
+`-- ServerError            no session with a server, or none any more; has a `code`
+
+Settings that describe no possible server are a ConfigError (models/errors.py).
 """
 
 from ..models.errors import TurnstreamError
@@ -51,10 +53,12 @@ class ProtocolError(TurnstreamError, ValueError):
 
 
 class ServerError(TurnstreamError):
-    """The server refused or ended the session.
+    """No session with a server, or none any more: it refused, ended, was lost, or could not listen in the first place.
 
     Attributes:
-        code: the `code` of the server's error message, or "http_NNN" when it refused the handshake.
+        code: the `code` of the server's error message; "http_NNN" when it refused the handshake; "unreachable", "timeout",
+            "connection_lost" or "bad_message" when it did not speak as it should; "not_connected" or "not_iterable" when the
+            client was used in the wrong way; "cannot_listen" when `turnstream serve` cannot have the port or the address.
     """
 
     def __init__(self, code: str, message: str) -> None:

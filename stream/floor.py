@@ -7,7 +7,9 @@ from typing import Any
 
 VAD_ON = 0.5
 VAD_OFF = 0.35  # lower than on, so that a wavering probability does not chop speech
-HOLDER_FRAMES = 5  # 0.1 s alone makes a holder; a click does not
+HOLDER_S = 0.1  # alone for so long makes a holder; a click does not
+
+_SLACK_S = 1e-6  # far below a frame: times are multiples of the frame, and 0.3 is not exact in binary
 
 
 @dataclass(slots=True)
@@ -24,15 +26,15 @@ class FloorTracker:
     holder: int | None = None
     alone_frames: int = 0
 
-    def update(self, vad: tuple[float, float]) -> None:
-        """Take in one frame's speech probabilities."""
+    def update(self, vad: tuple[float, float], frame_s: float) -> None:
+        """Take in the speech probabilities of one frame of `frame_s` seconds."""
         before = self.active
         self.active = (_is_on(before[0], vad[0]), _is_on(before[1], vad[1]))
         if self.active[0] == self.active[1]:
             self.alone_frames = 0
             return
         self.alone_frames = self.alone_frames + 1 if self.active == before else 1
-        if self.alone_frames >= HOLDER_FRAMES:
+        if reached(self.alone_frames * frame_s, HOLDER_S):
             self.holder = 0 if self.active[0] else 1
 
     def to_plain(self) -> dict[str, Any]:
@@ -41,9 +43,21 @@ class FloorTracker:
 
     @classmethod
     def from_plain(cls, plain: dict[str, Any]) -> FloorTracker:
-        """Go on from what `to_plain` gave."""
-        first, second = plain["active"]
-        return cls((first, second), plain["holder"], plain["alone_frames"])
+        """Go on from what `to_plain` gave.
+
+        Raises:
+            ValueError, KeyError, TypeError: the values are not such.
+        """
+        (first, second), holder, alone_frames = plain["active"], plain["holder"], plain["alone_frames"]
+        counts = [alone_frames] if holder is None else [alone_frames, holder]
+        if {type(first), type(second)} != {bool} or {type(count) for count in counts} != {int} or holder not in (None, 0, 1) or alone_frames < 0:
+            raise ValueError(f"expected two truth values, a holder of null, 0 or 1 and a count, got {plain!r}")
+        return cls((first, second), holder, alone_frames)
+
+
+def reached(elapsed_s: float, limit_s: float) -> bool:
+    """Whether a time counted in frames has come to a limit."""
+    return elapsed_s > limit_s - _SLACK_S
 
 
 def _is_on(was_on: bool, probability: float) -> bool:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 
+from ..models.errors import ConfigError
+
 MIB = 1 << 20
 
 
@@ -24,7 +26,7 @@ class Limits:
         shutdown_timeout_s: for sessions to end well when the server stops; then they are cut.
 
     Raises:
-        ValueError: a bound that is not above 0.
+        ConfigError: a bound that is not above 0.
     """
 
     max_sessions: int = 256
@@ -42,4 +44,4 @@ class Limits:
     def __post_init__(self) -> None:
         for bound in fields(self):
             if not getattr(self, bound.name) > 0:
-                raise ValueError(f"{bound.name}: expected more than 0, got {getattr(self, bound.name)!r}")
+                raise ConfigError(f"{bound.name}: expected more than 0, got {getattr(self, bound.name)!r}")

@@ -141,7 +141,7 @@ def _activity(predictions: Sequence[Prediction]) -> NDArray[np.bool_]:
     tracker = FloorTracker()
     active: list[tuple[bool, bool]] = []
     for prediction in predictions:
-        tracker.update(prediction.vad)
+        tracker.update(prediction.vad, prediction.frame_s)
         active.append(tracker.active)
     return np.array(active, dtype=bool).reshape(-1, 2)
 

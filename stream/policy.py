@@ -17,11 +17,12 @@ All times count audio, never the wall clock. Names follow Deepgram Flux and pipe
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from .errors import PolicyError
-from .floor import FloorTracker
+from .floor import FloorTracker, reached
 from .prediction import Prediction, TurnEvent
 
 
@@ -56,13 +57,11 @@ class PolicySettings:
             raise PolicyError(f"expected timeout_secs >= end_silence_secs ({self.end_silence_secs}), got {self.timeout_secs}")
 
 
-_SLACK_S = 0.01  # half a frame: times are multiples of the frame, and 0.3 is not exact in binary
-
 # Chosen on the frontier that `tests/bench/bench_dialogues.py` measures on the validation calls.
 PRESETS: dict[str, PolicySettings] = {
-    "fast": PolicySettings(end_threshold=0.5, end_silence_secs=0.2, timeout_secs=1.0, eager_threshold=0.4, eager_silence_secs=0.1),
-    "balanced": PolicySettings(end_threshold=0.6, end_silence_secs=0.3, timeout_secs=2.0, eager_threshold=0.5, eager_silence_secs=0.2),
-    "patient": PolicySettings(end_threshold=0.7, end_silence_secs=0.6, timeout_secs=3.0, eager_threshold=0.6, eager_silence_secs=0.3),
+    "fast": PolicySettings(end_threshold=0.50, end_silence_secs=0.2, timeout_secs=1.0, eager_threshold=0.40, eager_silence_secs=0.1),
+    "balanced": PolicySettings(end_threshold=0.61, end_silence_secs=0.3, timeout_secs=1.0, eager_threshold=0.50, eager_silence_secs=0.2),
+    "patient": PolicySettings(end_threshold=0.68, end_silence_secs=0.6, timeout_secs=2.0, eager_threshold=0.61, eager_silence_secs=0.3),
 }
 
 
@@ -84,11 +83,20 @@ class _Turn:
     """One speaker's place in the state machine; times in seconds of audio."""
 
     in_turn: bool = False
-    speech_start_s: float | None = None  # of the speech going on now
-    last_speech_s: float = 0.0
+    speech_start_s: float | None = None  # of the speech going on now: where its first frame begins
+    last_speech_s: float = 0.0  # where its last frame ends
     eager: bool = False  # an eager end was announced in this silence
     overlapping: bool = False  # this speech began while the other was speaking and is not a turn yet
     backchannel: bool = False  # and has been called a backchannel
+
+    @classmethod
+    def from_plain(cls, plain: dict[str, Any]) -> _Turn:
+        """Go on from what `asdict` gave."""
+        times_s = [plain[name] for name in ("speech_start_s", "last_speech_s") if name == "last_speech_s" or plain[name] is not None]
+        flags = [plain[name] for name in ("in_turn", "eager", "overlapping", "backchannel")]
+        if not all(math.isfinite(time_s) for time_s in times_s) or not all(isinstance(flag, bool) for flag in flags):
+            raise ValueError(f"expected finite times and truth values of a turn, got {plain!r}")
+        return cls(**plain)
 
 
 @dataclass
@@ -111,7 +119,7 @@ class TurnPolicy:
     def update(self, prediction: Prediction) -> list[TurnEvent]:
         """Take in the next prediction; return the events that it causes, in order."""
         settings = policy_settings(self.settings)
-        self._floor.update(prediction.vad)
+        self._floor.update(prediction.vad, prediction.frame_s)
         events: list[TurnEvent] = []
         for speaker in (0, 1):
             if self._floor.active[speaker]:
@@ -125,17 +133,21 @@ class TurnPolicy:
         return {"floor": self._floor.to_plain(), "turns": [asdict(turn) for turn in self._turns]}
 
     def restore(self, plain: dict[str, Any]) -> None:
-        """Go on from what `to_plain` gave."""
+        """Go on from what `to_plain` gave.
+
+        Raises:
+            ValueError, KeyError, TypeError: the values are not such.
+        """
         self._floor = FloorTracker.from_plain(plain["floor"])
         first, second = plain["turns"]
-        self._turns = (_Turn(**first), _Turn(**second))
+        self._turns = (_Turn.from_plain(first), _Turn.from_plain(second))
 
     def _speaking(self, speaker: int, prediction: Prediction, settings: PolicySettings, events: list[TurnEvent]) -> None:
         turn, other = self._turns[speaker], self._turns[1 - speaker]
         now = prediction.time_s
         turn.last_speech_s = now
         if turn.speech_start_s is None:
-            turn.speech_start_s = now
+            turn.speech_start_s = now - prediction.frame_s
             turn.overlapping = not turn.in_turn and other.in_turn and self._floor.active[1 - speaker]
             turn.backchannel = False
         if turn.in_turn:
@@ -145,12 +157,12 @@ class TurnPolicy:
             return
         spoken = now - turn.speech_start_s
         if turn.backchannel:
-            if _reached(spoken, settings.backchannel_max_secs):
+            if reached(spoken, settings.backchannel_max_secs):
                 self._take_floor(speaker, prediction, events)
         elif turn.overlapping:
-            if _reached(spoken, settings.overlap_secs):
+            if reached(spoken, settings.overlap_secs):
                 self._judge_overlap(speaker, prediction, settings, events)
-        elif _reached(spoken, settings.start_secs):
+        elif reached(spoken, settings.start_secs):
             if other.in_turn and self._floor.active[1 - speaker]:
                 turn.overlapping = True  # both began, or the other went on, within these start_secs
             elif other.in_turn and prediction.p_backchannel[speaker] >= settings.backchannel_threshold:
@@ -164,7 +176,7 @@ class TurnPolicy:
         now = prediction.time_s
         if turn.speech_start_s is not None:
             spoken = turn.last_speech_s - turn.speech_start_s
-            if turn.overlapping and not turn.backchannel and _reached(spoken, settings.start_secs):  # too short to have been judged
+            if turn.overlapping and not turn.backchannel and reached(spoken, settings.start_secs):  # too short to have been judged
                 events.append(TurnEvent("backchannel", speaker, now, prediction.p_backchannel[speaker]))
             turn.speech_start_s, turn.overlapping, turn.backchannel = None, False, False
         if not turn.in_turn:
@@ -172,10 +184,10 @@ class TurnPolicy:
         silence = now - turn.last_speech_s
         p_end = prediction.p_next[1 - speaker]
         other_goes_on = other.in_turn and self._floor.active[1 - speaker]
-        due = _reached(silence, settings.end_silence_secs) and (other_goes_on or p_end >= settings.end_threshold)
-        if due or _reached(silence, settings.timeout_secs):
+        due = reached(silence, settings.end_silence_secs) and (other_goes_on or p_end >= settings.end_threshold)
+        if due or reached(silence, settings.timeout_secs):
             self._end(speaker, now, p_end, events)
-        elif not turn.eager and _reached(silence, settings.eager_silence_secs) and p_end >= settings.eager_threshold:
+        elif not turn.eager and reached(silence, settings.eager_silence_secs) and p_end >= settings.eager_threshold:
             turn.eager = True
             events.append(TurnEvent("eager_end_of_turn", speaker, now, p_end))
 
@@ -204,7 +216,3 @@ class TurnPolicy:
         turn = self._turns[speaker]
         turn.in_turn, turn.eager = False, False
         events.append(TurnEvent("end_of_turn", speaker, now, probability))
-
-
-def _reached(elapsed_s: float, limit_s: float) -> bool:
-    return elapsed_s > limit_s - _SLACK_S

@@ -55,7 +55,7 @@ def main(args: argparse.Namespace) -> int:
     _check_output(args.plot)
     source: AudioSource = RawPcmSource(sys.stdin.buffer, args.encoding, args.sample_rate, args.channels) if args.file == "-" else FileSource(args.file)
     predictor, policy = TurnPredictor(args.model, sample_rate_hz=source.sample_rate_hz), TurnPolicy(args.policy)
-    kept = _Kept(audio=bool(args.plot), predictions=bool(args.plot or args.latents))
+    kept = _Kept(plot=bool(args.plot), latents=bool(args.latents))
     with ExitStack() as stack:
         stack.callback(source.close)
         write_row = _open(args.out, COLUMNS, stack)
@@ -64,22 +64,24 @@ def main(args: argparse.Namespace) -> int:
         def take(predictions: Iterable[Prediction]) -> None:
             for prediction in predictions:
                 write_row(to_row(prediction))
-                kept.count += 1
+                kept.frame_count += 1
                 if kept.wants_predictions:
                     kept.predictions.append(prediction)
                 for event in policy.update(prediction):
-                    kept.events.append(event)
+                    kept.event_count += 1
+                    if kept.wants_plot:
+                        kept.events.append(event)
                     if write_event:
                         write_event(event_row(event))
 
         for block in source:
             take(predictor.push_audio(block))
-            if kept.wants_audio:
+            if kept.wants_plot:
                 kept.audio.append(block)
         take(predictor.flush())
     for warning in predictor.take_warnings():
         print(f"turnstream predict: {warning.severity}: {warning.message}", file=sys.stderr)
-    if not kept.count:
+    if not kept.frame_count:
         raise AudioFormatError("expected audio on standard input, got none")
     if args.latents:
         with _writing(args.latents):
@@ -87,19 +89,19 @@ def main(args: argparse.Namespace) -> int:
     if args.plot:
         with _writing(args.plot):
             plot_predictions(args.plot, np.concatenate(kept.audio), source.sample_rate_hz, kept.predictions, kept.events, title=Path(args.file).name)
-    print(f"{kept.count} frames, {len(kept.events)} events", file=sys.stderr)
+    print(f"{kept.frame_count} frames, {kept.event_count} events", file=sys.stderr)
     return 0
 
 
 class _Kept:
-    """What must be held until the end for the outputs asked for."""
+    """What must be held until the end for the outputs asked for, and how much there was."""
 
-    def __init__(self, *, audio: bool, predictions: bool) -> None:
-        self.wants_audio, self.wants_predictions = audio, predictions
+    def __init__(self, *, plot: bool, latents: bool) -> None:
+        self.wants_plot, self.wants_predictions = plot, plot or latents
         self.audio: list[NDArray[np.float32]] = []
         self.predictions: list[Prediction] = []
         self.events: list[TurnEvent] = []
-        self.count = 0
+        self.frame_count, self.event_count = 0, 0
 
 
 def to_row(prediction: Prediction) -> Row:

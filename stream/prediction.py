@@ -46,6 +46,11 @@ class Prediction:
     latent: NDArray[np.float32]
     latent_speaker: NDArray[np.float32]
 
+    @property
+    def frame_s(self) -> float:
+        """Length of a frame in seconds."""
+        return self.time_s / (self.frame + 1)
+
 
 @dataclass(frozen=True, slots=True)
 class TurnEvent:

@@ -22,6 +22,7 @@ from .wire_values import count_field, number_field, object_field, pair_field, pa
 
 PROTOCOL_VERSION = 1
 STREAM_PATH = "/v1/stream"
+DEFAULT_PORT = 8765
 
 LatentKind = Literal["latent", "latent_speaker"]
 
@@ -78,7 +79,7 @@ def parse_control(text: str) -> Control:
     """Parse one text message of a client.
 
     Raises:
-        ProtocolError: bad_control (not JSON, an unknown type or field) or bad_setting (a value out of range).
+        ProtocolError: bad_control (not JSON, an unknown type or field, a `configure` without any) or bad_setting (a value out of range).
     """
     words = parse_object(text, "bad_control")
     kind = words.pop("type", None)

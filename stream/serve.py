@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
+import ipaddress
 import logging
 import os
 import signal
 from pathlib import Path
 
+from ..models.errors import ConfigError
 from .engine import Engine
 from .errors import ServerError
 from .limits import Limits
-from .server import DEFAULT_PORT, Server
+from .protocol import DEFAULT_PORT
+from .server import Server
+
+logger = logging.getLogger(__name__)
 
 TOKENS_VARIABLE = "TURNSTREAM_TOKENS"
 
@@ -37,19 +43,20 @@ def main(args: argparse.Namespace) -> int:
     """Serve until interrupted or terminated, then end every session well."""
     logging.basicConfig(level=logging.WARNING if args.quiet else logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("websockets").setLevel(logging.WARNING)
-    try:
-        limits = Limits(max_sessions=args.max_sessions)
-    except ValueError as error:
-        raise ServerError("bad_limit", str(error)) from None
-    server = Server(Engine(args.model), args.host, args.port, tokens=_tokens(args.token_file), limits=limits)
-    asyncio.run(_serve(server))
+    limits, tokens = Limits(max_sessions=args.max_sessions), _tokens(args.token_file)
+    if not tokens and not _is_loopback(args.host):
+        logger.warning("no access tokens: whoever can reach %s may use this server; see --token-file", args.host)
+    server = Server(Engine(args.model), args.host, args.port, tokens=tokens, limits=limits)
+    with contextlib.suppress(KeyboardInterrupt):  # where there are no signal handlers, this is what Ctrl+C leaves, the sessions having ended
+        asyncio.run(_serve(server))
     return 0
 
 
 async def _serve(server: Server) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        with contextlib.suppress(NotImplementedError):  # on Windows, where Ctrl+C cancels this task instead
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
     try:
         async with server:
             print(f"serving {server.url}", flush=True)
@@ -59,14 +66,25 @@ async def _serve(server: Server) -> None:
 
 
 def _tokens(path: Path | None) -> list[str]:
-    """Tokens from the file and the environment; a file without any is refused, because it would let everyone in."""
-    lines = os.environ.get(TOKENS_VARIABLE, "").split(",")
+    """Tokens from the file and the environment; either without any is refused, because it would let everyone in."""
+    given = os.environ.get(TOKENS_VARIABLE)
+    tokens = [word.strip() for word in (given or "").split(",") if word.strip()]
+    if given is not None and not tokens:
+        raise ConfigError(f"expected access tokens in {TOKENS_VARIABLE}, separated by commas, got none; unset it to admit everyone")
     if path is not None:
         try:
             listed = path.read_text(encoding="utf-8").split()
         except (OSError, UnicodeDecodeError) as error:
-            raise ServerError("bad_token_file", f"expected a file of tokens, one a line, got {str(path)!r}: {error}") from None
+            raise ConfigError(f"expected a file of tokens, one a line, got {str(path)!r}: {error}") from None
         if not listed:
-            raise ServerError("bad_token_file", f"expected a file of tokens, one a line, got an empty one: {str(path)!r}")
-        lines += listed
-    return [line.strip() for line in lines if line.strip()]
+            raise ConfigError(f"expected a file of tokens, one a line, got an empty one: {str(path)!r}")
+        tokens += listed
+    return tokens
+
+
+def _is_loopback(host: str) -> bool:
+    """Whether only this machine can reach the address."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -23,12 +23,10 @@ from .batcher import Batcher, Steps
 from .conversation import Conversation
 from .errors import ProtocolError
 from .limits import Limits
-from .protocol import CLOSE_CODES, STREAM_PATH, ErrorMessage, message_to_json
+from .protocol import CLOSE_CODES, DEFAULT_PORT, STREAM_PATH, ErrorMessage, message_to_json
 from .settings import StreamSettings
 
 logger = logging.getLogger(__name__)
-
-DEFAULT_PORT = 8765
 
 _WELCOME = f"""turnstream: streaming turn-taking prediction.
 
@@ -126,7 +124,10 @@ class Server:
 
     def _admit(self, connection: ServerConnection, request: Request) -> Response | None:
         """Answer what is no stream request; None admits."""
-        url = urlsplit(request.path)
+        try:
+            url = urlsplit(request.path)
+        except ValueError as error:
+            return connection.respond(http.HTTPStatus.BAD_REQUEST, f"expected a path such as {STREAM_PATH}: {error}\n")
         if url.path == "/healthz":
             return self._health(connection)
         if url.path == "/":

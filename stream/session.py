@@ -25,6 +25,7 @@ from .resample import StreamingResampler, to_float32
 from .ring import PcmRing
 
 SNAPSHOT_VERSION = 1
+MAX_RESTORED_BUFFER_S = 60.0  # so that a damaged snapshot cannot ask for all memory
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +138,7 @@ class Session:
     def accept(self, output: StepOutput, row: int = 0) -> FrameResult:
         """Turn one row of a step's output into this conversation's next prediction and its events."""
         vad = _pair(output.vad[row])
-        self._floor.update(vad)
+        self._floor.update(vad, self.metadata.frame_samples / self.metadata.sample_rate_hz)
         holder = self._floor.holder
         p_next = _pair(output.p_next[row])
         p_shift = None if holder is None else p_next[1 - holder]
@@ -183,7 +184,7 @@ class Session:
         """Go on from a snapshot. The check of the audio begins anew, so a warning may come a second time.
 
         Raises:
-            SnapshotError: not a snapshot, damaged, of another version, or of another model.
+            SnapshotError: not a snapshot, damaged, of another version, of another model, or with a buffer of more than a minute.
         """
         try:
             with np.load(io.BytesIO(snapshot), allow_pickle=False) as archive:
@@ -203,10 +204,12 @@ class Session:
 
     @classmethod
     def _rebuild(cls, header: dict[str, Any], arrays: dict[str, NDArray[Any]], metadata: ModelMetadata) -> Session:
-        settings = header["policy_settings"]
+        settings, buffer_s = header["policy_settings"], header["buffer_s"]
+        if not 0 < buffer_s <= MAX_RESTORED_BUFFER_S:
+            raise ValueError(f"expected buffer_s above 0 and up to {MAX_RESTORED_BUFFER_S:g}, got {buffer_s!r}")
         policy = None if settings is None else PolicySettings(**settings)
-        session = cls(metadata, sample_rate_hz=header["sample_rate_hz"], policy=policy, buffer_s=header["buffer_s"])
-        session.samples_received, session.frames_done = header["samples_received"], header["frames_done"]
+        session = cls(metadata, sample_rate_hz=header["sample_rate_hz"], policy=policy, buffer_s=buffer_s)
+        session.samples_received, session.frames_done = _count(header, "samples_received"), _count(header, "frames_done")
         session._floor = FloorTracker.from_plain(header["floor"])
         if session._policy is not None:
             session._policy.restore(header["policy"])
@@ -216,6 +219,13 @@ class Session:
         session._ring.push(arrays["audio"])
         session._resampler.restore({name.removeprefix("resampler_"): array for name, array in arrays.items() if name.startswith("resampler_")})
         return session
+
+
+def _count(header: dict[str, Any], name: str) -> int:
+    count = header[name]
+    if type(count) is not int or count < 0:
+        raise ValueError(f"expected {name} to be a whole number from 0, got {count!r}")
+    return count
 
 
 def _pair(row: Float32) -> Pair:

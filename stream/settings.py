@@ -134,11 +134,11 @@ class Configure:
         """Build from the fields of a `configure` message, without its type.
 
         Raises:
-            ProtocolError: bad_setting; an unknown field, no field, or a value out of range.
+            ProtocolError: bad_control (an unknown field, or none) or bad_setting (a value out of range).
         """
         unknown = [name for name in words if name not in _CHANGEABLE]
         if unknown or not words:
-            raise ProtocolError("bad_setting", f"configure: expected {', '.join(_CHANGEABLE)}; got {show(unknown[0]) if unknown else 'none of them'}")
+            raise ProtocolError("bad_control", f"configure: expected {', '.join(_CHANGEABLE)}; got {show(unknown[0]) if unknown else 'none of them'}")
         return cls(**{name: frames_from_word(word) if name == "frames" else _given(name, word) for name, word in words.items()})  # pyright: ignore[reportArgumentType]
 
     def to_words(self) -> dict[str, object]:

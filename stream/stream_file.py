@@ -8,8 +8,7 @@ import sys
 
 from .client import AsyncClient
 from .policy import PRESETS
-from .protocol import BeginMessage, FrameMessage, LatentMessage, ServerMessage, message_to_json
-from .server import DEFAULT_PORT
+from .protocol import DEFAULT_PORT, LatentMessage, ServerMessage, message_to_json
 from .settings import StreamSettings
 from .sources import FileSource, async_blocks, paced
 
@@ -51,7 +50,7 @@ async def _stream(args: argparse.Namespace, source: FileSource, settings: Stream
             _show(message)
 
 
-def _show(message: ServerMessage | BeginMessage | FrameMessage) -> None:
+def _show(message: ServerMessage) -> None:
     if not isinstance(message, LatentMessage):
         sys.stdout.write(message_to_json(message) + "\n")
         sys.stdout.flush()

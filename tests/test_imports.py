@@ -76,6 +76,16 @@ def test_importing_turnstream_imports_next_to_nothing() -> None:
     assert finished.stdout == "turnstream\n"
 
 
+@pytest.mark.parametrize("words", ["from turnstream import AsyncClient, Client, Limits, StreamSettings", "import turnstream.stream.stream_file"])
+def test_a_client_needs_no_engine(words: str) -> None:
+    code = f"import sys; {words}; print('onnxruntime' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"
+
+
+def test_dir_lists_the_public_names() -> None:
+    assert dir(turnstream) == sorted(turnstream.__all__)
+
+
 @pytest.mark.parametrize("name", turnstream.__all__)
 def test_every_public_name_is_importable(name: str) -> None:
     assert getattr(turnstream, name) is not None

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from turnstream.stream.client import AsyncClient, Client
     from turnstream.stream.engine import Engine, ModelMetadata
     from turnstream.stream.errors import AudioFormatError, DeviceError, ModelError, PolicyError, ProtocolError, ServerError, ShapeError, SnapshotError
+    from turnstream.stream.limits import Limits
     from turnstream.stream.policy import PRESETS, PolicySettings, TurnPolicy
     from turnstream.stream.prediction import EVENT_TYPES, EventType, Prediction, TurnEvent
     from turnstream.stream.predictor import TurnPredictor
@@ -43,6 +44,7 @@ __all__ = [
     "ExportError",
     "FrameMessage",
     "LatentMessage",
+    "Limits",
     "MissingExtraError",
     "ModelError",
     "ModelMetadata",
@@ -64,24 +66,28 @@ __all__ = [
     "__version__",
 ]
 
-_HOMES = (  # cheapest to import first
-    "turnstream.models.errors",
-    "turnstream.stream.errors",
-    "turnstream.stream.prediction",
-    "turnstream.stream.policy",
-    "turnstream.stream.audio_check",
-    "turnstream.stream.engine",
-    "turnstream.stream.predictor",
-    "turnstream.stream.settings",
-    "turnstream.stream.protocol",
-    "turnstream.stream.client",
-    "turnstream.stream.server",
-)
+_NAMES = {  # module: its public names, so that each loads no more than its own module
+    "models.errors": "ConfigError DialogueError ExportError MissingExtraError TurnstreamError",
+    "stream.audio_check": "AudioWarning",
+    "stream.client": "AsyncClient Client",
+    "stream.engine": "Engine ModelMetadata",
+    "stream.errors": "AudioFormatError DeviceError ModelError PolicyError ProtocolError ServerError ShapeError SnapshotError",
+    "stream.limits": "Limits",
+    "stream.policy": "PRESETS PolicySettings TurnPolicy",
+    "stream.prediction": "EVENT_TYPES EventType Prediction TurnEvent",
+    "stream.predictor": "TurnPredictor",
+    "stream.protocol": "BeginMessage FrameMessage LatentMessage TerminationMessage WarningMessage",
+    "stream.server": "Server",
+    "stream.settings": "StreamSettings",
+}
+_HOMES = {name: f"turnstream.{module}" for module, names in _NAMES.items() for name in names.split()}
 
 
 def __getattr__(name: str) -> object:
-    if name in __all__:
-        for home in map(import_module, _HOMES):
-            if hasattr(home, name):
-                return getattr(home, name)
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
     raise AttributeError(f"module 'turnstream' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -34,9 +34,11 @@ class CommandServer:
 
 
 @contextlib.contextmanager
-def command_server(model: Path, *options: str, tokens: str = "") -> Iterator[CommandServer]:
+def command_server(model: Path, *options: str, tokens: str | None = None) -> Iterator[CommandServer]:
     command = [sys.executable, "-m", "turnstream", "serve", "--port", "0", "--model", str(model), *options]
-    environment = {**os.environ, "TURNSTREAM_TOKENS": tokens}
+    environment = {name: value for name, value in os.environ.items() if name != "TURNSTREAM_TOKENS"}
+    if tokens is not None:
+        environment["TURNSTREAM_TOKENS"] = tokens
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment) as process:
         try:
             assert process.stdout is not None

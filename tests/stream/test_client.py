@@ -92,6 +92,12 @@ async def test_the_path_may_be_left_out_of_the_url(server: Server) -> None:
         assert client.begin.settings == StreamSettings()
 
 
+async def test_a_query_in_the_url_is_kept(server: Server) -> None:
+    for path in ("", "/", "/v1/stream", "/v1/stream/"):
+        async with AsyncClient(f"ws://127.0.0.1:{server.port}{path}?token=secret", StreamSettings(channels=1)) as client:
+            assert client.begin.settings == StreamSettings(channels=1)
+
+
 async def test_settings_and_controls_reach_the_server(server: Server, engine: Engine) -> None:
     mono = dialogue(1.01, seed=2)[:, 0]
     async with AsyncClient(server.url, StreamSettings(channels=1, latents="final"), token="secret") as client:
@@ -150,9 +156,11 @@ async def test_no_server_is_one_clear_error(unused_tcp_port: int) -> None:
     assert refused.value.code == "unreachable"
 
 
-async def test_a_url_that_is_none_is_one_clear_error() -> None:
-    with pytest.raises(ServerError) as refused:
-        await AsyncClient("http://127.0.0.1").__aenter__()
+@pytest.mark.parametrize("url", ["http://127.0.0.1", "nonsense", "", "ws://[", "ws://127.0.0.1:port", "ws://127.0.0.1#part"])
+async def test_a_url_that_is_none_is_one_clear_error(url: str) -> None:
+    client = AsyncClient(url)
+    with pytest.raises(ServerError, match="expected a turnstream server at") as refused:
+        await client.__aenter__()
     assert refused.value.code == "unreachable"
 
 

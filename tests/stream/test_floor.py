@@ -5,20 +5,23 @@ from __future__ import annotations
 import json
 import math
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from turnstream.stream.floor import HOLDER_FRAMES, VAD_OFF, VAD_ON, FloorTracker
+from turnstream.stream.floor import HOLDER_S, VAD_OFF, VAD_ON, FloorTracker
 
 USER, OTHER, BOTH, NOBODY = (0.9, 0.1), (0.1, 0.9), (0.9, 0.9), (0.1, 0.1)
 BETWEEN = (VAD_ON + VAD_OFF) / 2
+FRAME_S = 0.02
+HOLDER_FRAMES = round(HOLDER_S / FRAME_S)
 Pair = tuple[float, float]
 
 
-def run(tracker: FloorTracker, *spans: tuple[Pair, int]) -> FloorTracker:
+def run(tracker: FloorTracker, *spans: tuple[Pair, int], frame_s: float = FRAME_S) -> FloorTracker:
     for vad, frames in spans:
         for _ in range(frames):
-            tracker.update(vad)
+            tracker.update(vad, frame_s)
     return tracker
 
 
@@ -30,6 +33,12 @@ def test_who_speaks_alone_becomes_holder_after_the_fifth_frame() -> None:
     assert run(FloorTracker(), (USER, HOLDER_FRAMES - 1)).holder is None
     assert run(FloorTracker(), (USER, HOLDER_FRAMES)).holder == 0
     assert run(FloorTracker(), (OTHER, HOLDER_FRAMES)).holder == 1
+
+
+@pytest.mark.parametrize(("frame_s", "frames"), [(0.01, 10), (0.02, 5), (0.04, 3), (0.05, 2), (0.1, 1)])
+def test_a_tenth_of_a_second_alone_makes_a_holder_whatever_the_frame(frame_s: float, frames: int) -> None:
+    assert run(FloorTracker(), (USER, frames - 1), frame_s=frame_s).holder is None
+    assert run(FloorTracker(), (USER, frames), frame_s=frame_s).holder == 0
 
 
 def test_activity_starts_high_and_stops_low() -> None:
@@ -87,12 +96,12 @@ probability = st.floats(0, 1, width=32)
 def test_going_on_from_plain_values_changes_nothing(vads: list[Pair], cut: int) -> None:
     whole, first = FloorTracker(), FloorTracker()
     for vad in vads[:cut]:
-        first.update(vad)
+        first.update(vad, FRAME_S)
     second = FloorTracker.from_plain(json.loads(json.dumps(first.to_plain())))
     for vad in vads:
-        whole.update(vad)
+        whole.update(vad, FRAME_S)
     for vad in vads[cut:]:
-        second.update(vad)
+        second.update(vad, FRAME_S)
     assert second == whole
 
 
@@ -100,7 +109,7 @@ def test_going_on_from_plain_values_changes_nothing(vads: list[Pair], cut: int) 
 def test_the_speakers_are_treated_alike(vads: list[Pair]) -> None:
     tracker, mirrored = FloorTracker(), FloorTracker()
     for user, other in vads:
-        tracker.update((user, other))
-        mirrored.update((other, user))
+        tracker.update((user, other), FRAME_S)
+        mirrored.update((other, user), FRAME_S)
         assert mirrored.active == tracker.active[::-1]
         assert mirrored.holder == (None if tracker.holder is None else 1 - tracker.holder)

@@ -17,6 +17,7 @@ import pytest
 import soundfile
 
 from turnstream import TurnPolicy, TurnPredictor
+from turnstream.stream import predict
 from turnstream.stream.cli import main
 from turnstream.stream.prediction import Prediction, TurnEvent
 
@@ -165,6 +166,20 @@ def test_raw_audio_comes_from_standard_input(
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(raw)))
     assert run("-", "--encoding", encoding) == 0
     assert capsys.readouterr().out == expected
+
+
+def test_without_a_picture_no_event_is_kept(run: Run, recording: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    made: list[predict._Kept] = []
+
+    class Spied(predict._Kept):
+        def __init__(self, **wanted: bool) -> None:
+            super().__init__(**wanted)
+            made.append(self)
+
+    monkeypatch.setattr(predict, "_Kept", Spied)
+    assert run(recording) == 0
+    assert (made[0].audio, made[0].predictions, made[0].events) == ([], [], [])
+    assert not capsys.readouterr().err.endswith(" 0 events\n")
 
 
 def test_suspicious_audio_is_reported_on_standard_error(run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import socket
 import urllib.error
@@ -10,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from turnstream import ServerError
+from turnstream import ConfigError, Limits, ServerError
+from turnstream.stream import serve
 from turnstream.stream.cli import main
 from turnstream.stream.client import Client
 
@@ -104,6 +106,53 @@ def test_a_token_file_without_tokens_lets_nobody_in(tiny_model_path: Path, tmp_p
     line = error_line(capsys)
     assert "expected a file of tokens, one a line" in line
     assert str(path) in line
+
+
+@pytest.mark.parametrize("tokens", ["", " ", ",", " , ,"])
+def test_a_token_variable_without_tokens_lets_nobody_in(
+    tiny_model_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tokens: str
+) -> None:
+    monkeypatch.setenv("TURNSTREAM_TOKENS", tokens)
+    assert main(["serve", "--quiet", "--port", "0", "--model", str(tiny_model_path)]) == 2
+    assert error_line(capsys) == "expected access tokens in TURNSTREAM_TOKENS, separated by commas, got none; unset it to admit everyone"
+
+
+@pytest.mark.parametrize(
+    ("host", "tokens", "warned"),
+    [("0.0.0.0", None, True), ("", None, True), ("some.name", None, True), ("0.0.0.0", "a", False), ("localhost", None, False), ("::1", None, False)],
+)
+def test_an_open_server_that_others_can_reach_is_warned_of(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, tiny_model_path: Path, host: str, tokens: str | None, warned: bool
+) -> None:
+    async def at_once(server: object) -> None:
+        pass
+
+    monkeypatch.setattr(serve, "_serve", at_once)
+    monkeypatch.delenv("TURNSTREAM_TOKENS", raising=False)
+    if tokens is not None:
+        monkeypatch.setenv("TURNSTREAM_TOKENS", tokens)
+    assert main(["serve", "--host", host, "--model", str(tiny_model_path)]) == 0
+    assert [record.levelname for record in caplog.records if "no access tokens" in record.message] == ["WARNING"] * warned
+
+
+def test_without_signal_handlers_an_interrupt_ends_the_server_well(
+    tiny_model_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def missing(*args: object) -> None:
+        raise NotImplementedError
+
+    monkeypatch.setattr(asyncio.SelectorEventLoop, "add_signal_handler", missing)
+    monkeypatch.setattr(serve, "print", lambda *args, **options: signal.raise_signal(signal.SIGINT), raising=False)
+    with caplog.at_level("INFO", logger="turnstream"):
+        assert main(["serve", "--port", "0", "--model", str(tiny_model_path)]) == 0
+    assert caplog.messages[-1] == "stopped"
+
+
+def test_bad_settings_are_a_config_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ConfigError, match="max_batch: expected more than 0, got 0"):
+        Limits(max_batch=0)
+    with pytest.raises(ConfigError, match="expected a file of tokens"):
+        serve._tokens(tmp_path / "none")
 
 
 def test_no_room_for_anyone_is_refused(tiny_model_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

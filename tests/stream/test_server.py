@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +13,13 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
+from turnstream.stream.batcher import Batcher
+from turnstream.stream.conversation import Conversation
 from turnstream.stream.engine import Engine, Float32, StepOutput
 from turnstream.stream.protocol import FrameMessage, LatentMessage, parse_message
 from turnstream.stream.resample import to_float32
 from turnstream.stream.server import Server
+from turnstream.stream.settings import StreamSettings
 
 from .serving import PATIENCE_S, RawClient, dialogue, of_type, offline, quick_limits, raw_client, slow_client
 from .talkative import talkative_model
@@ -246,6 +249,72 @@ async def test_a_client_that_does_not_read_is_dropped(engine: Engine) -> None:
         await still_serves(server, engine)
 
 
+class StubConnection:
+    """A connection whose client sends four frames of audio and `close`; `taking` decides how it takes a message.
+
+    Attributes:
+        all_done: set once everything that came has been predicted on.
+        sent: messages taken.
+        closed_with: code of the close, None before it.
+    """
+
+    remote_address = ("test", 0)
+    close_code = None
+
+    def __init__(self, taking: Callable[[str], Awaitable[None]]) -> None:
+        self.all_done = asyncio.Event()
+        self.sent: list[str] = []
+        self.closed_with: int | None = None
+        self._taking = taking
+        self._messages = [bytes(4 * 1280), '{"type":"close"}']
+
+    async def recv(self) -> str | bytes:
+        if not self._messages:
+            self.all_done.set()
+            await asyncio.Event().wait()
+        return self._messages.pop(0)
+
+    async def send(self, wire: str) -> None:
+        await self._taking(wire)
+        self.sent.append(json.loads(wire)["type"])
+
+    async def close(self, code: int, reason: str) -> None:
+        self.closed_with = code
+
+
+async def converse(connection: StubConnection, engine: Engine, timeout_s: float) -> None:
+    async with asyncio.timeout(PATIENCE_S), Batcher(engine, max_batch=1) as batcher:
+        limits = quick_limits(slow_reader_timeout_s=timeout_s)
+        await Conversation(connection, StreamSettings(), engine.metadata, batcher, limits).run()  # type: ignore[arg-type]
+
+
+async def test_a_client_that_takes_all_but_the_last_message_is_closed(engine: Engine) -> None:
+    async def all_but_the_last(wire: str) -> None:
+        if "termination" in wire:
+            await asyncio.Event().wait()
+
+    connection = StubConnection(all_but_the_last)
+    await converse(connection, engine, 0.1)
+    assert (connection.sent, connection.closed_with) == (["begin", *["frame"] * 4], 1000)
+
+
+async def test_a_slow_but_steady_reader_is_not_dropped(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    loop = asyncio.get_running_loop()
+    real_time, ahead_s = loop.time, 0.0
+    monkeypatch.setattr(loop, "time", lambda: real_time() + ahead_s)
+
+    async def slowly(wire: str) -> None:
+        nonlocal ahead_s
+        await connection.all_done.wait()
+        ahead_s += 3  # and a few rounds of the loop, in which a timer that is due goes off
+        for _ in range(5):
+            await asyncio.sleep(0)
+
+    connection = StubConnection(slowly)
+    await converse(connection, engine, 5)
+    assert (connection.sent, connection.closed_with) == (["begin", *["frame"] * 4, "termination"], 1000)
+
+
 async def send_for_ever(client: RawClient, message: bytes) -> None:
     while True:
         await client.send(message)
@@ -306,6 +375,8 @@ async def test_plain_requests_get_an_answer(server: Server) -> None:
     assert "/v1/stream" in body
     assert await http_get(server, "/v2/stream") == (404, "text/plain; charset=utf-8", "no such path; expected /v1/stream, /healthz or /\n")
     assert (await http_get(server, "/v1/stream"))[0] == 426
+    status, _, body = await http_get(server, "//[")
+    assert (status, body) == (400, "expected a path such as /v1/stream: Invalid IPv6 URL\n")
 
 
 # ---- shutdown -------------------------------------------------------------------------------------------------
