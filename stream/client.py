@@ -1,4 +1,4 @@
-"""Clients of the server: `AsyncClient` for asyncio, `Client` for everything else, with the same verbs.
+"""The client for asyncio; blocking_client.py has the same verbs for everything else.
 
     async with AsyncClient("ws://127.0.0.1:8765/v1/stream", StreamSettings(channels=1)) as client:
         await client.push_audio(samples)
@@ -13,8 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import threading
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Any, TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
@@ -50,7 +49,7 @@ T = TypeVar("T")
 
 _UNREAD_MESSAGES = 4096  # 80 s of frames that the caller has not read yet; then the server is made to wait
 _MESSAGE_S = 0.5  # longer audio is sent in several messages
-_DEFAULT_TIMEOUT_S = 15.0
+DEFAULT_TIMEOUT_S = 15.0
 
 
 class AsyncClient:
@@ -72,7 +71,7 @@ class AsyncClient:
 
     begin: BeginMessage
 
-    def __init__(self, url: str, settings: StreamSettings | None = None, *, token: str | None = None, timeout_s: float = _DEFAULT_TIMEOUT_S) -> None:
+    def __init__(self, url: str, settings: StreamSettings | None = None, *, token: str | None = None, timeout_s: float = DEFAULT_TIMEOUT_S) -> None:
         self.settings = settings or StreamSettings()
         self._url = url
         self._headers = {"Authorization": f"Bearer {token}"} if token is not None else {}
@@ -129,7 +128,7 @@ class AsyncClient:
             if kind is None and not self.finished:
                 await self.close()
                 while not self.finished:
-                    async with _limit(self._timeout_s, "the next message or termination"):
+                    async with time_limit(self._timeout_s, "the next message or termination"):
                         await self.receive()
         finally:
             with contextlib.suppress(TimeoutError):
@@ -208,7 +207,7 @@ class AsyncClient:
 
     async def _send(self, wire: str | bytes) -> None:
         connection = self._open_connection()
-        async with _limit(self._timeout_s, "the server to take more; read its messages while you send"):
+        async with time_limit(self._timeout_s, "the server to take more; read its messages while you send"):
             try:
                 await connection.send(wire)
             except ConnectionClosed as error:
@@ -241,140 +240,13 @@ def _with_query(url: str, query: str) -> str:
 
 
 @contextlib.asynccontextmanager
-async def _limit(timeout_s: float, expected: str) -> AsyncGenerator[None, None]:
+async def time_limit(timeout_s: float, expected: str) -> AsyncGenerator[None, None]:
+    """Turn a time-out into a ServerError that says what was expected."""
     try:
         async with asyncio.timeout(timeout_s):
             yield
     except TimeoutError:
         raise ServerError("timeout", f"expected {expected}; waited {timeout_s:g} s") from None
-
-
-class Client:
-    """The same for code without asyncio: a context manager, and an iterator of the server's messages.
-
-    It runs an `AsyncClient` in a thread of its own, so all its time limits hold here too. Methods may be called from any thread.
-
-    Args:
-        url, settings, token, timeout_s: as for `AsyncClient`.
-        on_message: called with every message, in the client's thread, as it comes; then the client is not iterated. It must not block,
-            and must not call the client.
-    Raises:
-        ServerError: as for `AsyncClient`; after one in the client's thread, the next call raises it.
-    """
-
-    def __init__(
-        self,
-        url: str,
-        settings: StreamSettings | None = None,
-        *,
-        token: str | None = None,
-        timeout_s: float = _DEFAULT_TIMEOUT_S,
-        on_message: Callable[[ServerMessage], None] | None = None,
-    ) -> None:
-        self._client = AsyncClient(url, settings, token=token, timeout_s=timeout_s)
-        self._timeout_s = timeout_s
-        self._on_message = on_message
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._listener: asyncio.Task[None] | None = None
-
-    def __enter__(self) -> Client:
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="turnstream-client", daemon=True)
-        self._thread.start()
-        try:
-            self._call(self._client.__aenter__())
-            if self._on_message is not None:
-                self._call(self._start_listening())
-        except BaseException:
-            self._stop_loop()
-            raise
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, *exc_info: object) -> None:
-        try:
-            self._run(self._leave(kind))
-        finally:
-            self._stop_loop()
-
-    @property
-    def begin(self) -> BeginMessage:
-        """The server's first message."""
-        return self._client.begin
-
-    def push_audio(self, samples: ArrayLike) -> None:
-        """See `AsyncClient.push_audio`."""
-        self._call(self._client.push_audio(samples))
-
-    def configure(self, *, frames: int | None = None, latents: LatentChoice | None = None, policy: str | None = None) -> None:
-        """See `AsyncClient.configure`."""
-        self._call(self._client.configure(frames=frames, latents=latents, policy=policy))
-
-    def flush(self) -> None:
-        """See `AsyncClient.flush`."""
-        self._call(self._client.flush())
-
-    def reset(self) -> None:
-        """See `AsyncClient.reset`."""
-        self._call(self._client.reset())
-
-    def keep_alive(self) -> None:
-        """See `AsyncClient.keep_alive`."""
-        self._call(self._client.keep_alive())
-
-    def close(self) -> None:
-        """Say that no more audio comes. What is still due arrives: by iteration, or by the callback until the context ends."""
-        self._call(self._client.close())
-
-    def __iter__(self) -> Iterator[ServerMessage]:
-        """Give messages as they come, `TerminationMessage` last; see `AsyncClient`."""
-        if self._on_message is not None:
-            raise ServerError("not_iterable", "expected either on_message or iteration, got both")
-        while not self._client.finished:
-            yield self._call(self._client.receive())
-
-    def _call(self, work: Coroutine[Any, Any, T]) -> T:
-        """Run in the client's thread and wait for the result."""
-        if self._listener is not None and self._listener.done() and self._listener.exception() is not None:
-            work.close()
-            self._listener.result()
-        return self._run(work)
-
-    def _run(self, work: Coroutine[Any, Any, T]) -> T:
-        if self._loop is None:
-            work.close()
-            raise ServerError("not_connected", "expected a connected client; use it as a context manager")
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
-
-    async def _start_listening(self) -> None:
-        self._listener = asyncio.create_task(self._listen())
-
-    async def _listen(self) -> None:
-        assert self._on_message is not None
-        async for message in self._client:
-            self._on_message(message)
-
-    async def _leave(self, kind: type[BaseException] | None) -> None:
-        """End well; with a callback, its task reads to the end."""
-        try:
-            if self._listener is not None and kind is None:
-                if not self._client.finished:
-                    await self._client.close()
-                async with _limit(self._timeout_s, "termination"):
-                    await self._listener
-        except BaseException as error:
-            kind = type(error)
-            raise
-        finally:
-            if self._listener is not None:
-                self._listener.cancel()
-            await self._client.__aexit__(kind)
-
-    def _stop_loop(self) -> None:
-        if self._loop is not None:
-            self._loop.call_soon_threadsafe(self._loop.stop)
-            self._thread.join()
-            self._loop.close()
-            self._loop = None
 
 
 def encode_pcm(samples: ArrayLike, encoding: Encoding) -> bytes:

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from turnstream.models.errors import ConfigError, DialogueError, ExportError, MissingExtraError, TurnstreamError
     from turnstream.stream.audio_check import AudioWarning
-    from turnstream.stream.client import AsyncClient, Client
+    from turnstream.stream.blocking_client import Client
+    from turnstream.stream.client import AsyncClient
     from turnstream.stream.engine import Engine, ModelMetadata
     from turnstream.stream.errors import AudioFormatError, DeviceError, ModelError, PolicyError, ProtocolError, ServerError, ShapeError, SnapshotError
     from turnstream.stream.limits import Limits
@@ -69,7 +70,8 @@ __all__ = [
 _NAMES = {  # module: its public names, so that each loads no more than its own module
     "models.errors": "ConfigError DialogueError ExportError MissingExtraError TurnstreamError",
     "stream.audio_check": "AudioWarning",
-    "stream.client": "AsyncClient Client",
+    "stream.blocking_client": "Client",
+    "stream.client": "AsyncClient",
     "stream.engine": "Engine ModelMetadata",
     "stream.errors": "AudioFormatError DeviceError ModelError PolicyError ProtocolError ServerError ShapeError SnapshotError",
     "stream.limits": "Limits",

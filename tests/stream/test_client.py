@@ -14,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from websockets.asyncio.server import ServerConnection, serve
 
-from turnstream.stream.client import AsyncClient, Client, encode_pcm
+from turnstream.stream.blocking_client import Client
+from turnstream.stream.client import AsyncClient, encode_pcm
 from turnstream.stream.engine import Engine
 from turnstream.stream.errors import AudioFormatError, ProtocolError, ServerError
 from turnstream.stream.prediction import TurnEvent

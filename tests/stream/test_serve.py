@@ -13,8 +13,8 @@ import pytest
 
 from turnstream import ConfigError, Limits, ServerError
 from turnstream.stream import serve
+from turnstream.stream.blocking_client import Client
 from turnstream.stream.cli import main
-from turnstream.stream.client import Client
 
 from .command_server import command_server
 
