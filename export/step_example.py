@@ -15,6 +15,7 @@ about = json.loads(session.get_modelmeta().custom_metadata_map["turnstream"])
 size = about["frame_samples"]  # 320 samples at 16 kHz
 
 with wave.open(sys.argv[2]) as file:
+    assert (file.getframerate(), file.getnchannels(), file.getsampwidth()) == (16000, 2, 2), "expected 16 kHz, stereo, 16 bit"
     pcm = np.frombuffer(file.readframes(file.getnframes()), "<i2").reshape(-1, 2).T.astype(np.float32) / 32768  # (2, N)
 
 state = np.zeros((1, about["state"]["size"]), np.float32)  # before anything was heard

@@ -93,6 +93,8 @@ class AsyncClient:
     async def _begin(self) -> BeginMessage:
         try:
             address = _with_query(self._url, self.settings.to_query())
+            if not address.startswith(("ws://", "wss://")):
+                raise ValueError(f"got {self._url.partition('?')[0]!r}")  # what follows the question mark may be a token
         except ValueError as error:
             raise ServerError("unreachable", f"expected a turnstream server at a URL like ws://127.0.0.1:{DEFAULT_PORT}: {error}") from None
         try:

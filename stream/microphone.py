@@ -21,7 +21,7 @@ from .sources import Block
 
 logger = logging.getLogger(__name__)
 
-_HOW_TO_LIST = "list_microphones() and `python -m sounddevice` show the devices there are"
+_HOW_TO_LIST = "`turnstream listen --list-devices` shows the devices there are"
 _NO_PORTAUDIO = "the PortAudio library is missing; on Debian and Ubuntu: apt-get install libportaudio2"
 
 

@@ -192,7 +192,7 @@ class Session:
             header = json.loads(str(arrays.pop("header")))
             version, weights = header["snapshot_version"], str(header["weights_sha256"])
         except Exception as error:  # numpy, zipfile and json raise many kinds on foreign bytes
-            raise SnapshotError(f"expected a snapshot made by turnstream, got {len(snapshot)} bytes that are not one: {error}") from None
+            raise SnapshotError(f"expected a snapshot made by turnstream, got {len(snapshot)} bytes that are not one ({type(error).__name__})") from None
         if version != SNAPSHOT_VERSION:
             raise SnapshotError(f"expected snapshot version {SNAPSHOT_VERSION}, got {version}")
         if weights != metadata.weights_sha256:

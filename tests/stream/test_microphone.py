@@ -84,13 +84,13 @@ class TestRules:
 
     @pytest.mark.parametrize("wanted", [0, 9, "gramophone", "9"])
     def test_an_unknown_device_is_an_error_that_lists_the_known(self, wanted: int | str) -> None:
-        with pytest.raises(DeviceError, match=r"1 'USB headset', 2 'Built-in Microphone', 3 'headset', got .*list_microphones"):
+        with pytest.raises(DeviceError, match=r"1 'USB headset', 2 'Built-in Microphone', 3 'headset', got .*--list-devices"):
             find_microphone(wanted)
 
     def test_no_device_is_an_error_that_says_how_to_list(self, sounddevice: SimpleNamespace) -> None:
         sounddevice.query_devices = list
         assert list_microphones() == []
-        with pytest.raises(DeviceError, match=r"found no input device; list_microphones\(\)"):
+        with pytest.raises(DeviceError, match=r"found no input device; .*--list-devices"):
             MicrophoneSource()
 
     def test_a_rate_that_the_device_refuses_is_an_error(self) -> None:
