@@ -22,6 +22,7 @@ from .stream import labelled_audio
 
 SILENCES_MS = (50, 250, 500)
 BLOCK_S = 30.0  # of audio in one forward pass
+RESAMPLES = 1000  # of the bootstrap
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,7 @@ class ShiftHoldRow:
     shifts: int
     holds: int
     auc: float
+    auc_interval: tuple[float, float]  # 95 %, bootstrap over conversations; NaN when it cannot be had
     balanced_accuracy: float  # at threshold 0.5
 
 
@@ -69,8 +71,8 @@ def shift_hold_report(model: TurnModel, dialogues: Sequence[Dialogue], *, mono: 
         mono: for each event, silence the channel of the speaker who did not hold the floor before it.
     """
     rate = model.config.frame_rate_hz
-    scored: dict[int, list[tuple[float, bool]]] = {ms: [] for ms in SILENCES_MS}
-    for dialogue in dialogues:
+    scored: dict[int, list[tuple[float, bool, int]]] = {ms: [] for ms in SILENCES_MS}
+    for number, dialogue in enumerate(dialogues):
         audio = load_audio(dialogue, model.config.features.sample_rate_hz)
         activity, _ = speech_activity(dialogue)
         stereo = None if mono else next_holder_probabilities(model, audio, device)
@@ -79,13 +81,28 @@ def shift_hold_report(model: TurnModel, dialogues: Sequence[Dialogue], *, mono: 
             p_next = alone[event.previous] if stereo is None else stereo
             for ms in SILENCES_MS:
                 if event.silence_end_frame - event.silence_start_frame >= ms / 1000 * FRAME_RATE_HZ:
-                    scored[ms].append((_read(p_next[1 - event.previous], event, ms, rate), event.kind == "shift"))
-    return ShiftHoldReport(tuple(_row(ms, np.array(pairs).reshape(-1, 2)) for ms, pairs in scored.items()))
+                    scored[ms].append((_read(p_next[1 - event.previous], event, ms, rate), event.kind == "shift", number))
+    return ShiftHoldReport(tuple(_row(ms, np.array(events).reshape(-1, 3)) for ms, events in scored.items()))
 
 
-def _row(silence_ms: int, pairs: NDArray[np.float64]) -> ShiftHoldRow:
-    scores, shifts = pairs[:, 0], pairs[:, 1] > 0
-    return ShiftHoldRow(silence_ms, int(shifts.sum()), int((~shifts).sum()), auc(scores, shifts), balanced_accuracy(scores, shifts))
+def _row(silence_ms: int, events: NDArray[np.float64]) -> ShiftHoldRow:
+    """Scores of events (N, 3): score, whether it is a shift, and the number of its conversation."""
+    scores, shifts = events[:, 0], events[:, 1] > 0
+    interval = bootstrap_auc(scores, shifts, events[:, 2])
+    return ShiftHoldRow(silence_ms, int(shifts.sum()), int((~shifts).sum()), auc(scores, shifts), interval, balanced_accuracy(scores, shifts))
+
+
+def bootstrap_auc(scores: NDArray[np.float64], labels: NDArray[np.bool_], groups: NDArray[np.float64]) -> tuple[float, float]:
+    """95 % interval of the AUC when whole groups (conversations) are drawn with replacement; the same draws every time."""
+    rng = np.random.default_rng(0)
+    members = [np.flatnonzero(groups == group) for group in np.unique(groups)]
+    drawn: list[float] = []
+    for _ in range(RESAMPLES if len(members) > 1 else 0):
+        chosen = np.concatenate([members[i] for i in rng.integers(len(members), size=len(members))])
+        drawn.append(auc(scores[chosen], labels[chosen]))
+    known = [value for value in drawn if not np.isnan(value)]
+    low, high = np.percentile(known, [2.5, 97.5]) if known else (float("nan"), float("nan"))
+    return float(low), float(high)
 
 
 def _only(audio: NDArray[np.float32], speaker: int) -> NDArray[np.float32]:

@@ -9,7 +9,7 @@ import torch
 
 from turnstream.models.dialogues.manifest import Dialogue
 from turnstream.models.training import evaluation
-from turnstream.models.training.evaluation import auc, balanced_accuracy, next_holder_probabilities, shift_hold_report, validation_losses
+from turnstream.models.training.evaluation import auc, balanced_accuracy, bootstrap_auc, next_holder_probabilities, shift_hold_report, validation_losses
 from turnstream.models.training.losses import TargetBatch, head_losses
 from turnstream.models.training.stream import labelled_audio
 from turnstream.models.turn_model import TurnModel
@@ -107,3 +107,11 @@ def test_validation_losses_are_the_means_over_conversations(tiny_model: TurnMode
         each.append({name: loss.item() for name, loss in head_losses(output, target).items()})
     expected = {name: (each[0][name] + each[1][name]) / 2 for name in each[0]}
     assert validation_losses(tiny_model, dialogues[:2]) == pytest.approx(expected, rel=1e-5)
+
+
+def test_the_interval_of_the_auc_draws_whole_conversations() -> None:
+    scores, labels = np.array([0.9, 0.1, 0.1, 0.9]), np.array([True, False, True, False])
+    assert bootstrap_auc(scores, labels, np.array([0.0, 0.0, 1.0, 1.0])) == (0.0, 1.0)  # right in one conversation, wrong in the other
+    surely = bootstrap_auc(np.tile([0.9, 0.1], 20), np.tile([True, False], 20), np.repeat(np.arange(20.0), 2))
+    assert surely == (1.0, 1.0)
+    assert np.isnan(bootstrap_auc(scores, labels, np.zeros(4))).all()  # one conversation tells nothing about others
