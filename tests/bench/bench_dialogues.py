@@ -36,12 +36,10 @@ def main() -> None:
     dialogues = read_manifest(args.manifest)
     for name in ("stereo", "mono"):
         for row in shift_hold_report(model, dialogues, mono=name == "mono").rows:
-            print(
             low, high = row.auc_interval
             interval = f"[{low:.2f}, {high:.2f}]"
             counts = f"({row.shifts} shifts, {row.holds} holds)"
             print(f"{name:6} {row.silence_ms:3} ms: AUC {row.auc:.3f} {interval}, balanced accuracy {row.balanced_accuracy:.3f} {counts}")
-            )
     pauses, scores = [], []
     for dialogue in dialogues:
         audio = load_audio(dialogue, model.config.features.sample_rate_hz)
