@@ -33,6 +33,7 @@ class TurnOutput(NamedTuple):
     next: Tensor  # (B, 2, T) holds the floor next; one speaker's is minus the other's
     backchannel: Tensor  # (B, 2, T) is, or within 0.5 s will be, giving a backchannel
     projection: Tensor  # (B, 2, T, CLASSES) seen from each speaker: own bits first
+    finality: Tensor  # (B, 2, T) own words sound finished; heard from the own channel alone, for training
     latent_speaker: Tensor  # (B, 2, T, H) per-speaker RNN
     latent: Tensor  # (B, 2, T, H) cross-speaker RNN
 
@@ -68,6 +69,7 @@ class TurnModel(nn.Module):
         self.dialogue_rnn = Recurrent(config.dialogue_rnn, 2 * config.speaker_rnn.hidden)
         self.dropout = nn.Dropout(config.dropout)
         self.heads = nn.Linear(config.dialogue_rnn.hidden, 3 + CLASSES)
+        self.finality = nn.Linear(config.speaker_rnn.hidden, 1)
         own_bins, other_bins = expected_bins() + SILENT_SHARE  # a future surely silent is shared equally, not 0 / 0
         self.register_buffer("_swapped", 3 + torch.from_numpy(swapped_classes()), persistent=False)
         self.register_buffer("_own_bins", torch.from_numpy(own_bins), persistent=False)
@@ -136,7 +138,8 @@ class TurnModel(nn.Module):
         other = _other_speaker(heads)
         floor = heads[..., 1] - other[..., 1]
         projection = heads[..., 3:] + other.index_select(-1, self._swapped)  # both speakers' views of the same future
-        return TurnOutput(*map(by_conversation, (heads[..., 0], floor, heads[..., 2], projection, own, latent))), after
+        finality = self.finality(self.dropout(own))[..., 0]
+        return TurnOutput(*map(by_conversation, (heads[..., 0], floor, heads[..., 2], projection, finality, own, latent))), after
 
     def probabilities(self, output: TurnOutput) -> TurnProbabilities:
         """Turn logits into the probabilities a runtime serves, each (B, 2, T)."""

@@ -23,13 +23,15 @@ COMMANDS: dict[str, tuple[str, str]] = {  # name: (module, what it does)
     "client": ("turnstream.stream.stream_file", "send an audio file to a server and print what it answers"),
     "info": ("turnstream.stream.info", "describe a model file"),
     "bench": ("turnstream.stream.bench", "measure the cost per frame on this machine"),
+    "manifest": ("turnstream.models.dialogues.corpora.command", "list the dialogues of a corpus on disk, to train or evaluate on"),
     "simulate": ("turnstream.models.dialogues.simulate", "make two-channel dialogues to train on"),
     "train": ("turnstream.models.training.command", "train a network on dialogues"),
+    "evaluate": ("turnstream.stream.evaluate", "measure a model on dialogues: shift/hold, end-of-turn frontier, calibration, robustness"),
     "export": ("turnstream.export.command", "turn a trained network into a verified ONNX file"),
 }
 
 _EXTRA_OF = {  # package: the extra that brings it
-    **dict.fromkeys(("torch", "torchaudio", "safetensors", "scipy", "tqdm", "tensorboard", "soxr"), "train"),
+    **dict.fromkeys(("torch", "torchaudio", "safetensors", "scipy", "tqdm", "tensorboard", "soxr", "lightning_fabric"), "train"),
     **dict.fromkeys(("onnx", "onnxscript"), "export"),
     "matplotlib": "plot",
     "silero_vad": "bench",

@@ -1,4 +1,5 @@
-"""What lies between a mouth and the model: room, noise, level, telephone line, bleed of the other channel, and mono.
+"""What lies between a mouth and the model: microphone, room, noise (noise.py), the other channel heard in this one (crosstalk.py),
+level (level.py), the line (telephone.py), and a second channel that is silent.
 
 Everything is drawn per dialogue and per side, so that the recording says nothing about who holds the floor.
 """
@@ -6,7 +7,6 @@ Everything is drawn per dialogue and per side, so that the recording says nothin
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,26 +18,37 @@ from scipy.signal import butter, lfilter, oaconvolve, sosfilt
 
 from ..errors import DialogueError
 from .activity import BoolFrames, Samples
+from .crosstalk import add_crosstalk, delayed, echo
+from .level import gain_control, gate, overdrive, wander
+from .noise import background, hiss
+from .telephone import Line, draw_lines, over_line
 from .utterances import SAMPLE_RATE_HZ
 
-TELEPHONE_SHARE = 0.6
-MONO_SHARE = 0.1
-BLEED_SHARE = 0.3
-ROOM_SHARE = 0.35
-NOISE_SHARE = 0.45
-PACKET_LOSS_SHARE = 0.1
-CLIPPING_SHARE = 0.03
+NOMINAL_DB = -26.0  # RMS of speech, dB re full scale
+CLEAN_SHARE = 0.3  # dialogues of two headsets: no room, no noise but a little hiss
+MONO_SHARE = 0.1  # the second channel is digital silence
+FAINT_SHARE = 0.04  # the second channel has nothing but noise and an echo of the first
+ROOM_SHARE = 0.4
+NOISE_SHARE = 0.55
 SILENT_LINE_SHARE = 0.12  # digital silence where a channel does not speak
-PACKET_SAMPLES = 320
+WANDER_SHARE, GAIN_CONTROL_SHARE, GATE_SHARE = 0.2, 0.15, 0.15
+CLIPPING_SHARE, OFFSET_SHARE = 0.03, 0.05
 REFUSED_LICENCES = ("share alike", "sharealike", "-sa")
 
 
 @dataclass
 class Surroundings:
-    """Rooms (impulse responses, direct sound at 0) and noises to draw from; empty lists mean none."""
+    """What to draw from; empty lists mean none.
+
+    Attributes:
+        rooms: impulse responses, direct sound at 0.
+        noises: recordings of more than a second.
+        babble: tracks of several voices at once, made by `noise.babble` from speech of this split.
+    """
 
     rooms: list[Samples] = field(default_factory=list[Samples])
     noises: list[Samples] = field(default_factory=list[Samples])
+    babble: list[Samples] = field(default_factory=list[Samples])
 
 
 def read_surroundings(folder: Path) -> Surroundings:
@@ -85,44 +96,43 @@ def through_channel(dry: NDArray[np.float32], speaking: BoolFrames, surroundings
     Returns:
         (2, N) int16.
     """
-    telephone = _line_ends(rng)
-    sides = [_one_side(dry[c], speaking[c], surroundings, rng, telephone[c]) for c in (0, 1)]
-    if rng.random() < BLEED_SHARE:
-        clean = [side.copy() for side in sides]
-        for c in (0, 1):
-            if rng.random() < 0.75:
-                delay = int(rng.uniform(0, 0.15) * SAMPLE_RATE_HZ)
-                sides[c][delay:] += 10 ** (rng.uniform(-50, -20) / 20) * clean[1 - c][: len(clean[1 - c]) - delay]
-    heard = np.stack(sides)
-    if rng.random() < CLIPPING_SHARE:
-        heard *= 10 ** (rng.uniform(3, 12) / 20) / max(float(np.abs(heard).max()), 1e-3)
-    if rng.random() < MONO_SHARE:
-        heard[1] = 0
-    return np.clip(np.round(heard * 32767), -32768, 32767).astype(np.int16)
+    clean = rng.random() < CLEAN_SHARE
+    second = rng.random()
+    lines = draw_lines(rng)
+    if second < MONO_SHARE + FAINT_SHARE:
+        only = _at_microphone(dry[0], speaking[0], surroundings, rng, clean)
+        faint = np.zeros_like(only) if second < MONO_SHARE else _faint(only, surroundings, rng)
+        heard = [_equipment(only, lines[0], rng), faint]
+    else:
+        sides = [_at_microphone(dry[c], speaking[c], surroundings, rng, clean) for c in (0, 1)]
+        heard = [_equipment(side, line, rng) for side, line in zip(add_crosstalk(sides, surroundings.rooms, rng), lines, strict=True)]
+    return np.clip(np.round(np.stack(heard) * 32767), -32768, 32767).astype(np.int16)
 
 
-def _line_ends(rng: np.random.Generator) -> tuple[bool, bool]:
-    both = rng.random() < TELEPHONE_SHARE
-    one = int(rng.integers(2)) if rng.random() < 0.2 else -1
-    return (both or one == 0), (both or one == 1)
-
-
-def _one_side(dry: Samples, speaking: BoolFrames, surroundings: Surroundings, rng: np.random.Generator, telephone: bool) -> Samples:
+def _at_microphone(dry: Samples, speaking: BoolFrames, surroundings: Surroundings, rng: np.random.Generator, clean: bool) -> Samples:
+    """One speaker in a room with its noise, speech at NOMINAL_DB."""
     spoken = np.repeat(speaking, SAMPLE_RATE_HZ // 50)[: len(dry)]
     level = float(np.sqrt(np.mean(dry[: len(spoken)][spoken] ** 2))) if spoken.any() else 0.05
-    side = _microphone(dry, rng)
-    if surroundings.rooms and rng.random() < ROOM_SHARE:
+    nominal = 10 ** (NOMINAL_DB / 20)
+    side = _microphone(dry * np.float32(nominal / max(level, 1e-4)), rng)
+    if not clean and surroundings.rooms and rng.random() < ROOM_SHARE:
         response = surroundings.rooms[int(rng.integers(len(surroundings.rooms)))].copy()
         response[1:] *= rng.uniform(0.1, 1.0)
         response /= np.sqrt(np.sum(response**2))
         side = oaconvolve(side, response)[: len(side)].astype(np.float32)
-    if rng.random() >= SILENT_LINE_SHARE:
-        side += level * 10 ** (-rng.uniform(25, 65) / 20) * _hiss(len(side), rng)
-        if surroundings.noises and rng.random() < NOISE_SHARE:
-            side += level * 10 ** (-rng.uniform(5, 40) / 20) * _background(len(side), surroundings.noises, rng)
-    wanted = 10 ** (float(np.clip(rng.normal(-26, 6), -42, -10)) / 20)
-    side *= wanted / max(level, 1e-4)
-    return _telephone(side, rng) if telephone else side
+    if rng.random() < SILENT_LINE_SHARE:
+        return side
+    side += np.float32(nominal * 10 ** (-_hiss_snr_db(rng, clean) / 20)) * hiss(len(side), rng)
+    if not clean and rng.random() < NOISE_SHARE:
+        snr_db = rng.uniform(5, 20) if rng.random() < 0.2 else rng.uniform(20, 45)
+        side += np.float32(nominal * 10 ** (-snr_db / 20)) * background(len(side), surroundings.noises, surroundings.babble, rng)
+    return side
+
+
+def _hiss_snr_db(rng: np.random.Generator, clean: bool) -> float:
+    if clean:
+        return rng.uniform(45, 70)
+    return rng.uniform(5, 25) if rng.random() < 0.1 else rng.uniform(25, 65)
 
 
 def _microphone(dry: Samples, rng: np.random.Generator) -> Samples:
@@ -132,41 +142,23 @@ def _microphone(dry: Samples, rng: np.random.Generator) -> Samples:
     return np.asarray(sosfilt(butter(2, rng.uniform(30, 180), "highpass", fs=SAMPLE_RATE_HZ, output="sos"), tilted), np.float32)
 
 
-def _hiss(length: int, rng: np.random.Generator) -> Samples:
-    """Steady noise of unit RMS, from white to brown."""
-    white = rng.standard_normal(length, dtype=np.float32)
-    pole = rng.uniform(0.0, 0.98)
-    noise = np.asarray(lfilter([1.0], [1.0, -pole], white), np.float32)
-    return noise * np.float32(np.sqrt(1 - pole**2))
+def _equipment(side: Samples, line: Line, rng: np.random.Generator) -> Samples:
+    """Gains, gates and the line, (N,); within full scale except where it will be clipped."""
+    if rng.random() < WANDER_SHARE:
+        side = wander(side, rng)
+    if rng.random() < GAIN_CONTROL_SHARE:
+        side = gain_control(side, NOMINAL_DB, rng)
+    if rng.random() < GATE_SHARE:
+        side = gate(side, NOMINAL_DB, rng)
+    gain_db = rng.uniform(-20, 20) if rng.random() < 0.15 else float(np.clip(rng.normal(0, 6), -16, 16))
+    side = side * np.float32(10 ** (gain_db / 20))
+    if rng.random() < CLIPPING_SHARE:
+        side = overdrive(side, rng)
+    side = over_line(side, line, rng)
+    return side + np.float32(rng.normal(0, 0.01)) if rng.random() < OFFSET_SHARE else side
 
 
-def _background(length: int, noises: Sequence[Samples], rng: np.random.Generator) -> Samples:
-    """One or two recorded noises in a loop, unit RMS, sometimes only for a part of the dialogue."""
-    background = np.zeros(length, np.float32)
-    for _ in range(1 + int(rng.random() < 0.3)):
-        noise = noises[int(rng.integers(len(noises)))]
-        looped = np.resize(np.roll(noise, int(rng.integers(len(noise)))), length)
-        background += looped / max(float(np.sqrt(np.mean(noise**2))), 1e-5)
-    if rng.random() < 0.4:
-        start, end = np.sort(rng.integers(0, length, 2))
-        background[:start] = 0
-        background[end:] = 0
-    return background
-
-
-def _telephone(side: Samples, rng: np.random.Generator) -> Samples:
-    """300-3400 Hz at 8 kHz, mu-law, sometimes with lost packets that are repeated or silent."""
-    narrow = soxr.resample(side, SAMPLE_RATE_HZ, 8000, quality="LQ")
-    band = butter(2, (rng.uniform(120, 320), rng.uniform(3200, 3700)), "bandpass", fs=8000, output="sos")
-    narrow = np.clip(sosfilt(band, narrow), -1, 1)
-    if rng.random() < 0.8:
-        coded = np.round(np.sign(narrow) * np.log1p(255 * np.abs(narrow)) / np.log(256) * 127) / 127
-        narrow = np.sign(coded) * np.expm1(np.abs(coded) * np.log(256)) / 255
-    wide = soxr.resample(narrow.astype(np.float32), 8000, SAMPLE_RATE_HZ, quality="LQ")
-    wide = np.resize(wide, len(side)) if len(wide) >= len(side) else np.pad(wide, (0, len(side) - len(wide)))
-    if rng.random() < PACKET_LOSS_SHARE:
-        lost = rng.random(len(wide) // PACKET_SAMPLES) < rng.uniform(0.003, 0.03)
-        for packet in np.flatnonzero(lost):
-            at = int(packet) * PACKET_SAMPLES
-            wide[at : at + PACKET_SAMPLES] = 0.5 * wide[at - PACKET_SAMPLES : at] if at and rng.random() < 0.5 else 0
-    return wide
+def _faint(other: Samples, surroundings: Surroundings, rng: np.random.Generator) -> Samples:
+    """A channel on which nobody is heard: noise far down, sometimes an echo of the other channel."""
+    noise = np.float32(10 ** (rng.uniform(-85, -55) / 20)) * hiss(len(other), rng)
+    return noise + delayed(echo(other, surroundings.rooms, rng), rng.uniform(0.0, 0.3)) if rng.random() < 0.5 else noise

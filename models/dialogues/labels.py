@@ -29,6 +29,7 @@ class FrameLabels:
         next_holder: (T,) int64, who holds the floor next, UNKNOWN at the end.
         next_weight: (T,) float32, how much a frame counts in the loss of next_holder.
         backchannel: (2, T) bool, is, or within BACKCHANNEL_LEAD_S will be, giving a backchannel.
+        finality: (2, T) float32, how finished the speaker's last words sound, 0-1; NaN where unknown.
     """
 
     vad: NDArray[np.bool_]
@@ -36,9 +37,16 @@ class FrameLabels:
     next_holder: NDArray[np.int64]
     next_weight: NDArray[np.float32]
     backchannel: NDArray[np.bool_]
+    finality: NDArray[np.float32]
 
 
-def label_frames(activity: NDArray[np.bool_], backchannel: NDArray[np.bool_], frame_rate_hz: float, bin_edges_s: tuple[float, ...]) -> FrameLabels:
+def label_frames(
+    activity: NDArray[np.bool_],
+    backchannel: NDArray[np.bool_],
+    frame_rate_hz: float,
+    bin_edges_s: tuple[float, ...],
+    finality: NDArray[np.floating] | None = None,
+) -> FrameLabels:
     """Targets from voice activity.
 
     Args:
@@ -46,6 +54,7 @@ def label_frames(activity: NDArray[np.bool_], backchannel: NDArray[np.bool_], fr
         backchannel: (2, T), the frames of it that are backchannels.
         frame_rate_hz: of both.
         bin_edges_s: of the projection.
+        finality: (2, T), where a teacher judged it.
     """
     turns = bridge_short_pauses(activity & ~backchannel, round(BRIDGED_PAUSE_S * frame_rate_hz))
     holder, weight = next_holder(turns, frame_rate_hz)
@@ -55,6 +64,7 @@ def label_frames(activity: NDArray[np.bool_], backchannel: NDArray[np.bool_], fr
         next_holder=holder,
         next_weight=weight,
         backchannel=_with_lead(backchannel, round(BACKCHANNEL_LEAD_S * frame_rate_hz)),
+        finality=np.full(activity.shape, np.nan, np.float32) if finality is None else finality.astype(np.float32),
     )
 
 

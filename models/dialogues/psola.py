@@ -1,4 +1,4 @@
-"""Sounds a recorded speaker could have made: held vowels, filled pauses and hums, by pitch-synchronous overlap-add.
+"""Sounds a recorded speaker could have made: held and whispered vowels, filled pauses and hums, by pitch-synchronous overlap-add.
 
 Read speech has no hesitations and no "mm-hm"; these are made from the speaker's own steady vowel, so that the voice stays.
 Source of the method: Moulines & Charpentier 1990 (TD-PSOLA).
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.signal import butter, sosfilt
 
 from .activity import Samples
 from .utterances import SAMPLE_RATE_HZ
@@ -37,6 +38,14 @@ def sustain(clip: Samples, centre: int, pitch_hz: float, contour_hz: NDArray[np.
     return held[period : period + length]
 
 
+def whisper(clip: Samples, centre: int, pitch_hz: float, length: int, rng: np.random.Generator) -> Samples:
+    """The sound around `centre` breathed instead of voiced: noise with the spectrum of one period, (length,); arguments as in `sustain`."""
+    period = round(SAMPLE_RATE_HZ / pitch_hz)
+    around = clip[max(0, centre - period) : centre + period]
+    colour = around * np.hanning(len(around)).astype(np.float32)
+    return np.convolve(rng.standard_normal(length, dtype=np.float32), colour, mode="full")[:length].astype(np.float32)
+
+
 def contour(rng: np.random.Generator, start_hz: float, end_hz: float, duration_s: float) -> NDArray[np.float64]:
     """A pitch line with a little wobble, one value per 10 ms."""
     steps = max(4, round(duration_s * 100))
@@ -56,8 +65,6 @@ def fade(sound: Samples, in_s: float, out_s: float) -> Samples:
 
 def muffle(sound: Samples, cutoff_hz: float) -> Samples:
     """Close the mouth: a second-order low-pass."""
-    from scipy.signal import butter, sosfilt
-
     return np.asarray(sosfilt(butter(2, cutoff_hz, fs=SAMPLE_RATE_HZ, output="sos"), sound), np.float32)
 
 

@@ -14,17 +14,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DialogueError
-from .activity import FRAME_RATE_HZ, BoolFrames
+from .activity import FRAME_RATE_HZ, BoolFrames, Samples, runs
 from .casting import Cast
 from .channel import Surroundings, read_surroundings, through_channel
+from .finality import ensure_finality
+from .noise import babble
+from .nonspeech import breath_in
 from .styles import draw_dialogue_plan
-from .synthesis import render_interjections, render_scripts
+from .synthesis import INTERJECTIONS_SET, render_interjections, render_scripts
 from .timing import PlannedTurn, read_templates
-from .utterances import SAMPLE_RATE_HZ, UtterancePool, open_pool
+from .utterances import SAMPLE_RATE_HZ, UtterancePool, decode_set
 from .voice import Phrase, Voice
 
 FRAME_SAMPLES = round(SAMPLE_RATE_HZ / FRAME_RATE_HZ)
 LENGTHS_S = (120.0, 360.0)  # shortest and longest dialogue
+SPEEDS, OTHER_SPEED_SHARE = (0.9, 1.12), 0.6  # of play-back: a recorded person sounds like another
+CROWDS, CROWD_CLIPS, CROWD_S = 8, 60, 60.0  # babble to draw from
+BREATHER_SHARE = 0.3  # of the speakers whose breath is heard before they speak
+NONSPEECH_PER_MINUTE = 0.8  # mean; a speaker's own rate is drawn
+FINALITY_LEAD_S, FINALITY_LAG_S = 0.04, 0.8  # around the end of words in which their finality is a target
 
 
 @dataclass(frozen=True)
@@ -35,6 +43,7 @@ class SimulatedDialogue:
         audio: (2, N) int16 at 16 kHz, N a whole number of frames.
         activity: who speaks, (2, T) at 50 Hz; also of a speaker whose channel is silent.
         backchannel: activity that is a backchannel, (2, T).
+        finality: how finished each speaker's last words sound, 0-1, (2, T), from their end on; NaN elsewhere and where nobody said.
         speakers: ids of the main voice of each side.
         style: name of the style.
     """
@@ -42,6 +51,7 @@ class SimulatedDialogue:
     audio: NDArray[np.int16]
     activity: BoolFrames
     backchannel: BoolFrames
+    finality: NDArray[np.float16]
     speakers: tuple[str, str]
     style: str
 
@@ -70,11 +80,18 @@ class PlacedPhrase:
         return self.start + self.phrase.offset
 
 
-def open_material(folder: Path, cache: Path, split: str = "train", jobs: int = 1, synthetic: bool = True) -> Material:
+def open_material(folder: Path, cache: Path, split: str = "train", jobs: int = 1, synthetic: bool = True, teacher: bool = False) -> Material:
     """Read the material under `folder` (speech/, timing/, scripts/, rooms/, noise/), decoding into `cache` what was not decoded before.
 
+    Args:
+        folder, cache: see above.
+        split: "train" or "val": which speakers.
+        jobs: processes that decode.
+        synthetic: with synthetic voices.
+        teacher: have a teacher score how finished the utterances sound (finality.py), where that was not done before.
     Raises:
         DialogueError: no utterances, a file that cannot be read, or no synthesiser though one is wanted.
+        MissingExtraError: the teacher is wanted and not installed.
     """
     sets = sorted(path.parent for path in (folder / "speech").glob("*/manifest.csv"))
     if not sets:
@@ -83,11 +100,26 @@ def open_material(folder: Path, cache: Path, split: str = "train", jobs: int = 1
         sets.append(render_interjections(cache))
         if any((folder / "scripts").rglob("*.TextGrid")):
             sets.append(render_scripts(folder / "scripts", cache))
-    pool = open_pool(sets, cache, jobs)
+    folders = [decode_set(folder, cache, jobs) for folder in sets]
+    if teacher:
+        for set_folder, decoded in zip(sets, folders, strict=True):
+            if set_folder.name != INTERJECTIONS_SET:
+                ensure_finality(decoded, jobs)
+    pool = UtterancePool(folders)
     cast = Cast(pool, split)
     if cast.speakers < 2:
         raise DialogueError(f"{folder}: expected at least two speakers in split {split!r}, got {cast.speakers}")
-    return Material(pool, cast, read_templates(folder), read_surroundings(folder))
+    surroundings = read_surroundings(folder)
+    surroundings.babble = _crowds(pool, cast)
+    return Material(pool, cast, read_templates(folder), surroundings)
+
+
+def _crowds(pool: UtterancePool, cast: Cast) -> list[Samples]:
+    """Tracks of many voices at once, from speakers of the cast."""
+    rng = np.random.default_rng(0)
+    spoken = [u for speakers in cast.sets.values() for voice in speakers.values() for u in voice]
+    clips = [pool.audio(spoken[i]) for i in rng.integers(len(spoken), size=CROWD_CLIPS)]
+    return [babble(clips, round(CROWD_S * SAMPLE_RATE_HZ), int(rng.integers(3, 9)), rng) for _ in range(CROWDS)]
 
 
 def planned_length_s(seed: int, index: int, lengths_s: tuple[float, float] = LENGTHS_S) -> float:
@@ -101,17 +133,20 @@ def simulate(material: Material, seed: int, index: int, lengths_s: tuple[float, 
     length_s = planned_length_s(seed, index, lengths_s)
     manner, turns = draw_dialogue_plan(rng, material.templates, length_s)
     pair = material.cast.draw_pair(rng, manner.machine)
-    voices = [Voice(material.pool, utterances, material.cast.interjections, manner, rng) for utterances in pair]
+    speeds = [float(rng.uniform(*SPEEDS)) if rng.random() < OTHER_SPEED_SHARE else 1.0 for _ in pair]
+    voices = [Voice(material.pool, utterances, material.cast.interjections, manner, rng, speed) for utterances, speed in zip(pair, speeds, strict=True)]
     placed = lay_out(turns, voices, rng, length_s, manner.false_start)
     samples = max(item.start + len(item.phrase.samples) for item in placed) + int(rng.uniform(0.2, 1.5) * SAMPLE_RATE_HZ)
     frames = samples // FRAME_SAMPLES
     dry = mix(placed, frames * FRAME_SAMPLES)
     activity = label(placed, frames)
+    add_nonspeech(dry, activity, voices, rng)
     audio = through_channel(dry, activity, material.surroundings, rng)
     return SimulatedDialogue(
         audio=audio,
         activity=activity,
         backchannel=label([item for item in placed if item.backchannel], frames),
+        finality=label_finality(placed, frames),
         speakers=(pair[0][0].speaker, pair[1][0].speaker),
         style=manner.style,
     )
@@ -177,6 +212,35 @@ def mix(placed: Sequence[PlacedPhrase], samples: int) -> NDArray[np.float32]:
     return dry
 
 
+def add_nonspeech(dry: NDArray[np.float32], activity: BoolFrames, voices: Sequence[Voice], rng: np.random.Generator) -> None:
+    """Put laughter, breaths, typing and the like where a speaker is silent, whoever has the floor, and breaths before some phrases.
+
+    Args:
+        dry: both speakers' clean sound, (2, N); changed.
+        activity: (2, T).
+        voices: of both.
+        rng: draws everything.
+    """
+    minutes = dry.shape[1] / SAMPLE_RATE_HZ / 60
+    for speaker, voice in enumerate(voices):
+        silences = runs(~activity[speaker])
+        breathes = rng.random() < BREATHER_SHARE
+        for _, onset in silences:
+            if breathes and rng.random() < 0.4:
+                breath = breath_in(rng) * np.float32(10 ** (rng.uniform(-30, -14) / 20))
+                _add_silently(dry[speaker], activity[speaker], breath, onset * FRAME_SAMPLES - round(rng.uniform(0.02, 0.25) * SAMPLE_RATE_HZ) - len(breath))
+        for _ in range(rng.poisson(rng.exponential(NONSPEECH_PER_MINUTE) * minutes)):
+            start, end = silences[int(rng.integers(len(silences)))] if silences else (0, 0)
+            _add_silently(dry[speaker], activity[speaker], voice.nonspeech(), int(rng.integers(start, end + 1)) * FRAME_SAMPLES)
+
+
+def _add_silently(channel: Samples, active: NDArray[np.bool_], sound: Samples, at: int) -> None:
+    """Add a sound, unless the speaker speaks meanwhile or the dialogue ends before."""
+    end = at + len(sound)
+    if at >= 0 and end <= len(channel) and not active[at // FRAME_SAMPLES : end // FRAME_SAMPLES + 1].any():
+        channel[at:end] += sound
+
+
 def label(placed: Sequence[PlacedPhrase], frames: int) -> BoolFrames:
     """Activity of these phrases, (2, frames)."""
     active = np.zeros((2, frames), bool)
@@ -184,3 +248,15 @@ def label(placed: Sequence[PlacedPhrase], frames: int) -> BoolFrames:
         for start, end in item.phrase.speech:
             active[item.speaker, max(0, round((item.start + start) / FRAME_SAMPLES)) : round((item.start + end) / FRAME_SAMPLES)] = True
     return active
+
+
+def label_finality(placed: Sequence[PlacedPhrase], frames: int) -> NDArray[np.float16]:
+    """How finished the words before a silence sound, (2, frames), until the speaker goes on or 0.8 s have passed; NaN elsewhere."""
+    heard = np.full((2, frames), np.nan, np.float16)
+    lead, lag = round(FINALITY_LEAD_S * FRAME_RATE_HZ), round(FINALITY_LAG_S * FRAME_RATE_HZ)
+    for item in sorted(placed, key=lambda item: item.start):
+        for (start, end), score in zip(item.phrase.speech, item.phrase.finality, strict=True):
+            first, last = round((item.start + start) / FRAME_SAMPLES), round((item.start + end) / FRAME_SAMPLES)
+            heard[item.speaker, max(0, first) :] = np.nan  # what came before is over
+            heard[item.speaker, max(0, last - lead) : max(0, last + lag)] = score
+    return heard

@@ -62,6 +62,11 @@ STYLE_SHARES: dict[str, float] = {"chat": 0.15, "consultation": 0.2, "task": 0.1
 TEMPLATE_SHARE = 0.6  # of the dialogues whose style has templates
 PAUSE_SPREAD = 0.65  # standard deviation of the logarithm of pauses
 TURN_SPREAD = 0.7
+PARTS_SHAPE = 0.8  # of the gamma distribution of a turn's own mean number of further parts: some turns go on and on, most do not
+DICTATED_PART_S = (0.3, 1.1)
+DICTATED_PAUSE_S = (0.25, 0.9)
+TRAILS_OFF_SHARE = 0.1  # of the turns end unfinished though nobody interrupts
+LEGIBILITY = (0.5, 2.5)
 SLOW_LINE_SHARE = 0.35  # of the dialogues in which every answer comes late, by line delay or by habit
 SLOW_LINE_S = (0.1, 0.8)
 
@@ -78,6 +83,9 @@ class Manner:
         mid_phrase: share of breaks made inside a phrase instead of at a natural pause.
         filler: share of breaks that are announced by a filled pause, before or after.
         lengthen: share of breaks before which the last vowel is drawn out.
+        legibility: how much ends of turns are sought where words sound finished and pauses where they do not; 0 is not at all.
+        run_on: share of the sentences inside a turn that stop before their end.
+        dictation: share of the turns that are given out in short pieces, as numbers and names are.
         false_start: share of shifts at which the previous speaker starts again at the same time.
     """
 
@@ -88,6 +96,9 @@ class Manner:
     mid_phrase: float
     filler: float
     lengthen: float
+    legibility: float
+    run_on: float
+    dictation: float
     false_start: float
 
     def draw_pause_s(self, rng: np.random.Generator) -> float:
@@ -107,6 +118,9 @@ def draw_dialogue_plan(rng: np.random.Generator, templates: Mapping[str, Sequenc
         mid_phrase=rng.uniform(0.1, 0.35),
         filler=rng.uniform(0.0, 0.25),
         lengthen=rng.uniform(0.1, 0.5),
+        legibility=rng.uniform(*LEGIBILITY),
+        run_on=rng.uniform(0.2, 0.8),
+        dictation=rng.uniform(0, 0.12),
         false_start=rng.uniform(0.0, 0.05),
     )
     usable = [corpus for corpus in style.templates if corpus in templates]
@@ -117,13 +131,26 @@ def draw_dialogue_plan(rng: np.random.Generator, templates: Mapping[str, Sequenc
         turns = _from_style(rng, style, manner, length_s)
     late_s = rng.uniform(*SLOW_LINE_S) if rng.random() < SLOW_LINE_SHARE else 0.0
     turns = [replace(turn, offset_s=turn.offset_s + late_s) for turn in turns]
+    turns = [_dictated(rng, turn) if rng.random() < manner.dictation else turn for turn in turns]
     return manner, [_broken_off(rng, turn, following) for turn, following in zip(turns, [*turns[1:], None], strict=True)]
 
 
 def _broken_off(rng: np.random.Generator, turn: PlannedTurn, following: PlannedTurn | None) -> PlannedTurn:
-    """Some turns are cut short by the next speaker, a few trail off by themselves."""
+    """Some turns are cut short by the next speaker, some trail off by themselves."""
     interrupted = following is not None and following.offset_s < -0.2 and rng.random() < 0.35
-    return replace(turn, finished=not (interrupted or rng.random() < 0.03))
+    return replace(turn, finished=not (interrupted or rng.random() < TRAILS_OFF_SHARE))
+
+
+def _dictated(rng: np.random.Generator, turn: PlannedTurn) -> PlannedTurn:
+    """The turn as a number or a name is given out: short pieces, short pauses, one pace."""
+    parts = int(rng.integers(3, 9))
+    part_s, pause_s = rng.uniform(*DICTATED_PART_S), rng.uniform(*DICTATED_PAUSE_S)
+    return replace(
+        turn,
+        parts_s=tuple((part_s * rng.uniform(0.7, 1.4, parts)).tolist()),
+        pauses_s=tuple((pause_s * rng.uniform(0.7, 1.4, parts - 1)).tolist()),
+        backchannels=(),
+    )
 
 
 def _from_template(rng: np.random.Generator, turns: Sequence[PlannedTurn], length_s: float) -> list[PlannedTurn]:
@@ -153,7 +180,8 @@ def _from_style(rng: np.random.Generator, style: Style, manner: Manner, length_s
     while spent_s < length_s:
         median = min(turn_median_s[speaker], 0.9) if brief else turn_median_s[speaker]
         speaking_s = float(np.clip(median * np.exp(TURN_SPREAD * rng.standard_normal()), 0.3, 25.0))
-        parts = min(1 + rng.poisson(parts_mean[speaker] - 1) * (not brief), max(1, int(speaking_s / 0.6)))
+        further = rng.gamma(PARTS_SHAPE, (parts_mean[speaker] - 1) / PARTS_SHAPE)
+        parts = min(1 + rng.poisson(further) * (not brief), max(1, int(speaking_s / 0.6)))
         shares = rng.dirichlet(np.full(parts, 3.0))
         offset_s = _draw_percentile(rng, style.offsets_s) * pace + shift_s
         if style.machine:

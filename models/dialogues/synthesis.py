@@ -20,7 +20,7 @@ import numpy as np
 from tqdm import tqdm
 
 from ..errors import DialogueError
-from .timing import read_textgrid
+from .textgrid import read_textgrid
 
 INTERJECTIONS_SET = "interjections"
 SYNTHETIC_SET = "synthetic"
@@ -28,6 +28,12 @@ INTERJECTIONS = (
     *("mm hmm.", "mm.", "uh huh.", "yeah.", "yeah yeah.", "yes.", "okay.", "right.", "sure.", "I see.", "oh.", "really?", "oh okay.", "yep."),
     *("of course.", "great.", "alright.", "no.", "wow.", "true.", "exactly.", "ah.", "hmm.", "oh no.", "got it.", "good."),
 )
+DICTATIONS_PER_VOICE = 12
+DIGITS = ("oh", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+SPELLED_LETTERS = tuple("abcdefghijklmnopqrstuvwxyz")
+ORDINALS = ("first", "second", "fourth", "seventh", "tenth", "twelfth", "fifteenth", "twenty first", "thirtieth")
+MONTHS = ("January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November", "December")
+LEAD_INS = ("", "", "it's ", "yes, it's ", "um, ", "so that's ", "okay, ", "uh, let me see, ", "my number is ", "that would be ")
 ESPEAK_VARIANTS = (
     "",
     "+f1",
@@ -119,8 +125,8 @@ def render_interjections(cache: Path, seed: int = 0, voices: int = 24) -> Path:
     return _render_set(cache, INTERJECTIONS_SET, lines)
 
 
-def render_scripts(scripts: Path, cache: Path, seed: int = 0, voices: int = 24, lines_per_voice: int = 60) -> Path:
-    """A set folder with lines of real conversations (TextGrids under `scripts`), each voice speaking some of them; made once.
+def render_scripts(scripts: Path, cache: Path, seed: int = 0, voices: int = 40, lines_per_voice: int = 70) -> Path:
+    """A set folder with lines of real conversations (TextGrids under `scripts`) and dictated numbers and names, each voice speaking some; made once.
 
     Raises:
         DialogueError: no TextGrids there, or no synthesiser.
@@ -132,7 +138,22 @@ def render_scripts(scripts: Path, cache: Path, seed: int = 0, voices: int = 24, 
     lines: list[tuple[SyntheticVoice, str]] = []
     for voice in draw_voices(voices, rng):
         lines += [(voice, texts[i]) for i in rng.choice(len(texts), min(lines_per_voice, len(texts)), replace=False)]
+        lines += [(voice, draw_dictation(rng)) for _ in range(DICTATIONS_PER_VOICE)]
     return _render_set(cache, SYNTHETIC_SET, lines)
+
+
+def draw_dictation(rng: np.random.Generator) -> str:
+    """What callers give out piece by piece: a number in groups, a name spelled, a date."""
+    kind = int(rng.integers(3))
+    if kind == 0:
+        groups = [" ".join(DIGITS[i] for i in rng.integers(10, size=rng.integers(2, 5))) for _ in range(rng.integers(2, 4))]
+        said = ", ".join(groups)
+    elif kind == 1:
+        letters = [SPELLED_LETTERS[i] for i in rng.integers(len(SPELLED_LETTERS), size=rng.integers(4, 9))]
+        said = ", ".join(" ".join(letters[i : i + 3]) for i in range(0, len(letters), 3))
+    else:
+        said = f"the {ORDINALS[int(rng.integers(len(ORDINALS)))]} of {MONTHS[int(rng.integers(12))]}, {rng.integers(1940, 2030)}"
+    return f"{LEAD_INS[int(rng.integers(len(LEAD_INS)))]}{said}."
 
 
 def _speakable(said: str) -> str:

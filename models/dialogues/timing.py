@@ -1,4 +1,4 @@
-"""When people speak: speaker segments of real conversations (RTTM, TextGrid), and plans made of their order and timing.
+"""When people speak: the order and timing of real conversations (RTTM, TextGrid), and plans made of them.
 
 A `PlannedTurn` says who takes the floor, how long after the previous turn ended, for how long, with which pauses, and when
 the listener gives backchannels. What is said, and in which voice, is left to voice.py.
@@ -6,7 +6,6 @@ the listener gives backchannels. What is said, and in which voice, is left to vo
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,8 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
-from ..errors import DialogueError
 from .activity import Segment, bridge_gaps
+from .rttm import read_rttm
+from .textgrid import read_textgrid
 
 BACKCHANNEL_LONGEST_S = 1.0
 BACKCHANNEL_OWN_SILENCE_S = 1.0
@@ -42,42 +42,6 @@ class PlannedTurn:
     pauses_s: tuple[float, ...]
     backchannels: tuple[float, ...] = ()
     finished: bool = True
-
-
-def read_rttm(path: Path) -> dict[str, dict[str, list[Segment]]]:
-    """Segments by recording and speaker.
-
-    Raises:
-        DialogueError: a line that is not RTTM, with its number.
-    """
-    recordings: dict[str, dict[str, list[Segment]]] = defaultdict(lambda: defaultdict(list))
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
-        fields = line.split()
-        if not fields or fields[0] != "SPEAKER":
-            continue
-        try:
-            start, duration = float(fields[3]), float(fields[4])
-            speaker = fields[7]
-        except (IndexError, ValueError):
-            raise DialogueError(f"{path}, line {number}: expected SPEAKER file channel start duration <NA> <NA> speaker, got {line!r}") from None
-        recordings[fields[1]][speaker].append((start, start + duration))
-    return {name: dict(speakers) for name, speakers in recordings.items()}
-
-
-_INTERVAL = re.compile(r'xmin\s*=\s*([\d.eE+-]+)\s*xmax\s*=\s*([\d.eE+-]+)\s*text\s*=\s*"((?:[^"]|"")*)"')
-
-
-def read_textgrid(path: Path) -> list[tuple[float, float, str]]:
-    """Start, end and text of every interval with text, of a TextGrid in long form with one interval tier.
-
-    Raises:
-        DialogueError: not a TextGrid in long form.
-    """
-    text = path.read_text(encoding="utf-8", errors="replace")
-    if "TextGrid" not in text[:200] or "intervals" not in text:
-        raise DialogueError(f"{path}: expected a TextGrid in long form, got {text[:40]!r}")
-    found = [(float(start), float(end), said.replace('""', '"').strip()) for start, end, said in _INTERVAL.findall(text)]
-    return [interval for interval in found if interval[2]]
 
 
 def turns_from_segments(speakers: Sequence[Sequence[Segment]]) -> list[PlannedTurn]:

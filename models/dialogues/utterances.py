@@ -2,9 +2,10 @@
 
 Every folder with a `manifest.csv` (columns file, speaker, transcript; others are ignored) is a set, known by the folder's name:
 `speech/<set>/manifest.csv` in the material of `turnstream simulate`. `file` is relative to the manifest, one utterance of one
-speaker each; `transcript` may be empty or missing, its last mark tells whether the clip ends a sentence. Clips are decoded once into
-one int16 file, and for each clip the pool knows where speech starts and ends, its inner pauses, its energy dips (places
-between words where a speaker could stop), its pitch, a steady vowel, and whether it ends a sentence.
+speaker each; `transcript` may be empty or missing, its last mark tells whether the clip ends a sentence. The clips of a set are decoded
+once into one int16 file, and for each clip the pool knows where speech starts and ends, its inner pauses, its energy dips (places
+between words where a speaker could stop), its pitch, a steady vowel, whether it ends a sentence, and, where a teacher was asked
+(finality.py), how finished it sounds at each of these places.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import tempfile
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
@@ -32,7 +33,8 @@ from .activity import LEVEL_RATE_HZ, Samples, energy_segments, level_db
 
 SAMPLE_RATE_HZ = 16000
 MARGIN_S = 0.3  # kept around the speech of a clip
-POOL_VERSION = 4
+POOL_VERSION = 5
+AUDIO, INDEX, FINALITY = "audio.int16", "index.json", "finality.npz"  # files of a decoded set
 FINAL_MARKS = ".?!。।؟…"
 OPEN_MARKS = ",;:-–—"
 # Sets, by folder name, whose clips are prompts read one by one: whole sentences, also where the transcript is missing or has no full stop.
@@ -54,6 +56,7 @@ class Utterance:
         vowel: middle of its steadiest voiced stretch; -1 when there is none.
         vowel_hz: pitch there.
         level_db: RMS of its speech, dB re full scale.
+        finality: how finished the words before a place sound, in 0-1, by the sample where they end: `offset` and starts of pauses.
     """
 
     index: int
@@ -68,6 +71,7 @@ class Utterance:
     vowel: int
     vowel_hz: float
     level_db: float
+    finality: dict[int, float] = field(default_factory=dict[int, float])
 
     @property
     def speech_s(self) -> float:
@@ -75,68 +79,77 @@ class Utterance:
 
 
 class UtterancePool:
-    """Read-only access to the decoded clips."""
+    """Read-only access to the decoded clips of some sets."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        index = json.loads((folder / "index.json").read_text(encoding="utf-8"))
-        self._starts: list[int] = [entry["start"] for entry in index]
-        self._lengths: list[int] = [entry["length"] for entry in index]
-        self.utterances = [
-            Utterance(
-                index=i,
-                speaker=entry["speaker"],
-                set_name=entry["set"],
-                onset=entry["onset"],
-                offset=entry["offset"],
-                pauses=np.array(entry["pauses"], np.int32).reshape(-1, 2),
-                dips=np.array(entry["dips"], np.int32),
-                finished=entry["finished"],
-                pitch_hz=entry["pitch_hz"],
-                vowel=entry["vowel"],
-                vowel_hz=entry["vowel_hz"],
-                level_db=entry["level_db"],
-            )
-            for i, entry in enumerate(index)
-        ]
+    def __init__(self, folders: Sequence[Path]) -> None:
+        self.utterances: list[Utterance] = []
+        self._places: list[tuple[Path, int, int]] = []  # file, start and length of each clip
+        for folder in folders:
+            scores = read_finality(folder)
+            for i, entry in enumerate(json.loads((folder / INDEX).read_text(encoding="utf-8"))):
+                self._places.append((folder / AUDIO, entry["start"], entry["length"]))
+                self.utterances.append(
+                    Utterance(
+                        index=len(self.utterances),
+                        speaker=entry["speaker"],
+                        set_name=entry["set"],
+                        onset=entry["onset"],
+                        offset=entry["offset"],
+                        pauses=np.array(entry["pauses"], np.int32).reshape(-1, 2),
+                        dips=np.array(entry["dips"], np.int32),
+                        finished=entry["finished"],
+                        pitch_hz=entry["pitch_hz"],
+                        vowel=entry["vowel"],
+                        vowel_hz=entry["vowel_hz"],
+                        level_db=entry["level_db"],
+                        finality=scores.get(i, {}),
+                    )
+                )
 
     @cached_property
-    def _samples(self) -> NDArray[np.int16]:
-        return np.memmap(self.folder / "audio.int16", np.int16, "r")
+    def _samples(self) -> dict[Path, NDArray[np.int16]]:
+        return {path: np.memmap(path, np.int16, "r") for path in dict.fromkeys(path for path, _, _ in self._places)}
 
     def __getstate__(self) -> dict[str, object]:
         return {name: value for name, value in self.__dict__.items() if name != "_samples"}
 
     def audio(self, utterance: Utterance) -> Samples:
         """The clip's samples in [-1, 1], (N,) at 16 kHz."""
-        start = self._starts[utterance.index]
-        return self._samples[start : start + self._lengths[utterance.index]].astype(np.float32) / 32768.0
+        path, start, length = self._places[utterance.index]
+        return self._samples[path][start : start + length].astype(np.float32) / 32768.0
 
 
-def open_pool(sets: Sequence[Path], cache: Path, jobs: int = 1) -> UtterancePool:
-    """The pool of these set folders, decoding them into `cache` unless that was done before.
+def decode_set(set_folder: Path, cache: Path, jobs: int = 1) -> Path:
+    """The folder with the decoded clips of one set, made in `cache` unless that was done before.
 
     Raises:
-        DialogueError: no sets, a manifest without the needed columns, or a clip that cannot be read.
+        DialogueError: a manifest that is missing or lacks a column, or a clip that cannot be read.
     """
-    if not sets:
-        raise DialogueError("expected at least one folder of utterances with a manifest.csv, got none")
-    manifests = [folder / "manifest.csv" for folder in sets]
-    for manifest in manifests:
-        if not manifest.is_file():
-            raise DialogueError(f"{manifest}: expected a list of utterances, got no such file")
-    key = hashlib.sha256(str(POOL_VERSION).encode())
-    for manifest in manifests:
-        key.update(str(manifest.resolve()).encode() + manifest.read_bytes())
-    folder = cache / f"utterances-{key.hexdigest()[:16]}"
-    if not (folder / "index.json").is_file():
+    manifest = set_folder / "manifest.csv"
+    if not manifest.is_file():
+        raise DialogueError(f"{manifest}: expected a list of utterances, got no such file")
+    key = hashlib.sha256(str(POOL_VERSION).encode() + str(manifest.resolve()).encode() + manifest.read_bytes())
+    folder = cache / f"{set_folder.name}-{key.hexdigest()[:16]}"
+    if not (folder / INDEX).is_file():
         cache.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=cache, prefix="unfinished-") as unfinished:
-            _build(manifests, Path(unfinished), jobs)
+            _build(manifest, Path(unfinished), jobs)
             folder.mkdir(exist_ok=True)
-            for name in ("audio.int16", "index.json"):  # the index last: with it the pool counts as there
+            for name in (AUDIO, INDEX):  # the index last: with it the set counts as there
                 (Path(unfinished) / name).replace(folder / name)
-    return UtterancePool(folder)
+    return folder
+
+
+def read_finality(folder: Path) -> dict[int, dict[int, float]]:
+    """Scores of a decoded set by clip and place; empty when no teacher was asked."""
+    path = folder / FINALITY
+    if not path.is_file():
+        return {}
+    scores: dict[int, dict[int, float]] = {}
+    with np.load(path) as table:
+        for clip, place, score in zip(table["clip"].tolist(), table["place"].tolist(), table["score"].tolist(), strict=True):
+            scores.setdefault(clip, {})[place] = score
+    return scores
 
 
 def is_validation_speaker(speaker: str) -> bool:
@@ -168,25 +181,25 @@ def _read_rows(manifest: Path) -> list[tuple[str, str, str, int]]:
         return [(str(manifest.parent / row["file"]), row["speaker"], name, ends_sentence(name, row.get("transcript") or "")) for row in reader]
 
 
-def _build(manifests: Sequence[Path], folder: Path, jobs: int) -> None:
-    rows = [row for manifest in manifests for row in _read_rows(manifest)]
+def _build(manifest: Path, folder: Path, jobs: int) -> None:
+    rows = _read_rows(manifest)
     entries: list[dict[str, object]] = []
     position = 0
-    with (folder / "audio.int16").open("wb") as out, ExitStack() as stack:
+    with (folder / AUDIO).open("wb") as out, ExitStack() as stack:
         if jobs > 1:
             workers = stack.enter_context(ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn")))
             analysed = workers.map(_analyse, rows, chunksize=16)
         else:
             analysed = map(_analyse, rows)
-        for entry, samples in tqdm(analysed, total=len(rows), desc="utterances", unit="clip"):
+        for entry, samples in tqdm(analysed, total=len(rows), desc=manifest.parent.name, unit="clip"):
             if entry is None:
                 continue
             out.write(samples.tobytes())
             entries.append({"start": position, "length": len(samples), **entry})
             position += len(samples)
     if not entries:
-        raise DialogueError(f"{manifests[0]}: expected clips with speech, found none in {len(rows)}")
-    (folder / "index.json").write_text(json.dumps(entries), encoding="utf-8")
+        raise DialogueError(f"{manifest}: expected clips with speech, found none in {len(rows)}")
+    (folder / INDEX).write_text(json.dumps(entries), encoding="utf-8")
 
 
 def _analyse(row: tuple[str, str, str, int]) -> tuple[dict[str, object] | None, NDArray[np.int16]]:

@@ -1,8 +1,10 @@
 """One speaker of a simulated dialogue: turns planned turns into phrases of recorded speech.
 
 Turns end where an utterance ends; pauses fall where the recorded speaker paused, between words, after a drawn-out vowel or a
-filled pause, and, less often, between two sentences. Every phrase keeps a piece of the recording's own silence after
-it, of a length drawn alike for pauses and for ends of turns, so that the cut does not tell them apart.
+filled pause, and, less often, between two sentences. Where a teacher said how finished
+the words sound (finality.py), ends are sought where they do and pauses where they do not, as far as the manner asks for it.
+Every phrase keeps a piece of the recording's own silence after it, of a length drawn alike for pauses and for ends of turns, so that
+the cut does not tell them apart.
 """
 
 from __future__ import annotations
@@ -12,8 +14,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+import soxr
 
 from .activity import Samples, level_db
+from .nonspeech import draw_nonspeech
 from .psola import contour, fade, filled_pause, listener_hum, sustain
 from .styles import Manner
 from .timing import PlannedTurn
@@ -23,6 +27,9 @@ SPEECH_LEVEL_DB = -26.0  # every phrase is brought to this RMS, give or take
 SHORTEST_PHRASE = round(0.2 * SAMPLE_RATE_HZ)
 # Mean loudness 0.2-0.05 s before the end, re the phrase. That of holds is lower because hesitations, which are level, are holds too.
 TURN_END_DEPTH_DB, HOLD_DEPTH_DB = -7.0, -9.5
+FILLER_FINALITY = 0.02  # a filled pause is as unfinished as can be
+DOUBTFUL = 0.5  # finality where nobody said
+EVENED_SHARE = 0.6  # of the speakers whose ends are evened out in loudness
 INNER_SILENCE_S = 0.2  # inner silences from here on count as silence in the labels
 
 
@@ -33,11 +40,13 @@ class Phrase:
     Attributes:
         samples: (N,) at 16 kHz.
         speech: where in it the speaker is active, in samples; in order, never empty.
+        finality: how finished it sounds where each of these ends, 0-1; NaN where nobody said.
         pause_after_s: silence before the speaker's next phrase of the same turn.
     """
 
     samples: Samples
     speech: list[tuple[int, int]]
+    finality: list[float]
     pause_after_s: float = 0.0
 
     @property
@@ -67,6 +76,7 @@ class _Break:
     resume: int  # first sample of speech after it
     position: float  # speech so far in the turn, seconds
     kind: str  # "pause", "dip" or "sentence"
+    finality: float
 
 
 def _is_apart(place: _Break, chosen: Iterable[tuple[_Break, float]]) -> bool:
@@ -83,7 +93,12 @@ class Voice:
     interjections: Sequence[Utterance]
     manner: Manner
     rng: np.random.Generator
+    speed: float = 1.0  # of play-back, so that one recorded person makes several speakers
     _used: Counter[int] = field(default_factory=Counter[int])
+    evened: bool = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.evened = bool(self.rng.random() < EVENED_SHARE)
 
     def take_turn(self, turn: PlannedTurn) -> list[Phrase]:
         """Phrases for one turn; their number is that of its parts, more where sentences meet or natural pauses are drawn out."""
@@ -110,7 +125,7 @@ class Voice:
         kind = self.rng.random()
         spoken = self._interjection() if kind < 0.45 and self.interjections else None
         sound = spoken if spoken is not None else self._hum() if kind < 0.85 else self._mumble()
-        return self._levelled(sound, [(0, len(sound))], float(self.rng.uniform(-10, 0)))
+        return self._levelled(sound, [(0, len(sound))], [np.nan], float(self.rng.uniform(-10, 0)))
 
     def false_start(self) -> Phrase:
         """The first 0.2-0.6 s of an utterance, broken off."""
@@ -118,18 +133,30 @@ class Voice:
         end = min(utterance.onset + round(self.rng.uniform(0.2, 0.6) * SAMPLE_RATE_HZ), utterance.offset)
         return self._phrase(utterance, self.pool.audio(utterance), utterance.onset, end, 0.0, holds=False)
 
+    def nonspeech(self) -> Samples:
+        """A sound of the speaker's that is no speech, (N,): laughter, a breath, a cough, typing."""
+        utterance = self._any()
+        return draw_nonspeech(self.rng, self.pool.audio(utterance), utterance.vowel, utterance.vowel_hz, utterance.pitch_hz)
+
     def _any(self) -> Utterance:
         return self.utterances[int(self.rng.integers(len(self.utterances)))]
 
     def _choose_takes(self, target_s: float, finished: bool) -> list[_Take]:
+        """Pieces of utterances that together last about `target_s`; those before the last are sentences, or stop inside one."""
         takes: list[_Take] = []
-        remaining = max(target_s, 0.3) * SAMPLE_RATE_HZ
+        wanted = max(target_s, 0.3) * SAMPLE_RATE_HZ * self.speed
+        remaining = wanted
         while True:
-            take = self._best_take(remaining, finished, takes[-1].utterance.speaker if takes else None)
+            same = takes[-1].utterance.speaker if takes else None
+            remaining = max(remaining, 0.3 * SAMPLE_RATE_HZ)
+            take = self._best_take(remaining, finished, same)
+            more = remaining - take.length >= max(0.35 * wanted, 0.8 * SAMPLE_RATE_HZ) and len(takes) < 5
+            if more and self.rng.random() < self.manner.run_on:
+                take = self._best_take(remaining, False, same)
             self._used[take.utterance.index] += 1
             takes.append(take)
             remaining -= take.length
-            if remaining < max(0.35 * target_s, 0.8) * SAMPLE_RATE_HZ or len(takes) >= 6:
+            if not more:
                 return takes
 
     def _best_take(self, wanted: float, finished: bool, same_speaker: str | None) -> _Take:
@@ -149,8 +176,9 @@ class Voice:
                 if end - start < 0.15 * SAMPLE_RATE_HZ:
                     continue
                 misfit = abs(np.log((end - start) / wanted))
-                if cost + extra + misfit < best_cost:
-                    best, best_cost = _Take(utterance, start, end), cost + extra + misfit
+                unlike = self.manner.legibility * abs(float(finished) - utterance.finality.get(end, DOUBTFUL))
+                if cost + extra + misfit + unlike < best_cost:
+                    best, best_cost = _Take(utterance, start, end), cost + extra + misfit + unlike
         if best is None:
             whole = self._any()
             best = _Take(whole, whole.onset, whole.offset)
@@ -164,17 +192,17 @@ class Voice:
             u = take.utterance
             first, last = take.start + SHORTEST_PHRASE, take.end - SHORTEST_PHRASE
             inside = [(int(a), int(b)) for a, b in u.pauses if first < a and b < last]
-            candidates += [_Break(i, a, b, (before + a - take.start) / SAMPLE_RATE_HZ, "pause") for a, b in inside]
-            candidates += [_Break(i, int(d), int(d), (before + d - take.start) / SAMPLE_RATE_HZ, "dip") for d in u.dips if first < d < last]
+            places = [(a, b, "pause") for a, b in inside] + [(int(d), int(d), "dip") for d in u.dips if first < d < last]
+            candidates += [_Break(i, a, b, (before + a - take.start) / SAMPLE_RATE_HZ / self.speed, kind, u.finality.get(a, DOUBTFUL)) for a, b, kind in places]
             before += take.length
             if i + 1 < len(takes):
-                candidates.append(_Break(i, take.end, take.end, before / SAMPLE_RATE_HZ, "sentence"))
+                candidates.append(_Break(i, take.end, take.end, before / SAMPLE_RATE_HZ / self.speed, "sentence", u.finality.get(take.end, DOUBTFUL)))
         chosen: dict[tuple[int, int], tuple[_Break, float]] = {}
         for at_s, part_s, pause_s in zip(np.cumsum(turn.parts_s), turn.parts_s, turn.pauses_s, strict=False):
             penalty = {"pause": 0.0, "dip": -0.3 if self.rng.random() < self.manner.mid_phrase else 0.5, "sentence": 0.3}
             free = [c for c in candidates if _is_apart(c, chosen.values())]
             if free:
-                place = min(free, key=lambda c: abs(c.position - at_s) / max(part_s, 0.5) + penalty[c.kind])
+                place = min(free, key=lambda c: abs(c.position - at_s) / max(part_s, 0.5) + penalty[c.kind] + self.manner.legibility * c.finality)
                 chosen[place.take, place.end] = (place, pause_s)
         for c in candidates:
             wanted = c.kind == "sentence" or (c.kind == "pause" and self.rng.random() < self.manner.stretch)
@@ -190,17 +218,21 @@ class Voice:
         tail = min(min(silence_after), self._kept_silence())
         sound = clip[start - lead : end + tail]
         speech = [(lead, lead + end - start)]
+        finality = [utterance.finality.get(end, np.nan)]
         for a, b in utterance.pauses:
             if start < a and b < end and b - a >= INNER_SILENCE_S * SAMPLE_RATE_HZ:
                 last = speech.pop()
                 speech += [(last[0], lead + int(a) - start), (lead + int(b) - start, last[1])]
+                finality.insert(-1, utterance.finality.get(int(a), np.nan))
                 sound = self._hush(sound, *(edge - start + lead for edge in (int(a), int(b))))
         if holds and self.rng.random() < self.manner.lengthen:
             sound, longer = self._lengthen(sound, speech[-1][1], utterance.pitch_hz)
             speech[-1] = (speech[-1][0], speech[-1][1] + longer)
-        sound = self._even_end(sound, speech[-1][1], HOLD_DEPTH_DB if holds else TURN_END_DEPTH_DB)
+            finality[-1] = np.nan if longer else finality[-1]  # the teacher did not hear it like this
+        if self.evened:
+            sound = self._even_end(sound, speech[-1][1], HOLD_DEPTH_DB if holds else TURN_END_DEPTH_DB)
         sound = fade(sound, min(0.01, lead / SAMPLE_RATE_HZ + 0.004), np.clip(0.6 * tail / SAMPLE_RATE_HZ, 0.012, 0.08))
-        return self._levelled(sound, speech, float(self.rng.normal(0, 1.5)), pause_s, utterance.level_db)
+        return self._levelled(sound, speech, finality, float(self.rng.normal(0, 1.5)), pause_s, utterance.level_db)
 
     def _kept_silence(self) -> int:
         """How much of the recording's own silence is kept after speech, in samples."""
@@ -263,7 +295,7 @@ class Voice:
         if utterance.vowel < 0:
             return []
         sound = filled_pause(self.pool.audio(utterance), utterance.vowel, utterance.vowel_hz, utterance.pitch_hz, self.rng)
-        return [self._levelled(sound, [(0, len(sound))], float(self.rng.uniform(-10, -3)), self.manner.draw_pause_s(self.rng))]
+        return [self._levelled(sound, [(0, len(sound))], [FILLER_FINALITY], float(self.rng.uniform(-10, -3)), self.manner.draw_pause_s(self.rng))]
 
     def _hum(self) -> Samples:
         utterance = self._any()
@@ -286,7 +318,14 @@ class Voice:
         length = min(round(self.rng.uniform(0.2, 0.5) * SAMPLE_RATE_HZ), utterance.offset - utterance.onset)
         return fade(self.pool.audio(utterance)[utterance.offset - length : utterance.offset], 0.02, 0.02)
 
-    def _levelled(self, sound: Samples, speech: list[tuple[int, int]], change_db: float, pause_s: float = 0.0, level: float | None = None) -> Phrase:
+    def _levelled(
+        self, sound: Samples, speech: list[tuple[int, int]], finality: list[float], change_db: float, pause_s: float = 0.0, level: float | None = None
+    ) -> Phrase:
+        """The phrase at its loudness and speed."""
         measured = 10 * np.log10(np.mean(sound.astype(np.float64) ** 2) + 1e-9) if level is None else level
         gain = 10 ** ((SPEECH_LEVEL_DB + change_db - measured) / 20)
-        return Phrase((sound * min(gain, 100.0)).astype(np.float32), speech, pause_s)
+        sound = (sound * min(gain, 100.0)).astype(np.float32)
+        if self.speed != 1.0:
+            sound = soxr.resample(sound, SAMPLE_RATE_HZ * self.speed, SAMPLE_RATE_HZ, quality="LQ")
+            speech = [(round(start / self.speed), min(round(end / self.speed), len(sound))) for start, end in speech]
+        return Phrase(sound, speech, finality, pause_s)

@@ -1,52 +1,88 @@
-"""`turnstream train`: from a manifest of dialogues to a checkpoint. Dialogues that the manifest keeps for validation or test are left out."""
+"""`turnstream train`: from dialogues to a checkpoint. Dialogues that a manifest keeps for validation or test are left out."""
 
 from __future__ import annotations
 
 import argparse
 import json
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 from ..config import from_plain
 from ..dialogues.manifest import Dialogue, read_manifest
 from ..errors import ConfigError, DialogueError
+from .hardware import ACCELERATORS, PRECISIONS, Hardware
 from .settings import TrainingSettings
+from .sources import ConversationSource
 
-TRAINING_SPLITS = ("", "train")
+TRAINING_SPLITS, VALIDATION_SPLITS = ("", "train"), ("", "val")
+SETTINGS_AS_OPTIONS = ("steps", "lanes", "seed", "patience", "measure", "keep_best")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `turnstream train`."""
-    defaults = TrainingSettings()
-    parser.add_argument("--manifest", type=Path, required=True, help="dialogues to learn from (JSON Lines): those whose split is train or not given")
+    defaults, hardware = TrainingSettings(), Hardware()
+    data = parser.add_argument_group("dialogues to learn from").add_mutually_exclusive_group(required=True)
+    data.add_argument("--manifest", type=Path, help="recorded or simulated before (JSON Lines): those whose split is train or not given")
+    data.add_argument("--simulate", type=Path, metavar="FOLDER", help="simulated while training goes on, from material as for `turnstream simulate`")
     parser.add_argument("--out", type=Path, required=True, help="folder of the run: checkpoints, logs, and at the end the network")
-    parser.add_argument("--validation", type=Path, help="held-out dialogues; their losses are logged")
-    parser.add_argument("--real", type=Path, help="real dialogues; their shift/hold AUC is logged, never trained on")
+    parser.add_argument(
+        "--validation",
+        type=Path,
+        help="manifest of held-out dialogues, those whose split is val or not given (default: the val part of --manifest); their losses are logged, and decide when to stop early",
+    )
+    parser.add_argument("--real", type=Path, help="manifest of real dialogues; their shift/hold AUC is logged, never trained on")
     parser.add_argument("--settings", type=Path, help="JSON file of training settings, the network's configuration among them")
     parser.add_argument("--steps", type=int, help=f"optimizer steps (default {defaults.steps})")
-    parser.add_argument("--lanes", type=int, help=f"conversations side by side (default {defaults.lanes})")
+    parser.add_argument("--lanes", type=int, help=f"conversations side by side, in all processes together (default {defaults.lanes})")
     parser.add_argument("--seed", type=int, help=f"(default {defaults.seed})")
-    parser.add_argument("--device", default="cpu", help="torch device, e.g. cuda (default cpu)")
-    parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint in --out")
+    parser.add_argument("--patience", type=int, metavar="N", help="stop after N validations without a better --measure (default 0: never)")
+    parser.add_argument("--measure", help=f"a head's loss on --validation, or total (default {defaults.measure})")
+    parser.add_argument("--keep-best", action="store_true", default=None, help="write the best weights by --measure, not the last")
+    parser.add_argument("--resume", action="store_true", help="go on exactly where the last checkpoint in --out was written")
+    machine = parser.add_argument_group("what to train on")
+    machine.add_argument("--accelerator", choices=ACCELERATORS, default=hardware.accelerator, help="(default auto: a GPU if there is one)")
+    machine.add_argument("--devices", type=int, default=hardware.devices, metavar="N", help="processes on each machine, one per GPU (default 1)")
+    machine.add_argument("--nodes", type=int, default=hardware.nodes, metavar="N", help="machines; start the command on each (default 1)")
+    machine.add_argument("--precision", choices=PRECISIONS, default=hardware.precision, help="(default 32-true)")
+    simulation = parser.add_argument_group("with --simulate")
+    simulation.add_argument("--workers", type=int, default=1, metavar="N", help="processes that simulate, beside each that trains (default 1)")
+    simulation.add_argument("--simulate-cache", type=Path, default=Path.home() / ".cache" / "turnstream", help="where decoded utterances are kept")
+    simulation.add_argument("--lengths", type=float, nargs=2, metavar=("FROM", "TO"), default=(120.0, 360.0), help="seconds per dialogue (default 120 360)")
+    simulation.add_argument("--no-synthetic", action="store_true", help="recorded voices only; no speech synthesiser needed")
+    simulation.add_argument("--teacher", action="store_true", help="let turns end where the words sound finished to Smart Turn v3 (needs the bench extra)")
 
 
 def main(args: argparse.Namespace) -> int:
     """Train, and say where the network is."""
+    from lightning_fabric.utilities import rank_zero_only
+
     from .loop import train
 
     plain = _read_settings(args.settings) if args.settings else {}
-    plain |= {name: getattr(args, name) for name in ("steps", "lanes", "seed") if getattr(args, name) is not None}
+    plain |= {name: getattr(args, name) for name in SETTINGS_AS_OPTIONS if getattr(args, name) is not None}
     settings = from_plain(TrainingSettings, plain, "settings")
-    train(
-        settings,
-        _read_training_part(args.manifest),
-        args.out,
-        validation=read_manifest(args.validation) if args.validation else [],
-        real=read_manifest(args.real) if args.real else [],
-        resume=args.resume,
-        device=args.device,
-    )
-    print(f"trained network in {args.out}; export it with: turnstream export {args.out} {args.out}/model.onnx")
+    hardware = Hardware(args.accelerator, args.devices, args.nodes, args.precision)
+    validation = _read_validation_part(args)
+    real = read_manifest(args.real) if args.real else []
+    with ExitStack() as stack:
+        training = _read_training_part(args.manifest) if args.manifest else stack.enter_context(closing(_open_simulator(args, settings)))
+        train(settings, training, args.out, validation=validation, real=real, resume=args.resume, hardware=hardware)
+    rank_zero_only(print)(f"trained network in {args.out}; export it with: turnstream export {args.out} {args.out}/model.onnx")
     return 0
+
+
+def _open_simulator(args: argparse.Namespace, settings: TrainingSettings) -> ConversationSource:
+    from .simulated import SimulatedDialogues
+
+    return SimulatedDialogues(
+        args.simulate,
+        settings,
+        args.simulate_cache,
+        workers=args.workers,
+        lengths_s=(args.lengths[0], args.lengths[1]),
+        synthetic=not args.no_synthetic,
+        teacher=args.teacher,
+    )
 
 
 def _read_training_part(path: Path) -> list[Dialogue]:
@@ -56,6 +92,15 @@ def _read_training_part(path: Path) -> list[Dialogue]:
         others = ", ".join(sorted({repr(dialogue.split) for dialogue in dialogues})) or "no dialogues"
         raise DialogueError(f"{path}: expected dialogues whose split is 'train' or not given, got {others}")
     return training
+
+
+def _read_validation_part(args: argparse.Namespace) -> list[Dialogue]:
+    if args.validation is None:
+        return [dialogue for dialogue in read_manifest(args.manifest) if dialogue.split == "val"] if args.manifest else []
+    held_out = [dialogue for dialogue in read_manifest(args.validation) if dialogue.split in VALIDATION_SPLITS]
+    if not held_out:
+        raise DialogueError(f"{args.validation}: expected dialogues whose split is 'val' or not given, got none")
+    return held_out
 
 
 def _read_settings(path: Path) -> dict[str, object]:

@@ -1,17 +1,21 @@
-"""The training loop: truncated back-propagation through conversations, averaged weights, checkpoints, resumable."""
+"""The training loop: truncated back-propagation through conversations, averaged weights, on one process or many.
+
+Every process trains its share of the lanes and carries their state; gradients are averaged over the processes, so all hold the same
+weights. Only the first one validates (its sets are small, its scores are over all of their events at once, and so they do not depend on the
+number of processes) and writes; the others wait for the measures, which decide when to stop.
+"""
 
 from __future__ import annotations
 
 import dataclasses
-import json
 import logging
-import math
-import os
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import torch
+from lightning_fabric import Fabric
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
@@ -19,129 +23,198 @@ from ..checkpoint import save_checkpoint
 from ..dialogues.manifest import Dialogue
 from ..errors import ConfigError
 from ..turn_model import TurnModel
-from .evaluation import shift_hold_report, validation_losses
+from .hardware import Hardware
+from .launch import keep_precise, launched, open_fabric
 from .losses import head_losses, total_loss
+from .run_folder import begin_run, read_checkpoint, refuse_to_overwrite, write_validation
 from .settings import TrainingSettings
+from .shares import mean_over_processes, scale_losses
+from .sources import ConversationSource, RecordedDialogues
 from .stream import ConversationStream
+from .validation import BestWeights, measure
 
 _log = logging.getLogger(__name__)
 
 
 def train(
     settings: TrainingSettings,
-    training: Sequence[Dialogue],
+    training: Sequence[Dialogue] | ConversationSource,
     out: Path,
     *,
     validation: Sequence[Dialogue] = (),
     real: Sequence[Dialogue] = (),
     resume: bool = False,
-    device: str = "cpu",
+    hardware: Hardware | None = None,
 ) -> TurnModel:
-    """Train a network and write it to `out` (model.safetensors, config.json, training.json, TensorBoard logs).
+    """Train a network and write it to `out` (run_folder.py says what lies there).
+
+    With several devices the running script is started once more for each, as by torchrun; every process returns the same network.
 
     Args:
         settings: of the run.
-        training: conversations to learn from.
+        training: conversations to learn from; a source is left open.
         out: folder of the run; a checkpoint is written there at every validation.
-        validation: held-out conversations of the same making; their losses are logged.
-        real: real conversations; their shift/hold AUC is logged, never trained on.
-        resume: go on from the folder's last checkpoint.
-        device: torch device.
+        validation: held-out conversations; their losses are logged, and decide about stopping early.
+        real: real conversations; their shift/hold AUC is logged, never trained on and never decided by.
+        resume: go on exactly where the folder's last checkpoint was written. With another number of processes only dropout differs.
+        hardware: one process on the best device there is, unless given.
     Returns:
         The averaged network, in evaluation mode, on the CPU.
     Raises:
-        ConfigError: nothing to train on, no such device, nothing to resume from, or the checkpoint has other settings.
+        ConfigError: nothing to train on, no such device, nothing to resume from, a run in the folder of a new one, the checkpoint has other
+            settings or dialogues, or no validation dialogues to stop by.
+        DialogueError: a conversation that cannot be read.
     """
-    from torch.utils.tensorboard import SummaryWriter
-    from tqdm import tqdm
-
-    if not training:
-        raise ConfigError("expected at least one dialogue to train on, got none")
-    _check_device(device)
-    out.mkdir(parents=True, exist_ok=True)
-    torch.manual_seed(settings.seed)
-    model = TurnModel(settings.model).to(device)
-    average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(settings.average_decay))
-    optimizer = torch.optim.AdamW(model.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, settings.learning_rate, total_steps=settings.steps, pct_start=min(0.3, settings.warmup_steps / settings.steps)
-    )
-    parts = {"model": model, "average": average, "optimizer": optimizer, "schedule": schedule}
-    first = _resume(out, settings, parts) if resume else 0
-    stream = ConversationStream(training, dataclasses.replace(settings, seed=settings.seed + first))
-    state = model.init_state(settings.lanes)
-    with SummaryWriter(str(out)) as writer, tqdm(range(first, settings.steps), initial=first, total=settings.steps, unit="step") as progress:
-        for step in progress:
-            state, losses = _update(model, optimizer, stream, state, settings, device)
-            schedule.step()
-            average.update_parameters(model)
-            progress.set_postfix({name: f"{value:.3f}" for name, value in losses.items()}, refresh=False)
-            for name, value in losses.items():
-                writer.add_scalar(f"train/{name}", value, step)
-            if (step + 1) % settings.validate_every == 0 or step + 1 == settings.steps:
-                measured = _validate(average, validation, real, device)
-                for name, value in measured.items():
-                    writer.add_scalar(f"validation/{name}", value, step)
-                progress.write(f"step {step + 1}: " + ", ".join(f"{name} {value:.4f}" for name, value in measured.items()))
-                _save(out, settings, parts, step + 1)
-                with (out / "training.jsonl").open("a") as file:
-                    file.write(json.dumps({"step": step + 1, **{name: None if math.isnan(value) else value for name, value in measured.items()}}) + "\n")
-    trained: Any = average.module.cpu().eval()
-    save_checkpoint(trained, out)
-    (out / "training.json").write_text(json.dumps(dataclasses.asdict(settings), indent=1))
+    source = training if isinstance(training, ConversationSource) else RecordedDialogues(training, settings)
+    hardware = hardware or Hardware()
+    if settings.keeps_best and not validation:
+        raise ConfigError("expected validation dialogues to stop early by, or to choose the best weights by, got none")
+    fabric = open_fabric(hardware, settings.lanes)
+    saved = read_checkpoint(out, settings) if resume else None
+    if saved is None:
+        refuse_to_overwrite(out)
+    with launched(fabric, hardware, source.workers):
+        trained = _Run(fabric, settings, source, out, saved).train(validation, real)
+        fabric.barrier()
     return trained
 
 
-def _check_device(device: str) -> None:
-    try:
-        torch.zeros(1, device=device)
-    except (RuntimeError, AssertionError, ImportError) as error:  # unknown, not built in, not there: torch raises them all
-        raise ConfigError(f"expected a torch device of this machine, such as cpu or cuda, got {device!r}: {str(error).splitlines()[0]}") from None
+class _Run:
+    """What a run consists of, in one of its processes."""
+
+    def __init__(self, fabric: Fabric, settings: TrainingSettings, source: ConversationSource, out: Path, saved: dict[str, Any] | None) -> None:
+        self.fabric, self.settings, self.out = fabric, settings, out
+        torch.manual_seed(settings.seed)
+        network = TurnModel(settings.model).to(fabric.device)
+        self.average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(settings.average_decay))
+        optimizer = torch.optim.AdamW(network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
+        self.schedule = torch.optim.lr_scheduler.OneCycleLR(
+            optimizer, settings.learning_rate, total_steps=settings.steps, pct_start=min(0.3, settings.warmup_steps / settings.steps)
+        )
+        for layer in (network.features, network.speaker_rnn, network.dialogue_rnn):  # where rounding would pile up
+            keep_precise(layer, fabric.device)
+        self.network = network
+        self.model, self.optimizer = fabric.setup(network, optimizer)
+        lanes = settings.lanes // fabric.world_size
+        self.own_lanes = slice(fabric.global_rank * lanes, (fabric.global_rank + 1) * lanes)
+        self.stream = ConversationStream(source, settings, range(settings.lanes)[self.own_lanes])
+        self.state = network.init_state(lanes)
+        self.best = BestWeights(settings)
+        self.step = 0
+        if fabric.global_rank:  # each process drops out other activations
+            torch.manual_seed(settings.seed + fabric.global_rank)
+        if saved is not None:
+            self._restore(saved)
+            _log.info("resumed from step %d", self.step)
+
+    @property
+    def _parts(self) -> dict[str, Any]:
+        """What is the same in every process and saves and loads itself."""
+        return {
+            "model": self.network,
+            "average": self.average,
+            "optimizer": self.optimizer,
+            "schedule": self.schedule,
+            "precision": self.fabric.strategy.precision,
+            "best": self.best,
+        }
+
+    def train(self, validation: Sequence[Dialogue], real: Sequence[Dialogue]) -> TurnModel:
+        from torch.utils.tensorboard import SummaryWriter
+        from tqdm import tqdm
+
+        settings, first = self.settings, self.step
+        leads = self.fabric.is_global_zero
+        with ExitStack() as stack:
+            writer = None
+            if leads:
+                begin_run(self.out, settings, first)
+                writer = stack.enter_context(SummaryWriter(str(self.out), purge_step=first + 1 if first else None))
+            progress = stack.enter_context(tqdm(initial=first, total=settings.steps, unit="step", disable=not leads))
+            while self.step < settings.steps and not self.best.exhausted:
+                losses = self._update()
+                progress.update()
+                progress.set_postfix({name: f"{value:.3f}" for name, value in losses.items()}, refresh=False)
+                _write_scalars(writer, "train", losses, self.step)
+                if self.step % settings.validate_every == 0 or self.step == settings.steps:
+                    measured = self._validate(validation, real)
+                    _write_scalars(writer, "validation", measured, self.step)
+                    if leads:
+                        progress.write(f"step {self.step}: " + ", ".join(f"{name} {value:.4f}" for name, value in measured.items()))
+            if self.best.exhausted and leads:
+                progress.write(f"stopped at step {self.step}: no better {settings.measure} since step {self.best.step}")
+        trained: Any = self.average.module.cpu().eval()
+        if self.best.weights is not None:
+            trained.load_state_dict(self.best.weights)
+        if leads:
+            save_checkpoint(trained, self.out)
+        return trained
+
+    def _update(self) -> dict[str, float]:
+        """One step of the optimizer on the next chunk; returns the losses."""
+        device = self.fabric.device
+        chunk = self.stream.next_chunk()
+        self.model.train()
+        state = torch.where(chunk.begins.to(device)[:, None], torch.zeros_like(self.state), self.state)
+        target = dataclasses.replace(chunk.target, **{f.name: getattr(chunk.target, f.name).to(device) for f in dataclasses.fields(chunk.target)})
+        output, state = self.model(chunk.audio.to(device), state)
+        losses = scale_losses(self.fabric, head_losses(output, target), target)
+        self.optimizer.zero_grad(set_to_none=True)
+        self.fabric.backward(total_loss(losses, self.settings.losses))
+        self.fabric.clip_gradients(self.model, self.optimizer, max_norm=self.settings.gradient_clip, error_if_nonfinite=False)
+        self.optimizer.step()
+        self.state = state.detach()
+        self.schedule.step()
+        self.average.update_parameters(self.network)
+        self.step += 1
+        return mean_over_processes(self.fabric, losses)
+
+    def _validate(self, validation: Sequence[Dialogue], real: Sequence[Dialogue]) -> dict[str, float]:
+        """Measure the averaged weights, remember them if they are the best, and write a checkpoint."""
+        averaged: Any = self.average.module.eval()
+        leads = self.fabric.is_global_zero
+        measured = measure(averaged, validation, real, self.settings.losses, str(self.fabric.device)) if leads else {}
+        measured = self.fabric.broadcast(measured)
+        self.best.update(measured, self.step, averaged)
+        progress = self._gather_progress()
+        if leads:
+            write_validation(self.out, self.settings, self.step, measured, {name: part.state_dict() for name, part in self._parts.items()} | progress)
+        return measured
+
+    def _gather_progress(self) -> dict[str, Any]:
+        """Where each lane and each process is: the carried state (lanes, S), the lanes' places, generators of the processes."""
+        stream = self.stream.state_dict()
+        places = self._gather(torch.tensor(stream["lanes"])).reshape(-1, 2)
+        progress = {"state": self._gather(self.state), "stream": stream | {"lanes": places.tolist()}}
+        return progress | {name: self._gather(state[None]) for name, state in self._generators().items()}
+
+    def _gather(self, rows: Tensor) -> Tensor:
+        """The rows of all processes, (R, ...) to (processes * R, ...), on the CPU."""
+        everyone: Any = torch.zeros(self.fabric.world_size, *rows.shape, dtype=rows.dtype, device=self.fabric.device)
+        everyone[self.fabric.global_rank] = rows
+        if self.fabric.world_size > 1:
+            everyone = self.fabric.all_reduce(everyone, reduce_op="sum")
+        return everyone.flatten(0, 1).cpu()
+
+    def _generators(self) -> dict[str, Tensor]:
+        on_gpu = self.fabric.device.type == "cuda"
+        return {"cpu_generator": torch.get_rng_state()} | ({"cuda_generator": torch.cuda.get_rng_state(self.fabric.device)} if on_gpu else {})
+
+    def _restore(self, saved: dict[str, Any]) -> None:
+        for name, part in self._parts.items():
+            part.load_state_dict(saved[name])
+        self.step = saved["step"]
+        self.state = saved["state"][self.own_lanes].to(self.fabric.device)
+        self.stream.load_state_dict(saved["stream"] | {"lanes": saved["stream"]["lanes"][self.own_lanes]})
+        if len(saved["cpu_generator"]) != self.fabric.world_size:
+            torch.manual_seed(self.settings.seed + self.step * self.fabric.world_size + self.fabric.global_rank)
+            return
+        torch.set_rng_state(saved["cpu_generator"][self.fabric.global_rank])
+        if "cuda_generator" in saved and self.fabric.device.type == "cuda":
+            torch.cuda.set_rng_state(saved["cuda_generator"][self.fabric.global_rank], self.fabric.device)
 
 
-def _update(
-    model: TurnModel, optimizer: torch.optim.Optimizer, stream: ConversationStream, state: Tensor, settings: TrainingSettings, device: str
-) -> tuple[Tensor, dict[str, float]]:
-    """One step of the optimizer on the next chunk; returns the carried state and the losses."""
-    chunk = stream.next_chunk()
-    model.train()
-    state = torch.where(chunk.begins.to(device)[:, None], torch.zeros_like(state), state)
-    target = dataclasses.replace(chunk.target, **{f.name: getattr(chunk.target, f.name).to(device) for f in dataclasses.fields(chunk.target)})
-    output, state = model(chunk.audio.to(device), state)
-    losses = head_losses(output, target)
-    optimizer.zero_grad(set_to_none=True)
-    total_loss(losses, settings.losses).backward()
-    torch.nn.utils.clip_grad_norm_(model.parameters(), settings.gradient_clip)
-    optimizer.step()
-    return state.detach(), {name: loss.item() for name, loss in losses.items()}
-
-
-def _validate(average: AveragedModel, validation: Sequence[Dialogue], real: Sequence[Dialogue], device: str) -> dict[str, float]:
-    model: Any = average.module.eval()
-    measured = validation_losses(model, validation, device) if validation else {}
-    if real:
-        report = shift_hold_report(model, real, device=device)
-        measured |= {f"real_auc_{row.silence_ms}ms": row.auc for row in report.rows}
-        measured["real_balanced_accuracy_250ms"] = report.at(250).balanced_accuracy
-    return measured
-
-
-def _save(out: Path, settings: TrainingSettings, parts: dict[str, Any], step: int) -> None:
-    """Write the checkpoint whole or not at all."""
-    saved = {name: part.state_dict() for name, part in parts.items()} | {"step": step, "settings": dataclasses.asdict(settings)}
-    torch.save(saved, out / "checkpoint.pt.part")
-    os.replace(out / "checkpoint.pt.part", out / "checkpoint.pt")
-
-
-def _resume(out: Path, settings: TrainingSettings, parts: dict[str, Any]) -> int:
-    path = out / "checkpoint.pt"
-    if not path.is_file():
-        raise ConfigError(f"expected a checkpoint to resume from at {path}, got none")
-    saved = torch.load(path, weights_only=True, map_location="cpu")
-    changed = [name for name, value in dataclasses.asdict(settings).items() if saved["settings"].get(name) != value]
-    if changed:
-        raise ConfigError(f"expected the settings of the run in {out}, got another {', '.join(changed)}")
-    for name, part in parts.items():
-        part.load_state_dict(saved[name])
-    _log.info("resumed from %s at step %d", path, saved["step"])
-    return saved["step"]
+def _write_scalars(writer: Any, group: str, values: dict[str, float], step: int) -> None:
+    if writer is not None:
+        for name, value in values.items():
+            writer.add_scalar(f"{group}/{name}", value, step)

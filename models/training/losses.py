@@ -22,6 +22,7 @@ class TargetBatch:
     next_holder: Tensor  # (B, T) int64
     next_weight: Tensor  # (B, T) float
     backchannel: Tensor  # (B, 2, T) float
+    finality: Tensor  # (B, 2, T) float, NaN where unknown
 
 
 def head_losses(output: TurnOutput, target: TargetBatch) -> dict[str, Tensor]:
@@ -29,11 +30,14 @@ def head_losses(output: TurnOutput, target: TargetBatch) -> dict[str, Tensor]:
     known = target.projection != UNKNOWN
     projection = F.cross_entropy(output.projection[:, 0].flatten(0, 1), target.projection.flatten(), ignore_index=UNKNOWN, reduction="sum")
     next_loss = F.binary_cross_entropy_with_logits(output.next[:, 1], (target.next_holder == 1).float(), weight=target.next_weight, reduction="sum")
+    judged = ~target.finality.isnan()
+    finality = F.binary_cross_entropy_with_logits(output.finality, target.finality.nan_to_num(), weight=judged.float(), reduction="sum")
     return {
         "vad": F.binary_cross_entropy_with_logits(output.vad, target.vad),
         "projection": projection / known.sum().clamp(min=1),
         "next_holder": next_loss / target.next_weight.sum().clamp(min=1),
         "backchannel": F.binary_cross_entropy_with_logits(output.backchannel, target.backchannel),
+        "finality": finality / judged.sum().clamp(min=1),
     }
 
 

@@ -1,11 +1,13 @@
-"""Settings of one training run, with defaults that trained the bundled model. No torch."""
+"""Settings of one training run. No torch."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
 from ..config import ModelConfig
 from ..errors import ConfigError
+
+TOTAL = "total"  # name of the weighted sum of the heads' losses
 
 
 @dataclass(frozen=True)
@@ -16,6 +18,7 @@ class LossWeights:
     projection: float = 0.3
     next_holder: float = 2.0
     backchannel: float = 0.5
+    finality: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -23,11 +26,17 @@ class TrainingSettings:
     """How long, how fast and on how much at once.
 
     Attributes:
-        lanes: conversations trained side by side; each lane plays one after another.
+        lanes: conversations trained side by side, in all processes together; each lane plays one after another.
         chunk_s: seconds between two updates; state is carried from chunk to chunk, gradients are not.
+        warmup_steps: in which the learning rate rises to its highest, at most three tenths of all steps; then it falls to zero.
         average_decay: of the exponential moving average of the weights, which is what is kept.
         gain_db: each conversation's channels are made louder or softer by up to this much.
         mute_share: share of conversations in which one channel is silenced, as when only the user has a microphone.
+        validate_every: steps between two validations; a checkpoint is written at each.
+        patience: stop after this many validations in a row without a better `measure`; 0 never stops. Off unless asked for, because the
+            learning rate falls to zero at the last step: most of the gain comes late, and a run stopped before that has not had it.
+        measure: loss of the validation dialogues that decides which weights are best: a head's name, or "total".
+        keep_best: write the best averaged weights at the end instead of the last; always so with patience.
     """
 
     steps: int = 2600
@@ -41,6 +50,9 @@ class TrainingSettings:
     gain_db: float = 10.0
     mute_share: float = 0.15
     validate_every: int = 500
+    patience: int = 0
+    measure: str = "next_holder"
+    keep_best: bool = False
     seed: int = 0
     losses: LossWeights = field(default_factory=LossWeights)
     model: ModelConfig = field(default_factory=ModelConfig)
@@ -49,6 +61,23 @@ class TrainingSettings:
         for name in ("steps", "lanes", "chunk_s", "learning_rate", "gradient_clip", "validate_every"):
             if getattr(self, name) <= 0:
                 raise ConfigError(f"expected {name} > 0, got {getattr(self, name)}")
+        if self.warmup_steps < 0 or self.warmup_steps == 1:  # a rise needs a step to begin and one to end at
+            raise ConfigError(f"expected warmup_steps of 0 or at least 2, got {self.warmup_steps}")
+        for name in ("patience", "seed"):
+            if getattr(self, name) < 0:
+                raise ConfigError(f"expected {name} >= 0, got {getattr(self, name)}")
         for name in ("average_decay", "mute_share"):
             if not 0 <= getattr(self, name) < 1:
                 raise ConfigError(f"expected 0 <= {name} < 1, got {getattr(self, name)}")
+        measures = [*(head.name for head in fields(LossWeights)), TOTAL]
+        if self.measure not in measures:
+            raise ConfigError(f"expected measure to be a loss of the validation dialogues, one of {', '.join(measures)}, got {self.measure!r}")
+
+    @property
+    def chunk_frames(self) -> int:
+        """Steps of the network in a chunk."""
+        return round(self.chunk_s * self.model.frame_rate_hz)
+
+    @property
+    def keeps_best(self) -> bool:
+        return self.keep_best or self.patience > 0

@@ -7,22 +7,24 @@ on contexts as long as the conversations themselves.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..config import ModelConfig
-from ..dialogues.activity import FRAME_RATE_HZ
-from ..dialogues.annotation import speech_activity
-from ..dialogues.labels import FrameLabels, label_frames
-from ..dialogues.manifest import Dialogue, load_audio
-from ..errors import ConfigError, DialogueError
+from ..dialogues.labels import FrameLabels
+from ..dialogues.manifest import Dialogue
+from ..errors import ConfigError
 from ..projection import UNKNOWN, swapped_classes
+from .labelled import heard
 from .losses import TargetBatch
 from .settings import TrainingSettings
+from .sources import ConversationSource, RecordedDialogues
+
+_PLACE_DRAWS, _CHANNEL_DRAWS = 2, 3  # what a generator is for; the simulator's own are 0 and 1
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,7 @@ class Chunk:
 
 @dataclass
 class _Lane:
+    number: int  # of the conversation in its source
     audio: NDArray[np.float32]  # (2, N) at the model's rate
     labels: FrameLabels
     position: int = 0  # frames played
@@ -45,74 +48,89 @@ class _Lane:
         self.frames = self.labels.vad.shape[1]
 
 
-def labelled_audio(dialogue: Dialogue, config: ModelConfig) -> tuple[NDArray[np.float32], FrameLabels]:
-    """Audio (2, N), cut to whole steps of the network, and the labels of those steps.
-
-    Raises:
-        ConfigError: the network's feature frames are not those of the activity (50 a second).
-        DialogueError: the files cannot be read.
-    """
-    if config.features.sample_rate_hz != config.features.hop_samples * FRAME_RATE_HZ:
-        got = config.features.sample_rate_hz / config.features.hop_samples
-        raise ConfigError(f"expected {FRAME_RATE_HZ:g} feature frames a second, as in the activity that labels them, got {got:g}")
-    audio = load_audio(dialogue, config.features.sample_rate_hz)
-    activity, backchannel = speech_activity(dialogue)
-    hop, stride = config.features.hop_samples, config.encoder.stride
-    frames = min(audio.shape[1] // hop, activity.shape[1]) // stride * stride
-    newest = slice(stride - 1, frames, stride)  # a step is labelled by its last frame
-    labels = label_frames(activity[:, newest], backchannel[:, newest], config.frame_rate_hz, config.bin_edges_s)
-    audio = audio[:, : frames * hop]
-    return audio, _heard(labels, audio)
-
-
 class ConversationStream:
-    """Draws conversations without end, every one once before any comes again.
+    """Draws conversations without end.
+
+    Lane i plays conversations i, i + lanes, i + 2 lanes ... of the source, each with its own draws of roles, gain and muting.
+    So what a lane plays depends neither on the other lanes nor on which process holds it.
 
     Args:
-        dialogues: at least one.
-        settings: lanes, chunk length, gain and muting; the order is set by its seed.
+        training: dialogues, at least one, or a source of conversations.
+        settings: lanes in all processes together, chunk length, gain, muting, seed.
+        lanes: numbers of the lanes of this process; all of them unless given.
     """
 
-    def __init__(self, dialogues: Sequence[Dialogue], settings: TrainingSettings) -> None:
+    def __init__(self, training: Sequence[Dialogue] | ConversationSource, settings: TrainingSettings, lanes: Sequence[int] | None = None) -> None:
         self.settings = settings
-        self._dialogues = dialogues
-        self._rng = np.random.default_rng(settings.seed)
-        self._order: list[int] = []
-        self._lanes: list[_Lane | None] = [None] * settings.lanes
-        self.chunk_frames = round(settings.chunk_s * settings.model.frame_rate_hz)
+        self._source = training if isinstance(training, ConversationSource) else RecordedDialogues(training, settings)
+        self._next = list(range(settings.lanes)) if lanes is None else list(lanes)  # number of each lane's next conversation
+        self._lanes: list[_Lane | None] = [None] * len(self._next)
+        self.chunk_frames = settings.chunk_frames
 
     def next_chunk(self) -> Chunk:
         """The next chunk of every lane; what is left of a conversation shorter than a chunk is dropped."""
         begins = np.zeros(len(self._lanes), bool)
         for i, lane in enumerate(self._lanes):
             if lane is None or lane.position + self.chunk_frames > lane.frames:
-                self._lanes[i] = self._start_lane(spread=lane is None)
+                self._lanes[i] = self._start_lane(i)
                 begins[i] = True
+        self._source.prefetch(self._upcoming())
         lanes = [lane for lane in self._lanes if lane is not None]
         audio, targets = zip(*(self._cut(lane) for lane in lanes), strict=True)
         stacked = [torch.from_numpy(np.stack(column)) for column in zip(*targets, strict=True)]
         return Chunk(torch.from_numpy(np.stack(audio)), TargetBatch(*stacked), torch.from_numpy(begins))
 
-    def _start_lane(self, spread: bool) -> _Lane:
-        for _ in range(2 * len(self._dialogues)):
-            if not self._order:
-                self._order = self._rng.permutation(len(self._dialogues)).tolist()
-            audio, labels = labelled_audio(self._dialogues[self._order.pop()], self.settings.model)
-            if labels.vad.shape[1] >= self.chunk_frames:
-                break
-        else:
-            raise DialogueError(f"expected conversations of at least {self.settings.chunk_s} s, found none")
-        if self._rng.random() < 0.5:  # the roles of the channels are exchangeable
-            audio, labels = audio[::-1], _swapped(labels)
-        gain_db = self._rng.uniform(-self.settings.gain_db, self.settings.gain_db, size=(2, 1))
-        audio = np.clip(audio * 10 ** (gain_db / 20), -1, 1).astype(np.float32)
-        if self._rng.random() < self.settings.mute_share:
-            audio[self._rng.integers(2)] = 0
-        lane = _Lane(audio, _heard(labels, audio))
-        if spread:  # so that the first conversations do not all end together
-            chunks = lane.frames // self.chunk_frames
-            lane.position = int(self._rng.integers(chunks)) * self.chunk_frames
+    def state_dict(self) -> dict[str, Any]:
+        """Where every lane is: the number of its conversation (-1 before the first) and how many frames of it were played."""
+        playing = [(lane.number, lane.position) if lane is not None else (-1, 0) for lane in self._lanes]
+        return {"source": self._source.fingerprint, "lanes": playing}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on where another stream of the same source, settings and lanes was.
+
+        Raises:
+            ConfigError: the state is of another source, or of another number of lanes.
+        """
+        if state["source"] != self._source.fingerprint:
+            raise ConfigError(f"expected the dialogues of the run that is resumed ({state['source']}), got others ({self._source.fingerprint})")
+        if len(state["lanes"]) != len(self._lanes):
+            raise ConfigError(f"expected the places of {len(self._lanes)} lanes, got those of {len(state['lanes'])}")
+        numbers = [number for number, _ in state["lanes"]]
+        for i, (number, position) in enumerate(state["lanes"]):
+            if number < 0:
+                continue
+            self._source.prefetch(numbers[i:])
+            lane = self._open_lane(number)
+            lane.position = position
+            self._lanes[i], self._next[i] = lane, number + self.settings.lanes
+
+    def _draws(self, number: int, purpose: int) -> np.random.Generator:
+        return np.random.default_rng([self.settings.seed, number, purpose])
+
+    def _upcoming(self) -> list[int]:
+        """Numbers of the conversations to come next, the soonest first."""
+        left = [-1 if lane is None else lane.frames - lane.position for lane in self._lanes]
+        return [self._next[i] for i in np.argsort(left, kind="stable")]
+
+    def _start_lane(self, i: int) -> _Lane:
+        number = self._next[i]
+        self._source.prefetch(self._upcoming())
+        lane = self._open_lane(number)
+        if number < self.settings.lanes:  # so that the first conversations do not all end together
+            lane.position = int(self._draws(number, _PLACE_DRAWS).integers(lane.frames // self.chunk_frames)) * self.chunk_frames
+        self._next[i] = number + self.settings.lanes
         return lane
+
+    def _open_lane(self, number: int) -> _Lane:
+        audio, labels = self._source.conversation(number)
+        rng = self._draws(number, _CHANNEL_DRAWS)
+        if rng.random() < 0.5:  # the roles of the channels are exchangeable
+            audio, labels = audio[::-1], _swapped(labels)
+        gain_db = rng.uniform(-self.settings.gain_db, self.settings.gain_db, size=(2, 1))
+        audio = np.clip(audio * 10 ** (gain_db / 20), -1, 1).astype(np.float32)
+        if rng.random() < self.settings.mute_share:
+            audio[rng.integers(2)] = 0
+        return _Lane(number, audio, heard(labels, audio))
 
     def _cut(self, lane: _Lane) -> tuple[NDArray[np.float32], tuple[NDArray[np.generic], ...]]:
         start, end = lane.position, lane.position + self.chunk_frames
@@ -124,17 +142,13 @@ class ConversationStream:
             labels.next_holder[start:end],
             labels.next_weight[start:end],
             labels.backchannel[:, start:end].astype(np.float32),
+            labels.finality[:, start:end],
         )
         return lane.audio[:, start * size : end * size], target
-
-
-def _heard(labels: FrameLabels, audio: NDArray[np.float32]) -> FrameLabels:
-    """A channel of digital silence is not speaking, although its speaker's turns are still there to be predicted."""
-    return replace(labels, vad=labels.vad & audio.any(axis=1, keepdims=True))
 
 
 def _swapped(labels: FrameLabels) -> FrameLabels:
     known = labels.projection != UNKNOWN
     projection = np.where(known, swapped_classes()[labels.projection], UNKNOWN)
     holder = np.where(labels.next_holder == UNKNOWN, UNKNOWN, 1 - labels.next_holder)
-    return FrameLabels(labels.vad[::-1], projection, holder, labels.next_weight, labels.backchannel[::-1])
+    return FrameLabels(labels.vad[::-1], projection, holder, labels.next_weight, labels.backchannel[::-1], labels.finality[::-1])

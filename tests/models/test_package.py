@@ -5,7 +5,7 @@ from pathlib import Path
 import turnstream.models
 
 WITH_TORCH = {"torchaudio_loader", "layers", "features", "encoder", "recurrent", "turn_model", "checkpoint"}
-WITH_TORCH |= {f"training.{name}" for name in ("evaluation", "losses", "loop", "stream")}
+WITH_TORCH |= {f"training.{name}" for name in ("evaluation", "launch", "losses", "loop", "run_folder", "shares", "stream", "validation")}
 
 
 def test_torch_is_needed_where_the_docstring_says_so() -> None:

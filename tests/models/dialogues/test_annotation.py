@@ -1,3 +1,4 @@
+import dataclasses
 import json
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from turnstream.models.dialogues import annotation
 from turnstream.models.dialogues.activity import runs
 from turnstream.models.dialogues.annotation import speech_activity
 from turnstream.models.dialogues.manifest import Dialogue
-from turnstream.models.errors import MissingExtraError
+from turnstream.models.errors import DialogueError, MissingExtraError
 
 WORDS = [{"ch": 0, "start": 0.1, "end": 0.3}, {"ch": 0, "start": 0.48, "end": 0.6}, {"ch": 0, "start": 0.8, "end": 0.9}, {"ch": 1, "start": 0.5, "end": 9.0}]
 
@@ -52,3 +53,41 @@ def test_with_nothing_to_go_by_the_missing_extra_is_named(tmp_path: Path, monkey
     monkeypatch.setattr(annotation, "detect_activity", no_detector)
     with pytest.raises(MissingExtraError, match=r"silero-vad is not installed; it comes with: pip install 'turnstream\[bench\]'"):
         speech_activity(dialogue(tmp_path))
+
+
+def with_segments(folder: Path) -> Dialogue:
+    (folder / "a.rttm").write_text("SPEAKER a 1 0.2 0.3 <NA> <NA> x <NA> <NA>\nSPEAKER a 1 0.6 0.2 <NA> <NA> y <NA> <NA>\n")
+    return dataclasses.replace(dialogue(folder, words=True, activity=True), segments=(folder / "a.rttm",))
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ("words", [[(5, 30), (40, 45)], [(25, 51)]]),
+        ("segments", [[(10, 25)], [(30, 40)]]),
+        ("audio", [[(0, 51)], [(0, 51)]]),
+        ("activity", [[(0, 1)], [(1, 2)]]),
+        ("", [[(0, 1)], [(1, 2)]]),
+    ],
+)
+def test_the_manifest_chooses_what_says_who_spoke(source: str, expected: list[list[tuple[int, int]]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(annotation, "detect_activity", lambda _: np.ones((2, 51), bool))
+    activity, _ = speech_activity(dataclasses.replace(with_segments(tmp_path), activity_from=source))
+    assert [runs(row) for row in activity] == expected
+
+
+def test_words_do_not_stand_in_for_a_detector_that_was_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(annotation, "detect_activity", no_detector)
+    with pytest.raises(MissingExtraError, match="silero-vad"):
+        speech_activity(dataclasses.replace(with_segments(tmp_path), activity_from="audio"))
+
+
+def test_segments_stand_in_for_a_detector_where_there_are_no_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(annotation, "detect_activity", no_detector)
+    activity, _ = speech_activity(dataclasses.replace(with_segments(tmp_path), words=None, activity=None))
+    assert [runs(row) for row in activity] == [[(10, 25)], [(30, 40)]]
+
+
+def test_words_that_are_asked_for_must_be_there(tmp_path: Path) -> None:
+    with pytest.raises(DialogueError, match="expected a file of words, got none"):
+        speech_activity(dataclasses.replace(dialogue(tmp_path), activity_from="words"))

@@ -1,12 +1,18 @@
 """Activity is drawn one character per 0.1 s: A and B alone, X both, - silence."""
 
+from random import Random
+
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from turnstream.models.config import ModelConfig
 from turnstream.models.dialogues.labels import FrameLabels, bridge_short_pauses, label_frames, next_holder
 from turnstream.models.projection import UNKNOWN, projection_classes
+
+from .random_activity import conversations
 
 RATE_HZ = 10.0
 BIN_EDGES_S = ModelConfig().bin_edges_s
@@ -112,3 +118,84 @@ def test_the_projection_counts_backchannels_and_raw_pauses() -> None:
     activity = rng.random((2, 60)) < 0.5
     found = label_frames(activity, activity & (rng.random((2, 60)) < 0.2), RATE_HZ, BIN_EDGES_S)
     assert np.array_equal(found.projection, projection_classes(activity, RATE_HZ, BIN_EDGES_S))
+
+
+# All targets once more, frame by frame in plain Python at 50 Hz.
+
+
+def bridged_by_hand(turns: list[list[bool]]) -> list[list[bool]]:
+    """A silent frame becomes speech if the speaker's own speech lies on both sides of it with fewer than 10 silent frames between."""
+    result: list[list[bool]] = []
+    for row in turns:
+        filled: list[bool] = []
+        for t in range(len(row)):
+            back = next((n for n in range(min(10, t + 1)) if row[t - n]), None)
+            ahead = next((n for n in range(min(10, len(row) - t)) if row[t + n]), None)
+            filled.append(back is not None and ahead is not None and back + ahead - 1 < 10)
+        result.append(filled)
+    return result
+
+
+def holder_by_hand(turns: list[list[bool]], t: int) -> tuple[int, int]:
+    """Who is next at frame t, and for a frame of one alone, where that stretch of speech ends."""
+    length = len(turns[0])
+
+    def state(at: int) -> str:
+        return "-AB "[turns[0][at] + 2 * turns[1][at]] if at < length else "-"
+
+    at = t
+    if state(t) in "AB":
+        while state(at) == state(t) or state(at) == " ":
+            after = at
+            while state(after) == " ":
+                after += 1
+            if state(after) != state(t):
+                break
+            at = after + 1
+        end = at
+    else:
+        end = length
+    while at < length and state(at) not in "AB":
+        at += 1
+    return (UNKNOWN if at >= length else "AB".index(state(at))), end
+
+
+def weight_by_hand(turns: list[list[bool]], t: int, holder: int, end: int) -> float:
+    if holder == UNKNOWN:
+        return 0.0
+    speaking = turns[0][t] + turns[1][t]
+    if speaking == 0:
+        silent_for = next(n for n in range(t + 2) if n == t + 1 or turns[0][t - n] or turns[1][t - n])
+        return 1.0 if silent_for <= 100 else 0.1
+    return 0.5 if speaking == 1 and end - t <= 50 else 0.1
+
+
+def projection_by_hand(activity: list[list[bool]], t: int) -> int:
+    bins = ((0, 10), (10, 30), (30, 60), (60, 100))
+    if t + 100 >= len(activity[0]):
+        return UNKNOWN
+    on = [2 * sum(activity[s][t + 1 + low : t + 1 + high]) >= high - low for s in (0, 1) for low, high in bins]
+    return sum(2**bit for bit, is_on in enumerate(on) if is_on)
+
+
+@settings(max_examples=150, deadline=None)
+@given(conversations(), st.randoms(use_true_random=False))
+def test_all_targets_equal_an_independent_implementation(activity: NDArray[np.bool_], random: Random) -> None:
+    frames = activity.shape[1]
+    backchannel = np.zeros_like(activity)
+    for speaker in (0, 1):
+        giving = False
+        for t in range(frames):
+            if not activity[speaker, t - 1] or t == 0:
+                giving = random.random() < 0.3
+            backchannel[speaker, t] = activity[speaker, t] and giving
+    found = label_frames(activity, backchannel, 50.0, BIN_EDGES_S)
+    turns = bridged_by_hand((activity & ~backchannel).tolist())
+    onsets = (backchannel & ~np.pad(backchannel, ((0, 0), (1, 0)))[:, :-1]).tolist()
+    given_by_hand = [[row[t] or any(starts[t + 1 : t + 26]) for t in range(frames)] for row, starts in zip(backchannel.tolist(), onsets, strict=True)]
+    assert found.vad.tolist() == activity.tolist()
+    holders_and_ends = [holder_by_hand(turns, t) for t in range(frames)]
+    assert found.next_holder.tolist() == [holder for holder, _ in holders_and_ends]
+    assert np.array_equal(found.next_weight, np.array([weight_by_hand(turns, t, *known) for t, known in enumerate(holders_and_ends)], np.float32))
+    assert found.projection.tolist() == [projection_by_hand(activity.tolist(), t) for t in range(frames)]
+    assert found.backchannel.tolist() == given_by_hand

@@ -1,5 +1,6 @@
 import argparse
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from turnstream.models.dialogues.voice import Voice
 from turnstream.models.errors import DialogueError
 
 LENGTHS_S = (20.0, 40.0)
-PLAIN = Manner(style="test", machine=False, pause_median_s=0.5, stretch=0.0, mid_phrase=0.0, filler=0.0, lengthen=0.0, false_start=0.0)
+PLAIN = Manner(style="test", machine=False, pause_median_s=0.5, stretch=0.0, mid_phrase=0.0, filler=0.0, lengthen=0.0, legibility=0.0, run_on=0.0, dictation=0.0, false_start=0.0)
 
 
 def voices(material: Material, manner: Manner = PLAIN, seed: int = 0) -> list[Voice]:
@@ -85,7 +86,7 @@ def test_backchannels_are_short_and_inside_the_others_turn(material: Material):
 
 
 def test_fillers_and_drawn_out_vowels_keep_labels_and_sound_together(material: Material):
-    hesitant = Manner("test", False, 0.5, 1.0, 0.3, 1.0, 1.0, 0.0)
+    hesitant = replace(PLAIN, stretch=1.0, mid_phrase=0.3, filler=1.0, lengthen=1.0)
     for phrase in voices(material, hesitant)[0].take_turn(PlannedTurn(0, 0.0, (3.0, 3.0), (0.5,))):
         assert 0 <= phrase.onset < phrase.offset <= len(phrase.samples)
         assert np.isfinite(phrase.samples).all()
@@ -99,13 +100,16 @@ def test_a_silent_channel_keeps_its_labels(material: Material, monkeypatch: pyte
     assert made.audio[0].any()
 
 
-@pytest.mark.parametrize("share", ["TELEPHONE_SHARE", "BLEED_SHARE", "ROOM_SHARE", "NOISE_SHARE", "PACKET_LOSS_SHARE", "CLIPPING_SHARE"])
+EFFECTS = ("ROOM_SHARE", "NOISE_SHARE", "WANDER_SHARE", "GAIN_CONTROL_SHARE", "GATE_SHARE", "CLIPPING_SHARE", "OFFSET_SHARE")
+
+
+@pytest.mark.parametrize("share", EFFECTS)
 def test_every_channel_effect_changes_the_sound_and_not_the_labels(material: Material, monkeypatch: pytest.MonkeyPatch, share: str):
+    for other in ("CLEAN_SHARE", "MONO_SHARE", "FAINT_SHARE", *EFFECTS):
+        monkeypatch.setattr(channel, other, 0.0)
     made = []
     for value in (0.0, 1.0):
         monkeypatch.setattr(channel, share, value)
-        if share == "PACKET_LOSS_SHARE":
-            monkeypatch.setattr(channel, "TELEPHONE_SHARE", 1.0)
         made.append(simulate(material, 3, 1, LENGTHS_S))
     assert not np.array_equal(made[0].audio, made[1].audio)
     assert np.array_equal(made[0].activity, made[1].activity)

@@ -2,8 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from turnstream.models.dialogues.timing import read_rttm, read_templates, read_textgrid, turns_from_segments
-from turnstream.models.errors import DialogueError
+from turnstream.models.dialogues.timing import read_templates, turns_from_segments
 
 
 def test_order_offsets_and_pauses_of_a_conversation():
@@ -29,52 +28,6 @@ def test_a_short_reaction_inside_the_others_turn_is_a_backchannel():
 def test_a_short_answer_after_which_the_other_goes_on_late_is_a_turn():
     turns = turns_from_segments([[(1.0, 5.0), (8.0, 9.0)], [(5.4, 5.9)]])
     assert [turn.speaker for turn in turns] == [0, 1, 0]
-
-
-def test_rttm_gives_segments_by_recording_and_speaker(tmp_path: Path):
-    path = tmp_path / "a.rttm"
-    path.write_text("SPEAKER talk 1 0.5 1.0 <NA> <NA> ann <NA> <NA>\nSPKR-INFO ignored\n\nSPEAKER talk 1 2.0 0.5 <NA> <NA> bob <NA> <NA>\n")
-    assert read_rttm(path) == {"talk": {"ann": [(0.5, 1.5)], "bob": [(2.0, 2.5)]}}
-
-
-@pytest.mark.parametrize("line", ["SPEAKER talk 1 x 1.0 <NA> <NA> ann", "SPEAKER talk 1 0.5"])
-def test_a_bad_rttm_line_is_named(tmp_path: Path, line: str):
-    path = tmp_path / "a.rttm"
-    path.write_text("SPEAKER talk 1 0.5 1.0 <NA> <NA> ann <NA> <NA>\n" + line)
-    with pytest.raises(DialogueError, match=r"a\.rttm, line 2: expected SPEAKER"):
-        read_rttm(path)
-
-
-TEXTGRID = """File type = "ooTextFile"
-Object class = "TextGrid"
-item []:
-    item [1]:
-        class = "IntervalTier"
-        xmin = 0
-        xmax = 9
-        intervals: size = 2
-        intervals [1]:
-            xmin = 0
-            xmax = 2.5
-            text = ""
-        intervals [2]:
-            xmin = 2.5
-            xmax = 4.25
-            text = "Um, ""hello""?"
-"""
-
-
-def test_textgrid_gives_intervals_with_text(tmp_path: Path):
-    path = tmp_path / "a.TextGrid"
-    path.write_text(TEXTGRID)
-    assert read_textgrid(path) == [(2.5, 4.25, 'Um, "hello"?')]
-
-
-def test_what_is_not_a_textgrid_is_named(tmp_path: Path):
-    path = tmp_path / "a.TextGrid"
-    path.write_text("hello")
-    with pytest.raises(DialogueError, match=r"a\.TextGrid: expected a TextGrid in long form, got 'hello'"):
-        read_textgrid(path)
 
 
 def test_templates_come_by_corpus(material_folder: Path):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from turnstream.models.dialogues.simulation import Material
-from turnstream.models.dialogues.utterances import FINISHED, UNFINISHED, UNKNOWN, ends_sentence, is_validation_speaker, open_pool
+from turnstream.models.dialogues.utterances import FINISHED, UNFINISHED, UNKNOWN, UtterancePool, decode_set, ends_sentence, is_validation_speaker
 from turnstream.models.errors import DialogueError
 
 
@@ -26,9 +26,19 @@ def test_audio_around_the_speech_is_kept(material: Material):
 
 
 def test_a_second_opening_reads_the_cache(material_folder: Path, cache_folder: Path, material: Material):
-    again = open_pool([material_folder / "speech" / "tones"], cache_folder)
-    assert again.folder == material.pool.folder
+    before = sorted(cache_folder.iterdir())
+    again = UtterancePool([decode_set(material_folder / "speech" / "tones", cache_folder)])
+    assert sorted(cache_folder.iterdir()) == before
     assert [u.onset for u in again.utterances] == [u.onset for u in material.pool.utterances]
+
+
+def test_clips_of_several_sets_lie_side_by_side(material_folder: Path, cache_folder: Path):
+    folder = decode_set(material_folder / "speech" / "tones", cache_folder)
+    once, twice = UtterancePool([folder]), UtterancePool([folder, folder])
+    count = len(once.utterances)
+    assert len(twice.utterances) == 2 * count
+    assert twice.utterances[count + 3].index == count + 3
+    assert np.array_equal(twice.audio(twice.utterances[count + 3]), once.audio(once.utterances[3]))
 
 
 @pytest.mark.parametrize(
@@ -54,17 +64,17 @@ def test_about_a_tenth_of_the_speakers_is_for_validation():
 
 def test_a_set_without_manifest_is_named(tmp_path: Path):
     with pytest.raises(DialogueError, match=r"manifest\.csv: expected a list of utterances, got no such file"):
-        open_pool([tmp_path], tmp_path / "cache")
+        decode_set(tmp_path, tmp_path / "cache")
 
 
 def test_a_manifest_without_columns_is_named(tmp_path: Path):
     (tmp_path / "manifest.csv").write_text("path,who\na,b\n")
     with pytest.raises(DialogueError, match="expected columns file and speaker, got path, who"):
-        open_pool([tmp_path], tmp_path / "cache")
+        decode_set(tmp_path, tmp_path / "cache")
 
 
-def test_a_clip_that_cannot_be_read_is_named_and_leaves_no_half_pool(tmp_path: Path):
+def test_a_clip_that_cannot_be_read_is_named_and_leaves_no_half_set(tmp_path: Path):
     (tmp_path / "manifest.csv").write_text("file,speaker\nmissing.ogg,x\n")
     with pytest.raises(DialogueError, match=r"missing\.ogg: expected an audio file"):
-        open_pool([tmp_path], tmp_path / "cache")
+        decode_set(tmp_path, tmp_path / "cache")
     assert list((tmp_path / "cache").iterdir()) == []

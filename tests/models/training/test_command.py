@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from turnstream.models.checkpoint import load_checkpoint
-from turnstream.models.dialogues.manifest import read_manifest, write_manifest
+from turnstream.models.dialogues.manifest import Dialogue, read_manifest, write_manifest
 from turnstream.models.training import loop
 from turnstream.stream.cli import main
 
@@ -28,6 +28,7 @@ def test_train_writes_a_network_that_can_be_loaded(manifest: Path, tmp_path: Pat
         ("{", "expected a JSON file of training settings"),
         ('{"step": 3}', "settings: unknown field 'step'; known are steps, lanes"),
         ('{"lanes": 0}', "expected lanes > 0, got 0"),
+        ('{"warmup_steps": 1}', "expected warmup_steps of 0 or at least 2, got 1"),
         ('{"model": {"encoder": {"block": "dense"}}}', "settings.model.encoder.block: expected one of"),
     ],
 )
@@ -45,10 +46,22 @@ def test_dialogues_kept_for_validation_or_test_are_not_trained_on(manifest: Path
     splits = ["train", "val", "", "test"]
     dialogues = [dataclasses.replace(dialogue, split=split) for dialogue, split in zip(read_manifest(manifest), splits, strict=True)]
     write_manifest(tmp_path / "mixed.jsonl", dialogues)
-    trained_on: list[str] = []
-    monkeypatch.setattr(loop, "train", lambda _settings, training, *_, **__: trained_on.extend(dialogue.split for dialogue in training))
-    assert main(["train", "--manifest", str(tmp_path / "mixed.jsonl"), "--out", str(tmp_path / "run")]) == 0
-    assert trained_on == ["train", ""]
+    seen: list[list[str]] = []
+
+    def note(_settings: object, training: list[Dialogue], *_: object, validation: list[Dialogue], **__: object) -> None:
+        seen.extend([[dialogue.split for dialogue in training], [dialogue.split for dialogue in validation]])
+
+    monkeypatch.setattr(loop, "train", note)
+    run = ["train", "--manifest", str(tmp_path / "mixed.jsonl"), "--out", str(tmp_path / "run")]
+    assert main(run) == 0
+    assert main([*run, "--validation", str(tmp_path / "mixed.jsonl")]) == 0
+    assert seen == [["train", ""], ["val"], ["train", ""], ["val", ""]]
+
+
+def test_a_manifest_with_nothing_held_out_is_named(manifest: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_manifest(tmp_path / "all.jsonl", [dataclasses.replace(dialogue, split="train") for dialogue in read_manifest(manifest)])
+    assert main(["train", "--manifest", str(manifest), "--validation", str(tmp_path / "all.jsonl"), "--out", str(tmp_path / "run")]) == 2
+    assert "all.jsonl: expected dialogues whose split is 'val' or not given, got none\n" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("split", "got"), [("val", "got 'val'"), (None, "got no dialogues")])
@@ -60,13 +73,33 @@ def test_a_manifest_with_nothing_to_train_on_is_named(split: str | None, got: st
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize("device", ["foo", "cuda:99"])
-def test_a_device_that_is_not_there_is_one_line_and_exit_code_2(device: str, manifest: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["train", "--manifest", str(manifest), "--out", str(tmp_path / "run"), "--device", device]) == 2
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--accelerator", "cuda"], "expected a CUDA GPU that torch can use, got none on this machine; train with --accelerator cpu"),
+        (["--devices", "0"], "expected devices >= 1, got 0"),
+        (["--accelerator", "cpu", "--devices", "3"], "expected lanes in multiples of the 3 processes, got 16 lanes"),
+        (["--accelerator", "cpu", "--precision", "16-mixed"], "expected precision 32-true or bf16-mixed on a CPU, got '16-mixed'"),
+        (["--patience", "2"], "expected validation dialogues to stop early by, or to choose the best weights by, got none"),
+        (["--measure", "real_auc_250ms"], "expected measure to be a loss of the validation dialogues"),
+        (["--resume"], "expected a checkpoint to resume from at "),
+    ],
+)
+def test_what_cannot_be_done_is_one_line_and_exit_code_2(
+    options: list[str], message: str, manifest: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
+    assert main(["train", "--manifest", str(manifest), "--out", str(tmp_path / "run"), *options]) == 2
     error = capsys.readouterr().err
-    assert f"expected a torch device of this machine, such as cpu or cuda, got '{device}': " in error
+    assert message in error
     assert error.count("\n") == 1
     assert not (tmp_path / "run").exists()
+
+
+def test_more_devices_than_gpus_are_refused(manifest: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 1)
+    assert main(["train", "--manifest", str(manifest), "--out", str(tmp_path / "run"), "--devices", "2"]) == 2
+    assert "expected at most 1 devices, as many as there are GPUs, got 2\n" in capsys.readouterr().err
 
 
 def test_a_missing_manifest_is_one_line_and_exit_code_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,42 +9,12 @@ import torch
 
 from turnstream.models.dialogues.manifest import Dialogue
 from turnstream.models.training import evaluation
-from turnstream.models.training.evaluation import auc, balanced_accuracy, bootstrap_auc, next_holder_probabilities, shift_hold_report, validation_losses
+from turnstream.models.training.evaluation import next_holder_probabilities, shift_hold_report, validation_losses
+from turnstream.models.training.labelled import labelled_audio
 from turnstream.models.training.losses import TargetBatch, head_losses
-from turnstream.models.training.stream import labelled_audio
 from turnstream.models.turn_model import TurnModel
 
 from ...networks import random_audio
-
-
-def brute_force_auc(scores: np.ndarray, labels: np.ndarray) -> float:
-    pairs = [(p > n) + 0.5 * (p == n) for p in scores[labels] for n in scores[~labels]]
-    return float(np.mean(pairs))
-
-
-@pytest.mark.parametrize("seed", range(5))
-def test_auc_is_the_share_of_pairs_in_the_right_order(seed: int) -> None:
-    rng = np.random.default_rng(seed)
-    labels = rng.random(40) < 0.4
-    scores = rng.integers(0, 10, 40) / 10 + 0.2 * labels  # with ties
-    assert auc(scores, labels) == pytest.approx(brute_force_auc(scores, labels))
-
-
-@pytest.mark.parametrize("threshold", [0.3, 0.5])
-@pytest.mark.parametrize("seed", range(3))
-def test_balanced_accuracy_is_the_mean_of_both_accuracies(seed: int, threshold: float) -> None:
-    rng = np.random.default_rng(seed)
-    labels, scores = rng.random(40) < 0.2, rng.integers(0, 11, 40) / 10
-    positives = np.mean([score >= threshold for score, label in zip(scores, labels, strict=True) if label])
-    negatives = np.mean([score < threshold for score, label in zip(scores, labels, strict=True) if not label])
-    assert balanced_accuracy(scores, labels, threshold) == pytest.approx((positives + negatives) / 2)
-
-
-@pytest.mark.parametrize("labels", [[], [True, True], [False, False]])
-def test_without_both_kinds_there_is_no_score(labels: list[bool]) -> None:
-    scores = np.zeros(len(labels))
-    assert math.isnan(auc(scores, np.array(labels, bool)))
-    assert math.isnan(balanced_accuracy(scores, np.array(labels, bool)))
 
 
 def test_long_audio_is_read_in_blocks_without_a_seam(tiny_model: TurnModel, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -103,15 +73,8 @@ def test_validation_losses_are_the_means_over_conversations(tiny_model: TurnMode
             torch.from_numpy(labels.next_holder)[None],
             torch.from_numpy(labels.next_weight)[None],
             torch.from_numpy(labels.backchannel)[None].float(),
+            torch.from_numpy(labels.finality)[None],
         )
         each.append({name: loss.item() for name, loss in head_losses(output, target).items()})
     expected = {name: (each[0][name] + each[1][name]) / 2 for name in each[0]}
     assert validation_losses(tiny_model, dialogues[:2]) == pytest.approx(expected, rel=1e-5)
-
-
-def test_the_interval_of_the_auc_draws_whole_conversations() -> None:
-    scores, labels = np.array([0.9, 0.1, 0.1, 0.9]), np.array([True, False, True, False])
-    assert bootstrap_auc(scores, labels, np.array([0.0, 0.0, 1.0, 1.0])) == (0.0, 1.0)  # right in one conversation, wrong in the other
-    surely = bootstrap_auc(np.tile([0.9, 0.1], 20), np.tile([True, False], 20), np.repeat(np.arange(20.0), 2))
-    assert surely == (1.0, 1.0)
-    assert np.isnan(bootstrap_auc(scores, labels, np.zeros(4))).all()  # one conversation tells nothing about others

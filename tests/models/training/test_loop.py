@@ -1,12 +1,9 @@
-"""What resuming guarantees: weights, averaged weights, optimizer and schedule go on exactly where they were.
-
-The order of the conversations does not: each lane begins a new conversation, drawn with another seed. So the tests that compare
-bits give both runs the same chunks.
-"""
+"""What resuming guarantees: it ends bit for bit where an uninterrupted run ends, on one process."""
 
 import dataclasses
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,46 +14,46 @@ from turnstream.models.dialogues.manifest import Dialogue
 from turnstream.models.errors import ConfigError
 from turnstream.models.training import loop
 from turnstream.models.training.evaluation import validation_losses
+from turnstream.models.training.hardware import Hardware
 from turnstream.models.training.loop import train
-from turnstream.models.training.losses import TargetBatch
 from turnstream.models.training.settings import TrainingSettings
-from turnstream.models.training.stream import Chunk
+from turnstream.models.training.stream import Chunk, ConversationStream
 from turnstream.models.turn_model import TurnModel
 
 from ...networks import TINY
 
-SETTINGS = TrainingSettings(
-    steps=6, lanes=2, chunk_s=0.4, warmup_steps=2, validate_every=2, average_decay=0.5, model=dataclasses.replace(TINY, dropout=0.0), seed=3
-)
+SETTINGS = TrainingSettings(steps=6, lanes=2, chunk_s=2.0, warmup_steps=2, validate_every=3, average_decay=0.5, model=TINY, seed=3)
 
 
 class InterruptedRunError(Exception):
     """The machine went off."""
 
 
-class FixedStream:
-    """Chunk k of a run is the same however the run came to it; every chunk begins a conversation."""
+def interrupted_run(dialogues: list[Dialogue], out: Path, monkeypatch: pytest.MonkeyPatch, chunks: int = 4) -> None:
+    """A run that ends after so many chunks."""
+    given = 0
 
-    stop_before: int | None = None
+    class Stream(ConversationStream):
+        def next_chunk(self) -> Chunk:
+            nonlocal given
+            if given == chunks:
+                raise InterruptedRunError
+            given += 1
+            return super().next_chunk()
 
-    def __init__(self, _dialogues: object, settings: TrainingSettings) -> None:
-        self.step = settings.seed - SETTINGS.seed  # the loop moves the seed on by the steps already done
-        self.settings = settings
-
-    def next_chunk(self) -> Chunk:
-        if self.step == self.stop_before:
-            raise InterruptedRunError
-        rng = torch.Generator().manual_seed(self.step)
-        self.step += 1
-        lanes, frames = self.settings.lanes, round(self.settings.chunk_s * 50)
-        vad = (torch.rand(lanes, 2, frames, generator=rng) < 0.5).float()
-        audio = 0.2 * torch.randn(lanes, 2, frames * 320, generator=rng)
-        holder = torch.randint(2, (lanes, frames), generator=rng)
-        classes = torch.randint(256, (lanes, frames), generator=rng)
-        return Chunk(audio, TargetBatch(vad, classes, holder, torch.ones(lanes, frames), 1 - vad), torch.ones(lanes, dtype=torch.bool))
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "ConversationStream", Stream)
+        with pytest.raises(InterruptedRunError):
+            train(SETTINGS, dialogues, out)
 
 
-def checkpoint(out: Path) -> dict[str, object]:
+def scripted_losses(monkeypatch: pytest.MonkeyPatch, losses: list[float]) -> None:
+    """Validations measure these instead, one after another."""
+    left = iter(losses)
+    monkeypatch.setattr(loop, "measure", lambda *_: {"next_holder": next(left)})
+
+
+def checkpoint(out: Path) -> dict[str, Any]:
     return torch.load(out / "checkpoint.pt", weights_only=True)
 
 
@@ -105,7 +102,7 @@ def test_a_run_leaves_the_network_its_settings_and_its_log(trained: tuple[TurnMo
     assert json.loads((out / "training.json").read_text())["steps"] == 40
     log = [json.loads(line) for line in (out / "training.jsonl").read_text().splitlines()]
     assert [line["step"] for line in log] == [20, 40]
-    assert set(log[0]) == {"step", "vad", "projection", "next_holder", "backchannel", "real_balanced_accuracy_250ms"} | {
+    assert set(log[0]) == {"step", "vad", "projection", "next_holder", "backchannel", "finality", "total", "real_balanced_accuracy_250ms"} | {
         f"real_auc_{ms}ms" for ms in (50, 250, 500)
     }
     assert log[1]["vad"] == pytest.approx(validation_losses(model, dialogues)["vad"])
@@ -114,45 +111,55 @@ def test_a_run_leaves_the_network_its_settings_and_its_log(trained: tuple[TurnMo
 
 
 def test_resuming_ends_bit_for_bit_where_an_uninterrupted_run_ends(dialogues: list[Dialogue], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loop, "ConversationStream", FixedStream)
     train(SETTINGS, dialogues, tmp_path / "whole")
-    monkeypatch.setattr(FixedStream, "stop_before", 5)  # after the checkpoint at step 4
-    with pytest.raises(InterruptedRunError):
-        train(SETTINGS, dialogues, tmp_path / "parts")
-    assert checkpoint(tmp_path / "parts")["step"] == 4
+    interrupted_run(dialogues, tmp_path / "parts", monkeypatch)
+    assert checkpoint(tmp_path / "parts")["step"] == 3
     assert not (tmp_path / "parts" / "model.safetensors").exists()
-    monkeypatch.setattr(FixedStream, "stop_before", None)
+    torch.manual_seed(99)  # nothing of the process that resumes may matter
     train(SETTINGS, dialogues, tmp_path / "parts", resume=True)
     assert_same(checkpoint(tmp_path / "parts"), checkpoint(tmp_path / "whole"))
     assert (tmp_path / "parts" / "model.safetensors").read_bytes() == (tmp_path / "whole" / "model.safetensors").read_bytes()
-    steps = [json.loads(line)["step"] for line in (tmp_path / "parts" / "training.jsonl").read_text().splitlines()]
-    assert steps == [2, 4, 6]
+    assert [json.loads(line)["step"] for line in (tmp_path / "parts" / "training.jsonl").read_text().splitlines()] == [3, 6]
 
 
-def test_losing_the_optimizers_state_would_show(dialogues: list[Dialogue], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loop, "ConversationStream", FixedStream)
+def forget_optimizer(saved: dict[str, Any]) -> None:
+    saved["optimizer"]["state"] = {}
+
+
+def forget_dropout(saved: dict[str, Any]) -> None:
+    saved["cpu_generator"] = torch.Generator().manual_seed(1).get_state()[None]
+
+
+def forget_state(saved: dict[str, Any]) -> None:
+    saved["state"].zero_()
+
+
+def forget_places(saved: dict[str, Any]) -> None:
+    saved["stream"]["lanes"] = [[number, 0] for number, _ in saved["stream"]["lanes"]]
+
+
+@pytest.mark.parametrize("forget", [forget_optimizer, forget_dropout, forget_state, forget_places])
+def test_losing_any_part_of_a_checkpoint_would_show(forget: Any, dialogues: list[Dialogue], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     train(SETTINGS, dialogues, tmp_path / "whole")
-    monkeypatch.setattr(FixedStream, "stop_before", 5)
-    with pytest.raises(InterruptedRunError):
-        train(SETTINGS, dialogues, tmp_path / "parts")
+    interrupted_run(dialogues, tmp_path / "parts", monkeypatch)
     saved = checkpoint(tmp_path / "parts")
-    saved["optimizer"]["state"] = {}  # pyright: ignore[reportIndexIssue]
+    forget(saved)
     torch.save(saved, tmp_path / "parts" / "checkpoint.pt")
-    monkeypatch.setattr(FixedStream, "stop_before", None)
     train(SETTINGS, dialogues, tmp_path / "parts", resume=True)
-    weights, expected = (checkpoint(tmp_path / run)["model"]["heads.weight"] for run in ("parts", "whole"))  # pyright: ignore[reportIndexIssue]
+    weights, expected = (checkpoint(tmp_path / run)["model"]["heads.weight"] for run in ("parts", "whole"))
     assert not torch.equal(weights, expected)
 
 
 def test_state_is_carried_on_and_cleared_where_a_conversation_begins(dialogues: list[Dialogue], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    begins = [[True, True], [False, False], [False, True], [True, False]]
+    begins: list[list[bool]] = []
     handed: list[np.ndarray] = []
     left: list[np.ndarray] = []
 
-    class Stream(FixedStream):
+    class Stream(ConversationStream):
         def next_chunk(self) -> Chunk:
-            step = self.step
-            return dataclasses.replace(super().next_chunk(), begins=torch.tensor(begins[step]))
+            chunk = super().next_chunk()
+            begins.append(chunk.begins.tolist())
+            return chunk
 
     class Model(TurnModel):
         def forward(self, audio: torch.Tensor, state: torch.Tensor) -> object:  # pyright: ignore[reportIncompatibleMethodOverride]
@@ -163,11 +170,60 @@ def test_state_is_carried_on_and_cleared_where_a_conversation_begins(dialogues: 
 
     monkeypatch.setattr(loop, "ConversationStream", Stream)
     monkeypatch.setattr(loop, "TurnModel", Model)
-    train(dataclasses.replace(SETTINGS, steps=4, validate_every=4), dialogues, tmp_path)
-    for step in range(4):
+    train(dataclasses.replace(SETTINGS, steps=8, validate_every=8), dialogues, tmp_path)
+    assert {True, False} == {begin for step in begins[1:] for begin in step}
+    for step in range(8):
         for lane in range(2):
             expected = np.zeros_like(handed[step][lane]) if begins[step][lane] else left[step - 1][lane]
             assert np.array_equal(handed[step][lane], expected)
+
+
+def test_training_stops_when_patience_ends_and_keeps_the_best_weights(dialogues: list[Dialogue], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = dataclasses.replace(SETTINGS, steps=20, validate_every=1, patience=2)
+    scripted_losses(monkeypatch, [3.0, 1.0, float("nan"), 1.0])
+    train(settings, dialogues, tmp_path / "stopped", validation=dialogues)
+    assert checkpoint(tmp_path / "stopped")["step"] == 4
+    saved = checkpoint(tmp_path / "stopped")["best"]
+    assert (saved["step"], saved["loss"]) == (2, 1.0)
+    assert_same(saved["weights"], dict(load_checkpoint(tmp_path / "stopped").state_dict()))
+    last = checkpoint(tmp_path / "stopped")["average"]["module.heads.weight"]
+    assert not torch.equal(saved["weights"]["heads.weight"], last)
+    train(settings, dialogues, tmp_path / "stopped", validation=dialogues, resume=True)  # it has had enough
+    assert checkpoint(tmp_path / "stopped")["step"] == 4
+
+
+def test_without_patience_the_last_weights_are_written_unless_the_best_are_asked_for(
+    dialogues: list[Dialogue], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = dataclasses.replace(SETTINGS, steps=4, validate_every=1)
+    for name, changed in (("last", settings), ("best", dataclasses.replace(settings, keep_best=True))):
+        scripted_losses(monkeypatch, [1.0, 2.0, 3.0, 4.0])
+        train(changed, dialogues, tmp_path / name, validation=dialogues)
+    saved = checkpoint(tmp_path / "best")
+    assert saved["step"] == 4
+    assert torch.equal(load_checkpoint(tmp_path / "best").heads.weight, saved["best"]["weights"]["heads.weight"])
+    assert torch.equal(load_checkpoint(tmp_path / "last").heads.weight, saved["average"]["module.heads.weight"])
+    assert checkpoint(tmp_path / "last")["best"]["weights"] is None
+
+
+def test_real_dialogues_decide_nothing(dialogues: list[Dialogue], tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"expected measure to be a loss of the validation dialogues, one of vad, .*total, got 'real_auc_250ms'"):
+        dataclasses.replace(SETTINGS, measure="real_auc_250ms")
+    for changed in ({"patience": 1}, {"keep_best": True}):
+        with pytest.raises(ConfigError, match="expected validation dialogues to stop early by, or to choose the best weights by, got none"):
+            train(dataclasses.replace(SETTINGS, **changed), dialogues, tmp_path, real=dialogues)
+
+
+def test_mixed_precision_trains_and_keeps_the_carried_state_in_full(dialogues: list[Dialogue], tmp_path: Path) -> None:
+    train(SETTINGS, dialogues, tmp_path / "full")
+    train(SETTINGS, dialogues, tmp_path / "mixed", hardware=Hardware(accelerator="cpu", precision="bf16-mixed"))
+    full, mixed = (checkpoint(tmp_path / name) for name in ("full", "mixed"))
+    assert mixed["state"].dtype == torch.float32
+    tail = TurnModel(TINY).layout.entries[0]  # the newest samples, which no layer has touched
+    assert tail.name.startswith("features")
+    assert torch.equal(full["state"][:, : tail.size], mixed["state"][:, : tail.size])
+    assert not torch.equal(full["model"]["heads.weight"], mixed["model"]["heads.weight"])
+    assert torch.allclose(full["model"]["heads.weight"], mixed["model"]["heads.weight"], atol=0.01)
 
 
 @pytest.mark.parametrize(
@@ -175,21 +231,33 @@ def test_state_is_carried_on_and_cleared_where_a_conversation_begins(dialogues: 
     [
         ({"steps": 8}, "steps"),
         ({"learning_rate": 1e-3, "seed": 4}, "learning_rate, seed"),
-        ({"model": TINY}, "model"),  # its dropout differs
+        ({"model": dataclasses.replace(TINY, dropout=0.0)}, "model"),
     ],
 )
-def test_resuming_with_other_settings_is_refused_and_names_them(
-    change: dict[str, object], named: str, dialogues: list[Dialogue], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(loop, "ConversationStream", FixedStream)
+def test_resuming_with_other_settings_is_refused_and_names_them(change: dict[str, Any], named: str, dialogues: list[Dialogue], tmp_path: Path) -> None:
     train(SETTINGS, dialogues, tmp_path)
     with pytest.raises(ConfigError, match=f"expected the settings of the run in .*, got another {named}$"):
-        train(dataclasses.replace(SETTINGS, **change), dialogues, tmp_path, resume=True)  # pyright: ignore[reportArgumentType]
+        train(dataclasses.replace(SETTINGS, **change), dialogues, tmp_path, resume=True)
 
 
-def test_resuming_from_nothing_is_refused(dialogues: list[Dialogue], tmp_path: Path) -> None:
+def test_resuming_with_other_dialogues_is_refused(dialogues: list[Dialogue], tmp_path: Path) -> None:
+    train(SETTINGS, dialogues, tmp_path)
+    with pytest.raises(ConfigError, match=r"expected the dialogues of the run that is resumed \(4 dialogues, \w+\), got others \(3 dialogues, \w+\)"):
+        train(SETTINGS, dialogues[:3], tmp_path, resume=True)
+
+
+def test_resuming_from_nothing_or_from_rubbish_is_refused(dialogues: list[Dialogue], tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"expected a checkpoint to resume from at .*checkpoint.pt, got none"):
         train(SETTINGS, dialogues, tmp_path, resume=True)
+    (tmp_path / "checkpoint.pt").write_bytes(b"rubbish")
+    with pytest.raises(ConfigError, match=r"checkpoint.pt: expected a checkpoint, got: "):
+        train(SETTINGS, dialogues, tmp_path, resume=True)
+
+
+def test_a_new_run_does_not_overwrite_another(dialogues: list[Dialogue], tmp_path: Path) -> None:
+    train(SETTINGS, dialogues, tmp_path)
+    with pytest.raises(ConfigError, match=r"expected a folder without a run for a new one, got .* with checkpoint.pt; go on with --resume"):
+        train(SETTINGS, dialogues, tmp_path)
 
 
 def test_training_on_nothing_is_refused(tmp_path: Path) -> None:

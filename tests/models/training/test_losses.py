@@ -11,18 +11,20 @@ from turnstream.models.turn_model import TurnOutput
 FRAMES = 4
 
 
-def output(vad: float = 0.0, follows: float = 0.0, backchannel: float = 0.0, right_class: float = 0.0) -> TurnOutput:
+def output(vad: float = 0.0, follows: float = 0.0, backchannel: float = 0.0, right_class: float = 0.0, finality: float = 0.0) -> TurnOutput:
     """Constant logits; `follows` is the second speaker's, `right_class` that of class 7 against 0 for all others."""
     projection = torch.zeros(1, 2, FRAMES, CLASSES)
     projection[..., 7] = right_class
     both = torch.ones(1, 2, FRAMES)
     nothing = torch.zeros(1, 2, FRAMES, 1)
     second = torch.tensor([-1.0, 1.0])[None, :, None].expand(1, 2, FRAMES)
-    return TurnOutput(vad * both, follows * second, backchannel * both, projection, nothing, nothing)
+    return TurnOutput(vad * both, follows * second, backchannel * both, projection, finality * both, nothing, nothing)
 
 
 def target(projection: list[int] = [7, 7, 7, 7], holder: list[int] = [1, 1, 1, 1], weight: list[float] = [1.0, 1.0, 1.0, 1.0]) -> TargetBatch:  # noqa: B006
-    return TargetBatch(torch.ones(1, 2, FRAMES), torch.tensor([projection]), torch.tensor([holder]), torch.tensor([weight]), torch.zeros(1, 2, FRAMES))
+    judged = torch.tensor([[[0.25, math.nan, math.nan, math.nan], [math.nan] * 4]])
+    vad, backchannel = torch.ones(1, 2, FRAMES), torch.zeros(1, 2, FRAMES)
+    return TargetBatch(vad, torch.tensor([projection]), torch.tensor([holder]), torch.tensor([weight]), backchannel, judged)
 
 
 def values(of: TurnOutput, against: TargetBatch) -> dict[str, float]:
@@ -31,17 +33,18 @@ def values(of: TurnOutput, against: TargetBatch) -> dict[str, float]:
 
 def test_without_an_opinion_every_loss_is_the_logarithm_of_the_choices() -> None:
     assert values(output(), target()) == pytest.approx(
-        {"vad": math.log(2), "projection": math.log(256), "next_holder": math.log(2), "backchannel": math.log(2)}
+        {"vad": math.log(2), "projection": math.log(256), "next_holder": math.log(2), "backchannel": math.log(2), "finality": math.log(2)}
     )
 
 
 def test_losses_of_an_opinion_are_its_surprise() -> None:
-    found = values(output(vad=1.0, follows=2.0, backchannel=-3.0, right_class=4.0), target())
+    found = values(output(vad=1.0, follows=2.0, backchannel=-3.0, right_class=4.0, finality=2.0), target())
     expected = {
         "vad": math.log1p(math.exp(-1)),
         "projection": -math.log(math.exp(4) / (math.exp(4) + 255)),
         "next_holder": math.log1p(math.exp(-2)),
         "backchannel": math.log1p(math.exp(-3)),
+        "finality": 0.25 * math.log1p(math.exp(-2)) + 0.75 * math.log1p(math.exp(2)),
     }
     assert found == pytest.approx(expected, rel=1e-5)
 

@@ -10,8 +10,9 @@ from turnstream.models.dialogues.labels import label_frames
 from turnstream.models.dialogues.manifest import Dialogue, load_activity, load_audio
 from turnstream.models.errors import ConfigError, DialogueError
 from turnstream.models.projection import UNKNOWN, swapped_classes
+from turnstream.models.training.labelled import labelled_audio
 from turnstream.models.training.settings import TrainingSettings
-from turnstream.models.training.stream import Chunk, ConversationStream, labelled_audio
+from turnstream.models.training.stream import Chunk, ConversationStream
 
 from ...networks import TINY
 

@@ -1,0 +1,76 @@
+"""Fisher English, parts 1 and 2 (speech LDC2004S13, LDC2005S13; transcripts LDC2004T19, LDC2005T19).
+
+    .../audio/000/fe_03_00001.sph            stereo, mu-law, 8 kHz, A on channel 0
+    .../data/trans/000/fe_03_00001.txt       "12.34 14.56 A: text", and comments with #
+    .../doc/fe_03_p1_calldata.tbl            who talks: CALL_ID, ..., APIN, ..., BPIN, ...
+
+Times are of utterances, cut automatically for the most part: the manifest takes activity from the audio.
+Source: the documentation of these releases.
+"""
+
+from __future__ import annotations
+
+import csv
+import logging
+import re
+from functools import partial
+from pathlib import Path
+
+from ...errors import DialogueError
+from ..marks import is_speech
+from .conversation import Conversation, Recordings, Utterance
+from .folder import CorpusFolder, read_lines
+
+_LINE = re.compile(r"(\d+(?:\.\d+)?)\s+(\d+(?:\.\d+)?)\s+([AB])\d*:\s*(.*)")
+
+_log = logging.getLogger(__name__)
+
+
+def find(folder: CorpusFolder) -> Recordings:
+    """Every call that has a transcript.
+
+    Raises:
+        DialogueError: no transcripts, or a table of calls that lacks a column.
+    """
+    transcripts = folder.matching(r"(fe_03_\d{5})\.txt", "fe_03_00001.txt")
+    callers = _callers(folder)
+    return {match[1]: partial(_read, folder, path, callers) for match, path in transcripts}
+
+
+def read_transcript(path: Path) -> list[Utterance]:
+    """Utterances of both sides; those of laughter or noise alone are left out.
+
+    Raises:
+        DialogueError: a line that is neither a comment nor start, end, side and text, with its number.
+    """
+    utterances: list[Utterance] = []
+    for number, line in enumerate(read_lines(path), 1):
+        if not line.strip() or line.startswith("#"):
+            continue
+        match = _LINE.fullmatch(line.strip())
+        if match is None or float(match[2]) < float(match[1]):
+            raise DialogueError(f"{path}, line {number}: expected 'start end A: text' or B, got {line!r}")
+        if is_speech(match[4]):
+            utterances.append(Utterance("AB".index(match[3]), float(match[1]), float(match[2]), match[4]))
+    return utterances
+
+
+def _callers(folder: CorpusFolder) -> dict[str, tuple[str, str]]:
+    callers: dict[str, tuple[str, str]] = {}
+    for name in ("fe_03_p1_calldata.tbl", "fe_03_p2_calldata.tbl"):
+        path = folder.file(name)
+        if path is None:
+            continue
+        table = csv.DictReader(read_lines(path), restval="")
+        if missing := {"CALL_ID", "APIN", "BPIN"} - set(table.fieldnames or ()):
+            raise DialogueError(f"{path}: expected columns CALL_ID, APIN and BPIN, got none named {', '.join(sorted(missing))}")
+        callers |= {f"fe_03_{row['CALL_ID']}": (f"fisher{row['APIN']}", f"fisher{row['BPIN']}") for row in table}
+    if not callers:
+        _log.warning("%s: no fe_03_p1_calldata.tbl, so nobody knows who is who: the same person may be in two splits", folder.path)
+    return callers
+
+
+def _read(folder: CorpusFolder, path: Path, callers: dict[str, tuple[str, str]]) -> list[Conversation]:
+    name = path.stem
+    speakers = callers.get(name, (f"{name}/A", f"{name}/B"))
+    return [Conversation(name, folder.audio(path, (name,)), speakers, "audio", read_transcript(path))]

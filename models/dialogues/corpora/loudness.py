@@ -1,0 +1,40 @@
+"""Which channel is whose, where a corpus does not say: a speaker is louder on the own channel while nobody else speaks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import soundfile as sf
+
+from ...errors import DialogueError
+from ..activity import LEVEL_RATE_HZ, Segment, level_db, segments_to_frames
+
+LEAST_DIFFERENCE_DB = 3.0  # less than this is no separation of two close microphones
+
+
+def first_is_on_channel_0(audio: Path, speakers: Sequence[Sequence[Segment]]) -> bool:
+    """Does channel 0 of a stereo file hold the first of two speakers?
+
+    Args:
+        audio: stereo file.
+        speakers: when each of them speaks, in seconds.
+    Raises:
+        DialogueError: not a stereo file, nobody ever speaks alone, or the channels are alike.
+    """
+    try:
+        samples, rate = sf.read(audio, dtype="float32", always_2d=True)
+    except (sf.LibsndfileError, OSError) as error:
+        raise DialogueError(f"{audio}: expected an audio file that libsndfile reads, got: {error}") from None
+    if samples.shape[1] != 2:
+        raise DialogueError(f"{audio}: expected 2 channels, got {samples.shape[1]}")
+    left, right = (level_db(channel, rate) for channel in samples.T)
+    active = segments_to_frames(speakers, len(left), LEVEL_RATE_HZ)
+    alone = active & ~active[::-1]
+    if not alone.any(axis=1).all():
+        raise DialogueError(f"{audio}: expected both speakers to speak alone somewhere, to tell whose channel is whose")
+    first_db, second_db = (float(np.mean((left - right)[frames])) for frames in alone)
+    if abs(first_db - second_db) < LEAST_DIFFERENCE_DB:
+        raise DialogueError(f"{audio}: expected one speaker on each channel, got channels that differ by {abs(first_db - second_db):.1f} dB with the speaker")
+    return first_db > second_db

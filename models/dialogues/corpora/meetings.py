@@ -1,0 +1,84 @@
+"""Meetings as dialogues: stretches in which two of several people hold nearly all the speech, on their own headsets.
+
+A stretch is made of blocks of 10 s in each of which all others together speak for no more than 0.5 s; it lasts at least 60 s, and each of the two says
+at least a tenth of what they both say. So there may be several from one meeting, and most of a meeting gives none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+
+from ..activity import FRAME_RATE_HZ, Segment, bridge_gaps, runs, segments_to_frames
+from .conversation import Conversation, Utterance
+from .nxt import Word
+
+BLOCK_S = 10.0
+OTHERS_S = 0.5  # speech of all others in a block
+LEAST_S = 60.0
+LEAST_SHARE = 0.1
+
+
+@dataclass(frozen=True)
+class Participant:
+    """Somebody in a meeting.
+
+    Attributes:
+        name: of the person, the same in every meeting.
+        label: within the meeting, short.
+        audio: of the own headset; None without one.
+        words: all, in order.
+        unsure: stretches of the meeting in which the person may have spoken without anybody knowing when exactly; in no dialogue.
+    """
+
+    name: str
+    label: str
+    audio: Path | None
+    words: Sequence[Word]
+    unsure: Sequence[Segment] = ()
+
+
+def pair_dialogues(meeting: str, participants: Sequence[Participant]) -> list[Conversation]:
+    """All stretches of all pairs, in order of time."""
+    frames = _speech(participants)
+    found: list[Conversation] = []
+    for i, j in combinations(range(len(participants)), 2):
+        first, second = participants[i], participants[j]
+        if first.audio is None or second.audio is None:
+            continue
+        for start_s, end_s in _stretches(frames, i, j, participants):
+            utterances = [
+                Utterance(channel, word.start_s, word.end_s, word.text)
+                for channel, one in enumerate((first, second))
+                for word in one.words
+                if word.end_s > start_s and word.start_s < end_s
+            ]
+            name = f"{meeting}.{first.label}{second.label}.{start_s:04.0f}"
+            audio = (first.audio, second.audio)
+            found.append(Conversation(name, audio, (first.name, second.name), "words", utterances, start_s=start_s, end_s=end_s))
+    return sorted(found, key=lambda conversation: (conversation.start_s, conversation.id))
+
+
+def _speech(participants: Sequence[Participant]) -> np.ndarray:
+    """(participants, T) at 50 Hz, in whole blocks."""
+    last_s = max((word.end_s for one in participants for word in one.words), default=0.0)
+    spoken = [bridge_gaps((word.start_s, word.end_s) for word in one.words) for one in participants]
+    return segments_to_frames(spoken, int(last_s // BLOCK_S) * round(BLOCK_S * FRAME_RATE_HZ))
+
+
+def _stretches(frames: np.ndarray, i: int, j: int, participants: Sequence[Participant]) -> list[Segment]:
+    """Start and end in seconds of the stretches of participants i and j."""
+    others = np.delete(frames, [i, j], axis=0).sum(axis=0).reshape(-1, round(BLOCK_S * FRAME_RATE_HZ)).sum(axis=1)
+    theirs = others <= OTHERS_S * FRAME_RATE_HZ
+    for start_s, end_s in (segment for one in participants for segment in one.unsure):
+        theirs[int(start_s // BLOCK_S) : int(min(-(-end_s // BLOCK_S), len(theirs)))] = False
+    found: list[Segment] = []
+    for start, end in runs(theirs):
+        first, second = (frames[k, round(start * BLOCK_S * FRAME_RATE_HZ) : round(end * BLOCK_S * FRAME_RATE_HZ)].sum() for k in (i, j))
+        if (end - start) * BLOCK_S >= LEAST_S and min(first, second) > LEAST_SHARE * (first + second):
+            found.append((start * BLOCK_S, end * BLOCK_S))
+    return found

@@ -1,0 +1,37 @@
+"""Plain RTTM with audio: every recording of two speakers in every .rttm file.
+
+    calls.rttm             SPEAKER call1 1 0.52 1.30 <NA> <NA> ann <NA> <NA>
+    call1.wav              stereo, or call1_ann.wav and call1_bob.wav
+
+In a stereo file the speakers are found by loudness. If there are two names in the whole corpus these are taken as roles, not as people.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+from ...errors import DialogueError
+from ..rttm import read_rttm
+from .conversation import Conversation, Recordings
+from .folder import CorpusFolder
+from .plain import plain_conversation
+
+
+def find(folder: CorpusFolder) -> Recordings:
+    """Every recording.
+
+    Raises:
+        DialogueError: no RTTM files, a broken one, or a recording in two of them.
+    """
+    files = {path: read_rttm(path) for _, path in folder.matching(r".+\.rttm", "calls.rttm")}
+    all_names = {speaker for recordings in files.values() for spoken in recordings.values() for speaker in spoken}
+    found: dict[str, Callable[[], list[Conversation]]] = {}
+    for path, recordings in files.items():
+        for name, spoken in recordings.items():
+            if name in found:
+                raise DialogueError(f"{path}: expected every recording in one file, got {name!r} again")
+            found[name] = partial(plain_conversation, folder, name, path, spoken, all_names)
+    if not found:
+        raise DialogueError(f"{folder.path}: expected SPEAKER lines in its .rttm files, got none")
+    return found

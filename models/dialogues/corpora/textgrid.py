@@ -1,0 +1,28 @@
+"""Plain TextGrids with audio: every TextGrid with two interval tiers, one for each speaker.
+
+    call1.TextGrid         long or short text form
+    call1.wav              stereo, or call1_ann.wav and call1_bob.wav, named as the tiers
+
+In a stereo file the speakers are found by loudness. If there are two tier names in the whole corpus these are taken as roles, not as people.
+Intervals that hold nothing but marks of silence, noise or laughter are no speech.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+from ..segments import read_speakers
+from .conversation import Recordings
+from .folder import CorpusFolder
+from .plain import plain_conversation
+
+
+def find(folder: CorpusFolder) -> Recordings:
+    """Every TextGrid.
+
+    Raises:
+        DialogueError: no TextGrids, or a broken one.
+    """
+    files = {path: read_speakers(path, ()) for _, path in folder.matching(r".+\.(?i:textgrid)", "call1.TextGrid")}
+    all_names = {tier for tiers in files.values() for tier in tiers}
+    return {path.stem: partial(plain_conversation, folder, path.stem, path, tiers, all_names) for path, tiers in files.items()}

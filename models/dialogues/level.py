@@ -1,0 +1,86 @@
+"""What equipment does to level: slow wander, jumps, automatic gain control, a gate that closes in pauses, comfort noise, clipping.
+
+Every decision is taken from the channel's own sound and past, never from the labels, as in the equipment itself.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.signal import lfilter
+
+from .activity import Samples
+from .noise import hiss
+from .utterances import SAMPLE_RATE_HZ
+
+STEP_SAMPLES = SAMPLE_RATE_HZ // 100  # gains change every 10 ms, in a line between
+
+
+def wander(side: Samples, rng: np.random.Generator) -> Samples:
+    """A distance from the microphone that changes: up to some dB over many seconds, now and then a jump."""
+    duration_s = len(side) / SAMPLE_RATE_HZ
+    knots_s = np.cumsum(rng.uniform(3, 20, int(duration_s / 3) + 2)) - 3
+    gain_db = np.interp(np.arange(_steps(side)) / 100, knots_s, rng.normal(0, 2.5, len(knots_s)))
+    for _ in range(int(rng.integers(3))):
+        gain_db[int(rng.integers(len(gain_db))) :] += rng.uniform(-8, 8)
+    return _with_gain(side, gain_db)
+
+
+def gain_control(side: Samples, speech_db: float, rng: np.random.Generator) -> Samples:
+    """Pull loudness towards `speech_db` (RMS, dB re full scale) with a time constant of seconds; pauses do not count."""
+    level_db = _level_db(side)
+    heard = level_db > speech_db - 20
+    pole = np.exp(-1 / (100 * rng.uniform(0.3, 3.0)))
+    weight, excess = _smooth(heard.astype(np.float64), pole), _smooth(np.where(heard, level_db - speech_db, 0.0), pole)
+    gain_db = -rng.uniform(0.3, 0.9) * excess / (weight + 0.05)
+    return _with_gain(side, np.clip(gain_db, -12, 12))
+
+
+def gate(side: Samples, speech_db: float, rng: np.random.Generator) -> Samples:
+    """Noise suppression of the simple kind: quiet stretches are turned down after a hang-over, sometimes filled with comfort noise.
+
+    Args:
+        side: samples, (N,).
+        speech_db: RMS of its speech, dB re full scale.
+        rng: draws threshold, hang-over, depth and whether there is comfort noise.
+    """
+    level_db = _level_db(side)
+    above_noise_db = float(np.percentile(level_db, 10)) + 5
+    loud = level_db > np.clip(above_noise_db, speech_db - rng.uniform(25, 38), speech_db - 15)
+    hangover = round(rng.uniform(0.08, 0.5) * 100)
+    steps = np.arange(len(loud))
+    last_loud = np.maximum.accumulate(np.where(loud, steps, -hangover - 1))
+    open_ = (steps - last_loud <= hangover).astype(np.float64)
+    pole = rng.uniform(0.0, 0.85)
+    opening = np.maximum(open_, _smooth(open_, pole))  # opens at once, closes softly
+    depth_db = rng.uniform(10, 40) if rng.random() < 0.6 else 90.0
+    gated = _with_gain(side, -depth_db * (1 - opening))
+    if rng.random() < 0.4:
+        closed = np.interp(np.arange(len(side)), (steps + 0.5) * STEP_SAMPLES, 1 - opening).astype(np.float32)
+        gated += np.float32(10 ** ((speech_db - rng.uniform(35, 60)) / 20)) * closed * hiss(len(side), rng)
+    return gated
+
+
+def overdrive(side: Samples, rng: np.random.Generator) -> Samples:
+    """An input set 3-12 dB too high; what is above full scale is cut off."""
+    return np.clip(side * np.float32(10 ** (rng.uniform(3, 12) / 20) / max(float(np.abs(side).max()), 1e-3)), -1, 1)
+
+
+def _smooth(steps: NDArray[np.float64], pole: float) -> NDArray[np.float64]:
+    return np.asarray(lfilter([1 - pole], [1, -pole], steps))
+
+
+def _steps(side: Samples) -> int:
+    return -(-len(side) // STEP_SAMPLES)
+
+
+def _level_db(side: Samples) -> NDArray[np.float64]:
+    """RMS of the 20 ms up to the end of each step, dB."""
+    padded = np.pad(side, (0, _steps(side) * STEP_SAMPLES - len(side)))
+    power = (padded.reshape(-1, STEP_SAMPLES) ** 2).mean(axis=1, dtype=np.float64)
+    return 10 * np.log10(0.5 * (power + np.r_[0.0, power[:-1]]) + 1e-12)
+
+
+def _with_gain(side: Samples, gain_db: NDArray[np.float64]) -> Samples:
+    middles = (np.arange(len(gain_db)) + 0.5) * STEP_SAMPLES
+    return side * np.interp(np.arange(len(side)), middles, 10 ** (gain_db / 20)).astype(np.float32)

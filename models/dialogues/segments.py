@@ -1,0 +1,54 @@
+"""Who spoke when from a file of segments, RTTM or TextGrid: one speaker's stretches of speech."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from ..errors import DialogueError
+from .activity import Segment
+from .marks import is_speech
+from .rttm import read_rttm
+from .textgrid import read_tiers
+
+
+def read_segments(path: Path, name: str, recordings: Sequence[str], own_file: bool = False) -> list[Segment]:
+    """Stretches of one speaker's speech in seconds; intervals of a TextGrid that hold no speech (marks.py) are left out.
+
+    Args:
+        path: .rttm or .TextGrid.
+        name: of the RTTM speaker or of the tier.
+        recordings: names that the recording may have in an RTTM file of several.
+        own_file: the file is about this speaker alone, so that a name is needed only to choose among several.
+    Raises:
+        DialogueError: another suffix, a broken file, or no such recording or speaker in it.
+    """
+    speakers = read_speakers(path, recordings)
+    if own_file and len(speakers) == 1:
+        return next(iter(speakers.values()))
+    if name not in speakers:
+        raise DialogueError(f"{path}: expected a speaker or tier named {name!r}, got {', '.join(map(repr, speakers)) or 'none'}")
+    return speakers[name]
+
+
+def read_speakers(path: Path, recordings: Sequence[str]) -> dict[str, list[Segment]]:
+    """Stretches of speech of every speaker or tier, in the order of the file.
+
+    Raises:
+        DialogueError: as read_segments.
+    """
+    suffix = path.suffix.lower()
+    if suffix == ".textgrid":
+        return {tier.name: [(start, end) for start, end, text in tier.intervals if is_speech(text)] for tier in read_tiers(path)}
+    if suffix == ".rttm":
+        return _recording(path, read_rttm(path), recordings)
+    raise DialogueError(f"{path}: expected segments in a .rttm or a .TextGrid file, got {suffix or 'no suffix'!r}")
+
+
+def _recording(path: Path, found: Mapping[str, dict[str, list[Segment]]], recordings: Sequence[str]) -> dict[str, list[Segment]]:
+    if len(found) == 1:
+        return next(iter(found.values()))
+    for name in recordings:
+        if name in found:
+            return found[name]
+    raise DialogueError(f"{path}: expected a recording named {' or '.join(map(repr, recordings))}, got {', '.join(map(repr, found)) or 'none'}")

@@ -1,0 +1,197 @@
+"""Harder versions of a recording, to see what a system's scores lose: level, telephone band, noise, babble, room, bleed.
+
+Who really spoke when is always taken from the clean recording. Every condition draws from a seed, the dialogue's id and its
+own name, so that it is the same whatever else is run, and ends as 16-bit samples would: rounded and clipped.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import soundfile as sf
+import soxr
+from numpy.typing import NDArray
+
+from ..dialogues.activity import FRAME_RATE_HZ, BoolFrames, Samples
+from ..errors import DialogueError
+
+SAMPLE_RATE_HZ = 16000
+FRAME_SAMPLES = round(SAMPLE_RATE_HZ / FRAME_RATE_HZ)
+GAINS_DB = (20.0, -20.0)
+SNRS_DB = (20.0, 10.0, 5.0)
+BLEED_DB = -20.0
+RT60_S = 0.6
+DIRECT_TO_REVERBERANT_DB = 0.0  # of the made room: a speaker at about the distance where both are equally loud
+TELEPHONE_RATE_HZ, TELEPHONE_BAND_HZ, MU = 8000, (300.0, 3400.0), 255.0
+BABBLE_VOICES = 6
+VOICE_S = 30.0  # of speech kept per channel for babble
+
+
+@dataclass(frozen=True)
+class Recording:
+    """A dialogue as it was recorded.
+
+    Attributes:
+        id: of the dialogue.
+        audio: (2, N) in [-1, 1] at 16 kHz.
+        activity: who spoke when, (2, T) at 50 Hz.
+        backchannel: known backchannels, (2, T); all False where unknown.
+    """
+
+    id: str
+    audio: Samples
+    activity: BoolFrames
+    backchannel: BoolFrames
+
+
+@dataclass(frozen=True)
+class Voice:
+    """Speech of one channel without its pauses, (N,), of unit RMS, and the dialogue it was taken from."""
+
+    dialogue_id: str
+    speech: Samples
+
+
+@dataclass(frozen=True)
+class Condition:
+    """What may happen to a recording.
+
+    Attributes:
+        name: for tables.
+        change: the changed audio, (2, N), from the recording and a generator.
+    """
+
+    name: str
+    change: Callable[[Recording, np.random.Generator], Samples]
+
+    def apply(self, recording: Recording, seed: int = 0) -> Samples:
+        """The recording as it would have sounded, (2, N), in steps of 16 bit."""
+        rng = np.random.default_rng([seed, zlib.crc32(recording.id.encode()), zlib.crc32(self.name.encode())])
+        return as_int16(self.change(recording, rng))
+
+
+def standard_conditions(voices: Sequence[Voice] = (), room: Samples | None = None, seed: int = 0) -> list[Condition]:
+    """All that a robust system should bear.
+
+    Args:
+        voices: to make babble of; without voices of at least two dialogues there is no babble.
+        room: impulse response (N,) at 16 kHz; a made one if not given.
+        seed: of the made room.
+    """
+    response = made_room(np.random.default_rng(seed)) if room is None else room
+    conditions = [Condition(f"gain {gain_db:+.0f} dB", lambda r, _, g=gain_db: r.audio * np.float32(10 ** (g / 20))) for gain_db in GAINS_DB]
+    conditions.append(Condition("telephone band", lambda r, _: telephone(r.audio)))
+    conditions += [Condition(f"white noise {snr:.0f} dB", lambda r, rng, s=snr: add_noise(r, white_noise(r.audio.shape, rng), s)) for snr in SNRS_DB]
+    if len({voice.dialogue_id for voice in voices}) > 1:
+        conditions += [Condition(f"babble {snr:.0f} dB", lambda r, rng, s=snr: add_noise(r, babble(r, voices, rng), s)) for snr in SNRS_DB]
+    conditions.append(Condition("room" if room is not None else f"room, RT60 {RT60_S} s", lambda r, _: reverberate(r.audio, response)))
+    conditions.append(Condition(f"bleed {BLEED_DB:.0f} dB", lambda r, _: bleed(r.audio, BLEED_DB)))
+    return conditions
+
+
+def as_int16(audio: Samples) -> Samples:
+    """Rounded and clipped to 16-bit samples, in [-1, 1]."""
+    return (np.clip(np.round(audio * 32768), -32768, 32767) / 32768).astype(np.float32)
+
+
+def speech_levels(recording: Recording) -> NDArray[np.float64]:
+    """RMS of each channel while its speaker speaks, (2,); where one never does, the other's."""
+    levels = np.zeros(2)
+    for channel, samples in enumerate(recording.audio):
+        spoken = spoken_samples(samples, recording.activity[channel])
+        levels[channel] = np.sqrt(np.mean(np.square(spoken, dtype=np.float64))) if len(spoken) else 0
+    return np.where(levels > 0, levels, levels.max())
+
+
+def spoken_samples(samples: Samples, active: BoolFrames) -> Samples:
+    """The samples (N,) that lie in active frames (T,)."""
+    return samples[np.repeat(active, FRAME_SAMPLES)[: len(samples)].nonzero()[0]]
+
+
+def add_noise(recording: Recording, noise: Samples, snr_db: float) -> Samples:
+    """Noise (2, N) of unit RMS, so far below each channel's speech."""
+    levels = (speech_levels(recording) * 10 ** (-snr_db / 20)).astype(np.float32)
+    return np.asarray(recording.audio + noise * levels[:, None], np.float32)
+
+
+def white_noise(shape: tuple[int, ...], rng: np.random.Generator) -> Samples:
+    """Unit RMS."""
+    return rng.standard_normal(shape, dtype=np.float32)
+
+
+def collect_voices(recordings: Sequence[Recording]) -> list[Voice]:
+    """What babble is made of: up to 30 s of speech of every channel; channels with less than a second are left out."""
+    voices: list[Voice] = []
+    for recording in recordings:
+        for samples, active in zip(recording.audio, recording.activity, strict=True):
+            speech = spoken_samples(samples, active)[: round(VOICE_S * SAMPLE_RATE_HZ)]
+            level = float(np.sqrt(np.mean(np.square(speech, dtype=np.float64)))) if len(speech) else 0.0
+            if len(speech) >= SAMPLE_RATE_HZ and level > 0:
+                voices.append(Voice(recording.id, speech / np.float32(level)))
+    return voices
+
+
+def babble(recording: Recording, voices: Sequence[Voice], rng: np.random.Generator) -> Samples:
+    """Six voices of other dialogues at once, without pauses, other ones in each channel, (2, N) of unit RMS."""
+    others = [voice.speech for voice in voices if voice.dialogue_id != recording.id]
+    length = recording.audio.shape[1]
+    mixed = np.zeros((2, length), np.float32)
+    for channel in np.repeat([0, 1], BABBLE_VOICES):
+        speech = others[int(rng.integers(len(others)))]
+        mixed[channel] += np.resize(np.roll(speech, int(rng.integers(len(speech)))), length)
+    return mixed / np.sqrt(np.mean(mixed**2, axis=1, keepdims=True))
+
+
+def telephone(audio: Samples) -> Samples:
+    """8 kHz, 300-3400 Hz, 8-bit mu-law, and back, (2, N)."""
+    from scipy.signal import butter, sosfilt
+
+    band = butter(4, TELEPHONE_BAND_HZ, "bandpass", fs=TELEPHONE_RATE_HZ, output="sos")
+    narrow = np.clip(sosfilt(band, soxr.resample(audio.T, SAMPLE_RATE_HZ, TELEPHONE_RATE_HZ), axis=0), -1, 1)
+    coded = np.round(np.sign(narrow) * np.log1p(MU * np.abs(narrow)) / np.log1p(MU) * 127) / 127
+    decoded = np.sign(coded) * np.expm1(np.abs(coded) * np.log1p(MU)) / MU
+    wide = soxr.resample(decoded.astype(np.float32), TELEPHONE_RATE_HZ, SAMPLE_RATE_HZ).T
+    length = audio.shape[1]
+    return np.pad(wide, ((0, 0), (0, max(0, length - wide.shape[1]))))[:, :length]
+
+
+def made_room(rng: np.random.Generator) -> Samples:
+    """Impulse response of unit energy: the direct sound, and noise that decays by 60 dB in 0.6 s."""
+    times_s = np.arange(1, round(RT60_S * SAMPLE_RATE_HZ)) / SAMPLE_RATE_HZ
+    tail = rng.standard_normal(len(times_s)) * 10 ** (-3 * times_s / RT60_S)
+    tail *= 10 ** (-DIRECT_TO_REVERBERANT_DB / 20) / np.sqrt(np.sum(tail**2))
+    response = np.concatenate([[1.0], tail])
+    return (response / np.sqrt(np.sum(response**2))).astype(np.float32)
+
+
+def read_room(path: Path) -> Samples:
+    """A measured impulse response at 16 kHz, from its direct sound on, of unit energy, (N,).
+
+    Raises:
+        DialogueError: it cannot be read, or is silent.
+    """
+    try:
+        sound, rate_hz = sf.read(path, dtype="float32", always_2d=True)
+    except (sf.LibsndfileError, OSError) as error:
+        raise DialogueError(f"{path}: expected an impulse response that libsndfile reads, got: {error}") from None
+    response = soxr.resample(sound[:, 0], rate_hz, SAMPLE_RATE_HZ)
+    if not np.any(response):
+        raise DialogueError(f"{path}: expected an impulse response, got {len(sound)} samples of silence")
+    direct = response[int(np.abs(response).argmax()) :]
+    return (direct / np.sqrt(np.sum(direct**2))).astype(np.float32)
+
+
+def reverberate(audio: Samples, response: Samples) -> Samples:
+    """Every channel in that room, (2, N); what rings on after the end is cut."""
+    from scipy.signal import oaconvolve
+
+    return np.asarray(oaconvolve(audio, response[None], axes=1), np.float32)[:, : audio.shape[1]]
+
+
+def bleed(audio: Samples, level_db: float) -> Samples:
+    """Each channel also hears the other, so much quieter."""
+    return np.asarray(audio + 10 ** (level_db / 20) * audio[::-1], np.float32)

@@ -1,0 +1,187 @@
+"""The pictures of an evaluation: ROC, end-of-turn frontier, reliability, robustness. Each is drawn for light and for dark pages.
+
+Colours are Okabe & Ito's, which colour-blind people can tell apart; every curve also has its own line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import MissingExtraError
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Theme:
+    """Colours of one kind of page."""
+
+    name: str
+    paper: str
+    ink: str
+    faint: str
+    first: str  # speaker 0, and the model in stereo
+    second: str  # speaker 1, and the model in mono
+    third: str
+    fourth: str
+
+
+THEMES = (
+    Theme("light", "#ffffff", "#222222", "#999999", "#0072b2", "#d55e00", "#009e73", "#b3568c"),
+    Theme("dark", "#16181c", "#e6e6e6", "#777777", "#56b4e9", "#e69f00", "#2fc79a", "#d98bb8"),
+)
+DASHES: dict[str, Any] = {"stereo": "-", "mono": (0, (5, 1.5)), "smart-turn": "-", "Silero VAD": (0, (3, 1, 1, 1)), "silence timer": (0, (1, 1.5))}
+DPI = 130
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A line to draw: x and y, (K,) each, and what the legend says of it."""
+
+    x: Floats
+    y: Floats
+    label: str
+
+
+@dataclass(frozen=True)
+class Range:
+    """A value with its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+def check_matplotlib() -> None:
+    """Refuse, before any work is done, what could not be drawn.
+
+    Raises:
+        MissingExtraError: matplotlib is not installed.
+    """
+    try:
+        import matplotlib.figure  # noqa: F401
+    except ModuleNotFoundError:
+        raise MissingExtraError("matplotlib", "plot") from None
+
+
+@contextmanager
+def picture(folder: Path, name: str, theme: Theme, size: tuple[float, float], **grid: Any) -> Iterator[Any]:
+    """Panels to draw on, saved in the end as `name`.`theme`.png; what `subplots` gives for the grid asked for."""
+    from matplotlib.figure import Figure  # not pyplot: no display, no global state
+
+    figure: Any = Figure(figsize=size, layout="constrained", facecolor=theme.paper)
+    panels = figure.subplots(**grid)
+    for panel in np.ravel(panels):
+        panel.set_facecolor(theme.paper)
+        panel.tick_params(colors=theme.ink, labelsize=9)
+        panel.grid(color=theme.faint, alpha=0.25, linewidth=0.6)
+        panel.set_axisbelow(True)
+        for side, spine in panel.spines.items():
+            spine.set_visible(side in ("left", "bottom"))
+            spine.set_color(theme.faint)
+    yield panels
+    for panel in np.ravel(panels):
+        for words in (panel.title, panel.xaxis.label, panel.yaxis.label):
+            words.set_color(theme.ink)
+    figure.savefig(folder / f"{name}.{theme.name}.png", dpi=DPI, facecolor=theme.paper)
+
+
+def colour_of(system: str, theme: Theme) -> str:
+    """The colour in which a system is drawn everywhere."""
+    colours = {"stereo": theme.first, "mono": theme.second, "smart-turn": theme.third, "Silero VAD": theme.fourth}
+    return colours.get(system, theme.faint)
+
+
+def draw_roc(folder: Path, curves: Mapping[str, Curve]) -> None:
+    """Shifts found against holds taken for shifts, one curve per system."""
+    for theme in THEMES:
+        with picture(folder, "roc", theme, (5.6, 5.2)) as panel:
+            panel.plot([0, 1], [0, 1], color=theme.faint, linewidth=1, linestyle=":")
+            for system, curve in curves.items():
+                panel.plot(curve.x, curve.y, color=colour_of(system, theme), linestyle=DASHES.get(system, "-"), linewidth=2, label=curve.label)
+            panel.set(xlabel="share of holds taken for shifts", ylabel="share of shifts found", xlim=(0, 1), ylim=(0, 1.005), aspect="equal")
+            _legend(panel, theme, "lower right")
+
+
+def draw_frontier(folder: Path, curves: Mapping[str, Curve], presets: Mapping[str, Mapping[str, tuple[float, float]]]) -> None:
+    """The fewest cut-offs at each mean latency, and where the policy's presets really are.
+
+    Args:
+        folder: to write into.
+        curves: system: x latency in seconds, y share of holds cut off.
+        presets: setting: preset: (latency in seconds, share cut off).
+    """
+    for theme in THEMES:
+        with picture(folder, "frontier", theme, (6.2, 5.2)) as panel:
+            for system, curve in curves.items():
+                panel.step(
+                    curve.x, 100 * curve.y, where="post", color=colour_of(system, theme), linestyle=DASHES.get(system, "-"), linewidth=2, label=curve.label
+                )
+            for setting, places in presets.items():
+                for preset, (latency_s, cut_off) in places.items():
+                    if np.isfinite([latency_s, cut_off]).all():
+                        panel.plot([latency_s], [100 * cut_off], "o", color=colour_of(setting, theme), markersize=8, markeredgecolor=theme.paper)
+                        panel.annotate(preset, (latency_s, 100 * cut_off), xytext=(7, 5), textcoords="offset points", fontsize=8, color=theme.ink)
+            panel.set(xlabel="mean latency of an end of turn, seconds", ylabel="thinking pauses cut off, %", xlim=(0, 2.6), ylim=(0, 100))
+            _legend(panel, theme, "upper right")
+
+
+def draw_reliability(folder: Path, bins: Mapping[str, tuple[Sequence[float], Sequence[float], Sequence[int]]]) -> None:
+    """What was said against what came true, with the number of frames below.
+
+    Args:
+        folder: to write into.
+        bins: setting: mean probability, share that came true, and count of each bin; NaN where a bin is empty.
+    """
+    for theme in THEMES:
+        with picture(folder, "reliability", theme, (5.6, 5.2), nrows=2, height_ratios=[3, 1], sharex=True) as (upper, lower):
+            upper.plot([0, 1], [0, 1], color=theme.faint, linewidth=1, linestyle=":")
+            for offset, (setting, (said, true, counts)) in enumerate(bins.items()):
+                known = np.array(counts) > 0
+                colour = colour_of(setting, theme)
+                points = np.array([said, true])[:, known]
+                upper.plot(*points, "o", color=colour, linestyle=DASHES.get(setting, "-"), markersize=5, linewidth=1.5, label=setting, clip_on=False)
+                width = 1 / len(counts)
+                lower.bar((np.arange(len(counts)) + 0.28 + 0.44 * offset) * width, counts, 0.4 * width, color=colour)
+            upper.set(ylabel="share in which it came true", xlim=(0, 1), ylim=(0, 1))
+            lower.set(xlabel="predicted probability of a shift", ylabel="predictions")
+            _legend(upper, theme, "upper left")
+
+
+def draw_robustness(folder: Path, rows: Mapping[str, Mapping[str, Range]]) -> None:
+    """AUC of shift/hold under every condition; the clean one is also drawn as a line through all.
+
+    Args:
+        folder: to write into.
+        rows: condition: setting: AUC; the first condition is the clean recording.
+    """
+    conditions = list(rows)
+    settings = list(rows[conditions[0]])
+    for theme in THEMES:
+        with picture(folder, "robustness", theme, (6.6, 0.4 * len(rows) + 1.0)) as panel:
+            for number, setting in enumerate(settings):
+                ranges = [rows[condition][setting] for condition in conditions]
+                at = np.arange(len(rows)) + 0.34 * (number - (len(settings) - 1) / 2)
+                values = np.array([found.value for found in ranges])
+                reach = np.array([[found.value - found.low, found.high - found.value] for found in ranges]).T
+                reach = np.clip(np.nan_to_num(reach), 0, None)
+                panel.errorbar(values, at, xerr=reach, fmt="o", color=colour_of(setting, theme), elinewidth=1.6, markersize=6, label=setting)
+                panel.axvline(values[0], color=colour_of(setting, theme), linewidth=1, linestyle=":")
+            panel.set_yticks(range(len(rows)), conditions)
+            panel.invert_yaxis()
+            panel.set(xlabel="AUC of shift or hold, 250 ms into the silence", xlim=(0.3, 1.0))
+            panel.grid(visible=False, axis="y")
+            _legend(panel, theme, "lower right")
+
+
+def _legend(panel: Any, theme: Theme, place: str) -> None:
+    legend = panel.legend(loc=place, fontsize=8.5, facecolor=theme.paper, edgecolor="none", framealpha=0.85)
+    for words in legend.get_texts():
+        words.set_color(theme.ink)

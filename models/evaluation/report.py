@@ -1,0 +1,206 @@
+"""Everything that is measured of a model and its baselines, as one value, and as JSON.
+
+`measure_system` applies all measures to one system in one setting; `fall` compares a harder condition with the clean one.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from .calibration import CalibrationReport, calibration
+from .frontier import Frontier, find_dialogue_pauses, frontier, timer_frontier
+from .measures import BinaryScore, Estimate, Floats, auc_statistic, consecutive, estimate, score_binary
+from .predictions import EvaluatedDialogue, Setting, heard_frame
+from .shift_hold import ShiftHoldScores, Silence, find_silences, shift_hold
+from .windows import backchannel_prediction, shift_prediction, short_long
+
+SETTINGS: tuple[Setting, ...] = ("stereo", "mono")
+ASKED_MS = 200  # when turn detectors of the kind of Smart Turn are asked
+PLOTTED_MS = 250
+TIMER = "silence timer"
+
+
+@dataclass(frozen=True)
+class SystemFigures:
+    """All measures of one system in one setting; None: it has no idea of that."""
+
+    shift_hold: ShiftHoldScores
+    shift_hold_at_200_ms: BinaryScore
+    frontier: Frontier
+    shift_prediction: BinaryScore | None = None
+    short_long: BinaryScore | None = None
+    backchannel_prediction: BinaryScore | None = None
+    calibration: CalibrationReport | None = None
+
+
+@dataclass(frozen=True)
+class ConditionFigures:
+    """What is left in a harder condition; the fall is that of the AUC 250 ms into the silence, its interval that of the difference."""
+
+    shift_hold: ShiftHoldScores
+    frontier: Frontier
+    auc_fall: Estimate
+
+
+@dataclass(frozen=True)
+class PolicyTrial:
+    """How a policy behaved.
+
+    Attributes:
+        holds, ends: how many there were.
+        cut_off: share of holds cut off.
+        latency_s: mean over the ends of turns that were called.
+        median_latency_s: of the same.
+        never_ended: ends of turns that were not called in time.
+    """
+
+    holds: int
+    ends: int
+    cut_off: Estimate
+    latency_s: Estimate
+    median_latency_s: float
+    never_ended: int
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Processor time of a system, per second of a conversation and per decision; `counted` says whose and how often."""
+
+    ms_per_second_of_audio: float
+    ms_per_decision: float
+    counted: str
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """A shift or hold that the model, with both channels heard, got most wrong; `name` is that of its files."""
+
+    name: str
+    dialogue: str
+    kind: str
+    time_s: float
+    silence_s: float
+    speaker: int
+    next_speaker: int
+    p_shift: float
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """One run of the evaluation.
+
+    Attributes:
+        about: the model, the dialogues and how they were treated, as JSON values.
+        systems: by name: "stereo" and "mono" are the model, the others baselines that hear the speaker alone.
+        timer: the plain silence timer.
+        presets: setting: preset: what the policy did.
+        auc_above: baseline: setting: by how much the model's AUC, 250 ms into the silence, is higher.
+        conditions: condition: setting: figures; empty if not asked for.
+        costs: by system.
+        mistakes: the worst ones.
+    """
+
+    about: Mapping[str, Any]
+    systems: Mapping[str, SystemFigures]
+    timer: Frontier
+    presets: Mapping[str, Mapping[str, PolicyTrial]]
+    auc_above: Mapping[str, Mapping[str, Estimate]] = field(default_factory=dict)
+    conditions: Mapping[str, Mapping[str, ConditionFigures]] = field(default_factory=dict)
+    costs: Mapping[str, Cost] = field(default_factory=dict)
+    mistakes: Sequence[Mistake] = ()
+
+
+def measure_system(dialogues: Sequence[EvaluatedDialogue], setting: Setting, *, only_p_next: bool = False) -> SystemFigures:
+    """All measures.
+
+    Args:
+        dialogues: what the system said of them.
+        setting: "stereo" or "mono".
+        only_p_next: a baseline, which says nothing else, and whose score is no probability of a shift.
+    """
+    silences = find_silences(dialogues)
+    asked = score_binary(read_at(dialogues, silences, setting, ASKED_MS), *_kinds(silences))
+    base = SystemFigures(shift_hold(dialogues, setting), asked, frontier(dialogues, setting))
+    if only_p_next:
+        return base
+    return dataclasses.replace(
+        base,
+        shift_prediction=shift_prediction(dialogues, setting),
+        short_long=short_long(dialogues, setting),
+        backchannel_prediction=backchannel_prediction(dialogues, setting),
+        calibration=calibration(dialogues, setting),
+    )
+
+
+def measure_timer(dialogues: Sequence[EvaluatedDialogue]) -> Frontier:
+    """The silence timer's frontier in these dialogues."""
+    return timer_frontier(find_dialogue_pauses(dialogues))
+
+
+def measure_condition(clean: Sequence[EvaluatedDialogue], changed: Sequence[EvaluatedDialogue], setting: Setting) -> ConditionFigures:
+    """What is left when the same dialogues are heard in a harder condition."""
+    return ConditionFigures(shift_hold(changed, setting), frontier(changed, setting), fall(clean, changed, setting))
+
+
+def fall(clean: Sequence[EvaluatedDialogue], changed: Sequence[EvaluatedDialogue], setting: Setting) -> Estimate:
+    """By how much the AUC of shift/hold 250 ms into the silence is lower in a harder condition."""
+    return auc_difference((clean, setting), (changed, setting))
+
+
+def auc_difference(first: tuple[Sequence[EvaluatedDialogue], Setting], second: tuple[Sequence[EvaluatedDialogue], Setting]) -> Estimate:
+    """By how much the first one's AUC of shift/hold 250 ms into the silence is higher; the interval is of the paired difference.
+
+    Args:
+        first, second: what two systems said of the same dialogues, and the setting; silences of which one said nothing do not count.
+    """
+    silences = find_silences(first[0])
+    scores = np.array([read_at(dialogues, silences, setting, PLOTTED_MS) for dialogues, setting in (first, second)])
+    known = ~np.isnan(scores).any(axis=0)
+    shift, dialogue = (kind[known] for kind in _kinds(silences))
+    numbers, count = consecutive(dialogue)
+    one, other = (auc_statistic(row[known], shift, numbers, count) for row in scores)
+    return estimate(lambda counts: one(counts) - other(counts), count)
+
+
+def read_at(dialogues: Sequence[EvaluatedDialogue], silences: Sequence[Silence], setting: Setting, ms: int) -> Floats:
+    """p_next of the speaker who did not hold the floor, so long into each silence, (N,)."""
+    scores = np.zeros(len(silences))
+    for number, silence in enumerate(silences):
+        event = silence.transition
+        p_next = dialogues[silence.dialogue].heard(setting, event.previous).p_next[1 - event.previous]
+        scores[number] = p_next[heard_frame(event.silence_start_frame, ms / 1000, len(p_next))]
+    return scores
+
+
+def roc_curve(dialogues: Sequence[EvaluatedDialogue], setting: Setting) -> tuple[Floats, Floats]:
+    """Share of holds taken for shifts and share of shifts found, 250 ms into the silence, from the strictest threshold on."""
+    silences = find_silences(dialogues)
+    scores, (shift, _) = read_at(dialogues, silences, setting, PLOTTED_MS), _kinds(silences)
+    known = ~np.isnan(scores)
+    scores, shift = scores[known], shift[known]
+    called = scores >= np.append(np.inf, np.unique(scores)[::-1])[:, None]  # (thresholds, N)
+    return (called & ~shift).sum(axis=1) / max(1, (~shift).sum()), (called & shift).sum(axis=1) / max(1, shift.sum())
+
+
+def as_json(value: Any) -> Any:
+    """Dataclasses as objects, keys as text, what cannot be had as null."""
+    if dataclasses.is_dataclass(value):
+        return {item.name: as_json(getattr(value, item.name)) for item in dataclasses.fields(value)}
+    if isinstance(value, Mapping):
+        return {str(key): as_json(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [as_json(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+def _kinds(silences: Sequence[Silence]) -> tuple[np.ndarray, np.ndarray]:
+    """Whether each is a shift, and the number of its dialogue."""
+    return np.array([s.transition.kind == "shift" for s in silences], bool), np.array([s.dialogue for s in silences], np.int64)

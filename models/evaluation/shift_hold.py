@@ -1,0 +1,97 @@
+"""Shift or hold: how well a score inside a mutual silence says who speaks next.
+
+The score is p_next of the speaker who did not hold the floor, read 50, 250 and 500 ms into the silence, each over the
+silences that last that long, and averaged over the whole silence. A system without p_next (a silence timer, a detector
+that scores pauses) gives its own scores to `score_silences`.
+
+Source: the events of dialogues/events.py; fixed times after Roddy et al. 2018, the average after Ekstedt & Skantze 2022,
+which however counts every frame of a silence as a case of its own, while here a silence is one case.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..dialogues.activity import FRAME_RATE_HZ
+from ..dialogues.events import Transition, find_transitions
+from .measures import BinaryScore, score_binary
+from .predictions import EvaluatedDialogue, Frames, Setting, heard_frame
+
+SILENCES_MS = (50, 250, 500)
+
+
+@dataclass(frozen=True)
+class Silence:
+    """One shift or hold and the place of its dialogue among those evaluated."""
+
+    dialogue: int
+    transition: Transition
+
+    @property
+    def length_s(self) -> float:
+        """How long both were silent."""
+        return (self.transition.silence_end_frame - self.transition.silence_start_frame) / FRAME_RATE_HZ
+
+
+@dataclass(frozen=True)
+class ShiftHoldScores:
+    """Shift (positive) against hold, at fixed times into the silence and averaged over it."""
+
+    at: dict[int, BinaryScore]  # by the time into the silence in ms, SILENCES_MS
+    averaged: BinaryScore
+
+
+def find_silences(dialogues: Sequence[EvaluatedDialogue]) -> list[Silence]:
+    """Every shift and hold of some dialogues."""
+    return [Silence(number, event) for number, dialogue in enumerate(dialogues) for event in find_transitions(dialogue.activity)]
+
+
+def read_silences(dialogues: Sequence[EvaluatedDialogue], silences: Sequence[Silence], setting: Setting) -> NDArray[np.float64]:
+    """p_next of the speaker who did not hold the floor.
+
+    Args:
+        dialogues: those that the silences were found in.
+        silences: from `find_silences`.
+        setting: in "mono" only the speaker before the silence was heard.
+    Returns:
+        (N, 4): the newest at SILENCES_MS into each silence (beyond its end where it is shorter), and the mean over it.
+    """
+    rows = [
+        read_silence(dialogues[silence.dialogue].heard(setting, silence.transition.previous).p_next[1 - silence.transition.previous], silence.transition)
+        for silence in silences
+    ]
+    return np.array(rows).reshape(-1, len(SILENCES_MS) + 1)
+
+
+def read_silence(score: Frames, event: Transition) -> NDArray[np.float64]:
+    """One system's score of a shift, (T,) at 50 Hz, read at SILENCES_MS into a silence, and its mean over it, (4,)."""
+    at = [score[heard_frame(event.silence_start_frame, ms / 1000, len(score))] for ms in SILENCES_MS]
+    return np.array([*at, score[event.silence_start_frame : event.silence_end_frame].mean(dtype=np.float64)])
+
+
+def score_silences(silences: Sequence[Silence], scores: NDArray[np.float64]) -> ShiftHoldScores:
+    """Any system's scores of some silences.
+
+    Args:
+        silences: from `find_silences`.
+        scores: (N, 4), high for a shift: at SILENCES_MS into the silence, and for the whole of it. NaN leaves an event out; so
+            does a silence that is shorter than the time.
+    """
+    shift = np.array([silence.transition.kind == "shift" for silence in silences], bool)
+    dialogue = np.array([silence.dialogue for silence in silences], np.int64)
+    lengths_s = np.array([silence.length_s for silence in silences])
+    at: dict[int, BinaryScore] = {}
+    for column, ms in enumerate(SILENCES_MS):
+        lasting = lengths_s >= ms / 1000 - 1e-9
+        at[ms] = score_binary(scores[lasting, column], shift[lasting], dialogue[lasting])
+    return ShiftHoldScores(at, score_binary(scores[:, -1], shift, dialogue))
+
+
+def shift_hold(dialogues: Sequence[EvaluatedDialogue], setting: Setting) -> ShiftHoldScores:
+    """Score every shift and hold by p_next."""
+    silences = find_silences(dialogues)
+    return score_silences(silences, read_silences(dialogues, silences, setting))

@@ -1,0 +1,138 @@
+"""An evaluation in tables of words, for the terminal and for the page alike."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from .frontier import CUT_OFFS, LATENCIES_S, Best, Frontier
+from .measures import BinaryScore, Estimate
+from .report import ASKED_MS, PLOTTED_MS, SETTINGS, TIMER, Evaluation, SystemFigures
+from .shift_hold import SILENCES_MS
+
+NOTHING = "-"
+
+
+@dataclass(frozen=True)
+class Table:
+    """Words in rows; the first column names the row. The note says what is to be seen."""
+
+    title: str
+    header: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    note: str
+
+
+def all_tables(evaluation: Evaluation) -> list[Table]:
+    """Everything that was measured."""
+    tables = [scores_table(evaluation), settings_table(evaluation), presets_table(evaluation)]
+    if evaluation.conditions:
+        tables.append(robustness_table(evaluation))
+    if evaluation.costs:
+        tables.append(cost_table(evaluation))
+    return tables
+
+
+def shown(estimate: Estimate, scale: float = 1.0, digits: int = 2) -> str:
+    """A value and its interval."""
+    if math.isnan(estimate.value):
+        return NOTHING
+    value = f"{estimate.value * scale:.{digits}f}"
+    return value if math.isnan(estimate.low) else f"{value} [{estimate.low * scale:.{digits}f}, {estimate.high * scale:.{digits}f}]"
+
+
+def scores_table(evaluation: Evaluation) -> Table:
+    """All measures, one system to a column."""
+    names = list(evaluation.systems)
+    rows: list[tuple[str, ...]] = []
+
+    def add(label: str, cell: Callable[[SystemFigures], str], timer: str = NOTHING) -> None:
+        rows.append((label, *(cell(evaluation.systems[name]) for name in names), timer))
+
+    def binary(label: str, score: Callable[[SystemFigures], BinaryScore | None]) -> None:
+        first = score(evaluation.systems[names[0]])
+        counts = f" ({first.positives}/{first.negatives})" if first is not None else ""
+        add(f"{label}: AUC{counts}", lambda s: NOTHING if (b := score(s)) is None else shown(b.auc))
+        add("  balanced accuracy", lambda s: NOTHING if (b := score(s)) is None else shown(b.balanced_accuracy))
+
+    for ms in sorted({*SILENCES_MS, ASKED_MS}):
+        binary(f"shift or hold, {ms} ms", lambda s, ms=ms: s.shift_hold_at_200_ms if ms == ASKED_MS else s.shift_hold.at[ms])
+    for baseline, above in evaluation.auc_above.items():
+        rows.append((f"AUC, {PLOTTED_MS} ms, above {baseline}", *(shown(above[name]) if name in above else NOTHING for name in names), NOTHING))
+    binary("shift or hold, averaged", lambda s: s.shift_hold.averaged)
+    binary("shift prediction", lambda s: s.shift_prediction)
+    binary("short or long", lambda s: s.short_long)
+    binary("backchannel prediction", lambda s: s.backchannel_prediction)
+    counts = f"{evaluation.timer.holds} holds, {evaluation.timer.ends} ends"
+    for limit_s in LATENCIES_S:
+        label = f"cut off at latency <= {limit_s} s, % ({counts})"
+        add(label, lambda s, limit=limit_s: shown(s.frontier.cut_off_at[limit].estimate, 100, 0), shown(evaluation.timer.cut_off_at[limit_s].estimate, 100, 0))
+    for limit in CUT_OFFS:
+        label = f"latency at cut-off <= {limit:.0%}, s"
+        add(label, lambda s, limit=limit: shown(s.frontier.latency_at[limit].estimate), shown(evaluation.timer.latency_at[limit].estimate))
+    add("calibration error, 250 ms", lambda s: NOTHING if s.calibration is None else shown(s.calibration.at_250_ms.error))
+    add("calibration error, silent frames", lambda s: NOTHING if s.calibration is None else shown(s.calibration.silent_frames.error))
+    note = "In brackets: 95 % intervals, bootstrap over dialogues. Mono and baselines hear the speaker alone. Counts: shifts/holds, long/short, with/without."
+    return Table("Scores", ("", *names, TIMER), tuple(rows), note)
+
+
+def settings_table(evaluation: Evaluation) -> Table:
+    """The settings that reach the frontier's figures: threshold, delay, time-out."""
+    systems: dict[str, Frontier] = {name: figures.frontier for name, figures in evaluation.systems.items()} | {TIMER: evaluation.timer}
+    rows = [(f"cut-offs at latency <= {limit} s", *(settings_words(front.cut_off_at[limit]) for front in systems.values())) for limit in LATENCIES_S]
+    rows += [(f"latency at cut-off <= {limit:.0%}", *(settings_words(front.latency_at[limit]) for front in systems.values())) for limit in CUT_OFFS]
+    note = "Threshold, delay, time-out: what reaches the figures above; presets are chosen from these."
+    return Table("Settings on the frontier", ("", *systems), tuple(rows), note)
+
+
+def settings_words(best: Best) -> str:
+    """Threshold, delay and time-out of a point."""
+    if best.point is None:
+        return NOTHING
+    if math.isnan(best.point.threshold):
+        return f"wait {best.point.delay_s:.1f} s"
+    return f"{best.point.threshold:.2f}, {best.point.delay_s:.1f} s, {best.point.timeout_s:.1f} s"
+
+
+def presets_table(evaluation: Evaluation) -> Table:
+    """What the policy does."""
+    rows = [
+        (f"{preset}, {setting}", shown(trial.cut_off, 100, 0), shown(trial.latency_s), f"{trial.median_latency_s:.2f}", f"{trial.never_ended} of {trial.ends}")
+        for setting, trials in evaluation.presets.items()
+        for preset, trial in trials.items()
+    ]
+    note = "The policy as it runs, frame by frame: a thinking pause is cut off if the turn ended inside it; latency counts from the pause's start."
+    return Table("Presets", ("", "cut off, %", "mean latency, s", "median, s", "never ended"), tuple(rows), note)
+
+
+def robustness_table(evaluation: Evaluation) -> Table:
+    """Shift/hold and frontier in every condition."""
+    rows: list[tuple[str, ...]] = []
+    for setting in SETTINGS:
+        clean = evaluation.systems[setting]
+        rows.append((f"clean, {setting}", *_robust_cells(clean.shift_hold.at[PLOTTED_MS], clean.frontier, None)))
+        for condition, figures in evaluation.conditions.items():
+            found = figures[setting]
+            rows.append((f"{condition}, {setting}", *_robust_cells(found.shift_hold.at[PLOTTED_MS], found.frontier, found.auc_fall)))
+    header = (
+        "",
+        "AUC, 250 ms",
+        "it fell by",
+        "balanced accuracy",
+        *(f"cut off <= {s} s, %" for s in LATENCIES_S),
+        *(f"latency <= {c:.0%}, s" for c in CUT_OFFS),
+    )
+    return Table("Robustness", header, tuple(rows), "Labels are always those of the clean recordings. The fall's interval is that of the paired difference.")
+
+
+def _robust_cells(score: BinaryScore, front: Frontier, auc_fall: Estimate | None) -> tuple[str, ...]:
+    cut_offs = (shown(front.cut_off_at[limit].estimate, 100, 0) for limit in LATENCIES_S)
+    latencies = (shown(front.latency_at[limit].estimate) for limit in CUT_OFFS)
+    return (shown(score.auc), NOTHING if auc_fall is None else shown(auc_fall), shown(score.balanced_accuracy), *cut_offs, *latencies)
+
+
+def cost_table(evaluation: Evaluation) -> Table:
+    """Processor time."""
+    rows = [(name, f"{cost.ms_per_second_of_audio:.2f}", f"{cost.ms_per_decision:.3f}", cost.counted) for name, cost in evaluation.costs.items()]
+    return Table("Cost", ("", "ms per second of audio", "ms per decision", "counted"), tuple(rows), "Processor time on this machine, in this run.")

@@ -1,0 +1,128 @@
+"""What VAP is measured by beside shift and hold: shift prediction, short or long at onset, backchannel prediction.
+
+Each scores short windows of a dialogue by the mean of one output over the window, one case per window, while VAP's
+published figures count every frame of a window as a case of its own.
+
+- Shift prediction: the last 0.5 s of speech before a shift against those before a hold, as many of the one as of the other
+  by a seeded draw; score: p_future of the speaker who does not hold the floor.
+- Short or long: the first 0.2 s of a long onset against those of a short one; score: p_future of the one who begins, the share
+  of the speech in 0.6-2 s that will be theirs. It is what tells the two apart by definition, what VAP is scored by, and has its
+  own threshold at one half; 1 - p_backchannel is about a narrower thing, since short answers are short and no backchannels.
+- Backchannel prediction: the 0.5 s before a short onset against windows in which nobody is about to give one; score:
+  p_backchannel of the listener.
+
+In mono the channel heard is that of the speaker whose speech it is: the one before the silence, the one who begins, the one
+who is listened to.
+
+Source: Ekstedt & Skantze 2022; the events of dialogues/events.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..dialogues.activity import FRAME_RATE_HZ
+from ..dialogues.events import LAST_SPEECH_S, find_backchannel_windows, find_onsets, find_transitions, with_last_speech
+from .measures import SEED, BinaryScore, score_binary
+from .predictions import EvaluatedDialogue, Setting
+
+ONSET_S = 0.2
+Output = Literal["p_future", "p_backchannel"]
+
+
+@dataclass(frozen=True)
+class Window:
+    """A stretch of a dialogue to be scored.
+
+    Attributes:
+        dialogue: its place among those evaluated.
+        positive: a shift follows; it is a long onset; a backchannel follows.
+        heard: whose channel is heard in mono.
+        scored: the speaker whose output is read.
+        start_frame, end_frame: end exclusive.
+    """
+
+    dialogue: int
+    positive: bool
+    heard: int
+    scored: int
+    start_frame: int
+    end_frame: int
+
+
+def shift_windows(dialogues: Sequence[EvaluatedDialogue]) -> list[Window]:
+    """The last half second of speech before shifts (positive) and holds, equally many of both; in order."""
+    found: list[Window] = []
+    for number, dialogue in enumerate(dialogues):
+        for event in with_last_speech(dialogue.activity, find_transitions(dialogue.activity)):
+            end = event.silence_start_frame
+            found.append(Window(number, event.kind == "shift", event.previous, 1 - event.previous, end - round(LAST_SPEECH_S * FRAME_RATE_HZ), end))
+    return _equal_counts(found)
+
+
+def onset_windows(dialogues: Sequence[EvaluatedDialogue]) -> list[Window]:
+    """The first 0.2 s of long (positive) and short onsets; in order."""
+    found: list[Window] = []
+    for number, dialogue in enumerate(dialogues):
+        for onset in find_onsets(dialogue.activity):
+            end = onset.start_frame + round(ONSET_S * FRAME_RATE_HZ)
+            found.append(Window(number, onset.kind == "long", onset.speaker, onset.speaker, onset.start_frame, end))
+    return found
+
+
+def backchannel_windows(dialogues: Sequence[EvaluatedDialogue]) -> list[Window]:
+    """The 0.5 s before short onsets (positive), and windows in which nobody is about to give a backchannel; in order."""
+    return [
+        Window(number, window.kind == "backchannel", 1 - window.listener, window.listener, window.start_frame, window.end_frame)
+        for number, dialogue in enumerate(dialogues)
+        for window in find_backchannel_windows(dialogue.activity)
+    ]
+
+
+def read_windows(dialogues: Sequence[EvaluatedDialogue], windows: Sequence[Window], output: Output, setting: Setting) -> NDArray[np.float64]:
+    """The mean of an output over each window, (N,).
+
+    Args:
+        dialogues: those that the windows were found in.
+        windows: from one of the functions above.
+        output: which field of the prediction.
+        setting: "stereo" or "mono".
+    """
+    said = (getattr(dialogues[w.dialogue].heard(setting, w.heard), output)[w.scored, w.start_frame : w.end_frame] for w in windows)
+    return np.array([frames.mean(dtype=np.float64) for frames in said])
+
+
+def score_windows(windows: Sequence[Window], scores: NDArray[np.float64]) -> BinaryScore:
+    """Any system's scores, (N,), of some windows."""
+    return score_binary(scores, np.array([w.positive for w in windows], bool), np.array([w.dialogue for w in windows], np.int64))
+
+
+def shift_prediction(dialogues: Sequence[EvaluatedDialogue], setting: Setting) -> BinaryScore:
+    """Shift (positive) or hold, before the silence has begun."""
+    windows = shift_windows(dialogues)
+    return score_windows(windows, read_windows(dialogues, windows, "p_future", setting))
+
+
+def short_long(dialogues: Sequence[EvaluatedDialogue], setting: Setting) -> BinaryScore:
+    """Long (positive) or short, when someone has just begun."""
+    windows = onset_windows(dialogues)
+    return score_windows(windows, read_windows(dialogues, windows, "p_future", setting))
+
+
+def backchannel_prediction(dialogues: Sequence[EvaluatedDialogue], setting: Setting) -> BinaryScore:
+    """Is the listener about to give a backchannel (positive)?"""
+    windows = backchannel_windows(dialogues)
+    return score_windows(windows, read_windows(dialogues, windows, "p_backchannel", setting))
+
+
+def _equal_counts(windows: Sequence[Window]) -> list[Window]:
+    """All windows of the rarer kind and a seeded draw of as many of the other."""
+    kinds = [np.array([i for i, window in enumerate(windows) if window.positive is positive], np.int64) for positive in (True, False)]
+    rng = np.random.default_rng(SEED)
+    chosen = np.concatenate([rng.choice(kind, min(map(len, kinds)), replace=False) for kind in kinds])
+    return [windows[i] for i in np.sort(chosen)]

@@ -1,0 +1,66 @@
+"""The folder of a run: settings, log, checkpoint; TensorBoard's files lie there too, and at the end the network.
+
+training.json         the settings
+training.jsonl        one line of measures per validation
+checkpoint.pt         all that is needed to go on
+model.safetensors, config.json   the network, when the run is over (checkpoint.py of models/)
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import os
+import pickle
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..errors import ConfigError
+from .settings import TrainingSettings
+
+CHECKPOINT_FILE, SETTINGS_FILE, LOG_FILE = "checkpoint.pt", "training.json", "training.jsonl"
+
+
+def read_checkpoint(out: Path, settings: TrainingSettings) -> dict[str, Any]:
+    """The checkpoint of the run in `out`, on the CPU.
+
+    Raises:
+        ConfigError: there is none, it cannot be read, or its run had other settings.
+    """
+    path = out / CHECKPOINT_FILE
+    if not path.is_file():
+        raise ConfigError(f"expected a checkpoint to resume from at {path}, got none")
+    try:
+        saved = torch.load(path, weights_only=True, map_location="cpu")
+    except (OSError, RuntimeError, pickle.UnpicklingError, EOFError, LookupError, ValueError) as error:  # torch raises them all
+        raise ConfigError(f"{path}: expected a checkpoint, got: {str(error).splitlines()[0]}") from None
+    changed = [name for name, value in dataclasses.asdict(settings).items() if saved["settings"].get(name) != value]
+    if changed:
+        raise ConfigError(f"expected the settings of the run in {out}, got another {', '.join(changed)}")
+    return saved
+
+
+def begin_run(out: Path, settings: TrainingSettings, step: int) -> None:
+    """Make the folder ready for a run that goes on from `step`: settings written, log cut back to there."""
+    out.mkdir(parents=True, exist_ok=True)
+    (out / SETTINGS_FILE).write_text(json.dumps(dataclasses.asdict(settings), indent=1) + "\n")
+    log = out / LOG_FILE
+    lines = log.read_text().splitlines() if log.is_file() else []
+    log.write_text("".join(line + "\n" for line in lines if json.loads(line)["step"] <= step))
+
+
+def refuse_to_overwrite(out: Path) -> None:
+    """Raises ConfigError if there is a run in the folder."""
+    if (out / CHECKPOINT_FILE).exists():
+        raise ConfigError(f"expected a folder without a run for a new one, got {out} with {CHECKPOINT_FILE}; go on with --resume, or choose another")
+
+
+def write_validation(out: Path, settings: TrainingSettings, step: int, measured: dict[str, float], parts: dict[str, Any]) -> None:
+    """Add a line to the log and replace the checkpoint, whole or not at all."""
+    with (out / LOG_FILE).open("a") as log:
+        log.write(json.dumps({"step": step, **{name: None if math.isnan(value) else value for name, value in measured.items()}}) + "\n")
+    torch.save(parts | {"step": step, "settings": dataclasses.asdict(settings)}, out / f"{CHECKPOINT_FILE}.part")
+    os.replace(out / f"{CHECKPOINT_FILE}.part", out / CHECKPOINT_FILE)

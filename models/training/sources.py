@@ -1,0 +1,90 @@
+"""Where training conversations come from: an endless, numbered series of them. No torch.
+
+Conversation `number` of a source is always the same, whoever asks and in whatever order, so that lanes, processes and a
+resumed run agree about it without a word.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from functools import lru_cache
+
+import numpy as np
+
+from ..dialogues.manifest import Dialogue
+from ..errors import ConfigError, DialogueError
+from .labelled import LabelledAudio, labelled_audio
+from .settings import TrainingSettings
+
+
+class ConversationSource(ABC):
+    """An endless series of labelled conversations, none shorter than a chunk.
+
+    Attributes:
+        workers: processes that it keeps busy beside the one that trains.
+    """
+
+    workers = 0
+
+    @property
+    @abstractmethod
+    def fingerprint(self) -> str:
+        """Says which series this is; a run is resumed on the same one."""
+
+    @abstractmethod
+    def conversation(self, number: int) -> LabelledAudio:
+        """Audio (2, N) and labels of conversation `number`, from 0.
+
+        Raises:
+            DialogueError: it cannot be read or made, or is shorter than a chunk.
+        """
+
+    @abstractmethod
+    def prefetch(self, numbers: Sequence[int]) -> None:
+        """Begin to make these, the most urgent first, as far as there is room; returns at once."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Let go of what works beside."""
+
+
+class RecordedDialogues(ConversationSource):
+    """The dialogues of a manifest, in a new order every time round.
+
+    A dialogue shorter than a chunk is passed over: the next one of the order is played in its place.
+
+    Raises:
+        ConfigError: there is none.
+    """
+
+    def __init__(self, dialogues: Sequence[Dialogue], settings: TrainingSettings) -> None:
+        if not dialogues:
+            raise ConfigError("expected at least one dialogue to train on, got none")
+        self._dialogues = dialogues
+        self._settings = settings
+        self._order = lru_cache(maxsize=4)(self._draw_order)  # lanes are seldom further apart than a round
+
+    @property
+    def fingerprint(self) -> str:
+        names = "\n".join(dialogue.id for dialogue in self._dialogues)
+        return f"{len(self._dialogues)} dialogues, {hashlib.sha256(names.encode()).hexdigest()[:12]}"
+
+    def conversation(self, number: int) -> LabelledAudio:
+        round_number, place = divmod(number, len(self._dialogues))
+        order = self._order(round_number)
+        for index in order[place:] + order[:place]:
+            audio, labels = labelled_audio(self._dialogues[index], self._settings.model)
+            if labels.vad.shape[1] >= self._settings.chunk_frames:
+                return audio, labels
+        raise DialogueError(f"expected conversations of at least {self._settings.chunk_s} s, found none")
+
+    def _draw_order(self, round_number: int) -> list[int]:
+        return np.random.default_rng([self._settings.seed, round_number]).permutation(len(self._dialogues)).tolist()
+
+    def prefetch(self, numbers: Sequence[int]) -> None:
+        """Nothing: reading a file takes no time worth saving."""
+
+    def close(self) -> None:
+        """Nothing to let go of."""

@@ -1,0 +1,69 @@
+"""What a run measures as it goes, and what it keeps of it: the best averaged weights, and when to stop."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from torch import Tensor, nn
+
+from ..dialogues.manifest import Dialogue
+from ..turn_model import TurnModel
+from .evaluation import shift_hold_report, validation_losses
+from .settings import TOTAL, LossWeights, TrainingSettings
+
+
+def measure(model: TurnModel, validation: Sequence[Dialogue], real: Sequence[Dialogue], weights: LossWeights, device: str) -> dict[str, float]:
+    """Losses on held-out dialogues, and shift/hold scores on real ones, whose names begin with real_.
+
+    Args:
+        model: in evaluation mode, on the device.
+        validation: held-out conversations; none leaves the losses out.
+        real: real conversations; none leaves their scores out.
+        weights: of the heads in the total.
+        device: torch device.
+    """
+    measured = validation_losses(model, validation, device) if validation else {}
+    if measured:
+        measured[TOTAL] = sum(getattr(weights, name) * loss for name, loss in measured.items())
+    if real:
+        report = shift_hold_report(model, real, device=device)
+        measured |= {f"real_auc_{row.silence_ms}ms": row.auc for row in report.rows}
+        measured["real_balanced_accuracy_250ms"] = report.at(250).balanced_accuracy
+    return measured
+
+
+class BestWeights:
+    """The weights with the lowest validation loss so far, if the settings ask to keep them.
+
+    Only `settings.measure` is looked at, a loss of the validation dialogues: never the real ones, which judge the run.
+    """
+
+    def __init__(self, settings: TrainingSettings) -> None:
+        self._settings = settings
+        self.loss = math.inf
+        self.step = 0
+        self.since = 0  # validations since then
+        self.weights: dict[str, Tensor] | None = None
+
+    @property
+    def exhausted(self) -> bool:
+        """Patience is at its end."""
+        return 0 < self._settings.patience <= self.since
+
+    def update(self, measured: dict[str, float], step: int, model: nn.Module) -> None:
+        """Look at one validation of a model."""
+        if not self._settings.keeps_best:
+            return
+        loss = measured[self._settings.measure]
+        self.since += 1
+        if loss < self.loss:
+            self.loss, self.step, self.since = loss, step, 0
+            self.weights = {name: tensor.detach().cpu().clone() for name, tensor in model.state_dict().items()}
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"loss": self.loss, "step": self.step, "since": self.since, "weights": self.weights}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.loss, self.step, self.since, self.weights = state["loss"], state["step"], state["since"], state["weights"]

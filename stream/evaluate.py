@@ -1,0 +1,250 @@
+"""`turnstream evaluate`: how right a model is about recorded dialogues, stepped as it is live, beside other systems.
+
+The measures are those of models/evaluation; here the model, the policy's presets and the baselines are run on the audio.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table as RichTable
+
+from ..models.dialogues.activity import FRAME_RATE_HZ
+from ..models.dialogues.annotation import speech_activity
+from ..models.dialogues.manifest import Dialogue, load_audio, read_manifest
+from ..models.errors import DialogueError
+from ..models.evaluation.baselines import BaselineRun, as_evaluated, run_silero, run_smart_turn
+from ..models.evaluation.conditions import SAMPLE_RATE_HZ, Condition, Recording, collect_voices, read_room, standard_conditions
+from ..models.evaluation.frontier import find_dialogue_pauses
+from ..models.evaluation.mistakes import describe, find_mistakes, write_mistake
+from ..models.evaluation.page import write_evaluation
+from ..models.evaluation.plots import check_matplotlib
+from ..models.evaluation.predictions import EvaluatedDialogue, Prediction, at_activity_rate
+from ..models.evaluation.report import SETTINGS, Cost, Evaluation, Mistake, auc_difference, measure_condition, measure_system, measure_timer
+from ..models.evaluation.shift_hold import find_silences
+from ..models.evaluation.tables import Table, all_tables
+from ..models.smart_turn import SmartTurn
+from .bench import measure_batch
+from .engine import Engine
+from .errors import ModelError
+from .offline import OUTPUTS, Outputs, step_recordings
+from .policy import PRESETS
+from .policy_trial import try_policy
+
+RECORDINGS_PER_BATCH = 16  # in a condition each, three rows each
+VOICES_FROM = 12  # dialogues whose speech is made into babble
+TIMED_STEPS = 500
+PLAIN_WIDTH = 200  # of tables that do not go to a terminal
+CLEAN = Condition("clean", lambda recording, _: recording.audio)
+
+Heard = dict[str, list[EvaluatedDialogue]]  # what the model said of every dialogue, by condition
+Advance = Callable[[], None]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `turnstream evaluate`."""
+    parser.add_argument("manifest", type=Path, help="dialogues (JSON Lines), as for `turnstream train`")
+    parser.add_argument("--split", choices=("train", "val", "test"), help="only the dialogues of this split (default: all)")
+    parser.add_argument("--model", type=Path, help="ONNX model (default: the bundled one)")
+    parser.add_argument(
+        "--out", type=Path, metavar="FOLDER", help="also write report.json, pictures, clips of the worst mistakes, and index.html with all of it"
+    )
+    parser.add_argument("--mistakes", type=_count, default=8, metavar="N", help="clips in --out (default 8)")
+    parser.add_argument("--baselines", action="store_true", help="also run Silero VAD and Smart Turn v3 (bench extra); the silence timer always is")
+    parser.add_argument("--robustness", action="store_true", help="also in harder conditions: gain, telephone band, noise, babble, room, bleed")
+    parser.add_argument("--room", type=Path, metavar="FILE", help="impulse response for --robustness (default: a made one, RT60 0.6 s)")
+    parser.add_argument("--seed", type=_count, default=0, help="of the conditions (default 0)")
+    parser.add_argument("--jobs", type=_count, default=1, metavar="N", help="threads (default 1)")
+
+
+def _count(word: str) -> int:
+    if not word.isdecimal():
+        raise argparse.ArgumentTypeError(f"expected a whole number from 0, got {word!r}")
+    return int(word)
+
+
+def main(args: argparse.Namespace) -> int:
+    """Evaluate, print the tables, write the folder."""
+    dialogues = [dialogue for dialogue in read_manifest(args.manifest) if args.split in (None, dialogue.split)]
+    if not dialogues:
+        raise DialogueError(f"{args.manifest}: expected at least one dialogue{f' of split {args.split}' if args.split else ''}, got none")
+    if args.out:
+        check_matplotlib()
+        _make_folder(args.out / "mistakes")
+    engine = Engine(args.model)
+    if engine.metadata.sample_rate_hz != SAMPLE_RATE_HZ:
+        raise ModelError(f"{engine.path}: expected a model that hears {SAMPLE_RATE_HZ} Hz, got {engine.metadata.sample_rate_hz} Hz")
+    scorer = SmartTurn() if args.baselines else None
+    room = read_room(args.room) if args.room else None
+    jobs = max(1, args.jobs)
+    with Progress(console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as progress:
+        conditions = [CLEAN]
+        if args.robustness:
+            conditions += standard_conditions(collect_voices([load_recording(dialogue) for dialogue in dialogues[:VOICES_FROM]]), room, args.seed)
+        listening = progress.add_task("model", total=len(dialogues))
+        heard = run_model(engine, dialogues, conditions, args.seed, jobs, lambda: progress.advance(listening))
+        clean = heard.pop(CLEAN.name)
+        if not find_silences(clean) and not find_dialogue_pauses(clean):
+            raise DialogueError(f"{args.manifest}: expected dialogues with pauses, shifts or holds, found none in {len(clean)} dialogues")
+        said_by: dict[str, Sequence[EvaluatedDialogue]] = dict.fromkeys(SETTINGS, clean)
+        costs = {"turnstream": _model_cost(engine, load_recording(dialogues[0]))}
+        if scorer is not None:
+            asking = progress.add_task("baselines", total=len(dialogues))
+            said_by |= run_baselines(scorer, dialogues, jobs, costs, lambda: progress.advance(asking))
+    found = find_mistakes(clean, args.mistakes if args.out else 0)
+    evaluation = Evaluation(
+        about=_about(args, engine, dialogues, clean),
+        systems={name: measure_system(said, "stereo" if name == "stereo" else "mono", only_p_next=name not in SETTINGS) for name, said in said_by.items()},
+        timer=measure_timer(clean),
+        presets={setting: {preset: try_policy(preset, clean, setting) for preset in PRESETS} for setting in SETTINGS},
+        auc_above={
+            name: {setting: auc_difference((clean, setting), (said, "mono")) for setting in SETTINGS} for name, said in said_by.items() if name not in SETTINGS
+        },
+        conditions={name: {setting: measure_condition(clean, changed, setting) for setting in SETTINGS} for name, changed in heard.items()},
+        costs=costs,
+        mistakes=describe(clean, found),
+    )
+    _print(evaluation)
+    if args.out:
+        _write_mistakes(args.out / "mistakes", evaluation.mistakes, dialogues, clean)
+        write_evaluation(args.out, evaluation, said_by)
+        print(f"everything is in {args.out / 'index.html'}")
+    return 0
+
+
+def load_recording(dialogue: Dialogue) -> Recording:
+    """A dialogue's sound and who spoke when.
+
+    Raises:
+        DialogueError: its files cannot be read, or hold nothing.
+    """
+    audio = load_audio(dialogue, SAMPLE_RATE_HZ)
+    activity, backchannel = speech_activity(dialogue)
+    if not audio.shape[1] or not activity.shape[1]:
+        raise DialogueError(f"dialogue {dialogue.id!r}: expected audio, got {audio.shape[1]} samples and {activity.shape[1]} frames of activity")
+    return Recording(dialogue.id, audio, activity, backchannel)
+
+
+def run_model(engine: Engine, dialogues: Sequence[Dialogue], conditions: Sequence[Condition], seed: int, jobs: int, advance: Advance) -> Heard:
+    """What the model says of every dialogue in every condition, in stereo and of each speaker alone.
+
+    Args:
+        engine: the model.
+        dialogues: to hear.
+        conditions: to hear them in.
+        seed: of the conditions.
+        jobs: threads.
+        advance: called after every dialogue.
+    """
+    heard: Heard = {condition.name: [] for condition in conditions}
+
+    def listen(group: Sequence[Dialogue]) -> list[list[EvaluatedDialogue]]:
+        recordings = [load_recording(dialogue) for dialogue in group]
+        said = iter(step_recordings(engine, [r.audio if c is CLEAN else c.apply(r, seed) for r in recordings for c in conditions]))
+        return [[_evaluated(engine, recording, next(said)) for _ in conditions] for recording in recordings]
+
+    with ThreadPoolExecutor(jobs) as pool:
+        for group in pool.map(listen, _groups(dialogues, len(conditions))):
+            for per_condition in group:
+                for name, evaluated in zip(heard, per_condition, strict=True):
+                    heard[name].append(evaluated)
+                advance()
+    return heard
+
+
+def run_baselines(scorer: SmartTurn, dialogues: Sequence[Dialogue], jobs: int, costs: dict[str, Cost], advance: Advance) -> dict[str, list[EvaluatedDialogue]]:
+    """What the baselines say of every dialogue; their costs are added to `costs`."""
+    said: dict[str, list[EvaluatedDialogue]] = {"smart-turn": [], "Silero VAD": []}
+    decisions, cpu_s, seconds = dict.fromkeys(said, 0), dict.fromkeys(said, 0.0), 0.0
+    for dialogue in dialogues:
+        recording = load_recording(dialogue)
+        seconds += recording.audio.shape[1] / SAMPLE_RATE_HZ
+        runs: dict[str, BaselineRun] = {"smart-turn": run_smart_turn(scorer, recording, jobs), "Silero VAD": run_silero(recording)}
+        for name, run in runs.items():
+            said[name].append(as_evaluated(recording, run.complete))
+            decisions[name] += run.decisions
+            cpu_s[name] += run.cpu_s
+        advance()
+    for name, asked in (("smart-turn", "both speakers, asked every 0.1 s of their pauses"), ("Silero VAD", "both speakers, every 32 ms")):
+        costs[name] = Cost(1000 * cpu_s[name] / seconds, 1000 * cpu_s[name] / max(1, decisions[name]), asked)
+    return said
+
+
+def _evaluated(engine: Engine, recording: Recording, said: tuple[Outputs, Outputs, Outputs]) -> EvaluatedDialogue:
+    rate_hz, frames = engine.metadata.frame_rate_hz, recording.activity.shape[1]
+    stereo, first, second = (Prediction(*(at_activity_rate(outputs[name], rate_hz, frames) for name in OUTPUTS)) for outputs in said)
+    return EvaluatedDialogue(recording.id, recording.activity, recording.backchannel, stereo, (first, second))
+
+
+def _groups(dialogues: Sequence[Dialogue], conditions: int) -> Iterator[Sequence[Dialogue]]:
+    """As many dialogues at a time as fill a batch in all conditions, at least one."""
+    size = max(1, RECORDINGS_PER_BATCH // conditions)
+    return (dialogues[start : start + size] for start in range(0, len(dialogues), size))
+
+
+def _model_cost(engine: Engine, recording: Recording) -> Cost:
+    found = measure_batch(engine, recording.audio.T, 1, TIMED_STEPS)
+    return Cost(1000 * found["real_time_factor"], found["median_us"] / 1000, "both speakers, one conversation at a time, every frame")
+
+
+def _about(args: argparse.Namespace, engine: Engine, dialogues: Sequence[Dialogue], clean: Sequence[EvaluatedDialogue]) -> dict[str, Any]:
+    metadata = engine.metadata
+    return {
+        "turnstream": version("turnstream"),
+        "manifest": str(args.manifest),
+        "split": args.split,
+        "seed": args.seed,
+        "model": {
+            "file": engine.path.name,
+            "file_sha256": hashlib.sha256(engine.path.read_bytes()).hexdigest(),
+            "name": metadata.name,
+            "version": metadata.version,
+            "weights_sha256": metadata.weights_sha256,
+        },
+        "dialogues": [
+            {"id": d.id, "corpus": d.corpus, "licence": d.licence, "split": d.split, "seconds": heard.activity.shape[1] / FRAME_RATE_HZ}
+            for d, heard in zip(dialogues, clean, strict=True)
+        ],
+    }
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DialogueError(f"{folder}: expected a folder to write into, got: {error.strerror}") from None
+
+
+def _write_mistakes(folder: Path, mistakes: Sequence[Mistake], dialogues: Sequence[Dialogue], clean: Sequence[EvaluatedDialogue]) -> None:
+    by_id = {dialogue.id: (dialogue, heard) for dialogue, heard in zip(dialogues, clean, strict=True)}
+    for mistake in mistakes:
+        dialogue, heard = by_id[mistake.dialogue]
+        write_mistake(folder, mistake, heard, load_audio(dialogue, SAMPLE_RATE_HZ))
+
+
+def _print(evaluation: Evaluation) -> None:
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else PLAIN_WIDTH)
+    about = evaluation.about
+    model, seconds = about["model"], sum(dialogue["seconds"] for dialogue in about["dialogues"])
+    console.print(f"{model['name']} {model['version']} ({model['weights_sha256'][:12]}), {len(about['dialogues'])} dialogues, {seconds / 60:.1f} minutes")
+    for table in all_tables(evaluation):
+        console.print(_rich(table))
+
+
+def _rich(table: Table) -> RichTable:
+    shown = RichTable(title=table.title, caption=table.note, box=box.SIMPLE_HEAD, title_justify="left", caption_justify="left")
+    for number, name in enumerate(table.header):
+        shown.add_column(name, no_wrap=number == 0)
+    for row in table.rows:
+        shown.add_row(*row)
+    return shown

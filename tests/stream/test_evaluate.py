@@ -1,0 +1,215 @@
+"""`turnstream evaluate` from the command line to the folder, on small dialogues made here and a random network."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile as sf
+from numpy.typing import NDArray
+
+from turnstream import Engine, TurnPredictor
+from turnstream.models.dialogues.activity import Samples
+from turnstream.models.dialogues.manifest import Dialogue, read_manifest, write_manifest
+from turnstream.models.errors import MissingExtraError
+from turnstream.models.evaluation import measures, plots
+from turnstream.models.evaluation.conditions import standard_conditions
+from turnstream.models.evaluation.predictions import EvaluatedDialogue
+from turnstream.models.evaluation.report import SETTINGS, as_json, measure_system, measure_timer
+from turnstream.stream import evaluate
+from turnstream.stream.cli import main
+from turnstream.stream.evaluate import CLEAN, load_recording, run_model
+from turnstream.stream.policy_trial import try_policy
+
+RATE_HZ = 8000
+
+
+@pytest.fixture(scope="module", autouse=True)
+def few_draws() -> Iterator[None]:
+    """Intervals of few draws, for speed."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(measures, "RESAMPLES", 40)
+        yield
+
+
+def write_dialogues(folder: Path, count: int = 3, seconds: float = 14.0) -> Path:
+    """Bursts of noise where people would speak, with their activity."""
+    dialogues: list[Dialogue] = []
+    for number in range(count):
+        rng = np.random.default_rng(number)
+        active = np.zeros((2, round(seconds * 50)), bool)
+        at, speaker = 25, number % 2
+        while at < active.shape[1] - 60:
+            length = int(rng.integers(55, 110))
+            active[speaker, at : at + length] = True
+            at, speaker = at + length + int(rng.integers(20, 45)), 1 - speaker if rng.random() < 0.6 else speaker
+        loud = np.repeat(active, RATE_HZ // 50, axis=1)
+        audio = 0.2 * rng.standard_normal(loud.shape) * loud + 0.0005 * rng.standard_normal(loud.shape)
+        sf.write(folder / f"{number}.wav", np.clip(audio, -1, 1).T, RATE_HZ)
+        np.savez(folder / f"{number}.npz", activity=active)
+        split = "test" if number == 0 else "val"
+        dialogues.append(Dialogue(f"call {number}", (folder / f"{number}.wav",), ("a", "b"), "bursts", "CC0", split, activity=folder / f"{number}.npz"))
+    write_manifest(folder / "calls.jsonl", dialogues)
+    return folder / "calls.jsonl"
+
+
+@pytest.fixture(scope="module")
+def manifest(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_dialogues(tmp_path_factory.mktemp("calls"))
+
+
+class FakeSmartTurn:
+    """Finished, the louder the last 8 s were."""
+
+    def scores(self, clips: Sequence[Samples]) -> NDArray[np.float32]:
+        return np.array([min(1.0, 5 * float(np.abs(clip[-128000:]).mean())) for clip in clips], np.float32)
+
+
+@pytest.fixture(scope="module")
+def whole_run(manifest: Path, tiny_model_path: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+    """Everything at once, with one of the conditions and coarse pictures for speed."""
+    out = tmp_path_factory.mktemp("evaluation") / "run"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(evaluate, "SmartTurn", FakeSmartTurn)
+        patch.setattr(evaluate, "standard_conditions", lambda *given: standard_conditions(*given)[:1])
+        patch.setattr(plots, "DPI", 30)
+        words = ["--model", str(tiny_model_path), "--out", str(out), "--baselines", "--robustness", "--mistakes", "1", "--jobs", "2"]
+        assert main(["evaluate", str(manifest), *words]) == 0
+    return out, json.loads((out / "report.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def heard(manifest: Path, tiny_model_path: Path) -> list[EvaluatedDialogue]:
+    return run_model(Engine(tiny_model_path), read_manifest(manifest), [CLEAN], 0, 1, lambda: None)[CLEAN.name]
+
+
+def close(found: Any, expected: Any) -> bool:
+    """The same JSON up to what the size of a batch does to the last digits."""
+    if isinstance(expected, dict):
+        return found.keys() == expected.keys() and all(close(found[key], value) for key, value in expected.items())
+    if isinstance(expected, list):
+        return len(found) == len(expected) and all(map(close, found, expected))
+    return found == (pytest.approx(expected, abs=1e-4) if isinstance(expected, float) else expected)
+
+
+def test_the_report_is_what_the_measures_say(whole_run: tuple[Path, dict[str, Any]], heard: list[EvaluatedDialogue]) -> None:
+    _, report = whole_run
+    assert list(report["systems"]) == ["stereo", "mono", "smart-turn", "Silero VAD"]
+    for setting in SETTINGS:
+        assert close(report["systems"][setting]["shift_hold"], as_json(measure_system(heard, setting).shift_hold))
+        assert close(report["presets"][setting]["fast"], as_json(try_policy("fast", heard, setting)))
+    assert close(report["timer"], as_json(measure_timer(heard)))
+    assert report["systems"]["smart-turn"]["calibration"] is None
+    auc = {name: figures["shift_hold"]["at"]["250"]["auc"]["value"] for name, figures in report["systems"].items()}
+    assert report["auc_above"]["Silero VAD"]["stereo"]["value"] == pytest.approx(auc["stereo"] - auc["Silero VAD"])
+    assert report["systems"]["smart-turn"]["shift_hold"]["at"]["250"]["positives"] == report["systems"]["mono"]["shift_hold"]["at"]["250"]["positives"] > 0
+
+
+def test_the_report_says_what_was_measured_on_what(whole_run: tuple[Path, dict[str, Any]], manifest: Path, tiny_model_path: Path) -> None:
+    _, report = whole_run
+    about, metadata = report["about"], Engine(tiny_model_path).metadata
+    assert about["model"]["weights_sha256"] == metadata.weights_sha256
+    assert about["manifest"] == str(manifest)
+    assert [dialogue["id"] for dialogue in about["dialogues"]] == ["call 0", "call 1", "call 2"]
+    assert [dialogue["seconds"] for dialogue in about["dialogues"]] == [14.0] * 3
+    assert list(report["conditions"]) == ["gain +20 dB"]
+    assert set(report["costs"]) == {"turnstream", "smart-turn", "Silero VAD"}
+    assert report["costs"]["turnstream"]["ms_per_second_of_audio"] == pytest.approx(50 * report["costs"]["turnstream"]["ms_per_decision"])
+
+
+def test_the_folder_can_be_looked_at_and_listened_to(whole_run: tuple[Path, dict[str, Any]]) -> None:
+    out, report = whole_run
+    assert {"index.html", "report.json", "mistakes", "roc.light.png", "robustness.dark.png"} <= {path.name for path in out.iterdir()}
+    assert len(report["mistakes"]) == 1
+    for mistake in report["mistakes"]:
+        assert (out / "mistakes" / f"{mistake['name']}.wav").is_file()
+        assert f"mistakes/{mistake['name']}.light.png" in (out / "index.html").read_text()
+
+
+def test_what_is_scored_is_what_the_product_says(heard: list[EvaluatedDialogue], manifest: Path, tiny_model_path: Path) -> None:
+    dialogue = read_manifest(manifest)[1]
+    audio = load_recording(dialogue).audio
+    for speaker, said in enumerate(heard[1].mono):
+        alone = np.zeros_like(audio)
+        alone[speaker] = audio[speaker]
+        live = TurnPredictor(tiny_model_path).push_audio(alone.T.copy())
+        np.testing.assert_allclose(said.p_next.T, [p.p_next for p in live], atol=1e-5)
+
+
+def test_conditions_change_the_audio_and_not_the_labels(manifest: Path, tiny_model_path: Path) -> None:
+    telephone = next(condition for condition in standard_conditions() if condition.name == "telephone band")
+    found = run_model(Engine(tiny_model_path), read_manifest(manifest)[:2], [CLEAN, telephone], 0, 2, lambda: None)
+    for clean, changed in zip(found["clean"], found["telephone band"], strict=True):
+        assert clean.id == changed.id
+        np.testing.assert_array_equal(clean.activity, changed.activity)
+        assert np.abs(clean.stereo.p_next - changed.stereo.p_next).max() > 1e-3
+
+
+def test_tables_are_printed_and_nothing_is_written_without_a_folder(manifest: Path, tiny_model_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = sorted(manifest.parent.iterdir())
+    assert main(["evaluate", str(manifest), "--model", str(tiny_model_path), "--split", "val"]) == 0
+    shown = capsys.readouterr().out
+    assert "2 dialogues, 0.5 minutes" in shown
+    for words in ("shift or hold, 250 ms: AUC", "cut off at latency <= 0.3 s", "Presets", "silence timer"):
+        assert words in shown
+    assert "Robustness" not in shown
+    assert max(map(len, shown.splitlines())) <= evaluate.PLAIN_WIDTH
+    assert sorted(manifest.parent.iterdir()) == before
+
+
+def complaint(words: Sequence[str | Path], capsys: pytest.CaptureFixture[str]) -> str:
+    """The one line that a failing command prints."""
+    assert main(["evaluate", *map(str, words)]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    return line.removeprefix("turnstream evaluate: error: ")
+
+
+def test_no_dialogues_is_one_line(manifest: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    empty = tmp_path / "empty.jsonl"
+    empty.write_text("\n")
+    assert complaint([empty], capsys) == f"{empty}: expected at least one dialogue, got none"
+    assert complaint([manifest, "--split", "train"], capsys) == f"{manifest}: expected at least one dialogue of split train, got none"
+    assert "expected a manifest of dialogues" in complaint([tmp_path / "missing.jsonl"], capsys)
+
+
+def test_no_events_is_one_line(tmp_path: Path, tiny_model_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    sf.write(tmp_path / "a.wav", np.zeros((16000, 2)), 16000)
+    np.savez(tmp_path / "a.npz", activity=np.zeros((2, 50), bool))
+    write_manifest(tmp_path / "m.jsonl", [Dialogue("a", (tmp_path / "a.wav",), ("a", "b"), activity=tmp_path / "a.npz")])
+    expected = f"{tmp_path / 'm.jsonl'}: expected dialogues with pauses, shifts or holds, found none in 1 dialogues"
+    assert complaint([tmp_path / "m.jsonl", "--model", tiny_model_path], capsys) == expected
+
+
+@pytest.mark.parametrize(("shape", "expected"), [((1000,), "expected 2 channels, got 1"), ((0, 2), "expected audio, got 0 samples")])
+def test_a_recording_that_is_no_dialogue_is_one_line(
+    shape: tuple[int, ...], expected: str, tmp_path: Path, tiny_model_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sf.write(tmp_path / "a.wav", np.zeros(shape), 16000)
+    np.savez(tmp_path / "a.npz", activity=np.zeros((2, 50), bool))
+    write_manifest(tmp_path / "m.jsonl", [Dialogue("a", (tmp_path / "a.wav",), ("a", "b"), activity=tmp_path / "a.npz")])
+    assert expected in complaint([tmp_path / "m.jsonl", "--model", tiny_model_path], capsys)
+
+
+def test_what_is_missing_is_said_before_any_work(manifest: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    def not_installed() -> None:
+        raise MissingExtraError("pipecat-ai", "bench")
+
+    monkeypatch.setattr(evaluate, "SmartTurn", not_installed)
+    monkeypatch.setattr(evaluate, "run_model", lambda *_: pytest.fail("worked before it looked"))
+    assert complaint([manifest, "--baselines"], capsys) == "pipecat-ai is not installed; it comes with: pip install 'turnstream[bench]'"
+    (tmp_path / "file").write_text("")
+    assert complaint([manifest, "--out", tmp_path / "file"], capsys).startswith(f"{tmp_path / 'file' / 'mistakes'}: expected a folder to write into, got: ")
+    assert "expected an impulse response" in complaint([manifest, "--robustness", "--room", tmp_path / "file"], capsys)
+    assert "expected an ONNX model" in complaint([manifest, "--model", tmp_path / "file"], capsys)
+
+
+@pytest.mark.parametrize("words", [["--jobs", "-1"], ["--mistakes", "few"], []])
+def test_nonsense_is_refused(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(["evaluate", *words])
+    assert caught.value.code == 2
+    assert "error:" in capsys.readouterr().err
