@@ -169,7 +169,8 @@ def run_baselines(scorer: SmartTurn, dialogues: Sequence[Dialogue], jobs: int, c
     for dialogue in dialogues:
         recording = load_recording(dialogue)
         seconds += recording.audio.shape[1] / SAMPLE_RATE_HZ
-        runs: dict[str, BaselineRun] = {"smart-turn": run_smart_turn(scorer, recording, jobs), "Silero VAD": run_silero(recording)}
+        quick = run_silero(recording)  # first, so that a missing silero-vad is noticed before the slow one has run
+        runs: dict[str, BaselineRun] = {"smart-turn": run_smart_turn(scorer, recording, jobs), "Silero VAD": quick}
         for name, run in runs.items():
             said[name].append(as_evaluated(recording, run.complete))
             decisions[name] += run.decisions

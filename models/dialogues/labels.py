@@ -12,7 +12,7 @@ from .activity import runs
 
 BACKCHANNEL_LEAD_S = 0.5  # a backchannel is predicted this long before it starts
 BRIDGED_PAUSE_S = 0.2  # shorter silences inside a speaker's speech do not end it (articulation, stops)
-DECISIVE_SILENCE_S = 2.0  # frames of a mutual silence up to here weigh fully in the floor's loss
+DECISIVE_SILENCE_S = 1.2  # frames of a mutual silence up to here weigh fully in the loss of the floor: later ones decide less, and are many
 DECISIVE_SPEECH_S = 1.0  # and the speech this long before its end half
 IDLE_WEIGHT = 0.1  # all other frames
 

@@ -58,9 +58,9 @@ def scores_table(evaluation: Evaluation) -> Table:
 
     for ms in sorted({*SILENCES_MS, ASKED_MS}):
         binary(f"shift or hold, {ms} ms", lambda s, ms=ms: s.shift_hold_at_200_ms if ms == ASKED_MS else s.shift_hold.at[ms])
+    binary("shift or hold, averaged", lambda s: s.shift_hold.averaged)
     for baseline, above in evaluation.auc_above.items():
         rows.append((f"AUC, {PLOTTED_MS} ms, above {baseline}", *(shown(above[name]) if name in above else NOTHING for name in names), NOTHING))
-    binary("shift or hold, averaged", lambda s: s.shift_hold.averaged)
     binary("shift prediction", lambda s: s.shift_prediction)
     binary("short or long", lambda s: s.short_long)
     binary("backchannel prediction", lambda s: s.backchannel_prediction)
