@@ -57,7 +57,7 @@ class PolicySettings:
             raise PolicyError(f"expected timeout_secs >= end_silence_secs ({self.end_silence_secs}), got {self.timeout_secs}")
 
 
-# Chosen on the frontier that `tests/bench/bench_dialogues.py` measures on the validation calls.
+# Chosen on the frontier that `turnstream evaluate` measures on the validation calls, each speaker heard alone.
 PRESETS: dict[str, PolicySettings] = {
     "fast": PolicySettings(end_threshold=0.50, end_silence_secs=0.2, timeout_secs=1.0, eager_threshold=0.40, eager_silence_secs=0.1),
     "balanced": PolicySettings(end_threshold=0.61, end_silence_secs=0.3, timeout_secs=1.0, eager_threshold=0.50, eager_silence_secs=0.2),

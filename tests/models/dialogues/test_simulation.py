@@ -19,7 +19,19 @@ from turnstream.models.dialogues.voice import Voice
 from turnstream.models.errors import DialogueError
 
 LENGTHS_S = (20.0, 40.0)
-PLAIN = Manner(style="test", machine=False, pause_median_s=0.5, stretch=0.0, mid_phrase=0.0, filler=0.0, lengthen=0.0, legibility=0.0, run_on=0.0, dictation=0.0, false_start=0.0)
+PLAIN = Manner(
+    style="test",
+    machine=False,
+    pause_median_s=0.5,
+    stretch=0.0,
+    mid_phrase=0.0,
+    filler=0.0,
+    lengthen=0.0,
+    legibility=0.0,
+    run_on=0.0,
+    dictation=0.0,
+    false_start=0.0,
+)
 
 
 def voices(material: Material, manner: Manner = PLAIN, seed: int = 0) -> list[Voice]:

@@ -90,3 +90,30 @@ def words(dialogue: Dialogue) -> list[tuple[int, str]]:
     """Channel and text of what is written beside the manifest."""
     assert dialogue.words is not None
     return [(word["ch"], word["text"]) for word in json.loads(dialogue.words.read_text(encoding="utf-8"))]
+
+
+SWITCHBOARD_SPEAKERS = [[(0.98, 2.1), (5.0, 6.2)], [(2.6, 4.5)]]
+SWITCHBOARD_SIDE_A = """sw2001A-ms98-a-0001 0.000000 0.977625 [silence]
+sw2001A-ms98-a-0002 0.977625 1.500000 hi
+sw2001A-ms98-a-0002 1.500000 2.100000 [laughter-um]
+sw2001A-ms98-a-0003 2.100000 3.000000 [laughter]
+sw2001A-ms98-a-0003 3.000000 5.000000 [silence]
+sw2001A-ms98-a-0004 5.000000 5.600000 about_1
+sw2001A-ms98-a-0004 5.600000 6.200000 th[at]-
+sw2001A-ms98-a-0005 6.200000 7.000000 [noise]
+"""
+SWITCHBOARD_SIDE_B = """sw2001B-ms98-a-0001 0.000000 2.600000 <b_aside>
+sw2001B-ms98-a-0002 2.600000 3.500000 {yuppiedom}
+sw2001B-ms98-a-0002 3.500000 4.500000 [splace/space]
+sw2001B-ms98-a-0003 4.500000 7.000000 [vocalized-noise]
+"""
+
+
+def write_switchboard(folder: Path) -> Path:
+    """A Switchboard of one conversation of 7 s."""
+    write_sphere(folder / "swb1_d1" / "data" / "sw02001.sph", SWITCHBOARD_SPEAKERS, 7.0)
+    words = folder / "swb_ms98_transcriptions" / "20" / "2001"
+    write(words / "sw2001A-ms98-a-word.text", SWITCHBOARD_SIDE_A)
+    write(words / "sw2001B-ms98-a-word.text", SWITCHBOARD_SIDE_B)
+    write(folder / "tables" / "conv_tab.csv", "2001, Y, 1020, 1044, 303, 0, 910304, 1218, 1222, ,\n")
+    return folder
