@@ -135,7 +135,7 @@ class ModelConfig:
 
     features: FeatureConfig = field(default_factory=FeatureConfig)
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
-    speaker_rnn: RecurrentConfig = field(default_factory=RecurrentConfig)
+    speaker_rnn: RecurrentConfig = field(default_factory=lambda: RecurrentConfig(hidden=192))
     dialogue_rnn: RecurrentConfig = field(default_factory=RecurrentConfig)
     dropout: float = 0.1
     bin_edges_s: tuple[float, ...] = (0.0, 0.2, 0.6, 1.2, 2.0)

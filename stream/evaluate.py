@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
@@ -20,8 +21,9 @@ from rich.progress import Progress
 from rich.table import Table as RichTable
 
 from ..models.dialogues.activity import FRAME_RATE_HZ
-from ..models.dialogues.annotation import speech_activity
-from ..models.dialogues.manifest import Dialogue, load_audio, read_manifest
+from ..models.dialogues.annotation import activity_source, load_annotated
+from ..models.dialogues.loading import load_audio
+from ..models.dialogues.manifest import Dialogue, read_manifest
 from ..models.errors import DialogueError
 from ..models.evaluation.baselines import BaselineRun, as_evaluated, run_silero, run_smart_turn
 from ..models.evaluation.conditions import SAMPLE_RATE_HZ, Condition, Recording, collect_voices, read_room, standard_conditions
@@ -126,13 +128,9 @@ def load_recording(dialogue: Dialogue) -> Recording:
     """A dialogue's sound and who spoke when.
 
     Raises:
-        DialogueError: its files cannot be read, or hold nothing.
+        DialogueError: its files cannot be read, hold nothing, or differ in length.
     """
-    audio = load_audio(dialogue, SAMPLE_RATE_HZ)
-    activity, backchannel = speech_activity(dialogue)
-    if not audio.shape[1] or not activity.shape[1]:
-        raise DialogueError(f"dialogue {dialogue.id!r}: expected audio, got {audio.shape[1]} samples and {activity.shape[1]} frames of activity")
-    return Recording(dialogue.id, audio, activity, backchannel)
+    return Recording(dialogue.id, *load_annotated(dialogue, SAMPLE_RATE_HZ))
 
 
 def run_model(engine: Engine, dialogues: Sequence[Dialogue], conditions: Sequence[Condition], seed: int, jobs: int, advance: Advance) -> Heard:
@@ -213,8 +211,15 @@ def _about(args: argparse.Namespace, engine: Engine, dialogues: Sequence[Dialogu
             "weights_sha256": metadata.weights_sha256,
         },
         "dialogues": [
-            {"id": d.id, "corpus": d.corpus, "licence": d.licence, "split": d.split, "seconds": heard.activity.shape[1] / FRAME_RATE_HZ}
-            for d, heard in zip(dialogues, clean, strict=True)
+            {
+                "id": dialogue.id,
+                "corpus": dialogue.corpus,
+                "licence": dialogue.licence,
+                "split": dialogue.split,
+                "seconds": heard.activity.shape[1] / FRAME_RATE_HZ,
+                "activity": activity_source(dialogue),
+            }
+            for dialogue, heard in zip(dialogues, clean, strict=True)
         ],
     }
 
@@ -237,7 +242,10 @@ def _print(evaluation: Evaluation) -> None:
     console = Console(highlight=False, width=None if sys.stdout.isatty() else PLAIN_WIDTH)
     about = evaluation.about
     model, seconds = about["model"], sum(dialogue["seconds"] for dialogue in about["dialogues"])
-    console.print(f"{model['name']} {model['version']} ({model['weights_sha256'][:12]}), {len(about['dialogues'])} dialogues, {seconds / 60:.1f} minutes")
+    splits = Counter(dialogue["split"] or "of no split" for dialogue in about["dialogues"])
+    shares = ", ".join(f"{count} {split}" for split, count in sorted(splits.items()))
+    what = f"{len(about['dialogues'])} dialogues ({shares}), {seconds / 60:.1f} minutes"
+    console.print(f"{model['name']} {model['version']} ({model['weights_sha256'][:12]}), {what}")
     for table in all_tables(evaluation):
         console.print(_rich(table))
 

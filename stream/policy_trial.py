@@ -1,7 +1,8 @@
 """What a policy's preset really does in recorded conversations: how often it cuts someone off, and how long it waits.
 
 Every pause of a speaker, a hold or an end of turn as in models/dialogues/events.py, is looked up among the `end_of_turn` events
-of the policy: a hold is cut off if its speaker's turn ended inside it; the latency of an end is from its first silent frame.
+of the policy: a hold is cut off if its speaker's turn ended inside it; the latency of an end is from its first silent frame. An end
+that is not called before its speaker goes on, or within 4 s, was never called.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from ..models.evaluation.report import PolicyTrial
 from .policy import PolicySettings, TurnPolicy
 from .prediction import Pair, Prediction
 
-EARLY_S, LATE_S = 0.05, 4.0  # a detector's idea of a pause's start may lag the policy's; a turn that ends later counts as never ended
+EARLY_S, LATE_S = 0.05, 4.0  # a detector's idea of a pause's start may lag the policy's; an end that is called later was never called
 NO_LATENT = np.zeros((2, 0), np.float32)
 
 
@@ -36,13 +37,13 @@ def try_policy(settings: str | PolicySettings, dialogues: Sequence[EvaluatedDial
         for speaker in (0, 1):
             ends_s = (turn_ends(settings, dialogue.mono[speaker]) if stereo is None else stereo)[speaker]
             for pause in (pause for pause in pauses if pause.speaker == speaker):
-                start_s = pause.start_frame / FRAME_RATE_HZ
+                start_s, length_s = pause.start_frame / FRAME_RATE_HZ, (pause.end_frame - pause.start_frame) / FRAME_RATE_HZ
                 wait_s = next((end_s - start_s for end_s in ends_s if end_s >= start_s - EARLY_S), np.inf)
                 if pause.kind == "hold":
-                    cut.append(wait_s < (pause.end_frame - pause.start_frame) / FRAME_RATE_HZ)
+                    cut.append(wait_s < length_s)
                     cut_in.append(number)
                 else:
-                    waits_s.append(wait_s if wait_s < LATE_S else np.inf)
+                    waits_s.append(wait_s if wait_s < min(LATE_S, length_s) else np.inf)
                     waited_in.append(number)
     waits = np.array(waits_s)
     called = np.isfinite(waits)

@@ -1,4 +1,4 @@
-"""Who spoke when in a dialogue, from the best there is.
+"""Who spoke when in a dialogue, from the best there is, alone or with what was heard.
 
 The manifest's `activity_from` chooses. Where it does not: the dialogue's activity file, else a detector run over its audio,
 else, where the detector is not installed, its words or segments. Times of words are exact only in some corpora (corpora/ says in which),
@@ -11,10 +11,45 @@ from functools import lru_cache
 
 import numpy as np
 
-from ..errors import MissingExtraError
-from .activity import FRAME_RATE_HZ, BoolFrames, bridge_gaps, segments_to_frames
-from .manifest import Dialogue, duration_s, load_activity, load_audio, load_segments, load_words
-from .silero import SAMPLE_RATE_HZ, detect_activity
+from ..errors import DialogueError
+from .activity import FRAME_RATE_HZ, BoolFrames, Samples, bridge_gaps, segments_to_frames
+from .loading import duration_s, load_activity, load_audio, load_segments, load_words
+from .manifest import Dialogue
+from .silero import SAMPLE_RATE_HZ, detect_activity, is_installed
+
+MOST_APART_S = 1.0  # lengths of a dialogue's audio and activity
+NAMES = {"activity": "activity file", "words": "words", "segments": "segments", "audio": "detector"}  # of ACTIVITY_SOURCES
+
+
+def load_annotated(dialogue: Dialogue, sample_rate_hz: int) -> tuple[Samples, BoolFrames, BoolFrames]:
+    """Audio (2, N) at the rate asked for, and activity and backchannel frames, each (2, T) at 50 Hz.
+
+    Raises:
+        DialogueError: the files cannot be read, hold nothing, or differ by more than 1 s in length.
+        MissingExtraError: as speech_activity.
+    """
+    audio = load_audio(dialogue, sample_rate_hz)
+    activity, backchannel = speech_activity(dialogue)
+    if not audio.shape[1] or not activity.shape[1]:
+        raise DialogueError(f"dialogue {dialogue.id!r}: expected audio, got {audio.shape[1]} samples and {activity.shape[1]} frames of activity")
+    audio_s, activity_s = audio.shape[1] / sample_rate_hz, activity.shape[1] / FRAME_RATE_HZ
+    if abs(audio_s - activity_s) > MOST_APART_S:
+        raise DialogueError(f"dialogue {dialogue.id!r}: expected activity as long as the audio, {audio_s:.1f} s, got {activity_s:.1f} s")
+    return audio, activity, backchannel
+
+
+def activity_source(dialogue: Dialogue) -> str:
+    """What says who spoke when: "activity file", "words", "segments" or "detector" (Silero VAD)."""
+    if dialogue.activity_from:
+        return NAMES[dialogue.activity_from]
+    if dialogue.activity is not None:
+        return "activity file"
+    if not is_installed():
+        if dialogue.words is not None:
+            return "words"
+        if dialogue.segments:
+            return "segments"
+    return "detector"
 
 
 @lru_cache(maxsize=512)
@@ -27,19 +62,10 @@ def speech_activity(dialogue: Dialogue) -> tuple[BoolFrames, BoolFrames]:
         DialogueError: the files cannot be read.
         MissingExtraError: a detector is needed, and silero-vad is not installed.
     """
-    source = dialogue.activity_from or ("activity" if dialogue.activity is not None else "")
-    if source == "activity":
+    source = activity_source(dialogue)
+    if source == "activity file":
         return load_activity(dialogue)
-    if source in ("words", "segments"):
-        activity = _annotated(dialogue, source)
-    else:
-        try:
-            activity = detect_activity(load_audio(dialogue, SAMPLE_RATE_HZ))
-        except MissingExtraError:
-            annotated = "words" if dialogue.words is not None else "segments" if dialogue.segments else ""
-            if source or not annotated:
-                raise
-            activity = _annotated(dialogue, annotated)
+    activity = detect_activity(load_audio(dialogue, SAMPLE_RATE_HZ)) if source == "detector" else _annotated(dialogue, source)
     return activity, np.zeros_like(activity)
 
 

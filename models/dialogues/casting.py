@@ -17,7 +17,7 @@ SAME_SET_SHARE = 0.75
 class Cast:
     """The speakers of one split, by set.
 
-    Sets with more speakers and more hours are drawn more often, but far less than in proportion; those whose
+    Sets with more speakers and more hours are drawn more often, but far less than in proportion; synthetic ones and those whose
     sentence ends are unknown, less.
     """
 

@@ -18,7 +18,7 @@ from scipy.signal import butter, lfilter, oaconvolve, sosfilt
 
 from ..errors import DialogueError
 from .activity import BoolFrames, Samples
-from .crosstalk import add_crosstalk, delayed, echo
+from .crosstalk import add_crosstalk
 from .level import gain_control, gate, overdrive, wander
 from .noise import background, hiss
 from .telephone import Line, draw_lines, over_line
@@ -27,7 +27,6 @@ from .utterances import SAMPLE_RATE_HZ
 NOMINAL_DB = -26.0  # RMS of speech, dB re full scale
 CLEAN_SHARE = 0.3  # dialogues of two headsets: no room, no noise but a little hiss
 MONO_SHARE = 0.1  # the second channel is digital silence
-FAINT_SHARE = 0.04  # the second channel has nothing but noise and an echo of the first
 ROOM_SHARE = 0.4
 NOISE_SHARE = 0.55
 SILENT_LINE_SHARE = 0.12  # digital silence where a channel does not speak
@@ -99,10 +98,9 @@ def through_channel(dry: NDArray[np.float32], speaking: BoolFrames, surroundings
     clean = rng.random() < CLEAN_SHARE
     second = rng.random()
     lines = draw_lines(rng)
-    if second < MONO_SHARE + FAINT_SHARE:
+    if second < MONO_SHARE:
         only = _at_microphone(dry[0], speaking[0], surroundings, rng, clean)
-        faint = np.zeros_like(only) if second < MONO_SHARE else _faint(only, surroundings, rng)
-        heard = [_equipment(only, lines[0], rng), faint]
+        heard = [_equipment(only, lines[0], rng), np.zeros_like(only)]
     else:
         sides = [_at_microphone(dry[c], speaking[c], surroundings, rng, clean) for c in (0, 1)]
         heard = [_equipment(side, line, rng) for side, line in zip(add_crosstalk(sides, surroundings.rooms, rng), lines, strict=True)]
@@ -156,9 +154,3 @@ def _equipment(side: Samples, line: Line, rng: np.random.Generator) -> Samples:
         side = overdrive(side, rng)
     side = over_line(side, line, rng)
     return side + np.float32(rng.normal(0, 0.01)) if rng.random() < OFFSET_SHARE else side
-
-
-def _faint(other: Samples, surroundings: Surroundings, rng: np.random.Generator) -> Samples:
-    """A channel on which nobody is heard: noise far down, sometimes an echo of the other channel."""
-    noise = np.float32(10 ** (rng.uniform(-85, -55) / 20)) * hiss(len(other), rng)
-    return noise + delayed(echo(other, surroundings.rooms, rng), rng.uniform(0.0, 0.3)) if rng.random() < 0.5 else noise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from pathlib import Path
 
@@ -16,7 +17,7 @@ def read_rttm(path: Path) -> dict[str, dict[str, list[Segment]]]:
         DialogueError: the file cannot be read, or a line is not RTTM, with its number.
     """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise DialogueError(f"{path}: expected an RTTM file, got: {error}") from None
     recordings: dict[str, dict[str, list[Segment]]] = defaultdict(lambda: defaultdict(list))
@@ -27,6 +28,8 @@ def read_rttm(path: Path) -> dict[str, dict[str, list[Segment]]]:
         try:
             start, duration = float(fields[3]), float(fields[4])
             speaker = fields[7]
+            if not (math.isfinite(start) and 0 <= duration < math.inf):
+                raise ValueError
         except (IndexError, ValueError):
             raise DialogueError(f"{path}, line {number}: expected SPEAKER file channel start duration <NA> <NA> speaker, got {line!r}") from None
         recordings[fields[1]][speaker].append((start, start + duration))

@@ -21,7 +21,7 @@ def read_segments(path: Path, name: str, recordings: Sequence[str], own_file: bo
         recordings: names that the recording may have in an RTTM file of several.
         own_file: the file is about this speaker alone, so that a name is needed only to choose among several.
     Raises:
-        DialogueError: another suffix, a broken file, or no such recording or speaker in it.
+        DialogueError: as read_speakers, or no such speaker.
     """
     speakers = read_speakers(path, recordings)
     if own_file and len(speakers) == 1:
@@ -35,14 +35,23 @@ def read_speakers(path: Path, recordings: Sequence[str]) -> dict[str, list[Segme
     """Stretches of speech of every speaker or tier, in the order of the file.
 
     Raises:
-        DialogueError: as read_segments.
+        DialogueError: another suffix, a broken file, two tiers of the same name, or no such recording in it.
     """
     suffix = path.suffix.lower()
     if suffix == ".textgrid":
-        return {tier.name: [(start, end) for start, end, text in tier.intervals if is_speech(text)] for tier in read_tiers(path)}
+        return _tiers(path)
     if suffix == ".rttm":
         return _recording(path, read_rttm(path), recordings)
     raise DialogueError(f"{path}: expected segments in a .rttm or a .TextGrid file, got {suffix or 'no suffix'!r}")
+
+
+def _tiers(path: Path) -> dict[str, list[Segment]]:
+    tiers: dict[str, list[Segment]] = {}
+    for tier in read_tiers(path):
+        if tier.name in tiers:
+            raise DialogueError(f"{path}: expected tiers of different names, got two named {tier.name!r}")
+        tiers[tier.name] = [(start, end) for start, end, text in tier.intervals if is_speech(text)]
+    return tiers
 
 
 def _recording(path: Path, found: Mapping[str, dict[str, list[Segment]]], recordings: Sequence[str]) -> dict[str, list[Segment]]:

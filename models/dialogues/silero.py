@@ -25,6 +25,11 @@ CONTEXT_SAMPLES = 64
 STATE_SHAPE = (2, 128)  # with the batch between
 
 
+def is_installed() -> bool:
+    """Is the silero-vad package there?"""
+    return importlib.util.find_spec("silero_vad") is not None
+
+
 @cache
 def _session() -> Any:
     found = importlib.util.find_spec("silero_vad")

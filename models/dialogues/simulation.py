@@ -1,7 +1,7 @@
 """Two-channel dialogues out of recorded utterances and real timing, with exact labels.
 
 A dialogue is fixed by (seed, index), whatever else is simulated beside it: a style and its plan of turns (styles.py), two voices
-(casting.py), their phrases (voice.py) laid out on a time line, and a channel for each side (channel.py).
+(casting.py), their words (wording.py) as phrases (voice.py) on a time line, and a channel for each side (channel.py).
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ def open_material(folder: Path, cache: Path, split: str = "train", jobs: int = 1
         split: "train" or "val": which speakers.
         jobs: processes that decode.
         synthetic: with synthetic voices.
-        teacher: have a teacher score how finished the utterances sound (finality.py), where that was not done before.
+        teacher: use a teacher's scores of how finished the utterances sound (finality.py), asking it where that was not done before.
     Raises:
         DialogueError: no utterances, a file that cannot be read, or no synthesiser though one is wanted.
         MissingExtraError: the teacher is wanted and not installed.
@@ -105,7 +105,7 @@ def open_material(folder: Path, cache: Path, split: str = "train", jobs: int = 1
         for set_folder, decoded in zip(sets, folders, strict=True):
             if set_folder.name != INTERJECTIONS_SET:
                 ensure_finality(decoded, jobs)
-    pool = UtterancePool(folders)
+    pool = UtterancePool(folders, scored=teacher)
     cast = Cast(pool, split)
     if cast.speakers < 2:
         raise DialogueError(f"{folder}: expected at least two speakers in split {split!r}, got {cast.speakers}")

@@ -81,10 +81,10 @@ class Manner:
         pause_median_s: median pause at a hold.
         stretch: share of natural inner pauses that are drawn out.
         mid_phrase: share of breaks made inside a phrase instead of at a natural pause.
-        filler: share of breaks that are announced by a filled pause, before or after.
+        filler: share of breaks in which a filled pause is heard, with silence before and after.
         lengthen: share of breaks before which the last vowel is drawn out.
         legibility: how much ends of turns are sought where words sound finished and pauses where they do not; 0 is not at all.
-        run_on: share of the sentences inside a turn that stop before their end.
+        run_on: share of the utterances inside a turn that stop before their end.
         dictation: share of the turns that are given out in short pieces, as numbers and names are.
         false_start: share of shifts at which the previous speaker starts again at the same time.
     """
@@ -115,7 +115,7 @@ def draw_dialogue_plan(rng: np.random.Generator, templates: Mapping[str, Sequenc
         machine=style.machine,
         pause_median_s=rng.uniform(*style.pause_median_s),
         stretch=rng.uniform(*style.stretch),
-        mid_phrase=rng.uniform(0.1, 0.35),
+        mid_phrase=rng.uniform(0.05, 0.3),
         filler=rng.uniform(0.0, 0.25),
         lengthen=rng.uniform(0.1, 0.5),
         legibility=rng.uniform(*LEGIBILITY),
@@ -142,7 +142,7 @@ def _broken_off(rng: np.random.Generator, turn: PlannedTurn, following: PlannedT
 
 
 def _dictated(rng: np.random.Generator, turn: PlannedTurn) -> PlannedTurn:
-    """The turn as a number or a name is given out: short pieces, short pauses, one pace."""
+    """The turn in the rhythm in which a number or a name is given out: short pieces, short pauses, one pace, and no reactions."""
     parts = int(rng.integers(3, 9))
     part_s, pause_s = rng.uniform(*DICTATED_PART_S), rng.uniform(*DICTATED_PAUSE_S)
     return replace(

@@ -1,4 +1,4 @@
-"""Synthetic voices: backchannels and other interjections, and lines of real conversations, spoken by flite and espeak-ng.
+"""Synthetic voices: backchannels and other interjections, lines of real conversations, and dictated numbers and names, by flite and espeak-ng.
 
 They are written as two more sets of utterances (WAV files with a manifest.csv), made once and kept. Recorded people stay the main
 material; synthetic ones supply what read speech lacks, and the voice of a dialogue system.
@@ -34,27 +34,7 @@ SPELLED_LETTERS = tuple("abcdefghijklmnopqrstuvwxyz")
 ORDINALS = ("first", "second", "fourth", "seventh", "tenth", "twelfth", "fifteenth", "twenty first", "thirtieth")
 MONTHS = ("January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November", "December")
 LEAD_INS = ("", "", "it's ", "yes, it's ", "um, ", "so that's ", "okay, ", "uh, let me see, ", "my number is ", "that would be ")
-ESPEAK_VARIANTS = (
-    "",
-    "+f1",
-    "+f2",
-    "+f3",
-    "+f4",
-    "+f5",
-    "+m1",
-    "+m2",
-    "+m3",
-    "+m4",
-    "+m5",
-    "+m6",
-    "+m7",
-    "+m8",
-    "+klatt2",
-    "+klatt4",
-    "+Annie",
-    "+Andy",
-    "+max",
-)
+ESPEAK_VARIANTS = ("", *(f"+f{i}" for i in range(1, 6)), *(f"+m{i}" for i in range(1, 9)), "+klatt2", "+klatt4", "+Annie", "+Andy", "+max")
 ESPEAK_ACCENTS = ("en-us", "en-gb", "en-gb-scotland", "en-gb-x-rp", "en-029")
 FLITE_VOICES = ("awb", "kal16", "rms", "slt")
 SHARE_OF_ESPEAK = 0.4
@@ -84,19 +64,8 @@ class SyntheticVoice:
     def command(self, text: str, out: Path) -> list[str]:
         if self.program == "flite":
             mean_hz = {"awb": 130, "kal16": 105, "rms": 100, "slt": 175}[self.voice] * self.pitch
-            return [
-                "flite",
-                "-voice",
-                self.voice,
-                "--setf",
-                f"duration_stretch={1 / self.pace:.3f}",
-                "--setf",
-                f"int_f0_target_mean={mean_hz:.0f}",
-                "-t",
-                text,
-                "-o",
-                str(out),
-            ]
+            settings = ("--setf", f"duration_stretch={1 / self.pace:.3f}", "--setf", f"int_f0_target_mean={mean_hz:.0f}")
+            return ["flite", "-voice", self.voice, *settings, "-t", text, "-o", str(out)]
         return ["espeak-ng", "-v", self.voice, "-s", str(round(170 * self.pace)), "-p", str(round(50 * self.pitch)), "-w", str(out), "--", text]
 
 

@@ -1,7 +1,7 @@
 """When people speak: the order and timing of real conversations (RTTM, TextGrid), and plans made of them.
 
 A `PlannedTurn` says who takes the floor, how long after the previous turn ended, for how long, with which pauses, and when
-the listener gives backchannels. What is said, and in which voice, is left to voice.py.
+the listener gives backchannels. What is said is left to wording.py, in which voice to voice.py.
 """
 
 from __future__ import annotations

@@ -79,13 +79,18 @@ class Utterance:
 
 
 class UtterancePool:
-    """Read-only access to the decoded clips of some sets."""
+    """Read-only access to the decoded clips of some sets.
 
-    def __init__(self, folders: Sequence[Path]) -> None:
+    Args:
+        folders: of the decoded sets.
+        scored: with a teacher's scores, where it was asked; without, a cache that has some gives the same dialogues as one that has none.
+    """
+
+    def __init__(self, folders: Sequence[Path], scored: bool = True) -> None:
         self.utterances: list[Utterance] = []
         self._places: list[tuple[Path, int, int]] = []  # file, start and length of each clip
         for folder in folders:
-            scores = read_finality(folder)
+            scores = read_finality(folder) if scored else {}
             for i, entry in enumerate(json.loads((folder / INDEX).read_text(encoding="utf-8"))):
                 self._places.append((folder / AUDIO, entry["start"], entry["length"]))
                 self.utterances.append(

@@ -1,16 +1,13 @@
 """One speaker of a simulated dialogue: turns planned turns into phrases of recorded speech.
 
-Turns end where an utterance ends; pauses fall where the recorded speaker paused, between words, after a drawn-out vowel or a
-filled pause, and, less often, between two sentences. Where a teacher said how finished
-the words sound (finality.py), ends are sought where they do and pauses where they do not, as far as the manner asks for it.
-Every phrase keeps a piece of the recording's own silence after it, of a length drawn alike for pauses and for ends of turns, so that
-the cut does not tell them apart.
+What is said, and where it pauses, is chosen in wording.py; here it is cut out, drawn out before some pauses, joined by filled pauses and
+brought to one loudness and speed. Where the recorded speaker stops, a phrase keeps a piece of the recording's own silence,
+of a length drawn alike for pauses and for ends of turns, so that the cut does not tell them apart; a cut between words leaves none.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -21,14 +18,14 @@ from .nonspeech import draw_nonspeech
 from .psola import contour, fade, filled_pause, listener_hum, sustain
 from .styles import Manner
 from .timing import PlannedTurn
-from .utterances import SAMPLE_RATE_HZ, UNFINISHED, UNKNOWN, Utterance, UtterancePool
+from .utterances import SAMPLE_RATE_HZ, Utterance, UtterancePool
+from .wording import Wording
 
 SPEECH_LEVEL_DB = -26.0  # every phrase is brought to this RMS, give or take
-SHORTEST_PHRASE = round(0.2 * SAMPLE_RATE_HZ)
 # Mean loudness 0.2-0.05 s before the end, re the phrase. That of holds is lower because hesitations, which are level, are holds too.
 TURN_END_DEPTH_DB, HOLD_DEPTH_DB = -7.0, -9.5
 FILLER_FINALITY = 0.02  # a filled pause is as unfinished as can be
-DOUBTFUL = 0.5  # finality where nobody said
+LENGTHENED_ENDS = 0.5  # ends of turns are drawn out so much less often than holds
 EVENED_SHARE = 0.6  # of the speakers whose ends are evened out in loudness
 INNER_SILENCE_S = 0.2  # inner silences from here on count as silence in the labels
 
@@ -58,52 +55,37 @@ class Phrase:
         return self.speech[-1][1]
 
 
-@dataclass(frozen=True)
-class _Take:
-    utterance: Utterance
-    start: int
-    end: int
-
-    @property
-    def length(self) -> int:
-        return self.end - self.start
-
-
-@dataclass(frozen=True)
-class _Break:
-    take: int
-    end: int  # last sample of speech before it
-    resume: int  # first sample of speech after it
-    position: float  # speech so far in the turn, seconds
-    kind: str  # "pause", "dip" or "sentence"
-    finality: float
-
-
-def _is_apart(place: _Break, chosen: Iterable[tuple[_Break, float]]) -> bool:
-    """Is there a phrase's worth of speech between this place and every chosen one?"""
-    return all(place.take != b.take or place.end - b.resume >= SHORTEST_PHRASE or b.end - place.resume >= SHORTEST_PHRASE for b, _ in chosen)
-
-
 @dataclass
 class Voice:
-    """A speaker: recorded utterances of one person (or of people who sound alike), and a manner of speaking."""
+    """A speaker: recorded utterances of one person (or of people who sound alike), and a manner of speaking.
+
+    Attributes:
+        pool, utterances: of the speaker.
+        interjections: spoken reactions of others, for backchannels; may be empty.
+        manner: of speaking.
+        rng: draws everything.
+        speed: of play-back, so that one recorded person makes several speakers.
+        evened: the speaker's phrases end at loudnesses that pauses and ends of turns have nearly alike.
+    """
 
     pool: UtterancePool
     utterances: Sequence[Utterance]
     interjections: Sequence[Utterance]
     manner: Manner
     rng: np.random.Generator
-    speed: float = 1.0  # of play-back, so that one recorded person makes several speakers
-    _used: Counter[int] = field(default_factory=Counter[int])
+    speed: float = 1.0
     evened: bool = field(init=False)
+    _wording: Wording = field(init=False)
 
     def __post_init__(self) -> None:
         self.evened = bool(self.rng.random() < EVENED_SHARE)
+        self._wording = Wording(self.utterances, self.manner, self.rng, self.speed)
 
     def take_turn(self, turn: PlannedTurn) -> list[Phrase]:
-        """Phrases for one turn; their number is that of its parts, more where sentences meet or natural pauses are drawn out."""
-        takes = self._choose_takes(min(sum(turn.parts_s), 30.0), turn.finished)
-        breaks = self._choose_breaks(takes, turn)
+        """Phrases for one turn: one for each of its parts as far as there are places to pause, more where takes meet, natural pauses are drawn
+        out, or the speaker hesitates."""
+        takes = self._wording.choose_takes(min(sum(turn.parts_s), 30.0), turn.finished)
+        breaks = self._wording.choose_breaks(takes, turn)
         phrases: list[Phrase] = []
         if self.rng.random() < 0.04:
             phrases += self._hesitation(takes[0].utterance)
@@ -121,7 +103,7 @@ class Voice:
         return phrases
 
     def backchannel(self) -> Phrase:
-        """A short listener's reaction: hummed in the own voice, a spoken "yeah", or a short stretch of own speech."""
+        """A short listener's reaction: hummed in the own voice, a spoken "yeah", or the last of an own utterance."""
         kind = self.rng.random()
         spoken = self._interjection() if kind < 0.45 and self.interjections else None
         sound = spoken if spoken is not None else self._hum() if kind < 0.85 else self._mumble()
@@ -129,94 +111,27 @@ class Voice:
 
     def false_start(self) -> Phrase:
         """The first 0.2-0.6 s of an utterance, broken off."""
-        utterance = self._any()
+        utterance = self._wording.any_utterance()
         end = min(utterance.onset + round(self.rng.uniform(0.2, 0.6) * SAMPLE_RATE_HZ), utterance.offset)
+        end = min([end, *(int(a) for a, b in utterance.pauses if a < end <= b)])  # silence is no part of it
         return self._phrase(utterance, self.pool.audio(utterance), utterance.onset, end, 0.0, holds=False)
 
     def nonspeech(self) -> Samples:
         """A sound of the speaker's that is no speech, (N,): laughter, a breath, a cough, typing."""
-        utterance = self._any()
+        utterance = self._wording.any_utterance()
         return draw_nonspeech(self.rng, self.pool.audio(utterance), utterance.vowel, utterance.vowel_hz, utterance.pitch_hz)
-
-    def _any(self) -> Utterance:
-        return self.utterances[int(self.rng.integers(len(self.utterances)))]
-
-    def _choose_takes(self, target_s: float, finished: bool) -> list[_Take]:
-        """Pieces of utterances that together last about `target_s`; those before the last are sentences, or stop inside one."""
-        takes: list[_Take] = []
-        wanted = max(target_s, 0.3) * SAMPLE_RATE_HZ * self.speed
-        remaining = wanted
-        while True:
-            same = takes[-1].utterance.speaker if takes else None
-            remaining = max(remaining, 0.3 * SAMPLE_RATE_HZ)
-            take = self._best_take(remaining, finished, same)
-            more = remaining - take.length >= max(0.35 * wanted, 0.8 * SAMPLE_RATE_HZ) and len(takes) < 5
-            if more and self.rng.random() < self.manner.run_on:
-                take = self._best_take(remaining, False, same)
-            self._used[take.utterance.index] += 1
-            takes.append(take)
-            remaining -= take.length
-            if not more:
-                return takes
-
-    def _best_take(self, wanted: float, finished: bool, same_speaker: str | None) -> _Take:
-        best, best_cost = None, np.inf
-        for utterance in (self._any() for _ in range(14)):
-            cost = 0.4 * self._used[utterance.index]
-            if same_speaker is not None and utterance.speaker != same_speaker:
-                cost += 0.7
-            if finished:
-                cost += {UNFINISHED: 1.5, UNKNOWN: 0.3}.get(utterance.finished, 0.0)
-                options = [(utterance.onset, utterance.offset, 0.0), *((int(b), utterance.offset, 0.15) for _, b in utterance.pauses)]
-                options += [(int(dip), utterance.offset, 0.5) for dip in utterance.dips]
-            else:
-                options = [(utterance.onset, int(dip), 0.1) for dip in utterance.dips]
-                options += [(utterance.onset, int(a), 0.0) for a, _ in utterance.pauses] or [(utterance.onset, utterance.offset, 1.0)]
-            for start, end, extra in options:
-                if end - start < 0.15 * SAMPLE_RATE_HZ:
-                    continue
-                misfit = abs(np.log((end - start) / wanted))
-                unlike = self.manner.legibility * abs(float(finished) - utterance.finality.get(end, DOUBTFUL))
-                if cost + extra + misfit + unlike < best_cost:
-                    best, best_cost = _Take(utterance, start, end), cost + extra + misfit + unlike
-        if best is None:
-            whole = self._any()
-            best = _Take(whole, whole.onset, whole.offset)
-        return best
-
-    def _choose_breaks(self, takes: Sequence[_Take], turn: PlannedTurn) -> list[tuple[_Break, float]]:
-        """Breaks with their pauses: the planned ones at the nearest good place, all sentence boundaries, some natural pauses drawn out."""
-        candidates: list[_Break] = []
-        before = 0
-        for i, take in enumerate(takes):
-            u = take.utterance
-            first, last = take.start + SHORTEST_PHRASE, take.end - SHORTEST_PHRASE
-            inside = [(int(a), int(b)) for a, b in u.pauses if first < a and b < last]
-            places = [(a, b, "pause") for a, b in inside] + [(int(d), int(d), "dip") for d in u.dips if first < d < last]
-            candidates += [_Break(i, a, b, (before + a - take.start) / SAMPLE_RATE_HZ / self.speed, kind, u.finality.get(a, DOUBTFUL)) for a, b, kind in places]
-            before += take.length
-            if i + 1 < len(takes):
-                candidates.append(_Break(i, take.end, take.end, before / SAMPLE_RATE_HZ / self.speed, "sentence", u.finality.get(take.end, DOUBTFUL)))
-        chosen: dict[tuple[int, int], tuple[_Break, float]] = {}
-        for at_s, part_s, pause_s in zip(np.cumsum(turn.parts_s), turn.parts_s, turn.pauses_s, strict=False):
-            penalty = {"pause": 0.0, "dip": -0.3 if self.rng.random() < self.manner.mid_phrase else 0.5, "sentence": 0.3}
-            free = [c for c in candidates if _is_apart(c, chosen.values())]
-            if free:
-                place = min(free, key=lambda c: abs(c.position - at_s) / max(part_s, 0.5) + penalty[c.kind] + self.manner.legibility * c.finality)
-                chosen[place.take, place.end] = (place, pause_s)
-        for c in candidates:
-            wanted = c.kind == "sentence" or (c.kind == "pause" and self.rng.random() < self.manner.stretch)
-            if wanted and (c.kind == "sentence" or _is_apart(c, chosen.values())) and (c.take, c.end) not in chosen:
-                chosen[c.take, c.end] = (c, self.manner.draw_pause_s(self.rng))
-        return sorted(chosen.values(), key=lambda item: (item[0].take, item[0].end))
 
     def _phrase(self, utterance: Utterance, clip: Samples, start: int, end: int, pause_s: float, holds: bool) -> Phrase:
         """Cut out clip[start:end] with some of the silence around it; a hold may be drawn out."""
         silence_before = [start - b for b in (0, *utterance.pauses[:, 0]) if b <= start] if start == utterance.onset or start in utterance.pauses[:, 1] else [0]
         silence_after = [a - end for a in (len(clip), *utterance.pauses[:, 1]) if a >= end] if end == utterance.offset or end in utterance.pauses[:, 0] else [0]
-        lead = min(min(silence_before), round(self.rng.uniform(0.02, 0.15) * SAMPLE_RATE_HZ))
-        tail = min(min(silence_after), self._kept_silence())
-        sound = clip[start - lead : end + tail]
+        lead = min(min(silence_before), round(self.rng.uniform(0.01, 0.06) * SAMPLE_RATE_HZ))
+        tail = self._kept_silence()
+        own = min(min(silence_after), tail)
+        spoken = clip[start - lead : end + own]
+        if own == 0:
+            spoken = fade(spoken, 0.0, self.rng.uniform(0.015, 0.06))  # cut between words
+        sound = np.concatenate([spoken, self._room_tone(clip, utterance, tail - own)])
         speech = [(lead, lead + end - start)]
         finality = [utterance.finality.get(end, np.nan)]
         for a, b in utterance.pauses:
@@ -225,8 +140,8 @@ class Voice:
                 speech += [(last[0], lead + int(a) - start), (lead + int(b) - start, last[1])]
                 finality.insert(-1, utterance.finality.get(int(a), np.nan))
                 sound = self._hush(sound, *(edge - start + lead for edge in (int(a), int(b))))
-        if holds and self.rng.random() < self.manner.lengthen:
-            sound, longer = self._lengthen(sound, speech[-1][1], utterance.pitch_hz)
+        if self.rng.random() < self.manner.lengthen * (1.0 if holds else LENGTHENED_ENDS):
+            sound, longer = self._lengthen(sound, speech[-1], utterance.pitch_hz)
             speech[-1] = (speech[-1][0], speech[-1][1] + longer)
             finality[-1] = np.nan if longer else finality[-1]  # the teacher did not hear it like this
         if self.evened:
@@ -235,8 +150,13 @@ class Voice:
         return self._levelled(sound, speech, finality, float(self.rng.normal(0, 1.5)), pause_s, utterance.level_db)
 
     def _kept_silence(self) -> int:
-        """How much of the recording's own silence is kept after speech, in samples."""
+        """How much of the recording's own silence follows speech, in samples."""
         return round(self.rng.uniform(0.0, 0.25) * SAMPLE_RATE_HZ)
+
+    def _room_tone(self, clip: Samples, utterance: Utterance, length: int) -> Samples:
+        """The silence of the recording before anyone spoke, in a loop, (length,): where it paused for less than is to follow."""
+        before = clip[: max(0, utterance.onset - round(0.03 * SAMPLE_RATE_HZ))]
+        return np.resize(before, length) if len(before) >= round(0.05 * SAMPLE_RATE_HZ) else np.zeros(length, np.float32)
 
     def _hush(self, sound: Samples, start: int, end: int) -> Samples:
         """Take the recording's own noise out of an inner silence, as it is taken out after a phrase."""
@@ -261,20 +181,22 @@ class Voice:
             return sound
         depth_db = 10 * np.log10(float(np.mean(sound[near_end].astype(np.float64) ** 2)) + 1e-12) - float(np.percentile(level, 90))
         change_db = float(np.clip(0.9 * (self.rng.normal(mean_depth_db, 4.0) - depth_db), -12, 12))
-        gain = np.interp(np.arange(start, len(sound)), (start, start + 0.15 * SAMPLE_RATE_HZ), (0.0, change_db))
+        bends = (start, start + 0.15 * SAMPLE_RATE_HZ, offset, offset + 0.05 * SAMPLE_RATE_HZ)  # the silence after it keeps its level
+        gain = np.interp(np.arange(start, len(sound)), bends, (0.0, change_db, change_db, 0.0))
         evened = sound.copy()
         evened[start:] *= (10 ** (gain / 20)).astype(np.float32)
         return evened
 
-    def _lengthen(self, sound: Samples, offset: int, pitch_hz: float) -> tuple[Samples, int]:
-        """Hold the last voiced sound within 0.2 s before `offset` for a little longer."""
+    def _lengthen(self, sound: Samples, speech: tuple[int, int], pitch_hz: float) -> tuple[Samples, int]:
+        """Hold the most periodic sound in the last 0.2 s of a stretch of speech for a little longer; says by how much."""
+        onset, offset = speech
         window = round(0.03 * SAMPLE_RATE_HZ)
         if pitch_hz <= 0:
             return sound, 0
         best, where, lag_at = 0.5, -1, 0
         lags = np.arange(round(SAMPLE_RATE_HZ / pitch_hz / 1.4), round(SAMPLE_RATE_HZ / pitch_hz * 1.4))
         for at in range(offset - round(0.2 * SAMPLE_RATE_HZ), offset - round(0.03 * SAMPLE_RATE_HZ), 160):
-            if at - window < 0 or at + window + lags[-1] > len(sound):
+            if at < onset or at - window < 0 or at + window + lags[-1] > len(sound):
                 continue
             frame = sound[at : at + window]
             shifted = sound[(at + lags)[:, None] + np.arange(window)]
@@ -298,14 +220,14 @@ class Voice:
         return [self._levelled(sound, [(0, len(sound))], [FILLER_FINALITY], float(self.rng.uniform(-10, -3)), self.manner.draw_pause_s(self.rng))]
 
     def _hum(self) -> Samples:
-        utterance = self._any()
+        utterance = self._wording.any_utterance()
         if utterance.vowel < 0:
             return self._mumble()
         return listener_hum(self.pool.audio(utterance), utterance.vowel, utterance.vowel_hz, utterance.pitch_hz, self.rng)
 
     def _interjection(self) -> Samples:
         """A spoken reaction of the voice nearest in pitch, its pitch shifted by resampling."""
-        own_hz = self._any().pitch_hz or 150.0
+        own_hz = self._wording.any_utterance().pitch_hz or 150.0
         several = [self.interjections[i] for i in self.rng.integers(len(self.interjections), size=20)]
         spoken = min(several, key=lambda u: abs(np.log((u.pitch_hz or 150.0) / own_hz)))
         sound = self.pool.audio(spoken)[spoken.onset : spoken.offset]
@@ -314,9 +236,10 @@ class Voice:
         return fade(np.interp(at, np.arange(len(sound)), sound).astype(np.float32), 0.005, 0.02)
 
     def _mumble(self) -> Samples:
-        utterance = self._any()
-        length = min(round(self.rng.uniform(0.2, 0.5) * SAMPLE_RATE_HZ), utterance.offset - utterance.onset)
-        return fade(self.pool.audio(utterance)[utterance.offset - length : utterance.offset], 0.02, 0.02)
+        utterance = self._wording.any_utterance()
+        start = utterance.offset - round(self.rng.uniform(0.2, 0.5) * SAMPLE_RATE_HZ)
+        start = max([start, utterance.onset, *(int(b) for _, b in utterance.pauses)])
+        return fade(self.pool.audio(utterance)[start : utterance.offset], 0.02, 0.02)
 
     def _levelled(
         self, sound: Samples, speech: list[tuple[int, int]], finality: list[float], change_db: float, pause_s: float = 0.0, level: float | None = None

@@ -56,7 +56,7 @@ def in_words(mistake: Mistake) -> str:
     happened = f"speaker {mistake.next_speaker} took over" if mistake.kind == "shift" else "went on"
     return (
         f"Speaker {mistake.speaker} stopped at {mistake.time_s:.2f} s and after {mistake.silence_s:.2f} s {happened}, a {mistake.kind}; "
-        f"250 ms into the silence the model gave a shift {mistake.p_shift:.2f}."
+        f"250 ms into the silence the model gave a shift a probability of {mistake.p_shift:.2f}."
     )
 
 

@@ -19,7 +19,8 @@ PICTURES = {  # in words, what each shows
     "roc": "Shift or hold, 250 ms into a silence: the further a curve bends to the upper left, the better shifts are told from holds. The dotted "
     "diagonal is chance.",
     "frontier": "End of turn: the lower and the more to the left a line, the better. Each is the fewest thinking pauses cut off that its system can have "
-    "at that mean latency, over all thresholds, delays and time-outs. Dots are the policy's presets as they run, in the colour of their setting.",
+    "at that mean latency, over all thresholds, delays and time-outs. Dots are the policy's presets as they run; in stereo the other speaker's start "
+    "also ends a turn, which the line does not know.",
     "reliability": "Calibration 250 ms into a silence: on the diagonal, a predicted 0.7 comes true seven times in ten. Below, how many predictions fall "
     "into each bin; a bin with few says little.",
     "robustness": "Shift or hold in harder conditions; the dotted lines are the clean recordings, whiskers are 95 % intervals over dialogues.",

@@ -125,16 +125,17 @@ def draw_frontier(folder: Path, curves: Mapping[str, Curve], presets: Mapping[st
                     curve.x, 100 * curve.y, where="post", color=colour_of(system, theme), linestyle=DASHES.get(system, "-"), linewidth=2, label=curve.label
                 )
             for setting, places in presets.items():
+                dots = np.array(list(places.values())) * (1, 100)
+                panel.plot(*dots.T, "o", color=colour_of(setting, theme), markersize=8, markeredgecolor=theme.paper, label=f"presets, {setting}")
                 for preset, (latency_s, cut_off) in places.items():
                     if np.isfinite([latency_s, cut_off]).all():
-                        panel.plot([latency_s], [100 * cut_off], "o", color=colour_of(setting, theme), markersize=8, markeredgecolor=theme.paper)
                         panel.annotate(preset, (latency_s, 100 * cut_off), xytext=(7, 5), textcoords="offset points", fontsize=8, color=theme.ink)
             panel.set(xlabel="mean latency of an end of turn, seconds", ylabel="thinking pauses cut off, %", xlim=(0, 2.6), ylim=(0, 100))
             _legend(panel, theme, "upper right")
 
 
 def draw_reliability(folder: Path, bins: Mapping[str, tuple[Sequence[float], Sequence[float], Sequence[int]]]) -> None:
-    """What was said against what came true, with the number of frames below.
+    """What was said against what came true, with the number of predictions below.
 
     Args:
         folder: to write into.
@@ -164,6 +165,7 @@ def draw_robustness(folder: Path, rows: Mapping[str, Mapping[str, Range]]) -> No
     """
     conditions = list(rows)
     settings = list(rows[conditions[0]])
+    lowest = min([0.4, *(low - 0.02 for found in rows.values() for auc in found.values() for low in (auc.value, auc.low) if np.isfinite(low))])
     for theme in THEMES:
         with picture(folder, "robustness", theme, (6.6, 0.4 * len(rows) + 1.0)) as panel:
             for number, setting in enumerate(settings):
@@ -176,7 +178,7 @@ def draw_robustness(folder: Path, rows: Mapping[str, Mapping[str, Range]]) -> No
                 panel.axvline(values[0], color=colour_of(setting, theme), linewidth=1, linestyle=":")
             panel.set_yticks(range(len(rows)), conditions)
             panel.invert_yaxis()
-            panel.set(xlabel="AUC of shift or hold, 250 ms into the silence", xlim=(0.3, 1.0))
+            panel.set(xlabel="AUC of shift or hold, 250 ms into the silence", xlim=(lowest, 1.0))
             panel.grid(visible=False, axis="y")
             _legend(panel, theme, "lower right")
 

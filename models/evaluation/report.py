@@ -70,7 +70,7 @@ class PolicyTrial:
 
 @dataclass(frozen=True)
 class Cost:
-    """Processor time of a system, per second of a conversation and per decision; `counted` says whose and how often."""
+    """Time on one thread that a system takes, per second of a conversation and per decision; `counted` says whose and how often."""
 
     ms_per_second_of_audio: float
     ms_per_decision: float
@@ -96,7 +96,7 @@ class Evaluation:
     """One run of the evaluation.
 
     Attributes:
-        about: the model, the dialogues and how they were treated, as JSON values.
+        about: the model, the dialogues, what said who spoke when in them, and how they were treated, as JSON values.
         systems: by name: "stereo" and "mono" are the model, the others baselines that hear the speaker alone.
         timer: the plain silence timer.
         presets: setting: preset: what the policy did.

@@ -54,35 +54,53 @@ def scores_table(evaluation: Evaluation) -> Table:
         first = score(evaluation.systems[names[0]])
         counts = f" ({first.positives}/{first.negatives})" if first is not None else ""
         add(f"{label}: AUC{counts}", lambda s: NOTHING if (b := score(s)) is None else shown(b.auc))
-        add("  balanced accuracy", lambda s: NOTHING if (b := score(s)) is None else shown(b.balanced_accuracy))
+        add("  balanced accuracy at 0.5", lambda s: NOTHING if (b := score(s)) is None else shown(b.balanced_accuracy))
 
     for ms in sorted({*SILENCES_MS, ASKED_MS}):
         binary(f"shift or hold, {ms} ms", lambda s, ms=ms: s.shift_hold_at_200_ms if ms == ASKED_MS else s.shift_hold.at[ms])
     binary("shift or hold, averaged", lambda s: s.shift_hold.averaged)
     for baseline, above in evaluation.auc_above.items():
-        rows.append((f"AUC, {PLOTTED_MS} ms, above {baseline}", *(shown(above[name]) if name in above else NOTHING for name in names), NOTHING))
+        rows.append((f"AUC, {PLOTTED_MS} ms, minus that of {baseline}", *(shown(above[name]) if name in above else NOTHING for name in names), NOTHING))
     binary("shift prediction", lambda s: s.shift_prediction)
     binary("short or long", lambda s: s.short_long)
     binary("backchannel prediction", lambda s: s.backchannel_prediction)
     counts = f"{evaluation.timer.holds} holds, {evaluation.timer.ends} ends"
     for limit_s in LATENCIES_S:
-        label = f"cut off at latency <= {limit_s} s, % ({counts})"
+        label = f"holds cut off at mean latency <= {limit_s} s, % ({counts})"
         add(label, lambda s, limit=limit_s: shown(s.frontier.cut_off_at[limit].estimate, 100, 0), shown(evaluation.timer.cut_off_at[limit_s].estimate, 100, 0))
     for limit in CUT_OFFS:
-        label = f"latency at cut-off <= {limit:.0%}, s"
+        label = f"mean latency at <= {100 * limit:.0f} % of holds cut off, s"
         add(label, lambda s, limit=limit: shown(s.frontier.latency_at[limit].estimate), shown(evaluation.timer.latency_at[limit].estimate))
     add("calibration error, 250 ms", lambda s: NOTHING if s.calibration is None else shown(s.calibration.at_250_ms.error))
     add("calibration error, silent frames", lambda s: NOTHING if s.calibration is None else shown(s.calibration.silent_frames.error))
-    note = "In brackets: 95 % intervals, bootstrap over dialogues. Mono and baselines hear the speaker alone. Counts: shifts/holds, long/short, with/without."
-    return Table("Scores", ("", *names, TIMER), tuple(rows), note)
+    note = (
+        "Shift: after a mutual silence the other speaker goes on; hold: the same one does; who speaks before that cuts them off. ms: into the silence. "
+        "AUC: 0.5 is chance, 1 is perfect. Balanced accuracy is at threshold 0.5, as the score comes. Mono and baselines hear the speaker alone. "
+        "Shift prediction: the last 0.5 s before the silence. A backchannel here is any short utterance, at most 1 s long with 1 s of own silence around it. "
+        "In brackets: 95 % intervals, bootstrap over dialogues. Counts: shifts/holds, long/short, with/without. Latency and calibration error: less is better."
+    )
+    return Table("Scores", ("", *names, TIMER), tuple(rows), note + _detected(evaluation))
+
+
+def _detected(evaluation: Evaluation) -> str:
+    """What to think of labels that a detector made, one of the baselines; nothing where there are none."""
+    dialogues = evaluation.about["dialogues"]
+    detected = sum(dialogue["activity"] == "detector" for dialogue in dialogues)
+    if not detected:
+        return ""
+    note = f" Who spoke when is said by Silero VAD itself in {detected} of {len(dialogues)} dialogues"
+    return note + (": there its own column is judged on labels that it made." if "Silero VAD" in evaluation.systems else ".")
 
 
 def settings_table(evaluation: Evaluation) -> Table:
     """The settings that reach the frontier's figures: threshold, delay, time-out."""
     systems: dict[str, Frontier] = {name: figures.frontier for name, figures in evaluation.systems.items()} | {TIMER: evaluation.timer}
-    rows = [(f"cut-offs at latency <= {limit} s", *(settings_words(front.cut_off_at[limit]) for front in systems.values())) for limit in LATENCIES_S]
-    rows += [(f"latency at cut-off <= {limit:.0%}", *(settings_words(front.latency_at[limit]) for front in systems.values())) for limit in CUT_OFFS]
-    note = "Threshold, delay, time-out: what reaches the figures above; presets are chosen from these."
+    rows = [(f"holds cut off at mean latency <= {limit} s", *(settings_words(front.cut_off_at[limit]) for front in systems.values())) for limit in LATENCIES_S]
+    rows += [
+        (f"mean latency at <= {100 * limit:.0f} % of holds cut off", *(settings_words(front.latency_at[limit]) for front in systems.values()))
+        for limit in CUT_OFFS
+    ]
+    note = "Threshold, delay, time-out: what reaches the figures above. In a policy they are end_threshold, end_silence_secs and timeout_secs."
     return Table("Settings on the frontier", ("", *systems), tuple(rows), note)
 
 
@@ -102,8 +120,11 @@ def presets_table(evaluation: Evaluation) -> Table:
         for setting, trials in evaluation.presets.items()
         for preset, trial in trials.items()
     ]
-    note = "The policy as it runs, frame by frame: a thinking pause is cut off if the turn ended inside it; latency counts from the pause's start."
-    return Table("Presets", ("", "cut off, %", "mean latency, s", "median, s", "never ended"), tuple(rows), note)
+    note = (
+        "The policy as it runs, frame by frame: a hold is cut off if the turn was ended inside it; latency counts from the pause's start. "
+        "In stereo the other speaker's start also ends a turn. Latency leaves out the ends that were never called before the speaker went on."
+    )
+    return Table("Presets", ("", "holds cut off, %", "mean latency, s", "median, s", "never called"), tuple(rows), note)
 
 
 def robustness_table(evaluation: Evaluation) -> Table:
@@ -115,15 +136,16 @@ def robustness_table(evaluation: Evaluation) -> Table:
         for condition, figures in evaluation.conditions.items():
             found = figures[setting]
             rows.append((f"{condition}, {setting}", *_robust_cells(found.shift_hold.at[PLOTTED_MS], found.frontier, found.auc_fall)))
+    note = "Who spoke when is always taken from the clean recording. The fall is paired, below 0 the AUC rose. A gain of +20 dB clips what is loud."
     header = (
         "",
         "AUC, 250 ms",
-        "it fell by",
+        "fall of AUC",
         "balanced accuracy",
-        *(f"cut off <= {s} s, %" for s in LATENCIES_S),
-        *(f"latency <= {c:.0%}, s" for c in CUT_OFFS),
+        *(f"cut off at <= {s} s, %" for s in LATENCIES_S),
+        *(f"latency at <= {100 * c:.0f} %, s" for c in CUT_OFFS),
     )
-    return Table("Robustness", header, tuple(rows), "Labels are always those of the clean recordings. The fall's interval is that of the paired difference.")
+    return Table("Robustness", header, tuple(rows), note)
 
 
 def _robust_cells(score: BinaryScore, front: Frontier, auc_fall: Estimate | None) -> tuple[str, ...]:
@@ -135,4 +157,9 @@ def _robust_cells(score: BinaryScore, front: Frontier, auc_fall: Estimate | None
 def cost_table(evaluation: Evaluation) -> Table:
     """Processor time."""
     rows = [(name, f"{cost.ms_per_second_of_audio:.2f}", f"{cost.ms_per_decision:.3f}", cost.counted) for name, cost in evaluation.costs.items()]
-    return Table("Cost", ("", "ms per second of audio", "ms per decision", "counted"), tuple(rows), "Processor time on this machine, in this run.")
+    return Table(
+        "Cost",
+        ("", "ms per second of audio", "ms per decision", "counted"),
+        tuple(rows),
+        "On one thread of this machine, in this run: the model's median time, the baselines' processor time.",
+    )

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from ..dialogues.annotation import speech_activity
 from ..dialogues.events import find_transitions
-from ..dialogues.manifest import Dialogue, load_audio
+from ..dialogues.loading import load_audio
+from ..dialogues.manifest import Dialogue
 from ..evaluation.measures import BinaryScore
 from ..evaluation.predictions import at_activity_rate
 from ..evaluation.shift_hold import SILENCES_MS, Silence, read_silence, score_silences

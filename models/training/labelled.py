@@ -9,9 +9,10 @@ from numpy.typing import NDArray
 
 from ..config import ModelConfig
 from ..dialogues.activity import FRAME_RATE_HZ, BoolFrames, Samples
-from ..dialogues.annotation import speech_activity
+from ..dialogues.annotation import load_annotated
 from ..dialogues.labels import FrameLabels, label_frames
-from ..dialogues.manifest import Dialogue, load_audio, load_finality
+from ..dialogues.loading import load_finality
+from ..dialogues.manifest import Dialogue
 from ..errors import ConfigError
 
 LabelledAudio = tuple[Samples, FrameLabels]
@@ -22,10 +23,9 @@ def labelled_audio(dialogue: Dialogue, config: ModelConfig) -> LabelledAudio:
 
     Raises:
         ConfigError: the network's feature frames are not those of the activity (50 a second).
-        DialogueError: the files cannot be read.
+        DialogueError: the files cannot be read, hold nothing, or differ in length.
     """
-    audio = load_audio(dialogue, config.features.sample_rate_hz)
-    return label_audio(audio, *speech_activity(dialogue), config, load_finality(dialogue))
+    return label_audio(*load_annotated(dialogue, config.features.sample_rate_hz), config, load_finality(dialogue))
 
 
 def label_audio(

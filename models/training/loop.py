@@ -209,7 +209,7 @@ class _Run:
         if len(saved["cpu_generator"]) != self.fabric.world_size:
             torch.manual_seed(self.settings.seed + self.step * self.fabric.world_size + self.fabric.global_rank)
             return
-        torch.set_rng_state(saved["cpu_generator"][self.fabric.global_rank])
+        torch.set_rng_state(saved["cpu_generator"][self.fabric.global_rank].clone())  # torch 2.13 reads a view from the wrong place
         if "cuda_generator" in saved and self.fabric.device.type == "cuda":
             torch.cuda.set_rng_state(saved["cuda_generator"][self.fabric.global_rank], self.fabric.device)
 

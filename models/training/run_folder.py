@@ -49,7 +49,15 @@ def begin_run(out: Path, settings: TrainingSettings, step: int) -> None:
     (out / SETTINGS_FILE).write_text(json.dumps(dataclasses.asdict(settings), indent=1) + "\n")
     log = out / LOG_FILE
     lines = log.read_text().splitlines() if log.is_file() else []
-    log.write_text("".join(line + "\n" for line in lines if json.loads(line)["step"] <= step))
+    log.write_text("".join(line + "\n" for line in lines if _step(line) <= step))
+
+
+def _step(line: str) -> float:
+    """The step of a line of the log; past every other for a line that was cut short when its process was killed."""
+    try:
+        return json.loads(line)["step"]
+    except json.JSONDecodeError:
+        return math.inf
 
 
 def refuse_to_overwrite(out: Path) -> None:

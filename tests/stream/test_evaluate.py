@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from turnstream import Engine, TurnPredictor
 from turnstream.models.dialogues.activity import Samples
 from turnstream.models.dialogues.manifest import Dialogue, read_manifest, write_manifest
-from turnstream.models.errors import MissingExtraError
+from turnstream.models.errors import DialogueError, MissingExtraError
 from turnstream.models.evaluation import measures, plots
 from turnstream.models.evaluation.conditions import standard_conditions
 from turnstream.models.evaluation.predictions import EvaluatedDialogue
@@ -116,6 +116,7 @@ def test_the_report_says_what_was_measured_on_what(whole_run: tuple[Path, dict[s
     assert about["manifest"] == str(manifest)
     assert [dialogue["id"] for dialogue in about["dialogues"]] == ["call 0", "call 1", "call 2"]
     assert [dialogue["seconds"] for dialogue in about["dialogues"]] == [14.0] * 3
+    assert [dialogue["activity"] for dialogue in about["dialogues"]] == ["activity file"] * 3
     assert list(report["conditions"]) == ["gain +20 dB"]
     assert set(report["costs"]) == {"turnstream", "smart-turn", "Silero VAD"}
     assert report["costs"]["turnstream"]["ms_per_second_of_audio"] == pytest.approx(50 * report["costs"]["turnstream"]["ms_per_decision"])
@@ -153,8 +154,8 @@ def test_tables_are_printed_and_nothing_is_written_without_a_folder(manifest: Pa
     before = sorted(manifest.parent.iterdir())
     assert main(["evaluate", str(manifest), "--model", str(tiny_model_path), "--split", "val"]) == 0
     shown = capsys.readouterr().out
-    assert "2 dialogues, 0.5 minutes" in shown
-    for words in ("shift or hold, 250 ms: AUC", "cut off at latency <= 0.3 s", "Presets", "silence timer"):
+    assert "2 dialogues (2 val), 0.5 minutes" in shown
+    for words in ("shift or hold, 250 ms: AUC", "holds cut off at mean latency <= 0.3 s, %", "Presets", "silence timer"):
         assert words in shown
     assert "Robustness" not in shown
     assert max(map(len, shown.splitlines())) <= evaluate.PLAIN_WIDTH
@@ -192,6 +193,13 @@ def test_a_recording_that_is_no_dialogue_is_one_line(
     np.savez(tmp_path / "a.npz", activity=np.zeros((2, 50), bool))
     write_manifest(tmp_path / "m.jsonl", [Dialogue("a", (tmp_path / "a.wav",), ("a", "b"), activity=tmp_path / "a.npz")])
     assert expected in complaint([tmp_path / "m.jsonl", "--model", tiny_model_path], capsys)
+
+
+def test_activity_of_another_recording_is_refused(tmp_path: Path) -> None:
+    sf.write(tmp_path / "a.wav", np.zeros((16000, 2)), 16000)
+    np.savez(tmp_path / "a.npz", activity=np.zeros((2, 250), bool))
+    with pytest.raises(DialogueError, match=r"dialogue 'a': expected activity as long as the audio, 1\.0 s, got 5\.0 s"):
+        load_recording(Dialogue("a", (tmp_path / "a.wav",), ("a", "b"), activity=tmp_path / "a.npz"))
 
 
 def test_what_is_missing_is_said_before_any_work(manifest: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,7 +18,7 @@ SECONDS = 12.0
 def conversation(first: list[Segment], second: list[Segment], p_end: float) -> EvaluatedDialogue:
     """A model that knows who speaks, and always says that the first speaker yields with this probability."""
     activity = segments_to_frames([first, second], round(SECONDS * 50))
-    p_next = np.tile(np.float32([[1 - p_end], [p_end]]), activity.shape[1])
+    p_next = np.tile(np.array([[1 - p_end], [p_end]], np.float32), activity.shape[1])
     said = Said(activity.astype(np.float32), p_next, p_next, p_next, np.zeros_like(p_next))
     alone = activity.copy()
     alone[1] = False
@@ -52,6 +52,13 @@ def test_a_turn_that_is_not_ended_in_time_counts_as_never_ended() -> None:
     found = try_policy(slow, [conversation([(1.0, 4.0)], [(6.0, 8.0)], p_end=0.1)], "mono")
     assert (found.ends, found.never_ended) == (1, 1)
     assert np.isnan([found.latency_s.value, found.median_latency_s, found.cut_off.value]).all()
+
+
+def test_an_end_is_called_in_its_own_pause_or_never() -> None:
+    call = conversation([(1.0, 4.0), (4.6, 6.0)], [(4.2, 4.8), (8.0, 11.0)], p_end=0.1)  # 0.6 s are too short for this policy, 2 s are not
+    found = try_policy(SETTINGS, [call], "mono")
+    assert (found.ends, found.never_ended) == (2, 1)
+    assert found.latency_s.value == pytest.approx(1.0)
 
 
 def test_intervals_are_over_dialogues() -> None:

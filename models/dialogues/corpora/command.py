@@ -16,7 +16,8 @@ from collections import Counter
 from pathlib import Path
 
 from ...errors import DialogueError
-from ..manifest import ACTIVITY_SOURCES, Dialogue, duration_s, write_manifest
+from ..loading import duration_s
+from ..manifest import ACTIVITY_SOURCES, Dialogue, write_manifest
 from .conversation import Conversation
 from .folder import CorpusFolder
 from .registry import CORPORA

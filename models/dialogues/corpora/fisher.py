@@ -64,13 +64,20 @@ def _callers(folder: CorpusFolder) -> dict[str, tuple[str, str]]:
         table = csv.DictReader(read_lines(path), restval="")
         if missing := {"CALL_ID", "APIN", "BPIN"} - set(table.fieldnames or ()):
             raise DialogueError(f"{path}: expected columns CALL_ID, APIN and BPIN, got none named {', '.join(sorted(missing))}")
-        callers |= {f"fe_03_{row['CALL_ID']}": (f"fisher{row['APIN']}", f"fisher{row['BPIN']}") for row in table}
+        for row in table:
+            name = f"fe_03_{row['CALL_ID']}"
+            callers[name] = (_speaker(name, "A", row["APIN"]), _speaker(name, "B", row["BPIN"]))
     if not callers:
         _log.warning("%s: no fe_03_p1_calldata.tbl, so nobody knows who is who: the same person may be in two splits", folder.path)
     return callers
 
 
+def _speaker(name: str, side: str, pin: str = "") -> str:
+    """The person with that PIN; without one, somebody of this call alone."""
+    return f"fisher{pin.strip()}" if pin.strip() else f"{name}/{side}"
+
+
 def _read(folder: CorpusFolder, path: Path, callers: dict[str, tuple[str, str]]) -> list[Conversation]:
     name = path.stem
-    speakers = callers.get(name, (f"{name}/A", f"{name}/B"))
+    speakers = callers.get(name, (_speaker(name, "A"), _speaker(name, "B")))
     return [Conversation(name, folder.audio(path, (name,)), speakers, "audio", read_transcript(path))]

@@ -30,16 +30,20 @@ class CorpusFolder:
         for file in reversed(self._files):
             self._by_name[file.name] = self._by_name[f"{file.parent.name}/{file.name}"] = file
 
-    def matching(self, pattern: str, example: str) -> list[tuple[re.Match[str], Path]]:
-        """Files whose whole name matches, in order of their paths; a name that comes twice is taken once.
+    def matching(self, pattern: str, example: str, *, distinct: bool = False) -> list[tuple[re.Match[str], Path]]:
+        """Files whose whole name matches, in order of their paths.
+
+        A name that comes twice is taken once, since published corpora hold copies; where it may be of two recordings, `distinct` refuses it.
 
         Raises:
-            DialogueError: there are none; names the example.
+            DialogueError: there are none (names the example), or `distinct` and two of the same name.
         """
         found: dict[str, tuple[re.Match[str], Path]] = {}
         for file in self._files:
             if match := re.fullmatch(pattern, file.name):
-                found.setdefault(file.name, (match, file))
+                _, first = found.setdefault(file.name, (match, file))
+                if distinct and first != file:
+                    raise DialogueError(f"{file}: expected every file name once, got the same at {first}")
         if not found:
             raise DialogueError(f"{self.path}: expected files such as {example}, got none of this form among {len(self._files)} files")
         return list(found.values())

@@ -10,6 +10,7 @@ import soundfile as sf
 
 from ...errors import DialogueError
 from ..activity import LEVEL_RATE_HZ, Segment, level_db, segments_to_frames
+from ..sphere import unreadable_audio
 
 LEAST_DIFFERENCE_DB = 3.0  # less than this is no separation of two close microphones
 
@@ -21,12 +22,12 @@ def first_is_on_channel_0(audio: Path, speakers: Sequence[Sequence[Segment]]) ->
         audio: stereo file.
         speakers: when each of them speaks, in seconds.
     Raises:
-        DialogueError: not a stereo file, nobody ever speaks alone, or the channels are alike.
+        DialogueError: no stereo file that can be read, nobody ever speaks alone, or the channels are alike.
     """
     try:
         samples, rate = sf.read(audio, dtype="float32", always_2d=True)
     except (sf.LibsndfileError, OSError) as error:
-        raise DialogueError(f"{audio}: expected an audio file that libsndfile reads, got: {error}") from None
+        raise unreadable_audio(audio, error) from None
     if samples.shape[1] != 2:
         raise DialogueError(f"{audio}: expected 2 channels, got {samples.shape[1]}")
     left, right = (level_db(channel, rate) for channel in samples.T)

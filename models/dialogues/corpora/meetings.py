@@ -75,7 +75,7 @@ def _stretches(frames: np.ndarray, i: int, j: int, participants: Sequence[Partic
     others = np.delete(frames, [i, j], axis=0).sum(axis=0).reshape(-1, round(BLOCK_S * FRAME_RATE_HZ)).sum(axis=1)
     theirs = others <= OTHERS_S * FRAME_RATE_HZ
     for start_s, end_s in (segment for one in participants for segment in one.unsure):
-        theirs[int(start_s // BLOCK_S) : int(min(-(-end_s // BLOCK_S), len(theirs)))] = False
+        theirs[int(start_s // BLOCK_S) : int(-(-min(end_s, len(theirs) * BLOCK_S) // BLOCK_S))] = False  # some have no end
     found: list[Segment] = []
     for start, end in runs(theirs):
         first, second = (frames[k, round(start * BLOCK_S * FRAME_RATE_HZ) : round(end * BLOCK_S * FRAME_RATE_HZ)].sum() for k in (i, j))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
+from typing import NoReturn
 
 from ...errors import DialogueError
 from ..activity import Segment
@@ -18,6 +19,11 @@ def person(recording: str, speaker: str, all_names: Collection[str]) -> str:
     Where the whole corpus knows two names only ("A" and "B", "doctor" and "patient"), these are roles, and the people of each recording are others.
     """
     return f"{recording}/{speaker}" if len(all_names) <= 2 else speaker
+
+
+def refuse(error: DialogueError) -> NoReturn:
+    """Reads a recording whose file is broken: what was wrong is said in its turn, so that only this file can be left out."""
+    raise error
 
 
 def plain_conversation(folder: CorpusFolder, name: str, path: Path, spoken: Mapping[str, Sequence[Segment]], all_names: Collection[str]) -> list[Conversation]:

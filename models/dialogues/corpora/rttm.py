@@ -10,23 +10,30 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 
 from ...errors import DialogueError
+from ..activity import Segment
 from ..rttm import read_rttm
 from .conversation import Conversation, Recordings
 from .folder import CorpusFolder
-from .plain import plain_conversation
+from .plain import plain_conversation, refuse
 
 
 def find(folder: CorpusFolder) -> Recordings:
-    """Every recording.
+    """Every recording, and under its file name every broken file.
 
     Raises:
-        DialogueError: no RTTM files, a broken one, or a recording in two of them.
+        DialogueError: no RTTM files, two of the same name, or a recording in two of them.
     """
-    files = {path: read_rttm(path) for _, path in folder.matching(r".+\.rttm", "calls.rttm")}
-    all_names = {speaker for recordings in files.values() for spoken in recordings.values() for speaker in spoken}
+    files: dict[Path, dict[str, dict[str, list[Segment]]]] = {}
     found: dict[str, Callable[[], list[Conversation]]] = {}
+    for _, path in folder.matching(r".+\.rttm", "calls.rttm", distinct=True):
+        try:
+            files[path] = read_rttm(path)
+        except DialogueError as error:
+            found[path.name] = partial(refuse, error)
+    all_names = {speaker for recordings in files.values() for spoken in recordings.values() for speaker in spoken}
     for path, recordings in files.items():
         for name, spoken in recordings.items():
             if name in found:

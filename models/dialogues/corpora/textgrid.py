@@ -9,20 +9,30 @@ Intervals that hold nothing but marks of silence, noise or laughter are no speec
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 
+from ...errors import DialogueError
+from ..activity import Segment
 from ..segments import read_speakers
-from .conversation import Recordings
+from .conversation import Conversation, Recordings
 from .folder import CorpusFolder
-from .plain import plain_conversation
+from .plain import plain_conversation, refuse
 
 
 def find(folder: CorpusFolder) -> Recordings:
-    """Every TextGrid.
+    """Every TextGrid, the broken ones too.
 
     Raises:
-        DialogueError: no TextGrids, or a broken one.
+        DialogueError: no TextGrids, or two of the same name.
     """
-    files = {path: read_speakers(path, ()) for _, path in folder.matching(r".+\.(?i:textgrid)", "call1.TextGrid")}
+    files: dict[Path, dict[str, list[Segment]]] = {}
+    found: dict[str, Callable[[], list[Conversation]]] = {}
+    for _, path in folder.matching(r".+\.(?i:textgrid)", "call1.TextGrid", distinct=True):
+        try:
+            files[path] = read_speakers(path, ())
+        except DialogueError as error:
+            found[path.stem] = partial(refuse, error)
     all_names = {tier for tiers in files.values() for tier in tiers}
-    return {path.stem: partial(plain_conversation, folder, path.stem, path, tiers, all_names) for path, tiers in files.items()}
+    return found | {path.stem: partial(plain_conversation, folder, path.stem, path, tiers, all_names) for path, tiers in files.items()}

@@ -78,16 +78,6 @@ def test_beside_a_silent_channel_nothing_of_it_is_heard(monkeypatch: pytest.Monk
         assert not both[1].any()
 
 
-def test_a_nearly_silent_channel_never_carries_its_speaker(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(channel, "MONO_SHARE", 0.0)
-    monkeypatch.setattr(channel, "FAINT_SHARE", 1.0)
-    dry, speaking = alternating()
-    for seed in range(10):
-        faint = through_channel(dry, speaking, Surroundings(), np.random.default_rng(seed))[1] / 32768
-        assert faint.any()
-        assert np.sqrt(np.mean(faint**2)) < 0.02
-
-
 def test_a_side_that_never_speaks_is_finite_and_quiet() -> None:
     dry, speaking = alternating()
     dry[1], speaking[1] = 0, False

@@ -255,7 +255,7 @@ class Visited:
         return found
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(conversations())
 @example(np.zeros((2, 0), bool))
 @example(speech([(0.0, 4.0), (6.0, 9.0)], [(4.5, 5.0)]))

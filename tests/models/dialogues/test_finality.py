@@ -1,4 +1,5 @@
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from turnstream.models.dialogues.utterances import UtterancePool, decode_set
 from turnstream.models.dialogues.voice import Voice
 from turnstream.models.errors import MissingExtraError
 
-from .test_simulation import LENGTHS_S, PLAIN, replace
+from .test_simulation import LENGTHS_S, PLAIN
 
 
 class LongIsFinished:
@@ -89,6 +90,12 @@ def test_dialogues_carry_it(judged: Material, material: Material):
     assert ((known >= 0) & (known <= 1)).all()
     untaught = simulate(material, 1, 0, LENGTHS_S).finality
     assert np.isnan(untaught).all() or set(np.unique(untaught[~np.isnan(untaught)]).round(2)) <= {np.float16(0.02)}  # filled pauses are known
+
+
+def test_scores_of_an_earlier_run_are_left_alone_without_the_teacher(judged: Material, material: Material, material_folder: Path, tmp_path: Path):
+    assert any(utterance.finality for utterance in judged.pool.utterances)
+    again = open_material(material_folder, tmp_path, synthetic=False)
+    assert np.array_equal(simulate(again, 1, 0, LENGTHS_S).audio, simulate(material, 1, 0, LENGTHS_S).audio)
 
 
 def test_a_missing_teacher_is_named(material_folder: Path, cache_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

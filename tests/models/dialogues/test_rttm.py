@@ -12,12 +12,20 @@ def test_rttm_gives_segments_by_recording_and_speaker(tmp_path: Path):
     assert read_rttm(path) == {"talk": {"ann": [(0.5, 1.5)], "bob": [(2.0, 2.5)]}}
 
 
-@pytest.mark.parametrize("line", ["SPEAKER talk 1 x 1.0 <NA> <NA> ann", "SPEAKER talk 1 0.5"])
+@pytest.mark.parametrize(
+    "line", ["SPEAKER talk 1 x 1.0 <NA> <NA> ann", "SPEAKER talk 1 0.5", "SPEAKER talk 1 nan 1 <NA> <NA> ann", "SPEAKER talk 1 1 -1 <NA> <NA> ann"]
+)
 def test_a_bad_rttm_line_is_named(tmp_path: Path, line: str):
     path = tmp_path / "a.rttm"
     path.write_text("SPEAKER talk 1 0.5 1.0 <NA> <NA> ann <NA> <NA>\n" + line)
     with pytest.raises(DialogueError, match=r"a\.rttm, line 2: expected SPEAKER"):
         read_rttm(path)
+
+
+def test_a_byte_order_mark_hides_no_line(tmp_path: Path):
+    path = tmp_path / "a.rttm"
+    path.write_text("\ufeffSPEAKER talk 1 0.5 1.0 <NA> <NA> ann <NA> <NA>\n", encoding="utf-8")
+    assert read_rttm(path) == {"talk": {"ann": [(0.5, 1.5)]}}
 
 
 def test_a_missing_file_is_named(tmp_path: Path):

@@ -34,3 +34,10 @@ def test_a_file_of_one_speaker_needs_no_name(tmp_path: Path) -> None:
 def test_another_kind_of_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DialogueError, match=r"a\.csv: expected segments in a \.rttm or a \.TextGrid file, got '\.csv'"):
         read_segments(tmp_path / "a.csv", "ann", [])
+
+
+def test_two_tiers_of_the_same_name_are_refused(tmp_path: Path) -> None:
+    tier = '"IntervalTier"\n"ann"\n0\n5\n1\n0.5\n1.5\n"hello"\n'
+    (tmp_path / "a.TextGrid").write_text(f'File type = "ooTextFile"\n"TextGrid"\n\n0\n5\n<exists>\n2\n{tier}{tier}')
+    with pytest.raises(DialogueError, match=r"a\.TextGrid: expected tiers of different names, got two named 'ann'"):
+        read_segments(tmp_path / "a.TextGrid", "ann", [])

@@ -1,17 +1,17 @@
 import argparse
-import json
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from turnstream.models.dialogues import channel
+from turnstream.models.dialogues import channel, simulation
 from turnstream.models.dialogues import simulate as command
+from turnstream.models.dialogues.activity import runs
 from turnstream.models.dialogues.casting import Cast
 from turnstream.models.dialogues.events import find_transitions
-from turnstream.models.dialogues.manifest import load_activity, load_audio, read_manifest
-from turnstream.models.dialogues.simulation import Material, label, lay_out, mix, open_material, simulate
+from turnstream.models.dialogues.loading import load_activity, load_audio
+from turnstream.models.dialogues.manifest import read_manifest
+from turnstream.models.dialogues.simulation import Material, add_nonspeech, label, lay_out, mix, open_material, simulate
 from turnstream.models.dialogues.styles import STYLE_SHARES, STYLES, Manner, draw_dialogue_plan
 from turnstream.models.dialogues.timing import PlannedTurn
 from turnstream.models.dialogues.utterances import SETS_OF_WHOLE_SENTENCES
@@ -97,11 +97,51 @@ def test_backchannels_are_short_and_inside_the_others_turn(material: Material):
     assert all(item.speaker == 1 and (item.phrase.offset - item.phrase.onset) / 16000 < 1.2 for item in reactions)
 
 
-def test_fillers_and_drawn_out_vowels_keep_labels_and_sound_together(material: Material):
-    hesitant = replace(PLAIN, stretch=1.0, mid_phrase=0.3, filler=1.0, lengthen=1.0)
-    for phrase in voices(material, hesitant)[0].take_turn(PlannedTurn(0, 0.0, (3.0, 3.0), (0.5,))):
-        assert 0 <= phrase.onset < phrase.offset <= len(phrase.samples)
-        assert np.isfinite(phrase.samples).all()
+@pytest.fixture
+def silent_minute() -> tuple[np.ndarray, np.ndarray]:
+    """Clean silence of one minute, and activity in which the speakers take turns of two seconds, a second apart."""
+    activity = np.zeros((2, 3000), bool)
+    for speaker in (0, 1):
+        activity[speaker] = (np.arange(3000) // 150) % 2 == speaker
+        activity[speaker, np.arange(3000) % 150 >= 100] = False
+    return np.zeros((2, 3000 * 320), np.float32), activity
+
+
+def test_laughter_typing_and_breaths_never_fall_into_a_speaker_s_own_speech(
+    material: Material, silent_minute: tuple[np.ndarray, np.ndarray], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(simulation, "NONSPEECH_PER_MINUTE", 60.0)
+    monkeypatch.setattr(simulation, "BREATHER_SHARE", 1.0)
+    dry, activity = silent_minute
+    before = activity.copy()
+    add_nonspeech(dry, activity, voices(material), np.random.default_rng(0))
+    assert np.array_equal(activity, before)
+    sounding = np.abs(dry).reshape(2, 3000, 320).max(axis=2) > 0
+    assert not (sounding & activity).any()
+    for speaker in (0, 1):
+        assert (sounding[speaker] & activity[1 - speaker]).any()  # whoever has the floor
+        assert (sounding[speaker] & ~activity.any(axis=0)).any()
+
+
+def test_a_breath_is_drawn_shortly_before_speech(material: Material, silent_minute: tuple[np.ndarray, np.ndarray], monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(simulation, "NONSPEECH_PER_MINUTE", 0.0)
+    monkeypatch.setattr(simulation, "BREATHER_SHARE", 1.0)
+    dry, activity = silent_minute
+    add_nonspeech(dry, activity, voices(material), np.random.default_rng(0))
+    sounding = np.abs(dry).reshape(2, 3000, 320).max(axis=2) > 0
+    for speaker in (0, 1):
+        onsets = [onset for _, onset in runs(~activity[speaker])]
+        breaths = runs(sounding[speaker])
+        assert 0 < len(breaths) < len(onsets)
+        assert all(min(onset - end for onset in onsets if onset >= end) <= 0.25 * 50 + 1 for _, end in breaths)
+        assert 0 < np.abs(dry[speaker]).max() < 0.1
+
+
+def test_one_who_never_stops_makes_no_other_sound(material: Material, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(simulation, "NONSPEECH_PER_MINUTE", 60.0)
+    dry, activity = np.zeros((2, 480_000), np.float32), np.ones((2, 1500), bool)
+    add_nonspeech(dry, activity, voices(material), np.random.default_rng(0))
+    assert not dry.any()
 
 
 def test_a_silent_channel_keeps_its_labels(material: Material, monkeypatch: pytest.MonkeyPatch):
@@ -117,7 +157,7 @@ EFFECTS = ("ROOM_SHARE", "NOISE_SHARE", "WANDER_SHARE", "GAIN_CONTROL_SHARE", "G
 
 @pytest.mark.parametrize("share", EFFECTS)
 def test_every_channel_effect_changes_the_sound_and_not_the_labels(material: Material, monkeypatch: pytest.MonkeyPatch, share: str):
-    for other in ("CLEAN_SHARE", "MONO_SHARE", "FAINT_SHARE", *EFFECTS):
+    for other in ("CLEAN_SHARE", "MONO_SHARE", *EFFECTS):
         monkeypatch.setattr(channel, other, 0.0)
     made = []
     for value in (0.0, 1.0):
@@ -164,36 +204,22 @@ def test_a_folder_without_utterances_is_named(tmp_path: Path):
         open_material(tmp_path, tmp_path / "cache")
 
 
-def test_the_command_writes_the_same_whatever_the_number_of_processes(
+def test_the_command_writes_the_dialogues_of_the_seed_whoever_makes_them(
     material_folder: Path, cache_folder: Path, material: Material, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
     parser = argparse.ArgumentParser()
     command.add_arguments(parser)
-    for jobs in ("1", "2"):
-        options = [
-            "--data",
-            str(material_folder),
-            "--cache",
-            str(cache_folder),
-            "--out",
-            str(tmp_path / jobs),
-            "--hours",
-            "0.02",
-            "--seed",
-            "4",
-            "--lengths",
-            "20",
-            "40",
-        ]
-        assert command.main(parser.parse_args([*options, "--jobs", jobs, "--no-synthetic"])) == 0
+    folders = ["--data", str(material_folder), "--cache", str(cache_folder), "--out", str(tmp_path)]
+    options = ["--hours", "0.02", "--seed", "4", "--lengths", "20", "40", "--jobs", "2", "--no-synthetic"]
+    assert command.main(parser.parse_args([*folders, *options])) == 0
     assert "dialogues" in capsys.readouterr().out
-    one, two = (read_manifest(tmp_path / jobs / "manifest.jsonl") for jobs in ("1", "2"))
-    assert [d.id for d in one] == [d.id for d in two]
-    for a, b in zip(one, two, strict=True):
-        assert np.array_equal(load_audio(a), load_audio(b))
-        assert np.array_equal(load_activity(a)[0], load_activity(b)[0])
-    assert json.loads((tmp_path / "1" / "manifest.jsonl").read_text().splitlines()[0])["split"] == "train"
-    assert np.array_equal(load_activity(one[0])[0], simulate(material, 4, 0, LENGTHS_S).activity)
+    written = read_manifest(tmp_path / "manifest.jsonl")
+    assert [(d.id, d.split) for d in written] == [(f"sim4_train_{i:05d}", "train") for i in range(len(written))]
+    assert len(written) > 1
+    for i, dialogue in enumerate(written):
+        expected = simulate(material, 4, i, LENGTHS_S)
+        assert np.array_equal(load_audio(dialogue), expected.audio / np.float32(32768))
+        assert all(map(np.array_equal, load_activity(dialogue), (expected.activity, expected.backchannel)))
 
 
 @pytest.mark.parametrize(

@@ -47,7 +47,7 @@ def evaluation(random_dialogues: list[EvaluatedDialogue]) -> Evaluation:
         about={
             "manifest": "<calls>.jsonl",
             "model": {"name": "net", "version": "1", "weights_sha256": "0123456789abcdef"},
-            "dialogues": [{"id": dialogue.id, "seconds": 60.0} for dialogue in random_dialogues],
+            "dialogues": [{"id": dialogue.id, "seconds": 60.0, "activity": "words"} for dialogue in random_dialogues],
         },
         systems={"stereo": stereo, "mono": stereo, "smart-turn": baseline},
         timer=measure_timer(random_dialogues),
@@ -92,9 +92,9 @@ def test_the_table_holds_the_figures(evaluation: Evaluation) -> None:
     stereo = evaluation.systems["stereo"]
     assert scores.header == ("", "stereo", "mono", "smart-turn", "silence timer")
     assert rows["shift or hold, 250 ms"][0] == shown(stereo.shift_hold.at[250].auc)
-    assert rows["AUC, 250 ms, above smart-turn"] == ("0.10 [0.05, 0.20]", "0.10 [0.05, 0.20]", "-", "-")
+    assert rows["AUC, 250 ms, minus that of smart-turn"] == ("0.10 [0.05, 0.20]", "0.10 [0.05, 0.20]", "-", "-")
     assert rows["backchannel prediction"][2:] == ("-", "-")
-    assert rows["latency at cut-off <= 5%, s"][3] == shown(evaluation.timer.latency_at[0.05].estimate)
+    assert rows["mean latency at <= 5 % of holds cut off, s"][3] == shown(evaluation.timer.latency_at[0.05].estimate)
     point = stereo.frontier.cut_off_at[0.6].point
     assert point is not None
     assert settings.rows[1][1] == f"{point.threshold:.2f}, {point.delay_s:.1f} s, {point.timeout_s:.1f} s"
@@ -119,7 +119,10 @@ def test_the_folder_holds_all_that_the_page_shows(evaluation: Evaluation, random
 def test_the_page_says_in_words_what_is_seen_and_trusts_no_name(evaluation: Evaluation) -> None:
     text = page(evaluation)
     assert "&lt;calls&gt;.jsonl" in text
-    assert "&lt;3&gt;. Speaker 0 stopped at 12.50 s and after 0.80 s went on, a hold; 250 ms into the silence the model gave a shift 0.90." in text
+    assert (
+        "&lt;3&gt;. Speaker 0 stopped at 12.50 s and after 0.80 s went on, a hold; 250 ms into the silence the model gave a shift a probability of 0.90."
+        in text
+    )
     assert "8 dialogues, 8.0 minutes" in text
     assert text.count("<figure>") == text.count("<figcaption>") == 5
     assert "robustness" not in page(replace(evaluation, conditions={}, mistakes=[]))

@@ -92,10 +92,12 @@ def test_the_gradients_compared_above_are_large_and_differ_between_lanes(manifes
     assert max(differences) > 1e-3
 
 
-def test_the_command_trains_on_two_processes_and_speaks_once(manifest: Path, settings_file: Path, tmp_path: Path) -> None:
+def test_the_command_trains_on_two_processes_speaks_once_and_resumes(manifest: Path, settings_file: Path, tmp_path: Path) -> None:
     command = ["-m", "turnstream", "train", "--manifest", str(manifest), "--settings", str(settings_file), "--out", str(tmp_path / "run")]
-    output = run([*command, "--accelerator", "cpu", "--devices", "2", "--validation", str(manifest)])
+    command += ["--accelerator", "cpu", "--devices", "2", "--validation", str(manifest)]
+    output = run(command)
     assert output.count("trained network in") == 1
     assert output.count("step 3: vad") == 1
     assert [json.loads(line)["step"] for line in (tmp_path / "run" / "training.jsonl").read_text().splitlines()] == [2, 3]
     assert len(list((tmp_path / "run").glob("events.out.tfevents.*"))) == 1
+    run([*command, "--resume"])  # every process finds its own generator again

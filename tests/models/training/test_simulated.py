@@ -78,7 +78,7 @@ def test_training_from_the_simulator_resumes_exactly(material_folder: Path, cach
         with pytest.raises(InterruptedError):
             train(SETTINGS, source, tmp_path / "parts")
         monkeypatch.undo()
-    with closing(open_source(material_folder, cache, workers=2)) as source:
+    with closing(open_source(material_folder, cache)) as source:
         train(SETTINGS, source, tmp_path / "parts", resume=True)
     assert (tmp_path / "parts" / "model.safetensors").read_bytes() == (tmp_path / "whole" / "model.safetensors").read_bytes()
     lanes = torch.load(tmp_path / "parts" / "checkpoint.pt", weights_only=True)["stream"]["lanes"]

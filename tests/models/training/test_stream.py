@@ -7,7 +7,8 @@ import torch
 from turnstream.models.config import EncoderConfig, FeatureConfig, ModelConfig
 from turnstream.models.dialogues.activity import BoolFrames
 from turnstream.models.dialogues.labels import label_frames
-from turnstream.models.dialogues.manifest import Dialogue, load_activity, load_audio
+from turnstream.models.dialogues.loading import load_activity, load_audio
+from turnstream.models.dialogues.manifest import Dialogue
 from turnstream.models.errors import ConfigError, DialogueError
 from turnstream.models.projection import UNKNOWN, swapped_classes
 from turnstream.models.training.labelled import labelled_audio
@@ -78,7 +79,9 @@ def test_labels_are_those_of_the_audio_and_exchange_roles_with_it(dialogues: lis
             target = chunk.target
             assert np.array_equal(target.vad[lane].numpy(), labels.vad[order][:, frames])
             assert np.array_equal(target.backchannel[lane].numpy(), labels.backchannel[order][:, frames])
-            assert np.array_equal(target.next_weight[lane].numpy(), labels.next_weight[frames])
+            expected_weight = labels.next_weight * np.where(labels.shift, PLAIN.shift_weight, 1)
+            np.testing.assert_allclose(target.next_weight[lane].numpy(), expected_weight[frames], rtol=1e-6)
+            np.testing.assert_array_equal(target.finality[lane].numpy(), labels.finality[order][:, frames])
             holder, projection = labels.next_holder[frames], labels.projection[frames]
             if exchanged:
                 holder = np.where(holder == UNKNOWN, UNKNOWN, 1 - holder)

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from turnstream.models.dialogues.manifest import load_audio
+from turnstream.models.dialogues.loading import load_audio
 from turnstream.stream.cli import main
 
 from .making import listed, spoken, words, write, write_audio

@@ -46,6 +46,12 @@ def test_words_can_be_chosen_instead(corpus: Path) -> None:
     assert spoken(dialogue) == [[(1.0, 2.0)], [(2.5, 4.2)]]  # the silence of 0.1 s is bridged
 
 
+def test_a_caller_without_a_pin_is_somebody_of_this_call_alone(corpus: Path) -> None:
+    (table,) = corpus.rglob("fe_03_p1_calldata.tbl")
+    table.write_text(CALLS.replace("2602", ""))
+    assert listed("fisher", corpus)[0].speakers == ("fe_03_00001/A", "fisher1790")
+
+
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [

@@ -15,6 +15,14 @@ def test_linked_discs_are_followed_and_hidden_files_are_not_listed(tmp_path: Pat
     assert [match[0] for match, _ in CorpusFolder(tmp_path / "corpus").matching(r".*\.txt", "a.txt")] == ["a.txt"]
 
 
+def test_a_name_that_comes_twice_is_taken_once_or_refused(tmp_path: Path) -> None:
+    first, second = (write(tmp_path / disc / "a.txt", "") for disc in ("disc1", "disc2"))
+    folder = CorpusFolder(tmp_path)
+    assert [file for _, file in folder.matching(r".*\.txt", "a.txt")] == [first]
+    with pytest.raises(DialogueError, match=f"{second}: expected every file name once, got the same at {first}"):
+        folder.matching(r".*\.txt", "a.txt", distinct=True)
+
+
 def test_a_file_is_found_by_its_name_or_with_its_folder(tmp_path: Path) -> None:
     for role in ("agent", "caller"):
         write(tmp_path / "audio" / role / "a.WAV", "")

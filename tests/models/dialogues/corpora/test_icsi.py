@@ -58,6 +58,12 @@ def test_stretches_avoid_others_and_words_without_times(corpus: Path) -> None:
     assert set(words(dialogue)) == {(0, "we're"), (1, "yeah")}
 
 
+def test_a_last_word_without_times_leaves_out_what_follows(corpus: Path) -> None:
+    write(corpus / "ICSI" / "Words" / "Bmr001.B.words.xml", words_xml([*B[:12], word("", "", "bye")]))
+    (dialogue,) = listed("icsi", corpus)
+    assert (dialogue.start_s, dialogue.end_s) == (40.0, 110.0)
+
+
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [

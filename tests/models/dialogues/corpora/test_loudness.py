@@ -5,7 +5,7 @@ import pytest
 from turnstream.models.dialogues.corpora.loudness import first_is_on_channel_0
 from turnstream.models.errors import DialogueError
 
-from .making import write, write_audio
+from .making import sphere_header, write, write_audio
 
 FIRST, SECOND = [(0.5, 2.0)], [(1.8, 3.0)]
 
@@ -26,3 +26,10 @@ def test_what_does_not_tell_them_apart_is_refused(tmp_path: Path) -> None:
         first_is_on_channel_0(write_audio(tmp_path / "c.wav", [FIRST + SECOND, FIRST + SECOND], 4.0), [FIRST, SECOND])
     with pytest.raises(DialogueError, match=r"d\.wav: expected an audio file"):
         first_is_on_channel_0(write(tmp_path / "d.wav", "no audio"), [FIRST, SECOND])
+
+
+def test_packed_audio_is_refused_with_what_unpacks_it(tmp_path: Path) -> None:
+    packed = tmp_path / "a.sph"
+    packed.write_bytes(sphere_header(8000, "ulaw,embedded-shorten-v2.00", 1, "1") + b"ajkg\x02" + bytes(100))
+    with pytest.raises(DialogueError, match=r"a\.sph: expected SPHERE audio that is not packed, got shorten; unpack it with: sph2pipe -f wav a\.sph a\.wav"):
+        first_is_on_channel_0(packed, [FIRST, SECOND])

@@ -59,3 +59,17 @@ def test_what_is_missing_or_broken_is_named(name: str, text: str, message: str, 
     write(corpus / name, text)
     assert main(["manifest", "rttm", str(corpus), "--out", str(corpus.parent / "m.jsonl")]) == 2
     assert message in capsys.readouterr().err
+
+
+def test_a_broken_file_can_be_left_out_alone(corpus: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write(corpus / "broken.rttm", "SPEAKER four 1 x")
+    assert [dialogue.id for dialogue in listed("rttm", corpus, "--skip-broken")] == ["one", "two", "three"]
+    captured = capsys.readouterr()
+    assert f"left out broken.rttm: {corpus / 'broken.rttm'}, line 1: expected SPEAKER file channel start" in captured.err
+    assert "; left out 1 of 4 recordings" in captured.out
+
+
+def test_two_files_of_the_same_name_are_both_named(corpus: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    again = write(corpus / "more" / "calls.rttm", lines("four"))
+    assert main(["manifest", "rttm", str(corpus), "--out", str(corpus.parent / "m.jsonl"), "--skip-broken"]) == 2
+    assert f"{again}: expected every file name once, got the same at {corpus / 'calls.rttm'}\n" in capsys.readouterr().err

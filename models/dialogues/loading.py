@@ -1,0 +1,191 @@
+"""What the files of a dialogue hold: its sound, and who spoke when by its words, segments or activity; of part of them where it is a part.
+
+manifest.py says which files these are and annotation.py which of them is believed.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soundfile as sf
+import soxr
+from numpy.typing import NDArray
+
+from ..errors import DialogueError
+from .activity import FRAME_RATE_HZ, BoolFrames, Samples, Segment
+from .manifest import Dialogue
+from .segments import read_segments
+from .sphere import unreadable_audio
+
+
+def load_audio(dialogue: Dialogue, sample_rate_hz: int = 16000) -> Samples:
+    """Both channels in [-1, 1], (2, N) at the rate asked for; mono files of unequal length are padded with silence.
+
+    Raises:
+        DialogueError: a file that cannot be read, or a number of channels other than promised.
+    """
+    channels: list[Samples] = []
+    for path in dialogue.audio:
+        samples, rate = _read(path, dialogue)
+        _check_channels(path, len(samples), dialogue)
+        channels += [row if rate == sample_rate_hz else soxr.resample(row, rate, sample_rate_hz) for row in samples]
+    length = max(len(row) for row in channels)
+    return np.stack([np.pad(row, (0, length - len(row))) for row in channels])
+
+
+def duration_s(dialogue: Dialogue) -> float:
+    """Length of the dialogue in seconds, from its files' headers.
+
+    Raises:
+        DialogueError: a file that cannot be read, ends before the dialogue starts, or has a number of channels other than promised.
+    """
+    lengths_s: list[float] = []
+    for path in dialogue.audio:
+        channels, samples, rate = _shape(path, dialogue.sample_rate_hz)
+        _check_channels(path, channels, dialogue)
+        lengths_s.append(samples / rate)
+    end_s = max(lengths_s) if dialogue.end_s is None else min(max(lengths_s), dialogue.end_s)
+    if end_s <= dialogue.start_s:
+        raise DialogueError(f"dialogue {dialogue.id!r}: expected audio beyond its start at {dialogue.start_s:g} s, got {end_s:g} s")
+    return end_s - dialogue.start_s
+
+
+def load_words(dialogue: Dialogue) -> list[list[Segment]]:
+    """Word times of both speakers in seconds, in order.
+
+    Raises:
+        DialogueError: the dialogue has no words, or its file is not a list of {ch, start, end}.
+    """
+    if dialogue.words is None:
+        raise DialogueError(f"dialogue {dialogue.id!r}: expected a file of words, got none in the manifest")
+    try:
+        entries = json.loads(dialogue.words.read_text(encoding="utf-8"))
+        found: list[list[Segment]] = [[], []]
+        for entry in entries:
+            start_s, end_s = float(entry["start"]), float(entry["end"])
+            if entry["ch"] not in (0, 1) or not (math.isfinite(start_s) and math.isfinite(end_s)):
+                raise ValueError(entry)
+            found[entry["ch"]].append((start_s, end_s))
+    except OSError as error:
+        raise DialogueError(f"{dialogue.words}: expected a file of words, got: {error.strerror}") from None
+    except (KeyError, TypeError, ValueError) as error:
+        raise DialogueError(f"{dialogue.words}: expected a JSON list of {{ch, start, end}} with ch 0 or 1, got: {error!r}") from None
+    return [dialogue.cut(words) for words in found]
+
+
+def load_segments(dialogue: Dialogue) -> list[list[Segment]]:
+    """Stretches of speech of both speakers in seconds, in order, from RTTM or TextGrid.
+
+    Raises:
+        DialogueError: the dialogue has no segments, or its files are broken or lack a speaker.
+    """
+    if not dialogue.segments:
+        raise DialogueError(f"dialogue {dialogue.id!r}: expected a file of segments, got none in the manifest")
+    recordings = [dialogue.id, *(path.stem for path in dialogue.audio)]
+    found: list[list[Segment]] = []
+    for channel in (0, 1):
+        names = dialogue.segments_of or dialogue.speakers
+        path = dialogue.segments[min(channel, len(dialogue.segments) - 1)]
+        found.append(dialogue.cut(read_segments(path, names[channel], recordings, own_file=len(dialogue.segments) == 2)))
+    return found
+
+
+def load_activity(dialogue: Dialogue) -> tuple[BoolFrames, BoolFrames]:
+    """Activity and backchannel frames, each (2, T) at 50 Hz; without backchannel labels these are all False.
+
+    Raises:
+        DialogueError: the dialogue has no activity file, or it does not hold boolean frames (2, T).
+    """
+    if dialogue.activity is None:
+        raise DialogueError(f"dialogue {dialogue.id!r}: expected a file of activity, got none in the manifest")
+    frames = _frames(dialogue.activity)
+    activity = frames["activity"]
+    backchannel = frames.get("backchannel", np.zeros_like(activity))
+    for array in (activity, backchannel):
+        if array.dtype != np.bool_ or array.ndim != 2 or array.shape != (2, activity.shape[-1]):
+            raise DialogueError(f"{dialogue.activity}: expected boolean frames (2, T) at {FRAME_RATE_HZ:g} Hz, got {array.dtype} {array.shape}")
+    part = _part(dialogue, FRAME_RATE_HZ)
+    return activity[:, part], backchannel[:, part]
+
+
+def load_finality(dialogue: Dialogue) -> NDArray[np.float32] | None:
+    """How finished each speaker's last words sound, 0-1 or NaN, (2, T) at 50 Hz, where the activity file says; else None.
+
+    Raises:
+        DialogueError: the file does not hold what it should.
+    """
+    if dialogue.activity is None:
+        return None
+    frames = _frames(dialogue.activity)
+    if "finality" not in frames:
+        return None
+    finality, activity = frames["finality"].astype(np.float32), frames["activity"]
+    if finality.shape != activity.shape:
+        raise DialogueError(f"{dialogue.activity}: expected `finality` of the activity's shape {activity.shape}, got {finality.shape}")
+    return finality[:, _part(dialogue, FRAME_RATE_HZ)]
+
+
+def _frames(path: Path) -> dict[str, NDArray[Any]]:
+    """The arrays of an activity file, `activity` among them."""
+    try:
+        with path.open("rb") as opened, np.load(opened) as arrays:
+            frames = dict(arrays)
+    except (OSError, ValueError, TypeError, EOFError, zipfile.BadZipFile) as error:  # TypeError: an .npy of one array
+        raise DialogueError(f"{path}: expected an .npz with `activity`, got: {error}") from None
+    if "activity" not in frames:
+        raise DialogueError(f"{path}: expected an .npz with `activity`, got one with {', '.join(frames) or 'nothing'}")
+    return frames
+
+
+def _part(dialogue: Dialogue, rate_hz: float) -> slice:
+    return slice(round(dialogue.start_s * rate_hz), None if dialogue.end_s is None else round(dialogue.end_s * rate_hz))
+
+
+def _check_channels(path: Path, channels: int, dialogue: Dialogue) -> None:
+    expected = 3 - len(dialogue.audio)
+    if channels != expected:
+        raise DialogueError(f"{path}: expected {expected} channel{'s' * (expected > 1)}, got {channels}")
+
+
+def _read(path: Path, dialogue: Dialogue) -> tuple[NDArray[np.float32], int]:
+    """The dialogue's part of one file, (C, N), and its rate."""
+    if path.suffix == ".npy":
+        samples, rate = _open_npy(path, dialogue.sample_rate_hz)
+        return samples[:, _part(dialogue, rate)].astype(np.float32) / np.float32(32768), rate
+    try:
+        with sf.SoundFile(path) as file:
+            start, end, _ = _part(dialogue, file.samplerate).indices(file.frames)
+            file.seek(start)
+            samples = file.read(max(0, end - start), dtype="float32", always_2d=True)
+            return np.ascontiguousarray(samples.T, np.float32), file.samplerate
+    except (sf.LibsndfileError, OSError) as error:
+        raise unreadable_audio(path, error) from None
+
+
+def _shape(path: Path, npy_rate_hz: int | None) -> tuple[int, int, int]:
+    """Channels, samples and rate of one file."""
+    if path.suffix == ".npy":
+        samples, rate = _open_npy(path, npy_rate_hz)
+        return len(samples), samples.shape[1], rate
+    try:
+        header = sf.info(path)
+    except (sf.LibsndfileError, OSError) as error:
+        raise unreadable_audio(path, error) from None
+    return header.channels, header.frames, header.samplerate
+
+
+def _open_npy(path: Path, rate_hz: int | None) -> tuple[NDArray[np.int16], int]:
+    if rate_hz is None:
+        raise DialogueError(f"{path}: expected sample_rate_hz in the manifest beside .npy audio, got none")
+    try:
+        samples = np.load(path, mmap_mode="r")
+    except (OSError, ValueError) as error:
+        raise DialogueError(f"{path}: expected int16 samples (C, N), got: {error}") from None
+    if samples.dtype != np.int16 or samples.ndim != 2:
+        raise DialogueError(f"{path}: expected int16 samples (C, N), got {samples.dtype} {samples.shape}")
+    return samples, rate_hz

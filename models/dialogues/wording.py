@@ -1,0 +1,143 @@
+"""What a simulated speaker says in a turn, and where it pauses: pieces of recorded utterances (takes), and breaks in them.
+
+Turns end where an utterance ends, unless they are broken off; pauses fall where the recorded speaker paused, between words, and
+between the takes of one turn. Where a teacher said how finished the words sound (finality.py), ends are sought where they do and pauses
+where they do not, as far as the manner asks for it. How the pieces are cut and made to sound is left to voice.py.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from .styles import Manner
+from .timing import PlannedTurn
+from .utterances import SAMPLE_RATE_HZ, UNFINISHED, UNKNOWN, Utterance
+
+SHORTEST_PHRASE = round(0.2 * SAMPLE_RATE_HZ)
+DOUBTFUL = 0.5  # finality where nobody said
+PENALTY = {"pause": 0.0, "dip": -0.3, "sentence": 0.3}  # of the kinds of breaks, against each other
+
+
+@dataclass(frozen=True)
+class Take:
+    """A piece of an utterance, from sample `start` to sample `end`."""
+
+    utterance: Utterance
+    start: int
+    end: int
+
+    @property
+    def length(self) -> int:
+        return self.end - self.start
+
+
+@dataclass(frozen=True)
+class Break:
+    """A place in a turn where the speaker could pause."""
+
+    take: int
+    end: int  # last sample of speech before it
+    resume: int  # first sample of speech after it
+    position: float  # speech so far in the turn, seconds
+    kind: str  # "pause", "dip" or "sentence"
+    finality: float
+
+
+def _is_apart(place: Break, chosen: Iterable[tuple[Break, float]]) -> bool:
+    """Is there a phrase's worth of speech between this place and every chosen one?"""
+    return all(place.take != b.take or place.end - b.resume >= SHORTEST_PHRASE or b.end - place.resume >= SHORTEST_PHRASE for b, _ in chosen)
+
+
+@dataclass
+class Wording:
+    """Chooses the words of one speaker, those least used first.
+
+    Attributes:
+        utterances: to choose from.
+        manner: of speaking.
+        rng: draws everything.
+        speed: of play-back, so that turns are as long as planned when they are heard.
+    """
+
+    utterances: Sequence[Utterance]
+    manner: Manner
+    rng: np.random.Generator
+    speed: float = 1.0
+    _used: Counter[int] = field(default_factory=Counter[int], init=False)
+
+    def any_utterance(self) -> Utterance:
+        """One of them."""
+        return self.utterances[int(self.rng.integers(len(self.utterances)))]
+
+    def choose_takes(self, target_s: float, finished: bool) -> list[Take]:
+        """Pieces of utterances that together last about `target_s`; those before the last are sentences, or stop inside one."""
+        takes: list[Take] = []
+        wanted = max(target_s, 0.3) * SAMPLE_RATE_HZ * self.speed
+        remaining = wanted
+        while True:
+            same = takes[-1].utterance.speaker if takes else None
+            remaining = max(remaining, 0.3 * SAMPLE_RATE_HZ)
+            take = self._best_take(remaining, finished, same)
+            more = remaining - take.length >= max(0.35 * wanted, 0.8 * SAMPLE_RATE_HZ) and len(takes) < 5
+            if more and self.rng.random() < self.manner.run_on:
+                take = self._best_take(remaining, False, same)
+            self._used[take.utterance.index] += 1
+            takes.append(take)
+            remaining -= take.length
+            if not more:
+                return takes
+
+    def choose_breaks(self, takes: Sequence[Take], turn: PlannedTurn) -> list[tuple[Break, float]]:
+        """Breaks with their pauses: the planned ones at the nearest good place if there is one, all sentence boundaries, some natural pauses drawn out."""
+        candidates: list[Break] = []
+        before = 0
+        for i, take in enumerate(takes):
+            u = take.utterance
+            first, last = take.start + SHORTEST_PHRASE, take.end - SHORTEST_PHRASE
+            inside = [(int(a), int(b)) for a, b in u.pauses if first < a and b < last]
+            places = [(a, b, "pause") for a, b in inside] + [(int(d), int(d), "dip") for d in u.dips if first < d < last]
+            candidates += [Break(i, a, b, (before + a - take.start) / SAMPLE_RATE_HZ / self.speed, kind, u.finality.get(a, DOUBTFUL)) for a, b, kind in places]
+            before += take.length
+            if i + 1 < len(takes):
+                candidates.append(Break(i, take.end, take.end, before / SAMPLE_RATE_HZ / self.speed, "sentence", u.finality.get(take.end, DOUBTFUL)))
+        chosen: dict[tuple[int, int], tuple[Break, float]] = {}
+        for at_s, part_s, pause_s in zip(np.cumsum(turn.parts_s), turn.parts_s, turn.pauses_s, strict=False):
+            between_words = self.rng.random() < self.manner.mid_phrase
+            free = [c for c in candidates if (between_words or c.kind != "dip") and _is_apart(c, chosen.values())]
+            if free:
+                place = min(free, key=lambda c: abs(c.position - at_s) / max(part_s, 0.5) + PENALTY[c.kind] + self.manner.legibility * c.finality)
+                chosen[place.take, place.end] = (place, pause_s)
+        for c in candidates:
+            wanted = c.kind == "sentence" or (c.kind == "pause" and self.rng.random() < self.manner.stretch)
+            if wanted and (c.kind == "sentence" or _is_apart(c, chosen.values())) and (c.take, c.end) not in chosen:
+                chosen[c.take, c.end] = (c, self.manner.draw_pause_s(self.rng))
+        return sorted(chosen.values(), key=lambda item: (item[0].take, item[0].end))
+
+    def _best_take(self, wanted: float, finished: bool, same_speaker: str | None) -> Take:
+        best, best_cost = None, np.inf
+        for utterance in (self.any_utterance() for _ in range(14)):
+            cost = 0.4 * self._used[utterance.index]
+            if same_speaker is not None and utterance.speaker != same_speaker:
+                cost += 0.7
+            if finished:
+                cost += {UNFINISHED: 1.5, UNKNOWN: 0.3}.get(utterance.finished, 0.0)
+                options = [(utterance.onset, utterance.offset, 0.0), *((int(b), utterance.offset, 0.15) for _, b in utterance.pauses)]
+                options += [(int(dip), utterance.offset, 0.5) for dip in utterance.dips]
+            else:
+                options = [(utterance.onset, int(dip), 0.1) for dip in utterance.dips]
+                options += [(utterance.onset, int(a), 0.0) for a, _ in utterance.pauses] or [(utterance.onset, utterance.offset, 1.0)]
+            for start, end, extra in options:
+                if end - start < 0.15 * SAMPLE_RATE_HZ:
+                    continue
+                misfit = abs(np.log((end - start) / wanted))
+                unlike = self.manner.legibility * abs(float(finished) - utterance.finality.get(end, DOUBTFUL))
+                if cost + extra + misfit + unlike < best_cost:
+                    best, best_cost = Take(utterance, start, end), cost + extra + misfit + unlike
+        if best is None:
+            whole = self.any_utterance()
+            best = Take(whole, whole.onset, whole.offset)
+        return best

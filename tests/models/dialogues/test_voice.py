@@ -1,0 +1,94 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from turnstream.models.dialogues.simulation import Material
+from turnstream.models.dialogues.styles import Manner
+from turnstream.models.dialogues.timing import PlannedTurn
+from turnstream.models.dialogues.utterances import SAMPLE_RATE_HZ, Utterance
+from turnstream.models.dialogues.voice import Phrase, Voice
+
+from .test_simulation import PLAIN
+
+FRAME = 320
+HESITANT = replace(PLAIN, stretch=1.0, mid_phrase=0.3, filler=1.0, lengthen=1.0)
+
+
+def early_pause(material: Material) -> Utterance:
+    """0.5 s of speech, 0.3 s of quiet, 1.0 s of speech."""
+    return material.pool.utterances[0]
+
+
+def label_fits(phrase: Phrase) -> bool:
+    """Is there sound where the phrase says so, and none elsewhere, but for the frames at an edge?"""
+    frames = len(phrase.samples) // FRAME
+    level = np.sqrt((phrase.samples[: frames * FRAME].reshape(frames, FRAME) ** 2).mean(axis=1))
+    starts = np.arange(frames) * FRAME
+    inside = np.any([(start <= starts) & (starts + FRAME <= end) for start, end in phrase.speech], axis=0)
+    outside = np.all([(starts >= end + FRAME) | (starts + 2 * FRAME <= start) for start, end in phrase.speech], axis=0)
+    return bool(np.median(level[inside]) > 0.008 and (level[outside] < 0.005).all())
+
+
+@pytest.mark.parametrize("speed", [0.9, 1.0, 1.12])
+@pytest.mark.parametrize("manner", [PLAIN, HESITANT])
+def test_at_every_speed_labels_are_where_the_sound_is(material: Material, speed: float, manner: Manner) -> None:
+    utterances = material.cast.draw_pair(np.random.default_rng(0), machine=False)[0]
+    voice = Voice(material.pool, utterances, [], manner, np.random.default_rng(1), speed)
+    phrases = [phrase for _ in range(8) for phrase in voice.take_turn(PlannedTurn(0, 0.0, (1.0, 2.5), (0.6,)))]
+    assert len(phrases) > 12
+    assert all(label_fits(phrase) for phrase in phrases)
+    late = [replace(phrase, speech=[(start + 2400, end + 2400) for start, end in phrase.speech]) for phrase in phrases]
+    assert not any(label_fits(phrase) for phrase in late)
+
+
+@pytest.mark.parametrize("speed", [0.9, 1.12])
+def test_a_faster_voice_is_higher_and_its_turns_last_as_long_as_planned(material: Material, speed: float) -> None:
+    clip = early_pause(material)
+    voice = Voice(material.pool, [clip], [], PLAIN, np.random.default_rng(0), speed)
+    (phrase,) = voice.take_turn(PlannedTurn(0, 0.0, (1.8,), ()))
+    assert (phrase.offset - phrase.onset) / SAMPLE_RATE_HZ == pytest.approx(clip.speech_s / speed, abs=0.01)
+    last = phrase.samples[phrase.speech[-1][0] : phrase.offset]
+    loudest_hz = np.abs(np.fft.rfft(last, 4 * SAMPLE_RATE_HZ)).argmax() / 4
+    assert loudest_hz == pytest.approx(100 * speed, rel=0.02)
+
+
+def test_a_pause_lasts_as_long_as_planned_whatever_the_speed(material: Material) -> None:
+    voice = Voice(material.pool, [early_pause(material)], [], PLAIN, np.random.default_rng(3), 1.12)
+    pauses_s = [phrase.pause_after_s for phrase in voice.take_turn(PlannedTurn(0, 0.0, (0.5, 1.0), (0.7,)))]
+    assert pauses_s == [0.7, 0.0]
+
+
+def test_a_false_start_ends_with_sound(material: Material) -> None:
+    voice = Voice(material.pool, [early_pause(material)], [], PLAIN, np.random.default_rng(0))
+    started = [voice.false_start() for _ in range(40)]
+    lengths_s = np.array([(phrase.offset - phrase.onset) / SAMPLE_RATE_HZ for phrase in started])
+    assert lengths_s.min() > 0.19
+    assert lengths_s.max() == pytest.approx(0.5, abs=0.03)  # where the speaker paused
+    assert all(label_fits(phrase) for phrase in started)
+
+
+def test_a_reaction_out_of_an_utterance_is_sound_only(material: Material) -> None:
+    clip = early_pause(material)
+    resume = int(clip.pauses[0, 1])
+    toneless = replace(clip, offset=resume + 2400, vowel=-1)  # nothing to hum with, and its last 0.5 s begin before the pause
+    voice = Voice(material.pool, [toneless], [], PLAIN, np.random.default_rng(0))
+    for _ in range(20):
+        phrase = voice.backchannel()
+        assert phrase.speech == [(0, 2400)]
+        assert np.isnan(phrase.finality).all()
+
+
+def test_a_drawn_out_end_is_longer_and_nobody_knows_how_finished_it_sounds(material: Material) -> None:
+    clip = early_pause(material)
+    judged = replace(clip, finality={int(clip.pauses[0, 0]): 0.3, clip.offset: 0.9})
+    turn = PlannedTurn(0, 0.0, (0.5, 1.0), (0.7,))
+
+    def halves(lengthen: float) -> list[Phrase]:
+        return Voice(material.pool, [judged], [], replace(PLAIN, lengthen=lengthen), np.random.default_rng(3)).take_turn(turn)
+
+    (plain, end), (drawn_out, same_end) = halves(0.0), halves(1.0)
+    assert (plain.finality, end.finality) == ([0.3], [0.9])
+    assert drawn_out.offset - drawn_out.onset > plain.offset - plain.onset + 500
+    assert np.isnan(drawn_out.finality).all()
+    assert same_end.finality == [0.9]
