@@ -28,7 +28,6 @@ class FrameLabels:
         projection: (T,) int64 class of the next 2 s, UNKNOWN at the end.
         next_holder: (T,) int64, who holds the floor next, UNKNOWN at the end.
         next_weight: (T,) float32, how much a frame counts in the loss of next_holder.
-        shift: (T,) bool, the floor's next holder is not who spoke alone last.
         backchannel: (2, T) bool, is, or within BACKCHANNEL_LEAD_S will be, giving a backchannel.
         finality: (2, T) float32, how finished the speaker's last words sound, 0-1; NaN where unknown.
     """
@@ -37,7 +36,6 @@ class FrameLabels:
     projection: NDArray[np.int64]
     next_holder: NDArray[np.int64]
     next_weight: NDArray[np.float32]
-    shift: NDArray[np.bool_]
     backchannel: NDArray[np.bool_]
     finality: NDArray[np.float32]
 
@@ -59,13 +57,12 @@ def label_frames(
         finality: (2, T), where a teacher judged it.
     """
     turns = bridge_short_pauses(activity & ~backchannel, round(BRIDGED_PAUSE_S * frame_rate_hz))
-    holder, weight, shift = next_holder(turns, frame_rate_hz)
+    holder, weight = next_holder(turns, frame_rate_hz)
     return FrameLabels(
         vad=activity,
         projection=projection_classes(activity, frame_rate_hz, bin_edges_s),
         next_holder=holder,
         next_weight=weight,
-        shift=shift,
         backchannel=_with_lead(backchannel, round(BACKCHANNEL_LEAD_S * frame_rate_hz)),
         finality=np.full(activity.shape, np.nan, np.float32) if finality is None else finality.astype(np.float32),
     )
@@ -81,8 +78,8 @@ def bridge_short_pauses(activity: NDArray[np.bool_], frames: int) -> NDArray[np.
     return bridged
 
 
-def next_holder(turns: NDArray[np.bool_], frame_rate_hz: float) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.bool_]]:
-    """Who holds the floor next, how much each frame should count, and whether it is another than spoke alone last.
+def next_holder(turns: NDArray[np.bool_], frame_rate_hz: float) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Who holds the floor next, and how much each frame should count.
 
     During silence: whoever speaks next. While one speaks alone: whoever speaks once that stretch of speech has ended,
     where an overlap after which the same speaker goes on does not end it. During overlap: whoever is left alone.
@@ -90,7 +87,7 @@ def next_holder(turns: NDArray[np.bool_], frame_rate_hz: float) -> tuple[NDArray
     Args:
         turns: (2, T) activity without backchannels.
     Returns:
-        (T,) speaker or UNKNOWN, (T,) weights, (T,) bool.
+        (T,) speaker or UNKNOWN, and (T,) weights.
     """
     frames = turns.shape[1]
     floor = turns[0].astype(np.int64) + 2 * turns[1]
@@ -121,10 +118,7 @@ def next_holder(turns: NDArray[np.bool_], frame_rate_hz: float) -> tuple[NDArray
             weight[start : edges[i + 1]] = np.maximum(weight[start : edges[i + 1]], 0.5)
     holder = np.repeat(follows[: len(states)], np.diff(edges))
     weight[holder == UNKNOWN] = 0
-    alone = np.where((floor == 1) | (floor == 2), np.arange(frames), -1)
-    last = np.maximum.accumulate(alone)  # newest frame in which one speaker was alone
-    shift = (last >= 0) & (holder != UNKNOWN) & (holder != floor[last] - 1)
-    return holder, weight, shift
+    return holder, weight
 
 
 def _with_lead(backchannel: NDArray[np.bool_], lead: int) -> NDArray[np.bool_]:

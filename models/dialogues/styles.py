@@ -80,7 +80,7 @@ class Manner:
         machine: speaker 1 is a synthetic voice.
         pause_median_s: median pause at a hold.
         stretch: share of natural inner pauses that are drawn out.
-        mid_phrase: share of breaks made inside a phrase instead of at a natural pause.
+        mid_phrase: share of the planned pauses that may be made between two words instead of at a natural pause.
         filler: share of breaks in which a filled pause is heard, with silence before and after.
         lengthen: share of breaks before which the last vowel is drawn out.
         legibility: how much ends of turns are sought where words sound finished and pauses where they do not; 0 is not at all.

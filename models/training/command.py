@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--validation",
         type=Path,
-        help="manifest of held-out dialogues, those whose split is val or not given (default: the val part of --manifest); their losses are logged, and decide when to stop early",
+        help="manifest of held-out dialogues (default: the val part of --manifest); their losses are logged, and decide when to stop early",
     )
     parser.add_argument("--real", type=Path, help="manifest of real dialogues; their shift/hold AUC is logged, never trained on")
     parser.add_argument("--settings", type=Path, help="JSON file of training settings, the network's configuration among them")

@@ -32,8 +32,6 @@ class TrainingSettings:
         average_decay: of the exponential moving average of the weights, which is what is kept.
         gain_db: each conversation's channels are made louder or softer by up to this much.
         mute_share: share of conversations in which one channel is silenced, as when only the user has a microphone.
-        shift_weight: of frames before which the floor shifts, in the loss of the next holder: simulated dialogues have fewer shifts for
-            every hold than calls have, so this is above 1 for them; 1 leaves a corpus as it is.
         validate_every: steps between two validations; a checkpoint is written at each.
         patience: stop after this many validations in a row without a better `measure`; 0 never stops. Off unless asked for, because the
             learning rate falls to zero at the last step: most of the gain comes late, and a run stopped before that has not had it.
@@ -51,7 +49,6 @@ class TrainingSettings:
     average_decay: float = 0.998
     gain_db: float = 20.0
     mute_share: float = 0.15
-    shift_weight: float = 1.7
     validate_every: int = 700
     patience: int = 0
     measure: str = "next_holder"

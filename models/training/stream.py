@@ -7,7 +7,7 @@ on contexts as long as the conversations themselves.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -123,7 +123,6 @@ class ConversationStream:
 
     def _open_lane(self, number: int) -> _Lane:
         audio, labels = self._source.conversation(number)
-        labels = replace(labels, next_weight=np.where(labels.shift, self.settings.shift_weight, 1).astype(np.float32) * labels.next_weight)
         rng = self._draws(number, _CHANNEL_DRAWS)
         if rng.random() < 0.5:  # the roles of the channels are exchangeable
             audio, labels = audio[::-1], _swapped(labels)
@@ -152,4 +151,4 @@ def _swapped(labels: FrameLabels) -> FrameLabels:
     known = labels.projection != UNKNOWN
     projection = np.where(known, swapped_classes()[labels.projection], UNKNOWN)
     holder = np.where(labels.next_holder == UNKNOWN, UNKNOWN, 1 - labels.next_holder)
-    return FrameLabels(labels.vad[::-1], projection, holder, labels.next_weight, labels.shift, labels.backchannel[::-1], labels.finality[::-1])
+    return FrameLabels(labels.vad[::-1], projection, holder, labels.next_weight, labels.backchannel[::-1], labels.finality[::-1])

@@ -65,16 +65,16 @@ def _callers(folder: CorpusFolder) -> dict[str, tuple[str, str]]:
         if missing := {"CALL_ID", "APIN", "BPIN"} - set(table.fieldnames or ()):
             raise DialogueError(f"{path}: expected columns CALL_ID, APIN and BPIN, got none named {', '.join(sorted(missing))}")
         for row in table:
-            name = f"fe_03_{row['CALL_ID']}"
-            callers[name] = (_speaker(name, "A", row["APIN"]), _speaker(name, "B", row["BPIN"]))
+            call = f"fe_03_{row['CALL_ID']}"
+            callers[call] = (_speaker(call, "A", row["APIN"]), _speaker(call, "B", row["BPIN"]))
     if not callers:
         _log.warning("%s: no fe_03_p1_calldata.tbl, so nobody knows who is who: the same person may be in two splits", folder.path)
     return callers
 
 
-def _speaker(name: str, side: str, pin: str = "") -> str:
+def _speaker(call: str, side: str, pin: str = "") -> str:
     """The person with that PIN; without one, somebody of this call alone."""
-    return f"fisher{pin.strip()}" if pin.strip() else f"{name}/{side}"
+    return f"fisher{pin.strip()}" if pin.strip() else f"{call}/{side}"
 
 
 def _read(folder: CorpusFolder, path: Path, callers: dict[str, tuple[str, str]]) -> list[Conversation]:

@@ -24,7 +24,7 @@ def draw(floor: str) -> NDArray[np.bool_]:
 
 def holders(floor: str) -> str:
     """Who is next, a and b, ? where unknown."""
-    holder, _, _ = next_holder(draw(floor), RATE_HZ)
+    holder, _ = next_holder(draw(floor), RATE_HZ)
     return "".join({0: "a", 1: "b", UNKNOWN: "?"}[int(h)] for h in holder)
 
 
@@ -63,26 +63,10 @@ def test_next_holder_by_hand(floor: str, expected: str) -> None:
 def test_next_holder_is_symmetric_in_the_speakers() -> None:
     rng = np.random.default_rng(0)
     turns = np.stack([np.repeat(rng.random(60) < 0.5, rng.integers(1, 12, 60))[:200] for _ in range(2)])
-    holder, weight, shift = next_holder(turns, RATE_HZ)
-    mirrored, mirrored_weight, mirrored_shift = next_holder(turns[::-1], RATE_HZ)
+    holder, weight = next_holder(turns, RATE_HZ)
+    mirrored, mirrored_weight = next_holder(turns[::-1], RATE_HZ)
     assert np.array_equal(mirrored, np.where(holder == UNKNOWN, UNKNOWN, 1 - holder))
     assert np.array_equal(weight, mirrored_weight)
-    assert np.array_equal(shift, mirrored_shift)
-
-
-@pytest.mark.parametrize(
-    ("floor", "expected"),
-    [
-        ("---AAA", "......"),
-        ("AAA---BBB---", "ssssss......"),
-        ("AAA---AAA---BBB", "......ssssss..."),
-        ("AAAXXAAA--BBB", "sss..sssss..."),
-        ("AAAXXBBB", "sssss..."),
-        ("", ""),
-    ],
-)
-def test_a_shift_is_where_another_comes_next_than_spoke_alone_last(floor: str, expected: str) -> None:
-    assert "".join(".s"[int(shift)] for shift in next_holder(draw(floor), RATE_HZ)[2]) == expected
 
 
 def test_silence_weighs_most_then_the_end_of_speech_then_the_rest() -> None:

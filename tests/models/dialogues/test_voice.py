@@ -87,8 +87,23 @@ def test_a_drawn_out_end_is_longer_and_nobody_knows_how_finished_it_sounds(mater
     def halves(lengthen: float) -> list[Phrase]:
         return Voice(material.pool, [judged], [], replace(PLAIN, lengthen=lengthen), np.random.default_rng(3)).take_turn(turn)
 
-    (plain, end), (drawn_out, same_end) = halves(0.0), halves(1.0)
+    (plain, end), (drawn_out, _) = halves(0.0), halves(1.0)
     assert (plain.finality, end.finality) == ([0.3], [0.9])
     assert drawn_out.offset - drawn_out.onset > plain.offset - plain.onset + 500
     assert np.isnan(drawn_out.finality).all()
-    assert same_end.finality == [0.9]
+
+
+def test_ends_of_turns_are_drawn_out_less_often_than_holds(material: Material) -> None:
+    clip = replace(early_pause(material), finality={early_pause(material).offset: 0.9})
+    voice = Voice(material.pool, [clip], [], replace(PLAIN, lengthen=1.0), np.random.default_rng(3))
+    drawn_out = [np.isnan(voice.take_turn(PlannedTurn(0, 0.0, (1.5,), ()))[-1].finality[-1]) for _ in range(100)]
+    assert 0.35 < np.mean(drawn_out) < 0.65
+
+
+def test_as_much_silence_of_the_recording_follows_a_cut_as_an_end(material: Material) -> None:
+    clip = early_pause(material)
+    voice = Voice(material.pool, [replace(clip, dips=np.array([clip.offset - 6000], np.int32))], [], replace(PLAIN, mid_phrase=1.0), np.random.default_rng(5))
+    turn = PlannedTurn(0, 0.0, ((clip.offset - 6000 - clip.onset) / 16000, 0.4), (0.7,))
+    tails = np.array([[len(phrase.samples) - phrase.offset for phrase in voice.take_turn(turn)[-2:]] for _ in range(200)])
+    assert np.abs(np.median(tails, axis=0) - 0.125 * 16000).max() < 400
+    assert (tails.max(axis=0) <= 0.25 * 16000).all()

@@ -37,10 +37,20 @@ def test_pauses_fall_where_words_sound_unfinished_if_the_manner_asks_for_it(mate
     at_s = ((pause + dip) / 2 - clip.onset) / 16000
     for finished, place in ((0.0, pause), (1.0, dip)):
         judged = replace(clip, dips=np.array([dip], np.int32), finality={int(pause): finished, dip: 1.0 - finished})
-        chooser = Wording([judged], replace(PLAIN, legibility=5.0), np.random.default_rng(0))
+        chooser = Wording([judged], replace(PLAIN, legibility=5.0, mid_phrase=1.0), np.random.default_rng(0))
         takes = chooser.choose_takes(clip.speech_s, finished=True)
         ((chosen, pause_s),) = chooser.choose_breaks(takes, PlannedTurn(0, 0.0, (at_s, clip.speech_s - at_s), (0.8,)))
         assert (chosen.end, pause_s) == (place, 0.8)
+
+
+def test_words_are_seldom_cut_apart(material: Material) -> None:
+    clip = max(material.pool.utterances, key=lambda utterance: utterance.speech_s)
+    without_pause = replace(clip, pauses=clip.pauses[:0], dips=np.array([clip.offset - 6000], np.int32))
+    turn = PlannedTurn(0, 0.0, (clip.speech_s - 0.4, 0.4), (0.8,))
+    for share in (0.0, 0.3, 1.0):
+        chooser = Wording([without_pause], replace(PLAIN, mid_phrase=share), np.random.default_rng(0))
+        cut = [len(chooser.choose_breaks(chooser.choose_takes(clip.speech_s, finished=True), turn)) for _ in range(100)]
+        assert abs(np.mean(cut) - share) < 0.12
 
 
 def test_there_is_a_phrase_between_two_breaks(material: Material) -> None:

@@ -104,6 +104,16 @@ def test_the_table_holds_the_figures(evaluation: Evaluation) -> None:
     assert cost.rows[1] == ("smart-turn", "40.00", "36.500", "pauses")
 
 
+def test_labels_that_a_baseline_made_are_pointed_out(evaluation: Evaluation) -> None:
+    labelled, *others = evaluation.about["dialogues"]
+    detected = replace(evaluation, about={**evaluation.about, "dialogues": [labelled | {"activity": "detector"}, *others]})
+    words = f"Who spoke when is said by Silero VAD itself in 1 of {1 + len(others)} dialogues"
+    assert "Silero" not in all_tables(evaluation)[0].note
+    assert all_tables(detected)[0].note.endswith(f"{words}.")
+    judged = replace(detected, systems={**detected.systems, "Silero VAD": detected.systems["smart-turn"]})
+    assert all_tables(judged)[0].note.endswith(f"{words}: there its own column is judged on labels that it made.")
+
+
 def test_the_folder_holds_all_that_the_page_shows(evaluation: Evaluation, random_dialogues: list[EvaluatedDialogue], coarse: None, tmp_path: Path) -> None:
     write_evaluation(tmp_path, evaluation, dict.fromkeys(evaluation.systems, random_dialogues))
     text = (tmp_path / "index.html").read_text()
