@@ -253,7 +253,12 @@ def test_configure_refuses_an_unknown_policy_and_keeps_the_old_one() -> None:
     session = Session(METADATA, policy="patient")
     with pytest.raises(PolicyError, match="got 'quick'"):
         session.configure("quick")
-    assert end_of_turn_frame(session) == 50 + 30
+    assert end_of_turn_frame(session) == sure_end("patient")
+
+
+def sure_end(preset: str) -> int:
+    """The frame in which a preset ends a turn of a second when a shift is certain."""
+    return 50 + round(50 * PRESETS[preset].end_silence_secs)
 
 
 def end_of_turn_frame(session: Session) -> int:
@@ -268,13 +273,13 @@ def end_of_turn_frame(session: Session) -> int:
 def test_configure_changes_the_thresholds() -> None:
     session = Session(METADATA, policy="patient")
     session.configure("fast")
-    assert end_of_turn_frame(session) == 50 + 10
+    assert end_of_turn_frame(session) == sure_end("fast")
 
 
 def test_configure_brings_events_to_a_session_without() -> None:
     session = Session(METADATA, policy=None)
     session.configure(PRESETS["balanced"])
-    assert end_of_turn_frame(session) == 50 + 15
+    assert end_of_turn_frame(session) == sure_end("balanced")
 
 
 def test_turns_in_progress_go_on_after_configure() -> None:
@@ -297,7 +302,7 @@ def test_reset_starts_anew_and_keeps_the_settings() -> None:
     session.reset()
     assert session.snapshot() == fresh.snapshot()
     assert session.free_samples == fresh.free_samples
-    assert end_of_turn_frame(session) == 50 + 30
+    assert end_of_turn_frame(session) == sure_end("patient")
 
 
 def test_suspicious_audio_is_reported_once_until_reset() -> None:
@@ -368,7 +373,7 @@ def test_a_session_without_a_policy_is_restored_without() -> None:
 def test_policy_settings_are_carried_over() -> None:
     session = Session(METADATA, policy="fast")
     session.configure("patient")
-    assert end_of_turn_frame(Session.restore(session.snapshot(), METADATA)) == 50 + 30
+    assert end_of_turn_frame(Session.restore(session.snapshot(), METADATA)) == sure_end("patient")
 
 
 @pytest.mark.parametrize("buffer_s", [0.1, 1.0, 7.3])
