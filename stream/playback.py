@@ -25,8 +25,8 @@ class Playback:
         except OSError as error:
             raise DeviceError(f"no sound: the PortAudio library is missing; on Debian and Ubuntu: apt-get install libportaudio2 ({error})") from None
         self._sounddevice: Any = sounddevice
-        self._samples: Any
-        self._samples, self._sample_rate_hz = soundfile.read(path, dtype="float32")
+        reader: Any = soundfile
+        self._samples, self._sample_rate_hz = reader.read(path, dtype="float32")
         try:
             self._sounddevice.check_output_settings(samplerate=self._sample_rate_hz, channels=1 if self._samples.ndim == 1 else self._samples.shape[1])
         except (self._sounddevice.PortAudioError, ValueError) as error:
