@@ -106,3 +106,28 @@ def of_type(messages: list[Any], kind: str) -> list[Any]:
 
 def quick_limits(**bounds: Any) -> Limits:
     return Limits(**{"shutdown_timeout_s": 3.0, "close_timeout_s": 2.0, **bounds})
+
+
+async def talk(client: RawClient, samples: np.ndarray[Any, Any], chunk: int) -> list[Any]:
+    """Send everything in chunks while reading, close, and give every message."""
+    reader = asyncio.create_task(client.rest())
+    for start in range(0, len(samples), chunk):
+        await client.send(samples[start : start + chunk].tobytes())
+    await client.send({"type": "close"})
+    return await reader
+
+
+def frames_of(messages: list[Any]) -> list[FrameMessage]:
+    frames = [parse_message(json.dumps(message)) for message in of_type(messages, "frame")]
+    return [frame for frame in frames if isinstance(frame, FrameMessage)]
+
+
+async def still_serves(server: Server, engine: Engine) -> None:
+    samples = dialogue(0.2, seed=5)
+    async with raw_client(server) as client:
+        assert frames_of(await talk(client, samples, 320)) == offline(engine, samples)[0]
+
+
+async def send_for_ever(client: RawClient, message: bytes) -> None:
+    while True:
+        await client.send(message)

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -25,14 +24,8 @@ from turnstream.stream.settings import StreamSettings
 from turnstream.stream.sources import decode_pcm
 
 from .serving import PATIENCE_S, dialogue, offline, quick_limits
-from .talkative import talkative_model
 
 BEGIN = BeginMessage("s", "fake", "0", "0", 50.0, {"latent": 1, "latent_speaker": 1}, StreamSettings())
-
-
-@pytest.fixture(scope="module")
-def engine(tiny_model_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Engine:
-    return Engine(talkative_model(tiny_model_path, tmp_path_factory.mktemp("talkative") / "model.onnx"))
 
 
 @pytest.fixture

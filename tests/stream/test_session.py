@@ -1,10 +1,7 @@
-"""One conversation without an engine: what comes in, what waits, what goes out, and how it is carried elsewhere."""
+"""One conversation without an engine: what comes in, what waits, and what goes out."""
 
 from __future__ import annotations
 
-import contextlib
-import io
-import json
 import math
 from typing import Any
 
@@ -13,51 +10,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from turnstream.stream.engine import Float32, ModelMetadata, StepOutput
-from turnstream.stream.errors import AudioFormatError, PolicyError, ShapeError, SnapshotError
+from turnstream.stream.errors import AudioFormatError, PolicyError, ShapeError
 from turnstream.stream.policy import PRESETS
 from turnstream.stream.prediction import TurnEvent
 from turnstream.stream.session import Session
 
-METADATA = ModelMetadata(
-    name="made",
-    version="1",
-    sample_rate_hz=16000,
-    frame_samples=320,
-    frame_rate_hz=50.0,
-    state_size=6,
-    latent_size=4,
-    latent_speaker_size=3,
-    weights_sha256="a" * 64,
-    config={},
-)
+from .made_sessions import METADATA, end_of_turn_frame, frames_of, noise, output, sure_end
+
 RATES = st.sampled_from([8000, 11025, 16000, 22050, 44100, 48000, 96000])
-
-
-def output(vad: tuple[float, float], user_next: float = 0.3, rows: int = 1) -> StepOutput:
-    """One step's output, the same for every row but for the latents, which hold the row's number."""
-
-    def pair(first: float, second: float) -> Float32:
-        return np.tile(np.array([[first, second]], np.float32), (rows, 1))
-
-    number = np.arange(rows, dtype=np.float32)[:, None, None]
-    return StepOutput(
-        vad=pair(*vad),
-        p_now=pair(0.25, 0.75),
-        p_future=pair(0.125, 0.875),
-        p_next=pair(user_next, 1 - user_next),
-        p_backchannel=pair(0.0625, 0.5),
-        latent=number + np.zeros((rows, 2, 4), np.float32),
-        latent_speaker=number + np.zeros((rows, 2, 3), np.float32),
-    )
-
-
-def noise(samples: int, seed: int = 0) -> Float32:
-    return (0.1 * np.random.default_rng(seed).standard_normal((samples, 2))).astype(np.float32)
-
-
-def frames_of(session: Session) -> list[Float32]:
-    return [session.take_frame() for _ in range(session.frames_waiting)]
 
 
 # ---- predictions ----
@@ -256,20 +216,6 @@ def test_configure_refuses_an_unknown_policy_and_keeps_the_old_one() -> None:
     assert end_of_turn_frame(session) == sure_end("patient")
 
 
-def sure_end(preset: str) -> int:
-    """The frame in which a preset ends a turn of a second when a shift is certain."""
-    return 50 + round(50 * PRESETS[preset].end_silence_secs)
-
-
-def end_of_turn_frame(session: Session) -> int:
-    """How many frames until a turn of a second has ended, when a shift is certain."""
-    for number in range(300):
-        vad = (0.9, 0.1) if number < 50 else (0.1, 0.1)
-        if any(event.type == "end_of_turn" for event in session.accept(output(vad, user_next=0.0)).events):
-            return number + 1
-    raise AssertionError("expected an end of turn, got none")
-
-
 def test_configure_changes_the_thresholds() -> None:
     session = Session(METADATA, policy="patient")
     session.configure("fast")
@@ -317,164 +263,3 @@ def test_suspicious_audio_is_reported_once_until_reset() -> None:
     assert warnings_of_silence() == []
     session.reset()
     assert warnings_of_silence() == ["silent"]
-
-
-# ---- snapshots ----
-
-
-def lively(rate_hz: int = 8000, policy: str | None = "balanced", buffer_s: float = 1.0) -> Session:
-    """A session in the middle of everything: audio waiting, filter filled, user in a turn."""
-    session = Session(METADATA, sample_rate_hz=rate_hz, policy=policy, buffer_s=buffer_s)
-    session.push_audio(noise(1001))
-    session.take_frame()
-    for _ in range(10):
-        session.accept(output((0.9, 0.1)))
-    session.state = noise(3).reshape(6)
-    return session
-
-
-def test_a_restored_session_goes_on_with_the_same_audio_predictions_and_events() -> None:
-    session = lively()
-    restored = Session.restore(session.snapshot(), METADATA)
-    np.testing.assert_array_equal(restored.state, session.state)
-    assert (restored.samples_received, restored.frames_done, restored.sample_rate_hz) == (1001, 10, 8000)
-    for one in (session, restored):
-        one.push_audio(noise(777, seed=2))
-        one.flush()
-    np.testing.assert_array_equal(frames_of(restored), frames_of(session))
-    kinds: list[str] = []
-    for number in range(60):
-        step = output((0.9, 0.1) if 20 < number < 40 else (0.1, 0.1), user_next=0.4)
-        ours, theirs = session.accept(step), restored.accept(step)
-        assert theirs.events == ours.events
-        assert (theirs.prediction.time_s, theirs.prediction.holder, theirs.prediction.p_shift) == (
-            ours.prediction.time_s,
-            ours.prediction.holder,
-            ours.prediction.p_shift,
-        )
-        kinds += [event.type for event in ours.events]
-    assert kinds[0] == "eager_end_of_turn"  # of the turn that began before the snapshot
-
-
-def test_a_snapshot_of_a_restored_session_is_the_same_snapshot() -> None:
-    snapshot = lively().snapshot()
-    assert Session.restore(snapshot, METADATA).snapshot() == snapshot
-
-
-def test_a_snapshot_changes_nothing() -> None:
-    session = lively()
-    assert session.snapshot() == session.snapshot()
-
-
-def test_a_session_without_a_policy_is_restored_without() -> None:
-    assert Session.restore(lively(policy=None).snapshot(), METADATA).accept(output((0.9, 0.1))).events == ()
-
-
-def test_policy_settings_are_carried_over() -> None:
-    session = Session(METADATA, policy="fast")
-    session.configure("patient")
-    assert end_of_turn_frame(Session.restore(session.snapshot(), METADATA)) == sure_end("patient")
-
-
-@pytest.mark.parametrize("buffer_s", [0.1, 1.0, 7.3])
-def test_all_audio_that_waits_is_carried_over(buffer_s: float) -> None:
-    session = Session(METADATA, sample_rate_hz=48000, buffer_s=buffer_s)
-    session.push_audio(noise(session.free_samples))
-    restored = Session.restore(session.snapshot(), METADATA)
-    assert restored.frames_waiting == session.frames_waiting
-    assert restored.free_samples == session.free_samples
-
-
-def test_a_snapshot_of_another_model_is_refused() -> None:
-    other = ModelMetadata(**{name: getattr(METADATA, name) for name in ModelMetadata.__slots__} | {"weights_sha256": "b" * 64})
-    with pytest.raises(SnapshotError, match="expected a snapshot of the model bbbbbbbbbbbb, got one of aaaaaaaaaaaa"):
-        Session.restore(lively().snapshot(), other)
-
-
-def rewritten(snapshot: bytes, **changes: Any) -> bytes:
-    """A snapshot with fields of its header replaced; None removes one."""
-    with np.load(io.BytesIO(snapshot)) as archive:
-        arrays = dict(archive)
-    header = json.loads(str(arrays.pop("header"))) | changes
-    archive_bytes = io.BytesIO()
-    np.savez(archive_bytes, header=np.array(json.dumps({name: value for name, value in header.items() if value is not ...})), **arrays)
-    return archive_bytes.getvalue()
-
-
-def test_a_snapshot_of_another_version_is_refused_with_both_numbers() -> None:
-    with pytest.raises(SnapshotError, match="expected snapshot version 1, got 2"):
-        Session.restore(rewritten(lively().snapshot(), snapshot_version=2), METADATA)
-
-
-FLOOR: dict[str, Any] = {"active": [True, False], "holder": 0, "alone_frames": 1}
-TURN: dict[str, Any] = {"in_turn": True, "speech_start_s": None, "last_speech_s": 0.1, "eager": False, "overlapping": False, "backchannel": False}
-
-
-def test_the_whole_values_that_the_damaged_ones_are_made_of_are_restored() -> None:
-    Session.restore(rewritten(lively().snapshot(), floor=FLOOR, policy={"floor": FLOOR, "turns": [TURN, TURN]}), METADATA)
-
-
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"floor": ...},
-        {"floor": None},
-        {"policy": ...},
-        {"policy": {"floor": {}, "turns": []}},
-        {"policy_settings": {"unknown": 1}},
-        {"policy_settings": 3},
-        {"sample_rate_hz": 5},
-        {"frames_done": ...},
-        {"buffer_s": "long"},
-        {"buffer_s": 0.02},
-        {"buffer_s": math.inf},
-        {"buffer_s": math.nan},
-        {"buffer_s": -1.0},
-        {"buffer_s": 1e12},
-        {"frames_done": -1},
-        {"frames_done": 1.5},
-        {"frames_done": True},
-        {"samples_received": "1001"},
-        {"samples_received": None},
-        {"floor": {"active": [True, False], "holder": 2, "alone_frames": 1}},
-        {"floor": {"active": [True, False], "holder": True, "alone_frames": 1}},
-        {"floor": {"active": [True, False], "holder": [], "alone_frames": 1}},
-        {"floor": {"active": ["yes", "no"], "holder": 0, "alone_frames": 1}},
-        {"floor": {"active": [True, False], "holder": 0, "alone_frames": None}},
-        {"policy": {"floor": FLOOR, "turns": [TURN, TURN | {"last_speech_s": "late"}]}},
-        {"policy": {"floor": FLOOR, "turns": [TURN, TURN | {"speech_start_s": math.nan}]}},
-        {"policy": {"floor": FLOOR, "turns": [TURN, TURN | {"in_turn": None}]}},
-        {"policy": {"floor": FLOOR, "turns": [TURN, TURN | {"unknown": 1}]}},
-    ],
-)
-def test_a_damaged_snapshot_is_refused(changes: dict[str, Any]) -> None:
-    with pytest.raises(SnapshotError, match="expected a whole snapshot, got a damaged one"):
-        Session.restore(rewritten(lively().snapshot(), **changes), METADATA)
-
-
-def test_a_state_of_another_size_is_refused() -> None:
-    session = lively()
-    session.state = np.zeros(7, np.float32)
-    with pytest.raises(SnapshotError, match=r"expected a float32 state of shape \(6,\), got float32 \(7,\)"):
-        Session.restore(session.snapshot(), METADATA)
-
-
-def test_foreign_bytes_are_refused() -> None:
-    array, archive = io.BytesIO(), io.BytesIO()
-    np.save(array, np.zeros(3))
-    np.savez(archive, header=np.array("[1, 2]"))
-    whole = lively().snapshot()
-    foreign = [b"", b"x", b"PK\x03\x04 and so on", bytes(1000), b"\x80\x04N.", array.getvalue(), archive.getvalue(), whole[:100], whole[:-1], whole[50:]]
-    for given_bytes in foreign:
-        with pytest.raises(SnapshotError, match=f"got {len(given_bytes)} bytes that are not one"):
-            Session.restore(given_bytes, METADATA)
-
-
-@settings(max_examples=60)
-@given(st.data())
-def test_no_damage_raises_anything_but_a_snapshot_error(drawn: st.DataObject) -> None:
-    snapshot = bytearray(lively().snapshot())
-    for _ in range(drawn.draw(st.integers(1, 4))):
-        snapshot[drawn.draw(st.integers(0, len(snapshot) - 1))] = drawn.draw(st.integers(0, 255))
-    with contextlib.suppress(SnapshotError):
-        Session.restore(bytes(snapshot), METADATA)

@@ -1,0 +1,62 @@
+"""Made-up outputs of an engine, noise, and what a session makes of them."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from turnstream.stream.engine import Float32, ModelMetadata, StepOutput
+from turnstream.stream.policy import PRESETS
+from turnstream.stream.session import Session
+
+METADATA = ModelMetadata(
+    name="made",
+    version="1",
+    sample_rate_hz=16000,
+    frame_samples=320,
+    frame_rate_hz=50.0,
+    state_size=6,
+    latent_size=4,
+    latent_speaker_size=3,
+    weights_sha256="a" * 64,
+    config={},
+)
+
+
+def output(vad: tuple[float, float], user_next: float = 0.3, rows: int = 1) -> StepOutput:
+    """One step's output, the same for every row but for the latents, which hold the row's number."""
+
+    def pair(first: float, second: float) -> Float32:
+        return np.tile(np.array([[first, second]], np.float32), (rows, 1))
+
+    number = np.arange(rows, dtype=np.float32)[:, None, None]
+    return StepOutput(
+        vad=pair(*vad),
+        p_now=pair(0.25, 0.75),
+        p_future=pair(0.125, 0.875),
+        p_next=pair(user_next, 1 - user_next),
+        p_backchannel=pair(0.0625, 0.5),
+        latent=number + np.zeros((rows, 2, 4), np.float32),
+        latent_speaker=number + np.zeros((rows, 2, 3), np.float32),
+    )
+
+
+def noise(samples: int, seed: int = 0) -> Float32:
+    return (0.1 * np.random.default_rng(seed).standard_normal((samples, 2))).astype(np.float32)
+
+
+def frames_of(session: Session) -> list[Float32]:
+    return [session.take_frame() for _ in range(session.frames_waiting)]
+
+
+def sure_end(preset: str) -> int:
+    """The frame in which a preset ends a turn of a second when a shift is certain."""
+    return 50 + round(50 * PRESETS[preset].end_silence_secs)
+
+
+def end_of_turn_frame(session: Session) -> int:
+    """How many frames until a turn of a second has ended, when a shift is certain."""
+    for number in range(300):
+        vad = (0.9, 0.1) if number < 50 else (0.1, 0.1)
+        if any(event.type == "end_of_turn" for event in session.accept(output(vad, user_next=0.0)).events):
+            return number + 1
+    raise AssertionError("expected an end of turn, got none")
