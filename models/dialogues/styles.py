@@ -85,7 +85,7 @@ class Manner:
         lengthen: share of breaks before which the last vowel is drawn out.
         legibility: how much ends of turns are sought where words sound finished and pauses where they do not; 0 is not at all.
         run_on: share of the utterances inside a turn that stop before their end.
-        dictation: share of the turns that are given out in short pieces, as numbers and names are.
+        dictation: share of the turns that are given out in short pieces, as numbers and names are, where the utterances leave room to pause.
         false_start: share of shifts at which the previous speaker starts again at the same time.
     """
 
