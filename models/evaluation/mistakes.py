@@ -90,7 +90,7 @@ def _draw(folder: Path, theme: Theme, mistake: Mistake, dialogue: EvaluatedDialo
                 panel.axvspan(*spoken_s, color=colour, alpha=0.18, linewidth=0)
             panel.fill_between(start_s + at_s, -peaks, peaks, color=colour, linewidth=0)
             panel.set(ylim=(-1.05, 1.05), yticks=[], ylabel=f"speaker {speaker}")
-        panels[0].set_title(in_words(mistake), fontsize=9, loc="left", color=theme.ink)
+        panels[0].set_title(in_words(mistake).replace("; ", ";\n"), fontsize=9, loc="left", color=theme.ink)
         chances = panels[2]
         for setting, line, colour in zip(SETTINGS, ("-", "--"), (theme.ink, theme.faint), strict=True):
             p_next = dialogue.heard(setting, mistake.speaker).p_next[1 - mistake.speaker, frames]
