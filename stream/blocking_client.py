@@ -10,16 +10,20 @@ with Client("ws://127.0.0.1:8765", StreamSettings(channels=1)) as client:
 from __future__ import annotations
 
 import asyncio
+import inspect
 import threading
 from collections.abc import Callable, Coroutine, Iterator
-from typing import Any, TypeVar
+from typing import Any, TypeVar, overload
 
 from numpy.typing import ArrayLike
 
-from .client import DEFAULT_TIMEOUT_S, AsyncClient, time_limit
+from ..models.errors import ConfigError
+from .agent_voice import AgentVoice
+from .client import DEFAULT_RECONNECT_S, DEFAULT_TIMEOUT_S, AsyncClient, F, blocks_of
 from .errors import ServerError
 from .protocol import BeginMessage, ServerMessage
 from .settings import LatentChoice, StreamSettings
+from .sources import AudioSource
 
 T = TypeVar("T")
 
@@ -27,14 +31,12 @@ T = TypeVar("T")
 class Client:
     """The same for code without asyncio: a context manager, and an iterator of the server's messages.
 
-    It runs an `AsyncClient` in a thread of its own, so all its time limits hold here too. Methods may be called from any thread.
+    It runs an `AsyncClient` in a thread of its own, so all its limits and promises hold here too. Methods may be called from any thread.
 
     Args:
-        url, settings, token, timeout_s: as for `AsyncClient`.
-        on_message: called with every message, in the client's thread, as it comes; then the client is not iterated. It must not block,
-            and must not call the client.
+        url, settings, token, timeout_s, reconnect_s: as for `AsyncClient`.
     Raises:
-        ServerError: as for `AsyncClient`; after one in the client's thread, the next call raises it.
+        ServerError: as for `AsyncClient`.
     """
 
     def __init__(
@@ -44,22 +46,17 @@ class Client:
         *,
         token: str | None = None,
         timeout_s: float = DEFAULT_TIMEOUT_S,
-        on_message: Callable[[ServerMessage], None] | None = None,
+        reconnect_s: float = DEFAULT_RECONNECT_S,
     ) -> None:
-        self._client = AsyncClient(url, settings, token=token, timeout_s=timeout_s)
-        self._timeout_s = timeout_s
-        self._on_message = on_message
+        self._client = AsyncClient(url, settings, token=token, timeout_s=timeout_s, reconnect_s=reconnect_s)
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._listener: asyncio.Task[None] | None = None
 
     def __enter__(self) -> Client:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="turnstream-client", daemon=True)
         self._thread.start()
         try:
-            self._call(self._client.__aenter__())
-            if self._on_message is not None:
-                self._call(self._start_listening())
+            self._run(self._client.__aenter__())
         except BaseException:
             self._stop_loop()
             raise
@@ -67,7 +64,7 @@ class Client:
 
     def __exit__(self, kind: type[BaseException] | None, *exc_info: object) -> None:
         try:
-            self._run(self._leave(kind))
+            self._run(self._client.__aexit__(kind))
         finally:
             self._stop_loop()
 
@@ -76,73 +73,86 @@ class Client:
         """The server's first message."""
         return self._client.begin
 
+    @property
+    def agent(self) -> AgentVoice:
+        """The agent's voice, for `push_user`."""
+        return self._client.agent
+
     def push_audio(self, samples: ArrayLike) -> None:
         """See `AsyncClient.push_audio`."""
-        self._call(self._client.push_audio(samples))
+        self._run(self._client.push_audio(samples))
+
+    def push_user(self, samples: ArrayLike) -> None:
+        """See `AsyncClient.push_user`."""
+        self._run(self._client.push_user(samples))
+
+    def stream(self, source: AudioSource, *, speed: float | None = None) -> None:
+        """See `AsyncClient.stream`; returns when all is sent. What comes back meanwhile goes to callbacks, or waits for iteration."""
+        push = self.push_user if source.channels < self._client.settings.channels else self.push_audio
+        for block in blocks_of(source, self._client.settings, speed):
+            push(block)
+        self.close()
 
     def configure(self, *, frames: int | None = None, latents: LatentChoice | None = None, policy: str | None = None) -> None:
         """See `AsyncClient.configure`."""
-        self._call(self._client.configure(frames=frames, latents=latents, policy=policy))
+        self._run(self._client.configure(frames=frames, latents=latents, policy=policy))
 
     def flush(self) -> None:
         """See `AsyncClient.flush`."""
-        self._call(self._client.flush())
+        self._run(self._client.flush())
 
     def reset(self) -> None:
         """See `AsyncClient.reset`."""
-        self._call(self._client.reset())
+        self._run(self._client.reset())
 
     def keep_alive(self) -> None:
         """See `AsyncClient.keep_alive`."""
-        self._call(self._client.keep_alive())
+        self._run(self._client.keep_alive())
 
     def close(self) -> None:
-        """Say that no more audio comes. What is still due arrives: by iteration, or by the callback until the context ends."""
-        self._call(self._client.close())
+        """Say that no more audio comes. What is still due arrives: by iteration, or by callbacks until the context ends."""
+        self._run(self._client.close())
 
     def __iter__(self) -> Iterator[ServerMessage]:
         """Give messages as they come, `TerminationMessage` last; see `AsyncClient`."""
-        if self._on_message is not None:
-            raise ServerError("not_iterable", "expected either on_message or iteration, got both")
         while not self._client.finished:
-            yield self._call(self._client.receive())
+            yield self._run(self._client.receive())
 
-    def _call(self, work: Coroutine[Any, Any, T]) -> T:
-        """Run in the client's thread and wait for the result."""
-        if self._listener is not None and self._listener.done() and self._listener.exception() is not None:
-            work.close()
-            self._listener.result()
-        return self._run(work)
+    @overload
+    def on(self, kind: str, *, speaker: int | None = None) -> Callable[[F], F]: ...
+    @overload
+    def on(self, kind: str, callback: F, *, speaker: int | None = None) -> F: ...
+    def on(self, kind: str, callback: F | None = None, *, speaker: int | None = None) -> F | Callable[[F], F]:
+        """Have a function called with every message of a kind; see `AsyncClient.on`.
+
+        Callbacks are called one after the other in another thread than the caller's, and may use the client. They must return.
+
+        Raises:
+            ConfigError: no such kind or speaker, or no plain function.
+        """
+        if callback is None:
+            return lambda decorated: self.on(kind, decorated, speaker=speaker)
+        if not callable(callback) or inspect.iscoroutinefunction(callback):
+            raise ConfigError(f"expected a plain function to call on {kind}, got {callback!r}")
+
+        async def call_in_thread(message: Any) -> None:
+            await asyncio.to_thread(callback, message)
+
+        async def register() -> None:
+            self._client.on(kind, call_in_thread, speaker=speaker)
+
+        if self._loop is None:
+            self._client.on(kind, call_in_thread, speaker=speaker)
+        else:
+            self._run(register())
+        return callback
 
     def _run(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run in the client's thread and wait for the result."""
         if self._loop is None:
             work.close()
             raise ServerError("not_connected", "expected a connected client; use it as a context manager")
         return asyncio.run_coroutine_threadsafe(work, self._loop).result()
-
-    async def _start_listening(self) -> None:
-        self._listener = asyncio.create_task(self._listen())
-
-    async def _listen(self) -> None:
-        assert self._on_message is not None
-        async for message in self._client:
-            self._on_message(message)
-
-    async def _leave(self, kind: type[BaseException] | None) -> None:
-        """End well; with a callback, its task reads to the end."""
-        try:
-            if self._listener is not None and kind is None:
-                if not self._client.finished:
-                    await self._client.close()
-                async with time_limit(self._timeout_s, "termination"):
-                    await self._listener
-        except BaseException as error:
-            kind = type(error)
-            raise
-        finally:
-            if self._listener is not None:
-                self._listener.cancel()
-            await self._client.__aexit__(kind)
 
     def _stop_loop(self) -> None:
         if self._loop is not None:

@@ -6,28 +6,25 @@
         async for message in client:
             ...
 
-Messages are the dataclasses of `protocol.py`. Whatever goes wrong is a `ServerError`, and nothing waits for ever.
+Messages are the dataclasses of `protocol.py`. A connection that breaks is made again and the session goes on where it was
+(`client_link.py`). Whatever else goes wrong is a `ServerError`, and nothing waits for ever.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections.abc import AsyncGenerator, AsyncIterator
-from typing import Any, TypeVar
-from urllib.parse import urlsplit, urlunsplit
+from collections.abc import AsyncIterator, Callable, Iterable
+from typing import Any, TypeVar, overload
 
 import numpy as np
-from numpy.typing import ArrayLike
-from websockets.asyncio.client import ClientConnection
-from websockets.asyncio.client import connect as connect_websocket
-from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
+from numpy.typing import ArrayLike, NDArray
 
-from .errors import ProtocolError, ServerError
+from .agent_voice import AgentVoice
+from .client_callbacks import Callback, Callbacks
+from .client_connection import Endpoint
+from .client_link import ClientLink
+from .errors import AudioFormatError, ServerError
 from .protocol import (
-    CLOSE_NORMAL,
-    DEFAULT_PORT,
-    STREAM_PATH,
     BeginMessage,
     Close,
     Configure,
@@ -39,103 +36,97 @@ from .protocol import (
     ServerMessage,
     TerminationMessage,
     control_to_json,
-    parse_message,
 )
 from .resample import to_float32
 from .settings import LatentChoice, StreamSettings
-from .sources import Encoding
+from .sources import AudioSource, Block, Encoding, async_blocks, paced
 
-T = TypeVar("T")
+F = TypeVar("F", bound=Callback)
 
-_UNREAD_MESSAGES = 4096  # 80 s of frames that the caller has not read yet; then the server is made to wait
 _MESSAGE_S = 0.5  # longer audio is sent in several messages
+_KEEP_MARGIN_S = 5.0  # audio that may wait for the server besides that of an outage
 DEFAULT_TIMEOUT_S = 15.0
+DEFAULT_RECONNECT_S = 30.0
 
 
 class AsyncClient:
     """One conversation with a server; an async context manager, and an async iterator of the server's messages.
 
-    A caller that sends much audio before it reads anything is made to wait, so that nothing grows without bound; read in another task.
+    Messages are read in one of two ways: by iteration (or `receive`), or, once something is registered with `on`, by the client itself.
+
+    When the connection breaks, the client connects again and resumes, if the server can: `push_audio` and iteration go on as if
+    nothing had been, no message is lost or doubled, and a `ResumedMessage` says that it happened.
+
+    Back-pressure: at most `reconnect_s` + 5 seconds of audio wait for the server's acknowledgement; beyond it `push_audio` waits, so that
+    live audio goes on through an outage, and a file is sent as fast as the server takes it. At most 4096 messages wait to be read; beyond
+    it the client stops reading, and the server makes it wait or thins its frames. So read in another task, or use `on`, while you send.
+
+    When nothing was sent for 20 s, the client says `keep_alive` by itself.
 
     Args:
         url: ws:// or wss:// address; the path /v1/stream is added if there is none, the settings are added to its query.
         settings: what to ask for.
         token: access token, sent as `Authorization: Bearer`.
-        timeout_s: for connecting, for one `push_audio` or control, and for the end.
+        timeout_s: for connecting, for one `push_audio` or control, and for the end; the time of an outage does not count.
+        reconnect_s: how long to try to resume after the connection broke, if the server keeps the session so long; 0 for not at all.
     Attributes:
         begin: the server's first message, once connected.
+        agent: the agent's voice, for `push_user`.
         finished: whether the session has ended, well or not.
     Raises:
-        ServerError: "http_NNN" when the server refuses (on entering), "unreachable", "timeout", "connection_lost", or the code of its `error`.
+        ServerError: "http_NNN" when the server refuses (on entering), "unreachable", "timeout", "connection_lost", "session_lost" when it could
+            not be resumed, "session_ended" when more is said after the end, or the code of the server's `error`.
     """
 
-    begin: BeginMessage
-
-    def __init__(self, url: str, settings: StreamSettings | None = None, *, token: str | None = None, timeout_s: float = DEFAULT_TIMEOUT_S) -> None:
+    def __init__(
+        self,
+        url: str,
+        settings: StreamSettings | None = None,
+        *,
+        token: str | None = None,
+        timeout_s: float = DEFAULT_TIMEOUT_S,
+        reconnect_s: float = DEFAULT_RECONNECT_S,
+    ) -> None:
         self.settings = settings or StreamSettings()
-        self._url = url
-        self._headers = {"Authorization": f"Bearer {token}"} if token is not None else {}
-        self._timeout_s = timeout_s
-        self._connection: ClientConnection | None = None
-        self._closing = False
+        self.agent = AgentVoice(self.settings.sample_rate_hz)
         self.finished = False
+        self._timeout_s = timeout_s
+        self._sample_bytes = len(encode_pcm(np.zeros((1, self.settings.channels), np.float32), self.settings.encoding))
+        keep_bytes = int(self.settings.sample_rate_hz * self._sample_bytes * (reconnect_s + _KEEP_MARGIN_S))
+        self._link = ClientLink(Endpoint(url, token, timeout_s), self.settings, timeout_s=timeout_s, reconnect_s=reconnect_s, keep_bytes=keep_bytes)
+        self._callbacks = Callbacks()
+        self._delivery: asyncio.Task[None] | None = None
+        self._delivered = 0
+        self._entered = self._closing = False
+
+    @property
+    def begin(self) -> BeginMessage:
+        """The server's first message; before it, an AttributeError."""
+        return self._link.begin
 
     async def __aenter__(self) -> AsyncClient:
-        try:
-            self.begin = await self._begin()
-        except BaseException:
-            if self._connection is not None:
-                self._connection.transport.abort()
-                await self._connection.wait_closed()
-            raise
+        await self._link.open()
+        self._entered = True
+        self._deliver()
         return self
-
-    async def _begin(self) -> BeginMessage:
-        try:
-            address = _with_query(self._url, self.settings.to_query())
-            if not address.startswith(("ws://", "wss://")):
-                raise ValueError(f"got {self._url.partition('?')[0]!r}")  # what follows the question mark may be a token
-        except ValueError as error:
-            raise ServerError("unreachable", f"expected a turnstream server at a URL like ws://127.0.0.1:{DEFAULT_PORT}: {error}") from None
-        try:
-            self._connection = await connect_websocket(
-                address,
-                additional_headers=self._headers,
-                compression=None,
-                proxy=None,
-                open_timeout=self._timeout_s,
-                close_timeout=self._timeout_s,
-                max_queue=_UNREAD_MESSAGES,
-            )
-            async with asyncio.timeout(self._timeout_s):
-                first = parse_message(await self._connection.recv())
-        except InvalidStatus as refusal:
-            status, body = refusal.response.status_code, refusal.response.body or b""
-            raise ServerError(f"http_{status}", f"the server refused with HTTP {status}: {bytes(body).decode(errors='replace').strip()}") from None
-        except TimeoutError:
-            raise ServerError("timeout", f"expected an answer from {self._shown_url} within {self._timeout_s:g} s, got none") from None
-        except (OSError, ValueError, InvalidURI, InvalidHandshake, ProtocolError) as error:
-            raise ServerError("unreachable", f"expected a turnstream server at {self._shown_url}: {error}") from None
-        except ConnectionClosed as error:
-            raise self._lost(error) from None
-        if isinstance(first, ErrorMessage):
-            raise ServerError(first.code, first.message)
-        if not isinstance(first, BeginMessage):
-            raise ServerError("bad_message", f"expected begin as the first message, got {type(first).__name__}")
-        return first
 
     async def __aexit__(self, kind: type[BaseException] | None, *exc_info: object) -> None:
         """End well: say `close` and read to the end, unless an error is on its way already."""
         try:
-            if kind is None and not self.finished:
-                await self.close()
+            if kind is None:
+                if not self.finished:
+                    await self.close()
+                if self._delivery is not None:
+                    await self._delivered_all(self._delivery)
                 while not self.finished:
-                    async with time_limit(self._timeout_s, "the next message or termination"):
-                        await self.receive()
+                    await self._next(self._timeout_s)
         finally:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self._timeout_s):
-                    await self._open_connection().close()
+            if self._delivery is not None:
+                self._delivery.cancel()
+                await asyncio.wait([self._delivery])
+            await self._link.close()
+
+    # ---- sending ----------------------------------------------------------------------------------------------
 
     async def push_audio(self, samples: ArrayLike) -> None:
         """Send audio.
@@ -146,11 +137,38 @@ class AsyncClient:
             AudioFormatError: another shape or type, or not finite; nothing is sent.
             ServerError: the session has ended, or the server takes no more audio.
         """
-        mono_or_stereo = to_float32(samples, self.settings.channels)
-        encoded = encode_pcm(mono_or_stereo, self.settings.encoding)
-        block = max(1, int(_MESSAGE_S * self.settings.sample_rate_hz)) * max(1, len(encoded) // max(1, len(mono_or_stereo)))
+        block = max(1, int(_MESSAGE_S * self.settings.sample_rate_hz)) * self._sample_bytes
+        encoded = encode_pcm(to_float32(samples, self.settings.channels), self.settings.encoding)
         for start in range(0, len(encoded), block):
             await self._send(encoded[start : start + block])
+
+    async def push_user(self, samples: ArrayLike) -> None:
+        """Send the user's audio with what `agent` says in the same time as the second channel; see `AgentVoice`.
+
+        Args:
+            samples: as for `push_audio`, (N,) or (N, 1).
+        Raises:
+            AudioFormatError: as for `push_audio`, or the stream has one channel.
+            ServerError: as for `push_audio`.
+        """
+        await self.push_audio(self._with_agent(to_float32(samples, 1)))
+
+    async def stream(self, source: AudioSource, *, speed: float | None = None) -> None:
+        """Send a source to its end, then say `close`. A source of one channel into a stream of two is sent as by `push_user`.
+
+        Args:
+            source: a `MicrophoneSource`, `FileSource`, or anything like them; it is not closed.
+            speed: 1.0 sends a recording in real time; None as fast as it comes.
+        Raises:
+            AudioFormatError: the source does not fit the settings, or fails.
+            DeviceError: the microphone fails.
+            ServerError: as for `push_audio`.
+        """
+        blocks = blocks_of(source, self.settings, speed)
+        push = self.push_user if source.channels < self.settings.channels else self.push_audio
+        async for block in async_blocks(blocks):
+            await push(block)
+        await self.close()
 
     async def configure(self, *, frames: int | None = None, latents: LatentChoice | None = None, policy: str | None = None) -> None:
         """Change settings from here on; see `StreamSettings`.
@@ -181,74 +199,112 @@ class AsyncClient:
             self._closing = True
             await self._say(Close())
 
+    # ---- receiving --------------------------------------------------------------------------------------------
+
     async def receive(self) -> ServerMessage:
         """Wait for the next message; the last one is `TerminationMessage`.
 
         Raises:
-            ServerError: the server ended the session with an error, or the connection is lost.
+            ServerError: the server ended the session with an error, or it is lost; "not_iterable" if something is registered with `on`.
         """
-        try:
-            message = parse_message(await self._open_connection().recv())
-        except ConnectionClosed as error:
-            raise self._lost(error) from None
-        except ProtocolError as error:
-            raise ServerError(error.code, f"the server sent something else than this version of the protocol: {error}") from None
-        if isinstance(message, ErrorMessage):
-            self.finished = True
-            raise ServerError(message.code, message.message)
-        self.finished = isinstance(message, TerminationMessage)
-        return message
+        if self._callbacks:
+            raise ServerError("not_iterable", "expected either iteration or callbacks, got both; register for 'message' to have every message")
+        return await self._next(None)
 
     async def __aiter__(self) -> AsyncIterator[ServerMessage]:
         """Give messages as `receive` does, to the end."""
         while not self.finished:
             yield await self.receive()
 
+    @overload
+    def on(self, kind: str, *, speaker: int | None = None) -> Callable[[F], F]: ...
+    @overload
+    def on(self, kind: str, callback: F, *, speaker: int | None = None) -> F: ...
+    def on(self, kind: str, callback: F | None = None, *, speaker: int | None = None) -> F | Callable[[F], F]:
+        """Have a function called with every message of a kind; without one, a decorator.
+
+            client.on("end_of_turn", speak, speaker=0)
+
+            @client.on("start_of_turn", speaker=0)
+            async def fall_silent(event): ...
+
+        From the first registration on the client reads by itself and is not iterated; register before the context is entered to miss
+        nothing. Callbacks are called one after the other, in the order of the messages; the next message waits for them. What one
+        raises ends the delivery: the next call of the client raises it, or leaving the context.
+
+        Args:
+            kind: an event type ("end_of_turn" ...), "frame", "latent", "warning", "resumed", "termination", or "message" for every message.
+            callback: a function, or a coroutine function, of the message.
+            speaker: of an event type, only the events of the user (0) or of the other speaker (1); both if not given.
+        Raises:
+            ConfigError: no such kind or speaker, or nothing that can be called.
+        """
+        if callback is None:
+            return lambda decorated: self.on(kind, decorated, speaker=speaker)
+        self._callbacks.add(kind, callback, speaker)
+        self._deliver()
+        return callback
+
+    def _deliver(self) -> None:
+        """Begin to read for the callbacks, once there are some and a connection."""
+        if self._entered and self._callbacks and self._delivery is None:
+            self._delivery = asyncio.create_task(self._call_back())
+            self._delivery.add_done_callback(self._delivery_ended)
+
+    async def _call_back(self) -> None:
+        while not self.finished:
+            await self._callbacks.call(await self._next(None))
+            self._delivered += 1
+
+    def _delivery_ended(self, delivery: asyncio.Task[None]) -> None:
+        """Let whoever waits know that a callback failed."""
+        if not delivery.cancelled() and (error := delivery.exception()) is not None:
+            self._link.fail(error)
+
+    async def _delivered_all(self, delivery: asyncio.Task[None]) -> None:
+        """Wait until the callbacks have had everything, as long as there is progress; raise what one of them raised."""
+        while not delivery.done():
+            before = (self._delivered, self._link.connections)
+            await asyncio.wait([delivery], timeout=self._timeout_s)
+            if not delivery.done() and not self._link.resuming and before == (self._delivered, self._link.connections):
+                raise ServerError("timeout", f"expected termination and every callback to return; waited {self._timeout_s:g} s")
+        delivery.result()
+
+    async def _next(self, timeout_s: float | None) -> ServerMessage:
+        try:
+            message = await self._link.receive(timeout_s)
+        except ServerError as error:
+            self.finished = error.code not in {"timeout", "not_connected"}
+            raise
+        self.finished = isinstance(message, ErrorMessage | TerminationMessage)
+        if isinstance(message, ErrorMessage):
+            raise ServerError(message.code, message.message)
+        return message
+
     async def _say(self, control: Control) -> None:
         await self._send(control_to_json(control))
 
     async def _send(self, wire: str | bytes) -> None:
-        connection = self._open_connection()
-        async with time_limit(self._timeout_s, "the server to take more; read its messages while you send"):
-            try:
-                await connection.send(wire)
-            except ConnectionClosed as error:
-                raise self._lost(error) from None
+        if self._delivery is not None and self._delivery.done():
+            self._delivery.result()  # what a callback raised
+        await self._link.send(wire)
 
-    def _open_connection(self) -> ClientConnection:
-        if self._connection is None:
-            raise ServerError("not_connected", "expected a connected client; use it as a context manager")
-        return self._connection
-
-    def _lost(self, closed: ConnectionClosed) -> ServerError:
-        """The close frame's reason is "code: message" when the server ended the session with an error."""
-        self.finished = True
-        if closed.rcvd is None or closed.rcvd.code == CLOSE_NORMAL:
-            return ServerError("connection_lost", f"the connection to {self._shown_url} was lost before the session ended")
-        code, _, message = closed.rcvd.reason.partition(": ")
-        return ServerError(code or "connection_lost", message or f"the server closed the connection with code {closed.rcvd.code}")
-
-    @property
-    def _shown_url(self) -> str:
-        url = urlsplit(self._url)
-        return f"{url.scheme}://{url.netloc.rpartition('@')[2]}"
+    def _with_agent(self, user: Block) -> NDArray[np.float32]:
+        if self.settings.channels != 2:
+            raise AudioFormatError(f"expected a stream of 2 channels, user and agent, got {self.settings.channels}")
+        return np.stack([user[:, 0], self.agent.take(len(user))], axis=1)
 
 
-def _with_query(url: str, query: str) -> str:
-    """The URL with the usual path if it has none, and with more in its query."""
-    parts = urlsplit(url)
-    path = parts.path.rstrip("/") or STREAM_PATH
-    return urlunsplit(parts._replace(path=path, query="&".join(filter(None, (parts.query, query)))))
+def blocks_of(source: AudioSource, settings: StreamSettings, speed: float | None) -> Iterable[Block]:
+    """The blocks of a source that fits a stream, as they come or paced.
 
-
-@contextlib.asynccontextmanager
-async def time_limit(timeout_s: float, expected: str) -> AsyncGenerator[None, None]:
-    """Turn a time-out into a ServerError that says what was expected."""
-    try:
-        async with asyncio.timeout(timeout_s):
-            yield
-    except TimeoutError:
-        raise ServerError("timeout", f"expected {expected}; waited {timeout_s:g} s") from None
+    Raises:
+        AudioFormatError: another rate, or more channels.
+    """
+    if source.sample_rate_hz != settings.sample_rate_hz or source.channels > settings.channels:
+        expected = f"a source of {settings.sample_rate_hz} Hz and at most {settings.channels} channels, as the settings say"
+        raise AudioFormatError(f"expected {expected}; got {source.sample_rate_hz} Hz and {source.channels}")
+    return source if speed is None else paced(source, speed)
 
 
 def encode_pcm(samples: ArrayLike, encoding: Encoding) -> bytes:

@@ -1,22 +1,23 @@
-"""One websocket conversation on the server: messages in, predictions and events out, and how it ends.
+"""One conversation on the server: a client's messages in, predictions and events out, over one connection after another. No sockets.
 
-A reader feeds the session and a writer sends what is due; between them stand the session's waiting frames and the outbox, both
-bounded. When the outbox is full the batcher stops predicting, then the reader stops reading, then TCP makes the client wait:
-nothing is lost, and only a client that takes nothing for too long is dropped.
+Messages act in order: each waits in the inbox until everything before it has been predicted on. What is said to the client goes through the outbox,
+so that a connection may break at any moment; the conversation then waits for the client to come back. All of it is bounded: a client that sends
+faster than it is predicted on is not read from, and a client that does not read is dealt with as PROTOCOL.md says.
 """
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import logging
+import pickle
 import secrets
 from collections import deque
+from typing import Any, Protocol
 
-from websockets.asyncio.server import ServerConnection
-from websockets.exceptions import ConnectionClosed
+from numpy.typing import NDArray
 
 from .batcher import Batcher
+from .connection import Connection
+from .delivery import Delivery
 from .engine import ModelMetadata
 from .errors import AudioFormatError, ProtocolError
 from .limits import Limits
@@ -32,6 +33,7 @@ from .protocol import (
     KeepAlive,
     LatentMessage,
     Reset,
+    ResumedMessage,
     TerminationMessage,
     WarningMessage,
     frame_to_json,
@@ -45,70 +47,80 @@ from .sources import decode_pcm
 
 logger = logging.getLogger(__name__)
 
-_MIN_BACKLOG = 10  # frames of buffer, so that half of it empty is always room for more
+_MIN_BACKLOG = 10  # frames of buffer
+
+
+class Watcher(Protocol):
+    """What a conversation reports."""
+
+    def on_end(self, conversation: Conversation) -> None:
+        """It is over and can be forgotten."""
+        ...
+
+    def on_park(self, conversation: Conversation) -> None:
+        """Its client was lost."""
+        ...
+
+    def on_error(self, conversation: Conversation, code: str) -> None:
+        """It is about to end with this error."""
+        ...
 
 
 class Conversation:
-    """Serves one accepted connection from `begin` to the close.
+    """Serves one client from `begin` to the end, across lost connections.
 
     Args:
-        connection: open; nobody else reads from it or writes to it.
         settings: what the client asked for.
         metadata: of the model behind the batcher.
         batcher: predicts.
         limits: bounds of the server.
+        watcher: is told how it goes.
+        token: with which the client can come back; None if it cannot.
     Attributes:
         id: names the session to the client and in the log.
+        reason: why it ended, once it has.
     """
 
-    def __init__(self, connection: ServerConnection, settings: StreamSettings, metadata: ModelMetadata, batcher: Batcher, limits: Limits) -> None:
+    def __init__(
+        self, settings: StreamSettings, metadata: ModelMetadata, batcher: Batcher, limits: Limits, watcher: Watcher, *, token: str | None = None
+    ) -> None:
         self.id = secrets.token_hex(8)
-        self._connection = connection
+        self.token = token
+        self.reason = ""
         self._settings = settings
         self._metadata = metadata
+        self._batcher = batcher
         self._limits = limits
+        self._watcher = watcher
         self._max_backlog = max(_MIN_BACKLOG, round(limits.max_waiting_s * metadata.frame_rate_hz))
-        self._session = Session(metadata, sample_rate_hz=settings.sample_rate_hz, policy=settings.policy, buffer_s=self._max_backlog / metadata.frame_rate_hz)
-        self._lane = batcher.open_lane(self._session, self._on_result, self._on_engine_error)
-        self._outbox: deque[str | bytes] = deque()
-        self._outbox_changed = asyncio.Event()
-        self._end: tuple[int, str] | None = None  # close code and reason, once the last message is in the outbox
-        self._gone = False  # the connection is closed
-        self._shutting_down = False
-        self._receiving = False  # the reader waits for a message, and so can be interrupted
-        self._frames = 0
-        self._samples = 0
-        self._reader: asyncio.Task[None] | None = None
+        self._use(Session(metadata, sample_rate_hz=settings.sample_rate_hz, policy=settings.policy, buffer_s=self._max_backlog / metadata.frame_rate_hz))
+        self._parked_s: float | None = None  # since when there is no connection
+        self._inbox: deque[str | bytes] = deque()
+        self._audio: NDArray[Any] | None = None  # what is left of the message that is being taken in
+        self._delivery = Delivery(limits, batcher.clock)
+        self._received = self._frames = self._samples = 0
+        self._ended = self._shutting_down = self._advancing = self._thinning = self._stalled = False
+        self._audio_s = self._message_s = batcher.clock()  # when there last was such
+        self._delivery.put(message_to_json(self._begin()))
 
-    async def run(self) -> None:
-        """Serve until the connection is closed."""
-        logger.info("session %s from %s: %s", self.id, self._connection.remote_address, self._settings.to_query())
-        self._put(message_to_json(self._begin()))
-        self._reader = asyncio.create_task(self._read(), name=f"turnstream-reader-{self.id}")
-        try:
-            await self._write()
-        finally:
-            self._lane.close()
-            self._shutting_down = False
-            self._reader.cancel()
-            await asyncio.wait([self._reader])
-            code, reason = self._end or (self._connection.close_code, "the client left")
-            logger.info("session %s ended after %d frames, %.2f s of audio: %s %s", self.id, self._frames, self._seconds, code, reason)
-
-    def shut_down(self) -> None:
-        """Stop reading, predict on what has come, say `termination`, close."""
-        if self._reader is not None and self._end is None and not self._shutting_down:
-            self._shutting_down = True
-            if self._receiving:
-                self._reader.cancel()
-
-    def cut(self) -> None:
-        """Drop the connection without a word."""
-        self._connection.transport.abort()
+    def _use(self, session: Session) -> None:
+        self._session = session
+        self._lane = self._batcher.open_lane(session, self._on_result, self._on_engine_error)
 
     @property
-    def _seconds(self) -> float:
+    def seconds(self) -> float:
+        """Audio received."""
         return self._samples / self._settings.sample_rate_hz
+
+    @property
+    def frames(self) -> int:
+        """Predictions made."""
+        return self._frames
+
+    @property
+    def parked_s(self) -> float | None:
+        """Since when it waits for its client, by the batcher's clock; None while it has one."""
+        return self._parked_s
 
     def _begin(self) -> BeginMessage:
         model = self._metadata
@@ -120,155 +132,278 @@ class Conversation:
             frame_rate_hz=model.frame_rate_hz,
             latent_sizes={"latent": model.latent_size, "latent_speaker": model.latent_speaker_size},
             settings=self._settings,
+            resume_token=self.token,
+            resume_s=0.0 if self.token is None else self._limits.resume_s,
         )
+
+    # ---- connections ----
+
+    def attach(self, connection: Connection) -> None:
+        """Talk over a new connection, from the first message on."""
+        self._parked_s = None
+        self._message_s = self._audio_s = self._batcher.clock()
+        self._delivery.attach(connection)
+        self._lane.release()
+        self._advance()
+
+    def check_resume(self, received: int) -> None:
+        """Refuse what cannot be resumed from there.
+
+        Raises:
+            ProtocolError: bad_setting; the client cannot have received so many messages, or too few of them are kept.
+        """
+        self._delivery.outbox.check(received)
+
+    def resume(self, connection: Connection, received: int) -> None:
+        """Go on over a new connection, with a client that has got `received` messages; an old connection is closed.
+
+        Raises:
+            ProtocolError: see `check_resume`.
+        """
+        missed = self._delivery.outbox.rewind(received)
+        self._detach()
+        connection.send(message_to_json(ResumedMessage(self.id, self._received, missed)))
+        self.attach(connection)
+
+    def _detach(self) -> None:
+        """Let go of a connection that another one takes the place of."""
+        connection, self._delivery.connection = self._delivery.connection, None
+        if connection is not None:
+            connection.hang_up(CLOSE_CODES["resumed_elsewhere"], "resumed_elsewhere: the session goes on over another connection")
+
+    def on_disconnect(self, lost: bool) -> None:
+        """The connection has ended: wait for the client if it was lost, else end."""
+        self._delivery.connection = None
+        if lost and self.token is not None and not self._shutting_down:
+            self._parked_s = self._batcher.clock()
+            self._watcher.on_park(self)
+        else:
+            self._over("the client left")
+
+    def pack(self) -> bytes:
+        """All of it, for another process of this server; this one is over. Its client's connection is closed."""
+        self._detach()
+        packed = {
+            "settings": self._settings,
+            "session": self._session.snapshot(),
+            "outbox": self._delivery.outbox,
+            "inbox": self._inbox,
+            "audio": self._audio,
+            "numbers": (self.id, self._received, self._frames, self._samples),
+            "end": self._delivery.last_words,
+        }
+        self._over("moved")
+        return pickle.dumps(packed)
+
+    @classmethod
+    def unpack(cls, packed: bytes, metadata: ModelMetadata, batcher: Batcher, limits: Limits, watcher: Watcher, *, token: str) -> Conversation:
+        """Go on with what another process of this server packed."""
+        parts: dict[str, Any] = pickle.loads(packed)
+        conversation = cls(parts["settings"], metadata, batcher, limits, watcher, token=token)
+        conversation._use(Session.restore(parts["session"], metadata))
+        conversation._delivery.outbox, conversation._delivery.last_words = parts["outbox"], parts["end"]
+        conversation._inbox, conversation._audio, conversation._ended = parts["inbox"], parts["audio"], parts["end"] is not None
+        conversation.id, conversation._received, conversation._frames, conversation._samples = parts["numbers"]
+        conversation._lane.pushed(0.0)
+        conversation._advance()
+        return conversation
+
+    def shut_down(self) -> None:
+        """Predict on what has come, say `termination`, close."""
+        if self._shutting_down:
+            return
+        self._shutting_down = True
+        if self._delivery.connection is None:
+            self._over("shutdown")
+            return
+        self._delivery.connection.pause_reading()
+        self._advance()
+
+    def give_up(self) -> None:
+        """Wait for the lost client no longer."""
+        self._over("the client was lost")
+
+    def _over(self, reason: str) -> None:
+        self._lane.close()
+        if not self.reason:
+            self.reason = reason if self._delivery.last_words is None else self._delivery.last_words[1]
+            self._watcher.on_end(self)
 
     # ---- in ----
 
-    async def _read(self) -> None:
-        try:
-            while self._end is None and not self._shutting_down:
-                self._receiving = True
-                message = await self._connection.recv()
-                self._receiving = False
-                await self._take(message)
-            if self._shutting_down:
-                await self._finish("shutdown", CLOSE_GOING_AWAY)
-        except ConnectionClosed:
-            self._gone = True
-            self._outbox_changed.set()
+    def on_message(self, message: str | bytes) -> None:
+        """Take one message of the client."""
+        self._received += 1
+        if self._ended or self._shutting_down:
             return
-        except asyncio.CancelledError:
-            if not (self._shutting_down and self._receiving):
-                raise
-            await self._finish("shutdown", CLOSE_GOING_AWAY)
+        self._message_s = self._batcher.clock()
+        self._inbox.append(message)
+        self._advance()
+
+    def _advance(self) -> None:
+        """Do as much of what the client asked for as can be done now; the rest is done as predictions are made."""
+        if self._advancing:
+            return
+        self._advancing = True
+        try:
+            while self._inbox and not self._ended:
+                message = self._inbox.popleft()
+                if not self._take(message):
+                    self._inbox.appendleft(message)
+                    break
+            if self._shutting_down and not self._inbox and not self._ended:
+                self._finish("shutdown", CLOSE_GOING_AWAY)
         except ProtocolError as error:
-            self._finish_with_error(error.code, str(error))
+            self._fail(error.code, str(error))
         except AudioFormatError as error:
-            self._finish_with_error("bad_audio", str(error))
+            self._fail("bad_audio", str(error))
         except Exception:  # reported to the client; a bug here must not leave it waiting
-            logger.exception("session %s failed", self.id)
-            self._finish_with_error("internal_error", "the server failed on this message")
-        await self._discard()
+            logger.exception("session %s failed", self.id, extra={"session": self.id})
+            self._fail("internal_error", "the server failed on this message")
+        finally:
+            self._advancing = False
+        connection = self._delivery.connection
+        if connection is not None and not self._shutting_down:
+            if self._inbox:
+                connection.pause_reading()
+            else:
+                connection.resume_reading()
 
-    async def _discard(self) -> None:
-        """Read on without use, or the client's answer to the close would wait behind its audio."""
-        with contextlib.suppress(ConnectionClosed):
-            while True:
-                await self._connection.recv()
-
-    async def _take(self, message: str | bytes) -> None:
+    def _take(self, message: str | bytes) -> bool:
+        """Act on a message; False while it must wait, or is not used up yet."""
         if len(message) > self._limits.max_message_bytes:
             raise ProtocolError("message_too_big", f"expected a message of at most {self._limits.max_message_bytes} bytes, got {len(message)}")
-        if isinstance(message, str):
-            await self._obey(parse_control(message))
-            return
-        samples = decode_pcm(message, self._settings.encoding, self._settings.channels)
+        return self._obey(parse_control(message)) if isinstance(message, str) else self._hear(message)
+
+    def _hear(self, message: bytes) -> bool:
+        samples = decode_pcm(message, self._settings.encoding, self._settings.channels) if self._audio is None else self._audio
         block = self._settings.sample_rate_hz // 4  # a long message is taken in parts, so that nobody waits while it is resampled
-        while len(samples) and self._end is None:
-            room = min(block, self._session.free_samples)
-            if not room:
-                await self._lane.wait_for_backlog(self._max_backlog // 2)
-                continue
-            part, samples = samples[:room], samples[room:]
+        room = min(block, self._session.free_samples)
+        part, rest = samples[:room], samples[room:]
+        if len(part):
             self._session.push_audio(part)
             self._samples += len(part)
+            self._audio_s, self._stalled = self._batcher.clock(), False
             for warning in self._session.take_warnings():
-                self._put(message_to_json(WarningMessage(warning.code, warning.severity, warning.message)))
-            self._lane.wake()
+                self._warn(warning.code, warning.severity, warning.message)
+            self._lane.pushed(len(part) / self._settings.sample_rate_hz)
+        self._audio = rest if len(rest) else None
+        return self._audio is None
 
-    async def _obey(self, control: Control) -> None:
+    def _obey(self, control: Control) -> bool:
+        if isinstance(control, KeepAlive):
+            return True
+        if self._session.frames_waiting and not isinstance(control, Flush):
+            return False
         match control:
-            case KeepAlive():
-                pass
             case Flush():
-                self._session.flush()
-                self._lane.wake()
+                self._flush()
             case Reset():
-                await self._lane.wait_for_backlog(0)
                 self._session.reset()
+                self._lane.forget()
             case Close():
-                await self._finish("close", CLOSE_NORMAL)
+                return self._finish("close", CLOSE_NORMAL)
             case _:
-                settings = self._settings.configured(control)
-                await self._lane.wait_for_backlog(0)
-                self._settings = settings
-                self._session.configure(settings.policy)
+                self._settings = self._settings.configured(control)
+                self._session.configure(self._settings.policy)
+        return True
 
-    async def _finish(self, reason: str, close_code: int) -> None:
-        """Predict on everything that came, then end well."""
+    def _flush(self) -> None:
         self._session.flush()
-        self._lane.wake()
-        await self._lane.wait_for_backlog(0)
-        self._put_last(message_to_json(TerminationMessage(self._frames, self._seconds, reason)), close_code, reason)
+        self._lane.pushed(0.0)
 
-    def _finish_with_error(self, code: str, message: str) -> None:
-        self._put_last(message_to_json(ErrorMessage(code, message)), CLOSE_CODES[code], f"{code}: {message}")
+    def _finish(self, reason: str, close_code: int) -> bool:
+        """Predict on everything that came, then end well; False while there is something to predict on."""
+        if not self._session.frames_waiting:
+            self._flush()
+        if self._session.frames_waiting:
+            return False
+        self._end(message_to_json(TerminationMessage(self._frames, self.seconds, reason)), close_code, reason)
+        return True
+
+    def _fail(self, code: str, message: str) -> None:
+        if not self._ended:
+            self._watcher.on_error(self, code)
+        self._end(message_to_json(ErrorMessage(code, message)), CLOSE_CODES[code], f"{code}: {message}")
+
+    def _end(self, wire: str, close_code: int, reason: str) -> None:
+        """Say the last message; the first end counts."""
+        if self._ended:
+            return
+        self._ended = True
+        self._lane.close()
+        self._inbox.clear()
+        self._delivery.end(wire, close_code, reason)
 
     # ---- out ----
 
     def _on_result(self, result: FrameResult) -> None:
         self._frames += 1
-        prediction, settings = result.prediction, self._settings
-        if settings.frames and prediction.frame % settings.frames == 0:
-            self._put(frame_to_json(prediction))
+        prediction, settings, delivery = result.prediction, self._settings, self._delivery
+        if settings.frames and prediction.frame % settings.frames == 0 and not self._thins():
+            delivery.put(frame_to_json(prediction), essential=False)
             if settings.latents != "none":
-                self._put(latents_to_bytes(LatentMessage(prediction.frame, "latent", prediction.latent)))
+                delivery.put(latents_to_bytes(LatentMessage(prediction.frame, "latent", prediction.latent)), essential=False)
             if settings.latents == "all":
-                self._put(latents_to_bytes(LatentMessage(prediction.frame, "latent_speaker", prediction.latent_speaker)))
+                delivery.put(latents_to_bytes(LatentMessage(prediction.frame, "latent_speaker", prediction.latent_speaker)), essential=False)
         for event in result.events:
-            self._put(message_to_json(event))
-        if len(self._outbox) >= self._limits.max_outgoing_messages:
+            delivery.put(message_to_json(event))
+        delivery.send()
+        if delivery.is_full and self._is_ahead:
             self._lane.hold()
+        if self._inbox or self._shutting_down:
+            self._advance()
+
+    @property
+    def _is_ahead(self) -> bool:
+        """Whether the client sends faster than real time, so that it can be made to wait."""
+        return bool(self._inbox) or self._lane.is_early
+
+    def _thins(self) -> bool:
+        """Whether frames are left out for a client that reads too slowly; it is told when that begins."""
+        before, self._thinning = self._thinning, self._delivery.thins(self._is_ahead)
+        if self._thinning and not before:
+            waiting = self._delivery.outbox.outstanding
+            self._warn("thinned", "warning", f"{waiting} messages wait for you: frame messages are left out until you have read them; events are not")
+        return self._thinning
 
     def _on_engine_error(self, error: Exception) -> None:
-        logger.error("session %s: the engine failed", self.id, exc_info=error)
-        self._finish_with_error("internal_error", "the prediction failed")
+        logger.error("session %s: the engine failed", self.id, exc_info=error, extra={"session": self.id})
+        self._fail("internal_error", "the prediction failed")
 
-    def _put(self, wire: str | bytes) -> None:
-        self._outbox.append(wire)
-        self._outbox_changed.set()
+    def _warn(self, code: str, severity: str, message: str) -> None:
+        self._delivery.put(message_to_json(WarningMessage(code, severity, message)))
+        self._delivery.send()
 
-    def _put_last(self, wire: str, close_code: int, reason: str) -> None:
-        """The first end counts; what comes after it is not sent."""
-        if self._end is None:
-            self._lane.close()
-            self._put(wire)
-            self._end = (close_code, reason.encode()[:123].decode(errors="ignore"))
+    def on_pong(self, payload: bytes) -> None:
+        """The client has got what was sent before this ping."""
+        self._delivery.on_pong(payload)
 
-    async def _write(self) -> None:
-        try:
-            while not self._gone:
-                await self._outbox_changed.wait()
-                self._outbox_changed.clear()
-                while self._outbox:
-                    await self._send_next()
-                if self._end is not None:
-                    await self._close(*self._end)
-        except ConnectionClosed:
-            pass
-        except TimeoutError:
-            await self._drop_slow_reader()
-
-    async def _send_next(self) -> None:
-        async with asyncio.timeout(self._limits.slow_reader_timeout_s):  # one for each message, so that a slow but steady reader stays
-            await self._connection.send(self._outbox.popleft())
-        if len(self._outbox) <= self._limits.max_outgoing_messages // 2:
+    def on_writable(self) -> None:
+        """The client has taken what waited."""
+        self._delivery.on_writable()
+        if self._delivery.has_room:
             self._lane.release()
 
-    async def _drop_slow_reader(self) -> None:
-        self._finish_with_error("slow_reader", f"took nothing for {self._limits.slow_reader_timeout_s:g} s while {len(self._outbox)} messages waited")
-        code, reason = self._end or (CLOSE_GOING_AWAY, "")
-        if self._outbox:  # empty when it was the last message that was not taken
-            with contextlib.suppress(ConnectionClosed, TimeoutError):
-                async with asyncio.timeout(self._limits.close_timeout_s):
-                    await self._connection.send(self._outbox[-1])
-        await self._close(code, reason)
+    # ---- time ----
 
-    async def _close(self, code: int, reason: str) -> None:
-        """Close within the time limit, also when the client takes nothing more."""
-        try:
-            async with asyncio.timeout(2 * self._limits.close_timeout_s):
-                await self._connection.close(code, reason)
-        except TimeoutError:
-            self.cut()
-        self._gone = True
+    def tick(self, now_s: float) -> None:
+        """Look after everything that has a time limit; called a few times a second."""
+        limits, delivery, connection = self._limits, self._delivery, self._delivery.connection
+        if connection is None:
+            if self._parked_s is not None and now_s - self._parked_s > limits.resume_s:
+                self.give_up()
+        elif self._ended:
+            pass  # the connection sees to its close in time
+        elif not delivery.check(now_s, self._is_ahead):
+            self._fail("slow_reader", f"took nothing for {limits.slow_reader_timeout_s:g} s while {delivery.outbox.outstanding} messages waited")
+            connection.close(*(delivery.last_words or (CLOSE_GOING_AWAY, "")))  # now: the last message waits behind all others
+        elif not connection.reading:
+            self._message_s = self._audio_s = now_s  # it is we who make the client wait
+        elif delivery.is_silent(now_s, self._message_s):
+            connection.abort()
+        elif now_s - self._message_s > limits.idle_timeout_s:
+            self._fail("idle", f"expected audio or keep_alive at least every {limits.idle_timeout_s:g} s, got nothing")
+        elif not self._stalled and now_s - self._audio_s > limits.stall_s:
+            self._stalled = True
+            self._warn("stalled", "warning", f"no audio for {limits.stall_s:g} s; predictions wait for it")

@@ -7,52 +7,27 @@ websocket, and draws what comes back. The latency it shows is counted from sendi
 from __future__ import annotations
 
 import argparse
-import asyncio
 import contextlib
 import logging
-import math
-import time
-from collections import deque
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import TextIO
 
 from .client import AsyncClient
 from .engine import Engine
-from .errors import DeviceError, TurnstreamError
-from .live import farewell, levels_dbfs, seconds_word
-from .microphone import MicrophoneSource, list_microphones
+from .errors import DeviceError
+from .listener import Heard, Listener
+from .live import seconds_word
+from .microphone import list_microphones
+from .native_noise import native_noise_hidden
 from .playback import Playback
-from .policy import PRESETS
-from .prediction import TurnEvent
-from .protocol import FrameMessage, WarningMessage
 from .server import Server
 from .settings import StreamSettings
-from .sources import FileSource, async_blocks, bundled_sample, paced
-from .terminal import TerminalView
-from .terminal_screen import Screen
-from .terminal_words import EXPLANATION, SPEAK, Names, warning_words
+from .sources import FileSource, bundled_sample
+from .steady_microphone import SteadyMicrophone
+from .terminal_words import EXPLANATION
 
-_UNANSWERED = 4096  # blocks whose predictions are due; the server makes the sender wait long before, and what is too old is forgotten
 _POLICY = "balanced"
-
-
-@dataclass(frozen=True)
-class _Heard:
-    """What the demo listens to.
-
-    Attributes:
-        title: how it is called.
-        names: of the two speakers.
-        remark: why it is not the microphone, or why it is not heard.
-        playback: makes it heard.
-    """
-
-    source: MicrophoneSource | FileSource
-    title: str
-    names: Names
-    remark: str = ""
-    playback: Playback | None = None
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -84,123 +59,36 @@ def run(args: argparse.Namespace, *, speed: float = 1.0, out: TextIO | None = No
     """
     logging.getLogger("turnstream").addHandler(logging.NullHandler())  # a line of log would fall into the picture
     engine = Engine(args.model)
-    heard = _choose(args)
-    if heard.remark:
-        print(heard.remark, file=out, flush=True)
-    demo = _Demo(engine, heard, args.seconds, plain=args.plain, speed=speed, out=out)
-    try:
-        asyncio.run(demo.show())
-    except KeyboardInterrupt:  # everything is closed by now: asyncio.run has cancelled `show` and waited for it
-        pass
-    finally:
-        heard.source.close()
-    print(farewell("demo", demo.view.tally, "from sending a frame's last sample to its prediction"), file=out, flush=True)
-    return 0
+
+    @contextlib.asynccontextmanager
+    async def served(settings: StreamSettings) -> AsyncGenerator[AsyncClient, None]:
+        async with Server(engine, port=0) as server, AsyncClient(server.url, settings) as client:
+            yield client
+
+    with native_noise_hidden():
+        heard = _choose(args, speed)
+    return Listener(heard, policy=_POLICY, seconds=args.seconds, plain=args.plain, out=out).run("demo", served)
 
 
-def _choose(args: argparse.Namespace) -> _Heard:
+def _choose(args: argparse.Namespace, speed: float) -> Heard:
     """The microphone if there is one and nothing else was asked for."""
     remark = ""
     if args.file is None and not args.sample and (args.device is not None or not args.play):
         try:
             if args.device is not None or list_microphones():
-                microphone = MicrophoneSource(args.device)
-                return _Heard(microphone, f"microphone {microphone.microphone.name}", ("You", "Other"))
+                microphone = SteadyMicrophone(args.device)
+                return Heard(microphone, f"microphone {microphone.microphone.name}")
             remark = "No microphone found, so here is a bundled conversation."
         except DeviceError as error:
             if args.device is not None:
                 raise
             remark = f"No microphone to listen to, so here is a bundled conversation. ({error})"
-    path = args.file or bundled_sample()
-    source = FileSource(path)
+    source = FileSource(args.file or bundled_sample())
     playback = None
     if args.play:
         try:
-            playback = Playback(path)
+            playback = Playback(source.sample_rate_hz, source.channels)
         except DeviceError as error:
             remark = str(error)
-    if args.file:
-        return _Heard(source, path.name, ("You", "Other"), remark, playback)
-    return _Heard(source, "bike shop call", ("Caller", "Shop"), remark, playback)
-
-
-class _Demo:
-    """One showing: server, client and view."""
-
-    def __init__(self, engine: Engine, heard: _Heard, seconds: float | None, *, plain: bool, speed: float, out: TextIO | None) -> None:
-        self._engine = engine
-        self._heard = heard
-        self._speed = speed
-        self._limit = math.inf if seconds is None else round(seconds * heard.source.sample_rate_hz)
-        self._sent: deque[tuple[float, float]] = deque(maxlen=_UNANSWERED)  # (seconds of audio sent, when)
-        recorded = isinstance(heard.source, FileSource)
-        self.view = TerminalView(
-            heard.title,
-            f"{engine.metadata.name} {engine.metadata.version}",
-            names=heard.names,
-            end_threshold=PRESETS[_POLICY].end_threshold,
-            frame_rate_hz=engine.metadata.frame_rate_hz,
-            duration_s=min(heard.source.duration_s, seconds or math.inf) if isinstance(heard.source, FileSource) else seconds,
-            explanation=EXPLANATION if recorded else SPEAK,
-        )
-        self._screen = Screen(self.view, plain=plain, out=out)
-        if heard.remark:
-            self.view.on_warning(heard.remark)
-
-    async def show(self) -> None:
-        """Serve, send, receive and draw, to the end of the audio."""
-        source = self._heard.source
-        settings = StreamSettings(sample_rate_hz=source.sample_rate_hz, channels=source.channels, policy=_POLICY)
-        async with Server(self._engine, port=0) as server, AsyncClient(server.url, settings) as client:
-            self.view.session = client.begin.session[:6]
-            with self._screen:
-                sender = asyncio.create_task(self._send(client))
-                try:
-                    await self._receive(client)
-                    await sender
-                finally:
-                    if isinstance(source, MicrophoneSource):
-                        source.close()  # lets go of the thread that waits for the next block
-                    sender.cancel()
-                    with contextlib.suppress(asyncio.CancelledError, TurnstreamError):
-                        await sender
-
-    async def _send(self, client: AsyncClient) -> None:
-        """Send the source to its end, or as much of it as was asked for, and say so."""
-        source, playback = self._heard.source, self._heard.playback
-        blocks = paced(source, self._speed) if isinstance(source, FileSource) else source
-        total = 0
-        if playback is not None:
-            playback.start()
-        try:
-            async for block in async_blocks(blocks):
-                part = block[: int(min(len(block), self._limit - total))]
-                total += len(part)
-                self._screen.on_level(levels_dbfs(part))
-                self._sent.append((total / source.sample_rate_hz, time.perf_counter()))
-                await client.push_audio(part)
-                if total >= self._limit:
-                    break
-        finally:
-            if playback is not None:
-                playback.stop()
-            if not client.finished:
-                await client.close()
-
-    async def _receive(self, client: AsyncClient) -> None:
-        async for message in client:
-            match message:
-                case FrameMessage():
-                    self._screen.on_prediction(message, self._latency_s(message.time_s))
-                case TurnEvent():
-                    self._screen.on_event(message)
-                case WarningMessage():
-                    self._screen.on_warning(warning_words(message.message, self._heard.names))
-                case _:
-                    pass
-
-    def _latency_s(self, time_s: float) -> float | None:
-        """Since the block with the frame's last sample was sent; None for the silence that completes the last frame."""
-        while self._sent and self._sent[0][0] < time_s - 1e-9:
-            self._sent.popleft()
-        return time.perf_counter() - self._sent[0][1] if self._sent else None
+    title, names = (args.file.name, ("You", "Other")) if args.file else ("bike shop call", ("Caller", "Shop"))
+    return Heard(source, title, names, EXPLANATION, remark, playback, speed)

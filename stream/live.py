@@ -1,4 +1,4 @@
-"""What the live commands, `demo` and `listen`, share: an option, a level meter, the last words."""
+"""What the live commands, `demo` and `listen`, share: an option, a level meter, a watch for silence, the last words."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ _NEXT = {
     "listen": (("demo --sample", "a conversation, over a websocket"), _SERVE, _PREDICT),
 }
 _SILENCE_DBFS = -120.0
+_MUTED_DBFS, _MUTED_S = -80.0, 3.0  # a room heard by a microphone that is on is louder; only some headsets gate themselves down to zeros
 
 
 def seconds_word(word: str) -> float:
@@ -42,16 +43,34 @@ def levels_dbfs(block: Block) -> Pair:
     return user, other
 
 
-def farewell(command: str, tally: Tally, delay: str) -> str:
+class SilenceWatch:
+    """Notices that a microphone gives nothing, not even the noise of a room, and that it gives something again."""
+
+    def __init__(self) -> None:
+        self._silent_s = 0.0
+
+    def push(self, level_dbfs: float, seconds: float) -> bool | None:
+        """Take in the level of the next block; True when it has just become silent for too long, False when it has just ended, else None."""
+        before_s = self._silent_s
+        self._silent_s = before_s + seconds if level_dbfs < _MUTED_DBFS else 0.0
+        if before_s < _MUTED_S <= self._silent_s:
+            return True
+        return False if self._silent_s == 0 and before_s >= _MUTED_S else None
+
+    def reset(self) -> None:
+        """Begin to watch anew."""
+        self._silent_s = 0.0
+
+
+def farewell(command: str, tally: Tally) -> str:
     """What a live command says at its end.
 
     Args:
         command: "demo" or "listen".
         tally: what was shown.
-        delay: what the latency was measured between.
     """
     lines = [tally.summary()]
     if tally.latency_words:
-        lines.append(f"Delay {delay}: {tally.latency_words} (median)")
+        lines.append(f"Delay from a frame's last sample to its prediction: {tally.latency_words} (median)")
     lines += ["", "Next:", *(f"  turnstream {suggestion:<30}{what}" for suggestion, what in _NEXT[command])]
     return "\n".join(lines)

@@ -7,6 +7,7 @@ Samples that the device lost before they reached us are counted as `overflows`. 
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 from collections import deque
@@ -22,6 +23,7 @@ from .sources import Block
 logger = logging.getLogger(__name__)
 
 _HOW_TO_LIST = "`turnstream listen --list-devices` shows the devices there are"
+_RATES_HZ = (16000, 48000, 44100, 32000, 24000, 22050, 96000, 8000)  # tried in this order where a device cannot do its own
 _NO_PORTAUDIO = "the PortAudio library is missing; on Debian and Ubuntu: apt-get install libportaudio2"
 
 
@@ -47,7 +49,7 @@ class Microphone:
 def list_microphones() -> list[Microphone]:
     """All input devices; empty when there is none.
 
-    PortAudio looks once per process; devices that were plugged in later do not appear.
+    PortAudio looks once per process; devices that were plugged in later appear after `rescan_devices`.
 
     Raises:
         DeviceError: the PortAudio library is missing.
@@ -60,6 +62,17 @@ def list_microphones() -> list[Microphone]:
         for index, device in enumerate(devices)
         if device["max_input_channels"] > 0
     ]
+
+
+def rescan_devices() -> None:
+    """Let PortAudio look for devices again. Every stream of this process must have been closed before, or it dies without a word.
+
+    Raises:
+        DeviceError: the PortAudio library is missing.
+    """
+    sounddevice = _sounddevice()
+    sounddevice._terminate()  # no public name; PortAudio itself looks only when it starts
+    sounddevice._initialize()
 
 
 def find_microphone(device: int | str | None = None) -> Microphone:
@@ -92,14 +105,14 @@ class MicrophoneSource:
 
     Args:
         device: see `find_microphone`.
-        sample_rate_hz: the device's default if not given.
+        sample_rate_hz: the device's default if not given, or another that it can do if it cannot do that.
         channels: 1 (the user) or 2 (the user and the other speaker).
-        block_ms: length of a block.
+        block_ms: length of a block; half a frame, so that a frame that needs a little of the next block need not wait long for it.
         queue_s: audio that may wait to be read; the oldest is dropped beyond it.
         stall_s: how long the device may give nothing before it counts as lost.
 
     Raises:
-        DeviceError: no such device, it cannot record like this, or PortAudio is missing.
+        DeviceError: no such device, it cannot record like this (the message says which rates it can do), or PortAudio is missing.
         AudioFormatError: channels or block_ms out of range.
 
     Attributes:
@@ -114,7 +127,7 @@ class MicrophoneSource:
         *,
         sample_rate_hz: int | None = None,
         channels: int = 1,
-        block_ms: float = 20,
+        block_ms: float = 10,
         queue_s: float = 2.0,
         stall_s: float = 5.0,
     ) -> None:
@@ -132,19 +145,40 @@ class MicrophoneSource:
         self._changed = threading.Condition()
         self._finished = False
         self._closed = False
-        sounddevice = _sounddevice()
+        self._stream: Any = self._open(channels, block_ms, fallback=sample_rate_hz is None)
+
+    @property
+    def latency_s(self) -> float:
+        """Seconds from a sound to its block, as PortAudio estimates it."""
+        return float(self._stream.latency)
+
+    def start(self) -> None:
+        """Begin to record, if not begun yet.
+
+        Raises:
+            DeviceError: the device cannot start; it is closed.
+        """
         try:
-            self._stream: Any = sounddevice.InputStream(
-                device=self.microphone.index,
-                samplerate=self.sample_rate_hz,
-                channels=channels,
-                blocksize=max(1, round(self.sample_rate_hz * block_ms / 1000)),
-                dtype="float32",
-                callback=self._on_block,
-                finished_callback=self._on_finished,
-            )
-        except (sounddevice.PortAudioError, ValueError) as error:
-            raise DeviceError(f"{self._described()} cannot be opened: {error}; {_HOW_TO_LIST}") from None
+            if self._stream.stopped:
+                self._stream.start()
+        except _sounddevice().PortAudioError as error:
+            self.close()
+            raise DeviceError(f"{self._described()} does not start: {error}") from None
+
+    def take_waiting(self) -> Block:
+        """All that waits to be read, (N, C) float32, without waiting for more; N may be 0.
+
+        Raises:
+            DeviceError: the device was unplugged; what it recorded was given before.
+        """
+        with self._changed:
+            blocks = list(self._blocks)
+            self._blocks.clear()
+            lost = self._finished and not self._closed and not blocks
+        if lost:
+            self.close()
+            raise self._lost("stopped; was it unplugged?")
+        return np.concatenate([np.zeros((0, self.channels), np.float32), *blocks])
 
     def __iter__(self) -> Iterator[Block]:
         """Give blocks, (N, C) float32, until `close`.
@@ -152,15 +186,9 @@ class MicrophoneSource:
         Raises:
             DeviceError: the device cannot start, was unplugged, or gave nothing for `stall_s`; recorded blocks are given first.
         """
-        sounddevice = _sounddevice()
         if self._closed:
             return
-        try:
-            if self._stream.stopped:
-                self._stream.start()
-        except sounddevice.PortAudioError as error:
-            self.close()
-            raise DeviceError(f"{self._described()} does not start: {error}") from None
+        self.start()
         reported = (False, False)
         while True:
             with self._changed:
@@ -172,7 +200,7 @@ class MicrophoneSource:
             if block is None:
                 self.close()
                 reason = "stopped; was it unplugged?" if woken else f"gave no audio for {self._stall_s:g} s"
-                raise DeviceError(f"{self._described()} {reason} (after {self.captured_samples / self.sample_rate_hz:.2f} s)")
+                raise self._lost(reason)
             if problems != reported:
                 logger.warning("%s: %d samples dropped (read too slowly), %d device overflows", self._described(), self.dropped_samples, self.overflows)
                 reported = problems
@@ -193,6 +221,44 @@ class MicrophoneSource:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def _open(self, channels: int, block_ms: float, *, fallback: bool) -> Any:
+        if channels > self.microphone.channels:
+            raise DeviceError(f"expected a device with {channels} channels, got {self.microphone.name!r} with {self.microphone.channels}; {_HOW_TO_LIST}")
+        sounddevice = _sounddevice()
+        error: Exception | None = None
+        rates_hz = [self.sample_rate_hz]
+        for attempt in range(2):
+            try:
+                return sounddevice.InputStream(
+                    device=self.microphone.index,
+                    samplerate=self.sample_rate_hz,
+                    channels=channels,
+                    blocksize=max(1, round(self.sample_rate_hz * block_ms / 1000)),
+                    dtype="float32",
+                    callback=self._on_block,
+                    finished_callback=self._on_finished,
+                )
+            except (sounddevice.PortAudioError, ValueError) as refusal:
+                error, rates_hz = refusal, self._possible_rates_hz()
+            if attempt or not fallback or not rates_hz:
+                break
+            self.sample_rate_hz = rates_hz[0]
+        able = f"it can do {', '.join(map(str, rates_hz))} Hz; " if rates_hz else ""
+        raise DeviceError(f"{self._described()} cannot be opened: {error}; {able}{_HOW_TO_LIST}")
+
+    def _possible_rates_hz(self) -> list[int]:
+        """The device's own rate and the usual ones, as far as it can do them."""
+        sounddevice = _sounddevice()
+        able: list[int] = []
+        for rate_hz in dict.fromkeys((self.microphone.sample_rate_hz, *_RATES_HZ)):
+            with contextlib.suppress(sounddevice.PortAudioError, ValueError):
+                sounddevice.check_input_settings(device=self.microphone.index, channels=self.channels, dtype="float32", samplerate=rate_hz)
+                able.append(rate_hz)
+        return able
+
+    def _lost(self, reason: str) -> DeviceError:
+        return DeviceError(f"{self._described()} {reason} (after {self.captured_samples / self.sample_rate_hz:.2f} s)")
 
     def _described(self) -> str:
         return f"microphone {self.microphone.index} {self.microphone.name!r} at {self.sample_rate_hz} Hz with {self.channels} channels"

@@ -20,6 +20,7 @@ from .plot import check_picture, plot_predictions
 from .policy import PRESETS, TurnPolicy
 from .prediction import Prediction, TurnEvent
 from .predictor import TurnPredictor
+from .protocol import FrameMessage
 from .sources import ENCODINGS, AudioSource, FileSource, RawPcmSource
 
 PAIRS = ("vad", "p_now", "p_future", "p_next", "p_backchannel")
@@ -104,7 +105,7 @@ class _Kept:
         self.frame_count, self.event_count = 0, 0
 
 
-def to_row(prediction: Prediction) -> Row:
+def to_row(prediction: Prediction | FrameMessage) -> Row:
     """A prediction as one flat row with the columns COLUMNS; None before anyone has spoken."""
     row: Row = {"time_s": round(prediction.time_s, 6), "holder": prediction.holder}
     for name in ("p_shift", "p_hold"):

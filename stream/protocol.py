@@ -33,7 +33,8 @@ CLOSE_CODES: dict[str, int] = {
     "bad_audio": 1007,
     "message_too_big": 1009,
     "slow_reader": 1008,
-    "at_capacity": 1013,
+    "idle": 1008,
+    "resumed_elsewhere": 1008,
     "internal_error": 1011,
 }
 CLOSE_NORMAL, CLOSE_GOING_AWAY = 1000, 1001
@@ -106,6 +107,7 @@ class BeginMessage:
         latent_sizes: length of "latent" and "latent_speaker", per speaker.
         settings: what the server understood.
         resume_token: what a later connection shows to go on with this session; None if the server cannot resume.
+        resume_s: how long after a lost connection that is possible; 0 if the server cannot resume.
     """
 
     session: str
@@ -116,6 +118,22 @@ class BeginMessage:
     latent_sizes: dict[LatentKind, int]
     settings: StreamSettings
     resume_token: str | None = None
+    resume_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class ResumedMessage:
+    """The first message of a connection that goes on with an earlier one's session; not one of the messages that are counted.
+
+    Attributes:
+        session: id of the session.
+        received: messages of the client that the server has; those after it are to be sent again.
+        missed: frame messages that the client will never get, because too many waited for it; counted as received from here on.
+    """
+
+    session: str
+    received: int
+    missed: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +193,7 @@ class TerminationMessage:
     reason: str
 
 
-ServerMessage = BeginMessage | FrameMessage | LatentMessage | TurnEvent | WarningMessage | ErrorMessage | TerminationMessage
+ServerMessage = BeginMessage | ResumedMessage | FrameMessage | LatentMessage | TurnEvent | WarningMessage | ErrorMessage | TerminationMessage
 
 _PAIRS = ("vad", "p_now", "p_future", "p_next", "p_backchannel")
 _FRAME_JSON = '{"type":"frame","frame":%d,"time_s":%s,"holder":%s,"p_shift":%s,"p_hold":%s,' + ",".join(f'"{name}":[%.4f,%.4f]' for name in _PAIRS) + "}"
@@ -191,7 +209,7 @@ def frame_to_json(p: Prediction | FrameMessage) -> str:
     return _FRAME_JSON % (p.frame, time_s, holder, p_shift, p_hold, *p.vad, *p.p_now, *p.p_future, *p.p_next, *p.p_backchannel)
 
 
-def message_to_json(message: BeginMessage | FrameMessage | TurnEvent | WarningMessage | ErrorMessage | TerminationMessage) -> str:
+def message_to_json(message: BeginMessage | ResumedMessage | FrameMessage | TurnEvent | WarningMessage | ErrorMessage | TerminationMessage) -> str:
     """Every server message but the binary latents."""
     match message:
         case FrameMessage():
@@ -219,7 +237,10 @@ def message_to_json(message: BeginMessage | FrameMessage | TurnEvent | WarningMe
                 "latent_sizes": message.latent_sizes,
                 "settings": message.settings.to_words(),
                 "resume_token": message.resume_token,
+                "resume_s": message.resume_s,
             }
+        case ResumedMessage():
+            words = {"type": "resumed", "session": message.session, "received": message.received, "missed": message.missed}
     return to_json(words)
 
 
@@ -253,6 +274,7 @@ def _parse_begin(words: dict[str, object]) -> BeginMessage:
         latent_sizes={"latent": count_field(sizes, "latent"), "latent_speaker": count_field(sizes, "latent_speaker")},
         settings=parsed_settings,
         resume_token=None if words.get("resume_token") is None else text_field(words, "resume_token"),
+        resume_s=number_field(words, "resume_s") if "resume_s" in words else 0.0,
     )
 
 
@@ -278,6 +300,7 @@ def _parse_event(words: dict[str, object]) -> TurnEvent:
 
 _PARSERS: dict[str, Callable[[dict[str, object]], ServerMessage]] = {
     "begin": _parse_begin,
+    "resumed": lambda words: ResumedMessage(text_field(words, "session"), count_field(words, "received"), count_field(words, "missed")),
     "frame": _parse_frame,
     **dict.fromkeys(EVENT_TYPES, _parse_event),
     "warning": lambda words: WarningMessage(text_field(words, "code"), text_field(words, "severity"), text_field(words, "message")),

@@ -59,10 +59,10 @@ def to_float32(samples: ArrayLike, channels: int = 2) -> NDArray[np.float32]:
     if is_int16:
         np.divide(shaped, 32768, out=converted[:, : shaped.shape[1]], casting="same_kind", dtype=np.float32)
         return converted
-    peak = float(np.max(np.abs(shaped), initial=0.0))
+    peak = float(np.abs(shaped).max(initial=0.0))
     if not peak <= _MAX_FLOAT_LEVEL:  # also true for NaN
         raise AudioFormatError(f"expected float samples in [-1, 1], got a peak of {peak:g}; integer audio must be given as int16")
-    np.clip(shaped, -1, 1, out=converted[:, : shaped.shape[1]], casting="same_kind")
+    converted[:, : shaped.shape[1]] = shaped if peak <= 1 else shaped.clip(-1, 1)
     return converted
 
 
@@ -80,7 +80,7 @@ class StreamingResampler:
     """Change the sample rate of a stream, blocks of any size in, whatever is complete out.
 
     Output sample j stands at the time of input sample j * input_rate / output_rate: the filter's delay is waited for, not left in the
-    signal. Any chunking gives the same bits. With equal rates samples pass through untouched.
+    signal. Any chunking gives the same bits. With equal rates `push` returns the very samples it was given.
 
     Args:
         input_rate_hz, output_rate_hz: integers from 8000 to 192000.
@@ -126,7 +126,7 @@ class StreamingResampler:
         if samples.ndim != 2 or samples.shape[1] != self.channels or samples.dtype != np.float32:
             raise ShapeError(f"expected float32 samples of shape (N, {self.channels}), got {samples.dtype} {samples.shape}")
         if self._identity:
-            return samples.copy()
+            return samples
         inputs = np.concatenate([self._inputs, samples.T], axis=1)
         complete = (inputs.shape[1] - self._taps + 1) * self._up - self._fraction  # in steps of 1 / up input samples
         count = max(0, -(-complete // self._down))
@@ -178,24 +178,23 @@ class StreamingResampler:
 
         einsum, not matmul: BLAS orders its sums by the shape of the whole product, and chunking would show in the last bit.
         """
-        outputs = np.empty((count, self.channels), dtype=np.float32)
+        outputs = np.zeros((count, self.channels), dtype=np.float32)
         if count == 0:
             return outputs
+        heard = self.channels if inputs[1:].any() else 1  # mono leaves the others silent, and silence stays so
         by_channel, by_sample = inputs.strides
-        windows = np.ndarray(
-            (inputs.shape[1] - self._taps + 1, self.channels, self._taps), np.float32, buffer=inputs.data, strides=(by_sample, by_channel, by_sample)
-        )
+        windows = np.ndarray((inputs.shape[1] - self._taps + 1, heard, self._taps), np.float32, buffer=inputs.data, strides=(by_sample, by_channel, by_sample))
         if self._up <= _FEW_PHASES:  # the common rates: all outputs of a phase at once, without copying windows
             for first in range(min(count, self._up)):
                 row, phase = divmod(self._fraction + first * self._down, self._up)
                 same_phase = windows[row :: self._down][: -(-(count - first) // self._up)]
-                outputs[first :: self._up] = np.einsum("jct,t->jc", same_phase, self._phases[phase])
+                outputs[first :: self._up, :heard] = np.einsum("jct,t->jc", same_phase, self._phases[phase])
             return outputs
         phase_count = self._phases.shape[0] - 1
         for first in range(0, count, _MAX_WINDOWS):
             rows, fractions = np.divmod(self._fraction + np.arange(first, min(count, first + _MAX_WINDOWS), dtype=np.int64) * self._down, self._up)
             phases = (2 * fractions * phase_count + self._up) // (2 * self._up)  # the nearest; exact if every phase is in the table
-            outputs[first : first + len(rows)] = np.einsum("jct,jt->jc", windows[rows], self._phases[phases])
+            outputs[first : first + len(rows), :heard] = np.einsum("jct,jt->jc", windows[rows], self._phases[phases])
         return outputs
 
 

@@ -26,19 +26,19 @@ class PcmRing:
     def __init__(self, channels: int, capacity_samples: int) -> None:
         if channels < 1 or capacity_samples < 1:
             raise ShapeError(f"expected at least 1 channel and 1 sample, got {channels} channels and {capacity_samples} samples")
-        self._samples = np.zeros((capacity_samples, channels), dtype=np.float32)
+        self._samples = np.zeros((channels, capacity_samples), dtype=np.float32)
         self._start = 0
         self._count = 0
 
     @property
     def channels(self) -> int:
         """Channels C of every block."""
-        return self._samples.shape[1]
+        return self._samples.shape[0]
 
     @property
     def capacity_samples(self) -> int:
         """Samples per channel that fit."""
-        return self._samples.shape[0]
+        return self._samples.shape[1]
 
     @property
     def available(self) -> int:
@@ -63,15 +63,16 @@ class PcmRing:
             raise ShapeError(f"the ring holds {self.capacity_samples} samples and has room for {self.free}, got {count}")
         end = (self._start + self._count) % self.capacity_samples
         before_wrap = min(count, self.capacity_samples - end)
-        self._samples[end : end + before_wrap] = samples[:before_wrap]
-        self._samples[: count - before_wrap] = samples[before_wrap:]
+        self._samples[:, end : end + before_wrap] = samples[:before_wrap].T
+        if before_wrap < count:
+            self._samples[:, : count - before_wrap] = samples[before_wrap:].T
         self._count += count
 
     def pop(self, count: int) -> NDArray[np.float32]:
         """Take the oldest samples out, 0 <= count <= `available`.
 
         Returns:
-            A new array, (count, C) float32.
+            A new array, (count, C) float32; channel by channel in memory, so that its `.T` is what a model takes.
 
         Raises:
             ShapeError: fewer samples are available; the ring is then unchanged.
@@ -90,7 +91,10 @@ class PcmRing:
         if not 0 <= count <= self._count:
             raise ShapeError(f"expected to read 0 to {self._count} samples, which is what the ring holds, got {count}")
         before_wrap = min(count, self.capacity_samples - self._start)
-        return np.concatenate([self._samples[self._start : self._start + before_wrap], self._samples[: count - before_wrap]])
+        oldest = self._samples[:, self._start : self._start + before_wrap]
+        if before_wrap < count:
+            return np.concatenate([oldest, self._samples[:, : count - before_wrap]], axis=1).T
+        return oldest.copy().T
 
     def clear(self) -> None:
         """Forget all samples."""

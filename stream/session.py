@@ -20,7 +20,7 @@ from .engine import Float32, ModelMetadata, StepOutput
 from .errors import AudioFormatError, SnapshotError
 from .floor import FloorTracker
 from .policy import PolicySettings, TurnPolicy, policy_settings
-from .prediction import Pair, Prediction, TurnEvent
+from .prediction import Prediction, TurnEvent
 from .resample import StreamingResampler, to_float32
 from .ring import PcmRing
 
@@ -61,6 +61,7 @@ class Session:
         buffer_frames = max(2, math.ceil(buffer_s * metadata.sample_rate_hz / metadata.frame_samples))  # whole, so that a flush always finds room
         self._ring = PcmRing(2, buffer_frames * metadata.frame_samples)
         self._resampler = StreamingResampler(sample_rate_hz, metadata.sample_rate_hz, channels=2)
+        self._owed = self._resampler.delay_s * metadata.sample_rate_hz + 1  # room that a flush after the push must find
         self._policy = TurnPolicy(policy) if policy is not None else None
         self.reset()
 
@@ -92,9 +93,7 @@ class Session:
     @property
     def free_samples(self) -> int:
         """Samples per channel, at the pushed rate, that `push_audio` would take now."""
-        model_rate_hz = self.metadata.sample_rate_hz
-        owed = self._resampler.delay_s * model_rate_hz + 1  # a flush after the push must find room too
-        return max(0, int((self._ring.free - owed) * self.sample_rate_hz / model_rate_hz))
+        return max(0, int((self._ring.free - self._owed) * self.sample_rate_hz / self.metadata.sample_rate_hz))
 
     def push_audio(self, samples: ArrayLike) -> None:
         """Take in audio.
@@ -105,8 +104,9 @@ class Session:
             AudioFormatError: another shape or type, not finite, or more than fits; nothing is taken in.
         """
         block = to_float32(samples)
-        if len(block) > self.free_samples:
-            raise AudioFormatError(f"expected at most {self.free_samples} samples, which is what the buffer has room for, got {len(block)}")
+        free = self.free_samples
+        if len(block) > free:
+            raise AudioFormatError(f"expected at most {free} samples, which is what the buffer has room for, got {len(block)}")
         self.samples_received += len(block)
         self._warnings += self._check.push(block)
         self._ring.push(self._resampler.push(block))
@@ -128,7 +128,7 @@ class Session:
         Raises:
             ShapeError: none is waiting.
         """
-        return np.ascontiguousarray(self._ring.pop(self.metadata.frame_samples).T)
+        return self._ring.pop(self.metadata.frame_samples).T
 
     def take_warnings(self) -> list[AudioWarning]:
         """What is suspicious about the audio since the last call; each kind is reported once per conversation."""
@@ -137,10 +137,9 @@ class Session:
 
     def accept(self, output: StepOutput, row: int = 0) -> FrameResult:
         """Turn one row of a step's output into this conversation's next prediction and its events."""
-        vad = _pair(output.vad[row])
+        vad, p_now, p_future, p_next, p_backchannel = output.probabilities[row]
         self._floor.update(vad, self.metadata.frame_samples / self.metadata.sample_rate_hz)
         holder = self._floor.holder
-        p_next = _pair(output.p_next[row])
         p_shift = None if holder is None else p_next[1 - holder]
         prediction = Prediction(
             frame=self.frames_done,
@@ -149,10 +148,10 @@ class Session:
             p_shift=p_shift,
             p_hold=None if p_shift is None else 1 - p_shift,
             vad=vad,
-            p_now=_pair(output.p_now[row]),
-            p_future=_pair(output.p_future[row]),
+            p_now=p_now,
+            p_future=p_future,
             p_next=p_next,
-            p_backchannel=_pair(output.p_backchannel[row]),
+            p_backchannel=p_backchannel,
             latent=output.latent[row].copy(),  # a view would keep the whole batch alive
             latent_speaker=output.latent_speaker[row].copy(),
         )
@@ -226,7 +225,3 @@ def _count(header: dict[str, Any], name: str) -> int:
     if type(count) is not int or count < 0:
         raise ValueError(f"expected {name} to be a whole number from 0, got {count!r}")
     return count
-
-
-def _pair(row: Float32) -> Pair:
-    return float(row[0]), float(row[1])

@@ -6,7 +6,7 @@ Names on the wire are those of PROTOCOL.md: `sample_rate` there is `sample_rate_
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, cast
 from urllib.parse import parse_qsl, urlencode
 
 from .errors import ProtocolError
@@ -56,28 +56,6 @@ class StreamSettings:
             raise ProtocolError("bad_setting", f"latents={self.latents}: expected frames=all or a number, because latents come with frames; got frames=none")
 
     @classmethod
-    def from_query(cls, query: str) -> StreamSettings:
-        """Parse a query string without its question mark; a `token` in it is left to the server.
-
-        Raises:
-            ProtocolError: bad_setting; names the setting, what was got and what was expected.
-        """
-        try:
-            pairs = parse_qsl(query, keep_blank_values=True, strict_parsing=bool(query), max_num_fields=32)
-        except ValueError:
-            raise ProtocolError("bad_setting", f"expected a query string like sample_rate=16000&channels=2, got {show(query)}") from None
-        words: dict[str, object] = {}
-        for name, word in pairs:
-            if name == "token":
-                continue
-            if name not in _SETTINGS:
-                raise ProtocolError("bad_setting", f"unknown setting {show(name)}; expected one of {', '.join(_SETTINGS)}")
-            if name in words:
-                raise ProtocolError("bad_setting", f"{name}: expected once, got it twice")
-            words[name] = int(word) if _is_number(word) else word
-        return cls.from_words(words)
-
-    @classmethod
     def from_words(cls, words: dict[str, object]) -> StreamSettings:
         """Build from values under their names on the wire; what is missing keeps its default, unknown names are skipped.
 
@@ -92,7 +70,7 @@ class StreamSettings:
         return words | {"frames": frames_to_word(self.frames)}
 
     def to_query(self) -> str:
-        """Write what `from_query` reads."""
+        """Write what `parse_query` reads."""
         return urlencode(self.to_words())
 
     def configured(self, changes: Configure) -> StreamSettings:
@@ -107,6 +85,48 @@ class StreamSettings:
             latents=self.latents if changes.latents is None else changes.latents,
             policy=self.policy if changes.policy is None else changes.policy,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Resume:
+    """What a client shows to go on with a session whose connection was lost.
+
+    Attributes:
+        token: the `resume_token` of `begin`.
+        received: messages that the client has got in this session, `begin` included.
+
+    Raises:
+        ProtocolError: bad_setting; a count below 0.
+    """
+
+    token: str
+    received: int
+
+    def __post_init__(self) -> None:
+        check_range("received", self.received, 0, _MAX_MESSAGES)
+
+    def to_query(self) -> str:
+        """Write what `parse_query` reads."""
+        return urlencode({"resume": self.token, "received": self.received})
+
+
+def parse_query(query: str) -> StreamSettings | Resume:
+    """Parse a query string without its question mark: a new stream's settings, or a `resume`; a `token` in it is left to the server.
+
+    Raises:
+        ProtocolError: bad_setting; names the setting, what was got and what was expected.
+    """
+    words = _query_words(query)
+    if "resume" not in words:
+        if "received" in words:
+            raise ProtocolError("bad_setting", "received: expected only together with resume")
+        return StreamSettings.from_words(words)
+    if set(words) != {"resume", "received"}:
+        raise ProtocolError(
+            "bad_setting", f"resume: expected received and no other setting with it, got {', '.join(sorted(set(words) - {'resume'})) or 'none'}"
+        )
+    token, received = str(words["resume"]), words["received"]
+    return Resume(token, cast(int, received))
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +168,8 @@ class Configure:
 
 
 _CHANGEABLE = ("frames", "latents", "policy")
+_RESUME = ("resume", "received")
+_MAX_MESSAGES = 10**9 - 1
 
 _SETTINGS = {  # name on the wire: attribute of StreamSettings
     "sample_rate": "sample_rate_hz",
@@ -181,3 +203,21 @@ def _given(name: str, word: object) -> object:
 
 def _is_number(word: str) -> bool:
     return word.isascii() and word.isdigit() and len(word) <= 9
+
+
+def _query_words(query: str) -> dict[str, object]:
+    """The settings of a query string, each once, numbers as numbers."""
+    try:
+        pairs = parse_qsl(query, keep_blank_values=True, strict_parsing=bool(query), max_num_fields=32)
+    except ValueError:
+        raise ProtocolError("bad_setting", f"expected a query string like sample_rate=16000&channels=2, got {show(query)}") from None
+    words: dict[str, object] = {}
+    for name, word in pairs:
+        if name == "token":
+            continue
+        if name not in _SETTINGS and name not in _RESUME:
+            raise ProtocolError("bad_setting", f"unknown setting {show(name)}; expected one of {', '.join(_SETTINGS)}")
+        if name in words:
+            raise ProtocolError("bad_setting", f"{name}: expected once, got it twice")
+        words[name] = int(word) if _is_number(word) and name != "resume" else word
+    return words

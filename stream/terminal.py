@@ -71,6 +71,7 @@ class TerminalView:
         self._history = History()
         self._latest: Prediction | FrameMessage | None = None
         self._levels_dbfs: Pair | None = None
+        self._notice: str | None = None
         self._events: deque[TurnEvent] = deque(maxlen=_KEPT_EVENTS)
         self._log: deque[tuple[Text, str]] = deque(maxlen=_KEPT_EVENTS)
 
@@ -96,6 +97,10 @@ class TerminalView:
     def on_level(self, levels_dbfs: Pair) -> None:
         """Take in how loud each channel is, in dB below full scale."""
         self._levels_dbfs = levels_dbfs
+
+    def on_notice(self, text: str | None) -> None:
+        """Take in what is wrong just now, a few words; None when it is over."""
+        self._notice = text
 
     def words(self, event: TurnEvent) -> str:
         """An event as a sentence."""
@@ -256,6 +261,8 @@ class TerminalView:
         return lines
 
     def _headline(self, width: int) -> Text:
+        if self._notice is not None:
+            return _line((" ", ""), (fit(f" ! {self._notice} ", width - 2), "bold reverse"))
         legend = "  ".join(f"{mark} {word}" for mark, word in MARKS.values())
         if len(legend) + 14 > width:
             legend = ""

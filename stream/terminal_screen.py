@@ -72,6 +72,14 @@ class Screen:
         """See `TerminalView.on_level`."""
         self.view.on_level(levels_dbfs)
 
+    def on_notice(self, text: str | None) -> None:
+        """See `TerminalView.on_notice`. Drawn at once: while something is wrong there may be no predictions."""
+        self.view.on_notice(text)
+        if self._live is not None:
+            self._live.refresh()
+        elif text is not None:
+            self._print(f"{clock(self.view.tally.seconds):>7}  ! {text}")
+
     def _print(self, line: str) -> None:
         """A line now, not when a buffer is full; what the output's encoding lacks becomes a question mark."""
         encoding = self._console.encoding

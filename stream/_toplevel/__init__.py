@@ -14,38 +14,45 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from turnstream.models.errors import ConfigError, DialogueError, ExportError, MissingExtraError, TurnstreamError
+    from turnstream.stream.agent_voice import AgentVoice, Cut
     from turnstream.stream.audio_check import AudioWarning
     from turnstream.stream.blocking_client import Client
     from turnstream.stream.client import AsyncClient
     from turnstream.stream.engine import Engine, ModelMetadata
     from turnstream.stream.errors import AudioFormatError, DeviceError, ModelError, PolicyError, ProtocolError, ServerError, ShapeError, SnapshotError
     from turnstream.stream.limits import Limits
+    from turnstream.stream.microphone import MicrophoneSource
     from turnstream.stream.policy import PRESETS, PolicySettings, TurnPolicy
     from turnstream.stream.prediction import EVENT_TYPES, EventType, Prediction, TurnEvent
     from turnstream.stream.predictor import TurnPredictor
-    from turnstream.stream.protocol import BeginMessage, FrameMessage, LatentMessage, TerminationMessage, WarningMessage
+    from turnstream.stream.protocol import BeginMessage, FrameMessage, LatentMessage, ResumedMessage, TerminationMessage, WarningMessage
     from turnstream.stream.server import Server
     from turnstream.stream.settings import StreamSettings
+    from turnstream.stream.sources import FileSource
 
 __version__ = "0.1.0"
 
 __all__ = [
     "EVENT_TYPES",
     "PRESETS",
+    "AgentVoice",
     "AsyncClient",
     "AudioFormatError",
     "AudioWarning",
     "BeginMessage",
     "Client",
     "ConfigError",
+    "Cut",
     "DeviceError",
     "DialogueError",
     "Engine",
     "EventType",
     "ExportError",
+    "FileSource",
     "FrameMessage",
     "LatentMessage",
     "Limits",
+    "MicrophoneSource",
     "MissingExtraError",
     "ModelError",
     "ModelMetadata",
@@ -53,6 +60,7 @@ __all__ = [
     "PolicySettings",
     "Prediction",
     "ProtocolError",
+    "ResumedMessage",
     "Server",
     "ServerError",
     "ShapeError",
@@ -69,18 +77,21 @@ __all__ = [
 
 _NAMES = {  # module: its public names, so that each loads no more than its own module
     "models.errors": "ConfigError DialogueError ExportError MissingExtraError TurnstreamError",
+    "stream.agent_voice": "AgentVoice Cut",
     "stream.audio_check": "AudioWarning",
     "stream.blocking_client": "Client",
     "stream.client": "AsyncClient",
     "stream.engine": "Engine ModelMetadata",
     "stream.errors": "AudioFormatError DeviceError ModelError PolicyError ProtocolError ServerError ShapeError SnapshotError",
     "stream.limits": "Limits",
+    "stream.microphone": "MicrophoneSource",
     "stream.policy": "PRESETS PolicySettings TurnPolicy",
     "stream.prediction": "EVENT_TYPES EventType Prediction TurnEvent",
     "stream.predictor": "TurnPredictor",
-    "stream.protocol": "BeginMessage FrameMessage LatentMessage TerminationMessage WarningMessage",
+    "stream.protocol": "BeginMessage FrameMessage LatentMessage ResumedMessage TerminationMessage WarningMessage",
     "stream.server": "Server",
     "stream.settings": "StreamSettings",
+    "stream.sources": "FileSource",
 }
 _HOMES = {name: f"turnstream.{module}" for module, names in _NAMES.items() for name in names.split()}
 

@@ -1,131 +1,135 @@
 """How many live conversations a server carries, and how soon predictions come back. Not a test: it asserts nothing.
 
-    python tests/bench/bench_server.py --sessions 100 --seconds 20 --chunk-ms 20 [--model FILE.onnx]
+    python tests/bench/bench_server.py --sessions 100 --seconds 20 --chunk-ms 20 [--workers 2] [--find-knee] [--quick]
 
-The server runs in a process of its own. This process plays N microphones: stereo 16 kHz, each chunk sent when its last sample would have
-been recorded, phases spread evenly. Latency is from sending the chunk that completes a frame to receiving that frame's message, so it holds the
-server, both sockets and this process's own delays; "client late" tells how much of it is this process being late to send.
+The server runs in a process of its own; this one plays N microphones (`live_clients.py`): the bundled conversation, each from another
+place, chunks by the clock, phases spread evenly. Latency is from sending the chunk that completes a frame to receiving that frame's message,
+so it holds the server, both sockets and this process's own delays; "client late" tells how much of it is this process being late to
+send, "client" what share of the machine it takes. `--find-knee` adds a quarter more sessions again and again to the same server, until
+the 99th percentile is above 40 ms, twice in a row, or the server refuses.
 """
 
 from __future__ import annotations
 
 import argparse
-import asyncio
-import os
-import platform
-import subprocess
-import sys
-import time
-from dataclasses import dataclass, field
+import gc
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import psutil
-from websockets.asyncio.client import connect
+from live_clients import Chunks, Fleet, Measured
+from served import Served, machine, served
 
-from turnstream.stream.engine import Engine
-from turnstream.stream.limits import Limits
-from turnstream.stream.server import Server
-
-RATE_HZ, FRAME_SAMPLES = 16000, 320
-FRAME_START = '{"type":"frame","frame":'
+REACH_MS = 40.0
+GROWTH = 1.25
+TRIES = 2  # another program's burst is not the knee
+MAX_SESSIONS = 4000
+SETTLE_S = 2.0  # after the last one is let in, before measuring
 
 
 @dataclass
-class Measured:
-    """What all microphones together have seen."""
+class Row:
+    """One measurement."""
 
-    latencies_s: list[float] = field(default_factory=list[float])
-    lateness_s: list[float] = field(default_factory=list[float])
-    frames_sent: int = 0
-    frames_received: int = 0
+    sessions: int
+    refused: int
+    latency_ms: tuple[float, ...]  # p50, p95, p99, max
+    client_late_ms: float  # p99
+    server_percent: float  # of one core
+    client_percent: float
+    client_cost_us: float
+    memory_mb: float
+    batch: float | None
 
+    HEAD = "sessions  refused   p50 / p95 / p99 / max ms            client late p99   server CPU   client CPU   client us/message   memory MB   batch"
 
-async def run_server(model: Path | None, sessions: int, max_batch: int) -> None:
-    """Serve until standard input ends; the URL is the first line of the output."""
-    async with Server(Engine(model), port=0, limits=Limits(max_sessions=sessions, max_batch=max_batch)) as server:
-        print(server.url, flush=True)
-        await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
-        print(server.batcher.largest_batch, flush=True)
-
-
-async def microphone(url: str, audio: bytes, chunk_samples: int, start_s: float, measured: Measured) -> None:
-    """One live client from begin to termination."""
-    chunk_bytes = chunk_samples * 4
-    chunks = len(audio) // chunk_bytes
-    sent_s: list[float] = []
-    async with connect(url, compression=None, proxy=None, max_queue=None) as connection:
-
-        async def send() -> None:
-            for n in range(chunks):
-                due_s = start_s + (n + 1) * chunk_samples / RATE_HZ
-                await asyncio.sleep(max(0.0, due_s - time.perf_counter()))
-                now_s = time.perf_counter()
-                measured.lateness_s.append(now_s - due_s)
-                sent_s.append(now_s)
-                await connection.send(audio[n * chunk_bytes : (n + 1) * chunk_bytes])
-            await connection.send('{"type":"close"}')
-
-        sender = asyncio.create_task(send())
-        async for wire in connection:
-            now_s = time.perf_counter()
-            if isinstance(wire, str) and wire.startswith(FRAME_START):
-                frame = int(wire[len(FRAME_START) : wire.index(",", len(FRAME_START))])
-                measured.latencies_s.append(now_s - sent_s[-(-(frame + 1) * FRAME_SAMPLES // chunk_samples) - 1])
-                measured.frames_received += 1
-        await sender
-    measured.frames_sent += chunks * chunk_samples // FRAME_SAMPLES
+    def __str__(self) -> str:
+        latency = " / ".join(f"{value:.1f}" for value in self.latency_ms)
+        batch = "-" if self.batch is None else f"{self.batch:.1f}"
+        return (
+            f"{self.sessions:8}  {self.refused:7}   {latency:34}  {self.client_late_ms:12.1f} ms   {self.server_percent:8.0f} %   {self.client_percent:8.0f} %"
+            f"   {self.client_cost_us:17.1f}   {self.memory_mb:9.0f}   {batch:>5}"
+        )
 
 
-async def measure(url: str, sessions: int, seconds: float, chunk_samples: int) -> Measured:
-    """All microphones at once."""
-    noise = np.random.default_rng(0).standard_normal((round(seconds * RATE_HZ), 2)) * 2000
-    audio = noise.astype("<i2").tobytes()
-    measured = Measured()
-    start_s = time.perf_counter() + 1 + sessions * 0.005  # time to connect
-    period_s = chunk_samples / RATE_HZ
-    await asyncio.gather(*(microphone(url, audio, chunk_samples, start_s + period_s * n / sessions, measured) for n in range(sessions)))
-    return measured
+def batches(metrics: dict[str, float]) -> tuple[float, float]:
+    """Frames in all batches, and batches, of the server's histogram of batch sizes; zeros where it has none."""
+    name = next((name.removesuffix("_sum") for name in metrics if "batch" in name and name.endswith("_sum")), None)
+    return (metrics[f"{name}_sum"], metrics[f"{name}_count"]) if name else (0.0, 0.0)
 
 
-def percentiles_ms(values_s: list[float]) -> str:
-    return " / ".join(f"{np.percentile(values_s, q) * 1000:.1f}" for q in (50, 95, 99))
+def measure(server: Served, fleet: Fleet, seconds: float) -> Row:
+    """Measure what goes on now."""
+    fleet.measured = measured = Measured()
+    busy_s, (frames, steps) = server.busy_s, batches(server.metrics)
+    fleet.run(seconds)
+    busy_s, (frames_then, steps_then) = server.busy_s - busy_s, batches(server.metrics)
+    latency_ms = np.asarray(measured.latency_s) * 1000
+    return Row(
+        sessions=fleet.talking,
+        refused=sum(fleet.refused.values()),
+        latency_ms=(*(float(np.percentile(latency_ms, q)) for q in (50, 95, 99)), float(latency_ms.max())),
+        client_late_ms=float(np.percentile(measured.late_s, 99)) * 1000,
+        server_percent=busy_s / measured.wall_s * 100,
+        client_percent=measured.busy_s / measured.wall_s * 100,
+        client_cost_us=measured.cost_us,
+        memory_mb=server.memory_mb,
+        batch=(frames_then - frames) / (steps_then - steps) if steps_then > steps else None,
+    )
+
+
+def steps(first: int, find_knee: bool) -> list[int]:
+    """How many sessions there are, measurement by measurement."""
+    counts = [first]
+    while find_knee and counts[-1] * GROWTH <= MAX_SESSIONS:
+        counts.append(round(counts[-1] * GROWTH))
+    return counts
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--sessions", type=int, default=50)
-    parser.add_argument("--seconds", type=float, default=10.0)
+    parser.add_argument("--sessions", type=int, default=50, help="with --find-knee, of the first measurement")
+    parser.add_argument("--seconds", type=float, default=10.0, help="of each measurement")
     parser.add_argument("--chunk-ms", type=int, default=20)
-    parser.add_argument("--max-batch", type=int, default=64)
-    parser.add_argument("--model", type=Path, default=None)
-    parser.add_argument("--server-only", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--find-knee", action="store_true")
+    parser.add_argument("--admit-all", action="store_true", help="let the server refuse nobody because it is busy")
+    parser.add_argument("--model", type=Path, help="ONNX model (default: the bundled one)")
+    parser.add_argument("--quick", action="store_true", help="20 sessions, 3 s")
     options = parser.parse_args()
-    if options.server_only:
-        asyncio.run(run_server(options.model, options.sessions, options.max_batch))
-        return
-    server = subprocess.Popen([sys.executable, __file__, *sys.argv[1:], "--server-only"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    assert server.stdin is not None
-    assert server.stdout is not None
-    with server:
-        url = server.stdout.readline().strip()
-        process = psutil.Process(server.pid)
-        memory_before = process.memory_info().rss
-        cpu_before, began_s = process.cpu_times(), time.perf_counter()
-        measured = asyncio.run(measure(url, options.sessions, options.seconds, options.chunk_ms * RATE_HZ // 1000))
-        cpu_after, took_s = process.cpu_times(), time.perf_counter() - began_s
-        memory_after = process.memory_info().rss
-        server.stdin.close()
-        largest_batch = server.stdout.readline().strip()
-    busy_s = cpu_after.user + cpu_after.system - cpu_before.user - cpu_before.system
-    print(f"machine            {platform.processor() or platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}")
-    print(f"sessions           {options.sessions} live stereo, chunks of {options.chunk_ms} ms, {options.seconds:g} s")
-    print(f"latency ms         {percentiles_ms(measured.latencies_s)}   (p50 / p95 / p99)")
-    print(f"client late ms     {percentiles_ms(measured.lateness_s)}")
-    print(f"server CPU         {busy_s / took_s * 100:.0f} % of one core")
-    print(f"server memory      {memory_after / 1e6:.0f} MB, {(memory_after - memory_before) / options.sessions / 1e3:.0f} KB more per session")
-    print(f"largest batch      {largest_batch}")
-    print(f"lost frames        {measured.frames_sent - measured.frames_received} of {measured.frames_sent}")
+    if options.quick:
+        options.sessions, options.seconds = 20, 3.0
+    gc.disable()  # nothing here makes cycles, and a collection would be latency that is not the server's
+    chunks = Chunks(options.chunk_ms)
+    arguments = ["--max-sessions", str(MAX_SESSIONS)]
+    arguments += ["--workers", str(options.workers)] if options.workers != 1 else []
+    arguments += ["--max-load", "1000", "--max-lag-s", "1000"] if options.admit_all else []
+    arguments += ["--model", str(options.model)] if options.model else []
+    with served(*arguments) as server:
+        print(f"{machine()}\nchunks of {options.chunk_ms} ms, {options.workers} worker(s), {options.seconds:g} s each\n\n{Row.HEAD}")
+        fleet = Fleet(server.port)
+        fleet.open(options.workers, chunks)  # what the first ones cost is not what one more costs
+        fleet.run(SETTLE_S)
+        empty_mb, knee, row = server.memory_mb, 0, None
+        for count in steps(options.sessions, options.find_knee):
+            fleet.open(count - fleet.talking, chunks)
+            fleet.run(SETTLE_S)
+            for _ in range(TRIES if options.find_knee else 1):
+                row = measure(server, fleet, options.seconds)
+                print(row, flush=True)
+                if row.latency_ms[2] <= REACH_MS or row.refused:
+                    break
+            if row is None or row.latency_ms[2] > REACH_MS or row.refused:
+                break
+            knee = row.sessions
+        assert row is not None
+        fleet.finish()
+    let_in = [client for client in fleet.clients if client.status == 101]
+    print(f"\nmemory per session  {(row.memory_mb - empty_mb) / max(1, row.sessions - options.workers) * 1000:.0f} KB")
+    print(f"lost frames         {sum(client.lost for client in let_in)} of {sum(client.lost + client.frames for client in let_in)}", end="")
+    print(f", out of order {sum(client.wrong for client in let_in)}, sessions that the server ended {sum(not client.wanted for client in let_in)}")
+    if options.find_knee:
+        print(f"the knee            {knee} sessions with p99 <= {REACH_MS:g} ms" + ("; then the server refused" if row.refused else ""))
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from turnstream.stream.engine import Engine, Float32, StepOutput
 from ..networks import random_audio, whole_conversation
 
 STEPS, TOLERANCE = 60, 1e-5
-OUTPUTS = StepOutput.__slots__
+OUTPUTS = [field.name for field in fields(StepOutput)]
 
 
 @pytest.fixture(scope="module")

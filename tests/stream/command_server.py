@@ -17,14 +17,21 @@ class CommandServer:
 
     Attributes:
         url: what it printed, without the path.
+        page: where it said its page is.
     """
 
     process: subprocess.Popen[str]
     url: str
+    page: str
 
     @property
     def port(self) -> int:
         return int(self.url.rpartition(":")[2])
+
+    def log_line(self) -> str:
+        """The next line of its log, waited for."""
+        assert self.process.stderr is not None
+        return self.process.stderr.readline()
 
     def end(self, signal_number: int) -> tuple[int, str, str]:
         """Send a signal; return the exit code and what was still written to both outputs."""
@@ -34,7 +41,7 @@ class CommandServer:
 
 
 @contextlib.contextmanager
-def command_server(model: Path, *options: str, tokens: str | None = None) -> Iterator[CommandServer]:
+def command_server(model: Path, *options: str, tokens: str | None = None, tls: bool = False) -> Iterator[CommandServer]:
     command = [sys.executable, "-m", "turnstream", "serve", "--port", "0", "--model", str(model), *options]
     environment = {name: value for name, value in os.environ.items() if name != "TURNSTREAM_TOKENS"}
     if tokens is not None:
@@ -42,9 +49,9 @@ def command_server(model: Path, *options: str, tokens: str | None = None) -> Ite
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment) as process:
         try:
             assert process.stdout is not None
-            line = process.stdout.readline()
-            assert line.startswith("serving ws://127.0.0.1:"), line
+            line, page = process.stdout.readline(), process.stdout.readline()
+            assert line.startswith(f"serving {'wss' if tls else 'ws'}://127.0.0.1:"), line
             assert line.endswith("/v1/stream\n"), line
-            yield CommandServer(process, line.removeprefix("serving ").removesuffix("/v1/stream\n"))
+            yield CommandServer(process, line.removeprefix("serving ").removesuffix("/v1/stream\n"), page.removeprefix("page").strip())
         finally:
             process.kill()

@@ -1,10 +1,9 @@
-"""The batcher: what shares a step, in which order, and who is hurt when a step fails. A fake engine, no sockets."""
+"""The batcher: what shares a step, in which order, and who is hurt when a step fails. A fake engine and a clock that stands still, no sockets."""
 
 from __future__ import annotations
 
 import asyncio
-import threading
-from collections.abc import AsyncIterator
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -16,21 +15,19 @@ from turnstream.stream.session import FrameResult, Session
 
 METADATA = ModelMetadata("fake", "0", 16000, 320, 50.0, 2, 1, 1, "0", {})
 POISON = 0.75
+FRAME_S = 0.02
 
 
 class FakeEngine:
-    """State: frames heard and the sum of their first samples. Fails on a frame that starts with POISON. Steps wait for the gate."""
+    """State: frames heard and the sum of their first samples. Fails on a frame that starts with POISON."""
 
     def __init__(self) -> None:
         self.metadata = METADATA
         self.batches: list[list[float]] = []
-        self.gate = threading.Event()
-        self.gate.set()
-        self.entered = threading.Event()
+        self.before_step: Callable[[], None] = lambda: None
 
     def step(self, audio: Float32, state: Float32) -> tuple[StepOutput, Float32]:
-        self.entered.set()
-        assert self.gate.wait(5)
+        self.before_step()
         first = audio[:, 0, 0]
         self.batches.append(first.tolist())
         if (first == np.float32(POISON)).any():
@@ -39,6 +36,16 @@ class FakeEngine:
         pair = np.repeat(next_state[:, 1:] / 1000, 2, axis=1)
         latent = np.repeat(next_state[:, 1:, None], 2, axis=1)
         return StepOutput(pair, pair, pair, pair, pair, latent, latent), next_state
+
+
+class Clock:
+    """Goes on only when told to."""
+
+    def __init__(self) -> None:
+        self.now_s = 1000.0
+
+    def __call__(self) -> float:
+        return self.now_s
 
 
 class Talk:
@@ -56,11 +63,7 @@ class Talk:
 
     def push(self, frames: int) -> None:
         self.session.push_audio(np.full(frames * 320, self.level, np.float32))
-        self.lane.wake()
-
-    async def done(self) -> None:
-        async with asyncio.timeout(5):
-            await self.lane.wait_for_backlog(0)
+        self.lane.pushed(frames * FRAME_S)
 
     def sums(self) -> list[float]:
         return [float(prediction.latent[0, 0]) for prediction in self.predictions]
@@ -72,24 +75,31 @@ def engine() -> FakeEngine:
 
 
 @pytest.fixture
-async def batcher(engine: FakeEngine) -> AsyncIterator[Batcher]:
-    async with Batcher(engine, max_batch=4) as running:
-        yield running
+def clock() -> Clock:
+    return Clock()
 
 
-async def entered(engine: FakeEngine) -> None:
-    """Wait until a step has begun, and arm for the next."""
-    assert await asyncio.to_thread(engine.entered.wait, 5)
-    engine.entered.clear()
+@pytest.fixture
+def batcher(engine: FakeEngine, clock: Clock) -> Batcher:
+    return Batcher(engine, max_batch=4, clock=clock)
+
+
+async def settled(engine: FakeEngine) -> None:
+    """Let the loop turn until no step follows."""
+    seen = -1
+    while seen != len(engine.batches):
+        seen = len(engine.batches)
+        for _ in range(3):
+            await asyncio.sleep(0)
 
 
 async def test_waiting_frames_share_a_step_and_every_session_keeps_its_own_state(engine: FakeEngine, batcher: Batcher) -> None:
     talks = [Talk(batcher, level) for level in (0.125, 0.25, 0.5)]
     for talk in talks:
         talk.push(5)
-    for talk in talks:
-        await talk.done()
+    await settled(engine)
     assert batcher.largest_batch == 3
+    assert len(engine.batches) == 5
     for talk in talks:
         assert talk.sums() == [talk.level * n for n in range(1, 6)]
         assert [prediction.frame for prediction in talk.predictions] == [0, 1, 2, 3, 4]
@@ -99,53 +109,91 @@ async def test_a_step_takes_at_most_one_frame_of_a_session_and_at_most_max_batch
     talks = [Talk(batcher, n / 16) for n in range(1, 8)]
     for talk in talks:
         talk.push(3)
-    for talk in talks:
-        await talk.done()
+    await settled(engine)
     assert max(len(batch) for batch in engine.batches) == 4
     assert all(len(set(batch)) == len(batch) for batch in engine.batches)
     assert sum(len(batch) for batch in engine.batches) == 21
 
 
+async def test_the_frame_that_has_waited_longest_goes_first(engine: FakeEngine, batcher: Batcher, clock: Clock) -> None:
+    talks = [Talk(batcher, n / 16) for n in range(1, 7)]
+    for talk in reversed(talks):
+        clock.now_s += 0.001
+        talk.push(1)
+    await settled(engine)
+    assert engine.batches == [[6 / 16, 5 / 16, 4 / 16, 3 / 16], [2 / 16, 1 / 16]]
+
+
 async def test_a_file_sent_at_once_does_not_delay_live_sessions(engine: FakeEngine, batcher: Batcher) -> None:
     file, live = Talk(batcher, 0.5), Talk(batcher, 0.25)
-    engine.gate.clear()
     file.push(1000)
-    await entered(engine)
+    assert file.lane.is_early
+    for _ in range(5):
+        await asyncio.sleep(0)
+    before = len(file.predictions)
     live.push(1)
-    engine.gate.set()
-    await live.done()
-    assert len(file.predictions) <= 3
-    await file.done()
+    assert not live.lane.is_early
+    while not live.predictions:
+        await asyncio.sleep(0)
+    assert len(file.predictions) <= before + 2
+    await settled(engine)
     assert len(file.predictions) == 1000
 
 
-async def test_sessions_take_turns_when_there_are_more_than_a_batch_takes(engine: FakeEngine, batcher: Batcher) -> None:
-    talks = [Talk(batcher, n / 16) for n in range(1, 10)]
-    for talk in talks:
-        talk.push(20)
-    await talks[0].done()
-    assert min(len(talk.predictions) for talk in talks) >= 18
-    for talk in talks:
-        await talk.done()
+async def test_files_fill_only_what_live_sessions_leave(engine: FakeEngine, clock: Clock) -> None:
+    batcher = Batcher(engine, max_batch=64, clock=clock)
+    files, lives = [Talk(batcher, 0.5) for _ in range(40)], [Talk(batcher, 0.25) for _ in range(30)]
+    for file in files:
+        file.push(500)
+    for live in lives:
+        live.push(1)
+    await asyncio.sleep(0)
+    assert engine.batches == [[0.25] * 30 + [0.5] * 16]
+
+
+async def test_audio_that_a_stalled_network_lets_go_at_once_is_still_live(batcher: Batcher, clock: Clock) -> None:
+    talk = Talk(batcher, 0.25)
+    for _ in range(100):
+        clock.now_s += FRAME_S
+        talk.push(1)
+        await asyncio.sleep(0)
+    clock.now_s += 2
+    talk.push(100)
+    assert not talk.lane.is_early
+
+
+async def test_steps_and_their_lag_are_reported(engine: FakeEngine, clock: Clock) -> None:
+    steps: list[tuple[float, int, int, float]] = []
+    batcher = Batcher(engine, clock=clock, on_step=lambda *step: steps.append(step))
+
+    def take_time() -> None:
+        clock.now_s += 0.25
+
+    engine.before_step = take_time
+    live, file = Talk(batcher, 0.25), Talk(batcher, 0.5)
+    live.push(1)
+    file.push(500)
+    clock.now_s += 0.125
+    await asyncio.sleep(0)
+    assert steps == [(0.25, 1, 1, 0.375)]
 
 
 async def test_an_engine_error_fails_only_the_session_that_caused_it(engine: FakeEngine, batcher: Batcher, caplog: pytest.LogCaptureFixture) -> None:
     healthy, poisoned = Talk(batcher, 0.25), Talk(batcher, POISON)
     healthy.push(2)
     poisoned.push(2)
-    await healthy.done()
-    await poisoned.done()
+    await settled(engine)
     assert [str(error) for error in poisoned.errors] == ["poison"]
     assert poisoned.predictions == []
     assert healthy.errors == []
     assert healthy.sums() == [0.25, 0.5]
     assert "engine step failed for a batch of 2" in caplog.text
     healthy.push(1)
-    await healthy.done()
+    await settled(engine)
     assert healthy.sums() == [0.25, 0.5, 0.75]
 
 
-async def test_a_callback_that_raises_fails_only_its_session(batcher: Batcher) -> None:
+async def test_a_callback_that_raises_fails_only_its_session(engine: FakeEngine, batcher: Batcher) -> None:
     errors: list[Exception] = []
 
     def broken(result: FrameResult) -> None:
@@ -155,10 +203,9 @@ async def test_a_callback_that_raises_fails_only_its_session(batcher: Batcher) -
     lane = batcher.open_lane(session, broken, errors.append)
     healthy = Talk(batcher, 0.25)
     session.push_audio(np.zeros(640, np.float32))
-    lane.wake()
+    lane.pushed(0.04)
     healthy.push(3)
-    await healthy.done()
-    await lane.wait_for_backlog(0)
+    await settled(engine)
     assert [str(error) for error in errors] == ["no room"]
     assert len(healthy.predictions) == 3
 
@@ -168,37 +215,33 @@ async def test_a_held_lane_waits_and_goes_on_when_released(engine: FakeEngine, b
     held.lane.hold()
     held.push(3)
     free.push(3)
-    await free.done()
-    assert held.predictions == []
+    await settled(engine)
+    assert (held.predictions, len(free.predictions)) == ([], 3)
     held.lane.release()
-    await held.done()
+    await settled(engine)
     assert held.sums() == [0.25, 0.5, 0.75]
 
 
-async def test_closing_a_lane_lets_its_waiter_go_and_silences_it(engine: FakeEngine, batcher: Batcher) -> None:
-    talk = Talk(batcher, 0.25)
-    engine.gate.clear()
+async def test_a_closed_lane_is_silent(engine: FakeEngine, batcher: Batcher) -> None:
+    talk, other = Talk(batcher, 0.25), Talk(batcher, 0.5)
     talk.push(3)
-    await entered(engine)
-    waiter = asyncio.create_task(talk.done())
-    await asyncio.wait([waiter], timeout=0)
     talk.lane.close()
-    await waiter
-    engine.gate.set()
-    other = Talk(batcher, 0.5)
     other.push(1)
-    await other.done()
-    assert talk.predictions == []
-    assert talk.errors == []
+    await settled(engine)
+    assert (talk.predictions, talk.errors, len(other.predictions)) == ([], [], 1)
 
 
-async def test_waiting_for_a_backlog_returns_as_soon_as_it_is_small_enough(engine: FakeEngine, batcher: Batcher) -> None:
+async def test_a_reset_session_is_due_anew(engine: FakeEngine, batcher: Batcher, clock: Clock) -> None:
     talk = Talk(batcher, 0.25)
-    talk.push(10)
-    async with asyncio.timeout(5):
-        await talk.lane.wait_for_backlog(4)
-    assert 6 <= len(talk.predictions) < 10
-    await talk.done()
+    talk.push(2)
+    await settled(engine)
+    talk.session.reset()
+    talk.lane.forget()
+    clock.now_s += 10
+    talk.push(1)
+    assert talk.lane.due_s == clock.now_s
+    await settled(engine)
+    assert len(talk.predictions) == 3
 
 
 def test_a_batch_size_below_one_is_refused(engine: FakeEngine) -> None:

@@ -47,7 +47,7 @@ def test_a_recording_is_shown_to_its_end(tiny_model_path: Path, recording: Path)
     text = out.getvalue()
     assert text.startswith("noise.wav, model tiny 0; Ctrl-C ends\n")
     assert "0.5 s of conversation, 25 predictions" in text
-    assert "Delay from sending a frame's last sample to its prediction: " in text
+    assert "Delay from a frame's last sample to its prediction: " in text
     assert "turnstream listen" in text
     assert "turnstream serve" in text
 
@@ -84,13 +84,13 @@ def test_a_microphone_that_cannot_be_used_is_named_unless_it_was_asked_for(tiny_
     def broken(device: str) -> None:
         raise DeviceError(f"expected one of the input devices 0 'Line', got {device!r}")
 
-    monkeypatch.setattr(demo, "MicrophoneSource", broken)
+    monkeypatch.setattr(demo, "SteadyMicrophone", broken)
     with pytest.raises(DeviceError, match="got 'headset'"):
         demo.run(arguments("--model", tiny_model_path, "--device", "headset"), out=io.StringIO())
 
 
 def test_no_sound_output_is_said_and_the_demo_goes_on(tiny_model_path: Path, recording: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def silent(path: Path) -> None:
+    def silent(sample_rate_hz: int, channels: int) -> None:
         raise DeviceError("no sound: no output device")
 
     monkeypatch.setattr(demo, "Playback", silent)
@@ -100,22 +100,22 @@ def test_no_sound_output_is_said_and_the_demo_goes_on(tiny_model_path: Path, rec
     assert "25 predictions" in out.getvalue()
 
 
-def test_play_lets_the_recording_be_heard_from_its_start_to_its_end(tiny_model_path: Path, recording: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    heard: list[str] = []
+def test_play_lets_the_recording_be_heard_as_it_is_shown(tiny_model_path: Path, recording: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    heard: list[object] = []
 
     class FakePlayback:
-        def __init__(self, path: Path) -> None:
-            heard.append(path.name)
+        def __init__(self, sample_rate_hz: int, channels: int) -> None:
+            heard.append((sample_rate_hz, channels))
 
-        def start(self) -> None:
-            heard.append("start")
+        def push_audio(self, block: np.ndarray) -> None:
+            heard.append(len(block))
 
-        def stop(self) -> None:
-            heard.append("stop")
+        def close(self) -> None:
+            heard.append("close")
 
     monkeypatch.setattr(demo, "Playback", FakePlayback)
     demo.run(arguments("--file", recording, "--model", tiny_model_path, "--play"), speed=FAST, out=io.StringIO())
-    assert heard == ["noise.wav", "start", "stop"]
+    assert heard == [(16000, 2), *[320] * 25, "close"]
 
 
 def test_control_c_ends_it_well(tiny_model_path: Path, recording: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from turnstream.stream.engine import Engine, Float32, StepOutput, bundled_model
 from turnstream.stream.errors import ModelError, ShapeError
 
 HEADS = ("vad", "p_now", "p_future", "p_next", "p_backchannel")
+OUTPUTS = [field.name for field in fields(StepOutput)]
 Change = Callable[[dict[str, Any]], object]
 
 
@@ -31,7 +33,7 @@ def random_inputs(engine: Engine, batch: int, seed: int = 0) -> tuple[Float32, F
 
 
 def assert_same(left: StepOutput, right: StepOutput) -> None:
-    for name in StepOutput.__slots__:
+    for name in OUTPUTS:
         np.testing.assert_array_equal(getattr(left, name), getattr(right, name), err_msg=name)
 
 
@@ -64,6 +66,15 @@ def save(model: onnx.ModelProto, folder: Path, description: str | None) -> Path:
     return path
 
 
+def test_the_probabilities_are_plain_numbers_of_each_conversation(engine: Engine) -> None:
+    output, _ = engine.step(*random_inputs(engine, 3))
+    assert len(output.probabilities) == 3
+    for row, pairs in enumerate(output.probabilities):
+        assert pairs == tuple((float(values[row, 0]), float(values[row, 1])) for values in (getattr(output, head) for head in HEADS))
+        assert {type(value) for pair in pairs for value in pair} == {float}
+    assert output.probabilities is output.probabilities
+
+
 def test_metadata_describes_the_model(engine: Engine, tiny_model_path: Path) -> None:
     metadata = engine.metadata
     assert engine.path == tiny_model_path
@@ -85,7 +96,7 @@ def test_a_step_gives_float32_of_the_promised_shapes(engine: Engine, batch: int)
     assert output.latent.shape == (batch, 2, 10)
     assert output.latent_speaker.shape == (batch, 2, 12)
     assert state.shape == (batch, engine.metadata.state_size)
-    assert {getattr(output, name).dtype for name in StepOutput.__slots__} | {state.dtype} == {np.dtype(np.float32)}
+    assert {getattr(output, name).dtype for name in OUTPUTS} | {state.dtype} == {np.dtype(np.float32)}
 
 
 def test_init_state_is_silence(engine: Engine) -> None:
@@ -101,7 +112,7 @@ def test_other_conversations_in_the_batch_change_no_bit(engine: Engine) -> None:
     other_audio, other_state = random_inputs(engine, 5, seed=1)
     other_audio[2], other_state[2] = audio[2], state[2]
     mixed, mixed_after = engine.step(other_audio, other_state)
-    for name in StepOutput.__slots__:
+    for name in OUTPUTS:
         np.testing.assert_array_equal(getattr(mixed, name)[2], getattr(output, name)[2], err_msg=name)
         assert not np.array_equal(getattr(mixed, name)[1], getattr(output, name)[1])
     np.testing.assert_array_equal(mixed_after[2], after[2])
@@ -112,7 +123,7 @@ def test_rows_may_stand_in_any_order(engine: Engine) -> None:
     order = np.array([3, 0, 5, 1, 4, 2])
     output, after = engine.step(audio, state)
     shuffled, shuffled_after = engine.step(audio[order], state[order])
-    assert_same(shuffled, StepOutput(*(getattr(output, name)[order] for name in StepOutput.__slots__)))
+    assert_same(shuffled, StepOutput(*(getattr(output, name)[order] for name in OUTPUTS)))
     np.testing.assert_array_equal(shuffled_after, after[order])
 
 
@@ -120,7 +131,7 @@ def test_a_conversation_alone_equals_its_row_in_a_batch(engine: Engine) -> None:
     audio, state = random_inputs(engine, 4)
     output, after = engine.step(audio, state)
     alone, alone_after = engine.step(audio[1:2], state[1:2])
-    for name in StepOutput.__slots__:
+    for name in OUTPUTS:
         np.testing.assert_allclose(getattr(alone, name)[0], getattr(output, name)[1], atol=1e-6, err_msg=name)
     np.testing.assert_allclose(alone_after[0], after[1], atol=1e-6)
 

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import io
+import os
+import pty
 import signal
-from collections import deque
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 
-from turnstream.stream import listen
-from turnstream.stream.errors import AudioFormatError, DeviceError
-from turnstream.stream.live import farewell, levels_dbfs
+from turnstream.stream import listen, second_channel
+from turnstream.stream.errors import AudioFormatError, DeviceError, ServerError, TurnstreamError
 from turnstream.stream.microphone import Microphone
-from turnstream.stream.terminal_screen import Screen
-from turnstream.stream.terminal_words import Tally
 
-MICROPHONE = Microphone(3, "Headset", 1, 48000, True)
+from .command_server import command_server
+from .fake_microphone import MICROPHONE, FakeMicrophone
 
 
 def arguments(*words: object) -> argparse.Namespace:
@@ -37,30 +40,11 @@ def hear(path: Path, raw: bytes, *words: object) -> str:
     return out.getvalue()
 
 
-class FakeMicrophone(listen.MicrophoneSource):
-    """Ten blocks of silence; says after the first that some was lost."""
-
-    def __init__(self, device: str | None, *, sample_rate_hz: int | None, channels: int) -> None:
-        self.microphone = MICROPHONE
-        self.sample_rate_hz = sample_rate_hz or 48000
-        self.channels = channels
-        self.dropped_samples = self.overflows = 0
-
-    def __iter__(self):
-        for number in range(10):
-            yield np.zeros((960, self.channels), np.float32)
-            self.dropped_samples += 480
-            self.overflows += number > 3
-
-    def close(self) -> None:
-        """Nothing to let go of."""
-
-
 def test_raw_audio_on_standard_input_is_predicted_on(tiny_model_path: Path) -> None:
     text = hear(tiny_model_path, noise(8000, 2).astype("<f4").tobytes(), "--raw", "pcm_f32le")
     assert text.startswith("standard input, pcm_f32le, model tiny 0; Ctrl-C ends\n")
     assert "0.5 s of conversation, 25 predictions" in text
-    assert "Delay from receiving a frame's last sample to its prediction: " in text
+    assert "Delay from a frame's last sample to its prediction: " in text
     assert "turnstream demo --sample" in text
 
 
@@ -84,35 +68,6 @@ def test_a_stream_that_ends_inside_a_sample_is_named(tiny_model_path: Path) -> N
         hear(tiny_model_path, noise(640, 2).tobytes()[:-1], "--raw", "pcm_s16le")
 
 
-def test_lost_audio_is_said_once_and_summed_up(tiny_model_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(listen, "MicrophoneSource", FakeMicrophone)
-    out = io.StringIO()
-    assert listen.run(arguments("--model", tiny_model_path), out=out) == 0
-    text = out.getvalue()
-    assert text.startswith("microphone Headset, model tiny 0")
-    assert text.count("too slow: some sound was skipped") == 1
-    assert text.count("the sound card lost some audio") == 1
-    assert "0.10 s of sound were skipped" in text
-
-
-def test_control_c_ends_it_well(tiny_model_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    closed: list[bool] = []
-    shown = Screen.on_prediction
-
-    def interrupt(self: Screen, p: object, latency_s: float | None = None) -> None:
-        shown(self, p, latency_s)
-        if p.frame == 3:
-            signal.raise_signal(signal.SIGINT)
-
-    monkeypatch.setattr(listen, "MicrophoneSource", FakeMicrophone)
-    monkeypatch.setattr(FakeMicrophone, "close", lambda self: closed.append(True))
-    monkeypatch.setattr(Screen, "on_prediction", interrupt)
-    out = io.StringIO()
-    assert listen.run(arguments("--model", tiny_model_path), out=out) == 0
-    assert closed == [True]
-    assert "4 predictions" in out.getvalue()
-
-
 def test_devices_are_listed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(listen, "list_microphones", lambda: [Microphone(0, "Line", 2, 44100, False), MICROPHONE])
     out = io.StringIO()
@@ -128,21 +83,102 @@ def test_without_a_microphone_it_says_so(tiny_model_path: Path, monkeypatch: pyt
     def broken(*args: object, **settings: object) -> None:
         raise DeviceError("expected a microphone, found no input device")
 
-    monkeypatch.setattr(listen, "MicrophoneSource", broken)
+    monkeypatch.setattr(listen, "SteadyMicrophone", broken)
     with pytest.raises(DeviceError, match="no input device"):
         listen.run(arguments("--model", tiny_model_path))
 
 
-def test_levels_are_in_db_against_full_scale() -> None:
-    sine = np.sin(2 * np.pi * np.arange(320) / 32)[:, None].astype(np.float32)
-    assert levels_dbfs(sine) == pytest.approx((-3.01, -120.0), abs=0.01)
-    assert levels_dbfs(np.concatenate([sine, 0.1 * sine], axis=1)) == pytest.approx((-3.01, -23.01), abs=0.01)
-    assert levels_dbfs(np.zeros((0, 2), np.float32)) == (-120.0, -120.0)
+@pytest.fixture
+def microphone(monkeypatch: pytest.MonkeyPatch) -> list[FakeMicrophone]:
+    """Every microphone that is opened, none of them real."""
+    opened: list[FakeMicrophone] = []
+
+    def opening(device: str | None = None, *, sample_rate_hz: int | None = None, channels: int = 1) -> FakeMicrophone:
+        if device == "none":
+            raise DeviceError("expected one of the input devices 0 'Line', got 'none'")
+        opened.append(FakeMicrophone([np.zeros((480, channels), np.float32)] * 10, sample_rate_hz or 48000))
+        return opened[-1]
+
+    for module, name in ((listen, "SteadyMicrophone"), (listen, "MicrophoneSource"), (second_channel, "MicrophoneSource")):
+        monkeypatch.setattr(module, name, opening)
+    return opened
 
 
-@pytest.mark.parametrize("command", ["demo", "listen"])
-def test_the_last_words_fit_into_80_columns(command: str) -> None:
-    tally = Tally(frames=2249, seconds=44.98, latencies_s=deque([0.0219]))
-    lines = farewell(command, tally, "from receiving a frame's last sample to its prediction").splitlines()
-    assert max(map(len, lines)) <= 80
-    assert not any(f"turnstream {command}  " in line for line in lines)
+def test_the_microphone_is_listened_to_at_the_rate_asked_for(tiny_model_path: Path, microphone: list[FakeMicrophone]) -> None:
+    text = hear(tiny_model_path, b"", "--sample-rate", 8000)
+    assert text.startswith("microphone Headset, model tiny 0")
+    assert "0.6 s of conversation" in text
+    assert microphone[0].closed
+
+
+def test_an_agents_file_is_the_second_channel(tiny_model_path: Path, microphone: list[FakeMicrophone], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def silent(sample_rate_hz: int, channels: int) -> None:
+        raise DeviceError("no sound: no output device")
+
+    monkeypatch.setattr(listen, "Playback", silent)
+    agent = tmp_path / "agent.wav"
+    soundfile.write(agent, np.full(4800, 0.25), 48000)
+    text = hear(tiny_model_path, b"", "--agent", agent, "--record", tmp_path / "kept")
+    assert text.startswith(f"{agent} is not heard: no sound: no output device\nmicrophone Headset and agent.wav")
+    audio, _ = soundfile.read(tmp_path / "kept" / "audio.wav")
+    np.testing.assert_allclose(audio, np.tile([0, 0.25], (4800, 1)), atol=1e-3)
+
+
+def test_a_second_device_is_the_second_channel(tiny_model_path: Path, microphone: list[FakeMicrophone], tmp_path: Path) -> None:
+    text = hear(tiny_model_path, b"", "--agent", "loopback", "--record", tmp_path / "kept")
+    assert text.startswith("microphone Headset and loopback")
+    assert soundfile.info(tmp_path / "kept" / "audio.wav").channels == 2
+    assert all(opened.closed for opened in microphone)
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        (("--agent", "none"), "--agent: expected an audio file or an input device; .*'none'"),
+        (("--agent", __file__), "expected an audio file"),
+        (("--agent", "loopback", "--channels", 2), "one channel of the microphone, got --channels 2"),
+        (("--agent", "loopback", "--raw", "mulaw"), "with a microphone, got it with --raw"),
+        (("--token", "secret"), "--token with --url"),
+    ],
+)
+def test_what_does_not_fit_together_is_named_and_nothing_stays_open(
+    tiny_model_path: Path, microphone: list[FakeMicrophone], words: tuple[object, ...], reason: str
+) -> None:
+    with pytest.raises(TurnstreamError, match=reason):
+        hear(tiny_model_path, b"", *words)
+    assert all(opened.closed for opened in microphone)
+
+
+def test_a_server_predicts_the_same(tiny_model_path: Path) -> None:
+    raw = noise(16000, 2).astype("<f4").tobytes()
+    out = io.StringIO()
+    with command_server(tiny_model_path, tokens="secret") as server:
+        words = ("--url", server.url, "--token", "secret", "--raw", "pcm_f32le")
+        assert listen.run(arguments(*words), raw_input=io.BytesIO(raw), out=out) == 0
+        with pytest.raises(ServerError, match="401"):
+            listen.run(arguments(*words[:2], *words[4:]), raw_input=io.BytesIO(raw), out=io.StringIO())
+    assert out.getvalue().startswith("standard input, pcm_f32le, model tiny 0")
+    assert "1.0 s of conversation, 50 predictions" in out.getvalue()
+    assert "Delay from a frame's last sample" in out.getvalue()
+
+
+def test_sigterm_while_standard_input_gives_nothing_leaves_the_terminal_as_it_was(tiny_model_path: Path) -> None:
+    leader, follower = pty.openpty()
+    command = [sys.executable, "-m", "turnstream", "listen", "--raw", "pcm_s16le", "--model", str(tiny_model_path)]
+    environment = os.environ | {"TERM": "xterm-256color", "LANG": "C.UTF-8", "PYTHONIOENCODING": "utf-8"}
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=follower, stderr=subprocess.DEVNULL, env=environment) as process:
+        try:
+            os.close(follower)
+            shown = b""
+            while b"\x1b[?1049h" not in shown:
+                shown += os.read(leader, 4096)
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(20) == 0
+            with contextlib.suppress(OSError):  # Linux: the other end is closed and nothing is left
+                while more := os.read(leader, 4096):
+                    shown += more
+        finally:
+            process.kill()
+            os.close(leader)
+    assert b"\x1b[?1049l" in shown.partition(b"\x1b[?1049h")[2]
+    assert b"Next:" in shown

@@ -27,6 +27,7 @@ from turnstream.stream.protocol import (
     KeepAlive,
     LatentMessage,
     Reset,
+    ResumedMessage,
     TerminationMessage,
     WarningMessage,
     control_to_json,
@@ -37,7 +38,7 @@ from turnstream.stream.protocol import (
     parse_latents,
     parse_message,
 )
-from turnstream.stream.settings import LATENT_CHOICES, POLICY_NAMES, StreamSettings
+from turnstream.stream.settings import LATENT_CHOICES, POLICY_NAMES, Resume, StreamSettings, parse_query
 from turnstream.stream.sources import ENCODINGS
 
 SPECIFICATION = (Path(turnstream.stream.protocol.__file__).parent / "PROTOCOL.md").read_text()
@@ -92,7 +93,9 @@ messages = st.one_of(
         latent_sizes=st.fixed_dictionaries({"latent": st.integers(1, 4096), "latent_speaker": st.integers(1, 4096)}),
         settings=stream_settings,
         resume_token=st.none() | texts,
+        resume_s=times_s,
     ),
+    st.builds(ResumedMessage, session=texts, received=st.integers(0, 2**53), missed=st.integers(0, 2**53)),
 )
 
 
@@ -112,7 +115,7 @@ def test_every_json_example_of_the_specification_is_read_and_written_back(exampl
 
 def test_the_specification_shows_every_type_of_message() -> None:
     shown = {json.loads(example)["type"] for example in JSON_EXAMPLES}
-    assert shown == {*CONTROL_TYPES, *EVENT_TYPES, "begin", "frame", "warning", "error", "termination"}
+    assert shown == {*CONTROL_TYPES, *EVENT_TYPES, "begin", "resumed", "frame", "warning", "error", "termination"}
 
 
 def test_the_latent_example_of_the_specification_is_read_and_written_back() -> None:
@@ -124,12 +127,33 @@ def test_the_latent_example_of_the_specification_is_read_and_written_back() -> N
 
 
 def test_the_query_of_the_specification_is_the_default() -> None:
-    (query,) = re.findall(r"GET /v1/stream\?(\S+)", SPECIFICATION)
-    assert StreamSettings.from_query(query) == StreamSettings() == StreamSettings.from_query("")
+    new, resume = re.findall(r"GET /v1/stream\?(\S+)", SPECIFICATION)
+    assert parse_query(new) == StreamSettings() == parse_query("")
+    assert parse_query(resume) == Resume("Zk3Q0m9c1tq0nXlJ8b1w7Q2r5s6t", 1630)
+
+
+def test_a_resume_survives_the_query_string() -> None:
+    resume = Resume("0-Ab_c-1", 4711)
+    assert parse_query(f"{resume.to_query()}&token=secret") == resume
+
+
+@pytest.mark.parametrize(
+    ("query", "complaint"),
+    [
+        ("resume=abc", "resume: expected received and no other setting with it, got none"),
+        ("resume=abc&received=5&channels=1", "got channels, received"),
+        ("resume=abc&received=many", "received: expected a whole number from 0"),
+        ("received=5", "received: expected only together with resume"),
+    ],
+)
+def test_a_resume_stands_alone(query: str, complaint: str) -> None:
+    with pytest.raises(ProtocolError, match=complaint) as refused:
+        parse_query(query)
+    assert refused.value.code == "bad_setting"
 
 
 def test_the_specification_lists_every_error_code_with_its_close_code() -> None:
-    listed = {code: int(number) for number, code in re.findall(r"^\| (\d{4}) \| `error` `(\w+)`", SPECIFICATION, re.MULTILINE)}
+    listed = {code: int(number) for number, code in re.findall(r"^\| (\d{4}) \| (?:`error` )?`(\w+)`", SPECIFICATION, re.MULTILINE) if code != "termination"}
     assert listed == CLOSE_CODES
 
 
@@ -138,7 +162,7 @@ def test_the_specification_lists_every_error_code_with_its_close_code() -> None:
 
 @given(stream_settings)
 def test_settings_survive_the_query_string(asked: StreamSettings) -> None:
-    assert StreamSettings.from_query(asked.to_query()) == asked
+    assert parse_query(asked.to_query()) == asked
 
 
 @given(controls)
@@ -206,13 +230,13 @@ def test_configure_changes_only_what_it_names() -> None:
 )
 def test_a_bad_query_is_refused_with_what_was_got_and_expected(query: str, complaint: str) -> None:
     with pytest.raises(ProtocolError) as refusal:
-        StreamSettings.from_query(query)
+        parse_query(query)
     assert refusal.value.code == "bad_setting"
     assert complaint in str(refusal.value)
 
 
 def test_the_token_is_no_setting() -> None:
-    assert StreamSettings.from_query("token=secret&channels=1") == StreamSettings(channels=1)
+    assert parse_query("token=secret&channels=1") == StreamSettings(channels=1)
 
 
 @pytest.mark.parametrize(
@@ -246,7 +270,7 @@ def test_a_bad_control_is_refused_with_what_was_got_and_expected(text: str, code
 @pytest.mark.parametrize(
     ("wire", "complaint"),
     [
-        ('{"type":"news"}', "type: expected one of begin, frame"),
+        ('{"type":"news"}', "type: expected one of begin, resumed, frame"),
         ('{"type":"error","code":1,"message":"x"}', "code: expected text, got 1"),
         ('{"type":"termination","frames":-1,"seconds":1,"reason":"close"}', "frames: expected a whole number from 0, got -1"),
         ('{"type":"end_of_turn","speaker":0,"time_s":"1","probability":0.5}', "time_s: expected a number, got '1'"),
@@ -272,7 +296,7 @@ json_values = st.recursive(
     max_leaves=8,
 )
 field_names = st.sampled_from(["type", "frames", "latents", "policy", "code", "message", "frame", "time_s", "holder", "vad", "speaker", "settings", "model"])
-field_values = json_values | st.sampled_from([*CONTROL_TYPES, *EVENT_TYPES, "begin", "frame", "error", "termination", "all", "none", 5])
+field_values = json_values | st.sampled_from([*CONTROL_TYPES, *EVENT_TYPES, "begin", "resumed", "frame", "error", "termination", "all", "none", 5])
 near_misses = st.dictionaries(field_names, field_values, max_size=6).map(json.dumps)
 
 
@@ -294,7 +318,7 @@ def refuses_clearly(parse: Callable[[Any], object], wire: str | bytes) -> None:
 def test_any_text_is_understood_or_refused_clearly(text: str) -> None:
     refuses_clearly(parse_control, text)
     refuses_clearly(parse_message, text)
-    refuses_clearly(StreamSettings.from_query, text)
+    refuses_clearly(parse_query, text)
 
 
 query_names = st.sampled_from(["sample_rate", "channels", "frames", "latents", "token"])
@@ -304,7 +328,7 @@ query_words = st.sampled_from(["1", "2", "all", "none", "9" * 5000, "é%00"])
 @settings(max_examples=500, deadline=None)
 @given(st.lists(st.tuples(query_names, query_words)))
 def test_any_query_is_understood_or_refused_clearly(pairs: list[tuple[str, str]]) -> None:
-    refuses_clearly(StreamSettings.from_query, "&".join(f"{name}={word}" for name, word in pairs))
+    refuses_clearly(parse_query, "&".join(f"{name}={word}" for name, word in pairs))
 
 
 @settings(max_examples=500, deadline=None)

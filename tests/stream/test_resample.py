@@ -45,6 +45,16 @@ def test_chunk_size_does_not_change_one_bit(input_rate_hz: int, output_rate_hz: 
 
 
 @pytest.mark.parametrize(("input_rate_hz", "output_rate_hz"), RATES)
+def test_a_channel_that_is_silent_for_a_while_changes_no_bit(input_rate_hz: int, output_rate_hz: int) -> None:
+    samples = noise(input_rate_hz // 4)
+    samples[: input_rate_hz // 8, 1] = 0
+    both = resample(StreamingResampler(input_rate_hz, output_rate_hz, 2), samples, lambda: 700)
+    for channel in (0, 1):
+        alone = resample(StreamingResampler(input_rate_hz, output_rate_hz, 1), samples[:, channel : channel + 1], lambda: 700)
+        np.testing.assert_array_equal(both[:, channel], alone[:, 0])
+
+
+@pytest.mark.parametrize(("input_rate_hz", "output_rate_hz"), RATES)
 def test_agrees_with_soxr_in_the_pass_band(input_rate_hz: int, output_rate_hz: int) -> None:
     lower = min(input_rate_hz, output_rate_hz)
     band_limited = soxr.resample(noise(lower // 2), lower * 8 // 10, input_rate_hz, quality="VHQ").astype(np.float32)

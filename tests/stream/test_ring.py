@@ -56,6 +56,15 @@ def test_a_ring_without_room_or_channels_is_refused() -> None:
             PcmRing(channels, capacity)
 
 
+@pytest.mark.parametrize("start", [0, 3])
+def test_what_is_popped_lies_channel_by_channel(start: int) -> None:
+    ring = PcmRing(2, 4)
+    ring.push(ramp(0, start))
+    ring.pop(start)
+    ring.push(ramp(0, 4))
+    assert ring.pop(4).T.flags.c_contiguous
+
+
 def test_clear_forgets_everything() -> None:
     ring = PcmRing(2, 4)
     ring.push(ramp(0, 4))

@@ -74,11 +74,16 @@ async def test_plain_requests_get_an_answer(server: Server) -> None:
     async with raw_client(server):
         status, kind, body = await http_get(server, "/healthz")
         assert (status, kind) == (200, "application/json")
-        assert json.loads(body) == {"status": "ok", "sessions": 1, "max_sessions": 256, "model": {"name": "tiny", "version": "0"}}
+        health = json.loads(body)
+        assert 0 <= health.pop("load") < 1
+        assert health == {"status": "ok", "sessions": 1, "max_sessions": 1000, "model": {"name": "tiny", "version": "0"}}
+        status, kind, body = await http_get(server, "/metrics")
+        assert (status, kind.partition(";")[0]) == (200, "text/plain")
+        assert "\nturnstream_sessions 1.0\n" in body
     status, kind, body = await http_get(server, "/")
-    assert (status, kind) == (200, "text/plain; charset=utf-8")
-    assert "/v1/stream" in body
-    assert await http_get(server, "/v2/stream") == (404, "text/plain; charset=utf-8", "no such path; expected /v1/stream, /healthz or /\n")
+    assert (status, kind) == (200, "text/html; charset=utf-8")
+    assert "<title>" in body
+    assert await http_get(server, "/v2/stream") == (404, "text/plain; charset=utf-8", "no such path; expected /v1/stream, /healthz, /metrics or /\n")
     assert (await http_get(server, "/v1/stream"))[0] == 426
     status, _, body = await http_get(server, "//[")
     assert (status, body) == (400, "expected a path such as /v1/stream: Invalid IPv6 URL\n")

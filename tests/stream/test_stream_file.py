@@ -18,6 +18,7 @@ import soundfile
 from turnstream import Engine
 from turnstream.stream.cli import main
 from turnstream.stream.client import AsyncClient
+from turnstream.stream.sources import FileSource, bundled_sample
 
 from .command_server import CommandServer, command_server
 from .serving import dialogue, offline
@@ -44,6 +45,10 @@ def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def answers(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
     return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+
+
+def run_client(*words: str, sent: bytes) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run([sys.executable, "-m", "turnstream", "client", *words], input=sent, capture_output=True, timeout=60, check=False)
 
 
 def error_line(capsys: pytest.CaptureFixture[str]) -> str:
@@ -123,13 +128,92 @@ def test_a_server_that_dies_on_the_way_is_one_clear_line(
     model: Path, recording: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with command_server(model, "--quiet") as server:
+        options = ["--fast", "--reconnect", "0", "--url", server.url]
 
         async def push_audio(self: AsyncClient, samples: Any) -> None:
             server.end(signal.SIGKILL)
 
         monkeypatch.setattr(AsyncClient, "push_audio", push_audio)
-        assert main(["client", str(recording), "--fast", "--url", server.url]) == 2
+        assert main(["client", str(recording), *options]) == 2
     assert "was lost before the session ended" in error_line(capsys)
+
+
+def test_raw_audio_on_standard_input_is_sent(server: CommandServer, model: Path) -> None:
+    samples = dialogue(4.0, seed=1)
+    finished = run_client("-", "--url", server.url, sent=samples.tobytes())
+    assert (finished.returncode, finished.stderr) == (0, b"")
+    _, expected = offline(Engine(model), samples)
+    assert [json.loads(line)["type"] for line in finished.stdout.splitlines()] == ["begin", *(event.type for event in expected), "termination"]
+
+
+def test_raw_audio_has_the_form_that_is_told(server: CommandServer) -> None:
+    form = ["--raw", "mulaw", "--sample-rate", "8000", "--channels", "1"]
+    begin, *_, termination = run_client("-", *form, "--url", server.url, sent=bytes(8000)).stdout.splitlines()
+    assert json.loads(begin)["settings"]["sample_rate"] == 8000
+    assert json.loads(termination)["seconds"] == 1.0
+
+
+def test_the_microphone_is_sent(server: CommandServer, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Any] = []
+
+    class Microphone(FileSource):
+        def __init__(self, device: str | None, *, sample_rate_hz: int | None, channels: int) -> None:
+            asked.append((device, sample_rate_hz, channels))
+            super().__init__(bundled_sample())
+
+    monkeypatch.setattr("turnstream.stream.stream_file.MicrophoneSource", Microphone)
+    assert main(["client", "mic", "--device", "desk", "--fast", "--url", server.url]) == 0
+    assert asked == [("desk", None, 1)]
+    assert answers(capsys)[-1]["reason"] == "close"
+
+
+def test_an_interrupt_ends_live_audio_well(server: CommandServer) -> None:
+    command = [sys.executable, "-m", "turnstream", "client", "-", "--frames", "--url", server.url]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as client:
+        assert client.stdin is not None
+        assert client.stdout is not None
+        assert json.loads(client.stdout.readline())["type"] == "begin"
+        client.stdin.write(bytes(64000))
+        client.stdin.flush()
+        client.stdout.readline()  # a prediction: the audio has arrived
+        client.send_signal(signal.SIGINT)
+        out, err = client.communicate(timeout=20)
+    assert (client.returncode, err) == (0, b"")
+    assert json.loads(out.splitlines()[-1])["type"] == "termination"
+
+
+def test_a_server_that_dies_lets_go_of_standard_input(model: Path) -> None:
+    with command_server(model, "--quiet") as server:
+        command = [sys.executable, "-m", "turnstream", "client", "-", "--reconnect", "0", "--url", server.url]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as client:
+            assert client.stdout is not None
+            client.stdout.readline()
+            server.end(signal.SIGKILL)
+            assert client.wait(20) == 2
+            assert client.stderr is not None
+            assert b"was lost before the session ended" in client.stderr.read()
+
+
+def test_the_agents_file_is_the_second_channel(server: CommandServer, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    samples = dialogue(4.0, seed=1)
+    for name, channel in (("user.wav", 0), ("agent.wav", 1)):
+        soundfile.write(tmp_path / name, samples[:, channel], 16000)
+    assert main(["client", str(tmp_path / "user.wav"), "--agent", str(tmp_path / "agent.wav"), "--fast", "--url", server.url]) == 0
+    begin, *events, _ = answers(capsys)
+    assert begin["settings"]["channels"] == 2
+    assert [event["time_s"] for event in events] == [event.time_s for event in offline(Engine(model), samples)[1]]
+
+
+def test_an_agent_beside_two_channels_is_one_clear_line(recording: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["client", str(recording), "--agent", str(recording)]) == 2
+    assert error_line(capsys) == "--agent: expected one channel of each speaker, got 2 of the agent and 2 of the user"
+
+
+@pytest.mark.parametrize("word", ["-1", "soon", "inf"])
+def test_a_time_to_reconnect_that_is_none_is_refused(recording: Path, capsys: pytest.CaptureFixture[str], word: str) -> None:
+    with pytest.raises(SystemExit):
+        main(["client", str(recording), "--reconnect", word])
+    assert f"expected a number of seconds, 0 or more, got '{word}'" in capsys.readouterr().err
 
 
 def test_a_reader_that_has_gone_is_no_error(server: CommandServer, recording: Path) -> None:

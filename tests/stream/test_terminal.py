@@ -128,6 +128,17 @@ def test_newest_event_is_first_and_warnings_are_in_the_log(view: TerminalView) -
     assert "Other started a turn" in lines[headline + 2]
 
 
+@pytest.mark.parametrize(("width", "height"), [(80, 24), (120, 40), (60, 20), (40, 11)])
+def test_what_is_wrong_just_now_is_seen_at_every_size_until_it_is_over(view: TerminalView, width: int, height: int) -> None:
+    before = draw(view, width, height)
+    view.on_notice("No sound for 3 s")
+    assert " ! No sound for 3 s" in draw(view, width, height)
+    view.on_notice("A very long notice that cannot fit into any of the terminals that are tried here, because it has too many words, by far")
+    assert max(map(len, draw(view, width, height).splitlines())) <= width
+    view.on_notice(None)
+    assert draw(view, width, height) == before
+
+
 def test_a_long_warning_goes_on_in_the_next_line(view: TerminalView) -> None:
     view.on_warning("speech sounds twice too fast; was it recorded at 8000 Hz and declared as 16000 Hz?")
     lines = draw(view, 80, 24).splitlines()
@@ -249,9 +260,11 @@ def test_on_a_terminal_the_picture_is_drawn_and_the_terminal_restored(monkeypatc
     with Screen(TerminalView("call.wav", "tiny 1"), out=out) as screen:
         for frame in range(6):
             screen.on_prediction(prediction(frame))
+        screen.on_notice("No sound for 3 s")
     text = out.getvalue()
     assert not screen.plain
-    assert text.count("Will it shift to ") == 2  # every third frame
+    assert "No sound for 3 s" in text  # at once, not with the next prediction
+    assert text.count("Will it shift to ") == 3  # every third frame, and the notice
     enter, leave, show_cursor = "\x1b[?1049h", "\x1b[?1049l", "\x1b[?25h"
     assert text.index(enter) < text.rindex("turnstream") < text.index(leave)
     assert show_cursor in text[text.rindex("events") :]

@@ -1,0 +1,1 @@
+"""What the network holds in mind: its latent states, made visible. Needs no torch."""

@@ -1,0 +1,262 @@
+"""One accepted TCP connection: the opening handshake, websocket messages, pings, the closing handshake. Knows nothing of conversations.
+
+The bytes are parsed by the sans-I/O core of `websockets`; this is the I/O around it for asyncio, with callbacks instead of a task and a
+queue per connection, because a server of live audio handles tens of thousands of small messages a second. What the application says
+is written at once; when the client takes too little, `writable` turns False and the application decides what waits.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import http
+import logging
+from typing import Any, Protocol
+
+from websockets.frames import Frame, Opcode
+from websockets.http11 import Request, Response
+from websockets.protocol import CONNECTING, OPEN
+from websockets.server import ServerProtocol
+
+from .limits import Limits
+
+logger = logging.getLogger(__name__)
+
+_WIRE_LOGGER = logging.getLogger("websockets.server")
+_BROKEN_CODES = {1006, 1011, 1012, 1013}  # a close that says "something failed", not "I am done"
+
+
+class Receiver(Protocol):
+    """What a connection tells the conversation on it; every call is in the event loop, in order."""
+
+    def on_message(self, message: str | bytes) -> None:
+        """A whole text or binary message."""
+        ...
+
+    def on_pong(self, payload: bytes) -> None:
+        """The answer to `Connection.ping`."""
+        ...
+
+    def on_writable(self) -> None:
+        """The client has taken what waited; `Connection.writable` is True again."""
+        ...
+
+    def on_disconnect(self, lost: bool) -> None:
+        """The connection is closed; `lost` unless one side closed it in due form. Nothing comes after it."""
+        ...
+
+
+class Application(Protocol):
+    """What answers requests."""
+
+    def on_connect(self, connection: Connection) -> bool:
+        """A client has connected; False sends it away."""
+        ...
+
+    def on_request(self, connection: Connection, request: Request) -> None:
+        """Call `Connection.respond` or `Connection.accept`, now or later."""
+        ...
+
+    def on_close(self, connection: Connection) -> None:
+        """The connection is gone."""
+        ...
+
+
+class Connection(asyncio.Protocol):
+    """One client's connection; made by the listener's protocol factory.
+
+    Args:
+        application: answers the request.
+        limits: sizes and time limits.
+    Attributes:
+        remote: the client's address.
+        writable: whether the client takes what is sent; if not, messages would pile up here.
+    """
+
+    def __init__(self, application: Application, limits: Limits) -> None:
+        self.remote = ""
+        self.writable = True
+        self._application = application
+        self._limits = limits
+        self._protocol = ServerProtocol(max_size=4 * limits.max_message_bytes, logger=_WIRE_LOGGER)
+        self._transport: asyncio.Transport
+        self._receiver: Receiver | None = None
+        self._fragments: list[Frame] = []
+        self._timer: asyncio.TimerHandle | None = None
+        self._reading = True
+        self._gone = False
+
+    # ---- for the application ----
+
+    def respond(self, response: Response) -> None:
+        """Answer with plain HTTP and close."""
+        if not self._gone:
+            self._protocol.send_response(response)
+            self._flush()
+
+    def plain(self, status: http.HTTPStatus, text: str) -> Response:
+        """A response of one line of text, whose headers may be changed before it is sent."""
+        return self._protocol.reject(status, text)
+
+    def accept(self, request: Request, receiver: Receiver) -> bool:
+        """Complete the websocket handshake; False if the request is no valid one, which has then been answered, or the client has gone."""
+        if self._gone:
+            return False
+        response = self._protocol.accept(request)
+        self.respond(response)
+        if response.status_code != http.HTTPStatus.SWITCHING_PROTOCOLS:
+            return False
+        self._stop_timer()
+        self._receiver = receiver
+        return True
+
+    def send(self, wire: str | bytes) -> None:
+        """Send one message; nothing is sent once the close has begun."""
+        if self._protocol.state is not OPEN or self._transport.is_closing():
+            return
+        opcode, payload = (b"\x81", wire.encode()) if isinstance(wire, str) else (b"\x82", wire)
+        size = len(payload)  # the header by hand (RFC 6455, section 5.2): a general frame object costs more than all else here
+        if size < 126:
+            header = opcode + bytes((size,))
+        elif size < 1 << 16:
+            header = opcode + b"\x7e" + size.to_bytes(2, "big")
+        else:
+            header = opcode + b"\x7f" + size.to_bytes(8, "big")
+        self._transport.write(header + payload)
+
+    def ping(self, payload: bytes) -> None:
+        """Ask for a sign of life, which comes after the client has received everything sent before."""
+        if self._protocol.state is OPEN:
+            self._protocol.send_ping(payload)
+            self._flush()
+
+    def close(self, code: int, reason: str) -> None:
+        """Close in due form; cut if the client does not answer in time."""
+        if self._protocol.state is OPEN and not self._gone:
+            self._protocol.send_close(code, reason.encode()[:123].decode(errors="ignore"))
+            self._flush()
+            self.resume_reading()  # the answer to the close stands behind whatever the client has sent
+            self._start_timer(self._limits.close_timeout_s)
+
+    def hang_up(self, code: int, reason: str) -> None:
+        """Close, and tell the receiver nothing more."""
+        self._receiver = None
+        self.close(code, reason)
+
+    def abort(self) -> None:
+        """Drop the connection without a word."""
+        if not self._gone:
+            self._transport.abort()
+
+    def pause_reading(self) -> None:
+        """Make the client wait with what it sends."""
+        if self._reading and not self._gone:
+            self._reading = False
+            self._transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        """Go on after `pause_reading`."""
+        if not self._reading and not self._gone:
+            self._reading = True
+            self._transport.resume_reading()
+
+    @property
+    def reading(self) -> bool:
+        """Whether the client's messages are being read; pongs are among them."""
+        return self._reading
+
+    # ---- for asyncio ----
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport) or hasattr(transport, "write")
+        self._transport = transport  # type: ignore[assignment]
+        self.remote = str(transport.get_extra_info("peername"))
+        if self._application.on_connect(self):
+            self._start_timer(self._limits.open_timeout_s)
+        else:
+            self.abort()
+
+    def data_received(self, data: bytes) -> None:
+        self._protocol.receive_data(data)
+        events: list[Any] = self._protocol.events_received()
+        for event in events:
+            if isinstance(event, Frame):
+                self._on_frame(event)
+            else:
+                self._application.on_request(self, event)
+        self._flush()
+
+    def eof_received(self) -> None:
+        self._protocol.receive_eof()
+        self._flush()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._gone = True
+        self._stop_timer()
+        self._application.on_close(self)
+        if self._receiver is not None:
+            sent, received = self._protocol.close_sent, self._protocol.close_rcvd
+            self._receiver.on_disconnect((sent is None and received is None) or (received is not None and received.code in _BROKEN_CODES))
+            self._receiver = None
+
+    def pause_writing(self) -> None:
+        self.writable = False
+
+    def resume_writing(self) -> None:
+        self.writable = True
+        if self._receiver is not None:
+            self._receiver.on_writable()
+
+    # ---- frames ----
+
+    def _on_frame(self, frame: Frame) -> None:
+        if self._receiver is None:
+            if self._protocol.state is CONNECTING:  # nobody may speak before the handshake is complete
+                self.abort()
+            return
+        if frame.opcode is Opcode.PONG:
+            self._receiver.on_pong(bytes(frame.data))
+        elif frame.opcode in (Opcode.TEXT, Opcode.BINARY, Opcode.CONT) and self._protocol.state is OPEN:
+            self._on_data(frame)
+
+    def _on_data(self, frame: Frame) -> None:
+        assert self._receiver is not None
+        kind, payload = frame.opcode, frame.data
+        if self._fragments or not frame.fin:
+            self._fragments.append(frame)
+            if not frame.fin:
+                return
+            kind, payload = self._fragments[0].opcode, b"".join(bytes(part.data) for part in self._fragments)
+            self._fragments = []
+        if kind is Opcode.BINARY:
+            self._receiver.on_message(bytes(payload))
+            return
+        try:
+            text = bytes(payload).decode()
+        except UnicodeDecodeError as error:
+            self._protocol.fail(1007, f"expected text in UTF-8: {error.reason} at byte {error.start}")
+            return
+        self._receiver.on_message(text)
+
+    # ---- bytes and time ----
+
+    def _flush(self) -> None:
+        for data in self._protocol.data_to_send():
+            if self._gone:
+                return
+            if data:
+                self._transport.write(data)
+            elif self._transport.can_write_eof():  # the end of what we say; the client closes, or the timer does
+                self._start_timer(self._limits.close_timeout_s)
+                self._transport.write_eof()
+            else:
+                self._start_timer(self._limits.close_timeout_s)
+                self._transport.close()
+
+    def _start_timer(self, seconds: float) -> None:
+        self._stop_timer()
+        self._timer = asyncio.get_running_loop().call_later(seconds, self.abort)
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None

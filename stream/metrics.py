@@ -1,0 +1,108 @@
+"""What a server measures of itself, for Prometheus: sessions, frames, step time, batch size, lag, load, refusals, errors.
+
+Every instance has a registry of its own, so that several servers in one process do not clash. In a worker, whose supervisor
+(workers.py) names a folder in PROMETHEUS_MULTIPROC_DIR, the values lie in files there, and any worker answers for all of them;
+a worker has one instance.
+"""
+
+from __future__ import annotations
+
+import os
+
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector
+
+FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"  # read by prometheus-client when it is imported
+
+_STEP_S = (0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5)
+_BATCH_FRAMES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+_LAG_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.03, 0.04, 0.06, 0.1, 0.2, 0.5, 1, 5)
+
+
+class Metrics:
+    """The metrics of one server. A call costs a few microseconds at most; all may be called from one thread only."""
+
+    def __init__(self) -> None:
+        registry = CollectorRegistry()
+        self._sessions = Gauge("turnstream_sessions", "Sessions now, parked ones included.", registry=registry, multiprocess_mode="livesum")
+        self._parked = Gauge(
+            "turnstream_sessions_parked", "Sessions that lost their connection and can be resumed.", registry=registry, multiprocess_mode="livesum"
+        )
+        self._load = Gauge(
+            "turnstream_load_ratio", "Share of its time that the busiest worker's engine is stepping.", registry=registry, multiprocess_mode="livemax"
+        )
+        self._opened = Counter("turnstream_sessions_opened", "Sessions that began.", registry=registry)
+        self._closed = Counter("turnstream_sessions_closed", "Sessions that ended, by reason.", ["reason"], registry=registry)
+        self._resumed = Counter("turnstream_sessions_resumed", "Connections that went on with a session.", registry=registry)
+        self._refused = Counter("turnstream_refusals", "Requests that were refused, by HTTP status.", ["status"], registry=registry)
+        self._errors = Counter("turnstream_errors", "Errors reported to clients, by code.", ["code"], registry=registry)
+        self._frames = Counter("turnstream_frames", "Frames predicted on.", registry=registry)
+        self._step = Histogram("turnstream_step_seconds", "Time of one engine step.", registry=registry, buckets=_STEP_S)
+        self._batch = Histogram("turnstream_batch_frames", "Frames in one engine step.", registry=registry, buckets=_BATCH_FRAMES)
+        self._lag = Histogram(
+            "turnstream_lag_seconds",
+            "Worst frame of a step: from the arrival of its last sample to handing its message to the socket.",
+            registry=registry,
+            buckets=_LAG_S,
+        )
+        self._children: dict[tuple[Counter, str], Counter] = {}  # labels() costs more than counting does
+        self._registry = registry
+        self._folder = os.environ.get(FOLDER_VARIABLE)
+
+    def session_opened(self) -> None:
+        """A session began."""
+        self._opened.inc()
+        self._sessions.inc()
+
+    def session_closed(self, reason: str) -> None:
+        """A session ended and cannot be resumed any more; `reason` is one of a few words of ours, never a client's text."""
+        self._child(self._closed, reason).inc()
+        self._sessions.dec()
+
+    def session_parked(self) -> None:
+        """A session lost its connection and waits for another."""
+        self._parked.inc()
+
+    def session_unparked(self) -> None:
+        """A parked session was resumed, or its time ran out."""
+        self._parked.dec()
+
+    def session_resumed(self) -> None:
+        """A new connection took a session on."""
+        self._resumed.inc()
+
+    def refused(self, status: int) -> None:
+        """A request was answered with this HTTP status instead of what it asked for."""
+        self._child(self._refused, str(status)).inc()
+
+    def error(self, code: str) -> None:
+        """A client was told of an error; `code` is one of PROTOCOL.md."""
+        self._child(self._errors, code).inc()
+
+    def step(self, seconds: float, frames: int) -> None:
+        """One engine step took this long for so many frames."""
+        self._step.observe(seconds)
+        self._batch.observe(frames)
+        self._frames.inc(frames)
+
+    def lag(self, seconds: float) -> None:
+        """The worst frame of a step, from the arrival of its last sample to handing its message to the socket."""
+        self._lag.observe(seconds)
+
+    def load(self, share: float) -> None:
+        """Share of its time that the engine is busy, from 0 to 1."""
+        self._load.set(share)
+
+    def exposition(self) -> tuple[str, bytes]:
+        """What GET /metrics answers: content type and body; of all workers where there are several."""
+        registry = self._registry
+        if self._folder is not None:
+            registry = CollectorRegistry()
+            MultiProcessCollector(registry, self._folder)
+        return CONTENT_TYPE_LATEST, generate_latest(registry)
+
+    def _child(self, counter: Counter, label: str) -> Counter:
+        child = self._children.get((counter, label))
+        if child is None:
+            child = self._children[counter, label] = counter.labels(label)
+        return child

@@ -1,0 +1,124 @@
+"""What long stretches of speech sound like: how much of it lies above 4 kHz, how high it is, and how fast its loudness changes.
+
+Windows of all channels are analysed together (`WindowAnalysis`), which costs half of one by one, and summed channel by channel
+(`SpeechSpectra`). What the sums mean for the listener is judged in `audio_check.py`.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+WINDOW_S = 0.064
+
+_BAND_EDGES_HZ = (300.0, 4000.0, 4300.0)
+_PITCH_HZ, _PITCH_STRENGTH, _PITCH_BINS_PER_OCTAVE = (60.0, 640.0), 0.55, 12
+# Periods are whole samples, so the highest pitch can lie a little above.
+_PITCH_BINS = int(math.log2(_PITCH_HZ[1] / _PITCH_HZ[0]) * _PITCH_BINS_PER_OCTAVE) + 2
+_PITCH_LEAST = 20  # voiced windows, or nothing is said about the pitch
+_PARTS = 6  # per window: loudness is followed at 94 Hz
+_SEGMENT_WINDOWS, _SEGMENT_SPEECH = 40, 0.6  # 2.56 s, of which so much must be speech
+_RATE_WEIGHTS = (1.0, -0.136, 0.45)  # per octave of pitch above 200 Hz, per dB of slow changes, bias; 1 % of correct recordings exceed 0
+
+
+class SpeechSpectra:
+    """Long-term sums over one channel's speech: energy below and above 4 kHz, a histogram of pitch, and how fast loudness changes."""
+
+    def __init__(self) -> None:
+        self._low_power = self._high_power = 1e-12
+        self._pitch_counts = np.zeros(_PITCH_BINS)
+        self._loudness = np.zeros(_SEGMENT_WINDOWS * _PARTS)
+        self._segment_filled = self._segment_speech = 0
+        self._slow_power = self._fast_power = 1e-12
+
+    @property
+    def high_band_db(self) -> float:
+        """Power above 4.3 kHz against that of 0.3-4 kHz."""
+        return 10 * math.log10(self._high_power / self._low_power)
+
+    @property
+    def too_fast(self) -> float:
+        """Above 0 when pitch and rhythm together speak for double speed."""
+        counts = np.cumsum(self._pitch_counts)
+        if counts[-1] < _PITCH_LEAST or self._slow_power < 1e-9:
+            return -1.0
+        lower_pitch_octaves = int(np.count_nonzero(counts < 0.2 * counts[-1])) / _PITCH_BINS_PER_OCTAVE + math.log2(_PITCH_HZ[0] / 200)
+        slow_db = 10 * math.log10(self._slow_power / self._fast_power)
+        per_octave, per_db, bias = _RATE_WEIGHTS
+        return per_octave * lower_pitch_octaves + per_db * slow_db + bias
+
+    def add_spectra(self, low_power: float, high_power: float, pitch_bins: NDArray[np.intp]) -> None:
+        """Add the powers and pitches of windows of speech."""
+        self._low_power += low_power
+        self._high_power += high_power
+        self._pitch_counts += np.bincount(pitch_bins[pitch_bins >= 0], minlength=_PITCH_BINS)
+
+    def add_loudness(self, loudness: Floats, speech_windows: int) -> None:
+        """Add the loudness of one look's windows, speech or not, (windows * parts,)."""
+        self._loudness[self._segment_filled : self._segment_filled + len(loudness)] = loudness
+        self._segment_filled += len(loudness)
+        self._segment_speech += speech_windows
+        if self._segment_filled == len(self._loudness):
+            if self._segment_speech >= _SEGMENT_SPEECH * _SEGMENT_WINDOWS:
+                centred = self._loudness - self._loudness.mean()
+                changes = np.abs(np.fft.rfft(centred * np.hanning(len(centred)))) ** 2
+                rates = np.fft.rfftfreq(len(centred), WINDOW_S / _PARTS)
+                self._slow_power += float(changes[(rates >= 1) & (rates < 5)].sum())
+                self._fast_power += float(changes[(rates >= 6) & (rates < 16)].sum())
+            self._segment_filled = self._segment_speech = 0
+
+
+class WindowAnalysis:
+    """Loudness, bands and pitch of many windows of WINDOW_S at once.
+
+    Attributes:
+        window_samples: length of a window.
+    """
+
+    def __init__(self, sample_rate_hz: int) -> None:
+        self.window_samples = window_samples = round(WINDOW_S * sample_rate_hz)
+        self._rate_hz = sample_rate_hz
+        self._taper = np.hanning(window_samples)
+        self._fft_samples = 2 * window_samples
+        frequencies = np.fft.rfftfreq(self._fft_samples, 1 / sample_rate_hz)
+        low, edge, high = _BAND_EDGES_HZ
+        self._low_band = slice(*np.searchsorted(frequencies, [low, edge]).tolist())
+        self._high_band = slice(int(np.searchsorted(frequencies, high)), None)
+        self._pitch_bins = int(np.searchsorted(frequencies, 1500.0))  # harmonics used for pitch
+        self._lags = slice(int(sample_rate_hz / _PITCH_HZ[1]), int(sample_rate_hz / _PITCH_HZ[0]))
+        # Autocorrelation of the taper, to undo its slope (Boersma 1993).
+        self._taper_correlation: Floats = np.fft.irfft(np.abs(np.fft.rfft(self._taper, self._fft_samples)) ** 2)[: self._lags.stop + 1]
+
+    def loudness(self, windows: Floats) -> Floats:
+        """Logarithm of the amplitude in each part of windows (C, W, window_samples), (C, W, parts)."""
+        part = windows.shape[2] // _PARTS
+        parts = windows[:, :, : part * _PARTS].reshape(*windows.shape[:2], _PARTS, part)
+        return np.log(np.sqrt(np.einsum("cwpn,cwpn->cwp", parts, parts) / part) + 1e-4)
+
+    def spectra(self, windows: Floats) -> tuple[Floats, Floats, NDArray[np.intp]]:
+        """Power below and above 4 kHz, and the bin of the pitch (-1 when unvoiced), of windows (W, window_samples), each (W,)."""
+        spectrum = np.fft.rfft(windows * self._taper, self._fft_samples)
+        power = spectrum.real**2 + spectrum.imag**2
+        return power[:, self._low_band].sum(axis=1), power[:, self._high_band].sum(axis=1), self._pitch_bin(power[:, : self._pitch_bins])
+
+    def _pitch_bin(self, harmonics: Floats) -> NDArray[np.intp]:
+        """The shortest period whose autocorrelation is nearly the largest."""
+        first, last = self._lags.start, self._lags.stop
+        correlation = np.fft.irfft(harmonics, self._fft_samples)[:, : last + 1] / self._taper_correlation
+        inner = correlation[:, first:last]
+        strong = inner > np.maximum(0.9 * inner.max(axis=1), _PITCH_STRENGTH * correlation[:, 0])[:, np.newaxis]
+        candidates = strong & (inner > correlation[:, first - 1 : last - 1]) & (inner >= correlation[:, first + 1 : last + 1])
+        pitch_hz = self._rate_hz / (first + candidates.argmax(axis=1))
+        bins = (np.log2(pitch_hz / _PITCH_HZ[0]) * _PITCH_BINS_PER_OCTAVE).astype(np.intp)
+        return np.where(candidates.any(axis=1), bins, -1)
+
+
+@lru_cache(maxsize=16)
+def window_analysis(sample_rate_hz: int) -> WindowAnalysis:
+    """The analysis at a rate; its tables are the same for all conversations."""
+    return WindowAnalysis(sample_rate_hz)

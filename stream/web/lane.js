@@ -1,0 +1,122 @@
+// One speaker's lane: how loud they are, where the model hears speech, whose floor it is, and what happened.
+
+import { timeScale } from "./surface.js";
+import { MARKS } from "./words.js";
+
+const BAR = 4; // pixels from bar to bar
+const SOUND_HEIGHT = 50;
+const FLOOR_Y = SOUND_HEIGHT + 5;
+const WORD_ROWS = 2;
+const WORD_HEIGHT = 19;
+const WORD_GAP = 6;
+const INDENT = 4;
+
+export class Lane {
+  constructor(surface, speaker, history, theme) {
+    this._surface = surface;
+    this._speaker = speaker;
+    this._history = history;
+    this._theme = theme;
+  }
+
+  /** @param {number} now seconds of sound at the right edge */
+  draw(now) {
+    const context = this._surface.begin();
+    if (context === null) return;
+    const { width } = this._surface;
+    const { nowX, perSecond } = timeScale(width);
+    context.fillStyle = this._theme.faint;
+    context.fillRect(0, SOUND_HEIGHT / 2 - 0.5, nowX, 1);
+    this._sound(context, now, perSecond, nowX);
+    this._floor(context, now, perSecond, nowX);
+    this._events(context, now, perSecond, nowX);
+  }
+
+  /** Bars at fixed times, so that the picture slides and does not shimmer. */
+  _sound(context, now, perSecond, nowX) {
+    const { vad, level, frameRate } = this._history;
+    const framesPerBar = Math.max(1, Math.round((BAR / perSecond) * frameRate));
+    const step = (framesPerBar / frameRate) * perSecond;
+    const first = Math.floor(((now - nowX / perSecond) * frameRate) / framesPerBar);
+    const last = Math.floor((now * frameRate) / framesPerBar);
+    const centre = SOUND_HEIGHT / 2;
+    for (let bar = Math.max(0, first); bar <= last; bar++) {
+      let [speech, loud, known] = [0, 0, 0];
+      for (let frame = bar * framesPerBar; frame < (bar + 1) * framesPerBar; frame++) {
+        const cell = this._history.cell(frame);
+        if (!this._history.knows(frame) || Number.isNaN(vad[this._speaker][cell])) continue;
+        speech += vad[this._speaker][cell];
+        loud = Math.max(loud, level[this._speaker][cell] || 0);
+        known += 1;
+      }
+      if (known === 0) continue;
+      const x = nowX - (now - (bar * framesPerBar) / frameRate) * perSecond;
+      const half = Math.max(0.75, loud * (centre - 1));
+      const spoken = speech / known >= 0.5;
+      context.fillStyle = spoken ? this._theme.speaker[this._speaker] : this._theme.faint;
+      context.globalAlpha = spoken ? 0.45 + 0.55 * (speech / known) : 1;
+      context.beginPath();
+      context.roundRect(x, centre - half, Math.max(1, step - 1.6), 2 * half, 1);
+      context.fill();
+    }
+    context.globalAlpha = 1;
+  }
+
+  /** A line under the sound while the floor is this speaker's. */
+  _floor(context, now, perSecond, nowX) {
+    const { holder, frameRate, newest } = this._history;
+    const first = Math.max(0, Math.floor((now - nowX / perSecond) * frameRate));
+    context.fillStyle = this._theme.speaker[this._speaker];
+    let start = null;
+    for (let frame = first; frame <= newest + 1; frame++) {
+      const holds = this._history.knows(frame) && holder[this._history.cell(frame)] === this._speaker;
+      if (holds && start === null) start = frame;
+      if (!holds && start !== null) {
+        const x = nowX - (now - start / frameRate) * perSecond;
+        context.fillRect(x, FLOOR_Y, Math.min(((frame - start) / frameRate) * perSecond, nowX - x), 2.5);
+        start = null;
+      }
+    }
+  }
+
+  /** Words under the floor, in a second row where the first is taken; where both are, only a mark on the line. */
+  _events(context, now, perSecond, nowX) {
+    const words = this._placed(context, perSecond).map((word) => ({ ...word, x: nowX - (now - word.time) * perSecond }));
+    const visible = words.filter(({ x, width }) => x + width > 0 && x <= nowX);
+    context.fillStyle = this._theme.speaker[this._speaker];
+    for (const { x, row } of visible) {
+      context.fillRect(x, FLOOR_Y - 3, 1.5, 8.5);
+      context.globalAlpha = 0.4;
+      if (row > 0) context.fillRect(x, FLOOR_Y + 5, 1.5, row * WORD_HEIGHT);
+      context.globalAlpha = 1;
+    }
+    for (const { x, row, sign, signWidth, word } of visible) {
+      if (row === -1) continue;
+      const y = FLOOR_Y + 14 + row * WORD_HEIGHT;
+      context.fillStyle = this._theme.speakerText[this._speaker];
+      context.font = this._theme.type(12, 600);
+      context.fillText(sign, x + INDENT, y);
+      context.fillStyle = this._theme.text;
+      context.font = this._theme.type(12);
+      context.fillText(word, x + INDENT + signWidth + 4, y);
+    }
+  }
+
+  /** Every event with its row, -1 where there is no room. Reckoned from the first one on, so that no row changes as the picture slides. */
+  _placed(context, perSecond) {
+    context.textBaseline = "middle";
+    const ends = new Array(WORD_ROWS).fill(-Infinity); // seconds of sound
+    const own = this._history.events.filter(({ speaker }) => speaker === this._speaker);
+    return own.map(({ type, time_s: time }, index) => {
+      const [sign, word] = MARKS[type];
+      context.font = this._theme.type(12, 600);
+      const signWidth = context.measureText(sign).width;
+      context.font = this._theme.type(12);
+      const width = INDENT + signWidth + 4 + context.measureText(word).width + WORD_GAP;
+      const settled = type === "eager_end_of_turn" && own[index + 1]?.type === "end_of_turn"; // “done?” gives way to “ends”
+      const row = settled ? -1 : ends.findIndex((end) => end <= time);
+      if (row !== -1) ends[row] = time + width / perSecond;
+      return { time, row, sign, signWidth, word, width };
+    });
+  }
+}

@@ -1,0 +1,355 @@
+// A client of a turnstream server, for browsers and for Node 22 and later. PROTOCOL.md is the wire format.
+//
+//   const client = new TurnstreamClient("ws://127.0.0.1:8765", { sampleRate: 16000, channels: 1 });
+//   client.on("end_of_turn", ({ speaker, time_s }) => console.log(speaker, "has finished at", time_s));
+//   await client.connect();
+//   client.pushAudio(samples);           // Float32Array or Int16Array, interleaved when there are two channels
+//   const { frames } = await client.close();
+//
+// A lost connection is resumed by itself while the server keeps the session: what the server has not received is sent again, and it
+// sends what we have not received, so that nothing is lost and nothing comes twice. A browser cannot read pings; that the server has
+// a message is known from its predictions, which tell how much audio it has heard.
+
+const STREAM_PATH = "/v1/stream";
+const EVENTS = ["start_of_turn", "eager_end_of_turn", "turn_resumed", "end_of_turn", "backchannel", "interruption"];
+const LATENT_KINDS = { 1: "latent", 2: "latent_speaker" };
+const LATENT_HEADER_BYTES = 20;
+const BYTES_A_SAMPLE = { pcm_s16le: 2, pcm_f32le: 4 };
+const MAX_KEPT_BYTES = 32 * 2 ** 20; // of what may have to be sent again; beyond it a lost connection cannot be resumed
+const RETRY_MS = [100, 250, 500, 1000, 2000]; // before the next attempt to resume; the last one again and again
+const DEAD_MS = 5000; // without an answer to live audio, after which a connection that seems open is replaced
+const RESUMABLE = [1001, 1005, 1006, 1011, 1012]; // close codes of a connection that broke, not of a session that ended
+
+/** Why there is no session, or none any more: `code` is the server's, or unreachable, refused, unreachable_or_refused, lost, closed. */
+export class TurnstreamError extends Error {
+  constructor(code, message) {
+    super(message);
+    this.name = "TurnstreamError";
+    this.code = code;
+  }
+}
+
+export class TurnstreamClient {
+  /**
+   * @param {string} url of the server, with or without /v1/stream
+   * @param {object} [settings] sampleRate (Hz), channels (1: the user; 2: user and other), encoding ("pcm_s16le" or "pcm_f32le"),
+   *   frames ("all", "none" or N), latents ("none", "final" or "all"), policy ("fast", "balanced" or "patient"), token
+   */
+  constructor(url, { sampleRate = 16000, channels = 1, encoding = "pcm_s16le", frames = "all", latents = "none", policy = "balanced", token = "" } = {}) {
+    if (!(encoding in BYTES_A_SAMPLE)) {
+      throw new TypeError(`encoding: expected ${Object.keys(BYTES_A_SAMPLE).join(" or ")}, got ${encoding}`);
+    }
+    this.settings = { sample_rate: sampleRate, channels, encoding, frames, latents, policy };
+    this.token = token;
+    this.begin = null; // the server's first message, once connected
+    this._url = new URL(url);
+    if (this._url.pathname === "/" || this._url.pathname === "") this._url.pathname = STREAM_PATH;
+    this._listeners = new Map();
+    this._socket = null;
+    this._received = 0; // messages of the server, `begin` the first
+    this._sent = 0; // messages of ours
+    this._kept = []; // those that may have to be sent again: {wire, number, end, epoch, sentAt}
+    this._keptBytes = 0;
+    this._forgotten = 0; // number of the last message that is not kept any more
+    this._samples = 0; // per channel, since the last reset
+    this._epoch = 0; // resets asked for
+    this._heardEpoch = 0; // resets that the server has obeyed
+    this._lastFrame = -1;
+    this._ended = null; // the termination message or a TurnstreamError, once the session is over
+    this._closing = null; // settles `close`
+    this._retry = 0;
+  }
+
+  /**
+   * Listen for messages: "begin", "frame", "latent", "event" (any turn event), each event by its own name, "warning", "error",
+   * "termination", and the connection's own "lost", "resumed" and "end" (a TurnstreamError, or null after a good end).
+   * A frame has `latency_ms`: since the audio with its last sample was pushed. Returns a function that stops listening.
+   */
+  on(type, listener) {
+    if (!this._listeners.has(type)) this._listeners.set(type, new Set());
+    this._listeners.get(type).add(listener);
+    return () => this._listeners.get(type).delete(listener);
+  }
+
+  /** Open the session; gives the `begin` message or throws a TurnstreamError. Audio pushed before is sent then. */
+  connect() {
+    return new Promise((resolve, reject) => {
+      this._opened = { resolve, reject };
+      this._open(this._query({ ...this.settings }));
+    });
+  }
+
+  /** Audio of any length: Float32Array in [-1, 1] or Int16Array, interleaved (user, other, user, other ...) when there are two channels. */
+  pushAudio(samples) {
+    if (samples.length % this.settings.channels !== 0) {
+      throw new RangeError(`expected whole samples of ${this.settings.channels} channels, got ${samples.length} values`);
+    }
+    if (samples.length === 0) return;
+    this._samples += samples.length / this.settings.channels;
+    this._send(encode(samples, this.settings.encoding));
+  }
+
+  /** Change frames, latents or policy from here on. */
+  configure(change) {
+    Object.assign(this.settings, change);
+    this._control({ type: "configure", ...change });
+  }
+
+  /** Let the server predict on the last, unfinished frame. */
+  flush() {
+    if (this.begin !== null) {
+      const frame = this.settings.sample_rate / this.begin.frame_rate_hz;
+      this._samples = Math.ceil(Math.ceil(this._samples / frame) * frame); // the server pads with silence
+    }
+    this._control({ type: "flush" });
+  }
+
+  /** Forget the conversation; the next frame is frame 0 of a new one. */
+  reset() {
+    this._epoch += 1;
+    this._samples = 0;
+    this._control({ type: "reset" });
+  }
+
+  /** For when no audio is sent for a while. */
+  keepAlive() {
+    this._control({ type: "keep_alive" });
+  }
+
+  /** No more audio: gives the `termination` message once everything due has come, or throws a TurnstreamError. */
+  close() {
+    if (this._ended !== null) return this._ended instanceof TurnstreamError ? Promise.reject(this._ended) : Promise.resolve(this._ended);
+    if (this._closing === null) {
+      const promise = new Promise((resolve, reject) => { this._closing = { resolve, reject }; });
+      this._closing.promise = promise;
+      this._control({ type: "close" });
+    }
+    return this._closing.promise;
+  }
+
+  /** Let go of the connection at once, without waiting for anything. */
+  abort() {
+    this._finish(new TurnstreamError("closed", "closed by this side"));
+  }
+
+  /** Go on with the session on a new connection now, whether or not the old one seems alive. A lost connection does so by itself. */
+  resume() {
+    clearTimeout(this._timer);
+    if (this._ended !== null || this.begin === null || !this.begin.resume_token) return;
+    this._open(this._query({ resume: this.begin.resume_token, received: this._received }));
+  }
+
+  /** Bytes that wait to be taken by the network. */
+  get waitingBytes() {
+    return this._socket?.bufferedAmount ?? 0;
+  }
+
+  // ---- connection ----
+
+  _query(settings) {
+    const url = new URL(this._url);
+    for (const [name, value] of Object.entries(settings)) url.searchParams.set(name, String(value));
+    if (this.token) url.searchParams.set("token", this.token);
+    return url;
+  }
+
+  _open(url) {
+    this._release();
+    const socket = new WebSocket(url);
+    socket.binaryType = "arraybuffer";
+    this._socket = socket;
+    this._live = false; // open, and the server has said what it has
+    socket.onmessage = ({ data }) => this._receive(data);
+    socket.onclose = ({ code, reason }) => this._closed(url, code, reason);
+  }
+
+  _release() {
+    if (this._socket === null) return;
+    this._socket.onmessage = this._socket.onclose = null;
+    this._socket.close();
+    this._socket = null;
+  }
+
+  async _closed(url, code, reason) {
+    this._socket = null;
+    this._live = false;
+    if (this._ended !== null) return;
+    if (this.begin === null) {
+      const refusal = await why(url);
+      this._finish(refusal.code === "refused" && reason ? new TurnstreamError(reason.split(":")[0], reason) : refusal);
+    } else if (!RESUMABLE.includes(code)) {
+      this._finish(new TurnstreamError("lost", reason || `the server closed the connection (${code})`));
+    } else if (!this.begin.resume_token || !(this.begin.resume_s > 0)) {
+      this._finish(new TurnstreamError("lost", "the connection was lost, and this server does not resume sessions"));
+    } else {
+      await this._tryAgain(url);
+    }
+  }
+
+  async _tryAgain(url) {
+    const now = performance.now();
+    this._live = false;
+    if (this._retry === 0) {
+      this._lostAt = now;
+      this._emit("lost", { resume_s: this.begin.resume_s });
+    } else if (url.searchParams.has("resume")) {
+      const refusal = await why(url);
+      if (this._ended !== null) return;
+      if (refusal.code.startsWith("http_4")) {
+        this._finish(new TurnstreamError("lost", `the connection was lost and the session cannot be resumed: ${refusal.message}`));
+        return;
+      }
+    }
+    if (now - this._lostAt > 1000 * this.begin.resume_s) {
+      this._finish(new TurnstreamError("lost", `the connection was lost for more than ${this.begin.resume_s} s`));
+      return;
+    }
+    this._timer = setTimeout(() => this.resume(), RETRY_MS[Math.min(this._retry, RETRY_MS.length - 1)]);
+    this._retry += 1;
+  }
+
+  _finish(ended) {
+    if (this._ended !== null) return;
+    this._ended = ended;
+    clearTimeout(this._timer);
+    this._release();
+    this._kept = [];
+    const failed = ended instanceof TurnstreamError;
+    if (this._opened) this._opened[failed ? "reject" : "resolve"](failed ? ended : this.begin);
+    if (this._closing) this._closing[failed ? "reject" : "resolve"](ended);
+    this._emit("end", failed ? ended : null);
+  }
+
+  // ---- out ----
+
+  _control(words) {
+    this._send(JSON.stringify(words));
+  }
+
+  _send(wire) {
+    if (this._ended !== null) return;
+    this._sent += 1;
+    const message = { wire, number: this._sent, end: this._samples, epoch: this._epoch, sentAt: performance.now() };
+    this._kept.push(message);
+    this._keptBytes += size(wire);
+    while (this._keptBytes > MAX_KEPT_BYTES) this._forget();
+    if (this._live && this._isDead(message.sentAt)) this._tryAgain(this._url);
+    else if (this._live) this._socket.send(wire);
+  }
+
+  /** A network that went away does not close its connections; predictions that stay away tell. */
+  _isDead(now) {
+    const answerable = this.settings.frames === "all" && this.begin.resume_token && this.begin.resume_s > 0;
+    return answerable && now - this._kept[0].sentAt > DEAD_MS && now - this._heardAt > DEAD_MS;
+  }
+
+  _forget() {
+    const message = this._kept.shift();
+    this._keptBytes -= size(message.wire);
+    this._forgotten = message.number;
+    return message;
+  }
+
+  /** Send everything after the server's count of our messages. */
+  _sendAgain(received) {
+    if (received < this._forgotten) {
+      this._finish(new TurnstreamError("lost", `the server lost messages ${received + 1} to ${this._forgotten}, which are not kept any more`));
+      return;
+    }
+    while (this._kept.length > 0 && this._kept[0].number <= received) this._forget();
+    this._live = true;
+    for (const { wire } of this._kept) this._socket.send(wire);
+  }
+
+  // ---- in ----
+
+  _receive(wire) {
+    this._heardAt = performance.now();
+    if (typeof wire !== "string") {
+      this._received += 1;
+      this._emit("latent", parseLatents(wire));
+      return;
+    }
+    const message = JSON.parse(wire);
+    if (message.type === "resumed") {
+      this._received += message.missed;
+      this._retry = 0;
+      this._sendAgain(message.received);
+      this._emit("resumed", { ...message, after_ms: performance.now() - this._lostAt });
+      return;
+    }
+    this._received += 1;
+    if (message.type === "frame") {
+      message.latency_ms = this._confirm(message);
+    } else if (message.type === "begin") {
+      this.begin = message;
+      this._sendAgain(0);
+      this._opened.resolve(message);
+    }
+    this._emit(message.type, message);
+    if (EVENTS.includes(message.type)) this._emit("event", message);
+    if (message.type === "termination") this._finish(message);
+    if (message.type === "error") this._finish(new TurnstreamError(message.code, message.message));
+  }
+
+  /** Forget what the server must have to have made this prediction; gives how long the prediction took, or null if that is not known. */
+  _confirm(frame) {
+    if (frame.frame <= this._lastFrame) this._heardEpoch += 1;
+    this._lastFrame = frame.frame;
+    const heard = frame.time_s * this.settings.sample_rate - 1e-6;
+    const before = ({ epoch, end }) => epoch < this._heardEpoch || (epoch === this._heardEpoch && end < heard);
+    while (this._kept.length > 0 && before(this._kept[0])) this._forget();
+    const cause = this._kept[0];
+    return cause !== undefined && cause.epoch === this._heardEpoch && typeof cause.wire !== "string" ? performance.now() - cause.sentAt : null;
+  }
+
+  _emit(type, message) {
+    for (const listener of this._listeners.get(type) ?? []) listener(message);
+  }
+}
+
+function size(wire) {
+  return typeof wire === "string" ? wire.length : wire.byteLength;
+}
+
+/** Little-endian bytes of samples. */
+function encode(samples, encoding) {
+  const bytes = BYTES_A_SAMPLE[encoding];
+  const view = new DataView(new ArrayBuffer(samples.length * bytes));
+  const scale = samples instanceof Int16Array ? 1 / 32768 : 1;
+  for (let i = 0; i < samples.length; i++) {
+    const value = samples[i] * scale;
+    if (bytes === 4) view.setFloat32(4 * i, value, true);
+    else view.setInt16(2 * i, Math.max(-32768, Math.min(32767, Math.round(value * 32768))), true);
+  }
+  return view.buffer;
+}
+
+/** {type: "latent", frame, kind, rows, columns, values}: values is a Float32Array, the user's row first. */
+function parseLatents(buffer) {
+  const view = new DataView(buffer);
+  const [rows, columns] = [view.getUint16(16, true), view.getUint16(18, true)];
+  const magic = String.fromCharCode(...new Uint8Array(buffer, 0, 4));
+  if (magic !== "TSLT" || buffer.byteLength !== LATENT_HEADER_BYTES + 4 * rows * columns) {
+    throw new TurnstreamError("bad_message", `expected latents with header TSLT, got ${buffer.byteLength} bytes that start with ${magic}`);
+  }
+  const values = new Float32Array(rows * columns);
+  for (let i = 0; i < values.length; i++) values[i] = view.getFloat32(LATENT_HEADER_BYTES + 4 * i, true);
+  return { type: "latent", frame: Number(view.getBigUint64(8, true)), kind: LATENT_KINDS[view.getUint8(5)], rows, columns, values };
+}
+
+/** A browser does not tell why a websocket was refused; the same address, asked over plain HTTP, does, if it is that of the page. */
+async function why(url) {
+  const address = new URL(url);
+  address.protocol = url.protocol === "wss:" ? "https:" : "http:";
+  if (globalThis.location && address.origin !== location.origin) {
+    return new TurnstreamError("unreachable_or_refused", `no server answers at ${url.host}, or it refuses; pages from elsewhere are not told why`);
+  }
+  try {
+    const response = await fetch(address, { cache: "no-store" });
+    if (response.status === 426) return new TurnstreamError("refused", "the server closed the connection before it began");
+    return new TurnstreamError(`http_${response.status}`, (await response.text()).trim());
+  } catch {
+    return new TurnstreamError("unreachable", `no server answers at ${url.host}`);
+  }
+}

@@ -1,0 +1,90 @@
+"""Faults of the server's own parts: a worker that is killed, an engine that raises, a wall clock that jumps."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import Counter
+
+from fault_material import PLACES, ROOMY, SESSION_CHUNKS, Fault, Material
+from local_server import FATAL_SAMPLE, FailsOnFullScale, jumping_clock, local_server
+from raw_stream import RawStream, RefusedError
+from reference import predictions
+from served import served
+
+TOGETHER = 20  # sessions that share the engine's batches
+
+
+def worker_killed(material: Material) -> Fault:
+    """One of two workers is killed while sessions talk; then each session is resumed if the server can."""
+    with served(*ROOMY, "--workers", "2") as server:
+        streams = [RawStream(server.port, "latents=final") for _ in range(material.count)]
+        for at in range(10):
+            for place, stream in enumerate(streams):
+                stream.send(material.chunk(place % PLACES, at))
+        victim = max(server.processes[1:], key=lambda process: process.memory_info().rss)  # a worker, not a helper of theirs
+        victim.kill()
+        victim.wait()
+        back_s = material.wait_until_served(server.port)
+        ends = Counter(_end_after_kill(stream, material, place % PLACES) for place, stream in enumerate(streams))
+        right = all(material.serves(server.port) for _ in range(10))
+        processes = len(server.processes)
+    return Fault(f"{material.count} sessions: {dict(ends)}; serves anew after {back_s:.2f} s, {processes} processes then", right and not ends["wrong"])
+
+
+def _end_after_kill(stream: RawStream, material: Material, place: int) -> str:
+    stream.hear(0.05)
+    undisturbed = stream.open
+    try:
+        if not undisturbed:
+            stream.resume()
+        for at in range(10, SESSION_CHUNKS):
+            stream.send(material.chunk(place, at))
+        stream.finish()
+    except (OSError, RefusedError) as error:
+        return f"lost ({error.status})" if isinstance(error, RefusedError) else "lost"
+    if not material.is_exact(stream, place):
+        return "wrong"
+    return "undisturbed" if undisturbed else "resumed exactly"
+
+
+def engine_raises(material: Material) -> Fault:
+    """The engine raises for a fifth of the sessions, each in another frame; the others share its batches."""
+    engine, ends = FailsOnFullScale(material.engine), Counter[str]()
+    logging.getLogger("turnstream").setLevel(logging.CRITICAL)
+    with local_server(engine) as port:
+        for first in range(0, material.count, TOGETHER):
+            streams = [RawStream(port, "latents=final") for _ in range(min(TOGETHER, material.count - first))]
+            fatal = {stream: material.rng.randrange(SESSION_CHUNKS) for stream in streams[::5]}
+            for at in range(SESSION_CHUNKS):
+                for place, stream in enumerate(streams):
+                    piece = material.chunk(place, at)
+                    stream.send(FATAL_SAMPLE + piece[4:] if fatal.get(stream) == at else piece)
+            for place, stream in enumerate(streams):
+                stream.finish()
+                ends[_end_of(stream, material, place, stream in fatal)] += 1
+        right = material.serves(port)
+    return Fault(f"{engine.failures} failing steps in {material.count} sessions: {dict(ends)}", right and not ends["wrong"])
+
+
+def _end_of(stream: RawStream, material: Material, place: int, fatal: bool) -> str:
+    if not fatal:
+        return "exact" if material.is_exact(stream, place) else "wrong"
+    *before, last = predictions(stream.received)
+    told = b'"internal_error"' in last and stream.close_code == 1011 and before == material.expected[place][: len(before)]
+    return "told, exact before" if told else "wrong"
+
+
+def clock_jumps(material: Material) -> Fault:
+    """The wall clock jumps by hours while sessions talk, also while they are connected and while they end."""
+    with local_server(material.engine) as port, jumping_clock(material.rng.randrange(1 << 30)) as jumps:
+        streams = [RawStream(port, "latents=final") for _ in range(material.count)]
+        for at in range(SESSION_CHUNKS):
+            time.time()  # one jump for certain
+            for place, stream in enumerate(streams):
+                stream.send(material.chunk(place % PLACES, at))
+        for stream in streams:
+            stream.finish()
+        exact = sum(material.is_exact(stream, place % PLACES) for place, stream in enumerate(streams))
+        right = material.serves(port)
+    return Fault(f"{len(jumps)} jumps of up to a day in {material.count} sessions: {exact} exact", right and exact == material.count)

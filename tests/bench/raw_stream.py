@@ -1,0 +1,175 @@
+"""One session over a blocking socket, without any client code of the package: cut it where you like, and resume it as PROTOCOL.md says."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import select
+import socket
+import struct
+from collections import deque
+from typing import Any
+
+from live_clients import BINARY, CLOSE, PING, PONG, TEXT, framed, frames_in, opening
+
+PATIENCE_S = 20.0
+
+
+class RefusedError(Exception):
+    """The server answered the request with something else than a websocket.
+
+    Attributes:
+        status: of the answer; 0 if the connection was closed without one.
+    """
+
+    def __init__(self, status: int, text: str) -> None:
+        super().__init__(f"HTTP {status}: {text.strip()}")
+        self.status = status
+
+
+class RawStream:
+    """A session; every message of both sides is counted and kept.
+
+    Args:
+        port: of the server, on this machine.
+        query: settings.
+        receive_buffer: of the socket in bytes, for a reader that makes the server wait soon.
+    Raises:
+        RefusedError: no websocket.
+    Attributes:
+        received: text and binary messages of the session, without `resumed`.
+        sent: framed messages of the session, in order.
+        close_code: of the server's close frame.
+        lost: frame messages that the server says it left out.
+    """
+
+    def __init__(self, port: int, query: str = "", *, receive_buffer: int | None = None) -> None:
+        self._port = port
+        self.received: list[bytes] = []
+        self.sent: list[bytes] = []
+        self.close_code: int | None = None
+        self.lost = 0
+        self._connect(query, receive_buffer)
+        self.begin: dict[str, Any] = json.loads(self._wait_for_one())
+
+    def _connect(self, query: str, receive_buffer: int | None = None) -> None:
+        self._buffer = b""
+        self._messages: deque[bytes] = deque()
+        self.open = True
+        self.sock = socket.socket()
+        if receive_buffer is not None:
+            self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+        self.sock.settimeout(PATIENCE_S)
+        self.sock.connect(("127.0.0.1", self._port))
+        self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.sock.sendall(opening(query))
+        answer = b""
+        while b"\r\n\r\n" not in answer:
+            piece = self.sock.recv(1 << 16)
+            answer += piece
+            if not piece:
+                break
+        head, _, self._buffer = answer.partition(b"\r\n\r\n")
+        if head[9:12] != b"101":
+            self.sock.close()
+            raise RefusedError(int(head[9:12] or 0), self._buffer.decode(errors="replace"))
+
+    # ---- talk ----
+
+    def send(self, message: bytes | str) -> None:
+        """Send audio or a control, then hear what has come meanwhile, so that neither side waits for the other."""
+        wire = framed(message) if isinstance(message, bytes) else framed(message.encode(), TEXT)
+        self.sent.append(wire)
+        if self.open:
+            self._send(wire)
+            self.hear()
+
+    def _send(self, wire: bytes) -> None:
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # what the server said before may still be heard
+            self.sock.sendall(wire)
+
+    def hear(self, wait_s: float = 0.0) -> None:
+        """Take what has come; wait so long for the first of it."""
+        while self.open and select.select([self.sock], [], [], wait_s)[0]:
+            self._take()
+            wait_s = 0.0
+
+    def hear_out(self) -> None:
+        """Take everything up to the server's close.
+
+        Raises:
+            TimeoutError: it did not come.
+        """
+        while self.open:
+            self._take()
+
+    def _take(self) -> None:
+        try:
+            piece = self.sock.recv(1 << 16)
+        except ConnectionResetError:
+            piece = b""
+        if not piece:
+            self.open = False
+            return
+        self._unpack(self._buffer + piece)
+
+    def _unpack(self, received: bytes) -> None:
+        found, rest = frames_in(received)
+        self._buffer = received[rest:]
+        for opcode, start, end in found:
+            payload = received[start:end]
+            if opcode in (TEXT, BINARY):
+                if payload.startswith(b'{"type":"resumed"'):
+                    self._messages.append(payload)
+                else:
+                    self.received.append(payload)
+            elif opcode == PING:
+                self._send(framed(payload, PONG))
+            elif opcode == CLOSE:
+                self.close_code = int.from_bytes(payload[:2])
+                self._send(framed(payload[:2], CLOSE))
+                self.open = False
+
+    def _wait_for_one(self) -> bytes:
+        """The first message of a connection."""
+        before = len(self.received)
+        self._unpack(self._buffer)
+        while self.open and len(self.received) == before and not self._messages:
+            self._take()
+        if self._messages:
+            return self._messages.popleft()
+        if len(self.received) == before:
+            raise RefusedError(0, f"closed with {self.close_code} before the first message")
+        return self.received[before]
+
+    def finish(self) -> None:
+        """Say `close` and take everything up to the end."""
+        self.send('{"type":"close"}')
+        self.hear_out()
+        self.sock.close()
+
+    # ---- cut and resume ----
+
+    def cut(self, *, reset: bool = False) -> None:
+        """Lose the connection without a close frame: the socket is closed, or reset so that nothing on its way arrives."""
+        if reset:
+            self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.sock.close()
+        self.open = False
+
+    def resume(self) -> None:
+        """Go on with the session on a new connection; an old one that is still open is closed after that.
+
+        Raises:
+            RefusedError: the server does not know the session any more.
+        """
+        old, count = self.sock, len(self.received) + self.lost
+        self._connect(f"resume={self.begin['resume_token']}&received={count}")
+        resumed = json.loads(self._wait_for_one())
+        if resumed["type"] != "resumed":
+            raise RefusedError(0, f"expected resumed, got {resumed}")
+        self.lost += resumed["missed"]
+        old.close()
+        for wire in self.sent[resumed["received"] :]:
+            self._send(wire)
+            self.hear()

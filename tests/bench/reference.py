@@ -1,0 +1,47 @@
+"""What a session must say, byte for byte: the same audio through the engine without any server."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from turnstream.stream.engine import Engine
+from turnstream.stream.protocol import LatentMessage, frame_to_json, latents_to_bytes, message_to_json
+from turnstream.stream.session import Session
+from turnstream.stream.sources import decode_pcm
+
+UNCOUNTED = (b'{"type":"begin"', b'{"type":"resumed"', b'{"type":"warning"', b'{"type":"termination"')
+
+
+def expected(engine: Engine, audios: Sequence[bytes], *, latents: bool = True) -> list[list[bytes]]:
+    """Frame messages, final latents and events of every conversation.
+
+    Args:
+        engine: the model.
+        audios: stereo pcm_s16le at 16 kHz, one for each conversation.
+        latents: whether the client asked for `latents=final`; they make the comparison exact beyond the 4 decimals of a frame message.
+    """
+    sessions: list[Session] = []
+    for audio in audios:
+        samples = decode_pcm(audio, "pcm_s16le", 2)
+        session = Session(engine.metadata, buffer_s=len(samples) / 16000 + 1)
+        session.push_audio(samples)
+        session.flush()
+        sessions.append(session)
+    said: list[list[bytes]] = [[] for _ in sessions]
+    while running := [n for n, session in enumerate(sessions) if session.frames_waiting]:
+        output, states = engine.step(np.stack([sessions[n].take_frame() for n in running]), np.stack([sessions[n].state for n in running]))
+        for row, n in enumerate(running):
+            sessions[n].state = states[row]
+            result = sessions[n].accept(output, row)
+            said[n].append(frame_to_json(result.prediction).encode())
+            if latents:
+                said[n].append(latents_to_bytes(LatentMessage(result.prediction.frame, "latent", result.prediction.latent)))
+            said[n] += [message_to_json(event).encode() for event in result.events]
+    return said
+
+
+def predictions(messages: Sequence[bytes]) -> list[bytes]:
+    """A session's messages without those that tell of the session or of the audio's quality."""
+    return [message for message in messages if not message.startswith(UNCOUNTED)]

@@ -1,0 +1,151 @@
+"""A small server that speaks the resume protocol and answers every message, and a line to it that breaks at any byte."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from urllib.parse import parse_qs, urlsplit
+
+from websockets.asyncio.server import ServerConnection, serve
+from websockets.exceptions import ConnectionClosed
+from websockets.http11 import Request, Response
+
+from turnstream.stream.prediction import TurnEvent
+from turnstream.stream.protocol import BeginMessage, ResumedMessage, TerminationMessage, message_to_json
+from turnstream.stream.settings import StreamSettings
+
+TOKEN = "resume-me"
+
+
+def answer(number: int) -> TurnEvent:
+    """What the server says to the client's message of this number."""
+    return TurnEvent("end_of_turn", 0, float(number), 0.5)
+
+
+@dataclass
+class ResumingServer:
+    """One session, which outlives its connections.
+
+    Attributes:
+        received: the client's messages, each once.
+        resume_s: what it promises.
+        refusal: an HTTP status for every attempt to resume, if set.
+        attempts, resumes: how often it was asked to resume, and did.
+        missed: frame messages that the next resume says are lost.
+        connection: the present one.
+        got: set with every message.
+        tried: set with every attempt to resume.
+        hearing: takes no message in while cleared.
+    """
+
+    resume_s: float = 30.0
+    refusal: HTTPStatus | None = None
+    received: list[str | bytes] = field(default_factory=list)
+    attempts: int = 0
+    resumes: int = 0
+    missed: int = 0
+    connection: ServerConnection | None = None
+    _sent: list[str] = field(default_factory=list)
+    _free: asyncio.Lock = field(default_factory=asyncio.Lock)
+    got: asyncio.Event = field(default_factory=asyncio.Event)
+    tried: asyncio.Event = field(default_factory=asyncio.Event)
+    hearing: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @contextlib.asynccontextmanager
+    async def listening(self) -> AsyncIterator[str]:
+        self.hearing.set()
+        begin = BeginMessage("s", "fake", "0", "0", 50.0, {"latent": 1, "latent_speaker": 1}, StreamSettings(), TOKEN, self.resume_s)
+        self._sent = [message_to_json(begin)]
+        async with serve(self._serve, "127.0.0.1", 0, process_request=self._admit, ping_interval=None, close_timeout=1) as listener:
+            yield f"ws://127.0.0.1:{next(iter(listener.sockets)).getsockname()[1]}"
+            self.hearing.set()
+
+    def drop(self) -> None:
+        """Break the connection."""
+        assert self.connection is not None
+        self.connection.transport.abort()
+
+    def say(self, event: TurnEvent) -> None:
+        """Have a message for the next connection."""
+        self._sent.append(message_to_json(event))
+
+    async def _admit(self, connection: ServerConnection, request: Request) -> Response | None:
+        if "resume=" not in request.path:
+            return None
+        self.attempts += 1
+        self.tried.set()
+        return None if self.refusal is None else connection.respond(self.refusal, "no more\n")
+
+    async def _serve(self, connection: ServerConnection) -> None:
+        assert connection.request is not None
+        query = parse_qs(urlsplit(connection.request.path).query)
+        if "resume" in query and self.connection is not None:
+            assert (query["resume"], set(query)) == ([TOKEN], {"resume", "received"})
+            self.connection.transport.abort()  # the session is taken over
+        async with self._free:  # once the former connection is read to its end
+            self.connection = connection
+            try:
+                sent = 0
+                if "resume" in query:
+                    sent = int(query["received"][0]) + self.missed
+                    self.resumes += 1
+                    await connection.send(message_to_json(ResumedMessage("s", len(self.received), self.missed)))
+                    self.missed = 0
+                for message in self._sent[sent:]:
+                    await connection.send(message)
+                while True:
+                    await self.hearing.wait()
+                    await self._take(connection, await connection.recv())
+            except ConnectionClosed:
+                with contextlib.suppress(ConnectionClosed):
+                    while True:  # what had arrived, and may have been acknowledged
+                        await self._take(connection, await connection.recv())
+
+    async def _take(self, connection: ServerConnection, wire: str | bytes) -> None:
+        self.received.append(wire)
+        self.got.set()
+        said_close = wire == '{"type":"close"}'
+        reply = TerminationMessage(len(self.received), 1.0, "close") if said_close else answer(len(self.received))
+        self._sent.append(message_to_json(reply))
+        with contextlib.suppress(ConnectionClosed):
+            await connection.send(self._sent[-1])
+            if said_close:
+                await connection.close()
+
+
+@contextlib.asynccontextmanager
+async def breaking_line(url: str, budgets: Iterator[tuple[int, int]], *, silently: bool = False) -> AsyncIterator[str]:
+    """A line to a server that cuts each connection after so many bytes up or down, in the middle of whatever it is; whole when no budget is left.
+
+    Silently: it carries nothing more, and tells nobody.
+    """
+    port = int(url.rpartition(":")[2])
+    pumps: set[asyncio.Task[None]] = set()
+
+    async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, budget: float, ends: list[asyncio.StreamWriter]) -> None:
+        with contextlib.suppress(OSError):
+            while budget > 0 and (piece := await reader.read(4096)):
+                writer.write(piece[: int(min(budget, len(piece)))])
+                budget -= len(piece)
+                await writer.drain()
+        if silently and budget <= 0:
+            await asyncio.Event().wait()
+        for end in ends:
+            end.close() if budget > 0 else end.transport.abort()
+
+    async def carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        up, down = next(budgets, (float("inf"), float("inf")))
+        far_reader, far_writer = await asyncio.open_connection("127.0.0.1", port)
+        ends = [writer, far_writer]
+        for task in (asyncio.create_task(pump(reader, far_writer, up, ends)), asyncio.create_task(pump(far_reader, writer, down, ends))):
+            pumps.add(task)
+
+    async with await asyncio.start_server(carry, "127.0.0.1", 0) as listener:
+        yield f"ws://127.0.0.1:{listener.sockets[0].getsockname()[1]}"
+        for task in pumps:
+            task.cancel()
+        if pumps:
+            await asyncio.wait(pumps)

@@ -1,0 +1,195 @@
+"""A headless Chromium driven over its DevTools protocol: as much of it as the page's tests need."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import itertools
+import json
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+from websockets.asyncio.client import ClientConnection, connect
+
+PATIENCE_S = 30.0
+NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+OPTIONS = (
+    "--headless=new",
+    "--no-sandbox",  # tests run as root in containers
+    "--no-first-run",
+    "--disable-gpu",
+    "--disable-dev-shm-usage",
+    "--autoplay-policy=user-gesture-required",
+    "--use-fake-device-for-media-stream",
+    "--remote-debugging-port=0",
+    "--remote-allow-origins=*",
+)
+
+
+def find_chromium() -> str | None:
+    """Path of the browser, None without one."""
+    return next((path for name in NAMES if (path := shutil.which(name))), None)
+
+
+class Tab:
+    """One page of the browser.
+
+    Attributes:
+        complaints: what was written to the console as an error, and what went wrong unheard.
+    """
+
+    def __init__(self, connection: ClientConnection, session: str) -> None:
+        self.complaints: list[str] = []
+        self._connection = connection
+        self._session = session
+        self._numbers = itertools.count(1)
+        self._answers: dict[int, asyncio.Future[dict[str, Any]]] = {}
+        self._loaded = asyncio.Event()
+
+    async def listen(self) -> None:
+        """Take in answers and events, until cancelled."""
+        async for wire in self._connection:
+            message = json.loads(wire)
+            if "id" in message:
+                self._answers.pop(message["id"]).set_result(message)
+            elif message["method"] == "Page.loadEventFired":
+                self._loaded.set()
+            elif message["method"] == "Runtime.exceptionThrown":
+                self.complaints.append(json.dumps(message["params"]["exceptionDetails"]))
+            elif message["method"] == "Runtime.consoleAPICalled" and message["params"]["type"] in ("error", "warning", "assert"):
+                self.complaints.append(json.dumps(message["params"]["args"]))
+            elif message["method"] == "Log.entryAdded" and message["params"]["entry"]["level"] in ("error", "warning"):
+                self.complaints.append(message["params"]["entry"]["text"])
+
+    async def call(self, method: str, **params: Any) -> dict[str, Any]:
+        """One command of the DevTools protocol."""
+        number = next(self._numbers)
+        self._answers[number] = asyncio.get_running_loop().create_future()
+        await self._connection.send(json.dumps({"id": number, "method": method, "params": params, "sessionId": self._session}))
+        async with asyncio.timeout(2 * PATIENCE_S):
+            answer = await self._answers[number]
+        assert "error" not in answer, (method, answer["error"])
+        return answer["result"]
+
+    async def go(self, address: str) -> None:
+        self._loaded.clear()
+        await self.call("Page.navigate", url=address)
+        async with asyncio.timeout(PATIENCE_S):
+            await self._loaded.wait()
+
+    async def value(self, expression: str) -> Any:
+        """What an expression, or a promise, gives."""
+        result = await self.call("Runtime.evaluate", expression=expression, awaitPromise=True, returnByValue=True)
+        assert "exceptionDetails" not in result, result["exceptionDetails"]
+        return result["result"].get("value")
+
+    async def until(self, expression: str, patience_s: float = PATIENCE_S) -> Any:
+        """The first true value of an expression, looked at with every change of the page."""
+        watched = f"""new Promise((resolve, reject) => {{
+          const look = () => {{ const value = {expression}; if (value) {{ clearTimeout(timer); clearInterval(looking); resolve(value); }} }};
+          const timer = setTimeout(() => {{ clearInterval(looking); reject(new Error('still not: ' + {json.dumps(expression)}
+            + '; the page says: ' + document.body.innerText.slice(0, 900))); }}, {1000 * patience_s});
+          const looking = setInterval(look, 20); look();
+        }})"""
+        return await self.value(watched)
+
+    async def text(self, selector: str) -> str:
+        text: str = await self.value(f"document.querySelector({json.dumps(selector)}).innerText")
+        return text
+
+    async def click(self, selector: str) -> None:
+        """With the mouse, as a user does."""
+        box = await self.value(
+            f"(() => {{ const e = document.querySelector({json.dumps(selector)}); e.scrollIntoView({{block: 'center'}});"
+            " const r = e.getBoundingClientRect(); return [r.x + r.width / 2, r.y + r.height / 2]; })()"
+        )
+        for kind in ("mousePressed", "mouseReleased"):
+            await self.call("Input.dispatchMouseEvent", type=kind, x=box[0], y=box[1], button="left", clickCount=1)
+
+    async def press(self, key: str) -> None:
+        """One key: Tab, Enter, Space or an arrow."""
+        code, text = {"Tab": (9, ""), "Enter": (13, "\r"), "Space": (32, " "), "ArrowRight": (39, "")}[key]
+        name = " " if key == "Space" else key
+        await self.call("Input.dispatchKeyEvent", type="keyDown", key=name, code=key, windowsVirtualKeyCode=code, text=text)
+        await self.call("Input.dispatchKeyEvent", type="keyUp", key=name, code=key, windowsVirtualKeyCode=code)
+
+    async def drop(self, file: Path) -> None:
+        """Drag a file onto the middle of the page."""
+        dragged = {"items": [], "files": [str(file)], "dragOperationsMask": 1}
+        for kind in ("dragEnter", "dragOver", "drop"):
+            await self.call("Input.dispatchDragEvent", type=kind, x=200, y=200, data=dragged)
+
+    async def size(self, width: int, height: int, *, phone: bool = False) -> None:
+        await self.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=2 if phone else 1, mobile=phone)
+
+    async def prefer(self, **features: str) -> None:
+        """Media features, such as color_scheme="dark"."""
+        named = [{"name": f"prefers-{name.replace('_', '-')}", "value": value} for name, value in features.items()]
+        await self.call("Emulation.setEmulatedMedia", features=named)
+
+    async def screenshot(self, path: Path, *, whole: bool = True) -> None:
+        """The page as PNG."""
+        shot = await self.call("Page.captureScreenshot", captureBeyondViewport=whole)
+        path.write_bytes(base64.b64decode(shot["data"]))
+
+
+@contextlib.asynccontextmanager
+async def open_tab(*options: str, microphone: Path | None = None, allow: bool = True) -> AsyncIterator[Tab]:
+    """A new browser with one empty page.
+
+    Args:
+        options: more of Chromium's.
+        microphone: a wav that it hears, over and over.
+        allow: whether the user lets pages use the microphone.
+    """
+    browser = find_chromium()
+    assert browser is not None
+    given = [*OPTIONS, *options, f"--{'use' if allow else 'deny-permission'}-{'fake-ui-for-media-stream' if allow else 'prompts'}"]
+    if microphone is not None:
+        given.append(f"--use-file-for-fake-audio-capture={microphone}")
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
+        given += [f"--user-data-dir={profile}", "about:blank"]
+        process = await asyncio.create_subprocess_exec(browser, *given, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True)
+        try:
+            assert process.stderr is not None
+            async with asyncio.timeout(PATIENCE_S):
+                while not (found := re.search(rb"ws://\S+", line := await process.stderr.readline())):
+                    assert line, "chromium ended before it listened"
+            drain = asyncio.create_task(process.stderr.read())
+            async with connect(found.group().decode(), max_size=None, proxy=None, compression=None) as connection:
+                tab = await _attach(connection)
+                listening = asyncio.create_task(tab.listen())
+                for domain in ("Page", "Runtime", "Log"):
+                    await tab.call(f"{domain}.enable")
+                try:
+                    yield tab
+                finally:
+                    listening.cancel()
+                    await asyncio.wait([listening])
+            drain.cancel()
+            await asyncio.wait([drain])
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, 9)  # the browser's own processes, too
+            await process.wait()
+
+
+async def _attach(connection: ClientConnection) -> Tab:
+    async def call(number: int, method: str, **params: Any) -> dict[str, Any]:
+        await connection.send(json.dumps({"id": number, "method": method, "params": params}))
+        while (answer := json.loads(await connection.recv())).get("id") != number:
+            pass
+        result: dict[str, Any] = answer["result"]
+        return result
+
+    targets = (await call(1, "Target.getTargets"))["targetInfos"]
+    target = next(info["targetId"] for info in targets if info["type"] == "page")
+    attached = await call(2, "Target.attachToTarget", targetId=target, flatten=True)
+    return Tab(connection, attached["sessionId"])

@@ -1,0 +1,66 @@
+"""The server with the bundled model, a browser, and short recordings."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile as sf
+
+from turnstream.stream.engine import Engine
+from turnstream.stream.limits import Limits
+from turnstream.stream.server import Server
+from turnstream.stream.sources import bundled_sample
+
+from .chromium import Tab, find_chromium, open_tab
+from .relay import Relay, relay_to
+
+MakeRecording = Callable[..., Path]
+
+
+@pytest.fixture(autouse=True)
+def browser() -> None:
+    if find_chromium() is None:
+        pytest.skip("no chromium on the path: the page cannot be tried")
+
+
+@pytest.fixture(scope="session")
+def engine() -> Engine:
+    return Engine()
+
+
+@pytest.fixture
+async def server(engine: Engine) -> AsyncIterator[Server]:
+    quiet = Limits(ping_interval_s=600.0)  # the relay would answer pings for the page, and say that it has what it has not
+    async with Server(engine, port=0, limits=quiet) as running:
+        yield running
+
+
+@pytest.fixture
+async def relay(server: Server) -> AsyncIterator[Relay]:
+    async with relay_to(server) as running:
+        yield running
+
+
+@pytest.fixture
+async def tab() -> AsyncIterator[Tab]:
+    async with open_tab() as opened:
+        yield opened
+
+
+@pytest.fixture(scope="session")
+def recording(tmp_path_factory: pytest.TempPathFactory) -> MakeRecording:
+    """Cut a part out of the bundled conversation: seconds from and to, channels, and seconds of silence before and after it."""
+    folder = tmp_path_factory.mktemp("recordings")
+    samples, rate_hz = sf.read(bundled_sample(), dtype="int16", always_2d=True)
+
+    def make(start_s: float, end_s: float, channels: tuple[int, ...], before_s: float = 0.0, after_s: float = 0.0) -> Path:
+        part = samples[round(start_s * rate_hz) : round(end_s * rate_hz), channels]
+        padded = np.pad(part, ((round(before_s * rate_hz), round(after_s * rate_hz)), (0, 0)))
+        path = folder / f"{start_s}-{end_s}-{channels}-{before_s}-{after_s}.wav".replace(" ", "")
+        sf.write(path, padded, rate_hz, subtype="PCM_16")
+        return path
+
+    return make

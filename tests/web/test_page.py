@@ -1,0 +1,297 @@
+"""The demo page in a real browser: what is heard, what is shown, and what is said when something goes wrong."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import numpy as np
+import soundfile as sf
+
+from turnstream.stream.engine import Engine
+from turnstream.stream.limits import Limits
+from turnstream.stream.policy import PRESETS
+from turnstream.stream.prediction import TurnEvent
+from turnstream.stream.server import Server
+
+from ..stream.serving import offline
+from .chromium import Tab, open_tab
+from .conftest import MakeRecording
+from .relay import Relay
+
+SHOWN = "[...document.querySelectorAll('#events li[data-type]')].reverse().map((e) => [e.dataset.type, Number(e.dataset.speaker), Number(e.dataset.time)])"
+
+
+def page(server: Server, to: str = "") -> str:
+    """Address of the page, which connects to the server that it came from, or to another."""
+    return f"http://127.0.0.1:{server.port}/" + (f"?server={quote(to)}" if to else "")
+
+
+async def open_page(tab: Tab, address: str) -> None:
+    await tab.go(address)
+    await tab.until("document.querySelector('#preset-words').textContent")
+
+
+async def status_is(tab: Tab, beginning: str) -> None:
+    await tab.until(f"document.querySelector('#status').textContent.startsWith({beginning!r})")
+
+
+async def choose(tab: Tab, file: Path) -> None:
+    document = await tab.call("DOM.getDocument")
+    field = await tab.call("DOM.querySelector", nodeId=document["root"]["nodeId"], selector="#file")
+    await tab.call("DOM.setFileInputFiles", files=[str(file)], nodeId=field["nodeId"])
+
+
+def as_shown(events: list[TurnEvent]) -> list[list[Any]]:
+    return [[event.type, event.speaker, event.time_s] for event in events]
+
+
+def said_offline(engine: Engine, relay: Relay) -> list[list[Any]]:
+    """Events of the engine alone for the audio that the page has sent."""
+    return as_shown(offline(engine, relay.samples, rate_hz=relay.begin["settings"]["sample_rate"])[1])
+
+
+# ---- what is heard ----
+
+
+async def test_a_microphone_is_heard_and_its_events_are_the_engines(server: Server, relay: Relay, engine: Engine, recording: MakeRecording) -> None:
+    wav = recording(3.2, 9.6, (0,), before_s=3.0, after_s=2.0)
+    async with open_tab(microphone=Path(f"{wav}%noloop")) as tab:
+        await open_page(tab, page(server, relay.url))
+        await tab.click("#microphone")
+        await tab.until("document.querySelectorAll('#events li[data-type=end_of_turn]').length >= 2")
+        assert "Only one channel is heard" in await tab.text("#activity-caption")
+        assert "1 channel at" in await tab.value("document.querySelector('#connection').textContent")
+        await tab.click("#stop")
+        await status_is(tab, "Stopped")
+        await tab.until("!document.querySelector('#stop').checkVisibility()")
+        shown = await tab.value(SHOWN)
+        assert shown == said_offline(engine, relay)[: len(shown)]
+        whole, rate_hz = sf.read(wav, dtype="int16", always_2d=True)
+        expected = [event.type for event in offline(engine, whole, rate_hz=rate_hz)[1] if event.type in ("start_of_turn", "end_of_turn")]
+        assert [kind for kind, speaker, _ in shown if speaker == 0 and kind in expected][:4] == expected[:4]
+        assert {speaker for _, speaker, _ in shown} == {0}
+        assert tab.complaints == []
+
+
+async def test_a_dropped_recording_keeps_its_two_channels(tab: Tab, server: Server, relay: Relay, engine: Engine, recording: MakeRecording) -> None:
+    wav = recording(8.0, 15.0, (0, 1))
+    await open_page(tab, page(server, relay.url))
+    await tab.drop(wav)
+    await status_is(tab, "The recording has ended")
+    assert relay.begin["settings"]["channels"] == 2
+    whole, rate_hz = sf.read(wav, dtype="float32", always_2d=True)
+    sent_rate_hz = relay.begin["settings"]["sample_rate"]
+    assert abs(len(relay.samples) / sent_rate_hz - len(whole) / rate_hz) < 0.03
+    for channel in (0, 1):  # loudness of every 0.1 s is that of the file's own channel
+        loudness = [np.std(x[: len(x) // 65 * 65].reshape(65, -1), axis=1) for x in (whole[:, channel], relay.samples[:, channel] / 32768)]
+        assert np.corrcoef(*loudness)[0, 1] > 0.95
+    await tab.until("document.querySelectorAll('#events li[data-type]').length > 3")
+    assert await tab.value(SHOWN) == said_offline(engine, relay)
+    assert tab.complaints == []
+
+
+async def test_a_chosen_mono_file_is_the_first_speaker_alone(tab: Tab, server: Server, relay: Relay, recording: MakeRecording) -> None:
+    await open_page(tab, page(server, relay.url))
+    await choose(tab, recording(3.7, 6.0, (0,)))
+    await status_is(tab, "The recording has ended")
+    assert relay.begin["settings"]["channels"] == 1
+    assert await tab.text("#state-1") == "not heard"
+
+
+async def test_a_lost_connection_is_taken_up_again_without_a_loss(tab: Tab, server: Server, relay: Relay, engine: Engine, recording: MakeRecording) -> None:
+    await open_page(tab, page(server, relay.url))
+    await tab.drop(recording(8.0, 14.0, (0, 1)))
+    await tab.until("document.querySelectorAll('#events li[data-type]').length >= 1")
+    await relay.cut()
+    await status_is(tab, "Connected again, nothing was lost")
+    await status_is(tab, "The recording has ended")
+    assert relay.connections == 2
+    assert await tab.value(SHOWN) == said_offline(engine, relay)
+
+
+async def test_a_connection_that_died_without_a_word_is_replaced(tab: Tab, server: Server, relay: Relay, engine: Engine, recording: MakeRecording) -> None:
+    await open_page(tab, page(server, relay.url))
+    await tab.drop(recording(8.0, 18.0, (0, 1)))
+    await tab.until("document.querySelectorAll('#events li[data-type]').length >= 1")
+    relay.swallow()
+    await status_is(tab, "Connected again, nothing was lost")
+    await status_is(tab, "The recording has ended")
+    assert relay.connections == 2
+    assert await tab.value(SHOWN) == said_offline(engine, relay)
+
+
+# ---- what is shown ----
+
+
+async def test_the_pictures_are_explained_by_what_they_show_now(tab: Tab, server: Server) -> None:
+    await open_page(tab, page(server))
+    await tab.click("#example")
+    await tab.until("/has the floor\\. Chance that it passes to the (caller|shop): \\d+ %/.test(document.querySelector('#shift-caption').innerText)")
+    await tab.until("/^The (caller|shop) is near “.+”, the (caller|shop) is near/.test(document.querySelector('#plane-caption').innerText)")
+    await tab.until("/^Each answer comes [\\d.]+ ms after/.test(document.querySelector('#latency').innerText)")
+    await tab.until("document.querySelector('#spoken').textContent === 'The shop started a turn.'")
+    assert "speaking" in await tab.text("#activity-caption")
+    for canvas in ("lane-1", "shift", "plane"):
+        drawn = f"document.querySelector('#{canvas}').getContext('2d').getImageData(0, 0, 200, 100).data.some((value) => value > 0)"
+        assert await tab.value(drawn), canvas
+    assert tab.complaints == []
+
+
+async def test_the_preset_changes_while_it_runs(tab: Tab, server: Server, relay: Relay) -> None:
+    await open_page(tab, page(server, relay.url))
+    await tab.click("#example")
+    await tab.until("document.querySelector('#events li[data-type]')")
+    await tab.click("input[value=patient]")
+    assert f"{PRESETS['patient'].end_silence_secs:g} s" in await tab.text("#preset-words")
+    await tab.until("document.querySelectorAll('#events li[data-type]').length > 1")  # the server goes on with the new preset
+    assert {"type": "configure", "policy": "patient"} in relay.controls
+    await tab.click("#stop")
+    await tab.click("#example")
+    await tab.until("document.querySelector('#events li[data-type]')")
+    assert relay.begin["settings"]["policy"] == "patient"
+    assert tab.complaints == []
+
+
+async def test_everything_can_be_done_by_keyboard(tab: Tab, server: Server) -> None:
+    await open_page(tab, page(server))
+    await tab.press("Tab")
+    assert await tab.value("document.activeElement.id") == "example"
+    await tab.press("Enter")
+    await status_is(tab, "Listening to the example")
+    visited = []
+    for _ in range(6):
+        await tab.press("Tab")
+        visited.append(await tab.value("document.activeElement.id || document.activeElement.value || document.activeElement.tagName"))
+    assert visited == ["microphone", "choose", "stop", "balanced", "events", "SUMMARY"]
+    await tab.value("document.querySelector('#stop').focus()")
+    await tab.press("Space")
+    await status_is(tab, "Stopped")
+    assert await tab.value("document.activeElement.id") == "example"
+
+
+async def test_nothing_is_wider_than_a_small_phone(tab: Tab, server: Server) -> None:
+    await tab.size(360, 740, phone=True)
+    await open_page(tab, page(server))
+    await tab.click("#example")
+    await tab.until("document.querySelector('#events li[data-type]')")
+    assert await tab.value("document.documentElement.scrollWidth") == 360
+    small = "[...document.querySelectorAll('button, .choices label')].filter((e) => e.checkVisibility() && e.getBoundingClientRect().height < 36).length"
+    assert await tab.value(small) == 0
+
+
+async def test_less_motion_means_few_pictures(tab: Tab, server: Server) -> None:
+    await tab.prefer(reduced_motion="reduce")
+    await open_page(tab, page(server))
+    await tab.value(
+        "window.pictures = 0; const clear = CanvasRenderingContext2D.prototype.clearRect; 0;"
+        "CanvasRenderingContext2D.prototype.clearRect = function (...box) { if (this.canvas.id === 'shift') pictures += 1; clear.apply(this, box); }; 0"
+    )
+    await tab.click("#example")
+    await tab.until("pictures >= 3")
+    first = await tab.value("performance.now()")
+    await tab.until("pictures >= 7")
+    assert await tab.value("performance.now()") - first > 1500
+
+
+async def test_a_plane_of_another_model_is_not_shown(tab: Tab, tiny_model_path: Path) -> None:
+    async with Server(Engine(tiny_model_path), port=0) as other:
+        await open_page(tab, page(other))
+        await tab.click("#example")
+        await tab.until("document.querySelector('#plane-missing').checkVisibility()")
+        assert not await tab.value("document.querySelector('#plane').checkVisibility()")
+
+
+# ---- what goes wrong ----
+
+
+async def test_a_server_that_wants_a_token_gets_one(tab: Tab, engine: Engine) -> None:
+    async with Server(engine, port=0, tokens=["let-me-in"]) as guarded:
+        await open_page(tab, page(guarded))
+        await tab.click("#example")
+        await tab.until("document.activeElement.id === 'token'")
+        assert "wants an access token" in await tab.text("#problem")
+        await tab.call("Input.insertText", text="let-me-in")
+        await tab.press("Enter")
+        await status_is(tab, "Listening to the example")
+        assert await tab.value("document.querySelector('#problem').hidden")
+
+
+async def test_no_server_and_a_full_one_are_told_apart(tab: Tab, engine: Engine) -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))  # bound, but nobody listens
+        async with Server(engine, port=0, limits=Limits(max_sessions=1)) as small:
+            await open_page(tab, page(small, "bike-shop"))
+            await tab.click("#example")
+            await tab.until("document.querySelector('#problem').innerText.includes('“bike-shop” is no address of a server')")
+            await open_page(tab, page(small, f"ws://127.0.0.1:{unused.getsockname()[1]}"))
+            await tab.click("#example")
+            await tab.until("document.querySelector('#problem').innerText.includes('No server answers at 127.0.0.1')")
+            await open_page(tab, page(small))
+            await tab.click("#example")
+            await status_is(tab, "Listening")
+            await tab.value(f"import('/turnstream.js').then(({{TurnstreamClient}}) => {{ window.two = new TurnstreamClient('ws://127.0.0.1:{small.port}'); }})")
+            assert await tab.value("two.connect().catch(({code}) => code)") == "http_503"
+
+
+async def test_a_server_that_stops_is_told_in_words(tab: Tab, engine: Engine) -> None:
+    async with Server(engine, port=0) as stopping:
+        await open_page(tab, page(stopping))
+        await tab.click("#example")
+        await status_is(tab, "Listening")
+    await tab.until("document.querySelector('#problem').innerText.includes('The server is being stopped')")
+
+
+async def test_a_forbidden_microphone_and_a_broken_file_are_told_in_words(server: Server, tmp_path: Path) -> None:
+    broken = tmp_path / "broken.wav"
+    broken.write_bytes(b"no sound at all")
+    async with open_tab(allow=False) as tab:
+        await open_page(tab, page(server))
+        await tab.click("#microphone")
+        await tab.until("document.querySelector('#problem').innerText.includes('The microphone was not allowed')")
+        await choose(tab, broken)
+        await tab.until("document.querySelector('#problem').innerText.includes('could not be read as sound')")
+
+
+# ---- the client module ----
+
+STREAM = """(async (url) => {
+  const { TurnstreamClient } = await import('/turnstream.js');
+  const client = new TurnstreamClient(url, { sampleRate: 16000, channels: 2, latents: 'final' });
+  const frames = [], latents = [], events = [];
+  client.on('frame', ({ type, latency_ms, ...frame }) => frames.push(frame));
+  client.on('latent', ({ frame, rows, columns }) => latents.push([frame, rows, columns]));
+  client.on('event', ({ type, speaker, time_s }) => events.push([type, speaker, time_s]));
+  await client.connect();
+  const samples = window.samples;
+  for (let at = 0; at < samples.length; at += 6400) {
+    client.pushAudio(samples.subarray(at, at + 6400));
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+  const { frames: count } = await client.close();
+  return { frames, latents, events, count, kept: client._kept.length };
+})"""
+
+
+async def test_the_client_module_loses_and_doubles_nothing_when_the_wire_is_cut(
+    tab: Tab, server: Server, relay: Relay, engine: Engine, recording: MakeRecording
+) -> None:
+    samples, rate_hz = sf.read(recording(0.0, 12.0, (0, 1)), dtype="int16", always_2d=True)
+    frames, events = offline(engine, samples, rate_hz=rate_hz)
+    await tab.go(page(server))
+    await tab.value(f"window.samples = Int16Array.from({samples.reshape(-1).tolist()}); 0")
+    streaming = asyncio.create_task(tab.value(f"{STREAM}('{relay.url}')"))
+    for count in range(3):
+        async with asyncio.timeout(20):
+            await relay.has_sent(12 * (count + 1))
+        await relay.cut()
+    said = await streaming
+    assert relay.connections == 4
+    assert said["count"] == len(frames) == 600
+    assert [frame["frame"] for frame in said["frames"]] == list(range(600))
+    assert [(frame["time_s"], frame["p_shift"], frame["vad"]) for frame in said["frames"]] == [(f.time_s, f.p_shift, list(f.vad)) for f in frames]
+    assert said["latents"] == [[frame, 2, engine.metadata.latent_size] for frame in range(600)]
+    assert said["events"] == as_shown(events)
