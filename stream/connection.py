@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import http
 import logging
+from collections.abc import Iterable
 from typing import Any, Protocol
 
 from websockets.frames import Frame, Opcode
@@ -109,19 +110,10 @@ class Connection(asyncio.Protocol):
         self._receiver = receiver
         return True
 
-    def send(self, wire: str | bytes) -> None:
-        """Send one message; nothing is sent once the close has begun."""
-        if self._protocol.state is not OPEN or self._transport.is_closing():
-            return
-        opcode, payload = (b"\x81", wire.encode()) if isinstance(wire, str) else (b"\x82", wire)
-        size = len(payload)  # the header by hand (RFC 6455, section 5.2): a general frame object costs more than all else here
-        if size < 126:
-            header = opcode + bytes((size,))
-        elif size < 1 << 16:
-            header = opcode + b"\x7e" + size.to_bytes(2, "big")
-        else:
-            header = opcode + b"\x7f" + size.to_bytes(8, "big")
-        self._transport.write(header + payload)
+    def send(self, wires: Iterable[str | bytes]) -> None:
+        """Send messages, all in one write; nothing is sent once the close has begun."""
+        if self._protocol.state is OPEN and not self._transport.is_closing():
+            self._transport.write(b"".join([_framed(wire) for wire in wires]))
 
     def ping(self, payload: bytes) -> None:
         """Ask for a sign of life, which comes after the client has received everything sent before."""
@@ -260,3 +252,14 @@ class Connection(asyncio.Protocol):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+
+def _framed(wire: str | bytes) -> bytes:
+    """A message with its header (RFC 6455, section 5.2), by hand: a general frame object costs more than all else here."""
+    opcode, payload = (b"\x81", wire.encode()) if isinstance(wire, str) else (b"\x82", wire)
+    size = len(payload)
+    if size < 126:
+        return opcode + bytes((size,)) + payload
+    if size < 1 << 16:
+        return opcode + b"\x7e" + size.to_bytes(2, "big") + payload
+    return opcode + b"\x7f" + size.to_bytes(8, "big") + payload

@@ -48,6 +48,7 @@ from .sources import decode_pcm
 logger = logging.getLogger(__name__)
 
 _MIN_BACKLOG = 10  # frames of buffer
+_TOGETHER = 16  # messages that are sent at the latest
 
 
 class Watcher(Protocol):
@@ -162,7 +163,7 @@ class Conversation:
         """
         missed = self._delivery.outbox.rewind(received)
         self._detach()
-        connection.send(message_to_json(ResumedMessage(self.id, self._received, missed)))
+        connection.send([message_to_json(ResumedMessage(self.id, self._received, missed))])
         self.attach(connection)
 
     def _detach(self) -> None:
@@ -348,7 +349,8 @@ class Conversation:
                 delivery.put(latents_to_bytes(LatentMessage(prediction.frame, "latent_speaker", prediction.latent_speaker)), essential=False)
         for event in result.events:
             delivery.put(message_to_json(event))
-        delivery.send()
+        if not self._session.frames_waiting or delivery.outbox.waiting >= _TOGETHER:  # the frames of one piece of audio go together
+            delivery.send()
         if delivery.is_full and self._is_ahead:
             self._lane.hold()
         if self._inbox or self._shutting_down:

@@ -12,6 +12,7 @@ from .connection import Connection
 from .limits import Limits
 from .outbox import Outbox
 
+_AT_ONCE = 64  # messages in one write
 _PING_EVERY = 64  # messages, so that not many have to be kept
 
 
@@ -60,11 +61,8 @@ class Delivery:
         connection, outbox = self.connection, self.outbox
         if connection is None:
             return
-        if connection.writable:
-            for wire in outbox.take_unsent():
-                connection.send(wire)
-                if not connection.writable:
-                    break
+        while connection.writable and outbox.waiting:
+            connection.send(outbox.take_unsent(_AT_ONCE))
         if self._pinged is None and outbox.outstanding >= self._ping_every:
             self._ping(connection)
         if self.last_words is not None and not outbox.waiting:

@@ -7,7 +7,6 @@ has not acknowledged, the oldest that may be missed (frames, latents) are given 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from .errors import ProtocolError
@@ -58,17 +57,16 @@ class Outbox:
         if len(self._kept) > self._give_up_beyond:
             self._give_up()
 
-    def take_unsent(self) -> Iterator[str | bytes]:
-        """Give the messages that the present connection has not got yet, in order; stop iterating to leave the rest for later."""
+    def take_unsent(self, most: int) -> list[str | bytes]:
+        """Give messages that the present connection has not got yet, in order, and count them as sent."""
         unsent: list[Kept] = []
         for kept in reversed(self._kept):
             if kept.number <= self.sent:
                 break
             unsent.append(kept)
-        for kept in reversed(unsent):
-            self.sent = kept.number
-            yield kept.wire
-        self.sent = self.last
+        taken = unsent[: -most - 1 : -1]
+        self.sent = taken[-1].number if len(taken) < len(unsent) else self.last
+        return [kept.wire for kept in taken]
 
     def acknowledge(self, number: int) -> None:
         """The client has every message up to this number."""

@@ -36,7 +36,7 @@ from .web_pages import find_page
 logger = logging.getLogger(__name__)
 
 _TICK_S = 0.25
-_MOST_GATHER_S = 0.006  # for a step to wait for company when the server is fully loaded
+_MOST_GATHER_S = 0.004  # for a step to wait for company when the server is fully loaded
 _BACKLOG = 1024  # connections that the system may hold for us
 _WARM_UP_STEPS = 5
 _ALL_OF_A_FRAME = 3.0  # times what the step alone costs: sockets, checks and messages, measured

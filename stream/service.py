@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -82,6 +83,7 @@ async def serve_until(
     )
     try:
         async with handover or contextlib.nullcontext(), server:
+            gc.freeze()  # what is there now stays; looking at it again and again would cost 10 ms pauses
             on_listening(server.url)
             await stop.wait()
     except OSError as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -52,8 +53,8 @@ class FakeConnection:
     def types(self) -> list[str]:
         return [message["type"] for message in self.messages]
 
-    def send(self, wire: str | bytes) -> None:
-        self.wires.append(wire)
+    def send(self, wires: Iterable[str | bytes]) -> None:
+        self.wires += wires
 
     def ping(self, payload: bytes) -> None:
         self.pings.append(payload)
