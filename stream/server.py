@@ -36,7 +36,7 @@ from .web_pages import find_page
 logger = logging.getLogger(__name__)
 
 _TICK_S = 0.25
-_MOST_GATHER_S = 0.004  # for a step to wait for company when the server is fully loaded
+_MOST_GATHER_S = 0.008  # for a step to wait for company when the server is fully loaded; a lightly loaded one hardly waits
 _BACKLOG = 1024  # connections that the system may hold for us
 _WARM_UP_STEPS = 5
 _ALL_OF_A_FRAME = 3.0  # times what the step alone costs: sockets, checks and messages, measured
@@ -364,7 +364,7 @@ class Server:
         now_s = self.batcher.clock()
         self._load.tick(now_s, time.process_time(), self._engine.metadata.frame_rate_hz)
         self.metrics.load(self._load.share)
-        self.batcher.gather_s = _MOST_GATHER_S * min(1.0, self._load.share)
+        self.batcher.gather_s = _MOST_GATHER_S * min(1.0, self._load.share) ** 2
         for conversation in list(self._conversations):
             conversation.tick(now_s)
         self._ticker = asyncio.get_running_loop().call_later(_TICK_S, self._tick)

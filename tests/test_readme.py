@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -9,6 +10,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 
@@ -18,12 +20,16 @@ import soundfile as sf
 
 from turnstream.models.dialogues.manifest import read_manifest, write_manifest
 
+from turnstream.stream.sources import bundled_sample
+
 from .models.dialogues.corpora.making import write_switchboard
+from .web.chromium import find_chromium, open_tab
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
 PYTHON = [code for language, code in BLOCKS if language == "python"]
+JAVASCRIPT = [code for language, code in BLOCKS if language == "js"]
 SHELL = [code for language, code in BLOCKS if language == "sh"]
 SMALLER = {
     "--hours 60": "--hours 0.03 --lengths 30 40",
@@ -41,17 +47,17 @@ def commands(start: str) -> list[str]:
     return block.strip().splitlines()
 
 
-def run(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
+def run(command: str, folder: Path, given: bytes = b"") -> subprocess.CompletedProcess[str]:
     arguments = shlex.split(command)
     assert arguments[0] == "turnstream", command
     environment = {**os.environ, "HOME": str(folder), "OMP_NUM_THREADS": "1"}
-    return subprocess.run([sys.executable, "-m", *arguments], cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=300)
+    done = subprocess.run([sys.executable, "-m", *arguments], cwd=folder, env=environment, input=given, capture_output=True, check=False, timeout=300)
+    return subprocess.CompletedProcess(done.args, done.returncode, done.stdout.decode(), done.stderr.decode())
 
 
 def test_every_block_is_known_to_a_test():
-    assert {language for language, _ in BLOCKS} == {"sh", "python"}
-    assert len(PYTHON) == 2
-    assert len(SHELL) == 5
+    assert {language for language, _ in BLOCKS} == {"sh", "python", "js"}
+    assert (len(PYTHON), len(JAVASCRIPT), len(SHELL)) == (2, 1, 6)
 
 
 def test_no_figure_is_left_out():
@@ -83,18 +89,69 @@ def test_python_block_predicts(tmp_path: Path):
     assert len(done.stdout.splitlines()) >= 48  # 50 frames less what the resampler still holds
 
 
-def test_websocket_block_talks_to_a_server(tmp_path: Path):
+@contextlib.contextmanager
+def running_server() -> Iterator[str]:
+    """`turnstream serve` on a free port, which it gives."""
     server = subprocess.Popen([sys.executable, "-m", "turnstream", "serve", "--port", "0", "--quiet"], stdout=subprocess.PIPE, text=True)
     try:
         assert server.stdout is not None
         port = re.search(r":(\d+)/", server.stdout.readline())
         assert port
-        code = PYTHON[1].replace("8765", port[1]).replace("if isinstance", "print(message)\n        if isinstance")
-        done = subprocess.run([sys.executable, "-W", "error", "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True, timeout=60)
-        assert "FrameMessage(frame=49" in done.stdout
+        yield port[1]
     finally:
         server.terminate()
         server.communicate(timeout=30)
+
+
+A_RECORDING_AS_MICROPHONE = """
+import contextlib, turnstream
+from turnstream.stream.sources import bundled_sample
+class User:  # the caller of the bundled conversation
+    def __init__(self):
+        self.file = turnstream.FileSource(bundled_sample())
+        self.sample_rate_hz, self.channels = self.file.sample_rate_hz, 1
+    def __iter__(self):
+        return (block[:, :1] for block in self.file)
+    def close(self):
+        self.file.close()
+turnstream.MicrophoneSource = lambda: contextlib.closing(User())
+"""
+
+
+def test_websocket_block_hears_turns_end_and_is_interrupted(tmp_path: Path):
+    with running_server() as port:
+        code = A_RECORDING_AS_MICROPHONE + PYTHON[1].replace("8765", port).replace("    client.agent.say", "    print(turn)\n    client.agent.say")
+        done = subprocess.run([sys.executable, "-W", "error", "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert "TurnEvent(type='end_of_turn', speaker=0" in done.stdout
+    assert re.search(r"Cut\(played_s=0\.\d*[1-9]", done.stdout)
+
+
+@pytest.mark.skipif(find_chromium() is None, reason="no chromium on the path: the page's block cannot be tried")
+async def test_javascript_block_hears_turns_end(tmp_path: Path):
+    samples, rate_hz = sf.read(bundled_sample(), dtype="int16", always_2d=True)
+    sf.write(tmp_path / "user.wav", np.pad(samples[round(3.2 * rate_hz) : round(9.6 * rate_hz), 0], (3 * rate_hz, 2 * rate_hz)), rate_hz)
+    code = re.sub(r'^import (\{.*\}) from ("\S+");$', r"const \1 = await import(\2);", JAVASCRIPT[0], flags=re.MULTILINE)
+    with running_server() as port:
+        async with open_tab(microphone=Path(f"{tmp_path / 'user.wav'}%noloop")) as tab:
+            await tab.go(f"http://127.0.0.1:{port}/")
+            started = f"(async () => {{ window.said = []; {code.replace('8765', port).replace('console.log(', 'said.push([')} return true; }})()"
+            assert await tab.value(started.replace("time_s, probability));", "time_s, probability]));"))
+            what, time_s, probability = await tab.until("said[0]")
+            assert what == "the user has finished: speak"
+            assert time_s > 3
+            assert 0 <= probability <= 1
+            assert tab.complaints == []
+
+
+def test_listen_commands_record_what_can_be_predicted_on_again(tmp_path: Path):
+    listen, predict = commands("turnstream listen")
+    write_call(tmp_path)
+    (tmp_path / "call.wav").rename(tmp_path / "prompt.wav")
+    spoken = np.random.default_rng(1).integers(-3000, 3000, 32000, dtype=np.int16).tobytes()
+    run_all([f"{listen} --raw pcm_s16le --channels 1 --plain"], tmp_path, spoken)
+    run_all([predict], tmp_path)
+    assert (tmp_path / "again.csv").read_bytes() == (tmp_path / "session1" / "predictions.csv").read_bytes()
 
 
 def test_file_command_writes_what_it_promises(tmp_path: Path):
@@ -136,9 +193,9 @@ def smaller(command: str) -> str:
     return command
 
 
-def run_all(steps: list[str], folder: Path) -> None:
+def run_all(steps: list[str], folder: Path, given: bytes = b"") -> None:
     for command in steps:
-        done = run(command, folder)
+        done = run(command, folder, given)
         assert done.returncode == 0, f"{command}\n{done.stderr}"
 
 
