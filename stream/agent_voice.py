@@ -7,6 +7,8 @@ the agent's voice when it was heard, not when it was made, which may be seconds 
     voice.say(speech)                       # where the speech is handed to the loudspeaker
     stream = np.stack([user, voice.take(len(user))], axis=1)
     cut = voice.stop()                      # where the loudspeaker is silenced, because the user cuts in
+
+Bound: ten minutes of speech may wait to be taken; `say` refuses what goes beyond it.
 """
 
 from __future__ import annotations
@@ -19,7 +21,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..models.errors import ConfigError
+from .errors import AudioFormatError
 from .resample import StreamingResampler, check_rate, to_float32
+
+_WAITING_S = 600.0  # longer than any utterance; 38 MB at 16 kHz
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +80,12 @@ class AgentVoice:
         with self._lock:
             return self._is_speaking
 
+    @property
+    def waiting_samples(self) -> int:
+        """How much can be taken until it falls silent, without what is still being resampled."""
+        with self._lock:
+            return max(0, self._end - self._taken)
+
     def say(self, samples: ArrayLike, sample_rate_hz: int | None = None) -> None:
         """Queue what the agent begins to play now, or after what it plays already; speech that is made piece by piece is said piece by piece.
 
@@ -82,12 +93,15 @@ class AgentVoice:
             samples: float32 or float64 in [-1, 1] or int16, (N,) or (N, 1), any N.
             sample_rate_hz: theirs; the user's if not given.
         Raises:
-            AudioFormatError: another shape, type or range, or a rate outside 8-192 kHz.
+            AudioFormatError: another shape, type or range, a rate outside 8-192 kHz, or more than ten minutes would wait; nothing is queued.
         """
         mono = to_float32(samples, 1)
         rate_hz = self.sample_rate_hz if sample_rate_hz is None else sample_rate_hz
         check_rate(rate_hz)
         with self._lock:
+            waiting_s = max(0, self._end - self._taken) / self.sample_rate_hz + len(mono) / rate_hz
+            if waiting_s > _WAITING_S:
+                raise AudioFormatError(f"expected at most {_WAITING_S:g} s of speech that waits for the user's audio, got {waiting_s:.1f} s")
             if not self._is_speaking:
                 self._said = 0
             start = self._taken + self._delay

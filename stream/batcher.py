@@ -28,6 +28,8 @@ logger = logging.getLogger(__name__)
 
 _MAX_EARLY = 16  # frames ahead of time in one step: what a live frame may have to wait for
 _BURST_S = 2.0  # audio that may come at once and still count as live, because a stalled network lets go of so much
+_MOST_LEAD_S = 2.0  # ahead of time; more makes no difference
+_FORGIVEN = 0.1  # of a lead, per second: who has become live counts as live again, and a sound card's clock may be a little fast
 
 
 class Steps(Protocol):
@@ -59,6 +61,7 @@ class Lane:
         self._on_error = on_error
         self._arrivals: deque[tuple[int, float]] = deque()  # (frames complete after a push, when the last of them is due)
         self._paced_s = 0.0  # when the audio so far would have ended at the pace of speech
+        self._pushed_s = self._accepted_s = 0.0  # the last push, and the last result
         self._queued = False
         self._held = False
         self._closed = False
@@ -66,7 +69,8 @@ class Lane:
     def pushed(self, seconds: float) -> None:
         """Tell that so much audio was pushed into the session."""
         now_s = self._batcher.clock()
-        self._paced_s = max(self._paced_s, now_s - _BURST_S) + seconds
+        paced_s = max(self._paced_s - _FORGIVEN * (now_s - self._pushed_s), now_s - _BURST_S) + seconds
+        self._paced_s, self._pushed_s = min(paced_s, now_s + _MOST_LEAD_S), now_s
         frames = self.session.frames_done + self.session.frames_waiting
         if self.session.frames_waiting and (not self._arrivals or self._arrivals[-1][0] < frames):
             self._arrivals.append((frames, max(now_s, self._paced_s)))
@@ -101,6 +105,11 @@ class Lane:
         """When the next frame is due, by the batcher's clock."""
         return self._arrivals[0][1] if self._arrivals else 0.0
 
+    @property
+    def waiting_since_s(self) -> float:
+        """Since when the next frame could have been predicted on: it is due, and the one before it is done."""
+        return max(self.due_s, self._accepted_s)
+
     def _wake(self) -> None:
         if self.session.frames_waiting and not (self._queued or self._held or self._closed):
             self._queued = True
@@ -125,6 +134,7 @@ class Lane:
             result = self.session.accept(output, row)
             while self._arrivals and self._arrivals[0][0] <= self.session.frames_done:
                 self._arrivals.popleft()
+            self._accepted_s = self._batcher.clock()
             self._on_result(result)
         except Exception as error:  # reported to this conversation's client; the others go on
             report = self._on_error
@@ -145,7 +155,7 @@ class Batcher:
         engine: shared by all conversations.
         max_batch: most frames in one step. A larger batch costs less per frame but makes everyone in it wait longer.
         on_step: told of every step: seconds it took, frames of live conversations in it, frames ahead of time, worst lag in seconds from
-            when a live frame was due to when its result had been delivered.
+            when a live frame could have been predicted on to when its result had been delivered.
         clock: steady, in seconds.
     Attributes:
         clock: the same.
@@ -197,7 +207,7 @@ class Batcher:
     def _run(self) -> None:
         self._scheduled = False
         self._stepped_s = began_s = self.clock()
-        taken, due_s, early = self._gather(began_s)
+        taken, since_s, early = self._gather(began_s)
         if taken:
             lanes, frames = zip(*taken, strict=True)
             audio, states = zip(*frames, strict=True)
@@ -207,25 +217,25 @@ class Batcher:
             self.largest_batch = max(self.largest_batch, len(taken))
             if self._on_step is not None:
                 now_s = self.clock()
-                self._on_step(now_s - began_s, len(taken) - early, early, now_s - due_s)
+                self._on_step(now_s - began_s, len(taken) - early, early, now_s - since_s)
         if self._queue:
             self._schedule(early > 0 or len(taken) == self._max_batch)
 
     def _gather(self, now_s: float) -> tuple[list[tuple[Lane, tuple[Float32, Float32]]], float, int]:
-        """The frames of the next step, when the most urgent of them was due (now, if none is), and how many are ahead of time."""
+        """The frames of the next step, since when the live one that has waited longest has waited (now, if none is), and how many are ahead of time."""
         taken: list[tuple[Lane, tuple[Float32, Float32]]] = []
-        first_due_s, early = now_s, 0
+        since_s, early = now_s, 0
         while self._queue and len(taken) < self._max_batch:
             due_s, _, lane = self._queue[0]
             if due_s > now_s and early == _MAX_EARLY:
                 break
             heapq.heappop(self._queue)
-            frame = lane.take()
+            waiting_since_s, frame = lane.waiting_since_s, lane.take()
             if frame is not None:
                 taken.append((lane, frame))
-                first_due_s = min(first_due_s, due_s)
+                since_s = min(since_s, waiting_since_s)
                 early += due_s > now_s
-        return taken, first_due_s, early
+        return taken, since_s, early
 
     def _step(self, audio: Float32, state: Float32) -> Sequence[tuple[StepOutput, int, Float32] | Exception]:
         """Each row's outputs, row and next state, or the error that it caused.

@@ -10,6 +10,7 @@ with Client("ws://127.0.0.1:8765", StreamSettings(channels=1)) as client:
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import inspect
 import threading
 from collections.abc import Callable, Coroutine, Iterator
@@ -50,6 +51,7 @@ class Client:
     ) -> None:
         self._client = AsyncClient(url, settings, token=token, timeout_s=timeout_s, reconnect_s=reconnect_s)
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._turn = threading.Lock()  # for handing work to the loop, which may be about to end
 
     def __enter__(self) -> Client:
         self._loop = asyncio.new_event_loop()
@@ -115,8 +117,13 @@ class Client:
 
     def __iter__(self) -> Iterator[ServerMessage]:
         """Give messages as they come, `TerminationMessage` last; see `AsyncClient`."""
-        while not self._client.finished:
-            yield self._run(self._client.receive())
+        messages = aiter(self._client)
+
+        async def following() -> ServerMessage | None:
+            return await anext(messages, None)
+
+        while (message := self._run(following())) is not None:
+            yield message
 
     @overload
     def on(self, kind: str, *, speaker: int | None = None) -> Callable[[F], F]: ...
@@ -148,15 +155,39 @@ class Client:
         return callback
 
     def _run(self, work: Coroutine[Any, Any, T]) -> T:
-        """Run in the client's thread and wait for the result."""
-        if self._loop is None:
-            work.close()
-            raise ServerError("not_connected", "expected a connected client; use it as a context manager")
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
+        """Run in the client's thread and wait for the result; before and after the context, when there is nothing to wait for, run here."""
+        with self._turn:
+            if self._loop is None:
+                return _run_without_waiting(work)
+            result = asyncio.run_coroutine_threadsafe(work, self._loop)
+        try:
+            return result.result()
+        except concurrent.futures.CancelledError:
+            raise ServerError("session_ended", "expected a session that goes on, got one whose client was left") from None
 
     def _stop_loop(self) -> None:
-        if self._loop is not None:
-            self._loop.call_soon_threadsafe(self._loop.stop)
-            self._thread.join()
-            self._loop.close()
-            self._loop = None
+        """Let go of everyone who waits, then of the thread."""
+        with self._turn:
+            if self._loop is not None:
+                asyncio.run_coroutine_threadsafe(_cancel_others(), self._loop).result()
+                self._loop.call_soon_threadsafe(self._loop.stop)
+                self._thread.join()
+                self._loop.close()
+                self._loop = None
+
+
+async def _cancel_others() -> None:
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in others:
+        task.cancel()
+    if others:
+        await asyncio.wait(others)
+
+
+def _run_without_waiting(work: Coroutine[Any, Any, T]) -> T:
+    """The result of a coroutine that never waits: a client that is not connected gives what it has, or raises."""
+    try:
+        work.send(None)
+    except StopIteration as finished:
+        return finished.value
+    raise AssertionError("a client that is not connected waits for nothing")

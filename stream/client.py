@@ -39,7 +39,8 @@ from .protocol import (
 )
 from .resample import to_float32
 from .settings import LatentChoice, StreamSettings
-from .sources import AudioSource, Block, Encoding, async_blocks, paced
+from .source_thread import SourceThread
+from .sources import AudioSource, Block, Encoding, paced
 
 F = TypeVar("F", bound=Callback)
 
@@ -60,6 +61,9 @@ class AsyncClient:
     Back-pressure: at most `reconnect_s` + 5 seconds of audio wait for the server's acknowledgement; beyond it `push_audio` waits, so that
     live audio goes on through an outage, and a file is sent as fast as the server takes it. At most 4096 messages wait to be read; beyond
     it the client stops reading, and the server makes it wait or thins its frames. So read in another task, or use `on`, while you send.
+
+    Leaving the context waits for the end of the session; messages that nobody has read yet can be read afterwards. Left by an error, it
+    ends the session at once, and whoever still sends or reads gets a `ServerError`.
 
     When nothing was sent for 20 s, the client says `keep_alive` by itself.
 
@@ -111,16 +115,17 @@ class AsyncClient:
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, *exc_info: object) -> None:
-        """End well: say `close` and read to the end, unless an error is on its way already."""
+        """End well: say `close` and wait for the end, unless an error is on its way already."""
         try:
             if kind is None:
                 if not self.finished:
                     await self.close()
                 if self._delivery is not None:
                     await self._delivered_all(self._delivery)
-                while not self.finished:
-                    await self._next(self._timeout_s)
+                if not self.finished:
+                    await self._link.ended(self._timeout_s)
         finally:
+            self.finished = True
             if self._delivery is not None:
                 self._delivery.cancel()
                 await asyncio.wait([self._delivery])
@@ -166,8 +171,9 @@ class AsyncClient:
         """
         blocks = blocks_of(source, self.settings, speed)
         push = self.push_user if source.channels < self.settings.channels else self.push_audio
-        async for block in async_blocks(blocks):
-            await push(block)
+        async with SourceThread(blocks) as thread:
+            async for block in thread:
+                await push(block)
         await self.close()
 
     async def configure(self, *, frames: int | None = None, latents: LatentChoice | None = None, policy: str | None = None) -> None:
@@ -212,9 +218,15 @@ class AsyncClient:
         return await self._next(None)
 
     async def __aiter__(self) -> AsyncIterator[ServerMessage]:
-        """Give messages as `receive` does, to the end."""
-        while not self.finished:
-            yield await self.receive()
+        """Give messages as `receive` does, to the end, whoever of several readers has the last one."""
+        while True:
+            try:
+                message = await self.receive()
+            except ServerError as error:
+                if error.code == "session_ended" and self._link.terminated:
+                    return
+                raise
+            yield message
 
     @overload
     def on(self, kind: str, *, speaker: int | None = None) -> Callable[[F], F]: ...
@@ -274,9 +286,9 @@ class AsyncClient:
         try:
             message = await self._link.receive(timeout_s)
         except ServerError as error:
-            self.finished = error.code not in {"timeout", "not_connected"}
+            self.finished = self.finished or error.code not in {"timeout", "not_connected"}
             raise
-        self.finished = isinstance(message, ErrorMessage | TerminationMessage)
+        self.finished = self.finished or isinstance(message, ErrorMessage | TerminationMessage)
         if isinstance(message, ErrorMessage):
             raise ServerError(message.code, message.message)
         return message
@@ -285,7 +297,7 @@ class AsyncClient:
         await self._send(control_to_json(control))
 
     async def _send(self, wire: str | bytes) -> None:
-        if self._delivery is not None and self._delivery.done():
+        if self._delivery is not None and self._delivery.done() and not self._delivery.cancelled():
             self._delivery.result()  # what a callback raised
         await self._link.send(wire)
 

@@ -1,12 +1,12 @@
 """A client's numbered messages to its server and back, over as many connections as it takes.
 
-Both ends count the messages of a session (PROTOCOL.md, "Resume"). What is sent is kept until the server is known to have it: a websocket
+Both ends count the messages of a session (PROTOCOL.md, "Lost connections"). What is sent is kept until the server is known to have it: a websocket
 ping follows it every 2 s, and every quarter of what may be kept, and the pong says that everything before it has arrived. When a
 connection breaks, the link connects again with growing pauses, tells what it has received, learns what the server has, and sends
 the rest again, so that every message arrives once, in order. Its user notices a `ResumedMessage` between two others, and nothing else.
 
 Bounds: what is sent and not acknowledged, in bytes; beyond it `send` waits. What is received and not read, in messages; beyond it the link
-stops reading, and so makes the server wait.
+stops reading, and so makes the server wait. In the end, when nobody reads for the time-out, they are dropped.
 """
 
 from __future__ import annotations
@@ -33,7 +33,8 @@ _PING_S = 2.0
 _KEEP_ALIVE_S = 20.0  # a third of the time after which the server ends an idle session
 _SILENT_S = 12.0  # the server pings every 5 s: after twice that and some more the connection counts as broken
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.1, 3.0  # between attempts to connect again
-_BREAKS = {1001, 1011, 1012}  # close codes after which the session may still be there, as it may without any
+_CLOSE_S = 2.0  # for the closing handshake
+_BREAKS = {1011, 1012, 1013}  # close codes after which the session may still be there, as it may without any
 _CLOSE = control_to_json(Close())
 
 
@@ -49,6 +50,7 @@ class ClientLink:
     Attributes:
         begin: the server's first message, once open.
         connections: how many connections there have been.
+        terminated: whether the session has ended well.
     """
 
     begin: BeginMessage
@@ -63,6 +65,7 @@ class ClientLink:
         self._running: asyncio.Task[None] | None = None
         self._failure: BaseException | None = None
         self.connections = 0
+        self.terminated = False
         # Outgoing: message n of the session is kept[n - first_kept]; those before `unwritten` went into the present connection.
         self._kept: deque[str | bytes] = deque()
         self._kept_cost = 0
@@ -93,7 +96,8 @@ class ClientLink:
         self.connections = 1
 
     async def close(self) -> None:
-        """End the connection, and with it the session; waits for no message, and no longer than the time-out."""
+        """End the connection, and with it the session, without waiting for the rest of it; whoever waits gets an error."""
+        self.fail(ServerError("session_ended", "expected a session that goes on, got one whose client was left"))
         if self._running is not None:
             self._running.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -101,8 +105,11 @@ class ClientLink:
         if self._connection is not None:
             try:
                 with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(self._timeout_s):
-                        await self._connection.close()
+                    async with asyncio.timeout(min(_CLOSE_S, self._timeout_s)), asyncio.TaskGroup() as tasks:
+                        tasks.create_task(self._connection.close())
+                        with contextlib.suppress(ConnectionClosed):
+                            while True:  # unread messages would stand before the server's close frame for ever
+                                await self._connection.recv()
             finally:
                 await self._connection.abort()
 
@@ -133,6 +140,29 @@ class ClientLink:
         message = self._unread.popleft()
         self._taken.set()
         return message
+
+    async def ended(self, timeout_s: float) -> None:
+        """Wait until the session's last message has come; it and those before it wait to be received.
+
+        Args:
+            timeout_s: how long for one message, while there is a connection. When too many wait and none is received in this time,
+                nobody reads: they are dropped.
+        Raises:
+            ServerError: the session ended with an error, or nothing came in time.
+        """
+        nobody_reads = False
+        while self._failure is None:
+            if len(self._unread) >= _UNREAD_MESSAGES and nobody_reads:
+                self._unread.clear()
+                self._taken.set()
+            try:
+                await self._wait(self._arrived, timeout_s, "the next message or termination")
+            except ServerError:
+                if len(self._unread) < _UNREAD_MESSAGES:
+                    raise
+                nobody_reads = True
+        if not self.terminated:
+            raise self._failure
 
     def fail(self, failure: BaseException) -> None:
         """Let whoever waits for the link, now or later, have this error; the first one stays."""
@@ -214,6 +244,7 @@ class ClientLink:
             if isinstance(message, ErrorMessage):
                 return self.fail(ServerError(message.code, message.message))
             if isinstance(message, TerminationMessage):
+                self.terminated = True
                 return self.fail(ServerError("session_ended", f"expected a session that goes on, got one that has ended ({message.reason})"))
 
     async def _resume(self) -> HeardConnection:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import http
 import logging
+import time
 from collections.abc import Iterable
 from typing import Any, Protocol
 
@@ -23,6 +24,9 @@ from .limits import Limits
 logger = logging.getLogger(__name__)
 
 _WIRE_LOGGER = logging.getLogger("websockets.server")
+_SLICE_BYTES = 2048
+_TURN_S = 0.001  # for one client's bytes; then the others have theirs
+_REST = 3.0  # times what the turn took
 _BROKEN_CODES = {1006, 1011, 1012, 1013}  # a close that says "something failed", not "I am done"
 
 
@@ -81,7 +85,10 @@ class Connection(asyncio.Protocol):
         self._protocol = ServerProtocol(max_size=4 * limits.max_message_bytes, logger=_WIRE_LOGGER)
         self._transport: asyncio.Transport
         self._receiver: Receiver | None = None
-        self._fragments: list[Frame] = []
+        self._fragments = bytearray()  # of a message that is not complete
+        self._opcode: Opcode | None = None  # of that message
+        self._broke_rules = self._asked = self._said_all = False
+        self._unread = b""  # bytes that wait for their turn
         self._timer: asyncio.TimerHandle | None = None
         self._reading = True
         self._gone = False
@@ -90,7 +97,7 @@ class Connection(asyncio.Protocol):
 
     def respond(self, response: Response) -> None:
         """Answer with plain HTTP and close."""
-        if not self._gone:
+        if not self._gone and not self._said_all:
             self._protocol.send_response(response)
             self._flush()
 
@@ -98,7 +105,7 @@ class Connection(asyncio.Protocol):
         """A response of one line of text, whose headers may be changed before it is sent."""
         return self._protocol.reject(status, text)
 
-    def accept(self, request: Request, receiver: Receiver) -> bool:
+    def accept(self, request: Request) -> bool:
         """Complete the websocket handshake; False if the request is no valid one, which has then been answered, or the client has gone."""
         if self._gone:
             return False
@@ -107,8 +114,11 @@ class Connection(asyncio.Protocol):
         if response.status_code != http.HTTPStatus.SWITCHING_PROTOCOLS:
             return False
         self._stop_timer()
-        self._receiver = receiver
         return True
+
+    def listen(self, receiver: Receiver) -> None:
+        """Tell this one of what comes from now on."""
+        self._receiver = receiver
 
     def send(self, wires: Iterable[str | bytes]) -> None:
         """Send messages, all in one write; nothing is sent once the close has begun."""
@@ -149,7 +159,8 @@ class Connection(asyncio.Protocol):
         """Go on after `pause_reading`."""
         if not self._reading and not self._gone:
             self._reading = True
-            self._transport.resume_reading()
+            if not self._unread:
+                self._transport.resume_reading()
 
     @property
     def reading(self) -> bool:
@@ -168,14 +179,36 @@ class Connection(asyncio.Protocol):
             self.abort()
 
     def data_received(self, data: bytes) -> None:
-        self._protocol.receive_data(data)
-        events: list[Any] = self._protocol.events_received()
-        for event in events:
-            if isinstance(event, Frame):
-                self._on_frame(event)
-            else:
-                self._application.on_request(self, event)
-        self._flush()
+        """Take the bytes in slices, and no more of them at once than `_TURN_S` allows: a flood of tiny messages must not keep others waiting."""
+        began_s = time.monotonic()
+        self._unread = data
+        while self._unread and not (self._gone or self._said_all):
+            # The request line by line: what follows it is of another kind, or nothing that we read.
+            size = _SLICE_BYTES if self._asked else (self._unread.find(b"\n", 0, _SLICE_BYTES) + 1 or _SLICE_BYTES)
+            part, self._unread = self._unread[:size], self._unread[size:]
+            self._protocol.receive_data(part)
+            events: list[Any] = self._protocol.events_received()
+            for event in events:
+                if isinstance(event, Frame):
+                    self._on_frame(event)
+                elif not self._asked:  # one request a connection
+                    self._asked = True
+                    self._application.on_request(self, event)
+            self._flush()
+            used_s = time.monotonic() - began_s
+            if self._unread and used_s > _TURN_S:
+                self._transport.pause_reading()
+                asyncio.get_running_loop().call_later(_REST * used_s, self._take_turn)
+                return
+
+    def _take_turn(self) -> None:
+        """Go on with what was left."""
+        if self._gone:
+            return
+        data, self._unread = self._unread, b""
+        self.data_received(data)
+        if not self._unread and self._reading:
+            self._transport.resume_reading()
 
     def eof_received(self) -> None:
         self._protocol.receive_eof()
@@ -186,9 +219,15 @@ class Connection(asyncio.Protocol):
         self._stop_timer()
         self._application.on_close(self)
         if self._receiver is not None:
-            sent, received = self._protocol.close_sent, self._protocol.close_rcvd
-            self._receiver.on_disconnect((sent is None and received is None) or (received is not None and received.code in _BROKEN_CODES))
+            self._receiver.on_disconnect(self._is_lost())
             self._receiver = None
+
+    def _is_lost(self) -> bool:
+        """Whether the connection broke, or the client closed it because something failed."""
+        if self._broke_rules or (self._protocol.parser_exc is not None and not isinstance(self._protocol.parser_exc, EOFError)):
+            return False
+        received = self._protocol.close_rcvd
+        return received is None or (bool(self._protocol.close_rcvd_then_sent) and received.code in _BROKEN_CODES)
 
     def pause_writing(self) -> None:
         self.writable = False
@@ -212,19 +251,21 @@ class Connection(asyncio.Protocol):
 
     def _on_data(self, frame: Frame) -> None:
         assert self._receiver is not None
-        kind, payload = frame.opcode, frame.data
-        if self._fragments or not frame.fin:
-            self._fragments.append(frame)
+        opcode, payload = frame.opcode, bytes(frame.data)
+        if self._opcode is not None or not frame.fin:
+            self._opcode = self._opcode or opcode
+            self._fragments += payload
             if not frame.fin:
                 return
-            kind, payload = self._fragments[0].opcode, b"".join(bytes(part.data) for part in self._fragments)
-            self._fragments = []
-        if kind is Opcode.BINARY:
-            self._receiver.on_message(bytes(payload))
+            opcode, payload = self._opcode, bytes(self._fragments)
+            self._opcode, self._fragments = None, bytearray()
+        if opcode is Opcode.BINARY:
+            self._receiver.on_message(payload)
             return
         try:
-            text = bytes(payload).decode()
+            text = payload.decode()
         except UnicodeDecodeError as error:
+            self._broke_rules = True
             self._protocol.fail(1007, f"expected text in UTF-8: {error.reason} at byte {error.start}")
             return
         self._receiver.on_message(text)
@@ -233,16 +274,19 @@ class Connection(asyncio.Protocol):
 
     def _flush(self) -> None:
         for data in self._protocol.data_to_send():
-            if self._gone:
+            if self._gone or self._said_all:
                 return
             if data:
                 self._transport.write(data)
-            elif self._transport.can_write_eof():  # the end of what we say; the client closes, or the timer does
+                if self._transport.get_write_buffer_size() > 4 * self._limits.max_message_bytes:  # answers to pings that are not read
+                    self.abort()
+            else:  # the end of what we say
+                self._said_all = True
                 self._start_timer(self._limits.close_timeout_s)
-                self._transport.write_eof()
-            else:
-                self._start_timer(self._limits.close_timeout_s)
-                self._transport.close()
+                if self._protocol.state is CONNECTING or not self._transport.can_write_eof():
+                    self._transport.close()
+                else:  # the client closes, or the timer does
+                    self._transport.write_eof()
 
     def _start_timer(self, seconds: float) -> None:
         self._stop_timer()

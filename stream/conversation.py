@@ -176,10 +176,14 @@ class Conversation:
         """The connection has ended: wait for the client if it was lost, else end."""
         self._delivery.connection = None
         if lost and self.token is not None and not self._shutting_down:
-            self._parked_s = self._batcher.clock()
-            self._watcher.on_park(self)
+            self._park()
         else:
             self._over("the client left")
+
+    def _park(self) -> None:
+        """Wait for the client."""
+        self._parked_s = self._batcher.clock()
+        self._watcher.on_park(self)
 
     def pack(self) -> bytes:
         """All of it, for another process of this server; this one is over. Its client's connection is closed."""
@@ -207,6 +211,7 @@ class Conversation:
         conversation.id, conversation._received, conversation._frames, conversation._samples = parts["numbers"]
         conversation._lane.pushed(0.0)
         conversation._advance()
+        conversation._park()
         return conversation
 
     def shut_down(self) -> None:
@@ -310,8 +315,9 @@ class Conversation:
         return True
 
     def _flush(self) -> None:
+        before = self._session.frames_waiting
         self._session.flush()
-        self._lane.pushed(0.0)
+        self._lane.pushed((self._session.frames_waiting - before) / self._metadata.frame_rate_hz)  # what was filled up is sent faster than real time, too
 
     def _finish(self, reason: str, close_code: int) -> bool:
         """Predict on everything that came, then end well; False while there is something to predict on."""
@@ -396,7 +402,8 @@ class Conversation:
             if self._parked_s is not None and now_s - self._parked_s > limits.resume_s:
                 self.give_up()
         elif self._ended:
-            pass  # the connection sees to its close in time
+            if not delivery.check(now_s, ahead=False):
+                connection.close(*(delivery.last_words or (CLOSE_GOING_AWAY, "")))  # the last messages wait for a client that takes nothing
         elif not delivery.check(now_s, self._is_ahead):
             self._fail("slow_reader", f"took nothing for {limits.slow_reader_timeout_s:g} s while {delivery.outbox.outstanding} messages waited")
             connection.close(*(delivery.last_words or (CLOSE_GOING_AWAY, "")))  # now: the last message waits behind all others

@@ -111,7 +111,7 @@ class Delivery:
         """
         connection = self.connection
         assert connection is not None
-        crowded = self.outbox.outstanding >= self._limits.max_outgoing_messages
+        crowded = self.outbox.outstanding >= self._limits.max_outgoing_messages or (self.last_words is not None and self.outbox.waiting > 0)
         if not crowded or (connection.writable and ahead):  # the answer to a ping may stand behind audio that is not read yet
             self._taken_s = now_s
         if self._pinged is None and now_s - self._pinged_s > self._limits.ping_interval_s:

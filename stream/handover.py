@@ -79,7 +79,9 @@ class Handover:
 
         Returns:
             What `release` gave where the session is; None if it is no token or its session never left this worker, or if the worker that
-            it leads to does not know it, is dead or slow.
+            it leads to does not know it or is dead.
+        Raises:
+            TimeoutError: that worker does not answer; the session may be had later.
         """
         match = re.fullmatch(r"([0-9]{1,4})-[\w-]{1,100}", token, re.ASCII)
         if match is None:
@@ -97,8 +99,11 @@ class Handover:
                     if kind != _MOVED:
                         return None
                     worker = int(content)
-        except (OSError, TimeoutError, asyncio.IncompleteReadError) as error:
-            logger.warning("worker %s did not hand a session over: %s", worker, str(error) or type(error).__name__)
+        except TimeoutError:
+            logger.warning("worker %s did not answer within %g s", worker, self._timeout_s)
+            raise
+        except (OSError, asyncio.IncompleteReadError) as error:
+            logger.debug("worker %s did not hand a session over: %s", worker, error)
             return None
 
     async def _ask(self, worker: int, token: str) -> tuple[bytes, bytes]:
@@ -117,6 +122,9 @@ class Handover:
         try:
             async with asyncio.timeout(self._timeout_s):
                 asker, _, token = (await _read_framed(reader, _MAX_REQUEST_BYTES)).decode(errors="replace").partition(" ")
+                await asyncio.sleep(0)  # in which the end of the stream is noticed
+                if reader.at_eof():  # who asked has given up, and the session must not go to nobody
+                    return
                 writer.write(_framed(await self._give(token, asker)))
                 writer.close()
                 await writer.wait_closed()

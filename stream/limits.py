@@ -15,9 +15,9 @@ class Limits:
 
     Attributes:
         max_sessions: of the whole server, those that wait to be resumed included; more are refused with 503.
-        max_opening: connections of the whole server that have not asked for anything yet; more are dropped.
+        max_opening: connections of the whole server that have not asked for anything yet; beyond it the oldest is dropped.
         max_load: share of one core that live sessions may use; a session that would exceed it is refused with 503.
-        max_lag_s: from a frame's last sample to its prediction, for the slowest; while it is above, new sessions are refused with 503.
+        max_lag_s: for which a frame may wait to be predicted on, the slowest of a moment; while it is above, new sessions are refused with 503.
         max_batch: frames in one engine step, of the whole server.
         max_message_bytes: a larger message is refused with an error; four times as much closes the connection at once.
         max_waiting_s: audio that may wait to be predicted on before the server stops reading; 128 KB of memory a second.
@@ -44,7 +44,7 @@ class Limits:
     max_message_bytes: int = MIB
     max_waiting_s: float = 0.5
     max_outgoing_messages: int = 512
-    max_kept_messages: int = 8192
+    max_kept_messages: int = 2048
     slow_reader_timeout_s: float = 10.0
     resume_s: float = 30.0
     stall_s: float = 2.0

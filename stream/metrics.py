@@ -29,7 +29,7 @@ class Metrics:
             "turnstream_sessions_parked", "Sessions that lost their connection and can be resumed.", registry=registry, multiprocess_mode="livesum"
         )
         self._load = Gauge(
-            "turnstream_load_ratio", "Share of its time that the busiest worker's engine is stepping.", registry=registry, multiprocess_mode="livemax"
+            "turnstream_load_ratio", "Share of a core that the live sessions of the busiest worker use.", registry=registry, multiprocess_mode="livemax"
         )
         self._opened = Counter("turnstream_sessions_opened", "Sessions that began.", registry=registry)
         self._closed = Counter("turnstream_sessions_closed", "Sessions that ended, by reason.", ["reason"], registry=registry)
@@ -41,7 +41,7 @@ class Metrics:
         self._batch = Histogram("turnstream_batch_frames", "Frames in one engine step.", registry=registry, buckets=_BATCH_FRAMES)
         self._lag = Histogram(
             "turnstream_lag_seconds",
-            "Worst frame of a step: from the arrival of its last sample to handing its message to the socket.",
+            "Worst live frame of a step: from when it could be predicted on to handing its message to the socket.",
             registry=registry,
             buckets=_LAG_S,
         )

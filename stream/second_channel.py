@@ -21,11 +21,12 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from .agent_voice import AgentVoice
 from .errors import DeviceError
 from .microphone import MicrophoneSource
 from .playback import Playback
 from .resample import StreamingResampler
-from .sources import Block, FileSource
+from .sources import AudioSource, Block, FileSource
 
 Samples = NDArray[np.float32]  # (N,) in [-1, 1]
 
@@ -59,30 +60,27 @@ class FileVoice:
     def __init__(self, path: Path, sample_rate_hz: int, input_delay_s: float, playback: Playback | None) -> None:
         self._source = FileSource(path)
         self._blocks = iter(self._source)
-        self._resampler = StreamingResampler(self._source.sample_rate_hz, sample_rate_hz, channels=1)
         self._playback = playback
-        delay_s = 0.0 if playback is None else playback.delay_s + input_delay_s
-        self._delayed: Samples = np.zeros(round(delay_s * sample_rate_hz), np.float32)
-        self._read: Samples = np.zeros(0, np.float32)
+        delay_s = 0.0 if playback is None else max(0.0, playback.delay_s + input_delay_s)
+        self._played = AgentVoice(sample_rate_hz)
+        self._recorded = AgentVoice(sample_rate_hz, delay_s=delay_s)
         self._over = False
         self._lock = threading.Lock()  # a file may not be closed while it is read
 
     def take(self, count: int) -> Samples:
         """See `Voice`."""
         with self._lock:
-            while len(self._read) < count and not self._over:
+            while self._played.waiting_samples < count and not self._over:
                 block = next(self._blocks, None)
-                self._over = block is None
-                more = self._resampler.flush() if block is None else self._resampler.push(block.mean(axis=1, keepdims=True))
-                self._read = np.concatenate([self._read, more[:, 0]])
-        sounding = np.zeros(count, np.float32)
-        sounding[: len(self._read)] = self._read[:count]
-        self._read = self._read[count:]
+                if block is None:
+                    self._over = True
+                else:
+                    self._played.say(block.mean(axis=1), self._source.sample_rate_hz)
+        playing = self._played.take(count)
         if self._playback is not None:
-            self._playback.push_audio(sounding[:, np.newaxis])
-        heard = np.concatenate([self._delayed, sounding])
-        self._delayed = heard[count:]
-        return heard[:count]
+            self._playback.push_audio(playing[:, np.newaxis])
+        self._recorded.say(playing)
+        return self._recorded.take(count)
 
     def close(self) -> None:
         """Fall silent and close the file."""
@@ -144,29 +142,29 @@ class DeviceVoice:
 
 
 class PairedSource:
-    """A microphone and the other voice as one source with two channels.
+    """The user, mostly a microphone, and the other voice as one source with two channels.
 
     Args:
-        microphone: the user, one channel; its clock is that of both.
+        user: one channel; its clock is that of both.
         voice: the other speaker.
     """
 
     channels = 2
 
-    def __init__(self, microphone: MicrophoneSource, voice: Voice) -> None:
-        self.primary = microphone
+    def __init__(self, user: AudioSource, voice: Voice) -> None:
+        self.primary = user
         self.voice = voice
-        self.sample_rate_hz = microphone.sample_rate_hz
+        self.sample_rate_hz = user.sample_rate_hz
 
     @property
     def dropped_samples(self) -> int:
-        """Of the microphone."""
-        return self.primary.dropped_samples
+        """Of the microphone, if the user has one."""
+        return self.primary.dropped_samples if isinstance(self.primary, MicrophoneSource) else 0
 
     @property
     def overflows(self) -> int:
-        """Of the microphone."""
-        return self.primary.overflows
+        """Of the microphone, if the user has one."""
+        return self.primary.overflows if isinstance(self.primary, MicrophoneSource) else 0
 
     def __iter__(self) -> Iterator[Block]:
         """Give blocks, (N, 2) float32, until `close`.

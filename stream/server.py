@@ -88,7 +88,7 @@ class Server:
         self._handover = handover
         self._conversations: dict[Conversation, None] = {}  # in the order in which they began
         self._by_token: dict[str, Conversation] = {}
-        self._opening: set[Connection] = set()
+        self._opening: dict[Connection, None] = {}  # in the order in which they came
         self._connections: set[Connection] = set()
         self._fetching: set[asyncio.Task[None]] = set()
         self._listener: asyncio.Server | None = None
@@ -185,16 +185,18 @@ class Server:
 
     def on_connect(self, connection: Connection) -> bool:
         """For the connection: a client is there."""
-        if self._listener is None or len(self._opening) >= self._limits.max_opening:
+        if self._listener is None:
             return False
+        if len(self._opening) >= self._limits.max_opening:
+            next(iter(self._opening)).abort()  # who asks for nothing makes room for those who may
         self._connections.add(connection)
-        self._opening.add(connection)
+        self._opening[connection] = None
         return True
 
     def on_close(self, connection: Connection) -> None:
         """For the connection: it is gone."""
         self._connections.discard(connection)
-        self._opening.discard(connection)
+        self._opening.pop(connection, None)
         self._ended.set()
 
     def on_request(self, connection: Connection, request: Request) -> None:
@@ -258,12 +260,14 @@ class Server:
         if refusal is not None:
             self._refuse(connection, http.HTTPStatus.SERVICE_UNAVAILABLE, refusal)
             return
-        conversation = Conversation(settings, self._engine.metadata, self.batcher, self._limits, self, token=self._new_token())
-        if not connection.accept(request, conversation):
+        if not connection.accept(request):
             return
+        conversation = Conversation(settings, self._engine.metadata, self.batcher, self._limits, self, token=self._new_token())
+        connection.listen(conversation)
         self._make_room()
         self._add(conversation)
-        self._opening.discard(connection)
+        self._load.opened()
+        self._opening.pop(connection, None)
         self.metrics.session_opened()
         logger.info("session %s from %s: %s", conversation.id, connection.remote, settings.to_query(), extra={"session": conversation.id})
         conversation.attach(connection)
@@ -279,15 +283,15 @@ class Server:
             return "shutting down; try again later"
         if self.sessions >= self._limits.max_sessions and not self._parked():
             return f"at capacity: {self._limits.max_sessions} sessions; try again later"
-        return self._load.refusal(self.sessions)
+        return self._load.refusal()
 
     def _parked(self) -> list[Conversation]:
         return [conversation for conversation in self._conversations if conversation.parked_s is not None]
 
     def _make_room(self) -> None:
-        """Where all places are taken, the session that has waited longest for its lost client gives up its own."""
+        """Where all places are taken, a session that waits for its lost client gives up its own: the shortest, whose loss is least."""
         if self.sessions >= self._limits.max_sessions:
-            min(self._parked(), key=lambda conversation: conversation.parked_s or 0.0).give_up()
+            min(self._parked(), key=lambda conversation: conversation.frames).give_up()
 
     def _add(self, conversation: Conversation) -> None:
         self._conversations[conversation] = None
@@ -305,8 +309,12 @@ class Server:
 
     async def _fetch(self, connection: Connection, request: Request, resume: Resume, handover: Handover) -> None:
         """Take over a session that began in another process."""
-        packed = await handover.fetch(resume.token)
-        conversation = None
+        try:
+            packed = await handover.fetch(resume.token)
+        except TimeoutError:
+            self._refuse(connection, http.HTTPStatus.SERVICE_UNAVAILABLE, "the session is elsewhere, and not to be had at the moment; try again")
+            return
+        conversation = self._by_token.get(resume.token)  # where another connection was quicker
         if packed is not None:
             conversation = Conversation.unpack(packed, self._engine.metadata, self.batcher, self._limits, self, token=resume.token)
             self._add(conversation)
@@ -322,8 +330,9 @@ class Server:
         except ProtocolError as error:
             self._refuse(connection, http.HTTPStatus.BAD_REQUEST, str(error))
             return
-        if connection.accept(request, conversation):
-            self._opening.discard(connection)
+        if connection.accept(request):
+            connection.listen(conversation)
+            self._opening.pop(connection, None)
             self.metrics.session_resumed()
             if conversation.parked_s is not None:
                 self.metrics.session_unparked()
@@ -361,13 +370,13 @@ class Server:
     # ---- time and load ----
 
     def _tick(self) -> None:
+        self._ticker = asyncio.get_running_loop().call_later(_TICK_S, self._tick)
         now_s = self.batcher.clock()
         self._load.tick(now_s, time.process_time(), self._engine.metadata.frame_rate_hz)
         self.metrics.load(self._load.share)
         self.batcher.gather_s = _MOST_GATHER_S * min(1.0, self._load.share) ** 2
         for conversation in list(self._conversations):
             conversation.tick(now_s)
-        self._ticker = asyncio.get_running_loop().call_later(_TICK_S, self._tick)
 
     def _on_step(self, seconds: float, live: int, early: int, lag_s: float) -> None:
         self._load.count(live, early, lag_s)

@@ -81,13 +81,15 @@ async def serve_until(
         reuse_port=worker is not None,
         handover=handover,
     )
-    try:
-        async with handover or contextlib.nullcontext(), server:
-            gc.freeze()  # what is there now stays; looking at it again and again would cost 10 ms pauses
-            on_listening(server.url)
-            await stop.wait()
-    except OSError as error:
-        raise ServerError("cannot_listen", f"cannot listen: {error.strerror or error}") from None
+    async with contextlib.AsyncExitStack() as stack:
+        try:
+            await stack.enter_async_context(handover or contextlib.nullcontext())
+            await stack.enter_async_context(server)
+        except OSError as error:
+            raise ServerError("cannot_listen", f"cannot listen: {error.strerror or error}") from None
+        gc.freeze()  # what is there now stays; looking at it again and again would cost 10 ms pauses
+        on_listening(server.url)
+        await stop.wait()
 
 
 def new_event_loop() -> asyncio.AbstractEventLoop:

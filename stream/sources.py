@@ -6,10 +6,9 @@ decoder: ITU-T G.711, table 2a.
 
 from __future__ import annotations
 
-import asyncio
 import re
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, Protocol, get_args
 
@@ -228,13 +227,6 @@ def paced(
         wait_s = start_s + total / (source.sample_rate_hz * speed) - clock()
         if wait_s > 0:
             sleep(wait_s)
-        yield block
-
-
-async def async_blocks(blocks: Iterable[Block]) -> AsyncIterator[Block]:
-    """Iterate over a source, or over `paced(source)`, without holding up the event loop: each block is waited for in a thread."""
-    iterator = iter(blocks)
-    while (block := await asyncio.to_thread(next, iterator, None)) is not None:
         yield block
 
 

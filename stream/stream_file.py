@@ -10,17 +10,17 @@ import os
 import select
 import signal
 import sys
+from pathlib import Path
 from typing import BinaryIO, cast
-
-import numpy as np
 
 from .client import DEFAULT_RECONNECT_S, AsyncClient
 from .errors import AudioFormatError
 from .microphone import MicrophoneSource
 from .policy import PRESETS
 from .protocol import DEFAULT_PORT, LatentMessage, ServerMessage, message_to_json
+from .second_channel import FileVoice, PairedSource
 from .settings import StreamSettings
-from .sources import ENCODINGS, Encoding, FileSource, RawPcmSource, async_blocks
+from .sources import ENCODINGS, AudioSource, Encoding, FileSource, RawPcmSource
 
 _STOP_POLL_S = 0.1
 _RAW_DEFAULTS: tuple[Encoding, int, int] = ("pcm_s16le", 16000, 2)
@@ -46,14 +46,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Send and print, until the audio ends; Ctrl-C ends live audio well."""
-    source = _open(args)
+    source: FileSource | RawPcmSource | MicrophoneSource | PairedSource = _open(args)
+    speed = 1.0 if isinstance(source, FileSource) and not args.fast else None
+    endless = not isinstance(source, FileSource)
     try:
-        agent = None if args.agent is None else FileSource(args.agent)
-        if agent is not None and (agent.channels, source.channels) != (1, 1):
-            raise AudioFormatError(f"--agent: expected one channel of each speaker, got {agent.channels} of the agent and {source.channels} of the user")
-        channels = 2 if agent is not None else source.channels
-        settings = StreamSettings(sample_rate_hz=source.sample_rate_hz, channels=channels, frames=1 if args.frames else 0, policy=args.policy)
-        asyncio.run(_stream(args, source, agent, settings))
+        if args.agent is not None:
+            source = _with_agent(source, args.agent)
+        settings = StreamSettings(sample_rate_hz=source.sample_rate_hz, channels=source.channels, frames=1 if args.frames else 0, policy=args.policy)
+        client = AsyncClient(args.url, settings, token=args.token, reconnect_s=args.reconnect)
+        asyncio.run(_stream(client, source, speed, endless=endless))
     except ExceptionGroup as failures:  # of the task that sends and the one that reads: the first is the cause
         raise failures.exceptions[0] from None
     finally:
@@ -61,23 +62,22 @@ def main(args: argparse.Namespace) -> int:
     return 0
 
 
-async def _stream(args: argparse.Namespace, source: FileSource | RawPcmSource | MicrophoneSource, agent: FileSource | None, settings: StreamSettings) -> None:
-    client = AsyncClient(args.url, settings, token=args.token, reconnect_s=args.reconnect)
-    if agent is not None:
-        client.agent.say(np.concatenate([block async for block in async_blocks(agent)]), agent.sample_rate_hz)
-        agent.close()
-    speed = 1.0 if isinstance(source, FileSource) and not args.fast else None
-    try:
-        async with client, asyncio.TaskGroup() as tasks:
-            _show(client.begin)
-            if not isinstance(source, FileSource):
-                _end_on_interrupt(source)
-            tasks.create_task(client.stream(source, speed=speed))
-            async for message in client:
-                _show(message)
-    finally:
-        if not isinstance(source, FileSource):
-            source.close()  # lets go of the thread that waits for the next block
+async def _stream(client: AsyncClient, source: AudioSource, speed: float | None, *, endless: bool) -> None:
+    async with client, asyncio.TaskGroup() as tasks:
+        _show(client.begin)
+        if endless:
+            _end_on_interrupt(source)
+        tasks.create_task(client.stream(source, speed=speed))
+        async for message in client:
+            _show(message)
+
+
+def _with_agent(user: AudioSource, path: str) -> PairedSource:
+    """The user's audio with what the agent's file says from the start."""
+    with contextlib.closing(FileSource(path)) as agent:
+        if (agent.channels, user.channels) != (1, 1):
+            raise AudioFormatError(f"--agent: expected one channel of each speaker, got {agent.channels} of the agent and {user.channels} of the user")
+    return PairedSource(user, FileVoice(Path(path), user.sample_rate_hz, 0.0, None))
 
 
 def _open(args: argparse.Namespace) -> FileSource | RawPcmSource | MicrophoneSource:
@@ -110,7 +110,7 @@ class _StandardInput(RawPcmSource):
         super().close()
 
 
-def _end_on_interrupt(source: RawPcmSource | MicrophoneSource) -> None:
+def _end_on_interrupt(source: AudioSource) -> None:
     """Let the first Ctrl-C end the audio, so that what is due still comes, and the second one everything."""
     loop = asyncio.get_running_loop()
 

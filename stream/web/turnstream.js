@@ -18,7 +18,7 @@ const BYTES_A_SAMPLE = { pcm_s16le: 2, pcm_f32le: 4 };
 const MAX_KEPT_BYTES = 32 * 2 ** 20; // of what may have to be sent again; beyond it a lost connection cannot be resumed
 const RETRY_MS = [100, 250, 500, 1000, 2000]; // before the next attempt to resume; the last one again and again
 const DEAD_MS = 5000; // without an answer to live audio, after which a connection that seems open is replaced
-const RESUMABLE = [1001, 1005, 1006, 1011, 1012]; // close codes of a connection that broke, not of a session that ended
+const RESUMABLE = [1006, 1011, 1012, 1013]; // close codes of a connection that broke (1006: without any), not of a session that ended
 
 /** Why there is no session, or none any more: `code` is the server's, or unreachable, refused, unreachable_or_refused, lost, closed. */
 export class TurnstreamError extends Error {

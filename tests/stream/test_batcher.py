@@ -162,6 +162,27 @@ async def test_audio_that_a_stalled_network_lets_go_at_once_is_still_live(batche
     assert not talk.lane.is_early
 
 
+async def test_who_was_ahead_counts_as_live_again_after_a_while(batcher: Batcher, clock: Clock) -> None:
+    talk = Talk(batcher, 0.25)
+    talk.push(1000)
+    assert talk.lane.is_early
+    for _ in range(round(25 / FRAME_S)):
+        clock.now_s += FRAME_S
+        talk.push(1)
+        await asyncio.sleep(0)
+    assert not talk.lane.is_early
+
+
+async def test_a_sound_card_that_is_a_little_fast_is_live_for_ever(batcher: Batcher, clock: Clock) -> None:
+    talk = Talk(batcher, 0.25)
+    for _ in range(100):
+        clock.now_s += 1 / 1.05
+        talk.push(50)
+        for _ in range(60):
+            await asyncio.sleep(0)
+        assert not talk.lane.is_early
+
+
 async def test_steps_and_their_lag_are_reported(engine: FakeEngine, clock: Clock) -> None:
     steps: list[tuple[float, int, int, float]] = []
     batcher = Batcher(engine, clock=clock, on_step=lambda *step: steps.append(step))

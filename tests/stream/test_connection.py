@@ -150,19 +150,62 @@ async def test_what_is_no_http_is_dropped(server: Server, engine: Engine) -> Non
     await still_serves(server, engine)
 
 
-async def test_connections_that_ask_for_nothing_do_not_pile_up(engine: Engine) -> None:
-    async with Server(engine, port=0, limits=quick_limits(max_opening=3)) as server, contextlib.AsyncExitStack() as stack:
+async def test_of_connections_that_ask_for_nothing_the_oldest_makes_room(engine: Engine) -> None:
+    async with Server(engine, port=0, limits=quick_limits(max_opening=3, open_timeout_s=60)) as server, contextlib.AsyncExitStack() as stack:
         quiet = [await stack.enter_async_context(tcp(server)) for _ in range(3)]
-        async with tcp(server) as fourth:
-            assert await fourth.rest() == b""
-        quiet[0].writer.transport.abort()
-        async with asyncio.timeout(PATIENCE_S):
-            while True:
-                with contextlib.suppress(ConnectionError, EOFError):
-                    async with tcp(server) as client:
-                        await client.send(HANDSHAKE)
-                        assert b" 101 " in await client.until(b"\r\n\r\n")
-                        return
+        await still_serves(server, engine)
+        assert await quiet[0].rest() == b""
+        await quiet[2].send(HANDSHAKE)
+        assert b" 101 " in await quiet[2].until(b"\r\n\r\n")
+
+
+@pytest.mark.parametrize("second", [b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n", HANDSHAKE, b"nonsense"])
+async def test_only_the_first_request_of_a_connection_is_answered(server: Server, engine: Engine, second: bytes) -> None:
+    async with tcp(server) as client:
+        await client.send(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n" + second)
+        assert (await client.rest()).count(b"HTTP/1.1") == 1
+    await still_serves(server, engine)
+
+
+async def test_what_follows_a_handshake_at_once_must_be_websocket_frames(server: Server, engine: Engine) -> None:
+    async with tcp(server) as client:
+        await client.send(HANDSHAKE + HANDSHAKE)
+        received = await client.rest()
+    assert received.startswith(b"HTTP/1.1 101")
+    assert close_code(received) == 1002
+    await still_serves(server, engine)
+
+
+FLOODS = [masked(b'{"type":"reset"}', TEXT), masked(b"", BINARY), masked(b"", PING), masked(b"", BINARY, last=False) + masked(b"", CONTINUED)]
+
+
+@pytest.mark.parametrize("flood", FLOODS, ids=["reset", "empty", "ping", "fragments"])
+async def test_a_flood_of_tiny_messages_does_not_hold_up_the_others(server: Server, engine: Engine, flood: bytes) -> None:
+    samples = dialogue(0.1, seed=4)
+    async with opened(server) as client, raw_client(server) as healthy:
+        client.writer.write(flood * 40_000 + masked(b'{"type":"close"}', TEXT))
+        flooding = asyncio.create_task(client.rest())
+        for start in range(0, len(samples), 320):
+            await healthy.send(samples[start : start + 320].tobytes())
+            while (await healthy.receive())["type"] != "frame":
+                pass
+        assert not flooding.done()
+        assert b'"type":"termination"' in await flooding
+
+
+async def send_until_it_breaks(client: Bytes, data: bytes) -> None:
+    async with asyncio.timeout(PATIENCE_S):
+        while True:
+            await client.send(data)
+
+
+async def test_a_client_that_asks_for_pongs_and_reads_none_is_cut(engine: Engine) -> None:
+    async with Server(engine, port=0, limits=quick_limits(max_message_bytes=10_000)) as server, opened(server) as client:
+        ping = masked(b"x" * 125, PING) * 1000
+        client.reader._transport.pause_reading()  # type: ignore[attr-defined]
+        with pytest.raises(ConnectionError):
+            await send_until_it_breaks(client, ping)
+        await still_serves(server, engine)
 
 
 async def test_a_client_that_never_answers_the_close_is_cut(engine: Engine) -> None:

@@ -248,6 +248,7 @@ async def test_a_packed_conversation_goes_on_elsewhere_with_the_same_numbers(eng
     assert desk.ended == ["moved"]
     assert first.hung_up
     moved = Conversation.unpack(packed, engine.metadata, other.batcher, other.limits, other, token="token")
+    assert (other.parked, moved.parked_s) == (1, other.clock())
     second = resume(moved, len(first.messages))
     moved.on_message(samples[30000:].tobytes())
     moved.on_message(CLOSE)
@@ -319,6 +320,35 @@ async def test_a_slow_but_steady_reader_is_kept(engine: Engine) -> None:
         if connection.pings:
             conversation.on_pong(connection.pings[-1])
     assert desk.errors == []
+
+
+async def test_a_client_that_does_not_take_the_last_messages_is_closed_in_time(engine: Engine) -> None:
+    desk = Desk(engine, slow_reader_timeout_s=10)
+    conversation, connection = desk.open()
+    connection.writable = False
+    conversation.on_message(dialogue(1, seed=7).tobytes())
+    conversation.on_message(CLOSE)
+    await settle()
+    for _ in range(12):
+        assert connection.closed is None
+        desk.clock.now_s += 1
+        conversation.tick(desk.clock())
+        if desk.clock.now_s > 1010:
+            break
+    assert connection.closed == (1000, "close")
+
+
+async def test_the_last_messages_can_be_fetched_after_the_close_was_sent(engine: Engine) -> None:
+    desk, samples = Desk(engine), dialogue(1, seed=7)
+    conversation, first = desk.open()
+    conversation.on_message(samples.tobytes())
+    conversation.on_message(CLOSE)
+    await settle()
+    assert first.closed == (1000, "close")
+    conversation.on_disconnect(lost=True)
+    second = resume(conversation, 1)
+    assert frames_of(second.messages) == offline(engine, samples)[0]
+    assert second.closed == (1000, "close")
 
 
 # ---- time limits ----------------------------------------------------------------------------------------------

@@ -88,7 +88,7 @@ async def test_a_token_of_ours_or_of_nobody_gives_nothing(tmp_path: Path, token:
         assert await first.fetch(token) is None
 
 
-async def test_a_worker_that_is_slow_gives_nothing(tmp_path: Path) -> None:
+async def test_a_worker_that_is_slow_gives_nothing_for_now(tmp_path: Path) -> None:
     never = asyncio.Event()
 
     async def release(token: str) -> bytes | None:
@@ -96,7 +96,17 @@ async def test_a_worker_that_is_slow_gives_nothing(tmp_path: Path) -> None:
         return b"too late"
 
     async with Handover(tmp_path, 0, release, timeout_s=0.05), Handover(tmp_path, 1, nothing, timeout_s=0.05) as second:
-        assert await second.fetch("0-token") is None
+        with pytest.raises(TimeoutError):
+            await second.fetch("0-token")
+
+
+async def test_who_has_given_up_gets_no_session(tmp_path: Path) -> None:
+    async with Handover(tmp_path, 0, giver({"0-token": b"x"})), Handover(tmp_path, 1, nothing) as second:
+        _, writer = await asyncio.open_unix_connection(tmp_path / "0.sock")
+        writer.write((9).to_bytes(4) + b"1 0-token")
+        writer.close()
+        await writer.wait_closed()
+        assert await second.fetch("0-token") == b"x"
 
 
 async def test_a_worker_that_was_killed_gives_nothing_and_its_successor_takes_its_place(tmp_path: Path) -> None:
