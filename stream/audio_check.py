@@ -191,7 +191,7 @@ class _ChannelCheck:
             self._notice("narrow_band", "info", f"{heard}: it looks like an upsampled 8 kHz signal, such as a telephone line")
         if self._speech_s >= _RATE_AFTER_S and self.spectra.too_fast > 0:
             rates = f"recorded at {self._rate_hz // 2} Hz and declared as {self._rate_hz} Hz"
-            self._notice("wrong_rate", "warning", f"speech sounds twice too fast; was it {rates}?")
+            self._notice("wrong_rate", "warning", f"speech sounds twice too fast; was it {rates}, or is it one channel, declared as two?")
 
     def _judge_mean(self) -> None:
         offset = self._mean_sum / self._mean_windows

@@ -49,7 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         usage="turnstream [--version] COMMAND ...",
     )
     parser.add_argument("--version", action="version", version=f"turnstream {version('turnstream')}")
-    listing = parser.add_subparsers(title="commands", dest="command", metavar="")
+    listing = parser.add_subparsers(title="commands", dest="command", metavar="COMMAND")
     for name, (_, what) in COMMANDS.items():
         listing.add_parser(name, help=what, add_help=False)
     known = parser.parse_args(arguments[:1])

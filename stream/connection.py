@@ -172,7 +172,7 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport) or hasattr(transport, "write")
         self._transport = transport  # type: ignore[assignment]
-        self.remote = str(transport.get_extra_info("peername"))
+        self.remote = ":".join(str(part) for part in (transport.get_extra_info("peername") or ("unknown",))[:2])
         if self._application.on_connect(self):
             self._start_timer(self._limits.open_timeout_s)
         else:

@@ -264,7 +264,7 @@ class Conversation:
         except AudioFormatError as error:
             self._fail("bad_audio", str(error))
         except Exception:  # reported to the client; a bug here must not leave it waiting
-            logger.exception("session %s failed", self.id, extra={"session": self.id})
+            logger.exception("session failed", extra={"session": self.id})
             self._fail("internal_error", "the server failed on this message")
         finally:
             self._advancing = False
@@ -376,7 +376,7 @@ class Conversation:
         return self._thinning
 
     def _on_engine_error(self, error: Exception) -> None:
-        logger.error("session %s: the engine failed", self.id, exc_info=error, extra={"session": self.id})
+        logger.error("the engine failed", exc_info=error, extra={"session": self.id})
         self._fail("internal_error", "the prediction failed")
 
     def _warn(self, code: str, severity: str, message: str) -> None:

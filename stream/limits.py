@@ -28,7 +28,8 @@ class Limits:
         stall_s: silence on the line (no audio at all) after which the client is told.
         idle_timeout_s: without any message, after which the session ends.
         open_timeout_s: for the opening handshake.
-        ping_interval_s, ping_timeout_s: how a connection that died silently is found.
+        ping_interval_s: how often a client is asked for a sign of life.
+        ping_timeout_s: without one, and without anything else, after which its connection counts as lost.
         close_timeout_s: for the closing handshake.
         shutdown_timeout_s: for sessions to end well when the server stops; then they are cut.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import sys
 from io import FileIO
 from pathlib import Path
@@ -45,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     where = parser.add_mutually_exclusive_group()
     where.add_argument("--model", type=Path, help="ONNX model (default: the bundled one)")
     where.add_argument("--url", help="let a server predict, such as ws://127.0.0.1:8765")
-    parser.add_argument("--token", help="access token of the server")
+    parser.add_argument("--token", help="access token of the server (default: the environment's TURNSTREAM_TOKEN)")
 
 
 def main(args: argparse.Namespace) -> int:
@@ -79,7 +80,7 @@ def run(args: argparse.Namespace, *, raw_input: BinaryIO | None = None, out: Tex
 def _connect(args: argparse.Namespace) -> Connect:
     """How to open the client that was asked for; the model is loaded now, so that a wrong one is named first."""
     if args.url is not None:
-        return lambda settings: AsyncClient(args.url, settings, token=args.token)
+        return lambda settings: AsyncClient(args.url, settings, token=args.token or os.environ.get("TURNSTREAM_TOKEN"))
     if args.token is not None:
         raise ConfigError("expected --token with --url, got it without")
     engine = Engine(args.model)
@@ -116,7 +117,7 @@ def _microphone(args: argparse.Namespace) -> Heard:
             voice = DeviceVoice(args.agent, microphone.sample_rate_hz)
     except DeviceError as error:
         microphone.close()
-        raise DeviceError(f"--agent: expected an audio file or an input device; {error}") from None
+        raise DeviceError(f"--agent: there is no file {args.agent!r}, and as an input device: {error}") from None
     except AudioFormatError:
         microphone.close()
         raise

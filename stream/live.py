@@ -12,7 +12,7 @@ from .sources import Block
 from .terminal_words import Tally
 
 _SERVE = ("serve", "a server for your own program")
-_PREDICT = ("predict FILE --plot out.html", "a recording as a picture with sound")
+_PREDICT = ("predict FILE --out out.csv", "a recording, frame by frame")
 _NEXT = {
     "demo": (("listen", "your microphone, without a server"), _SERVE, _PREDICT),
     "listen": (("demo --sample", "a conversation, over a websocket"), _SERVE, _PREDICT),

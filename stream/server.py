@@ -110,7 +110,7 @@ class Server:
             reuse_port=self._reuse_port or None,
         )
         self._tick()
-        logger.info("listening on %s", self.url)
+        logger.info("listening", extra={"url": self.url})
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
@@ -240,7 +240,7 @@ class Server:
             response.headers["WWW-Authenticate"] = "Bearer"
         if status is http.HTTPStatus.SERVICE_UNAVAILABLE:
             response.headers["Retry-After"] = str(_RETRY_S)
-        logger.info("refused %s: %d %s", connection.remote, status, text, extra={"remote": connection.remote, "status": int(status)})
+        logger.info("refused", extra={"remote": connection.remote, "status": int(status), "why": text})
         connection.respond(response)
 
     def _health(self) -> Response:
@@ -269,7 +269,7 @@ class Server:
         self._load.opened()
         self._opening.pop(connection, None)
         self.metrics.session_opened()
-        logger.info("session %s from %s: %s", conversation.id, connection.remote, settings.to_query(), extra={"session": conversation.id})
+        logger.info("session began", extra={"session": conversation.id, "remote": connection.remote, "settings": settings.to_query()})
         conversation.attach(connection)
 
     def _new_token(self) -> str | None:
@@ -336,13 +336,13 @@ class Server:
             self.metrics.session_resumed()
             if conversation.parked_s is not None:
                 self.metrics.session_unparked()
-            logger.info("session %s resumed from %s", conversation.id, connection.remote, extra={"session": conversation.id})
+            logger.info("session resumed", extra={"session": conversation.id, "remote": connection.remote})
             conversation.resume(connection, resume.received)
 
     def on_park(self, conversation: Conversation) -> None:
         """For the conversation: its client was lost."""
         self.metrics.session_parked()
-        logger.info("session %s lost its client after %.2f s of audio", conversation.id, conversation.seconds, extra={"session": conversation.id})
+        logger.info("session lost its client", extra={"session": conversation.id, "seconds": round(conversation.seconds, 3)})
 
     def on_error(self, conversation: Conversation, code: str) -> None:
         """For the conversation: it ends with an error."""
@@ -358,14 +358,8 @@ class Server:
             self.metrics.session_unparked()
         reason = conversation.reason.partition(":")[0]  # what follows may repeat what the client said, which is not for the log
         self.metrics.session_closed(reason)
-        logger.info(
-            "session %s ended after %d frames, %.2f s of audio: %s",
-            conversation.id,
-            conversation.frames,
-            conversation.seconds,
-            reason,
-            extra={"session": conversation.id, "frames": conversation.frames, "seconds": round(conversation.seconds, 3), "reason": reason},
-        )
+        details = {"session": conversation.id, "frames": conversation.frames, "seconds": round(conversation.seconds, 3), "reason": reason}
+        logger.info("session ended", extra=details)
 
     # ---- time and load ----
 

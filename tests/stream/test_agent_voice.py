@@ -97,6 +97,19 @@ def test_int16_and_a_column_are_understood() -> None:
     np.testing.assert_array_equal(voice.take(3), np.array([0.5, -1, 0], np.float32))
 
 
+def test_more_speech_than_may_wait_is_refused_and_leaves_what_waits() -> None:
+    voice, minute = AgentVoice(8000), np.zeros(60 * 24000, np.int16)
+    for _ in range(10):
+        voice.say(minute, 24000)
+    voice.take(8000)
+    waiting = voice.waiting_samples
+    with pytest.raises(AudioFormatError, match=r"expected at most 600 s of speech that waits for the user's audio, got 659\.0 s"):
+        voice.say(minute, 24000)
+    assert voice.waiting_samples == waiting
+    voice.take(waiting)
+    voice.say(minute, 24000)
+
+
 # ---- stopping -------------------------------------------------------------------------------------------------
 
 

@@ -124,6 +124,54 @@ def test_an_error_in_a_callback_reaches_the_caller(url: str) -> None:
         client.push_audio(dialogue(0.5, seed=6))
 
 
+def test_leaving_the_context_leaves_the_messages_to_the_thread_that_reads_them(url: str, engine: Engine) -> None:
+    samples = dialogue(3, seed=8)
+    messages: list[ServerMessage] = []
+    with Client(url) as client:
+        reader = threading.Thread(target=lambda: messages.extend(client))
+        reader.start()
+        client.push_audio(samples)
+    reader.join(PATIENCE_S)
+    assert frames_of(messages) == offline(engine, samples)[0]
+    assert isinstance(messages[-1], TerminationMessage)
+
+
+@pytest.mark.parametrize("called_back", [False, True])
+def test_whoever_sends_or_reads_is_let_go_when_the_context_ends_with_an_error(url: str, called_back: bool) -> None:
+    failures: list[BaseException] = []
+    begun = threading.Semaphore(0)
+
+    def until_it_fails(work: Callable[[], object]) -> None:
+        begun.release()
+        try:
+            while True:
+                work()
+        except BaseException as failure:
+            failures.append(failure)
+
+    def converse() -> None:
+        with Client(url) as client:
+            works: list[Callable[[], object]] = [lambda: client.push_audio(np.zeros((320, 2), np.int16))]
+            if called_back:
+                client.on("frame", lambda message: None)
+            else:
+                works.append(lambda: list(client))
+            for work in works:
+                threads.append(threading.Thread(target=until_it_fails, args=(work,), daemon=True))
+                threads[-1].start()
+                begun.acquire()
+            raise KeyError("mine")
+
+    threads: list[threading.Thread] = []
+    with pytest.raises(KeyError):
+        converse()
+    for thread in threads:
+        thread.join(PATIENCE_S)
+        assert not thread.is_alive()
+    assert len(failures) == len(threads)
+    assert {failure.code for failure in failures if isinstance(failure, ServerError)} == {"session_ended"}
+
+
 def test_what_cannot_be_called_is_refused() -> None:
     async def coroutine(message: ServerMessage) -> None: ...
 

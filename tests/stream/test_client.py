@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from websockets.asyncio.server import ServerConnection, serve
+from websockets.exceptions import ConnectionClosed
 
 from turnstream.models.errors import ConfigError
 from turnstream.stream.client import AsyncClient, encode_pcm
@@ -32,7 +34,7 @@ from turnstream.stream.protocol import (
 )
 from turnstream.stream.server import Server
 from turnstream.stream.settings import StreamSettings
-from turnstream.stream.sources import FileSource, decode_pcm
+from turnstream.stream.sources import Block, FileSource, decode_pcm
 
 from .resuming_server import breaking_line
 from .serving import PATIENCE_S, dialogue, offline, quick_limits
@@ -235,6 +237,75 @@ async def test_a_server_that_never_ends_the_session_is_given_up() -> None:
     assert stalled.value.code == "timeout"
 
 
+async def read(client: AsyncClient, messages: list[ServerMessage]) -> None:
+    async for message in client:
+        messages.append(message)
+        await asyncio.sleep(0)  # it has something else to do, too
+
+
+async def test_leaving_the_context_leaves_the_messages_to_whoever_reads_them(server: Server, engine: Engine) -> None:
+    samples = dialogue(5, seed=4)
+    messages: list[ServerMessage] = []
+    async with asyncio.timeout(PATIENCE_S), asyncio.TaskGroup() as tasks, AsyncClient(server.url, token="secret") as client:
+        tasks.create_task(read(client, messages))
+        await client.push_audio(samples)
+    assert frames_of(messages) == offline(engine, samples)[0]
+    assert messages[-1] == TerminationMessage(250, 5.0, "close")
+
+
+async def test_several_readers_share_the_messages_and_all_come_to_the_end(server: Server, engine: Engine) -> None:
+    samples = dialogue(2, seed=4)
+    messages: list[ServerMessage] = []
+    async with asyncio.timeout(PATIENCE_S), asyncio.TaskGroup() as tasks, AsyncClient(server.url, token="secret") as client:
+        for _ in range(3):
+            tasks.create_task(read(client, messages))
+        await client.push_audio(samples)
+    frames = frames_of(messages)
+    assert sorted(frames, key=lambda frame: frame.frame) == offline(engine, samples)[0]
+
+
+async def test_whoever_waits_for_messages_is_let_go_when_the_context_ends_with_an_error(server: Server) -> None:
+    async def converse() -> None:
+        async with AsyncClient(server.url, token="secret") as client:
+            waiting.append(asyncio.create_task(read(client, [])))
+            await asyncio.sleep(0)
+            raise KeyError("mine")
+
+    waiting: list[asyncio.Task[None]] = []
+    async with asyncio.timeout(PATIENCE_S):
+        with pytest.raises(KeyError):
+            await converse()
+        with pytest.raises(ServerError, match="expected a session that goes on, got one whose client was left") as ended:
+            await waiting[0]
+    assert ended.value.code == "session_ended"
+
+
+async def test_leaving_by_an_error_says_so_to_a_server_that_cannot_stop_talking() -> None:
+    flooded = asyncio.Event()
+    codes: list[int | None] = []
+
+    async def flood(connection: ServerConnection) -> None:
+        event = message_to_json(TurnEvent("end_of_turn", 0, 1.0, 0.5))
+        with contextlib.suppress(ConnectionClosed):
+            while True:
+                try:
+                    async with asyncio.timeout(0.2):
+                        await connection.send(event)
+                except TimeoutError:  # the line is full
+                    flooded.set()
+        codes.append(connection.close_code)
+
+    async def converse(url: str) -> None:
+        async with AsyncClient(url, timeout_s=2 * PATIENCE_S):
+            await flooded.wait()
+            raise KeyError("mine")
+
+    async with asyncio.timeout(PATIENCE_S), fake_server(flood) as url:
+        with pytest.raises(KeyError):
+            await converse(url)
+    assert codes == [1000]
+
+
 async def test_an_error_inside_the_context_is_not_hidden(server: Server) -> None:
     with pytest.raises(KeyError):
         async with AsyncClient(server.url, token="secret"):
@@ -409,6 +480,36 @@ async def test_a_source_may_be_sent_in_real_time(server: Server, tmp_path: Path)
         await client.stream(source, speed=2.0)
         assert asyncio.get_running_loop().time() - started >= 0.09
     source.close()
+
+
+def test_a_source_that_gives_nothing_keeps_no_program_from_ending(engine: Engine) -> None:
+    asked, stuck = threading.Event(), threading.Event()
+
+    class Silent:
+        sample_rate_hz = 16000
+        channels = 2
+
+        def __iter__(self) -> Iterator[Block]:
+            asked.set()
+            stuck.wait()
+            return iter(())
+
+        def close(self) -> None: ...
+
+    async def converse() -> None:
+        async with Server(engine, port=0, limits=quick_limits()) as server, AsyncClient(server.url) as client:
+            streaming = asyncio.create_task(client.stream(Silent()))
+            await asyncio.to_thread(asked.wait)
+            streaming.cancel()
+            await asyncio.wait([streaming])
+
+    program = threading.Thread(target=asyncio.run, args=(converse(),))
+    program.start()
+    program.join(PATIENCE_S)
+    ended = not program.is_alive()
+    stuck.set()
+    program.join()
+    assert ended
 
 
 async def test_a_source_that_does_not_fit_is_refused(server: Server, tmp_path: Path) -> None:

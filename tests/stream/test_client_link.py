@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Iterator
 from http import HTTPStatus
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from turnstream.stream import client_link
+from turnstream.stream import client_link, connection
 from turnstream.stream.client import AsyncClient
 from turnstream.stream.errors import ServerError
 from turnstream.stream.protocol import ResumedMessage, ServerMessage, TerminationMessage
@@ -193,6 +195,19 @@ async def test_a_client_that_has_nothing_to_say_keeps_the_session_alive(monkeypa
     assert set(server.received[:-1]) == {'{"type":"keep_alive"}'}
 
 
+async def test_what_nobody_reads_keeps_nobody_from_leaving(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client_link, "_UNREAD_MESSAGES", 5)
+    server = ResumingServer()
+    async with server.listening() as url, asyncio.timeout(PATIENCE_S):
+        for number in range(20_000):
+            server.say(answer(number))
+        async with AsyncClient(url, MONO, timeout_s=0.2) as client:
+            pass
+        left = [message async for message in client]
+    assert len(left) < 10_000
+    assert left[-1] == TerminationMessage(1, 1.0, "close")
+
+
 # ---- what cannot be resumed -----------------------------------------------------------------------------------
 
 
@@ -225,6 +240,37 @@ async def test_resuming_can_be_switched_off() -> None:
     async with server.listening() as url, AsyncClient(url, MONO, reconnect_s=0) as client:
         server.drop()
         with pytest.raises(ServerError, match="was lost before the session ended") as lost:
+            await client.receive()
+    assert (lost.value.code, server.attempts) == ("connection_lost", 0)
+
+
+def codes(words: str) -> set[int]:
+    return {int(word) for word in words.split(",")}
+
+
+def test_both_clients_and_the_server_agree_on_what_can_be_resumed() -> None:
+    script = Path(client_link.__file__).parent / "web" / "turnstream.js"
+    listed = re.search(r"RESUMABLE = \[([\d, ]+)\]", script.read_text("utf-8"))
+    assert listed is not None
+    assert codes(listed[1]) == connection._BROKEN_CODES == client_link._BREAKS | {1006}  # 1006: without a close frame
+
+
+@pytest.mark.parametrize("code", [1011, 1012, 1013])
+async def test_a_close_that_says_that_something_failed_is_a_break(code: int) -> None:
+    server = ResumingServer()
+    async with server.listening() as url, AsyncClient(url, MONO) as client, asyncio.timeout(PATIENCE_S):
+        assert server.connection is not None
+        await server.connection.close(code)
+        assert await client.receive() == ResumedMessage("s", 0, 0)
+
+
+@pytest.mark.parametrize("code", [1000, 1001, 1008])
+async def test_a_close_in_due_form_ends_the_session(code: int) -> None:
+    server = ResumingServer()
+    async with server.listening() as url, AsyncClient(url, MONO) as client, asyncio.timeout(PATIENCE_S):
+        assert server.connection is not None
+        await server.connection.close(code)
+        with pytest.raises(ServerError) as lost:
             await client.receive()
     assert (lost.value.code, server.attempts) == ("connection_lost", 0)
 

@@ -134,7 +134,7 @@ def test_a_second_device_is_the_second_channel(tiny_model_path: Path, microphone
 @pytest.mark.parametrize(
     ("words", "reason"),
     [
-        (("--agent", "none"), "--agent: expected an audio file or an input device; .*'none'"),
+        (("--agent", "none"), "--agent: there is no file .none., and as an input device: .*'none'"),
         (("--agent", __file__), "expected an audio file"),
         (("--agent", "loopback", "--channels", 2), "one channel of the microphone, got --channels 2"),
         (("--agent", "loopback", "--raw", "mulaw"), "with a microphone, got it with --raw"),

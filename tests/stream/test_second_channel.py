@@ -9,8 +9,10 @@ import pytest
 import soundfile
 
 from turnstream.stream import second_channel
+from turnstream.stream.agent_voice import AgentVoice
 from turnstream.stream.errors import AudioFormatError, DeviceError
 from turnstream.stream.second_channel import DeviceVoice, FileVoice, PairedSource
+from turnstream.stream.sources import FileSource
 
 from .fake_microphone import FakeMicrophone
 
@@ -70,6 +72,14 @@ class TestFile:
         assert not heard[8000:].any()
         voice.close()
 
+    def test_blocks_of_any_size_give_the_agents_voice(self, tmp_path: Path) -> None:
+        agent = AgentVoice(RATE_HZ)
+        agent.say(RAMP, 24000)
+        voice = FileVoice(ramp_file(tmp_path, 24000), RATE_HZ, 0.0, None)
+        heard = np.concatenate([voice.take(count) for count in (1, 160, 7, 900, 432)])
+        np.testing.assert_array_equal(heard, agent.take(1500))
+        voice.close()
+
     def test_what_is_no_audio_is_named(self) -> None:
         with pytest.raises(AudioFormatError, match="expected an audio file"):
             FileVoice(Path(__file__), RATE_HZ, 0.0, None)
@@ -110,6 +120,14 @@ class TestDevice:
         voice = DeviceVoice("loopback", RATE_HZ)
         heard = np.concatenate([voice.take(80) for _ in range(20)])
         np.testing.assert_allclose(heard[-400:], 0.5, atol=1e-3)
+
+
+def test_a_pair_may_be_of_files(tmp_path: Path) -> None:
+    path = ramp_file(tmp_path)
+    pair = PairedSource(FileSource(path), FileVoice(path, RATE_HZ, 0.0, None))
+    np.testing.assert_array_equal(np.concatenate(list(pair)), np.column_stack([RAMP, RAMP]))
+    assert (pair.dropped_samples, pair.overflows) == (0, 0)
+    pair.close()
 
 
 def test_a_pair_has_the_microphone_in_its_first_channel_and_closes_both(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 import soundfile
 
 from turnstream.stream.errors import AudioFormatError
-from turnstream.stream.sources import ENCODINGS, Block, FileSource, RawPcmSource, async_blocks, bundled_sample, decode_pcm, paced
+from turnstream.stream.sources import ENCODINGS, Block, FileSource, RawPcmSource, bundled_sample, decode_pcm, paced
 
 
 def signal(count: int, channels: int, rate_hz: int = 16000) -> np.ndarray:
@@ -246,14 +246,3 @@ def test_a_slow_reader_of_paced_blocks_catches_up_without_drift() -> None:
 def test_a_speed_that_goes_nowhere_is_refused(speed: float) -> None:
     with pytest.raises(ValueError, match="speed above 0"):
         next(paced(Blocks(320), speed))
-
-
-async def test_blocks_can_be_awaited() -> None:
-    lengths = [len(block) async for block in async_blocks(Blocks(320, 5))]
-    assert lengths == [320, 5]
-
-
-async def test_an_error_of_a_source_reaches_the_one_who_awaits(tmp_path: Path) -> None:
-    with pytest.raises(AudioFormatError, match="at the end"):
-        async for _ in async_blocks(RawPcmSource(io.BytesIO(b"\0"), "pcm_s16le", 16000, 1)):
-            pass
