@@ -79,7 +79,7 @@ class AsyncClient:
         finished: whether the session has ended, well or not.
     Raises:
         ServerError: "http_NNN" when the server refuses (on entering), "unreachable", "timeout", "connection_lost", "session_lost" when it could
-            not be resumed, "session_ended" when more is said after the end, or the code of the server's `error`.
+            not be resumed, "session_ended" when more is said after the end, or the context was left by an error; or the code of the server's `error`.
     """
 
     def __init__(

@@ -159,12 +159,12 @@ class PairedSource:
     @property
     def dropped_samples(self) -> int:
         """Of the microphone, if the user has one."""
-        return self.primary.dropped_samples if isinstance(self.primary, MicrophoneSource) else 0
+        return getattr(self.primary, "dropped_samples", 0)
 
     @property
     def overflows(self) -> int:
         """Of the microphone, if the user has one."""
-        return self.primary.overflows if isinstance(self.primary, MicrophoneSource) else 0
+        return getattr(self.primary, "overflows", 0)
 
     def __iter__(self) -> Iterator[Block]:
         """Give blocks, (N, 2) float32, until `close`.

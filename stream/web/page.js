@@ -7,7 +7,7 @@ import { ShiftChart } from "./shift.js";
 import { openContext, openMicrophone, openRecording } from "./sources.js";
 import { Surface, Theme } from "./surface.js";
 import { TurnstreamClient, TurnstreamError } from "./turnstream.js";
-import { activityWords, clock, eventWords, MARKS, percent, planeWords, presetWords, problemWords, shiftWords, shortName, SPOKEN, warningWords } from "./words.js";
+import { activityWords, clock, eventWords, MARKS, percent, planeWords, presetWords, problemWords, restWords, shiftWords, shortName, SPOKEN, warningWords } from "./words.js";
 
 const $ = (id) => document.getElementById(id);
 const WORDS_MS = 200; // between two changes of the captions: slow enough to read
@@ -24,7 +24,7 @@ const shiftChart = new ShiftChart(new Surface($("shift")), history, theme);
 const planeChart = new PlaneChart(new Surface($("plane")), history, theme);
 
 const page = {
-  session: null, // {client, source, latency, followers}; null while nothing is heard
+  session: null, // {client, source, latency, since, followers, button}; null while nothing is heard
   names: ["You", "The other"],
   heard: [true, false],
   presets: null,
@@ -62,7 +62,7 @@ async function begin(button, names, open) {
     source = await open(context);
     if (number !== page.starts) throw new Overtaken();
     client = new TurnstreamClient(url, { sampleRate: source.sampleRate, channels: source.channels, policy: preset(), token: page.token });
-    const session = { client, source, latency: new Median(), followers: [new Follower(), new Follower()], button };
+    const session = { client, source, latency: new Median(), since: 0, followers: [new Follower(), new Follower()], button };
     listen(session);
     const told = await client.connect();
     if (number !== page.starts) throw new Overtaken();
@@ -86,7 +86,7 @@ async function begin(button, names, open) {
 class Overtaken extends Error {}
 
 function listen(session) {
-  const { client, source, latency, followers } = session;
+  const { client, source, followers } = session;
   let meter = null;
   client.on("begin", (message) => {
     history.frameRate = message.frame_rate_hz;
@@ -97,7 +97,8 @@ function listen(session) {
   });
   client.on("frame", (frame) => {
     history.addFrame(frame);
-    if (frame.latency_ms !== null) latency.add(frame.latency_ms);
+    const late = frame.latency_ms > performance.now() - session.since; // pushed before the connection came back: how long that took
+    if (frame.latency_ms !== null && !late) session.latency.add(frame.latency_ms);
   });
   client.on("latent", ({ frame, kind, values }) => {
     if (kind !== "latent" || planeChart.plane === null) return;
@@ -110,9 +111,11 @@ function listen(session) {
     showEvent(event);
   });
   client.on("warning", ({ message }) => addLine({ text: warningWords(message, page.names), sign: "*", kind: "note", time_s: history.latest?.time_s ?? 0 }));
-  client.on("lost", ({ resume_s }) => say(`The connection was lost. Trying to take it up again for ${resume_s} s; nothing said meanwhile is lost.`));
-  client.on("resumed", () => say(`Connected again, nothing was lost. Listening to ${source.title}.`));
-  client.on("termination", ({ reason }) => { if (reason === "shutdown") ended(session, { code: "shutdown", message: "" }); });
+  client.on("lost", ({ resume_s }) => say(`The connection was lost. Trying for ${resume_s} s to take it up again.`));
+  client.on("resumed", ({ missed }) => {
+    Object.assign(session, { latency: new Median(), since: performance.now() });
+    say(`Connected again, ${missed === 0 ? "nothing was lost" : `${missed} predictions were lost`}. Listening to ${source.title}.`);
+  });
   client.on("end", (error) => { if (error !== null) ended(session, error); });
   source.onblock = (block) => {
     meter.add(block);
@@ -161,8 +164,8 @@ function release(button) {
 }
 
 async function fetched(path) {
-  const response = await fetch(path);
-  if (!response.ok) throw Object.assign(new Error(`${path}: ${response.status}`), { code: "unreachable" });
+  const response = await fetch(path).catch(() => null);
+  if (!response?.ok) throw new TurnstreamError("unreachable", `no server gives ${path}`);
   return response.arrayBuffer();
 }
 
@@ -192,13 +195,18 @@ function say(text) {
 }
 
 function showProblem(error) {
-  const [title, todo] = problemWords(error, error.code === "bad_address" ? "" : serverHost());
+  const refused = error.code === "http_401";
+  const told = refused && page.token !== "" ? { code: "wrong_token", message: error.message } : error;
+  const [title, todo] = problemWords(told, ["bad_address", "insecure"].includes(error.code) ? "" : serverHost());
   $("problem-title").textContent = title;
   $("problem-todo").textContent = todo;
-  $("token-form").hidden = !["http_401", "unreachable_or_refused"].includes(error.code);
+  $("token-form").hidden = !refused && error.code !== "unreachable_or_refused";
   $("problem").hidden = false;
   say("Not listening.");
-  if (error.code === "http_401") $("token").focus();
+  if (refused) {
+    $("token").focus();
+    $("token").select();
+  }
 }
 
 function hideProblem() {
@@ -263,23 +271,28 @@ function addLine({ text, sign, kind, time_s, type, speaker }) {
   while (list.childElementCount > MAX_LINES) list.lastElementChild.remove();
 }
 
-/** What the pictures show right now. */
+/** What the pictures show right now, or that nothing is listened to. */
 function showCaptions() {
-  const frame = history.latest;
+  const { session } = page;
+  const frame = session === null ? null : history.latest;
   const speaking = frame === null ? [false, false] : frame.vad.map((share) => share >= 0.5);
   for (const speaker of [0, 1]) {
     const heard = page.heard[speaker];
-    $(`state-${speaker}`).textContent = frame === null ? "" : !heard ? "not heard" : speaking[speaker] ? `speaking, ${percent(frame.vad[speaker])}` : "silent";
+    $(`state-${speaker}`).textContent = history.latest !== null && !heard ? "not heard" : frame === null ? "" : speaking[speaker] ? `speaking, ${percent(frame.vad[speaker])}` : "silent";
     $(`floor-${speaker}`).hidden = frame?.holder !== speaker;
   }
-  if (frame === null) return;
+  if (frame === null) {
+    const { activity, floor, chance, plane } = restWords(history.latest !== null);
+    const captions = { "activity-caption": activity, "shift-floor": floor, "shift-chance": chance, "shift-outlook": "", "plane-caption": plane };
+    for (const [id, words] of Object.entries(captions)) $(id).textContent = words;
+    return;
+  }
   $("activity-caption").textContent = activityWords(speaking, page.names, page.heard);
   const { floor, chance, outlook } = shiftWords(frame, page.names, thresholds(), speaking[frame.holder] ?? false, page.inTurn[frame.holder] ?? false);
   $("shift-floor").textContent = floor;
   $("shift-chance").textContent = chance;
   $("shift-outlook").textContent = outlook;
-  if (page.session === null) return;
-  const { followers, latency } = page.session;
+  const { followers, latency } = session;
   const nearest = followers.map(({ place }, speaker) => (page.heard[speaker] && place !== null && planeChart.plane !== null ? planeChart.plane.nearest(place) : null));
   $("plane-caption").textContent = planeWords(nearest, page.names);
   const median = latency.value;
@@ -378,4 +391,5 @@ async function known(path, read) {
 [page.presets, page.plane] = await Promise.all([known("v1/presets", (presets) => presets), known("plane.json", (words) => new Plane(words))]);
 showPreset();
 planeChart.plane = page.plane;
+if (!isSecureContext) showProblem({ code: "insecure", message: "" });
 requestAnimationFrame(draw);

@@ -8,7 +8,7 @@ const FIRST_BLOCK_S = 0.024; // so that every block ends a little after a frame 
 // gain stay off: the model learned from plain sound, and both change how a phrase fades out, which is what it listens to.
 const MICROPHONE = { echoCancellation: true, noiseSuppression: false, autoGainControl: false };
 
-/** Why there is no sound: `code` is insecure, denied, missing, busy, undecodable or unsupported. */
+/** Why there is no sound: `code` is insecure, denied, missing, busy, undecodable, unreachable or unsupported. */
 export class SourceError extends Error {
   constructor(code, message) {
     super(message);
@@ -19,6 +19,7 @@ export class SourceError extends Error {
 
 /** The sound card. To be made in the very moment of the user's click: some browsers allow no sound later. */
 export function openContext() {
+  if (!window.isSecureContext) throw insecure(); // first: such a page has no AudioWorkletNode in any browser
   if (!window.AudioContext || !window.AudioWorkletNode) throw new SourceError("unsupported", "the browser has no AudioWorklet");
   const context = new AudioContext();
   context.resume();
@@ -27,9 +28,7 @@ export function openContext() {
 
 /** The user's microphone, mono. The source closes the context. */
 export async function openMicrophone(context = openContext()) {
-  if (!navigator.mediaDevices?.getUserMedia) {
-    throw new SourceError("insecure", "the page is not open over https or from this machine");
-  }
+  if (!navigator.mediaDevices?.getUserMedia) throw insecure();
   let stream;
   try {
     stream = await navigator.mediaDevices.getUserMedia({ audio: MICROPHONE });
@@ -66,11 +65,20 @@ export async function openRecording(context, bytes, title) {
   return source;
 }
 
+function insecure() {
+  return new SourceError("insecure", "the page is not open over https or from this machine");
+}
+
 class Source {
   /** Put the worklet behind a node. */
   static async open(context, node, channels) {
-    if (!context.audioWorklet) throw new SourceError("insecure", "the page is not open over https or from this machine");
-    await context.audioWorklet.addModule(new URL("capture.worklet.js", import.meta.url));
+    if (!context.audioWorklet) throw insecure();
+    const worklet = new URL("capture.worklet.js", import.meta.url);
+    try {
+      await context.audioWorklet.addModule(worklet);
+    } catch {
+      throw new SourceError("unreachable", `no server gives ${worklet}`);
+    }
     return new Source(context, node, channels);
   }
 

@@ -20,7 +20,10 @@ const RETRY_MS = [100, 250, 500, 1000, 2000]; // before the next attempt to resu
 const DEAD_MS = 5000; // without an answer to live audio, after which a connection that seems open is replaced
 const RESUMABLE = [1006, 1011, 1012, 1013]; // close codes of a connection that broke (1006: without any), not of a session that ended
 
-/** Why there is no session, or none any more: `code` is the server's, or unreachable, refused, unreachable_or_refused, lost, closed. */
+/**
+ * Why there is no session, or none any more: `code` is the server's, or unreachable, refused, unreachable_or_refused, lost,
+ * gone (the server does not know the session any more), shutdown (it is being stopped) or closed.
+ */
 export class TurnstreamError extends Error {
   constructor(code, message) {
     super(message);
@@ -196,7 +199,8 @@ export class TurnstreamClient {
       const refusal = await why(url);
       if (this._ended !== null) return;
       if (refusal.code.startsWith("http_4")) {
-        this._finish(new TurnstreamError("lost", `the connection was lost and the session cannot be resumed: ${refusal.message}`));
+        const code = refusal.code === "http_410" ? "gone" : "lost";
+        this._finish(new TurnstreamError(code, `the connection was lost and the session cannot be resumed: ${refusal.message}`));
         return;
       }
     }
@@ -288,7 +292,7 @@ export class TurnstreamClient {
     }
     this._emit(message.type, message);
     if (EVENTS.includes(message.type)) this._emit("event", message);
-    if (message.type === "termination") this._finish(message);
+    if (message.type === "termination") this._finish(message.reason === "close" ? message : new TurnstreamError("shutdown", "the server is being stopped"));
     if (message.type === "error") this._finish(new TurnstreamError(message.code, message.message));
   }
 

@@ -52,7 +52,7 @@ export function activityWords(speaking, names, heard) {
 
 /** Who has the floor, and what may happen to it. `speaking` and `inTurn` are of the holder: speaks now, and the turn is not over yet. */
 export function shiftWords(frame, names, preset, speaking, inTurn) {
-  if (frame === null || frame.holder === null) return { floor: "Nobody has the floor yet.", chance: "It goes to whoever speaks first.", outlook: "" };
+  if (frame.holder === null) return { floor: "Nobody has the floor yet.", chance: "It goes to whoever speaks first.", outlook: "" };
   const [name, other] = [names[frame.holder], inSentence(names[1 - frame.holder])];
   const above = preset !== null && frame.p_shift >= preset.end_threshold;
   let outlook = "";
@@ -63,6 +63,13 @@ export function shiftWords(frame, names, preset, speaking, inTurn) {
     else outlook = speaking ? "Below the line: a pause now would be waited out." : "Below the line: a pause, not yet an end.";
   }
   return { floor: `${name} ${verb(name, "have", "has")} the floor.`, chance: `Chance that it passes to ${other}: ${percent(frame.p_shift)}.`, outlook };
+}
+
+/** While nothing is listened to: before the first sound, or when it is over and the pictures show how it ended. */
+export function restWords(over) {
+  return over
+    ? { activity: "Nothing is heard any more.", floor: "The conversation is over.", chance: "", plane: "Where each speaker was at the end." }
+    : { activity: "Nothing is heard yet.", floor: "Nobody has the floor yet.", chance: "It goes to whoever speaks first.", plane: planeWords([null, null], []) };
 }
 
 /** Which landmark each dot is nearest to. */
@@ -84,7 +91,7 @@ export function warningWords(message, names) {
 export function problemWords(error, where) {
   const said = error.message;
   switch (error.code) {
-    case "insecure": return ["This page may not use the microphone.", "Browsers allow it only over https, or when the server runs on this computer (127.0.0.1). Recordings and the example work here, too."];
+    case "insecure": return ["This page works only over https, or when the server runs on this computer (127.0.0.1).", "Browsers allow live sound nowhere else. Start the server with --tls-cert and --tls-key, and open this page with https."];
     case "denied": return ["The microphone was not allowed.", "Allow it by the sign beside the address, then press the button again. The example needs no microphone."];
     case "missing": return ["No microphone was found.", "Plug one in and press the button again, or open a recording."];
     case "busy": return ["The microphone cannot be used.", "Perhaps another program holds it; close that and try again."];
@@ -95,13 +102,15 @@ export function problemWords(error, where) {
     case "unreachable": return [`No server answers at ${where}.`, "Start it with “turnstream serve” and try again, or check the address."];
     case "unreachable_or_refused": return [`No server answers at ${where}, or it refuses.`, `Check that it runs and accepts pages from ${location.origin}. If it wants an access token, enter it below.`];
     case "http_401": return ["This server wants an access token.", "Enter it below; whoever runs the server can tell you."];
+    case "wrong_token": return ["This token is not valid.", "Check it, and enter it again."];
     case "http_403": return [`This server does not accept pages from ${location.origin}.`, "Whoever runs it can allow this address."];
     case "http_503":
     case "at_capacity": return ["The server is full.", `It takes no more conversations just now; try again in a moment. (${said})`];
     case "idle": return ["The server ended the session, because no sound came for a while.", "Start again when you like."];
     case "slow_reader": return ["The server ended the session, because this device could not keep up.", "Close other pages and start again."];
     case "shutdown": return ["The server is being stopped.", "Try again once it runs."];
-    case "lost": return ["The connection was lost.", `${capital(said)}. Start again when the network is back.`];
+    case "gone": return ["The conversation broke off.", "The server was restarted or gave the session up. Start again."];
+    case "lost": return ["The conversation broke off.", `${capital(said)}. Start again when the network is back.`];
     default: return ["The server ended the session.", `${capital(said)}.`];
   }
 }

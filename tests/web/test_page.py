@@ -91,6 +91,10 @@ async def test_a_dropped_recording_keeps_its_two_channels(tab: Tab, server: Serv
         assert np.corrcoef(*loudness)[0, 1] > 0.95
     await tab.until("document.querySelectorAll('#events li[data-type]').length > 3")
     assert await tab.value(SHOWN) == said_offline(engine, relay)
+    await tab.until("document.querySelector('#activity-caption').textContent === 'Nothing is heard any more.'")
+    assert await tab.text("#shift-caption") == "The conversation is over."
+    assert await tab.text("#plane-caption") == "Where each speaker was at the end."
+    assert await tab.value("[...document.querySelectorAll('.state, .badge:not([hidden])')].map((e) => e.textContent).join('')") == ""
     assert tab.complaints == []
 
 
@@ -120,6 +124,8 @@ async def test_a_connection_that_died_without_a_word_is_replaced(tab: Tab, serve
     relay.swallow()
     await status_is(tab, "Connected again, nothing was lost")
     await status_is(tab, "The recording has ended")
+    latency_ms = await tab.value("Number(/comes ([\\d.]+) ms/.exec(document.querySelector('#latency').textContent)[1])")
+    assert latency_ms < 1000  # the seconds without a connection are not counted
     assert relay.connections == 2
     assert await tab.value(SHOWN) == said_offline(engine, relay)
 
@@ -181,6 +187,11 @@ async def test_nothing_is_wider_than_a_small_phone(tab: Tab, server: Server) -> 
     assert await tab.value("document.documentElement.scrollWidth") == 360
     small = "[...document.querySelectorAll('button, .choices label')].filter((e) => e.checkVisibility() && e.getBoundingClientRect().height < 36).length"
     assert await tab.value(small) == 0
+    broken = "[...document.querySelectorAll('.who span, .buttons button')].filter((e) => e.checkVisibility() && e.getBoundingClientRect().height > 45)"
+    assert await tab.value(f"{broken}.map((e) => e.textContent)") == []
+    tops = "['example', 'microphone', 'choose', 'stop'].map((id) => document.getElementById(id).getBoundingClientRect().top)"
+    first, second, third, fourth = await tab.value(tops)
+    assert first == second < third == fourth
 
 
 async def test_less_motion_means_few_pictures(tab: Tab, server: Server) -> None:
@@ -214,6 +225,9 @@ async def test_a_server_that_wants_a_token_gets_one(tab: Tab, engine: Engine) ->
         await tab.click("#example")
         await tab.until("document.activeElement.id === 'token'")
         assert "wants an access token" in await tab.text("#problem")
+        await tab.call("Input.insertText", text="let-me-out")
+        await tab.press("Enter")
+        await tab.until("document.querySelector('#problem').innerText.includes('This token is not valid. Check it, and enter it again.')")
         await tab.call("Input.insertText", text="let-me-in")
         await tab.press("Enter")
         await status_is(tab, "Listening to the example")
@@ -235,6 +249,28 @@ async def test_no_server_and_a_full_one_are_told_apart(tab: Tab, engine: Engine)
             await status_is(tab, "Listening")
             await tab.value(f"import('/turnstream.js').then(({{TurnstreamClient}}) => {{ window.two = new TurnstreamClient('ws://127.0.0.1:{small.port}'); }})")
             assert await tab.value("two.connect().catch(({code}) => code)") == "http_503"
+
+
+async def test_a_page_that_browsers_do_not_trust_says_so_at_once(server: Server) -> None:
+    async with open_tab("--host-resolver-rules=MAP page.test 127.0.0.1") as tab:
+        await tab.go(page(server).replace("127.0.0.1", "page.test"))
+        told = "document.querySelector('#problem').innerText.includes('works only over https, or when the server runs on this computer')"
+        await tab.until(told)
+        assert "--tls-cert and --tls-key" in await tab.text("#problem")
+        await tab.value("document.querySelector('#problem').hidden = true")
+        await tab.click("#example")
+        await tab.until(f"document.querySelector('#problem').checkVisibility() && {told}")
+
+
+async def test_a_server_that_is_gone_is_told_in_words(tab: Tab, engine: Engine, recording: MakeRecording) -> None:
+    async with Server(engine, port=0) as gone:
+        await open_page(tab, page(gone))
+        told = f"document.querySelector('#problem-title').textContent === 'No server answers at 127.0.0.1:{gone.port}.'"
+    await tab.click("#example")
+    await tab.until(told)
+    await tab.value("document.querySelector('#problem-title').textContent = ''")
+    await tab.drop(recording(3.7, 6.0, (0,)))
+    await tab.until(told)
 
 
 async def test_a_server_that_stops_is_told_in_words(tab: Tab, engine: Engine) -> None:
@@ -295,3 +331,30 @@ async def test_the_client_module_loses_and_doubles_nothing_when_the_wire_is_cut(
     assert [(frame["time_s"], frame["p_shift"], frame["vad"]) for frame in said["frames"]] == [(f.time_s, f.p_shift, list(f.vad)) for f in frames]
     assert said["latents"] == [[frame, 2, engine.metadata.latent_size] for frame in range(600)]
     assert said["events"] == as_shown(events)
+
+
+async def test_the_client_module_tells_that_the_session_is_gone(tab: Tab, server: Server) -> None:
+    await tab.go(page(server))
+    ended = await tab.value(f"""(async () => {{
+      const {{ TurnstreamClient }} = await import('/turnstream.js');
+      const client = new TurnstreamClient('ws://127.0.0.1:{server.port}');
+      await client.connect();
+      client.begin.resume_token = 'of-another-server';
+      const ended = new Promise((resolve) => client.on('end', resolve));
+      client.resume();
+      return (await ended).code;
+    }})()""")
+    assert ended == "gone"
+
+
+async def test_the_client_module_tells_listeners_that_the_server_stops(tab: Tab, engine: Engine) -> None:
+    async with Server(engine, port=0) as stopping:
+        await tab.go(page(stopping))
+        await tab.value(f"""(async () => {{
+          const {{ TurnstreamClient }} = await import('/turnstream.js');
+          const client = new TurnstreamClient('ws://127.0.0.1:{stopping.port}');
+          client.on('end', (error) => {{ window.ended = error.code; }});
+          await client.connect();
+          return true;
+        }})()""")
+    assert await tab.until("window.ended") == "shutdown"
