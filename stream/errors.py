@@ -58,9 +58,9 @@ class ServerError(TurnstreamError):
     Attributes:
         code: the `code` of the server's error message; "http_NNN" when it refused the handshake; "unreachable", "timeout",
             "connection_lost" or "bad_message" when it did not speak as it should; "session_lost" when a lost connection could not be
-            resumed; "not_connected", "not_iterable" or "session_ended" (something was said after the end) when the client was used in
-            the wrong way; "cannot_listen" when `turnstream serve` cannot have the port or the address, "worker_failed" when a worker
-            of it cannot start or dies again and again.
+            resumed; "not_connected", "not_iterable" or "session_ended" (something was asked of it after its end, or it was left by an
+            error) when the client was used in the wrong way; "cannot_listen" when `turnstream serve` cannot have the port or the
+            address, "worker_failed" when a worker of it cannot start or dies again and again.
     """
 
     def __init__(self, code: str, message: str) -> None:

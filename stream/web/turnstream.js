@@ -157,7 +157,7 @@ export class TurnstreamClient {
   }
 
   _open(url) {
-    this._release();
+    this._leave(); // unclosed: the server closes it when the session goes on over the new one, and a close from here would end the session
     const socket = new WebSocket(url);
     socket.binaryType = "arraybuffer";
     this._socket = socket;
@@ -166,11 +166,11 @@ export class TurnstreamClient {
     socket.onclose = ({ code, reason }) => this._closed(url, code, reason);
   }
 
-  _release() {
-    if (this._socket === null) return;
-    this._socket.onmessage = this._socket.onclose = null;
-    this._socket.close();
+  _leave() {
+    const socket = this._socket;
+    if (socket !== null) socket.onmessage = socket.onclose = null;
     this._socket = null;
+    return socket;
   }
 
   async _closed(url, code, reason) {
@@ -216,7 +216,7 @@ export class TurnstreamClient {
     if (this._ended !== null) return;
     this._ended = ended;
     clearTimeout(this._timer);
-    this._release();
+    this._leave()?.close();
     this._kept = [];
     const failed = ended instanceof TurnstreamError;
     if (this._opened) this._opened[failed ? "reject" : "resolve"](failed ? ended : this.begin);
