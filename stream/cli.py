@@ -16,11 +16,11 @@ from importlib.metadata import version
 from ..models.errors import MissingExtraError, TurnstreamError
 
 COMMANDS: dict[str, tuple[str, str]] = {  # name: (module, what it does)
-    "demo": ("turnstream.stream.demo", "watch live predictions of your microphone, or of a bundled conversation"),
+    "demo": ("turnstream.stream.live.demo", "watch live predictions of your microphone, or of a bundled conversation"),
     "predict": ("turnstream.stream.predict", "predict on an audio file: CSV or JSON Lines, events, latents, a picture"),
-    "listen": ("turnstream.stream.listen", "predict live from a microphone or from raw audio on standard input, here or on a server"),
-    "serve": ("turnstream.stream.serve", "run the websocket server"),
-    "client": ("turnstream.stream.stream_file", "send a file, raw audio or the microphone to a server and print what it answers"),
+    "listen": ("turnstream.stream.live.listen", "predict live from a microphone or from raw audio on standard input, here or on a server"),
+    "serve": ("turnstream.stream.service.serve", "run the websocket server"),
+    "client": ("turnstream.stream.clients.stream_file", "send a file, raw audio or the microphone to a server and print what it answers"),
     "info": ("turnstream.stream.info", "describe a model file"),
     "bench": ("turnstream.stream.bench", "measure the cost per frame on this machine"),
     "manifest": ("turnstream.models.dialogues.corpora.command", "list the dialogues of a corpus on disk, to train or evaluate on"),

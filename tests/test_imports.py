@@ -76,7 +76,7 @@ def test_importing_turnstream_imports_next_to_nothing() -> None:
     assert finished.stdout == "turnstream\n"
 
 
-@pytest.mark.parametrize("words", ["from turnstream import AsyncClient, Client, Limits, StreamSettings", "import turnstream.stream.stream_file"])
+@pytest.mark.parametrize("words", ["from turnstream import AsyncClient, Client, Limits, StreamSettings", "import turnstream.stream.clients.stream_file"])
 def test_a_client_needs_no_engine(words: str) -> None:
     code = f"import sys; {words}; print('onnxruntime' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"

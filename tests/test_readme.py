@@ -19,7 +19,8 @@ import pytest
 import soundfile as sf
 
 from turnstream.models.dialogues.manifest import read_manifest, write_manifest
-from turnstream.stream import cli, listen
+from turnstream.stream import cli
+from turnstream.stream.live import listen
 from turnstream.stream.sources import bundled_sample
 
 from .models.dialogues.corpora.making import write_switchboard

@@ -14,19 +14,19 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from turnstream.models.errors import ConfigError, DialogueError, ExportError, MissingExtraError, TurnstreamError
-    from turnstream.stream.agent_voice import AgentVoice, Cut
     from turnstream.stream.audio_check import AudioWarning
-    from turnstream.stream.blocking_client import Client
-    from turnstream.stream.client import AsyncClient
+    from turnstream.stream.clients.agent_voice import AgentVoice, Cut
+    from turnstream.stream.clients.blocking_client import Client
+    from turnstream.stream.clients.client import AsyncClient
     from turnstream.stream.engine import Engine, ModelMetadata
     from turnstream.stream.errors import AudioFormatError, DeviceError, ModelError, PolicyError, ProtocolError, ServerError, ShapeError, SnapshotError
-    from turnstream.stream.limits import Limits
-    from turnstream.stream.microphone import MicrophoneSource
+    from turnstream.stream.live.microphone import MicrophoneSource
     from turnstream.stream.policy import PRESETS, PolicySettings, TurnPolicy
     from turnstream.stream.prediction import EVENT_TYPES, EventType, Prediction, TurnEvent
     from turnstream.stream.predictor import TurnPredictor
     from turnstream.stream.protocol import BeginMessage, FrameMessage, LatentMessage, ResumedMessage, TerminationMessage, WarningMessage
-    from turnstream.stream.server import Server
+    from turnstream.stream.service.limits import Limits
+    from turnstream.stream.service.server import Server
     from turnstream.stream.settings import StreamSettings
     from turnstream.stream.sources import FileSource
 
@@ -77,19 +77,19 @@ __all__ = [
 
 _NAMES = {  # module: its public names, so that each loads no more than its own module
     "models.errors": "ConfigError DialogueError ExportError MissingExtraError TurnstreamError",
-    "stream.agent_voice": "AgentVoice Cut",
+    "stream.clients.agent_voice": "AgentVoice Cut",
     "stream.audio_check": "AudioWarning",
-    "stream.blocking_client": "Client",
-    "stream.client": "AsyncClient",
+    "stream.clients.blocking_client": "Client",
+    "stream.clients.client": "AsyncClient",
     "stream.engine": "Engine ModelMetadata",
     "stream.errors": "AudioFormatError DeviceError ModelError PolicyError ProtocolError ServerError ShapeError SnapshotError",
-    "stream.limits": "Limits",
-    "stream.microphone": "MicrophoneSource",
+    "stream.service.limits": "Limits",
+    "stream.live.microphone": "MicrophoneSource",
     "stream.policy": "PRESETS PolicySettings TurnPolicy",
     "stream.prediction": "EVENT_TYPES EventType Prediction TurnEvent",
     "stream.predictor": "TurnPredictor",
     "stream.protocol": "BeginMessage FrameMessage LatentMessage ResumedMessage TerminationMessage WarningMessage",
-    "stream.server": "Server",
+    "stream.service.server": "Server",
     "stream.settings": "StreamSettings",
     "stream.sources": "FileSource",
 }

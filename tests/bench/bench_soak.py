@@ -26,7 +26,7 @@ from served import Served, machine
 from soak_clients import come_and_go
 
 from turnstream.stream.engine import Engine
-from turnstream.stream.server import Server
+from turnstream.stream.service.server import Server
 
 ROW_S = 30.0
 RESUME_S = 5.0  # sessions that were cut and are not resumed wait so long, and there are many of them

@@ -12,10 +12,10 @@ from unittest.mock import patch
 
 import numpy as np
 
-from turnstream.stream.batcher import Steps
 from turnstream.stream.engine import Engine, Float32, StepOutput
-from turnstream.stream.limits import Limits
-from turnstream.stream.server import Server
+from turnstream.stream.service.batcher import Steps
+from turnstream.stream.service.limits import Limits
+from turnstream.stream.service.server import Server
 
 FATAL_SAMPLE = b"\x00\x80" * 2  # full scale in both channels: no speech has it
 FULL_SCALE = 0.9999

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from turnstream.stream.engine import Engine
-from turnstream.stream.server import Server
+from turnstream.stream.service.server import Server
 
 from .serving import quick_limits
 from .talkative import talkative_model

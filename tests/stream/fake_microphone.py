@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 
 from turnstream.stream.errors import DeviceError
-from turnstream.stream.microphone import Microphone, MicrophoneSource
+from turnstream.stream.live.microphone import Microphone, MicrophoneSource
 from turnstream.stream.sources import Block
 
 MICROPHONE = Microphone(3, "Headset", 1, 48000, True)

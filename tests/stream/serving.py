@@ -15,10 +15,10 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
 from turnstream.stream.engine import Engine
-from turnstream.stream.limits import Limits
 from turnstream.stream.prediction import TurnEvent
 from turnstream.stream.protocol import FrameMessage, LatentMessage, frame_to_json, message_to_json, parse_message
-from turnstream.stream.server import Server
+from turnstream.stream.service.limits import Limits
+from turnstream.stream.service.server import Server
 from turnstream.stream.session import Session
 
 PATIENCE_S = 20.0

@@ -10,8 +10,8 @@ import pytest
 import soundfile as sf
 
 from turnstream.stream.engine import Engine
-from turnstream.stream.limits import Limits
-from turnstream.stream.server import Server
+from turnstream.stream.service.limits import Limits
+from turnstream.stream.service.server import Server
 from turnstream.stream.sources import bundled_sample
 
 from .chromium import Tab, find_chromium, open_tab

@@ -14,7 +14,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from turnstream.stream.server import Server
+from turnstream.stream.service.server import Server
 
 
 class Relay:

@@ -12,10 +12,10 @@ import numpy as np
 import soundfile as sf
 
 from turnstream.stream.engine import Engine
-from turnstream.stream.limits import Limits
 from turnstream.stream.policy import PRESETS
 from turnstream.stream.prediction import TurnEvent
-from turnstream.stream.server import Server
+from turnstream.stream.service.limits import Limits
+from turnstream.stream.service.server import Server
 
 from ..stream.serving import offline
 from .chromium import Tab, open_tab

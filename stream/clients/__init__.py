@@ -1,0 +1,1 @@
+"""The websocket clients: asynchronous, blocking, and the command line's."""

@@ -1,0 +1,305 @@
+"""Listens live: audio from a source to a client, what the client answers onto the screen, and both into a recording if wanted.
+
+The client predicts in this process (`LocalClient`) or asks a server (`AsyncClient`); all else is the same. Audio is rounded to 16 bits on
+its way in, the form of the wire and of the recording, so that all three hear the same bits.
+
+It ends when the source does, after the time asked for, or on Ctrl-C, SIGTERM or SIGHUP: the source is closed, what is due is awaited and
+written, the terminal is put back. A second signal, or `_LAST_ANSWERS_S` without the last answers, ends it at once; terminal and files are
+closed then, too.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import math
+import signal
+import time
+from collections import deque
+from collections.abc import AsyncGenerator, Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TextIO
+
+import numpy as np
+
+from ..clients.client import AsyncClient, encode_pcm
+from ..errors import ServerError, TurnstreamError
+from ..policy import PRESETS
+from ..prediction import Prediction, TurnEvent
+from ..protocol import FrameMessage, TerminationMessage, WarningMessage
+from ..settings import StreamSettings
+from ..sources import AudioSource, Block, FileSource, paced
+from .local_client import LocalClient
+from .microphone import MicrophoneSource
+from .native_noise import native_noise_hidden
+from .parting import SilenceWatch, farewell, levels_dbfs
+from .playback import Playback
+from .recording import Recording
+from .second_channel import DeviceVoice, PairedSource
+from .source_thread import SourceThread
+from .steady_microphone import SteadyMicrophone
+from .terminal import TerminalView
+from .terminal_screen import Screen
+from .terminal_words import SPEAK, Names, Tally, warning_words
+
+Client = AsyncClient | LocalClient
+Connect = Callable[[StreamSettings], AbstractAsyncContextManager[Client]]
+
+_UNANSWERED = 4096  # blocks whose predictions are due; the client makes the sender wait long before, and what is too old is forgotten
+_LAST_ANSWERS_S = 3.0
+_DRIFT_WORDS_S = 60.0  # drift is not said more often
+
+
+@dataclass(frozen=True)
+class Heard:
+    """What is listened to.
+
+    Attributes:
+        source: gives the audio; a recording is paced, unless it goes faster.
+        title: how it is called.
+        names: of the two speakers.
+        explanation: one or two lines for the newcomer.
+        remark: what there is to say about the choice; nothing if it is what was asked for.
+        playback: makes the audio heard.
+        speed: of a recording against real time.
+    """
+
+    source: AudioSource
+    title: str
+    names: Names = ("You", "Other")
+    explanation: str = SPEAK
+    remark: str = ""
+    playback: Playback | None = None
+    speed: float = 1.0
+
+
+class Listener:
+    """One showing.
+
+    Args:
+        heard: what to listen to.
+        policy: preset that makes the events.
+        seconds: end after so much audio.
+        plain: lines of events even where a picture could be shown.
+        record: folder to write everything into, made once the client is connected.
+        out: where to show it; standard output if not given.
+    Attributes:
+        tally: what was shown.
+    """
+
+    def __init__(
+        self, heard: Heard, *, policy: str, seconds: float | None = None, plain: bool = False, record: Path | None = None, out: TextIO | None = None
+    ) -> None:
+        self.tally = Tally()
+        self._heard = heard
+        self._source = heard.source
+        self._policy = policy
+        self._seconds = seconds
+        self._plain = plain
+        self._record = record
+        self._recording: Recording | None = None
+        self._out = out
+        self._live = isinstance(self._source, MicrophoneSource | SteadyMicrophone | PairedSource)
+        self._ending = False
+        self._thread = SourceThread(paced(self._source, heard.speed) if isinstance(self._source, FileSource) else self._source)
+        self._sent: deque[tuple[float, float]] = deque(maxlen=_UNANSWERED)  # (seconds of audio sent, when)
+        self._silence = SilenceWatch()
+        self._reported = {"dropped": False, "overflow": False}
+        self._drift_samples, self._drift_said_s = 0, -_DRIFT_WORDS_S
+
+    def run(self, command: str, connect: Connect) -> int:
+        """Show to the end, sum up, and close the source and the recording; returns the exit code.
+
+        Args:
+            command: "demo" or "listen", for the last words.
+            connect: opens the client.
+        Raises:
+            TurnstreamError: the source, the client or the recording failed; what was heard until then is shown, written and summed up.
+        """
+        if self._heard.remark:
+            print(self._heard.remark, file=self._out, flush=True)
+        try:
+            with contextlib.suppress(KeyboardInterrupt, asyncio.CancelledError):  # the impatient end; all is closed by now
+                asyncio.run(self._connected(connect))
+        except TurnstreamError:
+            if self.tally.frames:
+                print(self._recorded(), self.tally.summary(), sep="", file=self._out, flush=True)
+            raise
+        finally:
+            self._source.close()
+            if self._recording is not None:
+                self._recording.close()
+        lost_s = 0.0
+        if isinstance(self._source, MicrophoneSource | SteadyMicrophone | PairedSource):
+            lost_s = self._source.dropped_samples / self._source.sample_rate_hz
+        if lost_s:
+            print(f"{lost_s:.2f} s of sound were skipped because this computer was too slow.", file=self._out)
+        print(self._recorded(), farewell(command, self.tally), sep="", file=self._out, flush=True)
+        return 0
+
+    def _recorded(self) -> str:
+        return "" if self._recording is None else f"Recorded in {self._recording.folder}\n"
+
+    async def _connected(self, connect: Connect) -> None:
+        source, heard = self._source, self._heard
+        settings = StreamSettings(sample_rate_hz=source.sample_rate_hz, channels=source.channels, policy=self._policy)
+        async with self._signals(), connect(settings) as client:
+            begin = client.begin
+            length_s = source.duration_s if isinstance(source, FileSource) else math.inf
+            duration_s = min(length_s, self._seconds or math.inf)
+            view = TerminalView(
+                heard.title,
+                f"{begin.model_name} {begin.model_version}",
+                names=heard.names,
+                end_threshold=PRESETS[self._policy].end_threshold,
+                frame_rate_hz=begin.frame_rate_hz,
+                session=begin.session[:6],
+                duration_s=duration_s if math.isfinite(duration_s) else None,
+                explanation=heard.explanation,
+            )
+            self.tally = view.tally
+            if self._record is not None:
+                self._recording = Recording(self._record, source.sample_rate_hz, source.channels)
+            if heard.remark:
+                view.on_warning(heard.remark)
+            with native_noise_hidden(), Screen(view, plain=self._plain, out=self._out) as screen:
+                await self._show(client, screen)
+
+    async def _show(self, client: Client, screen: Screen) -> None:
+        """Send, receive and draw, to the end of the audio."""
+        if isinstance(self._source, SteadyMicrophone):
+            loop = asyncio.get_running_loop()
+
+            def notice(text: str | None) -> None:
+                loop.call_soon_threadsafe(self._on_loss, screen, text)
+
+            self._source.on_notice = notice
+        async with self._thread:
+            sender = asyncio.create_task(self._send(client, screen))
+            try:
+                await self._receive(client, screen)
+                await sender
+            finally:
+                self._end()
+                sender.cancel()
+                with contextlib.suppress(asyncio.CancelledError, TurnstreamError):
+                    await sender
+
+    async def _send(self, client: Client, screen: Screen) -> None:
+        """Send the source to its end, or as much of it as was asked for, and say so."""
+        rate_hz, channels, playback = self._source.sample_rate_hz, self._source.channels, self._heard.playback
+        limit = math.inf if self._seconds is None else round(self._seconds * rate_hz)
+        total = 0
+        try:
+            async for block in self._thread:
+                received_s = time.perf_counter()
+                part = block[: int(min(len(block), limit - total))]
+                total += len(part)
+                samples = np.frombuffer(encode_pcm(part, "pcm_s16le"), "<i2").reshape(-1, channels)
+                self._sent.append((total / rate_hz, received_s))
+                if self._recording is not None:
+                    self._recording.on_audio(samples)
+                if playback is not None:
+                    playback.push_audio(part)
+                self._watch(part, screen)
+                await client.push_audio(samples)
+                if total >= limit:
+                    break
+        finally:
+            if playback is not None:
+                playback.close()
+            if not client.finished:
+                await client.close()
+
+    async def _receive(self, client: Client, screen: Screen) -> None:
+        async for message in client:
+            match message:
+                case FrameMessage() | Prediction():
+                    if self._recording is not None:
+                        self._recording.on_prediction(message)
+                    screen.on_prediction(message, self._latency_s(message.time_s))
+                case TurnEvent():
+                    if self._recording is not None:
+                        self._recording.on_event(message)
+                    screen.on_event(message)
+                case WarningMessage():
+                    if not (self._live and message.code == "silent"):  # said sooner, and withdrawn, by `_watch`
+                        screen.on_warning(warning_words(message.message, self._heard.names))
+                case TerminationMessage():
+                    if message.reason != "close":
+                        raise ServerError(message.reason, f"the server ended the session after {message.seconds:.1f} s of audio ({message.reason})")
+                case _:
+                    pass
+
+    def _latency_s(self, time_s: float) -> float | None:
+        """Since the block with the frame's last sample came; None for the silence that completes the last frame."""
+        while self._sent and self._sent[0][0] < time_s - 1e-9:
+            self._sent.popleft()
+        return time.perf_counter() - self._sent[0][1] if self._sent else None
+
+    # ---- what is wrong with the audio ----
+
+    def _watch(self, part: Block, screen: Screen) -> None:
+        """Show the level; say in words when a microphone is muted, that audio was lost (once each), and that clocks drift."""
+        levels = levels_dbfs(part)
+        screen.on_level(levels)
+        source = self._source
+        if not isinstance(source, MicrophoneSource | SteadyMicrophone | PairedSource):
+            return
+        silent = self._silence.push(levels[0], len(part) / source.sample_rate_hz)
+        if silent is not None:
+            screen.on_notice("No sound for 3 s: is the microphone muted?" if silent else None)
+            if not silent:
+                screen.on_warning("sound again")
+        if source.dropped_samples and not self._reported["dropped"]:
+            self._reported["dropped"] = True
+            screen.on_warning("this computer is too slow: some sound was skipped, so the picture jumps")
+        if source.overflows and not self._reported["overflow"]:
+            self._reported["overflow"] = True
+            screen.on_warning("the sound card lost some audio before it came here (overflow)")
+        if isinstance(source, PairedSource) and isinstance(source.voice, DeviceVoice):
+            self._watch_drift(source.voice, source.sample_rate_hz, screen)
+
+    def _watch_drift(self, voice: DeviceVoice, rate_hz: int, screen: Screen) -> None:
+        drift_samples = voice.filled_samples + voice.skipped_samples
+        if drift_samples != self._drift_samples and self.tally.seconds >= self._drift_said_s + _DRIFT_WORDS_S:
+            self._drift_samples, self._drift_said_s = drift_samples, self.tally.seconds
+            filled, skipped = (f"{1000 * samples / rate_hz:.0f} ms" for samples in (voice.filled_samples, voice.skipped_samples))
+            screen.on_warning(f"the two devices' clocks differ: so far {filled} of silence put into {self._heard.names[1]}'s channel, {skipped} left out")
+
+    def _on_loss(self, screen: Screen, notice: str | None) -> None:
+        self._silence.reset()
+        screen.on_notice(notice)
+        if notice is None and isinstance(self._source, SteadyMicrophone):
+            screen.on_warning(f"sound again, from the microphone {self._source.microphone.name}")
+
+    # ---- the end ----
+
+    def _end(self) -> None:
+        """Let the source end. A file is only told so: it may not be closed while it is read."""
+        self._ending = True
+        self._thread.end()
+        if not isinstance(self._source, FileSource):
+            self._source.close()
+
+    @contextlib.asynccontextmanager
+    async def _signals(self) -> AsyncGenerator[None, None]:
+        """End on signals, gently on the first."""
+        loop, task = asyncio.get_running_loop(), asyncio.current_task()
+        numbers = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+
+        def end() -> None:
+            if task is not None and self._ending:
+                task.cancel()
+            self._end()
+            if task is not None:
+                loop.call_later(_LAST_ANSWERS_S, task.cancel)
+
+        with contextlib.ExitStack() as stack:
+            for number in numbers:
+                with contextlib.suppress(NotImplementedError, RuntimeError):  # on Windows, or not in the main thread: Ctrl-C cancels the task instead
+                    loop.add_signal_handler(number, end)
+                    stack.callback(loop.remove_signal_handler, number)
+            yield

@@ -1,0 +1,79 @@
+"""Predicts in this process behind the verbs of `AsyncClient`, so that whatever shows a server's answers can do without a server."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+from numpy.typing import ArrayLike
+
+from ..engine import Engine
+from ..policy import TurnPolicy
+from ..prediction import Prediction, TurnEvent
+from ..predictor import TurnPredictor
+from ..protocol import BeginMessage, TerminationMessage, WarningMessage
+from ..resample import to_float32
+from ..settings import StreamSettings
+
+LocalMessage = Prediction | TurnEvent | WarningMessage | TerminationMessage
+
+_UNREAD_MESSAGES = 64  # then whoever pushes audio is made to wait
+
+
+class LocalClient:
+    """One conversation on an engine; an async context manager, and an async iterator of predictions, events and warnings.
+
+    Args:
+        engine: the model.
+        settings: of the audio that will be pushed, and the policy.
+    Attributes:
+        begin: what the session is.
+        finished: whether the last message was given.
+    """
+
+    def __init__(self, engine: Engine, settings: StreamSettings) -> None:
+        metadata = engine.metadata
+        self.begin = BeginMessage("", metadata.name, metadata.version, metadata.weights_sha256, metadata.frame_rate_hz, {}, settings)
+        self.finished = False
+        self._predictor = TurnPredictor(engine, sample_rate_hz=settings.sample_rate_hz)
+        self._policy = TurnPolicy(settings.policy)
+        self._messages: asyncio.Queue[LocalMessage] = asyncio.Queue(_UNREAD_MESSAGES)
+        self._samples = self._frames = 0
+        self._closing = False
+
+    async def __aenter__(self) -> LocalClient:
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        """Nothing to let go of."""
+
+    async def push_audio(self, samples: ArrayLike) -> None:
+        """Predict on audio of any length; raises AudioFormatError as `TurnPredictor.push_audio`."""
+        audio = to_float32(samples)
+        self._samples += len(audio)
+        await self._say(self._predictor.push_audio(audio))
+        for warning in self._predictor.take_warnings():
+            await self._messages.put(WarningMessage(warning.code, warning.severity, warning.message))
+        await asyncio.sleep(0)  # whoever reads does so now: a full pipe of audio would not let it
+
+    async def close(self) -> None:
+        """Say that no more audio comes; the last frame is completed with silence."""
+        if not self._closing:
+            self._closing = True
+            await self._say(self._predictor.flush())
+            seconds = self._samples / self.begin.settings.sample_rate_hz
+            await self._messages.put(TerminationMessage(self._frames, seconds, "close"))
+
+    async def __aiter__(self) -> AsyncIterator[LocalMessage]:
+        """Give messages to the end; events follow the prediction that decided them."""
+        while not self.finished:
+            message = await self._messages.get()
+            self.finished = isinstance(message, TerminationMessage)
+            yield message
+
+    async def _say(self, predictions: list[Prediction]) -> None:
+        for prediction in predictions:
+            self._frames += 1
+            await self._messages.put(prediction)
+            for event in self._policy.update(prediction):
+                await self._messages.put(event)

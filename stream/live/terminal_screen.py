@@ -1,0 +1,91 @@
+"""Puts the live view on a terminal, or plain lines where there is none.
+
+The picture is drawn after every few predictions, in the thread that brings them: no timer, no thread of its own, so that
+drawing falls into the pause after a prediction and never delays one.
+"""
+
+from __future__ import annotations
+
+from typing import TextIO
+
+from rich.console import Console
+from rich.control import Control
+from rich.live import Live
+
+from ..prediction import Pair, Prediction, TurnEvent
+from ..protocol import FrameMessage
+from .terminal import TerminalView
+from .terminal_shapes import clock
+
+_PICTURES_PER_S = 17
+
+
+class Screen:
+    """A view on its output; a context manager that leaves the terminal as it was.
+
+    Args:
+        view: what to show.
+        plain: lines of events even where a picture could be shown.
+        out: where to write; standard output if not given.
+    Attributes:
+        plain: whether lines are written; also when `out` is no terminal, cannot move its cursor, or has no block characters.
+    """
+
+    def __init__(self, view: TerminalView, *, plain: bool = False, out: TextIO | None = None) -> None:
+        self.view = view
+        self._console = Console(file=out)
+        self.plain = plain or not can_draw(self._console)
+        self._live = None if self.plain else Live(view, console=self._console, screen=True, auto_refresh=False, redirect_stderr=False)
+        self._every = max(1, round(view.frame_rate_hz / _PICTURES_PER_S))
+
+    def __enter__(self) -> Screen:
+        if self._live is None:
+            self._print(f"{self.view.source}, model {self.view.model_name}; Ctrl-C ends")
+        else:
+            self._live.start(refresh=True)
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        if self._live is not None:
+            self._console.control(Control.clear(), Control.home())  # or tmux, if resized meanwhile, keeps rows of the picture
+            self._live.stop()
+
+    def on_prediction(self, p: Prediction | FrameMessage, latency_s: float | None = None) -> None:
+        """See `TerminalView.on_prediction`."""
+        self.view.on_prediction(p, latency_s)
+        if self._live is not None and p.frame % self._every == 0:
+            self._live.refresh()
+
+    def on_event(self, event: TurnEvent) -> None:
+        """See `TerminalView.on_event`."""
+        self.view.on_event(event)
+        if self._live is None:
+            self._print(f"{clock(event.time_s):>7}  {self.view.words(event)}")
+
+    def on_warning(self, text: str) -> None:
+        """See `TerminalView.on_warning`."""
+        self.view.on_warning(text)
+        if self._live is None:
+            self._print(f"{clock(self.view.tally.seconds):>7}  * {text}")
+
+    def on_level(self, levels_dbfs: Pair) -> None:
+        """See `TerminalView.on_level`."""
+        self.view.on_level(levels_dbfs)
+
+    def on_notice(self, text: str | None) -> None:
+        """See `TerminalView.on_notice`. Drawn at once: while something is wrong there may be no predictions."""
+        self.view.on_notice(text)
+        if self._live is not None:
+            self._live.refresh()
+        elif text is not None:
+            self._print(f"{clock(self.view.tally.seconds):>7}  ! {text}")
+
+    def _print(self, line: str) -> None:
+        """A line now, not when a buffer is full; what the output's encoding lacks becomes a question mark."""
+        encoding = self._console.encoding
+        print(line.encode(encoding, "replace").decode(encoding), file=self._console.file, flush=True)
+
+
+def can_draw(console: Console) -> bool:
+    """Whether the output is a terminal that can show the picture."""
+    return console.is_terminal and not console.is_dumb_terminal and console.encoding.startswith("utf")

@@ -1,0 +1,108 @@
+"""What happens in a conversation, in words for someone who has never heard of turn-taking."""
+
+from __future__ import annotations
+
+import statistics
+from collections import Counter, deque
+from dataclasses import dataclass, field
+
+from ..prediction import EventType, TurnEvent
+from .terminal_shapes import percent
+
+Names = tuple[str, str]  # of (user, other speaker); "You" is addressed as the reader
+
+EXPLANATION = (
+    "One speaker has the floor. In a pause it is held, or it shifts to the other. turnstream hears both and foresees which of the two, 50 times a second."
+)
+
+SPEAK = "Speak, pause in mid-sentence, go on, then finish: you hold the floor in the first pause, it shifts in the last. Can turnstream tell them apart?"
+
+# A sign for each event on the time axis, and the one word that explains it.
+MARKS: dict[EventType, tuple[str, str]] = {
+    "start_of_turn": ("►", "begins"),
+    "eager_end_of_turn": ("?", "done?"),
+    "turn_resumed": ("…", "goes on"),
+    "end_of_turn": ("■", "ends"),
+    "backchannel": ("○", "“mhm”"),
+    "interruption": ("!", "cuts in"),
+}
+
+_RECENT_LATENCIES = 3000  # a minute of frames; older ones are forgotten
+
+
+def event_words(event: TurnEvent, names: Names, end_threshold: float) -> str:
+    """One event as a sentence with its probability.
+
+    Args:
+        event: what happened.
+        names: of both speakers.
+        end_threshold: the policy's; an end below it was decided by silence, or because the other began.
+    """
+    name, other = names[event.speaker], names[1 - event.speaker]
+    reader = name == "You"
+    their = "your" if reader else "their"
+    chance = percent(event.probability)
+    match event.type:
+        case "start_of_turn":
+            return f"{name} started {'your' if reader else 'a'} turn"
+        case "eager_end_of_turn":
+            return f"{name} paused, perhaps finished ({chance})"
+        case "turn_resumed":
+            return f"{name} only paused, still {their} turn"
+        case "end_of_turn" if event.probability >= end_threshold:
+            return f"{name} finished {their} turn ({chance})"
+        case "end_of_turn":
+            return f"{name} fell silent, {their} turn is over"
+        case "backchannel":
+            return f"Backchannel from {_in_sentence(name)}: a short “mhm”, not a turn"
+        case "interruption":
+            return f"{name} interrupted {_in_sentence(other)} ({chance})"
+
+
+def warning_words(message: str, names: Names) -> str:
+    """A warning about the audio with the speaker's name for the channel's number."""
+    for channel, name in enumerate(names):
+        message = message.replace(f"channel {channel}:", f"{name}:")
+    return message
+
+
+@dataclass
+class Tally:
+    """What a session amounted to.
+
+    Attributes:
+        frames: predictions seen.
+        seconds: audio they cover.
+        latencies_s: of the latest predictions.
+    """
+
+    frames: int = 0
+    seconds: float = 0.0
+    events: Counter[EventType] = field(default_factory=Counter[EventType])
+    latencies_s: deque[float] = field(default_factory=lambda: deque[float](maxlen=_RECENT_LATENCIES))
+
+    def add_frame(self, time_s: float, latency_s: float | None) -> None:
+        """Count one prediction; `time_s` is the audio heard until it."""
+        self.frames += 1
+        self.seconds = time_s
+        if latency_s is not None:
+            self.latencies_s.append(latency_s)
+
+    @property
+    def latency_words(self) -> str | None:
+        """The median latency, None before any was measured."""
+        return f"{1000 * statistics.median(self.latencies_s):.1f} ms" if self.latencies_s else None
+
+    def summary(self) -> str:
+        """Two lines: seconds and predictions, and events."""
+        counts = [f"{_count(self.events['end_of_turn'], 'turn')} ended", _count(self.events["backchannel"], "backchannel")]
+        counts.append(_count(self.events["interruption"], "interruption"))
+        return f"{self.seconds:.1f} s of conversation, {_count(self.frames, 'prediction')}\n{', '.join(counts)}"
+
+
+def _in_sentence(name: str) -> str:
+    return "you" if name == "You" else name
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"

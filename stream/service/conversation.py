@@ -1,0 +1,418 @@
+"""One conversation on the server: a client's messages in, predictions and events out, over one connection after another. No sockets.
+
+Messages act in order: each waits in the inbox until everything before it has been predicted on. What is said to the client goes through the outbox,
+so that a connection may break at any moment; the conversation then waits for the client to come back. All of it is bounded: a client that sends
+faster than it is predicted on is not read from, and a client that does not read is dealt with as PROTOCOL.md says.
+"""
+
+from __future__ import annotations
+
+import logging
+import pickle
+import secrets
+from collections import deque
+from typing import Any, Protocol
+
+from numpy.typing import NDArray
+
+from ..engine import ModelMetadata
+from ..errors import AudioFormatError, ProtocolError
+from ..protocol import (
+    CLOSE_CODES,
+    CLOSE_GOING_AWAY,
+    CLOSE_NORMAL,
+    BeginMessage,
+    Close,
+    Control,
+    ErrorMessage,
+    Flush,
+    KeepAlive,
+    LatentMessage,
+    Reset,
+    ResumedMessage,
+    TerminationMessage,
+    WarningMessage,
+    frame_to_json,
+    latents_to_bytes,
+    message_to_json,
+    parse_control,
+)
+from ..session import FrameResult, Session
+from ..settings import StreamSettings
+from ..sources import decode_pcm
+from .batcher import Batcher
+from .connection import Connection
+from .delivery import Delivery
+from .limits import Limits
+
+logger = logging.getLogger(__name__)
+
+_MIN_BACKLOG = 10  # frames of buffer
+_TOGETHER = 16  # messages that are sent at the latest
+
+
+class Watcher(Protocol):
+    """What a conversation reports."""
+
+    def on_end(self, conversation: Conversation) -> None:
+        """It is over and can be forgotten."""
+        ...
+
+    def on_park(self, conversation: Conversation) -> None:
+        """Its client was lost."""
+        ...
+
+    def on_error(self, conversation: Conversation, code: str) -> None:
+        """It is about to end with this error."""
+        ...
+
+
+class Conversation:
+    """Serves one client from `begin` to the end, across lost connections.
+
+    Args:
+        settings: what the client asked for.
+        metadata: of the model behind the batcher.
+        batcher: predicts.
+        limits: bounds of the server.
+        watcher: is told how it goes.
+        token: with which the client can come back; None if it cannot.
+    Attributes:
+        id: names the session to the client and in the log.
+        reason: why it ended, once it has.
+    """
+
+    def __init__(
+        self, settings: StreamSettings, metadata: ModelMetadata, batcher: Batcher, limits: Limits, watcher: Watcher, *, token: str | None = None
+    ) -> None:
+        self.id = secrets.token_hex(8)
+        self.token = token
+        self.reason = ""
+        self._settings = settings
+        self._metadata = metadata
+        self._batcher = batcher
+        self._limits = limits
+        self._watcher = watcher
+        self._max_backlog = max(_MIN_BACKLOG, round(limits.max_waiting_s * metadata.frame_rate_hz))
+        self._use(Session(metadata, sample_rate_hz=settings.sample_rate_hz, policy=settings.policy, buffer_s=self._max_backlog / metadata.frame_rate_hz))
+        self._parked_s: float | None = None  # since when there is no connection
+        self._inbox: deque[str | bytes] = deque()
+        self._audio: NDArray[Any] | None = None  # what is left of the message that is being taken in
+        self._delivery = Delivery(limits, batcher.clock)
+        self._received = self._frames = self._samples = 0
+        self._ended = self._shutting_down = self._advancing = self._thinning = self._stalled = False
+        self._audio_s = self._message_s = batcher.clock()  # when there last was such
+        self._delivery.put(message_to_json(self._begin()))
+
+    def _use(self, session: Session) -> None:
+        self._session = session
+        self._lane = self._batcher.open_lane(session, self._on_result, self._on_engine_error)
+
+    @property
+    def seconds(self) -> float:
+        """Audio received."""
+        return self._samples / self._settings.sample_rate_hz
+
+    @property
+    def frames(self) -> int:
+        """Predictions made."""
+        return self._frames
+
+    @property
+    def parked_s(self) -> float | None:
+        """Since when it waits for its client, by the batcher's clock; None while it has one."""
+        return self._parked_s
+
+    def _begin(self) -> BeginMessage:
+        model = self._metadata
+        return BeginMessage(
+            session=self.id,
+            model_name=model.name,
+            model_version=model.version,
+            model_sha256=model.weights_sha256,
+            frame_rate_hz=model.frame_rate_hz,
+            latent_sizes={"latent": model.latent_size, "latent_speaker": model.latent_speaker_size},
+            settings=self._settings,
+            resume_token=self.token,
+            resume_s=0.0 if self.token is None else self._limits.resume_s,
+        )
+
+    # ---- connections ----
+
+    def attach(self, connection: Connection) -> None:
+        """Talk over a new connection, from the first message on."""
+        self._parked_s = None
+        self._message_s = self._audio_s = self._batcher.clock()
+        self._delivery.attach(connection)
+        self._lane.release()
+        self._advance()
+
+    def check_resume(self, received: int) -> None:
+        """Refuse what cannot be resumed from there.
+
+        Raises:
+            ProtocolError: bad_setting; the client cannot have received so many messages, or too few of them are kept.
+        """
+        self._delivery.outbox.check(received)
+
+    def resume(self, connection: Connection, received: int) -> None:
+        """Go on over a new connection, with a client that has got `received` messages; an old connection is closed.
+
+        Raises:
+            ProtocolError: see `check_resume`.
+        """
+        missed = self._delivery.outbox.rewind(received)
+        self._detach()
+        connection.send([message_to_json(ResumedMessage(self.id, self._received, missed))])
+        self.attach(connection)
+
+    def _detach(self) -> None:
+        """Let go of a connection that another one takes the place of."""
+        connection, self._delivery.connection = self._delivery.connection, None
+        if connection is not None:
+            connection.hang_up(CLOSE_CODES["resumed_elsewhere"], "resumed_elsewhere: the session goes on over another connection")
+
+    def on_disconnect(self, lost: bool) -> None:
+        """The connection has ended: wait for the client if it was lost, else end."""
+        self._delivery.connection = None
+        if lost and self.token is not None and not self._shutting_down:
+            self._park()
+        else:
+            self._over("the client left")
+
+    def _park(self) -> None:
+        """Wait for the client."""
+        self._parked_s = self._batcher.clock()
+        self._watcher.on_park(self)
+
+    def pack(self) -> bytes:
+        """All of it, for another process of this server; this one is over. Its client's connection is closed."""
+        self._detach()
+        packed = {
+            "settings": self._settings,
+            "session": self._session.snapshot(),
+            "outbox": self._delivery.outbox,
+            "inbox": self._inbox,
+            "audio": self._audio,
+            "numbers": (self.id, self._received, self._frames, self._samples),
+            "end": self._delivery.last_words,
+        }
+        self._over("moved")
+        return pickle.dumps(packed)
+
+    @classmethod
+    def unpack(cls, packed: bytes, metadata: ModelMetadata, batcher: Batcher, limits: Limits, watcher: Watcher, *, token: str) -> Conversation:
+        """Go on with what another process of this server packed."""
+        parts: dict[str, Any] = pickle.loads(packed)
+        conversation = cls(parts["settings"], metadata, batcher, limits, watcher, token=token)
+        conversation._use(Session.restore(parts["session"], metadata))
+        conversation._delivery.outbox, conversation._delivery.last_words = parts["outbox"], parts["end"]
+        conversation._inbox, conversation._audio, conversation._ended = parts["inbox"], parts["audio"], parts["end"] is not None
+        conversation.id, conversation._received, conversation._frames, conversation._samples = parts["numbers"]
+        conversation._lane.pushed(0.0)
+        conversation._advance()
+        conversation._park()
+        return conversation
+
+    def shut_down(self) -> None:
+        """Predict on what has come, say `termination`, close."""
+        if self._shutting_down:
+            return
+        self._shutting_down = True
+        if self._delivery.connection is None:
+            self._over("shutdown")
+            return
+        self._delivery.connection.pause_reading()
+        self._advance()
+
+    def give_up(self) -> None:
+        """Wait for the lost client no longer."""
+        self._over("the client was lost")
+
+    def _over(self, reason: str) -> None:
+        self._lane.close()
+        if not self.reason:
+            self.reason = reason if self._delivery.last_words is None else self._delivery.last_words[1]
+            self._watcher.on_end(self)
+
+    # ---- in ----
+
+    def on_message(self, message: str | bytes) -> None:
+        """Take one message of the client."""
+        self._received += 1
+        if self._ended or self._shutting_down:
+            return
+        self._message_s = self._batcher.clock()
+        self._inbox.append(message)
+        self._advance()
+
+    def _advance(self) -> None:
+        """Do as much of what the client asked for as can be done now; the rest is done as predictions are made."""
+        if self._advancing:
+            return
+        self._advancing = True
+        try:
+            while self._inbox and not self._ended:
+                message = self._inbox.popleft()
+                if not self._take(message):
+                    self._inbox.appendleft(message)
+                    break
+            if self._shutting_down and not self._inbox and not self._ended:
+                self._finish("shutdown", CLOSE_GOING_AWAY)
+        except ProtocolError as error:
+            self._fail(error.code, str(error))
+        except AudioFormatError as error:
+            self._fail("bad_audio", str(error))
+        except Exception:  # reported to the client; a bug here must not leave it waiting
+            logger.exception("session failed", extra={"session": self.id})
+            self._fail("internal_error", "the server failed on this message")
+        finally:
+            self._advancing = False
+        connection = self._delivery.connection
+        if connection is not None and not self._shutting_down:
+            if self._inbox:
+                connection.pause_reading()
+            else:
+                connection.resume_reading()
+
+    def _take(self, message: str | bytes) -> bool:
+        """Act on a message; False while it must wait, or is not used up yet."""
+        if len(message) > self._limits.max_message_bytes:
+            raise ProtocolError("message_too_big", f"expected a message of at most {self._limits.max_message_bytes} bytes, got {len(message)}")
+        return self._obey(parse_control(message)) if isinstance(message, str) else self._hear(message)
+
+    def _hear(self, message: bytes) -> bool:
+        samples = decode_pcm(message, self._settings.encoding, self._settings.channels) if self._audio is None else self._audio
+        block = self._settings.sample_rate_hz // 4  # a long message is taken in parts, so that nobody waits while it is resampled
+        room = min(block, self._session.free_samples)
+        part, rest = samples[:room], samples[room:]
+        if len(part):
+            self._session.push_audio(part)
+            self._samples += len(part)
+            self._audio_s, self._stalled = self._batcher.clock(), False
+            for warning in self._session.take_warnings():
+                self._warn(warning.code, warning.severity, warning.message)
+            self._lane.pushed(len(part) / self._settings.sample_rate_hz)
+        self._audio = rest if len(rest) else None
+        return self._audio is None
+
+    def _obey(self, control: Control) -> bool:
+        if isinstance(control, KeepAlive):
+            return True
+        if self._session.frames_waiting and not isinstance(control, Flush):
+            return False
+        match control:
+            case Flush():
+                self._flush()
+            case Reset():
+                self._session.reset()
+                self._lane.forget()
+            case Close():
+                return self._finish("close", CLOSE_NORMAL)
+            case _:
+                self._settings = self._settings.configured(control)
+                self._session.configure(self._settings.policy)
+        return True
+
+    def _flush(self) -> None:
+        before = self._session.frames_waiting
+        self._session.flush()
+        self._lane.pushed((self._session.frames_waiting - before) / self._metadata.frame_rate_hz)  # what was filled up is sent faster than real time, too
+
+    def _finish(self, reason: str, close_code: int) -> bool:
+        """Predict on everything that came, then end well; False while there is something to predict on."""
+        if not self._session.frames_waiting:
+            self._flush()
+        if self._session.frames_waiting:
+            return False
+        self._end(message_to_json(TerminationMessage(self._frames, self.seconds, reason)), close_code, reason)
+        return True
+
+    def _fail(self, code: str, message: str) -> None:
+        if not self._ended:
+            self._watcher.on_error(self, code)
+        self._end(message_to_json(ErrorMessage(code, message)), CLOSE_CODES[code], f"{code}: {message}")
+
+    def _end(self, wire: str, close_code: int, reason: str) -> None:
+        """Say the last message; the first end counts."""
+        if self._ended:
+            return
+        self._ended = True
+        self._lane.close()
+        self._inbox.clear()
+        self._delivery.end(wire, close_code, reason)
+
+    # ---- out ----
+
+    def _on_result(self, result: FrameResult) -> None:
+        self._frames += 1
+        prediction, settings, delivery = result.prediction, self._settings, self._delivery
+        if settings.frames and prediction.frame % settings.frames == 0 and not self._thins():
+            delivery.put(frame_to_json(prediction), essential=False)
+            if settings.latents != "none":
+                delivery.put(latents_to_bytes(LatentMessage(prediction.frame, "latent", prediction.latent)), essential=False)
+            if settings.latents == "all":
+                delivery.put(latents_to_bytes(LatentMessage(prediction.frame, "latent_speaker", prediction.latent_speaker)), essential=False)
+        for event in result.events:
+            delivery.put(message_to_json(event))
+        if not self._session.frames_waiting or delivery.outbox.waiting >= _TOGETHER:  # the frames of one piece of audio go together
+            delivery.send()
+        if delivery.is_full and self._is_ahead:
+            self._lane.hold()
+        if self._inbox or self._shutting_down:
+            self._advance()
+
+    @property
+    def _is_ahead(self) -> bool:
+        """Whether the client sends faster than real time, so that it can be made to wait."""
+        return bool(self._inbox) or self._lane.is_early
+
+    def _thins(self) -> bool:
+        """Whether frames are left out for a client that reads too slowly; it is told when that begins."""
+        before, self._thinning = self._thinning, self._delivery.thins(self._is_ahead)
+        if self._thinning and not before:
+            waiting = self._delivery.outbox.outstanding
+            self._warn("thinned", "warning", f"{waiting} messages wait for you: frame messages are left out until you have read them; events are not")
+        return self._thinning
+
+    def _on_engine_error(self, error: Exception) -> None:
+        logger.error("the engine failed", exc_info=error, extra={"session": self.id})
+        self._fail("internal_error", "the prediction failed")
+
+    def _warn(self, code: str, severity: str, message: str) -> None:
+        self._delivery.put(message_to_json(WarningMessage(code, severity, message)))
+        self._delivery.send()
+
+    def on_pong(self, payload: bytes) -> None:
+        """The client has got what was sent before this ping."""
+        self._delivery.on_pong(payload)
+
+    def on_writable(self) -> None:
+        """The client has taken what waited."""
+        self._delivery.on_writable()
+        if self._delivery.has_room:
+            self._lane.release()
+
+    # ---- time ----
+
+    def tick(self, now_s: float) -> None:
+        """Look after everything that has a time limit; called a few times a second."""
+        limits, delivery, connection = self._limits, self._delivery, self._delivery.connection
+        if connection is None:
+            if self._parked_s is not None and now_s - self._parked_s > limits.resume_s:
+                self.give_up()
+        elif self._ended:
+            if not delivery.check(now_s, ahead=False):
+                connection.close(*(delivery.last_words or (CLOSE_GOING_AWAY, "")))  # the last messages wait for a client that takes nothing
+        elif not delivery.check(now_s, self._is_ahead):
+            self._fail("slow_reader", f"took nothing for {limits.slow_reader_timeout_s:g} s while {delivery.outbox.outstanding} messages waited")
+            connection.close(*(delivery.last_words or (CLOSE_GOING_AWAY, "")))  # now: the last message waits behind all others
+        elif not connection.reading:
+            self._message_s = self._audio_s = now_s  # it is we who make the client wait
+        elif delivery.is_silent(now_s, self._message_s):
+            connection.abort()
+        elif now_s - self._message_s > limits.idle_timeout_s:
+            self._fail("idle", f"expected audio or keep_alive at least every {limits.idle_timeout_s:g} s, got nothing")
+        elif not self._stalled and now_s - self._audio_s > limits.stall_s:
+            self._stalled = True
+            self._warn("stalled", "warning", f"no audio for {limits.stall_s:g} s; predictions wait for it")

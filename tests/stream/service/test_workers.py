@@ -1,0 +1,223 @@
+"""Workers: they share one port, one's death is nobody else's, and none is left behind."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import signal
+import socket
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import ClientConnection, connect
+
+from turnstream.stream.cli import main
+from turnstream.stream.service.workers import reserve_port
+
+from ..command_server import CommandServer, command_server
+
+FRAME = bytes(320 * 2 * 2)
+QUERY = "policy=balanced&frames=all"
+PATIENCE_S = 20.0
+
+
+class Workers:
+    """A supervised server and the processes of its workers, by number, as its log tells them."""
+
+    def __init__(self, server: CommandServer, count: int) -> None:
+        self.server = server
+        self.processes: dict[int, psutil.Process] = {}
+        while len(self.processes) < count:
+            self.next_one()
+
+    def next_one(self) -> int:
+        """Wait until another worker serves; its number."""
+        while True:
+            entry = json.loads(self.server.log_line())
+            if entry["message"] == "worker serves":
+                self.processes[entry["worker"]] = psutil.Process(entry["worker_pid"])
+                return int(entry["worker"])
+
+    def worker_of(self, client: ClientConnection) -> int:
+        """Which worker has the other end of a connection."""
+        port = client.local_address[1]
+        return next(
+            number
+            for number, process in self.processes.items()
+            if any(connection.raddr and connection.raddr.port == port for connection in process.net_connections("tcp"))
+        )
+
+
+@contextlib.contextmanager
+def workers(model: Path, *options: str, count: int = 2) -> Iterator[Workers]:
+    with command_server(model, "--workers", str(count), "--log-format", "json", *options) as server:
+        yield Workers(server, count)
+
+
+@contextlib.contextmanager
+def sessions_on_all(running: Workers) -> Iterator[dict[int, list[ClientConnection]]]:
+    """Sessions by worker; the system spreads them by chance, so as many as it takes."""
+    with contextlib.ExitStack() as stack:
+        found: dict[int, list[ClientConnection]] = {number: [] for number in running.processes}
+        while not all(found.values()):
+            client = stack.enter_context(session(running.server))
+            found[running.worker_of(client)].append(client)
+            assert sum(map(len, found.values())) < 64
+        yield found
+
+
+@contextlib.contextmanager
+def session(server: CommandServer, query: str = QUERY) -> Iterator[ClientConnection]:
+    with connect(f"{server.url}/v1/stream?{query}", compression=None, proxy=None) as client:
+        assert receive(client)["type"] == "begin"
+        yield client
+
+
+def receive(client: ClientConnection) -> dict[str, Any]:
+    return json.loads(client.recv(timeout=PATIENCE_S))
+
+
+def last_of(client: ClientConnection) -> dict[str, Any]:
+    message: dict[str, Any] = {}
+    with contextlib.suppress(ConnectionClosed):
+        while True:
+            message = receive(client)
+    return message
+
+
+def metric(server: CommandServer, name: str) -> float:
+    with urllib.request.urlopen(f"{server.page}metrics", timeout=PATIENCE_S) as response:
+        return next(float(line.rpartition(" ")[2]) for line in response.read().decode().splitlines() if line.startswith(f"{name} "))
+
+
+def test_when_a_worker_is_killed_the_others_sessions_live_on_and_another_starts(tiny_model_path: Path) -> None:
+    with workers(tiny_model_path) as running, sessions_on_all(running) as sessions:
+        killed = running.processes[0]
+        killed.kill()
+        assert running.next_one() == 0
+        assert running.processes[0].pid != killed.pid
+        for client in sessions[0]:
+            with pytest.raises(ConnectionClosed):
+                receive(client)
+        for client in sessions[1]:
+            client.send(FRAME)
+            assert receive(client)["type"] == "frame"
+        with sessions_on_all(running):
+            pass
+
+
+def test_any_worker_tells_the_metrics_of_all(tiny_model_path: Path) -> None:
+    with workers(tiny_model_path) as running, sessions_on_all(running) as sessions:
+        count = sum(map(len, sessions.values()))
+        for clients in sessions.values():
+            for client in clients:
+                client.send(FRAME)
+                assert receive(client)["type"] == "frame"
+        for _ in range(8):  # whichever answers
+            assert metric(running.server, "turnstream_sessions") == count
+            assert metric(running.server, "turnstream_frames_total") == count
+        running.processes[1].kill()
+        assert running.next_one() == 1
+        assert metric(running.server, "turnstream_sessions") == len(sessions[0])
+        assert metric(running.server, "turnstream_frames_total") == count
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_lets_all_workers_drain(tiny_model_path: Path, number: signal.Signals) -> None:
+    with workers(tiny_model_path) as running, sessions_on_all(running) as sessions:
+        code, out, _ = running.server.end(number)
+        ends = [last_of(client) for clients in sessions.values() for client in clients]
+        assert (code, out) == (0, "")
+        assert {(end["type"], end["reason"].partition(":")[0]) for end in ends} == {("termination", "shutdown")}
+        assert not any(process.is_running() for process in running.processes.values())
+
+
+def test_an_interrupt_at_the_terminal_reaches_everyone_and_is_no_error(tiny_model_path: Path) -> None:
+    with workers(tiny_model_path) as running:
+        for process in running.processes.values():
+            process.send_signal(signal.SIGINT)
+        code, _, err = running.server.end(signal.SIGINT)
+        assert code == 0
+        assert {json.loads(line)["level"] for line in err.splitlines()} == {"INFO"}
+
+
+def test_a_worker_that_is_told_to_end_drains_and_another_starts(tiny_model_path: Path) -> None:
+    with workers(tiny_model_path) as running, sessions_on_all(running) as sessions:
+        running.processes[1].terminate()
+        assert all(last_of(client)["type"] == "termination" for client in sessions[1])
+        assert running.next_one() == 1
+
+
+def test_workers_drain_and_end_when_the_supervisor_is_killed(tiny_model_path: Path) -> None:
+    with workers(tiny_model_path) as running, sessions_on_all(running) as sessions:
+        folder = Path(running.processes[0].environ()["PROMETHEUS_MULTIPROC_DIR"])
+        assert folder.is_dir()
+        running.server.process.kill()
+        ends = [last_of(client) for clients in sessions.values() for client in clients]
+        assert {end["type"] for end in ends} == {"termination"}
+        _, alive = psutil.wait_procs(running.processes.values(), timeout=PATIENCE_S)
+        assert not alive
+        assert not folder.parent.exists()
+
+
+def test_a_session_is_resumed_whichever_worker_the_client_reaches(tiny_model_path: Path) -> None:
+    with workers(tiny_model_path, count=3) as running:
+        with connect(f"{running.server.url}/v1/stream?{QUERY}", compression=None, proxy=None) as client:
+            token = receive(client)["resume_token"]
+            client.send(FRAME)
+            assert receive(client)["frame"] == 0
+            client.socket.shutdown(socket.SHUT_RDWR)  # without a word
+        for number in range(1, 25):
+            with connect(f"{running.server.url}/v1/stream?resume={token}&received={1 + number}", compression=None, proxy=None) as client:
+                resumed = receive(client)
+                assert (resumed["type"], resumed["received"], resumed["missed"]) == ("resumed", number, 0)
+                client.send(FRAME)
+                assert receive(client)["frame"] == number
+                client.socket.shutdown(socket.SHUT_RDWR)
+
+
+def test_a_worker_that_dies_again_and_again_ends_the_server_with_one_clear_line(tiny_model_path: Path, tmp_path: Path) -> None:
+    model = tmp_path / "model.onnx"
+    model.write_bytes(tiny_model_path.read_bytes())
+    with workers(model) as running, sessions_on_all(running) as sessions:
+        model.unlink()
+        running.processes[0].kill()
+        _, err = running.server.process.communicate(timeout=60)
+        assert running.server.process.returncode == 2
+        last = err.splitlines()[-1]
+        assert last.startswith("turnstream serve: error: worker 0 ended 5 times within 10 s of its start, lastly by expected an ONNX model file, got ")
+        assert all(last_of(client)["type"] == "termination" for client in sessions[1]), "the others drained"
+        assert not any(process.is_running() for process in running.processes.values())
+
+
+def test_workers_that_cannot_start_are_one_clear_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["serve", "--port", "0", "--workers", "2", "--model", str(tmp_path / "none.onnx")]) == 2
+    assert capsys.readouterr().err.splitlines()[-1].startswith("turnstream serve: error: expected an ONNX model file, got ")
+
+
+def test_a_port_in_use_is_one_clear_line(tiny_model_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0), reuse_port=True) as taken:  # such as another server's workers
+        port = taken.getsockname()[1]
+        assert main(["serve", "--port", str(port), "--workers", "2", "--model", str(tiny_model_path)]) == 2
+    assert capsys.readouterr().err.splitlines()[-1] == f"turnstream serve: error: cannot listen on 127.0.0.1, port {port}: Address already in use"
+
+
+def test_a_reserved_port_is_shared_and_takes_no_client() -> None:
+    with reserve_port("127.0.0.1", 0) as reserved:
+        port = reserved.getsockname()[1]
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.1", port))
+        with socket.create_server(("127.0.0.1", port), reuse_port=True), socket.create_connection(("127.0.0.1", port)):
+            pass
+
+
+def test_a_system_that_cannot_share_a_port_is_told_so(monkeypatch: pytest.MonkeyPatch, tiny_model_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.delattr(socket, "SO_REUSEPORT")
+    assert main(["serve", "--port", "0", "--workers", "2", "--model", str(tiny_model_path)]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("turnstream serve: error: expected 1 worker, got 2: on this system processes cannot share a port")
