@@ -56,7 +56,7 @@ class AsyncClient:
     Messages are read in one of two ways: by iteration (or `receive`), or, once something is registered with `on`, by the client itself.
 
     When the connection breaks, the client connects again and resumes, if the server can: `push_audio` and iteration go on as if
-    nothing had been, no message is lost or doubled, and a `ResumedMessage` says that it happened.
+    nothing had been, no message is lost or doubled, and a warning `connection_lost` and a `ResumedMessage` say that it happened.
 
     Back-pressure: at most `reconnect_s` + 5 seconds of audio wait for the server's acknowledgement; beyond it `push_audio` waits, so that
     live audio goes on through an outage, and a file is sent as fast as the server takes it. At most 4096 messages wait to be read; beyond

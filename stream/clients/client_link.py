@@ -3,7 +3,8 @@
 Both ends count the messages of a session (PROTOCOL.md, "Lost connections"). What is sent is kept until the server is known to have it: a websocket
 ping follows it every 2 s, and every quarter of what may be kept, and the pong says that everything before it has arrived. When a
 connection breaks, the link connects again with growing pauses, tells what it has received, learns what the server has, and sends
-the rest again, so that every message arrives once, in order. Its user notices a `ResumedMessage` between two others, and nothing else.
+the rest again, so that every message arrives once, in order. Its user notices a warning
+`connection_lost` and a `ResumedMessage` between two others, and nothing else.
 
 Bounds: what is sent and not acknowledged, in bytes; beyond it `send` waits. What is received and not read, in messages; beyond it the link
 stops reading, and so makes the server wait. In the end, when nobody reads for the time-out, they are dropped.
@@ -21,7 +22,18 @@ from websockets.exceptions import ConnectionClosed
 from websockets.protocol import State
 
 from ..errors import ProtocolError, ServerError
-from ..protocol import BeginMessage, Close, ErrorMessage, KeepAlive, ResumedMessage, ServerMessage, TerminationMessage, control_to_json, parse_message
+from ..protocol import (
+    BeginMessage,
+    Close,
+    ErrorMessage,
+    KeepAlive,
+    ResumedMessage,
+    ServerMessage,
+    TerminationMessage,
+    WarningMessage,
+    control_to_json,
+    parse_message,
+)
 from ..settings import Resume, StreamSettings
 from .client_connection import Endpoint, HeardConnection
 
@@ -209,6 +221,8 @@ class ClientLink:
                     if self._resume_s == 0 or (closed.rcvd is not None and closed.rcvd.code not in _BREAKS):
                         raise lost from None
                     logger.info("%s: %s; connecting again", self.begin.session, lost)
+                    trying = f"the connection was lost; trying for {self._resume_s:g} s to go on where it broke"
+                    self._tell(WarningMessage("connection_lost", "warning", trying))
                 else:
                     return
                 finally:
@@ -239,13 +253,17 @@ class ClientLink:
             except ProtocolError as error:
                 raise ServerError(error.code, f"the server sent something else than this version of the protocol: {error}") from None
             self._received += 1
-            self._unread.append(message)
-            self._arrived.set()
+            self._tell(message)
             if isinstance(message, ErrorMessage):
                 return self.fail(ServerError(message.code, message.message))
             if isinstance(message, TerminationMessage):
                 self.terminated = True
                 return self.fail(ServerError("session_ended", f"expected a session that goes on, got one that has ended ({message.reason})"))
+
+    def _tell(self, message: ServerMessage) -> None:
+        """One more for whoever receives."""
+        self._unread.append(message)
+        self._arrived.set()
 
     async def _resume(self) -> HeardConnection:
         """Connect again, as often as it takes and as long as there is time."""
@@ -273,8 +291,7 @@ class ClientLink:
         self._acknowledged(first.received)
         self._unwritten = first.received
         self._received += first.missed
-        self._unread.append(first)
-        self._arrived.set()
+        self._tell(first)
         self.connections += 1
         logger.info("%s: resumed after %d attempts, %d messages are sent again", begin.session, attempt, len(self._kept))
         return connection

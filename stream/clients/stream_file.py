@@ -10,6 +10,7 @@ import os
 import select
 import signal
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO, cast
 
@@ -64,7 +65,7 @@ def main(args: argparse.Namespace) -> int:
 
 async def _stream(client: AsyncClient, source: AudioSource, speed: float | None, *, endless: bool) -> None:
     async with client, asyncio.TaskGroup() as tasks:
-        _show(client.begin)
+        _show(replace(client.begin, resume_token=None))  # whoever reads it could take the session over
         if endless:
             _end_on_interrupt(source)
         tasks.create_task(client.stream(source, speed=speed))

@@ -166,6 +166,8 @@ class Server:
             logger.warning("cutting %d connections that did not end within %g s", len(self._connections), self._limits.shutdown_timeout_s)
             for connection in list(self._connections):
                 connection.abort()
+            for conversation in list(self._conversations):  # one that has come from another process meanwhile
+                conversation.give_up()
             await self._all_gone()
         if self._ticker is not None:
             self._ticker.cancel()

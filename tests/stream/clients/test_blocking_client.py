@@ -17,7 +17,7 @@ from turnstream.stream.clients.blocking_client import Client
 from turnstream.stream.engine import Engine
 from turnstream.stream.errors import AudioFormatError, ServerError
 from turnstream.stream.prediction import TurnEvent
-from turnstream.stream.protocol import FrameMessage, ResumedMessage, ServerMessage, TerminationMessage
+from turnstream.stream.protocol import FrameMessage, ResumedMessage, ServerMessage, TerminationMessage, WarningMessage
 from turnstream.stream.service.server import Server
 from turnstream.stream.settings import StreamSettings
 from turnstream.stream.sources import FileSource
@@ -215,6 +215,9 @@ def test_it_goes_on_after_a_break(resuming: tuple[ResumingServer, str, Callable[
         client.push_audio(np.full(80, 1, np.int16))
         assert next(messages) == answer(1)
         drop()
+        warning = next(messages)
+        assert isinstance(warning, WarningMessage)
+        assert warning.code == "connection_lost"
         assert next(messages) == ResumedMessage("s", 1, 0)
         client.push_audio(np.full(80, 2, np.int16))
         client.close()
