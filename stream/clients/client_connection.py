@@ -91,7 +91,7 @@ class Endpoint:
                 case TimeoutError():
                     raise ServerError("timeout", f"expected an answer from {self.shown_url} within {timeout_s:g} s, got none") from None
                 case OSError() | ValueError() | InvalidURI() | InvalidHandshake() | ProtocolError():
-                    raise ServerError("unreachable", f"expected a turnstream server at {self.shown_url}: {error}") from None
+                    raise ServerError("unreachable", f"expected a turnstream server at {self.shown_url}: {str(error) or type(error).__name__}") from None
                 case ConnectionClosed():
                     raise self.lost(error) from None
                 case _:
