@@ -11,7 +11,7 @@ import logging
 import pickle
 import secrets
 from collections import deque
-from typing import Any, Protocol
+from typing import Any
 
 from numpy.typing import NDArray
 
@@ -44,27 +44,12 @@ from .batcher import Batcher
 from .connection import Connection
 from .delivery import Delivery
 from .limits import Limits
+from .watcher import Watcher
 
 logger = logging.getLogger(__name__)
 
 _MIN_BACKLOG = 10  # frames of buffer
 _TOGETHER = 16  # messages that are sent at the latest
-
-
-class Watcher(Protocol):
-    """What a conversation reports."""
-
-    def on_end(self, conversation: Conversation) -> None:
-        """It is over and can be forgotten."""
-        ...
-
-    def on_park(self, conversation: Conversation) -> None:
-        """Its client was lost."""
-        ...
-
-    def on_error(self, conversation: Conversation, code: str) -> None:
-        """It is about to end with this error."""
-        ...
 
 
 class Conversation:
@@ -79,6 +64,7 @@ class Conversation:
         token: with which the client can come back; None if it cannot.
     Attributes:
         id: names the session to the client and in the log.
+        frames: predictions made.
         reason: why it ended, once it has.
     """
 
@@ -99,7 +85,7 @@ class Conversation:
         self._inbox: deque[str | bytes] = deque()
         self._audio: NDArray[Any] | None = None  # what is left of the message that is being taken in
         self._delivery = Delivery(limits, batcher.clock)
-        self._received = self._frames = self._samples = 0
+        self._received = self.frames = self._samples = 0
         self._ended = self._shutting_down = self._advancing = self._thinning = self._stalled = False
         self._audio_s = self._message_s = batcher.clock()  # when there last was such
         self._delivery.put(message_to_json(self._begin()))
@@ -112,11 +98,6 @@ class Conversation:
     def seconds(self) -> float:
         """Audio received."""
         return self._samples / self._settings.sample_rate_hz
-
-    @property
-    def frames(self) -> int:
-        """Predictions made."""
-        return self._frames
 
     @property
     def parked_s(self) -> float | None:
@@ -194,7 +175,7 @@ class Conversation:
             "outbox": self._delivery.outbox,
             "inbox": self._inbox,
             "audio": self._audio,
-            "numbers": (self.id, self._received, self._frames, self._samples),
+            "numbers": (self.id, self._received, self.frames, self._samples),
             "end": self._delivery.last_words,
         }
         self._over("moved")
@@ -208,7 +189,7 @@ class Conversation:
         conversation._use(Session.restore(parts["session"], metadata))
         conversation._delivery.outbox, conversation._delivery.last_words = parts["outbox"], parts["end"]
         conversation._inbox, conversation._audio, conversation._ended = parts["inbox"], parts["audio"], parts["end"] is not None
-        conversation.id, conversation._received, conversation._frames, conversation._samples = parts["numbers"]
+        conversation.id, conversation._received, conversation.frames, conversation._samples = parts["numbers"]
         conversation._lane.pushed(0.0)
         conversation._advance()
         conversation._park()
@@ -325,7 +306,7 @@ class Conversation:
             self._flush()
         if self._session.frames_waiting:
             return False
-        self._end(message_to_json(TerminationMessage(self._frames, self.seconds, reason)), close_code, reason)
+        self._end(message_to_json(TerminationMessage(self.frames, self.seconds, reason)), close_code, reason)
         return True
 
     def _fail(self, code: str, message: str) -> None:
@@ -345,7 +326,7 @@ class Conversation:
     # ---- out ----
 
     def _on_result(self, result: FrameResult) -> None:
-        self._frames += 1
+        self.frames += 1
         prediction, settings, delivery = result.prediction, self._settings, self._delivery
         if settings.frames and prediction.frame % settings.frames == 0 and not self._thins():
             delivery.put(frame_to_json(prediction), essential=False)
