@@ -4,28 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import threading
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from pathlib import Path
 
 import numpy as np
 import pytest
-import soundfile
 from hypothesis import given
 from hypothesis import strategies as st
-from numpy.typing import NDArray
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 
-from turnstream.models.errors import ConfigError
 from turnstream.stream.clients.client import AsyncClient, encode_pcm
 from turnstream.stream.engine import Engine
 from turnstream.stream.errors import AudioFormatError, ProtocolError, ServerError
-from turnstream.stream.prediction import EVENT_TYPES, TurnEvent
+from turnstream.stream.prediction import TurnEvent
 from turnstream.stream.protocol import (
-    BeginMessage,
     ErrorMessage,
-    FrameMessage,
     LatentMessage,
     ResumedMessage,
     ServerMessage,
@@ -34,53 +26,11 @@ from turnstream.stream.protocol import (
 )
 from turnstream.stream.service.server import Server
 from turnstream.stream.settings import StreamSettings
-from turnstream.stream.sources import Block, FileSource, decode_pcm
+from turnstream.stream.sources import decode_pcm
 
 from ..resuming_server import breaking_line
 from ..serving import PATIENCE_S, dialogue, offline, quick_limits
-
-BEGIN = BeginMessage("s", "fake", "0", "0", 50.0, {"latent": 1, "latent_speaker": 1}, StreamSettings())
-
-
-@pytest.fixture
-async def server(engine: Engine) -> AsyncIterator[Server]:
-    async with Server(engine, port=0, limits=quick_limits(), tokens=["secret"]) as running:
-        yield running
-
-
-@contextlib.asynccontextmanager
-async def fake_server(handler: Callable[[ServerConnection], Awaitable[None]]) -> AsyncIterator[str]:
-    """A server that says `begin`, then does what the test wants."""
-
-    async def begin_first(connection: ServerConnection) -> None:
-        await connection.send(message_to_json(BEGIN))
-        await handler(connection)
-
-    async with serve(begin_first, "127.0.0.1", 0) as listener:
-        yield f"ws://127.0.0.1:{next(iter(listener.sockets)).getsockname()[1]}"
-
-
-async def echo(connection: ServerConnection) -> None:
-    """Answer every piece of audio with an event, numbered from 1, and `close` with the end."""
-    number = 0
-    async for wire in connection:
-        if isinstance(wire, bytes):
-            number += 1
-            await connection.send(message_to_json(TurnEvent("end_of_turn", 0, float(number), 0.5)))
-        elif wire == '{"type":"close"}':
-            await connection.send(message_to_json(TerminationMessage(number, 1.0, "close")))
-            return
-
-
-async def send(client: AsyncClient, samples: NDArray[np.int16]) -> None:
-    for start in range(0, len(samples), 960):
-        await client.push_audio(samples[start : start + 960])
-    await client.close()
-
-
-def frames_of(messages: list[ServerMessage]) -> list[FrameMessage]:
-    return [message for message in messages if isinstance(message, FrameMessage)]
-
+from .fake_server import fake_server, frames_of, send
 
 # ---- one conversation -----------------------------------------------------------------------------------------
 
@@ -330,230 +280,6 @@ async def test_a_line_that_breaks_changes_no_prediction(engine: Engine) -> None:
     assert not any(message.missed for message in resumed)
     assert frames_of(messages) == frames
     assert [message for message in messages if isinstance(message, TurnEvent)] == events
-
-
-# ---- callbacks ------------------------------------------------------------------------------------------------
-
-
-async def test_callbacks_have_what_iteration_gives(server: Server, engine: Engine) -> None:
-    samples = dialogue(6, seed=1)
-    frames, events = offline(engine, samples)
-    heard: list[ServerMessage] = []
-    every: list[ServerMessage] = []
-    client = AsyncClient(server.url, token="secret")
-    for kind in ("frame", *EVENT_TYPES, "termination"):
-        client.on(kind, heard.append)
-
-    @client.on("message")
-    async def later(message: ServerMessage) -> None:
-        await asyncio.sleep(0)
-        every.append(message)
-
-    async with client:
-        await client.push_audio(samples)
-    assert frames_of(heard) == frames
-    assert [message for message in heard if isinstance(message, TurnEvent)] == events
-    assert heard == every
-    assert heard[-1] == TerminationMessage(300, 6.0, "close")
-
-
-async def test_a_callback_may_use_the_client() -> None:
-    async with fake_server(echo) as url:
-        client = AsyncClient(url, StreamSettings(channels=1))
-        answered = asyncio.Event()
-
-        @client.on("end_of_turn")
-        async def once_more(event: TurnEvent) -> None:
-            if event.time_s == 1:
-                await client.push_audio(np.zeros(10, np.int16))
-            else:
-                answered.set()
-
-        async with client, asyncio.timeout(PATIENCE_S):
-            await client.push_audio(np.zeros(10, np.int16))
-            await answered.wait()
-
-
-async def test_an_error_in_a_callback_is_raised_by_the_next_call_and_by_leaving() -> None:
-    failed = asyncio.Event()
-
-    def broken(event: TurnEvent) -> None:
-        failed.set()
-        raise ZeroDivisionError("mine")
-
-    async def converse(client: AsyncClient) -> None:
-        async with client:
-            await client.push_audio(np.zeros(10, np.int16))
-            await failed.wait()
-            with pytest.raises(ZeroDivisionError, match="mine"):
-                await client.flush()
-
-    async with fake_server(echo) as url, asyncio.timeout(PATIENCE_S):
-        client = AsyncClient(url, StreamSettings(channels=1))
-        client.on("end_of_turn", broken)
-        with pytest.raises(ZeroDivisionError, match="mine"):
-            await converse(client)
-
-
-async def test_an_error_of_the_server_reaches_who_only_has_callbacks() -> None:
-    async def fail(connection: ServerConnection) -> None:
-        await connection.recv()
-        await connection.send(message_to_json(ErrorMessage("bad_audio", "expected more")))
-        await connection.close(1007, "bad_audio: expected more")
-
-    async def converse(client: AsyncClient) -> None:
-        async with client:
-            await client.push_audio(np.zeros(10, np.int16))
-
-    async with fake_server(fail) as url, asyncio.timeout(PATIENCE_S):
-        client = AsyncClient(url, StreamSettings(channels=1))
-        client.on("end_of_turn", print)
-        with pytest.raises(ServerError, match="expected more") as failure:
-            await converse(client)
-    assert failure.value.code == "bad_audio"
-
-
-async def test_a_callback_that_does_not_return_is_given_up() -> None:
-    async def stuck(event: TurnEvent) -> None:
-        await asyncio.Event().wait()
-
-    async def converse(client: AsyncClient) -> None:
-        async with client:
-            await client.push_audio(np.zeros(10, np.int16))
-
-    async with fake_server(echo) as url, asyncio.timeout(PATIENCE_S):
-        client = AsyncClient(url, StreamSettings(channels=1), timeout_s=0.2)
-        client.on("end_of_turn", stuck)
-        with pytest.raises(ServerError, match=r"expected termination and every callback to return; waited 0\.2 s"):
-            await converse(client)
-
-
-async def test_callbacks_and_iteration_do_not_mix() -> None:
-    async with fake_server(echo) as url, AsyncClient(url) as client:
-        client.on("end_of_turn", print)
-        with pytest.raises(ServerError, match="expected either iteration or callbacks") as both:
-            await client.receive()
-    assert both.value.code == "not_iterable"
-
-
-def test_only_what_exists_can_be_registered_for() -> None:
-    client = AsyncClient("ws://127.0.0.1")
-    with pytest.raises(ConfigError, match=r"expected one of start_of_turn, .*, message, got 'end'"):
-        client.on("end", print)
-    with pytest.raises(ConfigError, match="expected a function to call on frame, got 3"):
-        client.on("frame", 3)  # pyright: ignore[reportArgumentType, reportCallIssue]
-    for kind, speaker in (("frame", 0), ("end_of_turn", 2)):
-        with pytest.raises(ConfigError, match=f"expected speaker 0 or 1 with one of start_of_turn, .*; got {speaker} with '{kind}'"):
-            client.on(kind, print, speaker=speaker)
-
-
-async def test_callbacks_may_be_for_one_speaker(server: Server, engine: Engine) -> None:
-    samples = dialogue(6, seed=1)
-    heard: list[TurnEvent] = []
-    async with AsyncClient(server.url, token="secret") as client:
-        client.on("end_of_turn", heard.append, speaker=1)
-        await client.push_audio(samples)
-    expected = [event for event in offline(engine, samples)[1] if event.type == "end_of_turn"]
-    assert {event.speaker for event in expected} == {0, 1}
-    assert heard == [event for event in expected if event.speaker == 1]
-
-
-# ---- sources and the agent's voice ----------------------------------------------------------------------------
-
-
-async def test_a_source_is_sent_to_its_end(server: Server, engine: Engine, tmp_path: Path) -> None:
-    samples = dialogue(2, seed=7)
-    soundfile.write(tmp_path / "call.wav", samples, 16000)
-    source = FileSource(tmp_path / "call.wav")
-    async with AsyncClient(server.url, token="secret") as client, asyncio.TaskGroup() as tasks:
-        tasks.create_task(client.stream(source))
-        messages = [message async for message in client]
-    source.close()
-    assert frames_of(messages) == offline(engine, samples)[0]
-
-
-async def test_a_source_may_be_sent_in_real_time(server: Server, tmp_path: Path) -> None:
-    soundfile.write(tmp_path / "call.wav", dialogue(0.2, seed=7), 16000)
-    source = FileSource(tmp_path / "call.wav")
-    async with AsyncClient(server.url, token="secret") as client:
-        started = asyncio.get_running_loop().time()
-        await client.stream(source, speed=2.0)
-        assert asyncio.get_running_loop().time() - started >= 0.09
-    source.close()
-
-
-def test_a_source_that_gives_nothing_keeps_no_program_from_ending(engine: Engine) -> None:
-    asked, stuck = threading.Event(), threading.Event()
-
-    class Silent:
-        sample_rate_hz = 16000
-        channels = 2
-
-        def __iter__(self) -> Iterator[Block]:
-            asked.set()
-            stuck.wait()
-            return iter(())
-
-        def close(self) -> None: ...
-
-    async def converse() -> None:
-        async with Server(engine, port=0, limits=quick_limits()) as server, AsyncClient(server.url) as client:
-            streaming = asyncio.create_task(client.stream(Silent()))
-            await asyncio.to_thread(asked.wait)
-            streaming.cancel()
-            await asyncio.wait([streaming])
-
-    program = threading.Thread(target=asyncio.run, args=(converse(),))
-    program.start()
-    program.join(PATIENCE_S)
-    ended = not program.is_alive()
-    stuck.set()
-    program.join()
-    assert ended
-
-
-async def test_a_source_that_does_not_fit_is_refused(server: Server, tmp_path: Path) -> None:
-    soundfile.write(tmp_path / "call.wav", dialogue(0.2, seed=7), 16000)
-    source = FileSource(tmp_path / "call.wav")
-    async with AsyncClient(server.url, StreamSettings(channels=1), token="secret") as client:
-        with pytest.raises(AudioFormatError, match="expected a source of 16000 Hz and at most 1 channels, as the settings say; got 16000 Hz and 2"):
-            await client.stream(source)
-    source.close()
-
-
-async def test_the_agents_voice_is_the_second_channel(server: Server, engine: Engine) -> None:
-    samples = dialogue(2, seed=8)
-    expected = samples.copy()
-    expected[:5000, 1] = 0
-    expected[20000:, 1] = 0
-    async with AsyncClient(server.url, token="secret") as client:
-        await client.push_user(samples[:5000, 0])
-        client.agent.say(samples[5000:, 1])
-        await client.push_user(samples[5000:20000, 0])
-        assert client.agent.stop().dropped_s == 12000 / 16000
-        await client.push_user(samples[20000:, 0])
-        await client.close()
-        messages = [message async for message in client]
-    assert frames_of(messages) == offline(engine, expected)[0]
-
-
-async def test_a_mono_source_in_a_stream_of_two_leaves_the_agent_its_channel(server: Server, engine: Engine, tmp_path: Path) -> None:
-    samples = dialogue(1, seed=9)
-    soundfile.write(tmp_path / "user.wav", samples[:, 0], 16000)
-    source = FileSource(tmp_path / "user.wav")
-    client = AsyncClient(server.url, token="secret")
-    client.agent.say(samples[:, 1])
-    async with client, asyncio.TaskGroup() as tasks:
-        tasks.create_task(client.stream(source))
-        messages = [message async for message in client]
-    source.close()
-    assert frames_of(messages) == offline(engine, samples)[0]
-
-
-async def test_the_agent_needs_a_second_channel(server: Server) -> None:
-    async with AsyncClient(server.url, StreamSettings(channels=1), token="secret") as client:
-        with pytest.raises(AudioFormatError, match="expected a stream of 2 channels, user and agent, got 1"):
-            await client.push_user(np.zeros(320, np.int16))
 
 
 # ---- audio on the wire ----------------------------------------------------------------------------------------

@@ -1,0 +1,131 @@
+"""A conversation without sockets: a connection that takes what it is sent, and a batcher whose clock we turn."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from turnstream.stream.engine import Engine
+from turnstream.stream.service.batcher import Batcher
+from turnstream.stream.service.conversation import Conversation
+from turnstream.stream.service.limits import Limits
+from turnstream.stream.settings import StreamSettings
+
+
+class Clock:
+    """Goes on only when told to."""
+
+    def __init__(self) -> None:
+        self.now_s = 1000.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+class FakeConnection:
+    """Takes what is sent while `writable`, and can answer pings."""
+
+    remote = "test"
+
+    def __init__(self, *, answers: bool = True) -> None:
+        self.writable = True
+        self.reading = True
+        self.wires: list[str | bytes] = []
+        self.closed: tuple[int, str] | None = None
+        self.aborted = self.hung_up = False
+        self.pings: list[bytes] = []
+        self.answers = answers
+        self.conversation: Conversation
+
+    @property
+    def messages(self) -> list[Any]:
+        return [json.loads(wire) for wire in self.wires if isinstance(wire, str)]
+
+    @property
+    def types(self) -> list[str]:
+        return [message["type"] for message in self.messages]
+
+    def send(self, wires: Iterable[str | bytes]) -> None:
+        self.wires += wires
+
+    def ping(self, payload: bytes) -> None:
+        self.pings.append(payload)
+        if self.answers:
+            asyncio.get_running_loop().call_soon(self.conversation.on_pong, payload)
+
+    def close(self, code: int, reason: str) -> None:
+        self.closed = self.closed or (code, reason)
+
+    def hang_up(self, code: int, reason: str) -> None:
+        self.hung_up = True
+        self.close(code, reason)
+
+    def abort(self) -> None:
+        self.aborted = True
+
+    def pause_reading(self) -> None:
+        self.reading = False
+
+    def resume_reading(self) -> None:
+        self.reading = True
+
+
+class Desk:
+    """A batcher with a clock of ours, and what its conversations report."""
+
+    def __init__(self, engine: Engine, **bounds: Any) -> None:
+        self.engine = engine
+        self.clock = Clock()
+        self.batcher = Batcher(engine, clock=self.clock)
+        self.limits = Limits(**bounds)
+        self.ended: list[str] = []
+        self.parked = 0
+        self.errors: list[str] = []
+
+    def on_end(self, conversation: Conversation) -> None:
+        self.ended.append(conversation.reason)
+
+    def on_park(self, conversation: Conversation) -> None:
+        self.parked += 1
+
+    def on_error(self, conversation: Conversation, code: str) -> None:
+        self.errors.append(code)
+
+    def open(self, settings: StreamSettings | None = None, *, token: str | None = "token", answers: bool = True) -> tuple[Conversation, FakeConnection]:
+        conversation = Conversation(settings or StreamSettings(), self.engine.metadata, self.batcher, self.limits, self, token=token)
+        return conversation, attach(conversation, answers=answers)
+
+    async def live(self, conversation: Conversation, samples: np.ndarray[Any, Any], chunk: int = 320) -> None:
+        """Send in real time."""
+        for start in range(0, len(samples), chunk):
+            part = samples[start : start + chunk]
+            self.clock.now_s += len(part) / 16000
+            conversation.on_message(part.tobytes())
+            await settle()
+
+
+def attach(conversation: Conversation, *, answers: bool = True) -> FakeConnection:
+    connection = FakeConnection(answers=answers)
+    connection.conversation = conversation
+    conversation.attach(connection)  # type: ignore[arg-type]
+    return connection
+
+
+def resume(conversation: Conversation, received: int) -> FakeConnection:
+    connection = FakeConnection()
+    connection.conversation = conversation
+    conversation.resume(connection, received)  # type: ignore[arg-type]
+    return connection
+
+
+async def settle() -> None:
+    """Let everything that can be done be done."""
+    for _ in range(60):
+        await asyncio.sleep(0)
+
+
+CLOSE = '{"type":"close"}'
