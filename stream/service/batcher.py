@@ -3,9 +3,9 @@
 Every conversation has a lane, and a step takes at most one frame from a lane. A frame is due when its last sample has come; from a client
 that sends faster than real time, when it would have come at the pace of speech. The frames that are due longest go first
 (earliest deadline first), and those ahead of time only fill what is left, `_MAX_EARLY` a step: a file gets all the speed there is
-and delays no live conversation. Steps run in the event loop: a step of 64 frames takes about 2 ms, less than it costs to hand it to
-another thread and fight for the interpreter's lock; a server that needs more than one core runs several processes. The busier the
-server, the longer a step may wait for company (`gather_s`), because a frame costs a fifth in a large step of what it costs alone.
+and delays no live conversation. Steps run in the event loop: a step of 64 frames takes about 2 ms, and a thread for it would contend with the
+loop for the interpreter's lock; a server that needs more than one core runs several processes. The busier the server, the longer a
+step may wait for company (`gather_s`), because a frame costs a fifth in a large step of what it costs alone.
 """
 
 from __future__ import annotations
