@@ -5,12 +5,10 @@ One metadata entry holds one JSON object (models/contract.py). Its fields are do
 
 from __future__ import annotations
 
-import hashlib
 import json
 from typing import Any, Literal
 
-import torch
-
+from ..models.checkpoint import weights_sha256
 from ..models.config import ModelConfig
 from ..models.contract import FORMAT_VERSION, LABELS
 from ..models.projection import FUTURE_BINS, NOW_BINS
@@ -19,15 +17,6 @@ from ..models.state import StateLayout
 from ..models.turn_model import TurnModel
 
 InputKind = Literal["pcm", "mel"]
-
-
-def weights_sha256(model: TurnModel) -> str:
-    """Hash of all weights, by name and value."""
-    digest = hashlib.sha256()
-    for name, tensor in sorted(model.state_dict().items()):
-        digest.update(name.encode())
-        digest.update(tensor.detach().cpu().to(torch.float32).contiguous().numpy().tobytes())
-    return digest.hexdigest()
 
 
 def describe(model: TurnModel, kind: InputKind, name: str, version: str) -> dict[str, Any]:

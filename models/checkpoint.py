@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 from importlib.resources import files
 from pathlib import Path
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
@@ -44,3 +46,12 @@ def load_checkpoint(folder: Path) -> TurnModel:
         reason = " ".join(line.strip() for line in str(error).splitlines()[:2])  # the first of many mismatches is enough
         raise ConfigError(f"{folder / WEIGHTS_FILE}: expected weights that fit {CONFIG_FILE}: {reason}") from None
     return model.eval()
+
+
+def weights_sha256(model: TurnModel) -> str:
+    """Hash of all weights, by name and value; an exported file names the same one."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(model.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().to(torch.float32).contiguous().numpy().tobytes())
+    return digest.hexdigest()

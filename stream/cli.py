@@ -27,6 +27,7 @@ COMMANDS: dict[str, tuple[str, str]] = {  # name: (module, what it does)
     "simulate": ("turnstream.models.dialogues.simulate", "make two-channel dialogues to train on"),
     "train": ("turnstream.models.training.command", "train a network on dialogues"),
     "evaluate": ("turnstream.stream.evaluate", "measure a model on dialogues: shift/hold, end-of-turn frontier, calibration, robustness"),
+    "latents": ("turnstream.models.latents.command", "look inside a model: latent space, cells and gates, memory, training"),
     "export": ("turnstream.export.command", "turn a trained network into a verified ONNX file"),
 }
 
@@ -34,6 +35,7 @@ _EXTRA_OF = {  # package: the extra that brings it
     **dict.fromkeys(("torch", "torchaudio", "safetensors", "scipy", "tqdm", "tensorboard", "soxr", "lightning_fabric"), "train"),
     **dict.fromkeys(("onnx", "onnxscript"), "export"),
     "matplotlib": "plot",
+    **dict.fromkeys(("pyarrow", "sklearn", "openTSNE", "umap", "plotly", "av"), "latents"),
     "silero_vad": "bench",
 }
 

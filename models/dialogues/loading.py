@@ -63,19 +63,42 @@ def load_words(dialogue: Dialogue) -> list[list[Segment]]:
     """
     if dialogue.words is None:
         raise DialogueError(f"dialogue {dialogue.id!r}: expected a file of words, got none in the manifest")
+    found: list[list[Segment]] = [[], []]
+    for channel, segment, _ in _read_words(dialogue.words):
+        found[channel].append(segment)
+    return [dialogue.cut(words) for words in found]
+
+
+def _read_words(path: Path) -> list[tuple[int, Segment, str]]:
+    """Channel, times and text ("" where there is none) of every entry."""
     try:
-        entries = json.loads(dialogue.words.read_text(encoding="utf-8"))
-        found: list[list[Segment]] = [[], []]
-        for entry in entries:
+        found: list[tuple[int, Segment, str]] = []
+        for entry in json.loads(path.read_text(encoding="utf-8")):
             start_s, end_s = float(entry["start"]), float(entry["end"])
             if entry["ch"] not in (0, 1) or not (math.isfinite(start_s) and math.isfinite(end_s)):
                 raise ValueError(entry)
-            found[entry["ch"]].append((start_s, end_s))
+            found.append((entry["ch"], (start_s, end_s), str(entry.get("text") or "")))
     except OSError as error:
-        raise DialogueError(f"{dialogue.words}: expected a file of words, got: {error.strerror}") from None
-    except (KeyError, TypeError, ValueError) as error:
-        raise DialogueError(f"{dialogue.words}: expected a JSON list of {{ch, start, end}} with ch 0 or 1, got: {error!r}") from None
-    return [dialogue.cut(words) for words in found]
+        raise DialogueError(f"{path}: expected a file of words, got: {error.strerror}") from None
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise DialogueError(f"{path}: expected a JSON list of {{ch, start, end}} with ch 0 or 1, got: {error!r}") from None
+    return found
+
+
+def load_texts(dialogue: Dialogue) -> list[list[tuple[Segment, str]]]:
+    """Words, or stretches of them, with their text, of both speakers in order; empty where the dialogue has no words or they have no text.
+
+    Raises:
+        DialogueError: its file of words is not a list of {ch, start, end}.
+    """
+    found: list[list[tuple[Segment, str]]] = [[], []]
+    if dialogue.words is None:
+        return found
+    for channel, segment, text in _read_words(dialogue.words):
+        for cut in dialogue.cut([segment]):
+            if text:
+                found[channel].append((cut, text))
+    return [sorted(texts) for texts in found]
 
 
 def load_segments(dialogue: Dialogue) -> list[list[Segment]]:

@@ -2,12 +2,13 @@
 
     python -m turnstream.models.dialogues.simulate --data DATA --out DIR --hours 30 --seed 1 --jobs 2
 
-Audio is .npy, int16 (2, N), which loads (or maps) faster than any codec; labels are .npz beside it.
+Audio is .npy, int16 (2, N), which loads (or maps) faster than any codec; beside it lie labels (.npz) and the phrases whose text is known (.words.json).
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import math
 import multiprocessing
 from concurrent.futures import ProcessPoolExecutor
@@ -96,6 +97,7 @@ def _write(out: Path, seed: int, lengths_s: tuple[float, float], split: str, ind
     name = f"sim{seed}_{split}_{index:05d}"
     np.save(out / f"{name}.npy", simulated.audio)
     np.savez_compressed(out / f"{name}.npz", activity=simulated.activity, backchannel=simulated.backchannel, finality=simulated.finality)
+    (out / f"{name}.words.json").write_text(json.dumps(simulated.words, ensure_ascii=False), encoding="utf-8")
     dialogue = Dialogue(
         id=name,
         audio=(out / f"{name}.npy",),
@@ -104,6 +106,7 @@ def _write(out: Path, seed: int, lengths_s: tuple[float, float], split: str, ind
         split=split,
         sample_rate_hz=SAMPLE_RATE_HZ,
         activity=out / f"{name}.npz",
+        words=out / f"{name}.words.json",
     )
     return dialogue, simulated.audio.shape[1] / SAMPLE_RATE_HZ
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +36,15 @@ NONSPEECH_PER_MINUTE = 0.8  # mean; a speaker's own rate is drawn
 FINALITY_LEAD_S, FINALITY_LAG_S = 0.04, 0.8  # around the end of words in which their finality is a target
 
 
+class KnownWords(TypedDict):
+    """A phrase whose text is known: channel, start and end of its speech in seconds, text."""
+
+    ch: int
+    start: float
+    end: float
+    text: str
+
+
 @dataclass(frozen=True)
 class SimulatedDialogue:
     """A dialogue and what is known about it.
@@ -44,6 +54,7 @@ class SimulatedDialogue:
         activity: who speaks, (2, T) at 50 Hz; also of a speaker whose channel is silent.
         backchannel: activity that is a backchannel, (2, T).
         finality: how finished each speaker's last words sound, 0-1, (2, T), from their end on; NaN elsewhere and where nobody said.
+        words: phrases of known text, in order of time.
         speakers: ids of the main voice of each side.
         style: name of the style.
     """
@@ -52,6 +63,7 @@ class SimulatedDialogue:
     activity: BoolFrames
     backchannel: BoolFrames
     finality: NDArray[np.float16]
+    words: list[KnownWords]
     speakers: tuple[str, str]
     style: str
 
@@ -147,6 +159,7 @@ def simulate(material: Material, seed: int, index: int, lengths_s: tuple[float, 
         activity=activity,
         backchannel=label([item for item in placed if item.backchannel], frames),
         finality=label_finality(placed, frames),
+        words=known_words(placed),
         speakers=(pair[0][0].speaker, pair[1][0].speaker),
         style=manner.style,
     )
@@ -260,3 +273,17 @@ def label_finality(placed: Sequence[PlacedPhrase], frames: int) -> NDArray[np.fl
             heard[item.speaker, max(0, first) :] = np.nan  # what came before is over
             heard[item.speaker, max(0, last - lead) : max(0, last + lag)] = score
     return heard
+
+
+def known_words(placed: Sequence[PlacedPhrase]) -> list[KnownWords]:
+    """The phrases whose text is known."""
+    return [
+        {
+            "ch": item.speaker,
+            "start": round((item.start + item.phrase.onset) / SAMPLE_RATE_HZ, 3),
+            "end": round(item.offset / SAMPLE_RATE_HZ, 3),
+            "text": item.phrase.text,
+        }
+        for item in sorted(placed, key=lambda item: item.start)
+        if item.phrase.text
+    ]

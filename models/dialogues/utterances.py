@@ -3,7 +3,7 @@
 Every folder with a `manifest.csv` (columns file, speaker, transcript; others are ignored) is a set, known by the folder's name:
 `speech/<set>/manifest.csv` in the material of `turnstream simulate`. `file` is relative to the manifest, one utterance of one
 speaker each; `transcript` may be empty or missing, its last mark tells whether the clip ends a sentence. The clips of a set are decoded
-once into one int16 file, and for each clip the pool knows where speech starts and ends, its inner pauses, its energy dips (places
+once into one int16 file, and for each clip the pool knows what is said, where speech starts and ends, its inner pauses, its energy dips (places
 between words where a speaker could stop), its pitch, a steady vowel, whether it ends a sentence, and, where a teacher was asked
 (finality.py), how finished it sounds at each of these places.
 """
@@ -33,7 +33,7 @@ from .activity import LEVEL_RATE_HZ, Samples, energy_segments, level_db
 
 SAMPLE_RATE_HZ = 16000
 MARGIN_S = 0.3  # kept around the speech of a clip
-POOL_VERSION = 5
+POOL_VERSION = 6
 AUDIO, INDEX, FINALITY = "audio.int16", "index.json", "finality.npz"  # files of a decoded set
 FINAL_MARKS = ".?!。।؟…"
 OPEN_MARKS = ",;:-–—"
@@ -51,6 +51,7 @@ class Utterance:
         onset, offset: where speech starts and ends.
         pauses: inner silences of at least 0.12 s, (n, 2).
         dips: energy minima inside speech, (n,).
+        transcript: what is said, as far as the set tells; "" where it does not.
         finished: FINISHED, UNFINISHED or UNKNOWN: does it end a sentence?
         pitch_hz: median, 0 when unvoiced.
         vowel: middle of its steadiest voiced stretch; -1 when there is none.
@@ -71,6 +72,7 @@ class Utterance:
     vowel: int
     vowel_hz: float
     level_db: float
+    transcript: str = ""
     finality: dict[int, float] = field(default_factory=dict[int, float])
 
     @property
@@ -107,6 +109,7 @@ class UtterancePool:
                         vowel=entry["vowel"],
                         vowel_hz=entry["vowel_hz"],
                         level_db=entry["level_db"],
+                        transcript=entry["transcript"],
                         finality=scores.get(i, {}),
                     )
                 )
@@ -175,15 +178,15 @@ def ends_sentence(set_name: str, transcript: str) -> int:
     return UNFINISHED if punctuated_elsewhere else UNKNOWN
 
 
-def _read_rows(manifest: Path) -> list[tuple[str, str, str, int]]:
-    """(path, speaker, set, finished) of each row."""
+def _read_rows(manifest: Path) -> list[tuple[str, str, str, str]]:
+    """(path, speaker, set, transcript) of each row."""
     with manifest.open(encoding="utf-8", newline="") as lines:
         reader = csv.DictReader(lines)
         missing = {"file", "speaker"} - set(reader.fieldnames or ())
         if missing:
             raise DialogueError(f"{manifest}: expected columns file and speaker, got {', '.join(reader.fieldnames or ['an empty file'])}")
         name = manifest.parent.name
-        return [(str(manifest.parent / row["file"]), row["speaker"], name, ends_sentence(name, row.get("transcript") or "")) for row in reader]
+        return [(str(manifest.parent / row["file"]), row["speaker"], name, (row.get("transcript") or "").strip()) for row in reader]
 
 
 def _build(manifest: Path, folder: Path, jobs: int) -> None:
@@ -207,9 +210,9 @@ def _build(manifest: Path, folder: Path, jobs: int) -> None:
     (folder / INDEX).write_text(json.dumps(entries), encoding="utf-8")
 
 
-def _analyse(row: tuple[str, str, str, int]) -> tuple[dict[str, object] | None, NDArray[np.int16]]:
+def _analyse(row: tuple[str, str, str, str]) -> tuple[dict[str, object] | None, NDArray[np.int16]]:
     """Decode one clip, find its landmarks; None when it has no speech."""
-    path, speaker, set_name, finished = row
+    path, speaker, set_name, transcript = row
     try:
         audio, rate = sf.read(path, dtype="float32", always_2d=True)
     except (sf.LibsndfileError, OSError) as error:
@@ -234,7 +237,8 @@ def _analyse(row: tuple[str, str, str, int]) -> tuple[dict[str, object] | None, 
         "offset": offset,
         "pauses": pauses,
         "dips": _dips(clip, onset, offset, pauses),
-        "finished": finished,
+        "transcript": transcript,
+        "finished": ends_sentence(set_name, transcript),
         "pitch_hz": pitch_hz,
         "vowel": vowel,
         "vowel_hz": vowel_hz,

@@ -39,12 +39,14 @@ class Phrase:
         speech: where in it the speaker is active, in samples; in order, never empty.
         finality: how finished it sounds where each of these ends, 0-1; NaN where nobody said.
         pause_after_s: silence before the speaker's next phrase of the same turn.
+        text: its words as far as they are known: all of an utterance, or "... " and the last word of one that was cut into; "" for others.
     """
 
     samples: Samples
     speech: list[tuple[int, int]]
     finality: list[float]
     pause_after_s: float = 0.0
+    text: str = ""
 
     @property
     def onset(self) -> int:
@@ -147,7 +149,9 @@ class Voice:
         if self.evened:
             sound = self._even_end(sound, speech[-1][1], HOLD_DEPTH_DB if holds else TURN_END_DEPTH_DB)
         sound = fade(sound, min(0.01, lead / SAMPLE_RATE_HZ + 0.004), np.clip(0.6 * tail / SAMPLE_RATE_HZ, 0.012, 0.08))
-        return self._levelled(sound, speech, finality, float(self.rng.normal(0, 1.5)), pause_s, utterance.level_db)
+        phrase = self._levelled(sound, speech, finality, float(self.rng.normal(0, 1.5)), pause_s, utterance.level_db)
+        phrase.text = _text(utterance, start, end)
+        return phrase
 
     def _kept_silence(self) -> int:
         """How much of the recording's own silence follows speech, in samples."""
@@ -252,3 +256,10 @@ class Voice:
             sound = soxr.resample(sound, SAMPLE_RATE_HZ * self.speed, SAMPLE_RATE_HZ, quality="LQ")
             speech = [(round(start / self.speed), min(round(end / self.speed), len(sound))) for start, end in speech]
         return Phrase(sound, speech, finality, pause_s)
+
+
+def _text(utterance: Utterance, start: int, end: int) -> str:
+    words = utterance.transcript.split()
+    if end != utterance.offset or not words:
+        return ""
+    return utterance.transcript if start == utterance.onset else f"... {words[-1]}"

@@ -77,6 +77,16 @@ def picture(folder: Path, name: str, theme: Theme, size: tuple[float, float], **
     from matplotlib.figure import Figure  # not pyplot: no display, no global state
 
     figure: Any = Figure(figsize=size, layout="constrained", facecolor=theme.paper)
+    panels = styled_panels(figure, theme, **grid)
+    yield panels
+    for panel in np.ravel(panels):
+        for words in (panel.title, panel.xaxis.label, panel.yaxis.label):
+            words.set_color(theme.ink)
+    figure.savefig(folder / f"{name}.{theme.name}.png", dpi=DPI, facecolor=theme.paper)
+
+
+def styled_panels(figure: Any, theme: Theme, **grid: Any) -> Any:
+    """A figure's panels, as `subplots` gives them for the grid asked for, in the colours of a theme."""
     panels = figure.subplots(**grid)
     for panel in np.ravel(panels):
         panel.set_facecolor(theme.paper)
@@ -86,11 +96,7 @@ def picture(folder: Path, name: str, theme: Theme, size: tuple[float, float], **
         for side, spine in panel.spines.items():
             spine.set_visible(side in ("left", "bottom"))
             spine.set_color(theme.faint)
-    yield panels
-    for panel in np.ravel(panels):
-        for words in (panel.title, panel.xaxis.label, panel.yaxis.label):
-            words.set_color(theme.ink)
-    figure.savefig(folder / f"{name}.{theme.name}.png", dpi=DPI, facecolor=theme.paper)
+    return panels
 
 
 def colour_of(system: str, theme: Theme) -> str:

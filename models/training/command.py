@@ -39,6 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--measure", help=f"a head's loss on --validation, or total (default {defaults.measure})")
     parser.add_argument("--keep-best", action="store_true", default=None, help="write the best weights by --measure, not the last")
     parser.add_argument("--resume", action="store_true", help="go on exactly where the last checkpoint in --out was written")
+    parser.add_argument("--snapshots", action="store_true", help="also keep the network of every validation, to see how it learned (`turnstream latents`)")
     machine = parser.add_argument_group("what to train on")
     machine.add_argument("--accelerator", choices=ACCELERATORS, default=hardware.accelerator, help="(default auto: a GPU if there is one)")
     machine.add_argument("--devices", type=int, default=hardware.devices, metavar="N", help="processes on each machine, one per GPU (default 1)")
@@ -66,7 +67,7 @@ def main(args: argparse.Namespace) -> int:
     real = read_manifest(args.real) if args.real else []
     with ExitStack() as stack:
         training = _read_training_part(args.manifest) if args.manifest else stack.enter_context(closing(_open_simulator(args, settings)))
-        train(settings, training, args.out, validation=validation, real=real, resume=args.resume, hardware=hardware)
+        train(settings, training, args.out, validation=validation, real=real, resume=args.resume, hardware=hardware, snapshots=args.snapshots)
     rank_zero_only(print)(f"trained network in {args.out}; export it with: turnstream export {args.out} {args.out}/model.onnx")
     return 0
 

@@ -19,11 +19,10 @@ from ..dialogues.manifest import Dialogue
 from ..evaluation.measures import BinaryScore
 from ..evaluation.predictions import at_activity_rate
 from ..evaluation.shift_hold import SILENCES_MS, Silence, read_silence, score_silences
+from ..listening import listen
 from ..turn_model import TurnModel
 from .labelled import labelled_audio
 from .losses import TargetBatch, head_losses
-
-BLOCK_S = 30.0  # of audio in one forward pass
 
 
 @dataclass(frozen=True)
@@ -51,16 +50,7 @@ class ShiftHoldReport:
 
 def next_holder_probabilities(model: TurnModel, audio: NDArray[np.float32], device: str = "cpu") -> NDArray[np.float32]:
     """p_next of both speakers at every step, (2, T), from audio (2, N)."""
-    step = model.config.frame_samples
-    block = step * round(BLOCK_S * model.config.frame_rate_hz)
-    whole = torch.from_numpy(audio[:, : audio.shape[1] // step * step].copy())[None].to(device)
-    state = model.init_state(1)
-    pieces: list[NDArray[np.float32]] = []
-    with torch.inference_mode():
-        for start in range(0, whole.shape[2], block):
-            output, state = model(whole[:, :, start : start + block], state)
-            pieces.append(model.probabilities(output).p_next[0].cpu().numpy())
-    return np.concatenate(pieces, axis=1)
+    return np.concatenate([said.p_next[0].cpu().numpy() for _, said in listen(model, audio, device)], axis=1)
 
 
 def shift_hold_report(model: TurnModel, dialogues: Sequence[Dialogue], *, mono: bool = False, device: str = "cpu") -> ShiftHoldReport:

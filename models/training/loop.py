@@ -26,7 +26,7 @@ from ..turn_model import TurnModel
 from .hardware import Hardware
 from .launch import keep_precise, launched, open_fabric
 from .losses import head_losses, total_loss
-from .run_folder import begin_run, read_checkpoint, refuse_to_overwrite, write_validation
+from .run_folder import begin_run, read_checkpoint, refuse_to_overwrite, snapshot_folder, write_validation
 from .settings import TrainingSettings
 from .shares import mean_over_processes, scale_losses
 from .sources import ConversationSource, RecordedDialogues
@@ -45,6 +45,7 @@ def train(
     real: Sequence[Dialogue] = (),
     resume: bool = False,
     hardware: Hardware | None = None,
+    snapshots: bool = False,
 ) -> TurnModel:
     """Train a network and write it to `out` (run_folder.py says what lies there).
 
@@ -58,6 +59,7 @@ def train(
         real: real conversations; their shift/hold AUC is logged, never trained on and never decided by.
         resume: go on exactly where the folder's last checkpoint was written. With another number of processes only dropout differs.
         hardware: one process on the best device there is, unless given.
+        snapshots: also keep the averaged network of the beginning and of every validation.
     Returns:
         The averaged network, in evaluation mode, on the CPU.
     Raises:
@@ -74,7 +76,7 @@ def train(
     if saved is None:
         refuse_to_overwrite(out)
     with launched(fabric, hardware, source.workers):
-        trained = _Run(fabric, settings, source, out, saved).train(validation, real)
+        trained = _Run(fabric, settings, source, out, saved, snapshots).train(validation, real)
         fabric.barrier()
     return trained
 
@@ -82,8 +84,10 @@ def train(
 class _Run:
     """What a run consists of, in one of its processes."""
 
-    def __init__(self, fabric: Fabric, settings: TrainingSettings, source: ConversationSource, out: Path, saved: dict[str, Any] | None) -> None:
-        self.fabric, self.settings, self.out = fabric, settings, out
+    def __init__(
+        self, fabric: Fabric, settings: TrainingSettings, source: ConversationSource, out: Path, saved: dict[str, Any] | None, snapshots: bool
+    ) -> None:
+        self.fabric, self.settings, self.out, self.snapshots = fabric, settings, out, snapshots
         torch.manual_seed(settings.seed)
         network = TurnModel(settings.model).to(fabric.device)
         self.average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(settings.average_decay))
@@ -129,6 +133,8 @@ class _Run:
             writer = None
             if leads:
                 begin_run(self.out, settings, first)
+                if not first:
+                    self._keep_snapshot()
                 writer = stack.enter_context(SummaryWriter(str(self.out), purge_step=first + 1 if first else None))
             progress = stack.enter_context(tqdm(initial=first, total=settings.steps, unit="step", disable=not leads))
             while self.step < settings.steps and not self.best.exhausted:
@@ -179,7 +185,13 @@ class _Run:
         progress = self._gather_progress()
         if leads:
             write_validation(self.out, self.settings, self.step, measured, {name: part.state_dict() for name, part in self._parts.items()} | progress)
+            self._keep_snapshot()
         return measured
+
+    def _keep_snapshot(self) -> None:
+        if self.snapshots:
+            averaged: Any = self.average.module
+            save_checkpoint(averaged, snapshot_folder(self.out, self.step))
 
     def _gather_progress(self) -> dict[str, Any]:
         """Where each lane and each process is: the carried state (lanes, S), the lanes' places, generators of the processes."""

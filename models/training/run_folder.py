@@ -4,6 +4,7 @@ training.json         the settings
 training.jsonl        one line of measures per validation
 checkpoint.pt         all that is needed to go on
 model.safetensors, config.json   the network, when the run is over (checkpoint.py of models/)
+snapshots/step_000700/           the averaged network at that validation, where snapshots were asked for
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ import torch
 from ..errors import ConfigError
 from .settings import TrainingSettings
 
-CHECKPOINT_FILE, SETTINGS_FILE, LOG_FILE = "checkpoint.pt", "training.json", "training.jsonl"
+CHECKPOINT_FILE, SETTINGS_FILE, LOG_FILE, SNAPSHOTS = "checkpoint.pt", "training.json", "training.jsonl", "snapshots"
 
 
 def read_checkpoint(out: Path, settings: TrainingSettings) -> dict[str, Any]:
@@ -72,3 +73,13 @@ def write_validation(out: Path, settings: TrainingSettings, step: int, measured:
         log.write(json.dumps({"step": step, **{name: None if math.isnan(value) else value for name, value in measured.items()}}) + "\n")
     torch.save(parts | {"step": step, "settings": dataclasses.asdict(settings)}, out / f"{CHECKPOINT_FILE}.part")
     os.replace(out / f"{CHECKPOINT_FILE}.part", out / CHECKPOINT_FILE)
+
+
+def snapshot_folder(out: Path, step: int) -> Path:
+    """Where the network as it was at a step is kept."""
+    return out / SNAPSHOTS / f"step_{step:06d}"
+
+
+def find_snapshots(out: Path) -> dict[int, Path]:
+    """The kept networks of a run by step, the earliest first."""
+    return {int(folder.name.removeprefix("step_")): folder for folder in sorted((out / SNAPSHOTS).glob("step_*"))}

@@ -1,0 +1,135 @@
+"""What happens when in a dialogue: what each speaker is doing in every frame, and the events that views compare.
+
+Everything follows from who spoke when, (2, T) at 50 Hz, from known backchannels, and, for questions, from text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..dialogues.activity import FRAME_RATE_HZ, BoolFrames, Segment, runs
+from ..dialogues.events import find_onsets, find_transitions
+from ..dialogues.utterances import FINAL_MARKS
+
+# What one speaker is doing in a frame; the first is everything that the others are not.
+SITUATIONS = ("other", "speaking", "listening", "pausing", "done", "about to speak", "both speaking")
+# What the conversation is doing in a frame: a mutual silence between speakers is a gap, within a speaker a pause.
+FLOORS = ("speech", "overlap", "gap", "pause", "silence")
+EVENT_KINDS = ("shift", "hold", "gap", "pause", "overlap", "backchannel")
+ENDINGS = ("", "question", "statement")  # of the words before an event, "" where nobody knows
+QUESTION_MARKS = "?؟"
+TEXT_BEFORE_S = 0.5  # words that end this long before a silence, or after its start, are the last ones before it
+
+
+@dataclass(frozen=True)
+class Moment:
+    """An event of a dialogue. Times are at 50 Hz.
+
+    Attributes:
+        kind: one of EVENT_KINDS. Shifts and holds are the mutual silences that are clearly one (dialogues/events.py); gaps and pauses
+            are all mutual silences between turns and within one, these among them.
+        speaker: who spoke before; of an overlap who spoke first, of a backchannel who gives it.
+        next: who speaks after; of a backchannel who listens to it.
+        start_frame, end_frame: end exclusive.
+        ending: how the words before it end, one of ENDINGS.
+    """
+
+    kind: str
+    speaker: int
+    next: int
+    start_frame: int
+    end_frame: int
+    ending: str = ""
+
+
+def find_situations(activity: BoolFrames) -> NDArray[np.int64]:
+    """What each speaker is doing in every frame, as indices into SITUATIONS, (2, T).
+
+    A mutual silence counts only where it is clearly a shift or a hold (`find_transitions`).
+
+    Args:
+        activity: who spoke when, (2, T) at 50 Hz.
+    """
+    situation = {name: index for index, name in enumerate(SITUATIONS)}
+    found = np.zeros(activity.shape, np.int64)
+    for speaker in (0, 1):
+        own, other = activity[speaker], activity[1 - speaker]
+        found[speaker][own & ~other] = situation["speaking"]
+        found[speaker][~own & other] = situation["listening"]
+        found[speaker][own & other] = situation["both speaking"]
+    for silence in find_transitions(activity):
+        span = slice(silence.silence_start_frame, silence.silence_end_frame)
+        found[silence.previous, span] = situation["pausing" if silence.kind == "hold" else "done"]
+        found[1 - silence.previous, span] = situation["listening" if silence.kind == "hold" else "about to speak"]
+    return found
+
+
+def find_floors(activity: BoolFrames) -> NDArray[np.int64]:
+    """What the conversation is doing in every frame, as indices into FLOORS, (T,).
+
+    A silence before the first or after the last speech, or beside a stretch in which both begin or end at once, is only "silence".
+
+    Args:
+        activity: who spoke when, (2, T) at 50 Hz.
+    """
+    found = np.where(activity.all(axis=0), FLOORS.index("overlap"), np.where(activity.any(axis=0), FLOORS.index("speech"), FLOORS.index("silence")))
+    for kind, _, _, start, end in _silences(activity):
+        found[start:end] = FLOORS.index(kind)
+    return found
+
+
+def find_moments(activity: BoolFrames, backchannel: BoolFrames, texts: Sequence[Sequence[tuple[Segment, str]]] = ((), ())) -> list[Moment]:
+    """Every event of a dialogue, in order of time.
+
+    Args:
+        activity: who spoke when, (2, T) at 50 Hz.
+        backchannel: known backchannels, (2, T). Where none is known, short stretches of speech (`find_onsets`) that begin while the
+            other speaks count as such.
+        texts: times and text of each speaker's words, or stretches of them; empty where nothing is known.
+    """
+    found = [Moment(t.kind, t.previous, t.next, t.silence_start_frame, t.silence_end_frame) for t in find_transitions(activity)]
+    found += [Moment(*silence) for silence in _silences(activity)]
+    for start, end in runs(activity.all(axis=0)):
+        before = activity[:, start - 1] if start else np.zeros(2, bool)
+        if before.sum() == 1:
+            first = int(before.argmax())
+            found.append(Moment("overlap", first, 1 - first, start, end))
+    reactions = [(speaker, start, end) for speaker in (0, 1) for start, end in runs(backchannel[speaker])] or _short_reactions(activity)
+    found += [Moment("backchannel", speaker, 1 - speaker, start, end) for speaker, start, end in reactions]
+    found = [_with_ending(moment, texts) if moment.kind in ("shift", "hold", "gap", "pause") else moment for moment in found]
+    return sorted(found, key=lambda moment: (moment.start_frame, EVENT_KINDS.index(moment.kind), moment.speaker))
+
+
+def ending_of(text: str) -> str:
+    """How words end, one of ENDINGS: a text without a final mark says nothing."""
+    last = text.strip().rstrip("\"'”’)")[-1:]
+    return "" if not last or last not in FINAL_MARKS else "question" if last in QUESTION_MARKS else "statement"
+
+
+def _silences(activity: BoolFrames) -> list[tuple[str, int, int, int, int]]:
+    """(kind, speaker before, speaker after, start, end) of the mutual silences between one speaker's speech and one speaker's."""
+    found: list[tuple[str, int, int, int, int]] = []
+    for start, end in runs(~activity.any(axis=0)):
+        if start == 0 or end == activity.shape[1]:
+            continue
+        before, after = activity[:, start - 1], activity[:, end]
+        if before.sum() == 1 and after.sum() == 1:
+            previous, following = int(before.argmax()), int(after.argmax())
+            found.append(("pause" if previous == following else "gap", previous, following, start, end))
+    return found
+
+
+def _short_reactions(activity: BoolFrames) -> list[tuple[int, int, int]]:
+    shorts = [onset for onset in find_onsets(activity) if onset.kind == "short"]
+    return [(short.speaker, short.start_frame, short.end_frame) for short in shorts if activity[1 - short.speaker, short.start_frame]]
+
+
+def _with_ending(moment: Moment, texts: Sequence[Sequence[tuple[Segment, str]]]) -> Moment:
+    start_s = moment.start_frame / FRAME_RATE_HZ
+    ends = [(abs(end - start_s), text) for (start, end), text in texts[moment.speaker] if start < start_s and abs(end - start_s) <= TEXT_BEFORE_S]
+    ending = ending_of(min(ends)[1]) if ends else ""
+    return Moment(moment.kind, moment.speaker, moment.next, moment.start_frame, moment.end_frame, ending)

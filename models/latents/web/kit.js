@@ -1,0 +1,67 @@
+// What all pages of latents share: their contents, unpacked, colours, and how charts look. Loaded before the page's own script.
+
+const kit = (() => {
+  const KINDS = { f4: Float32Array, i4: Int32Array };
+
+  /** {"$array": kind, shape, base64} to a typed array with a `shape`; everything else as it is. */
+  function unpack(value) {
+    if (Array.isArray(value)) return value.map(unpack);
+    if (value === null || typeof value !== "object") return value;
+    if (!("$array" in value)) return Object.fromEntries(Object.entries(value).map(([name, item]) => [name, unpack(item)]));
+    const bytes = Uint8Array.from(atob(value.base64), (letter) => letter.charCodeAt(0));
+    const array = new KINDS[value.$array](bytes.buffer);
+    array.shape = value.shape;
+    return array;
+  }
+
+  const contents = unpack(JSON.parse(document.getElementById("contents").textContent));
+  const view = document.getElementById("view");
+
+  /** Row `index` of an array of shape (N, ...). */
+  function row(array, index) {
+    const size = array.length / array.shape[0];
+    return array.subarray(index * size, (index + 1) * size);
+  }
+
+  /** Column `index` of an array of shape (N, K). */
+  function column(array, index) {
+    const [count, width] = array.shape;
+    const values = new array.constructor(count);
+    for (let i = 0; i < count; i++) values[i] = array[i * width + index];
+    return values;
+  }
+
+  /** An element with attributes and children, put at the end of `parent`. */
+  function element(parent, name, attributes = {}, ...children) {
+    const made = document.createElement(name);
+    for (const [key, value] of Object.entries(attributes)) key in made ? (made[key] = value) : made.setAttribute(key, value);
+    made.append(...children);
+    parent?.append(made);
+    return made;
+  }
+
+  const ink = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+
+  /** A plotly layout in the page's colours. */
+  function layout(more = {}) {
+    const axis = { gridcolor: ink("--faint"), zerolinecolor: ink("--faint"), linecolor: ink("--faint"), automargin: true };
+    const scene = Object.fromEntries(["xaxis", "yaxis", "zaxis"].map((name) => [name, { gridcolor: ink("--faint"), color: ink("--soft") }]));
+    const base = {
+      paper_bgcolor: "rgba(0,0,0,0)",
+      plot_bgcolor: "rgba(0,0,0,0)",
+      font: { color: ink("--ink"), family: "system-ui, sans-serif", size: 13 },
+      margin: { l: 48, r: 12, t: 28, b: 42 },
+      legend: { orientation: "h", y: -0.12 },
+      hovermode: "closest",
+      scene,
+    };
+    for (const name of Object.keys(more)) if (/^[xy]axis/.test(name)) more[name] = { ...axis, ...more[name] };
+    return { xaxis: axis, yaxis: axis, ...base, ...more };
+  }
+
+  const config = { responsive: true, displaylogo: false, modeBarButtonsToRemove: ["toImage", "autoScale2d"] };
+
+  const clock = (seconds) => `${Math.floor(seconds / 60)}:${(seconds % 60).toFixed(2).padStart(5, "0")}`;
+
+  return { contents, view, unpack, row, column, element, ink, layout, config, clock, colours: contents.colours ?? {} };
+})();
