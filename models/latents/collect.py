@@ -178,8 +178,8 @@ def _collect(model: TurnModel, dialogue: Dialogue, out: Path, number: int, about
     newest = np.minimum(((np.arange(steps) + 1) * FRAME_RATE_HZ / rate_hz - 1 + 1e-6).astype(int), activity.shape[1] - 1)
     frame = np.arange(steps)
     columns |= {
-        "dialogue": dialogue.id,
-        "split": dialogue.split,
+        "dialogue": np.array(dialogue.id),
+        "split": np.array(dialogue.split),
         "speaker": np.array([0, 1]),
         "frame": frame[:, None],
         "time_s": (frame[:, None] + 1) / rate_hz,

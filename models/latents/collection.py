@@ -118,9 +118,7 @@ class Collection:
         self.about = read_about(folder)
         missing = [d.id for number, d in enumerate(self.about.dialogues) if not is_written(folder, number)]
         if missing:
-            raise ConfigError(
-                f"{folder}: expected a whole collection, got one without {len(missing)} of its dialogues ({missing[0]} ...): collect again into it"
-            )
+            raise ConfigError(f"{folder}: expected a whole collection, got one without {len(missing)} of its dialogues; collect into it again")
 
     @property
     def dialogues(self) -> tuple[CollectedDialogue, ...]:
@@ -301,10 +299,12 @@ def is_written(folder: Path, number: int) -> bool:
 
 
 def frames_file(folder: Path, number: int) -> Path:
+    """Where the frames of a dialogue are."""
     return folder / FRAMES / f"{number:05d}.parquet"
 
 
 def events_file(folder: Path, number: int) -> Path:
+    """Where its events are."""
     return folder / EVENTS / f"{number:05d}.parquet"
 
 

@@ -17,9 +17,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `turnstream latents`."""
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     width = max(map(len, VIEWS))
-    parser.epilog = (
-        "views:\n" + "\n".join(f"  {name:{width}}  {what}" for name, (_, what) in VIEWS.items()) + "\n\n`turnstream latents VIEW --help` describes a view."
-    )
+    listing = "\n".join(f"  {name:{width}}  {what}" for name, (_, what) in VIEWS.items())
+    parser.epilog = f"views:\n{listing}\n\n`turnstream latents VIEW --help` describes a view."
     parser.add_argument("view", choices=VIEWS, metavar="VIEW", help="one of those below")
     parser.add_argument("options", nargs=argparse.REMAINDER, help="of the view")
 

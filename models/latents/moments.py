@@ -93,7 +93,7 @@ def find_moments(activity: BoolFrames, backchannel: BoolFrames, texts: Sequence[
     """
     found = [Moment(t.kind, t.previous, t.next, t.silence_start_frame, t.silence_end_frame) for t in find_transitions(activity)]
     found += [Moment(*silence) for silence in _silences(activity)]
-    for start, end in runs(activity.all(axis=0)):
+    for start, end in runs(np.all(activity, axis=0)):
         before = activity[:, start - 1] if start else np.zeros(2, bool)
         if before.sum() == 1:
             first = int(before.argmax())
@@ -113,7 +113,7 @@ def ending_of(text: str) -> str:
 def _silences(activity: BoolFrames) -> list[tuple[str, int, int, int, int]]:
     """(kind, speaker before, speaker after, start, end) of the mutual silences between one speaker's speech and one speaker's."""
     found: list[tuple[str, int, int, int, int]] = []
-    for start, end in runs(~activity.any(axis=0)):
+    for start, end in runs(~np.any(activity, axis=0)):
         if start == 0 or end == activity.shape[1]:
             continue
         before, after = activity[:, start - 1], activity[:, end]

@@ -176,7 +176,7 @@ def _check(projection: SavedProjection) -> None:
         raise ValueError(f"method {projection.method!r}")
     if any(layer.activation not in ACTIVATIONS or layer.bias.shape != layer.weight.shape[:1] for layer in projection.layers) or not all(joined):
         raise ValueError("layers that do not fit together")
-    if widths and widths[-1][0] != dims or not widths and len(projection.reference) != count:
+    if (widths[-1][0] != dims) if widths else (len(projection.reference) != count):
         raise ValueError(f"places of {dims} dimensions that no layer or reference gives")
     corners: Sequence[Sequence[float]] = (projection.low, projection.high, *projection.landmarks.values())
     if any(len(corner) != dims for corner in corners) or len(projection.situations) != count or projection.stability.shape != (count,):

@@ -120,11 +120,12 @@ def write_page(path: Path, title: str, caption: str, script: str, contents: Mapp
 
         scripts.insert(0, get_plotlyjs())
     embedded = json.dumps(_plain({**contents, "colours": COLOURS}), ensure_ascii=False).replace("<", "\\u003c")
-    head = f'<meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{html.escape(title)}</title><style>{STYLE}{_script("kit.css")}</style>'
+    style = STYLE + _script("kit.css")
+    head = f'<meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{html.escape(title)}</title><style>{style}</style>'
     path.write_text(
         f'<!doctype html><html lang="en"><head>{head}</head><body><h1>{html.escape(title)}</h1><p class="note">{html.escape(caption)}</p>'
         f'<div id="view"></div><script type="application/json" id="contents">{embedded}</script>'
-        + "".join(f"<script>{code.replace('</script', '<\\/script')}</script>" for code in scripts)
+        + "".join(f"<script>{code}</script>" for code in scripts)
         + "</body></html>\n",
         encoding="utf-8",
     )
@@ -176,7 +177,7 @@ def envelope(sound: Samples, frame_rate_hz: float) -> NDArray[np.float32]:
 
 
 def _script(name: str) -> str:
-    return (files(__package__) / "web" / name).read_text(encoding="utf-8")
+    return (files("turnstream.models.latents") / "web" / name).read_text(encoding="utf-8")
 
 
 def _plain(value: Any) -> Any:
