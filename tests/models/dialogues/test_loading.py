@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import soundfile as sf
 
-from turnstream.models.dialogues.loading import duration_s, load_activity, load_audio, load_finality, load_segments, load_words
+from turnstream.models.dialogues.loading import duration_s, load_activity, load_audio, load_finality, load_segments, load_texts, load_words
 from turnstream.models.dialogues.manifest import read_manifest
 from turnstream.models.errors import DialogueError
 
@@ -55,6 +55,15 @@ def test_words_come_by_channel_and_in_order(tmp_path: Path):
     (tmp_path / "w.json").write_text('[{"ch": 1, "start": 2, "end": 3}, {"ch": 1, "start": 0.5, "end": 1}]')
     (dialogue,) = read_manifest(manifest(tmp_path, {"audio": "a.flac", "words": "w.json"}))
     assert load_words(dialogue) == [[], [(0.5, 1.0), (2.0, 3.0)]]
+
+
+def test_texts_come_with_the_times_of_the_dialogue_and_words_without_text_are_left_out(tmp_path: Path):
+    sf.write(tmp_path / "a.flac", np.zeros((8 * 8000, 2)), 8000)
+    words = [{"ch": 1, "start": 3, "end": 4, "text": "Is it?"}, {"ch": 1, "start": 2, "end": 2.5}, {"ch": 0, "start": 0, "end": 0.5, "text": "before"}]
+    (tmp_path / "w.json").write_text(json.dumps(words))
+    part, bare = read_manifest(manifest(tmp_path, {"audio": "a.flac", "words": "w.json", "start_s": 1}, {"audio": "a.flac", "id": "bare"}))
+    assert load_texts(part) == [[], [((2.0, 3.0), "Is it?")]]
+    assert load_texts(bare) == [[], []]
 
 
 @pytest.mark.parametrize("word", ['{"ch": 2, "start": 2, "end": 3}', '{"ch": -1, "start": 2, "end": 3}', '{"ch": 0, "start": NaN, "end": 3}', "3"])

@@ -9,7 +9,7 @@ from turnstream.models.dialogues import simulate as command
 from turnstream.models.dialogues.activity import runs
 from turnstream.models.dialogues.casting import Cast
 from turnstream.models.dialogues.events import find_transitions
-from turnstream.models.dialogues.loading import load_activity, load_audio
+from turnstream.models.dialogues.loading import load_activity, load_audio, load_texts
 from turnstream.models.dialogues.manifest import read_manifest
 from turnstream.models.dialogues.simulation import Material, add_nonspeech, label, lay_out, mix, open_material, simulate
 from turnstream.models.dialogues.styles import STYLE_SHARES, STYLES, Manner, draw_dialogue_plan
@@ -220,6 +220,8 @@ def test_the_command_writes_the_dialogues_of_the_seed_whoever_makes_them(
         expected = simulate(material, 4, i, LENGTHS_S)
         assert np.array_equal(load_audio(dialogue), expected.audio / np.float32(32768))
         assert all(map(np.array_equal, load_activity(dialogue), (expected.activity, expected.backchannel)))
+        spoken = [(channel, text) for channel, texts in enumerate(load_texts(dialogue)) for _, text in texts]
+        assert sorted(spoken) == sorted((word["ch"], word["text"]) for word in expected.words)
 
 
 @pytest.mark.parametrize(
@@ -265,3 +267,16 @@ def test_a_speaker_who_reacted_is_not_free_before_the_reaction_ends(material: Ma
     reaction, answer = own[-2], own[-1]
     assert (reaction.backchannel, answer.backchannel) == (True, False)
     assert answer.start + answer.phrase.onset >= reaction.offset + 0.24 * 16000
+
+
+def test_known_words_lie_where_they_are_spoken_and_a_cut_utterance_is_known_by_its_last_word(material: Material):
+    made = simulate(material, 2, 0, LENGTHS_S)
+    assert made.words
+    texts = {utterance.transcript for utterance in material.pool.utterances}
+    assert {"It buzzes.", "it buzzes and,"} == texts
+    assert {word["text"] for word in made.words} <= {*texts, "... buzzes.", "... and,"}
+    assert [word["start"] for word in made.words] == sorted(word["start"] for word in made.words)
+    for word in made.words:
+        spoken = made.activity[word["ch"], round(word["start"] * 50) : round(word["end"] * 50)]
+        assert spoken.mean() > 0.7
+        assert not made.activity[word["ch"], round(word["end"] * 50) + 1]

@@ -17,12 +17,11 @@ from turnstream.models.turn_model import TurnModel
 from ...networks import random_audio
 
 
-def test_long_audio_is_read_in_blocks_without_a_seam(tiny_model: TurnModel, monkeypatch: pytest.MonkeyPatch) -> None:
-    audio = random_audio(tiny_model.config, 1, 40)[0].numpy()
-    whole = next_holder_probabilities(tiny_model, audio)
-    assert whole.shape == (2, 40)
-    monkeypatch.setattr(evaluation, "BLOCK_S", 0.14)
-    np.testing.assert_allclose(next_holder_probabilities(tiny_model, np.pad(audio, ((0, 0), (0, 100)))), whole, atol=1e-6)
+def test_next_holders_are_those_of_the_network(tiny_model: TurnModel) -> None:
+    audio = random_audio(tiny_model.config, 1, 40)
+    with torch.inference_mode():
+        expected = tiny_model.probabilities(tiny_model(audio, tiny_model.init_state(1))[0]).p_next[0]
+    np.testing.assert_allclose(next_holder_probabilities(tiny_model, audio[0].numpy()), expected, atol=1e-6)
 
 
 @pytest.fixture

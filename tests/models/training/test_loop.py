@@ -16,6 +16,7 @@ from turnstream.models.training import loop
 from turnstream.models.training.evaluation import validation_losses
 from turnstream.models.training.hardware import Hardware
 from turnstream.models.training.loop import train
+from turnstream.models.training.run_folder import find_snapshots
 from turnstream.models.training.settings import TrainingSettings
 from turnstream.models.training.stream import Chunk, ConversationStream
 from turnstream.models.turn_model import TurnModel
@@ -263,3 +264,16 @@ def test_a_new_run_does_not_overwrite_another(dialogues: list[Dialogue], tmp_pat
 def test_training_on_nothing_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="expected at least one dialogue to train on, got none"):
         train(SETTINGS, [], tmp_path)
+
+
+def test_snapshots_are_the_averaged_networks_of_the_beginning_and_of_every_validation(dialogues: list[Dialogue], tmp_path: Path) -> None:
+    model = train(SETTINGS, dialogues, tmp_path / "kept", snapshots=True)
+    kept = find_snapshots(tmp_path / "kept")
+    assert list(kept) == [0, 3, 6]
+    assert_same(load_checkpoint(kept[6]).state_dict(), model.state_dict())
+    weights = [load_checkpoint(folder).heads.weight for folder in kept.values()]
+    assert not torch.equal(weights[0], weights[1])
+    torch.manual_seed(SETTINGS.seed)
+    assert torch.equal(weights[0], TurnModel(TINY).heads.weight)
+    train(SETTINGS, dialogues, tmp_path / "not kept")
+    assert find_snapshots(tmp_path / "not kept") == {}
