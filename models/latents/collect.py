@@ -174,7 +174,7 @@ def _collect(model: TurnModel, dialogue: Dialogue, out: Path, number: int, about
     if not activity.shape[1] or abs(heard_s - annotated_s) > MOST_APART_S:
         raise DialogueError(f"dialogue {dialogue.id!r}: expected activity as long as the audio, {heard_s:.1f} s, got {annotated_s:.1f} s")
     p_next = at_activity_rate(columns["p_next"].T, rate_hz, activity.shape[1])
-    events = [_event(dialogue, moment, p_next) for moment in find_moments(activity, backchannel, load_texts(dialogue))]
+    events = [event_row(dialogue.id, dialogue.split, moment, p_next) for moment in find_moments(activity, backchannel, load_texts(dialogue))]
     newest = np.minimum(((np.arange(steps) + 1) * FRAME_RATE_HZ / rate_hz - 1 + 1e-6).astype(int), activity.shape[1] - 1)
     frame = np.arange(steps)
     columns |= {
@@ -213,14 +213,15 @@ def label_frames(activity: BoolFrames, backchannel: BoolFrames, events: Sequence
     }
 
 
-def _event(dialogue: Dialogue, moment: Moment, p_next: NDArray[np.float32]) -> dict[str, Any]:
+def event_row(dialogue: str, split: str, moment: Moment, p_next: NDArray[np.float32] | None) -> dict[str, Any]:
+    """A row of a dialogue's events; the prediction is read from p_next, (2, T) at 50 Hz, where it is known."""
     p_shift = correct = None
-    if moment.kind in ("shift", "hold"):
+    if p_next is not None and moment.kind in ("shift", "hold"):
         p_shift = float(p_next[1 - moment.speaker, heard_frame(moment.start_frame, JUDGED_S, p_next.shape[1])])
         correct = (p_shift >= 0.5) == (moment.kind == "shift")
     return {
-        "dialogue": dialogue.id,
-        "split": dialogue.split,
+        "dialogue": dialogue,
+        "split": split,
         "kind": moment.kind,
         "speaker": moment.speaker,
         "next": moment.next,

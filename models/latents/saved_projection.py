@@ -37,6 +37,23 @@ class DenseLayer:
 
 
 @dataclass(frozen=True)
+class Formula:
+    """What fitting a projection that is a formula gives.
+
+    Attributes:
+        layers: from states (..., H) to places (..., D).
+        settings: what was chosen, by name.
+        trust: measured of it, by name.
+        about: what its directions are, in words.
+    """
+
+    layers: tuple[DenseLayer, ...]
+    settings: dict[str, Any] = field(default_factory=dict[str, Any])
+    trust: dict[str, float] = field(default_factory=dict[str, float])
+    about: str = ""
+
+
+@dataclass(frozen=True)
 class SavedProjection:
     """Where states lie.
 
@@ -49,7 +66,8 @@ class SavedProjection:
         reference: states that it was fitted on, (N, H); kept only where there is no formula.
         places: of states that it was fitted on, (N, D); with a formula a sample of them, for a picture's background.
         situations: what the speakers of `places` were doing, (N,) of text (moments.py).
-        stability: of each of `places`, the share of its neighbours that stay its neighbours when the projection is fitted again, (N,).
+        stability: of each of `places`, the share of its neighbours that stay its neighbours when the projection is fitted again, (N,);
+            NaN where it was not fitted again.
         low, high: corners of the part to draw, (D,).
         landmarks: mean place in each situation.
         trust: how far the picture can be believed (trust.py), by name.
@@ -79,6 +97,11 @@ class SavedProjection:
         return self.places.shape[1]
 
     @property
+    def width(self) -> int:
+        """Of the states, H."""
+        return self.layers[0].weight.shape[1] if self.layers else self.reference.shape[1]
+
+    @property
     def has_formula(self) -> bool:
         """Can it be stepped live?"""
         return bool(self.layers)
@@ -91,11 +114,9 @@ class SavedProjection:
         """
         if not self.layers:
             raise ConfigError(f"expected a projection with a formula (plane, pca or autoencoder), got {self.method}, which can only place recorded states")
-        if states.shape[-1] != self.layers[0].weight.shape[1]:
-            raise ConfigError(f"expected states of {self.layers[0].weight.shape[1]} values, as the projection was fitted on, got {states.shape[-1]}")
-        for layer in self.layers:
-            states = ACTIVATIONS[layer.activation](states @ layer.weight.T + layer.bias).astype(np.float32)
-        return states
+        if states.shape[-1] != self.width:
+            raise ConfigError(f"expected states of {self.width} values, as the projection was fitted on, got {states.shape[-1]}")
+        return apply_layers(self.layers, states)
 
     def save(self, path: Path) -> None:
         """Write the file, whole or not at all."""
@@ -120,6 +141,13 @@ class SavedProjection:
         part = path.with_name(path.name + ".part")
         part.write_text(json.dumps(words, indent=0) + "\n", encoding="utf-8")
         part.replace(path)
+
+
+def apply_layers(layers: Sequence[DenseLayer], states: Float32) -> Float32:
+    """Run states (..., H) through dense layers, -> (..., D)."""
+    for layer in layers:
+        states = ACTIVATIONS[layer.activation](states @ layer.weight.T + layer.bias).astype(np.float32)
+    return states
 
 
 def bundled_plane() -> Path:

@@ -7,7 +7,7 @@ import html
 import io
 import json
 import textwrap
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.resources import files
@@ -104,7 +104,7 @@ def picture(path: Path, title: str, caption: str, size: tuple[float, float], **g
     figure.savefig(path, dpi=DPI, facecolor=LIGHT.paper)
 
 
-def write_page(path: Path, title: str, caption: str, script: str, contents: Mapping[str, Any], *, plotly: bool = True) -> None:
+def write_page(path: Path, title: str, caption: str, script: str, contents: Mapping[str, Any], *, plotly: bool = True, before: Sequence[str] = ()) -> None:
     """Write a page that needs nothing but itself.
 
     Args:
@@ -113,8 +113,9 @@ def write_page(path: Path, title: str, caption: str, script: str, contents: Mapp
         script: name of a file in web/, which finds `contents`, unpacked, in `kit.contents`, and draws into the element `view`.
         contents: JSON with numpy arrays in it, which become typed arrays (text: lists); float arrays become float32.
         plotly: with the plotting library.
+        before: more files in web/, which the script builds on.
     """
-    scripts = [_script("kit.js"), _script(script)]
+    scripts = [_script(name) for name in ("kit.js", *before, script)]
     if plotly:
         from plotly.offline import get_plotlyjs
 
@@ -189,7 +190,7 @@ def _plain(value: Any) -> Any:
     if isinstance(value, np.ndarray):
         if value.dtype.kind not in "fiub":
             return value.tolist()
-        kind = "f4" if value.dtype.kind == "f" else "i4"
+        kind = "f4" if value.dtype.kind == "f" else "u1" if value.dtype == np.uint8 else "i4"
         return {"$array": kind, "shape": list(value.shape), "base64": base64.b64encode(np.ascontiguousarray(value, f"<{kind}").tobytes()).decode()}
     if isinstance(value, np.generic):
         return value.item()

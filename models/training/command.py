@@ -59,7 +59,7 @@ def main(args: argparse.Namespace) -> int:
 
     from .loop import train
 
-    plain = _read_settings(args.settings) if args.settings else {}
+    plain = read_settings(args.settings) if args.settings else {}
     plain |= {name: getattr(args, name) for name in SETTINGS_AS_OPTIONS if getattr(args, name) is not None}
     settings = from_plain(TrainingSettings, plain, "settings")
     hardware = Hardware(args.accelerator, args.devices, args.nodes, args.precision)
@@ -104,7 +104,12 @@ def _read_validation_part(args: argparse.Namespace) -> list[Dialogue]:
     return held_out
 
 
-def _read_settings(path: Path) -> dict[str, object]:
+def read_settings(path: Path) -> dict[str, object]:
+    """Training settings as a JSON file holds them.
+
+    Raises:
+        ConfigError: no such file, or not a JSON object.
+    """
     try:
         loaded = json.loads(path.read_text())
     except (OSError, json.JSONDecodeError) as error:

@@ -38,10 +38,21 @@ def read_checkpoint(out: Path, settings: TrainingSettings) -> dict[str, Any]:
         saved = torch.load(path, weights_only=True, map_location="cpu")
     except (OSError, RuntimeError, pickle.UnpicklingError, EOFError, LookupError, ValueError) as error:  # torch raises them all
         raise ConfigError(f"{path}: expected a checkpoint, got: {str(error).splitlines()[0]}") from None
-    changed = [name for name, value in dataclasses.asdict(settings).items() if saved["settings"].get(name) != value]
+    _refuse_others(out, settings, saved["settings"])
+    return saved
+
+
+def refuse_other_settings(out: Path, settings: TrainingSettings) -> None:
+    """Raises ConfigError if the run in the folder had other settings."""
+    _refuse_others(out, settings, json.loads((out / SETTINGS_FILE).read_text()))
+
+
+def _refuse_others(out: Path, settings: TrainingSettings, theirs: dict[str, Any]) -> None:
+    own: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(settings)))  # tuples are lists in a file
+    plain: dict[str, Any] = json.loads(json.dumps(theirs))
+    changed = [name for name, value in own.items() if plain.get(name) != value]
     if changed:
         raise ConfigError(f"expected the settings of the run in {out}, got another {', '.join(changed)}")
-    return saved
 
 
 def begin_run(out: Path, settings: TrainingSettings, step: int) -> None:

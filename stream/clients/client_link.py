@@ -104,6 +104,7 @@ class ClientLink:
         self.begin = first
         self._received = 1
         self._resume_s = min(self._reconnect_s, first.resume_s) if first.resume_token is not None else 0.0
+        self._connection = connection  # here, too: whoever leaves at once cancels the task before it has begun
         self._running = asyncio.create_task(self._run(connection))
         self.connections = 1
 

@@ -22,7 +22,7 @@ from ..sources import FileSource, bundled_sample
 from .listener import Heard, Listener
 from .microphone import list_microphones
 from .native_noise import native_noise_hidden
-from .parting import seconds_word
+from .parting import add_latents_option, projection_from, seconds_word
 from .playback import Playback
 from .steady_microphone import SteadyMicrophone
 from .terminal_words import EXPLANATION
@@ -39,6 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", type=Path, help="ONNX model (default: the bundled one)")
     parser.add_argument("--seconds", type=seconds_word, help="end after so much audio")
     parser.add_argument("--plain", action="store_true", help="lines of events instead of the picture")
+    add_latents_option(parser)
     parser.add_argument("--play", action="store_true", help="let the conversation be heard, too; the microphone is not used")
 
 
@@ -58,7 +59,7 @@ def run(args: argparse.Namespace, *, speed: float = 1.0, out: TextIO | None = No
         TurnstreamError: the model, the file or the chosen device cannot be used, or the device fails on the way.
     """
     logging.getLogger("turnstream").addHandler(logging.NullHandler())  # a line of log would fall into the picture
-    engine = Engine(args.model)
+    engine, projection = Engine(args.model), projection_from(args)
 
     @contextlib.asynccontextmanager
     async def served(settings: StreamSettings) -> AsyncGenerator[AsyncClient, None]:
@@ -67,7 +68,7 @@ def run(args: argparse.Namespace, *, speed: float = 1.0, out: TextIO | None = No
 
     with native_noise_hidden():
         heard = _choose(args, speed)
-    return Listener(heard, policy=_POLICY, seconds=args.seconds, plain=args.plain, out=out).run("demo", served)
+    return Listener(heard, policy=_POLICY, seconds=args.seconds, plain=args.plain, projection=projection, out=out).run("demo", served)
 
 
 def _choose(args: argparse.Namespace, speed: float) -> Heard:

@@ -20,7 +20,7 @@ from .listener import Connect, Heard, Listener
 from .local_client import LocalClient
 from .microphone import MicrophoneSource, list_microphones
 from .native_noise import native_noise_hidden
-from .parting import seconds_word
+from .parting import add_latents_option, projection_from, seconds_word
 from .playback import Playback
 from .second_channel import DeviceVoice, FileVoice, PairedSource
 from .steady_microphone import SteadyMicrophone
@@ -43,6 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seconds", type=seconds_word, help="end after so much audio")
     parser.add_argument("--policy", choices=tuple(PRESETS), default="balanced", help="preset that makes the events (default balanced)")
     parser.add_argument("--plain", action="store_true", help="lines of events instead of the picture")
+    add_latents_option(parser)
     where = parser.add_mutually_exclusive_group()
     where.add_argument("--model", type=Path, help="ONNX model (default: the bundled one)")
     where.add_argument("--url", help="let a server predict, such as ws://127.0.0.1:8765")
@@ -70,10 +71,10 @@ def run(args: argparse.Namespace, *, raw_input: BinaryIO | None = None, out: Tex
         print(devices, file=out, flush=True)
         return 0
     logging.getLogger("turnstream").addHandler(logging.NullHandler())  # a line of log would fall into the picture
-    connect = _connect(args)
+    connect, projection = _connect(args), projection_from(args)
     with native_noise_hidden():
         heard = _microphone(args) if args.raw is None else _raw(args, raw_input)
-    listener = Listener(heard, policy=args.policy, seconds=args.seconds, plain=args.plain, record=args.record, out=out)
+    listener = Listener(heard, policy=args.policy, seconds=args.seconds, plain=args.plain, record=args.record, projection=projection, out=out)
     return listener.run("listen", connect)
 
 

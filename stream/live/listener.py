@@ -26,9 +26,10 @@ import numpy as np
 
 from ..clients.client import AsyncClient, encode_pcm
 from ..errors import ServerError, TurnstreamError
+from ..live_projection import LiveProjection
 from ..policy import PRESETS
 from ..prediction import Prediction, TurnEvent
-from ..protocol import FrameMessage, TerminationMessage, WarningMessage
+from ..protocol import FrameMessage, LatentMessage, TerminationMessage, WarningMessage
 from ..settings import StreamSettings
 from ..sources import AudioSource, Block, FileSource, paced
 from .local_client import LocalClient
@@ -84,13 +85,22 @@ class Listener:
         seconds: end after so much audio.
         plain: lines of events even where a picture could be shown.
         record: folder to write everything into, made once the client is connected.
+        projection: to show the states' plane, too.
         out: where to show it; standard output if not given.
     Attributes:
         tally: what was shown.
     """
 
     def __init__(
-        self, heard: Heard, *, policy: str, seconds: float | None = None, plain: bool = False, record: Path | None = None, out: TextIO | None = None
+        self,
+        heard: Heard,
+        *,
+        policy: str,
+        seconds: float | None = None,
+        plain: bool = False,
+        record: Path | None = None,
+        projection: LiveProjection | None = None,
+        out: TextIO | None = None,
     ) -> None:
         self.tally = Tally()
         self._heard = heard
@@ -100,6 +110,7 @@ class Listener:
         self._plain = plain
         self._record = record
         self._recording: Recording | None = None
+        self._projection = projection
         self._out = out
         self._live = isinstance(self._source, MicrophoneSource | SteadyMicrophone | PairedSource)
         self._ending = False
@@ -144,9 +155,13 @@ class Listener:
 
     async def _connected(self, connect: Connect) -> None:
         source, heard = self._source, self._heard
-        settings = StreamSettings(sample_rate_hz=source.sample_rate_hz, channels=source.channels, policy=self._policy)
+        projection = self._projection
+        latents = "none" if projection is None else projection.latents
+        settings = StreamSettings(sample_rate_hz=source.sample_rate_hz, channels=source.channels, latents=latents, policy=self._policy)
         async with self._signals(), connect(settings) as client:
             begin = client.begin
+            if projection is not None:
+                projection.check_fits(f"{begin.model_name} {begin.model_version}", begin.model_sha256, begin.latent_sizes)
             length_s = source.duration_s if isinstance(source, FileSource) else math.inf
             duration_s = min(length_s, self._seconds or math.inf)
             view = TerminalView(
@@ -158,6 +173,8 @@ class Listener:
                 session=begin.session[:6],
                 duration_s=duration_s if math.isfinite(duration_s) else None,
                 explanation=heard.explanation,
+                projection=projection and projection.saved,
+                heard=(True, source.channels == 2),
             )
             self.tally = view.tally
             if self._record is not None:
@@ -219,7 +236,12 @@ class Listener:
                 case FrameMessage() | Prediction():
                     if self._recording is not None:
                         self._recording.on_prediction(message)
+                    if isinstance(message, Prediction) and self._projection is not None:
+                        screen.on_latents(message.frame, getattr(message, self._projection.saved.layer))
                     screen.on_prediction(message, self._latency_s(message.time_s))
+                case LatentMessage():
+                    if self._projection is not None and message.kind == self._projection.saved.layer:
+                        screen.on_latents(message.frame, message.values)
                 case TurnEvent():
                     if self._recording is not None:
                         self._recording.on_event(message)

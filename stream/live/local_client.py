@@ -33,7 +33,15 @@ class LocalClient:
 
     def __init__(self, engine: Engine, settings: StreamSettings) -> None:
         metadata = engine.metadata
-        self.begin = BeginMessage("", metadata.name, metadata.version, metadata.weights_sha256, metadata.frame_rate_hz, {}, settings)
+        self.begin = BeginMessage(
+            session="",
+            model_name=metadata.name,
+            model_version=metadata.version,
+            model_sha256=metadata.weights_sha256,
+            frame_rate_hz=metadata.frame_rate_hz,
+            latent_sizes={"latent": metadata.latent_size, "latent_speaker": metadata.latent_speaker_size},
+            settings=settings,
+        )
         self.finished = False
         self._predictor = TurnPredictor(engine, sample_rate_hz=settings.sample_rate_hz)
         self._policy = TurnPolicy(settings.policy)

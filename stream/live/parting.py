@@ -1,12 +1,16 @@
-"""What the live commands, `demo` and `listen`, share: an option, a level meter, a watch for silence, the last words."""
+"""What the live commands, `demo` and `listen`, share: two options, a level meter, a watch for silence, the last words."""
 
 from __future__ import annotations
 
 import argparse
 import math
+from pathlib import Path
 
 import numpy as np
 
+from ...models.errors import ConfigError
+from ...models.latents.saved_projection import bundled_plane
+from ..live_projection import LiveProjection
 from ..prediction import Pair
 from ..sources import Block
 from .terminal_words import Tally
@@ -34,6 +38,31 @@ def seconds_word(word: str) -> float:
     if not 0 < seconds < math.inf:
         raise argparse.ArgumentTypeError(f"expected a number of seconds above 0, got {word!r}")
     return seconds
+
+
+def add_latents_option(parser: argparse.ArgumentParser) -> None:
+    """The option whose value `projection_from` reads."""
+    parser.add_argument(
+        "--latents",
+        nargs="?",
+        type=Path,
+        const=bundled_plane(),
+        metavar="FILE.json",
+        help="show the plane of the model's latent states, too: the bundled model's, or one that `turnstream latents project` wrote",
+    )
+
+
+def projection_from(args: argparse.Namespace) -> LiveProjection | None:
+    """The projection that was asked for.
+
+    Raises:
+        ConfigError: it cannot follow a live conversation, or there will be no picture to show it in.
+    """
+    if args.latents is None:
+        return None
+    if args.plain:
+        raise ConfigError("expected --latents without --plain, got both: lines show no plane; `turnstream predict --latents` writes latents into a file")
+    return LiveProjection.load(args.latents)
 
 
 def levels_dbfs(block: Block) -> Pair:

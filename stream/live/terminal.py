@@ -16,10 +16,12 @@ from operator import itemgetter
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.text import Text
 
+from ...models.latents.saved_projection import SavedProjection
 from ..prediction import Pair, Prediction, TurnEvent
 from ..protocol import FrameMessage
 from .terminal_history import Columns, History
-from .terminal_plan import Plan, Widths, plan_rows
+from .terminal_plan import PLANE_COLUMNS, Plan, Widths, plan_rows
+from .terminal_plane import HEADS, TRAIL_S, Float32, Part, TerminalPlane
 from .terminal_shapes import bar, clock, column_rows, fit, level_share, percent, threshold_cell
 from .terminal_words import EXPLANATION, MARKS, Names, Tally, event_words
 
@@ -28,6 +30,10 @@ _SPEAKING = 0.5  # p(speech) from which a speaker is called speaking
 _KEPT_EVENTS = 500
 _COLOURS = ("#4c9be8", "#e69f00")
 _QUIET = "grey50"
+_PLANE_STYLES: dict[Part, str] = {
+    **{"places": "grey30", "word": _QUIET, "user": _COLOURS[0], "other": _COLOURS[1]},
+    **{"user_head": f"bold {_COLOURS[0]}", "other_head": f"bold {_COLOURS[1]}"},
+}
 _MARK_ORDER = ("turn_resumed", "start_of_turn", "eager_end_of_turn", "backchannel", "end_of_turn", "interruption")  # the last wins a shared place
 
 
@@ -43,8 +49,11 @@ class TerminalView:
         session: a short id, or nothing.
         duration_s: length of the audio, if it has an end.
         explanation: one or two lines for the newcomer.
+        projection: of the model's states, to show their plane, too.
+        heard: which speakers are heard, for the plane.
     Attributes:
         tally: counts of what was shown.
+        plane: both speakers' states in the plane; None without a projection.
     """
 
     def __init__(
@@ -58,6 +67,8 @@ class TerminalView:
         session: str = "",
         duration_s: float | None = None,
         explanation: str = EXPLANATION,
+        projection: SavedProjection | None = None,
+        heard: tuple[bool, bool] = (True, True),
     ) -> None:
         self.source = source
         self.model_name = model_name
@@ -68,6 +79,7 @@ class TerminalView:
         self.duration_s = duration_s
         self.explanation = explanation
         self.tally = Tally()
+        self.plane = None if projection is None else TerminalPlane(projection, frame_rate_hz, heard)
         self._history = History()
         self._latest: Prediction | FrameMessage | None = None
         self._levels_dbfs: Pair | None = None
@@ -82,6 +94,11 @@ class TerminalView:
         self._latest = p
         self._history.add(p)
         self.tally.add_frame(p.time_s, latency_s)
+
+    def on_latents(self, frame: int, states: Float32) -> None:
+        """Take in both speakers' states after a frame, (2, H), for the plane."""
+        if self.plane is not None:
+            self.plane.add(frame, states)
 
     def on_event(self, event: TurnEvent) -> None:
         """Take in an event."""
@@ -110,7 +127,7 @@ class TerminalView:
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         widths = Widths.of(options.max_width, self.names)
-        plan = plan_rows(options.height or console.height)
+        plan = plan_rows(options.height or console.height, plane=self.plane is not None and widths.centre >= PLANE_COLUMNS)
         lines = self.lines(plan, widths)
         for line in lines[: options.height or console.height]:
             line.no_wrap, line.overflow, line.end = True, "crop", "\n"
@@ -132,6 +149,8 @@ class TerminalView:
             lines.append(self._scale(widths))
         if plan.upcoming:
             lines += self._upcoming(widths)
+        if self.plane is not None:
+            lines += blank * plan.space_plane + self._plane(self.plane, plan.plane, widths)
         lines += blank * plan.space_below
         lines.append(self._headline(widths.total))
         return lines + self._newest_events(plan.events, widths.total)
@@ -260,6 +279,20 @@ class TerminalView:
             lines.append(_line((" ", ""), middle, ("  ", ""), right))
         return lines
 
+    def _plane(self, plane: TerminalPlane, rows: int, widths: Widths) -> list[Text]:
+        """Both speakers' newest states and how they came there; beside it who is who, and which landmark is nearest."""
+        if not rows:
+            return []
+        picture = plane.picture(widths.centre, rows)
+        labels, panel = [Text()] * rows, [Text()] * rows
+        for speaker in (0, 1):
+            style, nearest = f"bold {_COLOURS[speaker]}", plane.nearest(speaker)
+            labels[speaker] = Text(f"{HEADS[speaker]} {self.names[speaker]}", style=style)
+            panel[speaker] = Text("not heard" if not plane.heard[speaker] else "" if nearest is None else fit(f"near {nearest}", widths.right), style=style)
+        panel[2:4] = [Text("◄ what the model", style=_QUIET), Text(f"  had in mind, {TRAIL_S:g} s", style=_QUIET)]
+        lines = zip(labels, picture.characters, picture.parts, panel, strict=True)
+        return [_row(widths, label, _cells(line, _plane_styles(parts)), right) for label, line, parts, right in lines]
+
     def _headline(self, width: int) -> Text:
         if self._notice is not None:
             return _line((" ", ""), (fit(f" ! {self._notice} ", width - 2), "bold reverse"))
@@ -287,6 +320,14 @@ def _cells(characters: str, styles: Sequence[str]) -> Text:
     """One style per character, joined into runs."""
     runs = groupby(zip(characters, styles, strict=True), key=itemgetter(1))
     return _line(*(("".join(character for character, _ in run), style) for style, run in runs))
+
+
+def _plane_styles(parts: Sequence[Part]) -> list[str]:
+    """A style for each character; empty ones share their neighbour's, because every change of style costs time to draw."""
+    styles: list[str] = []
+    for part in parts:
+        styles.append(_PLANE_STYLES.get(part, styles[-1] if styles else ""))
+    return styles
 
 
 def _row(widths: Widths, label: Text, centre: Text, right: Text) -> Text:

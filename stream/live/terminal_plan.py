@@ -1,4 +1,7 @@
-"""How the live view's rows are shared out in a terminal of a given size. 80x24 shows everything; less drops, more grows."""
+"""How the live view's rows are shared out in a terminal of a given size. 80x24 shows everything; less drops, more grows.
+
+A plane of latent states, where one is shown, takes the rows of the trace, of the explanation and of the log first.
+"""
 
 from __future__ import annotations
 
@@ -18,17 +21,20 @@ class Plan:
     axis: int = 0
     scale: int = 0
     upcoming: int = 0
+    plane: int = 0
     explanation: int = 0
     space_above: int = 0  # between the explanation and the strips
     space_middle: int = 0  # between the trace and the question
-    space_below: int = 0  # between what is upcoming and the events
+    space_plane: int = 0  # between what is upcoming and the plane
+    space_below: int = 0  # above the events
     events: int = 2
 
     @property
     def rows(self) -> int:
         """All rows: those above, and the title, two lines of marks, the question and the events' headline."""
-        parts = self.trace + self.bar + self.axis + self.scale + self.upcoming + self.explanation
-        return 2 * self.strip + parts + self.space_above + self.space_middle + self.space_below + self.events + 5
+        parts = self.trace + self.bar + self.axis + self.scale + self.upcoming + self.plane + self.explanation
+        spaces = self.space_above + self.space_middle + self.space_plane + self.space_below
+        return 2 * self.strip + parts + spaces + self.events + 5
 
 
 # In order of importance: (part, rows more). The first line of them fills 24 rows.
@@ -36,12 +42,24 @@ _GROWTH = (
     *(("scale", 1), ("axis", 1), ("strip", 1), ("explanation", 2), ("bar", 1), ("trace", 3), ("upcoming", 2), ("events", 2)),
     *(("space_above", 1), ("space_middle", 1), ("events", 2), ("space_below", 1), ("trace", 1), ("strip", 1), ("events", 2), ("trace", 2), ("bar", 1)),
 )
+# With a plane: the first line fills 24 rows, too.
+_GROWTH_WITH_PLANE = (
+    *(("scale", 1), ("axis", 1), ("plane", 6), ("strip", 1), ("upcoming", 2), ("bar", 1), ("plane", 1)),
+    *(("explanation", 2), ("events", 2), ("plane", 2), ("space_plane", 1), ("space_below", 1), ("trace", 3), ("plane", 3), ("space_above", 1)),
+    *(("events", 2), ("plane", 3), ("space_middle", 1), ("trace", 1), ("plane", 4), ("strip", 1), ("plane", 4), ("trace", 2), ("bar", 1), ("plane", 6)),
+)
+PLANE_COLUMNS = 24  # a plane that is narrower is left out
 
 
-def plan_rows(height: int) -> Plan:
-    """The fullest plan that fits into `height` rows; 11 at least."""
+def plan_rows(height: int, *, plane: bool = False) -> Plan:
+    """The fullest plan that fits into `height` rows; 11 at least. With `plane` it has one, if there is room for the parts before it."""
+    plan = _grown(_GROWTH_WITH_PLANE, height) if plane else Plan()
+    return plan if plan.plane else _grown(_GROWTH, height)
+
+
+def _grown(growth: tuple[tuple[str, int], ...], height: int) -> Plan:
     plan = Plan()
-    for part, more in _GROWTH:
+    for part, more in growth:
         cost = 2 * more if part == "strip" else more
         if plan.rows + cost > height:
             break

@@ -15,6 +15,7 @@ from rich.live import Live
 from ..prediction import Pair, Prediction, TurnEvent
 from ..protocol import FrameMessage
 from .terminal import TerminalView
+from .terminal_plane import Float32
 from .terminal_shapes import clock
 
 _PICTURES_PER_S = 17
@@ -41,6 +42,8 @@ class Screen:
     def __enter__(self) -> Screen:
         if self._live is None:
             self._print(f"{self.view.source}, model {self.view.model_name}; Ctrl-C ends")
+            if self.view.plane is not None:
+                self._print("The plane of the latents is drawn on a terminal only.")
         else:
             self._live.start(refresh=True)
         return self
@@ -55,6 +58,10 @@ class Screen:
         self.view.on_prediction(p, latency_s)
         if self._live is not None and p.frame % self._every == 0:
             self._live.refresh()
+
+    def on_latents(self, frame: int, states: Float32) -> None:
+        """See `TerminalView.on_latents`; drawn with the next prediction."""
+        self.view.on_latents(frame, states)
 
     def on_event(self, event: TurnEvent) -> None:
         """See `TerminalView.on_event`."""

@@ -11,7 +11,8 @@ from pathlib import Path
 
 from ..engine import Engine
 from ..errors import ServerError
-from ..protocol import DEFAULT_PORT
+from ..live_projection import LiveProjection
+from ..protocol import DEFAULT_PORT, LatentKind
 from .handover import Handover
 from .limits import Limits
 from .logs import Form
@@ -26,6 +27,7 @@ class ServiceSettings:
 
     Attributes:
         model: ONNX file; None is the bundled model.
+        projection: file of a saved projection of its states, which the page draws in; None is the bundled plane.
         host, port: where to listen; port 0 takes a free one.
         tokens: any of which admits; empty admits everyone.
         origins: of web pages that may connect, besides the server's own.
@@ -36,6 +38,7 @@ class ServiceSettings:
     """
 
     model: Path | None = None
+    projection: Path | None = None
     host: str = "127.0.0.1"
     port: int = DEFAULT_PORT
     tokens: tuple[str, ...] = field(default=(), repr=False)
@@ -59,7 +62,7 @@ async def serve_until(
         worker: number of this worker, where several share the port.
         sessions_folder: where the workers hand sessions to one another.
     Raises:
-        ConfigError: settings that describe no possible server.
+        ConfigError: settings that describe no possible server, or a projection that is not the model's.
         ModelError: no model that this version runs.
         ServerError: the port or the address cannot be had.
     """
@@ -69,8 +72,9 @@ async def serve_until(
         return await server.release(token)
 
     handover = None if worker is None or sessions_folder is None else Handover(sessions_folder, worker, release)
+    engine = Engine(settings.model)
     server = Server(
-        Engine(settings.model),
+        engine,
         settings.host,
         settings.port,
         tokens=settings.tokens,
@@ -80,6 +84,7 @@ async def serve_until(
         metrics=Metrics(),
         reuse_port=worker is not None,
         handover=handover,
+        plane=None if settings.projection is None else _read_plane(settings.projection, engine),
     )
     async with contextlib.AsyncExitStack() as stack:
         try:
@@ -90,6 +95,14 @@ async def serve_until(
         gc.freeze()  # what is there now stays; looking at it again and again would cost 10 ms pauses
         on_listening(server.url)
         await stop.wait()
+
+
+def _read_plane(path: Path, engine: Engine) -> bytes:
+    """The file of a projection that fits the model."""
+    model = engine.metadata
+    sizes: dict[LatentKind, int] = {"latent": model.latent_size, "latent_speaker": model.latent_speaker_size}
+    LiveProjection.load(path).check_fits(f"{model.name} {model.version}", model.weights_sha256, sizes)
+    return path.read_bytes()
 
 
 def new_event_loop() -> asyncio.AbstractEventLoop:

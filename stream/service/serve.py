@@ -28,6 +28,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on; 0.0.0.0 for other machines (default 127.0.0.1)")
     parser.add_argument("--port", type=_port, default=DEFAULT_PORT, help=f"0 takes a free one (default {DEFAULT_PORT})")
     parser.add_argument("--model", type=Path, help="ONNX model (default: the bundled one)")
+    parser.add_argument(
+        "--projection",
+        type=Path,
+        metavar="FILE.json",
+        help="plane that the page draws in, written by `turnstream latents project` for this model (default: the bundled model's)",
+    )
     parser.add_argument("--workers", type=_count, default=1, metavar="N", help="processes that share the port, one for each core to be used (default 1)")
     access = parser.add_argument_group("access")
     access.add_argument("--token-file", type=Path, help=f"access tokens, one a line; also taken from the environment: {TOKENS_VARIABLE}=a,b")
@@ -77,6 +83,7 @@ def _settings(args: argparse.Namespace) -> ServiceSettings:
         raise ConfigError("expected --tls-cert with --tls-key, got the key alone")
     return ServiceSettings(
         model=args.model,
+        projection=args.projection,
         host=args.host,
         port=args.port,
         tokens=tuple(_tokens(args.token_file)),

@@ -57,6 +57,7 @@ class Server:
         metrics: counts; its own if not given.
         reuse_port: share the port with other processes.
         handover: asks the other processes of this server for sessions that began with them.
+        plane: file of a saved projection, which the page draws in; the bundled plane if not given.
     Attributes:
         batcher: predicts for all sessions.
         metrics: what /metrics shows.
@@ -77,6 +78,7 @@ class Server:
         metrics: Metrics | None = None,
         reuse_port: bool = False,
         handover: Handover | None = None,
+        plane: bytes | None = None,
     ) -> None:
         self._engine = engine
         self._host = host
@@ -86,6 +88,7 @@ class Server:
         self._limits = limits or Limits()
         self._reuse_port = reuse_port
         self._handover = handover
+        self._plane = plane
         self._conversations: dict[Conversation, None] = {}  # in the order in which they began
         self._by_token: dict[str, Conversation] = {}
         self._opening: dict[Connection, None] = {}  # in the order in which they came
@@ -215,7 +218,7 @@ class Server:
         elif url.path == "/metrics":
             kind, body = self.metrics.exposition()
             connection.respond(_response(http.HTTPStatus.OK, kind, body))
-        elif (page := find_page(url.path)) is not None:
+        elif (page := find_page(url.path, self._plane)) is not None:
             connection.respond(_response(http.HTTPStatus.OK, page.content_type, page.body, page.headers))
         else:
             self._refuse(connection, http.HTTPStatus.NOT_FOUND, f"no such path; expected {STREAM_PATH}, /healthz, /metrics or /")

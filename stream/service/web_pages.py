@@ -17,6 +17,7 @@ from ..policy import PRESETS
 
 _TYPES = {".html": "text/html; charset=utf-8", ".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".svg": "image/svg+xml"}
 _JSON = "application/json"
+_PLANE = "/plane.json"
 _POLICY = "; ".join(
     (
         "default-src 'none'",
@@ -50,14 +51,17 @@ class Page:
     headers: dict[str, str]
 
 
-def find_page(path: str) -> Page | None:
+def find_page(path: str, plane: bytes | None = None) -> Page | None:
     """What is at an address.
 
     Args:
         path: of the request, without query; `/` is the demo page.
+        plane: a saved projection, which the page draws in instead of the bundled plane.
     Returns:
         None if there is nothing.
     """
+    if plane is not None and path == _PLANE:
+        return Page(_JSON, plane, {"Cache-Control": _ASK_AGAIN, **_HEADERS})
     found = _addresses().get(path)
     return found() if found is not None else None
 
@@ -79,7 +83,7 @@ def _addresses() -> dict[str, Callable[[], Page]]:
     web = runtime / "service" / "web"
     table = {f"/{entry.name}": file(entry, _TYPES[suffix]) for entry in web.iterdir() for suffix in _TYPES if entry.name.endswith(suffix)}
     table["/"] = table["/index.html"]
-    table["/plane.json"] = file(weights / "plane.json", _JSON)
+    table[_PLANE] = file(weights / "plane.json", _JSON)
     table["/sample.ogg"] = file(runtime / "sample" / "two_speakers.ogg", "audio/ogg", _FOR_A_DAY)
     table["/v1/presets"] = lambda: Page(_JSON, presets_json(), {"Cache-Control": _ASK_AGAIN, **_HEADERS})
     return table

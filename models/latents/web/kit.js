@@ -1,7 +1,7 @@
 // What all pages of latents share: their contents, unpacked, colours, and how charts look. Loaded before the page's own script.
 
 const kit = (() => {
-  const KINDS = { f4: Float32Array, i4: Int32Array };
+  const KINDS = { f4: Float32Array, i4: Int32Array, u1: Uint8Array };
 
   /** {"$array": kind, shape, base64} to a typed array with a `shape`; everything else as it is. */
   function unpack(value) {
@@ -53,13 +53,15 @@ const kit = (() => {
       margin: { l: 48, r: 12, t: 28, b: 42 },
       legend: { orientation: "h", y: -0.12 },
       hovermode: "closest",
+      modebar: { bgcolor: "rgba(0,0,0,0)", color: ink("--soft"), activecolor: ink("--ink") },
       scene,
     };
     for (const name of Object.keys(more)) if (/^[xy]axis/.test(name)) more[name] = { ...axis, ...more[name] };
     return { xaxis: axis, yaxis: axis, ...base, ...more };
   }
 
-  const config = { responsive: true, displaylogo: false, modeBarButtonsToRemove: ["toImage", "autoScale2d"] };
+  // Nothing leaves the page: plotly's button that uploads a chart goes, too.
+  const config = { responsive: true, displaylogo: false, plotlyServerURL: "", modeBarButtonsToRemove: ["toImage", "autoScale2d", "sendChartToCloud"] };
 
   const clock = (seconds) => `${Math.floor(seconds / 60)}:${(seconds % 60).toFixed(2).padStart(5, "0")}`;
 

@@ -93,7 +93,7 @@ function listen(session) {
     meter = new LevelMeter(history, source.sampleRate, source.channels);
     page.heard = [true, source.channels === 2];
     showPlane(message);
-    if (planeChart.plane !== null) client.configure({ latents: "final" });
+    if (planeChart.plane !== null) client.configure({ latents: planeChart.plane.layer === "latent" ? "final" : "all" });
   });
   client.on("frame", (frame) => {
     history.addFrame(frame);
@@ -101,7 +101,7 @@ function listen(session) {
     if (frame.latency_ms !== null && !late) session.latency.add(frame.latency_ms);
   });
   client.on("latent", ({ frame, kind, values }) => {
-    if (kind !== "latent" || planeChart.plane === null) return;
+    if (kind !== planeChart.plane?.layer) return;
     followers.forEach((follower, speaker) => history.addPlace(frame, speaker, ...follower.step(planeChart.plane.project(values, speaker))));
   });
   client.on("event", (event) => {
@@ -226,14 +226,15 @@ function showConnection({ session, model, settings }, source) {
 }
 
 function showPlane({ model, latent_sizes }) {
-  const fits = page.plane !== null && page.plane.modelSha256 === model.sha256 && page.plane.size === latent_sizes.latent;
+  const fits = page.plane !== null && page.plane.modelSha256 === model.sha256 && page.plane.size === latent_sizes[page.plane.layer];
   planeChart.plane = fits ? page.plane : null;
   planeChart.heard = page.heard;
   planeChart.names = page.names.map(shortName);
   $("plane").hidden = $("plane-caption").hidden = !fits;
   $("plane-missing").hidden = fits;
   $("plane-missing").textContent = `The plane that this picture needs is not known for the model of this server (${model.name} ${model.version}).`;
-  $("latent-size").textContent = latent_sizes.latent;
+  $("latent-size").textContent = latent_sizes[fits ? page.plane.layer : "latent"];
+  $("plane-dots").hidden = !fits || page.plane.places.length === 0;
 }
 
 function clearPictures(names) {
@@ -294,7 +295,7 @@ function showCaptions() {
   $("shift-outlook").textContent = outlook;
   const { followers, latency } = session;
   const nearest = followers.map(({ place }, speaker) => (page.heard[speaker] && place !== null && planeChart.plane !== null ? planeChart.plane.nearest(place) : null));
-  $("plane-caption").textContent = planeWords(nearest, page.names);
+  $("plane-caption").textContent = planeWords(nearest, page.names, followers.some(({ place }) => place !== null));
   const median = latency.value;
   if (median !== null) $("latency").textContent = `Each answer comes ${median < 10 ? median.toFixed(1) : Math.round(median)} ms after its sound was sent (median).`;
 }

@@ -1,31 +1,28 @@
-// The path of both speakers' latent states in a fixed plane that belongs to the model (models/latents/plane.py).
+// The path of both speakers' latent states in a plane that belongs to the model: a saved projection (models/latents/saved_projection.py).
 
 const TRAIL_S = 2.5;
+const DOT = 1.5; // pixels
 const EASE = 0.3; // of the way to the newest state per frame, so that the path can be followed by eye
 
-/** What /plane.json holds, ready to project with. */
+const ACTIVATIONS = { linear: (x) => x, relu: (x) => Math.max(x, 0), tanh: Math.tanh };
+
+/** What /plane.json holds, ready to project with: dense layers from a speaker's state to a place. */
 export class Plane {
   constructor(words) {
-    this.modelSha256 = words.model_sha256;
+    this.modelSha256 = words.weights_sha256;
+    this.layer = words.layer; // whose states: "latent" or "latent_speaker"
+    this.size = words.layers[0].weight.shape[1]; // of one speaker's state
     this.low = words.low;
     this.high = words.high;
     this.landmarks = Object.entries(words.landmarks);
-    this._mean = Float32Array.from(words.mean);
-    this._components = words.components.map((row) => Float32Array.from(row));
-  }
-
-  get size() {
-    return this._mean.length;
+    this.places = unpacked(words.places); // of states that it was fitted on: x, y, x, y, ...
+    this._layers = words.layers.map(({ weight, bias, activation }) => ({ weight: unpacked(weight), bias: unpacked(bias), activation: ACTIVATIONS[activation] }));
   }
 
   /** Place of one row of latents. */
   project(values, row) {
-    const start = row * this.size;
-    return this._components.map((component) => {
-      let sum = 0;
-      for (let i = 0; i < this.size; i++) sum += (values[start + i] - this._mean[i]) * component[i];
-      return sum;
-    });
+    const state = values.subarray(row * this.size, (row + 1) * this.size);
+    return Array.from(this._layers.reduce(dense, state));
   }
 
   /** The word of the landmark that is nearest, in the measure of the picture. */
@@ -38,6 +35,18 @@ export class Plane {
     }
     return best;
   }
+}
+
+function dense(state, { weight, bias, activation }) {
+  return bias.map((sum, output) => {
+    for (let input = 0; input < state.length; input++) sum += weight[output * state.length + input] * state[input];
+    return activation(sum);
+  });
+}
+
+/** An array of the file, flat; little-endian, as every machine with a browser is. */
+function unpacked({ float32 }) {
+  return new Float32Array(Uint8Array.from(atob(float32), (letter) => letter.charCodeAt(0)).buffer);
 }
 
 /** Follows the newest states smoothly: one for each speaker. */
@@ -74,8 +83,19 @@ export class PlaneChart {
     const within = (value, end) => Math.max(9, Math.min(end - 9, value)); // what lies farther out is drawn at the edge
     const x = (value) => within(margin + share(value, 0) * (this._surface.width - 2 * margin), this._surface.width);
     const y = (value) => within(this._surface.height - margin - share(value, 1) * (this._surface.height - 2 * margin), this._surface.height);
+    this._places(context, share, margin);
     this._landmarks(context, x, y);
     for (const speaker of [1, 0]) if (this.heard[speaker]) this._path(context, now, speaker, x, y);
+  }
+
+  /** Where the states lie that it was fitted on, faintly. */
+  _places(context, share, margin) {
+    const { places } = this.plane;
+    const [wide, high] = [this._surface.width - 2 * margin, this._surface.height - 2 * margin];
+    context.fillStyle = this._theme.faint;
+    context.beginPath();
+    for (let i = 0; i < places.length; i += 2) context.rect(margin + share(places[i], 0) * wide, margin + (1 - share(places[i + 1], 1)) * high, DOT, DOT);
+    context.fill();
   }
 
   _landmarks(context, x, y) {

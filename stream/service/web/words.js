@@ -72,9 +72,10 @@ export function restWords(over) {
     : { activity: "Nothing is heard yet.", floor: "Nobody has the floor yet.", chance: "It goes to whoever speaks first.", plane: planeWords([null, null], []) };
 }
 
-/** Which landmark each dot is nearest to. */
-export function planeWords(nearest, names) {
+/** Which landmark each dot is nearest to. `shown`: whether there are dots, if only in a plane without landmarks. */
+export function planeWords(nearest, names, shown = false) {
   const parts = nearest.flatMap((word, speaker) => (word === null ? [] : [`${inSentence(names[speaker])} ${verb(names[speaker], "are", "is")} near “${word}”`]));
+  if (parts.length === 0 && shown) return "What the model holds of each speaker moves the dots.";
   return parts.length ? `${capital(parts.join(", "))}.` : "A dot for each speaker appears as soon as there is sound.";
 }
 

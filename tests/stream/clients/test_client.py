@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
+from websockets.protocol import State
 
 from turnstream.stream.clients.client import AsyncClient, encode_pcm
 from turnstream.stream.engine import Engine
@@ -254,6 +255,16 @@ async def test_leaving_by_an_error_says_so_to_a_server_that_cannot_stop_talking(
         with pytest.raises(KeyError):
             await converse(url)
     assert codes == [1000]
+
+
+async def test_leaving_at_once_by_an_error_ends_the_session(server: Server) -> None:
+    client = AsyncClient(server.url, token="secret")
+    with pytest.raises(KeyError, match="mine"):
+        async with client:
+            raise KeyError("mine")
+    connection = client._link._connection
+    assert connection is not None
+    assert connection.state is State.CLOSED
 
 
 async def test_an_error_inside_the_context_is_not_hidden(server: Server) -> None:

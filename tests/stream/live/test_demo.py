@@ -11,9 +11,12 @@ import numpy as np
 import pytest
 import soundfile
 
+from turnstream import ConfigError, Engine
 from turnstream.stream.errors import AudioFormatError, DeviceError, ModelError
 from turnstream.stream.live import demo
 from turnstream.stream.live.terminal_screen import Screen
+
+from ..projections import random_projection
 
 FAST = 1e4
 
@@ -150,6 +153,16 @@ def test_a_damaged_recording_is_shown_as_far_as_it_goes_then_named(tiny_model_pa
     out = io.StringIO()
     with pytest.raises(AudioFormatError, match="cut off"):
         demo.run(arguments("--file", recording, "--model", tiny_model_path), speed=FAST, out=out)
+
+
+def test_the_plane_follows_the_states_of_the_server(tiny_model_path: Path, recording: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, frames = tmp_path / "plane.json", list[int]()
+    random_projection(Engine(tiny_model_path)).save(path)
+    monkeypatch.setattr(Screen, "on_latents", lambda self, frame, values: frames.append(frame))
+    assert demo.run(arguments("--file", recording, "--model", tiny_model_path, "--latents", path), speed=FAST, out=io.StringIO()) == 0
+    assert frames == list(range(25))
+    with pytest.raises(ConfigError, match="got the bundled plane"):
+        demo.run(arguments("--file", recording, "--model", tiny_model_path, "--latents"), speed=FAST, out=io.StringIO())
 
 
 def test_a_missing_model_or_file_is_named(tiny_model_path: Path, tmp_path: Path) -> None:

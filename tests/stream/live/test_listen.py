@@ -16,12 +16,16 @@ import numpy as np
 import pytest
 import soundfile
 
+from turnstream import ConfigError, Engine, TurnPredictor
 from turnstream.stream.errors import AudioFormatError, DeviceError, ServerError, TurnstreamError
 from turnstream.stream.live import listen, second_channel
 from turnstream.stream.live.microphone import Microphone
+from turnstream.stream.live.terminal_screen import Screen
 
 from ..command_server import command_server
 from ..fake_microphone import MICROPHONE, FakeMicrophone
+from ..projections import random_projection, unusable_projections
+from .test_terminal import FakeTerminal
 
 
 def arguments(*words: object) -> argparse.Namespace:
@@ -160,6 +164,68 @@ def test_a_server_predicts_the_same(tiny_model_path: Path) -> None:
     assert out.getvalue().startswith("standard input, pcm_f32le, model tiny 0")
     assert "1.0 s of conversation, 50 predictions" in out.getvalue()
     assert "Delay from a frame's last sample" in out.getvalue()
+
+
+@pytest.fixture
+def shown_states(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, np.ndarray]]:
+    """The frames and states that the screen is given."""
+    states: list[tuple[int, np.ndarray]] = []
+    monkeypatch.setattr(Screen, "on_latents", lambda self, frame, values: states.append((frame, values)))
+    return states
+
+
+@pytest.mark.parametrize("layer", ["latent", "latent_speaker"])
+def test_the_plane_gets_the_states_of_its_layer_here_and_from_a_server(
+    tiny_model_path: Path, tmp_path: Path, shown_states: list[tuple[int, np.ndarray]], layer: str
+) -> None:
+    sound, path = noise(8000, 2), tmp_path / "plane.json"
+    engine = Engine(tiny_model_path)
+    random_projection(engine, layer, ((4, "relu"),)).save(path)
+    expected = [getattr(p, layer) for p in TurnPredictor(engine).push_audio((sound * 32767).astype("<i2"))]
+    raw = (sound * 32767).astype("<i2").tobytes()
+    hear(tiny_model_path, raw, "--raw", "pcm_s16le", "--latents", path)
+    with command_server(tiny_model_path) as server:
+        words = ("--url", server.url, "--raw", "pcm_s16le", "--latents", path)
+        assert listen.run(arguments(*words), raw_input=io.BytesIO(raw), out=io.StringIO()) == 0
+    assert [frame for frame, _ in shown_states] == [*range(25), *range(25)]
+    np.testing.assert_allclose([states for _, states in shown_states], [*expected, *expected], atol=1e-6)
+
+
+def test_the_plane_is_drawn_on_a_terminal_with_the_bundled_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in (("TERM", "xterm-256color"), ("COLUMNS", "80"), ("LINES", "24")):
+        monkeypatch.setenv(name, value)
+    out = FakeTerminal()
+    raw = (noise(8000, 2) * 32767).astype("<i2").tobytes()
+    assert listen.run(arguments("--raw", "pcm_s16le", "--latents"), raw_input=io.BytesIO(raw), out=out) == 0
+    pictures = out.getvalue().split("● You")
+    assert len(pictures) > 5
+    assert "about to speak" in pictures[-1]
+    assert "near " in pictures[-1]
+
+
+@pytest.mark.parametrize("words", [("--raw", "pcm_s16le"), ("--raw", "pcm_s16le", "--record", "kept")])
+def test_a_projection_that_does_not_fit_is_named_before_anything_is_shown(
+    tiny_model_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for path, reason in unusable_projections(Engine(tiny_model_path), tmp_path).items():
+        out = io.StringIO()
+        with pytest.raises(ConfigError, match=reason):
+            listen.run(arguments("--model", tiny_model_path, *words, "--latents", path), raw_input=io.BytesIO(bytes(64000)), out=out)
+        assert out.getvalue() == ""
+    with pytest.raises(ConfigError, match="got the bundled plane, of turnstream 1"):
+        hear(tiny_model_path, b"", *words, "--latents")
+    assert not (tmp_path / "kept").exists()
+
+
+def test_a_server_of_another_model_than_the_planes_is_named(tiny_model_path: Path) -> None:
+    with command_server(tiny_model_path) as server, pytest.raises(ConfigError, match=r"of the model that runs, tiny 0 .*got the bundled plane"):
+        listen.run(arguments("--url", server.url, "--raw", "pcm_s16le", "--latents"), raw_input=io.BytesIO(b""), out=io.StringIO())
+
+
+def test_the_plane_needs_the_picture(tiny_model_path: Path) -> None:
+    with pytest.raises(ConfigError, match="expected --latents without --plain"):
+        hear(tiny_model_path, b"", "--raw", "pcm_s16le", "--latents", "--plain")
 
 
 def test_sigterm_while_standard_input_gives_nothing_leaves_the_terminal_as_it_was(tiny_model_path: Path) -> None:

@@ -31,6 +31,7 @@ async def test_predictions_events_and_the_end_are_those_of_the_predictor_and_the
     events = [event for p in predictions for event in policy.update(p)]
     async with LocalClient(engine, StreamSettings(policy="fast")) as client:
         assert (client.begin.model_name, client.begin.frame_rate_hz, client.begin.session) == ("tiny", 50.0, "")
+        assert client.begin.latent_sizes == {"latent": predictions[0].latent.shape[1], "latent_speaker": predictions[0].latent_speaker.shape[1]}
         messages: list[object] = []
         for start in range(0, len(NOISE), 333):
             await client.push_audio(NOISE[start : start + 333])

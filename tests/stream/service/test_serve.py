@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import re
 import signal
 import socket
 import ssl
@@ -16,13 +17,15 @@ import pytest
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
-from turnstream import ConfigError, Limits, ServerError
+from turnstream import ConfigError, Engine, Limits, ServerError
+from turnstream.models.latents.saved_projection import bundled_plane
 from turnstream.stream.cli import main
 from turnstream.stream.clients.blocking_client import Client
 from turnstream.stream.service import serve
 
 from ..certificates import make_certificate
 from ..command_server import command_server
+from ..projections import random_projection, unusable_projections
 
 
 def answer(url: str, tls: ssl.SSLContext | None = None, **headers: str) -> tuple[int, str]:
@@ -237,6 +240,23 @@ def test_a_number_of_workers_out_of_range_is_refused(capsys: pytest.CaptureFixtu
 )
 def test_the_page_is_where_a_browser_on_this_machine_finds_it(url: str, page: str) -> None:
     assert serve._page_of(url) == page
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_another_projection_is_what_the_page_gets(tiny_model_path: Path, tmp_path: Path, workers: int) -> None:
+    path = tmp_path / "mine.json"
+    random_projection(Engine(tiny_model_path), "latent_speaker", ((5, "tanh"),)).save(path)
+    with command_server(tiny_model_path, "--quiet", "--projection", str(path), "--workers", str(workers)) as server:
+        assert answer(f"{server.page}plane.json") == (200, path.read_text())
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_projection_that_does_not_fit_is_one_clear_line(tiny_model_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], workers: int) -> None:
+    cases = unusable_projections(Engine(tiny_model_path), tmp_path) | {bundled_plane(): "got the bundled plane, of turnstream 1"}
+    for path, words in list(cases.items())[:: 1 if workers == 1 else 3]:
+        options = ["--quiet", "--port", "0", "--model", str(tiny_model_path), "--workers", str(workers), "--projection", str(path)]
+        assert main(["serve", *options]) == 2
+        assert re.search(words, error_line(capsys))
 
 
 def test_no_room_for_anyone_is_refused(tiny_model_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

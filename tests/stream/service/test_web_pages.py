@@ -5,6 +5,7 @@ from importlib.resources import files
 
 import pytest
 
+from turnstream.models.latents.saved_projection import bundled_plane
 from turnstream.stream.policy import PRESETS, PolicySettings
 from turnstream.stream.service.web_pages import Page, find_page, presets_json
 from turnstream.stream.sources import bundled_sample
@@ -51,6 +52,14 @@ def test_every_file_of_the_page_is_served_and_every_name_in_it_is_a_file() -> No
 
 def test_the_sample_is_the_bundled_conversation() -> None:
     assert page("/sample.ogg").body == bundled_sample().read_bytes()
+
+
+def test_another_plane_takes_the_place_of_the_bundled_one_and_of_nothing_else() -> None:
+    given = find_page("/plane.json", b'{"mine": 1}')
+    assert given is not None
+    assert (given.content_type, given.body, given.headers) == ("application/json", b'{"mine": 1}', page("/plane.json").headers)
+    assert find_page("/", b"{}") == page("/")
+    assert page("/plane.json").body == bundled_plane().read_bytes()
 
 
 @pytest.mark.parametrize(

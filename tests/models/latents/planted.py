@@ -1,0 +1,67 @@
+"""Collections whose latents are made, so that it is known what is in them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from turnstream.models.latents.collect import label_frames
+from turnstream.models.latents.collection import About, CollectedDialogue, Collection, FramesWriter, write_about, write_events
+from turnstream.models.latents.moments import find_moments
+
+SIZES = {"latent_speaker": 6, "latent": 8}
+Latents = Callable[[str, NDArray[np.bool_], np.random.Generator], NDArray[np.float32]]
+
+
+def turns(frames: int, rng: np.random.Generator) -> NDArray[np.bool_]:
+    """Two speakers who mostly take turns, (2, frames): stretches of 0.4 to 4 s, pauses of 0.3 to 1.5 s."""
+    activity, at, speaker = np.zeros((2, frames), bool), 25, 0
+    while at < frames:
+        length = int(rng.integers(20, 200))
+        activity[speaker, at : at + length] = True
+        at += length + int(rng.integers(15, 75))
+        speaker = int(rng.random() < 0.5) if rng.random() < 0.7 else speaker
+    return activity
+
+
+def noise(layer: str, activity: NDArray[np.bool_], rng: np.random.Generator) -> NDArray[np.float32]:
+    """Latents that move slowly and mean nothing, (T, 2, H)."""
+    steps = rng.normal(size=(activity.shape[1], 2, SIZES[layer]))
+    for frame in range(1, len(steps)):
+        steps[frame] = 0.9 * steps[frame - 1] + 0.4 * steps[frame]
+    return np.tanh(steps).astype(np.float32)
+
+
+def planted_collection(folder: Path, latents: Latents = noise, *, dialogues: int = 4, frames: int = 3000, seed: int = 0) -> Collection:
+    """A collection of made dialogues; nothing of it was heard, so it has no audio."""
+    rng = np.random.default_rng(seed)
+    described = tuple(CollectedDialogue(f"made{number}", "", (), None, 0.0, None, "annotation") for number in range(dialogues))
+    write_about(folder, About("made", "0" * 64, 50.0, SIZES, described))
+    for number in range(dialogues):
+        activity = turns(frames, rng)
+        events: list[dict[str, Any]] = []
+        for moment in find_moments(activity, np.zeros_like(activity)):
+            times = {"start_s": moment.start_frame / 50, "end_s": moment.end_frame / 50}
+            judged = {"p_shift": 0.6, "correct": True} if moment.kind in ("shift", "hold") else {"p_shift": None, "correct": None}
+            place = {"dialogue": f"made{number}", "split": "", "kind": moment.kind, "speaker": moment.speaker, "next": moment.next, "ending": ""}
+            events.append(place | times | judged)
+        frame = np.arange(frames)[:, None]
+        columns: dict[str, Any] = {
+            "dialogue": np.array(f"made{number}"),
+            "split": np.array(""),
+            "speaker": np.array([0, 1]),
+            "frame": frame,
+            "time_s": (frame + 1) / 50,
+            **label_frames(activity, np.zeros_like(activity), events),
+            **{name: rng.random((frames, 2)) for name in ("vad", "p_now", "p_future", "p_next", "p_backchannel")},
+        }
+        columns = {name: np.broadcast_to(values, (frames, 2)) for name, values in columns.items()}
+        writer = FramesWriter(folder, number, SIZES)
+        writer.write(columns | {layer: latents(layer, activity, rng) for layer in SIZES})
+        write_events(folder, number, events)
+        writer.close()
+    return Collection(folder)

@@ -1,0 +1,74 @@
+"""The gallery: what is made stands on its page, what cannot be made is named, and it goes on where it was cut."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from turnstream.models.errors import ConfigError
+from turnstream.models.latents import gallery as module
+from turnstream.models.latents.collect import load_network
+from turnstream.models.latents.collection import Collection
+from turnstream.models.latents.command import VIEWS
+from turnstream.models.latents.gallery import Room, make_views, page, untrained
+from turnstream.models.latents.views import View
+
+
+@pytest.fixture
+def room(tiny_collection: Collection, tiny_checkpoint: Path, tmp_path: Path) -> Room:
+    return Room(tiny_collection, load_network(tiny_checkpoint), "tiny", None, tmp_path)
+
+
+def steps(monkeypatch: pytest.MonkeyPatch, calls: list[str]) -> None:
+    def make(room: Room, name: str) -> list[View]:
+        calls.append(name)
+        if name == "few":
+            raise ConfigError("expected more events, got 2")
+        (room.out / f"{name}.png").write_bytes(b"x")
+        return [View(room.out / f"{name}.png", name, f"what {name} <shows>")]
+
+    monkeypatch.setattr(module, "_steps", lambda room: [("Section", name, lambda name=name: make(room, name)) for name in ("one", "few", "two")])
+
+
+def test_views_are_made_once_and_what_cannot_be_made_is_tried_again(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[str] = []
+    steps(monkeypatch, calls)
+    made, missing = make_views(room)
+    assert [view.title for _, view in made] == ["one", "two"]
+    assert missing == {"few": "expected more events, got 2"}
+    (room.out / "two.png").unlink()
+    assert make_views(room) == (made, missing)
+    assert calls == ["one", "few", "two", "few", "two"]
+    text = page(room, made, missing)
+    assert text.count("<img") == 2
+    assert "what one &lt;shows&gt;" in text
+    assert "few: expected more events, got 2" in text
+
+
+def test_views_of_other_dialogues_are_made_anew(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[str] = []
+    steps(monkeypatch, calls)
+    make_views(room)
+    words = json.loads((room.out / "gallery.json").read_text())
+    words["key"][1] = ["others"]
+    (room.out / "gallery.json").write_text(json.dumps(words))
+    make_views(room)
+    assert calls.count("one") == 2
+
+
+def test_every_view_has_its_place(room: Room) -> None:
+    names = [name for _, name, _ in module._steps(room)]
+    assert len(names) == len(set(names))
+    shown = {"project", "explore", "gates", "units", "activations", "averages", "probes", "paths", "film", "connectivity", "past", "oracles", "animate"}
+    not_pictures = {"collect", "place", "cell", "export", "import", "learning", "compare", "gallery"}  # cell comes with units; two need runs
+    assert shown | not_pictures == set(VIEWS)
+
+
+def test_a_network_before_training_has_other_weights_and_is_the_same_every_time(room: Room) -> None:
+    before, again = untrained(room.model), untrained(room.model)
+    assert before.config == room.model.config
+    assert torch.equal(before.heads.weight, again.heads.weight)
+    assert not torch.equal(before.heads.weight, room.model.heads.weight)
