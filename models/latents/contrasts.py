@@ -115,7 +115,8 @@ def event_cases(events: Sequence[Event], contrast: Contrast) -> Cases:
 
 
 def speaking_cases(collection: Collection, count: int, seed: int = 0) -> Cases:
-    """Frames of single speakers, as many from each dialogue as its length gives, the speaker drawn, too.
+    """Frames of single speakers, as many from each dialogue as its length gives, but not more than one a second, since neighbours say the same; the
+    speaker is drawn, too.
 
     Args:
         collection: with dialogues.
@@ -125,8 +126,9 @@ def speaking_cases(collection: Collection, count: int, seed: int = 0) -> Cases:
     rng = np.random.default_rng(seed)
     frames = np.array([collection.frame_count(number) for number in range(len(collection.dialogues))])
     rows: list[tuple[int, float, float, int, bool, int]] = []
-    for number, amount in enumerate(np.floor(count * frames / frames.sum()).astype(int)):
-        steps = np.sort(rng.choice(frames[number], min(amount, frames[number]), replace=False))
+    amounts = np.minimum(count * frames / frames.sum(), frames / collection.frame_rate_hz).astype(int)
+    for number, amount in enumerate(amounts):
+        steps = np.sort(rng.choice(frames[number], amount, replace=False))
         speaker = rng.integers(0, 2, len(steps))
         speaking = collection.frames(number, ["speaking"])["speaking"][steps, speaker]
         starts = steps / collection.frame_rate_hz

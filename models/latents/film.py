@@ -69,6 +69,7 @@ def main(args: argparse.Namespace) -> int:
     with opened_collection(args.source, args.model) as collection:
         number = number_of(collection, args.dialogue)
         event = None if args.event is None else event_of(collection, number, args.event)
+        _part(collection, number, args.start, args.end)  # before anything is fitted
         files = {"latent_speaker": args.projection_speaker, "latent": args.projection}
         projections = {layer: projection_for(collection, files[layer], layer) for layer in LAYERS if layer in collection.about.sizes}
         if event is not None:

@@ -14,7 +14,7 @@ function scatter(list, dims, more) {
   return { type: dims === 3 ? "scatter3d" : webgl ? "scattergl" : "scatter", mode: "markers", ...coordinates(list, dims), text: list.map((p) => p.text), hoverinfo: "text", ...more };
 }
 
-/** Contours within which a quarter, a half and three quarters of points lie: a Gaussian kernel estimate on a grid, of half of Scott's
+/** Contours within which a quarter, a half and three quarters of points lie: a Gaussian kernel estimate on a grid, of less than Scott's
  *  width, which is for a single cloud, as classes often are not. */
 function contours(group, index, [low, high]) {
   const GRID = 60;
@@ -22,7 +22,7 @@ function contours(group, index, [low, high]) {
     const values = group.points.map((p) => p.place[axis]);
     const mean = values.reduce((a, b) => a + b, 0) / values.length;
     const spread = Math.sqrt(values.reduce((a, v) => a + (v - mean) ** 2, 0) / (values.length - 1)) || 1e-6;
-    const width = 0.5 * spread * values.length ** (-1 / 6);
+    const width = 0.7 * spread * values.length ** (-1 / 6);
     const grid = range(GRID).map((i) => low[axis] + ((high[axis] - low[axis]) * i) / (GRID - 1));
     return { grid, kernel: values.map((v) => grid.map((g) => Math.exp(-0.5 * ((g - v) / width) ** 2))) };
   });

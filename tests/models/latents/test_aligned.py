@@ -77,11 +77,11 @@ def test_a_stage_alone_is_fitted_as_the_libraries_fit_it(stages: Stages) -> None
 def test_drift_is_measured_in_the_pictures_radius(stages: Stages) -> None:
     rng = np.random.default_rng(0)
     first = rng.normal(0, 1, (POINTS, 2))
-    places = np.stack([first, first + [0.3, 0.4], first])
-    found = measure_drift(stages, places, np.stack([first, first + [0.0, 0.1]]))
+    places = np.stack([first, [*first, 0.3, 0.4], first])
+    found = measure_drift(stages, places, np.stack([first, [*first, 0.0, 0.1]]))
     assert found.all == pytest.approx(0.5 / radius(places))
     assert found.still == pytest.approx(0.5 / radius(places))
-    assert found.same == pytest.approx(0.1 / radius(np.stack([first, first + [0.0, 0.1]])))
+    assert found.same == pytest.approx(0.1 / radius(np.stack([first, [*first, 0.0, 0.1]])))
     expected = np.mean([trustworthiness(stage, place, n_neighbors=15) for stage, place in zip(stages, places, strict=True)])
     assert found.trustworthiness == pytest.approx(expected)
 

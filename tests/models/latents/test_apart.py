@@ -94,7 +94,7 @@ def test_one_class_none_and_too_few_are_said_in_words() -> None:
     some = in_words(CLASSES, how_far_apart(places, np.arange(200) % 29 == 3, dialogue, np.arange(200)))
     assert some.startswith("Shift and hold are too few to call apart or not: AUC ")
     at_once = in_words(CLASSES, how_far_apart(places[:90], np.arange(90) < 45, np.arange(90) // 45, np.arange(90)))
-    assert "45 shift and 45 hold: too few to say how far apart they are (when a dialogue is held out, the others lack a class)." == at_once
+    assert at_once == "45 shift and 45 hold: too few to say how far apart they are (when a dialogue is held out, the others lack a class)."
     assert "this is rough" in in_words(CLASSES, how_far_apart(places, np.arange(200) % 17 == 0, dialogue, np.arange(200)))
 
 

@@ -102,9 +102,7 @@ def test_a_strided_network_has_rows_at_its_own_rate(tiny_manifest: Path, tmp_pat
     np.testing.assert_allclose(frames["time_s"][:2, 0], [0.04, 0.08])
 
 
-def test_one_audio_file_is_a_dialogue_whose_activity_the_network_can_say_itself(
-    tiny_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_one_audio_file_is_a_dialogue_whose_activity_the_network_can_say_itself(tiny_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     noise = np.random.default_rng(0).normal(0, 0.1, 16000 * 3)
     sf.write(tmp_path / "user.wav", noise, 16000)
     monkeypatch.setattr(module, "is_installed", lambda: False)
