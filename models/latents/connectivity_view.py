@@ -91,7 +91,7 @@ def describe(found: Connectivity, of: Score = "logit") -> str:
             f"{KINDS[kind]}s {' and '.join(f'{round(100 * share)} % within {_seconds(found.time_within(moment, kind, share))}' for share in SHARES)}"
             for kind in (0, 1)
         ]
-        words.append(f"{when}: {', '.join(spans)}; {_compared(found.longer_for_shifts(moment))}.")
+        words.append(f"{when}: {', '.join(spans)}; {_compared(found.longer_for_shifts(moment), 1 / found.rate_hz)}.")
     curves = np.nan_to_num(found.curves[0])  # (kinds, R, channels)
     within = [_share(curves[kind, : found.encoder_frames], curves[kind]) for kind in (0, 1)]
     own = [_share(curves[kind, :, 0], curves[kind]) for kind in (0, 1)]
@@ -106,9 +106,11 @@ def describe(found: Connectivity, of: Score = "logit") -> str:
     return " ".join(words)
 
 
-def _compared(difference: Estimate) -> str:
+def _compared(difference: Estimate, frame_s: float) -> str:
     if np.isnan(difference.low):
         return f"half-life of shifts {difference.value:+.2f} s against holds"
+    if abs(difference.value) < frame_s:
+        return "the half-lives of shifts and holds are less than a frame apart"
     apart = "they differ" if difference.low > 0 or difference.high < 0 else "no measurable difference"
     return f"half-life of shifts {difference.value:+.2f} s against holds ({difference.low:+.2f} to {difference.high:+.2f}): {apart}"
 

@@ -39,7 +39,7 @@ TRAIL_S = 1.5
 CLOUD = 2500  # points, where the projection brings no places
 LOUDNESS_HZ, CLOSE_LOUDNESS_HZ = 100.0, 400.0  # of the waveforms, the latter of a few seconds
 CLOSE_S = 6.0
-LONGEST_NAME, LEGEND_LETTERS = 24, 116  # what there is room for at the top
+LONGEST_NAME, LEGEND_LETTERS = 24, 150  # what there is room for at the top
 METHODS = {"plane": "principal components", "pca": "principal components", "autoencoder": "autoencoder's bottleneck", "tsne": "t-SNE", "umap": "UMAP"}
 
 

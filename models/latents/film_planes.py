@@ -91,17 +91,13 @@ class Planes:
     def _legend(self) -> None:
         from matplotlib.lines import Line2D
 
-        def mark(speaker: int, filled: bool) -> Any:
-            colour = SPEAKER_COLOURS[speaker]
-            face = colour if filled else DARK.paper
-            return Line2D([], [], linestyle="", marker=SPEAKER_SHAPES[speaker], color=face, markeredgecolor=colour, markersize=8, markeredgewidth=1.6)
-
-        handles = [mark(0, True), mark(1, True), (mark(0, False), mark(1, False))]
-        from matplotlib.legend_handler import HandlerTuple
-
+        marks = [
+            Line2D([], [], linestyle="", marker=shape, color=colour, markersize=8, markeredgewidth=1.6)
+            for shape, colour in zip(SPEAKER_SHAPES, SPEAKER_COLOURS, strict=True)
+        ]
         self._figure.legend(
-            handles,
-            ["speaker 0", "speaker 1", "hollow: silent"],
+            [*marks, Line2D([], [], linestyle="")],
+            ["speaker 0", "speaker 1", "hollow while silent"],
             loc="upper right",
             bbox_to_anchor=(0.992, 0.925),
             ncols=3,
@@ -109,10 +105,9 @@ class Planes:
             fontsize=8.5,
             labelcolor=DARK.ink,
             borderpad=0.2,
-            handlelength=2.2,
+            handlelength=1.2,
             handletextpad=0.4,
             columnspacing=1.2,
-            handler_map={tuple: HandlerTuple(ndivide=None, pad=0.7)},
         )
 
     def draw(self, time_s: float) -> Image:

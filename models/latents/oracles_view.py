@@ -112,9 +112,7 @@ def describe(asked: Asked, together: Sequence[Errors], alone: Sequence[Errors], 
         found[_measurable(errors.balanced_less)].append(f"{way.name} {-100 * errors.balanced_less.value + 0.0:+.1f} ({counted})")
     words.append("Points of balanced error against the network, each alone,")
     if dialogues < 2:
-        words.append(
-            f"{'; '.join(found[False])}. One dialogue leaves none to fit oracles on, so only what the network hears is varied, and there are no intervals."
-        )
+        words.append(f"without intervals: {'; '.join(found[False])}. One dialogue leaves none to fit oracles on, so only what the network hears is varied.")
         return " ".join(words)
     words.append(
         "; ".join([f"measurable: {'; '.join(found[True])}"] * bool(found[True]) + [f"not measurable: {'; '.join(found[False])}"] * bool(found[False])) + "."

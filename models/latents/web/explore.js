@@ -57,14 +57,16 @@ element(right, "p", { className: "note" },
   + "0 and 1 are where the two speakers are, with a trail of the last "
   + `${TRAIL_S} s; in the sound speaker 0 is on the left.`);
 
+const cannotBeHeard = (list, why) => {
+  const named = list.slice(0, 12).map((d) => d.id).join(", ") + (list.length > 12 ? ` and ${list.length - 12} more` : "");
+  return `Cannot be heard: ${named} (${why}).`;
+};
 const lacking = [
   ...contrasts.map((c) => c.lacking).filter(Boolean),
   ...(splits.length < 2 ? [`Split is not offered: ${splits[0] ? `all dialogues are of ${splits[0]}` : "the dialogues name none"}.`] : []),
-  ...dialogues.filter((d) => d.silent).slice(0, 12).map((d) => `${d.id} cannot be heard: ${d.silent}.`),
+  ...[...new Set(dialogues.map((d) => d.silent).filter(Boolean))].map((why) => cannotBeHeard(dialogues.filter((d) => d.silent === why), why)),
   ...dialogues.filter((d) => d.sound && d.embedded < d.frames).map((d) => `Of ${d.id} the first ${kit.clock(d.embedded / rate)} can be heard.`),
 ];
-const unheard = dialogues.filter((d) => d.silent).length;
-if (unheard > 12) lacking.push(`Nor can ${counted(unheard - 12, "other dialogue")}.`);
 if (contents.silences.drawn < contents.silences.all) lacking.push("Not every silence is drawn: there are more than points were asked for (--points).");
 if (lacking.length) element(kit.view, "p", { className: "note", id: "lacking" }, lacking.join(" "));
 

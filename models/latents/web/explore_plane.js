@@ -124,8 +124,10 @@ function sayPlane(count, hollow, density) {
   const row = chosen === null || contrasts[chosen].by_role ? 0 : state.whose;
   const judged = chosen !== null && contrasts[chosen].classes.includes("correct") ? " Correct means that the network itself was right 0.25 s into the silence, so its states there must tell." : "";
   apartWords.textContent = chosen === null ? "" : `${p.apart[chosen].said[row][state.when]}${judged} This is said of the picture: the full state may hold more.`;
-  apartChart.style.display = chosen === null ? "none" : "";
-  if (chosen !== null) drawApart(p.apart[chosen].figures, row);
+  const figures = p.apart[chosen]?.figures;
+  const told = figures && whens.some((_, w) => !Number.isNaN(figures[(row * whens.length + w) * 8 + 2]));
+  apartChart.style.display = told ? "" : "none";
+  if (told) drawApart(figures, row);
 }
 
 /** AUC against the time of reading: (R, W, 8) of counts, then value, low and high by a line and by the neighbours. */

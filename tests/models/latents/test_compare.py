@@ -55,13 +55,14 @@ def test_the_command_trains_what_is_missing_and_measures_it(
     assert module.main(parser.parse_args(words)) == 0
     said = capsys.readouterr().out
     assert "2 networks of" in said
-    rows = list(csv.DictReader((tmp_path / "out" / "comparison.csv").open()))
+    with (tmp_path / "out" / "comparison.csv").open(newline="") as table:
+        rows = list(csv.DictReader(table))
     assert [(row["kind"], row["layers"], row["seed"]) for row in rows] == [("rnn", "1", "0"), ("gru", "1", "0")]
     assert all(0 <= float(row["auc"]) <= 1 and float(row["loss"]) > 0 and float(row["half_life_s"]) > 0 for row in rows)
     assert (tmp_path / "out" / "comparison.png").read_bytes().startswith(b"\x89PNG")
     monkeypatch.setattr(module, "measure_variant", lambda *_: pytest.fail("measured again"))
     assert module.main(parser.parse_args(words)) == 0
-    assert capsys.readouterr().out == said
+    assert capsys.readouterr().out.splitlines() == said.splitlines()[-2:]  # before, each training said its measures
 
 
 def test_what_is_measured_is_what_the_collection_says_of_the_same_network(tiny_collection: Collection, tiny_checkpoint: Path, tmp_path: Path) -> None:

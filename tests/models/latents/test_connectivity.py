@@ -154,7 +154,9 @@ def test_half_of_an_exponential_lies_within_its_half_life() -> None:
     assert np.isnan(exponential_tail(np.arange(1.0, 30), 50, 2)).all()
 
 
-def test_work_that_was_cut_short_is_gone_on_with(tiny_checkpoint: Path, tiny_collection: Collection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_work_that_was_cut_short_is_gone_on_with(
+    tiny_checkpoint: Path, tiny_collection: Collection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     model, npz = load_network(tiny_checkpoint), tmp_path / "numbers.npz"
     whole = connect(model, tiny_collection, 0.4)
     sounds: list[int] = []

@@ -196,7 +196,7 @@ def test_a_file_is_shown_if_it_is_of_the_same_network_and_refused_otherwise(tiny
     fit_projection(tiny_collection, "pca", layer="latent_speaker", refits=0).save(tmp_path / "ours.json")
     assert projection_for(tiny_collection, tmp_path / "ours.json").layer == "latent_speaker"
     load_projection().save(tmp_path / "bundled.json")
-    with pytest.raises(ConfigError, match=r"bundled\.json: expected a projection of tiny .* got one of turnstream"):
+    with pytest.raises(ConfigError, match=r"bundled\.json: expected a projection of tiny .* got one of the bundled model"):
         projection_for(tiny_collection, tmp_path / "bundled.json")
     text = (tmp_path / "ours.json").read_text().replace('"latent_speaker"', '"latent"')
     (tmp_path / "width.json").write_text(text)

@@ -55,5 +55,5 @@ def test_a_whole_run_is_read_and_a_cut_one_gone_on_with(dialogues: list[Dialogue
 
 def test_a_run_with_another_budget_is_not_taken_for_this_one(dialogues: list[Dialogue], tmp_path: Path) -> None:
     train_variant(Variant("gru", 1, 0), SETTINGS, dialogues, dialogues, tmp_path)
-    with pytest.raises(ConfigError, match="expected the settings of the run in .*gru1_seed0, got another steps"):
+    with pytest.raises(ConfigError, match=r"expected the settings of the run in .*gru1_seed0, got another steps"):
         train_variant(Variant("gru", 1, 0), dataclasses.replace(SETTINGS, steps=3), dialogues, dialogues, tmp_path)
