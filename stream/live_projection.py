@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..models.errors import ConfigError
-from ..models.latents.saved_projection import SavedProjection, bundled_plane, load_projection
+from ..models.latents.space.saved_projection import SavedProjection, bundled_plane, load_projection
 from .protocol import LatentKind
 from .settings import LatentChoice
 

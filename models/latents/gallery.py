@@ -118,7 +118,7 @@ def _steps(room: Room) -> Iterator[tuple[str, str, Callable[[], Sequence[View]]]
 
     def fitted(method: str, layer: str = "latent", dims: int = 2) -> Callable[[], list[View]]:
         def make() -> list[View]:
-            from .project import project
+            from .space.project import project
 
             path = room.space(method, layer)
             return [project(collection, method, path, path.with_suffix(".png"), layer=layer, dims=dims)]
@@ -132,8 +132,8 @@ def _steps(room: Room) -> Iterator[tuple[str, str, Callable[[], Sequence[View]]]
     yield "The space of states", "principal components", fitted("pca")
 
     def explore() -> list[View]:
-        from .explore import explore
-        from .saved_projection import load_projection
+        from .space.explore import explore
+        from .space.saved_projection import load_projection
 
         spaces = [path for method in SPACES for layer in ("latent", "latent_speaker") if (path := room.space(method, layer)).is_file()]
         if not spaces:
@@ -144,7 +144,7 @@ def _steps(room: Room) -> Iterator[tuple[str, str, Callable[[], Sequence[View]]]
 
     def average(contrast: str) -> Callable[[], list[View]]:
         def make() -> list[View]:
-            from .averages import average_pictures
+            from .events.averages import average_pictures
 
             return [average_pictures(collection, out / f"average_{contrast}.png", contrast)]
 
@@ -154,17 +154,17 @@ def _steps(room: Room) -> Iterator[tuple[str, str, Callable[[], Sequence[View]]]
         yield "Around events", f"average encodings, {contrast}", average(contrast)
 
     def probes() -> list[View]:
-        from .probe_results import draw_probes
-        from .probes import probe
+        from .events.probe_results import draw_probes
+        from .events.probes import probe
 
         return [draw_probes(probe(collection, model=model, parts=out / "probes.parts"), out / "probes.png")]
 
     yield "Around events", "probes", probes
 
     def paths() -> list[View]:
-        from .fitting import projection_for
-        from .paths import paths_page
-        from .paths_picture import conversation_picture, paths_picture
+        from .paths.paths import paths_page
+        from .paths.paths_picture import conversation_picture, paths_picture
+        from .space.fitting import projection_for
 
         plane, space = projection_for(collection, None), projection_for(collection, None, dims=3)
         identity = collection.dialogues[longest].id
@@ -177,9 +177,9 @@ def _steps(room: Room) -> Iterator[tuple[str, str, Callable[[], Sequence[View]]]
     yield "Paths and film", "paths", paths
 
     def films() -> list[View]:
-        from .film import event_of, film, film_of_event
-        from .fitting import projection_for
-        from .saved_projection import load_projection
+        from .film.film import event_of, film, film_of_event
+        from .space.fitting import projection_for
+        from .space.saved_projection import load_projection
 
         spaces = {}
         for layer in ("latent_speaker", "latent"):
@@ -195,9 +195,9 @@ def _steps(room: Room) -> Iterator[tuple[str, str, Callable[[], Sequence[View]]]
     yield "Paths and film", "film", films
 
     def units() -> list[View]:
-        from .cells import cell_page
-        from .unit_search import find_units
-        from .units import draw_units
+        from .cells.cells import cell_page
+        from .cells.unit_search import find_units
+        from .cells.units import draw_units
 
         search = find_units(collection)
         identity = collection.dialogues[longest].id
@@ -209,14 +209,14 @@ def _steps(room: Room) -> Iterator[tuple[str, str, Callable[[], Sequence[View]]]
     yield "Cells and gates", "units", units
 
     def activations() -> list[View]:
-        from .activations import activations_picture
+        from .cells.activations import activations_picture
 
         return [activations_picture(collection, out / "activations.png", model=model, dialogue=collection.dialogues[longest].id, end_s=60.0)]
 
     yield "Cells and gates", "activations", activations
 
     def gates() -> list[View]:
-        from .saturation import draw_saturation, gate_saturation
+        from .cells.saturation import draw_saturation, gate_saturation
         from .views import dialogue_of
 
         found = gate_saturation(model, [dialogue_of(dialogue) for dialogue in collection.dialogues])
@@ -225,21 +225,21 @@ def _steps(room: Room) -> Iterator[tuple[str, str, Callable[[], Sequence[View]]]
     yield "Cells and gates", "gate saturation", gates
 
     def connectivity() -> list[View]:
-        from .connectivity_view import view_connectivity
+        from .memory.connectivity_view import view_connectivity
 
         return [view_connectivity(collection, model, out / "connectivity.png", name=room.name)]
 
     yield "Memory", "connectivity", connectivity
 
     def past() -> list[View]:
-        from .past_view import view_past
+        from .memory.past_view import view_past
 
         return [view_past(collection, model, out / "past.png", name=room.name)]
 
     yield "Memory", "quality against the past heard", past
 
     def oracles() -> list[View]:
-        from .oracles_view import view_oracles
+        from .memory.oracles_view import view_oracles
 
         return view_oracles(collection, model, out / "oracles.png", name=room.name)
 
@@ -249,15 +249,15 @@ def _steps(room: Room) -> Iterator[tuple[str, str, Callable[[], Sequence[View]]]
         run = room.run
 
         def learning() -> list[View]:
-            from .learning import draw_learning, learn
+            from .training.learning import draw_learning, learn
 
             return [draw_learning(learn(find_snapshots(run), collection), out / "learning.png")]
 
         yield "Training", "what is learned first", learning
 
     def animation() -> list[View]:
-        from .animate import animate, animation_page
-        from .stages import follow, read_stages
+        from .training.animate import animate, animation_page
+        from .training.stages import follow, read_stages
 
         networks = {"before training": untrained(model), "trained": model}
         if room.run is not None:

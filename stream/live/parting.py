@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from ...models.errors import ConfigError
-from ...models.latents.saved_projection import bundled_plane
+from ...models.latents.space.saved_projection import bundled_plane
 from ..live_projection import LiveProjection
 from ..prediction import Pair
 from ..sources import Block

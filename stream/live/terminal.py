@@ -16,7 +16,7 @@ from operator import itemgetter
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.text import Text
 
-from ...models.latents.saved_projection import SavedProjection
+from ...models.latents.space.saved_projection import SavedProjection
 from ..prediction import Pair, Prediction, TurnEvent
 from ..protocol import FrameMessage
 from .terminal_history import Columns, History

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from turnstream import ConfigError, Engine
-from turnstream.models.latents.saved_projection import bundled_plane
+from turnstream.models.latents.space.saved_projection import bundled_plane
 from turnstream.stream.live_projection import LiveProjection
 from turnstream.stream.protocol import LatentKind
 

@@ -1,0 +1,1 @@
+"""What can be read around events: average encodings and linear probes."""

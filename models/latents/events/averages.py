@@ -1,0 +1,383 @@
+"""`turnstream latents averages`: the mean encoding around events, as images of units over time, two classes and how far apart they are.
+
+turnstream latents averages SOURCE --out averages.png [--contrast shift-hold] [--layer latent|latent_speaker] [--before 1 --after 1] [--beyond]
+                                   [--npz FILE.npz] [--csv FILE.csv] [--model FOLDER]
+
+The images are of the mean state of each class, less each unit's average over both and all times shown (the files have it with that), and of their
+difference as Cohen's d: over the pooled standard deviation of the two classes, for each unit and time. Units stand in order of d averaged over the
+time shown, from the most positive to the most negative. Noise in such an order looks like something, too, so below is the course of the whole
+difference: the root of its mean square over all units, in standard deviations, against the same of labels put in random order within dialogues. It is
+more than chance where it lies above a band that 95 % of such orders stay within at all times. Only moments up to the end of an event count, unless those
+beyond are asked for.
+
+Dialogue by dialogue, sums are kept, never the states, so memory does not grow with the dialogues.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from ...errors import ConfigError
+from ..collect import add_model_argument, opened_collection
+from ..collection import LAYERS, Collection
+from ..views import LIGHT, View, check_suffix, picture
+from .contrasts import CONTRASTS, EVENT_CONTRASTS, Cases, Contrast, event_cases, stretch
+
+LEAST = 5  # of each class, for a figure
+FEW = 20
+SHOWN = 0.999  # share of the values that the colours tell apart
+ORDERS = 199  # random orders of the labels
+LAYER_NAMES = {"latent_speaker": "the first RNN", "latent": "the last RNN"}
+WHOSE = ("own", "other")
+SEED = 0
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Averages:
+    """Mean encodings around events. S is 2, the speaker before the event and the other one; 1 where the two are what is compared.
+
+    Attributes:
+        contrast: what is compared.
+        layer: one of LAYERS.
+        times_s: ends of the frames, from the event's start, (W,).
+        events: of each class.
+        dialogues: that they are from.
+        counts: of each class that are there at each time, (W, 2).
+        means: of each class, (2, W, S, H), NaN where fewer than LEAST of a class are there.
+        effect: Cohen's d, (W, S, H).
+        course: root mean square over units of the difference of the means, in standard deviations over both classes, (W,).
+        chance: the same in the middle of the random orders, and the upper edge of the band, (W, 2).
+        largest: the greatest difference of any unit at any time, in such deviations, that 95 % of the random orders stay below.
+        beyond: one unit's difference is beyond that at some time: how many of the S x H units.
+    """
+
+    contrast: Contrast
+    layer: str
+    times_s: Floats
+    events: tuple[int, int]
+    dialogues: int
+    counts: NDArray[np.int64]
+    means: Floats
+    effect: Floats
+    course: Floats
+    chance: Floats
+    largest: float
+    beyond: int
+
+    @property
+    def apart_s(self) -> tuple[float, float] | None:
+        """From when and until when the course is above the band (`stretch`)."""
+        known = ~np.isnan(self.course)
+        return stretch(self.times_s[known], self.course[known] > self.chance[known, 1])
+
+    def order(self) -> NDArray[np.int64]:
+        """Units by their mean effect over the time shown, falling, for each speaker, (S, H)."""
+        known = ~np.isnan(self.course)
+        return np.argsort(-self.effect[known].mean(axis=0), axis=1, kind="stable")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `turnstream latents averages`."""
+    parser.add_argument("source", type=Path, help="collection, manifest of dialogues, or one audio file")
+    parser.add_argument("--out", type=Path, default=Path("averages.png"), metavar="FILE.png", help="(default: averages.png)")
+    parser.add_argument("--contrast", choices=EVENT_CONTRASTS, default="shift-hold", help="(default: shift-hold)")
+    parser.add_argument("--layer", choices=LAYERS, default="latent", help="latent_speaker: the first RNN, latent: the last (default)")
+    parser.add_argument("--before", type=float, default=1.0, metavar="S", help="seconds before the silence (default 1)")
+    parser.add_argument("--after", type=float, default=1.0, metavar="S", help="seconds after its start (default 1)")
+    parser.add_argument("--beyond", action="store_true", help="moments after the end of a silence, too, when somebody speaks again")
+    parser.add_argument("--npz", type=Path, metavar="FILE.npz", help="the averages as arrays, too")
+    parser.add_argument("--csv", type=Path, metavar="FILE.csv", help="the averages as a table, too")
+    add_model_argument(parser)
+
+
+def main(args: argparse.Namespace) -> int:
+    """Draw and write."""
+    for path, suffix in ((args.out, ".png"), (args.npz, ".npz"), (args.csv, ".csv")):
+        if path is not None:
+            check_suffix(path, suffix)
+    with opened_collection(args.source, args.model) as collection:
+        found = average(collection, args.contrast, args.layer, before_s=args.before, after_s=args.after, beyond=args.beyond)
+        view = draw_averages(found, collection.about.model, args.out)
+    if args.npz is not None:
+        write_npz(found, args.npz)
+    if args.csv is not None:
+        write_csv(found, args.csv)
+    print(f"{view.caption}\n{view.path}")
+    return 0
+
+
+def average_pictures(collection: Collection, out: Path, contrast: str = "shift-hold", layer: str = "latent", **settings: Any) -> View:
+    """Average and draw; the settings are those of `average`.
+
+    Raises:
+        ConfigError: as `average`.
+    """
+    return draw_averages(average(collection, contrast, layer, **settings), collection.about.model, out)
+
+
+def average(
+    collection: Collection,
+    contrast: str = "shift-hold",
+    layer: str = "latent",
+    *,
+    before_s: float = 1.0,
+    after_s: float = 1.0,
+    beyond: bool = False,
+    orders: int = ORDERS,
+) -> Averages:
+    """Mean encodings of two classes of events.
+
+    Args:
+        collection: to read.
+        contrast: one of EVENT_CONTRASTS.
+        layer: one of LAYERS.
+        before_s, after_s: how much, from the start of the silence.
+        beyond: count moments after the end of an event.
+        orders: of the labels, drawn at random.
+    Raises:
+        ConfigError: no such contrast or layer, no time, or fewer than LEAST events of a class.
+    """
+    if contrast not in EVENT_CONTRASTS or layer not in LAYERS:
+        raise ConfigError(f"expected a contrast of {', '.join(EVENT_CONTRASTS)} and a layer of {', '.join(LAYERS)}, got {contrast!r} and {layer!r}")
+    before, after = collection.frame_of(before_s), collection.frame_of(after_s)
+    if not (before >= 0 and after >= 0 and before + after > 0):
+        raise ConfigError(f"expected some time around the silences, got {before_s:g} s before and {after_s:g} s after their start")
+    compared = CONTRASTS[contrast]
+    events = collection.events(*compared.kinds)
+    cases = event_cases(events, compared)
+    if min(cases.counts()) < LEAST:
+        first, second = cases.counts()
+        few = f"{first} {compared.classes[0]} and {second} {compared.classes[1]}"
+        raise ConfigError(f"expected at least {LEAST} events of each class, got {few}: {compared.lacking}")
+    times_s = (np.arange(-before, after) + 1) / collection.frame_rate_hz
+    sums = _Sums(cases, times_s, 1 if contrast == "speaker-listener" else 2, collection.about.sizes[layer], orders)
+    for number in tqdm(np.unique(cases.number), desc="average", unit="dialogue", disable=None):
+        sums.add(collection, int(number), layer, before, beyond)
+    return sums.averages(compared, layer)
+
+
+class _Sums:
+    """Sums over the first class, over both, and over the first class under every random order of the labels."""
+
+    def __init__(self, cases: Cases, times_s: Floats, speakers: int, size: int, orders: int) -> None:
+        self._cases, self._times_s, self._speakers = cases, times_s, speakers
+        rng = np.random.default_rng(SEED)
+        self._labels = np.stack([cases.first, *(cases.shuffled(rng) for _ in range(orders))])  # (1 + R, N)
+        shape = (len(times_s), speakers, size)
+        self._total, self._squares, self._first_squares = np.zeros(shape), np.zeros(shape), np.zeros(shape)
+        self._all = np.zeros(len(times_s))
+        self._first = np.zeros((1 + orders, *shape), np.float32)
+        self._firsts = np.zeros((1 + orders, len(times_s)))
+        self._own = np.zeros(shape)  # of the first class as it is, in double precision
+
+    def add(self, collection: Collection, number: int, layer: str, before: int, beyond: bool) -> None:
+        """Add the cases of a dialogue."""
+        values = collection.frames(number, [layer])[layer]
+        places = np.flatnonzero(self._cases.number == number)
+        cases = self._cases.only(places)
+        begin = np.array([collection.frame_of(start) for start in cases.start_s]) - before
+        steps = begin[:, None] + np.arange(len(self._times_s))  # (n, W)
+        there = (steps >= 0) & (steps < len(values))
+        if not beyond:
+            there &= (self._times_s <= 1e-9) | (self._times_s <= (cases.end_s - cases.start_s)[:, None] + 1e-9)
+        speakers = np.stack([cases.speaker, 1 - cases.speaker], axis=1)[:, : self._speakers]
+        states = values[np.clip(steps, 0, len(values) - 1)[:, :, None], speakers[:, None, :]].astype(np.float32)  # (n, W, S, H)
+        states[~there] = 0
+        labels = self._labels[:, places].astype(np.float32)
+        self._first += (labels @ states.reshape(len(states), -1)).reshape(self._first.shape)
+        self._firsts += labels @ there
+        self._all += there.sum(axis=0)
+        exact = states.astype(np.float64)
+        self._total += exact.sum(axis=0)
+        self._squares += (exact**2).sum(axis=0)
+        self._own += exact[cases.first].sum(axis=0)
+        self._first_squares += (exact[cases.first] ** 2).sum(axis=0)
+
+    def averages(self, contrast: Contrast, layer: str) -> Averages:
+        """What the sums amount to."""
+        counts = np.stack([self._firsts[0], self._all - self._firsts[0]], axis=1).round().astype(np.int64)  # (W, 2)
+        known = counts.min(axis=1) >= LEAST
+        # Under another order of the labels a class may be rare at a late time; such an order says nothing there.
+        usable = np.minimum(self._firsts, self._all - self._firsts) >= 1
+        first, second = counts[:, 0, None, None], counts[:, 1, None, None]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            means = np.stack([self._own / first, (self._total - self._own) / second])
+            scatter = self._first_squares - first * means[0] ** 2 + (self._squares - self._first_squares) - second * means[1] ** 2
+            effect = _over(means[0] - means[1], np.sqrt(np.maximum(scatter, 0) / np.maximum(first + second - 2, 1)))
+            everything = self._all[:, None, None]
+            deviation = np.sqrt(np.maximum(self._squares - self._total**2 / everything, 0) / np.maximum(everything - 1, 1))
+            course, largest = np.full(self._firsts.shape, np.nan), np.zeros(len(self._firsts))
+            beyond = np.empty(effect.shape)
+            for order, sums in enumerate(self._first):
+                amount = self._firsts[order, :, None, None]
+                apart = _over(sums / amount - (self._total - sums) / (everything - amount), deviation)
+                apart[~(known & usable[order])] = np.nan
+                course[order] = np.sqrt((apart**2).mean(axis=(1, 2)))
+                largest[order] = np.nanmax(np.abs(apart)) if known.any() else np.nan
+                beyond = np.abs(apart) if order == 0 else beyond
+        means[:, ~known], effect[~known] = np.nan, np.nan
+        limit = float(np.quantile(largest, 0.95, method="higher"))
+        units = int((np.where(np.isnan(beyond), 0, beyond).max(axis=0) > limit).sum())
+        events, dialogues = self._cases.counts(), len(np.unique(self._cases.number))
+        return Averages(contrast, layer, self._times_s, events, dialogues, counts, means, effect, course[0], _band(course, known), limit, units)
+
+
+def _over(apart: Floats, deviation: Floats) -> Floats:
+    """Differences in deviations; 0 where a unit does not vary."""
+    return np.divide(apart, deviation, out=np.zeros(np.broadcast_shapes(apart.shape, deviation.shape)), where=deviation > 1e-7)
+
+
+def _band(courses: Floats, known: NDArray[np.bool_]) -> Floats:
+    """Median of the courses (1 + R, W), and what 95 % of them stay below at all times, (W, 2): their mean and so many deviations.
+
+    The labels as they are, which come first, are counted as one of the orders: then, if there is nothing in them, they are beyond the band one time
+    in twenty at most.
+    """
+    found = np.full((courses.shape[1], 2), np.nan)
+    if known.any():
+        some = courses[:, known]
+        middle, spread = np.nanmean(some, axis=0), np.nanstd(some, axis=0) + 1e-12
+        farthest = np.nanmax((some - middle) / spread, axis=1)
+        found[known, 0] = np.nanmedian(some, axis=0)
+        found[known, 1] = middle + np.quantile(farthest, 0.95, method="higher") * spread
+    return found
+
+
+def write_npz(found: Averages, path: Path) -> None:
+    """The averages as arrays, named as in Averages; `order` is that of the picture."""
+    arrays = {name: getattr(found, name) for name in ("times_s", "counts", "means", "effect", "course", "chance")}
+    np.savez_compressed(path, **arrays, order=found.order(), classes=np.array(found.contrast.classes), layer=np.array(found.layer))
+
+
+def write_csv(found: Averages, path: Path) -> None:
+    """A row per speaker, unit and time."""
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        first, second = found.contrast.classes
+        writer.writerow(["whose", "unit", "time_s", f"{first}_events", f"{second}_events", f"{first}_mean", f"{second}_mean", "effect"])
+        times, speakers, units = found.effect.shape
+        for speaker in range(speakers):
+            for unit in range(units):
+                for k in range(times):
+                    figures = (*found.means[:, k, speaker, unit], found.effect[k, speaker, unit])
+                    written = ["" if np.isnan(value) else f"{value:.5g}" for value in figures]
+                    writer.writerow([WHOSE[speaker], unit, f"{found.times_s[k]:.4g}", *found.counts[k], *written])
+
+
+def caption_of(found: Averages, model: str) -> str:
+    """What the picture shows, in words."""
+    (first, second), contrast = found.events, found.contrast.classes
+    layer = LAYER_NAMES[found.layer]
+    whose = "of both speakers of each silence" if found.effect.shape[1] == 1 else "around the starts of mutual silences"
+    words = [f"Mean states of {layer} of {model} {whose}: {first} {contrast[0]} and {second} {contrast[1]} of {_many(found.dialogues, 'dialogue')}."]
+    if min(first, second) < FEW:
+        words.append(f"With {min(first, second)} of a class this is rough.")
+    known = ~np.isnan(found.course)
+    blank = found.times_s[~known & (found.times_s > 0)]
+    if len(blank):
+        words.append(f"From {blank[0]:+.2f} s on fewer than {LEAST} silences of a class last, so nothing is drawn.")
+    apart, above = found.apart_s, np.flatnonzero(known & (found.course > found.chance[:, 1]))
+    if apart is None and not len(above):
+        words.append("As a whole the two are at no time farther apart than labels in random order within dialogues.")
+    elif apart is None:
+        share = f"{len(above)} of {known.sum()} frames, between {found.times_s[above[0]]:+.2f} s and {found.times_s[above[-1]]:+.2f} s"
+        words.append(
+            f"As a whole the two are farther apart than labels in random order within dialogues only for a while ({share}), not as the silence begins."
+        )
+    else:
+        begins = "from the first time shown" if apart[0] == found.times_s[known][0] else f"from {apart[0]:+.2f} s"
+        words.append(f"As a whole the two are farther apart than labels in random order {begins} to {apart[1]:+.2f} s.")
+    early = known & (found.times_s <= 1e-9)
+    for when, some in (("up to the silence", early), ("in it", known & ~early)):
+        if some.any():
+            sizes = np.where(some[:, None, None], np.abs(found.effect), -1)
+            k, speaker, unit = np.unravel_index(int(sizes.argmax()), sizes.shape)
+            owner = "" if found.effect.shape[1] == 1 else (" of the speaker", " of the other")[speaker]
+            words.append(f"Largest effect {when}: d = {found.effect[k, speaker, unit]:+.2f}, unit {unit}{owner} at {found.times_s[k]:+.2f} s.")
+    units = found.effect.shape[1] * found.effect.shape[2]
+    words.append(
+        f"{found.beyond} of {units} units differ at some time by more than {found.largest:.2f} standard deviations, "
+        "which 95 % of random orders reach in no unit at any time."
+    )
+    return " ".join(words)
+
+
+def draw_averages(found: Averages, model: str, out: Path) -> View:
+    """Images of both means and of the effect, for each speaker, and the course of the difference below.
+
+    Args:
+        found: of `average`.
+        model: name of the network.
+        out: .png.
+    """
+    first, second = found.contrast.classes
+    title, caption = f"Average encodings: {first} against {second}, {LAYER_NAMES[found.layer]}", caption_of(found, model)
+    speakers = found.effect.shape[1]
+    size = (11.0, 3.0 * speakers + 2.4)
+    with picture(out, title, caption, size, nrows=speakers + 1, ncols=3, squeeze=False, gridspec_kw={"height_ratios": [1.25] * speakers + [1]}) as panels:
+        grid = panels[0, 0].get_gridspec()
+        for panel in panels[-1]:
+            panel.remove()
+        course = panels[0, 0].figure.add_subplot(grid[-1, :])
+        known = ~np.isnan(found.course)
+        moving = found.means - np.nanmean(found.means, axis=(0, 1))  # else all that is seen is which units are always high or low
+        largest_mean, largest_effect = (float(np.nanquantile(np.abs(values), SHOWN)) for values in (moving, found.effect))
+        for speaker in range(speakers):
+            order = found.order()[speaker]
+            owner = "unit" if speakers == 1 else ("unit, speaker before the silence", "unit, other speaker")[speaker]
+            shown = (
+                (f"{first}: mean, from the unit's average", moving[0], largest_mean, "RdBu_r"),
+                (f"{second}: mean, from the unit's average", moving[1], largest_mean, "RdBu_r"),
+                (f"{first} minus {second}: d", found.effect, largest_effect, "PuOr_r"),
+            )
+            for panel, (name, values, limit, colours) in zip(panels[speaker], shown, strict=True):
+                _draw_image(panel, name, values[:, speaker, order].T, found.times_s, limit, colours)
+            panels[speaker, 0].set_ylabel(f"{owner}\n(by mean d)", fontsize=9, color=LIGHT.ink)
+        _draw_course(course, found, known)
+    return View(out, title, caption)
+
+
+def _draw_image(panel: Any, name: str, values: Floats, times_s: Floats, limit: float, colours: str) -> None:
+    step = times_s[1] - times_s[0] if len(times_s) > 1 else 0.02
+    panel.set_facecolor("#dddddd")
+    extent = (times_s[0] - step, times_s[-1], values.shape[0], 0)
+    image = panel.imshow(np.ma.masked_invalid(values), aspect="auto", cmap=colours, vmin=-limit, vmax=limit, extent=extent, interpolation="nearest")
+    panel.axvline(0, color=LIGHT.ink, linewidth=1, linestyle="--")
+    panel.grid(visible=False)
+    panel.set_title(name, fontsize=10, color=LIGHT.ink)
+    bar = panel.figure.colorbar(image, ax=panel, pad=0.02)
+    bar.ax.tick_params(labelsize=8, colors=LIGHT.ink)
+    bar.outline.set_visible(False)
+
+
+def _draw_course(panel: Any, found: Averages, known: NDArray[np.bool_]) -> None:
+    times = found.times_s[known]
+    panel.fill_between(times, 0, found.chance[known, 1], color=LIGHT.faint, alpha=0.3, linewidth=0, label="random orders: 95 % stay within at all times")
+    panel.plot(times, found.chance[known, 0], color=LIGHT.faint, linewidth=1, linestyle=":", label="their median")
+    panel.plot(times, found.course[known], color=LIGHT.first, linewidth=1.8, label="difference")
+    panel.axvline(0, color=LIGHT.ink, linewidth=1, linestyle="--")
+    if (apart := found.apart_s) is not None:
+        panel.axvspan(*apart, ymin=0, ymax=0.03, color=LIGHT.second, linewidth=0, label="more than chance")
+    step = found.times_s[1] - found.times_s[0] if len(found.times_s) > 1 else 0.02
+    panel.set_xlim(found.times_s[0] - step, found.times_s[-1])
+    panel.set_ylim(0, 1.4 * np.nanmax([found.course, found.chance[:, 1]]))  # with room for the legend
+    panel.set_xlabel(f"seconds from: {found.contrast.zero} (dashed)", fontsize=9, color=LIGHT.ink)
+    panel.set_ylabel("difference of the means\n(RMS over units, in SD)", fontsize=9, color=LIGHT.ink)
+    for side in ("top", "right"):
+        panel.spines[side].set_visible(False)
+    panel.tick_params(colors=LIGHT.ink, labelsize=9)
+    panel.legend(frameon=False, fontsize=8.5, loc="upper left", ncols=2)
+
+
+def _many(count: int, thing: str) -> str:
+    return f"{count} {thing}" + ("" if count == 1 else "s")

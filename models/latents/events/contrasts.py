@@ -1,0 +1,199 @@
+"""What views of encodings compare: two classes of moments each, with whose encoding is looked at, and what chance would make of them.
+
+Contrasts of events take the start of a mutual silence as time 0. Contrasts of frames take any frame (does this speaker speak?) or the start of a
+backchannel, against frames at which nobody is about to give one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...dialogues.activity import FRAME_RATE_HZ
+from ...dialogues.events import BACKCHANNEL_WINDOW_S, CONTEXT_S, SHORT_MARGIN_S, find_backchannel_windows
+from ...evaluation.predictions import at_activity_rate
+from ..collection import Collection, Event
+
+SILENCES = ("gap", "pause")
+NO_TEXT = "the words before the silences are not known"
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """Two classes of moments.
+
+    Attributes:
+        name: as commands call it.
+        classes: the two; the first one is what a score is high for.
+        kinds: of the events, () where it is about frames.
+        zero: what happens at time 0.
+        lacking: why there may be too few.
+    """
+
+    name: str
+    classes: tuple[str, str]
+    kinds: tuple[str, ...]
+    zero: str
+    lacking: str
+
+
+CONTRASTS = {
+    contrast.name: contrast
+    for contrast in (
+        Contrast("shift-hold", ("shift", "hold"), ("shift", "hold"), "silence begins", "few silences are clearly either"),
+        Contrast("gap-pause", ("gap", "pause"), SILENCES, "silence begins", "there are few mutual silences"),
+        Contrast("correct-wrong", ("correct", "wrong"), ("shift", "hold"), "silence begins", "few predictions are of the one kind"),
+        Contrast("question-statement", ("question", "statement"), SILENCES, "silence begins", NO_TEXT),
+        Contrast("speaker-listener", ("speaker", "listener"), SILENCES, "silence begins", "there are few mutual silences"),
+        Contrast("speaking", ("speaking", "silent"), (), "any moment", "somebody hardly ever speaks or hardly ever does not"),
+        Contrast("backchannel", ("backchannel", "none"), (), "backchannel begins", "few backchannels are known"),
+    )
+}
+EVENT_CONTRASTS = tuple(name for name, contrast in CONTRASTS.items() if contrast.kinds)
+
+
+@dataclass(frozen=True)
+class Cases:
+    """N moments; every field is (N,).
+
+    Attributes:
+        number: of the dialogue.
+        start_s: time 0.
+        end_s: until when it lasts; infinite for a frame.
+        speaker: whose own encoding is looked at; the other speaker's is the other one.
+        first: is it of the first class?
+        within: labels are as good as any other order of them within these, if there is nothing in them: dialogues, or, where both
+            speakers of an event are compared, events.
+    """
+
+    number: NDArray[np.int64]
+    start_s: NDArray[np.float64]
+    end_s: NDArray[np.float64]
+    speaker: NDArray[np.int64]
+    first: NDArray[np.bool_]
+    within: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.number)
+
+    def only(self, places: NDArray[np.int64 | np.bool_]) -> Cases:
+        """Some of them."""
+        return Cases(*(getattr(self, field.name)[places] for field in fields(self)))
+
+    def counts(self) -> tuple[int, int]:
+        """How many there are of each class."""
+        return int(self.first.sum()), int((~self.first).sum())
+
+    def shuffled(self, rng: np.random.Generator) -> NDArray[np.bool_]:
+        """Labels in another order, drawn within `within`, (N,)."""
+        order = np.lexsort((rng.random(len(self)), self.within))
+        labels = np.empty(len(self), bool)
+        labels[order] = self.first[np.argsort(self.within, kind="stable")]
+        return labels
+
+
+def event_cases(events: Sequence[Event], contrast: Contrast) -> Cases:
+    """Those events of a contrast that are of either class, in their order."""
+    rows: list[tuple[int, float, float, int, bool, int]] = []
+    for place, event in enumerate(events):
+        label = event.correct if contrast.name == "correct-wrong" else None
+        if event.kind not in contrast.kinds:
+            continue
+        if contrast.name == "speaker-listener":
+            rows += [(event.number, event.start_s, event.end_s, speaker, speaker == event.speaker, place) for speaker in (0, 1)]
+            continue
+        if contrast.name == "question-statement":
+            label = {"question": True, "statement": False}.get(event.ending)
+        elif contrast.name != "correct-wrong":
+            label = event.kind == contrast.classes[0]
+        if label is not None:
+            rows.append((event.number, event.start_s, event.end_s, event.speaker, label, event.number))
+    return _cases(rows)
+
+
+def speaking_cases(collection: Collection, count: int, seed: int = 0) -> Cases:
+    """Frames of single speakers, as many from each dialogue as its length gives, but not more than one a second, since neighbours say the same; the
+    speaker is drawn, too.
+
+    Args:
+        collection: with dialogues.
+        count: how many at most.
+        seed: of the draw.
+    """
+    rng = np.random.default_rng(seed)
+    frames = np.array([collection.frame_count(number) for number in range(len(collection.dialogues))])
+    rows: list[tuple[int, float, float, int, bool, int]] = []
+    amounts = np.minimum(count * frames / frames.sum(), frames / collection.frame_rate_hz).astype(int)
+    for number, amount in enumerate(amounts):
+        steps = np.sort(rng.choice(frames[number], amount, replace=False))
+        speaker = rng.integers(0, 2, len(steps))
+        speaking = collection.frames(number, ["speaking"])["speaking"][steps, speaker]
+        starts = steps / collection.frame_rate_hz
+        rows += [(number, float(s), np.inf, int(who), bool(label), number) for s, who, label in zip(starts, speaker, speaking, strict=True)]
+    return _cases(rows)
+
+
+def backchannel_cases(collection: Collection, events: Sequence[Event], count: int, seed: int = 0) -> Cases:
+    """Starts of backchannels whose giver was silent for a second while the other spoke, and frames in the other's long turns before which nobody was
+    about to give one (`find_backchannel_windows`). Nothing after time 0 is looked at: it would be the backchannel itself.
+
+    Args:
+        collection: of the events.
+        events: its backchannels.
+        count: how many of either class at most.
+        seed: of the draw.
+    """
+    rows: list[tuple[int, float, float, int, bool, int]] = []
+    margin = round(SHORT_MARGIN_S * FRAME_RATE_HZ)
+    for number in range(len(collection.dialogues)):
+        spoken = collection.frames(number, ["speaking"])["speaking"].T.astype(np.float32)
+        activity = at_activity_rate(spoken, collection.frame_rate_hz, round(spoken.shape[1] * FRAME_RATE_HZ / collection.frame_rate_hz)) > 0.5
+        for event in events:
+            start = round(event.start_s * FRAME_RATE_HZ)
+            if event.number == number and event.kind == "backchannel" and start >= (CONTEXT_S + BACKCHANNEL_WINDOW_S) * FRAME_RATE_HZ:
+                own, other = activity[event.speaker, start - margin : start], activity[1 - event.speaker, start - margin : start]
+                if not own.any() and other.any():
+                    rows.append((number, event.start_s, event.start_s, event.speaker, True, number))
+        ends = [(window.end_frame / FRAME_RATE_HZ, window.listener) for window in find_backchannel_windows(activity) if window.kind == "none"]
+        rows += [(number, end_s, end_s, listener, False, number) for end_s, listener in ends]
+    cases, rng = _cases(rows), np.random.default_rng(seed)
+    drawn = [rng.permutation(np.flatnonzero(cases.first == label))[:count] for label in (True, False)]
+    return cases.only(np.sort(np.concatenate(drawn)))
+
+
+def stretch(times_s: NDArray[np.float64], holds: NDArray[np.bool_]) -> tuple[float, float] | None:
+    """From when on, and until when, something holds: without a break around time 0, or else, if it comes only later, up to the last time.
+
+    Args:
+        times_s: ascending, (K,).
+        holds: (K,); False where nothing is known.
+    Returns:
+        The first and the last time of that stretch; None: it does not hold at time 0, nor at the last time.
+    """
+    if not len(times_s):
+        return None
+    at = int(np.abs(times_s).argmin())
+    at = at if holds[at] else len(times_s) - 1
+    if not holds[at]:
+        return None
+    first = last = at
+    while first and holds[first - 1]:
+        first -= 1
+    while last + 1 < len(times_s) and holds[last + 1]:
+        last += 1
+    return float(times_s[first]), float(times_s[last])
+
+
+def _cases(rows: Sequence[tuple[int, float, float, int, bool, int]]) -> Cases:
+    number, start_s, end_s, speaker, first, within = list(zip(*rows, strict=True)) or [()] * 6
+    return Cases(
+        np.array(number, np.int64),
+        np.array(start_s, np.float64),
+        np.array(end_s, np.float64),
+        np.array(speaker, np.int64),
+        np.array(first, np.bool_),
+        np.array(within, np.int64),
+    )

@@ -1,0 +1,168 @@
+"""Linear probes: what a straight cut through a layer's states tells of a moment's class, in dialogues that the cut has not seen.
+
+A probe is scikit-learn's LogisticRegression on standardised states, in which both classes of a dialogue weigh alike. Its strength of regularisation is not
+tuned but follows from the states' width H: C = 1 / H, which is to expect, before any event is seen, log-odds of about 1 in size.
+Scores are always of held-out moments: of dialogues that the probe was not fitted on, each once. With a single dialogue, of blocks of time, with
+the moments close to a block left out of its probe.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from ...evaluation.measures import Estimate, consecutive, score_binary
+from ...turn_model import TurnModel
+from ..collection import LAYERS, Collection
+from ..memory.readings import log_mel, sound_at
+from .contrasts import Cases
+
+LEAST = 10  # of each class, for a figure
+MOST_LEFT_OUT = 10  # dialogues are held out one by one, or, where there are more, in FOLDS parts
+FOLDS = 5
+GAP_S = 5.0  # between a block of a single dialogue and what its probe is fitted on
+SOUND = "sound"  # the log-mel spectrum of the newest frame
+SAID = ("vad", "p_next", "p_backchannel")
+
+Floats = NDArray[np.float64]
+Fold = tuple[NDArray[np.int64], NDArray[np.int64]]  # places to fit on, places to score
+
+
+@dataclass(frozen=True)
+class Reach:
+    """Which moments are scored with what: K times around each.
+
+    Attributes:
+        times_s: from time 0, ascending, (K,).
+        steps: newest frame that is heard at each, (N, K).
+        there: is it within the dialogue, and not after the end of the event? (N, K)
+    """
+
+    times_s: Floats
+    steps: NDArray[np.int64]
+    there: NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class States:
+    """What a network holds in mind at N x K moments, of both speakers: (N, K, 2, H) by layer, and (N, K, 2) of what it says."""
+
+    values: Mapping[str, NDArray[np.float32]]
+
+    def of(self, layer: str, rows: NDArray[np.int64], time: int, speaker: NDArray[np.int64], *, both: bool = False) -> NDArray[np.float32]:
+        """A speaker's own states, (n, H), or with those of the other speaker behind, (n, 2 H)."""
+        own = self.values[layer][rows, time, speaker]
+        return np.concatenate([own, self.values[layer][rows, time, 1 - speaker]], axis=1) if both else own
+
+
+def reach_of(cases: Cases, times_s: Sequence[float], collection: Collection) -> Reach:
+    """The newest frames at times around the cases' starts."""
+    times, lengths = np.asarray(times_s, np.float64), np.array([collection.frame_count(number) for number in range(len(collection.dialogues))])
+    steps = np.floor((cases.start_s[:, None] + times) * collection.frame_rate_hz + 1e-6).astype(np.int64) - 1
+    lasting = (times <= 1e-9) | (times <= (cases.end_s - cases.start_s)[:, None] + 1e-9)
+    return Reach(times, steps, lasting & (steps >= 0) & (steps < lengths[cases.number][:, None]))
+
+
+def read_states(collection: Collection, number: NDArray[np.int64], steps: NDArray[np.int64], model: TurnModel | None = None) -> States:
+    """Read states dialogue by dialogue.
+
+    Args:
+        collection: of the dialogues.
+        number: of the dialogue, (N,).
+        steps: (N, K); the nearest is read where there is no such frame.
+        model: the collection's network, for what it hears (SOUND); None leaves that out.
+    Raises:
+        ConfigError: the sound is asked for, and the collection has none.
+        DialogueError: it cannot be read any more.
+    """
+    sizes = dict(collection.about.sizes) | ({} if model is None else {SOUND: model.config.features.mel_bins})
+    found = {name: np.empty((*steps.shape, 2, size), np.float32) for name, size in sizes.items() if name in (*LAYERS, SOUND)}
+    found |= {name: np.empty((*steps.shape, 2), np.float32) for name in SAID}
+    for one in tqdm(np.unique(number), desc="read", unit="dialogue", disable=None):
+        rows = np.flatnonzero(number == one)
+        columns: dict[str, NDArray[Any]] = collection.frames(int(one), [*LAYERS, *SAID])
+        if model is not None:
+            config = model.config
+            mel = log_mel(model, sound_at(collection, int(one), config.features.sample_rate_hz)).transpose(0, 1).numpy()
+            stride = config.frame_samples // config.features.hop_samples
+            columns[SOUND] = mel[stride - 1 :: stride]
+        for name, values in columns.items():
+            found[name][rows] = values[np.clip(steps[rows], 0, len(values) - 1)]
+    return States(found)
+
+
+def folds_of(cases: Cases) -> tuple[list[Fold], NDArray[np.int64]]:
+    """Which cases are scored by probes fitted on which.
+
+    Args:
+        cases: at least one.
+    Returns:
+        The folds, and the units, (N,), that are held out whole and drawn in the bootstrap: dialogues, or blocks of a single one.
+    """
+    from sklearn.model_selection import GroupKFold
+
+    numbers, dialogues = consecutive(cases.number)
+    if dialogues > 1:
+        parts = dialogues if dialogues <= MOST_LEFT_OUT else FOLDS
+        return [(fit, score) for fit, score in GroupKFold(parts).split(numbers, groups=numbers)], numbers
+    _, moments = np.unique(cases.start_s, return_inverse=True)
+    block = moments * FOLDS // (moments.max() + 1)
+    folds: list[Fold] = []
+    for one in np.unique(block):
+        held = block == one
+        low, high = cases.start_s[held].min() - GAP_S, cases.start_s[held].max() + GAP_S
+        folds.append((np.flatnonzero((cases.start_s < low) | (cases.start_s > high)), np.flatnonzero(held)))
+    return folds, block
+
+
+def held_out_scores(states: NDArray[np.float32], first: NDArray[np.bool_], dialogue: NDArray[np.int64], folds: Sequence[Fold]) -> Floats:
+    """Log-odds of the first class, (N,), each from a probe that has not seen its fold; NaN where the rest has fewer than two of a class that count.
+
+    Args:
+        states: (N, H).
+        first: labels, (N,).
+        dialogue: number, (N,).
+        folds: from `folds_of`.
+    """
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    scores = np.full(len(states), np.nan)
+    for fit, score in folds:
+        weights = matched_weights(first[fit], dialogue[fit])
+        if len(score) and min((weights[first[fit]] > 0).sum(), (weights[~first[fit]] > 0).sum()) >= 2:
+            probe = make_pipeline(StandardScaler(), LogisticRegression(C=1 / states.shape[1], max_iter=1000))
+            probe.fit(states[fit].astype(np.float64), first[fit], logisticregression__sample_weight=weights)
+            scores[score] = probe.decision_function(states[score].astype(np.float64))
+    return scores
+
+
+def matched_weights(first: NDArray[np.bool_], dialogue: NDArray[np.int64]) -> Floats:
+    """How much each case counts, (N,), 1 on average: as the share of the other class in its dialogue, so that in each dialogue both classes weigh alike.
+
+    Which dialogue a state is from then says nothing of its class, and a probe does not take the one for the other.
+    """
+    numbers, dialogues = consecutive(dialogue)
+    share = np.bincount(numbers, first, dialogues) / np.maximum(np.bincount(numbers, minlength=dialogues), 1)
+    weights = np.where(first, 1 - share[numbers], share[numbers])
+    return weights / weights.mean() if weights.any() else weights
+
+
+def auc_of(scores: Floats, first: NDArray[np.bool_], units: NDArray[np.int64]) -> Estimate:
+    """AUC of scores, (N,), with its interval over units; nothing where fewer than LEAST of a class were scored."""
+    known = ~np.isnan(scores)
+    if min((first & known).sum(), (~first & known).sum()) < LEAST:
+        return Estimate(float("nan"), float("nan"), float("nan"))
+    return score_binary(scores, first, units).auc
+
+
+def some_of(folds: Sequence[Fold], kept: NDArray[np.bool_]) -> list[Fold]:
+    """The same folds of fewer cases: places are then among those kept."""
+    place = np.cumsum(kept) - 1
+    return [(place[fit[kept[fit]]], place[score[kept[score]]]) for fit, score in folds]

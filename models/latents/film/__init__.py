@@ -1,0 +1,1 @@
+"""A conversation as a film: points light up in both layers, with its sound."""

@@ -1,0 +1,310 @@
+"""`turnstream latents film`: a conversation seen and heard, while the points of both speakers light up in the network's two layers.
+
+turnstream latents film SOURCE --out film.mp4 [--dialogue ID] [--start S --end S]     with its sound
+turnstream latents film SOURCE --out film.mp4 --event N                                one shift or hold, four times slower, silent
+
+An MP4 file (H.264 and AAC, through PyAV) that browsers play. Picture k is of the middle of the time in which it is seen, and shows the
+newest frame of the network that has been heard whole by then: sight and sound are never a picture apart. Nothing is interpolated.
+film_planes.py and film_strip.py draw, film_file.py writes; here are what is drawn, the sound and the caption.
+"""
+
+from __future__ import annotations
+
+import argparse
+import textwrap
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from ...dialogues.activity import Samples
+from ...errors import ConfigError
+from ..collect import JUDGED_S, add_model_argument, load_sound, opened_collection
+from ..collection import LAYERS, Collection, Event
+from ..importing import UNKNOWN
+from ..space.fitting import placer, projection_for
+from ..space.saved_projection import SavedProjection
+from ..space.trust import UNSTABLE
+from ..views import SOUND_RATE_HZ, View, check_suffix, dialogue_of, envelope
+from .film_file import pictures, write_film
+from .film_planes import Plane
+from .film_stretch import SIDES, Stretch, clock
+
+AROUND_S = 1.0  # before and after the silence of an event
+SLOWER = 4  # a film of an event
+TRAIL_S = 1.5
+CLOUD = 2500  # points, where the projection brings no places
+LOUDNESS_HZ, CLOSE_LOUDNESS_HZ = 100.0, 400.0  # of the waveforms, the latter of a few seconds
+CLOSE_S = 6.0
+LONGEST_NAME, LEGEND_LETTERS = 24, 150  # what there is room for at the top
+METHODS = {"plane": "principal components", "pca": "principal components", "autoencoder": "autoencoder's bottleneck", "tsne": "t-SNE", "umap": "UMAP"}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `turnstream latents film`."""
+    parser.add_argument("source", type=Path, help="collection, manifest of dialogues (JSON Lines), or one audio file")
+    parser.add_argument("--out", type=Path, required=True, metavar="FILE.mp4")
+    parser.add_argument("--dialogue", metavar="ID", help="which one (default: the first)")
+    parser.add_argument("--start", type=float, metavar="S", help="second of the dialogue to begin at (default: its start)")
+    parser.add_argument("--end", type=float, metavar="S", help="second to end at (default: its end)")
+    parser.add_argument(
+        "--event", type=int, metavar="N", help=f"one of the dialogue's shifts and holds, counted from 0, {SLOWER} times slower and without sound"
+    )
+    parser.add_argument("--projection", type=Path, metavar="FILE", help="of the last layer (default: the bundled plane, or principal components)")
+    parser.add_argument("--projection-speaker", type=Path, metavar="FILE", help="of the first layer (default: principal components of the collection)")
+    parser.add_argument("--fps", type=int, default=25, help="pictures a second (default: %(default)s)")
+    parser.add_argument("--height", type=int, default=720, metavar="PIXELS", help="of the picture, which is 16:9 (default: %(default)s)")
+    add_model_argument(parser)
+
+
+def main(args: argparse.Namespace) -> int:
+    """Make the film."""
+    check_suffix(args.out, ".mp4")
+    check_shape(args.fps, args.height)
+    if args.event is not None and (args.start is not None or args.end is not None):
+        raise ConfigError("expected either --event or --start and --end, got both")
+    with opened_collection(args.source, args.model) as collection:
+        number = number_of(collection, args.dialogue)
+        event = None if args.event is None else event_of(collection, number, args.event)
+        _part(collection, number, args.start, args.end)  # before anything is fitted
+        files = {"latent_speaker": args.projection_speaker, "latent": args.projection}
+        projections = {layer: projection_for(collection, files[layer], layer) for layer in LAYERS if layer in collection.about.sizes}
+        if event is not None:
+            view = film_of_event(collection, event, projections, args.out, fps=args.fps, height=args.height)
+        else:
+            view = film(collection, number, projections, args.out, args.start, args.end, fps=args.fps, height=args.height)
+    print(f"{view.caption}\n{view.path}")
+    return 0
+
+
+def film(
+    collection: Collection,
+    number: int,
+    projections: Mapping[str, SavedProjection],
+    out: Path,
+    start_s: float | None = None,
+    end_s: float | None = None,
+    *,
+    fps: int = 25,
+    height: int = 720,
+) -> View:
+    """Film a dialogue, or a part of it, with its sound.
+
+    Args:
+        collection: what the network held in mind; of imported ones the film is silent.
+        number: of the dialogue.
+        projections: of the layers to show, to two dimensions.
+        out: .mp4.
+        start_s, end_s: part of the dialogue; None for its ends.
+        fps, height: of the pictures.
+    Raises:
+        ConfigError: no such part, or projections that are no planes of these layers.
+        DialogueError: the sound cannot be read any more.
+    """
+    start_s, end_s = _part(collection, number, start_s, end_s)
+    sound = _sound(collection, number, start_s, end_s)
+    stretch, planes = _look(collection, number, projections, start_s, end_s, sound)
+    trail, below = f"the last {TRAIL_S:g} s", _below(stretch, sound is not None)
+    caption = " ".join([_opening(collection, number, stretch, sound is not None), _points(planes, trail, below), _turns(collection, number, stretch)])
+    title = f"{_short(collection.dialogues[number].id)}, {clock(start_s)} to {clock(end_s)}, in {_short(collection.about.model)}"
+    times_s = _times(start_s, end_s, 1 / fps)
+    drawn = pictures(stretch, planes, times_s, height=check_shape(fps, height), trail_s=TRAIL_S, title=title, words=_legend(trail, below))
+    write_film(out, tqdm(drawn, "film", len(times_s), unit="picture", disable=None), fps, height, sound, title, caption)
+    return View(out, f"Film: {title}", caption)
+
+
+def film_of_event(
+    collection: Collection, event: Event, projections: Mapping[str, SavedProjection], out: Path, *, fps: int = 25, height: int = 720, slower: int = SLOWER
+) -> View:
+    """Film one shift or hold, the path growing while the prediction is made: slowly, and without sound, which would be no speech any more.
+
+    Args:
+        collection, projections, out, fps, height: as in `film`.
+        event: a shift or a hold of the collection.
+        slower: so many times.
+    Raises:
+        ConfigError, DialogueError: as in `film`.
+    """
+    length_s = _length_s(collection, event.number)
+    start_s, end_s = max(0.0, event.start_s - AROUND_S), min(length_s, event.end_s + AROUND_S)
+    sound = _sound(collection, event.number, start_s, end_s)
+    stretch, planes = _look(collection, event.number, projections, start_s, end_s, sound)
+    below = _below(stretch, sound is not None)
+    what = f"a {event.kind} of {_short(event.dialogue)} at {clock(event.start_s, 1)}"
+    told = ""
+    if event.p_shift is not None:
+        judged = "right" if event.correct else "wrong"
+        told = f" {JUDGED_S:g} s into the silence the network gave a shift {event.p_shift:.2f}, which was {judged}."
+    caption = (
+        f"{what[0].upper()}{what[1:]}, in {collection.about.model}: from {event.start_s - start_s:.1f} s before to {end_s - event.end_s:.1f} s after "
+        f"a silence of {event.end_s - event.start_s:.2f} s, {_between(event)}, {slower} times slower and without sound.{told} "
+        + _points(planes, "all of it since the film began", below)
+    )
+    title = f"{what[0].upper()}{what[1:]}, {slower} times slower, in {_short(collection.about.model)}"
+    times_s = _times(start_s, end_s, 1 / fps / slower)
+    words = _legend("all since the film began", below)
+    drawn = pictures(stretch, planes, times_s, height=check_shape(fps, height), trail_s=np.inf, title=title, words=words)
+    write_film(out, tqdm(drawn, "film", len(times_s), unit="picture", disable=None), fps, height, None, title, caption)
+    return View(out, f"Film: {title}", caption)
+
+
+def check_shape(fps: int, height: int) -> int:
+    """The height, if it can be filmed.
+
+    Raises:
+        ConfigError: it cannot.
+    """
+    if not 1 <= fps <= 60:
+        raise ConfigError(f"expected 1 to 60 pictures a second, got {fps}")
+    if height % 2 or not 180 <= height <= 2160:
+        raise ConfigError(f"expected an even height of 180 to 2160 pixels, got {height}")
+    return height
+
+
+def number_of(collection: Collection, name: str | None) -> int:
+    """The number of a dialogue; None is the first.
+
+    Raises:
+        ConfigError: there is none of this name.
+    """
+    names = [dialogue.id for dialogue in collection.dialogues]
+    if name is None:
+        return 0
+    if name not in names:
+        raise ConfigError(f"expected one of the {len(names)} dialogues of the collection ({', '.join(names[:5])}{', ...' * (len(names) > 5)}), got {name!r}")
+    return names.index(name)
+
+
+def event_of(collection: Collection, number: int, index: int) -> Event:
+    """One of a dialogue's shifts and holds.
+
+    Raises:
+        ConfigError: there are not so many.
+    """
+    events = [event for event in collection.events("shift", "hold") if event.number == number]
+    if not 0 <= index < len(events):
+        raise ConfigError(f"dialogue {collection.dialogues[number].id!r}: expected one of its {len(events)} shifts and holds, counted from 0, got {index}")
+    return events[index]
+
+
+def _short(name: str) -> str:
+    """A name as long as there is room for."""
+    return name if len(name) <= LONGEST_NAME else name[: LONGEST_NAME - 1] + "…"
+
+
+def _length_s(collection: Collection, number: int) -> float:
+    return collection.frame_count(number) / collection.frame_rate_hz
+
+
+def _part(collection: Collection, number: int, start_s: float | None, end_s: float | None) -> tuple[float, float]:
+    length_s = _length_s(collection, number)
+    start_s, end_s = 0.0 if start_s is None else start_s, length_s if end_s is None else end_s
+    if not 0 <= start_s < end_s <= length_s + 0.5 or end_s - start_s < 0.1:
+        raise ConfigError(f"expected a part of at least 0.1 s between 0 and {length_s:.2f} s, got {start_s:g} to {end_s:g} s")
+    return start_s, min(end_s, length_s)
+
+
+def _times(start_s: float, end_s: float, step_s: float) -> list[float]:
+    """Of the pictures: the middle of the time in which each is seen."""
+    return [start_s + (count + 0.5) * step_s for count in range(max(1, round((end_s - start_s) / step_s)))]
+
+
+def _sound(collection: Collection, number: int, start_s: float, end_s: float) -> Samples | None:
+    """Of a part of a dialogue, (2, N) at SOUND_RATE_HZ; None where it was imported without."""
+    collected = collection.dialogues[number]
+    if not collected.audio:
+        return None
+    dialogue = dialogue_of(collected)
+    return load_sound(replace(dialogue, start_s=dialogue.start_s + start_s, end_s=dialogue.start_s + end_s), SOUND_RATE_HZ)
+
+
+def _look(
+    collection: Collection, number: int, projections: Mapping[str, SavedProjection], start_s: float, end_s: float, sound: Samples | None
+) -> tuple[Stretch, dict[str, Plane]]:
+    """What is drawn of a part of a dialogue, and on what."""
+    if not projections:
+        raise ConfigError("expected a projection of at least one layer, got none")
+    rate_hz = collection.frame_rate_hz
+    frames = slice(int(np.ceil(start_s * rate_hz - 1e-6)), int(end_s * rate_hz + 1e-6))
+    planes: dict[str, Plane] = {}
+    places: dict[str, NDArray[np.float32]] = {}
+    for layer, projection in projections.items():
+        if projection.layer != layer or projection.dims != 2:
+            raise ConfigError(f"expected a projection of {layer} to 2 dimensions, got one of {projection.layer} to {projection.dims}")
+        states = collection.frames(number, [layer])[layer]
+        shown = states[frames]
+        place = placer(projection)
+        places[layer] = place(shown.reshape(-1, shown.shape[-1])).reshape(len(shown), 2, 2)
+        own = len(projection.places) == 0
+        cloud = place(states.reshape(-1, states.shape[-1])[:: max(1, 2 * states.shape[0] // CLOUD)]) if own else projection.places
+        unstable = np.zeros(len(cloud), bool) if own else projection.stability < UNSTABLE
+        marks = f"grey: states {'of this dialogue' if own else 'it was fitted on'}; +: means" + "; ×: neighbours change in a refit" * bool(unstable.any())
+        planes[layer] = Plane(projection, cloud, unstable, _subtitle(projection), marks)
+    said = {name: values[frames] for name, values in collection.frames(number, ["speaking", "holder", "p_next"]).items()}
+    holder = said["holder"][:, 0].astype(int)
+    p_shift = np.where(holder < 0, np.nan, said["p_next"][np.arange(len(holder)), 1 - np.maximum(holder, 0)])
+    loudness = np.zeros((2, 1), np.float32) if sound is None else envelope(sound, CLOSE_LOUDNESS_HZ if end_s - start_s < CLOSE_S else LOUDNESS_HZ)
+    events = [
+        event for event in collection.events("shift", "hold") if event.number == number and event.end_s > start_s and event.start_s < end_s
+    ]  # of the whole dialogue's only these are seen
+    times_s = (np.arange(frames.start, frames.start + len(holder)) + 1) / rate_hz
+    return Stretch(start_s, end_s, times_s, places, said["speaking"].astype(bool), holder, p_shift, loudness, events), planes
+
+
+def _subtitle(projection: SavedProjection) -> str:
+    words = METHODS[projection.method]
+    if "explained" in projection.settings:
+        explained = projection.settings["explained"]
+        pairs = zip(projection.settings.get("principal", range(1, len(explained) + 1)), explained, strict=True)
+        words += " " + " and ".join(f"{component} ({share:.0%} of the variance)" for component, share in pairs)
+    measured = [f"{name} {projection.trust[name]:.2f}" for name in ("trustworthiness", "continuity", "stability") if name in projection.trust]
+    return "\n".join([words, ", ".join(measured)])
+
+
+def _below(stretch: Stretch, sounding: bool) -> str:
+    """What the strip shows."""
+    rows = ["sound, shaded where that speaker speaks" if sounding else "where each speaker speaks", "a bar for who has the floor"]
+    if np.isfinite(stretch.p_shift).any():
+        rows.append("the probability that it goes to the other one, as far as it has been predicted")
+    return ", ".join(rows[:-1]) + ", and " + rows[-1]
+
+
+def _legend(trail: str, below: str) -> str:
+    said = f"A point is what the network holds in mind of one speaker now; its trail is {trail}, thick while nobody speaks. Below: {below}. "
+    return "\n".join(textwrap.wrap(said + "Silences of shifts and holds have a name; ✓ if predicted right (ring), ✗ if wrong.", LEGEND_LETTERS))
+
+
+def _opening(collection: Collection, number: int, stretch: Stretch, sounding: bool) -> str:
+    sound = f"with its sound (speaker 0 {SIDES[0]}, speaker 1 {SIDES[1]})" if sounding else "without sound, which the collection was imported without"
+    return f"{clock(stretch.start_s)} to {clock(stretch.end_s)} of {collection.dialogues[number].id} in {collection.about.model}, {sound}."
+
+
+def _points(planes: Mapping[str, Plane], trail: str, below: str) -> str:
+    what = {"latent_speaker": "the first recurrent layer, which hears one speaker", "latent": "the last one, which hears both"}
+    layers = "; ".join(f"{what[layer]} ({METHODS[plane.projection.method]})" for layer, plane in planes.items())
+    return (
+        f"{'From left to right: ' * (len(planes) > 1)}{layers}. A point is what the network holds in mind of one speaker, filled while the speaker speaks; "
+        f"its trail is {trail}, thick while nobody speaks. Below: {below}."
+    )
+
+
+def _between(event: Event) -> str:
+    if event.speaker == event.next:
+        return f"after which speaker {event.speaker} goes on"
+    return f"after which speaker {event.next} follows speaker {event.speaker}"
+
+
+def _turns(collection: Collection, number: int, stretch: Stretch) -> str:
+    """How many shifts and holds are in it, and how many of these were predicted right."""
+    if collection.dialogues[number].activity_from == UNKNOWN:
+        return "Who spoke when is not known, so it has no shifts and holds."
+    counted: list[str] = []
+    for kind in ("shift", "hold"):
+        events = [event for event in stretch.events if event.kind == kind]
+        told = [event for event in events if event.correct is not None]
+        right = f" ({sum(bool(event.correct) for event in told)} of {len(told)} predicted right, {JUDGED_S:g} s into the silence)" if told else ""
+        counted.append(f"{len(events)} {kind}{'s' * (len(events) != 1)}{right}")
+    return f"In it are {counted[0]} and {counted[1]}."

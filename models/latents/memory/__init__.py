@@ -1,0 +1,1 @@
+"""How far back a network looks, and what more knowledge would mend."""

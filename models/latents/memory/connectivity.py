@@ -1,0 +1,286 @@
+"""Connectivity: how much each earlier frame and mel band moves what a network says of a mutual silence.
+
+It is the gradient of the shift's score, 0.25 s into the silence or just before it, with respect to every log-mel value of both
+speakers before that. What the network holds in mind from before the reach of a gradient is the real thing: its state is carried on
+from the dialogue's beginning. The score is the logit of p_shift: the gradient of p_shift itself is p (1 - p) times that, the same
+picture for one silence, but in an average it would hide every silence of which the network is sure.
+
+One unit of log-mel is 4 nats of power (features.py), about 17 dB. Half-life is the time within which half of the summed magnitude lies.
+
+Source: connectivity after "Visualizing memorization in RNNs" (Madsen, Distill 2019), here of log-mel frames and averaged over silences.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from tqdm import tqdm
+
+from ...checkpoint import weights_sha256
+from ...dialogues.activity import FRAME_RATE_HZ, Samples
+from ...errors import ConfigError
+from ...evaluation.measures import Estimate, estimate
+from ...listening import BLOCK_S
+from ...receptive_field import receptive_field
+from ...turn_model import TurnModel, unpack_state
+from ..collect import JUDGED_S
+from ..collection import Collection
+from ..parts import Arrays, Parts, parts_beside
+from .readings import Readings, log_mel, silence_readings, sound_at
+
+Score = Literal["logit", "p_shift"]
+SCORES: tuple[Score, ...] = ("logit", "p_shift")
+KINDS = ("shift", "hold")
+CHANNELS = ("speaker before", "other speaker")
+INTO_S = (JUDGED_S, 0.0)  # of the silence have been heard when the network is asked
+REACH_S = 10.0
+BATCH_FRAMES = 8_000  # mel frames of each speaker in a backward pass
+STRAIGHT = 0.95  # R squared of a line through a logarithmic tail from which it counts as exponential
+
+Floats = NDArray[np.float64]
+
+
+def score_gradients(model: TurnModel, mel: Tensor, state: Tensor, steps: Tensor, speaker: Tensor, of: Score = "logit") -> Tensor:
+    """Gradients of what a network says at some steps with respect to the frames that it is given.
+
+    Args:
+        model: in evaluation mode.
+        mel: log-mel frames, (B, 2, T, M), T a multiple of the encoder's stride.
+        state: before them, (B, S), from `init_mel_state` or `states_before`.
+        steps: of the network at which it is read, (K, B), counted from the first frame.
+        speaker: whose taking the floor is asked for, (B,).
+        of: "logit" of p_next or "p_shift", its sigmoid.
+    Returns:
+        (K, B, 2, T, M).
+    """
+    rows = torch.arange(len(mel))
+    with torch.enable_grad():
+        heard = mel.detach().requires_grad_()
+        output, _ = model.forward_mel(heard, state.detach())
+        gradients = []
+        for step in steps:
+            logit = output.next[rows, speaker, step]
+            score = logit if of == "logit" else torch.sigmoid(logit)
+            gradients.append(torch.autograd.grad(score.sum(), heard, retain_graph=True)[0])
+    return torch.stack(gradients)
+
+
+def encoder_gradient(model: TurnModel, mel: Tensor, step: int) -> Tensor:
+    """Gradient of the sum of the encoder's output at a step with respect to frames of one speaker, (T, M), from a zero state."""
+    zero = unpack_state(model.init_mel_state(1), model.mel_state_shapes(), model.mel_layout)["encoder"]
+    with torch.enable_grad():
+        heard = mel.detach()[None].requires_grad_()
+        both, _ = model.encoder(heard.repeat(2, 1, 1), zero)  # a state is of two speakers
+        return torch.autograd.grad(both[0, step].sum(), heard)[0][0]
+
+
+def states_before(model: TurnModel, mel: Tensor, frames: Sequence[int]) -> dict[int, Tensor]:
+    """The state of a network before some frames of a dialogue, heard from its beginning; no gradient.
+
+    Args:
+        model: in evaluation mode.
+        mel: log-mel frames of the dialogue, (2, T, M).
+        frames: multiples of the encoder's stride.
+    Returns:
+        (1, S) by frame.
+    """
+    block = model.config.encoder.stride * round(BLOCK_S * model.config.frame_rate_hz)
+    found: dict[int, Tensor] = {}
+    state, at = model.init_mel_state(1), 0
+    with torch.no_grad():
+        for frame in sorted(set(frames)):
+            while at < frame:
+                end = min(at + block, frame)
+                _, state = model.forward_mel(mel[None, :, at:end], state)
+                at = end
+            found[frame] = state
+    return found
+
+
+def connectivity(model: TurnModel, mel: Tensor, step: int, speaker: int, reach_s: float = REACH_S, of: Score = "logit") -> Tensor:
+    """Gradient of what a network says at one moment with respect to the frames before it.
+
+    Args:
+        model: in evaluation mode.
+        mel: log-mel frames of the dialogue from its beginning (`readings.log_mel`), (2, T, M).
+        step: of the network, at whose end it is read.
+        speaker: whose taking the floor is asked for: at a mutual silence, who did not speak before it.
+        reach_s: how far back; further back is in the network's state, which is taken as it is.
+        of: see `score_gradients`.
+    Returns:
+        (R, 2, M) in order of time, the last row the newest frame; R is the reach, or less at the dialogue's start.
+    Raises:
+        ConfigError: the dialogue has no such step.
+    """
+    stride = model.config.encoder.stride
+    end = (step + 1) * stride
+    if not 0 < end <= mel.shape[1]:
+        raise ConfigError(f"expected a step of the dialogue's {mel.shape[1] // stride}, got {step}")
+    first = max(0, end - _reach_frames(model, reach_s))
+    state = states_before(model, mel, [first])[first]
+    steps, asked = torch.tensor([[step - first // stride]]), torch.tensor([speaker])
+    return score_gradients(model, mel[None, :, first:end], state, steps, asked, of)[0, 0].transpose(0, 1)
+
+
+@dataclass(frozen=True)
+class Connectivity:
+    """Magnitudes of gradients of many silences. Lag 0 is the newest frame heard; of K moments into the silence, of KINDS and CHANNELS.
+
+    Attributes:
+        into_s: the K moments.
+        rate_hz: mel frames a second.
+        encoder_frames: how many frames the encoder alone reaches.
+        picture: mean magnitude, (K, 2 kinds, R lags, 2 channels, M); NaN where no silence has so much before it.
+        sums: of magnitudes over bands and silences of each dialogue, (D, K, 2 kinds, R, 2 channels).
+        counts: silences of each dialogue that have so much before them, (D, K, 2 kinds, R).
+        shift: which silences are shifts, (E,).
+        half_s: half-life of each silence by itself, (E, K).
+    """
+
+    into_s: tuple[float, ...]
+    rate_hz: float
+    encoder_frames: int
+    picture: Floats
+    sums: Floats
+    counts: Floats
+    shift: NDArray[np.bool_]
+    half_s: Floats
+
+    @property
+    def curves(self) -> Floats:
+        """Mean magnitude of each frame, summed over bands, (K, 2 kinds, R, 2 channels)."""
+        return _means(np.ones((1, len(self.sums))), self.sums, self.counts)[0]
+
+    def time_within(self, moment: int, kind: int, share: float = 0.5) -> Estimate:
+        """Seconds within which a share of the mean magnitude lies, both channels together; interval over dialogues."""
+        return estimate(lambda weights: self._within(weights, moment, kind, share), len(self.sums))
+
+    def longer_for_shifts(self, moment: int, share: float = 0.5) -> Estimate:
+        """By how many seconds that time is longer for shifts than for holds."""
+        return estimate(lambda weights: self._within(weights, moment, 0, share) - self._within(weights, moment, 1, share), len(self.sums))
+
+    def tail(self, moment: int, kind: int) -> tuple[float, float]:
+        """Time constant of an exponential through the mean magnitude beyond the encoder's reach, in seconds, and the R squared of that line."""
+        return exponential_tail(self.curves[moment, kind].sum(axis=-1), self.rate_hz, self.encoder_frames)
+
+    def _within(self, weights: Floats, moment: int, kind: int, share: float) -> Floats:
+        curves = _means(weights, self.sums[:, moment, kind], self.counts[:, moment, kind]).sum(axis=-1)  # (W, R)
+        return np.array([time_within(curve, self.rate_hz, share) for curve in curves])
+
+
+def time_within(curve: Floats, rate_hz: float, share: float = 0.5) -> float:
+    """Seconds from the newest frame within which a share of a curve over lags, (R,), lies; NaN lags are not there."""
+    summed = np.concatenate([[0.0], np.cumsum(np.nan_to_num(curve))])
+    if not summed[-1] > 0:
+        return float("nan")
+    return float(np.interp(share * summed[-1], summed, np.arange(len(summed)))) / rate_hz
+
+
+def exponential_tail(curve: Floats, rate_hz: float, first: int) -> tuple[float, float]:
+    """Time constant in seconds of exp(-t / constant) through a curve over lags from `first` on, and R squared on a logarithmic scale; NaN without a fall."""
+    lags = np.arange(len(curve))
+    used = (lags >= first) & (np.nan_to_num(curve) > 0)
+    if used.sum() < 3:
+        return float("nan"), float("nan")
+    times, heights = lags[used] / rate_hz, np.log(curve[used])
+    slope, height = np.polyfit(times, heights, 1)
+    spread = np.sum((heights - heights.mean()) ** 2)
+    straight = 1 - np.sum((heights - height - slope * times) ** 2) / spread if spread else 0.0
+    return (float(-1 / slope), float(straight)) if slope < 0 else (float("nan"), float("nan"))
+
+
+def connect(
+    model: TurnModel, collection: Collection, reach_s: float = REACH_S, into_s: tuple[float, ...] = INTO_S, of: Score = "logit", kept: Path | None = None
+) -> Connectivity:
+    """Connectivity of every shift and hold.
+
+    Args:
+        model: in evaluation mode; any, not only the collection's.
+        collection: of dialogues whose sound is there.
+        reach_s: how far back.
+        into_s: moments, from the silence's start.
+        of: see `score_gradients`.
+        kept: result beside which parts are kept; None keeps none.
+    Raises:
+        ConfigError: no shifts or no holds, or a network whose only memory is in its features.
+    """
+    readings = [silence_readings(collection, moment)[0] for moment in into_s]
+    sha256 = [weights_sha256(model), *(dialogue.id for dialogue in collection.dialogues)]
+    parts = Parts(parts_beside(kept), json.dumps([sha256, reach_s, into_s, of]))
+    numbers = np.unique(readings[0].number).tolist()
+    picture: Floats | None = None
+    sums, counts, halves = [], [], []
+    for number in tqdm(numbers, desc="connectivity", unit="dialogue", disable=None):
+        chosen = [moment.only(moment.of(number)) for moment in readings]
+        part = parts.of(number, lambda number=number, chosen=chosen: _connect(model, sound_at(collection, number, _rate(model)), chosen, reach_s, of))
+        picture = part["sums"] if picture is None else picture + part["sums"]
+        sums.append(part["sums"].sum(axis=-1))
+        counts.append(part["counts"])
+        halves.append(part["half_s"])
+    assert picture is not None  # there is a shift, so there is a dialogue
+    counted = np.sum(counts, axis=0)[..., None, None]
+    mean = np.divide(picture, counted, out=np.full(picture.shape, np.nan), where=counted > 0)
+    field = receptive_field(model.config.encoder).size
+    return Connectivity(into_s, FRAME_RATE_HZ, field, mean, np.array(sums), np.array(counts), readings[0].happened, np.concatenate(halves))
+
+
+def _connect(model: TurnModel, audio: Samples, readings: Sequence[Readings], reach_s: float, of: Score) -> Arrays:
+    """Sums of one dialogue: its silences, read at K moments."""
+    stride, reach = model.config.encoder.stride, _reach_frames(model, reach_s)
+    mel = log_mel(model, audio)
+    steps = np.minimum([moment.steps(model.config.frame_rate_hz) for moment in readings], mel.shape[1] // stride - 1)  # (K, E)
+    first = np.maximum(0, (steps.min(axis=0) + 1) * stride - reach)
+    last = (steps.max(axis=0) + 1) * stride
+    states = states_before(model, mel, first.tolist())
+    speaker, shift = readings[0].speaker, readings[0].happened
+    shape = (len(readings), len(KINDS), reach)
+    sums, counts, half_s = np.zeros((*shape, 2, mel.shape[2])), np.zeros(shape), np.zeros((len(speaker), len(readings)))
+    for length in np.unique(last - first):
+        alike = np.flatnonzero(last - first == length)
+        per_batch = max(1, BATCH_FRAMES // int(length))
+        for batch in np.split(alike, range(per_batch, len(alike), per_batch)):
+            windows = torch.stack([mel[:, first[event] : last[event]] for event in batch])
+            state = torch.cat([states[first[event]] for event in batch])
+            asked = torch.from_numpy(steps[:, batch] - first[batch] // stride)
+            gradients = score_gradients(model, windows, state, asked, torch.from_numpy(speaker[batch]), of).abs().double().numpy()
+            for moment, place in np.ndindex(len(readings), len(batch)):
+                event = batch[place]
+                newest = (asked[moment, place].item() + 1) * stride
+                by_lag = gradients[moment, place, :, :newest][:, ::-1][:, :reach].transpose(1, 0, 2)  # (R', 2, M)
+                if speaker[event] == 0:
+                    by_lag = by_lag[:, ::-1]  # who spoke before comes first
+                kind = int(not shift[event])
+                sums[moment, kind, : len(by_lag)] += by_lag
+                counts[moment, kind, : len(by_lag)] += 1
+                half_s[event, moment] = time_within(by_lag.sum(axis=(1, 2)), FRAME_RATE_HZ)
+    return {"sums": sums, "counts": counts, "half_s": half_s}
+
+
+def _means(weights: Floats, sums: Floats, counts: Floats) -> Floats:
+    """Mean curves for each row of dialogue weights, (W, D): sums (D, ..., R, 2) and counts (D, ..., R) to (W, ..., R, 2)."""
+    above, below = np.tensordot(weights, sums, 1), np.tensordot(weights, counts, 1)[..., None]
+    return np.divide(above, below, out=np.full(above.shape, np.nan), where=below > 0)
+
+
+def _reach_frames(model: TurnModel, reach_s: float) -> int:
+    """The reach in mel frames, in whole steps of the network.
+
+    Raises:
+        ConfigError: not even a step.
+    """
+    steps = round(reach_s * model.config.frame_rate_hz) if np.isfinite(reach_s) else 0
+    if steps < 1:
+        raise ConfigError(f"expected a reach of at least a step of the network, {1 / model.config.frame_rate_hz:g} s, got {reach_s:g}")
+    return steps * model.config.encoder.stride
+
+
+def _rate(model: TurnModel) -> int:
+    return model.config.features.sample_rate_hz

@@ -1,0 +1,252 @@
+"""`turnstream latents connectivity`: how far back a network looks when a mutual silence begins, as a picture and as half-lives.
+
+turnstream latents connectivity MANIFEST --out connectivity.png [--model RUN] [--npz FILE] [--reach SECONDS]
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ...config import FeatureConfig
+from ...errors import ConfigError
+from ...evaluation.measures import Estimate
+from ...turn_model import TurnModel
+from ..collect import add_model_argument, load_network, name_of, opened_collection
+from ..collection import Collection
+from ..parts import Parts, parts_beside
+from ..views import COLOURS, LIGHT, View, check_suffix, picture
+from .connectivity import CHANNELS, KINDS, REACH_S, SCORES, STRAIGHT, Connectivity, Score, connect
+
+NAMED_HZ = (100, 250, 500, 1000, 2000, 4000)
+SHORTEST_FRAME = 0.5  # where the newest frame begins on a logarithmic axis of lags
+SHARES = (0.5, 0.9)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `turnstream latents connectivity`."""
+    parser.add_argument("source", type=Path, help="collection, manifest of dialogues or one audio file")
+    parser.add_argument("--out", type=Path, required=True, metavar="PNG", help="picture to write")
+    parser.add_argument("--npz", type=Path, metavar="FILE", help="numbers to write; work that is cut short is gone on with from beside it")
+    parser.add_argument("--reach", type=float, default=REACH_S, metavar="SECONDS", help="how far back (default: %(default)g)")
+    parser.add_argument("--of", choices=SCORES, default="logit", help="what the gradient is of: the logit of p_shift, or p_shift itself (default: %(default)s)")
+    add_model_argument(parser)
+
+
+def main(args: argparse.Namespace) -> int:
+    """Draw it, and say what is seen."""
+    check_suffix(args.out, ".png")
+    if args.npz is not None:
+        check_suffix(args.npz, ".npz")
+    with opened_collection(args.source, args.model) as collection:
+        view = view_connectivity(collection, load_network(args.model), args.out, reach_s=args.reach, of=args.of, npz=args.npz, name=name_of(args.model))
+    print(f"{view.caption}\n{view.path}")
+    return 0
+
+
+def view_connectivity(
+    collection: Collection, model: TurnModel, out: Path, *, reach_s: float = REACH_S, of: Score = "logit", npz: Path | None = None, name: str = ""
+) -> View:
+    """Connectivity of the shifts and holds of a collection.
+
+    Args:
+        collection: whose dialogues' sound is there.
+        model: any network.
+        out: .png.
+        reach_s, of: see `connectivity.connect`.
+        npz: numbers to write; parts are kept beside it while the work lasts.
+        name: of the network; that of the collection's unless given.
+    Raises:
+        ConfigError: no shifts or no holds, or a network without memory beyond its features.
+    """
+    found = connect(model, collection, reach_s, of=of, kept=npz)
+    title = f"Connectivity of {name or collection.about.model}: what its {'logit of p(shift)' if of == 'logit' else 'p(shift)'} listens to"
+    caption = describe(found, of)
+    with picture(out, title, caption, (10.5, 8.6), nrows=3, ncols=2, height_ratios=[1, 1, 1.25]) as panels:
+        _draw_pictures(found, model.config.features, panels[:2])
+        for moment, panel in enumerate(panels[2]):
+            _draw_curves(found, moment, panel, labelled=moment == 0)
+    if npz is not None:
+        _save(found, npz)
+        Parts(parts_beside(npz), "").remove()
+    return View(out, title, caption)
+
+
+def describe(found: Connectivity, of: Score = "logit") -> str:
+    """What is seen, in words."""
+    shifts, holds = int(found.shift.sum()), int((~found.shift).sum())
+    dialogues, reach_s = len(found.sums), found.picture.shape[2] / found.rate_hz
+    full = int(found.counts[:, 0, :, -1].sum())
+    words = [
+        f"Mean magnitude of the gradient of {'the logit of p(shift)' if of == 'logit' else 'p(shift)'} with respect to each log-mel value "
+        f"(per unit, about 17 dB) of the {reach_s:g} s before, over {shifts} shifts and {holds} holds of {dialogues} dialogue{'s' * (dialogues > 1)}"
+        + (f"; {shifts + holds - full} of them have less than that before them and count as far as they go." if full < shifts + holds else ".")
+    ]
+    for moment, into_s in enumerate(found.into_s):
+        when = f"{into_s:g} s into the silence" if into_s else "At the silence's start"
+        spans = [
+            f"{KINDS[kind]}s {' and '.join(f'{round(100 * share)} % within {_seconds(found.time_within(moment, kind, share))}' for share in SHARES)}"
+            for kind in (0, 1)
+        ]
+        words.append(f"{when}: {', '.join(spans)}; {_compared(found.longer_for_shifts(moment), 1 / found.rate_hz)}.")
+    curves = np.nan_to_num(found.curves[0])  # (kinds, R, channels)
+    within = [_share(curves[kind, : found.encoder_frames], curves[kind]) for kind in (0, 1)]
+    own = [_share(curves[kind, :, 0], curves[kind]) for kind in (0, 1)]
+    words.append(
+        "Of the former, "
+        f"the encoder's reach ({found.encoder_frames / found.rate_hz:.2f} s, marked) has {within[0]:.0f} % (shifts) and {within[1]:.0f} % (holds); "
+        f"what is further back comes through the recurrent layers alone; the channel of the speaker before the silence has {own[0]:.0f} % and {own[1]:.0f} %."
+    )
+    words.append(_tails(found))
+    if dialogues < 2:
+        words.append("From one dialogue there are no intervals.")
+    return " ".join(words)
+
+
+def _compared(difference: Estimate, frame_s: float) -> str:
+    if np.isnan(difference.low):
+        return f"half-life of shifts {difference.value:+.2f} s against holds"
+    if abs(difference.value) < frame_s:
+        return "the half-lives of shifts and holds are less than a frame apart"
+    apart = "they differ" if difference.low > 0 or difference.high < 0 else "no measurable difference"
+    return f"half-life of shifts {difference.value:+.2f} s against holds ({difference.low:+.2f} to {difference.high:+.2f}): {apart}"
+
+
+def _tails(found: Connectivity) -> str:
+    tails = [found.tail(0, kind) for kind in (0, 1)]
+    straight = [bool(fit >= STRAIGHT) for _, fit in tails]
+    if not any(straight):
+        fits = ", ".join(f"{fit:.2f}" for _, fit in tails)
+        return f"Beyond the encoder's reach the fall is not one exponential (R squared of a logarithmic line {fits} for shifts, holds)."
+    said = [f"of {KINDS[kind]}s with a time constant of {tails[kind][0]:.1f} s (R squared {tails[kind][1]:.2f})" for kind in (0, 1) if straight[kind]]
+    return f"Beyond it the curve falls about exponentially, {' and '.join(said)}."
+
+
+def _seconds(time: Estimate) -> str:
+    return f"{time.value:.2f} s" + ("" if np.isnan(time.low) else f" ({time.low:.2f}-{time.high:.2f})")
+
+
+def _share(part: Any, whole: Any) -> float:
+    return 100 * float(part.sum() / whole.sum()) if whole.sum() > 0 else float("nan")
+
+
+def _draw_pictures(found: Connectivity, features: FeatureConfig, panels: Any) -> None:
+    """Mel bands against lags, 0.25 s into the silence: a row of KINDS, a column of CHANNELS; one scale for all four."""
+    edges_s = _lag_edges(found)
+    shown = np.ma.masked_invalid(found.picture[0])
+    top = float(np.nanpercentile(found.picture[0], 99.9))
+    mesh: Any = None
+    for kind, channel in np.ndindex(2, 2):
+        panel = panels[kind][channel]
+        panel.grid(visible=False)
+        mesh = panel.pcolormesh(edges_s, np.arange(features.mel_bins + 1), shown[kind, :, channel].T, cmap="magma_r", vmin=0, vmax=top or 1, rasterized=True)
+        _mark(found, found.into_s[0], panel, LIGHT.ink)
+        rows = np.interp(NAMED_HZ, _band_centres(features), np.arange(features.mel_bins) + 0.5)
+        inside = [features.low_hz <= hz <= features.high_hz for hz in NAMED_HZ]
+        panel.set_yticks(rows[inside], [f"{hz / 1000:g} kHz" if hz >= 1000 else f"{hz} Hz" for hz, there in zip(NAMED_HZ, inside, strict=True) if there])
+        panel.set_title(f"{KINDS[kind]}s, {CHANNELS[channel]}, {found.into_s[0]:g} s into the silence", fontsize=9.5, color=LIGHT.ink)
+    bar = panels[0][0].figure.colorbar(mesh, ax=list(np.ravel(panels)), pad=0.01, extend="max")
+    bar.set_label("mean |gradient|", fontsize=8.5)
+    bar.ax.tick_params(labelsize=8)
+
+
+def _draw_curves(found: Connectivity, moment: int, panel: Any, *, labelled: bool) -> None:
+    """Sum over bands of every frame, of each kind and channel, with the half-lives."""
+    lags_s = _lag_edges(found)
+    curves = found.curves[moment]
+    for kind, channel in np.ndindex(2, 2):
+        line = "-" if channel == 0 else (0, (4, 1.5))
+        panel.stairs(
+            curves[kind, :, channel],
+            lags_s,
+            baseline=None,
+            color=COLOURS[KINDS[kind]],
+            linestyle=line,
+            linewidth=1.6,
+            label=f"{KINDS[kind]}s, {CHANNELS[channel]}",
+        )
+    _mark(found, found.into_s[moment], panel, LIGHT.ink)
+    panel.set_yscale("log")
+    low, high = panel.get_ylim()
+    panel.set_ylim(low / 5, high)  # room for the half-lives
+    for kind in (0, 1):
+        half = found.time_within(moment, kind)
+        if np.isfinite(half.value):
+            at = 0.04 + 0.08 * (1 - kind)
+            reach = [[half.value - half.low], [half.high - half.value]] if np.isfinite(half.low) else None
+            shape = "o" if kind == 0 else "s"
+            panel.errorbar(
+                half.value,
+                at,
+                xerr=reach,
+                fmt=shape,
+                color=COLOURS[KINDS[kind]],
+                markersize=6,
+                capsize=3,
+                transform=panel.get_xaxis_transform(),
+                label=f"half-life, {KINDS[kind]}s",
+            )
+    when = f"{found.into_s[moment]:g} s into the silence" if found.into_s[moment] else "at the silence's start"
+    panel.set_title(f"sum over bands, {when}", fontsize=9.5, color=LIGHT.ink)
+    panel.set_ylabel("|gradient| of a frame", fontsize=9)
+    panel.set_xlabel("seconds before (logarithmic)", fontsize=9)
+    if labelled:
+        panel.legend(fontsize=7.5, loc="lower right", framealpha=0.85, edgecolor="none")
+
+
+def _mark(found: Connectivity, into_s: float, panel: Any, ink: str) -> None:
+    """The encoder's reach and the silence's start, on a logarithmic axis of seconds before."""
+    from matplotlib.patheffects import Normal, Stroke
+
+    edges_s = _lag_edges(found)
+    panel.set_xscale("log")
+    panel.set_xlim(edges_s[-1], edges_s[0])
+    panel.set_xticks([tick for tick in (10, 5, 2, 1, 0.5, 0.2, 0.1, 0.05, 0.02) if tick <= edges_s[-1]], minor=False)
+    panel.xaxis.set_major_formatter("{x:g}")
+    panel.minorticks_off()
+    stroke = [Stroke(linewidth=2.5, foreground=LIGHT.paper), Normal()]
+    words = {"fontsize": 7.5, "rotation": 90, "va": "top", "ha": "right", "transform": panel.get_xaxis_transform(), "color": ink, "path_effects": stroke}
+    panel.axvline(found.encoder_frames / found.rate_hz, color=ink, linewidth=1, linestyle=":")
+    panel.text(found.encoder_frames / found.rate_hz, 0.98, "encoder's reach", **words)
+    if into_s:
+        panel.axvline(into_s, color=ink, linewidth=1, linestyle="--")
+        panel.text(into_s, 0.98, "silence begins", **words)
+
+
+def _lag_edges(found: Connectivity) -> Any:
+    """Seconds before the moment at which frames begin and end, the newest first, (R + 1,)."""
+    edges = np.arange(found.picture.shape[2] + 1, dtype=float)
+    edges[0] = SHORTEST_FRAME
+    return edges / found.rate_hz
+
+
+def _band_centres(features: FeatureConfig) -> Any:
+    """Centres of the mel bands in Hz (HTK scale), (M,)."""
+    low, high = 2595 * np.log10(1 + np.array([features.low_hz, features.high_hz]) / 700)
+    return 700 * (10 ** (np.linspace(low, high, features.mel_bins + 2)[1:-1] / 2595) - 1)
+
+
+def _save(found: Connectivity, path: Path) -> None:
+    try:
+        np.savez_compressed(
+            path,
+            into_s=found.into_s,
+            rate_hz=found.rate_hz,
+            encoder_frames=found.encoder_frames,
+            picture=found.picture.astype(np.float32),
+            curves=found.curves,
+            counts=found.counts.sum(axis=0),
+            shift=found.shift,
+            half_s=found.half_s,
+            half_life_s=[[_values(found.time_within(moment, kind)) for kind in (0, 1)] for moment in range(len(found.into_s))],
+            within_90_percent_s=[[_values(found.time_within(moment, kind, 0.9)) for kind in (0, 1)] for moment in range(len(found.into_s))],
+        )
+    except OSError as error:
+        raise ConfigError(f"expected a file that can be written, got {str(path)!r}: {error.strerror}") from None
+
+
+def _values(time: Estimate) -> tuple[float, float, float]:
+    return time.value, time.low, time.high

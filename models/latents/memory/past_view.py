@@ -1,0 +1,233 @@
+"""`turnstream latents past`: how much of the past a network needs, against models that can see only so far back.
+
+turnstream latents past MANIFEST --out past.png [--model RUN] [--csv FILE] [--fit MANIFEST]
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ...dialogues.activity import FRAME_RATE_HZ
+from ...errors import ConfigError
+from ...evaluation.measures import Estimate
+from ...turn_model import TurnModel
+from ..collect import JUDGED_S, add_model_argument, load_network, name_of, opened_collection
+from ..collection import Collection
+from ..parts import Parts, parts_beside
+from ..views import LIGHT, View, check_suffix, picture
+from .past import ALL, FRAMES, PASTS_S, Quality, enough_past, fixed_order_baseline, judge, recent_sound, score_with_past
+from .readings import Readings, decisive_readings, silence_readings
+
+MOMENTS = 200
+NETWORK, BASELINE = "network", "fixed-order baseline"
+NOTHING = Estimate(math.nan, math.nan, math.nan)
+CLOSE_AUC = 0.01
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table.
+
+    Attributes:
+        system: NETWORK or BASELINE.
+        past_s: how much was heard; 0 of a baseline: the share of shifts.
+        quality: at shifts and holds.
+        holder: log-loss at moments drawn from all that matter, and by how much it is more than with all the past; None for baselines.
+    """
+
+    system: str
+    past_s: float
+    quality: Quality
+    holder: tuple[Estimate, Estimate] | None
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `turnstream latents past`."""
+    parser.add_argument("source", type=Path, help="collection, manifest of dialogues or one audio file")
+    parser.add_argument("--out", type=Path, required=True, metavar="PNG", help="picture to write; work that is cut short is gone on with from beside it")
+    parser.add_argument("--csv", type=Path, metavar="FILE", help="table to write")
+    parser.add_argument(
+        "--fit", type=Path, metavar="SOURCE", help="other dialogues to fit the baselines on (default: each on the other dialogues of the source)"
+    )
+    parser.add_argument("--moments", type=int, default=MOMENTS, metavar="N", help="drawn for the loss of the next holder (default: %(default)s; 0: none)")
+    add_model_argument(parser)
+
+
+def main(args: argparse.Namespace) -> int:
+    """Draw it, and say what is seen."""
+    check_suffix(args.out, ".png")
+    if args.csv is not None:
+        check_suffix(args.csv, ".csv")
+    if args.moments < 0:
+        raise ConfigError(f"expected --moments >= 0, got {args.moments}")
+    with opened_collection(args.source, args.model) as collection:
+        model = load_network(args.model)
+        if args.fit is None:
+            view = view_past(collection, model, args.out, table=args.csv, moments=args.moments, name=name_of(args.model))
+        else:
+            with opened_collection(args.fit, args.model) as fit:
+                view = view_past(collection, model, args.out, table=args.csv, fit=fit, moments=args.moments, name=name_of(args.model))
+    print(f"{view.caption}\n{view.path}")
+    return 0
+
+
+def view_past(
+    collection: Collection,
+    model: TurnModel,
+    out: Path,
+    *,
+    table: Path | None = None,
+    fit: Collection | None = None,
+    pasts_s: Sequence[float] = PASTS_S,
+    frames: Sequence[int] = FRAMES,
+    moments: int = MOMENTS,
+    name: str = "",
+) -> View:
+    """Quality against the amount of past.
+
+    Args:
+        collection: whose dialogues' sound is there.
+        model: any network.
+        out: .png; parts are kept beside it while the work lasts.
+        table: .csv to write.
+        fit: dialogues to fit the baselines on; else each is fitted on the collection's other dialogues, and left out if there is only one.
+        pasts_s: rising, ALL last.
+        frames: of the baselines.
+        moments: drawn for the loss of the next holder.
+        name: of the network; that of the collection's unless given.
+    Raises:
+        ConfigError: no shifts or no holds.
+    """
+    silences, _ = silence_readings(collection)
+    drawn = decisive_readings(collection, moments) if moments else None
+    said = score_with_past(model, collection, silences, pasts_s, kept=out)
+    holder: list[Quality | None] = [None] * len(pasts_s)
+    if drawn is not None:
+        at_moments = score_with_past(model, collection, drawn, pasts_s, kept=out.with_suffix(".moments"))
+        holder = [judge(row, at_moments[-1], drawn) for row in at_moments]
+    rows = [
+        Row(NETWORK, past_s, judge(row, said[-1], silences), None if found is None else (found.loss, found.loss_gained))
+        for past_s, row, found in zip(pasts_s, said, holder, strict=True)
+    ]
+    if fit is not None or len(np.unique(silences.number)) > 1:
+        sound = recent_sound(model, collection, silences, frames)
+        fit_on = None if fit is None else recent_sound(model, fit, silence_readings(fit)[0], frames)
+        for seen in (0, *frames):
+            quality = judge(fixed_order_baseline(sound, seen, fit_on), said[-1], silences)
+            if not seen:  # a share that is the same for all of a dialogue's silences ranks none of them
+                quality = replace(quality, auc=NOTHING, auc_lost=NOTHING)
+            rows.append(Row(BASELINE, seen / FRAME_RATE_HZ, quality, None))
+    title = f"How much past {name or collection.about.model} needs"
+    caption = describe(rows, silences, 0 if drawn is None else len(drawn), fit)
+    with picture(out, title, caption, (11.0, 4.2), ncols=2) as panels:
+        _draw(rows, panels, has_moments=drawn is not None)
+    if table is not None:
+        _write(rows, table)
+    for kept in (out, out.with_suffix(".moments")):
+        Parts(parts_beside(kept), "").remove()
+    return View(out, title, caption)
+
+
+def describe(rows: Sequence[Row], silences: Readings, moments: int, fit: Collection | None) -> str:
+    """What is seen, in words."""
+    network = [row for row in rows if row.system == NETWORK]
+    baselines = [row for row in rows if row.system == BASELINE and row.past_s]
+    pasts_s = [row.past_s for row in network]
+    shifts, dialogues = int(silences.happened.sum()), len(np.unique(silences.number))
+    first, last = network[0].quality, network[-1].quality
+    words = [
+        f"{shifts} shifts and {len(silences) - shifts} holds of {dialogues} dialogue{'s' * (dialogues > 1)}, read {JUDGED_S:g} s into the silence "
+        f"by a network that starts from nothing so long before (solid){', with 95 % intervals over dialogues' * (dialogues > 1)}.",
+        f"AUC {_ranged(first.auc)} with {pasts_s[0]:g} s and {_ranged(last.auc)} with all the past, "
+        f"log-loss {first.loss.value:.2f} and {last.loss.value:.2f} nats.",
+    ]
+    near = [abs(row.quality.auc_lost.value) <= CLOSE_AUC for row in network]
+    close = next(past_s for place, past_s in enumerate(pasts_s) if all(near[place:]))
+    words.append(
+        f"The AUC comes within {CLOSE_AUC:g} of the last from {close:g} s on." if close != ALL else f"Even {pasts_s[-2]:g} s leave more than {CLOSE_AUC:g}."
+    )
+    holder = [row.holder for row in network if row.holder is not None]
+    if holder:
+        goes = f"{holder[0][0].value:.2f} to {holder[-1][0].value:.2f} nats"
+        words.append(f"The loss of the next holder, at {moments} moments drawn as training weighs them, goes from {goes}.")
+    if dialogues < 2:
+        words.append("From one dialogue it cannot be told how measurable that is, and there is none to fit fixed-order baselines on.")
+        return " ".join(words)
+    enough = {"the AUC": [row.quality.auc_lost for row in network], "the log-loss": [row.quality.loss_gained for row in network]}
+    if holder:
+        enough["the next holder"] = [more for _, more in holder]
+    words.append(
+        f"Past that makes no measurable difference to all of it (paired): {', '.join(_enough(what, pasts_s, worse) for what, worse in enough.items())}."
+    )
+    if baselines:
+        best = max(baselines, key=lambda row: row.quality.auc.value)
+        lost = best.quality.auc_lost
+        apart = "less than the network" if lost.low > 0 else "more than the network" if lost.high < 0 else "not measurably different from the network"
+        fitted = "on the other dialogues" if fit is None else f"on {len(fit.dialogues)} other dialogue{'s' * (len(fit.dialogues) > 1)}"
+        words.append(
+            f"Logistic regressions on the last frames alone, fitted {fitted} (dashed), reach an AUC of {_ranged(best.quality.auc)} at best, "
+            f"with {best.past_s:g} s: {apart}; their log-loss is then {best.quality.loss.value:.2f} nats."
+        )
+    return " ".join(words)
+
+
+def _enough(what: str, pasts_s: Sequence[float], worse: Sequence[Estimate]) -> str:
+    enough = enough_past(pasts_s, worse)
+    if enough is None:
+        return f"for {what} it cannot be told"
+    return f"for {what} " + (f"even {pasts_s[-2]:g} s differ" if enough == ALL else f"{enough:g} s and more")
+
+
+def _ranged(found: Estimate) -> str:
+    return f"{found.value:.2f}" + ("" if math.isnan(found.low) else f" ({found.low:.2f}-{found.high:.2f})")
+
+
+def _draw(rows: Sequence[Row], panels: Any, *, has_moments: bool) -> None:
+    """AUC on the left, log-loss on the right, against the past on a logarithmic axis; all the past stands at its end."""
+    longest = max(row.past_s for row in rows if row.past_s != ALL)
+    for panel, measure in zip(panels, ("auc", "loss"), strict=True):
+        lines: list[tuple[str, str, Any, str, list[tuple[float, Estimate]]]] = []
+        network = [(row.past_s, getattr(row.quality, measure)) for row in rows if row.system == NETWORK]
+        baseline = [(row.past_s, getattr(row.quality, measure)) for row in rows if row.system == BASELINE and row.past_s]
+        lines.append(("network, shifts and holds", LIGHT.first, "-", "o", network))
+        if baseline:
+            lines.append(("fixed-order baseline, shifts and holds", LIGHT.second, (0, (5, 1.5)), "s", baseline))
+        if has_moments and measure == "loss":
+            lines.append(("network, next holder at drawn moments", LIGHT.third, (0, (1, 1)), "^", [(row.past_s, row.holder[0]) for row in rows if row.holder]))
+        for label, colour, dashes, shape, points in lines:
+            x = np.array([2 * longest if past_s == ALL else past_s for past_s, _ in points])
+            values = np.array([[found.value, found.low, found.high] for _, found in points])
+            panel.plot(x, values[:, 0], color=colour, linestyle=dashes, marker=shape, markersize=5, linewidth=1.7, label=label)
+            panel.fill_between(x, values[:, 1], values[:, 2], color=colour, alpha=0.14, linewidth=0)
+        for row in rows:
+            if row.system == BASELINE and not row.past_s and measure == "loss":
+                panel.axhline(row.quality.loss.value, color=LIGHT.faint, linewidth=1, linestyle=":", label="knowing only how often a shift comes")
+        if measure == "auc":
+            panel.axhline(0.5, color=LIGHT.faint, linewidth=1, linestyle=":", label="chance")
+        panel.set_xscale("log")
+        ticks = [tick for tick in (0.02, 0.1, 0.25, 0.5, 1, 2, 4, 8, 16, 32) if tick <= longest]
+        panel.set_xticks([*ticks, 2 * longest], [*(f"{tick:g}" for tick in ticks), "all"])
+        panel.minorticks_off()
+        panel.set_xlabel("seconds of past heard (logarithmic)", fontsize=9)
+        panel.set_title("AUC, shifts against holds" if measure == "auc" else "log-loss, nats", fontsize=10, color=LIGHT.ink)
+        panel.legend(fontsize=8, framealpha=0.85, edgecolor="none", loc="lower right" if measure == "auc" else "upper right")
+
+
+def _write(rows: Sequence[Row], path: Path) -> None:
+    names = ("auc", "auc_lost", "loss", "loss_gained")
+    header = ["system", "past_s", *(f"{name}{end}" for name in (*names, "holder_loss", "holder_loss_gained") for end in ("", "_low", "_high"))]
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(header)
+        for row in rows:
+            found = [*(getattr(row.quality, name) for name in names), *(row.holder or (NOTHING, NOTHING))]
+            values = [value for each in found for value in (each.value, each.low, each.high)]
+            writer.writerow([row.system, "all" if row.past_s == ALL else f"{row.past_s:g}", *("" if math.isnan(value) else f"{value:.5f}" for value in values)])

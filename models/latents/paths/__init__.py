@@ -1,0 +1,1 @@
+"""Conversations and events as lines through a projection."""

@@ -1,0 +1,1 @@
+"""How the space and the memory of networks come about over training."""

@@ -1,0 +1,254 @@
+"""One picture for many stages of a network: the same points at every stage, projected so that what does not change does not move.
+
+Fitted one by one, t-SNE and UMAP turn, mirror and rearrange the picture from stage to stage, and an animation shows their whims. Here all
+stages are fitted together:
+
+- pca: principal components of all stages at once.
+- tsne: openTSNE, stage after stage, each begun at the places of the one before, and every point held to its places in the stages before and
+  after by a spring, swept over all stages (the penalty of Rauber, Falcao & Telea 2016, "Visualizing time-dependent data using dynamic t-SNE").
+- umap: umap-learn's AlignedUMAP, which fits all stages with the same penalty.
+
+Stages are first turned onto each other in their own space (orthogonal Procrustes), so that networks whose units are in another order, or whose
+layers have another width, can be compared: a turn changes no distance. How still the picture is, is measured: `drift` compares points that did
+not change with their places, beside projections that were fitted apart and only turned onto each other.
+
+Source: Schoenemann 1966 for orthogonal Procrustes; Rauber et al. 2016; McInnes et al., umap-learn.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...errors import ConfigError
+
+METHODS = ("pca", "tsne", "umap")
+NEIGHBOURS = 15  # of a point, in its own space and in the picture
+STILL_SHARE = 0.1  # of the points, those whose neighbours change least, are called still between two stages
+SPRING = 0.1  # of the way to the neighbouring stages' mean place, in every iteration of t-SNE
+SWEEPS = 2  # over all stages, after the first
+FIRST_ITERATIONS, LATER_ITERATIONS = 500, 120
+LEAST_POINTS = 30
+
+Floats = NDArray[np.float64]
+Stages = Sequence[NDArray[np.floating[Any]]]
+
+
+@dataclass(frozen=True)
+class Drift:
+    """How still a picture is, in units of its radius (root mean square distance from its middle), medians over points.
+
+    Attributes:
+        still: way between two stages of the STILL_SHARE of points whose neighbours change least, mean over stages.
+        all: of all points.
+        same: way of all points between two stages that are the same states twice: what is left is the projection's whim.
+        trustworthiness: of the pictures, mean over stages (scikit-learn's): what holding still costs.
+    """
+
+    still: float
+    all: float
+    same: float
+    trustworthiness: float
+
+
+def turned_onto(stage: NDArray[np.floating[Any]], reference: NDArray[np.floating[Any]]) -> Floats:
+    """A stage turned (and mirrored) about its middle to lie as near as it can to a reference of the same points, and centred like it.
+
+    Args:
+        stage: (N, H).
+        reference: (N, K); the narrower of the two counts as having zeros in the missing directions.
+    Returns:
+        (N, max(H, K)).
+    """
+    from scipy.linalg import orthogonal_procrustes
+
+    width = max(stage.shape[1], reference.shape[1])
+    a, b = (np.pad(x.astype(np.float64), ((0, 0), (0, width - x.shape[1]))) for x in (stage, reference))
+    turn, _ = orthogonal_procrustes(a - a.mean(axis=0), b - b.mean(axis=0))
+    return (a - a.mean(axis=0)) @ turn + b.mean(axis=0)
+
+
+def turned_stages(stages: Stages) -> list[Floats]:
+    """Every stage turned onto the one after it, from the last one back, (N, H) each."""
+    check_stages(stages)
+    turned = [stages[-1].astype(np.float64)]
+    for stage in reversed(stages[:-1]):
+        turned.insert(0, turned_onto(stage, turned[0]))
+    width = max(stage.shape[1] for stage in turned)
+    return [np.pad(stage, ((0, 0), (0, width - stage.shape[1]))) for stage in turned]
+
+
+def fit_together(stages: Stages, method: str, dims: int = 2, seed: int = 0, advance: Callable[[], object] = lambda: None) -> Floats:
+    """Places of all points at all stages, in one picture.
+
+    Args:
+        stages: states of the same N points, (N, H) each; H may differ.
+        method: one of METHODS.
+        dims: of the picture.
+        seed: of everything drawn.
+        advance: called now and then, `work` times in all.
+    Returns:
+        (E, N, dims).
+    Raises:
+        ConfigError: stages that do not fit together, too few points, or another method.
+    """
+    turned = turned_stages(stages)
+    if method == "pca":
+        from sklearn.decomposition import PCA
+
+        fitted = PCA(dims, random_state=seed).fit(np.concatenate(turned))
+        return np.stack([fitted.transform(stage) for stage in turned])
+    if method == "tsne":
+        return _tsne_together(turned, dims, seed, advance)
+    if method == "umap":
+        return _umap_together(turned, dims, seed)
+    raise ConfigError(f"expected a method, one of {', '.join(METHODS)}, got {method!r}")
+
+
+def fit_apart(stages: Stages, method: str, dims: int = 2, seed: int = 0) -> Floats:
+    """The same without holding anything still: each stage fitted on its own, then turned onto the one before it. (E, N, dims)."""
+    check_stages(stages)
+    places: list[Floats] = []
+    for number, stage in enumerate(stages):
+        fitted = _fit_one(stage.astype(np.float64), method, dims, seed + number)
+        places.append(turned_onto(fitted, places[-1]) if places else fitted)
+    return np.stack(places)
+
+
+def measure_drift(stages: Stages, places: Floats, same: Floats) -> Drift:
+    """How still a picture is.
+
+    Args:
+        stages: the states, (N, H) each.
+        places: of them, (E, N, D).
+        same: places of two stages that are the same states twice, by the same method, (2, N, D).
+    """
+    from sklearn.manifold import trustworthiness
+
+    neighbours = [_neighbours(stage) for stage in stages]
+    size = radius(places)
+    still: list[float] = []
+    ways: list[float] = []
+    for before, after in zip(range(len(stages) - 1), range(1, len(stages)), strict=True):
+        kept = np.array([len(set(a) & set(b)) for a, b in zip(neighbours[before], neighbours[after], strict=True)]) / neighbours[0].shape[1]
+        way = np.linalg.norm(places[after] - places[before], axis=1) / size
+        stillest = np.argsort(-kept, kind="stable")[: max(1, round(STILL_SHARE * len(kept)))]
+        still.append(float(np.median(way[stillest])))
+        ways.append(float(np.median(way)))
+    count = min(NEIGHBOURS, (len(stages[0]) - 1) // 2)
+    trust = [trustworthiness(stage, place, n_neighbors=count) for stage, place in zip(stages, places, strict=True)]
+    return Drift(float(np.mean(still)), float(np.mean(ways)), float(np.median(np.linalg.norm(same[1] - same[0], axis=1)) / radius(same)), float(np.mean(trust)))
+
+
+def check_stages(stages: Stages) -> None:
+    """Raises ConfigError for stages that cannot be shown together."""
+    if len(stages) < 2:
+        raise ConfigError(f"expected states of at least 2 stages, got {len(stages)}")
+    shapes = [stage.shape for stage in stages]
+    if any(len(shape) != 2 or shape[0] != shapes[0][0] or shape[1] < 2 for shape in shapes):
+        raise ConfigError(f"expected states (N, H >= 2) of the same N points at every stage, got shapes {', '.join(map(str, shapes))}")
+    if shapes[0][0] < LEAST_POINTS:
+        raise ConfigError(f"expected at least {LEAST_POINTS} points, got {shapes[0][0]}")
+    if not all(np.isfinite(stage).all() for stage in stages):
+        raise ConfigError("expected numbers in all states, got NaN or infinity")
+
+
+def radius(places: Floats) -> float:
+    """Root mean square distance of places, (..., D), from their middle."""
+    flat = places.reshape(-1, places.shape[-1])
+    return float(np.sqrt(((flat - flat.mean(axis=0)) ** 2).sum(axis=1).mean())) or 1.0
+
+
+def _neighbours(stage: NDArray[np.floating[Any]]) -> NDArray[np.int64]:
+    from sklearn.neighbors import NearestNeighbors
+
+    found = NearestNeighbors(n_neighbors=min(NEIGHBOURS, len(stage) - 1)).fit(stage)
+    return found.kneighbors(return_distance=False)
+
+
+def _fit_one(stage: Floats, method: str, dims: int, seed: int) -> Floats:
+    if method == "pca":
+        from sklearn.decomposition import PCA
+
+        return PCA(dims, random_state=seed).fit_transform(stage)
+    if method == "tsne":
+        embedding = _begin(stage, None, dims, seed)
+        return np.asarray(embedding.optimize(FIRST_ITERATIONS, exaggeration=1, momentum=0.8))
+    if method == "umap":
+        with _quiet_umap():
+            import umap
+
+            return np.asarray(umap.UMAP(n_components=dims, n_neighbors=NEIGHBOURS, random_state=seed).fit_transform(stage), np.float64)
+    raise ConfigError(f"expected a method, one of {', '.join(METHODS)}, got {method!r}")
+
+
+def _begin(stage: Floats, start: Floats | None, dims: int, seed: int, affinities: Any = None) -> Any:
+    """A t-SNE embedding of a stage, at `start` or, without one, after early exaggeration from its principal components."""
+    from openTSNE import TSNEEmbedding, initialization
+
+    affinities = affinities or _affinities(stage, seed)
+    options: dict[str, Any] = {"negative_gradient_method": "bh", "random_state": seed, "n_jobs": 1}
+    if start is not None:
+        return TSNEEmbedding(start, affinities, **options)
+    embedding = TSNEEmbedding(initialization.pca(stage, dims, random_state=seed), affinities, **options)
+    return embedding.optimize(250, exaggeration=12, momentum=0.5)
+
+
+def _affinities(stage: Floats, seed: int) -> Any:
+    from openTSNE.affinity import PerplexityBasedNN
+
+    return PerplexityBasedNN(stage, perplexity=min(30, (len(stage) - 1) / 3), random_state=seed, n_jobs=1, method="exact")
+
+
+def tsne_work(stages: int) -> int:
+    """How often `fit_together` advances with t-SNE."""
+    return stages * (1 + SWEEPS)
+
+
+def _tsne_together(stages: Sequence[Floats], dims: int, seed: int, advance: Callable[[], object]) -> Floats:
+    affinities = [_affinities(stage, seed) for stage in stages]
+    places: list[Floats | None] = [None] * len(stages)
+    order = list(range(len(stages)))[::-1]  # from the last, trained stage back
+    for sweep in range(1 + SWEEPS):
+        for place, number in enumerate(order):
+            beside = [found for n in (number - 1, number + 1) if 0 <= n < len(stages) and (found := places[n]) is not None]
+            target = np.mean(beside, axis=0) if beside else None
+            start = places[number] if places[number] is not None else target
+            embedding = _begin(stages[number], start, dims, seed, affinities[number])
+
+            def pull(_iteration: int, _error: float, positions: Any, target: Floats | None = target) -> None:
+                if target is not None:
+                    positions += SPRING * (target - positions)
+
+            iterations = FIRST_ITERATIONS if not sweep and not place else LATER_ITERATIONS
+            embedding = embedding.optimize(iterations, exaggeration=1, momentum=0.8 if target is None else 0.5, callbacks=pull, callbacks_every_iters=1)
+            places[number] = np.asarray(embedding, np.float64)
+            advance()
+        order = order[::-1]
+    return np.stack([place for place in places if place is not None])
+
+
+def _umap_together(stages: Sequence[Floats], dims: int, seed: int) -> Floats:
+    same = {point: point for point in range(len(stages[0]))}
+    with _quiet_umap():
+        import umap
+
+        mapper = umap.AlignedUMAP(n_components=dims, n_neighbors=NEIGHBOURS, random_state=seed, alignment_regularisation=0.05)
+        mapper.fit(list(stages), relations=[same] * (len(stages) - 1))
+    return np.stack([np.asarray(place, np.float64) for place in mapper.embeddings_])
+
+
+@contextmanager
+def _quiet_umap() -> Iterator[None]:
+    """umap-learn warns that it has no TensorFlow, and of every seeded fit that it uses one thread."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", category=ImportWarning)
+        warnings.filterwarnings("ignore", module=r"umap|sklearn|numba")
+        warnings.filterwarnings("ignore", message="n_jobs value")
+        yield

@@ -1,0 +1,160 @@
+"""`turnstream latents animate`: how the same points lie at every stage of training, or in several networks, moving from one to the next.
+
+turnstream latents animate RUN --source MANIFEST --out animation.html          (a run trained with --snapshots)
+turnstream latents animate RUN_A RUN_B --source MANIFEST --out two.html        (networks side by side)
+turnstream latents animate epoch1.csv epoch2.csv ... --out animation.html      (anyone's representations, stages.py)
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from ...errors import ConfigError
+from ...training.run_folder import SNAPSHOTS, find_snapshots
+from ..collect import load_network, name_of, opened_collection
+from ..collection import LAYERS
+from ..views import View, check_suffix, write_page
+from .aligned import METHODS, NEIGHBOURS, STILL_SHARE, Drift, Floats, fit_apart, fit_together, measure_drift, radius, tsne_work
+from .stages import Stages, follow, read_csv_stages, read_stages, write_stages
+
+MOST_POINTS = 4000  # that a page moves smoothly
+
+
+@dataclass(frozen=True)
+class Animated:
+    """Stages, their places in one picture, and how still it is beside projections fitted apart."""
+
+    stages: Stages
+    method: str
+    places: Floats
+    together: Drift
+    apart: Drift
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `turnstream latents animate`."""
+    parser.add_argument("stages", type=Path, nargs="+", metavar="STAGE", help="one run with snapshots, or two or more checkpoints or CSV files, in order")
+    parser.add_argument("--source", type=Path, help="dialogues whose moments are followed: manifest, audio file or collection (not for CSV files)")
+    parser.add_argument("--out", type=Path, required=True, metavar="FILE.html")
+    parser.add_argument("--csv", type=Path, metavar="FOLDER", help="also write the representations, a CSV file for each stage")
+    parser.add_argument("--method", choices=METHODS, default="tsne", help="of projection (default tsne)")
+    parser.add_argument("--layer", choices=LAYERS, default="latent", help="(default latent)")
+    parser.add_argument("--points", type=int, default=800, metavar="N", help="how many moments are followed (default 800)")
+    parser.add_argument("--dims", type=int, choices=(2, 3), default=2)
+    parser.add_argument("--seed", type=int, default=0)
+
+
+def main(args: argparse.Namespace) -> int:
+    """Make the page."""
+    check_suffix(args.out, ".html")
+    if not 2 <= args.points <= MOST_POINTS:
+        raise ConfigError(f"expected 2 to {MOST_POINTS} points, got {args.points}")
+    stages = gather(args.stages, args.source, args.layer, args.points, args.seed)
+    if args.csv:
+        write_stages(stages, args.csv)
+    view = animation_page(animate(stages, args.method, args.dims, args.seed), args.out)
+    print(f"{view.caption}\n{view.path}")
+    return 0
+
+
+def gather(paths: Sequence[Path], source: Path | None, layer: str, points: int, seed: int = 0) -> Stages:
+    """The stages that are asked for.
+
+    Args:
+        paths: CSV files; or one folder of a run with snapshots; or folders of several checkpoints.
+        source: dialogues, for networks.
+        layer: "latent" or "latent_speaker".
+        points: how many moments to follow.
+        seed: of their choice.
+    Raises:
+        ConfigError: another mixture, a single stage, or dialogues that are missing or not needed.
+    """
+    tables = [path for path in paths if path.suffix.lower() == ".csv"]
+    if tables:
+        if len(tables) < len(paths) or len(tables) < 2:
+            raise ConfigError(f"expected two or more CSV files and nothing else, got {', '.join(map(str, paths))}")
+        if source is not None:
+            raise ConfigError(f"expected no --source with CSV files, which hold their points, got {source}")
+        return read_csv_stages(tables)
+    if source is None:
+        raise ConfigError("expected --source with dialogues whose moments to follow, got none")
+    folders = list(paths)
+    if len(paths) == 1:
+        folders = list(find_snapshots(paths[0]).values())
+        if len(folders) < 2:
+            raise ConfigError(
+                f"{paths[0]}: expected a run with two or more snapshots in {SNAPSHOTS}/ (`turnstream train --snapshots`), or several checkpoints, "
+                f"got {len(folders)} snapshots"
+            )
+    networks = {(folder.name if len(paths) == 1 else name_of(folder)): load_network(folder) for folder in folders}
+    if len(networks) < len(folders):
+        raise ConfigError(f"expected checkpoints with names of their own, got {', '.join(map(str, folders))}")
+    with opened_collection(source, None) if source.is_dir() else opened_collection(source, folders[-1]) as collection:
+        return read_stages(networks, collection, follow(collection, points, seed), layer)
+
+
+def animate(stages: Stages, method: str, dims: int = 2, seed: int = 0) -> Animated:
+    """Fit one picture for all stages and measure how still it is."""
+    same = [stages.states[-1], stages.states[-1]]
+    with tqdm(total=tsne_work(len(stages.names) + 2) if method == "tsne" else 1, desc="fit together", disable=None) as bar:
+        places = fit_together(stages.states, method, dims, seed, bar.update)
+        twice = fit_together(same, method, dims, seed, bar.update)
+    apart = fit_apart(stages.states, method, dims, seed)
+    return Animated(
+        stages,
+        method,
+        places,
+        measure_drift(stages.states, places, twice),
+        measure_drift(stages.states, apart, fit_apart(same, method, dims, seed)),
+    )
+
+
+def animation_page(animated: Animated, out: Path, *, title: str = "What training changes in the space of states") -> View:
+    """Write the page.
+
+    Args:
+        animated: from `animate`.
+        out: .html.
+        title: of the page.
+    """
+    stages = animated.stages
+    caption = describe(animated)
+    contents = {
+        "names": stages.names,
+        "ids": stages.ids,
+        "labels": {name: values for name, values in stages.labels.items() if len(set(values.tolist())) > 1},
+        "wrong": stages.wrong,
+        "places": [place.astype(np.float32) for place in animated.places],
+        "method": animated.method,
+    }
+    write_page(out, title, caption, "animate.js", contents)
+    return View(out, title, caption)
+
+
+def describe(animated: Animated) -> str:
+    """What is seen, and how far its movements can be believed."""
+    stages, together, apart = animated.stages, animated.together, animated.apart
+    first, last = stages.names[0], stages.names[-1]
+    moved = np.linalg.norm(animated.places[-1] - animated.places[0], axis=1)
+    words = (
+        f"The same {len(stages.ids)} points at {len(stages.names)} stages, from {first} to {last}, projected together by {animated.method}. "
+        f"Ways are given in the picture's radius: between two stages the {100 * STILL_SHARE:.0f} % of points whose {NEIGHBOURS} nearest neighbours in the full "
+        f"space change least move {together.still:.2f} (fitted apart and turned onto each other: {apart.still:.2f}), all points {together.all:.2f} "
+        f"({apart.all:.2f}). The last stage shown twice, where nothing changes, moves {together.same:.3f} ({apart.same:.3f}). "
+        f"Trustworthiness {together.trustworthiness:.2f} ({apart.trustworthiness:.2f} fitted apart), so holding still costs "
+        f"{max(0.0, apart.trustworthiness - together.trustworthiness):.2f} of it. "
+        f"From {first} to {last} half of the points move more than {np.median(moved) / radius(animated.places):.2f}. "
+    )
+    if stages.wrong is not None and np.isfinite(stages.wrong).any():
+        share = np.nanmean(stages.wrong, axis=1)
+        count = int(np.isfinite(stages.wrong[-1]).sum())
+        always = int((np.nanmin(stages.wrong[:, np.isfinite(stages.wrong).all(axis=0)], axis=0) == 1).sum())
+        words += f"Of {count} shifts and holds {100 * share[0]:.0f} % are told wrongly at {first} and {100 * share[-1]:.0f} % at {last}; "
+        words += f"{always} are wrong at every stage. "
+    return words.strip()

@@ -1,0 +1,232 @@
+"""The same points at several stages: states of one run's snapshots, of several networks, or from anyone's CSV files.
+
+A CSV file is one stage: a row per point. Its representation is the columns whose names end in a number (`d0`, `d1`, ...; `latent_0`, ...); `id`
+says which point a row is (without it the row's place does), `wrong` (0 or 1) that the network got it wrong at that stage; all others are labels.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from ...errors import ConfigError
+from ...listening import listen
+from ...turn_model import TurnModel
+from ..collection import Collection
+from ..memory.readings import silence_readings, sound_at
+
+VALUE = re.compile(r"[A-Za-z_]*\d+")
+EVENT_SHARE = 0.5  # of the points at most that are shifts and holds
+
+
+@dataclass(frozen=True)
+class Stages:
+    """Representations of N points at E stages.
+
+    Attributes:
+        names: of the stages.
+        states: (N, H) each; H may differ.
+        ids: of the points.
+        labels: of the points, (N,) of text or numbers, by name.
+        wrong: (E, N), 1 where the network got the point wrong at that stage, NaN where it is no event; None where nobody knows.
+    """
+
+    names: tuple[str, ...]
+    states: tuple[NDArray[np.float32], ...]
+    ids: tuple[str, ...]
+    labels: dict[str, NDArray[Any]]
+    wrong: NDArray[np.float32] | None = None
+
+
+@dataclass(frozen=True)
+class Followed:
+    """Moments of single speakers whose states are followed from network to network.
+
+    Attributes:
+        number: of the dialogue in its collection, (N,).
+        heard_s: how much of the dialogue has been heard, (N,).
+        speaker: whose state it is, (N,).
+        shifts: 1 where it is 0.25 s into a shift, 0 into a hold, NaN elsewhere, (N,).
+        labels: (N,) each, by name.
+    """
+
+    number: NDArray[np.int64]
+    heard_s: NDArray[np.float64]
+    speaker: NDArray[np.int64]
+    shifts: NDArray[np.float32]
+    labels: dict[str, NDArray[Any]]
+
+
+def follow(collection: Collection, count: int, seed: int = 0) -> Followed:
+    """Choose moments: shifts and holds, read 0.25 s into their silence in the speaker before it, and frames of all situations.
+
+    Args:
+        collection: of dialogues.
+        count: how many about; at most half of them are shifts and holds.
+        seed: of the draw.
+    Raises:
+        ConfigError: there are no shifts, or no holds.
+    """
+    readings, events = silence_readings(collection)
+    rng = np.random.default_rng(seed)
+    kept = np.sort(rng.permutation(len(events))[: max(2, round(EVENT_SHARE * count))])
+    drawn = collection.sample(max(0, count - len(kept)), ["situation"], seed=seed)
+    number = np.concatenate([readings.number[kept], drawn["number"]])
+    nothing = np.full(len(drawn["frame"]), "")
+    dialogues = np.array([dialogue.id for dialogue in collection.dialogues])
+    splits = np.array([dialogue.split for dialogue in collection.dialogues])
+    situations = [{"shift": "done", "hold": "pausing"}[events[place].kind] for place in kept]
+    heard_s = np.concatenate([readings.heard_s[kept], (drawn["frame"] + 1) / collection.frame_rate_hz])
+    return Followed(
+        number=number,
+        heard_s=heard_s,
+        speaker=np.concatenate([1 - readings.speaker[kept], drawn["speaker"]]),
+        shifts=np.concatenate([readings.happened[kept], np.full(len(nothing), np.nan)]).astype(np.float32),
+        labels={
+            "situation": np.concatenate([situations, drawn["situation"]]),
+            "event": np.concatenate([[events[place].kind for place in kept], nothing]),
+            "ending": np.concatenate([[events[place].ending for place in kept], nothing]),
+            "dialogue": dialogues[number],
+            "split": splits[number],
+            "time in dialogue": np.round(heard_s, 2),
+        },
+    )
+
+
+def read_stages(networks: dict[str, TurnModel], collection: Collection, followed: Followed, layer: str) -> Stages:
+    """The states of several networks at the same moments.
+
+    Args:
+        networks: by the name of their stage, in order.
+        collection: that the moments are of, with sound.
+        followed: the moments.
+        layer: "latent" or "latent_speaker".
+    """
+    states = {name: np.zeros((len(followed.number), _width(model, layer)), np.float32) for name, model in networks.items()}
+    wrong = np.full((len(networks), len(followed.number)), np.nan, np.float32)
+    numbers = np.unique(followed.number).tolist()
+    with tqdm(total=len(numbers) * len(networks), desc="states", unit="dialogue", disable=None) as bar:
+        for number in numbers:
+            places = np.flatnonzero(followed.number == number)
+            for stage, (name, model) in enumerate(networks.items()):
+                audio = sound_at(collection, number, model.config.features.sample_rate_hz)
+                heard = list(listen(model, audio))
+                latent, p_next = (np.concatenate(parts, axis=1) for parts in zip(*((getattr(o, layer)[0], p.p_next[0]) for o, p in heard), strict=True))
+                steps = np.clip((followed.heard_s[places] * model.config.frame_rate_hz + 1e-6).astype(int) - 1, 0, latent.shape[1] - 1)
+                speaker = followed.speaker[places]
+                states[name][places] = latent[speaker, steps]
+                said = p_next[1 - speaker, steps] >= 0.5
+                shifts = followed.shifts[places]
+                wrong[stage, places] = np.where(np.isnan(shifts), np.nan, said != (shifts == 1))
+                bar.update()
+    ids = [
+        f"{dialogue}, {heard_s:.2f} s, speaker {speaker}"
+        for dialogue, heard_s, speaker in zip(followed.labels["dialogue"], followed.heard_s, followed.speaker, strict=True)
+    ]
+    return Stages(tuple(networks), tuple(states.values()), tuple(ids), followed.labels, wrong)
+
+
+def write_stages(stages: Stages, folder: Path) -> list[Path]:
+    """One CSV file for each stage, which `read_csv_stages` reads again."""
+    folder.mkdir(parents=True, exist_ok=True)
+    written: list[Path] = []
+    for place, (name, states) in enumerate(zip(stages.names, stages.states, strict=True)):
+        path = folder / f"{place:03d}_{re.sub(r'[^A-Za-z0-9_.-]+', '_', name)}.csv"
+        with path.open("w", newline="", encoding="utf-8") as out:
+            rows = csv.writer(out, lineterminator="\n")
+            rows.writerow(["id", *stages.labels, *(["wrong"] if stages.wrong is not None else []), *(f"d{i}" for i in range(states.shape[1]))])
+            for point, values in enumerate(states):
+                mark = [] if stages.wrong is None else ["" if np.isnan(stages.wrong[place, point]) else int(stages.wrong[place, point])]
+                labels = [values[point] for values in stages.labels.values()]
+                rows.writerow([stages.ids[point], *labels, *mark, *(f"{value:.6g}" for value in values)])
+        written.append(path)
+    return written
+
+
+def read_csv_stages(paths: Sequence[Path]) -> Stages:
+    """Stages from files; points that are not in all of them are left out, and the labels are those of the last file.
+
+    Raises:
+        ConfigError: a file that cannot be read, without numbered columns, with a value that is no number, or an id twice; no common points.
+    """
+    files = [_read_csv(path) for path in paths]
+    common = [name for name in files[-1].rows if all(name in file.rows for file in files)]
+    if not common:
+        raise ConfigError(f"expected the same points in {', '.join(str(path) for path in paths)}, got no common id")
+    last = files[-1]
+    states = tuple(np.array([file.values[file.rows[name]] for name in common], np.float32) for file in files)
+    labels = {label: _typed([last.labels[label][last.rows[name]] for name in common]) for label in last.labels}
+    known = [file.wrong is not None for file in files]
+    wrong = np.array([[file.wrong[file.rows[name]] for name in common] for file in files if file.wrong is not None], np.float32) if all(known) else None
+    names = [path.stem for path in paths]
+    unique = [name if names.count(name) == 1 else f"{path.parent.name}/{name}" for name, path in zip(names, paths, strict=True)]
+    return Stages(tuple(unique), states, tuple(common), labels, wrong)
+
+
+@dataclass(frozen=True)
+class _File:
+    rows: dict[str, int]
+    values: list[list[float]]
+    labels: dict[str, list[str]]
+    wrong: list[float] | None
+
+
+def _read_csv(path: Path) -> _File:
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as lines:
+            table = csv.reader(lines)
+            header = next(table, [])
+            numbered = [place for place, name in enumerate(header) if VALUE.fullmatch(name)]
+            if len(numbered) < 2:
+                raise ConfigError(f"{path}: expected at least two columns whose names end in a number (d0, d1, ...), got {', '.join(header[:8]) or 'nothing'}")
+            others = {name: place for place, name in enumerate(header) if place not in numbered and name not in ("id", "wrong")}
+            found = _File({}, [], {name: [] for name in others}, [] if "wrong" in header else None)
+            for number, row in enumerate(table, 2):
+                if not row:
+                    continue
+                where = f"{path}, line {number}"
+                if len(row) != len(header):
+                    raise ConfigError(f"{where}: expected {len(header)} values, got {len(row)}")
+                name = row[header.index("id")] if "id" in header else str(len(found.values))
+                if name in found.rows:
+                    raise ConfigError(f"{where}: expected every id once, got {name!r} again")
+                found.rows[name] = len(found.values)
+                found.values.append([_number(row[place], where, header[place]) for place in numbered])
+                for label, place in others.items():
+                    found.labels[label].append(row[place])
+                if found.wrong is not None:
+                    mark = row[header.index("wrong")]
+                    found.wrong.append(_number(mark, where, "wrong") if mark else np.nan)
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise ConfigError(f"{path}: expected a CSV file of representations, got: {error}") from None
+    return found
+
+
+def _number(text: str, where: str, column: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        raise ConfigError(f"{where}: expected a number in {column}, got {text!r}") from None
+    if not np.isfinite(value):
+        raise ConfigError(f"{where}: expected a number in {column}, got {text!r}")
+    return value
+
+
+def _typed(values: list[str]) -> NDArray[Any]:
+    """Numbers where all are, else text."""
+    try:
+        return np.array([float(value) for value in values])
+    except ValueError:
+        return np.array(values, dtype=str)
+
+
+def _width(model: TurnModel, layer: str) -> int:
+    return (model.config.dialogue_rnn if layer == "latent" else model.config.speaker_rnn).hidden

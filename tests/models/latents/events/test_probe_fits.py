@@ -1,0 +1,157 @@
+"""Probes against scikit-learn's own cross-validation."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import roc_auc_score
+from sklearn.model_selection import GroupKFold, LeaveOneGroupOut, cross_val_predict
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from turnstream.models.checkpoint import save_checkpoint
+from turnstream.models.latents.collect import collect, load_network, read_source
+from turnstream.models.latents.collection import Collection
+from turnstream.models.latents.events.contrasts import Cases
+from turnstream.models.latents.events.probe_fits import GAP_S, LEAST, auc_of, folds_of, held_out_scores, matched_weights, reach_of, read_states, some_of
+from turnstream.models.latents.memory.readings import log_mel, sound_at
+
+from ....networks import CONFIGS, random_model
+
+
+def cases_of(number: np.ndarray, start_s: np.ndarray, first: np.ndarray, end_s: np.ndarray | None = None) -> Cases:
+    return Cases(number, start_s, start_s + 1 if end_s is None else end_s, np.zeros(len(number), np.int64), first, number)
+
+
+def made_states(dialogues: int, seed: int = 0) -> tuple[np.ndarray, Cases]:
+    """Three units in twelve tell the class; another tells the dialogue, whose classes are unlike those of others."""
+    rng = np.random.default_rng(seed)
+    number = np.sort(rng.integers(0, dialogues, 40 * dialogues))
+    first = rng.random(len(number)) < 0.3 + 0.4 * (number % 2)
+    states = rng.normal(0, 1, (len(number), 12))
+    states[:, :3] += 0.5 * first[:, None]
+    states[:, 5] += number
+    return states.astype(np.float32), cases_of(number, np.arange(len(number)) * 3.0, first)
+
+
+@pytest.mark.parametrize("dialogues", [4, 13])
+def test_scores_are_those_of_scikit_learns_cross_validation_over_dialogues(dialogues: int) -> None:
+    states, cases = made_states(dialogues)
+    folds, units = folds_of(cases)
+    scores = held_out_scores(states, cases.first, cases.number, folds)
+    splitter = LeaveOneGroupOut() if dialogues <= 10 else GroupKFold(5)
+    expected = np.empty(len(states))
+    for fit, score in splitter.split(states, groups=cases.number):
+        weights = np.empty(len(fit))
+        for place, case in enumerate(fit):
+            same = cases.number[fit] == cases.number[case]
+            weights[place] = (same & (cases.first[fit] != cases.first[case])).sum() / same.sum()
+        scaler = StandardScaler().fit(states[fit].astype(np.float64))
+        probe = LogisticRegression(C=1 / 12, max_iter=1000).fit(scaler.transform(states[fit]), cases.first[fit], sample_weight=weights / weights.mean())
+        expected[score] = probe.decision_function(scaler.transform(states[score]))
+    np.testing.assert_allclose(scores, expected, atol=1e-4)
+    found = auc_of(scores, cases.first, units)
+    assert found.value == pytest.approx(roc_auc_score(cases.first, expected), abs=1e-3)
+    assert 0.6 < found.low < found.value < found.high < 1
+
+
+def test_with_balanced_dialogues_the_weights_change_nothing() -> None:
+    states, cases = made_states(4)
+    number, first = np.repeat(np.arange(4), 40), np.tile([True, False], 80)
+    expected: Any = cross_val_predict(
+        make_pipeline(StandardScaler(), LogisticRegression(C=1 / 12, max_iter=1000)),
+        states.astype(np.float64),
+        first,
+        groups=number,
+        cv=GroupKFold(4),
+        method="decision_function",
+    )
+    folds, _ = folds_of(cases_of(number, cases.start_s, first))
+    np.testing.assert_allclose(held_out_scores(states, first, number, folds), expected, atol=1e-4)
+    np.testing.assert_allclose(matched_weights(first, number), 1)
+
+
+def test_each_dialogues_classes_weigh_alike_and_one_of_a_single_class_nothing() -> None:
+    number = np.array([0, 0, 0, 0, 1, 1, 2, 2])
+    first = np.array([True, False, False, False, True, False, True, True])
+    weights = matched_weights(first, number)
+    for one in (0, 1):
+        assert weights[(number == one) & first].sum() == pytest.approx(weights[(number == one) & ~first].sum())
+    assert weights[number == 2].tolist() == [0, 0]
+    assert weights.mean() == pytest.approx(1)
+    assert not matched_weights(first, np.arange(8)).any()
+
+
+def test_no_dialogue_is_on_both_sides_of_a_fold_and_each_case_is_scored_once() -> None:
+    for dialogues in (2, 10, 23):
+        _, cases = made_states(dialogues)
+        folds, units = folds_of(cases)
+        assert len(folds) == (dialogues if dialogues <= 10 else 5)
+        assert np.sort(np.concatenate([score for _, score in folds])).tolist() == list(range(len(cases)))
+        for fit, score in folds:
+            assert not set(cases.number[fit]) & set(cases.number[score])
+        assert len(np.unique(units)) == dialogues
+
+
+def test_of_a_single_dialogue_blocks_of_time_are_scored_with_a_gap() -> None:
+    rng = np.random.default_rng(0)
+    start_s = rng.uniform(0, 300, 100)
+    cases = cases_of(np.zeros(100, np.int64), start_s, rng.random(100) < 0.5)
+    folds, units = folds_of(cases)
+    assert len(folds) == len(np.unique(units)) == 5
+    for fit, score in folds:
+        assert np.abs(start_s[fit][:, None] - start_s[score]).min() > GAP_S
+        assert len(fit) > 60
+        assert start_s[score].max() - start_s[score].min() < 100
+
+
+def test_folds_of_fewer_cases_are_the_same_folds() -> None:
+    _, cases = made_states(3)
+    folds, _ = folds_of(cases)
+    kept = np.arange(len(cases)) % 3 > 0
+    numbers = cases.number[kept]
+    for (fit, score), (fewer, scored) in zip(folds, some_of(folds, kept), strict=True):
+        assert set(numbers[fewer]) == set(cases.number[fit])
+        assert set(numbers[scored]) == set(cases.number[score])
+        assert len(fewer) + len(scored) == kept.sum()
+
+
+def test_too_few_of_a_class_give_no_figure() -> None:
+    states, cases = made_states(3)
+    first = np.zeros(len(states), bool)
+    first[: LEAST - 1] = True
+    assert np.isnan(auc_of(np.arange(len(first), dtype=float), first, cases.number).value)
+    first[LEAST] = True
+    assert not np.isnan(auc_of(np.arange(len(first), dtype=float), first, cases.number).value)
+    # The first class is in one dialogue only, so what it is scored by has seen none of it.
+    assert np.isnan(held_out_scores(states, first, cases.number, folds_of(cases)[0])[first]).all()
+
+
+def test_the_newest_frames_are_read_within_the_dialogue_and_up_to_the_events_end(tiny_collection: Collection) -> None:
+    cases = cases_of(np.array([0, 1, 2]), np.array([0.1, 10.0, 19.9]), np.array([True, False, True]), np.array([0.4, 10.3, 19.9]))
+    reach = reach_of(cases, (-0.2, 0.0, 0.25, 0.3, 0.4), tiny_collection)
+    assert reach.steps[1].tolist() == [489, 499, 511, 514, 519]  # the frame that ends at 10.0 s is number 499
+    assert reach.there.tolist() == [[False, True, True, True, False], [True, True, True, True, False], [True, True, False, False, False]]
+    states = read_states(tiny_collection, cases.number, reach.steps)
+    there = tiny_collection.frames(1, ["latent", "p_next"])
+    np.testing.assert_array_equal(states.values["latent"][1], there["latent"][reach.steps[1]])
+    np.testing.assert_array_equal(states.values["p_next"][1], there["p_next"][reach.steps[1]])
+    swapped = states.of("latent", np.array([1]), 2, np.array([1]), both=True)
+    np.testing.assert_array_equal(swapped[0], there["latent"][511, ::-1].reshape(-1))
+    np.testing.assert_array_equal(states.of("latent", np.array([1]), 2, np.array([1]))[0], there["latent"][511, 1])
+
+
+def test_the_sound_is_the_newest_frame_that_the_network_hears(tiny_manifest: Path, tmp_path: Path) -> None:
+    config = CONFIGS["lstm_2d_gated_stride_concat"]  # every step of it takes two frames of sound
+    save_checkpoint(random_model(config), tmp_path / "run")
+    model = load_network(tmp_path / "run")
+    collection = collect(model, "strided", read_source(tiny_manifest)[:1], tmp_path / "collection")
+    steps = np.array([[0, 7, 300]])
+    found = read_states(collection, np.array([0]), steps, model).values["sound"]
+    mel = log_mel(model, sound_at(collection, 0, 16000)).numpy()
+    assert mel.shape[1] == 2 * collection.frame_count(0)
+    np.testing.assert_array_equal(found[0], mel[:, 2 * steps[0] + 1].transpose(1, 0, 2))

@@ -1,0 +1,56 @@
+import numpy as np
+import pytest
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import log_loss as sklearn_log_loss
+from sklearn.model_selection import GroupKFold, cross_val_predict
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from turnstream.models.errors import ConfigError
+from turnstream.models.evaluation.measures import auc
+from turnstream.models.latents.memory import held_out
+from turnstream.models.latents.memory.held_out import fitted_log_odds, held_out_log_odds, log_loss
+
+
+def events(seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Features of which the first tells, what happened, and dialogues."""
+    rng = np.random.default_rng(seed)
+    features = rng.normal(5, 3, (120, 4))
+    return features, features[:, 0] + rng.normal(0, 2, 120) > 5, np.repeat(np.arange(6), 20)
+
+
+@pytest.mark.parametrize("balanced", [False, True])
+def test_equals_scikit_learns_pipeline(balanced: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(held_out, "PENALTIES", (0.3,))
+    features, happened, dialogue = events()
+    happened[:60] |= np.random.default_rng(1).random(60) < 0.3
+    pipeline = make_pipeline(StandardScaler(), LogisticRegression(C=0.3, class_weight="balanced" if balanced else None, max_iter=1000))
+    expected = cross_val_predict(pipeline, features, happened, groups=dialogue, cv=GroupKFold(6), method="decision_function")
+    np.testing.assert_allclose(held_out_log_odds(features, happened, dialogue, balanced=balanced), expected, atol=1e-6)
+
+
+def test_what_only_tells_dialogues_apart_tells_nothing_of_others() -> None:
+    """The same features do tell when a dialogue may be fitted on itself: this is what a leak would look like."""
+    happened, dialogue = np.arange(160) // 2 % 2 == 0, np.arange(160) // 2 % 80
+    which = np.eye(80)[dialogue]
+    assert auc(held_out_log_odds(which, happened, dialogue), happened) < 0.6
+    assert auc(fitted_log_odds(which, happened, dialogue, which), happened) == 1
+
+
+def test_no_features_give_the_share_of_the_other_dialogues() -> None:
+    happened, dialogue = np.array([True, True, True, False, False, False, False, True]), np.repeat([0, 1], 4)
+    np.testing.assert_allclose(held_out_log_odds(np.zeros((8, 0)), happened, dialogue), np.log(np.repeat([1 / 3, 3], 4)))
+
+
+def test_log_loss_is_scikit_learns() -> None:
+    _, happened, _ = events()
+    log_odds = np.random.default_rng(2).normal(0, 3, 120)
+    assert log_loss(log_odds, happened).mean() == pytest.approx(sklearn_log_loss(happened, 1 / (1 + np.exp(-log_odds))))
+
+
+def test_one_dialogue_or_one_kind_is_refused() -> None:
+    features, happened, dialogue = events()
+    with pytest.raises(ConfigError, match="at least 2 dialogues, to fit on some and to judge on others, got 1"):
+        held_out_log_odds(features, happened, np.zeros(120, int))
+    with pytest.raises(ConfigError, match="expected shifts and holds to fit on, got 100 and 0"):
+        held_out_log_odds(features, np.ones(120, bool), dialogue)

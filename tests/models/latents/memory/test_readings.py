@@ -1,0 +1,78 @@
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from turnstream.models.errors import ConfigError
+from turnstream.models.latents.collect import collect, load_network, read_source
+from turnstream.models.latents.collection import Collection
+from turnstream.models.latents.memory.readings import decisive_readings, floor_logits, log_mel, silence_readings, sound_at
+
+from ....networks import CONFIGS, TINY, random_audio, random_model
+
+
+def test_the_logit_at_a_silence_is_the_collections_p_shift(tiny_checkpoint: Path, tiny_collection: Collection) -> None:
+    readings, events = silence_readings(tiny_collection)
+    assert {event.kind for event in events} == {"shift", "hold"}
+    for number in range(3):
+        places = readings.of(number)
+        logits = floor_logits(load_network(tiny_checkpoint), sound_at(tiny_collection, number, 16000), readings.only(places))
+        np.testing.assert_allclose(1 / (1 + np.exp(-logits)), [events[place].p_shift for place in places], atol=1e-5)
+
+
+def test_at_the_silences_start_nothing_of_it_is_heard(tiny_collection: Collection) -> None:
+    readings, events = silence_readings(tiny_collection, 0.0)
+    np.testing.assert_allclose(readings.heard_s, [event.start_s for event in events])
+    np.testing.assert_array_equal(readings.steps(25), [int(event.start_s * 25 + 1e-6) - 1 for event in events])
+
+
+@pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS.keys())
+def test_log_mel_is_what_the_network_makes_of_the_sound(config: object) -> None:
+    model = random_model(config)  # pyright: ignore[reportArgumentType]
+    audio = random_audio(model.config, 1, 40)
+    with torch.no_grad():
+        expected = model(audio, model.init_state(1))[0].next
+        found = model.forward_mel(log_mel(model, audio[0].numpy())[None], model.init_mel_state(1))[0].next
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-4)
+
+
+def test_moments_are_drawn_as_the_loss_weighs_them(tiny_collection: Collection) -> None:
+    drawn = decisive_readings(tiny_collection, 4000, seed=3)
+    silent = speech = 0
+    for number in range(3):
+        columns = tiny_collection.frames(number, ["speaking", "holder"])
+        steps = drawn.steps(50)[drawn.of(number)]
+        quiet = ~columns["speaking"].any(axis=1)
+        silent += int(quiet[steps].sum())
+        speech += int((~quiet)[steps].sum())
+        last = np.flatnonzero(columns["speaking"].any(axis=1))[-1]
+        assert steps.max() < last  # nobody speaks next after the last speech
+    assert silent / (silent + speech) > 0.25  # silences are a ninth of the frames
+    assert abs(drawn.happened.mean() - 0.5) < 0.2
+
+
+def test_dialogues_without_shifts_are_refused(tiny_checkpoint: Path, tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).normal(0, 3000, (2, 64000)).astype(np.int16)
+    np.save(tmp_path / "a.npy", noise)
+    np.savez(tmp_path / "a.npz", activity=np.ones((2, 200), bool))
+    (tmp_path / "m.jsonl").write_text('{"audio": "a.npy", "activity": "a.npz", "sample_rate_hz": 16000}')
+    collection = collect(load_network(tiny_checkpoint), "tiny", read_source(tmp_path / "m.jsonl"), tmp_path / "c")
+    with pytest.raises(ConfigError, match="expected dialogues with shifts and holds, got 0 shifts and 0 holds"):
+        silence_readings(collection)
+    with pytest.raises(ConfigError, match="somebody speaks next"):
+        decisive_readings(collection, 5)
+
+
+def test_a_network_of_another_frame_rate_is_asked_at_the_same_moments(tiny_collection: Collection) -> None:
+    readings, _ = silence_readings(tiny_collection)
+    slow = random_model(replace(TINY, encoder=replace(TINY.encoder, stride=2)))
+    places = readings.of(0)
+    audio = sound_at(tiny_collection, 0, 16000)
+    said = floor_logits(slow, audio, readings.only(places))
+    for place, logit in zip(places, said, strict=True):
+        heard = int(readings.heard_s[place] * 25 + 1e-6) * 640
+        with torch.no_grad():
+            output, _ = slow(torch.from_numpy(audio[None, :, :heard].copy()), slow.init_state(1))
+        assert logit == pytest.approx(float(output.next[0, readings.speaker[place], -1]), abs=1e-4)

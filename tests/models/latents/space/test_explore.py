@@ -1,0 +1,337 @@
+"""The explorer: what its page holds, what is said of it, and, in a browser, the way from a point to its moment and back."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import shutil
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from turnstream.models.errors import ConfigError
+from turnstream.models.latents.collection import Collection, write_events
+from turnstream.models.latents.command import add_arguments as add_command
+from turnstream.models.latents.command import main as command
+from turnstream.models.latents.space.apart import how_far_apart, in_words
+from turnstream.models.latents.space.explore import CONTRASTS, START, WHEN_S, explore, gather, members, readings, shift_probability
+from turnstream.models.latents.space.fitting import fit_projection, place
+from turnstream.models.latents.space.saved_projection import SavedProjection
+
+from ....web.chromium import Tab, find_chromium, open_tab
+
+POINTS = 300
+
+
+@pytest.fixture(scope="module")
+def projections(tiny_collection: Collection) -> list[SavedProjection]:
+    return [fit_projection(tiny_collection, "pca", layer=layer, dims=dims, refits=2) for layer, dims in (("latent", 2), ("latent_speaker", 3))]
+
+
+@pytest.fixture(scope="module")
+def contents(tiny_collection: Collection, projections: list[SavedProjection]) -> dict[str, Any]:
+    return gather(tiny_collection, projections, POINTS, 30.0, 0)
+
+
+def changed_copy(collection: Collection, folder: Path, **dialogue: Any) -> Collection:
+    """The same collection, its dialogues described otherwise."""
+    shutil.copytree(collection.folder, folder)
+    about = json.loads((folder / "collection.json").read_text())
+    about["dialogues"] = [entry | dialogue for entry in about["dialogues"]]
+    (folder / "collection.json").write_text(json.dumps(about))
+    return Collection(folder)
+
+
+# ---- contents ----
+
+
+def test_points_are_frames_and_lie_where_their_states_are_placed(
+    tiny_collection: Collection, projections: list[SavedProjection], contents: dict[str, Any]
+) -> None:
+    points = contents["points"]
+    assert 0.7 * POINTS <= len(points["frame"]) <= POINTS
+    for projection, shown in zip(projections, contents["projections"], strict=True):
+        assert shown["points"].shape == (len(points["frame"]), projection.dims)
+        for number in range(3):
+            frames = tiny_collection.frames(number, [projection.layer, "situation", "p_next", "holder"])
+            here = points["number"] == number
+            frame, speaker = points["frame"][here], points["speaker"][here]
+            np.testing.assert_allclose(shown["points"][here], place(projection, frames[projection.layer][frame, speaker]), atol=1e-5)
+            assert [contents["situations"][index] for index in points["situation"][here]] == frames["situation"][frame, speaker].tolist()
+            np.testing.assert_array_equal(points["p_next"][here], frames["p_next"][frame, speaker])
+            holder = frames["holder"][frame, 0]
+            expected = np.where(holder < 0, np.nan, frames["p_next"][frame, 1 - np.maximum(holder, 0)])
+            np.testing.assert_array_equal(points["p_shift"][here], expected)
+
+
+def test_classes_have_as_many_events_as_the_collection(tiny_collection: Collection, contents: dict[str, Any]) -> None:
+    events = tiny_collection.events()
+    assert [event["start_s"] for event in contents["events"]] == [event.start_s for event in events]
+    expected = {
+        "shift against hold": ("shift", "hold", lambda e: e.kind),
+        "gap against pause": ("gap", "pause", lambda e: e.kind),
+        "shifts: correct against wrong": (True, False, lambda e: e.correct if e.kind == "shift" else None),
+        "holds: correct against wrong": (True, False, lambda e: e.correct if e.kind == "hold" else None),
+        "question against statement": ("question", "statement", lambda e: e.ending if e.kind in ("gap", "pause") else None),
+    }
+    for shown in contents["contrasts"]:
+        if shown["by_role"]:
+            assert len(shown["events"]) == sum(event.kind in ("gap", "pause") for event in events)
+            continue
+        one, other, of = expected[shown["name"]]
+        assert shown["first"].sum() == sum(of(event) == one for event in events)
+        assert (shown["first"] == 0).sum() == sum(of(event) == other for event in events)
+    assert sum(event.kind == "shift" for event in events) >= 3
+    assert next(shown for shown in contents["contrasts"] if shown["name"].startswith("question"))["first"].sum() == 3
+
+
+def test_events_are_read_before_and_in_the_silence_and_not_after_it(
+    tiny_collection: Collection, projections: list[SavedProjection], contents: dict[str, Any]
+) -> None:
+    projection, shown = projections[0], contents["projections"][0]
+    states = [tiny_collection.frames(number, [projection.layer])[projection.layer] for number in range(3)]
+    compared = 0
+    for index, event in enumerate(tiny_collection.events()):
+        for when, seconds in enumerate(WHEN_S):
+            frame = tiny_collection.frame_of(event.start_s) + tiny_collection.frame_of(seconds) - 1
+            found = shown["events"][index, when]
+            if seconds > event.end_s - event.start_s + 1e-9:
+                assert np.isnan(found).all()
+                assert contents["event_frames"][index, when] == -1
+                continue
+            assert contents["event_frames"][index, when] == frame
+            both = states[event.number][frame, [event.speaker, 1 - event.speaker]]
+            np.testing.assert_allclose(found, place(projection, both), atol=1e-5)
+            compared += 1
+    assert compared > 100
+
+
+def test_a_reading_outside_of_the_dialogue_is_none(tiny_collection: Collection) -> None:
+    event = replace(tiny_collection.events()[0], start_s=0.2, end_s=30.0)
+    found = readings([event], 20, tiny_collection)[0]
+    assert found.tolist() == [-1, -1, -1, -1, 4, 9, 14, 19, -1, -1, -1, -1]
+
+
+def test_every_frame_of_what_is_embedded_has_its_place(tiny_collection: Collection, projections: list[SavedProjection], contents: dict[str, Any]) -> None:
+    states = tiny_collection.frames(1, ["latent"])["latent"]
+    track = contents["projections"][0]["tracks"][1]
+    assert track.shape == (1000, 2, 2)
+    np.testing.assert_allclose(track[300], place(projections[0], states[300]), atol=1e-5)
+
+
+def test_tracks_are_the_collections_columns(tiny_collection: Collection, contents: dict[str, Any]) -> None:
+    frames = tiny_collection.frames(2, ["vad", "p_next", "speaking", "situation", "holder"])
+    dialogue = contents["dialogues"][2]
+    np.testing.assert_allclose(dialogue["vad"] / 254, frames["vad"], atol=0.002)
+    np.testing.assert_array_equal(dialogue["speaking"], frames["speaking"])
+    assert [contents["situations"][index] for index in dialogue["situation"][:, 1]] == frames["situation"][:, 1].tolist()
+    assert (dialogue["p_shift"] == 255).tolist() == np.isnan(shift_probability(frames)).tolist()
+    assert dialogue["sound"].startswith("data:audio/ogg;base64,")
+    assert dialogue["envelope"][:, 1][frames["speaking"][:, 1]].max() == 254
+    assert dialogue["envelope"][:370, 1].max() == 0  # speaker 1 begins at 7.5 s; the noise is silent elsewhere
+
+
+def test_points_are_as_stable_as_the_nearest_place_of_the_fit(projections: list[SavedProjection], contents: dict[str, Any]) -> None:
+    projection, shown = projections[0], contents["projections"][0]
+    distances = np.linalg.norm(shown["points"][:, None] - projection.places[None], axis=-1)
+    assert len(projection.stability)
+    np.testing.assert_array_equal(shown["stability"], projection.stability[distances.argmin(axis=1)])
+
+
+def test_how_far_apart_is_measured_on_the_places_that_are_drawn(tiny_collection: Collection, contents: dict[str, Any]) -> None:
+    events, shown = tiny_collection.events(), contents["projections"][0]
+    for index, contrast in enumerate(CONTRASTS):
+        chosen, first = members(contrast, events)
+        number = np.array([events[i].number for i in chosen])
+        if contrast.class_of is None:
+            places = shown["events"][chosen, START].reshape(-1, 2)  # speaker, listener, speaker, ...
+            found = how_far_apart(places, np.arange(len(places)) % 2 == 0, np.repeat(number, 2), np.repeat(chosen, 2))
+        else:
+            found = how_far_apart(shown["events"][chosen, START, 1], first, number, chosen)
+        role = 0 if contrast.class_of is None else 1
+        figures = shown["apart"][index]["figures"][role, START]
+        assert figures[:2].tolist() == [found.first, found.second]
+        np.testing.assert_allclose(figures[2], found.line.value, atol=1e-6)
+        if contrast.class_of is not None:  # else what is at the same distance comes in another order
+            assert shown["apart"][index]["said"][role][START] == in_words(contrast.classes, found)
+
+
+def test_no_more_is_embedded_than_was_asked_for(tiny_collection: Collection, projections: list[SavedProjection]) -> None:
+    few = gather(tiny_collection, projections[:1], 40, 0.5, 0)
+    assert [dialogue["embedded"] for dialogue in few["dialogues"]] == [1000, 500, 0]
+    assert [bool(dialogue["sound"]) for dialogue in few["dialogues"]] == [True, True, False]
+    assert "--sound-minutes" in few["dialogues"][2]["silent"]
+    assert [len(track) for track in few["projections"][0]["tracks"]] == [1000, 500, 0]
+    assert len(few["points"]["frame"]) <= 40
+
+
+def test_of_many_silences_only_so_many_are_drawn(tiny_collection: Collection, projections: list[SavedProjection]) -> None:
+    few = gather(tiny_collection, projections[:1], 9, 0.0, 0)
+    silences = [(event["number"], event["start_s"]) for event in few["events"] if event["kind"] in ("shift", "hold", "gap", "pause")]
+    assert len(set(silences)) == 9 == few["silences"]["drawn"] < few["silences"]["all"]
+    every = [event for event in tiny_collection.events("shift", "hold", "gap", "pause") if (event.number, event.start_s) in silences]
+    assert len(silences) == len(every)  # a shift with its gap
+    assert few["projections"][0]["events"].shape[0] == len(few["events"])
+
+
+# ---- words ----
+
+
+def test_the_caption_says_what_there_is(tiny_collection: Collection, projections: list[SavedProjection], tmp_path: Path) -> None:
+    view = explore(tiny_collection, projections[:1], tmp_path / "explore.html", points=POINTS)
+    assert "tiny" in view.caption
+    assert "3 dialogues (1.0 minutes)" in view.caption
+    assert "1.0 minutes can be heard" in view.caption
+    assert "too few to say" in view.caption  # 3 questions
+    page = view.path.read_text()
+    assert not re.search(r'(src|href)="(?!data:)', page.split("<body>")[0] + page.rsplit('<script type="application/json"', 1)[0].split("<body>")[1])
+
+
+def test_without_text_questions_are_not_offered_and_it_is_said_why(tiny_collection: Collection, projections: list[SavedProjection], tmp_path: Path) -> None:
+    collection = changed_copy(tiny_collection, tmp_path / "copy")
+    for number in range(3):
+        rows = [vars(event) | {"ending": ""} for event in collection.events() if event.number == number]
+        write_events(collection.folder, number, [{k: v for k, v in row.items() if k != "number"} for row in rows])
+    view = explore(collection, projections[:1], tmp_path / "explore.html", points=50)
+    assert "Question against statement is not offered: no text of the words before the silences is known." in view.caption
+    assert "question and statement" not in view.caption
+
+
+def test_one_class_alone_is_said_to_be_alone(tiny_collection: Collection, projections: list[SavedProjection], tmp_path: Path) -> None:
+    collection = changed_copy(tiny_collection, tmp_path / "copy")
+    for number in range(3):
+        rows = [vars(event) for event in collection.events("shift", "gap") if event.number == number]
+        write_events(collection.folder, number, [{k: v for k, v in row.items() if k != "number"} for row in rows])
+    found = gather(collection, projections[:1], 50, 0.0, 0)
+    assert found["projections"][0]["apart"][0]["said"][0][START].endswith("shift, no hold.")
+    assert found["contrasts"][4]["lacking"] == "Holds: correct against wrong is not offered: no hold was predicted."
+
+
+def test_a_collection_without_audio_gives_a_page_that_cannot_be_heard(tiny_collection: Collection, projections: list[SavedProjection], tmp_path: Path) -> None:
+    why = "its audio was not collected, or is not there any more"
+    imported = explore(changed_copy(tiny_collection, tmp_path / "imported", audio=[]), projections[:1], tmp_path / "explore.html", points=50)
+    assert "0.0 minutes can be heard" in imported.caption
+    assert imported.path.read_text().count(why) == 3
+    gone = gather(changed_copy(tiny_collection, tmp_path / "gone", audio=["/nowhere/a.wav"]), projections[:1], 50, 30.0, 0)
+    assert {(dialogue["sound"], dialogue["silent"]) for dialogue in gone["dialogues"]} == {("", why)}
+    assert gone["dialogues"][0]["embedded"] == 1000  # its curves can be followed
+
+
+def test_nothing_to_draw_is_refused(tiny_collection: Collection, projections: list[SavedProjection], tmp_path: Path) -> None:
+    for chosen, points in ((projections, 0), ([], 10)):
+        with pytest.raises(ConfigError, match="at least one projection and one point"):
+            explore(tiny_collection, chosen, tmp_path / "explore.html", points=points)
+
+
+def test_the_command_writes_the_page_of_several_projections(
+    tiny_collection: Collection, projections: list[SavedProjection], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import argparse
+
+    parser = argparse.ArgumentParser()
+    add_command(parser)
+    given: list[str] = []
+    for number, projection in enumerate(projections):
+        projection.save(tmp_path / f"{number}.json")
+        given += ["--projection", str(tmp_path / f"{number}.json")]
+    out = tmp_path / "page.html"
+    assert command(parser.parse_args(["explore", str(tiny_collection.folder), "--out", str(out), "--points", "50", *given])) == 0
+    assert "principal components of the last layer, 2-D; principal components of the first recurrent layer, 3-D" in capsys.readouterr().out
+    assert out.is_file()
+
+
+# ---- in a browser ----
+
+
+async def chosen(tab: Tab) -> dict[str, str]:
+    """The moment that the page shows."""
+    return await tab.value("({...document.querySelector('#who').dataset})")
+
+
+async def set_to(tab: Tab, selector: str, value: Any, event: str = "change") -> None:
+    await tab.value(f"(() => {{ const e = document.querySelector('{selector}'); e.value = {json.dumps(value)}; e.dispatchEvent(new Event('{event}')); }})()")
+
+
+async def click_at(tab: Tab, x: float, y: float) -> None:
+    await tab.call("Input.dispatchMouseEvent", type="mouseMoved", x=x, y=y)
+    await asyncio.sleep(0.3)  # plotly looks for what is under the pointer at most so often
+    for kind in ("mousePressed", "mouseReleased"):
+        await tab.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
+
+
+PIXEL = """(([x, y]) => {{
+  const e = document.querySelector('{chart}');
+  e.scrollIntoView({{block: 'center'}});
+  const b = e.getBoundingClientRect(), l = e._fullLayout;
+  return [b.x + l.xaxis._offset + l.xaxis.l2p(x), b.y + l.yaxis._offset + l.yaxis.l2p(y)];
+}})({place})"""
+
+
+@pytest.mark.skipif(find_chromium() is None, reason="no chromium on the path: the page cannot be tried")
+async def test_in_a_browser_a_point_leads_to_its_moment_and_a_moment_to_its_point(
+    tiny_collection: Collection, projections: list[SavedProjection], contents: dict[str, Any], tmp_path: Path
+) -> None:
+    out = explore(tiny_collection, projections, tmp_path / "explore.html", points=POINTS).path
+    shown, points = contents["projections"][0], contents["points"]
+    lonely = np.linalg.norm(shown["points"][:, None] - shown["points"][None], axis=-1) + np.where(np.eye(len(points["frame"])), np.inf, 0)
+    index = int(np.argmax(np.where((np.abs(shown["points"]) < np.percentile(np.abs(shown["points"]), 95, axis=0)).all(axis=1), lonely.min(axis=1), 0)))
+
+    async with open_tab("--enable-unsafe-swiftshader") as tab:
+        await tab.size(1280, 1200)
+        await tab.go(out.as_uri())
+        await tab.until("Boolean(document.querySelector('#plane')._fullLayout && document.querySelector('#curves')._fullLayout)")
+        legend = await tab.value("document.querySelector('#plane').data.map((trace) => trace.name)")
+        assert f"speaking ({(points['situation'] == 1).sum()})" in legend
+
+        x, y = await tab.value(PIXEL.format(chart="#plane", place=shown["points"][index].tolist()))
+        await click_at(tab, x, y)
+        moment = {"number": points["number"][index], "frame": points["frame"][index], "speaker": points["speaker"][index]}
+        await tab.until(f"document.querySelector('#who').dataset.frame === '{moment['frame']}'")
+        assert {name: int((await chosen(tab))[name]) for name in moment} == {name: int(value) for name, value in moment.items()}
+        assert contents["dialogues"][moment["number"]]["id"] in await tab.text("#who")
+        assert await tab.text("#play") == "Stop"  # it is heard
+        await tab.click("#play")
+        await tab.until("document.querySelector('#play').innerText === 'Play around it'")
+        middle = await tab.value("document.querySelector('#curves')._fullLayout.xaxis.range")
+        assert middle[0] <= float((await chosen(tab))["time"]) <= middle[1]
+
+        x, y = await tab.value(PIXEL.format(chart="#curves", place=[middle[0] + 1.0, 0.5]))
+        await click_at(tab, x, y)
+        await tab.until(f"document.querySelector('#who').dataset.frame !== '{moment['frame']}'")
+        frame = int((await chosen(tab))["frame"])
+        assert (frame + 1) / 50 == pytest.approx(middle[0] + 1.0, abs=0.1)
+        await place_is(tab, shown["tracks"][moment["number"]][frame])
+        await tab.press("ArrowRight")
+        assert int((await chosen(tab))["frame"]) == frame + 1
+        await place_is(tab, shown["tracks"][moment["number"]][frame + 1])
+        await set_to(tab, "#time", 321, "input")
+        await place_is(tab, shown["tracks"][moment["number"]][321])
+
+        await set_to(tab, "#show", "contrast 0")
+        await set_to(tab, "#when", 8, "input")
+        assert shown["apart"][0]["said"][0][8] in await tab.text("#apart-words")
+        counts = [int(count) for count in shown["apart"][0]["figures"][0, 8, :2]]
+        assert (await tab.value("document.querySelector('#plane').data.map((trace) => trace.name)"))[1:3] == [f"shift ({counts[0]})", f"hold ({counts[1]})"]
+        await set_to(tab, "#draw", "density")
+        for name in ("situation", "p_shift", "dialogue", "split"):
+            await set_to(tab, "#show", name)
+        await set_to(tab, "#draw", "scatter")
+        await set_to(tab, "#projection", "1")
+        assert await tab.value("document.querySelector('#plane').data[0].type") == "scatter3d"
+        for name in ("minutes", "contrast 2"):
+            await set_to(tab, "#show", name)
+        hints = ("GL Driver Message", "willReadFrequently")  # of the browser, about how fast the plotting library draws
+        assert [words for words in tab.complaints if not any(hint in words for hint in hints)] == []
+
+
+async def place_is(tab: Tab, expected: Sequence[Sequence[float]]) -> None:
+    """Both speakers are drawn where they should be."""
+    found = await tab.value("[...document.querySelectorAll('#marks circle')].map((c) => [c.dataset.speaker, c.dataset.place.split(',').map(Number)])")
+    assert sorted(speaker for speaker, _ in found) == ["0", "1"]
+    for speaker, place_found in found:
+        np.testing.assert_allclose(place_found, expected[int(speaker)], atol=1e-4)

@@ -1,0 +1,76 @@
+"""How far a picture can be believed: against scikit-learn's figure and brute force; near one for structure, near chance for noise."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from sklearn.manifold import trustworthiness
+
+from turnstream.models.latents.space.trust import NEIGHBOURS, faithfulness, nearest, neighbours_of, stability, summary
+
+
+def noise(seed: int, *shape: int) -> np.ndarray:
+    return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
+
+
+def test_trustworthiness_is_scikit_learns_and_continuity_the_same_with_roles_exchanged() -> None:
+    states, places = noise(0, 200, 9), noise(0, 200, 9)[:, :2]
+    found = faithfulness(states, places)
+    assert found["trustworthiness"] == trustworthiness(states, places, n_neighbors=NEIGHBOURS)
+    assert found["continuity"] == trustworthiness(places, states, n_neighbors=NEIGHBOURS)
+    assert found["trustworthiness"] < found["continuity"] < 1  # leaving out directions makes new neighbours rather than losing some
+
+
+def test_a_picture_without_loss_is_believed_and_one_of_noise_is_not() -> None:
+    states = np.zeros((200, 5), np.float32)
+    states[:, 1:3] = noise(1, 200, 2)
+    assert faithfulness(states, states[:, 1:3]) == {"trustworthiness": 1.0, "continuity": 1.0}
+    assert faithfulness(states, noise(2, 200, 2))["trustworthiness"] == pytest.approx(0.5, abs=0.05)
+
+
+def test_nearest_are_those_of_all_distances() -> None:
+    places = noise(3, 60, 2)
+    distances = np.linalg.norm(places[:, None] - places[None], axis=2)
+    np.fill_diagonal(distances, np.inf)
+    np.testing.assert_array_equal(nearest(places, 7), np.argsort(distances, axis=1)[:, :7])
+
+
+def test_a_point_is_no_neighbour_of_itself_even_among_equals() -> None:
+    assert (nearest(np.zeros((30, 2), np.float32), 5) != np.arange(30)[:, None]).all()
+
+
+def test_neighbourhoods_that_stay_are_stable_and_turning_or_scaling_a_fit_does_not_matter() -> None:
+    places = noise(4, 300, 2)
+    turned = 7 * places @ np.array([[0.6, -0.8], [0.8, 0.6]], np.float32) + 3
+    np.testing.assert_array_equal(stability(places, [turned, places]), 1)
+
+
+def test_neighbourhoods_of_noise_stay_as_often_as_by_chance() -> None:
+    places = noise(5, 400, 2)
+    shares = stability(places, [noise(6 + n, 400, 2) for n in range(5)])
+    found = summary(shares)
+    assert found["stability_by_chance"] == NEIGHBOURS / 399
+    assert found["stability"] == pytest.approx(found["stability_by_chance"], abs=0.005)
+    assert found["unstable"] == 1
+
+
+def test_only_the_points_that_moved_lose_their_neighbours() -> None:
+    places = noise(9, 300, 2)
+    places[:100] += 50
+    moved = places.copy()
+    moved[:100] = moved[np.random.default_rng(0).permutation(100)]
+    shares = stability(places, [moved])
+    assert shares[:100].max() < 0.75
+    np.testing.assert_array_equal(shares[100:], 1)
+    assert summary(shares)["unstable"] == pytest.approx(1 / 3, abs=0.02)
+
+
+def test_without_refits_stability_is_unknown() -> None:
+    shares = stability(noise(0, 20, 2), [])
+    assert np.isnan(shares).all()
+    assert summary(shares) == {}
+
+
+@pytest.mark.parametrize(("points", "neighbours"), [(2, 1), (11, 5), (31, 15), (5000, 15)])
+def test_few_points_have_fewer_neighbours_to_compare(points: int, neighbours: int) -> None:
+    assert neighbours_of(points) == neighbours

@@ -1,0 +1,101 @@
+"""States of the same moments at several stages, and their CSV files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from turnstream.models.errors import ConfigError
+from turnstream.models.latents.collection import Collection
+from turnstream.models.latents.training.stages import Stages, follow, read_csv_stages, read_stages, write_stages
+
+from ....networks import CONFIGS, random_model
+
+
+@pytest.fixture(scope="module")
+def stages(tiny_collection: Collection) -> Stages:
+    networks = {"one": random_model(CONFIGS["tiny"]), "two": random_model(CONFIGS["tiny"], seed=8)}
+    return read_stages(networks, tiny_collection, follow(tiny_collection, 60), "latent")
+
+
+def test_states_are_those_of_the_collection_at_the_moments_followed(tiny_collection: Collection, stages: Stages) -> None:
+    followed = follow(tiny_collection, 60)
+    assert stages.names == ("one", "two")
+    for point in range(len(stages.ids)):
+        number, speaker = followed.number[point], followed.speaker[point]
+        step = round(followed.heard_s[point] * 50) - 1
+        expected = tiny_collection.frames(number, ["latent"])["latent"][step, speaker]
+        np.testing.assert_allclose(stages.states[0][point], expected, atol=1e-5)  # the collection's network is the first one
+    assert np.abs(stages.states[1] - stages.states[0]).max() > 0.1
+
+
+def test_shifts_and_holds_are_followed_in_the_speaker_before_the_silence_and_judged(tiny_collection: Collection, stages: Stages) -> None:
+    events = tiny_collection.events("shift", "hold")
+    followed = follow(tiny_collection, 60)
+    assert np.isfinite(followed.shifts).sum() == len(events) == 15
+    judged = np.isfinite(followed.shifts)
+    for event, place in zip(events, np.flatnonzero(judged), strict=True):
+        assert (followed.number[place], followed.speaker[place]) == (event.number, event.speaker)
+        assert stages.wrong is not None
+        assert stages.wrong[0, place] == (not event.correct)
+        assert followed.labels["event"][place] == event.kind
+    assert np.isnan(stages.wrong[:, ~judged]).all()
+    assert set(followed.labels["split"]) == {"train", "val"}
+
+
+def test_a_network_of_another_width_and_rate_is_read_at_the_same_moments(tiny_collection: Collection) -> None:
+    followed = follow(tiny_collection, 40)
+    networks = {"tiny": random_model(CONFIGS["tiny"]), "strided": random_model(CONFIGS["lstm_2d_gated_stride_concat"])}
+    found = read_stages(networks, tiny_collection, followed, "latent_speaker")
+    assert [states.shape for states in found.states] == [(len(found.ids), 12), (len(found.ids), 8)]
+
+
+def test_files_are_read_as_they_were_written(stages: Stages, tmp_path: Path) -> None:
+    found = read_csv_stages(write_stages(stages, tmp_path))
+    assert found.names == ("000_one", "001_two")
+    assert found.ids == stages.ids
+    for read, written in zip(found.states, stages.states, strict=True):
+        np.testing.assert_allclose(read, written, rtol=1e-5)
+    assert stages.wrong is not None
+    assert found.wrong is not None
+    np.testing.assert_array_equal(found.wrong, stages.wrong)
+    assert found.labels["situation"].tolist() == stages.labels["situation"].tolist()
+    np.testing.assert_allclose(found.labels["time in dialogue"], stages.labels["time in dialogue"])
+
+
+def test_anyones_files_are_joined_by_id_and_without_one_by_row(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("id,d0,d1,word\nx,1,2,cat\ny,3,4,dog\nz,5,6,owl\n")
+    (tmp_path / "b.csv").write_text("word,d0,d1,d2,id\nDOG,1,1,1,y\nCAT,2,2,2,x\n")
+    found = read_csv_stages([tmp_path / "a.csv", tmp_path / "b.csv"])
+    assert found.ids == ("y", "x")
+    assert found.states[0].tolist() == [[3, 4], [1, 2]]
+    assert found.states[1].shape == (2, 3)
+    assert found.labels["word"].tolist() == ["DOG", "CAT"]
+    (tmp_path / "c.csv").write_text("e1,e2\n1,2\n3,4\n")
+    assert read_csv_stages([tmp_path / "c.csv", tmp_path / "c.csv"]).ids == ("0", "1")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("id,name\n1,a\n", "expected at least two columns whose names end in a number"),
+        ("", "got nothing"),
+        ("d0,d1\n1,x\n", "line 2: expected a number in d1, got 'x'"),
+        ("d0,d1\n1,nan\n", "line 2: expected a number in d1, got 'nan'"),
+        ("d0,d1\n1,2\n1\n", "line 3: expected 2 values, got 1"),
+        ("id,d0,d1\na,1,2\na,1,2\n", "line 3: expected every id once, got 'a' again"),
+        ("id,d0,d1\nq,1,2\n", "got no common id"),
+    ],
+)
+def test_a_broken_file_is_named_with_its_line(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "good.csv").write_text("id,d0,d1\nx,1,2\n")
+    (tmp_path / "bad.csv").write_text(text)
+    with pytest.raises(ConfigError, match=message):
+        read_csv_stages([tmp_path / "good.csv", tmp_path / "bad.csv"])
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"missing\.csv: expected a CSV file of representations"):
+        read_csv_stages([tmp_path / "missing.csv", tmp_path / "missing.csv"])
