@@ -38,6 +38,9 @@ SMALLER = {
     "--steps 7000": "--steps 2",
     "manifest switchboard": "manifest switchboard --val-share 0",
     "--out swb$": "--out swb --steps 1 --lanes 1",
+    "gallery --out gallery": "gallery --out gallery --only gate activations",
+    "--picture space.png": "--picture space.png --points 400 --refits 1",
+    "--out film.mp4": "--out film.mp4 --end 2 --height 360",
     " --robustness": "",  # their own tests run these
     " --baselines": "",
 }
@@ -184,10 +187,27 @@ def test_training_commands_lead_from_utterances_to_predictions(tmp_path: Path, m
 @pytest.mark.filterwarnings("default")
 def test_two_commands_train_on_a_corpus(tmp_path: Path):
     write_switchboard(tmp_path / "LDC97S62")
-    install, *steps = commands("pip install -c constraints.txt '.[")
+    install, *steps = commands("pip install -c constraints.txt '.[export")
     assert install.startswith("pip install -c constraints.txt")
     run_all([smaller(command) for command in steps], tmp_path)
     assert (tmp_path / "swb" / "model.safetensors").is_file()
+
+
+@pytest.mark.filterwarnings("default")
+def test_latents_commands_lead_from_calls_to_views(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    install, gallery = commands("pip install -c constraints.txt '.[latents")
+    assert install == "pip install -c constraints.txt '.[latents,bench]'"
+    shutil.copy(bundled_sample(), tmp_path / "call.ogg")
+    (tmp_path / "calls.jsonl").write_text('{"audio": "call.ogg"}')
+    *steps, listening = commands("turnstream latents collect")
+    run_all([smaller(command) for command in (gallery, *steps)], tmp_path)
+    assert (tmp_path / "gallery" / "index.html").read_text().count("<img") == 2
+    for made in ("space.png", "explore.html", "film.mp4"):
+        assert (tmp_path / made).stat().st_size > 10_000
+    spoken = np.random.default_rng(1).normal(0, 0.1, (16000, 1)).astype(np.float32)
+    monkeypatch.setattr(listen, "SteadyMicrophone", lambda *args, **options: FakeMicrophone(np.split(spoken, 50)))
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(shlex.split(listening)[1:]) == 0
 
 
 def smaller(command: str) -> str:

@@ -30,6 +30,7 @@ from .collection import Collection
 from .views import View
 
 INDEX, DONE = "index.html", "gallery.json"
+SHOWN_S = 60.0  # of the longest dialogue, where a view shows one from its beginning
 LOOKS = "body { max-width: 1200px } iframe { width: 100%; height: 900px; border: 1px solid var(--faint) } video { width: 100% } img { background: #fff }"
 LAYERS_IN_WORDS = (
     "The first layer is the per-speaker RNN, which hears one channel; the last one is the cross-speaker RNN, which hears what both hold in mind. "
@@ -65,6 +66,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `turnstream latents gallery`."""
     parser.add_argument("--source", type=Path, help="manifest, audio file or collection (default: the bundled conversation)")
     parser.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="where to write; open its index.html")
+    parser.add_argument("--only", nargs="+", metavar="WORD", help="only the views whose names hold one of these words, such as gate or t-SNE")
     parser.add_argument("--run", type=Path, help="a run with snapshots: for what was learned first, and how the space changed (default: before and after)")
     add_model_argument(parser)
 
@@ -75,21 +77,32 @@ def main(args: argparse.Namespace) -> int:
     args.out.mkdir(parents=True, exist_ok=True)
     with opened_collection(source, args.model) as collection:
         room = Room(collection, load_network(args.model), name_of(args.model), args.run, args.out)
-        made, missing = make_views(room)
-    (args.out / INDEX).write_text(page(room, made, missing), encoding="utf-8")
+        made, missing = make_views(room, args.only)
+        (args.out / INDEX).write_text(page(room, made, missing), encoding="utf-8")
     for title, reason in missing.items():
         print(f"not shown: {title}: {reason}")
     print(f"{len(made)} views in {args.out / INDEX}")
     return 0
 
 
-def make_views(room: Room) -> tuple[list[tuple[str, View]], dict[str, str]]:
-    """All views, with the section each belongs to, and the reasons of those that could not be made."""
+def make_views(room: Room, only: Sequence[str] | None = None) -> tuple[list[tuple[str, View]], dict[str, str]]:
+    """All views, with the section each belongs to, and the reasons of those that could not be made.
+
+    Args:
+        room: what they are made of.
+        only: words, one of which the name of a view must hold; None makes all.
+    Raises:
+        ConfigError: no view has such a name.
+    """
+    steps = [step for step in _steps(room) if only is None or any(word.lower() in step[1].lower() for word in only)]
+    if not steps:
+        names = ", ".join(name for _, name, _ in _steps(room))
+        raise ConfigError(f"expected words from the names of views ({names}), got {', '.join(only or ())}")
     key = [room.collection.about.weights_sha256, [dialogue.id for dialogue in room.collection.dialogues], str(room.run)]
     done = _read_done(room.out, key)
     made: list[tuple[str, View]] = []
     missing: dict[str, str] = {}
-    for section, title, make in tqdm(list(_steps(room)), desc="gallery", unit="view", disable=None):
+    for section, title, make in tqdm(steps, desc="gallery", unit="view", disable=None):
         if title not in done:
             try:
                 views = make()
@@ -115,6 +128,7 @@ def _steps(room: Room) -> Iterator[tuple[str, str, Callable[[], Sequence[View]]]
     """(section, name, how it is made) of every view. What a view needs is imported when it is made."""
     collection, model, out = room.collection, room.model, room.out
     longest = max(range(len(collection.dialogues)), key=collection.frame_count)
+    end_s = min(SHOWN_S, collection.frame_count(longest) / collection.frame_rate_hz)
 
     def fitted(method: str, layer: str = "latent", dims: int = 2) -> Callable[[], list[View]]:
         def make() -> list[View]:
@@ -171,7 +185,7 @@ def _steps(room: Room) -> Iterator[tuple[str, str, Callable[[], Sequence[View]]]
         return [
             paths_picture(collection, plane, out / "paths.png"),
             paths_page(collection, plane, out / "paths.html", second=space),
-            conversation_picture(collection, plane, out / "conversation.png", identity, (0.0, 60.0)),
+            conversation_picture(collection, plane, out / "conversation.png", identity, (0.0, end_s)),
         ]
 
     yield "Paths and film", "paths", paths
@@ -185,7 +199,7 @@ def _steps(room: Room) -> Iterator[tuple[str, str, Callable[[], Sequence[View]]]
         for layer in ("latent_speaker", "latent"):
             path = room.space("tsne", layer)
             spaces[layer] = load_projection(path) if path.is_file() else projection_for(collection, None, layer)
-        made = [film(collection, longest, spaces, out / "film.mp4", 0.0, 60.0)]
+        made = [film(collection, longest, spaces, out / "film.mp4", 0.0, end_s)]
         if collection.events("shift", "hold"):
             event = collection.events("shift", "hold")[0]
             planes = {layer: projection_for(collection, None, layer) for layer in spaces}
@@ -203,7 +217,7 @@ def _steps(room: Room) -> Iterator[tuple[str, str, Callable[[], Sequence[View]]]
         identity = collection.dialogues[longest].id
         return [
             draw_units(search, out / "units.png"),
-            cell_page(collection, out / "cell.html", model=model, search=search, dialogue=identity, end_s=60.0),
+            cell_page(collection, out / "cell.html", model=model, search=search, dialogue=identity, end_s=end_s),
         ]
 
     yield "Cells and gates", "units", units
@@ -211,7 +225,7 @@ def _steps(room: Room) -> Iterator[tuple[str, str, Callable[[], Sequence[View]]]
     def activations() -> list[View]:
         from .cells.activations import activations_picture
 
-        return [activations_picture(collection, out / "activations.png", model=model, dialogue=collection.dialogues[longest].id, end_s=60.0)]
+        return [activations_picture(collection, out / "activations.png", model=model, dialogue=collection.dialogues[longest].id, end_s=end_s)]
 
     yield "Cells and gates", "activations", activations
 

@@ -203,7 +203,7 @@ def _begin(stage: Floats, start: Floats | None, dims: int, seed: int, affinities
 def _affinities(stage: Floats, seed: int) -> Any:
     from openTSNE.affinity import PerplexityBasedNN
 
-    return PerplexityBasedNN(stage, perplexity=min(30, (len(stage) - 1) / 3), random_state=seed, n_jobs=1, method="exact")
+    return PerplexityBasedNN(stage, perplexity=min(30, (len(stage) - 1) // 3), random_state=seed, n_jobs=1, method="exact")
 
 
 def tsne_work(stages: int) -> int:

@@ -15,6 +15,7 @@ import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -116,7 +117,8 @@ def correlation(a: Floats, b: Floats) -> float:
     """Spearman's rank correlation; 0 where one of the two never changes."""
     if np.ptp(a) < 1e-9 or np.ptp(b) < 1e-9:
         return 0.0
-    return float(spearmanr(a, b).statistic)
+    found: Any = spearmanr(a, b)
+    return float(found.statistic)
 
 
 def draw_learning(found: Learning, out: Path) -> View:

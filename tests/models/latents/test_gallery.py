@@ -48,6 +48,15 @@ def test_views_are_made_once_and_what_cannot_be_made_is_tried_again(room: Room, 
     assert "few: expected more events, got 2" in text
 
 
+def test_only_some_views_are_made_and_unknown_ones_named(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[str] = []
+    steps(monkeypatch, calls)
+    made, missing = make_views(room, ["TWO"])
+    assert ([view.title for _, view in made], missing, calls) == (["two"], {}, ["two"])
+    with pytest.raises(ConfigError, match=r"expected words from the names of views \(one, few, two\), got three"):
+        make_views(room, ["three"])
+
+
 def test_views_of_other_dialogues_are_made_anew(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[str] = []
     steps(monkeypatch, calls)
