@@ -1,7 +1,7 @@
 """What the network is, how it learns, and the dialogues that it learns from.
 
-The runtime imports only `errors`, `contract`, `onnx_session` and `latents/saved_projection`. These, `config`, `state`, `receptive_field` and `projection` need
-no extra. `dialogues/`, `evaluation/`, `latents/`, `smart_turn` and, in `training/`, `settings`, `command`, `hardware`, `labelled`, `sources` and
+The runtime imports only `errors`, `contract`, `onnx_session` and `latents/space/saved_projection`. These, `config`, `state`, `receptive_field` and
+`projection` need no extra. `dialogues/`, `evaluation/`, `smart_turn` and, in `training/`, `settings`, `command`, `hardware`, `labelled`, `sources` and
 `simulated` need no torch, but some of the `train` extra's other packages. All the rest needs torch.
 """
 
