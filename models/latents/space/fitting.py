@@ -98,7 +98,7 @@ def fit_projection(
     frames = sum(collection.frame_count(number) for number in range(len(collection.dialogues)))
     minutes = frames / collection.frame_rate_hz / 60
     settings |= {"minutes": minutes} | projection.settings
-    fitted_on = f"Fitted on {len(sample.states)} frames of single speakers from {_counted(len(collection.dialogues), 'dialogue')} ({minutes:.0f} minutes)."
+    fitted_on = f"Fitted on {len(sample.states)} frames of single speakers from {_counted(len(collection.dialogues), 'dialogue')} ({minutes:.1f} minutes)."
     about = f"{projection.about} {fitted_on}"
     named = {"model": collection.about.model, "weights_sha256": collection.about.weights_sha256}
     return replace(projection, layer=layer, settings=settings, about=about, **named)

@@ -206,5 +206,5 @@ def test_the_sound_and_what_the_network_says_tell_who_speaks(tiny_collection: Co
 
 
 def test_the_view_is_listed() -> None:
-    assert VIEWS["probes"][0] == "probes"
-    assert VIEWS["averages"][0] == "averages"
+    assert VIEWS["probes"][0] == "events.probes"
+    assert VIEWS["averages"][0] == "events.averages"

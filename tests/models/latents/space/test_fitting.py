@@ -163,7 +163,7 @@ def test_a_projection_of_a_collection_names_the_network_and_what_it_was_fitted_o
     assert (projection.method, projection.layer, projection.dims) == (method, layer, dims)
     assert projection.width == tiny_collection.about.sizes[layer]
     assert projection.settings["dialogues"] == 3
-    assert "from 3 dialogues (1 minutes)" in projection.about
+    assert "from 3 dialogues (1.0 minutes)" in projection.about
     assert {"trustworthiness", "continuity", "stability", "unstable"} <= set(projection.trust)
     projection.save(tmp_path / "space.json")
     again = load_projection(tmp_path / "space.json")
@@ -196,7 +196,7 @@ def test_a_file_is_shown_if_it_is_of_the_same_network_and_refused_otherwise(tiny
     fit_projection(tiny_collection, "pca", layer="latent_speaker", refits=0).save(tmp_path / "ours.json")
     assert projection_for(tiny_collection, tmp_path / "ours.json").layer == "latent_speaker"
     load_projection().save(tmp_path / "bundled.json")
-    with pytest.raises(ConfigError, match=r"bundled\.json: expected a projection of tiny .* got one of the bundled model"):
+    with pytest.raises(ConfigError, match=r"bundled\.json: expected a projection of tiny .* got one of turnstream"):
         projection_for(tiny_collection, tmp_path / "bundled.json")
     text = (tmp_path / "ours.json").read_text().replace('"latent_speaker"', '"latent"')
     (tmp_path / "width.json").write_text(text)
