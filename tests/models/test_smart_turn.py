@@ -46,10 +46,11 @@ def test_the_last_eight_seconds_are_heard():
 
 @needs_pipecat
 def test_scores_are_probabilities_one_per_clip():
-    scores = SmartTurn().scores([noise(16000), noise(48000)])
+    tone = np.sin(np.arange(32000) / 20).astype(np.float32)
+    scores = SmartTurn().scores([noise(16000), tone])
     assert scores.shape == (2,)
     assert ((scores > 0) & (scores < 1)).all()
-    assert scores[0] != scores[1]
+    assert abs(scores[0] - scores[1]) > 0.1  # two noises would not do: without instructions for int8 products the network saturates
 
 
 def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch):

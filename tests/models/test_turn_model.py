@@ -9,6 +9,7 @@ from turnstream.models.turn_model import TurnModel
 from ..networks import CONFIGS, chunk_sizes, conversation_in_chunks, largest_difference, random_audio, random_model, whole_conversation
 
 STEPS = 30
+ROUNDING = 1e-6  # some processors multiply the last rows of a matrix in another order than the first; with the same order the speakers swap bit by bit
 NAMES = [*CONFIGS, "default"]
 
 
@@ -54,10 +55,10 @@ def test_swapping_the_channels_swaps_every_output_exactly(name: str) -> None:
     model, audio = model_and_audio(name)
     output, swapped = whole_conversation(model, audio), whole_conversation(model, audio.flip(1))
     for field, ours, theirs in zip(output._fields, output, swapped, strict=True):
-        assert torch.equal(ours, theirs.flip(1)), field
-        assert not torch.equal(ours, theirs), field
+        torch.testing.assert_close(ours, theirs.flip(1), atol=ROUNDING, rtol=0, msg=lambda text, field=field: f"{field}: {text}")
+        assert (ours - theirs).abs().max() > 1000 * ROUNDING, field
     for ours, theirs in zip(model.probabilities(output), model.probabilities(swapped), strict=True):
-        torch.testing.assert_close(ours, theirs.flip(1), atol=1.2e-7, rtol=0)  # one unit in the last place: torch's sigmoid depends on where a number lies
+        torch.testing.assert_close(ours, theirs.flip(1), atol=ROUNDING, rtol=0)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -67,7 +68,7 @@ def test_swapping_the_halves_of_the_state_swaps_the_speakers(name: str) -> None:
     with torch.inference_mode():
         _, state = model(audio, model.init_state(2))
         _, swapped = model(audio.flip(1), model.init_state(2))
-    assert torch.equal(torch.cat([swapped[:, half:], swapped[:, :half]], dim=1), state)
+    torch.testing.assert_close(torch.cat([swapped[:, half:], swapped[:, :half]], dim=1), state, atol=ROUNDING, rtol=0)
 
 
 @pytest.mark.parametrize("name", NAMES)

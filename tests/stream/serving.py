@@ -105,7 +105,8 @@ def of_type(messages: list[Any], kind: str) -> list[Any]:
 
 
 def quick_limits(**bounds: Any) -> Limits:
-    return Limits(**{"shutdown_timeout_s": 3.0, "close_timeout_s": 2.0, "max_lag_s": 60.0, **bounds})
+    """Ends soon, and refuses nobody because this machine is slow or the test beside the server is busy."""
+    return Limits(**{"shutdown_timeout_s": 3.0, "close_timeout_s": 2.0, "max_lag_s": 60.0, "max_load": 1000.0, **bounds})
 
 
 async def talk(client: RawClient, samples: np.ndarray[Any, Any], chunk: int) -> list[Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import io
+import re
 import signal
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -155,7 +156,9 @@ def test_clocks_that_drift_apart_are_said_but_not_for_every_block(local: Connect
     monkeypatch.setattr("turnstream.stream.live.second_channel.MicrophoneSource", starve)
     source = PairedSource(FakeMicrophone([SOUND] * 30), DeviceVoice("loopback", 48000))
     text = hear(source, local)
-    assert text.count("the two devices' clocks differ: so far 10 ms of silence put into Other's channel, 0 ms left out") == 1
+    said = re.findall(r"the two devices' clocks differ: so far (\d+) ms of silence put into Other's channel, 0 ms left out", text)
+    assert len(said) == 1
+    assert 10 <= int(said[0]) <= 300
 
 
 def test_a_client_that_cannot_connect_leaves_nothing_open_and_no_recording(tmp_path: Path) -> None:
