@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import hashlib
+import json
+from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
+from torch import Tensor
 
-from .config import ModelConfig
+from .config import EncoderConfig, FeatureConfig, ModelConfig, from_plain
+from .encoder import Encoder
 from .errors import ConfigError
 from .turn_model import TurnModel
 
 WEIGHTS_FILE = "model.safetensors"
 CONFIG_FILE = "config.json"
+_ENCODER = "encoder."  # before the names of its weights
 
 
 def bundled_checkpoint() -> Path:
@@ -36,16 +41,40 @@ def load_checkpoint(folder: Path) -> TurnModel:
     Raises:
         ConfigError: a file is missing, or damaged, or the weights are of another configuration.
     """
-    for name in (CONFIG_FILE, WEIGHTS_FILE):
-        if not (folder / name).is_file():
-            raise ConfigError(f"expected a checkpoint folder with {CONFIG_FILE} and {WEIGHTS_FILE}, got {str(folder)!r} without {name}")
+    _refuse_missing_files(folder)
     model = TurnModel(ModelConfig.from_json((folder / CONFIG_FILE).read_text()))
     try:
         model.load_state_dict(load_file(folder / WEIGHTS_FILE))
     except (SafetensorError, RuntimeError, ValueError) as error:
-        reason = " ".join(line.strip() for line in str(error).splitlines()[:2])  # the first of many mismatches is enough
-        raise ConfigError(f"{folder / WEIGHTS_FILE}: expected weights that fit {CONFIG_FILE}: {reason}") from None
+        raise ConfigError(f"{folder / WEIGHTS_FILE}: expected weights that fit {CONFIG_FILE}: {_first_lines(error)}") from None
     return model.eval()
+
+
+@dataclass(frozen=True)
+class EncoderCheckpoint:
+    """A trained encoder, with the features that it hears."""
+
+    features: FeatureConfig
+    config: EncoderConfig
+    weights: dict[str, Tensor]
+
+
+def load_encoder(folder: Path) -> EncoderCheckpoint:
+    """Read the encoder alone of a checkpoint: of a network, or of pre-training (`turnstream pretrain`).
+
+    Raises:
+        ConfigError: a file is missing or damaged, or there is no encoder in it.
+    """
+    _refuse_missing_files(folder)
+    try:
+        plain = json.loads((folder / CONFIG_FILE).read_text())
+        weights = {name: tensor for name, tensor in load_file(folder / WEIGHTS_FILE).items() if name.startswith(_ENCODER)}
+        features, config = (from_plain(kind, plain[name], name) for kind, name in ((FeatureConfig, "features"), (EncoderConfig, "encoder")))
+        encoder = Encoder(config, features.mel_bins)
+        encoder.load_state_dict({name.removeprefix(_ENCODER): tensor for name, tensor in weights.items()})
+    except (SafetensorError, RuntimeError, ValueError, LookupError, TypeError) as error:
+        raise ConfigError(f"{folder}: expected a checkpoint with an encoder: {_first_lines(error)}") from None
+    return EncoderCheckpoint(features, config, encoder.state_dict())
 
 
 def weights_sha256(model: TurnModel) -> str:
@@ -55,3 +84,13 @@ def weights_sha256(model: TurnModel) -> str:
         digest.update(name.encode())
         digest.update(tensor.detach().cpu().to(torch.float32).contiguous().numpy().tobytes())
     return digest.hexdigest()
+
+
+def _refuse_missing_files(folder: Path) -> None:
+    for name in (CONFIG_FILE, WEIGHTS_FILE):
+        if not (folder / name).is_file():
+            raise ConfigError(f"expected a checkpoint folder with {CONFIG_FILE} and {WEIGHTS_FILE}, got {str(folder)!r} without {name}")
+
+
+def _first_lines(error: Exception) -> str:
+    return " ".join(line.strip() for line in str(error).splitlines()[:2])  # the first of many mismatches is enough

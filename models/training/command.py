@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 import json
 from contextlib import ExitStack, closing
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from ..config import from_plain
 from ..dialogues.manifest import Dialogue, read_manifest
@@ -15,7 +17,7 @@ from .settings import TrainingSettings
 from .sources import ConversationSource
 
 TRAINING_SPLITS, VALIDATION_SPLITS = ("", "train"), ("", "val")
-SETTINGS_AS_OPTIONS = ("steps", "lanes", "seed", "patience", "measure", "keep_best")
+SETTINGS_AS_OPTIONS = ("steps", "lanes", "seed", "patience", "measure", "keep_best", "encoder", "freeze_encoder")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -38,6 +40,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--patience", type=int, metavar="N", help="stop after N validations without a better --measure (default 0: never)")
     parser.add_argument("--measure", help=f"a head's loss on --validation, or total (default {defaults.measure})")
     parser.add_argument("--keep-best", action="store_true", default=None, help="write the best weights by --measure, not the last")
+    parser.add_argument(
+        "--encoder", metavar="CHECKPOINT", help="begin with the encoder of this network or pre-training (`turnstream pretrain`); it sets the encoder's shape"
+    )
+    parser.add_argument("--freeze-encoder", action="store_true", default=None, help="leave that encoder as it is; otherwise it goes on learning")
     parser.add_argument("--resume", action="store_true", help="go on exactly where the last checkpoint in --out was written")
     parser.add_argument("--snapshots", action="store_true", help="also keep the network of every validation, to see how it learned (`turnstream latents`)")
     machine = parser.add_argument_group("what to train on")
@@ -61,7 +67,7 @@ def main(args: argparse.Namespace) -> int:
 
     plain = read_settings(args.settings) if args.settings else {}
     plain |= {name: getattr(args, name) for name in SETTINGS_AS_OPTIONS if getattr(args, name) is not None}
-    settings = from_plain(TrainingSettings, plain, "settings")
+    settings = settings_from(plain)
     hardware = Hardware(args.accelerator, args.devices, args.nodes, args.precision)
     validation = _read_validation_part(args)
     real = read_manifest(args.real) if args.real else []
@@ -104,7 +110,22 @@ def _read_validation_part(args: argparse.Namespace) -> list[Dialogue]:
     return held_out
 
 
-def read_settings(path: Path) -> dict[str, object]:
+def settings_from(plain: dict[str, Any]) -> TrainingSettings:
+    """Training settings; where they name an encoder and say nothing of the network's, its features and shape are those of the checkpoint.
+
+    Raises:
+        ConfigError: an unknown field, a value out of range, or no such encoder.
+    """
+    model = plain.get("model", {})
+    if plain.get("encoder") and isinstance(model, dict) and not {"features", "encoder"} & set(model):
+        from ..checkpoint import load_encoder
+
+        given = load_encoder(Path(str(plain["encoder"])))
+        plain = plain | {"model": model | {"features": asdict(given.features), "encoder": asdict(given.config)}}
+    return from_plain(TrainingSettings, plain, "settings")
+
+
+def read_settings(path: Path) -> dict[str, Any]:
     """Training settings as a JSON file holds them.
 
     Raises:

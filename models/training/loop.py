@@ -19,7 +19,7 @@ from lightning_fabric import Fabric
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from ..checkpoint import save_checkpoint
+from ..checkpoint import load_encoder, save_checkpoint
 from ..dialogues.manifest import Dialogue
 from ..errors import ConfigError
 from ..turn_model import TurnModel
@@ -81,6 +81,23 @@ def train(
     return trained
 
 
+def new_network(settings: TrainingSettings) -> TurnModel:
+    """The network before its first step: its weights random, but for an encoder that the settings give.
+
+    Raises:
+        ConfigError: that cannot be read, or hears or is built otherwise than the network's.
+    """
+    network = TurnModel(settings.model)
+    if settings.encoder:
+        given = load_encoder(Path(settings.encoder))
+        for what, theirs, own in (("features", given.features, settings.model.features), ("encoder", given.config, settings.model.encoder)):
+            if theirs != own:
+                raise ConfigError(f"expected a network with the {what} of {settings.encoder}, {theirs}, got {own}")
+        network.encoder.load_state_dict(given.weights)
+        network.encoder.requires_grad_(not settings.freeze_encoder)
+    return network
+
+
 class _Run:
     """What a run consists of, in one of its processes."""
 
@@ -89,9 +106,10 @@ class _Run:
     ) -> None:
         self.fabric, self.settings, self.out, self.snapshots = fabric, settings, out, snapshots
         torch.manual_seed(settings.seed)
-        network = TurnModel(settings.model).to(fabric.device)
+        network = new_network(settings).to(fabric.device)
         self.average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(settings.average_decay))
-        optimizer = torch.optim.AdamW(network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
+        learning = [parameter for parameter in network.parameters() if parameter.requires_grad]
+        optimizer = torch.optim.AdamW(learning, lr=settings.learning_rate, weight_decay=settings.weight_decay)
         self.schedule = torch.optim.lr_scheduler.OneCycleLR(
             optimizer, settings.learning_rate, total_steps=settings.steps, pct_start=min(0.3, settings.warmup_steps / settings.steps)
         )

@@ -19,6 +19,7 @@ from typing import Any
 
 import torch
 
+from ..config import from_plain
 from ..errors import ConfigError
 from .settings import TrainingSettings
 
@@ -48,9 +49,8 @@ def refuse_other_settings(out: Path, settings: TrainingSettings) -> None:
 
 
 def _refuse_others(out: Path, settings: TrainingSettings, theirs: dict[str, Any]) -> None:
-    own: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(settings)))  # tuples are lists in a file
-    plain: dict[str, Any] = json.loads(json.dumps(theirs))
-    changed = [name for name, value in own.items() if plain.get(name) != value]
+    of_run = from_plain(TrainingSettings, theirs)
+    changed = [field.name for field in dataclasses.fields(settings) if getattr(of_run, field.name) != getattr(settings, field.name)]
     if changed:
         raise ConfigError(f"expected the settings of the run in {out}, got another {', '.join(changed)}")
 

@@ -37,6 +37,8 @@ class TrainingSettings:
             learning rate falls to zero at the last step: most of the gain comes late, and a run stopped before that has not had it.
         measure: loss of the validation dialogues that decides which weights are best: a head's name, or "total".
         keep_best: write the best averaged weights at the end instead of the last; always so with patience.
+        encoder: checkpoint, of a network or of pre-training, whose encoder this one begins with; "" begins from random weights.
+        freeze_encoder: leave it as it is.
     """
 
     steps: int = 7000
@@ -54,6 +56,8 @@ class TrainingSettings:
     measure: str = "next_holder"
     keep_best: bool = False
     seed: int = 0
+    encoder: str = ""
+    freeze_encoder: bool = False
     losses: LossWeights = field(default_factory=LossWeights)
     model: ModelConfig = field(default_factory=ModelConfig)
 
@@ -69,6 +73,8 @@ class TrainingSettings:
         for name in ("average_decay", "mute_share"):
             if not 0 <= getattr(self, name) < 1:
                 raise ConfigError(f"expected 0 <= {name} < 1, got {getattr(self, name)}")
+        if self.freeze_encoder and not self.encoder:
+            raise ConfigError("expected a checkpoint whose encoder is frozen, got none")
         measures = [*(head.name for head in fields(LossWeights)), TOTAL]
         if self.measure not in measures:
             raise ConfigError(f"expected measure to be a loss of the validation dialogues, one of {', '.join(measures)}, got {self.measure!r}")

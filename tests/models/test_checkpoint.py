@@ -1,10 +1,11 @@
 import dataclasses
+import json
 from pathlib import Path
 
 import pytest
 import torch
 
-from turnstream.models.checkpoint import CONFIG_FILE, WEIGHTS_FILE, load_checkpoint, save_checkpoint
+from turnstream.models.checkpoint import CONFIG_FILE, WEIGHTS_FILE, load_checkpoint, load_encoder, save_checkpoint
 from turnstream.models.config import RecurrentConfig
 from turnstream.models.errors import ConfigError
 
@@ -53,3 +54,23 @@ def test_a_damaged_configuration_is_refused(tmp_path: Path) -> None:
     (tmp_path / CONFIG_FILE).write_text('{"channels": ')
     with pytest.raises(ConfigError, match="expected a model configuration in JSON"):
         load_checkpoint(tmp_path)
+
+
+def test_the_encoder_alone_is_read_whatever_else_is_there(tmp_path: Path) -> None:
+    model = random_model(CONFIGS["tiny"])
+    save_checkpoint(model, tmp_path)
+    described = json.loads((tmp_path / CONFIG_FILE).read_text())
+    (tmp_path / CONFIG_FILE).write_text(json.dumps({name: described[name] for name in ("features", "encoder")} | {"method": "cpc"}))
+    given = load_encoder(tmp_path)
+    assert (given.features, given.config) == (model.config.features, model.config.encoder)
+    assert set(given.weights) == set(model.encoder.state_dict())
+    assert all(torch.equal(tensor, given.weights[name]) for name, tensor in model.encoder.state_dict().items())
+
+
+@pytest.mark.parametrize("described", ["{}", "[]", "{", '{"features": {}, "encoder": {"channels": 7}}'])
+def test_a_checkpoint_without_that_encoder_is_refused(described: str, tmp_path: Path) -> None:
+    save_checkpoint(random_model(CONFIGS["tiny"]), tmp_path)
+    (tmp_path / CONFIG_FILE).write_text(described)
+    with pytest.raises(ConfigError, match="expected a checkpoint with an encoder: ") as caught:
+        load_encoder(tmp_path)
+    assert "\n" not in str(caught.value)

@@ -23,7 +23,7 @@ from ...config import from_plain
 from ...dialogues.manifest import Dialogue, read_manifest
 from ...errors import DialogueError
 from ...evaluation.measures import auc
-from ...training.command import read_settings
+from ...training.command import read_settings, settings_from
 from ...training.run_folder import LOG_FILE
 from ...training.settings import TrainingSettings
 from ...turn_model import TurnModel
@@ -87,7 +87,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> int:
     """Train what is missing, compare, and say what came out."""
     plain = read_settings(args.settings) if args.settings else {}
-    settings = from_plain(TrainingSettings, plain | ({"steps": args.steps} if args.steps is not None else {}), "settings")
+    settings = settings_from(plain | ({"steps": args.steps} if args.steps is not None else {}))
     training = [dialogue for dialogue in read_manifest(args.manifest) if dialogue.split in ("", "train")]
     validation = read_manifest(args.validation)
     if not training or not validation:

@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from turnstream.models.checkpoint import load_checkpoint
+from turnstream.models.checkpoint import load_checkpoint, save_checkpoint
 from turnstream.models.dialogues.manifest import Dialogue, read_manifest, write_manifest
 from turnstream.models.training import loop
 from turnstream.stream.cli import main
 
-from ...networks import TINY
+from ...networks import TINY, random_model
 
 
 def test_train_writes_a_network_that_can_be_loaded(manifest: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -21,6 +21,17 @@ def test_train_writes_a_network_that_can_be_loaded(manifest: Path, tmp_path: Pat
     assert f"trained network in {out}; export it with: turnstream export {out}" in capsys.readouterr().out
 
 
+def test_the_shape_of_a_given_encoder_is_that_of_its_checkpoint(manifest: Path, tmp_path: Path) -> None:
+    save_checkpoint(random_model(TINY), tmp_path / "given")
+    settings = tmp_path / "settings.json"
+    settings.write_text(json.dumps({"chunk_s": 1.0, "model": {"speaker_rnn": {"hidden": 9}}}))
+    command = ["train", "--manifest", str(manifest), "--out", str(tmp_path / "run"), "--settings", str(settings), "--steps", "2", "--lanes", "2"]
+    assert main([*command, "--encoder", str(tmp_path / "given"), "--freeze-encoder"]) == 0
+    trained = load_checkpoint(tmp_path / "run")
+    assert (trained.config.features, trained.config.encoder) == (TINY.features, TINY.encoder)
+    assert trained.config.speaker_rnn.hidden == 9
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
@@ -28,6 +39,8 @@ def test_train_writes_a_network_that_can_be_loaded(manifest: Path, tmp_path: Pat
         ("{", "expected a JSON file of training settings"),
         ('{"step": 3}', "settings: unknown field 'step'; known are steps, lanes"),
         ('{"lanes": 0}', "expected lanes > 0, got 0"),
+        ('{"freeze_encoder": true}', "expected a checkpoint whose encoder is frozen, got none"),
+        ('{"encoder": "nowhere"}', "expected a checkpoint folder with config.json and model.safetensors, got 'nowhere' without config.json"),
         ('{"warmup_steps": 1}', "expected warmup_steps of 0 or at least 2, got 1"),
         ('{"model": {"encoder": {"block": "dense"}}}', "settings.model.encoder.block: expected one of"),
     ],

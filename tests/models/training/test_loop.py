@@ -9,19 +9,19 @@ import numpy as np
 import pytest
 import torch
 
-from turnstream.models.checkpoint import load_checkpoint
+from turnstream.models.checkpoint import load_checkpoint, save_checkpoint
 from turnstream.models.dialogues.manifest import Dialogue
 from turnstream.models.errors import ConfigError
 from turnstream.models.training import loop
 from turnstream.models.training.evaluation import validation_losses
 from turnstream.models.training.hardware import Hardware
-from turnstream.models.training.loop import train
+from turnstream.models.training.loop import new_network, train
 from turnstream.models.training.run_folder import find_snapshots
 from turnstream.models.training.settings import TrainingSettings
 from turnstream.models.training.stream import Chunk, ConversationStream
 from turnstream.models.turn_model import TurnModel
 
-from ...networks import TINY
+from ...networks import TINY, random_model
 
 SETTINGS = TrainingSettings(steps=6, lanes=2, chunk_s=2.0, warmup_steps=2, validate_every=3, average_decay=0.5, model=TINY, seed=3)
 
@@ -277,3 +277,23 @@ def test_snapshots_are_the_averaged_networks_of_the_beginning_and_of_every_valid
     assert torch.equal(weights[0], TurnModel(TINY).heads.weight)
     train(SETTINGS, dialogues, tmp_path / "not kept")
     assert find_snapshots(tmp_path / "not kept") == {}
+
+
+@pytest.mark.parametrize("frozen", [True, False])
+def test_a_given_encoder_is_begun_with_and_learns_on_unless_it_is_frozen(frozen: bool, dialogues: list[Dialogue], tmp_path: Path) -> None:
+    given = random_model(TINY)
+    save_checkpoint(given, tmp_path / "given")
+    settings = dataclasses.replace(SETTINGS, encoder=str(tmp_path / "given"), freeze_encoder=frozen)
+    weights, begun = given.encoder.state_dict(), new_network(settings)
+    assert all(torch.equal(tensor, weights[name]) for name, tensor in begun.encoder.state_dict().items())
+    assert not torch.equal(begun.heads.weight, given.heads.weight)
+    trained = train(settings, dialogues, tmp_path / "run")
+    assert all(torch.equal(tensor, weights[name]) == frozen for name, tensor in trained.encoder.state_dict().items())
+    assert not torch.equal(trained.heads.weight, begun.heads.weight)
+
+
+def test_an_encoder_of_another_shape_is_refused(tmp_path: Path) -> None:
+    save_checkpoint(random_model(TINY), tmp_path)
+    other = dataclasses.replace(TINY, encoder=dataclasses.replace(TINY.encoder, channels=7))
+    with pytest.raises(ConfigError, match=r"expected a network with the encoder of .*channels=\d+.*, got .*channels=7"):
+        new_network(dataclasses.replace(SETTINGS, model=other, encoder=str(tmp_path)))
