@@ -39,6 +39,20 @@ class Contrast:
     zero: str
     lacking: str
 
+    @property
+    def of_speakers(self) -> bool:
+        """The two speakers of the same event are compared."""
+        return self.classes == ("speaker", "listener")
+
+    def is_first(self, event: Event) -> bool | None:
+        """Is an event of the first class? None: it is of neither, or both of its speakers are compared."""
+        if self.of_speakers or event.kind not in self.kinds:
+            return None
+        if self.classes == ("correct", "wrong"):
+            return event.correct
+        label = event.ending if self.classes == ("question", "statement") else event.kind
+        return label == self.classes[0] if label in self.classes else None
+
 
 CONTRASTS = {
     contrast.name: contrast
@@ -99,17 +113,9 @@ def event_cases(events: Sequence[Event], contrast: Contrast) -> Cases:
     """Those events of a contrast that are of either class, in their order."""
     rows: list[tuple[int, float, float, int, bool, int]] = []
     for place, event in enumerate(events):
-        label = event.correct if contrast.name == "correct-wrong" else None
-        if event.kind not in contrast.kinds:
-            continue
-        if contrast.name == "speaker-listener":
+        if contrast.of_speakers and event.kind in contrast.kinds:
             rows += [(event.number, event.start_s, event.end_s, speaker, speaker == event.speaker, place) for speaker in (0, 1)]
-            continue
-        if contrast.name == "question-statement":
-            label = {"question": True, "statement": False}.get(event.ending)
-        elif contrast.name != "correct-wrong":
-            label = event.kind == contrast.classes[0]
-        if label is not None:
+        elif (label := contrast.is_first(event)) is not None:
             rows.append((event.number, event.start_s, event.end_s, event.speaker, label, event.number))
     return _cases(rows)
 

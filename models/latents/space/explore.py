@@ -9,7 +9,7 @@ or in a mutual silence. How far apart two classes lie in the picture (apart.py) 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from tqdm import tqdm
 from ...errors import ConfigError, DialogueError
 from ..collect import add_model_argument, opened_collection
 from ..collection import CollectedDialogue, Collection, Columns, Event
+from ..events.contrasts import CONTRASTS, Contrast
 from ..moments import SITUATIONS
 from ..views import View, check_suffix, embedded_sound, envelope, sound_of, write_page
 from .apart import Apartness, briefly, how_far_apart, in_words
@@ -37,49 +38,17 @@ WHOSE = ("the speaker before the silence", "the other speaker")
 SILENCES = ("shift", "hold", "gap", "pause")
 PLACED_EVERY = {True: 1, False: 3}  # frames of embedded dialogues that are placed: by a formula all, else some, since that takes long
 UNKNOWN = 255  # in tracks of bytes, which hold 0 to 1 as 0 to 254
-NO_TEXT = "no text of the words before the silences is known"
 
 Frames = NDArray[np.int64]
 
 
-@dataclass(frozen=True)
-class Contrast:
-    """Two classes of events to compare.
-
-    Attributes:
-        name: as the page calls it.
-        classes: the two.
-        kinds: of the events that it is about.
-        class_of: which of the two an event is of, None: of neither; no function: both, its two speakers being compared.
-        lacking: why there may be none.
-    """
-
-    name: str
-    classes: tuple[str, str]
-    kinds: tuple[str, ...]
-    class_of: Callable[[Event], str | None] | None
-    lacking: str
-
-
-def _kind(event: Event) -> str:
-    return event.kind
-
-
-def _correct(event: Event) -> str | None:
-    return None if event.correct is None else "correct" if event.correct else "wrong"
-
-
-def _ending(event: Event) -> str | None:
-    return event.ending or None
-
-
-CONTRASTS = (
-    Contrast("shift against hold", ("shift", "hold"), ("shift", "hold"), _kind, "no silence is clearly either"),
-    Contrast("gap against pause", ("gap", "pause"), ("gap", "pause"), _kind, "there is no mutual silence between two stretches of speech"),
-    Contrast("speaker against listener before a mutual silence", ("speaker", "listener"), ("gap", "pause"), None, "there is no mutual silence"),
-    Contrast("shifts: correct against wrong", ("correct", "wrong"), ("shift",), _correct, "no shift was predicted"),
-    Contrast("holds: correct against wrong", ("correct", "wrong"), ("hold",), _correct, "no hold was predicted"),
-    Contrast("question against statement", ("question", "statement"), ("gap", "pause"), _ending, NO_TEXT),
+SHOWN = (
+    CONTRASTS["shift-hold"],
+    CONTRASTS["gap-pause"],
+    CONTRASTS["speaker-listener"],
+    replace(CONTRASTS["correct-wrong"], name="shifts", kinds=("shift",), lacking="no shift was predicted"),
+    replace(CONTRASTS["correct-wrong"], name="holds", kinds=("hold",), lacking="no hold was predicted"),
+    CONTRASTS["question-statement"],
 )
 
 
@@ -175,7 +144,7 @@ def gather(collection: Collection, projections: Sequence[SavedProjection], point
         "silences": {"drawn": len(_silences(events)), "all": total},
         "when_s": list(WHEN_S),
         "whose": list(WHOSE),
-        "contrasts": [_members(contrast, events) for contrast in CONTRASTS],
+        "contrasts": [_members(contrast, events) for contrast in SHOWN],
         "unstable": UNSTABLE,
         "projections": [_shown(projection, placed, events) for projection, placed in zip(projections, parts, strict=True)],
     }
@@ -185,13 +154,13 @@ def gather(collection: Collection, projections: Sequence[SavedProjection], point
 
 
 def members(contrast: Contrast, events: Sequence[Event]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """Indices of the events of a contrast, (M,), and whether each is of its first class, (M,): with no `class_of` all are of both."""
-    chosen = [index for index, event in enumerate(events) if event.kind in contrast.kinds]
-    if contrast.class_of is None:
+    """Indices of the events of a contrast, (M,), and whether each is of its first class, (M,); all, where the two speakers of each are compared."""
+    if contrast.of_speakers:
+        chosen = [index for index, event in enumerate(events) if event.kind in contrast.kinds]
         return np.array(chosen, np.int64), np.ones(len(chosen), bool)
-    classes = {index: contrast.class_of(events[index]) for index in chosen}
-    kept = [index for index in chosen if classes[index] in contrast.classes]
-    return np.array(kept, np.int64), np.array([classes[index] == contrast.classes[0] for index in kept], bool)
+    labels = [contrast.is_first(event) for event in events]
+    kept = [index for index, label in enumerate(labels) if label is not None]
+    return np.array(kept, np.int64), np.array([labels[index] for index in kept], bool)
 
 
 def readings(events: Sequence[Event], frames: int, collection: Collection) -> NDArray[np.int64]:
@@ -226,15 +195,20 @@ def _silences(events: Sequence[Event]) -> list[tuple[int, float]]:
 
 def _members(contrast: Contrast, events: Sequence[Event]) -> dict[str, Any]:
     chosen, first = members(contrast, events)
-    lacking = "" if len(chosen) else f"{contrast.name.capitalize()} is not offered: {contrast.lacking}."
+    name = _name(contrast)
     return {
-        "name": contrast.name,
+        "name": name,
         "classes": list(contrast.classes),
         "events": chosen,
         "first": first.astype(np.uint8),
-        "by_role": contrast.class_of is None,
-        "lacking": lacking,
+        "by_role": contrast.of_speakers,
+        "lacking": "" if len(chosen) else f"{name.capitalize()} is not offered: {contrast.lacking}.",
     }
+
+
+def _name(contrast: Contrast) -> str:
+    subject = f"{contrast.name}: " if contrast.name in ("shifts", "holds") else ""
+    return f"{subject}{' against '.join(contrast.classes)}{' before a mutual silence' if contrast.of_speakers else ''}"
 
 
 # ---- places ----
@@ -281,7 +255,7 @@ def _shown(projection: SavedProjection, placed: Sequence[_Placed], events: Seque
         "events": of_events,
         "event_stability": stability(projection, of_events),
         "tracks": [part.track for part in placed],
-        "apart": [_apart(contrast, events, of_events) for contrast in CONTRASTS],
+        "apart": [_apart(contrast, events, of_events) for contrast in SHOWN],
     }
 
 
@@ -301,17 +275,17 @@ def _apart(contrast: Contrast, events: Sequence[Event], places: NDArray[np.float
     chosen, first = members(contrast, events)
     number = np.array([events[index].number for index in chosen], np.int64)
     found: list[list[Apartness]] = []
-    for role in range(1 if contrast.class_of is None else 2):
+    for role in range(1 if contrast.of_speakers else 2):
         found.append([])
         for when in range(len(WHEN_S)):
-            if contrast.class_of is None:
+            if contrast.of_speakers:
                 both = np.concatenate([places[chosen, when, 0], places[chosen, when, 1]])
                 found[-1].append(how_far_apart(both, np.arange(len(both)) < len(chosen), np.tile(number, 2), np.tile(chosen, 2)))
             else:
                 found[-1].append(how_far_apart(places[chosen, when, role], first, number, chosen))
     return {
         "said": [[in_words(contrast.classes, apart) for apart in row] for row in found],
-        "brief": f"{contrast.name.split(':')[0] + ', ' if ':' in contrast.name else ''}{briefly(contrast.classes, found[0][START])}",
+        "brief": f"{contrast.name + ', ' if contrast.name in ('shifts', 'holds') else ''}{briefly(contrast.classes, found[0][START])}",
         "figures": np.array([[_figures(apart) for apart in row] for row in found], np.float32),
     }
 

@@ -19,7 +19,7 @@ from turnstream.models.latents.collection import Collection, write_events
 from turnstream.models.latents.command import add_arguments as add_command
 from turnstream.models.latents.command import main as command
 from turnstream.models.latents.space.apart import how_far_apart, in_words
-from turnstream.models.latents.space.explore import CONTRASTS, START, WHEN_S, explore, gather, members, readings, shift_probability
+from turnstream.models.latents.space.explore import SHOWN, START, WHEN_S, explore, gather, members, readings, shift_probability
 from turnstream.models.latents.space.fitting import fit_projection, place
 from turnstream.models.latents.space.saved_projection import SavedProjection
 
@@ -145,19 +145,19 @@ def test_points_are_as_stable_as_the_nearest_place_of_the_fit(projections: list[
 
 def test_how_far_apart_is_measured_on_the_places_that_are_drawn(tiny_collection: Collection, contents: dict[str, Any]) -> None:
     events, shown = tiny_collection.events(), contents["projections"][0]
-    for index, contrast in enumerate(CONTRASTS):
+    for index, contrast in enumerate(SHOWN):
         chosen, first = members(contrast, events)
         number = np.array([events[i].number for i in chosen])
-        if contrast.class_of is None:
+        if contrast.of_speakers:
             places = shown["events"][chosen, START].reshape(-1, 2)  # speaker, listener, speaker, ...
             found = how_far_apart(places, np.arange(len(places)) % 2 == 0, np.repeat(number, 2), np.repeat(chosen, 2))
         else:
             found = how_far_apart(shown["events"][chosen, START, 1], first, number, chosen)
-        role = 0 if contrast.class_of is None else 1
+        role = 0 if contrast.of_speakers else 1
         figures = shown["apart"][index]["figures"][role, START]
         assert figures[:2].tolist() == [found.first, found.second]
         np.testing.assert_allclose(figures[2], found.line.value, atol=1e-6)
-        if contrast.class_of is not None:  # else what is at the same distance comes in another order
+        if not contrast.of_speakers:  # else what is at the same distance comes in another order
             assert shown["apart"][index]["said"][role][START] == in_words(contrast.classes, found)
 
 
@@ -198,7 +198,7 @@ def test_without_text_questions_are_not_offered_and_it_is_said_why(tiny_collecti
         rows = [vars(event) | {"ending": ""} for event in collection.events() if event.number == number]
         write_events(collection.folder, number, [{k: v for k, v in row.items() if k != "number"} for row in rows])
     view = explore(collection, projections[:1], tmp_path / "explore.html", points=50)
-    assert "Question against statement is not offered: no text of the words before the silences is known." in view.caption
+    assert "Question against statement is not offered: the words before the silences are not known." in view.caption
     assert "question and statement" not in view.caption
 
 
