@@ -69,7 +69,7 @@ def load_encoder(folder: Path) -> EncoderCheckpoint:
     try:
         plain = json.loads((folder / CONFIG_FILE).read_text())
         weights = {name: tensor for name, tensor in load_file(folder / WEIGHTS_FILE).items() if name.startswith(_ENCODER)}
-        features, config = (from_plain(kind, plain[name], name) for kind, name in ((FeatureConfig, "features"), (EncoderConfig, "encoder")))
+        features, config = from_plain(FeatureConfig, plain["features"], "features"), from_plain(EncoderConfig, plain["encoder"], "encoder")
         encoder = Encoder(config, features.mel_bins)
         encoder.load_state_dict({name.removeprefix(_ENCODER): tensor for name, tensor in weights.items()})
     except (SafetensorError, RuntimeError, ValueError, LookupError, TypeError) as error:

@@ -25,6 +25,7 @@ COMMANDS: dict[str, tuple[str, str]] = {  # name: (module, what it does)
     "bench": ("turnstream.stream.bench", "measure the cost per frame on this machine"),
     "manifest": ("turnstream.models.dialogues.corpora.command", "list the dialogues of a corpus on disk, to train or evaluate on"),
     "simulate": ("turnstream.models.dialogues.simulate", "make two-channel dialogues to train on"),
+    "pretrain": ("turnstream.models.pretraining.command", "train an encoder on dialogues without labels: autoencoder, VQ-VAE, VQ-VAE-2 or CPC"),
     "train": ("turnstream.models.training.command", "train a network on dialogues"),
     "evaluate": ("turnstream.stream.evaluate", "measure a model on dialogues: shift/hold, end-of-turn frontier, calibration, robustness"),
     "latents": ("turnstream.models.latents.command", "look inside a model: latent space, cells and gates, memory, training"),
@@ -36,6 +37,7 @@ _EXTRA_OF = {  # package: the extra that brings it
     **dict.fromkeys(("onnx", "onnxscript"), "export"),
     "matplotlib": "plot",
     **dict.fromkeys(("pyarrow", "sklearn", "openTSNE", "umap", "plotly", "av"), "latents"),
+    "vector_quantize_pytorch": "pretrain",
     "silero_vad": "bench",
 }
 

@@ -11,13 +11,13 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile as sf
 
+from turnstream.models.checkpoint import load_encoder
 from turnstream.models.dialogues.manifest import read_manifest, write_manifest
 from turnstream.stream import cli
 from turnstream.stream.live import listen
@@ -38,6 +38,8 @@ SMALLER = {
     "--steps 7000": "--steps 2",
     "manifest switchboard": "manifest switchboard --val-share 0",
     "--out swb$": "--out swb --steps 1 --lanes 1",
+    "--out cpc$": "--out cpc --steps 2 --lanes 2",
+    "--encoder cpc$": "--encoder cpc --steps 2 --lanes 2",
     "gallery --out gallery": "gallery --out gallery --only gate activations",
     "--picture space.png": "--picture space.png --points 400 --refits 1",
     "--out film.mp4": "--out film.mp4 --end 2 --height 360",
@@ -61,7 +63,7 @@ def run(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
 
 def test_every_block_is_known_to_a_test():
     assert {language for language, _ in BLOCKS} == {"sh", "python", "js"}
-    assert (len(PYTHON), len(JAVASCRIPT), len(SHELL)) == (2, 1, 8)
+    assert (len(PYTHON), len(JAVASCRIPT), len(SHELL)) == (2, 1, 9)
 
 
 def test_no_figure_is_left_out():
@@ -71,12 +73,13 @@ def test_no_figure_is_left_out():
 
 def test_model_card_and_settings_speak_of_the_bundled_weights():
     from turnstream import Engine
+    from turnstream.models.config import from_plain
     from turnstream.models.training.settings import TrainingSettings
 
     card = (ROOT / "models" / "weights" / "MODEL_CARD.md").read_text()
     assert Engine().metadata.weights_sha256[:12] in card
     used = json.loads((ROOT / "models" / "weights" / "training.json").read_text())
-    assert used == json.loads(json.dumps(asdict(TrainingSettings())))
+    assert from_plain(TrainingSettings, used) == TrainingSettings()
 
 
 def test_both_set_up_commands_are_what_ci_runs():
@@ -182,6 +185,11 @@ def test_training_commands_lead_from_utterances_to_predictions(tmp_path: Path, m
     run_all([evaluate], tmp_path)
     assert "shift" in (tmp_path / "report" / "index.html").read_text()
     assert json.loads((tmp_path / "report" / "report.json").read_text())["systems"]
+    install, *steps = commands("pip install -c constraints.txt '.[pretrain")
+    assert install == "pip install -c constraints.txt '.[pretrain,bench]'"
+    run_all([smaller(command) for command in steps], tmp_path)
+    given, gone_on = (load_encoder(tmp_path / name) for name in ("cpc", "from_cpc"))
+    assert given.config == gone_on.config
 
 
 @pytest.mark.filterwarnings("default")

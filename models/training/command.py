@@ -72,7 +72,7 @@ def main(args: argparse.Namespace) -> int:
     validation = _read_validation_part(args)
     real = read_manifest(args.real) if args.real else []
     with ExitStack() as stack:
-        training = _read_training_part(args.manifest) if args.manifest else stack.enter_context(closing(_open_simulator(args, settings)))
+        training = read_training_part(args.manifest) if args.manifest else stack.enter_context(closing(_open_simulator(args, settings)))
         train(settings, training, args.out, validation=validation, real=real, resume=args.resume, hardware=hardware, snapshots=args.snapshots)
     rank_zero_only(print)(f"trained network in {args.out}; export it with: turnstream export {args.out} {args.out}/model.onnx")
     return 0
@@ -92,7 +92,12 @@ def _open_simulator(args: argparse.Namespace, settings: TrainingSettings) -> Con
     )
 
 
-def _read_training_part(path: Path) -> list[Dialogue]:
+def read_training_part(path: Path) -> list[Dialogue]:
+    """The dialogues of a manifest that may be learned from.
+
+    Raises:
+        DialogueError: there are none.
+    """
     dialogues = read_manifest(path)
     training = [dialogue for dialogue in dialogues if dialogue.split in TRAINING_SPLITS]
     if not training:

@@ -15,18 +15,20 @@ import math
 import os
 import pickle
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from ..config import from_plain
 from ..errors import ConfigError
-from .settings import TrainingSettings
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance as Settings
 
 CHECKPOINT_FILE, SETTINGS_FILE, LOG_FILE, SNAPSHOTS = "checkpoint.pt", "training.json", "training.jsonl", "snapshots"
 
 
-def read_checkpoint(out: Path, settings: TrainingSettings) -> dict[str, Any]:
+def read_checkpoint(out: Path, settings: Settings) -> dict[str, Any]:
     """The checkpoint of the run in `out`, on the CPU.
 
     Raises:
@@ -43,19 +45,19 @@ def read_checkpoint(out: Path, settings: TrainingSettings) -> dict[str, Any]:
     return saved
 
 
-def refuse_other_settings(out: Path, settings: TrainingSettings) -> None:
+def refuse_other_settings(out: Path, settings: Settings) -> None:
     """Raises ConfigError if the run in the folder had other settings."""
     _refuse_others(out, settings, json.loads((out / SETTINGS_FILE).read_text()))
 
 
-def _refuse_others(out: Path, settings: TrainingSettings, theirs: dict[str, Any]) -> None:
-    of_run = from_plain(TrainingSettings, theirs)
+def _refuse_others(out: Path, settings: Settings, theirs: dict[str, Any]) -> None:
+    of_run = from_plain(type(settings), theirs)
     changed = [field.name for field in dataclasses.fields(settings) if getattr(of_run, field.name) != getattr(settings, field.name)]
     if changed:
         raise ConfigError(f"expected the settings of the run in {out}, got another {', '.join(changed)}")
 
 
-def begin_run(out: Path, settings: TrainingSettings, step: int) -> None:
+def begin_run(out: Path, settings: Settings, step: int) -> None:
     """Make the folder ready for a run that goes on from `step`: settings written, log cut back to there."""
     out.mkdir(parents=True, exist_ok=True)
     (out / SETTINGS_FILE).write_text(json.dumps(dataclasses.asdict(settings), indent=1) + "\n")
@@ -78,7 +80,7 @@ def refuse_to_overwrite(out: Path) -> None:
         raise ConfigError(f"expected a folder without a run for a new one, got {out} with {CHECKPOINT_FILE}; go on with --resume, or choose another")
 
 
-def write_validation(out: Path, settings: TrainingSettings, step: int, measured: dict[str, float], parts: dict[str, Any]) -> None:
+def write_validation(out: Path, settings: Settings, step: int, measured: dict[str, float], parts: dict[str, Any]) -> None:
     """Add a line to the log and replace the checkpoint, whole or not at all."""
     with (out / LOG_FILE).open("a") as log:
         log.write(json.dumps({"step": step, **{name: None if math.isnan(value) else value for name, value in measured.items()}}) + "\n")

@@ -29,7 +29,7 @@ from ...training.settings import TrainingSettings
 from ...turn_model import TurnModel
 from ..collect import opened_collection
 from ..collection import Collection
-from ..memory.connectivity import connect
+from ..memory.connectivity import INTO_S, connect
 from ..memory.held_out import log_loss
 from ..memory.past import ALL, score_with_past
 from ..memory.readings import decisive_readings, silence_readings
@@ -140,7 +140,7 @@ def measure_variant(variant: Variant, model: TurnModel, collection: Collection, 
         float(log_loss(whole, decisive.happened).mean()),
         float(log_loss(short, decisive.happened).mean()),
         auc(said, silences.happened),
-        float(np.nanmedian(connect(model, collection).half_s[:, 0])),
+        float(np.nanmedian(connect(model, collection, into_s=INTO_S[:1]).half_s[:, 0])),
         tuple((float(line["step"]), float(line["next_holder"])) for line in log),
     )
 

@@ -1,0 +1,135 @@
+"""The loop of pre-training: the conversations of `turnstream train`, their labels unread; one process; exactly resumable."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from ..dialogues.loading import load_audio
+from ..dialogues.manifest import Dialogue
+from ..errors import ConfigError
+from ..training.run_folder import begin_run, read_checkpoint, refuse_to_overwrite, write_validation
+from ..training.sources import ConversationSource, RecordedDialogues
+from ..training.stream import ConversationStream
+from .network import PretrainingNetwork, save_network
+from .objectives import perplexity
+from .settings import PretrainingSettings
+
+_log = logging.getLogger(__name__)
+
+
+def pretrain(
+    settings: PretrainingSettings,
+    training: Sequence[Dialogue] | ConversationSource,
+    out: Path,
+    *,
+    validation: Sequence[Dialogue] = (),
+    resume: bool = False,
+    device: str = "auto",
+) -> PretrainingNetwork:
+    """Train an encoder and write it to `out`, as a run of `turnstream train` is written.
+
+    Args:
+        settings: of the run.
+        training: conversations to learn from; a source is left open.
+        out: folder of the run; a checkpoint is written there at every validation.
+        validation: held-out conversations, on which the objective is measured.
+        resume: go on exactly where the folder's last checkpoint was written.
+        device: torch device; "auto" is a GPU if there is one.
+    Returns:
+        The network, in evaluation mode, on the CPU.
+    Raises:
+        ConfigError: nothing to train on, nothing to resume from, a run in the folder of a new one, or the checkpoint has other settings or dialogues.
+        DialogueError: a conversation that cannot be read.
+    """
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    source = training if isinstance(training, ConversationSource) else RecordedDialogues(training, settings.of_stream)
+    saved = read_checkpoint(out, settings) if resume else None
+    if saved is None:
+        refuse_to_overwrite(out)
+    torch.manual_seed(settings.seed)
+    network = PretrainingNetwork(settings).to(device)
+    optimizer = torch.optim.AdamW(network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, settings.learning_rate, total_steps=settings.steps, pct_start=min(0.3, settings.warmup_steps / settings.steps)
+    )
+    stream = ConversationStream(source, settings.of_stream)
+    state, first = network.init_state(settings.lanes), 0
+    parts: dict[str, Any] = {"network": network, "optimizer": optimizer, "schedule": schedule, "stream": stream}
+    if saved is not None:
+        for name, part in parts.items():
+            part.load_state_dict(saved[name])
+        state, first = saved["state"].to(device), saved["step"]
+        torch.set_rng_state(saved["generator"])
+        _log.info("resumed from step %d", first)
+    begin_run(out, settings, first)
+    network.train()
+    progress = tqdm(range(first + 1, settings.steps + 1), initial=first, total=settings.steps, unit="step", disable=None)
+    for step in progress:
+        chunk = stream.next_chunk()
+        state = torch.where(chunk.begins[:, None].to(device), torch.zeros_like(state), state)
+        judged, state = network(chunk.audio.to(device), state)
+        optimizer.zero_grad(set_to_none=True)
+        judged.loss.backward()
+        torch.nn.utils.clip_grad_norm_(network.parameters(), settings.gradient_clip)
+        optimizer.step()
+        schedule.step()
+        state = state.detach()
+        if step % 20 == 0:
+            progress.set_postfix({name: f"{float(value):.3f}" for name, value in judged.measures.items() if not name.startswith("accuracy_")})
+        if step % settings.validate_every == 0 or step == settings.steps:
+            measured = measure(network, validation) if validation else {name: float(value) for name, value in judged.measures.items()}
+            progress.write(f"step {step}: " + ", ".join(f"{name} {value:.4f}" for name, value in measured.items()))
+            kept = {name: part.state_dict() for name, part in parts.items()} | {"state": state.cpu(), "generator": torch.get_rng_state()}
+            write_validation(out, settings, step, measured, kept)
+    save_network(network, out)
+    return network.cpu().eval()
+
+
+def measure(network: PretrainingNetwork, dialogues: Sequence[Dialogue]) -> dict[str, float]:
+    """The objective on held-out dialogues: means of its measures, and how many codes are in use (perplexity, between 1 and the size of the book).
+
+    Negatives are drawn alike at every call.
+
+    Raises:
+        ConfigError: no dialogue is as long as a chunk.
+    """
+    settings, device = network.settings, next(network.parameters()).device
+    sums: dict[str, float] = {}
+    counts: dict[str, Tensor] = {}
+    chunks = 0
+    training, generator = network.training, torch.get_rng_state()
+    network.eval()
+    torch.manual_seed(settings.seed)
+    with torch.inference_mode():
+        for dialogue in dialogues:
+            state = network.init_state(1)
+            for audio in _chunks(load_audio(dialogue, settings.features.sample_rate_hz), settings):
+                judged, state = network(torch.from_numpy(audio)[None].to(device), state)
+                chunks += 1
+                for name, value in judged.measures.items():
+                    sums[name] = sums.get(name, 0.0) + float(value)
+                for name, index in judged.codes.items():
+                    counts[name] = counts.get(name, torch.zeros(settings.codes)) + torch.bincount(index.flatten().cpu(), minlength=settings.codes)
+    network.train(training)
+    torch.set_rng_state(generator)
+    if not chunks:
+        raise ConfigError(f"expected a held-out dialogue of {settings.chunk_s:g} s or more, got none")
+    measured = {name: value / chunks for name, value in sums.items() if name != "commitment"}  # which only a quantiser in training knows
+    if "reconstruction" in measured:
+        measured["explained"] = 1 - measured["reconstruction"] / measured["variance"] if measured["variance"] else math.nan
+    return measured | {f"perplexity_{name}": perplexity(count) for name, count in counts.items()}
+
+
+def _chunks(audio: np.ndarray[Any, np.dtype[np.float32]], settings: PretrainingSettings) -> list[np.ndarray[Any, np.dtype[np.float32]]]:
+    size = settings.chunk_steps * settings.of_stream.model.frame_samples
+    return [audio[:, start : start + size] for start in range(0, audio.shape[1] - size + 1, size)]

@@ -1,0 +1,82 @@
+"""Features, encoder and objective as one network, and its folder on disk.
+
+config.json holds all settings, its parts "features" and "encoder" named as in any other checkpoint; model.safetensors the weights, those of the
+encoder named as in any other, so that `checkpoint.load_encoder` reads both kinds.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from ..checkpoint import CONFIG_FILE, WEIGHTS_FILE
+from ..config import from_plain
+from ..encoder import Encoder
+from ..errors import ConfigError
+from ..features import LogMel
+from ..state import ShapeTree, StateLayout
+from ..turn_model import pack_state, unpack_state
+from .cpc import CPC
+from .objectives import VQVAE, VQVAE2, Autoencoder, Judged
+from .settings import PretrainingSettings
+
+OBJECTIVES = {"autoencoder": Autoencoder, "vqvae": VQVAE, "vqvae2": VQVAE2, "cpc": CPC}
+
+
+class PretrainingNetwork(nn.Module):
+    """An encoder and what it is trained for.
+
+    Args of forward:
+        audio: samples in [-1, 1], (B, 2, N), N a multiple of the encoder's step.
+        state: packed, (B, S), from `init_state` or the last call.
+    Returns:
+        What the objective makes of it, and the next state.
+    """
+
+    def __init__(self, settings: PretrainingSettings) -> None:
+        super().__init__()
+        self.settings = settings
+        self.features = LogMel(settings.features)
+        self.encoder = Encoder(settings.encoder, settings.features.mel_bins)
+        self.objective = OBJECTIVES[settings.method](settings)
+        self.layout = StateLayout.of(self.state_shapes())
+
+    def state_shapes(self) -> dict[str, ShapeTree]:
+        return {name: getattr(self, name).state_shapes() for name in ("features", "encoder", "objective")}
+
+    def init_state(self, batch: int) -> Tensor:
+        """The state before anything was heard, (batch, S)."""
+        return next(self.parameters()).new_zeros(batch, self.layout.size)
+
+    def forward(self, audio: Tensor, state: Tensor) -> tuple[Judged, Tensor]:
+        before = unpack_state(state, self.state_shapes(), self.layout)
+        mel, tail = self.features(audio.flatten(0, 1), before["features"])
+        encoded, encoder = self.encoder(mel, before["encoder"])
+        judged = self.objective(encoded, mel, before["objective"])
+        return judged, pack_state({"features": tail, "encoder": encoder, "objective": judged.state}, self.layout)
+
+
+def save_network(network: PretrainingNetwork, folder: Path) -> None:
+    """Write a network; the folder is there."""
+    (folder / CONFIG_FILE).write_text(json.dumps(dataclasses.asdict(network.settings), indent=1) + "\n")
+    save_file({name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}, folder / WEIGHTS_FILE)
+
+
+def load_network(folder: Path) -> PretrainingNetwork:
+    """Read what a pre-training left, in evaluation mode.
+
+    Raises:
+        ConfigError: a file is missing or damaged, or it is no pre-training's.
+    """
+    try:
+        network = PretrainingNetwork(from_plain(PretrainingSettings, json.loads((folder / CONFIG_FILE).read_text()), str(folder / CONFIG_FILE)))
+        network.load_state_dict(load_file(folder / WEIGHTS_FILE))
+    except (OSError, SafetensorError, RuntimeError, ValueError, TypeError) as error:
+        reason = " ".join(line.strip() for line in str(error).splitlines()[:2])
+        raise ConfigError(f"{folder}: expected the folder of a pre-training (`turnstream pretrain`): {reason}") from None
+    return network.eval()

@@ -1,0 +1,115 @@
+"""What a trained autoencoder, VQ-VAE or VQ-VAE-2 keeps of a recording, to hear and to see.
+
+Log-mel frames are turned into sound by torchaudio: the mel bands spread over the spectrum (non-negative least squares), phases by Griffin & Lim 1984.
+The original's own frames go the same way, so that what the bands and the phases lose is not blamed on the encoder.
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ..config import FeatureConfig
+from ..dialogues.loading import load_audio
+from ..dialogues.manifest import Dialogue
+from ..errors import ConfigError, DialogueError
+from ..features import LOG_MEAN, LOG_SCALE
+from ..torchaudio_loader import load_torchaudio
+from .network import PretrainingNetwork, load_network
+
+ROUNDS = 64  # of Griffin-Lim
+SHOWN = ("what was heard", "reconstruction")
+
+
+def reconstruct(run: Path, audio: Path, out: Path, *, start_s: float = 0.0, seconds: float = 20.0) -> str:
+    """Write original.wav and reconstruction.wav, both made from log-mel frames, and reconstruction.png, which shows the frames.
+
+    Args:
+        run: folder of a pre-training.
+        audio: recording; of two channels each is heard by itself, and both are mixed in what is written.
+        out: folder.
+        start_s, seconds: part of the recording.
+    Returns:
+        What was found, in words.
+    Raises:
+        ConfigError: no such run, or one that reconstructs nothing.
+        DialogueError: a recording that cannot be read, or no audio in this part of it.
+    """
+    import soundfile as sf
+
+    from ..latents.views import picture
+
+    network = load_network(run)
+    features = network.settings.features
+    try:
+        channels = min(sf.info(audio).channels, 2)
+    except sf.LibsndfileError as error:
+        raise DialogueError(f"{audio}: expected a recording, got: {error}") from None
+    dialogue = Dialogue(audio.stem, (audio,) * (3 - channels), ("a", "b"), start_s=start_s, end_s=start_s + seconds)
+    samples = load_audio(dialogue, features.sample_rate_hz)
+    size = network.settings.chunk_steps * network.settings.of_stream.model.frame_samples
+    samples = np.pad(samples, ((0, 0), (0, -samples.shape[1] % size)))
+    if not samples.size:
+        raise DialogueError(f"{audio}: expected audio from {start_s:g} s on, got none")
+    heard, made, error, variance = reconstructed(network, samples)
+    heard, made = (frames[:channels] for frames in (heard, made))
+    out.mkdir(parents=True, exist_ok=True)
+    for name, frames in (("original", heard), ("reconstruction", made)):
+        sf.write(out / f"{name}.wav", sound(frames, features).mean(axis=0), features.sample_rate_hz)
+    words = (
+        f"{network.settings.method} of {run.name}: {1 - error / variance:.0%} of the variance of the log-mel frames of each receptive field is "
+        f"reconstructed (squared error {error:.3f} of {variance:.3f}). Drawn and heard is, of the field that ends at each step, its newest frames."
+    )
+    with picture(out / "reconstruction.png", "What was heard, and what the encoder kept of it", words, (11.0, 5.0), nrows=2, ncols=1) as panels:
+        low, high = float(heard.min()), float(heard.max())
+        for panel, name, frames in zip(np.ravel(panels), SHOWN, (heard, made), strict=True):
+            end_s = frames.shape[1] * features.hop_samples / features.sample_rate_hz
+            panel.imshow(frames[0].T, origin="lower", aspect="auto", vmin=low, vmax=high, extent=(start_s, start_s + end_s, 0, features.mel_bins))
+            panel.set(title=f"{name}, first speaker", ylabel="mel band", xlabel="seconds")
+    return f"{words}\n{out / 'reconstruction.png'}, original.wav, reconstruction.wav"
+
+
+def reconstructed(network: PretrainingNetwork, samples: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32], float, float]:
+    """The frames that were heard and those that were made, each (2, T, M), and mean squared error and variance over the receptive fields.
+
+    Args:
+        network: in evaluation mode.
+        samples: (2, N), N a multiple of its chunk.
+    Raises:
+        ConfigError: it reconstructs nothing.
+    """
+    settings = network.settings
+    size, stride = settings.chunk_steps * settings.of_stream.model.frame_samples, settings.encoder.stride
+    state = network.init_state(1)
+    heard: list[Tensor] = []
+    made: list[Tensor] = []
+    measures: list[tuple[float, float]] = []
+    tail = torch.zeros(2, settings.features.window_samples - settings.features.hop_samples)
+    with torch.inference_mode():
+        for start in range(0, samples.shape[1], size):
+            audio = torch.from_numpy(np.ascontiguousarray(samples[:, start : start + size]))
+            judged, state = network(audio[None], state)
+            if judged.reconstruction is None:
+                raise ConfigError(f"expected a network that reconstructs what it hears, got {settings.method}")
+            mel, tail = network.features(audio, tail)
+            heard.append(mel)
+            made.append(judged.reconstruction[:, :, -stride:].flatten(1, 2))
+            measures.append((float(judged.measures["reconstruction"]), float(judged.measures["variance"])))
+    error, variance = np.mean(measures, axis=0)
+    return torch.cat(heard, dim=1).numpy(), torch.cat(made, dim=1).numpy(), float(error), float(variance)
+
+
+def sound(frames: NDArray[np.float32], features: FeatureConfig) -> NDArray[np.float32]:
+    """Sound with these log-mel frames, (R, T, M) to (R, N)."""
+    transforms = load_torchaudio().transforms
+    bins = features.window_samples // 2 + 1
+    mel = (torch.exp(torch.from_numpy(frames) / LOG_SCALE) * math.exp(LOG_MEAN) - features.log_floor).clamp(min=0).transpose(1, 2)  # (R, M, T)
+    spread = transforms.InverseMelScale(bins, features.mel_bins, features.sample_rate_hz, features.low_hz, features.high_hz)
+    phases = transforms.GriffinLim(features.window_samples, n_iter=ROUNDS, hop_length=features.hop_samples, power=2.0)
+    torch.manual_seed(0)  # of the first phases
+    return phases(spread(mel)).clamp(-1, 1).numpy()

@@ -1,0 +1,104 @@
+"""Settings of one pre-training run. No torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from ..config import EncoderConfig, FeatureConfig, ModelConfig
+from ..errors import ConfigError
+from ..training.settings import TrainingSettings
+
+METHODS = {
+    "autoencoder": "each output frame reconstructs the receptive field it was made from",
+    "vqvae": "the same through one code of a code book (van den Oord et al. 2017)",
+    "vqvae2": "the same through two code books at two frame rates (Razavi et al. 2019)",
+    "cpc": "a context predicts the encoder's output some steps ahead among others (van den Oord et al. 2018)",
+}
+
+
+@dataclass(frozen=True)
+class PretrainingSettings:
+    """What is learned, how long and on how much at once.
+
+    Attributes:
+        method: one of METHODS.
+        lanes: conversations side by side; each gives two rows, one per speaker.
+        chunk_s: seconds between two updates; state is carried from chunk to chunk, gradients are not.
+        gain_db: each conversation's channels are made louder or softer by up to this much.
+        validate_every: steps between two validations; a checkpoint is written at each.
+        decoder_hidden: width of the decoder's hidden layer; all but cpc.
+        codes, code_channels: size of each code book, and width of a code; vqvae, vqvae2.
+        commitment: weight of the pull of the encoder's output towards its code.
+        code_decay: of the moving averages that the codes are.
+        revive_below: codes that so few frames of a chunk use, by the moving average, are put where a frame lies.
+        top_stride: encoder frames to one of the upper level; vqvae2.
+        ahead: steps of the encoder ahead that are predicted; cpc.
+        context_hidden: width of the recurrent context; cpc.
+        negatives_within, negatives_across: other moments of the same speaker, and moments of others, that a prediction is told from; cpc.
+    """
+
+    method: str
+    steps: int = 4000
+    lanes: int = 16
+    chunk_s: float = 3.2
+    learning_rate: float = 1e-3
+    warmup_steps: int = 100
+    weight_decay: float = 0.01
+    gradient_clip: float = 1.0
+    gain_db: float = 20.0
+    validate_every: int = 400
+    seed: int = 0
+    decoder_hidden: int = 256
+    codes: int = 512
+    code_channels: int = 32
+    commitment: float = 0.25
+    code_decay: float = 0.99
+    revive_below: float = 0.5
+    top_stride: int = 4
+    ahead: tuple[int, ...] = (1, 2, 4, 8, 16, 32)
+    context_hidden: int = 128
+    negatives_within: int = 32
+    negatives_across: int = 32
+    features: FeatureConfig = field(default_factory=FeatureConfig)
+    encoder: EncoderConfig = field(default_factory=EncoderConfig)
+
+    def __post_init__(self) -> None:
+        if self.method not in METHODS:
+            raise ConfigError(f"expected method to be one of {', '.join(METHODS)}, got {self.method!r}")
+        positive = ("steps", "lanes", "chunk_s", "learning_rate", "gradient_clip", "validate_every", "decoder_hidden", "codes", "code_channels")
+        for name in (*positive, "top_stride", "context_hidden"):
+            if getattr(self, name) <= 0:
+                raise ConfigError(f"expected {name} > 0, got {getattr(self, name)}")
+        if self.warmup_steps < 0 or self.warmup_steps == 1:  # a rise needs a step to begin and one to end at
+            raise ConfigError(f"expected warmup_steps of 0 or at least 2, got {self.warmup_steps}")
+        for name in ("seed", "negatives_within", "negatives_across"):
+            if getattr(self, name) < 0:
+                raise ConfigError(f"expected {name} >= 0, got {getattr(self, name)}")
+        if not 0 <= self.code_decay < 1:
+            raise ConfigError(f"expected 0 <= code_decay < 1, got {self.code_decay}")
+        steps = self.chunk_steps
+        if self.method == "vqvae2" and steps % self.top_stride:
+            raise ConfigError(f"expected a chunk in multiples of {self.top_stride} steps of the encoder, got {steps}")
+        if self.method == "cpc":
+            if not self.ahead or min(self.ahead) < 1 or max(self.ahead) >= steps:
+                raise ConfigError(f"expected steps ahead from 1 to less than a chunk ({steps}), got {self.ahead}")
+            if not self.negatives_within + self.negatives_across:
+                raise ConfigError("expected negatives to tell a prediction from, got none")
+
+    @property
+    def chunk_steps(self) -> int:
+        """Output frames of the encoder in a chunk."""
+        return self.of_stream.chunk_frames
+
+    @property
+    def of_stream(self) -> TrainingSettings:
+        """What the stream of conversations must know."""
+        return TrainingSettings(
+            steps=self.steps,
+            lanes=self.lanes,
+            chunk_s=self.chunk_s,
+            gain_db=self.gain_db,
+            mute_share=0.0,
+            seed=self.seed,
+            model=ModelConfig(features=self.features, encoder=self.encoder),
+        )
