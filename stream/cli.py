@@ -27,6 +27,7 @@ COMMANDS: dict[str, tuple[str, str]] = {  # name: (module, what it does)
     "simulate": ("turnstream.models.dialogues.simulate", "make two-channel dialogues to train on"),
     "pretrain": ("turnstream.models.pretraining.command", "train an encoder on dialogues without labels: autoencoder, VQ-VAE, VQ-VAE-2 or CPC"),
     "train": ("turnstream.models.training.command", "train a network on dialogues"),
+    "compare": ("turnstream.models.comparison.command", "train and measure a grid of encoders, read-outs and ways of learning, with the same budget"),
     "evaluate": ("turnstream.stream.evaluate", "measure a model on dialogues: shift/hold, end-of-turn frontier, calibration, robustness"),
     "latents": ("turnstream.models.latents.command", "look inside a model: latent space, cells and gates, memory, training"),
     "export": ("turnstream.export.command", "turn a trained network into a verified ONNX file"),

@@ -34,6 +34,7 @@ from .contrasts import CONTRASTS, EVENT_CONTRASTS, Cases, Contrast, event_cases,
 LEAST = 5  # of each class, for a figure
 FEW = 20
 SHOWN = 0.999  # share of the values that the colours tell apart
+WIDEST = 5.0  # effect from which on the image has one colour: a unit that hardly ever moves can differ by hundreds of its standard deviations
 ORDERS = 199  # random orders of the labels
 LAYER_NAMES = {"latent_speaker": "the first RNN", "latent": "the last RNN"}
 WHOSE = ("own", "other")
@@ -303,7 +304,9 @@ def caption_of(found: Averages, model: str) -> str:
             sizes = np.where(some[:, None, None], np.abs(found.effect), -1)
             k, speaker, unit = np.unravel_index(int(sizes.argmax()), sizes.shape)
             owner = "" if found.effect.shape[1] == 1 else (" of the speaker", " of the other")[speaker]
-            words.append(f"Largest effect {when}: d = {found.effect[k, speaker, unit]:+.2f}, unit {unit}{owner} at {found.times_s[k]:+.2f} s.")
+            effect = found.effect[k, speaker, unit]
+            size = f"d = {effect:+.2f}" if abs(effect) < 100 else f"d beyond {'+' if effect > 0 else '-'}100, of a unit that hardly moves"
+            words.append(f"Largest effect {when}: {size}, unit {unit}{owner} at {found.times_s[k]:+.2f} s.")
     units = found.effect.shape[1] * found.effect.shape[2]
     words.append(
         f"{found.beyond} of {units} units differ at some time by more than {found.largest:.2f} standard deviations, "
@@ -332,6 +335,7 @@ def draw_averages(found: Averages, model: str, out: Path) -> View:
         known = ~np.isnan(found.course)
         moving = found.means - np.nanmean(found.means, axis=(0, 1))  # else all that is seen is which units are always high or low
         largest_mean, largest_effect = (float(np.nanquantile(np.abs(values), SHOWN)) for values in (moving, found.effect))
+        largest_effect = min(largest_effect, WIDEST)
         for speaker in range(speakers):
             order = found.order()[speaker]
             owner = "unit" if speakers == 1 else ("unit, speaker before the silence", "unit, other speaker")[speaker]

@@ -218,7 +218,7 @@ def _draw(rows: Sequence[Row], panels: Any, *, has_moments: bool) -> None:
         panel.minorticks_off()
         panel.set_xlabel("seconds of past heard (logarithmic)", fontsize=9)
         panel.set_title("AUC, shifts against holds" if measure == "auc" else "log-loss, nats", fontsize=10, color=LIGHT.ink)
-        panel.legend(fontsize=8, framealpha=0.85, edgecolor="none", loc="lower right" if measure == "auc" else "upper right")
+        panel.legend(fontsize=8, framealpha=0.85, edgecolor="none", loc="best")
 
 
 def _write(rows: Sequence[Row], path: Path) -> None:

@@ -1,0 +1,56 @@
+"""`turnstream compare`: train every network of a grid with the same budget, measure all alike, and say what made a difference.
+
+turnstream compare --manifest dialogues/manifest.jsonl --validation held_out.jsonl --real calls.jsonl --out encoders
+
+Without --grid it is the family of encoders. The command can be stopped and started again; rows that are whole are left alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from ..dialogues.manifest import read_manifest
+from ..errors import ConfigError, DialogueError
+from ..training.command import read_training_part
+from .grid import bundled_grid, read_grid
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `turnstream compare`."""
+    parser.add_argument("--grid", type=Path, help="what to compare (JSON; default: the family of encoders)")
+    parser.add_argument("--manifest", type=Path, required=True, help="labelled dialogues to train on (split train or not given)")
+    parser.add_argument("--validation", type=Path, required=True, help="manifest of held-out dialogues, for the losses")
+    parser.add_argument("--real", type=Path, required=True, help="manifest of real dialogues, for shift or hold; never trained on")
+    parser.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="runs, index.html, comparison.csv, quality_and_cost.png")
+    parser.add_argument("--only", nargs="+", metavar="WORD", help="only the rows whose names hold one of these words, and those that they are compared with")
+    parser.add_argument("--seeds", type=int, nargs="+", metavar="N", help="only these seeds of the grid")
+    parser.add_argument("--report", action="store_true", help="train nothing: write the page of what has been measured so far")
+
+
+def main(args: argparse.Namespace) -> int:
+    """Train what is missing, measure, and write the page."""
+    from .report import write_report
+    from .runs import read_measured, run_grid
+
+    grid = read_grid(args.grid or bundled_grid())
+    rows = [row for row in grid.rows if args.only is None or any(word.lower() in row.name.lower() for word in args.only)]
+    rows = [row for row in grid.rows if row in rows or any(grid.reference(other) is row for other in rows)]
+    if not rows:
+        raise ConfigError(f"expected words from the names of rows ({', '.join(row.name for row in grid.rows)}), got {', '.join(args.only)}")
+    unknown = [seed for seed in args.seeds or () if seed not in grid.seeds]
+    if unknown:
+        raise ConfigError(f"expected seeds of the grid ({', '.join(map(str, grid.seeds))}), got {unknown[0]}")
+    training, validation, real = read_training_part(args.manifest), read_manifest(args.validation), read_manifest(args.real)
+    if not validation or not real:
+        raise DialogueError(f"expected held-out and real dialogues to measure on, got {len(validation)} and {len(real)}")
+    args.out.mkdir(parents=True, exist_ok=True)
+    if not args.report:
+        run_grid(grid, rows, args.seeds or grid.seeds, training, validation, real, args.out)
+    measured = read_measured(grid, args.out)
+    if not measured:
+        raise ConfigError(f"{args.out}: expected runs that have been measured, got none")
+    settings = grid.training_settings(grid.rows[0], grid.seeds[0])
+    for path in write_report(grid, measured, args.out, settings.steps * settings.lanes * settings.chunk_s / 3600):
+        print(path)
+    return 0

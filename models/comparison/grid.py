@@ -1,0 +1,139 @@
+"""What is compared: rows of a grid, each a network or a way to train it, and the row that each is to be seen against. No torch.
+
+A grid is a JSON file:
+
+    about            what it is for
+    budget           training settings of every row (training/settings.py)
+    pretraining      settings of every pre-training (pretraining/settings.py), but for the method and the encoder
+    seeds            of the networks and of the order of their data
+    rows             each with a name, and any of
+        question     that it answers, in words
+        against      name of the row that it is compared with (default: the first)
+        settings     what is other than in the budget, nested as there
+        pretraining  method by which its encoder is trained first
+        hours        of labelled dialogue it may learn from (default: all)
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from ..config import from_plain
+from ..dialogues.loading import duration_s
+from ..dialogues.manifest import Dialogue
+from ..errors import ConfigError, DialogueError
+from ..pretraining.settings import METHODS, PretrainingSettings
+from ..training.settings import TrainingSettings
+
+Plain = dict[str, Any]
+
+
+def bundled_grid() -> Path:
+    """The grid over the family of encoders that comes with the package."""
+    return Path(str(files("turnstream.models.comparison") / "encoders.json"))
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row; see the module."""
+
+    name: str
+    question: str = ""
+    against: str = ""
+    settings: Plain = field(default_factory=dict[str, Any])
+    pretraining: str = ""
+    hours: float = 0.0
+
+    @property
+    def folder(self) -> str:
+        """Name of the folder of its runs."""
+        return re.sub(r"[^a-z0-9]+", "_", self.name.lower()).strip("_")
+
+
+@dataclass(frozen=True)
+class Grid:
+    """See the module."""
+
+    about: str
+    budget: Plain
+    pretraining: Plain
+    seeds: tuple[int, ...]
+    rows: tuple[Row, ...]
+
+    def training_settings(self, row: Row, seed: int, encoder: Path | None = None) -> TrainingSettings:
+        """Of one network; `encoder` is the checkpoint of its pre-training."""
+        plain = merged(self.budget, row.settings) | {"seed": seed}
+        return from_plain(TrainingSettings, plain | ({"encoder": str(encoder)} if encoder else {}), f"row {row.name!r}")
+
+    def pretraining_settings(self, row: Row) -> PretrainingSettings:
+        """Of the pre-training of a row that has one."""
+        model = merged(self.budget, row.settings).get("model", {})
+        plain = self.pretraining | {"method": row.pretraining} | {name: model[name] for name in ("features", "encoder") if name in model}
+        return from_plain(PretrainingSettings, plain, f"pretraining of row {row.name!r}")
+
+    def reference(self, row: Row) -> Row | None:
+        """The row that it is compared with; None for the first, which is compared with none."""
+        if row is self.rows[0]:
+            return None
+        return next(other for other in self.rows if other.name == (row.against or self.rows[0].name))
+
+
+def read_grid(path: Path) -> Grid:
+    """Read a grid, and check every row of it.
+
+    Raises:
+        ConfigError: no such file, an unknown field, two rows of one name, a row against one that there is not, or settings that describe no run.
+    """
+    try:
+        plain = json.loads(path.read_text(encoding="utf-8"))
+        rows = tuple(Row(**row) for row in plain.pop("rows"))
+        grid = Grid(**{"about": "", "pretraining": {}, "seeds": [0]} | plain, rows=rows)
+        folders = [row.folder for row in rows]
+        names = [row.name for row in rows]
+    except (OSError, json.JSONDecodeError, TypeError, KeyError, AttributeError) as error:
+        raise ConfigError(f"{path}: expected a grid of networks to compare, in JSON: {error}") from None
+    if not rows or not grid.seeds:
+        raise ConfigError(f"{path}: expected at least one row and one seed, got {len(rows)} and {len(grid.seeds)}")
+    if len(set(folders)) < len(folders):
+        raise ConfigError(f"{path}: expected another name for every row, got {', '.join(names)}")
+    for row in rows:
+        if row.against and row.against not in names:
+            raise ConfigError(f"{path}: row {row.name!r}: expected to be compared with one of {', '.join(names)}, got {row.against!r}")
+        if row.pretraining and row.pretraining not in METHODS:
+            raise ConfigError(f"{path}: row {row.name!r}: expected pretraining to be one of {', '.join(METHODS)}, got {row.pretraining!r}")
+        if row.pretraining:
+            grid.pretraining_settings(row)
+        grid.training_settings(row, grid.seeds[0], Path("an encoder") if row.pretraining else None)
+    return grid
+
+
+def merged(base: Plain, change: Plain) -> Plain:
+    """`base` with the values of `change`, objects merged in turn, everything else replaced."""
+    both = {name: merged(base[name], value) if isinstance(value, dict) and isinstance(base.get(name), dict) else value for name, value in change.items()}
+    return base | both
+
+
+def first_hours(dialogues: Sequence[Dialogue], hours: float) -> list[Dialogue]:
+    """The first dialogues that last so long together; 0 hours are all of them.
+
+    Raises:
+        DialogueError: there is less.
+    """
+    if not hours:
+        return list(dialogues)
+    chosen: list[Dialogue] = []
+    seconds = 0.0
+    for dialogue in dialogues:
+        if seconds >= 3600 * hours:
+            break
+        chosen.append(dialogue)
+        seconds += duration_s(dialogue)
+    if seconds < 3600 * hours:
+        raise DialogueError(f"expected {hours:g} h of dialogue to train on, got {seconds / 3600:.1f} h")
+    return chosen

@@ -1,0 +1,72 @@
+"""A small grid from beginning to end, by its command."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from turnstream.models.checkpoint import load_checkpoint, load_encoder
+from turnstream.models.comparison import runs
+from turnstream.models.comparison.grid import read_grid
+from turnstream.models.comparison.runs import read_measured
+from turnstream.models.dialogues.manifest import read_manifest
+from turnstream.models.evaluation.measures import auc
+from turnstream.models.training.evaluation import shift_hold_report
+from turnstream.stream.cli import main
+
+from ...networks import TINY
+
+GRID = {
+    "about": "A small one.",
+    "budget": {"steps": 2, "lanes": 2, "chunk_s": 1.6, "warmup_steps": 0, "validate_every": 2, "model": json.loads(TINY.to_json())},
+    "pretraining": {"steps": 2, "lanes": 2, "chunk_s": 1.6, "warmup_steps": 0, "validate_every": 2, "ahead": [1, 2], "codes": 8},
+    "seeds": [0, 1],
+    "rows": [
+        {"name": "base"},
+        {"name": "vq-vae", "question": "Does it help?", "pretraining": "vqvae", "settings": {"freeze_encoder": True}},
+        {"name": "stride", "question": "And this?", "settings": {"model": {"encoder": {"stride": 2}}}},
+    ],
+}
+
+
+def test_a_grid_is_trained_measured_and_gone_on_with(
+    manifest: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, out = tmp_path / "grid.json", tmp_path / "out"
+    path.write_text(json.dumps(GRID))
+    command = ["compare", "--grid", str(path), "--out", str(out)]
+    command += [word for option in ("manifest", "validation", "real") for word in (f"--{option}", str(manifest))]
+    assert main([*command, "--report"]) == 2
+    assert "expected runs that have been measured, got none" in capsys.readouterr().err
+    assert main([*command, "--only", "VQ", "--seeds", "0"]) == 0
+    assert capsys.readouterr().out.splitlines()[-3:] == [str(out / name) for name in ("index.html", "comparison.csv", "quality_and_cost.png")]
+    grid = read_grid(path)
+    assert [one.row for one in read_measured(grid, out)] == ["base", "vq-vae"]  # the row that it is compared with, too
+    assert main(command) == 0
+    measured = read_measured(grid, out)
+    assert [(one.row, one.seed) for one in measured] == [(row.name, seed) for seed in (0, 1) for row in grid.rows]
+    (pretrained,) = (out / "pretrained").iterdir()
+    given = load_encoder(pretrained).weights
+    network = load_checkpoint(out / "vq_vae" / "seed1")
+    assert all((given[name] == tensor).all() for name, tensor in network.encoder.state_dict().items())
+    assert all(one.microseconds > 0 and one.parameters > 0 and one.losses["next_holder"] > 0 for one in measured)
+    monkeypatch.setattr(runs, "train", lambda *_, **__: pytest.fail("trained again"))
+    monkeypatch.setattr(runs, "frame_microseconds", lambda *_: pytest.fail("measured again"))
+    assert main(command) == 0
+    row = shift_hold_report(load_checkpoint(out / "base" / "seed0"), read_manifest(manifest)).at(250)
+    own = measured[0]
+    assert (sum(own.shift), len(own.shift) - sum(own.shift)) == (row.shifts, row.holds)
+    assert auc(np.array(own.score), np.array(own.shift)) == pytest.approx(row.auc)
+
+
+def test_rows_and_seeds_that_there_are_not_are_named(manifest: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "grid.json"
+    path.write_text(json.dumps(GRID))
+    command = ["compare", "--grid", str(path), "--out", str(tmp_path), *(w for o in ("manifest", "validation", "real") for w in (f"--{o}", str(manifest)))]
+    assert main([*command, "--only", "transformer"]) == 2
+    assert "expected words from the names of rows (base, vq-vae, stride), got transformer" in capsys.readouterr().err
+    assert main([*command, "--seeds", "7"]) == 2
+    assert "expected seeds of the grid (0, 1), got 7" in capsys.readouterr().err
