@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.resources import files
@@ -127,7 +128,7 @@ class SavedProjection:
             "model": self.model,
             "weights_sha256": self.weights_sha256,
             "about": self.about,
-            "trust": self.trust,
+            "trust": {name: None if math.isnan(value) else value for name, value in self.trust.items()},  # not measured of too few points
             "settings": self.settings,
             "low": self.low,
             "high": self.high,
@@ -139,7 +140,7 @@ class SavedProjection:
             "reference": packed(self.reference),
         }
         part = path.with_name(path.name + ".part")
-        part.write_text(json.dumps(words, indent=0) + "\n", encoding="utf-8")
+        part.write_text(json.dumps(words, indent=0, allow_nan=False) + "\n", encoding="utf-8")
         part.replace(path)
 
 
@@ -177,7 +178,7 @@ def load_projection(path: str | Path | None = None) -> SavedProjection:
             high=_floats(words["high"]),
             landmarks={str(name): _floats(place) for name, place in words["landmarks"].items()},
             reference=unpacked(words["reference"]),
-            trust={str(name): float(value) for name, value in words["trust"].items()},
+            trust={str(name): math.nan if value is None else float(value) for name, value in words["trust"].items()},
             settings=dict(words["settings"]),
         )
         _check(projection)
