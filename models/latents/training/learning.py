@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +21,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import spearmanr
+from tqdm import tqdm
 
+from ...checkpoint import weights_sha256
 from ...errors import ConfigError
 from ...training.run_folder import SNAPSHOTS, find_snapshots
 from ..collect import load_network, opened_collection
@@ -28,6 +31,7 @@ from ..collection import Collection
 from ..memory.held_out import log_loss
 from ..memory.past import ALL, fixed_order_baseline, recent_sound, score_with_past
 from ..memory.readings import Readings, decisive_readings
+from ..parts import Parts, parts_beside
 from ..views import LIGHT, View, check_suffix, picture
 
 ORDERS = (1, 4, 16, 64, 128)  # frames that the baselines see
@@ -82,27 +86,34 @@ def main(args: argparse.Namespace) -> int:
         raise ConfigError(f"{args.run}: expected a run with two or more snapshots in {SNAPSHOTS}/ (`turnstream train --snapshots`), got {len(snapshots)}")
     last = list(snapshots.values())[-1]
     with opened_collection(args.source, None if args.source.is_dir() else last) as collection:
-        found = learn(snapshots, collection, args.moments)
+        found = learn(snapshots, collection, args.moments, kept=args.out)
     if args.csv:
         write_learning(found, args.csv)
     view = draw_learning(found, args.out)
+    Parts(parts_beside(args.out), "").remove()
     print(f"{view.caption}\n{view.path}")
     return 0
 
 
-def learn(snapshots: dict[int, Path], collection: Collection, moments: int = MOMENTS) -> Learning:
-    """Ask every snapshot.
+def learn(snapshots: dict[int, Path], collection: Collection, moments: int = MOMENTS, kept: Path | None = None) -> Learning:
+    """Ask every snapshot; work that was cut short is gone on with.
 
     Args:
         snapshots: folders by step.
         collection: dialogues with sound, two or more, since a baseline is judged where it was not fitted.
         moments: how many to ask at.
+        kept: result beside which the answers of each snapshot are kept; None keeps none.
     """
     readings = decisive_readings(collection, moments)
     networks = {step: load_network(folder) for step, folder in snapshots.items()}
     sound = recent_sound(next(iter(networks.values())), collection, readings, ORDERS)
     baselines = [fixed_order_baseline(sound, order) for order in ORDERS]
-    said = [score_with_past(network, collection, readings, PASTS_S) for network in networks.values()]
+    weights = [weights_sha256(network) for network in networks.values()]
+    parts = Parts(parts_beside(kept), json.dumps([weights, [dialogue.id for dialogue in collection.dialogues], moments, PASTS_S]))
+    said = [
+        parts.of(number, lambda network=network: {"said": score_with_past(network, collection, readings, PASTS_S)})["said"]
+        for number, network in enumerate(tqdm(networks.values(), desc="learning", unit="snapshot", disable=None))
+    ]
     return Learning(
         steps=tuple(snapshots),
         similarity=np.array([[correlation(whole[-1], baseline) for baseline in baselines] for whole in said]),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from turnstream.models.latents.memory.readings import decisive_readings
 from turnstream.models.latents.training import learning as module
 from turnstream.models.latents.training.learning import ORDERS, PASTS_S, Learning, correlation, describe, learn
 from turnstream.models.training.run_folder import find_snapshots, snapshot_folder
+from turnstream.models.turn_model import TurnModel
 
 from ....networks import TINY, random_model
 
@@ -46,6 +48,28 @@ def test_losses_and_likeness_are_those_of_the_snapshots(run_folder: Path, tiny_c
     p = 1 / (1 + np.exp(-said))
     expected = -np.log(np.where(readings.happened, p, 1 - p)).mean(axis=1)
     np.testing.assert_allclose(found.loss[1], expected, rtol=1e-6)
+
+
+def test_work_that_was_cut_short_is_gone_on_with(run_folder: Path, tiny_collection: Collection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    snapshots, out = find_snapshots(run_folder), tmp_path / "learning.png"
+    asked = module.score_with_past
+    networks: list[object] = []
+
+    def ask(model: TurnModel, *others: Any) -> Any:
+        networks.append(model)
+        if len(networks) == 2:
+            raise KeyboardInterrupt
+        return asked(model, *others)
+
+    monkeypatch.setattr(module, "score_with_past", ask)
+    with pytest.raises(KeyboardInterrupt):
+        learn(snapshots, tiny_collection, 40, kept=out)
+    networks += [object()]
+    found = learn(snapshots, tiny_collection, 40, kept=out)
+    assert len(networks) == 3 + len(snapshots) - 1
+    monkeypatch.undo()
+    whole = learn(snapshots, tiny_collection, 40)
+    np.testing.assert_array_equal(found.loss, whole.loss)
 
 
 def test_correlation_is_of_ranks() -> None:
