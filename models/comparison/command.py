@@ -31,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> int:
     """Train what is missing, measure, and write the page."""
     from .report import write_report
-    from .runs import read_measured, run_grid
+    from .runs import measure_costs, read_measured, run_grid
 
     grid = read_grid(args.grid or bundled_grid())
     rows = [row for row in grid.rows if args.only is None or any(word.lower() in row.name.lower() for word in args.only)]
@@ -51,6 +51,6 @@ def main(args: argparse.Namespace) -> int:
     if not measured:
         raise ConfigError(f"{args.out}: expected runs that have been measured, got none")
     settings = grid.training_settings(grid.rows[0], grid.seeds[0])
-    for path in write_report(grid, measured, args.out, settings.steps * settings.lanes * settings.chunk_s / 3600):
+    for path in write_report(grid, measured, measure_costs(grid, args.out), args.out, settings.steps * settings.lanes * settings.chunk_s / 3600):
         print(path)
     return 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import html
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,7 +33,7 @@ class Summary:
         auc: shift or hold on the real dialogues, mean over the seeds; interval over dialogues and seeds.
         losses: by head, mean over the seeds.
         spread: of the loss compared, highest less lowest seed.
-        microseconds: for 20 ms, median over the seeds.
+        microseconds: for 20 ms of one conversation.
         parameters, reach_s: see Measured.
         against: name of the row that it is compared with; "" for the first.
         auc_gain: its AUC less that of the other, on the same dialogues; interval over dialogues and seeds.
@@ -55,8 +55,14 @@ class Summary:
     loss_noise: float
 
 
-def summarise(grid: Grid, measured: Sequence[Measured]) -> list[Summary]:
-    """Every row of the grid that was measured, in its order."""
+def summarise(grid: Grid, measured: Sequence[Measured], microseconds: Mapping[str, float]) -> list[Summary]:
+    """Every row of the grid that was measured, in its order.
+
+    Args:
+        grid: what was compared.
+        measured: so far.
+        microseconds: for 20 ms, by row.
+    """
     by_row = {row.name: [one for one in measured if one.row == row.name] for row in grid.rows}
     found: list[Summary] = []
     for row in grid.rows:
@@ -75,7 +81,7 @@ def summarise(grid: Grid, measured: Sequence[Measured]) -> list[Summary]:
                 estimate(_mean_auc(own, dialogues), dialogues),
                 losses,
                 _spread(own),
-                float(np.median([one.microseconds for one in own])),
+                microseconds[row.name],
                 own[0].parameters,
                 own[0].reach_s,
                 other.name if other and others else "",
@@ -129,18 +135,19 @@ def conclusion(summary: Summary) -> str:
     return f"{words} On held-out dialogues its loss differs by {loss}, no more than seeds do."
 
 
-def write_report(grid: Grid, measured: Sequence[Measured], out: Path, heard_h: float) -> list[Path]:
+def write_report(grid: Grid, measured: Sequence[Measured], microseconds: Mapping[str, float], out: Path, heard_h: float) -> list[Path]:
     """Table, plot and page.
 
     Args:
         grid: what was compared.
         measured: so far.
+        microseconds: for 20 ms, by row.
         out: folder.
         heard_h: hours of dialogue that each network heard in its training.
     Returns:
         The files.
     """
-    summaries = summarise(grid, measured)
+    summaries = summarise(grid, measured, microseconds)
     write_table(summaries, out / TABLE)
     draw_quality_and_cost(summaries, out / PLOT)
     (out / PAGE).write_text(page(grid, summaries, heard_h), encoding="utf-8")

@@ -9,6 +9,10 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
 
 from ..checkpoint import WEIGHTS_FILE, load_checkpoint, weights_sha256
 from ..dialogues.activity import FRAME_RATE_HZ
@@ -26,9 +30,9 @@ from ..training.run_folder import CHECKPOINT_FILE, refuse_other_settings
 from ..turn_model import TurnModel
 from .grid import Grid, Row, first_hours
 
-MEASURED_FILE, PRETRAINED = "measured.json", "pretrained"
+MEASURED_FILE, COSTS_FILE, EXPORTED_FILE, PRETRAINED = "measured.json", "costs.json", "model.onnx", "pretrained"
 JUDGED_MS = 250
-_STEPS = 500  # timed
+_STEPS, _ROUNDS = 300, 5  # timed
 
 _log = logging.getLogger(__name__)
 
@@ -41,7 +45,6 @@ class Measured:
         row, seed: of the grid.
         parameters: how many, those of heads that only training has included.
         reach_s: how far back the encoder sees.
-        microseconds: for 20 ms of one conversation, median, on one thread of the machine that measured it.
         losses: on the held-out dialogues, by head, in nats.
         dialogue, shift, score: of every shift and hold of the real dialogues, (E,): its dialogue, whether it is a shift, and the probability that the
             floor shifts, 0.25 s into the silence.
@@ -51,7 +54,6 @@ class Measured:
     seed: int
     parameters: int
     reach_s: float
-    microseconds: float
     losses: dict[str, float]
     dialogue: list[int]
     shift: list[bool]
@@ -123,7 +125,7 @@ def _measured(row: Row, seed: int, model: TurnModel, validation: Sequence[Dialog
     field_s = receptive_field(config.encoder).size_samples(config.features) / config.features.sample_rate_hz
     parameters = sum(parameter.numel() for parameter in model.parameters())
     losses = validation_losses(model, validation, "cpu")
-    found = Measured(row.name, seed, parameters, field_s, frame_microseconds(run, config.frame_rate_hz), losses, dialogue, shift, score)
+    found = Measured(row.name, seed, parameters, field_s, losses, dialogue, shift, score)
     kept.write_text(json.dumps({"key": key, "measured": dataclasses.asdict(found)}) + "\n")
     return found
 
@@ -145,13 +147,32 @@ def _read_silences(model: TurnModel, real: Sequence[Dialogue]) -> tuple[list[int
     return dialogue, shift, score
 
 
-def frame_microseconds(run: Path, frame_rate_hz: float) -> float:
-    """Median time for 20 ms of one conversation, exported and run as the product runs it."""
+def measure_costs(grid: Grid, out: Path) -> dict[str, float]:
+    """Microseconds for 20 ms of one conversation, by row: the median on one thread, of the exported network run as the product runs it.
+
+    All rows are measured in turn, several times over, in one sitting, so that they can be compared on a machine whose speed changes; if one
+    is new, all are measured again.
+    """
     from ...export.export import export
     from ...stream.bench import measure_batch, sample_audio
     from ...stream.engine import Engine
 
-    path = run / "model.onnx"
-    export(run, path)
-    engine = Engine(path)
-    return float(measure_batch(engine, sample_audio(engine.metadata.sample_rate_hz), 1, _STEPS)["median_us"]) * frame_rate_hz / FRAME_RATE_HZ
+    runs = {row.name: next((run for seed in grid.seeds if (run := out / row.folder / f"seed{seed}" / WEIGHTS_FILE).is_file()), None) for row in grid.rows}
+    weights = {name: run.parent for name, run in runs.items() if run is not None}
+    key = {name: weights_sha256(load_checkpoint(run)) for name, run in weights.items()}
+    kept = out / COSTS_FILE
+    if kept.is_file() and (there := json.loads(kept.read_text()))["key"] == key:
+        return there["microseconds"]
+    engines: dict[str, Any] = {}
+    for name, run in tqdm(weights.items(), desc="export", unit="row", disable=None):
+        export(run, run / EXPORTED_FILE)
+        engines[name] = Engine(run / EXPORTED_FILE)
+    taken: dict[str, list[float]] = {name: [] for name in engines}
+    for _ in range(_ROUNDS):
+        for name, engine in engines.items():
+            metadata = engine.metadata
+            median_us = measure_batch(engine, sample_audio(metadata.sample_rate_hz), 1, _STEPS)["median_us"]
+            taken[name].append(median_us * metadata.frame_rate_hz / FRAME_RATE_HZ)
+    microseconds = {name: float(np.median(values)) for name, values in taken.items()}
+    kept.write_text(json.dumps({"key": key, "microseconds": microseconds}, indent=1) + "\n")
+    return microseconds

@@ -15,6 +15,7 @@ from turnstream.models.comparison.runs import Measured
 from turnstream.models.evaluation.measures import auc
 
 DIALOGUES, EVENTS = 12, 30
+COSTS = {"base": 90.0, "other": 101.0, "third": 120.0}
 ROWS = [{"name": "base"}, {"name": "other", "question": "Is the other better?"}, {"name": "third", "question": "And this?", "against": "other"}]
 
 
@@ -30,7 +31,7 @@ def measured(row: str, seed: int, skill: float, loss: float) -> Measured:
     score = 1 / (1 + np.exp(-(skill * (shift - 0.5) + rng.normal(0, 1, len(shift)))))
     losses = {"next_holder": loss, "projection": 3.0, "vad": 0.1, "backchannel": 0.05, "finality": 0.5}
     dialogue = np.repeat(np.arange(DIALOGUES), EVENTS).tolist()
-    return Measured(row, seed, 1000, 0.5, 100.0 + seed, losses, dialogue, shift.tolist(), score.tolist())
+    return Measured(row, seed, 1000, 0.5, losses, dialogue, shift.tolist(), score.tolist())
 
 
 def both(skill: float, loss: float, seeds: int = 3) -> list[Measured]:
@@ -39,7 +40,7 @@ def both(skill: float, loss: float, seeds: int = 3) -> list[Measured]:
 
 def test_a_row_is_summed_up_over_its_seeds(grid: Grid) -> None:
     runs = both(3.0, 0.5)
-    base, other = summarise(grid, runs)
+    base, other = summarise(grid, runs, COSTS)
     assert other.auc.value == pytest.approx(np.mean([auc(np.array(one.score), np.array(one.shift)) for one in runs[3:]]))
     assert other.auc_gain.value == pytest.approx(other.auc.value - base.auc.value)
     assert other.auc.low < other.auc.value < other.auc.high
@@ -49,32 +50,32 @@ def test_a_row_is_summed_up_over_its_seeds(grid: Grid) -> None:
 
 
 def test_a_difference_beyond_dialogues_and_seeds_is_called_one(grid: Grid) -> None:
-    _, better = summarise(grid, both(3.0, 0.5))
+    _, better = summarise(grid, both(3.0, 0.5), COSTS)
     assert conclusion(better).startswith("Better than “base” on the real calls: +0.2")
     assert "On held-out dialogues its loss is lower by 0.100 nats, more than seeds differ." in conclusion(better)
-    _, worse = summarise(grid, both(0.0, 0.7))
+    _, worse = summarise(grid, both(0.0, 0.7), COSTS)
     assert conclusion(worse).startswith("Worse than “base”")
     assert "higher by 0.100 nats" in conclusion(worse)
 
 
 def test_one_within_them_is_not(grid: Grid) -> None:
-    _, same = summarise(grid, both(1.02, 0.605))
+    _, same = summarise(grid, both(1.02, 0.605), COSTS)
     assert conclusion(same).startswith("No difference to “base” that these calls can show: +0.0")
     assert "differs by 0.005 nats, no more than seeds do" in conclusion(same)
 
 
 def test_one_seed_is_said_to_be_one(grid: Grid) -> None:
-    _, other = summarise(grid, [measured("base", 0, 1.0, 0.6), measured("other", 0, 3.0, 0.5)])
+    _, other = summarise(grid, [measured("base", 0, 1.0, 0.6), measured("other", 0, 3.0, 0.5)], COSTS)
     assert conclusion(other).endswith("Loss of the next holder on held-out dialogues lower by 0.100 nats, from one seed each.")
 
 
 def test_what_it_is_compared_with_may_be_missing(grid: Grid) -> None:
-    (third,) = summarise(grid, [measured("third", 0, 1.0, 0.6)])
+    (third,) = summarise(grid, [measured("third", 0, 1.0, 0.6)], COSTS)
     assert conclusion(third) == "Not to be compared yet."
 
 
 def test_the_report_is_a_table_a_plot_and_a_page(grid: Grid, tmp_path: Path) -> None:
-    page, table, plot = write_report(grid, both(3.0, 0.5), tmp_path, 5.3)
+    page, table, plot = write_report(grid, both(3.0, 0.5), COSTS, tmp_path, 5.3)
     text = page.read_text()
     assert "To see &lt;what&gt; is said. 2 rows, 3 seeds of each; every network heard 5.3 hours of dialogue" in text
     assert "<h3>Is the other better?</h3>" in text

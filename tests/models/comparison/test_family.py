@@ -1,0 +1,52 @@
+"""Every member of the family that the bundled grid compares streams exactly, and can be exported. Its shape is kept, its widths are small."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+import torch
+
+from turnstream.export.onnx_graph import build
+from turnstream.export.verify import TOLERANCE, verify
+from turnstream.models.comparison.grid import bundled_grid, read_grid
+from turnstream.models.config import FeatureConfig, ModelConfig
+from turnstream.models.receptive_field import receptive_field
+from turnstream.models.turn_model import TurnModel
+
+from ...networks import chunk_sizes, conversation_in_chunks, largest_difference, random_audio, random_model, whole_conversation
+
+GRID = read_grid(bundled_grid())
+
+
+def small(model: ModelConfig) -> ModelConfig:
+    """The same with few channels, bands and units."""
+    return dataclasses.replace(
+        model,
+        features=FeatureConfig(mel_bins=16),
+        encoder=dataclasses.replace(model.encoder, channels=6, out_channels=8),
+        speaker_rnn=dataclasses.replace(model.speaker_rnn, hidden=8),
+        dialogue_rnn=dataclasses.replace(model.dialogue_rnn, hidden=7),
+    )
+
+
+MEMBERS = {small(GRID.training_settings(row, 0, Path("x") if row.pretraining else None).model): row.name for row in reversed(GRID.rows)}
+each_member = pytest.mark.parametrize("config", MEMBERS, ids=MEMBERS.values())
+
+
+@each_member
+def test_any_chunks_equal_the_whole(config: ModelConfig) -> None:
+    model = random_model(config)
+    steps = 40
+    audio = random_audio(config, batch=2, steps=steps)
+    whole = whole_conversation(model, audio)
+    for sizes in chunk_sizes(steps, longest=receptive_field(config.encoder).size).values():
+        assert largest_difference(conversation_in_chunks(model, audio, sizes), whole) <= 1e-5
+
+
+@each_member
+def test_the_exported_step_equals_the_network(config: ModelConfig) -> None:
+    torch.manual_seed(7)
+    model = TurnModel(config).eval()  # as training begins; weights twice as large make rounding grow beyond the tolerance in the deepest
+    assert verify(build(model, "pcm", "member", "1"), model, "pcm").whole_against_frames <= TOLERANCE
