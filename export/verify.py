@@ -126,5 +126,6 @@ def run_frames(session: Any, model: TurnModel, kind: InputKind, x: Float32, forg
 
 
 def _largest_difference(a: Outputs, b: Outputs, only: str | None = None) -> float:
+    """Of values up to 1 the difference itself, of larger ones, such as the cells of an LSTM, the difference relative to them."""
     names = [only] if only else list(a)
-    return max(float(np.abs(a[name] - b[name]).max()) for name in names)
+    return max(float((np.abs(a[name] - b[name]) / np.maximum(1, np.abs(a[name]))).max()) for name in names)

@@ -186,7 +186,7 @@ def test_training_commands_lead_from_utterances_to_predictions(tmp_path: Path, m
     assert "shift" in (tmp_path / "report" / "index.html").read_text()
     assert json.loads((tmp_path / "report" / "report.json").read_text())["systems"]
     install, *steps = commands("pip install -c constraints.txt '.[pretrain")
-    assert install == "pip install -c constraints.txt '.[pretrain,bench]'"
+    assert install == "pip install -c constraints.txt '.[pretrain]'"
     run_all([smaller(command) for command in steps], tmp_path)
     given, gone_on = (load_encoder(tmp_path / name) for name in ("cpc", "from_cpc"))
     assert given.config == gone_on.config

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ..dialogues.manifest import read_manifest
 from ..errors import ConfigError, DialogueError
-from ..training.command import read_training_part
+from ..training.command import read_held_out, read_training_part
 from .grid import bundled_grid, read_grid
 
 
@@ -31,26 +31,30 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> int:
     """Train what is missing, measure, and write the page."""
     from .report import write_report
-    from .runs import measure_costs, read_measured, run_grid
+    from .runs import check, measure_costs, read_measured, run_grid
 
     grid = read_grid(args.grid or bundled_grid())
     rows = [row for row in grid.rows if args.only is None or any(word.lower() in row.name.lower() for word in args.only)]
-    rows = [row for row in grid.rows if row in rows or any(grid.reference(other) is row for other in rows)]
     if not rows:
-        raise ConfigError(f"expected words from the names of rows ({', '.join(row.name for row in grid.rows)}), got {', '.join(args.only)}")
+        names = ", ".join(row.name for row in grid.rows)
+        raise ConfigError(f"expected words from the names of rows ({names}), got {', '.join(args.only or ())}")
+    rows = grid.with_references(rows)
     unknown = [seed for seed in args.seeds or () if seed not in grid.seeds]
     if unknown:
         raise ConfigError(f"expected seeds of the grid ({', '.join(map(str, grid.seeds))}), got {unknown[0]}")
-    training, validation, real = read_training_part(args.manifest), read_manifest(args.validation), read_manifest(args.real)
-    if not validation or not real:
-        raise DialogueError(f"expected held-out and real dialogues to measure on, got {len(validation)} and {len(real)}")
+    training, validation, real = read_training_part(args.manifest), read_held_out(args.validation), read_manifest(args.real)
+    if not real:
+        raise DialogueError(f"{args.real}: expected real dialogues to measure on, got none")
+    shared = {dialogue.id for dialogue in training} & {dialogue.id for dialogue in [*validation, *real]}
+    if shared:
+        raise DialogueError(f"expected to measure on dialogues that are not trained on, got {min(shared)!r} in both")
     args.out.mkdir(parents=True, exist_ok=True)
     if not args.report:
+        check(grid, rows, training)
         run_grid(grid, rows, args.seeds or grid.seeds, training, validation, real, args.out)
-    measured = read_measured(grid, args.out)
+    measured = read_measured(grid, validation, real, args.out)
     if not measured:
         raise ConfigError(f"{args.out}: expected runs that have been measured, got none")
-    settings = grid.training_settings(grid.rows[0], grid.seeds[0])
-    for path in write_report(grid, measured, measure_costs(grid, args.out), args.out, settings.steps * settings.lanes * settings.chunk_s / 3600):
+    for path in write_report(grid, measured, measure_costs(grid, args.out), args.out):
         print(path)
     return 0

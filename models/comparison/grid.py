@@ -71,11 +71,20 @@ class Grid:
         plain = merged(self.budget, row.settings) | {"seed": seed}
         return from_plain(TrainingSettings, plain | ({"encoder": str(encoder)} if encoder else {}), f"row {row.name!r}")
 
-    def pretraining_settings(self, row: Row) -> PretrainingSettings:
+    def pretraining_settings(self, row: Row, seed: int) -> PretrainingSettings:
         """Of the pre-training of a row that has one."""
         model = merged(self.budget, row.settings).get("model", {})
-        plain = self.pretraining | {"method": row.pretraining} | {name: model[name] for name in ("features", "encoder") if name in model}
+        plain = self.pretraining | {"method": row.pretraining, "seed": seed} | {name: model[name] for name in ("features", "encoder") if name in model}
         return from_plain(PretrainingSettings, plain, f"pretraining of row {row.name!r}")
+
+    def with_references(self, rows: Sequence[Row]) -> list[Row]:
+        """Rows and those that they are compared with, and so on, in the order of the grid."""
+        wanted = [row.name for row in rows]
+        for name in wanted:  # grows
+            other = self.reference(next(row for row in self.rows if row.name == name))
+            if other is not None and other.name not in wanted:
+                wanted.append(other.name)
+        return [row for row in self.rows if row.name in wanted]
 
     def reference(self, row: Row) -> Row | None:
         """The row that it is compared with; None for the first, which is compared with none."""
@@ -94,6 +103,8 @@ def read_grid(path: Path) -> Grid:
         plain = json.loads(path.read_text(encoding="utf-8"))
         rows = tuple(Row(**row) for row in plain.pop("rows"))
         grid = Grid(**{"about": "", "pretraining": {}, "seeds": [0]} | plain, rows=rows)
+        if not all(isinstance(seed, int) for seed in grid.seeds):
+            raise TypeError(f"seeds {grid.seeds}")
         folders = [row.folder for row in rows]
         names = [row.name for row in rows]
     except (OSError, json.JSONDecodeError, TypeError, KeyError, AttributeError) as error:
@@ -108,7 +119,7 @@ def read_grid(path: Path) -> Grid:
         if row.pretraining and row.pretraining not in METHODS:
             raise ConfigError(f"{path}: row {row.name!r}: expected pretraining to be one of {', '.join(METHODS)}, got {row.pretraining!r}")
         if row.pretraining:
-            grid.pretraining_settings(row)
+            grid.pretraining_settings(row, grid.seeds[0])
         grid.training_settings(row, grid.seeds[0], Path("an encoder") if row.pretraining else None)
     return grid
 

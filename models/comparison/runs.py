@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import importlib.util
 import json
 import logging
 from collections.abc import Sequence
@@ -18,8 +19,9 @@ from ..checkpoint import WEIGHTS_FILE, load_checkpoint, weights_sha256
 from ..dialogues.activity import FRAME_RATE_HZ
 from ..dialogues.annotation import speech_activity
 from ..dialogues.events import find_transitions
-from ..dialogues.loading import load_audio
+from ..dialogues.loading import duration_s, load_audio
 from ..dialogues.manifest import Dialogue
+from ..errors import ConfigError, ExportError, MissingExtraError
 from ..evaluation.predictions import at_activity_rate
 from ..evaluation.shift_hold import SILENCES_MS, Silence, read_silence
 from ..pretraining.loop import pretrain
@@ -27,10 +29,11 @@ from ..receptive_field import receptive_field
 from ..training.evaluation import next_holder_probabilities, validation_losses
 from ..training.loop import train
 from ..training.run_folder import CHECKPOINT_FILE, refuse_other_settings
+from ..training.sources import RecordedDialogues
 from ..turn_model import TurnModel
 from .grid import Grid, Row, first_hours
 
-MEASURED_FILE, COSTS_FILE, EXPORTED_FILE, PRETRAINED = "measured.json", "costs.json", "model.onnx", "pretrained"
+MEASURED_FILE, LEARNED_FILE, COSTS_FILE, EXPORTED_FILE, PRETRAINED = "measured.json", "learned_from.txt", "costs.json", "model.onnx", "pretrained"
 JUDGED_MS = 250
 _STEPS, _ROUNDS = 300, 5  # timed
 
@@ -45,6 +48,8 @@ class Measured:
         row, seed: of the grid.
         parameters: how many, those of heads that only training has included.
         reach_s: how far back the encoder sees.
+        heard_h, distinct_h: hours of labelled dialogue that its training heard, and how many different ones there were to hear.
+        unlabelled_h: hours that its pre-training heard; 0 without one.
         losses: on the held-out dialogues, by head, in nats.
         dialogue, shift, score: of every shift and hold of the real dialogues, (E,): its dialogue, whether it is a shift, and the probability that the
             floor shifts, 0.25 s into the silence.
@@ -54,10 +59,32 @@ class Measured:
     seed: int
     parameters: int
     reach_s: float
+    heard_h: float
+    distinct_h: float
+    unlabelled_h: float
     losses: dict[str, float]
     dialogue: list[int]
     shift: list[bool]
     score: list[float]
+
+
+def check(grid: Grid, rows: Sequence[Row], training: Sequence[Dialogue]) -> None:
+    """Find out before any training what would only show after hours of it.
+
+    Raises:
+        MissingExtraError: what exports, or what quantises, is not installed.
+        DialogueError: a row asks for more dialogue than there is.
+    """
+    for package, extra, needed in (
+        ("onnx", "export", True),
+        ("onnxscript", "export", True),
+        ("matplotlib", "plot", True),
+        ("vector_quantize_pytorch", "pretrain", any(row.pretraining.startswith("vq") for row in rows)),
+    ):
+        if needed and importlib.util.find_spec(package) is None:
+            raise MissingExtraError(package.replace("_", "-"), extra)
+    for row in rows:
+        first_hours(training, row.hours)
 
 
 def run_grid(
@@ -85,47 +112,76 @@ def run_grid(
             _log.info("%s, seed %d", row.name, seed)
             run = out / row.folder / f"seed{seed}"
             model = _trained(grid, row, seed, training, validation, out, run)
-            measured.append(_measured(row, seed, model, validation, real, run))
+            measured.append(_measured(grid, row, seed, model, training, validation, real, run))
     return measured
 
 
-def read_measured(grid: Grid, out: Path) -> list[Measured]:
-    """What has been measured so far of a grid's rows."""
-    files = [out / row.folder / f"seed{seed}" / MEASURED_FILE for seed in grid.seeds for row in grid.rows]
-    return [Measured(**json.loads(path.read_text())["measured"]) for path in files if path.is_file()]
+def read_measured(grid: Grid, validation: Sequence[Dialogue], real: Sequence[Dialogue], out: Path) -> list[Measured]:
+    """What has been measured so far of a grid's rows on these dialogues; what was measured on others is left out."""
+    found: list[Measured] = []
+    for seed in grid.seeds:
+        for row in grid.rows:
+            path = out / row.folder / f"seed{seed}" / MEASURED_FILE
+            if path.is_file():
+                there = json.loads(path.read_text())
+                if there["key"][1:] == _ids(validation, real):
+                    found.append(Measured(**there["measured"]))
+    return found
+
+
+def _ids(validation: Sequence[Dialogue], real: Sequence[Dialogue]) -> list[list[str]]:
+    return [[dialogue.id for dialogue in validation], [dialogue.id for dialogue in real]]
 
 
 def _trained(grid: Grid, row: Row, seed: int, training: Sequence[Dialogue], validation: Sequence[Dialogue], out: Path, run: Path) -> TurnModel:
-    encoder = _pretrained(grid, row, training, validation, out) if row.pretraining else None
+    encoder = _pretrained(grid, row, seed, training, validation, out) if row.pretraining else None
     settings = grid.training_settings(row, seed, encoder)
+    chosen = first_hours(training, row.hours)
+    source = RecordedDialogues(chosen, settings)
     if (run / WEIGHTS_FILE).is_file():
         refuse_other_settings(run, settings)
+        learned = (run / LEARNED_FILE).read_text().strip()
+        if learned != source.fingerprint:
+            raise ConfigError(f"{run}: expected a run on the dialogues that are given now ({source.fingerprint}), got one on others ({learned})")
         return load_checkpoint(run)
-    chosen = first_hours(training, row.hours)
-    return train(settings, chosen, run, validation=validation, resume=(run / CHECKPOINT_FILE).is_file())
+    run.mkdir(parents=True, exist_ok=True)
+    (run / LEARNED_FILE).write_text(source.fingerprint + "\n")
+    return train(settings, source, run, validation=validation, resume=(run / CHECKPOINT_FILE).is_file())
 
 
-def _pretrained(grid: Grid, row: Row, training: Sequence[Dialogue], validation: Sequence[Dialogue], out: Path) -> Path:
+def _pretrained(grid: Grid, row: Row, seed: int, training: Sequence[Dialogue], validation: Sequence[Dialogue], out: Path) -> Path:
     """The run of a row's pre-training, which rows with the same encoder and method share; its audio is that of all dialogues, whatever is labelled."""
-    settings = grid.pretraining_settings(row)
+    settings = grid.pretraining_settings(row, seed)
     shape = hashlib.sha256(json.dumps(dataclasses.asdict(settings), sort_keys=True).encode()).hexdigest()[:8]
-    run = out.resolve() / PRETRAINED / f"{row.pretraining}_{shape}"
+    run = out.resolve() / PRETRAINED / f"{row.pretraining}_seed{seed}_{shape}"
     if not (run / WEIGHTS_FILE).is_file():
         pretrain(settings, training, run, validation=validation, resume=(run / CHECKPOINT_FILE).is_file())
     return run
 
 
-def _measured(row: Row, seed: int, model: TurnModel, validation: Sequence[Dialogue], real: Sequence[Dialogue], run: Path) -> Measured:
-    key = [weights_sha256(model), [dialogue.id for dialogue in validation], [dialogue.id for dialogue in real]]
+def _measured(
+    grid: Grid, row: Row, seed: int, model: TurnModel, training: Sequence[Dialogue], validation: Sequence[Dialogue], real: Sequence[Dialogue], run: Path
+) -> Measured:
+    key = [weights_sha256(model), *_ids(validation, real)]
     kept = run / MEASURED_FILE
     if kept.is_file() and (there := json.loads(kept.read_text()))["key"] == key:
         return Measured(**there["measured"])
-    config = model.config
+    config, settings = model.config, grid.training_settings(row, seed, Path("given") if row.pretraining else None)
+    before = grid.pretraining_settings(row, seed) if row.pretraining else None
     dialogue, shift, score = _read_silences(model, real)
-    field_s = receptive_field(config.encoder).size_samples(config.features) / config.features.sample_rate_hz
-    parameters = sum(parameter.numel() for parameter in model.parameters())
-    losses = validation_losses(model, validation, "cpu")
-    found = Measured(row.name, seed, parameters, field_s, losses, dialogue, shift, score)
+    found = Measured(
+        row=row.name,
+        seed=seed,
+        parameters=sum(parameter.numel() for parameter in model.parameters()),
+        reach_s=receptive_field(config.encoder).size_samples(config.features) / config.features.sample_rate_hz,
+        heard_h=settings.steps * settings.lanes * settings.chunk_s / 3600,
+        distinct_h=sum(duration_s(one) for one in first_hours(training, row.hours)) / 3600,
+        unlabelled_h=before.steps * before.lanes * before.chunk_s / 3600 if before else 0.0,
+        losses=validation_losses(model, validation, "cpu"),
+        dialogue=dialogue,
+        shift=shift,
+        score=score,
+    )
     kept.write_text(json.dumps({"key": key, "measured": dataclasses.asdict(found)}) + "\n")
     return found
 
@@ -151,7 +207,7 @@ def measure_costs(grid: Grid, out: Path) -> dict[str, float]:
     """Microseconds for 20 ms of one conversation, by row: the median on one thread, of the exported network run as the product runs it.
 
     All rows are measured in turn, several times over, in one sitting, so that they can be compared on a machine whose speed changes; if one
-    is new, all are measured again.
+    is new, all are measured again. A network that cannot be exported has none.
     """
     from ...export.export import export
     from ...stream.bench import measure_batch, sample_audio
@@ -165,7 +221,11 @@ def measure_costs(grid: Grid, out: Path) -> dict[str, float]:
         return there["microseconds"]
     engines: dict[str, Any] = {}
     for name, run in tqdm(weights.items(), desc="export", unit="row", disable=None):
-        export(run, run / EXPORTED_FILE)
+        try:
+            export(run, run / EXPORTED_FILE)
+        except ExportError as error:
+            _log.warning("%s has no cost: %s", name, error)
+            continue
         engines[name] = Engine(run / EXPORTED_FILE)
     taken: dict[str, list[float]] = {name: [] for name in engines}
     for _ in range(_ROUNDS):

@@ -11,8 +11,7 @@ from pathlib import Path
 
 from ..config import from_plain
 from ..dialogues.manifest import read_manifest
-from ..errors import ConfigError
-from ..training.command import read_settings, read_training_part
+from ..training.command import read_held_out, read_settings, read_training_part
 from .settings import METHODS, PretrainingSettings
 
 RECONSTRUCT = "reconstruct"
@@ -58,9 +57,7 @@ def main(args: argparse.Namespace) -> int:
     plain |= {name: getattr(args, name) for name in ("steps", "lanes", "seed") if getattr(args, name) is not None}
     settings = from_plain(PretrainingSettings, plain, "settings")
     training = read_training_part(args.manifest)
-    held_out = read_manifest(args.validation) if args.validation else [one for one in read_manifest(args.manifest) if one.split == "val"]
-    if args.validation and not held_out:
-        raise ConfigError(f"{args.validation}: expected dialogues, got none")
+    held_out = read_held_out(args.validation) if args.validation else [one for one in read_manifest(args.manifest) if one.split == "val"]
     pretrain(settings, training, args.out, validation=held_out, resume=args.resume, device=args.device)
     print(f"trained encoder in {args.out}; go on with: turnstream train --encoder {args.out} ...")
     return 0

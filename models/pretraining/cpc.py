@@ -1,8 +1,9 @@
 """Contrastive predictive coding: a recurrent context says what the encoder's output will be, and must tell it from other moments.
 
 For each step ahead k a linear map of the context is compared (inner product) with the encoder's output k steps later and with that of other moments,
-of the same speaker and of others; the loss is the cross-entropy of finding the right one (InfoNCE). It is at least log(1 + negatives) less the mutual
-information of context and future, so what it stays below the logarithm by is a lower bound of that information.
+of the same speaker and of others; the loss is the cross-entropy of finding the right one (InfoNCE). What it stays below chance by, the logarithm of
+one more than the negatives, is a lower bound of the mutual information of context and future where all negatives are of others, independent of the
+context; with negatives of the same speaker, who is heard nearby, it may be more.
 
 Source: van den Oord, Li, Vinyals 2018.
 """
@@ -56,7 +57,7 @@ class CPC(nn.Module):
             losses.append(F.cross_entropy(scores.flatten(0, 1), scores.new_zeros(scores.shape[0] * scores.shape[1], dtype=torch.long)))
             correct.append((score > against.amax(dim=-1, keepdim=True)).float().mean())  # of equals none is found
         loss = torch.stack(losses).mean()
-        measures = {"info_nce": loss, "information": math.log(1 + others.shape[1]) - loss, "accuracy": torch.stack(correct).mean()}
+        measures = {"info_nce": loss, "below_chance": math.log(1 + others.shape[1]) - loss, "accuracy": torch.stack(correct).mean()}
         measures |= {f"accuracy_{k}": value for k, value in zip(self.settings.ahead, correct, strict=True)}
         return Judged(loss, {name: value.detach() for name, value in measures.items()}, {}, None, {"context": after})
 

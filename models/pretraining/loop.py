@@ -1,4 +1,4 @@
-"""The loop of pre-training: the conversations of `turnstream train`, their labels unread; one process; exactly resumable."""
+"""The loop of pre-training: conversations as in `turnstream train`, but without labels; one process; exactly resumable."""
 
 from __future__ import annotations
 
@@ -13,9 +13,12 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from ..dialogues.loading import load_audio
+from ..dialogues.labels import FrameLabels
+from ..dialogues.loading import duration_s, load_audio
 from ..dialogues.manifest import Dialogue
 from ..errors import ConfigError
+from ..projection import UNKNOWN
+from ..training.labelled import LabelledAudio
 from ..training.run_folder import begin_run, read_checkpoint, refuse_to_overwrite, write_validation
 from ..training.sources import ConversationSource, RecordedDialogues
 from ..training.stream import ConversationStream
@@ -24,6 +27,18 @@ from .objectives import perplexity
 from .settings import PretrainingSettings
 
 _log = logging.getLogger(__name__)
+
+
+class UnlabelledDialogues(RecordedDialogues):
+    """Dialogues of which only the audio is read: it has no labels, or they are not looked at. See RecordedDialogues."""
+
+    def _load(self, dialogue: Dialogue) -> LabelledAudio:
+        model = self._settings.model
+        audio = load_audio(dialogue, model.features.sample_rate_hz)
+        frames = audio.shape[1] // model.frame_samples
+        silent, unknown = np.zeros((2, frames), bool), np.full(frames, UNKNOWN)
+        labels = FrameLabels(silent, unknown, unknown, np.zeros(frames, np.float32), silent, np.full((2, frames), np.nan, np.float32))
+        return audio[:, : frames * model.frame_samples], labels
 
 
 def pretrain(
@@ -41,18 +56,22 @@ def pretrain(
         settings: of the run.
         training: conversations to learn from; a source is left open.
         out: folder of the run; a checkpoint is written there at every validation.
-        validation: held-out conversations, on which the objective is measured.
+        validation: held-out conversations, on which the objective is measured; without any, it is that of the newest chunk that was learned from.
         resume: go on exactly where the folder's last checkpoint was written.
         device: torch device; "auto" is a GPU if there is one.
     Returns:
         The network, in evaluation mode, on the CPU.
     Raises:
-        ConfigError: nothing to train on, nothing to resume from, a run in the folder of a new one, or the checkpoint has other settings or dialogues.
+        ConfigError: no such device, nothing to train on or to resume from, a run in the folder of a new one, or the checkpoint has other settings or dialogues.
         DialogueError: a conversation that cannot be read.
     """
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
-    source = training if isinstance(training, ConversationSource) else RecordedDialogues(training, settings.of_stream)
+    if torch.device(device).type == "cuda" and not torch.cuda.is_available():
+        raise ConfigError(f"expected a device that this machine has, got {device!r}")
+    if validation and max(duration_s(dialogue) for dialogue in validation) < settings.chunk_s:
+        raise ConfigError(f"expected a held-out dialogue of {settings.chunk_s:g} s or more, got none")
+    source = training if isinstance(training, ConversationSource) else UnlabelledDialogues(training, settings.of_stream)
     saved = read_checkpoint(out, settings) if resume else None
     if saved is None:
         refuse_to_overwrite(out)
@@ -70,6 +89,8 @@ def pretrain(
             part.load_state_dict(saved[name])
         state, first = saved["state"].to(device), saved["step"]
         torch.set_rng_state(saved["generator"])
+        if "cuda_generator" in saved and state.is_cuda:
+            torch.cuda.set_rng_state(saved["cuda_generator"], state.device)
         _log.info("resumed from step %d", first)
     begin_run(out, settings, first)
     network.train()
@@ -90,6 +111,7 @@ def pretrain(
             measured = measure(network, validation) if validation else {name: float(value) for name, value in judged.measures.items()}
             progress.write(f"step {step}: " + ", ".join(f"{name} {value:.4f}" for name, value in measured.items()))
             kept = {name: part.state_dict() for name, part in parts.items()} | {"state": state.cpu(), "generator": torch.get_rng_state()}
+            kept |= {"cuda_generator": torch.cuda.get_rng_state(state.device)} if state.is_cuda else {}
             write_validation(out, settings, step, measured, kept)
     save_network(network, out)
     return network.cpu().eval()
@@ -107,10 +129,10 @@ def measure(network: PretrainingNetwork, dialogues: Sequence[Dialogue]) -> dict[
     sums: dict[str, float] = {}
     counts: dict[str, Tensor] = {}
     chunks = 0
-    training, generator = network.training, torch.get_rng_state()
+    training = network.training
     network.eval()
-    torch.manual_seed(settings.seed)
-    with torch.inference_mode():
+    with torch.inference_mode(), torch.random.fork_rng():
+        torch.manual_seed(settings.seed)
         for dialogue in dialogues:
             state = network.init_state(1)
             for audio in _chunks(load_audio(dialogue, settings.features.sample_rate_hz), settings):
@@ -121,7 +143,6 @@ def measure(network: PretrainingNetwork, dialogues: Sequence[Dialogue]) -> dict[
                 for name, index in judged.codes.items():
                     counts[name] = counts.get(name, torch.zeros(settings.codes)) + torch.bincount(index.flatten().cpu(), minlength=settings.codes)
     network.train(training)
-    torch.set_rng_state(generator)
     if not chunks:
         raise ConfigError(f"expected a held-out dialogue of {settings.chunk_s:g} s or more, got none")
     measured = {name: value / chunks for name, value in sums.items() if name != "commitment"}  # which only a quantiser in training knows

@@ -1,6 +1,6 @@
 """What a trained autoencoder, VQ-VAE or VQ-VAE-2 keeps of a recording, to hear and to see.
 
-Log-mel frames are turned into sound by torchaudio: the mel bands spread over the spectrum (non-negative least squares), phases by Griffin & Lim 1984.
+Log-mel frames are turned into sound by torchaudio: the mel bands spread over the spectrum (least squares), phases by Griffin & Lim 1984.
 The original's own frames go the same way, so that what the bands and the phases lose is not blamed on the encoder.
 """
 

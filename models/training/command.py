@@ -109,9 +109,18 @@ def read_training_part(path: Path) -> list[Dialogue]:
 def _read_validation_part(args: argparse.Namespace) -> list[Dialogue]:
     if args.validation is None:
         return [dialogue for dialogue in read_manifest(args.manifest) if dialogue.split == "val"] if args.manifest else []
-    held_out = [dialogue for dialogue in read_manifest(args.validation) if dialogue.split in VALIDATION_SPLITS]
+    return read_held_out(args.validation)
+
+
+def read_held_out(path: Path) -> list[Dialogue]:
+    """The dialogues of a manifest that may be validated on.
+
+    Raises:
+        DialogueError: there are none.
+    """
+    held_out = [dialogue for dialogue in read_manifest(path) if dialogue.split in VALIDATION_SPLITS]
     if not held_out:
-        raise DialogueError(f"{args.validation}: expected dialogues whose split is 'val' or not given, got none")
+        raise DialogueError(f"{path}: expected dialogues whose split is 'val' or not given, got none")
     return held_out
 
 

@@ -81,20 +81,23 @@ def train(
     return trained
 
 
-def new_network(settings: TrainingSettings) -> TurnModel:
+def new_network(settings: TrainingSettings, *, with_encoder: bool = True) -> TurnModel:
     """The network before its first step: its weights random, but for an encoder that the settings give.
 
+    Args:
+        settings: of the run.
+        with_encoder: read that encoder; not needed where a checkpoint's weights follow.
     Raises:
         ConfigError: that cannot be read, or hears or is built otherwise than the network's.
     """
     network = TurnModel(settings.model)
-    if settings.encoder:
+    if settings.encoder and with_encoder:
         given = load_encoder(Path(settings.encoder))
         for what, theirs, own in (("features", given.features, settings.model.features), ("encoder", given.config, settings.model.encoder)):
             if theirs != own:
                 raise ConfigError(f"expected a network with the {what} of {settings.encoder}, {theirs}, got {own}")
         network.encoder.load_state_dict(given.weights)
-        network.encoder.requires_grad_(not settings.freeze_encoder)
+    network.encoder.requires_grad_(not settings.freeze_encoder)
     return network
 
 
@@ -106,7 +109,7 @@ class _Run:
     ) -> None:
         self.fabric, self.settings, self.out, self.snapshots = fabric, settings, out, snapshots
         torch.manual_seed(settings.seed)
-        network = new_network(settings).to(fabric.device)
+        network = new_network(settings, with_encoder=saved is None).to(fabric.device)
         self.average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(settings.average_decay))
         learning = [parameter for parameter in network.parameters() if parameter.requires_grad]
         optimizer = torch.optim.AdamW(learning, lr=settings.learning_rate, weight_decay=settings.weight_decay)

@@ -75,10 +75,13 @@ class RecordedDialogues(ConversationSource):
         round_number, place = divmod(number, len(self._dialogues))
         order = self._order(round_number)
         for index in order[place:] + order[:place]:
-            audio, labels = labelled_audio(self._dialogues[index], self._settings.model)
+            audio, labels = self._load(self._dialogues[index])
             if labels.vad.shape[1] >= self._settings.chunk_frames:
                 return audio, labels
         raise DialogueError(f"expected conversations of at least {self._settings.chunk_s} s, found none")
+
+    def _load(self, dialogue: Dialogue) -> LabelledAudio:
+        return labelled_audio(dialogue, self._settings.model)
 
     def _draw_order(self, round_number: int) -> list[int]:
         return np.random.default_rng([self._settings.seed, round_number]).permutation(len(self._dialogues)).tolist()

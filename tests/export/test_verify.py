@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -11,7 +12,8 @@ import onnx
 import pytest
 
 from turnstream.export import verify as verify_module
-from turnstream.export.verify import verify
+from turnstream.export.onnx_graph import build
+from turnstream.export.verify import TOLERANCE, _largest_difference, run_torch, verification_audio, verify  # pyright: ignore[reportPrivateUsage]
 from turnstream.models.config import StackConfig
 from turnstream.models.errors import ExportError
 from turnstream.models.onnx_session import open_session
@@ -108,3 +110,18 @@ def test_the_signal_is_longer_than_any_cache(dilation: int, frames: int) -> None
     encoder = replace(CONFIGS["tiny"].encoder, stacks=(StackConfig((3, 2), (1, dilation)),))
     audio = verify_module.verification_audio(TurnModel(replace(CONFIGS["tiny"], encoder=encoder)))
     assert audio.shape == (3, 2, frames * 320)
+
+
+def test_large_cells_are_compared_relative_to_their_size(exported: Export) -> None:
+    model = copy.deepcopy(exported("lstm_2d_gated_stride_concat", "pcm").model)
+    for layer in (model.speaker_rnn, model.dialogue_rnn):
+        for name, bias in layer.cell.named_parameters():
+            if name.startswith("bias_ih"):
+                bias.data.view(4, -1)[:2] = 9.0  # input and forget gates stay open: what comes in adds up
+                bias.data.view(4, -1)[2] = 3.0
+    _, expected = run_torch(model, "pcm", verification_audio(model))
+    assert np.abs(expected["next_state"]).max() > 30
+    found = verify(build(model, "pcm", "large", "1"), model, "pcm")
+    assert found.whole_against_frames <= TOLERANCE
+    off = {**expected, "next_state": expected["next_state"] * np.float32(1 + 1e-4)}
+    assert _largest_difference(expected, off) == pytest.approx(1e-4, rel=0.05)

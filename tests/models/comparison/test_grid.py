@@ -31,13 +31,14 @@ def test_a_row_is_the_budget_with_what_it_changes(tmp_path: Path) -> None:
     assert grid.rows[1].folder == "plain"
     assert grid.reference(grid.rows[0]) is None
     assert grid.reference(grid.rows[1]) is grid.rows[0]
+    assert grid.with_references(grid.rows[1:]) == list(grid.rows)
 
 
 def test_a_pre_training_has_the_encoder_of_its_row(tmp_path: Path) -> None:
     rows = [*ROWS, {"name": "cpc", "pretraining": "cpc", "settings": {"freeze_encoder": True, "model": {"encoder": {"block": "gated"}}}}]
     grid = read_grid(written(tmp_path, rows=rows, pretraining={"steps": 9}))
-    settings = grid.pretraining_settings(grid.rows[2])
-    assert (settings.method, settings.steps, settings.encoder.channels, settings.encoder.block) == ("cpc", 9, 5, "gated")
+    settings = grid.pretraining_settings(grid.rows[2], 1)
+    assert (settings.method, settings.steps, settings.seed, settings.encoder.channels, settings.encoder.block) == ("cpc", 9, 1, 5, "gated")
     trained = grid.training_settings(grid.rows[2], 0, Path("there"))
     assert (trained.encoder, trained.freeze_encoder, trained.model.encoder) == ("there", True, settings.encoder)
 
@@ -51,6 +52,8 @@ def test_a_pre_training_has_the_encoder_of_its_row(tmp_path: Path) -> None:
         ({"rows": [{"name": "x", "pretraining": "gan"}]}, "row 'x': expected pretraining to be one of autoencoder, vqvae, vqvae2, cpc, got 'gan'"),
         ({"rows": [{"name": "x", "colour": "red"}]}, "expected a grid of networks to compare, in JSON: .*colour"),
         ({"rows": [{"name": "x", "settings": {"step": 1}}]}, "row 'x': unknown field 'step'"),
+        ({"seeds": 3}, "expected a grid of networks to compare, in JSON"),
+        ({"seeds": ["a"]}, "expected a grid of networks to compare, in JSON: seeds"),
         ({"budgets": {}}, "expected a grid of networks to compare, in JSON: .*budgets"),
     ],
 )
@@ -78,7 +81,7 @@ def test_the_bundled_grid_asks_every_question_of_the_family() -> None:
     assert {(row.pretraining, one.freeze_encoder) for row, one in zip(grid.rows, settings, strict=True) if row.pretraining and not row.hours} == {
         (method, frozen) for method in METHODS for frozen in (False, True)
     }
-    assert len({row.hours for row in grid.rows}) == 3
+    assert {row.hours for row in grid.rows} == {0, 1, 3, 10}
     assert len({(one.steps, one.lanes, one.chunk_s) for one in settings}) == 1
     assert len(grid.seeds) == 3
 

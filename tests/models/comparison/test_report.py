@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import json
 from pathlib import Path
 
@@ -31,7 +32,7 @@ def measured(row: str, seed: int, skill: float, loss: float) -> Measured:
     score = 1 / (1 + np.exp(-(skill * (shift - 0.5) + rng.normal(0, 1, len(shift)))))
     losses = {"next_holder": loss, "projection": 3.0, "vad": 0.1, "backchannel": 0.05, "finality": 0.5}
     dialogue = np.repeat(np.arange(DIALOGUES), EVENTS).tolist()
-    return Measured(row, seed, 1000, 0.5, losses, dialogue, shift.tolist(), score.tolist())
+    return Measured(row, seed, 1000, 0.5, 5.3, 4.0, 0.0, losses, dialogue, shift.tolist(), score.tolist())
 
 
 def both(skill: float, loss: float, seeds: int = 3) -> list[Measured]:
@@ -44,7 +45,7 @@ def test_a_row_is_summed_up_over_its_seeds(grid: Grid) -> None:
     assert other.auc.value == pytest.approx(np.mean([auc(np.array(one.score), np.array(one.shift)) for one in runs[3:]]))
     assert other.auc_gain.value == pytest.approx(other.auc.value - base.auc.value)
     assert other.auc.low < other.auc.value < other.auc.high
-    assert (other.microseconds, other.seeds) == (101.0, 3)
+    assert (other.microseconds, len(other.runs)) == (101.0, 3)
     assert other.loss_gain == pytest.approx(0.1)
     assert other.loss_noise == pytest.approx(0.02)
 
@@ -66,20 +67,45 @@ def test_one_within_them_is_not(grid: Grid) -> None:
 
 def test_one_seed_is_said_to_be_one(grid: Grid) -> None:
     _, other = summarise(grid, [measured("base", 0, 1.0, 0.6), measured("other", 0, 3.0, 0.5)], COSTS)
-    assert conclusion(other).endswith("Loss of the next holder on held-out dialogues lower by 0.100 nats, from one seed each.")
+    assert conclusion(other).startswith("Against “base” on the real calls: +0.2")
+    assert "with one seed it cannot be told from luck. Loss of the next holder on held-out dialogues lower by 0.100 nats" in conclusion(other)
+
+
+def test_nothing_is_concluded_from_chance(grid: Grid) -> None:
+    _, other = summarise(grid, [measured(row, seed, 0.0, 0.7) for row in ("base", "other") for seed in range(3)], COSTS)
+    assert conclusion(other).startswith("Neither it nor “base” is measurably above chance on the real calls")
+
+
+def test_one_call_has_no_interval(grid: Grid) -> None:
+    runs = [dataclasses.replace(one, dialogue=[0] * len(one.dialogue)) for one in both(3.0, 0.5)]
+    _, other = summarise(grid, runs, COSTS)
+    assert conclusion(other).startswith("Against “base” on one real call, which has no interval: +0.2")
+    assert "nan" not in conclusion(other)
+
+
+def test_seeds_alone_seem_to_differ_as_seldom_as_the_interval_says(grid: Grid) -> None:
+    rng = np.random.default_rng(0)
+    beyond = 0
+    for _ in range(60):
+        runs = [measured(row, 0, 2 + rng.normal(0, 0.3), 0.6) for row in ("base", "other") for _ in range(3)]  # the same events, other skills
+        gain = summarise(grid, runs, COSTS)[1].auc_gain
+        beyond += gain.low > 0 or gain.high < 0
+    assert beyond <= 8  # of 60; 3 are to be expected
 
 
 def test_what_it_is_compared_with_may_be_missing(grid: Grid) -> None:
     (third,) = summarise(grid, [measured("third", 0, 1.0, 0.6)], COSTS)
-    assert conclusion(third) == "Not to be compared yet."
+    assert conclusion(third).endswith("What it is to be compared with was not measured.")
 
 
 def test_the_report_is_a_table_a_plot_and_a_page(grid: Grid, tmp_path: Path) -> None:
-    page, table, plot = write_report(grid, both(3.0, 0.5), COSTS, tmp_path, 5.3)
+    page, table, plot = write_report(grid, both(3.0, 0.5), COSTS, tmp_path)
     text = page.read_text()
-    assert "To see &lt;what&gt; is said. 2 rows, 3 seeds of each; every network heard 5.3 hours of dialogue" in text
+    assert "To see &lt;what&gt; is said. AUC: shift or hold" in text
+    assert "of 1 comparisons about 1 may seem to differ by chance" in text
+    assert "<td>5.3 h</td><td>4.0 h</td><td>0.0 h</td>" in text
     assert "<h3>Is the other better?</h3>" in text
-    assert "<b>base</b>: What the others are compared with." in text
+    assert "<b>base</b>: What others are compared with." in text
     assert plot.name in text
     with table.open(newline="") as rows:
         first, second = csv.DictReader(rows)

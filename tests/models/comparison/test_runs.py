@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 from pathlib import Path
 
@@ -12,7 +13,8 @@ from turnstream.models.checkpoint import load_checkpoint, load_encoder
 from turnstream.models.comparison import runs
 from turnstream.models.comparison.grid import read_grid
 from turnstream.models.comparison.runs import read_measured
-from turnstream.models.dialogues.manifest import read_manifest
+from turnstream.models.dialogues.manifest import Dialogue, read_manifest, write_manifest
+from turnstream.models.errors import DialogueError, MissingExtraError
 from turnstream.models.evaluation.measures import auc
 from turnstream.models.training.evaluation import shift_hold_report
 from turnstream.stream.cli import main
@@ -38,17 +40,20 @@ def test_a_grid_is_trained_measured_and_gone_on_with(
     path, out = tmp_path / "grid.json", tmp_path / "out"
     path.write_text(json.dumps(GRID))
     command = ["compare", "--grid", str(path), "--out", str(out)]
-    command += [word for option in ("manifest", "validation", "real") for word in (f"--{option}", str(manifest))]
+    everyone = read_manifest(manifest)
+    for part, some in {"manifest": everyone[:2], "validation": everyone[2:3], "real": everyone[2:]}.items():
+        write_manifest(tmp_path / f"{part}.jsonl", some)
+        command += [f"--{part}", str(tmp_path / f"{part}.jsonl")]
     assert main([*command, "--report"]) == 2
     assert "expected runs that have been measured, got none" in capsys.readouterr().err
     assert main([*command, "--only", "VQ", "--seeds", "0"]) == 0
     assert capsys.readouterr().out.splitlines()[-3:] == [str(out / name) for name in ("index.html", "comparison.csv", "quality_and_cost.png")]
     grid = read_grid(path)
-    assert [one.row for one in read_measured(grid, out)] == ["base", "vq-vae"]  # the row that it is compared with, too
+    assert [one.row for one in read_measured(grid, everyone[2:3], everyone[2:], out)] == ["base", "vq-vae"]  # the row that it is compared with, too
     assert main(command) == 0
-    measured = read_measured(grid, out)
+    measured = read_measured(grid, everyone[2:3], everyone[2:], out)
     assert [(one.row, one.seed) for one in measured] == [(row.name, seed) for seed in (0, 1) for row in grid.rows]
-    (pretrained,) = (out / "pretrained").iterdir()
+    _, pretrained = sorted((out / "pretrained").iterdir())
     given = load_encoder(pretrained).weights
     network = load_checkpoint(out / "vq_vae" / "seed1")
     assert all((given[name] == tensor).all() for name, tensor in network.encoder.state_dict().items())
@@ -60,10 +65,16 @@ def test_a_grid_is_trained_measured_and_gone_on_with(
     monkeypatch.setattr(runs, "validation_losses", lambda *_: pytest.fail("measured again"))
     monkeypatch.setattr("turnstream.export.export.export", lambda *_: pytest.fail("exported again"))
     assert main(command) == 0
-    row = shift_hold_report(load_checkpoint(out / "base" / "seed0"), read_manifest(manifest)).at(250)
+    row = shift_hold_report(load_checkpoint(out / "base" / "seed0"), everyone[2:]).at(250)
     own = measured[0]
     assert (sum(own.shift), len(own.shift) - sum(own.shift)) == (row.shifts, row.holds)
     assert auc(np.array(own.score), np.array(own.shift)) == pytest.approx(row.auc)
+
+    write_manifest(tmp_path / "manifest.jsonl", everyone[:1])
+    assert main(command) == 2
+    assert "expected a run on the dialogues that are given now (1 dialogues" in capsys.readouterr().err
+    assert main([*command[:-1], str(tmp_path / "validation.jsonl"), "--report"]) == 2  # measured on other real dialogues
+    assert "expected runs that have been measured, got none" in capsys.readouterr().err
 
 
 def test_rows_and_seeds_that_there_are_not_are_named(manifest: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -74,3 +85,18 @@ def test_rows_and_seeds_that_there_are_not_are_named(manifest: Path, tmp_path: P
     assert "expected words from the names of rows (base, vq-vae, stride), got transformer" in capsys.readouterr().err
     assert main([*command, "--seeds", "7"]) == 2
     assert "expected seeds of the grid (0, 1), got 7" in capsys.readouterr().err
+    assert main(command) == 2
+    assert "expected to measure on dialogues that are not trained on, got '0' in both" in capsys.readouterr().err
+
+
+def test_what_would_only_show_after_hours_is_found_before(dialogues: list[Dialogue], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "grid.json").write_text(
+        json.dumps(GRID | {"rows": [{"name": "base"}, {"name": "a day", "hours": 24}, {"name": "codes", "pretraining": "vqvae"}]})
+    )
+    grid = read_grid(tmp_path / "grid.json")
+    with pytest.raises(DialogueError, match=r"expected 24 h of dialogue to train on, got 0.0 h"):
+        runs.check(grid, grid.rows, dialogues)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name.startswith("vector") else name)
+    with pytest.raises(MissingExtraError, match="vector-quantize-pytorch is not installed"):
+        runs.check(grid, grid.rows[2:], dialogues)
+    runs.check(grid, grid.rows[:1], dialogues)

@@ -156,3 +156,19 @@ def test_frames_become_the_sound_that_they_were_made_of() -> None:
     shared = min(len(heard), frames.shape[1])
     loud = frames[0].numpy().max(axis=1)[:shared]
     assert np.corrcoef(loud, heard.max(axis=1)[:shared])[0, 1] > 0.8
+
+
+def test_audio_that_nobody_has_labelled_is_enough(dialogues: list[Dialogue], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        pytest.fail("activity was asked for")
+
+    monkeypatch.setattr("turnstream.models.dialogues.annotation.speech_activity", refuse)
+    unlabelled = [dataclasses.replace(dialogue, activity=None) for dialogue in dialogues]
+    trained, labelled = (pretrain(SETTINGS, some, tmp_path / name, device="cpu") for name, some in (("audio", unlabelled), ("labelled", dialogues)))
+    assert all(torch.equal(tensor, labelled.state_dict()[name]) for name, tensor in trained.state_dict().items())
+
+
+def test_a_device_that_is_not_there_is_named(dialogues: list[Dialogue], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(ConfigError, match="expected a device that this machine has, got 'cuda'"):
+        pretrain(SETTINGS, dialogues, tmp_path, device="cuda")

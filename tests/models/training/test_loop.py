@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -297,3 +298,22 @@ def test_an_encoder_of_another_shape_is_refused(tmp_path: Path) -> None:
     other = dataclasses.replace(TINY, encoder=dataclasses.replace(TINY.encoder, channels=7))
     with pytest.raises(ConfigError, match=r"expected a network with the encoder of .*channels=\d+.*, got .*channels=7"):
         new_network(dataclasses.replace(SETTINGS, model=other, encoder=str(tmp_path)))
+
+
+def test_a_run_from_an_encoder_goes_on_when_that_encoder_has_gone(dialogues: list[Dialogue], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    save_checkpoint(random_model(TINY), tmp_path / "given")
+    settings = dataclasses.replace(SETTINGS, encoder=str(tmp_path / "given"), freeze_encoder=True)
+    whole = train(settings, dialogues, tmp_path / "whole")
+    written = loop.write_validation
+
+    def die(*arguments: Any) -> None:
+        written(*arguments)
+        raise InterruptedRunError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(loop, "write_validation", die)
+        with pytest.raises(InterruptedRunError):
+            train(settings, dialogues, tmp_path / "cut")
+    shutil.rmtree(tmp_path / "given")
+    resumed = train(dataclasses.replace(settings, encoder="moved"), dialogues, tmp_path / "cut", resume=True)
+    assert all(torch.equal(tensor, resumed.state_dict()[name]) for name, tensor in whole.state_dict().items())

@@ -112,6 +112,7 @@ async def test_the_page_plays_steps_follows_and_compares(made: Stages, tmp_path:
         assert "point 3 (event: hold, told rightly here)" in await tab.text("#followed")
         await tab.click("button[title^='one stage back']")
         assert "told wrongly here" in await tab.text("#followed")
+        await tab.value("animation.state.speed = 4")  # few pictures: without a graphics card each takes long
         await tab.click("button[title^='play']")
         await tab.until("animation.state.at === 1 && !animation.state.playing")
         assert await tab.value("document.getElementById('chart0').data[1].x.length") == 4  # two stages, where it is now, a gap
