@@ -128,7 +128,7 @@ def conclusion(summary: Summary) -> str:
     if math.isnan(gain.low):
         words = f"Against {name} on one real call, which has no interval: {size}."
     elif not (summary.auc.low > CHANCE or other.auc.low > CHANCE):
-        words = f"Neither it nor {name} is measurably above chance on the real calls, so they say nothing of which is better ({size})."
+        words = f"Neither it nor {name} is measurably above chance on the real calls, so they say nothing of which is better: {size}."
     elif seeds < 2:
         words = f"Against {name} on the real calls: {size}; with one seed it cannot be told from luck."
     elif gain.low > 0:
@@ -188,6 +188,7 @@ def write_table(summaries: Sequence[Summary], path: Path) -> None:
 def draw_quality_and_cost(summaries: Sequence[Summary], path: Path) -> None:
     """AUC, and loss on held-out dialogues, against the cost of 20 ms; each row a dot with its name."""
     from matplotlib.figure import Figure
+    from matplotlib.ticker import ScalarFormatter
 
     light = THEMES[0]
     figure: Any = Figure(figsize=(13.0, 6.2), layout="constrained", facecolor=light.paper)
@@ -202,6 +203,8 @@ def draw_quality_and_cost(summaries: Sequence[Summary], path: Path) -> None:
         for one, x, y in zip(summaries, cost, values, strict=True):
             panel.annotate(one.row.name, (x, y), xytext=(5, 3), textcoords="offset points", fontsize=7.5, color=light.ink)
         panel.set(xlabel="microseconds for 20 ms of one conversation, one thread", title=words, xscale="log")
+        panel.xaxis.set_major_formatter(ScalarFormatter())
+        panel.xaxis.set_minor_formatter(ScalarFormatter())
     figure.savefig(path, dpi=DPI, facecolor=light.paper)
 
 
@@ -212,8 +215,8 @@ def page(grid: Grid, summaries: Sequence[Summary]) -> str:
         "<!doctype html><html lang='en'><meta charset='utf-8'><meta name='viewport' content='width=device-width'>",
         f"<title>Encoders compared</title><style>{STYLE}</style><h1>Encoders compared</h1>",
         f"<p class='note'>{html.escape(grid.about)} AUC: shift or hold, {JUDGED_MS} ms into the silence, mean over the seeds; chance is {CHANCE}. Losses in "
-        f"nats; of the next holder, a coin has {math.log(2):.3f}. Intervals are 95 % over the real calls and, if there are several, the seeds: of {compared} "
-        f"comparisons about {max(1, round(compared / 20))} may seem to differ by chance.</p>",
+        f"nats; of the next holder, a coin has {math.log(2):.3f}. Intervals are 95 % over the real calls and, if there are several, the seeds; one "
+        f"comparison in twenty, of {compared} here, may seem to differ by chance.</p>",
         "<h2>What it says</h2>",
     ]
     for question in dict.fromkeys(one.row.question for one in summaries):

@@ -14,8 +14,10 @@ from numpy.typing import NDArray
 
 from ..collect import JUDGED_S
 from ..collection import Collection
-from ..space.explore import PLACED_EVERY
+from ..space.explore import PLACED_EVERY, stability
+from ..space.project import trust_in_words
 from ..space.saved_projection import SavedProjection
+from ..space.trust import UNSTABLE
 from ..views import COLOURS, LIGHT, View, picture
 from .path_states import (
     ROLES,
@@ -115,8 +117,11 @@ def conversation_picture(collection: Collection, projection: SavedProjection, ou
         f"{conversation}, {times[0]:.2f} to {times[-1]:.2f} s, as a path of each speaker's state through layer {projection.layer} of "
         f"{collection.about.model} ({projection.method} in {projection.dims}-D), coloured by time. Large dots: this speaker is speaking ({shares}). "
         f"A state has {frames[projection.layer].shape[2]} values, the picture {projection.dims}: where a path crosses itself or the other one, the states need "
-        "not have been alike."
+        f"not have been alike. {trust_in_words(projection)}"
     )
+    kept = stability(projection, track)
+    if not np.isnan(kept).all():
+        caption += f" {np.mean(kept < UNSTABLE):.0%} of the places drawn here lie where fewer than half of the neighbours stay when it is fitted again."
     title = f"The path of a conversation: {conversation}"
     three = {"subplot_kw": {"projection": "3d"}} if projection.dims == 3 else {}
     with picture(out, title, caption, (9.6, 9.2), nrows=2, ncols=2, squeeze=False, **three) as panels:

@@ -51,7 +51,7 @@ class Measured:
         loss: of the next holder on the dialogues compared on, in nats, at moments drawn as training weighs them.
         loss_short: the same with the last SHORT_PAST_S alone heard.
         auc: shift or hold, 0.25 s into the silence.
-        half_life_s: of its connectivity at that moment, shifts and holds together.
+        half_life_s: of its connectivity at that moment, the median over single shifts and holds.
         curve: (step, loss of the next holder on held-out dialogues) at every validation of its training.
     """
 
@@ -160,7 +160,7 @@ def draw_comparison(measured: Sequence[Measured], settings: TrainingSettings, ou
         for panel, name, words in (
             (losses, "loss", f"loss on the dialogues compared on (hollow: with {SHORT_PAST_S:g} s of past)"),
             (aucs, "auc", "shift or hold, AUC 0.25 s into the silence"),
-            (halves, "half_life_s", "half-life of connectivity (s)"),
+            (halves, "half_life_s", "half-life of connectivity (s), median over silences"),
         ):
             for place, family in enumerate(families):
                 members = [one for one in measured if one.family == family]
@@ -202,7 +202,7 @@ def describe(measured: Sequence[Measured], settings: TrainingSettings) -> str:
             words += f"{winner} is ahead, but two seeds of one family differ by up to {spread:.{digits}f}, so the nearest families cannot be told apart. "
     halves = ", ".join(f"{family} {np.mean([one.half_life_s for one in members]):.2f} s" for family, members in by_family.items())
     saved = ", ".join(f"{family} {np.mean([one.loss_short - one.loss for one in members]):+.3f}" for family, members in by_family.items())
-    return words + f"Half-life of connectivity: {halves}. What hearing only the last {SHORT_PAST_S:g} s costs: {saved} nats."
+    return words + f"Half-life of connectivity, median over silences: {halves}. What hearing only the last {SHORT_PAST_S:g} s costs: {saved} nats."
 
 
 def write_comparison(measured: Sequence[Measured], path: Path) -> None:

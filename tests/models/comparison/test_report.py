@@ -102,7 +102,7 @@ def test_the_report_is_a_table_a_plot_and_a_page(grid: Grid, tmp_path: Path) -> 
     page, table, plot = write_report(grid, both(3.0, 0.5), COSTS, tmp_path)
     text = page.read_text()
     assert "To see &lt;what&gt; is said. AUC: shift or hold" in text
-    assert "of 1 comparisons about 1 may seem to differ by chance" in text
+    assert "one comparison in twenty, of 1 here, may seem to differ by chance" in text
     assert "<td>5.3 h</td><td>4.0 h</td><td>0.0 h</td>" in text
     assert "<h3>Is the other better?</h3>" in text
     assert "<b>base</b>: What others are compared with." in text

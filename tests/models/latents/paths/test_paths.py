@@ -30,6 +30,7 @@ from turnstream.models.latents.paths.path_words import caption_of, mistakes_in_w
 from turnstream.models.latents.paths.paths import paths_page
 from turnstream.models.latents.paths.paths_picture import _spread, conversation_picture, paths_picture
 from turnstream.models.latents.space.fitting import fit_projection, place
+from turnstream.models.latents.space.project import trust_in_words
 from turnstream.models.latents.space.saved_projection import SavedProjection
 
 from ....web.chromium import find_chromium, open_tab
@@ -216,6 +217,7 @@ def test_pictures_have_a_row_for_every_split(tiny_collection: Collection, flat: 
     view = conversation_picture(tiny_collection, {2: flat, 3: deep}[dims], tmp_path / "whole.png", "1", (2.0, 8.0))
     assert view.path.is_file()
     assert "2.02 to 8.00 s" in view.caption
+    assert trust_in_words({2: flat, 3: deep}[dims]) in view.caption
 
 
 def test_a_page_holds_places_as_they_are_and_the_sound_of_its_windows(page: Path, tiny_collection: Collection, flat: SavedProjection) -> None:
