@@ -100,11 +100,15 @@ def read_source(path: Path) -> list[Dialogue]:
 
 
 @contextmanager
-def opened_collection(source: Path, model: Path | None) -> Iterator[Collection]:
-    """The collection in a folder; or one collected from a manifest or an audio file, which lasts as long as the context.
+def opened_collection(source: Path, model: Path | None, keep: Path | None = None) -> Iterator[Collection]:
+    """The collection in a folder; or one collected from a manifest or an audio file, which lasts as long as the context unless it is kept.
 
+    Args:
+        source: collection, manifest or audio file.
+        model: folder of the network's checkpoint; None takes the collection as it is, or the bundled network.
+        keep: folder to collect into, which is gone on with if it was cut short; None: a temporary one.
     Raises:
-        ConfigError: a network is asked for that the collection is not of.
+        ConfigError: a network is asked for that the collection is not of, or another collection is in the folder to keep it in.
         DialogueError: none of the three.
     """
     if source.is_dir():
@@ -112,6 +116,9 @@ def opened_collection(source: Path, model: Path | None) -> Iterator[Collection]:
         if model is not None and weights_sha256(load_network(model)) != collection.about.weights_sha256:
             raise ConfigError(f"{source}: expected a collection of {model}, got one of {collection.about.model}")
         yield collection
+        return
+    if keep is not None:
+        yield collect(load_network(model), name_of(model), read_source(source), keep)
         return
     with tempfile.TemporaryDirectory(prefix="turnstream-latents-") as folder:
         yield collect(load_network(model), name_of(model), read_source(source), Path(folder))
@@ -186,7 +193,7 @@ def _collect(model: TurnModel, dialogue: Dialogue, out: Path, number: int, about
         **{name: labels[newest] for name, labels in label_frames(activity, backchannel, events).items()},
     }
     columns = {name: np.broadcast_to(values, (steps, 2)) if np.ndim(values) < 3 else values for name, values in columns.items()}
-    writer = FramesWriter(out, number, about.sizes)
+    writer = FramesWriter(out, number, about.sizes, annotated=bool(backchannel.any()))
     for start in range(0, steps, FRAMES_PER_GROUP):
         writer.write({name: values[start : start + FRAMES_PER_GROUP] for name, values in columns.items()})
     write_events(out, number, events)
@@ -194,20 +201,27 @@ def _collect(model: TurnModel, dialogue: Dialogue, out: Path, number: int, about
 
 
 def label_frames(activity: BoolFrames, backchannel: BoolFrames, events: Sequence[dict[str, Any]]) -> dict[str, NDArray[Any]]:
-    """What happens in every frame at 50 Hz: the columns of collection.py that say so, (T, 2) or (T, 1)."""
-    frames = activity.shape[1]
+    """What happens in every frame at 50 Hz: the columns of collection.py that say so, (T, 2) or (T, 1).
+
+    Args:
+        activity, backchannel: who spoke when, and annotated backchannels, (2, T). Where none is annotated, those among the events are taken.
+        events: rows of the dialogue's events.
+    """
+    frames, reacting = activity.shape[1], backchannel.copy()
     event, correct = np.full((frames, 1), "", "<U8"), np.full((frames, 1), np.nan)
     for row in events:
+        span = slice(round(row["start_s"] * FRAME_RATE_HZ), round(row["end_s"] * FRAME_RATE_HZ))
         if row["kind"] in ("shift", "hold"):
-            span = slice(round(row["start_s"] * FRAME_RATE_HZ), round(row["end_s"] * FRAME_RATE_HZ))
             event[span], correct[span] = row["kind"], row["correct"]
+        elif row["kind"] == "backchannel":  # of annotated ones these are the same frames
+            reacting[row["speaker"], span] = True
     return {
         "speaking": activity.T,
         "other_speaking": activity[::-1].T,
         "holder": floor_around(activity)[0][:, None],
         "situation": np.array(SITUATIONS)[find_situations(activity).T],
         "floor": np.array(FLOORS)[find_floors(activity)][:, None],
-        "backchannel": backchannel.T,
+        "backchannel": reacting.T,
         "event": event,
         "correct": correct,
     }

@@ -35,7 +35,7 @@ COLUMNS: dict[str, Any] = {
     "holder": pa.int8(),  # who spoke alone last; -1 before anyone has
     "situation": pa.dictionary(pa.int32(), pa.string()),  # what this speaker is doing (moments.py)
     "floor": pa.dictionary(pa.int32(), pa.string()),  # what the conversation is doing
-    "backchannel": pa.bool_(),  # this speaker is giving one
+    "backchannel": pa.bool_(),  # this speaker is giving one, as among the events: where none is annotated, a short reaction (moments.py)
     "event": pa.dictionary(pa.int32(), pa.string()),  # "shift" or "hold" in a mutual silence that is clearly one, else ""
     "correct": pa.bool_(),  # of such a silence: did the network say so 0.25 s into it? null elsewhere
     "vad": pa.float32(),
@@ -57,6 +57,7 @@ EVENT_COLUMNS: dict[str, Any] = {
     "correct": pa.bool_(),
 }
 ABOUT, FRAMES, EVENTS = "collection.json", "frames", "events"
+BACKCHANNELS, SHORT_REACTIONS = b"backchannels", b"short reactions"  # in the metadata of a dialogue's frames, where none was annotated
 
 Columns = dict[str, NDArray[Any]]
 
@@ -137,6 +138,11 @@ class Collection:
         table = pq.read_table(frames_file(self.folder, number), columns=list(columns))
         return {name: by_frame(to_numpy(table.column(name))) for name in columns}
 
+    def backchannels_annotated(self, number: int) -> bool:
+        """Are the backchannels of a dialogue's frames annotated ones? Else they are short reactions."""
+        metadata: dict[bytes, bytes] = pq.read_schema(frames_file(self.folder, number)).metadata or {}
+        return metadata.get(BACKCHANNELS) != SHORT_REACTIONS
+
     def events(self, *kinds: str) -> list[Event]:
         """All events, or those of some kinds, in order of dialogue and time."""
         found: list[Event] = []
@@ -188,17 +194,12 @@ class Collection:
             Columns of N rows, in order of dialogue, frame and speaker.
         """
         rng = np.random.default_rng(seed)
-        situations = [self.frames(number, ["situation"])["situation"] for number in range(len(self.dialogues))]
-        counts: dict[str, int] = {}
-        for values in situations:
-            for name, amount in zip(*np.unique(values, return_counts=True), strict=True):
-                counts[str(name)] = counts.get(str(name), 0) + int(amount)
-        total = sum(counts.values())
-        chance = {name: min(1.0, count * ((1 - spare) / total + spare / (len(counts) * amount))) for name, amount in counts.items()}
+        situations, kinds = self._coded_situations()
+        amounts = np.sum([np.bincount(codes.reshape(-1), minlength=kinds) for codes in situations], axis=0)
+        chance = np.minimum(1.0, count * ((1 - spare) / amounts.sum() + spare / (kinds * amounts)))
         parts: list[Columns] = []
-        for number, values in enumerate(situations):
-            chances = np.select([values == name for name in chance], list(chance.values()), 0.0)
-            frame, speaker = np.nonzero(rng.random(values.shape) < chances)
+        for number, codes in enumerate(situations):
+            frame, speaker = np.nonzero(rng.random(codes.shape) < chance[codes])
             found = self.frames(number, [name for name in columns if name not in ("number", "frame", "speaker")])
             rows = {name: array[frame, speaker] for name, array in found.items()}
             parts.append({"number": np.full(len(frame), number), "frame": frame, "speaker": speaker} | rows)
@@ -207,6 +208,17 @@ class Collection:
             kept = np.sort(rng.permutation(len(joined["frame"]))[:count])
             joined = {name: values[kept] for name, values in joined.items()}
         return joined
+
+    def _coded_situations(self) -> tuple[list[NDArray[np.uint8]], int]:
+        """The situations of every dialogue, (T, 2), a byte each since all are held at once, and how many kinds there are."""
+        known: dict[str, int] = {}
+        coded: list[NDArray[np.uint8]] = []
+        for number in range(len(self.dialogues)):
+            situation = self.frames(number, ["situation"])["situation"]
+            names, places = np.unique(situation, return_inverse=True)
+            codes = np.array([known.setdefault(str(name), len(known)) for name in names], np.uint8)
+            coded.append(codes[places].reshape(situation.shape))
+        return coded, len(known)
 
 
 @dataclass(frozen=True)
@@ -227,12 +239,19 @@ class Event:
 
 
 class FramesWriter:
-    """Writes the frames of one dialogue in blocks; the file appears when it is whole."""
+    """Writes the frames of one dialogue in blocks; the file appears when it is whole.
 
-    def __init__(self, folder: Path, number: int, sizes: Mapping[str, int]) -> None:
+    Args:
+        folder, number: of the collection, and the dialogue in it.
+        sizes: width of each layer.
+        annotated: its backchannels are annotated ones, not short reactions.
+    """
+
+    def __init__(self, folder: Path, number: int, sizes: Mapping[str, int], *, annotated: bool = True) -> None:
         self._path = frames_file(folder, number)
         self._part = self._path.with_suffix(".part")
-        self._schema: Any = pa.schema([*COLUMNS.items(), *((name, pa.list_(pa.float32(), size)) for name, size in sizes.items())])
+        fields = [*COLUMNS.items(), *((name, pa.list_(pa.float32(), size)) for name, size in sizes.items())]
+        self._schema: Any = pa.schema(fields, metadata=None if annotated else {BACKCHANNELS: SHORT_REACTIONS})
         self._writer: Any = pq.ParquetWriter(self._part, self._schema, compression="zstd")
 
     def write(self, columns: Mapping[str, Any]) -> None:

@@ -3,8 +3,9 @@
     turnstream latents gallery --out gallery                                     (the bundled network, the bundled conversation)
     turnstream latents gallery --source calls.jsonl --model RUN --run RUN --out gallery
 
-A gallery that was cut short is gone on with: views that are there, of the same network and dialogues, are left. A view that the
-dialogues are too few for is named with the reason.
+A gallery that was cut short is gone on with: what was heard is kept in its `collection` folder, and views that are there, of the same
+network and dialogues, are left. A folder with what another network heard, or of other dialogues, is refused. A view that the dialogues are
+too few for is named with the reason.
 """
 
 from __future__ import annotations
@@ -13,9 +14,10 @@ import argparse
 import html
 import json
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from tqdm import tqdm
@@ -29,7 +31,10 @@ from .collect import add_model_argument, load_network, name_of, opened_collectio
 from .collection import Collection
 from .views import View
 
-INDEX, DONE = "index.html", "gallery.json"
+if TYPE_CHECKING:
+    from .space.saved_projection import SavedProjection
+
+INDEX, DONE, COLLECTED = "index.html", "gallery.json", "collection"
 SHOWN_S = 60.0  # of the longest dialogue, where a view shows one from its beginning
 LOOKS = "body { max-width: 1200px } iframe { width: 100%; height: 900px; border: 1px solid var(--faint) } video { width: 100% } img { background: #fff }"
 LAYERS_IN_WORDS = (
@@ -61,6 +66,16 @@ class Room:
         """File of a projection that was fitted for the gallery."""
         return self.out / f"{SPACES[method]}{'' if layer == 'latent' else '_first'}.json"
 
+    def fitted(self, method: str, layer: str = "latent") -> SavedProjection | None:
+        """A projection that was fitted for the gallery; None where there is none, or only one of another network."""
+        from .space.fitting import projection_for
+
+        path = self.space(method, layer)
+        try:
+            return projection_for(self.collection, path) if path.is_file() else None
+        except ConfigError:
+            return None
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `turnstream latents gallery`."""
@@ -75,7 +90,7 @@ def main(args: argparse.Namespace) -> int:
     """Make every view, and the page."""
     source = args.source or Path(str(files("turnstream.stream") / "sample" / "two_speakers.ogg"))
     args.out.mkdir(parents=True, exist_ok=True)
-    with opened_collection(source, args.model) as collection:
+    with opened_collection(source, args.model, args.out / COLLECTED) as collection:
         room = Room(collection, load_network(args.model), name_of(args.model), args.run, args.out)
         made, missing = make_views(room, args.only)
         (args.out / INDEX).write_text(page(room, made, missing), encoding="utf-8")
@@ -86,17 +101,18 @@ def main(args: argparse.Namespace) -> int:
 
 
 def make_views(room: Room, only: Sequence[str] | None = None) -> tuple[list[tuple[str, View]], dict[str, str]]:
-    """All views, with the section each belongs to, and the reasons of those that could not be made.
+    """All views that are there now, with the section each belongs to, and the reasons of those that could not be made.
 
     Args:
         room: what they are made of.
-        only: words, one of which the name of a view must hold; None makes all.
+        only: words, one of which the name of a view must hold to be made; None makes all. Others are given if they were made before.
     Raises:
         ConfigError: no view has such a name.
     """
-    steps = [step for step in _steps(room) if only is None or any(word.lower() in step[1].lower() for word in only)]
-    if not steps:
-        names = ", ".join(name for _, name, _ in _steps(room))
+    steps = list(_steps(room))
+    asked = {name for _, name, _ in steps if only is None or any(word.lower() in name.lower() for word in only)}
+    if not asked:
+        names = ", ".join(name for _, name, _ in steps)
         raise ConfigError(f"expected words from the names of views ({names}), got {', '.join(only or ())}")
     key = [room.collection.about.weights_sha256, [dialogue.id for dialogue in room.collection.dialogues], str(room.run)]
     done = _read_done(room.out, key)
@@ -104,6 +120,8 @@ def make_views(room: Room, only: Sequence[str] | None = None) -> tuple[list[tupl
     missing: dict[str, str] = {}
     for section, title, make in tqdm(steps, desc="gallery", unit="view", disable=None):
         if title not in done:
+            if title not in asked:
+                continue
             try:
                 views = make()
             except TurnstreamError as error:
@@ -147,12 +165,11 @@ def _steps(room: Room) -> Iterator[tuple[str, str, Callable[[], Sequence[View]]]
 
     def explore() -> list[View]:
         from .space.explore import explore
-        from .space.saved_projection import load_projection
 
-        spaces = [path for method in SPACES for layer in ("latent", "latent_speaker") if (path := room.space(method, layer)).is_file()]
+        spaces = [space for method in SPACES for layer in ("latent", "latent_speaker") if (space := room.fitted(method, layer)) is not None]
         if not spaces:
             raise ConfigError("expected a projection to explore, got none, since none could be fitted")
-        return [explore(collection, [load_projection(path) for path in spaces], out / "explore.html")]
+        return [explore(collection, spaces, out / "explore.html")]
 
     yield "The space of states", "explorer", explore
 
@@ -193,12 +210,8 @@ def _steps(room: Room) -> Iterator[tuple[str, str, Callable[[], Sequence[View]]]
     def films() -> list[View]:
         from .film.film import event_of, film, film_of_event
         from .space.fitting import projection_for
-        from .space.saved_projection import load_projection
 
-        spaces = {}
-        for layer in ("latent_speaker", "latent"):
-            path = room.space("tsne", layer)
-            spaces[layer] = load_projection(path) if path.is_file() else projection_for(collection, None, layer)
+        spaces = {layer: room.fitted("tsne", layer) or projection_for(collection, None, layer) for layer in ("latent_speaker", "latent")}
         made = [film(collection, longest, spaces, out / "film.mp4", 0.0, end_s)]
         if collection.events("shift", "hold"):
             event = collection.events("shift", "hold")[0]
@@ -276,7 +289,7 @@ def _steps(room: Room) -> Iterator[tuple[str, str, Callable[[], Sequence[View]]]
         networks = {"before training": untrained(model), "trained": model}
         if room.run is not None:
             networks = {folder.name: load_checkpoint(folder) for folder in find_snapshots(room.run).values()}
-        stages = read_stages(networks, collection, follow(collection, 600), "latent")
+        stages = replace(read_stages(networks, collection, follow(collection, 600), "latent"), origin="run")
         return [animation_page(animate(stages, "tsne"), out / "animation.html")]
 
     yield "Training", "animation over training", animation

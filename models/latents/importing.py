@@ -10,9 +10,10 @@ turnstream latents import FILE.csv --out FOLDER [--rate HZ] [--name NETWORK]
     d0 d1 ...           values of the last layer; or latent_0 ... (last) and latent_speaker_0 ... (first), of which one is enough
     labels              any of the columns of collection.py
 
-What is missing is filled. With `speaking`, situations, floors and events are found as in a collected dialogue, and predictions of shifts judged
-where there is `p_next`; without it they are those of nothing known: "other", "silence", nobody has the floor, no events. Probabilities are
-NaN, the split is "unknown", and there is no sound. Rows are read dialogue by dialogue, so memory is bounded by one.
+What is missing is filled. With `speaking`, situations, floors, events and, without `backchannel`, short reactions are found as in a collected
+dialogue, and predictions of shifts judged where there is `p_next`; without it they are those of nothing known: "other", "silence", nobody has
+the floor, no events. Probabilities are NaN, the split is "unknown", and there is no sound. Rows are read dialogue by dialogue, so memory is
+bounded by one.
 """
 
 from __future__ import annotations
@@ -187,10 +188,10 @@ def _write(path: Path, header: Header, line: int, rows: Columns, out: Path, numb
     columns: Columns = {name: values[order].reshape(-1, 2, *values.shape[1:]) for name, values in rows.items()}
     steps = len(columns["speaker"])
     events: list[dict[str, Any]] = []
+    known = "backchannel" in columns
     if "speaking" in columns:
         frames = max(1, round(steps * FRAME_RATE_HZ / rate_hz))
         activity = at_activity_rate(columns["speaking"].T.astype(np.float32), rate_hz, frames) > 0.5
-        known = "backchannel" in columns
         backchannel = at_activity_rate(columns["backchannel"].T.astype(np.float32), rate_hz, frames) > 0.5 if known else np.zeros_like(activity)
         said = "p_next" in columns and bool(np.isfinite(columns["p_next"]).all())
         p_next = at_activity_rate(columns["p_next"].T, rate_hz, frames) if said else None
@@ -201,7 +202,7 @@ def _write(path: Path, header: Header, line: int, rows: Columns, out: Path, numb
     fixed = {"dialogue": np.array(dialogue.id), "split": np.array(dialogue.split), "frame": frame, "time_s": (frame + 1) / rate_hz}
     columns = {name: np.array(value) for name, value in DEFAULTS.items()} | columns | fixed
     columns = {name: np.broadcast_to(values, (steps, 2)) if values.ndim < 3 else values for name, values in columns.items()}
-    writer = FramesWriter(out, number, about.sizes)
+    writer = FramesWriter(out, number, about.sizes, annotated=known)
     for start in range(0, steps, FRAMES_PER_GROUP):
         writer.write({name: values[start : start + FRAMES_PER_GROUP] for name, values in columns.items()})
     write_events(out, number, events)

@@ -93,14 +93,18 @@ def describe(found: Connectivity, of: Score = "logit") -> str:
         ]
         words.append(f"{when}: {', '.join(spans)}; {_compared(found.longer_for_shifts(moment), 1 / found.rate_hz)}.")
     curves = np.nan_to_num(found.curves[0])  # (kinds, R, channels)
-    within = [_share(curves[kind, : found.encoder_frames], curves[kind]) for kind in (0, 1)]
     own = [_share(curves[kind, :, 0], curves[kind]) for kind in (0, 1)]
-    words.append(
-        "Of the former, "
-        f"the encoder's reach ({found.encoder_frames / found.rate_hz:.2f} s, marked) has {within[0]:.0f} % (shifts) and {within[1]:.0f} % (holds); "
-        f"what is further back comes through the recurrent layers alone; the channel of the speaker before the silence has {own[0]:.0f} % and {own[1]:.0f} %."
-    )
-    words.append(_tails(found))
+    channel = f"the channel of the speaker before the silence has {own[0]:.0f} % (shifts) and {own[1]:.0f} % (holds)"
+    encoder = f"the encoder's reach ({found.encoder_frames / found.rate_hz:.2f} s, marked)"
+    if curves.shape[1] <= found.encoder_frames:
+        words.append(f"Of the former, {channel}. Nothing beyond {encoder} was looked at.")
+    else:
+        within = [_share(curves[kind, : found.encoder_frames], curves[kind]) for kind in (0, 1)]
+        words.append(
+            f"Of the former, {encoder} has {within[0]:.0f} % (shifts) and {within[1]:.0f} % (holds); "
+            f"what is further back comes through the recurrent layers alone; {channel}."
+        )
+        words.append(_tails(found))
     if dialogues < 2:
         words.append("From one dialogue there are no intervals.")
     return " ".join(words)
@@ -119,7 +123,7 @@ def _tails(found: Connectivity) -> str:
     tails = [found.tail(0, kind) for kind in (0, 1)]
     straight = [bool(fit >= STRAIGHT) for _, fit in tails]
     if not any(straight):
-        fits = ", ".join(f"{fit:.2f}" for _, fit in tails)
+        fits = ", ".join("of none that falls" if np.isnan(fit) else f"{fit:.2f}" for _, fit in tails)
         return f"Beyond the encoder's reach the fall is not one exponential (R squared of a logarithmic line {fits} for shifts, holds)."
     said = [f"of {KINDS[kind]}s with a time constant of {tails[kind][0]:.1f} s (R squared {tails[kind][1]:.2f})" for kind in (0, 1) if straight[kind]]
     return f"Beyond it the curve falls about exponentially, {' and '.join(said)}."

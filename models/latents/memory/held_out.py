@@ -41,6 +41,17 @@ def held_out_log_odds(features: Floats, happened: NDArray[np.bool_], dialogue: N
     return found
 
 
+def is_fittable(happened: NDArray[np.bool_], dialogue: NDArray[np.int64]) -> bool:
+    """Can `held_out_log_odds` fit: two dialogues or more, and both kinds to fit on, whichever are judged?"""
+    from sklearn.model_selection import GroupKFold
+
+    different = len(np.unique(dialogue))
+    if different < 2:
+        return False
+    folds = GroupKFold(min(FOLDS, different)).split(happened, groups=dialogue)
+    return all(0 < happened[train].sum() < len(train) for train, _ in folds)
+
+
 def fitted_log_odds(features: Floats, happened: NDArray[np.bool_], dialogue: NDArray[np.int64], asked: Floats, *, balanced: bool = False) -> Floats:
     """Log-odds of other events, (N', F) -> (N',), from a regression fitted on some; see `held_out_log_odds`.
 

@@ -22,7 +22,7 @@ from ...evaluation.measures import Estimate, auc_statistic, balanced_accuracy, c
 from ...evaluation.predictions import at_activity_rate
 from ...turn_model import TurnModel
 from ..collection import Collection, Event
-from .held_out import Floats, held_out_log_odds
+from .held_out import Floats, held_out_log_odds, is_fittable
 from .past import score_with_past
 from .readings import Readings, each_dialogue, floor_logits, silence_readings
 
@@ -57,12 +57,14 @@ class Asked:
         alone: ways that each change one thing against the network (which is the first), to be compared with it one by one.
         together: ways of which each knows more than the one before.
         guessing: balanced error of blind guesses that know how many of each dialogue's silences are shifts.
+        fittable: are there ways that a regression is fitted for? Not where the dialogues to fit on have only shifts or only holds.
     """
 
     readings: Readings
     alone: tuple[Oracle, ...]
     together: tuple[Oracle, ...]
     guessing: float
+    fittable: bool
 
 
 @dataclass(frozen=True)
@@ -119,7 +121,7 @@ def ask(model: TurnModel, collection: Collection, kept: Path | None = None) -> l
     endings = np.array([[event.ending == "question", event.ending == "statement"] for event in events], np.float64)
     texted = np.isin(readings.number, np.unique(readings.number[endings.any(axis=1)]))
     found = [("", combine(readings, events, short, whole, one_channel, known, endings if texted.all() else None))]
-    if texted.any() and not texted.all() and 0 < readings.happened[texted].sum() < texted.sum():
+    if not texted.all() and is_fittable(readings.happened[texted], readings.number[texted]):
         some = np.flatnonzero(texted)
         chosen_events = [events[place] for place in some]
         asked = combine(readings.only(some), chosen_events, short[some], whole[some], one_channel[some], known[some], endings[some])
@@ -128,7 +130,7 @@ def ask(model: TurnModel, collection: Collection, kept: Path | None = None) -> l
 
 
 def combine(readings: Readings, events: Sequence[Event], short: Floats, whole: Floats, one_channel: Floats, activity: Floats, endings: Floats | None) -> Asked:
-    """All ways to ask about some silences, from what each needs.
+    """All ways to ask about some silences, from what each needs; those that cannot be fitted are left out.
 
     Args:
         readings, events: E silences.
@@ -139,7 +141,9 @@ def combine(readings: Readings, events: Sequence[Event], short: Floats, whole: F
     network = Oracle(NETWORK, whole)
     alone = [network, Oracle(f"hears only the last {SHORT_S:g} s", short), Oracle("hears only the speaker before", one_channel)]
     together = [Oracle(f"only the last {SHORT_S:g} s", short), Oracle("all the past: the network", whole)]
-    if len(np.unique(readings.number)) > 1:
+    fittable = is_fittable(readings.happened, readings.number)
+    newest = whole
+    if fittable:
 
         def fitted(*columns: Floats) -> Floats:
             features = np.column_stack([whole, *columns])
@@ -155,9 +159,10 @@ def combine(readings: Readings, events: Sequence[Event], short: Floats, whole: F
             together.append(Oracle("+ words", newest))
         lengths = np.log([event.end_s - event.start_s for event in events])
         alone.append(Oracle("length of the silence", fitted(lengths), ahead=True))
+    if len(np.unique(readings.number)) > 1:  # needs no fitting, but of one dialogue it would be all there is to know
         alone.append(Oracle("how many are shifts", with_counts_known(whole, readings), ahead=True))
         together.append(Oracle("+ how many are shifts", with_counts_known(newest, readings), ahead=True))
-    return Asked(readings, tuple(alone), tuple(together), blind_error(readings))
+    return Asked(readings, tuple(alone), tuple(together), blind_error(readings), fittable)
 
 
 def activity_features(activity: BoolFrames, speaker: int) -> Floats:

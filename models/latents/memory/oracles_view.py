@@ -126,10 +126,14 @@ def describe(asked: Asked, together: Sequence[Errors], alone: Sequence[Errors], 
     words.append(
         f"Who knows how many are shifts and guesses blindly has {100 * asked.guessing:.0f} %, so that bound is to be compared with this, not with 50 %."
     )
+    if not asked.fittable:
+        words.append("Oracles that need fitting are left out: the dialogues that some would be fitted on have only shifts or only holds.")
+        return " ".join(words)
     sources = sorted({collection.dialogues[int(number)].activity_from for number in np.unique(readings.number)})
     words.append(f"“True” voice activity is from: {', '.join(sources)}. Regressions are judged on dialogues that they were not fitted on.")
     if not any("words" in way.name for way in asked.alone):
-        words.append("Words are not known here.")
+        some = any(event.ending for event in collection.events("shift", "hold"))
+        words.append("Words are known of only some of the dialogues, so they are left out." if some else "Words are not known here.")
     return " ".join(words)
 
 

@@ -23,6 +23,7 @@ from ..collect import JUDGED_S, add_model_argument, load_network, name_of, opene
 from ..collection import Collection
 from ..parts import Parts, parts_beside
 from ..views import LIGHT, View, check_suffix, picture
+from .held_out import is_fittable
 from .past import ALL, FRAMES, PASTS_S, Quality, enough_past, fixed_order_baseline, judge, recent_sound, score_with_past
 from .readings import Readings, decisive_readings, silence_readings
 
@@ -98,7 +99,7 @@ def view_past(
         model: any network.
         out: .png; parts are kept beside it while the work lasts.
         table: .csv to write.
-        fit: dialogues to fit the baselines on; else each is fitted on the collection's other dialogues, and left out if there is only one.
+        fit: dialogues to fit the baselines on; else each is fitted on the collection's other dialogues, and left out if these lack a kind.
         pasts_s: rising, ALL last.
         frames: of the baselines.
         moments: drawn for the loss of the next holder.
@@ -117,7 +118,7 @@ def view_past(
         Row(NETWORK, past_s, judge(row, said[-1], silences), None if found is None else (found.loss, found.loss_gained))
         for past_s, row, found in zip(pasts_s, said, holder, strict=True)
     ]
-    if fit is not None or len(np.unique(silences.number)) > 1:
+    if fit is not None or is_fittable(silences.happened, silences.number):
         sound = recent_sound(model, collection, silences, frames)
         fit_on = None if fit is None else recent_sound(model, fit, silence_readings(fit)[0], frames)
         for seen in (0, *frames):
@@ -176,6 +177,8 @@ def describe(rows: Sequence[Row], silences: Readings, moments: int, fit: Collect
             f"Logistic regressions on the last frames alone, fitted {fitted} (dashed), reach an AUC of {_ranged(best.quality.auc)} at best, "
             f"with {best.past_s:g} s: {apart}; their log-loss is then {best.quality.loss.value:.2f} nats."
         )
+    else:
+        words.append("Fixed-order baselines are left out: the dialogues that some would be fitted on have only shifts or only holds.")
     return " ".join(words)
 
 

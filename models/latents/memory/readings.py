@@ -93,7 +93,8 @@ def decisive_readings(collection: Collection, count: int, seed: int = 0) -> Read
     labels: list[tuple[NDArray[np.int64], NDArray[np.float32]]] = []
     for number in range(len(collection.dialogues)):
         columns = collection.frames(number, ["speaking", "backchannel"])
-        turns = np.ascontiguousarray((columns["speaking"] & ~columns["backchannel"]).T)
+        known = columns["backchannel"] & collection.backchannels_annotated(number)  # short reactions take the floor in training: it knows of none
+        turns = np.ascontiguousarray((columns["speaking"] & ~known).T)
         labels.append(next_holder(bridge_short_pauses(turns, round(BRIDGED_PAUSE_S * rate_hz)), rate_hz))
     totals = np.array([weight.sum(dtype=np.float64) for _, weight in labels])
     if not totals.sum():

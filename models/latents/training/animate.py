@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +24,11 @@ from .aligned import METHODS, NEIGHBOURS, STILL_SHARE, Drift, Floats, fit_apart,
 from .stages import Stages, follow, read_csv_stages, read_stages, write_stages
 
 MOST_POINTS = 4000  # that a page moves smoothly
+TITLES = {
+    "run": "What training changes in the space of states",
+    "networks": "The same moments in the spaces of several networks",
+    "files": "The same points at several stages",
+}
 
 
 @dataclass(frozen=True)
@@ -45,7 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--csv", type=Path, metavar="FOLDER", help="also write the representations, a CSV file for each stage")
     parser.add_argument("--method", choices=METHODS, default="tsne", help="of projection (default tsne)")
     parser.add_argument("--layer", choices=LAYERS, default="latent", help="(default latent)")
-    parser.add_argument("--points", type=int, default=800, metavar="N", help="how many moments are followed (default 800)")
+    parser.add_argument("--points", type=int, default=800, metavar="N", help="how many moments, or rows that all CSV files have, are followed (default 800)")
     parser.add_argument("--dims", type=int, choices=(2, 3), default=2)
     parser.add_argument("--seed", type=int, default=0)
 
@@ -70,7 +75,7 @@ def gather(paths: Sequence[Path], source: Path | None, layer: str, points: int, 
         paths: CSV files; or one folder of a run with snapshots; or folders of several checkpoints.
         source: dialogues, for networks.
         layer: "latent" or "latent_speaker".
-        points: how many moments to follow.
+        points: how many moments, or at most how many of the files' common rows, to follow.
         seed: of their choice.
     Raises:
         ConfigError: another mixture, a single stage, or dialogues that are missing or not needed.
@@ -81,7 +86,7 @@ def gather(paths: Sequence[Path], source: Path | None, layer: str, points: int, 
             raise ConfigError(f"expected two or more CSV files and nothing else, got {', '.join(map(str, paths))}")
         if source is not None:
             raise ConfigError(f"expected no --source with CSV files, which hold their points, got {source}")
-        return read_csv_stages(tables)
+        return read_csv_stages(tables, points, seed)
     if source is None:
         raise ConfigError("expected --source with dialogues whose moments to follow, got none")
     folders = list(paths)
@@ -96,7 +101,8 @@ def gather(paths: Sequence[Path], source: Path | None, layer: str, points: int, 
     if len(networks) < len(folders):
         raise ConfigError(f"expected checkpoints with names of their own, got {', '.join(map(str, folders))}")
     with opened_collection(source, None) if source.is_dir() else opened_collection(source, folders[-1]) as collection:
-        return read_stages(networks, collection, follow(collection, points, seed), layer)
+        stages = read_stages(networks, collection, follow(collection, points, seed), layer)
+    return replace(stages, origin="run" if len(paths) == 1 else "networks")
 
 
 def animate(stages: Stages, method: str, dims: int = 2, seed: int = 0) -> Animated:
@@ -115,21 +121,22 @@ def animate(stages: Stages, method: str, dims: int = 2, seed: int = 0) -> Animat
     )
 
 
-def animation_page(animated: Animated, out: Path, *, title: str = "What training changes in the space of states") -> View:
+def animation_page(animated: Animated, out: Path) -> View:
     """Write the page.
 
     Args:
         animated: from `animate`.
         out: .html.
-        title: of the page.
     """
     stages = animated.stages
+    title = TITLES[stages.origin]
     caption = describe(animated)
     contents = {
         "names": stages.names,
         "ids": stages.ids,
         "labels": {name: values for name, values in stages.labels.items() if len(set(values.tolist())) > 1},
         "wrong": stages.wrong,
+        "marks": ["marked right", "marked wrong"] if stages.origin == "files" else ["told rightly", "told wrongly"],
         "places": [place.astype(np.float32) for place in animated.places],
         "method": animated.method,
     }
@@ -151,10 +158,19 @@ def describe(animated: Animated) -> str:
         f"{max(0.0, apart.trustworthiness - together.trustworthiness):.2f} of it. "
         f"From {first} to {last} half of the points move more than {np.median(moved) / radius(animated.places):.2f}. "
     )
-    if stages.wrong is not None and np.isfinite(stages.wrong).any():
-        share = np.nanmean(stages.wrong, axis=1)
-        count = int(np.isfinite(stages.wrong[-1]).sum())
-        always = int((np.nanmin(stages.wrong[:, np.isfinite(stages.wrong).all(axis=0)], axis=0) == 1).sum())
-        words += f"Of {count} shifts and holds {100 * share[0]:.0f} % are told wrongly at {first} and {100 * share[-1]:.0f} % at {last}; "
-        words += f"{always} are wrong at every stage. "
-    return words.strip()
+    return f"{words}{_mistakes(stages)}".strip()
+
+
+def _mistakes(stages: Stages) -> str:
+    """How much is wrong at the first and the last stage; "" where nothing is marked."""
+    if stages.wrong is None or not np.isfinite(stages.wrong).any():
+        return ""
+    marked = np.isfinite(stages.wrong)
+    always = int((stages.wrong[:, marked.all(axis=0)] == 1).all(axis=0).sum())
+    ends = [(stages.names[place], stages.wrong[place][marked[place]]) for place in (0, -1)]
+    if stages.origin == "files":
+        said = [f"{100 * marks.mean():.0f} % of {len(marks)} are wrong at {name}" if len(marks) else f"there are none at {name}" for name, marks in ends]
+        return f"Of the points with a mark, {' and '.join(said)}; {always} are wrong at every stage."
+    (first, before), (last, after) = ends
+    told = f"{100 * before.mean():.0f} % are told wrongly at {first} and {100 * after.mean():.0f} % at {last}"
+    return f"Of {len(after)} shifts and holds {told}; {always} are wrong at every stage."

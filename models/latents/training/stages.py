@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,6 +37,7 @@ class Stages:
         ids: of the points.
         labels: of the points, (N,) of text or numbers, by name.
         wrong: (E, N), 1 where the network got the point wrong at that stage, NaN where it is no event; None where nobody knows.
+        origin: a run over its training, several networks, or CSV files of anyone, in which nobody says what the points are.
     """
 
     names: tuple[str, ...]
@@ -44,6 +45,7 @@ class Stages:
     ids: tuple[str, ...]
     labels: dict[str, NDArray[Any]]
     wrong: NDArray[np.float32] | None = None
+    origin: Literal["run", "networks", "files"] = "networks"
 
 
 @dataclass(frozen=True)
@@ -151,35 +153,49 @@ def write_stages(stages: Stages, folder: Path) -> list[Path]:
     return written
 
 
-def read_csv_stages(paths: Sequence[Path]) -> Stages:
+def read_csv_stages(paths: Sequence[Path], points: int | None = None, seed: int = 0) -> Stages:
     """Stages from files; points that are not in all of them are left out, and the labels are those of the last file.
 
+    Args:
+        paths: of the files, in order.
+        points: how many at most, drawn from those in all files; of others only the ids are held. None takes all.
+        seed: of the draw.
     Raises:
         ConfigError: a file that cannot be read, without numbered columns, with a value that is no number, or an id twice; no common points.
     """
-    files = [_read_csv(path) for path in paths]
-    common = [name for name in files[-1].rows if all(name in file.rows for file in files)]
+    ids = [dict.fromkeys(name for name, _ in _read_rows(path)) for path in paths]
+    common = [name for name in ids[-1] if all(name in names for names in ids)]
     if not common:
         raise ConfigError(f"expected the same points in {', '.join(str(path) for path in paths)}, got no common id")
-    last = files[-1]
-    states = tuple(np.array([file.values[file.rows[name]] for name in common], np.float32) for file in files)
-    labels = {label: _typed([last.labels[label][last.rows[name]] for name in common]) for label in last.labels}
-    known = [file.wrong is not None for file in files]
-    wrong = np.array([[file.wrong[file.rows[name]] for name in common] for file in files if file.wrong is not None], np.float32) if all(known) else None
+    if points is not None and len(common) > points:
+        common = [common[place] for place in np.sort(np.random.default_rng(seed).permutation(len(common))[:points])]
+    kept = set(common)
+    files = [{name: row for name, row in _read_rows(path) if name in kept} for path in paths]
+    last = [files[-1][name] for name in common]
+    states = tuple(np.array([file[name].values for name in common], np.float32) for file in files)
+    labels = {label: _typed([row.labels[label] for row in last]) for label in last[0].labels}
+    marks = [[file[name].wrong for name in common] for file in files]
+    wrong = None if any(row[0] is None for row in marks) else np.array(marks, np.float32)
     names = [path.stem for path in paths]
     unique = [name if names.count(name) == 1 else f"{path.parent.name}/{name}" for name, path in zip(names, paths, strict=True)]
-    return Stages(tuple(unique), states, tuple(common), labels, wrong)
+    return Stages(tuple(unique), states, tuple(common), labels, wrong, "files")
 
 
 @dataclass(frozen=True)
-class _File:
-    rows: dict[str, int]
-    values: list[list[float]]
-    labels: dict[str, list[str]]
-    wrong: list[float] | None
+class _Row:
+    """A row of a file, its columns by what they are."""
+
+    values: list[float]
+    labels: dict[str, str]
+    wrong: float | None
 
 
-def _read_csv(path: Path) -> _File:
+def _read_rows(path: Path) -> Iterator[tuple[str, _Row]]:
+    """Id and row of every point of a file, one after another.
+
+    Raises:
+        ConfigError: see `read_csv_stages`.
+    """
     try:
         with path.open(newline="", encoding="utf-8-sig") as lines:
             table = csv.reader(lines)
@@ -188,26 +204,23 @@ def _read_csv(path: Path) -> _File:
             if len(numbered) < 2:
                 raise ConfigError(f"{path}: expected at least two columns whose names end in a number (d0, d1, ...), got {', '.join(header[:8]) or 'nothing'}")
             others = {name: place for place, name in enumerate(header) if place not in numbered and name not in ("id", "wrong")}
-            found = _File({}, [], {name: [] for name in others}, [] if "wrong" in header else None)
-            for number, row in enumerate(table, 2):
+            seen: set[str] = set()
+            for line, row in enumerate(table, 2):
                 if not row:
                     continue
-                where = f"{path}, line {number}"
+                where = f"{path}, line {line}"
                 if len(row) != len(header):
                     raise ConfigError(f"{where}: expected {len(header)} values, got {len(row)}")
-                name = row[header.index("id")] if "id" in header else str(len(found.values))
-                if name in found.rows:
+                name = row[header.index("id")] if "id" in header else str(len(seen))
+                if name in seen:
                     raise ConfigError(f"{where}: expected every id once, got {name!r} again")
-                found.rows[name] = len(found.values)
-                found.values.append([_number(row[place], where, header[place]) for place in numbered])
-                for label, place in others.items():
-                    found.labels[label].append(row[place])
-                if found.wrong is not None:
-                    mark = row[header.index("wrong")]
-                    found.wrong.append(_number(mark, where, "wrong") if mark else np.nan)
+                seen.add(name)
+                values = [_number(row[place], where, header[place]) for place in numbered]
+                mark = row[header.index("wrong")] if "wrong" in header else None
+                wrong = None if mark is None else _number(mark, where, "wrong") if mark else np.nan
+                yield name, _Row(values, {label: row[place] for label, place in others.items()}, wrong)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise ConfigError(f"{path}: expected a CSV file of representations, got: {error}") from None
-    return found
 
 
 def _number(text: str, where: str, column: str) -> float:

@@ -1,7 +1,7 @@
 // The same points at several stages, moving from one to the next; chosen points are followed, two stages are shown side by side.
 
 (() => {
-  const { names, ids, labels, wrong, places } = kit.contents;
+  const { names, ids, labels, wrong, marks, places } = kit.contents;
   const [count, dims] = places[0].shape;
   const STAGE_MS = 1400; // from one stage to the next at speed 1
   const PALETTE = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8a6d3b", "#7b52ab", "#5f9e3a", "#b33f62"];
@@ -86,7 +86,7 @@
         styleAll();
       };
     });
-    if (wrong) kit.element(legend, "span", { className: "note" }, "a cross: told wrongly at that stage");
+    if (wrong) kit.element(legend, "span", { className: "note" }, `a cross: ${marks[1]} at that stage`);
   }
 
   /** Places at a moment between two stages, one array for each dimension. */
@@ -187,8 +187,9 @@
       return;
     }
     const stage = Math.min(names.length - 1, Math.round(state.compare ? state.right : state.at));
-    const told = (i) => (!wrong || Number.isNaN(wrong[stage * count + i]) ? "" : wrong[stage * count + i] === 1 ? ", told wrongly here" : ", told rightly here");
-    const shown = state.chosen.slice(0, 12).map((i) => `${ids[i]}${state.label === null ? "" : ` (${state.label}: ${labels[state.label][i] || "none"}${told(i)})`}`);
+    const told = (i) => (!wrong || Number.isNaN(wrong[stage * count + i]) ? "" : `, ${marks[Number(wrong[stage * count + i] === 1)]} here`);
+    const named = (value) => ((value ?? "") === "" || Number.isNaN(value) ? "none" : value);
+    const shown = state.chosen.slice(0, 12).map((i) => `${ids[i]}${state.label === null ? "" : ` (${state.label}: ${named(labels[state.label][i])}${told(i)})`}`);
     list.textContent = `Followed: ${shown.join("; ")}${state.chosen.length > 12 ? `; and ${state.chosen.length - 12} more` : ""}.`;
   }
 

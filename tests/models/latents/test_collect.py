@@ -12,13 +12,14 @@ import pytest
 import soundfile as sf
 import torch
 
+from turnstream.models.dialogues.activity import Samples, segments_to_frames
 from turnstream.models.dialogues.loading import load_activity, load_audio
-from turnstream.models.dialogues.manifest import read_manifest
+from turnstream.models.dialogues.manifest import Dialogue, read_manifest
 from turnstream.models.errors import ConfigError, DialogueError
 from turnstream.models.latents import collect as module
-from turnstream.models.latents.collect import collect, load_network, name_of, opened_collection, read_source
+from turnstream.models.latents.collect import collect, event_row, load_network, name_of, opened_collection, read_source
 from turnstream.models.latents.collection import Collection, frames_file
-from turnstream.models.latents.moments import SITUATIONS, find_situations
+from turnstream.models.latents.moments import SITUATIONS, find_moments, find_situations
 
 from ...networks import CONFIGS, random_model
 
@@ -54,6 +55,16 @@ def test_labels_are_those_of_the_activity(tiny_collection: Collection, tiny_mani
     assert np.isnan(frames["correct"][:200]).all()
     (hold,) = [event for event in tiny_collection.events("hold") if event.number == 0 and event.start_s == 4.0]
     assert (frames["correct"][200:225] == float(bool(hold.correct))).all()
+
+
+def test_where_no_backchannel_is_annotated_the_column_holds_short_reactions() -> None:
+    activity = segments_to_frames([[(0.5, 11.0)], [(5.0, 5.6)]], 600)
+    none, annotated = np.zeros_like(activity), np.zeros_like(activity)
+    annotated[0, 100:120] = True
+    for backchannel, expected in ((none, activity & [[False], [True]]), (annotated, annotated)):
+        events = [event_row("a", "", moment, None) for moment in find_moments(activity, backchannel)]
+        assert np.array_equal(module.label_frames(activity, backchannel, events)["backchannel"], expected.T)
+    assert not none.any()  # nothing is written into what is given
 
 
 def test_an_event_is_right_when_the_network_said_so_a_quarter_of_a_second_into_it(tiny_collection: Collection) -> None:
@@ -115,6 +126,27 @@ def test_one_audio_file_is_a_dialogue_whose_activity_the_network_can_say_itself(
         assert not (frames["speaking"] & (frames["vad"] < 0.5)).any() or frames["speaking"].any()
         folder = found.folder
     assert not folder.exists()
+
+
+def test_a_collection_that_is_kept_is_gone_on_with(tiny_checkpoint: Path, tiny_manifest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder, heard = tmp_path / "kept", []
+    load_sound = module.load_sound
+
+    def cut(dialogue: Dialogue, rate: int) -> Samples:
+        heard.append(dialogue.id)
+        if heard == ["0", "1"]:
+            raise KeyboardInterrupt
+        return load_sound(dialogue, rate)
+
+    monkeypatch.setattr(module, "load_sound", cut)
+    with pytest.raises(KeyboardInterrupt), opened_collection(tiny_manifest, tiny_checkpoint, folder):
+        pass
+    with opened_collection(tiny_manifest, tiny_checkpoint, folder) as found:
+        assert found.folder == folder
+    assert heard == ["0", "1", "1", "2"]
+    assert len(Collection(folder).dialogues) == 3
+    with pytest.raises(ConfigError, match="expected an empty folder or the same collection"), opened_collection(tiny_manifest, None, folder):
+        pass
 
 
 def test_a_mono_file_is_the_user_and_silence(tmp_path: Path) -> None:

@@ -65,6 +65,17 @@ def test_a_sample_holds_rare_situations_and_is_the_same_for_a_seed(tiny_collecti
         assert sample["situation"][place] == tiny_collection.frames(number, ["situation"])["situation"][frame, speaker]
 
 
+def test_a_sample_holds_a_byte_for_every_situation(tiny_collection: Collection) -> None:
+    coded, kinds = tiny_collection._coded_situations()
+    assert kinds == 7
+    for number, codes in enumerate(coded):
+        situation = tiny_collection.frames(number, ["situation"])["situation"]
+        assert (codes.dtype, codes.shape) == (np.uint8, situation.shape)
+        pairs = {(int(code), str(name)) for code, name in zip(codes.reshape(-1), situation.reshape(-1), strict=True)}
+        assert len(pairs) == len({code for code, _ in pairs}) == len({name for _, name in pairs})
+    assert len({codes[300, 0] for codes in coded[::2]}) == 1  # the same code in every dialogue
+
+
 def test_a_sample_of_more_than_there_is_is_everything(tiny_collection: Collection) -> None:
     assert len(tiny_collection.sample(10**9, [])["frame"]) == 3 * 2 * 1000
 

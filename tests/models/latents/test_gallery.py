@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import argparse
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,7 @@ from turnstream.models.latents.collect import load_network
 from turnstream.models.latents.collection import Collection
 from turnstream.models.latents.command import VIEWS
 from turnstream.models.latents.gallery import Room, make_views, page, untrained
+from turnstream.models.latents.space.project import project
 from turnstream.models.latents.views import View
 
 
@@ -55,6 +58,36 @@ def test_only_some_views_are_made_and_unknown_ones_named(room: Room, monkeypatch
     assert ([view.title for _, view in made], missing, calls) == (["two"], {}, ["two"])
     with pytest.raises(ConfigError, match=r"expected words from the names of views \(one, few, two\), got three"):
         make_views(room, ["three"])
+
+
+def test_views_that_were_made_before_are_listed_with_only_some(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[str] = []
+    steps(monkeypatch, calls)
+    make_views(room, ["one"])
+    made, missing = make_views(room, ["two"])
+    assert [view.title for _, view in made] == ["one", "two"]
+    assert (missing, calls) == ({}, ["one", "two"])
+
+
+def test_the_command_keeps_what_was_heard(
+    tiny_manifest: Path, tiny_checkpoint: Path, tiny_collection: Collection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps(monkeypatch, [])
+    parser = argparse.ArgumentParser()
+    module.add_arguments(parser)
+    assert module.main(parser.parse_args(["--source", str(tiny_manifest), "--model", str(tiny_checkpoint), "--out", str(tmp_path)])) == 0
+    assert Collection(tmp_path / "collection").about == tiny_collection.about
+    assert (tmp_path / "index.html").is_file()
+
+
+def test_projections_of_another_network_are_not_taken(room: Room) -> None:
+    assert room.fitted("pca") is None
+    project(room.collection, "pca", room.space("pca"), room.out / "pca.png")
+    found = room.fitted("pca")
+    assert found is not None
+    assert found.weights_sha256 == room.collection.about.weights_sha256
+    replace(found, weights_sha256="another").save(room.space("pca"))
+    assert room.fitted("pca") is None
 
 
 def test_views_of_other_dialogues_are_made_anew(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,6 +11,7 @@ from turnstream.models.latents.collect import load_network
 from turnstream.models.latents.collection import Collection
 from turnstream.models.latents.memory import connectivity as subject
 from turnstream.models.latents.memory.connectivity import connect, connectivity, encoder_gradient, exponential_tail, score_gradients, states_before, time_within
+from turnstream.models.latents.memory.connectivity_view import describe
 from turnstream.models.latents.memory.readings import log_mel, silence_readings, sound_at
 from turnstream.models.receptive_field import receptive_field
 from turnstream.models.turn_model import TurnModel
@@ -177,7 +178,10 @@ def test_work_that_was_cut_short_is_gone_on_with(
         np.testing.assert_allclose(saved["curves"], whole.curves)
         assert saved["half_life_s"].shape == (2, 2, 3)
     assert [path.name for path in tmp_path.iterdir() if path.suffix == ".parts"] == []
-    assert "0.4 s before, over" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "0.4 s before, over" in said
+    assert ("Nothing beyond the encoder's reach" in said) == (round(0.4 * 50) <= receptive_field(TINY.encoder).size)
+    assert "nan" not in said
 
 
 def test_parts_of_other_settings_are_not_used(tiny_checkpoint: Path, tiny_collection: Collection, tmp_path: Path) -> None:
@@ -185,6 +189,15 @@ def test_parts_of_other_settings_are_not_used(tiny_checkpoint: Path, tiny_collec
     connect(model, tiny_collection, 0.4, kept=tmp_path / "numbers.npz")
     again = connect(model, tiny_collection, 0.2, kept=tmp_path / "numbers.npz")
     np.testing.assert_allclose(again.curves, connect(model, tiny_collection, 0.2).curves)
+
+
+@pytest.mark.parametrize("beyond", [0, 1, 2, 40])
+def test_the_caption_says_only_what_was_looked_at(tiny_checkpoint: Path, tiny_collection: Collection, beyond: int) -> None:
+    reach = receptive_field(TINY.encoder).size + beyond
+    words = describe(connect(load_network(tiny_checkpoint), tiny_collection, reach / 50))
+    assert ("Nothing beyond the encoder's reach" in words) == (beyond == 0)
+    assert ("what is further back comes through" in words) == (beyond > 0)
+    assert "nan" not in words
 
 
 def test_a_reach_of_nothing_is_refused() -> None:

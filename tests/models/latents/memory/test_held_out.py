@@ -9,7 +9,7 @@ from sklearn.preprocessing import StandardScaler
 from turnstream.models.errors import ConfigError
 from turnstream.models.evaluation.measures import auc
 from turnstream.models.latents.memory import held_out
-from turnstream.models.latents.memory.held_out import fitted_log_odds, held_out_log_odds, log_loss
+from turnstream.models.latents.memory.held_out import fitted_log_odds, held_out_log_odds, is_fittable, log_loss
 
 
 def events(seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -54,3 +54,13 @@ def test_one_dialogue_or_one_kind_is_refused() -> None:
         held_out_log_odds(features, happened, np.zeros(120, int))
     with pytest.raises(ConfigError, match="expected shifts and holds to fit on, got 100 and 0"):
         held_out_log_odds(features, np.ones(120, bool), dialogue)
+
+
+def test_what_cannot_be_fitted_is_known_before() -> None:
+    _, happened, dialogue = events()
+    assert is_fittable(happened, dialogue)
+    assert not is_fittable(happened, np.zeros(120, int))
+    for only_here in (happened & (dialogue == 2), ~happened | (dialogue != 2)):  # without dialogue 2 there is one kind
+        assert not is_fittable(only_here, dialogue)
+        with pytest.raises(ConfigError, match="expected shifts and holds to fit on"):
+            held_out_log_odds(np.zeros((120, 1)), only_here, dialogue)

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -143,3 +144,24 @@ def test_command_draws_and_writes(tiny_checkpoint: Path, tiny_collection: Collec
     assert f"{table['one_by_one']['the network']['missed']} shifts for holds" in capsys.readouterr().out
     assert out.stat().st_size > 10_000
     assert sorted(path.name for path in tmp_path.iterdir()) == ["oracles.json", "oracles.png"]
+
+
+def test_oracles_that_cannot_be_fitted_are_left_out(tiny_collection: Collection) -> None:
+    readings, events = silences(3, 20)
+    readings = replace(readings, happened=readings.happened & (readings.number == 1))  # without dialogue 1 there are only holds
+    whole = np.random.default_rng(4).normal(size=60)
+    asked = combine(readings, events, whole, whole, whole, np.ones((60, 5)), np.ones((60, 2)))
+    assert [way.name for way in asked.alone] == ["the network", "hears only the last 1 s", "hears only the speaker before", "how many are shifts"]
+    caption = describe(asked, count_all(asked.together, stepwise=True, asked=asked), count_all(asked.alone, stepwise=False, asked=asked), tiny_collection)
+    assert caption.endswith("Oracles that need fitting are left out: the dialogues that some would be fitted on have only shifts or only holds.")
+    assert "nan" not in caption
+
+
+def test_words_are_not_said_to_be_unknown_where_some_dialogues_have_them(tiny_collection: Collection, monkeypatch: pytest.MonkeyPatch) -> None:
+    readings, events = silences(3)
+    whole = np.random.default_rng(4).normal(size=len(readings))
+    asked = combine(readings, events, whole, whole, whole, np.ones((len(readings), 5)), None)
+    counted = count_all(asked.together, stepwise=True, asked=asked), count_all(asked.alone, stepwise=False, asked=asked)
+    assert describe(asked, *counted, tiny_collection).endswith("Words are known of only some of the dialogues, so they are left out.")
+    monkeypatch.setattr(tiny_collection, "events", lambda *_: [])
+    assert describe(asked, *counted, tiny_collection).endswith("Words are not known here.")

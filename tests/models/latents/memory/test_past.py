@@ -143,3 +143,14 @@ def test_one_dialogue_has_no_baselines_and_no_intervals(
     view = view_past(tiny_collection, load_network(tiny_checkpoint), tmp_path / "past.png", pasts_s=(0.1, ALL), moments=0)
     assert "From one dialogue it cannot be told" in view.caption
     assert "nan" not in view.caption
+
+
+def test_baselines_that_cannot_be_fitted_are_left_out(
+    tiny_checkpoint: Path, tiny_collection: Collection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    readings, events = silence_readings(tiny_collection)
+    one = replace(readings, happened=readings.happened & (readings.number == 1))  # without dialogue 1 there are only holds
+    monkeypatch.setattr("turnstream.models.latents.memory.past_view.silence_readings", lambda _: (one, events))
+    view = view_past(tiny_collection, load_network(tiny_checkpoint), tmp_path / "past.png", pasts_s=(0.1, ALL), moments=0)
+    assert view.caption.endswith("Fixed-order baselines are left out: the dialogues that some would be fitted on have only shifts or only holds.")
+    assert view.path.stat().st_size > 10_000

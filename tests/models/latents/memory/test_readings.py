@@ -1,3 +1,4 @@
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -5,6 +6,8 @@ import numpy as np
 import pytest
 import torch
 
+from turnstream.models.dialogues.activity import segments_to_frames
+from turnstream.models.dialogues.labels import label_frames
 from turnstream.models.errors import ConfigError
 from turnstream.models.latents.collect import collect, load_network, read_source
 from turnstream.models.latents.collection import Collection
@@ -51,6 +54,26 @@ def test_moments_are_drawn_as_the_loss_weighs_them(tiny_collection: Collection) 
         assert steps.max() < last  # nobody speaks next after the last speech
     assert silent / (silent + speech) > 0.25  # silences are a ninth of the frames
     assert abs(drawn.happened.mean() - 0.5) < 0.2
+
+
+def test_short_reactions_of_an_unannotated_dialogue_take_the_floor_as_in_training(tiny_checkpoint: Path, tmp_path: Path) -> None:
+    """Training knows of annotated backchannels only; the same speech with its short reaction annotated is another thing to be asked."""
+    activity = segments_to_frames([[(0.5, 11.0), (14.0, 18.0)], [(10.6, 11.4)]], 1000)  # the reaction outlasts the turn
+    np.save(tmp_path / "a.npy", np.random.default_rng(0).normal(0, 3000, (2, 320_000)).astype(np.int16))
+    backchannel = np.zeros_like(activity)
+    happened: list[float] = []
+    for annotated in (False, True):
+        backchannel[1] = activity[1] & annotated
+        np.savez(tmp_path / f"{annotated}.npz", activity=activity, backchannel=backchannel)
+        (tmp_path / "m.jsonl").write_text(json.dumps({"audio": "a.npy", "activity": f"{annotated}.npz", "sample_rate_hz": 16000}))
+        found = collect(load_network(tiny_checkpoint), "tiny", read_source(tmp_path / "m.jsonl"), tmp_path / f"{annotated}")
+        assert found.backchannels_annotated(0) == annotated
+        assert np.array_equal(found.frames(0, ["backchannel"])["backchannel"][:, 1], activity[1])
+        expected = label_frames(activity, backchannel, 50, (0.2, 0.4, 0.6, 0.8))
+        drawn = decisive_readings(found, 500)
+        assert np.array_equal(drawn.happened, expected.next_holder[drawn.steps(50)] == 1)
+        happened.append(drawn.happened.mean())
+    assert happened[0] > 0 == happened[1]
 
 
 def test_dialogues_without_shifts_are_refused(tiny_checkpoint: Path, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -73,6 +74,28 @@ def test_the_caption_counts_what_is_told_wrongly(made: Stages) -> None:
     assert "Of 20 shifts and holds 50 % are told wrongly at before and 5 % at after; 1 are wrong at every stage." in words
 
 
+def test_files_of_anyone_have_points_with_a_mark(made: Stages) -> None:
+    files = replace(made, origin="files")
+    words = module.describe(animate(files, "pca"))
+    assert "Of the points with a mark, 50 % of 20 are wrong at before and 5 % of 20 are wrong at after; 1 are wrong at every stage." in words
+    assert made.wrong is not None
+    unmarked = made.wrong.copy()
+    unmarked[0] = np.nan
+    words = module.describe(animate(replace(files, wrong=unmarked), "pca"))
+    assert "Of the points with a mark, there are none at before and 5 % of 20 are wrong at after; 0 are wrong at every stage." in words
+    assert "nan" not in words
+
+
+def test_the_title_says_what_is_shown(made: Stages, run_folder: Path, tiny_manifest: Path, tiny_checkpoint: Path, tmp_path: Path) -> None:
+    networks = gather([tiny_checkpoint, snapshot_folder(run_folder, 50)], tiny_manifest, "latent", 50)
+    files = gather(write_stages(made, tmp_path / "tables"), None, "latent", 40)
+    assert len(files.ids) == 40
+    origins = [gather([run_folder], tiny_manifest, "latent", 50).origin, networks.origin, files.origin]
+    assert origins == ["run", "networks", "files"]
+    assert animation_page(animate(networks, "pca"), tmp_path / "a.html").title == "The same moments in the spaces of several networks"
+    assert animation_page(animate(files, "pca"), tmp_path / "b.html").title == "The same points at several stages"
+
+
 @pytest.mark.parametrize(
     ("names", "source", "message"),
     [
@@ -114,11 +137,22 @@ async def test_the_page_plays_steps_follows_and_compares(made: Stages, tmp_path:
         assert "told wrongly here" in await tab.text("#followed")
         await tab.value("animation.state.speed = 4")  # few pictures: without a graphics card each takes long
         await tab.click("button[title^='play']")
-        await tab.until("animation.state.at === 1 && !animation.state.playing")
+        await tab.until("animation.state.at === 1 && !animation.state.playing", 55)
         assert await tab.value("document.getElementById('chart0').data[1].x.length") == 4  # two stages, where it is now, a gap
         await tab.click("input[type=checkbox]")
         assert await tab.value("!document.getElementById('chart1').hidden")
         assert [c for c in tab.complaints if not any(hint in c for hint in HINTS)] == []
+
+
+@pytest.mark.skipif(find_chromium() is None, reason="no chromium on the path: the page cannot be tried")
+async def test_a_label_of_zero_is_shown_and_points_of_anyone_are_marked(made: Stages, tmp_path: Path) -> None:
+    files = replace(made, origin="files", labels={"size": np.arange(60) % 3})
+    animation_page(animate(files, "pca"), tmp_path / "page.html")
+    async with open_tab("--enable-unsafe-swiftshader") as tab:
+        await tab.go(f"file://{tmp_path / 'page.html'}")
+        await tab.until("window.animation")
+        await tab.value("animation.choose([0], true)")
+        assert "point 0 (size: 0, marked wrong here)" in await tab.text("#followed")
 
 
 def test_stages_written_by_others_make_a_page(made: Stages, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -92,6 +93,19 @@ def test_the_caption_says_only_what_the_order_shows(places: list[int], verdict: 
     words = describe(made(places))
     assert verdict in words
     assert "the loss falls from 0.690 to 0.580" in words
+    assert "the peaks stand 0.80 to 0.80 above the next best snapshot; whether that is measurable was not looked at" in words
+
+
+def test_a_loss_that_rises_is_said_to_rise() -> None:
+    found = made([0, 1, 1, 2, 3])
+    assert "the loss rises from 0.580 to 0.690" in describe(replace(found, loss=found.loss[::-1]))
+    assert "the loss goes from 0.690 to 0.690" in describe(replace(found, loss=found.loss[:1].repeat(4, axis=0)))
+
+
+def test_a_single_snapshot_has_no_next_best() -> None:
+    found = made([0] * len(ORDERS))
+    words = describe(replace(found, steps=(0,), similarity=found.similarity[:1], loss=found.loss[:1]))
+    assert "no order shows. Right" in words
 
 
 def test_the_command_draws_and_tabulates(run_folder: Path, tiny_collection: Collection, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

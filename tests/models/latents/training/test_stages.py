@@ -77,6 +77,22 @@ def test_anyones_files_are_joined_by_id_and_without_one_by_row(tmp_path: Path) -
     assert read_csv_stages([tmp_path / "c.csv", tmp_path / "c.csv"]).ids == ("0", "1")
 
 
+def test_of_many_rows_some_common_ones_are_drawn(tmp_path: Path) -> None:
+    rows = [f"p{i},{i},{i + 0.5},{i % 2}" for i in range(50)]
+    (tmp_path / "a.csv").write_text("\n".join(["id,d0,d1,wrong", *rows]))
+    (tmp_path / "b.csv").write_text("\n".join(["id,d0,d1,wrong", *rows[:4:-1]]))
+    files = [tmp_path / "a.csv", tmp_path / "b.csv"]
+    found = read_csv_stages(files, 10, seed=3)
+    assert len(set(found.ids)) == 10
+    assert all(int(name[1:]) >= 5 for name in found.ids)
+    numbers = [int(name[1:]) for name in found.ids]
+    assert [states[:, 0].tolist() for states in found.states] == [numbers, numbers]
+    assert found.wrong is not None
+    assert found.wrong.tolist() == [[number % 2 for number in numbers]] * 2
+    assert read_csv_stages(files, 10, seed=3).ids == found.ids != read_csv_stages(files, 10, seed=4).ids
+    assert len(read_csv_stages(files, 100).ids) == 45
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
