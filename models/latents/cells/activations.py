@@ -1,4 +1,4 @@
-"""`turnstream latents activations`: all units of both layers over a stretch of conversation, under its waveform.
+"""`turnstream latents activations`: all units of all layers over a stretch of conversation, under its waveform.
 
 turnstream latents activations SOURCE --out activations.png [--dialogue ID] [--start S] [--end S] [--model RUN]
 
@@ -20,9 +20,9 @@ from numpy.typing import NDArray
 from ...checkpoint import weights_sha256
 from ...turn_model import TurnModel
 from ..collect import add_model_argument, load_network, opened_collection
-from ..collection import LAYERS, Collection
-from ..views import LIGHT, View, check_suffix, envelope, picture, sound_of
-from .cells import activations, add_stretch_arguments, red_to_blue, stretch_of
+from ..collection import Collection
+from ..views import LIGHT, View, check_suffix, envelope, picture
+from .cells import activations, add_stretch_arguments, red_to_blue, sound_or_silence, stretch_of
 from .targets import Floats
 from .unit_search import Target, score_units, strength
 
@@ -62,7 +62,7 @@ def activations_picture(
     start_s: float = 0.0,
     end_s: float | None = None,
 ) -> View:
-    """Draw every unit of both layers and both speakers.
+    """Draw every unit of all layers and both speakers; without waveforms where the collection was imported without sound.
 
     Args:
         collection: that the dialogue is of.
@@ -76,22 +76,23 @@ def activations_picture(
     check_suffix(out, ".png")
     number, first, last = stretch_of(collection, dialogue, start_s, end_s, LONGEST_S)
     speaking = collection.frames(number, ["speaking"])["speaking"][first:last].astype(bool)
-    found = {layer: activations(collection, number, layer, model) for layer in LAYERS}
+    found = {layer: activations(collection, number, layer, model) for layer in collection.about.sizes}
     values = {layer: whole[first:last] for layer, (whole, _) in found.items()}
     orders = {layer: similar_order(part) for layer, part in values.items()}
     rate = collection.frame_rate_hz
-    waveform = envelope(sound_of(collection.dialogues[number]), rate)[:, first:last]
+    waveform = envelope(sound_or_silence(collection, number), rate)[:, first:last]
     name = collection.dialogues[number].id
     begin, end = first / rate, last / rate
     shown = " and ".join(dict.fromkeys(words for _, words in found.values()))
     title = f"Activations of {collection.about.model} over {name}"
-    view = View(out, title, activations_in_words(values, orders, speaking, f"{begin:.1f} to {end:.1f} s of {name}", shown))
-    sizes = [len(orders[layer]) for layer in LAYERS for _ in (0, 1)]
-    heights = [22.0, *(max(20.0, size / 2) for size in sizes)]
-    with picture(out, title, view.caption, (12, 0.033 * sum(heights) + 1.4), nrows=5, height_ratios=heights) as panels:
+    words = activations_in_words(values, orders, speaking, f"{begin:.1f} to {end:.1f} s of {name}", shown)
+    view = View(out, title, words + " There is no sound, so the waveforms are flat." * (not waveform.any()))
+    rows = [(layer, speaker) for layer in values for speaker in (0, 1)]
+    heights = [22.0, *(max(20.0, len(orders[layer]) / 2) for layer, _ in rows)]
+    with picture(out, title, view.caption, (12, 0.033 * sum(heights) + 1.4), nrows=1 + len(rows), height_ratios=heights) as panels:
         _draw_waveform(panels[0], waveform, speaking, (begin, end))
         image = None
-        for panel, (layer, speaker) in zip(panels[1:], [(layer, speaker) for layer in LAYERS for speaker in (0, 1)], strict=True):
+        for panel, (layer, speaker) in zip(panels[1:], rows, strict=True):
             image = panel.imshow(
                 thinned(values[layer][:, speaker, orders[layer]]).T,
                 cmap=red_to_blue(),

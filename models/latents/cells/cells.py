@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,7 @@ LONGEST_S = {".html": 600.0, ".png": 60.0}  # of conversation
 LINE_S = 20.0  # of conversation in one line of a picture
 NAMED = 3  # targets that a unit is said to track, and from which strength
 LEAST_NAMED = 0.3
+NOTHING = "nothing that was searched for"
 FAINT = 0.2  # width of the range of nine tenths of the activations below which the colours hardly change
 RED_TO_BLUE = ("#c34b5a", "#ffffff", "#5288be")  # light enough for a waveform upon it; red and blue are apart for colour-blind people, too
 LANES = ((0.04, 1.0), (-1.0, -0.04))  # of the speakers in a picture
@@ -152,7 +153,8 @@ def cell_page(
     units = leading_units(search, MOST) if search is not None else []
     if unit is not None:
         check_unit(collection, unit)
-        units = [next((there for there in units if there.name == unit.name), unit), *(there for there in units if there.name != unit.name)][:MOST]
+        unit = unit if search is None else replace(unit, tracks=_tracks(search.found, unit.layer, unit.number))
+        units = [unit, *(there for there in units if there.name != unit.name)][:MOST]
     if not units:
         raise DialogueError("expected a --unit, or enough speech and silence to find the units that track something, got neither")
     stretch = _read(collection, number, first, last, units if out.suffix == ".html" else units[:1], model)
@@ -183,7 +185,9 @@ def check_unit(collection: Collection, unit: Unit) -> None:
     Raises:
         ConfigError: see above.
     """
-    size = collection.about.sizes.get(unit.layer, 0)
+    if unit.layer not in collection.about.sizes:
+        raise ConfigError(f"expected a unit of this collection's layers, {', '.join(collection.about.sizes)}, got {unit.name}")
+    size = collection.about.sizes[unit.layer]
     if not 0 <= unit.number < size:
         raise ConfigError(f"expected a unit of {unit.layer} from 0 to {size - 1}, got {unit.number}")
 
@@ -251,7 +255,9 @@ def stretch_in_words(stretch: Stretch) -> str:
         "who did not speak last is the next to speak."
     ]
     if len(stretch.units) > 1:
-        words.append(f"{len(stretch.units)} units can be chosen" + (", those that track something best first." if not unit.tracks else "."))
+        words.append(f"{len(stretch.units)} units can be chosen: after the first, those that track something best come first.")
+    if not stretch.sound.any():
+        words.append("There is no sound, so the waveforms are flat.")
     words.append(f"{unit.name}" + (f" tracks {unit.tracks}" if unit.tracks else " was asked for") + f"; here {_contrast(values, stretch.speaking)}.")
     return " ".join(words)
 
@@ -270,18 +276,31 @@ def _shown_in_words(stretch: Stretch) -> str:
     return named[0] if len(named) == 1 else " and ".join(f"{words} of {layer}" for layer, words in stretch.shown.items())
 
 
-def _tracks(known: Sequence[Found], layer: str, number: int) -> str:
-    """The strongest targets of a unit, with its scores (mean of both halves)."""
-    found = sorted((found for found in known if found.layer == layer), key=lambda found: -both_halves(found.strengths)[number])
-    named = [each for place, each in enumerate(found[:NAMED]) if both_halves(each.strengths)[number] >= LEAST_NAMED or not place]
+def _tracks(search: Sequence[Found], layer: str, number: int) -> str:
+    """The strongest targets of a unit, with its scores (mean of both halves): those stronger than chance, as far as the search knows that."""
+    found = sorted((found for found in search if found.known and found.layer == layer), key=lambda found: -both_halves(found.strengths)[number])
+    named = [each for each in found[:NAMED] if both_halves(each.strengths)[number] >= np.fmax(LEAST_NAMED, each.level)]
+    if found and not named:
+        return NOTHING
     return ", ".join(f"{each.target.name} ({'r' if each.target.graded else 'AUC'} {each.scores[:, number].mean():.2f})" for each in named)
+
+
+def sound_or_silence(collection: Collection, number: int) -> NDArray[np.float32]:
+    """A dialogue's sound, (2, N) at SOUND_RATE_HZ; silence as long as its frames where it was imported without.
+
+    Raises:
+        DialogueError: its files cannot be read any more.
+    """
+    if collection.dialogues[number].audio:
+        return sound_of(collection.dialogues[number])
+    return np.zeros((2, round(collection.frame_count(number) / collection.frame_rate_hz * SOUND_RATE_HZ)), np.float32)
 
 
 def _read(collection: Collection, number: int, first: int, last: int, units: Sequence[Unit], model: TurnModel | None) -> Stretch:
     rate = collection.frame_rate_hz
     frames = collection.frames(number, ["speaking", "holder", "p_next"])
     collected = collection.dialogues[number]
-    sound = sound_of(collected)
+    sound = sound_or_silence(collection, number)
     waveform = envelope(sound, rate)
     waveform = np.pad(waveform, ((0, 0), (0, max(0, last - waveform.shape[1]))))[:, first:last]
     values = np.zeros((len(units), last - first, 2), np.float32)

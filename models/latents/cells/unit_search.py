@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from ...errors import ConfigError
-from ..collection import LAYERS, Collection
+from ..collection import Collection
 from .targets import COLUMNS, TARGETS, Floats, Target, find_targets, stretches
 
 LIMIT = 2000  # frames of each answer, target and half
@@ -114,7 +114,7 @@ class UnitSearch:
 
 
 def find_units(collection: Collection, shifts: int = SHIFTS, *, limit: int = LIMIT, seed: int = 0) -> UnitSearch:
-    """Score every unit of both layers on every target.
+    """Score every unit of the collection's layers on every target.
 
     Args:
         collection: to search.
@@ -136,19 +136,19 @@ def find_units(collection: Collection, shifts: int = SHIFTS, *, limit: int = LIM
                 found_stretches[k, of] += _cases(targets[k, half == of], yes, no, TARGETS[k])
         frames += len(half)
     rows = _draw(collection, limit / np.maximum(counts, 1), shifts, rng)
-    scores = {layer: np.full((1 + shifts, len(TARGETS), 2, collection.about.sizes[layer]), np.nan, np.float32) for layer in LAYERS}
+    scores = {layer: np.full((1 + shifts, len(TARGETS), 2, size), np.nan, np.float32) for layer, size in collection.about.sizes.items()}
     with tqdm(total=len(TARGETS) * (1 + shifts), desc="units", unit="search", disable=None) as progress:
         for k, target in enumerate(TARGETS):
             enough = found_stretches[k].min() >= LEAST
             for turn in range(1 + shifts if enough else 0):
                 for of in (0, 1):
                     chosen = _chosen(rows, k, turn, of, target, limit, rng)
-                    for layer in LAYERS if len(chosen) else ():
+                    for layer in scores if len(chosen) else ():
                         scores[layer][turn, k, of] = score_units(rows.latents[layer][chosen], rows.values[chosen, turn, k], target)
                 progress.update()
     moves = {layer: _range(values) for layer, values in rows.latents.items()}
     return UnitSearch(
-        tuple(_found(target, layer, scores[layer][:, k], found_stretches[k], moves[layer]) for k, target in enumerate(TARGETS) for layer in LAYERS),
+        tuple(_found(target, layer, scores[layer][:, k], found_stretches[k], moves[layer]) for k, target in enumerate(TARGETS) for layer in scores),
         collection.about.model,
         _halves_in_words(collection),
         frames / collection.frame_rate_hz / 60,
@@ -277,10 +277,10 @@ def _draw(collection: Collection, chance: NDArray[np.float64], shifts: int, rng:
         frame, speaker = np.nonzero(drawn.any(axis=0))
         turned = [0, *(int(len(half) * share) for share in rng.uniform(*TURNED, shifts))]
         values = np.stack([targets[:, (frame - by) % len(half), speaker].T for by in turned], axis=1)
-        latents = {layer: collection.frames(number, [layer])[layer][frame, speaker] for layer in LAYERS}
+        latents = {layer: collection.frames(number, [layer])[layer][frame, speaker] for layer in collection.about.sizes}
         parts.append((latents, half[frame], values, drawn[:, frame, speaker].T))
     latents, half, values, drawn = zip(*parts, strict=True)
-    joined = {layer: np.concatenate([part[layer] for part in latents]) for layer in LAYERS}
+    joined = {layer: np.concatenate([part[layer] for part in latents]) for layer in collection.about.sizes}
     return _Rows(joined, np.concatenate(half), np.concatenate(values), np.concatenate(drawn))
 
 

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from ...errors import DialogueError
+from ...errors import ConfigError, DialogueError
 from ..collect import add_model_argument, opened_collection
 from ..collection import LAYERS, Collection
 from ..views import LIGHT, View, check_suffix, picture, write_page
@@ -40,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `turnstream latents units`."""
     parser.add_argument("source", type=Path, help="collection, manifest of dialogues (JSON Lines), or one audio file")
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="table (.csv), picture (.png) or page (.html)")
-    parser.add_argument("--layer", choices=LAYERS, help="show the units of one layer only (default: both)")
+    parser.add_argument("--layer", choices=LAYERS, help="show the units of one layer only (default: all)")
     parser.add_argument("--shifts", type=int, default=SHIFTS, metavar="N", help=f"searches by chance (default {SHIFTS})")
     parser.add_argument("--seed", type=int, default=0, help="of all draws (default 0)")
     add_model_argument(parser)
@@ -50,13 +50,22 @@ def main(args: argparse.Namespace) -> int:
     """Search, write, and say what was found."""
     check_suffix(args.out, *SUFFIXES)
     with opened_collection(args.source, args.model) as collection:
-        view = units_view(collection, args.out, layers=LAYERS if args.layer is None else (args.layer,), shifts=args.shifts, seed=args.seed)
+        view = units_view(collection, args.out, layers=None if args.layer is None else (args.layer,), shifts=args.shifts, seed=args.seed)
     print(f"{view.caption}\n{view.path}")
     return 0
 
 
-def units_view(collection: Collection, out: Path, *, layers: Sequence[str] = LAYERS, shifts: int = SHIFTS, seed: int = 0) -> View:
-    """Search a collection and write a table, a picture or a page, as the file's name says."""
+def units_view(collection: Collection, out: Path, *, layers: Sequence[str] | None = None, shifts: int = SHIFTS, seed: int = 0) -> View:
+    """Search a collection and write a table, a picture or a page, as the file's name says, of all its layers or some.
+
+    Raises:
+        ConfigError: it lacks one of the layers.
+        DialogueError: see draw_units.
+    """
+    there = tuple(collection.about.sizes)
+    layers = there if layers is None else layers
+    if lacking := [layer for layer in layers if layer not in there]:
+        raise ConfigError(f"expected layers of this collection's, {', '.join(there)}, got {', '.join(lacking)}")
     return draw_units(find_units(collection, max(shifts, 1), seed=seed), out, layers)
 
 

@@ -141,15 +141,16 @@ def average(
     Args:
         collection: to read.
         contrast: one of EVENT_CONTRASTS.
-        layer: one of LAYERS.
+        layer: one of the collection's.
         before_s, after_s: how much, from the start of the silence.
         beyond: count moments after the end of an event.
         orders: of the labels, drawn at random.
     Raises:
         ConfigError: no such contrast or layer, no time, or fewer than LEAST events of a class.
     """
-    if contrast not in EVENT_CONTRASTS or layer not in LAYERS:
-        raise ConfigError(f"expected a contrast of {', '.join(EVENT_CONTRASTS)} and a layer of {', '.join(LAYERS)}, got {contrast!r} and {layer!r}")
+    if contrast not in EVENT_CONTRASTS or layer not in collection.about.sizes:
+        known = f"a contrast of {', '.join(EVENT_CONTRASTS)} and a layer of this collection's, {', '.join(collection.about.sizes)}"
+        raise ConfigError(f"expected {known}, got {contrast!r} and {layer!r}")
     before, after = collection.frame_of(before_s), collection.frame_of(after_s)
     if not (before >= 0 and after >= 0 and before + after > 0):
         raise ConfigError(f"expected some time around the silences, got {before_s:g} s before and {after_s:g} s after their start")
@@ -159,7 +160,7 @@ def average(
     if min(cases.counts()) < LEAST:
         first, second = cases.counts()
         few = f"{first} {compared.classes[0]} and {second} {compared.classes[1]}"
-        raise ConfigError(f"expected at least {LEAST} events of each class, got {few}: {compared.lacking}")
+        raise ConfigError(f"expected at least {LEAST} {compared.subject or 'events'} of each class, got {few}: {compared.lacking}")
     times_s = (np.arange(-before, after) + 1) / collection.frame_rate_hz
     sums = _Sums(cases, times_s, 1 if contrast == "speaker-listener" else 2, collection.about.sizes[layer], orders)
     for number in tqdm(np.unique(cases.number), desc="average", unit="dialogue", disable=None):
@@ -278,9 +279,10 @@ def write_csv(found: Averages, path: Path) -> None:
 def caption_of(found: Averages, model: str) -> str:
     """What the picture shows, in words."""
     (first, second), contrast = found.events, found.contrast.classes
+    subject = f"{found.contrast.subject}, " * bool(found.contrast.subject)
     layer = LAYER_NAMES[found.layer]
     whose = "of both speakers of each silence" if found.effect.shape[1] == 1 else "around the starts of mutual silences"
-    words = [f"Mean states of {layer} of {model} {whose}: {first} {contrast[0]} and {second} {contrast[1]} of {_many(found.dialogues, 'dialogue')}."]
+    words = [f"Mean states of {layer} of {model} {whose}: {subject}{first} {contrast[0]} and {second} {contrast[1]} of {_many(found.dialogues, 'dialogue')}."]
     if min(first, second) < FEW:
         words.append(f"With {min(first, second)} of a class this is rough.")
     known = ~np.isnan(found.course)
@@ -324,7 +326,7 @@ def draw_averages(found: Averages, model: str, out: Path) -> View:
         out: .png.
     """
     first, second = found.contrast.classes
-    title, caption = f"Average encodings: {first} against {second}, {LAYER_NAMES[found.layer]}", caption_of(found, model)
+    title, caption = f"Average encodings: {found.contrast.words(' against ')}, {LAYER_NAMES[found.layer]}", caption_of(found, model)
     speakers = found.effect.shape[1]
     size = (11.0, 3.0 * speakers + 2.4)
     with picture(out, title, caption, size, nrows=speakers + 1, ncols=3, squeeze=False, gridspec_kw={"height_ratios": [1.25] * speakers + [1]}) as panels:

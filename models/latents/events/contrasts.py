@@ -31,6 +31,7 @@ class Contrast:
         kinds: of the events, () where it is about frames.
         zero: what happens at time 0.
         lacking: why there may be too few.
+        subject: what both classes are of, where they do not say so themselves.
     """
 
     name: str
@@ -38,6 +39,11 @@ class Contrast:
     kinds: tuple[str, ...]
     zero: str
     lacking: str
+    subject: str = ""
+
+    def words(self, between: str = " or ") -> str:
+        """The classes, such as "shifts: correct or wrong"."""
+        return f"{self.subject}: " * bool(self.subject) + between.join(self.classes)
 
     @property
     def of_speakers(self) -> bool:
@@ -59,7 +65,9 @@ CONTRASTS = {
     for contrast in (
         Contrast("shift-hold", ("shift", "hold"), ("shift", "hold"), "silence begins", "few silences are clearly either"),
         Contrast("gap-pause", ("gap", "pause"), SILENCES, "silence begins", "there are few mutual silences"),
-        Contrast("correct-wrong", ("correct", "wrong"), ("shift", "hold"), "silence begins", "few predictions are of the one kind"),
+        # Not both kinds at once: of a network that always says hold, the correct ones are just the holds.
+        Contrast("shift-correct", ("correct", "wrong"), ("shift",), "silence begins", "few shifts were predicted, or few of them one way", "shifts"),
+        Contrast("hold-correct", ("correct", "wrong"), ("hold",), "silence begins", "few holds were predicted, or few of them one way", "holds"),
         Contrast("question-statement", ("question", "statement"), SILENCES, "silence begins", NO_TEXT),
         Contrast("speaker-listener", ("speaker", "listener"), SILENCES, "silence begins", "there are few mutual silences"),
         Contrast("speaking", ("speaking", "silent"), (), "any moment", "somebody hardly ever speaks or hardly ever does not"),

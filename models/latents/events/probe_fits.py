@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from ...evaluation.measures import Estimate, consecutive, score_binary
 from ...turn_model import TurnModel
-from ..collection import LAYERS, Collection
+from ..collection import Collection
 from ..memory.readings import log_mel, sound_at
 from .contrasts import Cases
 
@@ -81,11 +81,11 @@ def read_states(collection: Collection, number: NDArray[np.int64], steps: NDArra
         DialogueError: it cannot be read any more.
     """
     sizes = dict(collection.about.sizes) | ({} if model is None else {SOUND: model.config.features.mel_bins})
-    found = {name: np.empty((*steps.shape, 2, size), np.float32) for name, size in sizes.items() if name in (*LAYERS, SOUND)}
+    found = {name: np.empty((*steps.shape, 2, size), np.float32) for name, size in sizes.items()}
     found |= {name: np.empty((*steps.shape, 2), np.float32) for name in SAID}
     for one in tqdm(np.unique(number), desc="read", unit="dialogue", disable=None):
         rows = np.flatnonzero(number == one)
-        columns: dict[str, NDArray[Any]] = collection.frames(int(one), [*LAYERS, *SAID])
+        columns: dict[str, NDArray[Any]] = collection.frames(int(one), [*collection.about.sizes, *SAID])
         if model is not None:
             config = model.config
             mel = log_mel(model, sound_at(collection, int(one), config.features.sample_rate_hz)).transpose(0, 1).numpy()

@@ -26,10 +26,11 @@ LINES: dict[str, tuple[str, str, Any]] = {  # what is read: (in words, colour, d
     "sound both": ("newest frame of sound, both channels", "#777777", (0, (1, 1.2))),
     SAID: ("what the network itself says", "#009e73", (0, (6, 1.5, 1, 1.5))),
 }
-SPOKEN_OF = "latent both"  # the layer that captions speak of
+SPOKEN_OF = {"latent both": "last", "latent_speaker both": "first"}  # what captions speak of: the first of these that was read
 SHOWN_AT_S = (-0.5, -0.2, 0.0, 0.25)
 FEW_DIALOGUES = 10
-SIZE = (11.0, 12.5)
+SIZE = (11.0, 12.5)  # of four rows
+LEGEND = 0.35  # height of a row that has only the legend in it
 
 
 @dataclass(frozen=True)
@@ -116,7 +117,8 @@ def table(results: ProbeResults) -> str:
     """AUC at SHOWN_AT_S, and when it is more than chance, one row per question and line."""
     rows = [f"{'':47}" + "".join(f"{time:+8.2f} s" for time in SHOWN_AT_S) + "   more than chance"]
     for one in results.probed:
-        rows.append(f"{_or(one.contrast)}: {one.moments[0]} and {one.moments[1]} of {one.dialogues} dialogues" + ("" if one.curves else ", too few"))
+        few = "" if one.curves else ", too few"
+        rows.append(f"{one.contrast.words()} ({one.moments[0]} and {one.moments[1]} of {one.dialogues} dialogues{few})")
         for curve in one.curves:
             values = [at(curve.auc, results.times_s, time) for time in SHOWN_AT_S]
             figures = "".join(f"{'-':>10}" if np.isnan(value) else f"{value:10.2f}" for value in values)
@@ -179,19 +181,23 @@ def caption_of(results: ProbeResults) -> str:
     """What the picture shows, in words."""
     told = [one for one in results.probed if one.curves]
     words = [f"How well linear probes read {results.model}, each scored on dialogues that it has not seen: AUC with 95 % intervals."]
-    if any(one.dialogues == 1 for one in told):
+    blocks = f"each of {FOLDS} blocks of time by a probe that has not seen it nor {GAP_S:g} s on either side"
+    single = [one.contrast.words() for one in told if one.dialogues == 1]
+    if single and len(single) == len(told):
         words[0] = (
-            f"How well linear probes read {results.model} in a single dialogue, each of {FOLDS} blocks of time by a probe that has not seen it nor "
-            f"{GAP_S:g} s on either side: AUC with 95 % intervals over the blocks, which say nothing of other dialogues."
+            f"How well linear probes read {results.model} in a single dialogue, {blocks}: "
+            "AUC with 95 % intervals over the blocks, which say nothing of other dialogues."
         )
     elif told and max(one.dialogues for one in told) <= MOST_LEFT_OUT:
         words[0] = words[0].replace("dialogues that it has not seen", "a dialogue that it has not seen")
     if told and 1 < max(one.dialogues for one in told) < FEW_DIALOGUES:
         words.append(f"With {max(one.dialogues for one in told)} dialogues the intervals are rough.")
+    if single and len(single) < len(told):
+        words.append(f"Scored within the one dialogue that has enough of it, {blocks}, with intervals over the blocks: {'; '.join(single)}.")
     words += [_sentence(one, results.times_s) for one in told]
-    lacking = [f"{_or(one.contrast)} ({one.moments[0]} and {one.moments[1]})" for one in results.probed if not one.curves]
+    lacking = [f"{one.contrast.words()} ({one.moments[0]} and {one.moments[1]})" for one in results.probed if not one.curves]
     if lacking:
-        words.append(f"Too few moments, a figure needing {LEAST} of each class: {', '.join(lacking)}.")
+        words.append(f"Too few moments, a figure needing {LEAST} of each class: {'; '.join(lacking)}.")
     permuted = results.permuted()
     if len(permuted):
         words.append(
@@ -213,8 +219,9 @@ def draw_probes(results: ProbeResults, out: Path) -> View:
         out: .png.
     """
     title, caption = f"When what can be read: linear probes of {results.model}", caption_of(results)
-    rows = (len(results.probed) + 2) // 2  # and one for the legend
-    with picture(out, title, caption, (SIZE[0], SIZE[1] * rows / 4), nrows=rows, ncols=2, squeeze=False) as panels:
+    rows, alone = len(results.probed) // 2 + 1, len(results.probed) % 2 == 0  # the legend is beside the last panel, or in a row of its own
+    heights = [1.0] * (rows - 1) + [LEGEND if alone else 1.0]
+    with picture(out, title, caption, (SIZE[0], SIZE[1] * sum(heights) / 4), nrows=rows, ncols=2, squeeze=False, height_ratios=heights) as panels:
         flat = list(np.ravel(panels))
         for panel, one in zip(flat, results.probed, strict=False):
             _draw_question(panel, one, results.times_s)
@@ -225,12 +232,16 @@ def draw_probes(results: ProbeResults, out: Path) -> View:
         for panel in flat[len(results.probed) :]:
             panel.axis("off")
         if handles:
-            flat[len(results.probed)].legend(handles.values(), handles.keys(), loc="center", frameon=False, fontsize=9.5, handlelength=3.5, title="read from")
+            place = flat[0].figure.add_subplot(flat[0].get_gridspec()[-1, :]) if alone else flat[-1]
+            place.axis("off")
+            place.legend(
+                handles.values(), handles.keys(), loc="center", ncols=3 if alone else 1, frameon=False, fontsize=9.5, handlelength=3.5, title="read from"
+            )
     return View(out, title, caption)
 
 
 def _draw_question(panel: Any, one: Probed, times_s: Floats) -> None:
-    panel.set_title(f"{_or(one.contrast)}  ({one.moments[0]} and {one.moments[1]} moments)", fontsize=10, color=LIGHT.ink, loc="left")
+    panel.set_title(f"{one.contrast.words()}  ({one.moments[0]} and {one.moments[1]} moments)", fontsize=10, color=LIGHT.ink, loc="left")
     panel.set_xlim(times_s[0] - 0.03, times_s[-1] + 0.03)
     panel.set_ylim(0.2, 1.02)
     panel.set_xlabel(f"seconds from: {one.contrast.zero}", fontsize=9, color=LIGHT.ink)
@@ -254,17 +265,20 @@ def _draw_question(panel: Any, one: Probed, times_s: Floats) -> None:
 
 def _sentence(one: Probed, times_s: Floats) -> str:
     curves = {curve.line: curve for curve in one.curves}
-    curve, said = curves[SPOKEN_OF], curves[SAID]
+    line = next(line for line in SPOKEN_OF if line in curves)
+    curve, said = curves[line], curves[SAID]
+    question = one.contrast.words().capitalize()
     known = np.flatnonzero(~np.isnan(curve.auc) & (times_s <= 0))
     if not len(known):
-        return f"{_or(one.contrast).capitalize()}: no figure up to time 0."
+        return f"{question}, no figure up to time 0."
     k = int(known[-1])
     place = "at time 0" if times_s[k] == 0 else f"at {times_s[k]:.1f} s"
-    figures = f"{place} the last RNN's states of both speakers give {curve.auc[k]:.2f} ({curve.low[k]:.2f} to {curve.high[k]:.2f})"
-    # What the network says is itself linear in these states, so a probe with enough moments could say it, too; how sure it is, is not.
-    missed = said.auc[k] > curve.high[k] and one.question != "correct-wrong"
+    figures = f"the {SPOKEN_OF[line]} RNN's states of both speakers give {curve.auc[k]:.2f} ({curve.low[k]:.2f} to {curve.high[k]:.2f})"
+    # What the network says is itself linear in the last RNN's states, so a probe of these with enough moments could say it, too.
+    missed = said.auc[k] > curve.high[k] and line.startswith("latent ")
     beside = f", what the network says {said.auc[k]:.2f}" + (", which these probes have too few moments to find" if missed else "")
-    return f"{_or(one.contrast).capitalize()}: {figures}{beside}; more than chance {_when(curve.readable(times_s), times_s)}."
+    beside = "" if np.isnan(said.auc[k]) else beside  # imported states may come without
+    return f"{question}, {place}: {figures}{beside}; more than chance {_when(curve.readable(times_s), times_s)}."
 
 
 def _when(found: tuple[float, float] | None, times_s: Floats | None = None) -> str:
@@ -273,7 +287,3 @@ def _when(found: tuple[float, float] | None, times_s: Floats | None = None) -> s
     if found[0] == found[1]:
         return f"only at {found[0]:+.2f} s"
     return f"from {found[0]:+.2f} s" + (" (the first time read)" if times_s is not None and found[0] == times_s[0] else "") + f" to {found[1]:+.2f} s"
-
-
-def _or(contrast: Contrast) -> str:
-    return f"{contrast.classes[0]} or {contrast.classes[1]}"

@@ -114,7 +114,8 @@ def probe(
     times_s = TIMES_S if times_s is None else times_s
     found = find_cases(collection, questions, most, seed)
     work, states = _read(collection, found, times_s, model)
-    lines = [line for line in LINES if model is not None or not line.startswith(SOUND)]
+    there = {*collection.about.sizes, SAID, *([] if model is None else [SOUND])}
+    lines = [line for line in LINES if line.split()[0] in there]
     about = [collection.about.weights_sha256, [dialogue.id for dialogue in collection.dialogues], list(questions), lines, list(times_s), most, seed]
     key = hashlib.sha256(json.dumps([*about, [[len(one.cases), float(one.cases.start_s.sum())] for one in work]]).encode()).hexdigest()
     kept = Parts(parts, key)
@@ -141,13 +142,12 @@ def find_cases(collection: Collection, questions: Sequence[str], most: int = MOS
 def said(question: str, states: States, rows: NDArray[np.int64], time: int, speaker: NDArray[np.int64]) -> NDArray[np.float64]:
     """What the network says of a question, as one number, (n,).
 
-    Speaking: p(speech). Backchannel: p_backchannel. Speaker or listener: own p(speech). Correct or wrong: how far p_next is from one half. All others:
+    Speaking: p(speech). Backchannel: p_backchannel. Speaker or listener: own p(speech). Holds, correct or wrong: own p_next, which is p(hold). All others:
     p_next of the other speaker, which is p(shift).
     """
     output = {"speaking": "vad", "speaker-listener": "vad", "backchannel": "p_backchannel"}.get(question, "p_next")
-    whose = speaker if question in ("speaking", "backchannel", "speaker-listener") else 1 - speaker
-    values = states.values[output][rows, time, whose].astype(np.float64)
-    return np.abs(values - 0.5) if question == "correct-wrong" else values
+    whose = speaker if question in ("speaking", "backchannel", "speaker-listener", "hold-correct") else 1 - speaker
+    return states.values[output][rows, time, whose].astype(np.float64)
 
 
 def _read(collection: Collection, found: Mapping[str, Cases], times_s: Sequence[float], model: TurnModel | None) -> tuple[list[_Work], States]:

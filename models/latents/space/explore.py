@@ -46,8 +46,8 @@ SHOWN = (
     CONTRASTS["shift-hold"],
     CONTRASTS["gap-pause"],
     CONTRASTS["speaker-listener"],
-    replace(CONTRASTS["correct-wrong"], name="shifts", kinds=("shift",), lacking="no shift was predicted"),
-    replace(CONTRASTS["correct-wrong"], name="holds", kinds=("hold",), lacking="no hold was predicted"),
+    CONTRASTS["shift-correct"],
+    CONTRASTS["hold-correct"],
     CONTRASTS["question-statement"],
 )
 
@@ -207,8 +207,7 @@ def _members(contrast: Contrast, events: Sequence[Event]) -> dict[str, Any]:
 
 
 def _name(contrast: Contrast) -> str:
-    subject = f"{contrast.name}: " if contrast.name in ("shifts", "holds") else ""
-    return f"{subject}{' against '.join(contrast.classes)}{' before a mutual silence' if contrast.of_speakers else ''}"
+    return contrast.words(" against ") + " before a mutual silence" * contrast.of_speakers
 
 
 # ---- places ----
@@ -285,7 +284,7 @@ def _apart(contrast: Contrast, events: Sequence[Event], places: NDArray[np.float
                 found[-1].append(how_far_apart(places[chosen, when, role], first, number, chosen))
     return {
         "said": [[in_words(contrast.classes, apart) for apart in row] for row in found],
-        "brief": f"{contrast.name + ', ' if contrast.name in ('shifts', 'holds') else ''}{briefly(contrast.classes, found[0][START])}",
+        "brief": f"{contrast.subject}, " * bool(contrast.subject) + briefly(contrast.classes, found[0][START]),
         "figures": np.array([[_figures(apart) for apart in row] for row in found], np.float32),
     }
 

@@ -13,7 +13,7 @@ from turnstream.models.checkpoint import save_checkpoint
 from turnstream.models.config import RecurrentConfig
 from turnstream.models.errors import ConfigError, DialogueError
 from turnstream.models.latents.cells import cells
-from turnstream.models.latents.cells.cells import Unit, activations, cell_page, check_unit, leading_units, stretch_of, unit_named
+from turnstream.models.latents.cells.cells import NOTHING, Unit, activations, cell_page, check_unit, leading_units, stretch_of, unit_named
 from turnstream.models.latents.cells.gates import listen_inside
 from turnstream.models.latents.cells.unit_search import find_units
 from turnstream.models.latents.collect import collect, load_network, load_sound, read_source
@@ -50,6 +50,25 @@ def test_the_units_that_lead_come_first_each_once(tmp_path: Path) -> None:
     assert len(names) == len(set(names)) == 9
     assert set(names[:2]) == {"latent:3", "latent:5"}
     assert "own speech (AUC 0.00)" in next(unit.tracks for unit in chosen if unit.name == "latent:3")
+
+
+@pytest.mark.parametrize("shifts", [0, 5])
+def test_in_noise_no_unit_is_said_to_track_anything(tmp_path: Path, shifts: int) -> None:
+    noise = planted_collection(tmp_path, seed=5)
+    search = find_units(noise, shifts, limit=1000)
+    chosen = leading_units(search, 14)
+    assert [unit.tracks for unit in chosen] == [NOTHING] * 14
+    caption = cell_page(noise, tmp_path / "cell.png", search=search).caption
+    assert f"{chosen[0].name} tracks nothing that was searched for; here its mean" in caption
+    assert "There is no sound" in caption
+    assert "latent:4 was asked for; here" in cell_page(noise, tmp_path / "cell.png", unit=Unit("latent", 4)).caption  # nothing was searched
+
+
+def test_a_unit_that_was_asked_for_is_said_to_track_what_a_search_found(tmp_path: Path) -> None:
+    collection = planted_collection(tmp_path, planted)
+    search = find_units(collection, 2, limit=200)
+    assert "latent:3 tracks own speech (AUC 0.00)" in cell_page(collection, tmp_path / "cell.png", unit=Unit("latent", 3), search=search).caption
+    assert f"latent:1 tracks {NOTHING}" in cell_page(collection, tmp_path / "cell.png", unit=Unit("latent", 1), search=search).caption
 
 
 def test_of_a_gru_the_state_is_shown(tiny_collection: Collection, tiny_checkpoint: Path) -> None:

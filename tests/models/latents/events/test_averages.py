@@ -146,11 +146,19 @@ def test_the_gallerys_function_gives_a_view_of_one_speaker_each_as_well(planted:
     assert "80 speaker and 80 listener" in view.caption
 
 
+def test_of_one_kind_of_event_the_kind_is_said(planted: Collection, tmp_path: Path) -> None:
+    view = average_pictures(planted, tmp_path / "s.png", "shift-correct", before_s=0.2, after_s=0.2, orders=9)
+    assert view.title == "Average encodings: shifts: correct against wrong, the last RNN"
+    shifts = planted.events("shift")
+    right = sum(bool(event.correct) for event in shifts)
+    assert f"silences: shifts, {right} correct and {len(shifts) - right} wrong of" in view.caption
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
         ({"contrast": "speaking"}, "expected a contrast of shift-hold"),
-        ({"layer": "p_next"}, "a layer of latent_speaker, latent"),
+        ({"layer": "p_next"}, "a layer of this collection's, latent_speaker, latent, got"),
         ({"before_s": 0.0, "after_s": 0.0}, "expected some time"),
         ({"before_s": -1.0}, "expected some time"),
         ({"contrast": "question-statement"}, "got 0 question and 0 statement: the words before the silences are not known"),

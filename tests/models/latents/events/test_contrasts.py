@@ -31,9 +31,16 @@ def labels_of(name: str) -> list[tuple[float, int, bool]]:
 def test_each_contrast_takes_its_own_events_and_classes() -> None:
     assert labels_of("shift-hold") == [(4.0, 0, True), (8.0, 1, False)]
     assert labels_of("gap-pause") == [(4.0, 0, True), (8.0, 1, False), (9.0, 0, False)]
-    assert labels_of("correct-wrong") == [(4.0, 0, True), (8.0, 1, False)]
+    assert labels_of("shift-correct") == [(4.0, 0, True)]
+    assert labels_of("hold-correct") == [(8.0, 1, False)]
     assert labels_of("question-statement") == [(4.0, 0, True), (8.0, 1, False)]
     assert labels_of("speaker-listener") == [(4.0, 0, True), (4.0, 1, False), (8.0, 0, False), (8.0, 1, True), (9.0, 0, True), (9.0, 1, False)]
+
+
+def test_words_say_what_the_classes_are_of_where_these_do_not() -> None:
+    assert CONTRASTS["shift-hold"].words() == "shift or hold"
+    assert CONTRASTS["shift-correct"].words() == "shifts: correct or wrong"
+    assert CONTRASTS["hold-correct"].words(" against ") == "holds: correct against wrong"
 
 
 def test_labels_are_shuffled_only_within_dialogues_or_the_two_speakers_of_an_event() -> None:

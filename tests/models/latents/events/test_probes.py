@@ -16,7 +16,7 @@ from turnstream.models.latents.collect import load_network
 from turnstream.models.latents.collection import Collection
 from turnstream.models.latents.command import VIEWS
 from turnstream.models.latents.events import probes
-from turnstream.models.latents.events.probe_fits import auc_of, folds_of, held_out_scores, reach_of, read_states
+from turnstream.models.latents.events.probe_fits import States, auc_of, folds_of, held_out_scores, reach_of, read_states
 from turnstream.models.latents.events.probe_results import Curve, Probed, ProbeResults, at, caption_of, chance_of, draw_probes, table
 from turnstream.models.latents.events.probes import find_cases, main, network_of, probe
 
@@ -92,6 +92,23 @@ def test_a_single_dialogue_is_told_block_by_block_and_the_caption_says_so(tmp_pa
     assert "blocks of time" in caption_of(results)
 
 
+def test_questions_told_within_one_dialogue_are_named_beside_those_told_across_dialogues(results: ProbeResults) -> None:
+    across = results.probed[0]
+    within = replace(across, question="shift-correct", dialogues=1)
+    mixed = caption_of(replace(results, probed=(across, within)))
+    assert mixed.startswith("How well linear probes read planted, each scored on a dialogue that it has not seen")
+    assert "5 s on either side, with intervals over the blocks: shifts: correct or wrong." in mixed
+    for alike in ((across,), (within, within)):
+        assert "over the blocks: " not in caption_of(replace(results, probed=alike))
+    assert "in a single dialogue" in caption_of(replace(results, probed=(within, within)))
+
+
+def test_what_the_network_says_of_its_own_being_correct_is_what_it_gives_to_what_comes() -> None:
+    states = States({"p_next": np.array([[[0.3, 0.7]]], np.float32)})
+    given = [probes.said(question, states, np.array([0]), 0, np.array([0]))[0] for question in ("shift-correct", "hold-correct")]
+    assert given == pytest.approx([0.7, 0.3])
+
+
 def test_what_was_done_is_not_done_again_and_is_thrown_away_in_the_end(planted: Collection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[str] = []
     whole = probes._curve
@@ -124,7 +141,13 @@ def test_too_few_moments_are_said_and_not_drawn(results: ProbeResults, tmp_path:
     view = draw_probes(results, tmp_path / "probes.png")
     assert view.path.stat().st_size > 10_000
     assert "question or statement (0 and 0)" in view.caption
-    assert "question or statement: 0 and 0 of 0 dialogues, too few" in table(results)
+    assert "question or statement (0 and 0 of 0 dialogues, too few)" in table(results)
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_the_legend_has_a_row_of_its_own_only_where_no_panel_is_left(results: ProbeResults, tmp_path: Path, count: int) -> None:
+    view = draw_probes(replace(results, probed=results.probed[:1] * count), tmp_path / "probes.png")
+    assert view.path.stat().st_size > 10_000
 
 
 def test_captions_depend_on_what_was_measured(results: ProbeResults) -> None:
