@@ -2,7 +2,8 @@
 
 The runtime imports only `errors`, `contract`, `onnx_session` and `latents/space/saved_projection`. These, `config`, `state`, `receptive_field` and
 `projection` need no extra. `dialogues/`, `evaluation/`, `smart_turn` and, in `training/`, `settings`, `command`, `hardware`, `labelled`, `sources` and
-`simulated` need no torch, but some of the `train` extra's other packages; `latents/command` and `latents/collection` need the `latents` extra's.
+`simulated`, in `pretraining/`, `settings` and `command`, and in `comparison/`, `grid` and `command` need no torch, but some of the `train` extra's other
+packages; `latents/command` and `latents/collection` need the `latents` extra's.
 All the rest needs torch.
 """
 
