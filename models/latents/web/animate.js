@@ -202,13 +202,25 @@
 
   // ---- time ----
   let before = 0;
+  function soon(work) {
+    // with the next picture; a browser that shows none, hidden or busy, goes on without
+    let begun = false;
+    const once = () => {
+      if (begun) return;
+      begun = true;
+      work(performance.now());
+    };
+    requestAnimationFrame(once);
+    setTimeout(once, 250);
+  }
+
   function tick(now) {
     if (!state.playing) return;
     state.at = Math.min(names.length - 1, state.at + (Math.min(100, now - before) * state.speed) / STAGE_MS);
     before = now;
-    drawAll();
     if (state.at >= names.length - 1) stop();
-    else requestAnimationFrame(tick);
+    else soon(tick);
+    drawAll();
   }
 
   function stop() {
@@ -221,7 +233,7 @@
     state.playing = true;
     play.textContent = "Pause";
     before = performance.now();
-    requestAnimationFrame(tick);
+    soon(tick);
   }
 
   function step(by) {
