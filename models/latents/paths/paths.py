@@ -142,7 +142,7 @@ def paths_page(
     opens = f"The page opens with the whole path of {conversation}; it also has the paths around events. " if conversation else ""
     chosen = f"Any event can be chosen, compared with another{', and heard' if sound else ''}."
     caption = f"{opens}{caption_of(collection, paths, ROLES.index(whose))} {chosen}"
-    write_page(out, title, caption, "paths.js", contents)
+    write_page(out, title, caption, "paths.js", contents, before=("paths_events.js", "paths_controls.js", "paths_drawing.js"))
     return View(out, title, caption)
 
 
