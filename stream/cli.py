@@ -25,7 +25,7 @@ COMMANDS: dict[str, tuple[str, str]] = {  # name: (module, what it does)
     "bench": ("turnstream.stream.bench", "measure the cost per frame on this machine"),
     "manifest": ("turnstream.models.dialogues.corpora.command", "list the dialogues of a corpus on disk, to train or evaluate on"),
     "simulate": ("turnstream.models.dialogues.simulate", "make two-channel dialogues to train on"),
-    "pretrain": ("turnstream.models.pretraining.command", "train an encoder on dialogues without labels: autoencoder, VQ-VAE, VQ-VAE-2 or CPC"),
+    "pretrain": ("turnstream.models.pretraining.command", "train an encoder on dialogues without labels: autoencoder, vqvae, vqvae2 or cpc"),
     "train": ("turnstream.models.training.command", "train a network on dialogues"),
     "compare": ("turnstream.models.comparison.command", "train and measure a grid of encoders, read-outs and ways of learning, with the same budget"),
     "evaluate": ("turnstream.stream.evaluate", "measure a model on dialogues: shift/hold, end-of-turn frontier, calibration, robustness"),
