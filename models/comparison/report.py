@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import html
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any
@@ -20,10 +20,59 @@ from .grid import Grid, Row
 from .runs import JUDGED_MS, Measured
 
 TABLE, PLOT, PAGE = "comparison.csv", "quality_and_cost.png", "index.html"
-LOSS = "next_holder"  # head whose loss is compared
-CHANCE = 0.5  # AUC
-FOLLOWED_LOSSES = ("next_holder", "projection", "vad")
 OF_RUNS = ("parameters", "reach_s", "heard_h", "distinct_h", "unlabelled_h")
+
+Per = Callable[[Measured], tuple[Statistic, int]]  # of one network: its score as a function of how often each dialogue counts, and how many there are
+
+
+@dataclass(frozen=True)
+class Measure:
+    """One way to judge a network.
+
+    Attributes:
+        name: in the table.
+        words: what is judged, and on what.
+        unit: of its differences.
+        sign: 1 where more is better, -1 where less is.
+        chance: what knowing nothing scores; NaN where that is not said.
+        of: a network's score.
+    """
+
+    name: str
+    words: str
+    unit: str
+    sign: int
+    chance: float
+    of: Per
+
+    def better(self, value: float, other: float) -> bool:
+        return self.sign * (value - other) > 0
+
+    def beats_chance(self, one: Estimate) -> bool:
+        """Measurably; never where the interval or chance is not known."""
+        return self.better(one.low if self.sign > 0 else one.high, self.chance)
+
+
+def _auc(one: Measured) -> tuple[Statistic, int]:
+    dialogues = len(one.real["projection"])
+    return auc_statistic(np.array(one.score), np.array(one.shift), np.array(one.dialogue), dialogues), dialogues
+
+
+def _mean_loss(part: str, head: str) -> Per:
+    def of(one: Measured) -> tuple[Statistic, int]:
+        losses = np.array(getattr(one, part)[head])
+        return lambda counts: counts @ losses / counts.sum(1), len(losses)
+
+    return of
+
+
+MEASURES = (
+    Measure("auc", f"shift or hold on the real calls, {JUDGED_MS} ms into the silence", "AUC", 1, 0.5, _auc),
+    Measure("real_projection", "projection of both voices' next two seconds on the real calls", "nats", -1, math.nan, _mean_loss("real", "projection")),
+    Measure("held_out_next", "next holder on the held-out dialogues", "nats", -1, math.log(2), _mean_loss("held_out", "next_holder")),
+    Measure("held_out_projection", "projection on the held-out dialogues", "nats", -1, math.nan, _mean_loss("held_out", "projection")),
+)
+_NAMES = [measure.name for measure in MEASURES]
 
 
 @dataclass(frozen=True)
@@ -33,24 +82,18 @@ class Summary:
     Attributes:
         row: of the grid.
         runs: its networks, one for each seed.
-        auc: shift or hold on the real dialogues, mean over the seeds; interval over dialogues and seeds.
-        losses: by head, mean over the seeds.
+        scores: by measure, mean over the seeds; intervals over dialogues and seeds.
         microseconds: for 20 ms of one conversation.
         against: the summary of the row that it is compared with; None for the first, and where that was not measured.
-        auc_gain: its AUC less that of the other, on the same dialogues; interval over dialogues and seeds.
-        loss_gain: the other's loss less its own, mean over the seeds.
-        loss_noise: largest difference that two seeds of the same row, this or the other, have; NaN with one seed of either.
+        gains: by measure, its score less that of the other, on the same dialogues; intervals over dialogues and seeds. Empty without another.
     """
 
     row: Row
     runs: Sequence[Measured]
-    auc: Estimate
-    losses: dict[str, float]
+    scores: dict[str, Estimate]
     microseconds: float
     against: Summary | None
-    auc_gain: Estimate
-    loss_gain: float
-    loss_noise: float
+    gains: dict[str, Estimate]
 
 
 def summarise(grid: Grid, measured: Sequence[Measured], microseconds: Mapping[str, float]) -> list[Summary]:
@@ -69,80 +112,62 @@ def summarise(grid: Grid, measured: Sequence[Measured], microseconds: Mapping[st
             return found.get(row.name)
         reference = grid.reference(row)
         other = None if reference is None else summary(reference)
-        dialogues = 1 + max(own[0].dialogue, default=-1)
-        losses = {name: float(np.mean([one.losses[name] for one in own])) for name in FOLLOWED_LOSSES}
-        found[row.name] = Summary(
-            row,
-            own,
-            estimate(_mean_auc(own, dialogues, 1), dialogues),
-            losses,
-            microseconds.get(row.name, math.nan),
-            other,
-            estimate(_gain(own, other.runs, dialogues), dialogues) if other else Estimate(math.nan, math.nan, math.nan),
-            other.losses[LOSS] - losses[LOSS] if other else math.nan,
-            _noise(own, other.runs) if other else math.nan,
-        )
+        scores = {measure.name: estimate(*_mean(measure, own, 1)) for measure in MEASURES}
+        gains = {measure.name: _gain(measure, own, other.runs) for measure in MEASURES} if other else {}
+        found[row.name] = Summary(row, own, scores, microseconds.get(row.name, math.nan), other, gains)
         return found[row.name]
 
     return [one for row in grid.rows if (one := summary(row)) is not None]
 
 
-def _mean_auc(measured: Sequence[Measured], dialogues: int, draw: int) -> Statistic:
+def _mean(measure: Measure, measured: Sequence[Measured], draw: int) -> tuple[Statistic, int]:
     """Mean over the seeds; where dialogues are drawn, so are seeds, with random numbers of their own for each `draw`.
 
     Few drawn from few vary too little, by the root of (n - 1) / n, so their departures from the mean are made that much larger.
     """
-    statistics = [auc_statistic(np.array(one.score), np.array(one.shift), np.array(one.dialogue), dialogues) for one in measured]
-    seeds = len(statistics)
+    each = [measure.of(one) for one in measured]
+    seeds = len(each)
     wider = math.sqrt(seeds / (seeds - 1)) if seeds > 1 else 0.0
 
     def mean(counts: Floats) -> Floats:
         drawn = np.ones((len(counts), seeds))
         if len(counts) > 1:
             drawn += wider * (np.random.default_rng([draw, seeds]).multinomial(seeds, np.full(seeds, 1 / seeds), len(counts)) - 1)
-        return np.sum([statistic(counts) * drawn[:, seed] for seed, statistic in enumerate(statistics)], axis=0) / seeds
+        return np.sum([statistic(counts) * drawn[:, seed] for seed, (statistic, _) in enumerate(each)], axis=0) / seeds
 
-    return mean
-
-
-def _gain(own: Sequence[Measured], others: Sequence[Measured], dialogues: int) -> Statistic:
-    first, second = _mean_auc(own, dialogues, 1), _mean_auc(others, dialogues, 2)
-    return lambda counts: first(counts) - second(counts)
+    return mean, each[0][1]
 
 
-def _noise(own: Sequence[Measured], others: Sequence[Measured]) -> float:
-    if min(len(own), len(others)) < 2:
-        return math.nan
-    return max(float(np.ptp([one.losses[LOSS] for one in runs])) for runs in (own, others))
+def _gain(measure: Measure, own: Sequence[Measured], others: Sequence[Measured]) -> Estimate:
+    first, dialogues = _mean(measure, own, 1)
+    second, _ = _mean(measure, others, 2)
+    return estimate(lambda counts: first(counts) - second(counts), dialogues)
 
 
 def conclusion(summary: Summary) -> str:
-    """What a row's comparison says, in plain words."""
+    """What a row's comparison says, in plain words: what is better, worse, or cannot be told."""
     other = summary.against
     if other is None:
-        return (
-            f"AUC {_range(summary.auc, '.3f')}. What it is to be compared with was not measured." if summary.row.against else "What others are compared with."
-        )
-    gain, name, seeds = summary.auc_gain, f"“{other.row.name}”", min(len(summary.runs), len(other.runs))
-    size = f"{gain.value:+.3f} AUC{'' if math.isnan(gain.low) else f' ({gain.low:+.3f} to {gain.high:+.3f})'}"
+        return "What it is to be compared with was not measured." if summary.row.against else "What others are compared with."
+    found: dict[str, list[str]] = {}
+    for measure in MEASURES:
+        gain = summary.gains[measure.name]
+        found.setdefault(_verdict(summary, other, measure), []).append(f"{measure.words}, {_range(gain, '+.3f')} {measure.unit}")
+    parts = [f"{verdict}: {'; '.join(what)}" for verdict, what in found.items()]
+    return f"Against “{other.row.name}”. {'. '.join(parts)}."
+
+
+def _verdict(summary: Summary, other: Summary, measure: Measure) -> str:
+    gain = summary.gains[measure.name]
     if math.isnan(gain.low):
-        words = f"Against {name} on one real call, which has no interval: {size}."
-    elif not (summary.auc.low > CHANCE or other.auc.low > CHANCE):
-        words = f"Neither it nor {name} is measurably above chance on the real calls, so they say nothing of which is better: {size}."
-    elif seeds < 2:
-        words = f"Against {name} on the real calls: {size}; with one seed it cannot be told from luck."
-    elif gain.low > 0:
-        words = f"Better than {name} on the real calls: {size}."
-    elif gain.high < 0:
-        words = f"Worse than {name} on the real calls: {size}."
-    else:
-        words = f"No difference to {name} that these calls can show: {size}."
-    lower, loss = "lower" if summary.loss_gain > 0 else "higher", f"{abs(summary.loss_gain):.3f} nats"
-    if math.isnan(summary.loss_noise):
-        return f"{words} Loss of the next holder on held-out dialogues {lower} by {loss}; how much seeds differ is not known."
-    if abs(summary.loss_gain) > summary.loss_noise:
-        return f"{words} On held-out dialogues its loss is {lower} by {loss}, more than seeds differ."
-    return f"{words} On held-out dialogues its loss differs by {loss}, no more than seeds do."
+        return "One dialogue, which has no interval"
+    if not (math.isnan(measure.chance) or any(measure.beats_chance(one.scores[measure.name]) for one in (summary, other))):
+        return "Neither is measurably above chance"
+    if min(len(summary.runs), len(other.runs)) < 2:
+        return "One seed, which cannot be told from luck"
+    if gain.low <= 0 <= gain.high:
+        return "No difference that can be shown"
+    return "Better" if measure.better(gain.value, 0) else "Worse"
 
 
 def _range(one: Estimate, digits: str) -> str:
@@ -171,52 +196,55 @@ def write_table(summaries: Sequence[Summary], path: Path) -> None:
     """A line for each row."""
     with path.open("w", newline="", encoding="utf-8") as out:
         rows = csv.writer(out, lineterminator="\n")
-        names = ["row", "seeds", "auc", "auc_low", "auc_high", *(f"loss_{name}" for name in FOLLOWED_LOSSES), "us_per_20_ms", *OF_RUNS]
-        rows.writerow([*names, "against", "auc_gain", "auc_gain_low", "auc_gain_high", "loss_gain", "loss_noise"])
+        scores, gains = ([f"{name}{end}" for name in names for end in ("", "_low", "_high")] for names in (_NAMES, [f"{name}_gain" for name in _NAMES]))
+        rows.writerow(["row", "seeds", *scores, "us_per_20_ms", *OF_RUNS, "against", *gains])
         for one in summaries:
-            figures = [
-                one.row.name,
-                len(one.runs),
-                *astuple(one.auc),
-                *one.losses.values(),
-                one.microseconds,
-                *(getattr(one.runs[0], name) for name in OF_RUNS),
-            ]
-            rows.writerow([*figures, one.against.row.name if one.against else "", *astuple(one.auc_gain), one.loss_gain, one.loss_noise])
+            figures = [value for name in _NAMES for value in astuple(one.scores[name])]
+            differences = [value for name in _NAMES for value in (astuple(one.gains[name]) if one.gains else ("", "", ""))]
+            of_runs = [getattr(one.runs[0], name) for name in OF_RUNS]
+            rows.writerow([one.row.name, len(one.runs), *figures, one.microseconds, *of_runs, one.against.row.name if one.against else "", *differences])
 
 
 def draw_quality_and_cost(summaries: Sequence[Summary], path: Path) -> None:
-    """AUC, and loss on held-out dialogues, against the cost of 20 ms; each row a dot with its name."""
+    """Each measure against the cost of 20 ms; each row its number, with its interval, and the numbers' names beside them."""
     from matplotlib.figure import Figure
     from matplotlib.ticker import ScalarFormatter
 
     light = THEMES[0]
-    figure: Any = Figure(figsize=(13.0, 6.2), layout="constrained", facecolor=light.paper)
-    panels: NDArray[Any] = np.ravel(styled_panels(figure, light, nrows=1, ncols=2))
-    cost = [one.microseconds for one in summaries]
-    for panel, words, values, chance in (
-        (panels[0], f"shift or hold on real calls, AUC {JUDGED_MS} ms into the silence (dotted: chance)", [one.auc.value for one in summaries], CHANCE),
-        (panels[1], "loss of the next holder on held-out dialogues, nats (dotted: a coin)", [one.losses[LOSS] for one in summaries], math.log(2)),
-    ):
-        panel.plot(cost, values, "o", color=light.first, markersize=6)
-        panel.axhline(chance, color=light.faint, linewidth=1, linestyle=":")
-        for one, x, y in zip(summaries, cost, values, strict=True):
-            panel.annotate(one.row.name, (x, y), xytext=(5, 3), textcoords="offset points", fontsize=7.5, color=light.ink)
-        panel.set(xlabel="microseconds for 20 ms of one conversation, one thread", title=words, xscale="log")
-        panel.xaxis.set_major_formatter(ScalarFormatter())
-        panel.xaxis.set_minor_formatter(ScalarFormatter())
+    figure: Any = Figure(figsize=(15.0, 10.0), facecolor=light.paper)
+    grid = {"left": 0.05, "right": 0.77, "top": 0.95, "bottom": 0.06, "hspace": 0.25, "wspace": 0.15}
+    panels: NDArray[Any] = np.ravel(styled_panels(figure, light, nrows=2, ncols=2, gridspec_kw=grid))
+    cost = np.array([one.microseconds for one in summaries])
+    for panel, measure in zip(panels, MEASURES, strict=True):
+        scores = [one.scores[measure.name] for one in summaries]
+        values, lows, highs = np.array([astuple(score) for score in scores]).T
+        panel.vlines(cost, lows, highs, color=light.first, alpha=0.18, linewidth=2)
+        panel.plot(cost, values, "o", color=light.first, markersize=12)
+        for number, (x, y) in enumerate(zip(cost, values, strict=True), start=1):
+            panel.annotate(str(number), (x, y), ha="center", va="center_baseline", fontsize=7, color=light.paper)
+        if not math.isnan(measure.chance):
+            panel.axhline(measure.chance, color=light.faint, linewidth=1, linestyle=":")
+        best = "up" if measure.sign > 0 else "down"
+        panel.set_title(f"{measure.words}\n{measure.unit}, better {best}{'' if math.isnan(measure.chance) else ', chance dotted'}", fontsize=9, color=light.ink)
+        panel.set_xlabel("microseconds for 20 ms of one conversation, one thread", fontsize=9, color=light.ink)
+        panel.set_xscale("log")
+        for axis in (panel.xaxis.set_major_formatter, panel.xaxis.set_minor_formatter):
+            axis(ScalarFormatter())
+        panel.tick_params(axis="x", which="minor", colors=light.ink, labelsize=8)
+    names = "\n".join(f"{number}  {one.row.name}" for number, one in enumerate(summaries, start=1))
+    figure.text(0.785, 0.95, names, fontsize=8.5, color=light.ink, va="top", linespacing=1.5)
     figure.savefig(path, dpi=DPI, facecolor=light.paper)
 
 
 def page(grid: Grid, summaries: Sequence[Summary]) -> str:
     """The conclusions, with the plot and the table."""
-    compared = sum(one.against is not None for one in summaries)
+    compared = len(MEASURES) * sum(one.against is not None for one in summaries)
     parts = [
         "<!doctype html><html lang='en'><meta charset='utf-8'><meta name='viewport' content='width=device-width'>",
         f"<title>Encoders compared</title><style>{STYLE}</style><h1>Encoders compared</h1>",
-        f"<p class='note'>{html.escape(grid.about)} AUC: shift or hold, {JUDGED_MS} ms into the silence, mean over the seeds; chance is {CHANCE}. Losses in "
-        f"nats; of the next holder, a coin has {math.log(2):.3f}. Intervals are 95 % over the real calls and, if there are several, the seeds; one "
-        f"comparison in twenty, of {compared} here, may seem to differ by chance.</p>",
+        f"<p class='note'>{html.escape(grid.about)} All are means over the seeds. Chance has an AUC of 0.5, and a coin's loss of the next holder is "
+        f"{math.log(2):.3f} nats. Differences are less those of what is compared with: above 0 is better for AUC, below 0 for losses. Intervals are 95 % over "
+        f"the dialogues and, if there are several, the seeds; one difference in twenty, of {compared} here, may seem to be one by chance.</p>",
         "<h2>What it says</h2>",
     ]
     for question in dict.fromkeys(one.row.question for one in summaries):
@@ -224,11 +252,12 @@ def page(grid: Grid, summaries: Sequence[Summary]) -> str:
         parts += [f"<li><b>{html.escape(one.row.name)}</b>: {html.escape(conclusion(one))}</li>" for one in summaries if one.row.question == question]
         parts.append("</ul>")
     parts.append(f"<h2>Quality and cost</h2><figure><img src='{PLOT}' alt='quality against cost'></figure><h2>All figures</h2><div class='wide'><table>")
-    head = ["row", "seeds", "AUC (95 %)", *(f"loss: {name}" for name in FOLLOWED_LOSSES), "us / 20 ms", "parameters", "reach", "heard", "of", "without labels"]
+    scores = [f"{measure.words}, {measure.unit} (95 %)" for measure in MEASURES]
+    head = ["", "row", "seeds", *scores, "us / 20 ms", "parameters", "reach", "heard", "of", "without labels"]
     parts.append("<tr>" + "".join(f"<th>{word}</th>" for word in head) + "</tr>")
-    for one in summaries:
+    for number, one in enumerate(summaries, start=1):
         run = one.runs[0]
-        cells = [one.row.name, str(len(one.runs)), _range(one.auc, ".3f"), *(f"{loss:.3f}" for loss in one.losses.values()), f"{one.microseconds:.0f}"]
+        cells = [str(number), one.row.name, str(len(one.runs)), *(_range(score, ".3f") for score in one.scores.values()), f"{one.microseconds:.0f}"]
         cells += [f"{run.parameters:,}", f"{run.reach_s:.2f} s", f"{run.heard_h:.1f} h", f"{run.distinct_h:.1f} h", f"{run.unlabelled_h:.1f} h"]
         parts.append("<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in cells) + "</tr>")
     parts.append(

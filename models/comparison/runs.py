@@ -26,7 +26,7 @@ from ..evaluation.predictions import at_activity_rate
 from ..evaluation.shift_hold import SILENCES_MS, Silence, read_silence
 from ..pretraining.loop import pretrain
 from ..receptive_field import receptive_field
-from ..training.evaluation import next_holder_probabilities, validation_losses
+from ..training.evaluation import conversation_losses, next_holder_probabilities
 from ..training.loop import train
 from ..training.run_folder import CHECKPOINT_FILE, refuse_other_settings
 from ..training.sources import RecordedDialogues
@@ -50,7 +50,7 @@ class Measured:
         reach_s: how far back the encoder sees.
         heard_h, distinct_h: hours of labelled dialogue that its training heard, and how many different ones there were to hear.
         unlabelled_h: hours that its pre-training heard; 0 without one.
-        losses: on the held-out dialogues, by head, in nats.
+        held_out, real: losses of each held-out and of each real dialogue, by head, in nats.
         dialogue, shift, score: of every shift and hold of the real dialogues, (E,): its dialogue, whether it is a shift, and the probability that the
             floor shifts, 0.25 s into the silence.
     """
@@ -62,7 +62,8 @@ class Measured:
     heard_h: float
     distinct_h: float
     unlabelled_h: float
-    losses: dict[str, float]
+    held_out: dict[str, list[float]]
+    real: dict[str, list[float]]
     dialogue: list[int]
     shift: list[bool]
     score: list[float]
@@ -177,7 +178,8 @@ def _measured(
         heard_h=settings.steps * settings.lanes * settings.chunk_s / 3600,
         distinct_h=sum(duration_s(one) for one in first_hours(training, row.hours)) / 3600,
         unlabelled_h=before.steps * before.lanes * before.chunk_s / 3600 if before else 0.0,
-        losses=validation_losses(model, validation, "cpu"),
+        held_out=conversation_losses(model, validation),
+        real=conversation_losses(model, real),
         dialogue=dialogue,
         shift=shift,
         score=score,

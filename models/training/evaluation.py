@@ -87,8 +87,13 @@ def _only(audio: NDArray[np.float32], speaker: int) -> NDArray[np.float32]:
 
 
 def validation_losses(model: TurnModel, dialogues: Iterable[Dialogue], device: str = "cpu") -> dict[str, float]:
-    """Mean loss of each head over some conversations, each from its own beginning."""
-    sums: dict[str, list[float]] = {}
+    """Mean over some conversations of the loss of each head, each conversation from its own beginning."""
+    return {name: float(np.mean(values)) for name, values in conversation_losses(model, dialogues, device).items()}
+
+
+def conversation_losses(model: TurnModel, dialogues: Iterable[Dialogue], device: str = "cpu") -> dict[str, list[float]]:
+    """Loss of each head in each of some conversations, by head, in nats; 0 where a conversation has nothing that the head is to say."""
+    losses: dict[str, list[float]] = {}
     for dialogue in dialogues:
         audio, labels = labelled_audio(dialogue, model.config)
         arrays = (labels.vad, labels.projection, labels.next_holder, labels.next_weight, labels.backchannel, labels.finality)
@@ -97,5 +102,5 @@ def validation_losses(model: TurnModel, dialogues: Iterable[Dialogue], device: s
         with torch.inference_mode():
             output, _ = model(torch.from_numpy(audio)[None].to(device), model.init_state(1))
             for name, loss in head_losses(output, target).items():
-                sums.setdefault(name, []).append(loss.item())
-    return {name: float(np.mean(values)) for name, values in sums.items()}
+                losses.setdefault(name, []).append(loss.item())
+    return losses

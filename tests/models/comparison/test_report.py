@@ -15,7 +15,7 @@ from turnstream.models.comparison.report import conclusion, summarise, write_rep
 from turnstream.models.comparison.runs import Measured
 from turnstream.models.evaluation.measures import auc
 
-DIALOGUES, EVENTS = 12, 30
+DIALOGUES, EVENTS, HELD_OUT = 12, 30, 9
 COSTS = {"base": 90.0, "other": 101.0, "third": 120.0}
 ROWS = [{"name": "base"}, {"name": "other", "question": "Is the other better?"}, {"name": "third", "question": "And this?", "against": "other"}]
 
@@ -30,9 +30,11 @@ def measured(row: str, seed: int, skill: float, loss: float) -> Measured:
     rng = np.random.default_rng(seed)
     shift = rng.random(DIALOGUES * EVENTS) < 0.5
     score = 1 / (1 + np.exp(-(skill * (shift - 0.5) + rng.normal(0, 1, len(shift)))))
-    losses = {"next_holder": loss, "projection": 3.0, "vad": 0.1, "backchannel": 0.05, "finality": 0.5}
+    hard = np.random.default_rng(9).normal(0, 0.1, HELD_OUT)  # some dialogues are, for every network
+    held_out = {"next_holder": (loss + hard).tolist(), "projection": (3 + loss + hard).tolist()}
+    real = {"projection": (2 + loss + rng.normal(0, 0.1, DIALOGUES)).tolist()}
     dialogue = np.repeat(np.arange(DIALOGUES), EVENTS).tolist()
-    return Measured(row, seed, 1000, 0.5, 5.3, 4.0, 0.0, losses, dialogue, shift.tolist(), score.tolist())
+    return Measured(row, seed, 1000, 0.5, 5.3, 4.0, 0.0, held_out, real, dialogue, shift.tolist(), score.tolist())
 
 
 def both(skill: float, loss: float, seeds: int = 3) -> list[Measured]:
@@ -42,44 +44,60 @@ def both(skill: float, loss: float, seeds: int = 3) -> list[Measured]:
 def test_a_row_is_summed_up_over_its_seeds(grid: Grid) -> None:
     runs = both(3.0, 0.5)
     base, other = summarise(grid, runs, COSTS)
-    assert other.auc.value == pytest.approx(np.mean([auc(np.array(one.score), np.array(one.shift)) for one in runs[3:]]))
-    assert other.auc_gain.value == pytest.approx(other.auc.value - base.auc.value)
-    assert other.auc.low < other.auc.value < other.auc.high
+    assert other.scores["auc"].value == pytest.approx(np.mean([auc(np.array(one.score), np.array(one.shift)) for one in runs[3:]]))
+    assert other.gains["auc"].value == pytest.approx(other.scores["auc"].value - base.scores["auc"].value)
+    assert other.scores["held_out_next"].value == pytest.approx(np.mean([one.held_out["next_holder"] for one in runs[3:]]))
+    assert other.scores["real_projection"].value == pytest.approx(np.mean([one.real["projection"] for one in runs[3:]]))
+    for name in ("real_projection", "held_out_next", "held_out_projection"):
+        assert other.gains[name].value == pytest.approx(-0.1)
+    assert all(score.low < score.value < score.high for one in (base, other) for score in one.scores.values())
     assert (other.microseconds, len(other.runs)) == (101.0, 3)
-    assert other.loss_gain == pytest.approx(0.1)
-    assert other.loss_noise == pytest.approx(0.02)
+    assert base.gains == {}
+
+
+def test_what_dialogues_share_does_not_widen_a_difference(grid: Grid) -> None:
+    _, other = summarise(grid, both(1.0, 0.5), COSTS)
+    score, gain = other.scores["held_out_next"], other.gains["held_out_next"]
+    assert gain.high - gain.low < (score.high - score.low) / 2
 
 
 def test_a_difference_beyond_dialogues_and_seeds_is_called_one(grid: Grid) -> None:
     _, better = summarise(grid, both(3.0, 0.5), COSTS)
-    assert conclusion(better).startswith("Better than “base” on the real calls: +0.2")
-    assert "On held-out dialogues its loss is lower by 0.100 nats, more than seeds differ." in conclusion(better)
+    assert conclusion(better).startswith("Against “base”. Better: shift or hold on the real calls, 250 ms into the silence, +0.2")
+    assert "; next holder on the held-out dialogues, -0.100 (-0.1" in conclusion(better)
     _, worse = summarise(grid, both(0.0, 0.7), COSTS)
-    assert conclusion(worse).startswith("Worse than “base”")
-    assert "higher by 0.100 nats" in conclusion(worse)
+    assert conclusion(worse).startswith("Against “base”. Worse: shift or hold on the real calls, 250 ms into the silence, -0.2")
 
 
 def test_one_within_them_is_not(grid: Grid) -> None:
     _, same = summarise(grid, both(1.02, 0.605), COSTS)
-    assert conclusion(same).startswith("No difference to “base” that these calls can show: +0.0")
-    assert "differs by 0.005 nats, no more than seeds do" in conclusion(same)
+    assert conclusion(same).startswith("Against “base”. No difference that can be shown: shift or hold")
+    assert conclusion(same).count(":") == 1  # all four
+
+
+def test_measures_that_disagree_are_told_apart(grid: Grid) -> None:
+    _, mixed = summarise(grid, both(3.0, 0.75), COSTS)
+    before, after = conclusion(mixed).split(". Worse: ")
+    assert "Better: shift or hold" in before
+    assert after.startswith("projection of both voices' next two seconds on the real calls, +0.150 (")
+    assert "Neither is measurably" not in before + after  # "base" beats a coin
 
 
 def test_one_seed_is_said_to_be_one(grid: Grid) -> None:
     _, other = summarise(grid, [measured("base", 0, 1.0, 0.6), measured("other", 0, 3.0, 0.5)], COSTS)
-    assert conclusion(other).startswith("Against “base” on the real calls: +0.2")
-    assert "with one seed it cannot be told from luck. Loss of the next holder on held-out dialogues lower by 0.100 nats" in conclusion(other)
+    assert conclusion(other).startswith("Against “base”. One seed, which cannot be told from luck: shift or hold on the real calls")
 
 
 def test_nothing_is_concluded_from_chance(grid: Grid) -> None:
-    _, other = summarise(grid, [measured(row, seed, 0.0, 0.7) for row in ("base", "other") for seed in range(3)], COSTS)
-    assert conclusion(other).startswith("Neither it nor “base” is measurably above chance on the real calls")
+    _, other = summarise(grid, [measured(row, seed, 0.0, 0.9) for row in ("base", "other") for seed in range(3)], COSTS)
+    assert conclusion(other).startswith("Against “base”. Neither is measurably above chance: shift or hold on the real calls")
+    assert "; next holder on the held-out dialogues, +0.0" in conclusion(other).split(". No difference")[0]
 
 
 def test_one_call_has_no_interval(grid: Grid) -> None:
-    runs = [dataclasses.replace(one, dialogue=[0] * len(one.dialogue)) for one in both(3.0, 0.5)]
+    runs = [dataclasses.replace(one, dialogue=[0] * len(one.dialogue), real={name: losses[:1] for name, losses in one.real.items()}) for one in both(3.0, 0.5)]
     _, other = summarise(grid, runs, COSTS)
-    assert conclusion(other).startswith("Against “base” on one real call, which has no interval: +0.2")
+    assert conclusion(other).startswith("Against “base”. One dialogue, which has no interval: shift or hold on the real calls, 250 ms into the silence, +0.2")
     assert "nan" not in conclusion(other)
 
 
@@ -88,7 +106,7 @@ def test_seeds_alone_seem_to_differ_as_seldom_as_the_interval_says(grid: Grid) -
     beyond = 0
     for _ in range(60):
         runs = [measured(row, 0, 2 + rng.normal(0, 0.3), 0.6) for row in ("base", "other") for _ in range(3)]  # the same events, other skills
-        gain = summarise(grid, runs, COSTS)[1].auc_gain
+        gain = summarise(grid, runs, COSTS)[1].gains["auc"]
         beyond += gain.low > 0 or gain.high < 0
     assert beyond <= 8  # of 60; 3 are to be expected
 
@@ -101,8 +119,8 @@ def test_what_it_is_compared_with_may_be_missing(grid: Grid) -> None:
 def test_the_report_is_a_table_a_plot_and_a_page(grid: Grid, tmp_path: Path) -> None:
     page, table, plot = write_report(grid, both(3.0, 0.5), COSTS, tmp_path)
     text = page.read_text()
-    assert "To see &lt;what&gt; is said. AUC: shift or hold" in text
-    assert "one comparison in twenty, of 1 here, may seem to differ by chance" in text
+    assert "To see &lt;what&gt; is said. All are means over the seeds." in text
+    assert "one difference in twenty, of 4 here, may seem to be one by chance" in text
     assert "<td>5.3 h</td><td>4.0 h</td><td>0.0 h</td>" in text
     assert "<h3>Is the other better?</h3>" in text
     assert "<b>base</b>: What others are compared with." in text

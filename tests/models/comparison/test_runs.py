@@ -57,12 +57,12 @@ def test_a_grid_is_trained_measured_and_gone_on_with(
     given = load_encoder(pretrained).weights
     network = load_checkpoint(out / "vq_vae" / "seed1")
     assert all((given[name] == tensor).all() for name, tensor in network.encoder.state_dict().items())
-    assert all(one.parameters > 0 and one.losses["next_holder"] > 0 for one in measured)
+    assert all(one.parameters > 0 and min(one.held_out["next_holder"]) > 0 for one in measured)
     monkeypatch.setattr(runs, "train", lambda *_, **__: pytest.fail("trained again"))
     costs = json.loads((out / runs.COSTS_FILE).read_text())["microseconds"]
     assert set(costs) == {"base", "vq-vae", "stride"}
     assert min(costs.values()) > 0
-    monkeypatch.setattr(runs, "validation_losses", lambda *_: pytest.fail("measured again"))
+    monkeypatch.setattr(runs, "conversation_losses", lambda *_: pytest.fail("measured again"))
     monkeypatch.setattr("turnstream.export.export.export", lambda *_: pytest.fail("exported again"))
     assert main(command) == 0
     row = shift_hold_report(load_checkpoint(out / "base" / "seed0"), everyone[2:]).at(250)
