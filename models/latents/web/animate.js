@@ -4,7 +4,6 @@
   const { names, ids, labels, wrong, marks, places } = kit.contents;
   const [count, dims] = places[0].shape;
   const STAGE_MS = 1400; // from one stage to the next at speed 1
-  const PALETTE = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8a6d3b", "#7b52ab", "#5f9e3a", "#b33f62"];
   const MOST_CLASSES = 10;
   const state = { at: 0, playing: false, speed: 1, label: Object.keys(labels)[0] ?? null, hidden: new Set(), chosen: [], compare: false, left: 0, right: names.length - 1 };
 
@@ -70,7 +69,7 @@
     drawLegend();
   }
 
-  const colourOf = (index) => kit.colours[classes[index]] ?? (classes[index] === "(none)" || classes[index] === "all others" ? "#999999" : PALETTE[index % PALETTE.length]);
+  const colourOf = (index) => kit.colours[classes[index]] ?? (classes[index] === "(none)" || classes[index] === "all others" ? "#999999" : kit.palette[index % kit.palette.length]);
 
   function drawLegend() {
     legend.replaceChildren();

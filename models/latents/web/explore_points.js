@@ -1,6 +1,6 @@
 // The explorer's points and events: where they lie in the projection that is shown, of which class they are, and what they are called.
 
-const { contents, element, colours } = kit;
+const { contents, element, colours, palette, range, counted, webgl } = kit;
 const { dialogues, points, events, projections, contrasts, situations, when_s: whens } = contents;
 const rate = contents.frame_rate_hz;
 const BEFORE_S = 3; // of a moment, that is heard and drawn
@@ -10,12 +10,8 @@ const UNKNOWN = 255; // of tracks of bytes
 const FLAT = ["circle", "diamond", "square", "triangle-up", "star", "pentagon", "hexagram"];
 const DEEP = ["circle", "diamond", "square"]; // those that have a hollow form in 3-D
 const DASHES = ["solid", "dash", "dot", "dashdot", "longdash", "longdashdot", "solid"];
-const PALETTE = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c6d31", "#7b61a8", "#5f9e2f", "#888888"];
 const MOST_CLASSES = 10; // that a legend tells apart
 const LEAST_DENSITY = 8; // points, for contours
-const webgl = Boolean(document.createElement("canvas").getContext("webgl"));
-const range = (count) => Array.from({ length: count }, (_, i) => i);
-const counted = (count, what) => `${count} ${what}${count === 1 ? "" : "s"}`;
 
 // What is shown. A moment is a frame of a dialogue and one of its speakers; `own` is its place where it was clicked as a point.
 const state = { projection: 0, show: "situation", density: false, when: whens.indexOf(0), whose: 0, moment: null, playing: null };
@@ -96,7 +92,7 @@ function groups() {
   }
   const lists = names.map(() => []);
   for (let i = 0; i < points.number.length; i++) lists[classOf(i)].push(framePoint(i));
-  return names.map((name, i) => ({ name, colour: colours[name] ?? PALETTE[i % PALETTE.length], points: lists[i] })).filter((group) => group.points.length);
+  return names.map((name, i) => ({ name, colour: colours[name] ?? palette[i % palette.length], points: lists[i] })).filter((group) => group.points.length);
 }
 
 /** Without the gap or pause that is also given as a shift or a hold. */

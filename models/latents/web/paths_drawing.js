@@ -146,7 +146,7 @@ function drawConversation() {
   const time = (i) => (c.first + i * every + 1) / rate;
   who.forEach((speaker, index) => {
     const path = steps.map((i) => place(i, speaker));
-    add(0, path, { mode: "lines", line: { color: PALETTE[speaker], width: size(1.5), ...(state.dims === 3 ? {} : { dash: speaker ? "dot" : "solid" }) }, opacity: 0.45, name: `channel ${speaker}`, showlegend: true });
+    add(0, path, { mode: "lines", line: { color: palette[speaker], width: size(1.5), ...(state.dims === 3 ? {} : { dash: speaker ? "dot" : "solid" }) }, opacity: 0.45, name: `channel ${speaker}`, showlegend: true });
     const text = steps.map((i) => `channel ${speaker}, ${kit.clock(time(i))}, ${c.speaking[i * every * 2 + speaker] ? "speaks" : "silent"}`);
     const spoken = (yes) => steps.map((i, n) => [i, n]).filter(([i]) => Boolean(c.speaking[i * every * 2 + speaker]) === yes);
     for (const yes of [false, true]) {

@@ -1,17 +1,13 @@
 // The events of the paths: what they can be grouped by, where they lie, and statistics of them, all of true places.
 
-const { contents, element, colours } = kit;
+const { contents, element, colours, palette, range, counted, webgl } = kit;
 const { events, projections, conversations } = contents;
 const rate = contents.frame_rate_hz;
-const webgl = Boolean(document.createElement("canvas").getContext("webgl"));
 const flat = webgl ? "scattergl" : "scatter"; // one kind for all: the others would be drawn below it, whatever their order
-const range = (count) => Array.from({ length: count }, (_, i) => i);
-const counted = (count, what) => `${count} ${what}${count === 1 ? "" : "s"}`;
 const ROLES = ["speaker", "listener"];
 const DASHES = ["solid", "dash", "dot", "dashdot", "longdash", "longdashdot"];
 const FLAT = ["diamond", "circle", "square", "triangle-up", "star", "pentagon"];
 const DEEP = ["diamond", "circle", "square", "cross", "x", "diamond-open"]; // that 3-D pictures have
-const PALETTE = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c6d31", "#7b61a8", "#5f9e2f", "#888888"];
 const TIME = [[0, "#4a6fd0"], [0.5, "#2c9fa5"], [1, "#a8c62c"]]; // visible on light and on dark pages
 const MOST_GROUPS = 8;
 const FIRST = ["shift", "hold", "gap", "pause", "overlap", "backchannel", "correct", "wrong", "speaker", "listener", "question", "statement"]; // their order
@@ -100,7 +96,7 @@ function placesOf(list) {
 const lastOf = (e) => shown().last[e];
 const zero = () => shown().times_s.reduce((best, t, i, all) => (Math.abs(t) < Math.abs(all[best]) ? i : best), 0);
 const roles = () => (state.whose === "both" ? [0, 1] : [Number(state.whose)]);
-const colourOf = (name, index) => (UNTOLD.includes(name) ? "#888888" : (colours[name] ?? PALETTE[index % PALETTE.length]));
+const colourOf = (name, index) => (UNTOLD.includes(name) ? "#888888" : (colours[name] ?? palette[index % palette.length]));
 
 /** Every event of a set with each role that is shown: [[e, role], ...]. */
 const withRoles = (list) => list.flatMap((e) => roles().map((role) => [e, role]));
@@ -125,7 +121,7 @@ function grouped(members) {
   if (names.length > MOST_GROUPS) names = [...names.sort((a, b) => counts.get(b) - counts.get(a)).slice(0, MOST_GROUPS - 1), "the others"];
   const symbols = state.dims === 3 ? DEEP : FLAT;
   const taken = names.map((name) => (UNTOLD.includes(name) ? "#888888" : colours[name]));
-  const free = PALETTE.filter((colour) => !taken.includes(colour));
+  const free = palette.filter((colour) => !taken.includes(colour));
   const total = (name) => counts.get(name) ?? [...counts].filter(([other]) => !names.includes(other)).reduce((sum, [, count]) => sum + count, 0);
   const found = names.map((name, i) => ({ name, total: total(name), colour: taken[i] ?? free[names.slice(0, i).filter((_, j) => !taken[j]).length % free.length], dash: DASHES[i % DASHES.length], symbol: symbols[i % symbols.length], members: [] }));
   for (const [e, role] of members) (found.find((g) => g.name === classOf(events[e], role)) ?? found.at(-1)).members.push([e, role]);
