@@ -8,9 +8,12 @@ replacement; on other frames where there is but one), t-SNE and UMAP from other 
 
 from __future__ import annotations
 
+import hashlib
+import json
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +24,7 @@ from tqdm import tqdm
 from ...errors import ConfigError
 from ..collection import LAYERS, Collection
 from ..moments import SITUATIONS
+from ..parts import Parts
 from . import trust
 from .plane import fit_pca, fit_plane
 from .saved_projection import METHODS, DenseLayer, Formula, SavedProjection, apply_layers, load_projection
@@ -66,6 +70,7 @@ def fit_projection(
     refits: int = REFITS,
     perplexity: float | None = None,
     neighbours: int | None = None,
+    parts: Path | None = None,
 ) -> SavedProjection:
     """Fit a projection on all dialogues of a collection; the same collection and seed give the same one.
 
@@ -80,6 +85,7 @@ def fit_projection(
         refits: how often to fit again; 0 leaves stability unknown.
         perplexity: of t-SNE.
         neighbours: of UMAP.
+        parts: folder for the fits that are done already, so that work that was cut short is gone on with; removed in the end.
     Raises:
         ConfigError: what cannot be fitted.
     """
@@ -94,7 +100,7 @@ def fit_projection(
         drawn = {name: values[moving] for name, values in drawn.items()}
         settings["still_points_left_out"] = int((~moving).sum())
     sample = Sample(drawn[layer], drawn["situation"], drawn["number"])
-    projection = fit_sample(sample, method, dims=dims, seed=seed, refits=refits, perplexity=perplexity, neighbours=neighbours)
+    projection = fit_sample(sample, method, dims=dims, seed=seed, refits=refits, perplexity=perplexity, neighbours=neighbours, parts=parts)
     frames = sum(collection.frame_count(number) for number in range(len(collection.dialogues)))
     minutes = frames / collection.frame_rate_hz / 60
     settings |= {"minutes": minutes} | projection.settings
@@ -105,9 +111,17 @@ def fit_projection(
 
 
 def fit_sample(
-    sample: Sample, method: str, *, dims: int = 2, seed: int = 0, refits: int = REFITS, perplexity: float | None = None, neighbours: int | None = None
+    sample: Sample,
+    method: str,
+    *,
+    dims: int = 2,
+    seed: int = 0,
+    refits: int = REFITS,
+    perplexity: float | None = None,
+    neighbours: int | None = None,
+    parts: Path | None = None,
 ) -> SavedProjection:
-    """Fit a projection on given states; layer and model are left unnamed.
+    """Fit a projection on given states; layer and model are left unnamed. See `fit_projection`.
 
     Raises:
         ConfigError: too few states.
@@ -120,7 +134,11 @@ def fit_sample(
     fitted = _fit_formula if method in FORMULAS else _fit_references
     perplexity = min(perplexity or PERPLEXITY, (count - 1) / 3)
     neighbours = min(neighbours or NEIGHBOURS, count - 1)
-    projection = fitted(sample, method, dims, seed, refits, perplexity if method == "tsne" else neighbours)
+    breadth = perplexity if method == "tsne" else neighbours
+    asked = json.dumps([method, dims, seed, breadth])
+    kept = Parts(parts, asked + hashlib.sha256(sample.states.tobytes() + sample.dialogues.tobytes()).hexdigest())
+    projection = fitted(sample, method, dims, seed, refits, breadth, kept)
+    kept.remove()
     if not np.isfinite(projection.places).all():
         raise ConfigError(f"expected states that {method} can place, got some that it gives no place")
     return projection
@@ -182,14 +200,14 @@ def placer(projection: SavedProjection) -> Placer:
 # ---- formulas ----
 
 
-def _fit_formula(sample: Sample, method: str, dims: int, seed: int, refits: int, _: float) -> SavedProjection:
+def _fit_formula(sample: Sample, method: str, dims: int, seed: int, refits: int, _: float, kept: Parts) -> SavedProjection:
     rng = np.random.default_rng(seed)
     formula = _oriented(_formula(sample, method, dims, seed), sample)
     judged = sample.rows(_draw(sample.situations, JUDGED, rng))
     again: list[Float32] = []
     for number in tqdm(range(refits), desc=f"{method}, again", unit="fit", disable=None):
-        other = _formula(sample.rows(_resampled(sample.dialogues, rng)), method, dims, seed + 1 + number)
-        again.append(apply_layers(other.layers, judged.states))
+        other = partial(_formula, sample.rows(_resampled(sample.dialogues, rng)), method, dims, seed + 1 + number)
+        again.append(kept.of(number, lambda other=other: {"places": apply_layers(other().layers, judged.states)})["places"])
     places = apply_layers(formula.layers, judged.states)
     shares = trust.stability(places, again)
     everywhere = apply_layers(formula.layers, sample.states)
@@ -246,10 +264,10 @@ def _oriented(formula: Formula, sample: Sample) -> Formula:
 # ---- t-SNE and UMAP ----
 
 
-def _fit_references(sample: Sample, method: str, dims: int, seed: int, refits: int, breadth: float) -> SavedProjection:
+def _fit_references(sample: Sample, method: str, dims: int, seed: int, refits: int, breadth: float, kept: Parts) -> SavedProjection:
     embed = {"tsne": _fit_tsne, "umap": _fit_umap}[method]
     starts = tqdm(range(refits + 1), desc=method, unit="fit", disable=None)
-    fits = [embed(sample.states, dims, breadth, seed + start, start > 0) for start in starts]
+    fits = [kept.of(start, lambda start=start: {"places": embed(sample.states, dims, breadth, seed + start, start > 0)})["places"] for start in starts]
     places = (fits[0] - (fits[0].max(axis=0) + fits[0].min(axis=0)) / 2).astype(np.float32)
     places *= _signs(_landmarks(places, sample.situations), dims)
     shares = trust.stability(places, fits[1:])

@@ -15,6 +15,7 @@ import numpy as np
 from ..collect import add_model_argument, opened_collection
 from ..collection import LAYERS, Collection
 from ..moments import SITUATIONS
+from ..parts import parts_beside
 from ..views import COLOURS, LIGHT, View, check_suffix, picture
 from .fitting import FORMULAS, REFITS, fit_projection
 from .saved_projection import METHODS, SavedProjection
@@ -68,7 +69,7 @@ def project(collection: Collection, method: str, out: Path, drawing: Path | None
     Raises:
         ConfigError: what cannot be fitted.
     """
-    projection = fit_projection(collection, method, **options)
+    projection = fit_projection(collection, method, parts=parts_beside(out), **options)
     projection.save(out)
     return draw_projection(projection, drawing) if drawing else View(out, title_of(projection), caption_of(projection))
 

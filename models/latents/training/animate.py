@@ -19,6 +19,7 @@ from ...errors import ConfigError
 from ...training.run_folder import SNAPSHOTS, find_snapshots
 from ..collect import load_network, name_of, opened_collection
 from ..collection import LAYERS
+from ..parts import parts_beside
 from ..views import View, check_suffix, write_page
 from .aligned import METHODS, NEIGHBOURS, STILL_SHARE, Drift, Floats, fit_apart, fit_together, measure_drift, radius, tsne_work
 from .stages import Stages, follow, read_csv_stages, read_stages, write_stages
@@ -60,7 +61,7 @@ def main(args: argparse.Namespace) -> int:
     check_suffix(args.out, ".html")
     if not 2 <= args.points <= MOST_POINTS:
         raise ConfigError(f"expected 2 to {MOST_POINTS} points, got {args.points}")
-    stages = gather(args.stages, args.source, args.layer, args.points, args.seed)
+    stages = gather(args.stages, args.source, args.layer, args.points, args.seed, parts_beside(args.out))
     if args.csv:
         write_stages(stages, args.csv)
     view = animation_page(animate(stages, args.method, args.dims, args.seed), args.out)
@@ -68,7 +69,7 @@ def main(args: argparse.Namespace) -> int:
     return 0
 
 
-def gather(paths: Sequence[Path], source: Path | None, layer: str, points: int, seed: int = 0) -> Stages:
+def gather(paths: Sequence[Path], source: Path | None, layer: str, points: int, seed: int = 0, kept: Path | None = None) -> Stages:
     """The stages that are asked for.
 
     Args:
@@ -77,6 +78,7 @@ def gather(paths: Sequence[Path], source: Path | None, layer: str, points: int, 
         layer: "latent" or "latent_speaker".
         points: how many moments, or at most how many of the files' common rows, to follow.
         seed: of their choice.
+        kept: folder for what networks have heard so far; removed in the end.
     Raises:
         ConfigError: another mixture, a single stage, or dialogues that are missing or not needed.
     """
@@ -101,7 +103,7 @@ def gather(paths: Sequence[Path], source: Path | None, layer: str, points: int, 
     if len(networks) < len(folders):
         raise ConfigError(f"expected checkpoints with names of their own, got {', '.join(map(str, folders))}")
     with opened_collection(source, None) if source.is_dir() else opened_collection(source, folders[-1]) as collection:
-        stages = read_stages(networks, collection, follow(collection, points, seed), layer)
+        stages = read_stages(networks, collection, follow(collection, points, seed), layer, kept)
     return replace(stages, origin="run" if len(paths) == 1 else "networks")
 
 

@@ -7,9 +7,12 @@ says which point a row is (without it the row's place does), `wrong` (0 or 1) th
 from __future__ import annotations
 
 import csv
+import hashlib
+import json
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,11 +20,13 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from ...checkpoint import weights_sha256
 from ...errors import ConfigError
 from ...listening import listen
 from ...turn_model import TurnModel
 from ..collection import Collection
 from ..memory.readings import silence_readings, sound_at
+from ..parts import Parts
 
 VALUE = re.compile(r"[A-Za-z_]*\d+")
 EVENT_SHARE = 0.5  # of the points at most that are shifts and holds
@@ -103,7 +108,7 @@ def follow(collection: Collection, count: int, seed: int = 0) -> Followed:
     )
 
 
-def read_stages(networks: dict[str, TurnModel], collection: Collection, followed: Followed, layer: str) -> Stages:
+def read_stages(networks: dict[str, TurnModel], collection: Collection, followed: Followed, layer: str, kept: Path | None = None) -> Stages:
     """The states of several networks at the same moments.
 
     Args:
@@ -111,29 +116,40 @@ def read_stages(networks: dict[str, TurnModel], collection: Collection, followed
         collection: that the moments are of, with sound.
         followed: the moments.
         layer: "latent" or "latent_speaker".
+        kept: folder for what has been heard of each dialogue, so that work that was cut short is gone on with; removed in the end.
     """
+    weights = {name: weights_sha256(model) for name, model in networks.items()}
+    moments = hashlib.sha256(b"".join(values.tobytes() for values in (followed.number, followed.heard_s, followed.speaker))).hexdigest()
+    parts = Parts(kept, json.dumps([weights, [dialogue.id for dialogue in collection.dialogues], moments, layer]))
     states = {name: np.zeros((len(followed.number), _width(model, layer)), np.float32) for name, model in networks.items()}
     wrong = np.full((len(networks), len(followed.number)), np.nan, np.float32)
-    numbers = np.unique(followed.number).tolist()
-    with tqdm(total=len(numbers) * len(networks), desc="states", unit="dialogue", disable=None) as bar:
-        for number in numbers:
-            places = np.flatnonzero(followed.number == number)
-            for stage, (name, model) in enumerate(networks.items()):
-                audio = sound_at(collection, number, model.config.features.sample_rate_hz)
-                heard = list(listen(model, audio))
-                latent, p_next = (np.concatenate(parts, axis=1) for parts in zip(*((getattr(o, layer)[0], p.p_next[0]) for o, p in heard), strict=True))
-                steps = np.clip((followed.heard_s[places] * model.config.frame_rate_hz + 1e-6).astype(int) - 1, 0, latent.shape[1] - 1)
-                speaker = followed.speaker[places]
-                states[name][places] = latent[speaker, steps]
-                said = p_next[1 - speaker, steps] >= 0.5
-                shifts = followed.shifts[places]
-                wrong[stage, places] = np.where(np.isnan(shifts), np.nan, said != (shifts == 1))
-                bar.update()
+    for number in tqdm(np.unique(followed.number).tolist(), desc="states", unit="dialogue", disable=None):
+        places = np.flatnonzero(followed.number == number)
+        found = parts.of(number, partial(_read_dialogue, networks, collection, number, followed.heard_s[places], followed.speaker[places], layer))
+        for stage, name in enumerate(networks):
+            states[name][places] = found[f"states_{stage}"]
+        shifts = followed.shifts[places]
+        wrong[:, places] = np.where(np.isnan(shifts), np.nan, found["shift"] != (shifts == 1))
+    parts.remove()
     ids = [
         f"{dialogue}, {heard_s:.2f} s, speaker {speaker}"
         for dialogue, heard_s, speaker in zip(followed.labels["dialogue"], followed.heard_s, followed.speaker, strict=True)
     ]
     return Stages(tuple(networks), tuple(states.values()), tuple(ids), followed.labels, wrong)
+
+
+def _read_dialogue(
+    networks: dict[str, TurnModel], collection: Collection, number: int, heard_s: NDArray[np.float64], speaker: NDArray[np.int64], layer: str
+) -> dict[str, NDArray[Any]]:
+    """States of every network at moments of one dialogue, (N, H) each, and whether it says there that the other will speak next, (E, N)."""
+    found: dict[str, NDArray[Any]] = {"shift": np.zeros((len(networks), len(heard_s)), bool)}
+    for stage, model in enumerate(networks.values()):
+        heard = list(listen(model, sound_at(collection, number, model.config.features.sample_rate_hz)))
+        latent, p_next = (np.concatenate(pieces, axis=1) for pieces in zip(*((getattr(o, layer)[0], p.p_next[0]) for o, p in heard), strict=True))
+        steps = np.clip((heard_s * model.config.frame_rate_hz + 1e-6).astype(int) - 1, 0, latent.shape[1] - 1)
+        found[f"states_{stage}"] = latent[speaker, steps]
+        found["shift"][stage] = p_next[1 - speaker, steps] >= 0.5
+    return found
 
 
 def write_stages(stages: Stages, folder: Path) -> list[Path]:

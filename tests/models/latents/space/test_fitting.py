@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -55,6 +56,42 @@ def test_tsne_is_open_tsnes_and_keeps_neighbours_as_scikit_learns_does(tsne: Sav
     np.testing.assert_allclose(offsets, 0, atol=1e-3)
     scikit = manifold.TSNE(perplexity=30, random_state=0).fit_transform(states)
     assert manifold.trustworthiness(states, tsne.places, n_neighbors=15) == pytest.approx(manifold.trustworthiness(states, scikit, n_neighbors=15), abs=0.02)
+
+
+def test_fits_that_were_cut_short_are_gone_on_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun: list[int] = []
+
+    def embed(states: fitting.Float32, dims: int, breadth: float, seed: int, random_start: bool) -> fitting.Float32:
+        begun.append(seed)
+        if len(begun) == 3:
+            raise KeyboardInterrupt
+        return states[:, seed : seed + dims]
+
+    monkeypatch.setattr(fitting, "_fit_tsne", embed)
+    with pytest.raises(KeyboardInterrupt):
+        fit_sample(planted(), "tsne", refits=3, parts=tmp_path / "parts")
+    found = fit_sample(planted(), "tsne", refits=3, parts=tmp_path / "parts")
+    assert begun == [0, 1, 2, 2, 3]
+    np.testing.assert_array_equal(found.stability, fit_sample(planted(), "tsne", refits=3).stability)
+    assert not (tmp_path / "parts").exists()
+
+
+def test_refits_of_a_formula_are_gone_on_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun: list[int] = []
+    fit_pca = fitting.fit_pca
+
+    def fit(states: fitting.Float32, dims: int) -> Any:
+        begun.append(len(states))
+        if len(begun) == 3:
+            raise KeyboardInterrupt
+        return fit_pca(states, dims)
+
+    monkeypatch.setattr(fitting, "fit_pca", fit)
+    with pytest.raises(KeyboardInterrupt):
+        fit_sample(planted(), "pca", refits=3, parts=tmp_path / "parts")
+    found = fit_sample(planted(), "pca", refits=3, parts=tmp_path / "parts")
+    assert len(begun) == 6  # the formula itself twice, its refits once each but for the one that was cut short
+    np.testing.assert_array_equal(found.stability, fit_sample(planted(), "pca", refits=3).stability)
 
 
 def test_umap_is_umap_learns(umap: SavedProjection) -> None:

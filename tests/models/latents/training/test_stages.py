@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from turnstream.models.errors import ConfigError
 from turnstream.models.latents.collection import Collection
+from turnstream.models.latents.training import stages as stages_module
 from turnstream.models.latents.training.stages import Stages, follow, read_csv_stages, read_stages, write_stages
+from turnstream.models.listening import listen
+from turnstream.models.turn_model import TurnModel
 
 from ....networks import CONFIGS, random_model
 
@@ -50,6 +56,29 @@ def test_a_network_of_another_width_and_rate_is_read_at_the_same_moments(tiny_co
     networks = {"tiny": random_model(CONFIGS["tiny"]), "strided": random_model(CONFIGS["lstm_2d_gated_stride_concat"])}
     found = read_stages(networks, tiny_collection, followed, "latent_speaker")
     assert [states.shape for states in found.states] == [(len(found.ids), 12), (len(found.ids), 8)]
+
+
+def test_reading_that_was_cut_short_is_gone_on_with(tiny_collection: Collection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    followed, networks = follow(tiny_collection, 60), {"one": random_model(CONFIGS["tiny"]), "two": random_model(CONFIGS["tiny"], seed=8)}
+    heard: list[TurnModel] = []
+
+    def hear(model: TurnModel, audio: NDArray[np.float32]) -> Iterator[Any]:
+        heard.append(model)
+        if len(heard) == 3:
+            raise KeyboardInterrupt
+        return listen(model, audio)
+
+    whole = read_stages(networks, tiny_collection, followed, "latent")
+    monkeypatch.setattr(stages_module, "listen", hear)
+    with pytest.raises(KeyboardInterrupt):
+        read_stages(networks, tiny_collection, followed, "latent", tmp_path / "parts")
+    found = read_stages(networks, tiny_collection, followed, "latent", tmp_path / "parts")
+    assert len(heard) == 1 + 2 * len(set(followed.number))  # the first dialogue was heard once by each, the second begun twice
+    for one, other in zip(found.states, whole.states, strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert whole.wrong is not None
+    np.testing.assert_array_equal(found.wrong, whole.wrong)
+    assert not (tmp_path / "parts").exists()
 
 
 def test_files_are_read_as_they_were_written(stages: Stages, tmp_path: Path) -> None:
