@@ -20,6 +20,7 @@ from .grid import Grid, Row
 from .runs import JUDGED_MS, Measured
 
 TABLE, PLOT, PAGE = "comparison.csv", "quality_and_cost.png", "index.html"
+CHEAPER = 0.9  # of another's cost, at most, is called cheaper
 OF_RUNS = ("parameters", "reach_s", "heard_h", "distinct_h", "unlabelled_h")
 
 Per = Callable[[Measured], tuple[Statistic, int]]  # of one network: its score as a function of how often each dialogue counts, and how many there are
@@ -157,6 +158,28 @@ def conclusion(summary: Summary) -> str:
     return f"Against “{other.row.name}”. {'. '.join(parts)}."
 
 
+def in_short(summaries: Sequence[Summary]) -> list[str]:
+    """What made a difference and what made none, a sentence each."""
+    said = [
+        f"{measure.words[0].upper()}{measure.words[1:]}: no network is measurably above chance, so with this budget it tells none from another."
+        for measure in MEASURES
+        if not (math.isnan(measure.chance) or any(measure.beats_chance(one.scores[measure.name]) for one in summaries))
+    ]
+    groups: dict[str, list[Summary]] = {"Better": [], "Worse": [], "Better in one thing, worse in another": [], "No difference that can be shown": []}
+    for one in summaries:
+        if one.against is not None:
+            verdicts = {_verdict(one, one.against, measure) for measure in MEASURES}
+            better, worse = ("Better" in verdicts, "Worse" in verdicts)
+            groups["Better in one thing, worse in another" if better and worse else "Better" if better else "Worse" if worse else [*groups][-1]].append(one)
+    said += [f"{words}: {', '.join(one.row.name for one in group)}." for words, group in groups.items() if group]
+    cheaper = [
+        f"{one.row.name} ({1 - one.microseconds / one.against.microseconds:.0%} less than {one.against.row.name})"
+        for one in groups["No difference that can be shown"]
+        if one.against is not None and one.microseconds <= CHEAPER * one.against.microseconds
+    ]
+    return said + ([f"Of these, cheaper by a tenth or more: {', '.join(cheaper)}."] if cheaper else [])
+
+
 def _verdict(summary: Summary, other: Summary, measure: Measure) -> str:
     gain = summary.gains[measure.name]
     if math.isnan(gain.low):
@@ -245,7 +268,9 @@ def page(grid: Grid, summaries: Sequence[Summary]) -> str:
         f"<p class='note'>{html.escape(grid.about)} All are means over the seeds. Chance has an AUC of 0.5, and a coin's loss of the next holder is "
         f"{math.log(2):.3f} nats. Differences are less those of what is compared with: above 0 is better for AUC, below 0 for losses. Intervals are 95 % over "
         f"the dialogues and, if there are several, the seeds; one difference in twenty, of {compared} here, may seem to be one by chance.</p>",
-        "<h2>What it says</h2>",
+        "<h2>In short</h2><ul>",
+        *(f"<li>{html.escape(sentence)}</li>" for sentence in in_short(summaries)),
+        "</ul><h2>Row by row</h2>",
     ]
     for question in dict.fromkeys(one.row.question for one in summaries):
         parts.append(f"<h3>{html.escape(question or 'The network that others are compared with')}</h3><ul>")

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from turnstream.models.comparison.grid import Grid, read_grid
-from turnstream.models.comparison.report import conclusion, summarise, write_report
+from turnstream.models.comparison.report import conclusion, in_short, summarise, write_report
 from turnstream.models.comparison.runs import Measured
 from turnstream.models.evaluation.measures import auc
 
@@ -109,6 +109,20 @@ def test_seeds_alone_seem_to_differ_as_seldom_as_the_interval_says(grid: Grid) -
         gain = summarise(grid, runs, COSTS)[1].gains["auc"]
         beyond += gain.low > 0 or gain.high < 0
     assert beyond <= 8  # of 60; 3 are to be expected
+
+
+def test_in_short_it_says_what_made_a_difference_what_made_none_and_what_is_cheaper(grid: Grid) -> None:
+    runs = [measured(row, seed, skill, 0.5) for row, skill in (("base", 1.0), ("other", 3.0), ("third", 3.01)) for seed in range(3)]
+    assert in_short(summarise(grid, runs, COSTS)) == ["Better: other.", "No difference that can be shown: third."]
+    assert in_short(summarise(grid, runs, COSTS | {"third": 50.5}))[-1] == "Of these, cheaper by a tenth or more: third (50% less than other)."
+    worse = [measured(row, seed, skill, loss) for row, skill, loss in (("base", 3.0, 0.5), ("other", 1.0, 0.5), ("third", 3.0, 0.7)) for seed in range(3)]
+    assert in_short(summarise(grid, worse, COSTS)) == ["Worse: other.", "Better in one thing, worse in another: third."]
+
+
+def test_in_short_a_measure_at_chance_is_said_to_tell_nothing(grid: Grid) -> None:
+    first, second, *_ = in_short(summarise(grid, [measured(row, seed, 0.0, 0.9) for row in ("base", "other") for seed in range(3)], COSTS))
+    assert first.startswith("Shift or hold on the real calls, 250 ms into the silence: no network is measurably above chance")
+    assert second.startswith("Next holder on the held-out dialogues: no network")
 
 
 def test_what_it_is_compared_with_may_be_missing(grid: Grid) -> None:
