@@ -171,13 +171,13 @@ def in_short(summaries: Sequence[Summary]) -> list[str]:
             verdicts = {_verdict(one, one.against, measure) for measure in MEASURES}
             better, worse = ("Better" in verdicts, "Worse" in verdicts)
             groups["Better in one thing, worse in another" if better and worse else "Better" if better else "Worse" if worse else [*groups][-1]].append(one)
-    said += [f"{words}: {', '.join(one.row.name for one in group)}." for words, group in groups.items() if group]
+    said += [f"{words}: {'; '.join(one.row.name for one in group)}." for words, group in groups.items() if group]
     cheaper = [
         f"{one.row.name} ({1 - one.microseconds / one.against.microseconds:.0%} less than {one.against.row.name})"
         for one in groups["No difference that can be shown"]
         if one.against is not None and one.microseconds <= CHEAPER * one.against.microseconds
     ]
-    return said + ([f"Of these, cheaper by a tenth or more: {', '.join(cheaper)}."] if cheaper else [])
+    return said + ([f"Of these, cheaper by a tenth or more: {'; '.join(cheaper)}."] if cheaper else [])
 
 
 def _verdict(summary: Summary, other: Summary, measure: Measure) -> str:

@@ -16,6 +16,7 @@ import numpy as np
 from tqdm import tqdm
 
 from ..checkpoint import WEIGHTS_FILE, load_checkpoint, weights_sha256
+from ..config import ModelConfig
 from ..dialogues.activity import FRAME_RATE_HZ
 from ..dialogues.annotation import speech_activity
 from ..dialogues.events import find_transitions
@@ -35,7 +36,7 @@ from .grid import Grid, Row, first_hours
 
 MEASURED_FILE, LEARNED_FILE, COSTS_FILE, EXPORTED_FILE, PRETRAINED = "measured.json", "learned_from.txt", "costs.json", "model.onnx", "pretrained"
 JUDGED_MS = 250
-_STEPS, _ROUNDS = 300, 5  # timed
+_STEPS, _ROUNDS = 200, 9  # timed
 
 _log = logging.getLogger(__name__)
 
@@ -208,8 +209,8 @@ def _read_silences(model: TurnModel, real: Sequence[Dialogue]) -> tuple[list[int
 def measure_costs(grid: Grid, out: Path) -> dict[str, float]:
     """Microseconds for 20 ms of one conversation, by row: the median on one thread, of the exported network run as the product runs it.
 
-    All rows are measured in turn, several times over, in one sitting, so that they can be compared on a machine whose speed changes; if one
-    is new, all are measured again. A network that cannot be exported has none.
+    Networks of the same shape cost the same and are measured once. All are measured in turn, several times over, in one sitting, so that they
+    can be compared on a machine whose speed changes; if one is new, all are measured again. A network that cannot be exported has no cost.
     """
     from ...export.export import export
     from ...stream.bench import measure_batch, sample_audio
@@ -217,24 +218,26 @@ def measure_costs(grid: Grid, out: Path) -> dict[str, float]:
 
     runs = {row.name: next((run for seed in grid.seeds if (run := out / row.folder / f"seed{seed}" / WEIGHTS_FILE).is_file()), None) for row in grid.rows}
     weights = {name: run.parent for name, run in runs.items() if run is not None}
-    key = {name: weights_sha256(load_checkpoint(run)) for name, run in weights.items()}
+    shapes = {name: dataclasses.replace(load_checkpoint(run).config, dropout=0.0) for name, run in weights.items()}
+    key = {name: shape.to_json() for name, shape in shapes.items()}
     kept = out / COSTS_FILE
     if kept.is_file() and (there := json.loads(kept.read_text()))["key"] == key:
         return there["microseconds"]
-    engines: dict[str, Any] = {}
-    for name, run in tqdm(weights.items(), desc="export", unit="row", disable=None):
+    engines: dict[ModelConfig, Any] = {}
+    for shape, name in tqdm({shape: name for name, shape in reversed(shapes.items())}.items(), desc="export", unit="network", disable=None):
+        run = weights[name]
         try:
             export(run, run / EXPORTED_FILE)
         except ExportError as error:
             _log.warning("%s has no cost: %s", name, error)
             continue
-        engines[name] = Engine(run / EXPORTED_FILE)
-    taken: dict[str, list[float]] = {name: [] for name in engines}
+        engines[shape] = Engine(run / EXPORTED_FILE)
+    taken: dict[ModelConfig, list[float]] = {shape: [] for shape in engines}
     for _ in range(_ROUNDS):
-        for name, engine in engines.items():
+        for shape, engine in engines.items():
             metadata = engine.metadata
             median_us = measure_batch(engine, sample_audio(metadata.sample_rate_hz), 1, _STEPS)["median_us"]
-            taken[name].append(median_us * metadata.frame_rate_hz / FRAME_RATE_HZ)
-    microseconds = {name: float(np.median(values)) for name, values in taken.items()}
+            taken[shape].append(median_us * metadata.frame_rate_hz / FRAME_RATE_HZ)
+    microseconds = {name: float(np.median(taken[shape])) for name, shape in shapes.items() if shape in taken}
     kept.write_text(json.dumps({"key": key, "microseconds": microseconds}, indent=1) + "\n")
     return microseconds

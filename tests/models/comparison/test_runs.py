@@ -61,7 +61,8 @@ def test_a_grid_is_trained_measured_and_gone_on_with(
     monkeypatch.setattr(runs, "train", lambda *_, **__: pytest.fail("trained again"))
     costs = json.loads((out / runs.COSTS_FILE).read_text())["microseconds"]
     assert set(costs) == {"base", "vq-vae", "stride"}
-    assert min(costs.values()) > 0
+    assert costs["base"] == costs["vq-vae"] > 0  # networks of the same shape
+    assert costs["stride"] > 0
     monkeypatch.setattr(runs, "conversation_losses", lambda *_: pytest.fail("measured again"))
     monkeypatch.setattr("turnstream.export.export.export", lambda *_: pytest.fail("exported again"))
     assert main(command) == 0
