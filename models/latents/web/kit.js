@@ -63,11 +63,16 @@ const kit = (() => {
   // Nothing leaves the page: plotly's button that uploads a chart goes, too.
   const config = { responsive: true, displaylogo: false, plotlyServerURL: "", modeBarButtonsToRemove: ["toImage", "autoScale2d", "sendChartToCloud"] };
 
-  const webgl = Boolean(document.createElement("canvas").getContext("webgl"));
   const palette = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c6d31", "#7b61a8", "#5f9e2f", "#888888"];
   const range = (count) => Array.from({ length: count }, (_, i) => i);
   const counted = (count, what) => `${count} ${what}${count === 1 ? "" : "s"}`;
   const clock = (seconds) => `${Math.floor(seconds / 60)}:${(seconds % 60).toFixed(2).padStart(5, "0")}`;
 
-  return { contents, view, unpack, row, column, element, ink, layout, config, webgl, palette, range, counted, clock, colours: contents.colours ?? {} };
+  return {
+    contents, view, unpack, row, column, element, ink, layout, config, palette, range, counted, clock,
+    colours: contents.colours ?? {},
+    get webgl() {
+      return Boolean(document.createElement("canvas").getContext("webgl")); // asked for only by pages that draw with it
+    },
+  };
 })();
