@@ -36,7 +36,7 @@ def main(args: argparse.Namespace) -> int:
     grid = read_grid(args.grid or bundled_grid())
     rows = [row for row in grid.rows if args.only is None or any(word.lower() in row.name.lower() for word in args.only)]
     if not rows:
-        names = ", ".join(row.name for row in grid.rows)
+        names = "; ".join(row.name for row in grid.rows)
         raise ConfigError(f"expected words from the names of rows ({names}), got {', '.join(args.only or ())}")
     rows = grid.with_references(rows)
     unknown = [seed for seed in args.seeds or () if seed not in grid.seeds]

@@ -20,6 +20,8 @@ from .grid import Grid, Row
 from .runs import JUDGED_MS, Measured
 
 TABLE, PLOT, PAGE = "comparison.csv", "quality_and_cost.png", "index.html"
+BETTER, WORSE, SAME = "Better", "Worse", "No difference that can be shown"  # in a measure
+MIXED, UNTOLD = "Better in one thing, worse in another", "Cannot be told (one seed, one dialogue, or at chance)"  # in all of them
 CHEAPER = 0.9  # of another's cost, at most, is called cheaper
 BESIDE = 1.012  # of a cost, to the right
 OF_RUNS = ("parameters", "reach_s", "heard_h", "distinct_h", "unlabelled_h")
@@ -166,16 +168,15 @@ def in_short(summaries: Sequence[Summary]) -> list[str]:
         for measure in MEASURES
         if not (math.isnan(measure.chance) or any(measure.beats_chance(one.scores[measure.name]) for one in summaries))
     ]
-    groups: dict[str, list[Summary]] = {"Better": [], "Worse": [], "Better in one thing, worse in another": [], "No difference that can be shown": []}
+    groups: dict[str, list[Summary]] = {words: [] for words in (BETTER, WORSE, MIXED, SAME, UNTOLD)}
     for one in summaries:
         if one.against is not None:
             verdicts = {_verdict(one, one.against, measure) for measure in MEASURES}
-            better, worse = ("Better" in verdicts, "Worse" in verdicts)
-            groups["Better in one thing, worse in another" if better and worse else "Better" if better else "Worse" if worse else [*groups][-1]].append(one)
+            groups[MIXED if {BETTER, WORSE} <= verdicts else next((words for words in (BETTER, WORSE, SAME) if words in verdicts), UNTOLD)].append(one)
     said += [f"{words}: {'; '.join(one.row.name for one in group)}." for words, group in groups.items() if group]
     cheaper = [
         f"{one.row.name} ({1 - one.microseconds / one.against.microseconds:.0%} less than {one.against.row.name})"
-        for one in groups["No difference that can be shown"]
+        for one in groups[SAME]
         if one.against is not None and one.microseconds <= CHEAPER * one.against.microseconds
     ]
     return said + ([f"Of these, cheaper by a tenth or more: {'; '.join(cheaper)}."] if cheaper else [])
@@ -190,8 +191,8 @@ def _verdict(summary: Summary, other: Summary, measure: Measure) -> str:
     if min(len(summary.runs), len(other.runs)) < 2:
         return "One seed, which cannot be told from luck"
     if gain.low <= 0 <= gain.high:
-        return "No difference that can be shown"
-    return "Better" if measure.better(gain.value, 0) else "Worse"
+        return SAME
+    return BETTER if measure.better(gain.value, 0) else WORSE
 
 
 def _range(one: Estimate, digits: str) -> str:

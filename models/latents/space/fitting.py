@@ -135,8 +135,8 @@ def fit_sample(
     perplexity = min(perplexity or PERPLEXITY, (count - 1) / 3)
     neighbours = min(neighbours or NEIGHBOURS, count - 1)
     breadth = perplexity if method == "tsne" else neighbours
-    asked = json.dumps([method, dims, seed, breadth])
-    kept = Parts(parts, asked + hashlib.sha256(sample.states.tobytes() + sample.dialogues.tobytes()).hexdigest())
+    given = hashlib.sha256(b"".join(values.tobytes() for values in (sample.states, sample.situations, sample.dialogues))).hexdigest()
+    kept = Parts(parts, json.dumps([method, dims, seed, breadth, given]))
     projection = fitted(sample, method, dims, seed, refits, breadth, kept)
     kept.remove()
     if not np.isfinite(projection.places).all():

@@ -119,6 +119,11 @@ def test_in_short_it_says_what_made_a_difference_what_made_none_and_what_is_chea
     assert in_short(summarise(grid, worse, COSTS)) == ["Worse: other.", "Better in one thing, worse in another: third."]
 
 
+def test_in_short_what_one_seed_shows_is_not_called_no_difference(grid: Grid) -> None:
+    runs = [measured("base", 0, 1.0, 0.6), measured("other", 0, 3.0, 0.5)]
+    assert in_short(summarise(grid, runs, COSTS)) == ["Cannot be told (one seed, one dialogue, or at chance): other."]
+
+
 def test_in_short_a_measure_at_chance_is_said_to_tell_nothing(grid: Grid) -> None:
     first, second, *_ = in_short(summarise(grid, [measured(row, seed, 0.0, 0.9) for row in ("base", "other") for seed in range(3)], COSTS))
     assert first.startswith("Shift or hold on the real calls, 250 ms into the silence: no network is measurably above chance")

@@ -83,7 +83,7 @@ def test_rows_and_seeds_that_there_are_not_are_named(manifest: Path, tmp_path: P
     path.write_text(json.dumps(GRID))
     command = ["compare", "--grid", str(path), "--out", str(tmp_path), *(w for o in ("manifest", "validation", "real") for w in (f"--{o}", str(manifest)))]
     assert main([*command, "--only", "transformer"]) == 2
-    assert "expected words from the names of rows (base, vq-vae, stride), got transformer" in capsys.readouterr().err
+    assert "expected words from the names of rows (base; vq-vae; stride), got transformer" in capsys.readouterr().err
     assert main([*command, "--seeds", "7"]) == 2
     assert "expected seeds of the grid (0, 1), got 7" in capsys.readouterr().err
     assert main(command) == 2
