@@ -1,8 +1,9 @@
 """What a policy's preset really does in recorded conversations: how often it cuts someone off, and how long it waits.
 
-Every pause of a speaker, a hold or an end of turn as in models/dialogues/events.py, is looked up among the `end_of_turn` events
+Every pause of a speaker that is a hold or an end of turn by `find_pauses` of models/dialogues/events.py (the pauses of the
+end-of-turn frontier; one with a short answer after which the speaker continues is neither), is looked up among the `end_of_turn` events
 of the policy: a hold is cut off if its speaker's turn ended inside it; the latency of an end is from its first silent frame. An end
-that is not called before its speaker goes on, or within 4 s, was never called.
+that is not called before its speaker speaks again, or within 4 s, was never called.
 """
 
 from __future__ import annotations

@@ -5,7 +5,8 @@ speech before it, an onset) begins at least 3 s into the dialogue, so that a pre
 mutual silences, which a deployed system meets at any time, are the exception.
 
 Source: Ekstedt & Skantze 2022 and its published code; Roddy et al. 2018 for the least silence; LiveKit's eot-bench for
-pauses. Two things are looser here than in that code: it wants the one speaker of the second before and after a silence to be
+pauses, which here are stricter about who takes the floor (find_pauses). Two things are looser here
+than in VAP's code: it wants the one speaker of the second before and after a silence to be
 active all through it, pauses of their own excepted, here it is enough that nobody else is; and it joins a speaker's activity
 across mutual silences before it looks for short ones, here a short stretch stands as it was annotated.
 """
@@ -29,6 +30,7 @@ SHORT_MARGIN_S = 1.0  # of own silence on both sides of a short one
 BACKCHANNEL_WINDOW_S = 0.5  # before a short one
 AFTER_TURN_START_S, BEFORE_TURN_END_S = 1.0, 2.0  # nobody is expected to give a backchannel between them, if none was given
 SHORTEST_PAUSE_S, LONGEST_HOLD_S = 0.2, 5.0
+FLOOR_S = 1.0  # of speech of the other speaker takes the floor, less does not
 NOBODY = -1
 
 
@@ -87,9 +89,10 @@ class Pause:
     """One speaker's silence.
 
     Attributes:
-        kind: "hold" if the speaker goes on first, "end" if the other takes the floor: an end of turn.
+        kind: "hold" if the speaker continues first, "end" if the other takes the floor: an end of turn.
         speaker: who paused.
-        start_frame, end_frame: from the first silent frame until the speaker goes on, or the dialogue's end.
+        start_frame, end_frame: from the first silent frame until the speaker speaks again, or the
+            dialogue's end.
     """
 
     kind: Literal["hold", "end"]
@@ -191,7 +194,19 @@ def find_backchannel_windows(activity: BoolFrames) -> list[BackchannelWindow]:
 def find_pauses(turns: BoolFrames) -> list[Pause]:
     """Pauses of at least 0.2 s that begin while the other is silent, speaker by speaker.
 
-    Left out are holds longer than 5 s, and pauses that nobody ends. If both go on in the same frame it is a hold.
+    Breaks of either speaker that are shorter than 0.2 s count as speech. The pause lasts until its
+    speaker speaks again. It is
+
+    - a hold if the other says nothing in it and it lasts at most 5 s;
+    - an end of turn if the other takes the floor: they begin to speak in the pause, and all that they
+      begin in it adds up to at least 1 s. Their silences of 0.2 s and more add nothing, and speech that
+      is not over when the speaker speaks again counts to its own end: nobody loses the floor by a
+      "mhm" of the other.
+
+    All other pauses are left out: the other says less than 1 s before the speaker continues (a short
+    answer and a backchannel cannot be told apart by rule), the other was already speaking when the
+    pause began, the hold is longer than 5 s, or the dialogue ends first. If both begin to speak in the
+    same frame, it is a hold.
 
     Args:
         turns: activity that can take the floor, (2, T): known backchannels are better taken out.
@@ -199,15 +214,18 @@ def find_pauses(turns: BoolFrames) -> list[Pause]:
         DialogueError: turns are not (2, T).
     """
     _check(turns)
+    bridged = np.stack([_without_short_breaks(row) for row in turns])
     found: list[Pause] = []
     for speaker in (0, 1):
-        own, other = turns[speaker], turns[1 - speaker]
+        own, other = bridged[speaker], bridged[1 - speaker]
+        others_speech = runs(other)
         for start, end in runs(~own):
             if start == 0 or end - start < _frames(SHORTEST_PAUSE_S) or other[start]:
                 continue
-            if other[start:end].any():
+            said = sum(stop - begin for begin, stop in others_speech if start <= begin < end)
+            if said >= _frames(FLOOR_S):
                 found.append(Pause("end", speaker, start, end))
-            elif end < len(own) and end - start <= _frames(LONGEST_HOLD_S):
+            elif said == 0 and end < len(own) and end - start <= _frames(LONGEST_HOLD_S):
                 found.append(Pause("hold", speaker, start, end))
     return found
 
@@ -230,6 +248,15 @@ def floor_around(turns: BoolFrames) -> tuple[NDArray[np.int64], NDArray[np.int64
     active = np.where(turns.any(axis=0), np.arange(frames), frames)
     upcoming = np.append(np.minimum.accumulate(active[::-1])[::-1], frames)[1:]
     return padded[last], padded[upcoming]
+
+
+def _without_short_breaks(active: BoolFrames) -> BoolFrames:
+    """One speaker's activity, (T,), with every silence between two stretches filled that is shorter than a pause."""
+    filled = active.copy()
+    for start, end in runs(~active):
+        if start > 0 and end < len(active) and end - start < _frames(SHORTEST_PAUSE_S):
+            filled[start:end] = True
+    return filled
 
 
 def _without_own_pauses(activity: BoolFrames) -> BoolFrames:

@@ -1,9 +1,15 @@
 """How soon an end of turn can be called, against how often a thinking pause is cut off: the end-of-turn frontier.
 
-Every pause of a speaker is a hold (the speaker goes on first) or an end (the other takes the floor; a known backchannel does
-not). A system is asked every 0.1 s from the pause's start how sure it is of an end. It waits at least `delay`, fires when its
+Every pause of a speaker, of at least 0.2 s, is a hold (the speaker continues first, within 5 s) or an
+end of turn (the other takes the floor: speaks for at least 1 s, a known backchannel does not count).
+Pauses in which the other says something shorter and the speaker then continues are left out; the exact
+rule is that of `find_pauses` in dialogues/events.py. Ends of turns with a short answer are therefore
+not measured, and neither are backchannels in a pause.
+
+A system is asked every 0.1 s from the pause's start how sure it is of an end. It waits at least `delay`, fires when its
 score passes `threshold`, and gives up waiting at `timeout`: it fires at min(max(delay, first time the score exceeds
-threshold), timeout). Cut-off is the share of holds longer than that, latency the mean firing time over ends.
+threshold), timeout). A score that is NaN passes no threshold. Cut-off is the share of holds longer than that, latency the
+mean firing time over ends.
 
 The plain silence timer fires after a fixed wait, any multiple of 0.1 s up to the longest time-out: finer than the grid of
 delays and time-outs, so that no system beats it for the grid's sake.

@@ -42,6 +42,12 @@ def test_an_unsure_model_waits_for_the_time_out() -> None:
     assert found.latency_s.value == pytest.approx(1.0)
 
 
+def test_a_pause_with_a_short_answer_is_neither_cut_off_nor_ended() -> None:
+    answered = conversation([(1.0, 4.0), (6.0, 8.0)], [(4.6, 5.2), (9.0, 11.0)], p_end=0.9)
+    held = conversation([(1.0, 4.0), (6.0, 8.0)], [(9.0, 11.0)], p_end=0.9)
+    assert [(found.holds, found.ends) for found in (try_policy(SETTINGS, [call], "mono") for call in (answered, held))] == [(0, 2), (1, 1)]
+
+
 def test_in_stereo_the_others_start_ends_the_turn() -> None:
     call = conversation([(1.0, 4.0)], [(4.5, 8.0)], p_end=0.1)
     assert try_policy(SETTINGS, [call], "stereo").latency_s.value == pytest.approx(0.6)  # 0.1 s after the other began
@@ -55,7 +61,7 @@ def test_a_turn_that_is_not_ended_in_time_counts_as_never_ended() -> None:
 
 
 def test_an_end_is_called_in_its_own_pause_or_never() -> None:
-    call = conversation([(1.0, 4.0), (4.6, 6.0)], [(4.2, 4.8), (8.0, 11.0)], p_end=0.1)  # 0.6 s are too short for this policy, 2 s are not
+    call = conversation([(1.0, 4.0), (4.6, 6.0)], [(4.2, 5.4), (8.0, 11.0)], p_end=0.1)  # 0.6 s are too short for this policy, 2 s are not
     found = try_policy(SETTINGS, [call], "mono")
     assert (found.ends, found.never_ended) == (2, 1)
     assert found.latency_s.value == pytest.approx(1.0)

@@ -124,10 +124,11 @@ def test_backchannel_windows(first: Segments, second: Segments, expected: list[t
     [
         ([(0.2, 1.0), (1.5, 3.0)], [], [Pause("hold", 0, 50, 75)]),
         ([(0.2, 1.0)], [(1.5, 10.0)], [Pause("end", 0, 50, 500)]),
-        ([(0.2, 1.0), (2.4, 10.0)], [(1.2, 2.0)], [Pause("end", 0, 50, 120), Pause("end", 1, 100, 500)]),
         ([(0.2, 1.0), (1.18, 10.0)], [], []),  # shorter than 0.2 s
         ([(0.2, 1.0), (1.2, 10.0)], [], [Pause("hold", 0, 50, 60)]),
         ([(0.2, 1.0)], [(0.9, 2.0)], []),  # began while the other spoke, who then spoke until nobody did
+        ([(0.2, 1.0)], [(0.5, 0.98), (1.16, 3.0)], []),  # so it is with a break of 0.18 s at its start
+        ([(0.2, 1.0)], [(0.5, 0.98), (1.18, 3.0)], [Pause("end", 0, 50, 500)]),  # a break of 0.2 s is a pause
         ([(0.2, 1.0), (6.02, 10.0)], [], []),  # longer than 5 s
         ([(0.2, 1.0), (6.0, 10.0)], [], [Pause("hold", 0, 50, 300)]),
         ([(0.2, 1.0)], [(7.0, 10.0)], [Pause("end", 0, 50, 500)]),  # a late answer is still an end
@@ -138,6 +139,34 @@ def test_a_pause_is_a_hold_or_an_end(first: Segments, second: Segments, expected
     assert find_pauses(speech(first, second)) == expected
     mirrored = [Pause(pause.kind, 1 - pause.speaker, pause.start_frame, pause.end_frame) for pause in expected]
     assert find_pauses(speech(second, first)) == sorted(mirrored, key=lambda pause: pause.speaker)
+
+
+@pytest.mark.parametrize(
+    ("other", "resumes_s", "expected"),
+    [
+        ([(1.4, 1.8)], 2.4, None),  # a short answer, then the speaker continues
+        ([(1.4, 2.38)], 2.4, None),  # 0.98 s
+        ([(1.4, 2.4)], 2.6, "end"),  # 1 s
+        ([(1.4, 1.8), (2.2, 2.8)], 3.2, "end"),  # a short answer, then more of it: 1 s in all
+        ([(1.4, 1.8), (2.2, 2.78)], 3.2, None),  # 0.98 s in all; the silence between adds nothing
+        ([(1.4, 1.8), (1.98, 2.4)], 3.2, "end"),  # a break of 0.18 s counts as speech
+        ([(1.4, 1.8), (2.0, 2.4)], 3.2, None),  # a silence of 0.2 s does not
+        ([(1.4, 1.8), (3.0, 6.0)], 2.4, None),  # what begins after the speaker continued does not count
+        ([(1.4, 4.0)], 1.6, "end"),  # the speaker says something while the other has the floor
+        ([(1.4, 1.8), (1.96, 4.0)], 1.9, "end"),  # also in a short break of the other
+        ([(1.4, 1.8)], 1.5, None),  # both at once for a moment, and the speaker keeps the floor
+        ([(0.1, 0.9), (1.4, 1.8)], 2.4, None),  # what the other said before the pause does not count
+        ([(0.5, 1.1), (1.4, 3.0)], 4.0, None),  # the other was speaking when the pause began
+        ([(1.4, 1.8)], 10.0, None),  # the speaker never continues, and the other does not take the floor
+        ([(9.2, 10.0)], 10.0, None),  # the dialogue ends before a second was spoken
+        ([(9.0, 10.0)], 10.0, "end"),
+    ],
+)
+def test_the_other_takes_the_floor_with_a_second_of_speech(other: Segments, resumes_s: float, expected: str | None):
+    activity = speech([(0.2, 1.0), (resumes_s, 10.0)], other)
+    found = [pause for pause in find_pauses(activity) if (pause.speaker, pause.start_frame) == (0, 50)]
+    assert [pause.kind for pause in found] == ([] if expected is None else [expected])
+    assert all(pause.end_frame == round(resumes_s * 50) for pause in found)
 
 
 @pytest.mark.parametrize("find", [find_transitions, find_onsets, find_backchannel_windows, find_pauses, floor_around])
@@ -229,20 +258,27 @@ class Visited:
                     taken = t + 25
         return sorted((w for w in found if w.start_frame >= 150), key=lambda w: (w.start_frame, w.listener))
 
+    def speaks(self, speaker: int, t: int) -> bool:
+        """Is the speaker active, or in a break of less than ten frames?"""
+        before = next((n for n in range(10) if self.on(speaker, t - n)), 99)
+        after = next((n for n in range(10) if self.on(speaker, t + n)), 99)
+        return before + after <= 10  # so many frames from one active frame to the next: nine between them at most
+
     def pauses(self) -> list[Pause]:
         found: list[Pause] = []
         for speaker in (0, 1):
+            other = 1 - speaker
             for start in range(1, self.length):
-                if self.on(speaker, start) or not self.on(speaker, start - 1) or self.on(1 - speaker, start):
+                if self.speaks(speaker, start) or not self.speaks(speaker, start - 1) or self.speaks(other, start):
                     continue
-                end, taken = start, False
-                while end < self.length and not self.on(speaker, end):
-                    taken = taken or self.on(1 - speaker, end)
-                    end += 1
-                seconds = (end - start) / 50
-                if seconds >= 0.2 and taken:
+                end = next(t for t in range(start, self.length + 1) if t == self.length or self.speaks(speaker, t))
+                said, t = 0, start
+                while t < end or (self.speaks(other, t) and self.speaks(other, t - 1)):
+                    said += self.speaks(other, t)
+                    t += 1
+                if said >= 50:
                     found.append(Pause("end", speaker, start, end))
-                elif 0.2 <= seconds <= 5.0 and end < self.length:
+                elif said == 0 and end < self.length and (end - start) / 50 <= 5.0:
                     found.append(Pause("hold", speaker, start, end))
         return found
 
@@ -259,6 +295,7 @@ class Visited:
 @given(conversations())
 @example(np.zeros((2, 0), bool))
 @example(speech([(0.0, 4.0), (6.0, 9.0)], [(4.5, 5.0)]))
+@example(speech([(0.0, 4.0), (4.4, 4.6), (7.0, 9.0)], [(4.2, 4.5), (4.66, 5.4)]))
 def test_every_event_equals_an_independent_implementation(activity: Floor):
     visited = Visited(activity)
     found = find_transitions(activity)

@@ -44,7 +44,7 @@ def test_a_long_hold_is_asked_about_for_shift_or_hold() -> None:
 
 
 def test_an_end_of_turn_is_asked_about_up_to_the_last_decision_though_the_speaker_goes_on() -> None:
-    activity = segments_to_frames([[(1.0, 4.0), (5.0, 6.0)], [(4.4, 4.8)]], 500)
+    activity = segments_to_frames([[(1.0, 4.0), (5.6, 6.0)], [(4.4, 5.4)]], 500)
     assert (0, 200, 200 + 175) in silences_to_score(Recording("call", np.zeros((2, 160000), np.float32), activity, np.zeros_like(activity)))
 
 

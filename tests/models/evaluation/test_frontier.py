@@ -67,16 +67,32 @@ def test_pauses_are_read_every_tenth_of_a_second_from_their_start(dialogue: Make
 
 
 def test_beyond_the_end_the_last_score_stays(dialogue: MakeDialogue) -> None:
-    call = dialogue([(0.2, 1.0)], [(1.5, 2.0)], seconds=2.0)
-    call.stereo.p_next[1] = np.arange(100)
-    assert read_pauses([call], find_dialogue_pauses([call]), "stereo")[0, 9:12].tolist() == [99, 99, 99]
+    call = dialogue([(0.2, 1.0)], [(1.5, 2.5)], seconds=2.5)
+    call.stereo.p_next[1] = np.arange(125)
+    assert read_pauses([call], find_dialogue_pauses([call]), "stereo")[0, 13:17].tolist() == [119, 124, 124, 124]
 
 
 def test_a_known_backchannel_does_not_take_the_floor(dialogue: MakeDialogue) -> None:
     call = dialogue([(0.2, 1.0), (2.5, 9.0)], [(1.4, 1.7)])
-    assert [each.pause.kind for each in find_dialogue_pauses([call])] == ["end", "end"]
+    assert [each.pause for each in find_dialogue_pauses([call])] == [Pause("end", 1, 85, 500)]  # an unknown one: 0's pause is neither
     call.backchannel[1] = call.activity[1]
     assert [each.pause for each in find_dialogue_pauses([call])] == [Pause("hold", 0, 50, 125)]
+
+
+def test_short_answers_are_neither_holds_nor_ends(dialogue: MakeDialogue) -> None:
+    answered = dialogue([(0.2, 1.0), (2.5, 4.0)], [(1.4, 1.7), (5.0, 9.0)])
+    silent = dialogue([(0.2, 1.0), (2.5, 4.0)], [(5.0, 9.0)])
+    found, others = find_dialogue_pauses([answered, silent]), [Pause("hold", 0, 50, 125), Pause("end", 0, 200, 500)]
+    assert [each.pause for each in found if each.dialogue == 1] == others
+    assert [each.pause for each in found if each.dialogue == 0] == [others[1], Pause("end", 1, 85, 250)]
+    scores = np.ones((len(found), TIMES))
+    assert (score_pauses(found, scores).holds, score_pauses(found, scores).ends) == (1, 3)
+
+
+def test_a_score_that_is_missing_passes_no_threshold() -> None:
+    found = pauses([3.2, None])
+    missing, never = (score_pauses(found, np.full((2, TIMES), score)) for score in (np.nan, 0.0))
+    assert missing.points == never.points != score_pauses(found, np.ones((2, TIMES))).points
 
 
 def test_the_best_settings_are_those_that_waiting_step_by_step_finds() -> None:
