@@ -33,7 +33,7 @@ from ..models.evaluation.page import write_evaluation
 from ..models.evaluation.plots import check_matplotlib
 from ..models.evaluation.predictions import EvaluatedDialogue, Prediction, at_activity_rate
 from ..models.evaluation.report import SETTINGS, Cost, Evaluation, Mistake, auc_difference, measure_condition, measure_system, measure_timer
-from ..models.evaluation.shift_hold import find_silences
+from ..models.evaluation.shift_hold import counting, find_silences
 from ..models.evaluation.tables import Table, all_tables
 from ..models.smart_turn import SmartTurn
 from .bench import measure_batch
@@ -108,6 +108,7 @@ def main(args: argparse.Namespace) -> int:
         about=_about(args, engine, dialogues, clean),
         systems={name: measure_system(said, "stereo" if name == "stereo" else "mono", only_p_next=name not in SETTINGS) for name, said in said_by.items()},
         timer=measure_timer(clean),
+        counting=counting(clean),
         presets={setting: {preset: try_policy(preset, clean, setting) for preset in PRESETS} for setting in SETTINGS},
         auc_above={
             name: {setting: auc_difference((clean, setting), (said, "mono")) for setting in SETTINGS} for name, said in said_by.items() if name not in SETTINGS

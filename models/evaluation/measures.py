@@ -3,6 +3,10 @@
 Every measure is a function of how often each dialogue counts: once each gives the value, random draws with replacement
 give the interval (bootstrap over dialogues, since events of one dialogue are not independent). All draws are computed
 at once. NaN stands for what cannot be had: no positives, no negatives, or an interval from a single dialogue.
+
+The AUC is pooled over all events, and within dialogue and speaker. Pooled, a score can be right only
+because one speaker (or one corpus) yields the floor more often than another; within, an event is
+compared with events of the same speaker in the same dialogue alone.
 """
 
 from __future__ import annotations
@@ -32,13 +36,21 @@ class Estimate:
 
 @dataclass(frozen=True)
 class BinaryScore:
-    """How well scores tell positives from negatives; the last two call positive what scores at least THRESHOLD."""
+    """How well scores tell positives from negatives.
+
+    Attributes:
+        positives, negatives: how many were scored.
+        auc: over all pairs of a positive and a negative.
+        balanced_accuracy, weighted_f1: positive is called what scores at least THRESHOLD.
+        auc_within: over the pairs of the same dialogue and speaker; None if speakers were not given.
+    """
 
     positives: int
     negatives: int
     auc: Estimate
     balanced_accuracy: Estimate
     weighted_f1: Estimate
+    auc_within: Estimate | None = None
 
 
 def estimate(statistic: Statistic, dialogues: int) -> Estimate:
@@ -58,15 +70,22 @@ def estimate(statistic: Statistic, dialogues: int) -> Estimate:
     return Estimate(value, float(low), float(high))
 
 
-def score_binary(scores: Floats, positive: NDArray[np.bool_], dialogue: NDArray[np.int64]) -> BinaryScore:
+def score_binary(
+    scores: Floats,
+    positive: NDArray[np.bool_],
+    dialogue: NDArray[np.int64],
+    speaker: NDArray[np.int64] | None = None,
+) -> BinaryScore:
     """AUC, balanced accuracy and weighted F1 of events.
 
     Args:
         scores: (N,); NaN: this event was not scored and does not count.
         positive: (N,).
         dialogue: (N,), any number that tells the events of one dialogue from those of another.
+        speaker: (N,), 0 or 1, whose events they are; for the AUC within dialogue and speaker.
     """
     known = ~np.isnan(scores)
+    speakers = None if speaker is None else speaker[known]
     scores, positive = scores[known], positive[known]
     numbers, dialogues = consecutive(dialogue[known])
     called = scores >= THRESHOLD
@@ -77,6 +96,7 @@ def score_binary(scores: Floats, positive: NDArray[np.bool_], dialogue: NDArray[
         estimate(auc_statistic(scores, positive, numbers, dialogues), dialogues),
         estimate(lambda counts: balanced_accuracy(counts @ confusion), dialogues),
         estimate(lambda counts: weighted_f1(counts @ confusion), dialogues),
+        None if speakers is None else estimate(auc_within_statistic(scores, positive, speakers, numbers, dialogues), dialogues),
     )
 
 
@@ -111,6 +131,34 @@ def auc_statistic(scores: Floats, positive: NDArray[np.bool_], numbers: NDArray[
         return _ratio(np.einsum("rd,rd->r", counts @ wins, counts), pairs)
 
     return statistic
+
+
+def auc_within_statistic(
+    scores: Floats,
+    positive: NDArray[np.bool_],
+    speaker: NDArray[np.int64],
+    numbers: NDArray[np.int64],
+    dialogues: int,
+) -> Statistic:
+    """Area under the ROC curve within dialogue and speaker.
+
+    Of all pairs of a positive and a negative of the same speaker in the same dialogue, the share in
+    which the positive scores higher, ties counting half. A speaker with only one kind gives no pair.
+
+    Args:
+        scores, positive: of events, (N,).
+        speaker: whose they are, 0 or 1, (N,).
+        numbers: of their dialogues, 0 to dialogues - 1, (N,).
+        dialogues: how many.
+    """
+    right, pairs = np.zeros(dialogues), np.zeros(dialogues)
+    for number in range(dialogues):
+        for who in (0, 1):
+            member = (numbers == number) & (speaker == who)
+            above, below = scores[member & positive, None], scores[member & ~positive]
+            right[number] += np.sum(above > below) + np.sum(above == below) / 2
+            pairs[number] += above.size * below.size
+    return lambda counts: _ratio(counts @ right, counts @ pairs)
 
 
 def auc(scores: Floats, positive: NDArray[np.bool_]) -> float:

@@ -99,6 +99,7 @@ class Evaluation:
         about: the model, the dialogues, what said who spoke when in them, and how they were treated, as JSON values.
         systems: by name: "stereo" and "mono" are the model, the others baselines that hear the speaker alone.
         timer: the plain silence timer.
+        counting: shift or hold by the share of a speaker's earlier silences that were shifts; nothing is heard.
         presets: setting: preset: what the policy did.
         auc_above: baseline: setting: by how much the model's AUC, 250 ms into the silence, is higher.
         conditions: condition: setting: figures; empty if not asked for.
@@ -110,6 +111,7 @@ class Evaluation:
     systems: Mapping[str, SystemFigures]
     timer: Frontier
     presets: Mapping[str, Mapping[str, PolicyTrial]]
+    counting: ShiftHoldScores | None = None
     auc_above: Mapping[str, Mapping[str, Estimate]] = field(default_factory=dict)
     conditions: Mapping[str, Mapping[str, ConditionFigures]] = field(default_factory=dict)
     costs: Mapping[str, Cost] = field(default_factory=dict)
@@ -162,7 +164,7 @@ def auc_difference(first: tuple[Sequence[EvaluatedDialogue], Setting], second: t
     silences = find_silences(first[0])
     scores = np.array([read_at(dialogues, silences, setting, PLOTTED_MS) for dialogues, setting in (first, second)])
     known = ~np.isnan(scores).any(axis=0)
-    shift, dialogue = (kind[known] for kind in _kinds(silences))
+    shift, dialogue, _ = (kind[known] for kind in _kinds(silences))
     numbers, count = consecutive(dialogue)
     one, other = (auc_statistic(row[known], shift, numbers, count) for row in scores)
     return estimate(lambda counts: one(counts) - other(counts), count)
@@ -181,7 +183,7 @@ def read_at(dialogues: Sequence[EvaluatedDialogue], silences: Sequence[Silence],
 def roc_curve(dialogues: Sequence[EvaluatedDialogue], setting: Setting) -> tuple[Floats, Floats]:
     """Share of holds taken for shifts and share of shifts found, 250 ms into the silence, from the strictest threshold on."""
     silences = find_silences(dialogues)
-    scores, (shift, _) = read_at(dialogues, silences, setting, PLOTTED_MS), _kinds(silences)
+    scores, (shift, *_) = read_at(dialogues, silences, setting, PLOTTED_MS), _kinds(silences)
     known = ~np.isnan(scores)
     scores, shift = scores[known], shift[known]
     called = scores >= np.append(np.inf, np.unique(scores)[::-1])[:, None]  # (thresholds, N)
@@ -201,6 +203,8 @@ def as_json(value: Any) -> Any:
     return value
 
 
-def _kinds(silences: Sequence[Silence]) -> tuple[np.ndarray, np.ndarray]:
-    """Whether each is a shift, and the number of its dialogue."""
-    return np.array([s.transition.kind == "shift" for s in silences], bool), np.array([s.dialogue for s in silences], np.int64)
+def _kinds(silences: Sequence[Silence]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Whether each is a shift, the number of its dialogue, and the speaker before it."""
+    shift = np.array([s.transition.kind == "shift" for s in silences], bool)
+    dialogue = np.array([s.dialogue for s in silences], np.int64)
+    return shift, dialogue, np.array([s.transition.previous for s in silences], np.int64)

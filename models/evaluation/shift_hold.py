@@ -4,6 +4,13 @@ The score is p_next of the speaker who did not hold the floor, read 50, 250 and 
 silences that last that long, and averaged over the whole silence. A system without p_next (a silence timer, a detector
 that scores pauses) gives its own scores to `score_silences`.
 
+The AUC is given pooled, and within dialogue and speaker (measures.py): over pairs of a shift and a hold
+before which the same speaker spoke in the same dialogue.
+
+`counting` hears nothing: it scores a silence by the share of this speaker's earlier silences in the
+dialogue that were shifts. What it reaches pooled can be had from who speaks; what a system reaches
+within a speaker cannot.
+
 Source: the events of dialogues/events.py; fixed times after Roddy et al. 2018, the average after Ekstedt & Skantze 2022,
 which however counts every frame of a silence as a case of its own, while here a silence is one case.
 """
@@ -83,15 +90,41 @@ def score_silences(silences: Sequence[Silence], scores: NDArray[np.float64]) -> 
     """
     shift = np.array([silence.transition.kind == "shift" for silence in silences], bool)
     dialogue = np.array([silence.dialogue for silence in silences], np.int64)
+    speaker = np.array([silence.transition.previous for silence in silences], np.int64)
     lengths_s = np.array([silence.length_s for silence in silences])
     at: dict[int, BinaryScore] = {}
     for column, ms in enumerate(SILENCES_MS):
         lasting = lengths_s >= ms / 1000 - 1e-9
-        at[ms] = score_binary(scores[lasting, column], shift[lasting], dialogue[lasting])
-    return ShiftHoldScores(at, score_binary(scores[:, -1], shift, dialogue))
+        at[ms] = score_binary(scores[lasting, column], shift[lasting], dialogue[lasting], speaker[lasting])
+    return ShiftHoldScores(at, score_binary(scores[:, -1], shift, dialogue, speaker))
 
 
 def shift_hold(dialogues: Sequence[EvaluatedDialogue], setting: Setting) -> ShiftHoldScores:
     """Score every shift and hold by p_next."""
     silences = find_silences(dialogues)
     return score_silences(silences, read_silences(dialogues, silences, setting))
+
+
+def count_shifts(silences: Sequence[Silence]) -> NDArray[np.float64]:
+    """The share of shifts among a speaker's earlier silences in the dialogue, for every silence, (N,).
+
+    One shift and one hold are added to the count (Laplace's rule), so that the first silence of a
+    speaker scores one half.
+
+    Args:
+        silences: from `find_silences`, those of a dialogue in order of time.
+    """
+    scores = np.zeros(len(silences))
+    counts: dict[tuple[int, int], list[int]] = {}  # by dialogue and speaker: shifts, silences
+    for number, silence in enumerate(silences):
+        earlier = counts.setdefault((silence.dialogue, silence.transition.previous), [0, 0])
+        scores[number] = (earlier[0] + 1) / (earlier[1] + 2)
+        earlier[0] += silence.transition.kind == "shift"
+        earlier[1] += 1
+    return scores
+
+
+def counting(dialogues: Sequence[EvaluatedDialogue]) -> ShiftHoldScores:
+    """Score every shift and hold by `count_shifts`, the same at all times into a silence."""
+    silences = find_silences(dialogues)
+    return score_silences(silences, np.repeat(count_shifts(silences)[:, None], len(SILENCES_MS) + 1, axis=1))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from .frontier import CUT_OFFS, LATENCIES_S, Best, Frontier
@@ -12,6 +12,7 @@ from .report import ASKED_MS, PLOTTED_MS, SETTINGS, TIMER, Evaluation, SystemFig
 from .shift_hold import SILENCES_MS
 
 NOTHING = "-"
+COUNTING = "counting this speaker"
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,7 @@ class Table:
 
 def all_tables(evaluation: Evaluation) -> list[Table]:
     """Everything that was measured."""
-    tables = [scores_table(evaluation), settings_table(evaluation), presets_table(evaluation)]
+    tables = [scores_table(evaluation), within_table(evaluation), settings_table(evaluation), presets_table(evaluation)]
     if evaluation.conditions:
         tables.append(robustness_table(evaluation))
     if evaluation.costs:
@@ -90,6 +91,31 @@ def _detected(evaluation: Evaluation) -> str:
         return ""
     note = f" Who spoke when is said by Silero VAD itself in {detected} of {len(dialogues)} dialogues"
     return note + (": there its own column is judged on labels that it made." if "Silero VAD" in evaluation.systems else ".")
+
+
+def within_table(evaluation: Evaluation) -> Table:
+    """The AUC of shift or hold, pooled and within dialogue and speaker, two rows to a system."""
+    times = sorted({*SILENCES_MS, ASKED_MS})
+    rows: list[tuple[str, ...]] = []
+
+    def add(name: str, scores: Sequence[BinaryScore | None]) -> None:
+        rows.append((f"{name}, pooled", *(NOTHING if score is None else shown(score.auc) for score in scores)))
+        within = (None if score is None else score.auc_within for score in scores)
+        rows.append(("  within speaker", *(NOTHING if auc is None else shown(auc) for auc in within)))
+
+    for name, figures in evaluation.systems.items():
+        at = figures.shift_hold.at | {ASKED_MS: figures.shift_hold_at_200_ms}
+        add(name, [*(at[ms] for ms in times), figures.shift_hold.averaged, figures.shift_prediction])
+    if evaluation.counting is not None:
+        at = evaluation.counting.at | {ASKED_MS: evaluation.counting.at[PLOTTED_MS]}  # every silence lasts longer
+        add(COUNTING, [*(at[ms] for ms in times), evaluation.counting.averaged, None])
+    note = (
+        "AUC of shift or hold, by the time into the silence; the last column is shift prediction, which hears no silence. Pooled: over all pairs of a "
+        "shift and a hold. Within speaker: over the pairs of the same dialogue and the same speaker before the silence, so that it does not help to know "
+        f"who yields more often. {COUNTING.capitalize()} hears nothing: the share of shifts among this speaker's silences so far in the dialogue."
+    )
+    header = ("", *(f"{ms} ms" for ms in times), "averaged", "last 0.5 s of speech")
+    return Table("Shift or hold within one speaker", header, tuple(rows), note)
 
 
 def settings_table(evaluation: Evaluation) -> Table:

@@ -98,8 +98,10 @@ def read_windows(dialogues: Sequence[EvaluatedDialogue], windows: Sequence[Windo
 
 
 def score_windows(windows: Sequence[Window], scores: NDArray[np.float64]) -> BinaryScore:
-    """Any system's scores, (N,), of some windows."""
-    return score_binary(scores, np.array([w.positive for w in windows], bool), np.array([w.dialogue for w in windows], np.int64))
+    """Any system's scores, (N,), of some windows; within a speaker is within the one whose speech it is."""
+    positive = np.array([w.positive for w in windows], bool)
+    dialogue, speaker = (np.array([getattr(w, name) for w in windows], np.int64) for name in ("dialogue", "heard"))
+    return score_binary(scores, positive, dialogue, speaker)
 
 
 def shift_prediction(dialogues: Sequence[EvaluatedDialogue], setting: Setting) -> BinaryScore:

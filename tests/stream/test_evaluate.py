@@ -20,6 +20,7 @@ from turnstream.models.evaluation import measures, plots
 from turnstream.models.evaluation.conditions import standard_conditions
 from turnstream.models.evaluation.predictions import EvaluatedDialogue
 from turnstream.models.evaluation.report import SETTINGS, as_json, measure_system, measure_timer
+from turnstream.models.evaluation.shift_hold import counting
 from turnstream.stream import evaluate
 from turnstream.stream.cli import main
 from turnstream.stream.evaluate import CLEAN, load_recording, run_model
@@ -103,6 +104,7 @@ def test_the_report_is_what_the_measures_say(whole_run: tuple[Path, dict[str, An
         assert close(report["systems"][setting]["shift_hold"], as_json(measure_system(heard, setting).shift_hold))
         assert close(report["presets"][setting]["fast"], as_json(try_policy("fast", heard, setting)))
     assert close(report["timer"], as_json(measure_timer(heard)))
+    assert close(report["counting"], as_json(counting(heard)))
     assert report["systems"]["smart-turn"]["calibration"] is None
     auc = {name: figures["shift_hold"]["at"]["250"]["auc"]["value"] for name, figures in report["systems"].items()}
     assert report["auc_above"]["Silero VAD"]["stereo"]["value"] == pytest.approx(auc["stereo"] - auc["Silero VAD"])

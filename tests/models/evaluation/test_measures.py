@@ -9,6 +9,7 @@ from turnstream.models.evaluation.measures import (
     SEED,
     auc,
     auc_statistic,
+    auc_within_statistic,
     balanced_accuracy,
     estimate,
     score_binary,
@@ -124,3 +125,64 @@ def test_a_dialogue_that_counts_twice_is_as_if_it_were_there_twice() -> None:
     twice = np.concatenate([np.arange(60), np.flatnonzero(numbers == 1)])
     statistic = auc_statistic(scores, positive, numbers, 4)
     assert statistic(np.array([[1.0, 2.0, 1.0, 1.0]]))[0] == pytest.approx(auc(scores[twice], positive[twice]))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_within_a_speaker_only_pairs_of_the_same_dialogue_and_speaker_count(seed: int) -> None:
+    scores, positive, dialogue = cases(seed)
+    speaker = np.random.default_rng(seed).integers(0, 2, len(scores))
+    pairs = [
+        (scores[p] > scores[n]) + 0.5 * (scores[p] == scores[n])
+        for p in np.flatnonzero(positive)
+        for n in np.flatnonzero(~positive)
+        if (dialogue[p], speaker[p]) == (dialogue[n], speaker[n])
+    ]
+    found = score_binary(scores, positive, dialogue, speaker)
+    assert found.auc_within is not None
+    assert found.auc_within.value == pytest.approx(np.mean(pairs))
+    assert found.auc_within.value != found.auc.value
+    assert found.auc_within.low <= found.auc_within.value <= found.auc_within.high
+    assert score_binary(scores, positive, dialogue).auc_within is None
+
+
+def test_knowing_who_yields_more_often_helps_only_pooled() -> None:
+    positive = np.array([True, True, True, False, True, False, False, False])
+    who = np.repeat([0, 1], 4)
+    scores = np.where(who == 0, 0.9, 0.1)  # speaker 0 yields three times of four, speaker 1 once
+    found = score_binary(np.tile(scores, 2), np.tile(positive, 2), np.repeat([0, 1], 8), np.tile(who, 2))
+    assert found.auc_within is not None
+    assert (found.auc.value, found.auc_within.value) == (0.75, 0.5)
+    mirrored = score_binary(np.tile(1 - scores, 2), np.tile(positive, 2), np.repeat([0, 1], 8), np.tile(who, 2))
+    assert mirrored.auc.value == 0.25
+
+
+def test_a_speaker_with_one_kind_only_gives_no_pair() -> None:
+    scores, positive = np.array([0.9, 0.1, 0.2, 0.3]), np.array([True, False, True, True])
+    found = score_binary(scores, positive, np.zeros(4, np.int64), np.array([0, 0, 1, 1]))
+    alone = score_binary(scores[1:], positive[1:], np.zeros(3, np.int64), np.array([0, 1, 1]))
+    assert found.auc_within is not None
+    assert alone.auc_within is not None
+    assert found.auc_within.value == 1.0
+    assert alone.auc.value == 1.0
+    assert math.isnan(alone.auc_within.value)
+
+
+def test_the_interval_within_a_speaker_is_that_of_dialogues_really_drawn_again() -> None:
+    scores, positive, dialogue = cases(0)
+    speaker = np.random.default_rng(9).integers(0, 2, len(scores))
+    members = [np.flatnonzero(dialogue == number) for number in np.unique(dialogue)]
+    drawn: list[float] = []
+    for counts in np.random.default_rng(SEED).multinomial(len(members), np.full(len(members), 1 / len(members)), RESAMPLES):
+        copies = [member for member, count in zip(members, counts, strict=True) for _ in range(count)]
+        chosen, copy = np.concatenate(copies), np.repeat(np.arange(len(copies)), [len(member) for member in copies])
+        again = score_binary_value(scores[chosen], positive[chosen], copy, speaker[chosen])
+        drawn.append(again)
+    found = score_binary(scores, positive, dialogue, speaker).auc_within
+    assert found is not None
+    assert [found.low, found.high] == pytest.approx(np.percentile(drawn, [2.5, 97.5]))
+
+
+def score_binary_value(scores: np.ndarray, positive: np.ndarray, dialogue: np.ndarray, speaker: np.ndarray) -> float:
+    """The AUC within dialogue and speaker, without an interval."""
+    statistic = auc_within_statistic(scores, positive, speaker, dialogue, int(dialogue.max()) + 1)
+    return float(statistic(np.ones((1, int(dialogue.max()) + 1)))[0])

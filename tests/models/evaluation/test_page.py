@@ -21,12 +21,13 @@ from turnstream.models.evaluation.page import page, write_evaluation
 from turnstream.models.evaluation.plots import check_matplotlib
 from turnstream.models.evaluation.predictions import EvaluatedDialogue
 from turnstream.models.evaluation.report import SETTINGS, ConditionFigures, Cost, Evaluation, Mistake, PolicyTrial, as_json, measure_system, measure_timer
-from turnstream.models.evaluation.shift_hold import find_silences
+from turnstream.models.evaluation.shift_hold import counting, find_silences
 from turnstream.models.evaluation.tables import all_tables, shown
 
 from .conftest import MakeDialogue
 
 NAN = float("nan")
+WITHIN = "Shift or hold within one speaker"
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -51,6 +52,7 @@ def evaluation(random_dialogues: list[EvaluatedDialogue]) -> Evaluation:
         },
         systems={"stereo": stereo, "mono": stereo, "smart-turn": baseline},
         timer=measure_timer(random_dialogues),
+        counting=counting(random_dialogues),
         presets={setting: {"fast": trial} for setting in SETTINGS},
         auc_above={"smart-turn": dict.fromkeys(SETTINGS, Estimate(0.1, 0.05, 0.2))},
         conditions={"telephone band": dict.fromkeys(SETTINGS, changed)},
@@ -80,14 +82,14 @@ def test_a_value_is_shown_with_its_interval(value: Estimate, scale: float, digit
 
 def test_every_row_is_as_long_as_its_header(evaluation: Evaluation) -> None:
     tables = all_tables(evaluation)
-    assert [table.title for table in tables] == ["Scores", "Settings on the frontier", "Presets", "Robustness", "Cost"]
+    assert [table.title for table in tables] == ["Scores", WITHIN, "Settings on the frontier", "Presets", "Robustness", "Cost"]
     for table in tables:
         assert {len(row) for row in table.rows} == {len(table.header)}
-    assert [table.title for table in all_tables(replace(evaluation, conditions={}, costs={}))] == ["Scores", "Settings on the frontier", "Presets"]
+    assert [table.title for table in all_tables(replace(evaluation, conditions={}, costs={}))] == ["Scores", WITHIN, "Settings on the frontier", "Presets"]
 
 
 def test_the_table_holds_the_figures(evaluation: Evaluation) -> None:
-    scores, settings, presets, robustness, cost = all_tables(evaluation)
+    scores, within, settings, presets, robustness, cost = all_tables(evaluation)
     rows = {row[0].partition(":")[0]: row[1:] for row in scores.rows}
     stereo = evaluation.systems["stereo"]
     assert scores.header == ("", "stereo", "mono", "smart-turn", "silence timer")
@@ -101,6 +103,15 @@ def test_the_table_holds_the_figures(evaluation: Evaluation) -> None:
     assert settings.rows[1][4] == "wait 0.6 s"
     assert presets.rows[0] == ("fast, stereo", "30 [20, 40]", "0.70", "0.60", "1 of 8")
     assert robustness.rows[1][:3] == ("telephone band, stereo", shown(stereo.shift_hold.at[250].auc), "0.00 [-0.01, 0.02]")
+    pooled, inside = within.rows[2], within.rows[3]
+    assert within.header == ("", "50 ms", "200 ms", "250 ms", "500 ms", "averaged", "last 0.5 s of speech")
+    assert (pooled[0], pooled[3]) == ("mono, pooled", shown(stereo.shift_hold.at[250].auc))
+    assert stereo.shift_hold.at[250].auc_within is not None
+    assert (inside[0], inside[3]) == ("  within speaker", shown(stereo.shift_hold.at[250].auc_within))
+    assert inside[3] != pooled[3]
+    assert within.rows[5][6] == "-"  # smart-turn says nothing before a silence
+    assert evaluation.counting is not None
+    assert within.rows[6][:2] == ("counting this speaker, pooled", shown(evaluation.counting.at[50].auc))
     assert cost.rows[1] == ("smart-turn", "40.00", "36.500", "pauses")
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from turnstream.models.evaluation.predictions import EvaluatedDialogue
-from turnstream.models.evaluation.shift_hold import SILENCES_MS, find_silences, read_silences, score_silences, shift_hold
+from turnstream.models.evaluation.shift_hold import SILENCES_MS, count_shifts, counting, find_silences, read_silences, score_silences, shift_hold
 
 from .conftest import MakeDialogue
 
@@ -58,3 +58,45 @@ def test_random_scores_are_at_chance(random_dialogues: list[EvaluatedDialogue]) 
     found = shift_hold(random_dialogues, "mono").at[50]
     assert found.positives > 50
     assert found.auc.low < 0.5 < found.auc.high
+
+
+def test_within_a_speaker_is_within_the_one_before_the_silence(dialogue: MakeDialogue) -> None:
+    turns = [(1.0, 4.0), (4.6, 6.0)], [(6.6, 8.6), (9.2, 11.2)]  # 0: a hold, a shift; 1: a hold, a shift
+    call = dialogue(turns[0] + [(11.8, 14.0)], turns[1], seconds=15.0)
+    call.mono[0].p_next[1] = 0.2
+    call.mono[0].p_next[1, 300:330] = 0.3  # the shift from 0
+    call.mono[1].p_next[0] = 0.9
+    call.mono[1].p_next[0, 560:590] = 0.8  # the shift from 1, less sure than the hold
+    found = shift_hold([call], "mono").at[250]
+    assert (found.positives, found.negatives) == (2, 2)
+    assert found.auc.value == 0.5  # 0.3 and 0.8 against 0.2 and 0.9
+    assert found.auc_within is not None
+    assert found.auc_within.value == 0.5  # right for 0, wrong for 1
+    call.mono[0].p_next[1, 300:330] = 0.1
+    worse = shift_hold([call], "mono").at[250]
+    assert worse.auc_within is not None
+    assert (worse.auc.value, worse.auc_within.value) == (0.25, 0.0)
+
+
+def test_counting_knows_only_what_this_speaker_did_before(dialogue: MakeDialogue) -> None:
+    first = [(1.0, 4.0), (4.6, 6.0), (11.8, 13.8)]
+    second = [(6.6, 8.6), (9.2, 11.2), (14.4, 16.4)]
+    call = dialogue(first, second, seconds=18.0)
+    silences = find_silences([call, call])
+    kinds = [(silence.transition.previous, silence.transition.kind) for silence in silences[: len(silences) // 2]]
+    assert kinds == [(0, "hold"), (0, "shift"), (1, "hold"), (1, "shift"), (0, "shift")]
+    scores = count_shifts(silences)
+    assert scores[:5] == pytest.approx([1 / 2, 1 / 3, 1 / 2, 1 / 3, 2 / 4])
+    assert scores[5:].tolist() == scores[:5].tolist()  # every dialogue begins anew
+    found = counting([call, call])
+    assert {found.at[ms].auc.value for ms in SILENCES_MS} == {found.averaged.auc.value}
+    expected = [(s > h) + 0.5 * (s == h) for s in (1 / 3, 1 / 3, 1 / 2) for h in (1 / 2, 1 / 2)]
+    assert found.averaged.auc.value == pytest.approx(np.mean(expected))
+    assert found.averaged.auc_within is not None
+    assert found.averaged.auc_within.value == pytest.approx(0.5 / 3)  # the pairs (1/3, 1/2) and (1/2, 1/2) of 0, (1/3, 1/2) of 1
+
+
+def test_what_follows_does_not_change_an_earlier_count(dialogue: MakeDialogue) -> None:
+    first, second = [(1.0, 4.0), (4.6, 6.0), (11.8, 13.8)], [(6.6, 8.6), (9.2, 11.2), (14.4, 16.4)]
+    whole, cut = (find_silences([dialogue(first, second[:count], seconds=18.0)]) for count in (3, 2))
+    assert count_shifts(cut).tolist() == count_shifts(whole)[: len(cut)].tolist()

@@ -27,6 +27,19 @@ def test_shift_prediction_reads_the_other_speaker_in_the_last_half_second_of_spe
     assert (found.positives, found.negatives, found.auc.value, found.weighted_f1.value) == (1, 1, 1.0, 1.0)
 
 
+def test_shift_prediction_within_a_speaker(dialogue: MakeDialogue) -> None:
+    call = dialogue([(1.0, 4.0), (4.6, 6.6)], [(7.2, 9.0)])  # 0: a hold, then a shift
+    call.mono[0].p_future[1, 305:330] = 0.9
+    assert [(window.positive, window.heard) for window in shift_windows([call])] == [(False, 0), (True, 0)]
+    found = shift_prediction([call], "mono")
+    assert found.auc_within is not None
+    assert (found.auc.value, found.auc_within.value) == (1.0, 1.0)
+    apart = dialogue([(1.0, 4.0)], [(4.6, 6.6), (6.9, 8.9)])  # a shift from 0, a hold of 1: no pair
+    within = shift_prediction([apart], "mono").auc_within
+    assert within is not None
+    assert np.isnan(within.value)
+
+
 def test_shifts_and_holds_are_equally_many_and_always_the_same(random_dialogues: list[EvaluatedDialogue]) -> None:
     windows = shift_windows(random_dialogues)
     assert sum(window.positive for window in windows) * 2 == len(windows) > 40
