@@ -28,6 +28,7 @@ from ..models.errors import DialogueError
 from ..models.evaluation.baselines import BaselineRun, as_evaluated, run_silero, run_smart_turn
 from ..models.evaluation.conditions import SAMPLE_RATE_HZ, Condition, Recording, collect_voices, read_room, standard_conditions
 from ..models.evaluation.frontier import find_dialogue_pauses
+from ..models.evaluation.groups import measure_groups
 from ..models.evaluation.mistakes import describe, find_mistakes, write_mistake
 from ..models.evaluation.page import write_evaluation
 from ..models.evaluation.plots import check_matplotlib
@@ -109,6 +110,8 @@ def main(args: argparse.Namespace) -> int:
         systems={name: measure_system(said, "stereo" if name == "stereo" else "mono", only_p_next=name not in SETTINGS) for name, said in said_by.items()},
         timer=measure_timer(clean),
         counting=counting(clean),
+        by_corpus=measure_groups(said_by, [dialogue.corpus for dialogue in dialogues]),
+        by_call=measure_groups(said_by, [dialogue.id for dialogue in dialogues]),
         presets={setting: {preset: try_policy(preset, clean, setting) for preset in PRESETS} for setting in SETTINGS},
         auc_above={
             name: {setting: auc_difference((clean, setting), (said, "mono")) for setting in SETTINGS} for name, said in said_by.items() if name not in SETTINGS

@@ -49,6 +49,22 @@ class ConditionFigures:
 
 
 @dataclass(frozen=True)
+class GroupFigures:
+    """Shift or hold in some of the dialogues.
+
+    Attributes:
+        dialogues: how many there are.
+        shifts, holds: how many there are.
+        auc: by system, 250 ms into the silence; NaN where there are no shifts or no holds.
+    """
+
+    dialogues: int
+    shifts: int
+    holds: int
+    auc: Mapping[str, Estimate]
+
+
+@dataclass(frozen=True)
 class PolicyTrial:
     """How a policy behaved.
 
@@ -101,6 +117,7 @@ class Evaluation:
         timer: the plain silence timer.
         counting: shift or hold by the share of a speaker's earlier silences that were shifts; nothing is heard.
         presets: setting: preset: what the policy did.
+        by_corpus, by_call: shift or hold in every corpus, "" if not given, and in every dialogue, by id.
         auc_above: baseline: setting: by how much the model's AUC, 250 ms into the silence, is higher.
         conditions: condition: setting: figures; empty if not asked for.
         costs: by system.
@@ -112,6 +129,8 @@ class Evaluation:
     timer: Frontier
     presets: Mapping[str, Mapping[str, PolicyTrial]]
     counting: ShiftHoldScores | None = None
+    by_corpus: Mapping[str, GroupFigures] = field(default_factory=dict)
+    by_call: Mapping[str, GroupFigures] = field(default_factory=dict)
     auc_above: Mapping[str, Mapping[str, Estimate]] = field(default_factory=dict)
     conditions: Mapping[str, Mapping[str, ConditionFigures]] = field(default_factory=dict)
     costs: Mapping[str, Cost] = field(default_factory=dict)

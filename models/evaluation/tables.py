@@ -8,11 +8,12 @@ from dataclasses import dataclass
 
 from .frontier import CUT_OFFS, LATENCIES_S, Best, Frontier
 from .measures import BinaryScore, Estimate
-from .report import ASKED_MS, PLOTTED_MS, SETTINGS, TIMER, Evaluation, SystemFigures
+from .report import ASKED_MS, PLOTTED_MS, SETTINGS, TIMER, Evaluation, GroupFigures, SystemFigures
 from .shift_hold import SILENCES_MS
 
 NOTHING = "-"
 COUNTING = "counting this speaker"
+MOST_CALLS = 60  # a table of more would not be read
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,8 @@ class Table:
 def all_tables(evaluation: Evaluation) -> list[Table]:
     """Everything that was measured."""
     tables = [scores_table(evaluation), within_table(evaluation), settings_table(evaluation), presets_table(evaluation)]
+    if evaluation.by_corpus:
+        tables.append(groups_table(evaluation))
     if evaluation.conditions:
         tables.append(robustness_table(evaluation))
     if evaluation.costs:
@@ -151,6 +154,27 @@ def presets_table(evaluation: Evaluation) -> Table:
         "In stereo the other speaker's start also ends a turn. Latency leaves out the ends that were never called before the speaker went on."
     )
     return Table("Presets", ("", "holds cut off, %", "mean latency, s", "median, s", "never called"), tuple(rows), note)
+
+
+def groups_table(evaluation: Evaluation) -> Table:
+    """Shift or hold in every corpus, and below it in each of its calls."""
+    names = list(evaluation.systems)
+    corpus_of = {dialogue["id"]: dialogue["corpus"] for dialogue in evaluation.about["dialogues"]}
+    listed = len(evaluation.by_call) <= MOST_CALLS
+    rows: list[tuple[str, ...]] = []
+
+    def add(label: str, group: GroupFigures) -> None:
+        rows.append((label, str(group.shifts), str(group.holds), *(shown(group.auc[name]) for name in names)))
+
+    for corpus, figures in evaluation.by_corpus.items():
+        calls = {call: found for call, found in evaluation.by_call.items() if corpus_of[call] == corpus}
+        add(f"{corpus or 'no corpus given'} ({figures.dialogues})", figures)
+        for call, found in calls.items() if listed else ():
+            add(f"  {call}", found)
+    note = f"AUC of shift or hold, {PLOTTED_MS} ms into the silence, within the corpus or the call; {NOTHING}: there are only shifts, only holds, or neither."
+    if not listed:
+        note += f" There are {len(evaluation.by_call)} calls: each is in report.json."
+    return Table("Corpora and calls", ("", "shifts", "holds", *names), tuple(rows), note)
 
 
 def robustness_table(evaluation: Evaluation) -> Table:

@@ -106,6 +106,10 @@ def test_the_report_is_what_the_measures_say(whole_run: tuple[Path, dict[str, An
     assert close(report["timer"], as_json(measure_timer(heard)))
     assert close(report["counting"], as_json(counting(heard)))
     assert report["systems"]["smart-turn"]["calibration"] is None
+    assert list(report["by_corpus"]) == ["bursts"]
+    assert report["by_corpus"]["bursts"]["auc"]["mono"] == report["systems"]["mono"]["shift_hold"]["at"]["250"]["auc"]
+    assert list(report["by_call"]) == ["call 0", "call 1", "call 2"]
+    assert sum(call["shifts"] for call in report["by_call"].values()) == report["systems"]["mono"]["shift_hold"]["at"]["50"]["positives"]
     auc = {name: figures["shift_hold"]["at"]["250"]["auc"]["value"] for name, figures in report["systems"].items()}
     assert report["auc_above"]["Silero VAD"]["stereo"]["value"] == pytest.approx(auc["stereo"] - auc["Silero VAD"])
     assert report["systems"]["smart-turn"]["shift_hold"]["at"]["250"]["positives"] == report["systems"]["mono"]["shift_hold"]["at"]["250"]["positives"] > 0

@@ -14,19 +14,32 @@ import pytest
 import soundfile as sf
 
 from turnstream.models.errors import MissingExtraError
-from turnstream.models.evaluation import measures, plots
+from turnstream.models.evaluation import measures, plots, tables
+from turnstream.models.evaluation.groups import measure_groups
 from turnstream.models.evaluation.measures import Estimate
 from turnstream.models.evaluation.mistakes import describe, find_mistakes, in_words, write_mistake
 from turnstream.models.evaluation.page import page, write_evaluation
 from turnstream.models.evaluation.plots import check_matplotlib
 from turnstream.models.evaluation.predictions import EvaluatedDialogue
-from turnstream.models.evaluation.report import SETTINGS, ConditionFigures, Cost, Evaluation, Mistake, PolicyTrial, as_json, measure_system, measure_timer
+from turnstream.models.evaluation.report import (
+    SETTINGS,
+    ConditionFigures,
+    Cost,
+    Evaluation,
+    GroupFigures,
+    Mistake,
+    PolicyTrial,
+    as_json,
+    measure_system,
+    measure_timer,
+)
 from turnstream.models.evaluation.shift_hold import counting, find_silences
 from turnstream.models.evaluation.tables import all_tables, shown
 
 from .conftest import MakeDialogue
 
 NAN = float("nan")
+CORPORA = ["one", "", "one", "one", "", "", "", ""]
 WITHIN = "Shift or hold within one speaker"
 
 
@@ -48,11 +61,15 @@ def evaluation(random_dialogues: list[EvaluatedDialogue]) -> Evaluation:
         about={
             "manifest": "<calls>.jsonl",
             "model": {"name": "net", "version": "1", "weights_sha256": "0123456789abcdef"},
-            "dialogues": [{"id": dialogue.id, "seconds": 60.0, "activity": "words"} for dialogue in random_dialogues],
+            "dialogues": [
+                {"id": dialogue.id, "seconds": 60.0, "activity": "words", "corpus": corpus} for dialogue, corpus in zip(random_dialogues, CORPORA, strict=True)
+            ],
         },
         systems={"stereo": stereo, "mono": stereo, "smart-turn": baseline},
         timer=measure_timer(random_dialogues),
         counting=counting(random_dialogues),
+        by_corpus=measure_groups({"stereo": random_dialogues, "mono": random_dialogues, "smart-turn": random_dialogues}, CORPORA),
+        by_call=measure_groups(dict.fromkeys(("stereo", "mono", "smart-turn"), random_dialogues), [dialogue.id for dialogue in random_dialogues]),
         presets={setting: {"fast": trial} for setting in SETTINGS},
         auc_above={"smart-turn": dict.fromkeys(SETTINGS, Estimate(0.1, 0.05, 0.2))},
         conditions={"telephone band": dict.fromkeys(SETTINGS, changed)},
@@ -82,14 +99,19 @@ def test_a_value_is_shown_with_its_interval(value: Estimate, scale: float, digit
 
 def test_every_row_is_as_long_as_its_header(evaluation: Evaluation) -> None:
     tables = all_tables(evaluation)
-    assert [table.title for table in tables] == ["Scores", WITHIN, "Settings on the frontier", "Presets", "Robustness", "Cost"]
+    assert [table.title for table in tables] == ["Scores", WITHIN, "Settings on the frontier", "Presets", "Corpora and calls", "Robustness", "Cost"]
     for table in tables:
         assert {len(row) for row in table.rows} == {len(table.header)}
-    assert [table.title for table in all_tables(replace(evaluation, conditions={}, costs={}))] == ["Scores", WITHIN, "Settings on the frontier", "Presets"]
+    assert [table.title for table in all_tables(replace(evaluation, by_corpus={}, conditions={}, costs={}))] == [
+        "Scores",
+        WITHIN,
+        "Settings on the frontier",
+        "Presets",
+    ]
 
 
 def test_the_table_holds_the_figures(evaluation: Evaluation) -> None:
-    scores, within, settings, presets, robustness, cost = all_tables(evaluation)
+    scores, within, settings, presets, groups, robustness, cost = all_tables(evaluation)
     rows = {row[0].partition(":")[0]: row[1:] for row in scores.rows}
     stereo = evaluation.systems["stereo"]
     assert scores.header == ("", "stereo", "mono", "smart-turn", "silence timer")
@@ -112,7 +134,26 @@ def test_the_table_holds_the_figures(evaluation: Evaluation) -> None:
     assert within.rows[5][6] == "-"  # smart-turn says nothing before a silence
     assert evaluation.counting is not None
     assert within.rows[6][:2] == ("counting this speaker, pooled", shown(evaluation.counting.at[50].auc))
+    assert [row[0] for row in groups.rows] == ["one (3)", "  0", "  2", "  3", "no corpus given (5)", "  1", "  4", "  5", "  6", "  7"]
+    one = evaluation.by_corpus["one"]
+    assert groups.rows[0][1:4] == (str(one.shifts), str(one.holds), shown(one.auc["stereo"]))
+    assert groups.rows[2][4] == shown(evaluation.by_call["2"].auc["mono"])
+    assert "[" in groups.rows[0][3]
+    assert "[" not in groups.rows[2][3]
     assert cost.rows[1] == ("smart-turn", "40.00", "36.500", "pauses")
+
+
+def test_of_many_calls_only_the_corpora_are_listed(evaluation: Evaluation, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tables, "MOST_CALLS", 7)
+    (table,) = [table for table in all_tables(evaluation) if table.title == "Corpora and calls"]
+    assert [row[0] for row in table.rows] == ["one (3)", "no corpus given (5)"]
+    assert table.note.endswith("There are 8 calls: each is in report.json.")
+
+
+def test_a_call_with_one_kind_has_a_dash(evaluation: Evaluation) -> None:
+    nothing = GroupFigures(1, 3, 0, dict.fromkeys(evaluation.systems, Estimate(NAN, NAN, NAN)))
+    (table,) = [table for table in all_tables(replace(evaluation, by_call={**evaluation.by_call, "0": nothing})) if table.title == "Corpora and calls"]
+    assert table.rows[1] == ("  0", "3", "0", "-", "-", "-")
 
 
 def test_labels_that_a_baseline_made_are_pointed_out(evaluation: Evaluation) -> None:
@@ -121,7 +162,7 @@ def test_labels_that_a_baseline_made_are_pointed_out(evaluation: Evaluation) -> 
     words = f"Who spoke when is said by Silero VAD itself in 1 of {1 + len(others)} dialogues"
     assert "Silero" not in all_tables(evaluation)[0].note
     assert all_tables(detected)[0].note.endswith(f"{words}.")
-    judged = replace(detected, systems={**detected.systems, "Silero VAD": detected.systems["smart-turn"]})
+    judged = replace(detected, by_corpus={}, systems={**detected.systems, "Silero VAD": detected.systems["smart-turn"]})
     assert all_tables(judged)[0].note.endswith(f"{words}: there its own column is judged on labels that it made.")
 
 
