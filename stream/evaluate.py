@@ -1,15 +1,17 @@
 """`turnstream evaluate`: how right a model is about recorded dialogues, stepped as it is live, beside other systems.
 
 The measures are those of models/evaluation; here the model, the policy's presets and the baselines are run on the audio.
+With `--folds` several models are: each dialogue is run through the one that has not learned from it.
 """
 
 from __future__ import annotations
 
 import argparse
 import hashlib
+import os
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
 from pathlib import Path
@@ -27,6 +29,7 @@ from ..models.dialogues.manifest import Dialogue, read_manifest
 from ..models.errors import DialogueError
 from ..models.evaluation.baselines import BaselineRun, as_evaluated, run_silero, run_smart_turn
 from ..models.evaluation.conditions import SAMPLE_RATE_HZ, Condition, Recording, collect_voices, read_room, standard_conditions
+from ..models.evaluation.folds import FILE_NAME, read_folds
 from ..models.evaluation.frontier import find_dialogue_pauses
 from ..models.evaluation.groups import measure_groups
 from ..models.evaluation.mistakes import describe, find_mistakes, write_mistake
@@ -35,7 +38,7 @@ from ..models.evaluation.plots import check_matplotlib
 from ..models.evaluation.predictions import EvaluatedDialogue, Prediction, at_activity_rate
 from ..models.evaluation.report import SETTINGS, Cost, Evaluation, Mistake, auc_difference, measure_condition, measure_system, measure_timer
 from ..models.evaluation.shift_hold import counting, find_silences
-from ..models.evaluation.tables import Table, all_tables
+from ..models.evaluation.tables import Table, all_tables, heard_by
 from ..models.smart_turn import SmartTurn
 from .bench import measure_batch
 from .engine import Engine
@@ -58,7 +61,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `turnstream evaluate`."""
     parser.add_argument("manifest", type=Path, help="dialogues (JSON Lines), as for `turnstream train`")
     parser.add_argument("--split", choices=("train", "val", "test"), help="only the dialogues of this split (default: all)")
-    parser.add_argument("--model", type=Path, help="ONNX model (default: the bundled one)")
+    model = parser.add_mutually_exclusive_group()
+    model.add_argument("--model", type=Path, help="ONNX model (default: the bundled one)")
+    model.add_argument(
+        "--folds",
+        type=Path,
+        metavar="FOLDER",
+        help="cross-validated: FOLDER/folds.json names, for every dialogue id, the ONNX model that has not learned from it",
+    )
     parser.add_argument(
         "--out", type=Path, metavar="FOLDER", help="also write report.json, pictures, clips of the worst mistakes, and index.html with all of it"
     )
@@ -84,9 +94,7 @@ def main(args: argparse.Namespace) -> int:
     if args.out:
         check_matplotlib()
         _make_folder(args.out / "mistakes")
-    engine = Engine(args.model)
-    if engine.metadata.sample_rate_hz != SAMPLE_RATE_HZ:
-        raise ModelError(f"{engine.path}: expected a model that hears {SAMPLE_RATE_HZ} Hz, got {engine.metadata.sample_rate_hz} Hz")
+    engines = load_engines(args.model, args.folds, dialogues)
     scorer = SmartTurn() if args.baselines else None
     room = read_room(args.room) if args.room else None
     jobs = max(1, args.jobs)
@@ -95,18 +103,18 @@ def main(args: argparse.Namespace) -> int:
         if args.robustness:
             conditions += standard_conditions(collect_voices([load_recording(dialogue) for dialogue in dialogues[:VOICES_FROM]]), room, args.seed)
         listening = progress.add_task("model", total=len(dialogues))
-        heard = run_model(engine, dialogues, conditions, args.seed, jobs, lambda: progress.advance(listening))
+        heard = run_models(engines, dialogues, conditions, args.seed, jobs, lambda: progress.advance(listening))
         clean = heard.pop(CLEAN.name)
         if not find_silences(clean) and not find_dialogue_pauses(clean):
             raise DialogueError(f"{args.manifest}: expected dialogues with pauses, shifts or holds, found none in {len(clean)} dialogues")
         said_by: dict[str, Sequence[EvaluatedDialogue]] = dict.fromkeys(SETTINGS, clean)
-        costs = {"turnstream": _model_cost(engine, load_recording(dialogues[0]))}
+        costs = {"turnstream": _model_cost(engines[dialogues[0].id], load_recording(dialogues[0]))}
         if scorer is not None:
             asking = progress.add_task("baselines", total=len(dialogues))
             said_by |= run_baselines(scorer, dialogues, jobs, costs, lambda: progress.advance(asking))
     found = find_mistakes(clean, args.mistakes if args.out else 0)
     evaluation = Evaluation(
-        about=_about(args, engine, dialogues, clean),
+        about=_about(args, engines, dialogues, clean),
         systems={name: measure_system(said, "stereo" if name == "stereo" else "mono", only_p_next=name not in SETTINGS) for name, said in said_by.items()},
         timer=measure_timer(clean),
         counting=counting(clean),
@@ -137,31 +145,50 @@ def load_recording(dialogue: Dialogue) -> Recording:
     return Recording(dialogue.id, *load_annotated(dialogue, SAMPLE_RATE_HZ))
 
 
-def run_model(engine: Engine, dialogues: Sequence[Dialogue], conditions: Sequence[Condition], seed: int, jobs: int, advance: Advance) -> Heard:
-    """What the model says of every dialogue in every condition, in stereo and of each speaker alone.
+def load_engines(model: Path | None, folds: Path | None, dialogues: Sequence[Dialogue]) -> dict[str, Engine]:
+    """The model of every dialogue, by its id; each file is loaded once.
 
     Args:
-        engine: the model.
+        model: one for all dialogues; None is the bundled one.
+        folds: a folder with folds.json, which names one for each; None if there is none.
+        dialogues: to hear.
+    Raises:
+        DialogueError: folds.json cannot be read, or lacks a dialogue.
+        ModelError: a file is no model of ours, or hears another sample rate.
+    """
+    ids = [dialogue.id for dialogue in dialogues]
+    files = dict.fromkeys(ids, model) if folds is None else read_folds(folds, ids)
+    loaded = {file: Engine(file) for file in dict.fromkeys(files.values())}
+    for engine in loaded.values():
+        if engine.metadata.sample_rate_hz != SAMPLE_RATE_HZ:
+            raise ModelError(f"{engine.path}: expected a model that hears {SAMPLE_RATE_HZ} Hz, got {engine.metadata.sample_rate_hz} Hz")
+    return {name: loaded[file] for name, file in files.items()}
+
+
+def run_models(engines: Mapping[str, Engine], dialogues: Sequence[Dialogue], conditions: Sequence[Condition], seed: int, jobs: int, advance: Advance) -> Heard:
+    """What its model says of every dialogue in every condition, in stereo and of each speaker alone.
+
+    Args:
+        engines: the model of each dialogue, by id.
         dialogues: to hear.
         conditions: to hear them in.
         seed: of the conditions.
         jobs: threads.
         advance: called after every dialogue.
     """
-    heard: Heard = {condition.name: [] for condition in conditions}
+    said_of: dict[str, list[EvaluatedDialogue]] = {}  # by id, what was said in each condition
 
     def listen(group: Sequence[Dialogue]) -> list[list[EvaluatedDialogue]]:
-        recordings = [load_recording(dialogue) for dialogue in group]
+        engine, recordings = engines[group[0].id], [load_recording(dialogue) for dialogue in group]
         said = iter(step_recordings(engine, [r.audio if c is CLEAN else c.apply(r, seed) for r in recordings for c in conditions]))
         return [[_evaluated(engine, recording, next(said)) for _ in conditions] for recording in recordings]
 
     with ThreadPoolExecutor(jobs) as pool:
-        for group in pool.map(listen, _groups(dialogues, len(conditions))):
+        for group in pool.map(listen, _groups(engines, dialogues, len(conditions))):
             for per_condition in group:
-                for name, evaluated in zip(heard, per_condition, strict=True):
-                    heard[name].append(evaluated)
+                said_of[per_condition[0].id] = per_condition
                 advance()
-    return heard
+    return {condition.name: [said_of[dialogue.id][number] for dialogue in dialogues] for number, condition in enumerate(conditions)}
 
 
 def run_baselines(scorer: SmartTurn, dialogues: Sequence[Dialogue], jobs: int, costs: dict[str, Cost], advance: Advance) -> dict[str, list[EvaluatedDialogue]]:
@@ -189,10 +216,12 @@ def _evaluated(engine: Engine, recording: Recording, said: tuple[Outputs, Output
     return EvaluatedDialogue(recording.id, recording.activity, recording.backchannel, stereo, (first, second))
 
 
-def _groups(dialogues: Sequence[Dialogue], conditions: int) -> Iterator[Sequence[Dialogue]]:
-    """As many dialogues at a time as fill a batch in all conditions, at least one."""
+def _groups(engines: Mapping[str, Engine], dialogues: Sequence[Dialogue], conditions: int) -> Iterator[Sequence[Dialogue]]:
+    """As many dialogues of the same model at a time as fill a batch in all conditions, at least one."""
     size = max(1, RECORDINGS_PER_BATCH // conditions)
-    return (dialogues[start : start + size] for start in range(0, len(dialogues), size))
+    for engine in dict.fromkeys(engines.values()):
+        own = [dialogue for dialogue in dialogues if engines[dialogue.id] is engine]
+        yield from (own[start : start + size] for start in range(0, len(own), size))
 
 
 def _model_cost(engine: Engine, recording: Recording) -> Cost:
@@ -200,20 +229,16 @@ def _model_cost(engine: Engine, recording: Recording) -> Cost:
     return Cost(1000 * found["real_time_factor"], found["median_us"] / 1000, "both speakers, one conversation at a time, every frame")
 
 
-def _about(args: argparse.Namespace, engine: Engine, dialogues: Sequence[Dialogue], clean: Sequence[EvaluatedDialogue]) -> dict[str, Any]:
-    metadata = engine.metadata
+def _about(args: argparse.Namespace, engines: Mapping[str, Engine], dialogues: Sequence[Dialogue], clean: Sequence[EvaluatedDialogue]) -> dict[str, Any]:
     return {
         "turnstream": version("turnstream"),
         "manifest": str(args.manifest),
+        "manifest_sha256": _sha256(args.manifest),
         "split": args.split,
         "seed": args.seed,
-        "model": {
-            "file": engine.path.name,
-            "file_sha256": hashlib.sha256(engine.path.read_bytes()).hexdigest(),
-            "name": metadata.name,
-            "version": metadata.version,
-            "weights_sha256": metadata.weights_sha256,
-        },
+        "room": {"file": str(args.room), "sha256": _sha256(args.room)} if args.room else None,
+        "model": None if args.folds else _describe(engines[dialogues[0].id]),
+        "folds": _folds(args.folds, engines) if args.folds else None,
         "dialogues": [
             {
                 "id": dialogue.id,
@@ -226,6 +251,32 @@ def _about(args: argparse.Namespace, engine: Engine, dialogues: Sequence[Dialogu
             for dialogue, heard in zip(dialogues, clean, strict=True)
         ],
     }
+
+
+def _describe(engine: Engine) -> dict[str, Any]:
+    metadata = engine.metadata
+    return {
+        "file": engine.path.name,
+        "file_sha256": _sha256(engine.path),
+        "name": metadata.name,
+        "version": metadata.version,
+        "weights_sha256": metadata.weights_sha256,
+    }
+
+
+def _folds(folder: Path, engines: Mapping[str, Engine]) -> dict[str, Any]:
+    """The models of a cross-validation, each with its dialogues; two files with the same content are one model."""
+    models: dict[str, dict[str, Any]] = {}
+    for engine in dict.fromkeys(engines.values()):
+        described = _describe(engine) | {"file": Path(os.path.relpath(engine.path, folder)).as_posix()}
+        heard = [name for name, of_dialogue in engines.items() if of_dialogue is engine]
+        models.setdefault(described["file_sha256"], described | {"dialogues": []})["dialogues"] += heard
+    path = folder / FILE_NAME
+    return {"file": path.as_posix(), "file_sha256": _sha256(path), "models": list(models.values())}
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _make_folder(folder: Path) -> None:
@@ -245,11 +296,11 @@ def _write_mistakes(folder: Path, mistakes: Sequence[Mistake], dialogues: Sequen
 def _print(evaluation: Evaluation) -> None:
     console = Console(highlight=False, width=None if sys.stdout.isatty() else PLAIN_WIDTH)
     about = evaluation.about
-    model, seconds = about["model"], sum(dialogue["seconds"] for dialogue in about["dialogues"])
+    seconds = sum(dialogue["seconds"] for dialogue in about["dialogues"])
     splits = Counter(dialogue["split"] or "of no split" for dialogue in about["dialogues"])
     shares = ", ".join(f"{count} {split}" for split, count in sorted(splits.items()))
     what = f"{len(about['dialogues'])} dialogues ({shares}), {seconds / 60:.1f} minutes"
-    console.print(f"{model['name']} {model['version']} ({model['weights_sha256'][:12]}), {what}")
+    console.print(f"{heard_by(about)}, {what}")
     for table in all_tables(evaluation):
         console.print(_rich(table))
 

@@ -13,7 +13,7 @@ from .mistakes import in_words
 from .plots import Curve, Range, draw_frontier, draw_reliability, draw_robustness, draw_roc
 from .predictions import EvaluatedDialogue
 from .report import PLOTTED_MS, SETTINGS, TIMER, Evaluation, as_json, roc_curve
-from .tables import Table, all_tables, shown
+from .tables import Table, all_tables, heard_by, shown
 
 PICTURES = {  # in words, what each shows
     "roc": "Shift or hold, 250 ms into a silence: the further a curve bends to the upper left, the better shifts are told from holds. The dotted "
@@ -79,12 +79,11 @@ def draw_pictures(folder: Path, evaluation: Evaluation, dialogues: dict[str, Seq
 def page(evaluation: Evaluation) -> str:
     """The text of index.html."""
     about = evaluation.about
-    model = about["model"]
     minutes, count = sum(dialogue["seconds"] for dialogue in about["dialogues"]) / 60, len(about["dialogues"])
     names = [name for name in PICTURES if name != "robustness" or evaluation.conditions]
     parts = [
         "<h1>Who speaks next: how often is the model right?</h1>",
-        f"<p>{html.escape(model['name'])} {html.escape(model['version'])} ({model['weights_sha256'][:12]}) on {count} dialogues, {minutes:.1f} minutes "
+        f"<p>{html.escape(heard_by(about))} on {count} dialogues, {minutes:.1f} minutes "
         f"({html.escape(about['manifest'])}). <em>Stereo</em>: both speakers' channels are heard. <em>Mono</em>: only the speaker whose turn it is, as a "
         "dialogue system hears its user. All figures are in <a href='report.json'>report.json</a>.</p>",
         '<div class="pictures">' + "".join(_figure(name, PICTURES[name]) for name in names) + "</div>",

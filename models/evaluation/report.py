@@ -113,6 +113,7 @@ class Evaluation:
 
     Attributes:
         about: the model, the dialogues, what said who spoke when in them, and how they were treated, as JSON values.
+            `model` is one model, or None where `folds` has all models of a cross-validation.
         systems: by name: "stereo" and "mono" are the model, the others baselines that hear the speaker alone.
         timer: the plain silence timer.
         counting: shift or hold by the share of a speaker's earlier silences that were shifts; nothing is heard.

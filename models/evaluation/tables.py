@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from .frontier import CUT_OFFS, LATENCIES_S, Best, Frontier
 from .measures import BinaryScore, Estimate
@@ -46,6 +47,21 @@ def shown(estimate: Estimate, scale: float = 1.0, digits: int = 2) -> str:
     return value if math.isnan(estimate.low) else f"{value} [{estimate.low * scale:.{digits}f}, {estimate.high * scale:.{digits}f}]"
 
 
+def heard_by(about: Mapping[str, Any]) -> str:
+    """The model that was evaluated, or how many were: name, version, and the beginning of the weights' hash."""
+    folds = about.get("folds")
+    if folds is None:
+        model = about["model"]
+        return f"{model['name']} {model['version']} ({model['weights_sha256'][:12]})"
+    models = folds["models"]
+    names = ", ".join(dict.fromkeys(f"{model['name']} {model['version']}" for model in models))
+    return f"{names}, cross-validated by {_counted(models)}"
+
+
+def _counted(models: Sequence[Any]) -> str:
+    return f"{len(models)} model{'s' if len(models) != 1 else ''}"
+
+
 def scores_table(evaluation: Evaluation) -> Table:
     """All measures, one system to a column."""
     names = list(evaluation.systems)
@@ -83,7 +99,18 @@ def scores_table(evaluation: Evaluation) -> Table:
         "Shift prediction: the last 0.5 s before the silence. A backchannel here is any short utterance, at most 1 s long with 1 s of own silence around it. "
         "In brackets: 95 % intervals, bootstrap over dialogues. Counts: shifts/holds, long/short, with/without. Latency and calibration error: less is better."
     )
-    return Table("Scores", ("", *names, TIMER), tuple(rows), note + _detected(evaluation))
+    return Table("Scores", ("", *names, TIMER), tuple(rows), note + _folds(evaluation) + _detected(evaluation))
+
+
+def _folds(evaluation: Evaluation) -> str:
+    """How the model's figures are cross-validated; nothing where they are not."""
+    folds = evaluation.about.get("folds")
+    if folds is None:
+        return ""
+    return (
+        f" The model's figures are cross-validated by {_counted(folds['models'])}: each dialogue was scored by the one that {folds['file']} names for it, "
+        "as one that has not learned from it."
+    )
 
 
 def _detected(evaluation: Evaluation) -> str:

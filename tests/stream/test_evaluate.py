@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 import soundfile as sf
 from numpy.typing import NDArray
@@ -23,7 +25,7 @@ from turnstream.models.evaluation.report import SETTINGS, as_json, measure_syste
 from turnstream.models.evaluation.shift_hold import counting
 from turnstream.stream import evaluate
 from turnstream.stream.cli import main
-from turnstream.stream.evaluate import CLEAN, load_recording, run_model
+from turnstream.stream.evaluate import CLEAN, load_engines, load_recording, run_models
 from turnstream.stream.policy_trial import try_policy
 
 RATE_HZ = 8000
@@ -85,7 +87,28 @@ def whole_run(manifest: Path, tiny_model_path: Path, tmp_path_factory: pytest.Te
 
 @pytest.fixture(scope="module")
 def heard(manifest: Path, tiny_model_path: Path) -> list[EvaluatedDialogue]:
-    return run_model(Engine(tiny_model_path), read_manifest(manifest), [CLEAN], 0, 1, lambda: None)[CLEAN.name]
+    dialogues = read_manifest(manifest)
+    return run_models(load_engines(tiny_model_path, None, dialogues), dialogues, [CLEAN], 0, 1, lambda: None)[CLEAN.name]
+
+
+@pytest.fixture(scope="module")
+def folds(tiny_model_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two models for three dialogues; the second one's p_next is the first one's with the speakers exchanged."""
+    folder = tmp_path_factory.mktemp("folds")
+    graph = onnx.load(tiny_model_path)
+    swapped = onnx.ModelProto()
+    swapped.CopyFrom(graph)
+    for node in swapped.graph.node:
+        node.output[:] = ["p_next_of_the_first" if name == "p_next" else name for name in node.output]
+        node.input[:] = ["p_next_of_the_first" if name == "p_next" else name for name in node.input]
+    swapped.graph.initializer.append(onnx.numpy_helper.from_array(np.array([1, 0]), "exchanged"))
+    swapped.graph.node.append(onnx.helper.make_node("Gather", ["p_next_of_the_first", "exchanged"], ["p_next"], axis=1))
+    (folder / "late").mkdir()
+    onnx.save(graph, folder / "early.onnx")
+    onnx.save(swapped, folder / "late" / "model.onnx")
+    named = {"call 0": "early.onnx", "call 1": "late/model.onnx", "call 2": "early.onnx", "another": "none.onnx"}
+    (folder / "folds.json").write_text(json.dumps(named))
+    return folder
 
 
 def close(found: Any, expected: Any) -> bool:
@@ -119,7 +142,9 @@ def test_the_report_says_what_was_measured_on_what(whole_run: tuple[Path, dict[s
     _, report = whole_run
     about, metadata = report["about"], Engine(tiny_model_path).metadata
     assert about["model"]["weights_sha256"] == metadata.weights_sha256
-    assert about["manifest"] == str(manifest)
+    assert about["model"]["file_sha256"] == sha256(tiny_model_path.read_bytes()).hexdigest()
+    assert about["folds"] is None
+    assert (about["manifest"], about["manifest_sha256"]) == (str(manifest), sha256(manifest.read_bytes()).hexdigest())
     assert [dialogue["id"] for dialogue in about["dialogues"]] == ["call 0", "call 1", "call 2"]
     assert [dialogue["seconds"] for dialogue in about["dialogues"]] == [14.0] * 3
     assert [dialogue["activity"] for dialogue in about["dialogues"]] == ["activity file"] * 3
@@ -148,8 +173,9 @@ def test_what_is_scored_is_what_the_product_says(heard: list[EvaluatedDialogue],
 
 
 def test_conditions_change_the_audio_and_not_the_labels(manifest: Path, tiny_model_path: Path) -> None:
+    dialogues = read_manifest(manifest)[:2]
     telephone = next(condition for condition in standard_conditions() if condition.name == "telephone band")
-    found = run_model(Engine(tiny_model_path), read_manifest(manifest)[:2], [CLEAN, telephone], 0, 2, lambda: None)
+    found = run_models(load_engines(tiny_model_path, None, dialogues), dialogues, [CLEAN, telephone], 0, 2, lambda: None)
     for clean, changed in zip(found["clean"], found["telephone band"], strict=True):
         assert clean.id == changed.id
         np.testing.assert_array_equal(clean.activity, changed.activity)
@@ -166,6 +192,63 @@ def test_tables_are_printed_and_nothing_is_written_without_a_folder(manifest: Pa
     assert "Robustness" not in shown
     assert max(map(len, shown.splitlines())) <= evaluate.PLAIN_WIDTH
     assert sorted(manifest.parent.iterdir()) == before
+
+
+def test_each_dialogue_is_heard_by_its_own_model(folds: Path, manifest: Path, heard: list[EvaluatedDialogue]) -> None:
+    dialogues = read_manifest(manifest)
+    telephone = next(condition for condition in standard_conditions() if condition.name == "telephone band")
+    found = run_models(load_engines(None, folds, dialogues), dialogues, [CLEAN, telephone], 0, 2, lambda: None)
+    assert [dialogue.id for dialogue in found["telephone band"]] == ["call 0", "call 1", "call 2"]
+    for number, (own, by_first) in enumerate(zip(found[CLEAN.name], heard, strict=True)):
+        assert own.id == by_first.id
+        swapped = by_first.stereo.p_next[::-1] if number == 1 else by_first.stereo.p_next
+        np.testing.assert_allclose(own.stereo.p_next, swapped, atol=1e-5)
+        assert np.abs(own.stereo.p_next - swapped[::-1]).max() > 1e-3
+
+
+def test_a_cross_validated_report_says_so_and_names_every_model(
+    folds: Path, manifest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(plots, "DPI", 30)
+    assert main(["evaluate", str(manifest), "--folds", str(folds), "--out", str(tmp_path), "--mistakes", "0"]) == 0
+    shown = capsys.readouterr().out
+    assert "tiny 0, cross-validated by 2 models, 3 dialogues" in shown
+    about = json.loads((tmp_path / "report.json").read_text())["about"]
+    assert about["model"] is None
+    assert about["folds"]["file_sha256"] == sha256((folds / "folds.json").read_bytes()).hexdigest()
+    assert [(model["file"], model["dialogues"]) for model in about["folds"]["models"]] == [
+        ("early.onnx", ["call 0", "call 2"]),
+        ("late/model.onnx", ["call 1"]),
+    ]
+    for model in about["folds"]["models"]:
+        assert model["file_sha256"] == sha256((folds / model["file"]).read_bytes()).hexdigest()
+    text = (tmp_path / "index.html").read_text()
+    assert "tiny 0, cross-validated by 2 models on 3 dialogues" in text
+    assert "cross-validated by 2 models: each dialogue was scored by the one that" in text
+
+
+def test_copies_of_one_model_are_one_model(folds: Path, manifest: Path, tiny_model_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("a", "b", "c"):
+        (tmp_path / f"{name}.onnx").write_bytes(tiny_model_path.read_bytes())
+    (tmp_path / "folds.json").write_text(json.dumps({f"call {number}": f"{name}.onnx" for number, name in enumerate("abc")}))
+    assert main(["evaluate", str(manifest), "--folds", str(tmp_path)]) == 0
+    assert "cross-validated by 1 model, 3 dialogues" in capsys.readouterr().out
+
+
+def test_folds_that_lack_something_are_one_line(folds: Path, manifest: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    named = json.loads((folds / "folds.json").read_text())
+    (tmp_path / "folds.json").write_text(json.dumps({name: file for name, file in named.items() if name != "call 1"}))
+    expected = f"{tmp_path / 'folds.json'}: expected a model for every dialogue, got none for 'call 1'"
+    assert complaint([manifest, "--folds", tmp_path], capsys) == expected
+    (tmp_path / "folds.json").write_text(json.dumps(named))
+    assert complaint([manifest, "--folds", tmp_path], capsys) == f"expected an ONNX model file, got '{tmp_path / 'early.onnx'}', which is not a file"
+
+
+def test_one_model_and_folds_exclude_each_other(folds: Path, manifest: Path, tiny_model_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(["evaluate", str(manifest), "--folds", str(folds), "--model", str(tiny_model_path)])
+    assert caught.value.code == 2
+    assert "not allowed with argument" in capsys.readouterr().err
 
 
 def complaint(words: Sequence[str | Path], capsys: pytest.CaptureFixture[str]) -> str:
@@ -213,7 +296,7 @@ def test_what_is_missing_is_said_before_any_work(manifest: Path, tmp_path: Path,
         raise MissingExtraError("pipecat-ai", "bench")
 
     monkeypatch.setattr(evaluate, "SmartTurn", not_installed)
-    monkeypatch.setattr(evaluate, "run_model", lambda *_: pytest.fail("worked before it looked"))
+    monkeypatch.setattr(evaluate, "run_models", lambda *_: pytest.fail("worked before it looked"))
     assert complaint([manifest, "--baselines"], capsys) == "pipecat-ai is not installed; it comes with: pip install 'turnstream[bench]'"
     (tmp_path / "file").write_text("")
     assert complaint([manifest, "--out", tmp_path / "file"], capsys).startswith(f"{tmp_path / 'file' / 'mistakes'}: expected a folder to write into, got: ")
