@@ -10,13 +10,13 @@ Checked per channel, at the rate the audio was declared with and before resampli
 
 How far `wrong_rate` can be trusted: it knows only that voices are seldom both as high and as quick in their changes of loudness as at
 double speed. The lower end of the pitch (20th percentile) and slow against fast changes (1-5 against 6-16 Hz, the syllables' range)
-are weighed by a logistic rule. Measured on 191 recordings of read speech, each of up to a minute as heard, and 14 sides of telephone
-calls: of 191 at double speed with the 8 s of speech that it takes, 130 were noticed (6 of 9 in calls); of 396 at the right speed, 9
-were accused (none in calls). Hence a warning, never an error. `narrow_band` was right in all of these; a poor resampler that leaves
-images above 4 kHz hides it.
+are weighed by a logistic rule. Both must rest on enough speech: single phrases say nothing about rhythm. Measured on 108 recordings of
+read speech, each of up to a minute, and 14 sides of telephone calls: of 77 that last long enough at double speed, 51 were noticed;
+of 122 at the right speed, 3 were accused (none in calls). Hence a warning, never an error. A poor resampler that leaves images above
+4 kHz hides `narrow_band`.
 
 Windows are looked at 8 together, all channels at once, and the spectra of every fourth are taken until half a minute of speech has been heard:
-one by one, with every window and a whole minute, the figures above are the same and the cost is three times as high. Cost and memory are constant:
+one by one, with every window and a whole minute, as much is noticed and the cost is three times as high. Cost and memory are constant:
 about 7 us per 20 ms of stereo while there is speech, 3 us after that. A problem is reported up to 0.5 s of audio after its time.
 """
 

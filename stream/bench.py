@@ -66,7 +66,7 @@ def main(args: argparse.Namespace) -> int:
 
 
 def sample_audio(sample_rate_hz: int) -> NDArray[np.float32]:
-    """The bundled conversation, (N, 2)."""
+    """The bundled call, (N, 2)."""
     source = FileSource(bundled_sample())
     resampler = StreamingResampler(source.sample_rate_hz, sample_rate_hz, channels=2)
     audio = np.concatenate([resampler.push(to_float32(block)) for block in source])

@@ -16,7 +16,7 @@ from importlib.metadata import version
 from ..models.errors import MissingExtraError, TurnstreamError
 
 COMMANDS: dict[str, tuple[str, str]] = {  # name: (module, what it does)
-    "demo": ("turnstream.stream.live.demo", "watch live predictions of your microphone, or of a bundled conversation"),
+    "demo": ("turnstream.stream.live.demo", "watch live predictions of your microphone, or of a bundled telephone call"),
     "predict": ("turnstream.stream.predict", "predict on an audio file: CSV or JSON Lines, events, latents, a picture"),
     "listen": ("turnstream.stream.live.listen", "predict live from a microphone or from raw audio on standard input, here or on a server"),
     "serve": ("turnstream.stream.service.serve", "run the websocket server"),

@@ -49,8 +49,8 @@ class AudioSource(Protocol):
 
 
 def bundled_sample() -> Path:
-    """Path of the bundled two-speaker conversation (see sample/README.md)."""
-    return Path(__file__).parent / "sample" / "two_speakers.ogg"
+    """Path of the bundled telephone call (see sample/README.md): 8 kHz, channel 0 the caller, 1 the agent."""
+    return Path(__file__).parent / "sample" / "call.flac"
 
 
 class FileSource:

@@ -23,6 +23,7 @@ _PITCH_BINS = int(math.log2(_PITCH_HZ[1] / _PITCH_HZ[0]) * _PITCH_BINS_PER_OCTAV
 _PITCH_LEAST = 20  # voiced windows, or nothing is said about the pitch
 _PARTS = 6  # per window: loudness is followed at 94 Hz
 _SEGMENT_WINDOWS, _SEGMENT_SPEECH = 40, 0.6  # 2.56 s, of which so much must be speech
+_SEGMENTS_LEAST = 3  # or nothing is said about rhythm: one or two phrases of a quick voice are no evidence
 _RATE_WEIGHTS = (1.0, -0.136, 0.45)  # per octave of pitch above 200 Hz, per dB of slow changes, bias; 1 % of correct recordings exceed 0
 
 
@@ -34,6 +35,7 @@ class SpeechSpectra:
         self._pitch_counts = np.zeros(_PITCH_BINS)
         self._loudness = np.zeros(_SEGMENT_WINDOWS * _PARTS)
         self._segment_filled = self._segment_speech = 0
+        self._segments = 0
         self._slow_power = self._fast_power = 1e-12
 
     @property
@@ -45,7 +47,7 @@ class SpeechSpectra:
     def too_fast(self) -> float:
         """Above 0 when pitch and rhythm together speak for double speed."""
         counts = np.cumsum(self._pitch_counts)
-        if counts[-1] < _PITCH_LEAST or self._slow_power < 1e-9:
+        if counts[-1] < _PITCH_LEAST or self._segments < _SEGMENTS_LEAST or self._slow_power < 1e-9:
             return -1.0
         lower_pitch_octaves = int(np.count_nonzero(counts < 0.2 * counts[-1])) / _PITCH_BINS_PER_OCTAVE + math.log2(_PITCH_HZ[0] / 200)
         slow_db = 10 * math.log10(self._slow_power / self._fast_power)
@@ -65,6 +67,7 @@ class SpeechSpectra:
         self._segment_speech += speech_windows
         if self._segment_filled == len(self._loudness):
             if self._segment_speech >= _SEGMENT_SPEECH * _SEGMENT_WINDOWS:
+                self._segments += 1
                 centred = self._loudness - self._loudness.mean()
                 changes = np.abs(np.fft.rfft(centred * np.hanning(len(centred)))) ** 2
                 rates = np.fft.rfftfreq(len(centred), WINDOW_S / _PARTS)

@@ -98,11 +98,13 @@ def test_the_version_is_the_same_everywhere() -> None:
     assert PROJECT["project"]["version"] == turnstream.__version__ == version("turnstream")
 
 
-def test_the_licence_is_mit() -> None:
-    assert PROJECT["project"]["license"] == "MIT"
+def test_the_licence_is_mit_and_that_of_the_call() -> None:
+    assert PROJECT["project"]["license"] == "MIT AND CC-BY-4.0"
     text = (ROOT / "LICENSE").read_text()
     assert "MIT License" in text
     assert "without restriction" in text
+    assert "CC BY 4.0" in (ROOT / "stream" / "sample" / "README.md").read_text()
+    assert "stream/sample/README.md" in PROJECT["project"]["license-files"]
     assert all((ROOT / name).is_file() for name in PROJECT["project"]["license-files"])
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import json
 import os
 import re
@@ -113,7 +114,7 @@ def running_server() -> Iterator[str]:
 A_RECORDING_AS_MICROPHONE = """
 import contextlib, turnstream
 from turnstream.stream.sources import bundled_sample
-class User:  # the caller of the bundled conversation
+class User:  # the caller of the bundled call
     def __init__(self):
         self.file = turnstream.FileSource(bundled_sample())
         self.sample_rate_hz, self.channels = self.file.sample_rate_hz, 1
@@ -137,7 +138,7 @@ def test_websocket_block_hears_turns_end_and_is_interrupted(tmp_path: Path):
 @pytest.mark.skipif(find_chromium() is None, reason="no chromium on the path: the page's block cannot be tried")
 async def test_javascript_block_hears_turns_end(tmp_path: Path):
     samples, rate_hz = sf.read(bundled_sample(), dtype="int16", always_2d=True)
-    sf.write(tmp_path / "user.wav", np.pad(samples[round(3.2 * rate_hz) : round(9.6 * rate_hz), 0], (3 * rate_hz, 2 * rate_hz)), rate_hz)
+    sf.write(tmp_path / "user.wav", np.pad(samples[round(12.9 * rate_hz) : round(15.3 * rate_hz), 0], (3 * rate_hz, 2 * rate_hz)), rate_hz)
     code = re.sub(r'^import (\{.*\}) from ("\S+");$', r"const \1 = await import(\2);", JAVASCRIPT[0], flags=re.MULTILINE)
     with running_server() as port:
         async with open_tab(microphone=Path(f"{tmp_path / 'user.wav'}%noloop")) as tab:
@@ -179,7 +180,7 @@ def test_training_commands_lead_from_utterances_to_predictions(tmp_path: Path, m
     shutil.copytree(material_folder, tmp_path / "data")
     steps = [smaller(command) for command in commands("turnstream simulate")]
     simulate, train, export, evaluate = steps
-    run_all([simulate if shutil.which("flite") else f"{simulate} --no-synthetic", train, export], tmp_path)
+    run_all([simulate if importlib.util.find_spec("hibari") else f"{simulate} --no-synthetic", train, export], tmp_path)
     dialogues = read_manifest(tmp_path / "dialogues" / "manifest.jsonl")
     write_manifest(tmp_path / "calls.jsonl", dialogues[:2])
     run_all([evaluate], tmp_path)
@@ -205,8 +206,8 @@ def test_two_commands_train_on_a_corpus(tmp_path: Path):
 def test_latents_commands_lead_from_calls_to_views(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     install, gallery = commands("pip install -c constraints.txt '.[latents")
     assert install == "pip install -c constraints.txt '.[latents,bench]'"
-    shutil.copy(bundled_sample(), tmp_path / "call.ogg")
-    (tmp_path / "calls.jsonl").write_text('{"audio": "call.ogg"}')
+    shutil.copy(bundled_sample(), tmp_path)
+    (tmp_path / "calls.jsonl").write_text('{"audio": "call.flac"}')
     *steps, listening = commands("turnstream latents collect")
     run_all([smaller(command) for command in (gallery, *steps)], tmp_path)
     assert (tmp_path / "gallery" / "index.html").read_text().count("<img") == 2

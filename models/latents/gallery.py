@@ -1,6 +1,6 @@
 """`turnstream latents gallery`: every view of a network in one folder, and a page of them.
 
-    turnstream latents gallery --out gallery                                     (the bundled network, the bundled conversation)
+    turnstream latents gallery --out gallery                                     (the bundled network, the bundled call)
     turnstream latents gallery --source calls.jsonl --model RUN --run RUN --out gallery
 
 A gallery that was cut short is gone on with: what was heard is kept in its `collection` folder, and views that are there, of the same
@@ -15,13 +15,13 @@ import html
 import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
 from tqdm import tqdm
 
+from ...stream.sources import bundled_sample
 from ..checkpoint import load_checkpoint
 from ..errors import ConfigError, TurnstreamError
 from ..evaluation.page import STYLE
@@ -79,7 +79,7 @@ class Room:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `turnstream latents gallery`."""
-    parser.add_argument("--source", type=Path, help="manifest, audio file or collection (default: the bundled conversation)")
+    parser.add_argument("--source", type=Path, help="manifest, audio file or collection (default: the bundled call)")
     parser.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="where to write; open its index.html")
     parser.add_argument("--only", nargs="+", metavar="WORD", help="only the views whose names hold one of these words, such as gate or t-SNE")
     parser.add_argument("--run", type=Path, help="a run with snapshots: for what was learned first, and how the space changed (default: before and after)")
@@ -88,7 +88,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Make every view, and the page."""
-    source = args.source or Path(str(files("turnstream.stream") / "sample" / "two_speakers.ogg"))
+    source = args.source or bundled_sample()
     args.out.mkdir(parents=True, exist_ok=True)
     with opened_collection(source, args.model, args.out / COLLECTED) as collection:
         room = Room(collection, load_network(args.model), name_of(args.model), args.run, args.out)

@@ -28,12 +28,13 @@ from .steady_microphone import SteadyMicrophone
 from .terminal_words import EXPLANATION
 
 _POLICY = "balanced"
+_CALL = "call to a bank (HarperValleyBank, CC BY 4.0)"  # its licence asks for the name wherever it is heard
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `turnstream demo`."""
     source = parser.add_mutually_exclusive_group()
-    source.add_argument("--sample", action="store_true", help="the bundled conversation, even if there is a microphone")
+    source.add_argument("--sample", action="store_true", help="the bundled telephone call, even if there is a microphone")
     source.add_argument("--file", type=Path, help="a recording of yours (mono is you, stereo you and the other speaker)")
     source.add_argument("--device", help="microphone, by number or name (default: the system's)")
     parser.add_argument("--model", type=Path, help="ONNX model (default: the bundled one)")
@@ -79,11 +80,11 @@ def _choose(args: argparse.Namespace, speed: float) -> Heard:
             if args.device is not None or list_microphones():
                 microphone = SteadyMicrophone(args.device)
                 return Heard(microphone, f"microphone {microphone.microphone.name}")
-            remark = "No microphone found, so here is a bundled conversation."
+            remark = "No microphone found, so here is a recorded telephone call."
         except DeviceError as error:
             if args.device is not None:
                 raise
-            remark = f"No microphone to listen to, so here is a bundled conversation. ({error})"
+            remark = f"No microphone to listen to, so here is a recorded telephone call. ({error})"
     source = FileSource(args.file or bundled_sample())
     playback = None
     if args.play:
@@ -91,5 +92,5 @@ def _choose(args: argparse.Namespace, speed: float) -> Heard:
             playback = Playback(source.sample_rate_hz, source.channels)
         except DeviceError as error:
             remark = str(error)
-    title, names = (args.file.name, ("You", "Other")) if args.file else ("bike shop call", ("Caller", "Shop"))
+    title, names = (args.file.name, ("You", "Other")) if args.file else (_CALL, ("Caller", "Agent"))
     return Heard(source, title, names, EXPLANATION, remark, playback, speed)

@@ -84,6 +84,6 @@ def _addresses() -> dict[str, Callable[[], Page]]:
     table = {f"/{entry.name}": file(entry, _TYPES[suffix]) for entry in web.iterdir() for suffix in _TYPES if entry.name.endswith(suffix)}
     table["/"] = table["/index.html"]
     table[_PLANE] = file(weights / "plane.json", _JSON)
-    table["/sample.ogg"] = file(runtime / "sample" / "two_speakers.ogg", "audio/ogg", _FOR_A_DAY)
+    table["/sample.flac"] = file(runtime / "sample" / "call.flac", "audio/flac", _FOR_A_DAY)
     table["/v1/presets"] = lambda: Page(_JSON, presets_json(), {"Cache-Control": _ASK_AGAIN, **_HEADERS})
     return table

@@ -2,7 +2,7 @@
 
     python tests/bench/bench_server.py --sessions 100 --seconds 20 --chunk-ms 20 [--workers 2] [--find-knee] [--quick]
 
-The server runs in a process of its own; this one plays N microphones (`live_clients.py`): the bundled conversation, each from another
+The server runs in a process of its own; this one plays N microphones (`live_clients.py`): the bundled call, each from another
 place, chunks by the clock, phases spread evenly. Latency is from sending the chunk that completes a frame to receiving that frame's message,
 so it holds the server, both sockets and this process's own delays; "client late" tells how much of it is this process being late to
 send, "client" what share of the machine it takes. `--find-knee` adds a quarter more sessions again and again to the same server, until

@@ -27,7 +27,7 @@ LATE_S = 10.0  # how long the server may take to end a session that has said `cl
 
 
 def sample_pcm() -> bytes:
-    """The bundled conversation, 45 s of two voices."""
+    """The bundled call, 63 s of two voices."""
     return np.round(sample_audio(RATE_HZ) * 32767).astype("<i2").tobytes()
 
 
@@ -74,7 +74,7 @@ def frames_in(received: bytes) -> tuple[list[tuple[int, int, int]], int]:
 
 
 class Chunks:
-    """The bundled conversation, once around, in framed chunks that all clients share.
+    """The bundled call, once around, in framed chunks that all clients share.
 
     Args:
         chunk_ms: length of one.

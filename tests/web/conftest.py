@@ -52,7 +52,7 @@ async def tab() -> AsyncIterator[Tab]:
 
 @pytest.fixture(scope="session")
 def recording(tmp_path_factory: pytest.TempPathFactory) -> MakeRecording:
-    """Cut a part out of the bundled conversation: seconds from and to, channels, and seconds of silence before and after it."""
+    """Cut a part out of the bundled call: seconds from and to, channels, and seconds of silence before and after it."""
     folder = tmp_path_factory.mktemp("recordings")
     samples, rate_hz = sf.read(bundled_sample(), dtype="int16", always_2d=True)
 

@@ -58,11 +58,11 @@ def said_offline(engine: Engine, relay: Relay) -> list[list[Any]]:
 
 
 async def test_a_microphone_is_heard_and_its_events_are_the_engines(server: Server, relay: Relay, engine: Engine, recording: MakeRecording) -> None:
-    wav = recording(3.2, 9.6, (0,), before_s=3.0, after_s=2.0)
+    wav = recording(9.9, 15.4, (0,), before_s=3.0, after_s=2.0)
     async with open_tab(microphone=Path(f"{wav}%noloop")) as tab:
         await open_page(tab, page(server, relay.url))
         await tab.click("#microphone")
-        await tab.until("document.querySelectorAll('#events li[data-type=end_of_turn]').length >= 2")
+        await tab.until("document.querySelectorAll('#events li[data-type=end_of_turn]').length >= 1")
         assert "Only one channel is heard" in await tab.text("#activity-caption")
         assert "1 channel at" in await tab.value("document.querySelector('#connection').textContent")
         await tab.click("#stop")
@@ -72,13 +72,13 @@ async def test_a_microphone_is_heard_and_its_events_are_the_engines(server: Serv
         assert shown == said_offline(engine, relay)[: len(shown)]
         whole, rate_hz = sf.read(wav, dtype="int16", always_2d=True)
         expected = [event.type for event in offline(engine, whole, rate_hz=rate_hz)[1] if event.type in ("start_of_turn", "end_of_turn")]
-        assert [kind for kind, speaker, _ in shown if speaker == 0 and kind in expected][:4] == expected[:4]
+        assert [kind for kind, speaker, _ in shown if speaker == 0 and kind in expected][:2] == expected[:2]
         assert {speaker for _, speaker, _ in shown} == {0}
         assert tab.complaints == []
 
 
 async def test_a_dropped_recording_keeps_its_two_channels(tab: Tab, server: Server, relay: Relay, engine: Engine, recording: MakeRecording) -> None:
-    wav = recording(8.0, 15.0, (0, 1))
+    wav = recording(46.8, 52.8, (0, 1), after_s=1.5)
     await open_page(tab, page(server, relay.url))
     await tab.drop(wav)
     await status_is(tab, "The recording has ended")
@@ -100,7 +100,7 @@ async def test_a_dropped_recording_keeps_its_two_channels(tab: Tab, server: Serv
 
 async def test_a_chosen_mono_file_is_the_first_speaker_alone(tab: Tab, server: Server, relay: Relay, recording: MakeRecording) -> None:
     await open_page(tab, page(server, relay.url))
-    await choose(tab, recording(3.7, 6.0, (0,)))
+    await choose(tab, recording(13.0, 15.3, (0,)))
     await status_is(tab, "The recording has ended")
     assert relay.begin["settings"]["channels"] == 1
     assert await tab.text("#state-1") == "not heard"
@@ -108,7 +108,7 @@ async def test_a_chosen_mono_file_is_the_first_speaker_alone(tab: Tab, server: S
 
 async def test_a_lost_connection_is_taken_up_again_without_a_loss(tab: Tab, server: Server, relay: Relay, engine: Engine, recording: MakeRecording) -> None:
     await open_page(tab, page(server, relay.url))
-    await tab.drop(recording(8.0, 14.0, (0, 1)))
+    await tab.drop(recording(46.8, 52.8, (0, 1)))
     await tab.until("document.querySelectorAll('#events li[data-type]').length >= 1")
     await relay.cut()
     await status_is(tab, "Connected again, nothing was lost")
@@ -119,7 +119,7 @@ async def test_a_lost_connection_is_taken_up_again_without_a_loss(tab: Tab, serv
 
 async def test_a_connection_that_died_without_a_word_is_replaced(tab: Tab, server: Server, relay: Relay, engine: Engine, recording: MakeRecording) -> None:
     await open_page(tab, page(server, relay.url))
-    await tab.drop(recording(8.0, 18.0, (0, 1)))
+    await tab.drop(recording(46.8, 56.8, (0, 1)))
     await tab.until("document.querySelectorAll('#events li[data-type]').length >= 1")
     relay.swallow()
     await status_is(tab, "Connected again, nothing was lost")
@@ -136,10 +136,10 @@ async def test_a_connection_that_died_without_a_word_is_replaced(tab: Tab, serve
 async def test_the_pictures_are_explained_by_what_they_show_now(tab: Tab, server: Server) -> None:
     await open_page(tab, page(server))
     await tab.click("#example")
-    await tab.until("/has the floor\\. Chance that it passes to the (caller|shop): \\d+ %/.test(document.querySelector('#shift-caption').innerText)")
-    await tab.until("/^The (caller|shop) is near “.+”, the (caller|shop) is near/.test(document.querySelector('#plane-caption').innerText)")
+    await tab.until("/has the floor\\. Chance that it passes to the (caller|agent): \\d+ %/.test(document.querySelector('#shift-caption').innerText)")
+    await tab.until("/^The (caller|agent) is near “.+”, the (caller|agent) is near/.test(document.querySelector('#plane-caption').innerText)")
     await tab.until("/^Each answer comes [\\d.]+ ms after/.test(document.querySelector('#latency').innerText)")
-    await tab.until("document.querySelector('#spoken').textContent === 'The shop started a turn.'")
+    await tab.until("document.querySelector('#spoken').textContent === 'The agent started a turn.'")
     assert "speaking" in await tab.text("#activity-caption")
     for canvas in ("lane-1", "shift", "plane"):
         drawn = f"document.querySelector('#{canvas}').getContext('2d').getImageData(0, 0, 200, 100).data.some((value) => value > 0)"
@@ -238,9 +238,9 @@ async def test_no_server_and_a_full_one_are_told_apart(tab: Tab, engine: Engine)
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))  # bound, but nobody listens
         async with Server(engine, port=0, limits=Limits(max_sessions=1)) as small:
-            await open_page(tab, page(small, "bike-shop"))
+            await open_page(tab, page(small, "my-server"))
             await tab.click("#example")
-            await tab.until("document.querySelector('#problem').innerText.includes('“bike-shop” is no address of a server')")
+            await tab.until("document.querySelector('#problem').innerText.includes('“my-server” is no address of a server')")
             await open_page(tab, page(small, f"ws://127.0.0.1:{unused.getsockname()[1]}"))
             await tab.click("#example")
             await tab.until("document.querySelector('#problem').innerText.includes('No server answers at 127.0.0.1')")
@@ -269,7 +269,7 @@ async def test_a_server_that_is_gone_is_told_in_words(tab: Tab, engine: Engine, 
     await tab.click("#example")
     await tab.until(told)
     await tab.value("document.querySelector('#problem-title').textContent = ''")
-    await tab.drop(recording(3.7, 6.0, (0,)))
+    await tab.drop(recording(13.0, 15.3, (0,)))
     await tab.until(told)
 
 
@@ -294,17 +294,18 @@ async def test_a_forbidden_microphone_and_a_broken_file_are_told_in_words(server
 
 # ---- the client module ----
 
-STREAM = """(async (url) => {
+STREAM = """(async (url, sampleRate) => {
   const { TurnstreamClient } = await import('/turnstream.js');
-  const client = new TurnstreamClient(url, { sampleRate: 16000, channels: 2, latents: 'final' });
+  const client = new TurnstreamClient(url, { sampleRate, channels: 2, latents: 'final' });
   const frames = [], latents = [], events = [];
   client.on('frame', ({ type, latency_ms, ...frame }) => frames.push(frame));
   client.on('latent', ({ frame, rows, columns }) => latents.push([frame, rows, columns]));
   client.on('event', ({ type, speaker, time_s }) => events.push([type, speaker, time_s]));
   await client.connect();
   const samples = window.samples;
-  for (let at = 0; at < samples.length; at += 6400) {
-    client.pushAudio(samples.subarray(at, at + 6400));
+  const size = 0.4 * sampleRate; // 0.2 s of two channels
+  for (let at = 0; at < samples.length; at += size) {
+    client.pushAudio(samples.subarray(at, at + size));
     await new Promise((resolve) => setTimeout(resolve, 5));
   }
   const { frames: count } = await client.close();
@@ -319,7 +320,7 @@ async def test_the_client_module_loses_and_doubles_nothing_when_the_wire_is_cut(
     frames, events = offline(engine, samples, rate_hz=rate_hz)
     await tab.go(page(server))
     await tab.value(f"window.samples = Int16Array.from({samples.reshape(-1).tolist()}); 0")
-    streaming = asyncio.create_task(tab.value(f"{STREAM}('{relay.url}')"))
+    streaming = asyncio.create_task(tab.value(f"{STREAM}('{relay.url}', {rate_hz})"))
     for count in range(3):
         async with asyncio.timeout(20):
             await relay.has_sent(12 * (count + 1))

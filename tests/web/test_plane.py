@@ -73,7 +73,7 @@ async def test_the_served_projection_is_drawn_with_the_states_of_its_layer(tab: 
         await open_page(tab, page(server, relay.url))
         await tab.click("#example")
         await tab.until(
-            "/^The (caller|shop) is near “everywhere”, the (caller|shop) is near “everywhere”/.test(document.querySelector('#plane-caption').innerText)"
+            "/^The (caller|agent) is near “everywhere”, the (caller|agent) is near “everywhere”/.test(document.querySelector('#plane-caption').innerText)"
         )
         assert {"type": "configure", "latents": "all"} in relay.controls
         assert await tab.value("document.querySelector('#latent-size').textContent") == str(engine.metadata.latent_speaker_size)

@@ -39,7 +39,7 @@ const page = {
 // ---- a conversation ----
 
 const STARTS = {
-  example: { names: ["The caller", "The shop"], open: async (context) => openRecording(context, await fetched("sample.ogg"), "the example, a call to a bike shop") },
+  example: { names: ["The caller", "The agent"], open: async (context) => openRecording(context, await fetched("sample.flac"), "the example, a call to a bank") },
   microphone: { names: ["You", "The other"], open: openMicrophone },
 };
 
@@ -110,7 +110,10 @@ function listen(session) {
     if (event.type === "end_of_turn") page.inTurn[event.speaker] = false;
     showEvent(event);
   });
-  client.on("warning", ({ message }) => addLine({ text: warningWords(message, page.names), sign: "*", kind: "note", time_s: history.latest?.time_s ?? 0 }));
+  client.on("warning", ({ code, message }) => {
+    if (code === "narrow_band" && source.duration_s !== null) return; // the browser brought a telephone recording to its own rate, and the user declared none
+    addLine({ text: warningWords(message, page.names), sign: "*", kind: "note", time_s: history.latest?.time_s ?? 0 });
+  });
   client.on("lost", ({ resume_s }) => say(`The connection was lost. Trying for ${resume_s} s to take it up again.`));
   client.on("resumed", ({ missed }) => {
     Object.assign(session, { latency: new Median(), since: performance.now() });

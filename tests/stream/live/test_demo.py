@@ -69,20 +69,20 @@ def test_recordings_of_any_rate_and_width_are_shown(tiny_model_path: Path, tmp_p
     assert "25 predictions" in out.getvalue() or "26 predictions" in out.getvalue()
 
 
-def test_without_a_microphone_the_bundled_conversation_is_shown(tiny_model_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_microphone_the_bundled_call_is_shown(tiny_model_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     no_microphone(monkeypatch)
     out = io.StringIO()
     assert demo.run(arguments("--model", tiny_model_path, "--seconds", "0.5"), speed=FAST, out=out) == 0
     lines = out.getvalue().splitlines()
-    assert lines[0] == "No microphone found, so here is a bundled conversation."
-    assert lines[1].startswith("bike shop call, ")
+    assert lines[0] == "No microphone found, so here is a recorded telephone call."
+    assert lines[1].startswith("call to a bank (HarperValleyBank, CC BY 4.0), ")
 
 
 def test_a_microphone_that_cannot_be_used_is_named_unless_it_was_asked_for(tiny_model_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     no_microphone(monkeypatch, DeviceError("the PortAudio library is missing"))
     out = io.StringIO()
     demo.run(arguments("--model", tiny_model_path, "--seconds", "0.1"), speed=FAST, out=out)
-    assert "bundled conversation. (the PortAudio library is missing)" in out.getvalue()
+    assert "recorded telephone call. (the PortAudio library is missing)" in out.getvalue()
 
     def broken(device: str) -> None:
         raise DeviceError(f"expected one of the input devices 0 'Line', got {device!r}")

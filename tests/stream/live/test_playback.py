@@ -41,7 +41,8 @@ class FakeStream:
 
 @pytest.fixture(autouse=True)
 def _sounddevice(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "sounddevice", SimpleNamespace(PortAudioError=RuntimeError, OutputStream=FakeStream))
+    library = SimpleNamespace(PortAudioError=RuntimeError, OutputStream=FakeStream, query_devices=lambda kind: {"default_samplerate": float(RATE_HZ)})
+    monkeypatch.setitem(sys.modules, "sounddevice", library)
 
 
 def block(first: int, count: int) -> np.ndarray:
@@ -81,6 +82,22 @@ def test_when_too_much_waits_the_oldest_is_dropped() -> None:
     np.testing.assert_array_equal(playback._stream.take(2400), block(1600, 2400))
 
 
-def test_without_an_output_device_it_says_so() -> None:
-    with pytest.raises(DeviceError, match="expected an output device that plays 44100 Hz"):
+def test_another_rate_is_brought_to_the_one_that_the_device_plays() -> None:
+    playback = Playback(2 * RATE_HZ, 2)
+    tone = np.sin(2 * np.pi * 500 * np.arange(RATE_HZ) / (2 * RATE_HZ)).astype(np.float32)  # 0.5 s
+    for part in np.split(np.stack([tone, 0.5 * tone], axis=1), 25):
+        playback.push_audio(part)
+        if len(playback._waiting) >= 800 or playback._sounding:
+            taken = playback._stream.take(160)
+    assert np.abs(taken[:, 0]).max() == pytest.approx(1, abs=0.02)
+    np.testing.assert_allclose(taken[:, 1], 0.5 * taken[:, 0], atol=1e-6)
+    np.testing.assert_allclose(taken[16:], taken[:-16], atol=1e-3)  # 500 Hz at the device's rate
+
+
+def test_without_an_output_device_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_device(kind: str) -> None:
+        raise RuntimeError(f"no {kind} device")
+
+    monkeypatch.setattr(sys.modules["sounddevice"], "query_devices", no_device)
+    with pytest.raises(DeviceError, match=r"expected an output device that plays 44100 Hz \(no output device\)"):
         Playback(44100, 1)

@@ -26,7 +26,7 @@ def page(path: str) -> Page:
         ("/turnstream.js", "text/javascript; charset=utf-8", b"//"),
         ("/capture.worklet.js", "text/javascript; charset=utf-8", b"//"),
         ("/icon.svg", "image/svg+xml", b"<svg"),
-        ("/sample.ogg", "audio/ogg", b"OggS"),
+        ("/sample.flac", "audio/flac", b"fLaC"),
         ("/plane.json", "application/json", b"{"),
         ("/v1/presets", "application/json", b"{"),
     ],
@@ -36,7 +36,7 @@ def test_every_file_has_its_type(path: str, content_type: str, beginning: bytes)
     assert found.content_type == content_type
     assert found.body.startswith(beginning)
     assert found.headers["X-Content-Type-Options"] == "nosniff"
-    assert found.headers["Cache-Control"] == ("public, max-age=86400" if path == "/sample.ogg" else "no-cache")
+    assert found.headers["Cache-Control"] == ("public, max-age=86400" if path == "/sample.flac" else "no-cache")
 
 
 def test_every_file_of_the_page_is_served_and_every_name_in_it_is_a_file() -> None:
@@ -50,8 +50,8 @@ def test_every_file_of_the_page_is_served_and_every_name_in_it_is_a_file() -> No
     assert imported <= names
 
 
-def test_the_sample_is_the_bundled_conversation() -> None:
-    assert page("/sample.ogg").body == bundled_sample().read_bytes()
+def test_the_sample_is_the_bundled_call() -> None:
+    assert page("/sample.flac").body == bundled_sample().read_bytes()
 
 
 def test_another_plane_takes_the_place_of_the_bundled_one_and_of_nothing_else() -> None:
@@ -94,7 +94,7 @@ def test_the_page_may_load_nothing_from_elsewhere() -> None:
 
 def test_other_sites_may_use_the_modules_and_nothing_else() -> None:
     assert page("/turnstream.js").headers["Access-Control-Allow-Origin"] == "*"
-    assert not any("Access-Control-Allow-Origin" in page(path).headers for path in ("/", "/style.css", "/plane.json", "/sample.ogg", "/v1/presets"))
+    assert not any("Access-Control-Allow-Origin" in page(path).headers for path in ("/", "/style.css", "/plane.json", "/sample.flac", "/v1/presets"))
 
 
 def colours(style: str) -> dict[str, str]:
