@@ -28,6 +28,7 @@ from .steady_microphone import SteadyMicrophone
 from .terminal_words import EXPLANATION
 
 _POLICY = "balanced"
+_BLOCK_S = 0.01  # half a frame: the resampler's 4 ms from 8 kHz need not wait for another 20 ms
 _CALL = "call to a bank (HarperValleyBank, CC BY 4.0)"  # its licence asks for the name wherever it is heard
 
 
@@ -86,6 +87,7 @@ def _choose(args: argparse.Namespace, speed: float) -> Heard:
                 raise
             remark = f"No microphone to listen to, so here is a recorded telephone call. ({error})"
     source = FileSource(args.file or bundled_sample())
+    source.block_samples = round(_BLOCK_S * source.sample_rate_hz)
     playback = None
     if args.play:
         try:

@@ -118,7 +118,7 @@ def test_play_lets_the_recording_be_heard_as_it_is_shown(tiny_model_path: Path, 
 
     monkeypatch.setattr(demo, "Playback", FakePlayback)
     demo.run(arguments("--file", recording, "--model", tiny_model_path, "--play"), speed=FAST, out=io.StringIO())
-    assert heard == [(16000, 2), *[320] * 25, "close"]
+    assert heard == [(16000, 2), *[160] * 50, "close"]
 
 
 def test_control_c_ends_it_well(tiny_model_path: Path, recording: Path, monkeypatch: pytest.MonkeyPatch) -> None:
