@@ -26,12 +26,14 @@ from .utterances import SAMPLE_RATE_HZ, SETS_OF_WHOLE_SENTENCES
 DATA_LAYOUT = """what --data holds (only speech/ is needed):
   speech/<set>/manifest.csv       columns file (audio beside it, one utterance each), speaker, transcript; others are ignored
   timing/<corpus>/*.rttm          who spoke when in real conversations
+  timing/<corpus>/*.jsonl.gz      the same by words: one conversation a line, {"A": [[start_s, end_s, word], ...], "B": ...}
   scripts/<corpus>/<conversation>_<party>.TextGrid
-                                  long form, one tier: the same, for two parties, and lines for synthetic voices
+                                  long form, one tier: the same, for two parties, and turns for the neural voice
   rooms/manifest.csv              columns file (impulse response beside it) and licence; share-alike ones are left out
   noise/                          .wav, .flac or .ogg at any depth; no licence is looked at
-Names that matter: timing is taken from the corpora primock57 (consultations) and spjallromur (slow chats). In these sets every
-clip without a final mark counts as a whole sentence: SETS.
+Names that matter: timing is taken from the corpora switchboard (chats), primock57 (consultations) and spjallromur (slow
+chats). The set hibari is the neural voice; where it is missing, it is spoken from scripts/ once and kept in the cache. In
+these sets every clip without a final mark counts as a whole sentence: SETS.
 """
 
 _material: Material | None = None  # one per worker process, read once
@@ -50,7 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--jobs", type=int, default=1, help="processes")
     parser.add_argument("--cache", type=Path, default=Path.home() / ".cache" / "turnstream", help="where decoded utterances are kept")
     parser.add_argument("--teacher", action="store_true", help="let turns end where the words sound finished to Smart Turn v3 (needs the bench extra)")
-    parser.add_argument("--no-synthetic", action="store_true", help="recorded voices only; no speech synthesiser needed")
+    parser.add_argument("--no-synthetic", action="store_true", help="recorded voices only: no neural voice, no voices extra needed")
 
 
 def main(args: argparse.Namespace) -> int:
@@ -64,7 +66,7 @@ def main(args: argparse.Namespace) -> int:
         raise DialogueError(f"expected --jobs of at least 1, got {args.jobs}")
     args.out.mkdir(parents=True, exist_ok=True)
     arguments = (args.data, args.cache, args.split, args.jobs, not args.no_synthetic, args.teacher)
-    open_material(*arguments)  # decodes and synthesises once, before the workers share the result
+    open_material(*arguments)  # decodes and speaks once, before the workers share the result
     count, planned_s = 0, 0.0
     while planned_s < args.hours * 3600:
         planned_s += planned_length_s(args.seed, count, lengths_s)

@@ -22,7 +22,7 @@ from .finality import ensure_finality
 from .noise import babble
 from .nonspeech import breath_in
 from .styles import draw_dialogue_plan
-from .synthesis import INTERJECTIONS_SET, render_interjections, render_scripts
+from .synthesis import INTERJECTIONS_SET, SYNTHETIC_SET, render_interjections, render_scripts
 from .timing import PlannedTurn, read_templates
 from .utterances import SAMPLE_RATE_HZ, UtterancePool, decode_set
 from .voice import Phrase, Voice
@@ -99,18 +99,20 @@ def open_material(folder: Path, cache: Path, split: str = "train", jobs: int = 1
         folder, cache: see above.
         split: "train" or "val": which speakers.
         jobs: processes that decode.
-        synthetic: with synthetic voices.
+        synthetic: with the neural voice (synthesis.py); without, also a set of it in speech/ is left out.
         teacher: use a teacher's scores of how finished the utterances sound (finality.py), asking it where that was not done before.
     Raises:
-        DialogueError: no utterances, a file that cannot be read, or no synthesiser though one is wanted.
-        MissingExtraError: the teacher is wanted and not installed.
+        DialogueError: no utterances, or a file that cannot be read.
+        MissingExtraError: the teacher or the neural voice is wanted and not installed.
     """
     sets = sorted(path.parent for path in (folder / "speech").glob("*/manifest.csv"))
+    if not synthetic:
+        sets = [path for path in sets if path.name != SYNTHETIC_SET]
     if not sets:
         raise DialogueError(f"{folder}: expected utterances in speech/*/manifest.csv, got none")
     if synthetic:
         sets.append(render_interjections(cache))
-        if any((folder / "scripts").rglob("*.TextGrid")):
+        if not (folder / "speech" / SYNTHETIC_SET / "manifest.csv").is_file() and any((folder / "scripts").rglob("*.TextGrid")):
             sets.append(render_scripts(folder / "scripts", cache))
     folders = [decode_set(folder, cache, jobs) for folder in sets]
     if teacher:

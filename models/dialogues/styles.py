@@ -47,7 +47,9 @@ class Style:
 # Offsets of chat, consultation, task and slow_chat: annotated dialogues (telephone in five languages, mock medical consultations,
 # Map Task, Icelandic chats). Those of the call centre and of machines: pauses there have quartiles 0.9/1.4/2.1 s.
 STYLES: dict[str, Style] = {
-    "chat": Style((-1.2, -0.35, -0.05, 0.25, 0.85), (0.3, 0.6), ((1.2, 3.5), (1.2, 3.5)), ((1.1, 1.8), (1.1, 1.8)), (0.05, 0.25), (0.05, 0.12)),
+    "chat": Style(
+        (-1.2, -0.35, -0.05, 0.25, 0.85), (0.3, 0.6), ((1.2, 3.5), (1.2, 3.5)), ((1.1, 1.8), (1.1, 1.8)), (0.05, 0.25), (0.05, 0.12), ("switchboard",)
+    ),
     "consultation": Style(
         (-1.05, -0.15, 0.25, 0.65, 1.4), (0.35, 0.8), ((1.8, 4.5), (1.2, 3.5)), ((1.2, 2.2), (1.1, 2.0)), (0.1, 0.3), (0.03, 0.1), ("primock57",)
     ),
@@ -58,7 +60,7 @@ STYLES: dict[str, Style] = {
     "call_centre": Style((-0.4, 0.25, 0.7, 1.4, 3.0), (0.4, 1.3), ((0.8, 2.5), (1.8, 5.5)), ((1.0, 1.8), (1.3, 2.6)), (0.1, 0.5), (0.0, 0.05)),
     "machine": Style((0.15, 0.4, 0.8, 1.4, 2.6), (0.4, 1.3), ((0.8, 3.0), (1.5, 5.0)), ((1.1, 2.3), (1.0, 1.6)), (0.1, 0.5), (0.0, 0.02), machine=True),
 }
-STYLE_SHARES: dict[str, float] = {"chat": 0.15, "consultation": 0.2, "task": 0.15, "slow_chat": 0.1, "call_centre": 0.25, "machine": 0.15}
+STYLE_SHARES: dict[str, float] = {"chat": 0.25, "consultation": 0.15, "task": 0.15, "slow_chat": 0.1, "call_centre": 0.2, "machine": 0.15}
 TEMPLATE_SHARE = 0.6  # of the dialogues whose style has templates
 PAUSE_SPREAD = 0.65  # standard deviation of the logarithm of pauses
 TURN_SPREAD = 0.7

@@ -1,158 +1,267 @@
-"""Synthetic voices: backchannels and other interjections, lines of real conversations, and dictated numbers and names, by flite and espeak-ng.
+"""What synthetic voices say: turns of real conversations, dictated numbers and names, and short reactions.
 
-They are written as two more sets of utterances (WAV files with a manifest.csv), made once and kept. Recorded people stay the main
-material; synthetic ones supply what read speech lacks, and the voice of a dialogue system.
+    python -m turnstream.models.dialogues.synthesis --scripts DATA/scripts --out DATA/speech/hibari --hours 3.5
+
+makes the set of turns; `turnstream simulate` makes it by itself where DATA/speech has none. The turns keep their
+words, commas, fillers and question marks, and a fifth of them stop in the middle, as people do. Recorded people stay
+the main data; synthetic ones supply what read speech lacks, and the voice of a dialogue system.
+How it is spoken is left to neural_voice.py.
 """
 
 from __future__ import annotations
 
-import csv
+import argparse
 import hashlib
+import math
 import re
-import shutil
-import subprocess
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from ..errors import DialogueError
+from .neural_voice import SPEAKERS, Line, Synthesiser, render_set
 from .textgrid import read_textgrid
 
 INTERJECTIONS_SET = "interjections"
-SYNTHETIC_SET = "synthetic"
+SYNTHETIC_SET = "hibari"
 INTERJECTIONS = (
-    *("mm hmm.", "mm.", "uh huh.", "yeah.", "yeah yeah.", "yes.", "okay.", "right.", "sure.", "I see.", "oh.", "really?", "oh okay.", "yep."),
-    *("of course.", "great.", "alright.", "no.", "wow.", "true.", "exactly.", "ah.", "hmm.", "oh no.", "got it.", "good."),
+    *(
+        "mm hmm.",
+        "mm.",
+        "mhm.",
+        "uh huh.",
+        "yeah.",
+        "yeah yeah.",
+        "yes.",
+        "okay.",
+        "right.",
+        "sure.",
+        "I see.",
+    ),
+    *(
+        "oh.",
+        "really?",
+        "oh okay.",
+        "yep.",
+        "of course.",
+        "great.",
+        "alright.",
+        "no.",
+        "wow.",
+        "true.",
+        "exactly.",
+    ),
+    *(
+        "ah.",
+        "hmm.",
+        "oh no.",
+        "got it.",
+        "good.",
+        "oh yeah.",
+        "that's right.",
+        "okay, right.",
+        "yeah, yeah, sure.",
+    ),
 )
-DICTATIONS_PER_VOICE = 12
+HOURS = 3.5  # of turns
+PACES = (0.85, 1.2)  # of speech, 1 is the voice's own
+STOPPED_SHARE = 0.2  # of the turns stop in the middle
+SHORTEST_TURN, LONGEST_TURN = 12, 180  # characters: about 1 and 15 seconds
+LONGEST_PAUSE_S = 2.0  # inside one turn of the scripts
+# A turn may stop after one of these words.
+HESITATIONS = ("um", "uh", "er", "erm", "hmm", "like", "well", "so", "maybe")
+CONJUNCTIONS = ("and", "but", "or", "because", "if", "when", "that", "which", "then", "cause")
+FUNCTION_WORDS = ("the", "a", "my", "your", "is", "was", "to", "for", "with", "of", "i", "it's", "i'm")
+DICTATED_SHARE = 0.05  # of the lines are numbers, names or dates
 DIGITS = ("oh", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
-SPELLED_LETTERS = tuple("abcdefghijklmnopqrstuvwxyz")
-ORDINALS = ("first", "second", "fourth", "seventh", "tenth", "twelfth", "fifteenth", "twenty first", "thirtieth")
-MONTHS = ("January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November", "December")
-LEAD_INS = ("", "", "it's ", "yes, it's ", "um, ", "so that's ", "okay, ", "uh, let me see, ", "my number is ", "that would be ")
-ESPEAK_VARIANTS = ("", *(f"+f{i}" for i in range(1, 6)), *(f"+m{i}" for i in range(1, 9)), "+klatt2", "+klatt4", "+Annie", "+Andy", "+max")
-ESPEAK_ACCENTS = ("en-us", "en-gb", "en-gb-scotland", "en-gb-x-rp", "en-029")
-FLITE_VOICES = ("awb", "kal16", "rms", "slt")
-SHARE_OF_ESPEAK = 0.4
-SYNTHESISERS = ("flite", "espeak-ng")  # programs, and the Debian packages that bring them
+SPELLED_LETTERS = tuple("BCDEFGHIJKLMNOPQRSTUVWXYZ")  # the voice reads A as the article
+ORDINALS = (
+    *("first", "second", "fourth", "seventh", "tenth", "twelfth"),
+    *("fifteenth", "twenty first", "thirtieth"),
+)
+MONTHS = (
+    *("January", "February", "March", "April", "May", "June", "July"),
+    *("August", "September", "October", "November", "December"),
+)
+LEAD_INS = (
+    *("", "", "it's ", "yes, it's ", "um, ", "so that's ", "okay, "),
+    *("uh, let me see, ", "my number is ", "that would be "),
+)
+
+Turn = tuple[str, str]  # party, text
 
 
-@dataclass(frozen=True)
-class SyntheticVoice:
-    """A program's voice with its own rate and pitch.
-
-    Attributes:
-        program: "flite" or "espeak-ng".
-        voice: its name there.
-        pace: 1 is the program's own, larger is faster.
-        pitch: 1 is the voice's own.
-    """
-
-    program: str
-    voice: str
-    pace: float
-    pitch: float
-
-    @property
-    def name(self) -> str:
-        return f"{self.program}_{self.voice}_{self.pace:.2f}_{self.pitch:.2f}"
-
-    def command(self, text: str, out: Path) -> list[str]:
-        if self.program == "flite":
-            mean_hz = {"awb": 130, "kal16": 105, "rms": 100, "slt": 175}[self.voice] * self.pitch
-            settings = ("--setf", f"duration_stretch={1 / self.pace:.3f}", "--setf", f"int_f0_target_mean={mean_hz:.0f}")
-            return ["flite", "-voice", self.voice, *settings, "-t", text, "-o", str(out)]
-        return ["espeak-ng", "-v", self.voice, "-s", str(round(170 * self.pace)), "-p", str(round(50 * self.pitch)), "-w", str(out), "--", text]
-
-
-def draw_voices(count: int, rng: np.random.Generator) -> list[SyntheticVoice]:
-    """Different voices of the programs that are installed.
+def render_interjections(cache: Path, seed: int = 0, synthesiser: Synthesiser | None = None) -> Path:
+    """A set folder with every interjection of every speaker, made in `cache` unless that was done before.
 
     Raises:
-        DialogueError: neither program is installed; names the Debian packages.
+        MissingExtraError: hibari-tts is not installed.
     """
-    installed = [program for program in SYNTHESISERS if shutil.which(program)]
-    if not installed:
-        raise DialogueError(f"expected a speech synthesiser, got none; on Debian: apt-get install {' '.join(SYNTHESISERS)}")
-    voices: list[SyntheticVoice] = []
-    while len(voices) < count:
-        espeak = "espeak-ng" in installed and (len(installed) == 1 or rng.random() < SHARE_OF_ESPEAK)
-        voice = str(rng.choice(ESPEAK_ACCENTS)) + str(rng.choice(ESPEAK_VARIANTS)) if espeak else str(rng.choice(FLITE_VOICES))
-        program = "espeak-ng" if espeak else "flite"
-        voices.append(SyntheticVoice(program, voice, round(float(rng.uniform(0.85, 1.25)), 2), round(float(rng.uniform(0.8, 1.3)), 2)))
-    return voices
-
-
-def render_interjections(cache: Path, seed: int = 0, voices: int = 24) -> Path:
-    """A set folder with every interjection in every voice; made once."""
     rng = np.random.default_rng([seed, 1])
-    lines = [(voice, text) for voice in draw_voices(voices, rng) for text in INTERJECTIONS]
-    return _render_set(cache, INTERJECTIONS_SET, lines)
+    lines = [Line(speaker, text, _draw_pace(rng)) for speaker in range(SPEAKERS) for text in INTERJECTIONS]
+    folder = cache / f"{INTERJECTIONS_SET}-{_key(lines)}" / INTERJECTIONS_SET
+    return folder if (folder / "manifest.csv").is_file() else render_set(lines, folder, None, synthesiser)
 
 
-def render_scripts(scripts: Path, cache: Path, seed: int = 0, voices: int = 40, lines_per_voice: int = 70) -> Path:
-    """A set folder with lines of real conversations (TextGrids under `scripts`) and dictated numbers and names, each voice speaking some; made once.
+def render_scripts(
+    scripts: Path,
+    cache: Path,
+    seed: int = 0,
+    hours: float | None = None,
+    synthesiser: Synthesiser | None = None,
+) -> Path:
+    """A set folder with turns of the conversations (TextGrids) under `scripts`, and dictations.
+
+    It is made in `cache` unless that was done before, and lasts about `hours` (HOURS by default).
 
     Raises:
-        DialogueError: no TextGrids there, or no synthesiser.
+        DialogueError: no TextGrids there.
+        MissingExtraError: hibari-tts is not installed.
     """
-    rng = np.random.default_rng([seed, 2])
-    texts = [text for path in sorted(scripts.rglob("*.TextGrid")) for _, _, said in read_textgrid(path) if (text := _speakable(said))]
-    if not texts:
+    hours = HOURS if hours is None else hours
+    turns = read_turns(scripts)
+    folder = cache / f"{SYNTHETIC_SET}-{_key((turns, seed, hours))}" / SYNTHETIC_SET
+    if (folder / "manifest.csv").is_file():
+        return folder
+    return render_set(draw_lines(turns, seed), folder, hours, synthesiser)
+
+
+def _key(content: object) -> str:
+    return hashlib.sha256(repr(content).encode()).hexdigest()[:16]
+
+
+def _draw_pace(rng: np.random.Generator) -> float:
+    return round(float(rng.uniform(*PACES)), 2)
+
+
+def read_turns(scripts: Path) -> list[Turn]:
+    """Turns of the conversations under `scripts`, each of one party, without the transcriber's marks.
+
+    Sentences that the transcriber could not make out are left out; long turns are split between sentences.
+
+    Raises:
+        DialogueError: no TextGrids there, or none with text.
+    """
+    conversations: dict[str, list[tuple[float, float, str, str]]] = defaultdict(list)
+    for path in sorted(scripts.rglob("*.TextGrid")):
+        said = [(start, end, path.stem, text) for start, end, text in read_textgrid(path)]
+        conversations[path.stem.rsplit("_", 1)[0]] += said
+    turns = list(chain.from_iterable(_turns(sorted(intervals)) for intervals in conversations.values()))
+    if not turns:
         raise DialogueError(f"{scripts}: expected TextGrids with text, got none")
-    lines: list[tuple[SyntheticVoice, str]] = []
-    for voice in draw_voices(voices, rng):
-        lines += [(voice, texts[i]) for i in rng.choice(len(texts), min(lines_per_voice, len(texts)), replace=False)]
-        lines += [(voice, draw_dictation(rng)) for _ in range(DICTATIONS_PER_VOICE)]
-    return _render_set(cache, SYNTHETIC_SET, lines)
+    return turns
+
+
+def _turns(intervals: Sequence[tuple[float, float, str, str]]) -> Iterator[Turn]:
+    """Joins what one party says in a row."""
+    party, last_end, sentences = "", 0.0, list[str]()
+    for start, end, who, text in intervals:
+        if who != party or start - last_end > LONGEST_PAUSE_S:
+            yield from ((party, turn) for turn in _texts(sentences))
+            sentences = []
+        party, last_end = who, end
+        sentences += _sentences(text)
+    yield from ((party, turn) for turn in _texts(sentences))
+
+
+def _sentences(text: str) -> list[str]:
+    """Those that can be understood, without marks."""
+    clear = re.sub(r"</?UNSURE/?>", "", text)
+    sentences = re.split(r"(?<=[.?!])\s+", re.sub(r"\s+", " ", clear).strip())
+    return [sentence for sentence in sentences if sentence and "<" not in sentence]
+
+
+def _texts(sentences: Sequence[str]) -> list[str]:
+    """The sentences joined, as far as texts are neither too short nor too long to be spoken."""
+    texts = [""]
+    for sentence in sentences:
+        joined = f"{texts[-1]} {sentence}".strip()
+        if len(joined) <= LONGEST_TURN:
+            texts[-1] = joined
+        else:
+            texts.append(sentence)
+    # A hesitation ends no sentence, whatever the transcriber wrote.
+    texts = [re.sub(r"\b([Uu]m|[Uu]h)\.$", r"\1,", text) for text in texts]
+    return [text for text in texts if SHORTEST_TURN <= len(text) <= LONGEST_TURN]
+
+
+def stop_in_the_middle(text: str, rng: np.random.Generator) -> tuple[str, str]:
+    """The turn up to a comma, a filler, a conjunction or a function word, and the rest of its sentence.
+
+    Returns the text unchanged and "" where it offers no such place.
+    """
+    words = text.split()
+    weights = np.array([0.0, 0.0, *(_stopping_weight(word) for word in words[2:-1])])
+    if weights.sum() == 0:
+        return text, ""
+    end = 1 + int(rng.choice(len(weights), p=weights / weights.sum()))
+    stopped = " ".join(words[:end])
+    if rng.random() < 0.5:
+        stopped = stopped.rstrip(",")
+    sentence_end = next((i for i in range(end, len(words)) if words[i][-1] in ".?!"), len(words) - 1)
+    # The capital tells that a missing full stop is no habit of the transcriber.
+    return stopped[0].upper() + stopped[1:], " ".join(words[end : sentence_end + 1])
+
+
+def _stopping_weight(word: str) -> float:
+    """How likely people stop after this word, against others."""
+    bare = word.lower().rstrip(",")
+    if bare in HESITATIONS + CONJUNCTIONS:
+        return 3.0
+    if word.endswith(","):
+        return 2.0
+    return 1.0 if bare in FUNCTION_WORDS else 0.0
+
+
+def draw_lines(turns: Sequence[Turn], seed: int) -> Iterator[Line]:
+    """Lines without end: all turns in random order, then again with other speakers; dictations between them."""
+    parties = {party: i for i, party in enumerate(dict.fromkeys(party for party, _ in turns))}
+    rng = np.random.default_rng([seed, 2])
+    exchange = 0
+    while True:
+        for place in rng.permutation(len(turns)):
+            party, text = turns[int(place)]
+            speaker, continued = (parties[party] + exchange) % SPEAKERS, ""
+            if rng.random() < DICTATED_SHARE:
+                yield Line(speaker, draw_dictation(rng), _draw_pace(rng))
+            if rng.random() < STOPPED_SHARE:
+                text, continued = stop_in_the_middle(text, rng)
+            yield Line(speaker, text, _draw_pace(rng), continued if rng.random() < 0.5 else "")
+        exchange += 5
 
 
 def draw_dictation(rng: np.random.Generator) -> str:
     """What callers give out piece by piece: a number in groups, a name spelled, a date."""
     kind = int(rng.integers(3))
     if kind == 0:
-        groups = [" ".join(DIGITS[i] for i in rng.integers(10, size=rng.integers(2, 5))) for _ in range(rng.integers(2, 4))]
+        sizes = rng.integers(2, 5, size=rng.integers(2, 4))
+        groups = [" ".join(DIGITS[i] for i in rng.integers(10, size=size)) for size in sizes]
         said = ", ".join(groups)
     elif kind == 1:
         letters = [SPELLED_LETTERS[i] for i in rng.integers(len(SPELLED_LETTERS), size=rng.integers(4, 9))]
         said = ", ".join(" ".join(letters[i : i + 3]) for i in range(0, len(letters), 3))
     else:
-        said = f"the {ORDINALS[int(rng.integers(len(ORDINALS)))]} of {MONTHS[int(rng.integers(12))]}, {rng.integers(1940, 2030)}"
+        day, month = ORDINALS[int(rng.integers(len(ORDINALS)))], MONTHS[int(rng.integers(12))]
+        said = f"the {day} of {month}, {rng.integers(1940, 2030)}"
     return f"{LEAD_INS[int(rng.integers(len(LEAD_INS)))]}{said}."
 
 
-def _speakable(said: str) -> str:
-    """The text without marks of the transcriber; empty when too little of it can be understood or it is very long."""
-    if re.search(r"<(UNIN|INAUDIBLE_SPEECH)/?>", said):
-        return ""
-    text = re.sub(r"\s+", " ", re.sub(r"<[^>]*>", "", said)).strip()
-    return text if 1 < len(text) < 220 and text[-1] in ".?!" else ""
+def main(args: argparse.Namespace) -> int:
+    """Make the set, and print a line of summary."""
+    if not 0 < args.hours < math.inf:
+        raise DialogueError(f"expected --hours > 0, got {args.hours:g}")
+    folder = render_set(draw_lines(read_turns(args.scripts), args.seed), args.out, args.hours)
+    print(f"{args.hours:g} h of turns, in {folder / 'manifest.csv'}")
+    return 0
 
 
-def _render_set(cache: Path, name: str, lines: Sequence[tuple[SyntheticVoice, str]]) -> Path:
-    key = hashlib.sha256(repr(lines).encode()).hexdigest()[:16]
-    folder = cache / f"{name}-{key}" / name
-    manifest = folder / "manifest.csv"
-    if manifest.is_file():
-        return folder
-    folder.mkdir(parents=True, exist_ok=True)
-    jobs = [(voice, text, folder / f"{i:05d}.wav") for i, (voice, text) in enumerate(lines)]
-    with ThreadPoolExecutor(2) as threads:
-        list(tqdm(threads.map(lambda job: _render(*job), jobs), total=len(jobs), desc=name, unit="line"))
-    unfinished = manifest.with_suffix(".part")
-    with unfinished.open("w", encoding="utf-8", newline="") as out:
-        table = csv.writer(out)
-        table.writerow(["file", "speaker", "transcript"])
-        table.writerows([path.name, voice.name, text] for voice, text, path in jobs)
-    unfinished.rename(manifest)
-    return folder
-
-
-def _render(voice: SyntheticVoice, text: str, out: Path) -> None:
-    done = subprocess.run(voice.command(text, out), capture_output=True, text=True, check=False)
-    if done.returncode != 0 or not out.is_file():
-        raise DialogueError(f"{voice.program} could not speak {text[:40]!r}: {done.stderr.strip()[:200] or f'exit code {done.returncode}'}")
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description="Let a neural voice speak the turns of transcribed conversations.")
+    parser.add_argument("--scripts", type=Path, required=True, help="folder with TextGrids, one per party")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the set to write")
+    parser.add_argument("--hours", type=float, default=HOURS, help=f"about how much to speak (default {HOURS:g})")
+    parser.add_argument("--seed", type=int, default=0)
+    raise SystemExit(main(parser.parse_args()))

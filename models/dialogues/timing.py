@@ -1,4 +1,4 @@
-"""When people speak: the order and timing of real conversations (RTTM, TextGrid), and plans made of them.
+"""When people speak: the order and timing of real conversations (RTTM, TextGrid, word times), and plans made of them.
 
 A `PlannedTurn` says who takes the floor, how long after the previous turn ended, for how long, with which pauses, and when
 the listener gives backchannels. What is said is left to wording.py, in which voice to voice.py.
@@ -7,7 +7,7 @@ the listener gives backchannels. What is said is left to wording.py, in which vo
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,11 +16,23 @@ import numpy as np
 from .activity import Segment, bridge_gaps
 from .rttm import read_rttm
 from .textgrid import read_textgrid
+from .word_times import Word, sample_word_times
 
 BACKCHANNEL_LONGEST_S = 1.0
 BACKCHANNEL_OWN_SILENCE_S = 1.0
+SPOKEN_BACKCHANNEL_LONGEST_S = 2.0  # where the words are known
+WORD_GAP_S = 0.2  # a longer silence between words is a pause
+WORD_CONVERSATIONS = 300  # drawn of each corpus of word times
+SHORTEST_CONVERSATION = 10  # turns
 LONGEST_GAP_S = 4.0
 DEEPEST_OVERLAP_S = 1.2
+BACKCHANNEL_WORDS = frozenset(
+    (
+        *("yeah", "yes", "yep", "yup", "uh-huh", "um-hum", "mm-hm", "mm-hmm", "mhm", "mm", "hm", "hmm", "hum", "huh"),
+        *("right", "okay", "ok", "oh", "really", "sure", "wow", "exactly", "true", "absolutely"),
+    )
+)
+BACKCHANNEL_PHRASES = frozenset(("i see", "oh i see", "that's right", "that's true", "all right", "of course", "is that right"))
 
 
 @dataclass(frozen=True)
@@ -44,7 +56,36 @@ class PlannedTurn:
     finished: bool = True
 
 
-def turns_from_segments(speakers: Sequence[Sequence[Segment]]) -> list[PlannedTurn]:
+def turns_from_words(speakers: Sequence[Sequence[Word]]) -> list[PlannedTurn]:
+    """The order and timing of a two-party conversation as turns.
+
+    As turns_from_segments, but what may be a backchannel is known by its words: "yeah", "uh-huh", "I see" and the like.
+
+    Args:
+        speakers: words of the two speakers, in order of time.
+    """
+    segments: list[list[Segment]] = []
+    reactions: list[set[Segment]] = []
+    for words in speakers:
+        stretches: list[list[Word]] = []
+        for word in words:
+            if stretches and word[0] - stretches[-1][-1][1] < WORD_GAP_S:
+                stretches[-1].append(word)
+            else:
+                stretches.append([word])
+        spans = [(stretch[0][0], max(end for _, end, _ in stretch)) for stretch in stretches]
+        segments.append(spans)
+        reactions.append({span for span, stretch in zip(spans, stretches, strict=True) if _is_reaction(span, stretch)})
+    return turns_from_segments(segments, reactions)
+
+
+def _is_reaction(span: Segment, stretch: Sequence[Word]) -> bool:
+    said = [word for _, _, word in stretch]
+    known = all(word in BACKCHANNEL_WORDS for word in said) or " ".join(said) in BACKCHANNEL_PHRASES
+    return known and span[1] - span[0] <= SPOKEN_BACKCHANNEL_LONGEST_S
+
+
+def turns_from_segments(speakers: Sequence[Sequence[Segment]], reactions: Sequence[Container[Segment]] | None = None) -> list[PlannedTurn]:
     """The order and timing of a two-party conversation as turns.
 
     A segment of at most 1 s with 1 s of own silence on both sides, during or right after the other's speech who then goes on,
@@ -52,6 +93,7 @@ def turns_from_segments(speakers: Sequence[Sequence[Segment]]) -> list[PlannedTu
 
     Args:
         speakers: segments of the two speakers, in seconds.
+        reactions: of each speaker, the segments that are backchannels by their words; by default the short ones.
     """
     own = [bridge_gaps(segments, 0.15) for segments in speakers]
     backchannels: list[tuple[int, Segment]] = []
@@ -61,8 +103,8 @@ def turns_from_segments(speakers: Sequence[Sequence[Segment]]) -> list[PlannedTu
             alone = (i == 0 or start - segments[i - 1][1] >= BACKCHANNEL_OWN_SILENCE_S) and (
                 i + 1 == len(segments) or segments[i + 1][0] - end >= BACKCHANNEL_OWN_SILENCE_S
             )
-            short = end - start <= BACKCHANNEL_LONGEST_S
-            (backchannels if short and alone and _others_go_on(own[1 - speaker], start, end) else spoken).append((speaker, (start, end)))
+            slight = (start, end) in reactions[speaker] if reactions else end - start <= BACKCHANNEL_LONGEST_S
+            (backchannels if slight and alone and _others_go_on(own[1 - speaker], start, end) else spoken).append((speaker, (start, end)))
     spoken.sort(key=lambda item: item[1])
     groups: list[tuple[int, list[Segment]]] = []
     for speaker, segment in spoken:
@@ -89,9 +131,10 @@ def _others_go_on(other: Sequence[Segment], start: float, end: float) -> bool:
 
 
 def read_templates(folder: Path) -> dict[str, list[list[PlannedTurn]]]:
-    """Real conversations as turns, by corpus, from `timing/<corpus>/*.rttm` and `scripts/<corpus>/*.TextGrid` under `folder`.
+    """Real conversations as turns, by corpus, from what lies under `folder`.
 
-    Recordings with more than two speakers give those stretches of five minutes in which two of them do nearly all the talking.
+    Read are `timing/<corpus>/*.rttm`, `timing/<corpus>/*.jsonl.gz` (word times, a sample of each file) and
+    `scripts/<corpus>/*.TextGrid`. Recordings with more than two speakers give those stretches of five minutes in which two of them do nearly all the talking.
     """
     templates: dict[str, list[list[PlannedTurn]]] = {}
     for corpus in sorted(path for path in (folder / "timing").glob("*") if path.is_dir()):
@@ -99,7 +142,9 @@ def read_templates(folder: Path) -> dict[str, list[list[PlannedTurn]]]:
         for path in sorted(corpus.glob("*.rttm")):
             for recording in read_rttm(path).values():
                 conversations += [turns_from_segments(pair) for pair in _pairs(recording)]
-        templates[corpus.name] = [turns for turns in conversations if len(turns) >= 10]
+        for path in sorted(corpus.glob("*.jsonl.gz")):
+            conversations += map(turns_from_words, sample_word_times(path, WORD_CONVERSATIONS))
+        templates[corpus.name] = [turns for turns in conversations if len(turns) >= SHORTEST_CONVERSATION]
     for corpus in sorted(path for path in (folder / "scripts").glob("*") if path.is_dir()):
         parties: dict[str, list[list[Segment]]] = defaultdict(list)
         for path in sorted(corpus.glob("*.TextGrid")):

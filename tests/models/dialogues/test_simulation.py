@@ -1,10 +1,11 @@
 import argparse
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from turnstream.models.dialogues import channel, simulation
+from turnstream.models.dialogues import channel, neural_voice, simulation, synthesis
 from turnstream.models.dialogues import simulate as command
 from turnstream.models.dialogues.activity import runs
 from turnstream.models.dialogues.casting import Cast
@@ -17,6 +18,8 @@ from turnstream.models.dialogues.timing import PlannedTurn
 from turnstream.models.dialogues.utterances import SETS_OF_WHOLE_SENTENCES
 from turnstream.models.dialogues.voice import Voice
 from turnstream.models.errors import DialogueError
+
+from .fake_voice import FakeVoice
 
 LENGTHS_S = (20.0, 40.0)
 PLAIN = Manner(
@@ -202,6 +205,41 @@ def test_styles_overlap_in_silences_of_shifts_and_holds():
 def test_a_folder_without_utterances_is_named(tmp_path: Path):
     with pytest.raises(DialogueError, match=r"expected utterances in speech/\*/manifest\.csv, got none"):
         open_material(tmp_path, tmp_path / "cache")
+
+
+@pytest.fixture
+def folder_with_scripts(tmp_path: Path, material_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The material and a transcript, with a stand-in for the neural voice."""
+    monkeypatch.setattr(neural_voice, "open_synthesiser", FakeVoice)
+    monkeypatch.setattr(synthesis, "HOURS", 0.01)
+    monkeypatch.setattr(synthesis, "INTERJECTIONS", ("yeah.", "right."))
+    folder = tmp_path / "data"
+    shutil.copytree(material_folder, folder)
+    (folder / "scripts" / "visits").mkdir(parents=True)
+    said = 'intervals [1]:\nxmin = 0\nxmax = 5\ntext = "It hurts here, and then it stops."\n'
+    tier = f'item [1]:\nclass = "IntervalTier"\nname = "patient"\nxmin = 0\nxmax = 5\nintervals: size = 1\n{said}'
+    head = 'File type = "ooTextFile"\nObject class = "TextGrid"\nxmin = 0\nxmax = 5\ntiers? <exists>\nsize = 1\nitem []:\n'
+    for party in ("doctor", "patient"):
+        (folder / "scripts" / "visits" / f"one_{party}.TextGrid").write_text(head + tier)
+    return folder
+
+
+def test_the_neural_voice_speaks_the_scripts_and_the_interjections(folder_with_scripts: Path, tmp_path: Path):
+    cast = open_material(folder_with_scripts, tmp_path / "cache").cast
+    assert set(cast.sets) == {"tones", synthesis.SYNTHETIC_SET}
+    assert {u.set_name for u in cast.interjections} == {synthesis.INTERJECTIONS_SET}
+    machine = cast.draw_pair(np.random.default_rng(0), machine=True)[1]
+    assert {u.set_name for u in machine} == {synthesis.SYNTHETIC_SET}
+
+
+def test_a_set_of_the_neural_voice_that_is_there_is_taken_or_left_out(folder_with_scripts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    made = synthesis.render_scripts(folder_with_scripts / "scripts", tmp_path / "made", hours=0.01)
+    shutil.copytree(made, folder_with_scripts / "speech" / synthesis.SYNTHETIC_SET)
+    monkeypatch.setattr(simulation, "render_scripts", lambda *_: pytest.fail("spoken again"))
+    assert synthesis.SYNTHETIC_SET in open_material(folder_with_scripts, tmp_path / "cache").cast.sets
+    recorded = open_material(folder_with_scripts, tmp_path / "cache", synthetic=False).cast
+    assert set(recorded.sets) == {"tones"}
+    assert recorded.interjections == []
 
 
 def test_the_command_writes_the_dialogues_of_the_seed_whoever_makes_them(

@@ -1,0 +1,59 @@
+"""Word times of two-party conversations: gzip JSON Lines, one conversation a line.
+
+A line is an object with "A" and "B", each a list of [start_s, end_s, word] in order of time. Words in brackets, such as
+[noise], are no words; [laughter-yeah] is a word that is laughed. Source of the marks: the MS98 transcripts of Switchboard.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import math
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import DialogueError
+
+Word = tuple[float, float, str]  # start and end in seconds, and the word in small letters
+
+_LAUGHED = re.compile(r"\[laughter-(.+)\]")
+_MARK = re.compile(r"[\[<].*[\]>]")
+
+
+def sample_word_times(path: Path, count: int, seed: int = 0) -> Iterator[list[list[Word]]]:
+    """Words of both speakers of `count` conversations, or of all if there are fewer, in the order of the file.
+
+    The choice is uniform and depends on the file and the seed alone. Only the chosen lines are parsed, and no more than
+    `count` are held.
+
+    Raises:
+        DialogueError: the file cannot be read, or a chosen line has another form.
+    """
+    rng = np.random.default_rng(seed)
+    chosen: dict[int, tuple[int, bytes]] = {}  # by place in the reservoir (Vitter 1985, algorithm R)
+    try:
+        with gzip.open(path) as lines:
+            for number, line in enumerate(lines):
+                place = number if number < count else int(rng.integers(number + 1))
+                if place < count:
+                    chosen[place] = (number, line)
+    except (OSError, EOFError) as error:
+        raise DialogueError(f"{path}: expected gzip JSON Lines, got: {error}") from None
+    for number, line in sorted(chosen.values()):
+        try:
+            conversation = json.loads(line)
+            speakers = [[_word(*word) for word in conversation[name]] for name in ("A", "B")]
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise DialogueError(f"{path}, line {number + 1}: expected A and B with [start, end, word], got: {error!r}") from None
+        yield [[word for word in words if word[2]] for words in speakers]
+
+
+def _word(start_s: float, end_s: float, said: str) -> Word:
+    if not 0 <= start_s <= end_s < math.inf:
+        raise ValueError(f"times {start_s} {end_s}")
+    laughed = _LAUGHED.fullmatch(said)
+    plain = laughed[1] if laughed else _MARK.sub("", said) if _MARK.fullmatch(said) else said
+    return float(start_s), float(end_s), re.sub(r"_\d+$", "", plain.lower())
