@@ -13,6 +13,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -32,11 +33,12 @@ from ..models.evaluation.conditions import SAMPLE_RATE_HZ, Condition, Recording,
 from ..models.evaluation.folds import FILE_NAME, read_folds
 from ..models.evaluation.frontier import find_dialogue_pauses
 from ..models.evaluation.groups import measure_groups
+from ..models.evaluation.judge import coverage, judge_dialogue, read_judge
 from ..models.evaluation.mistakes import describe, find_mistakes, write_mistake
 from ..models.evaluation.page import write_evaluation
 from ..models.evaluation.plots import check_matplotlib
 from ..models.evaluation.predictions import EvaluatedDialogue, Prediction, at_activity_rate
-from ..models.evaluation.report import SETTINGS, Cost, Evaluation, Mistake, auc_difference, measure_condition, measure_system, measure_timer
+from ..models.evaluation.report import JUDGE, SETTINGS, Cost, Evaluation, Mistake, auc_difference, measure_condition, measure_system, measure_timer
 from ..models.evaluation.shift_hold import counting, find_silences
 from ..models.evaluation.tables import Table, all_tables, heard_by
 from ..models.smart_turn import SmartTurn
@@ -74,6 +76,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--mistakes", type=_count, default=8, metavar="N", help="clips in --out (default 8)")
     parser.add_argument("--baselines", action="store_true", help="also run Silero VAD and Smart Turn v3 (bench extra); the silence timer always is")
+    parser.add_argument(
+        "--judge",
+        type=Path,
+        metavar="FILE",
+        help="also a turn-completeness judge, as an upper bound: its scores of these dialogues, made elsewhere (.npz, see models/evaluation/judge.py)",
+    )
     parser.add_argument("--robustness", action="store_true", help="also in harder conditions: gain, telephone band, noise, babble, room, bleed")
     parser.add_argument("--room", type=Path, metavar="FILE", help="impulse response for --robustness (default: a made one, RT60 0.6 s)")
     parser.add_argument("--seed", type=_count, default=0, help="of the conditions (default 0)")
@@ -98,6 +106,7 @@ def main(args: argparse.Namespace) -> int:
     scorer = SmartTurn() if args.baselines else None
     room = read_room(args.room) if args.room else None
     jobs = max(1, args.jobs)
+    judged = run_judge(args.judge, dialogues) if args.judge else None
     with Progress(console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as progress:
         conditions = [CLEAN]
         if args.robustness:
@@ -108,13 +117,15 @@ def main(args: argparse.Namespace) -> int:
         if not find_silences(clean) and not find_dialogue_pauses(clean):
             raise DialogueError(f"{args.manifest}: expected dialogues with pauses, shifts or holds, found none in {len(clean)} dialogues")
         said_by: dict[str, Sequence[EvaluatedDialogue]] = dict.fromkeys(SETTINGS, clean)
+        if judged is not None:
+            said_by[JUDGE] = judged
         costs = {"turnstream": _model_cost(engines[dialogues[0].id], load_recording(dialogues[0]))}
         if scorer is not None:
             asking = progress.add_task("baselines", total=len(dialogues))
             said_by |= run_baselines(scorer, dialogues, jobs, costs, lambda: progress.advance(asking))
     found = find_mistakes(clean, args.mistakes if args.out else 0)
     evaluation = Evaluation(
-        about=_about(args, engines, dialogues, clean),
+        about=_about(args, engines, dialogues, clean, judged),
         systems={name: measure_system(said, "stereo" if name == "stereo" else "mono", only_p_next=name not in SETTINGS) for name, said in said_by.items()},
         timer=measure_timer(clean),
         counting=counting(clean),
@@ -210,6 +221,17 @@ def run_baselines(scorer: SmartTurn, dialogues: Sequence[Dialogue], jobs: int, c
     return said
 
 
+def run_judge(file: Path, dialogues: Sequence[Dialogue]) -> list[EvaluatedDialogue]:
+    """What a judge said of every dialogue.
+
+    Raises:
+        DialogueError: the file cannot be read, lacks a dialogue, or is of another length.
+    """
+    recordings = [load_recording(dialogue) for dialogue in dialogues]
+    scores = read_judge(file, {recording.id: recording.activity.shape[1] for recording in recordings})
+    return [judge_dialogue(recording, scores[recording.id]) for recording in recordings]
+
+
 def _evaluated(engine: Engine, recording: Recording, said: tuple[Outputs, Outputs, Outputs]) -> EvaluatedDialogue:
     rate_hz, frames = engine.metadata.frame_rate_hz, recording.activity.shape[1]
     stereo, first, second = (Prediction(*(at_activity_rate(outputs[name], rate_hz, frames) for name in OUTPUTS)) for outputs in said)
@@ -229,7 +251,13 @@ def _model_cost(engine: Engine, recording: Recording) -> Cost:
     return Cost(1000 * found["real_time_factor"], found["median_us"] / 1000, "both speakers, one conversation at a time, every frame")
 
 
-def _about(args: argparse.Namespace, engines: Mapping[str, Engine], dialogues: Sequence[Dialogue], clean: Sequence[EvaluatedDialogue]) -> dict[str, Any]:
+def _about(
+    args: argparse.Namespace,
+    engines: Mapping[str, Engine],
+    dialogues: Sequence[Dialogue],
+    clean: Sequence[EvaluatedDialogue],
+    judged: Sequence[EvaluatedDialogue] | None,
+) -> dict[str, Any]:
     return {
         "turnstream": version("turnstream"),
         "manifest": str(args.manifest),
@@ -239,6 +267,7 @@ def _about(args: argparse.Namespace, engines: Mapping[str, Engine], dialogues: S
         "room": {"file": str(args.room), "sha256": _sha256(args.room)} if args.room else None,
         "model": None if args.folds else _describe(engines[dialogues[0].id]),
         "folds": _folds(args.folds, engines) if args.folds else None,
+        JUDGE: {"file": str(args.judge), "file_sha256": _sha256(args.judge)} | asdict(coverage(judged)) if judged is not None else None,
         "dialogues": [
             {
                 "id": dialogue.id,

@@ -37,7 +37,14 @@ THEMES = (
     Theme("light", "#ffffff", "#222222", "#999999", "#0072b2", "#d55e00", "#009e73", "#b3568c"),
     Theme("dark", "#16181c", "#e6e6e6", "#777777", "#56b4e9", "#e69f00", "#2fc79a", "#d98bb8"),
 )
-DASHES: dict[str, Any] = {"stereo": "-", "mono": (0, (5, 1.5)), "smart-turn": "-", "Silero VAD": (0, (3, 1, 1, 1)), "silence timer": (0, (1, 1.5))}
+DASHES: dict[str, Any] = {
+    "stereo": "-",
+    "mono": (0, (5, 1.5)),
+    "smart-turn": "-",
+    "Silero VAD": (0, (3, 1, 1, 1)),
+    "silence timer": (0, (1, 1.5)),
+    "judge": (0, (4, 1.5, 1, 1.5)),
+}
 DPI = 130
 
 
@@ -101,7 +108,7 @@ def styled_panels(figure: Any, theme: Theme, **grid: Any) -> Any:
 
 def colour_of(system: str, theme: Theme) -> str:
     """The colour in which a system is drawn everywhere."""
-    colours = {"stereo": theme.first, "mono": theme.second, "smart-turn": theme.third, "Silero VAD": theme.fourth}
+    colours = {"stereo": theme.first, "mono": theme.second, "smart-turn": theme.third, "Silero VAD": theme.fourth, "judge": theme.ink}
     return colours.get(system, theme.faint)
 
 

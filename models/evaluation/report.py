@@ -24,6 +24,7 @@ SETTINGS: tuple[Setting, ...] = ("stereo", "mono")
 ASKED_MS = 200  # when turn detectors of the kind of Smart Turn are asked
 PLOTTED_MS = 250
 TIMER = "silence timer"
+JUDGE = "judge"
 
 
 @dataclass(frozen=True)
@@ -114,7 +115,8 @@ class Evaluation:
     Attributes:
         about: the model, the dialogues, what said who spoke when in them, and how they were treated, as JSON values.
             `model` is one model, or None where `folds` has all models of a cross-validation.
-        systems: by name: "stereo" and "mono" are the model, the others baselines that hear the speaker alone.
+        systems: by name: "stereo" and "mono" are the model, "judge" is the judge that it may have learned from, the others are
+            baselines; judge and baselines hear the speaker alone.
         timer: the plain silence timer.
         counting: shift or hold by the share of a speaker's earlier silences that were shifts; nothing is heard.
         presets: setting: preset: what the policy did.

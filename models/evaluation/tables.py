@@ -9,7 +9,7 @@ from typing import Any
 
 from .frontier import CUT_OFFS, LATENCIES_S, Best, Frontier
 from .measures import BinaryScore, Estimate
-from .report import ASKED_MS, PLOTTED_MS, SETTINGS, TIMER, Evaluation, GroupFigures, SystemFigures
+from .report import ASKED_MS, JUDGE, PLOTTED_MS, SETTINGS, TIMER, Evaluation, GroupFigures, SystemFigures
 from .shift_hold import SILENCES_MS
 
 NOTHING = "-"
@@ -99,7 +99,7 @@ def scores_table(evaluation: Evaluation) -> Table:
         "Shift prediction: the last 0.5 s before the silence. A backchannel here is any short utterance, at most 1 s long with 1 s of own silence around it. "
         "In brackets: 95 % intervals, bootstrap over dialogues. Counts: shifts/holds, long/short, with/without. Latency and calibration error: less is better."
     )
-    return Table("Scores", ("", *names, TIMER), tuple(rows), note + _folds(evaluation) + _detected(evaluation))
+    return Table("Scores", ("", *names, TIMER), tuple(rows), note + _folds(evaluation) + _judge(evaluation) + _detected(evaluation))
 
 
 def _folds(evaluation: Evaluation) -> str:
@@ -110,6 +110,18 @@ def _folds(evaluation: Evaluation) -> str:
     return (
         f" The model's figures are cross-validated by {_counted(folds['models'])}: each dialogue was scored by the one that {folds['file']} names for it, "
         "as one that has not learned from it."
+    )
+
+
+def _judge(evaluation: Evaluation) -> str:
+    """What the judge is and how much it was asked; nothing where there is none."""
+    judge = evaluation.about.get(JUDGE)
+    if judge is None:
+        return ""
+    asked = " and ".join(f"{judge[what][0]} of {judge[what][1]} {words}" for what, words in (("pauses", "pauses"), ("silences", "shifts and holds")))
+    return (
+        f" The judge is an upper bound: its scores ({judge['file']}) were made elsewhere, by a larger network, for calls that it has not learned from. "
+        f"It was asked in {asked}; a pause in which it was not waits for the time-out."
     )
 
 

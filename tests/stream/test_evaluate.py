@@ -80,7 +80,10 @@ def whole_run(manifest: Path, tiny_model_path: Path, tmp_path_factory: pytest.Te
         patch.setattr(evaluate, "SmartTurn", FakeSmartTurn)
         patch.setattr(evaluate, "standard_conditions", lambda *given: standard_conditions(*given)[:1])
         patch.setattr(plots, "DPI", 30)
-        words = ["--model", str(tiny_model_path), "--out", str(out), "--baselines", "--robustness", "--mistakes", "1", "--jobs", "2"]
+        scores = {d.id: np.random.default_rng(0).random((2, 700)).astype(np.float32) for d in read_manifest(manifest)}
+        judge = out.parent / "judge.npz"
+        np.savez(judge, **scores)  # pyright: ignore[reportArgumentType]
+        words = ["--model", str(tiny_model_path), "--judge", str(judge), "--out", str(out), "--baselines", "--robustness", "--mistakes", "1", "--jobs", "2"]
         assert main(["evaluate", str(manifest), *words]) == 0
     return out, json.loads((out / "report.json").read_text())
 
@@ -122,18 +125,20 @@ def close(found: Any, expected: Any) -> bool:
 
 def test_the_report_is_what_the_measures_say(whole_run: tuple[Path, dict[str, Any]], heard: list[EvaluatedDialogue]) -> None:
     _, report = whole_run
-    assert list(report["systems"]) == ["stereo", "mono", "smart-turn", "Silero VAD"]
+    auc = {name: figures["shift_hold"]["at"]["250"]["auc"]["value"] for name, figures in report["systems"].items()}
+    assert list(report["systems"]) == ["stereo", "mono", "judge", "smart-turn", "Silero VAD"]
     for setting in SETTINGS:
         assert close(report["systems"][setting]["shift_hold"], as_json(measure_system(heard, setting).shift_hold))
         assert close(report["presets"][setting]["fast"], as_json(try_policy("fast", heard, setting)))
     assert close(report["timer"], as_json(measure_timer(heard)))
+    assert report["systems"]["judge"]["calibration"] is None
+    assert report["auc_above"]["judge"]["mono"]["value"] == pytest.approx(auc["mono"] - auc["judge"])
     assert close(report["counting"], as_json(counting(heard)))
     assert report["systems"]["smart-turn"]["calibration"] is None
     assert list(report["by_corpus"]) == ["bursts"]
     assert report["by_corpus"]["bursts"]["auc"]["mono"] == report["systems"]["mono"]["shift_hold"]["at"]["250"]["auc"]
     assert list(report["by_call"]) == ["call 0", "call 1", "call 2"]
     assert sum(call["shifts"] for call in report["by_call"].values()) == report["systems"]["mono"]["shift_hold"]["at"]["50"]["positives"]
-    auc = {name: figures["shift_hold"]["at"]["250"]["auc"]["value"] for name, figures in report["systems"].items()}
     assert report["auc_above"]["Silero VAD"]["stereo"]["value"] == pytest.approx(auc["stereo"] - auc["Silero VAD"])
     assert report["systems"]["smart-turn"]["shift_hold"]["at"]["250"]["positives"] == report["systems"]["mono"]["shift_hold"]["at"]["250"]["positives"] > 0
 
@@ -148,6 +153,10 @@ def test_the_report_says_what_was_measured_on_what(whole_run: tuple[Path, dict[s
     assert [dialogue["id"] for dialogue in about["dialogues"]] == ["call 0", "call 1", "call 2"]
     assert [dialogue["seconds"] for dialogue in about["dialogues"]] == [14.0] * 3
     assert [dialogue["activity"] for dialogue in about["dialogues"]] == ["activity file"] * 3
+    judge, silences = about["judge"], report["systems"]["judge"]["shift_hold"]["at"]["250"]
+    assert judge["file_sha256"] == sha256(Path(judge["file"]).read_bytes()).hexdigest()
+    assert judge["pauses"] == [report["timer"]["holds"] + report["timer"]["ends"]] * 2
+    assert judge["silences"] == [silences["positives"] + silences["negatives"]] * 2
     assert list(report["conditions"]) == ["gain +20 dB"]
     assert set(report["costs"]) == {"turnstream", "smart-turn", "Silero VAD"}
     assert report["costs"]["turnstream"]["ms_per_second_of_audio"] == pytest.approx(50 * report["costs"]["turnstream"]["ms_per_decision"])
@@ -242,6 +251,19 @@ def test_folds_that_lack_something_are_one_line(folds: Path, manifest: Path, tmp
     assert complaint([manifest, "--folds", tmp_path], capsys) == expected
     (tmp_path / "folds.json").write_text(json.dumps(named))
     assert complaint([manifest, "--folds", tmp_path], capsys) == f"expected an ONNX model file, got '{tmp_path / 'early.onnx'}', which is not a file"
+
+
+def test_a_judge_that_lacks_a_dialogue_is_one_line_before_any_work(
+    manifest: Path, tiny_model_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(evaluate, "run_models", lambda *_: pytest.fail("worked before it looked"))
+    judge = tmp_path / "judge.npz"
+    scores = {"call 0": np.zeros((2, 700)), "call 2": np.zeros((2, 697))}
+    np.savez(judge, **scores)  # pyright: ignore[reportArgumentType]
+    words = [manifest, "--model", tiny_model_path, "--judge", judge]
+    assert complaint(words, capsys) == f"{judge}: expected scores of every dialogue, got none of 'call 1'"
+    np.savez(judge, **scores, **{"call 1": np.zeros((2, 700))})  # pyright: ignore[reportArgumentType]
+    assert complaint(words, capsys) == f"{judge}: dialogue 'call 2': expected scores of 700 frames of 20 ms, got 697"
 
 
 def test_one_model_and_folds_exclude_each_other(folds: Path, manifest: Path, tiny_model_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

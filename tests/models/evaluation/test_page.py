@@ -156,6 +156,14 @@ def test_a_call_with_one_kind_has_a_dash(evaluation: Evaluation) -> None:
     assert table.rows[1] == ("  0", "3", "0", "-", "-", "-")
 
 
+def test_a_judge_is_called_an_upper_bound_with_how_much_it_was_asked(evaluation: Evaluation) -> None:
+    judge = {"file": "judge.npz", "file_sha256": "0", "pauses": (9, 10), "silences": (7, 8)}
+    note = all_tables(replace(evaluation, about={**evaluation.about, "judge": judge}))[0].note
+    assert "an upper bound: its scores (judge.npz)" in note
+    assert "asked in 9 of 10 pauses and 7 of 8 shifts and holds" in note
+    assert "upper bound" not in all_tables(evaluation)[0].note
+
+
 def test_labels_that_a_baseline_made_are_pointed_out(evaluation: Evaluation) -> None:
     labelled, *others = evaluation.about["dialogues"]
     detected = replace(evaluation, about={**evaluation.about, "dialogues": [labelled | {"activity": "detector"}, *others]})

@@ -1,0 +1,109 @@
+"""A judge of turn completeness as one more system: what a network that learns from it could reach at best.
+
+Its scores are made elsewhere, by a judge that has not heard the call (cross-validated by call), and come
+in one .npz file: for each dialogue an array named by its id, (2, T) float32 at 50 Hz, the probability
+that the speaker's turn is complete at that frame as heard so far, NaN where it was not asked.
+
+The scores take the place of p_next of the other speaker in the mono setting, as a baseline's do. Between
+two answers in a silence the last one stands. Before the first one in a silence there is none: a shift or
+hold is then left out at that time, and an end of turn is not called.
+"""
+
+from __future__ import annotations
+
+import zipfile
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import DialogueError
+from .baselines import as_evaluated, silences_to_score
+from .conditions import Recording
+from .frontier import find_dialogue_pauses, read_pauses
+from .predictions import EvaluatedDialogue, Frames
+from .report import PLOTTED_MS, read_at
+from .shift_hold import find_silences
+
+MOST_APART_FRAMES = 2  # lengths of a dialogue and of its scores: the last frame may be rounded in or out
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """How much of what is measured the judge was asked about; each pair is asked and all.
+
+    Attributes:
+        pauses: holds and ends of turns with an answer at any of the times that the frontier reads.
+        silences: shifts and holds with an answer 250 ms into the silence.
+    """
+
+    pauses: tuple[int, int]
+    silences: tuple[int, int]
+
+
+def read_judge(path: Path, frames: Mapping[str, int]) -> dict[str, Frames]:
+    """A judge's scores of some dialogues.
+
+    Args:
+        path: the .npz file; dialogues in it that are not asked for are ignored.
+        frames: the length of each dialogue, by id, in frames of 20 ms.
+    Returns:
+        By id, (2, frames) in [0, 1], NaN where the judge was not asked.
+    Raises:
+        DialogueError: no such file, not an .npz, a dialogue is missing, its scores are more than two
+            frames longer or shorter than the dialogue, or they are no probabilities (2, T).
+    """
+    try:
+        with path.open("rb") as file:  # of its own, because np.load leaves what it cannot read open
+            loaded = np.load(file)
+            arrays = loaded if isinstance(loaded, np.lib.npyio.NpzFile) else {}
+            scores = {name: arrays[name] for name in frames if name in arrays}
+    except OSError as error:
+        raise DialogueError(f"{path}: expected the scores of a judge (.npz), got: {error.strerror or error}") from None
+    except (ValueError, EOFError, zipfile.BadZipFile, zlib.error):
+        raise DialogueError(f"{path}: expected the scores of a judge (.npz), got something else") from None
+    missing = [name for name in frames if name not in scores]
+    if missing:
+        more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+        raise DialogueError(f"{path}: expected scores of every dialogue, got none of {missing[0]!r}{more}")
+    return {name: _checked(path, name, found, frames[name]) for name, found in scores.items()}
+
+
+def judge_dialogue(recording: Recording, asked: Frames) -> EvaluatedDialogue:
+    """What the judge said of a dialogue, where the measures look for p_next in the mono setting.
+
+    Args:
+        recording: only its activity is used.
+        asked: (2, T), from `read_judge`.
+    """
+    complete = asked.copy()
+    for speaker, start, end in silences_to_score(recording):  # in order: a later silence has its own answers
+        answers = asked[speaker, start:end]
+        newest = np.maximum.accumulate(np.where(np.isnan(answers), -1, np.arange(len(answers))))
+        complete[speaker, start:end] = np.where(newest >= 0, answers[newest], np.nan)
+    return as_evaluated(recording, complete)
+
+
+def coverage(judged: Sequence[EvaluatedDialogue]) -> Coverage:
+    """How much the judge was asked about."""
+    pauses, silences = find_dialogue_pauses(judged), find_silences(judged)
+    in_pauses = ~np.isnan(read_pauses(judged, pauses, "mono")).all(axis=1)
+    in_silences = ~np.isnan(read_at(judged, silences, "mono", PLOTTED_MS))
+    return Coverage((int(in_pauses.sum()), len(pauses)), (int(in_silences.sum()), len(silences)))
+
+
+def _checked(path: Path, name: str, scores: np.ndarray, frames: int) -> Frames:
+    where = f"{path}: dialogue {name!r}"
+    if scores.ndim != 2 or len(scores) != 2 or scores.dtype.kind != "f":
+        raise DialogueError(f"{where}: expected float scores (2, T), got {scores.dtype} {scores.shape}")
+    if abs(scores.shape[1] - frames) > MOST_APART_FRAMES:
+        raise DialogueError(f"{where}: expected scores of {frames} frames of 20 ms, got {scores.shape[1]}")
+    known = scores[~np.isnan(scores)]
+    if known.size and not (known.min() >= 0 and known.max() <= 1):
+        raise DialogueError(f"{where}: expected scores in [0, 1], got {known.min():.3g} to {known.max():.3g}")
+    padded = np.full((2, frames), np.nan, np.float32)
+    shared = min(frames, scores.shape[1])
+    padded[:, :shared] = scores[:, :shared]
+    return padded
