@@ -38,9 +38,10 @@ from ..models.evaluation.mistakes import describe, find_mistakes, write_mistake
 from ..models.evaluation.page import write_evaluation
 from ..models.evaluation.plots import check_matplotlib
 from ..models.evaluation.predictions import EvaluatedDialogue, Prediction, at_activity_rate
-from ..models.evaluation.report import JUDGE, SETTINGS, Cost, Evaluation, Mistake, auc_difference, measure_condition, measure_system, measure_timer
+from ..models.evaluation.report import JUDGE, SETTINGS, SILERO, Cost, Evaluation, Mistake, auc_difference, measure_condition, measure_system, measure_timer
 from ..models.evaluation.shift_hold import counting, find_silences
 from ..models.evaluation.tables import Table, all_tables, heard_by
+from ..models.evaluation.voice_activity import measure_voice_activity
 from ..models.smart_turn import SmartTurn
 from .bench import measure_batch
 from .engine import Engine
@@ -132,6 +133,9 @@ def main(args: argparse.Namespace) -> int:
         by_corpus=measure_groups(said_by, [dialogue.corpus for dialogue in dialogues]),
         by_call=measure_groups(said_by, [dialogue.id for dialogue in dialogues]),
         presets={setting: {preset: try_policy(preset, clean, setting) for preset in PRESETS} for setting in SETTINGS},
+        voice_activity={
+            name: measure_voice_activity(said, "stereo" if name == "stereo" else "mono") for name, said in said_by.items() if name in (*SETTINGS, SILERO)
+        },
         auc_above={
             name: {setting: auc_difference((clean, setting), (said, "mono")) for setting in SETTINGS} for name, said in said_by.items() if name not in SETTINGS
         },
@@ -204,19 +208,19 @@ def run_models(engines: Mapping[str, Engine], dialogues: Sequence[Dialogue], con
 
 def run_baselines(scorer: SmartTurn, dialogues: Sequence[Dialogue], jobs: int, costs: dict[str, Cost], advance: Advance) -> dict[str, list[EvaluatedDialogue]]:
     """What the baselines say of every dialogue; their costs are added to `costs`."""
-    said: dict[str, list[EvaluatedDialogue]] = {"smart-turn": [], "Silero VAD": []}
+    said: dict[str, list[EvaluatedDialogue]] = {"smart-turn": [], SILERO: []}
     decisions, cpu_s, seconds = dict.fromkeys(said, 0), dict.fromkeys(said, 0.0), 0.0
     for dialogue in dialogues:
         recording = load_recording(dialogue)
         seconds += recording.audio.shape[1] / SAMPLE_RATE_HZ
         quick = run_silero(recording)  # first, so that a missing silero-vad is noticed before the slow one has run
-        runs: dict[str, BaselineRun] = {"smart-turn": run_smart_turn(scorer, recording, jobs), "Silero VAD": quick}
+        runs: dict[str, BaselineRun] = {"smart-turn": run_smart_turn(scorer, recording, jobs), SILERO: quick}
         for name, run in runs.items():
-            said[name].append(as_evaluated(recording, run.complete))
+            said[name].append(as_evaluated(recording, run.complete, run.vad))
             decisions[name] += run.decisions
             cpu_s[name] += run.cpu_s
         advance()
-    for name, asked in (("smart-turn", "both speakers, asked every 0.1 s of their pauses"), ("Silero VAD", "both speakers, every 32 ms")):
+    for name, asked in (("smart-turn", "both speakers, asked every 0.1 s of their pauses"), (SILERO, "both speakers, every 32 ms")):
         costs[name] = Cost(1000 * cpu_s[name] / seconds, 1000 * cpu_s[name] / max(1, decisions[name]), asked)
     return said
 

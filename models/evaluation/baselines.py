@@ -46,24 +46,28 @@ class BaselineRun:
         complete: the score of each speaker at every frame, (2, T).
         decisions: how many it made.
         cpu_s: processor time of all of them.
+        vad: P(speech) of each speaker at every frame, (2, T); None if it says nothing of that.
     """
 
     complete: Frames
     decisions: int
     cpu_s: float
+    vad: Frames | None = None
 
 
 def run_silero(recording: Recording) -> BaselineRun:
-    """1 - P(speech) of the newest whole window at the end of every frame; before the first one the turn is not over.
+    """1 - P(speech) of the newest whole window at the end of every frame.
+
+    Before the first window the turn is not over, and nobody speaks.
 
     Raises:
         MissingExtraError: silero-vad is not installed.
     """
     start_s = time.thread_time()
-    silence = 1 - speech_probability(recording.audio)
+    speech = speech_probability(recording.audio)
     newest = (np.arange(recording.activity.shape[1]) + 1) * FRAME_SAMPLES // WINDOW_SAMPLES  # whole windows heard by then
-    complete = np.pad(silence, ((0, 0), (1, 0)))[:, np.minimum(newest, silence.shape[1])]
-    return BaselineRun(complete, silence.size, time.thread_time() - start_s)
+    complete, vad = (np.pad(said, ((0, 0), (1, 0)))[:, np.minimum(newest, speech.shape[1])] for said in (1 - speech, speech))
+    return BaselineRun(complete, speech.size, time.thread_time() - start_s, vad)
 
 
 def run_smart_turn(scorer: TurnScorer, recording: Recording, jobs: int = 1) -> BaselineRun:
@@ -109,14 +113,20 @@ def decision_frames(start_frame: int, end_frame: int, frames: int) -> list[int]:
     return [frame for frame in moments if frame < end_frame] or moments[:1]
 
 
-def as_evaluated(recording: Recording, complete: Frames) -> EvaluatedDialogue:
-    """A baseline's scores where the measures look for p_next in the mono setting; all else it has no idea of is NaN."""
+def as_evaluated(recording: Recording, complete: Frames, vad: Frames | None = None) -> EvaluatedDialogue:
+    """A baseline's scores where the measures look for them in the mono setting; all else it has no idea of is NaN.
+
+    Args:
+        recording: that was heard.
+        complete: for p_next of the other speaker, (2, T).
+        vad: for vad, (2, T), if it has one.
+    """
     nothing = np.full(complete.shape, np.nan, np.float32)
     said = Prediction(nothing, nothing, nothing, nothing, nothing)
 
     def alone(speaker: int) -> Prediction:
         p_next = np.empty_like(complete)
         p_next[1 - speaker], p_next[speaker] = complete[speaker], 1 - complete[speaker]
-        return Prediction(nothing, nothing, nothing, p_next, nothing)
+        return Prediction(nothing if vad is None else vad, nothing, nothing, p_next, nothing)
 
     return EvaluatedDialogue(recording.id, recording.activity, recording.backchannel, said, (alone(0), alone(1)))

@@ -18,6 +18,7 @@ from .frontier import Frontier, find_dialogue_pauses, frontier, timer_frontier
 from .measures import BinaryScore, Estimate, Floats, auc_statistic, consecutive, estimate, score_binary
 from .predictions import EvaluatedDialogue, Setting, heard_frame
 from .shift_hold import ShiftHoldScores, Silence, find_silences, shift_hold
+from .voice_activity import VoiceActivity
 from .windows import backchannel_prediction, shift_prediction, short_long
 
 SETTINGS: tuple[Setting, ...] = ("stereo", "mono")
@@ -25,6 +26,7 @@ ASKED_MS = 200  # when turn detectors of the kind of Smart Turn are asked
 PLOTTED_MS = 250
 TIMER = "silence timer"
 JUDGE = "judge"
+SILERO = "Silero VAD"
 
 
 @dataclass(frozen=True)
@@ -121,6 +123,7 @@ class Evaluation:
         counting: shift or hold by the share of a speaker's earlier silences that were shifts; nothing is heard.
         presets: setting: preset: what the policy did.
         by_corpus, by_call: shift or hold in every corpus, "" if not given, and in every dialogue, by id.
+        voice_activity: by system that has a vad.
         auc_above: baseline: setting: by how much the model's AUC, 250 ms into the silence, is higher.
         conditions: condition: setting: figures; empty if not asked for.
         costs: by system.
@@ -134,6 +137,7 @@ class Evaluation:
     counting: ShiftHoldScores | None = None
     by_corpus: Mapping[str, GroupFigures] = field(default_factory=dict)
     by_call: Mapping[str, GroupFigures] = field(default_factory=dict)
+    voice_activity: Mapping[str, VoiceActivity] = field(default_factory=dict)
     auc_above: Mapping[str, Mapping[str, Estimate]] = field(default_factory=dict)
     conditions: Mapping[str, Mapping[str, ConditionFigures]] = field(default_factory=dict)
     costs: Mapping[str, Cost] = field(default_factory=dict)

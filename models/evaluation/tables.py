@@ -9,8 +9,9 @@ from typing import Any
 
 from .frontier import CUT_OFFS, LATENCIES_S, Best, Frontier
 from .measures import BinaryScore, Estimate
-from .report import ASKED_MS, JUDGE, PLOTTED_MS, SETTINGS, TIMER, Evaluation, GroupFigures, SystemFigures
+from .report import ASKED_MS, JUDGE, PLOTTED_MS, SETTINGS, SILERO, TIMER, Evaluation, GroupFigures, SystemFigures
 from .shift_hold import SILENCES_MS
+from .voice_activity import FOUND_WITHIN_S
 
 NOTHING = "-"
 COUNTING = "counting this speaker"
@@ -32,6 +33,8 @@ def all_tables(evaluation: Evaluation) -> list[Table]:
     tables = [scores_table(evaluation), within_table(evaluation), settings_table(evaluation), presets_table(evaluation)]
     if evaluation.by_corpus:
         tables.append(groups_table(evaluation))
+    if evaluation.voice_activity:
+        tables.append(voice_activity_table(evaluation))
     if evaluation.conditions:
         tables.append(robustness_table(evaluation))
     if evaluation.costs:
@@ -127,12 +130,17 @@ def _judge(evaluation: Evaluation) -> str:
 
 def _detected(evaluation: Evaluation) -> str:
     """What to think of labels that a detector made, one of the baselines; nothing where there are none."""
-    dialogues = evaluation.about["dialogues"]
-    detected = sum(dialogue["activity"] == "detector" for dialogue in dialogues)
+    detected, count = _detected_count(evaluation)
     if not detected:
         return ""
-    note = f" Who spoke when is said by Silero VAD itself in {detected} of {len(dialogues)} dialogues"
-    return note + (": there its own column is judged on labels that it made." if "Silero VAD" in evaluation.systems else ".")
+    note = f" Who spoke when is said by Silero VAD itself in {detected} of {count} dialogues"
+    return note + (": there its own column is judged on labels that it made." if SILERO in evaluation.systems else ".")
+
+
+def _detected_count(evaluation: Evaluation) -> tuple[int, int]:
+    """In how many dialogues a detector says who spoke when, and how many there are."""
+    dialogues = evaluation.about["dialogues"]
+    return sum(dialogue["activity"] == "detector" for dialogue in dialogues), len(dialogues)
 
 
 def within_table(evaluation: Evaluation) -> Table:
@@ -214,6 +222,28 @@ def groups_table(evaluation: Evaluation) -> Table:
     if not listed:
         note += f" There are {len(evaluation.by_call)} calls: each is in report.json."
     return Table("Corpora and calls", ("", "shifts", "holds", *names), tuple(rows), note)
+
+
+def voice_activity_table(evaluation: Evaluation) -> Table:
+    """How right vad is, one system to a row."""
+    rows = [
+        (name, shown(v.found, 100, 1), shown(v.false, 100, 1), f"{shown(v.onsets_found, 100, 1)} of {v.onsets}", _or_nothing(v.median_delay_s))
+        for name, v in evaluation.voice_activity.items()
+    ]
+    note = (
+        "Speech where vad is at least 0.5, against the activity of the manifest. Delay: from an onset, after 0.2 s of own silence, to the end of the first "
+        f"frame called speech, median of the onsets found within {FOUND_WITHIN_S} s; 0.02 s is the least."
+    )
+    detected, count = _detected_count(evaluation)
+    if detected:
+        note += f" In {detected} of {count} dialogues the reference itself comes from Silero VAD, with its edges trimmed by energy"
+        note += ": there its own row is a comparison with itself." if SILERO in evaluation.voice_activity else "."
+    header = ("", "speech frames found, %", "silent frames called speech, %", f"onsets found within {FOUND_WITHIN_S} s, %", "median delay, s")
+    return Table("Voice activity", header, tuple(rows), note)
+
+
+def _or_nothing(value: float) -> str:
+    return NOTHING if math.isnan(value) else f"{value:.2f}"
 
 
 def robustness_table(evaluation: Evaluation) -> Table:

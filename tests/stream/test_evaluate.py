@@ -23,6 +23,7 @@ from turnstream.models.evaluation.conditions import standard_conditions
 from turnstream.models.evaluation.predictions import EvaluatedDialogue
 from turnstream.models.evaluation.report import SETTINGS, as_json, measure_system, measure_timer
 from turnstream.models.evaluation.shift_hold import counting
+from turnstream.models.evaluation.voice_activity import measure_voice_activity
 from turnstream.stream import evaluate
 from turnstream.stream.cli import main
 from turnstream.stream.evaluate import CLEAN, load_engines, load_recording, run_models
@@ -135,6 +136,10 @@ def test_the_report_is_what_the_measures_say(whole_run: tuple[Path, dict[str, An
     assert report["auc_above"]["judge"]["mono"]["value"] == pytest.approx(auc["mono"] - auc["judge"])
     assert close(report["counting"], as_json(counting(heard)))
     assert report["systems"]["smart-turn"]["calibration"] is None
+    assert list(report["voice_activity"]) == ["stereo", "mono", "Silero VAD"]
+    assert close(report["voice_activity"]["mono"], as_json(measure_voice_activity(heard, "mono")))
+    assert report["voice_activity"]["Silero VAD"]["onsets"] == report["voice_activity"]["mono"]["onsets"] > 0
+    assert report["voice_activity"]["Silero VAD"]["false"]["value"] is not None
     assert list(report["by_corpus"]) == ["bursts"]
     assert report["by_corpus"]["bursts"]["auc"]["mono"] == report["systems"]["mono"]["shift_hold"]["at"]["250"]["auc"]
     assert list(report["by_call"]) == ["call 0", "call 1", "call 2"]

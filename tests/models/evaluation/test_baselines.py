@@ -110,3 +110,9 @@ def test_silero_is_read_at_its_newest_whole_window() -> None:
     for frame in (1, 2, 50, 99):
         np.testing.assert_allclose(run.complete[:, frame], 1 - speech[:, (frame + 1) * 320 // 512 - 1])
     assert run.decisions == speech.size
+    assert run.vad is not None
+    assert run.vad[:, 0].tolist() == [0, 0]
+    np.testing.assert_allclose(run.vad[:, 1:], 1 - run.complete[:, 1:], atol=1e-6)
+    evaluated = as_evaluated(call, run.complete, run.vad)
+    np.testing.assert_array_equal(evaluated.mono[1].vad, run.vad)
+    assert np.isnan(as_evaluated(call, run.complete).mono[1].vad).all()

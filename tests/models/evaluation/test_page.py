@@ -35,6 +35,7 @@ from turnstream.models.evaluation.report import (
 )
 from turnstream.models.evaluation.shift_hold import counting, find_silences
 from turnstream.models.evaluation.tables import all_tables, shown
+from turnstream.models.evaluation.voice_activity import VoiceActivity
 
 from .conftest import MakeDialogue
 
@@ -68,6 +69,7 @@ def evaluation(random_dialogues: list[EvaluatedDialogue]) -> Evaluation:
         systems={"stereo": stereo, "mono": stereo, "smart-turn": baseline},
         timer=measure_timer(random_dialogues),
         counting=counting(random_dialogues),
+        voice_activity={"mono": VoiceActivity(Estimate(0.91, 0.8, 0.95), Estimate(0.03, NAN, NAN), 40, Estimate(0.97, NAN, NAN), 0.08)},
         by_corpus=measure_groups({"stereo": random_dialogues, "mono": random_dialogues, "smart-turn": random_dialogues}, CORPORA),
         by_call=measure_groups(dict.fromkeys(("stereo", "mono", "smart-turn"), random_dialogues), [dialogue.id for dialogue in random_dialogues]),
         presets={setting: {"fast": trial} for setting in SETTINGS},
@@ -99,10 +101,19 @@ def test_a_value_is_shown_with_its_interval(value: Estimate, scale: float, digit
 
 def test_every_row_is_as_long_as_its_header(evaluation: Evaluation) -> None:
     tables = all_tables(evaluation)
-    assert [table.title for table in tables] == ["Scores", WITHIN, "Settings on the frontier", "Presets", "Corpora and calls", "Robustness", "Cost"]
+    assert [table.title for table in tables] == [
+        "Scores",
+        WITHIN,
+        "Settings on the frontier",
+        "Presets",
+        "Corpora and calls",
+        "Voice activity",
+        "Robustness",
+        "Cost",
+    ]
     for table in tables:
         assert {len(row) for row in table.rows} == {len(table.header)}
-    assert [table.title for table in all_tables(replace(evaluation, by_corpus={}, conditions={}, costs={}))] == [
+    assert [table.title for table in all_tables(replace(evaluation, by_corpus={}, voice_activity={}, conditions={}, costs={}))] == [
         "Scores",
         WITHIN,
         "Settings on the frontier",
@@ -111,7 +122,7 @@ def test_every_row_is_as_long_as_its_header(evaluation: Evaluation) -> None:
 
 
 def test_the_table_holds_the_figures(evaluation: Evaluation) -> None:
-    scores, within, settings, presets, groups, robustness, cost = all_tables(evaluation)
+    scores, within, settings, presets, groups, voice_activity, robustness, cost = all_tables(evaluation)
     rows = {row[0].partition(":")[0]: row[1:] for row in scores.rows}
     stereo = evaluation.systems["stereo"]
     assert scores.header == ("", "stereo", "mono", "smart-turn", "silence timer")
@@ -140,6 +151,8 @@ def test_the_table_holds_the_figures(evaluation: Evaluation) -> None:
     assert groups.rows[2][4] == shown(evaluation.by_call["2"].auc["mono"])
     assert "[" in groups.rows[0][3]
     assert "[" not in groups.rows[2][3]
+    assert voice_activity.rows == (("mono", "91.0 [80.0, 95.0]", "3.0", "97.0 of 40", "0.08"),)
+    assert "Silero" not in voice_activity.note
     assert cost.rows[1] == ("smart-turn", "40.00", "36.500", "pauses")
 
 
@@ -170,6 +183,11 @@ def test_labels_that_a_baseline_made_are_pointed_out(evaluation: Evaluation) -> 
     words = f"Who spoke when is said by Silero VAD itself in 1 of {1 + len(others)} dialogues"
     assert "Silero" not in all_tables(evaluation)[0].note
     assert all_tables(detected)[0].note.endswith(f"{words}.")
+    (heard,) = [table for table in all_tables(detected) if table.title == "Voice activity"]
+    assert heard.note.endswith("In 1 of 8 dialogues the reference itself comes from Silero VAD, with its edges trimmed by energy.")
+    both = replace(detected, voice_activity=dict.fromkeys(("mono", "Silero VAD"), detected.voice_activity["mono"]))
+    (heard,) = [table for table in all_tables(both) if table.title == "Voice activity"]
+    assert heard.note.endswith("trimmed by energy: there its own row is a comparison with itself.")
     judged = replace(detected, by_corpus={}, systems={**detected.systems, "Silero VAD": detected.systems["smart-turn"]})
     assert all_tables(judged)[0].note.endswith(f"{words}: there its own column is judged on labels that it made.")
 
