@@ -5,9 +5,12 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from .prediction import Pair
+
 VAD_ON = 0.5
 VAD_OFF = 0.35  # lower than on, so that a wavering probability does not chop speech
 HOLDER_S = 0.1  # alone for so long makes a holder; a click does not
+MIN_LEVEL_DBFS = -60.0  # nothing below this level starts a turn or makes a holder
 
 _SLACK_S = 1e-6  # far below a frame: times are multiples of the frame, and 0.3 is not exact in binary
 
@@ -19,21 +22,30 @@ class FloorTracker:
     Attributes:
         active: whether each speaker is speaking.
         holder: speaker who last spoke alone, None before anyone has.
-        alone_frames: frames for which the present speaker has been alone.
+        alone_frames: frames for which the present speaker has been alone and loud enough.
     """
 
     active: tuple[bool, bool] = (False, False)
     holder: int | None = None
     alone_frames: int = 0
 
-    def update(self, vad: tuple[float, float], frame_s: float) -> None:
-        """Take in the speech probabilities of one frame of `frame_s` seconds."""
+    def update(self, vad: Pair, frame_s: float, level_dbfs: Pair | None = None) -> None:
+        """Take in one frame.
+
+        Args:
+            vad: probability that each speaker is speaking.
+            frame_s: length of the frame in seconds.
+            level_dbfs: level of each channel; None where it is not known, and then every frame is loud enough.
+        """
         before = self.active
         self.active = (_is_on(before[0], vad[0]), _is_on(before[1], vad[1]))
         if self.active[0] == self.active[1]:
             self.alone_frames = 0
             return
-        self.alone_frames = self.alone_frames + 1 if self.active == before else 1
+        if self.active != before:
+            self.alone_frames = 0
+        if level_dbfs is None or level_dbfs[1 if self.active[1] else 0] >= MIN_LEVEL_DBFS:
+            self.alone_frames += 1
         if reached(self.alone_frames * frame_s, HOLDER_S):
             self.holder = 0 if self.active[0] else 1
 

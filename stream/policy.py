@@ -1,16 +1,27 @@
 """Turns predictions into turn events, by rules a dialogue system can tune.
 
-Each speaker has a small state machine: idle, then in a turn; inside a turn, silences are judged by the model.
+Each speaker has a small state machine: idle, then in a turn. Inside a turn, the model judges the
+silences.
 
-- `start_of_turn`: the speaker has spoken for `start_secs` while the other is not speaking in a turn, or an interruption. Of two
-  who begin in the same frame, the user is taken to be first.
-- `eager_end_of_turn`: the turn's silence has lasted `eager_silence_secs` and the model's probability that the other
-  speaks next is at least `eager_threshold`; followed by `turn_resumed` if the speaker goes on, else by `end_of_turn`.
-- `end_of_turn`: the silence has lasted `end_silence_secs` and the probability has reached `end_threshold`, or it has
-  lasted `timeout_secs`, or the other speaker starts a turn in it, or, `end_silence_secs` into it, is speaking in one.
-- Speech that starts while the other is speaking is judged after `overlap_secs`: a `backchannel` if the model says so, or if it
-  ends before that (and after `start_secs`, for a click is nothing); else an `interruption` and a start of turn. A backchannel that grows longer than
-  `backchannel_max_secs` becomes an interruption, or a start of turn if the other has fallen silent.
+- `start_of_turn`: the speaker has spoken loudly enough for `start_secs` while the other is not
+  speaking in a turn, or has interrupted. If both begin in the same frame, the user is first.
+- `eager_end_of_turn`: the turn's silence has lasted `eager_silence_secs`, and the probability that
+  the other speaks next is at least `eager_threshold`. `turn_resumed` follows if the speaker
+  continues, else `end_of_turn`.
+- `end_of_turn`: the silence has lasted `end_silence_secs` and the probability has reached
+  `end_threshold`, or it has lasted `timeout_secs`, or the other starts a turn in it, or the other
+  is in a turn and speaks `end_silence_secs` into it.
+- Speech that starts while the other speaks is judged after `overlap_secs`. It is a `backchannel`
+  if the model says so, or if it ends before that and lasted `start_secs`. Else it is an
+  `interruption` and a start of turn.
+- A backchannel that reaches `backchannel_max_secs` becomes an interruption, or a start of turn if
+  the other is silent. It becomes a start of turn at once when the other's turn has ended. A gap of
+  less than 0.2 s does not end a backchannel.
+
+Only loud frames count towards `start_secs`. A frame is loud at `min_level_dbfs` or more, unless it
+is more than `speech_range_db` below the usual level of this speaker's turns. So faint noise,
+breaths and distant sounds start nothing. Inside a turn the level does not matter. A prediction
+without a level is loud.
 
 All times count audio, never the wall clock. Names follow Deepgram Flux and pipecat (field vocabulary).
 """
@@ -22,13 +33,29 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from .errors import PolicyError
-from .floor import FloorTracker, reached
-from .prediction import Prediction, TurnEvent
+from .floor import MIN_LEVEL_DBFS, FloorTracker, reached
+from .prediction import SILENCE_DBFS, Prediction, TurnEvent
+
+BRIDGE_S = 0.2  # the usual gap between inter-pausal units
+LEVEL_S = 1.0  # time constant of a speaker's usual level
+LEVEL_FALL_DB = 10.0  # per second of speech too quiet to start a turn, for those who move away
+
+_RANGES = {  # of settings, by the last word of their names
+    "threshold": (0.0, 1.0),
+    "secs": (0.0, 60.0),
+    "dbfs": (SILENCE_DBFS, 0.0),
+    "db": (0.0, -SILENCE_DBFS),
+}
 
 
 @dataclass(frozen=True, slots=True)
 class PolicySettings:
     """Thresholds and times of a `TurnPolicy`; probabilities in [0, 1], times in seconds of audio.
+
+    Attributes:
+        min_level_dbfs: nothing below it starts a turn; -120 turns this off.
+        speech_range_db: nothing so far below the usual level of a speaker's turns starts one; 120
+            turns this off.
 
     Raises:
         PolicyError: a value out of range, or an eager threshold or silence above the final one.
@@ -43,13 +70,15 @@ class PolicySettings:
     overlap_secs: float = 0.3
     backchannel_threshold: float = 0.5
     backchannel_max_secs: float = 1.0
+    min_level_dbfs: float = MIN_LEVEL_DBFS
+    speech_range_db: float = 25.0
 
     def __post_init__(self) -> None:
         for item in fields(self):
             value = getattr(self, item.name)
-            high = 1.0 if item.name.endswith("threshold") else 60.0
-            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= high:
-                raise PolicyError(f"{item.name}: expected a number from 0 to {high:g}, got {value!r}")
+            low, high = _RANGES[item.name.rsplit("_", 1)[1]]
+            if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
+                raise PolicyError(f"{item.name}: expected a number from {low:g} to {high:g}, got {value!r}")
         if self.eager_threshold > self.end_threshold or self.eager_silence_secs > self.end_silence_secs:
             eager = f"eager_threshold {self.eager_threshold} and eager_silence_secs {self.eager_silence_secs}"
             raise PolicyError(f"expected eager values of at most end_threshold {self.end_threshold} and end_silence_secs {self.end_silence_secs}, got {eager}")
@@ -88,15 +117,32 @@ class _Turn:
     eager: bool = False  # an eager end was announced in this silence
     overlapping: bool = False  # this speech began while the other was speaking and is not a turn yet
     backchannel: bool = False  # and has been called a backchannel
+    loud_s: float = 0.0  # of this speech, how much was loud enough to start a turn
+    power: float = 0.0  # usual power of this speaker's speech in turns; 0 before the first
 
     @classmethod
     def from_plain(cls, plain: dict[str, Any]) -> _Turn:
-        """Go on from what `asdict` gave."""
-        times_s = [plain[name] for name in ("speech_start_s", "last_speech_s") if name == "last_speech_s" or plain[name] is not None]
+        """Restore what `asdict` gave."""
+        numbers = [plain[name] for name in ("last_speech_s", "loud_s", "power")]
+        if plain["speech_start_s"] is not None:
+            numbers.append(plain["speech_start_s"])
         flags = [plain[name] for name in ("in_turn", "eager", "overlapping", "backchannel")]
-        if not all(math.isfinite(time_s) for time_s in times_s) or not all(isinstance(flag, bool) for flag in flags):
-            raise ValueError(f"expected finite times and truth values of a turn, got {plain!r}")
+        if not all(math.isfinite(number) and number >= 0 for number in numbers) or not all(isinstance(flag, bool) for flag in flags):
+            raise ValueError(f"expected finite numbers from 0 and truth values of a turn, got {plain!r}")
         return cls(**plain)
+
+    def is_loud(self, level_dbfs: float, frame_s: float, settings: PolicySettings) -> bool:
+        """Whether a frame of speech is loud enough to start a turn; updates the usual power."""
+        if level_dbfs < settings.min_level_dbfs:
+            return False
+        if self.in_turn:
+            power = 10 ** (level_dbfs / 10)
+            self.power += (power - self.power) * min(1.0, frame_s / LEVEL_S) if self.power else power
+            return True
+        if self.power == 0 or level_dbfs >= 10 * math.log10(self.power) - settings.speech_range_db:
+            return True
+        self.power *= 10 ** (-LEVEL_FALL_DB * frame_s / 10)
+        return False
 
 
 @dataclass
@@ -144,44 +190,45 @@ class TurnPolicy:
 
     def _speaking(self, speaker: int, prediction: Prediction, settings: PolicySettings, events: list[TurnEvent]) -> None:
         turn, other = self._turns[speaker], self._turns[1 - speaker]
-        now = prediction.time_s
+        now, frame_s = prediction.time_s, prediction.frame_s
         turn.last_speech_s = now
         if turn.speech_start_s is None:
-            turn.speech_start_s = now - prediction.frame_s
+            turn.speech_start_s, turn.loud_s = now - frame_s, 0.0
             turn.overlapping = not turn.in_turn and other.in_turn and self._floor.active[1 - speaker]
-            turn.backchannel = False
+        if prediction.level_dbfs is None or turn.is_loud(prediction.level_dbfs[speaker], frame_s, settings):
+            turn.loud_s += frame_s
         if turn.in_turn:
             if turn.eager:
                 turn.eager = False
                 events.append(TurnEvent("turn_resumed", speaker, now, prediction.vad[speaker]))
             return
+        if not reached(turn.loud_s, settings.start_secs):
+            return
         spoken = now - turn.speech_start_s
         if turn.backchannel:
-            if reached(spoken, settings.backchannel_max_secs):
+            if reached(spoken, settings.backchannel_max_secs) or not other.in_turn:
                 self._take_floor(speaker, prediction, events)
+        elif not other.in_turn:
+            self._take_floor(speaker, prediction, events)
         elif turn.overlapping:
             if reached(spoken, settings.overlap_secs):
-                self._judge_overlap(speaker, prediction, settings, events)
-        elif reached(spoken, settings.start_secs):
-            if other.in_turn and self._floor.active[1 - speaker]:
-                turn.overlapping = True  # both began, or the other went on, within these start_secs
-            elif other.in_turn and prediction.p_backchannel[speaker] >= settings.backchannel_threshold:
-                turn.backchannel = True
-                events.append(TurnEvent("backchannel", speaker, now, prediction.p_backchannel[speaker]))
-            else:
-                self._take_floor(speaker, prediction, events)
+                self._judge(speaker, prediction, settings, events)
+        elif self._floor.active[1 - speaker]:
+            turn.overlapping = True  # both began, or the other continued, within these start_secs
+        else:
+            self._judge(speaker, prediction, settings, events)
 
     def _silent(self, speaker: int, prediction: Prediction, settings: PolicySettings, events: list[TurnEvent]) -> None:
         turn, other = self._turns[speaker], self._turns[1 - speaker]
         now = prediction.time_s
+        silence = now - turn.last_speech_s
         if turn.speech_start_s is not None:
-            spoken = turn.last_speech_s - turn.speech_start_s
-            if turn.overlapping and not turn.backchannel and reached(spoken, settings.start_secs):  # too short to have been judged
-                events.append(TurnEvent("backchannel", speaker, now, prediction.p_backchannel[speaker]))
-            turn.speech_start_s, turn.overlapping, turn.backchannel = None, False, False
+            if turn.overlapping and not turn.backchannel and reached(turn.loud_s, settings.start_secs):  # too short to have been judged
+                self._call_backchannel(speaker, prediction, events)
+            if not turn.backchannel or reached(silence, BRIDGE_S):
+                turn.speech_start_s, turn.overlapping, turn.backchannel = None, False, False
         if not turn.in_turn:
             return
-        silence = now - turn.last_speech_s
         p_end = prediction.p_next[1 - speaker]
         other_goes_on = other.in_turn and self._floor.active[1 - speaker]
         due = reached(silence, settings.end_silence_secs) and (other_goes_on or p_end >= settings.end_threshold)
@@ -191,14 +238,16 @@ class TurnPolicy:
             turn.eager = True
             events.append(TurnEvent("eager_end_of_turn", speaker, now, p_end))
 
-    def _judge_overlap(self, speaker: int, prediction: Prediction, settings: PolicySettings, events: list[TurnEvent]) -> None:
-        turn = self._turns[speaker]
-        probability = prediction.p_backchannel[speaker]
-        if probability >= settings.backchannel_threshold:
-            turn.backchannel = True
-            events.append(TurnEvent("backchannel", speaker, prediction.time_s, probability))
+    def _judge(self, speaker: int, prediction: Prediction, settings: PolicySettings, events: list[TurnEvent]) -> None:
+        """Decide whether speech inside the other's turn is a backchannel or takes the floor."""
+        if prediction.p_backchannel[speaker] >= settings.backchannel_threshold:
+            self._call_backchannel(speaker, prediction, events)
         else:
             self._take_floor(speaker, prediction, events)
+
+    def _call_backchannel(self, speaker: int, prediction: Prediction, events: list[TurnEvent]) -> None:
+        self._turns[speaker].backchannel = True
+        events.append(TurnEvent("backchannel", speaker, prediction.time_s, prediction.p_backchannel[speaker]))
 
     def _take_floor(self, speaker: int, prediction: Prediction, events: list[TurnEvent]) -> None:
         """Start a turn; the other's turn ends if it is silent, or is interrupted if it is not."""

@@ -12,6 +12,7 @@ EventType = Literal["start_of_turn", "eager_end_of_turn", "turn_resumed", "end_o
 EVENT_TYPES: tuple[EventType, ...] = ("start_of_turn", "eager_end_of_turn", "turn_resumed", "end_of_turn", "backchannel", "interruption")
 
 Pair = tuple[float, float]  # one value per speaker: (user, other)
+SILENCE_DBFS = -120.0  # level given to digital silence
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,9 +29,12 @@ class Prediction:
         p_now: share of speech expected from each speaker in the next 0-0.6 s, sums to 1.
         p_future: the same for 0.6-2 s.
         p_next: probability that each speaker holds the floor next, sums to 1.
-        p_backchannel: probability that each speaker is, or within 0.5 s will be, giving a backchannel.
+        p_backchannel: probability that each speaker is, or within 0.5 s will be, giving a backchannel. Experimental: on real
+            calls it is not reliable yet.
         latent: last layer's state, both speakers, (2, H) float32.
         latent_speaker: per-speaker layer's state, (2, H) float32.
+        level_dbfs: RMS level of each channel in this frame, without its mean, in dB re full scale, at least SILENCE_DBFS;
+            None where it was not measured.
     """
 
     frame: int
@@ -45,6 +49,7 @@ class Prediction:
     p_backchannel: Pair
     latent: NDArray[np.float32]
     latent_speaker: NDArray[np.float32]
+    level_dbfs: Pair | None = None
 
     @property
     def frame_s(self) -> float:

@@ -20,11 +20,12 @@ from .engine import Float32, ModelMetadata, StepOutput
 from .errors import AudioFormatError, SnapshotError
 from .floor import FloorTracker
 from .policy import PolicySettings, TurnPolicy, policy_settings
-from .prediction import Prediction, TurnEvent
+from .prediction import SILENCE_DBFS, Pair, Prediction, TurnEvent
 from .resample import StreamingResampler, to_float32
 from .ring import PcmRing
 
-SNAPSHOT_VERSION = 1
+SNAPSHOT_VERSION = 2
+_SILENT_POWER = 10 ** (SILENCE_DBFS / 10)
 MAX_RESTORED_BUFFER_S = 60.0  # so that a damaged snapshot cannot ask for all memory
 
 
@@ -75,6 +76,7 @@ class Session:
         if self._policy is not None:
             self._policy = TurnPolicy(self._policy.settings)
         self.state: Float32 = np.zeros(self.metadata.state_size, np.float32)
+        self._level_dbfs: Pair | None = None  # of the frame that was taken and not accepted yet
         self.samples_received = 0
         self.frames_done = 0
 
@@ -128,7 +130,9 @@ class Session:
         Raises:
             ShapeError: none is waiting.
         """
-        return self._ring.pop(self.metadata.frame_samples).T
+        frame = self._ring.pop(self.metadata.frame_samples).T
+        self._level_dbfs = _levels_dbfs(frame)
+        return frame
 
     def take_warnings(self) -> list[AudioWarning]:
         """What is suspicious about the audio since the last call; each kind is reported once per conversation."""
@@ -136,9 +140,10 @@ class Session:
         return warnings
 
     def accept(self, output: StepOutput, row: int = 0) -> FrameResult:
-        """Turn one row of a step's output into this conversation's next prediction and its events."""
+        """Turn one row of the output for the frame last taken into the next prediction and its events."""
+        level_dbfs, self._level_dbfs = self._level_dbfs, None
         vad, p_now, p_future, p_next, p_backchannel = output.probabilities[row]
-        self._floor.update(vad, self.metadata.frame_samples / self.metadata.sample_rate_hz)
+        self._floor.update(vad, self.metadata.frame_samples / self.metadata.sample_rate_hz, level_dbfs)
         holder = self._floor.holder
         p_shift = None if holder is None else p_next[1 - holder]
         prediction = Prediction(
@@ -154,6 +159,7 @@ class Session:
             p_backchannel=p_backchannel,
             latent=output.latent[row].copy(),  # a view would keep the whole batch alive
             latent_speaker=output.latent_speaker[row].copy(),
+            level_dbfs=level_dbfs,
         )
         self.frames_done += 1
         events = self._policy.update(prediction) if self._policy is not None else []
@@ -218,6 +224,17 @@ class Session:
         session._ring.push(arrays["audio"])
         session._resampler.restore({name.removeprefix("resampler_"): array for name, array in arrays.items() if name.startswith("resampler_")})
         return session
+
+
+def _levels_dbfs(frame: Float32) -> Pair:
+    """RMS level of each channel of a frame, (2, N), without its mean. Three products cost a fifth of `np.var`."""
+    size = frame.shape[1]
+    sums: list[float] = (frame @ np.ones(size, np.float32)).tolist()
+    return _dbfs(float(frame[0] @ frame[0]) / size - (sums[0] / size) ** 2), _dbfs(float(frame[1] @ frame[1]) / size - (sums[1] / size) ** 2)
+
+
+def _dbfs(power: float) -> float:
+    return 10 * math.log10(power) if power > _SILENT_POWER else SILENCE_DBFS
 
 
 def _count(header: dict[str, Any], name: str) -> int:

@@ -28,7 +28,7 @@ def dialogue(seconds: float, seed: int, rate_hz: int = 16000) -> NDArray[np.int1
     """Two channels of noise that comes and goes in turns, (N, 2) int16: enough for a random network to react to."""
     noise = np.random.default_rng(seed).standard_normal((round(seconds * rate_hz), 2))
     turns = np.sin(2 * np.pi * (np.arange(len(noise)) / rate_hz + seed) / 3)
-    gain = np.stack([turns > 0.2, turns < -0.2], axis=1)
+    gain = np.where(np.stack([turns > 0.2, turns < -0.2], axis=1), 1.0, 0.01)  # pauses of -55 dBFS: the random network hears speech in them
     return np.clip(noise * gain * 6000, -32768, 32767).astype(np.int16)
 
 

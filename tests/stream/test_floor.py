@@ -85,6 +85,21 @@ def test_the_holder_stays_through_silence() -> None:
     assert run(FloorTracker(), (OTHER, 10), (NOBODY, 1000)).holder == 1
 
 
+def test_what_is_too_quiet_makes_no_holder() -> None:
+    tracker = FloorTracker()
+    for _ in range(100):
+        tracker.update(USER, FRAME_S, (-60.1, -10.0))
+    assert (tracker.active, tracker.holder) == ((True, False), None)
+
+
+def test_loud_frames_alone_make_a_holder_though_quiet_ones_lie_between() -> None:
+    tracker = FloorTracker()
+    for number in range(2 * HOLDER_FRAMES - 1):
+        assert tracker.holder is None
+        tracker.update(OTHER, FRAME_S, (-10.0, -60.0 if number % 2 == 0 else -90.0))
+    assert tracker.holder == 1
+
+
 def test_not_a_number_is_not_speech() -> None:
     assert run(FloorTracker(), ((math.nan, math.nan), 10)).active == (False, False)
 

@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from turnstream.stream.engine import Float32
 from turnstream.stream.errors import AudioFormatError, PolicyError, ShapeError
 from turnstream.stream.policy import PRESETS
-from turnstream.stream.prediction import TurnEvent
+from turnstream.stream.prediction import Pair, TurnEvent
 from turnstream.stream.session import Session
 
 from .made_sessions import METADATA, end_of_turn_frame, frames_of, noise, output, sure_end
@@ -63,6 +64,49 @@ def test_events_come_with_the_frame_that_causes_them() -> None:
 def test_without_a_policy_there_are_no_events() -> None:
     session = Session(METADATA, policy=None)
     assert [event for _ in range(20) for event in session.accept(output((0.9, 0.1))).events] == []
+
+
+# ---- levels ----
+
+
+def levels_of(session: Session, audio: Float32) -> list[Pair | None]:
+    session.push_audio(audio)
+    levels: list[Pair | None] = []
+    while session.frames_waiting:
+        session.take_frame()
+        levels.append(session.accept(output((0.9, 0.1))).prediction.level_dbfs)
+    return levels
+
+
+def test_a_prediction_carries_the_level_of_its_frame() -> None:
+    sine = np.sin(np.arange(960) * 2 * np.pi / 40)
+    audio = np.stack([sine * np.repeat([1.0, 0.1, 0.001], 320), sine * np.repeat([0.0, 0.01, 1e-7], 320)], axis=1).astype(np.float32)
+    expected = [(-3.01, -120), (-23.01, -43.01), (-63.01, -120)]
+    for found, (user, other) in zip(levels_of(Session(METADATA), audio), expected, strict=True):
+        assert found == (pytest.approx(user, abs=0.01), pytest.approx(other, abs=0.01))
+
+
+def test_a_constant_offset_is_no_level() -> None:
+    faint = (10 ** (-66 / 20) * np.random.default_rng(0).standard_normal((320, 2))).astype(np.float32)
+    (offset,) = levels_of(Session(METADATA), faint + np.float32(0.1))
+    assert offset == (pytest.approx(-66, abs=1), pytest.approx(-66, abs=1))
+    assert levels_of(Session(METADATA), np.full((320, 2), 0.5, np.float32)) == [(-120, -120)]
+
+
+def test_a_level_belongs_to_one_frame_alone() -> None:
+    session = Session(METADATA)
+    assert session.accept(output((0.9, 0.1))).prediction.level_dbfs is None
+    assert levels_of(session, noise(320)) != [None]
+    assert session.accept(output((0.9, 0.1))).prediction.level_dbfs is None
+
+
+def test_faint_noise_neither_starts_a_turn_nor_makes_a_holder_whatever_the_network_says() -> None:
+    for gain_db, events in ((-39, 1), (-42, 0)):  # of noise of -20 dBFS
+        session = Session(METADATA, buffer_s=2)
+        session.push_audio(10 ** (gain_db / 20) * noise(16000))
+        results = [(session.take_frame(), session.accept(output((0.9, 0.1))))[1] for _ in range(50)]
+        assert len([event for result in results for event in result.events]) == events
+        assert results[-1].prediction.holder == (0 if events else None)
 
 
 # ---- audio ----

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from turnstream.stream.engine import ModelMetadata
 from turnstream.stream.errors import SnapshotError
+from turnstream.stream.prediction import TurnEvent
 from turnstream.stream.session import Session
 
 from .made_sessions import METADATA, end_of_turn_frame, frames_of, noise, output, sure_end
@@ -52,6 +53,19 @@ def test_a_restored_session_goes_on_with_the_same_audio_predictions_and_events()
         )
         kinds += [event.type for event in ours.events]
     assert kinds[0] == "eager_end_of_turn"  # of the turn that began before the snapshot
+
+
+def test_the_usual_levels_of_the_speakers_are_carried_over() -> None:
+    def heard(session: Session, gain: float, vad: tuple[float, float], frames: int) -> list[TurnEvent]:
+        session.push_audio(gain * noise(320 * frames))
+        return [event for _ in range(frames) for event in (session.take_frame(), session.accept(output(vad, user_next=0.0)))[1].events]
+
+    session = Session(METADATA)
+    heard(session, 1.0, (0.9, 0.1), 40)
+    heard(session, 1.0, (0.1, 0.1), 10)
+    for restored in (session, Session.restore(session.snapshot(), METADATA)):
+        assert [event.type for event in heard(restored, 10**-1.5, (0.1, 0.1), 20)] == ["end_of_turn"]
+        assert heard(restored, 10**-1.5, (0.9, 0.1), 20) == []  # 30 dB below the turn before
 
 
 def test_a_snapshot_of_a_restored_session_is_the_same_snapshot() -> None:
@@ -100,12 +114,21 @@ def rewritten(snapshot: bytes, **changes: Any) -> bytes:
 
 
 def test_a_snapshot_of_another_version_is_refused_with_both_numbers() -> None:
-    with pytest.raises(SnapshotError, match="expected snapshot version 1, got 2"):
-        Session.restore(rewritten(lively().snapshot(), snapshot_version=2), METADATA)
+    with pytest.raises(SnapshotError, match="expected snapshot version 2, got 1"):
+        Session.restore(rewritten(lively().snapshot(), snapshot_version=1), METADATA)
 
 
 FLOOR: dict[str, Any] = {"active": [True, False], "holder": 0, "alone_frames": 1}
-TURN: dict[str, Any] = {"in_turn": True, "speech_start_s": None, "last_speech_s": 0.1, "eager": False, "overlapping": False, "backchannel": False}
+TURN: dict[str, Any] = {
+    "in_turn": True,
+    "speech_start_s": None,
+    "last_speech_s": 0.1,
+    "eager": False,
+    "overlapping": False,
+    "backchannel": False,
+    "loud_s": 0.1,
+    "power": 0.001,
+}
 
 
 def test_the_whole_values_that_the_damaged_ones_are_made_of_are_restored() -> None:
@@ -142,6 +165,9 @@ def test_the_whole_values_that_the_damaged_ones_are_made_of_are_restored() -> No
         {"policy": {"floor": FLOOR, "turns": [TURN, TURN | {"last_speech_s": "late"}]}},
         {"policy": {"floor": FLOOR, "turns": [TURN, TURN | {"speech_start_s": math.nan}]}},
         {"policy": {"floor": FLOOR, "turns": [TURN, TURN | {"in_turn": None}]}},
+        {"policy": {"floor": FLOOR, "turns": [TURN, TURN | {"loud_s": None}]}},
+        {"policy": {"floor": FLOOR, "turns": [TURN, TURN | {"power": math.inf}]}},
+        {"policy": {"floor": FLOOR, "turns": [TURN, TURN | {"power": -1.0}]}},
         {"policy": {"floor": FLOOR, "turns": [TURN, TURN | {"unknown": 1}]}},
     ],
 )
