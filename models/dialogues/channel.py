@@ -14,7 +14,7 @@ import numpy as np
 import soundfile as sf
 import soxr
 from numpy.typing import NDArray
-from scipy.signal import butter, lfilter, oaconvolve, sosfilt
+from scipy.signal import butter, oaconvolve, sosfilt
 
 from ..errors import DialogueError
 from .activity import BoolFrames, Samples
@@ -136,7 +136,8 @@ def _hiss_snr_db(rng: np.random.Generator, clean: bool) -> float:
 def _microphone(dry: Samples, rng: np.random.Generator) -> Samples:
     """A tilt and a low cut, different for every side."""
     tilt = rng.uniform(-0.35, 0.35)
-    tilted = lfilter([1.0, -tilt], [1.0], dry)
+    tilted = dry.copy()
+    tilted[1:] -= np.float32(tilt) * dry[:-1]
     return np.asarray(sosfilt(butter(2, rng.uniform(30, 180), "highpass", fs=SAMPLE_RATE_HZ, output="sos"), tilted), np.float32)
 
 
