@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
 
@@ -13,14 +13,15 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from .config import EncoderConfig, FeatureConfig, ModelConfig, from_plain
+from .config import EncoderConfig, FeatureConfig, ModelConfig, RecurrentConfig, from_plain
 from .encoder import Encoder
 from .errors import ConfigError
+from .recurrent import Recurrent
 from .turn_model import TurnModel
 
 WEIGHTS_FILE = "model.safetensors"
 CONFIG_FILE = "config.json"
-_ENCODER = "encoder."  # before the names of its weights
+_ENCODER, _SPEAKER_RNN = "encoder.", "speaker_rnn."  # before the names of their weights
 
 
 def bundled_checkpoint() -> Path:
@@ -57,10 +58,12 @@ class EncoderCheckpoint:
     features: FeatureConfig
     config: EncoderConfig
     weights: dict[str, Tensor]
+    speaker_rnn: RecurrentConfig | None = None
+    speaker_rnn_weights: dict[str, Tensor] = field(default_factory=dict[str, Tensor])
 
 
 def load_encoder(folder: Path) -> EncoderCheckpoint:
-    """Read the encoder alone of a checkpoint: of a network, or of pre-training (`turnstream pretrain`).
+    """Read the encoder of a checkpoint, and its per-speaker RNN where it has one: of a network, or of pre-training (`turnstream pretrain`).
 
     Raises:
         ConfigError: a file is missing or damaged, or there is no encoder in it.
@@ -68,13 +71,21 @@ def load_encoder(folder: Path) -> EncoderCheckpoint:
     _refuse_missing_files(folder)
     try:
         plain = json.loads((folder / CONFIG_FILE).read_text())
-        weights = {name: tensor for name, tensor in load_file(folder / WEIGHTS_FILE).items() if name.startswith(_ENCODER)}
+        stored = load_file(folder / WEIGHTS_FILE)
         features, config = from_plain(FeatureConfig, plain["features"], "features"), from_plain(EncoderConfig, plain["encoder"], "encoder")
         encoder = Encoder(config, features.mel_bins)
-        encoder.load_state_dict({name.removeprefix(_ENCODER): tensor for name, tensor in weights.items()})
+        encoder.load_state_dict(_under(stored, _ENCODER))
+        rnn = None
+        if "speaker_rnn" in plain:
+            rnn = from_plain(RecurrentConfig, plain["speaker_rnn"], "speaker_rnn")
+            Recurrent(rnn, config.out_channels).load_state_dict(_under(stored, _SPEAKER_RNN))
     except (SafetensorError, RuntimeError, ValueError, LookupError, TypeError) as error:
         raise ConfigError(f"{folder}: expected a checkpoint with an encoder: {_first_lines(error)}") from None
-    return EncoderCheckpoint(features, config, encoder.state_dict())
+    return EncoderCheckpoint(features, config, encoder.state_dict(), rnn, _under(stored, _SPEAKER_RNN))
+
+
+def _under(weights: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): tensor for name, tensor in weights.items() if name.startswith(prefix)}
 
 
 def weights_sha256(model: TurnModel) -> str:

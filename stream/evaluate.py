@@ -40,9 +40,9 @@ from ..models.evaluation.plots import check_matplotlib
 from ..models.evaluation.predictions import EvaluatedDialogue, Prediction, at_activity_rate
 from ..models.evaluation.report import JUDGE, SETTINGS, SILERO, Cost, Evaluation, Mistake, auc_difference, measure_condition, measure_system, measure_timer
 from ..models.evaluation.shift_hold import counting, find_silences
-from ..models.evaluation.tables import Table, all_tables, heard_by
+from ..models.evaluation.tables import Table, all_tables, describe_model
 from ..models.evaluation.voice_activity import measure_voice_activity
-from ..models.smart_turn import SmartTurn
+from ..models.teachers.smart_turn import SmartTurn
 from .bench import measure_batch
 from .engine import Engine
 from .errors import ModelError
@@ -193,13 +193,13 @@ def run_models(engines: Mapping[str, Engine], dialogues: Sequence[Dialogue], con
     """
     said_of: dict[str, list[EvaluatedDialogue]] = {}  # by id, what was said in each condition
 
-    def listen(group: Sequence[Dialogue]) -> list[list[EvaluatedDialogue]]:
+    def run_group(group: Sequence[Dialogue]) -> list[list[EvaluatedDialogue]]:
         engine, recordings = engines[group[0].id], [load_recording(dialogue) for dialogue in group]
         said = iter(step_recordings(engine, [r.audio if c is CLEAN else c.apply(r, seed) for r in recordings for c in conditions]))
         return [[_evaluated(engine, recording, next(said)) for _ in conditions] for recording in recordings]
 
     with ThreadPoolExecutor(jobs) as pool:
-        for group in pool.map(listen, _groups(engines, dialogues, len(conditions))):
+        for group in pool.map(run_group, _groups(engines, dialogues, len(conditions))):
             for per_condition in group:
                 said_of[per_condition[0].id] = per_condition
                 advance()
@@ -333,7 +333,7 @@ def _print(evaluation: Evaluation) -> None:
     splits = Counter(dialogue["split"] or "of no split" for dialogue in about["dialogues"])
     shares = ", ".join(f"{count} {split}" for split, count in sorted(splits.items()))
     what = f"{len(about['dialogues'])} dialogues ({shares}), {seconds / 60:.1f} minutes"
-    console.print(f"{heard_by(about)}, {what}")
+    console.print(f"{describe_model(about)}, {what}")
     for table in all_tables(evaluation):
         console.print(_rich(table))
 

@@ -13,8 +13,10 @@ from .activity import runs
 BACKCHANNEL_LEAD_S = 0.5  # a backchannel is predicted this long before it starts
 BRIDGED_PAUSE_S = 0.2  # shorter silences inside a speaker's speech do not end it (articulation, stops)
 DECISIVE_SILENCE_S = 1.2  # frames of a mutual silence up to here weigh fully in the loss of the floor: later ones decide less, and are many
-DECISIVE_SPEECH_S = 1.0  # and the speech this long before its end half
-IDLE_WEIGHT = 0.1  # all other frames
+DECISIVE_SPEECH_S = 0.5  # and the speech this long before its end half
+IDLE_WEIGHT = 0.02  # all other frames
+JUDGED_WEIGHT = 1.0  # frames of speech of which a judge said how complete the turn would be if it ended there
+JUDGED_SHARE = 0.5  # of the label in a silence that a judge has heard; the rest is what happened then
 
 _SILENT, _OVERLAP = 0, 3  # states of the floor; 1 and 2 are the first and the second speaker alone
 
@@ -27,6 +29,8 @@ class FrameLabels:
         vad: (2, T) bool, is speaking, backchannels included.
         projection: (T,) int64 class of the next 2 s, UNKNOWN at the end.
         next_holder: (T,) int64, who holds the floor next, UNKNOWN at the end.
+        next_second: (T,) float32, probability that it is the second speaker: what happened, and where a judge of turn completeness was asked,
+            what it said; 0.5 where unknown.
         next_weight: (T,) float32, how much a frame counts in the loss of next_holder.
         backchannel: (2, T) bool, is, or within BACKCHANNEL_LEAD_S will be, giving a backchannel.
         finality: (2, T) float32, how finished the speaker's last words sound, 0-1; NaN where unknown.
@@ -35,6 +39,7 @@ class FrameLabels:
     vad: NDArray[np.bool_]
     projection: NDArray[np.int64]
     next_holder: NDArray[np.int64]
+    next_second: NDArray[np.float32]
     next_weight: NDArray[np.float32]
     backchannel: NDArray[np.bool_]
     finality: NDArray[np.float32]
@@ -58,14 +63,40 @@ def label_frames(
     """
     turns = bridge_short_pauses(activity & ~backchannel, round(BRIDGED_PAUSE_S * frame_rate_hz))
     holder, weight = next_holder(turns, frame_rate_hz)
+    judged = np.full(activity.shape, np.nan, np.float32) if finality is None else finality.astype(np.float32)
+    second, weight = _with_judgement(holder, weight, turns, judged)
     return FrameLabels(
         vad=activity,
         projection=projection_classes(activity, frame_rate_hz, bin_edges_s),
         next_holder=holder,
+        next_second=second,
         next_weight=weight,
         backchannel=_with_lead(backchannel, round(BACKCHANNEL_LEAD_S * frame_rate_hz)),
-        finality=np.full(activity.shape, np.nan, np.float32) if finality is None else finality.astype(np.float32),
+        finality=judged,
     )
+
+
+def _with_judgement(
+    holder: NDArray[np.int64], weight: NDArray[np.float32], turns: NDArray[np.bool_], judged: NDArray[np.float32]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Probability that the second speaker is next, and weights, (T,) each, with what a judge said of the one who speaks, or spoke last, alone.
+
+    While somebody speaks alone the label is what would follow if the words ended there. In a mutual silence it is part of the label,
+    since one recording shows one of the things that could have happened.
+    """
+    second = np.where(holder == UNKNOWN, 0.5, holder).astype(np.float32)
+    frames = np.arange(len(holder))
+    alone = turns[0] != turns[1]
+    last = np.maximum.accumulate(np.where(alone, frames, -1))  # the newest frame in which one speaker was alone
+    speaker = np.where(last >= 0, turns[1, last], 0).astype(np.int64)
+    said = judged[speaker, frames]
+    known = ~np.isnan(said) & (last >= 0) & ~(turns[0] & turns[1])
+    to_second = np.where(speaker == 0, said, 1 - said)
+    silent = known & ~alone & (holder != UNKNOWN)
+    second[silent] += JUDGED_SHARE * (to_second[silent] - second[silent])
+    spoken = known & alone
+    second[spoken] = to_second[spoken]
+    return second, np.where(spoken, np.float32(JUDGED_WEIGHT), weight)
 
 
 def bridge_short_pauses(activity: NDArray[np.bool_], frames: int) -> NDArray[np.bool_]:

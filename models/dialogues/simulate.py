@@ -51,7 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--split", choices=("train", "val"), default="train", help="which speakers; a tenth is kept for val")
     parser.add_argument("--jobs", type=int, default=1, help="processes")
     parser.add_argument("--cache", type=Path, default=Path.home() / ".cache" / "turnstream", help="where decoded utterances are kept")
-    parser.add_argument("--teacher", action="store_true", help="let turns end where the words sound finished to Smart Turn v3 (needs the bench extra)")
+    parser.add_argument("--finality", type=Path, metavar="FOLDER", help="let turns end where they sound complete to a judge (`turnstream pretrain judge`)")
     parser.add_argument("--no-synthetic", action="store_true", help="recorded voices only: no neural voice, no voices extra needed")
 
 
@@ -65,7 +65,7 @@ def main(args: argparse.Namespace) -> int:
     if args.jobs < 1:
         raise DialogueError(f"expected --jobs of at least 1, got {args.jobs}")
     args.out.mkdir(parents=True, exist_ok=True)
-    arguments = (args.data, args.cache, args.split, args.jobs, not args.no_synthetic, args.teacher)
+    arguments = (args.data, args.cache, args.split, args.jobs, not args.no_synthetic, args.finality)
     open_material(*arguments)  # decodes and speaks once, before the workers share the result
     count, planned_s = 0, 0.0
     while planned_s < args.hours * 3600:
@@ -88,9 +88,9 @@ def main(args: argparse.Namespace) -> int:
     return 0
 
 
-def _open(data: Path, cache: Path, split: str, jobs: int, synthetic: bool, teacher: bool) -> None:
+def _open(data: Path, cache: Path, split: str, jobs: int, synthetic: bool, finality: Path | None) -> None:
     global _material  # noqa: PLW0603  (a worker's own)
-    _material = open_material(data, cache, split, jobs, synthetic, teacher)
+    _material = open_material(data, cache, split, jobs, synthetic, finality)
 
 
 def _write(out: Path, seed: int, lengths_s: tuple[float, float], split: str, index: int) -> tuple[Dialogue, float]:

@@ -18,11 +18,10 @@ from ..errors import DialogueError
 from .activity import FRAME_RATE_HZ, BoolFrames, Samples, runs
 from .casting import Cast
 from .channel import Surroundings, read_surroundings, through_channel
-from .finality import ensure_finality
 from .noise import babble
 from .nonspeech import breath_in
 from .styles import draw_dialogue_plan
-from .synthesis import INTERJECTIONS_SET, SYNTHETIC_SET, render_interjections, render_scripts
+from .synthesis import SYNTHETIC_SET, render_interjections, render_scripts
 from .timing import PlannedTurn, read_templates
 from .utterances import SAMPLE_RATE_HZ, UtterancePool, decode_set
 from .voice import Phrase, Voice
@@ -92,7 +91,7 @@ class PlacedPhrase:
         return self.start + self.phrase.offset
 
 
-def open_material(folder: Path, cache: Path, split: str = "train", jobs: int = 1, synthetic: bool = True, teacher: bool = False) -> Material:
+def open_material(folder: Path, cache: Path, split: str = "train", jobs: int = 1, synthetic: bool = True, finality: Path | None = None) -> Material:
     """Read the material under `folder` (speech/, timing/, scripts/, rooms/, noise/), decoding into `cache` what was not decoded before.
 
     Args:
@@ -100,10 +99,10 @@ def open_material(folder: Path, cache: Path, split: str = "train", jobs: int = 1
         split: "train" or "val": which speakers.
         jobs: processes that decode.
         synthetic: with the neural voice (synthesis.py); without, also a set of it in speech/ is left out.
-        teacher: use a teacher's scores of how finished the utterances sound (finality.py), asking it where that was not done before.
+        finality: folder of a judge's scores of how complete turns sound where they could end (finality.py), as `turnstream pretrain judge` writes it.
     Raises:
         DialogueError: no utterances, or a file that cannot be read.
-        MissingExtraError: the teacher or the neural voice is wanted and not installed.
+        MissingExtraError: the neural voice is wanted and not installed.
     """
     sets = sorted(path.parent for path in (folder / "speech").glob("*/manifest.csv"))
     if not synthetic:
@@ -115,11 +114,10 @@ def open_material(folder: Path, cache: Path, split: str = "train", jobs: int = 1
         if not (folder / "speech" / SYNTHETIC_SET / "manifest.csv").is_file() and any((folder / "scripts").rglob("*.TextGrid")):
             sets.append(render_scripts(folder / "scripts", cache))
     folders = [decode_set(folder, cache, jobs) for folder in sets]
-    if teacher:
-        for set_folder, decoded in zip(sets, folders, strict=True):
-            if set_folder.name != INTERJECTIONS_SET:
-                ensure_finality(decoded, jobs)
-    pool = UtterancePool(folders, scored=teacher)
+    if finality is not None and not any((finality / f"{decoded.name}.npz").is_file() for decoded in folders):
+        names = ", ".join(decoded.name for decoded in folders)
+        raise DialogueError(f"{finality}: expected a judge's scores (`turnstream pretrain judge`) of {names}, got none")
+    pool = UtterancePool(folders, finality)
     cast = Cast(pool, split)
     if cast.speakers < 2:
         raise DialogueError(f"{folder}: expected at least two speakers in split {split!r}, got {cast.speakers}")
@@ -266,7 +264,7 @@ def label(placed: Sequence[PlacedPhrase], frames: int) -> BoolFrames:
 
 
 def label_finality(placed: Sequence[PlacedPhrase], frames: int) -> NDArray[np.float16]:
-    """How finished the words before a silence sound, (2, frames), until the speaker goes on or 0.8 s have passed; NaN elsewhere."""
+    """How complete a turn sounds, (2, frames): in a silence until the speaker resumes or 0.8 s have passed, and at quiet spots of speech; NaN elsewhere."""
     heard = np.full((2, frames), np.nan, np.float16)
     lead, lag = round(FINALITY_LEAD_S * FRAME_RATE_HZ), round(FINALITY_LAG_S * FRAME_RATE_HZ)
     for item in sorted(placed, key=lambda item: item.start):
@@ -274,6 +272,8 @@ def label_finality(placed: Sequence[PlacedPhrase], frames: int) -> NDArray[np.fl
             first, last = round((item.start + start) / FRAME_SAMPLES), round((item.start + end) / FRAME_SAMPLES)
             heard[item.speaker, max(0, first) :] = np.nan  # what came before is over
             heard[item.speaker, max(0, last - lead) : max(0, last + lag)] = score
+        for place, score in item.phrase.inner:
+            heard[item.speaker, max(0, (item.start + place) // FRAME_SAMPLES)] = score
     return heard
 
 

@@ -4,8 +4,8 @@ Every folder with a `manifest.csv` (columns file, speaker, transcript; others ar
 `speech/<set>/manifest.csv` in the material of `turnstream simulate`. `file` is relative to the manifest, one utterance of one
 speaker each; `transcript` may be empty or missing, its last mark tells whether the clip ends a sentence. The clips of a set are decoded
 once into one int16 file, and for each clip the pool knows what is said, where speech starts and ends, its inner pauses, its energy dips (places
-between words where a speaker could stop), its pitch, a steady vowel, whether it ends a sentence, and, where a teacher was asked
-(finality.py), how finished it sounds at each of these places.
+between words where a speaker could stop), its pitch, a steady vowel, whether it ends a sentence, and, where a judge was asked
+(finality.py), how complete a turn sounds at each of these places.
 """
 
 from __future__ import annotations
@@ -30,11 +30,12 @@ from tqdm import tqdm
 
 from ..errors import DialogueError
 from .activity import LEVEL_RATE_HZ, Samples, energy_segments, level_db
+from .finality import read_finality
 
 SAMPLE_RATE_HZ = 16000
 MARGIN_S = 0.3  # kept around the speech of a clip
 POOL_VERSION = 6
-AUDIO, INDEX, FINALITY = "audio.int16", "index.json", "finality.npz"  # files of a decoded set
+AUDIO, INDEX = "audio.int16", "index.json"  # files of a decoded set
 FINAL_MARKS = ".?!。।؟…"
 OPEN_MARKS = ",;:-–—"
 # Sets, by folder name, whose clips are prompts read one by one: whole sentences, also where the transcript is missing or has no full stop.
@@ -57,7 +58,7 @@ class Utterance:
         vowel: middle of its steadiest voiced stretch; -1 when there is none.
         vowel_hz: pitch there.
         level_db: RMS of its speech, dB re full scale.
-        finality: how finished the words before a place sound, in 0-1, by the sample where they end: `offset` and starts of pauses.
+        finality: how finished the words before a place sound, in 0-1, by the sample where they end: `offset`, starts of pauses, dips.
     """
 
     index: int
@@ -85,14 +86,15 @@ class UtterancePool:
 
     Args:
         folders: of the decoded sets.
-        scored: with a teacher's scores, where it was asked; without, a cache that has some gives the same dialogues as one that has none.
+        finality: folder of a judge's scores (finality.py), one file a set; None leaves them out.
     """
 
-    def __init__(self, folders: Sequence[Path], scored: bool = True) -> None:
+    def __init__(self, folders: Sequence[Path], finality: Path | None = None) -> None:
+        self.sets = tuple(folder.name for folder in folders)
         self.utterances: list[Utterance] = []
         self._places: list[tuple[Path, int, int]] = []  # file, start and length of each clip
         for folder in folders:
-            scores = read_finality(folder) if scored else {}
+            scores = read_finality(finality / f"{folder.name}.npz") if finality is not None else {}
             for i, entry in enumerate(json.loads((folder / INDEX).read_text(encoding="utf-8"))):
                 self._places.append((folder / AUDIO, entry["start"], entry["length"]))
                 self.utterances.append(
@@ -121,10 +123,30 @@ class UtterancePool:
     def __getstate__(self) -> dict[str, object]:
         return {name: value for name, value in self.__dict__.items() if name != "_samples"}
 
+    def samples(self, utterance: Utterance) -> int:
+        """Length of the clip, in samples at 16 kHz."""
+        return self._places[utterance.index][2]
+
+    def set_folder(self, utterance: Utterance) -> str:
+        """Name of the decoded set's folder that holds the clip."""
+        return self._places[utterance.index][0].parent.name
+
     def audio(self, utterance: Utterance) -> Samples:
         """The clip's samples in [-1, 1], (N,) at 16 kHz."""
         path, start, length = self._places[utterance.index]
         return self._samples[path][start : start + length].astype(np.float32) / 32768.0
+
+
+def decode_speech(folder: Path, cache: Path, jobs: int = 1) -> list[Path]:
+    """The decoded sets of `folder`/speech/*/manifest.csv, in order of name.
+
+    Raises:
+        DialogueError: there are none, or a clip cannot be read.
+    """
+    manifests = sorted((folder / "speech").glob("*/manifest.csv"))
+    if not manifests:
+        raise DialogueError(f"{folder}: expected utterances in speech/*/manifest.csv, got none")
+    return [decode_set(manifest.parent, cache, jobs) for manifest in manifests]
 
 
 def decode_set(set_folder: Path, cache: Path, jobs: int = 1) -> Path:
@@ -146,18 +168,6 @@ def decode_set(set_folder: Path, cache: Path, jobs: int = 1) -> Path:
             for name in (AUDIO, INDEX):  # the index last: with it the set counts as there
                 (Path(unfinished) / name).replace(folder / name)
     return folder
-
-
-def read_finality(folder: Path) -> dict[int, dict[int, float]]:
-    """Scores of a decoded set by clip and place; empty when no teacher was asked."""
-    path = folder / FINALITY
-    if not path.is_file():
-        return {}
-    scores: dict[int, dict[int, float]] = {}
-    with np.load(path) as table:
-        for clip, place, score in zip(table["clip"].tolist(), table["place"].tolist(), table["score"].tolist(), strict=True):
-            scores.setdefault(clip, {})[place] = score
-    return scores
 
 
 def is_validation_speaker(speaker: str) -> bool:

@@ -37,7 +37,8 @@ class Phrase:
     Attributes:
         samples: (N,) at 16 kHz.
         speech: where in it the speaker is active, in samples; in order, never empty.
-        finality: how finished it sounds where each of these ends, 0-1; NaN where nobody said.
+        finality: how complete a turn sounds where each of these ends, 0-1; NaN where nobody said.
+        inner: the same at quiet spots inside them: sample and score.
         pause_after_s: silence before the speaker's next phrase of the same turn.
         text: its words as far as they are known: all of an utterance, or "... " and the last word of one that was cut into; "" for others.
     """
@@ -45,6 +46,7 @@ class Phrase:
     samples: Samples
     speech: list[tuple[int, int]]
     finality: list[float]
+    inner: list[tuple[int, float]] = field(default_factory=list[tuple[int, float]])
     pause_after_s: float = 0.0
     text: str = ""
 
@@ -151,6 +153,8 @@ class Voice:
         sound = fade(sound, min(0.01, lead / SAMPLE_RATE_HZ + 0.004), np.clip(0.6 * tail / SAMPLE_RATE_HZ, 0.012, 0.08))
         phrase = self._levelled(sound, speech, finality, float(self.rng.normal(0, 1.5)), pause_s, utterance.level_db)
         phrase.text = _text(utterance, start, end)
+        spots = [int(dip) for dip in utterance.dips if start < dip < end and int(dip) in utterance.finality]
+        phrase.inner = [(round((lead + dip - start) / self.speed), utterance.finality[dip]) for dip in spots]
         return phrase
 
     def _kept_silence(self) -> int:
@@ -255,7 +259,7 @@ class Voice:
         if self.speed != 1.0:
             sound = soxr.resample(sound, SAMPLE_RATE_HZ * self.speed, SAMPLE_RATE_HZ, quality="LQ")
             speech = [(round(start / self.speed), min(round(end / self.speed), len(sound))) for start, end in speech]
-        return Phrase(sound, speech, finality, pause_s)
+        return Phrase(sound, speech, finality, pause_after_s=pause_s)
 
 
 def _text(utterance: Utterance, start: int, end: int) -> str:

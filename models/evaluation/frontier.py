@@ -158,7 +158,7 @@ def _frontier(pauses: Sequence[DialoguePause], settings: Floats, firing_times: I
         int((~hold).sum()),
         {limit: Best(estimate(sums.least(0, limit), dialogues), best_cut_off(points, limit)) for limit in LATENCIES_S},
         {limit: Best(estimate(sums.least(1, limit), dialogues), best_latency(points, limit)) for limit in CUT_OFFS},
-        unbeaten(points),
+        pareto_front(points),
     )
 
 
@@ -202,7 +202,7 @@ def best_latency(points: Sequence[OperatingPoint], cut_off: float) -> OperatingP
     return min(within, key=lambda p: (p.latency_s, p.cut_off), default=None)
 
 
-def unbeaten(points: Sequence[OperatingPoint]) -> tuple[OperatingPoint, ...]:
+def pareto_front(points: Sequence[OperatingPoint]) -> tuple[OperatingPoint, ...]:
     """The points that cut off less than every faster one, the fastest first."""
     kept: list[OperatingPoint] = []
     for point in sorted(points, key=lambda p: (p.latency_s, p.cut_off)):

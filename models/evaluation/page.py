@@ -13,7 +13,7 @@ from .mistakes import in_words
 from .plots import Curve, Range, draw_frontier, draw_reliability, draw_robustness, draw_roc
 from .predictions import EvaluatedDialogue
 from .report import PLOTTED_MS, SETTINGS, TIMER, Evaluation, as_json, roc_curve
-from .tables import Table, all_tables, heard_by, shown
+from .tables import Table, all_tables, describe_model, shown
 
 PICTURES = {  # in words, what each shows
     "roc": "Shift or hold, 250 ms into a silence: the further a curve bends to the upper left, the better shifts are told from holds. The dotted "
@@ -83,7 +83,7 @@ def page(evaluation: Evaluation) -> str:
     names = [name for name in PICTURES if name != "robustness" or evaluation.conditions]
     parts = [
         "<h1>Who speaks next: how often is the model right?</h1>",
-        f"<p>{html.escape(heard_by(about))} on {count} dialogues, {minutes:.1f} minutes "
+        f"<p>{html.escape(describe_model(about))} on {count} dialogues, {minutes:.1f} minutes "
         f"({html.escape(about['manifest'])}). <em>Stereo</em>: both speakers' channels are heard. <em>Mono</em>: only the speaker whose turn it is, as a "
         "dialogue system hears its user. All figures are in <a href='report.json'>report.json</a>.</p>",
         '<div class="pictures">' + "".join(_figure(name, PICTURES[name]) for name in names) + "</div>",

@@ -9,7 +9,8 @@ before which the same speaker spoke in the same dialogue.
 
 `counting` hears nothing: it scores a silence by the share of this speaker's earlier silences in the
 dialogue that were shifts. What it reaches pooled can be had from who speaks; what a system reaches
-within a speaker cannot.
+within a speaker cannot. Its own AUC within a speaker is below 0.5 even where shifts come at random: of
+a speaker's shifts, every one that was counted already is one less to come.
 
 Source: the events of dialogues/events.py; fixed times after Roddy et al. 2018, the average after Ekstedt & Skantze 2022,
 which however counts every frame of a silence as a case of its own, while here a silence is one case.

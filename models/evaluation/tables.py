@@ -50,7 +50,7 @@ def shown(estimate: Estimate, scale: float = 1.0, digits: int = 2) -> str:
     return value if math.isnan(estimate.low) else f"{value} [{estimate.low * scale:.{digits}f}, {estimate.high * scale:.{digits}f}]"
 
 
-def heard_by(about: Mapping[str, Any]) -> str:
+def describe_model(about: Mapping[str, Any]) -> str:
     """The model that was evaluated, or how many were: name, version, and the beginning of the weights' hash."""
     folds = about.get("folds")
     if folds is None:
@@ -97,7 +97,9 @@ def scores_table(evaluation: Evaluation) -> Table:
     add("calibration error, 250 ms", lambda s: NOTHING if s.calibration is None else shown(s.calibration.at_250_ms.error))
     add("calibration error, silent frames", lambda s: NOTHING if s.calibration is None else shown(s.calibration.silent_frames.error))
     note = (
-        "Shift: after a mutual silence the other speaker goes on; hold: the same one does; who speaks before that cuts them off. ms: into the silence. "
+        "Shift: after a mutual silence the other speaker speaks; hold: the same one continues. ms: into the silence. "
+        "Holds that are cut off, and latency, are of pauses of one speaker: a hold ends with the same speaker, an end of turn with at least 1 s of the other; "
+        "a pause with a shorter answer after which the speaker continues is left out. "
         "AUC: 0.5 is chance, 1 is perfect. Balanced accuracy is at threshold 0.5, as the score comes. Mono and baselines hear the speaker alone. "
         "Shift prediction: the last 0.5 s before the silence. A backchannel here is any short utterance, at most 1 s long with 1 s of own silence around it. "
         "In brackets: 95 % intervals, bootstrap over dialogues. Counts: shifts/holds, long/short, with/without. Latency and calibration error: less is better."
@@ -123,7 +125,7 @@ def _judge(evaluation: Evaluation) -> str:
         return ""
     asked = " and ".join(f"{judge[what][0]} of {judge[what][1]} {words}" for what, words in (("pauses", "pauses"), ("silences", "shifts and holds")))
     return (
-        f" The judge is an upper bound: its scores ({judge['file']}) were made elsewhere, by a larger network, for calls that it has not learned from. "
+        f" The judge is an upper bound: its scores ({judge['file']}) were made elsewhere, and are to come from a judge that has not learned from these calls. "
         f"It was asked in {asked}; a pause in which it was not waits for the time-out."
     )
 
@@ -162,7 +164,8 @@ def within_table(evaluation: Evaluation) -> Table:
     note = (
         "AUC of shift or hold, by the time into the silence; the last column is shift prediction, which hears no silence. Pooled: over all pairs of a "
         "shift and a hold. Within speaker: over the pairs of the same dialogue and the same speaker before the silence, so that it does not help to know "
-        f"who yields more often. {COUNTING.capitalize()} hears nothing: the share of shifts among this speaker's silences so far in the dialogue."
+        f"who yields more often. {COUNTING.capitalize()} hears nothing: the share of shifts among this speaker's silences so far in the dialogue; "
+        "within a speaker that is below 0.5 by itself, since every shift that was counted is one less to come."
     )
     header = ("", *(f"{ms} ms" for ms in times), "averaged", "last 0.5 s of speech")
     return Table("Shift or hold within one speaker", header, tuple(rows), note)
@@ -198,7 +201,7 @@ def presets_table(evaluation: Evaluation) -> Table:
     ]
     note = (
         "The policy as it runs, frame by frame: a hold is cut off if the turn was ended inside it; latency counts from the pause's start. "
-        "In stereo the other speaker's start also ends a turn. Latency leaves out the ends that were never called before the speaker went on."
+        "In stereo the other speaker's start also ends a turn. Latency leaves out the ends that were never called before the speaker spoke again."
     )
     return Table("Presets", ("", "holds cut off, %", "mean latency, s", "median, s", "never called"), tuple(rows), note)
 

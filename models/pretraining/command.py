@@ -1,7 +1,10 @@
-"""`turnstream pretrain METHOD`: from dialogues without labels to an encoder, which `turnstream train --encoder` begins with; or hear what it kept.
+"""`turnstream pretrain METHOD`: from speech without labels to an encoder, which `turnstream train --encoder` begins with; or hear what it kept.
 
 turnstream pretrain cpc --manifest dialogues.jsonl --out cpc
 turnstream pretrain reconstruct --run vqvae --audio call.wav --out heard
+turnstream pretrain teacher --data data --out teacher
+turnstream pretrain distill --data data --teacher teacher --out distilled
+turnstream pretrain judge --data data --teacher teacher --distilled distilled --calls calls.jsonl --out judged
 """
 
 from __future__ import annotations
@@ -12,16 +15,24 @@ from pathlib import Path
 from ..config import from_plain
 from ..dialogues.manifest import read_manifest
 from ..training.command import read_held_out, read_settings, read_training_part
+from ..training.hardware import ACCELERATORS, Hardware
+from .distillation_settings import DistillationSettings
 from .settings import METHODS, PretrainingSettings
 
-RECONSTRUCT = "reconstruct"
+RECONSTRUCT, TEACHER, DISTILL, JUDGE = "reconstruct", "teacher", "distill", "judge"
+OTHERS = {
+    RECONSTRUCT: "hear and see what a trained autoencoder, vqvae or vqvae2 keeps of a recording",
+    TEACHER: "ask a frozen Whisper encoder about recorded utterances, once, and keep what it says",
+    DISTILL: "encoder and per-speaker RNN learn to say what that teacher said, causally",
+    JUDGE: "fit on real calls how complete a turn sounds to that teacher, and score utterances and calls",
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `turnstream pretrain`."""
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    width = max(map(len, [*METHODS, RECONSTRUCT]))
-    what = METHODS | {RECONSTRUCT: "hear and see what a trained one of these keeps of a recording"}
+    what = METHODS | OTHERS
+    width = max(map(len, what))
     parser.epilog = "methods:\n" + "\n".join(f"  {name:{width}}  {words}" for name, words in what.items())
     methods = parser.add_subparsers(dest="method", metavar="METHOD", required=True)
     defaults = PretrainingSettings("cpc")
@@ -42,6 +53,48 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     listening.add_argument("--out", type=Path, required=True, help="folder: original.wav, reconstruction.wav, reconstruction.png")
     listening.add_argument("--start", type=float, default=0.0, metavar="S", help="(default 0)")
     listening.add_argument("--seconds", type=float, default=20.0, metavar="S", help="at most (default 20)")
+    _add_teacher_arguments(methods.add_parser(TEACHER, help=what[TEACHER], description=what[TEACHER]))
+    _add_distill_arguments(methods.add_parser(DISTILL, help=what[DISTILL], description=what[DISTILL]))
+    _add_judge_arguments(methods.add_parser(JUDGE, help=what[JUDGE], description=what[JUDGE]))
+
+
+def _add_judge_arguments(parser: argparse.ArgumentParser) -> None:
+    _add_speech_arguments(parser)
+    parser.add_argument("--teacher", type=Path, required=True, metavar="FOLDER", help="what `turnstream pretrain teacher` wrote of the same data")
+    parser.add_argument("--distilled", type=Path, required=True, metavar="FOLDER", help="run of `turnstream pretrain distill` from it")
+    parser.add_argument("--calls", type=Path, required=True, metavar="MANIFEST", help="real calls, at least two")
+    parser.add_argument("--out", type=Path, required=True, help="folder for scores of all utterances and calls")
+    parser.add_argument("--whisper", type=Path, metavar="FOLDER", help="as for `turnstream pretrain teacher`")
+    parser.add_argument("--each", action="store_true", help="also judges that have not heard one of the calls, to cross-validate what learns from them")
+    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="threads of the teacher (default 1)")
+
+
+def _add_speech_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--data", type=Path, required=True, metavar="FOLDER", help="utterances in speech/SET/manifest.csv, as for `turnstream simulate`")
+    parser.add_argument("--cache", type=Path, default=Path.home() / ".cache" / "turnstream", help="where decoded utterances are kept")
+
+
+def _add_teacher_arguments(parser: argparse.ArgumentParser) -> None:
+    _add_speech_arguments(parser)
+    parser.add_argument("--out", type=Path, required=True, help="folder for what the teacher says; an extraction that was cut short is resumed")
+    parser.add_argument("--whisper", type=Path, metavar="FOLDER", help="model in CTranslate2's format (default: Whisper-base, extra teacher)")
+    parser.add_argument("--components", type=int, default=128, help="principal components of a frame that are kept (default 128)")
+    parser.add_argument("--places", type=int, metavar="N", help="stop after so many places where a speaker could stop (default: all)")
+    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="processes (default 1)")
+
+
+def _add_distill_arguments(parser: argparse.ArgumentParser) -> None:
+    defaults = DistillationSettings()
+    _add_speech_arguments(parser)
+    parser.add_argument("--teacher", type=Path, required=True, metavar="FOLDER", help="what `turnstream pretrain teacher` wrote of the same data")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the run")
+    parser.add_argument("--settings", type=Path, help="JSON file of settings, the network's configuration among them")
+    parser.add_argument("--steps", type=int, help=f"(default {defaults.steps})")
+    parser.add_argument("--lanes", type=int, help=f"streams of speech side by side (default {defaults.lanes})")
+    parser.add_argument("--seed", type=int, help=f"(default {defaults.seed})")
+    parser.add_argument("--resume", action="store_true", help="continue from the last checkpoint in --out")
+    parser.add_argument("--accelerator", choices=ACCELERATORS, default="auto", help="(default auto: a GPU if there is one)")
+    parser.add_argument("--devices", type=int, default=1, metavar="N", help="processes, one per GPU (default 1)")
 
 
 def main(args: argparse.Namespace) -> int:
@@ -51,6 +104,8 @@ def main(args: argparse.Namespace) -> int:
 
         print(reconstruct(args.run, args.audio, args.out, start_s=args.start, seconds=args.seconds))
         return 0
+    if args.method in (TEACHER, DISTILL, JUDGE):
+        return _from_teacher(args)
     from .loop import pretrain
 
     plain = (read_settings(args.settings) if args.settings else {}) | {"method": args.method}
@@ -60,4 +115,35 @@ def main(args: argparse.Namespace) -> int:
     held_out = read_held_out(args.validation) if args.validation else [one for one in read_manifest(args.manifest) if one.split == "val"]
     pretrain(settings, training, args.out, validation=held_out, resume=args.resume, device=args.device)
     print(f"trained encoder in {args.out}; go on with: turnstream train --encoder {args.out} ...")
+    return 0
+
+
+def _from_teacher(args: argparse.Namespace) -> int:
+    from ..dialogues.channel import read_surroundings
+    from ..dialogues.utterances import UtterancePool, decode_speech
+    from ..teachers.extraction import Extraction, extract
+
+    sets = decode_speech(args.data, args.cache, getattr(args, "jobs", 1))
+    if args.method == TEACHER:
+        extract(args.out, sets, teacher=args.whisper, components=args.components, most_places=args.places, jobs=args.jobs)
+        print(f"what the teacher said is in {args.out}; continue with: turnstream pretrain distill --teacher {args.out} ...")
+        return 0
+    if args.method == JUDGE:
+        from .distillation import load_distilled
+        from .judging import judge_calls
+
+        network, space = load_distilled(args.distilled)
+        extraction = Extraction(args.teacher, UtterancePool(sets))
+        measured = judge_calls(read_training_part(args.calls), extraction, network, space, args.out, teacher=args.whisper, each=args.each, threads=args.jobs)
+        shown = ", ".join(f"{auc:.3f}" for auc in measured.values())
+        print(f"AUC of each call by the judge of the others, at the moments of a silence in turn: {shown}; scores are in {args.out}")
+        return 0
+    from .distillation import distil
+
+    plain = read_settings(args.settings) if args.settings else {}
+    plain |= {name: getattr(args, name) for name in ("steps", "lanes", "seed") if getattr(args, name) is not None}
+    settings = from_plain(DistillationSettings, plain, "settings")
+    extraction = Extraction(args.teacher, UtterancePool(sets))
+    distil(settings, extraction, read_surroundings(args.data), args.out, resume=args.resume, hardware=Hardware(args.accelerator, args.devices))
+    print(f"trained encoder and per-speaker RNN in {args.out}; continue with: turnstream train --encoder {args.out} ...")
     return 0

@@ -37,7 +37,8 @@ class UnlabelledDialogues(RecordedDialogues):
         audio = load_audio(dialogue, model.features.sample_rate_hz)
         frames = audio.shape[1] // model.frame_samples
         silent, unknown = np.zeros((2, frames), bool), np.full(frames, UNKNOWN)
-        labels = FrameLabels(silent, unknown, unknown, np.zeros(frames, np.float32), silent, np.full((2, frames), np.nan, np.float32))
+        nothing = np.zeros(frames, np.float32)
+        labels = FrameLabels(silent, unknown, unknown, nothing + 0.5, nothing, silent, np.full((2, frames), np.nan, np.float32))
         return audio[:, : frames * model.frame_samples], labels
 
 

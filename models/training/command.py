@@ -12,12 +12,13 @@ from typing import Any
 from ..config import from_plain
 from ..dialogues.manifest import Dialogue, read_manifest
 from ..errors import ConfigError, DialogueError
+from .calls import MixedConversations, VariedCalls
 from .hardware import ACCELERATORS, PRECISIONS, Hardware
 from .settings import TrainingSettings
-from .sources import ConversationSource
+from .sources import ConversationSource, RecordedDialogues
 
 TRAINING_SPLITS, VALIDATION_SPLITS = ("", "train"), ("", "val")
-SETTINGS_AS_OPTIONS = ("steps", "lanes", "seed", "patience", "measure", "keep_best", "encoder", "freeze_encoder")
+SETTINGS_AS_OPTIONS = ("steps", "lanes", "seed", "patience", "measure", "keep_best", "encoder", "freeze_encoder", "freeze_speaker_rnn")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -26,6 +27,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     data = parser.add_argument_group("dialogues to learn from").add_mutually_exclusive_group(required=True)
     data.add_argument("--manifest", type=Path, help="recorded or simulated before (JSON Lines): those whose split is train or not given")
     data.add_argument("--simulate", type=Path, metavar="FOLDER", help="simulated while training goes on, from material as for `turnstream simulate`")
+    calls = parser.add_argument_group("real calls to learn from as well, each often and never twice the same way")
+    calls.add_argument("--calls", type=Path, metavar="MANIFEST", help="a share of the conversations (setting calls_share) is drawn from them")
+    calls.add_argument("--without", metavar="ID", help="leave this call out, to measure on it")
+    calls.add_argument("--judged", type=Path, metavar="FILE", help="a judge's scores of these calls: calls.npz of `turnstream pretrain judge`")
+    calls.add_argument("--noises", type=Path, metavar="FOLDER", help="noise/ in it is mixed into the calls (default: hiss alone)")
     parser.add_argument("--out", type=Path, required=True, help="folder of the run: checkpoints, logs, and at the end the network")
     parser.add_argument(
         "--validation",
@@ -41,9 +47,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--measure", help=f"a head's loss on --validation, or total (default {defaults.measure})")
     parser.add_argument("--keep-best", action="store_true", default=None, help="write the best weights by --measure, not the last")
     parser.add_argument(
-        "--encoder", metavar="CHECKPOINT", help="begin with the encoder of this network or pre-training (`turnstream pretrain`); it sets the encoder's shape"
+        "--encoder",
+        metavar="CHECKPOINT",
+        help="begin with the encoder, and per-speaker RNN if there is one, of this network or pre-training (`turnstream pretrain`); it sets their shape",
     )
-    parser.add_argument("--freeze-encoder", action="store_true", default=None, help="leave that encoder as it is; otherwise it goes on learning")
+    parser.add_argument("--freeze-encoder", action="store_true", default=None, help="leave that encoder as it is; otherwise it learns as well")
+    parser.add_argument("--freeze-speaker-rnn", action="store_true", default=None, help="the same for the per-speaker RNN")
     parser.add_argument("--resume", action="store_true", help="go on exactly where the last checkpoint in --out was written")
     parser.add_argument("--snapshots", action="store_true", help="also keep the network of every validation, to see how it learned (`turnstream latents`)")
     machine = parser.add_argument_group("what to train on")
@@ -56,7 +65,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     simulation.add_argument("--simulate-cache", type=Path, default=Path.home() / ".cache" / "turnstream", help="where decoded utterances are kept")
     simulation.add_argument("--lengths", type=float, nargs=2, metavar=("FROM", "TO"), default=(120.0, 360.0), help="seconds per dialogue (default 120 360)")
     simulation.add_argument("--no-synthetic", action="store_true", help="recorded voices only; no speech synthesiser needed")
-    simulation.add_argument("--teacher", action="store_true", help="let turns end where the words sound finished to Smart Turn v3 (needs the bench extra)")
+    simulation.add_argument("--finality", type=Path, metavar="FOLDER", help="let turns end where they sound complete to a judge (`turnstream pretrain judge`)")
 
 
 def main(args: argparse.Namespace) -> int:
@@ -72,10 +81,35 @@ def main(args: argparse.Namespace) -> int:
     validation = _read_validation_part(args)
     real = read_manifest(args.real) if args.real else []
     with ExitStack() as stack:
-        training = read_training_part(args.manifest) if args.manifest else stack.enter_context(closing(_open_simulator(args, settings)))
+        training = _read_recorded(args, settings) if args.manifest else stack.enter_context(closing(_open_simulator(args, settings)))
+        if args.calls:
+            training = MixedConversations(training, _read_calls(args, settings), settings.calls_share, settings.seed)
         train(settings, training, args.out, validation=validation, real=real, resume=args.resume, hardware=hardware, snapshots=args.snapshots)
     rank_zero_only(print)(f"trained network in {args.out}; export it with: turnstream export {args.out} {args.out}/model.onnx")
     return 0
+
+
+def _read_recorded(args: argparse.Namespace, settings: TrainingSettings) -> ConversationSource:
+    return RecordedDialogues(read_training_part(args.manifest), settings)
+
+
+def _read_calls(args: argparse.Namespace, settings: TrainingSettings) -> ConversationSource:
+    import numpy as np
+
+    from ..dialogues.channel import Surroundings, read_surroundings
+
+    calls = read_training_part(args.calls)
+    if args.without and args.without not in {call.id for call in calls}:
+        raise DialogueError(f"{args.calls}: expected a call {args.without!r} to leave out, got {', '.join(call.id for call in calls)}")
+    judged: dict[str, np.ndarray] = {}
+    if args.judged:
+        try:
+            with np.load(args.judged) as stored:
+                judged = dict(stored)
+        except (OSError, ValueError) as error:
+            raise DialogueError(f"{args.judged}: expected a judge's scores of calls (.npz): {error}") from None
+    surroundings = read_surroundings(args.noises) if args.noises else Surroundings()
+    return VariedCalls([call for call in calls if call.id != args.without], settings, surroundings, judged)
 
 
 def _open_simulator(args: argparse.Namespace, settings: TrainingSettings) -> ConversationSource:
@@ -88,7 +122,7 @@ def _open_simulator(args: argparse.Namespace, settings: TrainingSettings) -> Con
         workers=args.workers,
         lengths_s=(args.lengths[0], args.lengths[1]),
         synthetic=not args.no_synthetic,
-        teacher=args.teacher,
+        finality=args.finality,
     )
 
 
@@ -135,7 +169,10 @@ def settings_from(plain: dict[str, Any]) -> TrainingSettings:
         from ..checkpoint import load_encoder
 
         given = load_encoder(Path(str(plain["encoder"])))
-        plain = plain | {"model": model | {"features": asdict(given.features), "encoder": asdict(given.config)}}
+        shape = {"features": asdict(given.features), "encoder": asdict(given.config)}
+        if given.speaker_rnn is not None and "speaker_rnn" not in model:
+            shape["speaker_rnn"] = asdict(given.speaker_rnn)
+        plain = plain | {"model": model | shape}
     return from_plain(TrainingSettings, plain, "settings")
 
 

@@ -96,7 +96,7 @@ def conversation_losses(model: TurnModel, dialogues: Iterable[Dialogue], device:
     losses: dict[str, list[float]] = {}
     for dialogue in dialogues:
         audio, labels = labelled_audio(dialogue, model.config)
-        arrays = (labels.vad, labels.projection, labels.next_holder, labels.next_weight, labels.backchannel, labels.finality)
+        arrays = (labels.vad, labels.projection, labels.next_second, labels.next_weight, labels.backchannel, labels.finality)
         floats = (array.astype(np.float32) if array.dtype == np.bool_ else np.ascontiguousarray(array) for array in arrays)
         target = TargetBatch(*(torch.from_numpy(array)[None].to(device) for array in floats))
         with torch.inference_mode():

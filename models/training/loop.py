@@ -97,7 +97,10 @@ def new_network(settings: TrainingSettings, *, with_encoder: bool = True) -> Tur
             if theirs != own:
                 raise ConfigError(f"expected a network with the {what} of {settings.encoder}, {theirs}, got {own}")
         network.encoder.load_state_dict(given.weights)
+        if given.speaker_rnn == settings.model.speaker_rnn:
+            network.speaker_rnn.load_state_dict(given.speaker_rnn_weights)
     network.encoder.requires_grad_(not settings.freeze_encoder)
+    network.speaker_rnn.requires_grad_(not settings.freeze_speaker_rnn)
     return network
 
 
@@ -111,10 +114,15 @@ class _Run:
         torch.manual_seed(settings.seed)
         network = new_network(settings, with_encoder=saved is None).to(fabric.device)
         self.average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(settings.average_decay))
-        learning = [parameter for parameter in network.parameters() if parameter.requires_grad]
-        optimizer = torch.optim.AdamW(learning, lr=settings.learning_rate, weight_decay=settings.weight_decay)
+        given = [*network.encoder.parameters(), *network.speaker_rnn.parameters()] if settings.encoder else []
+        groups = {
+            settings.learning_rate * settings.given_rate: [one for one in given if one.requires_grad],
+            settings.learning_rate: [one for one in network.parameters() if one.requires_grad and all(one is not other for other in given)],
+        }
+        groups = {rate: parameters for rate, parameters in groups.items() if parameters}
+        optimizer = torch.optim.AdamW([{"params": parameters, "lr": rate} for rate, parameters in groups.items()], weight_decay=settings.weight_decay)
         self.schedule = torch.optim.lr_scheduler.OneCycleLR(
-            optimizer, settings.learning_rate, total_steps=settings.steps, pct_start=min(0.3, settings.warmup_steps / settings.steps)
+            optimizer, list(groups), total_steps=settings.steps, pct_start=min(0.3, settings.warmup_steps / settings.steps)
         )
         for layer in (network.features, network.speaker_rnn, network.dialogue_rnn):  # where rounding would pile up
             keep_precise(layer, fabric.device)

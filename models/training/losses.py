@@ -19,7 +19,7 @@ class TargetBatch:
 
     vad: Tensor  # (B, 2, T) float
     projection: Tensor  # (B, T) int64
-    next_holder: Tensor  # (B, T) int64
+    next_second: Tensor  # (B, T) float
     next_weight: Tensor  # (B, T) float
     backchannel: Tensor  # (B, 2, T) float
     finality: Tensor  # (B, 2, T) float, NaN where unknown
@@ -29,7 +29,7 @@ def head_losses(output: TurnOutput, target: TargetBatch) -> dict[str, Tensor]:
     """Mean loss of each head in nats, scalars by name; a head with no known label has loss 0."""
     known = target.projection != UNKNOWN
     projection = F.cross_entropy(output.projection[:, 0].flatten(0, 1), target.projection.flatten(), ignore_index=UNKNOWN, reduction="sum")
-    next_loss = F.binary_cross_entropy_with_logits(output.next[:, 1], (target.next_holder == 1).float(), weight=target.next_weight, reduction="sum")
+    next_loss = F.binary_cross_entropy_with_logits(output.next[:, 1], target.next_second, weight=target.next_weight, reduction="sum")
     judged = ~target.finality.isnan()
     finality = F.binary_cross_entropy_with_logits(output.finality, target.finality.nan_to_num(), weight=judged.float(), reduction="sum")
     return {

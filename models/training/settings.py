@@ -37,8 +37,11 @@ class TrainingSettings:
             learning rate falls to zero at the last step: most of the gain comes late, and a run stopped before that has not had it.
         measure: loss of the validation dialogues that decides which weights are best: a head's name, or "total".
         keep_best: write the best averaged weights at the end instead of the last; always so with patience.
-        encoder: checkpoint, of a network or of pre-training, whose encoder this one begins with; "" begins from random weights.
-        freeze_encoder: leave it as it is.
+        encoder: checkpoint, of a network or of pre-training, whose encoder this one begins with, and whose per-speaker RNN, if it has one of
+            the same shape; "" begins from random weights.
+        freeze_encoder, freeze_speaker_rnn: leave them as they are.
+        given_rate: learning rate of encoder and per-speaker RNN, where a checkpoint gave the encoder, as a multiple of that of the rest.
+        calls_share: share of the conversations that are real calls, where some are given beside the dialogues to learn from.
     """
 
     steps: int = 7000
@@ -58,6 +61,9 @@ class TrainingSettings:
     seed: int = 0
     encoder: str = ""
     freeze_encoder: bool = False
+    freeze_speaker_rnn: bool = False
+    given_rate: float = 1.0
+    calls_share: float = 0.3
     losses: LossWeights = field(default_factory=LossWeights)
     model: ModelConfig = field(default_factory=ModelConfig)
 
@@ -73,7 +79,11 @@ class TrainingSettings:
         for name in ("average_decay", "mute_share"):
             if not 0 <= getattr(self, name) < 1:
                 raise ConfigError(f"expected 0 <= {name} < 1, got {getattr(self, name)}")
-        if self.freeze_encoder and not self.encoder:
+        if not 0 <= self.calls_share <= 1:
+            raise ConfigError(f"expected 0 <= calls_share <= 1, got {self.calls_share}")
+        if self.given_rate <= 0:
+            raise ConfigError(f"expected given_rate > 0, got {self.given_rate}")
+        if (self.freeze_encoder or self.freeze_speaker_rnn) and not self.encoder:
             raise ConfigError("expected a checkpoint whose encoder is frozen, got none")
         measures = [*(head.name for head in fields(LossWeights)), TOTAL]
         if self.measure not in measures:

@@ -36,7 +36,7 @@ class SimulatedDialogues(ConversationSource):
         workers: processes that simulate, at least one.
         lengths_s: shortest and longest dialogue.
         synthetic: synthetic voices too; needs a speech synthesiser.
-        teacher: how finished phrases sound is scored by a teacher (dialogues/finality.py), where that was not done before.
+        finality: folder of a judge's scores of how complete turns sound (dialogues/finality.py).
     Raises:
         ConfigError: no worker, lengths that are none, or a network of another sample rate than the simulator's.
         DialogueError: material that cannot be used.
@@ -51,7 +51,7 @@ class SimulatedDialogues(ConversationSource):
         workers: int = 1,
         lengths_s: tuple[float, float] = LENGTHS_S,
         synthetic: bool = True,
-        teacher: bool = False,
+        finality: Path | None = None,
     ) -> None:
         if workers < 1:
             raise ConfigError(f"expected at least one process to simulate, got {workers}")
@@ -62,9 +62,10 @@ class SimulatedDialogues(ConversationSource):
         self.workers = workers
         self._settings = settings
         self._lengths_s = lengths_s
-        arguments = (folder, cache, "train", workers, synthetic, teacher)
+        arguments = (folder, cache, "train", workers, synthetic, finality)
         speakers = open_material(*arguments).cast.speakers  # decodes and synthesises once, before the workers share the result
-        self._fingerprint = f"simulated from {speakers} speakers, {lengths_s[0]:g} to {lengths_s[1]:g} s, synthetic voices {synthetic}, teacher {teacher}"
+        judged = finality is not None
+        self._fingerprint = f"simulated from {speakers} speakers, {lengths_s[0]:g} to {lengths_s[1]:g} s, synthetic voices {synthetic}, judged {judged}"
         self._pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _open, arguments)
         self._begun: dict[int, Future[SimulatedDialogue]] = {}
 
@@ -105,9 +106,9 @@ class SimulatedDialogues(ConversationSource):
         self._pool.shutdown(cancel_futures=True)
 
 
-def _open(folder: Path, cache: Path, split: str, jobs: int, synthetic: bool, teacher: bool) -> None:
+def _open(folder: Path, cache: Path, split: str, jobs: int, synthetic: bool, finality: Path | None) -> None:
     global _material  # noqa: PLW0603  (a worker's own)
-    _material = open_material(folder, cache, split, jobs, synthetic, teacher)
+    _material = open_material(folder, cache, split, jobs, synthetic, finality)
 
 
 def _simulate(seed: int, number: int, lengths_s: tuple[float, float]) -> SimulatedDialogue:

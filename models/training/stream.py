@@ -7,7 +7,7 @@ on contexts as long as the conversations themselves.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -139,7 +139,7 @@ class ConversationStream:
         target = (
             labels.vad[:, start:end].astype(np.float32),
             labels.projection[start:end],
-            labels.next_holder[start:end],
+            labels.next_second[start:end],
             labels.next_weight[start:end],
             labels.backchannel[:, start:end].astype(np.float32),
             labels.finality[:, start:end],
@@ -151,4 +151,12 @@ def _swapped(labels: FrameLabels) -> FrameLabels:
     known = labels.projection != UNKNOWN
     projection = np.where(known, swapped_classes()[labels.projection], UNKNOWN)
     holder = np.where(labels.next_holder == UNKNOWN, UNKNOWN, 1 - labels.next_holder)
-    return FrameLabels(labels.vad[::-1], projection, holder, labels.next_weight, labels.backchannel[::-1], labels.finality[::-1])
+    return replace(
+        labels,
+        vad=labels.vad[::-1],
+        projection=projection,
+        next_holder=holder,
+        next_second=1 - labels.next_second,
+        backchannel=labels.backchannel[::-1],
+        finality=labels.finality[::-1],
+    )

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from turnstream.models.errors import ConfigError, MissingExtraError
-from turnstream.models.smart_turn import HEARD_SAMPLES, SmartTurn, log_mel
+from turnstream.models.teachers.smart_turn import HEARD_SAMPLES, SmartTurn, log_mel
 
 FOUND = importlib.util.find_spec("pipecat")
 needs_pipecat = pytest.mark.skipif(FOUND is None, reason="no pipecat-ai")

@@ -1,0 +1,271 @@
+"""Distillation: encoder and per-speaker RNN learn to say what a frozen teacher, which hears all of an utterance at once, makes of it.
+
+Two things are predicted from what was heard so far: the teacher's frame of `delay_s` ago, by principal components, wherever there is
+speech; and what the teacher's last frames would be if nothing but silence followed (teachers/extraction.py), at every place that it was
+asked about and into the silence after it. A judge of turn completeness is a linear function of the second.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from lightning_fabric import Fabric
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from ..checkpoint import CONFIG_FILE, WEIGHTS_FILE
+from ..config import from_plain
+from ..dialogues.channel import Surroundings
+from ..encoder import Encoder
+from ..errors import ConfigError
+from ..features import LOG_MEAN, LOG_SCALE, LogMel
+from ..recurrent import Recurrent
+from ..state import ShapeTree, StateLayout
+from ..teachers.extraction import Extraction
+from ..teachers.place_space import PlaceSpace
+from ..training.hardware import Hardware
+from ..training.launch import launched, open_fabric
+from ..training.run_folder import begin_run, read_checkpoint, refuse_to_overwrite, write_validation
+from ..turn_model import pack_state, unpack_state
+from .distillation_settings import DistillationSettings
+from .speech_stream import SpeechChunk, SpeechStream
+
+PLACES_FILE = "places.npz"  # what turns the predicted components of a place back into the teacher's embedding
+VALIDATION_LANES, VALIDATION_CHUNKS = 24, 6
+
+
+class DistilledNetwork(nn.Module):
+    """Features, encoder and per-speaker RNN, named as in the turn-taking network, with two linear heads.
+
+    Args of forward:
+        chunk: see SpeechChunk, as tensors.
+        state: packed, (B, S), from `init_state` or the last call.
+    Returns:
+        Predicted components of frames (B, T, K) and of places (B, T, E), both scaled as they are learned, and the next state.
+    """
+
+    def __init__(self, settings: DistillationSettings) -> None:
+        super().__init__()
+        self.settings = settings
+        self.features = LogMel(settings.features)
+        self.encoder = Encoder(settings.encoder, settings.features.mel_bins)
+        self.speaker_rnn = Recurrent(settings.speaker_rnn, settings.encoder.out_channels)
+        self.frame_head = nn.Linear(settings.speaker_rnn.hidden, settings.components)
+        self.place_head = nn.Linear(settings.speaker_rnn.hidden, settings.place_components)
+        self.shapes: dict[str, ShapeTree] = {name: getattr(self, name).state_shapes() for name in ("features", "encoder", "speaker_rnn")}
+        self.layout = StateLayout.of(self.shapes)
+
+    def init_state(self, batch: int) -> Tensor:
+        """The state before anything was heard, (batch, S); each row holds one speaker."""
+        return next(self.parameters()).new_zeros(batch, self.layout.speaker_size)
+
+    def forward(self, audio: Tensor, line: Tensor, warp: Tensor, state: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        before = unpack_state(state.reshape(-1, self.layout.size), self.shapes, self.layout)
+        mel, tail = self.features(audio, before["features"])
+        encoded, encoder = self.encoder(self.over_line(mel, line, warp), before["encoder"])
+        own, rnn = self.speaker_rnn(encoded, before["speaker_rnn"])
+        after = pack_state({"features": tail, "encoder": encoder, "speaker_rnn": rnn}, self.layout)
+        return self.frame_head(own), self.place_head(own), after.reshape(-1, self.layout.speaker_size)
+
+    def over_line(self, mel: Tensor, line: Tensor, warp: Tensor) -> Tensor:
+        """Log-mel frames (B, T, M) as another line and another throat would give them: gains (B, M) in nats, frequency axis stretched by warp (B,)."""
+        bands = mel.shape[2]
+        at = (torch.arange(bands, device=mel.device) * warp[:, None]).clamp(max=bands - 1)  # (B, M)
+        low = at.floor().long().clamp(max=bands - 2)
+        share = (at - low)[:, None, :]
+        index = low[:, None, :].expand(-1, mel.shape[1], -1)
+        warped = mel.gather(2, index) * (1 - share) + mel.gather(2, index + 1) * share
+        floor = (math.log(self.settings.features.log_floor) - LOG_MEAN) * LOG_SCALE  # which no gain moves
+        return (warped + line[:, None, :] * LOG_SCALE).clamp(min=floor)
+
+
+@dataclass(frozen=True)
+class Targets:
+    """How the teacher's components are scaled to be learned, and the embeddings of the places; tensors on the training device."""
+
+    frame_scale: Tensor  # (K,)
+    place_scale: Tensor  # (E,)
+    places: Tensor  # (P, E)
+
+    @classmethod
+    def of(cls, extraction: Extraction, space: PlaceSpace, settings: DistillationSettings, device: torch.device) -> Targets:
+        deviation = extraction.components.scale[: settings.components]
+        frame_scale = _balanced(deviation, settings.whitening)  # of components in standard deviations
+        embeddings = extraction.places()[3]
+        coordinates = np.concatenate([space.coordinates(part) for part in np.array_split(embeddings, max(1, len(embeddings) // 5000))])
+        return cls(*(torch.from_numpy(np.asarray(array, np.float32)).to(device) for array in (frame_scale, place_scale(space, settings), coordinates)))
+
+
+def place_scale(space: PlaceSpace, settings: DistillationSettings) -> NDArray[np.float32]:
+    """What a place's components are multiplied by to be learned, (E,)."""
+    return _balanced(space.deviation, settings.whitening) / space.deviation
+
+
+def _balanced(deviation: NDArray[np.float32], whitening: float) -> NDArray[np.float32]:
+    """Standard deviations that components shall have: their own, evened out; of mean square 1."""
+    scale = deviation ** (1 - 2 * whitening)
+    return scale / np.sqrt(np.mean(scale**2))
+
+
+def losses_of(network: nn.Module, chunk: SpeechChunk, targets: Targets, state: Tensor) -> tuple[dict[str, Tensor], Tensor, dict[str, Tensor]]:
+    """Mean squared errors over the frames that have a target, the next state, and the sums that explained variance is made of."""
+    device = state.device
+    audio, line, warp = (torch.from_numpy(array).to(device) for array in (chunk.audio, chunk.line, chunk.warp))
+    frames, places, state = network(audio, line, warp, state)
+    known = torch.from_numpy(chunk.known).to(device)
+    wanted = torch.from_numpy(chunk.frames).to(device)[known] * targets.frame_scale
+    frame_error = (frames[known] - wanted) ** 2
+    rows = torch.from_numpy(chunk.places).to(device)
+    at = rows >= 0
+    wanted_places = targets.places[rows[at]] * targets.place_scale
+    place_error = (places[at] - wanted_places) ** 2
+    losses = {"frames": frame_error.mean() if len(frame_error) else frames.sum() * 0, "places": place_error.mean() if len(place_error) else places.sum() * 0}
+    sums = {
+        "frame_error": frame_error.detach().sum(dim=0),
+        "frame_square": (wanted**2).sum(dim=0),
+        "place_error": place_error.detach().sum(dim=0),
+        "place_square": (wanted_places**2).sum(dim=0),
+    }
+    return losses, state, sums
+
+
+def distil(
+    settings: DistillationSettings,
+    extraction: Extraction,
+    surroundings: Surroundings,
+    out: Path,
+    *,
+    resume: bool = False,
+    hardware: Hardware | None = None,
+) -> None:
+    """Distil the teacher's view of a pool into encoder and per-speaker RNN, and write them to `out`.
+
+    A run that is resumed draws its speech anew from where its generators were; the chunks that its lanes were in are not finished.
+
+    Args:
+        settings: of the run.
+        extraction: what the teacher said.
+        surroundings: rooms and noises.
+        out: folder of the run.
+        resume: go on where the folder's last checkpoint was written.
+        hardware: one process on the best device there is, unless given.
+    Raises:
+        ConfigError: nothing to learn from or to resume from, a run in the folder of a new one, or other settings.
+    """
+    hardware = hardware or Hardware()
+    if settings.components > extraction.width:
+        raise ConfigError(f"expected at most {extraction.width} components, as many as were extracted, got {settings.components}")
+    fabric = open_fabric(hardware, settings.lanes)
+    saved = read_checkpoint(out, settings) if resume else None
+    if saved is None:
+        refuse_to_overwrite(out)
+    with launched(fabric, hardware, 0):
+        _train(fabric, settings, extraction, surroundings, out, saved)
+        fabric.barrier()
+
+
+def _train(
+    fabric: Fabric, settings: DistillationSettings, extraction: Extraction, surroundings: Surroundings, out: Path, saved: dict[str, Any] | None
+) -> None:
+    torch.manual_seed(settings.seed)
+    network = DistilledNetwork(settings).to(fabric.device)
+    optimizer = torch.optim.AdamW(network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, settings.learning_rate, total_steps=settings.steps, pct_start=min(0.3, settings.warmup_steps / settings.steps)
+    )
+    first, leads, lanes = 0, fabric.is_global_zero, settings.lanes // fabric.world_size
+    own = range(fabric.global_rank * lanes, (fabric.global_rank + 1) * lanes)
+    stream = SpeechStream(extraction, settings, surroundings, own)
+    out.mkdir(parents=True, exist_ok=True)
+    if saved is not None:
+        space = PlaceSpace(**{name: tensor.numpy() for name, tensor in saved["space"].items()})
+        network.load_state_dict(saved["network"])
+        optimizer.load_state_dict(saved["optimizer"])
+        schedule.load_state_dict(saved["schedule"])
+        first = saved["step"]
+        stream = SpeechStream(extraction, dataclasses.replace(settings, seed=settings.seed + first), surroundings, own)
+    else:
+        space = PlaceSpace.fit(extraction.places()[3], settings.place_components)
+    targets = Targets.of(extraction, space, settings, fabric.device)
+    parts: dict[str, Any] = {"network": network, "optimizer": optimizer, "schedule": schedule}
+    model, optimizer = fabric.setup(network, optimizer)
+    state = network.init_state(lanes)
+    if leads:
+        begin_run(out, settings, first)
+    progress = tqdm(range(first + 1, settings.steps + 1), initial=first, total=settings.steps, unit="step", disable=not leads, mininterval=5)
+    for step in progress:
+        network.train()
+        chunk = stream.next_chunk()
+        state = torch.where(torch.from_numpy(chunk.begins)[:, None].to(state.device), torch.zeros_like(state), state)
+        losses, state, _ = losses_of(model, chunk, targets, state)
+        optimizer.zero_grad(set_to_none=True)
+        fabric.backward(settings.frame_weight * losses["frames"] + settings.place_weight * losses["places"])
+        fabric.clip_gradients(model, optimizer, max_norm=settings.gradient_clip, error_if_nonfinite=False)
+        optimizer.step()
+        schedule.step()
+        state = state.detach()
+        if step % 10 == 0:
+            progress.set_postfix({name: f"{float(loss):.3f}" for name, loss in losses.items()}, refresh=False)
+        if leads and (step % settings.validate_every == 0 or step == settings.steps):
+            measured = measure(network, extraction, surroundings, targets)
+            progress.write(f"step {step}: " + ", ".join(f"{name} {value:.4f}" for name, value in measured.items() if "component" not in name))
+            kept = {name: part.state_dict() for name, part in parts.items()}
+            kept["space"] = {name: torch.from_numpy(array) for name, array in dataclasses.asdict(space).items()}
+            write_validation(out, settings, step, measured, kept)
+            save_distilled(network, space, out)
+
+
+def measure(network: DistilledNetwork, extraction: Extraction, surroundings: Surroundings, targets: Targets) -> dict[str, float]:
+    """Share of the teacher's variance that is explained on held-out speakers: of frames and places, all in all and by groups of components."""
+    settings = network.settings
+    stream = SpeechStream(extraction, dataclasses.replace(settings, lanes=VALIDATION_LANES, seed=0), surroundings, validation=True)
+    state = network.init_state(VALIDATION_LANES)
+    sums: dict[str, Tensor] = {}
+    network.eval()
+    with torch.inference_mode():
+        for _ in range(VALIDATION_CHUNKS):
+            chunk = stream.next_chunk()
+            state = torch.where(torch.from_numpy(chunk.begins)[:, None].to(state.device), torch.zeros_like(state), state)
+            _, state, found = losses_of(network, chunk, targets, state)
+            sums = {name: sums.get(name, 0) + value for name, value in found.items()}
+    measured: dict[str, float] = {}
+    for kind in ("frame", "place"):
+        error, square = sums[f"{kind}_error"], sums[f"{kind}_square"]
+        measured[f"{kind}s_explained"] = 1 - float(error.sum() / square.sum())
+        for low, high in ((0, 4), (4, 16), (16, 64), (64, 128)):
+            if low < len(error):
+                measured[f"{kind}_components_{low}_{min(high, len(error))}_explained"] = 1 - float(error[low:high].sum() / square[low:high].sum())
+    return measured
+
+
+def save_distilled(network: DistilledNetwork, space: PlaceSpace, folder: Path) -> None:
+    """Write a network as other checkpoints are: features, encoder and per-speaker RNN are found by `checkpoint.load_encoder`."""
+    (folder / CONFIG_FILE).write_text(json.dumps(dataclasses.asdict(network.settings), indent=1) + "\n")
+    save_file({name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}, folder / WEIGHTS_FILE)
+    space.save(folder / PLACES_FILE)
+
+
+def load_distilled(folder: Path) -> tuple[DistilledNetwork, PlaceSpace]:
+    """Read what `save_distilled` wrote, in evaluation mode.
+
+    Raises:
+        ConfigError: a file is missing or damaged, or it is no distillation's.
+    """
+    try:
+        network = DistilledNetwork(from_plain(DistillationSettings, json.loads((folder / CONFIG_FILE).read_text()), str(folder / CONFIG_FILE)))
+        network.load_state_dict(load_file(folder / WEIGHTS_FILE))
+        space = PlaceSpace.load(folder / PLACES_FILE)
+    except (OSError, SafetensorError, RuntimeError, ValueError, TypeError) as error:
+        reason = " ".join(line.strip() for line in str(error).splitlines()[:2])
+        raise ConfigError(f"{folder}: expected the folder of a distillation (`turnstream pretrain distill`): {reason}") from None
+    return network.eval(), space

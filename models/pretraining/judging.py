@@ -1,0 +1,205 @@
+"""From real calls to judges, and from judges to scores: of every place of the utterances, and of the calls themselves.
+
+A folder holds
+
+    silences.npz          the calls' shifts and holds as the teacher heard them
+    moments.npz           the calls at moments some tenths of a second apart: call, speaker, frame, embedding
+    judges.json           how right each judge is about the call it has not heard
+    held_out.npz          every call's scores by the judge that was fitted on the others (`turnstream evaluate --judge`)
+    all/, without_CALL/   of one judge each: finality/SET.npz, the utterances' scores (`turnstream simulate --finality`), and calls.npz,
+                          the calls' scores (`turnstream train --judged`)
+
+Places that the teacher was not asked about are scored by the distilled network's prediction of what it would have said.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from ..dialogues.activity import FRAME_RATE_HZ, BoolFrames, runs
+from ..dialogues.annotation import load_annotated
+from ..dialogues.finality import write_finality
+from ..dialogues.manifest import Dialogue
+from ..dialogues.utterances import Utterance
+from ..errors import DialogueError
+from ..teachers.extraction import DIP, END, PAUSE, SILENCE_S, Extraction, embed_end
+from ..teachers.judge import MOMENTS_S, CallSilences, Judge, fit_judge, hear_silences, heard_of, held_out, load_silences, save_silences
+from ..teachers.place_space import PlaceSpace
+from ..teachers.whisper import FRAME_SAMPLES, SAMPLE_RATE_HZ, WhisperEncoder
+from .distillation import DistilledNetwork, place_scale
+
+SPEECH_EVERY_S, SILENCE_EVERY_S, SILENCE_REACH_S = 0.3, 0.1, 3.5  # moments at which a call is judged
+ALL, WITHOUT = "all", "without_"
+BATCH_CLIPS = 64
+
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Moments of some calls, heard by the teacher: call, speaker and frame (M,) each, embeddings (M, D)."""
+
+    call: NDArray[np.int64]
+    speaker: NDArray[np.int64]
+    frame: NDArray[np.int64]
+    embeddings: NDArray[np.float16]
+
+
+def judge_calls(
+    calls: Sequence[Dialogue],
+    extraction: Extraction,
+    network: DistilledNetwork,
+    space: PlaceSpace,
+    out: Path,
+    *,
+    teacher: Path | None = None,
+    each: bool = False,
+    threads: int = 1,
+) -> dict[str, float]:
+    """Fit judges on calls and write the folder; what the teacher has heard already is not asked for again.
+
+    Args:
+        calls: real calls, at least two.
+        extraction: what the same teacher said of utterances.
+        network, space: distilled from it.
+        out: the folder.
+        teacher: as for `extraction.extract`.
+        each: also without each call, for cross-validation.
+        threads: of the teacher.
+    Returns:
+        AUC of the judges on the calls that they have not heard, pooled, by milliseconds into the silence.
+    Raises:
+        DialogueError: fewer than two calls, or calls without shifts or holds.
+    """
+    if len(calls) < 2:
+        raise DialogueError(f"expected at least two calls, so that each can be judged by the others, got {len(calls)}")
+    out.mkdir(parents=True, exist_ok=True)
+    encoder: WhisperEncoder | None = None
+    if not (out / "silences.npz").is_file():
+        encoder = WhisperEncoder(teacher, threads=threads)
+        save_silences(hear_silences(encoder, calls), out / "silences.npz")
+    if not (out / "moments.npz").is_file():
+        encoder = encoder or WhisperEncoder(teacher, threads=threads)
+        heard = hear_moments(encoder, calls)
+        np.savez(out / "moments.npz", call=heard.call, speaker=heard.speaker, frame=heard.frame, embeddings=heard.embeddings)
+    silences = load_silences(out / "silences.npz")
+    with np.load(out / "moments.npz") as stored:
+        moments = Moments(**{name: stored[name] for name in ("call", "speaker", "frame", "embeddings")})
+    coordinates, moment_coordinates = space.coordinates(silences.embeddings), space.coordinates(moments.embeddings)
+    others = held_out(coordinates, silences)
+    measured = auc_by_moment(coordinates, silences, others)
+    (out / "judges.json").write_text(json.dumps({"held_out_auc": measured, "calls": [call.id for call in calls]}, indent=1) + "\n")
+    lengths = [load_annotated(call, SAMPLE_RATE_HZ)[1].shape[1] for call in calls]
+    np.savez(out / "held_out.npz", **_scores(calls, lengths, moments, moment_coordinates, others))
+    judges = {ALL: fit_judge(coordinates, silences.shift)}
+    if each:
+        judges |= {f"{WITHOUT}{call.id}": judge for call, judge in zip(calls, others, strict=True)}
+    clips, places, _, embeddings = extraction.places()
+    asked = np.concatenate([space.coordinates(part) for part in np.array_split(embeddings, max(1, len(embeddings) // 5000))])
+    known = {(clip, place): row for row, (clip, place) in enumerate(zip(clips.tolist(), places.tolist(), strict=True))}
+    listed, predicted = predict_places(network, space, extraction)
+    for row, key in enumerate(listed):
+        if key in known:
+            predicted[row] = asked[known[key]]
+    for name, judge in judges.items():
+        (out / name / "finality").mkdir(parents=True, exist_ok=True)
+        _write_places(out / name / "finality", extraction, listed, judge.scores(predicted))
+        np.savez(out / name / "calls.npz", **_scores(calls, lengths, moments, moment_coordinates, [judge] * len(calls)))
+    return measured
+
+
+def hear_moments(encoder: WhisperEncoder, calls: Sequence[Dialogue]) -> Moments:
+    """Have the teacher hear each speaker of some calls alone, in speech every SPEECH_EVERY_S and in silences every SILENCE_EVERY_S."""
+    rows: list[tuple[int, int, int, NDArray[np.float16]]] = []
+    for number, call in enumerate(tqdm(calls, desc="teacher, calls", unit="call")):
+        audio, activity, _ = load_annotated(call, SAMPLE_RATE_HZ)
+        for speaker in (0, 1):
+            for frame in moments_of(activity, speaker):
+                if (frame + 1) * FRAME_SAMPLES <= audio.shape[1]:
+                    rows.append((number, speaker, frame, embed_end(encoder, heard_of(audio[speaker], frame + 1))))
+    call, speaker, frame, embeddings = zip(*rows, strict=True)
+    return Moments(np.array(call), np.array(speaker), np.array(frame), np.stack(embeddings))
+
+
+def moments_of(activity: BoolFrames, speaker: int) -> Iterator[int]:
+    """Frames at which a speaker is judged: the last one heard."""
+    for start, end in runs(activity[speaker]):
+        yield from range(start + round(SPEECH_EVERY_S * FRAME_RATE_HZ), end, round(SPEECH_EVERY_S * FRAME_RATE_HZ))
+    for start, end in runs(~activity[speaker]):
+        if start:
+            step = round(SILENCE_EVERY_S * FRAME_RATE_HZ)
+            yield from range(start + step - 1, min(end, start + round(SILENCE_REACH_S * FRAME_RATE_HZ)), step)
+
+
+def auc_by_moment(coordinates: Floats, silences: CallSilences, judges: Sequence[Judge]) -> dict[str, float]:
+    """AUC, pooled over the calls, each judged by its own judge, by the order of the moment in its silence."""
+    logits = np.array([judges[call].logits(row) for call, row in zip(silences.call, coordinates, strict=True)])
+    order = np.array([int((silences.silence[:i] == silence).sum()) for i, silence in enumerate(silences.silence)])
+    found: dict[str, float] = {}
+    for moment in range(int(order.max()) + 1):
+        shift, hold = logits[(order == moment) & silences.shift], logits[(order == moment) & ~silences.shift]
+        if len(shift) and len(hold):
+            found[f"{MOMENTS_S[moment]:g} s"] = float((shift[:, None] > hold).mean() + (shift[:, None] == hold).mean() / 2)
+    return found
+
+
+def predict_places(network: DistilledNetwork, space: PlaceSpace, extraction: Extraction) -> tuple[list[tuple[int, int]], Floats]:
+    """Every end, pause and dip of the pool as (clip, sample), and its embedding's coordinates as the network predicts them, (P, E)."""
+    scale = place_scale(space, network.settings)
+    pool = extraction.pool
+    order = sorted(pool.utterances, key=pool.samples)
+    listed: list[tuple[int, int]] = []
+    found: list[Floats] = []
+    hop, after = FRAME_SAMPLES, round(SILENCE_S * SAMPLE_RATE_HZ)
+    for start in tqdm(range(0, len(order), BATCH_CLIPS), desc="network, places", unit="batch", mininterval=5):
+        clips = order[start : start + BATCH_CLIPS]
+        longest = -(-(max(pool.samples(u) for u in clips) + after) // hop) * hop
+        audio = np.zeros((len(clips), longest), np.float32)
+        for row, utterance in enumerate(clips):
+            audio[row, : pool.samples(utterance)] = pool.audio(utterance) * np.float32(10 ** ((-26.0 - utterance.level_db) / 20))
+        plain = torch.zeros(len(clips), network.settings.features.mel_bins), torch.ones(len(clips))
+        with torch.inference_mode():
+            _, places, _ = network(torch.from_numpy(audio), *plain, network.init_state(len(clips)))
+        for row, utterance in enumerate(clips):
+            for place, kind in _places_of(utterance):
+                frame = -(-(place + (after if kind in (END, PAUSE) else 0)) // hop) - 1
+                listed.append((utterance.index, place))
+                found.append(places[row, min(frame, places.shape[1] - 1)].numpy() / scale)
+    return listed, np.stack(found)
+
+
+def _places_of(utterance: Utterance) -> Iterator[tuple[int, int]]:
+    yield utterance.offset, END
+    for start, _ in utterance.pauses:
+        yield int(start), PAUSE
+    for dip in utterance.dips:
+        yield int(dip), DIP
+
+
+def _scores(calls: Sequence[Dialogue], lengths: Sequence[int], moments: Moments, coordinates: Floats, judges: Sequence[Judge]) -> dict[str, Floats]:
+    scores: dict[str, Floats] = {}
+    for number, (call, length) in enumerate(zip(calls, lengths, strict=True)):
+        own = moments.call == number
+        scores[call.id] = np.full((2, length), np.nan, np.float32)
+        scores[call.id][moments.speaker[own], moments.frame[own]] = judges[number].scores(coordinates[own])
+    return scores
+
+
+def _write_places(folder: Path, extraction: Extraction, listed: Sequence[tuple[int, int]], scores: Floats) -> None:
+    """One file a set, its clips numbered from 0."""
+    pool = extraction.pool
+    names = [pool.set_folder(utterance) for utterance in pool.utterances]
+    first = {name: names.index(name) for name in dict.fromkeys(names)}
+    rows: dict[str, list[tuple[int, int, float]]] = {name: [] for name in first}
+    for (clip, place), score in zip(listed, scores.tolist(), strict=True):
+        rows[names[clip]].append((clip - first[names[clip]], place, score))
+    for name, of_set in rows.items():
+        write_finality(folder / f"{name}.npz", of_set)

@@ -1,0 +1,290 @@
+"""What a teacher makes of a pool of utterances, on disk: frame by frame, and of every place where the speaker could stop.
+
+A folder holds, for the clips of a pool in its order:
+
+    components.npz   principal components of the teacher's frames: mean (C,), basis (C, K), scale (K,), explained (K,)
+    frames.int8      (frames of all clips, K) int8: a component in units of its scale / QUANTUM
+    places.npz       clip, place (a sample of the clip), kind of every place, in the order in which they are asked about; the sets' names
+    places.float16   (places done so far, WINDOWS * C): the teacher's last frames when it hears nothing beyond the place but silence
+
+The first is asked once a clip, with all of the clip heard; the second once a place, with nothing heard after it. Both files only grow,
+so that an extraction that was cut short is resumed by their sizes; places come in a random order, so that it may also be stopped early.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from ..dialogues.utterances import SAMPLE_RATE_HZ, Utterance, UtterancePool
+from ..errors import ConfigError
+from .whisper import FRAME_SAMPLES, LONGEST_S, Samples, WhisperEncoder
+
+COMPONENTS, FRAMES, PLACES, EMBEDDINGS = "components.npz", "frames.int8", "places.npz", "places.float16"
+QUANTUM = 24  # steps of int8 in a standard deviation: a range of +-5.3 of them
+FIT_CLIPS = 600  # from whose frames the principal components are taken
+# The last frames of what was heard, in groups of which the mean is kept: (first, last) counted back from the end.
+WINDOWS = ((10, 0), (25, 10), (60, 25))
+SILENCE_S = 0.2  # heard after a place
+CONTEXT_S = 10.0  # heard before it, at most
+END, PAUSE, DIP, CUT = range(4)  # kinds of place: end of the clip's speech, inner pause, quiet spot between words, anywhere else
+HASTE = {END: 3.0, PAUSE: 2.0, DIP: 1.0, CUT: 1.0}  # how early places of a kind come in the order
+SPEECH_PER_INNER_PLACE_S = 1.6  # one dip or cut is asked about for so much speech
+
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Components:
+    """Principal components of a teacher's frames: mean (C,), basis (C, K), scale (K,) and the share of the variance that each explains (K,)."""
+
+    mean: Floats
+    basis: Floats
+    scale: Floats
+    explained: Floats
+
+    @classmethod
+    def fit(cls, frames: Floats, count: int) -> Components:
+        """The first `count` components of frames (T, C)."""
+        mean = frames.mean(axis=0)
+        values, vectors = np.linalg.eigh(np.cov(frames - mean, rowvar=False))
+        order = np.argsort(values)[::-1][:count]
+        return cls(mean, vectors[:, order].astype(np.float32), np.sqrt(values[order]).astype(np.float32), (values[order] / values.sum()).astype(np.float32))
+
+    def quantise(self, frames: Floats) -> NDArray[np.int8]:
+        """Frames (T, C) as int8 components (T, K)."""
+        return np.clip(np.round((frames - self.mean) @ self.basis / self.scale * QUANTUM), -127, 127).astype(np.int8)
+
+    def save(self, path: Path) -> None:
+        np.savez(path, mean=self.mean, basis=self.basis, scale=self.scale, explained=self.explained)
+
+    @classmethod
+    def load(cls, path: Path) -> Components:
+        with np.load(path) as stored:
+            return cls(**{name: stored[name] for name in ("mean", "basis", "scale", "explained")})
+
+
+def clip_frames(samples: int) -> int:
+    """Frames that a teacher gives for a clip of so many samples."""
+    return -(-min(samples, round(LONGEST_S * SAMPLE_RATE_HZ)) // FRAME_SAMPLES)
+
+
+class Extraction:
+    """The teacher's view of a pool, as far as it has been extracted.
+
+    Args:
+        folder: see the module's description.
+        pool: the utterances it was made of.
+    Raises:
+        ConfigError: nothing was extracted there, or of another pool.
+    """
+
+    def __init__(self, folder: Path, pool: UtterancePool) -> None:
+        if not (folder / COMPONENTS).is_file():
+            raise ConfigError(f"{folder}: expected what a teacher said of the utterances (`turnstream pretrain teacher`), got no {COMPONENTS}")
+        _refuse_others(folder, pool)
+        self.folder, self.pool = folder, pool
+        self.components = Components.load(folder / COMPONENTS)
+        lengths = np.array([clip_frames(pool.samples(u)) for u in pool.utterances], np.int64)
+        self.starts = np.concatenate([[0], np.cumsum(lengths)])  # of each clip's frames
+
+    @property
+    def width(self) -> int:
+        """Components of a frame, K."""
+        return len(self.components.scale)
+
+    @cached_property
+    def _frames(self) -> NDArray[np.int8]:
+        done = (self.folder / FRAMES).stat().st_size // self.width
+        return np.memmap(self.folder / FRAMES, np.int8, "r", shape=(done, self.width))
+
+    @cached_property
+    def clips(self) -> int:
+        """Clips whose frames are there; they are the pool's first ones."""
+        return int(np.searchsorted(self.starts, len(self._frames), side="right")) - 1
+
+    def frames(self, utterance: Utterance) -> Floats:
+        """Components of each frame of a clip, in standard deviations, (T, K)."""
+        start, end = self.starts[utterance.index], self.starts[utterance.index + 1]
+        return self._frames[start:end].astype(np.float32) / QUANTUM
+
+    def places(self) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int8], NDArray[np.float16]]:
+        """Clip, place and kind of every place that was asked about, and the teacher's windows there, (P, WINDOWS * C)."""
+        channels = len(WINDOWS) * len(self.components.mean)
+        embeddings = np.fromfile(self.folder / EMBEDDINGS, np.float16)
+        embeddings = embeddings[: len(embeddings) // channels * channels].reshape(-1, channels)
+        with np.load(self.folder / PLACES) as listed:
+            done = slice(len(embeddings))
+            return listed["clip"][done], listed["place"][done], listed["kind"][done], embeddings
+
+
+def extract(
+    folder: Path,
+    cached_sets: Sequence[Path],
+    *,
+    teacher: Path | None = None,
+    components: int = 128,
+    most_places: int | None = None,
+    jobs: int = 1,
+    seed: int = 0,
+) -> None:
+    """Ask the teacher about every clip, then about every place, and write the folder; what is there already is kept.
+
+    Args:
+        folder: see the module's description.
+        cached_sets: decoded sets (utterances.decode_set).
+        teacher: Whisper in CTranslate2's format; None is Whisper-base from its packages.
+        components: of a frame that are kept.
+        most_places: stop after so many places; None asks about all.
+        jobs: processes.
+        seed: draws the clips of the principal components, and the places and their order.
+    Raises:
+        MissingExtraError, ConfigError: the teacher cannot be had.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    pool = UtterancePool(cached_sets)
+    if not (folder / COMPONENTS).is_file():
+        chosen = np.random.default_rng(seed).permutation(len(pool.utterances))[:FIT_CLIPS]
+        encoder = WhisperEncoder(teacher)
+        sample = [encoder.encode([_whole(pool, pool.utterances[i])])[0] for i in tqdm(chosen, desc="principal components", unit="clip")]
+        Components.fit(np.concatenate(sample), components).save(folder / COMPONENTS)
+    if not (folder / PLACES).is_file():
+        clips, places, kinds = zip(*_shuffled(list_places(pool, seed), seed), strict=True)
+        columns = {"clip": np.array(clips, np.int32), "place": np.array(places, np.int32), "kind": np.array(kinds, np.int8)}
+        np.savez(folder / PLACES, **columns, sets=np.array(pool.sets))
+    _refuse_others(folder, pool)
+    _extract_frames(folder, pool, cached_sets, teacher, jobs)
+    _extract_places(folder, cached_sets, teacher, most_places, jobs)
+
+
+def _refuse_others(folder: Path, pool: UtterancePool) -> None:
+    with np.load(folder / PLACES) as listed:
+        theirs = tuple(listed["sets"].tolist())
+    if theirs != pool.sets:
+        raise ConfigError(f"{folder}: expected the utterances that it was made of ({', '.join(theirs)}), got {', '.join(pool.sets)}")
+
+
+def list_places(pool: UtterancePool, seed: int) -> Iterator[tuple[int, int, int]]:
+    """(clip, place, kind): ends and pauses of every clip, and some dips and cuts inside its speech."""
+    for utterance in pool.utterances:
+        yield utterance.index, utterance.offset, END
+        for start, _ in utterance.pauses:
+            yield utterance.index, int(start), PAUSE
+        rng = np.random.default_rng([seed, utterance.index])
+        wanted = int(utterance.speech_s / SPEECH_PER_INNER_PLACE_S + rng.random())
+        dips = rng.permutation(utterance.dips)[: (wanted + 1) // 2]
+        for place in dips:
+            yield utterance.index, int(place), DIP
+        low, high = utterance.onset + round(0.4 * SAMPLE_RATE_HZ), utterance.offset - round(0.2 * SAMPLE_RATE_HZ)
+        for place in rng.uniform(low, max(low, high), size=wanted - len(dips) if high > low else 0):
+            if not any(start <= place <= end for start, end in utterance.pauses):
+                yield utterance.index, int(place), CUT
+
+
+def heard_until(clip: Samples, utterance: Utterance, place: int) -> Samples:
+    """The clip up to a place, and SILENCE_S after it: the recording's own silence as far as it goes, then none."""
+    silence = round(SILENCE_S * SAMPLE_RATE_HZ)
+    own = {int(start): int(end - start) for start, end in utterance.pauses} | {utterance.offset: len(clip) - utterance.offset}
+    kept = min(own.get(place, 0), silence)
+    start = max(0, place - round(CONTEXT_S * SAMPLE_RATE_HZ))
+    return np.pad(clip[start : place + kept], (0, silence - kept))
+
+
+def embed_end(encoder: WhisperEncoder, heard: Samples) -> NDArray[np.float16]:
+    """The teacher's frames at the end of what was heard, averaged over WINDOWS, (WINDOWS * C,); short sounds are preceded by silence."""
+    shortest = WINDOWS[-1][0] * FRAME_SAMPLES
+    (frames,) = encoder.encode([np.pad(heard, (max(0, shortest - len(heard)), 0))])
+    return np.concatenate([frames[len(frames) - first : len(frames) - last].mean(axis=0) for first, last in WINDOWS]).astype(np.float16)
+
+
+def _extract_frames(folder: Path, pool: UtterancePool, sets: Sequence[Path], teacher: Path | None, jobs: int) -> None:
+    components = Components.load(folder / COMPONENTS)
+    lengths = np.array([clip_frames(pool.samples(u)) for u in pool.utterances], np.int64) * len(components.scale)
+    ends = np.cumsum(lengths)
+    path = folder / FRAMES
+    done = int(np.searchsorted(ends, path.stat().st_size if path.is_file() else 0, side="right"))
+    todo = range(done, len(pool.utterances))
+    with path.open("ab") as out:
+        out.truncate(int(ends[done - 1]) if done else 0)  # a clip that was cut short
+        for frames in _in_processes(_frames_of, todo, sets, teacher, folder, jobs, "teacher, frames", done):
+            out.write(frames.tobytes())
+
+
+def _extract_places(folder: Path, sets: Sequence[Path], teacher: Path | None, most: int | None, jobs: int) -> None:
+    with np.load(folder / PLACES) as listed:
+        places = list(zip(listed["clip"].tolist(), listed["place"].tolist(), strict=True))
+    size = 2 * len(WINDOWS) * len(Components.load(folder / COMPONENTS).mean)
+    path = folder / EMBEDDINGS
+    done = path.stat().st_size // size if path.is_file() else 0
+    with path.open("ab") as out:
+        out.truncate(done * size)
+        for embedded in _in_processes(_place_of, places[done:most], sets, teacher, folder, jobs, "teacher, places", done):
+            out.write(embedded.tobytes())
+
+
+@dataclass
+class _Worker:
+    """What a process needs to ask the teacher."""
+
+    pool: UtterancePool
+    encoder: WhisperEncoder
+    components: Components
+
+
+_worker: _Worker | None = None  # a process's own
+
+
+def _open(sets: Sequence[Path], teacher: Path | None, folder: Path) -> None:
+    global _worker  # noqa: PLW0603
+    _worker = _Worker(UtterancePool(sets), WhisperEncoder(teacher), Components.load(folder / COMPONENTS))
+
+
+def _frames_of(clip: int) -> NDArray[np.int8]:
+    assert _worker is not None
+    (frames,) = _worker.encoder.encode([_whole(_worker.pool, _worker.pool.utterances[clip])])
+    return _worker.components.quantise(frames)
+
+
+def _place_of(place: tuple[int, int]) -> NDArray[np.float16]:
+    assert _worker is not None
+    utterance = _worker.pool.utterances[place[0]]
+    return embed_end(_worker.encoder, heard_until(_worker.pool.audio(utterance), utterance, place[1]))
+
+
+def _in_processes(
+    work: Callable[[Any], Any], todo: Iterable[Any], sets: Sequence[Path], teacher: Path | None, folder: Path, jobs: int, name: str, done: int
+) -> Iterator[Any]:
+    """Results in order, with a progress bar."""
+    items = list(todo)
+    if not items:
+        return
+    with ExitStack() as stack:
+        if jobs > 1:
+            pool = ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), initializer=_open, initargs=(sets, teacher, folder))
+            found = stack.enter_context(pool).map(work, items, chunksize=16)
+        else:
+            _open(sets, teacher, folder)
+            found = map(work, items)
+        yield from tqdm(found, initial=done, total=done + len(items), desc=name, unit="", mininterval=5)
+
+
+def _whole(pool: UtterancePool, utterance: Utterance) -> Samples:
+    return pool.audio(utterance)[: round(LONGEST_S * SAMPLE_RATE_HZ)]
+
+
+def _shuffled(places: Iterable[tuple[int, int, int]], seed: int) -> list[tuple[int, int, int]]:
+    """In a random order in which places of some kinds tend to come earlier (Efraimidis & Spirakis 2006)."""
+    listed = list(places)
+    haste = np.array([HASTE[kind] for _, _, kind in listed])
+    keys = np.random.default_rng(seed).random(len(listed)) ** (1 / haste)
+    return [listed[i] for i in np.argsort(-keys)]

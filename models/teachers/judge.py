@@ -1,0 +1,147 @@
+"""A judge of turn completeness: a small head on a frozen speech encoder, fitted on the silences of real calls.
+
+Every silence of a speaker in a call is a hold (the same speaker resumes first) or a shift (the other takes the floor). The encoder hears the
+speaker's channel alone, up to some moments of the silence; the head is a logistic regression on the first principal components of its
+last frames, averaged over several numbers of components. The components are those of speech that nobody has labelled
+(pretraining/distillation.PlaceSpace), so that a network that predicts them predicts the judge, too.
+
+A judge's score of a call means something only if it was fitted on other calls: `held_out` gives each call such a judge.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import minimize
+
+from ..dialogues.activity import FRAME_RATE_HZ, BoolFrames, Samples
+from ..dialogues.annotation import load_annotated
+from ..dialogues.events import find_pauses, find_transitions
+from ..dialogues.manifest import Dialogue
+from ..errors import DialogueError
+from .extraction import CONTEXT_S, embed_end
+from .whisper import FRAME_SAMPLES, SAMPLE_RATE_HZ, WhisperEncoder
+
+MOMENTS_S = (0.1, 0.2, 0.3)  # into a silence, at which it is heard
+COUNTS = (8, 16, 32)  # of components, one regression each
+STRENGTH = 0.02  # of the evidence against the prior of the weights (C of a logistic regression on components of variance 1)
+
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class CallSilences:
+    """Silences of some calls, heard by the encoder.
+
+    Attributes:
+        embeddings: (N, D), one row a moment.
+        shift: (N,) bool, the other took the floor.
+        call: (N,) index of the call.
+        silence: (N,) which silence; several rows share one.
+    """
+
+    embeddings: NDArray[np.float16]
+    shift: NDArray[np.bool_]
+    call: NDArray[np.int64]
+    silence: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Judge:
+    """Logit of a shift = coordinates @ weights + bias, where the coordinates are those of a PlaceSpace, (E,)."""
+
+    weights: Floats
+    bias: float
+
+    def logits(self, coordinates: Floats) -> Floats:
+        """(..., E) to (...)."""
+        return coordinates @ self.weights + np.float32(self.bias)
+
+    def scores(self, coordinates: Floats) -> Floats:
+        """Probability that the turn is complete, (..., E) to (...)."""
+        return 1 / (1 + np.exp(-self.logits(coordinates)))
+
+
+def hear_silences(encoder: WhisperEncoder, dialogues: Sequence[Dialogue]) -> CallSilences:
+    """Have the encoder hear every shift and hold, and every other pause, of these calls, at each of MOMENTS_S that it lasts."""
+    rows: list[tuple[NDArray[np.float16], bool, int, int]] = []
+    silence = 0
+    for number, dialogue in enumerate(dialogues):
+        audio, activity, backchannel = load_annotated(dialogue, SAMPLE_RATE_HZ)
+        for speaker, start, end, shift in silences_of(activity, backchannel):
+            for moment_s in MOMENTS_S:
+                last = start + round(moment_s * FRAME_RATE_HZ)
+                if last <= end and last * FRAME_SAMPLES <= audio.shape[1]:
+                    rows.append((embed_end(encoder, heard_of(audio[speaker], last)), shift, number, silence))
+            silence += 1
+    if len({shift for _, shift, _, _ in rows}) < 2:
+        raise DialogueError(f"expected calls with shifts and holds to fit a judge on, got {len(rows)} silences of one kind")
+    embeddings, shifts, calls, silences = zip(*rows, strict=True)
+    return CallSilences(np.stack(embeddings), np.array(shifts), np.array(calls), np.array(silences))
+
+
+def silences_of(activity: BoolFrames, backchannel: BoolFrames) -> list[tuple[int, int, int, bool]]:
+    """(speaker, start frame, end frame, shift?) of every shift, hold and pause, each silence once."""
+    found = {(event.previous, event.silence_start_frame): (event.silence_end_frame, event.kind == "shift") for event in find_transitions(activity)}
+    for pause in find_pauses(activity & ~backchannel):
+        found.setdefault((pause.speaker, pause.start_frame), (pause.end_frame, pause.kind != "hold"))
+    return sorted((speaker, start, end, shift) for (speaker, start), (end, shift) in found.items())
+
+
+def heard_of(channel: Samples, last_frame: int) -> Samples:
+    """What a channel holds up to the end of a frame, CONTEXT_S at most."""
+    end = last_frame * FRAME_SAMPLES
+    return channel[max(0, end - round(CONTEXT_S * SAMPLE_RATE_HZ)) : end]
+
+
+def fit_judge(coordinates: Floats, shift: NDArray[np.bool_], strength: float = STRENGTH) -> Judge:
+    """Fit on silences; both kinds weigh the same.
+
+    Args:
+        coordinates: of a PlaceSpace, (N, E); the first COUNTS of them are used.
+        shift: (N,).
+        strength: see STRENGTH.
+    """
+    mean, deviation = coordinates.mean(axis=0), coordinates.std(axis=0) + 1e-6
+    standard = (coordinates - mean) / deviation
+    weight = np.where(shift, 0.5 / max(1, shift.sum()), 0.5 / max(1, (~shift).sum())) * len(shift)
+    weights, bias = np.zeros(coordinates.shape[1]), 0.0
+    for count in COUNTS:
+        found = _logistic(standard[:, :count].astype(np.float64), shift, weight, strength)
+        weights[:count] += found[:-1] / len(COUNTS)
+        bias += found[-1] / len(COUNTS)
+    scaled = weights / deviation
+    return Judge(scaled.astype(np.float32), float(bias - mean @ scaled))
+
+
+def held_out(coordinates: Floats, silences: CallSilences, strength: float = STRENGTH) -> list[Judge]:
+    """For each call, the judge that was fitted on all others."""
+    return [fit_judge(coordinates[silences.call != call], silences.shift[silences.call != call], strength) for call in range(int(silences.call.max()) + 1)]
+
+
+def save_silences(silences: CallSilences, path: Path) -> None:
+    """Write what `load_silences` reads."""
+    np.savez(path, embeddings=silences.embeddings, shift=silences.shift, call=silences.call, silence=silences.silence)
+
+
+def load_silences(path: Path) -> CallSilences:
+    """Read what `save_silences` wrote."""
+    with np.load(path) as stored:
+        return CallSilences(**{name: stored[name] for name in ("embeddings", "shift", "call", "silence")})
+
+
+def _logistic(x: NDArray[np.float64], shift: NDArray[np.bool_], weight: NDArray[np.float64], strength: float) -> NDArray[np.float64]:
+    """Weights and bias of a logistic regression with a Gaussian prior on the weights."""
+    sign = np.where(shift, 1.0, -1.0)
+
+    def loss(w: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+        margin = sign * (x @ w[:-1] + w[-1])
+        slope = -sign * weight / (1 + np.exp(margin))
+        gradient = np.append(strength * slope @ x + w[:-1], strength * slope.sum())
+        return float(strength * (weight * np.logaddexp(0, -margin)).sum() + w[:-1] @ w[:-1] / 2), gradient
+
+    return minimize(loss, np.zeros(x.shape[1] + 1), jac=True, method="L-BFGS-B").x

@@ -1,0 +1,52 @@
+"""The space in which a teacher's embeddings of places are predicted and judged: principal components of speech that nobody has labelled."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+FIT_PLACES = 20000
+SMALLEST_DEVIATION = 1e-4
+
+
+@dataclass(frozen=True)
+class PlaceSpace:
+    """Standardised embeddings by principal components.
+
+    Attributes:
+        mean, scale: of each dimension of an embedding, (D,).
+        basis: (D, E).
+        deviation: standard deviation of each component, (E,).
+    """
+
+    mean: NDArray[np.float32]
+    scale: NDArray[np.float32]
+    basis: NDArray[np.float32]
+    deviation: NDArray[np.float32]
+
+    @classmethod
+    def fit(cls, embeddings: NDArray[np.float16], count: int) -> PlaceSpace:
+        """The first `count` components of embeddings (P, D)."""
+        sample = embeddings[:FIT_PLACES].astype(np.float32)
+        mean, scale = sample.mean(axis=0), sample.std(axis=0) + SMALLEST_DEVIATION
+        standard = (sample - mean) / scale
+        values, vectors = np.linalg.eigh(np.cov(standard, rowvar=False))
+        basis = vectors[:, np.argsort(values)[::-1][:count]].astype(np.float32)
+        return cls(mean, scale, basis, (standard @ basis).std(axis=0))
+
+    def coordinates(self, embeddings: NDArray[Any]) -> NDArray[np.float32]:
+        """Components of embeddings (P, D), (P, E)."""
+        return ((embeddings.astype(np.float32) - self.mean) / self.scale) @ self.basis
+
+    def save(self, path: Path) -> None:
+        np.savez(path, **dataclasses.asdict(self))
+
+    @classmethod
+    def load(cls, path: Path) -> PlaceSpace:
+        with np.load(path) as stored:
+            return cls(**{field.name: stored[field.name] for field in dataclasses.fields(cls)})
