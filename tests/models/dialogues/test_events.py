@@ -52,7 +52,7 @@ def test_the_same_speaker_after_silence_is_a_hold():
         ([(2.0, 4.0), (5.0, 5.2)], [(4.5, 6.0)]),  # both active in the second after
         ([(2.0, 4.0), (4.5, 6.0)], [(4.5, 6.0)]),  # both start at once
         ([(2.0, 4.0)], [(3.0, 4.5)]),  # overlap, no silence
-        ([(2.0, 4.0)], []),  # nobody goes on
+        ([(2.0, 4.0)], []),  # nobody continues
     ],
 )
 def test_what_is_neither(first: Segments, second: Segments):

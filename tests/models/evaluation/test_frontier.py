@@ -16,10 +16,10 @@ from turnstream.models.evaluation.frontier import (
     best_latency,
     find_dialogue_pauses,
     frontier,
+    pareto_front,
     read_pauses,
     score_pauses,
     timer_frontier,
-    unbeaten,
 )
 from turnstream.models.evaluation.measures import RESAMPLES, SEED
 from turnstream.models.evaluation.predictions import EvaluatedDialogue
@@ -203,4 +203,4 @@ def test_the_fastest_among_those_that_cut_off_seldom_enough(cut_off: float, expe
 
 
 def test_what_another_point_beats_is_not_on_the_curve() -> None:
-    assert unbeaten(POINTS) == (POINTS[0], POINTS[3], POINTS[1], POINTS[2])
+    assert pareto_front(POINTS) == (POINTS[0], POINTS[3], POINTS[1], POINTS[2])
