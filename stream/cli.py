@@ -25,8 +25,9 @@ COMMANDS: dict[str, tuple[str, str]] = {  # name: (module, what it does)
     "bench": ("turnstream.stream.bench", "measure the cost per frame on this machine"),
     "manifest": ("turnstream.models.dialogues.corpora.command", "list the dialogues of a corpus on disk, to train or evaluate on"),
     "simulate": ("turnstream.models.dialogues.simulate", "make two-channel dialogues to train on"),
-    "pretrain": ("turnstream.models.pretraining.command", "train an encoder on dialogues without labels: autoencoder, vqvae, vqvae2 or cpc"),
+    "pretrain": ("turnstream.models.pretraining.command", "train an encoder on speech without labels: distill (from a teacher), cpc, vqvae and others"),
     "train": ("turnstream.models.training.command", "train a network on dialogues"),
+    "cross-validate": ("turnstream.models.training.cross_validation", "train on real calls, each left out in turn, to measure on them honestly"),
     "compare": ("turnstream.models.comparison.command", "train and measure a grid of encoders, read-outs and ways of learning, with the same budget"),
     "evaluate": ("turnstream.stream.evaluate", "measure a model on dialogues: shift/hold, end-of-turn frontier, calibration, robustness"),
     "latents": ("turnstream.models.latents.command", "look inside a model: latent space, cells and gates, memory, training"),
@@ -40,6 +41,7 @@ _EXTRA_OF = {  # package: the extra that brings it
     **dict.fromkeys(("pyarrow", "sklearn", "openTSNE", "umap", "plotly", "av"), "latents"),
     "vector_quantize_pytorch": "pretrain",
     "silero_vad": "bench",
+    **dict.fromkeys(("faster_whisper", "ctranslate2"), "teacher"),
 }
 
 

@@ -38,7 +38,7 @@ class DistillationSettings:
     delay_s: float = 0.2
     components: int = 128
     whitening: float = 0.35
-    place_components: int = 64
+    place_components: int = 128
     frame_weight: float = 1.0
     place_weight: float = 1.0
     cut_share: float = 0.5

@@ -99,7 +99,7 @@ def judge_calls(
     (out / "judges.json").write_text(json.dumps({"held_out_auc": measured, "calls": [call.id for call in calls]}, indent=1) + "\n")
     lengths = [load_annotated(call, SAMPLE_RATE_HZ)[1].shape[1] for call in calls]
     np.savez(out / "held_out.npz", **_scores(calls, lengths, moments, moment_coordinates, others))
-    judges = {ALL: fit_judge(coordinates, silences.shift)}
+    judges = {ALL: fit_judge(coordinates, silences)}
     if each:
         judges |= {f"{WITHOUT}{call.id}": judge for call, judge in zip(calls, others, strict=True)}
     clips, places, _, embeddings = extraction.places()
@@ -124,7 +124,10 @@ def hear_moments(encoder: WhisperEncoder, calls: Sequence[Dialogue]) -> Moments:
         for speaker in (0, 1):
             for frame in moments_of(activity, speaker):
                 if (frame + 1) * FRAME_SAMPLES <= audio.shape[1]:
-                    rows.append((number, speaker, frame, embed_end(encoder, heard_of(audio[speaker], frame + 1))))
+                    heard = heard_of(audio[speaker], frame + 1)
+                    if activity[speaker, frame]:  # if the words ended here
+                        heard = np.pad(heard, (0, round(SILENCE_S * SAMPLE_RATE_HZ)))
+                    rows.append((number, speaker, frame, embed_end(encoder, heard)))
     call, speaker, frame, embeddings = zip(*rows, strict=True)
     return Moments(np.array(call), np.array(speaker), np.array(frame), np.stack(embeddings))
 

@@ -2,7 +2,7 @@
 
 Every silence of a speaker in a call is a hold (the same speaker resumes first) or a shift (the other takes the floor). The encoder hears the
 speaker's channel alone, up to some moments of the silence; the head is a logistic regression on the first principal components of its
-last frames, averaged over several numbers of components. The components are those of speech that nobody has labelled
+last frames, held back strongly: a few hundred silences say little about so many components. The components are those of speech that nobody has labelled
 (pretraining/distillation.PlaceSpace), so that a network that predicts them predicts the judge, too.
 
 A judge's score of a call means something only if it was fitted on other calls: `held_out` gives each call such a judge.
@@ -27,8 +27,9 @@ from .extraction import CONTEXT_S, embed_end
 from .whisper import FRAME_SAMPLES, SAMPLE_RATE_HZ, WhisperEncoder
 
 MOMENTS_S = (0.1, 0.2, 0.3)  # into a silence, at which it is heard
-COUNTS = (8, 16, 32)  # of components, one regression each
-STRENGTH = 0.02  # of the evidence against the prior of the weights (C of a logistic regression on components of variance 1)
+STRENGTH = 0.0005  # of the evidence against the prior of the weights: C of a logistic regression
+
+NO_PRIOR = 1e6
 
 Floats = NDArray[np.float32]
 
@@ -98,29 +99,41 @@ def heard_of(channel: Samples, last_frame: int) -> Samples:
     return channel[max(0, end - round(CONTEXT_S * SAMPLE_RATE_HZ)) : end]
 
 
-def fit_judge(coordinates: Floats, shift: NDArray[np.bool_], strength: float = STRENGTH) -> Judge:
+def fit_judge(coordinates: Floats, silences: CallSilences, strength: float = STRENGTH) -> Judge:
     """Fit on silences; both kinds weigh the same.
 
+    The prior shrinks the logits as well as turning them; how far apart they belong is found on calls that were left out one at a time
+    (Platt 1999).
+
     Args:
-        coordinates: of a PlaceSpace, (N, E); the first COUNTS of them are used.
-        shift: (N,).
+        coordinates: of a PlaceSpace, (N, E).
+        silences: whose they are, of at least two calls.
         strength: see STRENGTH.
     """
-    mean, deviation = coordinates.mean(axis=0), coordinates.std(axis=0) + 1e-6
-    standard = (coordinates - mean) / deviation
-    weight = np.where(shift, 0.5 / max(1, shift.sum()), 0.5 / max(1, (~shift).sum())) * len(shift)
-    weights, bias = np.zeros(coordinates.shape[1]), 0.0
-    for count in COUNTS:
-        found = _logistic(standard[:, :count].astype(np.float64), shift, weight, strength)
-        weights[:count] += found[:-1] / len(COUNTS)
-        bias += found[-1] / len(COUNTS)
-    scaled = weights / deviation
-    return Judge(scaled.astype(np.float32), float(bias - mean @ scaled))
+    left_out = np.zeros(len(coordinates), np.float32)
+    for call in np.unique(silences.call):
+        own = silences.call == call
+        left_out[own] = _fit(coordinates[~own], silences.shift[~own], strength).logits(coordinates[own])
+    judge = _fit(coordinates, silences.shift, strength)
+    slope, _ = _logistic(left_out[:, None].astype(np.float64), silences.shift, _balanced(silences.shift), NO_PRIOR)
+    return Judge(judge.weights * np.float32(slope), judge.bias * float(slope))
+
+
+def _fit(coordinates: Floats, shift: NDArray[np.bool_], strength: float) -> Judge:
+    mean, scale = coordinates.mean(axis=0), coordinates.std()  # one scale, so that components of much variance weigh more
+    found = _logistic(((coordinates - mean) / scale).astype(np.float64), shift, _balanced(shift), strength)
+    scaled = found[:-1] / scale
+    return Judge(scaled.astype(np.float32), float(found[-1] - mean @ scaled))
 
 
 def held_out(coordinates: Floats, silences: CallSilences, strength: float = STRENGTH) -> list[Judge]:
     """For each call, the judge that was fitted on all others."""
-    return [fit_judge(coordinates[silences.call != call], silences.shift[silences.call != call], strength) for call in range(int(silences.call.max()) + 1)]
+    judges: list[Judge] = []
+    for call in range(int(silences.call.max()) + 1):
+        others = silences.call != call
+        part = CallSilences(silences.embeddings[others], silences.shift[others], silences.call[others], silences.silence[others])
+        judges.append(fit_judge(coordinates[others], part, strength))
+    return judges
 
 
 def save_silences(silences: CallSilences, path: Path) -> None:
@@ -132,6 +145,11 @@ def load_silences(path: Path) -> CallSilences:
     """Read what `save_silences` wrote."""
     with np.load(path) as stored:
         return CallSilences(**{name: stored[name] for name in ("embeddings", "shift", "call", "silence")})
+
+
+def _balanced(shift: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Weights with which shifts and holds count the same."""
+    return np.where(shift, 0.5 / max(1, shift.sum()), 0.5 / max(1, (~shift).sum())) * len(shift)
 
 
 def _logistic(x: NDArray[np.float64], shift: NDArray[np.bool_], weight: NDArray[np.float64], strength: float) -> NDArray[np.float64]:
