@@ -2,7 +2,8 @@
 
 Two things are predicted from what was heard so far: the teacher's frame of `delay_s` ago, by principal components, wherever there is
 speech; and what the teacher's last frames would be if nothing but silence followed (teachers/extraction.py), at every place that it was
-asked about and into the silence after it. A judge of turn completeness is a linear function of the second.
+asked about and into the silence after it. A judge of turn completeness is a linear function of the second; the one that the texts of the
+utterances teach, no call among them, is learned for its own sake, so that the direction that matters is not lost among the others.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from ..features import LOG_MEAN, LOG_SCALE, LogMel
 from ..recurrent import Recurrent
 from ..state import ShapeTree, StateLayout
 from ..teachers.extraction import Extraction
+from ..teachers.judge import fit_told, told_places
 from ..teachers.place_space import PlaceSpace
 from ..training.hardware import Hardware
 from ..training.launch import launched, open_fabric
@@ -45,13 +47,14 @@ VALIDATION_LANES, VALIDATION_CHUNKS = 24, 6
 
 
 class DistilledNetwork(nn.Module):
-    """Features, encoder and per-speaker RNN, named as in the turn-taking network, with two linear heads.
+    """Features, encoder and per-speaker RNN, named as in the turn-taking network, with three linear heads.
 
     Args of forward:
         chunk: see SpeechChunk, as tensors.
         state: packed, (B, S), from `init_state` or the last call.
     Returns:
-        Predicted components of frames (B, T, K) and of places (B, T, E), both scaled as they are learned, and the next state.
+        Predicted components of frames (B, T, K) and of places (B, T, E), and turn completeness (B, T), all scaled as they are learned, and the
+        next state.
     """
 
     def __init__(self, settings: DistillationSettings) -> None:
@@ -62,6 +65,7 @@ class DistilledNetwork(nn.Module):
         self.speaker_rnn = Recurrent(settings.speaker_rnn, settings.encoder.out_channels)
         self.frame_head = nn.Linear(settings.speaker_rnn.hidden, settings.components)
         self.place_head = nn.Linear(settings.speaker_rnn.hidden, settings.place_components)
+        self.told_head = nn.Linear(settings.speaker_rnn.hidden, 1)
         self.shapes: dict[str, ShapeTree] = {name: getattr(self, name).state_shapes() for name in ("features", "encoder", "speaker_rnn")}
         self.layout = StateLayout.of(self.shapes)
 
@@ -69,13 +73,13 @@ class DistilledNetwork(nn.Module):
         """The state before anything was heard, (batch, S); each row holds one speaker."""
         return next(self.parameters()).new_zeros(batch, self.layout.speaker_size)
 
-    def forward(self, audio: Tensor, line: Tensor, warp: Tensor, state: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(self, audio: Tensor, line: Tensor, warp: Tensor, state: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         before = unpack_state(state.reshape(-1, self.layout.size), self.shapes, self.layout)
         mel, tail = self.features(audio, before["features"])
         encoded, encoder = self.encoder(self.over_line(mel, line, warp), before["encoder"])
         own, rnn = self.speaker_rnn(encoded, before["speaker_rnn"])
         after = pack_state({"features": tail, "encoder": encoder, "speaker_rnn": rnn}, self.layout)
-        return self.frame_head(own), self.place_head(own), after.reshape(-1, self.layout.speaker_size)
+        return self.frame_head(own), self.place_head(own), self.told_head(own)[..., 0], after.reshape(-1, self.layout.speaker_size)
 
     def over_line(self, mel: Tensor, line: Tensor, warp: Tensor) -> Tensor:
         """Log-mel frames (B, T, M) as another line and another throat would give them: gains (B, M) in nats, frequency axis stretched by warp (B,)."""
@@ -96,14 +100,19 @@ class Targets:
     frame_scale: Tensor  # (K,)
     place_scale: Tensor  # (E,)
     places: Tensor  # (P, E)
+    told: Tensor  # (P,) logit of the judge that the texts taught, of mean 0 and variance 1
 
     @classmethod
     def of(cls, extraction: Extraction, space: PlaceSpace, settings: DistillationSettings, device: torch.device) -> Targets:
         deviation = extraction.components.scale[: settings.components]
         frame_scale = _balanced(deviation, settings.whitening)  # of components in standard deviations
-        embeddings = extraction.places()[3]
+        clips, _, kinds, embeddings = extraction.places()
         coordinates = np.concatenate([space.coordinates(part) for part in np.array_split(embeddings, max(1, len(embeddings) // 5000))])
-        return cls(*(torch.from_numpy(np.asarray(array, np.float32)).to(device) for array in (frame_scale, place_scale(space, settings), coordinates)))
+        groups = told_places(extraction, clips, kinds, coordinates) if settings.told_weight else []
+        told = fit_told(groups).logits(coordinates) if settings.told_weight else np.zeros(len(coordinates))
+        told = (told - told.mean()) / (told.std() + 1e-9)
+        arrays = frame_scale, place_scale(space, settings), coordinates, told
+        return cls(*(torch.from_numpy(np.asarray(array, np.float32)).to(device) for array in arrays))
 
 
 def place_scale(space: PlaceSpace, settings: DistillationSettings) -> NDArray[np.float32]:
@@ -121,7 +130,7 @@ def losses_of(network: nn.Module, chunk: SpeechChunk, targets: Targets, state: T
     """Mean squared errors over the frames that have a target, the next state, and the sums that explained variance is made of."""
     device = state.device
     audio, line, warp = (torch.from_numpy(array).to(device) for array in (chunk.audio, chunk.line, chunk.warp))
-    frames, places, state = network(audio, line, warp, state)
+    frames, places, told, state = network(audio, line, warp, state)
     known = torch.from_numpy(chunk.known).to(device)
     wanted = torch.from_numpy(chunk.frames).to(device)[known] * targets.frame_scale
     frame_error = (frames[known] - wanted) ** 2
@@ -129,12 +138,19 @@ def losses_of(network: nn.Module, chunk: SpeechChunk, targets: Targets, state: T
     at = rows >= 0
     wanted_places = targets.places[rows[at]] * targets.place_scale
     place_error = (places[at] - wanted_places) ** 2
-    losses = {"frames": frame_error.mean() if len(frame_error) else frames.sum() * 0, "places": place_error.mean() if len(place_error) else places.sum() * 0}
+    told_error = (told[at] - targets.told[rows[at]]) ** 2
+    losses = {
+        "frames": frame_error.mean() if len(frame_error) else frames.sum() * 0,
+        "places": place_error.mean() if len(place_error) else places.sum() * 0,
+        "told": told_error.mean() if len(told_error) else told.sum() * 0,
+    }
     sums = {
         "frame_error": frame_error.detach().sum(dim=0),
         "frame_square": (wanted**2).sum(dim=0),
         "place_error": place_error.detach().sum(dim=0),
         "place_square": (wanted_places**2).sum(dim=0),
+        "told_error": told_error.detach().sum(),
+        "told_square": (targets.told[rows[at]] ** 2).sum(),
     }
     return losses, state, sums
 
@@ -209,7 +225,7 @@ def _train(
         state = torch.where(torch.from_numpy(chunk.begins)[:, None].to(state.device), torch.zeros_like(state), state)
         losses, state, _ = losses_of(model, chunk, targets, state)
         optimizer.zero_grad(set_to_none=True)
-        fabric.backward(settings.frame_weight * losses["frames"] + settings.place_weight * losses["places"])
+        fabric.backward(settings.frame_weight * losses["frames"] + settings.place_weight * losses["places"] + settings.told_weight * losses["told"])
         fabric.clip_gradients(model, optimizer, max_norm=settings.gradient_clip, error_if_nonfinite=False)
         optimizer.step()
         schedule.step()
@@ -238,7 +254,7 @@ def measure(network: DistilledNetwork, extraction: Extraction, surroundings: Sur
             state = torch.where(torch.from_numpy(chunk.begins)[:, None].to(state.device), torch.zeros_like(state), state)
             _, state, found = losses_of(network, chunk, targets, state)
             sums = {name: sums.get(name, 0) + value for name, value in found.items()}
-    measured: dict[str, float] = {}
+    measured = {"told_explained": 1 - float(sums["told_error"] / sums["told_square"].clamp(min=1e-9))}
     for kind in ("frame", "place"):
         error, square = sums[f"{kind}_error"], sums[f"{kind}_square"]
         measured[f"{kind}s_explained"] = 1 - float(error.sum() / square.sum())

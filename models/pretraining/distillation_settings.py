@@ -22,6 +22,7 @@ class DistillationSettings:
             all components equally important.
         place_components: principal components of the teacher's embeddings of places that are predicted.
         frame_weight, place_weight: of the two losses.
+        told_weight: of a third: how complete a turn sounds to the teacher at a place, by what the utterances' texts tell (judge.fit_told).
         cut_share: share of the utterances that are cut off at one of their places.
         reach_s: so far into the silence after a place its embedding is predicted.
         gain_db: a speaker is made louder or softer by up to this much.
@@ -41,6 +42,7 @@ class DistillationSettings:
     place_components: int = 128
     frame_weight: float = 1.0
     place_weight: float = 1.0
+    told_weight: float = 0.5
     cut_share: float = 0.5
     reach_s: float = 0.6
     gain_db: float = 15.0
@@ -55,7 +57,7 @@ class DistillationSettings:
         for name in positive:
             if getattr(self, name) <= 0:
                 raise ConfigError(f"expected {name} > 0, got {getattr(self, name)}")
-        for name in ("delay_s", "reach_s", "frame_weight", "place_weight", "seed", "weight_decay"):
+        for name in ("delay_s", "reach_s", "frame_weight", "place_weight", "told_weight", "seed", "weight_decay"):
             if getattr(self, name) < 0:
                 raise ConfigError(f"expected {name} >= 0, got {getattr(self, name)}")
         if self.warmup_steps < 0 or self.warmup_steps == 1:  # a rise needs a step to begin and one to end at

@@ -3,7 +3,7 @@
 A folder holds
 
     silences.npz          the calls' shifts and holds as the teacher heard them
-    moments.npz           the calls at moments some tenths of a second apart: call, speaker, frame, embedding
+    moments.npz           the calls at many moments: call, speaker, frame, embedding
     judges.json           how right each judge is about the call it has not heard
     held_out.npz          every call's scores by the judge that was fitted on the others (`turnstream evaluate --judge`)
     all/, without_CALL/   of one judge each: finality/SET.npz, the utterances' scores (`turnstream simulate --finality`), and calls.npz,
@@ -31,14 +31,15 @@ from ..dialogues.manifest import Dialogue
 from ..dialogues.utterances import Utterance
 from ..errors import DialogueError
 from ..teachers.extraction import DIP, END, PAUSE, SILENCE_S, Extraction, embed_end
-from ..teachers.judge import MOMENTS_S, CallSilences, Judge, fit_judge, hear_silences, heard_of, held_out, load_silences, save_silences
+from ..teachers.judge import MOMENTS_S, CallSilences, Judge, fit_judge, hear_silences, heard_of, held_out, load_silences, save_silences, told_places
 from ..teachers.place_space import PlaceSpace
 from ..teachers.whisper import FRAME_SAMPLES, SAMPLE_RATE_HZ, WhisperEncoder
 from .distillation import DistilledNetwork, place_scale
 
-SPEECH_EVERY_S, SILENCE_EVERY_S, SILENCE_REACH_S = 0.3, 0.1, 3.5  # moments at which a call is judged
+SPEECH_EVERY_S = 0.6  # moments at which a call is judged
+SILENCE_MOMENTS_S = (0.1, 0.2, 0.3, 0.4, 0.5, 0.7, 1.0, 1.5, 2.2, 3.0)  # into a silence
 ALL, WITHOUT = "all", "without_"
-BATCH_CLIPS = 64
+BATCH_S = 200.0  # of clips that the network hears at once
 
 Floats = NDArray[np.float32]
 
@@ -94,16 +95,17 @@ def judge_calls(
     with np.load(out / "moments.npz") as stored:
         moments = Moments(**{name: stored[name] for name in ("call", "speaker", "frame", "embeddings")})
     coordinates, moment_coordinates = space.coordinates(silences.embeddings), space.coordinates(moments.embeddings)
-    others = held_out(coordinates, silences)
+    clips, places, kinds, embeddings = extraction.places()
+    asked = np.concatenate([space.coordinates(part) for part in np.array_split(embeddings, max(1, len(embeddings) // 5000))])
+    told = told_places(extraction, clips, kinds, asked)
+    others = held_out(coordinates, silences, told)
     measured = auc_by_moment(coordinates, silences, others)
     (out / "judges.json").write_text(json.dumps({"held_out_auc": measured, "calls": [call.id for call in calls]}, indent=1) + "\n")
-    lengths = [load_annotated(call, SAMPLE_RATE_HZ)[1].shape[1] for call in calls]
-    np.savez(out / "held_out.npz", **_scores(calls, lengths, moments, moment_coordinates, others))
-    judges = {ALL: fit_judge(coordinates, silences)}
+    activity = [load_annotated(call, SAMPLE_RATE_HZ)[1] for call in calls]
+    np.savez(out / "held_out.npz", **_scores(calls, activity, moments, moment_coordinates, others))
+    judges = {ALL: fit_judge(coordinates, silences, told)}
     if each:
         judges |= {f"{WITHOUT}{call.id}": judge for call, judge in zip(calls, others, strict=True)}
-    clips, places, _, embeddings = extraction.places()
-    asked = np.concatenate([space.coordinates(part) for part in np.array_split(embeddings, max(1, len(embeddings) // 5000))])
     known = {(clip, place): row for row, (clip, place) in enumerate(zip(clips.tolist(), places.tolist(), strict=True))}
     listed, predicted = predict_places(network, space, extraction)
     for row, key in enumerate(listed):
@@ -112,12 +114,12 @@ def judge_calls(
     for name, judge in judges.items():
         (out / name / "finality").mkdir(parents=True, exist_ok=True)
         _write_places(out / name / "finality", extraction, listed, judge.scores(predicted))
-        np.savez(out / name / "calls.npz", **_scores(calls, lengths, moments, moment_coordinates, [judge] * len(calls)))
+        np.savez(out / name / "calls.npz", **_scores(calls, activity, moments, moment_coordinates, [judge] * len(calls)))
     return measured
 
 
 def hear_moments(encoder: WhisperEncoder, calls: Sequence[Dialogue]) -> Moments:
-    """Have the teacher hear each speaker of some calls alone, in speech every SPEECH_EVERY_S and in silences every SILENCE_EVERY_S."""
+    """Have the teacher hear each speaker of some calls alone, in speech every SPEECH_EVERY_S and in silences at SILENCE_MOMENTS_S."""
     rows: list[tuple[int, int, int, NDArray[np.float16]]] = []
     for number, call in enumerate(tqdm(calls, desc="teacher, calls", unit="call")):
         audio, activity, _ = load_annotated(call, SAMPLE_RATE_HZ)
@@ -138,8 +140,8 @@ def moments_of(activity: BoolFrames, speaker: int) -> Iterator[int]:
         yield from range(start + round(SPEECH_EVERY_S * FRAME_RATE_HZ), end, round(SPEECH_EVERY_S * FRAME_RATE_HZ))
     for start, end in runs(~activity[speaker]):
         if start:
-            step = round(SILENCE_EVERY_S * FRAME_RATE_HZ)
-            yield from range(start + step - 1, min(end, start + round(SILENCE_REACH_S * FRAME_RATE_HZ)), step)
+            heard = (start + round(moment_s * FRAME_RATE_HZ) - 1 for moment_s in SILENCE_MOMENTS_S)
+            yield from (frame for frame in heard if frame < end)
 
 
 def auc_by_moment(coordinates: Floats, silences: CallSilences, judges: Sequence[Judge]) -> dict[str, float]:
@@ -162,15 +164,18 @@ def predict_places(network: DistilledNetwork, space: PlaceSpace, extraction: Ext
     listed: list[tuple[int, int]] = []
     found: list[Floats] = []
     hop, after = FRAME_SAMPLES, round(SILENCE_S * SAMPLE_RATE_HZ)
-    for start in tqdm(range(0, len(order), BATCH_CLIPS), desc="network, places", unit="batch", mininterval=5):
-        clips = order[start : start + BATCH_CLIPS]
-        longest = -(-(max(pool.samples(u) for u in clips) + after) // hop) * hop
-        audio = np.zeros((len(clips), longest), np.float32)
+    progress = tqdm(total=len(order), desc="network, places", unit="clip", mininterval=5)
+    while order:
+        size = max(1, int(BATCH_S * SAMPLE_RATE_HZ / (pool.samples(order[-1]) + after)))
+        clips, order = order[-size:], order[:-size]
+        longest = -(-(pool.samples(clips[-1]) + after) // hop) * hop
+        audio = np.zeros((len(clips) + len(clips) % 2, longest), np.float32)  # a state holds two speakers
         for row, utterance in enumerate(clips):
             audio[row, : pool.samples(utterance)] = pool.audio(utterance) * np.float32(10 ** ((-26.0 - utterance.level_db) / 20))
-        plain = torch.zeros(len(clips), network.settings.features.mel_bins), torch.ones(len(clips))
+        plain = torch.zeros(len(audio), network.settings.features.mel_bins), torch.ones(len(audio))
         with torch.inference_mode():
-            _, places, _ = network(torch.from_numpy(audio), *plain, network.init_state(len(clips)))
+            _, places, _, _ = network(torch.from_numpy(audio), *plain, network.init_state(len(audio)))
+        progress.update(len(clips))
         for row, utterance in enumerate(clips):
             for place, kind in _places_of(utterance):
                 frame = -(-(place + (after if kind in (END, PAUSE) else 0)) // hop) - 1
@@ -187,12 +192,21 @@ def _places_of(utterance: Utterance) -> Iterator[tuple[int, int]]:
         yield int(dip), DIP
 
 
-def _scores(calls: Sequence[Dialogue], lengths: Sequence[int], moments: Moments, coordinates: Floats, judges: Sequence[Judge]) -> dict[str, Floats]:
+def _scores(
+    calls: Sequence[Dialogue], activity: Sequence[BoolFrames], moments: Moments, coordinates: Floats, judges: Sequence[Judge]
+) -> dict[str, Floats]:
+    """Each call's scores, (2, T); in a silence each holds until the next."""
     scores: dict[str, Floats] = {}
-    for number, (call, length) in enumerate(zip(calls, lengths, strict=True)):
+    for number, (call, active) in enumerate(zip(calls, activity, strict=True)):
         own = moments.call == number
-        scores[call.id] = np.full((2, length), np.nan, np.float32)
-        scores[call.id][moments.speaker[own], moments.frame[own]] = judges[number].scores(coordinates[own])
+        found = np.full(active.shape, np.nan, np.float32)
+        found[moments.speaker[own], moments.frame[own]] = judges[number].scores(coordinates[own])
+        for speaker in (0, 1):
+            for start, end in runs(~active[speaker]):
+                known = ~np.isnan(found[speaker, start:end])
+                newest = np.maximum.accumulate(np.where(known, np.arange(end - start), 0))
+                found[speaker, start:end] = found[speaker, start:end][newest]
+        scores[call.id] = found
     return scores
 
 

@@ -90,8 +90,9 @@ class Extraction:
     """
 
     def __init__(self, folder: Path, pool: UtterancePool) -> None:
-        if not (folder / COMPONENTS).is_file():
-            raise ConfigError(f"{folder}: expected what a teacher said of the utterances (`turnstream pretrain teacher`), got no {COMPONENTS}")
+        for name in (COMPONENTS, FRAMES, PLACES, EMBEDDINGS):
+            if not (folder / name).is_file():
+                raise ConfigError(f"{folder}: expected what a teacher said of the utterances (`turnstream pretrain teacher`), got no {name}")
         _refuse_others(folder, pool)
         self.folder, self.pool = folder, pool
         self.components = Components.load(folder / COMPONENTS)
@@ -106,6 +107,8 @@ class Extraction:
     @cached_property
     def _frames(self) -> NDArray[np.int8]:
         done = (self.folder / FRAMES).stat().st_size // self.width
+        if not done:  # an empty file cannot be mapped
+            return np.zeros((0, self.width), np.int8)
         return np.memmap(self.folder / FRAMES, np.int8, "r", shape=(done, self.width))
 
     @cached_property

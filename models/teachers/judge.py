@@ -2,8 +2,12 @@
 
 Every silence of a speaker in a call is a hold (the same speaker resumes first) or a shift (the other takes the floor). The encoder hears the
 speaker's channel alone, up to some moments of the silence; the head is a logistic regression on the first principal components of its
-last frames, held back strongly: a few hundred silences say little about so many components. The components are those of speech that nobody has labelled
-(pretraining/distillation.PlaceSpace), so that a network that predicts them predicts the judge, too.
+last frames, with a strong prior: a few hundred silences say little about so many components. The components are those of speech that
+nobody has labelled (place_space.py), so that a network that predicts them predicts the judge, too.
+
+Recorded utterances whose text is known help it: where a whole sentence or turn ends is told from the places inside. They outnumber the
+calls' silences, so each group of them weighs GROUP_WEIGHT times what the calls weigh, and is moved so that its middle between complete and
+incomplete lies where the calls' does: what a group sounds like says nothing of turns.
 
 A judge's score of a call means something only if it was fitted on other calls: `held_out` gives each call such a judge.
 """
@@ -22,12 +26,15 @@ from ..dialogues.activity import FRAME_RATE_HZ, BoolFrames, Samples
 from ..dialogues.annotation import load_annotated
 from ..dialogues.events import find_pauses, find_transitions
 from ..dialogues.manifest import Dialogue
+from ..dialogues.synthesis import SYNTHETIC_SET
+from ..dialogues.utterances import FINISHED, UNKNOWN
 from ..errors import DialogueError
-from .extraction import CONTEXT_S, embed_end
+from .extraction import CONTEXT_S, END, Extraction, embed_end
 from .whisper import FRAME_SAMPLES, SAMPLE_RATE_HZ, WhisperEncoder
 
 MOMENTS_S = (0.1, 0.2, 0.3)  # into a silence, at which it is heard
-STRENGTH = 0.0005  # of the evidence against the prior of the weights: C of a logistic regression
+GROUP_WEIGHT = 3.0
+STRENGTH = 0.003  # of the evidence against the prior of the weights: C of a logistic regression
 
 NO_PRIOR = 1e6
 
@@ -49,6 +56,14 @@ class CallSilences:
     shift: NDArray[np.bool_]
     call: NDArray[np.int64]
     silence: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class ToldPlaces:
+    """Places of utterances of which the text tells whether a turn is complete there: coordinates (P, E), complete (P,)."""
+
+    coordinates: Floats
+    complete: NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -99,8 +114,8 @@ def heard_of(channel: Samples, last_frame: int) -> Samples:
     return channel[max(0, end - round(CONTEXT_S * SAMPLE_RATE_HZ)) : end]
 
 
-def fit_judge(coordinates: Floats, silences: CallSilences, strength: float = STRENGTH) -> Judge:
-    """Fit on silences; both kinds weigh the same.
+def fit_judge(coordinates: Floats, silences: CallSilences, told: Sequence[ToldPlaces] = (), strength: float = STRENGTH) -> Judge:
+    """Fit on silences, and on groups of places of utterances; shifts and holds, or complete and incomplete ones, weigh the same.
 
     The prior shrinks the logits as well as turning them; how far apart they belong is found on calls that were left out one at a time
     (Platt 1999).
@@ -108,32 +123,67 @@ def fit_judge(coordinates: Floats, silences: CallSilences, strength: float = STR
     Args:
         coordinates: of a PlaceSpace, (N, E).
         silences: whose they are, of at least two calls.
+        told: groups of places.
         strength: see STRENGTH.
     """
     left_out = np.zeros(len(coordinates), np.float32)
     for call in np.unique(silences.call):
         own = silences.call == call
-        left_out[own] = _fit(coordinates[~own], silences.shift[~own], strength).logits(coordinates[own])
-    judge = _fit(coordinates, silences.shift, strength)
+        left_out[own] = _fit(coordinates[~own], silences.shift[~own], told, strength).logits(coordinates[own])
+    judge = _fit(coordinates, silences.shift, told, strength)
     slope, _ = _logistic(left_out[:, None].astype(np.float64), silences.shift, _balanced(silences.shift), NO_PRIOR)
     return Judge(judge.weights * np.float32(slope), judge.bias * float(slope))
 
 
-def _fit(coordinates: Floats, shift: NDArray[np.bool_], strength: float) -> Judge:
+def _fit(coordinates: Floats, shift: NDArray[np.bool_], told: Sequence[ToldPlaces], strength: float) -> Judge:
     mean, scale = coordinates.mean(axis=0), coordinates.std()  # one scale, so that components of much variance weigh more
-    found = _logistic(((coordinates - mean) / scale).astype(np.float64), shift, _balanced(shift), strength)
+    middle = _middle(coordinates, shift)
+    rows, kinds, weights = [coordinates], [shift], [_balanced(shift)]
+    for group in told:
+        rows.append(group.coordinates - _middle(group.coordinates, group.complete) + middle)
+        kinds.append(group.complete)
+        weights.append(_balanced(group.complete) * GROUP_WEIGHT * len(shift) / len(group.complete))
+    standard = ((np.concatenate(rows) - mean) / scale).astype(np.float64)
+    found = _logistic(standard, np.concatenate(kinds), np.concatenate(weights), strength)
     scaled = found[:-1] / scale
     return Judge(scaled.astype(np.float32), float(found[-1] - mean @ scaled))
 
 
-def held_out(coordinates: Floats, silences: CallSilences, strength: float = STRENGTH) -> list[Judge]:
-    """For each call, the judge that was fitted on all others."""
+def held_out(coordinates: Floats, silences: CallSilences, told: Sequence[ToldPlaces] = (), strength: float = STRENGTH) -> list[Judge]:
+    """For each call, the judge that was fitted on all others, and on the same groups of places."""
     judges: list[Judge] = []
     for call in range(int(silences.call.max()) + 1):
         others = silences.call != call
         part = CallSilences(silences.embeddings[others], silences.shift[others], silences.call[others], silences.silence[others])
-        judges.append(fit_judge(coordinates[others], part, strength))
+        judges.append(fit_judge(coordinates[others], part, told, strength))
     return judges
+
+
+def told_places(extraction: Extraction, clips: NDArray[np.int32], kinds: NDArray[np.int8], coordinates: Floats) -> list[ToldPlaces]:
+    """The places of which the text tells whether a turn is complete there, those of the neural voice apart: it speaks whole turns.
+
+    A clip that ends a sentence is complete at its end; no clip is complete inside.
+    """
+    finished = np.array([utterance.finished for utterance in extraction.pool.utterances])[clips]
+    neural = np.array([utterance.set_name == SYNTHETIC_SET for utterance in extraction.pool.utterances])[clips]
+    complete = (kinds == END) & (finished == FINISHED)
+    known = (kinds != END) | (finished != UNKNOWN)
+    groups: list[ToldPlaces] = []
+    for group in (neural & known, ~neural & known & ((kinds != END) | complete)):  # read clips that end inside a sentence are cut anywhere
+        if (complete & group).any() and (~complete & group).any():
+            groups.append(ToldPlaces(coordinates[group], complete[group]))
+    return groups
+
+
+def fit_told(told: Sequence[ToldPlaces], strength: float = STRENGTH) -> Judge:
+    """A judge that no call taught: fitted on groups of places alone, which weigh the same.
+
+    Raises:
+        DialogueError: no groups.
+    """
+    if not told:
+        raise DialogueError("expected utterances whose text tells where they are complete, got none")
+    return _fit(told[0].coordinates, told[0].complete, told[1:], strength)
 
 
 def save_silences(silences: CallSilences, path: Path) -> None:
@@ -145,6 +195,11 @@ def load_silences(path: Path) -> CallSilences:
     """Read what `save_silences` wrote."""
     with np.load(path) as stored:
         return CallSilences(**{name: stored[name] for name in ("embeddings", "shift", "call", "silence")})
+
+
+def _middle(coordinates: Floats, kind: NDArray[np.bool_]) -> Floats:
+    """Half-way between the means of the two kinds, (E,)."""
+    return (coordinates[kind].mean(axis=0) + coordinates[~kind].mean(axis=0)) / 2
 
 
 def _balanced(shift: NDArray[np.bool_]) -> NDArray[np.float64]:

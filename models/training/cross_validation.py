@@ -20,7 +20,17 @@ from ..dialogues.manifest import read_manifest
 from ..errors import DialogueError
 
 ALL, WITHOUT = "all", "without_"
-FOLDS = "folds.json"
+FOLDS, SETTINGS = "folds.json", "settings.json"
+# What a distilled encoder and per-speaker RNN are built upon with, unless --settings says otherwise; the bundled network's.
+FINE_TUNING: dict[str, object] = {
+    "steps": 500,
+    "average_decay": 0.98,
+    "warmup_steps": 50,
+    "validate_every": 250,
+    "calls_share": 0.35,
+    "freeze_encoder": True,
+    "freeze_speaker_rnn": True,
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -32,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--hours", type=float, default=2.0, help="simulated dialogues for each network (default 2)")
     parser.add_argument("--final-hours", type=float, help="for the network that hears all calls (default: as --hours)")
     parser.add_argument("--encoder", metavar="CHECKPOINT", help="as for `turnstream train`: a distillation")
-    parser.add_argument("--settings", type=Path, help="JSON file of training settings")
+    parser.add_argument("--settings", type=Path, help="JSON file of training settings (default with --encoder: those of the bundled network)")
     parser.add_argument("--cache", type=Path, default=Path.home() / ".cache" / "turnstream", help="where decoded utterances are kept")
     parser.add_argument("--no-synthetic", action="store_true", help="as for `turnstream simulate`")
     parser.add_argument("--jobs", type=int, default=1, metavar="N", help="networks at a time (default 1)")
@@ -48,6 +58,9 @@ def main(args: argparse.Namespace) -> int:
     if missing:
         raise DialogueError(f"{args.judged}: expected a judge for each call (`turnstream pretrain judge --each`), got none named {', '.join(missing)}")
     args.out.mkdir(parents=True, exist_ok=True)
+    if args.settings is None and args.encoder:
+        args.settings = args.out / SETTINGS
+        args.settings.write_text(json.dumps(FINE_TUNING, indent=1) + "\n")
     (args.out / FOLDS).write_text(json.dumps({call: f"{WITHOUT}{call}/model.onnx" for call in calls}, indent=1) + "\n")
     with ProcessPoolExecutor(args.jobs, multiprocessing.get_context("spawn"), max_tasks_per_child=1) as workers:
         for name in workers.map(train_one, [args] * len(names), names):
