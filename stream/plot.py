@@ -17,8 +17,9 @@ from .errors import AudioFormatError
 from .floor import FloorTracker
 from .prediction import Prediction, TurnEvent
 
-SECONDS_PER_ROW = 30.0
-INCHES_WIDE = 15.0
+SECONDS_PER_ROW = 30.0  # a shorter conversation is one shorter row
+INCHES_PER_S = 0.5
+NARROWEST_INCHES = 10.0  # the legend's width
 COLOURS = ("#0072b2", "#d55e00")  # user, other; Okabe & Ito's colour-blind-safe blue and vermilion
 SHIFT_COLOUR = "#333333"
 MARKS = {
@@ -35,7 +36,7 @@ SUFFIXES = (".png", ".svg", ".pdf", ".html")
 def plot_predictions(
     path: Path, audio: NDArray[np.float32], sample_rate_hz: int, predictions: Sequence[Prediction], events: Sequence[TurnEvent], *, title: str = ""
 ) -> None:
-    """Draw a conversation, 30 s to a row, and write it.
+    """Draw a conversation, 30 s to a row at most, and write it.
 
     Args:
         path: .png, .svg, .pdf, or .html (a page with the picture and, to listen along, the sound).
@@ -76,7 +77,8 @@ def _draw(audio: NDArray[np.float32], sample_rate_hz: int, predictions: Sequence
 
     length_s = max(len(audio) / sample_rate_hz, predictions[-1].time_s if predictions else 0.0)
     rows = max(1, int(np.ceil(length_s / SECONDS_PER_ROW)))
-    figure: Any = Figure(figsize=(INCHES_WIDE, 3.1 * rows + 0.9), layout="constrained")
+    row_s = min(SECONDS_PER_ROW, max(length_s, 1.0))
+    figure: Any = Figure(figsize=(max(NARROWEST_INCHES, INCHES_PER_S * row_s), 3.1 * rows + 0.9), layout="constrained")
     panels = figure.subplots(2 * rows, 1, squeeze=False, height_ratios=[1.3, 1] * rows)[:, 0]
     times = np.array([p.time_s for p in predictions])
     shift = np.array([np.nan if p.p_shift is None else p.p_shift for p in predictions])
@@ -90,7 +92,7 @@ def _draw(audio: NDArray[np.float32], sample_rate_hz: int, predictions: Sequence
         _draw_events(waves, [event for event in events if min(rows - 1, event.time_s // SECONDS_PER_ROW) == row])  # the last frame's end may be a row's
         _draw_chances(chances, times[shown], shift[shown], holders[shown])
         for panel in (waves, chances):
-            panel.set_xlim(start, start + SECONDS_PER_ROW)
+            panel.set_xlim(start, start + row_s)
         waves.tick_params(labelbottom=False)
     panels[-1].set_xlabel("seconds")
     figure.suptitle(title, fontsize=12)

@@ -68,6 +68,12 @@ def test_a_long_conversation_is_folded_and_no_event_is_lost_or_doubled() -> None
     assert [panel.get_xlim() for panel in panels] == [(0, 30), (0, 30), (30, 60), (30, 60)]
 
 
+def test_a_short_conversation_fills_its_row() -> None:
+    panels = drawn(20.0, [])
+    assert [panel.get_xlim() for panel in panels] == [(0, 20), (0, 20)]
+    assert panels[0].figure.get_figwidth() == 10
+
+
 def test_the_shift_probability_is_drawn_as_given() -> None:
     _, chances = drawn(4.0, [])
     (line,) = [line for line in chances.lines if to_hex(line.get_color()) == SHIFT_COLOUR]
