@@ -4,7 +4,7 @@ turnstream pretrain cpc --manifest dialogues.jsonl --out cpc
 turnstream pretrain reconstruct --run vqvae --audio call.wav --out heard
 turnstream pretrain teacher --data data --out teacher
 turnstream pretrain distill --data data --teacher teacher --out distilled
-turnstream pretrain judge --data data --teacher teacher --distilled distilled --calls calls.jsonl --out judged
+turnstream pretrain judge --data data --teacher teacher --calls calls.jsonl --out judged
 """
 
 from __future__ import annotations
@@ -61,7 +61,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def _add_judge_arguments(parser: argparse.ArgumentParser) -> None:
     _add_speech_arguments(parser)
     parser.add_argument("--teacher", type=Path, required=True, metavar="FOLDER", help="what `turnstream pretrain teacher` wrote of the same data")
-    parser.add_argument("--distilled", type=Path, required=True, metavar="FOLDER", help="run of `turnstream pretrain distill` from it")
     parser.add_argument("--calls", type=Path, required=True, metavar="MANIFEST", help="real calls, at least two")
     parser.add_argument("--out", type=Path, required=True, help="folder for scores of all utterances and calls")
     parser.add_argument("--whisper", type=Path, metavar="FOLDER", help="as for `turnstream pretrain teacher`")
@@ -129,12 +128,10 @@ def _from_teacher(args: argparse.Namespace) -> int:
         print(f"what the teacher said is in {args.out}; continue with: turnstream pretrain distill --teacher {args.out} ...")
         return 0
     if args.method == JUDGE:
-        from .distillation import load_distilled
-        from .judging import judge_calls
+        from ..teachers.judging import judge_calls
 
-        network, space = load_distilled(args.distilled)
         extraction = Extraction(args.teacher, UtterancePool(sets))
-        measured = judge_calls(read_training_part(args.calls), extraction, network, space, args.out, teacher=args.whisper, each=args.each, threads=args.jobs)
+        measured = judge_calls(read_training_part(args.calls), extraction, args.out, teacher=args.whisper, each=args.each, threads=args.jobs)
         shown = ", ".join(f"{auc:.3f}" for auc in measured.values())
         print(f"AUC of each call by the judge of the others, at the moments of a silence in turn: {shown}; scores are in {args.out}")
         return 0

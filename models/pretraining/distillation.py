@@ -33,7 +33,7 @@ from ..features import LOG_MEAN, LOG_SCALE, LogMel
 from ..recurrent import Recurrent
 from ..state import ShapeTree, StateLayout
 from ..teachers.extraction import Extraction
-from ..teachers.judge import fit_told, told_places
+from ..teachers.judge import fit_told, tell, told_places
 from ..teachers.place_space import PlaceSpace
 from ..training.hardware import Hardware
 from ..training.launch import launched, open_fabric
@@ -95,24 +95,42 @@ class DistilledNetwork(nn.Module):
 
 @dataclass(frozen=True)
 class Targets:
-    """How the teacher's components are scaled to be learned, and the embeddings of the places; tensors on the training device."""
+    """How the teacher's components are scaled to be learned, and what is to be said of each place; tensors on the training device."""
 
     frame_scale: Tensor  # (K,)
     place_scale: Tensor  # (E,)
-    places: Tensor  # (P, E)
-    told: Tensor  # (P,) logit of the judge that the texts taught, of mean 0 and variance 1
+    places: Tensor  # (P, E), of those that the teacher was asked about, which come first
+    told: Tensor  # (L,) logit of the judge that the texts taught, of mean 0 and variance 1, NaN where nothing tells
 
     @classmethod
     def of(cls, extraction: Extraction, space: PlaceSpace, settings: DistillationSettings, device: torch.device) -> Targets:
         deviation = extraction.components.scale[: settings.components]
         frame_scale = _balanced(deviation, settings.whitening)  # of components in standard deviations
         clips, _, kinds, embeddings = extraction.places()
-        coordinates = np.concatenate([space.coordinates(part) for part in np.array_split(embeddings, max(1, len(embeddings) // 5000))])
-        groups = told_places(extraction, clips, kinds, coordinates) if settings.told_weight else []
-        told = fit_told(groups).logits(coordinates) if settings.told_weight else np.zeros(len(coordinates))
-        told = (told - told.mean()) / (told.std() + 1e-9)
+        coordinates = space.coordinates_of(embeddings)
+        told = told_logits(extraction, clips, kinds, coordinates) if settings.told_weight else np.full(len(extraction.listed()[0]), np.nan)
         arrays = frame_scale, place_scale(space, settings), coordinates, told
         return cls(*(torch.from_numpy(np.asarray(array, np.float32)).to(device) for array in arrays))
+
+
+def told_logits(extraction: Extraction, clips: NDArray[np.int32], kinds: NDArray[np.int8], coordinates: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Logit of the judge that the texts taught at every listed place, standardised, (L,).
+
+    Where the teacher was not asked it is the mean of the places of the same kind, voice and completeness where it was; NaN where the text
+    does not tell.
+    """
+    asked = fit_told(told_places(extraction, clips, kinds, coordinates)).logits(coordinates)
+    asked = (asked - asked.mean()) / (asked.std() + 1e-9)
+    all_clips, _, all_kinds = extraction.listed()
+    complete, known, neural = tell(extraction, all_clips, all_kinds)
+    alike = all_kinds + 4 * complete + 8 * neural
+    told = np.full(len(alike), np.nan, np.float32)
+    for group in np.unique(alike):
+        own = alike == group
+        if own[: len(asked)].any():
+            told[own & known] = asked[own[: len(asked)]].mean()
+    told[: len(asked)] = asked
+    return told
 
 
 def place_scale(space: PlaceSpace, settings: DistillationSettings) -> NDArray[np.float32]:
@@ -135,10 +153,11 @@ def losses_of(network: nn.Module, chunk: SpeechChunk, targets: Targets, state: T
     wanted = torch.from_numpy(chunk.frames).to(device)[known] * targets.frame_scale
     frame_error = (frames[known] - wanted) ** 2
     rows = torch.from_numpy(chunk.places).to(device)
-    at = rows >= 0
+    at = (rows >= 0) & (rows < len(targets.places))
     wanted_places = targets.places[rows[at]] * targets.place_scale
     place_error = (places[at] - wanted_places) ** 2
-    told_error = (told[at] - targets.told[rows[at]]) ** 2
+    said = (rows >= 0) & ~targets.told[rows].isnan()
+    told_error = (told[said] - targets.told[rows[said]]) ** 2
     losses = {
         "frames": frame_error.mean() if len(frame_error) else frames.sum() * 0,
         "places": place_error.mean() if len(place_error) else places.sum() * 0,
@@ -149,7 +168,7 @@ def losses_of(network: nn.Module, chunk: SpeechChunk, targets: Targets, state: T
         "frame_square": (wanted**2).sum(dim=0),
         "place_error": place_error.detach().sum(dim=0),
         "place_square": (wanted_places**2).sum(dim=0),
-        "told_error": told_error.detach().sum(),
+        "told_error": ((told[at] - targets.told[rows[at]]) ** 2).detach().sum(),
         "told_square": (targets.told[rows[at]] ** 2).sum(),
     }
     return losses, state, sums

@@ -42,7 +42,7 @@ class DistillationSettings:
     place_components: int = 128
     frame_weight: float = 1.0
     place_weight: float = 1.0
-    told_weight: float = 0.5
+    told_weight: float = 2.0
     cut_share: float = 0.5
     reach_s: float = 0.6
     gain_db: float = 15.0

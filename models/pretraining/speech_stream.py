@@ -24,12 +24,12 @@ from .distillation_settings import DistillationSettings
 SPEECH_LEVEL_DB = -26.0
 UTTERANCES_PER_SPEAKER = (3, 9)
 PAUSES_S = (0.1, 4.0)  # drawn evenly in their logarithm
-ROOM_SHARE, NOISE_SHARE, STEADY_SHARE = 0.25, 0.75, 0.5
-SNR_DB = (3.0, 40.0)
+ROOM_SHARE, NOISE_SHARE, STEADY_SHARE = 0.12, 0.6, 0.5
+SNR_DB = (8.0, 45.0)
 FADE_SAMPLES = 80  # where an utterance is cut off
 CONTAMINATED_FRAMES = 10  # before a cut: the teacher's frames there have heard what the network will not
 MOST_FRAMES = 32000  # of audio that a lane prepares at once
-EQUALISED_SHARE, BAND_SHARE, WARP = 0.7, 0.5, 0.1  # of the lines; WARP is the farthest stretch of the frequency axis
+EQUALISED_SHARE, BAND_SHARE, WARP = 0.6, 0.5, 0.08  # of the lines; WARP is the farthest stretch of the frequency axis
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class SpeechChunk:
         begins: (B,) bool, another speaker begins.
         frames: components of the teacher's frame that is to be predicted now, in standard deviations, (B, T, K).
         known: where there is one, (B, T).
-        places: row of the place whose embedding is to be predicted now, -1 where there is none, (B, T).
+        places: row, in Extraction.listed, of the place that the words have come to, or that the silence followed; -1 where there is none, (B, T).
     """
 
     audio: NDArray[np.float32]
@@ -102,7 +102,7 @@ class SpeechStream:
         self._speakers = list(by_speaker.values())
         seconds = np.array([sum(u.speech_s for u in spoken) for spoken in self._speakers])
         self._shares = np.sqrt(seconds) / np.sqrt(seconds).sum()  # who speaks much is heard more often, but not as much more
-        clips, at, kinds, _ = extraction.places()
+        clips, at, kinds = extraction.listed()
         self._places: dict[int, list[tuple[int, int, int]]] = {}  # of each clip: sample, row, kind
         for row, (clip, place, kind) in enumerate(zip(clips.tolist(), at.tolist(), kinds.tolist(), strict=True)):
             self._places.setdefault(clip, []).append((place, row, kind))

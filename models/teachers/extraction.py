@@ -121,14 +121,18 @@ class Extraction:
         start, end = self.starts[utterance.index], self.starts[utterance.index + 1]
         return self._frames[start:end].astype(np.float32) / QUANTUM
 
+    def listed(self) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int8]]:
+        """Clip, place and kind of every place, those that were asked about first, (L,) each."""
+        with np.load(self.folder / PLACES) as listed:
+            return listed["clip"], listed["place"], listed["kind"]
+
     def places(self) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int8], NDArray[np.float16]]:
         """Clip, place and kind of every place that was asked about, and the teacher's windows there, (P, WINDOWS * C)."""
         channels = len(WINDOWS) * len(self.components.mean)
         embeddings = np.fromfile(self.folder / EMBEDDINGS, np.float16)
         embeddings = embeddings[: len(embeddings) // channels * channels].reshape(-1, channels)
-        with np.load(self.folder / PLACES) as listed:
-            done = slice(len(embeddings))
-            return listed["clip"][done], listed["place"][done], listed["kind"][done], embeddings
+        clips, places, kinds = (column[: len(embeddings)] for column in self.listed())
+        return clips, places, kinds, embeddings
 
 
 def extract(
@@ -154,6 +158,8 @@ def extract(
     Raises:
         MissingExtraError, ConfigError: the teacher cannot be had.
     """
+    if components < 1:
+        raise ConfigError(f"expected at least one component of a frame to keep, got {components}")
     folder.mkdir(parents=True, exist_ok=True)
     pool = UtterancePool(cached_sets)
     if not (folder / COMPONENTS).is_file():

@@ -160,19 +160,27 @@ def held_out(coordinates: Floats, silences: CallSilences, told: Sequence[ToldPla
 
 
 def told_places(extraction: Extraction, clips: NDArray[np.int32], kinds: NDArray[np.int8], coordinates: Floats) -> list[ToldPlaces]:
-    """The places of which the text tells whether a turn is complete there, those of the neural voice apart: it speaks whole turns.
+    """The places of which the text tells whether a turn is complete there, those of the neural voice apart: it speaks whole turns."""
+    complete, known, neural = tell(extraction, clips, kinds)
+    groups: list[ToldPlaces] = []
+    for group in (known & neural, known & ~neural):
+        if (complete & group).any() and (~complete & group).any():
+            groups.append(ToldPlaces(coordinates[group], complete[group]))
+    return groups
 
-    A clip that ends a sentence is complete at its end; no clip is complete inside.
+
+def tell(
+    extraction: Extraction, clips: NDArray[np.int32], kinds: NDArray[np.int8]
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_], NDArray[np.bool_]]:
+    """Of each place, (P,) each: is a turn complete there, does the text tell so, and is it the neural voice?
+
+    A clip that ends a sentence is complete at its end; no clip is complete inside. Read clips that end inside a sentence are cut anywhere.
     """
     finished = np.array([utterance.finished for utterance in extraction.pool.utterances])[clips]
     neural = np.array([utterance.set_name == SYNTHETIC_SET for utterance in extraction.pool.utterances])[clips]
     complete = (kinds == END) & (finished == FINISHED)
-    known = (kinds != END) | (finished != UNKNOWN)
-    groups: list[ToldPlaces] = []
-    for group in (neural & known, ~neural & known & ((kinds != END) | complete)):  # read clips that end inside a sentence are cut anywhere
-        if (complete & group).any() and (~complete & group).any():
-            groups.append(ToldPlaces(coordinates[group], complete[group]))
-    return groups
+    known = (kinds != END) | complete | (neural & (finished != UNKNOWN))
+    return complete, known, neural
 
 
 def fit_told(told: Sequence[ToldPlaces], strength: float = STRENGTH) -> Judge:

@@ -43,6 +43,10 @@ class PlaceSpace:
         """Components of embeddings (P, D), (P, E)."""
         return ((embeddings.astype(np.float32) - self.mean) / self.scale) @ self.basis
 
+    def coordinates_of(self, embeddings: NDArray[np.float16]) -> NDArray[np.float32]:
+        """The same of very many, a part at a time."""
+        return np.concatenate([self.coordinates(part) for part in np.array_split(embeddings, max(1, len(embeddings) // 5000))])
+
     def save(self, path: Path) -> None:
         np.savez(path, **dataclasses.asdict(self))
 

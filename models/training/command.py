@@ -8,6 +8,7 @@ from contextlib import ExitStack, closing
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 from ..config import from_plain
 from ..dialogues.manifest import Dialogue, read_manifest
@@ -18,7 +19,7 @@ from .settings import TrainingSettings
 from .sources import ConversationSource, RecordedDialogues
 
 TRAINING_SPLITS, VALIDATION_SPLITS = ("", "train"), ("", "val")
-SETTINGS_AS_OPTIONS = ("steps", "lanes", "seed", "patience", "measure", "keep_best", "encoder", "freeze_encoder", "freeze_speaker_rnn")
+SETTINGS_AS_OPTIONS = ("steps", "lanes", "seed", "patience", "measure", "keep_best", "encoder", "network", "freeze_encoder", "freeze_speaker_rnn")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -51,6 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="CHECKPOINT",
         help="begin with the encoder, and per-speaker RNN if there is one, of this network or pre-training (`turnstream pretrain`); it sets their shape",
     )
+    parser.add_argument("--network", metavar="CHECKPOINT", help="begin with this network, in place of an encoder; it sets the shape")
     parser.add_argument("--freeze-encoder", action="store_true", default=None, help="leave that encoder as it is; otherwise it learns as well")
     parser.add_argument("--freeze-speaker-rnn", action="store_true", default=None, help="the same for the per-speaker RNN")
     parser.add_argument("--resume", action="store_true", help="go on exactly where the last checkpoint in --out was written")
@@ -106,7 +108,7 @@ def _read_calls(args: argparse.Namespace, settings: TrainingSettings) -> Convers
         try:
             with np.load(args.judged) as stored:
                 judged = dict(stored)
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, EOFError, BadZipFile) as error:
             raise DialogueError(f"{args.judged}: expected a judge's scores of calls (.npz): {error}") from None
     surroundings = read_surroundings(args.noises) if args.noises else Surroundings()
     return VariedCalls([call for call in calls if call.id != args.without], settings, surroundings, judged)
@@ -159,12 +161,16 @@ def read_held_out(path: Path) -> list[Dialogue]:
 
 
 def settings_from(plain: dict[str, Any]) -> TrainingSettings:
-    """Training settings; where they name an encoder and say nothing of the network's, its features and shape are those of the checkpoint.
+    """Training settings; where they name an encoder or a network and say nothing of its shape, features and shape are those of the checkpoint.
 
     Raises:
         ConfigError: an unknown field, a value out of range, or no such encoder.
     """
     model = plain.get("model", {})
+    if plain.get("network") and not model:
+        from ..checkpoint import load_checkpoint
+
+        return from_plain(TrainingSettings, plain | {"model": asdict(load_checkpoint(Path(str(plain["network"]))).config)}, "settings")
     if plain.get("encoder") and isinstance(model, dict) and not {"features", "encoder"} & set(model):
         from ..checkpoint import load_encoder
 

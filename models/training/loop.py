@@ -19,7 +19,7 @@ from lightning_fabric import Fabric
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from ..checkpoint import load_encoder, save_checkpoint
+from ..checkpoint import load_checkpoint, load_encoder, save_checkpoint
 from ..dialogues.manifest import Dialogue
 from ..errors import ConfigError
 from ..turn_model import TurnModel
@@ -86,7 +86,7 @@ def new_network(settings: TrainingSettings, *, with_encoder: bool = True) -> Tur
 
     Args:
         settings: of the run.
-        with_encoder: read that encoder; not needed where a checkpoint's weights follow.
+        with_encoder: read that encoder, or network; not needed where a checkpoint's weights follow.
     Raises:
         ConfigError: that cannot be read, or hears or is built otherwise than the network's.
     """
@@ -99,6 +99,11 @@ def new_network(settings: TrainingSettings, *, with_encoder: bool = True) -> Tur
         network.encoder.load_state_dict(given.weights)
         if given.speaker_rnn == settings.model.speaker_rnn:
             network.speaker_rnn.load_state_dict(given.speaker_rnn_weights)
+    if settings.network and with_encoder:
+        whole = load_checkpoint(Path(settings.network))
+        if whole.config != settings.model:
+            raise ConfigError(f"expected the shape of {settings.network}, {whole.config}, got {settings.model}")
+        network.load_state_dict(whole.state_dict())
     network.encoder.requires_grad_(not settings.freeze_encoder)
     network.speaker_rnn.requires_grad_(not settings.freeze_speaker_rnn)
     return network
@@ -114,15 +119,15 @@ class _Run:
         torch.manual_seed(settings.seed)
         network = new_network(settings, with_encoder=saved is None).to(fabric.device)
         self.average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(settings.average_decay))
-        given = [*network.encoder.parameters(), *network.speaker_rnn.parameters()] if settings.encoder else []
-        groups = {
-            settings.learning_rate * settings.given_rate: [one for one in given if one.requires_grad],
-            settings.learning_rate: [one for one in network.parameters() if one.requires_grad and all(one is not other for other in given)],
-        }
-        groups = {rate: parameters for rate, parameters in groups.items() if parameters}
-        optimizer = torch.optim.AdamW([{"params": parameters, "lr": rate} for rate, parameters in groups.items()], weight_decay=settings.weight_decay)
+        given = [*network.encoder.parameters(), *network.speaker_rnn.parameters()] if settings.given else []
+        groups = [
+            (settings.learning_rate * settings.given_rate, [one for one in given if one.requires_grad]),
+            (settings.learning_rate, [one for one in network.parameters() if one.requires_grad and all(one is not other for other in given)]),
+        ]
+        groups = [(rate, parameters) for rate, parameters in groups if parameters]
+        optimizer = torch.optim.AdamW([{"params": parameters, "lr": rate} for rate, parameters in groups], weight_decay=settings.weight_decay)
         self.schedule = torch.optim.lr_scheduler.OneCycleLR(
-            optimizer, list(groups), total_steps=settings.steps, pct_start=min(0.3, settings.warmup_steps / settings.steps)
+            optimizer, [rate for rate, _ in groups], total_steps=settings.steps, pct_start=min(0.3, settings.warmup_steps / settings.steps)
         )
         for layer in (network.features, network.speaker_rnn, network.dialogue_rnn):  # where rounding would pile up
             keep_precise(layer, fabric.device)

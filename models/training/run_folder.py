@@ -54,8 +54,9 @@ def refuse_other_settings(out: Path, settings: Settings) -> None:
 def _refuse_others(out: Path, settings: Settings, theirs: dict[str, Any]) -> None:
     of_run = from_plain(type(settings), theirs)
     changed = [field.name for field in dataclasses.fields(settings) if getattr(of_run, field.name) != getattr(settings, field.name)]
-    if isinstance(settings, TrainingSettings) and isinstance(of_run, TrainingSettings) and settings.encoder and of_run.encoder:
-        changed = [name for name in changed if name != "encoder"]  # the run has its weights; their folder may have moved
+    if isinstance(settings, TrainingSettings) and isinstance(of_run, TrainingSettings):
+        moved = [name for name in ("encoder", "network") if getattr(settings, name) and getattr(of_run, name)]
+        changed = [name for name in changed if name not in moved]  # the run has its weights; their folder may have moved
     if changed:
         raise ConfigError(f"expected the settings of the run in {out}, got another {', '.join(changed)}")
 

@@ -39,8 +39,9 @@ class TrainingSettings:
         keep_best: write the best averaged weights at the end instead of the last; always so with patience.
         encoder: checkpoint, of a network or of pre-training, whose encoder this one begins with, and whose per-speaker RNN, if it has one of
             the same shape; "" begins from random weights.
+        network: checkpoint of a network of the same shape that this one begins with, in place of an encoder; "" for none.
         freeze_encoder, freeze_speaker_rnn: leave them as they are.
-        given_rate: learning rate of encoder and per-speaker RNN, where a checkpoint gave the encoder, as a multiple of that of the rest.
+        given_rate: learning rate of encoder and per-speaker RNN, where a checkpoint gave them, as a multiple of that of the rest.
         calls_share: share of the conversations that are real calls, where some are given beside the dialogues to learn from.
     """
 
@@ -60,6 +61,7 @@ class TrainingSettings:
     keep_best: bool = False
     seed: int = 0
     encoder: str = ""
+    network: str = ""
     freeze_encoder: bool = False
     freeze_speaker_rnn: bool = False
     given_rate: float = 1.0
@@ -83,11 +85,18 @@ class TrainingSettings:
             raise ConfigError(f"expected 0 <= calls_share <= 1, got {self.calls_share}")
         if self.given_rate <= 0:
             raise ConfigError(f"expected given_rate > 0, got {self.given_rate}")
-        if (self.freeze_encoder or self.freeze_speaker_rnn) and not self.encoder:
+        if self.encoder and self.network:
+            raise ConfigError(f"expected an encoder or a whole network to begin with, got both ({self.encoder} and {self.network})")
+        if (self.freeze_encoder or self.freeze_speaker_rnn) and not self.given:
             raise ConfigError("expected a checkpoint whose encoder is frozen, got none")
         measures = [*(head.name for head in fields(LossWeights)), TOTAL]
         if self.measure not in measures:
             raise ConfigError(f"expected measure to be a loss of the validation dialogues, one of {', '.join(measures)}, got {self.measure!r}")
+
+    @property
+    def given(self) -> str:
+        """The checkpoint that encoder and per-speaker RNN come from; "" for none."""
+        return self.encoder or self.network
 
     @property
     def chunk_frames(self) -> int:

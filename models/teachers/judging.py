@@ -2,14 +2,13 @@
 
 A folder holds
 
-    silences.npz          the calls' shifts and holds as the teacher heard them
-    moments.npz           the calls at many moments: call, speaker, frame, embedding
-    judges.json           how right each judge is about the call it has not heard
-    held_out.npz          every call's scores by the judge that was fitted on the others (`turnstream evaluate --judge`)
-    all/, without_CALL/   of one judge each: finality/SET.npz, the utterances' scores (`turnstream simulate --finality`), and calls.npz,
-                          the calls' scores (`turnstream train --judged`)
-
-Places that the teacher was not asked about are scored by the distilled network's prediction of what it would have said.
+    silences.npz             the calls' shifts and holds as the teacher heard them
+    moments.npz              the calls at many moments: call, speaker, frame, embedding
+    judges.json              how right each judge is about the call it has not heard
+    finality/SET.npz         the utterances' scores by the judge that their texts taught and no call (`turnstream simulate --finality`)
+    held_out.npz             every call's scores by the judge that was fitted on the others (`turnstream evaluate --judge`)
+    all.npz                  the calls' scores by the judge that was fitted on them (`turnstream train --judged`)
+    without_CALL.npz         the same by the judge that was fitted on all but one, for what is to be measured on that one
 """
 
 from __future__ import annotations
@@ -20,7 +19,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
@@ -28,18 +26,16 @@ from ..dialogues.activity import FRAME_RATE_HZ, BoolFrames, runs
 from ..dialogues.annotation import load_annotated
 from ..dialogues.finality import write_finality
 from ..dialogues.manifest import Dialogue
-from ..dialogues.utterances import Utterance
 from ..errors import DialogueError
-from ..teachers.extraction import DIP, END, PAUSE, SILENCE_S, Extraction, embed_end
-from ..teachers.judge import MOMENTS_S, CallSilences, Judge, fit_judge, hear_silences, heard_of, held_out, load_silences, save_silences, told_places
-from ..teachers.place_space import PlaceSpace
-from ..teachers.whisper import FRAME_SAMPLES, SAMPLE_RATE_HZ, WhisperEncoder
-from .distillation import DistilledNetwork, place_scale
+from .extraction import SILENCE_S, Extraction, embed_end
+from .judge import MOMENTS_S, CallSilences, Judge, fit_judge, fit_told, hear_silences, heard_of, held_out, load_silences, save_silences, told_places
+from .place_space import PlaceSpace
+from .whisper import FRAME_SAMPLES, SAMPLE_RATE_HZ, WhisperEncoder
 
 SPEECH_EVERY_S = 0.6  # moments at which a call is judged
 SILENCE_MOMENTS_S = (0.1, 0.2, 0.3, 0.4, 0.5, 0.7, 1.0, 1.5, 2.2, 3.0)  # into a silence
 ALL, WITHOUT = "all", "without_"
-BATCH_S = 200.0  # of clips that the network hears at once
+COMPONENTS = 128  # of an embedding that a judge looks at
 
 Floats = NDArray[np.float32]
 
@@ -57,8 +53,6 @@ class Moments:
 def judge_calls(
     calls: Sequence[Dialogue],
     extraction: Extraction,
-    network: DistilledNetwork,
-    space: PlaceSpace,
     out: Path,
     *,
     teacher: Path | None = None,
@@ -70,15 +64,14 @@ def judge_calls(
     Args:
         calls: real calls, at least two.
         extraction: what the same teacher said of utterances.
-        network, space: distilled from it.
         out: the folder.
         teacher: as for `extraction.extract`.
         each: also without each call, for cross-validation.
         threads: of the teacher.
     Returns:
-        AUC of the judges on the calls that they have not heard, pooled, by milliseconds into the silence.
+        AUC of the judges on the calls that they have not heard, pooled, by how far into the silence.
     Raises:
-        DialogueError: fewer than two calls, or calls without shifts or holds.
+        DialogueError: fewer than two calls, calls without shifts or holds, or utterances whose texts tell nothing.
     """
     if len(calls) < 2:
         raise DialogueError(f"expected at least two calls, so that each can be judged by the others, got {len(calls)}")
@@ -94,27 +87,25 @@ def judge_calls(
     silences = load_silences(out / "silences.npz")
     with np.load(out / "moments.npz") as stored:
         moments = Moments(**{name: stored[name] for name in ("call", "speaker", "frame", "embeddings")})
-    coordinates, moment_coordinates = space.coordinates(silences.embeddings), space.coordinates(moments.embeddings)
     clips, places, kinds, embeddings = extraction.places()
-    asked = np.concatenate([space.coordinates(part) for part in np.array_split(embeddings, max(1, len(embeddings) // 5000))])
+    space = PlaceSpace.fit(embeddings, COMPONENTS)
+    asked = space.coordinates_of(embeddings)
     told = told_places(extraction, clips, kinds, asked)
+    _write_places(out / "finality", extraction, clips, places, fit_told(told).scores(asked))
+    coordinates, moment_coordinates = space.coordinates(silences.embeddings), space.coordinates(moments.embeddings)
     others = held_out(coordinates, silences, told)
     measured = auc_by_moment(coordinates, silences, others)
     (out / "judges.json").write_text(json.dumps({"held_out_auc": measured, "calls": [call.id for call in calls]}, indent=1) + "\n")
     activity = [load_annotated(call, SAMPLE_RATE_HZ)[1] for call in calls]
-    np.savez(out / "held_out.npz", **_scores(calls, activity, moments, moment_coordinates, others))
-    judges = {ALL: fit_judge(coordinates, silences, told)}
-    if each:
-        judges |= {f"{WITHOUT}{call.id}": judge for call, judge in zip(calls, others, strict=True)}
-    known = {(clip, place): row for row, (clip, place) in enumerate(zip(clips.tolist(), places.tolist(), strict=True))}
-    listed, predicted = predict_places(network, space, extraction)
-    for row, key in enumerate(listed):
-        if key in known:
-            predicted[row] = asked[known[key]]
-    for name, judge in judges.items():
-        (out / name / "finality").mkdir(parents=True, exist_ok=True)
-        _write_places(out / name / "finality", extraction, listed, judge.scores(predicted))
-        np.savez(out / name / "calls.npz", **_scores(calls, activity, moments, moment_coordinates, [judge] * len(calls)))
+
+    def write(name: str, judges: Sequence[Judge]) -> None:
+        np.savez(out / f"{name}.npz", **_scores(calls, activity, moments, moment_coordinates, judges))
+
+    write("held_out", others)
+    write(ALL, [fit_judge(coordinates, silences, told)] * len(calls))
+    for call, judge in zip(calls, others, strict=True):
+        if each:
+            write(f"{WITHOUT}{call.id}", [judge] * len(calls))
     return measured
 
 
@@ -156,42 +147,6 @@ def auc_by_moment(coordinates: Floats, silences: CallSilences, judges: Sequence[
     return found
 
 
-def predict_places(network: DistilledNetwork, space: PlaceSpace, extraction: Extraction) -> tuple[list[tuple[int, int]], Floats]:
-    """Every end, pause and dip of the pool as (clip, sample), and its embedding's coordinates as the network predicts them, (P, E)."""
-    scale = place_scale(space, network.settings)
-    pool = extraction.pool
-    order = sorted(pool.utterances, key=pool.samples)
-    listed: list[tuple[int, int]] = []
-    found: list[Floats] = []
-    hop, after = FRAME_SAMPLES, round(SILENCE_S * SAMPLE_RATE_HZ)
-    progress = tqdm(total=len(order), desc="network, places", unit="clip", mininterval=5)
-    while order:
-        size = max(1, int(BATCH_S * SAMPLE_RATE_HZ / (pool.samples(order[-1]) + after)))
-        clips, order = order[-size:], order[:-size]
-        longest = -(-(pool.samples(clips[-1]) + after) // hop) * hop
-        audio = np.zeros((len(clips) + len(clips) % 2, longest), np.float32)  # a state holds two speakers
-        for row, utterance in enumerate(clips):
-            audio[row, : pool.samples(utterance)] = pool.audio(utterance) * np.float32(10 ** ((-26.0 - utterance.level_db) / 20))
-        plain = torch.zeros(len(audio), network.settings.features.mel_bins), torch.ones(len(audio))
-        with torch.inference_mode():
-            _, places, _, _ = network(torch.from_numpy(audio), *plain, network.init_state(len(audio)))
-        progress.update(len(clips))
-        for row, utterance in enumerate(clips):
-            for place, kind in _places_of(utterance):
-                frame = -(-(place + (after if kind in (END, PAUSE) else 0)) // hop) - 1
-                listed.append((utterance.index, place))
-                found.append(places[row, min(frame, places.shape[1] - 1)].numpy() / scale)
-    return listed, np.stack(found)
-
-
-def _places_of(utterance: Utterance) -> Iterator[tuple[int, int]]:
-    yield utterance.offset, END
-    for start, _ in utterance.pauses:
-        yield int(start), PAUSE
-    for dip in utterance.dips:
-        yield int(dip), DIP
-
-
 def _scores(
     calls: Sequence[Dialogue], activity: Sequence[BoolFrames], moments: Moments, coordinates: Floats, judges: Sequence[Judge]
 ) -> dict[str, Floats]:
@@ -210,13 +165,13 @@ def _scores(
     return scores
 
 
-def _write_places(folder: Path, extraction: Extraction, listed: Sequence[tuple[int, int]], scores: Floats) -> None:
+def _write_places(folder: Path, extraction: Extraction, clips: NDArray[np.int32], places: NDArray[np.int32], scores: Floats) -> None:
     """One file a set, its clips numbered from 0."""
-    pool = extraction.pool
-    names = [pool.set_folder(utterance) for utterance in pool.utterances]
+    folder.mkdir(parents=True, exist_ok=True)
+    names = [extraction.pool.set_folder(utterance) for utterance in extraction.pool.utterances]
     first = {name: names.index(name) for name in dict.fromkeys(names)}
     rows: dict[str, list[tuple[int, int, float]]] = {name: [] for name in first}
-    for (clip, place), score in zip(listed, scores.tolist(), strict=True):
+    for clip, place, score in zip(clips.tolist(), places.tolist(), scores.tolist(), strict=True):
         rows[names[clip]].append((clip - first[names[clip]], place, score))
     for name, of_set in rows.items():
         write_finality(folder / f"{name}.npz", of_set)
