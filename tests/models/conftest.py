@@ -1,14 +1,20 @@
-"""A small corpus: bursts of noise where people would speak, with their activity, in a manifest."""
+"""A small corpus: bursts of noise where people would speak, with their activity, in a manifest. And what a teacher said of a few utterances."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import pytest
 import soundfile as sf
 
 from turnstream.models.dialogues.manifest import Dialogue, read_manifest, write_manifest
+from turnstream.models.dialogues.utterances import UtterancePool, decode_speech
+from turnstream.models.teachers import extraction
+from turnstream.models.teachers.extraction import Extraction
+
+from .teaching import FakeEncoder, write_speech
 
 RATE_HZ, FRAME_SAMPLES = 16000, 320
 SECONDS = 9.0
@@ -47,3 +53,34 @@ def manifest(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def dialogues(manifest: Path) -> list[Dialogue]:
     return read_manifest(manifest)
+
+
+@pytest.fixture(scope="session")
+def speech_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two sets of utterances to ask a teacher about."""
+    return write_speech(tmp_path_factory.mktemp("speech"))
+
+
+@pytest.fixture(scope="session")
+def speech_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("decoded")
+
+
+@pytest.fixture(scope="session")
+def speech_sets(speech_folder: Path, speech_cache: Path) -> list[Path]:
+    """The same, decoded."""
+    return decode_speech(speech_folder, speech_cache)
+
+
+@pytest.fixture(scope="session")
+def pool(speech_sets: list[Path]) -> UtterancePool:
+    return UtterancePool(speech_sets)
+
+
+@pytest.fixture(scope="session")
+def taught(speech_sets: list[Path], pool: UtterancePool, tmp_path_factory: pytest.TempPathFactory) -> Extraction:
+    """All that the fake teacher says of them."""
+    folder = tmp_path_factory.mktemp("teacher")
+    with patch.object(extraction, "WhisperEncoder", FakeEncoder):
+        extraction.extract(folder, speech_sets, components=6)
+    return Extraction(folder, pool)
