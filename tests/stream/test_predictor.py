@@ -16,7 +16,7 @@ from turnstream.stream.prediction import Prediction
 from .serving import dialogue
 from .talkative import talkative_model
 
-FIELDS = ("frame", "time_s", "holder", "p_shift", "p_hold", "vad", "p_now", "p_future", "p_next", "p_backchannel")
+FIELDS = ("frame", "time_s", "holder", "p_shift", "p_hold", "vad", "p_now", "p_future", "p_next", "p_backchannel", "level_dbfs")
 
 
 @pytest.fixture(scope="module")
