@@ -1,7 +1,8 @@
 """Speech of one person after another as an endless stream, with what a teacher said of it. No labels, one channel.
 
 Each lane plays a few utterances of a speaker, with pauses between them, then those of another one, on another line: its own loudness, room,
-noise and equalisation. Some utterances are cut off at a place that the teacher was asked about, as where somebody stops to think.
+noise and equalisation. Some lines are silent where nobody speaks. Some utterances are cut off at a place that the teacher was asked about,
+as where somebody stops to think.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ PAUSES_S = (0.1, 4.0)  # drawn evenly in their logarithm
 ROOM_SHARE, NOISE_SHARE, STEADY_SHARE = 0.12, 0.6, 0.5
 SNR_DB = (8.0, 45.0)
 FADE_SAMPLES = 80  # where an utterance is cut off
+GATED_SHARE, GATE_HOLD_S = 0.35, 0.08  # of the lines are silent where nobody speaks, from so long at most after the speech
 CONTAMINATED_FRAMES = 10  # before a cut: the teacher's frames there have heard what the network will not
 MOST_FRAMES = 32000  # of audio that a lane prepares at once
 EQUALISED_SHARE, BAND_SHARE, WARP = 0.6, 0.5, 0.08  # of the lines; WARP is the farthest stretch of the frequency axis
@@ -141,9 +143,13 @@ class SpeechStream:
         targets: list[tuple[int, int, int, int]] = []  # stream frame of the clip's first, clip frames first to last, clip
         reached: list[tuple[int, int, int]] = []  # first frame, frames, row
         at = int(rng.integers(5, 50))
+        gated = rng.random() < GATED_SHARE
         for utterance in chosen:
             clip, first = self._pool.audio(utterance), max(0, utterance.onset - 1600) // FRAME_SAMPLES
             clip = clip * np.float32(10 ** ((SPEECH_LEVEL_DB - utterance.level_db + rng.uniform(-4, 4)) / 20))
+            if gated:
+                for start, stop in (*utterance.pauses, (utterance.offset, len(clip))):
+                    clip[int(start) + int(rng.uniform(0, GATE_HOLD_S) * SAMPLE_RATE_HZ) : int(stop)] = 0
             places = sorted(self._places.get(utterance.index, []))
             pause = int(np.exp(rng.uniform(*np.log(PAUSES_S))) * 50)
             end = utterance.offset
