@@ -172,7 +172,11 @@ def unpack_state(packed: Tensor, shapes: dict[str, ShapeTree], layout: StateLayo
     """
     if packed.shape[1] != layout.size:
         raise ConfigError(f"expected a state of {layout.size} floats, got {packed.shape[1]}")
-    rows = packed.reshape(-1, layout.speaker_size)  # R is inferred, so that the graph keeps a free batch
+    return unpack_rows(packed.reshape(-1, layout.speaker_size), shapes, layout)  # R is inferred, so that the graph keeps a free batch
+
+
+def unpack_rows(rows: Tensor, shapes: dict[str, ShapeTree], layout: StateLayout) -> State:
+    """The packed states of R speakers, (R, S / 2), to a tree of tensors, each (R, ...)."""
     parts = torch.split(rows, [entry.size for entry in layout.entries], dim=1)
     tensors = {entry.name: part.reshape(-1, *entry.shape) for entry, part in zip(layout.entries, parts, strict=True)}
 
@@ -186,10 +190,15 @@ def unpack_state(packed: Tensor, shapes: dict[str, ShapeTree], layout: StateLayo
 
 def pack_state(state: State, layout: StateLayout) -> Tensor:
     """The inverse of `unpack_state`, (B, S)."""
+    return pack_rows(state, layout).reshape(-1, layout.size)
+
+
+def pack_rows(state: State, layout: StateLayout) -> Tensor:
+    """The inverse of `unpack_rows`, (R, S / 2)."""
     parts: list[Tensor] = []
     for entry in layout.entries:
         tensor: Any = state
         for name in entry.name.split("."):
             tensor = tensor[name]
         parts.append(tensor.flatten(1))
-    return torch.cat(parts, dim=1).reshape(-1, layout.size)
+    return torch.cat(parts, dim=1)

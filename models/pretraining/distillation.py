@@ -14,6 +14,7 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -38,7 +39,7 @@ from ..teachers.place_space import PlaceSpace
 from ..training.hardware import Hardware
 from ..training.launch import launched, open_fabric
 from ..training.run_folder import begin_run, read_checkpoint, refuse_to_overwrite, write_validation
-from ..turn_model import pack_state, unpack_state
+from ..turn_model import pack_rows, unpack_rows
 from .distillation_settings import DistillationSettings
 from .speech_stream import SpeechChunk, SpeechStream
 
@@ -74,12 +75,12 @@ class DistilledNetwork(nn.Module):
         return next(self.parameters()).new_zeros(batch, self.layout.speaker_size)
 
     def forward(self, audio: Tensor, line: Tensor, warp: Tensor, state: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        before = unpack_state(state.reshape(-1, self.layout.size), self.shapes, self.layout)
+        before = unpack_rows(state, self.shapes, self.layout)
         mel, tail = self.features(audio, before["features"])
         encoded, encoder = self.encoder(self.over_line(mel, line, warp), before["encoder"])
         own, rnn = self.speaker_rnn(encoded, before["speaker_rnn"])
-        after = pack_state({"features": tail, "encoder": encoder, "speaker_rnn": rnn}, self.layout)
-        return self.frame_head(own), self.place_head(own), self.told_head(own)[..., 0], after.reshape(-1, self.layout.speaker_size)
+        after = pack_rows({"features": tail, "encoder": encoder, "speaker_rnn": rnn}, self.layout)
+        return self.frame_head(own), self.place_head(own), self.told_head(own)[..., 0], after
 
     def over_line(self, mel: Tensor, line: Tensor, warp: Tensor) -> Tensor:
         """Log-mel frames (B, T, M) as another line and another throat would give them: gains (B, M) in nats, frequency axis stretched by warp (B,)."""
@@ -250,7 +251,7 @@ def _train(
         schedule.step()
         state = state.detach()
         if step % 10 == 0:
-            progress.set_postfix({name: f"{float(loss):.3f}" for name, loss in losses.items()}, refresh=False)
+            progress.set_postfix({name: f"{loss.item():.3f}" for name, loss in losses.items()}, refresh=False)
         if leads and (step % settings.validate_every == 0 or step == settings.steps):
             measured = measure(network, extraction, surroundings, targets)
             progress.write(f"step {step}: " + ", ".join(f"{name} {value:.4f}" for name, value in measured.items() if "component" not in name))
@@ -300,7 +301,7 @@ def load_distilled(folder: Path) -> tuple[DistilledNetwork, PlaceSpace]:
         network = DistilledNetwork(from_plain(DistillationSettings, json.loads((folder / CONFIG_FILE).read_text()), str(folder / CONFIG_FILE)))
         network.load_state_dict(load_file(folder / WEIGHTS_FILE))
         space = PlaceSpace.load(folder / PLACES_FILE)
-    except (OSError, SafetensorError, RuntimeError, ValueError, TypeError) as error:
+    except (OSError, EOFError, BadZipFile, SafetensorError, RuntimeError, ValueError, LookupError, TypeError) as error:
         reason = " ".join(line.strip() for line in str(error).splitlines()[:2])
         raise ConfigError(f"{folder}: expected the folder of a distillation (`turnstream pretrain distill`): {reason}") from None
     return network.eval(), space

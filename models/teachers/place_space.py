@@ -52,5 +52,5 @@ class PlaceSpace:
 
     @classmethod
     def load(cls, path: Path) -> PlaceSpace:
-        with np.load(path) as stored:
+        with path.open("rb") as file, np.load(file) as stored:  # NumPy itself leaves a broken archive open
             return cls(**{field.name: stored[field.name] for field in dataclasses.fields(cls)})

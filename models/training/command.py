@@ -106,7 +106,7 @@ def _read_calls(args: argparse.Namespace, settings: TrainingSettings) -> Convers
     judged: dict[str, np.ndarray] = {}
     if args.judged:
         try:
-            with np.load(args.judged) as stored:
+            with args.judged.open("rb") as file, np.load(file) as stored:  # NumPy itself leaves a broken archive open
                 judged = dict(stored)
         except (OSError, ValueError, EOFError, BadZipFile) as error:
             raise DialogueError(f"{args.judged}: expected a judge's scores of calls (.npz): {error}") from None
