@@ -15,7 +15,7 @@ import soundfile
 import turnstream
 
 ROOT = Path(__file__).parents[1]
-TRAINING = ("torch", "torchaudio", "safetensors", "scipy", "onnx", "onnxscript", "matplotlib", "tqdm", "soxr")
+TRAINING = ("torch", "torchaudio", "safetensors", "scipy", "onnx", "onnxscript", "matplotlib", "tqdm", "soxr", "faster_whisper", "ctranslate2")
 PUBLIC = ast.parse((ROOT / "stream" / "_toplevel" / "__init__.py").read_text())
 
 PREDICTOR = """

@@ -63,8 +63,28 @@ def test_the_encoder_alone_is_read_whatever_else_is_there(tmp_path: Path) -> Non
     (tmp_path / CONFIG_FILE).write_text(json.dumps({name: described[name] for name in ("features", "encoder")} | {"method": "cpc"}))
     given = load_encoder(tmp_path)
     assert (given.features, given.config) == (model.config.features, model.config.encoder)
-    assert set(given.weights) == set(model.encoder.state_dict())
+    assert (given.speaker_rnn, set(given.weights)) == (None, set(model.encoder.state_dict()))
     assert all(torch.equal(tensor, given.weights[name]) for name, tensor in model.encoder.state_dict().items())
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_the_per_speaker_rnn_is_read_with_the_encoder(name: str, tmp_path: Path) -> None:
+    model = random_model(CONFIGS[name])
+    save_checkpoint(model, tmp_path)
+    given = load_encoder(tmp_path)
+    assert given.speaker_rnn == model.config.speaker_rnn
+    weights = model.speaker_rnn.state_dict()
+    assert set(given.speaker_rnn_weights) == set(weights)
+    assert all(torch.equal(tensor, given.speaker_rnn_weights[name]) for name, tensor in weights.items())
+
+
+def test_a_per_speaker_rnn_that_is_not_as_described_is_refused(tmp_path: Path) -> None:
+    save_checkpoint(random_model(CONFIGS["tiny"]), tmp_path)
+    described = json.loads((tmp_path / CONFIG_FILE).read_text())
+    described["speaker_rnn"]["hidden"] += 1
+    (tmp_path / CONFIG_FILE).write_text(json.dumps(described))
+    with pytest.raises(ConfigError, match="expected a checkpoint with an encoder: "):
+        load_encoder(tmp_path)
 
 
 @pytest.mark.parametrize("described", ["{}", "[]", "{", '{"features": {}, "encoder": {"channels": 7}}'])

@@ -5,7 +5,7 @@ from pathlib import Path
 import turnstream.models
 
 WITH_TORCH = {"torchaudio_loader", "listening", "layers", "features", "encoder", "recurrent", "turn_model", "checkpoint"}
-WITH_TORCH |= {f"pretraining.{name}" for name in ("objectives", "cpc", "network", "loop", "reconstruct")}
+WITH_TORCH |= {f"pretraining.{name}" for name in ("objectives", "cpc", "network", "loop", "reconstruct", "distillation")}
 WITH_TORCH |= {f"comparison.{name}" for name in ("runs", "report")}
 WITH_TORCH |= {f"training.{name}" for name in ("evaluation", "launch", "losses", "loop", "run_folder", "shares", "stream", "validation")}
 

@@ -1,79 +1,97 @@
-import shutil
+from __future__ import annotations
+
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from turnstream.models.dialogues import finality
-from turnstream.models.dialogues.finality import SILENCE_SAMPLES, ensure_finality, heard_until, stopping_places
-from turnstream.models.dialogues.simulation import Material, label_finality, lay_out, open_material, simulate
+from turnstream.models.dialogues.finality import read_finality, write_finality
+from turnstream.models.dialogues.simulation import Material, PlacedPhrase, label_finality, lay_out, open_material, simulate
 from turnstream.models.dialogues.timing import PlannedTurn
-from turnstream.models.dialogues.utterances import UtterancePool, decode_set
-from turnstream.models.dialogues.voice import Voice
-from turnstream.models.errors import MissingExtraError
+from turnstream.models.dialogues.utterances import Utterance, UtterancePool, decode_set
+from turnstream.models.dialogues.voice import Phrase, Voice
+from turnstream.models.errors import DialogueError
 
 from .test_simulation import LENGTHS_S, PLAIN
 
-
-class LongIsFinished:
-    """Scores a clip by its length, and counts the clips."""
-
-    asked = 0
-
-    def scores(self, clips: list[np.ndarray]) -> np.ndarray:
-        LongIsFinished.asked += len(clips)
-        return np.array([min(len(clip) / 80000, 1.0) for clip in clips], np.float32)
+ROWS = [(3, 4000, 0.25), (0, 900, 1.0), (3, 8000, 0.0)]
 
 
-@pytest.fixture
-def judged(material_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Material:
-    monkeypatch.setattr(finality, "SmartTurn", LongIsFinished)
-    LongIsFinished.asked = 0
-    return open_material(material_folder, tmp_path, synthetic=False, teacher=True)
+def longer_is_more_complete(utterance: Utterance, place: int) -> float:
+    """A judge's score."""
+    return min((place - utterance.onset) / 60000, 1.0)
 
 
-def test_every_stopping_place_is_scored_once_and_kept(judged: Material, material_folder: Path, tmp_path: Path):
-    for utterance in judged.pool.utterances:
-        assert sorted(utterance.finality) == sorted(stopping_places(utterance))
-        clip = judged.pool.audio(utterance)
-        assert utterance.finality[utterance.offset] == pytest.approx(len(heard_until(clip, utterance, utterance.offset)) / 80000)
-    asked = LongIsFinished.asked
-    assert asked == sum(len(stopping_places(u)) for u in judged.pool.utterances)
-    folder = decode_set(material_folder / "speech" / "tones", tmp_path)
-    ensure_finality(folder)
-    assert LongIsFinished.asked == asked
+@pytest.fixture(scope="module")
+def scores(material: Material, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of scores of all ends, pauses and dips."""
+    folder = tmp_path_factory.mktemp("finality")
+    rows: list[tuple[int, int, float]] = []
+    for utterance in material.pool.utterances:
+        for place in (utterance.offset, *utterance.pauses[:, 0].tolist(), *utterance.dips.tolist()):
+            rows.append((utterance.index, place, longer_is_more_complete(utterance, place)))
+    write_finality(folder / f"{material.pool.sets[0]}.npz", rows)
+    return folder
 
 
-def test_the_teacher_hears_its_silence_of_the_recording_s_own_as_far_as_it_goes(material: Material):
-    utterance = material.pool.utterances[0]
-    clip = material.pool.audio(utterance)
-    ((pause, resume),) = utterance.pauses
-    heard = heard_until(clip, utterance, int(pause))
-    own = min(int(resume - pause), SILENCE_SAMPLES)
-    assert len(heard) == pause + SILENCE_SAMPLES
-    assert np.array_equal(heard[: pause + own], clip[: pause + own])
-    assert not heard[pause + own :].any()
+@pytest.fixture(scope="module")
+def judged(material_folder: Path, cache_folder: Path, scores: Path) -> Material:
+    return open_material(material_folder, cache_folder, synthetic=False, finality=scores)
 
 
-def test_turns_end_where_words_sound_finished(judged: Material):
+def test_scores_come_back_from_disk_by_clip_and_place(tmp_path: Path) -> None:
+    write_finality(tmp_path / "set.npz", iter(ROWS))
+    assert read_finality(tmp_path / "set.npz") == {3: {4000: 0.25, 8000: 0.0}, 0: {900: 1.0}}
+    assert [path.name for path in tmp_path.iterdir()] == ["set.npz"]
+
+
+def test_a_file_that_is_not_there_and_one_without_rows_hold_no_scores(tmp_path: Path) -> None:
+    assert read_finality(tmp_path / "none.npz") == {}
+    write_finality(tmp_path / "empty.npz", [])
+    assert read_finality(tmp_path / "empty.npz") == {}
+
+
+def test_a_pool_takes_the_scores_of_each_set_by_its_name_and_its_own_numbers(material_folder: Path, cache_folder: Path, tmp_path: Path) -> None:
+    folder = decode_set(material_folder / "speech" / "tones", cache_folder)
+    other = tmp_path / "others"
+    other.symlink_to(folder)
+    write_finality(tmp_path / "others.npz", ROWS)
+    pool = UtterancePool([folder, other], tmp_path)
+    count = len(pool.utterances) // 2
+    assert not any(utterance.finality for utterance in pool.utterances[:count])
+    assert pool.utterances[count].finality == {900: 1.0}
+    assert pool.utterances[count + 3].finality == {4000: 0.25, 8000: 0.0}
+    assert not any(utterance.finality for utterance in UtterancePool([folder, other]).utterances)
+
+
+def test_a_folder_without_scores_of_these_utterances_is_refused(material_folder: Path, cache_folder: Path, material: Material, tmp_path: Path) -> None:
+    write_finality(tmp_path / "strangers.npz", ROWS)
+    expected = rf"expected a judge's scores \(`turnstream pretrain judge`\) of {material.pool.sets[0]}, got none$"
+    with pytest.raises(DialogueError, match=expected):
+        open_material(material_folder, cache_folder, synthetic=False, finality=tmp_path)
+
+
+def test_turns_end_where_words_sound_complete(judged: Material) -> None:
+    middle = np.median([utterance.finality[utterance.offset] for utterance in judged.pool.utterances])
+
     def mean_end(legibility: float) -> float:
         rng = np.random.default_rng(3)
         (utterances, _) = judged.cast.draw_pair(rng, machine=False)
-        voice = Voice(judged.pool, utterances, [], replace(PLAIN, legibility=legibility), rng)
+        sharp = [replace(u, finality=u.finality | {u.offset: float(u.finality[u.offset] > middle)}) for u in utterances]  # complete or not, nothing between
+        voice = Voice(judged.pool, sharp, [], replace(PLAIN, legibility=legibility), rng)
         return float(np.mean([voice.take_turn(PlannedTurn(0, 0.0, (1.5,), ()))[-1].finality[-1] for _ in range(60)]))
 
-    middle = np.median([utterance.finality[utterance.offset] for utterance in judged.pool.utterances])
-    for utterance in judged.pool.utterances:  # finished or not, nothing between
-        utterance.finality[utterance.offset] = float(utterance.finality[utterance.offset] > middle)
     assert 0.2 < mean_end(0.0) < 0.8
     assert mean_end(50.0) == 1.0
 
 
-def test_finality_is_known_from_the_end_of_words_until_the_speaker_goes_on(judged: Material):
+def test_completeness_is_known_from_the_end_of_words_until_the_speaker_resumes(judged: Material) -> None:
     rng = np.random.default_rng(0)
     voices = [Voice(judged.pool, utterances, [], PLAIN, rng) for utterances in judged.cast.draw_pair(rng, machine=False)]
     placed = lay_out([PlannedTurn(0, 1.0, (1.8,), ()), PlannedTurn(1, 0.3, (1.8,), ()), PlannedTurn(0, 0.2, (1.8,), ())], voices, rng, 60, 0.0)
+    for item in placed:
+        item.phrase.inner = []
     scores = label_finality(placed, 1000)
     end = round(placed[0].offset / 320)
     (score,) = placed[0].phrase.finality[-1:]
@@ -82,26 +100,20 @@ def test_finality_is_known_from_the_end_of_words_until_the_speaker_goes_on(judge
     assert np.isnan(scores[0, end + 40])
 
 
-def test_dialogues_carry_it(judged: Material, material: Material):
-    made = simulate(judged, 1, 0, LENGTHS_S)
+def test_completeness_at_a_quiet_spot_is_known_in_its_own_frame_alone() -> None:
+    phrase = Phrase(np.zeros(32000, np.float32), [(320, 16000), (24000, 32000)], [0.5, np.nan], inner=[(6500, 0.2), (27000, 0.7)])
+    scores = label_finality([PlacedPhrase(1, 3200, phrase)], 200)
+    assert np.isnan(scores[0]).all()
+    assert np.flatnonzero(~np.isnan(scores[1])).tolist() == [30, *range(58, 85), 94]
+    assert scores[1, [30, 94]] == pytest.approx([0.2, 0.7], abs=1e-3)
+    assert scores[1, 58:85] == pytest.approx(np.full(27, 0.5))  # until the speaker resumes
+
+
+def test_dialogues_carry_it(judged: Material, material: Material) -> None:
+    made, plain = (simulate(one, 1, 0, LENGTHS_S) for one in (judged, material))
     assert made.finality.shape == made.activity.shape
     known = made.finality[~np.isnan(made.finality)]
     assert len(known) > 50
     assert ((known >= 0) & (known <= 1)).all()
-    untaught = simulate(material, 1, 0, LENGTHS_S).finality
-    assert np.isnan(untaught).all() or set(np.unique(untaught[~np.isnan(untaught)]).round(2)) <= {np.float16(0.02)}  # filled pauses are known
-
-
-def test_scores_of_an_earlier_run_are_left_alone_without_the_teacher(judged: Material, material: Material, material_folder: Path, tmp_path: Path):
-    assert any(utterance.finality for utterance in judged.pool.utterances)
-    again = open_material(material_folder, tmp_path, synthetic=False)
-    assert np.array_equal(simulate(again, 1, 0, LENGTHS_S).audio, simulate(material, 1, 0, LENGTHS_S).audio)
-
-
-def test_a_missing_teacher_is_named(material_folder: Path, cache_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    folder = decode_set(material_folder / "speech" / "tones", cache_folder)
-    copy = shutil.copytree(folder, tmp_path / "copy")
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(MissingExtraError, match="pipecat-ai is not installed"):
-        ensure_finality(copy)
-    assert UtterancePool([copy]).utterances[0].finality == {}
+    assert (~np.isnan(made.finality) & made.activity).any()  # in speech, too
+    assert set(plain.finality[~np.isnan(plain.finality)].round(2).tolist()) <= {float(np.float16(0.02).round(2))}  # filled pauses are known

@@ -36,6 +36,16 @@ def labels(activity: str, backchannel: str) -> FrameLabels:
     return label_frames(draw(activity), draw(backchannel), RATE_HZ, BIN_EDGES_S)
 
 
+def judged(floor: str, first: str = "", second: str = "") -> FrameLabels:
+    """Labels with a judge's scores of each speaker, drawn one digit a frame, in tenths; anything else is no score."""
+    scores = [[int(tenths) / 10 if tenths.isdigit() else np.nan for tenths in row.ljust(len(floor))] for row in (first, second)]
+    return label_frames(draw(floor), draw("-" * len(floor)), RATE_HZ, BIN_EDGES_S, np.array(scores))
+
+
+def seconds(found: FrameLabels) -> list[float]:
+    return [round(float(chance), 3) for chance in found.next_second]
+
+
 @pytest.mark.parametrize(
     ("floor", "expected"),
     [
@@ -70,15 +80,15 @@ def test_next_holder_is_symmetric_in_the_speakers() -> None:
 
 
 def test_silence_weighs_most_then_the_end_of_speech_then_the_rest() -> None:
-    assert weights("A" * 15 + "---" + "B") == [0.1] * 5 + [0.5] * 10 + [1.0] * 3 + [0.0]
+    assert weights("A" * 15 + "---" + "B") == [0.02] * 10 + [0.5] * 5 + [1.0] * 3 + [0.0]
 
 
 def test_only_the_beginning_of_a_silence_weighs_fully() -> None:
-    assert weights("A" + "-" * 25 + "B") == [0.5] + [1.0] * 12 + [0.1] * 13 + [0.0]
+    assert weights("A" + "-" * 25 + "B") == [0.5] + [1.0] * 12 + [0.02] * 13 + [0.0]
 
 
 def test_speech_before_an_interjection_is_not_near_its_end() -> None:
-    assert weights("A" * 4 + "X" * 2 + "A" * 12 + "-B") == [0.1] * 4 + [0.1] * 2 + [0.1] * 2 + [0.5] * 10 + [1.0, 0.0]
+    assert weights("A" * 4 + "X" * 2 + "A" * 12 + "-B") == [0.02] * 4 + [0.02] * 2 + [0.02] * 7 + [0.5] * 5 + [1.0, 0.0]
 
 
 def test_what_is_unknown_weighs_nothing() -> None:
@@ -118,6 +128,60 @@ def test_the_projection_counts_backchannels_and_raw_pauses() -> None:
     activity = rng.random((2, 60)) < 0.5
     found = label_frames(activity, activity & (rng.random((2, 60)) < 0.2), RATE_HZ, BIN_EDGES_S)
     assert np.array_equal(found.projection, projection_classes(activity, RATE_HZ, BIN_EDGES_S))
+
+
+def test_without_a_judge_the_next_speaker_is_a_fact_or_unknown() -> None:
+    assert seconds(judged("AAA---BBB--AA-")) == [1] * 6 + [0] * 5 + [0.5] * 3
+
+
+def test_in_speech_the_judge_of_the_one_who_speaks_says_who_would_be_next() -> None:
+    found = judged("AAAAA---BBBBB---AAAA", "-3--9", "--------8--1")
+    assert seconds(found) == [1, 0.3, 1, 1, 0.9, 1, 1, 1, 0.2, 0, 0, 0.9, 0, 0, 0, 0, 0.5, 0.5, 0.5, 0.5]
+    assert found.next_weight[[1, 4, 8, 11]].tolist() == [1.0] * 4
+    plain = judged("AAAAA---BBBBB---AAAA")
+    others = np.setdiff1d(np.arange(20), [1, 4, 8, 11])
+    assert np.array_equal(found.next_weight[others], plain.next_weight[others])
+    assert (plain.next_weight[[1, 4, 8, 11]] == 0.5).all()
+
+
+def test_in_speech_that_nothing_follows_the_judge_alone_is_believed() -> None:
+    found = judged("BBB---", "", "--6")
+    assert seconds(found) == [0.5, 0.5, 0.4, 0.5, 0.5, 0.5]
+    assert found.next_weight.tolist() == [0, 0, 1, 0, 0, 0]
+
+
+def test_in_silence_the_label_is_half_what_happened_and_half_what_the_judge_said() -> None:
+    shift = judged("AAA----BBB", "---46-0")
+    assert seconds(shift) == [1, 1, 1, 0.7, 0.8, 1, 0.5, 0.5, 0.5, 0.5]
+    hold = judged("AAA----AAA-B", "---46-0")
+    assert seconds(hold) == [0, 0, 0, 0.2, 0.3, 0, 0, 1, 1, 1, 1, 0.5]
+    assert np.array_equal(shift.next_weight, judged("AAA----BBB").next_weight)
+
+
+def test_in_silence_at_the_end_nobody_knows() -> None:
+    found = judged("AAA---", "---9")
+    assert seconds(found) == [0.5] * 6
+    assert found.next_weight.tolist() == [0] * 6
+
+
+def test_only_the_speaker_who_spoke_last_alone_is_judged() -> None:
+    silent, other = judged("AA---BB--AA"), judged("AA---BB--AA", "------3-4", "-3-4------6")
+    assert seconds(silent) == seconds(other)
+    assert np.array_equal(silent.next_weight, other.next_weight)
+    before, overlap = judged("---AAXXAA-BB", "-4---44", "-4---44"), judged("---AAXXAA-BB")
+    assert seconds(before) == seconds(overlap)
+
+
+def test_judged_labels_mirror_when_the_speakers_are_exchanged() -> None:
+    rng = np.random.default_rng(3)
+    activity = np.stack([np.repeat(rng.random(60) < 0.5, rng.integers(1, 12, 60))[:300] for _ in range(2)])
+    scores = np.where(rng.random((2, 300)) < 0.4, rng.random((2, 300)), np.nan)
+    silent = np.zeros_like(activity)
+    found, mirrored = (label_frames(activity[order], silent, RATE_HZ, BIN_EDGES_S, scores[order]) for order in ([0, 1], [1, 0]))
+    assert mirrored.next_second == pytest.approx(1 - found.next_second, abs=1e-6)
+    assert np.array_equal(mirrored.next_weight, found.next_weight)
+    plain = label_frames(activity, silent, RATE_HZ, BIN_EDGES_S)
+    assert 20 < (found.next_second != plain.next_second).sum() < 200
 
 
 # All targets once more, frame by frame in plain Python at 50 Hz.
@@ -166,8 +230,8 @@ def weight_by_hand(turns: list[list[bool]], t: int, holder: int, end: int) -> fl
     speaking = turns[0][t] + turns[1][t]
     if speaking == 0:
         silent_for = next(n for n in range(t + 2) if n == t + 1 or turns[0][t - n] or turns[1][t - n])
-        return 1.0 if silent_for <= 60 else 0.1
-    return 0.5 if speaking == 1 and end - t <= 50 else 0.1
+        return 1.0 if silent_for <= 60 else 0.02
+    return 0.5 if speaking == 1 and end - t <= 25 else 0.02
 
 
 def projection_by_hand(activity: list[list[bool]], t: int) -> int:
@@ -196,6 +260,7 @@ def test_all_targets_equal_an_independent_implementation(activity: NDArray[np.bo
     assert found.vad.tolist() == activity.tolist()
     holders_and_ends = [holder_by_hand(turns, t) for t in range(frames)]
     assert found.next_holder.tolist() == [holder for holder, _ in holders_and_ends]
+    assert found.next_second.tolist() == [0.5 if holder == UNKNOWN else holder for holder, _ in holders_and_ends]
     assert np.array_equal(found.next_weight, np.array([weight_by_hand(turns, t, *known) for t, known in enumerate(holders_and_ends)], np.float32))
     assert found.projection.tolist() == [projection_by_hand(activity.tolist(), t) for t in range(frames)]
     assert found.backchannel.tolist() == given_by_hand

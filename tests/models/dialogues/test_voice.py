@@ -107,3 +107,27 @@ def test_as_much_silence_of_the_recording_follows_a_cut_as_an_end(material: Mate
     tails = np.array([[len(phrase.samples) - phrase.offset for phrase in voice.take_turn(turn)[-2:]] for _ in range(200)])
     assert np.abs(np.median(tails, axis=0) - 0.125 * 16000).max() < 400
     assert (tails.max(axis=0) <= 0.25 * 16000).all()
+
+
+@pytest.mark.parametrize("speed", [0.9, 1.0])
+def test_quiet_spots_inside_a_phrase_keep_their_scores_where_they_are_heard(material: Material, speed: float) -> None:
+    clip = early_pause(material)
+    assert len(clip.dips) >= 2
+    first, *others = clip.dips.tolist()
+    judged = replace(clip, finality={first: 0.4, clip.offset: 0.9})
+    voice = Voice(material.pool, [judged], [], PLAIN, np.random.default_rng(0), speed)
+    (phrase,) = voice.take_turn(PlannedTurn(0, 0.0, (1.8,), ()))
+    ((place, score),) = phrase.inner  # the others were not judged
+    assert others
+    assert score == 0.4
+    assert place == pytest.approx(phrase.onset + (first - clip.onset) / speed, abs=20)
+
+
+def test_quiet_spots_before_and_after_a_cut_belong_to_their_own_phrase(material: Material) -> None:
+    clip = early_pause(material)
+    judged = replace(clip, dips=np.array([clip.onset + 3000, clip.offset - 5000], np.int32), finality={clip.onset + 3000: 0.1, clip.offset - 5000: 0.2})
+    voice = Voice(material.pool, [judged], [], PLAIN, np.random.default_rng(3))
+    (before, after) = voice.take_turn(PlannedTurn(0, 0.0, (0.5, 1.0), (0.7,)))
+    assert [score for _, score in before.inner] == [0.1]
+    assert [score for _, score in after.inner] == [0.2]
+    assert after.inner[0][0] == pytest.approx(after.offset - 5000, abs=20)

@@ -69,7 +69,7 @@ def test_validation_losses_are_the_means_over_conversations(tiny_model: TurnMode
         target = TargetBatch(
             torch.from_numpy(labels.vad)[None].float(),
             torch.from_numpy(labels.projection)[None],
-            torch.from_numpy(labels.next_holder)[None],
+            torch.from_numpy(labels.next_second)[None],
             torch.from_numpy(labels.next_weight)[None],
             torch.from_numpy(labels.backchannel)[None].float(),
             torch.from_numpy(labels.finality)[None],

@@ -21,10 +21,10 @@ def output(vad: float = 0.0, follows: float = 0.0, backchannel: float = 0.0, rig
     return TurnOutput(vad * both, follows * second, backchannel * both, projection, finality * both, nothing, nothing)
 
 
-def target(projection: list[int] = [7, 7, 7, 7], holder: list[int] = [1, 1, 1, 1], weight: list[float] = [1.0, 1.0, 1.0, 1.0]) -> TargetBatch:  # noqa: B006
+def target(projection: list[int] = [7, 7, 7, 7], second: list[float] = [1.0, 1.0, 1.0, 1.0], weight: list[float] = [1.0, 1.0, 1.0, 1.0]) -> TargetBatch:  # noqa: B006
     judged = torch.tensor([[[0.25, math.nan, math.nan, math.nan], [math.nan] * 4]])
     vad, backchannel = torch.ones(1, 2, FRAMES), torch.zeros(1, 2, FRAMES)
-    return TargetBatch(vad, torch.tensor([projection]), torch.tensor([holder]), torch.tensor([weight]), backchannel, judged)
+    return TargetBatch(vad, torch.tensor([projection]), torch.tensor([second]), torch.tensor([weight]), backchannel, judged)
 
 
 def values(of: TurnOutput, against: TargetBatch) -> dict[str, float]:
@@ -50,11 +50,20 @@ def test_losses_of_an_opinion_are_its_surprise() -> None:
 
 
 def test_the_wrong_holder_costs_more() -> None:
-    assert values(output(follows=2.0), target(holder=[0] * 4))["next_holder"] == pytest.approx(math.log1p(math.exp(2)), rel=1e-5)
+    assert values(output(follows=2.0), target(second=[0.0] * 4))["next_holder"] == pytest.approx(math.log1p(math.exp(2)), rel=1e-5)
+
+
+def test_a_soft_label_costs_least_at_its_own_probability() -> None:
+    def loss(logit: float) -> float:
+        return values(output(follows=logit), target(second=[0.8] * 4))["next_holder"]
+
+    own = math.log(0.8 / 0.2)
+    assert loss(own) == pytest.approx(-0.8 * math.log(0.8) - 0.2 * math.log(0.2), rel=1e-5)
+    assert loss(own) < min(loss(own - 0.5), loss(own + 0.5))
 
 
 def test_frames_count_by_their_weight() -> None:
-    weighted = values(output(follows=2.0), target(holder=[1, 0, 0, 1], weight=[3.0, 1.0, 0.0, 0.0]))["next_holder"]
+    weighted = values(output(follows=2.0), target(second=[1.0, 0.0, 0.0, 1.0], weight=[3.0, 1.0, 0.0, 0.0]))["next_holder"]
     assert weighted == pytest.approx((3 * math.log1p(math.exp(-2)) + math.log1p(math.exp(2))) / 4, rel=1e-5)
 
 
@@ -64,7 +73,7 @@ def test_frames_with_an_unknown_future_do_not_count() -> None:
 
 
 def test_a_head_without_any_known_label_has_loss_0() -> None:
-    found = values(output(), target(projection=[UNKNOWN] * 4, holder=[UNKNOWN] * 4, weight=[0.0] * 4))
+    found = values(output(), target(projection=[UNKNOWN] * 4, second=[0.5] * 4, weight=[0.0] * 4))
     assert (found["projection"], found["next_holder"]) == (0.0, 0.0)
 
 

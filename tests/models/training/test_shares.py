@@ -18,7 +18,7 @@ def test_every_heads_loss_is_its_sum_over_its_count() -> None:
     projection[1, 3:] = UNKNOWN
     weight = torch.tensor([[1.0] * 10, [0.5] * 10])
     finality = torch.rand(2, 2, 10).where(torch.rand(2, 2, 10) < 0.3, torch.nan)
-    together = TargetBatch(vad, projection, torch.randint(2, (2, 10)), weight, 1 - vad, finality)
+    together = TargetBatch(vad, projection, torch.rand(2, 10), weight, 1 - vad, finality)
     apart = [TargetBatch(*(value[lane : lane + 1] for value in vars(together).values())) for lane in (0, 1)]
     losses, counts = head_losses(output, together), label_counts(together)
     assert losses.keys() == counts.keys()

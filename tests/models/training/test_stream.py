@@ -81,11 +81,11 @@ def test_labels_are_those_of_the_audio_and_exchange_roles_with_it(dialogues: lis
             assert np.array_equal(target.backchannel[lane].numpy(), labels.backchannel[order][:, frames])
             assert np.array_equal(target.next_weight[lane].numpy(), labels.next_weight[frames])
             np.testing.assert_array_equal(target.finality[lane].numpy(), labels.finality[order][:, frames])
-            holder, projection = labels.next_holder[frames], labels.projection[frames]
+            second, projection = labels.next_second[frames], labels.projection[frames]
             if exchanged:
-                holder = np.where(holder == UNKNOWN, UNKNOWN, 1 - holder)
+                second = 1 - second
                 projection = np.where(projection == UNKNOWN, UNKNOWN, swapped_classes()[projection])
-            assert np.array_equal(target.next_holder[lane].numpy(), holder)
+            assert np.array_equal(target.next_second[lane].numpy(), second)
             assert np.array_equal(target.projection[lane].numpy(), projection)
     assert seen == {False, True}
 
