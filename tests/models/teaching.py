@@ -62,7 +62,7 @@ def write_speech(folder: Path) -> Path:
         for number, speaker in enumerate(speakers()):
             for clip in range(clips):
                 file = f"{number}_{clip}.wav"
-                sf.write(folder / "speech" / name / file, utterance(100 + 17 * number, 0.9 + 0.2 * clip, 1.2, rng), RATE_HZ)
+                sf.write(folder / "speech" / name / file, utterance(100 + 17 * (3 * number % 7), 0.9 + 0.2 * clip, 1.2, rng), RATE_HZ)
                 rows.append([file, speaker, "It buzzes." if clip else "it buzzes and,"])
         with (folder / "speech" / name / "manifest.csv").open("w", newline="") as out:
             csv.writer(out).writerows([["file", "speaker", "transcript"], *rows])

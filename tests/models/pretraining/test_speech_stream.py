@@ -86,7 +86,8 @@ def play(stream: SpeechStream, chunks: int = 120) -> list[Session]:
 
 @pytest.fixture
 def quiet_lines(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(speech_stream, "NOISE_SHARE", 0.0)
+    for name in ("NOISE_SHARE", "GATED_SHARE"):
+        monkeypatch.setattr(speech_stream, name, 0.0)
 
 
 @pytest.fixture
@@ -177,6 +178,24 @@ def test_a_cut_place_is_asked_about_in_the_silence_that_follows(pool: UtteranceP
             lengths.append(counts[-1])
     assert min(lengths) >= 5
     assert max(lengths) == 31
+
+
+@pytest.mark.usefixtures("quiet_lines")
+@pytest.mark.parametrize("gated", [False, True])
+def test_some_lines_are_silent_where_nobody_speaks(gated: bool, planted: Extraction, pool: UtterancePool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(speech_stream, "GATED_SHARE", float(gated))
+    compared = 0
+    for session in play(SpeechStream(planted, dataclasses.replace(SETTINGS, cut_share=0.0), Surroundings()), chunks=40):
+        sound = session.sound.flatten()
+        for clip in session.clips():
+            utterance, zero = pool.utterances[clip], FRAME_SAMPLES * session.start(clip, 10)
+            ((pause, resume),) = utterance.pauses.tolist()
+            for start, end in ((pause, resume), (utterance.offset, pool.samples(utterance) // FRAME_SAMPLES * FRAME_SAMPLES)):
+                assert sound[zero + start + 1280 : zero + end].any() != gated  # 0.08 s
+                assert np.abs(sound[zero + start - 1600 : zero + start]).max() > 0.01
+                compared += 1
+            assert np.abs(sound[zero + resume : zero + resume + 3200]).max() > 0.01
+    assert compared > 10
 
 
 def assert_same(a: SpeechChunk, b: SpeechChunk, lanes: slice) -> None:
