@@ -61,7 +61,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def _add_judge_arguments(parser: argparse.ArgumentParser) -> None:
     _add_speech_arguments(parser)
     parser.add_argument("--teacher", type=Path, required=True, metavar="FOLDER", help="what `turnstream pretrain teacher` wrote of the same data")
-    parser.add_argument("--calls", type=Path, required=True, metavar="MANIFEST", help="real calls, at least two")
+    parser.add_argument("--calls", type=Path, required=True, metavar="MANIFEST", help="real calls, at least three")
     parser.add_argument("--out", type=Path, required=True, help="folder for scores of all utterances and calls")
     parser.add_argument("--whisper", type=Path, metavar="FOLDER", help="as for `turnstream pretrain teacher`")
     parser.add_argument("--each", action="store_true", help="also judges that have not heard one of the calls, to cross-validate what learns from them")

@@ -62,7 +62,7 @@ def judge_calls(
     """Fit judges on calls and write the folder; what the teacher has heard already is not asked for again.
 
     Args:
-        calls: real calls, at least two.
+        calls: real calls, at least three.
         extraction: what the same teacher said of utterances.
         out: the folder.
         teacher: as for `extraction.extract`.
@@ -71,10 +71,10 @@ def judge_calls(
     Returns:
         AUC of the judges on the calls that they have not heard, pooled, by how far into the silence.
     Raises:
-        DialogueError: fewer than two calls, calls without shifts or holds, or utterances whose texts tell nothing.
+        DialogueError: fewer than three calls, calls without shifts or holds, or utterances whose texts tell nothing.
     """
-    if len(calls) < 2:
-        raise DialogueError(f"expected at least two calls, so that each can be judged by the others, got {len(calls)}")
+    if len(calls) < 3:  # a judge is fitted on two at least
+        raise DialogueError(f"expected at least three calls, so that each can be judged by the others, got {len(calls)}")
     out.mkdir(parents=True, exist_ok=True)
     encoder: WhisperEncoder | None = None
     if not (out / "silences.npz").is_file():

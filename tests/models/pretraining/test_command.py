@@ -116,12 +116,12 @@ def test_bad_input_is_one_line_and_exit_code_2(
     assert error.count("\n") == 1
 
 
-def test_a_single_call_is_one_line_and_exit_code_2(speech: list[str], taught: Extraction, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    write_calls(tmp_path / "calls", calls=1)
+def test_two_calls_are_one_line_and_exit_code_2(speech: list[str], taught: Extraction, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_calls(tmp_path / "calls", calls=2)
     options = ["--teacher", str(taught.folder), "--out", str(tmp_path / "judged"), "--calls", str(tmp_path / "calls" / "calls.jsonl")]
     assert main(["pretrain", "judge", *speech, *options]) == 2
     error = capsys.readouterr().err
-    assert "expected at least two calls, so that each can be judged by the others, got 1" in error
+    assert "expected at least three calls, so that each can be judged by the others, got 2" in error
     assert error.count("\n") == 1
     assert not (tmp_path / "judged").exists()
 

@@ -138,9 +138,10 @@ def test_calls_are_scored_in_speech_and_all_through_silences_and_complete_turns_
     assert np.mean(means[True]) > np.mean(means[False]) + 0.1
 
 
-def test_fewer_calls_than_two_are_refused(calls: list[Dialogue], taught: Extraction, tmp_path: Path) -> None:
-    with pytest.raises(DialogueError, match="expected at least two calls, so that each can be judged by the others, got 1"):
-        judge_calls(calls[:1], taught, tmp_path / "out")
+@pytest.mark.parametrize("count", [0, 1, 2])
+def test_fewer_calls_than_three_are_refused(count: int, calls: list[Dialogue], taught: Extraction, tmp_path: Path) -> None:
+    with pytest.raises(DialogueError, match=f"expected at least three calls, so that each can be judged by the others, got {count}"):
+        judge_calls(calls[:count], taught, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
