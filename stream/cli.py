@@ -41,7 +41,7 @@ _EXTRA_OF = {  # package: the extra that brings it
     **dict.fromkeys(("pyarrow", "sklearn", "openTSNE", "umap", "plotly", "av"), "latents"),
     "vector_quantize_pytorch": "pretrain",
     "silero_vad": "bench",
-    **dict.fromkeys(("faster_whisper", "ctranslate2"), "teacher"),
+    "faster_whisper": "teacher",
 }
 
 

@@ -332,7 +332,7 @@ def test_teacher_commands_lead_from_utterances_and_calls_to_a_report(block: Bloc
     run_all(after_install(block), tmp_path)
     report = json.loads((tmp_path / "report" / "report.json").read_text())
     assert report["systems"]
-    assert {path.name for path in (tmp_path / "crossed").glob("*/model.onnx")} == {"model.onnx"}
+    assert {path.parent.name for path in (tmp_path / "crossed").glob("*/model.onnx")} == {f"without_{name}" for name in parts}
     assert load_encoder(tmp_path / "distilled").config == load_encoder(tmp_path / "crossed" / "all" / "run").config
 
 
