@@ -3,10 +3,12 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 
 from turnstream.models.checkpoint import load_checkpoint, save_checkpoint
 from turnstream.models.dialogues.manifest import Dialogue, read_manifest, write_manifest
 from turnstream.models.training import loop
+from turnstream.models.training.sources import RecordedDialogues
 from turnstream.stream.cli import main
 
 from ...networks import TINY, random_model
@@ -32,6 +34,20 @@ def test_the_shape_of_a_given_encoder_is_that_of_its_checkpoint(manifest: Path, 
     assert trained.config.speaker_rnn.hidden == 9
 
 
+def test_the_shape_of_a_given_network_is_that_of_its_checkpoint(manifest: Path, tmp_path: Path) -> None:
+    given = random_model(TINY)
+    save_checkpoint(given, tmp_path / "given")
+    (tmp_path / "settings.json").write_text('{"chunk_s": 1.0, "freeze_encoder": true, "freeze_speaker_rnn": true}')
+    command = ["train", "--manifest", str(manifest), "--out", str(tmp_path / "run"), "--settings", str(tmp_path / "settings.json")]
+    assert main([*command, "--steps", "2", "--lanes", "2", "--network", str(tmp_path / "given")]) == 0
+    trained = load_checkpoint(tmp_path / "run")
+    assert trained.config == TINY
+    for name, tensor in trained.state_dict().items():
+        frozen = name.startswith(("encoder.", "speaker_rnn."))
+        assert not frozen or torch.equal(tensor, given.state_dict()[name])
+    assert not torch.equal(trained.heads.weight, given.heads.weight)
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
@@ -40,6 +56,10 @@ def test_the_shape_of_a_given_encoder_is_that_of_its_checkpoint(manifest: Path, 
         ('{"step": 3}', "settings: unknown field 'step'; known are steps, lanes"),
         ('{"lanes": 0}', "expected lanes > 0, got 0"),
         ('{"freeze_encoder": true}', "expected a checkpoint whose encoder is frozen, got none"),
+        ('{"network": "nowhere"}', "expected a checkpoint folder with config.json and model.safetensors, got 'nowhere' without config.json"),
+        ('{"network": "here", "encoder": "there", "model": {"encoder": {}}}', "expected an encoder or a whole network to begin with, got both"),
+        ('{"calls_share": 2}', "expected 0 <= calls_share <= 1, got 2"),
+        ('{"given_rate": 0}', "expected given_rate > 0, got 0"),
         ('{"encoder": "nowhere"}', "expected a checkpoint folder with config.json and model.safetensors, got 'nowhere' without config.json"),
         ('{"warmup_steps": 1}', "expected warmup_steps of 0 or at least 2, got 1"),
         ('{"model": {"encoder": {"block": "dense"}}}', "settings.model.encoder.block: expected one of"),
@@ -61,8 +81,8 @@ def test_dialogues_kept_for_validation_or_test_are_not_trained_on(manifest: Path
     write_manifest(tmp_path / "mixed.jsonl", dialogues)
     seen: list[list[str]] = []
 
-    def note(_settings: object, training: list[Dialogue], *_: object, validation: list[Dialogue], **__: object) -> None:
-        seen.extend([[dialogue.split for dialogue in training], [dialogue.split for dialogue in validation]])
+    def note(_settings: object, training: RecordedDialogues, *_: object, validation: list[Dialogue], **__: object) -> None:
+        seen.extend([[dialogue.split for dialogue in training._dialogues], [dialogue.split for dialogue in validation]])
 
     monkeypatch.setattr(loop, "train", note)
     run = ["train", "--manifest", str(tmp_path / "mixed.jsonl"), "--out", str(tmp_path / "run")]
