@@ -1,6 +1,7 @@
 """The whole network as one frozen dataclass, and its JSON form. No torch.
 
-Defaults are the bundled model's settings.
+Defaults are those of a network of 0.5 M parameters, which learns from scratch in a few hours of two cores; the bundled network's
+configuration lies beside its weights.
 """
 
 from __future__ import annotations

@@ -88,9 +88,9 @@ class PolicySettings:
 
 # Chosen on the frontier that `turnstream evaluate` measures on the validation calls, each speaker heard alone.
 PRESETS: dict[str, PolicySettings] = {
-    "fast": PolicySettings(end_threshold=0.50, end_silence_secs=0.2, timeout_secs=1.0, eager_threshold=0.45, eager_silence_secs=0.1),
-    "balanced": PolicySettings(end_threshold=0.57, end_silence_secs=0.4, timeout_secs=1.0, eager_threshold=0.50, eager_silence_secs=0.2),
-    "patient": PolicySettings(end_threshold=0.60, end_silence_secs=0.8, timeout_secs=2.5, eager_threshold=0.55, eager_silence_secs=0.3),
+    "fast": PolicySettings(end_threshold=0.36, end_silence_secs=0.3, timeout_secs=1.5, eager_threshold=0.30, eager_silence_secs=0.1),
+    "balanced": PolicySettings(end_threshold=0.47, end_silence_secs=0.4, timeout_secs=2.0, eager_threshold=0.36, eager_silence_secs=0.2),
+    "patient": PolicySettings(end_threshold=0.50, end_silence_secs=0.9, timeout_secs=2.5, eager_threshold=0.45, eager_silence_secs=0.3),
 }
 
 

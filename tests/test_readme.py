@@ -153,12 +153,13 @@ def test_no_figure_is_left_out():
 
 def test_model_card_and_settings_speak_of_the_bundled_weights():
     from turnstream import Engine
-    from turnstream.models.config import from_plain
+    from turnstream.models.config import ModelConfig, from_plain
     from turnstream.models.training.settings import TrainingSettings
 
     assert Engine().metadata.weights_sha256[:12] in PAGES["models/weights/MODEL_CARD.md"]
     used = json.loads((ROOT / "models" / "weights" / "training.json").read_text())
-    assert from_plain(TrainingSettings, used) == TrainingSettings()
+    bundled = ModelConfig.from_json((ROOT / "models" / "weights" / "config.json").read_text())
+    assert from_plain(TrainingSettings, used).model == bundled
 
 
 @runs("README.md", "pip install -c constraints.txt -e")
@@ -322,7 +323,7 @@ def test_teacher_commands_lead_from_utterances_and_calls_to_a_report(block: Bloc
     header, *clips = listing.read_text().splitlines()
     listing.write_text("\n".join([header, *clips[::5]]))  # one or two of each speaker; every kind of clip
     shutil.copy(bundled_sample(), tmp_path)
-    parts = {"reason": (8.5, 25.5), "number": (28.5, 46.0)}  # of the call, with shifts and holds in each
+    parts = {"reason": (8.5, 20.0), "number": (31.5, 46.0), "goodbye": (45.0, 58.0)}  # of the call, with shifts and holds in each
     calls = [{"id": name, "audio": "call.flac", "start_s": start_s, "end_s": end_s} for name, (start_s, end_s) in parts.items()]
     (tmp_path / "calls.jsonl").write_text("".join(f"{json.dumps(call)}\n" for call in calls))
     network = {"encoder": {"channels": 8, "out_channels": 8}, "speaker_rnn": {"hidden": 8}}

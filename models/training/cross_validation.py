@@ -24,13 +24,14 @@ from ..teachers.judging import ALL, WITHOUT
 FOLDS, SETTINGS = "folds.json", "settings.json"
 # With which the bundled network learned from real calls, unless --settings says otherwise.
 FINE_TUNING: dict[str, object] = {
-    "steps": 150,
-    "learning_rate": 5e-4,
-    "warmup_steps": 15,
+    "steps": 80,
+    "learning_rate": 3e-4,
+    "warmup_steps": 8,
     "average_decay": 0.95,
-    "validate_every": 150,
+    "validate_every": 80,
     "calls_share": 0.5,
-    "given_rate": 0.3,
+    "freeze_encoder": True,
+    "freeze_speaker_rnn": True,
 }
 
 
