@@ -85,4 +85,4 @@ def _with_gain(side: Samples, gain_db: NDArray[np.float64]) -> Samples:
     """The gain of each step holds in its middle, and changes in a line between (np.interp does that ten times slower)."""
     gain = np.pad(10 ** (gain_db / 20), 1, mode="edge").astype(np.float32)
     lines = gain[:-1, None] + np.diff(gain)[:, None] * (np.arange(STEP_SAMPLES, dtype=np.float32) / STEP_SAMPLES)
-    return side * lines.ravel()[STEP_SAMPLES // 2 :][: len(side)]
+    return np.asarray(side * lines.ravel()[STEP_SAMPLES // 2 :][: len(side)], np.float32)

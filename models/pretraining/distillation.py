@@ -210,9 +210,7 @@ def distil(
         fabric.barrier()
 
 
-def _train(
-    fabric: Fabric, settings: DistillationSettings, extraction: Extraction, surroundings: Surroundings, out: Path, saved: dict[str, Any] | None
-) -> None:
+def _train(fabric: Fabric, settings: DistillationSettings, extraction: Extraction, surroundings: Surroundings, out: Path, saved: dict[str, Any] | None) -> None:
     torch.manual_seed(settings.seed)
     network = DistilledNetwork(settings).to(fabric.device)
     optimizer = torch.optim.AdamW(network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay)

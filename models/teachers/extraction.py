@@ -119,7 +119,8 @@ class Extraction:
     def frames(self, utterance: Utterance) -> Floats:
         """Components of each frame of a clip, in standard deviations, (T, K)."""
         start, end = self.starts[utterance.index], self.starts[utterance.index + 1]
-        return self._frames[start:end].astype(np.float32) / QUANTUM
+        frames: Floats = self._frames[start:end].astype(np.float32)
+        return np.divide(frames, QUANTUM, dtype=np.float32)
 
     def listed(self) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int8]]:
         """Clip, place and kind of every place, those that were asked about first, (L,) each."""
@@ -131,8 +132,9 @@ class Extraction:
         channels = len(WINDOWS) * len(self.components.mean)
         embeddings = np.fromfile(self.folder / EMBEDDINGS, np.float16)
         embeddings = embeddings[: len(embeddings) // channels * channels].reshape(-1, channels)
-        clips, places, kinds = (column[: len(embeddings)] for column in self.listed())
-        return clips, places, kinds, embeddings
+        clips, places, kinds = self.listed()
+        done = len(embeddings)
+        return clips[:done], places[:done], kinds[:done], embeddings
 
 
 def extract(

@@ -79,7 +79,7 @@ class Judge:
 
     def scores(self, coordinates: Floats) -> Floats:
         """Probability that the turn is complete, (..., E) to (...)."""
-        return 1 / (1 + np.exp(-self.logits(coordinates)))
+        return np.reciprocal(1 + np.exp(-self.logits(coordinates)), dtype=np.float32)
 
 
 def hear_silences(encoder: WhisperEncoder, dialogues: Sequence[Dialogue]) -> CallSilences:
@@ -169,9 +169,7 @@ def told_places(extraction: Extraction, clips: NDArray[np.int32], kinds: NDArray
     return groups
 
 
-def tell(
-    extraction: Extraction, clips: NDArray[np.int32], kinds: NDArray[np.int8]
-) -> tuple[NDArray[np.bool_], NDArray[np.bool_], NDArray[np.bool_]]:
+def tell(extraction: Extraction, clips: NDArray[np.int32], kinds: NDArray[np.int8]) -> tuple[NDArray[np.bool_], NDArray[np.bool_], NDArray[np.bool_]]:
     """Of each place, (P,) each: is a turn complete there, does the text tell so, and is it the neural voice?
 
     A clip that ends a sentence is complete at its end; no clip is complete inside. Read clips that end inside a sentence are cut anywhere.

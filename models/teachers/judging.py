@@ -17,6 +17,7 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -99,7 +100,8 @@ def judge_calls(
     activity = [load_annotated(call, SAMPLE_RATE_HZ)[1] for call in calls]
 
     def write(name: str, judges: Sequence[Judge]) -> None:
-        np.savez(out / f"{name}.npz", **_scores(calls, activity, moments, moment_coordinates, judges))
+        scores: dict[str, Any] = _scores(calls, activity, moments, moment_coordinates, judges)  # Any: names are not those of savez's own arguments
+        np.savez(out / f"{name}.npz", **scores)
 
     write("held_out", others)
     write(ALL, [fit_judge(coordinates, silences, told)] * len(calls))
@@ -147,9 +149,7 @@ def auc_by_moment(coordinates: Floats, silences: CallSilences, judges: Sequence[
     return found
 
 
-def _scores(
-    calls: Sequence[Dialogue], activity: Sequence[BoolFrames], moments: Moments, coordinates: Floats, judges: Sequence[Judge]
-) -> dict[str, Floats]:
+def _scores(calls: Sequence[Dialogue], activity: Sequence[BoolFrames], moments: Moments, coordinates: Floats, judges: Sequence[Judge]) -> dict[str, Floats]:
     """Each call's scores, (2, T); in a silence each holds until the next."""
     scores: dict[str, Floats] = {}
     for number, (call, active) in enumerate(zip(calls, activity, strict=True)):

@@ -41,7 +41,8 @@ class PlaceSpace:
 
     def coordinates(self, embeddings: NDArray[Any]) -> NDArray[np.float32]:
         """Components of embeddings (P, D), (P, E)."""
-        return ((embeddings.astype(np.float32) - self.mean) / self.scale) @ self.basis
+        standard: NDArray[np.float32] = (embeddings.astype(np.float32) - self.mean) / self.scale
+        return standard @ self.basis
 
     def coordinates_of(self, embeddings: NDArray[np.float16]) -> NDArray[np.float32]:
         """The same of very many, a part at a time."""

@@ -124,7 +124,7 @@ def vary(audio: Samples, speed: float, surroundings: Surroundings, rng: np.rando
         varied[number] = channel
     if rng.random() < BLEED_SHARE:
         varied = varied + varied[::-1] * np.float32(10 ** (rng.uniform(*BLEED_DB) / 20))
-    return np.clip(varied, -1, 1)
+    return np.clip(varied, -1, 1, dtype=np.float32)
 
 
 def _looped(noise: Samples, length: int, rng: np.random.Generator) -> Samples:
@@ -137,4 +137,3 @@ def _stretch(judged: NDArray[np.float32], frames: int, source: NDArray[np.int64]
     both = min(frames, judged.shape[1])
     fitted[:, :both] = judged[:, :both]
     return fitted[:, source]
-

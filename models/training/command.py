@@ -13,7 +13,6 @@ from zipfile import BadZipFile
 from ..config import from_plain
 from ..dialogues.manifest import Dialogue, read_manifest
 from ..errors import ConfigError, DialogueError
-from .calls import MixedConversations, VariedCalls
 from .hardware import ACCELERATORS, PRECISIONS, Hardware
 from .settings import TrainingSettings
 from .sources import ConversationSource, RecordedDialogues
@@ -31,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     calls = parser.add_argument_group("real calls to learn from as well, each often and never twice the same way")
     calls.add_argument("--calls", type=Path, metavar="MANIFEST", help="a share of the conversations (setting calls_share) is drawn from them")
     calls.add_argument("--without", metavar="ID", help="leave this call out, to measure on it")
-    calls.add_argument("--judged", type=Path, metavar="FILE", help="a judge's scores of these calls: calls.npz of `turnstream pretrain judge`")
+    calls.add_argument("--judged", type=Path, metavar="FILE", help="a judge's scores of these calls, of `turnstream pretrain judge`")
     calls.add_argument("--noises", type=Path, metavar="FOLDER", help="noise/ in it is mixed into the calls (default: hiss alone)")
     parser.add_argument("--out", type=Path, required=True, help="folder of the run: checkpoints, logs, and at the end the network")
     parser.add_argument(
@@ -66,7 +65,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     simulation.add_argument("--workers", type=int, default=1, metavar="N", help="processes that simulate, beside each that trains (default 1)")
     simulation.add_argument("--simulate-cache", type=Path, default=Path.home() / ".cache" / "turnstream", help="where decoded utterances are kept")
     simulation.add_argument("--lengths", type=float, nargs=2, metavar=("FROM", "TO"), default=(120.0, 360.0), help="seconds per dialogue (default 120 360)")
-    simulation.add_argument("--no-synthetic", action="store_true", help="recorded voices only; no speech synthesiser needed")
+    simulation.add_argument("--no-synthetic", action="store_true", help="recorded voices only: no neural voice")
     simulation.add_argument("--finality", type=Path, metavar="FOLDER", help="let turns end where they sound complete to a judge (`turnstream pretrain judge`)")
 
 
@@ -85,6 +84,8 @@ def main(args: argparse.Namespace) -> int:
     with ExitStack() as stack:
         training = _read_recorded(args, settings) if args.manifest else stack.enter_context(closing(_open_simulator(args, settings)))
         if args.calls:
+            from .calls import MixedConversations
+
             training = MixedConversations(training, _read_calls(args, settings), settings.calls_share, settings.seed)
         train(settings, training, args.out, validation=validation, real=real, resume=args.resume, hardware=hardware, snapshots=args.snapshots)
     rank_zero_only(print)(f"trained network in {args.out}; export it with: turnstream export {args.out} {args.out}/model.onnx")
@@ -99,6 +100,7 @@ def _read_calls(args: argparse.Namespace, settings: TrainingSettings) -> Convers
     import numpy as np
 
     from ..dialogues.channel import Surroundings, read_surroundings
+    from .calls import VariedCalls
 
     calls = read_training_part(args.calls)
     if args.without and args.without not in {call.id for call in calls}:

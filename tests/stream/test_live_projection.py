@@ -26,7 +26,7 @@ def test_the_bundled_plane_fits_the_bundled_model_alone(engine: Engine) -> None:
     assert plane.path == bundled_plane()
     assert plane.latents == "final"
     check(plane, Engine())
-    with pytest.raises(ConfigError, match=r"of the model that runs, \S+ 0 \(weights .*got the bundled plane, of turnstream 1 .*latents project` fits one"):
+    with pytest.raises(ConfigError, match=r"of the model that runs, \S+ 0 \(weights .*got the bundled plane, of turnstream 2 .*latents project` fits one"):
         check(plane, engine)
 
 

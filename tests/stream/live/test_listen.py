@@ -213,7 +213,7 @@ def test_a_projection_that_does_not_fit_is_named_before_anything_is_shown(
         with pytest.raises(ConfigError, match=reason):
             listen.run(arguments("--model", tiny_model_path, *words, "--latents", path), raw_input=io.BytesIO(bytes(64000)), out=out)
         assert out.getvalue() == ""
-    with pytest.raises(ConfigError, match="got the bundled plane, of turnstream 1"):
+    with pytest.raises(ConfigError, match="got the bundled plane, of turnstream 2"):
         hear(tiny_model_path, b"", *words, "--latents")
     assert not (tmp_path / "kept").exists()
 

@@ -252,7 +252,7 @@ def test_another_projection_is_what_the_page_gets(tiny_model_path: Path, tmp_pat
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_projection_that_does_not_fit_is_one_clear_line(tiny_model_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], workers: int) -> None:
-    cases = unusable_projections(Engine(tiny_model_path), tmp_path) | {bundled_plane(): "got the bundled plane, of turnstream 1"}
+    cases = unusable_projections(Engine(tiny_model_path), tmp_path) | {bundled_plane(): "got the bundled plane, of turnstream 2"}
     for path, words in list(cases.items())[:: 1 if workers == 1 else 3]:
         options = ["--quiet", "--port", "0", "--model", str(tiny_model_path), "--workers", str(workers), "--projection", str(path)]
         assert main(["serve", *options]) == 2
