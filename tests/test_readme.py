@@ -331,6 +331,7 @@ def test_teacher_commands_lead_from_utterances_and_calls_to_a_report(block: Bloc
     (tmp_path / "distillation.json").write_text(json.dumps(distillation | network))
     (tmp_path / "training.json").write_text(json.dumps({"steps": 2, "lanes": 2, "warmup_steps": 0, "calls_share": 0.5}))
     run_all(after_install(block), tmp_path)
+    shutil.rmtree(tmp_path / ".cache")  # Whisper-base, 150 MB
     report = json.loads((tmp_path / "report" / "report.json").read_text())
     assert report["systems"]
     assert {path.parent.name for path in (tmp_path / "crossed").glob("*/model.onnx")} == {f"without_{name}" for name in parts}
