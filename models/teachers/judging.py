@@ -72,11 +72,16 @@ def judge_calls(
     Returns:
         AUC of the judges on the calls that they have not heard, pooled, by how far into the silence.
     Raises:
-        DialogueError: fewer than three calls, calls without shifts or holds, or utterances whose texts tell nothing.
+        DialogueError: the folder is of other calls; fewer than three calls, calls without shifts or holds, or utterances whose texts tell nothing.
     """
     if len(calls) < 3:  # a judge is fitted on two at least
         raise DialogueError(f"expected at least three calls, so that each can be judged by the others, got {len(calls)}")
     out.mkdir(parents=True, exist_ok=True)
+    report, names = out / "judges.json", [call.id for call in calls]
+    theirs = json.loads(report.read_text())["calls"] if report.is_file() else names
+    if theirs != names:
+        raise DialogueError(f"{out}: expected the calls that it was made of ({', '.join(theirs)}), got {', '.join(names)}")
+    report.write_text(json.dumps({"calls": names}, indent=1) + "\n")
     encoder: WhisperEncoder | None = None
     if not (out / "silences.npz").is_file():
         encoder = WhisperEncoder(teacher, threads=threads)
@@ -96,7 +101,7 @@ def judge_calls(
     coordinates, moment_coordinates = space.coordinates(silences.embeddings), space.coordinates(moments.embeddings)
     others = held_out(coordinates, silences, told)
     measured = auc_by_moment(coordinates, silences, others)
-    (out / "judges.json").write_text(json.dumps({"held_out_auc": measured, "calls": [call.id for call in calls]}, indent=1) + "\n")
+    report.write_text(json.dumps({"calls": names, "held_out_auc": measured}, indent=1) + "\n")
     activity = [load_annotated(call, SAMPLE_RATE_HZ)[1] for call in calls]
 
     def write(name: str, judges: Sequence[Judge]) -> None:

@@ -145,6 +145,12 @@ def test_fewer_calls_than_three_are_refused(count: int, calls: list[Dialogue], t
     assert not (tmp_path / "out").exists()
 
 
+def test_a_folder_of_other_calls_is_refused(judged: Judged, calls: list[Dialogue], partly_taught: Extraction) -> None:
+    others = [dataclasses.replace(call, id=f"other_{call.id}") for call in calls]
+    with pytest.raises(DialogueError, match=rf"expected the calls that it was made of \({calls[0].id}, .*got other_{calls[0].id}, "):
+        judge_calls(others, partly_taught, judged[0])
+
+
 def test_utterances_whose_texts_tell_nothing_are_refused(
     calls: list[Dialogue], taught: Extraction, judged: Judged, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from turnstream.models.config import EncoderConfig, ModelConfig, RecurrentConfig
+from turnstream.models.dialogues.manifest import read_manifest, write_manifest
+from turnstream.models.errors import DialogueError
+from turnstream.models.training import command, cross_validation
+from turnstream.models.training.cross_validation import FINE_TUNING, FOLDS, SETTINGS, add_arguments, main, train_one
+from turnstream.models.training.settings import TrainingSettings
+
+from ..teaching import write_calls
+
+
+@pytest.fixture
+def arguments(tmp_path: Path) -> argparse.Namespace:
+    """Three calls, and scores of a judge for each and for all."""
+    calls = write_calls(tmp_path / "calls")
+    write_manifest(tmp_path / "calls.jsonl", calls)
+    judged = tmp_path / "judged"
+    judged.mkdir()
+    for name in ("all", *(f"without_{call.id}" for call in calls)):
+        np.savez(judged / f"{name}.npz", **{call.id: np.full((2, 5), np.nan, np.float32) for call in calls})
+    words = ["--manifest", "dialogues.jsonl", "--calls", "calls.jsonl", "--judged", "judged", "--network", "simulated", "--out", "crossed"]
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    return parser.parse_args([str(tmp_path / word) if not word.startswith("--") else word for word in words])
+
+
+@pytest.fixture
+def trained(monkeypatch: pytest.MonkeyPatch) -> list[argparse.Namespace]:
+    """What `turnstream train` is called with; it writes an empty network."""
+    asked: list[argparse.Namespace] = []
+
+    def train(args: argparse.Namespace) -> int:
+        asked.append(args)
+        args.out.mkdir(parents=True)
+        (args.out / "model.safetensors").touch()
+        return 0
+
+    monkeypatch.setattr(command, "main", train)
+    return asked
+
+
+def test_a_network_for_a_call_has_heard_neither_it_nor_its_judge(arguments: argparse.Namespace, trained: list[argparse.Namespace]) -> None:
+    call = read_manifest(arguments.calls)[0].id
+    arguments.settings = arguments.out / SETTINGS
+    train_one(arguments, f"without_{call}")
+    train_one(arguments, "all")
+    left_out, all_heard = trained
+    assert (left_out.without, left_out.judged.name) == (call, f"without_{call}.npz")
+    assert (all_heard.without, all_heard.judged.name) == (None, "all.npz")
+    assert left_out.network == all_heard.network == str(arguments.network)
+
+
+def test_what_is_trained_is_not_trained_again(arguments: argparse.Namespace, trained: list[argparse.Namespace]) -> None:
+    arguments.settings = arguments.out / SETTINGS
+    assert train_one(arguments, "all") == train_one(arguments, "all") == "all"
+    assert len(trained) == 1
+
+
+def test_every_call_is_measured_by_the_network_without_it(arguments: argparse.Namespace, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Here:
+        """In place of other processes."""
+
+        def __init__(self, *_: object, **__: object) -> None: ...
+
+        def __enter__(self) -> Here:
+            return self
+
+        def __exit__(self, *_: object) -> None: ...
+
+        def map(self, _: object, __: object, names: list[str]) -> list[str]:
+            return names
+
+    monkeypatch.setattr(cross_validation, "ProcessPoolExecutor", Here)
+    assert main(arguments) == 0
+    calls = [call.id for call in read_manifest(arguments.calls)]
+    assert json.loads((arguments.out / FOLDS).read_text()) == {call: f"without_{call}/model.onnx" for call in calls}
+    assert json.loads((arguments.out / SETTINGS).read_text()) == FINE_TUNING
+
+
+def test_the_settings_of_fine_tuning_are_settings_of_a_training() -> None:
+    model = ModelConfig(encoder=EncoderConfig(channels=8, out_channels=8), speaker_rnn=RecurrentConfig(hidden=8))
+    settings = TrainingSettings(network="simulated", model=model, **FINE_TUNING)  # pyright: ignore[reportArgumentType]
+    assert settings.given == "simulated"
+
+
+def test_a_call_without_a_judge_is_named(arguments: argparse.Namespace) -> None:
+    call = read_manifest(arguments.calls)[1].id
+    (arguments.judged / f"without_{call}.npz").unlink()
+    with pytest.raises(DialogueError, match=rf"expected a judge for each call .*, got no without_{call}$"):
+        main(arguments)
+
+
+def test_one_call_cannot_be_cross_validated(arguments: argparse.Namespace) -> None:
+    write_manifest(arguments.calls, read_manifest(arguments.calls)[:1])
+    with pytest.raises(DialogueError, match="expected at least two calls to cross-validate on, got 1"):
+        main(arguments)
