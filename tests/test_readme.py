@@ -34,7 +34,9 @@ from .stream.fake_microphone import FakeMicrophone
 from .web.chromium import find_chromium, open_tab
 
 ROOT = Path(__file__).parents[1]
-READMES = {str(path.relative_to(ROOT)): path.read_text() for path in [ROOT / "README.md", *ROOT.glob("[a-z]*/**/README.md")]}
+FOLDERS = ("stream", "models", "export", "tests")  # not those that builds and environments leave
+PATHS = [ROOT / "README.md", *(path for folder in FOLDERS for path in sorted((ROOT / folder).rglob("README.md")))]
+READMES = {str(path.relative_to(ROOT)): path.read_text() for path in PATHS}
 PAGES = {**READMES, "models/weights/MODEL_CARD.md": (ROOT / "models" / "weights" / "MODEL_CARD.md").read_text()}
 SMALLER = {
     "--hours 60": "--hours 0.03 --lengths 30 40",
