@@ -22,7 +22,7 @@ MUSIC_SHARE, HUM_SHARE, BABBLE_SHARE = 0.1, 0.1, 0.25  # of backgrounds; the res
 def hiss(length: int, rng: np.random.Generator) -> Samples:
     """Steady noise from white to brown, (length,); it comes again after HISS_SAMPLES, which nobody hears and saves time."""
     white = rng.standard_normal(min(length, HISS_SAMPLES), dtype=np.float32)
-    return _looped(np.asarray(lfilter([1.0], [1.0, -rng.uniform(0.0, 0.98)], white), np.float32), length, rng)
+    return looped(np.asarray(lfilter([1.0], [1.0, -rng.uniform(0.0, 0.98)], white), np.float32), length, rng)
 
 
 def hum(length: int, rng: np.random.Generator) -> Samples:
@@ -91,7 +91,7 @@ def background(length: int, noises: Sequence[Samples], crowds: Sequence[Samples]
             heard += hum(length, rng)
         else:
             recorded = crowds if crowds and (kind < MUSIC_SHARE + HUM_SHARE + BABBLE_SHARE or not noises) else noises
-            heard += _looped(recorded[int(rng.integers(len(recorded)))], length, rng)
+            heard += looped(recorded[int(rng.integers(len(recorded)))], length, rng)
     if rng.random() < 0.4:
         start, end = np.sort(rng.integers(0, length + 1, 2))
         ramp = np.interp(np.arange(length), (start - 0.3 * SAMPLE_RATE_HZ, start, end, end + 0.3 * SAMPLE_RATE_HZ), (0, 1, 1, 0))
@@ -99,7 +99,7 @@ def background(length: int, noises: Sequence[Samples], crowds: Sequence[Samples]
     return heard
 
 
-def _looped(noise: Samples, length: int, rng: np.random.Generator) -> Samples:
+def looped(noise: Samples, length: int, rng: np.random.Generator) -> Samples:
     """The noise again and again from a drawn place, its ends cross-faded."""
     seam = min(SEAM_SAMPLES, len(noise) // 2)
     ramp = np.sqrt(np.linspace(0, 1, seam, dtype=np.float32))

@@ -186,14 +186,14 @@ def distil(
 ) -> None:
     """Distil the teacher's view of a pool into encoder and per-speaker RNN, and write them to `out`.
 
-    A run that is resumed draws its speech anew from where its generators were; the chunks that its lanes were in are not finished.
+    A run that is resumed hears other speech than one that was not cut short: its lanes begin anew, by draws of their own.
 
     Args:
         settings: of the run.
         extraction: what the teacher said.
         surroundings: rooms and noises.
         out: folder of the run.
-        resume: go on where the folder's last checkpoint was written.
+        resume: continue from the folder's last checkpoint.
         hardware: one process on the best device there is, unless given.
     Raises:
         ConfigError: nothing to learn from or to resume from, a run in the folder of a new one, or other settings.

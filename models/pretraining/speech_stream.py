@@ -7,15 +7,16 @@ as where somebody stops to think.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.signal import oaconvolve
 
-from ..dialogues.activity import Samples
+from ..dialogues.activity import FRAME_RATE_HZ, Samples
 from ..dialogues.channel import Surroundings
-from ..dialogues.noise import hiss
+from ..dialogues.noise import hiss, looped
 from ..dialogues.utterances import SAMPLE_RATE_HZ, Utterance, UtterancePool, is_validation_speaker
 from ..errors import ConfigError
 from ..teachers.extraction import PAUSE, Extraction
@@ -27,6 +28,7 @@ UTTERANCES_PER_SPEAKER = (3, 9)
 PAUSES_S = (0.1, 4.0)  # drawn evenly in their logarithm
 ROOM_SHARE, NOISE_SHARE, STEADY_SHARE = 0.12, 0.6, 0.5
 SNR_DB = (8.0, 45.0)
+LEAD_SAMPLES = 1600  # of a clip that are kept before its speech, and that a cut is away from its end
 FADE_SAMPLES = 80  # where an utterance is cut off
 GATED_SHARE, GATE_HOLD_S = 0.35, 0.08  # of the lines are silent where nobody speaks, from so long at most after the speech
 CONTAMINATED_FRAMES = 10  # before a cut: the teacher's frames there have heard what the network will not
@@ -55,6 +57,28 @@ class SpeechChunk:
     frames: NDArray[np.float32]
     known: NDArray[np.bool_]
     places: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class _Piece:
+    """An utterance in a stream.
+
+    Attributes:
+        at: frame of the stream at which its sound begins.
+        first, last: the clip's frames whose teacher's output is a target, the last excluded; its sound begins at `first` too.
+        end: sample of the clip at which the words end.
+        pause: frames of silence after them.
+        next_frame: of the stream, at which the next piece begins.
+    """
+
+    utterance: Utterance
+    at: int
+    sound: Samples
+    first: int
+    last: int
+    end: int
+    pause: int
+    next_frame: int
 
 
 @dataclass
@@ -134,79 +158,81 @@ class SpeechStream:
         return chunk
 
     def _begin_speaker(self, lane: _Lane) -> None:
-        rng, width, length = lane.rng, self.settings.components, self.settings.chunk_frames
-        delay, reach = round(self.settings.delay_s * 50), round(self.settings.reach_s * 50)
+        """Draw a speaker and a line, and make ready all that will be played of them."""
+        rng, length = lane.rng, self.settings.chunk_frames
         spoken = self._speakers[int(rng.choice(len(self._speakers), p=self._shares))]
         wanted = int(rng.integers(*UTTERANCES_PER_SPEAKER))
         chosen = [spoken[i] for i in rng.permutation(len(spoken))[:wanted]]
-        pieces: list[tuple[int, Samples]] = []
-        targets: list[tuple[int, int, int, int]] = []  # stream frame of the clip's first, clip frames first to last, clip
-        reached: list[tuple[int, int, int]] = []  # first frame, frames, row
         at = int(rng.integers(5, 50))
         gated = rng.random() < GATED_SHARE
+        pieces: list[_Piece] = []
         for utterance in chosen:
-            clip, first = self._pool.audio(utterance), max(0, utterance.onset - 1600) // FRAME_SAMPLES
-            clip = clip * np.float32(10 ** ((SPEECH_LEVEL_DB - utterance.level_db + rng.uniform(-4, 4)) / 20))
-            if gated:
-                for start, stop in (*utterance.pauses, (utterance.offset, len(clip))):
-                    clip[int(start) + int(rng.uniform(0, GATE_HOLD_S) * SAMPLE_RATE_HZ) : int(stop)] = 0
-            places = sorted(self._places.get(utterance.index, []))
-            pause = int(np.exp(rng.uniform(*np.log(PAUSES_S))) * 50)
-            end = utterance.offset
-            heard = len(clip)
-            inner = [place for place in places if place[0] < utterance.offset - 1600]
-            if inner and rng.random() < self.settings.cut_share:
-                end, _, kind = inner[int(rng.integers(len(inner)))]
-                own = next((int(b) for a, b in utterance.pauses if a == end), end) if kind == PAUSE else end
-                heard = min(own, end + int(rng.uniform(0, 0.3) * SAMPLE_RATE_HZ)) if own > end else end + FADE_SAMPLES
-                sound = clip[first * FRAME_SAMPLES : heard].copy()
-                sound[-FADE_SAMPLES:] *= np.linspace(1, 0, min(FADE_SAMPLES, len(sound)), dtype=np.float32)[-len(sound) :]
-            else:
-                sound = clip[first * FRAME_SAMPLES :]
-            pieces.append((at, sound))
-            whole = end == utterance.offset
-            last = min(len(clip), heard) // FRAME_SAMPLES if whole else end // FRAME_SAMPLES - CONTAMINATED_FRAMES
-            last = min(last, int(self._extraction.starts[utterance.index + 1] - self._extraction.starts[utterance.index]))
-            targets.append((at, first, last, utterance.index))
-            stop = at + -(-end // FRAME_SAMPLES) - first  # frames until the speech has been heard
-            following = stop + pause
-            for place, row, kind in places:
-                if place > end:
-                    continue
-                known_at = at + -(-place // FRAME_SAMPLES) - first - 1  # the frame that ends at the place, or just after it
-                if place == end:
-                    frames = min(reach, pause) + 1
-                elif kind == PAUSE:
-                    silence = next((int(b - a) for a, b in utterance.pauses if a == place), 0)
-                    frames = max(1, min(reach, silence // FRAME_SAMPLES - 1))
-                else:
-                    frames = 1
-                reached.append((known_at, frames, row))
-            at = max(following, at + -(-len(sound) // FRAME_SAMPLES))
-        total = max(at + length // 4, length)
-        total = -(-total // length) * length
-        total = min(total, MOST_FRAMES)
+            pieces.append(self._draw_piece(utterance, at, gated, rng))
+            at = pieces[-1].next_frame
+        total = min(-(-max(at + length // 4, length) // length) * length, MOST_FRAMES)
         lane.audio = self._through_line(lane, pieces, total)
+        self._set_targets(lane, pieces, total)
+        lane.position = 0
+
+    def _draw_piece(self, utterance: Utterance, at: int, gated: bool, rng: np.random.Generator) -> _Piece:
+        """An utterance that begins at a frame of the stream, whole or cut off at one of its places, and the pause after it."""
+        clip, first = self._pool.audio(utterance), max(0, utterance.onset - LEAD_SAMPLES) // FRAME_SAMPLES
+        clip = clip * np.float32(10 ** ((SPEECH_LEVEL_DB - utterance.level_db + rng.uniform(-4, 4)) / 20))
+        if gated:
+            for start, stop in (*utterance.pauses, (utterance.offset, len(clip))):
+                clip[int(start) + int(rng.uniform(0, GATE_HOLD_S) * SAMPLE_RATE_HZ) : int(stop)] = 0
+        pause = int(np.exp(rng.uniform(*np.log(PAUSES_S))) * FRAME_RATE_HZ)
+        pauses = {int(start): int(stop) for start, stop in utterance.pauses}
+        inner = [place for place, _, _ in self._places_of(utterance) if place < utterance.offset - LEAD_SAMPLES]
+        if inner and rng.random() < self.settings.cut_share:
+            end = inner[int(rng.integers(len(inner)))]
+            silence_end = pauses.get(end, end)
+            heard = min(silence_end, end + int(rng.uniform(0, 0.3) * SAMPLE_RATE_HZ)) if silence_end > end else end + FADE_SAMPLES
+            sound = clip[first * FRAME_SAMPLES : heard].copy()
+            sound[-FADE_SAMPLES:] *= np.linspace(1, 0, min(FADE_SAMPLES, len(sound)), dtype=np.float32)
+            last = end // FRAME_SAMPLES - CONTAMINATED_FRAMES
+        else:
+            end, sound, last = utterance.offset, clip[first * FRAME_SAMPLES :], len(clip) // FRAME_SAMPLES
+        stop = at - first + -(-end // FRAME_SAMPLES)  # the frame at which the words have been heard
+        return _Piece(utterance, at, sound, first, last, end, pause, max(stop + pause, at + -(-len(sound) // FRAME_SAMPLES)))
+
+    def _set_targets(self, lane: _Lane, pieces: list[_Piece], total: int) -> None:
+        width, delay = self.settings.components, round(self.settings.delay_s * FRAME_RATE_HZ)
         lane.frames = np.zeros((total, width), np.float32)
         lane.known = np.zeros(total, bool)
         lane.places = np.full(total, -1, np.int64)
-        for start, first, last, clip in targets:
-            teacher = self._extraction.frames(self._pool.utterances[clip])[first:last, :width]
-            begin = start + delay
+        for piece in pieces:
+            teacher = self._extraction.frames(piece.utterance)[piece.first : piece.last, :width]
+            begin = piece.at + delay
             fits = min(len(teacher), max(0, total - begin))
             lane.frames[begin : begin + fits], lane.known[begin : begin + fits] = teacher[:fits], True
-        for begin, frames, row in reached:
-            lane.places[max(0, begin) : begin + frames] = row
-        lane.position = 0
+            for begin, frames, row in self._reached(piece):
+                lane.places[max(0, begin) : begin + frames] = row
 
-    def _through_line(self, lane: _Lane, pieces: list[tuple[int, Samples]], total: int) -> Samples:
+    def _reached(self, piece: _Piece) -> Iterator[tuple[int, int, int]]:
+        """First frame, number of frames and row of every place that the words of a piece come to."""
+        reach = round(self.settings.reach_s * FRAME_RATE_HZ)
+        silences = {int(start): int(stop - start) // FRAME_SAMPLES for start, stop in piece.utterance.pauses}
+        for place, row, kind in self._places_of(piece.utterance):
+            if place > piece.end:
+                continue
+            if place == piece.end:
+                frames = min(reach, piece.pause) + 1
+            else:
+                frames = max(1, min(reach, silences.get(place, 0) - 1)) if kind == PAUSE else 1
+            yield piece.at - piece.first + -(-place // FRAME_SAMPLES) - 1, frames, row  # from the frame that ends at the place, or just after it
+
+    def _places_of(self, utterance: Utterance) -> list[tuple[int, int, int]]:
+        return sorted(self._places.get(utterance.index, []))
+
+    def _through_line(self, lane: _Lane, pieces: list[_Piece], total: int) -> Samples:
         rng, around = lane.rng, self._surroundings
         audio = np.zeros(total * FRAME_SAMPLES, np.float32)
-        for start, sound in pieces:
-            begin = start * FRAME_SAMPLES
-            fits = min(len(sound), len(audio) - begin)
+        for piece in pieces:
+            begin = piece.at * FRAME_SAMPLES
+            fits = min(len(piece.sound), len(audio) - begin)
             if fits > 0:
-                audio[begin : begin + fits] += sound[:fits]
+                audio[begin : begin + fits] += piece.sound[:fits]
         if around.rooms and rng.random() < ROOM_SHARE:
             room = around.rooms[int(rng.integers(len(around.rooms)))]
             audio = oaconvolve(audio, room, mode="full")[: len(audio)].astype(np.float32)
@@ -233,6 +259,4 @@ class SpeechStream:
         if kind < STEADY_SHARE or not (around.noises or around.babble):
             return hiss(length, rng)
         source = around.babble if around.babble and (kind > 0.8 or not around.noises) else around.noises
-        noise = source[int(rng.integers(len(source)))]
-        level = float(np.sqrt(np.mean(noise**2))) + 1e-9
-        return np.resize(np.roll(noise, int(rng.integers(len(noise)))), length) / np.float32(level)
+        return looped(source[int(rng.integers(len(source)))], length, rng)

@@ -17,7 +17,7 @@ from ..dialogues.activity import Samples
 from ..dialogues.annotation import load_annotated
 from ..dialogues.channel import Surroundings
 from ..dialogues.manifest import Dialogue
-from ..dialogues.noise import hiss
+from ..dialogues.noise import hiss, looped
 from ..errors import DialogueError
 from .labelled import LabelledAudio, label_audio
 from .settings import TrainingSettings
@@ -119,17 +119,12 @@ def vary(audio: Samples, speed: float, surroundings: Surroundings, rng: np.rando
         channel = channel * np.float32(10 ** (rng.uniform(-6, 6) / 20))
         if rng.random() < NOISE_SHARE:
             noises = surroundings.noises
-            noise = hiss(len(channel), rng) if not noises or rng.random() < 0.6 else _looped(noises[int(rng.integers(len(noises)))], len(channel), rng)
+            noise = hiss(len(channel), rng) if not noises or rng.random() < 0.6 else looped(noises[int(rng.integers(len(noises)))], len(channel), rng)
             channel = channel + noise * np.float32(10 ** (rng.uniform(*NOISE_DB) / 20))
         varied[number] = channel
     if rng.random() < BLEED_SHARE:
         varied = varied + varied[::-1] * np.float32(10 ** (rng.uniform(*BLEED_DB) / 20))
     return np.clip(varied, -1, 1, dtype=np.float32)
-
-
-def _looped(noise: Samples, length: int, rng: np.random.Generator) -> Samples:
-    level = float(np.sqrt(np.mean(noise**2))) + 1e-9
-    return np.resize(np.roll(noise, int(rng.integers(len(noise)))), length) / np.float32(level)
 
 
 def _stretch(judged: NDArray[np.float32], frames: int, source: NDArray[np.int64]) -> NDArray[np.float32]:

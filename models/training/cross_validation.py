@@ -22,7 +22,7 @@ from ..errors import DialogueError
 from ..teachers.judging import ALL, WITHOUT
 
 FOLDS, SETTINGS = "folds.json", "settings.json"
-# With which the bundled network learned from real calls, unless --settings says otherwise.
+# How a network that has learned from simulated dialogues learns from a few real calls, unless --settings says otherwise.
 FINE_TUNING: dict[str, object] = {
     "steps": 80,
     "learning_rate": 3e-4,
@@ -42,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--judged", type=Path, required=True, metavar="FOLDER", help="what `turnstream pretrain judge --each` wrote of these calls")
     parser.add_argument("--network", type=Path, required=True, metavar="CHECKPOINT", help="to begin with; it has heard none of the calls")
     parser.add_argument("--out", type=Path, required=True, help="folder for all of it")
-    parser.add_argument("--settings", type=Path, help="JSON file of training settings (default: those of the bundled network)")
+    parser.add_argument("--settings", type=Path, help="JSON file of training settings (default: a short fine-tuning with encoder and per-speaker RNN frozen)")
     parser.add_argument("--noises", type=Path, metavar="FOLDER", help="as for `turnstream train`")
     parser.add_argument("--jobs", type=int, default=1, metavar="N", help="networks at a time (default 1)")
 
