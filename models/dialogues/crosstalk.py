@@ -10,7 +10,7 @@ from scipy.signal import butter, oaconvolve, sosfilt
 from .activity import Samples
 from .utterances import SAMPLE_RATE_HZ
 
-LEAK_SHARE, ECHO_SHARE = 0.25, 0.12
+LEAK_SHARE, ECHO_SHARE = 0.4, 0.15
 LEAK_DB, ECHO_DB = (-50.0, -17.0), (-45.0, -15.0)
 LEAK_DELAY_S, ECHO_DELAY_S = (0.0, 0.02), (0.06, 0.4)
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from ..config import from_plain
 from ..dialogues.manifest import read_manifest
 from ..training.command import read_held_out, read_settings, read_training_part
-from ..training.hardware import ACCELERATORS, Hardware
+from ..training.hardware import ACCELERATORS, PRECISIONS, Hardware
 from .distillation_settings import DistillationSettings
 from .settings import METHODS, PretrainingSettings
 
@@ -94,6 +94,7 @@ def _add_distill_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--resume", action="store_true", help="continue from the last checkpoint in --out")
     parser.add_argument("--accelerator", choices=ACCELERATORS, default="auto", help="(default auto: a GPU if there is one)")
     parser.add_argument("--devices", type=int, default=1, metavar="N", help="processes, one per GPU (default 1)")
+    parser.add_argument("--precision", choices=PRECISIONS, default=Hardware().precision, help=f"(default {Hardware().precision})")
 
 
 def main(args: argparse.Namespace) -> int:
@@ -135,12 +136,15 @@ def _from_teacher(args: argparse.Namespace) -> int:
         shown = ", ".join(f"{auc:.3f}" for auc in measured.values())
         print(f"AUC of each call by the judge of the others, at the moments of a silence in turn: {shown}; scores are in {args.out}")
         return 0
+    from lightning_fabric.utilities import rank_zero_only
+
     from .distillation import distil
 
     plain = read_settings(args.settings) if args.settings else {}
     plain |= {name: getattr(args, name) for name in ("steps", "lanes", "seed") if getattr(args, name) is not None}
     settings = from_plain(DistillationSettings, plain, "settings")
     extraction = Extraction(args.teacher, UtterancePool(sets))
-    distil(settings, extraction, read_surroundings(args.data), args.out, resume=args.resume, hardware=Hardware(args.accelerator, args.devices))
-    print(f"trained encoder and per-speaker RNN in {args.out}; continue with: turnstream train --encoder {args.out} ...")
+    hardware = Hardware(args.accelerator, args.devices, precision=args.precision)
+    distil(settings, extraction, read_surroundings(args.data), args.out, resume=args.resume, hardware=hardware)
+    rank_zero_only(print)(f"trained encoder and per-speaker RNN in {args.out}; continue with: turnstream train --encoder {args.out} ...")
     return 0

@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from ..checkpoint import CONFIG_FILE, WEIGHTS_FILE
-from ..config import from_plain
+from ..config import FeatureConfig, from_plain
 from ..dialogues.channel import Surroundings
 from ..encoder import Encoder
 from ..errors import ConfigError
@@ -37,7 +37,7 @@ from ..teachers.extraction import Extraction
 from ..teachers.judge import fit_told, tell, told_places
 from ..teachers.place_space import PlaceSpace
 from ..training.hardware import Hardware
-from ..training.launch import launched, open_fabric
+from ..training.launch import keep_precise, launched, open_fabric
 from ..training.run_folder import begin_run, read_checkpoint, refuse_to_overwrite, write_validation
 from ..turn_model import pack_rows, unpack_rows
 from .distillation_settings import DistillationSettings
@@ -77,21 +77,26 @@ class DistilledNetwork(nn.Module):
     def forward(self, audio: Tensor, line: Tensor, warp: Tensor, state: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         before = unpack_rows(state, self.shapes, self.layout)
         mel, tail = self.features(audio, before["features"])
-        encoded, encoder = self.encoder(self.over_line(mel, line, warp), before["encoder"])
+        encoded, encoder = self.encoder(over_line(mel, line, warp, self.settings.features), before["encoder"])
         own, rnn = self.speaker_rnn(encoded, before["speaker_rnn"])
         after = pack_rows({"features": tail, "encoder": encoder, "speaker_rnn": rnn}, self.layout)
         return self.frame_head(own), self.place_head(own), self.told_head(own)[..., 0], after
 
-    def over_line(self, mel: Tensor, line: Tensor, warp: Tensor) -> Tensor:
-        """Log-mel frames (B, T, M) as another line and another throat would give them: gains (B, M) in nats, frequency axis stretched by warp (B,)."""
-        bands = mel.shape[2]
-        at = (torch.arange(bands, device=mel.device) * warp[:, None]).clamp(max=bands - 1)  # (B, M)
-        low = at.floor().long().clamp(max=bands - 2)
-        share = (at - low)[:, None, :]
-        index = low[:, None, :].expand(-1, mel.shape[1], -1)
-        warped = mel.gather(2, index) * (1 - share) + mel.gather(2, index + 1) * share
-        floor = (math.log(self.settings.features.log_floor) - LOG_MEAN) * LOG_SCALE  # which no gain moves
-        return (warped + line[:, None, :] * LOG_SCALE).clamp(min=floor)
+
+def over_line(mel: Tensor, line: Tensor, warp: Tensor, features: FeatureConfig) -> Tensor:
+    """Log-mel frames (B, T, M) as another line and another throat would give them: gains (B, M) in nats, frequency axis stretched by warp (B,)."""
+    bands = mel.shape[2]
+    at = (torch.arange(bands, device=mel.device) * warp[:, None]).clamp(max=bands - 1)  # (B, M)
+    low = at.floor().long().clamp(max=bands - 2)
+    share = (at - low)[:, None, :]
+    index = low[:, None, :].expand(-1, mel.shape[1], -1)
+    warped = mel.gather(2, index) * (1 - share) + mel.gather(2, index + 1) * share
+    return (warped + line[:, None, :] * LOG_SCALE).clamp(min=mel_of_silence(features))  # which no gain moves
+
+
+def mel_of_silence(features: FeatureConfig) -> float:
+    """What every band of a log-mel frame of digital silence is."""
+    return (math.log(features.log_floor) - LOG_MEAN) * LOG_SCALE
 
 
 @dataclass(frozen=True)
@@ -102,6 +107,12 @@ class Targets:
     place_scale: Tensor  # (E,)
     places: Tensor  # (P, E), of those that the teacher was asked about, which come first
     told: Tensor  # (L,) logit of the judge that the texts taught, of mean 0 and variance 1, NaN where nothing tells
+    told_mean: float = 0.0  # of that logit, before it was standardised
+    told_deviation: float = 1.0
+
+    def told_scores(self, rows: Tensor) -> Tensor:
+        """Probability, by that judge, that a turn is complete at these places; any shape."""
+        return torch.sigmoid(self.told[rows] * self.told_deviation + self.told_mean)
 
     @classmethod
     def of(cls, extraction: Extraction, space: PlaceSpace, settings: DistillationSettings, device: torch.device) -> Targets:
@@ -109,19 +120,25 @@ class Targets:
         frame_scale = _balanced(deviation, settings.whitening)  # of components in standard deviations
         clips, _, kinds, embeddings = extraction.places()
         coordinates = space.coordinates_of(embeddings)
-        told = told_logits(extraction, clips, kinds, coordinates) if settings.told_weight else np.full(len(extraction.listed()[0]), np.nan)
+        told, mean, spread = np.full(len(extraction.listed()[0]), np.nan), 0.0, 1.0
+        if settings.told_weight:
+            told, mean, spread = told_logits(extraction, clips, kinds, coordinates)
         arrays = frame_scale, place_scale(space, settings), coordinates, told
-        return cls(*(torch.from_numpy(np.asarray(array, np.float32)).to(device) for array in arrays))
+        tensors = (torch.from_numpy(np.asarray(array, np.float32)).to(device) for array in arrays)
+        return cls(*tensors, told_mean=mean, told_deviation=spread)
 
 
-def told_logits(extraction: Extraction, clips: NDArray[np.int32], kinds: NDArray[np.int8], coordinates: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Logit of the judge that the texts taught at every listed place, standardised, (L,).
+def told_logits(
+    extraction: Extraction, clips: NDArray[np.int32], kinds: NDArray[np.int8], coordinates: NDArray[np.float32]
+) -> tuple[NDArray[np.float32], float, float]:
+    """Logit of the judge that the texts taught at every listed place, standardised, (L,), with its mean and deviation.
 
     Where the teacher was not asked it is the mean of the places of the same kind, voice and completeness where it was; NaN where the text
     does not tell.
     """
     asked = fit_told(told_places(extraction, clips, kinds, coordinates)).logits(coordinates)
-    asked = (asked - asked.mean()) / (asked.std() + 1e-9)
+    mean, deviation = float(asked.mean()), float(asked.std()) + 1e-9
+    asked = (asked - mean) / deviation
     all_clips, _, all_kinds = extraction.listed()
     complete, known, neural = tell(extraction, all_clips, all_kinds)
     alike = all_kinds + 4 * complete + 8 * neural
@@ -131,7 +148,7 @@ def told_logits(extraction: Extraction, clips: NDArray[np.int32], kinds: NDArray
         if own[: len(asked)].any():
             told[own & known] = asked[own[: len(asked)]].mean()
     told[: len(asked)] = asked
-    return told
+    return told, mean, deviation
 
 
 def place_scale(space: PlaceSpace, settings: DistillationSettings) -> NDArray[np.float32]:
@@ -232,6 +249,7 @@ def _train(fabric: Fabric, settings: DistillationSettings, extraction: Extractio
         space = PlaceSpace.fit(extraction.places()[3], settings.place_components)
     targets = Targets.of(extraction, space, settings, fabric.device)
     parts: dict[str, Any] = {"network": network, "optimizer": optimizer, "schedule": schedule}
+    keep_precise(network.features, fabric.device)
     model, optimizer = fabric.setup(network, optimizer)
     state = network.init_state(lanes)
     if leads:

@@ -7,7 +7,7 @@ import json
 from contextlib import ExitStack, closing
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from zipfile import BadZipFile
 
 from ..config import from_plain
@@ -16,6 +16,9 @@ from ..errors import ConfigError, DialogueError
 from .hardware import ACCELERATORS, PRECISIONS, Hardware
 from .settings import TrainingSettings
 from .sources import ConversationSource, RecordedDialogues
+
+if TYPE_CHECKING:
+    from .teaching import Teaching
 
 TRAINING_SPLITS, VALIDATION_SPLITS = ("", "train"), ("", "val")
 SETTINGS_AS_OPTIONS = ("steps", "lanes", "seed", "patience", "measure", "keep_best", "encoder", "network", "freeze_encoder", "freeze_speaker_rnn")
@@ -52,6 +55,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="begin with the encoder, and per-speaker RNN if there is one, of this network or pre-training (`turnstream pretrain`); it sets their shape",
     )
     parser.add_argument("--network", metavar="CHECKPOINT", help="begin with this network, in place of an encoder; it sets the shape")
+    parser.add_argument(
+        "--teacher", type=Path, metavar="FOLDER", help="keep learning from what `turnstream pretrain teacher` wrote too; --encoder is then a distillation"
+    )
+    parser.add_argument("--speech", type=Path, metavar="FOLDER", help="with --teacher: the data that it was asked about")
     parser.add_argument("--freeze-encoder", action="store_true", default=None, help="leave that encoder as it is; otherwise it learns as well")
     parser.add_argument("--freeze-speaker-rnn", action="store_true", default=None, help="the same for the per-speaker RNN")
     parser.add_argument("--resume", action="store_true", help="go on exactly where the last checkpoint in --out was written")
@@ -87,7 +94,18 @@ def main(args: argparse.Namespace) -> int:
             from .calls import MixedConversations
 
             training = MixedConversations(training, _read_calls(args, settings), settings.calls_share, settings.seed)
-        train(settings, training, args.out, validation=validation, real=real, resume=args.resume, hardware=hardware, snapshots=args.snapshots)
+        teaching = _read_teaching(args, settings) if args.teacher else None
+        train(
+            settings,
+            training,
+            args.out,
+            validation=validation,
+            real=real,
+            resume=args.resume,
+            teaching=teaching,
+            hardware=hardware,
+            snapshots=args.snapshots,
+        )
     rank_zero_only(print)(f"trained network in {args.out}; export it with: turnstream export {args.out} {args.out}/model.onnx")
     return 0
 
@@ -114,6 +132,18 @@ def _read_calls(args: argparse.Namespace, settings: TrainingSettings) -> Convers
             raise DialogueError(f"{args.judged}: expected a judge's scores of calls (.npz): {error}") from None
     surroundings = read_surroundings(args.noises) if args.noises else Surroundings()
     return VariedCalls([call for call in calls if call.id != args.without], settings, surroundings, judged)
+
+
+def _read_teaching(args: argparse.Namespace, settings: TrainingSettings) -> Teaching:
+    from ..dialogues.channel import read_surroundings
+    from ..dialogues.utterances import UtterancePool, decode_speech
+    from ..teachers.extraction import Extraction
+    from .teaching import Teaching
+
+    if not args.speech or not settings.encoder:
+        raise ConfigError("expected --speech and a distillation as --encoder beside --teacher, got --teacher without one of them")
+    pool = UtterancePool(decode_speech(args.speech, args.simulate_cache))
+    return Teaching(Extraction(args.teacher, pool), read_surroundings(args.speech), Path(settings.encoder))
 
 
 def _open_simulator(args: argparse.Namespace, settings: TrainingSettings) -> ConversationSource:

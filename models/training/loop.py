@@ -31,6 +31,7 @@ from .settings import TrainingSettings
 from .shares import mean_over_processes, scale_losses
 from .sources import ConversationSource, RecordedDialogues
 from .stream import ConversationStream
+from .teaching import Lessons, TaughtModel, Teaching
 from .validation import BestWeights, measure
 
 _log = logging.getLogger(__name__)
@@ -44,6 +45,7 @@ def train(
     validation: Sequence[Dialogue] = (),
     real: Sequence[Dialogue] = (),
     resume: bool = False,
+    teaching: Teaching | None = None,
     hardware: Hardware | None = None,
     snapshots: bool = False,
 ) -> TurnModel:
@@ -57,7 +59,9 @@ def train(
         out: folder of the run; a checkpoint is written there at every validation.
         validation: held-out conversations; their losses are logged, and decide about stopping early.
         real: real conversations; their shift/hold AUC is logged, never trained on and never decided by.
-        resume: go on exactly where the folder's last checkpoint was written. With another number of processes only dropout differs.
+        resume: go on exactly where the folder's last checkpoint was written. With another number of processes only dropout differs; a teacher's
+            speech begins anew, by draws of its own.
+        teaching: a teacher that stays beside the dialogues.
         hardware: one process on the best device there is, unless given.
         snapshots: also keep the averaged network of the beginning and of every validation.
     Returns:
@@ -76,7 +80,7 @@ def train(
     if saved is None:
         refuse_to_overwrite(out)
     with launched(fabric, hardware, source.workers):
-        trained = _Run(fabric, settings, source, out, saved, snapshots).train(validation, real)
+        trained = _Run(fabric, settings, source, out, saved, snapshots, teaching).train(validation, real)
         fabric.barrier()
     return trained
 
@@ -113,16 +117,30 @@ class _Run:
     """What a run consists of, in one of its processes."""
 
     def __init__(
-        self, fabric: Fabric, settings: TrainingSettings, source: ConversationSource, out: Path, saved: dict[str, Any] | None, snapshots: bool
+        self,
+        fabric: Fabric,
+        settings: TrainingSettings,
+        source: ConversationSource,
+        out: Path,
+        saved: dict[str, Any] | None,
+        snapshots: bool,
+        teaching: Teaching | None,
     ) -> None:
         self.fabric, self.settings, self.out, self.snapshots = fabric, settings, out, snapshots
         torch.manual_seed(settings.seed)
         network = new_network(settings, with_encoder=saved is None).to(fabric.device)
         self.average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(settings.average_decay))
         given = [*network.encoder.parameters(), *network.speaker_rnn.parameters()] if settings.given else []
+        first = saved["step"] if saved is not None else 0
+        self.lessons, self.learner = None, network
+        if teaching is not None:
+            shared = settings.speech_lanes // fabric.world_size
+            own = range(fabric.global_rank * shared, (fabric.global_rank + 1) * shared)
+            self.lessons = Lessons(teaching, settings, own, fabric.device, settings.seed + first)
+            self.learner = TaughtModel(network, self.lessons.distilled).to(fabric.device)
         groups = [
             (settings.learning_rate * settings.given_rate, [one for one in given if one.requires_grad]),
-            (settings.learning_rate, [one for one in network.parameters() if one.requires_grad and all(one is not other for other in given)]),
+            (settings.learning_rate, [one for one in self.learner.parameters() if one.requires_grad and all(one is not other for other in given)]),
         ]
         groups = [(rate, parameters) for rate, parameters in groups if parameters]
         optimizer = torch.optim.AdamW([{"params": parameters, "lr": rate} for rate, parameters in groups], weight_decay=settings.weight_decay)
@@ -132,7 +150,7 @@ class _Run:
         for layer in (network.features, network.speaker_rnn, network.dialogue_rnn):  # where rounding would pile up
             keep_precise(layer, fabric.device)
         self.network = network
-        self.model, self.optimizer = fabric.setup(network, optimizer)
+        self.model, self.optimizer = fabric.setup(self.learner, optimizer)
         lanes = settings.lanes // fabric.world_size
         self.own_lanes = slice(fabric.global_rank * lanes, (fabric.global_rank + 1) * lanes)
         self.stream = ConversationStream(source, settings, range(settings.lanes)[self.own_lanes])
@@ -149,7 +167,7 @@ class _Run:
     def _parts(self) -> dict[str, Any]:
         """What is the same in every process and saves and loads itself."""
         return {
-            "model": self.network,
+            "model": self.learner,
             "average": self.average,
             "optimizer": self.optimizer,
             "schedule": self.schedule,
@@ -197,17 +215,22 @@ class _Run:
         self.model.train()
         state = torch.where(chunk.begins.to(device)[:, None], torch.zeros_like(self.state), self.state)
         target = dataclasses.replace(chunk.target, **{f.name: getattr(chunk.target, f.name).to(device) for f in dataclasses.fields(chunk.target)})
-        output, state = self.model(chunk.audio.to(device), state)
+        audio, learned = chunk.audio.to(device), dict[str, Tensor]()
+        if self.lessons is None:
+            output, state = self.model(audio, state)
+        else:
+            output, state, *heard = self.model(audio, state, *self.lessons.next_inputs(self.network))
+            learned = self.lessons.losses(*heard)
         losses = scale_losses(self.fabric, head_losses(output, target), target)
         self.optimizer.zero_grad(set_to_none=True)
-        self.fabric.backward(total_loss(losses, self.settings.losses))
+        self.fabric.backward(total_loss(losses, self.settings.losses) + self.settings.teacher_weight * sum(learned.values()))
         self.fabric.clip_gradients(self.model, self.optimizer, max_norm=self.settings.gradient_clip, error_if_nonfinite=False)
         self.optimizer.step()
         self.state = state.detach()
         self.schedule.step()
         self.average.update_parameters(self.network)
         self.step += 1
-        return mean_over_processes(self.fabric, losses)
+        return mean_over_processes(self.fabric, losses | learned)
 
     def _validate(self, validation: Sequence[Dialogue], real: Sequence[Dialogue]) -> dict[str, float]:
         """Measure the averaged weights, remember them if they are the best, and write a checkpoint."""

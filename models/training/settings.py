@@ -42,6 +42,8 @@ class TrainingSettings:
         network: checkpoint of a network of the same shape that this one begins with, in place of an encoder; "" for none.
         freeze_encoder, freeze_speaker_rnn: leave them as they are.
         given_rate: learning rate of encoder and per-speaker RNN, where a checkpoint gave them, as a multiple of that of the rest.
+        teacher_weight: of the losses of what a teacher says, where one stays beside the dialogues (teaching.py).
+        speech_lanes: streams of single speakers that its losses are of, in all processes together.
         calls_share: share of the conversations that are real calls, where some are given beside the dialogues to learn from.
     """
 
@@ -65,17 +67,19 @@ class TrainingSettings:
     freeze_encoder: bool = False
     freeze_speaker_rnn: bool = False
     given_rate: float = 1.0
+    teacher_weight: float = 1.0
+    speech_lanes: int = 16
     calls_share: float = 0.3
     losses: LossWeights = field(default_factory=LossWeights)
     model: ModelConfig = field(default_factory=ModelConfig)
 
     def __post_init__(self) -> None:
-        for name in ("steps", "lanes", "chunk_s", "learning_rate", "gradient_clip", "validate_every"):
+        for name in ("steps", "lanes", "chunk_s", "learning_rate", "gradient_clip", "validate_every", "speech_lanes"):
             if getattr(self, name) <= 0:
                 raise ConfigError(f"expected {name} > 0, got {getattr(self, name)}")
         if self.warmup_steps < 0 or self.warmup_steps == 1:  # a rise needs a step to begin and one to end at
             raise ConfigError(f"expected warmup_steps of 0 or at least 2, got {self.warmup_steps}")
-        for name in ("patience", "seed"):
+        for name in ("patience", "seed", "teacher_weight"):
             if getattr(self, name) < 0:
                 raise ConfigError(f"expected {name} >= 0, got {getattr(self, name)}")
         for name in ("average_decay", "mute_share"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from unittest.mock import patch
 
@@ -9,11 +10,14 @@ import numpy as np
 import pytest
 import soundfile as sf
 
+from turnstream.models.dialogues.channel import Surroundings
 from turnstream.models.dialogues.manifest import Dialogue, read_manifest, write_manifest
 from turnstream.models.dialogues.utterances import UtterancePool, decode_speech
+from turnstream.models.pretraining.distillation import distil
 from turnstream.models.teachers import extraction
 from turnstream.models.teachers.extraction import Extraction
 
+from .linear_teacher import CPU, SETTINGS, plant_linear_teacher, without_noise
 from .teaching import FakeEncoder, write_speech
 
 RATE_HZ, FRAME_SAMPLES = 16000, 320
@@ -84,3 +88,25 @@ def taught(speech_sets: list[Path], pool: UtterancePool, tmp_path_factory: pytes
     with patch.object(extraction, "WhisperEncoder", FakeEncoder):
         extraction.extract(folder, speech_sets, components=6)
     return Extraction(folder, pool)
+
+
+@pytest.fixture(scope="session")
+def linear_teacher(pool: UtterancePool, tmp_path_factory: pytest.TempPathFactory) -> Extraction:
+    """What a teacher says that a small network can learn."""
+    return plant_linear_teacher(pool, tmp_path_factory.mktemp("linear") / "teacher")
+
+
+@pytest.fixture
+def plain_lines() -> Iterator[None]:
+    """Speech without noise and equalisation."""
+    with without_noise():
+        yield
+
+
+@pytest.fixture(scope="session")
+def distilled(linear_teacher: Extraction, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a distillation of that teacher."""
+    run = tmp_path_factory.mktemp("distilled") / "run"
+    with without_noise():
+        distil(SETTINGS, linear_teacher, Surroundings(), run, hardware=CPU)
+    return run

@@ -5,117 +5,41 @@ from __future__ import annotations
 import dataclasses
 import json
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
 
 from turnstream.models.checkpoint import load_checkpoint, load_encoder
 from turnstream.models.config import ModelConfig
 from turnstream.models.dialogues.channel import Surroundings
 from turnstream.models.dialogues.manifest import Dialogue
-from turnstream.models.dialogues.utterances import Utterance, UtterancePool
 from turnstream.models.errors import ConfigError
-from turnstream.models.features import LogMel
-from turnstream.models.pretraining import distillation, speech_stream
-from turnstream.models.pretraining.distillation import DistilledNetwork, Targets, distil, load_distilled, measure, place_scale
-from turnstream.models.pretraining.distillation_settings import DistillationSettings
-from turnstream.models.teachers.extraction import CUT, DIP, END, PAUSE, QUANTUM, Extraction
+from turnstream.models.pretraining import distillation
+from turnstream.models.pretraining.distillation import DistilledNetwork, Targets, distil, load_distilled, measure, over_line, place_scale
+from turnstream.models.teachers.extraction import Extraction
 from turnstream.models.teachers.place_space import PlaceSpace
-from turnstream.models.training.hardware import Hardware
 from turnstream.models.training.loop import new_network, train
 from turnstream.models.training.settings import TrainingSettings
 from turnstream.stream.cli import main
 
 from ...networks import TINY, in_chunks, random_audio
-from ..teaching import FRAME_SAMPLES, Place, plant
+from ..linear_teacher import CPU, SETTINGS
 
-COMPONENTS, HEARD_FRAMES = 4, 3
-SETTINGS = DistillationSettings(
-    steps=120,
-    lanes=6,
-    chunk_s=1.0,
-    learning_rate=1e-2,
-    warmup_steps=8,
-    delay_s=0.04,
-    reach_s=0.1,
-    told_weight=0.5,
-    components=COMPONENTS,
-    place_components=3,
-    gain_db=0.0,
-    validate_every=60,
-    features=TINY.features,
-    encoder=TINY.encoder,
-    speaker_rnn=TINY.speaker_rnn,
-)
 SHORT = dataclasses.replace(SETTINGS, steps=4, lanes=2, warmup_steps=2, validate_every=2)
-CPU = Hardware(accelerator="cpu")
 
 
 class InterruptedRunError(Exception):
     """The machine went off."""
 
 
-def spectra(pool: UtterancePool, utterance: Utterance, level_db: float = -26.0) -> NDArray[np.float32]:
-    """Four linear read-outs of the clip's log-mel frames at one loudness, (T, 4)."""
-    clip = pool.audio(utterance) * np.float32(10 ** ((level_db - utterance.level_db) / 20))
-    clip = np.pad(clip, (0, -len(clip) % FRAME_SAMPLES))
-    layer = LogMel(TINY.features)
-    mel = layer(torch.from_numpy(clip)[None], torch.zeros(1, *layer.state_shapes()))[0][0].numpy()  # pyright: ignore[reportCallIssue]
-    weights = np.random.default_rng(3).standard_normal((TINY.features.mel_bins, COMPONENTS)) / 4
-    return (mel @ weights).astype(np.float32)
-
-
-@pytest.fixture(scope="module")
-def linear_teacher(pool: UtterancePool, tmp_path_factory: pytest.TempPathFactory) -> Extraction:
-    every = np.concatenate([spectra(pool, one) for one in pool.utterances])
-    mean, deviation = every.mean(axis=0), every.std(axis=0)
-
-    def said(utterance: Utterance) -> NDArray[np.float32]:
-        return (spectra(pool, utterance) - mean) / deviation
-
-    places: list[Place] = []
-    for one in pool.utterances:
-        places += [(one.index, one.offset, END), *((one.index, int(start), PAUSE) for start, _ in one.pauses)]
-        places += [(one.index, int(dip), DIP) for dip in one.dips[:2]] + [(one.index, one.onset + 9000, CUT)]
-    # What is said of a place is the mean of the last frames before it, thrice, as the embeddings are three means.
-    lasts = [slice(place // FRAME_SAMPLES - HEARD_FRAMES, place // FRAME_SAMPLES) for _, place, _ in places]
-    embeddings = [np.tile(said(pool.utterances[clip])[last].mean(axis=0), 3) for (clip, _, _), last in zip(places, lasts, strict=True)]
-    noise = 0.01 * np.random.default_rng(0).standard_normal((len(places), 3 * COMPONENTS))
-    return plant(
-        tmp_path_factory.mktemp("linear") / "teacher",
-        pool,
-        lambda utterance, _: np.clip(np.round(said(utterance) * QUANTUM), -127, 127).astype(np.int8),
-        places,
-        (np.array(embeddings) + noise).astype(np.float16),
-    )
-
-
-@pytest.fixture(scope="module")
-def plain_lines() -> Iterator[None]:
-    """No noise and no equalisation, so that a few steps are enough."""
-    with pytest.MonkeyPatch.context() as patched:
-        for name in ("NOISE_SHARE", "GATED_SHARE", "EQUALISED_SHARE", "BAND_SHARE", "WARP"):
-            patched.setattr(speech_stream, name, 0.0)
-        patched.setattr(distillation, "VALIDATION_LANES", 6)
-        yield
-
-
-@pytest.fixture(scope="module")
-def distilled(plain_lines: None, linear_teacher: Extraction, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    run = tmp_path_factory.mktemp("distilled") / "run"
-    distil(SETTINGS, linear_teacher, Surroundings(), run, hardware=CPU)
-    return run
-
-
 def log_of(run: Path) -> list[dict[str, float]]:
     return [json.loads(line) for line in (run / "training.jsonl").read_text().splitlines()]
 
 
+@pytest.mark.usefixtures("plain_lines")
 def test_a_linear_teacher_is_learned_on_speakers_that_were_held_out(distilled: Path, linear_teacher: Extraction) -> None:
     half, whole = log_of(distilled)
     assert (half["step"], whole["step"]) == (60, 120)
@@ -131,6 +55,7 @@ def test_a_linear_teacher_is_learned_on_speakers_that_were_held_out(distilled: P
     assert before.keys() == whole.keys() - {"step"}
 
 
+@pytest.mark.usefixtures("plain_lines")
 def test_what_was_written_measures_as_it_did_in_the_run(distilled: Path, linear_teacher: Extraction) -> None:
     network, space = load_distilled(distilled)
     assert not network.training
@@ -161,11 +86,11 @@ def test_a_plain_line_changes_nothing_and_others_shift_and_stretch(distilled: Pa
     network, _ = load_distilled(distilled)
     mel = torch.linspace(0, 1, 16).repeat(1, 3, 1)
     nothing, same = torch.zeros(1, 16), torch.ones(1)
-    assert torch.allclose(network.over_line(mel, nothing, same), mel, atol=1e-6)
-    assert torch.allclose(network.over_line(mel, nothing + 2, same), mel + 0.5, atol=1e-6)  # nats, by LOG_SCALE
-    assert torch.allclose(network.over_line(mel, nothing, same * 0.5), mel / 2, atol=1e-6)
+    assert torch.allclose(over_line(mel, nothing, same, TINY.features), mel, atol=1e-6)
+    assert torch.allclose(over_line(mel, nothing + 2, same, TINY.features), mel + 0.5, atol=1e-6)  # nats, by LOG_SCALE
+    assert torch.allclose(over_line(mel, nothing, same * 0.5, TINY.features), mel / 2, atol=1e-6)
     floor = network.features(torch.zeros(1, 320), torch.zeros(1, *network.features.state_shapes()))[0]
-    assert torch.allclose(network.over_line(floor, nothing - 9, same), floor, atol=1e-5)
+    assert torch.allclose(over_line(floor, nothing - 9, same, TINY.features), floor, atol=1e-5)
 
 
 def test_the_scale_of_components_evens_them_out_by_as_much_as_is_asked_for(linear_teacher: Extraction) -> None:

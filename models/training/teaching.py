@@ -1,0 +1,150 @@
+"""A teacher that stays while dialogues are learned, so that what was distilled is not forgotten.
+
+Beside its dialogues every step hears single speakers, as distillation does (pretraining/speech_stream.py).
+Nobody is on the other channel, though some speakers are faintly heard there too. Encoder and per-speaker RNN
+keep predicting the teacher's frames and places. Turn completeness and next holder learn at every place of the
+words, in the middle of speech too, what the judge that the texts taught says of them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ..dialogues.channel import Surroundings
+from ..errors import ConfigError
+from ..features import LOG_SCALE
+from ..pretraining.distillation import DistilledNetwork, Targets, load_distilled, mel_of_silence, over_line
+from ..pretraining.speech_stream import SpeechChunk, SpeechStream
+from ..teachers.extraction import Extraction
+from ..turn_model import TurnModel, TurnOutput
+from .settings import TrainingSettings
+
+BLEED_SHARE, BLEED_DB = 0.4, (-50.0, -15.0)  # of the speakers; how loud they are in the other channel
+
+
+@dataclass(frozen=True)
+class Teaching:
+    """What a teacher said of utterances, and the distillation that learned it first.
+
+    Attributes:
+        extraction: of the teacher.
+        surroundings: rooms and noises of the lines.
+        distilled: folder of the distillation, whose heads are kept.
+    """
+
+    extraction: Extraction
+    surroundings: Surroundings
+    distilled: Path
+
+
+class TaughtModel(nn.Module):
+    """The network with a distillation's heads for frames and places.
+
+    Args of forward:
+        audio, state: of dialogues, as for the network.
+        speech, line, warp: single speakers, see SpeechChunk.
+        bleed: level of the speech in the other channel, in nats of power, (B,).
+        tail, mel_state: state of the features (B, samples) and of the rest of the network (B, S) for these.
+    Returns:
+        The network's output and state for the dialogues; its output for the speech, predicted components of frames (B, T, K) and
+        places (B, T, E), and both states.
+    """
+
+    def __init__(self, network: TurnModel, distilled: DistilledNetwork) -> None:
+        super().__init__()
+        self.network, self.frame_head, self.place_head = network, distilled.frame_head, distilled.place_head
+
+    def forward(
+        self, audio: Tensor, state: Tensor, speech: Tensor, line: Tensor, warp: Tensor, bleed: Tensor, tail: Tensor, mel_state: Tensor
+    ) -> tuple[TurnOutput, Tensor, TurnOutput, Tensor, Tensor, Tensor, Tensor]:
+        output, state = self.network(audio, state)
+        features = self.network.config.features
+        mel, tail = self.network.features(speech, tail)
+        mel = over_line(mel, line, warp, features)
+        other = (mel + bleed[:, None, None] * LOG_SCALE).clamp(min=mel_of_silence(features))
+        heard, mel_state = self.network.forward_mel(torch.stack([mel, other], dim=1), mel_state)
+        own = heard.latent_speaker[:, 0]
+        return output, state, heard, self.frame_head(own), self.place_head(own), tail, mel_state
+
+
+class Lessons:
+    """The speech of one process, the network's state in it, and what is learned from it.
+
+    Attributes:
+        distilled: whose heads are kept.
+        targets: scales, and what is to be said of each place.
+
+    Args:
+        teaching: where from.
+        settings: of the run.
+        lanes: numbers of this process's lanes of speech.
+        device: of the run.
+        seed: of the draws; a resumed run takes another.
+    Raises:
+        ConfigError: the distillation is of another shape than the network.
+    """
+
+    def __init__(self, teaching: Teaching, settings: TrainingSettings, lanes: range, device: torch.device, seed: int) -> None:
+        self.distilled, space = load_distilled(teaching.distilled)
+        own = self.distilled.settings
+        theirs = settings.model
+        for name in ("features", "encoder", "speaker_rnn"):
+            if getattr(own, name) != getattr(theirs, name):
+                raise ConfigError(f"expected the {name} of {teaching.distilled}, {getattr(own, name)}, got {getattr(theirs, name)}")
+        self._settings = dataclasses.replace(own, lanes=settings.speech_lanes, seed=seed)
+        self._stream = SpeechStream(teaching.extraction, self._settings, teaching.surroundings, lanes)
+        self.targets = Targets.of(teaching.extraction, space, self._settings, device)
+        self._device = device
+        self._rng = np.random.default_rng([seed, lanes.start])
+        self._bleed = np.full(len(lanes), -np.inf, np.float32)
+        self._tail = torch.zeros(0)
+        self._mel_state = torch.zeros(0)
+        self._chunk: SpeechChunk | None = None
+
+    def next_inputs(self, network: TurnModel) -> tuple[Tensor, ...]:
+        """What the model hears next: speech, line, warp, bleed and both states."""
+        chunk = self._chunk = self._stream.next_chunk()
+        lanes = len(chunk.begins)
+        if not len(self._tail):
+            features = network.config.features
+            self._tail = torch.zeros(lanes, features.window_samples - features.hop_samples, device=self._device)
+            self._mel_state = network.init_mel_state(lanes)
+        level_db = self._rng.uniform(*BLEED_DB, lanes)
+        drawn = np.where(self._rng.random(lanes) < BLEED_SHARE, level_db * math.log(10) / 10, -np.inf)
+        self._bleed = np.where(chunk.begins, drawn, self._bleed).astype(np.float32)
+        kept = ~torch.from_numpy(chunk.begins).to(self._device)
+        self._tail = self._tail * kept[:, None]
+        self._mel_state = self._mel_state * kept[:, None]
+        arrays = chunk.audio, chunk.line, chunk.warp, self._bleed
+        return *(torch.from_numpy(array).to(self._device) for array in arrays), self._tail, self._mel_state
+
+    def losses(self, heard: TurnOutput, frames: Tensor, places: Tensor, tail: Tensor, mel_state: Tensor) -> dict[str, Tensor]:
+        """Mean losses by name of what `next_inputs` gave, weighted as the distillation weighs them."""
+        assert self._chunk is not None
+        self._tail, self._mel_state = tail.detach(), mel_state.detach()
+        chunk, targets, settings = self._chunk, self.targets, self._settings
+        known = torch.from_numpy(chunk.known).to(self._device)
+        wanted = torch.from_numpy(chunk.frames).to(self._device)[known] * targets.frame_scale
+        rows = torch.from_numpy(chunk.places).to(self._device)
+        asked = (rows >= 0) & (rows < len(targets.places))
+        wanted_places = targets.places[rows[asked]] * targets.place_scale
+        judged = (rows >= 0) & ~targets.told[rows].isnan()
+        complete = targets.told_scores(rows[judged])
+        return {
+            "frames": settings.frame_weight * _mean((frames[known] - wanted) ** 2),
+            "places": settings.place_weight * _mean((places[asked] - wanted_places) ** 2),
+            "judged": settings.told_weight * _mean(F.binary_cross_entropy_with_logits(heard.finality[:, 0][judged], complete, reduction="none")),
+            "judged_next": settings.told_weight * _mean(F.binary_cross_entropy_with_logits(heard.next[:, 1][judged], complete, reduction="none")),
+        }
+
+
+def _mean(values: Tensor) -> Tensor:
+    return values.mean() if values.numel() else values.sum()
