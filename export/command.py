@@ -6,7 +6,7 @@ import argparse
 import json
 from pathlib import Path
 
-from ..models.errors import ExportError
+from ..stream.errors import ExportError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

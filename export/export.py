@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from ..models.checkpoint import load_checkpoint
-from ..models.errors import ExportError
-from ..models.onnx_session import open_session
+from ..stream.errors import ExportError
+from ..stream.onnx_session import open_session
 from .metadata import InputKind
 from .onnx_graph import build
 from .verify import Verification, run_frames, run_torch, verification_audio, verify

@@ -20,8 +20,8 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from ..models.errors import ExportError
-from ..models.onnx_session import open_session
+from ..stream.errors import ExportError
+from ..stream.onnx_session import open_session
 
 Dim = int | str  # "B" conversations or "R" = 2 B rows
 Shape = tuple[Dim, ...]

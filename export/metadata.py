@@ -1,6 +1,6 @@
 """What an ONNX file says about itself, so that a runtime needs no other file.
 
-One metadata entry holds one JSON object (models/contract.py). Its fields are documented in `describe`.
+One metadata entry holds one JSON object (stream/contract.py). Its fields are documented in `describe`.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ from typing import Any, Literal
 
 from ..models.checkpoint import weights_sha256
 from ..models.config import ModelConfig
-from ..models.contract import FORMAT_VERSION, LABELS
 from ..models.projection import FUTURE_BINS, NOW_BINS
 from ..models.receptive_field import receptive_field
 from ..models.state import StateLayout
 from ..models.turn_model import TurnModel
+from ..stream.contract import FORMAT_VERSION, LABELS
 
 InputKind = Literal["pcm", "mel"]
 

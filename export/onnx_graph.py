@@ -12,9 +12,9 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from ..models.contract import LABELS, METADATA_KEY
-from ..models.errors import MissingExtraError
 from ..models.turn_model import TurnModel, TurnOutput
+from ..stream.contract import LABELS, METADATA_KEY
+from ..stream.errors import MissingExtraError
 from .flatten import flatten
 from .metadata import InputKind, describe
 

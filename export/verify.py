@@ -14,12 +14,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ..models.contract import LABELS
-from ..models.errors import ExportError
-from ..models.onnx_session import open_session
 from ..models.receptive_field import receptive_field
 from ..models.state import StateEntry
 from ..models.turn_model import TurnModel
+from ..stream.contract import LABELS
+from ..stream.errors import ExportError
+from ..stream.onnx_session import open_session
 from .metadata import InputKind
 
 TOLERANCE = 1e-5

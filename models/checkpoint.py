@@ -13,9 +13,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from ..stream.errors import ConfigError
 from .config import EncoderConfig, FeatureConfig, ModelConfig, RecurrentConfig, from_plain
 from .encoder import Encoder
-from .errors import ConfigError
 from .recurrent import Recurrent
 from .turn_model import TurnModel
 

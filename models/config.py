@@ -13,9 +13,10 @@ import typing
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
 
-from .errors import ConfigError
+from ..stream.errors import ConfigError
 
 T = TypeVar("T")
+MAY_MOVE = "may move"  # in a setting's metadata: the path of what a run began with, whose weights it has kept
 
 
 def _check(condition: bool, expected: str, got: object) -> None:

@@ -12,7 +12,7 @@ import sys
 import types
 from typing import Any
 
-from .errors import MissingExtraError
+from ..stream.errors import MissingExtraError
 
 _log = logging.getLogger(__name__)
 

@@ -13,9 +13,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ..stream.errors import ConfigError
 from .config import ModelConfig
 from .encoder import Encoder
-from .errors import ConfigError
 from .features import LogMel
 from .projection import CLASSES, expected_bins, swapped_classes
 from .recurrent import Recurrent

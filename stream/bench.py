@@ -21,8 +21,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..models.onnx_session import open_session
 from .engine import Engine
+from .onnx_session import open_session
 from .resample import StreamingResampler, to_float32
 from .sources import FileSource, bundled_sample
 

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..models.contract import FORMAT_VERSION, LABELS, METADATA_KEY
-from ..models.onnx_session import open_session
+from .contract import FORMAT_VERSION, LABELS, METADATA_KEY
 from .errors import ModelError, ShapeError
+from .onnx_session import open_session
 from .prediction import Pair
 
 Float32 = NDArray[np.float32]

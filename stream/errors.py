@@ -1,6 +1,10 @@
-"""What can go wrong at run time.
+"""Every error that turnstream raises on purpose. Imports nothing, so every folder may use it.
 
-TurnstreamError            (models/errors.py)
+TurnstreamError
+|-- ConfigError            settings that describe no possible network, run or server
+|-- MissingExtraError      an optional dependency is not installed; names the extra
+|-- DialogueError          a manifest, annotation or dialogue audio file that cannot be used
+|-- ExportError            an exported graph does not compute what the network computes
 |-- ModelError             a model file that this runtime cannot run
 |-- ShapeError             an array whose shape or type does not fit the model
 |-- AudioFormatError       audio that cannot be read or does not have the promised form
@@ -10,10 +14,31 @@ TurnstreamError            (models/errors.py)
 |-- ProtocolError          a websocket message that breaks PROTOCOL.md; has a `code`
 `-- ServerError            no session with a server, or none any more; has a `code`
 
-Settings that describe no possible server are a ConfigError (models/errors.py).
+Every message says what was got and what was expected.
 """
 
-from ..models.errors import TurnstreamError
+
+class TurnstreamError(Exception):
+    """Base class of all errors raised by turnstream."""
+
+
+class ConfigError(TurnstreamError, ValueError):
+    """Settings that describe no possible network, run or server."""
+
+
+class MissingExtraError(TurnstreamError, ImportError):
+    """An optional dependency is not installed."""
+
+    def __init__(self, package: str, extra: str) -> None:
+        super().__init__(f"{package} is not installed; it comes with: pip install 'turnstream[{extra}]'")
+
+
+class DialogueError(TurnstreamError, ValueError):
+    """A manifest, annotation or dialogue audio file that cannot be used."""
+
+
+class ExportError(TurnstreamError):
+    """An exported graph does not compute what the network computes."""
 
 
 class ModelError(TurnstreamError):

@@ -12,8 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..models.errors import MissingExtraError
-from .errors import AudioFormatError
+from .errors import AudioFormatError, MissingExtraError
 from .floor import FloorTracker
 from .prediction import Prediction, TurnEvent
 

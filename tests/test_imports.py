@@ -39,7 +39,7 @@ async def talk():
 asyncio.run(talk())
 """
 COMMAND = """
-from turnstream.stream.cli import main
+from turnstream.cli import main
 try:
     code = main([sys.argv[1] if word == "MODEL" else sys.argv[2] if word == "FILE" else word for word in {words!r}])
 except SystemExit as end:

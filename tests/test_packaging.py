@@ -87,7 +87,7 @@ def test_the_base_install_brings_no_torch() -> None:
 
 
 def test_the_command_lines_table_of_extras_names_extras_that_bring_the_package() -> None:
-    from turnstream.stream.cli import _EXTRA_OF
+    from turnstream.cli import _EXTRA_OF
 
     package_of = {"sklearn": "scikit-learn", "umap": "umap-learn"}  # whose modules have another name
     for module, extra in _EXTRA_OF.items():

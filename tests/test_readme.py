@@ -20,9 +20,9 @@ import numpy as np
 import pytest
 import soundfile as sf
 
+from turnstream import cli
 from turnstream.models.checkpoint import bundled_checkpoint, load_encoder
 from turnstream.models.dialogues.manifest import read_manifest, write_manifest
-from turnstream.stream import cli
 from turnstream.stream.live import listen
 from turnstream.stream.sources import bundled_sample
 

@@ -8,10 +8,11 @@ Without --grid it is the family of encoders. The command can be stopped and star
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
 
+from ...stream.errors import ConfigError, DialogueError
 from ..dialogues.manifest import read_manifest
-from ..errors import ConfigError, DialogueError
 from ..training.command import read_held_out, read_training_part
 from .grid import bundled_grid, read_grid
 
@@ -28,8 +29,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--report", action="store_true", help="train nothing: write the page of what has been measured so far")
 
 
-def main(args: argparse.Namespace) -> int:
-    """Train what is missing, measure, and write the page."""
+def main(args: argparse.Namespace, export: Callable[[Path, Path], object]) -> int:
+    """Train what is missing, measure, and write the page; `export` writes the network in a folder to an ONNX file."""
     from .report import write_report
     from .runs import check, measure_costs, read_measured, run_grid
 
@@ -55,6 +56,6 @@ def main(args: argparse.Namespace) -> int:
     measured = read_measured(grid, validation, real, args.out)
     if not measured:
         raise ConfigError(f"{args.out}: expected runs that have been measured, got none")
-    for path in write_report(grid, measured, measure_costs(grid, args.out), args.out):
+    for path in write_report(grid, measured, measure_costs(grid, args.out, export), args.out):
         print(path)
     return 0

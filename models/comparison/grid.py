@@ -24,10 +24,10 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from ...stream.errors import ConfigError, DialogueError
 from ..config import from_plain
 from ..dialogues.loading import duration_s
 from ..dialogues.manifest import Dialogue
-from ..errors import ConfigError, DialogueError
 from ..pretraining.settings import METHODS, PretrainingSettings
 from ..training.settings import TrainingSettings
 

@@ -7,7 +7,7 @@ import hashlib
 import importlib.util
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,9 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
+from ...stream.bench import measure_batch, sample_audio
+from ...stream.engine import Engine
+from ...stream.errors import ConfigError, ExportError, MissingExtraError
 from ..checkpoint import WEIGHTS_FILE, load_checkpoint, weights_sha256
 from ..config import ModelConfig
 from ..dialogues.activity import FRAME_RATE_HZ
@@ -22,14 +25,13 @@ from ..dialogues.annotation import speech_activity
 from ..dialogues.events import find_transitions
 from ..dialogues.loading import duration_s, load_audio
 from ..dialogues.manifest import Dialogue
-from ..errors import ConfigError, ExportError, MissingExtraError
 from ..evaluation.predictions import at_activity_rate
 from ..evaluation.shift_hold import SILENCES_MS, Silence, read_silence
 from ..pretraining.loop import pretrain
 from ..receptive_field import receptive_field
+from ..runs.run_folder import CHECKPOINT_FILE, refuse_other_settings
 from ..training.evaluation import conversation_losses, next_holder_probabilities
 from ..training.loop import train
-from ..training.run_folder import CHECKPOINT_FILE, refuse_other_settings
 from ..training.sources import RecordedDialogues
 from ..turn_model import TurnModel
 from .grid import Grid, Row, first_hours
@@ -206,16 +208,17 @@ def _read_silences(model: TurnModel, real: Sequence[Dialogue]) -> tuple[list[int
     return dialogue, shift, score
 
 
-def measure_costs(grid: Grid, out: Path) -> dict[str, float]:
+def measure_costs(grid: Grid, out: Path, export: Callable[[Path, Path], object]) -> dict[str, float]:
     """Microseconds for 20 ms of one conversation, by row: the median on one thread, of the exported network run as the product runs it.
 
     Networks of the same shape cost the same and are measured once. All are measured in turn, several times over, in one sitting, so that they
     can be compared on a machine whose speed changes; if one is new, all are measured again. A network that cannot be exported has no cost.
-    """
-    from ...export.export import export
-    from ...stream.bench import measure_batch, sample_audio
-    from ...stream.engine import Engine
 
+    Args:
+        grid: whose rows.
+        out: folder of the comparison.
+        export: writes the network in a folder to an ONNX file; raises ExportError.
+    """
     runs = {row.name: next((run for seed in grid.seeds if (run := out / row.folder / f"seed{seed}" / WEIGHTS_FILE).is_file()), None) for row in grid.rows}
     weights = {name: run.parent for name, run in runs.items() if run is not None}
     shapes = {name: dataclasses.replace(load_checkpoint(run).config, dropout=0.0) for name, run in weights.items()}

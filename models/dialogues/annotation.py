@@ -11,7 +11,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from ..errors import DialogueError
+from ...stream.errors import DialogueError
 from .activity import FRAME_RATE_HZ, BoolFrames, Samples, bridge_gaps, segments_to_frames
 from .loading import duration_s, load_activity, load_audio, load_segments, load_words
 from .manifest import Dialogue

@@ -16,7 +16,7 @@ import soxr
 from numpy.typing import NDArray
 from scipy.signal import butter, oaconvolve, sosfilt
 
-from ..errors import DialogueError
+from ...stream.errors import DialogueError
 from .activity import BoolFrames, Samples
 from .crosstalk import add_crosstalk
 from .level import gain_control, gate, overdrive, wander

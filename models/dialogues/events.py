@@ -20,7 +20,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import DialogueError
+from ...stream.errors import DialogueError
 from .activity import FRAME_RATE_HZ, BoolFrames, runs
 
 CONTEXT_S = 3.0  # nothing that starts earlier in the dialogue is scored

@@ -16,7 +16,7 @@ import soundfile as sf
 import soxr
 from numpy.typing import NDArray
 
-from ..errors import DialogueError
+from ...stream.errors import DialogueError
 from .activity import FRAME_RATE_HZ, BoolFrames, Samples, Segment
 from .manifest import Dialogue
 from .segments import read_segments

@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..errors import DialogueError
+from ...stream.errors import DialogueError
 from .activity import Segment
 
 ACTIVITY_SOURCES = ("activity", "words", "segments", "audio")

@@ -22,7 +22,7 @@ import soundfile as sf
 import soxr
 from tqdm import tqdm
 
-from ..errors import MissingExtraError
+from ...stream.errors import MissingExtraError
 from .activity import LEVEL_RATE_HZ, Samples, energy_segments, level_db
 from .utterances import FINAL_MARKS, SAMPLE_RATE_HZ
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.signal import butter, lfilter, sosfilt
 
-from ..errors import DialogueError
+from ...stream.errors import DialogueError
 from .activity import Samples
 from .utterances import SAMPLE_RATE_HZ
 

@@ -6,7 +6,7 @@ import math
 from collections import defaultdict
 from pathlib import Path
 
-from ..errors import DialogueError
+from ...stream.errors import DialogueError
 from .activity import Segment
 
 

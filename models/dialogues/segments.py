@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from ..errors import DialogueError
+from ...stream.errors import DialogueError
 from .activity import Segment
 from .marks import is_speech
 from .rttm import read_rttm

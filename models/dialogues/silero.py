@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import DialogueError, MissingExtraError
-from ..onnx_session import open_session
+from ...stream.errors import DialogueError, MissingExtraError
+from ...stream.onnx_session import open_session
 from .activity import FRAME_RATE_HZ, LEVEL_RATE_HZ, BoolFrames, Samples, Segment, bridge_gaps, level_db, runs, segments_to_frames
 
 SAMPLE_RATE_HZ = 16000

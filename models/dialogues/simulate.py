@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from ..errors import DialogueError
+from ...stream.errors import DialogueError
 from .manifest import Dialogue, write_manifest
 from .simulation import LENGTHS_S, Material, open_material, planned_length_s, simulate
 from .utterances import SAMPLE_RATE_HZ, SETS_OF_WHOLE_SENTENCES

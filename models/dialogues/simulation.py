@@ -14,7 +14,7 @@ from typing import TypedDict
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import DialogueError
+from ...stream.errors import DialogueError
 from .activity import FRAME_RATE_HZ, BoolFrames, Samples, runs
 from .casting import Cast
 from .channel import Surroundings, read_surroundings, through_channel

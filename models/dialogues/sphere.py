@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ..errors import DialogueError
+from ...stream.errors import DialogueError
 
 HEADER_BYTES = 1024
 

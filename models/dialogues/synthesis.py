@@ -21,7 +21,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..errors import DialogueError
+from ...stream.errors import DialogueError
 from .neural_voice import SPEAKERS, Line, Synthesiser, render_set
 from .textgrid import read_textgrid
 

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..errors import DialogueError
+from ...stream.errors import DialogueError
 
 Interval = tuple[float, float, str]  # start and end in seconds, and what is said
 

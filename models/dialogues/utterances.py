@@ -28,7 +28,7 @@ import soxr
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from ..errors import DialogueError
+from ...stream.errors import DialogueError
 from .activity import LEVEL_RATE_HZ, Samples, energy_segments, level_db
 from .finality import read_finality
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..errors import DialogueError
+from ...stream.errors import DialogueError
 
 Word = tuple[float, float, str]  # start and end in seconds, and the word in small letters
 

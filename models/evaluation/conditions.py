@@ -16,8 +16,8 @@ import soundfile as sf
 import soxr
 from numpy.typing import NDArray
 
+from ...stream.errors import DialogueError
 from ..dialogues.activity import FRAME_RATE_HZ, BoolFrames, Samples
-from ..errors import DialogueError
 
 SAMPLE_RATE_HZ = 16000
 FRAME_SAMPLES = round(SAMPLE_RATE_HZ / FRAME_RATE_HZ)

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ..errors import DialogueError
+from ...stream.errors import DialogueError
 
 FILE_NAME = "folds.json"
 

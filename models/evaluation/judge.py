@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..errors import DialogueError
+from ...stream.errors import DialogueError
 from .baselines import as_evaluated, silences_to_score
 from .conditions import Recording
 from .frontier import find_dialogue_pauses, read_pauses

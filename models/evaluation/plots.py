@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import MissingExtraError
+from ...stream.errors import MissingExtraError
 
 Floats = NDArray[np.float64]
 

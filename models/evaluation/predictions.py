@@ -12,8 +12,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from ...stream.errors import DialogueError
 from ..dialogues.activity import FRAME_RATE_HZ, BoolFrames
-from ..errors import DialogueError
 
 Setting = Literal["stereo", "mono"]
 Frames = NDArray[np.float32]

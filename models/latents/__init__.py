@@ -1,5 +1,5 @@
 """What the network holds in mind, made visible: where its states lie, what can be read from them, what units do, how far back it looks.
 
 Dialogues are collected once (`collect`, `collection`); every view is made of a collection, and leaves files and captions (`views`). Needs the
-`latents` extra, but for `space/saved_projection`, which needs numpy alone and which the runtime draws live.
+`latents` extra. The runtime draws saved embeddings live (stream/saved_embedding.py).
 """

@@ -19,6 +19,7 @@ import soundfile as sf
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from ...stream.errors import ConfigError, DialogueError
 from ..checkpoint import bundled_checkpoint, load_checkpoint, weights_sha256
 from ..dialogues.activity import FRAME_RATE_HZ, BoolFrames, Samples, bridge_gaps, runs, segments_to_frames
 from ..dialogues.annotation import MOST_APART_S, activity_source, speech_activity
@@ -27,9 +28,8 @@ from ..dialogues.loading import load_audio, load_texts
 from ..dialogues.manifest import Dialogue, read_manifest
 from ..dialogues.silero import SAMPLE_RATE_HZ, detect_activity, is_installed
 from ..dialogues.sphere import unreadable_audio
-from ..errors import ConfigError, DialogueError
+from ..evaluation.listening import listen
 from ..evaluation.predictions import at_activity_rate, heard_frame
-from ..listening import listen
 from ..turn_model import TurnModel
 from .collection import LAYERS, About, CollectedDialogue, Collection, FramesWriter, is_written, write_about, write_events
 from .moments import EVENT_KINDS, FLOORS, SITUATIONS, Moment, find_floors, find_moments, find_situations

@@ -21,7 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from ..errors import ConfigError
+from ...stream.errors import ConfigError
 
 LAYERS = ("latent_speaker", "latent")  # the first RNN's output, and the last one's
 COLUMNS: dict[str, Any] = {

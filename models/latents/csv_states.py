@@ -16,7 +16,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.csv as pv
 
-from ..errors import ConfigError
+from ...stream.errors import ConfigError
 from .collection import COLUMNS, LAYERS
 from .moments import FLOORS, SITUATIONS
 

@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from ..errors import ConfigError
+from ...stream.errors import ConfigError
 from .collect import add_model_argument, opened_collection
 from .collection import COLUMNS, LAYERS, Collection, frames_file, to_numpy
 from .views import View, check_suffix

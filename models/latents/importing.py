@@ -30,8 +30,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from ...stream.errors import ConfigError
 from ..dialogues.activity import FRAME_RATE_HZ
-from ..errors import ConfigError
 from ..evaluation.predictions import at_activity_rate
 from .collect import FRAMES_PER_GROUP, event_row, label_frames
 from .collection import About, CollectedDialogue, Collection, FramesWriter, frames_file, is_written, write_about, write_events

@@ -18,9 +18,9 @@ import numpy as np
 import soundfile as sf
 from numpy.typing import NDArray
 
+from ...stream.errors import ConfigError
 from ..dialogues.activity import Samples
 from ..dialogues.manifest import Dialogue
-from ..errors import ConfigError
 from ..evaluation.page import STYLE
 from ..evaluation.plots import DPI, THEMES, styled_panels
 from .collect import load_sound

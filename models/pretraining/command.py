@@ -14,9 +14,9 @@ from pathlib import Path
 
 from ..config import from_plain
 from ..dialogues.manifest import read_manifest
+from ..distillation.settings import DistillationSettings
+from ..runs.hardware import ACCELERATORS, PRECISIONS, Hardware
 from ..training.command import read_held_out, read_settings, read_training_part
-from ..training.hardware import ACCELERATORS, PRECISIONS, Hardware
-from .distillation_settings import DistillationSettings
 from .settings import METHODS, PretrainingSettings
 
 RECONSTRUCT, TEACHER, DISTILL, JUDGE = "reconstruct", "teacher", "distill", "judge"
@@ -138,7 +138,7 @@ def _from_teacher(args: argparse.Namespace) -> int:
         return 0
     from lightning_fabric.utilities import rank_zero_only
 
-    from .distillation import distil
+    from ..distillation.distillation import distil
 
     plain = read_settings(args.settings) if args.settings else {}
     plain |= {name: getattr(args, name) for name in ("steps", "lanes", "seed") if getattr(args, name) is not None}

@@ -13,13 +13,13 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from ...stream.errors import ConfigError
 from ..dialogues.labels import FrameLabels
 from ..dialogues.loading import duration_s, load_audio
 from ..dialogues.manifest import Dialogue
-from ..errors import ConfigError
 from ..projection import UNKNOWN
+from ..runs.run_folder import begin_run, read_checkpoint, refuse_to_overwrite, write_validation
 from ..training.labelled import LabelledAudio
-from ..training.run_folder import begin_run, read_checkpoint, refuse_to_overwrite, write_validation
 from ..training.sources import ConversationSource, RecordedDialogues
 from ..training.stream import ConversationStream
 from .network import PretrainingNetwork, save_network

@@ -14,10 +14,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from ...stream.errors import ConfigError
 from ..checkpoint import CONFIG_FILE, WEIGHTS_FILE
 from ..config import from_plain
 from ..encoder import Encoder
-from ..errors import ConfigError
 from ..features import LogMel
 from ..state import ShapeTree, StateLayout
 from ..turn_model import pack_state, unpack_state

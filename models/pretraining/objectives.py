@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..errors import MissingExtraError
+from ...stream.errors import MissingExtraError
 from ..layers import CausalConv1d, context_frames, join_cache
 from ..receptive_field import receptive_field
 from ..state import ShapeTree

@@ -14,10 +14,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ...stream.errors import ConfigError, DialogueError
 from ..config import FeatureConfig
 from ..dialogues.loading import load_audio
 from ..dialogues.manifest import Dialogue
-from ..errors import ConfigError, DialogueError
 from ..features import LOG_MEAN, LOG_SCALE
 from ..torchaudio_loader import load_torchaudio
 from .network import PretrainingNetwork, load_network

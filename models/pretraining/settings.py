@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from ...stream.errors import ConfigError
 from ..config import EncoderConfig, FeatureConfig, ModelConfig
-from ..errors import ConfigError
 from ..training.settings import TrainingSettings
 
 METHODS = {

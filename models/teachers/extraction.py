@@ -26,8 +26,8 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from ...stream.errors import ConfigError
 from ..dialogues.utterances import SAMPLE_RATE_HZ, Utterance, UtterancePool
-from ..errors import ConfigError
 from .whisper import FRAME_SAMPLES, LONGEST_S, Samples, WhisperEncoder
 
 COMPONENTS, FRAMES, PLACES, EMBEDDINGS = "components.npz", "frames.int8", "places.npz", "places.float16"

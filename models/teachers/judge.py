@@ -22,13 +22,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 
+from ...stream.errors import DialogueError
 from ..dialogues.activity import FRAME_RATE_HZ, BoolFrames, Samples
 from ..dialogues.annotation import load_annotated
 from ..dialogues.events import find_pauses, find_transitions
 from ..dialogues.manifest import Dialogue
 from ..dialogues.synthesis import SYNTHETIC_SET
 from ..dialogues.utterances import FINISHED, UNKNOWN
-from ..errors import DialogueError
 from .extraction import CONTEXT_S, END, Extraction, embed_end
 from .whisper import FRAME_SAMPLES, SAMPLE_RATE_HZ, WhisperEncoder
 

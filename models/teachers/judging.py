@@ -23,11 +23,11 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from ...stream.errors import DialogueError
 from ..dialogues.activity import FRAME_RATE_HZ, BoolFrames, runs
 from ..dialogues.annotation import load_annotated
 from ..dialogues.finality import write_finality
 from ..dialogues.manifest import Dialogue
-from ..errors import DialogueError
 from .extraction import SILENCE_S, Extraction, embed_end
 from .judge import MOMENTS_S, CallSilences, Judge, fit_judge, fit_told, hear_silences, heard_of, held_out, load_silences, save_silences, told_places
 from .place_space import PlaceSpace

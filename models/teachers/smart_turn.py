@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import ConfigError, MissingExtraError
-from ..onnx_session import open_session
+from ...stream.errors import ConfigError, MissingExtraError
+from ...stream.onnx_session import open_session
 
 SAMPLE_RATE_HZ = 16000
 HEARD_SAMPLES = 8 * SAMPLE_RATE_HZ

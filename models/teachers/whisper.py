@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import ConfigError, MissingExtraError
+from ...stream.errors import ConfigError, MissingExtraError
 
 SAMPLE_RATE_HZ = 16000
 FRAME_SAMPLES = 320  # of an output frame: 50 a second, as the turn-taking network's

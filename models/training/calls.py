@@ -13,12 +13,12 @@ import soxr
 from numpy.typing import NDArray
 from scipy.signal import firwin2, oaconvolve
 
+from ...stream.errors import DialogueError
 from ..dialogues.activity import Samples
 from ..dialogues.annotation import load_annotated
 from ..dialogues.channel import Surroundings
 from ..dialogues.manifest import Dialogue
 from ..dialogues.noise import hiss, looped
-from ..errors import DialogueError
 from .labelled import LabelledAudio, label_audio
 from .settings import TrainingSettings
 from .sources import ConversationSource

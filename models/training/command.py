@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from zipfile import BadZipFile
 
+from ...stream.errors import ConfigError, DialogueError
 from ..config import from_plain
 from ..dialogues.manifest import Dialogue, read_manifest
-from ..errors import ConfigError, DialogueError
-from .hardware import ACCELERATORS, PRECISIONS, Hardware
+from ..runs.hardware import ACCELERATORS, PRECISIONS, Hardware
 from .settings import TrainingSettings
 from .sources import ConversationSource, RecordedDialogues
 

@@ -17,8 +17,8 @@ import multiprocessing
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
+from ...stream.errors import DialogueError
 from ..dialogues.manifest import read_manifest
-from ..errors import DialogueError
 from ..teachers.judging import ALL, WITHOUT
 
 FOLDS, SETTINGS = "folds.json", "settings.json"
@@ -72,9 +72,9 @@ def train_one(args: argparse.Namespace, name: str) -> str:
     """Train one network, unless it is there; returns its name."""
     import torch
 
+    from ..runs.run_folder import CHECKPOINT_FILE
     from .command import add_arguments as add_training_arguments
     from .command import main as train
-    from .run_folder import CHECKPOINT_FILE
 
     run: Path = args.out / name / "run"
     if (run / "model.safetensors").is_file():

@@ -16,10 +16,10 @@ from ..dialogues.annotation import speech_activity
 from ..dialogues.events import find_transitions
 from ..dialogues.loading import load_audio
 from ..dialogues.manifest import Dialogue
+from ..evaluation.listening import listen
 from ..evaluation.measures import BinaryScore
 from ..evaluation.predictions import at_activity_rate
 from ..evaluation.shift_hold import SILENCES_MS, Silence, read_silence, score_silences
-from ..listening import listen
 from ..turn_model import TurnModel
 from .labelled import labelled_audio
 from .losses import TargetBatch, head_losses

@@ -7,13 +7,13 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from ...stream.errors import ConfigError
 from ..config import ModelConfig
 from ..dialogues.activity import FRAME_RATE_HZ, BoolFrames, Samples
 from ..dialogues.annotation import load_annotated
 from ..dialogues.labels import FrameLabels, label_frames
 from ..dialogues.loading import load_finality
 from ..dialogues.manifest import Dialogue
-from ..errors import ConfigError
 
 LabelledAudio = tuple[Samples, FrameLabels]
 

@@ -19,14 +19,14 @@ from lightning_fabric import Fabric
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from ...stream.errors import ConfigError
 from ..checkpoint import load_checkpoint, load_encoder, save_checkpoint
 from ..dialogues.manifest import Dialogue
-from ..errors import ConfigError
+from ..runs.hardware import Hardware
+from ..runs.launch import keep_precise, launched, open_fabric
+from ..runs.run_folder import begin_run, read_checkpoint, refuse_to_overwrite, snapshot_folder, write_validation
 from ..turn_model import TurnModel
-from .hardware import Hardware
-from .launch import keep_precise, launched, open_fabric
 from .losses import head_losses, total_loss
-from .run_folder import begin_run, read_checkpoint, refuse_to_overwrite, snapshot_folder, write_validation
 from .settings import TrainingSettings
 from .shares import mean_over_processes, scale_losses
 from .sources import ConversationSource, RecordedDialogues

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
 
-from ..config import ModelConfig
-from ..errors import ConfigError
+from ...stream.errors import ConfigError
+from ..config import MAY_MOVE, ModelConfig
 
 TOTAL = "total"  # name of the weighted sum of the heads' losses
 
@@ -62,8 +62,8 @@ class TrainingSettings:
     measure: str = "next_holder"
     keep_best: bool = False
     seed: int = 0
-    encoder: str = ""
-    network: str = ""
+    encoder: str = field(default="", metadata={MAY_MOVE: True})
+    network: str = field(default="", metadata={MAY_MOVE: True})
     freeze_encoder: bool = False
     freeze_speaker_rnn: bool = False
     given_rate: float = 1.0

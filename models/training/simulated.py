@@ -14,9 +14,9 @@ from pathlib import Path
 
 import numpy as np
 
+from ...stream.errors import ConfigError, DialogueError
 from ..dialogues.simulation import LENGTHS_S, Material, SimulatedDialogue, open_material, simulate
 from ..dialogues.utterances import SAMPLE_RATE_HZ
-from ..errors import ConfigError, DialogueError
 from .labelled import LabelledAudio, label_audio
 from .settings import TrainingSettings
 from .sources import ConversationSource

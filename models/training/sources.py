@@ -13,8 +13,8 @@ from functools import lru_cache
 
 import numpy as np
 
+from ...stream.errors import ConfigError, DialogueError
 from ..dialogues.manifest import Dialogue
-from ..errors import ConfigError, DialogueError
 from .labelled import LabelledAudio, labelled_audio
 from .settings import TrainingSettings
 

@@ -15,9 +15,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ...stream.errors import ConfigError
 from ..dialogues.labels import FrameLabels
 from ..dialogues.manifest import Dialogue
-from ..errors import ConfigError
 from ..projection import UNKNOWN, swapped_classes
 from .labelled import heard
 from .losses import TargetBatch

@@ -18,11 +18,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ...stream.errors import ConfigError
 from ..dialogues.channel import Surroundings
-from ..errors import ConfigError
+from ..distillation.distillation import DistilledNetwork, Targets, load_distilled, mel_of_silence, over_line
+from ..distillation.speech_stream import SpeechChunk, SpeechStream
 from ..features import LOG_SCALE
-from ..pretraining.distillation import DistilledNetwork, Targets, load_distilled, mel_of_silence, over_line
-from ..pretraining.speech_stream import SpeechChunk, SpeechStream
 from ..teachers.extraction import Extraction
 from ..turn_model import TurnModel, TurnOutput
 from .settings import TrainingSettings

@@ -13,14 +13,27 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from turnstream.models.errors import ConfigError, DialogueError, ExportError, MissingExtraError, TurnstreamError
     from turnstream.stream.audio_check import AudioWarning
-    from turnstream.stream.clients.agent_voice import AgentVoice, Cut
     from turnstream.stream.clients.blocking_client import Client
     from turnstream.stream.clients.client import AsyncClient
+    from turnstream.stream.devices.agent_voice import AgentVoice, Cut
+    from turnstream.stream.devices.microphone import MicrophoneSource
     from turnstream.stream.engine import Engine, ModelMetadata
-    from turnstream.stream.errors import AudioFormatError, DeviceError, ModelError, PolicyError, ProtocolError, ServerError, ShapeError, SnapshotError
-    from turnstream.stream.live.microphone import MicrophoneSource
+    from turnstream.stream.errors import (
+        AudioFormatError,
+        ConfigError,
+        DeviceError,
+        DialogueError,
+        ExportError,
+        MissingExtraError,
+        ModelError,
+        PolicyError,
+        ProtocolError,
+        ServerError,
+        ShapeError,
+        SnapshotError,
+        TurnstreamError,
+    )
     from turnstream.stream.policy import PRESETS, PolicySettings, TurnPolicy
     from turnstream.stream.prediction import EVENT_TYPES, EventType, Prediction, TurnEvent
     from turnstream.stream.predictor import TurnPredictor
@@ -76,13 +89,15 @@ __all__ = [
 ]
 
 _NAMES = {  # module: its public names, so that each loads no more than its own module
-    "models.errors": "ConfigError DialogueError ExportError MissingExtraError TurnstreamError",
     "stream.clients.agent_voice": "AgentVoice Cut",
     "stream.audio_check": "AudioWarning",
     "stream.clients.blocking_client": "Client",
     "stream.clients.client": "AsyncClient",
     "stream.engine": "Engine ModelMetadata",
-    "stream.errors": "AudioFormatError DeviceError ModelError PolicyError ProtocolError ServerError ShapeError SnapshotError",
+    "stream.errors": (
+        "AudioFormatError ConfigError DeviceError DialogueError ExportError MissingExtraError ModelError PolicyError ProtocolError "
+        "ServerError ShapeError SnapshotError TurnstreamError"
+    ),
     "stream.service.limits": "Limits",
     "stream.live.microphone": "MicrophoneSource",
     "stream.policy": "PRESETS PolicySettings TurnPolicy",

@@ -2,6 +2,6 @@
 
 import sys
 
-from turnstream.stream.cli import main
+from turnstream.cli import main
 
 sys.exit(main())

@@ -18,12 +18,11 @@ from typing import Any, TypeVar, overload
 
 from numpy.typing import ArrayLike
 
-from ...models.errors import ConfigError
-from ..errors import ServerError
+from ..devices.agent_voice import AgentVoice
+from ..errors import ConfigError, ServerError
 from ..protocol import BeginMessage, ServerMessage
 from ..settings import LatentChoice, StreamSettings
 from ..sources import AudioSource
-from .agent_voice import AgentVoice
 from .client import DEFAULT_RECONNECT_S, DEFAULT_TIMEOUT_S, AsyncClient, F, blocks_of
 
 T = TypeVar("T")

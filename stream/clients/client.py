@@ -19,8 +19,9 @@ from typing import Any, TypeVar, overload
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ..devices.agent_voice import AgentVoice
+from ..devices.source_thread import SourceThread
 from ..errors import AudioFormatError, ServerError
-from ..live.source_thread import SourceThread
 from ..protocol import (
     BeginMessage,
     Close,
@@ -37,7 +38,6 @@ from ..protocol import (
 from ..resample import to_float32
 from ..settings import LatentChoice, StreamSettings
 from ..sources import AudioSource, Block, Encoding, paced
-from .agent_voice import AgentVoice
 from .client_callbacks import Callback, Callbacks
 from .client_connection import Endpoint
 from .client_link import ClientLink

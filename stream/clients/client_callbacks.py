@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
-from ...models.errors import ConfigError
+from ..errors import ConfigError
 from ..prediction import EVENT_TYPES, TurnEvent
 from ..protocol import FrameMessage, LatentMessage, ResumedMessage, ServerMessage, TerminationMessage, WarningMessage
 

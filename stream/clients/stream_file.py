@@ -14,9 +14,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO, cast
 
+from ..devices.microphone import MicrophoneSource
+from ..devices.second_channel import FileVoice, PairedSource
 from ..errors import AudioFormatError
-from ..live.microphone import MicrophoneSource
-from ..live.second_channel import FileVoice, PairedSource
 from ..policy import PRESETS
 from ..protocol import DEFAULT_PORT, LatentMessage, ServerMessage, message_to_json
 from ..settings import StreamSettings

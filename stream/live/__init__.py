@@ -1,1 +1,1 @@
-"""What a person at this machine sees and says: microphones, the agent's voice, the terminal, recordings."""
+"""What a person at this machine sees: the terminal, and recordings of the session."""

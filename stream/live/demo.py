@@ -14,17 +14,17 @@ from pathlib import Path
 from typing import TextIO
 
 from ..clients.client import AsyncClient
+from ..devices.microphone import list_microphones
+from ..devices.native_noise import native_noise_hidden
+from ..devices.playback import Playback
+from ..devices.steady_microphone import SteadyMicrophone
 from ..engine import Engine
 from ..errors import DeviceError
 from ..service.server import Server
 from ..settings import StreamSettings
 from ..sources import FileSource, bundled_sample
 from .listener import Heard, Listener
-from .microphone import list_microphones
-from .native_noise import native_noise_hidden
 from .parting import add_latents_option, projection_from, seconds_word
-from .playback import Playback
-from .steady_microphone import SteadyMicrophone
 from .terminal_words import EXPLANATION
 
 _POLICY = "balanced"

@@ -10,20 +10,19 @@ from io import FileIO
 from pathlib import Path
 from typing import BinaryIO, TextIO, cast
 
-from ...models.errors import ConfigError
 from ..clients.client import AsyncClient
+from ..devices.microphone import MicrophoneSource, list_microphones
+from ..devices.native_noise import native_noise_hidden
+from ..devices.playback import Playback
+from ..devices.second_channel import DeviceVoice, FileVoice, PairedSource
+from ..devices.steady_microphone import SteadyMicrophone
 from ..engine import Engine
-from ..errors import AudioFormatError, DeviceError
+from ..errors import AudioFormatError, ConfigError, DeviceError
 from ..policy import PRESETS
 from ..sources import ENCODINGS, FileSource, RawPcmSource
 from .listener import Connect, Heard, Listener
 from .local_client import LocalClient
-from .microphone import MicrophoneSource, list_microphones
-from .native_noise import native_noise_hidden
 from .parting import add_latents_option, projection_from, seconds_word
-from .playback import Playback
-from .second_channel import DeviceVoice, FileVoice, PairedSource
-from .steady_microphone import SteadyMicrophone
 from .terminal_words import EXPLANATION
 
 _RAW_DEFAULTS = (16000, 2)

@@ -25,22 +25,22 @@ from typing import TextIO
 import numpy as np
 
 from ..clients.client import AsyncClient, encode_pcm
+from ..devices.microphone import MicrophoneSource
+from ..devices.native_noise import native_noise_hidden
+from ..devices.playback import Playback
+from ..devices.second_channel import DeviceVoice, PairedSource
+from ..devices.source_thread import SourceThread
+from ..devices.steady_microphone import SteadyMicrophone
 from ..errors import ServerError, TurnstreamError
-from ..live_projection import LiveProjection
+from ..live_embedding import LiveProjection
 from ..policy import PRESETS
 from ..prediction import Prediction, TurnEvent
 from ..protocol import FrameMessage, LatentMessage, TerminationMessage, WarningMessage
 from ..settings import StreamSettings
 from ..sources import AudioSource, Block, FileSource, paced
 from .local_client import LocalClient
-from .microphone import MicrophoneSource
-from .native_noise import native_noise_hidden
 from .parting import SilenceWatch, farewell, levels_dbfs
-from .playback import Playback
 from .recording import Recording
-from .second_channel import DeviceVoice, PairedSource
-from .source_thread import SourceThread
-from .steady_microphone import SteadyMicrophone
 from .terminal import TerminalView
 from .terminal_screen import Screen
 from .terminal_words import SPEAK, Names, Tally, warning_words

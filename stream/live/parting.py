@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from ...models.errors import ConfigError
-from ...models.latents.space.saved_projection import bundled_plane
-from ..live_projection import LiveProjection
+from ..errors import ConfigError
+from ..live_embedding import LiveProjection
 from ..prediction import Pair
+from ..saved_embedding import bundled_plane
 from ..sources import Block
 from .terminal_words import Tally
 

@@ -16,9 +16,9 @@ from operator import itemgetter
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.text import Text
 
-from ...models.latents.space.saved_projection import SavedProjection
 from ..prediction import Pair, Prediction, TurnEvent
 from ..protocol import FrameMessage
+from ..saved_embedding import SavedProjection
 from .terminal_history import Columns, History
 from .terminal_plan import PLANE_COLUMNS, Plan, Widths, plan_rows
 from .terminal_plane import HEADS, TRAIL_S, Float32, Part, TerminalPlane

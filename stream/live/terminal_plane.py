@@ -14,7 +14,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ...models.latents.space.saved_projection import SavedProjection
+from ..saved_embedding import SavedProjection
 
 Part = Literal["empty", "places", "word", "user", "other", "user_head", "other_head"]
 Float32 = NDArray[np.float32]

@@ -16,7 +16,7 @@ from urllib.parse import SplitResult, parse_qs, urlsplit
 
 from websockets.datastructures import Headers
 
-from ...models.errors import ConfigError
+from ..errors import ConfigError
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _EXPECTED = "expected an origin such as https://my.page or http://localhost:3000, '*' or 'null'"

@@ -18,7 +18,7 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from ...models.errors import ConfigError
+from ..errors import ConfigError
 
 logger = logging.getLogger(__name__)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ..engine import Engine
 from ..errors import ServerError
-from ..live_projection import LiveProjection
+from ..live_embedding import LiveProjection
 from ..protocol import DEFAULT_PORT, LatentKind
 from .handover import Handover
 from .limits import Limits

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 
-from ...models.errors import ConfigError
+from ..errors import ConfigError
 
 MIB = 1 << 20
 

@@ -11,7 +11,7 @@ import os
 import signal
 from pathlib import Path
 
-from ...models.errors import ConfigError
+from ..errors import ConfigError
 from ..protocol import DEFAULT_PORT, STREAM_PATH
 from . import logs
 from .launch import ServiceSettings, new_event_loop, serve_until

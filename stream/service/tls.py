@@ -5,7 +5,7 @@ from __future__ import annotations
 import ssl
 from pathlib import Path
 
-from ...models.errors import ConfigError
+from ..errors import ConfigError
 
 
 def server_context(certificate: Path, key: Path | None = None) -> ssl.SSLContext:

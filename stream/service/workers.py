@@ -26,8 +26,7 @@ from pathlib import Path
 
 from prometheus_client.multiprocess import mark_process_dead  # pyright: ignore[reportUnknownVariableType]
 
-from ...models.errors import ConfigError, TurnstreamError
-from ..errors import ServerError
+from ..errors import ConfigError, ServerError, TurnstreamError
 from . import logs
 from .launch import ServiceSettings, new_event_loop, serve_until
 from .metrics import FOLDER_VARIABLE

@@ -10,15 +10,15 @@ from typing import Any
 import numpy as np
 import pytest
 
+from turnstream.cli import main
 from turnstream.export import export as export_module
 from turnstream.export.export import export
 from turnstream.export.metadata import InputKind
 from turnstream.models.checkpoint import save_checkpoint
-from turnstream.models.contract import LABELS
-from turnstream.models.errors import ConfigError, ExportError
-from turnstream.models.onnx_session import open_session
-from turnstream.stream.cli import main
+from turnstream.stream.contract import LABELS
 from turnstream.stream.engine import Engine
+from turnstream.stream.errors import ConfigError, ExportError
+from turnstream.stream.onnx_session import open_session
 
 from ..networks import CONFIGS, random_model
 

@@ -8,8 +8,8 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from turnstream.export.flatten import flatten
-from turnstream.models.errors import ExportError
-from turnstream.models.onnx_session import open_session
+from turnstream.stream.errors import ExportError
+from turnstream.stream.onnx_session import open_session
 
 ROWS, WIDTH = 4, 3
 

@@ -9,8 +9,8 @@ import torch
 from turnstream.export.metadata import describe, weights_sha256
 from turnstream.models.checkpoint import load_checkpoint, save_checkpoint
 from turnstream.models.config import ModelConfig
-from turnstream.models.contract import FORMAT_VERSION, LABELS
 from turnstream.models.turn_model import TurnModel
+from turnstream.stream.contract import FORMAT_VERSION, LABELS
 
 from ..networks import CONFIGS, random_model
 

@@ -12,8 +12,8 @@ import pytest
 
 from turnstream.export.metadata import InputKind
 from turnstream.export.verify import TOLERANCE, run_frames, run_torch, verification_audio, verify
-from turnstream.models.contract import LABELS, METADATA_KEY
-from turnstream.models.onnx_session import open_session
+from turnstream.stream.contract import LABELS, METADATA_KEY
+from turnstream.stream.onnx_session import open_session
 
 from ..networks import CONFIGS
 

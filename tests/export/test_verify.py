@@ -15,10 +15,10 @@ from turnstream.export import verify as verify_module
 from turnstream.export.onnx_graph import build
 from turnstream.export.verify import TOLERANCE, _largest_difference, run_torch, verification_audio, verify  # pyright: ignore[reportPrivateUsage]
 from turnstream.models.config import StackConfig
-from turnstream.models.errors import ExportError
-from turnstream.models.onnx_session import open_session
 from turnstream.models.state import StateEntry
 from turnstream.models.turn_model import TurnModel
+from turnstream.stream.errors import ExportError
+from turnstream.stream.onnx_session import open_session
 
 from ..networks import CONFIGS, random_model
 

@@ -14,7 +14,7 @@ import soundfile as sf
 
 from turnstream import Engine
 from turnstream.models.checkpoint import bundled_checkpoint, load_checkpoint
-from turnstream.models.contract import LABELS
+from turnstream.stream.contract import LABELS
 from turnstream.stream.engine import bundled_model
 
 GOLDEN = Path(__file__).parent / "turnstream.npz"

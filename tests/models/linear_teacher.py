@@ -12,11 +12,11 @@ import torch
 from numpy.typing import NDArray
 
 from turnstream.models.dialogues.utterances import Utterance, UtterancePool
+from turnstream.models.distillation import distillation, speech_stream
+from turnstream.models.distillation.settings import DistillationSettings
 from turnstream.models.features import LogMel
-from turnstream.models.pretraining import distillation, speech_stream
-from turnstream.models.pretraining.distillation_settings import DistillationSettings
+from turnstream.models.runs.hardware import Hardware
 from turnstream.models.teachers.extraction import CUT, DIP, END, PAUSE, QUANTUM, Extraction
-from turnstream.models.training.hardware import Hardware
 
 from ..networks import TINY
 from .teaching import FRAME_SAMPLES, Place, plant

@@ -7,7 +7,7 @@ import torch
 
 from turnstream.models.checkpoint import CONFIG_FILE, WEIGHTS_FILE, load_checkpoint, load_encoder, save_checkpoint
 from turnstream.models.config import RecurrentConfig
-from turnstream.models.errors import ConfigError
+from turnstream.stream.errors import ConfigError
 
 from ..networks import CONFIGS, random_audio, random_model, whole_conversation
 

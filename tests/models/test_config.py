@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from turnstream.models.config import EncoderConfig, FeatureConfig, ModelConfig, RecurrentConfig, StackConfig, from_plain
-from turnstream.models.errors import ConfigError, TurnstreamError
 from turnstream.models.training.settings import TrainingSettings
 from turnstream.models.turn_model import TurnModel
+from turnstream.stream.errors import ConfigError, TurnstreamError
 
 from ..networks import CONFIGS
 

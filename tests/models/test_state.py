@@ -1,9 +1,9 @@
 import pytest
 import torch
 
-from turnstream.models.errors import ConfigError
 from turnstream.models.state import StateLayout
 from turnstream.models.turn_model import TurnModel, pack_state, unpack_state
+from turnstream.stream.errors import ConfigError
 
 from ..networks import CONFIGS, random_model
 

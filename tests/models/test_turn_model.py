@@ -2,9 +2,9 @@ import pytest
 import torch
 
 from turnstream.models.config import EncoderConfig, ModelConfig, RecurrentConfig, StackConfig
-from turnstream.models.errors import ConfigError
 from turnstream.models.projection import swapped_classes
 from turnstream.models.turn_model import TurnModel
+from turnstream.stream.errors import ConfigError
 
 from ..networks import CONFIGS, chunk_sizes, conversation_in_chunks, largest_difference, random_audio, random_model, whole_conversation
 

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
+from turnstream.stream.devices.microphone import Microphone, MicrophoneSource
 from turnstream.stream.errors import DeviceError
-from turnstream.stream.live.microphone import Microphone, MicrophoneSource
 from turnstream.stream.sources import Block
 
 MICROPHONE = Microphone(3, "Headset", 1, 48000, True)

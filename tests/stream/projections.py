@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from turnstream.models.latents.space.saved_projection import DenseLayer, SavedProjection
 from turnstream.stream.engine import Engine, ModelMetadata
+from turnstream.stream.saved_embedding import DenseLayer, SavedProjection
 
 LANDMARKS = {"speaking": (0.8, 0.5), "listening": (-0.8, 0.5), "done": (0.0, -0.5)}
 

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from turnstream import Engine
+from turnstream.cli import main
 from turnstream.stream import bench
 from turnstream.stream.bench import measure_batch, measure_silero, sample_audio
-from turnstream.stream.cli import main
 
 
 def run_json(model: Path, capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import numpy as np
 import onnx
 import pytest
 
-from turnstream.models.contract import FORMAT_VERSION, LABELS, METADATA_KEY
+from turnstream.stream.contract import FORMAT_VERSION, LABELS, METADATA_KEY
 from turnstream.stream.engine import Engine, Float32, StepOutput, bundled_model
 from turnstream.stream.errors import ModelError, ShapeError
 

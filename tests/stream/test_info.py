@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from turnstream import Engine
-from turnstream.stream.cli import main
+from turnstream.cli import main
 
 
 def test_a_person_reads_what_the_file_holds(tiny_model_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

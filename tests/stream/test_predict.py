@@ -17,8 +17,8 @@ import pytest
 import soundfile
 
 from turnstream import TurnPolicy, TurnPredictor
+from turnstream.cli import main
 from turnstream.stream import predict
-from turnstream.stream.cli import main
 from turnstream.stream.prediction import Prediction, TurnEvent
 
 from .serving import dialogue

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from turnstream.models.latents.space.saved_projection import SavedProjection, load_projection
 from turnstream.stream.engine import Engine
 from turnstream.stream.predictor import TurnPredictor
+from turnstream.stream.saved_embedding import SavedProjection, load_projection
 from turnstream.stream.service.server import Server
 
 from ..stream.projections import random_projection

@@ -14,7 +14,7 @@ from collections import defaultdict
 from functools import partial
 from pathlib import Path
 
-from ...errors import DialogueError
+from ....stream.errors import DialogueError
 from .conversation import Conversation, Recordings
 from .folder import CorpusFolder
 from .meetings import Participant, pair_dialogues

@@ -15,7 +15,7 @@ import json
 from functools import partial
 from pathlib import Path
 
-from ...errors import DialogueError
+from ....stream.errors import DialogueError
 from ..marks import is_speech
 from .conversation import Conversation, Recordings, Utterance
 from .folder import CorpusFolder, read_lines

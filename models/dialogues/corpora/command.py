@@ -15,7 +15,7 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-from ...errors import DialogueError
+from ....stream.errors import DialogueError
 from ..loading import duration_s
 from ..manifest import ACTIVITY_SOURCES, Dialogue, write_manifest
 from .conversation import Conversation

@@ -6,7 +6,7 @@ import os
 import re
 from pathlib import Path
 
-from ...errors import DialogueError
+from ....stream.errors import DialogueError
 
 AUDIO_SUFFIXES = (".wav", ".flac", ".sph", ".mp3", ".ogg", ".opus", ".aif", ".aiff")  # the first that is there is taken
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import soundfile as sf
 
-from ...errors import DialogueError
+from ....stream.errors import DialogueError
 from ..activity import LEVEL_RATE_HZ, Segment, level_db, segments_to_frames
 from ..sphere import unreadable_audio
 

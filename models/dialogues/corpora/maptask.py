@@ -13,7 +13,7 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
-from ...errors import DialogueError
+from ....stream.errors import DialogueError
 from .conversation import Conversation, Recordings, Utterance, times_by_channel
 from .folder import CorpusFolder
 from .loudness import first_is_on_channel_0

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
 
-from ...errors import DialogueError
+from ....stream.errors import DialogueError
 from ..activity import Segment
 
 

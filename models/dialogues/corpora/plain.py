@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from ...errors import DialogueError
+from ....stream.errors import DialogueError
 from ..activity import Segment
 from .conversation import Conversation
 from .folder import CorpusFolder

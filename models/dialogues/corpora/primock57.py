@@ -13,7 +13,7 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
-from ...errors import DialogueError
+from ....stream.errors import DialogueError
 from ..marks import is_speech
 from ..textgrid import read_textgrid
 from .conversation import Conversation, Recordings, Utterance

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from ...errors import DialogueError
+from ....stream.errors import DialogueError
 from ..activity import Segment
 from ..rttm import read_rttm
 from .conversation import Conversation, Recordings

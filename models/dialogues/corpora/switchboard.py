@@ -16,7 +16,7 @@ import re
 from functools import partial
 from pathlib import Path
 
-from ...errors import DialogueError
+from ....stream.errors import DialogueError
 from .conversation import Conversation, Recordings, Utterance
 from .folder import CorpusFolder, read_lines
 

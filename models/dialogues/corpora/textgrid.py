@@ -13,7 +13,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from ...errors import DialogueError
+from ....stream.errors import DialogueError
 from ..activity import Segment
 from ..segments import read_speakers
 from .conversation import Conversation, Recordings

@@ -21,8 +21,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ....stream.errors import ConfigError, DialogueError
 from ...checkpoint import weights_sha256
-from ...errors import ConfigError, DialogueError
 from ...turn_model import TurnModel
 from ..collect import add_model_argument, load_network, load_sound, opened_collection
 from ..collection import LAYERS, Collection

@@ -18,9 +18,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ....stream.errors import ConfigError
 from ...dialogues.activity import Samples
-from ...errors import ConfigError
-from ...listening import listen
+from ...evaluation.listening import listen
 from ...recurrent import Recurrent
 from ...turn_model import TurnModel, TurnOutput, TurnProbabilities
 

@@ -24,9 +24,9 @@ import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from ....stream.errors import ConfigError, DialogueError
 from ...checkpoint import weights_sha256
 from ...dialogues.manifest import Dialogue
-from ...errors import ConfigError, DialogueError
 from ...evaluation.plots import check_matplotlib
 from ...turn_model import TurnModel
 from ..collect import add_model_argument, load_network, load_sound, name_of, read_source

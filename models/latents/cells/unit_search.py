@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from ...errors import ConfigError
+from ....stream.errors import ConfigError
 from ..collection import Collection
 from .targets import COLUMNS, TARGETS, Floats, Target, find_targets, stretches
 

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from ...errors import ConfigError, DialogueError
+from ....stream.errors import ConfigError, DialogueError
 from ..collect import add_model_argument, opened_collection
 from ..collection import LAYERS, Collection
 from ..views import LIGHT, View, check_suffix, picture, write_page

@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from ...errors import ConfigError
+from ....stream.errors import ConfigError
 from ..collect import add_model_argument, opened_collection
 from ..collection import LAYERS, Collection
 from ..views import LIGHT, View, check_suffix, picture

@@ -21,8 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from ....stream.errors import ConfigError
 from ...checkpoint import weights_sha256
-from ...errors import ConfigError
 from ...turn_model import TurnModel
 from ..collect import add_model_argument, load_network, opened_collection
 from ..collection import Collection

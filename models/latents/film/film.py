@@ -20,13 +20,13 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from ....stream.errors import ConfigError
+from ....stream.saved_embedding import SavedProjection
 from ...dialogues.activity import Samples
-from ...errors import ConfigError
 from ..collect import JUDGED_S, add_model_argument, load_sound, opened_collection
 from ..collection import LAYERS, Collection, Event
 from ..importing import UNKNOWN
 from ..space.fitting import placer, projection_for
-from ..space.saved_projection import SavedProjection
 from ..space.trust import UNSTABLE
 from ..views import SOUND_RATE_HZ, View, check_suffix, dialogue_of, envelope
 from .film_file import pictures, write_film

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..space.saved_projection import SavedProjection
+from ....stream.saved_embedding import SavedProjection
 from .film_stretch import DARK, PAGE_S, PANEL, SOFT, SPEAKER_COLOURS, SPEAKER_SHAPES, Image, Stretch, blank, clock
 
 TRAIL_WIDTH, SILENT_WIDTH = 1.3, 3.4  # of lines; thick while nobody speaks

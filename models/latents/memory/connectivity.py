@@ -24,11 +24,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import tqdm
 
+from ....stream.errors import ConfigError
 from ...checkpoint import weights_sha256
 from ...dialogues.activity import FRAME_RATE_HZ, Samples
-from ...errors import ConfigError
+from ...evaluation.listening import BLOCK_S
 from ...evaluation.measures import Estimate, estimate
-from ...listening import BLOCK_S
 from ...receptive_field import receptive_field
 from ...turn_model import TurnModel, unpack_state
 from ..collect import JUDGED_S

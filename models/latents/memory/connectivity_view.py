@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from ....stream.errors import ConfigError
 from ...config import FeatureConfig
-from ...errors import ConfigError
 from ...evaluation.measures import Estimate
 from ...turn_model import TurnModel
 from ..collect import add_model_argument, load_network, name_of, opened_collection

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...errors import ConfigError
+from ....stream.errors import ConfigError
 
 FOLDS, INNER_FOLDS = 10, 3
 PENALTIES = (0.003, 0.03, 0.3)  # inverse strengths that the dialogues fitted on choose from

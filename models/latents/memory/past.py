@@ -21,9 +21,9 @@ import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from ....stream.errors import ConfigError
 from ...checkpoint import weights_sha256
 from ...dialogues.activity import FRAME_RATE_HZ, Samples
-from ...errors import ConfigError
 from ...evaluation.measures import Estimate, auc_statistic, consecutive, estimate, sums_by_dialogue
 from ...turn_model import TurnModel
 from ..collection import Collection

@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 
+from ....stream.errors import ConfigError
 from ...dialogues.activity import FRAME_RATE_HZ
-from ...errors import ConfigError
 from ...evaluation.measures import Estimate
 from ...turn_model import TurnModel
 from ..collect import JUDGED_S, add_model_argument, load_network, name_of, opened_collection

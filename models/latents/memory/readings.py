@@ -13,11 +13,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ....stream.errors import ConfigError
 from ...dialogues.activity import FRAME_RATE_HZ, Samples
 from ...dialogues.labels import BRIDGED_PAUSE_S, bridge_short_pauses, next_holder
-from ...errors import ConfigError
+from ...evaluation.listening import BLOCK_S, listen
 from ...evaluation.predictions import heard_frame
-from ...listening import BLOCK_S, listen
 from ...turn_model import TurnModel
 from ..collect import JUDGED_S, load_sound
 from ..collection import Collection, Event

@@ -14,12 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from ...errors import ConfigError
+from ....stream.errors import ConfigError
+from ....stream.saved_embedding import SavedProjection
 from ..collect import JUDGED_S
 from ..collection import Collection, Event
 from ..moments import EVENT_KINDS
 from ..space.fitting import placer
-from ..space.saved_projection import SavedProjection
 
 MOST_FRAMES = 300_000  # of all paths together: their states are held at once
 PLACED_EVERY = 3  # frames that are placed by a projection without a formula, which takes long

@@ -18,13 +18,13 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from ...errors import ConfigError, DialogueError
+from ....stream.errors import ConfigError, DialogueError
+from ....stream.saved_embedding import SavedProjection
 from ..collect import JUDGED_S, add_model_argument, opened_collection
 from ..collection import LAYERS, Collection
 from ..moments import EVENT_KINDS
 from ..space.explore import PLACED_EVERY, stability
 from ..space.fitting import projection_for
-from ..space.saved_projection import SavedProjection
 from ..space.trust import UNSTABLE
 from ..views import SOUND_RATE_HZ, View, check_suffix, embedded_sound, sound_of, write_page
 from .path_states import ROLES, Paths, PlacedPaths, check_whose, gather_paths, number_of, place_track, predicted_class, stretch_of, true_class

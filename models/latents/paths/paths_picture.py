@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ....stream.saved_embedding import SavedProjection
 from ..collect import JUDGED_S
 from ..collection import Collection
 from ..space.explore import PLACED_EVERY, stability
 from ..space.project import trust_in_words
-from ..space.saved_projection import SavedProjection
 from ..space.trust import UNSTABLE
 from ..views import COLOURS, LIGHT, View, picture
 from .path_states import (

@@ -15,9 +15,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from ....stream.saved_embedding import DenseLayer, Formula
 from ..collection import Collection, Columns
 from .plane import principal_directions
-from .saved_projection import DenseLayer, Formula
 
 WIDTHS = (64, 32)  # of the hidden layers before the bottleneck; after it only the second
 NOISE = 0.1

@@ -18,7 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from ...errors import ConfigError, DialogueError
+from ....stream.errors import ConfigError, DialogueError
+from ....stream.saved_embedding import SavedProjection
 from ..collect import add_model_argument, opened_collection
 from ..collection import CollectedDialogue, Collection, Columns, Event
 from ..events.contrasts import CONTRASTS, Contrast
@@ -27,7 +28,6 @@ from ..views import View, check_suffix, embedded_sound, envelope, sound_of, writ
 from .apart import Apartness, briefly, how_far_apart, in_words
 from .fitting import Placer, placer, projection_for
 from .project import LAYER_NAMES, TITLES, trust_in_words
-from .saved_projection import SavedProjection
 from .trust import UNSTABLE
 
 POINTS = 4000

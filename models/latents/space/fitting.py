@@ -21,13 +21,13 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from ...errors import ConfigError
+from ....stream.errors import ConfigError
+from ....stream.saved_embedding import METHODS, DenseLayer, Formula, SavedProjection, apply_layers, load_projection
 from ..collection import LAYERS, Collection
 from ..moments import SITUATIONS
 from ..parts import Parts
 from . import trust
 from .plane import fit_pca, fit_plane
-from .saved_projection import METHODS, DenseLayer, Formula, SavedProjection, apply_layers, load_projection
 
 FORMULAS = ("plane", "pca", "autoencoder")
 POINTS = {"plane": 20000, "pca": 20000, "autoencoder": 20000, "tsne": 2000, "umap": 2000}

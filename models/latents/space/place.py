@@ -21,13 +21,13 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from ...errors import ConfigError
+from ....stream.errors import ConfigError
+from ....stream.saved_embedding import SavedProjection
 from ..collect import add_model_argument, opened_collection
 from ..collection import Collection
 from ..views import View, check_suffix
 from .fitting import Placer, placer, projection_for
 from .project import title_of
-from .saved_projection import SavedProjection
 
 EVERY = {"tsne": 5, "umap": 5}  # frames: what has no formula takes a while to place
 

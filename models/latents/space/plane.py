@@ -13,8 +13,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ...errors import ConfigError
-from .saved_projection import DenseLayer, Formula
+from ....stream.errors import ConfigError
+from ....stream.saved_embedding import DenseLayer, Formula
 
 CANDIDATES = 6  # principal components that the second direction is chosen from
 

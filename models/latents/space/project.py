@@ -12,13 +12,13 @@ from typing import Any
 
 import numpy as np
 
+from ....stream.saved_embedding import METHODS, SavedProjection
 from ..collect import add_model_argument, opened_collection
 from ..collection import LAYERS, Collection
 from ..moments import SITUATIONS
 from ..parts import parts_beside
 from ..views import COLOURS, LIGHT, View, check_suffix, picture
 from .fitting import FORMULAS, REFITS, fit_projection
-from .saved_projection import METHODS, SavedProjection
 from .trust import UNSTABLE
 
 TITLES = {"plane": "plane of two components", "pca": "principal components", "autoencoder": "autoencoder", "tsne": "t-SNE", "umap": "UMAP"}

@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...errors import ConfigError
+from ....stream.errors import ConfigError
 
 METHODS = ("pca", "tsne", "umap")
 NEIGHBOURS = 15  # of a point, in its own space and in the picture

@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from ...errors import ConfigError
-from ...training.run_folder import SNAPSHOTS, find_snapshots
+from ....stream.errors import ConfigError
+from ...runs.run_folder import SNAPSHOTS, find_snapshots
 from ..collect import load_network, name_of, opened_collection
 from ..collection import LAYERS
 from ..parts import parts_beside

@@ -18,13 +18,13 @@ from pathlib import Path
 
 import numpy as np
 
+from ....stream.errors import DialogueError
 from ...checkpoint import weights_sha256
 from ...config import from_plain
 from ...dialogues.manifest import Dialogue, read_manifest
-from ...errors import DialogueError
 from ...evaluation.measures import auc
+from ...runs.run_folder import LOG_FILE
 from ...training.command import read_settings, settings_from
-from ...training.run_folder import LOG_FILE
 from ...training.settings import TrainingSettings
 from ...turn_model import TurnModel
 from ..collect import opened_collection

@@ -23,9 +23,9 @@ from numpy.typing import NDArray
 from scipy.stats import spearmanr
 from tqdm import tqdm
 
+from ....stream.errors import ConfigError
 from ...checkpoint import weights_sha256
-from ...errors import ConfigError
-from ...training.run_folder import SNAPSHOTS, find_snapshots
+from ...runs.run_folder import SNAPSHOTS, find_snapshots
 from ..collect import load_network, opened_collection
 from ..collection import Collection
 from ..memory.held_out import log_loss

@@ -20,9 +20,9 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from ....stream.errors import ConfigError
 from ...checkpoint import weights_sha256
-from ...errors import ConfigError
-from ...listening import listen
+from ...evaluation.listening import listen
 from ...turn_model import TurnModel
 from ..collection import Collection
 from ..memory.readings import silence_readings, sound_at

@@ -14,8 +14,8 @@ from pathlib import Path
 from ...checkpoint import WEIGHTS_FILE, load_checkpoint
 from ...config import ModelConfig
 from ...dialogues.manifest import Dialogue
+from ...runs.run_folder import CHECKPOINT_FILE, refuse_other_settings
 from ...training.loop import train
-from ...training.run_folder import CHECKPOINT_FILE, refuse_other_settings
 from ...training.settings import TrainingSettings
 from ...turn_model import TurnModel
 

@@ -1,4 +1,4 @@
-// The path of both speakers' latent states in a plane that belongs to the model: a saved projection (models/latents/saved_projection.py).
+// The path of both speakers' latent states in a plane that belongs to the model: a saved projection (stream/saved_embedding.py).
 
 const TRAIL_S = 2.5;
 const DOT = 1.5; // pixels

@@ -11,8 +11,8 @@ import pytest
 
 from turnstream.models.comparison.grid import bundled_grid, first_hours, merged, read_grid
 from turnstream.models.dialogues.manifest import Dialogue
-from turnstream.models.errors import ConfigError, DialogueError
 from turnstream.models.pretraining.settings import METHODS
+from turnstream.stream.errors import ConfigError, DialogueError
 
 ROWS: list[dict[str, Any]] = [{"name": "base"}, {"name": "Plain!", "settings": {"model": {"encoder": {"block": "plain"}}}}]
 

@@ -9,15 +9,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from turnstream.cli import main
 from turnstream.models.checkpoint import load_checkpoint, load_encoder
 from turnstream.models.comparison import runs
 from turnstream.models.comparison.grid import read_grid
 from turnstream.models.comparison.runs import read_measured
 from turnstream.models.dialogues.manifest import Dialogue, read_manifest, write_manifest
-from turnstream.models.errors import DialogueError, MissingExtraError
 from turnstream.models.evaluation.measures import auc
 from turnstream.models.training.evaluation import shift_hold_report
-from turnstream.stream.cli import main
+from turnstream.stream.errors import DialogueError, MissingExtraError
 
 from ...networks import TINY
 

@@ -10,7 +10,7 @@ from turnstream.models.dialogues import annotation
 from turnstream.models.dialogues.activity import runs
 from turnstream.models.dialogues.annotation import activity_source, load_annotated, speech_activity
 from turnstream.models.dialogues.manifest import Dialogue
-from turnstream.models.errors import DialogueError, MissingExtraError
+from turnstream.stream.errors import DialogueError, MissingExtraError
 
 WORDS = [{"ch": 0, "start": 0.1, "end": 0.3}, {"ch": 0, "start": 0.48, "end": 0.6}, {"ch": 0, "start": 0.8, "end": 0.9}, {"ch": 1, "start": 0.5, "end": 9.0}]
 

@@ -19,7 +19,7 @@ from turnstream.models.dialogues.events import (
     floor_around,
     with_last_speech,
 )
-from turnstream.models.errors import DialogueError
+from turnstream.stream.errors import DialogueError
 
 from .random_activity import conversations
 

@@ -11,7 +11,7 @@ from turnstream.models.dialogues.simulation import Material, PlacedPhrase, label
 from turnstream.models.dialogues.timing import PlannedTurn
 from turnstream.models.dialogues.utterances import Utterance, UtterancePool, decode_set
 from turnstream.models.dialogues.voice import Phrase, Voice
-from turnstream.models.errors import DialogueError
+from turnstream.stream.errors import DialogueError
 
 from .test_simulation import LENGTHS_S, PLAIN
 

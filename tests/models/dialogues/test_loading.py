@@ -7,7 +7,7 @@ import soundfile as sf
 
 from turnstream.models.dialogues.loading import duration_s, load_activity, load_audio, load_finality, load_segments, load_texts, load_words
 from turnstream.models.dialogues.manifest import read_manifest
-from turnstream.models.errors import DialogueError
+from turnstream.stream.errors import DialogueError
 
 
 def manifest(folder: Path, *entries: object) -> Path:

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from turnstream.models.dialogues.manifest import Dialogue, read_manifest, write_manifest
-from turnstream.models.errors import DialogueError
+from turnstream.stream.errors import DialogueError
 
 
 def manifest(folder: Path, *entries: object) -> Path:

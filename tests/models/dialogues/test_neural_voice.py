@@ -11,7 +11,7 @@ import soundfile as sf
 from turnstream.models.dialogues.activity import energy_segments
 from turnstream.models.dialogues.neural_voice import PLAYBACK_FACTORS, SPEAKERS, Line, open_synthesiser, render_set, speak
 from turnstream.models.dialogues.utterances import SAMPLE_RATE_HZ
-from turnstream.models.errors import MissingExtraError
+from turnstream.stream.errors import MissingExtraError
 
 from .fake_voice import SECONDS_PER_LETTER, FakeVoice
 

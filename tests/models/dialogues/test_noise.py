@@ -7,7 +7,7 @@ import pytest
 
 from turnstream.models.dialogues.activity import Samples
 from turnstream.models.dialogues.noise import babble, background, hiss, hum, music
-from turnstream.models.errors import DialogueError
+from turnstream.stream.errors import DialogueError
 
 
 def clips() -> list[Samples]:

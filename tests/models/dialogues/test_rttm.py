@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from turnstream.models.dialogues.rttm import read_rttm
-from turnstream.models.errors import DialogueError
+from turnstream.stream.errors import DialogueError
 
 
 def test_rttm_gives_segments_by_recording_and_speaker(tmp_path: Path):

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from turnstream.models.dialogues.segments import read_segments
-from turnstream.models.errors import DialogueError
+from turnstream.stream.errors import DialogueError
 
 RTTM = "SPEAKER one 1 0.5 1.0 <NA> <NA> ann <NA> <NA>\nSPEAKER one 1 2.0 0.5 <NA> <NA> bob <NA> <NA>\n"
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from turnstream.models.dialogues import silero
-from turnstream.models.errors import DialogueError, MissingExtraError
+from turnstream.stream.errors import DialogueError, MissingExtraError
 
 RATE_HZ = 16000
 needs_silero = pytest.mark.skipif(importlib.util.find_spec("silero_vad") is None, reason="silero-vad comes with the bench extra")

@@ -17,7 +17,7 @@ from turnstream.models.dialogues.styles import STYLE_SHARES, STYLES, Manner, dra
 from turnstream.models.dialogues.timing import PlannedTurn
 from turnstream.models.dialogues.utterances import SETS_OF_WHOLE_SENTENCES
 from turnstream.models.dialogues.voice import Voice
-from turnstream.models.errors import DialogueError
+from turnstream.stream.errors import DialogueError
 
 from .fake_voice import FakeVoice
 

@@ -7,7 +7,7 @@ import pytest
 from turnstream.models.dialogues import synthesis
 from turnstream.models.dialogues.neural_voice import SPEAKERS
 from turnstream.models.dialogues.utterances import FINAL_MARKS, FINISHED, UNFINISHED, UtterancePool, decode_set, ends_sentence
-from turnstream.models.errors import DialogueError
+from turnstream.stream.errors import DialogueError
 
 from .fake_voice import FakeVoice
 

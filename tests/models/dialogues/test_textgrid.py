@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from turnstream.models.dialogues.textgrid import Tier, read_textgrid, read_tiers
-from turnstream.models.errors import DialogueError
+from turnstream.stream.errors import DialogueError
 
 LONG = """File type = "ooTextFile"
 Object class = "TextGrid"

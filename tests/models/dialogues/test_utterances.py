@@ -5,7 +5,7 @@ import pytest
 
 from turnstream.models.dialogues.simulation import Material
 from turnstream.models.dialogues.utterances import FINISHED, UNFINISHED, UNKNOWN, UtterancePool, decode_set, ends_sentence, is_validation_speaker
-from turnstream.models.errors import DialogueError
+from turnstream.stream.errors import DialogueError
 
 
 def test_landmarks_of_a_clip_are_found(material: Material):

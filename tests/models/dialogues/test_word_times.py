@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from turnstream.models.dialogues.word_times import sample_word_times
-from turnstream.models.errors import DialogueError
+from turnstream.stream.errors import DialogueError
 
 
 def write(path: Path, conversations: list[dict]) -> Path:

@@ -9,7 +9,6 @@ import pytest
 import soundfile as sf
 
 from turnstream.models.dialogues.activity import Samples
-from turnstream.models.errors import DialogueError
 from turnstream.models.evaluation.conditions import (
     RT60_S,
     SAMPLE_RATE_HZ,
@@ -27,6 +26,7 @@ from turnstream.models.evaluation.conditions import (
     standard_conditions,
     telephone,
 )
+from turnstream.stream.errors import DialogueError
 
 SECONDS = 6
 LEVELS = (0.1, 0.02)  # RMS of the two speakers while they speak

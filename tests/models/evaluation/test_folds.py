@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from turnstream.models.errors import DialogueError
 from turnstream.models.evaluation.folds import read_folds
+from turnstream.stream.errors import DialogueError
 
 
 def test_files_are_relative_to_the_folder_and_only_what_is_asked_for_is_given(tmp_path: Path) -> None:

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from turnstream.models.dialogues.activity import segments_to_frames
-from turnstream.models.errors import DialogueError
 from turnstream.models.evaluation.conditions import Recording
 from turnstream.models.evaluation.frontier import find_dialogue_pauses, frontier, read_pauses
 from turnstream.models.evaluation.judge import Coverage, coverage, judge_dialogue, read_judge
 from turnstream.models.evaluation.shift_hold import find_silences, read_silences
+from turnstream.stream.errors import DialogueError
 
 HOLD, END = (200, 250), (400, 440)  # silent frames of speaker 0
 

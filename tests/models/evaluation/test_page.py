@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 import soundfile as sf
 
-from turnstream.models.errors import MissingExtraError
 from turnstream.models.evaluation import measures, plots, tables
 from turnstream.models.evaluation.groups import measure_groups
 from turnstream.models.evaluation.measures import Estimate
@@ -36,6 +35,7 @@ from turnstream.models.evaluation.report import (
 from turnstream.models.evaluation.shift_hold import counting, find_silences
 from turnstream.models.evaluation.tables import all_tables, shown
 from turnstream.models.evaluation.voice_activity import VoiceActivity
+from turnstream.stream.errors import MissingExtraError
 
 from .conftest import MakeDialogue
 

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from turnstream.models.errors import DialogueError
 from turnstream.models.evaluation.predictions import EvaluatedDialogue, Prediction, at_activity_rate, heard_frame
+from turnstream.stream.errors import DialogueError
 
 
 def prediction(frames: int) -> Prediction:

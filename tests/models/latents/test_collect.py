@@ -15,11 +15,11 @@ import torch
 from turnstream.models.dialogues.activity import Samples, segments_to_frames
 from turnstream.models.dialogues.loading import load_activity, load_audio
 from turnstream.models.dialogues.manifest import Dialogue, read_manifest
-from turnstream.models.errors import ConfigError, DialogueError
 from turnstream.models.latents import collect as module
 from turnstream.models.latents.collect import collect, event_row, load_network, name_of, opened_collection, read_source
 from turnstream.models.latents.collection import Collection, frames_file
 from turnstream.models.latents.moments import SITUATIONS, find_moments, find_situations
+from turnstream.stream.errors import ConfigError, DialogueError
 
 from ...networks import CONFIGS, random_model
 

@@ -10,8 +10,8 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from turnstream.models.errors import ConfigError
 from turnstream.models.latents.collection import COLUMNS, EVENT_COLUMNS, LAYERS, Collection
+from turnstream.stream.errors import ConfigError
 
 
 def test_files_are_plain_parquet_that_others_read(tiny_collection: Collection) -> None:

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from turnstream.models.errors import ConfigError
 from turnstream.models.latents.collection import COLUMNS, LAYERS, Collection
 from turnstream.models.latents.exchange import add_arguments, export, main
+from turnstream.stream.errors import ConfigError
 
 
 def rows(path: Path) -> list[dict[str, str]]:

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from turnstream.models.errors import ConfigError
 from turnstream.models.latents.collection import COLUMNS, LAYERS, Collection, frames_file
 from turnstream.models.latents.exchange import export
 from turnstream.models.latents.importing import add_arguments, import_csv, main
+from turnstream.stream.errors import ConfigError
 
 
 def written(folder: Path, text: str) -> Path:

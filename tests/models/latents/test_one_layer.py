@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from turnstream.models.errors import ConfigError
 from turnstream.models.latents.cells.activations import activations_picture
 from turnstream.models.latents.cells.cells import Unit, cell_page
 from turnstream.models.latents.cells.units import units_view
@@ -17,6 +16,7 @@ from turnstream.models.latents.events.probe_results import draw_probes
 from turnstream.models.latents.events.probes import probe
 from turnstream.models.latents.exchange import export
 from turnstream.models.latents.importing import import_csv
+from turnstream.stream.errors import ConfigError
 
 
 @pytest.fixture(scope="module", params=LAYERS)

@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from turnstream.cli import main
 from turnstream.models.checkpoint import load_encoder
 from turnstream.models.dialogues.utterances import UtterancePool
-from turnstream.models.pretraining import distillation
+from turnstream.models.distillation import distillation
 from turnstream.models.teachers import extraction, judging
 from turnstream.models.teachers.extraction import Extraction
-from turnstream.stream.cli import main
 
 from ...networks import TINY
 from ..teaching import FakeEncoder, write_calls

@@ -11,17 +11,17 @@ import pytest
 import soundfile as sf
 import torch
 
+from turnstream.cli import main
 from turnstream.models.checkpoint import load_checkpoint, load_encoder
 from turnstream.models.config import ModelConfig
 from turnstream.models.dialogues.manifest import Dialogue, read_manifest, write_manifest
-from turnstream.models.errors import ConfigError, DialogueError
 from turnstream.models.features import LogMel
 from turnstream.models.pretraining import loop
 from turnstream.models.pretraining.loop import measure, pretrain
 from turnstream.models.pretraining.network import load_network
 from turnstream.models.pretraining.reconstruct import reconstruct, sound
 from turnstream.models.pretraining.settings import METHODS, PretrainingSettings
-from turnstream.stream.cli import main
+from turnstream.stream.errors import ConfigError, DialogueError
 
 from ...networks import TINY
 

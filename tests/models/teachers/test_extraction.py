@@ -10,7 +10,6 @@ import pytest
 from numpy.typing import NDArray
 
 from turnstream.models.dialogues.utterances import UtterancePool
-from turnstream.models.errors import ConfigError
 from turnstream.models.teachers import extraction
 from turnstream.models.teachers.extraction import (
     COMPONENTS,
@@ -30,6 +29,7 @@ from turnstream.models.teachers.extraction import (
     heard_until,
     list_places,
 )
+from turnstream.stream.errors import ConfigError
 
 from ..teaching import CHANNELS, FakeEncoder, band_levels, plant
 

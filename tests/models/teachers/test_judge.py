@@ -13,7 +13,6 @@ from turnstream.models.dialogues.annotation import load_annotated
 from turnstream.models.dialogues.manifest import Dialogue
 from turnstream.models.dialogues.synthesis import SYNTHETIC_SET
 from turnstream.models.dialogues.utterances import FINISHED, UNFINISHED, UNKNOWN
-from turnstream.models.errors import DialogueError
 from turnstream.models.teachers.extraction import END, PAUSE, Extraction, embed_end
 from turnstream.models.teachers.judge import (
     MOMENTS_S,
@@ -31,6 +30,7 @@ from turnstream.models.teachers.judge import (
     tell,
     told_places,
 )
+from turnstream.stream.errors import DialogueError
 
 from ..teaching import CHANNELS, FakeEncoder
 

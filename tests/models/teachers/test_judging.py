@@ -12,11 +12,11 @@ from turnstream.models.dialogues.activity import runs
 from turnstream.models.dialogues.annotation import load_annotated
 from turnstream.models.dialogues.manifest import Dialogue
 from turnstream.models.dialogues.utterances import UNKNOWN, UtterancePool
-from turnstream.models.errors import DialogueError
 from turnstream.models.teachers import extraction, judging
 from turnstream.models.teachers.extraction import END, Extraction, extract
 from turnstream.models.teachers.judge import CallSilences, Judge
 from turnstream.models.teachers.judging import auc_by_moment, judge_calls, moments_of
+from turnstream.stream.errors import DialogueError
 
 from ..teaching import FakeEncoder, write_calls
 

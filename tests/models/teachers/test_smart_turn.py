@@ -5,8 +5,8 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from turnstream.models.errors import ConfigError, MissingExtraError
 from turnstream.models.teachers.smart_turn import HEARD_SAMPLES, SmartTurn, log_mel
+from turnstream.stream.errors import ConfigError, MissingExtraError
 
 FOUND = importlib.util.find_spec("pipecat")
 needs_pipecat = pytest.mark.skipif(FOUND is None, reason="no pipecat-ai")

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from turnstream.models.errors import ConfigError, MissingExtraError
 from turnstream.models.teachers.whisper import BASE_SETTINGS, HALVES, WhisperEncoder, join_base
+from turnstream.stream.errors import ConfigError, MissingExtraError
 
 from ...material import buzz
 

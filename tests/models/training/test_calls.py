@@ -9,18 +9,18 @@ import pytest
 import soundfile as sf
 from numpy.typing import NDArray
 
+from turnstream.cli import main
 from turnstream.models.dialogues.channel import Surroundings
 from turnstream.models.dialogues.labels import label_frames
 from turnstream.models.dialogues.loading import load_activity, load_audio
 from turnstream.models.dialogues.manifest import Dialogue
-from turnstream.models.errors import DialogueError
 from turnstream.models.training import calls as module
 from turnstream.models.training import loop
 from turnstream.models.training.calls import MixedConversations, VariedCalls, vary
 from turnstream.models.training.labelled import LabelledAudio
 from turnstream.models.training.settings import TrainingSettings
 from turnstream.models.training.sources import ConversationSource, RecordedDialogues
-from turnstream.stream.cli import main
+from turnstream.stream.errors import DialogueError
 
 from ...networks import TINY
 

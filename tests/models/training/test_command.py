@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 import torch
 
+from turnstream.cli import main
 from turnstream.models.checkpoint import load_checkpoint, save_checkpoint
 from turnstream.models.dialogues.manifest import Dialogue, read_manifest, write_manifest
 from turnstream.models.training import loop
 from turnstream.models.training.sources import RecordedDialogues
-from turnstream.stream.cli import main
 
 from ...networks import TINY, random_model
 

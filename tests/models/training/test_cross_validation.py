@@ -9,10 +9,10 @@ import pytest
 
 from turnstream.models.config import EncoderConfig, ModelConfig, RecurrentConfig
 from turnstream.models.dialogues.manifest import read_manifest, write_manifest
-from turnstream.models.errors import DialogueError
 from turnstream.models.training import command, cross_validation
 from turnstream.models.training.cross_validation import FINE_TUNING, FOLDS, SETTINGS, add_arguments, main, train_one
 from turnstream.models.training.settings import TrainingSettings
+from turnstream.stream.errors import DialogueError
 
 from ..teaching import write_calls
 

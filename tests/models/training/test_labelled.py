@@ -5,8 +5,8 @@ import pytest
 import soundfile as sf
 
 from turnstream.models.dialogues.manifest import Dialogue
-from turnstream.models.errors import DialogueError
 from turnstream.models.training.labelled import labelled_audio
+from turnstream.stream.errors import DialogueError
 
 from ...networks import TINY
 

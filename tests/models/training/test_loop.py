@@ -12,15 +12,15 @@ import torch
 
 from turnstream.models.checkpoint import load_checkpoint, save_checkpoint
 from turnstream.models.dialogues.manifest import Dialogue
-from turnstream.models.errors import ConfigError
+from turnstream.models.runs.hardware import Hardware
+from turnstream.models.runs.run_folder import find_snapshots
 from turnstream.models.training import loop
 from turnstream.models.training.evaluation import validation_losses
-from turnstream.models.training.hardware import Hardware
 from turnstream.models.training.loop import new_network, train
-from turnstream.models.training.run_folder import find_snapshots
 from turnstream.models.training.settings import TrainingSettings
 from turnstream.models.training.stream import Chunk, ConversationStream
 from turnstream.models.turn_model import TurnModel
+from turnstream.stream.errors import ConfigError
 
 from ...networks import TINY, random_model
 

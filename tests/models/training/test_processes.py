@@ -28,7 +28,7 @@ from pathlib import Path
 import torch
 from turnstream.models.config import from_plain
 from turnstream.models.dialogues.manifest import read_manifest
-from turnstream.models.training.hardware import Hardware
+from turnstream.models.runs.hardware import Hardware
 from turnstream.models.training.loop import train
 from turnstream.models.training.settings import TrainingSettings
 

@@ -8,15 +8,15 @@ import numpy as np
 import pytest
 import torch
 
+from turnstream.cli import main
 from turnstream.models.config import FeatureConfig
 from turnstream.models.dialogues.simulation import open_material, simulate
-from turnstream.models.errors import ConfigError, DialogueError
 from turnstream.models.training import loop
 from turnstream.models.training.loop import train
 from turnstream.models.training.settings import TrainingSettings
 from turnstream.models.training.simulated import AHEAD_PER_WORKER, SimulatedDialogues
 from turnstream.models.training.stream import Chunk, ConversationStream
-from turnstream.stream.cli import main
+from turnstream.stream.errors import ConfigError, DialogueError
 
 from ...networks import TINY
 

@@ -4,10 +4,10 @@ import pytest
 import torch
 
 from turnstream.models.dialogues.manifest import Dialogue
-from turnstream.models.errors import ConfigError
 from turnstream.models.training.settings import TrainingSettings
 from turnstream.models.training.sources import RecordedDialogues
 from turnstream.models.training.stream import Chunk, ConversationStream
+from turnstream.stream.errors import ConfigError
 
 from ...networks import TINY
 

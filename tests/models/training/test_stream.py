@@ -9,11 +9,11 @@ from turnstream.models.dialogues.activity import BoolFrames
 from turnstream.models.dialogues.labels import label_frames
 from turnstream.models.dialogues.loading import load_activity, load_audio
 from turnstream.models.dialogues.manifest import Dialogue
-from turnstream.models.errors import ConfigError, DialogueError
 from turnstream.models.projection import UNKNOWN, swapped_classes
 from turnstream.models.training.labelled import labelled_audio
 from turnstream.models.training.settings import TrainingSettings
 from turnstream.models.training.stream import Chunk, ConversationStream
+from turnstream.stream.errors import ConfigError, DialogueError
 
 from ...networks import TINY
 

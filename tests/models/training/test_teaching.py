@@ -9,19 +9,19 @@ from typing import Any
 import pytest
 import torch
 
+from turnstream.cli import main
 from turnstream.models.checkpoint import load_encoder
 from turnstream.models.config import ModelConfig
 from turnstream.models.dialogues.channel import Surroundings
 from turnstream.models.dialogues.manifest import Dialogue
-from turnstream.models.errors import ConfigError
-from turnstream.models.pretraining.distillation import Targets, load_distilled, measure
+from turnstream.models.distillation.distillation import Targets, load_distilled, measure
 from turnstream.models.teachers.extraction import Extraction
 from turnstream.models.training import loop
 from turnstream.models.training.loop import new_network, train
 from turnstream.models.training.settings import TrainingSettings
 from turnstream.models.training.teaching import Lessons, TaughtModel, Teaching
 from turnstream.models.turn_model import TurnModel
-from turnstream.stream.cli import main
+from turnstream.stream.errors import ConfigError
 
 from ...networks import TINY
 from ..linear_teacher import CPU

@@ -12,10 +12,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from turnstream.models.errors import ConfigError
 from turnstream.stream.clients.blocking_client import Client
 from turnstream.stream.engine import Engine
-from turnstream.stream.errors import AudioFormatError, ServerError
+from turnstream.stream.errors import AudioFormatError, ConfigError, ServerError
 from turnstream.stream.prediction import TurnEvent
 from turnstream.stream.protocol import FrameMessage, ResumedMessage, ServerMessage, TerminationMessage, WarningMessage
 from turnstream.stream.service.server import Server

@@ -8,10 +8,9 @@ import numpy as np
 import pytest
 from websockets.asyncio.server import ServerConnection
 
-from turnstream.models.errors import ConfigError
 from turnstream.stream.clients.client import AsyncClient
 from turnstream.stream.engine import Engine
-from turnstream.stream.errors import ServerError
+from turnstream.stream.errors import ConfigError, ServerError
 from turnstream.stream.prediction import EVENT_TYPES, TurnEvent
 from turnstream.stream.protocol import (
     ErrorMessage,

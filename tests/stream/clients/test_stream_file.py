@@ -16,7 +16,7 @@ import pytest
 import soundfile
 
 from turnstream import Engine
-from turnstream.stream.cli import main
+from turnstream.cli import main
 from turnstream.stream.clients.client import AsyncClient
 from turnstream.stream.sources import FileSource, bundled_sample
 

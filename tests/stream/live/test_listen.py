@@ -17,9 +17,10 @@ import pytest
 import soundfile
 
 from turnstream import ConfigError, Engine, TurnPredictor
+from turnstream.stream.devices import second_channel
+from turnstream.stream.devices.microphone import Microphone
 from turnstream.stream.errors import AudioFormatError, DeviceError, ServerError, TurnstreamError
-from turnstream.stream.live import listen, second_channel
-from turnstream.stream.live.microphone import Microphone
+from turnstream.stream.live import listen
 from turnstream.stream.live.terminal_screen import Screen
 
 from ..command_server import command_server

@@ -14,12 +14,12 @@ import numpy as np
 import pytest
 import soundfile
 
+from turnstream.stream.devices.second_channel import DeviceVoice, PairedSource
 from turnstream.stream.engine import Engine
 from turnstream.stream.errors import DeviceError, ServerError
 from turnstream.stream.live import listener
 from turnstream.stream.live.listener import Connect, Heard, Listener
 from turnstream.stream.live.local_client import LocalClient
-from turnstream.stream.live.second_channel import DeviceVoice, PairedSource
 from turnstream.stream.live.terminal_screen import Screen
 from turnstream.stream.protocol import TerminationMessage
 from turnstream.stream.sources import AudioSource
@@ -153,7 +153,7 @@ def test_clocks_that_drift_apart_are_said_but_not_for_every_block(local: Connect
     def starve(settings: object, sample_rate_hz: int) -> FakeMicrophone:
         return FakeMicrophone([NOTHING[:4800]], sample_rate_hz)
 
-    monkeypatch.setattr("turnstream.stream.live.second_channel.MicrophoneSource", starve)
+    monkeypatch.setattr("turnstream.stream.devices.second_channel.MicrophoneSource", starve)
     source = PairedSource(FakeMicrophone([SOUND] * 30), DeviceVoice("loopback", 48000))
     text = hear(source, local)
     said = re.findall(r"the two devices' clocks differ: so far (\d+) ms of silence put into Other's channel, 0 ms left out", text)

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from turnstream.models.latents.space.saved_projection import DenseLayer, SavedProjection, load_projection
 from turnstream.stream.live.terminal import TerminalView
 from turnstream.stream.live.terminal_plan import PLANE_COLUMNS, Widths, plan_rows
 from turnstream.stream.live.terminal_plane import HEADS, TRAIL_S, TerminalPlane
 from turnstream.stream.live.terminal_screen import Screen
+from turnstream.stream.saved_embedding import DenseLayer, SavedProjection, load_projection
 
 from .test_terminal import NAMES, draw, prediction
 

@@ -18,9 +18,9 @@ from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
 from turnstream import ConfigError, Engine, Limits, ServerError
-from turnstream.models.latents.space.saved_projection import bundled_plane
-from turnstream.stream.cli import main
+from turnstream.cli import main
 from turnstream.stream.clients.blocking_client import Client
+from turnstream.stream.saved_embedding import bundled_plane
 from turnstream.stream.service import serve
 
 from ..certificates import make_certificate

@@ -5,8 +5,8 @@ from importlib.resources import files
 
 import pytest
 
-from turnstream.models.latents.space.saved_projection import bundled_plane
 from turnstream.stream.policy import PRESETS, PolicySettings
+from turnstream.stream.saved_embedding import bundled_plane
 from turnstream.stream.service.web_pages import Page, find_page, presets_json
 from turnstream.stream.sources import bundled_sample
 

@@ -16,7 +16,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
-from turnstream.stream.cli import main
+from turnstream.cli import main
 from turnstream.stream.service.workers import reserve_port
 
 from ..command_server import CommandServer, command_server

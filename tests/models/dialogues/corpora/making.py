@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import soundfile as sf
 
+from turnstream.cli import main
 from turnstream.models.dialogues.activity import Segment, runs
 from turnstream.models.dialogues.annotation import speech_activity
 from turnstream.models.dialogues.manifest import Dialogue, read_manifest
-from turnstream.stream.cli import main
 
 
 def voices(speakers: Sequence[Sequence[Segment]], seconds: float, rate_hz: int) -> np.ndarray:

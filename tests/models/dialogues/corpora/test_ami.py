@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
+from turnstream.cli import main
 from turnstream.models.dialogues.loading import load_audio
-from turnstream.stream.cli import main
 
 from .making import listed, spoken, words, write, write_audio
 

@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
+from turnstream.cli import main
 from turnstream.models.dialogues.manifest import read_manifest
-from turnstream.stream.cli import main
 
 from .making import write, write_audio
 

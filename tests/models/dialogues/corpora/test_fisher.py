@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
+from turnstream.cli import main
 from turnstream.models.dialogues import annotation
-from turnstream.stream.cli import main
 
 from .making import listed, spoken, voices, words, write, write_sphere
 

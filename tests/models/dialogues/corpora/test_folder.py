@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from turnstream.models.dialogues.corpora.folder import CorpusFolder, read_lines
-from turnstream.models.errors import DialogueError
+from turnstream.stream.errors import DialogueError
 
 from .making import write
 

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from turnstream.models.dialogues.corpora.loudness import first_is_on_channel_0
-from turnstream.models.errors import DialogueError
+from turnstream.stream.errors import DialogueError
 
 from .making import sphere_header, write, write_audio
 

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 import soundfile as sf
 
+from turnstream.cli import main
 from turnstream.models.dialogues.corpora.switchboard import plain_word
 from turnstream.models.dialogues.loading import load_audio
-from turnstream.stream.cli import main
 
 from .making import SWITCHBOARD_SIDE_A, SWITCHBOARD_SPEAKERS, listed, sphere_header, spoken, voices, words, write_sphere, write_switchboard
 

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from turnstream.stream.cli import main
+from turnstream.cli import main
 
 from .making import listed, spoken, write, write_audio
 

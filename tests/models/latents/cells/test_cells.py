@@ -11,13 +11,13 @@ import pytest
 
 from turnstream.models.checkpoint import save_checkpoint
 from turnstream.models.config import RecurrentConfig
-from turnstream.models.errors import ConfigError, DialogueError
 from turnstream.models.latents.cells import cells
 from turnstream.models.latents.cells.cells import NOTHING, Unit, activations, cell_page, check_unit, leading_units, stretch_of, unit_named
 from turnstream.models.latents.cells.gates import listen_inside
 from turnstream.models.latents.cells.unit_search import find_units
 from turnstream.models.latents.collect import collect, load_network, load_sound, read_source
 from turnstream.models.latents.collection import Collection
+from turnstream.stream.errors import ConfigError, DialogueError
 
 from ....networks import TINY, random_model
 from ....web.chromium import find_chromium, open_tab

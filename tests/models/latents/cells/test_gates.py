@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 
 from turnstream.models.config import ModelConfig, RecurrentConfig
-from turnstream.models.errors import ConfigError
+from turnstream.models.evaluation.listening import listen
 from turnstream.models.latents.cells.gates import check_gates, listen_inside, recorded, unrolled
-from turnstream.models.listening import listen
 from turnstream.models.recurrent import Recurrent
 from turnstream.models.turn_model import TurnModel
+from turnstream.stream.errors import ConfigError
 
 from ....networks import TINY, random_audio, random_model, zero_state
 
@@ -85,7 +85,7 @@ def test_forcing_the_update_gate_open_keeps_the_state() -> None:
 
 @pytest.mark.parametrize(("kind", "layers"), [("gru", 1), ("gru", 2), ("lstm", 1), ("lstm", 2)])
 def test_inside_the_network_states_are_its_latents_block_by_block(kind: str, layers: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("turnstream.models.listening.BLOCK_S", 0.5)
+    monkeypatch.setattr("turnstream.models.evaluation.listening.BLOCK_S", 0.5)
     model = network(kind, layers)
     audio = random_audio(model.config, 1, 60)[0].numpy()
     blocks = 0
@@ -103,7 +103,7 @@ def test_chunks_do_not_change_gates(kind: str, monkeypatch: pytest.MonkeyPatch) 
     model = network(kind, 2)
     audio = random_audio(model.config, 1, 60)[0].numpy()
     (whole,) = [inside for _, _, inside in listen_inside(model, audio)]
-    monkeypatch.setattr("turnstream.models.listening.BLOCK_S", 0.14)
+    monkeypatch.setattr("turnstream.models.evaluation.listening.BLOCK_S", 0.14)
     pieces = [inside for _, _, inside in listen_inside(model, audio)]
     assert len(pieces) == 9
     for layer, values in whole.items():

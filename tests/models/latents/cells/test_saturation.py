@@ -13,13 +13,13 @@ import pytest
 
 from turnstream.models.checkpoint import save_checkpoint
 from turnstream.models.config import RecurrentConfig
-from turnstream.models.errors import ConfigError
 from turnstream.models.latents.cells import saturation
 from turnstream.models.latents.cells.gates import listen_inside
 from turnstream.models.latents.cells.saturation import draw_saturation, gate_saturation, heard_by, saturation_in_words
 from turnstream.models.latents.collect import load_network, load_sound, read_source
 from turnstream.models.latents.collection import Collection
 from turnstream.models.turn_model import TurnModel
+from turnstream.stream.errors import ConfigError
 
 from ....networks import TINY, random_model
 

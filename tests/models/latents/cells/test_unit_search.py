@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from scipy.stats import spearmanr
 from sklearn.metrics import roc_auc_score
 
-from turnstream.models.errors import ConfigError
 from turnstream.models.latents.cells.targets import TARGETS, Target, since
 from turnstream.models.latents.cells.unit_search import Found, UnitSearch, both_halves, find_units, held_out, score_units
+from turnstream.stream.errors import ConfigError
 
 from ..planted import noise, planted_collection
 

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from turnstream.models.errors import ConfigError, DialogueError
 from turnstream.models.latents.cells import units
 from turnstream.models.latents.cells.unit_search import UnitSearch, find_units
 from turnstream.models.latents.cells.units import HEADER, best_in_words, draw_units, search_in_words
+from turnstream.stream.errors import ConfigError, DialogueError
 
 from ..planted import planted_collection
 from .test_unit_search import of, planted

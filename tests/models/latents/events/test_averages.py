@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from turnstream.models.errors import ConfigError
 from turnstream.models.latents.collection import Collection
 from turnstream.models.latents.events import averages
 from turnstream.models.latents.events.averages import LEAST, _band, average, average_pictures, caption_of, draw_averages
+from turnstream.stream.errors import ConfigError
 
 from ..planted_silences import planted_silences
 

@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from turnstream.models.errors import ConfigError
 from turnstream.models.latents.collect import load_network
 from turnstream.models.latents.collection import Collection
 from turnstream.models.latents.command import VIEWS
@@ -19,6 +18,7 @@ from turnstream.models.latents.events import probes
 from turnstream.models.latents.events.probe_fits import States, auc_of, folds_of, held_out_scores, reach_of, read_states
 from turnstream.models.latents.events.probe_results import Curve, Probed, ProbeResults, at, caption_of, chance_of, draw_probes, table
 from turnstream.models.latents.events.probes import find_cases, main, network_of, probe
+from turnstream.stream.errors import ConfigError
 
 from ..planted_silences import planted_silences
 

@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from turnstream.models.errors import ConfigError
 from turnstream.models.latents.collect import collect, load_network, read_source
 from turnstream.models.latents.collection import LAYERS, Collection
 from turnstream.models.latents.exchange import export
@@ -24,8 +23,9 @@ from turnstream.models.latents.film.film_stretch import SPEAKER_COLOURS, clock
 from turnstream.models.latents.film.film_strip import Strip
 from turnstream.models.latents.importing import import_csv
 from turnstream.models.latents.space.fitting import fit_projection
-from turnstream.models.latents.space.saved_projection import SavedProjection
 from turnstream.models.latents.views import SOUND_RATE_HZ
+from turnstream.stream.errors import ConfigError
+from turnstream.stream.saved_embedding import SavedProjection
 
 HEIGHT, FPS = 180, 25
 CLICK_S = 1.23

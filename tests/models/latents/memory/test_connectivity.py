@@ -5,8 +5,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from turnstream.cli import main
 from turnstream.models.config import EncoderConfig, FeatureConfig, ModelConfig, RecurrentConfig, StackConfig
-from turnstream.models.errors import ConfigError
 from turnstream.models.latents.collect import load_network
 from turnstream.models.latents.collection import Collection
 from turnstream.models.latents.memory import connectivity as subject
@@ -15,7 +15,7 @@ from turnstream.models.latents.memory.connectivity_view import describe
 from turnstream.models.latents.memory.readings import log_mel, silence_readings, sound_at
 from turnstream.models.receptive_field import receptive_field
 from turnstream.models.turn_model import TurnModel
-from turnstream.stream.cli import main
+from turnstream.stream.errors import ConfigError
 
 from ....networks import CONFIGS, TINY, random_audio, random_model
 

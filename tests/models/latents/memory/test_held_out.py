@@ -6,10 +6,10 @@ from sklearn.model_selection import GroupKFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from turnstream.models.errors import ConfigError
 from turnstream.models.evaluation.measures import auc
 from turnstream.models.latents.memory import held_out
 from turnstream.models.latents.memory.held_out import fitted_log_odds, held_out_log_odds, is_fittable, log_loss
+from turnstream.stream.errors import ConfigError
 
 
 def events(seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -5,12 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from turnstream.cli import main
 from turnstream.models.latents.collect import load_network
 from turnstream.models.latents.collection import Collection, Event
 from turnstream.models.latents.memory.oracles import Asked, activity_features, ask, blind_error, combine, count_errors, with_counts_known
 from turnstream.models.latents.memory.oracles_view import count_all, describe
 from turnstream.models.latents.memory.readings import Readings, floor_logits, silence_readings, sound_at
-from turnstream.stream.cli import main
 
 from ....networks import TINY, random_model
 

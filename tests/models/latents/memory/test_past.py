@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
+from turnstream.cli import main
 from turnstream.models.config import RecurrentConfig
-from turnstream.models.errors import ConfigError
 from turnstream.models.evaluation.measures import Estimate, auc
 from turnstream.models.latents.collect import load_network
 from turnstream.models.latents.collection import Collection
@@ -18,7 +18,7 @@ from turnstream.models.latents.memory.past import ALL, RecentSound, enough_past,
 from turnstream.models.latents.memory.past_view import view_past
 from turnstream.models.latents.memory.readings import Readings, floor_logits, log_mel, silence_readings, sound_at
 from turnstream.models.receptive_field import receptive_field
-from turnstream.stream.cli import main
+from turnstream.stream.errors import ConfigError
 
 from ....networks import CONFIGS, TINY, random_model
 

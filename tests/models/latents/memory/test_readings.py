@@ -8,10 +8,10 @@ import torch
 
 from turnstream.models.dialogues.activity import segments_to_frames
 from turnstream.models.dialogues.labels import label_frames
-from turnstream.models.errors import ConfigError
 from turnstream.models.latents.collect import collect, load_network, read_source
 from turnstream.models.latents.collection import Collection
 from turnstream.models.latents.memory.readings import decisive_readings, floor_logits, log_mel, silence_readings, sound_at
+from turnstream.stream.errors import ConfigError
 
 from ....networks import CONFIGS, TINY, random_audio, random_model
 

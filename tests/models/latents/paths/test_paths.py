@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from turnstream.models.errors import ConfigError
 from turnstream.models.evaluation.predictions import heard_frame
 from turnstream.models.latents.collection import Collection, Event
 from turnstream.models.latents.paths import paths as view
@@ -31,7 +30,8 @@ from turnstream.models.latents.paths.paths import paths_page
 from turnstream.models.latents.paths.paths_picture import _spread, conversation_picture, paths_picture
 from turnstream.models.latents.space.fitting import fit_projection, place
 from turnstream.models.latents.space.project import trust_in_words
-from turnstream.models.latents.space.saved_projection import SavedProjection
+from turnstream.stream.errors import ConfigError
+from turnstream.stream.saved_embedding import SavedProjection
 
 from ....web.chromium import find_chromium, open_tab
 

@@ -8,7 +8,7 @@ import torch
 
 from turnstream.models.latents.collection import Collection
 from turnstream.models.latents.space.autoencoder import fit_autoencoder, moving_span, moving_steps
-from turnstream.models.latents.space.saved_projection import Formula, apply_layers
+from turnstream.stream.saved_embedding import Formula, apply_layers
 
 
 def curved_states(count: int = 3000) -> np.ndarray:

@@ -14,14 +14,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from turnstream.models.errors import ConfigError
 from turnstream.models.latents.collection import Collection, write_events
 from turnstream.models.latents.command import add_arguments as add_command
 from turnstream.models.latents.command import main as command
 from turnstream.models.latents.space.apart import how_far_apart, in_words
 from turnstream.models.latents.space.explore import SHOWN, START, WHEN_S, explore, gather, members, readings, shift_probability
 from turnstream.models.latents.space.fitting import fit_projection, place
-from turnstream.models.latents.space.saved_projection import SavedProjection
+from turnstream.stream.errors import ConfigError
+from turnstream.stream.saved_embedding import SavedProjection
 
 from ....web.chromium import Tab, find_chromium, open_tab
 

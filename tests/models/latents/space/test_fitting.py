@@ -12,11 +12,11 @@ import pytest
 from openTSNE import TSNE
 from sklearn import manifold
 
-from turnstream.models.errors import ConfigError
 from turnstream.models.latents.collection import Collection
 from turnstream.models.latents.space import fitting
 from turnstream.models.latents.space.fitting import Sample, fit_projection, fit_sample, place, placer, projection_for
-from turnstream.models.latents.space.saved_projection import SavedProjection, load_projection
+from turnstream.stream.errors import ConfigError
+from turnstream.stream.saved_embedding import SavedProjection, load_projection
 
 CLUSTERS = ("speaking", "listening", "pausing")
 

@@ -8,13 +8,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from turnstream.models.errors import ConfigError
+from turnstream.cli import main
 from turnstream.models.latents.collection import Collection
 from turnstream.models.latents.space import place
 from turnstream.models.latents.space.fitting import fit_projection, placer
 from turnstream.models.latents.space.place import place_collection
-from turnstream.models.latents.space.saved_projection import SavedProjection
-from turnstream.stream.cli import main
+from turnstream.stream.errors import ConfigError
+from turnstream.stream.saved_embedding import SavedProjection
 
 
 @pytest.fixture(scope="module")

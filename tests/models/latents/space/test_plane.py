@@ -7,11 +7,11 @@ import pytest
 from numpy.typing import NDArray
 from sklearn.decomposition import PCA
 
-from turnstream.models.errors import ConfigError
 from turnstream.models.latents.moments import SITUATIONS
 from turnstream.models.latents.space.plane import fit_pca, fit_plane
-from turnstream.models.latents.space.saved_projection import Formula, apply_layers, load_projection
 from turnstream.stream.engine import Engine
+from turnstream.stream.errors import ConfigError
+from turnstream.stream.saved_embedding import Formula, apply_layers, load_projection
 
 
 def made_states(count: int = 4000) -> tuple[NDArray[np.float32], NDArray[np.str_]]:

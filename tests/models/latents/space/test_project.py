@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from matplotlib.image import imread
 
+from turnstream.cli import main
 from turnstream.models.latents.collection import Collection
 from turnstream.models.latents.space.fitting import fit_projection
 from turnstream.models.latents.space.project import caption_of, draw_projection, project, trust_in_words
-from turnstream.models.latents.space.saved_projection import SavedProjection, load_projection
-from turnstream.stream.cli import main
+from turnstream.stream.saved_embedding import SavedProjection, load_projection
 
 
 @pytest.fixture(scope="module")

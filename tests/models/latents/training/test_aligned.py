@@ -8,8 +8,8 @@ from scipy.stats import ortho_group
 from sklearn.decomposition import PCA
 from sklearn.manifold import trustworthiness
 
-from turnstream.models.errors import ConfigError
 from turnstream.models.latents.training.aligned import METHODS, fit_apart, fit_together, measure_drift, radius, turned_onto, turned_stages
+from turnstream.stream.errors import ConfigError
 
 POINTS, CLUSTERS = 120, 4
 Stages = list[np.ndarray]

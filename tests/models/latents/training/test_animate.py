@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 from turnstream.models.checkpoint import save_checkpoint
-from turnstream.models.errors import ConfigError
 from turnstream.models.latents.training import animate as module
 from turnstream.models.latents.training.animate import animate, animation_page, gather
 from turnstream.models.latents.training.stages import Stages, write_stages
-from turnstream.models.training.run_folder import snapshot_folder
+from turnstream.models.runs.run_folder import snapshot_folder
+from turnstream.stream.errors import ConfigError
 
 from ....networks import TINY, random_model
 from ....web.chromium import find_chromium, open_tab

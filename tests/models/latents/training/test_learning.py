@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 
 from turnstream.models.checkpoint import save_checkpoint
-from turnstream.models.errors import ConfigError
 from turnstream.models.latents.collection import Collection
 from turnstream.models.latents.memory.past import score_with_past
 from turnstream.models.latents.memory.readings import decisive_readings
 from turnstream.models.latents.training import learning as module
 from turnstream.models.latents.training.learning import ORDERS, PASTS_S, Learning, correlation, describe, learn
-from turnstream.models.training.run_folder import find_snapshots, snapshot_folder
+from turnstream.models.runs.run_folder import find_snapshots, snapshot_folder
 from turnstream.models.turn_model import TurnModel
+from turnstream.stream.errors import ConfigError
 
 from ....networks import TINY, random_model
 

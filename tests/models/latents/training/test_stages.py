@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from turnstream.models.errors import ConfigError
+from turnstream.models.evaluation.listening import listen
 from turnstream.models.latents.collection import Collection
 from turnstream.models.latents.training import stages as stages_module
 from turnstream.models.latents.training.stages import Stages, follow, read_csv_stages, read_stages, write_stages
-from turnstream.models.listening import listen
 from turnstream.models.turn_model import TurnModel
+from turnstream.stream.errors import ConfigError
 
 from ....networks import CONFIGS, random_model
 

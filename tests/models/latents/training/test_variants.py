@@ -10,11 +10,11 @@ import torch
 
 from turnstream.models.config import ModelConfig
 from turnstream.models.dialogues.manifest import Dialogue, read_manifest
-from turnstream.models.errors import ConfigError
 from turnstream.models.latents.training import variants as module
 from turnstream.models.latents.training.variants import KINDS, Variant, matched_config, parameter_count, train_variant
-from turnstream.models.training.run_folder import find_snapshots
+from turnstream.models.runs.run_folder import find_snapshots
 from turnstream.models.training.settings import TrainingSettings
+from turnstream.stream.errors import ConfigError
 
 from ....networks import TINY
 

@@ -1,0 +1,1 @@
+"""A small causal network learns what a large teacher makes of speech."""

@@ -1,0 +1,74 @@
+"""Settings of a distillation. No torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from ...stream.errors import ConfigError
+from ..config import EncoderConfig, FeatureConfig, RecurrentConfig
+
+
+@dataclass(frozen=True)
+class DistillationSettings:
+    """What is learned from a teacher, how long and on how much at once.
+
+    Attributes:
+        steps: of the optimizer.
+        lanes: streams of speech side by side, in all processes together.
+        chunk_s: seconds between two updates; state is carried from chunk to chunk, gradients are not.
+        delay_s: the teacher's frame is predicted so long after it has been heard.
+        components: principal components of the teacher's frames that are predicted.
+        whitening: each component is divided by its standard deviation to the power of 2 * whitening; 0 leaves the teacher's own scale, 0.5 makes
+            all components equally important.
+        place_components: principal components of the teacher's embeddings of places that are predicted.
+        frame_weight, place_weight: of the two losses.
+        told_weight: of a third: how complete a turn sounds to the teacher at a place, by what the utterances' texts tell (judge.fit_told).
+        cut_share: share of the utterances that are cut off at one of their places.
+        reach_s: so far into the silence after a place its embedding is predicted.
+        gain_db: a speaker is made louder or softer by up to this much.
+        validate_every: steps between two validations; a checkpoint is written at each.
+    """
+
+    steps: int = 4000
+    lanes: int = 64
+    chunk_s: float = 5.0
+    learning_rate: float = 2e-3
+    warmup_steps: int = 150
+    weight_decay: float = 0.01
+    gradient_clip: float = 1.0
+    delay_s: float = 0.2
+    components: int = 128
+    whitening: float = 0.35
+    place_components: int = 128
+    frame_weight: float = 1.0
+    place_weight: float = 1.0
+    told_weight: float = 2.0
+    cut_share: float = 0.5
+    reach_s: float = 0.6
+    gain_db: float = 15.0
+    validate_every: int = 250
+    seed: int = 0
+    features: FeatureConfig = field(default_factory=FeatureConfig)
+    encoder: EncoderConfig = field(default_factory=lambda: EncoderConfig(channels=128, out_channels=192))
+    speaker_rnn: RecurrentConfig = field(default_factory=lambda: RecurrentConfig(hidden=256, layers=2))
+
+    def __post_init__(self) -> None:
+        positive = ("steps", "lanes", "chunk_s", "learning_rate", "gradient_clip", "components", "place_components", "validate_every")
+        for name in positive:
+            if getattr(self, name) <= 0:
+                raise ConfigError(f"expected {name} > 0, got {getattr(self, name)}")
+        for name in ("delay_s", "reach_s", "frame_weight", "place_weight", "told_weight", "seed", "weight_decay"):
+            if getattr(self, name) < 0:
+                raise ConfigError(f"expected {name} >= 0, got {getattr(self, name)}")
+        if self.warmup_steps < 0 or self.warmup_steps == 1:  # a rise needs a step to begin and one to end at
+            raise ConfigError(f"expected warmup_steps of 0 or at least 2, got {self.warmup_steps}")
+        for name in ("whitening", "cut_share"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ConfigError(f"expected 0 <= {name} <= 1, got {getattr(self, name)}")
+        if self.encoder.stride != 1:
+            raise ConfigError(f"expected an encoder of stride 1, whose frames are the teacher's, got stride {self.encoder.stride}")
+
+    @property
+    def chunk_frames(self) -> int:
+        """Frames in a chunk."""
+        return round(self.chunk_s * self.features.sample_rate_hz / self.features.hop_samples)

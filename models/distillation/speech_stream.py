@@ -1,0 +1,262 @@
+"""Speech of one person after another as an endless stream, with what a teacher said of it. No labels, one channel.
+
+Each lane plays a few utterances of a speaker, with pauses between them, then those of another one, on another line: its own loudness, room,
+noise and equalisation. Some lines are silent where nobody speaks. Some utterances are cut off at a place that the teacher was asked about,
+as where somebody stops to think.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.signal import oaconvolve
+
+from ...stream.errors import ConfigError
+from ..dialogues.activity import FRAME_RATE_HZ, Samples
+from ..dialogues.channel import Surroundings
+from ..dialogues.noise import hiss, looped
+from ..dialogues.utterances import SAMPLE_RATE_HZ, Utterance, UtterancePool, is_validation_speaker
+from ..teachers.extraction import PAUSE, Extraction
+from ..teachers.whisper import FRAME_SAMPLES
+from .settings import DistillationSettings
+
+SPEECH_LEVEL_DB = -26.0
+UTTERANCES_PER_SPEAKER = (3, 9)
+PAUSES_S = (0.1, 4.0)  # drawn evenly in their logarithm
+ROOM_SHARE, NOISE_SHARE, STEADY_SHARE = 0.12, 0.6, 0.5
+SNR_DB = (8.0, 45.0)
+LEAD_SAMPLES = 1600  # of a clip that are kept before its speech, and that a cut is away from its end
+FADE_SAMPLES = 80  # where an utterance is cut off
+GATED_SHARE, GATE_HOLD_S = 0.35, 0.08  # of the lines are silent where nobody speaks, from so long at most after the speech
+CONTAMINATED_FRAMES = 10  # before a cut: the teacher's frames there have heard what the network will not
+MOST_FRAMES = 32000  # of audio that a lane prepares at once
+EQUALISED_SHARE, BAND_SHARE, WARP = 0.6, 0.5, 0.08  # of the lines; WARP is the farthest stretch of the frequency axis
+
+
+@dataclass(frozen=True)
+class SpeechChunk:
+    """The next piece of every lane, B lanes of T frames.
+
+    Attributes:
+        audio: (B, N) float32.
+        line: gain of each mel band of the lane's line, in nats, (B, M).
+        warp: stretch of the frequency axis, (B,).
+        begins: (B,) bool, another speaker begins.
+        frames: components of the teacher's frame that is to be predicted now, in standard deviations, (B, T, K).
+        known: where there is one, (B, T).
+        places: row, in Extraction.listed, of the place that the words have come to, or that the silence followed; -1 where there is none, (B, T).
+    """
+
+    audio: NDArray[np.float32]
+    line: NDArray[np.float32]
+    warp: NDArray[np.float32]
+    begins: NDArray[np.bool_]
+    frames: NDArray[np.float32]
+    known: NDArray[np.bool_]
+    places: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class _Piece:
+    """An utterance in a stream.
+
+    Attributes:
+        at: frame of the stream at which its sound begins.
+        first, last: the clip's frames whose teacher's output is a target, the last excluded; its sound begins at `first` too.
+        end: sample of the clip at which the words end.
+        pause: frames of silence after them.
+        next_frame: of the stream, at which the next piece begins.
+    """
+
+    utterance: Utterance
+    at: int
+    sound: Samples
+    first: int
+    last: int
+    end: int
+    pause: int
+    next_frame: int
+
+
+@dataclass
+class _Lane:
+    rng: np.random.Generator
+    audio: Samples = field(default_factory=lambda: np.zeros(0, np.float32))
+    frames: NDArray[np.float32] = field(default_factory=lambda: np.zeros((0, 0), np.float32))
+    known: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, bool))
+    places: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
+    line: NDArray[np.float32] = field(default_factory=lambda: np.zeros(0, np.float32))
+    warp: float = 1.0
+    position: int = 0  # frames played
+
+
+class SpeechStream:
+    """Draws speech without end.
+
+    Lane i has draws of its own, so what it plays depends on no other lane and on no other process.
+
+    Args:
+        extraction: what the teacher said of a pool.
+        settings: of the distillation.
+        surroundings: rooms and noises to draw from.
+        lanes: numbers of this process's lanes; all unless given.
+        validation: play the speakers that are kept for validation, not the others.
+    Raises:
+        ConfigError: no speakers.
+    """
+
+    def __init__(
+        self,
+        extraction: Extraction,
+        settings: DistillationSettings,
+        surroundings: Surroundings,
+        lanes: range | None = None,
+        *,
+        validation: bool = False,
+    ) -> None:
+        self.settings, self._extraction, self._surroundings = settings, extraction, surroundings
+        self._pool: UtterancePool = extraction.pool
+        by_speaker: dict[str, list[Utterance]] = {}
+        for utterance in self._pool.utterances[: extraction.clips]:
+            if is_validation_speaker(utterance.speaker) == validation:
+                by_speaker.setdefault(utterance.speaker, []).append(utterance)
+        if not by_speaker:
+            raise ConfigError("expected speakers of whom the teacher has heard something, got none; extract more clips")
+        self._speakers = list(by_speaker.values())
+        seconds = np.array([sum(u.speech_s for u in spoken) for spoken in self._speakers])
+        self._shares = np.sqrt(seconds) / np.sqrt(seconds).sum()  # who speaks much is heard more often, but not as much more
+        clips, at, kinds = extraction.listed()
+        self._places: dict[int, list[tuple[int, int, int]]] = {}  # of each clip: sample, row, kind
+        for row, (clip, place, kind) in enumerate(zip(clips.tolist(), at.tolist(), kinds.tolist(), strict=True)):
+            self._places.setdefault(clip, []).append((place, row, kind))
+        numbers = range(settings.lanes) if lanes is None else lanes
+        self._lanes = [_Lane(np.random.default_rng([settings.seed, number, int(validation)])) for number in numbers]
+
+    def next_chunk(self) -> SpeechChunk:
+        """The next chunk of every lane; what is left of a speaker's session shorter than a chunk is dropped."""
+        length = self.settings.chunk_frames
+        begins = np.zeros(len(self._lanes), bool)
+        for i, lane in enumerate(self._lanes):
+            if lane.position + length > len(lane.known):
+                self._begin_speaker(lane)
+                begins[i] = True
+        cut = [(lane, slice(lane.position, lane.position + length)) for lane in self._lanes]
+        chunk = SpeechChunk(
+            audio=np.stack([lane.audio[part.start * FRAME_SAMPLES : part.stop * FRAME_SAMPLES] for lane, part in cut]),
+            line=np.stack([lane.line for lane, _ in cut]),
+            warp=np.array([lane.warp for lane, _ in cut], np.float32),
+            begins=begins,
+            frames=np.stack([lane.frames[part] for lane, part in cut]),
+            known=np.stack([lane.known[part] for lane, part in cut]),
+            places=np.stack([lane.places[part] for lane, part in cut]),
+        )
+        for lane in self._lanes:
+            lane.position += length
+        return chunk
+
+    def _begin_speaker(self, lane: _Lane) -> None:
+        """Draw a speaker and a line, and make ready all that will be played of them."""
+        rng, length = lane.rng, self.settings.chunk_frames
+        spoken = self._speakers[int(rng.choice(len(self._speakers), p=self._shares))]
+        wanted = int(rng.integers(*UTTERANCES_PER_SPEAKER))
+        chosen = [spoken[i] for i in rng.permutation(len(spoken))[:wanted]]
+        at = int(rng.integers(5, 50))
+        gated = rng.random() < GATED_SHARE
+        pieces: list[_Piece] = []
+        for utterance in chosen:
+            pieces.append(self._draw_piece(utterance, at, gated, rng))
+            at = pieces[-1].next_frame
+        total = min(-(-max(at + length // 4, length) // length) * length, MOST_FRAMES)
+        lane.audio = self._through_line(lane, pieces, total)
+        self._set_targets(lane, pieces, total)
+        lane.position = 0
+
+    def _draw_piece(self, utterance: Utterance, at: int, gated: bool, rng: np.random.Generator) -> _Piece:
+        """An utterance that begins at a frame of the stream, whole or cut off at one of its places, and the pause after it."""
+        clip, first = self._pool.audio(utterance), max(0, utterance.onset - LEAD_SAMPLES) // FRAME_SAMPLES
+        clip = clip * np.float32(10 ** ((SPEECH_LEVEL_DB - utterance.level_db + rng.uniform(-4, 4)) / 20))
+        if gated:
+            for start, stop in (*utterance.pauses, (utterance.offset, len(clip))):
+                clip[int(start) + int(rng.uniform(0, GATE_HOLD_S) * SAMPLE_RATE_HZ) : int(stop)] = 0
+        pause = int(np.exp(rng.uniform(*np.log(PAUSES_S))) * FRAME_RATE_HZ)
+        pauses = {int(start): int(stop) for start, stop in utterance.pauses}
+        inner = [place for place, _, _ in self._places_of(utterance) if place < utterance.offset - LEAD_SAMPLES]
+        if inner and rng.random() < self.settings.cut_share:
+            end = inner[int(rng.integers(len(inner)))]
+            silence_end = pauses.get(end, end)
+            heard = min(silence_end, end + int(rng.uniform(0, 0.3) * SAMPLE_RATE_HZ)) if silence_end > end else end + FADE_SAMPLES
+            sound = clip[first * FRAME_SAMPLES : heard].copy()
+            sound[-FADE_SAMPLES:] *= np.linspace(1, 0, min(FADE_SAMPLES, len(sound)), dtype=np.float32)
+            last = end // FRAME_SAMPLES - CONTAMINATED_FRAMES
+        else:
+            end, sound, last = utterance.offset, clip[first * FRAME_SAMPLES :], len(clip) // FRAME_SAMPLES
+        stop = at - first + -(-end // FRAME_SAMPLES)  # the frame at which the words have been heard
+        return _Piece(utterance, at, sound, first, last, end, pause, max(stop + pause, at + -(-len(sound) // FRAME_SAMPLES)))
+
+    def _set_targets(self, lane: _Lane, pieces: list[_Piece], total: int) -> None:
+        width, delay = self.settings.components, round(self.settings.delay_s * FRAME_RATE_HZ)
+        lane.frames = np.zeros((total, width), np.float32)
+        lane.known = np.zeros(total, bool)
+        lane.places = np.full(total, -1, np.int64)
+        for piece in pieces:
+            teacher = self._extraction.frames(piece.utterance)[piece.first : piece.last, :width]
+            begin = piece.at + delay
+            fits = min(len(teacher), max(0, total - begin))
+            lane.frames[begin : begin + fits], lane.known[begin : begin + fits] = teacher[:fits], True
+            for begin, frames, row in self._reached(piece):
+                lane.places[max(0, begin) : begin + frames] = row
+
+    def _reached(self, piece: _Piece) -> Iterator[tuple[int, int, int]]:
+        """First frame, number of frames and row of every place that the words of a piece come to."""
+        reach = round(self.settings.reach_s * FRAME_RATE_HZ)
+        silences = {int(start): int(stop - start) // FRAME_SAMPLES for start, stop in piece.utterance.pauses}
+        for place, row, kind in self._places_of(piece.utterance):
+            if place > piece.end:
+                continue
+            if place == piece.end:
+                frames = min(reach, piece.pause) + 1
+            else:
+                frames = max(1, min(reach, silences.get(place, 0) - 1)) if kind == PAUSE else 1
+            yield piece.at - piece.first + -(-place // FRAME_SAMPLES) - 1, frames, row  # from the frame that ends at the place, or just after it
+
+    def _places_of(self, utterance: Utterance) -> list[tuple[int, int, int]]:
+        return sorted(self._places.get(utterance.index, []))
+
+    def _through_line(self, lane: _Lane, pieces: list[_Piece], total: int) -> Samples:
+        rng, around = lane.rng, self._surroundings
+        audio = np.zeros(total * FRAME_SAMPLES, np.float32)
+        for piece in pieces:
+            begin = piece.at * FRAME_SAMPLES
+            fits = min(len(piece.sound), len(audio) - begin)
+            if fits > 0:
+                audio[begin : begin + fits] += piece.sound[:fits]
+        if around.rooms and rng.random() < ROOM_SHARE:
+            room = around.rooms[int(rng.integers(len(around.rooms)))]
+            audio = oaconvolve(audio, room, mode="full")[: len(audio)].astype(np.float32)
+        if rng.random() < NOISE_SHARE:
+            noise = self._noise(rng, len(audio))
+            audio = audio + noise * np.float32(10 ** ((SPEECH_LEVEL_DB - rng.uniform(*SNR_DB)) / 20))
+        audio = audio * np.float32(10 ** (rng.uniform(-self.settings.gain_db, self.settings.gain_db) / 20))
+        bands = self.settings.features.mel_bins
+        curve = np.zeros(bands)
+        if rng.random() < EQUALISED_SHARE:
+            knots = np.linspace(0, bands - 1, 6)
+            curve += np.interp(np.arange(bands), knots, rng.normal(0, 1.0, 6))
+        if rng.random() < BAND_SHARE:
+            low, high = int(rng.integers(0, 9)), int(rng.integers(bands - 10, bands + 1))
+            curve[:low] -= rng.uniform(2, 6)
+            curve[high:] -= rng.uniform(2, 6)
+        lane.line = curve.astype(np.float32)
+        lane.warp = float(np.exp(rng.uniform(-WARP, WARP)))
+        return np.clip(audio, -1, 1)
+
+    def _noise(self, rng: np.random.Generator, length: int) -> Samples:
+        around = self._surroundings
+        kind = rng.random()
+        if kind < STEADY_SHARE or not (around.noises or around.babble):
+            return hiss(length, rng)
+        source = around.babble if around.babble and (kind > 0.8 or not around.noises) else around.noises
+        return looped(source[int(rng.integers(len(source)))], length, rng)

@@ -1,0 +1,87 @@
+"""What a policy's preset really does in recorded conversations: how often it cuts someone off, and how long it waits.
+
+Every pause of a speaker that is a hold or an end of turn by `find_pauses` of models/dialogues/events.py (the pauses of the
+end-of-turn frontier; one with a short answer after which the speaker continues is neither), is looked up among the `end_of_turn` events
+of the policy: a hold is cut off if its speaker's turn ended inside it; the latency of an end is from its first silent frame. An end
+that is not called before its speaker speaks again, or within 4 s, was never called.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...stream.policy import PolicySettings, TurnPolicy
+from ...stream.prediction import Pair, Prediction
+from ..dialogues.activity import FRAME_RATE_HZ
+from ..dialogues.events import find_pauses
+from .measures import Estimate, estimate
+from .predictions import EvaluatedDialogue, Setting
+from .predictions import Prediction as Said
+from .report import PolicyTrial
+
+EARLY_S, LATE_S = 0.05, 4.0  # a detector's idea of a pause's start may lag the policy's; an end that is called later was never called
+NO_LATENT = np.zeros((2, 0), np.float32)
+
+
+def try_policy(settings: str | PolicySettings, dialogues: Sequence[EvaluatedDialogue], setting: Setting) -> PolicyTrial:
+    """Run a policy on what a model said; in "mono", once for each speaker, who alone is heard."""
+    cut: list[bool] = []  # of every hold: whether it was cut off
+    cut_in: list[int] = []  # and the number of its dialogue
+    waits_s: list[float] = []  # of every end of turn: the latency, infinite if never called
+    waited_in: list[int] = []  # and the number of its dialogue
+    for number, dialogue in enumerate(dialogues):
+        pauses = find_pauses(dialogue.activity & ~dialogue.backchannel)
+        stereo = turn_ends(settings, dialogue.stereo) if setting == "stereo" else None
+        for speaker in (0, 1):
+            ends_s = (turn_ends(settings, dialogue.mono[speaker]) if stereo is None else stereo)[speaker]
+            for pause in (pause for pause in pauses if pause.speaker == speaker):
+                start_s, length_s = pause.start_frame / FRAME_RATE_HZ, (pause.end_frame - pause.start_frame) / FRAME_RATE_HZ
+                wait_s = next((end_s - start_s for end_s in ends_s if end_s >= start_s - EARLY_S), np.inf)
+                if pause.kind == "hold":
+                    cut.append(wait_s < length_s)
+                    cut_in.append(number)
+                else:
+                    waits_s.append(wait_s if wait_s < min(LATE_S, length_s) else np.inf)
+                    waited_in.append(number)
+    waits = np.array(waits_s)
+    called = np.isfinite(waits)
+    return PolicyTrial(
+        holds=len(cut),
+        ends=len(waits),
+        cut_off=_mean(np.array(cut, float), np.array(cut_in, int), len(dialogues)),
+        latency_s=_mean(waits[called], np.array(waited_in, int)[called], len(dialogues)),
+        median_latency_s=float(np.median(waits[called])) if called.any() else float("nan"),
+        never_ended=int((~called).sum()),
+    )
+
+
+def turn_ends(settings: str | PolicySettings, said: Said) -> tuple[list[float], list[float]]:
+    """Seconds at which the policy ends a turn of each speaker."""
+    policy = TurnPolicy(settings)
+    ends: tuple[list[float], list[float]] = ([], [])
+    columns = [array.T.tolist() for array in (said.vad, said.p_now, said.p_future, said.p_next, said.p_backchannel)]
+    for frame, (vad, p_now, p_future, p_next, p_backchannel) in enumerate(zip(*columns, strict=True)):
+        outputs = (_pair(vad), _pair(p_now), _pair(p_future), _pair(p_next), _pair(p_backchannel))
+        for event in policy.update(Prediction(frame, (frame + 1) / FRAME_RATE_HZ, None, None, None, *outputs, NO_LATENT, NO_LATENT)):
+            if event.type == "end_of_turn":
+                ends[event.speaker].append(event.time_s)
+    return ends
+
+
+def _pair(values: Sequence[float]) -> Pair:
+    """One value per speaker."""
+    return values[0], values[1]
+
+
+def _mean(values: NDArray[np.float64], numbers: NDArray[np.int64], dialogues: int) -> Estimate:
+    """Mean of all events and its interval over dialogues."""
+    sums, counts = np.bincount(numbers, values, dialogues), np.bincount(numbers, minlength=dialogues).astype(float)
+
+    def statistic(weights: NDArray[np.float64]) -> NDArray[np.float64]:
+        total = weights @ counts
+        return np.divide(weights @ sums, total, out=np.full(len(weights), np.nan), where=total > 0)
+
+    return estimate(statistic, dialogues)

@@ -1,0 +1,1 @@
+"""All views of one network, in one folder."""

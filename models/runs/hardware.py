@@ -1,0 +1,39 @@
+"""What a run is computed on, as asked for. No torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ...stream.errors import ConfigError
+
+ACCELERATORS = ("auto", "cpu", "cuda")
+PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
+
+
+@dataclass(frozen=True)
+class Hardware:
+    """Where to train.
+
+    Attributes:
+        accelerator: "auto" is "cuda" if there is one, else "cpu".
+        devices: processes on each machine, one per GPU.
+        nodes: machines; the command is started on each, with MASTER_ADDR, MASTER_PORT and NODE_RANK set, by torchrun, or by SLURM.
+        precision: "32-true", or one in which the encoder and the heads are rounded ("bf16-mixed", and on GPUs "16-mixed").
+    """
+
+    accelerator: str = "auto"
+    devices: int = 1
+    nodes: int = 1
+    precision: str = "32-true"
+
+    def __post_init__(self) -> None:
+        for name, choices in (("accelerator", ACCELERATORS), ("precision", PRECISIONS)):
+            if getattr(self, name) not in choices:
+                raise ConfigError(f"expected {name} to be one of {', '.join(choices)}, got {getattr(self, name)!r}")
+        for name in ("devices", "nodes"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"expected {name} >= 1, got {getattr(self, name)}")
+
+    @property
+    def processes(self) -> int:
+        return self.devices * self.nodes

@@ -1,0 +1,94 @@
+"""The command line: `turnstream COMMAND ...`. Each command lives in its own module, imported only when it is asked for.
+
+A command's module has `add_arguments(parser)` and `main(args) -> int`. Errors that turnstream raises on purpose become
+one line and exit code 2, as do bad arguments.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from importlib.metadata import version
+
+from turnstream.stream.errors import MissingExtraError, TurnstreamError
+
+COMMANDS: dict[str, tuple[str, str]] = {  # name: (module, what it does)
+    "demo": ("turnstream.stream.live.demo", "watch live predictions of your microphone, or of a bundled telephone call"),
+    "predict": ("turnstream.stream.predict", "predict on an audio file: CSV or JSON Lines, events, latents, a picture"),
+    "listen": ("turnstream.stream.live.listen", "predict live from a microphone or from raw audio on standard input, here or on a server"),
+    "serve": ("turnstream.stream.service.serve", "run the websocket server"),
+    "client": ("turnstream.stream.clients.stream_file", "send a file, raw audio or the microphone to a server and print what it answers"),
+    "info": ("turnstream.stream.info", "describe a model file"),
+    "bench": ("turnstream.stream.bench", "measure the cost per frame on this machine"),
+    "manifest": ("turnstream.models.dialogues.corpora.command", "list the dialogues of a corpus on disk, to train or evaluate on"),
+    "simulate": ("turnstream.models.dialogues.simulate", "make two-channel dialogues to train on"),
+    "pretrain": ("turnstream.models.pretraining.command", "train an encoder on speech without labels: distill (from a teacher), cpc, vqvae and others"),
+    "train": ("turnstream.models.training.command", "train a network on dialogues"),
+    "cross-validate": ("turnstream.models.training.cross_validation", "train on real calls, each left out in turn, to measure on them honestly"),
+    "compare": ("turnstream.compare", "train and measure a grid of encoders, read-outs and ways of learning, with the same budget"),
+    "evaluate": ("turnstream.models.evaluation.command", "measure a model on dialogues: shift/hold, end-of-turn frontier, calibration, robustness"),
+    "latents": ("turnstream.models.latents.command", "look inside a model: latent space, cells and gates, memory, training"),
+    "export": ("turnstream.export.command", "turn a trained network into a verified ONNX file"),
+}
+
+_EXTRA_OF = {  # package: the extra that brings it
+    **dict.fromkeys(("torch", "torchaudio", "safetensors", "scipy", "tqdm", "tensorboard", "soxr", "lightning_fabric"), "train"),
+    **dict.fromkeys(("onnx", "onnxscript"), "export"),
+    "matplotlib": "plot",
+    **dict.fromkeys(("pyarrow", "sklearn", "openTSNE", "umap", "plotly", "av"), "latents"),
+    "vector_quantize_pytorch": "pretrain",
+    "silero_vad": "bench",
+    "faster_whisper": "teacher",
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit code."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    parser = argparse.ArgumentParser(
+        prog="turnstream",
+        description="Streaming turn-taking prediction: is the floor about to shift or be held?",
+        epilog="`turnstream COMMAND --help` describes a command.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        usage="turnstream [--version] COMMAND ...",
+    )
+    parser.add_argument("--version", action="version", version=f"turnstream {version('turnstream')}")
+    listing = parser.add_subparsers(title="commands", dest="command", metavar="COMMAND")
+    for name, (_, what) in COMMANDS.items():
+        listing.add_parser(name, help=what, add_help=False)
+    known = parser.parse_args(arguments[:1])
+    if known.command is None:
+        parser.print_help()
+        return 0
+    try:
+        code = _run(known.command, arguments[1:])
+        sys.stdout.flush()  # here, where a reader that has gone is no error, and not at the interpreter's exit
+        return code
+    except TurnstreamError as error:
+        print(f"turnstream {known.command}: error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:  # the reader of our output has gone; nothing is wrong here
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _run(command: str, arguments: Sequence[str]) -> int:
+    try:
+        module = importlib.import_module(COMMANDS[command][0])
+        parser = argparse.ArgumentParser(prog=f"turnstream {command}", description=COMMANDS[command][1])
+        module.add_arguments(parser)
+        return module.main(parser.parse_args(arguments))
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if package not in _EXTRA_OF:
+            raise
+        raise MissingExtraError(package, _EXTRA_OF[package]) from None
+
+
+if __name__ == "__main__":
+    sys.exit(main())
