@@ -1,6 +1,6 @@
 """A teacher that stays while dialogues are learned, so that what was distilled is not forgotten.
 
-Beside its dialogues every step hears single speakers, as distillation does (pretraining/speech_stream.py).
+Beside its dialogues every step hears single speakers, as distillation does (distillation/speech_stream.py).
 Nobody is on the other channel, though some speakers are faintly heard there too. Encoder and per-speaker RNN
 keep predicting the teacher's frames and places. Turn completeness and next holder learn at every place of the
 words, in the middle of speech too, what the judge that the texts taught says of them.

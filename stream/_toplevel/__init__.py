@@ -89,7 +89,7 @@ __all__ = [
 ]
 
 _NAMES = {  # module: its public names, so that each loads no more than its own module
-    "stream.clients.agent_voice": "AgentVoice Cut",
+    "stream.devices.agent_voice": "AgentVoice Cut",
     "stream.audio_check": "AudioWarning",
     "stream.clients.blocking_client": "Client",
     "stream.clients.client": "AsyncClient",
@@ -99,7 +99,7 @@ _NAMES = {  # module: its public names, so that each loads no more than its own 
         "ServerError ShapeError SnapshotError TurnstreamError"
     ),
     "stream.service.limits": "Limits",
-    "stream.live.microphone": "MicrophoneSource",
+    "stream.devices.microphone": "MicrophoneSource",
     "stream.policy": "PRESETS PolicySettings TurnPolicy",
     "stream.prediction": "EVENT_TYPES EventType Prediction TurnEvent",
     "stream.predictor": "TurnPredictor",

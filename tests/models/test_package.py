@@ -4,13 +4,12 @@ from pathlib import Path
 
 import turnstream.models
 
-WITH_TORCH = {"torchaudio_loader", "listening", "layers", "features", "encoder", "recurrent", "turn_model", "checkpoint"}
-WITH_TORCH |= {f"pretraining.{name}" for name in ("objectives", "cpc", "network", "loop", "reconstruct", "distillation")}
+WITH_TORCH = {"torchaudio_loader", "layers", "features", "encoder", "recurrent", "turn_model", "checkpoint", "evaluation.listening"}
+WITH_TORCH |= {f"pretraining.{name}" for name in ("objectives", "cpc", "network", "loop", "reconstruct")}
 WITH_TORCH |= {f"comparison.{name}" for name in ("runs", "report")}
-WITH_TORCH |= {f"training.{name}" for name in ("evaluation", "launch", "losses", "loop", "run_folder", "shares", "stream", "validation")}
-
-
-OF_LATENTS = {"latents.command", "latents.collection", "latents.space.saved_projection"}
+WITH_TORCH |= {f"runs.{name}" for name in ("launch", "run_folder")} | {"distillation.distillation"}
+WITH_TORCH |= {f"training.{name}" for name in ("evaluation", "losses", "loop", "shares", "stream", "teaching", "validation")}
+OF_LATENTS = {"latents.command", "latents.collection"}
 
 
 def test_torch_is_needed_where_the_docstring_says_so() -> None:
