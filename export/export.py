@@ -16,7 +16,15 @@ from .onnx_graph import build
 from .verify import Verification, run_frames, run_torch, verification_audio, verify
 
 
-def export(checkpoint: Path, out: Path, *, kind: InputKind = "pcm", name: str = "turnstream", version: str = "1", golden: Path | None = None) -> Verification:
+def export(
+    checkpoint: Path,
+    out: Path,
+    *,
+    kind: InputKind = "pcm",
+    name: str = "turnstream",
+    version: str = "1",
+    golden: Path | None = None,
+) -> Verification:
     """Export a checkpoint, verify the graph, and only then write it.
 
     Args:
@@ -49,4 +57,6 @@ def _write(path: Path, content: bytes) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
     except OSError as error:
-        raise ExportError(f"expected a file that can be written, got {str(path)!r}: {error.strerror}") from None
+        raise ExportError(
+            f"expected a file that can be written, got {str(path)!r}: {error.strerror}"
+        ) from None

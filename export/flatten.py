@@ -46,7 +46,9 @@ class _Flattener:
         self.onnx = onnx
         self.graph = proto.graph
         self.results = _name_results(proto.graph)
-        self.constants: dict[str, NDArray[Any]] = {i.name: onnx.numpy_helper.to_array(i) for i in self.graph.initializer}
+        self.constants: dict[str, NDArray[Any]] = {
+            i.name: onnx.numpy_helper.to_array(i) for i in self.graph.initializer
+        }
         for node in self.graph.node:
             if node.op_type == "Constant":
                 self.constants[node.output[0]] = onnx.numpy_helper.to_array(node.attribute[0].t)
@@ -55,7 +57,9 @@ class _Flattener:
         self.nodes: list[Any] = []
         self.added: dict[str, NDArray[Any]] = {}
         self.reshaped: dict[tuple[str, Shape], str] = {}
-        self.cuts: dict[str, tuple[str, int, int]] = {}  # a slice's old name: the matrix it is cut from, first and last column
+        self.cuts: dict[
+            str, tuple[str, int, int]
+        ] = {}  # a slice's old name: the matrix it is cut from, first and last column
         self.widths: dict[str, int] = {}  # columns of those matrices
 
     def run(self) -> None:
@@ -71,8 +75,13 @@ class _Flattener:
         used = {name for node in self.graph.node for name in node.input}
         del self.graph.initializer[:]
         del self.graph.value_info[:]
-        kept = {name: array for name, array in {**self.constants, **self.added}.items() if name in used}
-        self.graph.initializer.extend(self.onnx.numpy_helper.from_array(np.ascontiguousarray(array), name) for name, array in kept.items())
+        kept = {
+            name: array for name, array in {**self.constants, **self.added}.items() if name in used
+        }
+        self.graph.initializer.extend(
+            self.onnx.numpy_helper.from_array(np.ascontiguousarray(array), name)
+            for name, array in kept.items()
+        )
 
     # One node at a time
 
@@ -82,26 +91,43 @@ class _Flattener:
             return False
         shape = self.shapes[node.output[0]]
         source, given = node.input[0], self.shapes.get(node.input[0], ())
-        if node.op_type in _VIEWS and source in self.values and _prod_static(shape) == _prod_static(given) and self._keeps_order(node, given, shape):
-            self.values[node.output[0]] = _Value(self.values[source].name, self.values[source].shape)
+        if (
+            node.op_type in _VIEWS
+            and source in self.values
+            and _prod_static(shape) == _prod_static(given)
+            and self._keeps_order(node, given, shape)
+        ):
+            self.values[node.output[0]] = _Value(
+                self.values[source].name, self.values[source].shape
+            )
             return True
         if _row_axis(shape) is None:
             return False
         if node.op_type == "Concat":
             axis = self._attribute(node, "axis") % len(shape)
-            return _leads(shape, axis) and (self._rejoined(node, shape) or self._matrix_node(node, node.input, shape, axis=1))
+            return _leads(shape, axis) and (
+                self._rejoined(node, shape) or self._matrix_node(node, node.input, shape, axis=1)
+            )
         if node.op_type == "Slice":
             return self._slice(node, given, shape)
         if node.op_type == "Gather" and node.input[1] in self.constants:
             axis = self._attribute(node, "axis", 0) % len(given)
-            last: bool = axis == len(given) - 1 and _leads(given, axis) and self.constants[node.input[1]].ndim == 1
+            last: bool = (
+                axis == len(given) - 1
+                and _leads(given, axis)
+                and self.constants[node.input[1]].ndim == 1
+            )
             return last and self._matrix_node(node, node.input[:1], shape, node.input[1:], axis=1)
         if node.op_type == "MatMul" and node.input[1] in self.constants:
             plain = _leads(shape, len(shape) - 1) and self.constants[node.input[1]].ndim == 2
             return plain and self._matrix_node(node, node.input[:1], shape, node.input[1:])
         if node.op_type == "Softmax":
             axis = self._attribute(node, "axis", -1) % len(shape)
-            return axis == len(shape) - 1 and _leads(shape, axis) and self._matrix_node(node, node.input, shape, axis=1)
+            return (
+                axis == len(shape) - 1
+                and _leads(shape, axis)
+                and self._matrix_node(node, node.input, shape, axis=1)
+            )
         if node.op_type in _ELEMENTWISE:
             return self._elementwise(node, shape)
         return False
@@ -111,7 +137,10 @@ class _Flattener:
         copy = type(node)()
         copy.CopyFrom(node)
         del copy.input[:]
-        copy.input.extend(self._in_shape(name, self.shapes[name]) if name in self.values else name for name in node.input)
+        copy.input.extend(
+            self._in_shape(name, self.shapes[name]) if name in self.values else name
+            for name in node.input
+        )
         self.nodes.append(copy)
         for name in node.output:
             if name:
@@ -140,7 +169,10 @@ class _Flattener:
             return False
         inner = prod(cast("tuple[int, ...]", given[axis + 1 :]))
         first, last, _ = slice(int(starts[0]), int(ends[0])).indices(length)
-        limits = [self._constant(np.array([bound], np.int64)) for bound in (first * inner, last * inner, 1)]
+        limits = [
+            self._constant(np.array([bound], np.int64))
+            for bound in (first * inner, last * inner, 1)
+        ]
         source = self._as_matrix(node.input[0])
         self.widths[source] = inner * length
         self.cuts[node.output[0]] = (source, first * inner, last * inner)
@@ -149,7 +181,11 @@ class _Flattener:
     def _rejoined(self, node: Any, shape: Shape) -> bool:
         """Slices that lie side by side, cut and put together again: taps without dilation."""
         cuts = [self.cuts.get(name) for name in node.input]
-        if any(a is None or b is None or a[0] != b[0] or a[2] != b[1] for a, b in pairwise(cuts)) or not cuts[0] or not cuts[-1]:
+        if (
+            any(a is None or b is None or a[0] != b[0] or a[2] != b[1] for a, b in pairwise(cuts))
+            or not cuts[0]
+            or not cuts[-1]
+        ):
             return False
         source, first, last = cuts[0][0], cuts[0][1], cuts[-1][2]
         if (first, last) != (0, self.widths[source]):
@@ -161,7 +197,10 @@ class _Flattener:
         inputs: list[str] = []
         for name in node.input:
             if name in self.values:
-                if _prod_static(self.shapes[name]) != _prod_static(shape) or _row_axis(self.shapes[name]) is None:
+                if (
+                    _prod_static(self.shapes[name]) != _prod_static(shape)
+                    or _row_axis(self.shapes[name]) is None
+                ):
                     return False
                 inputs.append(self._as_matrix(name))
             elif self.constants[name].size == 1:
@@ -174,11 +213,20 @@ class _Flattener:
         self.values[node.output[0]] = _Value(node.output[0], _matrix(shape))
         return True
 
-    def _matrix_node(self, node: Any, operands: Any, shape: Shape, others: Any = (), **attributes: int) -> bool:
-        if any(name not in self.values or _row_axis(self.shapes[name]) is None for name in operands):
+    def _matrix_node(
+        self, node: Any, operands: Any, shape: Shape, others: Any = (), **attributes: int
+    ) -> bool:
+        if any(
+            name not in self.values or _row_axis(self.shapes[name]) is None for name in operands
+        ):
             return False
         inputs = [*(self._as_matrix(name) for name in operands), *others]
-        self._emit(node.op_type, inputs, node.output[0], [self.onnx.helper.make_attribute(*pair) for pair in attributes.items()])
+        self._emit(
+            node.op_type,
+            inputs,
+            node.output[0],
+            [self.onnx.helper.make_attribute(*pair) for pair in attributes.items()],
+        )
         self.values[node.output[0]] = _Value(node.output[0], _matrix(shape))
         return True
 
@@ -200,7 +248,9 @@ class _Flattener:
         return self.reshaped[key]
 
     def _constant(self, array: NDArray[Any]) -> str:
-        name = f"{array.dtype}_{'x'.join(map(str, array.shape))}_{'_'.join(map(str, array.ravel()))}"
+        name = (
+            f"{array.dtype}_{'x'.join(map(str, array.shape))}_{'_'.join(map(str, array.ravel()))}"
+        )
         self.added[name] = array
         return name
 
@@ -239,7 +289,9 @@ def _row_axis(shape: Shape) -> int | None:
 
 def _leads(shape: Shape, axis: int) -> bool:
     """Whether only the batch and axes of length 1 lie before this axis."""
-    return _row_axis(shape) is not None and all(isinstance(dim, str) or dim == 1 for dim in shape[:axis])
+    return _row_axis(shape) is not None and all(
+        isinstance(dim, str) or dim == 1 for dim in shape[:axis]
+    )
 
 
 def _matrix(shape: Shape) -> Shape:
@@ -250,7 +302,9 @@ def _matrix(shape: Shape) -> Shape:
 def _name_results(graph: Any) -> dict[str, str]:
     """Give what the nodes compute other names than the graph's outputs, whose names belong to the rewritten results; old to new."""
     made = {name for node in graph.node for name in node.output}
-    renamed = {output.name: f"{output.name}_computed" for output in graph.output if output.name in made}
+    renamed = {
+        output.name: f"{output.name}_computed" for output in graph.output if output.name in made
+    }
     for node in graph.node:
         for names in (node.input, node.output):
             for i, name in enumerate(names):
@@ -258,21 +312,36 @@ def _name_results(graph: Any) -> dict[str, str]:
     return renamed
 
 
-def _probe_shapes(proto: Any, inputs: dict[str, NDArray[np.float32]], constants: dict[str, NDArray[Any]]) -> dict[str, Shape]:
+def _probe_shapes(
+    proto: Any, inputs: dict[str, NDArray[np.float32]], constants: dict[str, NDArray[Any]]
+) -> dict[str, Shape]:
     """The shape of every tensor, from two runs."""
     import onnx
 
     probe = onnx.ModelProto()
     probe.CopyFrom(proto)
     del probe.graph.output[:]
-    names = [name for node in proto.graph.node for name in node.output if name and name not in constants]
+    names = [
+        name for node in proto.graph.node for name in node.output if name and name not in constants
+    ]
     probe.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names)
     session = open_session(probe.SerializeToString(), optimize=False)
     seen: list[dict[str, tuple[int, ...]]] = []
     for batch in _PROBES:
         feed = {name: np.repeat(array, batch, axis=0) for name, array in inputs.items()}
-        seen.append({name: np.shape(array) for name, array in {**feed, **dict(zip(names, session.run(names, feed), strict=True))}.items()})
-    return {name: tuple(_dim(name, *sizes) for sizes in zip(seen[0][name], seen[1][name], strict=True)) for name in seen[0]}
+        seen.append(
+            {
+                name: np.shape(array)
+                for name, array in {
+                    **feed,
+                    **dict(zip(names, session.run(names, feed), strict=True)),
+                }.items()
+            }
+        )
+    return {
+        name: tuple(_dim(name, *sizes) for sizes in zip(seen[0][name], seen[1][name], strict=True))
+        for name in seen[0]
+    }
 
 
 def _dim(name: str, first: int, second: int) -> Dim:
@@ -304,7 +373,9 @@ def _without_dead(nodes: list[Any], outputs: set[str]) -> list[Any]:
         if source in makers and uses[source] == 1:
             outputs_of = list(makers[source].output)
             del makers[source].output[:]
-            makers[source].output.extend(node.output[0] if name == source else name for name in outputs_of)
+            makers[source].output.extend(
+                node.output[0] if name == source else name for name in outputs_of
+            )
         else:
             kept.append(node)
     return kept

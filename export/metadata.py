@@ -30,7 +30,9 @@ def describe(model: TurnModel, kind: InputKind, name: str, version: str) -> dict
     config: ModelConfig = model.config
     layout: StateLayout = model.layout if kind == "pcm" else model.mel_layout
     hidden = {"latent": config.dialogue_rnn.hidden, "latent_speaker": config.speaker_rnn.hidden}
-    shapes: dict[str, list[int]] = {label: [2, hidden[label]] if label in hidden else [2] for label in LABELS}
+    shapes: dict[str, list[int]] = {
+        label: [2, hidden[label]] if label in hidden else [2] for label in LABELS
+    }
     shapes["next_state"] = [layout.size]
     field = receptive_field(config.encoder)
     return {
@@ -39,15 +41,22 @@ def describe(model: TurnModel, kind: InputKind, name: str, version: str) -> dict
         "version": version,
         "input": kind,
         "input_name": "audio" if kind == "pcm" else "mel",
-        "input_shape": [2, config.frame_samples] if kind == "pcm" else [2, config.encoder.stride, config.features.mel_bins],
+        "input_shape": [2, config.frame_samples]
+        if kind == "pcm"
+        else [2, config.encoder.stride, config.features.mel_bins],
         "sample_rate_hz": config.features.sample_rate_hz,
         "frame_samples": config.frame_samples,
         "frame_rate_hz": config.frame_rate_hz,
-        "outputs": {label: {"shape": shapes[label], "meaning": meaning} for label, meaning in _meanings(config).items()},
+        "outputs": {
+            label: {"shape": shapes[label], "meaning": meaning}
+            for label, meaning in _meanings(config).items()
+        },
         "state": {
             "size": layout.size,
             "speaker_size": layout.speaker_size,
-            "entries": [{"name": e.name, "shape": list(e.shape), "offset": e.offset} for e in layout.entries],
+            "entries": [
+                {"name": e.name, "shape": list(e.shape), "offset": e.offset} for e in layout.entries
+            ],
         },
         "receptive_field": {"frames": field.size, "samples": field.size_samples(config.features)},
         "config": json.loads(config.to_json()),
@@ -58,5 +67,11 @@ def describe(model: TurnModel, kind: InputKind, name: str, version: str) -> dict
 def _meanings(config: ModelConfig) -> dict[str, str]:
     """The contract's words, with this network's own times where it has a choice."""
     edges_s = config.bin_edges_s
-    spans = {label: f"{edges_s[bins[0]]:g}-{edges_s[bins[-1] + 1]:g} s ahead" for label, bins in (("p_now", NOW_BINS), ("p_future", FUTURE_BINS))}
-    return {label: f"{meaning}; {spans[label]}" if label in spans else meaning for label, meaning in LABELS.items()}
+    spans = {
+        label: f"{edges_s[bins[0]]:g}-{edges_s[bins[-1] + 1]:g} s ahead"
+        for label, bins in (("p_now", NOW_BINS), ("p_future", FUTURE_BINS))
+    }
+    return {
+        label: f"{meaning}; {spans[label]}" if label in spans else meaning
+        for label, meaning in LABELS.items()
+    }

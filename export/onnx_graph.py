@@ -35,7 +35,9 @@ class Step(nn.Module):
 
     def forward(self, x: Tensor, state: Tensor) -> tuple[Tensor, ...]:
         output: TurnOutput
-        output, after = self.model(x, state) if self.kind == "pcm" else self.model.forward_mel(x, state)
+        output, after = (
+            self.model(x, state) if self.kind == "pcm" else self.model.forward_mel(x, state)
+        )
         probabilities = [p[:, :, -1] for p in self.model.probabilities(output)]
         return *probabilities, output.latent[:, :, -1], output.latent_speaker[:, :, -1], after
 
@@ -45,7 +47,11 @@ def example_inputs(model: TurnModel, kind: InputKind, batch: int) -> tuple[Tenso
     generator = torch.Generator().manual_seed(0)
     config = model.config
     state = model.init_state(batch) if kind == "pcm" else model.init_mel_state(batch)
-    shape = (batch, 2, config.frame_samples) if kind == "pcm" else (batch, 2, config.encoder.stride, config.features.mel_bins)
+    shape = (
+        (batch, 2, config.frame_samples)
+        if kind == "pcm"
+        else (batch, 2, config.encoder.stride, config.features.mel_bins)
+    )
     return 0.1 * torch.randn(shape, generator=generator), state
 
 
@@ -83,13 +89,21 @@ def build(model: TurnModel, kind: InputKind, name: str, version: str) -> bytes:
             verbose=False,
         )
     proto: Any = program.model_proto
-    flatten(proto, {name: x.numpy() for name, x in zip(names, example_inputs(model, kind, batch=1), strict=True)})
+    flatten(
+        proto,
+        {
+            name: x.numpy()
+            for name, x in zip(names, example_inputs(model, kind, batch=1), strict=True)
+        },
+    )
     del proto.metadata_props[:]
     for node in proto.graph.node:  # the exporter leaves stack traces of the machine it ran on
         del node.metadata_props[:]
         node.doc_string = ""
     proto.producer_name = "turnstream"
-    onnx.helper.set_model_props(proto, {METADATA_KEY: json.dumps(describe(model, kind, name, version))})
+    onnx.helper.set_model_props(
+        proto, {METADATA_KEY: json.dumps(describe(model, kind, name, version))}
+    )
     cast("Any", onnx.checker).check_model(proto, full_check=True)
     return proto.SerializeToString()
 

@@ -65,25 +65,45 @@ def verify(graph: bytes, model: TurnModel, kind: InputKind) -> Verification:
     recurrent = [entry for entry in layout.entries if "_rnn" in entry.name]
     found = Verification(
         whole_against_frames=_largest_difference(expected, frames),
-        batch_against_single=_largest_difference({name: np.concatenate([one[name] for one in single]) for name in frames}, frames),
-        without_conv_caches=_largest_difference(expected, run_frames(session, model, kind, x, forget=caches), "latent"),
-        without_recurrent_state=_largest_difference(expected, run_frames(session, model, kind, x, forget=recurrent), "latent"),
+        batch_against_single=_largest_difference(
+            {name: np.concatenate([one[name] for one in single]) for name in frames}, frames
+        ),
+        without_conv_caches=_largest_difference(
+            expected, run_frames(session, model, kind, x, forget=caches), "latent"
+        ),
+        without_recurrent_state=_largest_difference(
+            expected, run_frames(session, model, kind, x, forget=recurrent), "latent"
+        ),
     )
-    for name, value in (("whole against frames", found.whole_against_frames), ("batch against single", found.batch_against_single)):
+    for name, value in (
+        ("whole against frames", found.whole_against_frames),
+        ("batch against single", found.batch_against_single),
+    ):
         if not value <= TOLERANCE:
-            raise ExportError(f"{name}: expected differences up to {TOLERANCE:g}, got {value:.3g}; the graph was not written")
-    for name, value, entries in (("caches", found.without_conv_caches, caches), ("states", found.without_recurrent_state, recurrent)):
+            raise ExportError(
+                f"{name}: expected differences up to {TOLERANCE:g}, got {value:.3g}; the graph was not written"
+            )
+    for name, value, entries in (
+        ("caches", found.without_conv_caches, caches),
+        ("states", found.without_recurrent_state, recurrent),
+    ):
         if entries and not value > 100 * TOLERANCE:
-            raise ExportError(f"losing the {name} changes the output by only {value:.3g}; a comparison that cannot fail proves nothing")
+            raise ExportError(
+                f"losing the {name} changes the output by only {value:.3g}; a comparison that cannot fail proves nothing"
+            )
     return found
 
 
 def verification_audio(model: TurnModel) -> Float32:
     """Bursts of noise and silence, (CONVERSATIONS, 2, N), reproducible."""
     rng = np.random.default_rng(0)
-    frames = max(SHORTEST_FRAMES, 2 * receptive_field(model.config.encoder).size)  # longer than any cache
+    frames = max(
+        SHORTEST_FRAMES, 2 * receptive_field(model.config.encoder).size
+    )  # longer than any cache
     samples = model.config.frame_samples * frames
-    bursts = np.repeat(rng.random((CONVERSATIONS, 2, frames)) < 0.6, model.config.frame_samples, axis=2)
+    bursts = np.repeat(
+        rng.random((CONVERSATIONS, 2, frames)) < 0.6, model.config.frame_samples, axis=2
+    )
     return (0.2 * rng.standard_normal((CONVERSATIONS, 2, samples)) * bursts).astype(np.float32)
 
 
@@ -100,32 +120,50 @@ def run_torch(model: TurnModel, kind: InputKind, audio: Float32) -> tuple[Float3
             x = pcm.reshape(batch, 2, -1, step)
             output, state = model(pcm, model.init_state(batch))
         else:
-            hop_tail = torch.zeros(2 * batch, model.config.features.window_samples - model.config.features.hop_samples)
+            hop_tail = torch.zeros(
+                2 * batch, model.config.features.window_samples - model.config.features.hop_samples
+            )
             mel, _ = model.features(pcm.flatten(0, 1), hop_tail)
             mel = mel.reshape(batch, 2, *mel.shape[1:])
             x = mel.reshape(batch, 2, -1, model.config.encoder.stride, mel.shape[-1])
             output, state = model.forward_mel(mel, model.init_mel_state(batch))
         values = [*model.probabilities(output), output.latent, output.latent_speaker]
-    outputs = {name: value.transpose(1, 2).numpy() for name, value in zip(LABELS, values, strict=False)}
+    outputs = {
+        name: value.transpose(1, 2).numpy() for name, value in zip(LABELS, values, strict=False)
+    }
     return x.numpy(), {**outputs, "next_state": state.numpy()}
 
 
-def run_frames(session: Any, model: TurnModel, kind: InputKind, x: Float32, forget: list[StateEntry] | None = None) -> Outputs:
+def run_frames(
+    session: Any,
+    model: TurnModel,
+    kind: InputKind,
+    x: Float32,
+    forget: list[StateEntry] | None = None,
+) -> Outputs:
     """Step the graph over frames (B, 2, T, ...), forgetting some of the state after every frame."""
     layout = model.layout if kind == "pcm" else model.mel_layout
     state: Float32 = np.zeros((x.shape[0], layout.size), np.float32)
     steps: list[list[Float32]] = []
     for t in range(x.shape[2]):
-        *values, state = session.run(list(LABELS), {"audio" if kind == "pcm" else "mel": np.ascontiguousarray(x[:, :, t]), "state": state})
+        *values, state = session.run(
+            list(LABELS),
+            {"audio" if kind == "pcm" else "mel": np.ascontiguousarray(x[:, :, t]), "state": state},
+        )
         steps.append(values)
         for entry in forget or []:
             rows = state.reshape(-1, layout.speaker_size)
             rows[:, entry.offset : entry.offset + entry.size] = 0
-    outputs = {name: np.stack(column, axis=1) for name, column in zip(LABELS, zip(*steps, strict=True), strict=False)}
+    outputs = {
+        name: np.stack(column, axis=1)
+        for name, column in zip(LABELS, zip(*steps, strict=True), strict=False)
+    }
     return {**outputs, "next_state": state}
 
 
 def _largest_difference(a: Outputs, b: Outputs, only: str | None = None) -> float:
     """Of values up to 1 the difference itself, of larger ones, such as the cells of an LSTM, the difference relative to them."""
     names = [only] if only else list(a)
-    return max(float((np.abs(a[name] - b[name]) / np.maximum(1, np.abs(a[name]))).max()) for name in names)
+    return max(
+        float((np.abs(a[name] - b[name]) / np.maximum(1, np.abs(a[name]))).max()) for name in names
+    )

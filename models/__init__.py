@@ -6,4 +6,6 @@
 """
 
 if __name__ != "turnstream.models":
-    raise ImportError(f"this folder is installed as turnstream.models, but was imported as {__name__!r}; run `pip install .` and `import turnstream`")
+    raise ImportError(
+        f"this folder is installed as turnstream.models, but was imported as {__name__!r}; run `pip install .` and `import turnstream`"
+    )

@@ -33,7 +33,10 @@ def save_checkpoint(model: TurnModel, folder: Path) -> None:
     """Write a network; the folder is made if need be."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / CONFIG_FILE).write_text(model.config.to_json() + "\n")
-    save_file({name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}, folder / WEIGHTS_FILE)
+    save_file(
+        {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()},
+        folder / WEIGHTS_FILE,
+    )
 
 
 def load_checkpoint(folder: Path) -> TurnModel:
@@ -47,7 +50,9 @@ def load_checkpoint(folder: Path) -> TurnModel:
     try:
         model.load_state_dict(load_file(folder / WEIGHTS_FILE))
     except (SafetensorError, RuntimeError, ValueError) as error:
-        raise ConfigError(f"{folder / WEIGHTS_FILE}: expected weights that fit {CONFIG_FILE}: {_first_lines(error)}") from None
+        raise ConfigError(
+            f"{folder / WEIGHTS_FILE}: expected weights that fit {CONFIG_FILE}: {_first_lines(error)}"
+        ) from None
     return model.eval()
 
 
@@ -72,7 +77,10 @@ def load_encoder(folder: Path) -> EncoderCheckpoint:
     try:
         plain = json.loads((folder / CONFIG_FILE).read_text())
         stored = load_file(folder / WEIGHTS_FILE)
-        features, config = from_plain(FeatureConfig, plain["features"], "features"), from_plain(EncoderConfig, plain["encoder"], "encoder")
+        features, config = (
+            from_plain(FeatureConfig, plain["features"], "features"),
+            from_plain(EncoderConfig, plain["encoder"], "encoder"),
+        )
         encoder = Encoder(config, features.mel_bins)
         encoder.load_state_dict(_under(stored, _ENCODER))
         rnn = None
@@ -80,12 +88,20 @@ def load_encoder(folder: Path) -> EncoderCheckpoint:
             rnn = from_plain(RecurrentConfig, plain["speaker_rnn"], "speaker_rnn")
             Recurrent(rnn, config.out_channels).load_state_dict(_under(stored, _SPEAKER_RNN))
     except (SafetensorError, RuntimeError, ValueError, LookupError, TypeError) as error:
-        raise ConfigError(f"{folder}: expected a checkpoint with an encoder: {_first_lines(error)}") from None
-    return EncoderCheckpoint(features, config, encoder.state_dict(), rnn, _under(stored, _SPEAKER_RNN))
+        raise ConfigError(
+            f"{folder}: expected a checkpoint with an encoder: {_first_lines(error)}"
+        ) from None
+    return EncoderCheckpoint(
+        features, config, encoder.state_dict(), rnn, _under(stored, _SPEAKER_RNN)
+    )
 
 
 def _under(weights: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    return {name.removeprefix(prefix): tensor for name, tensor in weights.items() if name.startswith(prefix)}
+    return {
+        name.removeprefix(prefix): tensor
+        for name, tensor in weights.items()
+        if name.startswith(prefix)
+    }
 
 
 def weights_sha256(model: TurnModel) -> str:
@@ -100,8 +116,12 @@ def weights_sha256(model: TurnModel) -> str:
 def _refuse_missing_files(folder: Path) -> None:
     for name in (CONFIG_FILE, WEIGHTS_FILE):
         if not (folder / name).is_file():
-            raise ConfigError(f"expected a checkpoint folder with {CONFIG_FILE} and {WEIGHTS_FILE}, got {str(folder)!r} without {name}")
+            raise ConfigError(
+                f"expected a checkpoint folder with {CONFIG_FILE} and {WEIGHTS_FILE}, got {str(folder)!r} without {name}"
+            )
 
 
 def _first_lines(error: Exception) -> str:
-    return " ".join(line.strip() for line in str(error).splitlines()[:2])  # the first of many mismatches is enough
+    return " ".join(
+        line.strip() for line in str(error).splitlines()[:2]
+    )  # the first of many mismatches is enough

@@ -29,7 +29,11 @@ def _check_choices(config: object) -> None:
     for name, hint in typing.get_type_hints(type(config)).items():
         if typing.get_origin(hint) is Literal:
             choices = typing.get_args(hint)
-            _check(getattr(config, name) in choices, f"{name} to be one of {', '.join(map(repr, choices))}", getattr(config, name))
+            _check(
+                getattr(config, name) in choices,
+                f"{name} to be one of {', '.join(map(repr, choices))}",
+                getattr(config, name),
+            )
 
 
 @dataclass(frozen=True)
@@ -46,15 +50,25 @@ class FeatureConfig:
     mel_bins: int = 64
     low_hz: float = 60.0
     high_hz: float = 4000.0
-    log_floor: float = 1e-6  # added to mel power before the logarithm; about -60 dB below full scale per bin
+    log_floor: float = (
+        1e-6  # added to mel power before the logarithm; about -60 dB below full scale per bin
+    )
 
     def __post_init__(self) -> None:
         _check(self.sample_rate_hz > 0, "sample_rate_hz > 0", self.sample_rate_hz)
         _check(self.hop_samples > 0, "hop_samples > 0", self.hop_samples)
-        _check(self.window_samples >= self.hop_samples, f"window_samples >= hop_samples ({self.hop_samples})", self.window_samples)
+        _check(
+            self.window_samples >= self.hop_samples,
+            f"window_samples >= hop_samples ({self.hop_samples})",
+            self.window_samples,
+        )
         _check(self.window_samples % 2 == 0, "an even window_samples", self.window_samples)
         _check(self.mel_bins > 0, "mel_bins > 0", self.mel_bins)
-        _check(0 <= self.low_hz < self.high_hz <= self.sample_rate_hz / 2, f"0 <= low_hz < high_hz <= {self.sample_rate_hz / 2}", (self.low_hz, self.high_hz))
+        _check(
+            0 <= self.low_hz < self.high_hz <= self.sample_rate_hz / 2,
+            f"0 <= low_hz < high_hz <= {self.sample_rate_hz / 2}",
+            (self.low_hz, self.high_hz),
+        )
         _check(self.log_floor > 0, "log_floor > 0", self.log_floor)
 
 
@@ -66,7 +80,11 @@ class StackConfig:
     dilations: tuple[int, ...] = (1, 4)
 
     def __post_init__(self) -> None:
-        _check(len(self.kernel_sizes) == len(self.dilations) > 0, "as many kernel_sizes as dilations, at least one", (self.kernel_sizes, self.dilations))
+        _check(
+            len(self.kernel_sizes) == len(self.dilations) > 0,
+            "as many kernel_sizes as dilations, at least one",
+            (self.kernel_sizes, self.dilations),
+        )
         _check(all(k > 0 for k in self.kernel_sizes), "kernel sizes > 0", self.kernel_sizes)
         _check(all(d > 0 for d in self.dilations), "dilations > 0", self.dilations)
 
@@ -101,15 +119,25 @@ class EncoderConfig:
 
     def __post_init__(self) -> None:
         _check_choices(self)
-        _check(self.channels > 0 and self.out_channels > 0, "channels and out_channels > 0", (self.channels, self.out_channels))
+        _check(
+            self.channels > 0 and self.out_channels > 0,
+            "channels and out_channels > 0",
+            (self.channels, self.out_channels),
+        )
         _check(self.first_kernel > 0, "first_kernel > 0", self.first_kernel)
         _check(self.stride > 0, "stride > 0", self.stride)
         _check(len(self.stacks) > 0, "at least one stack", self.stacks)
-        _check(self.freq_kernel > 0 and self.freq_kernel % 2 == 1, "an odd freq_kernel > 0", self.freq_kernel)
+        _check(
+            self.freq_kernel > 0 and self.freq_kernel % 2 == 1,
+            "an odd freq_kernel > 0",
+            self.freq_kernel,
+        )
         _check(self.freq_stride > 0, "freq_stride > 0", self.freq_stride)
         if self.combine_at == "layer":
             depths = {len(stack.kernel_sizes) for stack in self.stacks}
-            _check(len(depths) == 1, "stacks of equal depth when combine_at is 'layer'", sorted(depths))
+            _check(
+                len(depths) == 1, "stacks of equal depth when combine_at is 'layer'", sorted(depths)
+            )
 
 
 @dataclass(frozen=True)
@@ -145,7 +173,11 @@ class ModelConfig:
     def __post_init__(self) -> None:
         _check(0 <= self.dropout < 1, "0 <= dropout < 1", self.dropout)
         edges = self.bin_edges_s
-        _check(len(edges) == 5 and edges[0] == 0 and list(edges) == sorted(set(edges)), "five rising bin edges from 0", edges)
+        _check(
+            len(edges) == 5 and edges[0] == 0 and list(edges) == sorted(set(edges)),
+            "five rising bin edges from 0",
+            edges,
+        )
         remembers = (
             self.features.window_samples > self.features.hop_samples
             or self.encoder.first_kernel > self.encoder.stride
@@ -153,7 +185,9 @@ class ModelConfig:
             or any(rnn.kind != "none" for rnn in (self.speaker_rnn, self.dialogue_rnn))
         )
         if not remembers:
-            raise ConfigError("expected a network with memory (window_samples > hop_samples, a kernel > 1, or a recurrent layer), got none of these")
+            raise ConfigError(
+                "expected a network with memory (window_samples > hop_samples, a kernel > 1, or a recurrent layer), got none of these"
+            )
 
     @property
     def frame_samples(self) -> int:
@@ -177,7 +211,9 @@ class ModelConfig:
         try:
             loaded = json.loads(text)
         except json.JSONDecodeError as error:
-            raise ConfigError(f"expected a model configuration in JSON, got {text[:40]!r}: {error}") from None
+            raise ConfigError(
+                f"expected a model configuration in JSON, got {text[:40]!r}: {error}"
+            ) from None
         return from_plain(cls, loaded)
 
 
@@ -197,7 +233,12 @@ def _convert(kind: Any, plain: Any, path: str) -> Any:
         unknown = sorted(set(plain) - set(hints))
         if unknown:
             raise ConfigError(f"{path}: unknown field {unknown[0]!r}; known are {', '.join(hints)}")
-        return kind(**{name: _convert(hints[name], value, f"{path}.{name}") for name, value in plain.items()})  # pyright: ignore[reportCallIssue]
+        return kind(
+            **{
+                name: _convert(hints[name], value, f"{path}.{name}")
+                for name, value in plain.items()
+            }
+        )  # pyright: ignore[reportCallIssue]
     origin = typing.get_origin(kind)
     if origin is tuple:
         if not isinstance(plain, list | tuple):
@@ -206,7 +247,9 @@ def _convert(kind: Any, plain: Any, path: str) -> Any:
         return tuple(_convert(item, value, f"{path}[{i}]") for i, value in enumerate(plain))
     if origin is Literal:
         if plain not in typing.get_args(kind):
-            raise ConfigError(f"{path}: expected one of {', '.join(map(repr, typing.get_args(kind)))}, got {plain!r}")
+            raise ConfigError(
+                f"{path}: expected one of {', '.join(map(repr, typing.get_args(kind)))}, got {plain!r}"
+            )
         return plain
     if origin in (typing.Union, types.UnionType):
         if plain is None and type(None) in typing.get_args(kind):

@@ -31,28 +31,44 @@ class Encoder(nn.Module):
         self.activation = ACTIVATIONS[config.activation]
         bins = 1
         if config.dims == 1:
-            self.first = CausalConv1d(mel_bins, config.channels, config.first_kernel, stride=config.stride)
+            self.first = CausalConv1d(
+                mel_bins, config.channels, config.first_kernel, stride=config.stride
+            )
         else:
             self.first = CausalConv2d(
-                1, config.channels, config.first_kernel, config.freq_kernel, mel_bins, stride=config.stride, freq_stride=config.freq_stride
+                1,
+                config.channels,
+                config.first_kernel,
+                config.freq_kernel,
+                mel_bins,
+                stride=config.stride,
+                freq_stride=config.freq_stride,
             )
             bins = self.first.out_bins
 
-        def conv(inputs: int, outputs: int, kernel_size: int, dilation: int) -> CausalConv1d | CausalConv2d:
+        def conv(
+            inputs: int, outputs: int, kernel_size: int, dilation: int
+        ) -> CausalConv1d | CausalConv2d:
             if config.dims == 1:
                 return CausalConv1d(inputs, outputs, kernel_size, dilation)
             return CausalConv2d(inputs, outputs, kernel_size, config.freq_kernel, bins, dilation)
 
         block = BLOCKS[config.block]
         self.stacks = nn.ModuleList(
-            nn.ModuleList(block(conv, config.channels, k, d, config.activation) for k, d in zip(stack.kernel_sizes, stack.dilations, strict=True))
+            nn.ModuleList(
+                block(conv, config.channels, k, d, config.activation)
+                for k, d in zip(stack.kernel_sizes, stack.dilations, strict=True)
+            )
             for stack in config.stacks
         )
         joined = config.channels
         if config.combine == "concat" and len(config.stacks) > 1:
             if config.combine_at == "layer":
                 depth = len(config.stacks[0].kernel_sizes)
-                self.joins = nn.ModuleList(nn.Linear(config.channels * len(config.stacks), config.channels) for _ in range(depth))
+                self.joins = nn.ModuleList(
+                    nn.Linear(config.channels * len(config.stacks), config.channels)
+                    for _ in range(depth)
+                )
             else:
                 joined *= len(config.stacks)
         self.output = nn.Linear(joined * bins, config.out_channels)
@@ -60,7 +76,9 @@ class Encoder(nn.Module):
     def state_shapes(self) -> ShapeTree:
         shapes: dict[str, Any] = {"first": self.first.state_shapes()}
         for s, stack in enumerate(self.stacks):
-            shapes[f"stack{s}"] = {f"block{b}": block.state_shapes() for b, block in enumerate(stack)}  # pyright: ignore[reportArgumentType]
+            shapes[f"stack{s}"] = {
+                f"block{b}": block.state_shapes() for b, block in enumerate(stack)
+            }  # pyright: ignore[reportArgumentType]
         return shapes
 
     def forward(self, x: Tensor, state: dict[str, Any]) -> tuple[Tensor, dict[str, Any]]:
@@ -74,7 +92,9 @@ class Encoder(nn.Module):
         for b in range(depth):
             for s, stack in enumerate(self.stacks):
                 if b < len(stack):  # pyright: ignore[reportArgumentType]
-                    lanes[s], after[f"stack{s}"][f"block{b}"] = stack[b](lanes[s], state[f"stack{s}"][f"block{b}"])  # pyright: ignore[reportIndexIssue]
+                    lanes[s], after[f"stack{s}"][f"block{b}"] = stack[b](
+                        lanes[s], state[f"stack{s}"][f"block{b}"]
+                    )  # pyright: ignore[reportIndexIssue]
             if self.config.combine_at == "layer" and b < depth - 1:
                 lanes = [self._join(lanes, b)] * len(lanes)
         y = self._join(lanes, depth - 1).flatten(2)  # (B, T', channels) or (B, T', F * channels)

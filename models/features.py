@@ -35,7 +35,9 @@ class LogMel(nn.Module):
         super().__init__()
         self.config = config
         window, rate = config.window_samples, config.sample_rate_hz
-        filters = load_torchaudio().functional.melscale_fbanks(window // 2 + 1, config.low_hz, config.high_hz, config.mel_bins, rate)  # (F, M)
+        filters = load_torchaudio().functional.melscale_fbanks(
+            window // 2 + 1, config.low_hz, config.high_hz, config.mel_bins, rate
+        )  # (F, M)
         used = filters.sum(dim=1) > 0
         bins = torch.nonzero(used)[:, 0].double()  # bins that no filter looks at are never computed
         # Window and cosine are even about the window's middle, the sine is odd: samples that mirror each other are added or
@@ -44,9 +46,13 @@ class LogMel(nn.Module):
         angle = 2 * math.pi / window * torch.outer(half, bins)
         hann = torch.hann_window(window, dtype=torch.float64)[1 : window // 2 + 1, None]
         hann[-1] /= 2
-        self.register_buffer("cosines", (hann * torch.cos(angle)).float(), persistent=False)  # (window / 2, F')
+        self.register_buffer(
+            "cosines", (hann * torch.cos(angle)).float(), persistent=False
+        )  # (window / 2, F')
         self.register_buffer("sines", (hann * torch.sin(angle)).float(), persistent=False)
-        self.register_buffer("filters", filters[used] * math.exp(-LOG_MEAN), persistent=False)  # (F', M)
+        self.register_buffer(
+            "filters", filters[used] * math.exp(-LOG_MEAN), persistent=False
+        )  # (F', M)
         self.cosines: Tensor
         self.sines: Tensor
         self.filters: Tensor
@@ -58,7 +64,9 @@ class LogMel(nn.Module):
         hop, window = self.config.hop_samples, self.config.window_samples
         frames = audio.shape[1] // hop
         padded, tail = join_cache(audio, tail)
-        pieces = [padded[:, start : start + frames * hop] for start in range(0, window - hop + 1, hop)]
+        pieces = [
+            padded[:, start : start + frames * hop] for start in range(0, window - hop + 1, hop)
+        ]
         pieces = [piece.reshape(-1, frames, hop) for piece in pieces]
         rest = window - hop * len(pieces)
         if rest:  # a window that is no multiple of the hop ends with part of a piece

@@ -64,11 +64,20 @@ class CausalConv1d(nn.Module):
         (B, T / stride, out_channels) and the next cache.
     """
 
-    def __init__(self, in_channels: int, out_channels: int, kernel_size: int, dilation: int = 1, stride: int = 1) -> None:
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int,
+        dilation: int = 1,
+        stride: int = 1,
+    ) -> None:
         super().__init__()
         self.kernel_size, self.dilation, self.stride = kernel_size, dilation, stride
         self.cache_shape: Shape = (context_frames(kernel_size, dilation, stride), in_channels)
-        self.linear = nn.Linear(kernel_size * in_channels, out_channels)  # weight (out, kernel * in), oldest tap first
+        self.linear = nn.Linear(
+            kernel_size * in_channels, out_channels
+        )  # weight (out, kernel * in), oldest tap first
 
     def state_shapes(self) -> ShapeTree:
         return self.cache_shape
@@ -103,7 +112,11 @@ class CausalConv2d(nn.Module):
         super().__init__()
         self.kernel_size, self.dilation, self.stride = kernel_size, dilation, stride
         self.freq_kernel, self.freq_stride = freq_kernel, freq_stride
-        self.cache_shape: Shape = (context_frames(kernel_size, dilation, stride), freq_bins, in_channels)
+        self.cache_shape: Shape = (
+            context_frames(kernel_size, dilation, stride),
+            freq_bins,
+            in_channels,
+        )
         self.out_bins = -(-freq_bins // freq_stride)
         self.linear = nn.Linear(kernel_size * freq_kernel * in_channels, out_channels)
 
@@ -123,13 +136,17 @@ class CausalConv2d(nn.Module):
         return self.linear(torch.cat(taps, dim=-1)), cache
 
 
-ConvFactory = Callable[[int, int, int, int], CausalConv1d | CausalConv2d]  # (in, out, kernel_size, dilation)
+ConvFactory = Callable[
+    [int, int, int, int], CausalConv1d | CausalConv2d
+]  # (in, out, kernel_size, dilation)
 
 
 class PlainBlock(nn.Module):
     """One convolution and an activation."""
 
-    def __init__(self, conv: ConvFactory, channels: int, kernel_size: int, dilation: int, activation: str) -> None:
+    def __init__(
+        self, conv: ConvFactory, channels: int, kernel_size: int, dilation: int, activation: str
+    ) -> None:
         super().__init__()
         self.conv = conv(channels, channels, kernel_size, dilation)
         self.activation = ACTIVATIONS[activation]
@@ -145,7 +162,9 @@ class PlainBlock(nn.Module):
 class ResidualBlock(nn.Module):
     """Two convolutions with an activation between, a skip connection, an activation."""
 
-    def __init__(self, conv: ConvFactory, channels: int, kernel_size: int, dilation: int, activation: str) -> None:
+    def __init__(
+        self, conv: ConvFactory, channels: int, kernel_size: int, dilation: int, activation: str
+    ) -> None:
         super().__init__()
         self.first = conv(channels, channels, kernel_size, dilation)
         self.second = conv(channels, channels, kernel_size, dilation)
@@ -163,9 +182,13 @@ class ResidualBlock(nn.Module):
 class GatedBlock(nn.Module):
     """WaveNet's gated activation: tanh(filter) * sigmoid(gate), a 1x1 projection, a skip connection."""
 
-    def __init__(self, conv: ConvFactory, channels: int, kernel_size: int, dilation: int, activation: str) -> None:
+    def __init__(
+        self, conv: ConvFactory, channels: int, kernel_size: int, dilation: int, activation: str
+    ) -> None:
         super().__init__()
-        self.conv = conv(channels, 2 * channels, kernel_size, dilation)  # filter and gate in one product
+        self.conv = conv(
+            channels, 2 * channels, kernel_size, dilation
+        )  # filter and gate in one product
         self.project = nn.Linear(channels, channels)
 
     def state_shapes(self) -> ShapeTree:
@@ -177,4 +200,8 @@ class GatedBlock(nn.Module):
         return x + self.project(torch.tanh(signal) * torch.sigmoid(gate)), cache
 
 
-BLOCKS: dict[str, type[PlainBlock | ResidualBlock | GatedBlock]] = {"plain": PlainBlock, "residual": ResidualBlock, "gated": GatedBlock}
+BLOCKS: dict[str, type[PlainBlock | ResidualBlock | GatedBlock]] = {
+    "plain": PlainBlock,
+    "residual": ResidualBlock,
+    "gated": GatedBlock,
+}

@@ -34,10 +34,20 @@ def swapped_classes() -> NDArray[np.int64]:
 def expected_bins() -> NDArray[np.float32]:
     """Class probabilities times one of these = expected bins on: (2, CLASSES, 2), first and second speaker; columns now, future."""
     bits = class_bits().astype(np.float32)
-    return np.stack([np.stack([bits[:, speaker, list(bins)].sum(axis=1) for bins in (NOW_BINS, FUTURE_BINS)], axis=1) for speaker in (0, 1)])
+    return np.stack(
+        [
+            np.stack(
+                [bits[:, speaker, list(bins)].sum(axis=1) for bins in (NOW_BINS, FUTURE_BINS)],
+                axis=1,
+            )
+            for speaker in (0, 1)
+        ]
+    )
 
 
-def projection_classes(activity: NDArray[np.bool_], frame_rate_hz: float, bin_edges_s: tuple[float, ...]) -> NDArray[np.int64]:
+def projection_classes(
+    activity: NDArray[np.bool_], frame_rate_hz: float, bin_edges_s: tuple[float, ...]
+) -> NDArray[np.int64]:
     """The class that each frame's future falls into.
 
     A bin is on when the speaker is active in at least half of its frames. Frame t's future begins at frame t + 1.
@@ -49,7 +59,9 @@ def projection_classes(activity: NDArray[np.bool_], frame_rate_hz: float, bin_ed
     """
     frames = activity.shape[1]
     edges = [round(edge * frame_rate_hz) for edge in bin_edges_s]
-    sums = np.concatenate([np.zeros((2, 1), np.int64), np.cumsum(activity, axis=1)], axis=1)  # sums[:, t] = active frames before t
+    sums = np.concatenate(
+        [np.zeros((2, 1), np.int64), np.cumsum(activity, axis=1)], axis=1
+    )  # sums[:, t] = active frames before t
     known = max(0, frames - edges[-1])  # frames t with t + 1 + edges[-1] <= frames
     classes = np.full(frames, UNKNOWN, np.int64)
     classes[:known] = 0

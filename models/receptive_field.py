@@ -42,16 +42,23 @@ class ReceptiveField:
 def receptive_field(config: EncoderConfig) -> ReceptiveField:
     """The receptive field of an encoder, from its configuration alone."""
     first = _conv(config.first_kernel, 1)
-    lanes: list[Offsets] = [frozenset({0})] * len(config.stacks)  # offsets at the output of the first layer
+    lanes: list[Offsets] = [frozenset({0})] * len(
+        config.stacks
+    )  # offsets at the output of the first layer
     depth = max(len(stack.kernel_sizes) for stack in config.stacks)
     for layer in range(depth):
         for s, stack in enumerate(config.stacks):
             if layer < len(stack.kernel_sizes):
-                lanes[s] = _then(lanes[s], _block(config.block, stack.kernel_sizes[layer], stack.dilations[layer]))
+                lanes[s] = _then(
+                    lanes[s],
+                    _block(config.block, stack.kernel_sizes[layer], stack.dilations[layer]),
+                )
         if config.combine_at == "layer":
             lanes = [frozenset().union(*lanes)] * len(lanes)
     blocks: Offsets = frozenset().union(*lanes)
-    return ReceptiveField(tuple(sorted({config.stride * outer + inner for outer in blocks for inner in first})))
+    return ReceptiveField(
+        tuple(sorted({config.stride * outer + inner for outer in blocks for inner in first}))
+    )
 
 
 def _conv(kernel_size: int, dilation: int) -> Offsets:
@@ -65,4 +72,6 @@ def _then(inner: Offsets, outer: Offsets) -> Offsets:
 
 def _block(kind: str, kernel_size: int, dilation: int) -> Offsets:
     conv = _conv(kernel_size, dilation)
-    return _then(conv, conv) if kind == "residual" else conv  # a skip adds offset 0, which every kernel has
+    return (
+        _then(conv, conv) if kind == "residual" else conv
+    )  # a skip adds offset 0, which every kernel has

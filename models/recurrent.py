@@ -27,7 +27,9 @@ class Recurrent(nn.Module):
         kinds: dict[str, Any] = {"rnn": nn.RNN, "gru": nn.GRU, "lstm": nn.LSTM}
         if config.kind == "none":
             widths = [inputs, *[config.hidden] * config.layers]
-            self.cell = nn.Sequential(*[nn.Linear(a, b) for a, b in zip(widths, widths[1:], strict=False)])
+            self.cell = nn.Sequential(
+                *[nn.Linear(a, b) for a, b in zip(widths, widths[1:], strict=False)]
+            )
         else:
             self.cell = kinds[config.kind](inputs, config.hidden, config.layers, batch_first=True)
 
@@ -38,7 +40,9 @@ class Recurrent(nn.Module):
     def forward(self, x: Tensor, state: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
         if self.config.kind == "none":
             return self.cell(x), {}
-        before = {name: tensor.transpose(0, 1).contiguous() for name, tensor in state.items()}  # torch wants (layers, B, H)
+        before = {
+            name: tensor.transpose(0, 1).contiguous() for name, tensor in state.items()
+        }  # torch wants (layers, B, H)
         if self.config.kind == "lstm":
             y, (h, c) = self.cell(x, (before["h"], before["c"]))
             return y, {"h": h.transpose(0, 1), "c": c.transpose(0, 1)}

@@ -28,7 +28,10 @@ def load_torchaudio() -> Any:
     except ModuleNotFoundError:
         raise MissingExtraError("torchaudio", "train") from None
     except OSError as error:
-        _log.info("torchaudio's compiled extension cannot be loaded (%s); using its pure Python parts", error)
+        _log.info(
+            "torchaudio's compiled extension cannot be loaded (%s); using its pure Python parts",
+            error,
+        )
         for name in [name for name in sys.modules if name.partition(".")[0] == "torchaudio"]:
             del sys.modules[name]
         stub: Any = types.ModuleType("torchaudio._extension")

@@ -33,7 +33,9 @@ class TurnOutput(NamedTuple):
     next: Tensor  # (B, 2, T) holds the floor next; one speaker's is minus the other's
     backchannel: Tensor  # (B, 2, T) is, or within 0.5 s will be, giving a backchannel
     projection: Tensor  # (B, 2, T, CLASSES) seen from each speaker: own bits first
-    finality: Tensor  # (B, 2, T) own words sound finished; heard from the own channel alone, for training
+    finality: (
+        Tensor  # (B, 2, T) own words sound finished; heard from the own channel alone, for training
+    )
     latent_speaker: Tensor  # (B, 2, T, H) per-speaker RNN
     latent: Tensor  # (B, 2, T, H) cross-speaker RNN
 
@@ -70,7 +72,9 @@ class TurnModel(nn.Module):
         self.dropout = nn.Dropout(config.dropout)
         self.heads = nn.Linear(config.dialogue_rnn.hidden, 3 + CLASSES)
         self.finality = nn.Linear(config.speaker_rnn.hidden, 1)
-        own_bins, other_bins = expected_bins() + SILENT_SHARE  # a future surely silent is shared equally, not 0 / 0
+        own_bins, other_bins = (
+            expected_bins() + SILENT_SHARE
+        )  # a future surely silent is shared equally, not 0 / 0
         self.register_buffer("_swapped", 3 + torch.from_numpy(swapped_classes()), persistent=False)
         self.register_buffer("_own_bins", torch.from_numpy(own_bins), persistent=False)
         self.register_buffer("_all_bins", torch.from_numpy(own_bins + other_bins), persistent=False)
@@ -102,15 +106,21 @@ class TurnModel(nn.Module):
             ConfigError: only the features of this network have memory, so nothing is left to keep.
         """
         if not self.mel_layout.entries:
-            raise ConfigError("expected a kernel > 1 or a recurrent layer to take log-mel frames, got a network whose only memory is in its features")
+            raise ConfigError(
+                "expected a kernel > 1 or a recurrent layer to take log-mel frames, got a network whose only memory is in its features"
+            )
         return next(self.parameters()).new_zeros(batch, self.mel_layout.size)
 
     def forward(self, audio: Tensor, state: Tensor) -> tuple[TurnOutput, Tensor]:
         frame = self.config.frame_samples
         if audio.shape[2] % frame or not audio.shape[2]:
-            raise ConfigError(f"expected audio in whole frames of {frame} samples, got {audio.shape[2]} samples")
+            raise ConfigError(
+                f"expected audio in whole frames of {frame} samples, got {audio.shape[2]} samples"
+            )
         if audio.shape[0] != state.shape[0]:
-            raise ConfigError(f"expected as many states as conversations ({audio.shape[0]}), got {state.shape[0]}")
+            raise ConfigError(
+                f"expected as many states as conversations ({audio.shape[0]}), got {state.shape[0]}"
+            )
         unpacked = unpack_state(state, self.state_shapes(), self.layout)
         mel, tail = self.features(audio.flatten(0, 1), unpacked["features"])
         output, after = self._from_mel(mel, unpacked)
@@ -124,27 +134,44 @@ class TurnModel(nn.Module):
             state: packed, from `init_mel_state` or the last call.
         """
         if mel.shape[2] % self.config.encoder.stride or not mel.shape[2]:
-            raise ConfigError(f"expected mel frames in multiples of {self.config.encoder.stride}, got {mel.shape[2]}")
-        output, after = self._from_mel(mel.flatten(0, 1), unpack_state(state, self.mel_state_shapes(), self.mel_layout))
+            raise ConfigError(
+                f"expected mel frames in multiples of {self.config.encoder.stride}, got {mel.shape[2]}"
+            )
+        output, after = self._from_mel(
+            mel.flatten(0, 1), unpack_state(state, self.mel_state_shapes(), self.mel_layout)
+        )
         return output, pack_state(after, self.mel_layout)
 
     def _from_mel(self, mel: Tensor, state: State) -> tuple[TurnOutput, State]:
         after: State = {}
         x, after["encoder"] = self.encoder(mel, state["encoder"])  # (R, T, C)
-        own, after["speaker_rnn"] = self.speaker_rnn(self.dropout(x), state["speaker_rnn"])  # (R, T, H)
+        own, after["speaker_rnn"] = self.speaker_rnn(
+            self.dropout(x), state["speaker_rnn"]
+        )  # (R, T, H)
         joined = torch.cat([own, _other_speaker(own)], dim=-1)
-        latent, after["dialogue_rnn"] = self.dialogue_rnn(self.dropout(joined), state["dialogue_rnn"])  # (R, T, H)
+        latent, after["dialogue_rnn"] = self.dialogue_rnn(
+            self.dropout(joined), state["dialogue_rnn"]
+        )  # (R, T, H)
         heads = self.heads(self.dropout(latent))  # (R, T, 3 + CLASSES)
         other = _other_speaker(heads)
         floor = heads[..., 1] - other[..., 1]
-        projection = heads[..., 3:] + other.index_select(-1, self._swapped)  # both speakers' views of the same future
+        projection = heads[..., 3:] + other.index_select(
+            -1, self._swapped
+        )  # both speakers' views of the same future
         finality = self.finality(self.dropout(own))[..., 0]
-        return TurnOutput(*map(by_conversation, (heads[..., 0], floor, heads[..., 2], projection, finality, own, latent))), after
+        return TurnOutput(
+            *map(
+                by_conversation,
+                (heads[..., 0], floor, heads[..., 2], projection, finality, own, latent),
+            )
+        ), after
 
     def probabilities(self, output: TurnOutput) -> TurnProbabilities:
         """Turn logits into the probabilities a runtime serves, each (B, 2, T)."""
         classes = torch.softmax(output.projection, dim=-1)
-        share = (classes @ self._own_bins) / (classes @ self._all_bins)  # (B, 2, T, 2), now and future
+        share = (classes @ self._own_bins) / (
+            classes @ self._all_bins
+        )  # (B, 2, T, 2), now and future
         return TurnProbabilities(
             vad=torch.sigmoid(output.vad),
             p_now=share[..., 0],
@@ -172,18 +199,28 @@ def unpack_state(packed: Tensor, shapes: dict[str, ShapeTree], layout: StateLayo
     """
     if packed.shape[1] != layout.size:
         raise ConfigError(f"expected a state of {layout.size} floats, got {packed.shape[1]}")
-    return unpack_rows(packed.reshape(-1, layout.speaker_size), shapes, layout)  # R is inferred, so that the graph keeps a free batch
+    return unpack_rows(
+        packed.reshape(-1, layout.speaker_size), shapes, layout
+    )  # R is inferred, so that the graph keeps a free batch
 
 
 def unpack_rows(rows: Tensor, shapes: dict[str, ShapeTree], layout: StateLayout) -> State:
     """The packed states of R speakers, (R, S / 2), to a tree of tensors, each (R, ...)."""
     parts = torch.split(rows, [entry.size for entry in layout.entries], dim=1)
-    tensors = {entry.name: part.reshape(-1, *entry.shape) for entry, part in zip(layout.entries, parts, strict=True)}
+    tensors = {
+        entry.name: part.reshape(-1, *entry.shape)
+        for entry, part in zip(layout.entries, parts, strict=True)
+    }
 
     def build(tree: ShapeTree, path: str) -> Any:
         if isinstance(tree, dict):
-            return {name: build(child, f"{path}.{name}" if path else name) for name, child in tree.items()}
-        return tensors[path] if path in tensors else rows.new_zeros(rows.shape[0], *tree)  # a tensor of size 0 is not stored
+            return {
+                name: build(child, f"{path}.{name}" if path else name)
+                for name, child in tree.items()
+            }
+        return (
+            tensors[path] if path in tensors else rows.new_zeros(rows.shape[0], *tree)
+        )  # a tensor of size 0 is not stored
 
     return build(shapes, "")
 

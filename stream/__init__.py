@@ -5,4 +5,6 @@ Here is what one conversation needs: audio, engine, session, policy, the wire fo
 """
 
 if __name__ != "turnstream.stream":
-    raise ImportError(f"this folder is installed as turnstream.stream, but was imported as {__name__!r}; run `pip install .` and `import turnstream`")
+    raise ImportError(
+        f"this folder is installed as turnstream.stream, but was imported as {__name__!r}; run `pip install .` and `import turnstream`"
+    )

@@ -38,7 +38,11 @@ _LOOK_WINDOWS, _SPECTRUM_EVERY = 8, 4
 _SILENT_S = 5.0
 _DC_S, _DC_LIMIT = 5.0, 0.01
 _CLIPPING_S, _CLIPPING_SHARE, _FULL_SCALE = 2.0, 0.01, 0.98  # mu-law ends at 0.98
-_SPEECH_DBFS, _SPEECH_OVER_NOISE_DB, _NOISE_RISE_DB = -55.0, 15.0, 0.1  # the noise floor's rise per window: 1.6 dB a second
+_SPEECH_DBFS, _SPEECH_OVER_NOISE_DB, _NOISE_RISE_DB = (
+    -55.0,
+    15.0,
+    0.1,
+)  # the noise floor's rise per window: 1.6 dB a second
 _NARROW_AFTER_S, _NARROW_DB, _NARROW_FROM_RATE_HZ = 5.0, -45.0, 16000
 _SPECTRA_END_S = 30.0
 _RATE_AFTER_S = 8.0
@@ -81,7 +85,10 @@ class AudioCheck:
         self._window_samples = self._analysis.window_samples
         self._pending = np.zeros((channels, _LOOK_WINDOWS * self._window_samples), dtype=np.float32)
         self._pending_count = 0
-        self._channels = [_ChannelCheck(channel, sample_rate_hz, self._window_samples) for channel in range(channels)]
+        self._channels = [
+            _ChannelCheck(channel, sample_rate_hz, self._window_samples)
+            for channel in range(channels)
+        ]
 
     def push(self, samples: NDArray[np.float32]) -> list[AudioWarning]:
         """Look at samples, (N, C) float32 in [-1, 1], any N.
@@ -93,12 +100,16 @@ class AudioCheck:
             ShapeError: another shape.
         """
         if samples.ndim != 2 or samples.shape[1] != len(self._channels):
-            raise ShapeError(f"expected samples of shape (N, {len(self._channels)}), got {samples.shape}")
+            raise ShapeError(
+                f"expected samples of shape (N, {len(self._channels)}), got {samples.shape}"
+            )
         warnings: list[AudioWarning] = []
         start = 0
         while start < len(samples):
             count = min(len(samples) - start, self._pending.shape[1] - self._pending_count)
-            self._pending[:, self._pending_count : self._pending_count + count] = samples[start : start + count].T
+            self._pending[:, self._pending_count : self._pending_count + count] = samples[
+                start : start + count
+            ].T
             self._pending_count += count
             start += count
             if self._pending_count == self._pending.shape[1]:
@@ -108,20 +119,31 @@ class AudioCheck:
 
     def _look(self) -> list[AudioWarning]:
         """Look at the windows that have come, all channels at once."""
-        windows = self._pending.reshape(len(self._channels), _LOOK_WINDOWS, self._window_samples).astype(np.float64)
+        windows = self._pending.reshape(
+            len(self._channels), _LOOK_WINDOWS, self._window_samples
+        ).astype(np.float64)
         means = windows.mean(axis=2)  # (C, windows), as are the next three
         powers = np.einsum("cwn,cwn->cw", windows, windows) / self._window_samples
         levels_db = 10 * np.log10(np.maximum(powers - means * means, 1e-12))
         clipped = np.count_nonzero(np.abs(windows) >= _FULL_SCALE, axis=2) / self._window_samples
         listening = [channel for channel in self._channels if channel.listening]
-        levels = zip(self._channels, means.tolist(), powers.tolist(), levels_db.tolist(), clipped.tolist(), strict=True)
+        levels = zip(
+            self._channels,
+            means.tolist(),
+            powers.tolist(),
+            levels_db.tolist(),
+            clipped.tolist(),
+            strict=True,
+        )
         speech = np.array([channel.levels(*values) for channel, *values in levels])
         if listening:
             self._analyse(windows - means[:, :, np.newaxis], speech, listening)
         warnings = [warning for channel in self._channels for warning in channel.take_warnings()]
         return sorted(warnings, key=lambda warning: warning.time_s)
 
-    def _analyse(self, windows: Floats, speech: NDArray[np.bool_], listening: list[_ChannelCheck]) -> None:
+    def _analyse(
+        self, windows: Floats, speech: NDArray[np.bool_], listening: list[_ChannelCheck]
+    ) -> None:
         """Add windows (C, windows, window_samples) to the long-term sums of the channels that still listen."""
         loudness = self._analysis.loudness(windows)
         chosen = np.zeros_like(speech)
@@ -131,8 +153,12 @@ class AudioCheck:
         owner = np.nonzero(chosen)[0]
         for channel in listening:
             own = owner == channel.channel
-            channel.spectra.add_loudness(loudness[channel.channel].ravel(), int(np.count_nonzero(speech[channel.channel])))
-            channel.spectra.add_spectra(float(low[own].sum()), float(high[own].sum()), pitch_bins[own])
+            channel.spectra.add_loudness(
+                loudness[channel.channel].ravel(), int(np.count_nonzero(speech[channel.channel]))
+            )
+            channel.spectra.add_spectra(
+                float(low[own].sum()), float(high[own].sum()), pitch_bins[own]
+            )
             channel.judge_spectra()
 
 
@@ -164,14 +190,20 @@ class _ChannelCheck:
         warnings, self._warnings = self._warnings, []
         return warnings
 
-    def levels(self, means: list[float], powers: list[float], levels_db: list[float], clipped: list[float]) -> list[bool]:
+    def levels(
+        self, means: list[float], powers: list[float], levels_db: list[float], clipped: list[float]
+    ) -> list[bool]:
         """Look at the mean, power, level without the mean, and share of samples at full scale of each window; return which are speech."""
         speech = [self._is_speech(level_db) for level_db in levels_db]
         for mean, power, spoken, share in zip(means, powers, speech, clipped, strict=True):
             self._windows += 1
             self._zero_s = self._zero_s + self._window_s if power == 0 else 0.0
             if self.channel == 0 and self._zero_s > _SILENT_S:
-                self._notice("silent", "warning", f"nothing but zeros for {_SILENT_S:g} s; is the microphone muted or the wrong channel connected?")
+                self._notice(
+                    "silent",
+                    "warning",
+                    f"nothing but zeros for {_SILENT_S:g} s; is the microphone muted or the wrong channel connected?",
+                )
             self._mean_sum += mean
             self._mean_windows += 1
             if self._mean_windows * self._window_s >= _DC_S:
@@ -186,12 +218,24 @@ class _ChannelCheck:
 
     def judge_spectra(self) -> None:
         """Report what the long-term sums say by now."""
-        if self._speech_s >= _NARROW_AFTER_S and self._rate_hz >= _NARROW_FROM_RATE_HZ and self.spectra.high_band_db < _NARROW_DB:
+        if (
+            self._speech_s >= _NARROW_AFTER_S
+            and self._rate_hz >= _NARROW_FROM_RATE_HZ
+            and self.spectra.high_band_db < _NARROW_DB
+        ):
             heard = f"declared as {self._rate_hz} Hz, but nothing above 4 kHz is heard"
-            self._notice("narrow_band", "info", f"{heard}: it looks like an upsampled 8 kHz signal, such as a telephone line")
+            self._notice(
+                "narrow_band",
+                "info",
+                f"{heard}: it looks like an upsampled 8 kHz signal, such as a telephone line",
+            )
         if self._speech_s >= _RATE_AFTER_S and self.spectra.too_fast > 0:
             rates = f"recorded at {self._rate_hz // 2} Hz and declared as {self._rate_hz} Hz"
-            self._notice("wrong_rate", "warning", f"speech sounds twice too fast; was it {rates}, or is it one channel, declared as two?")
+            self._notice(
+                "wrong_rate",
+                "warning",
+                f"speech sounds twice too fast; was it {rates}, or is it one channel, declared as two?",
+            )
 
     def _judge_mean(self) -> None:
         offset = self._mean_sum / self._mean_windows
@@ -203,14 +247,26 @@ class _ChannelCheck:
     def _judge_clipping(self) -> None:
         share = self._clipped_share / self._clipping_windows
         if share > _CLIPPING_SHARE:
-            self._notice("clipping", "warning", f"{share:.0%} of the samples in speech are at full scale; lower the recording level")
+            self._notice(
+                "clipping",
+                "warning",
+                f"{share:.0%} of the samples in speech are at full scale; lower the recording level",
+            )
         self._clipped_share, self._clipping_windows = 0.0, 0
 
-    def _notice(self, code: WarningCode, severity: Literal["info", "warning"], message: str) -> None:
+    def _notice(
+        self, code: WarningCode, severity: Literal["info", "warning"], message: str
+    ) -> None:
         if code not in self._reported:
             self._reported.add(code)
             self._warnings.append(
-                AudioWarning(code, severity, self.channel, self._windows * self._window_samples / self._rate_hz, f"channel {self.channel}: {message}")
+                AudioWarning(
+                    code,
+                    severity,
+                    self.channel,
+                    self._windows * self._window_samples / self._rate_hz,
+                    f"channel {self.channel}: {message}",
+                )
             )
 
     def _is_speech(self, level_db: float) -> bool:

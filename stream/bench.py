@@ -26,14 +26,28 @@ from .onnx_session import open_session
 from .resample import StreamingResampler, to_float32
 from .sources import FileSource, bundled_sample
 
-SILERO_WINDOW, SILERO_CONTEXT = 512, 64  # samples at 16 kHz; the network wants the window with the end of the last one before it
+SILERO_WINDOW, SILERO_CONTEXT = (
+    512,
+    64,
+)  # samples at 16 kHz; the network wants the window with the end of the last one before it
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `turnstream bench`."""
     parser.add_argument("--model", type=Path, help="ONNX model (default: the bundled one)")
-    parser.add_argument("--batches", type=_at_least_one, nargs="+", default=[1, 8, 64, 256], help="conversations in one step (default 1 8 64 256)")
-    parser.add_argument("--steps", type=_at_least_one, default=2000, help="steps at batch 1; fewer for larger batches, at least 100 (default 2000)")
+    parser.add_argument(
+        "--batches",
+        type=_at_least_one,
+        nargs="+",
+        default=[1, 8, 64, 256],
+        help="conversations in one step (default 1 8 64 256)",
+    )
+    parser.add_argument(
+        "--steps",
+        type=_at_least_one,
+        default=2000,
+        help="steps at batch 1; fewer for larger batches, at least 100 (default 2000)",
+    )
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
@@ -49,12 +63,25 @@ def main(args: argparse.Namespace) -> int:
     metadata = engine.metadata
     audio = sample_audio(metadata.sample_rate_hz)
     silero = measure_silero(audio, args.steps)  # next to batch 1, the two that are compared
-    rows = [measure_batch(engine, audio, batch, max(100, args.steps // batch)) for batch in args.batches]
+    rows = [
+        measure_batch(engine, audio, batch, max(100, args.steps // batch)) for batch in args.batches
+    ]
     for row in rows:
-        row["times_silero"] = row["real_time_factor"] / silero["real_time_factor"] if silero else None
+        row["times_silero"] = (
+            row["real_time_factor"] / silero["real_time_factor"] if silero else None
+        )
     found: dict[str, Any] = {
-        "machine": {"processor": _processor(), "python": platform.python_version(), "onnxruntime": version("onnxruntime"), "threads": 1},
-        "model": {"name": metadata.name, "version": metadata.version, "weights_sha256": metadata.weights_sha256},
+        "machine": {
+            "processor": _processor(),
+            "python": platform.python_version(),
+            "onnxruntime": version("onnxruntime"),
+            "threads": 1,
+        },
+        "model": {
+            "name": metadata.name,
+            "version": metadata.version,
+            "weights_sha256": metadata.weights_sha256,
+        },
         "start_up_ms": start_up_ms(engine.path),
         "state_bytes": metadata.state_size * 4,
         "frame_ms": 1000 / metadata.frame_rate_hz,
@@ -74,10 +101,14 @@ def sample_audio(sample_rate_hz: int) -> NDArray[np.float32]:
     return audio
 
 
-def measure_batch(engine: Engine, audio: NDArray[np.float32], batch: int, steps: int) -> dict[str, Any]:
+def measure_batch(
+    engine: Engine, audio: NDArray[np.float32], batch: int, steps: int
+) -> dict[str, Any]:
     """Time `steps` steps of `batch` conversations, each at another place of the audio; microseconds."""
     size = engine.metadata.frame_samples
-    frames = audio[: len(audio) // size * size].reshape(-1, size, 2).transpose(0, 2, 1)  # (T, 2, size)
+    frames = (
+        audio[: len(audio) // size * size].reshape(-1, size, 2).transpose(0, 2, 1)
+    )  # (T, 2, size)
     places = np.arange(batch) * len(frames) // batch
     state = engine.init_state(batch)
     taken: list[float] = []
@@ -109,7 +140,9 @@ def measure_silero(audio: NDArray[np.float32], steps: int) -> dict[str, float] |
     taken: list[float] = []
     for t in range(steps):
         start_sample = t * SILERO_WINDOW % (len(audio) - SILERO_WINDOW - SILERO_CONTEXT)
-        x = np.ascontiguousarray(audio[start_sample : start_sample + SILERO_WINDOW + SILERO_CONTEXT, 0])[None]
+        x = np.ascontiguousarray(
+            audio[start_sample : start_sample + SILERO_WINDOW + SILERO_CONTEXT, 0]
+        )[None]
         start = time.perf_counter()
         _, state = session.run(None, {"input": x, "state": state, "sr": rate})
         taken.append(time.perf_counter() - start)
@@ -134,7 +167,15 @@ def start_up_ms(model: Path) -> float:
 
 def _processor() -> str:
     path = Path("/proc/cpuinfo")
-    names = [line.partition(":")[2].strip() for line in path.read_text().splitlines() if line.startswith("model name")] if path.exists() else []
+    names = (
+        [
+            line.partition(":")[2].strip()
+            for line in path.read_text().splitlines()
+            if line.startswith("model name")
+        ]
+        if path.exists()
+        else []
+    )
     return f"{names[0] if names else platform.processor() or platform.machine()}, {os.cpu_count()} cores"
 
 

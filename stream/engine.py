@@ -73,27 +73,39 @@ class Engine:
     def __init__(self, path: str | Path | None = None, *, threads: int = 1) -> None:
         self.path = Path(path) if path is not None else bundled_model()
         if not self.path.is_file():
-            raise ModelError(f"expected an ONNX model file, got {str(self.path)!r}, which is not a file")
+            raise ModelError(
+                f"expected an ONNX model file, got {str(self.path)!r}, which is not a file"
+            )
         try:
             self._session = open_session(self.path, threads=threads)
         except Exception as error:  # onnxruntime's own exceptions share no public base class
-            raise ModelError(f"{self.path}: expected an ONNX model, but ONNX Runtime cannot load it: {str(error).splitlines()[0][:200]}") from None
+            raise ModelError(
+                f"{self.path}: expected an ONNX model, but ONNX Runtime cannot load it: {str(error).splitlines()[0][:200]}"
+            ) from None
         self.metadata = self._read_metadata()
 
     def _read_metadata(self) -> ModelMetadata:
         stored: dict[str, str] = self._session.get_modelmeta().custom_metadata_map
         if METADATA_KEY not in stored:
-            raise ModelError(f"{self.path}: expected metadata {METADATA_KEY!r}, which `turnstream export` writes, got {sorted(stored) or 'none'}")
+            raise ModelError(
+                f"{self.path}: expected metadata {METADATA_KEY!r}, which `turnstream export` writes, got {sorted(stored) or 'none'}"
+            )
         try:
             described: dict[str, Any] = json.loads(stored[METADATA_KEY])
             version = described["format_version"]
             if version != FORMAT_VERSION:
-                raise ModelError(f"{self.path}: expected model format {FORMAT_VERSION}, got {version}; export the model again with this version of turnstream")
+                raise ModelError(
+                    f"{self.path}: expected model format {FORMAT_VERSION}, got {version}; export the model again with this version of turnstream"
+                )
             if described["input"] != "pcm":
-                raise ModelError(f"{self.path}: expected a model whose input is 'pcm', got {described['input']!r}; the runtime feeds audio")
+                raise ModelError(
+                    f"{self.path}: expected a model whose input is 'pcm', got {described['input']!r}; the runtime feeds audio"
+                )
             missing = sorted(set(LABELS) - set(described["outputs"]))
             if missing:
-                raise ModelError(f"{self.path}: expected the outputs {', '.join(LABELS)}; missing {', '.join(missing)}")
+                raise ModelError(
+                    f"{self.path}: expected the outputs {', '.join(LABELS)}; missing {', '.join(missing)}"
+                )
             metadata = ModelMetadata(
                 name=described["name"],
                 version=described["version"],
@@ -107,14 +119,20 @@ class Engine:
                 config=described["config"],
             )
         except (json.JSONDecodeError, KeyError, TypeError, IndexError) as error:
-            raise ModelError(f"{self.path}: its metadata is damaged: {type(error).__name__} {error}") from None
+            raise ModelError(
+                f"{self.path}: its metadata is damaged: {type(error).__name__} {error}"
+            ) from None
         absent = sorted(set(_OUTPUTS) - {node.name for node in self._session.get_outputs()})
         if absent:
-            raise ModelError(f"{self.path}: its metadata promises the outputs {', '.join(_OUTPUTS)}, its graph lacks {', '.join(absent)}")
+            raise ModelError(
+                f"{self.path}: its metadata promises the outputs {', '.join(_OUTPUTS)}, its graph lacks {', '.join(absent)}"
+            )
         shapes = {node.name: list(node.shape[1:]) for node in self._session.get_inputs()}
         expected = {"audio": [2, metadata.frame_samples], "state": [metadata.state_size]}
         if shapes != expected:
-            raise ModelError(f"{self.path}: its metadata promises the inputs {expected} per conversation, its graph has {shapes}")
+            raise ModelError(
+                f"{self.path}: its metadata promises the inputs {expected} per conversation, its graph has {shapes}"
+            )
         return metadata
 
     def init_state(self, batch: int = 1) -> Float32:
@@ -135,9 +153,13 @@ class Engine:
         batch = audio.shape[0] if audio.ndim else 0
         expected = (batch, 2, self.metadata.frame_samples)
         if audio.shape != expected or audio.dtype != np.float32 or not batch:
-            raise ShapeError(f"expected float32 audio of shape (B >= 1, 2, {self.metadata.frame_samples}), got {audio.dtype} {audio.shape}")
+            raise ShapeError(
+                f"expected float32 audio of shape (B >= 1, 2, {self.metadata.frame_samples}), got {audio.dtype} {audio.shape}"
+            )
         if state.shape != (batch, self.metadata.state_size) or state.dtype != np.float32:
-            raise ShapeError(f"expected a float32 state of shape ({batch}, {self.metadata.state_size}), got {state.dtype} {state.shape}")
+            raise ShapeError(
+                f"expected a float32 state of shape ({batch}, {self.metadata.state_size}), got {state.dtype} {state.shape}"
+            )
         *outputs, next_state = self._session.run(_OUTPUTS, {"audio": audio, "state": state})
         return StepOutput(*outputs), next_state
 

@@ -30,7 +30,9 @@ class MissingExtraError(TurnstreamError, ImportError):
     """An optional dependency is not installed."""
 
     def __init__(self, package: str, extra: str) -> None:
-        super().__init__(f"{package} is not installed; it comes with: pip install 'turnstream[{extra}]'")
+        super().__init__(
+            f"{package} is not installed; it comes with: pip install 'turnstream[{extra}]'"
+        )
 
 
 class DialogueError(TurnstreamError, ValueError):

@@ -12,7 +12,9 @@ VAD_OFF = 0.35  # lower than on, so that a wavering probability does not chop sp
 HOLDER_S = 0.1  # alone for so long makes a holder; a click does not
 MIN_LEVEL_DBFS = -60.0  # nothing below this level starts a turn or makes a holder
 
-_SLACK_S = 1e-6  # far below a frame: times are multiples of the frame, and 0.3 is not exact in binary
+_SLACK_S = (
+    1e-6  # far below a frame: times are multiples of the frame, and 0.3 is not exact in binary
+)
 
 
 @dataclass(slots=True)
@@ -60,10 +62,21 @@ class FloorTracker:
         Raises:
             ValueError, KeyError, TypeError: the values are not such.
         """
-        (first, second), holder, alone_frames = plain["active"], plain["holder"], plain["alone_frames"]
+        (first, second), holder, alone_frames = (
+            plain["active"],
+            plain["holder"],
+            plain["alone_frames"],
+        )
         counts = [alone_frames] if holder is None else [alone_frames, holder]
-        if {type(first), type(second)} != {bool} or {type(count) for count in counts} != {int} or holder not in (None, 0, 1) or alone_frames < 0:
-            raise ValueError(f"expected two truth values, a holder of null, 0 or 1 and a count, got {plain!r}")
+        if (
+            {type(first), type(second)} != {bool}
+            or {type(count) for count in counts} != {int}
+            or holder not in (None, 0, 1)
+            or alone_frames < 0
+        ):
+            raise ValueError(
+                f"expected two truth values, a holder of null, 0 or 1 and a count, got {plain!r}"
+            )
         return cls((first, second), holder, alone_frames)
 
 

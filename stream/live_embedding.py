@@ -49,7 +49,9 @@ class LiveProjection:
         """What to ask a stream for to get the states that are projected."""
         return "all" if self.saved.layer == "latent_speaker" else "final"
 
-    def check_fits(self, model_name: str, weights_sha256: str, latent_sizes: Mapping[LatentKind, int]) -> None:
+    def check_fits(
+        self, model_name: str, weights_sha256: str, latent_sizes: Mapping[LatentKind, int]
+    ) -> None:
         """Check that it was fitted on the states of the model that runs.
 
         Args:
@@ -69,4 +71,6 @@ class LiveProjection:
         width = saved.layers[0].weight.shape[1]
         if sizes.get(saved.layer) != width:
             known = " or ".join(f"{kind} of {size} values" for kind, size in sizes.items())
-            raise ConfigError(f"expected a projection of the model's {known}, got {name}, of {saved.layer} of {width} values")
+            raise ConfigError(
+                f"expected a projection of the model's {known}, got {name}, of {saved.layer} of {width} values"
+            )

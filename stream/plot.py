@@ -33,7 +33,13 @@ SUFFIXES = (".png", ".svg", ".pdf", ".html")
 
 
 def plot_predictions(
-    path: Path, audio: NDArray[np.float32], sample_rate_hz: int, predictions: Sequence[Prediction], events: Sequence[TurnEvent], *, title: str = ""
+    path: Path,
+    audio: NDArray[np.float32],
+    sample_rate_hz: int,
+    predictions: Sequence[Prediction],
+    events: Sequence[TurnEvent],
+    *,
+    title: str = "",
 ) -> None:
     """Draw a conversation, 30 s to a row at most, and write it.
 
@@ -64,20 +70,31 @@ def check_picture(path: Path) -> None:
         MissingExtraError: matplotlib is not installed.
     """
     if path.suffix not in SUFFIXES:
-        raise AudioFormatError(f"expected a picture ending in {', '.join(SUFFIXES)}, got {str(path)!r}")
+        raise AudioFormatError(
+            f"expected a picture ending in {', '.join(SUFFIXES)}, got {str(path)!r}"
+        )
     try:
         import matplotlib.figure  # noqa: F401  # pyright: ignore[reportUnusedImport]
     except ModuleNotFoundError:
         raise MissingExtraError("matplotlib", "plot") from None
 
 
-def _draw(audio: NDArray[np.float32], sample_rate_hz: int, predictions: Sequence[Prediction], events: Sequence[TurnEvent], title: str) -> Any:
+def _draw(
+    audio: NDArray[np.float32],
+    sample_rate_hz: int,
+    predictions: Sequence[Prediction],
+    events: Sequence[TurnEvent],
+    title: str,
+) -> Any:
     from matplotlib.figure import Figure  # not pyplot: no display, no global state
 
     length_s = max(len(audio) / sample_rate_hz, predictions[-1].time_s if predictions else 0.0)
     rows = max(1, int(np.ceil(length_s / SECONDS_PER_ROW)))
     row_s = min(SECONDS_PER_ROW, max(length_s, 1.0))
-    figure: Any = Figure(figsize=(max(NARROWEST_INCHES, INCHES_PER_S * row_s), 3.1 * rows + 0.9), layout="constrained")
+    figure: Any = Figure(
+        figsize=(max(NARROWEST_INCHES, INCHES_PER_S * row_s), 3.1 * rows + 0.9),
+        layout="constrained",
+    )
     panels = figure.subplots(2 * rows, 1, squeeze=False, height_ratios=[1.3, 1] * rows)[:, 0]
     times = np.array([p.time_s for p in predictions])
     shift = np.array([np.nan if p.p_shift is None else p.p_shift for p in predictions])
@@ -88,22 +105,42 @@ def _draw(audio: NDArray[np.float32], sample_rate_hz: int, predictions: Sequence
         shown = slice(*np.searchsorted(times, [start, start + SECONDS_PER_ROW + 0.1]))
         waves, chances = panels[2 * row], panels[2 * row + 1]
         _draw_waves(waves, audio, sample_rate_hz, start, times[shown], active[shown])
-        _draw_events(waves, [event for event in events if min(rows - 1, event.time_s // SECONDS_PER_ROW) == row])  # the last frame's end may be a row's
+        _draw_events(
+            waves,
+            [event for event in events if min(rows - 1, event.time_s // SECONDS_PER_ROW) == row],
+        )  # the last frame's end may be a row's
         _draw_chances(chances, times[shown], shift[shown], holders[shown])
         for panel in (waves, chances):
             panel.set_xlim(start, start + row_s)
         waves.tick_params(labelbottom=False)
     panels[-1].set_xlabel("seconds")
     figure.suptitle(title, fontsize=12)
-    handles = [panels[0].plot([], [], mark, color="#555555", label=meaning)[0] for mark, meaning in MARKS.values()]
-    handles += [panels[0].plot([], [], "-", color=colour, linewidth=5, label=name)[0] for colour, name in zip(COLOURS, ("user", "other"), strict=True)]
-    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), frameon=False, fontsize=8)
+    handles = [
+        panels[0].plot([], [], mark, color="#555555", label=meaning)[0]
+        for mark, meaning in MARKS.values()
+    ]
+    handles += [
+        panels[0].plot([], [], "-", color=colour, linewidth=5, label=name)[0]
+        for colour, name in zip(COLOURS, ("user", "other"), strict=True)
+    ]
+    figure.legend(
+        handles=handles, loc="outside lower center", ncols=len(handles), frameon=False, fontsize=8
+    )
     return figure
 
 
-def _draw_waves(panel: Any, audio: NDArray[np.float32], sample_rate_hz: int, start_s: float, times: NDArray[np.float64], active: NDArray[np.bool_]) -> None:
+def _draw_waves(
+    panel: Any,
+    audio: NDArray[np.float32],
+    sample_rate_hz: int,
+    start_s: float,
+    times: NDArray[np.float64],
+    active: NDArray[np.bool_],
+) -> None:
     """Each speaker's envelope, the user's above, with the model's idea of who speaks shaded behind it."""
-    piece = audio[round(start_s * sample_rate_hz) : round((start_s + SECONDS_PER_ROW) * sample_rate_hz)]
+    piece = audio[
+        round(start_s * sample_rate_hz) : round((start_s + SECONDS_PER_ROW) * sample_rate_hz)
+    ]
     step = max(1, sample_rate_hz // 100)
     for speaker, base in zip((0, 1), (1.0, -1.0), strict=True):
         if speaker < piece.shape[1]:
@@ -111,9 +148,24 @@ def _draw_waves(panel: Any, audio: NDArray[np.float32], sample_rate_hz: int, sta
             peak = np.abs(blocks).max(axis=1, initial=0)
             scale = max(float(np.abs(audio[:, speaker]).max(initial=0)), 1e-3)
             at = start_s + np.arange(len(peak)) * step / sample_rate_hz
-            panel.fill_between(at, base - 0.8 * peak / scale, base + 0.8 * peak / scale, color=COLOURS[speaker], linewidth=0)
+            panel.fill_between(
+                at,
+                base - 0.8 * peak / scale,
+                base + 0.8 * peak / scale,
+                color=COLOURS[speaker],
+                linewidth=0,
+            )
         if len(times):
-            panel.fill_between(times, base - 0.95, base + 0.95, where=active[:, speaker], color=COLOURS[speaker], alpha=0.15, linewidth=0, step="pre")
+            panel.fill_between(
+                times,
+                base - 0.95,
+                base + 0.95,
+                where=active[:, speaker],
+                color=COLOURS[speaker],
+                alpha=0.15,
+                linewidth=0,
+                step="pre",
+            )
     panel.set_ylim(-2, 2)
     panel.set_yticks([1, -1], ["user", "other"])
     for line in np.arange(np.ceil(start_s), start_s + SECONDS_PER_ROW):
@@ -123,15 +175,33 @@ def _draw_waves(panel: Any, audio: NDArray[np.float32], sample_rate_hz: int, sta
 def _draw_events(panel: Any, events: Sequence[TurnEvent]) -> None:
     for event in events:
         height = 1.85 if event.speaker == 0 else -1.85
-        panel.plot([event.time_s], [height], MARKS[event.type][0], color=COLOURS[event.speaker], markersize=7, markeredgecolor="white", clip_on=False)
+        panel.plot(
+            [event.time_s],
+            [height],
+            MARKS[event.type][0],
+            color=COLOURS[event.speaker],
+            markersize=7,
+            markeredgecolor="white",
+            clip_on=False,
+        )
 
 
-def _draw_chances(panel: Any, times: NDArray[np.float64], shift: NDArray[np.float64], holders: NDArray[np.int64]) -> None:
+def _draw_chances(
+    panel: Any, times: NDArray[np.float64], shift: NDArray[np.float64], holders: NDArray[np.int64]
+) -> None:
     """p_shift as a line, coloured below by who holds the floor."""
     if len(times):
         panel.plot(times, shift, color=SHIFT_COLOUR, linewidth=1.2)
         for speaker in (0, 1):
-            panel.fill_between(times, 0, np.nan_to_num(shift), where=holders == speaker, color=COLOURS[speaker], alpha=0.35, linewidth=0)
+            panel.fill_between(
+                times,
+                0,
+                np.nan_to_num(shift),
+                where=holders == speaker,
+                color=COLOURS[speaker],
+                alpha=0.35,
+                linewidth=0,
+            )
     panel.axhline(0.5, color="#000000", alpha=0.25, linewidth=0.6, linestyle=":")
     panel.set_ylim(0, 1)
     panel.set_yticks([0, 0.5, 1])
@@ -151,8 +221,12 @@ def _page(picture: str, audio: NDArray[np.float32], sample_rate_hz: int, title: 
     import soundfile  # pyright: ignore[reportMissingTypeStubs]
 
     sound = io.BytesIO()
-    with soundfile.SoundFile(sound, "w", sample_rate_hz, audio.shape[1], format="OGG", subtype="VORBIS") as file:
-        for start in range(0, len(audio), sample_rate_hz):  # one long write overflows the stack in libsndfile's Vorbis encoder
+    with soundfile.SoundFile(
+        sound, "w", sample_rate_hz, audio.shape[1], format="OGG", subtype="VORBIS"
+    ) as file:
+        for start in range(
+            0, len(audio), sample_rate_hz
+        ):  # one long write overflows the stack in libsndfile's Vorbis encoder
             file.write(audio[start : start + sample_rate_hz])  # pyright: ignore[reportUnknownMemberType]
     encoded = base64.b64encode(sound.getvalue()).decode()
     name = html.escape(title)

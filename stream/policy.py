@@ -77,20 +77,51 @@ class PolicySettings:
         for item in fields(self):
             value = getattr(self, item.name)
             low, high = _RANGES[item.name.rsplit("_", 1)[1]]
-            if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
-                raise PolicyError(f"{item.name}: expected a number from {low:g} to {high:g}, got {value!r}")
-        if self.eager_threshold > self.end_threshold or self.eager_silence_secs > self.end_silence_secs:
+            if (
+                isinstance(value, bool)
+                or not isinstance(value, int | float)
+                or not low <= value <= high
+            ):
+                raise PolicyError(
+                    f"{item.name}: expected a number from {low:g} to {high:g}, got {value!r}"
+                )
+        if (
+            self.eager_threshold > self.end_threshold
+            or self.eager_silence_secs > self.end_silence_secs
+        ):
             eager = f"eager_threshold {self.eager_threshold} and eager_silence_secs {self.eager_silence_secs}"
-            raise PolicyError(f"expected eager values of at most end_threshold {self.end_threshold} and end_silence_secs {self.end_silence_secs}, got {eager}")
+            raise PolicyError(
+                f"expected eager values of at most end_threshold {self.end_threshold} and end_silence_secs {self.end_silence_secs}, got {eager}"
+            )
         if self.timeout_secs < self.end_silence_secs:
-            raise PolicyError(f"expected timeout_secs >= end_silence_secs ({self.end_silence_secs}), got {self.timeout_secs}")
+            raise PolicyError(
+                f"expected timeout_secs >= end_silence_secs ({self.end_silence_secs}), got {self.timeout_secs}"
+            )
 
 
 # Chosen on the frontier that `turnstream evaluate` measures on the validation calls, each speaker heard alone.
 PRESETS: dict[str, PolicySettings] = {
-    "fast": PolicySettings(end_threshold=0.36, end_silence_secs=0.3, timeout_secs=1.5, eager_threshold=0.30, eager_silence_secs=0.1),
-    "balanced": PolicySettings(end_threshold=0.47, end_silence_secs=0.4, timeout_secs=2.0, eager_threshold=0.36, eager_silence_secs=0.2),
-    "patient": PolicySettings(end_threshold=0.50, end_silence_secs=0.9, timeout_secs=2.5, eager_threshold=0.45, eager_silence_secs=0.3),
+    "fast": PolicySettings(
+        end_threshold=0.36,
+        end_silence_secs=0.3,
+        timeout_secs=1.5,
+        eager_threshold=0.30,
+        eager_silence_secs=0.1,
+    ),
+    "balanced": PolicySettings(
+        end_threshold=0.47,
+        end_silence_secs=0.4,
+        timeout_secs=2.0,
+        eager_threshold=0.36,
+        eager_silence_secs=0.2,
+    ),
+    "patient": PolicySettings(
+        end_threshold=0.50,
+        end_silence_secs=0.9,
+        timeout_secs=2.5,
+        eager_threshold=0.45,
+        eager_silence_secs=0.3,
+    ),
 }
 
 
@@ -103,7 +134,9 @@ def policy_settings(policy: str | PolicySettings) -> PolicySettings:
     if isinstance(policy, PolicySettings):
         return policy
     if policy not in PRESETS:
-        raise PolicyError(f"expected a policy of {', '.join(PRESETS)} or PolicySettings, got {policy!r}")
+        raise PolicyError(
+            f"expected a policy of {', '.join(PRESETS)} or PolicySettings, got {policy!r}"
+        )
     return PRESETS[policy]
 
 
@@ -115,7 +148,9 @@ class _Turn:
     speech_start_s: float | None = None  # of the speech going on now: where its first frame begins
     last_speech_s: float = 0.0  # where its last frame ends
     eager: bool = False  # an eager end was announced in this silence
-    overlapping: bool = False  # this speech began while the other was speaking and is not a turn yet
+    overlapping: bool = (
+        False  # this speech began while the other was speaking and is not a turn yet
+    )
     backchannel: bool = False  # and has been called a backchannel
     loud_s: float = 0.0  # of this speech, how much was loud enough to start a turn
     power: float = 0.0  # usual power of this speaker's speech in turns; 0 before the first
@@ -127,8 +162,12 @@ class _Turn:
         if plain["speech_start_s"] is not None:
             numbers.append(plain["speech_start_s"])
         flags = [plain[name] for name in ("in_turn", "eager", "overlapping", "backchannel")]
-        if not all(math.isfinite(number) and number >= 0 for number in numbers) or not all(isinstance(flag, bool) for flag in flags):
-            raise ValueError(f"expected finite numbers from 0 and truth values of a turn, got {plain!r}")
+        if not all(math.isfinite(number) and number >= 0 for number in numbers) or not all(
+            isinstance(flag, bool) for flag in flags
+        ):
+            raise ValueError(
+                f"expected finite numbers from 0 and truth values of a turn, got {plain!r}"
+            )
         return cls(**plain)
 
     def is_loud(self, level_dbfs: float, frame_s: float, settings: PolicySettings) -> bool:
@@ -137,7 +176,9 @@ class _Turn:
             return False
         if self.in_turn:
             power = 10 ** (level_dbfs / 10)
-            self.power += (power - self.power) * min(1.0, frame_s / LEVEL_S) if self.power else power
+            self.power += (
+                (power - self.power) * min(1.0, frame_s / LEVEL_S) if self.power else power
+            )
             return True
         if self.power == 0 or level_dbfs >= 10 * math.log10(self.power) - settings.speech_range_db:
             return True
@@ -188,14 +229,24 @@ class TurnPolicy:
         first, second = plain["turns"]
         self._turns = (_Turn.from_plain(first), _Turn.from_plain(second))
 
-    def _speaking(self, speaker: int, prediction: Prediction, settings: PolicySettings, events: list[TurnEvent]) -> None:
+    def _speaking(
+        self,
+        speaker: int,
+        prediction: Prediction,
+        settings: PolicySettings,
+        events: list[TurnEvent],
+    ) -> None:
         turn, other = self._turns[speaker], self._turns[1 - speaker]
         now, frame_s = prediction.time_s, prediction.frame_s
         turn.last_speech_s = now
         if turn.speech_start_s is None:
             turn.speech_start_s, turn.loud_s = now - frame_s, 0.0
-            turn.overlapping = not turn.in_turn and other.in_turn and self._floor.active[1 - speaker]
-        if prediction.level_dbfs is None or turn.is_loud(prediction.level_dbfs[speaker], frame_s, settings):
+            turn.overlapping = (
+                not turn.in_turn and other.in_turn and self._floor.active[1 - speaker]
+            )
+        if prediction.level_dbfs is None or turn.is_loud(
+            prediction.level_dbfs[speaker], frame_s, settings
+        ):
             turn.loud_s += frame_s
         if turn.in_turn:
             if turn.eager:
@@ -218,12 +269,22 @@ class TurnPolicy:
         else:
             self._judge(speaker, prediction, settings, events)
 
-    def _silent(self, speaker: int, prediction: Prediction, settings: PolicySettings, events: list[TurnEvent]) -> None:
+    def _silent(
+        self,
+        speaker: int,
+        prediction: Prediction,
+        settings: PolicySettings,
+        events: list[TurnEvent],
+    ) -> None:
         turn, other = self._turns[speaker], self._turns[1 - speaker]
         now = prediction.time_s
         silence = now - turn.last_speech_s
         if turn.speech_start_s is not None:
-            if turn.overlapping and not turn.backchannel and reached(turn.loud_s, settings.start_secs):  # too short to have been judged
+            if (
+                turn.overlapping
+                and not turn.backchannel
+                and reached(turn.loud_s, settings.start_secs)
+            ):  # too short to have been judged
                 self._call_backchannel(speaker, prediction, events)
             if not turn.backchannel or reached(silence, BRIDGE_S):
                 turn.speech_start_s, turn.overlapping, turn.backchannel = None, False, False
@@ -231,23 +292,39 @@ class TurnPolicy:
             return
         p_end = prediction.p_next[1 - speaker]
         other_goes_on = other.in_turn and self._floor.active[1 - speaker]
-        due = reached(silence, settings.end_silence_secs) and (other_goes_on or p_end >= settings.end_threshold)
+        due = reached(silence, settings.end_silence_secs) and (
+            other_goes_on or p_end >= settings.end_threshold
+        )
         if due or reached(silence, settings.timeout_secs):
             self._end(speaker, now, p_end, events)
-        elif not turn.eager and reached(silence, settings.eager_silence_secs) and p_end >= settings.eager_threshold:
+        elif (
+            not turn.eager
+            and reached(silence, settings.eager_silence_secs)
+            and p_end >= settings.eager_threshold
+        ):
             turn.eager = True
             events.append(TurnEvent("eager_end_of_turn", speaker, now, p_end))
 
-    def _judge(self, speaker: int, prediction: Prediction, settings: PolicySettings, events: list[TurnEvent]) -> None:
+    def _judge(
+        self,
+        speaker: int,
+        prediction: Prediction,
+        settings: PolicySettings,
+        events: list[TurnEvent],
+    ) -> None:
         """Decide whether speech inside the other's turn is a backchannel or takes the floor."""
         if prediction.p_backchannel[speaker] >= settings.backchannel_threshold:
             self._call_backchannel(speaker, prediction, events)
         else:
             self._take_floor(speaker, prediction, events)
 
-    def _call_backchannel(self, speaker: int, prediction: Prediction, events: list[TurnEvent]) -> None:
+    def _call_backchannel(
+        self, speaker: int, prediction: Prediction, events: list[TurnEvent]
+    ) -> None:
         self._turns[speaker].backchannel = True
-        events.append(TurnEvent("backchannel", speaker, prediction.time_s, prediction.p_backchannel[speaker]))
+        events.append(
+            TurnEvent("backchannel", speaker, prediction.time_s, prediction.p_backchannel[speaker])
+        )
 
     def _take_floor(self, speaker: int, prediction: Prediction, events: list[TurnEvent]) -> None:
         """Start a turn; the other's turn ends if it is silent, or is interrupted if it is not."""
@@ -255,7 +332,9 @@ class TurnPolicy:
         now = prediction.time_s
         if other.in_turn:
             if self._floor.active[1 - speaker]:
-                events.append(TurnEvent("interruption", speaker, now, 1 - prediction.p_backchannel[speaker]))
+                events.append(
+                    TurnEvent("interruption", speaker, now, 1 - prediction.p_backchannel[speaker])
+                )
             else:
                 self._end(1 - speaker, now, prediction.p_next[speaker], events)
         turn.in_turn, turn.eager, turn.overlapping, turn.backchannel = True, False, False, False

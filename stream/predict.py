@@ -24,7 +24,13 @@ from .protocol import FrameMessage
 from .sources import ENCODINGS, AudioSource, FileSource, RawPcmSource
 
 PAIRS = ("vad", "p_now", "p_future", "p_next", "p_backchannel")
-COLUMNS = ("time_s", "holder", "p_shift", "p_hold", *(f"{name}_{speaker}" for name in PAIRS for speaker in (0, 1)))
+COLUMNS = (
+    "time_s",
+    "holder",
+    "p_shift",
+    "p_hold",
+    *(f"{name}_{speaker}" for name in PAIRS for speaker in (0, 1)),
+)
 EVENT_COLUMNS = ("time_s", "type", "speaker", "probability")
 DECIMALS = 5
 
@@ -33,12 +39,30 @@ Row = dict[str, object]
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `turnstream predict`."""
-    parser.add_argument("file", help="audio file (wav, flac, ogg, mp3 ...; mono is the user, stereo user and other), or - for raw audio on standard input")
-    parser.add_argument("--out", type=Path, help="predictions, .csv or .jsonl (default: CSV on standard output)")
+    parser.add_argument(
+        "file",
+        help="audio file (wav, flac, ogg, mp3 ...; mono is the user, stereo user and other), or - for raw audio on standard input",
+    )
+    parser.add_argument(
+        "--out", type=Path, help="predictions, .csv or .jsonl (default: CSV on standard output)"
+    )
     parser.add_argument("--events", type=Path, help="events, .csv or .jsonl")
-    parser.add_argument("--latents", type=Path, help="latents of both layers, .npz with time_s (T,), latent and latent_speaker (T, 2, H)")
-    parser.add_argument("--plot", type=Path, help="picture of waveform, activity, probabilities and events: .png, .svg, .pdf, or .html with the sound")
-    parser.add_argument("--policy", choices=tuple(PRESETS), default="balanced", help="preset that makes the events (default balanced)")
+    parser.add_argument(
+        "--latents",
+        type=Path,
+        help="latents of both layers, .npz with time_s (T,), latent and latent_speaker (T, 2, H)",
+    )
+    parser.add_argument(
+        "--plot",
+        type=Path,
+        help="picture of waveform, activity, probabilities and events: .png, .svg, .pdf, or .html with the sound",
+    )
+    parser.add_argument(
+        "--policy",
+        choices=tuple(PRESETS),
+        default="balanced",
+        help="preset that makes the events (default balanced)",
+    )
     parser.add_argument("--model", type=Path, help="ONNX model (default: the bundled one)")
     raw = parser.add_argument_group("raw audio on standard input")
     raw.add_argument("--encoding", choices=ENCODINGS, default="pcm_s16le")
@@ -54,8 +78,15 @@ def main(args: argparse.Namespace) -> int:
     if args.plot:
         check_picture(args.plot)
     _check_output(args.plot)
-    source: AudioSource = RawPcmSource(sys.stdin.buffer, args.encoding, args.sample_rate, args.channels) if args.file == "-" else FileSource(args.file)
-    predictor, policy = TurnPredictor(args.model, sample_rate_hz=source.sample_rate_hz), TurnPolicy(args.policy)
+    source: AudioSource = (
+        RawPcmSource(sys.stdin.buffer, args.encoding, args.sample_rate, args.channels)
+        if args.file == "-"
+        else FileSource(args.file)
+    )
+    predictor, policy = (
+        TurnPredictor(args.model, sample_rate_hz=source.sample_rate_hz),
+        TurnPolicy(args.policy),
+    )
     kept = _Kept(plot=bool(args.plot), latents=bool(args.latents))
     with ExitStack() as stack:
         stack.callback(source.close)
@@ -89,7 +120,14 @@ def main(args: argparse.Namespace) -> int:
             write_latents(args.latents, kept.predictions)
     if args.plot:
         with _writing(args.plot):
-            plot_predictions(args.plot, np.concatenate(kept.audio), source.sample_rate_hz, kept.predictions, kept.events, title=Path(args.file).name)
+            plot_predictions(
+                args.plot,
+                np.concatenate(kept.audio),
+                source.sample_rate_hz,
+                kept.predictions,
+                kept.events,
+                title=Path(args.file).name,
+            )
     print(f"{kept.frame_count} frames, {kept.event_count} events", file=sys.stderr)
     return 0
 
@@ -123,7 +161,12 @@ def _rounded(value: float | None) -> float | None:
 def event_row(event: TurnEvent) -> Row:
     """An event as one flat row with the columns EVENT_COLUMNS."""
     plain = asdict(event)
-    return {"time_s": round(event.time_s, 6), "type": plain["type"], "speaker": plain["speaker"], "probability": round(event.probability, DECIMALS)}
+    return {
+        "time_s": round(event.time_s, 6),
+        "type": plain["type"],
+        "speaker": plain["speaker"],
+        "probability": round(event.probability, DECIMALS),
+    }
 
 
 def write_latents(path: Path, predictions: Sequence[Prediction]) -> None:
@@ -141,9 +184,13 @@ def _check_output(path: Path | None, *suffixes: str) -> None:
     if path is None:
         return
     if suffixes and path.suffix not in suffixes:
-        raise AudioFormatError(f"expected an output file ending in {' or '.join(suffixes)}, got {str(path)!r}")
+        raise AudioFormatError(
+            f"expected an output file ending in {' or '.join(suffixes)}, got {str(path)!r}"
+        )
     if not path.parent.is_dir():
-        raise AudioFormatError(f"expected a file that can be written, got {str(path)!r}: no folder {str(path.parent)!r}")
+        raise AudioFormatError(
+            f"expected a file that can be written, got {str(path)!r}: no folder {str(path.parent)!r}"
+        )
 
 
 @contextmanager
@@ -151,7 +198,9 @@ def _writing(path: Path) -> Generator[None, None, None]:
     try:
         yield
     except OSError as error:
-        raise AudioFormatError(f"expected a file that can be written, got {str(path)!r}: {error.strerror or error}") from None
+        raise AudioFormatError(
+            f"expected a file that can be written, got {str(path)!r}: {error.strerror or error}"
+        ) from None
 
 
 def _open(path: Path | None, columns: Sequence[str], stack: ExitStack) -> Callable[[Row], object]:

@@ -8,8 +8,22 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-EventType = Literal["start_of_turn", "eager_end_of_turn", "turn_resumed", "end_of_turn", "backchannel", "interruption"]
-EVENT_TYPES: tuple[EventType, ...] = ("start_of_turn", "eager_end_of_turn", "turn_resumed", "end_of_turn", "backchannel", "interruption")
+EventType = Literal[
+    "start_of_turn",
+    "eager_end_of_turn",
+    "turn_resumed",
+    "end_of_turn",
+    "backchannel",
+    "interruption",
+]
+EVENT_TYPES: tuple[EventType, ...] = (
+    "start_of_turn",
+    "eager_end_of_turn",
+    "turn_resumed",
+    "end_of_turn",
+    "backchannel",
+    "interruption",
+)
 
 Pair = tuple[float, float]  # one value per speaker: (user, other)
 SILENCE_DBFS = -120.0  # level given to digital silence

@@ -24,7 +24,9 @@ class TurnPredictor:
         AudioFormatError: a rate out of range.
     """
 
-    def __init__(self, model: str | Path | Engine | None = None, *, sample_rate_hz: int = 16000) -> None:
+    def __init__(
+        self, model: str | Path | Engine | None = None, *, sample_rate_hz: int = 16000
+    ) -> None:
         self.engine = model if isinstance(model, Engine) else Engine(model)
         self._session = Session(self.engine.metadata, sample_rate_hz=sample_rate_hz, policy=None)
 

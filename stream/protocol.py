@@ -18,7 +18,16 @@ from numpy.typing import NDArray
 from .errors import ProtocolError
 from .prediction import EVENT_TYPES, EventType, Pair, Prediction, TurnEvent
 from .settings import Configure, StreamSettings
-from .wire_values import count_field, number_field, object_field, pair_field, parse_object, show, text_field, to_json
+from .wire_values import (
+    count_field,
+    number_field,
+    object_field,
+    pair_field,
+    parse_object,
+    show,
+    text_field,
+    to_json,
+)
 
 PROTOCOL_VERSION = 1
 STREAM_PATH = "/v1/stream"
@@ -65,7 +74,12 @@ class Close:
 
 Control = Configure | Flush | Reset | KeepAlive | Close
 
-_PLAIN_CONTROLS: dict[str, Control] = {"flush": Flush(), "reset": Reset(), "keep_alive": KeepAlive(), "close": Close()}
+_PLAIN_CONTROLS: dict[str, Control] = {
+    "flush": Flush(),
+    "reset": Reset(),
+    "keep_alive": KeepAlive(),
+    "close": Close(),
+}
 _CONTROL_NAMES = {type(control): name for name, control in _PLAIN_CONTROLS.items()}
 
 
@@ -87,9 +101,14 @@ def parse_control(text: str) -> Control:
     if kind == "configure":
         return Configure.from_words(words)
     if not isinstance(kind, str) or kind not in _PLAIN_CONTROLS:
-        raise ProtocolError("bad_control", f"type: expected one of configure, {', '.join(_PLAIN_CONTROLS)}; got {show(kind)}")
+        raise ProtocolError(
+            "bad_control",
+            f"type: expected one of configure, {', '.join(_PLAIN_CONTROLS)}; got {show(kind)}",
+        )
     if words:
-        raise ProtocolError("bad_control", f"{kind}: expected no other field, got {show(next(iter(words)))}")
+        raise ProtocolError(
+            "bad_control", f"{kind}: expected no other field, got {show(next(iter(words)))}"
+        )
     return _PLAIN_CONTROLS[kind]
 
 
@@ -193,10 +212,23 @@ class TerminationMessage:
     reason: str
 
 
-ServerMessage = BeginMessage | ResumedMessage | FrameMessage | LatentMessage | TurnEvent | WarningMessage | ErrorMessage | TerminationMessage
+ServerMessage = (
+    BeginMessage
+    | ResumedMessage
+    | FrameMessage
+    | LatentMessage
+    | TurnEvent
+    | WarningMessage
+    | ErrorMessage
+    | TerminationMessage
+)
 
 _PAIRS = ("vad", "p_now", "p_future", "p_next", "p_backchannel")
-_FRAME_JSON = '{"type":"frame","frame":%d,"time_s":%s,"holder":%s,"p_shift":%s,"p_hold":%s,' + ",".join(f'"{name}":[%.4f,%.4f]' for name in _PAIRS) + "}"
+_FRAME_JSON = (
+    '{"type":"frame","frame":%d,"time_s":%s,"holder":%s,"p_shift":%s,"p_hold":%s,'
+    + ",".join(f'"{name}":[%.4f,%.4f]' for name in _PAIRS)
+    + "}"
+)
 
 
 def frame_to_json(p: Prediction | FrameMessage) -> str:
@@ -206,10 +238,29 @@ def frame_to_json(p: Prediction | FrameMessage) -> str:
     else:
         holder, p_shift, p_hold = str(p.holder), f"{p.p_shift:.4f}", f"{p.p_hold:.4f}"
     time_s = float.__repr__(p.time_s)  # the shortest text that reads back as exactly this number
-    return _FRAME_JSON % (p.frame, time_s, holder, p_shift, p_hold, *p.vad, *p.p_now, *p.p_future, *p.p_next, *p.p_backchannel)
+    return _FRAME_JSON % (
+        p.frame,
+        time_s,
+        holder,
+        p_shift,
+        p_hold,
+        *p.vad,
+        *p.p_now,
+        *p.p_future,
+        *p.p_next,
+        *p.p_backchannel,
+    )
 
 
-def message_to_json(message: BeginMessage | ResumedMessage | FrameMessage | TurnEvent | WarningMessage | ErrorMessage | TerminationMessage) -> str:
+def message_to_json(
+    message: BeginMessage
+    | ResumedMessage
+    | FrameMessage
+    | TurnEvent
+    | WarningMessage
+    | ErrorMessage
+    | TerminationMessage,
+) -> str:
     """Every server message but the binary latents."""
     match message:
         case FrameMessage():
@@ -222,17 +273,31 @@ def message_to_json(message: BeginMessage | ResumedMessage | FrameMessage | Turn
                 "probability": round(message.probability, 4),
             }
         case WarningMessage():
-            words = {"type": "warning", "code": message.code, "severity": message.severity, "message": message.message}
+            words = {
+                "type": "warning",
+                "code": message.code,
+                "severity": message.severity,
+                "message": message.message,
+            }
         case ErrorMessage():
             words = {"type": "error", "code": message.code, "message": message.message}
         case TerminationMessage():
-            words = {"type": "termination", "frames": message.frames, "seconds": message.seconds, "reason": message.reason}
+            words = {
+                "type": "termination",
+                "frames": message.frames,
+                "seconds": message.seconds,
+                "reason": message.reason,
+            }
         case BeginMessage():
             words = {
                 "type": "begin",
                 "protocol": PROTOCOL_VERSION,
                 "session": message.session,
-                "model": {"name": message.model_name, "version": message.model_version, "sha256": message.model_sha256},
+                "model": {
+                    "name": message.model_name,
+                    "version": message.model_version,
+                    "sha256": message.model_sha256,
+                },
                 "frame_rate_hz": message.frame_rate_hz,
                 "latent_sizes": message.latent_sizes,
                 "settings": message.settings.to_words(),
@@ -240,7 +305,12 @@ def message_to_json(message: BeginMessage | ResumedMessage | FrameMessage | Turn
                 "resume_s": message.resume_s,
             }
         case ResumedMessage():
-            words = {"type": "resumed", "session": message.session, "received": message.received, "missed": message.missed}
+            words = {
+                "type": "resumed",
+                "session": message.session,
+                "received": message.received,
+                "missed": message.missed,
+            }
     return to_json(words)
 
 
@@ -256,11 +326,17 @@ def parse_message(wire: str | bytes) -> ServerMessage:
     kind = words.get("type")
     if isinstance(kind, str) and kind in _PARSERS:
         return _PARSERS[kind](words)
-    raise ProtocolError("bad_message", f"type: expected one of {', '.join(_PARSERS)}; got {show(kind)}")
+    raise ProtocolError(
+        "bad_message", f"type: expected one of {', '.join(_PARSERS)}; got {show(kind)}"
+    )
 
 
 def _parse_begin(words: dict[str, object]) -> BeginMessage:
-    model, sizes, settings = object_field(words, "model"), object_field(words, "latent_sizes"), object_field(words, "settings")
+    model, sizes, settings = (
+        object_field(words, "model"),
+        object_field(words, "latent_sizes"),
+        object_field(words, "settings"),
+    )
     try:
         parsed_settings = StreamSettings.from_words(settings)
     except ProtocolError as error:
@@ -271,9 +347,14 @@ def _parse_begin(words: dict[str, object]) -> BeginMessage:
         model_version=text_field(model, "version"),
         model_sha256=text_field(model, "sha256"),
         frame_rate_hz=number_field(words, "frame_rate_hz"),
-        latent_sizes={"latent": count_field(sizes, "latent"), "latent_speaker": count_field(sizes, "latent_speaker")},
+        latent_sizes={
+            "latent": count_field(sizes, "latent"),
+            "latent_speaker": count_field(sizes, "latent_speaker"),
+        },
         settings=parsed_settings,
-        resume_token=None if words.get("resume_token") is None else text_field(words, "resume_token"),
+        resume_token=None
+        if words.get("resume_token") is None
+        else text_field(words, "resume_token"),
         resume_s=number_field(words, "resume_s") if "resume_s" in words else 0.0,
     )
 
@@ -295,23 +376,36 @@ def _parse_frame(words: dict[str, object]) -> FrameMessage:
 
 
 def _parse_event(words: dict[str, object]) -> TurnEvent:
-    return TurnEvent(cast(EventType, words["type"]), count_field(words, "speaker"), number_field(words, "time_s"), number_field(words, "probability"))
+    return TurnEvent(
+        cast(EventType, words["type"]),
+        count_field(words, "speaker"),
+        number_field(words, "time_s"),
+        number_field(words, "probability"),
+    )
 
 
 _PARSERS: dict[str, Callable[[dict[str, object]], ServerMessage]] = {
     "begin": _parse_begin,
-    "resumed": lambda words: ResumedMessage(text_field(words, "session"), count_field(words, "received"), count_field(words, "missed")),
+    "resumed": lambda words: ResumedMessage(
+        text_field(words, "session"), count_field(words, "received"), count_field(words, "missed")
+    ),
     "frame": _parse_frame,
     **dict.fromkeys(EVENT_TYPES, _parse_event),
-    "warning": lambda words: WarningMessage(text_field(words, "code"), text_field(words, "severity"), text_field(words, "message")),
+    "warning": lambda words: WarningMessage(
+        text_field(words, "code"), text_field(words, "severity"), text_field(words, "message")
+    ),
     "error": lambda words: ErrorMessage(text_field(words, "code"), text_field(words, "message")),
-    "termination": lambda words: TerminationMessage(count_field(words, "frames"), number_field(words, "seconds"), text_field(words, "reason")),
+    "termination": lambda words: TerminationMessage(
+        count_field(words, "frames"), number_field(words, "seconds"), text_field(words, "reason")
+    ),
 }
 
 
 # ---- latents: binary, server to client ------------------------------------------------------------------------
 
-_LATENT_HEADER = struct.Struct("<4sBBBBQHH")  # magic, version, kind, dtype, zero, frame, rows, columns
+_LATENT_HEADER = struct.Struct(
+    "<4sBBBBQHH"
+)  # magic, version, kind, dtype, zero, frame, rows, columns
 _LATENT_MAGIC = b"TSLT"
 _LATENT_KINDS: dict[int, LatentKind] = {1: "latent", 2: "latent_speaker"}
 _LATENT_KIND_NUMBERS = {name: number for number, name in _LATENT_KINDS.items()}
@@ -321,7 +415,16 @@ _FLOAT32 = 1
 def latents_to_bytes(message: LatentMessage) -> bytes:
     """Write what `parse_latents` reads."""
     rows, columns = message.values.shape
-    header = _LATENT_HEADER.pack(_LATENT_MAGIC, PROTOCOL_VERSION, _LATENT_KIND_NUMBERS[message.kind], _FLOAT32, 0, message.frame, rows, columns)
+    header = _LATENT_HEADER.pack(
+        _LATENT_MAGIC,
+        PROTOCOL_VERSION,
+        _LATENT_KIND_NUMBERS[message.kind],
+        _FLOAT32,
+        0,
+        message.frame,
+        rows,
+        columns,
+    )
     return header + message.values.astype("<f4", copy=False).tobytes()
 
 
@@ -332,15 +435,33 @@ def parse_latents(wire: bytes) -> LatentMessage:
         ProtocolError: bad_message; a wrong header, or fewer or more bytes than it announces.
     """
     if len(wire) < _LATENT_HEADER.size:
-        raise ProtocolError("bad_message", f"expected a latent header of {_LATENT_HEADER.size} bytes, got {len(wire)} bytes")
-    magic, version, kind, dtype, _, frame, rows, columns = cast(tuple[bytes, int, int, int, int, int, int, int], _LATENT_HEADER.unpack_from(wire))
+        raise ProtocolError(
+            "bad_message",
+            f"expected a latent header of {_LATENT_HEADER.size} bytes, got {len(wire)} bytes",
+        )
+    magic, version, kind, dtype, _, frame, rows, columns = cast(
+        tuple[bytes, int, int, int, int, int, int, int], _LATENT_HEADER.unpack_from(wire)
+    )
     if magic != _LATENT_MAGIC:
-        raise ProtocolError("bad_message", f"expected a latent header that starts with {_LATENT_MAGIC!r}, got {magic!r}")
+        raise ProtocolError(
+            "bad_message",
+            f"expected a latent header that starts with {_LATENT_MAGIC!r}, got {magic!r}",
+        )
     if version != PROTOCOL_VERSION or kind not in _LATENT_KINDS or dtype != _FLOAT32:
         expected = f"version {PROTOCOL_VERSION}, kind {' or '.join(map(str, _LATENT_KINDS))}, dtype {_FLOAT32}"
-        raise ProtocolError("bad_message", f"expected latents of {expected}; got version {version}, kind {kind}, dtype {dtype}")
+        raise ProtocolError(
+            "bad_message",
+            f"expected latents of {expected}; got version {version}, kind {kind}, dtype {dtype}",
+        )
     expected_bytes = _LATENT_HEADER.size + rows * columns * 4
     if len(wire) != expected_bytes:
-        raise ProtocolError("bad_message", f"expected {expected_bytes} bytes for latents of shape ({rows}, {columns}), got {len(wire)}")
-    values = np.frombuffer(wire, "<f4", offset=_LATENT_HEADER.size).astype(np.float32).reshape(rows, columns)
+        raise ProtocolError(
+            "bad_message",
+            f"expected {expected_bytes} bytes for latents of shape ({rows}, {columns}), got {len(wire)}",
+        )
+    values = (
+        np.frombuffer(wire, "<f4", offset=_LATENT_HEADER.size)
+        .astype(np.float32)
+        .reshape(rows, columns)
+    )
     return LatentMessage(frame, _LATENT_KINDS[kind], values)

@@ -27,11 +27,17 @@ MAX_RATE_HZ = 192_000
 _ZERO_CROSSINGS = 32
 _CUTOFF = 0.92
 _KAISER_BETA = 0.1102 * (80 - 8.7)  # Kaiser 1974, 80 dB
-_MAX_TABLE = 1 << 18  # 1 MB; awkward ratios (22051 Hz) take the nearest of as many phases as fit, error below -70 dB
+_MAX_TABLE = (
+    1 << 18
+)  # 1 MB; awkward ratios (22051 Hz) take the nearest of as many phases as fit, error below -70 dB
 _FEW_PHASES = 8
-_MAX_WINDOWS = 4096  # windows copied at once, which bounds the memory of one push however long its input
+_MAX_WINDOWS = (
+    4096  # windows copied at once, which bounds the memory of one push however long its input
+)
 
-_MAX_FLOAT_LEVEL = 8.0  # floats may overshoot full scale (decoders do); beyond this they are integers in disguise
+_MAX_FLOAT_LEVEL = (
+    8.0  # floats may overshoot full scale (decoders do); beyond this they are integers in disguise
+)
 
 
 def to_float32(samples: ArrayLike, channels: int = 2) -> NDArray[np.float32]:
@@ -54,14 +60,24 @@ def to_float32(samples: ArrayLike, channels: int = 2) -> NDArray[np.float32]:
     shaped = given[:, np.newaxis] if given.ndim == 1 else given
     if not (is_int16 or is_float) or shaped.ndim != 2 or not 1 <= shaped.shape[1] <= channels:
         widths = ", ".join(["(N,)", *(f"(N, {width})" for width in range(1, channels + 1))])
-        raise AudioFormatError(f"expected int16, float32 or float64 samples of shape {widths}, got {given.dtype} {given.shape}")
+        raise AudioFormatError(
+            f"expected int16, float32 or float64 samples of shape {widths}, got {given.dtype} {given.shape}"
+        )
     converted = np.zeros((shaped.shape[0], channels), dtype=np.float32)
     if is_int16:
-        np.divide(shaped, 32768, out=converted[:, : shaped.shape[1]], casting="same_kind", dtype=np.float32)
+        np.divide(
+            shaped,
+            32768,
+            out=converted[:, : shaped.shape[1]],
+            casting="same_kind",
+            dtype=np.float32,
+        )
         return converted
     peak = float(np.abs(shaped).max(initial=0.0))
     if not peak <= _MAX_FLOAT_LEVEL:  # also true for NaN
-        raise AudioFormatError(f"expected float samples in [-1, 1], got a peak of {peak:g}; integer audio must be given as int16")
+        raise AudioFormatError(
+            f"expected float samples in [-1, 1], got a peak of {peak:g}; integer audio must be given as int16"
+        )
     converted[:, : shaped.shape[1]] = shaped if peak <= 1 else shaped.clip(-1, 1)
     return converted
 
@@ -72,8 +88,14 @@ def check_rate(rate_hz: object) -> None:
     Raises:
         AudioFormatError: the rate is not an integer in this range.
     """
-    if isinstance(rate_hz, bool) or not isinstance(rate_hz, int) or not MIN_RATE_HZ <= rate_hz <= MAX_RATE_HZ:
-        raise AudioFormatError(f"expected a sample rate that is an integer from {MIN_RATE_HZ} to {MAX_RATE_HZ} Hz, got {rate_hz!r}")
+    if (
+        isinstance(rate_hz, bool)
+        or not isinstance(rate_hz, int)
+        or not MIN_RATE_HZ <= rate_hz <= MAX_RATE_HZ
+    ):
+        raise AudioFormatError(
+            f"expected a sample rate that is an integer from {MIN_RATE_HZ} to {MAX_RATE_HZ} Hz, got {rate_hz!r}"
+        )
 
 
 class StreamingResampler:
@@ -114,7 +136,9 @@ class StreamingResampler:
     def reset(self) -> None:
         """Back to the state before the first sample: the filter has heard silence."""
         # The next output needs the first `taps` of these inputs and stands `_fraction / _up` of a sample after the middle one.
-        self._inputs = np.zeros((self.channels, 0 if self._identity else self._taps // 2 - 1), dtype=np.float32)
+        self._inputs = np.zeros(
+            (self.channels, 0 if self._identity else self._taps // 2 - 1), dtype=np.float32
+        )
         self._fraction = 0
 
     def push(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -124,11 +148,15 @@ class StreamingResampler:
             ShapeError: another shape or type.
         """
         if samples.ndim != 2 or samples.shape[1] != self.channels or samples.dtype != np.float32:
-            raise ShapeError(f"expected float32 samples of shape (N, {self.channels}), got {samples.dtype} {samples.shape}")
+            raise ShapeError(
+                f"expected float32 samples of shape (N, {self.channels}), got {samples.dtype} {samples.shape}"
+            )
         if self._identity:
             return samples
         inputs = np.concatenate([self._inputs, samples.T], axis=1)
-        complete = (inputs.shape[1] - self._taps + 1) * self._up - self._fraction  # in steps of 1 / up input samples
+        complete = (
+            inputs.shape[1] - self._taps + 1
+        ) * self._up - self._fraction  # in steps of 1 / up input samples
         count = max(0, -(-complete // self._down))
         outputs = self._filter(inputs, count)
         position = self._fraction + count * self._down
@@ -141,7 +169,9 @@ class StreamingResampler:
 
         In all, N inputs give ceil(N * output_rate / input_rate) outputs; the filter meets silence after the last input.
         """
-        silence = np.zeros((0 if self._identity else self._taps // 2, self.channels), dtype=np.float32)
+        silence = np.zeros(
+            (0 if self._identity else self._taps // 2, self.channels), dtype=np.float32
+        )
         owed = self.push(silence)
         self.reset()
         return owed
@@ -165,12 +195,22 @@ class StreamingResampler:
             fraction = int(snapshot["fraction"])
             inputs = np.array(snapshot["inputs"], dtype=np.float32, order="C")
         except (KeyError, TypeError, ValueError) as error:
-            raise SnapshotError(f"expected a resampler's rates, fraction and inputs, got {', '.join(sorted(snapshot))}: {error}") from None
+            raise SnapshotError(
+                f"expected a resampler's rates, fraction and inputs, got {', '.join(sorted(snapshot))}: {error}"
+            ) from None
         longest = 0 if self._identity else self._taps - 1
         mine = (self.input_rate_hz, self.output_rate_hz)
-        if rates != mine or inputs.ndim != 2 or inputs.shape[0] != self.channels or inputs.shape[1] > longest or not 0 <= fraction < self._up:
+        if (
+            rates != mine
+            or inputs.ndim != 2
+            or inputs.shape[0] != self.channels
+            or inputs.shape[1] > longest
+            or not 0 <= fraction < self._up
+        ):
             expected = f"a snapshot for {mine} Hz with inputs of shape ({self.channels}, up to {longest}) and a fraction below {self._up}"
-            raise SnapshotError(f"expected {expected}, got {rates} Hz, {inputs.shape} and {fraction}")
+            raise SnapshotError(
+                f"expected {expected}, got {rates} Hz, {inputs.shape} and {fraction}"
+            )
         self._inputs, self._fraction = inputs, fraction
 
     def _filter(self, inputs: NDArray[np.float32], count: int) -> NDArray[np.float32]:
@@ -181,20 +221,39 @@ class StreamingResampler:
         outputs = np.zeros((count, self.channels), dtype=np.float32)
         if count == 0:
             return outputs
-        heard = self.channels if inputs[1:].any() else 1  # mono leaves the others silent, and silence stays so
+        heard = (
+            self.channels if inputs[1:].any() else 1
+        )  # mono leaves the others silent, and silence stays so
         by_channel, by_sample = inputs.strides
-        windows = np.ndarray((inputs.shape[1] - self._taps + 1, heard, self._taps), np.float32, buffer=inputs.data, strides=(by_sample, by_channel, by_sample))
-        if self._up <= _FEW_PHASES:  # the common rates: all outputs of a phase at once, without copying windows
+        windows = np.ndarray(
+            (inputs.shape[1] - self._taps + 1, heard, self._taps),
+            np.float32,
+            buffer=inputs.data,
+            strides=(by_sample, by_channel, by_sample),
+        )
+        if (
+            self._up <= _FEW_PHASES
+        ):  # the common rates: all outputs of a phase at once, without copying windows
             for first in range(min(count, self._up)):
                 row, phase = divmod(self._fraction + first * self._down, self._up)
                 same_phase = windows[row :: self._down][: -(-(count - first) // self._up)]
-                outputs[first :: self._up, :heard] = np.einsum("jct,t->jc", same_phase, self._phases[phase])
+                outputs[first :: self._up, :heard] = np.einsum(
+                    "jct,t->jc", same_phase, self._phases[phase]
+                )
             return outputs
         phase_count = self._phases.shape[0] - 1
         for first in range(0, count, _MAX_WINDOWS):
-            rows, fractions = np.divmod(self._fraction + np.arange(first, min(count, first + _MAX_WINDOWS), dtype=np.int64) * self._down, self._up)
-            phases = (2 * fractions * phase_count + self._up) // (2 * self._up)  # the nearest; exact if every phase is in the table
-            outputs[first : first + len(rows), :heard] = np.einsum("jct,jt->jc", windows[rows], self._phases[phases])
+            rows, fractions = np.divmod(
+                self._fraction
+                + np.arange(first, min(count, first + _MAX_WINDOWS), dtype=np.int64) * self._down,
+                self._up,
+            )
+            phases = (2 * fractions * phase_count + self._up) // (
+                2 * self._up
+            )  # the nearest; exact if every phase is in the table
+            outputs[first : first + len(rows), :heard] = np.einsum(
+                "jct,jt->jc", windows[rows], self._phases[phases]
+            )
         return outputs
 
 
@@ -205,8 +264,13 @@ def _phase_table(input_rate_hz: int, output_rate_hz: int) -> NDArray[np.float32]
     cutoff = _CUTOFF * min(1.0, output_rate_hz / input_rate_hz)  # of the input's Nyquist frequency
     half = math.ceil(_ZERO_CROSSINGS * max(1.0, input_rate_hz / output_rate_hz))
     phase_count = min(output_rate_hz // divisor, _MAX_TABLE // (2 * half))
-    offsets = np.arange(phase_count + 1)[:, np.newaxis] / phase_count - np.arange(1 - half, half + 1)[np.newaxis]
-    window = np.i0(_KAISER_BETA * np.sqrt(np.clip(1 - (offsets / half) ** 2, 0, None))) / np.i0(_KAISER_BETA)
+    offsets = (
+        np.arange(phase_count + 1)[:, np.newaxis] / phase_count
+        - np.arange(1 - half, half + 1)[np.newaxis]
+    )
+    window = np.i0(_KAISER_BETA * np.sqrt(np.clip(1 - (offsets / half) ** 2, 0, None))) / np.i0(
+        _KAISER_BETA
+    )
     taps = np.sinc(cutoff * offsets) * window
     taps /= taps.sum(axis=1, keepdims=True)  # a constant stays constant in every phase
     return taps.astype(np.float32)

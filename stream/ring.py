@@ -25,7 +25,9 @@ class PcmRing:
 
     def __init__(self, channels: int, capacity_samples: int) -> None:
         if channels < 1 or capacity_samples < 1:
-            raise ShapeError(f"expected at least 1 channel and 1 sample, got {channels} channels and {capacity_samples} samples")
+            raise ShapeError(
+                f"expected at least 1 channel and 1 sample, got {channels} channels and {capacity_samples} samples"
+            )
         self._samples = np.zeros((channels, capacity_samples), dtype=np.float32)
         self._start = 0
         self._count = 0
@@ -57,10 +59,14 @@ class PcmRing:
             ShapeError: another shape or type, or more samples than are free; the ring is then unchanged.
         """
         if samples.ndim != 2 or samples.shape[1] != self.channels or samples.dtype != np.float32:
-            raise ShapeError(f"expected float32 samples of shape (N, {self.channels}), got {samples.dtype} {samples.shape}")
+            raise ShapeError(
+                f"expected float32 samples of shape (N, {self.channels}), got {samples.dtype} {samples.shape}"
+            )
         count = samples.shape[0]
         if count > self.free:
-            raise ShapeError(f"the ring holds {self.capacity_samples} samples and has room for {self.free}, got {count}")
+            raise ShapeError(
+                f"the ring holds {self.capacity_samples} samples and has room for {self.free}, got {count}"
+            )
         end = (self._start + self._count) % self.capacity_samples
         before_wrap = min(count, self.capacity_samples - end)
         self._samples[:, end : end + before_wrap] = samples[:before_wrap].T
@@ -89,7 +95,9 @@ class PcmRing:
             ShapeError: fewer samples are available.
         """
         if not 0 <= count <= self._count:
-            raise ShapeError(f"expected to read 0 to {self._count} samples, which is what the ring holds, got {count}")
+            raise ShapeError(
+                f"expected to read 0 to {self._count} samples, which is what the ring holds, got {count}"
+            )
         before_wrap = min(count, self.capacity_samples - self._start)
         oldest = self._samples[:, self._start : self._start + before_wrap]
         if before_wrap < count:

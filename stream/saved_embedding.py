@@ -25,7 +25,11 @@ METHODS = ("plane", "pca", "autoencoder", "tsne", "umap")
 FORMAT = "turnstream projection 1"
 Float32 = NDArray[np.float32]
 
-ACTIVATIONS: dict[str, Callable[[Float32], Float32]] = {"linear": lambda x: x, "relu": lambda x: np.maximum(x, 0), "tanh": np.tanh}
+ACTIVATIONS: dict[str, Callable[[Float32], Float32]] = {
+    "linear": lambda x: x,
+    "relu": lambda x: np.maximum(x, 0),
+    "tanh": np.tanh,
+}
 
 
 @dataclass(frozen=True)
@@ -114,9 +118,13 @@ class SavedProjection:
             ConfigError: there is no formula, or the states have another width.
         """
         if not self.layers:
-            raise ConfigError(f"expected a projection with a formula (plane, pca or autoencoder), got {self.method}, which can only place recorded states")
+            raise ConfigError(
+                f"expected a projection with a formula (plane, pca or autoencoder), got {self.method}, which can only place recorded states"
+            )
         if states.shape[-1] != self.width:
-            raise ConfigError(f"expected states of {self.width} values, as the projection was fitted on, got {states.shape[-1]}")
+            raise ConfigError(
+                f"expected states of {self.width} values, as the projection was fitted on, got {states.shape[-1]}"
+            )
         return apply_layers(self.layers, states)
 
     def save(self, path: Path) -> None:
@@ -128,12 +136,21 @@ class SavedProjection:
             "model": self.model,
             "weights_sha256": self.weights_sha256,
             "about": self.about,
-            "trust": {name: None if math.isnan(value) else value for name, value in self.trust.items()},  # not measured of too few points
+            "trust": {
+                name: None if math.isnan(value) else value for name, value in self.trust.items()
+            },  # not measured of too few points
             "settings": self.settings,
             "low": self.low,
             "high": self.high,
             "landmarks": self.landmarks,
-            "layers": [{"activation": layer.activation, "weight": packed(layer.weight), "bias": packed(layer.bias)} for layer in self.layers],
+            "layers": [
+                {
+                    "activation": layer.activation,
+                    "weight": packed(layer.weight),
+                    "bias": packed(layer.bias),
+                }
+                for layer in self.layers
+            ],
             "places": packed(self.places),
             "situations": self.situations.tolist(),
             "stability": packed(self.stability),
@@ -147,7 +164,9 @@ class SavedProjection:
 def apply_layers(layers: Sequence[DenseLayer], states: Float32) -> Float32:
     """Run states (..., H) through dense layers, -> (..., D)."""
     for layer in layers:
-        states = ACTIVATIONS[layer.activation](states @ layer.weight.T + layer.bias).astype(np.float32)
+        states = ACTIVATIONS[layer.activation](states @ layer.weight.T + layer.bias).astype(
+            np.float32
+        )
     return states
 
 
@@ -167,9 +186,15 @@ def load_projection(path: str | Path | None = None) -> SavedProjection:
         words: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         if words["format"] != FORMAT:
             raise ValueError(f"format {words['format']!r}")
-        layers = tuple(DenseLayer(unpacked(layer["weight"]), unpacked(layer["bias"]), layer["activation"]) for layer in words["layers"])
+        layers = tuple(
+            DenseLayer(unpacked(layer["weight"]), unpacked(layer["bias"]), layer["activation"])
+            for layer in words["layers"]
+        )
         projection = SavedProjection(
-            **{name: str(words[name]) for name in ("method", "layer", "model", "weights_sha256", "about")},
+            **{
+                name: str(words[name])
+                for name in ("method", "layer", "model", "weights_sha256", "about")
+            },
             layers=layers,
             places=unpacked(words["places"]),
             situations=np.array(words["situations"], dtype=str),
@@ -178,23 +203,35 @@ def load_projection(path: str | Path | None = None) -> SavedProjection:
             high=_floats(words["high"]),
             landmarks={str(name): _floats(place) for name, place in words["landmarks"].items()},
             reference=unpacked(words["reference"]),
-            trust={str(name): math.nan if value is None else float(value) for name, value in words["trust"].items()},
+            trust={
+                str(name): math.nan if value is None else float(value)
+                for name, value in words["trust"].items()
+            },
             settings=dict(words["settings"]),
         )
         _check(projection)
     except (OSError, UnicodeDecodeError, KeyError, TypeError, ValueError, AttributeError) as error:
-        raise ConfigError(f"{path}: expected a projection that `turnstream latents project` wrote: {type(error).__name__} {error}") from None
+        raise ConfigError(
+            f"{path}: expected a projection that `turnstream latents project` wrote: {type(error).__name__} {error}"
+        ) from None
     return projection
 
 
 def packed(array: NDArray[Any]) -> dict[str, Any]:
     """An array as JSON holds it."""
-    return {"shape": list(array.shape), "float32": base64.b64encode(np.ascontiguousarray(array, "<f4").tobytes()).decode()}
+    return {
+        "shape": list(array.shape),
+        "float32": base64.b64encode(np.ascontiguousarray(array, "<f4").tobytes()).decode(),
+    }
 
 
 def unpacked(words: Mapping[str, Any]) -> Float32:
     """The inverse of `packed`."""
-    return np.frombuffer(base64.b64decode(words["float32"], validate=True), "<f4").reshape(words["shape"]).astype(np.float32)
+    return (
+        np.frombuffer(base64.b64decode(words["float32"], validate=True), "<f4")
+        .reshape(words["shape"])
+        .astype(np.float32)
+    )
 
 
 def _check(projection: SavedProjection) -> None:
@@ -203,13 +240,26 @@ def _check(projection: SavedProjection) -> None:
     joined = [b[1] == a[0] for a, b in zip(widths, widths[1:], strict=False)]
     if projection.method not in METHODS:
         raise ValueError(f"method {projection.method!r}")
-    if any(layer.activation not in ACTIVATIONS or layer.bias.shape != layer.weight.shape[:1] for layer in projection.layers) or not all(joined):
+    if any(
+        layer.activation not in ACTIVATIONS or layer.bias.shape != layer.weight.shape[:1]
+        for layer in projection.layers
+    ) or not all(joined):
         raise ValueError("layers that do not fit together")
     if (widths[-1][0] != dims) if widths else (len(projection.reference) != count):
         raise ValueError(f"places of {dims} dimensions that no layer or reference gives")
-    corners: Sequence[Sequence[float]] = (projection.low, projection.high, *projection.landmarks.values())
-    if any(len(corner) != dims for corner in corners) or len(projection.situations) != count or projection.stability.shape != (count,):
-        raise ValueError(f"corners, landmarks, situations or stability that do not fit {count} places of {dims} dimensions")
+    corners: Sequence[Sequence[float]] = (
+        projection.low,
+        projection.high,
+        *projection.landmarks.values(),
+    )
+    if (
+        any(len(corner) != dims for corner in corners)
+        or len(projection.situations) != count
+        or projection.stability.shape != (count,)
+    ):
+        raise ValueError(
+            f"corners, landmarks, situations or stability that do not fit {count} places of {dims} dimensions"
+        )
 
 
 def _floats(values: Any) -> tuple[float, ...]:

@@ -55,14 +55,23 @@ class Session:
     """
 
     def __init__(
-        self, metadata: ModelMetadata, *, sample_rate_hz: int = 16000, policy: str | PolicySettings | None = "balanced", buffer_s: float = 1.0
+        self,
+        metadata: ModelMetadata,
+        *,
+        sample_rate_hz: int = 16000,
+        policy: str | PolicySettings | None = "balanced",
+        buffer_s: float = 1.0,
     ) -> None:
         self.metadata = metadata
         self.sample_rate_hz = sample_rate_hz
-        buffer_frames = max(2, math.ceil(buffer_s * metadata.sample_rate_hz / metadata.frame_samples))  # whole, so that a flush always finds room
+        buffer_frames = max(
+            2, math.ceil(buffer_s * metadata.sample_rate_hz / metadata.frame_samples)
+        )  # whole, so that a flush always finds room
         self._ring = PcmRing(2, buffer_frames * metadata.frame_samples)
         self._resampler = StreamingResampler(sample_rate_hz, metadata.sample_rate_hz, channels=2)
-        self._owed = self._resampler.delay_s * metadata.sample_rate_hz + 1  # room that a flush after the push must find
+        self._owed = (
+            self._resampler.delay_s * metadata.sample_rate_hz + 1
+        )  # room that a flush after the push must find
         self._policy = TurnPolicy(policy) if policy is not None else None
         self.reset()
 
@@ -95,7 +104,12 @@ class Session:
     @property
     def free_samples(self) -> int:
         """Samples per channel, at the pushed rate, that `push_audio` would take now."""
-        return max(0, int((self._ring.free - self._owed) * self.sample_rate_hz / self.metadata.sample_rate_hz))
+        return max(
+            0,
+            int(
+                (self._ring.free - self._owed) * self.sample_rate_hz / self.metadata.sample_rate_hz
+            ),
+        )
 
     def push_audio(self, samples: ArrayLike) -> None:
         """Take in audio.
@@ -108,7 +122,9 @@ class Session:
         block = to_float32(samples)
         free = self.free_samples
         if len(block) > free:
-            raise AudioFormatError(f"expected at most {free} samples, which is what the buffer has room for, got {len(block)}")
+            raise AudioFormatError(
+                f"expected at most {free} samples, which is what the buffer has room for, got {len(block)}"
+            )
         self.samples_received += len(block)
         self._warnings += self._check.push(block)
         self._ring.push(self._resampler.push(block))
@@ -143,12 +159,16 @@ class Session:
         """Turn one row of the output for the frame last taken into the next prediction and its events."""
         level_dbfs, self._level_dbfs = self._level_dbfs, None
         vad, p_now, p_future, p_next, p_backchannel = output.probabilities[row]
-        self._floor.update(vad, self.metadata.frame_samples / self.metadata.sample_rate_hz, level_dbfs)
+        self._floor.update(
+            vad, self.metadata.frame_samples / self.metadata.sample_rate_hz, level_dbfs
+        )
         holder = self._floor.holder
         p_shift = None if holder is None else p_next[1 - holder]
         prediction = Prediction(
             frame=self.frames_done,
-            time_s=(self.frames_done + 1) * self.metadata.frame_samples / self.metadata.sample_rate_hz,
+            time_s=(self.frames_done + 1)
+            * self.metadata.frame_samples
+            / self.metadata.sample_rate_hz,
             holder=holder,
             p_shift=p_shift,
             p_hold=None if p_shift is None else 1 - p_shift,
@@ -176,9 +196,14 @@ class Session:
             "buffer_s": self._ring.capacity_samples / self.metadata.sample_rate_hz,
             "floor": self._floor.to_plain(),
             "policy": None if self._policy is None else self._policy.to_plain(),
-            "policy_settings": None if self._policy is None else asdict(policy_settings(self._policy.settings)),
+            "policy_settings": None
+            if self._policy is None
+            else asdict(policy_settings(self._policy.settings)),
         }
-        arrays: dict[str, NDArray[Any]] = {"state": self.state, "audio": self._ring.peek(self._ring.available)}
+        arrays: dict[str, NDArray[Any]] = {
+            "state": self.state,
+            "audio": self._ring.peek(self._ring.available),
+        }
         arrays |= {f"resampler_{name}": array for name, array in self._resampler.snapshot().items()}
         archive = io.BytesIO()
         np.savez(archive, allow_pickle=False, header=np.array(json.dumps(header)), **arrays)
@@ -197,32 +222,55 @@ class Session:
             header = json.loads(str(arrays.pop("header")))
             version, weights = header["snapshot_version"], str(header["weights_sha256"])
         except Exception as error:  # numpy, zipfile and json raise many kinds on foreign bytes
-            raise SnapshotError(f"expected a snapshot made by turnstream, got {len(snapshot)} bytes that are not one ({type(error).__name__})") from None
+            raise SnapshotError(
+                f"expected a snapshot made by turnstream, got {len(snapshot)} bytes that are not one ({type(error).__name__})"
+            ) from None
         if version != SNAPSHOT_VERSION:
             raise SnapshotError(f"expected snapshot version {SNAPSHOT_VERSION}, got {version}")
         if weights != metadata.weights_sha256:
-            raise SnapshotError(f"expected a snapshot of the model {metadata.weights_sha256[:12]}, got one of {weights[:12]}")
+            raise SnapshotError(
+                f"expected a snapshot of the model {metadata.weights_sha256[:12]}, got one of {weights[:12]}"
+            )
         try:
             return cls._rebuild(header, arrays, metadata)
         except (ValueError, KeyError, TypeError) as error:
-            raise SnapshotError(f"expected a whole snapshot, got a damaged one: {type(error).__name__} {error}") from None
+            raise SnapshotError(
+                f"expected a whole snapshot, got a damaged one: {type(error).__name__} {error}"
+            ) from None
 
     @classmethod
-    def _rebuild(cls, header: dict[str, Any], arrays: dict[str, NDArray[Any]], metadata: ModelMetadata) -> Session:
+    def _rebuild(
+        cls, header: dict[str, Any], arrays: dict[str, NDArray[Any]], metadata: ModelMetadata
+    ) -> Session:
         settings, buffer_s = header["policy_settings"], header["buffer_s"]
         if not 0 < buffer_s <= MAX_RESTORED_BUFFER_S:
-            raise ValueError(f"expected buffer_s above 0 and up to {MAX_RESTORED_BUFFER_S:g}, got {buffer_s!r}")
+            raise ValueError(
+                f"expected buffer_s above 0 and up to {MAX_RESTORED_BUFFER_S:g}, got {buffer_s!r}"
+            )
         policy = None if settings is None else PolicySettings(**settings)
-        session = cls(metadata, sample_rate_hz=header["sample_rate_hz"], policy=policy, buffer_s=buffer_s)
-        session.samples_received, session.frames_done = _count(header, "samples_received"), _count(header, "frames_done")
+        session = cls(
+            metadata, sample_rate_hz=header["sample_rate_hz"], policy=policy, buffer_s=buffer_s
+        )
+        session.samples_received, session.frames_done = (
+            _count(header, "samples_received"),
+            _count(header, "frames_done"),
+        )
         session._floor = FloorTracker.from_plain(header["floor"])
         if session._policy is not None:
             session._policy.restore(header["policy"])
         if arrays["state"].shape != session.state.shape or arrays["state"].dtype != np.float32:
-            raise ValueError(f"expected a float32 state of shape {session.state.shape}, got {arrays['state'].dtype} {arrays['state'].shape}")
+            raise ValueError(
+                f"expected a float32 state of shape {session.state.shape}, got {arrays['state'].dtype} {arrays['state'].shape}"
+            )
         session.state = arrays["state"]
         session._ring.push(arrays["audio"])
-        session._resampler.restore({name.removeprefix("resampler_"): array for name, array in arrays.items() if name.startswith("resampler_")})
+        session._resampler.restore(
+            {
+                name.removeprefix("resampler_"): array
+                for name, array in arrays.items()
+                if name.startswith("resampler_")
+            }
+        )
         return session
 
 
@@ -230,7 +278,9 @@ def _levels_dbfs(frame: Float32) -> Pair:
     """RMS level of each channel of a frame, (2, N), without its mean. Three products cost a fifth of `np.var`."""
     size = frame.shape[1]
     sums: list[float] = (frame @ np.ones(size, np.float32)).tolist()
-    return _dbfs(float(frame[0] @ frame[0]) / size - (sums[0] / size) ** 2), _dbfs(float(frame[1] @ frame[1]) / size - (sums[1] / size) ** 2)
+    return _dbfs(float(frame[0] @ frame[0]) / size - (sums[0] / size) ** 2), _dbfs(
+        float(frame[1] @ frame[1]) / size - (sums[1] / size) ** 2
+    )
 
 
 def _dbfs(power: float) -> float:

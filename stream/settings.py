@@ -53,7 +53,10 @@ class StreamSettings:
         check_choice("latents", self.latents, LATENT_CHOICES)
         check_choice("policy", self.policy, POLICY_NAMES)
         if self.latents != "none" and self.frames == 0:
-            raise ProtocolError("bad_setting", f"latents={self.latents}: expected frames=all or a number, because latents come with frames; got frames=none")
+            raise ProtocolError(
+                "bad_setting",
+                f"latents={self.latents}: expected frames=all or a number, because latents come with frames; got frames=none",
+            )
 
     @classmethod
     def from_words(cls, words: dict[str, object]) -> StreamSettings:
@@ -62,7 +65,13 @@ class StreamSettings:
         Raises:
             ProtocolError: bad_setting; a value out of range.
         """
-        return cls(**{_SETTINGS[name]: frames_from_word(word) if name == "frames" else word for name, word in words.items() if name in _SETTINGS})  # pyright: ignore[reportArgumentType]
+        return cls(
+            **{
+                _SETTINGS[name]: frames_from_word(word) if name == "frames" else word
+                for name, word in words.items()
+                if name in _SETTINGS
+            }
+        )  # pyright: ignore[reportArgumentType]
 
     def to_words(self) -> dict[str, str | int]:
         """The settings under their names on the wire."""
@@ -123,7 +132,8 @@ def parse_query(query: str) -> StreamSettings | Resume:
         return StreamSettings.from_words(words)
     if set(words) != {"resume", "received"}:
         raise ProtocolError(
-            "bad_setting", f"resume: expected received and no other setting with it, got {', '.join(sorted(set(words) - {'resume'})) or 'none'}"
+            "bad_setting",
+            f"resume: expected received and no other setting with it, got {', '.join(sorted(set(words) - {'resume'})) or 'none'}",
         )
     token, received = str(words["resume"]), words["received"]
     return Resume(token, cast(int, received))
@@ -158,12 +168,24 @@ class Configure:
         """
         unknown = [name for name in words if name not in _CHANGEABLE]
         if unknown or not words:
-            raise ProtocolError("bad_control", f"configure: expected {', '.join(_CHANGEABLE)}; got {show(unknown[0]) if unknown else 'none of them'}")
-        return cls(**{name: frames_from_word(word) if name == "frames" else _given(name, word) for name, word in words.items()})  # pyright: ignore[reportArgumentType]
+            raise ProtocolError(
+                "bad_control",
+                f"configure: expected {', '.join(_CHANGEABLE)}; got {show(unknown[0]) if unknown else 'none of them'}",
+            )
+        return cls(
+            **{
+                name: frames_from_word(word) if name == "frames" else _given(name, word)
+                for name, word in words.items()
+            }
+        )  # pyright: ignore[reportArgumentType]
 
     def to_words(self) -> dict[str, object]:
         """The changes under their names on the wire."""
-        words = {"frames": None if self.frames is None else frames_to_word(self.frames), "latents": self.latents, "policy": self.policy}
+        words = {
+            "frames": None if self.frames is None else frames_to_word(self.frames),
+            "latents": self.latents,
+            "policy": self.policy,
+        }
         return {name: word for name, word in words.items() if word is not None}
 
 
@@ -186,7 +208,10 @@ def frames_from_word(word: object) -> int:
     if word in ("all", "none"):
         return 1 if word == "all" else 0
     if not isinstance(word, int) or isinstance(word, bool) or word < 1:
-        raise ProtocolError("bad_setting", f"frames: expected all, none or a whole number from 1 to {MAX_FRAMES_STEP}; got {show(word)}")
+        raise ProtocolError(
+            "bad_setting",
+            f"frames: expected all, none or a whole number from 1 to {MAX_FRAMES_STEP}; got {show(word)}",
+        )
     return word
 
 
@@ -208,15 +233,23 @@ def _is_number(word: str) -> bool:
 def _query_words(query: str) -> dict[str, object]:
     """The settings of a query string, each once, numbers as numbers."""
     try:
-        pairs = parse_qsl(query, keep_blank_values=True, strict_parsing=bool(query), max_num_fields=32)
+        pairs = parse_qsl(
+            query, keep_blank_values=True, strict_parsing=bool(query), max_num_fields=32
+        )
     except ValueError:
-        raise ProtocolError("bad_setting", f"expected a query string like sample_rate=16000&channels=2, got {show(query)}") from None
+        raise ProtocolError(
+            "bad_setting",
+            f"expected a query string like sample_rate=16000&channels=2, got {show(query)}",
+        ) from None
     words: dict[str, object] = {}
     for name, word in pairs:
         if name == "token":
             continue
         if name not in _SETTINGS and name not in _RESUME:
-            raise ProtocolError("bad_setting", f"unknown setting {show(name)}; expected one of {', '.join(_SETTINGS)}")
+            raise ProtocolError(
+                "bad_setting",
+                f"unknown setting {show(name)}; expected one of {', '.join(_SETTINGS)}",
+            )
         if name in words:
             raise ProtocolError("bad_setting", f"{name}: expected once, got it twice")
         words[name] = int(word) if _is_number(word) and name != "resume" else word

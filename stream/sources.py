@@ -24,7 +24,9 @@ ENCODINGS: tuple[Encoding, ...] = get_args(Encoding)
 
 _SAMPLE_BYTES: dict[Encoding, int] = {"pcm_s16le": 2, "pcm_f32le": 4, "mulaw": 1}
 _DEFAULT_BLOCK_S = 0.02
-_UNKNOWN_LENGTH_BYTES = 0x7FFF0000  # writers of endless wav streams put a size near 2 or 4 GB into the header
+_UNKNOWN_LENGTH_BYTES = (
+    0x7FFF0000  # writers of endless wav streams put a size near 2 or 4 GB into the header
+)
 _FRAME_TOLERANCE_S = 0.1  # mp3 headers round the length up to whole frames
 
 
@@ -69,20 +71,30 @@ class FileSource:
     def __init__(self, path: str | Path, block_samples: int | None = None) -> None:
         self.path = Path(path)
         if not self.path.is_file():
-            raise AudioFormatError(f"expected an audio file, got {'a directory' if self.path.is_dir() else 'a path that does not exist'}: {self.path}")
+            raise AudioFormatError(
+                f"expected an audio file, got {'a directory' if self.path.is_dir() else 'a path that does not exist'}: {self.path}"
+            )
         if self.path.stat().st_size == 0:
-            raise AudioFormatError(f"expected an audio file, got an empty one (0 bytes): {self.path}")
+            raise AudioFormatError(
+                f"expected an audio file, got an empty one (0 bytes): {self.path}"
+            )
         self._file = _open_sound_file(self.path)
         try:
             self.sample_rate_hz: int = self._file.samplerate
             self.channels: int = self._file.channels
             self.frames: int = self._file.frames
-            self._log: str = self._file.extra_info  # now: reading to the end adds remarks about whole Ogg files, too
+            self._log: str = (
+                self._file.extra_info
+            )  # now: reading to the end adds remarks about whole Ogg files, too
             check_rate(self.sample_rate_hz)
             if not 1 <= self.channels <= 2:
-                raise AudioFormatError(f"expected 1 or 2 channels, got {self.channels}: {self.path}")
+                raise AudioFormatError(
+                    f"expected 1 or 2 channels, got {self.channels}: {self.path}"
+                )
             if self.frames == 0 and self._damage(0) is None:
-                raise AudioFormatError(f"expected an audio file, got one without samples: {self.path}")
+                raise AudioFormatError(
+                    f"expected an audio file, got one without samples: {self.path}"
+                )
             self.block_samples = _block_samples(block_samples, self.sample_rate_hz)
         except AudioFormatError:
             self.close()
@@ -105,7 +117,9 @@ class FileSource:
                 block: Block = self._file.read(self.block_samples, dtype="float32", always_2d=True)
             except _soundfile().SoundFileError as error:
                 readable = f"only {total / self.sample_rate_hz:.2f} of {self.duration_s:.2f} s can be decoded"
-                raise AudioFormatError(f"expected a whole audio file, got one of which {readable} ({error}): {self.path}") from None
+                raise AudioFormatError(
+                    f"expected a whole audio file, got one of which {readable} ({error}): {self.path}"
+                ) from None
             if len(block) == 0:
                 break
             total += len(block)
@@ -123,7 +137,11 @@ class FileSource:
         cut_wav = re.search(r"^data : (\d+) \(should be (\d+)\)", self._log, re.MULTILINE)
         if cut_wav and int(cut_wav[2]) < int(cut_wav[1]) < _UNKNOWN_LENGTH_BYTES:
             return f"expected {cut_wav[1]} bytes of audio, got {cut_wav[2]}"
-        if re.search(r"^Ogg ?: (File ended unexpectedly|Last page lacks|Junk after the last page)", self._log, re.MULTILINE):
+        if re.search(
+            r"^Ogg ?: (File ended unexpectedly|Last page lacks|Junk after the last page)",
+            self._log,
+            re.MULTILINE,
+        ):
             return f"expected an Ogg stream that ends with a whole, marked page, got none after {total / self.sample_rate_hz:.2f} s"
         if total < self.frames - _FRAME_TOLERANCE_S * self.sample_rate_hz:
             return f"expected {self.duration_s:.2f} s of audio, got {total / self.sample_rate_hz:.2f} s"
@@ -143,7 +161,14 @@ class RawPcmSource:
         AudioFormatError: an unknown encoding, a rate outside 8-192 kHz, or not 1 or 2 channels.
     """
 
-    def __init__(self, stream: BinaryIO, encoding: Encoding, sample_rate_hz: int, channels: int, block_samples: int | None = None) -> None:
+    def __init__(
+        self,
+        stream: BinaryIO,
+        encoding: Encoding,
+        sample_rate_hz: int,
+        channels: int,
+        block_samples: int | None = None,
+    ) -> None:
         check_rate(sample_rate_hz)
         if not 1 <= channels <= 2:
             raise AudioFormatError(f"expected 1 or 2 channels, got {channels}")
@@ -173,7 +198,9 @@ class RawPcmSource:
                 rest = rest[whole:]
         if rest and self._stream is not None:
             form = f"{frame_bytes} bytes ({self._encoding}, {self.channels} channels)"
-            raise AudioFormatError(f"expected whole samples of {form}, got {len(rest)} bytes of one at the end")
+            raise AudioFormatError(
+                f"expected whole samples of {form}, got {len(rest)} bytes of one at the end"
+            )
 
     def close(self) -> None:
         """Stop reading."""
@@ -193,7 +220,9 @@ def decode_pcm(encoded: bytes, encoding: Encoding, channels: int) -> Block:
         raise AudioFormatError(f"expected an encoding of {', '.join(ENCODINGS)}, got {encoding!r}")
     frame_bytes = _SAMPLE_BYTES[encoding] * channels
     if len(encoded) % frame_bytes:
-        raise AudioFormatError(f"expected whole samples of {frame_bytes} bytes ({encoding}, {channels} channels), got {len(encoded)} bytes")
+        raise AudioFormatError(
+            f"expected whole samples of {frame_bytes} bytes ({encoding}, {channels} channels), got {len(encoded)} bytes"
+        )
     if encoding == "pcm_s16le":
         samples = np.frombuffer(encoded, dtype="<i2").astype(np.float32) / np.float32(32768)
     elif encoding == "pcm_f32le":
@@ -204,7 +233,10 @@ def decode_pcm(encoded: bytes, encoding: Encoding, channels: int) -> Block:
 
 
 def paced(
-    source: AudioSource, speed: float = 1.0, clock: Callable[[], float] = time.monotonic, sleep: Callable[[float], object] = time.sleep
+    source: AudioSource,
+    speed: float = 1.0,
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], object] = time.sleep,
 ) -> Iterator[Block]:
     """Give a source's blocks in real time: each when a microphone would have recorded its last sample.
 
@@ -246,7 +278,9 @@ def _open_sound_file(path: Path) -> Any:
         sound_file.seekable = lambda: False
         return sound_file
     except soundfile.SoundFileError as error:
-        raise AudioFormatError(f"expected an audio file, got one that libsndfile cannot read ({error})") from None
+        raise AudioFormatError(
+            f"expected an audio file, got one that libsndfile cannot read ({error})"
+        ) from None
 
 
 def _soundfile() -> Any:

@@ -23,8 +23,14 @@ _PITCH_BINS = int(math.log2(_PITCH_HZ[1] / _PITCH_HZ[0]) * _PITCH_BINS_PER_OCTAV
 _PITCH_LEAST = 20  # voiced windows, or nothing is said about the pitch
 _PARTS = 6  # per window: loudness is followed at 94 Hz
 _SEGMENT_WINDOWS, _SEGMENT_SPEECH = 40, 0.6  # 2.56 s, of which so much must be speech
-_SEGMENTS_LEAST = 3  # or nothing is said about rhythm: one or two phrases of a quick voice are no evidence
-_RATE_WEIGHTS = (1.0, -0.136, 0.45)  # per octave of pitch above 200 Hz, per dB of slow changes, bias; 1 % of correct recordings exceed 0
+_SEGMENTS_LEAST = (
+    3  # or nothing is said about rhythm: one or two phrases of a quick voice are no evidence
+)
+_RATE_WEIGHTS = (
+    1.0,
+    -0.136,
+    0.45,
+)  # per octave of pitch above 200 Hz, per dB of slow changes, bias; 1 % of correct recordings exceed 0
 
 
 class SpeechSpectra:
@@ -49,12 +55,16 @@ class SpeechSpectra:
         counts = np.cumsum(self._pitch_counts)
         if counts[-1] < _PITCH_LEAST or self._segments < _SEGMENTS_LEAST or self._slow_power < 1e-9:
             return -1.0
-        lower_pitch_octaves = int(np.count_nonzero(counts < 0.2 * counts[-1])) / _PITCH_BINS_PER_OCTAVE + math.log2(_PITCH_HZ[0] / 200)
+        lower_pitch_octaves = int(
+            np.count_nonzero(counts < 0.2 * counts[-1])
+        ) / _PITCH_BINS_PER_OCTAVE + math.log2(_PITCH_HZ[0] / 200)
         slow_db = 10 * math.log10(self._slow_power / self._fast_power)
         per_octave, per_db, bias = _RATE_WEIGHTS
         return per_octave * lower_pitch_octaves + per_db * slow_db + bias
 
-    def add_spectra(self, low_power: float, high_power: float, pitch_bins: NDArray[np.intp]) -> None:
+    def add_spectra(
+        self, low_power: float, high_power: float, pitch_bins: NDArray[np.intp]
+    ) -> None:
         """Add the powers and pitches of windows of speech."""
         self._low_power += low_power
         self._high_power += high_power
@@ -95,7 +105,9 @@ class WindowAnalysis:
         self._pitch_bins = int(np.searchsorted(frequencies, 1500.0))  # harmonics used for pitch
         self._lags = slice(int(sample_rate_hz / _PITCH_HZ[1]), int(sample_rate_hz / _PITCH_HZ[0]))
         # Autocorrelation of the taper, to undo its slope (Boersma 1993).
-        self._taper_correlation: Floats = np.fft.irfft(np.abs(np.fft.rfft(self._taper, self._fft_samples)) ** 2)[: self._lags.stop + 1]
+        self._taper_correlation: Floats = np.fft.irfft(
+            np.abs(np.fft.rfft(self._taper, self._fft_samples)) ** 2
+        )[: self._lags.stop + 1]
 
     def loudness(self, windows: Floats) -> Floats:
         """Logarithm of the amplitude in each part of windows (C, W, window_samples), (C, W, parts)."""
@@ -107,15 +119,30 @@ class WindowAnalysis:
         """Power below and above 4 kHz, and the bin of the pitch (-1 when unvoiced), of windows (W, window_samples), each (W,)."""
         spectrum = np.fft.rfft(windows * self._taper, self._fft_samples)
         power = spectrum.real**2 + spectrum.imag**2
-        return power[:, self._low_band].sum(axis=1), power[:, self._high_band].sum(axis=1), self._pitch_bin(power[:, : self._pitch_bins])
+        return (
+            power[:, self._low_band].sum(axis=1),
+            power[:, self._high_band].sum(axis=1),
+            self._pitch_bin(power[:, : self._pitch_bins]),
+        )
 
     def _pitch_bin(self, harmonics: Floats) -> NDArray[np.intp]:
         """The shortest period whose autocorrelation is nearly the largest."""
         first, last = self._lags.start, self._lags.stop
-        correlation = np.fft.irfft(harmonics, self._fft_samples)[:, : last + 1] / self._taper_correlation
+        correlation = (
+            np.fft.irfft(harmonics, self._fft_samples)[:, : last + 1] / self._taper_correlation
+        )
         inner = correlation[:, first:last]
-        strong = inner > np.maximum(0.9 * inner.max(axis=1), _PITCH_STRENGTH * correlation[:, 0])[:, np.newaxis]
-        candidates = strong & (inner > correlation[:, first - 1 : last - 1]) & (inner >= correlation[:, first + 1 : last + 1])
+        strong = (
+            inner
+            > np.maximum(0.9 * inner.max(axis=1), _PITCH_STRENGTH * correlation[:, 0])[
+                :, np.newaxis
+            ]
+        )
+        candidates = (
+            strong
+            & (inner > correlation[:, first - 1 : last - 1])
+            & (inner >= correlation[:, first + 1 : last + 1])
+        )
         pitch_hz = self._rate_hz / (first + candidates.argmax(axis=1))
         bins = (np.log2(pitch_hz / _PITCH_HZ[0]) * _PITCH_BINS_PER_OCTAVE).astype(np.intp)
         return np.where(candidates.any(axis=1), bins, -1)

@@ -32,7 +32,9 @@ def check_range(name: str, value: object, low: int, high: int) -> None:
 def check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
     """Refuse (bad_setting) what is not one of the choices."""
     if value not in choices:
-        raise ProtocolError("bad_setting", f"{name}: expected one of {', '.join(choices)}; got {show(value)}")
+        raise ProtocolError(
+            "bad_setting", f"{name}: expected one of {', '.join(choices)}; got {show(value)}"
+        )
 
 
 def to_json(words: dict[str, object]) -> str:

@@ -20,7 +20,9 @@ from turnstream.models.turn_model import TurnModel
 from .material import write_material
 from .networks import CONFIGS, random_model
 
-settings.register_profile("fixed", derandomize=True, deadline=None, database=None)  # the same examples in every run
+settings.register_profile(
+    "fixed", derandomize=True, deadline=None, database=None
+)  # the same examples in every run
 settings.load_profile("fixed")
 
 
@@ -59,7 +61,9 @@ def tiny_model(exported: Callable[[str, InputKind], Exported]) -> TurnModel:
 
 
 @pytest.fixture(scope="session")
-def tiny_model_path(exported: Callable[[str, InputKind], Exported], tmp_path_factory: pytest.TempPathFactory) -> Path:
+def tiny_model_path(
+    exported: Callable[[str, InputKind], Exported], tmp_path_factory: pytest.TempPathFactory
+) -> Path:
     path = tmp_path_factory.mktemp("tiny") / "tiny.onnx"
     path.write_bytes(exported("tiny", "pcm").graph)
     return path

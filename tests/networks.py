@@ -9,7 +9,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from turnstream.models.config import EncoderConfig, FeatureConfig, ModelConfig, RecurrentConfig, StackConfig
+from turnstream.models.config import (
+    EncoderConfig,
+    FeatureConfig,
+    ModelConfig,
+    RecurrentConfig,
+    StackConfig,
+)
 from turnstream.models.state import ShapeTree
 from turnstream.models.turn_model import TurnModel, TurnOutput
 
@@ -25,7 +31,13 @@ CONFIGS = {
     "lstm_2d_gated_stride_concat": ModelConfig(
         features=FeatureConfig(mel_bins=16),
         encoder=EncoderConfig(
-            channels=6, out_channels=8, dims=2, block="gated", stride=2, combine="concat", stacks=(StackConfig((2,), (1,)), StackConfig((2,), (3,)))
+            channels=6,
+            out_channels=8,
+            dims=2,
+            block="gated",
+            stride=2,
+            combine="concat",
+            stacks=(StackConfig((2,), (1,)), StackConfig((2,), (3,))),
         ),
         speaker_rnn=RecurrentConfig("lstm", 8, layers=2),
         dialogue_rnn=RecurrentConfig("lstm", 7),
@@ -94,7 +106,14 @@ def _cut(total: int, draw: Callable[[], int]) -> list[int]:
     return sizes
 
 
-def in_chunks(layer: Any, x: Tensor, state: Any, sizes: Sequence[int], stride: int = 1, forget: Callable[[Any], Any] = lambda state: state) -> Tensor:
+def in_chunks(
+    layer: Any,
+    x: Tensor,
+    state: Any,
+    sizes: Sequence[int],
+    stride: int = 1,
+    forget: Callable[[Any], Any] = lambda state: state,
+) -> Tensor:
     """Run a layer over x, (B, T, ...), in chunks of so many output steps; `forget` may spoil the state between chunks."""
     outputs: list[Tensor] = []
     with torch.inference_mode():
@@ -105,12 +124,19 @@ def in_chunks(layer: Any, x: Tensor, state: Any, sizes: Sequence[int], stride: i
     return torch.cat(outputs, dim=1)
 
 
-def conversation_in_chunks(model: TurnModel, audio: Tensor, sizes: Sequence[int], forget: Callable[[Tensor], Tensor] = lambda state: state) -> TurnOutput:
+def conversation_in_chunks(
+    model: TurnModel,
+    audio: Tensor,
+    sizes: Sequence[int],
+    forget: Callable[[Tensor], Tensor] = lambda state: state,
+) -> TurnOutput:
     """The same for the whole network and audio (B, 2, N)."""
     outputs: list[TurnOutput] = []
     state = model.init_state(audio.shape[0])
     with torch.inference_mode():
-        for piece in torch.split(audio, [size * model.config.frame_samples for size in sizes], dim=2):
+        for piece in torch.split(
+            audio, [size * model.config.frame_samples for size in sizes], dim=2
+        ):
             output, state = model(piece, state)
             state = forget(state)
             outputs.append(output)

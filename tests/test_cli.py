@@ -13,16 +13,31 @@ import pytest
 from turnstream import __version__, cli
 from turnstream.cli import COMMANDS, main
 
-HEAVY = ("numpy", "onnxruntime", "torch", "websockets", "soundfile", "sounddevice", "rich", "matplotlib", "asyncio")
+HEAVY = (
+    "numpy",
+    "onnxruntime",
+    "torch",
+    "websockets",
+    "soundfile",
+    "sounddevice",
+    "rich",
+    "matplotlib",
+    "asyncio",
+)
 
 
 def python(code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=False)
+    return subprocess.run(
+        [sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=False
+    )
 
 
 def without(package: str, arguments: Sequence[str]) -> subprocess.CompletedProcess[str]:
     """Run the command line in a Python in which a package is not installed."""
-    return python(f"import sys; sys.modules[{package!r}] = None; from turnstream.cli import main; sys.exit(main(sys.argv[1:]))", *arguments)
+    return python(
+        f"import sys; sys.modules[{package!r}] = None; from turnstream.cli import main; sys.exit(main(sys.argv[1:]))",
+        *arguments,
+    )
 
 
 @pytest.mark.parametrize("arguments", [[], ["--help"]])
@@ -45,7 +60,9 @@ def test_version_is_the_packages(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out == f"turnstream {__version__}\n"
 
 
-def test_an_unknown_command_is_refused_with_the_list_of_commands(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_unknown_command_is_refused_with_the_list_of_commands(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     with pytest.raises(SystemExit) as caught:
         main(["bogus"])
     assert caught.value.code == 2
@@ -55,7 +72,9 @@ def test_an_unknown_command_is_refused_with_the_list_of_commands(capsys: pytest.
 
 
 @pytest.mark.parametrize("option", ["--bogus", "-x", "--model"])
-def test_an_unknown_option_before_the_command_is_refused(option: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_unknown_option_before_the_command_is_refused(
+    option: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(SystemExit) as caught:
         main([option])
     assert caught.value.code == 2
@@ -73,7 +92,9 @@ def test_every_command_describes_itself(command: str, capsys: pytest.CaptureFixt
 
 
 @pytest.mark.parametrize("command", [*COMMANDS])
-def test_every_command_refuses_an_unknown_option(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_command_refuses_an_unknown_option(
+    command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(SystemExit) as caught:
         main([command, "--no-such-option"])
     assert caught.value.code == 2
@@ -81,23 +102,42 @@ def test_every_command_refuses_an_unknown_option(command: str, capsys: pytest.Ca
 
 
 def test_python_m_turnstream_is_the_command_line() -> None:
-    finished = subprocess.run([sys.executable, "-m", "turnstream", "--version"], capture_output=True, text=True, check=False)
+    finished = subprocess.run(
+        [sys.executable, "-m", "turnstream", "--version"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert (finished.returncode, finished.stdout) == (0, f"turnstream {__version__}\n")
-    finished = subprocess.run([sys.executable, "-m", "turnstream", "info", "--model", "none.onnx"], capture_output=True, text=True, check=False)
+    finished = subprocess.run(
+        [sys.executable, "-m", "turnstream", "info", "--model", "none.onnx"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert (finished.returncode, finished.stdout) == (2, "")
-    assert finished.stderr == "turnstream info: error: expected an ONNX model file, got 'none.onnx', which is not a file\n"
+    assert (
+        finished.stderr
+        == "turnstream info: error: expected an ONNX model file, got 'none.onnx', which is not a file\n"
+    )
 
 
 def test_training_without_torch_names_the_extra(tmp_path: Path) -> None:
     finished = without("torch", ["export", str(tmp_path), str(tmp_path / "out.onnx")])
     assert finished.returncode == 2
-    assert finished.stderr == "turnstream export: error: torch is not installed; it comes with: pip install 'turnstream[train]'\n"
+    assert (
+        finished.stderr
+        == "turnstream export: error: torch is not installed; it comes with: pip install 'turnstream[train]'\n"
+    )
 
 
 def test_a_picture_without_matplotlib_names_the_extra(tmp_path: Path) -> None:
     finished = without("matplotlib", ["predict", "none.wav", "--plot", str(tmp_path / "p.png")])
     assert finished.returncode == 2
-    assert finished.stderr == "turnstream predict: error: matplotlib is not installed; it comes with: pip install 'turnstream[plot]'\n"
+    assert (
+        finished.stderr
+        == "turnstream predict: error: matplotlib is not installed; it comes with: pip install 'turnstream[plot]'\n"
+    )
 
 
 def test_help_needs_no_torch() -> None:
@@ -109,13 +149,18 @@ def test_help_needs_no_torch() -> None:
     )
     finished = python(code, *commands)
     assert (finished.returncode, finished.stderr) == (0, "")
-    assert [line.split()[2] for line in finished.stdout.splitlines() if line.startswith("usage:")] == commands
+    assert [
+        line.split()[2] for line in finished.stdout.splitlines() if line.startswith("usage:")
+    ] == commands
 
 
 def test_simulating_without_the_extra_names_it() -> None:
     finished = without("tqdm", ["simulate", "--help"])
     assert finished.returncode == 2
-    assert finished.stderr == "turnstream simulate: error: tqdm is not installed; it comes with: pip install 'turnstream[train]'\n"
+    assert (
+        finished.stderr
+        == "turnstream simulate: error: tqdm is not installed; it comes with: pip install 'turnstream[train]'\n"
+    )
 
 
 def fail_with(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
@@ -125,7 +170,9 @@ def fail_with(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
     monkeypatch.setattr(cli, "_run", run)
 
 
-def test_an_interrupt_is_exit_code_130_without_a_word(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_interrupt_is_exit_code_130_without_a_word(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     fail_with(monkeypatch, KeyboardInterrupt())
     assert main(["demo"]) == 130
     assert capsys.readouterr() == ("", "")
@@ -137,7 +184,9 @@ def test_a_bug_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
         main(["info"])
 
 
-def test_a_missing_module_of_ours_or_of_the_base_is_not_taken_for_an_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_module_of_ours_or_of_the_base_is_not_taken_for_an_extra(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setitem(cli.COMMANDS, "info", ("turnstream.stream.no_such_module", ""))
     with pytest.raises(ModuleNotFoundError, match="no_such_module"):
         main(["info"])
@@ -147,6 +196,8 @@ def test_a_reader_that_has_gone_before_the_last_line_is_no_error(tiny_model_path
     reader, writer = os.pipe()
     os.close(reader)
     command = [sys.executable, "-m", "turnstream", "info", "--model", str(tiny_model_path)]
-    finished = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, text=True, check=False)
+    finished = subprocess.run(
+        command, stdout=writer, stderr=subprocess.PIPE, text=True, check=False
+    )
     os.close(writer)
     assert (finished.returncode, finished.stderr) == (0, "")

@@ -15,7 +15,19 @@ import soundfile
 import turnstream
 
 ROOT = Path(__file__).parents[1]
-TRAINING = ("torch", "torchaudio", "safetensors", "scipy", "onnx", "onnxscript", "matplotlib", "tqdm", "soxr", "faster_whisper", "ctranslate2")
+TRAINING = (
+    "torch",
+    "torchaudio",
+    "safetensors",
+    "scipy",
+    "onnx",
+    "onnxscript",
+    "matplotlib",
+    "tqdm",
+    "soxr",
+    "faster_whisper",
+    "ctranslate2",
+)
 PUBLIC = ast.parse((ROOT / "stream" / "_toplevel" / "__init__.py").read_text())
 
 PREDICTOR = """
@@ -61,25 +73,42 @@ PATHS = {
 
 
 @pytest.mark.parametrize("name", [*PATHS])
-def test_no_runtime_path_imports_what_only_training_needs(name: str, tiny_model_path: Path, tmp_path: Path) -> None:
+def test_no_runtime_path_imports_what_only_training_needs(
+    name: str, tiny_model_path: Path, tmp_path: Path
+) -> None:
     audio = tmp_path / "call.wav"
     soundfile.write(audio, np.zeros((3200, 2), np.int16), 16000)
     code = f"import sys\n{PATHS[name]}\nprint('imported:', *(m for m in {TRAINING!r} if m in sys.modules), file=sys.stderr)"
     command = [sys.executable, "-c", code, str(tiny_model_path), str(audio)]
-    finished = subprocess.run(command, input=bytes(12800), capture_output=True, check=False, cwd=tmp_path)
+    finished = subprocess.run(
+        command, input=bytes(12800), capture_output=True, check=False, cwd=tmp_path
+    )
     assert (finished.returncode, finished.stderr.decode().splitlines()[-1]) == (0, "imported:")
 
 
 def test_importing_turnstream_imports_next_to_nothing() -> None:
     code = "import sys; before = set(sys.modules); import turnstream; print(*sorted(m for m in set(sys.modules) - before if m.startswith('turnstream')))"
-    finished = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    finished = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
     assert finished.stdout == "turnstream\n"
 
 
-@pytest.mark.parametrize("words", ["from turnstream import AsyncClient, Client, Limits, StreamSettings", "import turnstream.stream.clients.stream_file"])
+@pytest.mark.parametrize(
+    "words",
+    [
+        "from turnstream import AsyncClient, Client, Limits, StreamSettings",
+        "import turnstream.stream.clients.stream_file",
+    ],
+)
 def test_a_client_needs_no_engine(words: str) -> None:
     code = f"import sys; {words}; print('onnxruntime' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"
+    assert (
+        subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True
+        ).stdout
+        == "False\n"
+    )
 
 
 def test_dir_lists_the_public_names() -> None:
@@ -94,7 +123,12 @@ def test_every_public_name_is_importable(name: str) -> None:
 def imported_for_type_checkers() -> dict[str, str]:
     """Name: module, of the block that only type checkers read."""
     (block,) = [node for node in PUBLIC.body if isinstance(node, ast.If)]
-    return {alias.name: node.module or "" for node in block.body if isinstance(node, ast.ImportFrom) for alias in node.names}
+    return {
+        alias.name: node.module or ""
+        for node in block.body
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
 
 
 def test_type_checkers_see_exactly_the_public_names() -> None:
@@ -107,7 +141,13 @@ def test_public_names_are_what_type_checkers_believe() -> None:
 
 
 def test_all_is_sorted_and_without_doubles() -> None:
-    assert sorted(set(turnstream.__all__), key=lambda name: (not name.isupper(), name.startswith("__"), name)) == turnstream.__all__
+    assert (
+        sorted(
+            set(turnstream.__all__),
+            key=lambda name: (not name.isupper(), name.startswith("__"), name),
+        )
+        == turnstream.__all__
+    )
 
 
 def test_a_star_import_gives_the_public_names_and_no_other() -> None:
@@ -130,10 +170,19 @@ def test_every_error_has_the_one_base_class() -> None:
 
 @pytest.mark.parametrize("folder", ["stream", "models", "export"])
 def test_a_source_folder_under_its_own_name_is_refused_with_the_right_one(folder: str) -> None:
-    finished = subprocess.run([sys.executable, "-c", f"import {folder}"], capture_output=True, text=True, check=False, cwd=ROOT)
+    finished = subprocess.run(
+        [sys.executable, "-c", f"import {folder}"],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=ROOT,
+    )
     assert finished.returncode == 1
     last = finished.stderr.splitlines()[-1]
-    assert last == f"ImportError: this folder is installed as turnstream.{folder}, but was imported as '{folder}'; run `pip install .` and `import turnstream`"
+    assert (
+        last
+        == f"ImportError: this folder is installed as turnstream.{folder}, but was imported as '{folder}'; run `pip install .` and `import turnstream`"
+    )
 
 
 @pytest.mark.parametrize("folder", ["stream", "models", "export"])

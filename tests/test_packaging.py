@@ -21,8 +21,14 @@ ROOTS = ("stream", "models", "export")
 
 def folder_of(package: str) -> Path:
     """Where a package's files are, by the longest entry of package-dir that fits."""
-    known = max((name for name in FOLDER_OF if package == name or package.startswith(name + ".")), key=len)
-    return ROOT.joinpath(FOLDER_OF[known], *package.removeprefix(known).strip(".").split(".")) if package != known else ROOT / FOLDER_OF[known]
+    known = max(
+        (name for name in FOLDER_OF if package == name or package.startswith(name + ".")), key=len
+    )
+    return (
+        ROOT.joinpath(FOLDER_OF[known], *package.removeprefix(known).strip(".").split("."))
+        if package != known
+        else ROOT / FOLDER_OF[known]
+    )
 
 
 def folders_on_disk() -> set[Path]:
@@ -38,14 +44,24 @@ def test_the_folders_on_disk_are_the_packages_listed() -> None:
 
 def test_every_module_is_in_a_package_or_shipped_as_data() -> None:
     modules = {module for root in ROOTS for module in (ROOT / root).rglob("*.py")}
-    assert {module for module in modules if module.parent not in folders_on_disk()} <= shipped_data()
+    assert {
+        module for module in modules if module.parent not in folders_on_disk()
+    } <= shipped_data()
 
 
 def shipped_data() -> set[Path]:
-    return {path for package, globs in SETUPTOOLS["package-data"].items() for glob in globs for path in folder_of(package).glob(glob)}
+    return {
+        path
+        for package, globs in SETUPTOOLS["package-data"].items()
+        for glob in globs
+        for path in folder_of(package).glob(glob)
+    }
 
 
-@pytest.mark.parametrize(("package", "glob"), [(package, glob) for package, globs in SETUPTOOLS["package-data"].items() for glob in globs])
+@pytest.mark.parametrize(
+    ("package", "glob"),
+    [(package, glob) for package, globs in SETUPTOOLS["package-data"].items() for glob in globs],
+)
 def test_every_data_glob_matches_a_file(package: str, glob: str) -> None:
     found = list(folder_of(package).glob(glob))
     assert found
@@ -65,33 +81,56 @@ def requirement_name(requirement: str) -> str:
 
 def direct_dependencies() -> set[str]:
     extras: dict[str, list[str]] = PROJECT["project"]["optional-dependencies"]
-    everything = PROJECT["project"]["dependencies"] + [requirement for listed in extras.values() for requirement in listed]
+    everything = PROJECT["project"]["dependencies"] + [
+        requirement for listed in extras.values() for requirement in listed
+    ]
     return {requirement_name(requirement) for requirement in everything} - {"turnstream"}
 
 
 def test_every_direct_dependency_is_pinned() -> None:
-    lines = [line.partition("#")[0].strip() for line in (ROOT / "constraints.txt").read_text().splitlines()]
+    lines = [
+        line.partition("#")[0].strip()
+        for line in (ROOT / "constraints.txt").read_text().splitlines()
+    ]
     pins = {requirement_name(line): line for line in lines if line}
     assert direct_dependencies() <= set(pins)
-    assert {line for line in pins.values() if not re.fullmatch(r"[A-Za-z0-9._-]+==[0-9][0-9A-Za-z.+!-]*( *;.*)?", line)} == set()
+    assert {
+        line
+        for line in pins.values()
+        if not re.fullmatch(r"[A-Za-z0-9._-]+==[0-9][0-9A-Za-z.+!-]*( *;.*)?", line)
+    } == set()
 
 
 def test_pyproject_only_bounds_from_below() -> None:
     extras: dict[str, list[str]] = PROJECT["project"]["optional-dependencies"]
-    everything = PROJECT["project"]["dependencies"] + [requirement for listed in extras.values() for requirement in listed]
-    assert {r for r in everything if not r.startswith("turnstream[") and not re.fullmatch(r"[a-z0-9-]+>=[0-9.]+(; sys_platform != 'win32')?", r)} == set()
+    everything = PROJECT["project"]["dependencies"] + [
+        requirement for listed in extras.values() for requirement in listed
+    ]
+    assert {
+        r
+        for r in everything
+        if not r.startswith("turnstream[")
+        and not re.fullmatch(r"[a-z0-9-]+>=[0-9.]+(; sys_platform != 'win32')?", r)
+    } == set()
 
 
 def test_the_base_install_brings_no_torch() -> None:
-    assert not {"torch", "torchaudio", "onnx", "onnxscript", "matplotlib"} & {requirement_name(r) for r in PROJECT["project"]["dependencies"]}
+    assert not {"torch", "torchaudio", "onnx", "onnxscript", "matplotlib"} & {
+        requirement_name(r) for r in PROJECT["project"]["dependencies"]
+    }
 
 
 def test_the_command_lines_table_of_extras_names_extras_that_bring_the_package() -> None:
     from turnstream.cli import _EXTRA_OF
 
-    package_of = {"sklearn": "scikit-learn", "umap": "umap-learn"}  # whose modules have another name
+    package_of = {
+        "sklearn": "scikit-learn",
+        "umap": "umap-learn",
+    }  # whose modules have another name
     for module, extra in _EXTRA_OF.items():
-        assert requirement_name(package_of.get(module, module)) in {requirement_name(r) for r in PROJECT["project"]["optional-dependencies"][extra]}
+        assert requirement_name(package_of.get(module, module)) in {
+            requirement_name(r) for r in PROJECT["project"]["optional-dependencies"][extra]
+        }
 
 
 def test_the_version_is_the_same_everywhere() -> None:

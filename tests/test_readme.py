@@ -27,7 +27,20 @@ from turnstream.stream.live import listen
 from turnstream.stream.sources import bundled_sample
 
 from .models.dialogues.corpora.making import write_switchboard
-from .readme_blocks import BLOCKS, NO_TEACHER, PAGES, READMES, ROOT, TESTED, Block, after_install, run, run_all, runs, write_call
+from .readme_blocks import (
+    BLOCKS,
+    NO_TEACHER,
+    PAGES,
+    READMES,
+    ROOT,
+    TESTED,
+    Block,
+    after_install,
+    run,
+    run_all,
+    runs,
+    write_call,
+)
 from .stream.fake_microphone import FakeMicrophone
 from .web.chromium import find_chromium, open_tab
 
@@ -39,13 +52,19 @@ def test_every_block_is_run_by_one_test():
 def test_the_readme_is_short():
     assert len(READMES["README.md"].splitlines()) <= 120
     for readme, text in READMES.items():
-        assert [line for line in text.splitlines() if len(line) > 100 and not line.startswith(("|", "!["))] == [], readme
+        assert [
+            line
+            for line in text.splitlines()
+            if len(line) > 100 and not line.startswith(("|", "!["))
+        ] == [], readme
 
 
 @pytest.mark.parametrize("readme", READMES)
 def test_every_link_leads_to_a_file(readme: str):
     targets = re.findall(r"\]\((?!https?:)([^)#]+)\)", READMES[readme])
-    assert [target for target in targets if not (ROOT / readme).parent.joinpath(target).exists()] == []
+    assert [
+        target for target in targets if not (ROOT / readme).parent.joinpath(target).exists()
+    ] == []
 
 
 @pytest.mark.parametrize("readme", READMES)
@@ -54,7 +73,9 @@ def test_every_command_in_the_text_has_these_options(readme: str):
         program, name, *rest = command.split()
         options = {word for word in rest if word.startswith("--")} - {"--help"}
         if program == "python":
-            assert {option for option in options if f'"{option}"' not in (ROOT / name).read_text()} == set(), command
+            assert {
+                option for option in options if f'"{option}"' not in (ROOT / name).read_text()
+            } == set(), command
         else:
             assert options <= options_of(name, rest), command
 
@@ -101,7 +122,13 @@ def test_the_command_to_try_it_is_what_ci_runs(block: Block):
 
 @runs("README.md", "predictor = TurnPredictor")
 def test_python_block_predicts(block: Block, tmp_path: Path):
-    done = subprocess.run([sys.executable, "-W", "error", "-c", block.code], cwd=tmp_path, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", block.code],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     assert len(done.stdout.splitlines()) >= 48  # 50 frames less what the resampler still holds
 
 
@@ -114,7 +141,9 @@ def test_snapshot_block_moves_a_conversation(block: Block, tmp_path: Path):
 def running_server(command: str = "turnstream serve", folder: Path | None = None) -> Iterator[str]:
     """`turnstream serve` on a free port, which it gives."""
     arguments = [*shlex.split(command), "--port", "0", "--quiet"]
-    server = subprocess.Popen([sys.executable, "-m", *arguments], cwd=folder, stdout=subprocess.PIPE, text=True)
+    server = subprocess.Popen(
+        [sys.executable, "-m", *arguments], cwd=folder, stdout=subprocess.PIPE, text=True
+    )
     try:
         assert server.stdout is not None
         port = re.search(r":(\d+)/", server.stdout.readline())
@@ -143,24 +172,48 @@ turnstream.MicrophoneSource = lambda: contextlib.closing(User())
 @runs("README.md", "from turnstream import Client")
 def test_websocket_block_hears_turns_end_and_is_interrupted(block: Block, tmp_path: Path):
     with running_server() as port:
-        code = A_RECORDING_AS_MICROPHONE + block.code.replace("8765", port).replace("turn: client.agent.say", "turn: print(turn) or client.agent.say")
-        done = subprocess.run([sys.executable, "-W", "error", "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=120)
+        code = A_RECORDING_AS_MICROPHONE + block.code.replace("8765", port).replace(
+            "turn: client.agent.say", "turn: print(turn) or client.agent.say"
+        )
+        done = subprocess.run(
+            [sys.executable, "-W", "error", "-c", code],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=120,
+        )
     assert done.returncode == 0, done.stderr
     assert "TurnEvent(type='end_of_turn', speaker=0" in done.stdout
     assert "Cut(played_s=" in done.stdout
 
 
 @runs("stream/README.md", "import { TurnstreamClient }")
-@pytest.mark.skipif(find_chromium() is None, reason="no chromium on the path: the page's block cannot be tried")
+@pytest.mark.skipif(
+    find_chromium() is None, reason="no chromium on the path: the page's block cannot be tried"
+)
 async def test_javascript_block_hears_turns_end(block: Block, tmp_path: Path):
     samples, rate_hz = sf.read(bundled_sample(), dtype="int16", always_2d=True)
-    sf.write(tmp_path / "user.wav", np.pad(samples[round(12.9 * rate_hz) : round(15.3 * rate_hz), 0], (3 * rate_hz, 2 * rate_hz)), rate_hz)
-    code = re.sub(r'^import (\{.*\}) from ("\S+");$', r"const \1 = await import(\2);", block.code, flags=re.MULTILINE)
+    sf.write(
+        tmp_path / "user.wav",
+        np.pad(
+            samples[round(12.9 * rate_hz) : round(15.3 * rate_hz), 0], (3 * rate_hz, 2 * rate_hz)
+        ),
+        rate_hz,
+    )
+    code = re.sub(
+        r'^import (\{.*\}) from ("\S+");$',
+        r"const \1 = await import(\2);",
+        block.code,
+        flags=re.MULTILINE,
+    )
     with running_server() as port:
         async with open_tab(microphone=Path(f"{tmp_path / 'user.wav'}%noloop")) as tab:
             await tab.go(f"http://127.0.0.1:{port}/")
             started = f"(async () => {{ window.said = []; {code.replace('8765', port).replace('console.log(', 'said.push([')} return true; }})()"
-            assert await tab.value(started.replace("time_s, probability));", "time_s, probability]));"))
+            assert await tab.value(
+                started.replace("time_s, probability));", "time_s, probability]));")
+            )
             what, time_s, probability = await tab.until("said[0]")
             assert what == "speak"
             assert time_s > 3
@@ -182,17 +235,23 @@ def test_server_and_client_commands_share_a_token(block: Block, tmp_path: Path):
 
 
 @runs("stream/README.md", "turnstream listen")
-def test_listen_commands_record_what_can_be_predicted_on_again(block: Block, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_listen_commands_record_what_can_be_predicted_on_again(
+    block: Block, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     listening, predict = block.commands
     write_call(tmp_path)
     (tmp_path / "call.wav").rename(tmp_path / "prompt.wav")
     spoken = np.random.default_rng(1).normal(0, 0.1, (96000, 1)).astype(np.float32)
-    monkeypatch.setattr(listen, "MicrophoneSource", lambda *args, **options: FakeMicrophone(np.split(spoken, 200)))
+    monkeypatch.setattr(
+        listen, "MicrophoneSource", lambda *args, **options: FakeMicrophone(np.split(spoken, 200))
+    )
     monkeypatch.chdir(tmp_path)
     assert cli.main([*shlex.split(listening)[1:], "--plain"]) == 0
     run_all([predict], tmp_path)
     assert len((tmp_path / "again.csv").read_text().splitlines()) > 100
-    assert (tmp_path / "again.csv").read_bytes() == (tmp_path / "session1" / "predictions.csv").read_bytes()
+    assert (tmp_path / "again.csv").read_bytes() == (
+        tmp_path / "session1" / "predictions.csv"
+    ).read_bytes()
 
 
 @runs("stream/README.md", "turnstream predict call.wav")
@@ -226,7 +285,13 @@ def test_export_commands_make_a_file_that_can_be_stepped(block: Block, tmp_path:
     assert (tmp_path / "golden.npz").is_file()
     python, example, *arguments = step.split()
     assert python == "python"
-    done = subprocess.run([sys.executable, str(ROOT / example), *arguments], cwd=tmp_path, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, str(ROOT / example), *arguments],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     assert len(done.stdout.splitlines()) == 100
 
 
@@ -241,25 +306,50 @@ def test_two_commands_train_on_a_corpus(block: Block, tmp_path: Path):
 @runs("models/README.md", "turnstream pretrain teacher")
 @pytest.mark.filterwarnings("default")
 @pytest.mark.skipif(bool(NO_TEACHER), reason=f"not installed: {', '.join(NO_TEACHER)}")
-def test_teacher_commands_lead_from_utterances_and_calls_to_a_report(block: Block, tmp_path: Path, material_folder: Path):
+def test_teacher_commands_lead_from_utterances_and_calls_to_a_report(
+    block: Block, tmp_path: Path, material_folder: Path
+):
     shutil.copytree(material_folder, tmp_path / "data")
     listing = tmp_path / "data" / "speech" / "tones" / "manifest.csv"
     header, *clips = listing.read_text().splitlines()
-    listing.write_text("\n".join([header, *clips[::5]]))  # one or two of each speaker; every kind of clip
+    listing.write_text(
+        "\n".join([header, *clips[::5]])
+    )  # one or two of each speaker; every kind of clip
     shutil.copy(bundled_sample(), tmp_path)
-    parts = {"reason": (8.5, 20.0), "number": (31.5, 46.0), "goodbye": (45.0, 58.0)}  # of the call, with shifts and holds in each
-    calls = [{"id": name, "audio": "call.flac", "start_s": start_s, "end_s": end_s} for name, (start_s, end_s) in parts.items()]
+    parts = {
+        "reason": (8.5, 20.0),
+        "number": (31.5, 46.0),
+        "goodbye": (45.0, 58.0),
+    }  # of the call, with shifts and holds in each
+    calls = [
+        {"id": name, "audio": "call.flac", "start_s": start_s, "end_s": end_s}
+        for name, (start_s, end_s) in parts.items()
+    ]
     (tmp_path / "calls.jsonl").write_text("".join(f"{json.dumps(call)}\n" for call in calls))
     network = {"encoder": {"channels": 8, "out_channels": 8}, "speaker_rnn": {"hidden": 8}}
-    distillation = {"steps": 2, "lanes": 2, "chunk_s": 1.0, "components": 8, "place_components": 8, "warmup_steps": 0}
+    distillation = {
+        "steps": 2,
+        "lanes": 2,
+        "chunk_s": 1.0,
+        "components": 8,
+        "place_components": 8,
+        "warmup_steps": 0,
+    }
     (tmp_path / "distillation.json").write_text(json.dumps(distillation | network))
-    (tmp_path / "training.json").write_text(json.dumps({"steps": 2, "lanes": 2, "warmup_steps": 0, "calls_share": 0.5}))
+    (tmp_path / "training.json").write_text(
+        json.dumps({"steps": 2, "lanes": 2, "warmup_steps": 0, "calls_share": 0.5})
+    )
     run_all(after_install(block), tmp_path)
     shutil.rmtree(tmp_path / ".cache")  # Whisper-base, 150 MB
     report = json.loads((tmp_path / "report" / "report.json").read_text())
     assert report["systems"]
-    assert {path.parent.name for path in (tmp_path / "crossed").glob("*/model.onnx")} == {f"without_{name}" for name in parts}
-    assert load_encoder(tmp_path / "distilled").config == load_encoder(tmp_path / "crossed" / "all" / "run").config
+    assert {path.parent.name for path in (tmp_path / "crossed").glob("*/model.onnx")} == {
+        f"without_{name}" for name in parts
+    }
+    assert (
+        load_encoder(tmp_path / "distilled").config
+        == load_encoder(tmp_path / "crossed" / "all" / "run").config
+    )
 
 
 @runs("models/README.md", "turnstream simulate --data data --out dialogues")
@@ -284,10 +374,19 @@ def small_run(tmp_path_factory: pytest.TempPathFactory, material_folder: Path) -
     """A folder with simulated dialogues, a network trained on them, and two of them as calls."""
     folder = tmp_path_factory.mktemp("run")
     shutil.copytree(material_folder, folder / "data")
-    (block,) = (block for block in BLOCKS if block.readme == "models/README.md" and block.code.startswith("turnstream simulate"))
+    (block,) = (
+        block
+        for block in BLOCKS
+        if block.readme == "models/README.md" and block.code.startswith("turnstream simulate")
+    )
     simulate, train, *_ = block.commands
-    run_all([simulate if importlib.util.find_spec("hibari") else f"{simulate} --no-synthetic", train], folder)
-    write_manifest(folder / "calls.jsonl", read_manifest(folder / "dialogues" / "manifest.jsonl")[:2])
+    run_all(
+        [simulate if importlib.util.find_spec("hibari") else f"{simulate} --no-synthetic", train],
+        folder,
+    )
+    write_manifest(
+        folder / "calls.jsonl", read_manifest(folder / "dialogues" / "manifest.jsonl")[:2]
+    )
     return folder
 
 
@@ -300,7 +399,9 @@ def test_gallery_command_makes_a_page(block: Block, tmp_path: Path):
 
 @runs("models/README.md", "turnstream latents collect")
 @pytest.mark.filterwarnings("default")
-def test_latents_commands_lead_from_calls_to_views(block: Block, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_latents_commands_lead_from_calls_to_views(
+    block: Block, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     shutil.copy(bundled_sample(), tmp_path)
     (tmp_path / "calls.jsonl").write_text('{"audio": "call.flac"}')
     *steps, listening = block.commands
@@ -308,6 +409,8 @@ def test_latents_commands_lead_from_calls_to_views(block: Block, tmp_path: Path,
     for made in ("space.png", "explore.html", "film.mp4"):
         assert (tmp_path / made).stat().st_size > 10_000
     spoken = np.random.default_rng(1).normal(0, 0.1, (16000, 1)).astype(np.float32)
-    monkeypatch.setattr(listen, "SteadyMicrophone", lambda *args, **options: FakeMicrophone(np.split(spoken, 50)))
+    monkeypatch.setattr(
+        listen, "SteadyMicrophone", lambda *args, **options: FakeMicrophone(np.split(spoken, 50))
+    )
     monkeypatch.chdir(tmp_path)
     assert cli.main(shlex.split(listening)[1:]) == 0

@@ -19,14 +19,48 @@ from .grid import bundled_grid, read_grid
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `turnstream compare`."""
-    parser.add_argument("--grid", type=Path, help="what to compare (JSON; default: the family of encoders)")
-    parser.add_argument("--manifest", type=Path, required=True, help="labelled dialogues to train on (split train or not given)")
-    parser.add_argument("--validation", type=Path, required=True, help="manifest of held-out dialogues, for the losses")
-    parser.add_argument("--real", type=Path, required=True, help="manifest of real dialogues, for shift or hold; never trained on")
-    parser.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="runs, index.html, comparison.csv, quality_and_cost.png")
-    parser.add_argument("--only", nargs="+", metavar="WORD", help="only the rows whose names hold one of these words, and those that they are compared with")
-    parser.add_argument("--seeds", type=int, nargs="+", metavar="N", help="only these seeds of the grid")
-    parser.add_argument("--report", action="store_true", help="train nothing: write the page of what has been measured so far")
+    parser.add_argument(
+        "--grid", type=Path, help="what to compare (JSON; default: the family of encoders)"
+    )
+    parser.add_argument(
+        "--manifest",
+        type=Path,
+        required=True,
+        help="labelled dialogues to train on (split train or not given)",
+    )
+    parser.add_argument(
+        "--validation",
+        type=Path,
+        required=True,
+        help="manifest of held-out dialogues, for the losses",
+    )
+    parser.add_argument(
+        "--real",
+        type=Path,
+        required=True,
+        help="manifest of real dialogues, for shift or hold; never trained on",
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        required=True,
+        metavar="FOLDER",
+        help="runs, index.html, comparison.csv, quality_and_cost.png",
+    )
+    parser.add_argument(
+        "--only",
+        nargs="+",
+        metavar="WORD",
+        help="only the rows whose names hold one of these words, and those that they are compared with",
+    )
+    parser.add_argument(
+        "--seeds", type=int, nargs="+", metavar="N", help="only these seeds of the grid"
+    )
+    parser.add_argument(
+        "--report",
+        action="store_true",
+        help="train nothing: write the page of what has been measured so far",
+    )
 
 
 def main(args: argparse.Namespace, export: Callable[[Path, Path], object]) -> int:
@@ -35,20 +69,36 @@ def main(args: argparse.Namespace, export: Callable[[Path, Path], object]) -> in
     from .runs import check, measure_costs, read_measured, run_grid
 
     grid = read_grid(args.grid or bundled_grid())
-    rows = [row for row in grid.rows if args.only is None or any(word.lower() in row.name.lower() for word in args.only)]
+    rows = [
+        row
+        for row in grid.rows
+        if args.only is None or any(word.lower() in row.name.lower() for word in args.only)
+    ]
     if not rows:
         names = "; ".join(row.name for row in grid.rows)
-        raise ConfigError(f"expected words from the names of rows ({names}), got {', '.join(args.only or ())}")
+        raise ConfigError(
+            f"expected words from the names of rows ({names}), got {', '.join(args.only or ())}"
+        )
     rows = grid.with_references(rows)
     unknown = [seed for seed in args.seeds or () if seed not in grid.seeds]
     if unknown:
-        raise ConfigError(f"expected seeds of the grid ({', '.join(map(str, grid.seeds))}), got {unknown[0]}")
-    training, validation, real = read_training_part(args.manifest), read_held_out(args.validation), read_manifest(args.real)
+        raise ConfigError(
+            f"expected seeds of the grid ({', '.join(map(str, grid.seeds))}), got {unknown[0]}"
+        )
+    training, validation, real = (
+        read_training_part(args.manifest),
+        read_held_out(args.validation),
+        read_manifest(args.real),
+    )
     if not real:
         raise DialogueError(f"{args.real}: expected real dialogues to measure on, got none")
-    shared = {dialogue.id for dialogue in training} & {dialogue.id for dialogue in [*validation, *real]}
+    shared = {dialogue.id for dialogue in training} & {
+        dialogue.id for dialogue in [*validation, *real]
+    }
     if shared:
-        raise DialogueError(f"expected to measure on dialogues that are not trained on, got {min(shared)!r} in both")
+        raise DialogueError(
+            f"expected to measure on dialogues that are not trained on, got {min(shared)!r} in both"
+        )
     args.out.mkdir(parents=True, exist_ok=True)
     if not args.report:
         check(grid, rows, training)

@@ -66,15 +66,25 @@ class Grid:
     seeds: tuple[int, ...]
     rows: tuple[Row, ...]
 
-    def training_settings(self, row: Row, seed: int, encoder: Path | None = None) -> TrainingSettings:
+    def training_settings(
+        self, row: Row, seed: int, encoder: Path | None = None
+    ) -> TrainingSettings:
         """Of one network; `encoder` is the checkpoint of its pre-training."""
         plain = merged(self.budget, row.settings) | {"seed": seed}
-        return from_plain(TrainingSettings, plain | ({"encoder": str(encoder)} if encoder else {}), f"row {row.name!r}")
+        return from_plain(
+            TrainingSettings,
+            plain | ({"encoder": str(encoder)} if encoder else {}),
+            f"row {row.name!r}",
+        )
 
     def pretraining_settings(self, row: Row, seed: int) -> PretrainingSettings:
         """Of the pre-training of a row that has one."""
         model = merged(self.budget, row.settings).get("model", {})
-        plain = self.pretraining | {"method": row.pretraining, "seed": seed} | {name: model[name] for name in ("features", "encoder") if name in model}
+        plain = (
+            self.pretraining
+            | {"method": row.pretraining, "seed": seed}
+            | {name: model[name] for name in ("features", "encoder") if name in model}
+        )
         return from_plain(PretrainingSettings, plain, f"pretraining of row {row.name!r}")
 
     def with_references(self, rows: Sequence[Row]) -> list[Row]:
@@ -90,7 +100,9 @@ class Grid:
         """The row that it is compared with; None for the first, which is compared with none."""
         if row is self.rows[0]:
             return None
-        return next(other for other in self.rows if other.name == (row.against or self.rows[0].name))
+        return next(
+            other for other in self.rows if other.name == (row.against or self.rows[0].name)
+        )
 
 
 def read_grid(path: Path) -> Grid:
@@ -108,16 +120,24 @@ def read_grid(path: Path) -> Grid:
         folders = [row.folder for row in rows]
         names = [row.name for row in rows]
     except (OSError, json.JSONDecodeError, TypeError, KeyError, AttributeError) as error:
-        raise ConfigError(f"{path}: expected a grid of networks to compare, in JSON: {error}") from None
+        raise ConfigError(
+            f"{path}: expected a grid of networks to compare, in JSON: {error}"
+        ) from None
     if not rows or not grid.seeds:
-        raise ConfigError(f"{path}: expected at least one row and one seed, got {len(rows)} and {len(grid.seeds)}")
+        raise ConfigError(
+            f"{path}: expected at least one row and one seed, got {len(rows)} and {len(grid.seeds)}"
+        )
     if len(set(folders)) < len(folders):
         raise ConfigError(f"{path}: expected another name for every row, got {', '.join(names)}")
     for row in rows:
         if row.against and row.against not in names:
-            raise ConfigError(f"{path}: row {row.name!r}: expected to be compared with one of {', '.join(names)}, got {row.against!r}")
+            raise ConfigError(
+                f"{path}: row {row.name!r}: expected to be compared with one of {', '.join(names)}, got {row.against!r}"
+            )
         if row.pretraining and row.pretraining not in METHODS:
-            raise ConfigError(f"{path}: row {row.name!r}: expected pretraining to be one of {', '.join(METHODS)}, got {row.pretraining!r}")
+            raise ConfigError(
+                f"{path}: row {row.name!r}: expected pretraining to be one of {', '.join(METHODS)}, got {row.pretraining!r}"
+            )
         if row.pretraining:
             grid.pretraining_settings(row, grid.seeds[0])
         grid.training_settings(row, grid.seeds[0], Path("an encoder") if row.pretraining else None)
@@ -126,7 +146,12 @@ def read_grid(path: Path) -> Grid:
 
 def merged(base: Plain, change: Plain) -> Plain:
     """`base` with the values of `change`, objects merged in turn, everything else replaced."""
-    both = {name: merged(base[name], value) if isinstance(value, dict) and isinstance(base.get(name), dict) else value for name, value in change.items()}
+    both = {
+        name: merged(base[name], value)
+        if isinstance(value, dict) and isinstance(base.get(name), dict)
+        else value
+        for name, value in change.items()
+    }
     return base | both
 
 
@@ -146,5 +171,7 @@ def first_hours(dialogues: Sequence[Dialogue], hours: float) -> list[Dialogue]:
         chosen.append(dialogue)
         seconds += duration_s(dialogue)
     if seconds < 3600 * hours:
-        raise DialogueError(f"expected {hours:g} h of dialogue to train on, got {seconds / 3600:.1f} h")
+        raise DialogueError(
+            f"expected {hours:g} h of dialogue to train on, got {seconds / 3600:.1f} h"
+        )
     return chosen

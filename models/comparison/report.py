@@ -21,12 +21,17 @@ from .runs import JUDGED_MS, Measured
 
 TABLE, PLOT, PAGE = "comparison.csv", "quality_and_cost.png", "index.html"
 BETTER, WORSE, SAME = "Better", "Worse", "No difference that can be shown"  # in a measure
-MIXED, UNTOLD = "Better in one thing, worse in another", "Cannot be told (one seed, one dialogue, or at chance)"  # in all of them
+MIXED, UNTOLD = (
+    "Better in one thing, worse in another",
+    "Cannot be told (one seed, one dialogue, or at chance)",
+)  # in all of them
 CHEAPER = 0.9  # of another's cost, at most, is called cheaper
 BESIDE = 1.012  # of a cost, to the right
 OF_RUNS = ("parameters", "reach_s", "heard_h", "distinct_h", "unlabelled_h")
 
-Per = Callable[[Measured], tuple[Statistic, int]]  # of one network: its score as a function of how often each dialogue counts, and how many there are
+Per = Callable[
+    [Measured], tuple[Statistic, int]
+]  # of one network: its score as a function of how often each dialogue counts, and how many there are
 
 
 @dataclass(frozen=True)
@@ -59,7 +64,9 @@ class Measure:
 
 def _auc(one: Measured) -> tuple[Statistic, int]:
     dialogues = len(one.real["projection"])
-    return auc_statistic(np.array(one.score), np.array(one.shift), np.array(one.dialogue), dialogues), dialogues
+    return auc_statistic(
+        np.array(one.score), np.array(one.shift), np.array(one.dialogue), dialogues
+    ), dialogues
 
 
 def _mean_loss(part: str, head: str) -> Per:
@@ -71,10 +78,38 @@ def _mean_loss(part: str, head: str) -> Per:
 
 
 MEASURES = (
-    Measure("auc", f"shift or hold on the real calls, {JUDGED_MS} ms into the silence", "AUC", 1, 0.5, _auc),
-    Measure("real_projection", "projection of both voices' next two seconds on the real calls", "nats", -1, math.nan, _mean_loss("real", "projection")),
-    Measure("held_out_next", "next holder on the held-out dialogues", "nats", -1, math.log(2), _mean_loss("held_out", "next_holder")),
-    Measure("held_out_projection", "projection on the held-out dialogues", "nats", -1, math.nan, _mean_loss("held_out", "projection")),
+    Measure(
+        "auc",
+        f"shift or hold on the real calls, {JUDGED_MS} ms into the silence",
+        "AUC",
+        1,
+        0.5,
+        _auc,
+    ),
+    Measure(
+        "real_projection",
+        "projection of both voices' next two seconds on the real calls",
+        "nats",
+        -1,
+        math.nan,
+        _mean_loss("real", "projection"),
+    ),
+    Measure(
+        "held_out_next",
+        "next holder on the held-out dialogues",
+        "nats",
+        -1,
+        math.log(2),
+        _mean_loss("held_out", "next_holder"),
+    ),
+    Measure(
+        "held_out_projection",
+        "projection on the held-out dialogues",
+        "nats",
+        -1,
+        math.nan,
+        _mean_loss("held_out", "projection"),
+    ),
 )
 _NAMES = [measure.name for measure in MEASURES]
 
@@ -100,7 +135,9 @@ class Summary:
     gains: dict[str, Estimate]
 
 
-def summarise(grid: Grid, measured: Sequence[Measured], microseconds: Mapping[str, float]) -> list[Summary]:
+def summarise(
+    grid: Grid, measured: Sequence[Measured], microseconds: Mapping[str, float]
+) -> list[Summary]:
     """Every row of the grid that was measured, in its order.
 
     Args:
@@ -117,8 +154,12 @@ def summarise(grid: Grid, measured: Sequence[Measured], microseconds: Mapping[st
         reference = grid.reference(row)
         other = None if reference is None else summary(reference)
         scores = {measure.name: estimate(*_mean(measure, own, 1)) for measure in MEASURES}
-        gains = {measure.name: _gain(measure, own, other.runs) for measure in MEASURES} if other else {}
-        found[row.name] = Summary(row, own, scores, microseconds.get(row.name, math.nan), other, gains)
+        gains = (
+            {measure.name: _gain(measure, own, other.runs) for measure in MEASURES} if other else {}
+        )
+        found[row.name] = Summary(
+            row, own, scores, microseconds.get(row.name, math.nan), other, gains
+        )
         return found[row.name]
 
     return [one for row in grid.rows if (one := summary(row)) is not None]
@@ -136,8 +177,19 @@ def _mean(measure: Measure, measured: Sequence[Measured], draw: int) -> tuple[St
     def mean(counts: Floats) -> Floats:
         drawn = np.ones((len(counts), seeds))
         if len(counts) > 1:
-            drawn += wider * (np.random.default_rng([draw, seeds]).multinomial(seeds, np.full(seeds, 1 / seeds), len(counts)) - 1)
-        return np.sum([statistic(counts) * drawn[:, seed] for seed, (statistic, _) in enumerate(each)], axis=0) / seeds
+            drawn += wider * (
+                np.random.default_rng([draw, seeds]).multinomial(
+                    seeds, np.full(seeds, 1 / seeds), len(counts)
+                )
+                - 1
+            )
+        return (
+            np.sum(
+                [statistic(counts) * drawn[:, seed] for seed, (statistic, _) in enumerate(each)],
+                axis=0,
+            )
+            / seeds
+        )
 
     return mean, each[0][1]
 
@@ -152,11 +204,17 @@ def conclusion(summary: Summary) -> str:
     """What a row's comparison says, in plain words: what is better, worse, or cannot be told."""
     other = summary.against
     if other is None:
-        return "What it is to be compared with was not measured." if summary.row.against else "What others are compared with."
+        return (
+            "What it is to be compared with was not measured."
+            if summary.row.against
+            else "What others are compared with."
+        )
     found: dict[str, list[str]] = {}
     for measure in MEASURES:
         gain = summary.gains[measure.name]
-        found.setdefault(_verdict(summary, other, measure), []).append(f"{measure.words}, {_range(gain, '+.3f')} {measure.unit}")
+        found.setdefault(_verdict(summary, other, measure), []).append(
+            f"{measure.words}, {_range(gain, '+.3f')} {measure.unit}"
+        )
     parts = [f"{verdict}: {'; '.join(what)}" for verdict, what in found.items()]
     return f"Against “{other.row.name}”. {'. '.join(parts)}."
 
@@ -166,27 +224,43 @@ def in_short(summaries: Sequence[Summary]) -> list[str]:
     said = [
         f"{measure.words[0].upper()}{measure.words[1:]}: no network is measurably above chance, so with this budget it tells none from another."
         for measure in MEASURES
-        if not (math.isnan(measure.chance) or any(measure.beats_chance(one.scores[measure.name]) for one in summaries))
+        if not (
+            math.isnan(measure.chance)
+            or any(measure.beats_chance(one.scores[measure.name]) for one in summaries)
+        )
     ]
     groups: dict[str, list[Summary]] = {words: [] for words in (BETTER, WORSE, MIXED, SAME, UNTOLD)}
     for one in summaries:
         if one.against is not None:
             verdicts = {_verdict(one, one.against, measure) for measure in MEASURES}
-            groups[MIXED if {BETTER, WORSE} <= verdicts else next((words for words in (BETTER, WORSE, SAME) if words in verdicts), UNTOLD)].append(one)
-    said += [f"{words}: {'; '.join(one.row.name for one in group)}." for words, group in groups.items() if group]
+            groups[
+                MIXED
+                if {BETTER, WORSE} <= verdicts
+                else next((words for words in (BETTER, WORSE, SAME) if words in verdicts), UNTOLD)
+            ].append(one)
+    said += [
+        f"{words}: {'; '.join(one.row.name for one in group)}."
+        for words, group in groups.items()
+        if group
+    ]
     cheaper = [
         f"{one.row.name} ({1 - one.microseconds / one.against.microseconds:.0%} less than {one.against.row.name})"
         for one in groups[SAME]
         if one.against is not None and one.microseconds <= CHEAPER * one.against.microseconds
     ]
-    return said + ([f"Of these, cheaper by a tenth or more: {'; '.join(cheaper)}."] if cheaper else [])
+    return said + (
+        [f"Of these, cheaper by a tenth or more: {'; '.join(cheaper)}."] if cheaper else []
+    )
 
 
 def _verdict(summary: Summary, other: Summary, measure: Measure) -> str:
     gain = summary.gains[measure.name]
     if math.isnan(gain.low):
         return "One dialogue, which has no interval"
-    if not (math.isnan(measure.chance) or any(measure.beats_chance(one.scores[measure.name]) for one in (summary, other))):
+    if not (
+        math.isnan(measure.chance)
+        or any(measure.beats_chance(one.scores[measure.name]) for one in (summary, other))
+    ):
         return "Neither is measurably above chance"
     if min(len(summary.runs), len(other.runs)) < 2:
         return "One seed, which cannot be told from luck"
@@ -196,10 +270,16 @@ def _verdict(summary: Summary, other: Summary, measure: Measure) -> str:
 
 
 def _range(one: Estimate, digits: str) -> str:
-    return f"{one.value:{digits}}" if math.isnan(one.low) else f"{one.value:{digits}} ({one.low:{digits}} to {one.high:{digits}})"
+    return (
+        f"{one.value:{digits}}"
+        if math.isnan(one.low)
+        else f"{one.value:{digits}} ({one.low:{digits}} to {one.high:{digits}})"
+    )
 
 
-def write_report(grid: Grid, measured: Sequence[Measured], microseconds: Mapping[str, float], out: Path) -> list[Path]:
+def write_report(
+    grid: Grid, measured: Sequence[Measured], microseconds: Mapping[str, float], out: Path
+) -> list[Path]:
     """Table, plot and page.
 
     Args:
@@ -221,13 +301,30 @@ def write_table(summaries: Sequence[Summary], path: Path) -> None:
     """A line for each row."""
     with path.open("w", newline="", encoding="utf-8") as out:
         rows = csv.writer(out, lineterminator="\n")
-        scores, gains = ([f"{name}{end}" for name in names for end in ("", "_low", "_high")] for names in (_NAMES, [f"{name}_gain" for name in _NAMES]))
+        scores, gains = (
+            [f"{name}{end}" for name in names for end in ("", "_low", "_high")]
+            for names in (_NAMES, [f"{name}_gain" for name in _NAMES])
+        )
         rows.writerow(["row", "seeds", *scores, "us_per_20_ms", *OF_RUNS, "against", *gains])
         for one in summaries:
             figures = [value for name in _NAMES for value in astuple(one.scores[name])]
-            differences = [value for name in _NAMES for value in (astuple(one.gains[name]) if one.gains else ("", "", ""))]
+            differences = [
+                value
+                for name in _NAMES
+                for value in (astuple(one.gains[name]) if one.gains else ("", "", ""))
+            ]
             of_runs = [getattr(one.runs[0], name) for name in OF_RUNS]
-            rows.writerow([one.row.name, len(one.runs), *figures, one.microseconds, *of_runs, one.against.row.name if one.against else "", *differences])
+            rows.writerow(
+                [
+                    one.row.name,
+                    len(one.runs),
+                    *figures,
+                    one.microseconds,
+                    *of_runs,
+                    one.against.row.name if one.against else "",
+                    *differences,
+                ]
+            )
 
 
 def draw_quality_and_cost(summaries: Sequence[Summary], path: Path) -> None:
@@ -240,22 +337,46 @@ def draw_quality_and_cost(summaries: Sequence[Summary], path: Path) -> None:
 
     light = THEMES[0]
     figure: Any = Figure(figsize=(15.0, 10.0), facecolor=light.paper)
-    grid = {"left": 0.05, "right": 0.77, "top": 0.95, "bottom": 0.06, "hspace": 0.25, "wspace": 0.15}
-    panels: NDArray[Any] = np.ravel(styled_panels(figure, light, nrows=2, ncols=2, gridspec_kw=grid))
+    grid = {
+        "left": 0.05,
+        "right": 0.77,
+        "top": 0.95,
+        "bottom": 0.06,
+        "hspace": 0.25,
+        "wspace": 0.15,
+    }
+    panels: NDArray[Any] = np.ravel(
+        styled_panels(figure, light, nrows=2, ncols=2, gridspec_kw=grid)
+    )
     exact = [one.microseconds for one in summaries]
-    cost = np.array([value * BESIDE ** exact[:place].count(value) for place, value in enumerate(exact)])
+    cost = np.array(
+        [value * BESIDE ** exact[:place].count(value) for place, value in enumerate(exact)]
+    )
     for panel, measure in zip(panels, MEASURES, strict=True):
         scores = [one.scores[measure.name] for one in summaries]
         values, lows, highs = np.array([astuple(score) for score in scores]).T
         panel.vlines(cost, lows, highs, color=light.first, alpha=0.18, linewidth=2)
         panel.plot(cost, values, "o", color=light.first, markersize=12)
         for number, (x, y) in enumerate(zip(cost, values, strict=True), start=1):
-            panel.annotate(str(number), (x, y), ha="center", va="center_baseline", fontsize=7, color=light.paper)
+            panel.annotate(
+                str(number),
+                (x, y),
+                ha="center",
+                va="center_baseline",
+                fontsize=7,
+                color=light.paper,
+            )
         if not math.isnan(measure.chance):
             panel.axhline(measure.chance, color=light.faint, linewidth=1, linestyle=":")
         best = "up" if measure.sign > 0 else "down"
-        panel.set_title(f"{measure.words}\n{measure.unit}, better {best}{'' if math.isnan(measure.chance) else ', chance dotted'}", fontsize=9, color=light.ink)
-        panel.set_xlabel("microseconds for 20 ms of one conversation, one thread", fontsize=9, color=light.ink)
+        panel.set_title(
+            f"{measure.words}\n{measure.unit}, better {best}{'' if math.isnan(measure.chance) else ', chance dotted'}",
+            fontsize=9,
+            color=light.ink,
+        )
+        panel.set_xlabel(
+            "microseconds for 20 ms of one conversation, one thread", fontsize=9, color=light.ink
+        )
         panel.set_xscale("log")
         for axis in (panel.xaxis.set_major_formatter, panel.xaxis.set_minor_formatter):
             axis(ScalarFormatter())
@@ -279,17 +400,48 @@ def page(grid: Grid, summaries: Sequence[Summary]) -> str:
         "</ul><h2>Row by row</h2>",
     ]
     for question in dict.fromkeys(one.row.question for one in summaries):
-        parts.append(f"<h3>{html.escape(question or 'The network that others are compared with')}</h3><ul>")
-        parts += [f"<li><b>{html.escape(one.row.name)}</b>: {html.escape(conclusion(one))}</li>" for one in summaries if one.row.question == question]
+        parts.append(
+            f"<h3>{html.escape(question or 'The network that others are compared with')}</h3><ul>"
+        )
+        parts += [
+            f"<li><b>{html.escape(one.row.name)}</b>: {html.escape(conclusion(one))}</li>"
+            for one in summaries
+            if one.row.question == question
+        ]
         parts.append("</ul>")
-    parts.append(f"<h2>Quality and cost</h2><figure><img src='{PLOT}' alt='quality against cost'></figure><h2>All figures</h2><div class='wide'><table>")
+    parts.append(
+        f"<h2>Quality and cost</h2><figure><img src='{PLOT}' alt='quality against cost'></figure><h2>All figures</h2><div class='wide'><table>"
+    )
     scores = [f"{measure.words}, {measure.unit} (95 %)" for measure in MEASURES]
-    head = ["", "row", "seeds", *scores, "us / 20 ms", "parameters", "reach", "heard", "of", "without labels"]
+    head = [
+        "",
+        "row",
+        "seeds",
+        *scores,
+        "us / 20 ms",
+        "parameters",
+        "reach",
+        "heard",
+        "of",
+        "without labels",
+    ]
     parts.append("<tr>" + "".join(f"<th>{word}</th>" for word in head) + "</tr>")
     for number, one in enumerate(summaries, start=1):
         run = one.runs[0]
-        cells = [str(number), one.row.name, str(len(one.runs)), *(_range(score, ".3f") for score in one.scores.values()), f"{one.microseconds:.0f}"]
-        cells += [f"{run.parameters:,}", f"{run.reach_s:.2f} s", f"{run.heard_h:.1f} h", f"{run.distinct_h:.1f} h", f"{run.unlabelled_h:.1f} h"]
+        cells = [
+            str(number),
+            one.row.name,
+            str(len(one.runs)),
+            *(_range(score, ".3f") for score in one.scores.values()),
+            f"{one.microseconds:.0f}",
+        ]
+        cells += [
+            f"{run.parameters:,}",
+            f"{run.reach_s:.2f} s",
+            f"{run.heard_h:.1f} h",
+            f"{run.distinct_h:.1f} h",
+            f"{run.unlabelled_h:.1f} h",
+        ]
         parts.append("<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in cells) + "</tr>")
     parts.append(
         "</table></div><p class='note'>Heard: hours of labelled dialogue that each training heard, of so many different ones; without labels: hours that its "

@@ -36,7 +36,13 @@ from ..training.sources import RecordedDialogues
 from ..turn_model import TurnModel
 from .grid import Grid, Row, first_hours
 
-MEASURED_FILE, LEARNED_FILE, COSTS_FILE, EXPORTED_FILE, PRETRAINED = "measured.json", "learned_from.txt", "costs.json", "model.onnx", "pretrained"
+MEASURED_FILE, LEARNED_FILE, COSTS_FILE, EXPORTED_FILE, PRETRAINED = (
+    "measured.json",
+    "learned_from.txt",
+    "costs.json",
+    "model.onnx",
+    "pretrained",
+)
 JUDGED_MS = 250
 _STEPS, _ROUNDS = 200, 9  # timed
 
@@ -83,7 +89,11 @@ def check(grid: Grid, rows: Sequence[Row], training: Sequence[Dialogue]) -> None
         ("onnx", "export", True),
         ("onnxscript", "export", True),
         ("matplotlib", "plot", True),
-        ("vector_quantize_pytorch", "pretrain", any(row.pretraining.startswith("vq") for row in rows)),
+        (
+            "vector_quantize_pytorch",
+            "pretrain",
+            any(row.pretraining.startswith("vq") for row in rows),
+        ),
     ):
         if needed and importlib.util.find_spec(package) is None:
             raise MissingExtraError(package.replace("_", "-"), extra)
@@ -120,7 +130,9 @@ def run_grid(
     return measured
 
 
-def read_measured(grid: Grid, validation: Sequence[Dialogue], real: Sequence[Dialogue], out: Path) -> list[Measured]:
+def read_measured(
+    grid: Grid, validation: Sequence[Dialogue], real: Sequence[Dialogue], out: Path
+) -> list[Measured]:
     """What has been measured so far of a grid's rows on these dialogues; what was measured on others is left out."""
     found: list[Measured] = []
     for seed in grid.seeds:
@@ -137,7 +149,15 @@ def _ids(validation: Sequence[Dialogue], real: Sequence[Dialogue]) -> list[list[
     return [[dialogue.id for dialogue in validation], [dialogue.id for dialogue in real]]
 
 
-def _trained(grid: Grid, row: Row, seed: int, training: Sequence[Dialogue], validation: Sequence[Dialogue], out: Path, run: Path) -> TurnModel:
+def _trained(
+    grid: Grid,
+    row: Row,
+    seed: int,
+    training: Sequence[Dialogue],
+    validation: Sequence[Dialogue],
+    out: Path,
+    run: Path,
+) -> TurnModel:
     encoder = _pretrained(grid, row, seed, training, validation, out) if row.pretraining else None
     settings = grid.training_settings(row, seed, encoder)
     chosen = first_hours(training, row.hours)
@@ -146,38 +166,64 @@ def _trained(grid: Grid, row: Row, seed: int, training: Sequence[Dialogue], vali
         refuse_other_settings(run, settings)
         learned = (run / LEARNED_FILE).read_text().strip()
         if learned != source.fingerprint:
-            raise ConfigError(f"{run}: expected a run on the dialogues that are given now ({source.fingerprint}), got one on others ({learned})")
+            raise ConfigError(
+                f"{run}: expected a run on the dialogues that are given now ({source.fingerprint}), got one on others ({learned})"
+            )
         return load_checkpoint(run)
     run.mkdir(parents=True, exist_ok=True)
     (run / LEARNED_FILE).write_text(source.fingerprint + "\n")
-    return train(settings, source, run, validation=validation, resume=(run / CHECKPOINT_FILE).is_file())
+    return train(
+        settings, source, run, validation=validation, resume=(run / CHECKPOINT_FILE).is_file()
+    )
 
 
-def _pretrained(grid: Grid, row: Row, seed: int, training: Sequence[Dialogue], validation: Sequence[Dialogue], out: Path) -> Path:
+def _pretrained(
+    grid: Grid,
+    row: Row,
+    seed: int,
+    training: Sequence[Dialogue],
+    validation: Sequence[Dialogue],
+    out: Path,
+) -> Path:
     """The run of a row's pre-training, which rows with the same encoder and method share; its audio is that of all dialogues, whatever is labelled."""
     settings = grid.pretraining_settings(row, seed)
-    shape = hashlib.sha256(json.dumps(dataclasses.asdict(settings), sort_keys=True).encode()).hexdigest()[:8]
+    shape = hashlib.sha256(
+        json.dumps(dataclasses.asdict(settings), sort_keys=True).encode()
+    ).hexdigest()[:8]
     run = out.resolve() / PRETRAINED / f"{row.pretraining}_seed{seed}_{shape}"
     if not (run / WEIGHTS_FILE).is_file():
-        pretrain(settings, training, run, validation=validation, resume=(run / CHECKPOINT_FILE).is_file())
+        pretrain(
+            settings, training, run, validation=validation, resume=(run / CHECKPOINT_FILE).is_file()
+        )
     return run
 
 
 def _measured(
-    grid: Grid, row: Row, seed: int, model: TurnModel, training: Sequence[Dialogue], validation: Sequence[Dialogue], real: Sequence[Dialogue], run: Path
+    grid: Grid,
+    row: Row,
+    seed: int,
+    model: TurnModel,
+    training: Sequence[Dialogue],
+    validation: Sequence[Dialogue],
+    real: Sequence[Dialogue],
+    run: Path,
 ) -> Measured:
     key = [weights_sha256(model), *_ids(validation, real)]
     kept = run / MEASURED_FILE
     if kept.is_file() and (there := json.loads(kept.read_text()))["key"] == key:
         return Measured(**there["measured"])
-    config, settings = model.config, grid.training_settings(row, seed, Path("given") if row.pretraining else None)
+    config, settings = (
+        model.config,
+        grid.training_settings(row, seed, Path("given") if row.pretraining else None),
+    )
     before = grid.pretraining_settings(row, seed) if row.pretraining else None
     dialogue, shift, score = _read_silences(model, real)
     found = Measured(
         row=row.name,
         seed=seed,
         parameters=sum(parameter.numel() for parameter in model.parameters()),
-        reach_s=receptive_field(config.encoder).size_samples(config.features) / config.features.sample_rate_hz,
+        reach_s=receptive_field(config.encoder).size_samples(config.features)
+        / config.features.sample_rate_hz,
         heard_h=settings.steps * settings.lanes * settings.chunk_s / 3600,
         distinct_h=sum(duration_s(one) for one in first_hours(training, row.hours)) / 3600,
         unlabelled_h=before.steps * before.lanes * before.chunk_s / 3600 if before else 0.0,
@@ -191,7 +237,9 @@ def _measured(
     return found
 
 
-def _read_silences(model: TurnModel, real: Sequence[Dialogue]) -> tuple[list[int], list[bool], list[float]]:
+def _read_silences(
+    model: TurnModel, real: Sequence[Dialogue]
+) -> tuple[list[int], list[bool], list[float]]:
     dialogue: list[int] = []
     shift: list[bool] = []
     score: list[float] = []
@@ -199,7 +247,9 @@ def _read_silences(model: TurnModel, real: Sequence[Dialogue]) -> tuple[list[int
     for number, one in enumerate(real):
         audio = load_audio(one, model.config.features.sample_rate_hz)
         activity, _ = speech_activity(one)
-        p_next = at_activity_rate(next_holder_probabilities(model, audio), model.config.frame_rate_hz, activity.shape[1])
+        p_next = at_activity_rate(
+            next_holder_probabilities(model, audio), model.config.frame_rate_hz, activity.shape[1]
+        )
         for event in find_transitions(activity):
             if Silence(number, event).length_s >= JUDGED_MS / 1000 - 1e-9:
                 dialogue.append(number)
@@ -208,7 +258,9 @@ def _read_silences(model: TurnModel, real: Sequence[Dialogue]) -> tuple[list[int
     return dialogue, shift, score
 
 
-def measure_costs(grid: Grid, out: Path, export: Callable[[Path, Path], object]) -> dict[str, float]:
+def measure_costs(
+    grid: Grid, out: Path, export: Callable[[Path, Path], object]
+) -> dict[str, float]:
     """Microseconds for 20 ms of one conversation, by row: the median on one thread, of the exported network run as the product runs it.
 
     Networks of the same shape cost the same and are measured once. All are measured in turn, several times over, in one sitting, so that they
@@ -219,15 +271,33 @@ def measure_costs(grid: Grid, out: Path, export: Callable[[Path, Path], object])
         out: folder of the comparison.
         export: writes the network in a folder to an ONNX file; raises ExportError.
     """
-    runs = {row.name: next((run for seed in grid.seeds if (run := out / row.folder / f"seed{seed}" / WEIGHTS_FILE).is_file()), None) for row in grid.rows}
+    runs = {
+        row.name: next(
+            (
+                run
+                for seed in grid.seeds
+                if (run := out / row.folder / f"seed{seed}" / WEIGHTS_FILE).is_file()
+            ),
+            None,
+        )
+        for row in grid.rows
+    }
     weights = {name: run.parent for name, run in runs.items() if run is not None}
-    shapes = {name: dataclasses.replace(load_checkpoint(run).config, dropout=0.0) for name, run in weights.items()}
+    shapes = {
+        name: dataclasses.replace(load_checkpoint(run).config, dropout=0.0)
+        for name, run in weights.items()
+    }
     key = {name: shape.to_json() for name, shape in shapes.items()}
     kept = out / COSTS_FILE
     if kept.is_file() and (there := json.loads(kept.read_text()))["key"] == key:
         return there["microseconds"]
     engines: dict[ModelConfig, Any] = {}
-    for shape, name in tqdm({shape: name for name, shape in reversed(shapes.items())}.items(), desc="export", unit="network", disable=None):
+    for shape, name in tqdm(
+        {shape: name for name, shape in reversed(shapes.items())}.items(),
+        desc="export",
+        unit="network",
+        disable=None,
+    ):
         run = weights[name]
         try:
             export(run, run / EXPORTED_FILE)
@@ -239,8 +309,12 @@ def measure_costs(grid: Grid, out: Path, export: Callable[[Path, Path], object])
     for _ in range(_ROUNDS):
         for shape, engine in engines.items():
             metadata = engine.metadata
-            median_us = measure_batch(engine, sample_audio(metadata.sample_rate_hz), 1, _STEPS)["median_us"]
+            median_us = measure_batch(engine, sample_audio(metadata.sample_rate_hz), 1, _STEPS)[
+                "median_us"
+            ]
             taken[shape].append(median_us * metadata.frame_rate_hz / FRAME_RATE_HZ)
-    microseconds = {name: float(np.median(taken[shape])) for name, shape in shapes.items() if shape in taken}
+    microseconds = {
+        name: float(np.median(taken[shape])) for name, shape in shapes.items() if shape in taken
+    }
     kept.write_text(json.dumps({"key": key, "microseconds": microseconds}, indent=1) + "\n")
     return microseconds

@@ -32,7 +32,9 @@ def bridge_gaps(segments: Iterable[Segment], gap_s: float = 0.2) -> list[Segment
     return merged
 
 
-def segments_to_frames(segments: Sequence[Sequence[Segment]], frames: int, frame_rate_hz: float = FRAME_RATE_HZ) -> BoolFrames:
+def segments_to_frames(
+    segments: Sequence[Sequence[Segment]], frames: int, frame_rate_hz: float = FRAME_RATE_HZ
+) -> BoolFrames:
     """Activity of each speaker, (C, frames); edges are rounded to the nearest frame."""
     active = np.zeros((len(segments), frames), bool)
     for row, speaker_segments in zip(active, segments, strict=True):
@@ -55,14 +57,21 @@ def level_db(audio: Samples, sample_rate_hz: int) -> NDArray[np.float32]:
     return (10 * np.log10(power + 10 ** (SILENCE_DB / 10))).astype(np.float32)
 
 
-def speech_threshold_db(level: NDArray[np.float32], noise_margin_db: float = 8.0, below_peak_db: float = 35.0, least_contrast_db: float = 18.0) -> float:
+def speech_threshold_db(
+    level: NDArray[np.float32],
+    noise_margin_db: float = 8.0,
+    below_peak_db: float = 35.0,
+    least_contrast_db: float = 18.0,
+) -> float:
     """Level above which a clean utterance is speech: above the noise floor, not too far below the peak, never close to it."""
     smooth = np.convolve(level, np.full(5, 0.2), mode="valid") if len(level) >= 5 else level
     floor, peak = np.percentile(smooth, 5), np.percentile(level, 95)
     return float(min(max(floor + noise_margin_db, peak - below_peak_db), peak - least_contrast_db))
 
 
-def energy_segments(audio: Samples, sample_rate_hz: int, gap_s: float = 0.12, shortest_s: float = 0.1) -> list[Segment]:
+def energy_segments(
+    audio: Samples, sample_rate_hz: int, gap_s: float = 0.12, shortest_s: float = 0.1
+) -> list[Segment]:
     """Speech segments of a clean utterance.
 
     Args:
@@ -76,6 +85,16 @@ def energy_segments(audio: Samples, sample_rate_hz: int, gap_s: float = 0.12, sh
     level = level_db(audio, sample_rate_hz)
     if len(level) == 0 or level.max() < -70:
         return []
-    bursts = [(a / LEVEL_RATE_HZ, b / LEVEL_RATE_HZ) for a, b in runs(level > speech_threshold_db(level))]
-    kept = [burst for burst in bridge_gaps(bursts, 0.03) if burst[1] - burst[0] >= SHORTEST_BURST_S - 1e-9]
-    return [segment for segment in bridge_gaps(kept, gap_s) if segment[1] - segment[0] >= shortest_s - 1e-9]
+    bursts = [
+        (a / LEVEL_RATE_HZ, b / LEVEL_RATE_HZ) for a, b in runs(level > speech_threshold_db(level))
+    ]
+    kept = [
+        burst
+        for burst in bridge_gaps(bursts, 0.03)
+        if burst[1] - burst[0] >= SHORTEST_BURST_S - 1e-9
+    ]
+    return [
+        segment
+        for segment in bridge_gaps(kept, gap_s)
+        if segment[1] - segment[0] >= shortest_s - 1e-9
+    ]

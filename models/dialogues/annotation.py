@@ -18,10 +18,17 @@ from .manifest import Dialogue
 from .silero import SAMPLE_RATE_HZ, detect_activity, is_installed
 
 MOST_APART_S = 1.0  # lengths of a dialogue's audio and activity
-NAMES = {"activity": "activity file", "words": "words", "segments": "segments", "audio": "detector"}  # of ACTIVITY_SOURCES
+NAMES = {
+    "activity": "activity file",
+    "words": "words",
+    "segments": "segments",
+    "audio": "detector",
+}  # of ACTIVITY_SOURCES
 
 
-def load_annotated(dialogue: Dialogue, sample_rate_hz: int) -> tuple[Samples, BoolFrames, BoolFrames]:
+def load_annotated(
+    dialogue: Dialogue, sample_rate_hz: int
+) -> tuple[Samples, BoolFrames, BoolFrames]:
     """Audio (2, N) at the rate asked for, and activity and backchannel frames, each (2, T) at 50 Hz.
 
     Raises:
@@ -31,10 +38,14 @@ def load_annotated(dialogue: Dialogue, sample_rate_hz: int) -> tuple[Samples, Bo
     audio = load_audio(dialogue, sample_rate_hz)
     activity, backchannel = speech_activity(dialogue)
     if not audio.shape[1] or not activity.shape[1]:
-        raise DialogueError(f"dialogue {dialogue.id!r}: expected audio, got {audio.shape[1]} samples and {activity.shape[1]} frames of activity")
+        raise DialogueError(
+            f"dialogue {dialogue.id!r}: expected audio, got {audio.shape[1]} samples and {activity.shape[1]} frames of activity"
+        )
     audio_s, activity_s = audio.shape[1] / sample_rate_hz, activity.shape[1] / FRAME_RATE_HZ
     if abs(audio_s - activity_s) > MOST_APART_S:
-        raise DialogueError(f"dialogue {dialogue.id!r}: expected activity as long as the audio, {audio_s:.1f} s, got {activity_s:.1f} s")
+        raise DialogueError(
+            f"dialogue {dialogue.id!r}: expected activity as long as the audio, {audio_s:.1f} s, got {activity_s:.1f} s"
+        )
     return audio, activity, backchannel
 
 
@@ -65,7 +76,11 @@ def speech_activity(dialogue: Dialogue) -> tuple[BoolFrames, BoolFrames]:
     source = activity_source(dialogue)
     if source == "activity file":
         return load_activity(dialogue)
-    activity = detect_activity(load_audio(dialogue, SAMPLE_RATE_HZ)) if source == "detector" else _annotated(dialogue, source)
+    activity = (
+        detect_activity(load_audio(dialogue, SAMPLE_RATE_HZ))
+        if source == "detector"
+        else _annotated(dialogue, source)
+    )
     return activity, np.zeros_like(activity)
 
 

@@ -22,7 +22,12 @@ class Cast:
     """
 
     def __init__(self, pool: UtterancePool, split: str) -> None:
-        wanted = [u for u in pool.utterances if u.set_name == INTERJECTIONS_SET or is_validation_speaker(u.speaker) == (split == "val")]
+        wanted = [
+            u
+            for u in pool.utterances
+            if u.set_name == INTERJECTIONS_SET
+            or is_validation_speaker(u.speaker) == (split == "val")
+        ]
         self.interjections = [u for u in wanted if u.set_name == INTERJECTIONS_SET]
         self.sets: dict[str, dict[str, list[Utterance]]] = defaultdict(lambda: defaultdict(list))
         for utterance in wanted:
@@ -36,8 +41,12 @@ class Cast:
         utterances = [u for speaker in self.sets[name].values() for u in speaker]
         hours = sum(u.offset - u.onset for u in utterances) / SAMPLE_RATE_HZ / 3600
         known = 0.4 if np.mean([u.finished == UNKNOWN for u in utterances]) > 0.5 else 1.0
-        synthetic = 0.5 if name == SYNTHETIC_SET else 1.0  # all its speakers are one voice, but only they talk as people do
-        return float(min(hours, 2.0) ** 0.5 * min(1.0, len(self.sets[name]) / 20) ** 0.4 * known * synthetic)
+        synthetic = (
+            0.5 if name == SYNTHETIC_SET else 1.0
+        )  # all its speakers are one voice, but only they talk as people do
+        return float(
+            min(hours, 2.0) ** 0.5 * min(1.0, len(self.sets[name]) / 20) ** 0.4 * known * synthetic
+        )
 
     @property
     def speakers(self) -> int:
@@ -48,11 +57,17 @@ class Cast:
         first_set = str(rng.choice(self._names, p=self._shares))
         first = self._voice(rng, first_set, set())
         taken = {u.speaker for u in first}
-        second_set = first_set if rng.random() < SAME_SET_SHARE else str(rng.choice(self._names, p=self._shares))
+        second_set = (
+            first_set
+            if rng.random() < SAME_SET_SHARE
+            else str(rng.choice(self._names, p=self._shares))
+        )
         if machine and SYNTHETIC_SET in self.sets:
             second_set = SYNTHETIC_SET
         if not set(self.sets[second_set]) - taken:
-            second_set = str(rng.choice([name for name in self._names if set(self.sets[name]) - taken]))
+            second_set = str(
+                rng.choice([name for name in self._names if set(self.sets[name]) - taken])
+            )
         pair = [first, self._voice(rng, second_set, taken)]
         return pair if machine or rng.random() < 0.5 else pair[::-1]
 
@@ -64,7 +79,10 @@ class Cast:
         if self._speech_s(voice) >= ENOUGH_SPEECH_S:
             return voice
         pitch = np.median([u.pitch_hz for u in voice])
-        others = sorted((name for name in free if name != anchor), key=lambda name: abs(np.log((speakers[name][0].pitch_hz or 1.0) / max(pitch, 1.0))))
+        others = sorted(
+            (name for name in free if name != anchor),
+            key=lambda name: abs(np.log((speakers[name][0].pitch_hz or 1.0) / max(pitch, 1.0))),
+        )
         # Half of the voices left stay for the other side.
         for name in others[: (len(free) - 1) // 2 if not taken else len(others)]:
             if self._speech_s(voice) >= ENOUGH_SPEECH_S:

@@ -65,26 +65,44 @@ def read_surroundings(folder: Path) -> Surroundings:
         with manifest.open(encoding="utf-8", newline="") as lines:
             table = csv.DictReader(lines, restval="")
             if {"file", "licence"} - set(table.fieldnames or ()):
-                raise DialogueError(f"{manifest}: expected columns file and licence, got {', '.join(table.fieldnames or ['an empty file'])}")
+                raise DialogueError(
+                    f"{manifest}: expected columns file and licence, got {', '.join(table.fieldnames or ['an empty file'])}"
+                )
             for row in table:
                 if not any(word in row["licence"].lower() for word in REFUSED_LICENCES):
                     response = _read_mono(manifest.parent / row["file"])
                     direct = int(np.abs(response).argmax())
-                    rooms.append(response[direct : direct + SAMPLE_RATE_HZ] / np.abs(response[direct]))
-    noises = [_read_mono(path) for path in sorted((folder / "noise").rglob("*")) if path.suffix in {".ogg", ".wav", ".flac"}]
-    return Surroundings(rooms, [noise for noise in noises if len(noise) > SAMPLE_RATE_HZ and np.abs(noise).max() > 1e-4])
+                    rooms.append(
+                        response[direct : direct + SAMPLE_RATE_HZ] / np.abs(response[direct])
+                    )
+    noises = [
+        _read_mono(path)
+        for path in sorted((folder / "noise").rglob("*"))
+        if path.suffix in {".ogg", ".wav", ".flac"}
+    ]
+    return Surroundings(
+        rooms,
+        [noise for noise in noises if len(noise) > SAMPLE_RATE_HZ and np.abs(noise).max() > 1e-4],
+    )
 
 
 def _read_mono(path: Path) -> Samples:
     try:
         audio, rate = sf.read(path, dtype="float32", always_2d=True)
     except (sf.LibsndfileError, OSError) as error:
-        raise DialogueError(f"{path}: expected an audio file that libsndfile reads, got: {error}") from None
+        raise DialogueError(
+            f"{path}: expected an audio file that libsndfile reads, got: {error}"
+        ) from None
     mono = audio.mean(axis=1)
     return mono if rate == SAMPLE_RATE_HZ else soxr.resample(mono, rate, SAMPLE_RATE_HZ)
 
 
-def through_channel(dry: NDArray[np.float32], speaking: BoolFrames, surroundings: Surroundings, rng: np.random.Generator) -> NDArray[np.int16]:
+def through_channel(
+    dry: NDArray[np.float32],
+    speaking: BoolFrames,
+    surroundings: Surroundings,
+    rng: np.random.Generator,
+) -> NDArray[np.int16]:
     """What the two channels would have recorded.
 
     Args:
@@ -103,11 +121,20 @@ def through_channel(dry: NDArray[np.float32], speaking: BoolFrames, surroundings
         heard = [_equipment(only, lines[0], rng), np.zeros_like(only)]
     else:
         sides = [_at_microphone(dry[c], speaking[c], surroundings, rng, clean) for c in (0, 1)]
-        heard = [_equipment(side, line, rng) for side, line in zip(add_crosstalk(sides, surroundings.rooms, rng), lines, strict=True)]
+        heard = [
+            _equipment(side, line, rng)
+            for side, line in zip(add_crosstalk(sides, surroundings.rooms, rng), lines, strict=True)
+        ]
     return np.clip(np.round(np.stack(heard) * 32767), -32768, 32767).astype(np.int16)
 
 
-def _at_microphone(dry: Samples, speaking: BoolFrames, surroundings: Surroundings, rng: np.random.Generator, clean: bool) -> Samples:
+def _at_microphone(
+    dry: Samples,
+    speaking: BoolFrames,
+    surroundings: Surroundings,
+    rng: np.random.Generator,
+    clean: bool,
+) -> Samples:
     """One speaker in a room with its noise, speech at NOMINAL_DB."""
     spoken = np.repeat(speaking, SAMPLE_RATE_HZ // 50)[: len(dry)]
     level = float(np.sqrt(np.mean(dry[: len(spoken)][spoken] ** 2))) if spoken.any() else 0.05
@@ -123,7 +150,9 @@ def _at_microphone(dry: Samples, speaking: BoolFrames, surroundings: Surrounding
     side += np.float32(nominal * 10 ** (-_hiss_snr_db(rng, clean) / 20)) * hiss(len(side), rng)
     if not clean and rng.random() < NOISE_SHARE:
         snr_db = rng.uniform(5, 20) if rng.random() < 0.2 else rng.uniform(20, 45)
-        side += np.float32(nominal * 10 ** (-snr_db / 20)) * background(len(side), surroundings.noises, surroundings.babble, rng)
+        side += np.float32(nominal * 10 ** (-snr_db / 20)) * background(
+            len(side), surroundings.noises, surroundings.babble, rng
+        )
     return side
 
 
@@ -138,7 +167,12 @@ def _microphone(dry: Samples, rng: np.random.Generator) -> Samples:
     tilt = rng.uniform(-0.35, 0.35)
     tilted = dry.copy()
     tilted[1:] -= np.float32(tilt) * dry[:-1]
-    return np.asarray(sosfilt(butter(2, rng.uniform(30, 180), "highpass", fs=SAMPLE_RATE_HZ, output="sos"), tilted), np.float32)
+    return np.asarray(
+        sosfilt(
+            butter(2, rng.uniform(30, 180), "highpass", fs=SAMPLE_RATE_HZ, output="sos"), tilted
+        ),
+        np.float32,
+    )
 
 
 def _equipment(side: Samples, line: Line, rng: np.random.Generator) -> Samples:
@@ -149,7 +183,9 @@ def _equipment(side: Samples, line: Line, rng: np.random.Generator) -> Samples:
         side = gain_control(side, NOMINAL_DB, rng)
     if rng.random() < GATE_SHARE:
         side = gate(side, NOMINAL_DB, rng)
-    gain_db = rng.uniform(-20, 20) if rng.random() < 0.15 else float(np.clip(rng.normal(0, 6), -16, 16))
+    gain_db = (
+        rng.uniform(-20, 20) if rng.random() < 0.15 else float(np.clip(rng.normal(0, 6), -16, 16))
+    )
     side = side * np.float32(10 ** (gain_db / 20))
     if rng.random() < CLIPPING_SHARE:
         side = overdrive(side, rng)

@@ -46,12 +46,20 @@ def encode_decode(sound: Samples, codec: Codec) -> Samples:
 
 def is_available(codec: Codec) -> bool:
     """Can this libsndfile write it? Opus and MP3 came with 1.0.29 and 1.1."""
-    return codec.container in sf.available_formats() and codec.subtype in sf.available_subtypes(codec.container)
+    return codec.container in sf.available_formats() and codec.subtype in sf.available_subtypes(
+        codec.container
+    )
 
 
 def _round_trip(sound: Samples, codec: Codec) -> Samples:
     file = io.BytesIO()
-    sf.write(file, np.clip(sound, -1, 1), codec.sample_rate_hz, format=codec.container, subtype=codec.subtype)
+    sf.write(
+        file,
+        np.clip(sound, -1, 1),
+        codec.sample_rate_hz,
+        format=codec.container,
+        subtype=codec.subtype,
+    )
     file.seek(0)
     return np.asarray(sf.read(file, dtype="float32")[0], np.float32)
 
@@ -61,7 +69,9 @@ def _delay_samples(codec: Codec) -> int:
     """How much later than it went in a sound comes out, by cross-correlation of a second of noise in syllables."""
     rate = codec.sample_rate_hz
     noise = np.random.default_rng(0).standard_normal(rate)
-    syllables = np.convolve(noise, np.hanning(8), "same") * (1 + np.sin(2 * np.pi * 4 * np.arange(rate) / rate))
+    syllables = np.convolve(noise, np.hanning(8), "same") * (
+        1 + np.sin(2 * np.pi * 4 * np.arange(rate) / rate)
+    )
     sent = np.pad(0.05 * syllables, rate // 2).astype(np.float32)
     received = _round_trip(sent, codec)
     points = len(sent) + len(received)

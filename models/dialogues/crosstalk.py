@@ -15,7 +15,9 @@ LEAK_DB, ECHO_DB = (-50.0, -17.0), (-45.0, -15.0)
 LEAK_DELAY_S, ECHO_DELAY_S = (0.0, 0.02), (0.06, 0.4)
 
 
-def add_crosstalk(sides: Sequence[Samples], rooms: Sequence[Samples], rng: np.random.Generator) -> list[Samples]:
+def add_crosstalk(
+    sides: Sequence[Samples], rooms: Sequence[Samples], rng: np.random.Generator
+) -> list[Samples]:
     """Both sides, (N,) each at about the same level, with some of the other in each, in one direction or in both."""
     leaks, echoes = rng.random() < LEAK_SHARE, rng.random() < ECHO_SHARE
     heard = [side.copy() for side in sides]
@@ -29,7 +31,13 @@ def add_crosstalk(sides: Sequence[Samples], rooms: Sequence[Samples], rng: np.ra
 
 def leak(other: Samples, rng: np.random.Generator) -> Samples:
     """What an ear-piece gives off: a band of the middle frequencies, quiet."""
-    band = butter(1, (rng.uniform(150, 600), rng.uniform(1500, 6000)), "bandpass", fs=SAMPLE_RATE_HZ, output="sos")
+    band = butter(
+        1,
+        (rng.uniform(150, 600), rng.uniform(1500, 6000)),
+        "bandpass",
+        fs=SAMPLE_RATE_HZ,
+        output="sos",
+    )
     return _quiet(np.asarray(sosfilt(band, other), np.float32), LEAK_DB, rng)
 
 
@@ -39,7 +47,9 @@ def echo(other: Samples, rooms: Sequence[Samples], rng: np.random.Generator) -> 
         response = rooms[int(rng.integers(len(rooms)))][: SAMPLE_RATE_HZ // 4]
         reflected = oaconvolve(other, response / np.sqrt(np.sum(response**2)))[: len(other)]
     else:
-        reflected = sosfilt(butter(2, rng.uniform(1000, 3400), fs=SAMPLE_RATE_HZ, output="sos"), other)
+        reflected = sosfilt(
+            butter(2, rng.uniform(1000, 3400), fs=SAMPLE_RATE_HZ, output="sos"), other
+        )
     return _quiet(np.asarray(reflected, np.float32), ECHO_DB, rng)
 
 

@@ -28,7 +28,10 @@ LAST_SPEECH_S = 0.5  # of speech before a shift or hold
 LONG_ONSET_S = 1.0  # speech at least this long is long, at most this long short
 SHORT_MARGIN_S = 1.0  # of own silence on both sides of a short one
 BACKCHANNEL_WINDOW_S = 0.5  # before a short one
-AFTER_TURN_START_S, BEFORE_TURN_END_S = 1.0, 2.0  # nobody is expected to give a backchannel between them, if none was given
+AFTER_TURN_START_S, BEFORE_TURN_END_S = (
+    1.0,
+    2.0,
+)  # nobody is expected to give a backchannel between them, if none was given
 SHORTEST_PAUSE_S, LONGEST_HOLD_S = 0.2, 5.0
 FLOOR_S = 1.0  # of speech of the other speaker takes the floor, less does not
 NOBODY = -1
@@ -124,7 +127,10 @@ def find_transitions(
         DialogueError: activity is not (2, T).
     """
     _check(activity)
-    least, context = int(np.ceil(least_silence_s * frame_rate_hz - 1e-9)), round(context_s * frame_rate_hz)
+    least, context = (
+        int(np.ceil(least_silence_s * frame_rate_hz - 1e-9)),
+        round(context_s * frame_rate_hz),
+    )
     found: list[Transition] = []
     for start, end in runs(~np.any(activity, axis=0)):
         if end - start < least or start < not_before_s * frame_rate_hz or end == activity.shape[1]:
@@ -132,14 +138,23 @@ def find_transitions(
         previous = _only_speaker(activity[:, max(0, start - context) : start])
         following = _only_speaker(activity[:, end : end + context])
         if previous is not None and following is not None:
-            found.append(Transition("hold" if previous == following else "shift", previous, following, start, end))
+            found.append(
+                Transition(
+                    "hold" if previous == following else "shift", previous, following, start, end
+                )
+            )
     return found
 
 
 def with_last_speech(activity: BoolFrames, transitions: Sequence[Transition]) -> list[Transition]:
     """Those of an activity's transitions before which 0.5 s were spoken without a break, all of it 3 s into the dialogue."""
     length, first = _frames(LAST_SPEECH_S), _frames(CONTEXT_S)
-    return [t for t in transitions if (start := t.silence_start_frame - length) >= first and activity[t.previous, start : t.silence_start_frame].all()]
+    return [
+        t
+        for t in transitions
+        if (start := t.silence_start_frame - length) >= first
+        and activity[t.previous, start : t.silence_start_frame].all()
+    ]
 
 
 def find_onsets(activity: BoolFrames) -> list[Onset]:
@@ -154,7 +169,9 @@ def find_onsets(activity: BoolFrames) -> list[Onset]:
     Raises:
         DialogueError: activity is not (2, T).
     """
-    shifts = {(t.next, t.silence_end_frame) for t in find_transitions(activity) if t.kind == "shift"}
+    shifts = {
+        (t.next, t.silence_end_frame) for t in find_transitions(activity) if t.kind == "shift"
+    }
     long, margin, first = _frames(LONG_ONSET_S), _frames(SHORT_MARGIN_S), _frames(CONTEXT_S)
     found: list[Onset] = []
     for speaker in (0, 1):
@@ -164,7 +181,12 @@ def find_onsets(activity: BoolFrames) -> list[Onset]:
         for (start, end), silent_since, silent_until in zip(stretches, before, after, strict=False):
             if (speaker, start) in shifts and end - start >= long:
                 found.append(Onset("long", speaker, start, end))
-            elif end - start <= long and start - silent_since >= margin and silent_until - end >= margin and start >= first:
+            elif (
+                end - start <= long
+                and start - silent_since >= margin
+                and silent_until - end >= margin
+                and start >= first
+            ):
                 found.append(Onset("short", speaker, start, end))
     return sorted(found, key=lambda onset: (onset.start_frame, onset.speaker))
 
@@ -181,13 +203,28 @@ def find_backchannel_windows(activity: BoolFrames) -> list[BackchannelWindow]:
         DialogueError: activity is not (2, T).
     """
     length, first = _frames(BACKCHANNEL_WINDOW_S), _frames(CONTEXT_S)
-    shorts = [onset for onset in find_onsets(activity) if onset.kind == "short" and onset.start_frame - length >= first]
-    found = [BackchannelWindow("backchannel", short.speaker, short.start_frame - length, short.start_frame) for short in shorts]
+    shorts = [
+        onset
+        for onset in find_onsets(activity)
+        if onset.kind == "short" and onset.start_frame - length >= first
+    ]
+    found = [
+        BackchannelWindow(
+            "backchannel", short.speaker, short.start_frame - length, short.start_frame
+        )
+        for short in shorts
+    ]
     turns = _without_own_pauses(activity)
     for speaker in (0, 1):
         for start, end in runs(turns[speaker] & ~turns[1 - speaker]):
-            low, high = max(start + _frames(AFTER_TURN_START_S), first), end - _frames(BEFORE_TURN_END_S)
-            found += [BackchannelWindow("none", 1 - speaker, at, at + length) for at in range(low, high - length + 1, length)]
+            low, high = (
+                max(start + _frames(AFTER_TURN_START_S), first),
+                end - _frames(BEFORE_TURN_END_S),
+            )
+            found += [
+                BackchannelWindow("none", 1 - speaker, at, at + length)
+                for at in range(low, high - length + 1, length)
+            ]
     return sorted(found, key=lambda window: (window.start_frame, window.listener))
 
 
@@ -242,7 +279,11 @@ def floor_around(turns: BoolFrames) -> tuple[NDArray[np.int64], NDArray[np.int64
     """
     _check(turns)
     frames = turns.shape[1]
-    speaker = np.where(turns.sum(axis=0) == 1, turns.argmax(axis=0), NOBODY) if frames else np.zeros(0, np.int64)
+    speaker = (
+        np.where(turns.sum(axis=0) == 1, turns.argmax(axis=0), NOBODY)
+        if frames
+        else np.zeros(0, np.int64)
+    )
     padded = np.append(speaker, NOBODY)  # so that index -1 and T are nobody
     last = np.maximum.accumulate(np.where(speaker != NOBODY, np.arange(frames), -1))
     active = np.where(turns.any(axis=0), np.arange(frames), frames)
@@ -263,7 +304,11 @@ def _without_own_pauses(activity: BoolFrames) -> BoolFrames:
     """Activity with every mutual silence filled that has the same speaker before and after it, (2, T)."""
     filled = activity.copy()
     for start, end in runs(~np.any(activity, axis=0)):
-        if start > 0 and end < activity.shape[1] and (activity[:, start - 1] == activity[:, end]).all():
+        if (
+            start > 0
+            and end < activity.shape[1]
+            and (activity[:, start - 1] == activity[:, end]).all()
+        ):
             filled[:, start:end] = activity[:, start - 1 : start]
     return filled
 
@@ -275,7 +320,9 @@ def _only_speaker(activity: BoolFrames) -> int | None:
 
 def _check(activity: BoolFrames) -> None:
     if activity.ndim != 2 or len(activity) != 2:
-        raise DialogueError(f"expected activity of two speakers, (2, T), got shape {activity.shape}")
+        raise DialogueError(
+            f"expected activity of two speakers, (2, T), got shape {activity.shape}"
+        )
 
 
 def _frames(seconds: float) -> int:

@@ -17,7 +17,12 @@ def write_finality(path: Path, rows: Iterable[tuple[int, int, float]]) -> None:
     listed = list(rows)
     clips, places, values = zip(*listed, strict=True) if listed else ((), (), ())
     unfinished = path.with_name(f"unfinished-{path.name}")
-    np.savez_compressed(unfinished, clip=np.array(clips, np.int32), place=np.array(places, np.int32), score=np.array(values, np.float32))
+    np.savez_compressed(
+        unfinished,
+        clip=np.array(clips, np.int32),
+        place=np.array(places, np.int32),
+        score=np.array(values, np.float32),
+    )
     unfinished.replace(path)
 
 
@@ -27,6 +32,8 @@ def read_finality(path: Path) -> dict[int, dict[int, float]]:
         return {}
     scores: dict[int, dict[int, float]] = {}
     with np.load(path) as table:
-        for clip, place, score in zip(table["clip"].tolist(), table["place"].tolist(), table["score"].tolist(), strict=True):
+        for clip, place, score in zip(
+            table["clip"].tolist(), table["place"].tolist(), table["score"].tolist(), strict=True
+        ):
             scores.setdefault(clip, {})[place] = score
     return scores

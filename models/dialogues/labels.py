@@ -11,12 +11,18 @@ from ..projection import UNKNOWN, projection_classes
 from .activity import runs
 
 BACKCHANNEL_LEAD_S = 0.5  # a backchannel is predicted this long before it starts
-BRIDGED_PAUSE_S = 0.2  # shorter silences inside a speaker's speech do not end it (articulation, stops)
+BRIDGED_PAUSE_S = (
+    0.2  # shorter silences inside a speaker's speech do not end it (articulation, stops)
+)
 DECISIVE_SILENCE_S = 1.2  # frames of a mutual silence up to here weigh fully in the loss of the floor: later ones decide less, and are many
 DECISIVE_SPEECH_S = 0.5  # and the speech this long before its end half
 IDLE_WEIGHT = 0.02  # all other frames
-JUDGED_WEIGHT = 1.0  # frames of speech of which a judge said how complete the turn would be if it ended there
-JUDGED_SHARE = 0.5  # of the label in a silence that a judge has heard; the rest is what happened then
+JUDGED_WEIGHT = (
+    1.0  # frames of speech of which a judge said how complete the turn would be if it ended there
+)
+JUDGED_SHARE = (
+    0.5  # of the label in a silence that a judge has heard; the rest is what happened then
+)
 
 _SILENT, _OVERLAP = 0, 3  # states of the floor; 1 and 2 are the first and the second speaker alone
 
@@ -63,7 +69,11 @@ def label_frames(
     """
     turns = bridge_short_pauses(activity & ~backchannel, round(BRIDGED_PAUSE_S * frame_rate_hz))
     holder, weight = next_holder(turns, frame_rate_hz)
-    judged = np.full(activity.shape, np.nan, np.float32) if finality is None else finality.astype(np.float32)
+    judged = (
+        np.full(activity.shape, np.nan, np.float32)
+        if finality is None
+        else finality.astype(np.float32)
+    )
     second, weight = _with_judgement(holder, weight, turns, judged)
     return FrameLabels(
         vad=activity,
@@ -77,7 +87,10 @@ def label_frames(
 
 
 def _with_judgement(
-    holder: NDArray[np.int64], weight: NDArray[np.float32], turns: NDArray[np.bool_], judged: NDArray[np.float32]
+    holder: NDArray[np.int64],
+    weight: NDArray[np.float32],
+    turns: NDArray[np.bool_],
+    judged: NDArray[np.float32],
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Probability that the second speaker is next, and weights, (T,) each, with what a judge said of the one who speaks, or spoke last, alone.
 
@@ -87,7 +100,9 @@ def _with_judgement(
     second = np.where(holder == UNKNOWN, 0.5, holder).astype(np.float32)
     frames = np.arange(len(holder))
     alone = turns[0] != turns[1]
-    last = np.maximum.accumulate(np.where(alone, frames, -1))  # the newest frame in which one speaker was alone
+    last = np.maximum.accumulate(
+        np.where(alone, frames, -1)
+    )  # the newest frame in which one speaker was alone
     speaker = np.where(last >= 0, turns[1, last], 0).astype(np.int64)
     said = judged[speaker, frames]
     known = ~np.isnan(said) & (last >= 0) & ~(turns[0] & turns[1])
@@ -109,7 +124,9 @@ def bridge_short_pauses(activity: NDArray[np.bool_], frames: int) -> NDArray[np.
     return bridged
 
 
-def next_holder(turns: NDArray[np.bool_], frame_rate_hz: float) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+def next_holder(
+    turns: NDArray[np.bool_], frame_rate_hz: float
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """Who holds the floor next, and how much each frame should count.
 
     During silence: whoever speaks next. While one speaks alone: whoever speaks once that stretch of speech has ended,
@@ -124,8 +141,12 @@ def next_holder(turns: NDArray[np.bool_], frame_rate_hz: float) -> tuple[NDArray
     floor = turns[0].astype(np.int64) + 2 * turns[1]
     edges = np.unique(np.concatenate([np.array([0, frames]), np.nonzero(np.diff(floor))[0] + 1]))
     states = floor[edges[:-1]]
-    follows = np.full(len(states) + 2, UNKNOWN, np.int64)  # label of each stretch; two beyond the end are unknown
-    ends = np.append(edges[1:], [frames, frames])  # frame at which the stretch of speech that a label is about ends
+    follows = np.full(
+        len(states) + 2, UNKNOWN, np.int64
+    )  # label of each stretch; two beyond the end are unknown
+    ends = np.append(
+        edges[1:], [frames, frames]
+    )  # frame at which the stretch of speech that a label is about ends
     padded = np.append(states, [_SILENT, _SILENT])
     for i in range(len(states) - 1, -1, -1):
         after = i + 1
@@ -143,7 +164,9 @@ def next_holder(turns: NDArray[np.bool_], frame_rate_hz: float) -> tuple[NDArray
     weight = np.full(frames, IDLE_WEIGHT, np.float32)
     for i, state in enumerate(states):
         if state == _SILENT:
-            weight[edges[i] : min(edges[i + 1], edges[i] + round(DECISIVE_SILENCE_S * frame_rate_hz))] = 1.0
+            weight[
+                edges[i] : min(edges[i + 1], edges[i] + round(DECISIVE_SILENCE_S * frame_rate_hz))
+            ] = 1.0
         elif state != _OVERLAP:
             start = max(edges[i], ends[i] - round(DECISIVE_SPEECH_S * frame_rate_hz))
             weight[start : edges[i + 1]] = np.maximum(weight[start : edges[i + 1]], 0.5)

@@ -31,7 +31,10 @@ def gain_control(side: Samples, speech_db: float, rng: np.random.Generator) -> S
     level_db = _level_db(side)
     heard = level_db > speech_db - 20
     pole = np.exp(-1 / (100 * rng.uniform(0.3, 3.0)))
-    weight, excess = _smooth(heard.astype(np.float64), pole), _smooth(np.where(heard, level_db - speech_db, 0.0), pole)
+    weight, excess = (
+        _smooth(heard.astype(np.float64), pole),
+        _smooth(np.where(heard, level_db - speech_db, 0.0), pole),
+    )
     gain_db = -rng.uniform(0.3, 0.9) * excess / (weight + 0.05)
     return _with_gain(side, np.clip(gain_db, -12, 12))
 
@@ -56,14 +59,24 @@ def gate(side: Samples, speech_db: float, rng: np.random.Generator) -> Samples:
     depth_db = rng.uniform(10, 40) if rng.random() < 0.6 else 90.0
     gated = _with_gain(side, -depth_db * (1 - opening))
     if rng.random() < 0.4:
-        closed = np.interp(np.arange(len(side)), (steps + 0.5) * STEP_SAMPLES, 1 - opening).astype(np.float32)
-        gated += np.float32(10 ** ((speech_db - rng.uniform(35, 60)) / 20)) * closed * hiss(len(side), rng)
+        closed = np.interp(np.arange(len(side)), (steps + 0.5) * STEP_SAMPLES, 1 - opening).astype(
+            np.float32
+        )
+        gated += (
+            np.float32(10 ** ((speech_db - rng.uniform(35, 60)) / 20))
+            * closed
+            * hiss(len(side), rng)
+        )
     return gated
 
 
 def overdrive(side: Samples, rng: np.random.Generator) -> Samples:
     """An input set 3-12 dB too high; what is above full scale is cut off."""
-    return np.clip(side * np.float32(10 ** (rng.uniform(3, 12) / 20) / max(float(np.abs(side).max()), 1e-3)), -1, 1)
+    return np.clip(
+        side * np.float32(10 ** (rng.uniform(3, 12) / 20) / max(float(np.abs(side).max()), 1e-3)),
+        -1,
+        1,
+    )
 
 
 def _smooth(steps: NDArray[np.float64], pole: float) -> NDArray[np.float64]:
@@ -84,5 +97,7 @@ def _level_db(side: Samples) -> NDArray[np.float64]:
 def _with_gain(side: Samples, gain_db: NDArray[np.float64]) -> Samples:
     """The gain of each step holds in its middle, and changes in a line between (np.interp does that ten times slower)."""
     gain = np.pad(10 ** (gain_db / 20), 1, mode="edge").astype(np.float32)
-    lines = gain[:-1, None] + np.diff(gain)[:, None] * (np.arange(STEP_SAMPLES, dtype=np.float32) / STEP_SAMPLES)
+    lines = gain[:-1, None] + np.diff(gain)[:, None] * (
+        np.arange(STEP_SAMPLES, dtype=np.float32) / STEP_SAMPLES
+    )
     return np.asarray(side * lines.ravel()[STEP_SAMPLES // 2 :][: len(side)], np.float32)

@@ -33,7 +33,10 @@ def load_audio(dialogue: Dialogue, sample_rate_hz: int = 16000) -> Samples:
     for path in dialogue.audio:
         samples, rate = _read(path, dialogue)
         _check_channels(path, len(samples), dialogue)
-        channels += [row if rate == sample_rate_hz else soxr.resample(row, rate, sample_rate_hz) for row in samples]
+        channels += [
+            row if rate == sample_rate_hz else soxr.resample(row, rate, sample_rate_hz)
+            for row in samples
+        ]
     length = max(len(row) for row in channels)
     return np.stack([np.pad(row, (0, length - len(row))) for row in channels])
 
@@ -51,7 +54,9 @@ def duration_s(dialogue: Dialogue) -> float:
         lengths_s.append(samples / rate)
     end_s = max(lengths_s) if dialogue.end_s is None else min(max(lengths_s), dialogue.end_s)
     if end_s <= dialogue.start_s:
-        raise DialogueError(f"dialogue {dialogue.id!r}: expected audio beyond its start at {dialogue.start_s:g} s, got {end_s:g} s")
+        raise DialogueError(
+            f"dialogue {dialogue.id!r}: expected audio beyond its start at {dialogue.start_s:g} s, got {end_s:g} s"
+        )
     return end_s - dialogue.start_s
 
 
@@ -62,7 +67,9 @@ def load_words(dialogue: Dialogue) -> list[list[Segment]]:
         DialogueError: the dialogue has no words, or its file is not a list of {ch, start, end}.
     """
     if dialogue.words is None:
-        raise DialogueError(f"dialogue {dialogue.id!r}: expected a file of words, got none in the manifest")
+        raise DialogueError(
+            f"dialogue {dialogue.id!r}: expected a file of words, got none in the manifest"
+        )
     found: list[list[Segment]] = [[], []]
     for channel, segment, _ in _read_words(dialogue.words):
         found[channel].append(segment)
@@ -81,7 +88,9 @@ def _read_words(path: Path) -> list[tuple[int, Segment, str]]:
     except OSError as error:
         raise DialogueError(f"{path}: expected a file of words, got: {error.strerror}") from None
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise DialogueError(f"{path}: expected a JSON list of {{ch, start, end}} with ch 0 or 1, got: {error!r}") from None
+        raise DialogueError(
+            f"{path}: expected a JSON list of {{ch, start, end}} with ch 0 or 1, got: {error!r}"
+        ) from None
     return found
 
 
@@ -108,13 +117,21 @@ def load_segments(dialogue: Dialogue) -> list[list[Segment]]:
         DialogueError: the dialogue has no segments, or its files are broken or lack a speaker.
     """
     if not dialogue.segments:
-        raise DialogueError(f"dialogue {dialogue.id!r}: expected a file of segments, got none in the manifest")
+        raise DialogueError(
+            f"dialogue {dialogue.id!r}: expected a file of segments, got none in the manifest"
+        )
     recordings = [dialogue.id, *(path.stem for path in dialogue.audio)]
     found: list[list[Segment]] = []
     for channel in (0, 1):
         names = dialogue.segments_of or dialogue.speakers
         path = dialogue.segments[min(channel, len(dialogue.segments) - 1)]
-        found.append(dialogue.cut(read_segments(path, names[channel], recordings, own_file=len(dialogue.segments) == 2)))
+        found.append(
+            dialogue.cut(
+                read_segments(
+                    path, names[channel], recordings, own_file=len(dialogue.segments) == 2
+                )
+            )
+        )
     return found
 
 
@@ -125,13 +142,17 @@ def load_activity(dialogue: Dialogue) -> tuple[BoolFrames, BoolFrames]:
         DialogueError: the dialogue has no activity file, or it does not hold boolean frames (2, T).
     """
     if dialogue.activity is None:
-        raise DialogueError(f"dialogue {dialogue.id!r}: expected a file of activity, got none in the manifest")
+        raise DialogueError(
+            f"dialogue {dialogue.id!r}: expected a file of activity, got none in the manifest"
+        )
     frames = _frames(dialogue.activity)
     activity = frames["activity"]
     backchannel = frames.get("backchannel", np.zeros_like(activity))
     for array in (activity, backchannel):
         if array.dtype != np.bool_ or array.ndim != 2 or array.shape != (2, activity.shape[-1]):
-            raise DialogueError(f"{dialogue.activity}: expected boolean frames (2, T) at {FRAME_RATE_HZ:g} Hz, got {array.dtype} {array.shape}")
+            raise DialogueError(
+                f"{dialogue.activity}: expected boolean frames (2, T) at {FRAME_RATE_HZ:g} Hz, got {array.dtype} {array.shape}"
+            )
     part = _part(dialogue, FRAME_RATE_HZ)
     return activity[:, part], backchannel[:, part]
 
@@ -149,7 +170,9 @@ def load_finality(dialogue: Dialogue) -> NDArray[np.float32] | None:
         return None
     finality, activity = frames["finality"].astype(np.float32), frames["activity"]
     if finality.shape != activity.shape:
-        raise DialogueError(f"{dialogue.activity}: expected `finality` of the activity's shape {activity.shape}, got {finality.shape}")
+        raise DialogueError(
+            f"{dialogue.activity}: expected `finality` of the activity's shape {activity.shape}, got {finality.shape}"
+        )
     return finality[:, _part(dialogue, FRAME_RATE_HZ)]
 
 
@@ -158,21 +181,34 @@ def _frames(path: Path) -> dict[str, NDArray[Any]]:
     try:
         with path.open("rb") as opened, np.load(opened) as arrays:
             frames = dict(arrays)
-    except (OSError, ValueError, TypeError, EOFError, zipfile.BadZipFile) as error:  # TypeError: an .npy of one array
+    except (
+        OSError,
+        ValueError,
+        TypeError,
+        EOFError,
+        zipfile.BadZipFile,
+    ) as error:  # TypeError: an .npy of one array
         raise DialogueError(f"{path}: expected an .npz with `activity`, got: {error}") from None
     if "activity" not in frames:
-        raise DialogueError(f"{path}: expected an .npz with `activity`, got one with {', '.join(frames) or 'nothing'}")
+        raise DialogueError(
+            f"{path}: expected an .npz with `activity`, got one with {', '.join(frames) or 'nothing'}"
+        )
     return frames
 
 
 def _part(dialogue: Dialogue, rate_hz: float) -> slice:
-    return slice(round(dialogue.start_s * rate_hz), None if dialogue.end_s is None else round(dialogue.end_s * rate_hz))
+    return slice(
+        round(dialogue.start_s * rate_hz),
+        None if dialogue.end_s is None else round(dialogue.end_s * rate_hz),
+    )
 
 
 def _check_channels(path: Path, channels: int, dialogue: Dialogue) -> None:
     expected = 3 - len(dialogue.audio)
     if channels != expected:
-        raise DialogueError(f"{path}: expected {expected} channel{'s' * (expected > 1)}, got {channels}")
+        raise DialogueError(
+            f"{path}: expected {expected} channel{'s' * (expected > 1)}, got {channels}"
+        )
 
 
 def _read(path: Path, dialogue: Dialogue) -> tuple[NDArray[np.float32], int]:
@@ -204,11 +240,15 @@ def _shape(path: Path, npy_rate_hz: int | None) -> tuple[int, int, int]:
 
 def _open_npy(path: Path, rate_hz: int | None) -> tuple[NDArray[np.int16], int]:
     if rate_hz is None:
-        raise DialogueError(f"{path}: expected sample_rate_hz in the manifest beside .npy audio, got none")
+        raise DialogueError(
+            f"{path}: expected sample_rate_hz in the manifest beside .npy audio, got none"
+        )
     try:
         samples = np.load(path, mmap_mode="r")
     except (OSError, ValueError) as error:
         raise DialogueError(f"{path}: expected int16 samples (C, N), got: {error}") from None
     if samples.dtype != np.int16 or samples.ndim != 2:
-        raise DialogueError(f"{path}: expected int16 samples (C, N), got {samples.dtype} {samples.shape}")
+        raise DialogueError(
+            f"{path}: expected int16 samples (C, N), got {samples.dtype} {samples.shape}"
+        )
     return samples, rate_hz

@@ -68,7 +68,11 @@ class Dialogue:
     def cut(self, times: Iterable[Segment]) -> list[Segment]:
         """Times of the recording, in order and as times of the dialogue; what lies outside of it is left out."""
         end_s = math.inf if self.end_s is None else self.end_s
-        return sorted((max(a, self.start_s) - self.start_s, min(b, end_s) - self.start_s) for a, b in times if b > self.start_s and a < end_s)
+        return sorted(
+            (max(a, self.start_s) - self.start_s, min(b, end_s) - self.start_s)
+            for a, b in times
+            if b > self.start_s and a < end_s
+        )
 
 
 def read_manifest(path: str | Path) -> list[Dialogue]:
@@ -81,9 +85,13 @@ def read_manifest(path: str | Path) -> list[Dialogue]:
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except OSError as error:
-        raise DialogueError(f"{path}: expected a manifest of dialogues (JSON Lines), got: {error.strerror}") from None
+        raise DialogueError(
+            f"{path}: expected a manifest of dialogues (JSON Lines), got: {error.strerror}"
+        ) from None
     except UnicodeDecodeError as error:
-        raise DialogueError(f"{path}: expected a manifest of dialogues (JSON Lines in UTF-8), got: {error}") from None
+        raise DialogueError(
+            f"{path}: expected a manifest of dialogues (JSON Lines in UTF-8), got: {error}"
+        ) from None
     dialogues: dict[str, Dialogue] = {}
     for number, line in enumerate(lines, 1):
         if not line.strip():
@@ -92,7 +100,9 @@ def read_manifest(path: str | Path) -> list[Dialogue]:
         try:
             entry = json.loads(line)
         except json.JSONDecodeError as error:
-            raise DialogueError(f"{where}: expected a JSON object, got {line[:60]!r}: {error}") from None
+            raise DialogueError(
+                f"{where}: expected a JSON object, got {line[:60]!r}: {error}"
+            ) from None
         dialogue = _dialogue(entry, path.parent, where)
         if dialogue.id in dialogues:
             raise DialogueError(f"{where}: expected every id once, got {dialogue.id!r} again")
@@ -114,10 +124,14 @@ def _dialogue(entry: Any, folder: Path, where: str) -> Dialogue:
         raise DialogueError(f"{where}: expected an object with `audio`, got {str(entry)[:60]}")
     audio = _names(entry["audio"])
     if audio is None:
-        raise DialogueError(f"{where}: expected `audio` to be one stereo file or two mono files, got {entry['audio']!r}")
+        raise DialogueError(
+            f"{where}: expected `audio` to be one stereo file or two mono files, got {entry['audio']!r}"
+        )
     segments = _names(entry["segments"]) if entry.get("segments") else []
     if segments is None:
-        raise DialogueError(f"{where}: expected `segments` to be one file or one for each channel, got {entry['segments']!r}")
+        raise DialogueError(
+            f"{where}: expected `segments` to be one file or one for each channel, got {entry['segments']!r}"
+        )
     name = str(entry.get("id", Path(audio[0]).stem))
     for key in ("speakers", "segments_of"):
         if key in entry and not (isinstance(entry[key], list) and len(entry[key]) == 2):
@@ -127,13 +141,23 @@ def _dialogue(entry: Any, folder: Path, where: str) -> Dialogue:
             raise DialogueError(f"{where}: expected `{key}` to be one file, got {entry[key]!r}")
     rate = entry.get("sample_rate_hz")
     if rate is not None and not (isinstance(rate, int) and rate > 0):
-        raise DialogueError(f"{where}: expected `sample_rate_hz` to be a positive integer, got {rate!r}")
+        raise DialogueError(
+            f"{where}: expected `sample_rate_hz` to be a positive integer, got {rate!r}"
+        )
     start_s, end_s = entry.get("start_s", 0.0), entry.get("end_s")
-    if not _is_number(start_s) or start_s < 0 or not (end_s is None or (_is_number(end_s) and end_s > start_s)):
-        raise DialogueError(f"{where}: expected 0 <= `start_s` < `end_s` in seconds, got {start_s!r} and {end_s!r}")
+    if (
+        not _is_number(start_s)
+        or start_s < 0
+        or not (end_s is None or (_is_number(end_s) and end_s > start_s))
+    ):
+        raise DialogueError(
+            f"{where}: expected 0 <= `start_s` < `end_s` in seconds, got {start_s!r} and {end_s!r}"
+        )
     source = entry.get("activity_from", "")
     if source and (source not in ACTIVITY_SOURCES or (source != "audio" and not entry.get(source))):
-        raise DialogueError(f"{where}: expected `activity_from` to be audio, or words, segments or activity of this line, got {source!r}")
+        raise DialogueError(
+            f"{where}: expected `activity_from` to be audio, or words, segments or activity of this line, got {source!r}"
+        )
     speakers = entry.get("speakers", [f"{name}/0", f"{name}/1"])
     return Dialogue(
         id=name,
@@ -146,7 +170,9 @@ def _dialogue(entry: Any, folder: Path, where: str) -> Dialogue:
         words=folder / entry["words"] if entry.get("words") else None,
         activity=folder / entry["activity"] if entry.get("activity") else None,
         segments=tuple(folder / file for file in segments),
-        segments_of=(str(entry["segments_of"][0]), str(entry["segments_of"][1])) if "segments_of" in entry else None,
+        segments_of=(str(entry["segments_of"][0]), str(entry["segments_of"][1]))
+        if "segments_of" in entry
+        else None,
         activity_from=source,
         start_s=float(start_s),
         end_s=None if end_s is None else float(end_s),
@@ -156,7 +182,13 @@ def _dialogue(entry: Any, folder: Path, where: str) -> Dialogue:
 def _names(value: Any) -> list[str] | None:
     """One or two file names, or None when it is something else."""
     names = [value] if isinstance(value, str) else value
-    return names if isinstance(names, list) and len(names) in (1, 2) and all(isinstance(name, str) for name in names) else None
+    return (
+        names
+        if isinstance(names, list)
+        and len(names) in (1, 2)
+        and all(isinstance(name, str) for name in names)
+        else None
+    )
 
 
 def _is_number(value: Any) -> bool:
@@ -165,7 +197,9 @@ def _is_number(value: Any) -> bool:
 
 def _entry(dialogue: Dialogue, folder: Path) -> dict[str, Any]:
     def relative(paths: Sequence[Path | None]) -> Any:
-        names = [Path(os.path.relpath(path, folder)).as_posix() for path in paths if path is not None]
+        names = [
+            Path(os.path.relpath(path, folder)).as_posix() for path in paths if path is not None
+        ]
         return names[0] if len(names) == 1 else names
 
     entry: dict[str, Any] = {

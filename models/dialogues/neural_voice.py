@@ -145,7 +145,9 @@ def render_set(
     return folder
 
 
-def _render_clips(lines: Iterable[Line], folder: Path, synthesiser: Synthesiser) -> Iterator[tuple[tuple[str, str, str], float]]:
+def _render_clips(
+    lines: Iterable[Line], folder: Path, synthesiser: Synthesiser
+) -> Iterator[tuple[tuple[str, str, str], float]]:
     """Each line's row in the manifest, and the seconds of sound so far."""
     seconds = 0.0
     for line in lines:

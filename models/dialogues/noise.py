@@ -22,7 +22,9 @@ MUSIC_SHARE, HUM_SHARE, BABBLE_SHARE = 0.1, 0.1, 0.25  # of backgrounds; the res
 def hiss(length: int, rng: np.random.Generator) -> Samples:
     """Steady noise from white to brown, (length,); it comes again after HISS_SAMPLES, which nobody hears and saves time."""
     white = rng.standard_normal(min(length, HISS_SAMPLES), dtype=np.float32)
-    return looped(np.asarray(lfilter([1.0], [1.0, -rng.uniform(0.0, 0.98)], white), np.float32), length, rng)
+    return looped(
+        np.asarray(lfilter([1.0], [1.0, -rng.uniform(0.0, 0.98)], white), np.float32), length, rng
+    )
 
 
 def hum(length: int, rng: np.random.Generator) -> Samples:
@@ -30,7 +32,12 @@ def hum(length: int, rng: np.random.Generator) -> Samples:
     base_hz = 50 if rng.random() < 0.5 else 60
     steepness = rng.uniform(0.5, 1.5)
     time_s = np.arange(SAMPLE_RATE_HZ) / SAMPLE_RATE_HZ  # whole periods fit into a second
-    second = sum(k**-steepness * rng.uniform(0.2, 1) * np.sin(2 * np.pi * (k * base_hz * time_s + rng.random())) for k in range(1, 16))
+    second = sum(
+        k**-steepness
+        * rng.uniform(0.2, 1)
+        * np.sin(2 * np.pi * (k * base_hz * time_s + rng.random()))
+        for k in range(1, 16)
+    )
     return np.resize(_unit(np.asarray(second, np.float32)), length)
 
 
@@ -41,14 +48,26 @@ def music(length: int, rng: np.random.Generator) -> Samples:
     bars = np.zeros(beats * beat, np.float32)
     ringing_s = rng.uniform(0.2, 1.0)
     time_s = np.arange(2 * beat) / SAMPLE_RATE_HZ
-    decay = np.exp(-time_s / ringing_s) * np.minimum(1, time_s / 0.005) * np.minimum(1, time_s[::-1] / 0.05)
+    decay = (
+        np.exp(-time_s / ringing_s)
+        * np.minimum(1, time_s / 0.005)
+        * np.minimum(1, time_s[::-1] / 0.05)
+    )
     root = int(rng.integers(-12, 5))
     for i in range(beats):
-        chord = root + int(rng.choice([0, 5, 7, -3])) + np.array([0, 4, 7]) if i % 4 == 0 else root + rng.choice([0, 2, 4, 7, 9, 12], size=1)
+        chord = (
+            root + int(rng.choice([0, 5, 7, -3])) + np.array([0, 4, 7])
+            if i % 4 == 0
+            else root + rng.choice([0, 2, 4, 7, 9, 12], size=1)
+        )
         for semitone in chord:
             tone_hz = 220 * 2 ** (semitone / 12)
             tone = sum(np.sin(2 * np.pi * k * tone_hz * time_s) / k**1.5 for k in range(1, 5))
-            np.add.at(bars, (i * beat + np.arange(2 * beat)) % len(bars), (rng.uniform(0.5, 1) * decay * tone).astype(np.float32))
+            np.add.at(
+                bars,
+                (i * beat + np.arange(2 * beat)) % len(bars),
+                (rng.uniform(0.5, 1) * decay * tone).astype(np.float32),
+            )
     return np.resize(_unit(bars), length)
 
 
@@ -66,7 +85,9 @@ def babble(clips: Sequence[Samples], length: int, voices: int, rng: np.random.Ge
         DialogueError: no clips, or no voices.
     """
     if not clips or voices < 1:
-        raise DialogueError(f"babble: expected clips of speech and at least one voice, got {len(clips)} clips and {voices} voices")
+        raise DialogueError(
+            f"babble: expected clips of speech and at least one voice, got {len(clips)} clips and {voices} voices"
+        )
     crowd = np.zeros(length, np.float32)
     for _ in range(voices):
         gain = 10 ** (rng.uniform(-6, 0) / 20)
@@ -76,11 +97,19 @@ def babble(clips: Sequence[Samples], length: int, voices: int, rng: np.random.Ge
             at = (start + end + np.arange(len(clip))) % length
             crowd[at] += np.float32(gain) * _unit(clip)
             end += len(clip) + int(rng.uniform(0.0, 0.6) * SAMPLE_RATE_HZ) + 1
-    band = butter(1, (rng.uniform(80, 250), rng.uniform(2000, 5000)), "bandpass", fs=SAMPLE_RATE_HZ, output="sos")
+    band = butter(
+        1,
+        (rng.uniform(80, 250), rng.uniform(2000, 5000)),
+        "bandpass",
+        fs=SAMPLE_RATE_HZ,
+        output="sos",
+    )
     return _unit(np.asarray(sosfilt(band, crowd), np.float32))
 
 
-def background(length: int, noises: Sequence[Samples], crowds: Sequence[Samples], rng: np.random.Generator) -> Samples:
+def background(
+    length: int, noises: Sequence[Samples], crowds: Sequence[Samples], rng: np.random.Generator
+) -> Samples:
     """One or two of the sounds above, recorded ones in a loop, sometimes only for a part of the dialogue, (length,)."""
     heard = np.zeros(length, np.float32)
     for _ in range(1 + int(rng.random() < 0.3)):
@@ -90,11 +119,19 @@ def background(length: int, noises: Sequence[Samples], crowds: Sequence[Samples]
         elif kind < MUSIC_SHARE + HUM_SHARE or not (noises or crowds):
             heard += hum(length, rng)
         else:
-            recorded = crowds if crowds and (kind < MUSIC_SHARE + HUM_SHARE + BABBLE_SHARE or not noises) else noises
+            recorded = (
+                crowds
+                if crowds and (kind < MUSIC_SHARE + HUM_SHARE + BABBLE_SHARE or not noises)
+                else noises
+            )
             heard += looped(recorded[int(rng.integers(len(recorded)))], length, rng)
     if rng.random() < 0.4:
         start, end = np.sort(rng.integers(0, length + 1, 2))
-        ramp = np.interp(np.arange(length), (start - 0.3 * SAMPLE_RATE_HZ, start, end, end + 0.3 * SAMPLE_RATE_HZ), (0, 1, 1, 0))
+        ramp = np.interp(
+            np.arange(length),
+            (start - 0.3 * SAMPLE_RATE_HZ, start, end, end + 0.3 * SAMPLE_RATE_HZ),
+            (0, 1, 1, 0),
+        )
         heard *= ramp.astype(np.float32)
     return heard
 

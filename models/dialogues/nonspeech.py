@@ -22,7 +22,9 @@ LAUGHTER_SHARE = 0.3
 LAUGHTER_GAIN_DB = (-10.0, 3.0)
 
 
-def laughter(clip: Samples, vowel: int, vowel_hz: float, pitch_hz: float, rng: np.random.Generator) -> Samples:
+def laughter(
+    clip: Samples, vowel: int, vowel_hz: float, pitch_hz: float, rng: np.random.Generator
+) -> Samples:
     """A "ha ha ha" of two to nine bursts in the speaker's own vowel.
 
     Args:
@@ -35,16 +37,32 @@ def laughter(clip: Samples, vowel: int, vowel_hz: float, pitch_hz: float, rng: n
     bursts = int(rng.integers(2, 10))
     tempo_hz = rng.uniform(4.0, 6.0)
     top_hz, fall = pitch_hz * rng.uniform(1.1, 1.8), rng.uniform(0.6, 0.85)
-    weakening_db, breathiness, voiceless = rng.uniform(4, 14), rng.uniform(0.15, 0.5), rng.random() < 0.15
+    weakening_db, breathiness, voiceless = (
+        rng.uniform(4, 14),
+        rng.uniform(0.15, 0.5),
+        rng.random() < 0.15,
+    )
     laugh = np.zeros(round((bursts + 1) / tempo_hz * SAMPLE_RATE_HZ), np.float32)
     for i in range(bursts):
         position = i / bursts
         vowel_s = rng.uniform(0.4, 0.55) / tempo_hz
         breath_s = rng.uniform(0.2, 0.35) / tempo_hz
         start_hz = top_hz * fall**position * rng.uniform(0.95, 1.05)
-        voiced = sustain(clip, vowel, vowel_hz, contour(rng, start_hz, start_hz * rng.uniform(0.8, 0.95), vowel_s), rng)
+        voiced = sustain(
+            clip,
+            vowel,
+            vowel_hz,
+            contour(rng, start_hz, start_hz * rng.uniform(0.8, 0.95), vowel_s),
+            rng,
+        )
         voiced = fade(_unit(voiced), 0.025, 0.05)
-        breath = fade(_unit(whisper(clip, vowel, vowel_hz, round(breath_s * SAMPLE_RATE_HZ) + len(voiced), rng)), 0.02, 0.08)
+        breath = fade(
+            _unit(
+                whisper(clip, vowel, vowel_hz, round(breath_s * SAMPLE_RATE_HZ) + len(voiced), rng)
+            ),
+            0.02,
+            0.08,
+        )
         ha = breathiness * breath
         ha[len(breath) - len(voiced) :] += 0.0 if voiceless else voiced
         at = round((i + rng.uniform(-0.05, 0.05)) / tempo_hz * SAMPLE_RATE_HZ) if i else 0
@@ -57,20 +75,37 @@ def breath_in(rng: np.random.Generator) -> Samples:
     """An intake: 0.2-0.6 s of noise that grows brighter and stops quickly."""
     duration_s = rng.uniform(0.2, 0.6)
     low_hz = rng.uniform(500, 1200)
-    return _at_speech_level(fade(_band_noise(duration_s, (low_hz, low_hz * rng.uniform(3, 6)), rng), 0.6 * duration_s, rng.uniform(0.03, 0.1)))
+    return _at_speech_level(
+        fade(
+            _band_noise(duration_s, (low_hz, low_hz * rng.uniform(3, 6)), rng),
+            0.6 * duration_s,
+            rng.uniform(0.03, 0.1),
+        )
+    )
 
 
 def breath_out(rng: np.random.Generator) -> Samples:
     """A sigh: 0.4-1.2 s, quick to come, slow to go, darker than an intake."""
     duration_s = rng.uniform(0.4, 1.2)
     low_hz = rng.uniform(150, 500)
-    return _at_speech_level(fade(_band_noise(duration_s, (low_hz, low_hz * rng.uniform(4, 8)), rng), rng.uniform(0.05, 0.15), 0.8 * duration_s))
+    return _at_speech_level(
+        fade(
+            _band_noise(duration_s, (low_hz, low_hz * rng.uniform(4, 8)), rng),
+            rng.uniform(0.05, 0.15),
+            0.8 * duration_s,
+        )
+    )
 
 
 def lip_smack(rng: np.random.Generator) -> Samples:
     """One or two clicks of tongue or lips, a few milliseconds each."""
     places_s = np.cumsum([0.01, *rng.uniform(0.05, 0.15, int(rng.integers(2)))])
-    return _train([(place, _click(rng.uniform(1200, 3500), rng.uniform(0.003, 0.01), rng)) for place in places_s])
+    return _train(
+        [
+            (place, _click(rng.uniform(1200, 3500), rng.uniform(0.003, 0.01), rng))
+            for place in places_s
+        ]
+    )
 
 
 def cough(rng: np.random.Generator) -> Samples:
@@ -80,8 +115,13 @@ def cough(rng: np.random.Generator) -> Samples:
     for i in range(int(rng.integers(1, 4))):
         duration_s = rng.uniform(0.12, 0.3)
         burst = _unit(fade(_band_noise(duration_s, (300, 4500), rng), 0.008, 0.9 * duration_s))
-        rough = 1 + 0.7 * np.sin(2 * np.pi * rng.uniform(50, 110) * np.arange(len(burst)) / SAMPLE_RATE_HZ)
-        chest = _unit(fade(_band_noise(duration_s, (200, 900), rng), 0.02, 0.7 * duration_s) * rough.astype(np.float32))
+        rough = 1 + 0.7 * np.sin(
+            2 * np.pi * rng.uniform(50, 110) * np.arange(len(burst)) / SAMPLE_RATE_HZ
+        )
+        chest = _unit(
+            fade(_band_noise(duration_s, (200, 900), rng), 0.02, 0.7 * duration_s)
+            * rough.astype(np.float32)
+        )
         coughs.append((at_s, (np.float32(0.75**i) * (burst + 0.8 * chest)).astype(np.float32)))
         at_s += duration_s + rng.uniform(0.05, 0.3)
     return _at_speech_level(_train(coughs))
@@ -89,12 +129,24 @@ def cough(rng: np.random.Generator) -> Samples:
 
 def typing(rng: np.random.Generator) -> Samples:
     """A run of 3-25 keys at 3-9 per second, each heard going down and coming up."""
-    key_hz, ringing_s, tempo_hz = rng.uniform(1000, 4000), rng.uniform(0.002, 0.008), rng.uniform(3, 9)
+    key_hz, ringing_s, tempo_hz = (
+        rng.uniform(1000, 4000),
+        rng.uniform(0.002, 0.008),
+        rng.uniform(3, 9),
+    )
     keys: list[tuple[float, Samples]] = []
     at_s = 0.01
     for _ in range(int(rng.integers(3, 26))):
-        down = np.float32(rng.uniform(0.4, 1.0)) * _click(key_hz * rng.uniform(0.8, 1.25), ringing_s, rng)
-        keys += [(at_s, down), (at_s + rng.uniform(0.05, 0.11), 0.4 * _click(key_hz * rng.uniform(0.9, 1.4), ringing_s, rng))]
+        down = np.float32(rng.uniform(0.4, 1.0)) * _click(
+            key_hz * rng.uniform(0.8, 1.25), ringing_s, rng
+        )
+        keys += [
+            (at_s, down),
+            (
+                at_s + rng.uniform(0.05, 0.11),
+                0.4 * _click(key_hz * rng.uniform(0.9, 1.4), ringing_s, rng),
+            ),
+        ]
         at_s += rng.gamma(4.0, 0.25) / tempo_hz
     return _train(keys)
 
@@ -103,7 +155,16 @@ def taps(rng: np.random.Generator) -> Samples:
     """One to five knocks on a desk or on the microphone."""
     knock_hz, ringing_s = rng.uniform(90, 500), rng.uniform(0.008, 0.04)
     places_s = np.cumsum([0.01, *rng.uniform(0.12, 0.6, int(rng.integers(5)))])
-    return _train([(place, np.float32(rng.uniform(0.4, 1.0)) * _click(knock_hz * rng.uniform(0.95, 1.05), ringing_s, rng)) for place in places_s])
+    return _train(
+        [
+            (
+                place,
+                np.float32(rng.uniform(0.4, 1.0))
+                * _click(knock_hz * rng.uniform(0.95, 1.05), ringing_s, rng),
+            )
+            for place in places_s
+        ]
+    )
 
 
 # How loud each is, RMS in dB re speech, and how often it is drawn when it is not laughter.
@@ -117,7 +178,9 @@ _KINDS: tuple[tuple[Callable[[np.random.Generator], Samples], tuple[float, float
 )
 
 
-def draw_nonspeech(rng: np.random.Generator, clip: Samples, vowel: int, vowel_hz: float, pitch_hz: float) -> Samples:
+def draw_nonspeech(
+    rng: np.random.Generator, clip: Samples, vowel: int, vowel_hz: float, pitch_hz: float
+) -> Samples:
     """One of the sounds of this module at a level it has in life, (N,).
 
     Args:
@@ -134,21 +197,29 @@ def draw_nonspeech(rng: np.random.Generator, clip: Samples, vowel: int, vowel_hz
     return sound * np.float32(10 ** (rng.uniform(*gain_db) / 20))
 
 
-def _band_noise(duration_s: float, band_hz: tuple[float, float], rng: np.random.Generator) -> Samples:
+def _band_noise(
+    duration_s: float, band_hz: tuple[float, float], rng: np.random.Generator
+) -> Samples:
     white = rng.standard_normal(round(duration_s * SAMPLE_RATE_HZ), dtype=np.float32)
-    return np.asarray(sosfilt(butter(1, band_hz, "bandpass", fs=SAMPLE_RATE_HZ, output="sos"), white), np.float32)
+    return np.asarray(
+        sosfilt(butter(1, band_hz, "bandpass", fs=SAMPLE_RATE_HZ, output="sos"), white), np.float32
+    )
 
 
 def _click(centre_hz: float, ringing_s: float, rng: np.random.Generator) -> Samples:
     """A struck resonance with some noise on it, peak about 1."""
     time_s = np.arange(round(8 * ringing_s * SAMPLE_RATE_HZ)) / SAMPLE_RATE_HZ
-    ring = np.sin(2 * np.pi * (centre_hz * time_s + rng.random())) + 0.5 * rng.standard_normal(len(time_s))
+    ring = np.sin(2 * np.pi * (centre_hz * time_s + rng.random())) + 0.5 * rng.standard_normal(
+        len(time_s)
+    )
     return fade((ring * np.exp(-time_s / ringing_s)).astype(np.float32), 0.0005, 0.001)
 
 
 def _train(events: list[tuple[float, Samples]]) -> Samples:
     """Sounds at their times in seconds, one after the other or on top of each other, at speech level."""
-    train = np.zeros(max(round(at_s * SAMPLE_RATE_HZ) + len(sound) for at_s, sound in events), np.float32)
+    train = np.zeros(
+        max(round(at_s * SAMPLE_RATE_HZ) + len(sound) for at_s, sound in events), np.float32
+    )
     for at_s, sound in events:
         start = round(at_s * SAMPLE_RATE_HZ)
         train[start : start + len(sound)] += sound
@@ -160,7 +231,9 @@ def _at_speech_level(sound: Samples) -> Samples:
     step = SAMPLE_RATE_HZ // 100
     power = (np.pad(sound, (0, -len(sound) % step)).reshape(-1, step) ** 2).mean(axis=1)
     rms = float(np.sqrt(power[power >= power.max() / 1000].mean()))
-    return sound * np.float32(min(SPEECH_RMS / max(rms, 1e-6), PEAK / max(float(np.abs(sound).max()), 1e-6)))
+    return sound * np.float32(
+        min(SPEECH_RMS / max(rms, 1e-6), PEAK / max(float(np.abs(sound).max()), 1e-6))
+    )
 
 
 def _unit(sound: Samples) -> Samples:

@@ -31,6 +31,8 @@ def read_rttm(path: Path) -> dict[str, dict[str, list[Segment]]]:
             if not (math.isfinite(start) and 0 <= duration < math.inf):
                 raise ValueError
         except (IndexError, ValueError):
-            raise DialogueError(f"{path}, line {number}: expected SPEAKER file channel start duration <NA> <NA> speaker, got {line!r}") from None
+            raise DialogueError(
+                f"{path}, line {number}: expected SPEAKER file channel start duration <NA> <NA> speaker, got {line!r}"
+            ) from None
         recordings[fields[1]][speaker].append((start, start + duration))
     return {name: dict(speakers) for name, speakers in recordings.items()}

@@ -12,7 +12,9 @@ from .rttm import read_rttm
 from .textgrid import read_tiers
 
 
-def read_segments(path: Path, name: str, recordings: Sequence[str], own_file: bool = False) -> list[Segment]:
+def read_segments(
+    path: Path, name: str, recordings: Sequence[str], own_file: bool = False
+) -> list[Segment]:
     """Stretches of one speaker's speech in seconds; intervals of a TextGrid that hold no speech (marks.py) are left out.
 
     Args:
@@ -27,7 +29,9 @@ def read_segments(path: Path, name: str, recordings: Sequence[str], own_file: bo
     if own_file and len(speakers) == 1:
         return next(iter(speakers.values()))
     if name not in speakers:
-        raise DialogueError(f"{path}: expected a speaker or tier named {name!r}, got {', '.join(map(repr, speakers)) or 'none'}")
+        raise DialogueError(
+            f"{path}: expected a speaker or tier named {name!r}, got {', '.join(map(repr, speakers)) or 'none'}"
+        )
     return speakers[name]
 
 
@@ -42,22 +46,30 @@ def read_speakers(path: Path, recordings: Sequence[str]) -> dict[str, list[Segme
         return _tiers(path)
     if suffix == ".rttm":
         return _recording(path, read_rttm(path), recordings)
-    raise DialogueError(f"{path}: expected segments in a .rttm or a .TextGrid file, got {suffix or 'no suffix'!r}")
+    raise DialogueError(
+        f"{path}: expected segments in a .rttm or a .TextGrid file, got {suffix or 'no suffix'!r}"
+    )
 
 
 def _tiers(path: Path) -> dict[str, list[Segment]]:
     tiers: dict[str, list[Segment]] = {}
     for tier in read_tiers(path):
         if tier.name in tiers:
-            raise DialogueError(f"{path}: expected tiers of different names, got two named {tier.name!r}")
+            raise DialogueError(
+                f"{path}: expected tiers of different names, got two named {tier.name!r}"
+            )
         tiers[tier.name] = [(start, end) for start, end, text in tier.intervals if is_speech(text)]
     return tiers
 
 
-def _recording(path: Path, found: Mapping[str, dict[str, list[Segment]]], recordings: Sequence[str]) -> dict[str, list[Segment]]:
+def _recording(
+    path: Path, found: Mapping[str, dict[str, list[Segment]]], recordings: Sequence[str]
+) -> dict[str, list[Segment]]:
     if len(found) == 1:
         return next(iter(found.values()))
     for name in recordings:
         if name in found:
             return found[name]
-    raise DialogueError(f"{path}: expected a recording named {' or '.join(map(repr, recordings))}, got {', '.join(map(repr, found)) or 'none'}")
+    raise DialogueError(
+        f"{path}: expected a recording named {' or '.join(map(repr, recordings))}, got {', '.join(map(repr, found)) or 'none'}"
+    )

@@ -17,7 +17,17 @@ from numpy.typing import NDArray
 
 from ...stream.errors import DialogueError, MissingExtraError
 from ...stream.onnx_session import open_session
-from .activity import FRAME_RATE_HZ, LEVEL_RATE_HZ, BoolFrames, Samples, Segment, bridge_gaps, level_db, runs, segments_to_frames
+from .activity import (
+    FRAME_RATE_HZ,
+    LEVEL_RATE_HZ,
+    BoolFrames,
+    Samples,
+    Segment,
+    bridge_gaps,
+    level_db,
+    runs,
+    segments_to_frames,
+)
 
 SAMPLE_RATE_HZ = 16000
 WINDOW_SAMPLES = 512
@@ -37,7 +47,9 @@ def _session() -> Any:
         raise MissingExtraError("silero-vad", "bench")
     path = Path(found.origin).parent / "data" / "silero_vad.onnx"
     if not path.is_file():
-        raise DialogueError(f"{path}: expected the network of the silero-vad package, got no such file")
+        raise DialogueError(
+            f"{path}: expected the network of the silero-vad package, got no such file"
+        )
     return open_session(path)
 
 
@@ -56,30 +68,46 @@ def speech_probability(audio: Samples) -> NDArray[np.float32]:
         raise DialogueError(f"expected audio (B, N), got shape {audio.shape}")
     session = _session()
     windows = -(-audio.shape[1] // WINDOW_SAMPLES)
-    padded = np.pad(audio, ((0, 0), (CONTEXT_SAMPLES, windows * WINDOW_SAMPLES - audio.shape[1]))).astype(np.float32)
+    padded = np.pad(
+        audio, ((0, 0), (CONTEXT_SAMPLES, windows * WINDOW_SAMPLES - audio.shape[1]))
+    ).astype(np.float32)
     state = np.zeros((STATE_SHAPE[0], len(audio), STATE_SHAPE[1]), np.float32)
     rate = np.array(SAMPLE_RATE_HZ, np.int64)
     probability = np.zeros((len(audio), windows), np.float32)
     for i in range(windows):
         start = i * WINDOW_SAMPLES
         heard = padded[:, start : start + CONTEXT_SAMPLES + WINDOW_SAMPLES]
-        speech, state = (np.asarray(output) for output in session.run(None, {"input": heard, "state": state, "sr": rate}))
+        speech, state = (
+            np.asarray(output)
+            for output in session.run(None, {"input": heard, "state": state, "sr": rate})
+        )
         probability[:, i] = speech[:, 0]
     return probability
 
 
 def probability_to_segments(
-    probability: NDArray[np.float32], start_above: float = 0.5, stop_below: float = 0.35, shortest_s: float = 0.1, gap_s: float = 0.1
+    probability: NDArray[np.float32],
+    start_above: float = 0.5,
+    stop_below: float = 0.35,
+    shortest_s: float = 0.1,
+    gap_s: float = 0.1,
 ) -> list[Segment]:
     """Segments of one channel, (windows,) -> seconds: starts above one threshold, goes on until below the other."""
     window_s = WINDOW_SAMPLES / SAMPLE_RATE_HZ
-    possible = [(a, b) for a, b in runs(probability >= stop_below) if probability[a:b].max() >= start_above]
+    possible = [
+        (a, b) for a, b in runs(probability >= stop_below) if probability[a:b].max() >= start_above
+    ]
     started = [(a + int((probability[a:b] >= start_above).argmax()), b) for a, b in possible]
     merged = bridge_gaps([(a * window_s, b * window_s) for a, b in started], gap_s)
     return [(a, b) for a, b in merged if b - a >= shortest_s]
 
 
-def trim_by_energy(audio: Samples, segments: Sequence[Segment], noise_margin_db: float = 10.0, below_peak_db: float = 35.0) -> list[Segment]:
+def trim_by_energy(
+    audio: Samples,
+    segments: Sequence[Segment],
+    noise_margin_db: float = 10.0,
+    below_peak_db: float = 35.0,
+) -> list[Segment]:
     """Move each segment's start and end inward to where 10 ms RMS rises above the noise floor and the segment's own depth.
 
     Args:
@@ -99,8 +127,14 @@ def trim_by_energy(audio: Samples, segments: Sequence[Segment], noise_margin_db:
         inside = level[first:last]
         if len(inside) == 0:
             continue
-        loud = np.flatnonzero(inside > max(floor + noise_margin_db, float(inside.max()) - below_peak_db))
-        trimmed.append(((first + loud[0]) / LEVEL_RATE_HZ, (first + loud[-1] + 1) / LEVEL_RATE_HZ) if len(loud) else (start, end))
+        loud = np.flatnonzero(
+            inside > max(floor + noise_margin_db, float(inside.max()) - below_peak_db)
+        )
+        trimmed.append(
+            ((first + loud[0]) / LEVEL_RATE_HZ, (first + loud[-1] + 1) / LEVEL_RATE_HZ)
+            if len(loud)
+            else (start, end)
+        )
     return trimmed
 
 
@@ -117,5 +151,8 @@ def detect_activity(audio: Samples, gap_s: float = 0.2) -> BoolFrames:
     """
     probability = speech_probability(audio)
     frames = -(-audio.shape[1] * round(FRAME_RATE_HZ) // SAMPLE_RATE_HZ)
-    speakers = [bridge_gaps(trim_by_energy(row, probability_to_segments(p)), gap_s) for row, p in zip(audio, probability, strict=True)]
+    speakers = [
+        bridge_gaps(trim_by_energy(row, probability_to_segments(p)), gap_s)
+        for row, p in zip(audio, probability, strict=True)
+    ]
     return segments_to_frames(speakers, frames)

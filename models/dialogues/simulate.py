@@ -45,21 +45,51 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = DATA_LAYOUT.replace("SETS", ", ".join(SETS_OF_WHOLE_SENTENCES))
     parser.add_argument("--data", type=Path, required=True, help="folder of material, see below")
     parser.add_argument("--out", type=Path, required=True, help="folder to write to")
-    parser.add_argument("--hours", type=float, default=1.0, help="about how much to simulate (default 1)")
+    parser.add_argument(
+        "--hours", type=float, default=1.0, help="about how much to simulate (default 1)"
+    )
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--lengths", type=float, nargs=2, metavar=("FROM", "TO"), default=LENGTHS_S, help="seconds per dialogue (default 120 360)")
-    parser.add_argument("--split", choices=("train", "val"), default="train", help="which speakers; a tenth is kept for val")
+    parser.add_argument(
+        "--lengths",
+        type=float,
+        nargs=2,
+        metavar=("FROM", "TO"),
+        default=LENGTHS_S,
+        help="seconds per dialogue (default 120 360)",
+    )
+    parser.add_argument(
+        "--split",
+        choices=("train", "val"),
+        default="train",
+        help="which speakers; a tenth is kept for val",
+    )
     parser.add_argument("--jobs", type=int, default=1, help="processes")
-    parser.add_argument("--cache", type=Path, default=Path.home() / ".cache" / "turnstream", help="where decoded utterances are kept")
-    parser.add_argument("--finality", type=Path, metavar="FOLDER", help="let turns end where they sound complete to a judge (`turnstream pretrain judge`)")
-    parser.add_argument("--no-synthetic", action="store_true", help="recorded voices only: no neural voice, no voices extra needed")
+    parser.add_argument(
+        "--cache",
+        type=Path,
+        default=Path.home() / ".cache" / "turnstream",
+        help="where decoded utterances are kept",
+    )
+    parser.add_argument(
+        "--finality",
+        type=Path,
+        metavar="FOLDER",
+        help="let turns end where they sound complete to a judge (`turnstream pretrain judge`)",
+    )
+    parser.add_argument(
+        "--no-synthetic",
+        action="store_true",
+        help="recorded voices only: no neural voice, no voices extra needed",
+    )
 
 
 def main(args: argparse.Namespace) -> int:
     """Simulate, write, and print a line of summary."""
     lengths_s = (args.lengths[0], args.lengths[1])
     if not 0 < lengths_s[0] <= lengths_s[1]:
-        raise DialogueError(f"expected --lengths FROM TO with 0 < FROM <= TO, got {lengths_s[0]:g} {lengths_s[1]:g}")
+        raise DialogueError(
+            f"expected --lengths FROM TO with 0 < FROM <= TO, got {lengths_s[0]:g} {lengths_s[1]:g}"
+        )
     if not 0 < args.hours < math.inf:
         raise DialogueError(f"expected --hours > 0, got {args.hours:g}")
     if args.jobs < 1:
@@ -75,31 +105,48 @@ def main(args: argparse.Namespace) -> int:
     seconds = 0.0
     with (
         # Not multiprocessing.Pool: that one waits for ever when a worker cannot start.
-        ProcessPoolExecutor(args.jobs, multiprocessing.get_context("spawn"), _open, arguments) as workers,
+        ProcessPoolExecutor(
+            args.jobs, multiprocessing.get_context("spawn"), _open, arguments
+        ) as workers,
         tqdm(total=count, desc="dialogues", unit="dialogue", smoothing=0) as progress,
     ):
-        for dialogue, length_s in workers.map(partial(_write, args.out, args.seed, lengths_s, args.split), range(count)):
+        for dialogue, length_s in workers.map(
+            partial(_write, args.out, args.seed, lengths_s, args.split), range(count)
+        ):
             dialogues.append(dialogue)
             seconds += length_s
             progress.update()
-            progress.set_postfix_str(f"{seconds / 3600:.2f} h, {seconds / progress.format_dict['elapsed']:.0f} x real time")
+            progress.set_postfix_str(
+                f"{seconds / 3600:.2f} h, {seconds / progress.format_dict['elapsed']:.0f} x real time"
+            )
     write_manifest(args.out / "manifest.jsonl", dialogues)
     print(f"{count} dialogues, {seconds / 3600:.2f} h, in {args.out / 'manifest.jsonl'}")
     return 0
 
 
-def _open(data: Path, cache: Path, split: str, jobs: int, synthetic: bool, finality: Path | None) -> None:
+def _open(
+    data: Path, cache: Path, split: str, jobs: int, synthetic: bool, finality: Path | None
+) -> None:
     global _material  # noqa: PLW0603  (a worker's own)
     _material = open_material(data, cache, split, jobs, synthetic, finality)
 
 
-def _write(out: Path, seed: int, lengths_s: tuple[float, float], split: str, index: int) -> tuple[Dialogue, float]:
+def _write(
+    out: Path, seed: int, lengths_s: tuple[float, float], split: str, index: int
+) -> tuple[Dialogue, float]:
     assert _material is not None
     simulated = simulate(_material, seed, index, lengths_s)
     name = f"sim{seed}_{split}_{index:05d}"
     np.save(out / f"{name}.npy", simulated.audio)
-    np.savez_compressed(out / f"{name}.npz", activity=simulated.activity, backchannel=simulated.backchannel, finality=simulated.finality)
-    (out / f"{name}.words.json").write_text(json.dumps(simulated.words, ensure_ascii=False), encoding="utf-8")
+    np.savez_compressed(
+        out / f"{name}.npz",
+        activity=simulated.activity,
+        backchannel=simulated.backchannel,
+        finality=simulated.finality,
+    )
+    (out / f"{name}.words.json").write_text(
+        json.dumps(simulated.words, ensure_ascii=False), encoding="utf-8"
+    )
     dialogue = Dialogue(
         id=name,
         audio=(out / f"{name}.npy",),

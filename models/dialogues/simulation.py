@@ -32,7 +32,10 @@ SPEEDS, OTHER_SPEED_SHARE = (0.9, 1.12), 0.6  # of play-back: a recorded person 
 CROWDS, CROWD_CLIPS, CROWD_S = 8, 60, 60.0  # babble to draw from
 BREATHER_SHARE = 0.3  # of the speakers whose breath is heard before they speak
 NONSPEECH_PER_MINUTE = 0.8  # mean; a speaker's own rate is drawn
-FINALITY_LEAD_S, FINALITY_LAG_S = 0.04, 0.8  # around the end of words in which their finality is a target
+FINALITY_LEAD_S, FINALITY_LAG_S = (
+    0.04,
+    0.8,
+)  # around the end of words in which their finality is a target
 
 
 class KnownWords(TypedDict):
@@ -91,7 +94,14 @@ class PlacedPhrase:
         return self.start + self.phrase.offset
 
 
-def open_material(folder: Path, cache: Path, split: str = "train", jobs: int = 1, synthetic: bool = True, finality: Path | None = None) -> Material:
+def open_material(
+    folder: Path,
+    cache: Path,
+    split: str = "train",
+    jobs: int = 1,
+    synthetic: bool = True,
+    finality: Path | None = None,
+) -> Material:
     """Read the material under `folder` (speech/, timing/, scripts/, rooms/, noise/), decoding into `cache` what was not decoded before.
 
     Args:
@@ -111,16 +121,24 @@ def open_material(folder: Path, cache: Path, split: str = "train", jobs: int = 1
         raise DialogueError(f"{folder}: expected utterances in speech/*/manifest.csv, got none")
     if synthetic:
         sets.append(render_interjections(cache))
-        if not (folder / "speech" / SYNTHETIC_SET / "manifest.csv").is_file() and any((folder / "scripts").rglob("*.TextGrid")):
+        if not (folder / "speech" / SYNTHETIC_SET / "manifest.csv").is_file() and any(
+            (folder / "scripts").rglob("*.TextGrid")
+        ):
             sets.append(render_scripts(folder / "scripts", cache))
     folders = [decode_set(folder, cache, jobs) for folder in sets]
-    if finality is not None and not any((finality / f"{decoded.name}.npz").is_file() for decoded in folders):
+    if finality is not None and not any(
+        (finality / f"{decoded.name}.npz").is_file() for decoded in folders
+    ):
         names = ", ".join(decoded.name for decoded in folders)
-        raise DialogueError(f"{finality}: expected a judge's scores (`turnstream pretrain judge`) of {names}, got none")
+        raise DialogueError(
+            f"{finality}: expected a judge's scores (`turnstream pretrain judge`) of {names}, got none"
+        )
     pool = UtterancePool(folders, finality)
     cast = Cast(pool, split)
     if cast.speakers < 2:
-        raise DialogueError(f"{folder}: expected at least two speakers in split {split!r}, got {cast.speakers}")
+        raise DialogueError(
+            f"{folder}: expected at least two speakers in split {split!r}, got {cast.speakers}"
+        )
     surroundings = read_surroundings(folder)
     surroundings.babble = _crowds(pool, cast)
     return Material(pool, cast, read_templates(folder), surroundings)
@@ -131,7 +149,10 @@ def _crowds(pool: UtterancePool, cast: Cast) -> list[Samples]:
     rng = np.random.default_rng(0)
     spoken = [u for speakers in cast.sets.values() for voice in speakers.values() for u in voice]
     clips = [pool.audio(spoken[i]) for i in rng.integers(len(spoken), size=CROWD_CLIPS)]
-    return [babble(clips, round(CROWD_S * SAMPLE_RATE_HZ), int(rng.integers(3, 9)), rng) for _ in range(CROWDS)]
+    return [
+        babble(clips, round(CROWD_S * SAMPLE_RATE_HZ), int(rng.integers(3, 9)), rng)
+        for _ in range(CROWDS)
+    ]
 
 
 def planned_length_s(seed: int, index: int, lengths_s: tuple[float, float] = LENGTHS_S) -> float:
@@ -139,16 +160,25 @@ def planned_length_s(seed: int, index: int, lengths_s: tuple[float, float] = LEN
     return float(np.random.default_rng([seed, index, 0]).uniform(*lengths_s))
 
 
-def simulate(material: Material, seed: int, index: int, lengths_s: tuple[float, float] = LENGTHS_S) -> SimulatedDialogue:
+def simulate(
+    material: Material, seed: int, index: int, lengths_s: tuple[float, float] = LENGTHS_S
+) -> SimulatedDialogue:
     """Dialogue number `index` of `seed`, about as long as `lengths_s` allows (shortest, longest)."""
     rng = np.random.default_rng([seed, index, 1])
     length_s = planned_length_s(seed, index, lengths_s)
     manner, turns = draw_dialogue_plan(rng, material.templates, length_s)
     pair = material.cast.draw_pair(rng, manner.machine)
-    speeds = [float(rng.uniform(*SPEEDS)) if rng.random() < OTHER_SPEED_SHARE else 1.0 for _ in pair]
-    voices = [Voice(material.pool, utterances, material.cast.interjections, manner, rng, speed) for utterances, speed in zip(pair, speeds, strict=True)]
+    speeds = [
+        float(rng.uniform(*SPEEDS)) if rng.random() < OTHER_SPEED_SHARE else 1.0 for _ in pair
+    ]
+    voices = [
+        Voice(material.pool, utterances, material.cast.interjections, manner, rng, speed)
+        for utterances, speed in zip(pair, speeds, strict=True)
+    ]
     placed = lay_out(turns, voices, rng, length_s, manner.false_start)
-    samples = max(item.start + len(item.phrase.samples) for item in placed) + int(rng.uniform(0.2, 1.5) * SAMPLE_RATE_HZ)
+    samples = max(item.start + len(item.phrase.samples) for item in placed) + int(
+        rng.uniform(0.2, 1.5) * SAMPLE_RATE_HZ
+    )
     frames = samples // FRAME_SAMPLES
     dry = mix(placed, frames * FRAME_SAMPLES)
     activity = label(placed, frames)
@@ -165,13 +195,21 @@ def simulate(material: Material, seed: int, index: int, lengths_s: tuple[float, 
     )
 
 
-def lay_out(turns: Sequence[PlannedTurn], voices: Sequence[Voice], rng: np.random.Generator, length_s: float, false_start: float) -> list[PlacedPhrase]:
+def lay_out(
+    turns: Sequence[PlannedTurn],
+    voices: Sequence[Voice],
+    rng: np.random.Generator,
+    length_s: float,
+    false_start: float,
+) -> list[PlacedPhrase]:
     """Put the turns, backchannels and false starts on the time line until `length_s` is full."""
     placed: list[PlacedPhrase] = []
     free_s = [0.0, 0.0]  # when each speaker has stopped
     floor_end_s = last_onset_s = 0.0
     for turn in turns:
-        onset_s = max(floor_end_s + turn.offset_s, free_s[turn.speaker] + 0.25, last_onset_s + 0.4, 0.05)
+        onset_s = max(
+            floor_end_s + turn.offset_s, free_s[turn.speaker] + 0.25, last_onset_s + 0.4, 0.05
+        )
         other = 1 - turn.speaker
         if placed and turn.offset_s > 0.3 and rng.random() < false_start:
             start_s = onset_s + rng.uniform(-0.15, 0.15)
@@ -196,10 +234,18 @@ def lay_out(turns: Sequence[PlannedTurn], voices: Sequence[Voice], rng: np.rando
 
 
 def _place(speaker: int, onset_s: float, phrase: Phrase, backchannel: bool = False) -> PlacedPhrase:
-    return PlacedPhrase(speaker, round(onset_s * SAMPLE_RATE_HZ) - phrase.onset, phrase, backchannel)
+    return PlacedPhrase(
+        speaker, round(onset_s * SAMPLE_RATE_HZ) - phrase.onset, phrase, backchannel
+    )
 
 
-def _reactions(turn: PlannedTurn, spoken: Sequence[PlacedPhrase], listener: Voice, rng: np.random.Generator, free_s: float) -> list[PlacedPhrase]:
+def _reactions(
+    turn: PlannedTurn,
+    spoken: Sequence[PlacedPhrase],
+    listener: Voice,
+    rng: np.random.Generator,
+    free_s: float,
+) -> list[PlacedPhrase]:
     """The listener's backchannels, most of them where a phrase ends."""
     onset_s = (spoken[0].start + spoken[0].phrase.onset) / SAMPLE_RATE_HZ
     end_s = spoken[-1].offset / SAMPLE_RATE_HZ
@@ -225,7 +271,12 @@ def mix(placed: Sequence[PlacedPhrase], samples: int) -> NDArray[np.float32]:
     return dry
 
 
-def add_nonspeech(dry: NDArray[np.float32], activity: BoolFrames, voices: Sequence[Voice], rng: np.random.Generator) -> None:
+def add_nonspeech(
+    dry: NDArray[np.float32],
+    activity: BoolFrames,
+    voices: Sequence[Voice],
+    rng: np.random.Generator,
+) -> None:
     """Put laughter, breaths, typing and the like where a speaker is silent, whoever has the floor, and breaths before some phrases.
 
     Args:
@@ -241,16 +292,32 @@ def add_nonspeech(dry: NDArray[np.float32], activity: BoolFrames, voices: Sequen
         for _, onset in silences:
             if breathes and rng.random() < 0.4:
                 breath = breath_in(rng) * np.float32(10 ** (rng.uniform(-30, -14) / 20))
-                _add_silently(dry[speaker], activity[speaker], breath, onset * FRAME_SAMPLES - round(rng.uniform(0.02, 0.25) * SAMPLE_RATE_HZ) - len(breath))
+                _add_silently(
+                    dry[speaker],
+                    activity[speaker],
+                    breath,
+                    onset * FRAME_SAMPLES
+                    - round(rng.uniform(0.02, 0.25) * SAMPLE_RATE_HZ)
+                    - len(breath),
+                )
         for _ in range(rng.poisson(rng.exponential(NONSPEECH_PER_MINUTE) * minutes)):
             start, end = silences[int(rng.integers(len(silences)))] if silences else (0, 0)
-            _add_silently(dry[speaker], activity[speaker], voice.nonspeech(), int(rng.integers(start, end + 1)) * FRAME_SAMPLES)
+            _add_silently(
+                dry[speaker],
+                activity[speaker],
+                voice.nonspeech(),
+                int(rng.integers(start, end + 1)) * FRAME_SAMPLES,
+            )
 
 
 def _add_silently(channel: Samples, active: NDArray[np.bool_], sound: Samples, at: int) -> None:
     """Add a sound, unless the speaker speaks meanwhile or the dialogue ends before."""
     end = at + len(sound)
-    if at >= 0 and end <= len(channel) and not active[at // FRAME_SAMPLES : end // FRAME_SAMPLES + 1].any():
+    if (
+        at >= 0
+        and end <= len(channel)
+        and not active[at // FRAME_SAMPLES : end // FRAME_SAMPLES + 1].any()
+    ):
         channel[at:end] += sound
 
 
@@ -259,7 +326,12 @@ def label(placed: Sequence[PlacedPhrase], frames: int) -> BoolFrames:
     active = np.zeros((2, frames), bool)
     for item in placed:
         for start, end in item.phrase.speech:
-            active[item.speaker, max(0, round((item.start + start) / FRAME_SAMPLES)) : round((item.start + end) / FRAME_SAMPLES)] = True
+            active[
+                item.speaker,
+                max(0, round((item.start + start) / FRAME_SAMPLES)) : round(
+                    (item.start + end) / FRAME_SAMPLES
+                ),
+            ] = True
     return active
 
 
@@ -269,7 +341,10 @@ def label_finality(placed: Sequence[PlacedPhrase], frames: int) -> NDArray[np.fl
     lead, lag = round(FINALITY_LEAD_S * FRAME_RATE_HZ), round(FINALITY_LAG_S * FRAME_RATE_HZ)
     for item in sorted(placed, key=lambda item: item.start):
         for (start, end), score in zip(item.phrase.speech, item.phrase.finality, strict=True):
-            first, last = round((item.start + start) / FRAME_SAMPLES), round((item.start + end) / FRAME_SAMPLES)
+            first, last = (
+                round((item.start + start) / FRAME_SAMPLES),
+                round((item.start + end) / FRAME_SAMPLES),
+            )
             heard[item.speaker, max(0, first) :] = np.nan  # what came before is over
             heard[item.speaker, max(0, last - lead) : max(0, last + lag)] = score
         for place, score in item.phrase.inner:

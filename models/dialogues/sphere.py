@@ -12,7 +12,9 @@ HEADER_BYTES = 1024
 def unreadable_audio(path: Path, error: Exception) -> DialogueError:
     """What to say of an audio file that libsndfile does not read: how to unpack it, where that is all it needs."""
     if _needs_unpacking(path):
-        return DialogueError(f"{path}: expected SPHERE audio that is not packed, got shorten; unpack it with: sph2pipe -f wav {path.name} {path.stem}.wav")
+        return DialogueError(
+            f"{path}: expected SPHERE audio that is not packed, got shorten; unpack it with: sph2pipe -f wav {path.name} {path.stem}.wav"
+        )
     return DialogueError(f"{path}: expected an audio file that libsndfile reads, got: {error}")
 
 

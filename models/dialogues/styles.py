@@ -48,19 +48,66 @@ class Style:
 # Map Task, Icelandic chats). Those of the call centre and of machines: pauses there have quartiles 0.9/1.4/2.1 s.
 STYLES: dict[str, Style] = {
     "chat": Style(
-        (-1.2, -0.35, -0.05, 0.25, 0.85), (0.3, 0.6), ((1.2, 3.5), (1.2, 3.5)), ((1.1, 1.8), (1.1, 1.8)), (0.05, 0.25), (0.05, 0.12), ("switchboard",)
+        (-1.2, -0.35, -0.05, 0.25, 0.85),
+        (0.3, 0.6),
+        ((1.2, 3.5), (1.2, 3.5)),
+        ((1.1, 1.8), (1.1, 1.8)),
+        (0.05, 0.25),
+        (0.05, 0.12),
+        ("switchboard",),
     ),
     "consultation": Style(
-        (-1.05, -0.15, 0.25, 0.65, 1.4), (0.35, 0.8), ((1.8, 4.5), (1.2, 3.5)), ((1.2, 2.2), (1.1, 2.0)), (0.1, 0.3), (0.03, 0.1), ("primock57",)
+        (-1.05, -0.15, 0.25, 0.65, 1.4),
+        (0.35, 0.8),
+        ((1.8, 4.5), (1.2, 3.5)),
+        ((1.2, 2.2), (1.1, 2.0)),
+        (0.1, 0.3),
+        (0.03, 0.1),
+        ("primock57",),
     ),
-    "task": Style((-0.35, 0.1, 0.3, 0.7, 1.75), (0.3, 0.9), ((1.8, 5.0), (0.7, 1.8)), ((1.3, 2.5), (1.0, 1.4)), (0.1, 0.4), (0.04, 0.1)),
+    "task": Style(
+        (-0.35, 0.1, 0.3, 0.7, 1.75),
+        (0.3, 0.9),
+        ((1.8, 5.0), (0.7, 1.8)),
+        ((1.3, 2.5), (1.0, 1.4)),
+        (0.1, 0.4),
+        (0.04, 0.1),
+    ),
     "slow_chat": Style(
-        (-0.7, -0.15, 0.35, 1.2, 3.6), (0.4, 1.2), ((2.0, 6.0), (2.0, 6.0)), ((1.2, 2.5), (1.2, 2.5)), (0.1, 0.3), (0.02, 0.08), ("spjallromur",)
+        (-0.7, -0.15, 0.35, 1.2, 3.6),
+        (0.4, 1.2),
+        ((2.0, 6.0), (2.0, 6.0)),
+        ((1.2, 2.5), (1.2, 2.5)),
+        (0.1, 0.3),
+        (0.02, 0.08),
+        ("spjallromur",),
     ),
-    "call_centre": Style((-0.4, 0.25, 0.7, 1.4, 3.0), (0.4, 1.3), ((0.8, 2.5), (1.8, 5.5)), ((1.0, 1.8), (1.3, 2.6)), (0.1, 0.5), (0.0, 0.05)),
-    "machine": Style((0.15, 0.4, 0.8, 1.4, 2.6), (0.4, 1.3), ((0.8, 3.0), (1.5, 5.0)), ((1.1, 2.3), (1.0, 1.6)), (0.1, 0.5), (0.0, 0.02), machine=True),
+    "call_centre": Style(
+        (-0.4, 0.25, 0.7, 1.4, 3.0),
+        (0.4, 1.3),
+        ((0.8, 2.5), (1.8, 5.5)),
+        ((1.0, 1.8), (1.3, 2.6)),
+        (0.1, 0.5),
+        (0.0, 0.05),
+    ),
+    "machine": Style(
+        (0.15, 0.4, 0.8, 1.4, 2.6),
+        (0.4, 1.3),
+        ((0.8, 3.0), (1.5, 5.0)),
+        ((1.1, 2.3), (1.0, 1.6)),
+        (0.1, 0.5),
+        (0.0, 0.02),
+        machine=True,
+    ),
 }
-STYLE_SHARES: dict[str, float] = {"chat": 0.25, "consultation": 0.15, "task": 0.15, "slow_chat": 0.1, "call_centre": 0.2, "machine": 0.15}
+STYLE_SHARES: dict[str, float] = {
+    "chat": 0.25,
+    "consultation": 0.15,
+    "task": 0.15,
+    "slow_chat": 0.1,
+    "call_centre": 0.2,
+    "machine": 0.15,
+}
 TEMPLATE_SHARE = 0.6  # of the dialogues whose style has templates
 PAUSE_SPREAD = 0.65  # standard deviation of the logarithm of pauses
 TURN_SPREAD = 0.7
@@ -69,7 +116,9 @@ DICTATED_PART_S = (0.3, 1.1)
 DICTATED_PAUSE_S = (0.25, 0.9)
 TRAILS_OFF_SHARE = 0.1  # of the turns end unfinished though nobody interrupts
 LEGIBILITY = (0.5, 2.5)
-SLOW_LINE_SHARE = 0.35  # of the dialogues in which every answer comes late, by line delay or by habit
+SLOW_LINE_SHARE = (
+    0.35  # of the dialogues in which every answer comes late, by line delay or by habit
+)
 SLOW_LINE_S = (0.1, 0.8)
 
 
@@ -105,10 +154,16 @@ class Manner:
 
     def draw_pause_s(self, rng: np.random.Generator) -> float:
         """A silence at a hold."""
-        return float(np.clip(self.pause_median_s * np.exp(PAUSE_SPREAD * rng.standard_normal()), 0.2, 3.5))
+        return float(
+            np.clip(self.pause_median_s * np.exp(PAUSE_SPREAD * rng.standard_normal()), 0.2, 3.5)
+        )
 
 
-def draw_dialogue_plan(rng: np.random.Generator, templates: Mapping[str, Sequence[Sequence[PlannedTurn]]], length_s: float) -> tuple[Manner, list[PlannedTurn]]:
+def draw_dialogue_plan(
+    rng: np.random.Generator,
+    templates: Mapping[str, Sequence[Sequence[PlannedTurn]]],
+    length_s: float,
+) -> tuple[Manner, list[PlannedTurn]]:
     """A style, and enough turns for about `length_s` seconds."""
     name = str(rng.choice(list(STYLE_SHARES), p=list(STYLE_SHARES.values())))
     style = STYLES[name]
@@ -134,10 +189,15 @@ def draw_dialogue_plan(rng: np.random.Generator, templates: Mapping[str, Sequenc
     late_s = rng.uniform(*SLOW_LINE_S) if rng.random() < SLOW_LINE_SHARE else 0.0
     turns = [replace(turn, offset_s=turn.offset_s + late_s) for turn in turns]
     turns = [_dictated(rng, turn) if rng.random() < manner.dictation else turn for turn in turns]
-    return manner, [_broken_off(rng, turn, following) for turn, following in zip(turns, [*turns[1:], None], strict=True)]
+    return manner, [
+        _broken_off(rng, turn, following)
+        for turn, following in zip(turns, [*turns[1:], None], strict=True)
+    ]
 
 
-def _broken_off(rng: np.random.Generator, turn: PlannedTurn, following: PlannedTurn | None) -> PlannedTurn:
+def _broken_off(
+    rng: np.random.Generator, turn: PlannedTurn, following: PlannedTurn | None
+) -> PlannedTurn:
     """Some turns are cut short by the next speaker, some trail off by themselves."""
     interrupted = following is not None and following.offset_s < -0.2 and rng.random() < 0.35
     return replace(turn, finished=not (interrupted or rng.random() < TRAILS_OFF_SHARE))
@@ -155,14 +215,21 @@ def _dictated(rng: np.random.Generator, turn: PlannedTurn) -> PlannedTurn:
     )
 
 
-def _from_template(rng: np.random.Generator, turns: Sequence[PlannedTurn], length_s: float) -> list[PlannedTurn]:
+def _from_template(
+    rng: np.random.Generator, turns: Sequence[PlannedTurn], length_s: float
+) -> list[PlannedTurn]:
     """A stretch of a real conversation, either speaker first, at a slightly different pace."""
     swap, pace = int(rng.random() < 0.5), float(rng.uniform(0.85, 1.2))
     start = int(rng.integers(max(1, len(turns) - 20)))
     chosen: list[PlannedTurn] = []
     spent_s = 0.0
     for turn in turns[start:]:
-        planned = replace(turn, speaker=turn.speaker ^ swap, offset_s=turn.offset_s * pace, pauses_s=tuple(p * pace for p in turn.pauses_s))
+        planned = replace(
+            turn,
+            speaker=turn.speaker ^ swap,
+            offset_s=turn.offset_s * pace,
+            pauses_s=tuple(p * pace for p in turn.pauses_s),
+        )
         chosen.append(planned)
         spent_s += sum(planned.parts_s) + sum(planned.pauses_s) + planned.offset_s
         if spent_s > length_s:
@@ -170,7 +237,9 @@ def _from_template(rng: np.random.Generator, turns: Sequence[PlannedTurn], lengt
     return chosen
 
 
-def _from_style(rng: np.random.Generator, style: Style, manner: Manner, length_s: float) -> list[PlannedTurn]:
+def _from_style(
+    rng: np.random.Generator, style: Style, manner: Manner, length_s: float
+) -> list[PlannedTurn]:
     turn_median_s = [rng.uniform(*limits) for limits in style.turn_median_s]
     parts_mean = [rng.uniform(*limits) for limits in style.parts_mean]
     backchannels_per_s = rng.uniform(*style.backchannels_per_s, size=2)
@@ -190,7 +259,9 @@ def _from_style(rng: np.random.Generator, style: Style, manner: Manner, length_s
             offset_s = max(offset_s, 0.05)
         if brief:
             offset_s -= 0.1
-        reactions = rng.poisson(backchannels_per_s[1 - speaker] * speaking_s) if speaking_s > 2 else 0
+        reactions = (
+            rng.poisson(backchannels_per_s[1 - speaker] * speaking_s) if speaking_s > 2 else 0
+        )
         turn = PlannedTurn(
             speaker=speaker,
             offset_s=offset_s if turns else float(rng.uniform(0.1, 2.0)),
@@ -207,4 +278,6 @@ def _from_style(rng: np.random.Generator, style: Style, manner: Manner, length_s
 def _draw_percentile(rng: np.random.Generator, percentiles: Percentiles) -> float:
     """Inverse of the distribution function that passes through the percentiles, linear between them."""
     low, high = percentiles[0] - 0.3, percentiles[-1] * 1.3
-    return float(np.interp(rng.random(), (0, 0.05, 0.25, 0.5, 0.75, 0.95, 1), (low, *percentiles, high)))
+    return float(
+        np.interp(rng.random(), (0, 0.05, 0.25, 0.5, 0.75, 0.95, 1), (low, *percentiles, high))
+    )

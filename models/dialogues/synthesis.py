@@ -74,7 +74,21 @@ LONGEST_PAUSE_S = 2.0  # inside one turn of the scripts
 # A turn may stop after one of these words.
 HESITATIONS = ("um", "uh", "er", "erm", "hmm", "like", "well", "so", "maybe")
 CONJUNCTIONS = ("and", "but", "or", "because", "if", "when", "that", "which", "then", "cause")
-FUNCTION_WORDS = ("the", "a", "my", "your", "is", "was", "to", "for", "with", "of", "i", "it's", "i'm")
+FUNCTION_WORDS = (
+    "the",
+    "a",
+    "my",
+    "your",
+    "is",
+    "was",
+    "to",
+    "for",
+    "with",
+    "of",
+    "i",
+    "it's",
+    "i'm",
+)
 DICTATED_SHARE = 0.05  # of the lines are numbers, names or dates
 DIGITS = ("oh", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 SPELLED_LETTERS = tuple("BCDEFGHIJKLMNOPQRSTUVWXYZ")  # the voice reads A as the article
@@ -94,16 +108,26 @@ LEAD_INS = (
 Turn = tuple[str, str]  # party, text
 
 
-def render_interjections(cache: Path, seed: int = 0, synthesiser: Synthesiser | None = None) -> Path:
+def render_interjections(
+    cache: Path, seed: int = 0, synthesiser: Synthesiser | None = None
+) -> Path:
     """A set folder with every interjection of every speaker, made in `cache` unless that was done before.
 
     Raises:
         MissingExtraError: hibari-tts is not installed.
     """
     rng = np.random.default_rng([seed, 1])
-    lines = [Line(speaker, text, _draw_pace(rng)) for speaker in range(SPEAKERS) for text in INTERJECTIONS]
+    lines = [
+        Line(speaker, text, _draw_pace(rng))
+        for speaker in range(SPEAKERS)
+        for text in INTERJECTIONS
+    ]
     folder = cache / f"{INTERJECTIONS_SET}-{_key(lines)}" / INTERJECTIONS_SET
-    return folder if (folder / "manifest.csv").is_file() else render_set(lines, folder, None, synthesiser)
+    return (
+        folder
+        if (folder / "manifest.csv").is_file()
+        else render_set(lines, folder, None, synthesiser)
+    )
 
 
 def render_scripts(
@@ -149,7 +173,9 @@ def read_turns(scripts: Path) -> list[Turn]:
     for path in sorted(scripts.rglob("*.TextGrid")):
         said = [(start, end, path.stem, text) for start, end, text in read_textgrid(path)]
         conversations[path.stem.rsplit("_", 1)[0]] += said
-    turns = list(chain.from_iterable(_turns(sorted(intervals)) for intervals in conversations.values()))
+    turns = list(
+        chain.from_iterable(_turns(sorted(intervals)) for intervals in conversations.values())
+    )
     if not turns:
         raise DialogueError(f"{scripts}: expected TextGrids with text, got none")
     return turns
@@ -201,7 +227,9 @@ def stop_in_the_middle(text: str, rng: np.random.Generator) -> tuple[str, str]:
     stopped = " ".join(words[:end])
     if rng.random() < 0.5:
         stopped = stopped.rstrip(",")
-    sentence_end = next((i for i in range(end, len(words)) if words[i][-1] in ".?!"), len(words) - 1)
+    sentence_end = next(
+        (i for i in range(end, len(words)) if words[i][-1] in ".?!"), len(words) - 1
+    )
     # The capital tells that a missing full stop is no habit of the transcriber.
     return stopped[0].upper() + stopped[1:], " ".join(words[end : sentence_end + 1])
 
@@ -241,7 +269,9 @@ def draw_dictation(rng: np.random.Generator) -> str:
         groups = [" ".join(DIGITS[i] for i in rng.integers(10, size=size)) for size in sizes]
         said = ", ".join(groups)
     elif kind == 1:
-        letters = [SPELLED_LETTERS[i] for i in rng.integers(len(SPELLED_LETTERS), size=rng.integers(4, 9))]
+        letters = [
+            SPELLED_LETTERS[i] for i in rng.integers(len(SPELLED_LETTERS), size=rng.integers(4, 9))
+        ]
         said = ", ".join(" ".join(letters[i : i + 3]) for i in range(0, len(letters), 3))
     else:
         day, month = ORDINALS[int(rng.integers(len(ORDINALS)))], MONTHS[int(rng.integers(12))]
@@ -259,9 +289,15 @@ def main(args: argparse.Namespace) -> int:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description="Let a neural voice speak the turns of transcribed conversations.")
-    parser.add_argument("--scripts", type=Path, required=True, help="folder with TextGrids, one per party")
+    parser = argparse.ArgumentParser(
+        description="Let a neural voice speak the turns of transcribed conversations."
+    )
+    parser.add_argument(
+        "--scripts", type=Path, required=True, help="folder with TextGrids, one per party"
+    )
     parser.add_argument("--out", type=Path, required=True, help="folder of the set to write")
-    parser.add_argument("--hours", type=float, default=HOURS, help=f"about how much to speak (default {HOURS:g})")
+    parser.add_argument(
+        "--hours", type=float, default=HOURS, help=f"about how much to speak (default {HOURS:g})"
+    )
     parser.add_argument("--seed", type=int, default=0)
     raise SystemExit(main(parser.parse_args()))

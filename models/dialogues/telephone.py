@@ -10,7 +10,18 @@ from numpy.typing import NDArray
 from scipy.signal import butter, sosfilt
 
 from .activity import BoolFrames, Samples
-from .codecs import A_LAW, ADPCM, GSM, MP3, MU_LAW, OPUS_NARROW, OPUS_WIDE, Codec, encode_decode, is_available
+from .codecs import (
+    A_LAW,
+    ADPCM,
+    GSM,
+    MP3,
+    MU_LAW,
+    OPUS_NARROW,
+    OPUS_WIDE,
+    Codec,
+    encode_decode,
+    is_available,
+)
 from .utterances import SAMPLE_RATE_HZ
 
 NARROW_SHARE = 0.6  # dialogues with both ends at 8 kHz
@@ -19,7 +30,14 @@ SAME_CODEC_SHARE = 0.7
 PACKET_LOSS_SHARE = 0.12
 PACKET_SAMPLES = 320
 # None is plain PCM. The slow codecs are rare because of their cost, not because lines are.
-NARROW_CODECS: dict[Codec | None, float] = {MU_LAW: 0.48, A_LAW: 0.17, None: 0.13, ADPCM: 0.1, GSM: 0.1, OPUS_NARROW: 0.02}
+NARROW_CODECS: dict[Codec | None, float] = {
+    MU_LAW: 0.48,
+    A_LAW: 0.17,
+    None: 0.13,
+    ADPCM: 0.1,
+    GSM: 0.1,
+    OPUS_NARROW: 0.02,
+}
 WIDE_CODECS: dict[Codec | None, float] = {None: 0.94, MP3: 0.05, OPUS_WIDE: 0.01}
 
 
@@ -51,7 +69,9 @@ def over_line(side: Samples, line: Line, rng: np.random.Generator) -> Samples:
     """What arrives at the far end, (N,) at 16 kHz and aligned with `side`."""
     if line.narrow:
         narrow = soxr.resample(side, SAMPLE_RATE_HZ, 8000, quality="LQ")
-        band = butter(2, (rng.uniform(120, 320), rng.uniform(3200, 3700)), "bandpass", fs=8000, output="sos")
+        band = butter(
+            2, (rng.uniform(120, 320), rng.uniform(3200, 3700)), "bandpass", fs=8000, output="sos"
+        )
         narrow = np.clip(sosfilt(band, narrow), -1, 1).astype(np.float32)
         coded = narrow if line.codec is None else encode_decode(narrow, line.codec)
         wide = soxr.resample(coded, 8000, SAMPLE_RATE_HZ, quality="LQ")
@@ -59,7 +79,9 @@ def over_line(side: Samples, line: Line, rng: np.random.Generator) -> Samples:
     else:
         arrived = side if line.codec is None else encode_decode(side, line.codec)
     if rng.random() < PACKET_LOSS_SHARE:
-        lost = bursts(len(side) // PACKET_SAMPLES, rng.uniform(0.003, 0.05), rng.uniform(1.0, 4.0), rng)
+        lost = bursts(
+            len(side) // PACKET_SAMPLES, rng.uniform(0.003, 0.05), rng.uniform(1.0, 4.0), rng
+        )
         arrived = conceal(arrived, lost, repeat=bool(rng.random() < 0.6))
     return arrived
 
@@ -77,7 +99,9 @@ def bursts(packets: int, loss: float, mean_burst: float, rng: np.random.Generato
     """
     mean_good = mean_burst * (1 - loss) / loss
     runs = int(packets / (mean_good + mean_burst) * 2) + 16
-    lengths: NDArray[np.int64] = np.stack([rng.geometric(min(1.0, 1 / mean_good), runs), rng.geometric(1 / mean_burst, runs)], axis=1).ravel()
+    lengths: NDArray[np.int64] = np.stack(
+        [rng.geometric(min(1.0, 1 / mean_good), runs), rng.geometric(1 / mean_burst, runs)], axis=1
+    ).ravel()
     lost = np.repeat(np.arange(2 * runs) % 2 == 1, lengths)[:packets]
     return np.pad(lost, (0, packets - len(lost)))
 
@@ -87,5 +111,7 @@ def conceal(sound: Samples, lost: BoolFrames, repeat: bool) -> Samples:
     filled = sound.copy()
     for packet in np.flatnonzero(lost):
         at = int(packet) * PACKET_SAMPLES
-        filled[at : at + PACKET_SAMPLES] = 0.5 * filled[at - PACKET_SAMPLES : at] if repeat and at else 0
+        filled[at : at + PACKET_SAMPLES] = (
+            0.5 * filled[at - PACKET_SAMPLES : at] if repeat and at else 0
+        )
     return filled

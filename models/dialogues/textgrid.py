@@ -18,7 +18,11 @@ from ...stream.errors import DialogueError
 Interval = tuple[float, float, str]  # start and end in seconds, and what is said
 
 _VALUE = re.compile(r'"((?:[^"]|"")*)"|(?<!\S)([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)(?!\S)')
-_BYTE_ORDER_MARKS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
+_BYTE_ORDER_MARKS = (
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
 
 
 @dataclass(frozen=True)
@@ -50,13 +54,23 @@ def read_tiers(path: Path) -> list[Tier]:
         DialogueError: not a TextGrid in text form, or one that is cut short.
     """
     text = _decoded(path)
-    values = iter([float(number) if number else said.replace('""', '"') for said, number in _VALUE.findall(text)])
-    if not (text.lstrip().startswith(("File type", '"ooTextFile')) and "TextGrid" in (next(values, ""), next(values, ""))):
+    values = iter(
+        [
+            float(number) if number else said.replace('""', '"')
+            for said, number in _VALUE.findall(text)
+        ]
+    )
+    if not (
+        text.lstrip().startswith(("File type", '"ooTextFile'))
+        and "TextGrid" in (next(values, ""), next(values, ""))
+    ):
         raise DialogueError(f"{path}: expected a TextGrid in text form, got {text[:40]!r}")
     tiers: list[Tier] = []
     expected = "tiers"
     try:
-        _, _, count = [_number(next(values)) for _ in range(3)]  # between start and end and the number of tiers stands only a flag
+        _, _, count = [
+            _number(next(values)) for _ in range(3)
+        ]  # between start and end and the number of tiers stands only a flag
         for number in range(1, int(count) + 1):
             expected = f"name and every entry of tier {number}"
             kind = _string(next(values))
@@ -86,7 +100,10 @@ def _decoded(path: Path) -> str:
 
 
 def _intervals(values: Iterator[str | float], count: int) -> list[Interval]:
-    found = [(_number(next(values)), _number(next(values)), _string(next(values)).strip()) for _ in range(count)]
+    found = [
+        (_number(next(values)), _number(next(values)), _string(next(values)).strip())
+        for _ in range(count)
+    ]
     return [interval for interval in found if interval[2]]
 
 

@@ -28,11 +28,28 @@ LONGEST_GAP_S = 4.0
 DEEPEST_OVERLAP_S = 1.2
 BACKCHANNEL_WORDS = frozenset(
     (
-        *("yeah", "yes", "yep", "yup", "uh-huh", "um-hum", "mm-hm", "mm-hmm", "mhm", "mm", "hm", "hmm", "hum", "huh"),
+        *(
+            "yeah",
+            "yes",
+            "yep",
+            "yup",
+            "uh-huh",
+            "um-hum",
+            "mm-hm",
+            "mm-hmm",
+            "mhm",
+            "mm",
+            "hm",
+            "hmm",
+            "hum",
+            "huh",
+        ),
         *("right", "okay", "ok", "oh", "really", "sure", "wow", "exactly", "true", "absolutely"),
     )
 )
-BACKCHANNEL_PHRASES = frozenset(("i see", "oh i see", "that's right", "that's true", "all right", "of course", "is that right"))
+BACKCHANNEL_PHRASES = frozenset(
+    ("i see", "oh i see", "that's right", "that's true", "all right", "of course", "is that right")
+)
 
 
 @dataclass(frozen=True)
@@ -75,7 +92,13 @@ def turns_from_words(speakers: Sequence[Sequence[Word]]) -> list[PlannedTurn]:
                 stretches.append([word])
         spans = [(stretch[0][0], max(end for _, end, _ in stretch)) for stretch in stretches]
         segments.append(spans)
-        reactions.append({span for span, stretch in zip(spans, stretches, strict=True) if _is_reaction(span, stretch)})
+        reactions.append(
+            {
+                span
+                for span, stretch in zip(spans, stretches, strict=True)
+                if _is_reaction(span, stretch)
+            }
+        )
     return turns_from_segments(segments, reactions)
 
 
@@ -85,7 +108,9 @@ def _is_reaction(span: Segment, stretch: Sequence[Word]) -> bool:
     return known and span[1] - span[0] <= SPOKEN_BACKCHANNEL_LONGEST_S
 
 
-def turns_from_segments(speakers: Sequence[Sequence[Segment]], reactions: Sequence[Container[Segment]] | None = None) -> list[PlannedTurn]:
+def turns_from_segments(
+    speakers: Sequence[Sequence[Segment]], reactions: Sequence[Container[Segment]] | None = None
+) -> list[PlannedTurn]:
     """The order and timing of a two-party conversation as turns.
 
     A segment of at most 1 s with 1 s of own silence on both sides, during or right after the other's speech who then goes on,
@@ -103,8 +128,16 @@ def turns_from_segments(speakers: Sequence[Sequence[Segment]], reactions: Sequen
             alone = (i == 0 or start - segments[i - 1][1] >= BACKCHANNEL_OWN_SILENCE_S) and (
                 i + 1 == len(segments) or segments[i + 1][0] - end >= BACKCHANNEL_OWN_SILENCE_S
             )
-            slight = (start, end) in reactions[speaker] if reactions else end - start <= BACKCHANNEL_LONGEST_S
-            (backchannels if slight and alone and _others_go_on(own[1 - speaker], start, end) else spoken).append((speaker, (start, end)))
+            slight = (
+                (start, end) in reactions[speaker]
+                if reactions
+                else end - start <= BACKCHANNEL_LONGEST_S
+            )
+            (
+                backchannels
+                if slight and alone and _others_go_on(own[1 - speaker], start, end)
+                else spoken
+            ).append((speaker, (start, end)))
     spoken.sort(key=lambda item: item[1])
     groups: list[tuple[int, list[Segment]]] = []
     for speaker, segment in spoken:
@@ -116,10 +149,21 @@ def turns_from_segments(speakers: Sequence[Sequence[Segment]], reactions: Sequen
     previous_end = 0.0
     for speaker, segments in groups:
         start, end = segments[0][0], segments[-1][1]
-        inside = [(b[0] - start) / (end - start) for who, b in backchannels if who != speaker and start < b[0] < end]
-        pauses = [min(max(b[0] - a[1], 0.15), LONGEST_GAP_S) for a, b in zip(segments, segments[1:], strict=False)]
+        inside = [
+            (b[0] - start) / (end - start)
+            for who, b in backchannels
+            if who != speaker and start < b[0] < end
+        ]
+        pauses = [
+            min(max(b[0] - a[1], 0.15), LONGEST_GAP_S)
+            for a, b in zip(segments, segments[1:], strict=False)
+        ]
         offset = float(np.clip(start - previous_end, -DEEPEST_OVERLAP_S, LONGEST_GAP_S))
-        turns.append(PlannedTurn(speaker, offset, tuple(b - a for a, b in segments), tuple(pauses), tuple(inside)))
+        turns.append(
+            PlannedTurn(
+                speaker, offset, tuple(b - a for a, b in segments), tuple(pauses), tuple(inside)
+            )
+        )
         previous_end = end
     return turns
 
@@ -144,25 +188,40 @@ def read_templates(folder: Path) -> dict[str, list[list[PlannedTurn]]]:
                 conversations += [turns_from_segments(pair) for pair in _pairs(recording)]
         for path in sorted(corpus.glob("*.jsonl.gz")):
             conversations += map(turns_from_words, sample_word_times(path, WORD_CONVERSATIONS))
-        templates[corpus.name] = [turns for turns in conversations if len(turns) >= SHORTEST_CONVERSATION]
+        templates[corpus.name] = [
+            turns for turns in conversations if len(turns) >= SHORTEST_CONVERSATION
+        ]
     for corpus in sorted(path for path in (folder / "scripts").glob("*") if path.is_dir()):
         parties: dict[str, list[list[Segment]]] = defaultdict(list)
         for path in sorted(corpus.glob("*.TextGrid")):
-            parties[path.stem.rsplit("_", 1)[0]].append([(start, end) for start, end, _ in read_textgrid(path)])
-        templates[corpus.name] = [turns_from_segments(pair) for pair in parties.values() if len(pair) == 2]
+            parties[path.stem.rsplit("_", 1)[0]].append(
+                [(start, end) for start, end, _ in read_textgrid(path)]
+            )
+        templates[corpus.name] = [
+            turns_from_segments(pair) for pair in parties.values() if len(pair) == 2
+        ]
     return {corpus: conversations for corpus, conversations in templates.items() if conversations}
 
 
-def _pairs(recording: Mapping[str, list[Segment]], window_s: float = 300.0) -> list[list[list[Segment]]]:
+def _pairs(
+    recording: Mapping[str, list[Segment]], window_s: float = 300.0
+) -> list[list[list[Segment]]]:
     speakers = sorted(recording)
     if len(speakers) == 2:
         return [[recording[name] for name in speakers]]
     last = max(end for segments in recording.values() for _, end in segments)
     pairs: list[list[list[Segment]]] = []
     for start in np.arange(0.0, last, window_s):
-        inside = {name: [s for s in recording[name] if start <= s[0] < start + window_s] for name in speakers}
+        inside = {
+            name: [s for s in recording[name] if start <= s[0] < start + window_s]
+            for name in speakers
+        }
         spoken_s = {name: sum(b - a for a, b in inside[name]) for name in speakers}
         busiest = sorted(speakers, key=lambda name: -spoken_s[name])[:2]
-        if len(busiest) == 2 and min(len(inside[name]) for name in busiest) >= 5 and sum(spoken_s[name] for name in busiest) > 0.9 * sum(spoken_s.values()):
+        if (
+            len(busiest) == 2
+            and min(len(inside[name]) for name in busiest) >= 5
+            and sum(spoken_s[name] for name in busiest) > 0.9 * sum(spoken_s.values())
+        ):
             pairs.append([inside[name] for name in busiest])
     return pairs

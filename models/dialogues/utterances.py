@@ -39,7 +39,15 @@ AUDIO, INDEX = "audio.int16", "index.json"  # files of a decoded set
 FINAL_MARKS = ".?!。।؟…"
 OPEN_MARKS = ",;:-–—"
 # Sets, by folder name, whose clips are prompts read one by one: whole sentences, also where the transcript is missing or has no full stop.
-SETS_OF_WHOLE_SENTENCES = ("cv_en_d13", "cv_multi", "speechocean762", "picovoice_s2i", "kathleen", "kerstin", "vctk")
+SETS_OF_WHOLE_SENTENCES = (
+    "cv_en_d13",
+    "cv_multi",
+    "speechocean762",
+    "picovoice_s2i",
+    "kathleen",
+    "kerstin",
+    "vctk",
+)
 FINISHED, UNFINISHED, UNKNOWN = 1, 0, -1
 
 
@@ -118,7 +126,10 @@ class UtterancePool:
 
     @cached_property
     def _samples(self) -> dict[Path, NDArray[np.int16]]:
-        return {path: np.memmap(path, np.int16, "r") for path in dict.fromkeys(path for path, _, _ in self._places)}
+        return {
+            path: np.memmap(path, np.int16, "r")
+            for path in dict.fromkeys(path for path, _, _ in self._places)
+        }
 
     def __getstate__(self) -> dict[str, object]:
         return {name: value for name, value in self.__dict__.items() if name != "_samples"}
@@ -158,7 +169,9 @@ def decode_set(set_folder: Path, cache: Path, jobs: int = 1) -> Path:
     manifest = set_folder / "manifest.csv"
     if not manifest.is_file():
         raise DialogueError(f"{manifest}: expected a list of utterances, got no such file")
-    key = hashlib.sha256(str(POOL_VERSION).encode() + str(manifest.resolve()).encode() + manifest.read_bytes())
+    key = hashlib.sha256(
+        str(POOL_VERSION).encode() + str(manifest.resolve()).encode() + manifest.read_bytes()
+    )
     folder = cache / f"{set_folder.name}-{key.hexdigest()[:16]}"
     if not (folder / INDEX).is_file():
         cache.mkdir(parents=True, exist_ok=True)
@@ -194,9 +207,19 @@ def _read_rows(manifest: Path) -> list[tuple[str, str, str, str]]:
         reader = csv.DictReader(lines)
         missing = {"file", "speaker"} - set(reader.fieldnames or ())
         if missing:
-            raise DialogueError(f"{manifest}: expected columns file and speaker, got {', '.join(reader.fieldnames or ['an empty file'])}")
+            raise DialogueError(
+                f"{manifest}: expected columns file and speaker, got {', '.join(reader.fieldnames or ['an empty file'])}"
+            )
         name = manifest.parent.name
-        return [(str(manifest.parent / row["file"]), row["speaker"], name, (row.get("transcript") or "").strip()) for row in reader]
+        return [
+            (
+                str(manifest.parent / row["file"]),
+                row["speaker"],
+                name,
+                (row.get("transcript") or "").strip(),
+            )
+            for row in reader
+        ]
 
 
 def _build(manifest: Path, folder: Path, jobs: int) -> None:
@@ -205,11 +228,15 @@ def _build(manifest: Path, folder: Path, jobs: int) -> None:
     position = 0
     with (folder / AUDIO).open("wb") as out, ExitStack() as stack:
         if jobs > 1:
-            workers = stack.enter_context(ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn")))
+            workers = stack.enter_context(
+                ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"))
+            )
             analysed = workers.map(_analyse, rows, chunksize=16)
         else:
             analysed = map(_analyse, rows)
-        for entry, samples in tqdm(analysed, total=len(rows), desc=manifest.parent.name, unit="clip"):
+        for entry, samples in tqdm(
+            analysed, total=len(rows), desc=manifest.parent.name, unit="clip"
+        ):
             if entry is None:
                 continue
             out.write(samples.tobytes())
@@ -226,7 +253,9 @@ def _analyse(row: tuple[str, str, str, str]) -> tuple[dict[str, object] | None, 
     try:
         audio, rate = sf.read(path, dtype="float32", always_2d=True)
     except (sf.LibsndfileError, OSError) as error:
-        raise DialogueError(f"{path}: expected an audio file that libsndfile reads, got: {error}") from None
+        raise DialogueError(
+            f"{path}: expected an audio file that libsndfile reads, got: {error}"
+        ) from None
     mono = audio.mean(axis=1)
     if rate != SAMPLE_RATE_HZ:
         mono = soxr.resample(mono, rate, SAMPLE_RATE_HZ)
@@ -236,7 +265,10 @@ def _analyse(row: tuple[str, str, str, str]) -> tuple[dict[str, object] | None, 
     first = max(0, round((segments[0][0] - MARGIN_S) * SAMPLE_RATE_HZ))
     last = min(len(mono), round((segments[-1][1] + MARGIN_S) * SAMPLE_RATE_HZ))
     clip = mono[first:last]
-    pauses = [(_sample(a[1]) - first, _sample(b[0]) - first) for a, b in zip(segments, segments[1:], strict=False)]
+    pauses = [
+        (_sample(a[1]) - first, _sample(b[0]) - first)
+        for a, b in zip(segments, segments[1:], strict=False)
+    ]
     onset, offset = _sample(segments[0][0]) - first, min(_sample(segments[-1][1]), last) - first
     speech = clip[onset:offset]
     pitch_hz, vowel, vowel_hz = _pitch(clip, onset, offset)
@@ -269,7 +301,11 @@ def _dips(clip: Samples, onset: int, offset: int, pauses: list[tuple[int, int]])
     found, _ = find_peaks(-level, prominence=10, distance=20)
     edges = np.array([onset, offset, *(edge for pause in pauses for edge in pause)])
     centres = ((found + 0.5) * SAMPLE_RATE_HZ / LEVEL_RATE_HZ).astype(int)
-    return [int(c) for c in centres if onset < c < offset and np.abs(edges - c).min() > 0.3 * SAMPLE_RATE_HZ]
+    return [
+        int(c)
+        for c in centres
+        if onset < c < offset and np.abs(edges - c).min() > 0.3 * SAMPLE_RATE_HZ
+    ]
 
 
 def _pitch(clip: Samples, onset: int, offset: int) -> tuple[float, int, float]:
@@ -293,7 +329,11 @@ def _pitch(clip: Samples, onset: int, offset: int) -> tuple[float, int, float]:
     if voiced.sum() < 3:
         return 0.0, -1, 0.0
     median = float(np.median(pitch[voiced]))
-    steady = np.where(voiced & (np.abs(np.log2(pitch / median)) < 0.4), strength + 0.1 * np.log10(power[loud] / power.max()), -np.inf)
+    steady = np.where(
+        voiced & (np.abs(np.log2(pitch / median)) < 0.4),
+        strength + 0.1 * np.log10(power[loud] / power.max()),
+        -np.inf,
+    )
     vowel = int(steady.argmax())
     if not np.isfinite(steady[vowel]):
         return median, -1, 0.0

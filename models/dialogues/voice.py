@@ -98,12 +98,16 @@ class Voice:
             start = take.start
             for place, pause_s in breaks:
                 if place.take == i:
-                    phrases.append(self._phrase(take.utterance, clip, start, place.end, pause_s, holds=True))
+                    phrases.append(
+                        self._phrase(take.utterance, clip, start, place.end, pause_s, holds=True)
+                    )
                     if self.rng.random() < self.manner.filler:
                         phrases += self._hesitation(take.utterance)
                     start = place.resume
             if i + 1 == len(takes):
-                phrases.append(self._phrase(take.utterance, clip, start, take.end, 0.0, holds=False))
+                phrases.append(
+                    self._phrase(take.utterance, clip, start, take.end, 0.0, holds=False)
+                )
         return phrases
 
     def backchannel(self) -> Phrase:
@@ -116,19 +120,41 @@ class Voice:
     def false_start(self) -> Phrase:
         """The first 0.2-0.6 s of an utterance, broken off."""
         utterance = self._wording.any_utterance()
-        end = min(utterance.onset + round(self.rng.uniform(0.2, 0.6) * SAMPLE_RATE_HZ), utterance.offset)
-        end = min([end, *(int(a) for a, b in utterance.pauses if a < end <= b)])  # silence is no part of it
-        return self._phrase(utterance, self.pool.audio(utterance), utterance.onset, end, 0.0, holds=False)
+        end = min(
+            utterance.onset + round(self.rng.uniform(0.2, 0.6) * SAMPLE_RATE_HZ), utterance.offset
+        )
+        end = min(
+            [end, *(int(a) for a, b in utterance.pauses if a < end <= b)]
+        )  # silence is no part of it
+        return self._phrase(
+            utterance, self.pool.audio(utterance), utterance.onset, end, 0.0, holds=False
+        )
 
     def nonspeech(self) -> Samples:
         """A sound of the speaker's that is no speech, (N,): laughter, a breath, a cough, typing."""
         utterance = self._wording.any_utterance()
-        return draw_nonspeech(self.rng, self.pool.audio(utterance), utterance.vowel, utterance.vowel_hz, utterance.pitch_hz)
+        return draw_nonspeech(
+            self.rng,
+            self.pool.audio(utterance),
+            utterance.vowel,
+            utterance.vowel_hz,
+            utterance.pitch_hz,
+        )
 
-    def _phrase(self, utterance: Utterance, clip: Samples, start: int, end: int, pause_s: float, holds: bool) -> Phrase:
+    def _phrase(
+        self, utterance: Utterance, clip: Samples, start: int, end: int, pause_s: float, holds: bool
+    ) -> Phrase:
         """Cut out clip[start:end] with some of the silence around it; a hold may be drawn out."""
-        silence_before = [start - b for b in (0, *utterance.pauses[:, 0]) if b <= start] if start == utterance.onset or start in utterance.pauses[:, 1] else [0]
-        silence_after = [a - end for a in (len(clip), *utterance.pauses[:, 1]) if a >= end] if end == utterance.offset or end in utterance.pauses[:, 0] else [0]
+        silence_before = (
+            [start - b for b in (0, *utterance.pauses[:, 0]) if b <= start]
+            if start == utterance.onset or start in utterance.pauses[:, 1]
+            else [0]
+        )
+        silence_after = (
+            [a - end for a in (len(clip), *utterance.pauses[:, 1]) if a >= end]
+            if end == utterance.offset or end in utterance.pauses[:, 0]
+            else [0]
+        )
         lead = min(min(silence_before), round(self.rng.uniform(0.01, 0.06) * SAMPLE_RATE_HZ))
         tail = self._kept_silence()
         own = min(min(silence_after), tail)
@@ -147,14 +173,30 @@ class Voice:
         if self.rng.random() < self.manner.lengthen * (1.0 if holds else LENGTHENED_ENDS):
             sound, longer = self._lengthen(sound, speech[-1], utterance.pitch_hz)
             speech[-1] = (speech[-1][0], speech[-1][1] + longer)
-            finality[-1] = np.nan if longer else finality[-1]  # the teacher did not hear it like this
+            finality[-1] = (
+                np.nan if longer else finality[-1]
+            )  # the teacher did not hear it like this
         if self.evened:
-            sound = self._even_end(sound, speech[-1][1], HOLD_DEPTH_DB if holds else TURN_END_DEPTH_DB)
-        sound = fade(sound, min(0.01, lead / SAMPLE_RATE_HZ + 0.004), np.clip(0.6 * tail / SAMPLE_RATE_HZ, 0.012, 0.08))
-        phrase = self._levelled(sound, speech, finality, float(self.rng.normal(0, 1.5)), pause_s, utterance.level_db)
+            sound = self._even_end(
+                sound, speech[-1][1], HOLD_DEPTH_DB if holds else TURN_END_DEPTH_DB
+            )
+        sound = fade(
+            sound,
+            min(0.01, lead / SAMPLE_RATE_HZ + 0.004),
+            np.clip(0.6 * tail / SAMPLE_RATE_HZ, 0.012, 0.08),
+        )
+        phrase = self._levelled(
+            sound, speech, finality, float(self.rng.normal(0, 1.5)), pause_s, utterance.level_db
+        )
         phrase.text = _text(utterance, start, end)
-        spots = [int(dip) for dip in utterance.dips if start < dip < end and int(dip) in utterance.finality]
-        phrase.inner = [(round((lead + dip - start) / self.speed), utterance.finality[dip]) for dip in spots]
+        spots = [
+            int(dip)
+            for dip in utterance.dips
+            if start < dip < end and int(dip) in utterance.finality
+        ]
+        phrase.inner = [
+            (round((lead + dip - start) / self.speed), utterance.finality[dip]) for dip in spots
+        ]
         return phrase
 
     def _kept_silence(self) -> int:
@@ -164,7 +206,11 @@ class Voice:
     def _room_tone(self, clip: Samples, utterance: Utterance, length: int) -> Samples:
         """The silence of the recording before anyone spoke, in a loop, (length,): where it paused for less than is to follow."""
         before = clip[: max(0, utterance.onset - round(0.03 * SAMPLE_RATE_HZ))]
-        return np.resize(before, length) if len(before) >= round(0.05 * SAMPLE_RATE_HZ) else np.zeros(length, np.float32)
+        return (
+            np.resize(before, length)
+            if len(before) >= round(0.05 * SAMPLE_RATE_HZ)
+            else np.zeros(length, np.float32)
+        )
 
     def _hush(self, sound: Samples, start: int, end: int) -> Samples:
         """Take the recording's own noise out of an inner silence, as it is taken out after a phrase."""
@@ -173,7 +219,9 @@ class Voice:
         if middle <= 0:
             return sound
         ramp = min(round(0.03 * SAMPLE_RATE_HZ), middle // 2)
-        gain = np.interp(np.arange(middle), (0, ramp, middle - ramp, middle), (1.0, 0.0, 0.0, 1.0)).astype(np.float32)
+        gain = np.interp(
+            np.arange(middle), (0, ramp, middle - ramp, middle), (1.0, 0.0, 0.0, 1.0)
+        ).astype(np.float32)
         hushed = sound.copy()
         hushed[start + keep : end - lead] *= gain
         return hushed
@@ -183,27 +231,45 @@ class Voice:
 
         Read sentences die away far more than the ends of turns in calls do; left as it is, loudness would be all there is to learn.
         """
-        start, near_end = offset - round(0.3 * SAMPLE_RATE_HZ), slice(max(0, offset - round(0.2 * SAMPLE_RATE_HZ)), offset - round(0.05 * SAMPLE_RATE_HZ))
+        start, near_end = (
+            offset - round(0.3 * SAMPLE_RATE_HZ),
+            slice(
+                max(0, offset - round(0.2 * SAMPLE_RATE_HZ)), offset - round(0.05 * SAMPLE_RATE_HZ)
+            ),
+        )
         level = level_db(sound[max(0, offset - SAMPLE_RATE_HZ) : offset], SAMPLE_RATE_HZ)
         if start < 0 or len(level) < 40:
             return sound
-        depth_db = 10 * np.log10(float(np.mean(sound[near_end].astype(np.float64) ** 2)) + 1e-12) - float(np.percentile(level, 90))
+        depth_db = 10 * np.log10(
+            float(np.mean(sound[near_end].astype(np.float64) ** 2)) + 1e-12
+        ) - float(np.percentile(level, 90))
         change_db = float(np.clip(0.9 * (self.rng.normal(mean_depth_db, 4.0) - depth_db), -12, 12))
-        bends = (start, start + 0.15 * SAMPLE_RATE_HZ, offset, offset + 0.05 * SAMPLE_RATE_HZ)  # the silence after it keeps its level
+        bends = (
+            start,
+            start + 0.15 * SAMPLE_RATE_HZ,
+            offset,
+            offset + 0.05 * SAMPLE_RATE_HZ,
+        )  # the silence after it keeps its level
         gain = np.interp(np.arange(start, len(sound)), bends, (0.0, change_db, change_db, 0.0))
         evened = sound.copy()
         evened[start:] *= (10 ** (gain / 20)).astype(np.float32)
         return evened
 
-    def _lengthen(self, sound: Samples, speech: tuple[int, int], pitch_hz: float) -> tuple[Samples, int]:
+    def _lengthen(
+        self, sound: Samples, speech: tuple[int, int], pitch_hz: float
+    ) -> tuple[Samples, int]:
         """Hold the most periodic sound in the last 0.2 s of a stretch of speech for a little longer; says by how much."""
         onset, offset = speech
         window = round(0.03 * SAMPLE_RATE_HZ)
         if pitch_hz <= 0:
             return sound, 0
         best, where, lag_at = 0.5, -1, 0
-        lags = np.arange(round(SAMPLE_RATE_HZ / pitch_hz / 1.4), round(SAMPLE_RATE_HZ / pitch_hz * 1.4))
-        for at in range(offset - round(0.2 * SAMPLE_RATE_HZ), offset - round(0.03 * SAMPLE_RATE_HZ), 160):
+        lags = np.arange(
+            round(SAMPLE_RATE_HZ / pitch_hz / 1.4), round(SAMPLE_RATE_HZ / pitch_hz * 1.4)
+        )
+        for at in range(
+            offset - round(0.2 * SAMPLE_RATE_HZ), offset - round(0.03 * SAMPLE_RATE_HZ), 160
+        ):
             if at < onset or at - window < 0 or at + window + lags[-1] > len(sound):
                 continue
             frame = sound[at : at + window]
@@ -214,7 +280,18 @@ class Voice:
         if where < 0:
             return sound, 0
         here_hz = SAMPLE_RATE_HZ / lag_at
-        held = sustain(sound, where, here_hz, contour(self.rng, here_hz, here_hz * self.rng.uniform(0.93, 1.02), self.rng.uniform(0.06, 0.3)), self.rng)
+        held = sustain(
+            sound,
+            where,
+            here_hz,
+            contour(
+                self.rng,
+                here_hz,
+                here_hz * self.rng.uniform(0.93, 1.02),
+                self.rng.uniform(0.06, 0.3),
+            ),
+            self.rng,
+        )
         cross = min(round(0.01 * SAMPLE_RATE_HZ), len(held) // 2, where, len(sound) - where)
         ramp = np.linspace(0, 1, cross, dtype=np.float32)
         held[:cross] = held[:cross] * ramp + sound[where : where + cross] * (1 - ramp)
@@ -224,22 +301,46 @@ class Voice:
     def _hesitation(self, utterance: Utterance) -> list[Phrase]:
         if utterance.vowel < 0:
             return []
-        sound = filled_pause(self.pool.audio(utterance), utterance.vowel, utterance.vowel_hz, utterance.pitch_hz, self.rng)
-        return [self._levelled(sound, [(0, len(sound))], [FILLER_FINALITY], float(self.rng.uniform(-10, -3)), self.manner.draw_pause_s(self.rng))]
+        sound = filled_pause(
+            self.pool.audio(utterance),
+            utterance.vowel,
+            utterance.vowel_hz,
+            utterance.pitch_hz,
+            self.rng,
+        )
+        return [
+            self._levelled(
+                sound,
+                [(0, len(sound))],
+                [FILLER_FINALITY],
+                float(self.rng.uniform(-10, -3)),
+                self.manner.draw_pause_s(self.rng),
+            )
+        ]
 
     def _hum(self) -> Samples:
         utterance = self._wording.any_utterance()
         if utterance.vowel < 0:
             return self._mumble()
-        return listener_hum(self.pool.audio(utterance), utterance.vowel, utterance.vowel_hz, utterance.pitch_hz, self.rng)
+        return listener_hum(
+            self.pool.audio(utterance),
+            utterance.vowel,
+            utterance.vowel_hz,
+            utterance.pitch_hz,
+            self.rng,
+        )
 
     def _interjection(self) -> Samples:
         """A spoken reaction of the voice nearest in pitch, its pitch shifted by resampling."""
         own_hz = self._wording.any_utterance().pitch_hz or 150.0
-        several = [self.interjections[i] for i in self.rng.integers(len(self.interjections), size=20)]
+        several = [
+            self.interjections[i] for i in self.rng.integers(len(self.interjections), size=20)
+        ]
         spoken = min(several, key=lambda u: abs(np.log((u.pitch_hz or 150.0) / own_hz)))
         sound = self.pool.audio(spoken)[spoken.onset : spoken.offset]
-        speed = float(np.clip(own_hz / (spoken.pitch_hz or 150.0), 0.85, 1.18) * self.rng.uniform(0.95, 1.05))
+        speed = float(
+            np.clip(own_hz / (spoken.pitch_hz or 150.0), 0.85, 1.18) * self.rng.uniform(0.95, 1.05)
+        )
         at = np.arange(0, len(sound) - 1, speed)
         return fade(np.interp(at, np.arange(len(sound)), sound).astype(np.float32), 0.005, 0.02)
 
@@ -250,15 +351,26 @@ class Voice:
         return fade(self.pool.audio(utterance)[start : utterance.offset], 0.02, 0.02)
 
     def _levelled(
-        self, sound: Samples, speech: list[tuple[int, int]], finality: list[float], change_db: float, pause_s: float = 0.0, level: float | None = None
+        self,
+        sound: Samples,
+        speech: list[tuple[int, int]],
+        finality: list[float],
+        change_db: float,
+        pause_s: float = 0.0,
+        level: float | None = None,
     ) -> Phrase:
         """The phrase at its loudness and speed."""
-        measured = 10 * np.log10(np.mean(sound.astype(np.float64) ** 2) + 1e-9) if level is None else level
+        measured = (
+            10 * np.log10(np.mean(sound.astype(np.float64) ** 2) + 1e-9) if level is None else level
+        )
         gain = 10 ** ((SPEECH_LEVEL_DB + change_db - measured) / 20)
         sound = (sound * min(gain, 100.0)).astype(np.float32)
         if self.speed != 1.0:
             sound = soxr.resample(sound, SAMPLE_RATE_HZ * self.speed, SAMPLE_RATE_HZ, quality="LQ")
-            speech = [(round(start / self.speed), min(round(end / self.speed), len(sound))) for start, end in speech]
+            speech = [
+                (round(start / self.speed), min(round(end / self.speed), len(sound)))
+                for start, end in speech
+            ]
         return Phrase(sound, speech, finality, pause_after_s=pause_s)
 
 

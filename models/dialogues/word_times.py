@@ -33,7 +33,9 @@ def sample_word_times(path: Path, count: int, seed: int = 0) -> Iterator[list[li
         DialogueError: the file cannot be read, or a chosen line has another form.
     """
     rng = np.random.default_rng(seed)
-    chosen: dict[int, tuple[int, bytes]] = {}  # by place in the reservoir (Vitter 1985, algorithm R)
+    chosen: dict[
+        int, tuple[int, bytes]
+    ] = {}  # by place in the reservoir (Vitter 1985, algorithm R)
     try:
         with gzip.open(path) as lines:
             for number, line in enumerate(lines):
@@ -47,7 +49,9 @@ def sample_word_times(path: Path, count: int, seed: int = 0) -> Iterator[list[li
             conversation = json.loads(line)
             speakers = [[_word(*word) for word in conversation[name]] for name in ("A", "B")]
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise DialogueError(f"{path}, line {number + 1}: expected A and B with [start, end, word], got: {error!r}") from None
+            raise DialogueError(
+                f"{path}, line {number + 1}: expected A and B with [start, end, word], got: {error!r}"
+            ) from None
         yield [[word for word in words if word[2]] for words in speakers]
 
 

@@ -49,7 +49,12 @@ class Break:
 
 def _is_apart(place: Break, chosen: Iterable[tuple[Break, float]]) -> bool:
     """Is there a phrase's worth of speech between this place and every chosen one?"""
-    return all(place.take != b.take or place.end - b.resume >= SHORTEST_PHRASE or b.end - place.resume >= SHORTEST_PHRASE for b, _ in chosen)
+    return all(
+        place.take != b.take
+        or place.end - b.resume >= SHORTEST_PHRASE
+        or b.end - place.resume >= SHORTEST_PHRASE
+        for b, _ in chosen
+    )
 
 
 @dataclass
@@ -82,7 +87,10 @@ class Wording:
             same = takes[-1].utterance.speaker if takes else None
             remaining = max(remaining, 0.3 * SAMPLE_RATE_HZ)
             take = self._best_take(remaining, finished, same)
-            more = remaining - take.length >= max(0.35 * wanted, 0.8 * SAMPLE_RATE_HZ) and len(takes) < 5
+            more = (
+                remaining - take.length >= max(0.35 * wanted, 0.8 * SAMPLE_RATE_HZ)
+                and len(takes) < 5
+            )
             if more and self.rng.random() < self.manner.run_on:
                 take = self._best_take(remaining, False, same)
             self._used[take.utterance.index] += 1
@@ -99,21 +107,61 @@ class Wording:
             u = take.utterance
             first, last = take.start + SHORTEST_PHRASE, take.end - SHORTEST_PHRASE
             inside = [(int(a), int(b)) for a, b in u.pauses if first < a and b < last]
-            places = [(a, b, "pause") for a, b in inside] + [(int(d), int(d), "dip") for d in u.dips if first < d < last]
-            candidates += [Break(i, a, b, (before + a - take.start) / SAMPLE_RATE_HZ / self.speed, kind, u.finality.get(a, DOUBTFUL)) for a, b, kind in places]
+            places = [(a, b, "pause") for a, b in inside] + [
+                (int(d), int(d), "dip") for d in u.dips if first < d < last
+            ]
+            candidates += [
+                Break(
+                    i,
+                    a,
+                    b,
+                    (before + a - take.start) / SAMPLE_RATE_HZ / self.speed,
+                    kind,
+                    u.finality.get(a, DOUBTFUL),
+                )
+                for a, b, kind in places
+            ]
             before += take.length
             if i + 1 < len(takes):
-                candidates.append(Break(i, take.end, take.end, before / SAMPLE_RATE_HZ / self.speed, "sentence", u.finality.get(take.end, DOUBTFUL)))
+                candidates.append(
+                    Break(
+                        i,
+                        take.end,
+                        take.end,
+                        before / SAMPLE_RATE_HZ / self.speed,
+                        "sentence",
+                        u.finality.get(take.end, DOUBTFUL),
+                    )
+                )
         chosen: dict[tuple[int, int], tuple[Break, float]] = {}
-        for at_s, part_s, pause_s in zip(np.cumsum(turn.parts_s), turn.parts_s, turn.pauses_s, strict=False):
+        for at_s, part_s, pause_s in zip(
+            np.cumsum(turn.parts_s), turn.parts_s, turn.pauses_s, strict=False
+        ):
             between_words = self.rng.random() < self.manner.mid_phrase
-            free = [c for c in candidates if (between_words or c.kind != "dip") and _is_apart(c, chosen.values())]
+            free = [
+                c
+                for c in candidates
+                if (between_words or c.kind != "dip") and _is_apart(c, chosen.values())
+            ]
             if free:
-                place = min(free, key=lambda c: abs(c.position - at_s) / max(part_s, 0.5) + PENALTY[c.kind] + self.manner.legibility * c.finality)
+                place = min(
+                    free,
+                    key=lambda c: (
+                        abs(c.position - at_s) / max(part_s, 0.5)
+                        + PENALTY[c.kind]
+                        + self.manner.legibility * c.finality
+                    ),
+                )
                 chosen[place.take, place.end] = (place, pause_s)
         for c in candidates:
-            wanted = c.kind == "sentence" or (c.kind == "pause" and self.rng.random() < self.manner.stretch)
-            if wanted and (c.kind == "sentence" or _is_apart(c, chosen.values())) and (c.take, c.end) not in chosen:
+            wanted = c.kind == "sentence" or (
+                c.kind == "pause" and self.rng.random() < self.manner.stretch
+            )
+            if (
+                wanted
+                and (c.kind == "sentence" or _is_apart(c, chosen.values()))
+                and (c.take, c.end) not in chosen
+            ):
                 chosen[c.take, c.end] = (c, self.manner.draw_pause_s(self.rng))
         return sorted(chosen.values(), key=lambda item: (item[0].take, item[0].end))
 
@@ -125,16 +173,23 @@ class Wording:
                 cost += 0.7
             if finished:
                 cost += {UNFINISHED: 1.5, UNKNOWN: 0.3}.get(utterance.finished, 0.0)
-                options = [(utterance.onset, utterance.offset, 0.0), *((int(b), utterance.offset, 0.15) for _, b in utterance.pauses)]
+                options = [
+                    (utterance.onset, utterance.offset, 0.0),
+                    *((int(b), utterance.offset, 0.15) for _, b in utterance.pauses),
+                ]
                 options += [(int(dip), utterance.offset, 0.5) for dip in utterance.dips]
             else:
                 options = [(utterance.onset, int(dip), 0.1) for dip in utterance.dips]
-                options += [(utterance.onset, int(a), 0.0) for a, _ in utterance.pauses] or [(utterance.onset, utterance.offset, 1.0)]
+                options += [(utterance.onset, int(a), 0.0) for a, _ in utterance.pauses] or [
+                    (utterance.onset, utterance.offset, 1.0)
+                ]
             for start, end, extra in options:
                 if end - start < 0.15 * SAMPLE_RATE_HZ:
                     continue
                 misfit = abs(np.log((end - start) / wanted))
-                unlike = self.manner.legibility * abs(float(finished) - utterance.finality.get(end, DOUBTFUL))
+                unlike = self.manner.legibility * abs(
+                    float(finished) - utterance.finality.get(end, DOUBTFUL)
+                )
                 if cost + extra + misfit + unlike < best_cost:
                     best, best_cost = Take(utterance, start, end), cost + extra + misfit + unlike
         if best is None:

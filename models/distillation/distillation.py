@@ -43,7 +43,9 @@ from ..turn_model import pack_rows, unpack_rows
 from .settings import DistillationSettings
 from .speech_stream import SpeechChunk, SpeechStream
 
-PLACES_FILE = "places.npz"  # what turns the predicted components of a place back into the teacher's embedding
+PLACES_FILE = (
+    "places.npz"  # what turns the predicted components of a place back into the teacher's embedding
+)
 VALIDATION_LANES, VALIDATION_CHUNKS = 24, 6
 
 
@@ -67,17 +69,24 @@ class DistilledNetwork(nn.Module):
         self.frame_head = nn.Linear(settings.speaker_rnn.hidden, settings.components)
         self.place_head = nn.Linear(settings.speaker_rnn.hidden, settings.place_components)
         self.told_head = nn.Linear(settings.speaker_rnn.hidden, 1)
-        self.shapes: dict[str, ShapeTree] = {name: getattr(self, name).state_shapes() for name in ("features", "encoder", "speaker_rnn")}
+        self.shapes: dict[str, ShapeTree] = {
+            name: getattr(self, name).state_shapes()
+            for name in ("features", "encoder", "speaker_rnn")
+        }
         self.layout = StateLayout.of(self.shapes)
 
     def init_state(self, batch: int) -> Tensor:
         """The state before anything was heard, (batch, S); each row holds one speaker."""
         return next(self.parameters()).new_zeros(batch, self.layout.speaker_size)
 
-    def forward(self, audio: Tensor, line: Tensor, warp: Tensor, state: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def forward(
+        self, audio: Tensor, line: Tensor, warp: Tensor, state: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         before = unpack_rows(state, self.shapes, self.layout)
         mel, tail = self.features(audio, before["features"])
-        encoded, encoder = self.encoder(over_line(mel, line, warp, self.settings.features), before["encoder"])
+        encoded, encoder = self.encoder(
+            over_line(mel, line, warp, self.settings.features), before["encoder"]
+        )
         own, rnn = self.speaker_rnn(encoded, before["speaker_rnn"])
         after = pack_rows({"features": tail, "encoder": encoder, "speaker_rnn": rnn}, self.layout)
         return self.frame_head(own), self.place_head(own), self.told_head(own)[..., 0], after
@@ -91,7 +100,9 @@ def over_line(mel: Tensor, line: Tensor, warp: Tensor, features: FeatureConfig) 
     share = (at - low)[:, None, :]
     index = low[:, None, :].expand(-1, mel.shape[1], -1)
     warped = mel.gather(2, index) * (1 - share) + mel.gather(2, index + 1) * share
-    return (warped + line[:, None, :] * LOG_SCALE).clamp(min=mel_of_silence(features))  # which no gain moves
+    return (warped + line[:, None, :] * LOG_SCALE).clamp(
+        min=mel_of_silence(features)
+    )  # which no gain moves
 
 
 def mel_of_silence(features: FeatureConfig) -> float:
@@ -115,9 +126,17 @@ class Targets:
         return torch.sigmoid(self.told[rows] * self.told_deviation + self.told_mean)
 
     @classmethod
-    def of(cls, extraction: Extraction, space: PlaceSpace, settings: DistillationSettings, device: torch.device) -> Targets:
+    def of(
+        cls,
+        extraction: Extraction,
+        space: PlaceSpace,
+        settings: DistillationSettings,
+        device: torch.device,
+    ) -> Targets:
         deviation = extraction.components.scale[: settings.components]
-        frame_scale = _balanced(deviation, settings.whitening)  # of components in standard deviations
+        frame_scale = _balanced(
+            deviation, settings.whitening
+        )  # of components in standard deviations
         clips, _, kinds, embeddings = extraction.places()
         coordinates = space.coordinates_of(embeddings)
         told, mean, spread = np.full(len(extraction.listed()[0]), np.nan), 0.0, 1.0
@@ -129,7 +148,10 @@ class Targets:
 
 
 def told_logits(
-    extraction: Extraction, clips: NDArray[np.int32], kinds: NDArray[np.int8], coordinates: NDArray[np.float32]
+    extraction: Extraction,
+    clips: NDArray[np.int32],
+    kinds: NDArray[np.int8],
+    coordinates: NDArray[np.float32],
 ) -> tuple[NDArray[np.float32], float, float]:
     """Logit of the judge that the texts taught at every listed place, standardised, (L,), with its mean and deviation.
 
@@ -162,10 +184,14 @@ def _balanced(deviation: NDArray[np.float32], whitening: float) -> NDArray[np.fl
     return scale / np.sqrt(np.mean(scale**2))
 
 
-def losses_of(network: nn.Module, chunk: SpeechChunk, targets: Targets, state: Tensor) -> tuple[dict[str, Tensor], Tensor, dict[str, Tensor]]:
+def losses_of(
+    network: nn.Module, chunk: SpeechChunk, targets: Targets, state: Tensor
+) -> tuple[dict[str, Tensor], Tensor, dict[str, Tensor]]:
     """Mean squared errors over the frames that have a target, the next state, and the sums that explained variance is made of."""
     device = state.device
-    audio, line, warp = (torch.from_numpy(array).to(device) for array in (chunk.audio, chunk.line, chunk.warp))
+    audio, line, warp = (
+        torch.from_numpy(array).to(device) for array in (chunk.audio, chunk.line, chunk.warp)
+    )
     frames, places, told, state = network(audio, line, warp, state)
     known = torch.from_numpy(chunk.known).to(device)
     wanted = torch.from_numpy(chunk.frames).to(device)[known] * targets.frame_scale
@@ -217,7 +243,9 @@ def distil(
     """
     hardware = hardware or Hardware()
     if settings.components > extraction.width:
-        raise ConfigError(f"expected at most {extraction.width} components, as many as were extracted, got {settings.components}")
+        raise ConfigError(
+            f"expected at most {extraction.width} components, as many as were extracted, got {settings.components}"
+        )
     fabric = open_fabric(hardware, settings.lanes)
     saved = read_checkpoint(out, settings) if resume else None
     if saved is None:
@@ -227,12 +255,24 @@ def distil(
         fabric.barrier()
 
 
-def _train(fabric: Fabric, settings: DistillationSettings, extraction: Extraction, surroundings: Surroundings, out: Path, saved: dict[str, Any] | None) -> None:
+def _train(
+    fabric: Fabric,
+    settings: DistillationSettings,
+    extraction: Extraction,
+    surroundings: Surroundings,
+    out: Path,
+    saved: dict[str, Any] | None,
+) -> None:
     torch.manual_seed(settings.seed)
     network = DistilledNetwork(settings).to(fabric.device)
-    optimizer = torch.optim.AdamW(network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
+    optimizer = torch.optim.AdamW(
+        network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
+    )
     schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, settings.learning_rate, total_steps=settings.steps, pct_start=min(0.3, settings.warmup_steps / settings.steps)
+        optimizer,
+        settings.learning_rate,
+        total_steps=settings.steps,
+        pct_start=min(0.3, settings.warmup_steps / settings.steps),
     )
     first, leads, lanes = 0, fabric.is_global_zero, settings.lanes // fabric.world_size
     own = range(fabric.global_rank * lanes, (fabric.global_rank + 1) * lanes)
@@ -244,7 +284,9 @@ def _train(fabric: Fabric, settings: DistillationSettings, extraction: Extractio
         optimizer.load_state_dict(saved["optimizer"])
         schedule.load_state_dict(saved["schedule"])
         first = saved["step"]
-        stream = SpeechStream(extraction, dataclasses.replace(settings, seed=settings.seed + first), surroundings, own)
+        stream = SpeechStream(
+            extraction, dataclasses.replace(settings, seed=settings.seed + first), surroundings, own
+        )
     else:
         space = PlaceSpace.fit(extraction.places()[3], settings.place_components)
     targets = Targets.of(extraction, space, settings, fabric.device)
@@ -254,56 +296,102 @@ def _train(fabric: Fabric, settings: DistillationSettings, extraction: Extractio
     state = network.init_state(lanes)
     if leads:
         begin_run(out, settings, first)
-    progress = tqdm(range(first + 1, settings.steps + 1), initial=first, total=settings.steps, unit="step", disable=not leads, mininterval=5)
+    progress = tqdm(
+        range(first + 1, settings.steps + 1),
+        initial=first,
+        total=settings.steps,
+        unit="step",
+        disable=not leads,
+        mininterval=5,
+    )
     for step in progress:
         network.train()
         chunk = stream.next_chunk()
-        state = torch.where(torch.from_numpy(chunk.begins)[:, None].to(state.device), torch.zeros_like(state), state)
+        state = torch.where(
+            torch.from_numpy(chunk.begins)[:, None].to(state.device), torch.zeros_like(state), state
+        )
         losses, state, _ = losses_of(model, chunk, targets, state)
         optimizer.zero_grad(set_to_none=True)
-        fabric.backward(settings.frame_weight * losses["frames"] + settings.place_weight * losses["places"] + settings.told_weight * losses["told"])
-        fabric.clip_gradients(model, optimizer, max_norm=settings.gradient_clip, error_if_nonfinite=False)
+        fabric.backward(
+            settings.frame_weight * losses["frames"]
+            + settings.place_weight * losses["places"]
+            + settings.told_weight * losses["told"]
+        )
+        fabric.clip_gradients(
+            model, optimizer, max_norm=settings.gradient_clip, error_if_nonfinite=False
+        )
         optimizer.step()
         schedule.step()
         state = state.detach()
         if step % 10 == 0:
-            progress.set_postfix({name: f"{loss.item():.3f}" for name, loss in losses.items()}, refresh=False)
+            progress.set_postfix(
+                {name: f"{loss.item():.3f}" for name, loss in losses.items()}, refresh=False
+            )
         if leads and (step % settings.validate_every == 0 or step == settings.steps):
             measured = measure(network, extraction, surroundings, targets)
-            progress.write(f"step {step}: " + ", ".join(f"{name} {value:.4f}" for name, value in measured.items() if "component" not in name))
+            progress.write(
+                f"step {step}: "
+                + ", ".join(
+                    f"{name} {value:.4f}"
+                    for name, value in measured.items()
+                    if "component" not in name
+                )
+            )
             kept = {name: part.state_dict() for name, part in parts.items()}
-            kept["space"] = {name: torch.from_numpy(array) for name, array in dataclasses.asdict(space).items()}
+            kept["space"] = {
+                name: torch.from_numpy(array) for name, array in dataclasses.asdict(space).items()
+            }
             write_validation(out, settings, step, measured, kept)
             save_distilled(network, space, out)
 
 
-def measure(network: DistilledNetwork, extraction: Extraction, surroundings: Surroundings, targets: Targets) -> dict[str, float]:
+def measure(
+    network: DistilledNetwork, extraction: Extraction, surroundings: Surroundings, targets: Targets
+) -> dict[str, float]:
     """Share of the teacher's variance that is explained on held-out speakers: of frames and places, all in all and by groups of components."""
     settings = network.settings
-    stream = SpeechStream(extraction, dataclasses.replace(settings, lanes=VALIDATION_LANES, seed=0), surroundings, validation=True)
+    stream = SpeechStream(
+        extraction,
+        dataclasses.replace(settings, lanes=VALIDATION_LANES, seed=0),
+        surroundings,
+        validation=True,
+    )
     state = network.init_state(VALIDATION_LANES)
     sums: dict[str, Tensor] = {}
     network.eval()
     with torch.inference_mode():
         for _ in range(VALIDATION_CHUNKS):
             chunk = stream.next_chunk()
-            state = torch.where(torch.from_numpy(chunk.begins)[:, None].to(state.device), torch.zeros_like(state), state)
+            state = torch.where(
+                torch.from_numpy(chunk.begins)[:, None].to(state.device),
+                torch.zeros_like(state),
+                state,
+            )
             _, state, found = losses_of(network, chunk, targets, state)
             sums = {name: sums.get(name, 0) + value for name, value in found.items()}
-    measured = {"told_explained": 1 - float(sums["told_error"] / sums["told_square"].clamp(min=1e-9))}
+    measured = {
+        "told_explained": 1 - float(sums["told_error"] / sums["told_square"].clamp(min=1e-9))
+    }
     for kind in ("frame", "place"):
         error, square = sums[f"{kind}_error"], sums[f"{kind}_square"]
         measured[f"{kind}s_explained"] = 1 - float(error.sum() / square.sum())
         for low, high in ((0, 4), (4, 16), (16, 64), (64, 128)):
             if low < len(error):
-                measured[f"{kind}_components_{low}_{min(high, len(error))}_explained"] = 1 - float(error[low:high].sum() / square[low:high].sum())
+                measured[f"{kind}_components_{low}_{min(high, len(error))}_explained"] = 1 - float(
+                    error[low:high].sum() / square[low:high].sum()
+                )
     return measured
 
 
 def save_distilled(network: DistilledNetwork, space: PlaceSpace, folder: Path) -> None:
     """Write a network as other checkpoints are: features, encoder and per-speaker RNN are found by `checkpoint.load_encoder`."""
-    (folder / CONFIG_FILE).write_text(json.dumps(dataclasses.asdict(network.settings), indent=1) + "\n")
-    save_file({name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}, folder / WEIGHTS_FILE)
+    (folder / CONFIG_FILE).write_text(
+        json.dumps(dataclasses.asdict(network.settings), indent=1) + "\n"
+    )
+    save_file(
+        {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()},
+        folder / WEIGHTS_FILE,
+    )
     space.save(folder / PLACES_FILE)
 
 
@@ -314,10 +402,27 @@ def load_distilled(folder: Path) -> tuple[DistilledNetwork, PlaceSpace]:
         ConfigError: a file is missing or damaged, or it is no distillation's.
     """
     try:
-        network = DistilledNetwork(from_plain(DistillationSettings, json.loads((folder / CONFIG_FILE).read_text()), str(folder / CONFIG_FILE)))
+        network = DistilledNetwork(
+            from_plain(
+                DistillationSettings,
+                json.loads((folder / CONFIG_FILE).read_text()),
+                str(folder / CONFIG_FILE),
+            )
+        )
         network.load_state_dict(load_file(folder / WEIGHTS_FILE))
         space = PlaceSpace.load(folder / PLACES_FILE)
-    except (OSError, EOFError, BadZipFile, SafetensorError, RuntimeError, ValueError, LookupError, TypeError) as error:
+    except (
+        OSError,
+        EOFError,
+        BadZipFile,
+        SafetensorError,
+        RuntimeError,
+        ValueError,
+        LookupError,
+        TypeError,
+    ) as error:
         reason = " ".join(line.strip() for line in str(error).splitlines()[:2])
-        raise ConfigError(f"{folder}: expected the folder of a distillation (`turnstream pretrain distill`): {reason}") from None
+        raise ConfigError(
+            f"{folder}: expected the folder of a distillation (`turnstream pretrain distill`): {reason}"
+        ) from None
     return network.eval(), space

@@ -49,24 +49,49 @@ class DistillationSettings:
     validate_every: int = 250
     seed: int = 0
     features: FeatureConfig = field(default_factory=FeatureConfig)
-    encoder: EncoderConfig = field(default_factory=lambda: EncoderConfig(channels=128, out_channels=192))
-    speaker_rnn: RecurrentConfig = field(default_factory=lambda: RecurrentConfig(hidden=256, layers=2))
+    encoder: EncoderConfig = field(
+        default_factory=lambda: EncoderConfig(channels=128, out_channels=192)
+    )
+    speaker_rnn: RecurrentConfig = field(
+        default_factory=lambda: RecurrentConfig(hidden=256, layers=2)
+    )
 
     def __post_init__(self) -> None:
-        positive = ("steps", "lanes", "chunk_s", "learning_rate", "gradient_clip", "components", "place_components", "validate_every")
+        positive = (
+            "steps",
+            "lanes",
+            "chunk_s",
+            "learning_rate",
+            "gradient_clip",
+            "components",
+            "place_components",
+            "validate_every",
+        )
         for name in positive:
             if getattr(self, name) <= 0:
                 raise ConfigError(f"expected {name} > 0, got {getattr(self, name)}")
-        for name in ("delay_s", "reach_s", "frame_weight", "place_weight", "told_weight", "seed", "weight_decay"):
+        for name in (
+            "delay_s",
+            "reach_s",
+            "frame_weight",
+            "place_weight",
+            "told_weight",
+            "seed",
+            "weight_decay",
+        ):
             if getattr(self, name) < 0:
                 raise ConfigError(f"expected {name} >= 0, got {getattr(self, name)}")
-        if self.warmup_steps < 0 or self.warmup_steps == 1:  # a rise needs a step to begin and one to end at
+        if (
+            self.warmup_steps < 0 or self.warmup_steps == 1
+        ):  # a rise needs a step to begin and one to end at
             raise ConfigError(f"expected warmup_steps of 0 or at least 2, got {self.warmup_steps}")
         for name in ("whitening", "cut_share"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ConfigError(f"expected 0 <= {name} <= 1, got {getattr(self, name)}")
         if self.encoder.stride != 1:
-            raise ConfigError(f"expected an encoder of stride 1, whose frames are the teacher's, got stride {self.encoder.stride}")
+            raise ConfigError(
+                f"expected an encoder of stride 1, whose frames are the teacher's, got stride {self.encoder.stride}"
+            )
 
     @property
     def chunk_frames(self) -> int:

@@ -28,12 +28,23 @@ UTTERANCES_PER_SPEAKER = (3, 9)
 PAUSES_S = (0.1, 4.0)  # drawn evenly in their logarithm
 ROOM_SHARE, NOISE_SHARE, STEADY_SHARE = 0.12, 0.6, 0.5
 SNR_DB = (8.0, 45.0)
-LEAD_SAMPLES = 1600  # of a clip that are kept before its speech, and that a cut is away from its end
+LEAD_SAMPLES = (
+    1600  # of a clip that are kept before its speech, and that a cut is away from its end
+)
 FADE_SAMPLES = 80  # where an utterance is cut off
-GATED_SHARE, GATE_HOLD_S = 0.35, 0.08  # of the lines are silent where nobody speaks, from so long at most after the speech
-CONTAMINATED_FRAMES = 10  # before a cut: the teacher's frames there have heard what the network will not
+GATED_SHARE, GATE_HOLD_S = (
+    0.35,
+    0.08,
+)  # of the lines are silent where nobody speaks, from so long at most after the speech
+CONTAMINATED_FRAMES = (
+    10  # before a cut: the teacher's frames there have heard what the network will not
+)
 MOST_FRAMES = 32000  # of audio that a lane prepares at once
-EQUALISED_SHARE, BAND_SHARE, WARP = 0.6, 0.5, 0.08  # of the lines; WARP is the farthest stretch of the frequency axis
+EQUALISED_SHARE, BAND_SHARE, WARP = (
+    0.6,
+    0.5,
+    0.08,
+)  # of the lines; WARP is the farthest stretch of the frequency axis
 
 
 @dataclass(frozen=True)
@@ -124,16 +135,25 @@ class SpeechStream:
             if is_validation_speaker(utterance.speaker) == validation:
                 by_speaker.setdefault(utterance.speaker, []).append(utterance)
         if not by_speaker:
-            raise ConfigError("expected speakers of whom the teacher has heard something, got none; extract more clips")
+            raise ConfigError(
+                "expected speakers of whom the teacher has heard something, got none; extract more clips"
+            )
         self._speakers = list(by_speaker.values())
         seconds = np.array([sum(u.speech_s for u in spoken) for spoken in self._speakers])
-        self._shares = np.sqrt(seconds) / np.sqrt(seconds).sum()  # who speaks much is heard more often, but not as much more
+        self._shares = (
+            np.sqrt(seconds) / np.sqrt(seconds).sum()
+        )  # who speaks much is heard more often, but not as much more
         clips, at, kinds = extraction.listed()
         self._places: dict[int, list[tuple[int, int, int]]] = {}  # of each clip: sample, row, kind
-        for row, (clip, place, kind) in enumerate(zip(clips.tolist(), at.tolist(), kinds.tolist(), strict=True)):
+        for row, (clip, place, kind) in enumerate(
+            zip(clips.tolist(), at.tolist(), kinds.tolist(), strict=True)
+        ):
             self._places.setdefault(clip, []).append((place, row, kind))
         numbers = range(settings.lanes) if lanes is None else lanes
-        self._lanes = [_Lane(np.random.default_rng([settings.seed, number, int(validation)])) for number in numbers]
+        self._lanes = [
+            _Lane(np.random.default_rng([settings.seed, number, int(validation)]))
+            for number in numbers
+        ]
 
     def next_chunk(self) -> SpeechChunk:
         """The next chunk of every lane; what is left of a speaker's session shorter than a chunk is dropped."""
@@ -145,7 +165,12 @@ class SpeechStream:
                 begins[i] = True
         cut = [(lane, slice(lane.position, lane.position + length)) for lane in self._lanes]
         chunk = SpeechChunk(
-            audio=np.stack([lane.audio[part.start * FRAME_SAMPLES : part.stop * FRAME_SAMPLES] for lane, part in cut]),
+            audio=np.stack(
+                [
+                    lane.audio[part.start * FRAME_SAMPLES : part.stop * FRAME_SAMPLES]
+                    for lane, part in cut
+                ]
+            ),
             line=np.stack([lane.line for lane, _ in cut]),
             warp=np.array([lane.warp for lane, _ in cut], np.float32),
             begins=begins,
@@ -174,27 +199,57 @@ class SpeechStream:
         self._set_targets(lane, pieces, total)
         lane.position = 0
 
-    def _draw_piece(self, utterance: Utterance, at: int, gated: bool, rng: np.random.Generator) -> _Piece:
+    def _draw_piece(
+        self, utterance: Utterance, at: int, gated: bool, rng: np.random.Generator
+    ) -> _Piece:
         """An utterance that begins at a frame of the stream, whole or cut off at one of its places, and the pause after it."""
-        clip, first = self._pool.audio(utterance), max(0, utterance.onset - LEAD_SAMPLES) // FRAME_SAMPLES
-        clip = clip * np.float32(10 ** ((SPEECH_LEVEL_DB - utterance.level_db + rng.uniform(-4, 4)) / 20))
+        clip, first = (
+            self._pool.audio(utterance),
+            max(0, utterance.onset - LEAD_SAMPLES) // FRAME_SAMPLES,
+        )
+        clip = clip * np.float32(
+            10 ** ((SPEECH_LEVEL_DB - utterance.level_db + rng.uniform(-4, 4)) / 20)
+        )
         if gated:
             for start, stop in (*utterance.pauses, (utterance.offset, len(clip))):
                 clip[int(start) + int(rng.uniform(0, GATE_HOLD_S) * SAMPLE_RATE_HZ) : int(stop)] = 0
         pause = int(np.exp(rng.uniform(*np.log(PAUSES_S))) * FRAME_RATE_HZ)
         pauses = {int(start): int(stop) for start, stop in utterance.pauses}
-        inner = [place for place, _, _ in self._places_of(utterance) if place < utterance.offset - LEAD_SAMPLES]
+        inner = [
+            place
+            for place, _, _ in self._places_of(utterance)
+            if place < utterance.offset - LEAD_SAMPLES
+        ]
         if inner and rng.random() < self.settings.cut_share:
             end = inner[int(rng.integers(len(inner)))]
             silence_end = pauses.get(end, end)
-            heard = min(silence_end, end + int(rng.uniform(0, 0.3) * SAMPLE_RATE_HZ)) if silence_end > end else end + FADE_SAMPLES
+            heard = (
+                min(silence_end, end + int(rng.uniform(0, 0.3) * SAMPLE_RATE_HZ))
+                if silence_end > end
+                else end + FADE_SAMPLES
+            )
             sound = clip[first * FRAME_SAMPLES : heard].copy()
-            sound[-FADE_SAMPLES:] *= np.linspace(1, 0, min(FADE_SAMPLES, len(sound)), dtype=np.float32)
+            sound[-FADE_SAMPLES:] *= np.linspace(
+                1, 0, min(FADE_SAMPLES, len(sound)), dtype=np.float32
+            )
             last = end // FRAME_SAMPLES - CONTAMINATED_FRAMES
         else:
-            end, sound, last = utterance.offset, clip[first * FRAME_SAMPLES :], len(clip) // FRAME_SAMPLES
+            end, sound, last = (
+                utterance.offset,
+                clip[first * FRAME_SAMPLES :],
+                len(clip) // FRAME_SAMPLES,
+            )
         stop = at - first + -(-end // FRAME_SAMPLES)  # the frame at which the words have been heard
-        return _Piece(utterance, at, sound, first, last, end, pause, max(stop + pause, at + -(-len(sound) // FRAME_SAMPLES)))
+        return _Piece(
+            utterance,
+            at,
+            sound,
+            first,
+            last,
+            end,
+            pause,
+            max(stop + pause, at + -(-len(sound) // FRAME_SAMPLES)),
+        )
 
     def _set_targets(self, lane: _Lane, pieces: list[_Piece], total: int) -> None:
         width, delay = self.settings.components, round(self.settings.delay_s * FRAME_RATE_HZ)
@@ -205,14 +260,19 @@ class SpeechStream:
             teacher = self._extraction.frames(piece.utterance)[piece.first : piece.last, :width]
             begin = piece.at + delay
             fits = min(len(teacher), max(0, total - begin))
-            lane.frames[begin : begin + fits], lane.known[begin : begin + fits] = teacher[:fits], True
+            lane.frames[begin : begin + fits], lane.known[begin : begin + fits] = (
+                teacher[:fits],
+                True,
+            )
             for begin, frames, row in self._reached(piece):
                 lane.places[max(0, begin) : begin + frames] = row
 
     def _reached(self, piece: _Piece) -> Iterator[tuple[int, int, int]]:
         """First frame, number of frames and row of every place that the words of a piece come to."""
         reach = round(self.settings.reach_s * FRAME_RATE_HZ)
-        silences = {int(start): int(stop - start) // FRAME_SAMPLES for start, stop in piece.utterance.pauses}
+        silences = {
+            int(start): int(stop - start) // FRAME_SAMPLES for start, stop in piece.utterance.pauses
+        }
         for place, row, kind in self._places_of(piece.utterance):
             if place > piece.end:
                 continue
@@ -220,7 +280,11 @@ class SpeechStream:
                 frames = min(reach, piece.pause) + 1
             else:
                 frames = max(1, min(reach, silences.get(place, 0) - 1)) if kind == PAUSE else 1
-            yield piece.at - piece.first + -(-place // FRAME_SAMPLES) - 1, frames, row  # from the frame that ends at the place, or just after it
+            yield (
+                piece.at - piece.first + -(-place // FRAME_SAMPLES) - 1,
+                frames,
+                row,
+            )  # from the frame that ends at the place, or just after it
 
     def _places_of(self, utterance: Utterance) -> list[tuple[int, int, int]]:
         return sorted(self._places.get(utterance.index, []))
@@ -238,8 +302,12 @@ class SpeechStream:
             audio = oaconvolve(audio, room, mode="full")[: len(audio)].astype(np.float32)
         if rng.random() < NOISE_SHARE:
             noise = self._noise(rng, len(audio))
-            audio = audio + noise * np.float32(10 ** ((SPEECH_LEVEL_DB - rng.uniform(*SNR_DB)) / 20))
-        audio = audio * np.float32(10 ** (rng.uniform(-self.settings.gain_db, self.settings.gain_db) / 20))
+            audio = audio + noise * np.float32(
+                10 ** ((SPEECH_LEVEL_DB - rng.uniform(*SNR_DB)) / 20)
+            )
+        audio = audio * np.float32(
+            10 ** (rng.uniform(-self.settings.gain_db, self.settings.gain_db) / 20)
+        )
         bands = self.settings.features.mel_bins
         curve = np.zeros(bands)
         if rng.random() < EQUALISED_SHARE:
@@ -258,5 +326,7 @@ class SpeechStream:
         kind = rng.random()
         if kind < STEADY_SHARE or not (around.noises or around.babble):
             return hiss(length, rng)
-        source = around.babble if around.babble and (kind > 0.8 or not around.noises) else around.noises
+        source = (
+            around.babble if around.babble and (kind > 0.8 or not around.noises) else around.noises
+        )
         return looped(source[int(rng.integers(len(source)))], length, rng)

@@ -65,8 +65,13 @@ def run_silero(recording: Recording) -> BaselineRun:
     """
     start_s = time.thread_time()
     speech = speech_probability(recording.audio)
-    newest = (np.arange(recording.activity.shape[1]) + 1) * FRAME_SAMPLES // WINDOW_SAMPLES  # whole windows heard by then
-    complete, vad = (np.pad(said, ((0, 0), (1, 0)))[:, np.minimum(newest, speech.shape[1])] for said in (1 - speech, speech))
+    newest = (
+        (np.arange(recording.activity.shape[1]) + 1) * FRAME_SAMPLES // WINDOW_SAMPLES
+    )  # whole windows heard by then
+    complete, vad = (
+        np.pad(said, ((0, 0), (1, 0)))[:, np.minimum(newest, speech.shape[1])]
+        for said in (1 - speech, speech)
+    )
     return BaselineRun(complete, speech.size, time.thread_time() - start_s, vad)
 
 
@@ -83,14 +88,20 @@ def run_smart_turn(scorer: TurnScorer, recording: Recording, jobs: int = 1) -> B
         speaker, start, end = silence
         start_s = time.thread_time()
         frames = decision_frames(start, end, recording.activity.shape[1])
-        decided = scorer.scores([recording.audio[speaker, : (frame + 1) * FRAME_SAMPLES] for frame in frames])
+        decided = scorer.scores(
+            [recording.audio[speaker, : (frame + 1) * FRAME_SAMPLES] for frame in frames]
+        )
         return frames, decided, time.thread_time() - start_s
 
     complete = np.full(recording.activity.shape, np.nan, np.float32)
     silences, decisions, cpu_s = silences_to_score(recording), 0, 0.0
     with ThreadPoolExecutor(jobs) as pool:
-        for (speaker, start, end), (frames, decided, took_s) in zip(silences, pool.map(score, silences), strict=True):
-            for frame, value in zip([start, *frames[1:]], decided, strict=True):  # only the mean over a silence reads before the first decision
+        for (speaker, start, end), (frames, decided, took_s) in zip(
+            silences, pool.map(score, silences), strict=True
+        ):
+            for frame, value in zip(
+                [start, *frames[1:]], decided, strict=True
+            ):  # only the mean over a silence reads before the first decision
                 complete[speaker, frame : max(end, frame + 1)] = value
             decisions, cpu_s = decisions + len(frames), cpu_s + took_s
     return BaselineRun(complete, decisions, cpu_s)
@@ -100,7 +111,12 @@ def silences_to_score(recording: Recording) -> list[tuple[int, int, int]]:
     """Speaker, start and end frame of what a baseline is asked about: holds up to their end, ends of turns up to the last decision."""
     last = round(DECISION_TIMES_S[-1] * FRAME_RATE_HZ)
     pauses = find_pauses(recording.activity & ~recording.backchannel)
-    found = {(p.speaker, p.start_frame): p.end_frame if p.kind == "hold" else max(p.end_frame, p.start_frame + last) for p in pauses}
+    found = {
+        (p.speaker, p.start_frame): p.end_frame
+        if p.kind == "hold"
+        else max(p.end_frame, p.start_frame + last)
+        for p in pauses
+    }
     for event in find_transitions(recording.activity):  # among them holds longer than a pause's
         place = (event.previous, event.silence_start_frame)
         found[place] = max(found.get(place, 0), event.silence_end_frame)
@@ -109,11 +125,15 @@ def silences_to_score(recording: Recording) -> list[tuple[int, int, int]]:
 
 def decision_frames(start_frame: int, end_frame: int, frames: int) -> list[int]:
     """The last frame heard at every moment of decision in a silence; at least one."""
-    moments = sorted({int(heard_frame(start_frame, seconds, frames)) for seconds in DECISION_TIMES_S})
+    moments = sorted(
+        {int(heard_frame(start_frame, seconds, frames)) for seconds in DECISION_TIMES_S}
+    )
     return [frame for frame in moments if frame < end_frame] or moments[:1]
 
 
-def as_evaluated(recording: Recording, complete: Frames, vad: Frames | None = None) -> EvaluatedDialogue:
+def as_evaluated(
+    recording: Recording, complete: Frames, vad: Frames | None = None
+) -> EvaluatedDialogue:
     """A baseline's scores where the measures look for them in the mono setting; all else it has no idea of is NaN.
 
     Args:
@@ -129,4 +149,6 @@ def as_evaluated(recording: Recording, complete: Frames, vad: Frames | None = No
         p_next[1 - speaker], p_next[speaker] = complete[speaker], 1 - complete[speaker]
         return Prediction(nothing if vad is None else vad, nothing, nothing, p_next, nothing)
 
-    return EvaluatedDialogue(recording.id, recording.activity, recording.backchannel, said, (alone(0), alone(1)))
+    return EvaluatedDialogue(
+        recording.id, recording.activity, recording.backchannel, said, (alone(0), alone(1))
+    )

@@ -68,7 +68,10 @@ def calibration(dialogues: Sequence[EvaluatedDialogue], setting: Setting) -> Cal
     dialogue = np.repeat(np.arange(len(cases)), [len(rows) for rows in cases])
     p_shift, shift, at_250_ms = np.concatenate([np.zeros((0, 3)), *cases]).T
     once = at_250_ms > 0
-    return CalibrationReport(calibrate(p_shift[once], shift[once] > 0, dialogue[once]), calibrate(p_shift, shift > 0, dialogue))
+    return CalibrationReport(
+        calibrate(p_shift[once], shift[once] > 0, dialogue[once]),
+        calibrate(p_shift, shift > 0, dialogue),
+    )
 
 
 def calibrate(p: Floats, happened: NDArray[np.bool_], dialogue: NDArray[np.int64]) -> Calibration:
@@ -81,14 +84,23 @@ def calibrate(p: Floats, happened: NDArray[np.bool_], dialogue: NDArray[np.int64
     """
     numbers, dialogues = consecutive(dialogue)
     member = np.minimum((p * BINS).astype(np.int64), BINS - 1)[:, None] == np.arange(BINS)
-    count, said, true = (sums_by_dialogue(member * weight[:, None], numbers, dialogues) for weight in (np.ones_like(p), p, happened))  # each (D, BINS)
+    count, said, true = (
+        sums_by_dialogue(member * weight[:, None], numbers, dialogues)
+        for weight in (np.ones_like(p), p, happened)
+    )  # each (D, BINS)
 
     def statistic(counts: Floats) -> Floats:
         return np.abs(counts @ (said - true)).sum(axis=1) / (counts @ count).sum(axis=1)
 
     sums = zip(count.sum(axis=0), said.sum(axis=0), true.sum(axis=0), strict=True)
     bins = (
-        ReliabilityBin(i / BINS, (i + 1) / BINS, int(n), float(s / n) if n else float("nan"), float(t / n) if n else float("nan"))
+        ReliabilityBin(
+            i / BINS,
+            (i + 1) / BINS,
+            int(n),
+            float(s / n) if n else float("nan"),
+            float(t / n) if n else float("nan"),
+        )
         for i, (n, s, t) in enumerate(sums)
     )
     return Calibration(len(p), estimate(statistic, dialogues), tuple(bins))

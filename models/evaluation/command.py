@@ -33,7 +33,14 @@ from ..dialogues.loading import load_audio
 from ..dialogues.manifest import Dialogue, read_manifest
 from ..teachers.smart_turn import SmartTurn
 from .baselines import BaselineRun, as_evaluated, run_silero, run_smart_turn
-from .conditions import SAMPLE_RATE_HZ, Condition, Recording, collect_voices, read_room, standard_conditions
+from .conditions import (
+    SAMPLE_RATE_HZ,
+    Condition,
+    Recording,
+    collect_voices,
+    read_room,
+    standard_conditions,
+)
 from .folds import FILE_NAME, read_folds
 from .frontier import find_dialogue_pauses
 from .groups import measure_groups
@@ -44,7 +51,18 @@ from .page import write_evaluation
 from .plots import check_matplotlib
 from .policy_trial import try_policy
 from .predictions import EvaluatedDialogue, Prediction, at_activity_rate
-from .report import JUDGE, SETTINGS, SILERO, Cost, Evaluation, Mistake, auc_difference, measure_condition, measure_system, measure_timer
+from .report import (
+    JUDGE,
+    SETTINGS,
+    SILERO,
+    Cost,
+    Evaluation,
+    Mistake,
+    auc_difference,
+    measure_condition,
+    measure_system,
+    measure_timer,
+)
 from .shift_hold import counting, find_silences
 from .tables import Table, all_tables, describe_model
 from .voice_activity import measure_voice_activity
@@ -61,8 +79,14 @@ Advance = Callable[[], None]
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `turnstream evaluate`."""
-    parser.add_argument("manifest", type=Path, help="dialogues (JSON Lines), as for `turnstream train`")
-    parser.add_argument("--split", choices=("train", "val", "test"), help="only the dialogues of this split (default: all)")
+    parser.add_argument(
+        "manifest", type=Path, help="dialogues (JSON Lines), as for `turnstream train`"
+    )
+    parser.add_argument(
+        "--split",
+        choices=("train", "val", "test"),
+        help="only the dialogues of this split (default: all)",
+    )
     model = parser.add_mutually_exclusive_group()
     model.add_argument("--model", type=Path, help="ONNX model (default: the bundled one)")
     model.add_argument(
@@ -72,18 +96,36 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="cross-validated: FOLDER/folds.json names, for every dialogue id, the ONNX model that has not learned from it",
     )
     parser.add_argument(
-        "--out", type=Path, metavar="FOLDER", help="also write report.json, pictures, clips of the worst mistakes, and index.html with all of it"
+        "--out",
+        type=Path,
+        metavar="FOLDER",
+        help="also write report.json, pictures, clips of the worst mistakes, and index.html with all of it",
     )
-    parser.add_argument("--mistakes", type=_count, default=8, metavar="N", help="clips in --out (default 8)")
-    parser.add_argument("--baselines", action="store_true", help="also run Silero VAD and Smart Turn v3 (bench extra); the silence timer always is")
+    parser.add_argument(
+        "--mistakes", type=_count, default=8, metavar="N", help="clips in --out (default 8)"
+    )
+    parser.add_argument(
+        "--baselines",
+        action="store_true",
+        help="also run Silero VAD and Smart Turn v3 (bench extra); the silence timer always is",
+    )
     parser.add_argument(
         "--judge",
         type=Path,
         metavar="FILE",
         help="also a turn-completeness judge, as an upper bound: its scores of these dialogues, made elsewhere (.npz, see models/evaluation/judge.py)",
     )
-    parser.add_argument("--robustness", action="store_true", help="also in harder conditions: gain, telephone band, noise, babble, room, bleed")
-    parser.add_argument("--room", type=Path, metavar="FILE", help="impulse response for --robustness (default: a made one, RT60 0.6 s)")
+    parser.add_argument(
+        "--robustness",
+        action="store_true",
+        help="also in harder conditions: gain, telephone band, noise, babble, room, bleed",
+    )
+    parser.add_argument(
+        "--room",
+        type=Path,
+        metavar="FILE",
+        help="impulse response for --robustness (default: a made one, RT60 0.6 s)",
+    )
     parser.add_argument("--seed", type=_count, default=0, help="of the conditions (default 0)")
     parser.add_argument("--jobs", type=_count, default=1, metavar="N", help="threads (default 1)")
 
@@ -96,9 +138,15 @@ def _count(word: str) -> int:
 
 def main(args: argparse.Namespace) -> int:
     """Evaluate, print the tables, write the folder."""
-    dialogues = [dialogue for dialogue in read_manifest(args.manifest) if args.split in (None, dialogue.split)]
+    dialogues = [
+        dialogue
+        for dialogue in read_manifest(args.manifest)
+        if args.split in (None, dialogue.split)
+    ]
     if not dialogues:
-        raise DialogueError(f"{args.manifest}: expected at least one dialogue{f' of split {args.split}' if args.split else ''}, got none")
+        raise DialogueError(
+            f"{args.manifest}: expected at least one dialogue{f' of split {args.split}' if args.split else ''}, got none"
+        )
     if args.out:
         check_matplotlib()
         _make_folder(args.out / "mistakes")
@@ -107,38 +155,67 @@ def main(args: argparse.Namespace) -> int:
     room = read_room(args.room) if args.room else None
     jobs = max(1, args.jobs)
     judged = run_judge(args.judge, dialogues) if args.judge else None
-    with Progress(console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as progress:
+    with Progress(
+        console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()
+    ) as progress:
         conditions = [CLEAN]
         if args.robustness:
-            conditions += standard_conditions(collect_voices([load_recording(dialogue) for dialogue in dialogues[:VOICES_FROM]]), room, args.seed)
+            conditions += standard_conditions(
+                collect_voices([load_recording(dialogue) for dialogue in dialogues[:VOICES_FROM]]),
+                room,
+                args.seed,
+            )
         listening = progress.add_task("model", total=len(dialogues))
-        heard = run_models(engines, dialogues, conditions, args.seed, jobs, lambda: progress.advance(listening))
+        heard = run_models(
+            engines, dialogues, conditions, args.seed, jobs, lambda: progress.advance(listening)
+        )
         clean = heard.pop(CLEAN.name)
         if not find_silences(clean) and not find_dialogue_pauses(clean):
-            raise DialogueError(f"{args.manifest}: expected dialogues with pauses, shifts or holds, found none in {len(clean)} dialogues")
+            raise DialogueError(
+                f"{args.manifest}: expected dialogues with pauses, shifts or holds, found none in {len(clean)} dialogues"
+            )
         said_by: dict[str, Sequence[EvaluatedDialogue]] = dict.fromkeys(SETTINGS, clean)
         if judged is not None:
             said_by[JUDGE] = judged
         costs = {"turnstream": _model_cost(engines[dialogues[0].id], load_recording(dialogues[0]))}
         if scorer is not None:
             asking = progress.add_task("baselines", total=len(dialogues))
-            said_by |= run_baselines(scorer, dialogues, jobs, costs, lambda: progress.advance(asking))
+            said_by |= run_baselines(
+                scorer, dialogues, jobs, costs, lambda: progress.advance(asking)
+            )
     found = find_mistakes(clean, args.mistakes if args.out else 0)
     evaluation = Evaluation(
         about=_about(args, engines, dialogues, clean, judged),
-        systems={name: measure_system(said, "stereo" if name == "stereo" else "mono", only_p_next=name not in SETTINGS) for name, said in said_by.items()},
+        systems={
+            name: measure_system(
+                said, "stereo" if name == "stereo" else "mono", only_p_next=name not in SETTINGS
+            )
+            for name, said in said_by.items()
+        },
         timer=measure_timer(clean),
         counting=counting(clean),
         by_corpus=measure_groups(said_by, [dialogue.corpus for dialogue in dialogues]),
         by_call=measure_groups(said_by, [dialogue.id for dialogue in dialogues]),
-        presets={setting: {preset: try_policy(preset, clean, setting) for preset in PRESETS} for setting in SETTINGS},
+        presets={
+            setting: {preset: try_policy(preset, clean, setting) for preset in PRESETS}
+            for setting in SETTINGS
+        },
         voice_activity={
-            name: measure_voice_activity(said, "stereo" if name == "stereo" else "mono") for name, said in said_by.items() if name in (*SETTINGS, SILERO)
+            name: measure_voice_activity(said, "stereo" if name == "stereo" else "mono")
+            for name, said in said_by.items()
+            if name in (*SETTINGS, SILERO)
         },
         auc_above={
-            name: {setting: auc_difference((clean, setting), (said, "mono")) for setting in SETTINGS} for name, said in said_by.items() if name not in SETTINGS
+            name: {
+                setting: auc_difference((clean, setting), (said, "mono")) for setting in SETTINGS
+            }
+            for name, said in said_by.items()
+            if name not in SETTINGS
         },
-        conditions={name: {setting: measure_condition(clean, changed, setting) for setting in SETTINGS} for name, changed in heard.items()},
+        conditions={
+            name: {setting: measure_condition(clean, changed, setting) for setting in SETTINGS}
+            for name, changed in heard.items()
+        },
         costs=costs,
         mistakes=describe(clean, found),
     )
@@ -159,7 +236,9 @@ def load_recording(dialogue: Dialogue) -> Recording:
     return Recording(dialogue.id, *load_annotated(dialogue, SAMPLE_RATE_HZ))
 
 
-def load_engines(model: Path | None, folds: Path | None, dialogues: Sequence[Dialogue]) -> dict[str, Engine]:
+def load_engines(
+    model: Path | None, folds: Path | None, dialogues: Sequence[Dialogue]
+) -> dict[str, Engine]:
     """The model of every dialogue, by its id; each file is loaded once.
 
     Args:
@@ -175,11 +254,20 @@ def load_engines(model: Path | None, folds: Path | None, dialogues: Sequence[Dia
     loaded = {file: Engine(file) for file in dict.fromkeys(files.values())}
     for engine in loaded.values():
         if engine.metadata.sample_rate_hz != SAMPLE_RATE_HZ:
-            raise ModelError(f"{engine.path}: expected a model that hears {SAMPLE_RATE_HZ} Hz, got {engine.metadata.sample_rate_hz} Hz")
+            raise ModelError(
+                f"{engine.path}: expected a model that hears {SAMPLE_RATE_HZ} Hz, got {engine.metadata.sample_rate_hz} Hz"
+            )
     return {name: loaded[file] for name, file in files.items()}
 
 
-def run_models(engines: Mapping[str, Engine], dialogues: Sequence[Dialogue], conditions: Sequence[Condition], seed: int, jobs: int, advance: Advance) -> Heard:
+def run_models(
+    engines: Mapping[str, Engine],
+    dialogues: Sequence[Dialogue],
+    conditions: Sequence[Condition],
+    seed: int,
+    jobs: int,
+    advance: Advance,
+) -> Heard:
     """What its model says of every dialogue in every condition, in stereo and of each speaker alone.
 
     Args:
@@ -194,33 +282,64 @@ def run_models(engines: Mapping[str, Engine], dialogues: Sequence[Dialogue], con
 
     def run_group(group: Sequence[Dialogue]) -> list[list[EvaluatedDialogue]]:
         engine, recordings = engines[group[0].id], [load_recording(dialogue) for dialogue in group]
-        said = iter(step_recordings(engine, [r.audio if c is CLEAN else c.apply(r, seed) for r in recordings for c in conditions]))
-        return [[_evaluated(engine, recording, next(said)) for _ in conditions] for recording in recordings]
+        said = iter(
+            step_recordings(
+                engine,
+                [
+                    r.audio if c is CLEAN else c.apply(r, seed)
+                    for r in recordings
+                    for c in conditions
+                ],
+            )
+        )
+        return [
+            [_evaluated(engine, recording, next(said)) for _ in conditions]
+            for recording in recordings
+        ]
 
     with ThreadPoolExecutor(jobs) as pool:
         for group in pool.map(run_group, _groups(engines, dialogues, len(conditions))):
             for per_condition in group:
                 said_of[per_condition[0].id] = per_condition
                 advance()
-    return {condition.name: [said_of[dialogue.id][number] for dialogue in dialogues] for number, condition in enumerate(conditions)}
+    return {
+        condition.name: [said_of[dialogue.id][number] for dialogue in dialogues]
+        for number, condition in enumerate(conditions)
+    }
 
 
-def run_baselines(scorer: SmartTurn, dialogues: Sequence[Dialogue], jobs: int, costs: dict[str, Cost], advance: Advance) -> dict[str, list[EvaluatedDialogue]]:
+def run_baselines(
+    scorer: SmartTurn,
+    dialogues: Sequence[Dialogue],
+    jobs: int,
+    costs: dict[str, Cost],
+    advance: Advance,
+) -> dict[str, list[EvaluatedDialogue]]:
     """What the baselines say of every dialogue; their costs are added to `costs`."""
     said: dict[str, list[EvaluatedDialogue]] = {"smart-turn": [], SILERO: []}
     decisions, cpu_s, seconds = dict.fromkeys(said, 0), dict.fromkeys(said, 0.0), 0.0
     for dialogue in dialogues:
         recording = load_recording(dialogue)
         seconds += recording.audio.shape[1] / SAMPLE_RATE_HZ
-        quick = run_silero(recording)  # first, so that a missing silero-vad is noticed before the slow one has run
-        runs: dict[str, BaselineRun] = {"smart-turn": run_smart_turn(scorer, recording, jobs), SILERO: quick}
+        quick = run_silero(
+            recording
+        )  # first, so that a missing silero-vad is noticed before the slow one has run
+        runs: dict[str, BaselineRun] = {
+            "smart-turn": run_smart_turn(scorer, recording, jobs),
+            SILERO: quick,
+        }
         for name, run in runs.items():
             said[name].append(as_evaluated(recording, run.complete, run.vad))
             decisions[name] += run.decisions
             cpu_s[name] += run.cpu_s
         advance()
-    for name, asked in (("smart-turn", "both speakers, asked every 0.1 s of their pauses"), (SILERO, "both speakers, every 32 ms")):
-        costs[name] = Cost(1000 * cpu_s[name] / seconds, 1000 * cpu_s[name] / max(1, decisions[name]), asked)
+    for name, asked in (
+        ("smart-turn", "both speakers, asked every 0.1 s of their pauses"),
+        (SILERO, "both speakers, every 32 ms"),
+    ):
+        costs[name] = Cost(
+            1000 * cpu_s[name] / seconds, 1000 * cpu_s[name] / max(1, decisions[name]), asked
+        )
     return said
 
 
@@ -231,17 +350,28 @@ def run_judge(file: Path, dialogues: Sequence[Dialogue]) -> list[EvaluatedDialog
         DialogueError: the file cannot be read, lacks a dialogue, or is of another length.
     """
     recordings = [load_recording(dialogue) for dialogue in dialogues]
-    scores = read_judge(file, {recording.id: recording.activity.shape[1] for recording in recordings})
+    scores = read_judge(
+        file, {recording.id: recording.activity.shape[1] for recording in recordings}
+    )
     return [judge_dialogue(recording, scores[recording.id]) for recording in recordings]
 
 
-def _evaluated(engine: Engine, recording: Recording, said: tuple[Outputs, Outputs, Outputs]) -> EvaluatedDialogue:
+def _evaluated(
+    engine: Engine, recording: Recording, said: tuple[Outputs, Outputs, Outputs]
+) -> EvaluatedDialogue:
     rate_hz, frames = engine.metadata.frame_rate_hz, recording.activity.shape[1]
-    stereo, first, second = (Prediction(*(at_activity_rate(outputs[name], rate_hz, frames) for name in OUTPUTS)) for outputs in said)
-    return EvaluatedDialogue(recording.id, recording.activity, recording.backchannel, stereo, (first, second))
+    stereo, first, second = (
+        Prediction(*(at_activity_rate(outputs[name], rate_hz, frames) for name in OUTPUTS))
+        for outputs in said
+    )
+    return EvaluatedDialogue(
+        recording.id, recording.activity, recording.backchannel, stereo, (first, second)
+    )
 
 
-def _groups(engines: Mapping[str, Engine], dialogues: Sequence[Dialogue], conditions: int) -> Iterator[Sequence[Dialogue]]:
+def _groups(
+    engines: Mapping[str, Engine], dialogues: Sequence[Dialogue], conditions: int
+) -> Iterator[Sequence[Dialogue]]:
     """As many dialogues of the same model at a time as fill a batch in all conditions, at least one."""
     size = max(1, RECORDINGS_PER_BATCH // conditions)
     for engine in dict.fromkeys(engines.values()):
@@ -251,7 +381,11 @@ def _groups(engines: Mapping[str, Engine], dialogues: Sequence[Dialogue], condit
 
 def _model_cost(engine: Engine, recording: Recording) -> Cost:
     found = measure_batch(engine, recording.audio.T, 1, TIMED_STEPS)
-    return Cost(1000 * found["real_time_factor"], found["median_us"] / 1000, "both speakers, one conversation at a time, every frame")
+    return Cost(
+        1000 * found["real_time_factor"],
+        found["median_us"] / 1000,
+        "both speakers, one conversation at a time, every frame",
+    )
 
 
 def _about(
@@ -270,7 +404,10 @@ def _about(
         "room": {"file": str(args.room), "sha256": _sha256(args.room)} if args.room else None,
         "model": None if args.folds else _describe(engines[dialogues[0].id]),
         "folds": _folds(args.folds, engines) if args.folds else None,
-        JUDGE: {"file": str(args.judge), "file_sha256": _sha256(args.judge)} | asdict(coverage(judged)) if judged is not None else None,
+        JUDGE: {"file": str(args.judge), "file_sha256": _sha256(args.judge)}
+        | asdict(coverage(judged))
+        if judged is not None
+        else None,
         "dialogues": [
             {
                 "id": dialogue.id,
@@ -300,9 +437,13 @@ def _folds(folder: Path, engines: Mapping[str, Engine]) -> dict[str, Any]:
     """The models of a cross-validation, each with its dialogues; two files with the same content are one model."""
     models: dict[str, dict[str, Any]] = {}
     for engine in dict.fromkeys(engines.values()):
-        described = _describe(engine) | {"file": Path(os.path.relpath(engine.path, folder)).as_posix()}
+        described = _describe(engine) | {
+            "file": Path(os.path.relpath(engine.path, folder)).as_posix()
+        }
         heard = [name for name, of_dialogue in engines.items() if of_dialogue is engine]
-        models.setdefault(described["file_sha256"], described | {"dialogues": []})["dialogues"] += heard
+        models.setdefault(described["file_sha256"], described | {"dialogues": []})["dialogues"] += (
+            heard
+        )
     path = folder / FILE_NAME
     return {"file": path.as_posix(), "file_sha256": _sha256(path), "models": list(models.values())}
 
@@ -315,11 +456,20 @@ def _make_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise DialogueError(f"{folder}: expected a folder to write into, got: {error.strerror}") from None
+        raise DialogueError(
+            f"{folder}: expected a folder to write into, got: {error.strerror}"
+        ) from None
 
 
-def _write_mistakes(folder: Path, mistakes: Sequence[Mistake], dialogues: Sequence[Dialogue], clean: Sequence[EvaluatedDialogue]) -> None:
-    by_id = {dialogue.id: (dialogue, heard) for dialogue, heard in zip(dialogues, clean, strict=True)}
+def _write_mistakes(
+    folder: Path,
+    mistakes: Sequence[Mistake],
+    dialogues: Sequence[Dialogue],
+    clean: Sequence[EvaluatedDialogue],
+) -> None:
+    by_id = {
+        dialogue.id: (dialogue, heard) for dialogue, heard in zip(dialogues, clean, strict=True)
+    }
     for mistake in mistakes:
         dialogue, heard = by_id[mistake.dialogue]
         write_mistake(folder, mistake, heard, load_audio(dialogue, SAMPLE_RATE_HZ))
@@ -338,7 +488,13 @@ def _print(evaluation: Evaluation) -> None:
 
 
 def _rich(table: Table) -> RichTable:
-    shown = RichTable(title=table.title, caption=table.note, box=box.SIMPLE_HEAD, title_justify="left", caption_justify="left")
+    shown = RichTable(
+        title=table.title,
+        caption=table.note,
+        box=box.SIMPLE_HEAD,
+        title_justify="left",
+        caption_justify="left",
+    )
     for number, name in enumerate(table.header):
         shown.add_column(name, no_wrap=number == 0)
     for row in table.rows:

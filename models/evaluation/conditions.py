@@ -25,7 +25,9 @@ GAINS_DB = (20.0, -20.0)
 SNRS_DB = (20.0, 10.0, 5.0)
 BLEED_DB = -20.0
 RT60_S = 0.6
-DIRECT_TO_REVERBERANT_DB = 0.0  # of the made room: a speaker at about the distance where both are equally loud
+DIRECT_TO_REVERBERANT_DB = (
+    0.0  # of the made room: a speaker at about the distance where both are equally loud
+)
 TELEPHONE_RATE_HZ, TELEPHONE_BAND_HZ, MU = 8000, (300.0, 3400.0), 255.0
 BABBLE_VOICES = 6
 VOICE_S = 30.0  # of speech kept per channel for babble
@@ -70,11 +72,15 @@ class Condition:
 
     def apply(self, recording: Recording, seed: int = 0) -> Samples:
         """The recording as it would have sounded, (2, N), in steps of 16 bit."""
-        rng = np.random.default_rng([seed, zlib.crc32(recording.id.encode()), zlib.crc32(self.name.encode())])
+        rng = np.random.default_rng(
+            [seed, zlib.crc32(recording.id.encode()), zlib.crc32(self.name.encode())]
+        )
         return as_int16(self.change(recording, rng))
 
 
-def standard_conditions(voices: Sequence[Voice] = (), room: Samples | None = None, seed: int = 0) -> list[Condition]:
+def standard_conditions(
+    voices: Sequence[Voice] = (), room: Samples | None = None, seed: int = 0
+) -> list[Condition]:
     """All that a robust system should bear.
 
     Args:
@@ -83,12 +89,34 @@ def standard_conditions(voices: Sequence[Voice] = (), room: Samples | None = Non
         seed: of the made room.
     """
     response = made_room(np.random.default_rng(seed)) if room is None else room
-    conditions = [Condition(f"gain {gain_db:+.0f} dB", lambda r, _, g=gain_db: r.audio * np.float32(10 ** (g / 20))) for gain_db in GAINS_DB]
+    conditions = [
+        Condition(
+            f"gain {gain_db:+.0f} dB", lambda r, _, g=gain_db: r.audio * np.float32(10 ** (g / 20))
+        )
+        for gain_db in GAINS_DB
+    ]
     conditions.append(Condition("telephone band", lambda r, _: telephone(r.audio)))
-    conditions += [Condition(f"white noise {snr:.0f} dB", lambda r, rng, s=snr: add_noise(r, white_noise(r.audio.shape, rng), s)) for snr in SNRS_DB]
+    conditions += [
+        Condition(
+            f"white noise {snr:.0f} dB",
+            lambda r, rng, s=snr: add_noise(r, white_noise(r.audio.shape, rng), s),
+        )
+        for snr in SNRS_DB
+    ]
     if len({voice.dialogue_id for voice in voices}) > 1:
-        conditions += [Condition(f"babble {snr:.0f} dB", lambda r, rng, s=snr: add_noise(r, babble(r, voices, rng), s)) for snr in SNRS_DB]
-    conditions.append(Condition("room" if room is not None else f"room, RT60 {RT60_S} s", lambda r, _: reverberate(r.audio, response)))
+        conditions += [
+            Condition(
+                f"babble {snr:.0f} dB",
+                lambda r, rng, s=snr: add_noise(r, babble(r, voices, rng), s),
+            )
+            for snr in SNRS_DB
+        ]
+    conditions.append(
+        Condition(
+            "room" if room is not None else f"room, RT60 {RT60_S} s",
+            lambda r, _: reverberate(r.audio, response),
+        )
+    )
     conditions.append(Condition(f"bleed {BLEED_DB:.0f} dB", lambda r, _: bleed(r.audio, BLEED_DB)))
     return conditions
 
@@ -103,7 +131,9 @@ def speech_levels(recording: Recording) -> NDArray[np.float64]:
     levels = np.zeros(2)
     for channel, samples in enumerate(recording.audio):
         spoken = spoken_samples(samples, recording.activity[channel])
-        levels[channel] = np.sqrt(np.mean(np.square(spoken, dtype=np.float64))) if len(spoken) else 0
+        levels[channel] = (
+            np.sqrt(np.mean(np.square(spoken, dtype=np.float64))) if len(spoken) else 0
+        )
     return np.where(levels > 0, levels, levels.max())
 
 
@@ -129,7 +159,9 @@ def collect_voices(recordings: Sequence[Recording]) -> list[Voice]:
     for recording in recordings:
         for samples, active in zip(recording.audio, recording.activity, strict=True):
             speech = spoken_samples(samples, active)[: round(VOICE_S * SAMPLE_RATE_HZ)]
-            level = float(np.sqrt(np.mean(np.square(speech, dtype=np.float64)))) if len(speech) else 0.0
+            level = (
+                float(np.sqrt(np.mean(np.square(speech, dtype=np.float64)))) if len(speech) else 0.0
+            )
             if len(speech) >= SAMPLE_RATE_HZ and level > 0:
                 voices.append(Voice(recording.id, speech / np.float32(level)))
     return voices
@@ -151,7 +183,9 @@ def telephone(audio: Samples) -> Samples:
     from scipy.signal import butter, sosfilt
 
     band = butter(4, TELEPHONE_BAND_HZ, "bandpass", fs=TELEPHONE_RATE_HZ, output="sos")
-    narrow = np.clip(sosfilt(band, soxr.resample(audio.T, SAMPLE_RATE_HZ, TELEPHONE_RATE_HZ), axis=0), -1, 1)
+    narrow = np.clip(
+        sosfilt(band, soxr.resample(audio.T, SAMPLE_RATE_HZ, TELEPHONE_RATE_HZ), axis=0), -1, 1
+    )
     coded = np.round(np.sign(narrow) * np.log1p(MU * np.abs(narrow)) / np.log1p(MU) * 127) / 127
     decoded = np.sign(coded) * np.expm1(np.abs(coded) * np.log1p(MU)) / MU
     wide = soxr.resample(decoded.astype(np.float32), TELEPHONE_RATE_HZ, SAMPLE_RATE_HZ).T
@@ -177,10 +211,14 @@ def read_room(path: Path) -> Samples:
     try:
         sound, rate_hz = sf.read(path, dtype="float32", always_2d=True)
     except (sf.LibsndfileError, OSError) as error:
-        raise DialogueError(f"{path}: expected an impulse response that libsndfile reads, got: {error}") from None
+        raise DialogueError(
+            f"{path}: expected an impulse response that libsndfile reads, got: {error}"
+        ) from None
     response = soxr.resample(sound[:, 0], rate_hz, SAMPLE_RATE_HZ)
     if not np.any(response):
-        raise DialogueError(f"{path}: expected an impulse response, got {len(sound)} samples of silence")
+        raise DialogueError(
+            f"{path}: expected an impulse response, got {len(sound)} samples of silence"
+        )
     direct = response[int(np.abs(response).argmax()) :]
     return (direct / np.sqrt(np.sum(direct**2))).astype(np.float32)
 

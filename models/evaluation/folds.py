@@ -35,13 +35,21 @@ def read_folds(folder: Path, dialogue_ids: Sequence[str]) -> dict[str, Path]:
     try:
         named: Any = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise DialogueError(f"{path}: expected the model of each dialogue (JSON), got: {error.strerror}") from None
+        raise DialogueError(
+            f"{path}: expected the model of each dialogue (JSON), got: {error.strerror}"
+        ) from None
     except ValueError as error:  # not JSON, or not UTF-8
-        raise DialogueError(f"{path}: expected the model of each dialogue (JSON), got: {error}") from None
+        raise DialogueError(
+            f"{path}: expected the model of each dialogue (JSON), got: {error}"
+        ) from None
     if not isinstance(named, dict) or not all(isinstance(name, str) for name in named.values()):
-        raise DialogueError(f"{path}: expected an object of dialogue ids and model files, got {str(named)[:60]}")
+        raise DialogueError(
+            f"{path}: expected an object of dialogue ids and model files, got {str(named)[:60]}"
+        )
     missing = [dialogue_id for dialogue_id in dialogue_ids if dialogue_id not in named]
     if missing:
         more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
-        raise DialogueError(f"{path}: expected a model for every dialogue, got none for {missing[0]!r}{more}")
+        raise DialogueError(
+            f"{path}: expected a model for every dialogue, got none for {missing[0]!r}{more}"
+        )
     return {dialogue_id: folder / named[dialogue_id] for dialogue_id in dialogue_ids}

@@ -33,7 +33,9 @@ from .predictions import EvaluatedDialogue, Setting, heard_frame
 THRESHOLDS = np.arange(101) / 100
 DELAYS_S = np.arange(1, 11) / 10
 TIMEOUTS_S = np.arange(2, 8) / 2
-TIMES_S = np.arange(1, 36) / 10  # at which scores are read, from a pause's start to the longest time-out
+TIMES_S = (
+    np.arange(1, 36) / 10
+)  # at which scores are read, from a pause's start to the longest time-out
 LATENCIES_S = (0.3, 0.6)  # at which the smallest cut-off is reported
 CUT_OFFS = (0.05, 0.1)  # at which the smallest latency is reported
 _BLOCK = 100  # draws of the bootstrap that are in memory at once
@@ -89,10 +91,16 @@ class Frontier:
 
 def find_dialogue_pauses(dialogues: Sequence[EvaluatedDialogue]) -> list[DialoguePause]:
     """Every pause of some dialogues, backchannels taken out."""
-    return [DialoguePause(number, pause) for number, dialogue in enumerate(dialogues) for pause in find_pauses(dialogue.activity & ~dialogue.backchannel)]
+    return [
+        DialoguePause(number, pause)
+        for number, dialogue in enumerate(dialogues)
+        for pause in find_pauses(dialogue.activity & ~dialogue.backchannel)
+    ]
 
 
-def read_pauses(dialogues: Sequence[EvaluatedDialogue], pauses: Sequence[DialoguePause], setting: Setting) -> NDArray[np.float32]:
+def read_pauses(
+    dialogues: Sequence[EvaluatedDialogue], pauses: Sequence[DialoguePause], setting: Setting
+) -> NDArray[np.float32]:
     """p_next of the other speaker at TIMES_S from each pause's start, (N, len(TIMES_S)); a dialogue's last is kept beyond its end.
 
     Args:
@@ -104,7 +112,9 @@ def read_pauses(dialogues: Sequence[EvaluatedDialogue], pauses: Sequence[Dialogu
     for row, found in zip(scores, pauses, strict=True):
         pause = found.pause
         p_next = dialogues[found.dialogue].heard(setting, pause.speaker).p_next[1 - pause.speaker]
-        row[:] = [p_next[heard_frame(pause.start_frame, seconds, len(p_next))] for seconds in TIMES_S]
+        row[:] = [
+            p_next[heard_frame(pause.start_frame, seconds, len(p_next))] for seconds in TIMES_S
+        ]
     return scores
 
 
@@ -121,7 +131,9 @@ def score_pauses(pauses: Sequence[DialoguePause], scores: NDArray[np.floating]) 
         pauses: from `find_dialogue_pauses`.
         scores: in [0, 1], high for an end of turn, at TIMES_S from each pause's start, (N, len(TIMES_S)).
     """
-    settings = np.stack(np.meshgrid(THRESHOLDS, DELAYS_S, TIMEOUTS_S, indexing="ij"), axis=-1).reshape(-1, 3)
+    settings = np.stack(
+        np.meshgrid(THRESHOLDS, DELAYS_S, TIMEOUTS_S, indexing="ij"), axis=-1
+    ).reshape(-1, 3)
     return _frontier(pauses, settings, _firing_times(scores))
 
 
@@ -133,31 +145,50 @@ def timer_frontier(pauses: Sequence[DialoguePause]) -> Frontier:
 
 def _firing_times(scores: NDArray[np.floating]) -> Iterator[Floats]:
     """For every threshold, (delays * time-outs, N)."""
-    delays, timeouts = (grid.reshape(-1, 1) for grid in np.meshgrid(DELAYS_S, TIMEOUTS_S, indexing="ij"))
+    delays, timeouts = (
+        grid.reshape(-1, 1) for grid in np.meshgrid(DELAYS_S, TIMEOUTS_S, indexing="ij")
+    )
     for threshold in THRESHOLDS:
         above = scores > threshold
         first = np.where(above.any(axis=1), TIMES_S[above.argmax(axis=1)], np.inf)
         yield np.minimum(np.maximum(first, delays), timeouts)
 
 
-def _frontier(pauses: Sequence[DialoguePause], settings: Floats, firing_times: Iterator[Floats]) -> Frontier:
+def _frontier(
+    pauses: Sequence[DialoguePause], settings: Floats, firing_times: Iterator[Floats]
+) -> Frontier:
     """From the settings, (S, 3), and the firing times of each of them in every pause, in blocks (some of S, N)."""
     numbers, dialogues = consecutive(np.array([found.dialogue for found in pauses], np.int64))
     hold = np.array([found.pause.kind == "hold" for found in pauses], bool)
-    lengths_s = np.array([(found.pause.end_frame - found.pause.start_frame) / FRAME_RATE_HZ for found in pauses])
+    lengths_s = np.array(
+        [(found.pause.end_frame - found.pause.start_frame) / FRAME_RATE_HZ for found in pauses]
+    )
     cut: list[Floats] = []
     late: list[Floats] = []
     for fire in firing_times:
         cut.append(sums_by_dialogue((hold & (lengths_s > fire)).T, numbers, dialogues))
         late.append(sums_by_dialogue(np.where(hold, 0, fire).T, numbers, dialogues))
-    sums = _Sums(np.concatenate(cut, axis=1), np.concatenate(late, axis=1), sums_by_dialogue(np.stack([hold, ~hold], axis=1), numbers, dialogues))
+    sums = _Sums(
+        np.concatenate(cut, axis=1),
+        np.concatenate(late, axis=1),
+        sums_by_dialogue(np.stack([hold, ~hold], axis=1), numbers, dialogues),
+    )
     cut_off, latency_s = (rates[0] for rates in sums.rates(np.ones((1, dialogues))))
-    points = [OperatingPoint(*map(float, (*setting, c, late_s))) for setting, c, late_s in zip(settings, cut_off, latency_s, strict=True)]
+    points = [
+        OperatingPoint(*map(float, (*setting, c, late_s)))
+        for setting, c, late_s in zip(settings, cut_off, latency_s, strict=True)
+    ]
     return Frontier(
         int(hold.sum()),
         int((~hold).sum()),
-        {limit: Best(estimate(sums.least(0, limit), dialogues), best_cut_off(points, limit)) for limit in LATENCIES_S},
-        {limit: Best(estimate(sums.least(1, limit), dialogues), best_latency(points, limit)) for limit in CUT_OFFS},
+        {
+            limit: Best(estimate(sums.least(0, limit), dialogues), best_cut_off(points, limit))
+            for limit in LATENCIES_S
+        },
+        {
+            limit: Best(estimate(sums.least(1, limit), dialogues), best_latency(points, limit))
+            for limit in CUT_OFFS
+        },
         pareto_front(points),
     )
 
@@ -183,7 +214,9 @@ class _Sums:
             smallest = np.where(rates[1 - which] <= limit + 1e-9, rates[which], np.inf).min(axis=1)
             return np.where(np.isinf(smallest), np.nan, smallest)
 
-        return lambda counts: np.concatenate([block(counts[start : start + _BLOCK]) for start in range(0, len(counts), _BLOCK)])
+        return lambda counts: np.concatenate(
+            [block(counts[start : start + _BLOCK]) for start in range(0, len(counts), _BLOCK)]
+        )
 
 
 def _share(sums: Floats, of: Floats) -> Floats:
@@ -206,6 +239,10 @@ def pareto_front(points: Sequence[OperatingPoint]) -> tuple[OperatingPoint, ...]
     """The points that cut off less than every faster one, the fastest first."""
     kept: list[OperatingPoint] = []
     for point in sorted(points, key=lambda p: (p.latency_s, p.cut_off)):
-        if np.isfinite(point.cut_off) and np.isfinite(point.latency_s) and (not kept or point.cut_off < kept[-1].cut_off):
+        if (
+            np.isfinite(point.cut_off)
+            and np.isfinite(point.latency_s)
+            and (not kept or point.cut_off < kept[-1].cut_off)
+        ):
             kept.append(point)
     return tuple(kept)

@@ -33,12 +33,21 @@ def measure_groups(
     silences = find_silences(first)
     dialogue = np.array([silence.dialogue for silence in silences], np.int64)
     shift = np.array([silence.transition.kind == "shift" for silence in silences], bool)
-    settings: dict[str, Setting] = {name: "stereo" if name == "stereo" else "mono" for name in said_by}
-    scores = {name: read_at(said, silences, settings[name], PLOTTED_MS) for name, said in said_by.items()}
+    settings: dict[str, Setting] = {
+        name: "stereo" if name == "stereo" else "mono" for name in said_by
+    }
+    scores = {
+        name: read_at(said, silences, settings[name], PLOTTED_MS) for name, said in said_by.items()
+    }
     figures: dict[str, GroupFigures] = {}
     for group in dict.fromkeys(groups):
         inside = np.array([name == group for name in groups], bool)
         member = inside[dialogue]
-        auc = {name: score_binary(row[member], shift[member], dialogue[member]).auc for name, row in scores.items()}
-        figures[group] = GroupFigures(int(inside.sum()), int(shift[member].sum()), int((~shift[member]).sum()), auc)
+        auc = {
+            name: score_binary(row[member], shift[member], dialogue[member]).auc
+            for name, row in scores.items()
+        }
+        figures[group] = GroupFigures(
+            int(inside.sum()), int(shift[member].sum()), int((~shift[member]).sum()), auc
+        )
     return figures

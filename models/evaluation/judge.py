@@ -27,7 +27,9 @@ from .predictions import EvaluatedDialogue, Frames
 from .report import PLOTTED_MS, read_at
 from .shift_hold import find_silences
 
-MOST_APART_FRAMES = 2  # lengths of a dialogue and of its scores: the last frame may be rounded in or out
+MOST_APART_FRAMES = (
+    2  # lengths of a dialogue and of its scores: the last frame may be rounded in or out
+)
 
 
 @dataclass(frozen=True)
@@ -61,13 +63,19 @@ def read_judge(path: Path, frames: Mapping[str, int]) -> dict[str, Frames]:
             arrays = loaded if isinstance(loaded, np.lib.npyio.NpzFile) else {}
             scores = {name: arrays[name] for name in frames if name in arrays}
     except OSError as error:
-        raise DialogueError(f"{path}: expected the scores of a judge (.npz), got: {error.strerror or error}") from None
+        raise DialogueError(
+            f"{path}: expected the scores of a judge (.npz), got: {error.strerror or error}"
+        ) from None
     except (ValueError, EOFError, zipfile.BadZipFile, zlib.error):
-        raise DialogueError(f"{path}: expected the scores of a judge (.npz), got something else") from None
+        raise DialogueError(
+            f"{path}: expected the scores of a judge (.npz), got something else"
+        ) from None
     missing = [name for name in frames if name not in scores]
     if missing:
         more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
-        raise DialogueError(f"{path}: expected scores of every dialogue, got none of {missing[0]!r}{more}")
+        raise DialogueError(
+            f"{path}: expected scores of every dialogue, got none of {missing[0]!r}{more}"
+        )
     return {name: _checked(path, name, found, frames[name]) for name, found in scores.items()}
 
 
@@ -79,7 +87,9 @@ def judge_dialogue(recording: Recording, asked: Frames) -> EvaluatedDialogue:
         asked: (2, T), from `read_judge`.
     """
     complete = asked.copy()
-    for speaker, start, end in silences_to_score(recording):  # in order: a later silence has its own answers
+    for speaker, start, end in silences_to_score(
+        recording
+    ):  # in order: a later silence has its own answers
         answers = asked[speaker, start:end]
         newest = np.maximum.accumulate(np.where(np.isnan(answers), -1, np.arange(len(answers))))
         complete[speaker, start:end] = np.where(newest >= 0, answers[newest], np.nan)
@@ -97,12 +107,18 @@ def coverage(judged: Sequence[EvaluatedDialogue]) -> Coverage:
 def _checked(path: Path, name: str, scores: np.ndarray, frames: int) -> Frames:
     where = f"{path}: dialogue {name!r}"
     if scores.ndim != 2 or len(scores) != 2 or scores.dtype.kind != "f":
-        raise DialogueError(f"{where}: expected float scores (2, T), got {scores.dtype} {scores.shape}")
+        raise DialogueError(
+            f"{where}: expected float scores (2, T), got {scores.dtype} {scores.shape}"
+        )
     if abs(scores.shape[1] - frames) > MOST_APART_FRAMES:
-        raise DialogueError(f"{where}: expected scores of {frames} frames of 20 ms, got {scores.shape[1]}")
+        raise DialogueError(
+            f"{where}: expected scores of {frames} frames of 20 ms, got {scores.shape[1]}"
+        )
     known = scores[~np.isnan(scores)]
     if known.size and not (known.min() >= 0 and known.max() <= 1):
-        raise DialogueError(f"{where}: expected scores in [0, 1], got {known.min():.3g} to {known.max():.3g}")
+        raise DialogueError(
+            f"{where}: expected scores in [0, 1], got {known.min():.3g} to {known.max():.3g}"
+        )
     padded = np.full((2, frames), np.nan, np.float32)
     shared = min(frames, scores.shape[1])
     padded[:, :shared] = scores[:, :shared]

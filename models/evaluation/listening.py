@@ -12,7 +12,9 @@ from ..turn_model import TurnModel, TurnOutput, TurnProbabilities
 BLOCK_S = 30.0  # of audio in one forward pass
 
 
-def listen(model: TurnModel, audio: Samples, device: str = "cpu") -> Iterator[tuple[TurnOutput, TurnProbabilities]]:
+def listen(
+    model: TurnModel, audio: Samples, device: str = "cpu"
+) -> Iterator[tuple[TurnOutput, TurnProbabilities]]:
     """What a network says and holds in mind of a dialogue, from its beginning; at each block's end its state is carried on.
 
     Args:
@@ -28,6 +30,8 @@ def listen(model: TurnModel, audio: Samples, device: str = "cpu") -> Iterator[tu
     state = model.init_state(1)
     with torch.inference_mode():
         for start in range(0, whole, block):
-            piece = torch.from_numpy(audio[:, start : min(start + block, whole)].copy())[None].to(device)
+            piece = torch.from_numpy(audio[:, start : min(start + block, whole)].copy())[None].to(
+                device
+            )
             output, state = model(piece, state)
             yield output, model.probabilities(output)

@@ -22,7 +22,9 @@ SEED = 0
 THRESHOLD = 0.5
 
 Floats = NDArray[np.float64]
-Statistic = Callable[[Floats], Floats]  # how often each dialogue counts, (R, D) -> one value per row, (R,)
+Statistic = Callable[
+    [Floats], Floats
+]  # how often each dialogue counts, (R, D) -> one value per row, (R,)
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,9 @@ def estimate(statistic: Statistic, dialogues: int) -> Estimate:
     value = float(statistic(np.ones((1, dialogues)))[0]) if dialogues else float("nan")
     if dialogues < 2:
         return Estimate(value, float("nan"), float("nan"))
-    draws = np.random.default_rng(SEED).multinomial(dialogues, np.full(dialogues, 1 / dialogues), RESAMPLES)
+    draws = np.random.default_rng(SEED).multinomial(
+        dialogues, np.full(dialogues, 1 / dialogues), RESAMPLES
+    )
     drawn = statistic(draws.astype(np.float64))
     known = drawn[~np.isnan(drawn)]
     low, high = np.percentile(known, [2.5, 97.5]) if len(known) else (np.nan, np.nan)
@@ -89,14 +93,24 @@ def score_binary(
     scores, positive = scores[known], positive[known]
     numbers, dialogues = consecutive(dialogue[known])
     called = scores >= THRESHOLD
-    confusion = sums_by_dialogue(np.stack([positive & called, positive & ~called, ~positive & called, ~positive & ~called], axis=1), numbers, dialogues)
+    confusion = sums_by_dialogue(
+        np.stack(
+            [positive & called, positive & ~called, ~positive & called, ~positive & ~called], axis=1
+        ),
+        numbers,
+        dialogues,
+    )
     return BinaryScore(
         int(positive.sum()),
         int((~positive).sum()),
         estimate(auc_statistic(scores, positive, numbers, dialogues), dialogues),
         estimate(lambda counts: balanced_accuracy(counts @ confusion), dialogues),
         estimate(lambda counts: weighted_f1(counts @ confusion), dialogues),
-        None if speakers is None else estimate(auc_within_statistic(scores, positive, speakers, numbers, dialogues), dialogues),
+        None
+        if speakers is None
+        else estimate(
+            auc_within_statistic(scores, positive, speakers, numbers, dialogues), dialogues
+        ),
     )
 
 
@@ -106,15 +120,21 @@ def consecutive(dialogue: NDArray[np.int64]) -> tuple[NDArray[np.int64], int]:
     return numbers, len(different)
 
 
-def sums_by_dialogue(values: NDArray[np.float64 | np.bool_], numbers: NDArray[np.int64], dialogues: int) -> Floats:
+def sums_by_dialogue(
+    values: NDArray[np.float64 | np.bool_], numbers: NDArray[np.int64], dialogues: int
+) -> Floats:
     """Sum of the rows of each dialogue, (N, ...) -> (dialogues, ...)."""
     order = np.argsort(numbers, kind="stable")
-    before = np.concatenate([np.zeros((1, *values.shape[1:])), np.cumsum(values[order], axis=0, dtype=np.float64)])
+    before = np.concatenate(
+        [np.zeros((1, *values.shape[1:])), np.cumsum(values[order], axis=0, dtype=np.float64)]
+    )
     edges = np.searchsorted(numbers[order], np.arange(dialogues + 1))
     return np.diff(before[edges], axis=0)
 
 
-def auc_statistic(scores: Floats, positive: NDArray[np.bool_], numbers: NDArray[np.int64], dialogues: int) -> Statistic:
+def auc_statistic(
+    scores: Floats, positive: NDArray[np.bool_], numbers: NDArray[np.int64], dialogues: int
+) -> Statistic:
     """Area under the ROC curve: the chance that a positive scores above a negative, ties counting half.
 
     Wins of every dialogue's positives over every dialogue's negatives are counted once, (D, D); each draw only weighs them.
@@ -122,7 +142,10 @@ def auc_statistic(scores: Floats, positive: NDArray[np.bool_], numbers: NDArray[
     wins = np.zeros((dialogues, dialogues))
     for against in range(dialogues):
         negatives = np.sort(scores[~positive & (numbers == against)])
-        above = (np.searchsorted(negatives, scores[positive], "left") + np.searchsorted(negatives, scores[positive], "right")) / 2
+        above = (
+            np.searchsorted(negatives, scores[positive], "left")
+            + np.searchsorted(negatives, scores[positive], "right")
+        ) / 2
         wins[:, against] = sums_by_dialogue(above, numbers[positive], dialogues)
     kinds = sums_by_dialogue(np.stack([positive, ~positive], axis=1), numbers, dialogues)
 
@@ -163,7 +186,9 @@ def auc_within_statistic(
 
 def auc(scores: Floats, positive: NDArray[np.bool_]) -> float:
     """Area under the ROC curve of all events; NaN if either kind is missing."""
-    return float(auc_statistic(scores, positive, np.zeros(len(scores), np.int64), 1)(np.ones((1, 1)))[0])
+    return float(
+        auc_statistic(scores, positive, np.zeros(len(scores), np.int64), 1)(np.ones((1, 1)))[0]
+    )
 
 
 def balanced_accuracy(confusion: Floats) -> Floats:
@@ -188,9 +213,16 @@ def weighted_f1(confusion: Floats) -> Floats:
     """
     hit, missed, false, rejected = confusion.T
     positives, negatives = hit + missed, false + rejected
-    f1_positives, f1_negatives = _ratio(2 * hit, 2 * hit + missed + false), _ratio(2 * rejected, 2 * rejected + missed + false)
+    f1_positives, f1_negatives = (
+        _ratio(2 * hit, 2 * hit + missed + false),
+        _ratio(2 * rejected, 2 * rejected + missed + false),
+    )
     both = (positives > 0) & (negatives > 0)
-    return np.where(both, _ratio(positives * f1_positives + negatives * f1_negatives, positives + negatives), np.nan)
+    return np.where(
+        both,
+        _ratio(positives * f1_positives + negatives * f1_negatives, positives + negatives),
+        np.nan,
+    )
 
 
 def _ratio(above: Floats, below: Floats) -> Floats:

@@ -24,20 +24,35 @@ BEFORE_S, AFTER_S = 5.0, 1.0  # shown and heard before the silence and after its
 LEVEL_RATE_HZ = 200
 
 
-def find_mistakes(dialogues: Sequence[EvaluatedDialogue], count: int) -> list[tuple[Silence, float]]:
+def find_mistakes(
+    dialogues: Sequence[EvaluatedDialogue], count: int
+) -> list[tuple[Silence, float]]:
     """The worst `count` silences with p_shift, missed shifts and misjudged holds in turn, the worst first.
 
     Only silences on whose wrong side the model was count: p_shift below a half before a shift, from a half on before a hold.
     """
     silences = find_silences(dialogues)
-    scored = list(zip(silences, read_at(dialogues, silences, "stereo", PLOTTED_MS).tolist(), strict=True))
-    missed = sorted((pair for pair in scored if pair[0].transition.kind == "shift" and pair[1] < 0.5), key=lambda pair: pair[1])
-    misjudged = sorted((pair for pair in scored if pair[0].transition.kind == "hold" and pair[1] >= 0.5), key=lambda pair: -pair[1])
+    scored = list(
+        zip(silences, read_at(dialogues, silences, "stereo", PLOTTED_MS).tolist(), strict=True)
+    )
+    missed = sorted(
+        (pair for pair in scored if pair[0].transition.kind == "shift" and pair[1] < 0.5),
+        key=lambda pair: pair[1],
+    )
+    misjudged = sorted(
+        (pair for pair in scored if pair[0].transition.kind == "hold" and pair[1] >= 0.5),
+        key=lambda pair: -pair[1],
+    )
     holds = min(len(misjudged), max(count // 2, count - len(missed)))
-    return sorted(missed[: count - holds] + misjudged[:holds], key=lambda pair: -abs(pair[1] - (pair[0].transition.kind == "shift")))
+    return sorted(
+        missed[: count - holds] + misjudged[:holds],
+        key=lambda pair: -abs(pair[1] - (pair[0].transition.kind == "shift")),
+    )
 
 
-def describe(dialogues: Sequence[EvaluatedDialogue], found: Sequence[tuple[Silence, float]]) -> list[Mistake]:
+def describe(
+    dialogues: Sequence[EvaluatedDialogue], found: Sequence[tuple[Silence, float]]
+) -> list[Mistake]:
     """What the report says of them."""
     mistakes: list[Mistake] = []
     for number, (silence, p_shift) in enumerate(found, 1):
@@ -45,7 +60,14 @@ def describe(dialogues: Sequence[EvaluatedDialogue], found: Sequence[tuple[Silen
         start_s = event.silence_start_frame / FRAME_RATE_HZ
         mistakes.append(
             Mistake(
-                f"{number:02d}_{event.kind}", dialogues[silence.dialogue].id, event.kind, start_s, silence.length_s, event.previous, event.next, float(p_shift)
+                f"{number:02d}_{event.kind}",
+                dialogues[silence.dialogue].id,
+                event.kind,
+                start_s,
+                silence.length_s,
+                event.previous,
+                event.next,
+                float(p_shift),
             )
         )
     return mistakes
@@ -60,7 +82,9 @@ def in_words(mistake: Mistake) -> str:
     )
 
 
-def write_mistake(folder: Path, mistake: Mistake, dialogue: EvaluatedDialogue, audio: Samples) -> None:
+def write_mistake(
+    folder: Path, mistake: Mistake, dialogue: EvaluatedDialogue, audio: Samples
+) -> None:
     """The clip as stereo wav, and its picture for light and for dark pages.
 
     Args:
@@ -72,16 +96,29 @@ def write_mistake(folder: Path, mistake: Mistake, dialogue: EvaluatedDialogue, a
     start_s = max(0.0, mistake.time_s - BEFORE_S)
     end_s = min(mistake.time_s + mistake.silence_s + AFTER_S, audio.shape[1] / SAMPLE_RATE_HZ)
     clip = audio[:, round(start_s * SAMPLE_RATE_HZ) : round(end_s * SAMPLE_RATE_HZ)]
-    sf.write(folder / f"{mistake.name}.wav", np.clip(clip, -1, 1).T, SAMPLE_RATE_HZ, subtype="PCM_16")
+    sf.write(
+        folder / f"{mistake.name}.wav", np.clip(clip, -1, 1).T, SAMPLE_RATE_HZ, subtype="PCM_16"
+    )
     for theme in THEMES:
         _draw(folder, theme, mistake, dialogue, clip, start_s)
 
 
-def _draw(folder: Path, theme: Theme, mistake: Mistake, dialogue: EvaluatedDialogue, clip: Samples, start_s: float) -> None:
+def _draw(
+    folder: Path,
+    theme: Theme,
+    mistake: Mistake,
+    dialogue: EvaluatedDialogue,
+    clip: Samples,
+    start_s: float,
+) -> None:
     end_s = start_s + clip.shape[1] / SAMPLE_RATE_HZ
     frames = slice(round(start_s * FRAME_RATE_HZ), round(end_s * FRAME_RATE_HZ))
-    times_s = (np.arange(frames.start, frames.start + dialogue.activity[0, frames].size) + 1) / FRAME_RATE_HZ  # a frame is predicted on at its end
-    with picture(folder, mistake.name, theme, (9.0, 3.6), nrows=3, height_ratios=[1, 1, 1.5], sharex=True) as panels:
+    times_s = (
+        np.arange(frames.start, frames.start + dialogue.activity[0, frames].size) + 1
+    ) / FRAME_RATE_HZ  # a frame is predicted on at its end
+    with picture(
+        folder, mistake.name, theme, (9.0, 3.6), nrows=3, height_ratios=[1, 1, 1.5], sharex=True
+    ) as panels:
         for speaker, colour in enumerate((theme.first, theme.second)):
             panel: Any = panels[speaker]
             at_s, peaks = _envelope(clip[speaker])
@@ -90,17 +127,42 @@ def _draw(folder: Path, theme: Theme, mistake: Mistake, dialogue: EvaluatedDialo
                 panel.axvspan(*spoken_s, color=colour, alpha=0.18, linewidth=0)
             panel.fill_between(start_s + at_s, -peaks, peaks, color=colour, linewidth=0)
             panel.set(ylim=(-1.05, 1.05), yticks=[], ylabel=f"speaker {speaker}")
-        panels[0].set_title(in_words(mistake).replace("; ", ";\n"), fontsize=9, loc="left", color=theme.ink)
+        panels[0].set_title(
+            in_words(mistake).replace("; ", ";\n"), fontsize=9, loc="left", color=theme.ink
+        )
         chances = panels[2]
-        for setting, line, colour in zip(SETTINGS, ("-", "--"), (theme.ink, theme.faint), strict=True):
+        for setting, line, colour in zip(
+            SETTINGS, ("-", "--"), (theme.ink, theme.faint), strict=True
+        ):
             p_next = dialogue.heard(setting, mistake.speaker).p_next[1 - mistake.speaker, frames]
-            chances.plot(times_s, p_next, line, color=colour, linewidth=1.5, label=f"p(speaker {1 - mistake.speaker} is next), {setting}")
-        chances.plot([mistake.time_s + PLOTTED_MS / 1000], [mistake.p_shift], "o", color=theme.ink, markersize=6)
+            chances.plot(
+                times_s,
+                p_next,
+                line,
+                color=colour,
+                linewidth=1.5,
+                label=f"p(speaker {1 - mistake.speaker} is next), {setting}",
+            )
+        chances.plot(
+            [mistake.time_s + PLOTTED_MS / 1000],
+            [mistake.p_shift],
+            "o",
+            color=theme.ink,
+            markersize=6,
+        )
         chances.axhline(0.5, color=theme.faint, linewidth=0.8, linestyle=":")
         chances.set(ylim=(0, 1), yticks=[0, 0.5, 1], xlim=(start_s, end_s), xlabel="seconds")
         for panel in panels:
-            panel.axvspan(mistake.time_s, mistake.time_s + mistake.silence_s, color=theme.third, alpha=0.22, linewidth=0)
-        legend = chances.legend(loc="upper left", fontsize=7.5, facecolor=theme.paper, edgecolor="none", framealpha=0.8)
+            panel.axvspan(
+                mistake.time_s,
+                mistake.time_s + mistake.silence_s,
+                color=theme.third,
+                alpha=0.22,
+                linewidth=0,
+            )
+        legend = chances.legend(
+            loc="upper left", fontsize=7.5, facecolor=theme.paper, edgecolor="none", framealpha=0.8
+        )
         for words in legend.get_texts():
             words.set_color(theme.ink)
 

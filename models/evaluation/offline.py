@@ -12,10 +12,14 @@ from ...stream.engine import Engine
 Float32 = NDArray[np.float32]
 Outputs = dict[str, Float32]  # every output by its name, (2, T)
 OUTPUTS = ("vad", "p_now", "p_future", "p_next", "p_backchannel")
-HEARD = np.array([[1, 1], [1, 0], [0, 1]], np.float32)[:, :, None]  # both channels, the first alone, the second alone
+HEARD = np.array([[1, 1], [1, 0], [0, 1]], np.float32)[
+    :, :, None
+]  # both channels, the first alone, the second alone
 
 
-def step_recordings(engine: Engine, recordings: Sequence[Float32]) -> list[tuple[Outputs, Outputs, Outputs]]:
+def step_recordings(
+    engine: Engine, recordings: Sequence[Float32]
+) -> list[tuple[Outputs, Outputs, Outputs]]:
     """What the engine says of every recording, each from its own beginning to its own end.
 
     Args:
@@ -27,8 +31,12 @@ def step_recordings(engine: Engine, recordings: Sequence[Float32]) -> list[tuple
     """
     size = engine.metadata.frame_samples
     frames = [-(-audio.shape[1] // size) for audio in recordings]
-    order = sorted(range(len(frames)), key=lambda index: -frames[index])  # so that those still running are the first rows
-    said = [{name: np.zeros((len(HEARD), 2, count), np.float32) for name in OUTPUTS} for count in frames]
+    order = sorted(
+        range(len(frames)), key=lambda index: -frames[index]
+    )  # so that those still running are the first rows
+    said = [
+        {name: np.zeros((len(HEARD), 2, count), np.float32) for name in OUTPUTS} for count in frames
+    ]
     state = engine.init_state(len(HEARD) * len(recordings))
     for t in range(max(frames, default=0)):
         running = [index for index in order if frames[index] > t]
@@ -38,7 +46,9 @@ def step_recordings(engine: Engine, recordings: Sequence[Float32]) -> list[tuple
             row[:, :, : heard.shape[1]] = heard * HEARD
         output, state = engine.step(audio.reshape(-1, 2, size), state[: len(HEARD) * len(running)])
         for name in OUTPUTS:
-            for index, values in zip(running, getattr(output, name).reshape(-1, len(HEARD), 2), strict=True):
+            for index, values in zip(
+                running, getattr(output, name).reshape(-1, len(HEARD), 2), strict=True
+            ):
                 said[index][name][:, :, t] = values
 
     def of(index: int, row: int) -> Outputs:

@@ -38,7 +38,9 @@ audio { width: 100%; max-width: 900px }
 """
 
 
-def write_evaluation(folder: Path, evaluation: Evaluation, dialogues: dict[str, Sequence[EvaluatedDialogue]]) -> None:
+def write_evaluation(
+    folder: Path, evaluation: Evaluation, dialogues: dict[str, Sequence[EvaluatedDialogue]]
+) -> None:
     """report.json, the pictures, and index.html, which shows everything; the clips of the mistakes are written before.
 
     Args:
@@ -51,42 +53,79 @@ def write_evaluation(folder: Path, evaluation: Evaluation, dialogues: dict[str, 
     (folder / "index.html").write_text(page(evaluation), encoding="utf-8")
 
 
-def draw_pictures(folder: Path, evaluation: Evaluation, dialogues: dict[str, Sequence[EvaluatedDialogue]]) -> None:
+def draw_pictures(
+    folder: Path, evaluation: Evaluation, dialogues: dict[str, Sequence[EvaluatedDialogue]]
+) -> None:
     """All but the mistakes."""
     roc: dict[str, Curve] = {}
     for name, figures in evaluation.systems.items():
         false, found = roc_curve(dialogues[name], "stereo" if name == "stereo" else "mono")
-        roc[name] = Curve(false, found, f"{name}: AUC {shown(figures.shift_hold.at[PLOTTED_MS].auc)}")
+        roc[name] = Curve(
+            false, found, f"{name}: AUC {shown(figures.shift_hold.at[PLOTTED_MS].auc)}"
+        )
     draw_roc(folder, roc)
-    frontiers = {name: figures.frontier for name, figures in evaluation.systems.items()} | {TIMER: evaluation.timer}
-    lines = {name: Curve(np.array([p.latency_s for p in f.points]), np.array([p.cut_off for p in f.points]), name) for name, f in frontiers.items()}
-    presets = {s: {preset: (trial.latency_s.value, trial.cut_off.value) for preset, trial in trials.items()} for s, trials in evaluation.presets.items()}
+    frontiers = {name: figures.frontier for name, figures in evaluation.systems.items()} | {
+        TIMER: evaluation.timer
+    }
+    lines = {
+        name: Curve(
+            np.array([p.latency_s for p in f.points]), np.array([p.cut_off for p in f.points]), name
+        )
+        for name, f in frontiers.items()
+    }
+    presets = {
+        s: {
+            preset: (trial.latency_s.value, trial.cut_off.value) for preset, trial in trials.items()
+        }
+        for s, trials in evaluation.presets.items()
+    }
     draw_frontier(folder, lines, presets)
     bins: dict[str, tuple[list[float], list[float], list[int]]] = {}
     for name in SETTINGS:
         calibration = evaluation.systems[name].calibration
         if calibration is not None:
             cells = calibration.at_250_ms.bins
-            bins[name] = ([cell.mean_p for cell in cells], [cell.share for cell in cells], [cell.count for cell in cells])
+            bins[name] = (
+                [cell.mean_p for cell in cells],
+                [cell.share for cell in cells],
+                [cell.count for cell in cells],
+            )
     draw_reliability(folder, bins)
     if evaluation.conditions:
-        clean = {setting: evaluation.systems[setting].shift_hold.at[PLOTTED_MS].auc for setting in SETTINGS}
-        found_in = {name: {s: figures[s].shift_hold.at[PLOTTED_MS].auc for s in SETTINGS} for name, figures in evaluation.conditions.items()}
+        clean = {
+            setting: evaluation.systems[setting].shift_hold.at[PLOTTED_MS].auc
+            for setting in SETTINGS
+        }
+        found_in = {
+            name: {s: figures[s].shift_hold.at[PLOTTED_MS].auc for s in SETTINGS}
+            for name, figures in evaluation.conditions.items()
+        }
         rows = {"clean": clean} | found_in
-        draw_robustness(folder, {name: {s: Range(auc.value, auc.low, auc.high) for s, auc in settings.items()} for name, settings in rows.items()})
+        draw_robustness(
+            folder,
+            {
+                name: {s: Range(auc.value, auc.low, auc.high) for s, auc in settings.items()}
+                for name, settings in rows.items()
+            },
+        )
 
 
 def page(evaluation: Evaluation) -> str:
     """The text of index.html."""
     about = evaluation.about
-    minutes, count = sum(dialogue["seconds"] for dialogue in about["dialogues"]) / 60, len(about["dialogues"])
+    minutes, count = (
+        sum(dialogue["seconds"] for dialogue in about["dialogues"]) / 60,
+        len(about["dialogues"]),
+    )
     names = [name for name in PICTURES if name != "robustness" or evaluation.conditions]
     parts = [
         "<h1>Who speaks next: how often is the model right?</h1>",
         f"<p>{html.escape(describe_model(about))} on {count} dialogues, {minutes:.1f} minutes "
         f"({html.escape(about['manifest'])}). <em>Stereo</em>: both speakers' channels are heard. <em>Mono</em>: only the speaker whose turn it is, as a "
         "dialogue system hears its user. All figures are in <a href='report.json'>report.json</a>.</p>",
-        '<div class="pictures">' + "".join(_figure(name, PICTURES[name]) for name in names) + "</div>",
+        '<div class="pictures">'
+        + "".join(_figure(name, PICTURES[name]) for name in names)
+        + "</div>",
         *(_table(table) for table in all_tables(evaluation)),
     ]
     if evaluation.mistakes:
@@ -100,9 +139,15 @@ def page(evaluation: Evaluation) -> str:
         what = f"{mistake.dialogue}. {in_words(mistake)}"
         sound = f'<audio controls preload="none" src="mistakes/{mistake.name}.wav"></audio>'
         parts.append(_figure(f"mistakes/{mistake.name}", what, sound))
-    parts.append("<h2>Dialogues</h2><p class='note'>" + html.escape(", ".join(str(dialogue["id"]) for dialogue in about["dialogues"])) + "</p>")
+    parts.append(
+        "<h2>Dialogues</h2><p class='note'>"
+        + html.escape(", ".join(str(dialogue["id"]) for dialogue in about["dialogues"]))
+        + "</p>"
+    )
     head = f'<meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>Turn-taking: evaluation</title><style>{STYLE}</style>'
-    return f'<!doctype html><html lang="en"><head>{head}</head><body>{"".join(parts)}</body></html>\n'
+    return (
+        f'<!doctype html><html lang="en"><head>{head}</head><body>{"".join(parts)}</body></html>\n'
+    )
 
 
 def _figure(name: str, words: str, below: str = "") -> str:
@@ -113,6 +158,9 @@ def _figure(name: str, words: str, below: str = "") -> str:
 
 def _table(table: Table) -> str:
     head = "".join(f"<th>{html.escape(cell)}</th>" for cell in table.header)
-    rows = "".join("<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in table.rows)
+    rows = "".join(
+        "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>"
+        for row in table.rows
+    )
     body = f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>'
     return f'<h2>{html.escape(table.title)}</h2>{body}<p class="note">{html.escape(table.note)}</p>'

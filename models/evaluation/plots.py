@@ -79,7 +79,9 @@ def check_matplotlib() -> None:
 
 
 @contextmanager
-def picture(folder: Path, name: str, theme: Theme, size: tuple[float, float], **grid: Any) -> Iterator[Any]:
+def picture(
+    folder: Path, name: str, theme: Theme, size: tuple[float, float], **grid: Any
+) -> Iterator[Any]:
     """Panels to draw on, saved in the end as `name`.`theme`.png; what `subplots` gives for the grid asked for."""
     from matplotlib.figure import Figure  # not pyplot: no display, no global state
 
@@ -108,7 +110,13 @@ def styled_panels(figure: Any, theme: Theme, **grid: Any) -> Any:
 
 def colour_of(system: str, theme: Theme) -> str:
     """The colour in which a system is drawn everywhere."""
-    colours = {"stereo": theme.first, "mono": theme.second, "smart-turn": theme.third, "Silero VAD": theme.fourth, "judge": theme.ink}
+    colours = {
+        "stereo": theme.first,
+        "mono": theme.second,
+        "smart-turn": theme.third,
+        "Silero VAD": theme.fourth,
+        "judge": theme.ink,
+    }
     return colours.get(system, theme.faint)
 
 
@@ -118,12 +126,29 @@ def draw_roc(folder: Path, curves: Mapping[str, Curve]) -> None:
         with picture(folder, "roc", theme, (5.6, 5.2)) as panel:
             panel.plot([0, 1], [0, 1], color=theme.faint, linewidth=1, linestyle=":")
             for system, curve in curves.items():
-                panel.plot(curve.x, curve.y, color=colour_of(system, theme), linestyle=DASHES.get(system, "-"), linewidth=2, label=curve.label)
-            panel.set(xlabel="share of holds taken for shifts", ylabel="share of shifts found", xlim=(0, 1), ylim=(0, 1.005), aspect="equal")
+                panel.plot(
+                    curve.x,
+                    curve.y,
+                    color=colour_of(system, theme),
+                    linestyle=DASHES.get(system, "-"),
+                    linewidth=2,
+                    label=curve.label,
+                )
+            panel.set(
+                xlabel="share of holds taken for shifts",
+                ylabel="share of shifts found",
+                xlim=(0, 1),
+                ylim=(0, 1.005),
+                aspect="equal",
+            )
             _legend(panel, theme, "lower right")
 
 
-def draw_frontier(folder: Path, curves: Mapping[str, Curve], presets: Mapping[str, Mapping[str, tuple[float, float]]]) -> None:
+def draw_frontier(
+    folder: Path,
+    curves: Mapping[str, Curve],
+    presets: Mapping[str, Mapping[str, tuple[float, float]]],
+) -> None:
     """The fewest cut-offs at each mean latency, and where the policy's presets really are.
 
     Args:
@@ -135,19 +160,46 @@ def draw_frontier(folder: Path, curves: Mapping[str, Curve], presets: Mapping[st
         with picture(folder, "frontier", theme, (6.2, 5.2)) as panel:
             for system, curve in curves.items():
                 panel.step(
-                    curve.x, 100 * curve.y, where="post", color=colour_of(system, theme), linestyle=DASHES.get(system, "-"), linewidth=2, label=curve.label
+                    curve.x,
+                    100 * curve.y,
+                    where="post",
+                    color=colour_of(system, theme),
+                    linestyle=DASHES.get(system, "-"),
+                    linewidth=2,
+                    label=curve.label,
                 )
             for setting, places in presets.items():
                 dots = np.array(list(places.values())) * (1, 100)
-                panel.plot(*dots.T, "o", color=colour_of(setting, theme), markersize=8, markeredgecolor=theme.paper, label=f"presets, {setting}")
+                panel.plot(
+                    *dots.T,
+                    "o",
+                    color=colour_of(setting, theme),
+                    markersize=8,
+                    markeredgecolor=theme.paper,
+                    label=f"presets, {setting}",
+                )
                 for preset, (latency_s, cut_off) in places.items():
                     if np.isfinite([latency_s, cut_off]).all():
-                        panel.annotate(preset, (latency_s, 100 * cut_off), xytext=(7, 5), textcoords="offset points", fontsize=8, color=theme.ink)
-            panel.set(xlabel="mean latency of an end of turn, seconds", ylabel="thinking pauses cut off, %", xlim=(0, 2.6), ylim=(0, 100))
+                        panel.annotate(
+                            preset,
+                            (latency_s, 100 * cut_off),
+                            xytext=(7, 5),
+                            textcoords="offset points",
+                            fontsize=8,
+                            color=theme.ink,
+                        )
+            panel.set(
+                xlabel="mean latency of an end of turn, seconds",
+                ylabel="thinking pauses cut off, %",
+                xlim=(0, 2.6),
+                ylim=(0, 100),
+            )
             _legend(panel, theme, "upper right")
 
 
-def draw_reliability(folder: Path, bins: Mapping[str, tuple[Sequence[float], Sequence[float], Sequence[int]]]) -> None:
+def draw_reliability(
+    folder: Path, bins: Mapping[str, tuple[Sequence[float], Sequence[float], Sequence[int]]]
+) -> None:
     """What was said against what came true, with the number of predictions below.
 
     Args:
@@ -155,15 +207,31 @@ def draw_reliability(folder: Path, bins: Mapping[str, tuple[Sequence[float], Seq
         bins: setting: mean probability, share that came true, and count of each bin; NaN where a bin is empty.
     """
     for theme in THEMES:
-        with picture(folder, "reliability", theme, (5.6, 5.2), nrows=2, height_ratios=[3, 1], sharex=True) as (upper, lower):
+        with picture(
+            folder, "reliability", theme, (5.6, 5.2), nrows=2, height_ratios=[3, 1], sharex=True
+        ) as (upper, lower):
             upper.plot([0, 1], [0, 1], color=theme.faint, linewidth=1, linestyle=":")
             for offset, (setting, (said, true, counts)) in enumerate(bins.items()):
                 known = np.array(counts) > 0
                 colour = colour_of(setting, theme)
                 points = np.array([said, true])[:, known]
-                upper.plot(*points, "o", color=colour, linestyle=DASHES.get(setting, "-"), markersize=5, linewidth=1.5, label=setting, clip_on=False)
+                upper.plot(
+                    *points,
+                    "o",
+                    color=colour,
+                    linestyle=DASHES.get(setting, "-"),
+                    markersize=5,
+                    linewidth=1.5,
+                    label=setting,
+                    clip_on=False,
+                )
                 width = 1 / len(counts)
-                lower.bar((np.arange(len(counts)) + 0.28 + 0.44 * offset) * width, counts, 0.4 * width, color=colour)
+                lower.bar(
+                    (np.arange(len(counts)) + 0.28 + 0.44 * offset) * width,
+                    counts,
+                    0.4 * width,
+                    color=colour,
+                )
             upper.set(ylabel="share in which it came true", xlim=(0, 1), ylim=(0, 1))
             lower.set(xlabel="predicted probability of a shift", ylabel="predictions")
             _legend(upper, theme, "upper left")
@@ -178,17 +246,41 @@ def draw_robustness(folder: Path, rows: Mapping[str, Mapping[str, Range]]) -> No
     """
     conditions = list(rows)
     settings = list(rows[conditions[0]])
-    lowest = min([0.4, *(low - 0.02 for found in rows.values() for auc in found.values() for low in (auc.value, auc.low) if np.isfinite(low))])
+    lowest = min(
+        [
+            0.4,
+            *(
+                low - 0.02
+                for found in rows.values()
+                for auc in found.values()
+                for low in (auc.value, auc.low)
+                if np.isfinite(low)
+            ),
+        ]
+    )
     for theme in THEMES:
         with picture(folder, "robustness", theme, (6.6, 0.4 * len(rows) + 1.0)) as panel:
             for number, setting in enumerate(settings):
                 ranges = [rows[condition][setting] for condition in conditions]
                 at = np.arange(len(rows)) + 0.34 * (number - (len(settings) - 1) / 2)
                 values = np.array([found.value for found in ranges])
-                reach = np.array([[found.value - found.low, found.high - found.value] for found in ranges]).T
+                reach = np.array(
+                    [[found.value - found.low, found.high - found.value] for found in ranges]
+                ).T
                 reach = np.clip(np.nan_to_num(reach), 0, None)
-                panel.errorbar(values, at, xerr=reach, fmt="o", color=colour_of(setting, theme), elinewidth=1.6, markersize=6, label=setting)
-                panel.axvline(values[0], color=colour_of(setting, theme), linewidth=1, linestyle=":")
+                panel.errorbar(
+                    values,
+                    at,
+                    xerr=reach,
+                    fmt="o",
+                    color=colour_of(setting, theme),
+                    elinewidth=1.6,
+                    markersize=6,
+                    label=setting,
+                )
+                panel.axvline(
+                    values[0], color=colour_of(setting, theme), linewidth=1, linestyle=":"
+                )
             panel.set_yticks(range(len(rows)), conditions)
             panel.invert_yaxis()
             panel.set(xlabel="AUC of shift or hold, 250 ms into the silence", xlim=(lowest, 1.0))
@@ -197,6 +289,8 @@ def draw_robustness(folder: Path, rows: Mapping[str, Mapping[str, Range]]) -> No
 
 
 def _legend(panel: Any, theme: Theme, place: str) -> None:
-    legend = panel.legend(loc=place, fontsize=8.5, facecolor=theme.paper, edgecolor="none", framealpha=0.85)
+    legend = panel.legend(
+        loc=place, fontsize=8.5, facecolor=theme.paper, edgecolor="none", framealpha=0.85
+    )
     for words in legend.get_texts():
         words.set_color(theme.ink)

@@ -22,11 +22,16 @@ from .predictions import EvaluatedDialogue, Setting
 from .predictions import Prediction as Said
 from .report import PolicyTrial
 
-EARLY_S, LATE_S = 0.05, 4.0  # a detector's idea of a pause's start may lag the policy's; an end that is called later was never called
+EARLY_S, LATE_S = (
+    0.05,
+    4.0,
+)  # a detector's idea of a pause's start may lag the policy's; an end that is called later was never called
 NO_LATENT = np.zeros((2, 0), np.float32)
 
 
-def try_policy(settings: str | PolicySettings, dialogues: Sequence[EvaluatedDialogue], setting: Setting) -> PolicyTrial:
+def try_policy(
+    settings: str | PolicySettings, dialogues: Sequence[EvaluatedDialogue], setting: Setting
+) -> PolicyTrial:
     """Run a policy on what a model said; in "mono", once for each speaker, who alone is heard."""
     cut: list[bool] = []  # of every hold: whether it was cut off
     cut_in: list[int] = []  # and the number of its dialogue
@@ -36,10 +41,17 @@ def try_policy(settings: str | PolicySettings, dialogues: Sequence[EvaluatedDial
         pauses = find_pauses(dialogue.activity & ~dialogue.backchannel)
         stereo = turn_ends(settings, dialogue.stereo) if setting == "stereo" else None
         for speaker in (0, 1):
-            ends_s = (turn_ends(settings, dialogue.mono[speaker]) if stereo is None else stereo)[speaker]
+            ends_s = (turn_ends(settings, dialogue.mono[speaker]) if stereo is None else stereo)[
+                speaker
+            ]
             for pause in (pause for pause in pauses if pause.speaker == speaker):
-                start_s, length_s = pause.start_frame / FRAME_RATE_HZ, (pause.end_frame - pause.start_frame) / FRAME_RATE_HZ
-                wait_s = next((end_s - start_s for end_s in ends_s if end_s >= start_s - EARLY_S), np.inf)
+                start_s, length_s = (
+                    pause.start_frame / FRAME_RATE_HZ,
+                    (pause.end_frame - pause.start_frame) / FRAME_RATE_HZ,
+                )
+                wait_s = next(
+                    (end_s - start_s for end_s in ends_s if end_s >= start_s - EARLY_S), np.inf
+                )
                 if pause.kind == "hold":
                     cut.append(wait_s < length_s)
                     cut_in.append(number)
@@ -62,10 +74,19 @@ def turn_ends(settings: str | PolicySettings, said: Said) -> tuple[list[float], 
     """Seconds at which the policy ends a turn of each speaker."""
     policy = TurnPolicy(settings)
     ends: tuple[list[float], list[float]] = ([], [])
-    columns = [array.T.tolist() for array in (said.vad, said.p_now, said.p_future, said.p_next, said.p_backchannel)]
-    for frame, (vad, p_now, p_future, p_next, p_backchannel) in enumerate(zip(*columns, strict=True)):
+    columns = [
+        array.T.tolist()
+        for array in (said.vad, said.p_now, said.p_future, said.p_next, said.p_backchannel)
+    ]
+    for frame, (vad, p_now, p_future, p_next, p_backchannel) in enumerate(
+        zip(*columns, strict=True)
+    ):
         outputs = (_pair(vad), _pair(p_now), _pair(p_future), _pair(p_next), _pair(p_backchannel))
-        for event in policy.update(Prediction(frame, (frame + 1) / FRAME_RATE_HZ, None, None, None, *outputs, NO_LATENT, NO_LATENT)):
+        for event in policy.update(
+            Prediction(
+                frame, (frame + 1) / FRAME_RATE_HZ, None, None, None, *outputs, NO_LATENT, NO_LATENT
+            )
+        ):
             if event.type == "end_of_turn":
                 ends[event.speaker].append(event.time_s)
     return ends
@@ -78,7 +99,10 @@ def _pair(values: Sequence[float]) -> Pair:
 
 def _mean(values: NDArray[np.float64], numbers: NDArray[np.int64], dialogues: int) -> Estimate:
     """Mean of all events and its interval over dialogues."""
-    sums, counts = np.bincount(numbers, values, dialogues), np.bincount(numbers, minlength=dialogues).astype(float)
+    sums, counts = (
+        np.bincount(numbers, values, dialogues),
+        np.bincount(numbers, minlength=dialogues).astype(float),
+    )
 
     def statistic(weights: NDArray[np.float64]) -> NDArray[np.float64]:
         total = weights @ counts

@@ -60,13 +60,24 @@ class EvaluatedDialogue:
 
     def __post_init__(self) -> None:
         if self.activity.ndim != 2 or len(self.activity) != 2:
-            raise DialogueError(f"dialogue {self.id!r}: expected activity of two speakers, (2, T), got shape {self.activity.shape}")
+            raise DialogueError(
+                f"dialogue {self.id!r}: expected activity of two speakers, (2, T), got shape {self.activity.shape}"
+            )
         shapes = {"backchannel": self.backchannel.shape}
-        for setting, prediction in (("stereo", self.stereo), ("mono[0]", self.mono[0]), ("mono[1]", self.mono[1])):
-            shapes |= {f"{setting}.{field.name}": getattr(prediction, field.name).shape for field in fields(prediction)}
+        for setting, prediction in (
+            ("stereo", self.stereo),
+            ("mono[0]", self.mono[0]),
+            ("mono[1]", self.mono[1]),
+        ):
+            shapes |= {
+                f"{setting}.{field.name}": getattr(prediction, field.name).shape
+                for field in fields(prediction)
+            }
         for name, shape in shapes.items():
             if shape != self.activity.shape:
-                raise DialogueError(f"dialogue {self.id!r}: expected {name} to be as long as the activity, {self.activity.shape}, got {shape}")
+                raise DialogueError(
+                    f"dialogue {self.id!r}: expected {name} to be as long as the activity, {self.activity.shape}, got {shape}"
+                )
 
     def heard(self, setting: Setting, speaker: int) -> Prediction:
         """What was said in a setting about something that this speaker did: in mono only their channel was heard."""
@@ -88,7 +99,9 @@ def at_activity_rate(said: Frames, frame_rate_hz: float, frames: int) -> Frames:
         DialogueError: nothing was said.
     """
     if said.shape[1] == 0:
-        raise DialogueError(f"expected predictions (2, T) of at least one frame, got shape {said.shape}")
+        raise DialogueError(
+            f"expected predictions (2, T) of at least one frame, got shape {said.shape}"
+        )
     complete = ((np.arange(frames) + 1) * (frame_rate_hz / FRAME_RATE_HZ) + 1e-6).astype(int)
     return np.ascontiguousarray(said[:, np.clip(complete - 1, 0, said.shape[1] - 1)], np.float32)
 

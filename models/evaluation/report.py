@@ -15,7 +15,15 @@ import numpy as np
 
 from .calibration import CalibrationReport, calibration
 from .frontier import Frontier, find_dialogue_pauses, frontier, timer_frontier
-from .measures import BinaryScore, Estimate, Floats, auc_statistic, consecutive, estimate, score_binary
+from .measures import (
+    BinaryScore,
+    Estimate,
+    Floats,
+    auc_statistic,
+    consecutive,
+    estimate,
+    score_binary,
+)
 from .predictions import EvaluatedDialogue, Setting, heard_frame
 from .shift_hold import ShiftHoldScores, Silence, find_silences, shift_hold
 from .voice_activity import VoiceActivity
@@ -144,7 +152,9 @@ class Evaluation:
     mistakes: Sequence[Mistake] = ()
 
 
-def measure_system(dialogues: Sequence[EvaluatedDialogue], setting: Setting, *, only_p_next: bool = False) -> SystemFigures:
+def measure_system(
+    dialogues: Sequence[EvaluatedDialogue], setting: Setting, *, only_p_next: bool = False
+) -> SystemFigures:
     """All measures.
 
     Args:
@@ -171,24 +181,38 @@ def measure_timer(dialogues: Sequence[EvaluatedDialogue]) -> Frontier:
     return timer_frontier(find_dialogue_pauses(dialogues))
 
 
-def measure_condition(clean: Sequence[EvaluatedDialogue], changed: Sequence[EvaluatedDialogue], setting: Setting) -> ConditionFigures:
+def measure_condition(
+    clean: Sequence[EvaluatedDialogue], changed: Sequence[EvaluatedDialogue], setting: Setting
+) -> ConditionFigures:
     """What is left when the same dialogues are heard in a harder condition."""
-    return ConditionFigures(shift_hold(changed, setting), frontier(changed, setting), fall(clean, changed, setting))
+    return ConditionFigures(
+        shift_hold(changed, setting), frontier(changed, setting), fall(clean, changed, setting)
+    )
 
 
-def fall(clean: Sequence[EvaluatedDialogue], changed: Sequence[EvaluatedDialogue], setting: Setting) -> Estimate:
+def fall(
+    clean: Sequence[EvaluatedDialogue], changed: Sequence[EvaluatedDialogue], setting: Setting
+) -> Estimate:
     """By how much the AUC of shift/hold 250 ms into the silence is lower in a harder condition."""
     return auc_difference((clean, setting), (changed, setting))
 
 
-def auc_difference(first: tuple[Sequence[EvaluatedDialogue], Setting], second: tuple[Sequence[EvaluatedDialogue], Setting]) -> Estimate:
+def auc_difference(
+    first: tuple[Sequence[EvaluatedDialogue], Setting],
+    second: tuple[Sequence[EvaluatedDialogue], Setting],
+) -> Estimate:
     """By how much the first one's AUC of shift/hold 250 ms into the silence is higher; the interval is of the paired difference.
 
     Args:
         first, second: what two systems said of the same dialogues, and the setting; silences of which one said nothing do not count.
     """
     silences = find_silences(first[0])
-    scores = np.array([read_at(dialogues, silences, setting, PLOTTED_MS) for dialogues, setting in (first, second)])
+    scores = np.array(
+        [
+            read_at(dialogues, silences, setting, PLOTTED_MS)
+            for dialogues, setting in (first, second)
+        ]
+    )
     known = ~np.isnan(scores).any(axis=0)
     shift, dialogue, _ = (kind[known] for kind in _kinds(silences))
     numbers, count = consecutive(dialogue)
@@ -196,12 +220,16 @@ def auc_difference(first: tuple[Sequence[EvaluatedDialogue], Setting], second: t
     return estimate(lambda counts: one(counts) - other(counts), count)
 
 
-def read_at(dialogues: Sequence[EvaluatedDialogue], silences: Sequence[Silence], setting: Setting, ms: int) -> Floats:
+def read_at(
+    dialogues: Sequence[EvaluatedDialogue], silences: Sequence[Silence], setting: Setting, ms: int
+) -> Floats:
     """p_next of the speaker who did not hold the floor, so long into each silence, (N,)."""
     scores = np.zeros(len(silences))
     for number, silence in enumerate(silences):
         event = silence.transition
-        p_next = dialogues[silence.dialogue].heard(setting, event.previous).p_next[1 - event.previous]
+        p_next = (
+            dialogues[silence.dialogue].heard(setting, event.previous).p_next[1 - event.previous]
+        )
         scores[number] = p_next[heard_frame(event.silence_start_frame, ms / 1000, len(p_next))]
     return scores
 
@@ -213,7 +241,9 @@ def roc_curve(dialogues: Sequence[EvaluatedDialogue], setting: Setting) -> tuple
     known = ~np.isnan(scores)
     scores, shift = scores[known], shift[known]
     called = scores >= np.append(np.inf, np.unique(scores)[::-1])[:, None]  # (thresholds, N)
-    return (called & ~shift).sum(axis=1) / max(1, (~shift).sum()), (called & shift).sum(axis=1) / max(1, shift.sum())
+    return (called & ~shift).sum(axis=1) / max(1, (~shift).sum()), (called & shift).sum(
+        axis=1
+    ) / max(1, shift.sum())
 
 
 def as_json(value: Any) -> Any:

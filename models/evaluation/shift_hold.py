@@ -42,7 +42,9 @@ class Silence:
     @property
     def length_s(self) -> float:
         """How long both were silent."""
-        return (self.transition.silence_end_frame - self.transition.silence_start_frame) / FRAME_RATE_HZ
+        return (
+            self.transition.silence_end_frame - self.transition.silence_start_frame
+        ) / FRAME_RATE_HZ
 
 
 @dataclass(frozen=True)
@@ -55,10 +57,16 @@ class ShiftHoldScores:
 
 def find_silences(dialogues: Sequence[EvaluatedDialogue]) -> list[Silence]:
     """Every shift and hold of some dialogues."""
-    return [Silence(number, event) for number, dialogue in enumerate(dialogues) for event in find_transitions(dialogue.activity)]
+    return [
+        Silence(number, event)
+        for number, dialogue in enumerate(dialogues)
+        for event in find_transitions(dialogue.activity)
+    ]
 
 
-def read_silences(dialogues: Sequence[EvaluatedDialogue], silences: Sequence[Silence], setting: Setting) -> NDArray[np.float64]:
+def read_silences(
+    dialogues: Sequence[EvaluatedDialogue], silences: Sequence[Silence], setting: Setting
+) -> NDArray[np.float64]:
     """p_next of the speaker who did not hold the floor.
 
     Args:
@@ -69,7 +77,12 @@ def read_silences(dialogues: Sequence[EvaluatedDialogue], silences: Sequence[Sil
         (N, 4): the newest at SILENCES_MS into each silence (beyond its end where it is shorter), and the mean over it.
     """
     rows = [
-        read_silence(dialogues[silence.dialogue].heard(setting, silence.transition.previous).p_next[1 - silence.transition.previous], silence.transition)
+        read_silence(
+            dialogues[silence.dialogue]
+            .heard(setting, silence.transition.previous)
+            .p_next[1 - silence.transition.previous],
+            silence.transition,
+        )
         for silence in silences
     ]
     return np.array(rows).reshape(-1, len(SILENCES_MS) + 1)
@@ -77,8 +90,12 @@ def read_silences(dialogues: Sequence[EvaluatedDialogue], silences: Sequence[Sil
 
 def read_silence(score: Frames, event: Transition) -> NDArray[np.float64]:
     """One system's score of a shift, (T,) at 50 Hz, read at SILENCES_MS into a silence, and its mean over it, (4,)."""
-    at = [score[heard_frame(event.silence_start_frame, ms / 1000, len(score))] for ms in SILENCES_MS]
-    return np.array([*at, score[event.silence_start_frame : event.silence_end_frame].mean(dtype=np.float64)])
+    at = [
+        score[heard_frame(event.silence_start_frame, ms / 1000, len(score))] for ms in SILENCES_MS
+    ]
+    return np.array(
+        [*at, score[event.silence_start_frame : event.silence_end_frame].mean(dtype=np.float64)]
+    )
 
 
 def score_silences(silences: Sequence[Silence], scores: NDArray[np.float64]) -> ShiftHoldScores:
@@ -96,7 +113,9 @@ def score_silences(silences: Sequence[Silence], scores: NDArray[np.float64]) -> 
     at: dict[int, BinaryScore] = {}
     for column, ms in enumerate(SILENCES_MS):
         lasting = lengths_s >= ms / 1000 - 1e-9
-        at[ms] = score_binary(scores[lasting, column], shift[lasting], dialogue[lasting], speaker[lasting])
+        at[ms] = score_binary(
+            scores[lasting, column], shift[lasting], dialogue[lasting], speaker[lasting]
+        )
     return ShiftHoldScores(at, score_binary(scores[:, -1], shift, dialogue, speaker))
 
 
@@ -128,4 +147,6 @@ def count_shifts(silences: Sequence[Silence]) -> NDArray[np.float64]:
 def counting(dialogues: Sequence[EvaluatedDialogue]) -> ShiftHoldScores:
     """Score every shift and hold by `count_shifts`, the same at all times into a silence."""
     silences = find_silences(dialogues)
-    return score_silences(silences, np.repeat(count_shifts(silences)[:, None], len(SILENCES_MS) + 1, axis=1))
+    return score_silences(
+        silences, np.repeat(count_shifts(silences)[:, None], len(SILENCES_MS) + 1, axis=1)
+    )

@@ -9,7 +9,17 @@ from typing import Any
 
 from .frontier import CUT_OFFS, LATENCIES_S, Best, Frontier
 from .measures import BinaryScore, Estimate
-from .report import ASKED_MS, JUDGE, PLOTTED_MS, SETTINGS, SILERO, TIMER, Evaluation, GroupFigures, SystemFigures
+from .report import (
+    ASKED_MS,
+    JUDGE,
+    PLOTTED_MS,
+    SETTINGS,
+    SILERO,
+    TIMER,
+    Evaluation,
+    GroupFigures,
+    SystemFigures,
+)
 from .shift_hold import SILENCES_MS
 from .voice_activity import FOUND_WITHIN_S
 
@@ -30,7 +40,12 @@ class Table:
 
 def all_tables(evaluation: Evaluation) -> list[Table]:
     """Everything that was measured."""
-    tables = [scores_table(evaluation), within_table(evaluation), settings_table(evaluation), presets_table(evaluation)]
+    tables = [
+        scores_table(evaluation),
+        within_table(evaluation),
+        settings_table(evaluation),
+        presets_table(evaluation),
+    ]
     if evaluation.by_corpus:
         tables.append(groups_table(evaluation))
     if evaluation.voice_activity:
@@ -47,7 +62,11 @@ def shown(estimate: Estimate, scale: float = 1.0, digits: int = 2) -> str:
     if math.isnan(estimate.value):
         return NOTHING
     value = f"{estimate.value * scale:.{digits}f}"
-    return value if math.isnan(estimate.low) else f"{value} [{estimate.low * scale:.{digits}f}, {estimate.high * scale:.{digits}f}]"
+    return (
+        value
+        if math.isnan(estimate.low)
+        else f"{value} [{estimate.low * scale:.{digits}f}, {estimate.high * scale:.{digits}f}]"
+    )
 
 
 def describe_model(about: Mapping[str, Any]) -> str:
@@ -77,25 +96,51 @@ def scores_table(evaluation: Evaluation) -> Table:
         first = score(evaluation.systems[names[0]])
         counts = f" ({first.positives}/{first.negatives})" if first is not None else ""
         add(f"{label}: AUC{counts}", lambda s: NOTHING if (b := score(s)) is None else shown(b.auc))
-        add("  balanced accuracy at 0.5", lambda s: NOTHING if (b := score(s)) is None else shown(b.balanced_accuracy))
+        add(
+            "  balanced accuracy at 0.5",
+            lambda s: NOTHING if (b := score(s)) is None else shown(b.balanced_accuracy),
+        )
 
     for ms in sorted({*SILENCES_MS, ASKED_MS}):
-        binary(f"shift or hold, {ms} ms", lambda s, ms=ms: s.shift_hold_at_200_ms if ms == ASKED_MS else s.shift_hold.at[ms])
+        binary(
+            f"shift or hold, {ms} ms",
+            lambda s, ms=ms: s.shift_hold_at_200_ms if ms == ASKED_MS else s.shift_hold.at[ms],
+        )
     binary("shift or hold, averaged", lambda s: s.shift_hold.averaged)
     for baseline, above in evaluation.auc_above.items():
-        rows.append((f"AUC, {PLOTTED_MS} ms, minus that of {baseline}", *(shown(above[name]) if name in above else NOTHING for name in names), NOTHING))
+        rows.append(
+            (
+                f"AUC, {PLOTTED_MS} ms, minus that of {baseline}",
+                *(shown(above[name]) if name in above else NOTHING for name in names),
+                NOTHING,
+            )
+        )
     binary("shift prediction", lambda s: s.shift_prediction)
     binary("short or long", lambda s: s.short_long)
     binary("backchannel prediction", lambda s: s.backchannel_prediction)
     counts = f"{evaluation.timer.holds} holds, {evaluation.timer.ends} ends"
     for limit_s in LATENCIES_S:
         label = f"holds cut off at mean latency <= {limit_s} s, % ({counts})"
-        add(label, lambda s, limit=limit_s: shown(s.frontier.cut_off_at[limit].estimate, 100, 0), shown(evaluation.timer.cut_off_at[limit_s].estimate, 100, 0))
+        add(
+            label,
+            lambda s, limit=limit_s: shown(s.frontier.cut_off_at[limit].estimate, 100, 0),
+            shown(evaluation.timer.cut_off_at[limit_s].estimate, 100, 0),
+        )
     for limit in CUT_OFFS:
         label = f"mean latency at <= {100 * limit:.0f} % of holds cut off, s"
-        add(label, lambda s, limit=limit: shown(s.frontier.latency_at[limit].estimate), shown(evaluation.timer.latency_at[limit].estimate))
-    add("calibration error, 250 ms", lambda s: NOTHING if s.calibration is None else shown(s.calibration.at_250_ms.error))
-    add("calibration error, silent frames", lambda s: NOTHING if s.calibration is None else shown(s.calibration.silent_frames.error))
+        add(
+            label,
+            lambda s, limit=limit: shown(s.frontier.latency_at[limit].estimate),
+            shown(evaluation.timer.latency_at[limit].estimate),
+        )
+    add(
+        "calibration error, 250 ms",
+        lambda s: NOTHING if s.calibration is None else shown(s.calibration.at_250_ms.error),
+    )
+    add(
+        "calibration error, silent frames",
+        lambda s: NOTHING if s.calibration is None else shown(s.calibration.silent_frames.error),
+    )
     note = (
         "Shift: after a mutual silence the other speaker speaks; hold: the same one continues. ms: into the silence. "
         "Holds that are cut off, and latency, are of pauses of one speaker: a hold ends with the same speaker, an end of turn with at least 1 s of the other; "
@@ -104,7 +149,12 @@ def scores_table(evaluation: Evaluation) -> Table:
         "Shift prediction: the last 0.5 s before the silence. A backchannel here is any short utterance, at most 1 s long with 1 s of own silence around it. "
         "In brackets: 95 % intervals, bootstrap over dialogues. Counts: shifts/holds, long/short, with/without. Latency and calibration error: less is better."
     )
-    return Table("Scores", ("", *names, TIMER), tuple(rows), note + _folds(evaluation) + _judge(evaluation) + _detected(evaluation))
+    return Table(
+        "Scores",
+        ("", *names, TIMER),
+        tuple(rows),
+        note + _folds(evaluation) + _judge(evaluation) + _detected(evaluation),
+    )
 
 
 def _folds(evaluation: Evaluation) -> str:
@@ -123,7 +173,10 @@ def _judge(evaluation: Evaluation) -> str:
     judge = evaluation.about.get(JUDGE)
     if judge is None:
         return ""
-    asked = " and ".join(f"{judge[what][0]} of {judge[what][1]} {words}" for what, words in (("pauses", "pauses"), ("silences", "shifts and holds")))
+    asked = " and ".join(
+        f"{judge[what][0]} of {judge[what][1]} {words}"
+        for what, words in (("pauses", "pauses"), ("silences", "shifts and holds"))
+    )
     return (
         f" The judge is an upper bound: its scores ({judge['file']}) were made elsewhere, and are to come from a judge that has not learned from these calls. "
         f"It was asked in {asked}; a pause in which it was not waits for the time-out."
@@ -136,7 +189,11 @@ def _detected(evaluation: Evaluation) -> str:
     if not detected:
         return ""
     note = f" Who spoke when is said by Silero VAD itself in {detected} of {count} dialogues"
-    return note + (": there its own column is judged on labels that it made." if SILERO in evaluation.systems else ".")
+    return note + (
+        ": there its own column is judged on labels that it made."
+        if SILERO in evaluation.systems
+        else "."
+    )
 
 
 def _detected_count(evaluation: Evaluation) -> tuple[int, int]:
@@ -151,15 +208,26 @@ def within_table(evaluation: Evaluation) -> Table:
     rows: list[tuple[str, ...]] = []
 
     def add(name: str, scores: Sequence[BinaryScore | None]) -> None:
-        rows.append((f"{name}, pooled", *(NOTHING if score is None else shown(score.auc) for score in scores)))
+        rows.append(
+            (
+                f"{name}, pooled",
+                *(NOTHING if score is None else shown(score.auc) for score in scores),
+            )
+        )
         within = (None if score is None else score.auc_within for score in scores)
-        rows.append(("  within speaker", *(NOTHING if auc is None else shown(auc) for auc in within)))
+        rows.append(
+            ("  within speaker", *(NOTHING if auc is None else shown(auc) for auc in within))
+        )
 
     for name, figures in evaluation.systems.items():
         at = figures.shift_hold.at | {ASKED_MS: figures.shift_hold_at_200_ms}
-        add(name, [*(at[ms] for ms in times), figures.shift_hold.averaged, figures.shift_prediction])
+        add(
+            name, [*(at[ms] for ms in times), figures.shift_hold.averaged, figures.shift_prediction]
+        )
     if evaluation.counting is not None:
-        at = evaluation.counting.at | {ASKED_MS: evaluation.counting.at[PLOTTED_MS]}  # every silence lasts longer
+        at = evaluation.counting.at | {
+            ASKED_MS: evaluation.counting.at[PLOTTED_MS]
+        }  # every silence lasts longer
         add(COUNTING, [*(at[ms] for ms in times), evaluation.counting.averaged, None])
     note = (
         "AUC of shift or hold, by the time into the silence; the last column is shift prediction, which hears no silence. Pooled: over all pairs of a "
@@ -173,10 +241,21 @@ def within_table(evaluation: Evaluation) -> Table:
 
 def settings_table(evaluation: Evaluation) -> Table:
     """The settings that reach the frontier's figures: threshold, delay, time-out."""
-    systems: dict[str, Frontier] = {name: figures.frontier for name, figures in evaluation.systems.items()} | {TIMER: evaluation.timer}
-    rows = [(f"holds cut off at mean latency <= {limit} s", *(settings_words(front.cut_off_at[limit]) for front in systems.values())) for limit in LATENCIES_S]
+    systems: dict[str, Frontier] = {
+        name: figures.frontier for name, figures in evaluation.systems.items()
+    } | {TIMER: evaluation.timer}
+    rows = [
+        (
+            f"holds cut off at mean latency <= {limit} s",
+            *(settings_words(front.cut_off_at[limit]) for front in systems.values()),
+        )
+        for limit in LATENCIES_S
+    ]
     rows += [
-        (f"mean latency at <= {100 * limit:.0f} % of holds cut off", *(settings_words(front.latency_at[limit]) for front in systems.values()))
+        (
+            f"mean latency at <= {100 * limit:.0f} % of holds cut off",
+            *(settings_words(front.latency_at[limit]) for front in systems.values()),
+        )
         for limit in CUT_OFFS
     ]
     note = "Threshold, delay, time-out: what reaches the figures above. In a policy they are end_threshold, end_silence_secs and timeout_secs."
@@ -195,7 +274,13 @@ def settings_words(best: Best) -> str:
 def presets_table(evaluation: Evaluation) -> Table:
     """What the policy does."""
     rows = [
-        (f"{preset}, {setting}", shown(trial.cut_off, 100, 0), shown(trial.latency_s), f"{trial.median_latency_s:.2f}", f"{trial.never_ended} of {trial.ends}")
+        (
+            f"{preset}, {setting}",
+            shown(trial.cut_off, 100, 0),
+            shown(trial.latency_s),
+            f"{trial.median_latency_s:.2f}",
+            f"{trial.never_ended} of {trial.ends}",
+        )
         for setting, trials in evaluation.presets.items()
         for preset, trial in trials.items()
     ]
@@ -203,7 +288,12 @@ def presets_table(evaluation: Evaluation) -> Table:
         "The policy as it runs, frame by frame: a hold is cut off if the turn was ended inside it; latency counts from the pause's start. "
         "In stereo the other speaker's start also ends a turn. Latency leaves out the ends that were never called before the speaker spoke again."
     )
-    return Table("Presets", ("", "holds cut off, %", "mean latency, s", "median, s", "never called"), tuple(rows), note)
+    return Table(
+        "Presets",
+        ("", "holds cut off, %", "mean latency, s", "median, s", "never called"),
+        tuple(rows),
+        note,
+    )
 
 
 def groups_table(evaluation: Evaluation) -> Table:
@@ -214,10 +304,19 @@ def groups_table(evaluation: Evaluation) -> Table:
     rows: list[tuple[str, ...]] = []
 
     def add(label: str, group: GroupFigures) -> None:
-        rows.append((label, str(group.shifts), str(group.holds), *(shown(group.auc[name]) for name in names)))
+        rows.append(
+            (
+                label,
+                str(group.shifts),
+                str(group.holds),
+                *(shown(group.auc[name]) for name in names),
+            )
+        )
 
     for corpus, figures in evaluation.by_corpus.items():
-        calls = {call: found for call, found in evaluation.by_call.items() if corpus_of[call] == corpus}
+        calls = {
+            call: found for call, found in evaluation.by_call.items() if corpus_of[call] == corpus
+        }
         add(f"{corpus or 'no corpus given'} ({figures.dialogues})", figures)
         for call, found in calls.items() if listed else ():
             add(f"  {call}", found)
@@ -230,7 +329,13 @@ def groups_table(evaluation: Evaluation) -> Table:
 def voice_activity_table(evaluation: Evaluation) -> Table:
     """How right vad is, one system to a row."""
     rows = [
-        (name, shown(v.found, 100, 1), shown(v.false, 100, 1), f"{shown(v.onsets_found, 100, 1)} of {v.onsets}", _or_nothing(v.median_delay_s))
+        (
+            name,
+            shown(v.found, 100, 1),
+            shown(v.false, 100, 1),
+            f"{shown(v.onsets_found, 100, 1)} of {v.onsets}",
+            _or_nothing(v.median_delay_s),
+        )
         for name, v in evaluation.voice_activity.items()
     ]
     note = (
@@ -240,8 +345,18 @@ def voice_activity_table(evaluation: Evaluation) -> Table:
     detected, count = _detected_count(evaluation)
     if detected:
         note += f" In {detected} of {count} dialogues the reference itself comes from Silero VAD, with its edges trimmed by energy"
-        note += ": there its own row is a comparison with itself." if SILERO in evaluation.voice_activity else "."
-    header = ("", "speech frames found, %", "silent frames called speech, %", f"onsets found within {FOUND_WITHIN_S} s, %", "median delay, s")
+        note += (
+            ": there its own row is a comparison with itself."
+            if SILERO in evaluation.voice_activity
+            else "."
+        )
+    header = (
+        "",
+        "speech frames found, %",
+        "silent frames called speech, %",
+        f"onsets found within {FOUND_WITHIN_S} s, %",
+        "median delay, s",
+    )
     return Table("Voice activity", header, tuple(rows), note)
 
 
@@ -254,10 +369,20 @@ def robustness_table(evaluation: Evaluation) -> Table:
     rows: list[tuple[str, ...]] = []
     for setting in SETTINGS:
         clean = evaluation.systems[setting]
-        rows.append((f"clean, {setting}", *_robust_cells(clean.shift_hold.at[PLOTTED_MS], clean.frontier, None)))
+        rows.append(
+            (
+                f"clean, {setting}",
+                *_robust_cells(clean.shift_hold.at[PLOTTED_MS], clean.frontier, None),
+            )
+        )
         for condition, figures in evaluation.conditions.items():
             found = figures[setting]
-            rows.append((f"{condition}, {setting}", *_robust_cells(found.shift_hold.at[PLOTTED_MS], found.frontier, found.auc_fall)))
+            rows.append(
+                (
+                    f"{condition}, {setting}",
+                    *_robust_cells(found.shift_hold.at[PLOTTED_MS], found.frontier, found.auc_fall),
+                )
+            )
     note = "Who spoke when is always taken from the clean recording. The fall is paired, below 0 the AUC rose. A gain of +20 dB clips what is loud."
     header = (
         "",
@@ -270,15 +395,26 @@ def robustness_table(evaluation: Evaluation) -> Table:
     return Table("Robustness", header, tuple(rows), note)
 
 
-def _robust_cells(score: BinaryScore, front: Frontier, auc_fall: Estimate | None) -> tuple[str, ...]:
+def _robust_cells(
+    score: BinaryScore, front: Frontier, auc_fall: Estimate | None
+) -> tuple[str, ...]:
     cut_offs = (shown(front.cut_off_at[limit].estimate, 100, 0) for limit in LATENCIES_S)
     latencies = (shown(front.latency_at[limit].estimate) for limit in CUT_OFFS)
-    return (shown(score.auc), NOTHING if auc_fall is None else shown(auc_fall), shown(score.balanced_accuracy), *cut_offs, *latencies)
+    return (
+        shown(score.auc),
+        NOTHING if auc_fall is None else shown(auc_fall),
+        shown(score.balanced_accuracy),
+        *cut_offs,
+        *latencies,
+    )
 
 
 def cost_table(evaluation: Evaluation) -> Table:
     """Processor time."""
-    rows = [(name, f"{cost.ms_per_second_of_audio:.2f}", f"{cost.ms_per_decision:.3f}", cost.counted) for name, cost in evaluation.costs.items()]
+    rows = [
+        (name, f"{cost.ms_per_second_of_audio:.2f}", f"{cost.ms_per_decision:.3f}", cost.counted)
+        for name, cost in evaluation.costs.items()
+    ]
     return Table(
         "Cost",
         ("", "ms per second of audio", "ms per decision", "counted"),

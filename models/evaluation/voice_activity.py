@@ -42,22 +42,35 @@ class VoiceActivity:
     median_delay_s: float
 
 
-def measure_voice_activity(dialogues: Sequence[EvaluatedDialogue], setting: Setting) -> VoiceActivity:
+def measure_voice_activity(
+    dialogues: Sequence[EvaluatedDialogue], setting: Setting
+) -> VoiceActivity:
     """Compare a system's vad with the activity of some dialogues.
 
     Args:
         dialogues: what the system said of them.
         setting: "stereo" or "mono".
     """
-    sums = np.zeros((len(dialogues), 6))  # by dialogue: speech, of it found; silence, of it false; onsets, of them found
+    sums = np.zeros(
+        (len(dialogues), 6)
+    )  # by dialogue: speech, of it found; silence, of it false; onsets, of them found
     delays_s: list[float] = []
     for row, dialogue in zip(sums, dialogues, strict=True):
         for speaker, active in enumerate(dialogue.activity):
             called = dialogue.heard(setting, speaker).vad[speaker] >= THRESHOLD
             onsets = find_speech_onsets(active)
-            found_s = [delay_s for onset in onsets if (delay_s := _delay_s(called, onset)) is not None]
+            found_s = [
+                delay_s for onset in onsets if (delay_s := _delay_s(called, onset)) is not None
+            ]
             delays_s += found_s
-            row += [active.sum(), (called & active).sum(), (~active).sum(), (called & ~active).sum(), len(onsets), len(found_s)]
+            row += [
+                active.sum(),
+                (called & active).sum(),
+                (~active).sum(),
+                (called & ~active).sum(),
+                len(onsets),
+                len(found_s),
+            ]
     return VoiceActivity(
         estimate(_share(sums[:, 1], sums[:, 0]), len(dialogues)),
         estimate(_share(sums[:, 3], sums[:, 2]), len(dialogues)),

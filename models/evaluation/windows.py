@@ -27,7 +27,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..dialogues.activity import FRAME_RATE_HZ
-from ..dialogues.events import LAST_SPEECH_S, find_backchannel_windows, find_onsets, find_transitions, with_last_speech
+from ..dialogues.events import (
+    LAST_SPEECH_S,
+    find_backchannel_windows,
+    find_onsets,
+    find_transitions,
+    with_last_speech,
+)
 from .measures import SEED, BinaryScore, score_binary
 from .predictions import EvaluatedDialogue, Setting
 
@@ -61,7 +67,16 @@ def shift_windows(dialogues: Sequence[EvaluatedDialogue]) -> list[Window]:
     for number, dialogue in enumerate(dialogues):
         for event in with_last_speech(dialogue.activity, find_transitions(dialogue.activity)):
             end = event.silence_start_frame
-            found.append(Window(number, event.kind == "shift", event.previous, 1 - event.previous, end - round(LAST_SPEECH_S * FRAME_RATE_HZ), end))
+            found.append(
+                Window(
+                    number,
+                    event.kind == "shift",
+                    event.previous,
+                    1 - event.previous,
+                    end - round(LAST_SPEECH_S * FRAME_RATE_HZ),
+                    end,
+                )
+            )
     return _equal_counts(found)
 
 
@@ -71,20 +86,41 @@ def onset_windows(dialogues: Sequence[EvaluatedDialogue]) -> list[Window]:
     for number, dialogue in enumerate(dialogues):
         for onset in find_onsets(dialogue.activity):
             end = onset.start_frame + round(ONSET_S * FRAME_RATE_HZ)
-            found.append(Window(number, onset.kind == "long", onset.speaker, onset.speaker, onset.start_frame, end))
+            found.append(
+                Window(
+                    number,
+                    onset.kind == "long",
+                    onset.speaker,
+                    onset.speaker,
+                    onset.start_frame,
+                    end,
+                )
+            )
     return found
 
 
 def backchannel_windows(dialogues: Sequence[EvaluatedDialogue]) -> list[Window]:
     """The 0.5 s before short onsets (positive), and windows in which nobody is about to give a backchannel; in order."""
     return [
-        Window(number, window.kind == "backchannel", 1 - window.listener, window.listener, window.start_frame, window.end_frame)
+        Window(
+            number,
+            window.kind == "backchannel",
+            1 - window.listener,
+            window.listener,
+            window.start_frame,
+            window.end_frame,
+        )
         for number, dialogue in enumerate(dialogues)
         for window in find_backchannel_windows(dialogue.activity)
     ]
 
 
-def read_windows(dialogues: Sequence[EvaluatedDialogue], windows: Sequence[Window], output: Output, setting: Setting) -> NDArray[np.float64]:
+def read_windows(
+    dialogues: Sequence[EvaluatedDialogue],
+    windows: Sequence[Window],
+    output: Output,
+    setting: Setting,
+) -> NDArray[np.float64]:
     """The mean of an output over each window, (N,).
 
     Args:
@@ -93,14 +129,21 @@ def read_windows(dialogues: Sequence[EvaluatedDialogue], windows: Sequence[Windo
         output: which field of the prediction.
         setting: "stereo" or "mono".
     """
-    said = (getattr(dialogues[w.dialogue].heard(setting, w.heard), output)[w.scored, w.start_frame : w.end_frame] for w in windows)
+    said = (
+        getattr(dialogues[w.dialogue].heard(setting, w.heard), output)[
+            w.scored, w.start_frame : w.end_frame
+        ]
+        for w in windows
+    )
     return np.array([frames.mean(dtype=np.float64) for frames in said])
 
 
 def score_windows(windows: Sequence[Window], scores: NDArray[np.float64]) -> BinaryScore:
     """Any system's scores, (N,), of some windows; within a speaker is within the one whose speech it is."""
     positive = np.array([w.positive for w in windows], bool)
-    dialogue, speaker = (np.array([getattr(w, name) for w in windows], np.int64) for name in ("dialogue", "heard"))
+    dialogue, speaker = (
+        np.array([getattr(w, name) for w in windows], np.int64) for name in ("dialogue", "heard")
+    )
     return score_binary(scores, positive, dialogue, speaker)
 
 
@@ -124,7 +167,12 @@ def backchannel_prediction(dialogues: Sequence[EvaluatedDialogue], setting: Sett
 
 def _equal_counts(windows: Sequence[Window]) -> list[Window]:
     """All windows of the rarer kind and a seeded draw of as many of the other."""
-    kinds = [np.array([i for i, window in enumerate(windows) if window.positive is positive], np.int64) for positive in (True, False)]
+    kinds = [
+        np.array([i for i, window in enumerate(windows) if window.positive is positive], np.int64)
+        for positive in (True, False)
+    ]
     rng = np.random.default_rng(SEED)
-    chosen = np.concatenate([rng.choice(kind, min(map(len, kinds)), replace=False) for kind in kinds])
+    chosen = np.concatenate(
+        [rng.choice(kind, min(map(len, kinds)), replace=False) for kind in kinds]
+    )
     return [windows[i] for i in np.sort(chosen)]

@@ -36,7 +36,9 @@ COLUMNS: dict[str, Any] = {
     "situation": pa.dictionary(pa.int32(), pa.string()),  # what this speaker is doing (moments.py)
     "floor": pa.dictionary(pa.int32(), pa.string()),  # what the conversation is doing
     "backchannel": pa.bool_(),  # this speaker is giving one, as among the events: where none is annotated, a short reaction (moments.py)
-    "event": pa.dictionary(pa.int32(), pa.string()),  # "shift" or "hold" in a mutual silence that is clearly one, else ""
+    "event": pa.dictionary(
+        pa.int32(), pa.string()
+    ),  # "shift" or "hold" in a mutual silence that is clearly one, else ""
     "correct": pa.bool_(),  # of such a silence: did the network say so 0.25 s into it? null elsewhere
     "vad": pa.float32(),
     "p_now": pa.float32(),
@@ -57,7 +59,10 @@ EVENT_COLUMNS: dict[str, Any] = {
     "correct": pa.bool_(),
 }
 ABOUT, FRAMES, EVENTS = "collection.json", "frames", "events"
-BACKCHANNELS, SHORT_REACTIONS = b"backchannels", b"short reactions"  # in the metadata of a dialogue's frames, where none was annotated
+BACKCHANNELS, SHORT_REACTIONS = (
+    b"backchannels",
+    b"short reactions",
+)  # in the metadata of a dialogue's frames, where none was annotated
 
 Columns = dict[str, NDArray[Any]]
 
@@ -117,9 +122,13 @@ class Collection:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.about = read_about(folder)
-        missing = [d.id for number, d in enumerate(self.about.dialogues) if not is_written(folder, number)]
+        missing = [
+            d.id for number, d in enumerate(self.about.dialogues) if not is_written(folder, number)
+        ]
         if missing:
-            raise ConfigError(f"{folder}: expected a whole collection, got one without {len(missing)} of its dialogues; collect into it again")
+            raise ConfigError(
+                f"{folder}: expected a whole collection, got one without {len(missing)} of its dialogues; collect into it again"
+            )
 
     @property
     def dialogues(self) -> tuple[CollectedDialogue, ...]:
@@ -140,7 +149,9 @@ class Collection:
 
     def backchannels_annotated(self, number: int) -> bool:
         """Are the backchannels of a dialogue's frames annotated ones? Else they are short reactions."""
-        metadata: dict[bytes, bytes] = pq.read_schema(frames_file(self.folder, number)).metadata or {}
+        metadata: dict[bytes, bytes] = (
+            pq.read_schema(frames_file(self.folder, number)).metadata or {}
+        )
         return metadata.get(BACKCHANNELS) != SHORT_REACTIONS
 
     def events(self, *kinds: str) -> list[Event]:
@@ -156,7 +167,9 @@ class Collection:
         """The first frame that is heard whole after a time."""
         return round(seconds * self.frame_rate_hz)
 
-    def windows(self, events: Sequence[Event], layer: str, before_s: float, after_s: float) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+    def windows(
+        self, events: Sequence[Event], layer: str, before_s: float, after_s: float
+    ) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
         """Latents around the starts of events.
 
         Args:
@@ -168,7 +181,12 @@ class Collection:
             times of the W frames' ends, from the event's start.
         """
         before, after = self.frame_of(before_s), self.frame_of(after_s)
-        shape = (len(events), before + after, 2, *([self.about.sizes[layer]] if layer in self.about.sizes else []))
+        shape = (
+            len(events),
+            before + after,
+            2,
+            *([self.about.sizes[layer]] if layer in self.about.sizes else []),
+        )
         found = np.full(shape, np.nan, np.float32)
         for number in sorted({event.number for event in events}):
             values = self.frames(number, [layer])[layer]
@@ -177,10 +195,14 @@ class Collection:
                     first = self.frame_of(event.start_s) - before
                     low, high = max(0, first), min(len(values), first + before + after)
                     if low < high:
-                        found[place, low - first : high - first] = values[low:high, ::-1] if event.speaker else values[low:high]
+                        found[place, low - first : high - first] = (
+                            values[low:high, ::-1] if event.speaker else values[low:high]
+                        )
         return found, (np.arange(-before, after) + 1) / self.frame_rate_hz
 
-    def sample(self, count: int, columns: Sequence[str], *, seed: int = 0, spare: float = 0.5) -> Columns:
+    def sample(
+        self, count: int, columns: Sequence[str], *, seed: int = 0, spare: float = 0.5
+    ) -> Columns:
         """About `count` frames of single speakers, drawn evenly over situations and dialogues, so that rare moments are seen.
 
         Half of them (`spare`) are drawn alike from every situation, the rest as often as each occurs.
@@ -195,14 +217,20 @@ class Collection:
         """
         rng = np.random.default_rng(seed)
         situations, kinds = self._coded_situations()
-        amounts = np.sum([np.bincount(codes.reshape(-1), minlength=kinds) for codes in situations], axis=0)
+        amounts = np.sum(
+            [np.bincount(codes.reshape(-1), minlength=kinds) for codes in situations], axis=0
+        )
         chance = np.minimum(1.0, count * ((1 - spare) / amounts.sum() + spare / (kinds * amounts)))
         parts: list[Columns] = []
         for number, codes in enumerate(situations):
             frame, speaker = np.nonzero(rng.random(codes.shape) < chance[codes])
-            found = self.frames(number, [name for name in columns if name not in ("number", "frame", "speaker")])
+            found = self.frames(
+                number, [name for name in columns if name not in ("number", "frame", "speaker")]
+            )
             rows = {name: array[frame, speaker] for name, array in found.items()}
-            parts.append({"number": np.full(len(frame), number), "frame": frame, "speaker": speaker} | rows)
+            parts.append(
+                {"number": np.full(len(frame), number), "frame": frame, "speaker": speaker} | rows
+            )
         joined = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
         if len(joined["frame"]) > count:
             kept = np.sort(rng.permutation(len(joined["frame"]))[:count])
@@ -247,11 +275,18 @@ class FramesWriter:
         annotated: its backchannels are annotated ones, not short reactions.
     """
 
-    def __init__(self, folder: Path, number: int, sizes: Mapping[str, int], *, annotated: bool = True) -> None:
+    def __init__(
+        self, folder: Path, number: int, sizes: Mapping[str, int], *, annotated: bool = True
+    ) -> None:
         self._path = frames_file(folder, number)
         self._part = self._path.with_suffix(".part")
-        fields = [*COLUMNS.items(), *((name, pa.list_(pa.float32(), size)) for name, size in sizes.items())]
-        self._schema: Any = pa.schema(fields, metadata=None if annotated else {BACKCHANNELS: SHORT_REACTIONS})
+        fields = [
+            *COLUMNS.items(),
+            *((name, pa.list_(pa.float32(), size)) for name, size in sizes.items()),
+        ]
+        self._schema: Any = pa.schema(
+            fields, metadata=None if annotated else {BACKCHANNELS: SHORT_REACTIONS}
+        )
         self._writer: Any = pq.ParquetWriter(self._part, self._schema, compression="zstd")
 
     def write(self, columns: Mapping[str, Any]) -> None:
@@ -263,7 +298,11 @@ class FramesWriter:
             if field.name == "correct":
                 arrays.append(pa.array(flat == 1, pa.bool_(), mask=np.isnan(flat)))
             elif pa.types.is_fixed_size_list(field.type):
-                arrays.append(pa.FixedSizeListArray.from_arrays(pa.array(flat, pa.float32()), field.type.list_size))
+                arrays.append(
+                    pa.FixedSizeListArray.from_arrays(
+                        pa.array(flat, pa.float32()), field.type.list_size
+                    )
+                )
             elif pa.types.is_dictionary(field.type):
                 arrays.append(pa.array(flat.astype(object), pa.string()).dictionary_encode())
             else:
@@ -293,7 +332,9 @@ def write_about(folder: Path, about: About) -> None:
     if (folder / ABOUT).exists():
         there = read_about(folder)
         if there != about:
-            raise ConfigError(f"{folder}: expected an empty folder or the same collection, got that of {_short(there)}, not {_short(about)}")
+            raise ConfigError(
+                f"{folder}: expected an empty folder or the same collection, got that of {_short(there)}, not {_short(about)}"
+            )
         return
     (folder / ABOUT).write_text(json.dumps(asdict(about), indent=1) + "\n", encoding="utf-8")
 
@@ -306,10 +347,21 @@ def read_about(folder: Path) -> About:
     """
     try:
         words = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
-        dialogues = tuple(CollectedDialogue(**{**entry, "audio": tuple(entry["audio"])}) for entry in words["dialogues"])
-        return About(words["model"], words["weights_sha256"], float(words["frame_rate_hz"]), {k: int(v) for k, v in words["sizes"].items()}, dialogues)
+        dialogues = tuple(
+            CollectedDialogue(**{**entry, "audio": tuple(entry["audio"])})
+            for entry in words["dialogues"]
+        )
+        return About(
+            words["model"],
+            words["weights_sha256"],
+            float(words["frame_rate_hz"]),
+            {k: int(v) for k, v in words["sizes"].items()},
+            dialogues,
+        )
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ConfigError(f"{folder}: expected a collection of latents (a folder with {ABOUT}): {type(error).__name__} {error}") from None
+        raise ConfigError(
+            f"{folder}: expected a collection of latents (a folder with {ABOUT}): {type(error).__name__} {error}"
+        ) from None
 
 
 def is_written(folder: Path, number: int) -> bool:

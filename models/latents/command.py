@@ -9,26 +9,83 @@ import argparse
 import importlib
 
 VIEWS: dict[str, tuple[str, str]] = {  # name: (module, what it does)
-    "collect": ("collect", "collect latents, activity and events of dialogues into Parquet files, which every view reads"),
-    "project": ("space.project", "fit PCA, t-SNE, UMAP, an autoencoder or a plane once over many dialogues, with how far it can be believed"),
-    "place": ("space.place", "where other dialogues lie in a projection that was fitted before, as a table"),
-    "explore": ("space.explore", "a page to go from a point of the latent space to its moment, with sound, and from a moment to its point"),
-    "gates": ("cells.saturation", "how often each unit's gates are shut or wide open, by layer and gate, as a picture and a table"),
-    "units": ("cells.units", "search for units that track something (who speaks, time since speech, an end of turn coming), with scores and a control"),
-    "cell": ("cells.cells", "the signal coloured by one unit's activation, as a picture or as a page with sound"),
-    "activations": ("cells.activations", "all units of both layers over a stretch of conversation, under its waveform"),
-    "averages": ("events.averages", "mean encodings around events as images with their time course, two classes and how far apart they are"),
-    "probes": ("events.probes", "how well, and how long before a silence, what comes can be read from each layer by linear probes, with a control"),
-    "paths": ("paths.paths", "conversations and events as lines through the plane: grouped, compared, mistakes drawn; a page or a picture"),
-    "film": ("film.film", "a film of a conversation with its sound, or of one shift or hold: points light up in both layers as the prediction is made"),
-    "export": ("exchange", "write states and labels of a collection to a CSV file or an .npz archive"),
+    "collect": (
+        "collect",
+        "collect latents, activity and events of dialogues into Parquet files, which every view reads",
+    ),
+    "project": (
+        "space.project",
+        "fit PCA, t-SNE, UMAP, an autoencoder or a plane once over many dialogues, with how far it can be believed",
+    ),
+    "place": (
+        "space.place",
+        "where other dialogues lie in a projection that was fitted before, as a table",
+    ),
+    "explore": (
+        "space.explore",
+        "a page to go from a point of the latent space to its moment, with sound, and from a moment to its point",
+    ),
+    "gates": (
+        "cells.saturation",
+        "how often each unit's gates are shut or wide open, by layer and gate, as a picture and a table",
+    ),
+    "units": (
+        "cells.units",
+        "search for units that track something (who speaks, time since speech, an end of turn coming), with scores and a control",
+    ),
+    "cell": (
+        "cells.cells",
+        "the signal coloured by one unit's activation, as a picture or as a page with sound",
+    ),
+    "activations": (
+        "cells.activations",
+        "all units of both layers over a stretch of conversation, under its waveform",
+    ),
+    "averages": (
+        "events.averages",
+        "mean encodings around events as images with their time course, two classes and how far apart they are",
+    ),
+    "probes": (
+        "events.probes",
+        "how well, and how long before a silence, what comes can be read from each layer by linear probes, with a control",
+    ),
+    "paths": (
+        "paths.paths",
+        "conversations and events as lines through the plane: grouped, compared, mistakes drawn; a page or a picture",
+    ),
+    "film": (
+        "film.film",
+        "a film of a conversation with its sound, or of one shift or hold: points light up in both layers as the prediction is made",
+    ),
+    "export": (
+        "exchange",
+        "write states and labels of a collection to a CSV file or an .npz archive",
+    ),
     "import": ("importing", "make a collection of anyone's representations in a CSV file"),
-    "connectivity": ("memory.connectivity_view", "how far back a network looks: the gradient of the shift's score in every earlier frame and band, half-lives"),
-    "past": ("memory.past_view", "quality against the amount of past that is heard, against baselines that see only so far"),
-    "oracles": ("memory.oracles_view", "which share of the shift/hold errors goes away with which knowledge"),
-    "animate": ("training.animate", "a page in which the same points move from stage to stage of training, or from network to network"),
-    "learning": ("training.learning", "what is learned first over training: likeness to baselines that see only so far, loss with so much past"),
-    "compare": ("training.compare", "train RNN, GRU and LSTM of different depth with the same budget, and compare them"),
+    "connectivity": (
+        "memory.connectivity_view",
+        "how far back a network looks: the gradient of the shift's score in every earlier frame and band, half-lives",
+    ),
+    "past": (
+        "memory.past_view",
+        "quality against the amount of past that is heard, against baselines that see only so far",
+    ),
+    "oracles": (
+        "memory.oracles_view",
+        "which share of the shift/hold errors goes away with which knowledge",
+    ),
+    "animate": (
+        "training.animate",
+        "a page in which the same points move from stage to stage of training, or from network to network",
+    ),
+    "learning": (
+        "training.learning",
+        "what is learned first over training: likeness to baselines that see only so far, loss with so much past",
+    ),
+    "compare": (
+        "training.compare",
+        "train RNN, GRU and LSTM of different depth with the same budget, and compare them",
+    ),
     "gallery": ("gallery", "every view of a network in one folder, and a page of them"),
 }
 
@@ -46,6 +103,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> int:
     """Make one view."""
     module = importlib.import_module(f".{VIEWS[args.view][0]}", __package__)
-    parser = argparse.ArgumentParser(prog=f"turnstream latents {args.view}", description=VIEWS[args.view][1])
+    parser = argparse.ArgumentParser(
+        prog=f"turnstream latents {args.view}", description=VIEWS[args.view][1]
+    )
     module.add_arguments(parser)
     return module.main(parser.parse_args(args.options))

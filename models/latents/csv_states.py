@@ -45,7 +45,10 @@ class Header:
     @property
     def types(self) -> dict[str, Any]:
         """What Arrow reads each column as."""
-        labels = {name: pa.string() if pa.types.is_dictionary(COLUMNS[name]) else COLUMNS[name] for name in self.labels}
+        labels = {
+            name: pa.string() if pa.types.is_dictionary(COLUMNS[name]) else COLUMNS[name]
+            for name in self.labels
+        }
         return labels | {name: pa.float32() for names in self.values.values() for name in names}
 
 
@@ -58,24 +61,42 @@ def read_header(path: Path) -> Header:
     names = tuple(next(_rows(path), (0, []))[1])
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
-        raise ConfigError(f"{path}, line 1: expected columns of different names, got {twice[0]!r} twice")
+        raise ConfigError(
+            f"{path}, line 1: expected columns of different names, got {twice[0]!r} twice"
+        )
     found: dict[str, dict[int, str]] = {}
     for name in names:
         if match := re.fullmatch(rf"(d|{'|'.join(f'{layer}_' for layer in LAYERS)})(\d+)", name):
             found.setdefault(match[1].rstrip("_"), {})[int(match[2])] = name
     if not found or ("d" in found and len(found) > 1):
-        raise ConfigError(f"{path}, line 1: expected either d0, d1, ... or latent_0, ... and latent_speaker_0, ..., got {', '.join(names[:8]) or 'nothing'}")
+        raise ConfigError(
+            f"{path}, line 1: expected either d0, d1, ... or latent_0, ... and latent_speaker_0, ..., got {', '.join(names[:8]) or 'nothing'}"
+        )
     for layer, columns in found.items():
         gap = next((index for index in range(len(columns)) if index not in columns), None)
         if gap is not None:
-            raise ConfigError(f"{path}, line 1: expected values from 0 without a gap, got {len(columns)} of {layer} without number {gap}")
-    values = {layer: tuple(columns[index] for index in range(len(columns))) for layer, columns in found.items()}
-    values = {layer: values[key] for layer in LAYERS for key in (layer, "d" if layer == "latent" else "") if key in values}
+            raise ConfigError(
+                f"{path}, line 1: expected values from 0 without a gap, got {len(columns)} of {layer} without number {gap}"
+            )
+    values = {
+        layer: tuple(columns[index] for index in range(len(columns)))
+        for layer, columns in found.items()
+    }
+    values = {
+        layer: values[key]
+        for layer in LAYERS
+        for key in (layer, "d" if layer == "latent" else "")
+        if key in values
+    }
     labels = tuple(name for name in names if name in COLUMNS)
     if "speaker" not in labels:
-        raise ConfigError(f"{path}, line 1: expected a column `speaker` (0 and 1 in every frame), got {', '.join(names[:8])}")
+        raise ConfigError(
+            f"{path}, line 1: expected a column `speaker` (0 and 1 in every frame), got {', '.join(names[:8])}"
+        )
     if "frame" not in labels and "time_s" not in labels:
-        raise ConfigError(f"{path}, line 1: expected a column `frame` or `time_s`, got {', '.join(names[:8])}")
+        raise ConfigError(
+            f"{path}, line 1: expected a column `frame` or `time_s`, got {', '.join(names[:8])}"
+        )
     known = {*labels, *(name for columns in values.values() for name in columns)}
     return Header(names, labels, values, tuple(name for name in names if name not in known))
 
@@ -83,9 +104,17 @@ def read_header(path: Path) -> Header:
 def batches(path: Path, header: Header, names: tuple[str, ...]) -> Iterator[Any]:
     """Rows of some columns, block by block."""
     types = {name: header.types[name] for name in names}
-    convert = pv.ConvertOptions(column_types=types, include_columns=list(names), null_values=list(EMPTY), true_values=list(TRUE), false_values=list(FALSE))
+    convert = pv.ConvertOptions(
+        column_types=types,
+        include_columns=list(names),
+        null_values=list(EMPTY),
+        true_values=list(TRUE),
+        false_values=list(FALSE),
+    )
     try:
-        with pv.open_csv(path, read_options=pv.ReadOptions(block_size=BLOCK_BYTES), convert_options=convert) as reader:
+        with pv.open_csv(
+            path, read_options=pv.ReadOptions(block_size=BLOCK_BYTES), convert_options=convert
+        ) as reader:
             yield from reader
     except (pa.ArrowInvalid, UnicodeDecodeError) as error:
         refuse(path, header, str(error))
@@ -97,12 +126,18 @@ def refuse(path: Path, header: Header, otherwise: str = "") -> Any:
     for line, row in _rows(path):
         if line > 1 and row:
             if len(row) != len(header.names):
-                raise ConfigError(f"{path}, line {line}: expected {len(header.names)} cells, as the header has, got {len(row)}")
+                raise ConfigError(
+                    f"{path}, line {line}: expected {len(header.names)} cells, as the header has, got {len(row)}"
+                )
             for name, cell in zip(header.names, row, strict=True):
                 expected = "a finite number" if name in values else _expected(name)
                 if expected and not _fits(expected, name, cell.strip()):
-                    raise ConfigError(f"{path}, line {line}, column {name!r}: expected {expected}, got {cell!r}")
-    raise ConfigError(f"{path}: expected a CSV file of states, got: {otherwise or 'something else'}")
+                    raise ConfigError(
+                        f"{path}, line {line}, column {name!r}: expected {expected}, got {cell!r}"
+                    )
+    raise ConfigError(
+        f"{path}: expected a CSV file of states, got: {otherwise or 'something else'}"
+    )
 
 
 def _expected(name: str) -> str:
@@ -114,7 +149,13 @@ def _expected(name: str) -> str:
     if name == "speaker":
         return "0 or 1"
     kind = COLUMNS[name]
-    whole = "a whole number" if pa.types.is_integer(kind) else "true or false" if pa.types.is_boolean(kind) else "a number"
+    whole = (
+        "a whole number"
+        if pa.types.is_integer(kind)
+        else "true or false"
+        if pa.types.is_boolean(kind)
+        else "a number"
+    )
     return whole if name in ("frame", "time_s") else f"{whole}, or nothing"
 
 

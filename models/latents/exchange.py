@@ -33,10 +33,25 @@ BOTH = "both"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `turnstream latents export`."""
-    parser.add_argument("source", type=Path, help="collection, manifest of dialogues (JSON Lines), or one audio file")
+    parser.add_argument(
+        "source",
+        type=Path,
+        help="collection, manifest of dialogues (JSON Lines), or one audio file",
+    )
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help=".csv or .npz")
-    parser.add_argument("--layer", choices=(*LAYERS, BOTH), default="latent", help="whose states (default: %(default)s)")
-    parser.add_argument("--every", type=int, default=1, metavar="N", help="keep the last of every N frames (default: all)")
+    parser.add_argument(
+        "--layer",
+        choices=(*LAYERS, BOTH),
+        default="latent",
+        help="whose states (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--every",
+        type=int,
+        default=1,
+        metavar="N",
+        help="keep the last of every N frames (default: all)",
+    )
     add_model_argument(parser)
 
 
@@ -44,12 +59,16 @@ def main(args: argparse.Namespace) -> int:
     """Export, and say how much."""
     check_suffix(args.out, ".csv", ".npz")
     with opened_collection(args.source, args.model) as collection:
-        view = export(collection, args.out, LAYERS if args.layer == BOTH else (args.layer,), args.every)
+        view = export(
+            collection, args.out, LAYERS if args.layer == BOTH else (args.layer,), args.every
+        )
     print(f"{view.caption}\n{view.path}")
     return 0
 
 
-def export(collection: Collection, out: Path, layers: tuple[str, ...] = ("latent",), every: int = 1) -> View:
+def export(
+    collection: Collection, out: Path, layers: tuple[str, ...] = ("latent",), every: int = 1
+) -> View:
     """Write states and labels, whole or not at all.
 
     Args:
@@ -62,11 +81,18 @@ def export(collection: Collection, out: Path, layers: tuple[str, ...] = ("latent
     """
     missing = [layer for layer in layers if layer not in collection.about.sizes]
     if missing:
-        raise ConfigError(f"expected layers of the collection ({', '.join(collection.about.sizes)}), got {', '.join(missing)}")
-    frames = [collection.frame_count(number) // every if every > 0 else 0 for number in range(len(collection.dialogues))]
+        raise ConfigError(
+            f"expected layers of the collection ({', '.join(collection.about.sizes)}), got {', '.join(missing)}"
+        )
+    frames = [
+        collection.frame_count(number) // every if every > 0 else 0
+        for number in range(len(collection.dialogues))
+    ]
     if not sum(frames):
         longest = max(collection.frame_count(number) for number in range(len(frames)))
-        raise ConfigError(f"expected to keep at least one frame, got every {every} of dialogues of at most {longest}")
+        raise ConfigError(
+            f"expected to keep at least one frame, got every {every} of dialogues of at most {longest}"
+        )
     part = out.with_name(out.name + ".part")
     write = _write_csv if out.suffix == ".csv" else _write_npz
     try:
@@ -87,31 +113,60 @@ def value_names(layer: str, size: int, only: bool) -> list[str]:
     return [f"d{index}" if only else f"{layer}_{index}" for index in range(size)]
 
 
-def _write_csv(collection: Collection, path: Path, layers: tuple[str, ...], every: int, rows: int) -> None:
+def _write_csv(
+    collection: Collection, path: Path, layers: tuple[str, ...], every: int, rows: int
+) -> None:
     sizes = {layer: collection.about.sizes[layer] for layer in layers}
-    types = {name: pa.string() if pa.types.is_dictionary(kind) else kind for name, kind in COLUMNS.items()}
-    values = {name: pa.float32() for layer, size in sizes.items() for name in value_names(layer, size, len(layers) == 1)}
+    types = {
+        name: pa.string() if pa.types.is_dictionary(kind) else kind
+        for name, kind in COLUMNS.items()
+    }
+    values = {
+        name: pa.float32()
+        for layer, size in sizes.items()
+        for name in value_names(layer, size, len(layers) == 1)
+    }
     schema: Any = pa.schema([*types.items(), *values.items()])
-    with pv.CSVWriter(path, schema, write_options=pv.WriteOptions(quoting_style="needed")) as writer, _progress(rows) as progress:
+    with (
+        pv.CSVWriter(path, schema, write_options=pv.WriteOptions(quoting_style="needed")) as writer,
+        _progress(rows) as progress,
+    ):
         for number in range(len(collection.dialogues)):
             for table in _tables(collection, number, [*COLUMNS, *layers], every):
                 columns = [_finite(table.column(name).cast(kind)) for name, kind in types.items()]
                 for layer in layers:
-                    columns += [_finite(pa.array(column)) for column in np.ascontiguousarray(to_numpy(table.column(layer)).T)]
+                    columns += [
+                        _finite(pa.array(column))
+                        for column in np.ascontiguousarray(to_numpy(table.column(layer)).T)
+                    ]
                 writer.write_table(pa.Table.from_arrays(columns, schema=schema))
                 progress.update(table.num_rows)
 
 
-def _write_npz(collection: Collection, path: Path, layers: tuple[str, ...], every: int, rows: int) -> None:
+def _write_npz(
+    collection: Collection, path: Path, layers: tuple[str, ...], every: int, rows: int
+) -> None:
     """Column by column: each is a stored .npy, whose length is known before it is written."""
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive, _progress(rows * (len(COLUMNS) + len(layers))) as progress:
+    with (
+        zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive,
+        _progress(rows * (len(COLUMNS) + len(layers))) as progress,
+    ):
         for name in (*COLUMNS, *layers):
-            dtype, width = _dtype(collection, name), ((collection.about.sizes[name],) if name in layers else ())
+            dtype, width = (
+                _dtype(collection, name),
+                ((collection.about.sizes[name],) if name in layers else ()),
+            )
             with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
-                header = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": (rows, *width)}
+                header = {
+                    "descr": np.lib.format.dtype_to_descr(dtype),
+                    "fortran_order": False,
+                    "shape": (rows, *width),
+                }
                 np.lib.format.write_array_header_2_0(file, header)
                 for number in range(len(collection.dialogues)):
-                    for table in _tables(collection, number, ["frame", name] if name != "frame" else ["frame"], every):
+                    for table in _tables(
+                        collection, number, ["frame", name] if name != "frame" else ["frame"], every
+                    ):
                         file.write(to_numpy(table.column(name)).astype(dtype).tobytes())
                         progress.update(table.num_rows)
 
@@ -120,19 +175,31 @@ def _dtype(collection: Collection, name: str) -> np.dtype[Any]:
     """Of a column in an archive; text as wide as its longest."""
     if name == "correct":
         return np.dtype("<f4")  # NaN where it does not apply
-    kinds = (to_numpy(next(_tables(collection, number, [name]))[name]).dtype for number in range(len(collection.dialogues)))
+    kinds = (
+        to_numpy(next(_tables(collection, number, [name]))[name]).dtype
+        for number in range(len(collection.dialogues))
+    )
     first = next(kinds)
     if first.kind != "U":
         return np.dtype(np.float32) if name in collection.about.sizes else first
     longest = max(
-        (to_numpy(table[name]).dtype.itemsize for number in range(len(collection.dialogues)) for table in _tables(collection, number, [name])), default=4
+        (
+            to_numpy(table[name]).dtype.itemsize
+            for number in range(len(collection.dialogues))
+            for table in _tables(collection, number, [name])
+        ),
+        default=4,
     )
     return np.dtype(f"<U{longest // 4}")
 
 
-def _tables(collection: Collection, number: int, columns: list[str], every: int = 1) -> Iterator[Any]:
+def _tables(
+    collection: Collection, number: int, columns: list[str], every: int = 1
+) -> Iterator[Any]:
     """Pieces of a dialogue's frames; `frame` must be among the columns where not every one is kept."""
-    for batch in pq.ParquetFile(frames_file(collection.folder, number)).iter_batches(ROWS_AT_ONCE, columns=columns):
+    for batch in pq.ParquetFile(frames_file(collection.folder, number)).iter_batches(
+        ROWS_AT_ONCE, columns=columns
+    ):
         table: Any = pa.Table.from_batches([batch])
         if every > 1:
             kept: NDArray[np.bool_] = to_numpy(table.column("frame")) % every == every - 1

@@ -34,7 +34,16 @@ from ...stream.errors import ConfigError
 from ..dialogues.activity import FRAME_RATE_HZ
 from ..evaluation.predictions import at_activity_rate
 from .collect import FRAMES_PER_GROUP, event_row, label_frames
-from .collection import About, CollectedDialogue, Collection, FramesWriter, frames_file, is_written, write_about, write_events
+from .collection import (
+    About,
+    CollectedDialogue,
+    Collection,
+    FramesWriter,
+    frames_file,
+    is_written,
+    write_about,
+    write_events,
+)
 from .csv_states import WORDS, Header, batches, read_header, refuse
 from .moments import SITUATIONS, find_moments
 
@@ -56,9 +65,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = (__doc__ or "").split("\n\n", 2)[2]
     parser.add_argument("source", type=Path, metavar="FILE.csv")
-    parser.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="where to write; a folder that was cut short is gone on with")
-    parser.add_argument("--rate", type=float, metavar="HZ", help="frames a second (default: read from time_s)")
-    parser.add_argument("--name", help="of the network; imports of one name share projections (default: the file's name)")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        required=True,
+        metavar="FOLDER",
+        help="where to write; a folder that was cut short is gone on with",
+    )
+    parser.add_argument(
+        "--rate", type=float, metavar="HZ", help="frames a second (default: read from time_s)"
+    )
+    parser.add_argument(
+        "--name",
+        help="of the network; imports of one name share projections (default: the file's name)",
+    )
 
 
 def main(args: argparse.Namespace) -> int:
@@ -77,7 +97,9 @@ def main(args: argparse.Namespace) -> int:
     return 0
 
 
-def import_csv(path: Path, out: Path, rate_hz: float | None = None, name: str | None = None) -> Collection:
+def import_csv(
+    path: Path, out: Path, rate_hz: float | None = None, name: str | None = None
+) -> Collection:
     """Make a collection of a CSV file; dialogues that have been there since the file was last changed are left.
 
     Args:
@@ -93,11 +115,25 @@ def import_csv(path: Path, out: Path, rate_hz: float | None = None, name: str | 
     name = name or path.stem
     sha256 = hashlib.sha256(f"imported {name}".encode()).hexdigest()
     source = "imported" if "speaking" in header.labels else UNKNOWN
-    described = tuple(CollectedDialogue(dialogue, split, (), None, 0.0, None, source) for dialogue, split in dialogues.items())
-    about = About(name, sha256, rate_hz, {layer: len(columns) for layer, columns in header.values.items()}, described)
+    described = tuple(
+        CollectedDialogue(dialogue, split, (), None, 0.0, None, source)
+        for dialogue, split in dialogues.items()
+    )
+    about = About(
+        name,
+        sha256,
+        rate_hz,
+        {layer: len(columns) for layer, columns in header.values.items()},
+        described,
+    )
     write_about(out, about)
-    for number, (line, rows) in enumerate(tqdm(_dialogues(path, header), "import", len(described), unit="dialogue", disable=None)):
-        if not (is_written(out, number) and frames_file(out, number).stat().st_mtime_ns > path.stat().st_mtime_ns):
+    for number, (line, rows) in enumerate(
+        tqdm(_dialogues(path, header), "import", len(described), unit="dialogue", disable=None)
+    ):
+        if not (
+            is_written(out, number)
+            and frames_file(out, number).stat().st_mtime_ns > path.stat().st_mtime_ns
+        ):
             _write(path, header, line, rows, out, number, about)
     return Collection(out)
 
@@ -106,7 +142,9 @@ def _survey(path: Path, header: Header, rate_hz: float | None) -> tuple[dict[str
     """The dialogues of a file with their splits, and its rate."""
     found: dict[str, str] = {}
     last, line, times = None, 2, []
-    labels = tuple(name for name in ("dialogue", "split", "speaker", "time_s") if name in header.labels)
+    labels = tuple(
+        name for name in ("dialogue", "split", "speaker", "time_s") if name in header.labels
+    )
     for batch in batches(path, header, labels):
         rows = {label: batch.column(label).to_pylist() for label in labels}
         for row in range(batch.num_rows):
@@ -125,9 +163,15 @@ def _survey(path: Path, header: Header, rate_hz: float | None) -> tuple[dict[str
         raise ConfigError(f"{path}: expected rows below the header, got none")
     read = _rate(times)
     if rate_hz is None and read is None:
-        raise ConfigError(f"{path}: expected a rate (--rate HZ), or a column `time_s` with at least two times to read it from")
-    if rate_hz is not None and (rate_hz <= 0 or (read is not None and abs(rate_hz / read - 1) > RATE_TOLERANCE)):
-        raise ConfigError(f"{path}: expected the rate of its times, {f'{read:g} Hz' if read else 'above 0'}, got {rate_hz:g} Hz")
+        raise ConfigError(
+            f"{path}: expected a rate (--rate HZ), or a column `time_s` with at least two times to read it from"
+        )
+    if rate_hz is not None and (
+        rate_hz <= 0 or (read is not None and abs(rate_hz / read - 1) > RATE_TOLERANCE)
+    ):
+        raise ConfigError(
+            f"{path}: expected the rate of its times, {f'{read:g} Hz' if read else 'above 0'}, got {rate_hz:g} Hz"
+        )
     return found, float(rate_hz or read or 0)
 
 
@@ -137,7 +181,9 @@ def _rate(times: list[float | None]) -> float | None:
     if len(different) < 2:
         return None
     step = float(np.median(np.diff(different)))
-    whole = round((different[-1] - different[0]) / step)  # more exact than a single step, if none is missing
+    whole = round(
+        (different[-1] - different[0]) / step
+    )  # more exact than a single step, if none is missing
     return float(f"{whole / (different[-1] - different[0]):.6g}")
 
 
@@ -147,7 +193,11 @@ def _dialogues(path: Path, header: Header) -> Iterator[tuple[int, Columns]]:
     last, first_line, line = None, 2, 2
     for batch in batches(path, header, tuple(header.types)):
         table = pa.Table.from_batches([batch])
-        names = np.array(table.column("dialogue").to_pylist() if "dialogue" in header.labels else [path.stem] * table.num_rows)
+        names = np.array(
+            table.column("dialogue").to_pylist()
+            if "dialogue" in header.labels
+            else [path.stem] * table.num_rows
+        )
         bounds = [0, *(np.nonzero(names[1:] != names[:-1])[0] + 1).tolist(), len(names)]
         for low, high in zip(bounds[:-1], bounds[1:], strict=True):
             if low < high:
@@ -166,50 +216,87 @@ def _columns(path: Path, header: Header, parts: list[Any]) -> Columns:
     for name in header.labels:
         column = table.column(name)
         if name == "correct":
-            found[name] = np.array([np.nan if value is None else float(value) for value in column.to_pylist()])
+            found[name] = np.array(
+                [np.nan if value is None else float(value) for value in column.to_pylist()]
+            )
         elif name in DEFAULTS and not isinstance(DEFAULTS[name], float):
             found[name] = np.array(column.fill_null(DEFAULTS[name]).to_pylist())
         else:
-            found[name] = column.to_numpy() if column.null_count == 0 or name not in ("dialogue", "speaker", "frame", "time_s") else refuse(path, header)
+            found[name] = (
+                column.to_numpy()
+                if column.null_count == 0 or name not in ("dialogue", "speaker", "frame", "time_s")
+                else refuse(path, header)
+            )
     for layer, names in header.values.items():
         found[layer] = np.stack([table.column(name).to_numpy() for name in names], axis=1)
         if not np.isfinite(found[layer]).all():
             refuse(path, header)
     if "time_s" in found and not np.isfinite(found["time_s"]).all():
         refuse(path, header)
-    if not np.isin(found["speaker"], (0, 1)).all() or any(not np.isin(found[name], WORDS[name]).all() for name in WORDS if name in found):
+    if not np.isin(found["speaker"], (0, 1)).all() or any(
+        not np.isin(found[name], WORDS[name]).all() for name in WORDS if name in found
+    ):
         refuse(path, header)
     return found
 
 
-def _write(path: Path, header: Header, line: int, rows: Columns, out: Path, number: int, about: About) -> None:
+def _write(
+    path: Path, header: Header, line: int, rows: Columns, out: Path, number: int, about: About
+) -> None:
     dialogue, rate_hz = about.dialogues[number], about.frame_rate_hz
     order = _order(path, dialogue.id, line, rows, rate_hz)
-    columns: Columns = {name: values[order].reshape(-1, 2, *values.shape[1:]) for name, values in rows.items()}
+    columns: Columns = {
+        name: values[order].reshape(-1, 2, *values.shape[1:]) for name, values in rows.items()
+    }
     steps = len(columns["speaker"])
     events: list[dict[str, Any]] = []
     known = "backchannel" in columns
     if "speaking" in columns:
         frames = max(1, round(steps * FRAME_RATE_HZ / rate_hz))
         activity = at_activity_rate(columns["speaking"].T.astype(np.float32), rate_hz, frames) > 0.5
-        backchannel = at_activity_rate(columns["backchannel"].T.astype(np.float32), rate_hz, frames) > 0.5 if known else np.zeros_like(activity)
+        backchannel = (
+            at_activity_rate(columns["backchannel"].T.astype(np.float32), rate_hz, frames) > 0.5
+            if known
+            else np.zeros_like(activity)
+        )
         said = "p_next" in columns and bool(np.isfinite(columns["p_next"]).all())
         p_next = at_activity_rate(columns["p_next"].T, rate_hz, frames) if said else None
-        events = [event_row(dialogue.id, dialogue.split, moment, p_next) for moment in find_moments(activity, backchannel)]
-        newest = np.minimum(((np.arange(steps) + 1) * FRAME_RATE_HZ / rate_hz - 1 + 1e-6).astype(int).clip(0), frames - 1)
-        columns = {name: labels[newest] for name, labels in label_frames(activity, backchannel, events).items()} | columns
+        events = [
+            event_row(dialogue.id, dialogue.split, moment, p_next)
+            for moment in find_moments(activity, backchannel)
+        ]
+        newest = np.minimum(
+            ((np.arange(steps) + 1) * FRAME_RATE_HZ / rate_hz - 1 + 1e-6).astype(int).clip(0),
+            frames - 1,
+        )
+        columns = {
+            name: labels[newest]
+            for name, labels in label_frames(activity, backchannel, events).items()
+        } | columns
     frame = np.arange(steps)[:, None]
-    fixed = {"dialogue": np.array(dialogue.id), "split": np.array(dialogue.split), "frame": frame, "time_s": (frame + 1) / rate_hz}
+    fixed = {
+        "dialogue": np.array(dialogue.id),
+        "split": np.array(dialogue.split),
+        "frame": frame,
+        "time_s": (frame + 1) / rate_hz,
+    }
     columns = {name: np.array(value) for name, value in DEFAULTS.items()} | columns | fixed
-    columns = {name: np.broadcast_to(values, (steps, 2)) if values.ndim < 3 else values for name, values in columns.items()}
+    columns = {
+        name: np.broadcast_to(values, (steps, 2)) if values.ndim < 3 else values
+        for name, values in columns.items()
+    }
     writer = FramesWriter(out, number, about.sizes, annotated=known)
     for start in range(0, steps, FRAMES_PER_GROUP):
-        writer.write({name: values[start : start + FRAMES_PER_GROUP] for name, values in columns.items()})
+        writer.write(
+            {name: values[start : start + FRAMES_PER_GROUP] for name, values in columns.items()}
+        )
     write_events(out, number, events)
     writer.close()
 
 
-def _order(path: Path, dialogue: str, line: int, rows: Columns, rate_hz: float) -> NDArray[np.int64]:
+def _order(
+    path: Path, dialogue: str, line: int, rows: Columns, rate_hz: float
+) -> NDArray[np.int64]:
     """Rows by frame and speaker; both speakers in every frame, and frames at equal steps."""
     speaker = rows["speaker"].astype(int)
     if "frame" in rows:
@@ -221,7 +308,9 @@ def _order(path: Path, dialogue: str, line: int, rows: Columns, rate_hz: float) 
     frames, counts = np.unique(at, return_counts=True)
     twice = np.nonzero((at[1:] == at[:-1]) & (speaker[1:] == speaker[:-1]))[0]
     if len(twice):
-        raise ConfigError(f"{path}, line {line + max(order[twice[0]], order[twice[0] + 1])}: expected one row for a frame and speaker, got a second one")
+        raise ConfigError(
+            f"{path}, line {line + max(order[twice[0]], order[twice[0] + 1])}: expected one row for a frame and speaker, got a second one"
+        )
     if (counts != 2).any():
         row = int(np.nonzero(at == frames[counts != 2][0])[0][0])
         only = f", as in all of dialogue {dialogue!r}" if len(set(speaker.tolist())) == 1 else ""
@@ -231,5 +320,7 @@ def _order(path: Path, dialogue: str, line: int, rows: Columns, rate_hz: float) 
     steps = np.diff(frames)
     if len(steps) and (steps != steps[0]).any():
         row = int(np.nonzero(at == frames[1:][steps != np.median(steps)][0])[0][0])
-        raise ConfigError(f"{path}, line {line + order[row]}: expected frames at equal steps, got a gap before this one, in dialogue {dialogue!r}")
+        raise ConfigError(
+            f"{path}, line {line + order[row]}: expected frames at equal steps, got a gap before this one, in dialogue {dialogue!r}"
+        )
     return order

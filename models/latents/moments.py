@@ -16,7 +16,15 @@ from ..dialogues.events import find_onsets, find_transitions
 from ..dialogues.utterances import FINAL_MARKS
 
 # What one speaker is doing in a frame; the first is everything that the others are not.
-SITUATIONS = ("other", "speaking", "listening", "pausing", "done", "about to speak", "both speaking")
+SITUATIONS = (
+    "other",
+    "speaking",
+    "listening",
+    "pausing",
+    "done",
+    "about to speak",
+    "both speaking",
+)
 # What the conversation is doing in a frame: a mutual silence between speakers is a gap, within a speaker a pause.
 FLOORS = ("speech", "overlap", "gap", "pause", "silence")
 EVENT_KINDS = ("shift", "hold", "gap", "pause", "overlap", "backchannel")
@@ -64,7 +72,9 @@ def find_situations(activity: BoolFrames) -> NDArray[np.int64]:
     for silence in find_transitions(activity):
         span = slice(silence.silence_start_frame, silence.silence_end_frame)
         found[silence.previous, span] = situation["pausing" if silence.kind == "hold" else "done"]
-        found[1 - silence.previous, span] = situation["listening" if silence.kind == "hold" else "about to speak"]
+        found[1 - silence.previous, span] = situation[
+            "listening" if silence.kind == "hold" else "about to speak"
+        ]
     return found
 
 
@@ -76,13 +86,21 @@ def find_floors(activity: BoolFrames) -> NDArray[np.int64]:
     Args:
         activity: who spoke when, (2, T) at 50 Hz.
     """
-    found = np.where(activity.all(axis=0), FLOORS.index("overlap"), np.where(activity.any(axis=0), FLOORS.index("speech"), FLOORS.index("silence")))
+    found = np.where(
+        activity.all(axis=0),
+        FLOORS.index("overlap"),
+        np.where(activity.any(axis=0), FLOORS.index("speech"), FLOORS.index("silence")),
+    )
     for kind, _, _, start, end in _silences(activity):
         found[start:end] = FLOORS.index(kind)
     return found
 
 
-def find_moments(activity: BoolFrames, backchannel: BoolFrames, texts: Sequence[Sequence[tuple[Segment, str]]] = ((), ())) -> list[Moment]:
+def find_moments(
+    activity: BoolFrames,
+    backchannel: BoolFrames,
+    texts: Sequence[Sequence[tuple[Segment, str]]] = ((), ()),
+) -> list[Moment]:
     """Every event of a dialogue, in order of time.
 
     Args:
@@ -91,23 +109,42 @@ def find_moments(activity: BoolFrames, backchannel: BoolFrames, texts: Sequence[
             other speaks count as such.
         texts: times and text of each speaker's words, or stretches of them; empty where nothing is known.
     """
-    found = [Moment(t.kind, t.previous, t.next, t.silence_start_frame, t.silence_end_frame) for t in find_transitions(activity)]
+    found = [
+        Moment(t.kind, t.previous, t.next, t.silence_start_frame, t.silence_end_frame)
+        for t in find_transitions(activity)
+    ]
     found += [Moment(*silence) for silence in _silences(activity)]
     for start, end in runs(np.all(activity, axis=0)):
         before = activity[:, start - 1] if start else np.zeros(2, bool)
         if before.sum() == 1:
             first = int(before.argmax())
             found.append(Moment("overlap", first, 1 - first, start, end))
-    reactions = [(speaker, start, end) for speaker in (0, 1) for start, end in runs(backchannel[speaker])] or _short_reactions(activity)
-    found += [Moment("backchannel", speaker, 1 - speaker, start, end) for speaker, start, end in reactions]
-    found = [_with_ending(moment, texts) if moment.kind in ("shift", "hold", "gap", "pause") else moment for moment in found]
-    return sorted(found, key=lambda moment: (moment.start_frame, EVENT_KINDS.index(moment.kind), moment.speaker))
+    reactions = [
+        (speaker, start, end) for speaker in (0, 1) for start, end in runs(backchannel[speaker])
+    ] or _short_reactions(activity)
+    found += [
+        Moment("backchannel", speaker, 1 - speaker, start, end) for speaker, start, end in reactions
+    ]
+    found = [
+        _with_ending(moment, texts) if moment.kind in ("shift", "hold", "gap", "pause") else moment
+        for moment in found
+    ]
+    return sorted(
+        found,
+        key=lambda moment: (moment.start_frame, EVENT_KINDS.index(moment.kind), moment.speaker),
+    )
 
 
 def ending_of(text: str) -> str:
     """How words end, one of ENDINGS: a text without a final mark says nothing."""
     last = text.strip().rstrip("\"'”’)")[-1:]
-    return "" if not last or last not in FINAL_MARKS else "question" if last in QUESTION_MARKS else "statement"
+    return (
+        ""
+        if not last or last not in FINAL_MARKS
+        else "question"
+        if last in QUESTION_MARKS
+        else "statement"
+    )
 
 
 def _silences(activity: BoolFrames) -> list[tuple[str, int, int, int, int]]:
@@ -119,17 +156,29 @@ def _silences(activity: BoolFrames) -> list[tuple[str, int, int, int, int]]:
         before, after = activity[:, start - 1], activity[:, end]
         if before.sum() == 1 and after.sum() == 1:
             previous, following = int(before.argmax()), int(after.argmax())
-            found.append(("pause" if previous == following else "gap", previous, following, start, end))
+            found.append(
+                ("pause" if previous == following else "gap", previous, following, start, end)
+            )
     return found
 
 
 def _short_reactions(activity: BoolFrames) -> list[tuple[int, int, int]]:
     shorts = [onset for onset in find_onsets(activity) if onset.kind == "short"]
-    return [(short.speaker, short.start_frame, short.end_frame) for short in shorts if activity[1 - short.speaker, short.start_frame]]
+    return [
+        (short.speaker, short.start_frame, short.end_frame)
+        for short in shorts
+        if activity[1 - short.speaker, short.start_frame]
+    ]
 
 
 def _with_ending(moment: Moment, texts: Sequence[Sequence[tuple[Segment, str]]]) -> Moment:
     start_s = moment.start_frame / FRAME_RATE_HZ
-    ends = [(abs(end - start_s), text) for (start, end), text in texts[moment.speaker] if start < start_s and abs(end - start_s) <= TEXT_BEFORE_S]
+    ends = [
+        (abs(end - start_s), text)
+        for (start, end), text in texts[moment.speaker]
+        if start < start_s and abs(end - start_s) <= TEXT_BEFORE_S
+    ]
     ending = ending_of(min(ends)[1]) if ends else ""
-    return Moment(moment.kind, moment.speaker, moment.next, moment.start_frame, moment.end_frame, ending)
+    return Moment(
+        moment.kind, moment.speaker, moment.next, moment.start_frame, moment.end_frame, ending
+    )

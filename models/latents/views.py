@@ -77,13 +77,19 @@ def check_suffix(path: Path, *suffixes: str) -> None:
         ConfigError: another suffix, or no such folder.
     """
     if path.suffix not in suffixes:
-        raise ConfigError(f"expected an output file ending in {' or '.join(suffixes)}, got {str(path)!r}")
+        raise ConfigError(
+            f"expected an output file ending in {' or '.join(suffixes)}, got {str(path)!r}"
+        )
     if not path.parent.is_dir():
-        raise ConfigError(f"expected a file that can be written, got {str(path)!r}: no folder {str(path.parent)!r}")
+        raise ConfigError(
+            f"expected a file that can be written, got {str(path)!r}: no folder {str(path.parent)!r}"
+        )
 
 
 @contextmanager
-def picture(path: Path, title: str, caption: str, size: tuple[float, float], **grid: Any) -> Iterator[Any]:
+def picture(
+    path: Path, title: str, caption: str, size: tuple[float, float], **grid: Any
+) -> Iterator[Any]:
     """Panels to draw on, saved in the end as a PNG with the title above and the caption below.
 
     Args:
@@ -96,15 +102,37 @@ def picture(path: Path, title: str, caption: str, size: tuple[float, float], **g
 
     words = "\n".join(textwrap.wrap(caption, round(size[0] * CAPTION_CHARACTERS_PER_INCH)))
     below = 0.16 * (words.count("\n") + 1) + 0.25
-    figure: Any = Figure(figsize=(size[0], size[1] + below), layout="constrained", facecolor=LIGHT.paper)
-    figure.get_layout_engine().set(rect=(0, below / (size[1] + below), 1, 1 - below / (size[1] + below)))
+    figure: Any = Figure(
+        figsize=(size[0], size[1] + below), layout="constrained", facecolor=LIGHT.paper
+    )
+    figure.get_layout_engine().set(
+        rect=(0, below / (size[1] + below), 1, 1 - below / (size[1] + below))
+    )
     yield styled_panels(figure, LIGHT, **grid)
     figure.suptitle(title, fontsize=12, color=LIGHT.ink)
-    figure.text(0.012, (below - 0.16) / (size[1] + below), words, fontsize=CAPTION_SIZE, color="#555555", va="top", ha="left", linespacing=1.3)
+    figure.text(
+        0.012,
+        (below - 0.16) / (size[1] + below),
+        words,
+        fontsize=CAPTION_SIZE,
+        color="#555555",
+        va="top",
+        ha="left",
+        linespacing=1.3,
+    )
     figure.savefig(path, dpi=DPI, facecolor=LIGHT.paper)
 
 
-def write_page(path: Path, title: str, caption: str, script: str, contents: Mapping[str, Any], *, plotly: bool = True, before: Sequence[str] = ()) -> None:
+def write_page(
+    path: Path,
+    title: str,
+    caption: str,
+    script: str,
+    contents: Mapping[str, Any],
+    *,
+    plotly: bool = True,
+    before: Sequence[str] = (),
+) -> None:
     """Write a page that needs nothing but itself.
 
     Args:
@@ -120,7 +148,9 @@ def write_page(path: Path, title: str, caption: str, script: str, contents: Mapp
         from plotly.offline import get_plotlyjs
 
         scripts.insert(0, get_plotlyjs())
-    embedded = json.dumps(_plain({**contents, "colours": COLOURS}), ensure_ascii=False).replace("<", "\\u003c")
+    embedded = json.dumps(_plain({**contents, "colours": COLOURS}), ensure_ascii=False).replace(
+        "<", "\\u003c"
+    )
     style = STYLE + _script("kit.css")
     head = f'<meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{html.escape(title)}</title><style>{style}</style>'
     path.write_text(
@@ -139,7 +169,9 @@ def dialogue_of(collected: CollectedDialogue) -> Dialogue:
         ConfigError: it came from elsewhere (a CSV file), so there are none.
     """
     if not collected.audio:
-        raise ConfigError(f"dialogue {collected.id!r}: expected audio, got a collection that was imported without it")
+        raise ConfigError(
+            f"dialogue {collected.id!r}: expected audio, got a collection that was imported without it"
+        )
     return Dialogue(
         collected.id,
         tuple(Path(path) for path in collected.audio),
@@ -164,8 +196,12 @@ def sound_of(collected: CollectedDialogue) -> Samples:
 def embedded_sound(sound: Samples) -> str:
     """Sound (2, N) at SOUND_RATE_HZ as a data URL that a page can play: stereo Ogg Vorbis, speaker 0 on the left."""
     written = io.BytesIO()
-    with sf.SoundFile(written, "w", SOUND_RATE_HZ, 2, format="OGG", subtype="VORBIS", compression_level=0.9) as file:
-        for start in range(0, sound.shape[1], SOUND_RATE_HZ):  # one long write overflows the stack in libsndfile's Vorbis encoder
+    with sf.SoundFile(
+        written, "w", SOUND_RATE_HZ, 2, format="OGG", subtype="VORBIS", compression_level=0.9
+    ) as file:
+        for start in range(
+            0, sound.shape[1], SOUND_RATE_HZ
+        ):  # one long write overflows the stack in libsndfile's Vorbis encoder
             file.write(sound[:, start : start + SOUND_RATE_HZ].T)
     return "data:audio/ogg;base64," + base64.b64encode(written.getvalue()).decode()
 
@@ -173,8 +209,14 @@ def embedded_sound(sound: Samples) -> str:
 def envelope(sound: Samples, frame_rate_hz: float) -> NDArray[np.float32]:
     """Largest magnitude in every frame, (2, N) -> (2, T), the loudest of each speaker being 1."""
     step = round(SOUND_RATE_HZ / frame_rate_hz)
-    peaks = np.abs(sound[:, : sound.shape[1] // step * step]).reshape(2, -1, step).max(axis=2, initial=0)
-    return (peaks / np.maximum(peaks.max(axis=1, keepdims=True, initial=0), 1e-3)).astype(np.float32)
+    peaks = (
+        np.abs(sound[:, : sound.shape[1] // step * step])
+        .reshape(2, -1, step)
+        .max(axis=2, initial=0)
+    )
+    return (peaks / np.maximum(peaks.max(axis=1, keepdims=True, initial=0), 1e-3)).astype(
+        np.float32
+    )
 
 
 def _script(name: str) -> str:
@@ -191,7 +233,11 @@ def _plain(value: Any) -> Any:
         if value.dtype.kind not in "fiub":
             return value.tolist()
         kind = "f4" if value.dtype.kind == "f" else "u1" if value.dtype == np.uint8 else "i4"
-        return {"$array": kind, "shape": list(value.shape), "base64": base64.b64encode(np.ascontiguousarray(value, f"<{kind}").tobytes()).decode()}
+        return {
+            "$array": kind,
+            "shape": list(value.shape),
+            "base64": base64.b64encode(np.ascontiguousarray(value, f"<{kind}").tobytes()).decode(),
+        }
     if isinstance(value, np.generic):
         return value.item()
     if isinstance(value, float) and not np.isfinite(value):

@@ -33,68 +33,183 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     what = METHODS | OTHERS
     width = max(map(len, what))
-    parser.epilog = "methods:\n" + "\n".join(f"  {name:{width}}  {words}" for name, words in what.items())
+    parser.epilog = "methods:\n" + "\n".join(
+        f"  {name:{width}}  {words}" for name, words in what.items()
+    )
     methods = parser.add_subparsers(dest="method", metavar="METHOD", required=True)
     defaults = PretrainingSettings("cpc")
     for method, words in METHODS.items():
         own = methods.add_parser(method, help=words, description=words)
-        own.add_argument("--manifest", type=Path, required=True, help="dialogues (JSON Lines); those whose split is train or not given are learned from")
+        own.add_argument(
+            "--manifest",
+            type=Path,
+            required=True,
+            help="dialogues (JSON Lines); those whose split is train or not given are learned from",
+        )
         own.add_argument("--out", type=Path, required=True, help="folder of the run")
-        own.add_argument("--validation", type=Path, help="manifest of held-out dialogues (default: the val part of --manifest)")
-        own.add_argument("--settings", type=Path, help="JSON file of settings, the encoder's configuration among them")
+        own.add_argument(
+            "--validation",
+            type=Path,
+            help="manifest of held-out dialogues (default: the val part of --manifest)",
+        )
+        own.add_argument(
+            "--settings",
+            type=Path,
+            help="JSON file of settings, the encoder's configuration among them",
+        )
         own.add_argument("--steps", type=int, help=f"(default {defaults.steps})")
-        own.add_argument("--lanes", type=int, help=f"conversations side by side (default {defaults.lanes})")
+        own.add_argument(
+            "--lanes", type=int, help=f"conversations side by side (default {defaults.lanes})"
+        )
         own.add_argument("--seed", type=int, help=f"(default {defaults.seed})")
-        own.add_argument("--resume", action="store_true", help="go on exactly where the last checkpoint in --out was written")
-        own.add_argument("--device", default="auto", help="torch device (default auto: a GPU if there is one)")
-    listening = methods.add_parser(RECONSTRUCT, help=what[RECONSTRUCT], description=what[RECONSTRUCT])
-    listening.add_argument("--run", type=Path, required=True, help="folder of a run of autoencoder, vqvae or vqvae2")
-    listening.add_argument("--audio", type=Path, required=True, help="recording, one or two channels")
-    listening.add_argument("--out", type=Path, required=True, help="folder: original.wav, reconstruction.wav, reconstruction.png")
+        own.add_argument(
+            "--resume",
+            action="store_true",
+            help="go on exactly where the last checkpoint in --out was written",
+        )
+        own.add_argument(
+            "--device", default="auto", help="torch device (default auto: a GPU if there is one)"
+        )
+    listening = methods.add_parser(
+        RECONSTRUCT, help=what[RECONSTRUCT], description=what[RECONSTRUCT]
+    )
+    listening.add_argument(
+        "--run", type=Path, required=True, help="folder of a run of autoencoder, vqvae or vqvae2"
+    )
+    listening.add_argument(
+        "--audio", type=Path, required=True, help="recording, one or two channels"
+    )
+    listening.add_argument(
+        "--out",
+        type=Path,
+        required=True,
+        help="folder: original.wav, reconstruction.wav, reconstruction.png",
+    )
     listening.add_argument("--start", type=float, default=0.0, metavar="S", help="(default 0)")
-    listening.add_argument("--seconds", type=float, default=20.0, metavar="S", help="at most (default 20)")
-    _add_teacher_arguments(methods.add_parser(TEACHER, help=what[TEACHER], description=what[TEACHER]))
-    _add_distill_arguments(methods.add_parser(DISTILL, help=what[DISTILL], description=what[DISTILL]))
+    listening.add_argument(
+        "--seconds", type=float, default=20.0, metavar="S", help="at most (default 20)"
+    )
+    _add_teacher_arguments(
+        methods.add_parser(TEACHER, help=what[TEACHER], description=what[TEACHER])
+    )
+    _add_distill_arguments(
+        methods.add_parser(DISTILL, help=what[DISTILL], description=what[DISTILL])
+    )
     _add_judge_arguments(methods.add_parser(JUDGE, help=what[JUDGE], description=what[JUDGE]))
 
 
 def _add_judge_arguments(parser: argparse.ArgumentParser) -> None:
     _add_speech_arguments(parser)
-    parser.add_argument("--teacher", type=Path, required=True, metavar="FOLDER", help="what `turnstream pretrain teacher` wrote of the same data")
-    parser.add_argument("--calls", type=Path, required=True, metavar="MANIFEST", help="real calls, at least three")
-    parser.add_argument("--out", type=Path, required=True, help="folder for scores of all utterances and calls")
-    parser.add_argument("--whisper", type=Path, metavar="FOLDER", help="as for `turnstream pretrain teacher`")
-    parser.add_argument("--each", action="store_true", help="also judges that have not heard one of the calls, to cross-validate what learns from them")
-    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="threads of the teacher (default 1)")
+    parser.add_argument(
+        "--teacher",
+        type=Path,
+        required=True,
+        metavar="FOLDER",
+        help="what `turnstream pretrain teacher` wrote of the same data",
+    )
+    parser.add_argument(
+        "--calls", type=Path, required=True, metavar="MANIFEST", help="real calls, at least three"
+    )
+    parser.add_argument(
+        "--out", type=Path, required=True, help="folder for scores of all utterances and calls"
+    )
+    parser.add_argument(
+        "--whisper", type=Path, metavar="FOLDER", help="as for `turnstream pretrain teacher`"
+    )
+    parser.add_argument(
+        "--each",
+        action="store_true",
+        help="also judges that have not heard one of the calls, to cross-validate what learns from them",
+    )
+    parser.add_argument(
+        "--jobs", type=int, default=1, metavar="N", help="threads of the teacher (default 1)"
+    )
 
 
 def _add_speech_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--data", type=Path, required=True, metavar="FOLDER", help="utterances in speech/SET/manifest.csv, as for `turnstream simulate`")
-    parser.add_argument("--cache", type=Path, default=Path.home() / ".cache" / "turnstream", help="where decoded utterances are kept")
+    parser.add_argument(
+        "--data",
+        type=Path,
+        required=True,
+        metavar="FOLDER",
+        help="utterances in speech/SET/manifest.csv, as for `turnstream simulate`",
+    )
+    parser.add_argument(
+        "--cache",
+        type=Path,
+        default=Path.home() / ".cache" / "turnstream",
+        help="where decoded utterances are kept",
+    )
 
 
 def _add_teacher_arguments(parser: argparse.ArgumentParser) -> None:
     _add_speech_arguments(parser)
-    parser.add_argument("--out", type=Path, required=True, help="folder for what the teacher says; an extraction that was cut short is resumed")
-    parser.add_argument("--whisper", type=Path, metavar="FOLDER", help="model in CTranslate2's format (default: Whisper-base, extra teacher)")
-    parser.add_argument("--components", type=int, default=128, help="principal components of a frame that are kept (default 128)")
-    parser.add_argument("--places", type=int, metavar="N", help="stop after so many places where a speaker could stop (default: all)")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        required=True,
+        help="folder for what the teacher says; an extraction that was cut short is resumed",
+    )
+    parser.add_argument(
+        "--whisper",
+        type=Path,
+        metavar="FOLDER",
+        help="model in CTranslate2's format (default: Whisper-base, extra teacher)",
+    )
+    parser.add_argument(
+        "--components",
+        type=int,
+        default=128,
+        help="principal components of a frame that are kept (default 128)",
+    )
+    parser.add_argument(
+        "--places",
+        type=int,
+        metavar="N",
+        help="stop after so many places where a speaker could stop (default: all)",
+    )
     parser.add_argument("--jobs", type=int, default=1, metavar="N", help="processes (default 1)")
 
 
 def _add_distill_arguments(parser: argparse.ArgumentParser) -> None:
     defaults = DistillationSettings()
     _add_speech_arguments(parser)
-    parser.add_argument("--teacher", type=Path, required=True, metavar="FOLDER", help="what `turnstream pretrain teacher` wrote of the same data")
+    parser.add_argument(
+        "--teacher",
+        type=Path,
+        required=True,
+        metavar="FOLDER",
+        help="what `turnstream pretrain teacher` wrote of the same data",
+    )
     parser.add_argument("--out", type=Path, required=True, help="folder of the run")
-    parser.add_argument("--settings", type=Path, help="JSON file of settings, the network's configuration among them")
+    parser.add_argument(
+        "--settings",
+        type=Path,
+        help="JSON file of settings, the network's configuration among them",
+    )
     parser.add_argument("--steps", type=int, help=f"(default {defaults.steps})")
-    parser.add_argument("--lanes", type=int, help=f"streams of speech side by side (default {defaults.lanes})")
+    parser.add_argument(
+        "--lanes", type=int, help=f"streams of speech side by side (default {defaults.lanes})"
+    )
     parser.add_argument("--seed", type=int, help=f"(default {defaults.seed})")
-    parser.add_argument("--resume", action="store_true", help="continue from the last checkpoint in --out")
-    parser.add_argument("--accelerator", choices=ACCELERATORS, default="auto", help="(default auto: a GPU if there is one)")
-    parser.add_argument("--devices", type=int, default=1, metavar="N", help="processes, one per GPU (default 1)")
-    parser.add_argument("--precision", choices=PRECISIONS, default=Hardware().precision, help=f"(default {Hardware().precision})")
+    parser.add_argument(
+        "--resume", action="store_true", help="continue from the last checkpoint in --out"
+    )
+    parser.add_argument(
+        "--accelerator",
+        choices=ACCELERATORS,
+        default="auto",
+        help="(default auto: a GPU if there is one)",
+    )
+    parser.add_argument(
+        "--devices", type=int, default=1, metavar="N", help="processes, one per GPU (default 1)"
+    )
+    parser.add_argument(
+        "--precision",
+        choices=PRECISIONS,
+        default=Hardware().precision,
+        help=f"(default {Hardware().precision})",
+    )
 
 
 def main(args: argparse.Namespace) -> int:
@@ -109,11 +224,21 @@ def main(args: argparse.Namespace) -> int:
     from .loop import pretrain
 
     plain = (read_settings(args.settings) if args.settings else {}) | {"method": args.method}
-    plain |= {name: getattr(args, name) for name in ("steps", "lanes", "seed") if getattr(args, name) is not None}
+    plain |= {
+        name: getattr(args, name)
+        for name in ("steps", "lanes", "seed")
+        if getattr(args, name) is not None
+    }
     settings = from_plain(PretrainingSettings, plain, "settings")
     training = read_training_part(args.manifest)
-    held_out = read_held_out(args.validation) if args.validation else [one for one in read_manifest(args.manifest) if one.split == "val"]
-    pretrain(settings, training, args.out, validation=held_out, resume=args.resume, device=args.device)
+    held_out = (
+        read_held_out(args.validation)
+        if args.validation
+        else [one for one in read_manifest(args.manifest) if one.split == "val"]
+    )
+    pretrain(
+        settings, training, args.out, validation=held_out, resume=args.resume, device=args.device
+    )
     print(f"trained encoder in {args.out}; go on with: turnstream train --encoder {args.out} ...")
     return 0
 
@@ -125,26 +250,57 @@ def _from_teacher(args: argparse.Namespace) -> int:
 
     sets = decode_speech(args.data, args.cache, getattr(args, "jobs", 1))
     if args.method == TEACHER:
-        extract(args.out, sets, teacher=args.whisper, components=args.components, most_places=args.places, jobs=args.jobs)
-        print(f"what the teacher said is in {args.out}; continue with: turnstream pretrain distill --teacher {args.out} ...")
+        extract(
+            args.out,
+            sets,
+            teacher=args.whisper,
+            components=args.components,
+            most_places=args.places,
+            jobs=args.jobs,
+        )
+        print(
+            f"what the teacher said is in {args.out}; continue with: turnstream pretrain distill --teacher {args.out} ..."
+        )
         return 0
     if args.method == JUDGE:
         from ..teachers.judging import judge_calls
 
         extraction = Extraction(args.teacher, UtterancePool(sets))
-        measured = judge_calls(read_training_part(args.calls), extraction, args.out, teacher=args.whisper, each=args.each, threads=args.jobs)
+        measured = judge_calls(
+            read_training_part(args.calls),
+            extraction,
+            args.out,
+            teacher=args.whisper,
+            each=args.each,
+            threads=args.jobs,
+        )
         shown = ", ".join(f"{auc:.3f}" for auc in measured.values())
-        print(f"AUC of each call by the judge of the others, at the moments of a silence in turn: {shown}; scores are in {args.out}")
+        print(
+            f"AUC of each call by the judge of the others, at the moments of a silence in turn: {shown}; scores are in {args.out}"
+        )
         return 0
     from lightning_fabric.utilities import rank_zero_only
 
     from ..distillation.distillation import distil
 
     plain = read_settings(args.settings) if args.settings else {}
-    plain |= {name: getattr(args, name) for name in ("steps", "lanes", "seed") if getattr(args, name) is not None}
+    plain |= {
+        name: getattr(args, name)
+        for name in ("steps", "lanes", "seed")
+        if getattr(args, name) is not None
+    }
     settings = from_plain(DistillationSettings, plain, "settings")
     extraction = Extraction(args.teacher, UtterancePool(sets))
     hardware = Hardware(args.accelerator, args.devices, precision=args.precision)
-    distil(settings, extraction, read_surroundings(args.data), args.out, resume=args.resume, hardware=hardware)
-    rank_zero_only(print)(f"trained encoder and per-speaker RNN in {args.out}; continue with: turnstream train --encoder {args.out} ...")
+    distil(
+        settings,
+        extraction,
+        read_surroundings(args.data),
+        args.out,
+        resume=args.resume,
+        hardware=hardware,
+    )
+    rank_zero_only(print)(
+        f"trained encoder and per-speaker RNN in {args.out}; continue with: turnstream train --encoder {args.out} ..."
+    )
     return 0

@@ -52,14 +52,35 @@ class CPC(nn.Module):
             score = (guess * right).sum(dim=-1, keepdim=True)  # (R, T - k, 1)
             against = torch.einsum("rtc,rnc->rtn", guess, others)
             when = torch.arange(k, encoded.shape[1], device=encoded.device)
-            against = against.masked_fill(moments[:, None, :] == when[None, :, None], -math.inf)  # the right one itself is no negative
+            against = against.masked_fill(
+                moments[:, None, :] == when[None, :, None], -math.inf
+            )  # the right one itself is no negative
             scores = torch.cat([score, against], dim=-1)
-            losses.append(F.cross_entropy(scores.flatten(0, 1), scores.new_zeros(scores.shape[0] * scores.shape[1], dtype=torch.long)))
-            correct.append((score > against.amax(dim=-1, keepdim=True)).float().mean())  # of equals none is found
+            losses.append(
+                F.cross_entropy(
+                    scores.flatten(0, 1),
+                    scores.new_zeros(scores.shape[0] * scores.shape[1], dtype=torch.long),
+                )
+            )
+            correct.append(
+                (score > against.amax(dim=-1, keepdim=True)).float().mean()
+            )  # of equals none is found
         loss = torch.stack(losses).mean()
-        measures = {"info_nce": loss, "below_chance": math.log(1 + others.shape[1]) - loss, "accuracy": torch.stack(correct).mean()}
-        measures |= {f"accuracy_{k}": value for k, value in zip(self.settings.ahead, correct, strict=True)}
-        return Judged(loss, {name: value.detach() for name, value in measures.items()}, {}, None, {"context": after})
+        measures = {
+            "info_nce": loss,
+            "below_chance": math.log(1 + others.shape[1]) - loss,
+            "accuracy": torch.stack(correct).mean(),
+        }
+        measures |= {
+            f"accuracy_{k}": value for k, value in zip(self.settings.ahead, correct, strict=True)
+        }
+        return Judged(
+            loss,
+            {name: value.detach() for name, value in measures.items()},
+            {},
+            None,
+            {"context": after},
+        )
 
     def _draw(self, encoded: Tensor) -> tuple[Tensor, Tensor]:
         """Negatives of each row, (R, N, C), and the moments of those that are its own, (R, N), -1 for others'."""
@@ -67,7 +88,13 @@ class CPC(nn.Module):
         device, within = encoded.device, self.settings.negatives_within
         across = self.settings.negatives_across if rows > 1 else 0
         own = torch.randint(steps, (rows, within), device=device)
-        whose = (torch.arange(rows, device=device)[:, None] + torch.randint(1, max(rows, 2), (rows, across), device=device)) % rows
+        whose = (
+            torch.arange(rows, device=device)[:, None]
+            + torch.randint(1, max(rows, 2), (rows, across), device=device)
+        ) % rows
         theirs = torch.randint(steps, (rows, across), device=device)
-        negatives = torch.cat([encoded[torch.arange(rows, device=device)[:, None], own], encoded[whose, theirs]], dim=1)
+        negatives = torch.cat(
+            [encoded[torch.arange(rows, device=device)[:, None], own], encoded[whose, theirs]],
+            dim=1,
+        )
         return negatives, torch.cat([own, torch.full_like(theirs, -1)], dim=1)

@@ -38,7 +38,15 @@ class UnlabelledDialogues(RecordedDialogues):
         frames = audio.shape[1] // model.frame_samples
         silent, unknown = np.zeros((2, frames), bool), np.full(frames, UNKNOWN)
         nothing = np.zeros(frames, np.float32)
-        labels = FrameLabels(silent, unknown, unknown, nothing + 0.5, nothing, silent, np.full((2, frames), np.nan, np.float32))
+        labels = FrameLabels(
+            silent,
+            unknown,
+            unknown,
+            nothing + 0.5,
+            nothing,
+            silent,
+            np.full((2, frames), np.nan, np.float32),
+        )
         return audio[:, : frames * model.frame_samples], labels
 
 
@@ -71,20 +79,36 @@ def pretrain(
     if torch.device(device).type == "cuda" and not torch.cuda.is_available():
         raise ConfigError(f"expected a device that this machine has, got {device!r}")
     if validation and max(duration_s(dialogue) for dialogue in validation) < settings.chunk_s:
-        raise ConfigError(f"expected a held-out dialogue of {settings.chunk_s:g} s or more, got none")
-    source = training if isinstance(training, ConversationSource) else UnlabelledDialogues(training, settings.of_stream)
+        raise ConfigError(
+            f"expected a held-out dialogue of {settings.chunk_s:g} s or more, got none"
+        )
+    source = (
+        training
+        if isinstance(training, ConversationSource)
+        else UnlabelledDialogues(training, settings.of_stream)
+    )
     saved = read_checkpoint(out, settings) if resume else None
     if saved is None:
         refuse_to_overwrite(out)
     torch.manual_seed(settings.seed)
     network = PretrainingNetwork(settings).to(device)
-    optimizer = torch.optim.AdamW(network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
+    optimizer = torch.optim.AdamW(
+        network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
+    )
     schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, settings.learning_rate, total_steps=settings.steps, pct_start=min(0.3, settings.warmup_steps / settings.steps)
+        optimizer,
+        settings.learning_rate,
+        total_steps=settings.steps,
+        pct_start=min(0.3, settings.warmup_steps / settings.steps),
     )
     stream = ConversationStream(source, settings.of_stream)
     state, first = network.init_state(settings.lanes), 0
-    parts: dict[str, Any] = {"network": network, "optimizer": optimizer, "schedule": schedule, "stream": stream}
+    parts: dict[str, Any] = {
+        "network": network,
+        "optimizer": optimizer,
+        "schedule": schedule,
+        "stream": stream,
+    }
     if saved is not None:
         for name, part in parts.items():
             part.load_state_dict(saved[name])
@@ -95,7 +119,13 @@ def pretrain(
         _log.info("resumed from step %d", first)
     begin_run(out, settings, first)
     network.train()
-    progress = tqdm(range(first + 1, settings.steps + 1), initial=first, total=settings.steps, unit="step", disable=None)
+    progress = tqdm(
+        range(first + 1, settings.steps + 1),
+        initial=first,
+        total=settings.steps,
+        unit="step",
+        disable=None,
+    )
     for step in progress:
         chunk = stream.next_chunk()
         state = torch.where(chunk.begins[:, None].to(device), torch.zeros_like(state), state)
@@ -107,12 +137,30 @@ def pretrain(
         schedule.step()
         state = state.detach()
         if step % 20 == 0:
-            progress.set_postfix({name: f"{float(value):.3f}" for name, value in judged.measures.items() if not name.startswith("accuracy_")})
+            progress.set_postfix(
+                {
+                    name: f"{float(value):.3f}"
+                    for name, value in judged.measures.items()
+                    if not name.startswith("accuracy_")
+                }
+            )
         if step % settings.validate_every == 0 or step == settings.steps:
-            measured = measure(network, validation) if validation else {name: float(value) for name, value in judged.measures.items()}
-            progress.write(f"step {step}: " + ", ".join(f"{name} {value:.4f}" for name, value in measured.items()))
-            kept = {name: part.state_dict() for name, part in parts.items()} | {"state": state.cpu(), "generator": torch.get_rng_state()}
-            kept |= {"cuda_generator": torch.cuda.get_rng_state(state.device)} if state.is_cuda else {}
+            measured = (
+                measure(network, validation)
+                if validation
+                else {name: float(value) for name, value in judged.measures.items()}
+            )
+            progress.write(
+                f"step {step}: "
+                + ", ".join(f"{name} {value:.4f}" for name, value in measured.items())
+            )
+            kept = {name: part.state_dict() for name, part in parts.items()} | {
+                "state": state.cpu(),
+                "generator": torch.get_rng_state(),
+            }
+            kept |= (
+                {"cuda_generator": torch.cuda.get_rng_state(state.device)} if state.is_cuda else {}
+            )
             write_validation(out, settings, step, measured, kept)
     save_network(network, out)
     return network.cpu().eval()
@@ -142,16 +190,28 @@ def measure(network: PretrainingNetwork, dialogues: Sequence[Dialogue]) -> dict[
                 for name, value in judged.measures.items():
                     sums[name] = sums.get(name, 0.0) + float(value)
                 for name, index in judged.codes.items():
-                    counts[name] = counts.get(name, torch.zeros(settings.codes)) + torch.bincount(index.flatten().cpu(), minlength=settings.codes)
+                    counts[name] = counts.get(name, torch.zeros(settings.codes)) + torch.bincount(
+                        index.flatten().cpu(), minlength=settings.codes
+                    )
     network.train(training)
     if not chunks:
-        raise ConfigError(f"expected a held-out dialogue of {settings.chunk_s:g} s or more, got none")
-    measured = {name: value / chunks for name, value in sums.items() if name != "commitment"}  # which only a quantiser in training knows
+        raise ConfigError(
+            f"expected a held-out dialogue of {settings.chunk_s:g} s or more, got none"
+        )
+    measured = {
+        name: value / chunks for name, value in sums.items() if name != "commitment"
+    }  # which only a quantiser in training knows
     if "reconstruction" in measured:
-        measured["explained"] = 1 - measured["reconstruction"] / measured["variance"] if measured["variance"] else math.nan
+        measured["explained"] = (
+            1 - measured["reconstruction"] / measured["variance"]
+            if measured["variance"]
+            else math.nan
+        )
     return measured | {f"perplexity_{name}": perplexity(count) for name, count in counts.items()}
 
 
-def _chunks(audio: np.ndarray[Any, np.dtype[np.float32]], settings: PretrainingSettings) -> list[np.ndarray[Any, np.dtype[np.float32]]]:
+def _chunks(
+    audio: np.ndarray[Any, np.dtype[np.float32]], settings: PretrainingSettings
+) -> list[np.ndarray[Any, np.dtype[np.float32]]]:
     size = settings.chunk_steps * settings.of_stream.model.frame_samples
     return [audio[:, start : start + size] for start in range(0, audio.shape[1] - size + 1, size)]

@@ -47,7 +47,10 @@ class PretrainingNetwork(nn.Module):
         self.layout = StateLayout.of(self.state_shapes())
 
     def state_shapes(self) -> dict[str, ShapeTree]:
-        return {name: getattr(self, name).state_shapes() for name in ("features", "encoder", "objective")}
+        return {
+            name: getattr(self, name).state_shapes()
+            for name in ("features", "encoder", "objective")
+        }
 
     def init_state(self, batch: int) -> Tensor:
         """The state before anything was heard, (batch, S)."""
@@ -58,13 +61,20 @@ class PretrainingNetwork(nn.Module):
         mel, tail = self.features(audio.flatten(0, 1), before["features"])
         encoded, encoder = self.encoder(mel, before["encoder"])
         judged = self.objective(encoded, mel, before["objective"])
-        return judged, pack_state({"features": tail, "encoder": encoder, "objective": judged.state}, self.layout)
+        return judged, pack_state(
+            {"features": tail, "encoder": encoder, "objective": judged.state}, self.layout
+        )
 
 
 def save_network(network: PretrainingNetwork, folder: Path) -> None:
     """Write a network; the folder is there."""
-    (folder / CONFIG_FILE).write_text(json.dumps(dataclasses.asdict(network.settings), indent=1) + "\n")
-    save_file({name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}, folder / WEIGHTS_FILE)
+    (folder / CONFIG_FILE).write_text(
+        json.dumps(dataclasses.asdict(network.settings), indent=1) + "\n"
+    )
+    save_file(
+        {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()},
+        folder / WEIGHTS_FILE,
+    )
 
 
 def load_network(folder: Path) -> PretrainingNetwork:
@@ -74,9 +84,17 @@ def load_network(folder: Path) -> PretrainingNetwork:
         ConfigError: a file is missing or damaged, or it is no pre-training's.
     """
     try:
-        network = PretrainingNetwork(from_plain(PretrainingSettings, json.loads((folder / CONFIG_FILE).read_text()), str(folder / CONFIG_FILE)))
+        network = PretrainingNetwork(
+            from_plain(
+                PretrainingSettings,
+                json.loads((folder / CONFIG_FILE).read_text()),
+                str(folder / CONFIG_FILE),
+            )
+        )
         network.load_state_dict(load_file(folder / WEIGHTS_FILE))
     except (OSError, SafetensorError, RuntimeError, ValueError, TypeError) as error:
         reason = " ".join(line.strip() for line in str(error).splitlines()[:2])
-        raise ConfigError(f"{folder}: expected the folder of a pre-training (`turnstream pretrain`): {reason}") from None
+        raise ConfigError(
+            f"{folder}: expected the folder of a pre-training (`turnstream pretrain`): {reason}"
+        ) from None
     return network.eval()

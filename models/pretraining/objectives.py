@@ -77,14 +77,27 @@ class Reconstruction(nn.Module):
         super().__init__()
         self.windows = ReceptiveWindows(settings)
         self.bins = settings.features.mel_bins
-        self.decode = nn.Sequential(nn.Linear(inputs, settings.decoder_hidden), nn.ReLU(), nn.Linear(settings.decoder_hidden, self.windows.size * self.bins))
+        self.decode = nn.Sequential(
+            nn.Linear(inputs, settings.decoder_hidden),
+            nn.ReLU(),
+            nn.Linear(settings.decoder_hidden, self.windows.size * self.bins),
+        )
 
-    def forward(self, vectors: Tensor, mel: Tensor, cache: Tensor) -> tuple[Tensor, Tensor, dict[str, Tensor], Tensor]:
+    def forward(
+        self, vectors: Tensor, mel: Tensor, cache: Tensor
+    ) -> tuple[Tensor, Tensor, dict[str, Tensor], Tensor]:
         windows, cache = self.windows(mel, cache)
         reconstruction = self.decode(vectors).unflatten(-1, (self.windows.size, self.bins))
         error = F.mse_loss(reconstruction, windows)
-        variance = windows.var(dim=(0, 1), unbiased=False).mean()  # what the mean of every bin would leave
-        return reconstruction, error, {"reconstruction": error.detach(), "variance": variance}, cache
+        variance = windows.var(
+            dim=(0, 1), unbiased=False
+        ).mean()  # what the mean of every bin would leave
+        return (
+            reconstruction,
+            error,
+            {"reconstruction": error.detach(), "variance": variance},
+            cache,
+        )
 
 
 class Autoencoder(nn.Module):
@@ -124,7 +137,13 @@ class VQVAE(nn.Module):
         code, index, commitment = self.quantise(self.to_code(encoded))
         reconstruction, error, measures, cache = self.reconstruction(code, mel, state["windows"])
         loss = error + commitment.sum()
-        return Judged(loss, measures | {"commitment": commitment.detach().sum()}, {"codes": index}, reconstruction, {"windows": cache})
+        return Judged(
+            loss,
+            measures | {"commitment": commitment.detach().sum()},
+            {"codes": index},
+            reconstruction,
+            {"windows": cache},
+        )
 
 
 class VQVAE2(nn.Module):
@@ -145,15 +164,23 @@ class VQVAE2(nn.Module):
         self.held_shape = (self.stride - 1, width)
 
     def state_shapes(self) -> ShapeTree:
-        return {"windows": self.reconstruction.windows.cache_shape, "top": self.top.state_shapes(), "held": self.held_shape}
+        return {
+            "windows": self.reconstruction.windows.cache_shape,
+            "top": self.top.state_shapes(),
+            "held": self.held_shape,
+        }
 
     def forward(self, encoded: Tensor, mel: Tensor, state: State) -> Judged:
         slow, top = self.top(encoded, state["top"])
         slow, slow_index, slow_commitment = self.quantise_top(self.to_top(torch.relu(slow)))
         held = torch.cat([state["held"], slow.repeat_interleave(self.stride, dim=1)], dim=1)
         known, held = held[:, : encoded.shape[1]], held[:, encoded.shape[1] :]
-        fast, fast_index, fast_commitment = self.quantise_bottom(self.to_bottom(torch.cat([encoded, known], dim=-1)))
-        reconstruction, error, measures, cache = self.reconstruction(torch.cat([fast, known], dim=-1), mel, state["windows"])
+        fast, fast_index, fast_commitment = self.quantise_bottom(
+            self.to_bottom(torch.cat([encoded, known], dim=-1))
+        )
+        reconstruction, error, measures, cache = self.reconstruction(
+            torch.cat([fast, known], dim=-1), mel, state["windows"]
+        )
         commitment = slow_commitment.sum() + fast_commitment.sum()
         codes = {"slow_codes": slow_index, "fast_codes": fast_index}
         return Judged(
@@ -167,7 +194,10 @@ class VQVAE2(nn.Module):
 
 def _to_code(inputs: int, settings: PretrainingSettings) -> nn.Module:
     """To the width of a code, at a fixed scale: otherwise the encoder learns to shrink its output, and most codes die."""
-    return nn.Sequential(nn.Linear(inputs, settings.code_channels), nn.LayerNorm(settings.code_channels, elementwise_affine=False))
+    return nn.Sequential(
+        nn.Linear(inputs, settings.code_channels),
+        nn.LayerNorm(settings.code_channels, elementwise_affine=False),
+    )
 
 
 def quantiser(settings: PretrainingSettings) -> Any:

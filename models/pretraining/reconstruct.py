@@ -26,7 +26,9 @@ ROUNDS = 64  # of Griffin-Lim
 SHOWN = ("what was heard", "reconstruction")
 
 
-def reconstruct(run: Path, audio: Path, out: Path, *, start_s: float = 0.0, seconds: float = 20.0) -> str:
+def reconstruct(
+    run: Path, audio: Path, out: Path, *, start_s: float = 0.0, seconds: float = 20.0
+) -> str:
     """Write original.wav and reconstruction.wav, both made from log-mel frames, and reconstruction.png, which shows the frames.
 
     Args:
@@ -50,7 +52,9 @@ def reconstruct(run: Path, audio: Path, out: Path, *, start_s: float = 0.0, seco
         channels = min(sf.info(audio).channels, 2)
     except sf.LibsndfileError as error:
         raise DialogueError(f"{audio}: expected a recording, got: {error}") from None
-    dialogue = Dialogue(audio.stem, (audio,) * (3 - channels), ("a", "b"), start_s=start_s, end_s=start_s + seconds)
+    dialogue = Dialogue(
+        audio.stem, (audio,) * (3 - channels), ("a", "b"), start_s=start_s, end_s=start_s + seconds
+    )
     samples = load_audio(dialogue, features.sample_rate_hz)
     size = network.settings.chunk_steps * network.settings.of_stream.model.frame_samples
     samples = np.pad(samples, ((0, 0), (0, -samples.shape[1] % size)))
@@ -65,16 +69,32 @@ def reconstruct(run: Path, audio: Path, out: Path, *, start_s: float = 0.0, seco
         f"{network.settings.method} of {run.name}: {1 - error / variance:.0%} of the variance of the log-mel frames of each receptive field is "
         f"reconstructed (squared error {error:.3f} of {variance:.3f}). Drawn and heard is, of the field that ends at each step, its newest frames."
     )
-    with picture(out / "reconstruction.png", "What was heard, and what the encoder kept of it", words, (11.0, 5.0), nrows=2, ncols=1) as panels:
+    with picture(
+        out / "reconstruction.png",
+        "What was heard, and what the encoder kept of it",
+        words,
+        (11.0, 5.0),
+        nrows=2,
+        ncols=1,
+    ) as panels:
         low, high = float(heard.min()), float(heard.max())
         for panel, name, frames in zip(np.ravel(panels), SHOWN, (heard, made), strict=True):
             end_s = frames.shape[1] * features.hop_samples / features.sample_rate_hz
-            panel.imshow(frames[0].T, origin="lower", aspect="auto", vmin=low, vmax=high, extent=(start_s, start_s + end_s, 0, features.mel_bins))
+            panel.imshow(
+                frames[0].T,
+                origin="lower",
+                aspect="auto",
+                vmin=low,
+                vmax=high,
+                extent=(start_s, start_s + end_s, 0, features.mel_bins),
+            )
             panel.set(title=f"{name}, first speaker", ylabel="mel band", xlabel="seconds")
     return f"{words}\n{out / 'reconstruction.png'}, original.wav, reconstruction.wav"
 
 
-def reconstructed(network: PretrainingNetwork, samples: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32], float, float]:
+def reconstructed(
+    network: PretrainingNetwork, samples: NDArray[np.float32]
+) -> tuple[NDArray[np.float32], NDArray[np.float32], float, float]:
     """The frames that were heard and those that were made, each (2, T, M), and mean squared error and variance over the receptive fields.
 
     Args:
@@ -84,7 +104,10 @@ def reconstructed(network: PretrainingNetwork, samples: NDArray[np.float32]) -> 
         ConfigError: it reconstructs nothing.
     """
     settings = network.settings
-    size, stride = settings.chunk_steps * settings.of_stream.model.frame_samples, settings.encoder.stride
+    size, stride = (
+        settings.chunk_steps * settings.of_stream.model.frame_samples,
+        settings.encoder.stride,
+    )
     state = network.init_state(1)
     heard: list[Tensor] = []
     made: list[Tensor] = []
@@ -95,21 +118,38 @@ def reconstructed(network: PretrainingNetwork, samples: NDArray[np.float32]) -> 
             audio = torch.from_numpy(np.ascontiguousarray(samples[:, start : start + size]))
             judged, state = network(audio[None], state)
             if judged.reconstruction is None:
-                raise ConfigError(f"expected a network that reconstructs what it hears, got {settings.method}")
+                raise ConfigError(
+                    f"expected a network that reconstructs what it hears, got {settings.method}"
+                )
             mel, tail = network.features(audio, tail)
             heard.append(mel)
             made.append(judged.reconstruction[:, :, -stride:].flatten(1, 2))
-            measures.append((float(judged.measures["reconstruction"]), float(judged.measures["variance"])))
+            measures.append(
+                (float(judged.measures["reconstruction"]), float(judged.measures["variance"]))
+            )
     error, variance = np.mean(measures, axis=0)
-    return torch.cat(heard, dim=1).numpy(), torch.cat(made, dim=1).numpy(), float(error), float(variance)
+    return (
+        torch.cat(heard, dim=1).numpy(),
+        torch.cat(made, dim=1).numpy(),
+        float(error),
+        float(variance),
+    )
 
 
 def sound(frames: NDArray[np.float32], features: FeatureConfig) -> NDArray[np.float32]:
     """Sound with these log-mel frames, (R, T, M) to (R, N)."""
     transforms = load_torchaudio().transforms
     bins = features.window_samples // 2 + 1
-    mel = (torch.exp(torch.from_numpy(frames) / LOG_SCALE) * math.exp(LOG_MEAN) - features.log_floor).clamp(min=0).transpose(1, 2)  # (R, M, T)
-    spread = transforms.InverseMelScale(bins, features.mel_bins, features.sample_rate_hz, features.low_hz, features.high_hz)
-    phases = transforms.GriffinLim(features.window_samples, n_iter=ROUNDS, hop_length=features.hop_samples, power=2.0)
+    mel = (
+        (torch.exp(torch.from_numpy(frames) / LOG_SCALE) * math.exp(LOG_MEAN) - features.log_floor)
+        .clamp(min=0)
+        .transpose(1, 2)
+    )  # (R, M, T)
+    spread = transforms.InverseMelScale(
+        bins, features.mel_bins, features.sample_rate_hz, features.low_hz, features.high_hz
+    )
+    phases = transforms.GriffinLim(
+        features.window_samples, n_iter=ROUNDS, hop_length=features.hop_samples, power=2.0
+    )
     torch.manual_seed(0)  # of the first phases
     return phases(spread(mel)).clamp(-1, 1).numpy()

@@ -64,12 +64,26 @@ class PretrainingSettings:
 
     def __post_init__(self) -> None:
         if self.method not in METHODS:
-            raise ConfigError(f"expected method to be one of {', '.join(METHODS)}, got {self.method!r}")
-        positive = ("steps", "lanes", "chunk_s", "learning_rate", "gradient_clip", "validate_every", "decoder_hidden", "codes", "code_channels")
+            raise ConfigError(
+                f"expected method to be one of {', '.join(METHODS)}, got {self.method!r}"
+            )
+        positive = (
+            "steps",
+            "lanes",
+            "chunk_s",
+            "learning_rate",
+            "gradient_clip",
+            "validate_every",
+            "decoder_hidden",
+            "codes",
+            "code_channels",
+        )
         for name in (*positive, "top_stride", "context_hidden"):
             if getattr(self, name) <= 0:
                 raise ConfigError(f"expected {name} > 0, got {getattr(self, name)}")
-        if self.warmup_steps < 0 or self.warmup_steps == 1:  # a rise needs a step to begin and one to end at
+        if (
+            self.warmup_steps < 0 or self.warmup_steps == 1
+        ):  # a rise needs a step to begin and one to end at
             raise ConfigError(f"expected warmup_steps of 0 or at least 2, got {self.warmup_steps}")
         for name in ("seed", "negatives_within", "negatives_across"):
             if getattr(self, name) < 0:
@@ -78,10 +92,14 @@ class PretrainingSettings:
             raise ConfigError(f"expected 0 <= code_decay < 1, got {self.code_decay}")
         steps = self.chunk_steps
         if self.method == "vqvae2" and steps % self.top_stride:
-            raise ConfigError(f"expected a chunk in multiples of {self.top_stride} steps of the encoder, got {steps}")
+            raise ConfigError(
+                f"expected a chunk in multiples of {self.top_stride} steps of the encoder, got {steps}"
+            )
         if self.method == "cpc":
             if not self.ahead or min(self.ahead) < 1 or max(self.ahead) >= steps:
-                raise ConfigError(f"expected steps ahead from 1 to less than a chunk ({steps}), got {self.ahead}")
+                raise ConfigError(
+                    f"expected steps ahead from 1 to less than a chunk ({steps}), got {self.ahead}"
+                )
             if not self.negatives_within + self.negatives_across:
                 raise ConfigError("expected negatives to tell a prediction from, got none")
 

@@ -29,7 +29,9 @@ class Hardware:
     def __post_init__(self) -> None:
         for name, choices in (("accelerator", ACCELERATORS), ("precision", PRECISIONS)):
             if getattr(self, name) not in choices:
-                raise ConfigError(f"expected {name} to be one of {', '.join(choices)}, got {getattr(self, name)!r}")
+                raise ConfigError(
+                    f"expected {name} to be one of {', '.join(choices)}, got {getattr(self, name)!r}"
+                )
         for name in ("devices", "nodes"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"expected {name} >= 1, got {getattr(self, name)}")

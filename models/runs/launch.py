@@ -17,7 +17,9 @@ from torch import Tensor, nn
 from ...stream.errors import ConfigError
 from .hardware import Hardware
 
-VALIDATION_TIMEOUT = timedelta(hours=3)  # the other processes wait this long for the one that validates
+VALIDATION_TIMEOUT = timedelta(
+    hours=3
+)  # the other processes wait this long for the one that validates
 
 
 def open_fabric(hardware: Hardware, lanes: int) -> Fabric:
@@ -27,16 +29,26 @@ def open_fabric(hardware: Hardware, lanes: int) -> Fabric:
         ConfigError: the machine lacks what is asked for, or the lanes cannot be shared out evenly.
     """
     gpus = torch.cuda.device_count()
-    accelerator = hardware.accelerator if hardware.accelerator != "auto" else "cuda" if gpus else "cpu"
+    accelerator = (
+        hardware.accelerator if hardware.accelerator != "auto" else "cuda" if gpus else "cpu"
+    )
     if accelerator == "cuda" and not gpus:
-        raise ConfigError("expected a CUDA GPU that torch can use, got none on this machine; train with --accelerator cpu")
+        raise ConfigError(
+            "expected a CUDA GPU that torch can use, got none on this machine; train with --accelerator cpu"
+        )
     if accelerator == "cuda" and hardware.devices > gpus:
-        raise ConfigError(f"expected at most {gpus} devices, as many as there are GPUs, got {hardware.devices}")
+        raise ConfigError(
+            f"expected at most {gpus} devices, as many as there are GPUs, got {hardware.devices}"
+        )
     if accelerator == "cpu" and hardware.precision == "16-mixed":
         raise ConfigError("expected precision 32-true or bf16-mixed on a CPU, got '16-mixed'")
     if lanes % hardware.processes:
-        raise ConfigError(f"expected lanes in multiples of the {hardware.processes} processes, got {lanes} lanes")
-    mixed: Any = None if hardware.precision == "32-true" else _Autocast(hardware.precision, accelerator)  # pyright: ignore[reportArgumentType]
+        raise ConfigError(
+            f"expected lanes in multiples of the {hardware.processes} processes, got {lanes} lanes"
+        )
+    mixed: Any = (
+        None if hardware.precision == "32-true" else _Autocast(hardware.precision, accelerator)
+    )  # pyright: ignore[reportArgumentType]
     return Fabric(
         accelerator=accelerator,
         devices=hardware.devices,
@@ -75,7 +87,11 @@ def launched(fabric: Fabric, hardware: Hardware, workers: int) -> Iterator[None]
         hardware: that it was opened with.
         workers: processes that each process keeps busy beside it.
     """
-    shared = fabric.device.type == "cpu" and (hardware.devices > 1 or workers > 0) and "OMP_NUM_THREADS" not in os.environ
+    shared = (
+        fabric.device.type == "cpu"
+        and (hardware.devices > 1 or workers > 0)
+        and "OMP_NUM_THREADS" not in os.environ
+    )
     threads = torch.get_num_threads()  # as many as cores
     fabric.launch()
     if shared:

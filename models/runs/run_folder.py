@@ -25,7 +25,12 @@ from ..config import MAY_MOVE, from_plain
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance as Settings
 
-CHECKPOINT_FILE, SETTINGS_FILE, LOG_FILE, SNAPSHOTS = "checkpoint.pt", "training.json", "training.jsonl", "snapshots"
+CHECKPOINT_FILE, SETTINGS_FILE, LOG_FILE, SNAPSHOTS = (
+    "checkpoint.pt",
+    "training.json",
+    "training.jsonl",
+    "snapshots",
+)
 
 
 def read_checkpoint(out: Path, settings: Settings) -> dict[str, Any]:
@@ -39,8 +44,17 @@ def read_checkpoint(out: Path, settings: Settings) -> dict[str, Any]:
         raise ConfigError(f"expected a checkpoint to resume from at {path}, got none")
     try:
         saved = torch.load(path, weights_only=True, map_location="cpu")
-    except (OSError, RuntimeError, pickle.UnpicklingError, EOFError, LookupError, ValueError) as error:  # torch raises them all
-        raise ConfigError(f"{path}: expected a checkpoint, got: {str(error).splitlines()[0]}") from None
+    except (
+        OSError,
+        RuntimeError,
+        pickle.UnpicklingError,
+        EOFError,
+        LookupError,
+        ValueError,
+    ) as error:  # torch raises them all
+        raise ConfigError(
+            f"{path}: expected a checkpoint, got: {str(error).splitlines()[0]}"
+        ) from None
     _refuse_others(out, settings, saved["settings"])
     return saved
 
@@ -58,7 +72,9 @@ def _refuse_others(out: Path, settings: Settings, theirs: dict[str, Any]) -> Non
         if before != now and not (MAY_MOVE in field.metadata and before and now):
             changed.append(field.name)
     if changed:
-        raise ConfigError(f"expected the settings of the run in {out}, got another {', '.join(changed)}")
+        raise ConfigError(
+            f"expected the settings of the run in {out}, got another {', '.join(changed)}"
+        )
 
 
 def begin_run(out: Path, settings: Settings, step: int) -> None:
@@ -81,14 +97,32 @@ def _step(line: str) -> float:
 def refuse_to_overwrite(out: Path) -> None:
     """Raises ConfigError if there is a run in the folder."""
     if (out / CHECKPOINT_FILE).exists():
-        raise ConfigError(f"expected a folder without a run for a new one, got {out} with {CHECKPOINT_FILE}; go on with --resume, or choose another")
+        raise ConfigError(
+            f"expected a folder without a run for a new one, got {out} with {CHECKPOINT_FILE}; go on with --resume, or choose another"
+        )
 
 
-def write_validation(out: Path, settings: Settings, step: int, measured: dict[str, float], parts: dict[str, Any]) -> None:
+def write_validation(
+    out: Path, settings: Settings, step: int, measured: dict[str, float], parts: dict[str, Any]
+) -> None:
     """Add a line to the log and replace the checkpoint, whole or not at all."""
     with (out / LOG_FILE).open("a") as log:
-        log.write(json.dumps({"step": step, **{name: None if math.isnan(value) else value for name, value in measured.items()}}) + "\n")
-    torch.save(parts | {"step": step, "settings": dataclasses.asdict(settings)}, out / f"{CHECKPOINT_FILE}.part")
+        log.write(
+            json.dumps(
+                {
+                    "step": step,
+                    **{
+                        name: None if math.isnan(value) else value
+                        for name, value in measured.items()
+                    },
+                }
+            )
+            + "\n"
+        )
+    torch.save(
+        parts | {"step": step, "settings": dataclasses.asdict(settings)},
+        out / f"{CHECKPOINT_FILE}.part",
+    )
     os.replace(out / f"{CHECKPOINT_FILE}.part", out / CHECKPOINT_FILE)
 
 
@@ -99,4 +133,7 @@ def snapshot_folder(out: Path, step: int) -> Path:
 
 def find_snapshots(out: Path) -> dict[int, Path]:
     """The kept networks of a run by step, the earliest first."""
-    return {int(folder.name.removeprefix("step_")): folder for folder in sorted((out / SNAPSHOTS).glob("step_*"))}
+    return {
+        int(folder.name.removeprefix("step_")): folder
+        for folder in sorted((out / SNAPSHOTS).glob("step_*"))
+    }

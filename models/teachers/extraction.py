@@ -30,14 +30,21 @@ from ...stream.errors import ConfigError
 from ..dialogues.utterances import SAMPLE_RATE_HZ, Utterance, UtterancePool
 from .whisper import FRAME_SAMPLES, LONGEST_S, Samples, WhisperEncoder
 
-COMPONENTS, FRAMES, PLACES, EMBEDDINGS = "components.npz", "frames.int8", "places.npz", "places.float16"
+COMPONENTS, FRAMES, PLACES, EMBEDDINGS = (
+    "components.npz",
+    "frames.int8",
+    "places.npz",
+    "places.float16",
+)
 QUANTUM = 24  # steps of int8 in a standard deviation: a range of +-5.3 of them
 FIT_CLIPS = 600  # from whose frames the principal components are taken
 # The last frames of what was heard, in groups of which the mean is kept: (first, last) counted back from the end.
 WINDOWS = ((10, 0), (25, 10), (60, 25))
 SILENCE_S = 0.2  # heard after a place
 CONTEXT_S = 10.0  # heard before it, at most
-END, PAUSE, DIP, CUT = range(4)  # kinds of place: end of the clip's speech, inner pause, quiet spot between words, anywhere else
+END, PAUSE, DIP, CUT = range(
+    4
+)  # kinds of place: end of the clip's speech, inner pause, quiet spot between words, anywhere else
 HASTE = {END: 3.0, PAUSE: 2.0, DIP: 1.0, CUT: 1.0}  # how early places of a kind come in the order
 SPEECH_PER_INNER_PLACE_S = 1.6  # one dip or cut is asked about for so much speech
 
@@ -59,11 +66,18 @@ class Components:
         mean = frames.mean(axis=0)
         values, vectors = np.linalg.eigh(np.cov(frames - mean, rowvar=False))
         order = np.argsort(values)[::-1][:count]
-        return cls(mean, vectors[:, order].astype(np.float32), np.sqrt(values[order]).astype(np.float32), (values[order] / values.sum()).astype(np.float32))
+        return cls(
+            mean,
+            vectors[:, order].astype(np.float32),
+            np.sqrt(values[order]).astype(np.float32),
+            (values[order] / values.sum()).astype(np.float32),
+        )
 
     def quantise(self, frames: Floats) -> NDArray[np.int8]:
         """Frames (T, C) as int8 components (T, K)."""
-        return np.clip(np.round((frames - self.mean) @ self.basis / self.scale * QUANTUM), -127, 127).astype(np.int8)
+        return np.clip(
+            np.round((frames - self.mean) @ self.basis / self.scale * QUANTUM), -127, 127
+        ).astype(np.int8)
 
     def save(self, path: Path) -> None:
         np.savez(path, mean=self.mean, basis=self.basis, scale=self.scale, explained=self.explained)
@@ -92,7 +106,9 @@ class Extraction:
     def __init__(self, folder: Path, pool: UtterancePool) -> None:
         for name in (COMPONENTS, FRAMES, PLACES, EMBEDDINGS):
             if not (folder / name).is_file():
-                raise ConfigError(f"{folder}: expected what a teacher said of the utterances (`turnstream pretrain teacher`), got no {name}")
+                raise ConfigError(
+                    f"{folder}: expected what a teacher said of the utterances (`turnstream pretrain teacher`), got no {name}"
+                )
         _refuse_others(folder, pool)
         self.folder, self.pool = folder, pool
         self.components = Components.load(folder / COMPONENTS)
@@ -127,7 +143,9 @@ class Extraction:
         with np.load(self.folder / PLACES) as listed:
             return listed["clip"], listed["place"], listed["kind"]
 
-    def places(self) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int8], NDArray[np.float16]]:
+    def places(
+        self,
+    ) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int8], NDArray[np.float16]]:
         """Clip, place and kind of every place that was asked about, and the teacher's windows there, (P, WINDOWS * C)."""
         channels = len(WINDOWS) * len(self.components.mean)
         embeddings = np.fromfile(self.folder / EMBEDDINGS, np.float16)
@@ -167,11 +185,18 @@ def extract(
     if not (folder / COMPONENTS).is_file():
         chosen = np.random.default_rng(seed).permutation(len(pool.utterances))[:FIT_CLIPS]
         encoder = WhisperEncoder(teacher)
-        sample = [encoder.encode([_whole(pool, pool.utterances[i])])[0] for i in tqdm(chosen, desc="principal components", unit="clip")]
+        sample = [
+            encoder.encode([_whole(pool, pool.utterances[i])])[0]
+            for i in tqdm(chosen, desc="principal components", unit="clip")
+        ]
         Components.fit(np.concatenate(sample), components).save(folder / COMPONENTS)
     if not (folder / PLACES).is_file():
         clips, places, kinds = zip(*_shuffled(list_places(pool, seed), seed), strict=True)
-        columns = {"clip": np.array(clips, np.int32), "place": np.array(places, np.int32), "kind": np.array(kinds, np.int8)}
+        columns = {
+            "clip": np.array(clips, np.int32),
+            "place": np.array(places, np.int32),
+            "kind": np.array(kinds, np.int8),
+        }
         np.savez(folder / PLACES, **columns, sets=np.array(pool.sets))
     _refuse_others(folder, pool)
     _extract_frames(folder, pool, cached_sets, teacher, jobs)
@@ -182,7 +207,9 @@ def _refuse_others(folder: Path, pool: UtterancePool) -> None:
     with np.load(folder / PLACES) as listed:
         theirs = tuple(listed["sets"].tolist())
     if theirs != pool.sets:
-        raise ConfigError(f"{folder}: expected the utterances that it was made of ({', '.join(theirs)}), got {', '.join(pool.sets)}")
+        raise ConfigError(
+            f"{folder}: expected the utterances that it was made of ({', '.join(theirs)}), got {', '.join(pool.sets)}"
+        )
 
 
 def list_places(pool: UtterancePool, seed: int) -> Iterator[tuple[int, int, int]]:
@@ -196,7 +223,10 @@ def list_places(pool: UtterancePool, seed: int) -> Iterator[tuple[int, int, int]
         dips = rng.permutation(utterance.dips)[: (wanted + 1) // 2]
         for place in dips:
             yield utterance.index, int(place), DIP
-        low, high = utterance.onset + round(0.4 * SAMPLE_RATE_HZ), utterance.offset - round(0.2 * SAMPLE_RATE_HZ)
+        low, high = (
+            utterance.onset + round(0.4 * SAMPLE_RATE_HZ),
+            utterance.offset - round(0.2 * SAMPLE_RATE_HZ),
+        )
         for place in rng.uniform(low, max(low, high), size=wanted - len(dips) if high > low else 0):
             if not any(start <= place <= end for start, end in utterance.pauses):
                 yield utterance.index, int(place), CUT
@@ -205,7 +235,9 @@ def list_places(pool: UtterancePool, seed: int) -> Iterator[tuple[int, int, int]
 def heard_until(clip: Samples, utterance: Utterance, place: int) -> Samples:
     """The clip up to a place, and SILENCE_S after it: the recording's own silence as far as it goes, then none."""
     silence = round(SILENCE_S * SAMPLE_RATE_HZ)
-    own = {int(start): int(end - start) for start, end in utterance.pauses} | {utterance.offset: len(clip) - utterance.offset}
+    own = {int(start): int(end - start) for start, end in utterance.pauses} | {
+        utterance.offset: len(clip) - utterance.offset
+    }
     kept = min(own.get(place, 0), silence)
     start = max(0, place - round(CONTEXT_S * SAMPLE_RATE_HZ))
     return np.pad(clip[start : place + kept], (0, silence - kept))
@@ -215,23 +247,33 @@ def embed_end(encoder: WhisperEncoder, heard: Samples) -> NDArray[np.float16]:
     """The teacher's frames at the end of what was heard, averaged over WINDOWS, (WINDOWS * C,); short sounds are preceded by silence."""
     shortest = WINDOWS[-1][0] * FRAME_SAMPLES
     (frames,) = encoder.encode([np.pad(heard, (max(0, shortest - len(heard)), 0))])
-    return np.concatenate([frames[len(frames) - first : len(frames) - last].mean(axis=0) for first, last in WINDOWS]).astype(np.float16)
+    return np.concatenate(
+        [frames[len(frames) - first : len(frames) - last].mean(axis=0) for first, last in WINDOWS]
+    ).astype(np.float16)
 
 
-def _extract_frames(folder: Path, pool: UtterancePool, sets: Sequence[Path], teacher: Path | None, jobs: int) -> None:
+def _extract_frames(
+    folder: Path, pool: UtterancePool, sets: Sequence[Path], teacher: Path | None, jobs: int
+) -> None:
     components = Components.load(folder / COMPONENTS)
-    lengths = np.array([clip_frames(pool.samples(u)) for u in pool.utterances], np.int64) * len(components.scale)
+    lengths = np.array([clip_frames(pool.samples(u)) for u in pool.utterances], np.int64) * len(
+        components.scale
+    )
     ends = np.cumsum(lengths)
     path = folder / FRAMES
     done = int(np.searchsorted(ends, path.stat().st_size if path.is_file() else 0, side="right"))
     todo = range(done, len(pool.utterances))
     with path.open("ab") as out:
         out.truncate(int(ends[done - 1]) if done else 0)  # a clip that was cut short
-        for frames in _in_processes(_frames_of, todo, sets, teacher, folder, jobs, "teacher, frames", done):
+        for frames in _in_processes(
+            _frames_of, todo, sets, teacher, folder, jobs, "teacher, frames", done
+        ):
             out.write(frames.tobytes())
 
 
-def _extract_places(folder: Path, sets: Sequence[Path], teacher: Path | None, most: int | None, jobs: int) -> None:
+def _extract_places(
+    folder: Path, sets: Sequence[Path], teacher: Path | None, most: int | None, jobs: int
+) -> None:
     with np.load(folder / PLACES) as listed:
         places = list(zip(listed["clip"].tolist(), listed["place"].tolist(), strict=True))
     size = 2 * len(WINDOWS) * len(Components.load(folder / COMPONENTS).mean)
@@ -239,7 +281,9 @@ def _extract_places(folder: Path, sets: Sequence[Path], teacher: Path | None, mo
     done = path.stat().st_size // size if path.is_file() else 0
     with path.open("ab") as out:
         out.truncate(done * size)
-        for embedded in _in_processes(_place_of, places[done:most], sets, teacher, folder, jobs, "teacher, places", done):
+        for embedded in _in_processes(
+            _place_of, places[done:most], sets, teacher, folder, jobs, "teacher, places", done
+        ):
             out.write(embedded.tobytes())
 
 
@@ -257,7 +301,9 @@ _worker: _Worker | None = None  # a process's own
 
 def _open(sets: Sequence[Path], teacher: Path | None, folder: Path) -> None:
     global _worker  # noqa: PLW0603
-    _worker = _Worker(UtterancePool(sets), WhisperEncoder(teacher), Components.load(folder / COMPONENTS))
+    _worker = _Worker(
+        UtterancePool(sets), WhisperEncoder(teacher), Components.load(folder / COMPONENTS)
+    )
 
 
 def _frames_of(clip: int) -> NDArray[np.int8]:
@@ -269,11 +315,20 @@ def _frames_of(clip: int) -> NDArray[np.int8]:
 def _place_of(place: tuple[int, int]) -> NDArray[np.float16]:
     assert _worker is not None
     utterance = _worker.pool.utterances[place[0]]
-    return embed_end(_worker.encoder, heard_until(_worker.pool.audio(utterance), utterance, place[1]))
+    return embed_end(
+        _worker.encoder, heard_until(_worker.pool.audio(utterance), utterance, place[1])
+    )
 
 
 def _in_processes(
-    work: Callable[[Any], Any], todo: Iterable[Any], sets: Sequence[Path], teacher: Path | None, folder: Path, jobs: int, name: str, done: int
+    work: Callable[[Any], Any],
+    todo: Iterable[Any],
+    sets: Sequence[Path],
+    teacher: Path | None,
+    folder: Path,
+    jobs: int,
+    name: str,
+    done: int,
 ) -> Iterator[Any]:
     """Results in order, with a progress bar."""
     items = list(todo)
@@ -281,12 +336,19 @@ def _in_processes(
         return
     with ExitStack() as stack:
         if jobs > 1:
-            pool = ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), initializer=_open, initargs=(sets, teacher, folder))
+            pool = ProcessPoolExecutor(
+                jobs,
+                multiprocessing.get_context("spawn"),
+                initializer=_open,
+                initargs=(sets, teacher, folder),
+            )
             found = stack.enter_context(pool).map(work, items, chunksize=16)
         else:
             _open(sets, teacher, folder)
             found = map(work, items)
-        yield from tqdm(found, initial=done, total=done + len(items), desc=name, unit="", mininterval=5)
+        yield from tqdm(
+            found, initial=done, total=done + len(items), desc=name, unit="", mininterval=5
+        )
 
 
 def _whole(pool: UtterancePool, utterance: Utterance) -> Samples:

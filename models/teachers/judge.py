@@ -92,19 +92,31 @@ def hear_silences(encoder: WhisperEncoder, dialogues: Sequence[Dialogue]) -> Cal
             for moment_s in MOMENTS_S:
                 last = start + round(moment_s * FRAME_RATE_HZ)
                 if last <= end and last * FRAME_SAMPLES <= audio.shape[1]:
-                    rows.append((embed_end(encoder, heard_of(audio[speaker], last)), shift, number, silence))
+                    rows.append(
+                        (embed_end(encoder, heard_of(audio[speaker], last)), shift, number, silence)
+                    )
             silence += 1
     if len({shift for _, shift, _, _ in rows}) < 2:
-        raise DialogueError(f"expected calls with shifts and holds to fit a judge on, got {len(rows)} silences of one kind")
+        raise DialogueError(
+            f"expected calls with shifts and holds to fit a judge on, got {len(rows)} silences of one kind"
+        )
     embeddings, shifts, calls, silences = zip(*rows, strict=True)
     return CallSilences(np.stack(embeddings), np.array(shifts), np.array(calls), np.array(silences))
 
 
 def silences_of(activity: BoolFrames, backchannel: BoolFrames) -> list[tuple[int, int, int, bool]]:
     """(speaker, start frame, end frame, shift?) of every shift, hold and pause, each silence once."""
-    found = {(event.previous, event.silence_start_frame): (event.silence_end_frame, event.kind == "shift") for event in find_transitions(activity)}
+    found = {
+        (event.previous, event.silence_start_frame): (
+            event.silence_end_frame,
+            event.kind == "shift",
+        )
+        for event in find_transitions(activity)
+    }
     for pause in find_pauses(activity & ~backchannel):
-        found.setdefault((pause.speaker, pause.start_frame), (pause.end_frame, pause.kind != "hold"))
+        found.setdefault(
+            (pause.speaker, pause.start_frame), (pause.end_frame, pause.kind != "hold")
+        )
     return sorted((speaker, start, end, shift) for (speaker, start), (end, shift) in found.items())
 
 
@@ -114,7 +126,12 @@ def heard_of(channel: Samples, last_frame: int) -> Samples:
     return channel[max(0, end - round(CONTEXT_S * SAMPLE_RATE_HZ)) : end]
 
 
-def fit_judge(coordinates: Floats, silences: CallSilences, told: Sequence[ToldPlaces] = (), strength: float = STRENGTH) -> Judge:
+def fit_judge(
+    coordinates: Floats,
+    silences: CallSilences,
+    told: Sequence[ToldPlaces] = (),
+    strength: float = STRENGTH,
+) -> Judge:
     """Fit on silences, and on groups of places of utterances; shifts and holds, or complete and incomplete ones, weigh the same.
 
     The prior shrinks the logits as well as turning them; how far apart they belong is found on calls that were left out one at a time
@@ -129,14 +146,23 @@ def fit_judge(coordinates: Floats, silences: CallSilences, told: Sequence[ToldPl
     left_out = np.zeros(len(coordinates), np.float32)
     for call in np.unique(silences.call):
         own = silences.call == call
-        left_out[own] = _fit(coordinates[~own], silences.shift[~own], told, strength).logits(coordinates[own])
+        left_out[own] = _fit(coordinates[~own], silences.shift[~own], told, strength).logits(
+            coordinates[own]
+        )
     judge = _fit(coordinates, silences.shift, told, strength)
-    slope, _ = _logistic(left_out[:, None].astype(np.float64), silences.shift, _balanced(silences.shift), NO_PRIOR)
+    slope, _ = _logistic(
+        left_out[:, None].astype(np.float64), silences.shift, _balanced(silences.shift), NO_PRIOR
+    )
     return Judge(judge.weights * np.float32(slope), judge.bias * float(slope))
 
 
-def _fit(coordinates: Floats, shift: NDArray[np.bool_], told: Sequence[ToldPlaces], strength: float) -> Judge:
-    mean, scale = coordinates.mean(axis=0), coordinates.std()  # one scale, so that components of much variance weigh more
+def _fit(
+    coordinates: Floats, shift: NDArray[np.bool_], told: Sequence[ToldPlaces], strength: float
+) -> Judge:
+    mean, scale = (
+        coordinates.mean(axis=0),
+        coordinates.std(),
+    )  # one scale, so that components of much variance weigh more
     middle = _middle(coordinates, shift)
     rows, kinds, weights = [coordinates], [shift], [_balanced(shift)]
     for group in told:
@@ -149,17 +175,29 @@ def _fit(coordinates: Floats, shift: NDArray[np.bool_], told: Sequence[ToldPlace
     return Judge(scaled.astype(np.float32), float(found[-1] - mean @ scaled))
 
 
-def held_out(coordinates: Floats, silences: CallSilences, told: Sequence[ToldPlaces] = (), strength: float = STRENGTH) -> list[Judge]:
+def held_out(
+    coordinates: Floats,
+    silences: CallSilences,
+    told: Sequence[ToldPlaces] = (),
+    strength: float = STRENGTH,
+) -> list[Judge]:
     """For each call, the judge that was fitted on all others, and on the same groups of places."""
     judges: list[Judge] = []
     for call in range(int(silences.call.max()) + 1):
         others = silences.call != call
-        part = CallSilences(silences.embeddings[others], silences.shift[others], silences.call[others], silences.silence[others])
+        part = CallSilences(
+            silences.embeddings[others],
+            silences.shift[others],
+            silences.call[others],
+            silences.silence[others],
+        )
         judges.append(fit_judge(coordinates[others], part, told, strength))
     return judges
 
 
-def told_places(extraction: Extraction, clips: NDArray[np.int32], kinds: NDArray[np.int8], coordinates: Floats) -> list[ToldPlaces]:
+def told_places(
+    extraction: Extraction, clips: NDArray[np.int32], kinds: NDArray[np.int8], coordinates: Floats
+) -> list[ToldPlaces]:
     """The places of which the text tells whether a turn is complete there, those of the neural voice apart: it speaks whole turns."""
     complete, known, neural = tell(extraction, clips, kinds)
     groups: list[ToldPlaces] = []
@@ -169,13 +207,17 @@ def told_places(extraction: Extraction, clips: NDArray[np.int32], kinds: NDArray
     return groups
 
 
-def tell(extraction: Extraction, clips: NDArray[np.int32], kinds: NDArray[np.int8]) -> tuple[NDArray[np.bool_], NDArray[np.bool_], NDArray[np.bool_]]:
+def tell(
+    extraction: Extraction, clips: NDArray[np.int32], kinds: NDArray[np.int8]
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_], NDArray[np.bool_]]:
     """Of each place, (P,) each: is a turn complete there, does the text tell so, and is it the neural voice?
 
     A clip that ends a sentence is complete at its end; no clip is complete inside. Read clips that end inside a sentence are cut anywhere.
     """
     finished = np.array([utterance.finished for utterance in extraction.pool.utterances])[clips]
-    neural = np.array([utterance.set_name == SYNTHETIC_SET for utterance in extraction.pool.utterances])[clips]
+    neural = np.array(
+        [utterance.set_name == SYNTHETIC_SET for utterance in extraction.pool.utterances]
+    )[clips]
     complete = (kinds == END) & (finished == FINISHED)
     known = (kinds != END) | complete | (neural & (finished != UNKNOWN))
     return complete, known, neural
@@ -188,19 +230,29 @@ def fit_told(told: Sequence[ToldPlaces], strength: float = STRENGTH) -> Judge:
         DialogueError: no groups.
     """
     if not told:
-        raise DialogueError("expected utterances whose text tells where they are complete, got none")
+        raise DialogueError(
+            "expected utterances whose text tells where they are complete, got none"
+        )
     return _fit(told[0].coordinates, told[0].complete, told[1:], strength)
 
 
 def save_silences(silences: CallSilences, path: Path) -> None:
     """Write what `load_silences` reads."""
-    np.savez(path, embeddings=silences.embeddings, shift=silences.shift, call=silences.call, silence=silences.silence)
+    np.savez(
+        path,
+        embeddings=silences.embeddings,
+        shift=silences.shift,
+        call=silences.call,
+        silence=silences.silence,
+    )
 
 
 def load_silences(path: Path) -> CallSilences:
     """Read what `save_silences` wrote."""
     with np.load(path) as stored:
-        return CallSilences(**{name: stored[name] for name in ("embeddings", "shift", "call", "silence")})
+        return CallSilences(
+            **{name: stored[name] for name in ("embeddings", "shift", "call", "silence")}
+        )
 
 
 def _middle(coordinates: Floats, kind: NDArray[np.bool_]) -> Floats:
@@ -213,7 +265,9 @@ def _balanced(shift: NDArray[np.bool_]) -> NDArray[np.float64]:
     return np.where(shift, 0.5 / max(1, shift.sum()), 0.5 / max(1, (~shift).sum())) * len(shift)
 
 
-def _logistic(x: NDArray[np.float64], shift: NDArray[np.bool_], weight: NDArray[np.float64], strength: float) -> NDArray[np.float64]:
+def _logistic(
+    x: NDArray[np.float64], shift: NDArray[np.bool_], weight: NDArray[np.float64], strength: float
+) -> NDArray[np.float64]:
     """Weights and bias of a logistic regression with a Gaussian prior on the weights."""
     sign = np.where(shift, 1.0, -1.0)
 
@@ -221,6 +275,8 @@ def _logistic(x: NDArray[np.float64], shift: NDArray[np.bool_], weight: NDArray[
         margin = sign * (x @ w[:-1] + w[-1])
         slope = -sign * weight / (1 + np.exp(margin))
         gradient = np.append(strength * slope @ x + w[:-1], strength * slope.sum())
-        return float(strength * (weight * np.logaddexp(0, -margin)).sum() + w[:-1] @ w[:-1] / 2), gradient
+        return float(
+            strength * (weight * np.logaddexp(0, -margin)).sum() + w[:-1] @ w[:-1] / 2
+        ), gradient
 
     return minimize(loss, np.zeros(x.shape[1] + 1), jac=True, method="L-BFGS-B").x

@@ -29,7 +29,19 @@ from ..dialogues.annotation import load_annotated
 from ..dialogues.finality import write_finality
 from ..dialogues.manifest import Dialogue
 from .extraction import SILENCE_S, Extraction, embed_end
-from .judge import MOMENTS_S, CallSilences, Judge, fit_judge, fit_told, hear_silences, heard_of, held_out, load_silences, save_silences, told_places
+from .judge import (
+    MOMENTS_S,
+    CallSilences,
+    Judge,
+    fit_judge,
+    fit_told,
+    hear_silences,
+    heard_of,
+    held_out,
+    load_silences,
+    save_silences,
+    told_places,
+)
 from .place_space import PlaceSpace
 from .whisper import FRAME_SAMPLES, SAMPLE_RATE_HZ, WhisperEncoder
 
@@ -75,12 +87,16 @@ def judge_calls(
         DialogueError: the folder is of other calls; fewer than three calls, calls without shifts or holds, or utterances whose texts tell nothing.
     """
     if len(calls) < 3:  # a judge is fitted on two at least
-        raise DialogueError(f"expected at least three calls, so that each can be judged by the others, got {len(calls)}")
+        raise DialogueError(
+            f"expected at least three calls, so that each can be judged by the others, got {len(calls)}"
+        )
     out.mkdir(parents=True, exist_ok=True)
     report, names = out / "judges.json", [call.id for call in calls]
     theirs = json.loads(report.read_text())["calls"] if report.is_file() else names
     if theirs != names:
-        raise DialogueError(f"{out}: expected the calls that it was made of ({', '.join(theirs)}), got {', '.join(names)}")
+        raise DialogueError(
+            f"{out}: expected the calls that it was made of ({', '.join(theirs)}), got {', '.join(names)}"
+        )
     report.write_text(json.dumps({"calls": names}, indent=1) + "\n")
     encoder: WhisperEncoder | None = None
     if not (out / "silences.npz").is_file():
@@ -89,23 +105,36 @@ def judge_calls(
     if not (out / "moments.npz").is_file():
         encoder = encoder or WhisperEncoder(teacher, threads=threads)
         heard = hear_moments(encoder, calls)
-        np.savez(out / "moments.npz", call=heard.call, speaker=heard.speaker, frame=heard.frame, embeddings=heard.embeddings)
+        np.savez(
+            out / "moments.npz",
+            call=heard.call,
+            speaker=heard.speaker,
+            frame=heard.frame,
+            embeddings=heard.embeddings,
+        )
     silences = load_silences(out / "silences.npz")
     with np.load(out / "moments.npz") as stored:
-        moments = Moments(**{name: stored[name] for name in ("call", "speaker", "frame", "embeddings")})
+        moments = Moments(
+            **{name: stored[name] for name in ("call", "speaker", "frame", "embeddings")}
+        )
     clips, places, kinds, embeddings = extraction.places()
     space = PlaceSpace.fit(embeddings, COMPONENTS)
     asked = space.coordinates_of(embeddings)
     told = told_places(extraction, clips, kinds, asked)
     _write_places(out / "finality", extraction, clips, places, fit_told(told).scores(asked))
-    coordinates, moment_coordinates = space.coordinates(silences.embeddings), space.coordinates(moments.embeddings)
+    coordinates, moment_coordinates = (
+        space.coordinates(silences.embeddings),
+        space.coordinates(moments.embeddings),
+    )
     others = held_out(coordinates, silences, told)
     measured = auc_by_moment(coordinates, silences, others)
     report.write_text(json.dumps({"calls": names, "held_out_auc": measured}, indent=1) + "\n")
     activity = [load_annotated(call, SAMPLE_RATE_HZ)[1] for call in calls]
 
     def write(name: str, judges: Sequence[Judge]) -> None:
-        scores: dict[str, Any] = _scores(calls, activity, moments, moment_coordinates, judges)  # Any: names are not those of savez's own arguments
+        scores: dict[str, Any] = _scores(
+            calls, activity, moments, moment_coordinates, judges
+        )  # Any: names are not those of savez's own arguments
         np.savez(out / f"{name}.npz", **scores)
 
     write("held_out", others)
@@ -135,26 +164,47 @@ def hear_moments(encoder: WhisperEncoder, calls: Sequence[Dialogue]) -> Moments:
 def moments_of(activity: BoolFrames, speaker: int) -> Iterator[int]:
     """Frames at which a speaker is judged: the last one heard."""
     for start, end in runs(activity[speaker]):
-        yield from range(start + round(SPEECH_EVERY_S * FRAME_RATE_HZ), end, round(SPEECH_EVERY_S * FRAME_RATE_HZ))
+        yield from range(
+            start + round(SPEECH_EVERY_S * FRAME_RATE_HZ),
+            end,
+            round(SPEECH_EVERY_S * FRAME_RATE_HZ),
+        )
     for start, end in runs(~activity[speaker]):
         if start:
             heard = (start + round(moment_s * FRAME_RATE_HZ) - 1 for moment_s in SILENCE_MOMENTS_S)
             yield from (frame for frame in heard if frame < end)
 
 
-def auc_by_moment(coordinates: Floats, silences: CallSilences, judges: Sequence[Judge]) -> dict[str, float]:
+def auc_by_moment(
+    coordinates: Floats, silences: CallSilences, judges: Sequence[Judge]
+) -> dict[str, float]:
     """AUC, pooled over the calls, each judged by its own judge, by the order of the moment in its silence."""
-    logits = np.array([judges[call].logits(row) for call, row in zip(silences.call, coordinates, strict=True)])
-    order = np.array([int((silences.silence[:i] == silence).sum()) for i, silence in enumerate(silences.silence)])
+    logits = np.array(
+        [judges[call].logits(row) for call, row in zip(silences.call, coordinates, strict=True)]
+    )
+    order = np.array(
+        [int((silences.silence[:i] == silence).sum()) for i, silence in enumerate(silences.silence)]
+    )
     found: dict[str, float] = {}
     for moment in range(int(order.max()) + 1):
-        shift, hold = logits[(order == moment) & silences.shift], logits[(order == moment) & ~silences.shift]
+        shift, hold = (
+            logits[(order == moment) & silences.shift],
+            logits[(order == moment) & ~silences.shift],
+        )
         if len(shift) and len(hold):
-            found[f"{MOMENTS_S[moment]:g} s"] = float((shift[:, None] > hold).mean() + (shift[:, None] == hold).mean() / 2)
+            found[f"{MOMENTS_S[moment]:g} s"] = float(
+                (shift[:, None] > hold).mean() + (shift[:, None] == hold).mean() / 2
+            )
     return found
 
 
-def _scores(calls: Sequence[Dialogue], activity: Sequence[BoolFrames], moments: Moments, coordinates: Floats, judges: Sequence[Judge]) -> dict[str, Floats]:
+def _scores(
+    calls: Sequence[Dialogue],
+    activity: Sequence[BoolFrames],
+    moments: Moments,
+    coordinates: Floats,
+    judges: Sequence[Judge],
+) -> dict[str, Floats]:
     """Each call's scores, (2, T); in a silence each holds until the next."""
     scores: dict[str, Floats] = {}
     for number, (call, active) in enumerate(zip(calls, activity, strict=True)):
@@ -170,7 +220,13 @@ def _scores(calls: Sequence[Dialogue], activity: Sequence[BoolFrames], moments: 
     return scores
 
 
-def _write_places(folder: Path, extraction: Extraction, clips: NDArray[np.int32], places: NDArray[np.int32], scores: Floats) -> None:
+def _write_places(
+    folder: Path,
+    extraction: Extraction,
+    clips: NDArray[np.int32],
+    places: NDArray[np.int32],
+    scores: Floats,
+) -> None:
     """One file a set, its clips numbered from 0."""
     folder.mkdir(parents=True, exist_ok=True)
     names = [extraction.pool.set_folder(utterance) for utterance in extraction.pool.utterances]

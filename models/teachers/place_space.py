@@ -46,12 +46,20 @@ class PlaceSpace:
 
     def coordinates_of(self, embeddings: NDArray[np.float16]) -> NDArray[np.float32]:
         """The same of very many, a part at a time."""
-        return np.concatenate([self.coordinates(part) for part in np.array_split(embeddings, max(1, len(embeddings) // 5000))])
+        return np.concatenate(
+            [
+                self.coordinates(part)
+                for part in np.array_split(embeddings, max(1, len(embeddings) // 5000))
+            ]
+        )
 
     def save(self, path: Path) -> None:
         np.savez(path, **dataclasses.asdict(self))
 
     @classmethod
     def load(cls, path: Path) -> PlaceSpace:
-        with path.open("rb") as file, np.load(file) as stored:  # NumPy itself leaves a broken archive open
+        with (
+            path.open("rb") as file,
+            np.load(file) as stored,
+        ):  # NumPy itself leaves a broken archive open
             return cls(**{field.name: stored[field.name] for field in dataclasses.fields(cls)})

@@ -38,9 +38,18 @@ class SmartTurn:
         found = importlib.util.find_spec("pipecat")
         if found is None or not found.submodule_search_locations:
             raise MissingExtraError("pipecat-ai", "bench")
-        path = Path(found.submodule_search_locations[0]) / "audio" / "turn" / "smart_turn" / "data" / "smart-turn-v3.2-cpu.onnx"
+        path = (
+            Path(found.submodule_search_locations[0])
+            / "audio"
+            / "turn"
+            / "smart_turn"
+            / "data"
+            / "smart-turn-v3.2-cpu.onnx"
+        )
         if not path.is_file():
-            raise ConfigError(f"{path}: expected the network of Smart Turn v3.2 in the pipecat-ai package, got no such file")
+            raise ConfigError(
+                f"{path}: expected the network of Smart Turn v3.2 in the pipecat-ai package, got no such file"
+            )
         self._session: Any = open_session(path)
 
     def scores(self, clips: Sequence[Samples]) -> NDArray[np.float32]:
@@ -51,7 +60,10 @@ class SmartTurn:
                 The network was made for moments about 0.2 s into a silence.
         """
         features = (log_mel(clip) for clip in clips)  # one at a time: a batch is no faster
-        return np.array([self._session.run(None, {"input_features": mel[None]})[0].item() for mel in features], np.float32)
+        return np.array(
+            [self._session.run(None, {"input_features": mel[None]})[0].item() for mel in features],
+            np.float32,
+        )
 
 
 def log_mel(clip: Samples) -> NDArray[np.float32]:
@@ -60,7 +72,9 @@ def log_mel(clip: Samples) -> NDArray[np.float32]:
     heard = np.pad(heard, (HEARD_SAMPLES - len(heard), 0))
     heard = (heard - heard.mean()) / np.sqrt(heard.var() + 1e-7)
     padded = np.pad(heard, WINDOW_SAMPLES // 2, mode="reflect")
-    windows = np.lib.stride_tricks.sliding_window_view(padded, WINDOW_SAMPLES)[:HEARD_SAMPLES:HOP_SAMPLES]
+    windows = np.lib.stride_tricks.sliding_window_view(padded, WINDOW_SAMPLES)[
+        :HEARD_SAMPLES:HOP_SAMPLES
+    ]
     power = np.abs(np.fft.rfft(windows * np.hanning(WINDOW_SAMPLES + 1)[:-1])) ** 2  # (800, 201)
     level = np.log10(np.maximum(power @ _mel_filters(), 1e-10)).T
     return ((np.maximum(level, level.max() - 8) + 4) / 4).astype(np.float32)
@@ -72,7 +86,12 @@ def _mel_filters() -> NDArray[np.float64]:
     bins_hz = np.linspace(0, SAMPLE_RATE_HZ / 2, WINDOW_SAMPLES // 2 + 1)
     knee_mel, per_octave = 15.0, np.log(6.4) / 27  # linear below 1 kHz, logarithmic above
     mels = np.linspace(0, knee_mel + np.log(SAMPLE_RATE_HZ / 2 / 1000) / per_octave, MEL_BINS + 2)
-    edges_hz = np.where(mels < knee_mel, mels * 200 / 3, 1000 * np.exp(per_octave * (mels - knee_mel)))
+    edges_hz = np.where(
+        mels < knee_mel, mels * 200 / 3, 1000 * np.exp(per_octave * (mels - knee_mel))
+    )
     low, centre, high = edges_hz[:-2], edges_hz[1:-1], edges_hz[2:]
-    rising, falling = (bins_hz[:, None] - low) / (centre - low), (high - bins_hz[:, None]) / (high - centre)
+    rising, falling = (
+        (bins_hz[:, None] - low) / (centre - low),
+        (high - bins_hz[:, None]) / (high - centre),
+    )
     return np.maximum(0, np.minimum(rising, falling)) * 2 / (high - low)

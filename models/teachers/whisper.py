@@ -41,15 +41,23 @@ class WhisperEncoder:
         ConfigError: no such folder, or no model in it.
     """
 
-    def __init__(self, folder: Path | None = None, *, cache: Path | None = None, threads: int = 1) -> None:
+    def __init__(
+        self, folder: Path | None = None, *, cache: Path | None = None, threads: int = 1
+    ) -> None:
         if importlib.util.find_spec("faster_whisper") is None:
             raise MissingExtraError("faster-whisper", "teacher")
         from faster_whisper import WhisperModel
 
-        path = join_base(cache or Path.home() / ".cache" / "turnstream") if folder is None else folder
+        path = (
+            join_base(cache or Path.home() / ".cache" / "turnstream") if folder is None else folder
+        )
         if not (path / "model.bin").is_file():
-            raise ConfigError(f"{path}: expected a Whisper model in CTranslate2's format (model.bin, config.json), got no model.bin")
-        self._whisper: Any = WhisperModel(str(path), device="cpu", compute_type="int8", cpu_threads=threads)
+            raise ConfigError(
+                f"{path}: expected a Whisper model in CTranslate2's format (model.bin, config.json), got no model.bin"
+            )
+        self._whisper: Any = WhisperModel(
+            str(path), device="cpu", compute_type="int8", cpu_threads=threads
+        )
 
     def encode(self, clips: Sequence[Samples]) -> list[NDArray[np.float32]]:
         """Output frames of each clip, alone.
@@ -67,10 +75,14 @@ class WhisperEncoder:
         encoded: list[NDArray[np.float32]] = []
         for clip in clips:
             if not 0 < len(clip) <= LONGEST_S * SAMPLE_RATE_HZ:
-                raise ConfigError(f"expected clips of up to {LONGEST_S:g} s, got one of {len(clip) / SAMPLE_RATE_HZ:g} s")
+                raise ConfigError(
+                    f"expected clips of up to {LONGEST_S:g} s, got one of {len(clip) / SAMPLE_RATE_HZ:g} s"
+                )
             frames = -(-len(clip) // FRAME_SAMPLES)
             padded = np.pad(np.asarray(clip, np.float32), (0, frames * FRAME_SAMPLES - len(clip)))
-            mel = self._whisper.feature_extractor(padded, padding=0)[:, : 2 * frames]  # 100 a second; the encoder's second layer halves that
+            mel = self._whisper.feature_extractor(padded, padding=0)[
+                :, : 2 * frames
+            ]  # 100 a second; the encoder's second layer halves that
             output = self._whisper.model.encode(get_ctranslate2_storage(mel[None]), to_cpu=True)
             encoded.append(np.array(output, np.float32)[0])
         return encoded

@@ -44,7 +44,13 @@ class VariedCalls(ConversationSource):
         DialogueError: no calls.
     """
 
-    def __init__(self, calls: Sequence[Dialogue], settings: TrainingSettings, surroundings: Surroundings, judged: Judged) -> None:
+    def __init__(
+        self,
+        calls: Sequence[Dialogue],
+        settings: TrainingSettings,
+        surroundings: Surroundings,
+        judged: Judged,
+    ) -> None:
         if not calls:
             raise DialogueError("expected real calls to learn from, got none")
         self._settings, self._surroundings, self._judged = settings, surroundings, judged
@@ -65,9 +71,13 @@ class VariedCalls(ConversationSource):
         frames = int(activity.shape[1] / speed)
         source = np.minimum((np.arange(frames) * speed).astype(np.int64), activity.shape[1] - 1)
         stretched = None if judged is None else _stretch(judged, activity.shape[1], source)
-        audio, labels = label_audio(varied, activity[:, source], backchannel[:, source], self._settings.model, stretched)
+        audio, labels = label_audio(
+            varied, activity[:, source], backchannel[:, source], self._settings.model, stretched
+        )
         if labels.vad.shape[1] < self._settings.chunk_frames:
-            raise DialogueError(f"call {name!r}: expected at least {self._settings.chunk_s:g} s, got {labels.vad.shape[1]} frames")
+            raise DialogueError(
+                f"call {name!r}: expected at least {self._settings.chunk_s:g} s, got {labels.vad.shape[1]} frames"
+            )
         return audio, labels
 
     def prefetch(self, numbers: Sequence[int]) -> None:
@@ -87,7 +97,9 @@ class MixedConversations(ConversationSource):
         seed: draws which.
     """
 
-    def __init__(self, most: ConversationSource, others: ConversationSource, share: float, seed: int) -> None:
+    def __init__(
+        self, most: ConversationSource, others: ConversationSource, share: float, seed: int
+    ) -> None:
         self._most, self._others, self._share, self._seed = most, others, share, seed
         self.workers = most.workers
 
@@ -108,18 +120,26 @@ class MixedConversations(ConversationSource):
         return bool(np.random.default_rng([self._seed, number, _SHARE_DRAW]).random() < self._share)
 
 
-def vary(audio: Samples, speed: float, surroundings: Surroundings, rng: np.random.Generator) -> Samples:
+def vary(
+    audio: Samples, speed: float, surroundings: Surroundings, rng: np.random.Generator
+) -> Samples:
     """A two-channel recording, (2, N), faster by `speed` and over another line, (2, N / speed)."""
     varied = soxr.resample(audio.T, 16000, 16000 / speed, quality="HQ").T.astype(np.float32)
     for number in range(len(varied)):
         channel = varied[number]
         if rng.random() < EQUALISED_SHARE:
             gains_db = rng.normal(0, EQUALISER_DB, len(EQUALISER_HZ))
-            channel = oaconvolve(channel, firwin2(TAPS, EQUALISER_HZ, 10 ** (gains_db / 20), fs=16000), mode="same")
+            channel = oaconvolve(
+                channel, firwin2(TAPS, EQUALISER_HZ, 10 ** (gains_db / 20), fs=16000), mode="same"
+            )
         channel = channel * np.float32(10 ** (rng.uniform(-6, 6) / 20))
         if rng.random() < NOISE_SHARE:
             noises = surroundings.noises
-            noise = hiss(len(channel), rng) if not noises or rng.random() < 0.6 else looped(noises[int(rng.integers(len(noises)))], len(channel), rng)
+            noise = (
+                hiss(len(channel), rng)
+                if not noises or rng.random() < 0.6
+                else looped(noises[int(rng.integers(len(noises)))], len(channel), rng)
+            )
             channel = channel + noise * np.float32(10 ** (rng.uniform(*NOISE_DB) / 20))
         varied[number] = channel
     if rng.random() < BLEED_SHARE:
@@ -127,7 +147,9 @@ def vary(audio: Samples, speed: float, surroundings: Surroundings, rng: np.rando
     return np.clip(varied, -1, 1, dtype=np.float32)
 
 
-def _stretch(judged: NDArray[np.float32], frames: int, source: NDArray[np.int64]) -> NDArray[np.float32]:
+def _stretch(
+    judged: NDArray[np.float32], frames: int, source: NDArray[np.int64]
+) -> NDArray[np.float32]:
     fitted = np.full((2, frames), np.nan, np.float32)
     both = min(frames, judged.shape[1])
     fitted[:, :both] = judged[:, :both]

@@ -21,59 +21,201 @@ if TYPE_CHECKING:
     from .teaching import Teaching
 
 TRAINING_SPLITS, VALIDATION_SPLITS = ("", "train"), ("", "val")
-SETTINGS_AS_OPTIONS = ("steps", "lanes", "seed", "patience", "measure", "keep_best", "encoder", "network", "freeze_encoder", "freeze_speaker_rnn")
+SETTINGS_AS_OPTIONS = (
+    "steps",
+    "lanes",
+    "seed",
+    "patience",
+    "measure",
+    "keep_best",
+    "encoder",
+    "network",
+    "freeze_encoder",
+    "freeze_speaker_rnn",
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `turnstream train`."""
     defaults, hardware = TrainingSettings(), Hardware()
-    data = parser.add_argument_group("dialogues to learn from").add_mutually_exclusive_group(required=True)
-    data.add_argument("--manifest", type=Path, help="recorded or simulated before (JSON Lines): those whose split is train or not given")
-    data.add_argument("--simulate", type=Path, metavar="FOLDER", help="simulated while training goes on, from material as for `turnstream simulate`")
-    calls = parser.add_argument_group("real calls to learn from as well, each often and never twice the same way")
-    calls.add_argument("--calls", type=Path, metavar="MANIFEST", help="a share of the conversations (setting calls_share) is drawn from them")
+    data = parser.add_argument_group("dialogues to learn from").add_mutually_exclusive_group(
+        required=True
+    )
+    data.add_argument(
+        "--manifest",
+        type=Path,
+        help="recorded or simulated before (JSON Lines): those whose split is train or not given",
+    )
+    data.add_argument(
+        "--simulate",
+        type=Path,
+        metavar="FOLDER",
+        help="simulated while training goes on, from material as for `turnstream simulate`",
+    )
+    calls = parser.add_argument_group(
+        "real calls to learn from as well, each often and never twice the same way"
+    )
+    calls.add_argument(
+        "--calls",
+        type=Path,
+        metavar="MANIFEST",
+        help="a share of the conversations (setting calls_share) is drawn from them",
+    )
     calls.add_argument("--without", metavar="ID", help="leave this call out, to measure on it")
-    calls.add_argument("--judged", type=Path, metavar="FILE", help="a judge's scores of these calls, of `turnstream pretrain judge`")
-    calls.add_argument("--noises", type=Path, metavar="FOLDER", help="noise/ in it is mixed into the calls (default: hiss alone)")
-    parser.add_argument("--out", type=Path, required=True, help="folder of the run: checkpoints, logs, and at the end the network")
+    calls.add_argument(
+        "--judged",
+        type=Path,
+        metavar="FILE",
+        help="a judge's scores of these calls, of `turnstream pretrain judge`",
+    )
+    calls.add_argument(
+        "--noises",
+        type=Path,
+        metavar="FOLDER",
+        help="noise/ in it is mixed into the calls (default: hiss alone)",
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        required=True,
+        help="folder of the run: checkpoints, logs, and at the end the network",
+    )
     parser.add_argument(
         "--validation",
         type=Path,
         help="manifest of held-out dialogues (default: the val part of --manifest); their losses are logged, and decide when to stop early",
     )
-    parser.add_argument("--real", type=Path, help="manifest of real dialogues; their shift/hold AUC is logged, never trained on")
-    parser.add_argument("--settings", type=Path, help="JSON file of training settings, the network's configuration among them")
+    parser.add_argument(
+        "--real",
+        type=Path,
+        help="manifest of real dialogues; their shift/hold AUC is logged, never trained on",
+    )
+    parser.add_argument(
+        "--settings",
+        type=Path,
+        help="JSON file of training settings, the network's configuration among them",
+    )
     parser.add_argument("--steps", type=int, help=f"optimizer steps (default {defaults.steps})")
-    parser.add_argument("--lanes", type=int, help=f"conversations side by side, in all processes together (default {defaults.lanes})")
+    parser.add_argument(
+        "--lanes",
+        type=int,
+        help=f"conversations side by side, in all processes together (default {defaults.lanes})",
+    )
     parser.add_argument("--seed", type=int, help=f"(default {defaults.seed})")
-    parser.add_argument("--patience", type=int, metavar="N", help="stop after N validations without a better --measure (default 0: never)")
-    parser.add_argument("--measure", help=f"a head's loss on --validation, or total (default {defaults.measure})")
-    parser.add_argument("--keep-best", action="store_true", default=None, help="write the best weights by --measure, not the last")
+    parser.add_argument(
+        "--patience",
+        type=int,
+        metavar="N",
+        help="stop after N validations without a better --measure (default 0: never)",
+    )
+    parser.add_argument(
+        "--measure", help=f"a head's loss on --validation, or total (default {defaults.measure})"
+    )
+    parser.add_argument(
+        "--keep-best",
+        action="store_true",
+        default=None,
+        help="write the best weights by --measure, not the last",
+    )
     parser.add_argument(
         "--encoder",
         metavar="CHECKPOINT",
         help="begin with the encoder, and per-speaker RNN if there is one, of this network or pre-training (`turnstream pretrain`); it sets their shape",
     )
-    parser.add_argument("--network", metavar="CHECKPOINT", help="begin with this network, in place of an encoder; it sets the shape")
     parser.add_argument(
-        "--teacher", type=Path, metavar="FOLDER", help="keep learning from what `turnstream pretrain teacher` wrote too; --encoder is then a distillation"
+        "--network",
+        metavar="CHECKPOINT",
+        help="begin with this network, in place of an encoder; it sets the shape",
     )
-    parser.add_argument("--speech", type=Path, metavar="FOLDER", help="with --teacher: the data that it was asked about")
-    parser.add_argument("--freeze-encoder", action="store_true", default=None, help="leave that encoder as it is; otherwise it learns as well")
-    parser.add_argument("--freeze-speaker-rnn", action="store_true", default=None, help="the same for the per-speaker RNN")
-    parser.add_argument("--resume", action="store_true", help="go on exactly where the last checkpoint in --out was written")
-    parser.add_argument("--snapshots", action="store_true", help="also keep the network of every validation, to see how it learned (`turnstream latents`)")
+    parser.add_argument(
+        "--teacher",
+        type=Path,
+        metavar="FOLDER",
+        help="keep learning from what `turnstream pretrain teacher` wrote too; --encoder is then a distillation",
+    )
+    parser.add_argument(
+        "--speech",
+        type=Path,
+        metavar="FOLDER",
+        help="with --teacher: the data that it was asked about",
+    )
+    parser.add_argument(
+        "--freeze-encoder",
+        action="store_true",
+        default=None,
+        help="leave that encoder as it is; otherwise it learns as well",
+    )
+    parser.add_argument(
+        "--freeze-speaker-rnn",
+        action="store_true",
+        default=None,
+        help="the same for the per-speaker RNN",
+    )
+    parser.add_argument(
+        "--resume",
+        action="store_true",
+        help="go on exactly where the last checkpoint in --out was written",
+    )
+    parser.add_argument(
+        "--snapshots",
+        action="store_true",
+        help="also keep the network of every validation, to see how it learned (`turnstream latents`)",
+    )
     machine = parser.add_argument_group("what to train on")
-    machine.add_argument("--accelerator", choices=ACCELERATORS, default=hardware.accelerator, help="(default auto: a GPU if there is one)")
-    machine.add_argument("--devices", type=int, default=hardware.devices, metavar="N", help="processes on each machine, one per GPU (default 1)")
-    machine.add_argument("--nodes", type=int, default=hardware.nodes, metavar="N", help="machines; start the command on each (default 1)")
-    machine.add_argument("--precision", choices=PRECISIONS, default=hardware.precision, help="(default 32-true)")
+    machine.add_argument(
+        "--accelerator",
+        choices=ACCELERATORS,
+        default=hardware.accelerator,
+        help="(default auto: a GPU if there is one)",
+    )
+    machine.add_argument(
+        "--devices",
+        type=int,
+        default=hardware.devices,
+        metavar="N",
+        help="processes on each machine, one per GPU (default 1)",
+    )
+    machine.add_argument(
+        "--nodes",
+        type=int,
+        default=hardware.nodes,
+        metavar="N",
+        help="machines; start the command on each (default 1)",
+    )
+    machine.add_argument(
+        "--precision", choices=PRECISIONS, default=hardware.precision, help="(default 32-true)"
+    )
     simulation = parser.add_argument_group("with --simulate")
-    simulation.add_argument("--workers", type=int, default=1, metavar="N", help="processes that simulate, beside each that trains (default 1)")
-    simulation.add_argument("--simulate-cache", type=Path, default=Path.home() / ".cache" / "turnstream", help="where decoded utterances are kept")
-    simulation.add_argument("--lengths", type=float, nargs=2, metavar=("FROM", "TO"), default=(120.0, 360.0), help="seconds per dialogue (default 120 360)")
-    simulation.add_argument("--no-synthetic", action="store_true", help="recorded voices only: no neural voice")
-    simulation.add_argument("--finality", type=Path, metavar="FOLDER", help="let turns end where they sound complete to a judge (`turnstream pretrain judge`)")
+    simulation.add_argument(
+        "--workers",
+        type=int,
+        default=1,
+        metavar="N",
+        help="processes that simulate, beside each that trains (default 1)",
+    )
+    simulation.add_argument(
+        "--simulate-cache",
+        type=Path,
+        default=Path.home() / ".cache" / "turnstream",
+        help="where decoded utterances are kept",
+    )
+    simulation.add_argument(
+        "--lengths",
+        type=float,
+        nargs=2,
+        metavar=("FROM", "TO"),
+        default=(120.0, 360.0),
+        help="seconds per dialogue (default 120 360)",
+    )
+    simulation.add_argument(
+        "--no-synthetic", action="store_true", help="recorded voices only: no neural voice"
+    )
+    simulation.add_argument(
+        "--finality",
+        type=Path,
+        metavar="FOLDER",
+        help="let turns end where they sound complete to a judge (`turnstream pretrain judge`)",
+    )
 
 
 def main(args: argparse.Namespace) -> int:
@@ -83,17 +225,25 @@ def main(args: argparse.Namespace) -> int:
     from .loop import train
 
     plain = read_settings(args.settings) if args.settings else {}
-    plain |= {name: getattr(args, name) for name in SETTINGS_AS_OPTIONS if getattr(args, name) is not None}
+    plain |= {
+        name: getattr(args, name) for name in SETTINGS_AS_OPTIONS if getattr(args, name) is not None
+    }
     settings = settings_from(plain)
     hardware = Hardware(args.accelerator, args.devices, args.nodes, args.precision)
     validation = _read_validation_part(args)
     real = read_manifest(args.real) if args.real else []
     with ExitStack() as stack:
-        training = _read_recorded(args, settings) if args.manifest else stack.enter_context(closing(_open_simulator(args, settings)))
+        training = (
+            _read_recorded(args, settings)
+            if args.manifest
+            else stack.enter_context(closing(_open_simulator(args, settings)))
+        )
         if args.calls:
             from .calls import MixedConversations
 
-            training = MixedConversations(training, _read_calls(args, settings), settings.calls_share, settings.seed)
+            training = MixedConversations(
+                training, _read_calls(args, settings), settings.calls_share, settings.seed
+            )
         teaching = _read_teaching(args, settings) if args.teacher else None
         train(
             settings,
@@ -106,7 +256,9 @@ def main(args: argparse.Namespace) -> int:
             hardware=hardware,
             snapshots=args.snapshots,
         )
-    rank_zero_only(print)(f"trained network in {args.out}; export it with: turnstream export {args.out} {args.out}/model.onnx")
+    rank_zero_only(print)(
+        f"trained network in {args.out}; export it with: turnstream export {args.out} {args.out}/model.onnx"
+    )
     return 0
 
 
@@ -122,16 +274,25 @@ def _read_calls(args: argparse.Namespace, settings: TrainingSettings) -> Convers
 
     calls = read_training_part(args.calls)
     if args.without and args.without not in {call.id for call in calls}:
-        raise DialogueError(f"{args.calls}: expected a call {args.without!r} to leave out, got {', '.join(call.id for call in calls)}")
+        raise DialogueError(
+            f"{args.calls}: expected a call {args.without!r} to leave out, got {', '.join(call.id for call in calls)}"
+        )
     judged: dict[str, np.ndarray] = {}
     if args.judged:
         try:
-            with args.judged.open("rb") as file, np.load(file) as stored:  # NumPy itself leaves a broken archive open
+            with (
+                args.judged.open("rb") as file,
+                np.load(file) as stored,
+            ):  # NumPy itself leaves a broken archive open
                 judged = dict(stored)
         except (OSError, ValueError, EOFError, BadZipFile) as error:
-            raise DialogueError(f"{args.judged}: expected a judge's scores of calls (.npz): {error}") from None
+            raise DialogueError(
+                f"{args.judged}: expected a judge's scores of calls (.npz): {error}"
+            ) from None
     surroundings = read_surroundings(args.noises) if args.noises else Surroundings()
-    return VariedCalls([call for call in calls if call.id != args.without], settings, surroundings, judged)
+    return VariedCalls(
+        [call for call in calls if call.id != args.without], settings, surroundings, judged
+    )
 
 
 def _read_teaching(args: argparse.Namespace, settings: TrainingSettings) -> Teaching:
@@ -141,9 +302,13 @@ def _read_teaching(args: argparse.Namespace, settings: TrainingSettings) -> Teac
     from .teaching import Teaching
 
     if not args.speech or not settings.encoder:
-        raise ConfigError("expected --speech and a distillation as --encoder beside --teacher, got --teacher without one of them")
+        raise ConfigError(
+            "expected --speech and a distillation as --encoder beside --teacher, got --teacher without one of them"
+        )
     pool = UtterancePool(decode_speech(args.speech, args.simulate_cache))
-    return Teaching(Extraction(args.teacher, pool), read_surroundings(args.speech), Path(settings.encoder))
+    return Teaching(
+        Extraction(args.teacher, pool), read_surroundings(args.speech), Path(settings.encoder)
+    )
 
 
 def _open_simulator(args: argparse.Namespace, settings: TrainingSettings) -> ConversationSource:
@@ -169,14 +334,22 @@ def read_training_part(path: Path) -> list[Dialogue]:
     dialogues = read_manifest(path)
     training = [dialogue for dialogue in dialogues if dialogue.split in TRAINING_SPLITS]
     if not training:
-        others = ", ".join(sorted({repr(dialogue.split) for dialogue in dialogues})) or "no dialogues"
-        raise DialogueError(f"{path}: expected dialogues whose split is 'train' or not given, got {others}")
+        others = (
+            ", ".join(sorted({repr(dialogue.split) for dialogue in dialogues})) or "no dialogues"
+        )
+        raise DialogueError(
+            f"{path}: expected dialogues whose split is 'train' or not given, got {others}"
+        )
     return training
 
 
 def _read_validation_part(args: argparse.Namespace) -> list[Dialogue]:
     if args.validation is None:
-        return [dialogue for dialogue in read_manifest(args.manifest) if dialogue.split == "val"] if args.manifest else []
+        return (
+            [dialogue for dialogue in read_manifest(args.manifest) if dialogue.split == "val"]
+            if args.manifest
+            else []
+        )
     return read_held_out(args.validation)
 
 
@@ -188,7 +361,9 @@ def read_held_out(path: Path) -> list[Dialogue]:
     """
     held_out = [dialogue for dialogue in read_manifest(path) if dialogue.split in VALIDATION_SPLITS]
     if not held_out:
-        raise DialogueError(f"{path}: expected dialogues whose split is 'val' or not given, got none")
+        raise DialogueError(
+            f"{path}: expected dialogues whose split is 'val' or not given, got none"
+        )
     return held_out
 
 
@@ -202,8 +377,16 @@ def settings_from(plain: dict[str, Any]) -> TrainingSettings:
     if plain.get("network") and not model:
         from ..checkpoint import load_checkpoint
 
-        return from_plain(TrainingSettings, plain | {"model": asdict(load_checkpoint(Path(str(plain["network"]))).config)}, "settings")
-    if plain.get("encoder") and isinstance(model, dict) and not {"features", "encoder"} & set(model):
+        return from_plain(
+            TrainingSettings,
+            plain | {"model": asdict(load_checkpoint(Path(str(plain["network"]))).config)},
+            "settings",
+        )
+    if (
+        plain.get("encoder")
+        and isinstance(model, dict)
+        and not {"features", "encoder"} & set(model)
+    ):
         from ..checkpoint import load_encoder
 
         given = load_encoder(Path(str(plain["encoder"])))

@@ -37,31 +37,68 @@ FINE_TUNING: dict[str, object] = {
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `turnstream cross-validate`."""
-    parser.add_argument("--manifest", type=Path, required=True, help="simulated dialogues, from which the networks learn as well")
-    parser.add_argument("--calls", type=Path, required=True, metavar="MANIFEST", help="real calls to learn from and to measure on")
-    parser.add_argument("--judged", type=Path, required=True, metavar="FOLDER", help="what `turnstream pretrain judge --each` wrote of these calls")
-    parser.add_argument("--network", type=Path, required=True, metavar="CHECKPOINT", help="to begin with; it has heard none of the calls")
+    parser.add_argument(
+        "--manifest",
+        type=Path,
+        required=True,
+        help="simulated dialogues, from which the networks learn as well",
+    )
+    parser.add_argument(
+        "--calls",
+        type=Path,
+        required=True,
+        metavar="MANIFEST",
+        help="real calls to learn from and to measure on",
+    )
+    parser.add_argument(
+        "--judged",
+        type=Path,
+        required=True,
+        metavar="FOLDER",
+        help="what `turnstream pretrain judge --each` wrote of these calls",
+    )
+    parser.add_argument(
+        "--network",
+        type=Path,
+        required=True,
+        metavar="CHECKPOINT",
+        help="to begin with; it has heard none of the calls",
+    )
     parser.add_argument("--out", type=Path, required=True, help="folder for all of it")
-    parser.add_argument("--settings", type=Path, help="JSON file of training settings (default: a short fine-tuning with encoder and per-speaker RNN frozen)")
+    parser.add_argument(
+        "--settings",
+        type=Path,
+        help="JSON file of training settings (default: a short fine-tuning with encoder and per-speaker RNN frozen)",
+    )
     parser.add_argument("--noises", type=Path, metavar="FOLDER", help="as for `turnstream train`")
-    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="networks at a time (default 1)")
+    parser.add_argument(
+        "--jobs", type=int, default=1, metavar="N", help="networks at a time (default 1)"
+    )
 
 
 def main(args: argparse.Namespace) -> int:
     """Train every network that is not there yet."""
     calls = [call.id for call in read_manifest(args.calls)]
     if len(calls) < 2:
-        raise DialogueError(f"{args.calls}: expected at least two calls to cross-validate on, got {len(calls)}")
+        raise DialogueError(
+            f"{args.calls}: expected at least two calls to cross-validate on, got {len(calls)}"
+        )
     names = [*(f"{WITHOUT}{call}" for call in calls), ALL]
     missing = [name for name in names if not (args.judged / f"{name}.npz").is_file()]
     if missing:
-        raise DialogueError(f"{args.judged}: expected a judge for each call (`turnstream pretrain judge --each`), got no {', '.join(missing)}")
+        raise DialogueError(
+            f"{args.judged}: expected a judge for each call (`turnstream pretrain judge --each`), got no {', '.join(missing)}"
+        )
     args.out.mkdir(parents=True, exist_ok=True)
     if args.settings is None:
         args.settings = args.out / SETTINGS
         args.settings.write_text(json.dumps(FINE_TUNING, indent=1) + "\n")
-    (args.out / FOLDS).write_text(json.dumps({call: f"{WITHOUT}{call}/model.onnx" for call in calls}, indent=1) + "\n")
-    with ProcessPoolExecutor(args.jobs, multiprocessing.get_context("spawn"), max_tasks_per_child=1) as workers:
+    (args.out / FOLDS).write_text(
+        json.dumps({call: f"{WITHOUT}{call}/model.onnx" for call in calls}, indent=1) + "\n"
+    )
+    with ProcessPoolExecutor(
+        args.jobs, multiprocessing.get_context("spawn"), max_tasks_per_child=1
+    ) as workers:
         for name in workers.map(train_one, [args] * len(names), names):
             print(f"trained {name}", flush=True)
     print(f"export them with: turnstream export {args.out / FOLDS}")
@@ -79,7 +116,16 @@ def train_one(args: argparse.Namespace, name: str) -> str:
     run: Path = args.out / name / "run"
     if (run / "model.safetensors").is_file():
         return name
-    options: list[object] = ["--manifest", args.manifest, "--out", run, "--network", args.network, "--settings", args.settings]
+    options: list[object] = [
+        "--manifest",
+        args.manifest,
+        "--out",
+        run,
+        "--network",
+        args.network,
+        "--settings",
+        args.settings,
+    ]
     options += ["--calls", args.calls, "--judged", args.judged / f"{name}.npz"]
     options += ["--noises", args.noises] if args.noises else []
     options += ["--without", name.removeprefix(WITHOUT)] if name != ALL else []

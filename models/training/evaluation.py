@@ -33,7 +33,9 @@ class ShiftHoldRow:
     shifts: int
     holds: int
     auc: float
-    auc_interval: tuple[float, float]  # 95 %, bootstrap over conversations; NaN when it cannot be had
+    auc_interval: tuple[
+        float, float
+    ]  # 95 %, bootstrap over conversations; NaN when it cannot be had
     balanced_accuracy: float  # at threshold 0.5
 
 
@@ -48,12 +50,18 @@ class ShiftHoldReport:
         return next(row for row in self.rows if row.silence_ms == silence_ms)
 
 
-def next_holder_probabilities(model: TurnModel, audio: NDArray[np.float32], device: str = "cpu") -> NDArray[np.float32]:
+def next_holder_probabilities(
+    model: TurnModel, audio: NDArray[np.float32], device: str = "cpu"
+) -> NDArray[np.float32]:
     """p_next of both speakers at every step, (2, T), from audio (2, N)."""
-    return np.concatenate([said.p_next[0].cpu().numpy() for _, said in listen(model, audio, device)], axis=1)
+    return np.concatenate(
+        [said.p_next[0].cpu().numpy() for _, said in listen(model, audio, device)], axis=1
+    )
 
 
-def shift_hold_report(model: TurnModel, dialogues: Sequence[Dialogue], *, mono: bool = False, device: str = "cpu") -> ShiftHoldReport:
+def shift_hold_report(
+    model: TurnModel, dialogues: Sequence[Dialogue], *, mono: bool = False, device: str = "cpu"
+) -> ShiftHoldReport:
     """Score every shift and hold of some conversations.
 
     Args:
@@ -67,17 +75,35 @@ def shift_hold_report(model: TurnModel, dialogues: Sequence[Dialogue], *, mono: 
         audio = load_audio(dialogue, model.config.features.sample_rate_hz)
         activity, _ = speech_activity(dialogue)
         heard = [_only(audio, speaker) for speaker in (0, 1)] if mono else [audio]
-        p_next = [at_activity_rate(next_holder_probabilities(model, channels, device), model.config.frame_rate_hz, activity.shape[1]) for channels in heard]
+        p_next = [
+            at_activity_rate(
+                next_holder_probabilities(model, channels, device),
+                model.config.frame_rate_hz,
+                activity.shape[1],
+            )
+            for channels in heard
+        ]
         for event in find_transitions(activity):
             silences.append(Silence(number, event))
-            scores.append(read_silence(p_next[event.previous if mono else 0][1 - event.previous], event))
+            scores.append(
+                read_silence(p_next[event.previous if mono else 0][1 - event.previous], event)
+            )
     scored = score_silences(silences, np.array(scores).reshape(-1, len(SILENCES_MS) + 1))
-    return ShiftHoldReport(tuple(_row(silence_ms, score) for silence_ms, score in scored.at.items()))
+    return ShiftHoldReport(
+        tuple(_row(silence_ms, score) for silence_ms, score in scored.at.items())
+    )
 
 
 def _row(silence_ms: int, score: BinaryScore) -> ShiftHoldRow:
     interval = (score.auc.low, score.auc.high)
-    return ShiftHoldRow(silence_ms, score.positives, score.negatives, score.auc.value, interval, score.balanced_accuracy.value)
+    return ShiftHoldRow(
+        silence_ms,
+        score.positives,
+        score.negatives,
+        score.auc.value,
+        interval,
+        score.balanced_accuracy.value,
+    )
 
 
 def _only(audio: NDArray[np.float32], speaker: int) -> NDArray[np.float32]:
@@ -86,18 +112,35 @@ def _only(audio: NDArray[np.float32], speaker: int) -> NDArray[np.float32]:
     return silenced
 
 
-def validation_losses(model: TurnModel, dialogues: Iterable[Dialogue], device: str = "cpu") -> dict[str, float]:
+def validation_losses(
+    model: TurnModel, dialogues: Iterable[Dialogue], device: str = "cpu"
+) -> dict[str, float]:
     """Mean over some conversations of the loss of each head, each conversation from its own beginning."""
-    return {name: float(np.mean(values)) for name, values in conversation_losses(model, dialogues, device).items()}
+    return {
+        name: float(np.mean(values))
+        for name, values in conversation_losses(model, dialogues, device).items()
+    }
 
 
-def conversation_losses(model: TurnModel, dialogues: Iterable[Dialogue], device: str = "cpu") -> dict[str, list[float]]:
+def conversation_losses(
+    model: TurnModel, dialogues: Iterable[Dialogue], device: str = "cpu"
+) -> dict[str, list[float]]:
     """Loss of each head in each of some conversations, by head, in nats; 0 where a conversation has nothing that the head is to say."""
     losses: dict[str, list[float]] = {}
     for dialogue in dialogues:
         audio, labels = labelled_audio(dialogue, model.config)
-        arrays = (labels.vad, labels.projection, labels.next_second, labels.next_weight, labels.backchannel, labels.finality)
-        floats = (array.astype(np.float32) if array.dtype == np.bool_ else np.ascontiguousarray(array) for array in arrays)
+        arrays = (
+            labels.vad,
+            labels.projection,
+            labels.next_second,
+            labels.next_weight,
+            labels.backchannel,
+            labels.finality,
+        )
+        floats = (
+            array.astype(np.float32) if array.dtype == np.bool_ else np.ascontiguousarray(array)
+            for array in arrays
+        )
         target = TargetBatch(*(torch.from_numpy(array)[None].to(device) for array in floats))
         with torch.inference_mode():
             output, _ = model(torch.from_numpy(audio)[None].to(device), model.init_state(1))

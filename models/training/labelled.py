@@ -25,11 +25,17 @@ def labelled_audio(dialogue: Dialogue, config: ModelConfig) -> LabelledAudio:
         ConfigError: the network's feature frames are not those of the activity (50 a second).
         DialogueError: the files cannot be read, hold nothing, or differ in length.
     """
-    return label_audio(*load_annotated(dialogue, config.features.sample_rate_hz), config, load_finality(dialogue))
+    return label_audio(
+        *load_annotated(dialogue, config.features.sample_rate_hz), config, load_finality(dialogue)
+    )
 
 
 def label_audio(
-    audio: Samples, activity: BoolFrames, backchannel: BoolFrames, config: ModelConfig, finality: NDArray[np.floating] | None = None
+    audio: Samples,
+    activity: BoolFrames,
+    backchannel: BoolFrames,
+    config: ModelConfig,
+    finality: NDArray[np.floating] | None = None,
 ) -> LabelledAudio:
     """The same from audio (2, N) at the network's rate and frames (2, T) at 50 Hz.
 
@@ -38,12 +44,20 @@ def label_audio(
     """
     if config.features.sample_rate_hz != config.features.hop_samples * FRAME_RATE_HZ:
         got = config.features.sample_rate_hz / config.features.hop_samples
-        raise ConfigError(f"expected {FRAME_RATE_HZ:g} feature frames a second, as in the activity that labels them, got {got:g}")
+        raise ConfigError(
+            f"expected {FRAME_RATE_HZ:g} feature frames a second, as in the activity that labels them, got {got:g}"
+        )
     hop, stride = config.features.hop_samples, config.encoder.stride
     frames = min(audio.shape[1] // hop, activity.shape[1]) // stride * stride
     newest = slice(stride - 1, frames, stride)  # a step is labelled by its last frame
     judged = None if finality is None else finality[:, newest]
-    labels = label_frames(activity[:, newest], backchannel[:, newest], config.frame_rate_hz, config.bin_edges_s, judged)
+    labels = label_frames(
+        activity[:, newest],
+        backchannel[:, newest],
+        config.frame_rate_hz,
+        config.bin_edges_s,
+        judged,
+    )
     audio = audio[:, : frames * hop]
     return audio, heard(labels, audio)
 
@@ -51,4 +65,8 @@ def label_audio(
 def heard(labels: FrameLabels, audio: NDArray[np.float32]) -> FrameLabels:
     """A channel of digital silence is not speaking, nor does it sound finished, although its speaker's turns are still there to be predicted."""
     audible = audio.any(axis=1, keepdims=True)
-    return replace(labels, vad=labels.vad & audible, finality=np.where(audible, labels.finality, np.float32(np.nan)))
+    return replace(
+        labels,
+        vad=labels.vad & audible,
+        finality=np.where(audible, labels.finality, np.float32(np.nan)),
+    )

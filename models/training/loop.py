@@ -24,7 +24,13 @@ from ..checkpoint import load_checkpoint, load_encoder, save_checkpoint
 from ..dialogues.manifest import Dialogue
 from ..runs.hardware import Hardware
 from ..runs.launch import keep_precise, launched, open_fabric
-from ..runs.run_folder import begin_run, read_checkpoint, refuse_to_overwrite, snapshot_folder, write_validation
+from ..runs.run_folder import (
+    begin_run,
+    read_checkpoint,
+    refuse_to_overwrite,
+    snapshot_folder,
+    write_validation,
+)
 from ..turn_model import TurnModel
 from .losses import head_losses, total_loss
 from .settings import TrainingSettings
@@ -71,16 +77,24 @@ def train(
             settings or dialogues, or no validation dialogues to stop by.
         DialogueError: a conversation that cannot be read.
     """
-    source = training if isinstance(training, ConversationSource) else RecordedDialogues(training, settings)
+    source = (
+        training
+        if isinstance(training, ConversationSource)
+        else RecordedDialogues(training, settings)
+    )
     hardware = hardware or Hardware()
     if settings.keeps_best and not validation:
-        raise ConfigError("expected validation dialogues to stop early by, or to choose the best weights by, got none")
+        raise ConfigError(
+            "expected validation dialogues to stop early by, or to choose the best weights by, got none"
+        )
     fabric = open_fabric(hardware, settings.lanes)
     saved = read_checkpoint(out, settings) if resume else None
     if saved is None:
         refuse_to_overwrite(out)
     with launched(fabric, hardware, source.workers):
-        trained = _Run(fabric, settings, source, out, saved, snapshots, teaching).train(validation, real)
+        trained = _Run(fabric, settings, source, out, saved, snapshots, teaching).train(
+            validation, real
+        )
         fabric.barrier()
     return trained
 
@@ -97,16 +111,23 @@ def new_network(settings: TrainingSettings, *, with_encoder: bool = True) -> Tur
     network = TurnModel(settings.model)
     if settings.encoder and with_encoder:
         given = load_encoder(Path(settings.encoder))
-        for what, theirs, own in (("features", given.features, settings.model.features), ("encoder", given.config, settings.model.encoder)):
+        for what, theirs, own in (
+            ("features", given.features, settings.model.features),
+            ("encoder", given.config, settings.model.encoder),
+        ):
             if theirs != own:
-                raise ConfigError(f"expected a network with the {what} of {settings.encoder}, {theirs}, got {own}")
+                raise ConfigError(
+                    f"expected a network with the {what} of {settings.encoder}, {theirs}, got {own}"
+                )
         network.encoder.load_state_dict(given.weights)
         if given.speaker_rnn == settings.model.speaker_rnn:
             network.speaker_rnn.load_state_dict(given.speaker_rnn_weights)
     if settings.network and with_encoder:
         whole = load_checkpoint(Path(settings.network))
         if whole.config != settings.model:
-            raise ConfigError(f"expected the shape of {settings.network}, {whole.config}, got {settings.model}")
+            raise ConfigError(
+                f"expected the shape of {settings.network}, {whole.config}, got {settings.model}"
+            )
         network.load_state_dict(whole.state_dict())
     network.encoder.requires_grad_(not settings.freeze_encoder)
     network.speaker_rnn.requires_grad_(not settings.freeze_speaker_rnn)
@@ -129,8 +150,14 @@ class _Run:
         self.fabric, self.settings, self.out, self.snapshots = fabric, settings, out, snapshots
         torch.manual_seed(settings.seed)
         network = new_network(settings, with_encoder=saved is None).to(fabric.device)
-        self.average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(settings.average_decay))
-        given = [*network.encoder.parameters(), *network.speaker_rnn.parameters()] if settings.given else []
+        self.average = AveragedModel(
+            network, multi_avg_fn=get_ema_multi_avg_fn(settings.average_decay)
+        )
+        given = (
+            [*network.encoder.parameters(), *network.speaker_rnn.parameters()]
+            if settings.given
+            else []
+        )
         first = saved["step"] if saved is not None else 0
         self.lessons, self.learner = None, network
         if teaching is not None:
@@ -139,15 +166,35 @@ class _Run:
             self.lessons = Lessons(teaching, settings, own, fabric.device, settings.seed + first)
             self.learner = TaughtModel(network, self.lessons.distilled).to(fabric.device)
         groups = [
-            (settings.learning_rate * settings.given_rate, [one for one in given if one.requires_grad]),
-            (settings.learning_rate, [one for one in self.learner.parameters() if one.requires_grad and all(one is not other for other in given)]),
+            (
+                settings.learning_rate * settings.given_rate,
+                [one for one in given if one.requires_grad],
+            ),
+            (
+                settings.learning_rate,
+                [
+                    one
+                    for one in self.learner.parameters()
+                    if one.requires_grad and all(one is not other for other in given)
+                ],
+            ),
         ]
         groups = [(rate, parameters) for rate, parameters in groups if parameters]
-        optimizer = torch.optim.AdamW([{"params": parameters, "lr": rate} for rate, parameters in groups], weight_decay=settings.weight_decay)
-        self.schedule = torch.optim.lr_scheduler.OneCycleLR(
-            optimizer, [rate for rate, _ in groups], total_steps=settings.steps, pct_start=min(0.3, settings.warmup_steps / settings.steps)
+        optimizer = torch.optim.AdamW(
+            [{"params": parameters, "lr": rate} for rate, parameters in groups],
+            weight_decay=settings.weight_decay,
         )
-        for layer in (network.features, network.speaker_rnn, network.dialogue_rnn):  # where rounding would pile up
+        self.schedule = torch.optim.lr_scheduler.OneCycleLR(
+            optimizer,
+            [rate for rate, _ in groups],
+            total_steps=settings.steps,
+            pct_start=min(0.3, settings.warmup_steps / settings.steps),
+        )
+        for layer in (
+            network.features,
+            network.speaker_rnn,
+            network.dialogue_rnn,
+        ):  # where rounding would pile up
             keep_precise(layer, fabric.device)
         self.network = network
         self.model, self.optimizer = fabric.setup(self.learner, optimizer)
@@ -187,20 +234,31 @@ class _Run:
                 begin_run(self.out, settings, first)
                 if not first:
                     self._keep_snapshot()
-                writer = stack.enter_context(SummaryWriter(str(self.out), purge_step=first + 1 if first else None))
-            progress = stack.enter_context(tqdm(initial=first, total=settings.steps, unit="step", disable=not leads))
+                writer = stack.enter_context(
+                    SummaryWriter(str(self.out), purge_step=first + 1 if first else None)
+                )
+            progress = stack.enter_context(
+                tqdm(initial=first, total=settings.steps, unit="step", disable=not leads)
+            )
             while self.step < settings.steps and not self.best.exhausted:
                 losses = self._update()
                 progress.update()
-                progress.set_postfix({name: f"{value:.3f}" for name, value in losses.items()}, refresh=False)
+                progress.set_postfix(
+                    {name: f"{value:.3f}" for name, value in losses.items()}, refresh=False
+                )
                 _write_scalars(writer, "train", losses, self.step)
                 if self.step % settings.validate_every == 0 or self.step == settings.steps:
                     measured = self._validate(validation, real)
                     _write_scalars(writer, "validation", measured, self.step)
                     if leads:
-                        progress.write(f"step {self.step}: " + ", ".join(f"{name} {value:.4f}" for name, value in measured.items()))
+                        progress.write(
+                            f"step {self.step}: "
+                            + ", ".join(f"{name} {value:.4f}" for name, value in measured.items())
+                        )
             if self.best.exhausted and leads:
-                progress.write(f"stopped at step {self.step}: no better {settings.measure} since step {self.best.step}")
+                progress.write(
+                    f"stopped at step {self.step}: no better {settings.measure} since step {self.best.step}"
+                )
         trained: Any = self.average.module.cpu().eval()
         if self.best.weights is not None:
             trained.load_state_dict(self.best.weights)
@@ -213,18 +271,36 @@ class _Run:
         device = self.fabric.device
         chunk = self.stream.next_chunk()
         self.model.train()
-        state = torch.where(chunk.begins.to(device)[:, None], torch.zeros_like(self.state), self.state)
-        target = dataclasses.replace(chunk.target, **{f.name: getattr(chunk.target, f.name).to(device) for f in dataclasses.fields(chunk.target)})
+        state = torch.where(
+            chunk.begins.to(device)[:, None], torch.zeros_like(self.state), self.state
+        )
+        target = dataclasses.replace(
+            chunk.target,
+            **{
+                f.name: getattr(chunk.target, f.name).to(device)
+                for f in dataclasses.fields(chunk.target)
+            },
+        )
         audio, learned = chunk.audio.to(device), dict[str, Tensor]()
         if self.lessons is None:
             output, state = self.model(audio, state)
         else:
-            output, state, *heard = self.model(audio, state, *self.lessons.next_inputs(self.network))
+            output, state, *heard = self.model(
+                audio, state, *self.lessons.next_inputs(self.network)
+            )
             learned = self.lessons.losses(*heard)
         losses = scale_losses(self.fabric, head_losses(output, target), target)
         self.optimizer.zero_grad(set_to_none=True)
-        self.fabric.backward(total_loss(losses, self.settings.losses) + self.settings.teacher_weight * sum(learned.values()))
-        self.fabric.clip_gradients(self.model, self.optimizer, max_norm=self.settings.gradient_clip, error_if_nonfinite=False)
+        self.fabric.backward(
+            total_loss(losses, self.settings.losses)
+            + self.settings.teacher_weight * sum(learned.values())
+        )
+        self.fabric.clip_gradients(
+            self.model,
+            self.optimizer,
+            max_norm=self.settings.gradient_clip,
+            error_if_nonfinite=False,
+        )
         self.optimizer.step()
         self.state = state.detach()
         self.schedule.step()
@@ -232,16 +308,28 @@ class _Run:
         self.step += 1
         return mean_over_processes(self.fabric, losses | learned)
 
-    def _validate(self, validation: Sequence[Dialogue], real: Sequence[Dialogue]) -> dict[str, float]:
+    def _validate(
+        self, validation: Sequence[Dialogue], real: Sequence[Dialogue]
+    ) -> dict[str, float]:
         """Measure the averaged weights, remember them if they are the best, and write a checkpoint."""
         averaged: Any = self.average.module.eval()
         leads = self.fabric.is_global_zero
-        measured = measure(averaged, validation, real, self.settings.losses, str(self.fabric.device)) if leads else {}
+        measured = (
+            measure(averaged, validation, real, self.settings.losses, str(self.fabric.device))
+            if leads
+            else {}
+        )
         measured = self.fabric.broadcast(measured)
         self.best.update(measured, self.step, averaged)
         progress = self._gather_progress()
         if leads:
-            write_validation(self.out, self.settings, self.step, measured, {name: part.state_dict() for name, part in self._parts.items()} | progress)
+            write_validation(
+                self.out,
+                self.settings,
+                self.step,
+                measured,
+                {name: part.state_dict() for name, part in self._parts.items()} | progress,
+            )
             self._keep_snapshot()
         return measured
 
@@ -254,12 +342,19 @@ class _Run:
         """Where each lane and each process is: the carried state (lanes, S), the lanes' places, generators of the processes."""
         stream = self.stream.state_dict()
         places = self._gather(torch.tensor(stream["lanes"])).reshape(-1, 2)
-        progress = {"state": self._gather(self.state), "stream": stream | {"lanes": places.tolist()}}
-        return progress | {name: self._gather(state[None]) for name, state in self._generators().items()}
+        progress = {
+            "state": self._gather(self.state),
+            "stream": stream | {"lanes": places.tolist()},
+        }
+        return progress | {
+            name: self._gather(state[None]) for name, state in self._generators().items()
+        }
 
     def _gather(self, rows: Tensor) -> Tensor:
         """The rows of all processes, (R, ...) to (processes * R, ...), on the CPU."""
-        everyone: Any = torch.zeros(self.fabric.world_size, *rows.shape, dtype=rows.dtype, device=self.fabric.device)
+        everyone: Any = torch.zeros(
+            self.fabric.world_size, *rows.shape, dtype=rows.dtype, device=self.fabric.device
+        )
         everyone[self.fabric.global_rank] = rows
         if self.fabric.world_size > 1:
             everyone = self.fabric.all_reduce(everyone, reduce_op="sum")
@@ -267,20 +362,30 @@ class _Run:
 
     def _generators(self) -> dict[str, Tensor]:
         on_gpu = self.fabric.device.type == "cuda"
-        return {"cpu_generator": torch.get_rng_state()} | ({"cuda_generator": torch.cuda.get_rng_state(self.fabric.device)} if on_gpu else {})
+        return {"cpu_generator": torch.get_rng_state()} | (
+            {"cuda_generator": torch.cuda.get_rng_state(self.fabric.device)} if on_gpu else {}
+        )
 
     def _restore(self, saved: dict[str, Any]) -> None:
         for name, part in self._parts.items():
             part.load_state_dict(saved[name])
         self.step = saved["step"]
         self.state = saved["state"][self.own_lanes].to(self.fabric.device)
-        self.stream.load_state_dict(saved["stream"] | {"lanes": saved["stream"]["lanes"][self.own_lanes]})
+        self.stream.load_state_dict(
+            saved["stream"] | {"lanes": saved["stream"]["lanes"][self.own_lanes]}
+        )
         if len(saved["cpu_generator"]) != self.fabric.world_size:
-            torch.manual_seed(self.settings.seed + self.step * self.fabric.world_size + self.fabric.global_rank)
+            torch.manual_seed(
+                self.settings.seed + self.step * self.fabric.world_size + self.fabric.global_rank
+            )
             return
-        torch.set_rng_state(saved["cpu_generator"][self.fabric.global_rank].clone())  # torch 2.13 reads a view from the wrong place
+        torch.set_rng_state(
+            saved["cpu_generator"][self.fabric.global_rank].clone()
+        )  # torch 2.13 reads a view from the wrong place
         if "cuda_generator" in saved and self.fabric.device.type == "cuda":
-            torch.cuda.set_rng_state(saved["cuda_generator"][self.fabric.global_rank], self.fabric.device)
+            torch.cuda.set_rng_state(
+                saved["cuda_generator"][self.fabric.global_rank], self.fabric.device
+            )
 
 
 def _write_scalars(writer: Any, group: str, values: dict[str, float], step: int) -> None:

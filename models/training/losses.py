@@ -28,10 +28,19 @@ class TargetBatch:
 def head_losses(output: TurnOutput, target: TargetBatch) -> dict[str, Tensor]:
     """Mean loss of each head in nats, scalars by name; a head with no known label has loss 0."""
     known = target.projection != UNKNOWN
-    projection = F.cross_entropy(output.projection[:, 0].flatten(0, 1), target.projection.flatten(), ignore_index=UNKNOWN, reduction="sum")
-    next_loss = F.binary_cross_entropy_with_logits(output.next[:, 1], target.next_second, weight=target.next_weight, reduction="sum")
+    projection = F.cross_entropy(
+        output.projection[:, 0].flatten(0, 1),
+        target.projection.flatten(),
+        ignore_index=UNKNOWN,
+        reduction="sum",
+    )
+    next_loss = F.binary_cross_entropy_with_logits(
+        output.next[:, 1], target.next_second, weight=target.next_weight, reduction="sum"
+    )
     judged = ~target.finality.isnan()
-    finality = F.binary_cross_entropy_with_logits(output.finality, target.finality.nan_to_num(), weight=judged.float(), reduction="sum")
+    finality = F.binary_cross_entropy_with_logits(
+        output.finality, target.finality.nan_to_num(), weight=judged.float(), reduction="sum"
+    )
     return {
         "vad": F.binary_cross_entropy_with_logits(output.vad, target.vad),
         "projection": projection / known.sum().clamp(min=1),

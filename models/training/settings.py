@@ -74,10 +74,20 @@ class TrainingSettings:
     model: ModelConfig = field(default_factory=ModelConfig)
 
     def __post_init__(self) -> None:
-        for name in ("steps", "lanes", "chunk_s", "learning_rate", "gradient_clip", "validate_every", "speech_lanes"):
+        for name in (
+            "steps",
+            "lanes",
+            "chunk_s",
+            "learning_rate",
+            "gradient_clip",
+            "validate_every",
+            "speech_lanes",
+        ):
             if getattr(self, name) <= 0:
                 raise ConfigError(f"expected {name} > 0, got {getattr(self, name)}")
-        if self.warmup_steps < 0 or self.warmup_steps == 1:  # a rise needs a step to begin and one to end at
+        if (
+            self.warmup_steps < 0 or self.warmup_steps == 1
+        ):  # a rise needs a step to begin and one to end at
             raise ConfigError(f"expected warmup_steps of 0 or at least 2, got {self.warmup_steps}")
         for name in ("patience", "seed", "teacher_weight"):
             if getattr(self, name) < 0:
@@ -90,12 +100,16 @@ class TrainingSettings:
         if self.given_rate <= 0:
             raise ConfigError(f"expected given_rate > 0, got {self.given_rate}")
         if self.encoder and self.network:
-            raise ConfigError(f"expected an encoder or a whole network to begin with, got both ({self.encoder} and {self.network})")
+            raise ConfigError(
+                f"expected an encoder or a whole network to begin with, got both ({self.encoder} and {self.network})"
+            )
         if (self.freeze_encoder or self.freeze_speaker_rnn) and not self.given:
             raise ConfigError("expected a checkpoint whose encoder is frozen, got none")
         measures = [*(head.name for head in fields(LossWeights)), TOTAL]
         if self.measure not in measures:
-            raise ConfigError(f"expected measure to be a loss of the validation dialogues, one of {', '.join(measures)}, got {self.measure!r}")
+            raise ConfigError(
+                f"expected measure to be a loss of the validation dialogues, one of {', '.join(measures)}, got {self.measure!r}"
+            )
 
     @property
     def given(self) -> str:

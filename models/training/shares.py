@@ -27,7 +27,9 @@ def label_counts(target: TargetBatch) -> dict[str, Tensor]:
     }
 
 
-def scale_losses(fabric: Fabric, losses: dict[str, Tensor], target: TargetBatch) -> dict[str, Tensor]:
+def scale_losses(
+    fabric: Fabric, losses: dict[str, Tensor], target: TargetBatch
+) -> dict[str, Tensor]:
     """Losses whose average over the processes is the loss over all their labels."""
     if fabric.world_size == 1:
         return losses

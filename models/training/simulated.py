@@ -56,17 +56,25 @@ class SimulatedDialogues(ConversationSource):
         if workers < 1:
             raise ConfigError(f"expected at least one process to simulate, got {workers}")
         if not 0 < lengths_s[0] <= lengths_s[1]:
-            raise ConfigError(f"expected lengths of simulated dialogues with 0 < shortest <= longest, got {lengths_s[0]:g} and {lengths_s[1]:g}")
+            raise ConfigError(
+                f"expected lengths of simulated dialogues with 0 < shortest <= longest, got {lengths_s[0]:g} and {lengths_s[1]:g}"
+            )
         if settings.model.features.sample_rate_hz != SAMPLE_RATE_HZ:
-            raise ConfigError(f"expected a network at the simulator's {SAMPLE_RATE_HZ} Hz, got {settings.model.features.sample_rate_hz} Hz")
+            raise ConfigError(
+                f"expected a network at the simulator's {SAMPLE_RATE_HZ} Hz, got {settings.model.features.sample_rate_hz} Hz"
+            )
         self.workers = workers
         self._settings = settings
         self._lengths_s = lengths_s
         arguments = (folder, cache, "train", workers, synthetic, finality)
-        speakers = open_material(*arguments).cast.speakers  # decodes and synthesises once, before the workers share the result
+        speakers = open_material(
+            *arguments
+        ).cast.speakers  # decodes and synthesises once, before the workers share the result
         judged = finality is not None
         self._fingerprint = f"simulated from {speakers} speakers, {lengths_s[0]:g} to {lengths_s[1]:g} s, synthetic voices {synthetic}, judged {judged}"
-        self._pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _open, arguments)
+        self._pool = ProcessPoolExecutor(
+            workers, multiprocessing.get_context("spawn"), _open, arguments
+        )
         self._begun: dict[int, Future[SimulatedDialogue]] = {}
 
     @property
@@ -77,9 +85,17 @@ class SimulatedDialogues(ConversationSource):
         try:
             simulated = (self._begun.pop(number, None) or self._begin(number)).result()
         except BrokenProcessPool:
-            raise DialogueError("expected the processes that simulate to go on, got one that ended (out of memory?)") from None
+            raise DialogueError(
+                "expected the processes that simulate to go on, got one that ended (out of memory?)"
+            ) from None
         audio = np.divide(simulated.audio, 32768, dtype=np.float32)
-        audio, labels = label_audio(audio, simulated.activity, simulated.backchannel, self._settings.model, simulated.finality)
+        audio, labels = label_audio(
+            audio,
+            simulated.activity,
+            simulated.backchannel,
+            self._settings.model,
+            simulated.finality,
+        )
         if labels.vad.shape[1] < self._settings.chunk_frames:
             got_s = audio.shape[1] / SAMPLE_RATE_HZ
             raise DialogueError(
@@ -106,7 +122,9 @@ class SimulatedDialogues(ConversationSource):
         self._pool.shutdown(cancel_futures=True)
 
 
-def _open(folder: Path, cache: Path, split: str, jobs: int, synthetic: bool, finality: Path | None) -> None:
+def _open(
+    folder: Path, cache: Path, split: str, jobs: int, synthetic: bool, finality: Path | None
+) -> None:
     global _material  # noqa: PLW0603  (a worker's own)
     _material = open_material(folder, cache, split, jobs, synthetic, finality)
 

@@ -64,12 +64,16 @@ class RecordedDialogues(ConversationSource):
             raise ConfigError("expected at least one dialogue to train on, got none")
         self._dialogues = dialogues
         self._settings = settings
-        self._order = lru_cache(maxsize=4)(self._draw_order)  # lanes are seldom further apart than a round
+        self._order = lru_cache(maxsize=4)(
+            self._draw_order
+        )  # lanes are seldom further apart than a round
 
     @property
     def fingerprint(self) -> str:
         names = "\n".join(dialogue.id for dialogue in self._dialogues)
-        return f"{len(self._dialogues)} dialogues, {hashlib.sha256(names.encode()).hexdigest()[:12]}"
+        return (
+            f"{len(self._dialogues)} dialogues, {hashlib.sha256(names.encode()).hexdigest()[:12]}"
+        )
 
     def conversation(self, number: int) -> LabelledAudio:
         round_number, place = divmod(number, len(self._dialogues))
@@ -78,13 +82,19 @@ class RecordedDialogues(ConversationSource):
             audio, labels = self._load(self._dialogues[index])
             if labels.vad.shape[1] >= self._settings.chunk_frames:
                 return audio, labels
-        raise DialogueError(f"expected conversations of at least {self._settings.chunk_s} s, found none")
+        raise DialogueError(
+            f"expected conversations of at least {self._settings.chunk_s} s, found none"
+        )
 
     def _load(self, dialogue: Dialogue) -> LabelledAudio:
         return labelled_audio(dialogue, self._settings.model)
 
     def _draw_order(self, round_number: int) -> list[int]:
-        return np.random.default_rng([self._settings.seed, round_number]).permutation(len(self._dialogues)).tolist()
+        return (
+            np.random.default_rng([self._settings.seed, round_number])
+            .permutation(len(self._dialogues))
+            .tolist()
+        )
 
     def prefetch(self, numbers: Sequence[int]) -> None:
         """Nothing: reading a file takes no time worth saving."""

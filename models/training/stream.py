@@ -60,10 +60,21 @@ class ConversationStream:
         lanes: numbers of the lanes of this process; all of them unless given.
     """
 
-    def __init__(self, training: Sequence[Dialogue] | ConversationSource, settings: TrainingSettings, lanes: Sequence[int] | None = None) -> None:
+    def __init__(
+        self,
+        training: Sequence[Dialogue] | ConversationSource,
+        settings: TrainingSettings,
+        lanes: Sequence[int] | None = None,
+    ) -> None:
         self.settings = settings
-        self._source = training if isinstance(training, ConversationSource) else RecordedDialogues(training, settings)
-        self._next = list(range(settings.lanes)) if lanes is None else list(lanes)  # number of each lane's next conversation
+        self._source = (
+            training
+            if isinstance(training, ConversationSource)
+            else RecordedDialogues(training, settings)
+        )
+        self._next = (
+            list(range(settings.lanes)) if lanes is None else list(lanes)
+        )  # number of each lane's next conversation
         self._lanes: list[_Lane | None] = [None] * len(self._next)
         self.chunk_frames = settings.chunk_frames
 
@@ -78,11 +89,15 @@ class ConversationStream:
         lanes = [lane for lane in self._lanes if lane is not None]
         audio, targets = zip(*(self._cut(lane) for lane in lanes), strict=True)
         stacked = [torch.from_numpy(np.stack(column)) for column in zip(*targets, strict=True)]
-        return Chunk(torch.from_numpy(np.stack(audio)), TargetBatch(*stacked), torch.from_numpy(begins))
+        return Chunk(
+            torch.from_numpy(np.stack(audio)), TargetBatch(*stacked), torch.from_numpy(begins)
+        )
 
     def state_dict(self) -> dict[str, Any]:
         """Where every lane is: the number of its conversation (-1 before the first) and how many frames of it were played."""
-        playing = [(lane.number, lane.position) if lane is not None else (-1, 0) for lane in self._lanes]
+        playing = [
+            (lane.number, lane.position) if lane is not None else (-1, 0) for lane in self._lanes
+        ]
         return {"source": self._source.fingerprint, "lanes": playing}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -92,9 +107,13 @@ class ConversationStream:
             ConfigError: the state is of another source, or of another number of lanes.
         """
         if state["source"] != self._source.fingerprint:
-            raise ConfigError(f"expected the dialogues of the run that is resumed ({state['source']}), got others ({self._source.fingerprint})")
+            raise ConfigError(
+                f"expected the dialogues of the run that is resumed ({state['source']}), got others ({self._source.fingerprint})"
+            )
         if len(state["lanes"]) != len(self._lanes):
-            raise ConfigError(f"expected the places of {len(self._lanes)} lanes, got those of {len(state['lanes'])}")
+            raise ConfigError(
+                f"expected the places of {len(self._lanes)} lanes, got those of {len(state['lanes'])}"
+            )
         numbers = [number for number, _ in state["lanes"]]
         for i, (number, position) in enumerate(state["lanes"]):
             if number < 0:
@@ -117,7 +136,10 @@ class ConversationStream:
         self._source.prefetch(self._upcoming())
         lane = self._open_lane(number)
         if number < self.settings.lanes:  # so that the first conversations do not all end together
-            lane.position = int(self._draws(number, _PLACE_DRAWS).integers(lane.frames // self.chunk_frames)) * self.chunk_frames
+            lane.position = (
+                int(self._draws(number, _PLACE_DRAWS).integers(lane.frames // self.chunk_frames))
+                * self.chunk_frames
+            )
         self._next[i] = number + self.settings.lanes
         return lane
 

@@ -20,14 +20,23 @@ from torch.nn import functional as F
 
 from ...stream.errors import ConfigError
 from ..dialogues.channel import Surroundings
-from ..distillation.distillation import DistilledNetwork, Targets, load_distilled, mel_of_silence, over_line
+from ..distillation.distillation import (
+    DistilledNetwork,
+    Targets,
+    load_distilled,
+    mel_of_silence,
+    over_line,
+)
 from ..distillation.speech_stream import SpeechChunk, SpeechStream
 from ..features import LOG_SCALE
 from ..teachers.extraction import Extraction
 from ..turn_model import TurnModel, TurnOutput
 from .settings import TrainingSettings
 
-BLEED_SHARE, BLEED_DB = 0.4, (-50.0, -15.0)  # of the speakers; how loud they are in the other channel
+BLEED_SHARE, BLEED_DB = (
+    0.4,
+    (-50.0, -15.0),
+)  # of the speakers; how loud they are in the other channel
 
 
 @dataclass(frozen=True)
@@ -60,10 +69,22 @@ class TaughtModel(nn.Module):
 
     def __init__(self, network: TurnModel, distilled: DistilledNetwork) -> None:
         super().__init__()
-        self.network, self.frame_head, self.place_head = network, distilled.frame_head, distilled.place_head
+        self.network, self.frame_head, self.place_head = (
+            network,
+            distilled.frame_head,
+            distilled.place_head,
+        )
 
     def forward(
-        self, audio: Tensor, state: Tensor, speech: Tensor, line: Tensor, warp: Tensor, bleed: Tensor, tail: Tensor, mel_state: Tensor
+        self,
+        audio: Tensor,
+        state: Tensor,
+        speech: Tensor,
+        line: Tensor,
+        warp: Tensor,
+        bleed: Tensor,
+        tail: Tensor,
+        mel_state: Tensor,
     ) -> tuple[TurnOutput, Tensor, TurnOutput, Tensor, Tensor, Tensor, Tensor]:
         output, state = self.network(audio, state)
         features = self.network.config.features
@@ -92,15 +113,26 @@ class Lessons:
         ConfigError: the distillation is of another shape than the network.
     """
 
-    def __init__(self, teaching: Teaching, settings: TrainingSettings, lanes: range, device: torch.device, seed: int) -> None:
+    def __init__(
+        self,
+        teaching: Teaching,
+        settings: TrainingSettings,
+        lanes: range,
+        device: torch.device,
+        seed: int,
+    ) -> None:
         self.distilled, space = load_distilled(teaching.distilled)
         own = self.distilled.settings
         theirs = settings.model
         for name in ("features", "encoder", "speaker_rnn"):
             if getattr(own, name) != getattr(theirs, name):
-                raise ConfigError(f"expected the {name} of {teaching.distilled}, {getattr(own, name)}, got {getattr(theirs, name)}")
+                raise ConfigError(
+                    f"expected the {name} of {teaching.distilled}, {getattr(own, name)}, got {getattr(theirs, name)}"
+                )
         self._settings = dataclasses.replace(own, lanes=settings.speech_lanes, seed=seed)
-        self._stream = SpeechStream(teaching.extraction, self._settings, teaching.surroundings, lanes)
+        self._stream = SpeechStream(
+            teaching.extraction, self._settings, teaching.surroundings, lanes
+        )
         self.targets = Targets.of(teaching.extraction, space, self._settings, device)
         self._device = device
         self._rng = np.random.default_rng([seed, lanes.start])
@@ -115,18 +147,28 @@ class Lessons:
         lanes = len(chunk.begins)
         if not len(self._tail):
             features = network.config.features
-            self._tail = torch.zeros(lanes, features.window_samples - features.hop_samples, device=self._device)
+            self._tail = torch.zeros(
+                lanes, features.window_samples - features.hop_samples, device=self._device
+            )
             self._mel_state = network.init_mel_state(lanes)
         level_db = self._rng.uniform(*BLEED_DB, lanes)
-        drawn = np.where(self._rng.random(lanes) < BLEED_SHARE, level_db * math.log(10) / 10, -np.inf)
+        drawn = np.where(
+            self._rng.random(lanes) < BLEED_SHARE, level_db * math.log(10) / 10, -np.inf
+        )
         self._bleed = np.where(chunk.begins, drawn, self._bleed).astype(np.float32)
         kept = ~torch.from_numpy(chunk.begins).to(self._device)
         self._tail = self._tail * kept[:, None]
         self._mel_state = self._mel_state * kept[:, None]
         arrays = chunk.audio, chunk.line, chunk.warp, self._bleed
-        return *(torch.from_numpy(array).to(self._device) for array in arrays), self._tail, self._mel_state
+        return (
+            *(torch.from_numpy(array).to(self._device) for array in arrays),
+            self._tail,
+            self._mel_state,
+        )
 
-    def losses(self, heard: TurnOutput, frames: Tensor, places: Tensor, tail: Tensor, mel_state: Tensor) -> dict[str, Tensor]:
+    def losses(
+        self, heard: TurnOutput, frames: Tensor, places: Tensor, tail: Tensor, mel_state: Tensor
+    ) -> dict[str, Tensor]:
         """Mean losses by name of what `next_inputs` gave, weighted as the distillation weighs them."""
         assert self._chunk is not None
         self._tail, self._mel_state = tail.detach(), mel_state.detach()
@@ -141,8 +183,18 @@ class Lessons:
         return {
             "frames": settings.frame_weight * _mean((frames[known] - wanted) ** 2),
             "places": settings.place_weight * _mean((places[asked] - wanted_places) ** 2),
-            "judged": settings.told_weight * _mean(F.binary_cross_entropy_with_logits(heard.finality[:, 0][judged], complete, reduction="none")),
-            "judged_next": settings.told_weight * _mean(F.binary_cross_entropy_with_logits(heard.next[:, 1][judged], complete, reduction="none")),
+            "judged": settings.told_weight
+            * _mean(
+                F.binary_cross_entropy_with_logits(
+                    heard.finality[:, 0][judged], complete, reduction="none"
+                )
+            ),
+            "judged_next": settings.told_weight
+            * _mean(
+                F.binary_cross_entropy_with_logits(
+                    heard.next[:, 1][judged], complete, reduction="none"
+                )
+            ),
         }
 
 

@@ -14,7 +14,13 @@ from .evaluation import shift_hold_report, validation_losses
 from .settings import TOTAL, LossWeights, TrainingSettings
 
 
-def measure(model: TurnModel, validation: Sequence[Dialogue], real: Sequence[Dialogue], weights: LossWeights, device: str) -> dict[str, float]:
+def measure(
+    model: TurnModel,
+    validation: Sequence[Dialogue],
+    real: Sequence[Dialogue],
+    weights: LossWeights,
+    device: str,
+) -> dict[str, float]:
     """Losses on held-out dialogues, and shift/hold scores on real ones, whose names begin with real_.
 
     Args:
@@ -60,10 +66,17 @@ class BestWeights:
         self.since += 1
         if loss < self.loss:
             self.loss, self.step, self.since = loss, step, 0
-            self.weights = {name: tensor.detach().cpu().clone() for name, tensor in model.state_dict().items()}
+            self.weights = {
+                name: tensor.detach().cpu().clone() for name, tensor in model.state_dict().items()
+            }
 
     def state_dict(self) -> dict[str, Any]:
         return {"loss": self.loss, "step": self.step, "since": self.since, "weights": self.weights}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.loss, self.step, self.since, self.weights = state["loss"], state["step"], state["since"], state["weights"]
+        self.loss, self.step, self.since, self.weights = (
+            state["loss"],
+            state["step"],
+            state["since"],
+            state["weights"],
+        )

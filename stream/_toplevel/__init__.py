@@ -37,7 +37,14 @@ if TYPE_CHECKING:
     from turnstream.stream.policy import PRESETS, PolicySettings, TurnPolicy
     from turnstream.stream.prediction import EVENT_TYPES, EventType, Prediction, TurnEvent
     from turnstream.stream.predictor import TurnPredictor
-    from turnstream.stream.protocol import BeginMessage, FrameMessage, LatentMessage, ResumedMessage, TerminationMessage, WarningMessage
+    from turnstream.stream.protocol import (
+        BeginMessage,
+        FrameMessage,
+        LatentMessage,
+        ResumedMessage,
+        TerminationMessage,
+        WarningMessage,
+    )
     from turnstream.stream.service.limits import Limits
     from turnstream.stream.service.server import Server
     from turnstream.stream.settings import StreamSettings
@@ -108,7 +115,9 @@ _NAMES = {  # module: its public names, so that each loads no more than its own 
     "stream.settings": "StreamSettings",
     "stream.sources": "FileSource",
 }
-_HOMES = {name: f"turnstream.{module}" for module, names in _NAMES.items() for name in names.split()}
+_HOMES = {
+    name: f"turnstream.{module}" for module, names in _NAMES.items() for name in names.split()
+}
 
 
 def __getattr__(name: str) -> object:

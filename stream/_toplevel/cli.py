@@ -16,26 +16,68 @@ from importlib.metadata import version
 from turnstream.stream.errors import MissingExtraError, TurnstreamError
 
 COMMANDS: dict[str, tuple[str, str]] = {  # name: (module, what it does)
-    "demo": ("turnstream.stream.live.demo", "watch live predictions of your microphone, or of a bundled telephone call"),
-    "predict": ("turnstream.stream.predict", "predict on an audio file: CSV or JSON Lines, events, latents, a picture"),
-    "listen": ("turnstream.stream.live.listen", "predict live from a microphone or from raw audio on standard input, here or on a server"),
+    "demo": (
+        "turnstream.stream.live.demo",
+        "watch live predictions of your microphone, or of a bundled telephone call",
+    ),
+    "predict": (
+        "turnstream.stream.predict",
+        "predict on an audio file: CSV or JSON Lines, events, latents, a picture",
+    ),
+    "listen": (
+        "turnstream.stream.live.listen",
+        "predict live from a microphone or from raw audio on standard input, here or on a server",
+    ),
     "serve": ("turnstream.stream.service.serve", "run the websocket server"),
-    "client": ("turnstream.stream.clients.stream_file", "send a file, raw audio or the microphone to a server and print what it answers"),
+    "client": (
+        "turnstream.stream.clients.stream_file",
+        "send a file, raw audio or the microphone to a server and print what it answers",
+    ),
     "info": ("turnstream.stream.info", "describe a model file"),
     "bench": ("turnstream.stream.bench", "measure the cost per frame on this machine"),
-    "manifest": ("turnstream.models.dialogues.corpora.command", "list the dialogues of a corpus on disk, to train or evaluate on"),
+    "manifest": (
+        "turnstream.models.dialogues.corpora.command",
+        "list the dialogues of a corpus on disk, to train or evaluate on",
+    ),
     "simulate": ("turnstream.models.dialogues.simulate", "make two-channel dialogues to train on"),
-    "pretrain": ("turnstream.models.pretraining.command", "train an encoder on speech without labels: distill (from a teacher), cpc, vqvae and others"),
+    "pretrain": (
+        "turnstream.models.pretraining.command",
+        "train an encoder on speech without labels: distill (from a teacher), cpc, vqvae and others",
+    ),
     "train": ("turnstream.models.training.command", "train a network on dialogues"),
-    "cross-validate": ("turnstream.models.training.cross_validation", "train on real calls, each left out in turn, to measure on them honestly"),
-    "compare": ("turnstream.compare", "train and measure a grid of encoders, read-outs and ways of learning, with the same budget"),
-    "evaluate": ("turnstream.models.evaluation.command", "measure a model on dialogues: shift/hold, end-of-turn frontier, calibration, robustness"),
-    "latents": ("turnstream.models.latents.command", "look inside a model: latent space, cells and gates, memory, training"),
+    "cross-validate": (
+        "turnstream.models.training.cross_validation",
+        "train on real calls, each left out in turn, to measure on them honestly",
+    ),
+    "compare": (
+        "turnstream.compare",
+        "train and measure a grid of encoders, read-outs and ways of learning, with the same budget",
+    ),
+    "evaluate": (
+        "turnstream.models.evaluation.command",
+        "measure a model on dialogues: shift/hold, end-of-turn frontier, calibration, robustness",
+    ),
+    "latents": (
+        "turnstream.models.latents.command",
+        "look inside a model: latent space, cells and gates, memory, training",
+    ),
     "export": ("turnstream.export.command", "turn a trained network into a verified ONNX file"),
 }
 
 _EXTRA_OF = {  # package: the extra that brings it
-    **dict.fromkeys(("torch", "torchaudio", "safetensors", "scipy", "tqdm", "tensorboard", "soxr", "lightning_fabric"), "train"),
+    **dict.fromkeys(
+        (
+            "torch",
+            "torchaudio",
+            "safetensors",
+            "scipy",
+            "tqdm",
+            "tensorboard",
+            "soxr",
+            "lightning_fabric",
+        ),
+        "train",
+    ),
     **dict.fromkeys(("onnx", "onnxscript"), "export"),
     "matplotlib": "plot",
     **dict.fromkeys(("pyarrow", "sklearn", "openTSNE", "umap", "plotly", "av"), "latents"),
@@ -55,7 +97,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         usage="turnstream [--version] COMMAND ...",
     )
-    parser.add_argument("--version", action="version", version=f"turnstream {version('turnstream')}")
+    parser.add_argument(
+        "--version", action="version", version=f"turnstream {version('turnstream')}"
+    )
     listing = parser.add_subparsers(title="commands", dest="command", metavar="COMMAND")
     for name, (_, what) in COMMANDS.items():
         listing.add_parser(name, help=what, add_help=False)
@@ -80,7 +124,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(command: str, arguments: Sequence[str]) -> int:
     try:
         module = importlib.import_module(COMMANDS[command][0])
-        parser = argparse.ArgumentParser(prog=f"turnstream {command}", description=COMMANDS[command][1])
+        parser = argparse.ArgumentParser(
+            prog=f"turnstream {command}", description=COMMANDS[command][1]
+        )
         module.add_arguments(parser)
         return module.main(parser.parse_args(arguments))
     except ModuleNotFoundError as error:

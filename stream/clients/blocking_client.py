@@ -48,13 +48,17 @@ class Client:
         timeout_s: float = DEFAULT_TIMEOUT_S,
         reconnect_s: float = DEFAULT_RECONNECT_S,
     ) -> None:
-        self._client = AsyncClient(url, settings, token=token, timeout_s=timeout_s, reconnect_s=reconnect_s)
+        self._client = AsyncClient(
+            url, settings, token=token, timeout_s=timeout_s, reconnect_s=reconnect_s
+        )
         self._loop: asyncio.AbstractEventLoop | None = None
         self._turn = threading.Lock()  # for handing work to the loop, which may be about to end
 
     def __enter__(self) -> Client:
         self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="turnstream-client", daemon=True)
+        self._thread = threading.Thread(
+            target=self._loop.run_forever, name="turnstream-client", daemon=True
+        )
         self._thread.start()
         try:
             self._run(self._client.__aenter__())
@@ -89,12 +93,20 @@ class Client:
 
     def stream(self, source: AudioSource, *, speed: float | None = None) -> None:
         """See `AsyncClient.stream`; returns when all is sent. What comes back meanwhile goes to callbacks, or waits for iteration."""
-        push = self.push_user if source.channels < self._client.settings.channels else self.push_audio
+        push = (
+            self.push_user if source.channels < self._client.settings.channels else self.push_audio
+        )
         for block in blocks_of(source, self._client.settings, speed):
             push(block)
         self.close()
 
-    def configure(self, *, frames: int | None = None, latents: LatentChoice | None = None, policy: str | None = None) -> None:
+    def configure(
+        self,
+        *,
+        frames: int | None = None,
+        latents: LatentChoice | None = None,
+        policy: str | None = None,
+    ) -> None:
         """See `AsyncClient.configure`."""
         self._run(self._client.configure(frames=frames, latents=latents, policy=policy))
 
@@ -128,7 +140,9 @@ class Client:
     def on(self, kind: str, *, speaker: int | None = None) -> Callable[[F], F]: ...
     @overload
     def on(self, kind: str, callback: F, *, speaker: int | None = None) -> F: ...
-    def on(self, kind: str, callback: F | None = None, *, speaker: int | None = None) -> F | Callable[[F], F]:
+    def on(
+        self, kind: str, callback: F | None = None, *, speaker: int | None = None
+    ) -> F | Callable[[F], F]:
         """Have a function called with every message of a kind; see `AsyncClient.on`.
 
         Callbacks are called one after the other in another thread than the caller's, and may use the client. They must return.
@@ -162,7 +176,9 @@ class Client:
         try:
             return result.result()
         except concurrent.futures.CancelledError:
-            raise ServerError("session_ended", "expected a session that goes on, got one whose client was left") from None
+            raise ServerError(
+                "session_ended", "expected a session that goes on, got one whose client was left"
+            ) from None
 
     def _stop_loop(self) -> None:
         """Let go of everyone who waits, then of the thread."""

@@ -95,9 +95,19 @@ class AsyncClient:
         self.agent = AgentVoice(self.settings.sample_rate_hz)
         self.finished = False
         self._timeout_s = timeout_s
-        self._sample_bytes = len(encode_pcm(np.zeros((1, self.settings.channels), np.float32), self.settings.encoding))
-        keep_bytes = int(self.settings.sample_rate_hz * self._sample_bytes * (reconnect_s + _KEEP_MARGIN_S))
-        self._link = ClientLink(Endpoint(url, token, timeout_s), self.settings, timeout_s=timeout_s, reconnect_s=reconnect_s, keep_bytes=keep_bytes)
+        self._sample_bytes = len(
+            encode_pcm(np.zeros((1, self.settings.channels), np.float32), self.settings.encoding)
+        )
+        keep_bytes = int(
+            self.settings.sample_rate_hz * self._sample_bytes * (reconnect_s + _KEEP_MARGIN_S)
+        )
+        self._link = ClientLink(
+            Endpoint(url, token, timeout_s),
+            self.settings,
+            timeout_s=timeout_s,
+            reconnect_s=reconnect_s,
+            keep_bytes=keep_bytes,
+        )
         self._callbacks = Callbacks()
         self._delivery: asyncio.Task[None] | None = None
         self._delivered = 0
@@ -176,7 +186,13 @@ class AsyncClient:
                 await push(block)
         await self.close()
 
-    async def configure(self, *, frames: int | None = None, latents: LatentChoice | None = None, policy: str | None = None) -> None:
+    async def configure(
+        self,
+        *,
+        frames: int | None = None,
+        latents: LatentChoice | None = None,
+        policy: str | None = None,
+    ) -> None:
         """Change settings from here on; see `StreamSettings`.
 
         Raises:
@@ -214,7 +230,10 @@ class AsyncClient:
             ServerError: the server ended the session with an error, or it is lost; "not_iterable" if something is registered with `on`.
         """
         if self._callbacks:
-            raise ServerError("not_iterable", "expected either iteration or callbacks, got both; register for 'message' to have every message")
+            raise ServerError(
+                "not_iterable",
+                "expected either iteration or callbacks, got both; register for 'message' to have every message",
+            )
         return await self._next(None)
 
     async def __aiter__(self) -> AsyncIterator[ServerMessage]:
@@ -232,7 +251,9 @@ class AsyncClient:
     def on(self, kind: str, *, speaker: int | None = None) -> Callable[[F], F]: ...
     @overload
     def on(self, kind: str, callback: F, *, speaker: int | None = None) -> F: ...
-    def on(self, kind: str, callback: F | None = None, *, speaker: int | None = None) -> F | Callable[[F], F]:
+    def on(
+        self, kind: str, callback: F | None = None, *, speaker: int | None = None
+    ) -> F | Callable[[F], F]:
         """Have a function called with every message of a kind; without one, a decorator.
 
             client.on("end_of_turn", speak, speaker=0)
@@ -278,8 +299,15 @@ class AsyncClient:
         while not delivery.done():
             before = (self._delivered, self._link.connections)
             await asyncio.wait([delivery], timeout=self._timeout_s)
-            if not delivery.done() and not self._link.resuming and before == (self._delivered, self._link.connections):
-                raise ServerError("timeout", f"expected termination and every callback to return; waited {self._timeout_s:g} s")
+            if (
+                not delivery.done()
+                and not self._link.resuming
+                and before == (self._delivered, self._link.connections)
+            ):
+                raise ServerError(
+                    "timeout",
+                    f"expected termination and every callback to return; waited {self._timeout_s:g} s",
+                )
         delivery.result()
 
     async def _next(self, timeout_s: float | None) -> ServerMessage:
@@ -303,11 +331,15 @@ class AsyncClient:
 
     def _with_agent(self, user: Block) -> NDArray[np.float32]:
         if self.settings.channels != 2:
-            raise AudioFormatError(f"expected a stream of 2 channels, user and agent, got {self.settings.channels}")
+            raise AudioFormatError(
+                f"expected a stream of 2 channels, user and agent, got {self.settings.channels}"
+            )
         return np.stack([user[:, 0], self.agent.take(len(user))], axis=1)
 
 
-def blocks_of(source: AudioSource, settings: StreamSettings, speed: float | None) -> Iterable[Block]:
+def blocks_of(
+    source: AudioSource, settings: StreamSettings, speed: float | None
+) -> Iterable[Block]:
     """The blocks of a source that fits a stream, as they come or paced.
 
     Raises:
@@ -315,7 +347,9 @@ def blocks_of(source: AudioSource, settings: StreamSettings, speed: float | None
     """
     if source.sample_rate_hz != settings.sample_rate_hz or source.channels > settings.channels:
         expected = f"a source of {settings.sample_rate_hz} Hz and at most {settings.channels} channels, as the settings say"
-        raise AudioFormatError(f"expected {expected}; got {source.sample_rate_hz} Hz and {source.channels}")
+        raise AudioFormatError(
+            f"expected {expected}; got {source.sample_rate_hz} Hz and {source.channels}"
+        )
     return source if speed is None else paced(source, speed)
 
 

@@ -8,7 +8,14 @@ from typing import Any
 
 from ..errors import ConfigError
 from ..prediction import EVENT_TYPES, TurnEvent
-from ..protocol import FrameMessage, LatentMessage, ResumedMessage, ServerMessage, TerminationMessage, WarningMessage
+from ..protocol import (
+    FrameMessage,
+    LatentMessage,
+    ResumedMessage,
+    ServerMessage,
+    TerminationMessage,
+    WarningMessage,
+)
 
 Callback = Callable[[Any], Any]
 
@@ -47,12 +54,18 @@ class Callbacks:
         if not callable(callback):
             raise ConfigError(f"expected a function to call on {kind}, got {callback!r}")
         if speaker is not None and (speaker not in {0, 1} or kind not in EVENT_TYPES):
-            raise ConfigError(f"expected speaker 0 or 1 with one of {', '.join(EVENT_TYPES)}; got {speaker!r} with {kind!r}")
+            raise ConfigError(
+                f"expected speaker 0 or 1 with one of {', '.join(EVENT_TYPES)}; got {speaker!r} with {kind!r}"
+            )
         self._of[kind].append((callback, speaker))
 
     async def call(self, message: ServerMessage) -> None:
         """Call everyone who wants this message, one after the other; raises what they raise."""
-        kind, of = (message.type, message.speaker) if isinstance(message, TurnEvent) else (_KINDS[type(message)], None)
+        kind, of = (
+            (message.type, message.speaker)
+            if isinstance(message, TurnEvent)
+            else (_KINDS[type(message)], None)
+        )
         for callback, speaker in (*self._of[kind], *self._of[_EVERY]):
             if speaker is not None and speaker != of:
                 continue

@@ -50,7 +50,9 @@ class Endpoint:
         self._headers = {"Authorization": f"Bearer {token}"} if token is not None else {}
         self._timeout_s = timeout_s
 
-    async def connect(self, asked: StreamSettings | Resume, within_s: float | None = None) -> tuple[HeardConnection, ServerMessage]:
+    async def connect(
+        self, asked: StreamSettings | Resume, within_s: float | None = None
+    ) -> tuple[HeardConnection, ServerMessage]:
         """Open a websocket and wait for the first message.
 
         Args:
@@ -89,9 +91,15 @@ class Endpoint:
                     words = f"the server refused with HTTP {status}: {bytes(body).decode(errors='replace').strip()}"
                     raise ServerError(f"http_{status}", words) from None
                 case TimeoutError():
-                    raise ServerError("timeout", f"expected an answer from {self.shown_url} within {timeout_s:g} s, got none") from None
+                    raise ServerError(
+                        "timeout",
+                        f"expected an answer from {self.shown_url} within {timeout_s:g} s, got none",
+                    ) from None
                 case OSError() | ValueError() | InvalidURI() | InvalidHandshake() | ProtocolError():
-                    raise ServerError("unreachable", f"expected a turnstream server at {self.shown_url}: {str(error) or type(error).__name__}") from None
+                    raise ServerError(
+                        "unreachable",
+                        f"expected a turnstream server at {self.shown_url}: {str(error) or type(error).__name__}",
+                    ) from None
                 case ConnectionClosed():
                     raise self.lost(error) from None
                 case _:
@@ -100,9 +108,15 @@ class Endpoint:
     def lost(self, closed: ConnectionClosed) -> ServerError:
         """What the end of a connection means; the close frame's reason is "code: message" when the server ended the session with an error."""
         if closed.rcvd is None or closed.rcvd.code == CLOSE_NORMAL:
-            return ServerError("connection_lost", f"the connection to {self.shown_url} was lost before the session ended")
+            return ServerError(
+                "connection_lost",
+                f"the connection to {self.shown_url} was lost before the session ended",
+            )
         code, _, message = closed.rcvd.reason.partition(": ")
-        return ServerError(code if message else "connection_lost", message or f"the server closed the connection with code {closed.rcvd.code}")
+        return ServerError(
+            code if message else "connection_lost",
+            message or f"the server closed the connection with code {closed.rcvd.code}",
+        )
 
     @property
     def shown_url(self) -> str:
@@ -115,11 +129,18 @@ class Endpoint:
         try:
             parts = urlsplit(self._url)
             if parts.scheme not in {"ws", "wss"}:
-                raise ValueError(f"got {self._url.partition('?')[0]!r}")  # what follows the question mark may be a token
+                raise ValueError(
+                    f"got {self._url.partition('?')[0]!r}"
+                )  # what follows the question mark may be a token
         except ValueError as error:
-            raise ServerError("unreachable", f"expected a turnstream server at a URL like ws://127.0.0.1:{DEFAULT_PORT}: {error}") from None
+            raise ServerError(
+                "unreachable",
+                f"expected a turnstream server at a URL like ws://127.0.0.1:{DEFAULT_PORT}: {error}",
+            ) from None
         own = parts.query
         if isinstance(asked, Resume):
             own = urlencode([(name, word) for name, word in parse_qsl(own) if name == "token"])
         path = parts.path.rstrip("/") or STREAM_PATH
-        return urlunsplit(parts._replace(path=path, query="&".join(filter(None, (own, asked.to_query())))))
+        return urlunsplit(
+            parts._replace(path=path, query="&".join(filter(None, (own, asked.to_query()))))
+        )

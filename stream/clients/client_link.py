@@ -46,7 +46,11 @@ _KEEP_ALIVE_S = 20.0  # a third of the time after which the server ends an idle 
 _SILENT_S = 12.0  # the server pings every 5 s: after twice that and some more the connection counts as broken
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.1, 3.0  # between attempts to connect again
 _CLOSE_S = 2.0  # for the closing handshake
-_BREAKS = {1011, 1012, 1013}  # close codes after which the session may still be there, as it may without any
+_BREAKS = {
+    1011,
+    1012,
+    1013,
+}  # close codes after which the session may still be there, as it may without any
 _CLOSE = control_to_json(Close())
 
 
@@ -67,7 +71,15 @@ class ClientLink:
 
     begin: BeginMessage
 
-    def __init__(self, endpoint: Endpoint, settings: StreamSettings, *, timeout_s: float, reconnect_s: float, keep_bytes: int) -> None:
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        settings: StreamSettings,
+        *,
+        timeout_s: float,
+        reconnect_s: float,
+        keep_bytes: int,
+    ) -> None:
         self._endpoint = endpoint
         self._settings = settings
         self._timeout_s = timeout_s
@@ -100,17 +112,27 @@ class ClientLink:
             await connection.abort()
             if isinstance(first, ErrorMessage):
                 raise ServerError(first.code, first.message)
-            raise ServerError("bad_message", f"expected begin as the first message, got {type(first).__name__}")
+            raise ServerError(
+                "bad_message", f"expected begin as the first message, got {type(first).__name__}"
+            )
         self.begin = first
         self._received = 1
-        self._resume_s = min(self._reconnect_s, first.resume_s) if first.resume_token is not None else 0.0
-        self._connection = connection  # here, too: whoever leaves at once cancels the task before it has begun
+        self._resume_s = (
+            min(self._reconnect_s, first.resume_s) if first.resume_token is not None else 0.0
+        )
+        self._connection = (
+            connection  # here, too: whoever leaves at once cancels the task before it has begun
+        )
         self._running = asyncio.create_task(self._run(connection))
         self.connections = 1
 
     async def close(self) -> None:
         """End the connection, and with it the session, without waiting for the rest of it; whoever waits gets an error."""
-        self.fail(ServerError("session_ended", "expected a session that goes on, got one whose client was left"))
+        self.fail(
+            ServerError(
+                "session_ended", "expected a session that goes on, got one whose client was left"
+            )
+        )
         if self._running is not None:
             self._running.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -118,7 +140,10 @@ class ClientLink:
         if self._connection is not None:
             try:
                 with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(min(_CLOSE_S, self._timeout_s)), asyncio.TaskGroup() as tasks:
+                    async with (
+                        asyncio.timeout(min(_CLOSE_S, self._timeout_s)),
+                        asyncio.TaskGroup() as tasks,
+                    ):
                         tasks.create_task(self._connection.close())
                         with contextlib.suppress(ConnectionClosed):
                             while True:  # unread messages would stand before the server's close frame for ever
@@ -134,7 +159,11 @@ class ClientLink:
         """
         self._check()
         while self._kept and self._kept_cost + len(wire) > self._keep_bytes:
-            await self._wait(self._room, self._timeout_s, "the server to take more; read its messages while you send")
+            await self._wait(
+                self._room,
+                self._timeout_s,
+                "the server to take more; read its messages while you send",
+            )
             self._check()
         self._said_close = self._said_close or wire == _CLOSE
         self._keep(wire)
@@ -186,11 +215,18 @@ class ClientLink:
     @property
     def resuming(self) -> bool:
         """Whether the connection broke and is being made again at this moment."""
-        return self._running is not None and not self._running.done() and self._connection is not None and self._connection.state is not State.OPEN
+        return (
+            self._running is not None
+            and not self._running.done()
+            and self._connection is not None
+            and self._connection.state is not State.OPEN
+        )
 
     def _check(self) -> None:
         if self._running is None:
-            raise ServerError("not_connected", "expected a connected client; use it as a context manager")
+            raise ServerError(
+                "not_connected", "expected a connected client; use it as a context manager"
+            )
         if self._failure is not None:
             raise self._failure
 
@@ -205,7 +241,9 @@ class ClientLink:
                 return
             except TimeoutError:
                 if not self.resuming and self.connections == connections:
-                    raise ServerError("timeout", f"expected {expected}; waited {timeout_s:g} s") from None
+                    raise ServerError(
+                        "timeout", f"expected {expected}; waited {timeout_s:g} s"
+                    ) from None
 
     # ---- the link's own task: read, and connect again ---------------------------------------------------------
 
@@ -219,7 +257,9 @@ class ClientLink:
                     await self._read(connection)
                 except ConnectionClosed as closed:
                     lost = self._endpoint.lost(closed)
-                    if self._resume_s == 0 or (closed.rcvd is not None and closed.rcvd.code not in _BREAKS):
+                    if self._resume_s == 0 or (
+                        closed.rcvd is not None and closed.rcvd.code not in _BREAKS
+                    ):
                         raise lost from None
                     logger.info("%s: %s; connecting again", self.begin.session, lost)
                     trying = f"the connection was lost; trying for {self._resume_s:g} s to go on where it broke"
@@ -252,14 +292,22 @@ class ClientLink:
             try:
                 message = parse_message(wire)
             except ProtocolError as error:
-                raise ServerError(error.code, f"the server sent something else than this version of the protocol: {error}") from None
+                raise ServerError(
+                    error.code,
+                    f"the server sent something else than this version of the protocol: {error}",
+                ) from None
             self._received += 1
             self._tell(message)
             if isinstance(message, ErrorMessage):
                 return self.fail(ServerError(message.code, message.message))
             if isinstance(message, TerminationMessage):
                 self.terminated = True
-                return self.fail(ServerError("session_ended", f"expected a session that goes on, got one that has ended ({message.reason})"))
+                return self.fail(
+                    ServerError(
+                        "session_ended",
+                        f"expected a session that goes on, got one that has ended ({message.reason})",
+                    )
+                )
 
     def _tell(self, message: ServerMessage) -> None:
         """One more for whoever receives."""
@@ -272,19 +320,27 @@ class ClientLink:
         begin, deadline_s, attempt = self.begin, loop.time() + self._resume_s, 0
         assert begin.resume_token is not None
         while True:
-            pause_s = min(_LONGEST_PAUSE_S, _FIRST_PAUSE_S * 2**attempt) * random.uniform(0.5, 1)  # not all clients of a server at once
+            pause_s = min(_LONGEST_PAUSE_S, _FIRST_PAUSE_S * 2**attempt) * random.uniform(
+                0.5, 1
+            )  # not all clients of a server at once
             await asyncio.sleep(max(0.0, min(pause_s, deadline_s - loop.time())))
             attempt += 1
             try:
-                connection, first = await self._endpoint.connect(Resume(begin.resume_token, self._received), max(0.1, deadline_s - loop.time()))
+                connection, first = await self._endpoint.connect(
+                    Resume(begin.resume_token, self._received), max(0.1, deadline_s - loop.time())
+                )
             except ServerError as error:
                 if error.code.startswith("http_4"):
                     raise self._session_lost(f"could not be resumed: {error}") from None
                 if loop.time() >= deadline_s:
-                    raise self._session_lost(f"could not be resumed within {self._resume_s:g} s: {error}") from None
+                    raise self._session_lost(
+                        f"could not be resumed within {self._resume_s:g} s: {error}"
+                    ) from None
                 logger.info("%s: attempt %d: %s", begin.session, attempt, error)
                 continue
-            if isinstance(first, ResumedMessage) and self._first_kept <= first.received <= self._first_kept + len(self._kept):
+            if isinstance(
+                first, ResumedMessage
+            ) and self._first_kept <= first.received <= self._first_kept + len(self._kept):
                 break
             await connection.abort()
             kept = f"resumed with {self._first_kept} to {self._first_kept + len(self._kept)} messages received"
@@ -294,11 +350,19 @@ class ClientLink:
         self._received += first.missed
         self._tell(first)
         self.connections += 1
-        logger.info("%s: resumed after %d attempts, %d messages are sent again", begin.session, attempt, len(self._kept))
+        logger.info(
+            "%s: resumed after %d attempts, %d messages are sent again",
+            begin.session,
+            attempt,
+            len(self._kept),
+        )
         return connection
 
     def _session_lost(self, reason: str) -> ServerError:
-        return ServerError("session_lost", f"the connection to {self._endpoint.shown_url} broke and the session {reason}")
+        return ServerError(
+            "session_lost",
+            f"the connection to {self._endpoint.shown_url} broke and the session {reason}",
+        )
 
     # ---- outgoing -----------------------------------------------------------------------------------------------
 

@@ -29,19 +29,65 @@ _RAW_DEFAULTS: tuple[Encoding, int, int] = ("pcm_s16le", 16000, 2)
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `turnstream client`."""
-    parser.add_argument("audio", metavar="FILE|-|mic", help="audio file (mono is the user, stereo user and other), raw audio on standard input, or microphone")
-    parser.add_argument("--url", default=f"ws://127.0.0.1:{DEFAULT_PORT}", help=f"the server (default ws://127.0.0.1:{DEFAULT_PORT})")
-    parser.add_argument("--token", default=os.environ.get("TURNSTREAM_TOKEN"), help="access token (default: the environment's TURNSTREAM_TOKEN)")
-    parser.add_argument("--policy", choices=tuple(PRESETS), default="balanced", help="preset that makes the events (default balanced)")
-    parser.add_argument("--frames", action="store_true", help="print every frame, not only the events")
-    parser.add_argument("--fast", action="store_true", help="send a file as fast as the server takes it instead of in real time")
-    parser.add_argument("--agent", metavar="FILE", help="audio file (mono) that the other speaker says from the start; the audio then is mono, too")
     parser.add_argument(
-        "--reconnect", type=_reconnect_word, default=DEFAULT_RECONNECT_S, metavar="SECONDS", help="try so long to resume a lost connection (default 30)"
+        "audio",
+        metavar="FILE|-|mic",
+        help="audio file (mono is the user, stereo user and other), raw audio on standard input, or microphone",
     )
-    parser.add_argument("--raw", choices=ENCODINGS, metavar="ENCODING", help=f"of standard input: {', '.join(ENCODINGS)} (default pcm_s16le)")
-    parser.add_argument("--sample-rate", type=int, metavar="HZ", help="of standard input (default 16000) or of the microphone (default: its own)")
-    parser.add_argument("--channels", type=int, choices=(1, 2), help="of standard input (default 2, with --agent 1) or of the microphone (default 1)")
+    parser.add_argument(
+        "--url",
+        default=f"ws://127.0.0.1:{DEFAULT_PORT}",
+        help=f"the server (default ws://127.0.0.1:{DEFAULT_PORT})",
+    )
+    parser.add_argument(
+        "--token",
+        default=os.environ.get("TURNSTREAM_TOKEN"),
+        help="access token (default: the environment's TURNSTREAM_TOKEN)",
+    )
+    parser.add_argument(
+        "--policy",
+        choices=tuple(PRESETS),
+        default="balanced",
+        help="preset that makes the events (default balanced)",
+    )
+    parser.add_argument(
+        "--frames", action="store_true", help="print every frame, not only the events"
+    )
+    parser.add_argument(
+        "--fast",
+        action="store_true",
+        help="send a file as fast as the server takes it instead of in real time",
+    )
+    parser.add_argument(
+        "--agent",
+        metavar="FILE",
+        help="audio file (mono) that the other speaker says from the start; the audio then is mono, too",
+    )
+    parser.add_argument(
+        "--reconnect",
+        type=_reconnect_word,
+        default=DEFAULT_RECONNECT_S,
+        metavar="SECONDS",
+        help="try so long to resume a lost connection (default 30)",
+    )
+    parser.add_argument(
+        "--raw",
+        choices=ENCODINGS,
+        metavar="ENCODING",
+        help=f"of standard input: {', '.join(ENCODINGS)} (default pcm_s16le)",
+    )
+    parser.add_argument(
+        "--sample-rate",
+        type=int,
+        metavar="HZ",
+        help="of standard input (default 16000) or of the microphone (default: its own)",
+    )
+    parser.add_argument(
+        "--channels",
+        type=int,
+        choices=(1, 2),
+        help="of standard input (default 2, with --agent 1) or of the microphone (default 1)",
+    )
     parser.add_argument("--device", help="microphone, by number or name (default: the system's)")
 
 
@@ -53,19 +99,30 @@ def main(args: argparse.Namespace) -> int:
     try:
         if args.agent is not None:
             source = _with_agent(source, args.agent)
-        settings = StreamSettings(sample_rate_hz=source.sample_rate_hz, channels=source.channels, frames=1 if args.frames else 0, policy=args.policy)
+        settings = StreamSettings(
+            sample_rate_hz=source.sample_rate_hz,
+            channels=source.channels,
+            frames=1 if args.frames else 0,
+            policy=args.policy,
+        )
         client = AsyncClient(args.url, settings, token=args.token, reconnect_s=args.reconnect)
         asyncio.run(_stream(client, source, speed, endless=endless))
-    except ExceptionGroup as failures:  # of the task that sends and the one that reads: the first is the cause
+    except (
+        ExceptionGroup
+    ) as failures:  # of the task that sends and the one that reads: the first is the cause
         raise failures.exceptions[0] from None
     finally:
         source.close()
     return 0
 
 
-async def _stream(client: AsyncClient, source: AudioSource, speed: float | None, *, endless: bool) -> None:
+async def _stream(
+    client: AsyncClient, source: AudioSource, speed: float | None, *, endless: bool
+) -> None:
     async with client, asyncio.TaskGroup() as tasks:
-        _show(replace(client.begin, resume_token=None))  # whoever reads it could take the session over
+        _show(
+            replace(client.begin, resume_token=None)
+        )  # whoever reads it could take the session over
         if endless:
             _end_on_interrupt(source)
         tasks.create_task(client.stream(source, speed=speed))
@@ -77,17 +134,25 @@ def _with_agent(user: AudioSource, path: str) -> PairedSource:
     """The user's audio with what the agent's file says from the start."""
     with contextlib.closing(FileSource(path)) as agent:
         if (agent.channels, user.channels) != (1, 1):
-            raise AudioFormatError(f"--agent: expected one channel of each speaker, got {agent.channels} of the agent and {user.channels} of the user")
+            raise AudioFormatError(
+                f"--agent: expected one channel of each speaker, got {agent.channels} of the agent and {user.channels} of the user"
+            )
     return PairedSource(user, FileVoice(Path(path), user.sample_rate_hz, 0.0, None))
 
 
 def _open(args: argparse.Namespace) -> FileSource | RawPcmSource | MicrophoneSource:
     if args.audio == "mic":
-        return MicrophoneSource(args.device, sample_rate_hz=args.sample_rate, channels=args.channels or 1)
+        return MicrophoneSource(
+            args.device, sample_rate_hz=args.sample_rate, channels=args.channels or 1
+        )
     if args.audio != "-":
         return FileSource(args.audio)
     encoding, rate_hz, channels = _RAW_DEFAULTS
-    return _StandardInput(args.raw or encoding, args.sample_rate or rate_hz, args.channels or (channels if args.agent is None else 1))
+    return _StandardInput(
+        args.raw or encoding,
+        args.sample_rate or rate_hz,
+        args.channels or (channels if args.agent is None else 1),
+    )
 
 
 class _StandardInput(RawPcmSource):

@@ -56,8 +56,12 @@ class AgentVoice:
         self.sample_rate_hz = sample_rate_hz
         self.delay_s = delay_s
         self._lock = threading.Lock()
-        self._resampler: StreamingResampler | None = None  # of the utterance that is being said, if its rate is another
-        self._sounds: deque[tuple[int, NDArray[np.float32]]] = deque()  # (position of the first sample, samples), in order, without overlap
+        self._resampler: StreamingResampler | None = (
+            None  # of the utterance that is being said, if its rate is another
+        )
+        self._sounds: deque[tuple[int, NDArray[np.float32]]] = (
+            deque()
+        )  # (position of the first sample, samples), in order, without overlap
         self._taken = 0  # position of the next sample to be taken
         self._end = 0  # position after the last sample queued, or where the first one will be
         self._said = 0  # samples of the present utterance
@@ -100,11 +104,15 @@ class AgentVoice:
         with self._lock:
             waiting_s = max(0, self._end - self._taken) / self.sample_rate_hz + len(mono) / rate_hz
             if waiting_s > _WAITING_S:
-                raise AudioFormatError(f"expected at most {_WAITING_S:g} s of speech that waits for the user's audio, got {waiting_s:.1f} s")
+                raise AudioFormatError(
+                    f"expected at most {_WAITING_S:g} s of speech that waits for the user's audio, got {waiting_s:.1f} s"
+                )
             if not self._is_speaking:
                 self._said = 0
             start = self._taken + self._delay
-            if self._resampler is not None and (self._resampler.input_rate_hz != rate_hz or start > self._end):
+            if self._resampler is not None and (
+                self._resampler.input_rate_hz != rate_hz or start > self._end
+            ):
                 self._finish()
             if self._resampler is None:
                 self._resampler = StreamingResampler(rate_hz, self.sample_rate_hz, 1)
@@ -157,7 +165,9 @@ class AgentVoice:
 
     @property
     def _is_speaking(self) -> bool:
-        return self._end > self._taken or (self._resampler is not None and self._resampler.delay_s > 0)
+        return self._end > self._taken or (
+            self._resampler is not None and self._resampler.delay_s > 0
+        )
 
     def _finish(self) -> None:
         """End the utterance: queue what the resampler still owes."""

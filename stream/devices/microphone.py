@@ -23,8 +23,19 @@ from ..sources import Block
 logger = logging.getLogger(__name__)
 
 _HOW_TO_LIST = "`turnstream listen --list-devices` shows the devices there are"
-_RATES_HZ = (16000, 48000, 44100, 32000, 24000, 22050, 96000, 8000)  # tried in this order where a device cannot do its own
-_NO_PORTAUDIO = "the PortAudio library is missing; on Debian and Ubuntu: apt-get install libportaudio2"
+_RATES_HZ = (
+    16000,
+    48000,
+    44100,
+    32000,
+    24000,
+    22050,
+    96000,
+    8000,
+)  # tried in this order where a device cannot do its own
+_NO_PORTAUDIO = (
+    "the PortAudio library is missing; on Debian and Ubuntu: apt-get install libportaudio2"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +69,13 @@ def list_microphones() -> list[Microphone]:
     default_index: int = sounddevice.default.device[0]
     devices: list[dict[str, Any]] = list(sounddevice.query_devices())
     return [
-        Microphone(index, device["name"], device["max_input_channels"], round(device["default_samplerate"]), index == default_index)
+        Microphone(
+            index,
+            device["name"],
+            device["max_input_channels"],
+            round(device["default_samplerate"]),
+            index == default_index,
+        )
         for index, device in enumerate(devices)
         if device["max_input_channels"] > 0
     ]
@@ -93,10 +110,14 @@ def find_microphone(device: int | str | None = None) -> Microphone:
     elif isinstance(device, int) or device.isdecimal():
         found = [m for m in microphones if m.index == int(device)]
     else:
-        found = [m for m in microphones if m.name == device] or [m for m in microphones if device.lower() in m.name.lower()]
+        found = [m for m in microphones if m.name == device] or [
+            m for m in microphones if device.lower() in m.name.lower()
+        ]
     if not found:
         known = ", ".join(f"{m.index} {m.name!r}" for m in microphones)
-        raise DeviceError(f"expected one of the input devices {known}, got {device!r}; {_HOW_TO_LIST}")
+        raise DeviceError(
+            f"expected one of the input devices {known}, got {device!r}; {_HOW_TO_LIST}"
+        )
     return found[0]
 
 
@@ -132,7 +153,9 @@ class MicrophoneSource:
         stall_s: float = 5.0,
     ) -> None:
         if not 1 <= channels <= 2 or not block_ms > 0:
-            raise AudioFormatError(f"expected 1 or 2 channels and block_ms above 0, got {channels} channels and {block_ms} ms")
+            raise AudioFormatError(
+                f"expected 1 or 2 channels and block_ms above 0, got {channels} channels and {block_ms} ms"
+            )
         self.microphone = find_microphone(device)
         self.sample_rate_hz = sample_rate_hz or self.microphone.sample_rate_hz
         self.channels = channels
@@ -192,17 +215,29 @@ class MicrophoneSource:
         reported = (False, False)
         while True:
             with self._changed:
-                woken = self._changed.wait_for(lambda: bool(self._blocks) or self._finished or self._closed, timeout=self._stall_s)
+                woken = self._changed.wait_for(
+                    lambda: bool(self._blocks) or self._finished or self._closed,
+                    timeout=self._stall_s,
+                )
                 if self._closed:
                     return
                 block = self._blocks.popleft() if self._blocks else None
                 problems = (self.dropped_samples > 0, self.overflows > 0)
             if block is None:
                 self.close()
-                reason = "stopped; was it unplugged?" if woken else f"gave no audio for {self._stall_s:g} s"
+                reason = (
+                    "stopped; was it unplugged?"
+                    if woken
+                    else f"gave no audio for {self._stall_s:g} s"
+                )
                 raise self._lost(reason)
             if problems != reported:
-                logger.warning("%s: %d samples dropped (read too slowly), %d device overflows", self._described(), self.dropped_samples, self.overflows)
+                logger.warning(
+                    "%s: %d samples dropped (read too slowly), %d device overflows",
+                    self._described(),
+                    self.dropped_samples,
+                    self.overflows,
+                )
                 reported = problems
             yield block
 
@@ -224,7 +259,9 @@ class MicrophoneSource:
 
     def _open(self, channels: int, block_ms: float, *, fallback: bool) -> Any:
         if channels > self.microphone.channels:
-            raise DeviceError(f"expected a device with {channels} channels, got {self.microphone.name!r} with {self.microphone.channels}; {_HOW_TO_LIST}")
+            raise DeviceError(
+                f"expected a device with {channels} channels, got {self.microphone.name!r} with {self.microphone.channels}; {_HOW_TO_LIST}"
+            )
         sounddevice = _sounddevice()
         error: Exception | None = None
         rates_hz = [self.sample_rate_hz]
@@ -253,12 +290,19 @@ class MicrophoneSource:
         able: list[int] = []
         for rate_hz in dict.fromkeys((self.microphone.sample_rate_hz, *_RATES_HZ)):
             with contextlib.suppress(sounddevice.PortAudioError, ValueError):
-                sounddevice.check_input_settings(device=self.microphone.index, channels=self.channels, dtype="float32", samplerate=rate_hz)
+                sounddevice.check_input_settings(
+                    device=self.microphone.index,
+                    channels=self.channels,
+                    dtype="float32",
+                    samplerate=rate_hz,
+                )
                 able.append(rate_hz)
         return able
 
     def _lost(self, reason: str) -> DeviceError:
-        return DeviceError(f"{self._described()} {reason} (after {self.captured_samples / self.sample_rate_hz:.2f} s)")
+        return DeviceError(
+            f"{self._described()} {reason} (after {self.captured_samples / self.sample_rate_hz:.2f} s)"
+        )
 
     def _described(self) -> str:
         return f"microphone {self.microphone.index} {self.microphone.name!r} at {self.sample_rate_hz} Hz with {self.channels} channels"

@@ -34,7 +34,9 @@ class Playback:
         try:
             import sounddevice  # pyright: ignore[reportMissingTypeStubs]
         except OSError as error:
-            raise DeviceError(f"no sound: the PortAudio library is missing; on Debian and Ubuntu: apt-get install libportaudio2 ({error})") from None
+            raise DeviceError(
+                f"no sound: the PortAudio library is missing; on Debian and Ubuntu: apt-get install libportaudio2 ({error})"
+            ) from None
         self._lock = threading.Lock()
         self._waiting: Block = np.zeros((0, channels), np.float32)
         self._sounding = False
@@ -42,9 +44,18 @@ class Playback:
         try:
             rate_hz = self._open(library, sample_rate_hz, channels)
         except (library.PortAudioError, ValueError) as error:
-            raise DeviceError(f"no sound: expected an output device that plays {sample_rate_hz} Hz ({error})") from None
-        self._resampler = StreamingResampler(sample_rate_hz, rate_hz, channels) if rate_hz != sample_rate_hz else None
-        self._lead_samples, self._queue_samples = round(_LEAD_S * rate_hz), round(_QUEUE_S * rate_hz)
+            raise DeviceError(
+                f"no sound: expected an output device that plays {sample_rate_hz} Hz ({error})"
+            ) from None
+        self._resampler = (
+            StreamingResampler(sample_rate_hz, rate_hz, channels)
+            if rate_hz != sample_rate_hz
+            else None
+        )
+        self._lead_samples, self._queue_samples = (
+            round(_LEAD_S * rate_hz),
+            round(_QUEUE_S * rate_hz),
+        )
 
     @property
     def delay_s(self) -> float:
@@ -66,10 +77,14 @@ class Playback:
     def _open(self, library: Any, rate_hz: int, channels: int) -> int:
         """Open the output at this rate, else at its own; returns the rate."""
         try:
-            self._stream: Any = library.OutputStream(samplerate=rate_hz, channels=channels, dtype="float32", callback=self._on_wanted)
+            self._stream: Any = library.OutputStream(
+                samplerate=rate_hz, channels=channels, dtype="float32", callback=self._on_wanted
+            )
         except library.PortAudioError:
             rate_hz = round(library.query_devices(kind="output")["default_samplerate"])
-            self._stream = library.OutputStream(samplerate=rate_hz, channels=channels, dtype="float32", callback=self._on_wanted)
+            self._stream = library.OutputStream(
+                samplerate=rate_hz, channels=channels, dtype="float32", callback=self._on_wanted
+            )
         return rate_hz
 
     def _on_wanted(self, out: Block, count: int, _time: Any, _status: Any) -> None:

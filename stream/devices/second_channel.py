@@ -57,7 +57,9 @@ class FileVoice:
         AudioFormatError: as `FileSource`, here or from `take` when the file turns out to be damaged.
     """
 
-    def __init__(self, path: Path, sample_rate_hz: int, input_delay_s: float, playback: Playback | None) -> None:
+    def __init__(
+        self, path: Path, sample_rate_hz: int, input_delay_s: float, playback: Playback | None
+    ) -> None:
         self._source = FileSource(path)
         self._blocks = iter(self._source)
         self._playback = playback
@@ -110,7 +112,10 @@ class DeviceVoice:
         except DeviceError:
             self.source = MicrophoneSource(device)
         self._resampler = StreamingResampler(self.source.sample_rate_hz, sample_rate_hz, channels=1)
-        self._lead_samples, self._slack_samples = round(_LEAD_S * sample_rate_hz), round(_SLACK_S * sample_rate_hz)
+        self._lead_samples, self._slack_samples = (
+            round(_LEAD_S * sample_rate_hz),
+            round(_SLACK_S * sample_rate_hz),
+        )
         self._waiting: Samples = np.zeros(0, np.float32)
         self._began = self._ready = False
         self.filled_samples = self.skipped_samples = 0
@@ -118,7 +123,9 @@ class DeviceVoice:
     def take(self, count: int) -> Samples:
         """See `Voice`."""
         self.source.start()
-        self._waiting = np.concatenate([self._waiting, self._resampler.push(self.source.take_waiting())[:, 0]])
+        self._waiting = np.concatenate(
+            [self._waiting, self._resampler.push(self.source.take_waiting())[:, 0]]
+        )
         wanted = count + self._lead_samples
         if not self._ready and len(self._waiting) >= wanted:
             self._ready = True

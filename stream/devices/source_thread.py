@@ -13,7 +13,9 @@ from collections.abc import AsyncIterator, Iterable
 
 from ..sources import Block
 
-_END_S = 0.5  # how long the thread is waited for; one that reads standard input may never notice the end
+_END_S = (
+    0.5  # how long the thread is waited for; one that reads standard input may never notice the end
+)
 
 
 class SourceThread:

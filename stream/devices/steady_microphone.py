@@ -86,7 +86,9 @@ class SteadyMicrophone:
                 if lost is None:
                     lost, deadline_s = error, time.monotonic() + self._wait_s
                     awaited = "it or another" if self._chosen is None else "it"
-                    self.on_notice(f"Microphone {self.microphone.name} is gone; waiting {self._wait_s:g} s for {awaited}")
+                    self.on_notice(
+                        f"Microphone {self.microphone.name} is gone; waiting {self._wait_s:g} s for {awaited}"
+                    )
             if not self._reopen(deadline_s):
                 if self._closed.is_set():
                     return
@@ -102,7 +104,9 @@ class SteadyMicrophone:
         while time.monotonic() < deadline_s and not self._closed.wait(_RETRY_S):
             rescan_devices()
             try:
-                source = MicrophoneSource(self._chosen, sample_rate_hz=self.sample_rate_hz, channels=self.channels)
+                source = MicrophoneSource(
+                    self._chosen, sample_rate_hz=self.sample_rate_hz, channels=self.channels
+                )
             except DeviceError:
                 continue
             self._dropped_samples, self._overflows = self.dropped_samples, self.overflows

@@ -35,14 +35,28 @@ _CALL = "call to a bank (HarperValleyBank, CC BY 4.0)"  # its licence asks for t
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `turnstream demo`."""
     source = parser.add_mutually_exclusive_group()
-    source.add_argument("--sample", action="store_true", help="the bundled telephone call, even if there is a microphone")
-    source.add_argument("--file", type=Path, help="a recording of yours (mono is you, stereo you and the other speaker)")
+    source.add_argument(
+        "--sample",
+        action="store_true",
+        help="the bundled telephone call, even if there is a microphone",
+    )
+    source.add_argument(
+        "--file",
+        type=Path,
+        help="a recording of yours (mono is you, stereo you and the other speaker)",
+    )
     source.add_argument("--device", help="microphone, by number or name (default: the system's)")
     parser.add_argument("--model", type=Path, help="ONNX model (default: the bundled one)")
     parser.add_argument("--seconds", type=seconds_word, help="end after so much audio")
-    parser.add_argument("--plain", action="store_true", help="lines of events instead of the picture")
+    parser.add_argument(
+        "--plain", action="store_true", help="lines of events instead of the picture"
+    )
     add_latents_option(parser)
-    parser.add_argument("--play", action="store_true", help="let the conversation be heard, too; the microphone is not used")
+    parser.add_argument(
+        "--play",
+        action="store_true",
+        help="let the conversation be heard, too; the microphone is not used",
+    )
 
 
 def main(args: argparse.Namespace) -> int:
@@ -60,7 +74,9 @@ def run(args: argparse.Namespace, *, speed: float = 1.0, out: TextIO | None = No
     Raises:
         TurnstreamError: the model, the file or the chosen device cannot be used, or the device fails on the way.
     """
-    logging.getLogger("turnstream").addHandler(logging.NullHandler())  # a line of log would fall into the picture
+    logging.getLogger("turnstream").addHandler(
+        logging.NullHandler()
+    )  # a line of log would fall into the picture
     engine, projection = Engine(args.model), projection_from(args)
 
     @contextlib.asynccontextmanager
@@ -70,7 +86,14 @@ def run(args: argparse.Namespace, *, speed: float = 1.0, out: TextIO | None = No
 
     with native_noise_hidden():
         heard = _choose(args, speed)
-    return Listener(heard, policy=_POLICY, seconds=args.seconds, plain=args.plain, projection=projection, out=out).run("demo", served)
+    return Listener(
+        heard,
+        policy=_POLICY,
+        seconds=args.seconds,
+        plain=args.plain,
+        projection=projection,
+        out=out,
+    ).run("demo", served)
 
 
 def _choose(args: argparse.Namespace, speed: float) -> Heard:

@@ -114,8 +114,14 @@ class Listener:
         self._out = out
         self._live = isinstance(self._source, MicrophoneSource | SteadyMicrophone | PairedSource)
         self._ending = False
-        self._thread = SourceThread(paced(self._source, heard.speed) if isinstance(self._source, FileSource) else self._source)
-        self._sent: deque[tuple[float, float]] = deque(maxlen=_UNANSWERED)  # (seconds of audio sent, when)
+        self._thread = SourceThread(
+            paced(self._source, heard.speed)
+            if isinstance(self._source, FileSource)
+            else self._source
+        )
+        self._sent: deque[tuple[float, float]] = deque(
+            maxlen=_UNANSWERED
+        )  # (seconds of audio sent, when)
         self._silence = SilenceWatch()
         self._reported = {"dropped": False, "overflow": False}
         self._drift_samples, self._drift_said_s = 0, -_DRIFT_WORDS_S
@@ -132,7 +138,9 @@ class Listener:
         if self._heard.remark:
             print(self._heard.remark, file=self._out, flush=True)
         try:
-            with contextlib.suppress(KeyboardInterrupt, asyncio.CancelledError):  # the impatient end; all is closed by now
+            with contextlib.suppress(
+                KeyboardInterrupt, asyncio.CancelledError
+            ):  # the impatient end; all is closed by now
                 asyncio.run(self._connected(connect))
         except TurnstreamError:
             if self.tally.frames:
@@ -146,7 +154,10 @@ class Listener:
         if isinstance(self._source, MicrophoneSource | SteadyMicrophone | PairedSource):
             lost_s = self._source.dropped_samples / self._source.sample_rate_hz
         if lost_s:
-            print(f"{lost_s:.2f} s of sound were skipped because this computer was too slow.", file=self._out)
+            print(
+                f"{lost_s:.2f} s of sound were skipped because this computer was too slow.",
+                file=self._out,
+            )
         print(self._recorded(), farewell(command, self.tally), sep="", file=self._out, flush=True)
         return 0
 
@@ -157,11 +168,20 @@ class Listener:
         source, heard = self._source, self._heard
         projection = self._projection
         latents = "none" if projection is None else projection.latents
-        settings = StreamSettings(sample_rate_hz=source.sample_rate_hz, channels=source.channels, latents=latents, policy=self._policy)
+        settings = StreamSettings(
+            sample_rate_hz=source.sample_rate_hz,
+            channels=source.channels,
+            latents=latents,
+            policy=self._policy,
+        )
         async with self._signals(), connect(settings) as client:
             begin = client.begin
             if projection is not None:
-                projection.check_fits(f"{begin.model_name} {begin.model_version}", begin.model_sha256, begin.latent_sizes)
+                projection.check_fits(
+                    f"{begin.model_name} {begin.model_version}",
+                    begin.model_sha256,
+                    begin.latent_sizes,
+                )
             length_s = source.duration_s if isinstance(source, FileSource) else math.inf
             duration_s = min(length_s, self._seconds or math.inf)
             view = TerminalView(
@@ -206,7 +226,11 @@ class Listener:
 
     async def _send(self, client: Client, screen: Screen) -> None:
         """Send the source to its end, or as much of it as was asked for, and say so."""
-        rate_hz, channels, playback = self._source.sample_rate_hz, self._source.channels, self._heard.playback
+        rate_hz, channels, playback = (
+            self._source.sample_rate_hz,
+            self._source.channels,
+            self._heard.playback,
+        )
         limit = math.inf if self._seconds is None else round(self._seconds * rate_hz)
         total = 0
         try:
@@ -237,21 +261,31 @@ class Listener:
                     if self._recording is not None:
                         self._recording.on_prediction(message)
                     if isinstance(message, Prediction) and self._projection is not None:
-                        screen.on_latents(message.frame, getattr(message, self._projection.saved.layer))
+                        screen.on_latents(
+                            message.frame, getattr(message, self._projection.saved.layer)
+                        )
                     screen.on_prediction(message, self._latency_s(message.time_s))
                 case LatentMessage():
-                    if self._projection is not None and message.kind == self._projection.saved.layer:
+                    if (
+                        self._projection is not None
+                        and message.kind == self._projection.saved.layer
+                    ):
                         screen.on_latents(message.frame, message.values)
                 case TurnEvent():
                     if self._recording is not None:
                         self._recording.on_event(message)
                     screen.on_event(message)
                 case WarningMessage():
-                    if not (self._live and message.code == "silent"):  # said sooner, and withdrawn, by `_watch`
+                    if not (
+                        self._live and message.code == "silent"
+                    ):  # said sooner, and withdrawn, by `_watch`
                         screen.on_warning(warning_words(message.message, self._heard.names))
                 case TerminationMessage():
                     if message.reason != "close":
-                        raise ServerError(message.reason, f"the server ended the session after {message.seconds:.1f} s of audio ({message.reason})")
+                        raise ServerError(
+                            message.reason,
+                            f"the server ended the session after {message.seconds:.1f} s of audio ({message.reason})",
+                        )
                 case _:
                     pass
 
@@ -277,7 +311,9 @@ class Listener:
                 screen.on_warning("sound again")
         if source.dropped_samples and not self._reported["dropped"]:
             self._reported["dropped"] = True
-            screen.on_warning("this computer is too slow: some sound was skipped, so the picture jumps")
+            screen.on_warning(
+                "this computer is too slow: some sound was skipped, so the picture jumps"
+            )
         if source.overflows and not self._reported["overflow"]:
             self._reported["overflow"] = True
             screen.on_warning("the sound card lost some audio before it came here (overflow)")
@@ -286,10 +322,18 @@ class Listener:
 
     def _watch_drift(self, voice: DeviceVoice, rate_hz: int, screen: Screen) -> None:
         drift_samples = voice.filled_samples + voice.skipped_samples
-        if drift_samples != self._drift_samples and self.tally.seconds >= self._drift_said_s + _DRIFT_WORDS_S:
+        if (
+            drift_samples != self._drift_samples
+            and self.tally.seconds >= self._drift_said_s + _DRIFT_WORDS_S
+        ):
             self._drift_samples, self._drift_said_s = drift_samples, self.tally.seconds
-            filled, skipped = (f"{1000 * samples / rate_hz:.0f} ms" for samples in (voice.filled_samples, voice.skipped_samples))
-            screen.on_warning(f"the two devices' clocks differ: so far {filled} of silence put into {self._heard.names[1]}'s channel, {skipped} left out")
+            filled, skipped = (
+                f"{1000 * samples / rate_hz:.0f} ms"
+                for samples in (voice.filled_samples, voice.skipped_samples)
+            )
+            screen.on_warning(
+                f"the two devices' clocks differ: so far {filled} of silence put into {self._heard.names[1]}'s channel, {skipped} left out"
+            )
 
     def _on_loss(self, screen: Screen, notice: str | None) -> None:
         self._silence.reset()
@@ -310,7 +354,11 @@ class Listener:
     async def _signals(self) -> AsyncGenerator[None, None]:
         """End on signals, gently on the first."""
         loop, task = asyncio.get_running_loop(), asyncio.current_task()
-        numbers = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+        numbers = [
+            getattr(signal, name)
+            for name in ("SIGINT", "SIGTERM", "SIGHUP")
+            if hasattr(signal, name)
+        ]
 
         def end() -> None:
             if task is not None and self._ending:
@@ -321,7 +369,9 @@ class Listener:
 
         with contextlib.ExitStack() as stack:
             for number in numbers:
-                with contextlib.suppress(NotImplementedError, RuntimeError):  # on Windows, or not in the main thread: Ctrl-C cancels the task instead
+                with contextlib.suppress(
+                    NotImplementedError, RuntimeError
+                ):  # on Windows, or not in the main thread: Ctrl-C cancels the task instead
                     loop.add_signal_handler(number, end)
                     stack.callback(loop.remove_signal_handler, number)
             yield

@@ -39,7 +39,10 @@ class LocalClient:
             model_version=metadata.version,
             model_sha256=metadata.weights_sha256,
             frame_rate_hz=metadata.frame_rate_hz,
-            latent_sizes={"latent": metadata.latent_size, "latent_speaker": metadata.latent_speaker_size},
+            latent_sizes={
+                "latent": metadata.latent_size,
+                "latent_speaker": metadata.latent_speaker_size,
+            },
             settings=settings,
         )
         self.finished = False
@@ -61,7 +64,9 @@ class LocalClient:
         self._samples += len(audio)
         await self._say(self._predictor.push_audio(audio))
         for warning in self._predictor.take_warnings():
-            await self._messages.put(WarningMessage(warning.code, warning.severity, warning.message))
+            await self._messages.put(
+                WarningMessage(warning.code, warning.severity, warning.message)
+            )
         await asyncio.sleep(0)  # whoever reads does so now: a full pipe of audio would not let it
 
     async def close(self) -> None:

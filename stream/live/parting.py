@@ -22,7 +22,10 @@ _NEXT = {
     "listen": (("demo --sample", "a conversation, over a websocket"), _SERVE, _PREDICT),
 }
 _SILENCE_DBFS = -120.0
-_MUTED_DBFS, _MUTED_S = -80.0, 3.0  # a room heard by a microphone that is on is louder; only some headsets gate themselves down to zeros
+_MUTED_DBFS, _MUTED_S = (
+    -80.0,
+    3.0,
+)  # a room heard by a microphone that is on is louder; only some headsets gate themselves down to zeros
 
 
 def seconds_word(word: str) -> float:
@@ -61,14 +64,19 @@ def projection_from(args: argparse.Namespace) -> LiveProjection | None:
     if args.latents is None:
         return None
     if args.plain:
-        raise ConfigError("expected --latents without --plain, got both: lines show no plane; `turnstream predict --latents` writes latents into a file")
+        raise ConfigError(
+            "expected --latents without --plain, got both: lines show no plane; `turnstream predict --latents` writes latents into a file"
+        )
     return LiveProjection.load(args.latents)
 
 
 def levels_dbfs(block: Block) -> Pair:
     """Power of both channels of a block, (N, 1) or (N, 2), in dB against full scale; -120 for silence and for a missing channel."""
     powers = np.square(block, dtype=np.float64).sum(axis=0) / max(1, len(block))
-    user, other = (*(max(_SILENCE_DBFS, 10 * math.log10(power + 1e-30)) for power in powers.tolist()), _SILENCE_DBFS)[:2]
+    user, other = (
+        *(max(_SILENCE_DBFS, 10 * math.log10(power + 1e-30)) for power in powers.tolist()),
+        _SILENCE_DBFS,
+    )[:2]
     return user, other
 
 
@@ -100,6 +108,12 @@ def farewell(command: str, tally: Tally) -> str:
     """
     lines = [tally.summary()]
     if tally.latency_words:
-        lines.append(f"Delay from a frame's last sample to its prediction: {tally.latency_words} (median)")
-    lines += ["", "Next:", *(f"  turnstream {suggestion:<30}{what}" for suggestion, what in _NEXT[command])]
+        lines.append(
+            f"Delay from a frame's last sample to its prediction: {tally.latency_words} (median)"
+        )
+    lines += [
+        "",
+        "Next:",
+        *(f"  turnstream {suggestion:<30}{what}" for suggestion, what in _NEXT[command]),
+    ]
     return "\n".join(lines)

@@ -52,7 +52,9 @@ class Recording:
                 self._predictions = self._table(folder / PREDICTIONS, COLUMNS, stack)
                 self._events = self._table(folder / EVENTS, EVENT_COLUMNS, stack)
             except FileExistsError as error:
-                raise AudioFormatError(f"expected a folder without a recording, got {str(folder)!r} with {Path(error.filename).name}") from None
+                raise AudioFormatError(
+                    f"expected a folder without a recording, got {str(folder)!r} with {Path(error.filename).name}"
+                ) from None
             except OSError as error:
                 raise self._unwritable(error) from None
             self._stack = stack.pop_all()
@@ -65,7 +67,9 @@ class Recording:
         """
         self._audio_bytes += samples.nbytes
         if self._audio_bytes > _MAX_AUDIO_BYTES:
-            raise AudioFormatError(f"expected less than 4 GB of audio, which is all that a wav can hold; the recording in {str(self.folder)!r} is full")
+            raise AudioFormatError(
+                f"expected less than 4 GB of audio, which is all that a wav can hold; the recording in {str(self.folder)!r} is full"
+            )
         try:
             self._audio.writeframes(samples.astype("<i2").tobytes())
         except OSError as error:
@@ -96,7 +100,9 @@ class Recording:
             raise self._unwritable(error) from None
 
     def _unwritable(self, error: OSError) -> AudioFormatError:
-        return AudioFormatError(f"expected a folder that can be written, got {str(self.folder)!r}: {error.strerror or error}")
+        return AudioFormatError(
+            f"expected a folder that can be written, got {str(self.folder)!r}: {error.strerror or error}"
+        )
 
     @staticmethod
     def _table(path: Path, columns: tuple[str, ...], stack: ExitStack) -> csv.DictWriter[str]:

@@ -34,7 +34,14 @@ _PLANE_STYLES: dict[Part, str] = {
     **{"places": "grey30", "word": _QUIET, "user": _COLOURS[0], "other": _COLOURS[1]},
     **{"user_head": f"bold {_COLOURS[0]}", "other_head": f"bold {_COLOURS[1]}"},
 }
-_MARK_ORDER = ("turn_resumed", "start_of_turn", "eager_end_of_turn", "backchannel", "end_of_turn", "interruption")  # the last wins a shared place
+_MARK_ORDER = (
+    "turn_resumed",
+    "start_of_turn",
+    "eager_end_of_turn",
+    "backchannel",
+    "end_of_turn",
+    "interruption",
+)  # the last wins a shared place
 
 
 class TerminalView:
@@ -105,11 +112,20 @@ class TerminalView:
         self._events.append(event)
         self.tally.events[event.type] += 1
         mark, _ = MARKS[event.type]
-        self._log.append((_line((f"{clock(event.time_s):>7}  ", _QUIET), (f"{mark}  ", _COLOURS[event.speaker])), self.words(event)))
+        self._log.append(
+            (
+                _line(
+                    (f"{clock(event.time_s):>7}  ", _QUIET), (f"{mark}  ", _COLOURS[event.speaker])
+                ),
+                self.words(event),
+            )
+        )
 
     def on_warning(self, text: str) -> None:
         """Take in a remark about the audio, one line."""
-        self._log.append((_line((f"{clock(self.tally.seconds):>7}  ", _QUIET), ("*  ", "bold")), text))
+        self._log.append(
+            (_line((f"{clock(self.tally.seconds):>7}  ", _QUIET), ("*  ", "bold")), text)
+        )
 
     def on_level(self, levels_dbfs: Pair) -> None:
         """Take in how loud each channel is, in dB below full scale."""
@@ -127,7 +143,10 @@ class TerminalView:
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         widths = Widths.of(options.max_width, self.names)
-        plan = plan_rows(options.height or console.height, plane=self.plane is not None and widths.centre >= PLANE_COLUMNS)
+        plan = plan_rows(
+            options.height or console.height,
+            plane=self.plane is not None and widths.centre >= PLANE_COLUMNS,
+        )
         lines = self.lines(plan, widths)
         for line in lines[: options.height or console.height]:
             line.no_wrap, line.overflow, line.end = True, "crop", "\n"
@@ -160,14 +179,22 @@ class TerminalView:
         length = "" if self.duration_s is None else f" / {clock(self.duration_s)}"
         latency = self.tally.latency_words
         right = f"{clock(self.tally.seconds)}{length}"
-        for part in (f"delay {latency}" if latency else "", self.model_name, f"session {self.session}" if self.session else ""):
+        for part in (
+            f"delay {latency}" if latency else "",
+            self.model_name,
+            f"session {self.session}" if self.session else "",
+        ):
             if part and len(right) + len(part) + 3 <= width - 15 - len(self.source):
                 right = f"{part} · {right}"
         left = fit(self.source, width - 15 - len(right))
         return _line((" turnstream ", "bold reverse"), (f" {left} ", "bold"), (right, ""))
 
     def _explanation(self, width: int, rows: int) -> list[Text]:
-        lines = textwrap.wrap(self.explanation, width - 2, max_lines=rows, placeholder=" …") if rows else []
+        lines = (
+            textwrap.wrap(self.explanation, width - 2, max_lines=rows, placeholder=" …")
+            if rows
+            else []
+        )
         return [Text(f" {line}", style=_QUIET) for line in lines] + [Text()] * (rows - len(lines))
 
     def _speaker(self, speaker: int, columns: Columns, rows: int, widths: Widths) -> list[Text]:
@@ -179,14 +206,28 @@ class TerminalView:
         panel = [Text()] * (rows + 1)
         if p is not None:
             state = "● speaking" if speaking else "○ silent"
-            panel[0] = _line((f"{state:<13}", f"bold {colour}" if speaking else _QUIET), (f"{percent(p.vad[speaker]):>6}", ""))
+            panel[0] = _line(
+                (f"{state:<13}", f"bold {colour}" if speaking else _QUIET),
+                (f"{percent(p.vad[speaker]):>6}", ""),
+            )
             if rows > 1 and self._levels_dbfs is not None:
-                panel[1] = _line(("level ", _QUIET), (bar(level_share(self._levels_dbfs[speaker]), 13), colour if speaking else _QUIET))
+                panel[1] = _line(
+                    ("level ", _QUIET),
+                    (
+                        bar(level_share(self._levels_dbfs[speaker]), 13),
+                        colour if speaking else _QUIET,
+                    ),
+                )
             if p.holder == speaker:
                 panel[-1] = Text("◄ has the floor", style=f"bold {colour}")
         charts = [_cells(chart, styles) for chart in column_rows(vad.tolist(), rows)]
         labels = [Text(self.names[speaker], style=f"bold {colour}")] + [Text()] * rows
-        return [_row(widths, label, chart, right) for label, chart, right in zip(labels, [*charts, self._marks(speaker, columns)], panel, strict=True)]
+        return [
+            _row(widths, label, chart, right)
+            for label, chart, right in zip(
+                labels, [*charts, self._marks(speaker, columns)], panel, strict=True
+            )
+        ]
 
     def _marks(self, speaker: int, columns: Columns) -> Text:
         cells = ["━" if holder == speaker else " " for holder in columns.holder]
@@ -213,16 +254,26 @@ class TerminalView:
         """p_shift over time, each column in the colour of the speaker whom the floor would go to."""
         if not rows:
             return []
-        styles = [_QUIET if math.isnan(holder) else _COLOURS[1 - int(holder)] for holder in columns.holder]
+        styles = [
+            _QUIET if math.isnan(holder) else _COLOURS[1 - int(holder)] for holder in columns.holder
+        ]
         charts = column_rows(columns.p_shift.tolist(), rows)
         threshold_row = rows - 1 - threshold_cell(self.end_threshold, rows)
         lines: list[Text] = []
         for row, chart in enumerate(charts):
             if row == threshold_row:
-                cells = _cells(chart.replace(" ", "┄"), [_QUIET if mark == " " else style for mark, style in zip(chart, styles, strict=True)])
+                cells = _cells(
+                    chart.replace(" ", "┄"),
+                    [
+                        _QUIET if mark == " " else style
+                        for mark, style in zip(chart, styles, strict=True)
+                    ],
+                )
             else:
                 cells = _cells(chart, styles)
-            label = {0: "100 %", rows - 1: "  0 %"}.get(row, f"{percent(self.end_threshold):>5}" if row == threshold_row else "")
+            label = {0: "100 %", rows - 1: "  0 %"}.get(
+                row, f"{percent(self.end_threshold):>5}" if row == threshold_row else ""
+            )
             right = {0: "◄ chance of a shift", 1: "  in the last 10 s"}.get(row, "")
             lines.append(_row(widths, Text(label, style=_QUIET), cells, Text(right, style=_QUIET)))
         return lines
@@ -234,21 +285,46 @@ class TerminalView:
             return Text(" Nobody has the floor yet: waiting for the first words ...")
         name, other = self.names[p.holder], self.names[1 - p.holder]
         has, taker = "have" if name == "You" else "has", "you" if other == "You" else other
-        outlook = "likely a shift" if p.p_shift >= self.end_threshold else "likely held" if p.p_shift < 0.5 else "undecided"
-        said = _line((f"{name} {has} the floor.", f"bold {_COLOURS[p.holder]}"), (" Will it shift to ", ""), (f"{taker}?", f"bold {_COLOURS[1 - p.holder]}"))
+        outlook = (
+            "likely a shift"
+            if p.p_shift >= self.end_threshold
+            else "likely held"
+            if p.p_shift < 0.5
+            else "undecided"
+        )
+        said = _line(
+            (f"{name} {has} the floor.", f"bold {_COLOURS[p.holder]}"),
+            (" Will it shift to ", ""),
+            (f"{taker}?", f"bold {_COLOURS[1 - p.holder]}"),
+        )
         space = widths.total - widths.right - 2 - said.cell_len if widths.right else 1
-        return _line((" ", ""), said, (" " * max(1, space), ""), (outlook, "bold" if outlook == "likely a shift" else ""))
+        return _line(
+            (" ", ""),
+            said,
+            (" " * max(1, space), ""),
+            (outlook, "bold" if outlook == "likely a shift" else ""),
+        )
 
     def _shift_bar(self, rows: int, widths: Widths) -> list[Text]:
         p = self._latest
         known = p is not None and p.holder is not None and p.p_shift is not None
-        p_shift, holder = (p.p_shift, p.holder) if p is not None and p.p_shift is not None and p.holder is not None else (0.0, 0)
+        p_shift, holder = (
+            (p.p_shift, p.holder)
+            if p is not None and p.p_shift is not None and p.holder is not None
+            else (0.0, 0)
+        )
         cells = bar(p_shift, widths.centre, self.end_threshold)
         filled = _COLOURS[1 - holder]
         styles = ["bold" if cell == "┃" else _QUIET if cell == "░" else filled for cell in cells]
         right = _line(("shift ", ""), (percent(p_shift) if known else "", f"bold {filled}"))
-        labels, panel = [Text("   held")] + [Text()] * (rows - 1), [right, Text("past ▲, a pause", style=_QUIET)][:rows] + [Text()] * (rows - 2)
-        return [_row(widths, label, _cells(cells, styles), side) for label, side in zip(labels, panel, strict=True)]
+        labels, panel = (
+            [Text("   held")] + [Text()] * (rows - 1),
+            [right, Text("past ▲, a pause", style=_QUIET)][:rows] + [Text()] * (rows - 2),
+        )
+        return [
+            _row(widths, label, _cells(cells, styles), side)
+            for label, side in zip(labels, panel, strict=True)
+        ]
 
     def _scale(self, widths: Widths) -> Text:
         """Under the bar: its ends and the threshold."""
@@ -256,14 +332,21 @@ class TerminalView:
         label = f"▲ {percent(self.end_threshold)}"
         cells = list("0 %".ljust(widths.centre - 5) + "100 %")
         cells[place : place + len(label)] = label
-        return _row(widths, Text(), Text("".join(cells[: widths.centre]), style=_QUIET), Text("ends the turn", style=_QUIET))
+        return _row(
+            widths,
+            Text(),
+            Text("".join(cells[: widths.centre]), style=_QUIET),
+            Text("ends the turn", style=_QUIET),
+        )
 
     def _upcoming(self, widths: Widths) -> list[Text]:
         """Who is expected to speak in the near and in the further future, and backchannels."""
         p = self._latest
         you, other = self.names
         lines: list[Text] = []
-        for row, (when, shares) in enumerate((("Who next? 0-0.6 s", p and p.p_now), ("          0.6-2 s", p and p.p_future))):
+        for row, (when, shares) in enumerate(
+            (("Who next? 0-0.6 s", p and p.p_now), ("          0.6-2 s", p and p.p_future))
+        ):
             width = widths.label + widths.centre - 20 - len(you) - len(other)
             share = shares[0] if shares else 0.5
             cells = bar(share, max(1, width))
@@ -275,7 +358,11 @@ class TerminalView:
             )
             name = self.names[row]
             chance = "" if p is None else percent(p.p_backchannel[row])
-            right = _line(("“mhm”? ", _QUIET), (f"{fit(name, 7)}", _COLOURS[row]), (f"{chance:>5}", "")) if widths.right else Text()
+            right = (
+                _line(("“mhm”? ", _QUIET), (f"{fit(name, 7)}", _COLOURS[row]), (f"{chance:>5}", ""))
+                if widths.right
+                else Text()
+            )
             lines.append(_line((" ", ""), middle, ("  ", ""), right))
         return lines
 
@@ -288,10 +375,23 @@ class TerminalView:
         for speaker in (0, 1):
             style, nearest = f"bold {_COLOURS[speaker]}", plane.nearest(speaker)
             labels[speaker] = Text(f"{HEADS[speaker]} {self.names[speaker]}", style=style)
-            panel[speaker] = Text("not heard" if not plane.heard[speaker] else "" if nearest is None else fit(f"near {nearest}", widths.right), style=style)
-        panel[2:4] = [Text("◄ what the model", style=_QUIET), Text(f"  had in mind, {TRAIL_S:g} s", style=_QUIET)]
+            panel[speaker] = Text(
+                "not heard"
+                if not plane.heard[speaker]
+                else ""
+                if nearest is None
+                else fit(f"near {nearest}", widths.right),
+                style=style,
+            )
+        panel[2:4] = [
+            Text("◄ what the model", style=_QUIET),
+            Text(f"  had in mind, {TRAIL_S:g} s", style=_QUIET),
+        ]
         lines = zip(labels, picture.characters, picture.parts, panel, strict=True)
-        return [_row(widths, label, _cells(line, _plane_styles(parts)), right) for label, line, parts, right in lines]
+        return [
+            _row(widths, label, _cells(line, _plane_styles(parts)), right)
+            for label, line, parts, right in lines
+        ]
 
     def _headline(self, width: int) -> Text:
         if self._notice is not None:
@@ -308,7 +408,10 @@ class TerminalView:
         for head, words in list(self._log)[: -rows - 1 : -1]:
             style = "" if lines else "bold"
             first, *more = textwrap.wrap(words, max(10, width - 1 - head.cell_len)) or [""]
-            lines += [_line(head, (first, style)), *(Text(" " * head.cell_len + line, style=style) for line in more)]
+            lines += [
+                _line(head, (first, style)),
+                *(Text(" " * head.cell_len + line, style=style) for line in more),
+            ]
         return lines[:rows] + [Text()] * (rows - len(lines))
 
 
@@ -333,4 +436,6 @@ def _plane_styles(parts: Sequence[Part]) -> list[str]:
 def _row(widths: Widths, label: Text, centre: Text, right: Text) -> Text:
     """A line of the three columns."""
     space = " " * max(0, widths.label - label.cell_len)
-    return _line((" ", ""), label, (space, ""), centre, ("  ", ""), right if widths.right else Text())
+    return _line(
+        (" ", ""), label, (space, ""), centre, ("  ", ""), right if widths.right else Text()
+    )

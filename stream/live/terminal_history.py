@@ -48,7 +48,11 @@ class History:
     def add(self, p: Prediction | FrameMessage) -> None:
         """Remember one prediction."""
         cell = p.frame % _CAPACITY
-        self._values[:, cell] = (*p.vad, math.nan if p.p_shift is None else p.p_shift, math.nan if p.holder is None else p.holder)
+        self._values[:, cell] = (
+            *p.vad,
+            math.nan if p.p_shift is None else p.p_shift,
+            math.nan if p.holder is None else p.holder,
+        )
         self._frame_at[cell] = p.frame
         self._newest = p.frame
 
@@ -59,7 +63,9 @@ class History:
         frames = np.arange(first * per_column, (first + width) * per_column)
         cells = frames % _CAPACITY
         known = (self._frame_at[cells] == frames) & (frames >= 0) & (frames <= self._newest)
-        values = np.where(known, self._values[:, cells], np.float32(np.nan)).reshape(4, width, per_column)
+        values = np.where(known, self._values[:, cells], np.float32(np.nan)).reshape(
+            4, width, per_column
+        )
         last = np.where(known, np.arange(len(frames)), -1).reshape(width, per_column).max(axis=1)
         holder = np.where(last >= 0, values[_HOLDER].reshape(-1)[last], np.float32(np.nan))
         p_shift = np.where(values[_HOLDER] == holder[:, None], values[_P_SHIFT], np.float32(np.nan))

@@ -32,21 +32,76 @@ class Plan:
     @property
     def rows(self) -> int:
         """All rows: those above, and the title, two lines of marks, the question and the events' headline."""
-        parts = self.trace + self.bar + self.axis + self.scale + self.upcoming + self.plane + self.explanation
+        parts = (
+            self.trace
+            + self.bar
+            + self.axis
+            + self.scale
+            + self.upcoming
+            + self.plane
+            + self.explanation
+        )
         spaces = self.space_above + self.space_middle + self.space_plane + self.space_below
         return 2 * self.strip + parts + spaces + self.events + 5
 
 
 # In order of importance: (part, rows more). The first line of them fills 24 rows.
 _GROWTH = (
-    *(("scale", 1), ("axis", 1), ("strip", 1), ("explanation", 2), ("bar", 1), ("trace", 3), ("upcoming", 2), ("events", 2)),
-    *(("space_above", 1), ("space_middle", 1), ("events", 2), ("space_below", 1), ("trace", 1), ("strip", 1), ("events", 2), ("trace", 2), ("bar", 1)),
+    *(
+        ("scale", 1),
+        ("axis", 1),
+        ("strip", 1),
+        ("explanation", 2),
+        ("bar", 1),
+        ("trace", 3),
+        ("upcoming", 2),
+        ("events", 2),
+    ),
+    *(
+        ("space_above", 1),
+        ("space_middle", 1),
+        ("events", 2),
+        ("space_below", 1),
+        ("trace", 1),
+        ("strip", 1),
+        ("events", 2),
+        ("trace", 2),
+        ("bar", 1),
+    ),
 )
 # With a plane: the first line fills 24 rows, too.
 _GROWTH_WITH_PLANE = (
-    *(("scale", 1), ("axis", 1), ("plane", 6), ("strip", 1), ("upcoming", 2), ("bar", 1), ("plane", 1)),
-    *(("explanation", 2), ("events", 2), ("plane", 2), ("space_plane", 1), ("space_below", 1), ("trace", 3), ("plane", 3), ("space_above", 1)),
-    *(("events", 2), ("plane", 3), ("space_middle", 1), ("trace", 1), ("plane", 4), ("strip", 1), ("plane", 4), ("trace", 2), ("bar", 1), ("plane", 6)),
+    *(
+        ("scale", 1),
+        ("axis", 1),
+        ("plane", 6),
+        ("strip", 1),
+        ("upcoming", 2),
+        ("bar", 1),
+        ("plane", 1),
+    ),
+    *(
+        ("explanation", 2),
+        ("events", 2),
+        ("plane", 2),
+        ("space_plane", 1),
+        ("space_below", 1),
+        ("trace", 3),
+        ("plane", 3),
+        ("space_above", 1),
+    ),
+    *(
+        ("events", 2),
+        ("plane", 3),
+        ("space_middle", 1),
+        ("trace", 1),
+        ("plane", 4),
+        ("strip", 1),
+        ("plane", 4),
+        ("trace", 2),
+        ("bar", 1),
+        ("plane", 6),
+    ),
 )
 PLANE_COLUMNS = 24  # a plane that is narrower is left out
 
@@ -79,7 +134,9 @@ class Widths:
     @property
     def total(self) -> int:
         """The whole line."""
-        return _MARGIN + self.label + self.centre + (_GAP + self.right if self.right else 0) + _MARGIN
+        return (
+            _MARGIN + self.label + self.centre + (_GAP + self.right if self.right else 0) + _MARGIN
+        )
 
     @classmethod
     def of(cls, width: int, names: tuple[str, str]) -> Widths:

@@ -26,7 +26,9 @@ LANDMARK = "+"
 _PATHS: tuple[Part, Part] = ("user", "other")
 _TIPS: tuple[Part, Part] = ("user_head", "other_head")
 _DASHES = ((1, 1), (3, 5))  # dots drawn out of so many: a line for the user, dashes for the other
-_BITS = np.array([[0x01, 0x08], [0x02, 0x10], [0x04, 0x20], [0x40, 0x80]])  # of the dots in a braille character, by row and column
+_BITS = np.array(
+    [[0x01, 0x08], [0x02, 0x10], [0x04, 0x20], [0x40, 0x80]]
+)  # of the dots in a braille character, by row and column
 _BRAILLE = 0x2800
 _BETWEEN = 16  # dots set between two places of a path, so that it is a line
 _LABEL_OFFSETS = (1, -1, 2, -2)  # rows from a landmark to its word; the first that is free
@@ -49,12 +51,21 @@ class TerminalPlane:
         heard: which speakers are heard at all; the others are not drawn.
     """
 
-    def __init__(self, projection: SavedProjection, frame_rate_hz: float = 50.0, heard: tuple[bool, bool] = (True, True)) -> None:
+    def __init__(
+        self,
+        projection: SavedProjection,
+        frame_rate_hz: float = 50.0,
+        heard: tuple[bool, bool] = (True, True),
+    ) -> None:
         self.projection = projection
         self.heard = heard
-        self._low, self._high = (np.array(corner, np.float64) for corner in (projection.low, projection.high))
+        self._low, self._high = (
+            np.array(corner, np.float64) for corner in (projection.low, projection.high)
+        )
         self._newest = -1
-        self._trail = deque[Float32](maxlen=max(2, round(TRAIL_S * frame_rate_hz)))  # places (2, 2) of frames without a gap
+        self._trail = deque[Float32](
+            maxlen=max(2, round(TRAIL_S * frame_rate_hz))
+        )  # places (2, 2) of frames without a gap
 
     def add(self, frame: int, states: Float32) -> None:
         """Take in both speakers' states after a frame, (2, H). Where frames are missing the path begins anew."""
@@ -68,7 +79,12 @@ class TerminalPlane:
         if not (self._trail and self.heard[speaker] and self.projection.landmarks):
             return None
         here = self._share(self._trail[-1][speaker])
-        return min(self.projection.landmarks, key=lambda word: math.dist(here, self._share(np.array(self.projection.landmarks[word]))))
+        return min(
+            self.projection.landmarks,
+            key=lambda word: math.dist(
+                here, self._share(np.array(self.projection.landmarks[word]))
+            ),
+        )
 
     def picture(self, width: int, rows: int) -> PlanePicture:
         """The plane in `width` x `rows` characters, upwards as in the projection; what lies farther out is drawn at the edge."""
@@ -78,7 +94,10 @@ class TerminalPlane:
         for speaker in (1, 0):
             if self.heard[speaker] and len(trail) > 1:
                 dots = self._path(trail[:, speaker], width, rows)
-                canvas.put(_PATHS[speaker], dots[np.arange(len(dots)) % _DASHES[speaker][1] < _DASHES[speaker][0]])
+                canvas.put(
+                    _PATHS[speaker],
+                    dots[np.arange(len(dots)) % _DASHES[speaker][1] < _DASHES[speaker][0]],
+                )
         self._write_landmarks(canvas)
         for speaker in (1, 0):
             if self.heard[speaker] and len(trail):
@@ -109,17 +128,29 @@ class TerminalPlane:
         """The dots of a path (T, 2), the newest first, each once in a row."""
         steps = np.arange(len(places))
         fine = np.linspace(0, len(places) - 1, _BETWEEN * (len(places) - 1) + 1)
-        joined = np.stack([np.interp(fine, steps, places[:, axis]) for axis in (0, 1)], axis=1).astype(np.float32)
+        joined = np.stack(
+            [np.interp(fine, steps, places[:, axis]) for axis in (0, 1)], axis=1
+        ).astype(np.float32)
         dots = self._dots(joined, width, rows)[::-1]
         return dots[np.r_[True, (np.diff(dots, axis=0) != 0).any(axis=1)]]
 
     def _write_landmarks(self, canvas: _Canvas) -> None:
-        crosses = {word: self.cell(place, canvas.width, canvas.rows) for word, place in self.projection.landmarks.items()}
+        crosses = {
+            word: self.cell(place, canvas.width, canvas.rows)
+            for word, place in self.projection.landmarks.items()
+        }
         for column, row in crosses.values():
             canvas.write(row, column, LANDMARK, "word")
         for word, (column, row) in crosses.items():
             start = max(0, min(canvas.width - len(word), column - len(word) // 2))
-            offset = next((offset for offset in _LABEL_OFFSETS if canvas.is_free(row + offset, start, len(word))), None)
+            offset = next(
+                (
+                    offset
+                    for offset in _LABEL_OFFSETS
+                    if canvas.is_free(row + offset, start, len(word))
+                ),
+                None,
+            )
             if offset is not None:  # a crowded landmark stays a cross
                 canvas.write(row + offset, start, word, "word")
 
@@ -145,16 +176,27 @@ class _Canvas:
     def write(self, row: int, column: int, text: str, part: Part) -> None:
         """Write over whatever is there; what does not fit into the row is left out."""
         for place, character in enumerate(text[: self.width - column], column):
-            self._characters[row][place], self._parts[row][place], self._bits[row, place] = character, part, 0
+            self._characters[row][place], self._parts[row][place], self._bits[row, place] = (
+                character,
+                part,
+                0,
+            )
 
     def is_free(self, row: int, column: int, length: int) -> bool:
         """Whether a word has room, with a space before and after it."""
         around = range(max(0, column - 1), min(self.width, column + length + 1))
-        return 0 <= row < self.rows and length <= self.width and all(self._characters[row][place] == " " for place in around)
+        return (
+            0 <= row < self.rows
+            and length <= self.width
+            and all(self._characters[row][place] == " " for place in around)
+        )
 
     def picture(self) -> PlanePicture:
         characters = [
-            "".join(chr(_BRAILLE + bits) if character == " " and bits else character for character, bits in zip(line, row, strict=True))
+            "".join(
+                chr(_BRAILLE + bits) if character == " " and bits else character
+                for character, bits in zip(line, row, strict=True)
+            )
             for line, row in zip(self._characters, self._bits.tolist(), strict=True)
         ]
         return PlanePicture(characters, self._parts)

@@ -32,11 +32,19 @@ class Screen:
         plain: whether lines are written; also when `out` is no terminal, cannot move its cursor, or has no block characters.
     """
 
-    def __init__(self, view: TerminalView, *, plain: bool = False, out: TextIO | None = None) -> None:
+    def __init__(
+        self, view: TerminalView, *, plain: bool = False, out: TextIO | None = None
+    ) -> None:
         self.view = view
         self._console = Console(file=out)
         self.plain = plain or not can_draw(self._console)
-        self._live = None if self.plain else Live(view, console=self._console, screen=True, auto_refresh=False, redirect_stderr=False)
+        self._live = (
+            None
+            if self.plain
+            else Live(
+                view, console=self._console, screen=True, auto_refresh=False, redirect_stderr=False
+            )
+        )
         self._every = max(1, round(view.frame_rate_hz / _PICTURES_PER_S))
 
     def __enter__(self) -> Screen:
@@ -50,7 +58,9 @@ class Screen:
 
     def __exit__(self, *exc_info: object) -> None:
         if self._live is not None:
-            self._console.control(Control.clear(), Control.home())  # or tmux, if resized meanwhile, keeps rows of the picture
+            self._console.control(
+                Control.clear(), Control.home()
+            )  # or tmux, if resized meanwhile, keeps rows of the picture
             self._live.stop()
 
     def on_prediction(self, p: Prediction | FrameMessage, latency_s: float | None = None) -> None:
@@ -90,9 +100,13 @@ class Screen:
     def _print(self, line: str) -> None:
         """A line now, not when a buffer is full; what the output's encoding lacks becomes a question mark."""
         encoding = self._console.encoding
-        print(line.encode(encoding, "replace").decode(encoding), file=self._console.file, flush=True)
+        print(
+            line.encode(encoding, "replace").decode(encoding), file=self._console.file, flush=True
+        )
 
 
 def can_draw(console: Console) -> bool:
     """Whether the output is a terminal that can show the picture."""
-    return console.is_terminal and not console.is_dumb_terminal and console.encoding.startswith("utf")
+    return (
+        console.is_terminal and not console.is_dumb_terminal and console.encoding.startswith("utf")
+    )

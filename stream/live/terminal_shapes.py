@@ -20,8 +20,13 @@ def column_rows(values: Sequence[float], rows: int) -> list[str]:
     Returns:
         Lines from the top down, each as long as `values`.
     """
-    heights = [0 if math.isnan(value) else max(1, round(_clip(value) * rows * 8)) for value in values]
-    return ["".join(_EIGHTHS_UP[min(8, max(0, height - 8 * below))] for height in heights) for below in reversed(range(rows))]
+    heights = [
+        0 if math.isnan(value) else max(1, round(_clip(value) * rows * 8)) for value in values
+    ]
+    return [
+        "".join(_EIGHTHS_UP[min(8, max(0, height - 8 * below))] for height in heights)
+        for below in reversed(range(rows))
+    ]
 
 
 def bar(value: float, width: int, threshold: float | None = None) -> str:
@@ -51,7 +56,9 @@ def level_share(level_dbfs: float, floor_dbfs: float = -60.0) -> float:
 
 def clock(time_s: float) -> str:
     """Minutes, seconds and tenths: 0:07.4."""
-    tenths = int(time_s * 10 + 1e-6)  # down, so that 59.96 s is not 0:60.0; times of frames are inexact in binary
+    tenths = int(
+        time_s * 10 + 1e-6
+    )  # down, so that 59.96 s is not 0:60.0; times of frames are inexact in binary
     return f"{tenths // 600}:{tenths // 10 % 60:02d}.{tenths % 10}"
 
 

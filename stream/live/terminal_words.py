@@ -11,9 +11,7 @@ from .terminal_shapes import percent
 
 Names = tuple[str, str]  # of (user, other speaker); "You" is addressed as the reader
 
-EXPLANATION = (
-    "One speaker has the floor. In a pause it is held, or it shifts to the other. turnstream hears both and foresees which of the two, 50 times a second."
-)
+EXPLANATION = "One speaker has the floor. In a pause it is held, or it shifts to the other. turnstream hears both and foresees which of the two, 50 times a second."
 
 SPEAK = "Speak, pause in mid-sentence, go on, then finish: you hold the floor in the first pause, it shifts in the last. Can turnstream tell them apart?"
 
@@ -79,7 +77,9 @@ class Tally:
     frames: int = 0
     seconds: float = 0.0
     events: Counter[EventType] = field(default_factory=Counter[EventType])
-    latencies_s: deque[float] = field(default_factory=lambda: deque[float](maxlen=_RECENT_LATENCIES))
+    latencies_s: deque[float] = field(
+        default_factory=lambda: deque[float](maxlen=_RECENT_LATENCIES)
+    )
 
     def add_frame(self, time_s: float, latency_s: float | None) -> None:
         """Count one prediction; `time_s` is the audio heard until it."""
@@ -95,7 +95,10 @@ class Tally:
 
     def summary(self) -> str:
         """Two lines: seconds and predictions, and events."""
-        counts = [f"{_count(self.events['end_of_turn'], 'turn')} ended", _count(self.events["backchannel"], "backchannel")]
+        counts = [
+            f"{_count(self.events['end_of_turn'], 'turn')} ended",
+            _count(self.events["backchannel"], "backchannel"),
+        ]
         counts.append(_count(self.events["interruption"], "interruption"))
         return f"{self.seconds:.1f} s of conversation, {_count(self.frames, 'prediction')}\n{', '.join(counts)}"
 

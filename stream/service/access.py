@@ -36,7 +36,9 @@ class Access:
 
     def __init__(self, tokens: Sequence[str] = (), origins: Sequence[str] = ()) -> None:
         if not all(token.strip() for token in tokens):
-            raise ConfigError("expected access tokens that are not empty, got an empty one, which would admit everyone")
+            raise ConfigError(
+                "expected access tokens that are not empty, got an empty one, which would admit everyone"
+            )
         self._tokens = [token.encode() for token in tokens]
         self._any_origin = "*" in origins
         self._null_origin = "null" in origins
@@ -50,18 +52,33 @@ class Access:
             query: of its address, after the "?".
         """
         if self._tokens and not self._knows_token(headers, query):
-            return http.HTTPStatus.UNAUTHORIZED, "expected a valid token, as 'Authorization: Bearer TOKEN' or ?token=TOKEN"
+            return (
+                http.HTTPStatus.UNAUTHORIZED,
+                "expected a valid token, as 'Authorization: Bearer TOKEN' or ?token=TOKEN",
+            )
         for origin in headers.get_all("Origin"):
             if not self._knows_origin(origin, headers):
                 shown = ascii(origin[:100])
-                return http.HTTPStatus.FORBIDDEN, f"expected a web page of this server, or of an origin that it was started with (--origin), got {shown}"
+                return (
+                    http.HTTPStatus.FORBIDDEN,
+                    f"expected a web page of this server, or of an origin that it was started with (--origin), got {shown}",
+                )
         return None
 
     def _knows_token(self, headers: Headers, query: str) -> bool:
-        shown = [word for header in headers.get_all("Authorization") for scheme, _, word in [header.partition(" ")] if scheme.lower() == "bearer"]
+        shown = [
+            word
+            for header in headers.get_all("Authorization")
+            for scheme, _, word in [header.partition(" ")]
+            if scheme.lower() == "bearer"
+        ]
         shown += parse_qs(query).get("token", [])
         # Every pair is compared in full, so that the time taken says nothing about how near a guess is.
-        matches = [hmac.compare_digest(word.strip().encode(errors="replace"), token) for word in shown[:_MOST_SHOWN] for token in self._tokens]
+        matches = [
+            hmac.compare_digest(word.strip().encode(errors="replace"), token)
+            for word in shown[:_MOST_SHOWN]
+            for token in self._tokens
+        ]
         return any(matches)
 
     def _knows_origin(self, origin: str, headers: Headers) -> bool:
@@ -96,7 +113,13 @@ def _place_of(origin: str) -> tuple[str, str, int | None]:
         port = _port_of(url, url.scheme)
     except ValueError as error:
         raise ConfigError(f"{_EXPECTED}, got {origin!r}: {error}") from None
-    if not (url.scheme and url.hostname) or url.path not in {"", "/"} or url.query or url.fragment or "@" in url.netloc:
+    if (
+        not (url.scheme and url.hostname)
+        or url.path not in {"", "/"}
+        or url.query
+        or url.fragment
+        or "@" in url.netloc
+    ):
         raise ConfigError(f"{_EXPECTED}, got {origin!r}")
     return url.scheme, url.hostname, port
 

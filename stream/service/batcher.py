@@ -54,12 +54,20 @@ class Lane:
         on_error: called once, if the engine fails on this conversation; nothing comes after it.
     """
 
-    def __init__(self, batcher: Batcher, session: Session, on_result: Callable[[FrameResult], None], on_error: Callable[[Exception], None]) -> None:
+    def __init__(
+        self,
+        batcher: Batcher,
+        session: Session,
+        on_result: Callable[[FrameResult], None],
+        on_error: Callable[[Exception], None],
+    ) -> None:
         self.session = session
         self._batcher = batcher
         self._on_result = on_result
         self._on_error = on_error
-        self._arrivals: deque[tuple[int, float]] = deque()  # (frames complete after a push, when the last of them is due)
+        self._arrivals: deque[tuple[int, float]] = (
+            deque()
+        )  # (frames complete after a push, when the last of them is due)
         self._paced_s = 0.0  # when the audio so far would have ended at the pace of speech
         self._pushed_s = self._accepted_s = 0.0  # the last push, and the last result
         self._queued = False
@@ -69,7 +77,9 @@ class Lane:
     def pushed(self, seconds: float) -> None:
         """Tell that so much audio was pushed into the session."""
         now_s = self._batcher.clock()
-        paced_s = max(self._paced_s - _FORGIVEN * (now_s - self._pushed_s), now_s - _BURST_S) + seconds
+        paced_s = (
+            max(self._paced_s - _FORGIVEN * (now_s - self._pushed_s), now_s - _BURST_S) + seconds
+        )
         self._paced_s, self._pushed_s = min(paced_s, now_s + _MOST_LEAD_S), now_s
         frames = self.session.frames_done + self.session.frames_waiting
         if self.session.frames_waiting and (not self._arrivals or self._arrivals[-1][0] < frames):
@@ -130,7 +140,9 @@ class Lane:
             if isinstance(outcome, Exception):
                 raise outcome
             output, row, next_state = outcome
-            self.session.state = next_state.copy()  # a view would keep the whole batch's states alive
+            self.session.state = (
+                next_state.copy()
+            )  # a view would keep the whole batch's states alive
             result = self.session.accept(output, row)
             while self._arrivals and self._arrivals[0][0] <= self.session.frames_done:
                 self._arrivals.popleft()
@@ -184,7 +196,12 @@ class Batcher:
         self._scheduled = False
         self._stepped_s = 0.0  # when the last step began
 
-    def open_lane(self, session: Session, on_result: Callable[[FrameResult], None], on_error: Callable[[Exception], None]) -> Lane:
+    def open_lane(
+        self,
+        session: Session,
+        on_result: Callable[[FrameResult], None],
+        on_error: Callable[[Exception], None],
+    ) -> Lane:
         """Give a conversation its place."""
         return Lane(self, session, on_result, on_error)
 
@@ -198,7 +215,10 @@ class Batcher:
         if self._scheduled:
             return
         self._scheduled = True
-        loop, wait_s = asyncio.get_running_loop(), 0.0 if at_once else self._stepped_s + self.gather_s - self.clock()
+        loop, wait_s = (
+            asyncio.get_running_loop(),
+            0.0 if at_once else self._stepped_s + self.gather_s - self.clock(),
+        )
         if wait_s > 0:
             loop.call_later(wait_s, self._run)
         else:
@@ -221,7 +241,9 @@ class Batcher:
         if self._queue:
             self._schedule(early > 0 or len(taken) == self._max_batch)
 
-    def _gather(self, now_s: float) -> tuple[list[tuple[Lane, tuple[Float32, Float32]]], float, int]:
+    def _gather(
+        self, now_s: float
+    ) -> tuple[list[tuple[Lane, tuple[Float32, Float32]]], float, int]:
         """The frames of the next step, since when the live one that has waited longest has waited (now, if none is), and how many are ahead of time."""
         taken: list[tuple[Lane, tuple[Float32, Float32]]] = []
         since_s, early = now_s, 0
@@ -237,7 +259,9 @@ class Batcher:
                 early += due_s > now_s
         return taken, since_s, early
 
-    def _step(self, audio: Float32, state: Float32) -> Sequence[tuple[StepOutput, int, Float32] | Exception]:
+    def _step(
+        self, audio: Float32, state: Float32
+    ) -> Sequence[tuple[StepOutput, int, Float32] | Exception]:
         """Each row's outputs, row and next state, or the error that it caused.
 
         When a batch fails, its rows are tried alone, so that only those at fault fail; states are values, so a second try is safe.
@@ -248,5 +272,9 @@ class Batcher:
             logger.exception("engine step failed for a batch of %d", len(audio))
             if len(audio) == 1:
                 return [error]
-            return [outcome for row in range(len(audio)) for outcome in self._step(audio[row : row + 1], state[row : row + 1])]
+            return [
+                outcome
+                for row in range(len(audio))
+                for outcome in self._step(audio[row : row + 1], state[row : row + 1])
+            ]
         return [(output, row, next_state[row]) for row in range(len(audio))]

@@ -172,7 +172,9 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport) or hasattr(transport, "write")
         self._transport = transport  # type: ignore[assignment]
-        self.remote = ":".join(str(part) for part in (transport.get_extra_info("peername") or ("unknown",))[:2])
+        self.remote = ":".join(
+            str(part) for part in (transport.get_extra_info("peername") or ("unknown",))[:2]
+        )
         if self._application.on_connect(self):
             self._start_timer(self._limits.open_timeout_s)
         else:
@@ -184,7 +186,11 @@ class Connection(asyncio.Protocol):
         self._unread = data
         while self._unread and not (self._gone or self._said_all):
             # The request line by line: what follows it is of another kind, or nothing that we read.
-            size = _SLICE_BYTES if self._asked else (self._unread.find(b"\n", 0, _SLICE_BYTES) + 1 or _SLICE_BYTES)
+            size = (
+                _SLICE_BYTES
+                if self._asked
+                else (self._unread.find(b"\n", 0, _SLICE_BYTES) + 1 or _SLICE_BYTES)
+            )
             part, self._unread = self._unread[:size], self._unread[size:]
             self._protocol.receive_data(part)
             events: list[Any] = self._protocol.events_received()
@@ -224,10 +230,15 @@ class Connection(asyncio.Protocol):
 
     def _is_lost(self) -> bool:
         """Whether the connection broke, or the client closed it because something failed."""
-        if self._broke_rules or (self._protocol.parser_exc is not None and not isinstance(self._protocol.parser_exc, EOFError)):
+        if self._broke_rules or (
+            self._protocol.parser_exc is not None
+            and not isinstance(self._protocol.parser_exc, EOFError)
+        ):
             return False
         received = self._protocol.close_rcvd
-        return received is None or (bool(self._protocol.close_rcvd_then_sent) and received.code in _BROKEN_CODES)
+        return received is None or (
+            bool(self._protocol.close_rcvd_then_sent) and received.code in _BROKEN_CODES
+        )
 
     def pause_writing(self) -> None:
         self.writable = False
@@ -241,12 +252,17 @@ class Connection(asyncio.Protocol):
 
     def _on_frame(self, frame: Frame) -> None:
         if self._receiver is None:
-            if self._protocol.state is CONNECTING:  # nobody may speak before the handshake is complete
+            if (
+                self._protocol.state is CONNECTING
+            ):  # nobody may speak before the handshake is complete
                 self.abort()
             return
         if frame.opcode is Opcode.PONG:
             self._receiver.on_pong(bytes(frame.data))
-        elif frame.opcode in (Opcode.TEXT, Opcode.BINARY, Opcode.CONT) and self._protocol.state is OPEN:
+        elif (
+            frame.opcode in (Opcode.TEXT, Opcode.BINARY, Opcode.CONT)
+            and self._protocol.state is OPEN
+        ):
             self._on_data(frame)
 
     def _on_data(self, frame: Frame) -> None:
@@ -266,7 +282,9 @@ class Connection(asyncio.Protocol):
             text = payload.decode()
         except UnicodeDecodeError as error:
             self._broke_rules = True
-            self._protocol.fail(1007, f"expected text in UTF-8: {error.reason} at byte {error.start}")
+            self._protocol.fail(
+                1007, f"expected text in UTF-8: {error.reason} at byte {error.start}"
+            )
             return
         self._receiver.on_message(text)
 
@@ -278,7 +296,9 @@ class Connection(asyncio.Protocol):
                 return
             if data:
                 self._transport.write(data)
-                if self._transport.get_write_buffer_size() > 4 * self._limits.max_message_bytes:  # answers to pings that are not read
+                if (
+                    self._transport.get_write_buffer_size() > 4 * self._limits.max_message_bytes
+                ):  # answers to pings that are not read
                     self.abort()
             else:  # the end of what we say
                 self._said_all = True

@@ -69,7 +69,14 @@ class Conversation:
     """
 
     def __init__(
-        self, settings: StreamSettings, metadata: ModelMetadata, batcher: Batcher, limits: Limits, watcher: Watcher, *, token: str | None = None
+        self,
+        settings: StreamSettings,
+        metadata: ModelMetadata,
+        batcher: Batcher,
+        limits: Limits,
+        watcher: Watcher,
+        *,
+        token: str | None = None,
     ) -> None:
         self.id = secrets.token_hex(8)
         self.token = token
@@ -80,10 +87,19 @@ class Conversation:
         self._limits = limits
         self._watcher = watcher
         self._max_backlog = max(_MIN_BACKLOG, round(limits.max_waiting_s * metadata.frame_rate_hz))
-        self._use(Session(metadata, sample_rate_hz=settings.sample_rate_hz, policy=settings.policy, buffer_s=self._max_backlog / metadata.frame_rate_hz))
+        self._use(
+            Session(
+                metadata,
+                sample_rate_hz=settings.sample_rate_hz,
+                policy=settings.policy,
+                buffer_s=self._max_backlog / metadata.frame_rate_hz,
+            )
+        )
         self._parked_s: float | None = None  # since when there is no connection
         self._inbox: deque[str | bytes] = deque()
-        self._audio: NDArray[Any] | None = None  # what is left of the message that is being taken in
+        self._audio: NDArray[Any] | None = (
+            None  # what is left of the message that is being taken in
+        )
         self._delivery = Delivery(limits, batcher.clock)
         self._received = self.frames = self._samples = 0
         self._ended = self._shutting_down = self._advancing = self._thinning = self._stalled = False
@@ -151,7 +167,10 @@ class Conversation:
         """Let go of a connection that another one takes the place of."""
         connection, self._delivery.connection = self._delivery.connection, None
         if connection is not None:
-            connection.hang_up(CLOSE_CODES["resumed_elsewhere"], "resumed_elsewhere: the session goes on over another connection")
+            connection.hang_up(
+                CLOSE_CODES["resumed_elsewhere"],
+                "resumed_elsewhere: the session goes on over another connection",
+            )
 
     def on_disconnect(self, lost: bool) -> None:
         """The connection has ended: wait for the client if it was lost, else end."""
@@ -182,14 +201,32 @@ class Conversation:
         return pickle.dumps(packed)
 
     @classmethod
-    def unpack(cls, packed: bytes, metadata: ModelMetadata, batcher: Batcher, limits: Limits, watcher: Watcher, *, token: str) -> Conversation:
+    def unpack(
+        cls,
+        packed: bytes,
+        metadata: ModelMetadata,
+        batcher: Batcher,
+        limits: Limits,
+        watcher: Watcher,
+        *,
+        token: str,
+    ) -> Conversation:
         """Go on with what another process of this server packed."""
         parts: dict[str, Any] = pickle.loads(packed)
         conversation = cls(parts["settings"], metadata, batcher, limits, watcher, token=token)
         conversation._use(Session.restore(parts["session"], metadata))
-        conversation._delivery.outbox, conversation._delivery.last_words = parts["outbox"], parts["end"]
-        conversation._inbox, conversation._audio, conversation._ended = parts["inbox"], parts["audio"], parts["end"] is not None
-        conversation.id, conversation._received, conversation.frames, conversation._samples = parts["numbers"]
+        conversation._delivery.outbox, conversation._delivery.last_words = (
+            parts["outbox"],
+            parts["end"],
+        )
+        conversation._inbox, conversation._audio, conversation._ended = (
+            parts["inbox"],
+            parts["audio"],
+            parts["end"] is not None,
+        )
+        conversation.id, conversation._received, conversation.frames, conversation._samples = parts[
+            "numbers"
+        ]
         conversation._lane.pushed(0.0)
         conversation._advance()
         conversation._park()
@@ -213,7 +250,9 @@ class Conversation:
     def _over(self, reason: str) -> None:
         self._lane.close()
         if not self.reason:
-            self.reason = reason if self._delivery.last_words is None else self._delivery.last_words[1]
+            self.reason = (
+                reason if self._delivery.last_words is None else self._delivery.last_words[1]
+            )
             self._watcher.on_end(self)
 
     # ---- in ----
@@ -259,12 +298,23 @@ class Conversation:
     def _take(self, message: str | bytes) -> bool:
         """Act on a message; False while it must wait, or is not used up yet."""
         if len(message) > self._limits.max_message_bytes:
-            raise ProtocolError("message_too_big", f"expected a message of at most {self._limits.max_message_bytes} bytes, got {len(message)}")
-        return self._obey(parse_control(message)) if isinstance(message, str) else self._hear(message)
+            raise ProtocolError(
+                "message_too_big",
+                f"expected a message of at most {self._limits.max_message_bytes} bytes, got {len(message)}",
+            )
+        return (
+            self._obey(parse_control(message)) if isinstance(message, str) else self._hear(message)
+        )
 
     def _hear(self, message: bytes) -> bool:
-        samples = decode_pcm(message, self._settings.encoding, self._settings.channels) if self._audio is None else self._audio
-        block = self._settings.sample_rate_hz // 4  # a long message is taken in parts, so that nobody waits while it is resampled
+        samples = (
+            decode_pcm(message, self._settings.encoding, self._settings.channels)
+            if self._audio is None
+            else self._audio
+        )
+        block = (
+            self._settings.sample_rate_hz // 4
+        )  # a long message is taken in parts, so that nobody waits while it is resampled
         room = min(block, self._session.free_samples)
         part, rest = samples[:room], samples[room:]
         if len(part):
@@ -298,7 +348,9 @@ class Conversation:
     def _flush(self) -> None:
         before = self._session.frames_waiting
         self._session.flush()
-        self._lane.pushed((self._session.frames_waiting - before) / self._metadata.frame_rate_hz)  # what was filled up is sent faster than real time, too
+        self._lane.pushed(
+            (self._session.frames_waiting - before) / self._metadata.frame_rate_hz
+        )  # what was filled up is sent faster than real time, too
 
     def _finish(self, reason: str, close_code: int) -> bool:
         """Predict on everything that came, then end well; False while there is something to predict on."""
@@ -306,13 +358,19 @@ class Conversation:
             self._flush()
         if self._session.frames_waiting:
             return False
-        self._end(message_to_json(TerminationMessage(self.frames, self.seconds, reason)), close_code, reason)
+        self._end(
+            message_to_json(TerminationMessage(self.frames, self.seconds, reason)),
+            close_code,
+            reason,
+        )
         return True
 
     def _fail(self, code: str, message: str) -> None:
         if not self._ended:
             self._watcher.on_error(self, code)
-        self._end(message_to_json(ErrorMessage(code, message)), CLOSE_CODES[code], f"{code}: {message}")
+        self._end(
+            message_to_json(ErrorMessage(code, message)), CLOSE_CODES[code], f"{code}: {message}"
+        )
 
     def _end(self, wire: str, close_code: int, reason: str) -> None:
         """Say the last message; the first end counts."""
@@ -331,12 +389,22 @@ class Conversation:
         if settings.frames and prediction.frame % settings.frames == 0 and not self._thins():
             delivery.put(frame_to_json(prediction), essential=False)
             if settings.latents != "none":
-                delivery.put(latents_to_bytes(LatentMessage(prediction.frame, "latent", prediction.latent)), essential=False)
+                delivery.put(
+                    latents_to_bytes(LatentMessage(prediction.frame, "latent", prediction.latent)),
+                    essential=False,
+                )
             if settings.latents == "all":
-                delivery.put(latents_to_bytes(LatentMessage(prediction.frame, "latent_speaker", prediction.latent_speaker)), essential=False)
+                delivery.put(
+                    latents_to_bytes(
+                        LatentMessage(prediction.frame, "latent_speaker", prediction.latent_speaker)
+                    ),
+                    essential=False,
+                )
         for event in result.events:
             delivery.put(message_to_json(event))
-        if not self._session.frames_waiting or delivery.outbox.waiting >= _TOGETHER:  # the frames of one piece of audio go together
+        if (
+            not self._session.frames_waiting or delivery.outbox.waiting >= _TOGETHER
+        ):  # the frames of one piece of audio go together
             delivery.send()
         if delivery.is_full and self._is_ahead:
             self._lane.hold()
@@ -353,7 +421,11 @@ class Conversation:
         before, self._thinning = self._thinning, self._delivery.thins(self._is_ahead)
         if self._thinning and not before:
             waiting = self._delivery.outbox.outstanding
-            self._warn("thinned", "warning", f"{waiting} messages wait for you: frame messages are left out until you have read them; events are not")
+            self._warn(
+                "thinned",
+                "warning",
+                f"{waiting} messages wait for you: frame messages are left out until you have read them; events are not",
+            )
         return self._thinning
 
     def _on_engine_error(self, error: Exception) -> None:
@@ -384,16 +456,28 @@ class Conversation:
                 self.give_up()
         elif self._ended:
             if not delivery.check(now_s, ahead=False):
-                connection.close(*(delivery.last_words or (CLOSE_GOING_AWAY, "")))  # the last messages wait for a client that takes nothing
+                connection.close(
+                    *(delivery.last_words or (CLOSE_GOING_AWAY, ""))
+                )  # the last messages wait for a client that takes nothing
         elif not delivery.check(now_s, self._is_ahead):
-            self._fail("slow_reader", f"took nothing for {limits.slow_reader_timeout_s:g} s while {delivery.outbox.outstanding} messages waited")
-            connection.close(*(delivery.last_words or (CLOSE_GOING_AWAY, "")))  # now: the last message waits behind all others
+            self._fail(
+                "slow_reader",
+                f"took nothing for {limits.slow_reader_timeout_s:g} s while {delivery.outbox.outstanding} messages waited",
+            )
+            connection.close(
+                *(delivery.last_words or (CLOSE_GOING_AWAY, ""))
+            )  # now: the last message waits behind all others
         elif not connection.reading:
             self._message_s = self._audio_s = now_s  # it is we who make the client wait
         elif delivery.is_silent(now_s, self._message_s):
             connection.abort()
         elif now_s - self._message_s > limits.idle_timeout_s:
-            self._fail("idle", f"expected audio or keep_alive at least every {limits.idle_timeout_s:g} s, got nothing")
+            self._fail(
+                "idle",
+                f"expected audio or keep_alive at least every {limits.idle_timeout_s:g} s, got nothing",
+            )
         elif not self._stalled and now_s - self._audio_s > limits.stall_s:
             self._stalled = True
-            self._warn("stalled", "warning", f"no audio for {limits.stall_s:g} s; predictions wait for it")
+            self._warn(
+                "stalled", "warning", f"no audio for {limits.stall_s:g} s; predictions wait for it"
+            )

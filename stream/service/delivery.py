@@ -36,7 +36,9 @@ class Delivery:
         self._clock = clock
         self._ping_every = min(_PING_EVERY, limits.max_outgoing_messages // 2)
         self._pinged: int | None = None  # the message after which the unanswered ping was sent
-        self._pinged_s = self._taken_s = clock()  # when that was, and when the client last took something or had nothing to take
+        self._pinged_s = self._taken_s = (
+            clock()
+        )  # when that was, and when the client last took something or had nothing to take
         self._thinning = False
 
     def attach(self, connection: Connection) -> None:
@@ -111,8 +113,12 @@ class Delivery:
         """
         connection = self.connection
         assert connection is not None
-        crowded = self.outbox.outstanding >= self._limits.max_outgoing_messages or (self.last_words is not None and self.outbox.waiting > 0)
-        if not crowded or (connection.writable and ahead):  # the answer to a ping may stand behind audio that is not read yet
+        crowded = self.outbox.outstanding >= self._limits.max_outgoing_messages or (
+            self.last_words is not None and self.outbox.waiting > 0
+        )
+        if not crowded or (
+            connection.writable and ahead
+        ):  # the answer to a ping may stand behind audio that is not read yet
             self._taken_s = now_s
         if self._pinged is None and now_s - self._pinged_s > self._limits.ping_interval_s:
             self._ping(connection)
@@ -120,4 +126,7 @@ class Delivery:
 
     def is_silent(self, now_s: float, heard_s: float) -> bool:
         """Whether a ping has gone without an answer for too long, and nothing else was heard since `heard_s` either."""
-        return self._pinged is not None and now_s - max(self._pinged_s, heard_s) > self._limits.ping_timeout_s
+        return (
+            self._pinged is not None
+            and now_s - max(self._pinged_s, heard_s) > self._limits.ping_timeout_s
+        )

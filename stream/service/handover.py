@@ -42,7 +42,13 @@ class Handover:
     """
 
     def __init__(
-        self, folder: Path, worker: int, release: Callable[[str], Awaitable[bytes | None]], *, max_bytes: int = 64 << 20, timeout_s: float = 2.0
+        self,
+        folder: Path,
+        worker: int,
+        release: Callable[[str], Awaitable[bytes | None]],
+        *,
+        max_bytes: int = 64 << 20,
+        timeout_s: float = 2.0,
     ) -> None:
         self._folder = folder
         self._worker = worker
@@ -57,10 +63,14 @@ class Handover:
         self._folder.mkdir(mode=0o700, exist_ok=True)
         mode = stat.S_IMODE(self._folder.stat().st_mode)
         if mode & 0o077:
-            raise ConfigError(f"expected a folder that only this user may enter (mode 0700), got {str(self._folder)!r} with mode {mode:04o}")
+            raise ConfigError(
+                f"expected a folder that only this user may enter (mode 0700), got {str(self._folder)!r} with mode {mode:04o}"
+            )
         path = self._path(self._worker)
         path.unlink(missing_ok=True)  # of a worker of this number that was killed
-        self._listener = await asyncio.start_unix_server(self._answer, path, limit=_MAX_REQUEST_BYTES)
+        self._listener = await asyncio.start_unix_server(
+            self._answer, path, limit=_MAX_REQUEST_BYTES
+        )
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
@@ -121,7 +131,11 @@ class Handover:
         self._answering.add(task)
         try:
             async with asyncio.timeout(self._timeout_s):
-                asker, _, token = (await _read_framed(reader, _MAX_REQUEST_BYTES)).decode(errors="replace").partition(" ")
+                asker, _, token = (
+                    (await _read_framed(reader, _MAX_REQUEST_BYTES))
+                    .decode(errors="replace")
+                    .partition(" ")
+                )
                 await asyncio.sleep(0)  # in which the end of the stream is noticed
                 if reader.at_eof():  # who asked has given up, and the session must not go to nobody
                     return
@@ -129,7 +143,10 @@ class Handover:
                 writer.close()
                 await writer.wait_closed()
         except (OSError, TimeoutError, asyncio.IncompleteReadError) as error:
-            logger.warning("a worker that asked for a session did not get it: %s", str(error) or type(error).__name__)
+            logger.warning(
+                "a worker that asked for a session did not get it: %s",
+                str(error) or type(error).__name__,
+            )
         finally:
             self._answering.discard(task)
             writer.transport.abort()
@@ -140,7 +157,11 @@ class Handover:
         if session is None:
             return _MOVED + b"%d" % self._moved[token] if token in self._moved else _UNKNOWN
         if len(session) > self._max_bytes:
-            logger.error("a session of %d bytes is lost: expected at most %d to hand over", len(session), self._max_bytes)
+            logger.error(
+                "a session of %d bytes is lost: expected at most %d to hand over",
+                len(session),
+                self._max_bytes,
+            )
             return _UNKNOWN
         self._moved[token] = int(asker)
         if len(self._moved) > _MOST_MOVED:

@@ -51,7 +51,12 @@ class ServiceSettings:
 
 
 async def serve_until(
-    stop: asyncio.Event, settings: ServiceSettings, on_listening: Callable[[str], None], *, worker: int | None = None, sessions_folder: Path | None = None
+    stop: asyncio.Event,
+    settings: ServiceSettings,
+    on_listening: Callable[[str], None],
+    *,
+    worker: int | None = None,
+    sessions_folder: Path | None = None,
 ) -> None:
     """Serve until `stop` is set, then end every session well.
 
@@ -66,12 +71,20 @@ async def serve_until(
         ModelError: no model that this version runs.
         ServerError: the port or the address cannot be had.
     """
-    tls = None if settings.certificate is None else server_context(settings.certificate, settings.key)
+    tls = (
+        None if settings.certificate is None else server_context(settings.certificate, settings.key)
+    )
 
-    async def release(token: str) -> bytes | None:  # the server needs the handover, which needs this
+    async def release(
+        token: str,
+    ) -> bytes | None:  # the server needs the handover, which needs this
         return await server.release(token)
 
-    handover = None if worker is None or sessions_folder is None else Handover(sessions_folder, worker, release)
+    handover = (
+        None
+        if worker is None or sessions_folder is None
+        else Handover(sessions_folder, worker, release)
+    )
     engine = Engine(settings.model)
     server = Server(
         engine,
@@ -91,7 +104,9 @@ async def serve_until(
             await stack.enter_async_context(handover or contextlib.nullcontext())
             await stack.enter_async_context(server)
         except OSError as error:
-            raise ServerError("cannot_listen", f"cannot listen: {error.strerror or error}") from None
+            raise ServerError(
+                "cannot_listen", f"cannot listen: {error.strerror or error}"
+            ) from None
         gc.freeze()  # what is there now stays; looking at it again and again would cost 10 ms pauses
         on_listening(server.url)
         await stop.wait()
@@ -100,8 +115,13 @@ async def serve_until(
 def _read_plane(path: Path, engine: Engine) -> bytes:
     """The file of a projection that fits the model."""
     model = engine.metadata
-    sizes: dict[LatentKind, int] = {"latent": model.latent_size, "latent_speaker": model.latent_speaker_size}
-    LiveProjection.load(path).check_fits(f"{model.name} {model.version}", model.weights_sha256, sizes)
+    sizes: dict[LatentKind, int] = {
+        "latent": model.latent_size,
+        "latent_speaker": model.latent_speaker_size,
+    }
+    LiveProjection.load(path).check_fits(
+        f"{model.name} {model.version}", model.weights_sha256, sizes
+    )
     return path.read_bytes()
 
 

@@ -11,7 +11,14 @@ from dataclasses import fields
 
 from .limits import Limits
 
-_UNITS = {"_bytes": "BYTES", "_s": "SECONDS", "_messages": "MESSAGES", "max_sessions": "SESSIONS", "max_batch": "FRAMES", "max_load": "SHARE"}
+_UNITS = {
+    "_bytes": "BYTES",
+    "_s": "SECONDS",
+    "_messages": "MESSAGES",
+    "max_sessions": "SESSIONS",
+    "max_batch": "FRAMES",
+    "max_load": "SHARE",
+}
 
 
 def add_limit_options(parser: argparse.ArgumentParser) -> None:
@@ -22,7 +29,13 @@ def add_limit_options(parser: argparse.ArgumentParser) -> None:
         default = getattr(defaults, bound.name)
         unit = next((word for end, word in _UNITS.items() if bound.name.endswith(end)), "N")
         text = f"{meanings.get(bound.name, '')} (default {default})".strip().replace("%", "%%")
-        group.add_argument(f"--{bound.name.replace('_', '-')}", type=_whole if isinstance(default, int) else _finite, default=default, metavar=unit, help=text)
+        group.add_argument(
+            f"--{bound.name.replace('_', '-')}",
+            type=_whole if isinstance(default, int) else _finite,
+            default=default,
+            metavar=unit,
+            help=text,
+        )
 
 
 def _whole(word: str) -> int:
@@ -50,6 +63,12 @@ def limits_from(args: argparse.Namespace) -> Limits:
 
 def described() -> dict[str, str]:
     """What the docstring of `Limits` says about each of its attributes; empty where docstrings were stripped (python -OO)."""
-    attributes = inspect.cleandoc(Limits.__doc__ or "").partition("Attributes:\n")[2].partition("\n\n")[0]
+    attributes = (
+        inspect.cleandoc(Limits.__doc__ or "").partition("Attributes:\n")[2].partition("\n\n")[0]
+    )
     entries = re.findall(r"^ {4}(\w[\w, ]*): (.*(?:\n {5,}\S.*)*)", attributes, re.MULTILINE)
-    return {name: " ".join(text.split()).rstrip(".") for names, text in entries for name in names.split(", ")}
+    return {
+        name: " ".join(text.split()).rstrip(".")
+        for names, text in entries
+        for name in names.split(", ")
+    }

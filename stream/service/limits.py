@@ -58,6 +58,9 @@ class Limits:
 
     def __post_init__(self) -> None:
         for bound in fields(self):
-            value, lowest = getattr(self, bound.name), "at least 0" if bound.name == "resume_s" else "more than 0"
+            value, lowest = (
+                getattr(self, bound.name),
+                "at least 0" if bound.name == "resume_s" else "more than 0",
+            )
             if not (value >= 0 if bound.name == "resume_s" else value > 0):
                 raise ConfigError(f"{bound.name}: expected {lowest}, got {value!r}")

@@ -11,7 +11,9 @@ import statistics
 from dataclasses import dataclass, field
 
 _SMOOTHING = 0.5  # of each new second against the past
-_NEWCOMERS_KEPT = 0.7  # of them, from tick to tick: they begin to send, and then to show in the measured share
+_NEWCOMERS_KEPT = (
+    0.7  # of them, from tick to tick: they begin to send, and then to show in the measured share
+)
 _LAG_MEMORY = 4  # ticks
 
 
@@ -67,8 +69,12 @@ class Load:
             frames = self._live + self._early
             used = (cpu_s - self._last[1]) / elapsed_s * (self._live / frames if frames else 0.0)
             self.share += _SMOOTHING * (used - self.share)
-            sessions = self._live / (elapsed_s * frame_rate_hz)  # as many as would make so many frames
-            self.per_session += _SMOOTHING * ((used / sessions if sessions >= 1 else self._guess) - self.per_session)
+            sessions = self._live / (
+                elapsed_s * frame_rate_hz
+            )  # as many as would make so many frames
+            self.per_session += _SMOOTHING * (
+                (used / sessions if sessions >= 1 else self._guess) - self.per_session
+            )
             self._newcomers *= _NEWCOMERS_KEPT
         self._last = (now_s, cpu_s)
         self._lags_s = [*self._lags_s[1 - _LAG_MEMORY :], self._worst_lag_s]
@@ -78,7 +84,9 @@ class Load:
         """Why one more session does not fit, or None."""
         others = self.share + self.per_session * self._newcomers
         expected = others + self.per_session
-        if others > self.per_session / 2 and expected > self.max_load:  # the first one always fits, however slow the machine
+        if (
+            others > self.per_session / 2 and expected > self.max_load
+        ):  # the first one always fits, however slow the machine
             return f"at capacity: with one more session, {expected:.0%} of a core would be used, the limit is {self.max_load:.0%}"
         if self.lag_s > self.max_lag_s:
             return f"at capacity: predictions lag by {self.lag_s * 1000:.0f} ms, the limit is {self.max_lag_s * 1000:.0f} ms"

@@ -29,7 +29,9 @@ def configure(form: Form, *, quiet: bool = False) -> None:
     handler = logging.StreamHandler()
     handler.setFormatter(JsonFormatter() if form == "json" else TextFormatter())
     logging.basicConfig(level=logging.WARNING if quiet else logging.INFO, handlers=[handler])
-    logging.getLogger("websockets").setLevel(logging.WARNING)  # its "connection open" says nothing that ours does not
+    logging.getLogger("websockets").setLevel(
+        logging.WARNING
+    )  # its "connection open" says nothing that ours does not
 
 
 class TextFormatter(logging.Formatter):
@@ -70,7 +72,11 @@ def _extra(record: logging.LogRecord) -> dict[str, Any]:
 
 def _without_foreign_trace(record: logging.LogRecord) -> logging.LogRecord:
     """websockets logs a trace of its own lines for whoever talks nonsense to the port; the exception in words is enough."""
-    if not record.name.startswith("websockets") or not record.exc_info or record.exc_info[1] is None:
+    if (
+        not record.name.startswith("websockets")
+        or not record.exc_info
+        or record.exc_info[1] is None
+    ):
         return record
     error = record.exc_info[1]
     short = logging.makeLogRecord(vars(record))

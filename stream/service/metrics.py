@@ -9,7 +9,14 @@ from __future__ import annotations
 
 import os
 
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import (
+    CONTENT_TYPE_LATEST,
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    generate_latest,
+)
 from prometheus_client.multiprocess import MultiProcessCollector
 
 FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"  # read by prometheus-client when it is imported
@@ -24,28 +31,69 @@ class Metrics:
 
     def __init__(self) -> None:
         registry = CollectorRegistry()
-        self._sessions = Gauge("turnstream_sessions", "Sessions now, parked ones included.", registry=registry, multiprocess_mode="livesum")
+        self._sessions = Gauge(
+            "turnstream_sessions",
+            "Sessions now, parked ones included.",
+            registry=registry,
+            multiprocess_mode="livesum",
+        )
         self._parked = Gauge(
-            "turnstream_sessions_parked", "Sessions that lost their connection and can be resumed.", registry=registry, multiprocess_mode="livesum"
+            "turnstream_sessions_parked",
+            "Sessions that lost their connection and can be resumed.",
+            registry=registry,
+            multiprocess_mode="livesum",
         )
         self._load = Gauge(
-            "turnstream_load_ratio", "Share of a core that the live sessions of the busiest worker use.", registry=registry, multiprocess_mode="livemax"
+            "turnstream_load_ratio",
+            "Share of a core that the live sessions of the busiest worker use.",
+            registry=registry,
+            multiprocess_mode="livemax",
         )
-        self._opened = Counter("turnstream_sessions_opened", "Sessions that began.", registry=registry)
-        self._closed = Counter("turnstream_sessions_closed", "Sessions that ended, by reason.", ["reason"], registry=registry)
-        self._resumed = Counter("turnstream_sessions_resumed", "Connections that went on with a session.", registry=registry)
-        self._refused = Counter("turnstream_refusals", "Requests that were refused, by HTTP status.", ["status"], registry=registry)
-        self._errors = Counter("turnstream_errors", "Errors reported to clients, by code.", ["code"], registry=registry)
+        self._opened = Counter(
+            "turnstream_sessions_opened", "Sessions that began.", registry=registry
+        )
+        self._closed = Counter(
+            "turnstream_sessions_closed",
+            "Sessions that ended, by reason.",
+            ["reason"],
+            registry=registry,
+        )
+        self._resumed = Counter(
+            "turnstream_sessions_resumed",
+            "Connections that went on with a session.",
+            registry=registry,
+        )
+        self._refused = Counter(
+            "turnstream_refusals",
+            "Requests that were refused, by HTTP status.",
+            ["status"],
+            registry=registry,
+        )
+        self._errors = Counter(
+            "turnstream_errors", "Errors reported to clients, by code.", ["code"], registry=registry
+        )
         self._frames = Counter("turnstream_frames", "Frames predicted on.", registry=registry)
-        self._step = Histogram("turnstream_step_seconds", "Time of one engine step.", registry=registry, buckets=_STEP_S)
-        self._batch = Histogram("turnstream_batch_frames", "Frames in one engine step.", registry=registry, buckets=_BATCH_FRAMES)
+        self._step = Histogram(
+            "turnstream_step_seconds",
+            "Time of one engine step.",
+            registry=registry,
+            buckets=_STEP_S,
+        )
+        self._batch = Histogram(
+            "turnstream_batch_frames",
+            "Frames in one engine step.",
+            registry=registry,
+            buckets=_BATCH_FRAMES,
+        )
         self._lag = Histogram(
             "turnstream_lag_seconds",
             "Worst live frame of a step: from when it could be predicted on to handing its message to the socket.",
             registry=registry,
             buckets=_LAG_S,
         )
-        self._children: dict[tuple[Counter, str], Counter] = {}  # labels() costs more than counting does
+        self._children: dict[
+            tuple[Counter, str], Counter
+        ] = {}  # labels() costs more than counting does
         self._registry = registry
         self._folder = os.environ.get(FOLDER_VARIABLE)
 

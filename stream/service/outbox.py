@@ -81,7 +81,10 @@ class Outbox:
             ProtocolError: bad_setting; the client cannot have so many, or it had more already.
         """
         if not self.acknowledged <= received <= self.last:
-            raise ProtocolError("bad_setting", f"received: expected from {self.acknowledged} to {self.last} messages, got {received}")
+            raise ProtocolError(
+                "bad_setting",
+                f"received: expected from {self.acknowledged} to {self.last} messages, got {received}",
+            )
 
     def rewind(self, received: int) -> int:
         """Prepare for a new connection of a client that has got `received` messages.
@@ -96,7 +99,9 @@ class Outbox:
         self.acknowledge(received)
         missed = self.last - received - len(self._kept)
         self.sent += missed
-        self._kept = deque(Kept(self.sent + n, kept.wire, kept.essential) for n, kept in enumerate(self._kept, 1))
+        self._kept = deque(
+            Kept(self.sent + n, kept.wire, kept.essential) for n, kept in enumerate(self._kept, 1)
+        )
         return missed
 
     def _give_up(self) -> None:
@@ -104,4 +109,6 @@ class Outbox:
         half = len(self._kept) // 2
         older = [self._kept.popleft() for _ in range(half)]
         self._kept.extendleft(kept for kept in reversed(older) if kept.essential)
-        self._give_up_beyond = max(self._max_kept, len(self._kept) + self._max_kept // 4)  # not at every message, where much must arrive
+        self._give_up_beyond = max(
+            self._max_kept, len(self._kept) + self._max_kept // 4
+        )  # not at every message, where much must arrive

@@ -25,8 +25,17 @@ TOKENS_VARIABLE = "TURNSTREAM_TOKENS"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `turnstream serve`."""
-    parser.add_argument("--host", default="127.0.0.1", help="address to listen on; 0.0.0.0 for other machines (default 127.0.0.1)")
-    parser.add_argument("--port", type=_port, default=DEFAULT_PORT, help=f"0 takes a free one (default {DEFAULT_PORT})")
+    parser.add_argument(
+        "--host",
+        default="127.0.0.1",
+        help="address to listen on; 0.0.0.0 for other machines (default 127.0.0.1)",
+    )
+    parser.add_argument(
+        "--port",
+        type=_port,
+        default=DEFAULT_PORT,
+        help=f"0 takes a free one (default {DEFAULT_PORT})",
+    )
     parser.add_argument("--model", type=Path, help="ONNX model (default: the bundled one)")
     parser.add_argument(
         "--projection",
@@ -34,9 +43,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE.json",
         help="plane that the page draws in, written by `turnstream latents project` for this model (default: the bundled model's)",
     )
-    parser.add_argument("--workers", type=_count, default=1, metavar="N", help="processes that share the port, one for each core to be used (default 1)")
+    parser.add_argument(
+        "--workers",
+        type=_count,
+        default=1,
+        metavar="N",
+        help="processes that share the port, one for each core to be used (default 1)",
+    )
     access = parser.add_argument_group("access")
-    access.add_argument("--token-file", type=Path, help=f"access tokens, one a line; also taken from the environment: {TOKENS_VARIABLE}=a,b")
+    access.add_argument(
+        "--token-file",
+        type=Path,
+        help=f"access tokens, one a line; also taken from the environment: {TOKENS_VARIABLE}=a,b",
+    )
     access.add_argument(
         "--origin",
         action="append",
@@ -45,11 +64,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="a web page's origin that may connect, such as https://my.page, besides this server's own page; * for all; may be given again",
     )
     access.add_argument(
-        "--tls-cert", type=Path, metavar="FILE", help="PEM file with the certificate and those that lead to its authority: serve wss:// and https://"
+        "--tls-cert",
+        type=Path,
+        metavar="FILE",
+        help="PEM file with the certificate and those that lead to its authority: serve wss:// and https://",
     )
-    access.add_argument("--tls-key", type=Path, metavar="FILE", help="PEM file with the certificate's private key (default: in --tls-cert's file)")
+    access.add_argument(
+        "--tls-key",
+        type=Path,
+        metavar="FILE",
+        help="PEM file with the certificate's private key (default: in --tls-cert's file)",
+    )
     log = parser.add_argument_group("log, on standard error")
-    log.add_argument("--log-format", choices=logs.FORMS, default="text", help="json: one object a line (default text)")
+    log.add_argument(
+        "--log-format",
+        choices=logs.FORMS,
+        default="text",
+        help="json: one object a line (default text)",
+    )
     log.add_argument("--quiet", action="store_true", help="log warnings and errors only")
     add_limit_options(parser)
 
@@ -71,9 +103,15 @@ def main(args: argparse.Namespace) -> int:
     logs.configure(args.log_format, quiet=args.quiet)
     settings = _settings(args)
     if not settings.tokens and not _is_loopback(settings.host):
-        logger.warning("no access tokens: whoever can reach %s may use this server; see --token-file", settings.host)
+        logger.warning(
+            "no access tokens: whoever can reach %s may use this server; see --token-file",
+            settings.host,
+        )
     # Where there are no signal handlers, an interrupt is what Ctrl+C leaves, the sessions having ended.
-    with contextlib.suppress(KeyboardInterrupt), asyncio.Runner(loop_factory=new_event_loop) as runner:
+    with (
+        contextlib.suppress(KeyboardInterrupt),
+        asyncio.Runner(loop_factory=new_event_loop) as runner,
+    ):
         runner.run(_serve(settings, args.workers))
     return 0
 
@@ -100,9 +138,13 @@ async def _serve(settings: ServiceSettings, workers: int) -> None:
     stop, loop = asyncio.Event(), asyncio.get_running_loop()
     with contextlib.ExitStack() as handlers:
         for number in (signal.SIGINT, signal.SIGTERM):
-            with contextlib.suppress(NotImplementedError):  # on Windows, where Ctrl+C cancels this task instead
+            with contextlib.suppress(
+                NotImplementedError
+            ):  # on Windows, where Ctrl+C cancels this task instead
                 loop.add_signal_handler(number, stop.set)
-                handlers.callback(loop.remove_signal_handler, number)  # uvloop would leave it when the loop is closed
+                handlers.callback(
+                    loop.remove_signal_handler, number
+                )  # uvloop would leave it when the loop is closed
         if workers == 1:
             await serve_until(stop, settings, _announce)
         else:
@@ -127,14 +169,20 @@ def _tokens(path: Path | None) -> list[str]:
     given = os.environ.get(TOKENS_VARIABLE)
     tokens = [word.strip() for word in (given or "").split(",") if word.strip()]
     if given is not None and not tokens:
-        raise ConfigError(f"expected access tokens in {TOKENS_VARIABLE}, separated by commas, got none; unset it to admit everyone")
+        raise ConfigError(
+            f"expected access tokens in {TOKENS_VARIABLE}, separated by commas, got none; unset it to admit everyone"
+        )
     if path is not None:
         try:
             listed = path.read_text(encoding="utf-8").split()
         except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(f"expected a file of tokens, one a line, got {str(path)!r}: {error}") from None
+            raise ConfigError(
+                f"expected a file of tokens, one a line, got {str(path)!r}: {error}"
+            ) from None
         if not listed:
-            raise ConfigError(f"expected a file of tokens, one a line, got an empty one: {str(path)!r}")
+            raise ConfigError(
+                f"expected a file of tokens, one a line, got an empty one: {str(path)!r}"
+            )
         tokens += listed
     return tokens
 

@@ -166,10 +166,16 @@ class Server:
             async with asyncio.timeout(self._limits.shutdown_timeout_s):
                 await self._all_gone()
         except TimeoutError:
-            logger.warning("cutting %d connections that did not end within %g s", len(self._connections), self._limits.shutdown_timeout_s)
+            logger.warning(
+                "cutting %d connections that did not end within %g s",
+                len(self._connections),
+                self._limits.shutdown_timeout_s,
+            )
             for connection in list(self._connections):
                 connection.abort()
-            for conversation in list(self._conversations):  # one that has come from another process meanwhile
+            for conversation in list(
+                self._conversations
+            ):  # one that has come from another process meanwhile
                 conversation.give_up()
             await self._all_gone()
         if self._ticker is not None:
@@ -209,7 +215,11 @@ class Server:
         try:
             url = urlsplit(request.path)
         except ValueError as error:
-            self._refuse(connection, http.HTTPStatus.BAD_REQUEST, f"expected a path such as {STREAM_PATH}: {error}")
+            self._refuse(
+                connection,
+                http.HTTPStatus.BAD_REQUEST,
+                f"expected a path such as {STREAM_PATH}: {error}",
+            )
             return
         if url.path == STREAM_PATH:
             self._open_stream(connection, request, url)
@@ -219,9 +229,15 @@ class Server:
             kind, body = self.metrics.exposition()
             connection.respond(_response(http.HTTPStatus.OK, kind, body))
         elif (page := find_page(url.path, self._plane)) is not None:
-            connection.respond(_response(http.HTTPStatus.OK, page.content_type, page.body, page.headers))
+            connection.respond(
+                _response(http.HTTPStatus.OK, page.content_type, page.body, page.headers)
+            )
         else:
-            self._refuse(connection, http.HTTPStatus.NOT_FOUND, f"no such path; expected {STREAM_PATH}, /healthz, /metrics or /")
+            self._refuse(
+                connection,
+                http.HTTPStatus.NOT_FOUND,
+                f"no such path; expected {STREAM_PATH}, /healthz, /metrics or /",
+            )
 
     def _open_stream(self, connection: Connection, request: Request, url: SplitResult) -> None:
         refusal = self._access.refusal(request.headers, url.query)
@@ -245,7 +261,9 @@ class Server:
             response.headers["WWW-Authenticate"] = "Bearer"
         if status is http.HTTPStatus.SERVICE_UNAVAILABLE:
             response.headers["Retry-After"] = str(_RETRY_S)
-        logger.info("refused", extra={"remote": connection.remote, "status": int(status), "why": text})
+        logger.info(
+            "refused", extra={"remote": connection.remote, "status": int(status), "why": text}
+        )
         connection.respond(response)
 
     def _health(self) -> Response:
@@ -256,7 +274,9 @@ class Server:
             "load": round(self._load.share, 3),
             "model": {"name": self._engine.metadata.name, "version": self._engine.metadata.version},
         }
-        return _response(http.HTTPStatus.OK, "application/json", json.dumps(condition).encode() + b"\n")
+        return _response(
+            http.HTTPStatus.OK, "application/json", json.dumps(condition).encode() + b"\n"
+        )
 
     # ---- sessions ----
 
@@ -267,14 +287,28 @@ class Server:
             return
         if not connection.accept(request):
             return
-        conversation = Conversation(settings, self._engine.metadata, self.batcher, self._limits, self, token=self._new_token())
+        conversation = Conversation(
+            settings,
+            self._engine.metadata,
+            self.batcher,
+            self._limits,
+            self,
+            token=self._new_token(),
+        )
         connection.listen(conversation)
         self._make_room()
         self._add(conversation)
         self._load.opened()
         self._opening.pop(connection, None)
         self.metrics.session_opened()
-        logger.info("session began", extra={"session": conversation.id, "remote": connection.remote, "settings": settings.to_query()})
+        logger.info(
+            "session began",
+            extra={
+                "session": conversation.id,
+                "remote": connection.remote,
+                "settings": settings.to_query(),
+            },
+        )
         conversation.attach(connection)
 
     def _new_token(self) -> str | None:
@@ -291,7 +325,11 @@ class Server:
         return self._load.refusal()
 
     def _parked(self) -> list[Conversation]:
-        return [conversation for conversation in self._conversations if conversation.parked_s is not None]
+        return [
+            conversation
+            for conversation in self._conversations
+            if conversation.parked_s is not None
+        ]
 
     def _make_room(self) -> None:
         """Where all places are taken, a session that waits for its lost client gives up its own: the shortest, whose loss is least."""
@@ -312,23 +350,41 @@ class Server:
             return
         self._go_on(connection, request, resume, conversation)
 
-    async def _fetch(self, connection: Connection, request: Request, resume: Resume, handover: Handover) -> None:
+    async def _fetch(
+        self, connection: Connection, request: Request, resume: Resume, handover: Handover
+    ) -> None:
         """Take over a session that began in another process."""
         try:
             packed = await handover.fetch(resume.token)
         except TimeoutError:
-            self._refuse(connection, http.HTTPStatus.SERVICE_UNAVAILABLE, "the session is elsewhere, and not to be had at the moment; try again")
+            self._refuse(
+                connection,
+                http.HTTPStatus.SERVICE_UNAVAILABLE,
+                "the session is elsewhere, and not to be had at the moment; try again",
+            )
             return
         conversation = self._by_token.get(resume.token)  # where another connection was quicker
         if packed is not None:
-            conversation = Conversation.unpack(packed, self._engine.metadata, self.batcher, self._limits, self, token=resume.token)
+            conversation = Conversation.unpack(
+                packed, self._engine.metadata, self.batcher, self._limits, self, token=resume.token
+            )
             self._add(conversation)
             self.metrics.session_opened()
         self._go_on(connection, request, resume, conversation)
 
-    def _go_on(self, connection: Connection, request: Request, resume: Resume, conversation: Conversation | None) -> None:
+    def _go_on(
+        self,
+        connection: Connection,
+        request: Request,
+        resume: Resume,
+        conversation: Conversation | None,
+    ) -> None:
         if conversation is None:
-            self._refuse(connection, http.HTTPStatus.GONE, "no such session: it has ended, or its client came back too late")
+            self._refuse(
+                connection,
+                http.HTTPStatus.GONE,
+                "no such session: it has ended, or its client came back too late",
+            )
             return
         try:
             conversation.check_resume(resume.received)
@@ -341,13 +397,18 @@ class Server:
             self.metrics.session_resumed()
             if conversation.parked_s is not None:
                 self.metrics.session_unparked()
-            logger.info("session resumed", extra={"session": conversation.id, "remote": connection.remote})
+            logger.info(
+                "session resumed", extra={"session": conversation.id, "remote": connection.remote}
+            )
             conversation.resume(connection, resume.received)
 
     def on_park(self, conversation: Conversation) -> None:
         """For the conversation: its client was lost."""
         self.metrics.session_parked()
-        logger.info("session lost its client", extra={"session": conversation.id, "seconds": round(conversation.seconds, 3)})
+        logger.info(
+            "session lost its client",
+            extra={"session": conversation.id, "seconds": round(conversation.seconds, 3)},
+        )
 
     def on_error(self, conversation: Conversation, code: str) -> None:
         """For the conversation: it ends with an error."""
@@ -361,9 +422,16 @@ class Server:
         self._ended.set()
         if conversation.parked_s is not None:
             self.metrics.session_unparked()
-        reason = conversation.reason.partition(":")[0]  # what follows may repeat what the client said, which is not for the log
+        reason = conversation.reason.partition(":")[
+            0
+        ]  # what follows may repeat what the client said, which is not for the log
         self.metrics.session_closed(reason)
-        details = {"session": conversation.id, "frames": conversation.frames, "seconds": round(conversation.seconds, 3), "reason": reason}
+        details = {
+            "session": conversation.id,
+            "frames": conversation.frames,
+            "seconds": round(conversation.seconds, 3),
+            "reason": reason,
+        }
         logger.info("session ended", extra=details)
 
     # ---- time and load ----
@@ -384,7 +452,14 @@ class Server:
             self.metrics.lag(lag_s)
 
 
-def _response(status: http.HTTPStatus, content_type: str, body: bytes, headers: dict[str, str] | None = None) -> Response:
+def _response(
+    status: http.HTTPStatus, content_type: str, body: bytes, headers: dict[str, str] | None = None
+) -> Response:
     """A whole answer, after which the connection closes."""
-    lines = {"Connection": "close", "Content-Length": str(len(body)), "Content-Type": content_type, **(headers or {})}
+    lines = {
+        "Connection": "close",
+        "Content-Length": str(len(body)),
+        "Content-Type": content_type,
+        **(headers or {}),
+    }
     return Response(status.value, status.phrase, Headers(lines), body)

@@ -21,18 +21,26 @@ def server_context(certificate: Path, key: Path | None = None) -> ssl.SSLContext
         try:
             path.read_bytes()
         except OSError as error:
-            raise ConfigError(f"expected a certificate and its key, got {str(path)!r}: {error.strerror or error}") from None
+            raise ConfigError(
+                f"expected a certificate and its key, got {str(path)!r}: {error.strerror or error}"
+            ) from None
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
 
     def refuse_password() -> str:  # OpenSSL would ask at the terminal
-        raise ConfigError(f"expected a private key that is not encrypted, got {str(key or certificate)!r}, which wants a password")
+        raise ConfigError(
+            f"expected a private key that is not encrypted, got {str(key or certificate)!r}, which wants a password"
+        )
 
     shown = repr(str(certificate)) if key is None else f"{str(certificate)!r} and {str(key)!r}"
     try:
         context.load_cert_chain(certificate, key, password=refuse_password)
     except ssl.SSLError as error:
         if error.reason == "KEY_VALUES_MISMATCH":
-            raise ConfigError(f"expected a certificate and its private key, got the key of another certificate: {shown}") from None
-        raise ConfigError(f"expected a certificate and its private key as PEM, got {shown}: {error.reason or error}") from None
+            raise ConfigError(
+                f"expected a certificate and its private key, got the key of another certificate: {shown}"
+            ) from None
+        raise ConfigError(
+            f"expected a certificate and its private key as PEM, got {shown}: {error.reason or error}"
+        ) from None
     return context

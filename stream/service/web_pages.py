@@ -15,7 +15,12 @@ from importlib.resources.abc import Traversable
 
 from ..policy import PRESETS
 
-_TYPES = {".html": "text/html; charset=utf-8", ".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".svg": "image/svg+xml"}
+_TYPES = {
+    ".html": "text/html; charset=utf-8",
+    ".css": "text/css; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".svg": "image/svg+xml",
+}
 _JSON = "application/json"
 _PLANE = "/plane.json"
 _POLICY = "; ".join(
@@ -37,7 +42,10 @@ _HEADERS = {
     "Referrer-Policy": "no-referrer",  # the address may hold a token
     "Cross-Origin-Resource-Policy": "same-origin",
 }
-_PAGE_HEADERS = {"Content-Security-Policy": _POLICY, "Permissions-Policy": "microphone=(self), camera=(), geolocation=()"}
+_PAGE_HEADERS = {
+    "Content-Security-Policy": _POLICY,
+    "Permissions-Policy": "microphone=(self), camera=(), geolocation=()",
+}
 _MODULE_HEADERS = {"Access-Control-Allow-Origin": "*"}  # other sites may use the client module, too
 _ASK_AGAIN, _FOR_A_DAY = "no-cache", "public, max-age=86400"
 
@@ -75,15 +83,28 @@ def presets_json() -> bytes:
 def _addresses() -> dict[str, Callable[[], Page]]:
     """Every address there is, and what makes its answer."""
 
-    def file(entry: Traversable, content_type: str, lifetime: str = _ASK_AGAIN) -> Callable[[], Page]:
-        extra = {_TYPES[".html"]: _PAGE_HEADERS, _TYPES[".js"]: _MODULE_HEADERS}.get(content_type, {})
-        return lambda: Page(content_type, entry.read_bytes(), {"Cache-Control": lifetime, **_HEADERS, **extra})
+    def file(
+        entry: Traversable, content_type: str, lifetime: str = _ASK_AGAIN
+    ) -> Callable[[], Page]:
+        extra = {_TYPES[".html"]: _PAGE_HEADERS, _TYPES[".js"]: _MODULE_HEADERS}.get(
+            content_type, {}
+        )
+        return lambda: Page(
+            content_type, entry.read_bytes(), {"Cache-Control": lifetime, **_HEADERS, **extra}
+        )
 
     runtime, weights = files("turnstream.stream"), files("turnstream.models.weights")
     web = runtime / "service" / "web"
-    table = {f"/{entry.name}": file(entry, _TYPES[suffix]) for entry in web.iterdir() for suffix in _TYPES if entry.name.endswith(suffix)}
+    table = {
+        f"/{entry.name}": file(entry, _TYPES[suffix])
+        for entry in web.iterdir()
+        for suffix in _TYPES
+        if entry.name.endswith(suffix)
+    }
     table["/"] = table["/index.html"]
     table[_PLANE] = file(weights / "plane.json", _JSON)
     table["/sample.flac"] = file(runtime / "sample" / "call.flac", "audio/flac", _FOR_A_DAY)
-    table["/v1/presets"] = lambda: Page(_JSON, presets_json(), {"Cache-Control": _ASK_AGAIN, **_HEADERS})
+    table["/v1/presets"] = lambda: Page(
+        _JSON, presets_json(), {"Cache-Control": _ASK_AGAIN, **_HEADERS}
+    )
     return table

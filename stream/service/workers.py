@@ -39,7 +39,12 @@ _FIRST_DELAY_S = 0.1  # doubles with every short life
 _GRACE_S = 5.0  # for a worker to end, after what it grants its sessions
 
 
-async def supervise(stop: asyncio.Event, settings: ServiceSettings, workers: int, on_listening: Callable[[str], None]) -> None:
+async def supervise(
+    stop: asyncio.Event,
+    settings: ServiceSettings,
+    workers: int,
+    on_listening: Callable[[str], None],
+) -> None:
     """Serve with several workers until `stop` is set, then let all of them drain.
 
     Args:
@@ -52,12 +57,20 @@ async def supervise(stop: asyncio.Event, settings: ServiceSettings, workers: int
         ServerError: the port cannot be had, a worker cannot start, or one dies again and again as soon as it has started.
     """
     if not hasattr(socket, "SO_REUSEPORT"):
-        raise ConfigError(f"expected 1 worker, got {workers}: on this system processes cannot share a port (no SO_REUSEPORT)")
+        raise ConfigError(
+            f"expected 1 worker, got {workers}: on this system processes cannot share a port (no SO_REUSEPORT)"
+        )
     try:
         reserved = reserve_port(settings.host, settings.port)
     except OSError as error:
-        raise ServerError("cannot_listen", f"cannot listen on {settings.host or 'any address'}, port {settings.port}: {error.strerror or error}") from None
-    with reserved, tempfile.TemporaryDirectory(prefix="turnstream-", ignore_cleanup_errors=True) as folder:
+        raise ServerError(
+            "cannot_listen",
+            f"cannot listen on {settings.host or 'any address'}, port {settings.port}: {error.strerror or error}",
+        ) from None
+    with (
+        reserved,
+        tempfile.TemporaryDirectory(prefix="turnstream-", ignore_cleanup_errors=True) as folder,
+    ):
         settings = replace(settings, port=reserved.getsockname()[1])
         await Supervisor(settings, workers, Path(folder), on_listening).run(stop)
 
@@ -68,8 +81,12 @@ def reserve_port(host: str, port: int) -> socket.socket:
     Raises:
         OSError: the port is taken, if only by a server that would share it, or the address is not ours.
     """
-    family, kind, _, _, address = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
-    with socket.socket(family, kind) as alone:  # without SO_REUSEPORT: fails if anyone listens there
+    family, kind, _, _, address = socket.getaddrinfo(
+        host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    )[0]
+    with socket.socket(
+        family, kind
+    ) as alone:  # without SO_REUSEPORT: fails if anyone listens there
         alone.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         alone.bind(address)
         address = alone.getsockname()
@@ -94,7 +111,13 @@ class Supervisor:
         on_listening: called once with the url, when all of them listen.
     """
 
-    def __init__(self, settings: ServiceSettings, workers: int, folder: Path, on_listening: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        settings: ServiceSettings,
+        workers: int,
+        folder: Path,
+        on_listening: Callable[[str], None],
+    ) -> None:
         self._settings = settings
         self._workers = workers
         self._sessions_folder, self._metrics_folder = folder / "sessions", folder / "metrics"
@@ -117,7 +140,9 @@ class Supervisor:
         self._stopping.set()
         for _, lifeline in self._living.values():
             _close(lifeline)
-        _, late = await asyncio.wait(keepers, timeout=self._settings.limits.shutdown_timeout_s + _GRACE_S)
+        _, late = await asyncio.wait(
+            keepers, timeout=self._settings.limits.shutdown_timeout_s + _GRACE_S
+        )
         if late:
             logger.warning("killing %d workers that did not end", len(self._living))
             for process, _ in self._living.values():
@@ -137,10 +162,16 @@ class Supervisor:
             short_lives = short_lives + 1 if time.monotonic() - began_s < _SHORT_LIFE_S else 1
             if short_lives >= _MOST_SHORT_LIVES:
                 raise ServerError(
-                    "worker_failed", f"worker {number} ended {short_lives} times within {_SHORT_LIFE_S:g} s of its start, lastly by {reason or end}"
+                    "worker_failed",
+                    f"worker {number} ended {short_lives} times within {_SHORT_LIFE_S:g} s of its start, lastly by {reason or end}",
                 )
             delay_s = _FIRST_DELAY_S * 2 ** (short_lives - 1)
-            logger.warning("worker ended by %s; another starts in %g s", reason or end, delay_s, extra={"worker": number})
+            logger.warning(
+                "worker ended by %s; another starts in %g s",
+                reason or end,
+                delay_s,
+                extra={"worker": number},
+            )
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), delay_s)
 
@@ -179,7 +210,9 @@ class Supervisor:
         mark_process_dead(pid, str(self._metrics_folder))
         code = process.exitcode or 0
         process.close()
-        return (signal.Signals(-code).name if code < 0 else f"exit code {code}"), reasons[0] if reasons else None
+        return (signal.Signals(-code).name if code < 0 else f"exit code {code}"), reasons[
+            0
+        ] if reasons else None
 
     def _on_worker_listening(self, number: int, pid: int, url: str) -> None:
         logger.info("worker serves", extra={"worker": number, "worker_pid": pid})
@@ -191,7 +224,12 @@ class Supervisor:
     def _start(self, number: int) -> tuple[SpawnProcess, Connection]:
         spawn = multiprocessing.get_context("spawn")
         ours, theirs = spawn.Pipe()
-        process = spawn.Process(target=_work, args=(number, self._settings, self._sessions_folder, theirs), name=f"turnstream-worker-{number}", daemon=True)
+        process = spawn.Process(
+            target=_work,
+            args=(number, self._settings, self._sessions_folder, theirs),
+            name=f"turnstream-worker-{number}",
+            daemon=True,
+        )
         with theirs, _environment(FOLDER_VARIABLE, str(self._metrics_folder)):
             process.start()
         return process, ours
@@ -219,8 +257,12 @@ def _environment(name: str, value: str) -> Generator[None, None, None]:
 # ---- in the worker ----
 
 
-def _work(number: int, settings: ServiceSettings, sessions_folder: Path, lifeline: Connection) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl+C reaches the supervisor, too, and it ends us in good order
+def _work(
+    number: int, settings: ServiceSettings, sessions_folder: Path, lifeline: Connection
+) -> None:
+    signal.signal(
+        signal.SIGINT, signal.SIG_IGN
+    )  # Ctrl+C reaches the supervisor, too, and it ends us in good order
     logs.configure(settings.log_form, quiet=settings.quiet)
     try:
         with asyncio.Runner(loop_factory=new_event_loop) as runner:
@@ -235,16 +277,22 @@ def _work(number: int, settings: ServiceSettings, sessions_folder: Path, lifelin
             shutil.rmtree(sessions_folder.parent, ignore_errors=True)
 
 
-async def _serve(number: int, settings: ServiceSettings, sessions_folder: Path, lifeline: Connection) -> None:
+async def _serve(
+    number: int, settings: ServiceSettings, sessions_folder: Path, lifeline: Connection
+) -> None:
     loop, stop = asyncio.get_running_loop(), asyncio.Event()
     loop.add_signal_handler(signal.SIGTERM, stop.set)
-    loop.add_reader(lifeline.fileno(), stop.set)  # the supervisor says nothing, so this is the end of the pipe
+    loop.add_reader(
+        lifeline.fileno(), stop.set
+    )  # the supervisor says nothing, so this is the end of the pipe
 
     def on_listening(url: str) -> None:
         with contextlib.suppress(OSError):
             lifeline.send(("serves", url))
 
     try:
-        await serve_until(stop, settings, on_listening, worker=number, sessions_folder=sessions_folder)
+        await serve_until(
+            stop, settings, on_listening, worker=number, sessions_folder=sessions_folder
+        )
     finally:
         loop.remove_reader(lifeline.fileno())

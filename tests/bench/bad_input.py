@@ -39,8 +39,44 @@ QUERIES = [
     "",
 ]
 LATENTS = struct.pack("<4sBBBBQHH", b"TSLT", 1, 1, 1, 0, 161, 2, 1) + struct.pack("<2f", 0.5, -2)
-VALUES: list[object] = [None, True, 0, -1, 10**400, 1e308, "", "all", "\x00", "\ud800", [], {}, [[]], [0, "a"], {"type": "flush"}, "x" * 5000, 0.5]
-NASTY = ["NaN", "Infinity", "-0", "1e999", "\ud800", "\x00", "[" * 100_000, '{"a":' * 5000, "9" * 5000, "\u202e", '"', "\\u0000", "&&", "=", "%zz", "%00", "+"]
+VALUES: list[object] = [
+    None,
+    True,
+    0,
+    -1,
+    10**400,
+    1e308,
+    "",
+    "all",
+    "\x00",
+    "\ud800",
+    [],
+    {},
+    [[]],
+    [0, "a"],
+    {"type": "flush"},
+    "x" * 5000,
+    0.5,
+]
+NASTY = [
+    "NaN",
+    "Infinity",
+    "-0",
+    "1e999",
+    "\ud800",
+    "\x00",
+    "[" * 100_000,
+    '{"a":' * 5000,
+    "9" * 5000,
+    "\u202e",
+    '"',
+    "\\u0000",
+    "&&",
+    "=",
+    "%zz",
+    "%00",
+    "+",
+]
 
 
 def mutate_text(rng: random.Random, text: str) -> str:
@@ -53,7 +89,11 @@ def mutate_text(rng: random.Random, text: str) -> str:
             case 1:
                 text = text[:at] + rng.choice(NASTY) + text[at:]
             case 2:
-                text = text[:at] + chr(rng.choice([rng.randrange(128), rng.randrange(0x10FFFF)])) + text[at + 1 :]
+                text = (
+                    text[:at]
+                    + chr(rng.choice([rng.randrange(128), rng.randrange(0x10FFFF)]))
+                    + text[at + 1 :]
+                )
             case 3:
                 text = text[:until] + text[at:]
             case _:
@@ -73,7 +113,14 @@ def mutate_fields(rng: random.Random, text: str) -> str:
 
 def malformed_text(rng: random.Random) -> str:
     """A message that may be anything, mostly near a good one."""
-    how = rng.choice([mutate_text, mutate_fields, lambda rng, _: json.dumps(rng.choice(VALUES)), lambda rng, _: rng.choice(NASTY)])
+    how = rng.choice(
+        [
+            mutate_text,
+            mutate_fields,
+            lambda rng, _: json.dumps(rng.choice(VALUES)),
+            lambda rng, _: rng.choice(NASTY),
+        ]
+    )
     return how(rng, rng.choice(TEXTS))
 
 
@@ -99,7 +146,9 @@ def malformed_bytes(rng: random.Random, good: bytes = LATENTS) -> bytes:
 
 _RANDOMS = st.randoms(use_true_random=False)
 MESSAGES: st.SearchStrategy[str | bytes] = st.one_of(
-    st.text(max_size=100), st.binary(max_size=100), *(_RANDOMS.map(malformed) for malformed in (malformed_text, malformed_query, malformed_bytes))
+    st.text(max_size=100),
+    st.binary(max_size=100),
+    *(_RANDOMS.map(malformed) for malformed in (malformed_text, malformed_query, malformed_bytes)),
 )
 
 
@@ -109,28 +158,38 @@ def parse_everything(wire: str | bytes) -> None:
     Raises:
         ValueError: a refusal that is too long for a log line, or that cannot be sent.
     """
-    for parse in (parse_control, parse_message, parse_query) if isinstance(wire, str) else (parse_latents, parse_message):
+    for parse in (
+        (parse_control, parse_message, parse_query)
+        if isinstance(wire, str)
+        else (parse_latents, parse_message)
+    ):
         try:
             parse(wire)  # pyright: ignore[reportArgumentType]
         except ProtocolError as error:
             complaint = str(error).encode()
             if not 0 < len(complaint) < 1000:
-                raise ValueError(f"expected a refusal of 1 to 999 bytes, got {len(complaint)}") from error
+                raise ValueError(
+                    f"expected a refusal of 1 to 999 bytes, got {len(complaint)}"
+                ) from error
 
 
 # ---- whole connections ----------------------------------------------------------------------------------------
 
-REQUEST = (
-    "GET /v1/stream?{} HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: {}\r\nSec-WebSocket-Version: {}\r\n\r\n"
-)
+REQUEST = "GET /v1/stream?{} HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: {}\r\nSec-WebSocket-Version: {}\r\n\r\n"
 KEY = "AAAAAAAAAAAAAAAAAAAAAA=="
 
 
-def wire(payload: bytes, first: int = 0x82, *, masked: bool = True, length: int | None = None) -> bytes:
+def wire(
+    payload: bytes, first: int = 0x82, *, masked: bool = True, length: int | None = None
+) -> bytes:
     """One websocket frame, as wrong as wanted: first byte, mask bit and announced length."""
     size = len(payload) if length is None else length
     mask = 0x80 if masked else 0
-    head = struct.pack(">BBH", first, mask | 126, size) if size < 1 << 16 else struct.pack(">BBQ", first, mask | 127, size)
+    head = (
+        struct.pack(">BBH", first, mask | 126, size)
+        if size < 1 << 16
+        else struct.pack(">BBQ", first, mask | 127, size)
+    )
     return head + (bytes(4) if masked else b"") + payload
 
 
@@ -141,33 +200,55 @@ def _texts(rng: random.Random) -> bytes:
 def _fragments(rng: random.Random) -> bytes:
     """A message in pieces with a ping between them, and perhaps a new message where a piece was due."""
     audio = bytes(4 * rng.randint(1, 400))
-    return wire(audio, 0x02) + wire(b"ping", 0x89) + wire(audio, rng.choice([0x00, 0x80, 0x81, 0x02])) + wire(audio, rng.choice([0x80, 0x82]))
+    return (
+        wire(audio, 0x02)
+        + wire(b"ping", 0x89)
+        + wire(audio, rng.choice([0x00, 0x80, 0x81, 0x02]))
+        + wire(audio, rng.choice([0x80, 0x82]))
+    )
 
 
 BREACHES: dict[str, Callable[[random.Random], bytes]] = {  # what is sent on an open websocket
     "malformed control": _texts,
     "not whole samples": lambda rng: wire(bytes(4 * rng.randint(0, 300) + rng.randint(1, 3))),
     "oversize message": lambda rng: wire(bytes(rng.choice([(1 << 20) + 4, 1 << 22]))),
-    "announced too long": lambda rng: wire(b"", length=rng.choice([5 << 20, 1 << 40, (1 << 63) - 1, (1 << 64) - 1])),
+    "announced too long": lambda rng: wire(
+        b"", length=rng.choice([5 << 20, 1 << 40, (1 << 63) - 1, (1 << 64) - 1])
+    ),
     "unmasked": lambda rng: wire(bytes(1280), masked=False),
     "bad UTF-8": lambda rng: wire(b'{"type":"' + rng.randbytes(20) + b"\xff", 0x81),
     "fragments": _fragments,
     "reserved bits": lambda rng: wire(bytes(1280), rng.choice([0x92, 0xA2, 0xC2, 0xF2])),
     "unknown opcode": lambda rng: wire(bytes(1280), rng.choice([0x83, 0x87, 0x8B, 0x8F])),
     "long ping": lambda rng: wire(bytes(rng.randint(126, 5000)), 0x89),
-    "bad close": lambda rng: wire(rng.choice([b"\x00", struct.pack(">H", rng.choice([0, 999, 1005, 1006, 1015, 5000])), b"\x03\xe8\xff\xfe"]), 0x88),
+    "bad close": lambda rng: wire(
+        rng.choice(
+            [
+                b"\x00",
+                struct.pack(">H", rng.choice([0, 999, 1005, 1006, 1015, 5000])),
+                b"\x03\xe8\xff\xfe",
+            ]
+        ),
+        0x88,
+    ),
     "stray continuation": lambda rng: wire(bytes(1280), 0x80),
     "random bytes": lambda rng: rng.randbytes(rng.randint(1, 3000)),
     "mutated frame": lambda rng: malformed_bytes(rng, wire(bytes(640))),
     "early close": lambda rng: wire(bytes(1280))[: rng.randint(1, 1000)],
 }
 HANDSHAKES: dict[str, Callable[[random.Random], bytes]] = {  # what is sent instead of the request
-    "bad query": lambda rng: REQUEST.format(malformed_query(rng), KEY, 13).encode(errors="surrogatepass"),
+    "bad query": lambda rng: REQUEST.format(malformed_query(rng), KEY, 13).encode(
+        errors="surrogatepass"
+    ),
     "bad key": lambda rng: REQUEST.format("", rng.choice(["", "short", "A" * 4000]), 13).encode(),
     "bad version": lambda rng: REQUEST.format("", KEY, rng.choice([0, 12, 14, "x"])).encode(),
-    "other method": lambda rng: REQUEST.format("", KEY, 13).replace("GET", rng.choice(["POST", "BREW", "get", ""])).encode(),
+    "other method": lambda rng: (
+        REQUEST.format("", KEY, 13).replace("GET", rng.choice(["POST", "BREW", "get", ""])).encode()
+    ),
     "half a request": lambda rng: REQUEST.format("", KEY, 13)[: rng.randint(1, 150)].encode(),
-    "headers for ever": lambda rng: b"GET /v1/stream HTTP/1.1\r\n" + b"X: y\r\n" * rng.randint(200, 2000),
+    "headers for ever": lambda rng: (
+        b"GET /v1/stream HTTP/1.1\r\n" + b"X: y\r\n" * rng.randint(200, 2000)
+    ),
     "a long line": lambda rng: b"GET /" + b"a" * rng.randint(8000, 100_000) + b" HTTP/1.1\r\n\r\n",
     "no HTTP at all": lambda rng: rng.randbytes(rng.randint(1, 3000)) + b"\r\n\r\n",
     "mutated request": lambda rng: malformed_bytes(rng, REQUEST.format("", KEY, 13).encode()),
@@ -195,7 +276,9 @@ def misbehave(port: int, kind: str, rng: random.Random, patience_s: float = PATI
                         return _ending(answer)
             sock.sendall((BREACHES | HANDSHAKES)[kind](rng))
             sock.settimeout(ANSWER_S)
-            while not _ending(answer).startswith("close ") and (piece := _piece_or_hang_up(sock, patience_s)):
+            while not _ending(answer).startswith("close ") and (
+                piece := _piece_or_hang_up(sock, patience_s)
+            ):
                 answer += piece
         except (ConnectionResetError, BrokenPipeError):
             return _ending(answer) if answer else "reset"

@@ -79,7 +79,9 @@ class Judged:
         return (self.p_shift > 0.5) == (self.silence.kind == "shift")
 
 
-def predict(path: Path, model: Path | None, settings: PolicySettings) -> tuple[list[Prediction], list[TurnEvent]]:
+def predict(
+    path: Path, model: Path | None, settings: PolicySettings
+) -> tuple[list[Prediction], list[TurnEvent]]:
     """Predictions and events of a recording, as the demo has them."""
     source = FileSource(path)
     predictor = TurnPredictor(model, sample_rate_hz=source.sample_rate_hz)
@@ -99,7 +101,9 @@ def judge(
     strict = {silence.silence_start_frame for silence in find_transitions(activity)}
     read_frames = math.ceil(READ_S * FRAME_RATE_HZ) - 1
     judged: list[Judged] = []
-    for silence in find_transitions(activity, least_silence_s=READ_S, context_s=FRAME_S, not_before_s=0.0):
+    for silence in find_transitions(
+        activity, least_silence_s=READ_S, context_s=FRAME_S, not_before_s=0.0
+    ):
         frame = silence.silence_start_frame
         read = predictions[min(len(predictions) - 1, frame + read_frames)]
         ended = _end_in(silence, events)
@@ -119,9 +123,13 @@ def judge(
 
 def _end_in(silence: Transition, events: Sequence[TurnEvent]) -> TurnEvent | None:
     """The first end of the speaker's turn in a silence, unless the other's speech brought it."""
-    start_s, next_s = (f * FRAME_S for f in (silence.silence_start_frame, silence.silence_end_frame))
+    start_s, next_s = (
+        f * FRAME_S for f in (silence.silence_start_frame, silence.silence_end_frame)
+    )
     inside = [event for event in events if start_s < event.time_s <= next_s]
-    others = {e.time_s for e in inside if e.type == "start_of_turn" and e.speaker != silence.previous}
+    others = {
+        e.time_s for e in inside if e.type == "start_of_turn" and e.speaker != silence.previous
+    }
     own = [e for e in inside if e.type == "end_of_turn" and e.speaker == silence.previous]
     return next((event for event in own if event.time_s not in others), None)
 
@@ -133,7 +141,9 @@ def _in_turn(speaker: int, time_s: float, events: Sequence[TurnEvent]) -> bool:
     return bool(turns) and turns[-1] == "start_of_turn"
 
 
-def _verdict(silence: Transition, in_turn: bool, ended: TurnEvent | None, settings: PolicySettings) -> str:
+def _verdict(
+    silence: Transition, in_turn: bool, ended: TurnEvent | None, settings: PolicySettings
+) -> str:
     length_s = (silence.silence_end_frame - silence.silence_start_frame) * FRAME_S
     if not in_turn:
         return "no turn"
@@ -154,7 +164,9 @@ def table(judged: Sequence[Judged], settings: PolicySettings) -> str:
         policy = one.verdict
         if one.ended is not None:
             after_s, timeout = one.ended.time_s - one.start_s, ", timeout" if one.timeout else ""
-            policy += f" (ended after {after_s:.2f} s, {100 * one.ended.probability:.0f} %{timeout})"
+            policy += (
+                f" (ended after {after_s:.2f} s, {100 * one.ended.probability:.0f} %{timeout})"
+            )
         happened = f"{NAMES[one.silence.previous]:<8}{one.silence.kind + mark:<15}"
         lines.append(f"{one.start_s:6.2f}s {one.length_s:6.2f}s  {happened}{said:<20}{policy}")
     lines.append("")
@@ -183,13 +195,22 @@ def _counts(group: Sequence[Judged]) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--audio", type=Path, default=bundled_sample(), help="stereo file (default: the bundled call)")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--audio",
+        type=Path,
+        default=bundled_sample(),
+        help="stereo file (default: the bundled call)",
+    )
     parser.add_argument("--model", type=Path, help="ONNX model (default: the bundled one)")
     parser.add_argument("--policy", choices=sorted(PRESETS), default="balanced")
     args = parser.parse_args()
     settings = PRESETS[args.policy]
-    activity, _ = speech_activity(Dialogue("call", (args.audio,), ("0", "1"), activity_from="audio"))
+    activity, _ = speech_activity(
+        Dialogue("call", (args.audio,), ("0", "1"), activity_from="audio")
+    )
     print(f"{args.audio.name}, policy {args.policy}; user is channel 0, other channel 1")
     print(table(judge(activity, *predict(args.audio, args.model, settings), settings), settings))
 

@@ -89,7 +89,10 @@ def measure_noise(engine: Engine, rules: Sequence[PolicySettings], seconds: floa
     ]
     scenes = {
         "alone": ([np.stack([sound, np.zeros_like(sound)], axis=1) for *_, sound in sounds], 0.0),
-        "after a turn of the same speaker": ([_pair(np.concatenate([own, sound]), np.zeros(0, np.float32)) for *_, sound in sounds], OWN_TURN_S),
+        "after a turn of the same speaker": (
+            [_pair(np.concatenate([own, sound]), np.zeros(0, np.float32)) for *_, sound in sounds],
+            OWN_TURN_S,
+        ),
         "while the other speaks": ([_pair(sound, other) for *_, sound in sounds], 0.0),
     }
     for scene, (audios, from_s) in scenes.items():
@@ -98,8 +101,15 @@ def measure_noise(engine: Engine, rules: Sequence[PolicySettings], seconds: floa
         for kinds, levels in families:
             print(f"{'':18}" + "".join(f"{level:>6} dBFS" for level in levels))
             for name in kinds:
-                cells = [_starts(found.events, from_s, seconds) for (kind, *_), found in zip(sounds, heard, strict=True) if kind == name]
-                print(f"{name:18}" + "".join(f"{before:5.0f} >{after:4.0f}" for before, after in cells))
+                cells = [
+                    _starts(found.events, from_s, seconds)
+                    for (kind, *_), found in zip(sounds, heard, strict=True)
+                    if kind == name
+                ]
+                print(
+                    f"{name:18}"
+                    + "".join(f"{before:5.0f} >{after:4.0f}" for before, after in cells)
+                )
 
 
 def _pair(user: Samples, other: Samples) -> Samples:
@@ -108,7 +118,12 @@ def _pair(user: Samples, other: Samples) -> Samples:
 
 def _starts(events: Sequence[Sequence[TurnEvent]], from_s: float, seconds: float) -> list[float]:
     """Turns of the user a minute, under each of the rules."""
-    return [60 / seconds * sum(e.type == "start_of_turn" and e.speaker == 0 and e.time_s > from_s for e in found) for found in events]
+    return [
+        60
+        / seconds
+        * sum(e.type == "start_of_turn" and e.speaker == 0 and e.time_s > from_s for e in found)
+        for found in events
+    ]
 
 
 # ---- calls ----
@@ -139,15 +154,34 @@ class Starts:
         self.backchannels += sum(event.type == "backchannel" for event in events)
         self.interruptions += sum(event.type == "interruption" for event in events)
         for speaker, (active, others) in enumerate(zip(activity, activity[::-1], strict=True)):
-            starts_s = [event.time_s for event in events if event.type == "start_of_turn" and event.speaker == speaker]
-            ends_s = [event.time_s for event in events if event.type == "end_of_turn" and event.speaker == speaker]
+            starts_s = [
+                event.time_s
+                for event in events
+                if event.type == "start_of_turn" and event.speaker == speaker
+            ]
+            ends_s = [
+                event.time_s
+                for event in events
+                if event.type == "end_of_turn" and event.speaker == speaker
+            ]
             for first, last in runs(active):
-                if last - first < 15 or first < 25 or active[first - 25 : first].any() or others[first - 10 : first + 10].any():
+                if (
+                    last - first < 15
+                    or first < 25
+                    or active[first - 25 : first].any()
+                    or others[first - 10 : first + 10].any()
+                ):
                     continue
                 self.true += 1
-                delays_s = [start_s - first * FRAME_S for start_s in starts_s if -0.3 <= start_s - first * FRAME_S <= 1]
+                delays_s = [
+                    start_s - first * FRAME_S
+                    for start_s in starts_s
+                    if -0.3 <= start_s - first * FRAME_S <= 1
+                ]
                 before_s = first * FRAME_S - 0.3
-                lasts = sum(time_s < before_s for time_s in starts_s) > sum(time_s < before_s for time_s in ends_s)
+                lasts = sum(time_s < before_s for time_s in starts_s) > sum(
+                    time_s < before_s for time_s in ends_s
+                )
                 self.found += bool(delays_s) or lasts
                 self.delays_s += tuple(delays_s[:1])
             frames = [round(start_s / FRAME_S) for start_s in starts_s]
@@ -158,7 +192,11 @@ def measure_calls(engine: Engine, rules: Sequence[PolicySettings], manifest: Pat
     """Print how the network's voice activity agrees with the annotation, and how starts are found, at several gains."""
     calls = [load_annotated(dialogue, SAMPLE_RATE_HZ)[:2] for dialogue in read_manifest(manifest)]
     for gain_db in GAINS_DB:
-        heard = hear(engine, [(audio.T * 10 ** (gain_db / 20)).astype(np.float32) for audio, _ in calls], rules)
+        heard = hear(
+            engine,
+            [(audio.T * 10 ** (gain_db / 20)).astype(np.float32) for audio, _ in calls],
+            rules,
+        )
         missed = extra = speech = silence = 0
         starts = [Starts() for _ in rules]
         for call, (_, annotated) in zip(heard, calls, strict=True):
@@ -168,16 +206,23 @@ def measure_calls(engine: Engine, rules: Sequence[PolicySettings], manifest: Pat
                 tracker.update(vad, FRAME_S)
                 active[:, frame] = tracker.active
             speech, silence = speech + int(activity.sum()), silence + int((~activity).sum())
-            missed, extra = missed + int((activity & ~active).sum()), extra + int((active & ~activity).sum())
+            missed, extra = (
+                missed + int((activity & ~active).sum()),
+                extra + int((active & ~activity).sum()),
+            )
             for found, events in zip(starts, call.events, strict=True):
                 found.count(events, activity)
-        print(f"\ncalls at {gain_db} dB: voice activity misses {missed / speech:.1%} of speech, hears speech in {extra / silence:.1%} of silence")
+        print(
+            f"\ncalls at {gain_db} dB: voice activity misses {missed / speech:.1%} of speech, hears speech in {extra / silence:.1%} of silence"
+        )
         for name, found in zip(("without the rules", "with them"), starts, strict=True):
             print(f"  {name:18}{found}", flush=True)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--model", type=Path, help="ONNX model (default: the bundled one)")
     parser.add_argument("--policy", choices=PRESETS, default="balanced")
     parser.add_argument("--calls", type=Path, metavar="MANIFEST", help="manifest of recorded calls")
@@ -185,7 +230,9 @@ def main() -> None:
     args = parser.parse_args()
     engine, preset = Engine(args.model), PRESETS[args.policy]
     rules = (replace(preset, min_level_dbfs=SILENCE_DBFS, speech_range_db=-SILENCE_DBFS), preset)
-    print(f"{engine.metadata.name} {engine.metadata.version} ({engine.metadata.weights_sha256[:12]}), policy {args.policy}")
+    print(
+        f"{engine.metadata.name} {engine.metadata.version} ({engine.metadata.weights_sha256[:12]}), policy {args.policy}"
+    )
     if args.calls:
         measure_calls(engine, rules, args.calls)
     measure_noise(engine, rules, args.seconds)

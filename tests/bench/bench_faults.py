@@ -18,7 +18,9 @@ from faults_of_connections import kills, resumes, resumes_across_workers, slow_r
 from raw_stream import RefusedError
 from served import machine
 
-FAULTS: dict[Callable[[Material], Fault], tuple[int, int]] = {  # how many, and how many with --quick
+FAULTS: dict[
+    Callable[[Material], Fault], tuple[int, int]
+] = {  # how many, and how many with --quick
     kills: (1000, 100),
     resumes: (500, 50),
     resumes_across_workers: (500, 50),
@@ -33,9 +35,17 @@ FAULTS: dict[Callable[[Material], Fault], tuple[int, int]] = {  # how many, and 
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     names = {fault.__name__: fault for fault in FAULTS}
-    parser.add_argument("names", nargs="*", metavar="NAME", choices=[[], *names], help=f"only these: {', '.join(names)}")
+    parser.add_argument(
+        "names",
+        nargs="*",
+        metavar="NAME",
+        choices=[[], *names],
+        help=f"only these: {', '.join(names)}",
+    )
     parser.add_argument("--quick", action="store_true", help="a tenth of everything, or less")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()

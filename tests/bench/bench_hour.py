@@ -34,9 +34,15 @@ def main() -> None:
         taken_us.append(float(np.median(times) * 1e6))
         memory_mb.append(psutil.Process().memory_info().rss / 1e6)
     fifth = max(1, args.minutes // 5)
-    print(f"{args.minutes} minutes, {args.minutes * 3000} frames, snapshot {len(predictor.snapshot()) / 1024:.1f} KB")
-    print(f"median per 20 ms push: first fifth {np.median(taken_us[:fifth]):.1f} us, last fifth {np.median(taken_us[-fifth:]):.1f} us")
-    print(f"memory: after the first minute {memory_mb[0]:.1f} MB, after the last {memory_mb[-1]:.1f} MB")
+    print(
+        f"{args.minutes} minutes, {args.minutes * 3000} frames, snapshot {len(predictor.snapshot()) / 1024:.1f} KB"
+    )
+    print(
+        f"median per 20 ms push: first fifth {np.median(taken_us[:fifth]):.1f} us, last fifth {np.median(taken_us[-fifth:]):.1f} us"
+    )
+    print(
+        f"memory: after the first minute {memory_mb[0]:.1f} MB, after the last {memory_mb[-1]:.1f} MB"
+    )
 
 
 if __name__ == "__main__":

@@ -54,7 +54,14 @@ class Row:
 
 def batches(metrics: dict[str, float]) -> tuple[float, float]:
     """Frames in all batches, and batches, of the server's histogram of batch sizes; zeros where it has none."""
-    name = next((name.removesuffix("_sum") for name in metrics if "batch" in name and name.endswith("_sum")), None)
+    name = next(
+        (
+            name.removesuffix("_sum")
+            for name in metrics
+            if "batch" in name and name.endswith("_sum")
+        ),
+        None,
+    )
     return (metrics[f"{name}_sum"], metrics[f"{name}_count"]) if name else (0.0, 0.0)
 
 
@@ -68,7 +75,10 @@ def measure(server: Served, fleet: Fleet, seconds: float) -> Row:
     return Row(
         sessions=fleet.talking,
         refused=sum(fleet.refused.values()),
-        latency_ms=(*(float(np.percentile(latency_ms, q)) for q in (50, 95, 99)), float(latency_ms.max())),
+        latency_ms=(
+            *(float(np.percentile(latency_ms, q)) for q in (50, 95, 99)),
+            float(latency_ms.max()),
+        ),
         client_late_ms=float(np.percentile(measured.late_s, 99)) * 1000,
         server_percent=busy_s / measured.wall_s * 100,
         client_percent=measured.busy_s / measured.wall_s * 100,
@@ -87,13 +97,19 @@ def steps(first: int, find_knee: bool) -> list[int]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--sessions", type=int, default=50, help="with --find-knee, of the first measurement")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--sessions", type=int, default=50, help="with --find-knee, of the first measurement"
+    )
     parser.add_argument("--seconds", type=float, default=10.0, help="of each measurement")
     parser.add_argument("--chunk-ms", type=int, default=20)
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--find-knee", action="store_true")
-    parser.add_argument("--admit-all", action="store_true", help="let the server refuse nobody because it is busy")
+    parser.add_argument(
+        "--admit-all", action="store_true", help="let the server refuse nobody because it is busy"
+    )
     parser.add_argument("--model", type=Path, help="ONNX model (default: the bundled one)")
     parser.add_argument("--quick", action="store_true", help="20 sessions, 3 s")
     options = parser.parse_args()
@@ -106,7 +122,9 @@ def main() -> None:
     arguments += ["--max-load", "1000", "--max-lag-s", "1000"] if options.admit_all else []
     arguments += ["--model", str(options.model)] if options.model else []
     with served(*arguments) as server:
-        print(f"{machine()}\nchunks of {options.chunk_ms} ms, {options.workers} worker(s), {options.seconds:g} s each\n\n{Row.HEAD}")
+        print(
+            f"{machine()}\nchunks of {options.chunk_ms} ms, {options.workers} worker(s), {options.seconds:g} s each\n\n{Row.HEAD}"
+        )
         fleet = Fleet(server.port)
         fleet.open(options.workers, chunks)  # what the first ones cost is not what one more costs
         fleet.run(SETTLE_S)
@@ -125,11 +143,21 @@ def main() -> None:
         assert row is not None
         fleet.finish()
     let_in = [client for client in fleet.clients if client.status == 101]
-    print(f"\nmemory per session  {(row.memory_mb - empty_mb) / max(1, row.sessions - options.workers) * 1000:.0f} KB")
-    print(f"lost frames         {sum(client.lost for client in let_in)} of {sum(client.lost + client.frames for client in let_in)}", end="")
-    print(f", out of order {sum(client.wrong for client in let_in)}, sessions that the server ended {sum(not client.wanted for client in let_in)}")
+    print(
+        f"\nmemory per session  {(row.memory_mb - empty_mb) / max(1, row.sessions - options.workers) * 1000:.0f} KB"
+    )
+    print(
+        f"lost frames         {sum(client.lost for client in let_in)} of {sum(client.lost + client.frames for client in let_in)}",
+        end="",
+    )
+    print(
+        f", out of order {sum(client.wrong for client in let_in)}, sessions that the server ended {sum(not client.wanted for client in let_in)}"
+    )
     if options.find_knee:
-        print(f"the knee            {knee} sessions with p99 <= {REACH_MS:g} ms" + ("; then the server refused" if row.refused else ""))
+        print(
+            f"the knee            {knee} sessions with p99 <= {REACH_MS:g} ms"
+            + ("; then the server refused" if row.refused else "")
+        )
 
 
 if __name__ == "__main__":

@@ -29,7 +29,9 @@ from turnstream.stream.engine import Engine
 from turnstream.stream.service.server import Server
 
 ROW_S = 30.0
-RESUME_S = 5.0  # sessions that were cut and are not resumed wait so long, and there are many of them
+RESUME_S = (
+    5.0  # sessions that were cut and are not resumed wait so long, and there are many of them
+)
 ROWS_OF_FIVE_MINUTES = 10
 HEAD = "  time s   memory MB   descriptors   tasks   sessions   p50 / p99 ms"
 
@@ -62,14 +64,19 @@ class Row:
 def slope(rows: list[Row]) -> tuple[float, float]:
     """Growth of memory in MB an hour and its standard error, by a line through all rows but the first fifth."""
     late = rows[len(rows) // 5 :]
-    hours, memory_mb = np.array([row.time_s for row in late]) / 3600, np.array([row.memory_mb for row in late])
+    hours, memory_mb = (
+        np.array([row.time_s for row in late]) / 3600,
+        np.array([row.memory_mb for row in late]),
+    )
     if len(late) < 4:
         return 0.0, float("inf")
     (growth, _), covariance = np.polyfit(hours, memory_mb, 1, cov=True)
     return float(growth), float(np.sqrt(covariance[0, 0]))
 
 
-def soak(server: Served, process: subprocess.Popen[str], fleet: Fleet, end_s: float, row_s: float) -> list[Row]:
+def soak(
+    server: Served, process: subprocess.Popen[str], fleet: Fleet, end_s: float, row_s: float
+) -> list[Row]:
     """Play the live sessions until then; a row whenever one is due."""
     assert process.stdin is not None
     assert process.stdout is not None
@@ -82,16 +89,30 @@ def soak(server: Served, process: subprocess.Popen[str], fleet: Fleet, end_s: fl
         process.stdin.flush()
         tasks = int(process.stdout.readline())
         p50, p99 = np.percentile(fleet.measured.latency_s[known:], (50, 99)) * 1000
-        rows.append(Row(time.perf_counter() - began_s, server.memory_mb, server.descriptors, tasks, server.health["sessions"], (p50, p99)))
+        rows.append(
+            Row(
+                time.perf_counter() - began_s,
+                server.memory_mb,
+                server.descriptors,
+                tasks,
+                server.health["sessions"],
+                (p50, p99),
+            )
+        )
         print(rows[-1], flush=True)
         if len(rows) % ROWS_OF_FIVE_MINUTES == 0:
-            print(f"          {ROWS_OF_FIVE_MINUTES} rows together: p99 {np.percentile(fleet.measured.latency_s, 99) * 1000:.1f} ms", flush=True)
+            print(
+                f"          {ROWS_OF_FIVE_MINUTES} rows together: p99 {np.percentile(fleet.measured.latency_s, 99) * 1000:.1f} ms",
+                flush=True,
+            )
             fleet.measured = Measured()
     return rows
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--minutes", type=float, default=30.0)
     parser.add_argument("--sessions", type=int, default=60)
     parser.add_argument("--quick", action="store_true", help="20 s, a row every 2 s")
@@ -106,15 +127,24 @@ def main() -> None:
     coming = max(3, options.sessions - live)
     context = multiprocessing.get_context("spawn")
     stop, ends = context.Event(), context.Queue()
-    with subprocess.Popen([sys.executable, __file__, "--serve"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        [sys.executable, __file__, "--serve"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
         assert process.stdout is not None
         server = Served(process, process.stdout.readline().strip())
-        print(f"{machine()}\n{live} live sessions, {coming} that come and go, {seconds:g} s\n\n{HEAD}")
+        print(
+            f"{machine()}\n{live} live sessions, {coming} that come and go, {seconds:g} s\n\n{HEAD}"
+        )
         fleet = Fleet(server.port)
         for chunk_ms, share in ((20, live - 2 * (live // 4)), (60, live // 4), (100, live // 4)):
             fleet.open(share, Chunks(chunk_ms))
         files, short = max(1, coming // 10), coming // 3
-        guests = context.Process(target=come_and_go, args=(server.port, files, short, coming - files - short, stop, ends))
+        guests = context.Process(
+            target=come_and_go, args=(server.port, files, short, coming - files - short, stop, ends)
+        )
         guests.start()
         fleet.measured = Measured()
         rows = soak(server, process, fleet, time.perf_counter() + seconds, row_s)
@@ -125,8 +155,12 @@ def main() -> None:
         process.terminate()
     growth, error = slope(rows)
     verdict = "flat" if growth < max(2 * error, 1.0) else "NOT FLAT"
-    print(f"\nmemory        {rows[len(rows) // 5].memory_mb:.1f} to {rows[-1].memory_mb:.1f} MB, {growth:+.2f} +- {error:.2f} MB an hour: {verdict}")
-    print(f"live          lost frames {sum(client.lost for client in fleet.clients)}, out of order {sum(client.wrong for client in fleet.clients)}")
+    print(
+        f"\nmemory        {rows[len(rows) // 5].memory_mb:.1f} to {rows[-1].memory_mb:.1f} MB, {growth:+.2f} +- {error:.2f} MB an hour: {verdict}"
+    )
+    print(
+        f"live          lost frames {sum(client.lost for client in fleet.clients)}, out of order {sum(client.wrong for client in fleet.clients)}"
+    )
     for end, count in sorted(counts.items()):
         print(f"{count:8} x  {end}")
 

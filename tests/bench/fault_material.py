@@ -15,7 +15,16 @@ from served import Served
 
 from turnstream.stream.engine import Engine
 
-ROOMY = ("--max-sessions", "2000", "--max-opening", "2000", "--max-load", "1000", "--max-lag-s", "1000")  # options of a server that refuses nobody
+ROOMY = (
+    "--max-sessions",
+    "2000",
+    "--max-opening",
+    "2000",
+    "--max-load",
+    "1000",
+    "--max-lag-s",
+    "1000",
+)  # options of a server that refuses nobody
 PLACES = 25  # of the conversation, where sessions start
 SESSION_CHUNKS = 30  # of 100 ms
 
@@ -96,5 +105,11 @@ def latency_of(fleet: Fleet) -> str:
 def finish_exact(fleet: Fleet, material: Material) -> int:
     """End the live sessions well; how many said exactly what they must."""
     fleet.finish()
-    wanted = expected(material.engine, [client.chunks.audio(client.first, len(client.sent_s)) for client in fleet.clients])
-    return sum(predictions(client.kept or []) == said for client, said in zip(fleet.clients, wanted, strict=True))
+    wanted = expected(
+        material.engine,
+        [client.chunks.audio(client.first, len(client.sent_s)) for client in fleet.clients],
+    )
+    return sum(
+        predictions(client.kept or []) == said
+        for client, said in zip(fleet.clients, wanted, strict=True)
+    )

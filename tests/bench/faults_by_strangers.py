@@ -28,7 +28,11 @@ def flood(material: Material) -> Fault:
     with served("--max-sessions", str(places)) as server:
         before = RawStream(server.port, "latents=final")
         before.send(material.chunk(0, 0))
-        began_s, answers, selector = time.perf_counter(), Counter[str](), selectors.DefaultSelector()
+        began_s, answers, selector = (
+            time.perf_counter(),
+            Counter[str](),
+            selectors.DefaultSelector(),
+        )
         socks = [socket.socket() for _ in range(material.count)]
         for sock in socks:
             sock.setblocking(False)
@@ -75,7 +79,10 @@ def fuzz(material: Material) -> Fault:
         fleet.measured = Measured()
         context = multiprocessing.get_context("fork")
         ends: Queue[Counter[str]] = context.Queue()
-        stranger = context.Process(target=_misbehave_often, args=(server.port, material.count, material.rng.randrange(1 << 30), ends))
+        stranger = context.Process(
+            target=_misbehave_often,
+            args=(server.port, material.count, material.rng.randrange(1 << 30), ends),
+        )
         began_s = time.perf_counter()
         stranger.start()
         while ends.empty() and stranger.is_alive():
@@ -85,9 +92,18 @@ def fuzz(material: Material) -> Fault:
         disturbed = latency_of(fleet)
         exact = finish_exact(fleet, material)
         right = material.serves(server.port)
-    beside = f"{HEALTHY_SESSIONS} live sessions: {exact} exact, {disturbed}; undisturbed {undisturbed}"
+    beside = (
+        f"{HEALTHY_SESSIONS} live sessions: {exact} exact, {disturbed}; undisturbed {undisturbed}"
+    )
     figures = f"{material.count} in {took_s:.0f} s, ended by {dict(counts.most_common())}; {beside}"
-    return Fault(figures, right and exact == HEALTHY_SESSIONS and not counts["never"] and not counts["close 1011"] and not counts["http 500"])
+    return Fault(
+        figures,
+        right
+        and exact == HEALTHY_SESSIONS
+        and not counts["never"]
+        and not counts["close 1011"]
+        and not counts["http 500"],
+    )
 
 
 def _misbehave_often(port: int, count: int, seed: int, ends: Queue[Counter[str]]) -> None:
@@ -95,7 +111,9 @@ def _misbehave_often(port: int, count: int, seed: int, ends: Queue[Counter[str]]
     strangers = [socket.create_connection(("127.0.0.1", port)) for _ in range(STRANGERS)]
     for number in range(count):
         with suppress(OSError):
-            strangers[number % STRANGERS // 2].send(opening()[number // STRANGERS :][:1])  # half of them send a byte now and then, half nothing
+            strangers[number % STRANGERS // 2].send(
+                opening()[number // STRANGERS :][:1]
+            )  # half of them send a byte now and then, half nothing
         try:
             counts[misbehave(port, KINDS[number % len(KINDS)], rng)] += 1
         except TimeoutError:
@@ -121,4 +139,6 @@ def parsers(material: Material) -> Fault:
         parse_everything(wire)
 
     parse()
-    return Fault(f"{number} messages in {time.perf_counter() - began_s:.0f} s, nothing but ProtocolError")
+    return Fault(
+        f"{number} messages in {time.perf_counter() - began_s:.0f} s, nothing but ProtocolError"
+    )

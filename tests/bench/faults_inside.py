@@ -22,14 +22,22 @@ def worker_killed(material: Material) -> Fault:
         for at in range(10):
             for place, stream in enumerate(streams):
                 stream.send(material.chunk(place % PLACES, at))
-        victim = max(server.processes[1:], key=lambda process: process.memory_info().rss)  # a worker, not a helper of theirs
+        victim = max(
+            server.processes[1:], key=lambda process: process.memory_info().rss
+        )  # a worker, not a helper of theirs
         victim.kill()
         victim.wait()
         back_s = material.wait_until_served(server.port)
-        ends = Counter(_end_after_kill(stream, material, place % PLACES) for place, stream in enumerate(streams))
+        ends = Counter(
+            _end_after_kill(stream, material, place % PLACES)
+            for place, stream in enumerate(streams)
+        )
         right = all(material.serves(server.port) for _ in range(10))
         processes = len(server.processes)
-    return Fault(f"{material.count} sessions: {dict(ends)}; serves anew after {back_s:.2f} s, {processes} processes then", right and not ends["wrong"])
+    return Fault(
+        f"{material.count} sessions: {dict(ends)}; serves anew after {back_s:.2f} s, {processes} processes then",
+        right and not ends["wrong"],
+    )
 
 
 def _end_after_kill(stream: RawStream, material: Material, place: int) -> str:
@@ -54,7 +62,10 @@ def engine_raises(material: Material) -> Fault:
     logging.getLogger("turnstream").setLevel(logging.CRITICAL)
     with local_server(engine) as port:
         for first in range(0, material.count, TOGETHER):
-            streams = [RawStream(port, "latents=final") for _ in range(min(TOGETHER, material.count - first))]
+            streams = [
+                RawStream(port, "latents=final")
+                for _ in range(min(TOGETHER, material.count - first))
+            ]
             fatal = {stream: material.rng.randrange(SESSION_CHUNKS) for stream in streams[::5]}
             for at in range(SESSION_CHUNKS):
                 for place, stream in enumerate(streams):
@@ -64,20 +75,30 @@ def engine_raises(material: Material) -> Fault:
                 stream.finish()
                 ends[_end_of(stream, material, place, stream in fatal)] += 1
         right = material.serves(port)
-    return Fault(f"{engine.failures} failing steps in {material.count} sessions: {dict(ends)}", right and not ends["wrong"])
+    return Fault(
+        f"{engine.failures} failing steps in {material.count} sessions: {dict(ends)}",
+        right and not ends["wrong"],
+    )
 
 
 def _end_of(stream: RawStream, material: Material, place: int, fatal: bool) -> str:
     if not fatal:
         return "exact" if material.is_exact(stream, place) else "wrong"
     *before, last = predictions(stream.received)
-    told = b'"internal_error"' in last and stream.close_code == 1011 and before == material.expected[place][: len(before)]
+    told = (
+        b'"internal_error"' in last
+        and stream.close_code == 1011
+        and before == material.expected[place][: len(before)]
+    )
     return "told, exact before" if told else "wrong"
 
 
 def clock_jumps(material: Material) -> Fault:
     """The wall clock jumps by hours while sessions talk, also while they are connected and while they end."""
-    with local_server(material.engine) as port, jumping_clock(material.rng.randrange(1 << 30)) as jumps:
+    with (
+        local_server(material.engine) as port,
+        jumping_clock(material.rng.randrange(1 << 30)) as jumps,
+    ):
         streams = [RawStream(port, "latents=final") for _ in range(material.count)]
         for at in range(SESSION_CHUNKS):
             time.time()  # one jump for certain
@@ -85,6 +106,11 @@ def clock_jumps(material: Material) -> Fault:
                 stream.send(material.chunk(place % PLACES, at))
         for stream in streams:
             stream.finish()
-        exact = sum(material.is_exact(stream, place % PLACES) for place, stream in enumerate(streams))
+        exact = sum(
+            material.is_exact(stream, place % PLACES) for place, stream in enumerate(streams)
+        )
         right = material.serves(port)
-    return Fault(f"{len(jumps)} jumps of up to a day in {material.count} sessions: {exact} exact", right and exact == material.count)
+    return Fault(
+        f"{len(jumps)} jumps of up to a day in {material.count} sessions: {exact} exact",
+        right and exact == material.count,
+    )

@@ -15,10 +15,17 @@ from live_clients import SAY_CLOSE, framed, opening
 from raw_stream import RawStream, RefusedError
 from served import served
 
-KINDS_OF_SLOW = [(False, False), (False, True), (True, False), (True, True)]  # sends live, reads a byte a second
+KINDS_OF_SLOW = [
+    (False, False),
+    (False, True),
+    (True, False),
+    (True, True),
+]  # sends live, reads a byte a second
 KILLED_RESUME_S = 3.0  # how long the server of `kills` keeps a session whose client was lost
 FORGOTTEN_S = 60.0  # until all of them must be gone
-SLOW_LIMIT_S = 90.0  # the kernel takes a quarter of a minute of live messages before the server notices
+SLOW_LIMIT_S = (
+    90.0  # the kernel takes a quarter of a minute of live messages before the server notices
+)
 
 
 def kills(material: Material) -> Fault:
@@ -32,9 +39,15 @@ def kills(material: Material) -> Fault:
         took_s = time.perf_counter() - began_s
         right = material.serves(server.port)
         parked = server.health["sessions"]
-        while (server.health["sessions"] or server.descriptors > descriptors) and time.perf_counter() - began_s < took_s + FORGOTTEN_S:
+        while (
+            server.health["sessions"] or server.descriptors > descriptors
+        ) and time.perf_counter() - began_s < took_s + FORGOTTEN_S:
             time.sleep(0.2)
-        grown_mb, open_files, sessions = server.memory_mb - memory_mb, server.descriptors - descriptors, server.health["sessions"]
+        grown_mb, open_files, sessions = (
+            server.memory_mb - memory_mb,
+            server.descriptors - descriptors,
+            server.health["sessions"],
+        )
     costs = f"memory {grown_mb:+.1f} MB, descriptors {open_files:+d}"
     figures = f"{material.count} in {took_s:.1f} s, {parked} sessions parked then, {sessions} in the end; {costs}"
     return Fault(figures, right and sessions == 0 and open_files <= 0)
@@ -110,8 +123,18 @@ def slow_readers(material: Material) -> Fault:
     """Clients that take nothing, or a byte a second, while they send a file or live; live sessions that read beside them."""
     with served(*ROOMY) as server:
         fleet = live(server, 5)
-        readers = [SlowReader(server.port, material.chunk(0, 0), *KINDS_OF_SLOW[number % len(KINDS_OF_SLOW)]) for number in range(material.count)]
-        memory_mb, peak_mb, began_s, dropped_s = server.memory_mb, 0.0, time.perf_counter(), dict[SlowReader, float]()
+        readers = [
+            SlowReader(
+                server.port, material.chunk(0, 0), *KINDS_OF_SLOW[number % len(KINDS_OF_SLOW)]
+            )
+            for number in range(material.count)
+        ]
+        memory_mb, peak_mb, began_s, dropped_s = (
+            server.memory_mb,
+            0.0,
+            time.perf_counter(),
+            dict[SlowReader, float](),
+        )
         while len(dropped_s) < len(readers) and time.perf_counter() - began_s < SLOW_LIMIT_S:
             for reader in readers:
                 if reader not in dropped_s and not reader.go_on():
@@ -120,8 +143,12 @@ def slow_readers(material: Material) -> Fault:
             peak_mb = max(peak_mb, server.memory_mb)
         beside, exact = latency_of(fleet), finish_exact(fleet, material)
         right = material.serves(server.port)
-    when = [f"{reader.name} {after_s:.0f} s" for reader, after_s in dropped_s.items()][: len(KINDS_OF_SLOW)]
-    costs = f"memory {peak_mb - memory_mb:+.1f} MB at most; beside them {beside}, {exact} of 5 exact"
+    when = [f"{reader.name} {after_s:.0f} s" for reader, after_s in dropped_s.items()][
+        : len(KINDS_OF_SLOW)
+    ]
+    costs = (
+        f"memory {peak_mb - memory_mb:+.1f} MB at most; beside them {beside}, {exact} of 5 exact"
+    )
     figures = f"{len(dropped_s)} of {len(readers)} dropped ({', '.join(when)}); {costs}"
     return Fault(figures, right and exact == 5 and len(dropped_s) == len(readers))
 

@@ -132,9 +132,25 @@ class LiveClient:
         kept: text and binary messages received, if they are kept.
     """
 
-    __slots__ = ("buffer", "chunks", "ended", "first", "frames", "kept", "left", "sent_s", "sock", "status", "unsent", "wanted", "wrong")
+    __slots__ = (
+        "buffer",
+        "chunks",
+        "ended",
+        "first",
+        "frames",
+        "kept",
+        "left",
+        "sent_s",
+        "sock",
+        "status",
+        "unsent",
+        "wanted",
+        "wrong",
+    )
 
-    def __init__(self, sock: socket.socket, chunks: Chunks, first: int, left: int, keep: bool) -> None:
+    def __init__(
+        self, sock: socket.socket, chunks: Chunks, first: int, left: int, keep: bool
+    ) -> None:
         self.sock = sock
         self.chunks = chunks
         self.first = first
@@ -166,7 +182,9 @@ class Fleet:
         self._port = port
         self._epoll = select.epoll()
         self._open: dict[int, LiveClient] = {}
-        self._due: list[tuple[float, int, LiveClient]] = []  # a heap: when, a number that no two share, who
+        self._due: list[
+            tuple[float, int, LiveClient]
+        ] = []  # a heap: when, a number that no two share, who
         self._opened = 0
         self.clients: list[LiveClient] = []
         self.refused: dict[int, int] = {}
@@ -177,7 +195,16 @@ class Fleet:
         """Clients that are let in and not ended."""
         return sum(client.status == 101 for client in self._open.values())
 
-    def open(self, count: int, chunks: Chunks, *, query: str = "", per_second: float = 100.0, limit: int = 1 << 40, keep: bool = False) -> list[LiveClient]:
+    def open(
+        self,
+        count: int,
+        chunks: Chunks,
+        *,
+        query: str = "",
+        per_second: float = 100.0,
+        limit: int = 1 << 40,
+        keep: bool = False,
+    ) -> list[LiveClient]:
         """Connect more clients, one after the other while the others go on; each talks as soon as it is let in.
 
         Args:
@@ -210,7 +237,9 @@ class Fleet:
             while self._due and self._due[0][0] <= now_s:
                 due_s, number, client = self._due[0]
                 if self._talk(client, due_s):
-                    heapq.heapreplace(self._due, (due_s + client.chunks.samples / RATE_HZ, number, client))
+                    heapq.heapreplace(
+                        self._due, (due_s + client.chunks.samples / RATE_HZ, number, client)
+                    )
                 else:
                     heapq.heappop(self._due)
             time.sleep(NAP_S)
@@ -309,8 +338,12 @@ class Fleet:
             self.refused[status] = self.refused.get(status, 0) + 1
             self._end(client)
             return
-        phase = self._opened * 0.618034 % 1  # the golden ratio: evenly spread, however many there are
-        heapq.heappush(self._due, (now_s + client.chunks.samples / RATE_HZ * (1 + phase), id(client), client))
+        phase = (
+            self._opened * 0.618034 % 1
+        )  # the golden ratio: evenly spread, however many there are
+        heapq.heappush(
+            self._due, (now_s + client.chunks.samples / RATE_HZ * (1 + phase), id(client), client)
+        )
 
     def _end(self, client: LiveClient) -> None:
         if not client.ended:

@@ -12,7 +12,14 @@ from scipy.signal import lfilter
 
 from turnstream.models.dialogues.activity import Samples
 from turnstream.models.dialogues.noise import babble, hum, music
-from turnstream.models.dialogues.nonspeech import breath_in, breath_out, cough, lip_smack, taps, typing
+from turnstream.models.dialogues.nonspeech import (
+    breath_in,
+    breath_out,
+    cough,
+    lip_smack,
+    taps,
+    typing,
+)
 from turnstream.models.dialogues.utterances import SAMPLE_RATE_HZ
 
 Rng = np.random.Generator
@@ -62,7 +69,11 @@ def steady_kinds(speech: Samples) -> dict[str, Kind]:
         speech: (2, N), whose reversed voices make the babble.
     """
     size = round(CLIP_S * SAMPLE_RATE_HZ)
-    clips = [row[start : start + size] for row in speech[:, ::-1] for start in range(0, len(row) - size, size)]
+    clips = [
+        row[start : start + size]
+        for row in speech[:, ::-1]
+        for start in range(0, len(row) - size, size)
+    ]
     loud = [clip for clip in clips if _rms(clip) > 0.3 * max(map(_rms, clips))]
     return {
         "white": white,
@@ -81,7 +92,9 @@ def intermittent_kinds() -> dict[str, Kind]:
     """Sounds with silence between them, by name."""
     return {
         "clicks, 1 sample": _repeated(lambda rng: np.ones(1, np.float32), CLICK_PERIOD_S),
-        "clicks, 5 ms": _repeated(lambda rng: rng.standard_normal(80, dtype=np.float32), CLICK_PERIOD_S),
+        "clicks, 5 ms": _repeated(
+            lambda rng: rng.standard_normal(80, dtype=np.float32), CLICK_PERIOD_S
+        ),
         "breaths in": _repeated(breath_in, BREATH_GAP_S),
         "breaths out": _repeated(breath_out, BREATH_GAP_S),
         "lips": _repeated(lip_smack, BREATH_GAP_S),
@@ -93,12 +106,17 @@ def intermittent_kinds() -> dict[str, Kind]:
 
 def at_level(sound: Samples, level_dbfs: float) -> Samples:
     """The sound with its RMS, where it sounds, at a level; what goes beyond full scale is clipped."""
-    return np.clip(sound / _rms(sound[sound != 0]) * 10 ** (level_dbfs / 20), -1, 1).astype(np.float32)
+    return np.clip(sound / _rms(sound[sound != 0]) * 10 ** (level_dbfs / 20), -1, 1).astype(
+        np.float32
+    )
 
 
 def _repeated(make: Callable[[Rng], Samples], gap_s: Sequence[float]) -> Kind:
     def sound(length: int, rng: Rng) -> Samples:
-        whole, start = np.zeros(length, np.float32), round(rng.uniform(0, gap_s[1]) * SAMPLE_RATE_HZ)
+        whole, start = (
+            np.zeros(length, np.float32),
+            round(rng.uniform(0, gap_s[1]) * SAMPLE_RATE_HZ),
+        )
         while start < length:
             one = make(rng)[: length - start]
             whole[start : start + len(one)] = one

@@ -85,7 +85,9 @@ class RawStream:
             self.hear()
 
     def _send(self, wire: bytes) -> None:
-        with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # what the server said before may still be heard
+        with contextlib.suppress(
+            BrokenPipeError, ConnectionResetError
+        ):  # what the server said before may still be heard
             self.sock.sendall(wire)
 
     def hear(self, wait_s: float = 0.0) -> None:

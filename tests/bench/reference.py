@@ -7,11 +7,21 @@ from collections.abc import Sequence
 import numpy as np
 
 from turnstream.stream.engine import Engine
-from turnstream.stream.protocol import LatentMessage, frame_to_json, latents_to_bytes, message_to_json
+from turnstream.stream.protocol import (
+    LatentMessage,
+    frame_to_json,
+    latents_to_bytes,
+    message_to_json,
+)
 from turnstream.stream.session import Session
 from turnstream.stream.sources import decode_pcm
 
-UNCOUNTED = (b'{"type":"begin"', b'{"type":"resumed"', b'{"type":"warning"', b'{"type":"termination"')
+UNCOUNTED = (
+    b'{"type":"begin"',
+    b'{"type":"resumed"',
+    b'{"type":"warning"',
+    b'{"type":"termination"',
+)
 
 
 def expected(engine: Engine, audios: Sequence[bytes], *, latents: bool = True) -> list[list[bytes]]:
@@ -31,13 +41,20 @@ def expected(engine: Engine, audios: Sequence[bytes], *, latents: bool = True) -
         sessions.append(session)
     said: list[list[bytes]] = [[] for _ in sessions]
     while running := [n for n, session in enumerate(sessions) if session.frames_waiting]:
-        output, states = engine.step(np.stack([sessions[n].take_frame() for n in running]), np.stack([sessions[n].state for n in running]))
+        output, states = engine.step(
+            np.stack([sessions[n].take_frame() for n in running]),
+            np.stack([sessions[n].state for n in running]),
+        )
         for row, n in enumerate(running):
             sessions[n].state = states[row]
             result = sessions[n].accept(output, row)
             said[n].append(frame_to_json(result.prediction).encode())
             if latents:
-                said[n].append(latents_to_bytes(LatentMessage(result.prediction.frame, "latent", result.prediction.latent)))
+                said[n].append(
+                    latents_to_bytes(
+                        LatentMessage(result.prediction.frame, "latent", result.prediction.latent)
+                    )
+                )
             said[n] += [message_to_json(event).encode() for event in result.events]
     return said
 

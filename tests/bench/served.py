@@ -36,7 +36,10 @@ class Served:
     @property
     def busy_s(self) -> float:
         """CPU time of all processes so far."""
-        return sum(times.user + times.system for times in (process.cpu_times() for process in self.processes))
+        return sum(
+            times.user + times.system
+            for times in (process.cpu_times() for process in self.processes)
+        )
 
     @property
     def memory_mb(self) -> float:
@@ -92,5 +95,8 @@ def machine() -> str:
     """The machine in one line, for the head of a table."""
     name = platform.processor() or platform.machine()
     with contextlib.suppress(OSError), open("/proc/cpuinfo") as lines:
-        name = next((line.partition(": ")[2].strip() for line in lines if line.startswith("model name")), name)
+        name = next(
+            (line.partition(": ")[2].strip() for line in lines if line.startswith("model name")),
+            name,
+        )
     return f"{name}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}; OMP_NUM_THREADS={os.environ.get('OMP_NUM_THREADS', 'unset')}"

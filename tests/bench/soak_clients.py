@@ -19,11 +19,16 @@ FILE_PAUSE_S, SHORT_PAUSE_S = 5.0, 0.5
 CHUNK_BYTES = 6400  # 100 ms
 
 
-def come_and_go(port: int, files: int, short: int, reconnecting: int, stop: Event, ends: Queue[Counter[str]]) -> None:
+def come_and_go(
+    port: int, files: int, short: int, reconnecting: int, stop: Event, ends: Queue[Counter[str]]
+) -> None:
     """Play so many of each kind, one session after the other, until told to stop; how they ended goes into the queue."""
     counts, material = Counter[str](), Material(0, seed=0)
     roles = [_send_file] * files + [_talk_shortly] * short + [_reconnect] * reconnecting
-    threads = [threading.Thread(target=_repeat, args=(role, port, material, stop, counts)) for role in roles]
+    threads = [
+        threading.Thread(target=_repeat, args=(role, port, material, stop, counts))
+        for role in roles
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -31,7 +36,13 @@ def come_and_go(port: int, files: int, short: int, reconnecting: int, stop: Even
     ends.put(counts)
 
 
-def _repeat(role: Callable[[int, Material, Event], str], port: int, material: Material, stop: Event, counts: Counter[str]) -> None:
+def _repeat(
+    role: Callable[[int, Material, Event], str],
+    port: int,
+    material: Material,
+    stop: Event,
+    counts: Counter[str],
+) -> None:
     while not stop.is_set():
         try:
             end = role(port, material, stop)

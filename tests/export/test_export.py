@@ -32,7 +32,9 @@ def checkpoint(exported: Export, tmp_path: Path) -> Path:
     return tmp_path / "checkpoint"
 
 
-def test_a_graph_that_is_not_the_network_is_not_written(exported: Export, checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_graph_that_is_not_the_network_is_not_written(
+    exported: Export, checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     save_checkpoint(random_model(CONFIGS["tiny"], seed=8), checkpoint)
     monkeypatch.setattr(export_module, "build", lambda *_: exported("tiny", "pcm").graph)
     out = tmp_path / "new" / "model.onnx"
@@ -41,7 +43,9 @@ def test_a_graph_that_is_not_the_network_is_not_written(exported: Export, checkp
     assert not out.parent.exists()
 
 
-def test_a_file_that_is_there_survives_a_failed_export(exported: Export, checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_is_there_survives_a_failed_export(
+    exported: Export, checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     save_checkpoint(random_model(CONFIGS["tiny"], seed=8), checkpoint)
     monkeypatch.setattr(export_module, "build", lambda *_: exported("tiny", "pcm").graph)
     out = tmp_path / "model.onnx"
@@ -52,16 +56,24 @@ def test_a_file_that_is_there_survives_a_failed_export(exported: Export, checkpo
 
 
 @pytest.mark.parametrize("name", ["model.onnx", "golden.npz"])
-def test_a_file_that_cannot_be_written_is_named(exported: Export, checkpoint: Path, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_cannot_be_written_is_named(
+    exported: Export, checkpoint: Path, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(export_module, "build", lambda *_: exported("tiny", "pcm").graph)
     (tmp_path / name).mkdir()
-    with pytest.raises(ExportError, match=rf"expected a file that can be written, got '.*{name}': Is a directory"):
+    with pytest.raises(
+        ExportError, match=rf"expected a file that can be written, got '.*{name}': Is a directory"
+    ):
         export(checkpoint, tmp_path / "model.onnx", golden=tmp_path / "golden.npz")
 
 
 @pytest.mark.parametrize("kind", ["pcm", "mel"])
 def test_golden_inputs_give_the_golden_outputs_again(
-    exported: Export, checkpoint: Path, tmp_path: Path, kind: InputKind, monkeypatch: pytest.MonkeyPatch
+    exported: Export,
+    checkpoint: Path,
+    tmp_path: Path,
+    kind: InputKind,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(export_module, "build", lambda *_: exported("tiny", kind).graph)
     export(checkpoint, tmp_path / "model.onnx", kind=kind, golden=tmp_path / "golden" / "tiny.npz")
@@ -72,15 +84,29 @@ def test_golden_inputs_give_the_golden_outputs_again(
     name = session.get_inputs()[0].name
     state = np.zeros_like(golden["next_state"])
     for t in range(golden["input"].shape[2]):
-        *outputs, state = session.run(list(LABELS), {name: np.ascontiguousarray(golden["input"][:, :, t]), "state": state})
+        *outputs, state = session.run(
+            list(LABELS), {name: np.ascontiguousarray(golden["input"][:, :, t]), "state": state}
+        )
         for label, output in zip(LABELS, outputs, strict=False):
             np.testing.assert_array_equal(output, golden[label][:, t], err_msg=label)
     np.testing.assert_array_equal(state, golden["next_state"])
 
 
-def test_the_command_writes_a_file_that_the_runtime_runs(checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_writes_a_file_that_the_runtime_runs(
+    checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     out, golden = tmp_path / "new" / "model.onnx", tmp_path / "golden.npz"
-    arguments = ["export", str(checkpoint), str(out), "--golden", str(golden), "--name", "little", "--model-version", "7"]
+    arguments = [
+        "export",
+        str(checkpoint),
+        str(out),
+        "--golden",
+        str(golden),
+        "--name",
+        "little",
+        "--model-version",
+        "7",
+    ]
     assert main(arguments) == 0
     said = capsys.readouterr().out
     assert "verified: torch whole against ONNX frame by frame" in said
@@ -88,20 +114,32 @@ def test_the_command_writes_a_file_that_the_runtime_runs(checkpoint: Path, tmp_p
     engine = Engine(out)
     assert (engine.metadata.name, engine.metadata.version) == ("little", "7")
     with np.load(golden) as archive:
-        output, _ = engine.step(np.ascontiguousarray(archive["input"][:, :, 0]), engine.init_state(3))
+        output, _ = engine.step(
+            np.ascontiguousarray(archive["input"][:, :, 0]), engine.init_state(3)
+        )
         np.testing.assert_allclose(output.p_next, archive["p_next"][:, 0], atol=1e-5, rtol=0)
 
 
-def test_a_missing_checkpoint_is_one_line_and_exit_code_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_missing_checkpoint_is_one_line_and_exit_code_2(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["export", str(tmp_path), str(tmp_path / "model.onnx")]) == 2
     error = capsys.readouterr().err
-    assert error.startswith("turnstream export: error: expected a checkpoint folder with config.json and model.safetensors, got ")
+    assert error.startswith(
+        "turnstream export: error: expected a checkpoint folder with config.json and model.safetensors, got "
+    )
     assert error.count("\n") == 1
     with pytest.raises(ConfigError):
         export(tmp_path, tmp_path / "model.onnx")
 
 
 def test_the_package_runs_as_a_module() -> None:
-    ran = subprocess.run([sys.executable, "-m", "turnstream.export", "--help"], capture_output=True, text=True, env=dict(os.environ), check=False)
+    ran = subprocess.run(
+        [sys.executable, "-m", "turnstream.export", "--help"],
+        capture_output=True,
+        text=True,
+        env=dict(os.environ),
+        check=False,
+    )
     assert ran.returncode == 0
     assert "checkpoint" in ran.stdout

@@ -19,7 +19,11 @@ def graph(nodes: list[onnx.NodeProto], constants: dict[str, np.ndarray]) -> onnx
     x = helper.make_tensor_value_info("x", TensorProto.FLOAT, ["batch", 2, ROWS, WIDTH])
     y = helper.make_empty_tensor_value_info("y")
     initializers = [numpy_helper.from_array(array, name) for name, array in constants.items()]
-    proto = helper.make_model(helper.make_graph(nodes, "g", [x], [y], initializers), opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+    proto = helper.make_model(
+        helper.make_graph(nodes, "g", [x], [y], initializers),
+        opset_imports=[helper.make_opsetid("", 18)],
+        ir_version=10,
+    )
     inferred = onnx.shape_inference.infer_shapes(proto)
     if not inferred.graph.output[0].type.HasField("tensor_type"):
         inferred.graph.output[0].type.tensor_type.elem_type = TensorProto.FLOAT
@@ -32,7 +36,10 @@ def by_rows(last: str = "rows") -> onnx.NodeProto:
 
 
 TO_ROWS = {"to_rows": np.array([-1, ROWS, WIDTH], np.int64)}
-WEIGHT = {"weight": np.arange(WIDTH * 5, dtype=np.float32).reshape(WIDTH, 5) / 10, "bias": np.arange(5, dtype=np.float32)}
+WEIGHT = {
+    "weight": np.arange(WIDTH * 5, dtype=np.float32).reshape(WIDTH, 5) / 10,
+    "bias": np.arange(5, dtype=np.float32),
+}
 
 
 def integers(*values: int) -> np.ndarray:
@@ -53,7 +60,10 @@ GRAPHS: dict[str, tuple[list[onnx.NodeProto], dict[str, np.ndarray]]] = {
     "taps side by side": (
         [
             by_rows(),
-            *(helper.make_node("Slice", ["rows", f"at{i}", f"at{i + 1}", "at1"], [f"tap{i}"]) for i in range(ROWS)),  # each (R, 1, WIDTH)
+            *(
+                helper.make_node("Slice", ["rows", f"at{i}", f"at{i + 1}", "at1"], [f"tap{i}"])
+                for i in range(ROWS)
+            ),  # each (R, 1, WIDTH)
             helper.make_node("Concat", [f"tap{i}" for i in range(ROWS)], ["joined"], axis=2),
             helper.make_node("Tanh", ["joined"], ["y"]),
         ],
@@ -67,16 +77,23 @@ GRAPHS: dict[str, tuple[list[onnx.NodeProto], dict[str, np.ndarray]]] = {
             helper.make_node("Concat", ["third", "first"], ["joined"], axis=2),
             helper.make_node("Sigmoid", ["joined"], ["y"]),
         ],
-        TO_ROWS | {"zero": integers(0), "one": integers(1), "two": integers(2), "three": integers(3)},
+        TO_ROWS
+        | {"zero": integers(0), "one": integers(1), "two": integers(2), "three": integers(3)},
     ),
     "a transpose that moves numbers": (
-        [by_rows(), helper.make_node("Transpose", ["rows"], ["turned"], perm=[0, 2, 1]), helper.make_node("Relu", ["turned"], ["y"])],
+        [
+            by_rows(),
+            helper.make_node("Transpose", ["rows"], ["turned"], perm=[0, 2, 1]),
+            helper.make_node("Relu", ["turned"], ["y"]),
+        ],
         TO_ROWS,
     ),
     "a reversed slice": (
         [
             by_rows(),
-            helper.make_node("Slice", ["rows", "minus_one", "before_all", "one", "minus_one"], ["reversed"]),
+            helper.make_node(
+                "Slice", ["rows", "minus_one", "before_all", "one", "minus_one"], ["reversed"]
+            ),
             helper.make_node("Relu", ["reversed"], ["y"]),
         ],
         TO_ROWS | {"one": integers(1), "minus_one": integers(-1), "before_all": integers(-(2**31))},
@@ -100,7 +117,11 @@ GRAPHS: dict[str, tuple[list[onnx.NodeProto], dict[str, np.ndarray]]] = {
         TO_ROWS,
     ),
     "columns picked by number": (
-        [by_rows(), helper.make_node("Gather", ["rows", "order"], ["picked"], axis=2), helper.make_node("Relu", ["picked"], ["y"])],
+        [
+            by_rows(),
+            helper.make_node("Gather", ["rows", "order"], ["picked"], axis=2),
+            helper.make_node("Relu", ["picked"], ["y"]),
+        ],
         TO_ROWS | {"order": integers(2, 0, 1, 1)},
     ),
 }
@@ -114,7 +135,10 @@ def test_the_numbers_stay_what_they_were_for_any_batch(name: str) -> None:
     onnx.checker.check_model(after)
     for batch in (1, 2, 7):
         x = np.random.default_rng(batch).standard_normal((batch, 2, ROWS, WIDTH)).astype(np.float32)
-        expected, found = (open_session(proto.SerializeToString(), optimize=False).run(["y"], {"x": x})[0] for proto in (before, after))
+        expected, found = (
+            open_session(proto.SerializeToString(), optimize=False).run(["y"], {"x": x})[0]
+            for proto in (before, after)
+        )
         assert found.shape == expected.shape
         np.testing.assert_allclose(found, expected, atol=1e-6, rtol=1e-6)
 
@@ -130,11 +154,16 @@ def test_a_product_becomes_one_of_plain_matrices() -> None:
     flatten(proto, {"x": np.zeros((1, 2, ROWS, WIDTH), np.float32)})
     inferred = onnx.shape_inference.infer_shapes(proto, data_prop=True)
     (product,) = [node for node in inferred.graph.node if node.op_type == "MatMul"]
-    shapes = {value.name: len(value.type.tensor_type.shape.dim) for value in inferred.graph.value_info}
+    shapes = {
+        value.name: len(value.type.tensor_type.shape.dim) for value in inferred.graph.value_info
+    }
     assert shapes[product.output[0]] == 2
 
 
 def test_a_dimension_that_is_neither_fixed_nor_the_batch_is_refused() -> None:
     proto = graph([by_rows("y")], {"to_rows": integers(-1, WIDTH)})  # 2 * ROWS rows a conversation
-    with pytest.raises(ExportError, match=r"expected every dimension to be fixed, the batch, or twice the batch, got 24 and 40 for batches of 3 and 5"):
+    with pytest.raises(
+        ExportError,
+        match=r"expected every dimension to be fixed, the batch, or twice the batch, got 24 and 40 for batches of 3 and 5",
+    ):
         flatten(proto, {"x": np.zeros((1, 2, ROWS, WIDTH), np.float32)})

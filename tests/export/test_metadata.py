@@ -23,11 +23,28 @@ def test_the_description_is_json_and_complete(name: str, kind: Literal["pcm", "m
     assert json.loads(json.dumps(about)) == about
     config = model.config
     assert set(about) == {
-        *("format_version", "name", "version", "input", "input_name", "input_shape", "sample_rate_hz", "frame_samples"),
+        *(
+            "format_version",
+            "name",
+            "version",
+            "input",
+            "input_name",
+            "input_shape",
+            "sample_rate_hz",
+            "frame_samples",
+        ),
         *("frame_rate_hz", "outputs", "state", "receptive_field", "config", "weights_sha256"),
     }
-    assert (about["format_version"], about["name"], about["version"], about["sample_rate_hz"]) == (FORMAT_VERSION, "a name", "3", 16000)
-    assert (about["frame_samples"], about["frame_rate_hz"]) == (config.frame_samples, config.frame_rate_hz)
+    assert (about["format_version"], about["name"], about["version"], about["sample_rate_hz"]) == (
+        FORMAT_VERSION,
+        "a name",
+        "3",
+        16000,
+    )
+    assert (about["frame_samples"], about["frame_rate_hz"]) == (
+        config.frame_samples,
+        config.frame_rate_hz,
+    )
     assert ModelConfig.from_json(json.dumps(about["config"])) == config
     assert set(about["outputs"]) == set(LABELS)
     for label, output in about["outputs"].items():
@@ -39,15 +56,24 @@ def test_the_description_is_json_and_complete(name: str, kind: Literal["pcm", "m
 def test_the_times_of_the_projection_are_this_networks() -> None:
     def meanings(config: ModelConfig) -> list[str]:
         outputs = describe(TurnModel(config), "pcm", "m", "1")["outputs"]
-        return [outputs[label]["meaning"].partition("; sums to 1; ")[2] for label in ("p_now", "p_future")]
+        return [
+            outputs[label]["meaning"].partition("; sums to 1; ")[2]
+            for label in ("p_now", "p_future")
+        ]
 
     assert meanings(CONFIGS["tiny"]) == ["0-0.6 s ahead", "0.6-2 s ahead"]
-    assert meanings(replace(CONFIGS["tiny"], bin_edges_s=(0.0, 0.1, 0.5, 1.5, 3.0))) == ["0-0.5 s ahead", "0.5-3 s ahead"]
+    assert meanings(replace(CONFIGS["tiny"], bin_edges_s=(0.0, 0.1, 0.5, 1.5, 3.0))) == [
+        "0-0.5 s ahead",
+        "0.5-3 s ahead",
+    ]
 
 
 def test_the_reach_of_the_encoder_is_told_in_frames_and_samples() -> None:
     # 3 taps of the first layer; a residual block of 3 taps, then one of 2 taps 3 apart: 2 + 2 * 2 + 2 * 3 frames before the newest
-    assert describe(TurnModel(CONFIGS["tiny"]), "pcm", "m", "1")["receptive_field"] == {"frames": 13, "samples": 12 * 320 + 640}
+    assert describe(TurnModel(CONFIGS["tiny"]), "pcm", "m", "1")["receptive_field"] == {
+        "frames": 13,
+        "samples": 12 * 320 + 640,
+    }
 
 
 @pytest.mark.parametrize("kind", ["pcm", "mel"])

@@ -23,25 +23,36 @@ Export = Callable[[str, InputKind], Any]
 
 
 @each_graph
-def test_the_graph_stepped_frame_by_frame_equals_torchs_whole_pass(exported: Export, name: str, kind: InputKind) -> None:
+def test_the_graph_stepped_frame_by_frame_equals_torchs_whole_pass(
+    exported: Export, name: str, kind: InputKind
+) -> None:
     one = exported(name, kind)
     x, expected = run_torch(one.model, kind, verification_audio(one.model))
     found = run_frames(open_session(one.graph), one.model, kind, x)
     for label in LABELS:
-        np.testing.assert_allclose(found[label], expected[label], atol=TOLERANCE, rtol=0, err_msg=label)
+        np.testing.assert_allclose(
+            found[label], expected[label], atol=TOLERANCE, rtol=0, err_msg=label
+        )
         assert found[label].shape == expected[label].shape
 
 
 @each_graph
-def test_verification_passes_and_its_controls_fail_by_orders_of_magnitude(exported: Export, name: str, kind: InputKind) -> None:
+def test_verification_passes_and_its_controls_fail_by_orders_of_magnitude(
+    exported: Export, name: str, kind: InputKind
+) -> None:
     one = exported(name, kind)
     found = verify(one.graph, one.model, kind)
     assert found.whole_against_frames <= TOLERANCE
-    assert min(found.without_conv_caches, found.without_recurrent_state) > 1000 * found.whole_against_frames
+    assert (
+        min(found.without_conv_caches, found.without_recurrent_state)
+        > 1000 * found.whole_against_frames
+    )
 
 
 @each_graph
-def test_a_conversation_in_a_batch_gets_the_same_bits_as_alone(exported: Export, name: str, kind: InputKind) -> None:
+def test_a_conversation_in_a_batch_gets_the_same_bits_as_alone(
+    exported: Export, name: str, kind: InputKind
+) -> None:
     one = exported(name, kind)
     session = open_session(one.graph)
     x, _ = run_torch(one.model, kind, verification_audio(one.model))
@@ -54,34 +65,52 @@ def test_a_conversation_in_a_batch_gets_the_same_bits_as_alone(exported: Export,
 
 
 @each_graph
-def test_swapping_the_channels_swaps_every_output_bit_for_bit(exported: Export, name: str, kind: InputKind) -> None:
+def test_swapping_the_channels_swaps_every_output_bit_for_bit(
+    exported: Export, name: str, kind: InputKind
+) -> None:
     one = exported(name, kind)
     session = open_session(one.graph)
     x, _ = run_torch(one.model, kind, verification_audio(one.model))
-    straight, swapped = (run_frames(session, one.model, kind, audio) for audio in (x, np.ascontiguousarray(x[:, ::-1])))
+    straight, swapped = (
+        run_frames(session, one.model, kind, audio)
+        for audio in (x, np.ascontiguousarray(x[:, ::-1]))
+    )
     for label in LABELS:
         if label == "next_state":
             halves = swapped[label].reshape(len(x), 2, -1)[:, ::-1]
             np.testing.assert_array_equal(halves.reshape(straight[label].shape), straight[label])
         else:
-            np.testing.assert_array_equal(swapped[label][:, :, ::-1], straight[label], err_msg=label)
+            np.testing.assert_array_equal(
+                swapped[label][:, :, ::-1], straight[label], err_msg=label
+            )
     assert not np.array_equal(straight["p_next"], swapped["p_next"])
 
 
 @each_graph
-def test_flattening_changes_no_number_and_removes_nodes(exported: Export, name: str, kind: InputKind) -> None:
+def test_flattening_changes_no_number_and_removes_nodes(
+    exported: Export, name: str, kind: InputKind
+) -> None:
     one = exported(name, kind)
-    before, after = (len(onnx.load_from_string(graph).graph.node) for graph in (one.unflattened, one.graph))
-    if one.model.config.encoder.dims == 1:  # over time and frequency there is little that is a plain matrix
+    before, after = (
+        len(onnx.load_from_string(graph).graph.node) for graph in (one.unflattened, one.graph)
+    )
+    if (
+        one.model.config.encoder.dims == 1
+    ):  # over time and frequency there is little that is a plain matrix
         assert after < before
     x, _ = run_torch(one.model, kind, verification_audio(one.model))
-    plain, flat = (run_frames(open_session(graph, optimize=False), one.model, kind, x[:, :, :30]) for graph in (one.unflattened, one.graph))
+    plain, flat = (
+        run_frames(open_session(graph, optimize=False), one.model, kind, x[:, :, :30])
+        for graph in (one.unflattened, one.graph)
+    )
     for label in LABELS:
         np.testing.assert_allclose(flat[label], plain[label], atol=2e-6, rtol=0, err_msg=label)
 
 
 @each_graph
-def test_the_graph_describes_itself_completely(exported: Export, name: str, kind: InputKind) -> None:
+def test_the_graph_describes_itself_completely(
+    exported: Export, name: str, kind: InputKind
+) -> None:
     one = exported(name, kind)
     session = open_session(one.graph)
     about = json.loads(session.get_modelmeta().custom_metadata_map[METADATA_KEY])
@@ -90,11 +119,15 @@ def test_the_graph_describes_itself_completely(exported: Export, name: str, kind
     assert (state.name, state.shape[1:]) == ("state", [about["state"]["size"]])
     assert isinstance(x.shape[0], str)  # a free batch
     assert x.shape[0] == state.shape[0]
-    assert [(o.name, o.shape[1:]) for o in outputs] == [(label, about["outputs"][label]["shape"]) for label in LABELS]
+    assert [(o.name, o.shape[1:]) for o in outputs] == [
+        (label, about["outputs"][label]["shape"]) for label in LABELS
+    ]
     assert (about["input"], about["name"], about["version"]) == (kind, name, "0")
 
 
 @each_graph
-def test_the_file_tells_nothing_about_the_machine_it_was_made_on(exported: Export, name: str, kind: InputKind) -> None:
+def test_the_file_tells_nothing_about_the_machine_it_was_made_on(
+    exported: Export, name: str, kind: InputKind
+) -> None:
     for trace in (b".py", b"site-packages", b"stack_trace"):
         assert trace not in exported(name, kind).graph

@@ -61,8 +61,19 @@ def test_example_steps_the_file_with_numpy_and_onnxruntime_alone(tmp_path: Path)
     sf.write(tmp_path / "noise.wav", samples, 16000, subtype="PCM_16")
     example = ROOT / "export" / "step_example.py"
     assert len(example.read_text().splitlines()) < 30
-    assert set(re.findall(r"^import (\w+)", example.read_text(), re.MULTILINE)) == {"json", "sys", "wave", "numpy", "onnxruntime"}
-    done = subprocess.run([sys.executable, str(example), str(bundled_model()), str(tmp_path / "noise.wav")], capture_output=True, text=True, check=True)
+    assert set(re.findall(r"^import (\w+)", example.read_text(), re.MULTILINE)) == {
+        "json",
+        "sys",
+        "wave",
+        "numpy",
+        "onnxruntime",
+    }
+    done = subprocess.run(
+        [sys.executable, str(example), str(bundled_model()), str(tmp_path / "noise.wav")],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     lines = done.stdout.splitlines()
     assert len(lines) == 50
     engine = Engine()

@@ -44,12 +44,21 @@ def manifest(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for number in range(4):
         active = turns(round(SECONDS * 50), rng)
         loud = np.repeat(active, FRAME_SAMPLES, axis=1)
-        audio = (0.2 * rng.standard_normal(loud.shape) * loud + 0.0005 * rng.standard_normal(loud.shape)).T
+        audio = (
+            0.2 * rng.standard_normal(loud.shape) * loud + 0.0005 * rng.standard_normal(loud.shape)
+        ).T
         sf.write(folder / f"{number}.wav", audio, RATE_HZ)
         backchannel = np.zeros_like(active)
         backchannel[1, 100:110] = active[1, 100:110]
         np.savez(folder / f"{number}.npz", activity=active, backchannel=backchannel)
-        dialogues.append(Dialogue(str(number), (folder / f"{number}.wav",), (f"{number}/0", f"{number}/1"), activity=folder / f"{number}.npz"))
+        dialogues.append(
+            Dialogue(
+                str(number),
+                (folder / f"{number}.wav",),
+                (f"{number}/0", f"{number}/1"),
+                activity=folder / f"{number}.npz",
+            )
+        )
     write_manifest(folder / "manifest.jsonl", dialogues)
     return folder / "manifest.jsonl"
 
@@ -82,7 +91,9 @@ def pool(speech_sets: list[Path]) -> UtterancePool:
 
 
 @pytest.fixture(scope="session")
-def taught(speech_sets: list[Path], pool: UtterancePool, tmp_path_factory: pytest.TempPathFactory) -> Extraction:
+def taught(
+    speech_sets: list[Path], pool: UtterancePool, tmp_path_factory: pytest.TempPathFactory
+) -> Extraction:
     """All that the fake teacher says of them."""
     folder = tmp_path_factory.mktemp("teacher")
     with patch.object(extraction, "WhisperEncoder", FakeEncoder):

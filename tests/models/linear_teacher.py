@@ -42,12 +42,17 @@ SETTINGS = DistillationSettings(
 CPU = Hardware(accelerator="cpu")
 
 
-def spectra(pool: UtterancePool, utterance: Utterance, level_db: float = -26.0) -> NDArray[np.float32]:
+def spectra(
+    pool: UtterancePool, utterance: Utterance, level_db: float = -26.0
+) -> NDArray[np.float32]:
     """Four linear read-outs of the clip's log-mel frames at one loudness, (T, 4)."""
     clip = pool.audio(utterance) * np.float32(10 ** ((level_db - utterance.level_db) / 20))
     clip = np.pad(clip, (0, -len(clip) % FRAME_SAMPLES))
     layer = LogMel(TINY.features)
-    mel = layer(torch.from_numpy(clip)[None], torch.zeros(1, TINY.features.window_samples - TINY.features.hop_samples))[0][0].numpy()
+    mel = layer(
+        torch.from_numpy(clip)[None],
+        torch.zeros(1, TINY.features.window_samples - TINY.features.hop_samples),
+    )[0][0].numpy()
     weights = np.random.default_rng(3).standard_normal((TINY.features.mel_bins, COMPONENTS)) / 4
     return (mel @ weights).astype(np.float32)
 
@@ -62,16 +67,29 @@ def plant_linear_teacher(pool: UtterancePool, folder: Path) -> Extraction:
 
     places: list[Place] = []
     for one in pool.utterances:
-        places += [(one.index, one.offset, END), *((one.index, int(start), PAUSE) for start, _ in one.pauses)]
-        places += [(one.index, int(dip), DIP) for dip in one.dips[:2]] + [(one.index, one.onset + 9000, CUT)]
+        places += [
+            (one.index, one.offset, END),
+            *((one.index, int(start), PAUSE) for start, _ in one.pauses),
+        ]
+        places += [(one.index, int(dip), DIP) for dip in one.dips[:2]] + [
+            (one.index, one.onset + 9000, CUT)
+        ]
     # What is said of a place is the mean of the last frames before it, thrice, as the embeddings are three means.
-    lasts = [slice(place // FRAME_SAMPLES - HEARD_FRAMES, place // FRAME_SAMPLES) for _, place, _ in places]
-    embeddings = [np.tile(said(pool.utterances[clip])[last].mean(axis=0), 3) for (clip, _, _), last in zip(places, lasts, strict=True)]
+    lasts = [
+        slice(place // FRAME_SAMPLES - HEARD_FRAMES, place // FRAME_SAMPLES)
+        for _, place, _ in places
+    ]
+    embeddings = [
+        np.tile(said(pool.utterances[clip])[last].mean(axis=0), 3)
+        for (clip, _, _), last in zip(places, lasts, strict=True)
+    ]
     noise = 0.01 * np.random.default_rng(0).standard_normal((len(places), 3 * COMPONENTS))
     return plant(
         folder,
         pool,
-        lambda utterance, _: np.clip(np.round(said(utterance) * QUANTUM), -127, 127).astype(np.int8),
+        lambda utterance, _: np.clip(np.round(said(utterance) * QUANTUM), -127, 127).astype(
+            np.int8
+        ),
         places,
         (np.array(embeddings) + noise).astype(np.float16),
     )

@@ -12,7 +12,16 @@ from numpy.typing import NDArray
 
 from turnstream.models.dialogues.manifest import Dialogue, write_manifest
 from turnstream.models.dialogues.utterances import Utterance, UtterancePool, is_validation_speaker
-from turnstream.models.teachers.extraction import COMPONENTS, EMBEDDINGS, FRAMES, PLACES, WINDOWS, Components, Extraction, clip_frames
+from turnstream.models.teachers.extraction import (
+    COMPONENTS,
+    EMBEDDINGS,
+    FRAMES,
+    PLACES,
+    WINDOWS,
+    Components,
+    Extraction,
+    clip_frames,
+)
 
 from ..material import RATE_HZ, buzz, utterance
 
@@ -28,7 +37,9 @@ class FakeEncoder:
 
     asked = 0  # clips, by all encoders
 
-    def __init__(self, folder: Path | None = None, *, cache: Path | None = None, threads: int = 1) -> None:
+    def __init__(
+        self, folder: Path | None = None, *, cache: Path | None = None, threads: int = 1
+    ) -> None:
         self.folder, self.cache, self.threads = folder, cache, threads
 
     def encode(self, clips: Sequence[NDArray[np.float32]]) -> list[NDArray[np.float32]]:
@@ -42,14 +53,20 @@ def band_levels(clip: NDArray[np.float32]) -> NDArray[np.float32]:
     framed = np.pad(clip, (0, frames * FRAME_SAMPLES - len(clip))).reshape(frames, FRAME_SAMPLES)
     power = np.abs(np.fft.rfft(framed, axis=1)) ** 2 / FRAME_SAMPLES
     bins_hz = np.fft.rfftfreq(FRAME_SAMPLES, 1 / RATE_HZ)
-    bands = [power[:, (bins_hz >= low) & (bins_hz < high)].sum(axis=1) for low, high in zip(BANDS_HZ, BANDS_HZ[1:], strict=False)]
+    bands = [
+        power[:, (bins_hz >= low) & (bins_hz < high)].sum(axis=1)
+        for low, high in zip(BANDS_HZ, BANDS_HZ[1:], strict=False)
+    ]
     return np.log10(np.stack(bands, axis=1) + 1e-7).astype(np.float32)
 
 
 def speakers(learned: int = 5, kept: int = 2) -> list[str]:
     """Names of speakers to learn from, and of some that are kept for validation."""
     names = [f"voice_{number}" for number in range(200)]
-    of_split = [[name for name in names if is_validation_speaker(name) == validation] for validation in (False, True)]
+    of_split = [
+        [name for name in names if is_validation_speaker(name) == validation]
+        for validation in (False, True)
+    ]
     return of_split[0][:learned] + of_split[1][:kept]
 
 
@@ -62,7 +79,11 @@ def write_speech(folder: Path) -> Path:
         for number, speaker in enumerate(speakers()):
             for clip in range(clips):
                 file = f"{number}_{clip}.wav"
-                sf.write(folder / "speech" / name / file, utterance(100 + 17 * (3 * number % 7), 0.9 + 0.2 * clip, 1.2, rng), RATE_HZ)
+                sf.write(
+                    folder / "speech" / name / file,
+                    utterance(100 + 17 * (3 * number % 7), 0.9 + 0.2 * clip, 1.2, rng),
+                    RATE_HZ,
+                )
                 rows.append([file, speaker, "It buzzes." if clip else "it buzzes and,"])
         with (folder / "speech" / name / "manifest.csv").open("w", newline="") as out:
             csv.writer(out).writerows([["file", "speaker", "transcript"], *rows])
@@ -76,7 +97,10 @@ def write_calls(folder: Path, calls: int = 4, turns: int = 16) -> list[Dialogue]
     for number in range(calls):
         rng = np.random.default_rng(number)
         frames = 110 * turns + 200
-        sound, active = 1e-3 * rng.standard_normal((2, frames * FRAME_SAMPLES)), np.zeros((2, frames), bool)
+        sound, active = (
+            1e-3 * rng.standard_normal((2, frames * FRAME_SAMPLES)),
+            np.zeros((2, frames), bool),
+        )
         at, speaker = 20, int(rng.integers(2))
         for _ in range(turns):
             length, gives_away = int(rng.integers(60, 90)), bool(rng.random() < 0.5)
@@ -91,7 +115,14 @@ def write_calls(folder: Path, calls: int = 4, turns: int = 16) -> list[Dialogue]
         sf.write(folder / f"call{number}.wav", sound.T, RATE_HZ)
         np.savez(folder / f"call{number}.npz", activity=active, backchannel=np.zeros_like(active))
         names = (f"call{number}/0", f"call{number}/1")
-        found.append(Dialogue(f"call{number}", (folder / f"call{number}.wav",), names, activity=folder / f"call{number}.npz"))
+        found.append(
+            Dialogue(
+                f"call{number}",
+                (folder / f"call{number}.wav",),
+                names,
+                activity=folder / f"call{number}.npz",
+            )
+        )
     write_manifest(folder / "calls.jsonl", found)
     return found
 
@@ -115,13 +146,26 @@ def plant(
     folder.mkdir(parents=True)
     frames = [values(one, clip_frames(pool.samples(one))) for one in pool.utterances]
     width = frames[0].shape[1]
-    Components(np.zeros(width, np.float32), np.eye(width, dtype=np.float32), np.ones(width, np.float32), np.full(width, 1 / width, np.float32)).save(
-        folder / COMPONENTS
-    )
+    Components(
+        np.zeros(width, np.float32),
+        np.eye(width, dtype=np.float32),
+        np.ones(width, np.float32),
+        np.full(width, 1 / width, np.float32),
+    ).save(folder / COMPONENTS)
     np.concatenate(frames).tofile(folder / FRAMES)
     clip, place, kind = (np.array([one[i] for one in places]) for i in range(3))
-    np.savez(folder / PLACES, clip=clip.astype(np.int32), place=place.astype(np.int32), kind=kind.astype(np.int8), sets=np.array(pool.sets))
+    np.savez(
+        folder / PLACES,
+        clip=clip.astype(np.int32),
+        place=place.astype(np.int32),
+        kind=kind.astype(np.int8),
+        sets=np.array(pool.sets),
+    )
     if embeddings is None:
-        embeddings = np.random.default_rng(0).standard_normal((len(places), len(WINDOWS) * width)).astype(np.float16)
+        embeddings = (
+            np.random.default_rng(0)
+            .standard_normal((len(places), len(WINDOWS) * width))
+            .astype(np.float16)
+        )
     embeddings.tofile(folder / EMBEDDINGS)
     return Extraction(folder, pool)

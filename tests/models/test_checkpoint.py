@@ -5,7 +5,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from turnstream.models.checkpoint import CONFIG_FILE, WEIGHTS_FILE, load_checkpoint, load_encoder, save_checkpoint
+from turnstream.models.checkpoint import (
+    CONFIG_FILE,
+    WEIGHTS_FILE,
+    load_checkpoint,
+    load_encoder,
+    save_checkpoint,
+)
 from turnstream.models.config import RecurrentConfig
 from turnstream.stream.errors import ConfigError
 
@@ -20,7 +26,9 @@ def test_a_network_comes_back_from_disk_with_the_same_numbers(name: str, tmp_pat
     assert loaded.config == model.config
     assert not loaded.training
     audio = random_audio(model.config, 1, 10)
-    for ours, theirs in zip(whole_conversation(model.eval(), audio), whole_conversation(loaded, audio), strict=True):
+    for ours, theirs in zip(
+        whole_conversation(model.eval(), audio), whole_conversation(loaded, audio), strict=True
+    ):
         assert torch.equal(ours, theirs)
 
 
@@ -28,7 +36,10 @@ def test_a_network_comes_back_from_disk_with_the_same_numbers(name: str, tmp_pat
 def test_a_missing_file_is_named(file: str, tmp_path: Path) -> None:
     save_checkpoint(random_model(CONFIGS["tiny"]), tmp_path)
     (tmp_path / file).unlink()
-    with pytest.raises(ConfigError, match=rf"expected a checkpoint folder with config.json and model.safetensors, got .* without {file}"):
+    with pytest.raises(
+        ConfigError,
+        match=rf"expected a checkpoint folder with config.json and model.safetensors, got .* without {file}",
+    ):
         load_checkpoint(tmp_path)
 
 
@@ -36,7 +47,9 @@ def test_weights_of_another_configuration_are_refused(tmp_path: Path) -> None:
     save_checkpoint(random_model(CONFIGS["tiny"]), tmp_path)
     other = dataclasses.replace(CONFIGS["tiny"], dialogue_rnn=RecurrentConfig("gru", 11))
     (tmp_path / CONFIG_FILE).write_text(other.to_json())
-    with pytest.raises(ConfigError, match=r"expected weights that fit config.json: .*dialogue_rnn") as caught:
+    with pytest.raises(
+        ConfigError, match=r"expected weights that fit config.json: .*dialogue_rnn"
+    ) as caught:
         load_checkpoint(tmp_path)
     assert "\n" not in str(caught.value)
 
@@ -60,11 +73,16 @@ def test_the_encoder_alone_is_read_whatever_else_is_there(tmp_path: Path) -> Non
     model = random_model(CONFIGS["tiny"])
     save_checkpoint(model, tmp_path)
     described = json.loads((tmp_path / CONFIG_FILE).read_text())
-    (tmp_path / CONFIG_FILE).write_text(json.dumps({name: described[name] for name in ("features", "encoder")} | {"method": "cpc"}))
+    (tmp_path / CONFIG_FILE).write_text(
+        json.dumps({name: described[name] for name in ("features", "encoder")} | {"method": "cpc"})
+    )
     given = load_encoder(tmp_path)
     assert (given.features, given.config) == (model.config.features, model.config.encoder)
     assert (given.speaker_rnn, set(given.weights)) == (None, set(model.encoder.state_dict()))
-    assert all(torch.equal(tensor, given.weights[name]) for name, tensor in model.encoder.state_dict().items())
+    assert all(
+        torch.equal(tensor, given.weights[name])
+        for name, tensor in model.encoder.state_dict().items()
+    )
 
 
 @pytest.mark.parametrize("name", CONFIGS)
@@ -75,7 +93,9 @@ def test_the_per_speaker_rnn_is_read_with_the_encoder(name: str, tmp_path: Path)
     assert given.speaker_rnn == model.config.speaker_rnn
     weights = model.speaker_rnn.state_dict()
     assert set(given.speaker_rnn_weights) == set(weights)
-    assert all(torch.equal(tensor, given.speaker_rnn_weights[name]) for name, tensor in weights.items())
+    assert all(
+        torch.equal(tensor, given.speaker_rnn_weights[name]) for name, tensor in weights.items()
+    )
 
 
 def test_a_per_speaker_rnn_that_is_not_as_described_is_refused(tmp_path: Path) -> None:
@@ -87,7 +107,9 @@ def test_a_per_speaker_rnn_that_is_not_as_described_is_refused(tmp_path: Path) -
         load_encoder(tmp_path)
 
 
-@pytest.mark.parametrize("described", ["{}", "[]", "{", '{"features": {}, "encoder": {"channels": 7}}'])
+@pytest.mark.parametrize(
+    "described", ["{}", "[]", "{", '{"features": {}, "encoder": {"channels": 7}}']
+)
 def test_a_checkpoint_without_that_encoder_is_refused(described: str, tmp_path: Path) -> None:
     save_checkpoint(random_model(CONFIGS["tiny"]), tmp_path)
     (tmp_path / CONFIG_FILE).write_text(described)

@@ -14,15 +14,37 @@ MEL_BINS = 10
 TWO_STACKS = (StackConfig((3, 2), (1, 3)), StackConfig((2, 4), (2, 1)))
 CONFIGS = {
     "one stack": EncoderConfig(channels=6, out_channels=5, stacks=TWO_STACKS[:1]),
-    "two stacks added at the end": EncoderConfig(channels=6, out_channels=5, stacks=TWO_STACKS, block="plain"),
-    "unequal stacks concatenated at the end": EncoderConfig(channels=6, out_channels=5, stacks=(*TWO_STACKS, StackConfig((3,), (5,))), combine="concat"),
-    "added at every layer": EncoderConfig(channels=6, out_channels=5, stacks=TWO_STACKS, combine_at="layer", block="gated"),
-    "concatenated at every layer": EncoderConfig(channels=6, out_channels=5, stacks=TWO_STACKS, combine_at="layer", combine="concat"),
-    "stride 2": EncoderConfig(channels=6, out_channels=5, stacks=TWO_STACKS, stride=2, first_kernel=5),
-    "stride beyond the kernel": EncoderConfig(channels=6, out_channels=5, stacks=TWO_STACKS, stride=4, first_kernel=2, activation="silu"),
+    "two stacks added at the end": EncoderConfig(
+        channels=6, out_channels=5, stacks=TWO_STACKS, block="plain"
+    ),
+    "unequal stacks concatenated at the end": EncoderConfig(
+        channels=6, out_channels=5, stacks=(*TWO_STACKS, StackConfig((3,), (5,))), combine="concat"
+    ),
+    "added at every layer": EncoderConfig(
+        channels=6, out_channels=5, stacks=TWO_STACKS, combine_at="layer", block="gated"
+    ),
+    "concatenated at every layer": EncoderConfig(
+        channels=6, out_channels=5, stacks=TWO_STACKS, combine_at="layer", combine="concat"
+    ),
+    "stride 2": EncoderConfig(
+        channels=6, out_channels=5, stacks=TWO_STACKS, stride=2, first_kernel=5
+    ),
+    "stride beyond the kernel": EncoderConfig(
+        channels=6, out_channels=5, stacks=TWO_STACKS, stride=4, first_kernel=2, activation="silu"
+    ),
     "2d": EncoderConfig(channels=3, out_channels=5, stacks=TWO_STACKS[:1], dims=2),
-    "2d stride 2 concatenated": EncoderConfig(channels=3, out_channels=5, stacks=TWO_STACKS, dims=2, stride=2, combine="concat", block="gated"),
-    "2d concatenated at every layer": EncoderConfig(channels=3, out_channels=5, stacks=TWO_STACKS, dims=2, combine="concat", combine_at="layer"),
+    "2d stride 2 concatenated": EncoderConfig(
+        channels=3,
+        out_channels=5,
+        stacks=TWO_STACKS,
+        dims=2,
+        stride=2,
+        combine="concat",
+        block="gated",
+    ),
+    "2d concatenated at every layer": EncoderConfig(
+        channels=3, out_channels=5, stacks=TWO_STACKS, dims=2, combine="concat", combine_at="layer"
+    ),
 }
 STEPS = 40
 
@@ -32,7 +54,11 @@ def encoder_and_input(name: str) -> tuple[Encoder, torch.Tensor, Any]:
     encoder = Encoder(CONFIGS[name], MEL_BINS)
     for parameter in encoder.parameters():
         parameter.data.mul_(1.5)
-    return encoder, torch.randn(2, STEPS * CONFIGS[name].stride, MEL_BINS), zero_state(encoder.state_shapes(), 2)
+    return (
+        encoder,
+        torch.randn(2, STEPS * CONFIGS[name].stride, MEL_BINS),
+        zero_state(encoder.state_shapes(), 2),
+    )
 
 
 @pytest.mark.parametrize("name", CONFIGS)
@@ -41,7 +67,9 @@ def test_any_chunks_equal_the_whole(name: str) -> None:
     whole = in_chunks(encoder, x, state, [STEPS], CONFIGS[name].stride)
     assert whole.shape == (2, STEPS, CONFIGS[name].out_channels)
     for sizes in chunk_sizes(STEPS, longest=receptive_field(CONFIGS[name]).size).values():
-        torch.testing.assert_close(in_chunks(encoder, x, state, sizes, CONFIGS[name].stride), whole, atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(
+            in_chunks(encoder, x, state, sizes, CONFIGS[name].stride), whole, atol=1e-5, rtol=1e-5
+        )
 
 
 @pytest.mark.parametrize("name", CONFIGS)
@@ -79,7 +107,16 @@ def test_future_input_never_changes_earlier_output(name: str) -> None:
 def test_one_stack_needs_no_join_however_it_is_configured() -> None:
     torch.manual_seed(0)
     parameters = {
-        name: sum(p.numel() for p in Encoder(EncoderConfig(stacks=TWO_STACKS[:1], combine=combine, combine_at=at), MEL_BINS).parameters())
-        for name, combine, at in (("a", "add", "end"), ("b", "concat", "end"), ("c", "concat", "layer"))
+        name: sum(
+            p.numel()
+            for p in Encoder(
+                EncoderConfig(stacks=TWO_STACKS[:1], combine=combine, combine_at=at), MEL_BINS
+            ).parameters()
+        )
+        for name, combine, at in (
+            ("a", "add", "end"),
+            ("b", "concat", "end"),
+            ("c", "concat", "layer"),
+        )
     }
     assert len(set(parameters.values())) == 1

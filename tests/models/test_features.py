@@ -15,7 +15,9 @@ CONFIGS = [
     FeatureConfig(mel_bins=16, window_samples=512),
     FeatureConfig(mel_bins=16, window_samples=800),
     FeatureConfig(mel_bins=20, window_samples=960, high_hz=8000.0, low_hz=0.0),
-    FeatureConfig(mel_bins=16, sample_rate_hz=8000, hop_samples=160, window_samples=400, high_hz=4000.0),
+    FeatureConfig(
+        mel_bins=16, sample_rate_hz=8000, hop_samples=160, window_samples=400, high_hz=4000.0
+    ),
 ]
 IDS = [f"{c.sample_rate_hz} Hz window {c.window_samples} hop {c.hop_samples}" for c in CONFIGS]
 
@@ -26,12 +28,16 @@ def noise(samples: int) -> Tensor:
 
 def chirp(samples: int) -> Tensor:
     t = torch.arange(samples, dtype=torch.float64) / samples
-    return (0.5 * torch.sin(2 * torch.pi * 0.2 * samples * t * t)).float().repeat(2, 1)  # from 0 Hz to 0.4 of the sample rate
+    return (
+        (0.5 * torch.sin(2 * torch.pi * 0.2 * samples * t * t)).float().repeat(2, 1)
+    )  # from 0 Hz to 0.4 of the sample rate
 
 
 @pytest.mark.parametrize("signal", [noise, chirp])
 @pytest.mark.parametrize("config", CONFIGS, ids=IDS)
-def test_features_are_the_logarithm_of_torchaudios_mel_spectrogram(config: FeatureConfig, signal: object) -> None:
+def test_features_are_the_logarithm_of_torchaudios_mel_spectrogram(
+    config: FeatureConfig, signal: object
+) -> None:
     audio: Tensor = signal(40 * config.hop_samples)  # pyright: ignore[reportCallIssue]
     layer = LogMel(config)
     mel, _ = layer(audio, zero_state(layer.state_shapes(), 2))
@@ -44,10 +50,14 @@ def test_features_are_the_logarithm_of_torchaudios_mel_spectrogram(config: Featu
         n_mels=config.mel_bins,
         center=False,
     )
-    power = spectrogram(F.pad(audio, (config.window_samples - config.hop_samples, 0))).transpose(1, 2)  # (B, T, M)
+    power = spectrogram(F.pad(audio, (config.window_samples - config.hop_samples, 0))).transpose(
+        1, 2
+    )  # (B, T, M)
     expected = (torch.log(power + config.log_floor) - LOG_MEAN) * LOG_SCALE
     assert mel.shape == (2, 40, config.mel_bins)
-    torch.testing.assert_close(mel, expected, atol=5e-4, rtol=0)  # 0.01 dB: float32 beside a tone 60 dB louder
+    torch.testing.assert_close(
+        mel, expected, atol=5e-4, rtol=0
+    )  # 0.01 dB: float32 beside a tone 60 dB louder
 
 
 @pytest.mark.parametrize("config", CONFIGS, ids=IDS)

@@ -2,7 +2,14 @@ import numpy as np
 import pytest
 
 from turnstream.models.config import ModelConfig
-from turnstream.models.projection import CLASSES, UNKNOWN, class_bits, expected_bins, projection_classes, swapped_classes
+from turnstream.models.projection import (
+    CLASSES,
+    UNKNOWN,
+    class_bits,
+    expected_bins,
+    projection_classes,
+    swapped_classes,
+)
 
 EDGES_S = ModelConfig().bin_edges_s
 
@@ -10,7 +17,12 @@ EDGES_S = ModelConfig().bin_edges_s
 def random_activity(frames: int, seed: int) -> np.ndarray:
     """Stretches of speech and silence of all lengths up to a second."""
     rng = np.random.default_rng(seed)
-    return np.stack([np.repeat(rng.random(frames) < 0.5, rng.integers(1, 50, frames))[:frames] for _ in range(2)])
+    return np.stack(
+        [
+            np.repeat(rng.random(frames) < 0.5, rng.integers(1, 50, frames))[:frames]
+            for _ in range(2)
+        ]
+    )
 
 
 def brute_force_class(activity: np.ndarray, frame: int, frame_rate_hz: float) -> int:
@@ -18,7 +30,10 @@ def brute_force_class(activity: np.ndarray, frame: int, frame_rate_hz: float) ->
     bits = ""
     for speaker in (0, 1):
         for start_s, end_s in zip(EDGES_S, EDGES_S[1:], strict=False):
-            first, last = frame + 1 + round(start_s * frame_rate_hz), frame + 1 + round(end_s * frame_rate_hz)
+            first, last = (
+                frame + 1 + round(start_s * frame_rate_hz),
+                frame + 1 + round(end_s * frame_rate_hz),
+            )
             if last > activity.shape[1]:
                 return UNKNOWN
             bits += "1" if np.mean(activity[speaker, first:last]) >= 0.5 else "0"
@@ -52,7 +67,9 @@ def test_exchanging_the_speakers_exchanges_the_classes_and_twice_is_nothing() ->
     assert swap[swap].tolist() == list(range(CLASSES))
     assert np.array_equal(class_bits()[swap], class_bits()[:, ::-1])
     activity = random_activity(400, 5)
-    classes, mirrored = (projection_classes(a, 50.0, EDGES_S)[:300] for a in (activity, activity[::-1]))
+    classes, mirrored = (
+        projection_classes(a, 50.0, EDGES_S)[:300] for a in (activity, activity[::-1])
+    )
     assert np.array_equal(mirrored, swap[classes])
     assert len(set(classes.tolist())) > 20
 
@@ -62,7 +79,9 @@ def test_read_outs_are_the_expected_number_of_bins_on() -> None:
     expected = np.zeros((2, 2))  # speaker, now and future
     for number, probability in enumerate(p):
         bits = [number >> i & 1 for i in range(8)]
-        expected += probability * np.array([[bits[0] + bits[1], bits[2] + bits[3]], [bits[4] + bits[5], bits[6] + bits[7]]])
+        expected += probability * np.array(
+            [[bits[0] + bits[1], bits[2] + bits[3]], [bits[4] + bits[5], bits[6] + bits[7]]]
+        )
     for speaker in (0, 1):
         np.testing.assert_allclose(p @ expected_bins()[speaker], expected[speaker])
 

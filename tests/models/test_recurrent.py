@@ -30,12 +30,16 @@ def test_any_chunks_equal_the_whole(kind: Kind, layers: int) -> None:
 
 
 @pytest.mark.parametrize("layers", [1, 3])
-@pytest.mark.parametrize(("kind", "names"), [("rnn", {"h"}), ("gru", {"h"}), ("lstm", {"h", "c"}), ("none", set())])
+@pytest.mark.parametrize(
+    ("kind", "names"), [("rnn", {"h"}), ("gru", {"h"}), ("lstm", {"h", "c"}), ("none", set())]
+)
 def test_the_state_has_the_shapes_it_promises(kind: Kind, names: set[str], layers: int) -> None:
     layer = Recurrent(RecurrentConfig(kind, 7, layers), 5)
     assert layer.state_shapes() == dict.fromkeys(names, (layers, 7))
     _, after = layer(torch.randn(3, 4, 5), zero_state(layer.state_shapes(), 3))
-    assert {name: tuple(tensor.shape) for name, tensor in after.items()} == dict.fromkeys(names, (3, layers, 7))
+    assert {name: tuple(tensor.shape) for name, tensor in after.items()} == dict.fromkeys(
+        names, (3, layers, 7)
+    )
 
 
 @pytest.mark.parametrize("kind", ["rnn", "gru", "lstm"])
@@ -44,7 +48,10 @@ def test_losing_the_state_breaks_the_parity_by_orders_of_magnitude(kind: Kind) -
     layer = Recurrent(RecurrentConfig(kind, 7, 2), 5)
     x = torch.randn(3, FRAMES, 5)
     state = zero_state(layer.state_shapes(), 3)
-    assert (in_chunks(layer, x, state, [1] * FRAMES, forget=forget) - in_chunks(layer, x, state, [FRAMES])).abs().max() > 1e-2
+    assert (
+        in_chunks(layer, x, state, [1] * FRAMES, forget=forget)
+        - in_chunks(layer, x, state, [FRAMES])
+    ).abs().max() > 1e-2
 
 
 def test_none_is_a_linear_read_out_without_memory() -> None:

@@ -12,7 +12,10 @@ SHAPES = {"a": (2, 3), "b": {"empty": (0, 4), "c": (5,)}, "none": {}}
 
 def test_tensors_lie_one_after_another_and_empty_ones_take_no_place() -> None:
     layout = StateLayout.of(SHAPES)
-    assert [(entry.name, entry.shape, entry.offset, entry.size) for entry in layout.entries] == [("a", (2, 3), 0, 6), ("b.c", (5,), 6, 5)]
+    assert [(entry.name, entry.shape, entry.offset, entry.size) for entry in layout.entries] == [
+        ("a", (2, 3), 0, 6),
+        ("b.c", (5,), 6, 5),
+    ]
     assert (layout.speaker_size, layout.size) == (11, 22)
 
 
@@ -22,14 +25,23 @@ def test_unpacking_gives_one_row_per_speaker_and_packing_is_its_inverse() -> Non
     tree = unpack_state(packed, SHAPES, layout)
     assert tree["a"].shape == (4, 2, 3)
     assert tree["b"]["empty"].shape == (4, 0, 4)
-    assert tree["b"]["c"][1].tolist() == [17, 18, 19, 20, 21]  # conversation 0, speaker 1: the end of its second half
+    assert tree["b"]["c"][1].tolist() == [
+        17,
+        18,
+        19,
+        20,
+        21,
+    ]  # conversation 0, speaker 1: the end of its second half
     assert torch.equal(pack_state(tree, layout), packed)
 
 
 @pytest.mark.parametrize("name", CONFIGS)
 def test_a_networks_state_survives_unpacking_and_packing(name: str) -> None:
     model = random_model(CONFIGS[name])
-    for shapes, layout in ((model.state_shapes(), model.layout), (model.mel_state_shapes(), model.mel_layout)):
+    for shapes, layout in (
+        (model.state_shapes(), model.layout),
+        (model.mel_state_shapes(), model.mel_layout),
+    ):
         packed = torch.randn(3, layout.size)
         assert torch.equal(pack_state(unpack_state(packed, shapes, layout), layout), packed)
 

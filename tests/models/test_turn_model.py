@@ -6,7 +6,15 @@ from turnstream.models.projection import swapped_classes
 from turnstream.models.turn_model import TurnModel
 from turnstream.stream.errors import ConfigError
 
-from ..networks import CONFIGS, chunk_sizes, conversation_in_chunks, largest_difference, random_audio, random_model, whole_conversation
+from ..networks import (
+    CONFIGS,
+    chunk_sizes,
+    conversation_in_chunks,
+    largest_difference,
+    random_audio,
+    random_model,
+    whole_conversation,
+)
 
 STEPS = 30
 ROUNDING = 1e-6  # some processors multiply the last rows of a matrix in another order than the first; with the same order the speakers swap bit by bit
@@ -27,17 +35,24 @@ def test_any_chunks_equal_the_whole(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_losing_any_one_part_of_the_state_breaks_the_parity_by_orders_of_magnitude(name: str) -> None:
+def test_losing_any_one_part_of_the_state_breaks_the_parity_by_orders_of_magnitude(
+    name: str,
+) -> None:
     model, audio = model_and_audio(name)
     whole = whole_conversation(model, audio)
     for entry in model.layout.entries:
 
-        def forget(state: torch.Tensor, first: int = entry.offset, last: int = entry.offset + entry.size) -> torch.Tensor:
+        def forget(
+            state: torch.Tensor, first: int = entry.offset, last: int = entry.offset + entry.size
+        ) -> torch.Tensor:
             rows = state.reshape(-1, model.layout.speaker_size).clone()
             rows[:, first:last] = 0
             return rows.reshape(state.shape)
 
-        assert largest_difference(conversation_in_chunks(model, audio, [1] * STEPS, forget), whole) > 1e-3, entry.name
+        assert (
+            largest_difference(conversation_in_chunks(model, audio, [1] * STEPS, forget), whole)
+            > 1e-3
+        ), entry.name
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -45,7 +60,9 @@ def test_future_audio_never_changes_one_bit_of_earlier_output(name: str) -> None
     model, audio = model_and_audio(name)
     future = audio.clone()
     future[:, :, 17 * model.config.frame_samples :] = 0.5
-    for before, after in zip(whole_conversation(model, audio), whole_conversation(model, future), strict=True):
+    for before, after in zip(
+        whole_conversation(model, audio), whole_conversation(model, future), strict=True
+    ):
         assert torch.equal(before[:, :, :17], after[:, :, :17])
         assert not torch.equal(before[:, :, 17:], after[:, :, 17:])
 
@@ -55,7 +72,13 @@ def test_swapping_the_channels_swaps_every_output_exactly(name: str) -> None:
     model, audio = model_and_audio(name)
     output, swapped = whole_conversation(model, audio), whole_conversation(model, audio.flip(1))
     for field, ours, theirs in zip(output._fields, output, swapped, strict=True):
-        torch.testing.assert_close(ours, theirs.flip(1), atol=ROUNDING, rtol=0, msg=lambda text, field=field: f"{field}: {text}")
+        torch.testing.assert_close(
+            ours,
+            theirs.flip(1),
+            atol=ROUNDING,
+            rtol=0,
+            msg=lambda text, field=field: f"{field}: {text}",
+        )
         assert (ours - theirs).abs().max() > 1000 * ROUNDING, field
     for ours, theirs in zip(model.probabilities(output), model.probabilities(swapped), strict=True):
         torch.testing.assert_close(ours, theirs.flip(1), atol=ROUNDING, rtol=0)
@@ -68,11 +91,15 @@ def test_swapping_the_halves_of_the_state_swaps_the_speakers(name: str) -> None:
     with torch.inference_mode():
         _, state = model(audio, model.init_state(2))
         _, swapped = model(audio.flip(1), model.init_state(2))
-    torch.testing.assert_close(torch.cat([swapped[:, half:], swapped[:, :half]], dim=1), state, atol=ROUNDING, rtol=0)
+    torch.testing.assert_close(
+        torch.cat([swapped[:, half:], swapped[:, :half]], dim=1), state, atol=ROUNDING, rtol=0
+    )
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_the_two_views_of_the_projection_are_one_distribution_with_the_speakers_exchanged(name: str) -> None:
+def test_the_two_views_of_the_projection_are_one_distribution_with_the_speakers_exchanged(
+    name: str,
+) -> None:
     model, audio = model_and_audio(name)
     first, second = whole_conversation(model, audio).projection.unbind(1)
     assert torch.equal(first[..., torch.from_numpy(swapped_classes())], second)
@@ -94,19 +121,28 @@ def test_mel_frames_give_the_same_outputs_as_audio(name: str) -> None:
     model, audio = model_and_audio(name)
     features = model.config.features
     with torch.inference_mode():
-        mel, _ = model.features(audio.flatten(0, 1), torch.zeros(4, features.window_samples - features.hop_samples))
+        mel, _ = model.features(
+            audio.flatten(0, 1), torch.zeros(4, features.window_samples - features.hop_samples)
+        )
         output, state = model.forward_mel(mel.unflatten(0, (2, 2)), model.init_mel_state(2))
         _, pcm_state = model(audio, model.init_state(2))
     assert largest_difference(output, whole_conversation(model, audio)) <= 1e-6
     tail = model.layout.speaker_size - model.mel_layout.speaker_size
-    torch.testing.assert_close(state.reshape(4, -1), pcm_state.reshape(4, -1)[:, tail:], atol=1e-6, rtol=0)
+    torch.testing.assert_close(
+        state.reshape(4, -1), pcm_state.reshape(4, -1)[:, tail:], atol=1e-6, rtol=0
+    )
 
 
 def test_conversations_of_a_batch_do_not_touch_each_other() -> None:
     model, audio = model_and_audio("tiny")
     together = whole_conversation(model, audio)
     for b in range(2):
-        assert largest_difference([part[b : b + 1] for part in together], whole_conversation(model, audio[b : b + 1])) <= 1e-5
+        assert (
+            largest_difference(
+                [part[b : b + 1] for part in together], whole_conversation(model, audio[b : b + 1])
+            )
+            <= 1e-5
+        )
     other = audio.clone()
     other[1] = 0.9
     for before, after in zip(together, whole_conversation(model, other), strict=True):
@@ -126,8 +162,12 @@ def test_each_speaker_hears_the_other_in_all_but_the_speakers_own_layer() -> Non
 
 
 @pytest.mark.parametrize("samples", [0, 1, 319, 321])
-def test_audio_that_is_no_whole_number_of_frames_is_refused(tiny_model: TurnModel, samples: int) -> None:
-    with pytest.raises(ConfigError, match=f"expected audio in whole frames of 320 samples, got {samples} samples"):
+def test_audio_that_is_no_whole_number_of_frames_is_refused(
+    tiny_model: TurnModel, samples: int
+) -> None:
+    with pytest.raises(
+        ConfigError, match=f"expected audio in whole frames of 320 samples, got {samples} samples"
+    ):
         tiny_model(torch.zeros(1, 2, samples), tiny_model.init_state(1))
 
 
@@ -138,10 +178,21 @@ def test_mel_frames_that_do_not_fill_a_step_are_refused() -> None:
 
 
 def test_a_network_with_memory_in_its_features_alone_takes_no_mel_frames() -> None:
-    encoder = EncoderConfig(channels=4, out_channels=4, first_kernel=1, stacks=(StackConfig((1,), (1,)),))
-    model = TurnModel(ModelConfig(encoder=encoder, speaker_rnn=RecurrentConfig("none", 4), dialogue_rnn=RecurrentConfig("none", 4)))
+    encoder = EncoderConfig(
+        channels=4, out_channels=4, first_kernel=1, stacks=(StackConfig((1,), (1,)),)
+    )
+    model = TurnModel(
+        ModelConfig(
+            encoder=encoder,
+            speaker_rnn=RecurrentConfig("none", 4),
+            dialogue_rnn=RecurrentConfig("none", 4),
+        )
+    )
     model(torch.zeros(1, 2, 320), model.init_state(1))
-    with pytest.raises(ConfigError, match=r"expected a kernel > 1 or a recurrent layer to take log-mel frames, got a network whose only memory"):
+    with pytest.raises(
+        ConfigError,
+        match=r"expected a kernel > 1 or a recurrent layer to take log-mel frames, got a network whose only memory",
+    ):
         model.init_mel_state(1)
 
 

@@ -29,7 +29,9 @@ def bursts(seconds: float, rate_hz: int, seed: int = 0) -> Float32:
     """Noise that comes and goes on both channels, (N, 2)."""
     rng = np.random.default_rng(seed)
     samples = round(seconds * rate_hz)
-    loud = np.repeat(rng.random((samples // (rate_hz // 10) + 1, 2)) < 0.6, rate_hz // 10, axis=0)[:samples]
+    loud = np.repeat(rng.random((samples // (rate_hz // 10) + 1, 2)) < 0.6, rate_hz // 10, axis=0)[
+        :samples
+    ]
     return (0.2 * rng.standard_normal((samples, 2)) * loud).astype(np.float32)
 
 
@@ -52,7 +54,9 @@ def randomly(seed: int) -> Iterator[int]:
         yield int(rng.integers(0, 3000))
 
 
-def push(predictor: TurnPredictor, chunks: Iterator[Float32] | Sequence[Float32]) -> list[Prediction]:
+def push(
+    predictor: TurnPredictor, chunks: Iterator[Float32] | Sequence[Float32]
+) -> list[Prediction]:
     return [prediction for chunk in chunks for prediction in predictor.push_audio(chunk)]
 
 
@@ -65,7 +69,11 @@ def assert_same(found: Sequence[Prediction], expected: Sequence[Prediction]) -> 
     assert len(found) == len(expected)
     for ours, theirs in zip(found, expected, strict=True):
         for field in Prediction.__slots__:
-            np.testing.assert_array_equal(getattr(ours, field), getattr(theirs, field), err_msg=f"frame {theirs.frame}: {field}")
+            np.testing.assert_array_equal(
+                getattr(ours, field),
+                getattr(theirs, field),
+                err_msg=f"frame {theirs.frame}: {field}",
+            )
 
 
 @pytest.mark.parametrize("rate_hz", RATES_HZ)
@@ -73,7 +81,13 @@ def test_no_chunking_changes_one_bit(engine: Engine, rate_hz: int) -> None:
     audio = bursts(3.3, rate_hz)
     whole = run(engine, audio, rate_hz, constantly(len(audio)))
     assert len(whole) == 165
-    for sizes in (constantly(333), constantly(rate_hz // 50), constantly(2 * rate_hz), randomly(1), randomly(2)):
+    for sizes in (
+        constantly(333),
+        constantly(rate_hz // 50),
+        constantly(2 * rate_hz),
+        randomly(1),
+        randomly(2),
+    ):
         assert_same(run(engine, audio, rate_hz, sizes), whole)
 
 
@@ -87,12 +101,18 @@ def test_sample_by_sample_is_the_same_too(engine: Engine, rate_hz: int) -> None:
 
 def test_int16_is_the_same_as_its_floats(engine: Engine) -> None:
     pcm = (bursts(1.0, 16000) * 20000).astype(np.int16)
-    assert_same(push(TurnPredictor(engine), [pcm]), push(TurnPredictor(engine), [pcm.astype(np.float32) / 32768]))
+    assert_same(
+        push(TurnPredictor(engine), [pcm]),
+        push(TurnPredictor(engine), [pcm.astype(np.float32) / 32768]),
+    )
 
 
 def test_mono_is_the_user_beside_a_silent_channel(engine: Engine) -> None:
     user = bursts(1.0, 16000)[:, 0]
-    assert_same(push(TurnPredictor(engine), [user]), push(TurnPredictor(engine), [np.stack([user, np.zeros_like(user)], axis=1)]))
+    assert_same(
+        push(TurnPredictor(engine), [user]),
+        push(TurnPredictor(engine), [np.stack([user, np.zeros_like(user)], axis=1)]),
+    )
 
 
 def test_predictions_are_those_of_torchs_whole_pass(engine: Engine, tiny_model: TurnModel) -> None:
@@ -102,13 +122,19 @@ def test_predictions_are_those_of_torchs_whole_pass(engine: Engine, tiny_model: 
     for t, prediction in enumerate(run(engine, audio[0].numpy().T, 16000, randomly(3))):
         assert (prediction.frame, prediction.time_s) == (t, pytest.approx((t + 1) * 0.02))
         for field in p._fields:
-            np.testing.assert_allclose(getattr(prediction, field), getattr(p, field)[0, :, t], atol=1e-5, err_msg=field)
+            np.testing.assert_allclose(
+                getattr(prediction, field), getattr(p, field)[0, :, t], atol=1e-5, err_msg=field
+            )
         np.testing.assert_allclose(prediction.latent, output.latent[0, :, t], atol=1e-5)
-        np.testing.assert_allclose(prediction.latent_speaker, output.latent_speaker[0, :, t], atol=1e-5)
+        np.testing.assert_allclose(
+            prediction.latent_speaker, output.latent_speaker[0, :, t], atol=1e-5
+        )
 
 
 @pytest.mark.parametrize("rate_hz", RATES_HZ)
-def test_a_restored_conversation_goes_on_with_the_same_bits(engine: Engine, tiny_model_path: Path, rate_hz: int) -> None:
+def test_a_restored_conversation_goes_on_with_the_same_bits(
+    engine: Engine, tiny_model_path: Path, rate_hz: int
+) -> None:
     audio = bursts(1.5, rate_hz)
     whole = run(engine, audio, rate_hz, constantly(len(audio)))
     elsewhere = Engine(tiny_model_path)
@@ -140,7 +166,10 @@ def test_losing_the_state_in_a_snapshot_would_show(engine: Engine) -> None:
 
 def test_swapping_the_channels_swaps_every_prediction_exactly(engine: Engine) -> None:
     audio = bursts(2.0, 16000)
-    straight, swapped = (run(engine, a, 16000, constantly(320)) for a in (audio, np.ascontiguousarray(audio[:, ::-1])))
+    straight, swapped = (
+        run(engine, a, 16000, constantly(320))
+        for a in (audio, np.ascontiguousarray(audio[:, ::-1]))
+    )
     for ours, theirs in zip(straight, swapped, strict=True):
         for field in ("vad", "p_now", "p_future", "p_next", "p_backchannel"):
             assert getattr(ours, field) == getattr(theirs, field)[::-1], field
@@ -159,9 +188,13 @@ def test_reset_is_a_new_conversation(engine: Engine) -> None:
     assert_same(predictor.push_audio(audio), first)
 
 
-def test_an_hour_of_audio_keeps_memory_and_state_flat_and_counts_every_frame(exported: Callable[[str, str], Any], tmp_path: Path) -> None:
+def test_an_hour_of_audio_keeps_memory_and_state_flat_and_counts_every_frame(
+    exported: Callable[[str, str], Any], tmp_path: Path
+) -> None:
     path = tmp_path / "model.onnx"
-    path.write_bytes(exported("plain_rnn_joined_at_layers_stride_3_odd_window", "pcm").graph)  # 60 ms a step: an hour takes seconds
+    path.write_bytes(
+        exported("plain_rnn_joined_at_layers_stride_3_odd_window", "pcm").graph
+    )  # 60 ms a step: an hour takes seconds
     predictor = TurnPredictor(path)
     minute = bursts(60.0, 16000)
     process = psutil.Process()

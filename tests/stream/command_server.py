@@ -41,17 +41,35 @@ class CommandServer:
 
 
 @contextlib.contextmanager
-def command_server(model: Path, *options: str, tokens: str | None = None, tls: bool = False) -> Iterator[CommandServer]:
-    command = [sys.executable, "-m", "turnstream", "serve", "--port", "0", "--model", str(model), *options]
+def command_server(
+    model: Path, *options: str, tokens: str | None = None, tls: bool = False
+) -> Iterator[CommandServer]:
+    command = [
+        sys.executable,
+        "-m",
+        "turnstream",
+        "serve",
+        "--port",
+        "0",
+        "--model",
+        str(model),
+        *options,
+    ]
     environment = {name: value for name, value in os.environ.items() if name != "TURNSTREAM_TOKENS"}
     if tokens is not None:
         environment["TURNSTREAM_TOKENS"] = tokens
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment) as process:
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+    ) as process:
         try:
             assert process.stdout is not None
             line, page = process.stdout.readline(), process.stdout.readline()
             assert line.startswith(f"serving {'wss' if tls else 'ws'}://127.0.0.1:"), line
             assert line.endswith("/v1/stream\n"), line
-            yield CommandServer(process, line.removeprefix("serving ").removesuffix("/v1/stream\n"), page.removeprefix("page").strip())
+            yield CommandServer(
+                process,
+                line.removeprefix("serving ").removesuffix("/v1/stream\n"),
+                page.removeprefix("page").strip(),
+            )
         finally:
             process.kill()

@@ -16,7 +16,9 @@ from .talkative import talkative_model
 
 @pytest.fixture(scope="module")
 def engine(tiny_model_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Engine:
-    return Engine(talkative_model(tiny_model_path, tmp_path_factory.mktemp("talkative") / "model.onnx"))
+    return Engine(
+        talkative_model(tiny_model_path, tmp_path_factory.mktemp("talkative") / "model.onnx")
+    )
 
 
 @pytest.fixture

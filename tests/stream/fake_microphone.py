@@ -22,7 +22,9 @@ class FakeMicrophone(MicrophoneSource):
         endless: wait for `close` after the last block.
     """
 
-    def __init__(self, blocks: Iterable[object], sample_rate_hz: int = 48000, *, endless: bool = False) -> None:
+    def __init__(
+        self, blocks: Iterable[object], sample_rate_hz: int = 48000, *, endless: bool = False
+    ) -> None:
         self.microphone = MICROPHONE
         self.sample_rate_hz = sample_rate_hz
         self.channels = 1

@@ -57,6 +57,9 @@ def end_of_turn_frame(session: Session) -> int:
     """How many frames until a turn of a second has ended, when a shift is certain."""
     for number in range(300):
         vad = (0.9, 0.1) if number < 50 else (0.1, 0.1)
-        if any(event.type == "end_of_turn" for event in session.accept(output(vad, user_next=0.0)).events):
+        if any(
+            event.type == "end_of_turn"
+            for event in session.accept(output(vad, user_next=0.0)).events
+        ):
             return number + 1
     raise AssertionError("expected an end of turn, got none")

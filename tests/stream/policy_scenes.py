@@ -26,7 +26,9 @@ Found = list[tuple[str, int, float]]
 Pair = tuple[float, float]
 
 
-def frame(index: int, vad: Pair, p_user_next: float, p_backchannel: Pair, level_dbfs: Pair | None = None) -> Prediction:
+def frame(
+    index: int, vad: Pair, p_user_next: float, p_backchannel: Pair, level_dbfs: Pair | None = None
+) -> Prediction:
     return Prediction(
         frame=index,
         time_s=(index + 1) * 320 / 16000,
@@ -52,17 +54,30 @@ class Scene:
         self.frames = start_frame
         self.events: list[TurnEvent] = []
 
-    def play(self, who: str, seconds: float, *, user_next: float = 0.5, backchannel: Pair = (0.1, 0.1), level_dbfs: Pair | None = None) -> Scene:
+    def play(
+        self,
+        who: str,
+        seconds: float,
+        *,
+        user_next: float = 0.5,
+        backchannel: Pair = (0.1, 0.1),
+        level_dbfs: Pair | None = None,
+    ) -> Scene:
         """`who` speaks: "u" user, "o" other, "uo" both, "" nobody."""
         vad = (0.9 if "u" in who else 0.05, 0.9 if "o" in who else 0.05)
         for _ in range(round(seconds / FRAME_S)):
-            self.events += self.policy.update(frame(self.frames, vad, user_next, backchannel, level_dbfs))
+            self.events += self.policy.update(
+                frame(self.frames, vad, user_next, backchannel, level_dbfs)
+            )
             self.frames += 1
         return self
 
     def take(self) -> Found:
         """What fell since the last call."""
-        found, self.events = [(event.type, event.speaker, round(event.time_s, 6)) for event in self.events], []
+        found, self.events = (
+            [(event.type, event.speaker, round(event.time_s, 6)) for event in self.events],
+            [],
+        )
         return found
 
     @property

@@ -17,13 +17,19 @@ def width_of(model: ModelMetadata, layer: str) -> int:
     return model.latent_speaker_size if layer == "latent_speaker" else model.latent_size
 
 
-def random_projection(engine: Engine, layer: str = "latent", hidden: tuple[tuple[int, str], ...] = (), dims: int = 2) -> SavedProjection:
+def random_projection(
+    engine: Engine, layer: str = "latent", hidden: tuple[tuple[int, str], ...] = (), dims: int = 2
+) -> SavedProjection:
     """Of an engine's states, through hidden layers (outputs, activation); everything it gives lies well within its corners."""
     rng = np.random.default_rng(len(hidden))
     widths = (width_of(engine.metadata, layer), *(outputs for outputs, _ in hidden), dims)
     activations = (*(activation for _, activation in hidden), "linear")
     layers = [
-        DenseLayer(rng.normal(0, 0.5 / inputs**0.5, (outputs, inputs)).astype(np.float32), rng.normal(0, 0.05, outputs).astype(np.float32), activation)
+        DenseLayer(
+            rng.normal(0, 0.5 / inputs**0.5, (outputs, inputs)).astype(np.float32),
+            rng.normal(0, 0.05, outputs).astype(np.float32),
+            activation,
+        )
         for inputs, outputs, activation in zip(widths, widths[1:], activations, strict=False)
     ]
     return SavedProjection(
@@ -48,8 +54,14 @@ def unusable_projections(engine: Engine, folder: Path) -> dict[Path, str]:
     wide = replace(fitting.layers[0], weight=np.zeros((2, width + 1), np.float32))
     tsne = replace(fitting, method="tsne", layers=(), reference=np.zeros((0, width), np.float32))
     cases = {
-        "tsne": (tsne, r"tsne\.json: expected a projection that can follow a live conversation \(plane, pca or autoencoder\), got tsne"),
-        "deep": (random_projection(engine, dims=3), r"deep\.json: expected a projection into 2 dimensions, got 3"),
+        "tsne": (
+            tsne,
+            r"tsne\.json: expected a projection that can follow a live conversation \(plane, pca or autoencoder\), got tsne",
+        ),
+        "deep": (
+            random_projection(engine, dims=3),
+            r"deep\.json: expected a projection into 2 dimensions, got 3",
+        ),
         "foreign": (
             replace(fitting, weights_sha256="0123456789abcdef"),
             r"expected a projection of the model that runs, .*got .*foreign\.json, of fitted \(weights 0123456789ab\)",
@@ -58,7 +70,10 @@ def unusable_projections(engine: Engine, folder: Path) -> dict[Path, str]:
             replace(fitting, layers=(wide,)),
             rf"latent of {width} values or latent_speaker of \d+ values, got .*wide\.json, of latent of {width + 1} values",
         ),
-        "nameless": (replace(fitting, layer="latent_next"), r"got .*nameless\.json, of latent_next of"),
+        "nameless": (
+            replace(fitting, layer="latent_next"),
+            r"got .*nameless\.json, of latent_next of",
+        ),
     }
     for name, (projection, _) in cases.items():
         projection.save(folder / f"{name}.json")
@@ -66,6 +81,8 @@ def unusable_projections(engine: Engine, folder: Path) -> dict[Path, str]:
     said = {folder / f"{name}.json": words for name, (_, words) in cases.items()}
     return {
         **said,
-        folder / "broken.json": r"broken\.json: expected a projection that `turnstream latents project` wrote",
-        folder / "none.json": r"none\.json: expected a projection that `turnstream latents project` wrote: FileNotFoundError",
+        folder
+        / "broken.json": r"broken\.json: expected a projection that `turnstream latents project` wrote",
+        folder
+        / "none.json": r"none\.json: expected a projection that `turnstream latents project` wrote: FileNotFoundError",
     }

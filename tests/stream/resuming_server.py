@@ -14,7 +14,12 @@ from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
 from turnstream.stream.prediction import TurnEvent
-from turnstream.stream.protocol import BeginMessage, ResumedMessage, TerminationMessage, message_to_json
+from turnstream.stream.protocol import (
+    BeginMessage,
+    ResumedMessage,
+    TerminationMessage,
+    message_to_json,
+)
 from turnstream.stream.settings import StreamSettings
 
 TOKEN = "resume-me"
@@ -57,9 +62,26 @@ class ResumingServer:
     @contextlib.asynccontextmanager
     async def listening(self) -> AsyncIterator[str]:
         self.hearing.set()
-        begin = BeginMessage("s", "fake", "0", "0", 50.0, {"latent": 1, "latent_speaker": 1}, StreamSettings(), TOKEN, self.resume_s)
+        begin = BeginMessage(
+            "s",
+            "fake",
+            "0",
+            "0",
+            50.0,
+            {"latent": 1, "latent_speaker": 1},
+            StreamSettings(),
+            TOKEN,
+            self.resume_s,
+        )
         self._sent = [message_to_json(begin)]
-        async with serve(self._serve, "127.0.0.1", 0, process_request=self._admit, ping_interval=None, close_timeout=1) as listener:
+        async with serve(
+            self._serve,
+            "127.0.0.1",
+            0,
+            process_request=self._admit,
+            ping_interval=None,
+            close_timeout=1,
+        ) as listener:
             yield f"ws://127.0.0.1:{next(iter(listener.sockets)).getsockname()[1]}"
             self.hearing.set()
 
@@ -92,7 +114,9 @@ class ResumingServer:
                 if "resume" in query:
                     sent = int(query["received"][0]) + self.missed
                     self.resumes += 1
-                    await connection.send(message_to_json(ResumedMessage("s", len(self.received), self.missed)))
+                    await connection.send(
+                        message_to_json(ResumedMessage("s", len(self.received), self.missed))
+                    )
                     self.missed = 0
                 for message in self._sent[sent:]:
                     await connection.send(message)
@@ -108,7 +132,11 @@ class ResumingServer:
         self.received.append(wire)
         self.got.set()
         said_close = wire == '{"type":"close"}'
-        reply = TerminationMessage(len(self.received), 1.0, "close") if said_close else answer(len(self.received))
+        reply = (
+            TerminationMessage(len(self.received), 1.0, "close")
+            if said_close
+            else answer(len(self.received))
+        )
         self._sent.append(message_to_json(reply))
         with contextlib.suppress(ConnectionClosed):
             await connection.send(self._sent[-1])
@@ -117,7 +145,9 @@ class ResumingServer:
 
 
 @contextlib.asynccontextmanager
-async def breaking_line(url: str, budgets: Iterator[tuple[int, int]], *, silently: bool = False) -> AsyncIterator[str]:
+async def breaking_line(
+    url: str, budgets: Iterator[tuple[int, int]], *, silently: bool = False
+) -> AsyncIterator[str]:
     """A line to a server that cuts each connection after so many bytes up or down, in the middle of whatever it is; whole when no budget is left.
 
     Silently: it carries nothing more, and tells nobody.
@@ -125,7 +155,12 @@ async def breaking_line(url: str, budgets: Iterator[tuple[int, int]], *, silentl
     port = int(url.rpartition(":")[2])
     pumps: set[asyncio.Task[None]] = set()
 
-    async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, budget: float, ends: list[asyncio.StreamWriter]) -> None:
+    async def pump(
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        budget: float,
+        ends: list[asyncio.StreamWriter],
+    ) -> None:
         with contextlib.suppress(OSError):
             while budget > 0 and (piece := await reader.read(4096)):
                 writer.write(piece[: int(min(budget, len(piece)))])
@@ -140,7 +175,10 @@ async def breaking_line(url: str, budgets: Iterator[tuple[int, int]], *, silentl
         up, down = next(budgets, (float("inf"), float("inf")))
         far_reader, far_writer = await asyncio.open_connection("127.0.0.1", port)
         ends = [writer, far_writer]
-        for task in (asyncio.create_task(pump(reader, far_writer, up, ends)), asyncio.create_task(pump(far_reader, writer, down, ends))):
+        for task in (
+            asyncio.create_task(pump(reader, far_writer, up, ends)),
+            asyncio.create_task(pump(far_reader, writer, down, ends)),
+        ):
             pumps.add(task)
 
     async with await asyncio.start_server(carry, "127.0.0.1", 0) as listener:

@@ -16,7 +16,13 @@ from websockets.exceptions import ConnectionClosed
 
 from turnstream.stream.engine import Engine
 from turnstream.stream.prediction import TurnEvent
-from turnstream.stream.protocol import FrameMessage, LatentMessage, frame_to_json, message_to_json, parse_message
+from turnstream.stream.protocol import (
+    FrameMessage,
+    LatentMessage,
+    frame_to_json,
+    message_to_json,
+    parse_message,
+)
 from turnstream.stream.service.limits import Limits
 from turnstream.stream.service.server import Server
 from turnstream.stream.session import Session
@@ -28,13 +34,19 @@ def dialogue(seconds: float, seed: int, rate_hz: int = 16000) -> NDArray[np.int1
     """Two channels of noise that comes and goes in turns, (N, 2) int16: enough for a random network to react to."""
     noise = np.random.default_rng(seed).standard_normal((round(seconds * rate_hz), 2))
     turns = np.sin(2 * np.pi * (np.arange(len(noise)) / rate_hz + seed) / 3)
-    gain = np.where(np.stack([turns > 0.2, turns < -0.2], axis=1), 1.0, 0.01)  # pauses of -55 dBFS: the random network hears speech in them
+    gain = np.where(
+        np.stack([turns > 0.2, turns < -0.2], axis=1), 1.0, 0.01
+    )  # pauses of -55 dBFS: the random network hears speech in them
     return np.clip(noise * gain * 6000, -32768, 32767).astype(np.int16)
 
 
-def offline(engine: Engine, samples: NDArray[np.int16], *, rate_hz: int = 16000, policy: str = "balanced") -> tuple[list[FrameMessage], list[TurnEvent]]:
+def offline(
+    engine: Engine, samples: NDArray[np.int16], *, rate_hz: int = 16000, policy: str = "balanced"
+) -> tuple[list[FrameMessage], list[TurnEvent]]:
     """Frames and events as one session alone gives them, as they read after the wire."""
-    session = Session(engine.metadata, sample_rate_hz=rate_hz, policy=policy, buffer_s=len(samples) / rate_hz + 1)
+    session = Session(
+        engine.metadata, sample_rate_hz=rate_hz, policy=policy, buffer_s=len(samples) / rate_hz + 1
+    )
     session.push_audio(samples)
     session.flush()
     frames: list[FrameMessage] = []
@@ -94,19 +106,33 @@ async def slow_client(server: Server, query: str) -> AsyncIterator[RawClient]:
 @contextlib.asynccontextmanager
 async def raw_client(server: Server, query: str = "", **options: Any) -> AsyncIterator[RawClient]:
     """Connect and check that `begin` comes first."""
-    async with connect(f"{server.url}?{query}", compression=None, proxy=None, **options) as connection:
+    async with connect(
+        f"{server.url}?{query}", compression=None, proxy=None, **options
+    ) as connection:
         client = RawClient(connection)
         assert (await client.receive())["type"] == "begin"
         yield client
 
 
 def of_type(messages: list[Any], kind: str) -> list[Any]:
-    return [message for message in messages if not isinstance(message, LatentMessage) and message["type"] == kind]
+    return [
+        message
+        for message in messages
+        if not isinstance(message, LatentMessage) and message["type"] == kind
+    ]
 
 
 def quick_limits(**bounds: Any) -> Limits:
     """Ends soon, and refuses nobody because this machine is slow or the test beside the server is busy."""
-    return Limits(**{"shutdown_timeout_s": 3.0, "close_timeout_s": 2.0, "max_lag_s": 60.0, "max_load": 1000.0, **bounds})
+    return Limits(
+        **{
+            "shutdown_timeout_s": 3.0,
+            "close_timeout_s": 2.0,
+            "max_lag_s": 60.0,
+            "max_load": 1000.0,
+            **bounds,
+        }
+    )
 
 
 async def talk(client: RawClient, samples: np.ndarray[Any, Any], chunk: int) -> list[Any]:

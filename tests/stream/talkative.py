@@ -17,7 +17,9 @@ def talkative_model(tiny_model: Path, out: Path) -> Path:
                 if name == "vad":
                     names[index] = "vad_before"
     graph.initializer.append(onnx.helper.make_tensor("vad_gain", onnx.TensorProto.FLOAT, [], [2.0]))
-    graph.initializer.append(onnx.helper.make_tensor("vad_ceiling", onnx.TensorProto.FLOAT, [], [1.0]))
+    graph.initializer.append(
+        onnx.helper.make_tensor("vad_ceiling", onnx.TensorProto.FLOAT, [], [1.0])
+    )
     graph.node.append(onnx.helper.make_node("Mul", ["vad_before", "vad_gain"], ["vad_doubled"]))
     graph.node.append(onnx.helper.make_node("Min", ["vad_doubled", "vad_ceiling"], ["vad"]))
     onnx.checker.check_model(model, full_check=True)

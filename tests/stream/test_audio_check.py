@@ -9,7 +9,9 @@ from turnstream.stream.errors import AudioFormatError, ShapeError
 from turnstream.stream.sources import FileSource, bundled_sample
 
 
-def heard(samples: np.ndarray, rate_hz: int = 16000, chunk: Callable[[], int] = lambda: 320) -> list[AudioWarning]:
+def heard(
+    samples: np.ndarray, rate_hz: int = 16000, chunk: Callable[[], int] = lambda: 320
+) -> list[AudioWarning]:
     check = AudioCheck(rate_hz, samples.shape[1])
     warnings = []
     start = 0
@@ -52,7 +54,9 @@ def conversation(call: np.ndarray) -> np.ndarray:
     """The call at 16 kHz, with a band above 4 kHz as loud voices have it: noise that follows their loudness."""
     wide = soxr.resample(call, 8000, 16000)
     noise = np.random.default_rng(0).standard_normal(wide.shape)
-    return wide + 0.3 * np.abs(wide) * (noise - soxr.resample(soxr.resample(noise, 16000, 8000), 8000, 16000)[: len(noise)])
+    return wide + 0.3 * np.abs(wide) * (
+        noise - soxr.resample(soxr.resample(noise, 16000, 8000), 8000, 16000)[: len(noise)]
+    )
 
 
 def test_good_audio_is_not_remarked_upon(call: np.ndarray, conversation: np.ndarray) -> None:
@@ -90,7 +94,9 @@ def test_chunk_size_does_not_change_what_is_noticed(chunk: int) -> None:
 
 def test_random_chunks_do_not_change_what_is_noticed(call: np.ndarray) -> None:
     random = np.random.default_rng(0)
-    declared_wrongly = np.concatenate([voice(24, rate_hz=8000, channels=2), soxr.resample(call, 8000, 16000)])
+    declared_wrongly = np.concatenate(
+        [voice(24, rate_hz=8000, channels=2), soxr.resample(call, 8000, 16000)]
+    )
     expected = heard(declared_wrongly)
     assert codes(expected) == {("wrong_rate", 0), ("wrong_rate", 1)}
     assert heard(declared_wrongly, chunk=lambda: int(random.integers(0, 3000))) == expected

@@ -29,7 +29,9 @@ def engine(tiny_model_path: Path) -> Engine:
 def random_inputs(engine: Engine, batch: int, seed: int = 0) -> tuple[Float32, Float32]:
     generator = np.random.default_rng(seed)
     audio = 0.1 * generator.standard_normal((batch, 2, engine.metadata.frame_samples))
-    return audio.astype(np.float32), (0.3 * generator.standard_normal((batch, engine.metadata.state_size))).astype(np.float32)
+    return audio.astype(np.float32), (
+        0.3 * generator.standard_normal((batch, engine.metadata.state_size))
+    ).astype(np.float32)
 
 
 def assert_same(left: StepOutput, right: StepOutput) -> None:
@@ -70,7 +72,10 @@ def test_the_probabilities_are_plain_numbers_of_each_conversation(engine: Engine
     output, _ = engine.step(*random_inputs(engine, 3))
     assert len(output.probabilities) == 3
     for row, pairs in enumerate(output.probabilities):
-        assert pairs == tuple((float(values[row, 0]), float(values[row, 1])) for values in (getattr(output, head) for head in HEADS))
+        assert pairs == tuple(
+            (float(values[row, 0]), float(values[row, 1]))
+            for values in (getattr(output, head) for head in HEADS)
+        )
         assert {type(value) for pair in pairs for value in pair} == {float}
     assert output.probabilities is output.probabilities
 
@@ -79,7 +84,11 @@ def test_metadata_describes_the_model(engine: Engine, tiny_model_path: Path) -> 
     metadata = engine.metadata
     assert engine.path == tiny_model_path
     assert (metadata.name, metadata.version) == ("tiny", "0")
-    assert (metadata.sample_rate_hz, metadata.frame_samples, metadata.frame_rate_hz) == (16000, 320, 50.0)
+    assert (metadata.sample_rate_hz, metadata.frame_samples, metadata.frame_rate_hz) == (
+        16000,
+        320,
+        50.0,
+    )
     assert (metadata.latent_size, metadata.latent_speaker_size) == (10, 12)
     assert len(metadata.weights_sha256) == 64
     assert metadata.config["features"]["mel_bins"] == 16
@@ -96,7 +105,9 @@ def test_a_step_gives_float32_of_the_promised_shapes(engine: Engine, batch: int)
     assert output.latent.shape == (batch, 2, 10)
     assert output.latent_speaker.shape == (batch, 2, 12)
     assert state.shape == (batch, engine.metadata.state_size)
-    assert {getattr(output, name).dtype for name in OUTPUTS} | {state.dtype} == {np.dtype(np.float32)}
+    assert {getattr(output, name).dtype for name in OUTPUTS} | {state.dtype} == {
+        np.dtype(np.float32)
+    }
 
 
 def test_init_state_is_silence(engine: Engine) -> None:
@@ -113,7 +124,9 @@ def test_other_conversations_in_the_batch_change_no_bit(engine: Engine) -> None:
     other_audio[2], other_state[2] = audio[2], state[2]
     mixed, mixed_after = engine.step(other_audio, other_state)
     for name in OUTPUTS:
-        np.testing.assert_array_equal(getattr(mixed, name)[2], getattr(output, name)[2], err_msg=name)
+        np.testing.assert_array_equal(
+            getattr(mixed, name)[2], getattr(output, name)[2], err_msg=name
+        )
         assert not np.array_equal(getattr(mixed, name)[1], getattr(output, name)[1])
     np.testing.assert_array_equal(mixed_after[2], after[2])
 
@@ -132,7 +145,9 @@ def test_a_conversation_alone_equals_its_row_in_a_batch(engine: Engine) -> None:
     output, after = engine.step(audio, state)
     alone, alone_after = engine.step(audio[1:2], state[1:2])
     for name in OUTPUTS:
-        np.testing.assert_allclose(getattr(alone, name)[0], getattr(output, name)[1], atol=1e-6, err_msg=name)
+        np.testing.assert_allclose(
+            getattr(alone, name)[0], getattr(output, name)[1], atol=1e-6, err_msg=name
+        )
     np.testing.assert_allclose(alone_after[0], after[1], atol=1e-6)
 
 
@@ -170,15 +185,28 @@ def test_the_state_carries_the_past(engine: Engine) -> None:
         ((1, 2, 320), np.int16),
     ],
 )
-def test_audio_that_does_not_fit_is_refused(engine: Engine, shape: tuple[int, ...], dtype: type) -> None:
+def test_audio_that_does_not_fit_is_refused(
+    engine: Engine, shape: tuple[int, ...], dtype: type
+) -> None:
     with pytest.raises(ShapeError) as caught:
         engine.step(np.zeros(shape, dtype), engine.init_state())
     assert "expected float32 audio of shape (B >= 1, 2, 320)" in str(caught.value)
     assert f"got {np.dtype(dtype)} {shape}" in str(caught.value)
 
 
-@pytest.mark.parametrize(("rows", "extra", "dtype"), [(1, 0, np.float32), (3, 0, np.float32), (2, 1, np.float32), (2, -1, np.float32), (2, 0, np.float64)])
-def test_a_state_that_does_not_fit_is_refused(engine: Engine, rows: int, extra: int, dtype: type) -> None:
+@pytest.mark.parametrize(
+    ("rows", "extra", "dtype"),
+    [
+        (1, 0, np.float32),
+        (3, 0, np.float32),
+        (2, 1, np.float32),
+        (2, -1, np.float32),
+        (2, 0, np.float64),
+    ],
+)
+def test_a_state_that_does_not_fit_is_refused(
+    engine: Engine, rows: int, extra: int, dtype: type
+) -> None:
     size = engine.metadata.state_size
     with pytest.raises(ShapeError) as caught:
         engine.step(np.zeros((2, 2, 320), np.float32), np.zeros((rows, size + extra), dtype))
@@ -216,27 +244,39 @@ def test_a_foreign_onnx_file_is_refused(tmp_path: Path) -> None:
     value = onnx.helper.make_tensor_value_info
     node = onnx.helper.make_node("Identity", ["x"], ["y"])
     graph = onnx.helper.make_graph([node], "foreign", [value("x", 1, [1])], [value("y", 1, [1])])
-    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=8)
+    model = onnx.helper.make_model(
+        graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=8
+    )
     message = refusal(save(model, tmp_path, None))
     assert "expected metadata 'turnstream'" in message
     assert "got none" in message
 
 
-def test_another_format_version_is_refused_with_both_numbers(altered: Callable[[Change], Path]) -> None:
-    message = refusal(altered(lambda described: described.update(format_version=FORMAT_VERSION + 1)))
+def test_another_format_version_is_refused_with_both_numbers(
+    altered: Callable[[Change], Path],
+) -> None:
+    message = refusal(
+        altered(lambda described: described.update(format_version=FORMAT_VERSION + 1))
+    )
     assert f"expected model format {FORMAT_VERSION}, got {FORMAT_VERSION + 1}" in message
 
 
 def test_a_mel_model_is_refused(altered: Callable[[Change], Path]) -> None:
-    assert "input is 'pcm', got 'mel'" in refusal(altered(lambda described: described.update(input="mel")))
+    assert "input is 'pcm', got 'mel'" in refusal(
+        altered(lambda described: described.update(input="mel"))
+    )
 
 
 @pytest.mark.parametrize("label", [*LABELS])
-def test_a_description_without_an_output_is_refused(altered: Callable[[Change], Path], label: str) -> None:
+def test_a_description_without_an_output_is_refused(
+    altered: Callable[[Change], Path], label: str
+) -> None:
     assert f"missing {label}" in refusal(altered(lambda described: described["outputs"].pop(label)))
 
 
-def test_a_graph_without_a_promised_output_is_refused(tiny_model_path: Path, tmp_path: Path) -> None:
+def test_a_graph_without_a_promised_output_is_refused(
+    tiny_model_path: Path, tmp_path: Path
+) -> None:
     model = onnx.load(str(tiny_model_path))
     description = model.metadata_props[0].value
     kept = [output for output in model.graph.output if output.name != "p_backchannel"]
@@ -253,7 +293,9 @@ def test_a_graph_without_a_promised_output_is_refused(tiny_model_path: Path, tmp
         lambda described: described["state"].update(size=described["state"]["size"] + 1),
     ],
 )
-def test_a_description_that_disagrees_with_the_graph_is_refused(altered: Callable[[Change], Path], change: Change) -> None:
+def test_a_description_that_disagrees_with_the_graph_is_refused(
+    altered: Callable[[Change], Path], change: Change
+) -> None:
     assert "its metadata promises the inputs" in refusal(altered(change))
 
 
@@ -268,10 +310,16 @@ def test_a_description_that_disagrees_with_the_graph_is_refused(altered: Callabl
         lambda described: described["outputs"]["latent"].update(shape=[]),
     ],
 )
-def test_an_incomplete_description_is_refused(altered: Callable[[Change], Path], change: Change) -> None:
+def test_an_incomplete_description_is_refused(
+    altered: Callable[[Change], Path], change: Change
+) -> None:
     assert "its metadata is damaged" in refusal(altered(change))
 
 
 @pytest.mark.parametrize("description", ["", "{", "null", "[1]", '"text"', "{'single': 'quotes'}"])
-def test_a_description_that_is_no_json_object_is_refused(tiny_model_path: Path, tmp_path: Path, description: str) -> None:
-    assert "its metadata is damaged" in refusal(save(onnx.load(str(tiny_model_path)), tmp_path, description))
+def test_a_description_that_is_no_json_object_is_refused(
+    tiny_model_path: Path, tmp_path: Path, description: str
+) -> None:
+    assert "its metadata is damaged" in refusal(
+        save(onnx.load(str(tiny_model_path)), tmp_path, description)
+    )

@@ -24,7 +24,9 @@ def engine() -> Engine:
     return Engine()
 
 
-def starts(engine: Engine, sounds: list[Floats], policy: str | PolicySettings = "fast") -> list[int]:
+def starts(
+    engine: Engine, sounds: list[Floats], policy: str | PolicySettings = "fast"
+) -> list[int]:
     """How many turns of the user each sound starts, in the user's channel, (N,), the other silent."""
     sessions = [Session(engine.metadata, policy=policy, buffer_s=SECONDS + 1) for _ in sounds]
     for session, sound in zip(sessions, sounds, strict=True):
@@ -35,7 +37,10 @@ def starts(engine: Engine, sounds: list[Floats], policy: str | PolicySettings = 
         output, state = engine.step(np.stack([session.take_frame() for session in sessions]), state)
         for row, session in enumerate(sessions):
             events[row] += session.accept(output, row).events
-    return [sum(event.type == "start_of_turn" and event.speaker == 0 for event in found) for found in events]
+    return [
+        sum(event.type == "start_of_turn" and event.speaker == 0 for event in found)
+        for found in events
+    ]
 
 
 def speech() -> Floats:
@@ -55,13 +60,25 @@ def at(level_dbfs: float, sound: Floats) -> Floats:
 def steady_noises() -> dict[str, Floats]:
     count = round(SECONDS * RATE_HZ)
     time_s, white = np.arange(count) / RATE_HZ, np.random.default_rng(0).standard_normal(count)
-    pink = np.fft.irfft(np.fft.rfft(white) / np.sqrt(np.maximum(1, np.arange(count // 2 + 1))), count)
+    pink = np.fft.irfft(
+        np.fft.rfft(white) / np.sqrt(np.maximum(1, np.arange(count // 2 + 1))), count
+    )
     hum = np.sum([np.sin(2 * np.pi * 50 * k * time_s + k) / k for k in range(1, 16)], axis=0)
-    return {"white": white, "pink": pink, "hum": hum, "fan": pink / pink.std() + 0.5 * hum, "swelling": pink * (1 + np.sin(2 * np.pi * 4 * time_s))}
+    return {
+        "white": white,
+        "pink": pink,
+        "hum": hum,
+        "fan": pink / pink.std() + 0.5 * hum,
+        "swelling": pink * (1 + np.sin(2 * np.pi * 4 * time_s)),
+    }
 
 
 def test_steady_noise_up_to_minus_45_dbfs_starts_no_turn(engine: Engine) -> None:
-    named = [(f"{name} {level}", at(level, noise)) for name, noise in steady_noises().items() for level in (-75, -60, -45)]
+    named = [
+        (f"{name} {level}", at(level, noise))
+        for name, noise in steady_noises().items()
+        for level in (-75, -60, -45)
+    ]
     found = starts(engine, [sound for _, sound in named])
     assert [name for (name, _), count in zip(named, found, strict=True) if count] == []
 

@@ -35,8 +35,12 @@ def test_who_speaks_alone_becomes_holder_after_the_fifth_frame() -> None:
     assert run(FloorTracker(), (OTHER, HOLDER_FRAMES)).holder == 1
 
 
-@pytest.mark.parametrize(("frame_s", "frames"), [(0.01, 10), (0.02, 5), (0.04, 3), (0.05, 2), (0.1, 1)])
-def test_a_tenth_of_a_second_alone_makes_a_holder_whatever_the_frame(frame_s: float, frames: int) -> None:
+@pytest.mark.parametrize(
+    ("frame_s", "frames"), [(0.01, 10), (0.02, 5), (0.04, 3), (0.05, 2), (0.1, 1)]
+)
+def test_a_tenth_of_a_second_alone_makes_a_holder_whatever_the_frame(
+    frame_s: float, frames: int
+) -> None:
     assert run(FloorTracker(), (USER, frames - 1), frame_s=frame_s).holder is None
     assert run(FloorTracker(), (USER, frames), frame_s=frame_s).holder == 0
 
@@ -74,7 +78,16 @@ def test_overlap_does_not_change_the_holder() -> None:
 
 
 def test_frames_alone_are_counted_anew_after_overlap() -> None:
-    assert run(FloorTracker(), (USER, 10), (OTHER, HOLDER_FRAMES - 1), (BOTH, 1), (OTHER, HOLDER_FRAMES - 1)).holder == 0
+    assert (
+        run(
+            FloorTracker(),
+            (USER, 10),
+            (OTHER, HOLDER_FRAMES - 1),
+            (BOTH, 1),
+            (OTHER, HOLDER_FRAMES - 1),
+        ).holder
+        == 0
+    )
 
 
 def test_who_comes_out_of_an_overlap_alone_becomes_holder() -> None:

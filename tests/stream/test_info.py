@@ -12,14 +12,19 @@ from turnstream import Engine
 from turnstream.cli import main
 
 
-def test_a_person_reads_what_the_file_holds(tiny_model_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_person_reads_what_the_file_holds(
+    tiny_model_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["info", "--model", str(tiny_model_path)]) == 0
     metadata = Engine(tiny_model_path).metadata
     lines = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines())
     assert lines["model"] == f"tiny 0, weights {metadata.weights_sha256[:12]}"
     assert lines["file"].startswith(str(tiny_model_path))
     assert lines["audio"] == "16000 Hz, 2 channels, 320 samples a frame (20 ms)"
-    assert lines["state"] == f"{metadata.state_size} floats a conversation ({metadata.state_size * 4 / 1024:.1f} KB)"
+    assert (
+        lines["state"]
+        == f"{metadata.state_size} floats a conversation ({metadata.state_size * 4 / 1024:.1f} KB)"
+    )
     assert lines["latents"].split()[0] == str(metadata.latent_size)
     assert str(metadata.latent_speaker_size) in lines["latents"]
 
@@ -29,8 +34,12 @@ def test_json_holds_everything(tiny_model_path: Path, capsys: pytest.CaptureFixt
     assert json.loads(capsys.readouterr().out) == asdict(Engine(tiny_model_path).metadata)
 
 
-def test_a_file_that_is_no_model_is_one_clear_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_file_that_is_no_model_is_one_clear_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "text.onnx").write_text("not a model")
     assert main(["info", "--model", str(tmp_path / "text.onnx")]) == 2
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith(f"turnstream info: error: {tmp_path / 'text.onnx'}: expected an ONNX model")
+    assert line.startswith(
+        f"turnstream info: error: {tmp_path / 'text.onnx'}: expected an ONNX model"
+    )

@@ -17,7 +17,10 @@ from .projections import random_projection, unusable_projections
 
 def check(projection: LiveProjection, engine: Engine) -> None:
     model = engine.metadata
-    sizes: dict[LatentKind, int] = {"latent": model.latent_size, "latent_speaker": model.latent_speaker_size}
+    sizes: dict[LatentKind, int] = {
+        "latent": model.latent_size,
+        "latent_speaker": model.latent_speaker_size,
+    }
     projection.check_fits(f"{model.name} {model.version}", model.weights_sha256, sizes)
 
 
@@ -26,12 +29,17 @@ def test_the_bundled_plane_fits_the_bundled_model_alone(engine: Engine) -> None:
     assert plane.path == bundled_plane()
     assert plane.latents == "final"
     check(plane, Engine())
-    with pytest.raises(ConfigError, match=r"of the model that runs, \S+ 0 \(weights .*got the bundled plane, of turnstream 2 .*latents project` fits one"):
+    with pytest.raises(
+        ConfigError,
+        match=r"of the model that runs, \S+ 0 \(weights .*got the bundled plane, of turnstream 2 .*latents project` fits one",
+    ):
         check(plane, engine)
 
 
 @pytest.mark.parametrize(("layer", "asked"), [("latent", "final"), ("latent_speaker", "all")])
-def test_each_layers_states_are_asked_for(engine: Engine, tmp_path: Path, layer: str, asked: str) -> None:
+def test_each_layers_states_are_asked_for(
+    engine: Engine, tmp_path: Path, layer: str, asked: str
+) -> None:
     path = tmp_path / "plane.json"
     random_projection(engine, layer, ((3, "tanh"),)).save(path)
     projection = LiveProjection.load(path)

@@ -26,7 +26,9 @@ EVENTS = [TurnEvent(kind, number % 2, 1.0 + number, 0.5) for number, kind in enu
 def conversation(seconds: float) -> tuple[NDArray[np.float32], list[Prediction]]:
     """The user speaks in even seconds, the other in odd ones."""
     latent = np.zeros((2, 1), np.float32)
-    audio = (0.1 * np.random.default_rng(0).standard_normal((round(seconds * RATE_HZ), 2))).astype(np.float32)
+    audio = (0.1 * np.random.default_rng(0).standard_normal((round(seconds * RATE_HZ), 2))).astype(
+        np.float32
+    )
     predictions: list[Prediction] = []
     for frame in range(round(seconds * 50)):
         other = frame // 50 % 2
@@ -34,7 +36,22 @@ def conversation(seconds: float) -> tuple[NDArray[np.float32], list[Prediction]]
         p_shift = None if frame < 5 else (frame % 50) / 50
         p_hold = None if p_shift is None else 1 - p_shift
         holder = None if frame < 5 else other
-        predictions.append(Prediction(frame, (frame + 1) / 50, holder, p_shift, p_hold, vad, (0.5, 0.5), (0.5, 0.5), (0.5, 0.5), (0.0, 0.0), latent, latent))
+        predictions.append(
+            Prediction(
+                frame,
+                (frame + 1) / 50,
+                holder,
+                p_shift,
+                p_hold,
+                vad,
+                (0.5, 0.5),
+                (0.5, 0.5),
+                (0.5, 0.5),
+                (0.0, 0.0),
+                latent,
+                latent,
+            )
+        )
     return audio, predictions
 
 
@@ -46,13 +63,26 @@ def drawn(seconds: float, events: list[TurnEvent], title: str = "") -> list[Any]
 
 def marks(panel: Any) -> list[tuple[float, str, str, bool]]:
     """Every event mark of a panel: time, symbol, colour, whether it stands on the user's side."""
-    lines = [line for line in panel.lines if len(line.get_xdata()) == 1 and line.get_marker() != "None"]
-    return [(float(line.get_xdata()[0]), line.get_marker(), to_hex(line.get_color()), line.get_ydata()[0] > 0) for line in lines]
+    lines = [
+        line for line in panel.lines if len(line.get_xdata()) == 1 and line.get_marker() != "None"
+    ]
+    return [
+        (
+            float(line.get_xdata()[0]),
+            line.get_marker(),
+            to_hex(line.get_color()),
+            line.get_ydata()[0] > 0,
+        )
+        for line in lines
+    ]
 
 
 def test_every_event_is_marked_at_its_time_in_its_speakers_colour() -> None:
     waves, _ = drawn(10.0, EVENTS)
-    expected = [(event.time_s, MARKS[event.type][0], COLOURS[event.speaker], event.speaker == 0) for event in EVENTS]
+    expected = [
+        (event.time_s, MARKS[event.type][0], COLOURS[event.speaker], event.speaker == 0)
+        for event in EVENTS
+    ]
     assert sorted(marks(waves)) == sorted(expected)
 
 
@@ -79,13 +109,20 @@ def test_the_shift_probability_is_drawn_as_given() -> None:
     (line,) = [line for line in chances.lines if to_hex(line.get_color()) == SHIFT_COLOUR]
     _, predictions = conversation(4.0)
     np.testing.assert_array_equal(line.get_xdata(), [p.time_s for p in predictions])
-    np.testing.assert_array_equal(line.get_ydata(), [np.nan if p.p_shift is None else p.p_shift for p in predictions])
+    np.testing.assert_array_equal(
+        line.get_ydata(), [np.nan if p.p_shift is None else p.p_shift for p in predictions]
+    )
     assert chances.get_ylabel() == "p(shift)"
 
 
 def shaded_s(panel: Any, colour: str) -> float:
     """Seconds that are shaded in a colour, summed over the polygons."""
-    paths = [path for item in panel.collections if isinstance(item, PolyCollection) and item.get_alpha() for path in shaded_paths(item, colour)]
+    paths = [
+        path
+        for item in panel.collections
+        if isinstance(item, PolyCollection) and item.get_alpha()
+        for path in shaded_paths(item, colour)
+    ]
     return float(sum(np.ptp(path.vertices[:, 0]) for path in paths))
 
 
@@ -106,7 +143,11 @@ def test_names_are_written() -> None:
     assert figure.get_suptitle() == "a call"
     assert [label.get_text() for label in waves.get_yticklabels()] == ["user", "other"]
     (legend,) = figure.legends
-    assert [text.get_text() for text in legend.get_texts()] == [*(meaning for _, meaning in MARKS.values()), "user", "other"]
+    assert [text.get_text() for text in legend.get_texts()] == [
+        *(meaning for _, meaning in MARKS.values()),
+        "user",
+        "other",
+    ]
     assert set(MARKS) == set(EVENT_TYPES)
 
 
@@ -121,7 +162,9 @@ def test_nothing_predicted_is_a_picture_too(tmp_path: Path, channels: int, suffi
 
 def test_a_page_holds_the_picture_the_sound_and_a_safe_title(tmp_path: Path) -> None:
     audio, predictions = conversation(3.0)
-    plot_predictions(tmp_path / "call.html", audio, RATE_HZ, predictions, EVENTS[:1], title="<b>&call")
+    plot_predictions(
+        tmp_path / "call.html", audio, RATE_HZ, predictions, EVENTS[:1], title="<b>&call"
+    )
     page = (tmp_path / "call.html").read_text()
     assert page.count("<svg") == page.count("</svg>") == 1
     assert 'src="data:audio/ogg;base64,T2dnU' in page  # "OggS"
@@ -129,22 +172,40 @@ def test_a_page_holds_the_picture_the_sound_and_a_safe_title(tmp_path: Path) -> 
     assert "<b>" not in page
 
 
-def test_the_sound_of_a_long_recording_is_encoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(plot, "_draw", lambda *_: type("Picture", (), {"savefig": lambda _, out, format: out.write("<svg></svg>")})())
-    audio = np.zeros((180 * 16000, 2), np.float32)  # one write of so much overflows the stack of libsndfile's encoder
+def test_the_sound_of_a_long_recording_is_encoded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        plot,
+        "_draw",
+        lambda *_: type(
+            "Picture", (), {"savefig": lambda _, out, format: out.write("<svg></svg>")}
+        )(),
+    )
+    audio = np.zeros(
+        (180 * 16000, 2), np.float32
+    )  # one write of so much overflows the stack of libsndfile's encoder
     plot_predictions(tmp_path / "long.html", audio, 16000, [], [])
     assert (tmp_path / "long.html").stat().st_size > 1000
 
 
 def test_another_suffix_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(AudioFormatError, match=r"expected a picture ending in \.png, \.svg, \.pdf, \.html, got '.*call\.gif'"):
+    with pytest.raises(
+        AudioFormatError,
+        match=r"expected a picture ending in \.png, \.svg, \.pdf, \.html, got '.*call\.gif'",
+    ):
         plot_predictions(tmp_path / "call.gif", np.zeros((1, 1), np.float32), RATE_HZ, [], [])
 
 
-def test_a_missing_matplotlib_names_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_matplotlib_names_the_extra(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
-    with pytest.raises(MissingExtraError, match=r"matplotlib is not installed; it comes with: pip install 'turnstream\[plot\]'"):
+    with pytest.raises(
+        MissingExtraError,
+        match=r"matplotlib is not installed; it comes with: pip install 'turnstream\[plot\]'",
+    ):
         plot_predictions(tmp_path / "call.png", np.zeros((1, 1), np.float32), RATE_HZ, [], [])
 
 
@@ -152,5 +213,7 @@ def test_drawing_warns_of_nothing(tmp_path: Path) -> None:
     audio, predictions = conversation(2.0)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        plot_predictions(tmp_path / "call.svg", audio, RATE_HZ, predictions, EVENTS[:1], title="Gespräch ☎.wav")
+        plot_predictions(
+            tmp_path / "call.svg", audio, RATE_HZ, predictions, EVENTS[:1], title="Gespräch ☎.wav"
+        )
     assert (tmp_path / "call.svg").stat().st_size > 1000

@@ -25,11 +25,23 @@ def test_speech_of_start_secs_starts_a_turn() -> None:
 
 @pytest.mark.parametrize("frame_s", [0.01, 0.02, 0.04, 0.05])
 def test_times_hold_whatever_the_frame(frame_s: float) -> None:
-    policy, found = TurnPolicy(replace(SETTINGS, start_secs=0.2, eager_silence_secs=0.4, end_silence_secs=0.6)), list[TurnEvent]()
+    policy, found = (
+        TurnPolicy(replace(SETTINGS, start_secs=0.2, eager_silence_secs=0.4, end_silence_secs=0.6)),
+        list[TurnEvent](),
+    )
     for index in range(round(2 / frame_s)):
         speaks = index < round(1 / frame_s)
-        found += policy.update(replace(frame(index, (0.9 if speaks else 0.05, 0.05), 0.1, (0.1, 0.1)), time_s=(index + 1) * frame_s))
-    assert [(event.type, round(event.time_s, 6)) for event in found] == [("start_of_turn", 0.2), ("eager_end_of_turn", 1.4), ("end_of_turn", 1.6)]
+        found += policy.update(
+            replace(
+                frame(index, (0.9 if speaks else 0.05, 0.05), 0.1, (0.1, 0.1)),
+                time_s=(index + 1) * frame_s,
+            )
+        )
+    assert [(event.type, round(event.time_s, 6)) for event in found] == [
+        ("start_of_turn", 0.2),
+        ("eager_end_of_turn", 1.4),
+        ("end_of_turn", 1.6),
+    ]
 
 
 def test_a_click_starts_nothing() -> None:
@@ -44,7 +56,9 @@ def test_delays_do_not_depend_on_the_time_of_day(start_frame: int) -> None:
     scene = Scene(start_frame=start_frame)
     scene.play("u", 1.0).play("", 0.5, user_next=0.1)
     start, eager, end = (index for _, _, index in scene.take())
-    assert [round((time_s - start_frame * FRAME_S) / FRAME_S) for time_s in (start, eager, end)] == [5, 60, 65]
+    assert [
+        round((time_s - start_frame * FRAME_S) / FRAME_S) for time_s in (start, eager, end)
+    ] == [5, 60, 65]
 
 
 def test_a_start_tells_the_speech_probability() -> None:
@@ -68,7 +82,12 @@ def test_a_turn_that_goes_on_after_an_eager_end_is_resumed() -> None:
 
 def test_a_turn_can_end_after_it_was_resumed() -> None:
     scene = speaking("u").play("", 0.24, user_next=0.2).play("u", 0.5).play("", 0.4, user_next=0.2)
-    assert [kind for kind, _, _ in scene.take()] == ["eager_end_of_turn", "turn_resumed", "eager_end_of_turn", "end_of_turn"]
+    assert [kind for kind, _, _ in scene.take()] == [
+        "eager_end_of_turn",
+        "turn_resumed",
+        "eager_end_of_turn",
+        "end_of_turn",
+    ]
 
 
 def test_a_probability_between_the_thresholds_is_only_eager_until_the_time_out() -> None:
@@ -96,7 +115,10 @@ def test_the_other_taking_the_floor_ends_the_turn_in_the_same_frame() -> None:
 
 
 def test_no_turn_ends_twice() -> None:
-    assert [kind for kind, _, _ in speaking("u").play("", 10.0, user_next=0.2).take()] == ["eager_end_of_turn", "end_of_turn"]
+    assert [kind for kind, _, _ in speaking("u").play("", 10.0, user_next=0.2).take()] == [
+        "eager_end_of_turn",
+        "end_of_turn",
+    ]
 
 
 def test_speech_after_an_end_is_a_new_turn() -> None:
@@ -110,7 +132,9 @@ def test_a_conversation_of_quick_shifts_alternates() -> None:
     for speaker in ("u", "o", "u", "o"):
         scene.play(speaker, 1.0).play("", 0.4, user_next=0.1 if speaker == "u" else 0.9)
     finals = [(kind, speaker) for kind, speaker, _ in scene.take() if kind != "eager_end_of_turn"]
-    assert finals == [(kind, speaker) for speaker in (0, 1, 0, 1) for kind in ("start_of_turn", "end_of_turn")]
+    assert finals == [
+        (kind, speaker) for speaker in (0, 1, 0, 1) for kind in ("start_of_turn", "end_of_turn")
+    ]
 
 
 # ---- settings ----
@@ -119,17 +143,30 @@ def test_a_conversation_of_quick_shifts_alternates() -> None:
 @pytest.mark.parametrize("name", [*PRESETS])
 def test_presets_are_known_by_name(name: str) -> None:
     scene = Scene(name).play("u", 1.0).play("", 4.0, user_next=0.1)
-    assert [kind for kind, _, _ in scene.take()] == ["start_of_turn", "eager_end_of_turn", "end_of_turn"]
+    assert [kind for kind, _, _ in scene.take()] == [
+        "start_of_turn",
+        "eager_end_of_turn",
+        "end_of_turn",
+    ]
 
 
 def test_a_more_patient_preset_is_faster_in_nothing() -> None:
     fast, balanced, patient = (PRESETS[name] for name in ("fast", "balanced", "patient"))
-    for name in ("end_threshold", "end_silence_secs", "timeout_secs", "eager_threshold", "eager_silence_secs"):
+    for name in (
+        "end_threshold",
+        "end_silence_secs",
+        "timeout_secs",
+        "eager_threshold",
+        "eager_silence_secs",
+    ):
         assert getattr(fast, name) <= getattr(balanced, name) < getattr(patient, name)
 
 
 def test_an_unknown_preset_is_refused_with_the_known_ones() -> None:
-    with pytest.raises(PolicyError, match=r"expected a policy of fast, balanced, patient or PolicySettings, got 'quick'"):
+    with pytest.raises(
+        PolicyError,
+        match=r"expected a policy of fast, balanced, patient or PolicySettings, got 'quick'",
+    ):
         TurnPolicy("quick")
 
 
@@ -151,7 +188,9 @@ def test_an_unknown_preset_is_refused_with_the_known_ones() -> None:
         ("speech_range_db", math.inf, 120),
     ],
 )
-def test_a_setting_out_of_range_is_refused_with_both_numbers(name: str, value: object, high: int) -> None:
+def test_a_setting_out_of_range_is_refused_with_both_numbers(
+    name: str, value: object, high: int
+) -> None:
     with pytest.raises(PolicyError) as caught:
         replace(SETTINGS, **{name: value})  # type: ignore[arg-type]
     assert str(caught.value) == f"{name}: expected a number from 0 to {high}, got {value!r}"
@@ -166,12 +205,17 @@ def test_a_least_level_out_of_range_is_refused(value: object) -> None:
 
 @pytest.mark.parametrize("change", [{"eager_threshold": 0.7}, {"eager_silence_secs": 0.4}])
 def test_an_eager_end_cannot_be_later_than_the_final_one(change: dict[str, float]) -> None:
-    with pytest.raises(PolicyError, match=r"expected eager values of at most end_threshold 0\.6 and end_silence_secs 0\.3, got eager_threshold 0"):
+    with pytest.raises(
+        PolicyError,
+        match=r"expected eager values of at most end_threshold 0\.6 and end_silence_secs 0\.3, got eager_threshold 0",
+    ):
         replace(SETTINGS, **change)
 
 
 def test_a_time_out_before_the_end_is_refused() -> None:
-    with pytest.raises(PolicyError, match=r"expected timeout_secs >= end_silence_secs \(0\.3\), got 0\.2"):
+    with pytest.raises(
+        PolicyError, match=r"expected timeout_secs >= end_silence_secs \(0\.3\), got 0\.2"
+    ):
         replace(SETTINGS, timeout_secs=0.2)
 
 

@@ -16,7 +16,12 @@ def test_a_backchannel_in_overlap_is_called_one_and_starts_no_turn() -> None:
 
 
 def test_a_backchannel_in_a_pause_leaves_the_turn_alone() -> None:
-    scene = speaking("u").play("", 0.16, user_next=0.9).play("o", 0.4, user_next=0.9, backchannel=(0.1, 0.8)).play("u", 1.0)
+    scene = (
+        speaking("u")
+        .play("", 0.16, user_next=0.9)
+        .play("o", 0.4, user_next=0.9, backchannel=(0.1, 0.8))
+        .play("u", 1.0)
+    )
     assert scene.take() == [("backchannel", 1, 1.26)]
 
 
@@ -39,24 +44,45 @@ def test_long_speech_in_overlap_is_an_interruption_and_a_start_of_turn() -> None
 
 def test_a_backchannel_that_goes_on_becomes_an_interruption() -> None:
     scene = speaking("o").play("uo", 1.0, backchannel=(0.8, 0.1))
-    assert scene.take() == [("backchannel", 0, 1.3), ("interruption", 0, 1.8), ("start_of_turn", 0, 1.8)]
+    assert scene.take() == [
+        ("backchannel", 0, 1.3),
+        ("interruption", 0, 1.8),
+        ("start_of_turn", 0, 1.8),
+    ]
 
 
 def test_a_backchannel_that_goes_on_into_silence_becomes_a_turn() -> None:
     scene = speaking("o").play("uo", 0.6, backchannel=(0.8, 0.1)).play("u", 0.4, user_next=0.1)
-    assert scene.take() == [("backchannel", 0, 1.3), ("end_of_turn", 1, 1.8), ("start_of_turn", 0, 1.8)]
+    assert scene.take() == [
+        ("backchannel", 0, 1.3),
+        ("end_of_turn", 1, 1.8),
+        ("start_of_turn", 0, 1.8),
+    ]
 
 
 def test_gaps_do_not_make_one_long_overlap_many_backchannels() -> None:
     scene = speaking("o")
     for _ in range(4):
         scene.play("uo", 0.2).play("o", 0.1)
-    assert scene.take() == [("backchannel", 0, 1.22), ("interruption", 0, 1.8), ("start_of_turn", 0, 1.8)]
+    assert scene.take() == [
+        ("backchannel", 0, 1.22),
+        ("interruption", 0, 1.8),
+        ("start_of_turn", 0, 1.8),
+    ]
 
 
 def test_a_wavering_vad_does_not_make_a_long_overlap_a_backchannel_for_longer() -> None:
-    scene = speaking("o").play("uo", 0.7, backchannel=(0.9, 0.1)).play("o", 0.04).play("uo", 0.7, backchannel=(0.9, 0.1))
-    assert scene.take() == [("backchannel", 0, 1.3), ("interruption", 0, 1.8), ("start_of_turn", 0, 1.8)]
+    scene = (
+        speaking("o")
+        .play("uo", 0.7, backchannel=(0.9, 0.1))
+        .play("o", 0.04)
+        .play("uo", 0.7, backchannel=(0.9, 0.1))
+    )
+    assert scene.take() == [
+        ("backchannel", 0, 1.3),
+        ("interruption", 0, 1.8),
+        ("start_of_turn", 0, 1.8),
+    ]
 
 
 def test_backchannels_with_pauses_between_them_are_several() -> None:
@@ -67,7 +93,11 @@ def test_backchannels_with_pauses_between_them_are_several() -> None:
 
 
 def test_a_backchannel_that_goes_on_when_the_others_turn_has_ended_is_a_turn() -> None:
-    scene = speaking("o").play("uo", 0.34, backchannel=(0.9, 0.1)).play("u", 0.6, user_next=0.7, backchannel=(0.9, 0.1))
+    scene = (
+        speaking("o")
+        .play("uo", 0.34, backchannel=(0.9, 0.1))
+        .play("u", 0.6, user_next=0.7, backchannel=(0.9, 0.1))
+    )
     assert [event for event in scene.take() if event[0] != "eager_end_of_turn"] == [
         ("backchannel", 0, 1.3),
         ("end_of_turn", 1, 1.64),
@@ -80,7 +110,10 @@ def test_an_overlap_that_the_other_leaves_is_no_backchannel() -> None:
     scene = Scene(patient).play("o", 1.0)
     scene.take()
     scene.play("uo", 0.16).play("u", 0.5, user_next=0.7, backchannel=(0.9, 0.1))
-    assert [event for event in scene.take() if event[0] != "eager_end_of_turn"] == [("end_of_turn", 1, 1.46), ("start_of_turn", 0, 1.48)]
+    assert [event for event in scene.take() if event[0] != "eager_end_of_turn"] == [
+        ("end_of_turn", 1, 1.46),
+        ("start_of_turn", 0, 1.48),
+    ]
 
 
 def test_a_shift_with_a_little_overlap_is_no_interruption() -> None:
@@ -107,5 +140,10 @@ def test_of_two_who_start_at_once_the_user_is_first_and_the_other_is_judged_as_o
 
 
 def test_of_two_who_start_at_once_one_may_give_way() -> None:
-    assert [event[:2] for event in Scene().play("uo", 0.2).play("u", 1.0).take()] == [("start_of_turn", 0), ("backchannel", 1)]
-    assert [event[:2] for event in Scene().play("o", 0.04).play("uo", 0.2).play("o", 1.0).take()] == [("start_of_turn", 1), ("backchannel", 0)]
+    assert [event[:2] for event in Scene().play("uo", 0.2).play("u", 1.0).take()] == [
+        ("start_of_turn", 0),
+        ("backchannel", 1),
+    ]
+    assert [
+        event[:2] for event in Scene().play("o", 0.04).play("uo", 0.2).play("o", 1.0).take()
+    ] == [("start_of_turn", 1), ("backchannel", 0)]

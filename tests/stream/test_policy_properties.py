@@ -16,22 +16,41 @@ from .policy_scenes import FRAME_S, SETTINGS, Pair, frame
 
 values = st.sampled_from([0.0, 0.2, 0.4, 0.45, 0.55, 0.7, 1.0])
 vads = st.sampled_from([(a, b) for a in (0.0, 0.4, 1.0) for b in (0.0, 0.4, 1.0)])
-levels = st.sampled_from([None, *((a, b) for a in (-15.0, -50.0, -70.0) for b in (-15.0, -50.0, -70.0))])
+levels = st.sampled_from(
+    [None, *((a, b) for a in (-15.0, -50.0, -70.0) for b in (-15.0, -50.0, -70.0))]
+)
 stretch = st.tuples(vads, values, st.tuples(values, values), st.integers(1, 40), levels)
 conversations = st.lists(stretch, max_size=14)
 Conversation = list[tuple[Pair, float, Pair, int, Pair | None]]
 policies = st.sampled_from(
-    [*PRESETS.values(), SETTINGS, replace(SETTINGS, start_secs=0, overlap_secs=0, eager_silence_secs=0, end_silence_secs=0, timeout_secs=0)]
+    [
+        *PRESETS.values(),
+        SETTINGS,
+        replace(
+            SETTINGS,
+            start_secs=0,
+            overlap_secs=0,
+            eager_silence_secs=0,
+            end_silence_secs=0,
+            timeout_secs=0,
+        ),
+    ]
 )
 
 
 def frames_of(conversation: Conversation) -> list[Prediction]:
-    shapes = [(vad, p_next, p_backchannel, level) for vad, p_next, p_backchannel, count, level in conversation for _ in range(count)]
+    shapes = [
+        (vad, p_next, p_backchannel, level)
+        for vad, p_next, p_backchannel, count, level in conversation
+        for _ in range(count)
+    ]
     return [frame(index, *shape) for index, shape in enumerate(shapes)]
 
 
 @given(conversations, policies)
-def test_events_make_sense_for_each_speaker(conversation: Conversation, policy: PolicySettings) -> None:
+def test_events_make_sense_for_each_speaker(
+    conversation: Conversation, policy: PolicySettings
+) -> None:
     turn_policy = TurnPolicy(policy)
     in_turn, eager, last_s = [False, False], [False, False], 0.0
     for prediction in frames_of(conversation):
@@ -62,7 +81,9 @@ def test_events_make_sense_for_each_speaker(conversation: Conversation, policy: 
 
 
 @given(conversations, policies)
-def test_long_speech_is_a_turn_whatever_the_model_says_of_it(conversation: Conversation, policy: PolicySettings) -> None:
+def test_long_speech_is_a_turn_whatever_the_model_says_of_it(
+    conversation: Conversation, policy: PolicySettings
+) -> None:
     turn_policy, floor = TurnPolicy(policy), FloorTracker()
     longest_s = max(policy.start_secs, policy.overlap_secs, policy.backchannel_max_secs) + FRAME_S
     in_turn, spoken_s = [False, False], [0.0, 0.0]
@@ -77,9 +98,15 @@ def test_long_speech_is_a_turn_whatever_the_model_says_of_it(conversation: Conve
 
 
 @given(conversations, policies)
-def test_what_is_too_quiet_causes_no_event(conversation: Conversation, policy: PolicySettings) -> None:
+def test_what_is_too_quiet_causes_no_event(
+    conversation: Conversation, policy: PolicySettings
+) -> None:
     turn_policy = TurnPolicy(policy)
-    events = [event for prediction in frames_of([(*rest, (-61.0, -70.0)) for *rest, _ in conversation]) for event in turn_policy.update(prediction)]
+    events = [
+        event
+        for prediction in frames_of([(*rest, (-61.0, -70.0)) for *rest, _ in conversation])
+        for event in turn_policy.update(prediction)
+    ]
     assert policy.start_secs == 0 or events == []
 
 
@@ -87,12 +114,18 @@ def test_what_is_too_quiet_causes_no_event(conversation: Conversation, policy: P
 def test_silence_ends_every_turn(conversation: Conversation, policy: PolicySettings) -> None:
     silence = ((0.0, 0.0), 0.5, (0.0, 0.0), round(policy.timeout_secs / FRAME_S) + 1, None)
     turn_policy = TurnPolicy(policy)
-    kinds = [event.type for prediction in frames_of([*conversation, silence]) for event in turn_policy.update(prediction)]
+    kinds = [
+        event.type
+        for prediction in frames_of([*conversation, silence])
+        for event in turn_policy.update(prediction)
+    ]
     assert kinds.count("start_of_turn") == kinds.count("end_of_turn")
 
 
 @given(conversations, policies, st.data())
-def test_going_on_from_plain_values_gives_the_same_events(conversation: Conversation, policy: PolicySettings, drawn: st.DataObject) -> None:
+def test_going_on_from_plain_values_gives_the_same_events(
+    conversation: Conversation, policy: PolicySettings, drawn: st.DataObject
+) -> None:
     predictions = frames_of(conversation)
     cut = drawn.draw(st.integers(0, len(predictions)))
     whole, first, second = TurnPolicy(policy), TurnPolicy(policy), TurnPolicy(policy)

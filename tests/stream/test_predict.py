@@ -50,30 +50,52 @@ def recording(tmp_path: Path) -> Path:
     return path
 
 
-def library(model: Path, path: Path, policy: str = "balanced") -> tuple[list[Prediction], list[TurnEvent]]:
+def library(
+    model: Path, path: Path, policy: str = "balanced"
+) -> tuple[list[Prediction], list[TurnEvent]]:
     samples, rate_hz = soundfile.read(path, dtype="float32")
     predictor, turn_policy = TurnPredictor(model, sample_rate_hz=rate_hz), TurnPolicy(policy)
     predictions = predictor.push_audio(samples) + predictor.flush()
-    return predictions, [event for prediction in predictions for event in turn_policy.update(prediction)]
+    return predictions, [
+        event for prediction in predictions for event in turn_policy.update(prediction)
+    ]
 
 
 def flat(prediction: Prediction) -> list[float | None]:
-    pairs = (prediction.vad, prediction.p_now, prediction.p_future, prediction.p_next, prediction.p_backchannel)
-    return [prediction.time_s, prediction.holder, prediction.p_shift, prediction.p_hold, *(value for pair in pairs for value in pair)]
+    pairs = (
+        prediction.vad,
+        prediction.p_now,
+        prediction.p_future,
+        prediction.p_next,
+        prediction.p_backchannel,
+    )
+    return [
+        prediction.time_s,
+        prediction.holder,
+        prediction.p_shift,
+        prediction.p_hold,
+        *(value for pair in pairs for value in pair),
+    ]
 
 
 def assert_rows_are(rows: list[list[Any]], predictions: list[Prediction]) -> None:
     assert len(rows) == len(predictions)
     for row, prediction in zip(rows, predictions, strict=True):
-        assert row == [None if value is None else pytest.approx(value, abs=1e-5) for value in flat(prediction)]
+        assert row == [
+            None if value is None else pytest.approx(value, abs=1e-5) for value in flat(prediction)
+        ]
 
 
 def read_csv(text: str) -> tuple[str, list[list[float | None]]]:
     header, *rows = text.splitlines()
-    return header, [[None if cell == "" else float(cell) for cell in row] for row in csv.reader(rows)]
+    return header, [
+        [None if cell == "" else float(cell) for cell in row] for row in csv.reader(rows)
+    ]
 
 
-def test_csv_on_standard_output_has_one_row_per_frame(run: Run, recording: Path, talkative: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_csv_on_standard_output_has_one_row_per_frame(
+    run: Run, recording: Path, talkative: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert run(recording) == 0
     found = capsys.readouterr()
     header, rows = read_csv(found.out)
@@ -84,7 +106,9 @@ def test_csv_on_standard_output_has_one_row_per_frame(run: Run, recording: Path,
     assert found.err.splitlines()[-1] == f"200 frames, {len(events)} events"
 
 
-def test_csv_file_equals_standard_output(run: Run, recording: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_csv_file_equals_standard_output(
+    run: Run, recording: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert run(recording) == 0
     printed = capsys.readouterr().out
     assert run(recording, "--out", tmp_path / "p.csv") == 0
@@ -92,7 +116,9 @@ def test_csv_file_equals_standard_output(run: Run, recording: Path, tmp_path: Pa
     assert (tmp_path / "p.csv").read_bytes().decode() == printed
 
 
-def test_json_lines_have_the_same_names_and_null_for_nobody(run: Run, recording: Path, talkative: Path, tmp_path: Path) -> None:
+def test_json_lines_have_the_same_names_and_null_for_nobody(
+    run: Run, recording: Path, talkative: Path, tmp_path: Path
+) -> None:
     assert run(recording, "--out", tmp_path / "p.jsonl") == 0
     rows = [json.loads(line) for line in (tmp_path / "p.jsonl").read_text().splitlines()]
     assert {",".join(row) for row in rows} == {HEADER}
@@ -101,9 +127,22 @@ def test_json_lines_have_the_same_names_and_null_for_nobody(run: Run, recording:
 
 
 @pytest.mark.parametrize("policy", ["fast", "patient"])
-def test_events_are_those_of_the_policy(run: Run, recording: Path, talkative: Path, tmp_path: Path, policy: str) -> None:
+def test_events_are_those_of_the_policy(
+    run: Run, recording: Path, talkative: Path, tmp_path: Path, policy: str
+) -> None:
     for name in ("e.csv", "e.jsonl"):
-        assert run(recording, "--out", tmp_path / "p.csv", "--events", tmp_path / name, "--policy", policy) == 0
+        assert (
+            run(
+                recording,
+                "--out",
+                tmp_path / "p.csv",
+                "--events",
+                tmp_path / name,
+                "--policy",
+                policy,
+            )
+            == 0
+        )
     _, events = library(talkative, recording, policy)
     assert events
     header, *rows = csv.reader((tmp_path / "e.csv").read_text().splitlines())
@@ -111,32 +150,53 @@ def test_events_are_those_of_the_policy(run: Run, recording: Path, talkative: Pa
     listed = [json.loads(line) for line in (tmp_path / "e.jsonl").read_text().splitlines()]
     assert [list(row) for row in listed] == [header] * len(events)
     for row, line, event in zip(rows, listed, events, strict=True):
-        expected = (pytest.approx(event.time_s), event.type, event.speaker, pytest.approx(event.probability, abs=1e-5))
+        expected = (
+            pytest.approx(event.time_s),
+            event.type,
+            event.speaker,
+            pytest.approx(event.probability, abs=1e-5),
+        )
         assert (float(row[0]), row[1], int(row[2]), float(row[3])) == expected
         assert tuple(line.values()) == expected
 
 
-def test_latents_are_those_of_every_frame(run: Run, recording: Path, talkative: Path, tmp_path: Path) -> None:
+def test_latents_are_those_of_every_frame(
+    run: Run, recording: Path, talkative: Path, tmp_path: Path
+) -> None:
     assert run(recording, "--out", tmp_path / "p.csv", "--latents", tmp_path / "l.npz") == 0
     predictions, _ = library(talkative, recording)
     with np.load(tmp_path / "l.npz") as found:
         assert sorted(found.files) == ["latent", "latent_speaker", "time_s"]
-        np.testing.assert_array_equal(found["time_s"], [prediction.time_s for prediction in predictions])
-        np.testing.assert_array_equal(found["latent"], np.stack([prediction.latent for prediction in predictions]))
-        np.testing.assert_array_equal(found["latent_speaker"], np.stack([prediction.latent_speaker for prediction in predictions]))
+        np.testing.assert_array_equal(
+            found["time_s"], [prediction.time_s for prediction in predictions]
+        )
+        np.testing.assert_array_equal(
+            found["latent"], np.stack([prediction.latent for prediction in predictions])
+        )
+        np.testing.assert_array_equal(
+            found["latent_speaker"],
+            np.stack([prediction.latent_speaker for prediction in predictions]),
+        )
         assert found["latent"].shape == (200, 2, 10)
         assert found["latent"].dtype == np.float32
 
 
-@pytest.mark.parametrize(("suffix", "start"), [(".png", b"\x89PNG"), (".svg", b"<?xml"), (".html", b"<!doctype html>"), (".pdf", b"%PDF")])
-def test_a_picture_is_drawn_in_every_format(run: Run, recording: Path, tmp_path: Path, suffix: str, start: bytes) -> None:
+@pytest.mark.parametrize(
+    ("suffix", "start"),
+    [(".png", b"\x89PNG"), (".svg", b"<?xml"), (".html", b"<!doctype html>"), (".pdf", b"%PDF")],
+)
+def test_a_picture_is_drawn_in_every_format(
+    run: Run, recording: Path, tmp_path: Path, suffix: str, start: bytes
+) -> None:
     picture = tmp_path / f"call{suffix}"
     assert run(recording, "--out", tmp_path / "p.csv", "--plot", picture) == 0
     assert picture.read_bytes().startswith(start)
     assert len(picture.read_bytes()) > 10_000
 
 
-def test_a_mono_file_is_the_user(run: Run, talkative: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_mono_file_is_the_user(
+    run: Run, talkative: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     both = dialogue(1.0, seed=2)
     both[:, 1] = 0
     soundfile.write(tmp_path / "mono.wav", both[:, 0], 16000)
@@ -147,7 +207,9 @@ def test_a_mono_file_is_the_user(run: Run, talkative: Path, tmp_path: Path, caps
     assert capsys.readouterr().out == mono
 
 
-def test_a_telephone_recording_is_resampled(run: Run, talkative: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_telephone_recording_is_resampled(
+    run: Run, talkative: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     path = tmp_path / "call.flac"
     soundfile.write(path, dialogue(1.5, seed=3, rate_hz=8000), 8000)
     assert run(path) == 0
@@ -156,9 +218,17 @@ def test_a_telephone_recording_is_resampled(run: Run, talkative: Path, tmp_path:
     assert_rows_are(rows, library(talkative, path)[0])
 
 
-@pytest.mark.parametrize(("encoding", "dtype", "scale"), [("pcm_s16le", "<i2", 1.0), ("pcm_f32le", "<f4", 1 / 32768)])
+@pytest.mark.parametrize(
+    ("encoding", "dtype", "scale"), [("pcm_s16le", "<i2", 1.0), ("pcm_f32le", "<f4", 1 / 32768)]
+)
 def test_raw_audio_comes_from_standard_input(
-    run: Run, recording: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], encoding: str, dtype: str, scale: float
+    run: Run,
+    recording: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    encoding: str,
+    dtype: str,
+    scale: float,
 ) -> None:
     assert run(recording) == 0
     expected = capsys.readouterr().out
@@ -168,7 +238,9 @@ def test_raw_audio_comes_from_standard_input(
     assert capsys.readouterr().out == expected
 
 
-def test_without_a_picture_no_event_is_kept(run: Run, recording: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_a_picture_no_event_is_kept(
+    run: Run, recording: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     made: list[predict._Kept] = []
 
     class Spied(predict._Kept):
@@ -182,7 +254,9 @@ def test_without_a_picture_no_event_is_kept(run: Run, recording: Path, monkeypat
     assert not capsys.readouterr().err.endswith(" 0 events\n")
 
 
-def test_suspicious_audio_is_reported_on_standard_error(run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_suspicious_audio_is_reported_on_standard_error(
+    run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     soundfile.write(tmp_path / "silence.wav", np.zeros(16000 * 6, np.int16), 16000)
     assert run(tmp_path / "silence.wav", "--out", tmp_path / "p.csv") == 0
     first, _ = capsys.readouterr().err.splitlines()
@@ -196,12 +270,19 @@ def error_line(capsys: pytest.CaptureFixture[str]) -> str:
     return line.removeprefix(prefix)
 
 
-def test_a_missing_file_is_one_clear_line(run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_missing_file_is_one_clear_line(
+    run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert run(tmp_path / "none.wav") == 2
-    assert error_line(capsys) == f"expected an audio file, got a path that does not exist: {tmp_path / 'none.wav'}"
+    assert (
+        error_line(capsys)
+        == f"expected an audio file, got a path that does not exist: {tmp_path / 'none.wav'}"
+    )
 
 
-def test_a_file_without_audio_is_one_clear_line(run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_file_without_audio_is_one_clear_line(
+    run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     path = tmp_path / "letter.wav"
     path.write_text("Dear Sir or Madam, " * 20)
     assert run(path) == 2
@@ -210,7 +291,9 @@ def test_a_file_without_audio_is_one_clear_line(run: Run, tmp_path: Path, capsys
     assert "letter.wav" in line
 
 
-def test_a_missing_model_is_one_clear_line(recording: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_missing_model_is_one_clear_line(
+    recording: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["predict", str(recording), "--model", str(tmp_path / "none.onnx")]) == 2
     assert "none.onnx" in error_line(capsys)
 
@@ -225,7 +308,13 @@ def test_a_missing_model_is_one_clear_line(recording: Path, tmp_path: Path, caps
     ],
 )
 def test_a_suffix_that_is_not_known_is_refused_before_any_work(
-    run: Run, recording: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], option: str, name: str, expected: str
+    run: Run,
+    recording: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    option: str,
+    name: str,
+    expected: str,
 ) -> None:
     assert run(recording, option, tmp_path / name) == 2
     line = error_line(capsys)
@@ -234,27 +323,52 @@ def test_a_suffix_that_is_not_known_is_refused_before_any_work(
     assert os.listdir(tmp_path) == ["call.wav"]
 
 
-@pytest.mark.parametrize(("option", "name"), [("--out", "p.csv"), ("--events", "e.jsonl"), ("--latents", "l.npz"), ("--plot", "p.png")])
+@pytest.mark.parametrize(
+    ("option", "name"),
+    [("--out", "p.csv"), ("--events", "e.jsonl"), ("--latents", "l.npz"), ("--plot", "p.png")],
+)
 def test_a_folder_that_does_not_exist_is_refused_before_any_work(
-    run: Run, recording: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], option: str, name: str
+    run: Run,
+    recording: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    option: str,
+    name: str,
 ) -> None:
     path = tmp_path / "nowhere" / name
     assert run(recording, option, path) == 2
-    assert error_line(capsys) == f"expected a file that can be written, got {str(path)!r}: no folder {str(path.parent)!r}"
+    assert (
+        error_line(capsys)
+        == f"expected a file that can be written, got {str(path)!r}: no folder {str(path.parent)!r}"
+    )
 
 
-@pytest.mark.parametrize(("option", "name"), [("--out", "p.csv"), ("--latents", "l.npz"), ("--plot", "p.png")])
+@pytest.mark.parametrize(
+    ("option", "name"), [("--out", "p.csv"), ("--latents", "l.npz"), ("--plot", "p.png")]
+)
 def test_an_output_that_cannot_be_written_is_one_clear_line(
-    run: Run, recording: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], option: str, name: str
+    run: Run,
+    recording: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    option: str,
+    name: str,
 ) -> None:
     (tmp_path / name).mkdir()
     assert run(recording, option, tmp_path / name) == 2
-    assert error_line(capsys) == f"expected a file that can be written, got {str(tmp_path / name)!r}: Is a directory"
+    assert (
+        error_line(capsys)
+        == f"expected a file that can be written, got {str(tmp_path / name)!r}: Is a directory"
+    )
 
 
 @pytest.mark.parametrize("extra", [[], ["--latents", "l.npz"], ["--plot", "p.html"]])
 def test_empty_standard_input_is_one_clear_line(
-    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], extra: list[str]
+    run: Run,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    extra: list[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO()))
@@ -262,14 +376,20 @@ def test_empty_standard_input_is_one_clear_line(
     assert error_line(capsys) == "expected audio on standard input, got none"
 
 
-def test_standard_input_that_ends_inside_a_sample_is_one_clear_line(run: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_standard_input_that_ends_inside_a_sample_is_one_clear_line(
+    run: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(bytes(4003))))
     assert run("-") == 2
     assert "got 3 bytes of one at the end" in error_line(capsys)
 
 
-@pytest.mark.parametrize(("option", "value"), [("--policy", "quick"), ("--encoding", "opus"), ("--channels", "x")])
-def test_a_bad_option_is_refused(run: Run, recording: Path, capsys: pytest.CaptureFixture[str], option: str, value: str) -> None:
+@pytest.mark.parametrize(
+    ("option", "value"), [("--policy", "quick"), ("--encoding", "opus"), ("--channels", "x")]
+)
+def test_a_bad_option_is_refused(
+    run: Run, recording: Path, capsys: pytest.CaptureFixture[str], option: str, value: str
+) -> None:
     with pytest.raises(SystemExit) as caught:
         run(recording, option, value)
     assert caught.value.code == 2
@@ -277,18 +397,32 @@ def test_a_bad_option_is_refused(run: Run, recording: Path, capsys: pytest.Captu
 
 
 @pytest.mark.parametrize(("option", "value"), [("--channels", "3"), ("--sample-rate", "10")])
-def test_raw_audio_of_an_impossible_form_is_one_clear_line(run: Run, capsys: pytest.CaptureFixture[str], option: str, value: str) -> None:
+def test_raw_audio_of_an_impossible_form_is_one_clear_line(
+    run: Run, capsys: pytest.CaptureFixture[str], option: str, value: str
+) -> None:
     assert run("-", option, value) == 2
     assert f"got {value}" in error_line(capsys)
 
 
 @pytest.mark.parametrize("seconds", [0.04, 4.0])
-def test_a_reader_that_has_gone_is_no_error(talkative: Path, tmp_path: Path, seconds: float) -> None:
+def test_a_reader_that_has_gone_is_no_error(
+    talkative: Path, tmp_path: Path, seconds: float
+) -> None:
     soundfile.write(tmp_path / "a.wav", dialogue(seconds, seed=1), 16000)
     reader, writer = os.pipe()
     os.close(reader)
-    command = [sys.executable, "-m", "turnstream", "predict", str(tmp_path / "a.wav"), "--model", str(talkative)]
-    finished = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, text=True, check=False)
+    command = [
+        sys.executable,
+        "-m",
+        "turnstream",
+        "predict",
+        str(tmp_path / "a.wav"),
+        "--model",
+        str(talkative),
+    ]
+    finished = subprocess.run(
+        command, stdout=writer, stderr=subprocess.PIPE, text=True, check=False
+    )
     os.close(writer)
     assert finished.returncode == 0
     assert "Error" not in finished.stderr

@@ -16,23 +16,41 @@ from turnstream.stream.prediction import Prediction
 from .serving import dialogue
 from .talkative import talkative_model
 
-FIELDS = ("frame", "time_s", "holder", "p_shift", "p_hold", "vad", "p_now", "p_future", "p_next", "p_backchannel", "level_dbfs")
+FIELDS = (
+    "frame",
+    "time_s",
+    "holder",
+    "p_shift",
+    "p_hold",
+    "vad",
+    "p_now",
+    "p_future",
+    "p_next",
+    "p_backchannel",
+    "level_dbfs",
+)
 
 
 @pytest.fixture(scope="module")
 def engine(tiny_model_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Engine:
-    return Engine(talkative_model(tiny_model_path, tmp_path_factory.mktemp("talkative") / "talkative.onnx"))
+    return Engine(
+        talkative_model(tiny_model_path, tmp_path_factory.mktemp("talkative") / "talkative.onnx")
+    )
 
 
 def assert_same(left: list[Prediction], right: list[Prediction]) -> None:
     assert len(left) == len(right)
     for ours, theirs in zip(left, right, strict=True):
-        assert [getattr(ours, name) for name in FIELDS] == [getattr(theirs, name) for name in FIELDS]
+        assert [getattr(ours, name) for name in FIELDS] == [
+            getattr(theirs, name) for name in FIELDS
+        ]
         np.testing.assert_array_equal(ours.latent, theirs.latent)
         np.testing.assert_array_equal(ours.latent_speaker, theirs.latent_speaker)
 
 
-def in_chunks(predictor: TurnPredictor, audio: NDArray[np.int16], sizes: list[int]) -> list[Prediction]:
+def in_chunks(
+    predictor: TurnPredictor, audio: NDArray[np.int16], sizes: list[int]
+) -> list[Prediction]:
     predictions, start = [], 0
     for size in itertools.cycle(sizes):
         if start >= len(audio):

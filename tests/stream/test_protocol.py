@@ -38,7 +38,13 @@ from turnstream.stream.protocol import (
     parse_latents,
     parse_message,
 )
-from turnstream.stream.settings import LATENT_CHOICES, POLICY_NAMES, Resume, StreamSettings, parse_query
+from turnstream.stream.settings import (
+    LATENT_CHOICES,
+    POLICY_NAMES,
+    Resume,
+    StreamSettings,
+    parse_query,
+)
 from turnstream.stream.sources import ENCODINGS
 
 SPECIFICATION = (Path(turnstream.stream.protocol.__file__).parent / "PROTOCOL.md").read_text()
@@ -79,7 +85,13 @@ frames = st.builds(
 )
 messages = st.one_of(
     frames,
-    st.builds(TurnEvent, type=st.sampled_from(EVENT_TYPES), speaker=st.sampled_from([0, 1]), time_s=times_s, probability=probabilities),
+    st.builds(
+        TurnEvent,
+        type=st.sampled_from(EVENT_TYPES),
+        speaker=st.sampled_from([0, 1]),
+        time_s=times_s,
+        probability=probabilities,
+    ),
     st.builds(WarningMessage, code=texts, severity=texts, message=texts),
     st.builds(ErrorMessage, code=texts, message=texts),
     st.builds(TerminationMessage, frames=st.integers(0, 2**53), seconds=times_s, reason=texts),
@@ -90,12 +102,16 @@ messages = st.one_of(
         model_version=texts,
         model_sha256=texts,
         frame_rate_hz=st.floats(1, 1000),
-        latent_sizes=st.fixed_dictionaries({"latent": st.integers(1, 4096), "latent_speaker": st.integers(1, 4096)}),
+        latent_sizes=st.fixed_dictionaries(
+            {"latent": st.integers(1, 4096), "latent_speaker": st.integers(1, 4096)}
+        ),
         settings=stream_settings,
         resume_token=st.none() | texts,
         resume_s=times_s,
     ),
-    st.builds(ResumedMessage, session=texts, received=st.integers(0, 2**53), missed=st.integers(0, 2**53)),
+    st.builds(
+        ResumedMessage, session=texts, received=st.integers(0, 2**53), missed=st.integers(0, 2**53)
+    ),
 )
 
 
@@ -115,14 +131,27 @@ def test_every_json_example_of_the_specification_is_read_and_written_back(exampl
 
 def test_the_specification_shows_every_type_of_message() -> None:
     shown = {json.loads(example)["type"] for example in JSON_EXAMPLES}
-    assert shown == {*CONTROL_TYPES, *EVENT_TYPES, "begin", "resumed", "frame", "warning", "error", "termination"}
+    assert shown == {
+        *CONTROL_TYPES,
+        *EVENT_TYPES,
+        "begin",
+        "resumed",
+        "frame",
+        "warning",
+        "error",
+        "termination",
+    }
 
 
 def test_the_latent_example_of_the_specification_is_read_and_written_back() -> None:
     (example,) = re.findall(r"```hex\n(.*?)```", SPECIFICATION, re.DOTALL)
     wire = bytes.fromhex(example)
     message = parse_latents(wire)
-    assert (message.frame, message.kind, message.values.tolist()) == (161, "latent", [[0.5], [-2.0]])
+    assert (message.frame, message.kind, message.values.tolist()) == (
+        161,
+        "latent",
+        [[0.5], [-2.0]],
+    )
     assert latents_to_bytes(message) == wire
 
 
@@ -153,7 +182,13 @@ def test_a_resume_stands_alone(query: str, complaint: str) -> None:
 
 
 def test_the_specification_lists_every_error_code_with_its_close_code() -> None:
-    listed = {code: int(number) for number, code in re.findall(r"^\| (\d{4}) \| (?:`error` )?`(\w+)`", SPECIFICATION, re.MULTILINE) if code != "termination"}
+    listed = {
+        code: int(number)
+        for number, code in re.findall(
+            r"^\| (\d{4}) \| (?:`error` )?`(\w+)`", SPECIFICATION, re.MULTILINE
+        )
+        if code != "termination"
+    }
     assert listed == CLOSE_CODES
 
 
@@ -172,11 +207,23 @@ def test_controls_survive_json(control: Configure | Flush | Reset | KeepAlive | 
 
 @settings(max_examples=500)
 @given(messages)
-def test_messages_survive_json(message: FrameMessage | TurnEvent | WarningMessage | ErrorMessage | TerminationMessage | BeginMessage) -> None:
+def test_messages_survive_json(
+    message: FrameMessage
+    | TurnEvent
+    | WarningMessage
+    | ErrorMessage
+    | TerminationMessage
+    | BeginMessage,
+) -> None:
     assert parse_message(message_to_json(message)) == message
 
 
-@given(frame=st.integers(0, 2**64 - 1), kind=st.sampled_from(["latent", "latent_speaker"]), columns=st.integers(0, 300), seed=st.integers(0, 2**32))
+@given(
+    frame=st.integers(0, 2**64 - 1),
+    kind=st.sampled_from(["latent", "latent_speaker"]),
+    columns=st.integers(0, 300),
+    seed=st.integers(0, 2**32),
+)
 def test_latents_survive_bit_for_bit(frame: int, kind: str, columns: int, seed: int) -> None:
     values = np.random.default_rng(seed).standard_normal((2, columns)).astype(np.float32)
     back = parse_message(latents_to_bytes(LatentMessage(frame, kind, values)))
@@ -188,7 +235,9 @@ def test_latents_survive_bit_for_bit(frame: int, kind: str, columns: int, seed: 
 def test_a_prediction_is_rounded_but_its_time_is_exact() -> None:
     latent = np.zeros((2, 1), np.float32)
     third = (1 / 3, 2 / 3)
-    prediction = Prediction(6, 7 * 320 / 16000, 1, 1 / 3, 2 / 3, third, third, third, third, third, latent, latent)
+    prediction = Prediction(
+        6, 7 * 320 / 16000, 1, 1 / 3, 2 / 3, third, third, third, third, third, latent, latent
+    )
     message = parse_message(frame_to_json(prediction))
     assert isinstance(message, FrameMessage)
     assert message.time_s == 7 * 320 / 16000
@@ -196,12 +245,16 @@ def test_a_prediction_is_rounded_but_its_time_is_exact() -> None:
 
 
 def test_a_client_skips_fields_that_it_does_not_know() -> None:
-    assert parse_message('{"type":"error","code":"a","message":"b","later":1}') == ErrorMessage("a", "b")
+    assert parse_message('{"type":"error","code":"a","message":"b","later":1}') == ErrorMessage(
+        "a", "b"
+    )
 
 
 def test_configure_changes_only_what_it_names() -> None:
     asked = StreamSettings(frames=5, latents="final", policy="fast")
-    assert asked.configured(Configure(policy="patient")) == StreamSettings(frames=5, latents="final", policy="patient")
+    assert asked.configured(Configure(policy="patient")) == StreamSettings(
+        frames=5, latents="final", policy="patient"
+    )
 
 
 # ---- refusals -------------------------------------------------------------------------------------------------
@@ -210,9 +263,15 @@ def test_configure_changes_only_what_it_names() -> None:
 @pytest.mark.parametrize(
     ("query", "complaint"),
     [
-        ("sample_rate=fast", "sample_rate: expected a whole number from 8000 to 192000, got 'fast'"),
+        (
+            "sample_rate=fast",
+            "sample_rate: expected a whole number from 8000 to 192000, got 'fast'",
+        ),
         ("sample_rate=100", "sample_rate: expected a whole number from 8000 to 192000, got 100"),
-        ("sample_rate=-16000", "sample_rate: expected a whole number from 8000 to 192000, got '-16000'"),
+        (
+            "sample_rate=-16000",
+            "sample_rate: expected a whole number from 8000 to 192000, got '-16000'",
+        ),
         ("channels=3", "channels: expected 1 or 2, got 3"),
         ("channels=", "channels: expected 1 or 2, got ''"),
         ("encoding=mp3", "encoding: expected one of pcm_s16le, pcm_f32le, mulaw; got 'mp3'"),
@@ -244,23 +303,41 @@ def test_the_token_is_no_setting() -> None:
     [
         ("hello", "bad_control", "expected a JSON object, got 'hello'"),
         ("[1]", "bad_control", "expected a JSON object, got [1]"),
-        ("{}", "bad_control", "type: expected one of configure, flush, reset, keep_alive, close; got None"),
+        (
+            "{}",
+            "bad_control",
+            "type: expected one of configure, flush, reset, keep_alive, close; got None",
+        ),
         ('{"type":"stop"}', "bad_control", "got 'stop'"),
         ('{"type":["flush"]}', "bad_control", "got ['flush']"),
         ('{"type":"flush","now":true}', "bad_control", "flush: expected no other field, got 'now'"),
         ('{"type":"flush","type":"close"}', "bad_control", "given twice"),
-        ('{"type":"configure"}', "bad_control", "configure: expected frames, latents, policy; got none of them"),
+        (
+            '{"type":"configure"}',
+            "bad_control",
+            "configure: expected frames, latents, policy; got none of them",
+        ),
         ('{"type":"configure","channels":1}', "bad_control", "got 'channels'"),
-        ('{"type":"configure","frames":true}', "bad_setting", "frames: expected all, none or a whole number from 1 to 3000; got True"),
+        (
+            '{"type":"configure","frames":true}',
+            "bad_setting",
+            "frames: expected all, none or a whole number from 1 to 3000; got True",
+        ),
         ('{"type":"configure","frames":1e3}', "bad_setting", "frames"),
         ('{"type":"configure","frames":NaN}', "bad_control", "NaN is not a JSON number"),
         ('{"type":"configure","policy":null}', "bad_setting", "policy: expected a value, got null"),
-        ('{"type":"configure","latents":["all"]}', "bad_setting", "latents: expected one of none, final, all; got ['all']"),
+        (
+            '{"type":"configure","latents":["all"]}',
+            "bad_setting",
+            "latents: expected one of none, final, all; got ['all']",
+        ),
         ("[" * 100_000, "bad_control", "expected a JSON object"),
         ('{"type":' + "9" * 10_000 + "}", "bad_control", "expected a JSON object"),
     ],
 )
-def test_a_bad_control_is_refused_with_what_was_got_and_expected(text: str, code: str, complaint: str) -> None:
+def test_a_bad_control_is_refused_with_what_was_got_and_expected(
+    text: str, code: str, complaint: str
+) -> None:
     with pytest.raises(ProtocolError) as refusal:
         parse_control(text)
     assert refusal.value.code == code
@@ -272,16 +349,33 @@ def test_a_bad_control_is_refused_with_what_was_got_and_expected(text: str, code
     [
         ('{"type":"news"}', "type: expected one of begin, resumed, frame"),
         ('{"type":"error","code":1,"message":"x"}', "code: expected text, got 1"),
-        ('{"type":"termination","frames":-1,"seconds":1,"reason":"close"}', "frames: expected a whole number from 0, got -1"),
-        ('{"type":"end_of_turn","speaker":0,"time_s":"1","probability":0.5}', "time_s: expected a number, got '1'"),
-        ('{"type":"end_of_turn","speaker":0,"time_s":1e999,"probability":0.5}', "time_s: expected a number, got inf"),
+        (
+            '{"type":"termination","frames":-1,"seconds":1,"reason":"close"}',
+            "frames: expected a whole number from 0, got -1",
+        ),
+        (
+            '{"type":"end_of_turn","speaker":0,"time_s":"1","probability":0.5}',
+            "time_s: expected a number, got '1'",
+        ),
+        (
+            '{"type":"end_of_turn","speaker":0,"time_s":1e999,"probability":0.5}',
+            "time_s: expected a number, got inf",
+        ),
         (b"TSL", "expected a latent header of 20 bytes, got 3 bytes"),
         (b"RIFF" + bytes(16), "expected a latent header that starts with b'TSLT', got b'RIFF'"),
-        (bytes.fromhex("54534c54020101000000000000000000 0200 0100"), "got version 2, kind 1, dtype 1"),
-        (bytes.fromhex("54534c54010101000000000000000000 0200 0100 0000003f"), "expected 28 bytes for latents of shape (2, 1), got 24"),
+        (
+            bytes.fromhex("54534c54020101000000000000000000 0200 0100"),
+            "got version 2, kind 1, dtype 1",
+        ),
+        (
+            bytes.fromhex("54534c54010101000000000000000000 0200 0100 0000003f"),
+            "expected 28 bytes for latents of shape (2, 1), got 24",
+        ),
     ],
 )
-def test_a_bad_server_message_is_refused_with_what_was_got_and_expected(wire: str | bytes, complaint: str) -> None:
+def test_a_bad_server_message_is_refused_with_what_was_got_and_expected(
+    wire: str | bytes, complaint: str
+) -> None:
     with pytest.raises(ProtocolError) as refusal:
         parse_message(wire)
     assert refusal.value.code == "bad_message"
@@ -292,11 +386,42 @@ def test_a_bad_server_message_is_refused_with_what_was_got_and_expected(wire: st
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3)
+    ),
     max_leaves=8,
 )
-field_names = st.sampled_from(["type", "frames", "latents", "policy", "code", "message", "frame", "time_s", "holder", "vad", "speaker", "settings", "model"])
-field_values = json_values | st.sampled_from([*CONTROL_TYPES, *EVENT_TYPES, "begin", "resumed", "frame", "error", "termination", "all", "none", 5])
+field_names = st.sampled_from(
+    [
+        "type",
+        "frames",
+        "latents",
+        "policy",
+        "code",
+        "message",
+        "frame",
+        "time_s",
+        "holder",
+        "vad",
+        "speaker",
+        "settings",
+        "model",
+    ]
+)
+field_values = json_values | st.sampled_from(
+    [
+        *CONTROL_TYPES,
+        *EVENT_TYPES,
+        "begin",
+        "resumed",
+        "frame",
+        "error",
+        "termination",
+        "all",
+        "none",
+        5,
+    ]
+)
 near_misses = st.dictionaries(field_names, field_values, max_size=6).map(json.dumps)
 
 
@@ -332,6 +457,8 @@ def test_any_query_is_understood_or_refused_clearly(pairs: list[tuple[str, str]]
 
 
 @settings(max_examples=500, deadline=None)
-@given(st.binary(max_size=64) | st.binary(max_size=40).map(lambda tail: b"TSLT\x01\x01\x01\x00" + tail))
+@given(
+    st.binary(max_size=64) | st.binary(max_size=40).map(lambda tail: b"TSLT\x01\x01\x01\x00" + tail)
+)
 def test_any_bytes_are_understood_or_refused_clearly(wire: bytes) -> None:
     refuses_clearly(parse_message, wire)

@@ -8,7 +8,16 @@ import soxr
 from turnstream.stream.errors import AudioFormatError, ShapeError, SnapshotError
 from turnstream.stream.resample import StreamingResampler, check_rate, to_float32
 
-RATES = [(8000, 16000), (48000, 16000), (44100, 16000), (11025, 16000), (22051, 16000), (192000, 16000), (16000, 8000), (16000, 16000)]
+RATES = [
+    (8000, 16000),
+    (48000, 16000),
+    (44100, 16000),
+    (11025, 16000),
+    (22051, 16000),
+    (192000, 16000),
+    (16000, 8000),
+    (16000, 16000),
+]
 
 
 def noise(count: int, channels: int = 2, seed: int = 0) -> np.ndarray:
@@ -16,10 +25,14 @@ def noise(count: int, channels: int = 2, seed: int = 0) -> np.ndarray:
 
 
 def tone(rate_hz: int, frequency_hz: float, seconds: float = 0.5) -> np.ndarray:
-    return (0.5 * np.sin(2 * np.pi * frequency_hz * np.arange(round(rate_hz * seconds)) / rate_hz)).astype(np.float32)[:, np.newaxis]
+    return (
+        0.5 * np.sin(2 * np.pi * frequency_hz * np.arange(round(rate_hz * seconds)) / rate_hz)
+    ).astype(np.float32)[:, np.newaxis]
 
 
-def resample(resampler: StreamingResampler, samples: np.ndarray, chunk: Callable[[], int]) -> np.ndarray:
+def resample(
+    resampler: StreamingResampler, samples: np.ndarray, chunk: Callable[[], int]
+) -> np.ndarray:
     outputs = []
     start = 0
     while start < len(samples):
@@ -32,12 +45,16 @@ def resample(resampler: StreamingResampler, samples: np.ndarray, chunk: Callable
 @pytest.mark.parametrize(("input_rate_hz", "output_rate_hz"), RATES)
 def test_chunk_size_does_not_change_one_bit(input_rate_hz: int, output_rate_hz: int) -> None:
     samples = noise(input_rate_hz // 4)
-    whole = resample(StreamingResampler(input_rate_hz, output_rate_hz, 2), samples, lambda: len(samples))
+    whole = resample(
+        StreamingResampler(input_rate_hz, output_rate_hz, 2), samples, lambda: len(samples)
+    )
     assert len(whole) == -(-len(samples) * output_rate_hz // input_rate_hz)
     random = np.random.default_rng(1)
     few = samples[: input_rate_hz // 20]
     for chunk in (lambda: 17, lambda: input_rate_hz // 50, lambda: int(random.integers(0, 2000))):
-        np.testing.assert_array_equal(resample(StreamingResampler(input_rate_hz, output_rate_hz, 2), samples, chunk), whole)
+        np.testing.assert_array_equal(
+            resample(StreamingResampler(input_rate_hz, output_rate_hz, 2), samples, chunk), whole
+        )
     one_by_one = StreamingResampler(input_rate_hz, output_rate_hz, 2)
     first = np.concatenate([one_by_one.push(few[i : i + 1]) for i in range(len(few))])
     np.testing.assert_array_equal(first, whole[: len(first)])
@@ -45,19 +62,27 @@ def test_chunk_size_does_not_change_one_bit(input_rate_hz: int, output_rate_hz: 
 
 
 @pytest.mark.parametrize(("input_rate_hz", "output_rate_hz"), RATES)
-def test_a_channel_that_is_silent_for_a_while_changes_no_bit(input_rate_hz: int, output_rate_hz: int) -> None:
+def test_a_channel_that_is_silent_for_a_while_changes_no_bit(
+    input_rate_hz: int, output_rate_hz: int
+) -> None:
     samples = noise(input_rate_hz // 4)
     samples[: input_rate_hz // 8, 1] = 0
     both = resample(StreamingResampler(input_rate_hz, output_rate_hz, 2), samples, lambda: 700)
     for channel in (0, 1):
-        alone = resample(StreamingResampler(input_rate_hz, output_rate_hz, 1), samples[:, channel : channel + 1], lambda: 700)
+        alone = resample(
+            StreamingResampler(input_rate_hz, output_rate_hz, 1),
+            samples[:, channel : channel + 1],
+            lambda: 700,
+        )
         np.testing.assert_array_equal(both[:, channel], alone[:, 0])
 
 
 @pytest.mark.parametrize(("input_rate_hz", "output_rate_hz"), RATES)
 def test_agrees_with_soxr_in_the_pass_band(input_rate_hz: int, output_rate_hz: int) -> None:
     lower = min(input_rate_hz, output_rate_hz)
-    band_limited = soxr.resample(noise(lower // 2), lower * 8 // 10, input_rate_hz, quality="VHQ").astype(np.float32)
+    band_limited = soxr.resample(
+        noise(lower // 2), lower * 8 // 10, input_rate_hz, quality="VHQ"
+    ).astype(np.float32)
     ours = resample(StreamingResampler(input_rate_hz, output_rate_hz, 2), band_limited, lambda: 960)
     theirs = soxr.resample(band_limited, input_rate_hz, output_rate_hz, quality="VHQ")
     inner = slice(500, min(len(ours), len(theirs)) - 500)
@@ -73,7 +98,9 @@ def test_tones_above_the_new_nyquist_frequency_vanish() -> None:
 
 
 @pytest.mark.parametrize(("input_rate_hz", "output_rate_hz"), RATES)
-def test_output_comes_after_the_stated_delay_and_stands_at_its_own_time(input_rate_hz: int, output_rate_hz: int) -> None:
+def test_output_comes_after_the_stated_delay_and_stands_at_its_own_time(
+    input_rate_hz: int, output_rate_hz: int
+) -> None:
     resampler = StreamingResampler(input_rate_hz, output_rate_hz, 1)
     assert resampler.delay_s < 0.005
     heard = produced = 0
@@ -83,14 +110,24 @@ def test_output_comes_after_the_stated_delay_and_stands_at_its_own_time(input_ra
         produced += len(resampler.push(block))
         lag_s = heard / input_rate_hz - produced / output_rate_hz
         assert lag_s <= resampler.delay_s + 1 / output_rate_hz
-    ours = resample(StreamingResampler(input_rate_hz, output_rate_hz, 1), tone(input_rate_hz, 500.0), lambda: 100)
-    np.testing.assert_allclose(ours[200:-200], tone(output_rate_hz, 500.0)[200 : len(ours) - 200], atol=1e-4)
+    ours = resample(
+        StreamingResampler(input_rate_hz, output_rate_hz, 1),
+        tone(input_rate_hz, 500.0),
+        lambda: 100,
+    )
+    np.testing.assert_allclose(
+        ours[200:-200], tone(output_rate_hz, 500.0)[200 : len(ours) - 200], atol=1e-4
+    )
 
 
 @pytest.mark.parametrize(("input_rate_hz", "output_rate_hz"), RATES)
-def test_a_restored_resampler_goes_on_with_the_same_bits(input_rate_hz: int, output_rate_hz: int) -> None:
+def test_a_restored_resampler_goes_on_with_the_same_bits(
+    input_rate_hz: int, output_rate_hz: int
+) -> None:
     samples = noise(input_rate_hz // 4)
-    uninterrupted = resample(StreamingResampler(input_rate_hz, output_rate_hz, 2), samples, lambda: 777)
+    uninterrupted = resample(
+        StreamingResampler(input_rate_hz, output_rate_hz, 2), samples, lambda: 777
+    )
     for cut in (0, 1, 5, 1234):
         first = StreamingResampler(input_rate_hz, output_rate_hz, 2)
         before = first.push(samples[:cut])
@@ -159,29 +196,49 @@ def test_a_block_of_another_shape_is_refused() -> None:
 
 @pytest.mark.parametrize("dtype", [np.int16, ">i2", np.float32, np.float64])
 @pytest.mark.parametrize("shape", [(0,), (5,), (5, 1), (0, 2), (5, 2)])
-def test_every_accepted_form_becomes_two_float32_channels(dtype: object, shape: tuple[int, ...]) -> None:
+def test_every_accepted_form_becomes_two_float32_channels(
+    dtype: object, shape: tuple[int, ...]
+) -> None:
     halves = np.full(shape, 0.5)
     given = (halves * 32768).astype(dtype) if np.dtype(dtype).kind == "i" else halves.astype(dtype)
     converted = to_float32(given)
     assert (converted.dtype, converted.shape) == (np.float32, (shape[0], 2))
     np.testing.assert_array_equal(converted[:, 0], np.full(shape[0], 0.5))
-    np.testing.assert_array_equal(converted[:, 1], np.full(shape[0], 0.5 if shape[1:] == (2,) else 0.0))
+    np.testing.assert_array_equal(
+        converted[:, 1], np.full(shape[0], 0.5 if shape[1:] == (2,) else 0.0)
+    )
 
 
 def test_int16_is_divided_by_32768() -> None:
-    np.testing.assert_array_equal(to_float32(np.array([-32768, -1, 0, 32767], np.int16), 1)[:, 0], np.float32([-1, -1 / 32768, 0, 32767 / 32768]))
+    np.testing.assert_array_equal(
+        to_float32(np.array([-32768, -1, 0, 32767], np.int16), 1)[:, 0],
+        np.float32([-1, -1 / 32768, 0, 32767 / 32768]),
+    )
 
 
 def test_floats_slightly_over_full_scale_are_clipped() -> None:
-    np.testing.assert_array_equal(to_float32(np.float32([1.5, -1.5, 0.25]), 1)[:, 0], np.float32([1, -1, 0.25]))
+    np.testing.assert_array_equal(
+        to_float32(np.float32([1.5, -1.5, 0.25]), 1)[:, 0], np.float32([1, -1, 0.25])
+    )
 
 
 @pytest.mark.parametrize(
     "samples",
-    [np.zeros(4, np.int32), np.zeros(4, np.uint8), np.zeros(4, complex), np.zeros(4, np.float16), np.zeros((4, 3)), np.zeros((2, 2, 2)), "text"],
+    [
+        np.zeros(4, np.int32),
+        np.zeros(4, np.uint8),
+        np.zeros(4, complex),
+        np.zeros(4, np.float16),
+        np.zeros((4, 3)),
+        np.zeros((2, 2, 2)),
+        "text",
+    ],
 )
 def test_other_types_and_shapes_are_refused_in_one_line(samples: object) -> None:
-    with pytest.raises(AudioFormatError, match=r"^expected int16, float32 or float64 samples of shape \(N,\), \(N, 1\), \(N, 2\), got \S+ \(.*\)$"):
+    with pytest.raises(
+        AudioFormatError,
+        match=r"^expected int16, float32 or float64 samples of shape \(N,\), \(N, 1\), \(N, 2\), got \S+ \(.*\)$",
+    ):
         to_float32(samples)  # type: ignore[arg-type]
 
 
@@ -189,5 +246,8 @@ def test_other_types_and_shapes_are_refused_in_one_line(samples: object) -> None
 def test_nan_infinity_and_integers_given_as_floats_are_refused(value: float) -> None:
     samples = np.zeros((100, 2), np.float32)
     samples[50, 1] = value
-    with pytest.raises(AudioFormatError, match=r"expected float samples in \[-1, 1\], got a peak of (nan|inf|12000)"):
+    with pytest.raises(
+        AudioFormatError,
+        match=r"expected float samples in \[-1, 1\], got a peak of (nan|inf|12000)",
+    ):
         to_float32(samples)

@@ -8,12 +8,20 @@ from turnstream.stream.ring import PcmRing
 
 
 def ramp(start: int, count: int, channels: int = 2) -> np.ndarray:
-    return np.arange(start * channels, (start + count) * channels, dtype=np.float32).reshape(count, channels)
+    return np.arange(start * channels, (start + count) * channels, dtype=np.float32).reshape(
+        count, channels
+    )
 
 
 @settings(max_examples=50, deadline=None)
-@given(capacity=st.integers(1, 40), channels=st.integers(1, 3), steps=st.lists(st.tuples(st.integers(0, 40), st.integers(0, 40)), max_size=60))
-def test_what_goes_in_comes_out_in_order_for_any_chunking(capacity: int, channels: int, steps: list[tuple[int, int]]) -> None:
+@given(
+    capacity=st.integers(1, 40),
+    channels=st.integers(1, 3),
+    steps=st.lists(st.tuples(st.integers(0, 40), st.integers(0, 40)), max_size=60),
+)
+def test_what_goes_in_comes_out_in_order_for_any_chunking(
+    capacity: int, channels: int, steps: list[tuple[int, int]]
+) -> None:
     ring = PcmRing(channels, capacity)
     pushed = popped = 0
     for want_push, want_pop in steps:
@@ -39,12 +47,22 @@ def test_reading_more_than_there_is_is_refused_and_leaves_the_ring_as_it_was() -
     ring = PcmRing(1, 4)
     ring.push(ramp(0, 2, 1))
     for count in (3, -1):
-        with pytest.raises(ShapeError, match=f"0 to 2 samples, which is what the ring holds, got {count}"):
+        with pytest.raises(
+            ShapeError, match=f"0 to 2 samples, which is what the ring holds, got {count}"
+        ):
             ring.pop(count)
     assert ring.available == 2
 
 
-@pytest.mark.parametrize("samples", [np.zeros(3, np.float32), np.zeros((3, 1), np.float32), np.zeros((3, 2)), np.zeros((3, 2), np.int16)])
+@pytest.mark.parametrize(
+    "samples",
+    [
+        np.zeros(3, np.float32),
+        np.zeros((3, 1), np.float32),
+        np.zeros((3, 2)),
+        np.zeros((3, 2), np.int16),
+    ],
+)
 def test_samples_of_another_shape_or_type_are_refused(samples: np.ndarray) -> None:
     with pytest.raises(ShapeError, match=r"expected float32 samples of shape \(N, 2\)"):
         PcmRing(2, 10).push(samples)

@@ -11,12 +11,21 @@ import numpy as np
 import pytest
 
 from turnstream.stream.errors import ConfigError
-from turnstream.stream.saved_embedding import DenseLayer, SavedProjection, load_projection, packed, unpacked
+from turnstream.stream.saved_embedding import (
+    DenseLayer,
+    SavedProjection,
+    load_projection,
+    packed,
+    unpacked,
+)
 
 
 def a_projection(method: str = "autoencoder") -> SavedProjection:
     rng = np.random.default_rng(0)
-    layers = (DenseLayer(rng.normal(size=(4, 6)).astype("f4"), rng.normal(size=4).astype("f4"), "tanh"), DenseLayer(np.eye(2, 4, dtype="f4"), np.ones(2, "f4")))
+    layers = (
+        DenseLayer(rng.normal(size=(4, 6)).astype("f4"), rng.normal(size=4).astype("f4"), "tanh"),
+        DenseLayer(np.eye(2, 4, dtype="f4"), np.ones(2, "f4")),
+    )
     with_formula = method not in ("tsne", "umap")
     return SavedProjection(
         method=method,
@@ -51,7 +60,9 @@ def test_a_projection_is_read_as_it_was_written(method: str, tmp_path: Path) -> 
     for field in fields(SavedProjection):
         if field.name == "layers":
             continue
-        np.testing.assert_array_equal(getattr(read, field.name), getattr(written, field.name), err_msg=field.name)
+        np.testing.assert_array_equal(
+            getattr(read, field.name), getattr(written, field.name), err_msg=field.name
+        )
     for ours, theirs in zip(read.layers, written.layers, strict=True):
         assert ours.activation == theirs.activation
         np.testing.assert_array_equal(ours.weight, theirs.weight)
@@ -64,12 +75,23 @@ def test_the_formula_is_dense_layers_one_after_another() -> None:
     projection = a_projection()
     states = np.random.default_rng(1).normal(size=(3, 7, 6)).astype("f4")
     (first, second), states64 = projection.layers, states.astype(float)
-    expected = np.einsum("dh,tbh->tbd", second.weight, np.tanh(np.einsum("ho,tbo->tbh", first.weight, states64) + first.bias)) + second.bias
+    expected = (
+        np.einsum(
+            "dh,tbh->tbd",
+            second.weight,
+            np.tanh(np.einsum("ho,tbo->tbh", first.weight, states64) + first.bias),
+        )
+        + second.bias
+    )
     found = projection.project(states)
     assert found.dtype == np.float32
     np.testing.assert_allclose(found, expected, atol=1e-6)
     rectified = replace(projection, layers=(replace(first, activation="relu"), second))
-    np.testing.assert_allclose(rectified.project(states), np.maximum(states64 @ first.weight.T + first.bias, 0) @ second.weight.T + second.bias, atol=1e-5)
+    np.testing.assert_allclose(
+        rectified.project(states),
+        np.maximum(states64 @ first.weight.T + first.bias, 0) @ second.weight.T + second.bias,
+        atol=1e-5,
+    )
 
 
 def test_states_of_another_width_are_refused() -> None:
@@ -99,21 +121,50 @@ def test_what_has_no_formula_says_so() -> None:
         {"landmarks": 3},
         {"landmarks": {"speaking": [1.0]}},
         {"layers": [{"activation": "tanh"}]},
-        {"layers": [{"activation": "guess", "weight": packed(np.zeros((2, 6))), "bias": packed(np.zeros(2))}]},
-        {"layers": [{"activation": "tanh", "weight": packed(np.zeros((3, 6))), "bias": packed(np.zeros(3))}]},
-        {"layers": [{"activation": "tanh", "weight": packed(np.zeros((2, 6))), "bias": packed(np.zeros(3))}]},
+        {
+            "layers": [
+                {
+                    "activation": "guess",
+                    "weight": packed(np.zeros((2, 6))),
+                    "bias": packed(np.zeros(2)),
+                }
+            ]
+        },
+        {
+            "layers": [
+                {
+                    "activation": "tanh",
+                    "weight": packed(np.zeros((3, 6))),
+                    "bias": packed(np.zeros(3)),
+                }
+            ]
+        },
+        {
+            "layers": [
+                {
+                    "activation": "tanh",
+                    "weight": packed(np.zeros((2, 6))),
+                    "bias": packed(np.zeros(3)),
+                }
+            ]
+        },
         {"layers": []},
         {"trust": {"trustworthiness": "much"}},
     ],
 )
 def test_a_damaged_file_is_refused_in_one_line(changes: dict[str, Any], tmp_path: Path) -> None:
     path = changed(tmp_path / "space.json", a_projection(), **changes)
-    with pytest.raises(ConfigError, match=r"space\.json: expected a projection that `turnstream latents project` wrote") as error:
+    with pytest.raises(
+        ConfigError,
+        match=r"space\.json: expected a projection that `turnstream latents project` wrote",
+    ) as error:
         load_projection(path)
     assert "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize("contents", [b"", b"[]", b"\xff\xfe", b'{"format": "turnstream projection 1"}'])
+@pytest.mark.parametrize(
+    "contents", [b"", b"[]", b"\xff\xfe", b'{"format": "turnstream projection 1"}']
+)
 def test_what_is_no_projection_is_refused(contents: bytes, tmp_path: Path) -> None:
     (tmp_path / "space.json").write_bytes(contents)
     with pytest.raises(ConfigError, match="expected a projection"):
@@ -126,5 +177,9 @@ def test_a_missing_file_is_one_clear_line(tmp_path: Path) -> None:
 
 
 def test_arrays_survive_packing() -> None:
-    for array in (np.zeros((0, 3), "f4"), np.arange(6, dtype="f4").reshape(2, 3), np.array([np.nan, np.inf], "f4")):
+    for array in (
+        np.zeros((0, 3), "f4"),
+        np.arange(6, dtype="f4").reshape(2, 3),
+        np.array([np.nan, np.inf], "f4"),
+    ):
         np.testing.assert_array_equal(unpacked(json.loads(json.dumps(packed(array)))), array)

@@ -29,17 +29,29 @@ def test_nobody_holds_the_floor_before_anyone_has_spoken() -> None:
     assert (prediction.holder, prediction.p_shift, prediction.p_hold) == (None, None, None)
 
 
-@pytest.mark.parametrize(("vad", "holder", "p_shift"), [((0.9, 0.1), 0, 0.75), ((0.1, 0.9), 1, 0.25)])
-def test_the_shift_is_the_probability_of_the_one_who_does_not_hold(vad: tuple[float, float], holder: int, p_shift: float) -> None:
+@pytest.mark.parametrize(
+    ("vad", "holder", "p_shift"), [((0.9, 0.1), 0, 0.75), ((0.1, 0.9), 1, 0.25)]
+)
+def test_the_shift_is_the_probability_of_the_one_who_does_not_hold(
+    vad: tuple[float, float], holder: int, p_shift: float
+) -> None:
     session = Session(METADATA)
     for _ in range(5):
         prediction = session.accept(output(vad, user_next=0.25)).prediction
-    assert (prediction.holder, prediction.p_shift, prediction.p_hold) == (holder, p_shift, 1 - p_shift)
+    assert (prediction.holder, prediction.p_shift, prediction.p_hold) == (
+        holder,
+        p_shift,
+        1 - p_shift,
+    )
 
 
 def test_a_prediction_repeats_the_row_it_was_made_of() -> None:
     prediction = Session(METADATA).accept(output((0.5, 0.25), rows=4), row=2).prediction
-    assert (prediction.vad, prediction.p_now, prediction.p_future) == ((0.5, 0.25), (0.25, 0.75), (0.125, 0.875))
+    assert (prediction.vad, prediction.p_now, prediction.p_future) == (
+        (0.5, 0.25),
+        (0.25, 0.75),
+        (0.125, 0.875),
+    )
     assert prediction.p_backchannel == (0.0625, 0.5)
     assert {type(value) for value in (*prediction.vad, *prediction.p_next)} == {float}
     np.testing.assert_array_equal(prediction.latent, np.full((2, 4), 2, np.float32))
@@ -80,14 +92,18 @@ def levels_of(session: Session, audio: Float32) -> list[Pair | None]:
 
 def test_a_prediction_carries_the_level_of_its_frame() -> None:
     sine = np.sin(np.arange(960) * 2 * np.pi / 40)
-    audio = np.stack([sine * np.repeat([1.0, 0.1, 0.001], 320), sine * np.repeat([0.0, 0.01, 1e-7], 320)], axis=1).astype(np.float32)
+    audio = np.stack(
+        [sine * np.repeat([1.0, 0.1, 0.001], 320), sine * np.repeat([0.0, 0.01, 1e-7], 320)], axis=1
+    ).astype(np.float32)
     expected = [(-3.01, -120), (-23.01, -43.01), (-63.01, -120)]
     for found, (user, other) in zip(levels_of(Session(METADATA), audio), expected, strict=True):
         assert found == (pytest.approx(user, abs=0.01), pytest.approx(other, abs=0.01))
 
 
 def test_a_constant_offset_is_no_level() -> None:
-    faint = (10 ** (-66 / 20) * np.random.default_rng(0).standard_normal((320, 2))).astype(np.float32)
+    faint = (10 ** (-66 / 20) * np.random.default_rng(0).standard_normal((320, 2))).astype(
+        np.float32
+    )
     (offset,) = levels_of(Session(METADATA), faint + np.float32(0.1))
     assert offset == (pytest.approx(-66, abs=1), pytest.approx(-66, abs=1))
     assert levels_of(Session(METADATA), np.full((320, 2), 0.5, np.float32)) == [(-120, -120)]
@@ -181,7 +197,9 @@ def test_more_than_fits_is_refused_and_nothing_is_taken_in() -> None:
 
 @settings(max_examples=60)
 @given(RATES, st.floats(0, 1), st.lists(st.floats(0, 1), min_size=1, max_size=6))
-def test_what_free_samples_promises_can_be_pushed_and_flushed(rate_hz: int, buffer_s: float, shares: list[float]) -> None:
+def test_what_free_samples_promises_can_be_pushed_and_flushed(
+    rate_hz: int, buffer_s: float, shares: list[float]
+) -> None:
     session = Session(METADATA, sample_rate_hz=rate_hz, buffer_s=buffer_s)
     assert session.free_samples > 0
     pushed = 0
@@ -199,7 +217,11 @@ def test_what_free_samples_promises_can_be_pushed_and_flushed(rate_hz: int, buff
 
 @pytest.mark.parametrize("buffer_s", [0.05, 0.07, 1.0])
 def test_the_buffer_is_rounded_up(buffer_s: float) -> None:
-    assert buffer_s * 16000 <= Session(METADATA, buffer_s=buffer_s).free_samples + 1 <= buffer_s * 16000 + 320  # one is kept for the flush
+    assert (
+        buffer_s * 16000
+        <= Session(METADATA, buffer_s=buffer_s).free_samples + 1
+        <= buffer_s * 16000 + 320
+    )  # one is kept for the flush
 
 
 def test_taking_frames_makes_room() -> None:
@@ -244,7 +266,9 @@ def test_audio_may_follow_a_flush() -> None:
 
 @pytest.mark.parametrize("rate_hz", [7999, 192_001, 16000.0, True, "16000"])
 def test_a_rate_out_of_range_is_refused(rate_hz: Any) -> None:
-    with pytest.raises(AudioFormatError, match="expected a sample rate that is an integer from 8000 to 192000 Hz"):
+    with pytest.raises(
+        AudioFormatError, match="expected a sample rate that is an integer from 8000 to 192000 Hz"
+    ):
         Session(METADATA, sample_rate_hz=rate_hz)
 
 
@@ -284,7 +308,9 @@ def test_turns_in_progress_go_on_after_configure() -> None:
 
 
 def test_reset_starts_anew_and_keeps_the_settings() -> None:
-    session, fresh = (Session(METADATA, sample_rate_hz=8000, policy="patient", buffer_s=2.0) for _ in range(2))
+    session, fresh = (
+        Session(METADATA, sample_rate_hz=8000, policy="patient", buffer_s=2.0) for _ in range(2)
+    )
     session.push_audio(noise(4000))
     for _ in range(10):
         session.accept(output((0.9, 0.1)))

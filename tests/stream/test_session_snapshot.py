@@ -36,7 +36,11 @@ def test_a_restored_session_goes_on_with_the_same_audio_predictions_and_events()
     session = lively()
     restored = Session.restore(session.snapshot(), METADATA)
     np.testing.assert_array_equal(restored.state, session.state)
-    assert (restored.samples_received, restored.frames_done, restored.sample_rate_hz) == (1001, 10, 8000)
+    assert (restored.samples_received, restored.frames_done, restored.sample_rate_hz) == (
+        1001,
+        10,
+        8000,
+    )
     for one in (session, restored):
         one.push_audio(noise(777, seed=2))
         one.flush()
@@ -56,15 +60,25 @@ def test_a_restored_session_goes_on_with_the_same_audio_predictions_and_events()
 
 
 def test_the_usual_levels_of_the_speakers_are_carried_over() -> None:
-    def heard(session: Session, gain: float, vad: tuple[float, float], frames: int) -> list[TurnEvent]:
+    def heard(
+        session: Session, gain: float, vad: tuple[float, float], frames: int
+    ) -> list[TurnEvent]:
         session.push_audio(gain * noise(320 * frames))
-        return [event for _ in range(frames) for event in (session.take_frame(), session.accept(output(vad, user_next=0.0)))[1].events]
+        return [
+            event
+            for _ in range(frames)
+            for event in (session.take_frame(), session.accept(output(vad, user_next=0.0)))[
+                1
+            ].events
+        ]
 
     session = Session(METADATA)
     heard(session, 1.0, (0.9, 0.1), 40)
     heard(session, 1.0, (0.1, 0.1), 10)
     for restored in (session, Session.restore(session.snapshot(), METADATA)):
-        assert [event.type for event in heard(restored, 10**-1.5, (0.1, 0.1), 20)] == ["end_of_turn"]
+        assert [event.type for event in heard(restored, 10**-1.5, (0.1, 0.1), 20)] == [
+            "end_of_turn"
+        ]
         assert heard(restored, 10**-1.5, (0.9, 0.1), 20) == []  # 30 dB below the turn before
 
 
@@ -79,7 +93,10 @@ def test_a_snapshot_changes_nothing() -> None:
 
 
 def test_a_session_without_a_policy_is_restored_without() -> None:
-    assert Session.restore(lively(policy=None).snapshot(), METADATA).accept(output((0.9, 0.1))).events == ()
+    assert (
+        Session.restore(lively(policy=None).snapshot(), METADATA).accept(output((0.9, 0.1))).events
+        == ()
+    )
 
 
 def test_policy_settings_are_carried_over() -> None:
@@ -98,8 +115,14 @@ def test_all_audio_that_waits_is_carried_over(buffer_s: float) -> None:
 
 
 def test_a_snapshot_of_another_model_is_refused() -> None:
-    other = ModelMetadata(**{name: getattr(METADATA, name) for name in ModelMetadata.__slots__} | {"weights_sha256": "b" * 64})
-    with pytest.raises(SnapshotError, match="expected a snapshot of the model bbbbbbbbbbbb, got one of aaaaaaaaaaaa"):
+    other = ModelMetadata(
+        **{name: getattr(METADATA, name) for name in ModelMetadata.__slots__}
+        | {"weights_sha256": "b" * 64}
+    )
+    with pytest.raises(
+        SnapshotError,
+        match="expected a snapshot of the model bbbbbbbbbbbb, got one of aaaaaaaaaaaa",
+    ):
         Session.restore(lively().snapshot(), other)
 
 
@@ -109,7 +132,13 @@ def rewritten(snapshot: bytes, **changes: Any) -> bytes:
         arrays = dict(archive)
     header = json.loads(str(arrays.pop("header"))) | changes
     archive_bytes = io.BytesIO()
-    np.savez(archive_bytes, header=np.array(json.dumps({name: value for name, value in header.items() if value is not ...})), **arrays)
+    np.savez(
+        archive_bytes,
+        header=np.array(
+            json.dumps({name: value for name, value in header.items() if value is not ...})
+        ),
+        **arrays,
+    )
     return archive_bytes.getvalue()
 
 
@@ -132,7 +161,10 @@ TURN: dict[str, Any] = {
 
 
 def test_the_whole_values_that_the_damaged_ones_are_made_of_are_restored() -> None:
-    Session.restore(rewritten(lively().snapshot(), floor=FLOOR, policy={"floor": FLOOR, "turns": [TURN, TURN]}), METADATA)
+    Session.restore(
+        rewritten(lively().snapshot(), floor=FLOOR, policy={"floor": FLOOR, "turns": [TURN, TURN]}),
+        METADATA,
+    )
 
 
 @pytest.mark.parametrize(
@@ -179,7 +211,9 @@ def test_a_damaged_snapshot_is_refused(changes: dict[str, Any]) -> None:
 def test_a_state_of_another_size_is_refused() -> None:
     session = lively()
     session.state = np.zeros(7, np.float32)
-    with pytest.raises(SnapshotError, match=r"expected a float32 state of shape \(6,\), got float32 \(7,\)"):
+    with pytest.raises(
+        SnapshotError, match=r"expected a float32 state of shape \(6,\), got float32 \(7,\)"
+    ):
         Session.restore(session.snapshot(), METADATA)
 
 
@@ -188,7 +222,18 @@ def test_foreign_bytes_are_refused() -> None:
     np.save(array, np.zeros(3))
     np.savez(archive, header=np.array("[1, 2]"))
     whole = lively().snapshot()
-    foreign = [b"", b"x", b"PK\x03\x04 and so on", bytes(1000), b"\x80\x04N.", array.getvalue(), archive.getvalue(), whole[:100], whole[:-1], whole[50:]]
+    foreign = [
+        b"",
+        b"x",
+        b"PK\x03\x04 and so on",
+        bytes(1000),
+        b"\x80\x04N.",
+        array.getvalue(),
+        archive.getvalue(),
+        whole[:100],
+        whole[:-1],
+        whole[50:],
+    ]
     for given_bytes in foreign:
         with pytest.raises(SnapshotError, match=f"got {len(given_bytes)} bytes that are not one"):
             Session.restore(given_bytes, METADATA)

@@ -10,12 +10,22 @@ import pytest
 import soundfile
 
 from turnstream.stream.errors import AudioFormatError
-from turnstream.stream.sources import ENCODINGS, Block, FileSource, RawPcmSource, bundled_sample, decode_pcm, paced
+from turnstream.stream.sources import (
+    ENCODINGS,
+    Block,
+    FileSource,
+    RawPcmSource,
+    bundled_sample,
+    decode_pcm,
+    paced,
+)
 
 
 def signal(count: int, channels: int, rate_hz: int = 16000) -> np.ndarray:
     times = np.arange(count)[:, np.newaxis] / rate_hz
-    return (0.4 * np.sin(2 * np.pi * times * np.array([300.0, 500.0])[:channels])).astype(np.float32)
+    return (0.4 * np.sin(2 * np.pi * times * np.array([300.0, 500.0])[:channels])).astype(
+        np.float32
+    )
 
 
 def everything(source: FileSource | RawPcmSource) -> np.ndarray:
@@ -40,15 +50,23 @@ def everything(source: FileSource | RawPcmSource) -> np.ndarray:
         ("mp3", "MPEG_LAYER_III", None),
     ],
 )
-def test_files_of_any_format_and_width_are_read(tmp_path: Path, suffix: str, subtype: str, tolerance: float | None, channels: int) -> None:
+def test_files_of_any_format_and_width_are_read(
+    tmp_path: Path, suffix: str, subtype: str, tolerance: float | None, channels: int
+) -> None:
     path = tmp_path / f"audio.{suffix}"
     samples = signal(16000, channels)
     soundfile.write(path, samples, 16000, subtype=subtype)
     source = FileSource(path, block_samples=333)
     read = everything(source)
-    assert (source.sample_rate_hz, source.channels, read.shape) == (16000, channels, (16000, channels))
+    assert (source.sample_rate_hz, source.channels, read.shape) == (
+        16000,
+        channels,
+        (16000, channels),
+    )
     if tolerance is None:  # lossy: blocks must be what reading at once gives
-        np.testing.assert_allclose(read, soundfile.read(path, dtype="float32", always_2d=True)[0], atol=1e-6)
+        np.testing.assert_allclose(
+            read, soundfile.read(path, dtype="float32", always_2d=True)[0], atol=1e-6
+        )
     else:
         np.testing.assert_allclose(read, samples, atol=tolerance)
     source.close()
@@ -68,7 +86,9 @@ def test_any_rate_is_kept_and_blocks_last_20_ms(tmp_path: Path, rate_hz: int) ->
 def test_block_size_does_not_change_the_samples(tmp_path: Path, block_samples: int) -> None:
     samples = signal(1500, 2)
     soundfile.write(tmp_path / "a.wav", samples, 16000, subtype="FLOAT")
-    np.testing.assert_array_equal(everything(FileSource(tmp_path / "a.wav", block_samples)), samples)
+    np.testing.assert_array_equal(
+        everything(FileSource(tmp_path / "a.wav", block_samples)), samples
+    )
 
 
 def test_what_is_no_audio_file_is_one_clear_error_each(tmp_path: Path) -> None:
@@ -95,7 +115,9 @@ def test_what_is_no_audio_file_is_one_clear_error_each(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["cut.wav", "cut.flac", "cut.ogg", "cut.mp3"])
 @pytest.mark.parametrize("share", [0.6, 0.9])
-def test_a_file_that_was_cut_off_is_an_error_after_its_audio(tmp_path: Path, name: str, share: float, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_file_that_was_cut_off_is_an_error_after_its_audio(
+    tmp_path: Path, name: str, share: float, capfd: pytest.CaptureFixture[str]
+) -> None:
     noise = np.random.default_rng(0).standard_normal((64000, 1)) * 0.1
     soundfile.write(tmp_path / name, noise, 16000)
     whole = (tmp_path / name).read_bytes()
@@ -131,7 +153,16 @@ def test_the_bundled_sample_is_a_stereo_telephone_call() -> None:
 
 def test_the_bundled_sample_comes_with_its_attribution() -> None:
     words = (bundled_sample().parent / "README.md").read_text()
-    assert all(word in words for word in ("HarperValleyBank", "Wu et al.", "CC BY 4.0", "01cefd6f5c044a6f", bundled_sample().name))
+    assert all(
+        word in words
+        for word in (
+            "HarperValleyBank",
+            "Wu et al.",
+            "CC BY 4.0",
+            "01cefd6f5c044a6f",
+            bundled_sample().name,
+        )
+    )
 
 
 @pytest.mark.parametrize("encoding", ENCODINGS)
@@ -140,24 +171,46 @@ def test_raw_pcm_of_each_encoding_is_decoded(encoding: str, channels: int) -> No
     samples = signal(1000, channels)
     raw = io.BytesIO()
     subtype = {"pcm_s16le": "PCM_16", "pcm_f32le": "FLOAT", "mulaw": "ULAW"}[encoding]
-    soundfile.write(raw, samples, 16000, format="RAW", subtype=subtype, endian="LITTLE" if encoding != "mulaw" else "FILE")
+    soundfile.write(
+        raw,
+        samples,
+        16000,
+        format="RAW",
+        subtype=subtype,
+        endian="LITTLE" if encoding != "mulaw" else "FILE",
+    )
     raw.seek(0)
     source = RawPcmSource(raw, encoding, 16000, channels, block_samples=77)  # type: ignore[arg-type]
-    np.testing.assert_allclose(everything(source), samples, atol={"pcm_s16le": 1e-4, "pcm_f32le": 0, "mulaw": 2e-2}[encoding])
+    np.testing.assert_allclose(
+        everything(source),
+        samples,
+        atol={"pcm_s16le": 1e-4, "pcm_f32le": 0, "mulaw": 2e-2}[encoding],
+    )
 
 
 def test_all_256_mulaw_codes_agree_with_libsndfile() -> None:
     codes = bytes(range(256))
-    theirs, _ = soundfile.read(io.BytesIO(codes), dtype="float32", format="RAW", subtype="ULAW", samplerate=8000, channels=1)
+    theirs, _ = soundfile.read(
+        io.BytesIO(codes),
+        dtype="float32",
+        format="RAW",
+        subtype="ULAW",
+        samplerate=8000,
+        channels=1,
+    )
     np.testing.assert_array_equal(decode_pcm(codes, "mulaw", 1)[:, 0], theirs)
 
 
 def test_extreme_int16_stay_inside_full_scale() -> None:
-    np.testing.assert_array_equal(decode_pcm(b"\x00\x80\xff\x7f", "pcm_s16le", 2), np.float32([[-1, 32767 / 32768]]))
+    np.testing.assert_array_equal(
+        decode_pcm(b"\x00\x80\xff\x7f", "pcm_s16le", 2), np.float32([[-1, 32767 / 32768]])
+    )
 
 
 def test_bytes_that_are_no_whole_samples_are_refused_with_both_numbers() -> None:
-    with pytest.raises(AudioFormatError, match=r"samples of 4 bytes \(pcm_s16le, 2 channels\), got 6 bytes"):
+    with pytest.raises(
+        AudioFormatError, match=r"samples of 4 bytes \(pcm_s16le, 2 channels\), got 6 bytes"
+    ):
         decode_pcm(b"\0" * 6, "pcm_s16le", 2)
     with pytest.raises(AudioFormatError, match="pcm_s16le, pcm_f32le, mulaw, got 'alaw'"):
         decode_pcm(b"", "alaw", 1)  # type: ignore[arg-type]
@@ -166,12 +219,17 @@ def test_bytes_that_are_no_whole_samples_are_refused_with_both_numbers() -> None
 def test_a_raw_stream_that_ends_inside_a_sample_is_an_error_after_the_whole_samples() -> None:
     source = RawPcmSource(io.BytesIO(b"\0" * 4001), "pcm_s16le", 16000, 1)
     heard: list[Block] = []
-    with pytest.raises(AudioFormatError, match=r"2 bytes \(pcm_s16le, 1 channels\), got 1 bytes of one at the end"):
+    with pytest.raises(
+        AudioFormatError, match=r"2 bytes \(pcm_s16le, 1 channels\), got 1 bytes of one at the end"
+    ):
         heard.extend(source)
     assert sum(len(block) for block in heard) == 2000
 
 
-@pytest.mark.parametrize(("rate_hz", "channels", "message"), [(4000, 1, "got 4000"), (16000, 3, "got 3"), (16000, 0, "got 0")])
+@pytest.mark.parametrize(
+    ("rate_hz", "channels", "message"),
+    [(4000, 1, "got 4000"), (16000, 3, "got 3"), (16000, 0, "got 0")],
+)
 def test_impossible_raw_settings_are_refused(rate_hz: int, channels: int, message: str) -> None:
     with pytest.raises(AudioFormatError, match=message):
         RawPcmSource(io.BytesIO(), "pcm_s16le", rate_hz, channels)
@@ -190,7 +248,9 @@ def test_a_pipe_that_delivers_odd_pieces_gives_whole_samples() -> None:
     writer = threading.Thread(target=write)
     writer.start()
     with os.fdopen(reading, "rb", buffering=0) as pipe:
-        np.testing.assert_allclose(everything(RawPcmSource(pipe, "pcm_s16le", 16000, 2)), samples, atol=1e-4)
+        np.testing.assert_allclose(
+            everything(RawPcmSource(pipe, "pcm_s16le", 16000, 2)), samples, atol=1e-4
+        )
     writer.join()
 
 

@@ -63,16 +63,27 @@ class Tab:
                 self._loaded.set()
             elif message["method"] == "Runtime.exceptionThrown":
                 self.complaints.append(json.dumps(message["params"]["exceptionDetails"]))
-            elif message["method"] == "Runtime.consoleAPICalled" and message["params"]["type"] in ("error", "warning", "assert"):
+            elif message["method"] == "Runtime.consoleAPICalled" and message["params"]["type"] in (
+                "error",
+                "warning",
+                "assert",
+            ):
                 self.complaints.append(json.dumps(message["params"]["args"]))
-            elif message["method"] == "Log.entryAdded" and message["params"]["entry"]["level"] in ("error", "warning"):
+            elif message["method"] == "Log.entryAdded" and message["params"]["entry"]["level"] in (
+                "error",
+                "warning",
+            ):
                 self.complaints.append(message["params"]["entry"]["text"])
 
     async def call(self, method: str, **params: Any) -> dict[str, Any]:
         """One command of the DevTools protocol."""
         number = next(self._numbers)
         self._answers[number] = asyncio.get_running_loop().create_future()
-        await self._connection.send(json.dumps({"id": number, "method": method, "params": params, "sessionId": self._session}))
+        await self._connection.send(
+            json.dumps(
+                {"id": number, "method": method, "params": params, "sessionId": self._session}
+            )
+        )
         async with asyncio.timeout(2 * PATIENCE_S):
             answer = await self._answers[number]
         assert "error" not in answer, (method, answer["error"])
@@ -86,7 +97,9 @@ class Tab:
 
     async def value(self, expression: str) -> Any:
         """What an expression, or a promise, gives."""
-        result = await self.call("Runtime.evaluate", expression=expression, awaitPromise=True, returnByValue=True)
+        result = await self.call(
+            "Runtime.evaluate", expression=expression, awaitPromise=True, returnByValue=True
+        )
         assert "exceptionDetails" not in result, result["exceptionDetails"]
         return result["result"].get("value")
 
@@ -111,14 +124,35 @@ class Tab:
             " const r = e.getBoundingClientRect(); return [r.x + r.width / 2, r.y + r.height / 2]; })()"
         )
         for kind in ("mousePressed", "mouseReleased"):
-            await self.call("Input.dispatchMouseEvent", type=kind, x=box[0], y=box[1], button="left", clickCount=1)
+            await self.call(
+                "Input.dispatchMouseEvent",
+                type=kind,
+                x=box[0],
+                y=box[1],
+                button="left",
+                clickCount=1,
+            )
 
     async def press(self, key: str) -> None:
         """One key: Tab, Enter, Space or an arrow."""
-        code, text = {"Tab": (9, ""), "Enter": (13, "\r"), "Space": (32, " "), "ArrowRight": (39, "")}[key]
+        code, text = {
+            "Tab": (9, ""),
+            "Enter": (13, "\r"),
+            "Space": (32, " "),
+            "ArrowRight": (39, ""),
+        }[key]
         name = " " if key == "Space" else key
-        await self.call("Input.dispatchKeyEvent", type="keyDown", key=name, code=key, windowsVirtualKeyCode=code, text=text)
-        await self.call("Input.dispatchKeyEvent", type="keyUp", key=name, code=key, windowsVirtualKeyCode=code)
+        await self.call(
+            "Input.dispatchKeyEvent",
+            type="keyDown",
+            key=name,
+            code=key,
+            windowsVirtualKeyCode=code,
+            text=text,
+        )
+        await self.call(
+            "Input.dispatchKeyEvent", type="keyUp", key=name, code=key, windowsVirtualKeyCode=code
+        )
 
     async def drop(self, file: Path) -> None:
         """Drag a file onto the middle of the page."""
@@ -127,11 +161,20 @@ class Tab:
             await self.call("Input.dispatchDragEvent", type=kind, x=200, y=200, data=dragged)
 
     async def size(self, width: int, height: int, *, phone: bool = False) -> None:
-        await self.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=2 if phone else 1, mobile=phone)
+        await self.call(
+            "Emulation.setDeviceMetricsOverride",
+            width=width,
+            height=height,
+            deviceScaleFactor=2 if phone else 1,
+            mobile=phone,
+        )
 
     async def prefer(self, **features: str) -> None:
         """Media features, such as color_scheme="dark"."""
-        named = [{"name": f"prefers-{name.replace('_', '-')}", "value": value} for name, value in features.items()]
+        named = [
+            {"name": f"prefers-{name.replace('_', '-')}", "value": value}
+            for name, value in features.items()
+        ]
         await self.call("Emulation.setEmulatedMedia", features=named)
 
     async def screenshot(self, path: Path, *, whole: bool = True) -> None:
@@ -141,7 +184,9 @@ class Tab:
 
 
 @contextlib.asynccontextmanager
-async def open_tab(*options: str, microphone: Path | None = None, allow: bool = True) -> AsyncIterator[Tab]:
+async def open_tab(
+    *options: str, microphone: Path | None = None, allow: bool = True
+) -> AsyncIterator[Tab]:
     """A new browser with one empty page.
 
     Args:
@@ -151,19 +196,33 @@ async def open_tab(*options: str, microphone: Path | None = None, allow: bool = 
     """
     browser = find_chromium()
     assert browser is not None
-    given = [*OPTIONS, *options, f"--{'use' if allow else 'deny-permission'}-{'fake-ui-for-media-stream' if allow else 'prompts'}"]
+    given = [
+        *OPTIONS,
+        *options,
+        f"--{'use' if allow else 'deny-permission'}-{'fake-ui-for-media-stream' if allow else 'prompts'}",
+    ]
     if microphone is not None:
         given.append(f"--use-file-for-fake-audio-capture={microphone}")
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
         given += [f"--user-data-dir={profile}", "about:blank"]
-        process = await asyncio.create_subprocess_exec(browser, *given, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True)
+        process = await asyncio.create_subprocess_exec(
+            browser,
+            *given,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+        )
         try:
             assert process.stderr is not None
             async with asyncio.timeout(PATIENCE_S):
-                while not (found := re.search(rb"ws://\S+", line := await process.stderr.readline())):
+                while not (
+                    found := re.search(rb"ws://\S+", line := await process.stderr.readline())
+                ):
                     assert line, "chromium ended before it listened"
             drain = asyncio.create_task(process.stderr.read())
-            async with connect(found.group().decode(), max_size=None, proxy=None, compression=None) as connection:
+            async with connect(
+                found.group().decode(), max_size=None, proxy=None, compression=None
+            ) as connection:
                 tab = await _attach(connection)
                 listening = asyncio.create_task(tab.listen())
                 for domain in ("Page", "Runtime", "Log"):

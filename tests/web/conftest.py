@@ -33,7 +33,9 @@ def engine() -> Engine:
 
 @pytest.fixture
 async def server(engine: Engine) -> AsyncIterator[Server]:
-    quiet = Limits(ping_interval_s=600.0)  # the relay would answer pings for the page, and say that it has what it has not
+    quiet = Limits(
+        ping_interval_s=600.0
+    )  # the relay would answer pings for the page, and say that it has what it has not
     async with Server(engine, port=0, limits=quiet) as running:
         yield running
 
@@ -56,7 +58,13 @@ def recording(tmp_path_factory: pytest.TempPathFactory) -> MakeRecording:
     folder = tmp_path_factory.mktemp("recordings")
     samples, rate_hz = sf.read(bundled_sample(), dtype="int16", always_2d=True)
 
-    def make(start_s: float, end_s: float, channels: tuple[int, ...], before_s: float = 0.0, after_s: float = 0.0) -> Path:
+    def make(
+        start_s: float,
+        end_s: float,
+        channels: tuple[int, ...],
+        before_s: float = 0.0,
+        after_s: float = 0.0,
+    ) -> Path:
         part = samples[round(start_s * rate_hz) : round(end_s * rate_hz), channels]
         padded = np.pad(part, ((round(before_s * rate_hz), round(after_s * rate_hz)), (0, 0)))
         path = folder / f"{start_s}-{end_s}-{channels}-{before_s}-{after_s}.wav".replace(" ", "")

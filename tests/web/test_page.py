@@ -51,33 +51,49 @@ def as_shown(events: list[TurnEvent]) -> list[list[Any]]:
 
 def said_offline(engine: Engine, relay: Relay) -> list[list[Any]]:
     """Events of the engine alone for the audio that the page has sent."""
-    return as_shown(offline(engine, relay.samples, rate_hz=relay.begin["settings"]["sample_rate"])[1])
+    return as_shown(
+        offline(engine, relay.samples, rate_hz=relay.begin["settings"]["sample_rate"])[1]
+    )
 
 
 # ---- what is heard ----
 
 
-async def test_a_microphone_is_heard_and_its_events_are_the_engines(server: Server, relay: Relay, engine: Engine, recording: MakeRecording) -> None:
+async def test_a_microphone_is_heard_and_its_events_are_the_engines(
+    server: Server, relay: Relay, engine: Engine, recording: MakeRecording
+) -> None:
     wav = recording(9.9, 15.4, (0,), before_s=3.0, after_s=2.0)
     async with open_tab(microphone=Path(f"{wav}%noloop")) as tab:
         await open_page(tab, page(server, relay.url))
         await tab.click("#microphone")
-        await tab.until("document.querySelectorAll('#events li[data-type=end_of_turn]').length >= 1")
+        await tab.until(
+            "document.querySelectorAll('#events li[data-type=end_of_turn]').length >= 1"
+        )
         assert "Only one channel is heard" in await tab.text("#activity-caption")
-        assert "1 channel at" in await tab.value("document.querySelector('#connection').textContent")
+        assert "1 channel at" in await tab.value(
+            "document.querySelector('#connection').textContent"
+        )
         await tab.click("#stop")
         await status_is(tab, "Stopped")
         await tab.until("!document.querySelector('#stop').checkVisibility()")
         shown = await tab.value(SHOWN)
         assert shown == said_offline(engine, relay)[: len(shown)]
         whole, rate_hz = sf.read(wav, dtype="int16", always_2d=True)
-        expected = [event.type for event in offline(engine, whole, rate_hz=rate_hz)[1] if event.type in ("start_of_turn", "end_of_turn")]
-        assert [kind for kind, speaker, _ in shown if speaker == 0 and kind in expected][:2] == expected[:2]
+        expected = [
+            event.type
+            for event in offline(engine, whole, rate_hz=rate_hz)[1]
+            if event.type in ("start_of_turn", "end_of_turn")
+        ]
+        assert [kind for kind, speaker, _ in shown if speaker == 0 and kind in expected][
+            :2
+        ] == expected[:2]
         assert {speaker for _, speaker, _ in shown} == {0}
         assert tab.complaints == []
 
 
-async def test_a_dropped_recording_keeps_its_two_channels(tab: Tab, server: Server, relay: Relay, engine: Engine, recording: MakeRecording) -> None:
+async def test_a_dropped_recording_keeps_its_two_channels(
+    tab: Tab, server: Server, relay: Relay, engine: Engine, recording: MakeRecording
+) -> None:
     wav = recording(46.8, 52.8, (0, 1), after_s=1.5)
     await open_page(tab, page(server, relay.url))
     await tab.drop(wav)
@@ -87,18 +103,30 @@ async def test_a_dropped_recording_keeps_its_two_channels(tab: Tab, server: Serv
     sent_rate_hz = relay.begin["settings"]["sample_rate"]
     assert abs(len(relay.samples) / sent_rate_hz - len(whole) / rate_hz) < 0.03
     for channel in (0, 1):  # loudness of every 0.1 s is that of the file's own channel
-        loudness = [np.std(x[: len(x) // 65 * 65].reshape(65, -1), axis=1) for x in (whole[:, channel], relay.samples[:, channel] / 32768)]
+        loudness = [
+            np.std(x[: len(x) // 65 * 65].reshape(65, -1), axis=1)
+            for x in (whole[:, channel], relay.samples[:, channel] / 32768)
+        ]
         assert np.corrcoef(*loudness)[0, 1] > 0.95
     await tab.until("document.querySelectorAll('#events li[data-type]').length > 3")
     assert await tab.value(SHOWN) == said_offline(engine, relay)
-    await tab.until("document.querySelector('#activity-caption').textContent === 'Nothing is heard any more.'")
+    await tab.until(
+        "document.querySelector('#activity-caption').textContent === 'Nothing is heard any more.'"
+    )
     assert await tab.text("#shift-caption") == "The conversation is over."
     assert await tab.text("#plane-caption") == "Where each speaker was at the end."
-    assert await tab.value("[...document.querySelectorAll('.state, .badge:not([hidden])')].map((e) => e.textContent).join('')") == ""
+    assert (
+        await tab.value(
+            "[...document.querySelectorAll('.state, .badge:not([hidden])')].map((e) => e.textContent).join('')"
+        )
+        == ""
+    )
     assert tab.complaints == []
 
 
-async def test_a_chosen_mono_file_is_the_first_speaker_alone(tab: Tab, server: Server, relay: Relay, recording: MakeRecording) -> None:
+async def test_a_chosen_mono_file_is_the_first_speaker_alone(
+    tab: Tab, server: Server, relay: Relay, recording: MakeRecording
+) -> None:
     await open_page(tab, page(server, relay.url))
     await choose(tab, recording(13.0, 15.3, (0,)))
     await status_is(tab, "The recording has ended")
@@ -106,7 +134,9 @@ async def test_a_chosen_mono_file_is_the_first_speaker_alone(tab: Tab, server: S
     assert await tab.text("#state-1") == "not heard"
 
 
-async def test_a_lost_connection_is_taken_up_again_without_a_loss(tab: Tab, server: Server, relay: Relay, engine: Engine, recording: MakeRecording) -> None:
+async def test_a_lost_connection_is_taken_up_again_without_a_loss(
+    tab: Tab, server: Server, relay: Relay, engine: Engine, recording: MakeRecording
+) -> None:
     await open_page(tab, page(server, relay.url))
     await tab.drop(recording(46.8, 52.8, (0, 1)))
     await tab.until("document.querySelectorAll('#events li[data-type]').length >= 1")
@@ -117,14 +147,18 @@ async def test_a_lost_connection_is_taken_up_again_without_a_loss(tab: Tab, serv
     assert await tab.value(SHOWN) == said_offline(engine, relay)
 
 
-async def test_a_connection_that_died_without_a_word_is_replaced(tab: Tab, server: Server, relay: Relay, engine: Engine, recording: MakeRecording) -> None:
+async def test_a_connection_that_died_without_a_word_is_replaced(
+    tab: Tab, server: Server, relay: Relay, engine: Engine, recording: MakeRecording
+) -> None:
     await open_page(tab, page(server, relay.url))
     await tab.drop(recording(46.8, 56.8, (0, 1)))
     await tab.until("document.querySelectorAll('#events li[data-type]').length >= 1")
     relay.swallow()
     await status_is(tab, "Connected again, nothing was lost")
     await status_is(tab, "The recording has ended")
-    latency_ms = await tab.value("Number(/comes ([\\d.]+) ms/.exec(document.querySelector('#latency').textContent)[1])")
+    latency_ms = await tab.value(
+        "Number(/comes ([\\d.]+) ms/.exec(document.querySelector('#latency').textContent)[1])"
+    )
     assert latency_ms < 1000  # the seconds without a connection are not counted
     assert relay.connections == 2
     assert await tab.value(SHOWN) == said_offline(engine, relay)
@@ -136,9 +170,15 @@ async def test_a_connection_that_died_without_a_word_is_replaced(tab: Tab, serve
 async def test_the_pictures_are_explained_by_what_they_show_now(tab: Tab, server: Server) -> None:
     await open_page(tab, page(server))
     await tab.click("#example")
-    await tab.until("/has the floor\\. Chance that it passes to the (caller|agent): \\d+ %/.test(document.querySelector('#shift-caption').innerText)")
-    await tab.until("/^The (caller|agent) is near “.+”, the (caller|agent) is near/.test(document.querySelector('#plane-caption').innerText)")
-    await tab.until("/^Each answer comes [\\d.]+ ms after/.test(document.querySelector('#latency').innerText)")
+    await tab.until(
+        "/has the floor\\. Chance that it passes to the (caller|agent): \\d+ %/.test(document.querySelector('#shift-caption').innerText)"
+    )
+    await tab.until(
+        "/^The (caller|agent) is near “.+”, the (caller|agent) is near/.test(document.querySelector('#plane-caption').innerText)"
+    )
+    await tab.until(
+        "/^Each answer comes [\\d.]+ ms after/.test(document.querySelector('#latency').innerText)"
+    )
     await tab.until("document.querySelector('#spoken').textContent === 'The agent started a turn.'")
     assert "speaking" in await tab.text("#activity-caption")
     for canvas in ("lane-1", "shift", "plane"):
@@ -153,7 +193,9 @@ async def test_the_preset_changes_while_it_runs(tab: Tab, server: Server, relay:
     await tab.until("document.querySelector('#events li[data-type]')")
     await tab.click("input[value=patient]")
     assert f"{PRESETS['patient'].end_silence_secs:g} s" in await tab.text("#preset-words")
-    await tab.until("document.querySelectorAll('#events li[data-type]').length > 1")  # the server goes on with the new preset
+    await tab.until(
+        "document.querySelectorAll('#events li[data-type]').length > 1"
+    )  # the server goes on with the new preset
     assert {"type": "configure", "policy": "patient"} in relay.controls
     await tab.click("#stop")
     await tab.click("#example")
@@ -171,7 +213,11 @@ async def test_everything_can_be_done_by_keyboard(tab: Tab, server: Server) -> N
     visited = []
     for _ in range(6):
         await tab.press("Tab")
-        visited.append(await tab.value("document.activeElement.id || document.activeElement.value || document.activeElement.tagName"))
+        visited.append(
+            await tab.value(
+                "document.activeElement.id || document.activeElement.value || document.activeElement.tagName"
+            )
+        )
     assert visited == ["microphone", "choose", "stop", "balanced", "events", "SUMMARY"]
     await tab.value("document.querySelector('#stop').focus()")
     await tab.press("Space")
@@ -227,7 +273,9 @@ async def test_a_server_that_wants_a_token_gets_one(tab: Tab, engine: Engine) ->
         assert "wants an access token" in await tab.text("#problem")
         await tab.call("Input.insertText", text="let-me-out")
         await tab.press("Enter")
-        await tab.until("document.querySelector('#problem').innerText.includes('This token is not valid. Check it, and enter it again.')")
+        await tab.until(
+            "document.querySelector('#problem').innerText.includes('This token is not valid. Check it, and enter it again.')"
+        )
         await tab.call("Input.insertText", text="let-me-in")
         await tab.press("Enter")
         await status_is(tab, "Listening to the example")
@@ -240,14 +288,20 @@ async def test_no_server_and_a_full_one_are_told_apart(tab: Tab, engine: Engine)
         async with Server(engine, port=0, limits=Limits(max_sessions=1)) as small:
             await open_page(tab, page(small, "my-server"))
             await tab.click("#example")
-            await tab.until("document.querySelector('#problem').innerText.includes('“my-server” is no address of a server')")
+            await tab.until(
+                "document.querySelector('#problem').innerText.includes('“my-server” is no address of a server')"
+            )
             await open_page(tab, page(small, f"ws://127.0.0.1:{unused.getsockname()[1]}"))
             await tab.click("#example")
-            await tab.until("document.querySelector('#problem').innerText.includes('No server answers at 127.0.0.1')")
+            await tab.until(
+                "document.querySelector('#problem').innerText.includes('No server answers at 127.0.0.1')"
+            )
             await open_page(tab, page(small))
             await tab.click("#example")
             await status_is(tab, "Listening")
-            await tab.value(f"import('/turnstream.js').then(({{TurnstreamClient}}) => {{ window.two = new TurnstreamClient('ws://127.0.0.1:{small.port}'); }})")
+            await tab.value(
+                f"import('/turnstream.js').then(({{TurnstreamClient}}) => {{ window.two = new TurnstreamClient('ws://127.0.0.1:{small.port}'); }})"
+            )
             assert await tab.value("two.connect().catch(({code}) => code)") == "http_503"
 
 
@@ -262,7 +316,9 @@ async def test_a_page_that_browsers_do_not_trust_says_so_at_once(server: Server)
         await tab.until(f"document.querySelector('#problem').checkVisibility() && {told}")
 
 
-async def test_a_server_that_is_gone_is_told_in_words(tab: Tab, engine: Engine, recording: MakeRecording) -> None:
+async def test_a_server_that_is_gone_is_told_in_words(
+    tab: Tab, engine: Engine, recording: MakeRecording
+) -> None:
     async with Server(engine, port=0) as gone:
         await open_page(tab, page(gone))
         told = f"document.querySelector('#problem-title').textContent === 'No server answers at 127.0.0.1:{gone.port}.'"
@@ -278,18 +334,26 @@ async def test_a_server_that_stops_is_told_in_words(tab: Tab, engine: Engine) ->
         await open_page(tab, page(stopping))
         await tab.click("#example")
         await status_is(tab, "Listening")
-    await tab.until("document.querySelector('#problem').innerText.includes('The server is being stopped')")
+    await tab.until(
+        "document.querySelector('#problem').innerText.includes('The server is being stopped')"
+    )
 
 
-async def test_a_forbidden_microphone_and_a_broken_file_are_told_in_words(server: Server, tmp_path: Path) -> None:
+async def test_a_forbidden_microphone_and_a_broken_file_are_told_in_words(
+    server: Server, tmp_path: Path
+) -> None:
     broken = tmp_path / "broken.wav"
     broken.write_bytes(b"no sound at all")
     async with open_tab(allow=False) as tab:
         await open_page(tab, page(server))
         await tab.click("#microphone")
-        await tab.until("document.querySelector('#problem').innerText.includes('The microphone was not allowed')")
+        await tab.until(
+            "document.querySelector('#problem').innerText.includes('The microphone was not allowed')"
+        )
         await choose(tab, broken)
-        await tab.until("document.querySelector('#problem').innerText.includes('could not be read as sound')")
+        await tab.until(
+            "document.querySelector('#problem').innerText.includes('could not be read as sound')"
+        )
 
 
 # ---- the client module ----
@@ -329,7 +393,9 @@ async def test_the_client_module_loses_and_doubles_nothing_when_the_wire_is_cut(
     assert relay.connections == 4
     assert said["count"] == len(frames) == 600
     assert [frame["frame"] for frame in said["frames"]] == list(range(600))
-    assert [(frame["time_s"], frame["p_shift"], frame["vad"]) for frame in said["frames"]] == [(f.time_s, f.p_shift, list(f.vad)) for f in frames]
+    assert [(frame["time_s"], frame["p_shift"], frame["vad"]) for frame in said["frames"]] == [
+        (f.time_s, f.p_shift, list(f.vad)) for f in frames
+    ]
     assert said["latents"] == [[frame, 2, engine.metadata.latent_size] for frame in range(600)]
     assert said["events"] == as_shown(events)
 
@@ -348,7 +414,9 @@ async def test_the_client_module_tells_that_the_session_is_gone(tab: Tab, server
     assert ended == "gone"
 
 
-async def test_the_client_module_tells_listeners_that_the_server_stops(tab: Tab, engine: Engine) -> None:
+async def test_the_client_module_tells_listeners_that_the_server_stops(
+    tab: Tab, engine: Engine
+) -> None:
     async with Server(engine, port=0) as stopping:
         await tab.go(page(stopping))
         await tab.value(f"""(async () => {{

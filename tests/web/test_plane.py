@@ -42,20 +42,37 @@ def projections(engine: Engine) -> dict[str, SavedProjection]:
 
 
 @pytest.mark.parametrize("name", ["bundled", "linear", "autoencoder"])
-async def test_places_are_those_of_python(tab: Tab, server: Server, engine: Engine, tmp_path: Path, name: str) -> None:
+async def test_places_are_those_of_python(
+    tab: Tab, server: Server, engine: Engine, tmp_path: Path, name: str
+) -> None:
     projection = projections(engine)[name]
     rng = np.random.default_rng(7)
     states = rng.normal(0, 1, (6, projection.layers[0].weight.shape[1])).astype(np.float32)
     await tab.go(page(server))
-    got = await tab.value(f"{PROJECT}({as_file(projection, tmp_path).decode()}, {json.dumps(states.reshape(-1).tolist())})")
+    got = await tab.value(
+        f"{PROJECT}({as_file(projection, tmp_path).decode()}, {json.dumps(states.reshape(-1).tolist())})"
+    )
     assert (got["layer"], got["size"]) == (projection.layer, states.shape[1])
     np.testing.assert_allclose(got["places"], projection.project(states), atol=1e-5)
-    without_activations = replace(projection, layers=tuple(replace(layer, activation="linear") for layer in projection.layers))
-    assert np.allclose(got["places"], without_activations.project(states), atol=1e-2) == (name != "autoencoder")
+    without_activations = replace(
+        projection, layers=tuple(replace(layer, activation="linear") for layer in projection.layers)
+    )
+    assert np.allclose(got["places"], without_activations.project(states), atol=1e-2) == (
+        name != "autoencoder"
+    )
 
 
-async def test_the_served_projection_is_drawn_with_the_states_of_its_layer(tab: Tab, engine: Engine, tmp_path: Path) -> None:
-    states = np.stack([p.latent_speaker for p in TurnPredictor(engine).push_audio(np.random.default_rng(2).normal(0, 0.1, (8000, 2)))])
+async def test_the_served_projection_is_drawn_with_the_states_of_its_layer(
+    tab: Tab, engine: Engine, tmp_path: Path
+) -> None:
+    states = np.stack(
+        [
+            p.latent_speaker
+            for p in TurnPredictor(engine).push_audio(
+                np.random.default_rng(2).normal(0, 0.1, (8000, 2))
+            )
+        ]
+    )
     deep = random_projection(engine, "latent_speaker", ((40, "relu"), (12, "tanh")))
     placed = deep.project(states.astype(np.float32)).reshape(-1, 2)
     low, high = placed.min(axis=0) - 1, placed.max(axis=0) + 1
@@ -69,14 +86,19 @@ async def test_the_served_projection_is_drawn_with_the_states_of_its_layer(tab: 
         situations=np.array(["speaking"]),
         stability=np.ones(1, np.float32),
     )
-    async with Server(engine, port=0, plane=as_file(served, tmp_path)) as server, relay_to(server) as relay:
+    async with (
+        Server(engine, port=0, plane=as_file(served, tmp_path)) as server,
+        relay_to(server) as relay,
+    ):
         await open_page(tab, page(server, relay.url))
         await tab.click("#example")
         await tab.until(
             "/^The (caller|agent) is near “everywhere”, the (caller|agent) is near “everywhere”/.test(document.querySelector('#plane-caption').innerText)"
         )
         assert {"type": "configure", "latents": "all"} in relay.controls
-        assert await tab.value("document.querySelector('#latent-size').textContent") == str(engine.metadata.latent_speaker_size)
+        assert await tab.value("document.querySelector('#latent-size').textContent") == str(
+            engine.metadata.latent_speaker_size
+        )
         assert not await tab.value("document.querySelector('#plane-dots').hidden")
         near_corner = """(() => {
           const canvas = document.querySelector('#plane'), ratio = canvas.width / canvas.clientWidth, margin = 26;
@@ -88,19 +110,28 @@ async def test_the_served_projection_is_drawn_with_the_states_of_its_layer(tab: 
         assert tab.complaints == []
 
 
-async def test_a_plane_without_landmarks_or_background_is_explained_all_the_same(tab: Tab, engine: Engine, tmp_path: Path) -> None:
+async def test_a_plane_without_landmarks_or_background_is_explained_all_the_same(
+    tab: Tab, engine: Engine, tmp_path: Path
+) -> None:
     bare = replace(random_projection(engine), landmarks={})
     async with Server(engine, port=0, plane=as_file(bare, tmp_path)) as server:
         await open_page(tab, page(server))
         await tab.click("#example")
-        await tab.until("document.querySelector('#plane-caption').innerText === 'What the model holds of each speaker moves the dots.'")
+        await tab.until(
+            "document.querySelector('#plane-caption').innerText === 'What the model holds of each speaker moves the dots.'"
+        )
         assert await tab.value("document.querySelector('#plane-dots').hidden")
         assert tab.complaints == []
 
 
-async def test_a_projection_of_another_model_is_not_shown(tab: Tab, engine: Engine, tmp_path: Path) -> None:
+async def test_a_projection_of_another_model_is_not_shown(
+    tab: Tab, engine: Engine, tmp_path: Path
+) -> None:
     foreign = replace(random_projection(engine), weights_sha256="00")
-    async with Server(engine, port=0, plane=as_file(foreign, tmp_path)) as server, relay_to(server) as relay:
+    async with (
+        Server(engine, port=0, plane=as_file(foreign, tmp_path)) as server,
+        relay_to(server) as relay,
+    ):
         await open_page(tab, page(server, relay.url))
         await tab.click("#example")
         await status_is(tab, "Listening to the example")

@@ -28,7 +28,9 @@ def find(folder: CorpusFolder) -> Recordings:
         DialogueError: no words, or no list of who is in the meetings.
     """
     meetings: dict[str, dict[str, Path]] = defaultdict(dict)
-    for match, path in folder.matching(r"([A-Z]{2}\d{4}[a-z]?)\.([A-Z])\.words\.xml", "ES2002a.A.words.xml"):
+    for match, path in folder.matching(
+        r"([A-Z]{2}\d{4}[a-z]?)\.([A-Z])\.words\.xml", "ES2002a.A.words.xml"
+    ):
         meetings[match[1]][match[2]] = path
     speakers = _speakers(folder)
     return {name: partial(_read, folder, name, paths, speakers) for name, paths in meetings.items()}
@@ -38,22 +40,36 @@ def _speakers(folder: CorpusFolder) -> dict[tuple[str, str], tuple[str, str]]:
     """Name and channel of everybody, by meeting and agent."""
     path = folder.file("meetings.xml")
     if path is None:
-        raise DialogueError(f"{folder.path}: expected corpusResources/meetings.xml, which says who wears which headset, got none")
+        raise DialogueError(
+            f"{folder.path}: expected corpusResources/meetings.xml, which says who wears which headset, got none"
+        )
     speakers: dict[tuple[str, str], tuple[str, str]] = {}
     try:
         for meeting in parse_xml(path).iter("meeting"):
             for speaker in meeting.iter("speaker"):
-                speakers[meeting.attrib["observation"], speaker.attrib["nxt_agent"]] = (speaker.attrib["global_name"], speaker.attrib["channel"])
+                speakers[meeting.attrib["observation"], speaker.attrib["nxt_agent"]] = (
+                    speaker.attrib["global_name"],
+                    speaker.attrib["channel"],
+                )
     except KeyError as error:
-        raise DialogueError(f"{path}: expected observation of every meeting, and nxt_agent, global_name and channel of every speaker, got no {error}") from None
+        raise DialogueError(
+            f"{path}: expected observation of every meeting, and nxt_agent, global_name and channel of every speaker, got no {error}"
+        ) from None
     return speakers
 
 
-def _read(folder: CorpusFolder, name: str, paths: dict[str, Path], speakers: dict[tuple[str, str], tuple[str, str]]) -> list[Conversation]:
+def _read(
+    folder: CorpusFolder,
+    name: str,
+    paths: dict[str, Path],
+    speakers: dict[tuple[str, str], tuple[str, str]],
+) -> list[Conversation]:
     participants: list[Participant] = []
     for agent, path in sorted(paths.items()):
         if (name, agent) not in speakers:
-            raise DialogueError(f"{path}: expected speaker {agent} of {name} in meetings.xml, got none")
+            raise DialogueError(
+                f"{path}: expected speaker {agent} of {name} in meetings.xml, got none"
+            )
         who, channel = speakers[name, agent]
         words, unsure = read_words(path)
         (audio,) = folder.audio(path, (f"{name}.Headset-{channel}",))

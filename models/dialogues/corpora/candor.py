@@ -29,7 +29,9 @@ def find(folder: CorpusFolder) -> Recordings:
     Raises:
         DialogueError: no transcripts.
     """
-    transcripts = folder.below("transcription", r"transcript_audiophile\.csv", "transcript_audiophile.csv")
+    transcripts = folder.below(
+        "transcription", r"transcript_audiophile\.csv", "transcript_audiophile.csv"
+    )
     return {path.parent.parent.name: partial(_read, folder, path) for _, path in transcripts}
 
 
@@ -41,22 +43,39 @@ def read_transcript(path: Path, speakers: tuple[str, str]) -> list[Utterance]:
     """
     table = csv.DictReader(read_lines(path), restval="")
     if missing := [column for column in COLUMNS if column not in (table.fieldnames or ())]:
-        raise DialogueError(f"{path}: expected columns {', '.join(COLUMNS)}, got none named {', '.join(missing)}")
+        raise DialogueError(
+            f"{path}: expected columns {', '.join(COLUMNS)}, got none named {', '.join(missing)}"
+        )
     utterances: list[Utterance] = []
     try:
         for row in table:
-            turn = Utterance(speakers.index(row["speaker"]), float(row["start"]), float(row["stop"]), row["utterance"])
+            turn = Utterance(
+                speakers.index(row["speaker"]),
+                float(row["start"]),
+                float(row["stop"]),
+                row["utterance"],
+            )
             if is_speech(turn.text):
                 utterances.append(turn)
     except (ValueError, csv.Error) as error:
-        raise DialogueError(f"{path}, line {table.line_num}: expected a turn of {' or '.join(speakers)} with start and stop, got: {error}") from None
+        raise DialogueError(
+            f"{path}, line {table.line_num}: expected a turn of {' or '.join(speakers)} with start and stop, got: {error}"
+        ) from None
     return utterances
 
 
 def _read(folder: CorpusFolder, path: Path) -> list[Conversation]:
     call = path.parent.parent
     speakers = _channel_map(call / "processed" / "channel_map.json")
-    return [Conversation(call.name, folder.audio(path, (f"processed/{call.name}",)), speakers, "audio", read_transcript(path, speakers))]
+    return [
+        Conversation(
+            call.name,
+            folder.audio(path, (f"processed/{call.name}",)),
+            speakers,
+            "audio",
+            read_transcript(path, speakers),
+        )
+    ]
 
 
 def _channel_map(path: Path) -> tuple[str, str]:

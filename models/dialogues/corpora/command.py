@@ -23,26 +23,45 @@ from .folder import CorpusFolder
 from .registry import CORPORA
 from .splits import assign_splits
 
-SPOKEN_BEYOND_S = 5.0  # words may end this long after their audio; more, and they are another recording's
+SPOKEN_BEYOND_S = (
+    5.0  # words may end this long after their audio; more, and they are another recording's
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `turnstream manifest`."""
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.epilog = "what is looked for, anywhere below FOLDER:\n" + "\n".join(f"  {name:13} {corpus.layout}" for name, corpus in CORPORA.items())
+    parser.epilog = "what is looked for, anywhere below FOLDER:\n" + "\n".join(
+        f"  {name:13} {corpus.layout}" for name, corpus in CORPORA.items()
+    )
     parser.add_argument("corpus", metavar="CORPUS", help=f"one of {', '.join(CORPORA)}")
     parser.add_argument("folder", metavar="FOLDER", type=Path, help="where the corpus lies")
     parser.add_argument("--out", type=Path, required=True, help="manifest to write (JSON Lines)")
     parser.add_argument("--licence", help="of the corpus (default: what is known of it)")
-    parser.add_argument("--val-share", type=float, default=0.1, help="share of the speakers held out for validation (default 0.1)")
-    parser.add_argument("--activity-from", choices=ACTIVITY_SOURCES[1:], help="what says who spoke when (default: what is best in this corpus)")
-    parser.add_argument("--skip-broken", action="store_true", help="leave out recordings that lack a file or cannot be read, instead of stopping")
+    parser.add_argument(
+        "--val-share",
+        type=float,
+        default=0.1,
+        help="share of the speakers held out for validation (default 0.1)",
+    )
+    parser.add_argument(
+        "--activity-from",
+        choices=ACTIVITY_SOURCES[1:],
+        help="what says who spoke when (default: what is best in this corpus)",
+    )
+    parser.add_argument(
+        "--skip-broken",
+        action="store_true",
+        help="leave out recordings that lack a file or cannot be read, instead of stopping",
+    )
 
 
 def main(args: argparse.Namespace) -> int:
     """Read, check, write, and print what was found."""
     if args.corpus not in CORPORA:
-        raise DialogueError(f"expected CORPUS to be one of {', '.join(CORPORA)}, got {args.corpus!r}")
+        raise DialogueError(
+            f"expected CORPUS to be one of {', '.join(CORPORA)}, got {args.corpus!r}"
+        )
     if not 0 <= args.val_share < 1:
         raise DialogueError(f"expected 0 <= --val-share < 1, got {args.val_share:g}")
     words_folder = args.out.with_name(f"{args.out.stem}.words")
@@ -54,8 +73,14 @@ def main(args: argparse.Namespace) -> int:
     for name, read in recordings.items():
         try:
             found = read()
-            made = [_dialogue(conversation, words_folder, args.corpus, args.activity_from) for conversation in found]
-            length_s = sum(_checked_length_s(dialogue, conversation) for dialogue, conversation in zip(made, found, strict=True))
+            made = [
+                _dialogue(conversation, words_folder, args.corpus, args.activity_from)
+                for conversation in found
+            ]
+            length_s = sum(
+                _checked_length_s(dialogue, conversation)
+                for dialogue, conversation in zip(made, found, strict=True)
+            )
         except DialogueError as error:
             if not args.skip_broken:
                 raise
@@ -67,20 +92,34 @@ def main(args: argparse.Namespace) -> int:
             hours += length_s / 3600
             _write_words(made, found)
     if not dialogues:
-        raise DialogueError(f"{args.folder}: expected dialogues of two people, got none in {len(recordings)} recordings, {left_out} of them left out")
+        raise DialogueError(
+            f"{args.folder}: expected dialogues of two people, got none in {len(recordings)} recordings, {left_out} of them left out"
+        )
     licence = corpus.licence if args.licence is None else args.licence
     splits = assign_splits(conversations, args.corpus, args.val_share)
-    write_manifest(args.out, [dataclasses.replace(d, licence=licence, split=split) for d, split in zip(dialogues, splits, strict=True)])
+    write_manifest(
+        args.out,
+        [
+            dataclasses.replace(d, licence=licence, split=split)
+            for d, split in zip(dialogues, splits, strict=True)
+        ],
+    )
     counts = ", ".join(f"{count} {split}" for split, count in sorted(Counter(splits).items()))
     rest = f"; left out {left_out} of {len(recordings)} recordings" if left_out else ""
     print(f"{len(dialogues)} dialogues ({counts}), {hours:.2f} h, in {args.out}{rest}")
     return 0
 
 
-def _dialogue(conversation: Conversation, words_folder: Path, corpus: str, activity_from: str | None) -> Dialogue:
+def _dialogue(
+    conversation: Conversation, words_folder: Path, corpus: str, activity_from: str | None
+) -> Dialogue:
     source = activity_from or conversation.activity_from
-    if (source == "words" and not conversation.utterances) or (source == "segments" and not conversation.segments):
-        raise DialogueError(f"{conversation.id}: expected {source} to say who spoke when, got none from corpus {corpus!r}")
+    if (source == "words" and not conversation.utterances) or (
+        source == "segments" and not conversation.segments
+    ):
+        raise DialogueError(
+            f"{conversation.id}: expected {source} to say who spoke when, got none from corpus {corpus!r}"
+        )
     return Dialogue(
         id=conversation.id,
         audio=conversation.audio,
@@ -100,13 +139,23 @@ def _checked_length_s(dialogue: Dialogue, conversation: Conversation) -> float:
     length_s = duration_s(dialogue)
     last_s = max((utterance.end_s for utterance in conversation.utterances), default=0.0)
     if dialogue.end_s is None and last_s > length_s + SPOKEN_BEYOND_S:
-        raise DialogueError(f"{dialogue.audio[0]}: expected {last_s:.1f} s of audio, up to the last word, got {length_s:.1f} s")
+        raise DialogueError(
+            f"{dialogue.audio[0]}: expected {last_s:.1f} s of audio, up to the last word, got {length_s:.1f} s"
+        )
     return length_s
 
 
 def _write_words(dialogues: list[Dialogue], conversations: list[Conversation]) -> None:
     for dialogue, conversation in zip(dialogues, conversations, strict=True):
         if dialogue.words is not None:
-            words = [{"ch": u.channel, "start": round(u.start_s, 4), "end": round(u.end_s, 4), "text": u.text} for u in conversation.utterances]
+            words = [
+                {
+                    "ch": u.channel,
+                    "start": round(u.start_s, 4),
+                    "end": round(u.end_s, 4),
+                    "text": u.text,
+                }
+                for u in conversation.utterances
+            ]
             dialogue.words.parent.mkdir(parents=True, exist_ok=True)
             dialogue.words.write_text(json.dumps(words, ensure_ascii=False), encoding="utf-8")

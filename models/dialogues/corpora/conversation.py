@@ -51,4 +51,6 @@ Recordings = Mapping[str, Callable[[], list[Conversation]]]  # by name, each rea
 
 def times_by_channel(utterances: Sequence[Utterance]) -> list[list[Segment]]:
     """Times of the utterances of channel 0 and of channel 1."""
-    return [[(u.start_s, u.end_s) for u in utterances if u.channel == channel] for channel in (0, 1)]
+    return [
+        [(u.start_s, u.end_s) for u in utterances if u.channel == channel] for channel in (0, 1)
+    ]

@@ -49,9 +49,13 @@ def read_transcript(path: Path) -> list[Utterance]:
             continue
         match = _LINE.fullmatch(line.strip())
         if match is None or float(match[2]) < float(match[1]):
-            raise DialogueError(f"{path}, line {number}: expected 'start end A: text' or B, got {line!r}")
+            raise DialogueError(
+                f"{path}, line {number}: expected 'start end A: text' or B, got {line!r}"
+            )
         if is_speech(match[4]):
-            utterances.append(Utterance("AB".index(match[3]), float(match[1]), float(match[2]), match[4]))
+            utterances.append(
+                Utterance("AB".index(match[3]), float(match[1]), float(match[2]), match[4])
+            )
     return utterances
 
 
@@ -63,12 +67,17 @@ def _callers(folder: CorpusFolder) -> dict[str, tuple[str, str]]:
             continue
         table = csv.DictReader(read_lines(path), restval="")
         if missing := {"CALL_ID", "APIN", "BPIN"} - set(table.fieldnames or ()):
-            raise DialogueError(f"{path}: expected columns CALL_ID, APIN and BPIN, got none named {', '.join(sorted(missing))}")
+            raise DialogueError(
+                f"{path}: expected columns CALL_ID, APIN and BPIN, got none named {', '.join(sorted(missing))}"
+            )
         for row in table:
             call = f"fe_03_{row['CALL_ID']}"
             callers[call] = (_speaker(call, "A", row["APIN"]), _speaker(call, "B", row["BPIN"]))
     if not callers:
-        _log.warning("%s: no fe_03_p1_calldata.tbl, so nobody knows who is who: the same person may be in two splits", folder.path)
+        _log.warning(
+            "%s: no fe_03_p1_calldata.tbl, so nobody knows who is who: the same person may be in two splits",
+            folder.path,
+        )
     return callers
 
 
@@ -77,7 +86,11 @@ def _speaker(call: str, side: str, pin: str = "") -> str:
     return f"fisher{pin.strip()}" if pin.strip() else f"{call}/{side}"
 
 
-def _read(folder: CorpusFolder, path: Path, callers: dict[str, tuple[str, str]]) -> list[Conversation]:
+def _read(
+    folder: CorpusFolder, path: Path, callers: dict[str, tuple[str, str]]
+) -> list[Conversation]:
     name = path.stem
     speakers = callers.get(name, (_speaker(name, "A"), _speaker(name, "B")))
-    return [Conversation(name, folder.audio(path, (name,)), speakers, "audio", read_transcript(path))]
+    return [
+        Conversation(name, folder.audio(path, (name,)), speakers, "audio", read_transcript(path))
+    ]

@@ -8,7 +8,16 @@ from pathlib import Path
 
 from ....stream.errors import DialogueError
 
-AUDIO_SUFFIXES = (".wav", ".flac", ".sph", ".mp3", ".ogg", ".opus", ".aif", ".aiff")  # the first that is there is taken
+AUDIO_SUFFIXES = (
+    ".wav",
+    ".flac",
+    ".sph",
+    ".mp3",
+    ".ogg",
+    ".opus",
+    ".aif",
+    ".aiff",
+)  # the first that is there is taken
 
 
 class CorpusFolder:
@@ -23,14 +32,21 @@ class CorpusFolder:
             raise DialogueError(f"{path}: expected the folder of a corpus, got no folder")
         self.path = path
         found = os.walk(path, followlinks=True)  # discs are often linked into one folder
-        self._files = sorted(Path(parent, name) for parent, _, names in found for name in names if not name.startswith("."))
+        self._files = sorted(
+            Path(parent, name)
+            for parent, _, names in found
+            for name in names
+            if not name.startswith(".")
+        )
         if not self._files:
             raise DialogueError(f"{path}: expected the files of a corpus, got an empty folder")
         self._by_name: dict[str, Path] = {}
         for file in reversed(self._files):
             self._by_name[file.name] = self._by_name[f"{file.parent.name}/{file.name}"] = file
 
-    def matching(self, pattern: str, example: str, *, distinct: bool = False) -> list[tuple[re.Match[str], Path]]:
+    def matching(
+        self, pattern: str, example: str, *, distinct: bool = False
+    ) -> list[tuple[re.Match[str], Path]]:
         """Files whose whole name matches, in order of their paths.
 
         A name that comes twice is taken once, since published corpora hold copies; where it may be of two recordings, `distinct` refuses it.
@@ -43,9 +59,13 @@ class CorpusFolder:
             if match := re.fullmatch(pattern, file.name):
                 _, first = found.setdefault(file.name, (match, file))
                 if distinct and first != file:
-                    raise DialogueError(f"{file}: expected every file name once, got the same at {first}")
+                    raise DialogueError(
+                        f"{file}: expected every file name once, got the same at {first}"
+                    )
         if not found:
-            raise DialogueError(f"{self.path}: expected files such as {example}, got none of this form among {len(self._files)} files")
+            raise DialogueError(
+                f"{self.path}: expected files such as {example}, got none of this form among {len(self._files)} files"
+            )
         return list(found.values())
 
     def below(self, parent: str, pattern: str, example: str) -> list[tuple[re.Match[str], Path]]:
@@ -54,9 +74,15 @@ class CorpusFolder:
         Raises:
             DialogueError: there are none; names the example.
         """
-        found = [(match, file) for file in self._files if file.parent.name == parent and (match := re.fullmatch(pattern, file.name))]
+        found = [
+            (match, file)
+            for file in self._files
+            if file.parent.name == parent and (match := re.fullmatch(pattern, file.name))
+        ]
         if not found:
-            raise DialogueError(f"{self.path}: expected files such as {parent}/{example}, got none of this form among {len(self._files)} files")
+            raise DialogueError(
+                f"{self.path}: expected files such as {parent}/{example}, got none of this form among {len(self._files)} files"
+            )
         return found
 
     def file(self, name: str) -> Path | None:
@@ -77,10 +103,20 @@ class CorpusFolder:
             if len(files) == len(names):
                 return tuple(files)
         wanted = " or ".join(" and ".join(names) for names in choices)
-        raise DialogueError(f"{transcript}: expected its audio, {wanted} ({' '.join(AUDIO_SUFFIXES)}), somewhere in {self.path}, got none")
+        raise DialogueError(
+            f"{transcript}: expected its audio, {wanted} ({' '.join(AUDIO_SUFFIXES)}), somewhere in {self.path}, got none"
+        )
 
     def _audio(self, name: str) -> Path | None:
-        return next((file for suffix in AUDIO_SUFFIXES for s in (suffix, suffix.upper()) if (file := self.file(name + s))), None)
+        return next(
+            (
+                file
+                for suffix in AUDIO_SUFFIXES
+                for s in (suffix, suffix.upper())
+                if (file := self.file(name + s))
+            ),
+            None,
+        )
 
 
 def read_lines(path: Path) -> list[str]:

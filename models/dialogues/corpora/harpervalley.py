@@ -30,7 +30,10 @@ def find(folder: CorpusFolder) -> Recordings:
     Raises:
         DialogueError: no transcripts.
     """
-    return {match[1]: partial(_read, folder, match[1], path) for match, path in folder.below("transcript", r"([0-9a-f]+)\.json", "00d676d7058c49bb.json")}
+    return {
+        match[1]: partial(_read, folder, match[1], path)
+        for match, path in folder.below("transcript", r"([0-9a-f]+)\.json", "00d676d7058c49bb.json")
+    }
 
 
 def read_transcript(path: Path) -> list[Utterance]:
@@ -46,30 +49,46 @@ def read_transcript(path: Path) -> list[Utterance]:
             words += _words(segment)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         wanted = "speaker_role, offset_ms, transcript, word_offsets_ms and word_durations_ms"
-        raise DialogueError(f"{path}: expected a list of segments with {wanted}, got: {error!r}") from None
+        raise DialogueError(
+            f"{path}: expected a list of segments with {wanted}, got: {error!r}"
+        ) from None
     return words
 
 
 def _words(segment: dict[str, Any]) -> list[Utterance]:
     channel = ROLES.index(segment["speaker_role"])
-    heard, corrected = segment["transcript"].split(), segment.get("human_transcript", segment["transcript"]).split()
+    heard, corrected = (
+        segment["transcript"].split(),
+        segment.get("human_transcript", segment["transcript"]).split(),
+    )
     if not is_speech(" ".join(corrected)):
         return []
     words = corrected if len(corrected) == len(heard) else heard
     timed = zip(words, segment["word_offsets_ms"], segment["word_durations_ms"], strict=True)
-    starts = [(word, (segment["offset_ms"] + offset_ms) / 1000, duration_ms / 1000) for word, offset_ms, duration_ms in timed]
-    return [Utterance(channel, start_s, start_s + length_s, word) for word, start_s, length_s in starts if is_speech(word)]
+    starts = [
+        (word, (segment["offset_ms"] + offset_ms) / 1000, duration_ms / 1000)
+        for word, offset_ms, duration_ms in timed
+    ]
+    return [
+        Utterance(channel, start_s, start_s + length_s, word)
+        for word, start_s, length_s in starts
+        if is_speech(word)
+    ]
 
 
 def _speakers(folder: CorpusFolder, sid: str) -> tuple[str, str]:
     path = folder.file(f"metadata/{sid}.json")
     if path is None:
-        raise DialogueError(f"{folder.path}: expected metadata/{sid}.json, which says who talks, got none")
+        raise DialogueError(
+            f"{folder.path}: expected metadata/{sid}.json, which says who talks, got none"
+        )
     metadata = _read_json(path)
     try:
         caller, agent = (f"harpervalley{metadata[role]['speaker_id']}" for role in ROLES)
     except (KeyError, TypeError) as error:
-        raise DialogueError(f"{path}: expected caller.speaker_id and agent.speaker_id, got: {error!r}") from None
+        raise DialogueError(
+            f"{path}: expected caller.speaker_id and agent.speaker_id, got: {error!r}"
+        ) from None
     return caller, agent
 
 

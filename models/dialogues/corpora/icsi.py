@@ -30,7 +30,9 @@ def find(folder: CorpusFolder) -> Recordings:
         DialogueError: no words.
     """
     meetings: dict[str, dict[str, Path]] = defaultdict(dict)
-    for match, path in folder.matching(r"(B[a-z]{2}\d{3})\.([A-Z])\.words\.xml", "Bmr001.A.words.xml"):
+    for match, path in folder.matching(
+        r"(B[a-z]{2}\d{3})\.([A-Z])\.words\.xml", "Bmr001.A.words.xml"
+    ):
         meetings[match[1]][match[2]] = path
     return {name: partial(_read, folder, name, paths) for name, paths in meetings.items()}
 
@@ -49,16 +51,29 @@ def _read(folder: CorpusFolder, name: str, paths: dict[str, Path]) -> list[Conve
 def _channels(folder: CorpusFolder, name: str) -> dict[str, str]:
     path = folder.file(f"{name}.mrt")
     if path is None:
-        raise DialogueError(f"{folder.path}: expected {name}.mrt of the original transcripts, which says whose channel is which, got none")
-    channels = {p.get("Name", ""): p.get("Channel", "") for p in parse_xml(path).iter("Participant")}
+        raise DialogueError(
+            f"{folder.path}: expected {name}.mrt of the original transcripts, which says whose channel is which, got none"
+        )
+    channels = {
+        p.get("Name", ""): p.get("Channel", "") for p in parse_xml(path).iter("Participant")
+    }
     return {who: channel for who, channel in channels.items() if who and channel}
 
 
 def _participant(folder: CorpusFolder, name: str, agent: str) -> str:
     path = folder.file(f"{name}.{agent}.segs.xml")
     if path is None:
-        raise DialogueError(f"{folder.path}: expected Segments/{name}.{agent}.segs.xml, which says who agent {agent} is, got none")
-    who = next((segment.get("participant") for segment in parse_xml(path).iter("segment") if segment.get("participant")), None)
+        raise DialogueError(
+            f"{folder.path}: expected Segments/{name}.{agent}.segs.xml, which says who agent {agent} is, got none"
+        )
+    who = next(
+        (
+            segment.get("participant")
+            for segment in parse_xml(path).iter("segment")
+            if segment.get("participant")
+        ),
+        None,
+    )
     if who is None:
         raise DialogueError(f"{path}: expected a segment with a participant, got none")
     return who

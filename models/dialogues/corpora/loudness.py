@@ -34,8 +34,12 @@ def first_is_on_channel_0(audio: Path, speakers: Sequence[Sequence[Segment]]) ->
     active = segments_to_frames(speakers, len(left), LEVEL_RATE_HZ)
     alone = active & ~active[::-1]
     if not alone.any(axis=1).all():
-        raise DialogueError(f"{audio}: expected both speakers to speak alone somewhere, to tell whose channel is whose")
+        raise DialogueError(
+            f"{audio}: expected both speakers to speak alone somewhere, to tell whose channel is whose"
+        )
     first_db, second_db = (float(np.mean((left - right)[frames])) for frames in alone)
     if abs(first_db - second_db) < LEAST_DIFFERENCE_DB:
-        raise DialogueError(f"{audio}: expected one speaker on each channel, got channels that differ by {abs(first_db - second_db):.1f} dB with the speaker")
+        raise DialogueError(
+            f"{audio}: expected one speaker on each channel, got channels that differ by {abs(first_db - second_db):.1f} dB with the speaker"
+        )
     return first_db > second_db

@@ -30,23 +30,40 @@ def find(folder: CorpusFolder) -> Recordings:
     """
     found = folder.matching(r"(q\d[en]c\d)\.([gf])\.timed-units\.xml", "q1ec1.g.timed-units.xml")
     paths = {match.groups(): path for match, path in found}
-    return {name: partial(_read, folder, name, paths) for name in sorted({name for name, _ in paths})}
+    return {
+        name: partial(_read, folder, name, paths) for name in sorted({name for name, _ in paths})
+    }
 
 
-def _read(folder: CorpusFolder, name: str, paths: dict[tuple[str, ...], Path]) -> list[Conversation]:
+def _read(
+    folder: CorpusFolder, name: str, paths: dict[tuple[str, ...], Path]
+) -> list[Conversation]:
     missing = [role for role in ROLES if (name, role) not in paths]
     if missing:
-        raise DialogueError(f"{folder.path}: expected {name}.{missing[0]}.timed-units.xml beside that of the other role, got none")
+        raise DialogueError(
+            f"{folder.path}: expected {name}.{missing[0]}.timed-units.xml beside that of the other role, got none"
+        )
     audio = folder.audio(paths[name, "g"], (f"{name}.mix",), (name,), (f"{name}.g", f"{name}.f"))
     order = ROLES
     utterances = _utterances(name, paths, order)
     if len(audio) == 1 and not first_is_on_channel_0(audio[0], times_by_channel(utterances)):
         order = ("f", "g")
         utterances = _utterances(name, paths, order)
-    return [Conversation(name, audio, (f"{name}/{order[0]}", f"{name}/{order[1]}"), "words", utterances, circle=f"maptask/{name[:4]}")]
+    return [
+        Conversation(
+            name,
+            audio,
+            (f"{name}/{order[0]}", f"{name}/{order[1]}"),
+            "words",
+            utterances,
+            circle=f"maptask/{name[:4]}",
+        )
+    ]
 
 
-def _utterances(name: str, paths: dict[tuple[str, ...], Path], order: tuple[str, str]) -> list[Utterance]:
+def _utterances(
+    name: str, paths: dict[tuple[str, ...], Path], order: tuple[str, str]
+) -> list[Utterance]:
     return [
         Utterance(channel, unit.start_s, unit.end_s, unit.text)
         for channel, role in enumerate(order)

@@ -59,7 +59,17 @@ def pair_dialogues(meeting: str, participants: Sequence[Participant]) -> list[Co
             ]
             name = f"{meeting}.{first.label}{second.label}.{start_s:04.0f}"
             audio = (first.audio, second.audio)
-            found.append(Conversation(name, audio, (first.name, second.name), "words", utterances, start_s=start_s, end_s=end_s))
+            found.append(
+                Conversation(
+                    name,
+                    audio,
+                    (first.name, second.name),
+                    "words",
+                    utterances,
+                    start_s=start_s,
+                    end_s=end_s,
+                )
+            )
     return sorted(found, key=lambda conversation: (conversation.start_s, conversation.id))
 
 
@@ -70,15 +80,31 @@ def _speech(participants: Sequence[Participant]) -> np.ndarray:
     return segments_to_frames(spoken, int(last_s // BLOCK_S) * round(BLOCK_S * FRAME_RATE_HZ))
 
 
-def _stretches(frames: np.ndarray, i: int, j: int, participants: Sequence[Participant]) -> list[Segment]:
+def _stretches(
+    frames: np.ndarray, i: int, j: int, participants: Sequence[Participant]
+) -> list[Segment]:
     """Start and end in seconds of the stretches of participants i and j."""
-    others = np.delete(frames, [i, j], axis=0).sum(axis=0).reshape(-1, round(BLOCK_S * FRAME_RATE_HZ)).sum(axis=1)
+    others = (
+        np.delete(frames, [i, j], axis=0)
+        .sum(axis=0)
+        .reshape(-1, round(BLOCK_S * FRAME_RATE_HZ))
+        .sum(axis=1)
+    )
     theirs = others <= OTHERS_S * FRAME_RATE_HZ
     for start_s, end_s in (segment for one in participants for segment in one.unsure):
-        theirs[int(start_s // BLOCK_S) : int(-(-min(end_s, len(theirs) * BLOCK_S) // BLOCK_S))] = False  # some have no end
+        theirs[int(start_s // BLOCK_S) : int(-(-min(end_s, len(theirs) * BLOCK_S) // BLOCK_S))] = (
+            False  # some have no end
+        )
     found: list[Segment] = []
     for start, end in runs(theirs):
-        first, second = (frames[k, round(start * BLOCK_S * FRAME_RATE_HZ) : round(end * BLOCK_S * FRAME_RATE_HZ)].sum() for k in (i, j))
-        if (end - start) * BLOCK_S >= LEAST_S and min(first, second) > LEAST_SHARE * (first + second):
+        first, second = (
+            frames[
+                k, round(start * BLOCK_S * FRAME_RATE_HZ) : round(end * BLOCK_S * FRAME_RATE_HZ)
+            ].sum()
+            for k in (i, j)
+        )
+        if (end - start) * BLOCK_S >= LEAST_S and min(first, second) > LEAST_SHARE * (
+            first + second
+        ):
             found.append((start * BLOCK_S, end * BLOCK_S))
     return found

@@ -43,7 +43,9 @@ def parse_xml(path: Path) -> ElementTree.Element:
         raise DialogueError(f"{path}: expected XML, got: {error}") from None
 
 
-def read_timed_elements(path: Path, start_name: str = "starttime", end_name: str = "endtime") -> list[TimedElement]:
+def read_timed_elements(
+    path: Path, start_name: str = "starttime", end_name: str = "endtime"
+) -> list[TimedElement]:
     """All elements directly below the root, in order.
 
     Raises:
@@ -55,7 +57,9 @@ def read_timed_elements(path: Path, start_name: str = "starttime", end_name: str
         try:
             times = (float(start) if start else None, float(end) if end else None)
         except ValueError:
-            raise DialogueError(f"{path}: expected times in seconds at <{element.tag}>, got {start_name}={start!r} and {end_name}={end!r}") from None
+            raise DialogueError(
+                f"{path}: expected times in seconds at <{element.tag}>, got {start_name}={start!r} and {end_name}={end!r}"
+            ) from None
         elements.append(TimedElement(element.tag, *times, "".join(element.itertext()).strip()))
     return elements
 
@@ -77,7 +81,9 @@ def read_words(path: Path) -> tuple[list[Word], list[Segment]]:
     text, last_s = "", 0.0
     for element in _spoken(read_timed_elements(path)):
         if element.start_s is not None:
-            unsure += [(waiting, element.start_s) for waiting in (open_s, since_s) if waiting is not None]
+            unsure += [
+                (waiting, element.start_s) for waiting in (open_s, since_s) if waiting is not None
+            ]
             open_s, since_s, text = element.start_s, None, element.text
         elif open_s is not None:
             text += element.text
@@ -93,4 +99,8 @@ def read_words(path: Path) -> tuple[list[Word], list[Segment]]:
 
 
 def _spoken(elements: Iterable[TimedElement]) -> list[TimedElement]:
-    return [e for e in elements if e.tag == "gap" or (e.tag == "w" and (any(c.isalnum() for c in e.text) or "@" in e.text))]
+    return [
+        e
+        for e in elements
+        if e.tag == "gap" or (e.tag == "w" and (any(c.isalnum() for c in e.text) or "@" in e.text))
+    ]

@@ -26,7 +26,13 @@ def refuse(error: DialogueError) -> NoReturn:
     raise error
 
 
-def plain_conversation(folder: CorpusFolder, name: str, path: Path, spoken: Mapping[str, Sequence[Segment]], all_names: Collection[str]) -> list[Conversation]:
+def plain_conversation(
+    folder: CorpusFolder,
+    name: str,
+    path: Path,
+    spoken: Mapping[str, Sequence[Segment]],
+    all_names: Collection[str],
+) -> list[Conversation]:
     """A recording of two speakers whose segments stay in their file.
 
     Args:
@@ -39,10 +45,18 @@ def plain_conversation(folder: CorpusFolder, name: str, path: Path, spoken: Mapp
         DialogueError: not two speakers, no audio, or a stereo file that does not tell them apart.
     """
     if len(spoken) != 2:
-        raise DialogueError(f"{path}: expected two speakers in {name}, got {len(spoken)}: {', '.join(spoken)}")
+        raise DialogueError(
+            f"{path}: expected two speakers in {name}, got {len(spoken)}: {', '.join(spoken)}"
+        )
     first, second = sorted(spoken)
-    audio = folder.audio(path, (name,), *((f"{name}{mark}{first}", f"{name}{mark}{second}") for mark in "_.-"))
+    audio = folder.audio(
+        path, (name,), *((f"{name}{mark}{first}", f"{name}{mark}{second}") for mark in "_.-")
+    )
     if len(audio) == 1 and not first_is_on_channel_0(audio[0], [spoken[first], spoken[second]]):
         first, second = second, first
     speakers = (person(name, first, all_names), person(name, second, all_names))
-    return [Conversation(name, audio, speakers, "segments", segments=(path,), segments_of=(first, second))]
+    return [
+        Conversation(
+            name, audio, speakers, "segments", segments=(path,), segments_of=(first, second)
+        )
+    ]

@@ -28,15 +28,24 @@ def find(folder: CorpusFolder) -> Recordings:
     Raises:
         DialogueError: no transcripts.
     """
-    found = folder.matching(r"(day\d+_consultation\d+)_(doctor|patient)\.TextGrid", "day1_consultation01_doctor.TextGrid")
+    found = folder.matching(
+        r"(day\d+_consultation\d+)_(doctor|patient)\.TextGrid",
+        "day1_consultation01_doctor.TextGrid",
+    )
     paths = {match.groups(): path for match, path in found}
-    return {name: partial(_read, folder, name, paths) for name in sorted({name for name, _ in paths})}
+    return {
+        name: partial(_read, folder, name, paths) for name in sorted({name for name, _ in paths})
+    }
 
 
-def _read(folder: CorpusFolder, name: str, paths: dict[tuple[str, ...], Path]) -> list[Conversation]:
+def _read(
+    folder: CorpusFolder, name: str, paths: dict[tuple[str, ...], Path]
+) -> list[Conversation]:
     missing = [party for party in PARTIES if (name, party) not in paths]
     if missing:
-        raise DialogueError(f"{folder.path}: expected {name}_{missing[0]}.TextGrid beside that of the other party, got none")
+        raise DialogueError(
+            f"{folder.path}: expected {name}_{missing[0]}.TextGrid beside that of the other party, got none"
+        )
     utterances = [
         Utterance(channel, start_s, end_s, text)
         for channel, party in enumerate(PARTIES)
@@ -44,4 +53,13 @@ def _read(folder: CorpusFolder, name: str, paths: dict[tuple[str, ...], Path]) -
         if is_speech(text)
     ]
     audio = folder.audio(paths[name, PARTIES[0]], (f"{name}_doctor", f"{name}_patient"))
-    return [Conversation(name, audio, (f"{name}/doctor", f"{name}/patient"), "audio", utterances, circle=f"primock57/{name.split('_', maxsplit=1)[0]}")]
+    return [
+        Conversation(
+            name,
+            audio,
+            (f"{name}/doctor", f"{name}/patient"),
+            "audio",
+            utterances,
+            circle=f"primock57/{name.split('_', maxsplit=1)[0]}",
+        )
+    ]

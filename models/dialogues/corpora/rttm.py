@@ -33,11 +33,18 @@ def find(folder: CorpusFolder) -> Recordings:
             files[path] = read_rttm(path)
         except DialogueError as error:
             found[path.name] = partial(refuse, error)
-    all_names = {speaker for recordings in files.values() for spoken in recordings.values() for speaker in spoken}
+    all_names = {
+        speaker
+        for recordings in files.values()
+        for spoken in recordings.values()
+        for speaker in spoken
+    }
     for path, recordings in files.items():
         for name, spoken in recordings.items():
             if name in found:
-                raise DialogueError(f"{path}: expected every recording in one file, got {name!r} again")
+                raise DialogueError(
+                    f"{path}: expected every recording in one file, got {name!r} again"
+                )
             found[name] = partial(plain_conversation, folder, name, path, spoken, all_names)
     if not found:
         raise DialogueError(f"{folder.path}: expected SPEAKER lines in its .rttm files, got none")

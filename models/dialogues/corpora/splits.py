@@ -11,7 +11,9 @@ from .conversation import Conversation
 LARGEST_CIRCLE = 0.5  # of all conversations
 
 
-def assign_splits(conversations: Sequence[Conversation], corpus: str, val_share: float) -> list[str]:
+def assign_splits(
+    conversations: Sequence[Conversation], corpus: str, val_share: float
+) -> list[str]:
     """ "train", "val" or "mixed" for every conversation; the same files give the same splits.
 
     People who talk with each other, directly or through others, are a circle, and a circle goes to validation as a whole, if its hash says so: about
@@ -24,8 +26,15 @@ def assign_splits(conversations: Sequence[Conversation], corpus: str, val_share:
     splits: list[str] = []
     for conversation in conversations:
         circle = circles[conversation.speakers[0]]
-        whole = sizes[circle] <= LARGEST_CIRCLE * len(conversations) or bool(conversation.circle) or len(conversations) == 1
-        held_out = {_position(corpus, circle if whole else speaker) < val_share for speaker in conversation.speakers}
+        whole = (
+            sizes[circle] <= LARGEST_CIRCLE * len(conversations)
+            or bool(conversation.circle)
+            or len(conversations) == 1
+        )
+        held_out = {
+            _position(corpus, circle if whole else speaker) < val_share
+            for speaker in conversation.speakers
+        }
         splits.append("mixed" if len(held_out) == 2 else "val" if held_out.pop() else "train")
     return splits
 

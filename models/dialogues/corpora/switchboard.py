@@ -20,7 +20,15 @@ from ....stream.errors import DialogueError
 from .conversation import Conversation, Recordings, Utterance
 from .folder import CorpusFolder, read_lines
 
-NO_SPEECH = {"", "[silence]", "[noise]", "[laughter]", "[vocalized-noise]", "<b_aside>", "<e_aside>"}
+NO_SPEECH = {
+    "",
+    "[silence]",
+    "[noise]",
+    "[laughter]",
+    "[vocalized-noise]",
+    "<b_aside>",
+    "<e_aside>",
+}
 
 _log = logging.getLogger(__name__)
 
@@ -31,9 +39,17 @@ def find(folder: CorpusFolder) -> Recordings:
     Raises:
         DialogueError: no word files, or a broken conv_tab.csv.
     """
-    sides = {match.groups(): path for match, path in folder.matching(r"sw(\d{4})([AB])-ms98-a-word\.text", "sw2001A-ms98-a-word.text")}
+    sides = {
+        match.groups(): path
+        for match, path in folder.matching(
+            r"sw(\d{4})([AB])-ms98-a-word\.text", "sw2001A-ms98-a-word.text"
+        )
+    }
     callers = _callers(folder)
-    return {f"sw{number}": partial(_read, folder, number, sides, callers) for number in sorted({number for number, _ in sides})}
+    return {
+        f"sw{number}": partial(_read, folder, number, sides, callers)
+        for number in sorted({number for number, _ in sides})
+    }
 
 
 def read_words(path: Path, channel: int) -> list[Utterance]:
@@ -53,7 +69,9 @@ def read_words(path: Path, channel: int) -> list[Utterance]:
             if len(rest) > 1 or end_s < start_s:
                 raise ValueError
         except ValueError:
-            raise DialogueError(f"{path}, line {number}: expected utterance, start, end and one word, got {line!r}") from None
+            raise DialogueError(
+                f"{path}, line {number}: expected utterance, start, end and one word, got {line!r}"
+            ) from None
         word = rest[0] if rest else ""
         if word not in NO_SPEECH:
             words.append(Utterance(channel, start_s, end_s, plain_word(word)))
@@ -71,7 +89,10 @@ def plain_word(word: str) -> str:
 def _callers(folder: CorpusFolder) -> dict[str, tuple[str, str]]:
     path = folder.file("conv_tab.csv") or folder.file("conv.tab")
     if path is None:
-        _log.warning("%s: no conv_tab.csv, so nobody knows who is who: the same person may be in two splits", folder.path)
+        _log.warning(
+            "%s: no conv_tab.csv, so nobody knows who is who: the same person may be in two splits",
+            folder.path,
+        )
         return {}
     callers: dict[str, tuple[str, str]] = {}
     for row in csv.reader(read_lines(path)):
@@ -79,16 +100,31 @@ def _callers(folder: CorpusFolder) -> dict[str, tuple[str, str]]:
         if len(fields) >= 4 and fields[0].isdigit() and fields[2] and fields[3]:
             callers[fields[0]] = (f"swb{fields[2]}", f"swb{fields[3]}")
     if not callers:
-        raise DialogueError(f"{path}: expected rows of conversation, flag, caller from, caller to, got none")
+        raise DialogueError(
+            f"{path}: expected rows of conversation, flag, caller from, caller to, got none"
+        )
     return callers
 
 
-def _read(folder: CorpusFolder, number: str, sides: dict[tuple[str, ...], Path], callers: dict[str, tuple[str, str]]) -> list[Conversation]:
+def _read(
+    folder: CorpusFolder,
+    number: str,
+    sides: dict[tuple[str, ...], Path],
+    callers: dict[str, tuple[str, str]],
+) -> list[Conversation]:
     missing = [side for side in "AB" if (number, side) not in sides]
     if missing:
         there = next(path for (conversation, _), path in sides.items() if conversation == number)
-        raise DialogueError(f"{there}: expected sw{number}{missing[0]}-ms98-a-word.text of the other side, got none in {folder.path}")
-    words = [word for channel, side in enumerate("AB") for word in read_words(sides[number, side], channel)]
-    audio = folder.audio(sides[number, "A"], (f"sw0{number}",), (f"sw{number}",), (f"sw0{number}A", f"sw0{number}B"))
+        raise DialogueError(
+            f"{there}: expected sw{number}{missing[0]}-ms98-a-word.text of the other side, got none in {folder.path}"
+        )
+    words = [
+        word
+        for channel, side in enumerate("AB")
+        for word in read_words(sides[number, side], channel)
+    ]
+    audio = folder.audio(
+        sides[number, "A"], (f"sw0{number}",), (f"sw{number}",), (f"sw0{number}A", f"sw0{number}B")
+    )
     speakers = callers.get(number, (f"sw{number}A", f"sw{number}B"))
     return [Conversation(f"sw{number}", audio, speakers, "words", words)]

@@ -35,4 +35,7 @@ def find(folder: CorpusFolder) -> Recordings:
         except DialogueError as error:
             found[path.stem] = partial(refuse, error)
     all_names = {tier for tiers in files.values() for tier in tiers}
-    return found | {path.stem: partial(plain_conversation, folder, path.stem, path, tiers, all_names) for path, tiers in files.items()}
+    return found | {
+        path.stem: partial(plain_conversation, folder, path.stem, path, tiers, all_names)
+        for path, tiers in files.items()
+    }

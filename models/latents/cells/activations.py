@@ -36,7 +36,11 @@ STILL = 0.02  # standard deviation below which a unit stays where it is
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `turnstream latents activations`."""
-    parser.add_argument("source", type=Path, help="collection, manifest of dialogues (JSON Lines), or one audio file")
+    parser.add_argument(
+        "source",
+        type=Path,
+        help="collection, manifest of dialogues (JSON Lines), or one audio file",
+    )
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="picture, .png")
     add_stretch_arguments(parser, f"{LONGEST_S:g} s")
     add_model_argument(parser)
@@ -48,7 +52,14 @@ def main(args: argparse.Namespace) -> int:
     with opened_collection(args.source, args.model) as collection:
         model = load_network(args.model)
         model = model if weights_sha256(model) == collection.about.weights_sha256 else None
-        view = activations_picture(collection, args.out, model=model, dialogue=args.dialogue, start_s=args.start, end_s=args.end)
+        view = activations_picture(
+            collection,
+            args.out,
+            model=model,
+            dialogue=args.dialogue,
+            start_s=args.start,
+            end_s=args.end,
+        )
     print(f"{view.caption}\n{view.path}")
     return 0
 
@@ -76,7 +87,9 @@ def activations_picture(
     check_suffix(out, ".png")
     number, first, last = stretch_of(collection, dialogue, start_s, end_s, LONGEST_S)
     speaking = collection.frames(number, ["speaking"])["speaking"][first:last].astype(bool)
-    found = {layer: activations(collection, number, layer, model) for layer in collection.about.sizes}
+    found = {
+        layer: activations(collection, number, layer, model) for layer in collection.about.sizes
+    }
     values = {layer: whole[first:last] for layer, (whole, _) in found.items()}
     orders = {layer: similar_order(part) for layer, part in values.items()}
     rate = collection.frame_rate_hz
@@ -85,11 +98,22 @@ def activations_picture(
     begin, end = first / rate, last / rate
     shown = " and ".join(dict.fromkeys(words for _, words in found.values()))
     title = f"Activations of {collection.about.model} over {name}"
-    words = activations_in_words(values, orders, speaking, f"{begin:.1f} to {end:.1f} s of {name}", shown)
-    view = View(out, title, words + " There is no sound, so the waveforms are flat." * (not waveform.any()))
+    words = activations_in_words(
+        values, orders, speaking, f"{begin:.1f} to {end:.1f} s of {name}", shown
+    )
+    view = View(
+        out, title, words + " There is no sound, so the waveforms are flat." * (not waveform.any())
+    )
     rows = [(layer, speaker) for layer in values for speaker in (0, 1)]
     heights = [22.0, *(max(20.0, len(orders[layer]) / 2) for layer, _ in rows)]
-    with picture(out, title, view.caption, (12, 0.033 * sum(heights) + 1.4), nrows=1 + len(rows), height_ratios=heights) as panels:
+    with picture(
+        out,
+        title,
+        view.caption,
+        (12, 0.033 * sum(heights) + 1.4),
+        nrows=1 + len(rows),
+        height_ratios=heights,
+    ) as panels:
         _draw_waveform(panels[0], waveform, speaking, (begin, end))
         image = None
         for panel, (layer, speaker) in zip(panels[1:], rows, strict=True):
@@ -106,7 +130,14 @@ def activations_picture(
             panel.grid(visible=False)
             panel.tick_params(axis="x", labelbottom=panel is panels[-1])
         panels[-1].set_xlabel("seconds")
-        bar = panels[0].figure.colorbar(image, ax=list(panels[1:]), fraction=0.015, pad=0.01, aspect=40, ticks=[-1, -0.5, 0, 0.5, 1])
+        bar = panels[0].figure.colorbar(
+            image,
+            ax=list(panels[1:]),
+            fraction=0.015,
+            pad=0.01,
+            aspect=40,
+            ticks=[-1, -0.5, 0, 0.5, 1],
+        )
         bar.outline.set_visible(False)
     return view
 
@@ -122,13 +153,19 @@ def similar_order(values: Floats) -> NDArray[np.int64]:
     from scipy.cluster.hierarchy import leaves_list, linkage
     from scipy.spatial.distance import squareform
 
-    rows = values[:: max(1, len(values) // ORDERED_FROM)].reshape(-1, values.shape[2]).astype(np.float64)
+    rows = (
+        values[:: max(1, len(values) // ORDERED_FROM)]
+        .reshape(-1, values.shape[2])
+        .astype(np.float64)
+    )
     moving = np.flatnonzero(rows.std(axis=0) > 1e-6)
     still = np.setdiff1d(np.arange(values.shape[2]), moving)
     if len(moving) < 3:
         return np.concatenate([moving, still])
     distances = 1 - correlations(rows[:, moving])
-    tree = linkage(squareform(np.maximum(distances, 0), checks=False), "average", optimal_ordering=True)
+    tree = linkage(
+        squareform(np.maximum(distances, 0), checks=False), "average", optimal_ordering=True
+    )
     return np.concatenate([moving[leaves_list(tree)], still])
 
 
@@ -149,7 +186,13 @@ def thinned(values: Floats) -> Floats:
     return values[:whole].reshape(-1, by, values.shape[1]).mean(axis=1)
 
 
-def activations_in_words(values: dict[str, Floats], orders: dict[str, NDArray[np.int64]], speaking: NDArray[np.bool_], what: str, shown: str) -> str:
+def activations_in_words(
+    values: dict[str, Floats],
+    orders: dict[str, NDArray[np.int64]],
+    speaking: NDArray[np.bool_],
+    what: str,
+    shown: str,
+) -> str:
     """What is drawn, and what the activations have in common."""
     words = [
         f"{what}. Every line of an image is a unit seen from one speaker, red -1, white 0, blue +1 ({shown}); both images of a layer have the same order, "
@@ -182,12 +225,22 @@ def _neighbours(rows: Floats, order: NDArray[np.int64]) -> tuple[float, float] |
     return float(found[place[:-1], place[1:]].mean()), float(np.diag(found, 1).mean())
 
 
-def _draw_waveform(panel: Any, waveform: Floats, speaking: NDArray[np.bool_], ends: tuple[float, float]) -> None:
+def _draw_waveform(
+    panel: Any, waveform: Floats, speaking: NDArray[np.bool_], ends: tuple[float, float]
+) -> None:
     time = np.linspace(*ends, len(speaking), endpoint=False)
     for speaker, middle in enumerate((0.5, -0.5)):
         colour, wave = (LIGHT.first, LIGHT.second)[speaker], 0.42 * waveform[speaker]
-        panel.fill_between(time[: len(wave)], middle - wave, middle + wave, color=colour, linewidth=0)
-        panel.plot(time, np.where(speaking[:, speaker], middle - 0.47, np.nan), color=colour, linewidth=2, solid_capstyle="butt")
+        panel.fill_between(
+            time[: len(wave)], middle - wave, middle + wave, color=colour, linewidth=0
+        )
+        panel.plot(
+            time,
+            np.where(speaking[:, speaker], middle - 0.47, np.nan),
+            color=colour,
+            linewidth=2,
+            solid_capstyle="butt",
+        )
     panel.set(xlim=ends, ylim=(-1, 1), yticks=[-0.5, 0.5], yticklabels=["speaker 1", "speaker 0"])
     panel.tick_params(axis="x", labelbottom=False)
     panel.grid(visible=False)

@@ -27,7 +27,18 @@ from ...turn_model import TurnModel
 from ..collect import add_model_argument, load_network, load_sound, opened_collection
 from ..collection import LAYERS, Collection
 from ..space.explore import shift_probability
-from ..views import LIGHT, SOUND_RATE_HZ, View, check_suffix, dialogue_of, embedded_sound, envelope, picture, sound_of, write_page
+from ..views import (
+    LIGHT,
+    SOUND_RATE_HZ,
+    View,
+    check_suffix,
+    dialogue_of,
+    embedded_sound,
+    envelope,
+    picture,
+    sound_of,
+    write_page,
+)
 from .gates import kinds, listen_inside
 from .targets import Floats
 from .unit_search import Found, UnitSearch, both_halves, find_units
@@ -39,7 +50,11 @@ NAMED = 3  # targets that a unit is said to track, and from which strength
 LEAST_NAMED = 0.3
 NOTHING = "nothing that was searched for"
 FAINT = 0.2  # width of the range of nine tenths of the activations below which the colours hardly change
-RED_TO_BLUE = ("#c34b5a", "#ffffff", "#5288be")  # light enough for a waveform upon it; red and blue are apart for colour-blind people, too
+RED_TO_BLUE = (
+    "#c34b5a",
+    "#ffffff",
+    "#5288be",
+)  # light enough for a waveform upon it; red and blue are apart for colour-blind people, too
 LANES = ((0.04, 1.0), (-1.0, -0.04))  # of the speakers in a picture
 
 
@@ -93,20 +108,45 @@ class Stretch:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `turnstream latents cell`."""
-    parser.add_argument("source", type=Path, help="collection, manifest of dialogues (JSON Lines), or one audio file")
-    parser.add_argument("--unit", metavar="LAYER:NUMBER", help=f"such as latent:17; layers are {' and '.join(LAYERS)} (default: the one that tracks most)")
     parser.add_argument(
-        "--out", type=Path, required=True, metavar="FILE", help=f"picture (.png), or page (.html) with sound and the {MOST} units that track most"
+        "source",
+        type=Path,
+        help="collection, manifest of dialogues (JSON Lines), or one audio file",
     )
-    add_stretch_arguments(parser, f"{LONGEST_S['.html']:g} s in a page, {LONGEST_S['.png']:g} s in a picture")
+    parser.add_argument(
+        "--unit",
+        metavar="LAYER:NUMBER",
+        help=f"such as latent:17; layers are {' and '.join(LAYERS)} (default: the one that tracks most)",
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        required=True,
+        metavar="FILE",
+        help=f"picture (.png), or page (.html) with sound and the {MOST} units that track most",
+    )
+    add_stretch_arguments(
+        parser, f"{LONGEST_S['.html']:g} s in a page, {LONGEST_S['.png']:g} s in a picture"
+    )
     add_model_argument(parser)
 
 
 def add_stretch_arguments(parser: argparse.ArgumentParser, most: str) -> None:
     """--dialogue, --start and --end."""
     parser.add_argument("--dialogue", metavar="ID", help="of the source (default: the first)")
-    parser.add_argument("--start", type=float, default=0.0, metavar="S", help="seconds into the dialogue (default 0)")
-    parser.add_argument("--end", type=float, metavar="S", help=f"seconds into the dialogue (default: its end, at most {most})")
+    parser.add_argument(
+        "--start",
+        type=float,
+        default=0.0,
+        metavar="S",
+        help="seconds into the dialogue (default 0)",
+    )
+    parser.add_argument(
+        "--end",
+        type=float,
+        metavar="S",
+        help=f"seconds into the dialogue (default: its end, at most {most})",
+    )
 
 
 def main(args: argparse.Namespace) -> int:
@@ -116,7 +156,15 @@ def main(args: argparse.Namespace) -> int:
     with opened_collection(args.source, args.model) as collection:
         model = load_network(args.model)
         model = model if weights_sha256(model) == collection.about.weights_sha256 else None
-        view = cell_page(collection, args.out, unit=unit, model=model, dialogue=args.dialogue, start_s=args.start, end_s=args.end)
+        view = cell_page(
+            collection,
+            args.out,
+            unit=unit,
+            model=model,
+            dialogue=args.dialogue,
+            start_s=args.start,
+            end_s=args.end,
+        )
     print(f"{view.caption}\n{view.path}")
     return 0
 
@@ -153,12 +201,24 @@ def cell_page(
     units = leading_units(search, MOST) if search is not None else []
     if unit is not None:
         check_unit(collection, unit)
-        unit = unit if search is None else replace(unit, tracks=_tracks(search.found, unit.layer, unit.number))
+        unit = (
+            unit
+            if search is None
+            else replace(unit, tracks=_tracks(search.found, unit.layer, unit.number))
+        )
         units = [unit, *(there for there in units if there.name != unit.name)][:MOST]
     if not units:
-        raise DialogueError("expected a --unit, or enough speech and silence to find the units that track something, got neither")
-    stretch = _read(collection, number, first, last, units if out.suffix == ".html" else units[:1], model)
-    title = f"{units[0].name} over {stretch.dialogue}" if out.suffix == ".png" else f"Units over {stretch.dialogue}"
+        raise DialogueError(
+            "expected a --unit, or enough speech and silence to find the units that track something, got neither"
+        )
+    stretch = _read(
+        collection, number, first, last, units if out.suffix == ".html" else units[:1], model
+    )
+    title = (
+        f"{units[0].name} over {stretch.dialogue}"
+        if out.suffix == ".png"
+        else f"Units over {stretch.dialogue}"
+    )
     view = View(out, title, stretch_in_words(stretch))
     if out.suffix == ".png":
         _draw(stretch, view)
@@ -186,13 +246,23 @@ def check_unit(collection: Collection, unit: Unit) -> None:
         ConfigError: see above.
     """
     if unit.layer not in collection.about.sizes:
-        raise ConfigError(f"expected a unit of this collection's layers, {', '.join(collection.about.sizes)}, got {unit.name}")
+        raise ConfigError(
+            f"expected a unit of this collection's layers, {', '.join(collection.about.sizes)}, got {unit.name}"
+        )
     size = collection.about.sizes[unit.layer]
     if not 0 <= unit.number < size:
-        raise ConfigError(f"expected a unit of {unit.layer} from 0 to {size - 1}, got {unit.number}")
+        raise ConfigError(
+            f"expected a unit of {unit.layer} from 0 to {size - 1}, got {unit.number}"
+        )
 
 
-def stretch_of(collection: Collection, dialogue: str | None, start_s: float, end_s: float | None, longest_s: float) -> tuple[int, int, int]:
+def stretch_of(
+    collection: Collection,
+    dialogue: str | None,
+    start_s: float,
+    end_s: float | None,
+    longest_s: float,
+) -> tuple[int, int, int]:
     """Number of a dialogue, first frame and end of a part of it.
 
     Raises:
@@ -200,13 +270,21 @@ def stretch_of(collection: Collection, dialogue: str | None, start_s: float, end
     """
     names = [collected.id for collected in collection.dialogues]
     if dialogue is not None and dialogue not in names:
-        raise ConfigError(f"expected a dialogue of {collection.folder}, one of {', '.join(names[:5])}{', ...' if len(names) > 5 else ''}, got {dialogue!r}")
+        raise ConfigError(
+            f"expected a dialogue of {collection.folder}, one of {', '.join(names[:5])}{', ...' if len(names) > 5 else ''}, got {dialogue!r}"
+        )
     number = 0 if dialogue is None else names.index(dialogue)
     whole = collection.frame_count(number)
     first = collection.frame_of(start_s)
-    last = min(whole, first + collection.frame_of(longest_s)) if end_s is None else collection.frame_of(end_s)
+    last = (
+        min(whole, first + collection.frame_of(longest_s))
+        if end_s is None
+        else collection.frame_of(end_s)
+    )
     if not 0 <= first < last <= whole:
-        raise ConfigError(f"expected a part of {names[number]!r}, 0 to {whole / collection.frame_rate_hz:g} s, got {start_s:g} to {end_s} s")
+        raise ConfigError(
+            f"expected a part of {names[number]!r}, 0 to {whole / collection.frame_rate_hz:g} s, got {start_s:g} to {end_s} s"
+        )
     return number, first, last
 
 
@@ -222,7 +300,13 @@ def leading_units(search: UnitSearch, most: int) -> list[Unit]:
     return [Unit(layer, number, _tracks(known, layer, number)) for layer, number in chosen]
 
 
-def activations(collection: Collection, number: int, layer: str, model: TurnModel | None, units: Sequence[int] | None = None) -> tuple[Floats, str]:
+def activations(
+    collection: Collection,
+    number: int,
+    layer: str,
+    model: TurnModel | None,
+    units: Sequence[int] | None = None,
+) -> tuple[Floats, str]:
     """What a unit is shown by, for a whole dialogue.
 
     Args:
@@ -236,8 +320,15 @@ def activations(collection: Collection, number: int, layer: str, model: TurnMode
     kind = None if model is None else kinds(model)[layer]
     columns = slice(None) if units is None else list(units)
     if model is not None and kind == "lstm":
-        audio = load_sound(dialogue_of(collection.dialogues[number]), model.config.features.sample_rate_hz)
-        return np.concatenate([inside[layer]["tanh_c"][:, :, -1, columns].numpy() for _, _, inside in listen_inside(model, audio)]), "tanh(c)"
+        audio = load_sound(
+            dialogue_of(collection.dialogues[number]), model.config.features.sample_rate_hz
+        )
+        return np.concatenate(
+            [
+                inside[layer]["tanh_c"][:, :, -1, columns].numpy()
+                for _, _, inside in listen_inside(model, audio)
+            ]
+        ), "tanh(c)"
     values: Floats = collection.frames(number, [layer])[layer][:, :, columns]
     greatest = np.abs(values).max(axis=(0, 1), initial=0)
     if kind == "none" or greatest.max(initial=0) > 1 + 1e-4:
@@ -248,23 +339,35 @@ def activations(collection: Collection, number: int, layer: str, model: TurnMode
 def stretch_in_words(stretch: Stretch) -> str:
     """What is drawn, and how much the units move there."""
     unit, values = stretch.units[0], stretch.values[0]
-    ends = f"{stretch.start_s:.1f} to {stretch.start_s + stretch.seconds:.1f} s of {stretch.dialogue}"
+    ends = (
+        f"{stretch.start_s:.1f} to {stretch.start_s + stretch.seconds:.1f} s of {stretch.dialogue}"
+    )
     words = [
         f"{ends}. Behind each speaker's waveform, the activation of a unit seen from that speaker: red -1, the page's colour 0, blue +1, and as a line from "
         f"the bottom (-1) to the top (+1) of the lane. Shown is {_shown_in_words(stretch)}. Bars between the lanes: who speaks. Below: the probability that "
         "who did not speak last is the next to speak."
     ]
     if len(stretch.units) > 1:
-        words.append(f"{len(stretch.units)} units can be chosen: after the first, those that track something best come first.")
+        words.append(
+            f"{len(stretch.units)} units can be chosen: after the first, those that track something best come first."
+        )
     if not stretch.sound.any():
         words.append("There is no sound, so the waveforms are flat.")
-    words.append(f"{unit.name}" + (f" tracks {unit.tracks}" if unit.tracks else " was asked for") + f"; here {_contrast(values, stretch.speaking)}.")
+    words.append(
+        f"{unit.name}"
+        + (f" tracks {unit.tracks}" if unit.tracks else " was asked for")
+        + f"; here {_contrast(values, stretch.speaking)}."
+    )
     return " ".join(words)
 
 
 def _contrast(values: Floats, speaking: NDArray[np.bool_]) -> str:
     """Mean activation while the speaker of the row speaks, and while not, and how far the unit moves."""
-    parts = [f"{values[which].mean():+.2f} while the lane's speaker {name}" for which, name in ((speaking, "speaks"), (~speaking, "is silent")) if which.any()]
+    parts = [
+        f"{values[which].mean():+.2f} while the lane's speaker {name}"
+        for which, name in ((speaking, "speaks"), (~speaking, "is silent"))
+        if which.any()
+    ]
     low, high = np.quantile(values, [0.05, 0.95])
     digits = 2 if high - low >= 0.02 else 5
     faint = ", so that its colour hardly changes" if high - low < FAINT else ""
@@ -273,16 +376,30 @@ def _contrast(values: Floats, speaking: NDArray[np.bool_]) -> str:
 
 def _shown_in_words(stretch: Stretch) -> str:
     named = list(dict.fromkeys(stretch.shown.values()))
-    return named[0] if len(named) == 1 else " and ".join(f"{words} of {layer}" for layer, words in stretch.shown.items())
+    return (
+        named[0]
+        if len(named) == 1
+        else " and ".join(f"{words} of {layer}" for layer, words in stretch.shown.items())
+    )
 
 
 def _tracks(search: Sequence[Found], layer: str, number: int) -> str:
     """The strongest targets of a unit, with its scores (mean of both halves): those stronger than chance, as far as the search knows that."""
-    found = sorted((found for found in search if found.known and found.layer == layer), key=lambda found: -both_halves(found.strengths)[number])
-    named = [each for each in found[:NAMED] if both_halves(each.strengths)[number] >= np.fmax(LEAST_NAMED, each.level)]
+    found = sorted(
+        (found for found in search if found.known and found.layer == layer),
+        key=lambda found: -both_halves(found.strengths)[number],
+    )
+    named = [
+        each
+        for each in found[:NAMED]
+        if both_halves(each.strengths)[number] >= np.fmax(LEAST_NAMED, each.level)
+    ]
     if found and not named:
         return NOTHING
-    return ", ".join(f"{each.target.name} ({'r' if each.target.graded else 'AUC'} {each.scores[:, number].mean():.2f})" for each in named)
+    return ", ".join(
+        f"{each.target.name} ({'r' if each.target.graded else 'AUC'} {each.scores[:, number].mean():.2f})"
+        for each in named
+    )
 
 
 def sound_or_silence(collection: Collection, number: int) -> NDArray[np.float32]:
@@ -293,10 +410,20 @@ def sound_or_silence(collection: Collection, number: int) -> NDArray[np.float32]
     """
     if collection.dialogues[number].audio:
         return sound_of(collection.dialogues[number])
-    return np.zeros((2, round(collection.frame_count(number) / collection.frame_rate_hz * SOUND_RATE_HZ)), np.float32)
+    return np.zeros(
+        (2, round(collection.frame_count(number) / collection.frame_rate_hz * SOUND_RATE_HZ)),
+        np.float32,
+    )
 
 
-def _read(collection: Collection, number: int, first: int, last: int, units: Sequence[Unit], model: TurnModel | None) -> Stretch:
+def _read(
+    collection: Collection,
+    number: int,
+    first: int,
+    last: int,
+    units: Sequence[Unit],
+    model: TurnModel | None,
+) -> Stretch:
     rate = collection.frame_rate_hz
     frames = collection.frames(number, ["speaking", "holder", "p_next"])
     collected = collection.dialogues[number]
@@ -307,7 +434,9 @@ def _read(collection: Collection, number: int, first: int, last: int, units: Seq
     shown: dict[str, str] = {}
     for layer in dict.fromkeys(unit.layer for unit in units):
         places = [place for place, unit in enumerate(units) if unit.layer == layer]
-        found, shown[layer] = activations(collection, number, layer, model, [units[place].number for place in places])
+        found, shown[layer] = activations(
+            collection, number, layer, model, [units[place].number for place in places]
+        )
         values[places] = found[first:last].transpose(2, 0, 1)
     return Stretch(
         collected.id,
@@ -325,7 +454,10 @@ def _read(collection: Collection, number: int, first: int, last: int, units: Seq
 
 def _page_contents(stretch: Stretch) -> dict[str, Any]:
     return {
-        "units": [{"name": unit.name, "tracks": unit.tracks, "shown": stretch.shown[unit.layer]} for unit in stretch.units],
+        "units": [
+            {"name": unit.name, "tracks": unit.tracks, "shown": stretch.shown[unit.layer]}
+            for unit in stretch.units
+        ],
         "values": stretch.values,
         "waveform": stretch.waveform,
         "speaking": stretch.speaking.astype(np.int64),
@@ -346,13 +478,33 @@ def red_to_blue() -> Any:
 def _draw(stretch: Stretch, view: View) -> None:
     lines = int(np.ceil(stretch.seconds / LINE_S - 1e-6))
     width_s = LINE_S if lines > 1 else stretch.seconds
-    with picture(view.path, view.title, view.caption, (12, 2.3 * lines + 0.4), nrows=2 * lines, height_ratios=[3, 1] * lines, squeeze=False) as panels:
+    with picture(
+        view.path,
+        view.title,
+        view.caption,
+        (12, 2.3 * lines + 0.4),
+        nrows=2 * lines,
+        height_ratios=[3, 1] * lines,
+        squeeze=False,
+    ) as panels:
         image = None
         for line in range(lines):
-            part = slice(round(line * LINE_S * stretch.frame_rate_hz), round((line + 1) * LINE_S * stretch.frame_rate_hz))
+            part = slice(
+                round(line * LINE_S * stretch.frame_rate_hz),
+                round((line + 1) * LINE_S * stretch.frame_rate_hz),
+            )
             image = _draw_line(panels[2 * line, 0], panels[2 * line + 1, 0], stretch, part, width_s)
-        bar = panels[0, 0].figure.colorbar(image, ax=panels[:, 0].tolist(), fraction=0.015, pad=0.01, aspect=30, ticks=[-1, -0.5, 0, 0.5, 1])
-        bar.set_label(f"{stretch.units[0].name}, {stretch.shown[stretch.units[0].layer]}", color=LIGHT.ink)
+        bar = panels[0, 0].figure.colorbar(
+            image,
+            ax=panels[:, 0].tolist(),
+            fraction=0.015,
+            pad=0.01,
+            aspect=30,
+            ticks=[-1, -0.5, 0, 0.5, 1],
+        )
+        bar.set_label(
+            f"{stretch.units[0].name}, {stretch.shown[stretch.units[0].layer]}", color=LIGHT.ink
+        )
         bar.outline.set_visible(False)
 
 
@@ -363,13 +515,35 @@ def _draw_line(lanes: Any, below: Any, stretch: Stretch, part: slice, width_s: f
     end = begin + len(shift) / stretch.frame_rate_hz
     for speaker, (low, high) in enumerate(LANES):
         values, middle, reach = stretch.values[0, part, speaker], (low + high) / 2, (high - low) / 2
-        image = lanes.imshow(values[None], cmap=red_to_blue(), vmin=-1, vmax=1, aspect="auto", extent=(begin, end, low, high), zorder=1)
+        image = lanes.imshow(
+            values[None],
+            cmap=red_to_blue(),
+            vmin=-1,
+            vmax=1,
+            aspect="auto",
+            extent=(begin, end, low, high),
+            zorder=1,
+        )
         wave = stretch.waveform[speaker, part] * reach
-        lanes.fill_between(time, middle - wave, middle + wave, color="#333333", alpha=0.55, linewidth=0, zorder=2)
+        lanes.fill_between(
+            time, middle - wave, middle + wave, color="#333333", alpha=0.55, linewidth=0, zorder=2
+        )
         lanes.plot(time, middle + values * reach, color="black", linewidth=0.9, zorder=3)
         spoken = np.where(stretch.speaking[part, speaker], 0.02 - 0.04 * speaker, np.nan)
-        lanes.plot(time, spoken, color=(LIGHT.first, LIGHT.second)[speaker], linewidth=2.2, solid_capstyle="butt", zorder=4)
-    lanes.set(xlim=(begin, begin + width_s), ylim=(-1, 1), yticks=[(low + high) / 2 for low, high in LANES], yticklabels=["speaker 0", "speaker 1"])
+        lanes.plot(
+            time,
+            spoken,
+            color=(LIGHT.first, LIGHT.second)[speaker],
+            linewidth=2.2,
+            solid_capstyle="butt",
+            zorder=4,
+        )
+    lanes.set(
+        xlim=(begin, begin + width_s),
+        ylim=(-1, 1),
+        yticks=[(low + high) / 2 for low, high in LANES],
+        yticklabels=["speaker 0", "speaker 1"],
+    )
     lanes.tick_params(axis="x", labelbottom=False)
     lanes.grid(visible=False)
     below.plot(time, shift, color=LIGHT.third, linewidth=1.4)

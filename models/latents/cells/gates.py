@@ -24,8 +24,16 @@ from ...evaluation.listening import listen
 from ...recurrent import Recurrent
 from ...turn_model import TurnModel, TurnOutput, TurnProbabilities
 
-RNNS = {"latent_speaker": "speaker_rnn", "latent": "dialogue_rnn"}  # a collection's layers, and the RNNs whose outputs they are
-GATES: dict[str, tuple[str, ...]] = {"gru": ("reset", "update"), "lstm": ("input", "forget", "output"), "rnn": (), "none": ()}
+RNNS = {
+    "latent_speaker": "speaker_rnn",
+    "latent": "dialogue_rnn",
+}  # a collection's layers, and the RNNs whose outputs they are
+GATES: dict[str, tuple[str, ...]] = {
+    "gru": ("reset", "update"),
+    "lstm": ("input", "forget", "output"),
+    "rnn": (),
+    "none": (),
+}
 
 Values = dict[str, Tensor]  # name of a gate or state: (T, R, layers, H)
 
@@ -42,7 +50,9 @@ def check_gates(model: TurnModel) -> None:
         ConfigError: neither RNN is a GRU or an LSTM.
     """
     if not any(GATES[kind] for kind in kinds(model).values()):
-        raise ConfigError(f"expected a GRU or an LSTM, which have gates, got {' and '.join(kinds(model).values())}")
+        raise ConfigError(
+            f"expected a GRU or an LSTM, which have gates, got {' and '.join(kinds(model).values())}"
+        )
 
 
 def unrolled(rnn: Recurrent, x: Tensor, state: dict[str, Tensor]) -> Values:
@@ -63,14 +73,19 @@ def unrolled(rnn: Recurrent, x: Tensor, state: dict[str, Tensor]) -> Values:
     layers: list[Values] = []
     with torch.inference_mode():
         for number in range(rnn.config.layers):
-            w_x, w_h, b_x, b_h = (getattr(cell, f"{name}_l{number}") for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"))
+            w_x, w_h, b_x, b_h = (
+                getattr(cell, f"{name}_l{number}")
+                for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+            )
             from_input = x @ w_x.T + b_x  # (R, T, gates * H)
             now = {name: tensor[:, number] for name, tensor in state.items()}
             taken: list[Values] = []
             for given in from_input.unbind(1):
                 now = step(given, now["h"] @ w_h.T + b_h, now)
                 taken.append(now)
-            layers.append({name: torch.stack([values[name] for values in taken]) for name in taken[0]})  # (T, R, H)
+            layers.append(
+                {name: torch.stack([values[name] for values in taken]) for name in taken[0]}
+            )  # (T, R, H)
             x = layers[-1]["h"].transpose(0, 1)
     return {name: torch.stack([values[name] for values in layers], dim=2) for name in layers[0]}
 
@@ -88,15 +103,21 @@ def recorded(model: TurnModel) -> Iterator[Callable[[], dict[str, Values]]]:
     def keep(layer: str) -> Callable[[Any, Any], None]:
         return lambda _, inputs: given.__setitem__(layer, inputs)
 
-    hooks = [getattr(model, name).register_forward_pre_hook(keep(layer)) for layer, name in RNNS.items()]
+    hooks = [
+        getattr(model, name).register_forward_pre_hook(keep(layer)) for layer, name in RNNS.items()
+    ]
     try:
-        yield lambda: {layer: unrolled(getattr(model, RNNS[layer]), *inputs) for layer, inputs in given.items()}
+        yield lambda: {
+            layer: unrolled(getattr(model, RNNS[layer]), *inputs) for layer, inputs in given.items()
+        }
     finally:
         for hook in hooks:
             hook.remove()
 
 
-def listen_inside(model: TurnModel, audio: Samples) -> Iterator[tuple[TurnOutput, TurnProbabilities, dict[str, Values]]]:
+def listen_inside(
+    model: TurnModel, audio: Samples
+) -> Iterator[tuple[TurnOutput, TurnProbabilities, dict[str, Values]]]:
     """`listen`, with the gates and states of both RNNs in every block: by layer of a collection and by name, each (T, 2, layers, H)."""
     with recorded(model) as last:
         for output, probabilities in listen(model, audio):
@@ -104,10 +125,18 @@ def listen_inside(model: TurnModel, audio: Samples) -> Iterator[tuple[TurnOutput
 
 
 def _gru_step(from_input: Tensor, from_state: Tensor, before: Values) -> Values:
-    (reset_x, update_x, new_x), (reset_h, update_h, new_h) = from_input.chunk(3, -1), from_state.chunk(3, -1)
+    (reset_x, update_x, new_x), (reset_h, update_h, new_h) = (
+        from_input.chunk(3, -1),
+        from_state.chunk(3, -1),
+    )
     reset, update = torch.sigmoid(reset_x + reset_h), torch.sigmoid(update_x + update_h)
     new = torch.tanh(new_x + reset * new_h)
-    return {"reset": reset, "update": update, "new": new, "h": (1 - update) * new + update * before["h"]}
+    return {
+        "reset": reset,
+        "update": update,
+        "new": new,
+        "h": (1 - update) * new + update * before["h"],
+    }
 
 
 def _lstm_step(from_input: Tensor, from_state: Tensor, before: Values) -> Values:
@@ -115,7 +144,14 @@ def _lstm_step(from_input: Tensor, from_state: Tensor, before: Values) -> Values
     into, forget, out = torch.sigmoid(into), torch.sigmoid(forget), torch.sigmoid(out)
     c = forget * before["c"] + into * torch.tanh(proposed)
     tanh_c = torch.tanh(c)
-    return {"input": into, "forget": forget, "output": out, "c": c, "tanh_c": tanh_c, "h": out * tanh_c}
+    return {
+        "input": into,
+        "forget": forget,
+        "output": out,
+        "c": c,
+        "tanh_c": tanh_c,
+        "h": out * tanh_c,
+    }
 
 
 def _rnn_step(from_input: Tensor, from_state: Tensor, _: Values) -> Values:

@@ -87,9 +87,15 @@ class Saturation:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `turnstream latents gates`."""
-    parser.add_argument("source", type=Path, help="manifest of dialogues (JSON Lines), one audio file, or a collection, whose audio is heard again")
+    parser.add_argument(
+        "source",
+        type=Path,
+        help="manifest of dialogues (JSON Lines), one audio file, or a collection, whose audio is heard again",
+    )
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="picture, .png")
-    parser.add_argument("--csv", type=Path, metavar="FILE", help="table with a row for each unit of each gate, .csv")
+    parser.add_argument(
+        "--csv", type=Path, metavar="FILE", help="table with a row for each unit of each gate, .csv"
+    )
     add_model_argument(parser)
 
 
@@ -120,11 +126,19 @@ def heard_by(source: Path, folder: Path | None) -> tuple[TurnModel, str, list[Di
         return model, name_of(folder), read_source(source)
     collection = Collection(source)
     if weights_sha256(model) != collection.about.weights_sha256:
-        raise ConfigError(f"{source}: expected a collection of {name_of(folder)}, got one of {collection.about.model}; name its checkpoint with --model")
-    return model, collection.about.model, [dialogue_of(collected) for collected in collection.dialogues]
+        raise ConfigError(
+            f"{source}: expected a collection of {name_of(folder)}, got one of {collection.about.model}; name its checkpoint with --model"
+        )
+    return (
+        model,
+        collection.about.model,
+        [dialogue_of(collected) for collected in collection.dialogues],
+    )
 
 
-def gate_saturation(model: TurnModel, dialogues: Sequence[Dialogue], progress: Path | None = None) -> Saturation:
+def gate_saturation(
+    model: TurnModel, dialogues: Sequence[Dialogue], progress: Path | None = None
+) -> Saturation:
     """Hear dialogues and count how often every gate is saturated; memory is that of one dialogue's audio and of the counts.
 
     Args:
@@ -137,14 +151,18 @@ def gate_saturation(model: TurnModel, dialogues: Sequence[Dialogue], progress: P
     """
     of_layers = kinds(model)
     if set(of_layers.values()) == {"none"}:
-        raise ConfigError("expected a recurrent network, got one whose layers are both linear read-outs (kind none): nothing in it gates or saturates")
+        raise ConfigError(
+            "expected a recurrent network, got one whose layers are both linear read-outs (kind none): nothing in it gates or saturates"
+        )
     counts, done = _resumed(model, dialogues, progress)
     for number, dialogue in enumerate(tqdm(dialogues, desc="gates", unit="dialogue", disable=None)):
         if number < done:
             continue
         audio = load_sound(dialogue, model.config.features.sample_rate_hz)
         for output, _, inside in listen_inside(model, audio):
-            counts["frames"] = counts.get("frames", np.zeros((), np.int64)) + 2 * output.vad.shape[2]
+            counts["frames"] = (
+                counts.get("frames", np.zeros((), np.int64)) + 2 * output.vad.shape[2]
+            )
             for layer, values in inside.items():
                 for gate in (*GATES[of_layers[layer]], *(["h"] if values else [])):
                     _add(counts, f"{layer} {gate}", values[gate].flatten(0, 1), gate)
@@ -152,7 +170,9 @@ def gate_saturation(model: TurnModel, dialogues: Sequence[Dialogue], progress: P
             _keep(counts, number + 1, model, dialogues, progress)
     frames = int(counts.get("frames", np.zeros(())))
     if not frames:
-        raise DialogueError(f"expected audio of at least a frame, got {len(dialogues)} dialogues without one")
+        raise DialogueError(
+            f"expected audio of at least a frame, got {len(dialogues)} dialogues without one"
+        )
     if progress is not None:
         progress.unlink(missing_ok=True)
     found: list[GateShares] = []
@@ -160,7 +180,10 @@ def gate_saturation(model: TurnModel, dialogues: Sequence[Dialogue], progress: P
         config = getattr(model, RNNS[layer]).config
         for depth in range(config.layers if config.kind != "none" else 0):
             for gate in (*GATES[config.kind], "h"):
-                left, right, histogram = (counts[f"{layer} {gate} {part}"][depth] / frames for part in ("left", "right", "histogram"))
+                left, right, histogram = (
+                    counts[f"{layer} {gate} {part}"][depth] / frames
+                    for part in ("left", "right", "histogram")
+                )
                 found.append(GateShares(layer, depth, gate, left, right, histogram / config.hidden))
     return Saturation(tuple(found), of_layers, frames, len(dialogues), model.config.frame_rate_hz)
 
@@ -169,10 +192,22 @@ def write_saturation(found: Saturation, path: Path) -> None:
     """A CSV file with a row for each unit of each gate: layer, depth, gate, unit, share left- and right-saturated."""
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
-        writer.writerow(("layer", "depth", "gate", "unit", "left_saturated", "right_saturated", "neither"))
+        writer.writerow(
+            ("layer", "depth", "gate", "unit", "left_saturated", "right_saturated", "neither")
+        )
         for shares in found.gates:
             for unit, (left, right) in enumerate(zip(shares.left, shares.right, strict=True)):
-                writer.writerow((shares.layer, shares.depth, shares.gate, unit, f"{left:.6f}", f"{right:.6f}", f"{1 - left - right:.6f}"))
+                writer.writerow(
+                    (
+                        shares.layer,
+                        shares.depth,
+                        shares.gate,
+                        unit,
+                        f"{left:.6f}",
+                        f"{right:.6f}",
+                        f"{1 - left - right:.6f}",
+                    )
+                )
 
 
 def draw_saturation(found: Saturation, path: Path, name: str = "the network") -> View:
@@ -184,11 +219,26 @@ def draw_saturation(found: Saturation, path: Path, name: str = "the network") ->
         name: of the network.
     """
     title = f"Gate saturation of {name}"
-    rows = [(layer, depth) for layer in RNNS for depth in sorted({shares.depth for shares in found.gates if shares.layer == layer})]
-    columns = max(sum((shares.layer, shares.depth) == row for shares in found.gates) for row in rows)
+    rows = [
+        (layer, depth)
+        for layer in RNNS
+        for depth in sorted({shares.depth for shares in found.gates if shares.layer == layer})
+    ]
+    columns = max(
+        sum((shares.layer, shares.depth) == row for shares in found.gates) for row in rows
+    )
     view = View(path, title, saturation_in_words(found, name))
     size = (3.1 * columns + 0.4, 4.6 * len(rows))
-    with picture(path, title, view.caption, size, nrows=2 * len(rows), ncols=columns, height_ratios=[2.6, 1] * len(rows), squeeze=False) as panels:
+    with picture(
+        path,
+        title,
+        view.caption,
+        size,
+        nrows=2 * len(rows),
+        ncols=columns,
+        height_ratios=[2.6, 1] * len(rows),
+        squeeze=False,
+    ) as panels:
         for row, place in enumerate(rows):
             gates = [shares for shares in found.gates if (shares.layer, shares.depth) == place]
             for column in range(columns):
@@ -212,11 +262,17 @@ def saturation_in_words(found: Saturation, name: str) -> str:
         f"Of the state h the same is counted beyond -{STATE} and {STATE}. Below: how all values are distributed."
     ]
     if not any(GATES[kind] for kind in found.kinds.values()):
-        words.append(f"This network ({' and '.join(dict.fromkeys(found.kinds.values()))}) has no gates, so only its states are shown.")
-    words.append(f"Medians over units, and in brackets how many are so for {MOSTLY * 100:.0f} % of the time or more:")
+        words.append(
+            f"This network ({' and '.join(dict.fromkeys(found.kinds.values()))}) has no gates, so only its states are shown."
+        )
+    words.append(
+        f"Medians over units, and in brackets how many are so for {MOSTLY * 100:.0f} % of the time or more:"
+    )
     for layer, depth in dict.fromkeys((shares.layer, shares.depth) for shares in found.gates):
         gates = [shares for shares in found.gates if (shares.layer, shares.depth) == (layer, depth)]
-        words.append(f"{_layer_name(found, layer, depth)}, {len(gates[0].left)} units: {', '.join(map(_in_words, gates))}.")
+        words.append(
+            f"{_layer_name(found, layer, depth)}, {len(gates[0].left)} units: {', '.join(map(_in_words, gates))}."
+        )
     for layer, kind in found.kinds.items():
         if kind == "none":
             words.append(f"{layer} is a linear read-out and has nothing to count.")
@@ -224,7 +280,10 @@ def saturation_in_words(found: Saturation, name: str) -> str:
 
 
 def _in_words(shares: GateShares) -> str:
-    sides = (f"{_percent(np.median(values))} {side} ({(values >= MOSTLY).sum()})" for side, values in (("left", shares.left), ("right", shares.right)))
+    sides = (
+        f"{_percent(np.median(values))} {side} ({(values >= MOSTLY).sum()})"
+        for side, values in (("left", shares.left), ("right", shares.right))
+    )
     return f"{shares.gate} {' and '.join(sides)}"
 
 
@@ -234,32 +293,54 @@ def _percent(share: np.floating) -> str:
 
 def _layer_name(found: Saturation, layer: str, depth: int) -> str:
     layers = 1 + max(shares.depth for shares in found.gates if shares.layer == layer)
-    return f"{layer} ({found.kinds[layer].upper()}" + (f", layer {depth + 1} of {layers})" if layers > 1 else ")")
+    return f"{layer} ({found.kinds[layer].upper()}" + (
+        f", layer {depth + 1} of {layers})" if layers > 1 else ")"
+    )
 
 
 def _add(counts: dict[str, NDArray[np.int64]], name: str, values: torch.Tensor, gate: str) -> None:
     """Count values (N, layers, H): (layers, H) for each side and (layers, BINS) for the histogram."""
     low, left, right = (-1.0, -STATE, STATE) if gate == "h" else (0.0, LEFT, RIGHT)
-    sides = {"left": (values < left).sum(dim=0).numpy(), "right": (values > right).sum(dim=0).numpy()}
+    sides = {
+        "left": (values < left).sum(dim=0).numpy(),
+        "right": (values > right).sum(dim=0).numpy(),
+    }
     bins = ((values.double() - low) * (BINS / (1 - low))).floor().clamp(0, BINS - 1).long()
-    sides["histogram"] = np.stack([torch.bincount(layer.flatten(), minlength=BINS).numpy() for layer in bins.unbind(1)])
+    sides["histogram"] = np.stack(
+        [torch.bincount(layer.flatten(), minlength=BINS).numpy() for layer in bins.unbind(1)]
+    )
     for side, count in sides.items():
         counts[f"{name} {side}"] = counts.get(f"{name} {side}", np.zeros_like(count)) + count
 
 
 def _key(model: TurnModel, dialogues: Sequence[Dialogue]) -> str:
-    heard = [(dialogue.id, [str(path) for path in dialogue.audio], dialogue.start_s, dialogue.end_s) for dialogue in dialogues]
+    heard = [
+        (dialogue.id, [str(path) for path in dialogue.audio], dialogue.start_s, dialogue.end_s)
+        for dialogue in dialogues
+    ]
     return hashlib.sha256(f"{weights_sha256(model)} {heard}".encode()).hexdigest()
 
 
-def _keep(counts: dict[str, NDArray[np.int64]], done: int, model: TurnModel, dialogues: Sequence[Dialogue], path: Path) -> None:
+def _keep(
+    counts: dict[str, NDArray[np.int64]],
+    done: int,
+    model: TurnModel,
+    dialogues: Sequence[Dialogue],
+    path: Path,
+) -> None:
     part = path.with_name(f"{path.stem}.writing.npz")
-    arrays: dict[str, Any] = {"key": np.array(_key(model, dialogues)), "done": np.array(done), **counts}
+    arrays: dict[str, Any] = {
+        "key": np.array(_key(model, dialogues)),
+        "done": np.array(done),
+        **counts,
+    }
     np.savez(part, **arrays)
     part.replace(path)
 
 
-def _resumed(model: TurnModel, dialogues: Sequence[Dialogue], path: Path | None) -> tuple[dict[str, NDArray[np.int64]], int]:
+def _resumed(
+    model: TurnModel, dialogues: Sequence[Dialogue], path: Path | None
+) -> tuple[dict[str, NDArray[np.int64]], int]:
     """Counts of an earlier run over the same dialogues by the same network, and how many it had heard; else nothing."""
     if path is None or not path.is_file():
         return {}, 0
@@ -272,21 +353,57 @@ def _resumed(model: TurnModel, dialogues: Sequence[Dialogue], path: Path | None)
 
 def _draw_units(panel: Any, shares: GateShares, layer: str) -> None:
     panel.plot([0, 1], [1, 0], ":", color=LIGHT.faint, linewidth=1)
-    panel.plot(shares.left, shares.right, "o", color=LIGHT.first, markersize=4, alpha=0.45, markeredgewidth=0, clip_on=False)
+    panel.plot(
+        shares.left,
+        shares.right,
+        "o",
+        color=LIGHT.first,
+        markersize=4,
+        alpha=0.45,
+        markeredgewidth=0,
+        clip_on=False,
+    )
     middle = np.median(shares.left), np.median(shares.right)
-    panel.plot(*middle, "D", color=LIGHT.second, markersize=6, markeredgecolor=LIGHT.paper, clip_on=False, label="median")
+    panel.plot(
+        *middle,
+        "D",
+        color=LIGHT.second,
+        markersize=6,
+        markeredgecolor=LIGHT.paper,
+        clip_on=False,
+        label="median",
+    )
     panel.legend(loc="upper right", fontsize=8, edgecolor="none", framealpha=0.8)
-    below, above = (f"h < -{STATE}", f"h > {STATE}") if shares.gate == "h" else (f"< {LEFT}", f"> {RIGHT}")
-    panel.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal", xlabel=f"share of time {below}", ylabel=f"share of time {above}")
-    panel.set_title(f"{layer}\n" + ("state h" if shares.gate == "h" else f"{shares.gate} gate"), fontsize=9.5, color=LIGHT.ink)
+    below, above = (
+        (f"h < -{STATE}", f"h > {STATE}") if shares.gate == "h" else (f"< {LEFT}", f"> {RIGHT}")
+    )
+    panel.set(
+        xlim=(-0.02, 1.02),
+        ylim=(-0.02, 1.02),
+        aspect="equal",
+        xlabel=f"share of time {below}",
+        ylabel=f"share of time {above}",
+    )
+    panel.set_title(
+        f"{layer}\n" + ("state h" if shares.gate == "h" else f"{shares.gate} gate"),
+        fontsize=9.5,
+        color=LIGHT.ink,
+    )
 
 
 def _draw_values(panel: Any, shares: GateShares) -> None:
     low, bounds = (-1, (-STATE, STATE)) if shares.gate == "h" else (0, (LEFT, RIGHT))
-    panel.stairs(shares.histogram, np.linspace(low, 1, BINS + 1), fill=True, color=LIGHT.first, alpha=0.6)
+    panel.stairs(
+        shares.histogram, np.linspace(low, 1, BINS + 1), fill=True, color=LIGHT.first, alpha=0.6
+    )
     for bound in bounds:
         panel.axvline(bound, color=LIGHT.ink, linewidth=0.8, linestyle="--")
     meaning = MEANINGS.get(shares.gate, "")
-    panel.set(xlim=(low, 1), yticks=[], xlabel=("value of h" if shares.gate == "h" else "value of the gate") + (f"\n{meaning}" if meaning else ""))
+    panel.set(
+        xlim=(low, 1),
+        yticks=[],
+        xlabel=("value of h" if shares.gate == "h" else "value of the gate")
+        + (f"\n{meaning}" if meaning else ""),
+    )
     panel.xaxis.label.set_fontsize(8)
     panel.set_ylabel("how often", fontsize=8)

@@ -15,7 +15,13 @@ from numpy.typing import NDArray
 from ...dialogues.events import floor_around
 from ..collection import Columns, Event
 
-COLUMNS = ("speaking", "other_speaking", "holder", "event", "p_next")  # of a collection, from which the values follow
+COLUMNS = (
+    "speaking",
+    "other_speaking",
+    "holder",
+    "event",
+    "p_next",
+)  # of a collection, from which the values follow
 SOON_S = 0.5  # ahead of a backchannel
 EARLY_S = 1.0  # of a mutual silence; long ones would outweigh all others
 COMING_S = (0.5, 1.0)  # ahead of an end of speech or of a turn
@@ -42,7 +48,9 @@ TARGETS = (
     Target("overlap", False, "both speak, against only one, while somebody speaks"),
     Target("time since own speech", True, "seconds since this speaker last spoke, while silent"),
     Target("time since any speech", True, "seconds of mutual silence so far, while nobody speaks"),
-    Target("time into own turn", True, "seconds since this speaker took the turn, while speaking in it"),
+    Target(
+        "time into own turn", True, "seconds since this speaker took the turn, while speaking in it"
+    ),
     *(
         target
         for ahead_s in COMING_S
@@ -52,13 +60,33 @@ TARGETS = (
                 False,
                 f"this speaker stops within {ahead_s:g} s and the other is the next to speak, against speaking on or pausing only, while only this one speaks",
             ),
-            Target(f"end of speech within {ahead_s:g} s", False, f"this speaker stops within {ahead_s:g} s, against speaking on, while only this one speaks"),
+            Target(
+                f"end of speech within {ahead_s:g} s",
+                False,
+                f"this speaker stops within {ahead_s:g} s, against speaking on, while only this one speaks",
+            ),
         )
     ),
-    Target("shift, not hold", False, f"the other speaks next, against this one again, in the first {EARLY_S:g} s of a mutual silence after this one's speech"),
-    Target("own backchannel", False, "a short reaction of this speaker's, against other speech of the same, while this one speaks"),
-    Target(f"own backchannel within {SOON_S:g} s", False, f"this speaker will give one within {SOON_S:g} s, against not, while only the other speaks"),
-    Target("p_next", True, "the network's own probability that this speaker is the next to hold the floor, in all frames"),
+    Target(
+        "shift, not hold",
+        False,
+        f"the other speaks next, against this one again, in the first {EARLY_S:g} s of a mutual silence after this one's speech",
+    ),
+    Target(
+        "own backchannel",
+        False,
+        "a short reaction of this speaker's, against other speech of the same, while this one speaks",
+    ),
+    Target(
+        f"own backchannel within {SOON_S:g} s",
+        False,
+        f"this speaker will give one within {SOON_S:g} s, against not, while only the other speaks",
+    ),
+    Target(
+        "p_next",
+        True,
+        "the network's own probability that this speaker is the next to hold the floor, in all frames",
+    ),
 )
 
 Flags = NDArray[np.bool_]
@@ -78,16 +106,27 @@ def find_targets(frames: Columns, backchannels: Sequence[Event], frame_rate_hz: 
     own, other = frames["speaking"].astype(bool), frames["other_speaking"].astype(bool)
     reacting = np.zeros_like(own)
     for event in backchannels:
-        reacting[round(event.start_s * frame_rate_hz) : round(event.end_s * frame_rate_hz), event.speaker] = True
+        reacting[
+            round(event.start_s * frame_rate_hz) : round(event.end_s * frame_rate_hz), event.speaker
+        ] = True
     turns = own & ~reacting
-    taken, following = (values.T[:, None] == [0, 1] for values in floor_around(turns.T))  # this speaker spoke last; is the next to speak, (T, 2)
+    taken, following = (
+        values.T[:, None] == [0, 1] for values in floor_around(turns.T)
+    )  # this speaker spoke last; is the next to speak, (T, 2)
     known = floor_around(turns.T)[1] >= 0
     alone = turns & ~other
     early = (frames["event"] != "") & (since(own | other) <= EARLY_S * frame_rate_hz)
-    left = until(~turns)  # frames in which a stretch of speech goes on, this one included; NaN: to the end of the dialogue
+    left = until(
+        ~turns
+    )  # frames in which a stretch of speech goes on, this one included; NaN: to the end of the dialogue
     remaining = np.arange(len(own), 0, -1)[:, None]
-    last = np.where(np.isnan(left), len(own), np.arange(len(own))[:, None] + left).astype(np.int64) - 1
-    other_next, anyone_next = (np.take_along_axis(values, last, axis=0) for values in (following[:, ::-1], np.stack([known, known], axis=1)))
+    last = (
+        np.where(np.isnan(left), len(own), np.arange(len(own))[:, None] + left).astype(np.int64) - 1
+    )
+    other_next, anyone_next = (
+        np.take_along_axis(values, last, axis=0)
+        for values in (following[:, ::-1], np.stack([known, known], axis=1))
+    )
     found: dict[str, Floats] = {
         "own speech": asked(own),
         "other's speech": asked(other),
@@ -97,7 +136,9 @@ def find_targets(frames: Columns, backchannels: Sequence[Event], frame_rate_hz: 
         "time into own turn": asked((since(~taken) - 1) / frame_rate_hz, taken & turns),
         "shift, not hold": asked(frames["event"] == "shift", early & (frames["holder"] == [0, 1])),
         "own backchannel": asked(reacting, own),
-        f"own backchannel within {SOON_S:g} s": asked(until(reacting) <= SOON_S * frame_rate_hz, ~own & other),
+        f"own backchannel within {SOON_S:g} s": asked(
+            until(reacting) <= SOON_S * frame_rate_hz, ~own & other
+        ),
         "p_next": asked(frames["p_next"]),
     }
     for ahead_s in COMING_S:
@@ -105,7 +146,9 @@ def find_targets(frames: Columns, backchannels: Sequence[Event], frame_rate_hz: 
         ends = left <= ahead  # False of NaN
         settled = alone & (ends | (remaining > ahead))
         found[f"end of speech within {ahead_s:g} s"] = asked(ends, settled)
-        found[f"end of turn within {ahead_s:g} s"] = asked(ends & other_next, settled & (~ends | anyone_next))
+        found[f"end of turn within {ahead_s:g} s"] = asked(
+            ends & other_next, settled & (~ends | anyone_next)
+        )
     return np.stack([found[target.name] for target in TARGETS])
 
 

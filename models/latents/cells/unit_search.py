@@ -86,7 +86,9 @@ class Found:
 
     def leading(self, count: int) -> list[int]:
         """The units that are strong in both halves, the strongest first."""
-        return [int(unit) for unit in np.argsort(-both_halves(self.strengths), kind="stable")[:count]]
+        return [
+            int(unit) for unit in np.argsort(-both_halves(self.strengths), kind="stable")[:count]
+        ]
 
 
 @dataclass(frozen=True)
@@ -109,11 +111,16 @@ class UnitSearch:
 
     def best(self) -> list[Found]:
         """For every target with scores the layer whose chosen units hold out best."""
-        by_target = [[found for found in self.found if found.target == target and found.known] for target in TARGETS]
+        by_target = [
+            [found for found in self.found if found.target == target and found.known]
+            for target in TARGETS
+        ]
         return [max(layers, key=lambda found: found.held_out) for layers in by_target if layers]
 
 
-def find_units(collection: Collection, shifts: int = SHIFTS, *, limit: int = LIMIT, seed: int = 0) -> UnitSearch:
+def find_units(
+    collection: Collection, shifts: int = SHIFTS, *, limit: int = LIMIT, seed: int = 0
+) -> UnitSearch:
     """Score every unit of the collection's layers on every target.
 
     Args:
@@ -125,7 +132,9 @@ def find_units(collection: Collection, shifts: int = SHIFTS, *, limit: int = LIM
         ConfigError: fewer than 0 searches, or fewer than 10 frames.
     """
     if shifts < 0 or limit < 10:
-        raise ConfigError(f"expected at least 0 searches by chance and 10 frames, got {shifts} and {limit}")
+        raise ConfigError(
+            f"expected at least 0 searches by chance and 10 frames, got {shifts} and {limit}"
+        )
     rng = np.random.default_rng(seed)
     counts, found_stretches = np.zeros((2, len(TARGETS), 2, 2), np.int64)  # (K, half, answer)
     frames = 0
@@ -136,19 +145,30 @@ def find_units(collection: Collection, shifts: int = SHIFTS, *, limit: int = LIM
                 found_stretches[k, of] += _cases(targets[k, half == of], yes, no, TARGETS[k])
         frames += len(half)
     rows = _draw(collection, limit / np.maximum(counts, 1), shifts, rng)
-    scores = {layer: np.full((1 + shifts, len(TARGETS), 2, size), np.nan, np.float32) for layer, size in collection.about.sizes.items()}
-    with tqdm(total=len(TARGETS) * (1 + shifts), desc="units", unit="search", disable=None) as progress:
+    scores = {
+        layer: np.full((1 + shifts, len(TARGETS), 2, size), np.nan, np.float32)
+        for layer, size in collection.about.sizes.items()
+    }
+    with tqdm(
+        total=len(TARGETS) * (1 + shifts), desc="units", unit="search", disable=None
+    ) as progress:
         for k, target in enumerate(TARGETS):
             enough = found_stretches[k].min() >= LEAST
             for turn in range(1 + shifts if enough else 0):
                 for of in (0, 1):
                     chosen = _chosen(rows, k, turn, of, target, limit, rng)
                     for layer in scores if len(chosen) else ():
-                        scores[layer][turn, k, of] = score_units(rows.latents[layer][chosen], rows.values[chosen, turn, k], target)
+                        scores[layer][turn, k, of] = score_units(
+                            rows.latents[layer][chosen], rows.values[chosen, turn, k], target
+                        )
                 progress.update()
     moves = {layer: _range(values) for layer, values in rows.latents.items()}
     return UnitSearch(
-        tuple(_found(target, layer, scores[layer][:, k], found_stretches[k], moves[layer]) for k, target in enumerate(TARGETS) for layer in scores),
+        tuple(
+            _found(target, layer, scores[layer][:, k], found_stretches[k], moves[layer])
+            for k, target in enumerate(TARGETS)
+            for layer in scores
+        ),
         collection.about.model,
         _halves_in_words(collection),
         frames / collection.frame_rate_hz / 60,
@@ -176,14 +196,18 @@ def score_units(values: Floats, answers: Floats, target: Target) -> Floats:
         positives, negatives = int(yes.sum()), int((~yes).sum())
         if not positives or not negatives:
             return np.full(values.shape[1], np.nan, np.float32)
-        return ((ranks[yes].sum(axis=0) - positives * (positives + 1) / 2) / (positives * negatives)).astype(np.float32)
+        return (
+            (ranks[yes].sum(axis=0) - positives * (positives + 1) / 2) / (positives * negatives)
+        ).astype(np.float32)
     ranks -= ranks.mean(axis=0)
     amounts = rankdata(answers)
     amounts -= amounts.mean()
     spread = np.sqrt((ranks**2).sum(axis=0) * (amounts**2).sum())
     if not amounts.any():
         return np.full(values.shape[1], np.nan, np.float32)
-    return np.divide(amounts @ ranks, spread, out=np.zeros(values.shape[1]), where=spread > 0).astype(np.float32)
+    return np.divide(
+        amounts @ ranks, spread, out=np.zeros(values.shape[1]), where=spread > 0
+    ).astype(np.float32)
 
 
 def strength(scores: Floats, target: Target) -> Floats:
@@ -194,7 +218,14 @@ def strength(scores: Floats, target: Target) -> Floats:
 def held_out(strengths: Floats) -> float:
     """Strength of each half's best unit in the other half, mean of both, from (2, H)."""
     chosen = np.abs(strengths).argmax(axis=1)
-    return float(np.mean([strengths[1 - of, unit] * np.sign(strengths[of, unit]) for of, unit in enumerate(chosen)]))
+    return float(
+        np.mean(
+            [
+                strengths[1 - of, unit] * np.sign(strengths[of, unit])
+                for of, unit in enumerate(chosen)
+            ]
+        )
+    )
 
 
 def both_halves(strengths: Floats) -> Floats:
@@ -231,8 +262,16 @@ def _targets(collection: Collection) -> Iterator[tuple[int, Floats, NDArray[np.i
     of_dialogue = _balanced(lengths)
     for number, length in enumerate(lengths):
         own = [event for event in reactions if event.number == number]
-        half = np.full(length, of_dialogue[number]) if len(lengths) > 1 else np.arange(length) * BLOCKS // max(length, 1) % 2
-        yield number, find_targets(collection.frames(number, COLUMNS), own, collection.frame_rate_hz), half
+        half = (
+            np.full(length, of_dialogue[number])
+            if len(lengths) > 1
+            else np.arange(length) * BLOCKS // max(length, 1) % 2
+        )
+        yield (
+            number,
+            find_targets(collection.frames(number, COLUMNS), own, collection.frame_rate_hz),
+            half,
+        )
 
 
 def _balanced(lengths: list[int]) -> NDArray[np.int64]:
@@ -249,7 +288,11 @@ def _halves_in_words(collection: Collection) -> str:
     if dialogues == 1:
         return f"the odd and the even tenths of the one dialogue, {collection.frame_count(0) / collection.frame_rate_hz / BLOCKS:.1f} s each"
     second = int(_balanced([collection.frame_count(number) for number in range(dialogues)]).sum())
-    return f"{dialogues - second} dialogues and the other {second}" if second > 1 or dialogues > 2 else "one dialogue and the other"
+    return (
+        f"{dialogues - second} dialogues and the other {second}"
+        if second > 1 or dialogues > 2
+        else "one dialogue and the other"
+    )
 
 
 def _answers(targets: Floats) -> Iterator[tuple[NDArray[np.bool_], NDArray[np.bool_]]]:
@@ -259,32 +302,53 @@ def _answers(targets: Floats) -> Iterator[tuple[NDArray[np.bool_], NDArray[np.bo
         yield (known, known) if target.graded else (values > 0.5, values < 0.5)
 
 
-def _cases(values: Floats, yes: NDArray[np.bool_], no: NDArray[np.bool_], target: Target) -> tuple[int, int]:
+def _cases(
+    values: Floats, yes: NDArray[np.bool_], no: NDArray[np.bool_], target: Target
+) -> tuple[int, int]:
     if target.graded and yes.any():
         yes = values > np.nanmedian(values)
         no = ~yes & ~np.isnan(values)
     return stretches(yes), stretches(no)
 
 
-def _draw(collection: Collection, chance: NDArray[np.float64], shifts: int, rng: np.random.Generator) -> _Rows:
+def _draw(
+    collection: Collection, chance: NDArray[np.float64], shifts: int, rng: np.random.Generator
+) -> _Rows:
     """Draw frames with a chance for each target, half and answer, (K, 2, 2)."""
     parts: list[tuple[dict[str, Floats], NDArray[np.int64], Floats, NDArray[np.bool_]]] = []
-    for number, targets, half in tqdm(_targets(collection), total=len(collection.dialogues), desc="frames", unit="dialogue", disable=None):
+    for number, targets, half in tqdm(
+        _targets(collection),
+        total=len(collection.dialogues),
+        desc="frames",
+        unit="dialogue",
+        disable=None,
+    ):
         drawn = np.zeros(targets.shape, bool)
         for k, (yes, no) in enumerate(_answers(targets)):
-            chances = np.where(yes, chance[k, half, 0][:, None], np.where(no, chance[k, half, 1][:, None], 0))
+            chances = np.where(
+                yes, chance[k, half, 0][:, None], np.where(no, chance[k, half, 1][:, None], 0)
+            )
             drawn[k] = rng.random(chances.shape) < chances
         frame, speaker = np.nonzero(drawn.any(axis=0))
         turned = [0, *(int(len(half) * share) for share in rng.uniform(*TURNED, shifts))]
-        values = np.stack([targets[:, (frame - by) % len(half), speaker].T for by in turned], axis=1)
-        latents = {layer: collection.frames(number, [layer])[layer][frame, speaker] for layer in collection.about.sizes}
+        values = np.stack(
+            [targets[:, (frame - by) % len(half), speaker].T for by in turned], axis=1
+        )
+        latents = {
+            layer: collection.frames(number, [layer])[layer][frame, speaker]
+            for layer in collection.about.sizes
+        }
         parts.append((latents, half[frame], values, drawn[:, frame, speaker].T))
     latents, half, values, drawn = zip(*parts, strict=True)
-    joined = {layer: np.concatenate([part[layer] for part in latents]) for layer in collection.about.sizes}
+    joined = {
+        layer: np.concatenate([part[layer] for part in latents]) for layer in collection.about.sizes
+    }
     return _Rows(joined, np.concatenate(half), np.concatenate(values), np.concatenate(drawn))
 
 
-def _chosen(rows: _Rows, k: int, turn: int, of: int, target: Target, limit: int, rng: np.random.Generator) -> NDArray[np.int64]:
+def _chosen(
+    rows: _Rows, k: int, turn: int, of: int, target: Target, limit: int, rng: np.random.Generator
+) -> NDArray[np.int64]:
     """Rows of one half that answer a target: those that were drawn for it; of a search by chance, as many of those that answer it then."""
     values = rows.values[:, turn, k]
     usable = (rows.half == of) & ~np.isnan(values)
@@ -301,10 +365,14 @@ def _range(values: Floats) -> Floats:
     return (high - low).astype(np.float32)
 
 
-def _found(target: Target, layer: str, scores: Floats, found_stretches: NDArray[np.int64], moves: Floats) -> Found:
+def _found(
+    target: Target, layer: str, scores: Floats, found_stretches: NDArray[np.int64], moves: Floats
+) -> Found:
     """From scores as they are and by chance, (1 + S, 2, H)."""
     chance = [strength(turned, target) for turned in scores[1:]]
     best = np.array([np.abs(turned).max(axis=1).mean() for turned in chance], np.float32)
-    out = np.array([held_out(turned) if np.isfinite(turned).all() else np.nan for turned in chance], np.float32)
+    out = np.array(
+        [held_out(turned) if np.isfinite(turned).all() else np.nan for turned in chance], np.float32
+    )
     above = np.array([count_above(turned, level(best)) for turned in chance], np.int64)
     return Found(target, layer, scores[0], found_stretches, moves, best, out, above)

@@ -29,7 +29,12 @@ TOP = 5  # units of each half in the table
 LEADING = 2  # units of each layer and target in the picture
 MARKERS = {"latent_speaker": "o", "latent": "s"}
 FAINT = 0.2  # range of activation below which a unit is hardly seen to move
-VERDICTS = ((0.35, "weakly"), (0.7, "partly"), (0.9, "well"), (1.01, "almost perfectly"))  # strength below
+VERDICTS = (
+    (0.35, "weakly"),
+    (0.7, "partly"),
+    (0.9, "well"),
+    (1.01, "almost perfectly"),
+)  # strength below
 HEADER = (
     "target", "among", "score", "layer", "chosen_on_half", "place", "unit", "score_where_chosen", "score_in_other_half", "chance_level",
     "exceeds_chance", "chance_held_out_mean", "units_above", "units_above_by_chance", "range_of_activation", "stretches_yes", "stretches_no",
@@ -38,10 +43,28 @@ HEADER = (
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `turnstream latents units`."""
-    parser.add_argument("source", type=Path, help="collection, manifest of dialogues (JSON Lines), or one audio file")
-    parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="table (.csv), picture (.png) or page (.html)")
-    parser.add_argument("--layer", choices=LAYERS, help="show the units of one layer only (default: all)")
-    parser.add_argument("--shifts", type=int, default=SHIFTS, metavar="N", help=f"searches by chance (default {SHIFTS})")
+    parser.add_argument(
+        "source",
+        type=Path,
+        help="collection, manifest of dialogues (JSON Lines), or one audio file",
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        required=True,
+        metavar="FILE",
+        help="table (.csv), picture (.png) or page (.html)",
+    )
+    parser.add_argument(
+        "--layer", choices=LAYERS, help="show the units of one layer only (default: all)"
+    )
+    parser.add_argument(
+        "--shifts",
+        type=int,
+        default=SHIFTS,
+        metavar="N",
+        help=f"searches by chance (default {SHIFTS})",
+    )
     parser.add_argument("--seed", type=int, default=0, help="of all draws (default 0)")
     add_model_argument(parser)
 
@@ -50,12 +73,25 @@ def main(args: argparse.Namespace) -> int:
     """Search, write, and say what was found."""
     check_suffix(args.out, *SUFFIXES)
     with opened_collection(args.source, args.model) as collection:
-        view = units_view(collection, args.out, layers=None if args.layer is None else (args.layer,), shifts=args.shifts, seed=args.seed)
+        view = units_view(
+            collection,
+            args.out,
+            layers=None if args.layer is None else (args.layer,),
+            shifts=args.shifts,
+            seed=args.seed,
+        )
     print(f"{view.caption}\n{view.path}")
     return 0
 
 
-def units_view(collection: Collection, out: Path, *, layers: Sequence[str] | None = None, shifts: int = SHIFTS, seed: int = 0) -> View:
+def units_view(
+    collection: Collection,
+    out: Path,
+    *,
+    layers: Sequence[str] | None = None,
+    shifts: int = SHIFTS,
+    seed: int = 0,
+) -> View:
     """Search a collection and write a table, a picture or a page, as the file's name says, of all its layers or some.
 
     Raises:
@@ -65,7 +101,9 @@ def units_view(collection: Collection, out: Path, *, layers: Sequence[str] | Non
     there = tuple(collection.about.sizes)
     layers = there if layers is None else layers
     if lacking := [layer for layer in layers if layer not in there]:
-        raise ConfigError(f"expected layers of this collection's, {', '.join(there)}, got {', '.join(lacking)}")
+        raise ConfigError(
+            f"expected layers of this collection's, {', '.join(there)}, got {', '.join(lacking)}"
+        )
     return draw_units(find_units(collection, max(shifts, 1), seed=seed), out, layers)
 
 
@@ -82,8 +120,16 @@ def draw_units(search: UnitSearch, out: Path, layers: Sequence[str] = LAYERS) ->
     """
     check_suffix(out, *SUFFIXES)
     if not search.best():
-        raise DialogueError(f"expected at least {LEAST} stretches of speech and of silence in each half, got {search.minutes:.1f} minutes with fewer")
-    search = UnitSearch(tuple(found for found in search.found if found.layer in layers), search.model, search.halves, search.minutes, search.dialogues)
+        raise DialogueError(
+            f"expected at least {LEAST} stretches of speech and of silence in each half, got {search.minutes:.1f} minutes with fewer"
+        )
+    search = UnitSearch(
+        tuple(found for found in search.found if found.layer in layers),
+        search.model,
+        search.halves,
+        search.minutes,
+        search.dialogues,
+    )
     view = View(out, f"Units of {search.model} that track something", search_in_words(search))
     if out.suffix == ".csv":
         write_units(search, out)
@@ -107,10 +153,16 @@ def search_in_words(search: UnitSearch) -> str:
         if found.held_out > found.level:
             words.append(f"{found.target.name}: {best_in_words(found)}.")
         else:
-            lost.append(f"{found.target.name} {shown(found, found.held_out)} ({shown(found, found.level)})")
+            lost.append(
+                f"{found.target.name} {shown(found, found.held_out)} ({shown(found, found.level)})"
+            )
     if lost:
         words.append(f"No unit does better than chance may: {'; '.join(lost)}.")
-    few = [target.name for target in TARGETS if not any(found.target == target and found.known for found in search.found)]
+    few = [
+        target.name
+        for target in TARGETS
+        if not any(found.target == target and found.known for found in search.found)
+    ]
     if few:
         words.append(f"Too rare here for a score: {', '.join(few)}.")
     return " ".join(words)
@@ -119,13 +171,21 @@ def search_in_words(search: UnitSearch) -> str:
 def best_in_words(found: Found) -> str:
     """The chosen units of a search, how well they track, and how sure that is."""
     first, second = found.chosen
-    units = f"{found.layer}:{first}" if first == second else f"{found.layer}:{first} and :{second}, one from each half,"
+    units = (
+        f"{found.layer}:{first}"
+        if first == second
+        else f"{found.layer}:{first} and :{second}, one from each half,"
+    )
     verb = "tracks" if first == second else "track"
     words = next(words for above, words in VERDICTS if found.held_out < above)
     seen = int(found.stretches[:, 0].sum())
     rough = f"; {seen} cases only" if seen < FEW else ""
     moves = found.moves[list(found.chosen)].max()
-    rough += f"; it moves by no more than {moves:.2g} in nine tenths of the time" if moves < FAINT else ""
+    rough += (
+        f"; it moves by no more than {moves:.2g} in nine tenths of the time"
+        if moves < FAINT
+        else ""
+    )
     above = f"{found.above} unit" + ("s are" if found.above != 1 else " is")
     return f"{units} {verb} it {words}, {shown_signed(found)} ({shown(found, found.level)}; {above} above that in both halves{rough})"
 
@@ -150,15 +210,37 @@ def write_units(search: UnitSearch, path: Path) -> None:
         writer.writerow(HEADER)
         for found in search.found:
             for half in (0, 1) if found.known else ():
-                for place, unit in enumerate(np.argsort(-np.abs(found.strengths[half]), kind="stable")[:TOP]):
+                for place, unit in enumerate(
+                    np.argsort(-np.abs(found.strengths[half]), kind="stable")[:TOP]
+                ):
                     direction = np.sign(found.strengths[half, unit])
                     level = found.level if found.target.graded else 0.5 + found.level / 2
-                    chance = np.nanmean(found.control_held_out) if np.isfinite(found.control_held_out).any() else np.nan
-                    row = (found.target.name, found.target.words, "rank correlation" if found.target.graded else "AUC", found.layer, half + 1, place + 1, unit)
-                    scores = (f"{value:.4f}" for value in (found.scores[half, unit], found.scores[1 - half, unit], level))
+                    chance = (
+                        np.nanmean(found.control_held_out)
+                        if np.isfinite(found.control_held_out).any()
+                        else np.nan
+                    )
+                    row = (
+                        found.target.name,
+                        found.target.words,
+                        "rank correlation" if found.target.graded else "AUC",
+                        found.layer,
+                        half + 1,
+                        place + 1,
+                        unit,
+                    )
+                    scores = (
+                        f"{value:.4f}"
+                        for value in (found.scores[half, unit], found.scores[1 - half, unit], level)
+                    )
                     exceeds = int(found.strengths[1 - half, unit] * direction > found.level)
                     chance_score = chance if found.target.graded else 0.5 + chance / 2
-                    counts = (found.above, f"{found.control_above.mean():.2f}", f"{found.moves[unit]:.4f}", *found.stretches.sum(axis=0))
+                    counts = (
+                        found.above,
+                        f"{found.control_above.mean():.2f}",
+                        f"{found.moves[unit]:.4f}",
+                        *found.stretches.sum(axis=0),
+                    )
                     writer.writerow((*row, *scores, exceeds, f"{chance_score:.4f}", *counts))
 
 
@@ -172,8 +254,12 @@ def page_contents(search: UnitSearch) -> dict[str, Any]:
             "known": found.known,
             "units": list(found.chosen) if found.known else [],
             "graded": found.target.graded,
-            "chosen": [float(found.scores[half, unit]) for half, unit in enumerate(found.chosen)] if found.known else [],
-            "other": [float(found.scores[1 - half, unit]) for half, unit in enumerate(found.chosen)] if found.known else [],
+            "chosen": [float(found.scores[half, unit]) for half, unit in enumerate(found.chosen)]
+            if found.known
+            else [],
+            "other": [float(found.scores[1 - half, unit]) for half, unit in enumerate(found.chosen)]
+            if found.known
+            else [],
             "heldOut": found.held_out if found.known else None,
             "level": found.level if found.known else None,
             "chance": float(np.mean(found.control_held_out)) if found.known else None,
@@ -185,8 +271,16 @@ def page_contents(search: UnitSearch) -> dict[str, Any]:
         for found in search.found
     ]
     layers = list(dict.fromkeys(found.layer for found in search.found))
-    strengths = {layer: np.stack([found.strengths for found in search.found if found.layer == layer]) for layer in layers}
-    return {"rows": rows, "strengths": strengths, "order": {layer: _order(values) for layer, values in strengths.items()}, "few": FEW}
+    strengths = {
+        layer: np.stack([found.strengths for found in search.found if found.layer == layer])
+        for layer in layers
+    }
+    return {
+        "rows": rows,
+        "strengths": strengths,
+        "order": {layer: _order(values) for layer, values in strengths.items()},
+        "few": FEW,
+    }
 
 
 def _order(strengths: Floats) -> np.ndarray:
@@ -196,10 +290,17 @@ def _order(strengths: Floats) -> np.ndarray:
 
 
 def _draw(search: UnitSearch, view: View) -> None:
-    names = [target.name for target in TARGETS if any(found.known and found.target == target for found in search.found)]
+    names = [
+        target.name
+        for target in TARGETS
+        if any(found.known and found.target == target for found in search.found)
+    ]
     units = _leading_units(search)
     size = (13.5, max(0.42 * len(names) + 1.6, 0.24 * len(units) + 1.6))
-    with picture(view.path, view.title, view.caption, size, ncols=2, width_ratios=[1, 1.25]) as (left, right):
+    with picture(view.path, view.title, view.caption, size, ncols=2, width_ratios=[1, 1.25]) as (
+        left,
+        right,
+    ):
         _draw_strengths(left, search, names)
         _draw_table(right, search, names, units)
 
@@ -208,40 +309,97 @@ def _draw_strengths(panel: Any, search: UnitSearch, names: Sequence[str]) -> Non
     layers = list(dict.fromkeys(found.layer for found in search.found))
     for number, layer in enumerate(layers):
         for row, name in enumerate(names):
-            found = next(found for found in search.found if (found.target.name, found.layer) == (name, layer))
-            at, colour = row + 0.32 * (number - (len(layers) - 1) / 2), (LIGHT.first, LIGHT.second)[LAYERS.index(layer)]
+            found = next(
+                found for found in search.found if (found.target.name, found.layer) == (name, layer)
+            )
+            at, colour = (
+                row + 0.32 * (number - (len(layers) - 1) / 2),
+                (LIGHT.first, LIGHT.second)[LAYERS.index(layer)],
+            )
             panel.plot([0, found.held_out], [at, at], color=colour, linewidth=1.2, alpha=0.6)
-            panel.plot(found.held_out, at, MARKERS[layer], color=colour, markersize=6, label=layer if not row else None)
-            panel.plot(found.level, at, "|", color=LIGHT.ink, markersize=11, markeredgewidth=1.8, label="level of chance" if not row and not number else None)
+            panel.plot(
+                found.held_out,
+                at,
+                MARKERS[layer],
+                color=colour,
+                markersize=6,
+                label=layer if not row else None,
+            )
+            panel.plot(
+                found.level,
+                at,
+                "|",
+                color=LIGHT.ink,
+                markersize=11,
+                markeredgewidth=1.8,
+                label="level of chance" if not row and not number else None,
+            )
     panel.set_yticks(range(len(names)), names, fontsize=9)
     panel.invert_yaxis()
     panel.axvline(0, color=LIGHT.faint, linewidth=0.8)
-    panel.set(xlabel="strength where not chosen: 2 AUC - 1, or rank correlation\n(negative: the other way round than where chosen)")
+    panel.set(
+        xlabel="strength where not chosen: 2 AUC - 1, or rank correlation\n(negative: the other way round than where chosen)"
+    )
     panel.set_xlim(min(-0.05, panel.get_xlim()[0]), 1.02)
     panel.set_title("best unit of each layer", fontsize=10, color=LIGHT.ink)
-    panel.legend(loc="upper center", bbox_to_anchor=(0.4, -0.13), ncol=3, fontsize=8.5, edgecolor="none")
+    panel.legend(
+        loc="upper center", bbox_to_anchor=(0.4, -0.13), ncol=3, fontsize=8.5, edgecolor="none"
+    )
     panel.grid(visible=False, axis="y")
 
 
 def _leading_units(search: UnitSearch) -> list[tuple[str, int]]:
     """The units that lead a target, by the target that they are strongest in."""
-    units = {(found.layer, unit) for found in search.found if found.known for unit in found.leading(LEADING if len(search.best()) < 8 else 1)}
+    units = {
+        (found.layer, unit)
+        for found in search.found
+        if found.known
+        for unit in found.leading(LEADING if len(search.best()) < 8 else 1)
+    }
     return sorted(units, key=lambda item: (LAYERS.index(item[0]), _strongest(search, *item)))
 
 
 def _strongest(search: UnitSearch, layer: str, unit: int) -> int:
     of_layer = [found for found in search.found if found.layer == layer]
-    return int(np.argmax([both_halves(found.strengths)[unit] if found.known else -1 for found in of_layer]))
+    return int(
+        np.argmax([both_halves(found.strengths)[unit] if found.known else -1 for found in of_layer])
+    )
 
 
-def _draw_table(panel: Any, search: UnitSearch, names: Sequence[str], units: Sequence[tuple[str, int]]) -> None:
+def _draw_table(
+    panel: Any, search: UnitSearch, names: Sequence[str], units: Sequence[tuple[str, int]]
+) -> None:
     values = np.array(
-        [[next(f.strengths[:, unit].mean() for f in search.found if (f.target.name, f.layer) == (name, layer)) for name in names] for layer, unit in units]
+        [
+            [
+                next(
+                    f.strengths[:, unit].mean()
+                    for f in search.found
+                    if (f.target.name, f.layer) == (name, layer)
+                )
+                for name in names
+            ]
+            for layer, unit in units
+        ]
     )
     panel.imshow(values, cmap="RdBu", vmin=-1, vmax=1, aspect="auto")
     for (row, column), value in np.ndenumerate(values):
-        panel.text(column, row, f"{value:+.2f}".replace("0.", "."), ha="center", va="center", fontsize=7, color="white" if abs(value) > 0.65 else LIGHT.ink)
-    panel.set_xticks(range(len(names)), names, rotation=40, ha="right", fontsize=8, rotation_mode="anchor")
+        panel.text(
+            column,
+            row,
+            f"{value:+.2f}".replace("0.", "."),
+            ha="center",
+            va="center",
+            fontsize=7,
+            color="white" if abs(value) > 0.65 else LIGHT.ink,
+        )
+    panel.set_xticks(
+        range(len(names)), names, rotation=40, ha="right", fontsize=8, rotation_mode="anchor"
+    )
     panel.set_yticks(range(len(units)), [f"{layer}:{unit}" for layer, unit in units], fontsize=8)
-    panel.set_title("leading units: + rises, - falls with the target (mean of both halves)", fontsize=10, color=LIGHT.ink)
+    panel.set_title(
+        "leading units: + rises, - falls with the target (mean of both halves)",
+        fontsize=10,
+        color=LIGHT.ink,
+    )
     panel.grid(visible=False)

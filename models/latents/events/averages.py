@@ -89,13 +89,40 @@ class Averages:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `turnstream latents averages`."""
-    parser.add_argument("source", type=Path, help="collection, manifest of dialogues, or one audio file")
-    parser.add_argument("--out", type=Path, default=Path("averages.png"), metavar="FILE.png", help="(default: averages.png)")
-    parser.add_argument("--contrast", choices=EVENT_CONTRASTS, default="shift-hold", help="(default: shift-hold)")
-    parser.add_argument("--layer", choices=LAYERS, default="latent", help="latent_speaker: the first RNN, latent: the last (default)")
-    parser.add_argument("--before", type=float, default=1.0, metavar="S", help="seconds before the silence (default 1)")
-    parser.add_argument("--after", type=float, default=1.0, metavar="S", help="seconds after its start (default 1)")
-    parser.add_argument("--beyond", action="store_true", help="moments after the end of a silence, too, when somebody speaks again")
+    parser.add_argument(
+        "source", type=Path, help="collection, manifest of dialogues, or one audio file"
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=Path("averages.png"),
+        metavar="FILE.png",
+        help="(default: averages.png)",
+    )
+    parser.add_argument(
+        "--contrast", choices=EVENT_CONTRASTS, default="shift-hold", help="(default: shift-hold)"
+    )
+    parser.add_argument(
+        "--layer",
+        choices=LAYERS,
+        default="latent",
+        help="latent_speaker: the first RNN, latent: the last (default)",
+    )
+    parser.add_argument(
+        "--before",
+        type=float,
+        default=1.0,
+        metavar="S",
+        help="seconds before the silence (default 1)",
+    )
+    parser.add_argument(
+        "--after", type=float, default=1.0, metavar="S", help="seconds after its start (default 1)"
+    )
+    parser.add_argument(
+        "--beyond",
+        action="store_true",
+        help="moments after the end of a silence, too, when somebody speaks again",
+    )
     parser.add_argument("--npz", type=Path, metavar="FILE.npz", help="the averages as arrays, too")
     parser.add_argument("--csv", type=Path, metavar="FILE.csv", help="the averages as a table, too")
     add_model_argument(parser)
@@ -107,7 +134,14 @@ def main(args: argparse.Namespace) -> int:
         if path is not None:
             check_suffix(path, suffix)
     with opened_collection(args.source, args.model) as collection:
-        found = average(collection, args.contrast, args.layer, before_s=args.before, after_s=args.after, beyond=args.beyond)
+        found = average(
+            collection,
+            args.contrast,
+            args.layer,
+            before_s=args.before,
+            after_s=args.after,
+            beyond=args.beyond,
+        )
         view = draw_averages(found, collection.about.model, args.out)
     if args.npz is not None:
         write_npz(found, args.npz)
@@ -117,13 +151,21 @@ def main(args: argparse.Namespace) -> int:
     return 0
 
 
-def average_pictures(collection: Collection, out: Path, contrast: str = "shift-hold", layer: str = "latent", **settings: Any) -> View:
+def average_pictures(
+    collection: Collection,
+    out: Path,
+    contrast: str = "shift-hold",
+    layer: str = "latent",
+    **settings: Any,
+) -> View:
     """Average and draw; the settings are those of `average`.
 
     Raises:
         ConfigError: as `average`.
     """
-    return draw_averages(average(collection, contrast, layer, **settings), collection.about.model, out)
+    return draw_averages(
+        average(collection, contrast, layer, **settings), collection.about.model, out
+    )
 
 
 def average(
@@ -153,16 +195,26 @@ def average(
         raise ConfigError(f"expected {known}, got {contrast!r} and {layer!r}")
     before, after = collection.frame_of(before_s), collection.frame_of(after_s)
     if not (before >= 0 and after >= 0 and before + after > 0):
-        raise ConfigError(f"expected some time around the silences, got {before_s:g} s before and {after_s:g} s after their start")
+        raise ConfigError(
+            f"expected some time around the silences, got {before_s:g} s before and {after_s:g} s after their start"
+        )
     compared = CONTRASTS[contrast]
     events = collection.events(*compared.kinds)
     cases = event_cases(events, compared)
     if min(cases.counts()) < LEAST:
         first, second = cases.counts()
         few = f"{first} {compared.classes[0]} and {second} {compared.classes[1]}"
-        raise ConfigError(f"expected at least {LEAST} {compared.subject or 'events'} of each class, got {few}: {compared.lacking}")
+        raise ConfigError(
+            f"expected at least {LEAST} {compared.subject or 'events'} of each class, got {few}: {compared.lacking}"
+        )
     times_s = (np.arange(-before, after) + 1) / collection.frame_rate_hz
-    sums = _Sums(cases, times_s, 1 if contrast == "speaker-listener" else 2, collection.about.sizes[layer], orders)
+    sums = _Sums(
+        cases,
+        times_s,
+        1 if contrast == "speaker-listener" else 2,
+        collection.about.sizes[layer],
+        orders,
+    )
     for number in tqdm(np.unique(cases.number), desc="average", unit="dialogue", disable=None):
         sums.add(collection, int(number), layer, before, beyond)
     return sums.averages(compared, layer)
@@ -171,18 +223,28 @@ def average(
 class _Sums:
     """Sums over the first class, over both, and over the first class under every random order of the labels."""
 
-    def __init__(self, cases: Cases, times_s: Floats, speakers: int, size: int, orders: int) -> None:
+    def __init__(
+        self, cases: Cases, times_s: Floats, speakers: int, size: int, orders: int
+    ) -> None:
         self._cases, self._times_s, self._speakers = cases, times_s, speakers
         rng = np.random.default_rng(SEED)
-        self._labels = np.stack([cases.first, *(cases.shuffled(rng) for _ in range(orders))])  # (1 + R, N)
+        self._labels = np.stack(
+            [cases.first, *(cases.shuffled(rng) for _ in range(orders))]
+        )  # (1 + R, N)
         shape = (len(times_s), speakers, size)
-        self._total, self._squares, self._first_squares = np.zeros(shape), np.zeros(shape), np.zeros(shape)
+        self._total, self._squares, self._first_squares = (
+            np.zeros(shape),
+            np.zeros(shape),
+            np.zeros(shape),
+        )
         self._all = np.zeros(len(times_s))
         self._first = np.zeros((1 + orders, *shape), np.float32)
         self._firsts = np.zeros((1 + orders, len(times_s)))
         self._own = np.zeros(shape)  # of the first class as it is, in double precision
 
-    def add(self, collection: Collection, number: int, layer: str, before: int, beyond: bool) -> None:
+    def add(
+        self, collection: Collection, number: int, layer: str, before: int, beyond: bool
+    ) -> None:
         """Add the cases of a dialogue."""
         values = collection.frames(number, [layer])[layer]
         places = np.flatnonzero(self._cases.number == number)
@@ -191,9 +253,13 @@ class _Sums:
         steps = begin[:, None] + np.arange(len(self._times_s))  # (n, W)
         there = (steps >= 0) & (steps < len(values))
         if not beyond:
-            there &= (self._times_s <= 1e-9) | (self._times_s <= (cases.end_s - cases.start_s)[:, None] + 1e-9)
+            there &= (self._times_s <= 1e-9) | (
+                self._times_s <= (cases.end_s - cases.start_s)[:, None] + 1e-9
+            )
         speakers = np.stack([cases.speaker, 1 - cases.speaker], axis=1)[:, : self._speakers]
-        states = values[np.clip(steps, 0, len(values) - 1)[:, :, None], speakers[:, None, :]].astype(np.float32)  # (n, W, S, H)
+        states = values[
+            np.clip(steps, 0, len(values) - 1)[:, :, None], speakers[:, None, :]
+        ].astype(np.float32)  # (n, W, S, H)
         states[~there] = 0
         labels = self._labels[:, places].astype(np.float32)
         self._first += (labels @ states.reshape(len(states), -1)).reshape(self._first.shape)
@@ -207,22 +273,39 @@ class _Sums:
 
     def averages(self, contrast: Contrast, layer: str) -> Averages:
         """What the sums amount to."""
-        counts = np.stack([self._firsts[0], self._all - self._firsts[0]], axis=1).round().astype(np.int64)  # (W, 2)
+        counts = (
+            np.stack([self._firsts[0], self._all - self._firsts[0]], axis=1)
+            .round()
+            .astype(np.int64)
+        )  # (W, 2)
         known = counts.min(axis=1) >= LEAST
         # Under another order of the labels a class may be rare at a late time; such an order says nothing there.
         usable = np.minimum(self._firsts, self._all - self._firsts) >= 1
         first, second = counts[:, 0, None, None], counts[:, 1, None, None]
         with np.errstate(divide="ignore", invalid="ignore"):
             means = np.stack([self._own / first, (self._total - self._own) / second])
-            scatter = self._first_squares - first * means[0] ** 2 + (self._squares - self._first_squares) - second * means[1] ** 2
-            effect = _over(means[0] - means[1], np.sqrt(np.maximum(scatter, 0) / np.maximum(first + second - 2, 1)))
+            scatter = (
+                self._first_squares
+                - first * means[0] ** 2
+                + (self._squares - self._first_squares)
+                - second * means[1] ** 2
+            )
+            effect = _over(
+                means[0] - means[1],
+                np.sqrt(np.maximum(scatter, 0) / np.maximum(first + second - 2, 1)),
+            )
             everything = self._all[:, None, None]
-            deviation = np.sqrt(np.maximum(self._squares - self._total**2 / everything, 0) / np.maximum(everything - 1, 1))
+            deviation = np.sqrt(
+                np.maximum(self._squares - self._total**2 / everything, 0)
+                / np.maximum(everything - 1, 1)
+            )
             course, largest = np.full(self._firsts.shape, np.nan), np.zeros(len(self._firsts))
             beyond = np.empty(effect.shape)
             for order, sums in enumerate(self._first):
                 amount = self._firsts[order, :, None, None]
-                apart = _over(sums / amount - (self._total - sums) / (everything - amount), deviation)
+                apart = _over(
+                    sums / amount - (self._total - sums) / (everything - amount), deviation
+                )
                 apart[~(known & usable[order])] = np.nan
                 course[order] = np.sqrt((apart**2).mean(axis=(1, 2)))
                 largest[order] = np.nanmax(np.abs(apart)) if known.any() else np.nan
@@ -231,12 +314,30 @@ class _Sums:
         limit = float(np.quantile(largest, 0.95, method="higher"))
         units = int((np.where(np.isnan(beyond), 0, beyond).max(axis=0) > limit).sum())
         events, dialogues = self._cases.counts(), len(np.unique(self._cases.number))
-        return Averages(contrast, layer, self._times_s, events, dialogues, counts, means, effect, course[0], _band(course, known), limit, units)
+        return Averages(
+            contrast,
+            layer,
+            self._times_s,
+            events,
+            dialogues,
+            counts,
+            means,
+            effect,
+            course[0],
+            _band(course, known),
+            limit,
+            units,
+        )
 
 
 def _over(apart: Floats, deviation: Floats) -> Floats:
     """Differences in deviations; 0 where a unit does not vary."""
-    return np.divide(apart, deviation, out=np.zeros(np.broadcast_shapes(apart.shape, deviation.shape)), where=deviation > 1e-7)
+    return np.divide(
+        apart,
+        deviation,
+        out=np.zeros(np.broadcast_shapes(apart.shape, deviation.shape)),
+        where=deviation > 1e-7,
+    )
 
 
 def _band(courses: Floats, known: NDArray[np.bool_]) -> Floats:
@@ -257,8 +358,17 @@ def _band(courses: Floats, known: NDArray[np.bool_]) -> Floats:
 
 def write_npz(found: Averages, path: Path) -> None:
     """The averages as arrays, named as in Averages; `order` is that of the picture."""
-    arrays = {name: getattr(found, name) for name in ("times_s", "counts", "means", "effect", "course", "chance")}
-    np.savez_compressed(path, **arrays, order=found.order(), classes=np.array(found.contrast.classes), layer=np.array(found.layer))
+    arrays = {
+        name: getattr(found, name)
+        for name in ("times_s", "counts", "means", "effect", "course", "chance")
+    }
+    np.savez_compressed(
+        path,
+        **arrays,
+        order=found.order(),
+        classes=np.array(found.contrast.classes),
+        layer=np.array(found.layer),
+    )
 
 
 def write_csv(found: Averages, path: Path) -> None:
@@ -266,14 +376,33 @@ def write_csv(found: Averages, path: Path) -> None:
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         first, second = found.contrast.classes
-        writer.writerow(["whose", "unit", "time_s", f"{first}_events", f"{second}_events", f"{first}_mean", f"{second}_mean", "effect"])
+        writer.writerow(
+            [
+                "whose",
+                "unit",
+                "time_s",
+                f"{first}_events",
+                f"{second}_events",
+                f"{first}_mean",
+                f"{second}_mean",
+                "effect",
+            ]
+        )
         times, speakers, units = found.effect.shape
         for speaker in range(speakers):
             for unit in range(units):
                 for k in range(times):
                     figures = (*found.means[:, k, speaker, unit], found.effect[k, speaker, unit])
                     written = ["" if np.isnan(value) else f"{value:.5g}" for value in figures]
-                    writer.writerow([WHOSE[speaker], unit, f"{found.times_s[k]:.4g}", *found.counts[k], *written])
+                    writer.writerow(
+                        [
+                            WHOSE[speaker],
+                            unit,
+                            f"{found.times_s[k]:.4g}",
+                            *found.counts[k],
+                            *written,
+                        ]
+                    )
 
 
 def caption_of(found: Averages, model: str) -> str:
@@ -281,34 +410,58 @@ def caption_of(found: Averages, model: str) -> str:
     (first, second), contrast = found.events, found.contrast.classes
     subject = f"{found.contrast.subject}, " * bool(found.contrast.subject)
     layer = LAYER_NAMES[found.layer]
-    whose = "of both speakers of each silence" if found.effect.shape[1] == 1 else "around the starts of mutual silences"
-    words = [f"Mean states of {layer} of {model} {whose}: {subject}{first} {contrast[0]} and {second} {contrast[1]} of {_many(found.dialogues, 'dialogue')}."]
+    whose = (
+        "of both speakers of each silence"
+        if found.effect.shape[1] == 1
+        else "around the starts of mutual silences"
+    )
+    words = [
+        f"Mean states of {layer} of {model} {whose}: {subject}{first} {contrast[0]} and {second} {contrast[1]} of {_many(found.dialogues, 'dialogue')}."
+    ]
     if min(first, second) < FEW:
         words.append(f"With {min(first, second)} of a class this is rough.")
     known = ~np.isnan(found.course)
     blank = found.times_s[~known & (found.times_s > 0)]
     if len(blank):
-        words.append(f"From {blank[0]:+.2f} s on fewer than {LEAST} silences of a class last, so nothing is drawn.")
+        words.append(
+            f"From {blank[0]:+.2f} s on fewer than {LEAST} silences of a class last, so nothing is drawn."
+        )
     apart, above = found.apart_s, np.flatnonzero(known & (found.course > found.chance[:, 1]))
     if apart is None and not len(above):
-        words.append("As a whole the two are at no time farther apart than labels in random order within dialogues.")
+        words.append(
+            "As a whole the two are at no time farther apart than labels in random order within dialogues."
+        )
     elif apart is None:
         share = f"{len(above)} of {known.sum()} frames, between {found.times_s[above[0]]:+.2f} s and {found.times_s[above[-1]]:+.2f} s"
         words.append(
             f"As a whole the two are farther apart than labels in random order within dialogues only for a while ({share}), not as the silence begins."
         )
     else:
-        begins = "from the first time shown" if apart[0] == found.times_s[known][0] else f"from {apart[0]:+.2f} s"
-        words.append(f"As a whole the two are farther apart than labels in random order {begins} to {apart[1]:+.2f} s.")
+        begins = (
+            "from the first time shown"
+            if apart[0] == found.times_s[known][0]
+            else f"from {apart[0]:+.2f} s"
+        )
+        words.append(
+            f"As a whole the two are farther apart than labels in random order {begins} to {apart[1]:+.2f} s."
+        )
     early = known & (found.times_s <= 1e-9)
     for when, some in (("up to the silence", early), ("in it", known & ~early)):
         if some.any():
             sizes = np.where(some[:, None, None], np.abs(found.effect), -1)
             k, speaker, unit = np.unravel_index(int(sizes.argmax()), sizes.shape)
-            owner = "" if found.effect.shape[1] == 1 else (" of the speaker", " of the other")[speaker]
+            owner = (
+                "" if found.effect.shape[1] == 1 else (" of the speaker", " of the other")[speaker]
+            )
             effect = found.effect[k, speaker, unit]
-            size = f"d = {effect:+.2f}" if abs(effect) < 100 else f"d beyond {'+' if effect > 0 else '-'}100, of a unit that hardly moves"
-            words.append(f"Largest effect {when}: {size}, unit {unit}{owner} at {found.times_s[k]:+.2f} s.")
+            size = (
+                f"d = {effect:+.2f}"
+                if abs(effect) < 100
+                else f"d beyond {'+' if effect > 0 else '-'}100, of a unit that hardly moves"
+            )
+            words.append(
+                f"Largest effect {when}: {size}, unit {unit}{owner} at {found.times_s[k]:+.2f} s."
+            )
     units = found.effect.shape[1] * found.effect.shape[2]
     words.append(
         f"{found.beyond} of {units} units differ at some time by more than {found.largest:.2f} standard deviations, "
@@ -326,21 +479,41 @@ def draw_averages(found: Averages, model: str, out: Path) -> View:
         out: .png.
     """
     first, second = found.contrast.classes
-    title, caption = f"Average encodings: {found.contrast.words(' against ')}, {LAYER_NAMES[found.layer]}", caption_of(found, model)
+    title, caption = (
+        f"Average encodings: {found.contrast.words(' against ')}, {LAYER_NAMES[found.layer]}",
+        caption_of(found, model),
+    )
     speakers = found.effect.shape[1]
     size = (11.0, 3.0 * speakers + 2.4)
-    with picture(out, title, caption, size, nrows=speakers + 1, ncols=3, squeeze=False, gridspec_kw={"height_ratios": [1.25] * speakers + [1]}) as panels:
+    with picture(
+        out,
+        title,
+        caption,
+        size,
+        nrows=speakers + 1,
+        ncols=3,
+        squeeze=False,
+        gridspec_kw={"height_ratios": [1.25] * speakers + [1]},
+    ) as panels:
         grid = panels[0, 0].get_gridspec()
         for panel in panels[-1]:
             panel.remove()
         course = panels[0, 0].figure.add_subplot(grid[-1, :])
         known = ~np.isnan(found.course)
-        moving = found.means - np.nanmean(found.means, axis=(0, 1))  # else all that is seen is which units are always high or low
-        largest_mean, largest_effect = (float(np.nanquantile(np.abs(values), SHOWN)) for values in (moving, found.effect))
+        moving = found.means - np.nanmean(
+            found.means, axis=(0, 1)
+        )  # else all that is seen is which units are always high or low
+        largest_mean, largest_effect = (
+            float(np.nanquantile(np.abs(values), SHOWN)) for values in (moving, found.effect)
+        )
         largest_effect = min(largest_effect, WIDEST)
         for speaker in range(speakers):
             order = found.order()[speaker]
-            owner = "unit" if speakers == 1 else ("unit, speaker before the silence", "unit, other speaker")[speaker]
+            owner = (
+                "unit"
+                if speakers == 1
+                else ("unit, speaker before the silence", "unit, other speaker")[speaker]
+            )
             shown = (
                 (f"{first}: mean, from the unit's average", moving[0], largest_mean, "RdBu_r"),
                 (f"{second}: mean, from the unit's average", moving[1], largest_mean, "RdBu_r"),
@@ -353,11 +526,21 @@ def draw_averages(found: Averages, model: str, out: Path) -> View:
     return View(out, title, caption)
 
 
-def _draw_image(panel: Any, name: str, values: Floats, times_s: Floats, limit: float, colours: str) -> None:
+def _draw_image(
+    panel: Any, name: str, values: Floats, times_s: Floats, limit: float, colours: str
+) -> None:
     step = times_s[1] - times_s[0] if len(times_s) > 1 else 0.02
     panel.set_facecolor("#dddddd")
     extent = (times_s[0] - step, times_s[-1], values.shape[0], 0)
-    image = panel.imshow(np.ma.masked_invalid(values), aspect="auto", cmap=colours, vmin=-limit, vmax=limit, extent=extent, interpolation="nearest")
+    image = panel.imshow(
+        np.ma.masked_invalid(values),
+        aspect="auto",
+        cmap=colours,
+        vmin=-limit,
+        vmax=limit,
+        extent=extent,
+        interpolation="nearest",
+    )
     panel.axvline(0, color=LIGHT.ink, linewidth=1, linestyle="--")
     panel.grid(visible=False)
     panel.set_title(name, fontsize=10, color=LIGHT.ink)
@@ -368,17 +551,38 @@ def _draw_image(panel: Any, name: str, values: Floats, times_s: Floats, limit: f
 
 def _draw_course(panel: Any, found: Averages, known: NDArray[np.bool_]) -> None:
     times = found.times_s[known]
-    panel.fill_between(times, 0, found.chance[known, 1], color=LIGHT.faint, alpha=0.3, linewidth=0, label="random orders: 95 % stay within at all times")
-    panel.plot(times, found.chance[known, 0], color=LIGHT.faint, linewidth=1, linestyle=":", label="their median")
+    panel.fill_between(
+        times,
+        0,
+        found.chance[known, 1],
+        color=LIGHT.faint,
+        alpha=0.3,
+        linewidth=0,
+        label="random orders: 95 % stay within at all times",
+    )
+    panel.plot(
+        times,
+        found.chance[known, 0],
+        color=LIGHT.faint,
+        linewidth=1,
+        linestyle=":",
+        label="their median",
+    )
     panel.plot(times, found.course[known], color=LIGHT.first, linewidth=1.8, label="difference")
     panel.axvline(0, color=LIGHT.ink, linewidth=1, linestyle="--")
     if (apart := found.apart_s) is not None:
-        panel.axvspan(*apart, ymin=0, ymax=0.03, color=LIGHT.second, linewidth=0, label="more than chance")
+        panel.axvspan(
+            *apart, ymin=0, ymax=0.03, color=LIGHT.second, linewidth=0, label="more than chance"
+        )
     step = found.times_s[1] - found.times_s[0] if len(found.times_s) > 1 else 0.02
     panel.set_xlim(found.times_s[0] - step, found.times_s[-1])
-    panel.set_ylim(0, 1.4 * np.nanmax([found.course, found.chance[:, 1]]))  # with room for the legend
+    panel.set_ylim(
+        0, 1.4 * np.nanmax([found.course, found.chance[:, 1]])
+    )  # with room for the legend
     panel.set_xlabel(f"seconds from: {found.contrast.zero} (dashed)", fontsize=9, color=LIGHT.ink)
-    panel.set_ylabel("difference of the means\n(RMS over units, in SD)", fontsize=9, color=LIGHT.ink)
+    panel.set_ylabel(
+        "difference of the means\n(RMS over units, in SD)", fontsize=9, color=LIGHT.ink
+    )
     for side in ("top", "right"):
         panel.spines[side].set_visible(False)
     panel.tick_params(colors=LIGHT.ink, labelsize=9)

@@ -13,7 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...dialogues.activity import FRAME_RATE_HZ
-from ...dialogues.events import BACKCHANNEL_WINDOW_S, CONTEXT_S, SHORT_MARGIN_S, find_backchannel_windows
+from ...dialogues.events import (
+    BACKCHANNEL_WINDOW_S,
+    CONTEXT_S,
+    SHORT_MARGIN_S,
+    find_backchannel_windows,
+)
 from ...evaluation.predictions import at_activity_rate
 from ..collection import Collection, Event
 
@@ -63,15 +68,61 @@ class Contrast:
 CONTRASTS = {
     contrast.name: contrast
     for contrast in (
-        Contrast("shift-hold", ("shift", "hold"), ("shift", "hold"), "silence begins", "few silences are clearly either"),
-        Contrast("gap-pause", ("gap", "pause"), SILENCES, "silence begins", "there are few mutual silences"),
+        Contrast(
+            "shift-hold",
+            ("shift", "hold"),
+            ("shift", "hold"),
+            "silence begins",
+            "few silences are clearly either",
+        ),
+        Contrast(
+            "gap-pause",
+            ("gap", "pause"),
+            SILENCES,
+            "silence begins",
+            "there are few mutual silences",
+        ),
         # Not both kinds at once: of a network that always says hold, the correct ones are just the holds.
-        Contrast("shift-correct", ("correct", "wrong"), ("shift",), "silence begins", "few shifts were predicted, or few of them one way", "shifts"),
-        Contrast("hold-correct", ("correct", "wrong"), ("hold",), "silence begins", "few holds were predicted, or few of them one way", "holds"),
-        Contrast("question-statement", ("question", "statement"), SILENCES, "silence begins", NO_TEXT),
-        Contrast("speaker-listener", ("speaker", "listener"), SILENCES, "silence begins", "there are few mutual silences"),
-        Contrast("speaking", ("speaking", "silent"), (), "any moment", "somebody hardly ever speaks or hardly ever does not"),
-        Contrast("backchannel", ("backchannel", "none"), (), "backchannel begins", "few backchannels are known"),
+        Contrast(
+            "shift-correct",
+            ("correct", "wrong"),
+            ("shift",),
+            "silence begins",
+            "few shifts were predicted, or few of them one way",
+            "shifts",
+        ),
+        Contrast(
+            "hold-correct",
+            ("correct", "wrong"),
+            ("hold",),
+            "silence begins",
+            "few holds were predicted, or few of them one way",
+            "holds",
+        ),
+        Contrast(
+            "question-statement", ("question", "statement"), SILENCES, "silence begins", NO_TEXT
+        ),
+        Contrast(
+            "speaker-listener",
+            ("speaker", "listener"),
+            SILENCES,
+            "silence begins",
+            "there are few mutual silences",
+        ),
+        Contrast(
+            "speaking",
+            ("speaking", "silent"),
+            (),
+            "any moment",
+            "somebody hardly ever speaks or hardly ever does not",
+        ),
+        Contrast(
+            "backchannel",
+            ("backchannel", "none"),
+            (),
+            "backchannel begins",
+            "few backchannels are known",
+        ),
     )
 }
 EVENT_CONTRASTS = tuple(name for name, contrast in CONTRASTS.items() if contrast.kinds)
@@ -122,9 +173,14 @@ def event_cases(events: Sequence[Event], contrast: Contrast) -> Cases:
     rows: list[tuple[int, float, float, int, bool, int]] = []
     for place, event in enumerate(events):
         if contrast.of_speakers and event.kind in contrast.kinds:
-            rows += [(event.number, event.start_s, event.end_s, speaker, speaker == event.speaker, place) for speaker in (0, 1)]
+            rows += [
+                (event.number, event.start_s, event.end_s, speaker, speaker == event.speaker, place)
+                for speaker in (0, 1)
+            ]
         elif (label := contrast.is_first(event)) is not None:
-            rows.append((event.number, event.start_s, event.end_s, event.speaker, label, event.number))
+            rows.append(
+                (event.number, event.start_s, event.end_s, event.speaker, label, event.number)
+            )
     return _cases(rows)
 
 
@@ -138,19 +194,28 @@ def speaking_cases(collection: Collection, count: int, seed: int = 0) -> Cases:
         seed: of the draw.
     """
     rng = np.random.default_rng(seed)
-    frames = np.array([collection.frame_count(number) for number in range(len(collection.dialogues))])
+    frames = np.array(
+        [collection.frame_count(number) for number in range(len(collection.dialogues))]
+    )
     rows: list[tuple[int, float, float, int, bool, int]] = []
-    amounts = np.minimum(count * frames / frames.sum(), frames / collection.frame_rate_hz).astype(int)
+    amounts = np.minimum(count * frames / frames.sum(), frames / collection.frame_rate_hz).astype(
+        int
+    )
     for number, amount in enumerate(amounts):
         steps = np.sort(rng.choice(frames[number], amount, replace=False))
         speaker = rng.integers(0, 2, len(steps))
         speaking = collection.frames(number, ["speaking"])["speaking"][steps, speaker]
         starts = steps / collection.frame_rate_hz
-        rows += [(number, float(s), np.inf, int(who), bool(label), number) for s, who, label in zip(starts, speaker, speaking, strict=True)]
+        rows += [
+            (number, float(s), np.inf, int(who), bool(label), number)
+            for s, who, label in zip(starts, speaker, speaking, strict=True)
+        ]
     return _cases(rows)
 
 
-def backchannel_cases(collection: Collection, events: Sequence[Event], count: int, seed: int = 0) -> Cases:
+def backchannel_cases(
+    collection: Collection, events: Sequence[Event], count: int, seed: int = 0
+) -> Cases:
     """Starts of backchannels whose giver was silent for a second while the other spoke, and frames in the other's long turns before which nobody was
     about to give one (`find_backchannel_windows`). Nothing after time 0 is looked at: it would be the backchannel itself.
 
@@ -164,17 +229,37 @@ def backchannel_cases(collection: Collection, events: Sequence[Event], count: in
     margin = round(SHORT_MARGIN_S * FRAME_RATE_HZ)
     for number in range(len(collection.dialogues)):
         spoken = collection.frames(number, ["speaking"])["speaking"].T.astype(np.float32)
-        activity = at_activity_rate(spoken, collection.frame_rate_hz, round(spoken.shape[1] * FRAME_RATE_HZ / collection.frame_rate_hz)) > 0.5
+        activity = (
+            at_activity_rate(
+                spoken,
+                collection.frame_rate_hz,
+                round(spoken.shape[1] * FRAME_RATE_HZ / collection.frame_rate_hz),
+            )
+            > 0.5
+        )
         for event in events:
             start = round(event.start_s * FRAME_RATE_HZ)
-            if event.number == number and event.kind == "backchannel" and start >= (CONTEXT_S + BACKCHANNEL_WINDOW_S) * FRAME_RATE_HZ:
-                own, other = activity[event.speaker, start - margin : start], activity[1 - event.speaker, start - margin : start]
+            if (
+                event.number == number
+                and event.kind == "backchannel"
+                and start >= (CONTEXT_S + BACKCHANNEL_WINDOW_S) * FRAME_RATE_HZ
+            ):
+                own, other = (
+                    activity[event.speaker, start - margin : start],
+                    activity[1 - event.speaker, start - margin : start],
+                )
                 if not own.any() and other.any():
                     rows.append((number, event.start_s, event.start_s, event.speaker, True, number))
-        ends = [(window.end_frame / FRAME_RATE_HZ, window.listener) for window in find_backchannel_windows(activity) if window.kind == "none"]
+        ends = [
+            (window.end_frame / FRAME_RATE_HZ, window.listener)
+            for window in find_backchannel_windows(activity)
+            if window.kind == "none"
+        ]
         rows += [(number, end_s, end_s, listener, False, number) for end_s, listener in ends]
     cases, rng = _cases(rows), np.random.default_rng(seed)
-    drawn = [rng.permutation(np.flatnonzero(cases.first == label))[:count] for label in (True, False)]
+    drawn = [
+        rng.permutation(np.flatnonzero(cases.first == label))[:count] for label in (True, False)
+    ]
     return cases.only(np.sort(np.concatenate(drawn)))
 
 

@@ -54,21 +54,46 @@ class States:
 
     values: Mapping[str, NDArray[np.float32]]
 
-    def of(self, layer: str, rows: NDArray[np.int64], time: int, speaker: NDArray[np.int64], *, both: bool = False) -> NDArray[np.float32]:
+    def of(
+        self,
+        layer: str,
+        rows: NDArray[np.int64],
+        time: int,
+        speaker: NDArray[np.int64],
+        *,
+        both: bool = False,
+    ) -> NDArray[np.float32]:
         """A speaker's own states, (n, H), or with those of the other speaker behind, (n, 2 H)."""
         own = self.values[layer][rows, time, speaker]
-        return np.concatenate([own, self.values[layer][rows, time, 1 - speaker]], axis=1) if both else own
+        return (
+            np.concatenate([own, self.values[layer][rows, time, 1 - speaker]], axis=1)
+            if both
+            else own
+        )
 
 
 def reach_of(cases: Cases, times_s: Sequence[float], collection: Collection) -> Reach:
     """The newest frames at times around the cases' starts."""
-    times, lengths = np.asarray(times_s, np.float64), np.array([collection.frame_count(number) for number in range(len(collection.dialogues))])
-    steps = np.floor((cases.start_s[:, None] + times) * collection.frame_rate_hz + 1e-6).astype(np.int64) - 1
+    times, lengths = (
+        np.asarray(times_s, np.float64),
+        np.array([collection.frame_count(number) for number in range(len(collection.dialogues))]),
+    )
+    steps = (
+        np.floor((cases.start_s[:, None] + times) * collection.frame_rate_hz + 1e-6).astype(
+            np.int64
+        )
+        - 1
+    )
     lasting = (times <= 1e-9) | (times <= (cases.end_s - cases.start_s)[:, None] + 1e-9)
     return Reach(times, steps, lasting & (steps >= 0) & (steps < lengths[cases.number][:, None]))
 
 
-def read_states(collection: Collection, number: NDArray[np.int64], steps: NDArray[np.int64], model: TurnModel | None = None) -> States:
+def read_states(
+    collection: Collection,
+    number: NDArray[np.int64],
+    steps: NDArray[np.int64],
+    model: TurnModel | None = None,
+) -> States:
     """Read states dialogue by dialogue.
 
     Args:
@@ -80,15 +105,23 @@ def read_states(collection: Collection, number: NDArray[np.int64], steps: NDArra
         ConfigError: the sound is asked for, and the collection has none.
         DialogueError: it cannot be read any more.
     """
-    sizes = dict(collection.about.sizes) | ({} if model is None else {SOUND: model.config.features.mel_bins})
+    sizes = dict(collection.about.sizes) | (
+        {} if model is None else {SOUND: model.config.features.mel_bins}
+    )
     found = {name: np.empty((*steps.shape, 2, size), np.float32) for name, size in sizes.items()}
     found |= {name: np.empty((*steps.shape, 2), np.float32) for name in SAID}
     for one in tqdm(np.unique(number), desc="read", unit="dialogue", disable=None):
         rows = np.flatnonzero(number == one)
-        columns: dict[str, NDArray[Any]] = collection.frames(int(one), [*collection.about.sizes, *SAID])
+        columns: dict[str, NDArray[Any]] = collection.frames(
+            int(one), [*collection.about.sizes, *SAID]
+        )
         if model is not None:
             config = model.config
-            mel = log_mel(model, sound_at(collection, int(one), config.features.sample_rate_hz)).transpose(0, 1).numpy()
+            mel = (
+                log_mel(model, sound_at(collection, int(one), config.features.sample_rate_hz))
+                .transpose(0, 1)
+                .numpy()
+            )
             stride = config.frame_samples // config.features.hop_samples
             columns[SOUND] = mel[stride - 1 :: stride]
         for name, values in columns.items():
@@ -109,18 +142,27 @@ def folds_of(cases: Cases) -> tuple[list[Fold], NDArray[np.int64]]:
     numbers, dialogues = consecutive(cases.number)
     if dialogues > 1:
         parts = dialogues if dialogues <= MOST_LEFT_OUT else FOLDS
-        return [(fit, score) for fit, score in GroupKFold(parts).split(numbers, groups=numbers)], numbers
+        return [
+            (fit, score) for fit, score in GroupKFold(parts).split(numbers, groups=numbers)
+        ], numbers
     _, moments = np.unique(cases.start_s, return_inverse=True)
     block = moments * FOLDS // (moments.max() + 1)
     folds: list[Fold] = []
     for one in np.unique(block):
         held = block == one
         low, high = cases.start_s[held].min() - GAP_S, cases.start_s[held].max() + GAP_S
-        folds.append((np.flatnonzero((cases.start_s < low) | (cases.start_s > high)), np.flatnonzero(held)))
+        folds.append(
+            (np.flatnonzero((cases.start_s < low) | (cases.start_s > high)), np.flatnonzero(held))
+        )
     return folds, block
 
 
-def held_out_scores(states: NDArray[np.float32], first: NDArray[np.bool_], dialogue: NDArray[np.int64], folds: Sequence[Fold]) -> Floats:
+def held_out_scores(
+    states: NDArray[np.float32],
+    first: NDArray[np.bool_],
+    dialogue: NDArray[np.int64],
+    folds: Sequence[Fold],
+) -> Floats:
     """Log-odds of the first class, (N,), each from a probe that has not seen its fold; NaN where the rest has fewer than two of a class that count.
 
     Args:
@@ -136,9 +178,18 @@ def held_out_scores(states: NDArray[np.float32], first: NDArray[np.bool_], dialo
     scores = np.full(len(states), np.nan)
     for fit, score in folds:
         weights = matched_weights(first[fit], dialogue[fit])
-        if len(score) and min((weights[first[fit]] > 0).sum(), (weights[~first[fit]] > 0).sum()) >= 2:
-            probe = make_pipeline(StandardScaler(), LogisticRegression(C=1 / states.shape[1], max_iter=1000))
-            probe.fit(states[fit].astype(np.float64), first[fit], logisticregression__sample_weight=weights)
+        if (
+            len(score)
+            and min((weights[first[fit]] > 0).sum(), (weights[~first[fit]] > 0).sum()) >= 2
+        ):
+            probe = make_pipeline(
+                StandardScaler(), LogisticRegression(C=1 / states.shape[1], max_iter=1000)
+            )
+            probe.fit(
+                states[fit].astype(np.float64),
+                first[fit],
+                logisticregression__sample_weight=weights,
+            )
             scores[score] = probe.decision_function(states[score].astype(np.float64))
     return scores
 
@@ -149,7 +200,9 @@ def matched_weights(first: NDArray[np.bool_], dialogue: NDArray[np.int64]) -> Fl
     Which dialogue a state is from then says nothing of its class, and a probe does not take the one for the other.
     """
     numbers, dialogues = consecutive(dialogue)
-    share = np.bincount(numbers, first, dialogues) / np.maximum(np.bincount(numbers, minlength=dialogues), 1)
+    share = np.bincount(numbers, first, dialogues) / np.maximum(
+        np.bincount(numbers, minlength=dialogues), 1
+    )
     weights = np.where(first, 1 - share[numbers], share[numbers])
     return weights / weights.mean() if weights.any() else weights
 

@@ -26,7 +26,10 @@ LINES: dict[str, tuple[str, str, Any]] = {  # what is read: (in words, colour, d
     "sound both": ("newest frame of sound, both channels", "#777777", (0, (1, 1.2))),
     SAID: ("what the network itself says", "#009e73", (0, (6, 1.5, 1, 1.5))),
 }
-SPOKEN_OF = {"latent both": "last", "latent_speaker both": "first"}  # what captions speak of: the first of these that was read
+SPOKEN_OF = {
+    "latent both": "last",
+    "latent_speaker both": "first",
+}  # what captions speak of: the first of these that was read
 SHOWN_AT_S = (-0.5, -0.2, 0.0, 0.25)
 FEW_DIALOGUES = 10
 SIZE = (11.0, 12.5)  # of four rows
@@ -99,7 +102,9 @@ class ProbeResults:
 
     def permuted(self) -> Floats:
         """AUCs of all controls."""
-        values = np.concatenate([curve.permuted for one in self.probed for curve in one.curves] or [np.empty(0)])
+        values = np.concatenate(
+            [curve.permuted for one in self.probed for curve in one.curves] or [np.empty(0)]
+        )
         return values[~np.isnan(values)]
 
 
@@ -118,11 +123,17 @@ def table(results: ProbeResults) -> str:
     rows = [f"{'':47}" + "".join(f"{time:+8.2f} s" for time in SHOWN_AT_S) + "   more than chance"]
     for one in results.probed:
         few = "" if one.curves else ", too few"
-        rows.append(f"{one.contrast.words()} ({one.moments[0]} and {one.moments[1]} of {one.dialogues} dialogues{few})")
+        rows.append(
+            f"{one.contrast.words()} ({one.moments[0]} and {one.moments[1]} of {one.dialogues} dialogues{few})"
+        )
         for curve in one.curves:
             values = [at(curve.auc, results.times_s, time) for time in SHOWN_AT_S]
-            figures = "".join(f"{'-':>10}" if np.isnan(value) else f"{value:10.2f}" for value in values)
-            rows.append(f"  {LINES[curve.line][0]:45}{figures}   {_when(curve.readable(results.times_s))}")
+            figures = "".join(
+                f"{'-':>10}" if np.isnan(value) else f"{value:10.2f}" for value in values
+            )
+            rows.append(
+                f"  {LINES[curve.line][0]:45}{figures}   {_when(curve.readable(results.times_s))}"
+            )
     return "\n".join(rows)
 
 
@@ -136,11 +147,31 @@ def write_csv(results: ProbeResults, path: Path) -> None:
     """A row per question, line and time; empty where there is no figure."""
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
-        writer.writerow(["question", "line", "time_s", "first", "second", "dialogues", "auc", "low", "high", "permuted_auc", "chance"])
+        writer.writerow(
+            [
+                "question",
+                "line",
+                "time_s",
+                "first",
+                "second",
+                "dialogues",
+                "auc",
+                "low",
+                "high",
+                "permuted_auc",
+                "chance",
+            ]
+        )
         for one in results.probed:
             for curve in one.curves:
                 for k, time in enumerate(results.times_s):
-                    figures = (curve.auc[k], curve.low[k], curve.high[k], curve.permuted[k], curve.chance)
+                    figures = (
+                        curve.auc[k],
+                        curve.low[k],
+                        curve.high[k],
+                        curve.permuted[k],
+                        curve.chance,
+                    )
                     row = [
                         one.question,
                         curve.line,
@@ -166,21 +197,35 @@ def write_json(results: ProbeResults, path: Path) -> None:
             "dialogues": one.dialogues,
             "counts": one.counts.tolist(),
             "lines": {
-                curve.line: {name: plain(getattr(curve, name)) for name in ("auc", "low", "high", "permuted")}
-                | {"chance": round(curve.chance, 4), "more_than_chance_s": None if (found := curve.readable(results.times_s)) is None else list(found)}
+                curve.line: {
+                    name: plain(getattr(curve, name)) for name in ("auc", "low", "high", "permuted")
+                }
+                | {
+                    "chance": round(curve.chance, 4),
+                    "more_than_chance_s": None
+                    if (found := curve.readable(results.times_s)) is None
+                    else list(found),
+                }
                 for curve in one.curves
             },
         }
         for one in results.probed
     ]
-    about = {"model": results.model, "weights_sha256": results.weights_sha256, "dialogues": results.dialogues, "times_s": results.times_s.tolist()}
+    about = {
+        "model": results.model,
+        "weights_sha256": results.weights_sha256,
+        "dialogues": results.dialogues,
+        "times_s": results.times_s.tolist(),
+    }
     path.write_text(json.dumps(about | {"questions": questions}, indent=1) + "\n", encoding="utf-8")
 
 
 def caption_of(results: ProbeResults) -> str:
     """What the picture shows, in words."""
     told = [one for one in results.probed if one.curves]
-    words = [f"How well linear probes read {results.model}, each scored on dialogues that it has not seen: AUC with 95 % intervals."]
+    words = [
+        f"How well linear probes read {results.model}, each scored on dialogues that it has not seen: AUC with 95 % intervals."
+    ]
     blocks = f"each of {FOLDS} blocks of time by a probe that has not seen it nor {GAP_S:g} s on either side"
     single = [one.contrast.words() for one in told if one.dialogues == 1]
     if single and len(single) == len(told):
@@ -189,15 +234,27 @@ def caption_of(results: ProbeResults) -> str:
             "AUC with 95 % intervals over the blocks, which say nothing of other dialogues."
         )
     elif told and max(one.dialogues for one in told) <= MOST_LEFT_OUT:
-        words[0] = words[0].replace("dialogues that it has not seen", "a dialogue that it has not seen")
+        words[0] = words[0].replace(
+            "dialogues that it has not seen", "a dialogue that it has not seen"
+        )
     if told and 1 < max(one.dialogues for one in told) < FEW_DIALOGUES:
-        words.append(f"With {max(one.dialogues for one in told)} dialogues the intervals are rough.")
+        words.append(
+            f"With {max(one.dialogues for one in told)} dialogues the intervals are rough."
+        )
     if single and len(single) < len(told):
-        words.append(f"Scored within the one dialogue that has enough of it, {blocks}, with intervals over the blocks: {'; '.join(single)}.")
+        words.append(
+            f"Scored within the one dialogue that has enough of it, {blocks}, with intervals over the blocks: {'; '.join(single)}."
+        )
     words += [_sentence(one, results.times_s) for one in told]
-    lacking = [f"{one.contrast.words()} ({one.moments[0]} and {one.moments[1]})" for one in results.probed if not one.curves]
+    lacking = [
+        f"{one.contrast.words()} ({one.moments[0]} and {one.moments[1]})"
+        for one in results.probed
+        if not one.curves
+    ]
     if lacking:
-        words.append(f"Too few moments, a figure needing {LEAST} of each class: {'; '.join(lacking)}.")
+        words.append(
+            f"Too few moments, a figure needing {LEAST} of each class: {'; '.join(lacking)}."
+        )
     permuted = results.permuted()
     if len(permuted):
         words.append(
@@ -219,9 +276,21 @@ def draw_probes(results: ProbeResults, out: Path) -> View:
         out: .png.
     """
     title, caption = f"When what can be read: linear probes of {results.model}", caption_of(results)
-    rows, alone = len(results.probed) // 2 + 1, len(results.probed) % 2 == 0  # the legend is beside the last panel, or in a row of its own
+    rows, alone = (
+        len(results.probed) // 2 + 1,
+        len(results.probed) % 2 == 0,
+    )  # the legend is beside the last panel, or in a row of its own
     heights = [1.0] * (rows - 1) + [LEGEND if alone else 1.0]
-    with picture(out, title, caption, (SIZE[0], SIZE[1] * sum(heights) / 4), nrows=rows, ncols=2, squeeze=False, height_ratios=heights) as panels:
+    with picture(
+        out,
+        title,
+        caption,
+        (SIZE[0], SIZE[1] * sum(heights) / 4),
+        nrows=rows,
+        ncols=2,
+        squeeze=False,
+        height_ratios=heights,
+    ) as panels:
         flat = list(np.ravel(panels))
         for panel, one in zip(flat, results.probed, strict=False):
             _draw_question(panel, one, results.times_s)
@@ -235,13 +304,25 @@ def draw_probes(results: ProbeResults, out: Path) -> View:
             place = flat[0].figure.add_subplot(flat[0].get_gridspec()[-1, :]) if alone else flat[-1]
             place.axis("off")
             place.legend(
-                handles.values(), handles.keys(), loc="center", ncols=3 if alone else 1, frameon=False, fontsize=9.5, handlelength=3.5, title="read from"
+                handles.values(),
+                handles.keys(),
+                loc="center",
+                ncols=3 if alone else 1,
+                frameon=False,
+                fontsize=9.5,
+                handlelength=3.5,
+                title="read from",
             )
     return View(out, title, caption)
 
 
 def _draw_question(panel: Any, one: Probed, times_s: Floats) -> None:
-    panel.set_title(f"{one.contrast.words()}  ({one.moments[0]} and {one.moments[1]} moments)", fontsize=10, color=LIGHT.ink, loc="left")
+    panel.set_title(
+        f"{one.contrast.words()}  ({one.moments[0]} and {one.moments[1]} moments)",
+        fontsize=10,
+        color=LIGHT.ink,
+        loc="left",
+    )
     panel.set_xlim(times_s[0] - 0.03, times_s[-1] + 0.03)
     panel.set_ylim(0.2, 1.02)
     panel.set_xlabel(f"seconds from: {one.contrast.zero}", fontsize=9, color=LIGHT.ink)
@@ -250,7 +331,16 @@ def _draw_question(panel: Any, one: Probed, times_s: Floats) -> None:
     panel.axvline(0, color=LIGHT.faint, linewidth=1)
     if not one.curves:
         words = f"too few: {one.moments[0]} {one.contrast.classes[0]}, {one.moments[1]} {one.contrast.classes[1]}\n({one.contrast.lacking})"
-        panel.text(0.5, 0.6, words, transform=panel.transAxes, ha="center", va="center", fontsize=9.5, color=LIGHT.ink)
+        panel.text(
+            0.5,
+            0.6,
+            words,
+            transform=panel.transAxes,
+            ha="center",
+            va="center",
+            fontsize=9.5,
+            color=LIGHT.ink,
+        )
         return
     chance = one.curves[0].chance
     panel.axhspan(1 - chance, chance, color=LIGHT.faint, alpha=0.18, linewidth=0)
@@ -258,9 +348,13 @@ def _draw_question(panel: Any, one: Probed, times_s: Floats) -> None:
         label, colour, dashes = LINES[curve.line]
         panel.fill_between(times_s, curve.low, curve.high, color=colour, alpha=0.09, linewidth=0)
         panel.plot(times_s, curve.auc, color=colour, linestyle=dashes, linewidth=1.6, label=label)
-        panel.plot(times_s, curve.permuted, "x", color=LIGHT.faint, markersize=3, markeredgewidth=0.7)
+        panel.plot(
+            times_s, curve.permuted, "x", color=LIGHT.faint, markersize=3, markeredgewidth=0.7
+        )
         if (found := curve.readable(times_s)) is not None:
-            panel.plot([found[0]], [at(curve.auc, times_s, found[0])], "o", color=colour, markersize=5)
+            panel.plot(
+                [found[0]], [at(curve.auc, times_s, found[0])], "o", color=colour, markersize=5
+            )
 
 
 def _sentence(one: Probed, times_s: Floats) -> str:
@@ -276,7 +370,9 @@ def _sentence(one: Probed, times_s: Floats) -> str:
     figures = f"the {SPOKEN_OF[line]} RNN's states of both speakers give {curve.auc[k]:.2f} ({curve.low[k]:.2f} to {curve.high[k]:.2f})"
     # What the network says is itself linear in the last RNN's states, so a probe of these with enough moments could say it, too.
     missed = said.auc[k] > curve.high[k] and line.startswith("latent ")
-    beside = f", what the network says {said.auc[k]:.2f}" + (", which these probes have too few moments to find" if missed else "")
+    beside = f", what the network says {said.auc[k]:.2f}" + (
+        ", which these probes have too few moments to find" if missed else ""
+    )
     beside = "" if np.isnan(said.auc[k]) else beside  # imported states may come without
     return f"{question}, {place}: {figures}{beside}; more than chance {_when(curve.readable(times_s), times_s)}."
 
@@ -286,4 +382,8 @@ def _when(found: tuple[float, float] | None, times_s: Floats | None = None) -> s
         return "never"
     if found[0] == found[1]:
         return f"only at {found[0]:+.2f} s"
-    return f"from {found[0]:+.2f} s" + (" (the first time read)" if times_s is not None and found[0] == times_s[0] else "") + f" to {found[1]:+.2f} s"
+    return (
+        f"from {found[0]:+.2f} s"
+        + (" (the first time read)" if times_s is not None and found[0] == times_s[0] else "")
+        + f" to {found[1]:+.2f} s"
+    )

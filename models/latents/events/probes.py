@@ -28,9 +28,38 @@ from ..collect import add_model_argument, load_network, opened_collection
 from ..collection import Collection
 from ..parts import Parts, parts_beside
 from ..views import check_suffix
-from .contrasts import CONTRASTS, EVENT_CONTRASTS, Cases, backchannel_cases, event_cases, speaking_cases
-from .probe_fits import LEAST, SOUND, Reach, States, auc_of, folds_of, held_out_scores, reach_of, read_states, some_of
-from .probe_results import LINES, SAID, Curve, Probed, ProbeResults, chance_of, draw_probes, table, write_csv, write_json
+from .contrasts import (
+    CONTRASTS,
+    EVENT_CONTRASTS,
+    Cases,
+    backchannel_cases,
+    event_cases,
+    speaking_cases,
+)
+from .probe_fits import (
+    LEAST,
+    SOUND,
+    Reach,
+    States,
+    auc_of,
+    folds_of,
+    held_out_scores,
+    reach_of,
+    read_states,
+    some_of,
+)
+from .probe_results import (
+    LINES,
+    SAID,
+    Curve,
+    Probed,
+    ProbeResults,
+    chance_of,
+    draw_probes,
+    table,
+    write_csv,
+    write_json,
+)
 
 # 0.25 s is where a prediction is called right or wrong
 TIMES_S = (*(round(-2 + 0.1 * step, 1) for step in range(23)), 0.25, 0.3, 0.4, 0.5)
@@ -50,12 +79,31 @@ class _Work:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `turnstream latents probes`."""
-    parser.add_argument("source", type=Path, help="collection, manifest of dialogues, or one audio file")
-    parser.add_argument("--out", type=Path, default=Path("probes.png"), metavar="FILE.png", help="(default: probes.png)")
+    parser.add_argument(
+        "source", type=Path, help="collection, manifest of dialogues, or one audio file"
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=Path("probes.png"),
+        metavar="FILE.png",
+        help="(default: probes.png)",
+    )
     parser.add_argument("--csv", type=Path, metavar="FILE.csv", help="the figures as a table, too")
-    parser.add_argument("--json", type=Path, metavar="FILE.json", help="the figures with what they were measured on, too")
+    parser.add_argument(
+        "--json",
+        type=Path,
+        metavar="FILE.json",
+        help="the figures with what they were measured on, too",
+    )
     add_model_argument(parser)
-    parser.add_argument("--most", type=int, default=MOST, metavar="N", help=f"silences, frames, and windows around backchannels to read (default {MOST})")
+    parser.add_argument(
+        "--most",
+        type=int,
+        default=MOST,
+        metavar="N",
+        help=f"silences, frames, and windows around backchannels to read (default {MOST})",
+    )
     parser.add_argument("--seed", type=int, default=0, help="of the draws (default 0)")
 
 
@@ -67,7 +115,13 @@ def main(args: argparse.Namespace) -> int:
     if args.most < 1:
         raise ConfigError(f"expected at least one silence to read, got --most {args.most}")
     with opened_collection(args.source, args.model) as collection:
-        results = probe(collection, model=network_of(collection, args.model), most=args.most, seed=args.seed, parts=parts_beside(args.out))
+        results = probe(
+            collection,
+            model=network_of(collection, args.model),
+            most=args.most,
+            seed=args.seed,
+            parts=parts_beside(args.out),
+        )
     view = draw_probes(results, args.out)
     if args.csv is not None:
         write_csv(results, args.csv)
@@ -79,7 +133,10 @@ def main(args: argparse.Namespace) -> int:
 
 def network_of(collection: Collection, folder: Path | None) -> TurnModel | None:
     """The network that a collection is of, if it is this one (None: the bundled one) and its sound is there to be heard; else None."""
-    if any(not dialogue.audio or not all(Path(path).is_file() for path in dialogue.audio) for dialogue in collection.dialogues):
+    if any(
+        not dialogue.audio or not all(Path(path).is_file() for path in dialogue.audio)
+        for dialogue in collection.dialogues
+    ):
         return None
     model = load_network(folder)
     return model if weights_sha256(model) == collection.about.weights_sha256 else None
@@ -116,22 +173,57 @@ def probe(
     work, states = _read(collection, found, times_s, model)
     there = {*collection.about.sizes, SAID, *([] if model is None else [SOUND])}
     lines = [line for line in LINES if line.split()[0] in there]
-    about = [collection.about.weights_sha256, [dialogue.id for dialogue in collection.dialogues], list(questions), lines, list(times_s), most, seed]
-    key = hashlib.sha256(json.dumps([*about, [[len(one.cases), float(one.cases.start_s.sum())] for one in work]]).encode()).hexdigest()
+    about = [
+        collection.about.weights_sha256,
+        [dialogue.id for dialogue in collection.dialogues],
+        list(questions),
+        lines,
+        list(times_s),
+        most,
+        seed,
+    ]
+    key = hashlib.sha256(
+        json.dumps(
+            [*about, [[len(one.cases), float(one.cases.start_s.sum())] for one in work]]
+        ).encode()
+    ).hexdigest()
     kept = Parts(parts, key)
-    with tqdm(total=len(work) * len(lines) * len(times_s), desc="probe", unit="probe", disable=None) as progress:
-        probed = tuple(_probe(one, states, lines, kept, number, seed, progress) for number, one in enumerate(work))
+    with tqdm(
+        total=len(work) * len(lines) * len(times_s), desc="probe", unit="probe", disable=None
+    ) as progress:
+        probed = tuple(
+            _probe(one, states, lines, kept, number, seed, progress)
+            for number, one in enumerate(work)
+        )
     kept.remove()
-    return ProbeResults(collection.about.model, collection.about.weights_sha256, len(collection.dialogues), np.asarray(times_s, np.float64), probed)
+    return ProbeResults(
+        collection.about.model,
+        collection.about.weights_sha256,
+        len(collection.dialogues),
+        np.asarray(times_s, np.float64),
+        probed,
+    )
 
 
-def find_cases(collection: Collection, questions: Sequence[str], most: int = MOST, seed: int = 0) -> dict[str, Cases]:
+def find_cases(
+    collection: Collection, questions: Sequence[str], most: int = MOST, seed: int = 0
+) -> dict[str, Cases]:
     """The moments of each question; all questions about silences look at the same ones."""
     events = collection.events()
-    starts = sorted({(event.number, event.start_s) for event in events if event.kind not in ("overlap", "backchannel")})
+    starts = sorted(
+        {
+            (event.number, event.start_s)
+            for event in events
+            if event.kind not in ("overlap", "backchannel")
+        }
+    )
     drawn = {starts[place] for place in np.random.default_rng(seed).permutation(len(starts))[:most]}
     silences = [event for event in events if (event.number, event.start_s) in drawn]
-    cases = {name: event_cases(silences, CONTRASTS[name]) for name in questions if name in EVENT_CONTRASTS}
+    cases = {
+        name: event_cases(silences, CONTRASTS[name])
+        for name in questions
+        if name in EVENT_CONTRASTS
+    }
     if "speaking" in questions:
         cases["speaking"] = speaking_cases(collection, most, seed)
     if "backchannel" in questions:
@@ -139,45 +231,86 @@ def find_cases(collection: Collection, questions: Sequence[str], most: int = MOS
     return {name: cases[name] for name in questions}
 
 
-def said(question: str, states: States, rows: NDArray[np.int64], time: int, speaker: NDArray[np.int64]) -> NDArray[np.float64]:
+def said(
+    question: str, states: States, rows: NDArray[np.int64], time: int, speaker: NDArray[np.int64]
+) -> NDArray[np.float64]:
     """What the network says of a question, as one number, (n,).
 
     Speaking: p(speech). Backchannel: p_backchannel. Speaker or listener: own p(speech). Holds, correct or wrong: own p_next, which is p(hold). All others:
     p_next of the other speaker, which is p(shift).
     """
-    output = {"speaking": "vad", "speaker-listener": "vad", "backchannel": "p_backchannel"}.get(question, "p_next")
-    whose = speaker if question in ("speaking", "backchannel", "speaker-listener", "hold-correct") else 1 - speaker
+    output = {"speaking": "vad", "speaker-listener": "vad", "backchannel": "p_backchannel"}.get(
+        question, "p_next"
+    )
+    whose = (
+        speaker
+        if question in ("speaking", "backchannel", "speaker-listener", "hold-correct")
+        else 1 - speaker
+    )
     return states.values[output][rows, time, whose].astype(np.float64)
 
 
-def _read(collection: Collection, found: Mapping[str, Cases], times_s: Sequence[float], model: TurnModel | None) -> tuple[list[_Work], States]:
+def _read(
+    collection: Collection,
+    found: Mapping[str, Cases],
+    times_s: Sequence[float],
+    model: TurnModel | None,
+) -> tuple[list[_Work], States]:
     """Read each moment once, whatever the number of questions about it."""
     reaches = {name: reach_of(cases, times_s, collection) for name, cases in found.items()}
-    moments = np.concatenate([np.stack([cases.number, np.round(cases.start_s * 1e6).astype(np.int64)], axis=1) for cases in found.values()])
+    moments = np.concatenate(
+        [
+            np.stack([cases.number, np.round(cases.start_s * 1e6).astype(np.int64)], axis=1)
+            for cases in found.values()
+        ]
+    )
     _, first_at, place = np.unique(moments, axis=0, return_index=True, return_inverse=True)
     number = np.concatenate([cases.number for cases in found.values()])[first_at]
     steps = np.concatenate([reach.steps for reach in reaches.values()])[first_at]
     edges = np.cumsum([0, *(len(cases) for cases in found.values())])
     rows = [place.reshape(-1)[low:high] for low, high in zip(edges, edges[1:], strict=False)]
-    work = [_Work(name, found[name], places, reaches[name]) for name, places in zip(found, rows, strict=True)]
+    work = [
+        _Work(name, found[name], places, reaches[name])
+        for name, places in zip(found, rows, strict=True)
+    ]
     return work, read_states(collection, number, steps, model)
 
 
-def _probe(one: _Work, states: States, lines: Sequence[str], kept: Parts, number: int, seed: int, progress: tqdm) -> Probed:
-    counts = np.array([one.cases.only(there).counts() for there in one.reach.there.T], np.int64).reshape(-1, 2)
+def _probe(
+    one: _Work,
+    states: States,
+    lines: Sequence[str],
+    kept: Parts,
+    number: int,
+    seed: int,
+    progress: tqdm,
+) -> Probed:
+    counts = np.array(
+        [one.cases.only(there).counts() for there in one.reach.there.T], np.int64
+    ).reshape(-1, 2)
     moments, dialogues = one.cases.counts(), len(np.unique(one.cases.number))
     found: dict[str, dict[str, NDArray[np.float64]]] = {}
     if len(one.cases) and counts.min(axis=1).max() >= LEAST:
         for place, line in enumerate(lines):
-            found[line] = kept.of(number * len(lines) + place, lambda line=line, place=place: _curve(one, states, line, place, seed, progress))
+            found[line] = kept.of(
+                number * len(lines) + place,
+                lambda line=line, place=place: _curve(one, states, line, place, seed, progress),
+            )
     # All probes of a question are alike in how far chance takes them; what the network says is not fitted, and chance takes it less far.
-    fitted = np.concatenate([arrays["permuted"] for line, arrays in found.items() if line != SAID] or [np.empty(0)])
-    curves = [Curve(line, **arrays, chance=chance_of(arrays["permuted"] if line == SAID else fitted)) for line, arrays in found.items()]
+    fitted = np.concatenate(
+        [arrays["permuted"] for line, arrays in found.items() if line != SAID] or [np.empty(0)]
+    )
+    curves = [
+        Curve(line, **arrays, chance=chance_of(arrays["permuted"] if line == SAID else fitted))
+        for line, arrays in found.items()
+    ]
     some = not all(np.isnan(curve.auc).all() for curve in curves)
     return Probed(one.question, moments, dialogues, counts, tuple(curves) if some else ())
 
 
-def _curve(one: _Work, states: States, line: str, place: int, seed: int, progress: tqdm) -> dict[str, NDArray[np.float64]]:
+def _curve(
+    one: _Work, states: States, line: str, place: int, seed: int, progress: tqdm
+) -> dict[str, NDArray[np.float64]]:
     """AUC of one line at every time, with the control."""
     from threadpoolctl import threadpool_limits
 
@@ -191,14 +324,23 @@ def _curve(one: _Work, states: States, line: str, place: int, seed: int, progres
             some = cases.only(there)
             if min(some.counts()) < LEAST:
                 continue
-            within, shuffled = some_of(folds, there), some.shuffled(np.random.default_rng([seed, place, k]))
+            within, shuffled = (
+                some_of(folds, there),
+                some.shuffled(np.random.default_rng([seed, place, k])),
+            )
             if line == SAID:
-                scores = shuffled_scores = said(one.question, states, one.rows[there], k, some.speaker)
+                scores = shuffled_scores = said(
+                    one.question, states, one.rows[there], k, some.speaker
+                )
             else:
                 layer, whose = line.split()
                 values = states.of(layer, one.rows[there], k, some.speaker, both=whose == "both")
                 scores = held_out_scores(values, some.first, some.number, within)
-                shuffled_scores = held_out_scores(values, shuffled, some.number, within) if k % CONTROL_EVERY == 0 else np.full(len(some), np.nan)
+                shuffled_scores = (
+                    held_out_scores(values, shuffled, some.number, within)
+                    if k % CONTROL_EVERY == 0
+                    else np.full(len(some), np.nan)
+                )
             found = auc_of(scores, some.first, units[there])
             auc[k], low[k], high[k] = found.value, found.low, found.high
             if k % CONTROL_EVERY == 0 or line == SAID:

@@ -40,23 +40,61 @@ CLOUD = 2500  # points, where the projection brings no places
 LOUDNESS_HZ, CLOSE_LOUDNESS_HZ = 100.0, 400.0  # of the waveforms, the latter of a few seconds
 CLOSE_S = 6.0
 LONGEST_NAME, LEGEND_LETTERS = 24, 150  # what there is room for at the top
-METHODS = {"plane": "principal components", "pca": "principal components", "autoencoder": "autoencoder's bottleneck", "tsne": "t-SNE", "umap": "UMAP"}
+METHODS = {
+    "plane": "principal components",
+    "pca": "principal components",
+    "autoencoder": "autoencoder's bottleneck",
+    "tsne": "t-SNE",
+    "umap": "UMAP",
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `turnstream latents film`."""
-    parser.add_argument("source", type=Path, help="collection, manifest of dialogues (JSON Lines), or one audio file")
+    parser.add_argument(
+        "source",
+        type=Path,
+        help="collection, manifest of dialogues (JSON Lines), or one audio file",
+    )
     parser.add_argument("--out", type=Path, required=True, metavar="FILE.mp4")
     parser.add_argument("--dialogue", metavar="ID", help="which one (default: the first)")
-    parser.add_argument("--start", type=float, metavar="S", help="second of the dialogue to begin at (default: its start)")
-    parser.add_argument("--end", type=float, metavar="S", help="second to end at (default: its end)")
     parser.add_argument(
-        "--event", type=int, metavar="N", help=f"one of the dialogue's shifts and holds, counted from 0, {SLOWER} times slower and without sound"
+        "--start",
+        type=float,
+        metavar="S",
+        help="second of the dialogue to begin at (default: its start)",
     )
-    parser.add_argument("--projection", type=Path, metavar="FILE", help="of the last layer (default: the bundled plane, or principal components)")
-    parser.add_argument("--projection-speaker", type=Path, metavar="FILE", help="of the first layer (default: principal components of the collection)")
-    parser.add_argument("--fps", type=int, default=25, help="pictures a second (default: %(default)s)")
-    parser.add_argument("--height", type=int, default=720, metavar="PIXELS", help="of the picture, which is 16:9 (default: %(default)s)")
+    parser.add_argument(
+        "--end", type=float, metavar="S", help="second to end at (default: its end)"
+    )
+    parser.add_argument(
+        "--event",
+        type=int,
+        metavar="N",
+        help=f"one of the dialogue's shifts and holds, counted from 0, {SLOWER} times slower and without sound",
+    )
+    parser.add_argument(
+        "--projection",
+        type=Path,
+        metavar="FILE",
+        help="of the last layer (default: the bundled plane, or principal components)",
+    )
+    parser.add_argument(
+        "--projection-speaker",
+        type=Path,
+        metavar="FILE",
+        help="of the first layer (default: principal components of the collection)",
+    )
+    parser.add_argument(
+        "--fps", type=int, default=25, help="pictures a second (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--height",
+        type=int,
+        default=720,
+        metavar="PIXELS",
+        help="of the picture, which is 16:9 (default: %(default)s)",
+    )
     add_model_argument(parser)
 
 
@@ -71,11 +109,26 @@ def main(args: argparse.Namespace) -> int:
         event = None if args.event is None else event_of(collection, number, args.event)
         _part(collection, number, args.start, args.end)  # before anything is fitted
         files = {"latent_speaker": args.projection_speaker, "latent": args.projection}
-        projections = {layer: projection_for(collection, files[layer], layer) for layer in LAYERS if layer in collection.about.sizes}
+        projections = {
+            layer: projection_for(collection, files[layer], layer)
+            for layer in LAYERS
+            if layer in collection.about.sizes
+        }
         if event is not None:
-            view = film_of_event(collection, event, projections, args.out, fps=args.fps, height=args.height)
+            view = film_of_event(
+                collection, event, projections, args.out, fps=args.fps, height=args.height
+            )
         else:
-            view = film(collection, number, projections, args.out, args.start, args.end, fps=args.fps, height=args.height)
+            view = film(
+                collection,
+                number,
+                projections,
+                args.out,
+                args.start,
+                args.end,
+                fps=args.fps,
+                height=args.height,
+            )
     print(f"{view.caption}\n{view.path}")
     return 0
 
@@ -108,16 +161,45 @@ def film(
     sound = _sound(collection, number, start_s, end_s)
     stretch, planes = _look(collection, number, projections, start_s, end_s, sound)
     trail, below = f"the last {TRAIL_S:g} s", _below(stretch, sound is not None)
-    caption = " ".join([_opening(collection, number, stretch, sound is not None), _points(planes, trail, below), _turns(collection, number, stretch)])
+    caption = " ".join(
+        [
+            _opening(collection, number, stretch, sound is not None),
+            _points(planes, trail, below),
+            _turns(collection, number, stretch),
+        ]
+    )
     title = f"{_short(collection.dialogues[number].id)}, {clock(start_s)} to {clock(end_s)}, in {_short(collection.about.model)}"
     times_s = _times(start_s, end_s, 1 / fps)
-    drawn = pictures(stretch, planes, times_s, height=check_shape(fps, height), trail_s=TRAIL_S, title=title, words=_legend(trail, below))
-    write_film(out, tqdm(drawn, "film", len(times_s), unit="picture", disable=None), fps, height, sound, title, caption)
+    drawn = pictures(
+        stretch,
+        planes,
+        times_s,
+        height=check_shape(fps, height),
+        trail_s=TRAIL_S,
+        title=title,
+        words=_legend(trail, below),
+    )
+    write_film(
+        out,
+        tqdm(drawn, "film", len(times_s), unit="picture", disable=None),
+        fps,
+        height,
+        sound,
+        title,
+        caption,
+    )
     return View(out, f"Film: {title}", caption)
 
 
 def film_of_event(
-    collection: Collection, event: Event, projections: Mapping[str, SavedProjection], out: Path, *, fps: int = 25, height: int = 720, slower: int = SLOWER
+    collection: Collection,
+    event: Event,
+    projections: Mapping[str, SavedProjection],
+    out: Path,
+    *,
+    fps: int = 25,
+    height: int = 720,
+    slower: int = SLOWER,
 ) -> View:
     """Film one shift or hold, the path growing while the prediction is made: slowly, and without sound, which would be no speech any more.
 
@@ -143,11 +225,29 @@ def film_of_event(
         f"a silence of {event.end_s - event.start_s:.2f} s, {_between(event)}, {slower} times slower and without sound.{told} "
         + _points(planes, "all of it since the film began", below)
     )
-    title = f"{what[0].upper()}{what[1:]}, {slower} times slower, in {_short(collection.about.model)}"
+    title = (
+        f"{what[0].upper()}{what[1:]}, {slower} times slower, in {_short(collection.about.model)}"
+    )
     times_s = _times(start_s, end_s, 1 / fps / slower)
     words = _legend("all since the film began", below)
-    drawn = pictures(stretch, planes, times_s, height=check_shape(fps, height), trail_s=np.inf, title=title, words=words)
-    write_film(out, tqdm(drawn, "film", len(times_s), unit="picture", disable=None), fps, height, None, title, caption)
+    drawn = pictures(
+        stretch,
+        planes,
+        times_s,
+        height=check_shape(fps, height),
+        trail_s=np.inf,
+        title=title,
+        words=words,
+    )
+    write_film(
+        out,
+        tqdm(drawn, "film", len(times_s), unit="picture", disable=None),
+        fps,
+        height,
+        None,
+        title,
+        caption,
+    )
     return View(out, f"Film: {title}", caption)
 
 
@@ -174,7 +274,9 @@ def number_of(collection: Collection, name: str | None) -> int:
     if name is None:
         return 0
     if name not in names:
-        raise ConfigError(f"expected one of the {len(names)} dialogues of the collection ({', '.join(names[:5])}{', ...' * (len(names) > 5)}), got {name!r}")
+        raise ConfigError(
+            f"expected one of the {len(names)} dialogues of the collection ({', '.join(names[:5])}{', ...' * (len(names) > 5)}), got {name!r}"
+        )
     return names.index(name)
 
 
@@ -186,7 +288,9 @@ def event_of(collection: Collection, number: int, index: int) -> Event:
     """
     events = [event for event in collection.events("shift", "hold") if event.number == number]
     if not 0 <= index < len(events):
-        raise ConfigError(f"dialogue {collection.dialogues[number].id!r}: expected one of its {len(events)} shifts and holds, counted from 0, got {index}")
+        raise ConfigError(
+            f"dialogue {collection.dialogues[number].id!r}: expected one of its {len(events)} shifts and holds, counted from 0, got {index}"
+        )
     return events[index]
 
 
@@ -199,17 +303,24 @@ def _length_s(collection: Collection, number: int) -> float:
     return collection.frame_count(number) / collection.frame_rate_hz
 
 
-def _part(collection: Collection, number: int, start_s: float | None, end_s: float | None) -> tuple[float, float]:
+def _part(
+    collection: Collection, number: int, start_s: float | None, end_s: float | None
+) -> tuple[float, float]:
     length_s = _length_s(collection, number)
     start_s, end_s = 0.0 if start_s is None else start_s, length_s if end_s is None else end_s
     if not 0 <= start_s < end_s <= length_s + 0.5 or end_s - start_s < 0.1:
-        raise ConfigError(f"expected a part of at least 0.1 s between 0 and {length_s:.2f} s, got {start_s:g} to {end_s:g} s")
+        raise ConfigError(
+            f"expected a part of at least 0.1 s between 0 and {length_s:.2f} s, got {start_s:g} to {end_s:g} s"
+        )
     return start_s, min(end_s, length_s)
 
 
 def _times(start_s: float, end_s: float, step_s: float) -> list[float]:
     """Of the pictures: the middle of the time in which each is seen."""
-    return [start_s + (count + 0.5) * step_s for count in range(max(1, round((end_s - start_s) / step_s)))]
+    return [
+        start_s + (count + 0.5) * step_s
+        for count in range(max(1, round((end_s - start_s) / step_s)))
+    ]
 
 
 def _sound(collection: Collection, number: int, start_s: float, end_s: float) -> Samples | None:
@@ -218,11 +329,19 @@ def _sound(collection: Collection, number: int, start_s: float, end_s: float) ->
     if not collected.audio:
         return None
     dialogue = dialogue_of(collected)
-    return load_sound(replace(dialogue, start_s=dialogue.start_s + start_s, end_s=dialogue.start_s + end_s), SOUND_RATE_HZ)
+    return load_sound(
+        replace(dialogue, start_s=dialogue.start_s + start_s, end_s=dialogue.start_s + end_s),
+        SOUND_RATE_HZ,
+    )
 
 
 def _look(
-    collection: Collection, number: int, projections: Mapping[str, SavedProjection], start_s: float, end_s: float, sound: Samples | None
+    collection: Collection,
+    number: int,
+    projections: Mapping[str, SavedProjection],
+    start_s: float,
+    end_s: float,
+    sound: Samples | None,
 ) -> tuple[Stretch, dict[str, Plane]]:
     """What is drawn of a part of a dialogue, and on what."""
     if not projections:
@@ -233,58 +352,118 @@ def _look(
     places: dict[str, NDArray[np.float32]] = {}
     for layer, projection in projections.items():
         if projection.layer != layer or projection.dims != 2:
-            raise ConfigError(f"expected a projection of {layer} to 2 dimensions, got one of {projection.layer} to {projection.dims}")
+            raise ConfigError(
+                f"expected a projection of {layer} to 2 dimensions, got one of {projection.layer} to {projection.dims}"
+            )
         states = collection.frames(number, [layer])[layer]
         shown = states[frames]
         place = placer(projection)
         places[layer] = place(shown.reshape(-1, shown.shape[-1])).reshape(len(shown), 2, 2)
         own = len(projection.places) == 0
-        cloud = place(states.reshape(-1, states.shape[-1])[:: max(1, 2 * states.shape[0] // CLOUD)]) if own else projection.places
+        cloud = (
+            place(states.reshape(-1, states.shape[-1])[:: max(1, 2 * states.shape[0] // CLOUD)])
+            if own
+            else projection.places
+        )
         unstable = np.zeros(len(cloud), bool) if own else projection.stability < UNSTABLE
-        marks = f"grey: states {'of this dialogue' if own else 'it was fitted on'}; +: means" + "; ×: neighbours change in a refit" * bool(unstable.any())
+        marks = (
+            f"grey: states {'of this dialogue' if own else 'it was fitted on'}; +: means"
+            + "; ×: neighbours change in a refit" * bool(unstable.any())
+        )
         planes[layer] = Plane(projection, cloud, unstable, _subtitle(projection), marks)
-    said = {name: values[frames] for name, values in collection.frames(number, ["speaking", "holder", "p_next"]).items()}
+    said = {
+        name: values[frames]
+        for name, values in collection.frames(number, ["speaking", "holder", "p_next"]).items()
+    }
     holder = said["holder"][:, 0].astype(int)
-    p_shift = np.where(holder < 0, np.nan, said["p_next"][np.arange(len(holder)), 1 - np.maximum(holder, 0)])
-    loudness = np.zeros((2, 1), np.float32) if sound is None else envelope(sound, CLOSE_LOUDNESS_HZ if end_s - start_s < CLOSE_S else LOUDNESS_HZ)
+    p_shift = np.where(
+        holder < 0, np.nan, said["p_next"][np.arange(len(holder)), 1 - np.maximum(holder, 0)]
+    )
+    loudness = (
+        np.zeros((2, 1), np.float32)
+        if sound is None
+        else envelope(sound, CLOSE_LOUDNESS_HZ if end_s - start_s < CLOSE_S else LOUDNESS_HZ)
+    )
     events = [
-        event for event in collection.events("shift", "hold") if event.number == number and event.end_s > start_s and event.start_s < end_s
+        event
+        for event in collection.events("shift", "hold")
+        if event.number == number and event.end_s > start_s and event.start_s < end_s
     ]  # of the whole dialogue's only these are seen
     times_s = (np.arange(frames.start, frames.start + len(holder)) + 1) / rate_hz
-    return Stretch(start_s, end_s, times_s, places, said["speaking"].astype(bool), holder, p_shift, loudness, events), planes
+    return Stretch(
+        start_s,
+        end_s,
+        times_s,
+        places,
+        said["speaking"].astype(bool),
+        holder,
+        p_shift,
+        loudness,
+        events,
+    ), planes
 
 
 def _subtitle(projection: SavedProjection) -> str:
     words = METHODS[projection.method]
     if "explained" in projection.settings:
         explained = projection.settings["explained"]
-        pairs = zip(projection.settings.get("principal", range(1, len(explained) + 1)), explained, strict=True)
-        words += " " + " and ".join(f"{component} ({share:.0%} of the variance)" for component, share in pairs)
-    measured = [f"{name} {projection.trust[name]:.2f}" for name in ("trustworthiness", "continuity", "stability") if name in projection.trust]
+        pairs = zip(
+            projection.settings.get("principal", range(1, len(explained) + 1)),
+            explained,
+            strict=True,
+        )
+        words += " " + " and ".join(
+            f"{component} ({share:.0%} of the variance)" for component, share in pairs
+        )
+    measured = [
+        f"{name} {projection.trust[name]:.2f}"
+        for name in ("trustworthiness", "continuity", "stability")
+        if name in projection.trust
+    ]
     return "\n".join([words, ", ".join(measured)])
 
 
 def _below(stretch: Stretch, sounding: bool) -> str:
     """What the strip shows."""
-    rows = ["sound, shaded where that speaker speaks" if sounding else "where each speaker speaks", "a bar for who has the floor"]
+    rows = [
+        "sound, shaded where that speaker speaks" if sounding else "where each speaker speaks",
+        "a bar for who has the floor",
+    ]
     if np.isfinite(stretch.p_shift).any():
-        rows.append("the probability that it goes to the other one, as far as it has been predicted")
+        rows.append(
+            "the probability that it goes to the other one, as far as it has been predicted"
+        )
     return ", ".join(rows[:-1]) + ", and " + rows[-1]
 
 
 def _legend(trail: str, below: str) -> str:
     said = f"A point is what the network holds in mind of one speaker now; its trail is {trail}, thick while nobody speaks. Below: {below}. "
-    return "\n".join(textwrap.wrap(said + "Silences of shifts and holds have a name; ✓ if predicted right (ring), ✗ if wrong.", LEGEND_LETTERS))
+    return "\n".join(
+        textwrap.wrap(
+            said
+            + "Silences of shifts and holds have a name; ✓ if predicted right (ring), ✗ if wrong.",
+            LEGEND_LETTERS,
+        )
+    )
 
 
 def _opening(collection: Collection, number: int, stretch: Stretch, sounding: bool) -> str:
-    sound = f"with its sound (speaker 0 {SIDES[0]}, speaker 1 {SIDES[1]})" if sounding else "without sound, which the collection was imported without"
+    sound = (
+        f"with its sound (speaker 0 {SIDES[0]}, speaker 1 {SIDES[1]})"
+        if sounding
+        else "without sound, which the collection was imported without"
+    )
     return f"{clock(stretch.start_s)} to {clock(stretch.end_s)} of {collection.dialogues[number].id} in {collection.about.model}, {sound}."
 
 
 def _points(planes: Mapping[str, Plane], trail: str, below: str) -> str:
-    what = {"latent_speaker": "the first recurrent layer, which hears one speaker", "latent": "the last one, which hears both"}
-    layers = "; ".join(f"{what[layer]} ({METHODS[plane.projection.method]})" for layer, plane in planes.items())
+    what = {
+        "latent_speaker": "the first recurrent layer, which hears one speaker",
+        "latent": "the last one, which hears both",
+    }
+    layers = "; ".join(
+        f"{what[layer]} ({METHODS[plane.projection.method]})" for layer, plane in planes.items()
+    )
     return (
         f"{'From left to right: ' * (len(planes) > 1)}{layers}. A point is what the network holds in mind of one speaker, filled while the speaker speaks; "
         f"its trail is {trail}, thick while nobody speaks. Below: {below}."
@@ -305,6 +484,10 @@ def _turns(collection: Collection, number: int, stretch: Stretch) -> str:
     for kind in ("shift", "hold"):
         events = [event for event in stretch.events if event.kind == kind]
         told = [event for event in events if event.correct is not None]
-        right = f" ({sum(bool(event.correct) for event in told)} of {len(told)} predicted right, {JUDGED_S:g} s into the silence)" if told else ""
+        right = (
+            f" ({sum(bool(event.correct) for event in told)} of {len(told)} predicted right, {JUDGED_S:g} s into the silence)"
+            if told
+            else ""
+        )
         counted.append(f"{len(events)} {kind}{'s' * (len(events) != 1)}{right}")
     return f"In it are {counted[0]} and {counted[1]}."

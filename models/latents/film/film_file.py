@@ -19,7 +19,14 @@ SOUND_BITS_PER_S = 96_000
 
 
 def pictures(
-    stretch: Stretch, planes: Mapping[str, Plane], times_s: Sequence[float], *, height: int, trail_s: float, title: str, words: str
+    stretch: Stretch,
+    planes: Mapping[str, Plane],
+    times_s: Sequence[float],
+    *,
+    height: int,
+    trail_s: float,
+    title: str,
+    words: str,
 ) -> Iterator[Image]:
     """Pictures of a stretch.
 
@@ -49,7 +56,15 @@ def picture_size(height: int) -> tuple[int, int]:
     return round(height * 16 / 9 / 2) * 2, height
 
 
-def write_film(path: Path, images: Iterable[Image], fps: int, height: int, sound: Samples | None, title: str, comment: str) -> None:
+def write_film(
+    path: Path,
+    images: Iterable[Image],
+    fps: int,
+    height: int,
+    sound: Samples | None,
+    title: str,
+    comment: str,
+) -> None:
     """Write an MP4 file, whole or not at all; as long as its pictures.
 
     Args:
@@ -66,22 +81,37 @@ def write_film(path: Path, images: Iterable[Image], fps: int, height: int, sound
     try:
         with av.open(str(part), "w", format="mp4", options={"movflags": "+faststart"}) as container:
             container.metadata.update({"title": title, "comment": comment})
-            video: Any = container.add_stream("h264", rate=fps, options={"preset": "veryfast", "crf": "20"})
+            video: Any = container.add_stream(
+                "h264", rate=fps, options={"preset": "veryfast", "crf": "20"}
+            )
             video.width, video.height = picture_size(height)
             video.pix_fmt = "yuv420p"
             context = video.codec_context
-            context.colorspace, context.color_primaries, context.color_trc, context.color_range = 1, 1, 1, 1  # BT.709, as players take it to be
+            context.colorspace, context.color_primaries, context.color_trc, context.color_range = (
+                1,
+                1,
+                1,
+                1,
+            )  # BT.709, as players take it to be
             audio: Any = None
             if sound is not None:
                 audio = container.add_stream("aac", rate=SOUND_RATE_HZ, layout="stereo")
                 audio.bit_rate = SOUND_BITS_PER_S
             width = video.width
-            drawn: Any = av.VideoFrame(width, height, "rgba")  # one for all, as is the converter: making them takes longer than drawing
-            rows = np.frombuffer(drawn.planes[0], np.uint8).reshape(height, -1)[:, : 4 * width].reshape(height, width, 4)
+            drawn: Any = av.VideoFrame(
+                width, height, "rgba"
+            )  # one for all, as is the converter: making them takes longer than drawing
+            rows = (
+                np.frombuffer(drawn.planes[0], np.uint8)
+                .reshape(height, -1)[:, : 4 * width]
+                .reshape(height, width, 4)
+            )
             converter = VideoReformatter()
             for count, image in enumerate(images):
                 rows[:] = image
-                frame: Any = converter.reformat(drawn, format="yuv420p", dst_colorspace=Colorspace.ITU709)
+                frame: Any = converter.reformat(
+                    drawn, format="yuv420p", dst_colorspace=Colorspace.ITU709
+                )
                 frame.pts = count
                 container.mux(video.encode(frame))
                 if sound is not None and audio is not None:

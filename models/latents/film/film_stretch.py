@@ -65,5 +65,7 @@ def blank(size: tuple[int, int]) -> tuple[Any, Any]:
     from matplotlib.figure import Figure  # not pyplot: no display, no global state
 
     dpi = size[0] / (INCHES_HIGH * 16 / 9)
-    figure = Figure(figsize=((size[0] + 1e-3) / dpi, (size[1] + 1e-3) / dpi), dpi=dpi, facecolor=DARK.paper)
+    figure = Figure(
+        figsize=((size[0] + 1e-3) / dpi, (size[1] + 1e-3) / dpi), dpi=dpi, facecolor=DARK.paper
+    )
     return figure, FigureCanvasAgg(figure)

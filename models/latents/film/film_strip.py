@@ -12,7 +12,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..collect import JUDGED_S
-from .film_stretch import DARK, PAGE_S, PANEL, SIDES, SOFT, SPEAKER_COLOURS, Image, Stretch, blank, clock
+from .film_stretch import (
+    DARK,
+    PAGE_S,
+    PANEL,
+    SIDES,
+    SOFT,
+    SPEAKER_COLOURS,
+    Image,
+    Stretch,
+    blank,
+    clock,
+)
 
 
 class Strip:
@@ -43,29 +54,74 @@ class Strip:
         low = stretch.start_s + page * self._page_s
         high = low + self._page_s
         figure, canvas = blank(self._size)
-        boxes = [(0.075, bottom, 0.908, tall) for bottom, tall in ((0.69, 0.2), (0.46, 0.2), (0.13, 0.29))]
-        waves, chances = [figure.add_axes(box, facecolor=PANEL) for box in boxes[:2]], figure.add_axes(boxes[2], facecolor=PANEL)
+        boxes = [
+            (0.075, bottom, 0.908, tall)
+            for bottom, tall in ((0.69, 0.2), (0.46, 0.2), (0.13, 0.29))
+        ]
+        waves, chances = (
+            [figure.add_axes(box, facecolor=PANEL) for box in boxes[:2]],
+            figure.add_axes(boxes[2], facecolor=PANEL),
+        )
         past: list[Any] = []
         future: list[Any] = []
         shown = (stretch.times_s > low - 0.1) & (stretch.times_s < high + 0.1)
         times = stretch.times_s[shown]
-        at = stretch.start_s + (np.arange(stretch.loudness.shape[1]) + 0.5) * (stretch.end_s - stretch.start_s) / max(1, stretch.loudness.shape[1])
+        at = stretch.start_s + (np.arange(stretch.loudness.shape[1]) + 0.5) * (
+            stretch.end_s - stretch.start_s
+        ) / max(1, stretch.loudness.shape[1])
         sounding = (at > low - 0.1) & (at < high + 0.1)
         for speaker, panel in enumerate(waves):
             colour = SPEAKER_COLOURS[speaker]
             for artists, alpha in ((past, 1.0), (future, 0.35)):
                 wave = stretch.loudness[speaker, sounding]
-                artists.append(panel.fill_between(at[sounding], -wave, wave, color=colour, alpha=alpha, linewidth=0.3))
-            panel.fill_between(times, -1.1, 1.1, where=stretch.speaking[shown, speaker], step="pre", color=colour, alpha=0.2, linewidth=0)
+                artists.append(
+                    panel.fill_between(
+                        at[sounding], -wave, wave, color=colour, alpha=alpha, linewidth=0.3
+                    )
+                )
+            panel.fill_between(
+                times,
+                -1.1,
+                1.1,
+                where=stretch.speaking[shown, speaker],
+                step="pre",
+                color=colour,
+                alpha=0.2,
+                linewidth=0,
+            )
             has_floor = stretch.holder[shown] == speaker
-            past.append(panel.fill_between(times, -1.5, -1.22, where=has_floor, step="pre", color=colour, linewidth=0))
+            past.append(
+                panel.fill_between(
+                    times, -1.5, -1.22, where=has_floor, step="pre", color=colour, linewidth=0
+                )
+            )
             panel.set(ylim=(-1.5, 1.15), yticks=[])
-            panel.set_ylabel(f"speaker {speaker}\n({SIDES[speaker]})", color=colour, rotation=0, ha="right", va="center", fontsize=8.5, labelpad=8)
+            panel.set_ylabel(
+                f"speaker {speaker}\n({SIDES[speaker]})",
+                color=colour,
+                rotation=0,
+                ha="right",
+                va="center",
+                fontsize=8.5,
+                labelpad=8,
+            )
         chances.axhline(0.5, color=DARK.faint, linewidth=0.8, linestyle=(0, (3, 3)))
         past += chances.plot(times, stretch.p_shift[shown], color=DARK.ink, linewidth=1.6)
-        past.append(chances.fill_between(times, 0.5, stretch.p_shift[shown], color=DARK.ink, alpha=0.16, linewidth=0))
+        past.append(
+            chances.fill_between(
+                times, 0.5, stretch.p_shift[shown], color=DARK.ink, alpha=0.16, linewidth=0
+            )
+        )
         chances.set(ylim=(0, 1), yticks=[0, 0.5, 1])
-        chances.set_ylabel("p(shift)", color=DARK.ink, rotation=0, ha="right", va="center", fontsize=8.5, labelpad=4)
+        chances.set_ylabel(
+            "p(shift)",
+            color=DARK.ink,
+            rotation=0,
+            ha="right",
+            va="center",
+            fontsize=8.5,
+            labelpad=4,
+        )
         for panel in (*waves, chances):
             panel.set_xlim(low, high)
             panel.tick_params(colors=SOFT, labelsize=7.5, length=2, pad=2)
@@ -74,7 +130,13 @@ class Strip:
         for panel in waves:
             panel.set_xticks([])
         ticks = _ticks(low, high)
-        chances.set_xticks(ticks, [clock(tick, 0 if (ticks[1] - ticks[0] if len(ticks) > 1 else 0) >= 1 else 1) for tick in ticks])
+        chances.set_xticks(
+            ticks,
+            [
+                clock(tick, 0 if (ticks[1] - ticks[0] if len(ticks) > 1 else 0) >= 1 else 1)
+                for tick in ticks
+            ],
+        )
         past += self._mark_turns(waves, chances, low, high)
         both = []
         for shown_ones, hidden in ((past, future), (future, past)):
@@ -86,8 +148,12 @@ class Strip:
             both.append(np.array(canvas.buffer_rgba()))
         self._past, self._future = both
         self._page = page
-        self._left, self._right = (round(chances.transData.transform((second, 0))[0]) for second in (low, high))
-        self._top, self._bottom = (round(self._size[1] * (1 - edge)) for edge in (boxes[0][1] + boxes[0][3], boxes[2][1]))
+        self._left, self._right = (
+            round(chances.transData.transform((second, 0))[0]) for second in (low, high)
+        )
+        self._top, self._bottom = (
+            round(self._size[1] * (1 - edge)) for edge in (boxes[0][1] + boxes[0][3], boxes[2][1])
+        )
 
     def _mark_turns(self, waves: Sequence[Any], chances: Any, low: float, high: float) -> list[Any]:
         """Shifts and holds: a band through all rows, its name above, with a tick where the network was right, a cross where not.
@@ -104,13 +170,27 @@ class Strip:
                 panel.axvspan(event.start_s, event.end_s, color=DARK.ink, alpha=0.09, linewidth=0)
             verdict = "" if event.correct is None else " ✓" if event.correct else " ✗"
             if event.p_shift is not None:
-                rings += chances.plot(event.start_s + JUDGED_S, event.p_shift, "o", markersize=6, color=DARK.ink, markerfacecolor="none", markeredgewidth=1.3)
+                rings += chances.plot(
+                    event.start_s + JUDGED_S,
+                    event.p_shift,
+                    "o",
+                    markersize=6,
+                    color=DARK.ink,
+                    markerfacecolor="none",
+                    markeredgewidth=1.3,
+                )
             start = min(max(event.start_s, low), high - 0.055 * (high - low))
             line = int(start < end_of_last[0])
             end_of_last[line] = start + 0.055 * (high - low)
             colour = DARK.ink if event.correct is None or event.correct else "#ff8f8f"
             waves[0].annotate(
-                event.kind + verdict, (start, 1.15), xytext=(0, 2 + 9 * line), textcoords="offset points", fontsize=8, color=colour, annotation_clip=False
+                event.kind + verdict,
+                (start, 1.15),
+                xytext=(0, 2 + 9 * line),
+                textcoords="offset points",
+                fontsize=8,
+                color=colour,
+                annotation_clip=False,
             )
         return rings
 

@@ -41,7 +41,12 @@ LAYERS_IN_WORDS = (
     "The first layer is the per-speaker RNN, which hears one channel; the last one is the cross-speaker RNN, which hears what both hold in mind. "
     "Each caption says what was measured; a picture of few events can mislead, and its caption says how few they are."
 )
-SPACES = {"tsne": "space_tsne", "umap": "space_umap", "autoencoder": "space_autoencoder", "pca": "space_pca"}
+SPACES = {
+    "tsne": "space_tsne",
+    "umap": "space_umap",
+    "autoencoder": "space_autoencoder",
+    "pca": "space_pca",
+}
 
 
 @dataclass(frozen=True)
@@ -79,10 +84,27 @@ class Room:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `turnstream latents gallery`."""
-    parser.add_argument("--source", type=Path, help="manifest, audio file or collection (default: the bundled call)")
-    parser.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="where to write; open its index.html")
-    parser.add_argument("--only", nargs="+", metavar="WORD", help="only the views whose names hold one of these words, such as gate or t-SNE")
-    parser.add_argument("--run", type=Path, help="a run with snapshots: for what was learned first, and how the space changed (default: before and after)")
+    parser.add_argument(
+        "--source", type=Path, help="manifest, audio file or collection (default: the bundled call)"
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        required=True,
+        metavar="FOLDER",
+        help="where to write; open its index.html",
+    )
+    parser.add_argument(
+        "--only",
+        nargs="+",
+        metavar="WORD",
+        help="only the views whose names hold one of these words, such as gate or t-SNE",
+    )
+    parser.add_argument(
+        "--run",
+        type=Path,
+        help="a run with snapshots: for what was learned first, and how the space changed (default: before and after)",
+    )
     add_model_argument(parser)
 
 
@@ -100,7 +122,9 @@ def main(args: argparse.Namespace) -> int:
     return 0
 
 
-def make_views(room: Room, only: Sequence[str] | None = None) -> tuple[list[tuple[str, View]], dict[str, str]]:
+def make_views(
+    room: Room, only: Sequence[str] | None = None
+) -> tuple[list[tuple[str, View]], dict[str, str]]:
     """All views that are there now, with the section each belongs to, and the reasons of those that could not be made.
 
     Args:
@@ -110,11 +134,21 @@ def make_views(room: Room, only: Sequence[str] | None = None) -> tuple[list[tupl
         ConfigError: no view has such a name.
     """
     steps = list(_steps(room))
-    asked = {name for _, name, _ in steps if only is None or any(word.lower() in name.lower() for word in only)}
+    asked = {
+        name
+        for _, name, _ in steps
+        if only is None or any(word.lower() in name.lower() for word in only)
+    }
     if not asked:
         names = ", ".join(name for _, name, _ in steps)
-        raise ConfigError(f"expected words from the names of views ({names}), got {', '.join(only or ())}")
-    key = [room.collection.about.weights_sha256, [dialogue.id for dialogue in room.collection.dialogues], str(room.run)]
+        raise ConfigError(
+            f"expected words from the names of views ({names}), got {', '.join(only or ())}"
+        )
+    key = [
+        room.collection.about.weights_sha256,
+        [dialogue.id for dialogue in room.collection.dialogues],
+        str(room.run),
+    ]
     done = _read_done(room.out, key)
     made: list[tuple[str, View]] = []
     missing: dict[str, str] = {}
@@ -127,9 +161,18 @@ def make_views(room: Room, only: Sequence[str] | None = None) -> tuple[list[tupl
             except TurnstreamError as error:
                 missing[title] = str(error)
                 continue
-            done[title] = [{"path": view.path.name, "title": view.title, "caption": view.caption} for view in views]
-            (room.out / DONE).write_text(json.dumps({"key": key, "done": done}, indent=1, ensure_ascii=False), encoding="utf-8")
-        made += [(section, View(room.out / words["path"], words["title"], words["caption"])) for words in done[title]]
+            done[title] = [
+                {"path": view.path.name, "title": view.title, "caption": view.caption}
+                for view in views
+            ]
+            (room.out / DONE).write_text(
+                json.dumps({"key": key, "done": done}, indent=1, ensure_ascii=False),
+                encoding="utf-8",
+            )
+        made += [
+            (section, View(room.out / words["path"], words["title"], words["caption"]))
+            for words in done[title]
+        ]
     return made, missing
 
 
@@ -139,7 +182,11 @@ def _read_done(out: Path, key: list[object]) -> dict[str, list[dict[str, str]]]:
         done: dict[str, list[dict[str, str]]] = there["done"] if there["key"] == key else {}
     except (OSError, ValueError, KeyError):
         return {}
-    return {title: views for title, views in done.items() if all((out / view["path"]).is_file() for view in views)}
+    return {
+        title: views
+        for title, views in done.items()
+        if all((out / view["path"]).is_file() for view in views)
+    }
 
 
 def _steps(room: Room) -> Iterator[tuple[str, str, Callable[[], Sequence[View]]]]:
@@ -153,7 +200,9 @@ def _steps(room: Room) -> Iterator[tuple[str, str, Callable[[], Sequence[View]]]
             from ..space.project import project
 
             path = room.space(method, layer)
-            return [project(collection, method, path, path.with_suffix(".png"), layer=layer, dims=dims)]
+            return [
+                project(collection, method, path, path.with_suffix(".png"), layer=layer, dims=dims)
+            ]
 
         return make
 
@@ -166,9 +215,16 @@ def _steps(room: Room) -> Iterator[tuple[str, str, Callable[[], Sequence[View]]]
     def explore() -> list[View]:
         from ..space.explore import explore
 
-        spaces = [space for method in SPACES for layer in ("latent", "latent_speaker") if (space := room.fitted(method, layer)) is not None]
+        spaces = [
+            space
+            for method in SPACES
+            for layer in ("latent", "latent_speaker")
+            if (space := room.fitted(method, layer)) is not None
+        ]
         if not spaces:
-            raise ConfigError("expected a projection to explore, got none, since none could be fitted")
+            raise ConfigError(
+                "expected a projection to explore, got none, since none could be fitted"
+            )
         return [explore(collection, spaces, out / "explore.html")]
 
     yield "The space of states", "explorer", explore
@@ -188,7 +244,11 @@ def _steps(room: Room) -> Iterator[tuple[str, str, Callable[[], Sequence[View]]]
         from ..events.probe_results import draw_probes
         from ..events.probes import probe
 
-        return [draw_probes(probe(collection, model=model, parts=out / "probes.parts"), out / "probes.png")]
+        return [
+            draw_probes(
+                probe(collection, model=model, parts=out / "probes.parts"), out / "probes.png"
+            )
+        ]
 
     yield "Around events", "probes", probes
 
@@ -202,7 +262,9 @@ def _steps(room: Room) -> Iterator[tuple[str, str, Callable[[], Sequence[View]]]
         return [
             paths_picture(collection, plane, out / "paths.png"),
             paths_page(collection, plane, out / "paths.html", second=space),
-            conversation_picture(collection, plane, out / "conversation.png", identity, (0.0, end_s)),
+            conversation_picture(
+                collection, plane, out / "conversation.png", identity, (0.0, end_s)
+            ),
         ]
 
     yield "Paths and film", "paths", paths
@@ -211,12 +273,22 @@ def _steps(room: Room) -> Iterator[tuple[str, str, Callable[[], Sequence[View]]]
         from ..film.film import event_of, film, film_of_event
         from ..space.fitting import projection_for
 
-        spaces = {layer: room.fitted("tsne", layer) or projection_for(collection, None, layer) for layer in ("latent_speaker", "latent")}
+        spaces = {
+            layer: room.fitted("tsne", layer) or projection_for(collection, None, layer)
+            for layer in ("latent_speaker", "latent")
+        }
         made = [film(collection, longest, spaces, out / "film.mp4", 0.0, end_s)]
         if collection.events("shift", "hold"):
             event = collection.events("shift", "hold")[0]
             planes = {layer: projection_for(collection, None, layer) for layer in spaces}
-            made.append(film_of_event(collection, event_of(collection, event.number, 0), planes, out / "film_of_event.mp4"))
+            made.append(
+                film_of_event(
+                    collection,
+                    event_of(collection, event.number, 0),
+                    planes,
+                    out / "film_of_event.mp4",
+                )
+            )
         return made
 
     yield "Paths and film", "film", films
@@ -230,7 +302,14 @@ def _steps(room: Room) -> Iterator[tuple[str, str, Callable[[], Sequence[View]]]
         identity = collection.dialogues[longest].id
         return [
             draw_units(search, out / "units.png"),
-            cell_page(collection, out / "cell.html", model=model, search=search, dialogue=identity, end_s=end_s),
+            cell_page(
+                collection,
+                out / "cell.html",
+                model=model,
+                search=search,
+                dialogue=identity,
+                end_s=end_s,
+            ),
         ]
 
     yield "Cells and gates", "units", units
@@ -238,7 +317,15 @@ def _steps(room: Room) -> Iterator[tuple[str, str, Callable[[], Sequence[View]]]
     def activations() -> list[View]:
         from ..cells.activations import activations_picture
 
-        return [activations_picture(collection, out / "activations.png", model=model, dialogue=collection.dialogues[longest].id, end_s=end_s)]
+        return [
+            activations_picture(
+                collection,
+                out / "activations.png",
+                model=model,
+                dialogue=collection.dialogues[longest].id,
+                end_s=end_s,
+            )
+        ]
 
     yield "Cells and gates", "activations", activations
 
@@ -288,8 +375,12 @@ def _steps(room: Room) -> Iterator[tuple[str, str, Callable[[], Sequence[View]]]
 
         networks = {"before training": untrained(model), "trained": model}
         if room.run is not None:
-            networks = {folder.name: load_checkpoint(folder) for folder in find_snapshots(room.run).values()}
-        stages = replace(read_stages(networks, collection, follow(collection, 600), "latent"), origin="run")
+            networks = {
+                folder.name: load_checkpoint(folder) for folder in find_snapshots(room.run).values()
+            }
+        stages = replace(
+            read_stages(networks, collection, follow(collection, 600), "latent"), origin="run"
+        )
         return [animation_page(animate(stages, "tsne"), out / "animation.html")]
 
     yield "Training", "animation over training", animation
@@ -305,8 +396,13 @@ def untrained(model: TurnModel) -> TurnModel:
 def page(room: Room, made: Sequence[tuple[str, View]], missing: dict[str, str]) -> str:
     """The text of index.html."""
     dialogues = room.collection.dialogues
-    seconds = sum(room.collection.frame_count(number) for number in range(len(dialogues))) / room.collection.frame_rate_hz
-    counts = [f"{len(room.collection.events(kind))} {kind}s" for kind in ("shift", "hold", "backchannel")]
+    seconds = (
+        sum(room.collection.frame_count(number) for number in range(len(dialogues)))
+        / room.collection.frame_rate_hz
+    )
+    counts = [
+        f"{len(room.collection.events(kind))} {kind}s" for kind in ("shift", "hold", "backchannel")
+    ]
     which = dialogues[0].id if len(dialogues) == 1 else f"{len(dialogues)} dialogues"
     parts = [
         f"<h1>Inside {html.escape(room.name)}</h1><p class='note'>{html.escape(which)}, {seconds / 60:.1f} minutes, {', '.join(counts)}. {LAYERS_IN_WORDS}</p>"
@@ -315,11 +411,16 @@ def page(room: Room, made: Sequence[tuple[str, View]], missing: dict[str, str]) 
         parts.append(f"<h2>{html.escape(section)}</h2>")
         parts += [_figure(view) for found, view in made if found == section]
     if missing:
-        listed = "".join(f"<li>{html.escape(title)}: {html.escape(reason)}</li>" for title, reason in missing.items())
+        listed = "".join(
+            f"<li>{html.escape(title)}: {html.escape(reason)}</li>"
+            for title, reason in missing.items()
+        )
         parts.append(f"<h2>Not shown</h2><ul>{listed}</ul>")
     style = STYLE + LOOKS
     head = f'<meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>Inside {html.escape(room.name)}</title><style>{style}</style>'
-    return f'<!doctype html><html lang="en"><head>{head}</head><body>{"".join(parts)}</body></html>\n'
+    return (
+        f'<!doctype html><html lang="en"><head>{head}</head><body>{"".join(parts)}</body></html>\n'
+    )
 
 
 def _figure(view: View) -> str:

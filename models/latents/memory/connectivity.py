@@ -43,12 +43,21 @@ CHANNELS = ("speaker before", "other speaker")
 INTO_S = (JUDGED_S, 0.0)  # of the silence have been heard when the network is asked
 REACH_S = 10.0
 BATCH_FRAMES = 8_000  # mel frames of each speaker in a backward pass
-STRAIGHT = 0.95  # R squared of a line through a logarithmic tail from which it counts as exponential
+STRAIGHT = (
+    0.95  # R squared of a line through a logarithmic tail from which it counts as exponential
+)
 
 Floats = NDArray[np.float64]
 
 
-def score_gradients(model: TurnModel, mel: Tensor, state: Tensor, steps: Tensor, speaker: Tensor, of: Score = "logit") -> Tensor:
+def score_gradients(
+    model: TurnModel,
+    mel: Tensor,
+    state: Tensor,
+    steps: Tensor,
+    speaker: Tensor,
+    of: Score = "logit",
+) -> Tensor:
     """Gradients of what a network says at some steps with respect to the frames that it is given.
 
     Args:
@@ -75,7 +84,9 @@ def score_gradients(model: TurnModel, mel: Tensor, state: Tensor, steps: Tensor,
 
 def encoder_gradient(model: TurnModel, mel: Tensor, step: int) -> Tensor:
     """Gradient of the sum of the encoder's output at a step with respect to frames of one speaker, (T, M), from a zero state."""
-    zero = unpack_state(model.init_mel_state(1), model.mel_state_shapes(), model.mel_layout)["encoder"]
+    zero = unpack_state(model.init_mel_state(1), model.mel_state_shapes(), model.mel_layout)[
+        "encoder"
+    ]
     with torch.enable_grad():
         heard = mel.detach()[None].requires_grad_()
         both, _ = model.encoder(heard.repeat(2, 1, 1), zero)  # a state is of two speakers
@@ -105,7 +116,14 @@ def states_before(model: TurnModel, mel: Tensor, frames: Sequence[int]) -> dict[
     return found
 
 
-def connectivity(model: TurnModel, mel: Tensor, step: int, speaker: int, reach_s: float = REACH_S, of: Score = "logit") -> Tensor:
+def connectivity(
+    model: TurnModel,
+    mel: Tensor,
+    step: int,
+    speaker: int,
+    reach_s: float = REACH_S,
+    of: Score = "logit",
+) -> Tensor:
     """Gradient of what a network says at one moment with respect to the frames before it.
 
     Args:
@@ -127,7 +145,9 @@ def connectivity(model: TurnModel, mel: Tensor, step: int, speaker: int, reach_s
     first = max(0, end - _reach_frames(model, reach_s))
     state = states_before(model, mel, [first])[first]
     steps, asked = torch.tensor([[step - first // stride]]), torch.tensor([speaker])
-    return score_gradients(model, mel[None, :, first:end], state, steps, asked, of)[0, 0].transpose(0, 1)
+    return score_gradients(model, mel[None, :, first:end], state, steps, asked, of)[0, 0].transpose(
+        0, 1
+    )
 
 
 @dataclass(frozen=True)
@@ -165,14 +185,23 @@ class Connectivity:
 
     def longer_for_shifts(self, moment: int, share: float = 0.5) -> Estimate:
         """By how many seconds that time is longer for shifts than for holds."""
-        return estimate(lambda weights: self._within(weights, moment, 0, share) - self._within(weights, moment, 1, share), len(self.sums))
+        return estimate(
+            lambda weights: (
+                self._within(weights, moment, 0, share) - self._within(weights, moment, 1, share)
+            ),
+            len(self.sums),
+        )
 
     def tail(self, moment: int, kind: int) -> tuple[float, float]:
         """Time constant of an exponential through the mean magnitude beyond the encoder's reach, in seconds, and the R squared of that line."""
-        return exponential_tail(self.curves[moment, kind].sum(axis=-1), self.rate_hz, self.encoder_frames)
+        return exponential_tail(
+            self.curves[moment, kind].sum(axis=-1), self.rate_hz, self.encoder_frames
+        )
 
     def _within(self, weights: Floats, moment: int, kind: int, share: float) -> Floats:
-        curves = _means(weights, self.sums[:, moment, kind], self.counts[:, moment, kind]).sum(axis=-1)  # (W, R)
+        curves = _means(weights, self.sums[:, moment, kind], self.counts[:, moment, kind]).sum(
+            axis=-1
+        )  # (W, R)
         return np.array([time_within(curve, self.rate_hz, share) for curve in curves])
 
 
@@ -198,7 +227,12 @@ def exponential_tail(curve: Floats, rate_hz: float, first: int) -> tuple[float, 
 
 
 def connect(
-    model: TurnModel, collection: Collection, reach_s: float = REACH_S, into_s: tuple[float, ...] = INTO_S, of: Score = "logit", kept: Path | None = None
+    model: TurnModel,
+    collection: Collection,
+    reach_s: float = REACH_S,
+    into_s: tuple[float, ...] = INTO_S,
+    of: Score = "logit",
+    kept: Path | None = None,
 ) -> Connectivity:
     """Connectivity of every shift and hold.
 
@@ -220,7 +254,12 @@ def connect(
     sums, counts, halves = [], [], []
     for number in tqdm(numbers, desc="connectivity", unit="dialogue", disable=None):
         chosen = [moment.only(moment.of(number)) for moment in readings]
-        part = parts.of(number, lambda number=number, chosen=chosen: _connect(model, sound_at(collection, number, _rate(model)), chosen, reach_s, of))
+        part = parts.of(
+            number,
+            lambda number=number, chosen=chosen: _connect(
+                model, sound_at(collection, number, _rate(model)), chosen, reach_s, of
+            ),
+        )
         picture = part["sums"] if picture is None else picture + part["sums"]
         sums.append(part["sums"].sum(axis=-1))
         counts.append(part["counts"])
@@ -229,20 +268,38 @@ def connect(
     counted = np.sum(counts, axis=0)[..., None, None]
     mean = np.divide(picture, counted, out=np.full(picture.shape, np.nan), where=counted > 0)
     field = receptive_field(model.config.encoder).size
-    return Connectivity(into_s, FRAME_RATE_HZ, field, mean, np.array(sums), np.array(counts), readings[0].happened, np.concatenate(halves))
+    return Connectivity(
+        into_s,
+        FRAME_RATE_HZ,
+        field,
+        mean,
+        np.array(sums),
+        np.array(counts),
+        readings[0].happened,
+        np.concatenate(halves),
+    )
 
 
-def _connect(model: TurnModel, audio: Samples, readings: Sequence[Readings], reach_s: float, of: Score) -> Arrays:
+def _connect(
+    model: TurnModel, audio: Samples, readings: Sequence[Readings], reach_s: float, of: Score
+) -> Arrays:
     """Sums of one dialogue: its silences, read at K moments."""
     stride, reach = model.config.encoder.stride, _reach_frames(model, reach_s)
     mel = log_mel(model, audio)
-    steps = np.minimum([moment.steps(model.config.frame_rate_hz) for moment in readings], mel.shape[1] // stride - 1)  # (K, E)
+    steps = np.minimum(
+        [moment.steps(model.config.frame_rate_hz) for moment in readings],
+        mel.shape[1] // stride - 1,
+    )  # (K, E)
     first = np.maximum(0, (steps.min(axis=0) + 1) * stride - reach)
     last = (steps.max(axis=0) + 1) * stride
     states = states_before(model, mel, first.tolist())
     speaker, shift = readings[0].speaker, readings[0].happened
     shape = (len(readings), len(KINDS), reach)
-    sums, counts, half_s = np.zeros((*shape, 2, mel.shape[2])), np.zeros(shape), np.zeros((len(speaker), len(readings)))
+    sums, counts, half_s = (
+        np.zeros((*shape, 2, mel.shape[2])),
+        np.zeros(shape),
+        np.zeros((len(speaker), len(readings))),
+    )
     for length in np.unique(last - first):
         alike = np.flatnonzero(last - first == length)
         per_batch = max(1, BATCH_FRAMES // int(length))
@@ -250,11 +307,18 @@ def _connect(model: TurnModel, audio: Samples, readings: Sequence[Readings], rea
             windows = torch.stack([mel[:, first[event] : last[event]] for event in batch])
             state = torch.cat([states[first[event]] for event in batch])
             asked = torch.from_numpy(steps[:, batch] - first[batch] // stride)
-            gradients = score_gradients(model, windows, state, asked, torch.from_numpy(speaker[batch]), of).abs().double().numpy()
+            gradients = (
+                score_gradients(model, windows, state, asked, torch.from_numpy(speaker[batch]), of)
+                .abs()
+                .double()
+                .numpy()
+            )
             for moment, place in np.ndindex(len(readings), len(batch)):
                 event = batch[place]
                 newest = (asked[moment, place].item() + 1) * stride
-                by_lag = gradients[moment, place, :, :newest][:, ::-1][:, :reach].transpose(1, 0, 2)  # (R', 2, M)
+                by_lag = gradients[moment, place, :, :newest][:, ::-1][:, :reach].transpose(
+                    1, 0, 2
+                )  # (R', 2, M)
                 if speaker[event] == 0:
                     by_lag = by_lag[:, ::-1]  # who spoke before comes first
                 kind = int(not shift[event])
@@ -278,7 +342,9 @@ def _reach_frames(model: TurnModel, reach_s: float) -> int:
     """
     steps = round(reach_s * model.config.frame_rate_hz) if np.isfinite(reach_s) else 0
     if steps < 1:
-        raise ConfigError(f"expected a reach of at least a step of the network, {1 / model.config.frame_rate_hz:g} s, got {reach_s:g}")
+        raise ConfigError(
+            f"expected a reach of at least a step of the network, {1 / model.config.frame_rate_hz:g} s, got {reach_s:g}"
+        )
     return steps * model.config.encoder.stride
 
 

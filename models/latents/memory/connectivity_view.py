@@ -28,11 +28,29 @@ SHARES = (0.5, 0.9)
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `turnstream latents connectivity`."""
-    parser.add_argument("source", type=Path, help="collection, manifest of dialogues or one audio file")
+    parser.add_argument(
+        "source", type=Path, help="collection, manifest of dialogues or one audio file"
+    )
     parser.add_argument("--out", type=Path, required=True, metavar="PNG", help="picture to write")
-    parser.add_argument("--npz", type=Path, metavar="FILE", help="numbers to write; work that is cut short is gone on with from beside it")
-    parser.add_argument("--reach", type=float, default=REACH_S, metavar="SECONDS", help="how far back (default: %(default)g)")
-    parser.add_argument("--of", choices=SCORES, default="logit", help="what the gradient is of: the logit of p_shift, or p_shift itself (default: %(default)s)")
+    parser.add_argument(
+        "--npz",
+        type=Path,
+        metavar="FILE",
+        help="numbers to write; work that is cut short is gone on with from beside it",
+    )
+    parser.add_argument(
+        "--reach",
+        type=float,
+        default=REACH_S,
+        metavar="SECONDS",
+        help="how far back (default: %(default)g)",
+    )
+    parser.add_argument(
+        "--of",
+        choices=SCORES,
+        default="logit",
+        help="what the gradient is of: the logit of p_shift, or p_shift itself (default: %(default)s)",
+    )
     add_model_argument(parser)
 
 
@@ -42,13 +60,28 @@ def main(args: argparse.Namespace) -> int:
     if args.npz is not None:
         check_suffix(args.npz, ".npz")
     with opened_collection(args.source, args.model) as collection:
-        view = view_connectivity(collection, load_network(args.model), args.out, reach_s=args.reach, of=args.of, npz=args.npz, name=name_of(args.model))
+        view = view_connectivity(
+            collection,
+            load_network(args.model),
+            args.out,
+            reach_s=args.reach,
+            of=args.of,
+            npz=args.npz,
+            name=name_of(args.model),
+        )
     print(f"{view.caption}\n{view.path}")
     return 0
 
 
 def view_connectivity(
-    collection: Collection, model: TurnModel, out: Path, *, reach_s: float = REACH_S, of: Score = "logit", npz: Path | None = None, name: str = ""
+    collection: Collection,
+    model: TurnModel,
+    out: Path,
+    *,
+    reach_s: float = REACH_S,
+    of: Score = "logit",
+    npz: Path | None = None,
+    name: str = "",
 ) -> View:
     """Connectivity of the shifts and holds of a collection.
 
@@ -65,7 +98,9 @@ def view_connectivity(
     found = connect(model, collection, reach_s, of=of, kept=npz)
     title = f"Connectivity of {name or collection.about.model}: what its {'logit of p(shift)' if of == 'logit' else 'p(shift)'} listens to"
     caption = describe(found, of)
-    with picture(out, title, caption, (10.5, 8.6), nrows=3, ncols=2, height_ratios=[1, 1, 1.25]) as panels:
+    with picture(
+        out, title, caption, (10.5, 8.6), nrows=3, ncols=2, height_ratios=[1, 1, 1.25]
+    ) as panels:
         _draw_pictures(found, model.config.features, panels[:2])
         for moment, panel in enumerate(panels[2]):
             _draw_curves(found, moment, panel, labelled=moment == 0)
@@ -83,7 +118,11 @@ def describe(found: Connectivity, of: Score = "logit") -> str:
     words = [
         f"Mean magnitude of the gradient of {'the logit of p(shift)' if of == 'logit' else 'p(shift)'} with respect to each log-mel value "
         f"(per unit, about 17 dB) of the {reach_s:g} s before, over {shifts} shifts and {holds} holds of {dialogues} dialogue{'s' * (dialogues > 1)}"
-        + (f"; {shifts + holds - full} of them have less than that before them and count as far as they go." if full < shifts + holds else ".")
+        + (
+            f"; {shifts + holds - full} of them have less than that before them and count as far as they go."
+            if full < shifts + holds
+            else "."
+        )
     ]
     for moment, into_s in enumerate(found.into_s):
         when = f"{into_s:g} s into the silence" if into_s else "At the silence's start"
@@ -91,7 +130,9 @@ def describe(found: Connectivity, of: Score = "logit") -> str:
             f"{KINDS[kind]}s {' and '.join(f'{round(100 * share)} % within {_seconds(found.time_within(moment, kind, share))}' for share in SHARES)}"
             for kind in (0, 1)
         ]
-        words.append(f"{when}: {', '.join(spans)}; {_compared(found.longer_for_shifts(moment), 1 / found.rate_hz)}.")
+        words.append(
+            f"{when}: {', '.join(spans)}; {_compared(found.longer_for_shifts(moment), 1 / found.rate_hz)}."
+        )
     curves = np.nan_to_num(found.curves[0])  # (kinds, R, channels)
     own = [_share(curves[kind, :, 0], curves[kind]) for kind in (0, 1)]
     channel = f"the channel of the speaker before the silence has {own[0]:.0f} % (shifts) and {own[1]:.0f} % (holds)"
@@ -115,7 +156,9 @@ def _compared(difference: Estimate, frame_s: float) -> str:
         return f"half-life of shifts {difference.value:+.2f} s against holds"
     if abs(difference.value) < frame_s:
         return "the half-lives of shifts and holds are less than a frame apart"
-    apart = "they differ" if difference.low > 0 or difference.high < 0 else "no measurable difference"
+    apart = (
+        "they differ" if difference.low > 0 or difference.high < 0 else "no measurable difference"
+    )
     return f"half-life of shifts {difference.value:+.2f} s against holds ({difference.low:+.2f} to {difference.high:+.2f}): {apart}"
 
 
@@ -123,14 +166,22 @@ def _tails(found: Connectivity) -> str:
     tails = [found.tail(0, kind) for kind in (0, 1)]
     straight = [bool(fit >= STRAIGHT) for _, fit in tails]
     if not any(straight):
-        fits = ", ".join("of none that falls" if np.isnan(fit) else f"{fit:.2f}" for _, fit in tails)
+        fits = ", ".join(
+            "of none that falls" if np.isnan(fit) else f"{fit:.2f}" for _, fit in tails
+        )
         return f"Beyond the encoder's reach the fall is not one exponential (R squared of a logarithmic line {fits} for shifts, holds)."
-    said = [f"of {KINDS[kind]}s with a time constant of {tails[kind][0]:.1f} s (R squared {tails[kind][1]:.2f})" for kind in (0, 1) if straight[kind]]
+    said = [
+        f"of {KINDS[kind]}s with a time constant of {tails[kind][0]:.1f} s (R squared {tails[kind][1]:.2f})"
+        for kind in (0, 1)
+        if straight[kind]
+    ]
     return f"Beyond it the curve falls about exponentially, {' and '.join(said)}."
 
 
 def _seconds(time: Estimate) -> str:
-    return f"{time.value:.2f} s" + ("" if np.isnan(time.low) else f" ({time.low:.2f}-{time.high:.2f})")
+    return f"{time.value:.2f} s" + (
+        "" if np.isnan(time.low) else f" ({time.low:.2f}-{time.high:.2f})"
+    )
 
 
 def _share(part: Any, whole: Any) -> float:
@@ -146,12 +197,31 @@ def _draw_pictures(found: Connectivity, features: FeatureConfig, panels: Any) ->
     for kind, channel in np.ndindex(2, 2):
         panel = panels[kind][channel]
         panel.grid(visible=False)
-        mesh = panel.pcolormesh(edges_s, np.arange(features.mel_bins + 1), shown[kind, :, channel].T, cmap="magma_r", vmin=0, vmax=top or 1, rasterized=True)
+        mesh = panel.pcolormesh(
+            edges_s,
+            np.arange(features.mel_bins + 1),
+            shown[kind, :, channel].T,
+            cmap="magma_r",
+            vmin=0,
+            vmax=top or 1,
+            rasterized=True,
+        )
         _mark(found, found.into_s[0], panel, LIGHT.ink)
         rows = np.interp(NAMED_HZ, _band_centres(features), np.arange(features.mel_bins) + 0.5)
         inside = [features.low_hz <= hz <= features.high_hz for hz in NAMED_HZ]
-        panel.set_yticks(rows[inside], [f"{hz / 1000:g} kHz" if hz >= 1000 else f"{hz} Hz" for hz, there in zip(NAMED_HZ, inside, strict=True) if there])
-        panel.set_title(f"{KINDS[kind]}s, {CHANNELS[channel]}, {found.into_s[0]:g} s into the silence", fontsize=9.5, color=LIGHT.ink)
+        panel.set_yticks(
+            rows[inside],
+            [
+                f"{hz / 1000:g} kHz" if hz >= 1000 else f"{hz} Hz"
+                for hz, there in zip(NAMED_HZ, inside, strict=True)
+                if there
+            ],
+        )
+        panel.set_title(
+            f"{KINDS[kind]}s, {CHANNELS[channel]}, {found.into_s[0]:g} s into the silence",
+            fontsize=9.5,
+            color=LIGHT.ink,
+        )
     bar = panels[0][0].figure.colorbar(mesh, ax=list(np.ravel(panels)), pad=0.01, extend="max")
     bar.set_label("mean |gradient|", fontsize=8.5)
     bar.ax.tick_params(labelsize=8)
@@ -180,7 +250,11 @@ def _draw_curves(found: Connectivity, moment: int, panel: Any, *, labelled: bool
         half = found.time_within(moment, kind)
         if np.isfinite(half.value):
             at = 0.04 + 0.08 * (1 - kind)
-            reach = [[half.value - half.low], [half.high - half.value]] if np.isfinite(half.low) else None
+            reach = (
+                [[half.value - half.low], [half.high - half.value]]
+                if np.isfinite(half.low)
+                else None
+            )
             shape = "o" if kind == 0 else "s"
             panel.errorbar(
                 half.value,
@@ -193,7 +267,11 @@ def _draw_curves(found: Connectivity, moment: int, panel: Any, *, labelled: bool
                 transform=panel.get_xaxis_transform(),
                 label=f"half-life, {KINDS[kind]}s",
             )
-    when = f"{found.into_s[moment]:g} s into the silence" if found.into_s[moment] else "at the silence's start"
+    when = (
+        f"{found.into_s[moment]:g} s into the silence"
+        if found.into_s[moment]
+        else "at the silence's start"
+    )
     panel.set_title(f"sum over bands, {when}", fontsize=9.5, color=LIGHT.ink)
     panel.set_ylabel("|gradient| of a frame", fontsize=9)
     panel.set_xlabel("seconds before (logarithmic)", fontsize=9)
@@ -208,11 +286,22 @@ def _mark(found: Connectivity, into_s: float, panel: Any, ink: str) -> None:
     edges_s = _lag_edges(found)
     panel.set_xscale("log")
     panel.set_xlim(edges_s[-1], edges_s[0])
-    panel.set_xticks([tick for tick in (10, 5, 2, 1, 0.5, 0.2, 0.1, 0.05, 0.02) if tick <= edges_s[-1]], minor=False)
+    panel.set_xticks(
+        [tick for tick in (10, 5, 2, 1, 0.5, 0.2, 0.1, 0.05, 0.02) if tick <= edges_s[-1]],
+        minor=False,
+    )
     panel.xaxis.set_major_formatter("{x:g}")
     panel.minorticks_off()
     stroke = [Stroke(linewidth=2.5, foreground=LIGHT.paper), Normal()]
-    words = {"fontsize": 7.5, "rotation": 90, "va": "top", "ha": "right", "transform": panel.get_xaxis_transform(), "color": ink, "path_effects": stroke}
+    words = {
+        "fontsize": 7.5,
+        "rotation": 90,
+        "va": "top",
+        "ha": "right",
+        "transform": panel.get_xaxis_transform(),
+        "color": ink,
+        "path_effects": stroke,
+    }
     panel.axvline(found.encoder_frames / found.rate_hz, color=ink, linewidth=1, linestyle=":")
     panel.text(found.encoder_frames / found.rate_hz, 0.98, "encoder's reach", **words)
     if into_s:
@@ -245,11 +334,19 @@ def _save(found: Connectivity, path: Path) -> None:
             counts=found.counts.sum(axis=0),
             shift=found.shift,
             half_s=found.half_s,
-            half_life_s=[[_values(found.time_within(moment, kind)) for kind in (0, 1)] for moment in range(len(found.into_s))],
-            within_90_percent_s=[[_values(found.time_within(moment, kind, 0.9)) for kind in (0, 1)] for moment in range(len(found.into_s))],
+            half_life_s=[
+                [_values(found.time_within(moment, kind)) for kind in (0, 1)]
+                for moment in range(len(found.into_s))
+            ],
+            within_90_percent_s=[
+                [_values(found.time_within(moment, kind, 0.9)) for kind in (0, 1)]
+                for moment in range(len(found.into_s))
+            ],
         )
     except OSError as error:
-        raise ConfigError(f"expected a file that can be written, got {str(path)!r}: {error.strerror}") from None
+        raise ConfigError(
+            f"expected a file that can be written, got {str(path)!r}: {error.strerror}"
+        ) from None
 
 
 def _values(time: Estimate) -> tuple[float, float, float]:

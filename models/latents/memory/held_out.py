@@ -15,7 +15,13 @@ PENALTIES = (0.003, 0.03, 0.3)  # inverse strengths that the dialogues fitted on
 Floats = NDArray[np.float64]
 
 
-def held_out_log_odds(features: Floats, happened: NDArray[np.bool_], dialogue: NDArray[np.int64], *, balanced: bool = False) -> Floats:
+def held_out_log_odds(
+    features: Floats,
+    happened: NDArray[np.bool_],
+    dialogue: NDArray[np.int64],
+    *,
+    balanced: bool = False,
+) -> Floats:
     """Log-odds of every event, each from a regression fitted on other dialogues.
 
     Features are scaled and the penalty is chosen on the dialogues fitted on.
@@ -34,10 +40,14 @@ def held_out_log_odds(features: Floats, happened: NDArray[np.bool_], dialogue: N
 
     different = len(np.unique(dialogue))
     if different < 2:
-        raise ConfigError(f"expected at least 2 dialogues, to fit on some and to judge on others, got {different}")
+        raise ConfigError(
+            f"expected at least 2 dialogues, to fit on some and to judge on others, got {different}"
+        )
     found = np.zeros(len(happened))
     for train, test in GroupKFold(min(FOLDS, different)).split(features, groups=dialogue):
-        found[test] = fitted_log_odds(features[train], happened[train], dialogue[train], features[test], balanced=balanced)
+        found[test] = fitted_log_odds(
+            features[train], happened[train], dialogue[train], features[test], balanced=balanced
+        )
     return found
 
 
@@ -52,14 +62,23 @@ def is_fittable(happened: NDArray[np.bool_], dialogue: NDArray[np.int64]) -> boo
     return all(0 < happened[train].sum() < len(train) for train, _ in folds)
 
 
-def fitted_log_odds(features: Floats, happened: NDArray[np.bool_], dialogue: NDArray[np.int64], asked: Floats, *, balanced: bool = False) -> Floats:
+def fitted_log_odds(
+    features: Floats,
+    happened: NDArray[np.bool_],
+    dialogue: NDArray[np.int64],
+    asked: Floats,
+    *,
+    balanced: bool = False,
+) -> Floats:
     """Log-odds of other events, (N', F) -> (N',), from a regression fitted on some; see `held_out_log_odds`.
 
     Raises:
         ConfigError: only one kind to fit on.
     """
     if happened.all() or not happened.any():
-        raise ConfigError(f"expected shifts and holds to fit on, got {int(happened.sum())} and {int((~happened).sum())}")
+        raise ConfigError(
+            f"expected shifts and holds to fit on, got {int(happened.sum())} and {int((~happened).sum())}"
+        )
     if not features.shape[1]:
         share = 0.5 if balanced else happened.mean()
         return np.full(len(asked), np.log(share / (1 - share)))
@@ -67,23 +86,37 @@ def fitted_log_odds(features: Floats, happened: NDArray[np.bool_], dialogue: NDA
     spread = np.where(spread > 1e-9, spread, 1.0)
     scaled = (features - mean) / spread
     penalty = _best_penalty(scaled, happened, dialogue, balanced)
-    return _regression(penalty, balanced).fit(scaled, happened).decision_function((asked - mean) / spread)
+    return (
+        _regression(penalty, balanced)
+        .fit(scaled, happened)
+        .decision_function((asked - mean) / spread)
+    )
 
 
-def _best_penalty(scaled: Floats, happened: NDArray[np.bool_], dialogue: NDArray[np.int64], balanced: bool) -> float:
+def _best_penalty(
+    scaled: Floats, happened: NDArray[np.bool_], dialogue: NDArray[np.int64], balanced: bool
+) -> float:
     """The one with the least log-loss on dialogues left out in turn; the middle one where that cannot be tried."""
     from sklearn.model_selection import GroupKFold
 
     different = len(np.unique(dialogue))
     losses = np.zeros(len(PENALTIES))
-    weights = np.where(happened, 1 / max(happened.sum(), 1), 1 / max((~happened).sum(), 1)) if balanced else np.ones(len(happened))
+    weights = (
+        np.where(happened, 1 / max(happened.sum(), 1), 1 / max((~happened).sum(), 1))
+        if balanced
+        else np.ones(len(happened))
+    )
     tried = 0
     if different > 1:
         for train, test in GroupKFold(min(INNER_FOLDS, different)).split(scaled, groups=dialogue):
             if 0 < happened[train].sum() < len(train):
                 tried += 1
                 for place, penalty in enumerate(PENALTIES):
-                    log_odds = _regression(penalty, balanced).fit(scaled[train], happened[train]).decision_function(scaled[test])
+                    log_odds = (
+                        _regression(penalty, balanced)
+                        .fit(scaled[train], happened[train])
+                        .decision_function(scaled[test])
+                    )
                     losses[place] += (weights[test] * log_loss(log_odds, happened[test])).sum()
     return PENALTIES[int(losses.argmin())] if tried else PENALTIES[len(PENALTIES) // 2]
 
@@ -96,4 +129,6 @@ def log_loss(log_odds: Floats, happened: NDArray[np.bool_]) -> Floats:
 def _regression(penalty: float, balanced: bool) -> Any:
     from sklearn.linear_model import LogisticRegression
 
-    return LogisticRegression(C=penalty, class_weight="balanced" if balanced else None, max_iter=1000)
+    return LogisticRegression(
+        C=penalty, class_weight="balanced" if balanced else None, max_iter=1000
+    )

@@ -18,7 +18,14 @@ from pathlib import Path
 import numpy as np
 
 from ...dialogues.activity import FRAME_RATE_HZ, BoolFrames, runs
-from ...evaluation.measures import Estimate, auc_statistic, balanced_accuracy, consecutive, estimate, sums_by_dialogue
+from ...evaluation.measures import (
+    Estimate,
+    auc_statistic,
+    balanced_accuracy,
+    consecutive,
+    estimate,
+    sums_by_dialogue,
+)
 from ...evaluation.predictions import at_activity_rate
 from ...turn_model import TurnModel
 from ..collection import Collection, Event
@@ -28,7 +35,13 @@ from .readings import Readings, each_dialogue, floor_logits, silence_readings
 
 SHORT_S = 1.0  # of past, for what a network without memory of the dialogue could hear
 NETWORK = "the network"
-ACTIVITY_FEATURES = ("turn", "last stretch", "since the other spoke", "stretches in the turn", "share of the last 30 s")
+ACTIVITY_FEATURES = (
+    "turn",
+    "last stretch",
+    "since the other spoke",
+    "stretches in the turn",
+    "share of the last 30 s",
+)
 SHARE_S = 30.0
 NEVER_S = 60.0  # stands for the time since somebody spoke who has not spoken yet
 
@@ -91,7 +104,9 @@ class Errors:
     spoiled: int
 
 
-def ask(model: TurnModel, collection: Collection, kept: Path | None = None) -> list[tuple[str, Asked]]:
+def ask(
+    model: TurnModel, collection: Collection, kept: Path | None = None
+) -> list[tuple[str, Asked]]:
     """Ask in every way that the dialogues allow.
 
     Args:
@@ -105,31 +120,77 @@ def ask(model: TurnModel, collection: Collection, kept: Path | None = None) -> l
     """
     readings, events = silence_readings(collection)
     short = score_with_past(model, collection, readings, [SHORT_S], kept)[0]
-    whole, one_channel, known = np.zeros(len(readings)), np.zeros(len(readings)), np.zeros((len(readings), len(ACTIVITY_FEATURES)))
+    whole, one_channel, known = (
+        np.zeros(len(readings)),
+        np.zeros(len(readings)),
+        np.zeros((len(readings), len(ACTIVITY_FEATURES))),
+    )
     for places, audio in each_dialogue(collection, readings, model.config.features.sample_rate_hz):
         chosen = readings.only(places)
         whole[places] = floor_logits(model, audio, chosen)
-        for heard in (0, 1):  # asked about is who did not speak before: only the other one, who did, is heard
+        for heard in (
+            0,
+            1,
+        ):  # asked about is who did not speak before: only the other one, who did, is heard
             silenced = audio * np.array([[heard == 0], [heard == 1]], np.float32)
             before = np.flatnonzero(chosen.speaker == 1 - heard)
             if len(before):
                 one_channel[places[before]] = floor_logits(model, silenced, chosen.only(before))
         speaking = collection.frames(int(chosen.number[0]), ["speaking"])["speaking"].T
         heard = np.rint(chosen.heard_s * FRAME_RATE_HZ).astype(np.int64)
-        activity = at_activity_rate(speaking.astype(np.float32), collection.frame_rate_hz, int(heard.max())) > 0
-        known[places] = [activity_features(activity[:, :end], 1 - asked) for end, asked in zip(heard.tolist(), chosen.speaker.tolist(), strict=True)]
-    endings = np.array([[event.ending == "question", event.ending == "statement"] for event in events], np.float64)
+        activity = (
+            at_activity_rate(
+                speaking.astype(np.float32), collection.frame_rate_hz, int(heard.max())
+            )
+            > 0
+        )
+        known[places] = [
+            activity_features(activity[:, :end], 1 - asked)
+            for end, asked in zip(heard.tolist(), chosen.speaker.tolist(), strict=True)
+        ]
+    endings = np.array(
+        [[event.ending == "question", event.ending == "statement"] for event in events], np.float64
+    )
     texted = np.isin(readings.number, np.unique(readings.number[endings.any(axis=1)]))
-    found = [("", combine(readings, events, short, whole, one_channel, known, endings if texted.all() else None))]
+    found = [
+        (
+            "",
+            combine(
+                readings,
+                events,
+                short,
+                whole,
+                one_channel,
+                known,
+                endings if texted.all() else None,
+            ),
+        )
+    ]
     if not texted.all() and is_fittable(readings.happened[texted], readings.number[texted]):
         some = np.flatnonzero(texted)
         chosen_events = [events[place] for place in some]
-        asked = combine(readings.only(some), chosen_events, short[some], whole[some], one_channel[some], known[some], endings[some])
+        asked = combine(
+            readings.only(some),
+            chosen_events,
+            short[some],
+            whole[some],
+            one_channel[some],
+            known[some],
+            endings[some],
+        )
         found.append((f"{len(np.unique(readings.number[some]))} dialogues with text", asked))
     return found
 
 
-def combine(readings: Readings, events: Sequence[Event], short: Floats, whole: Floats, one_channel: Floats, activity: Floats, endings: Floats | None) -> Asked:
+def combine(
+    readings: Readings,
+    events: Sequence[Event],
+    short: Floats,
+    whole: Floats,
+    one_channel: Floats,
+    activity: Floats,
+    endings: Floats | None,
+) -> Asked:
     """All ways to ask about some silences, from what each needs; those that cannot be fitted are left out.
 
     Args:
@@ -139,8 +200,15 @@ def combine(readings: Readings, events: Sequence[Event], short: Floats, whole: F
         endings: whether the words before end as a question, and as a statement, (E, 2); None where no text is known.
     """
     network = Oracle(NETWORK, whole)
-    alone = [network, Oracle(f"hears only the last {SHORT_S:g} s", short), Oracle("hears only the speaker before", one_channel)]
-    together = [Oracle(f"only the last {SHORT_S:g} s", short), Oracle("all the past: the network", whole)]
+    alone = [
+        network,
+        Oracle(f"hears only the last {SHORT_S:g} s", short),
+        Oracle("hears only the speaker before", one_channel),
+    ]
+    together = [
+        Oracle(f"only the last {SHORT_S:g} s", short),
+        Oracle("all the past: the network", whole),
+    ]
     fittable = is_fittable(readings.happened, readings.number)
     newest = whole
     if fittable:
@@ -151,7 +219,10 @@ def combine(readings: Readings, events: Sequence[Event], short: Floats, whole: F
 
         recalibrated, active = fitted(), fitted(activity)
         alone += [Oracle("recalibrated", recalibrated), Oracle("true voice activity", active)]
-        together += [Oracle("+ recalibrated", recalibrated), Oracle("+ true voice activity", active)]
+        together += [
+            Oracle("+ recalibrated", recalibrated),
+            Oracle("+ true voice activity", active),
+        ]
         newest = active
         if endings is not None:
             newest = fitted(activity, endings)
@@ -159,9 +230,13 @@ def combine(readings: Readings, events: Sequence[Event], short: Floats, whole: F
             together.append(Oracle("+ words", newest))
         lengths = np.log([event.end_s - event.start_s for event in events])
         alone.append(Oracle("length of the silence", fitted(lengths), ahead=True))
-    if len(np.unique(readings.number)) > 1:  # needs no fitting, but of one dialogue it would be all there is to know
+    if (
+        len(np.unique(readings.number)) > 1
+    ):  # needs no fitting, but of one dialogue it would be all there is to know
         alone.append(Oracle("how many are shifts", with_counts_known(whole, readings), ahead=True))
-        together.append(Oracle("+ how many are shifts", with_counts_known(newest, readings), ahead=True))
+        together.append(
+            Oracle("+ how many are shifts", with_counts_known(newest, readings), ahead=True)
+        )
     return Asked(readings, tuple(alone), tuple(together), blind_error(readings), fittable)
 
 
@@ -184,8 +259,14 @@ def activity_features(activity: BoolFrames, speaker: int) -> Floats:
     start, end = turn[-1]
     recent = activity[:, max(0, frames - round(SHARE_S * FRAME_RATE_HZ)) :].sum(axis=1)
     since_other_s = (frames - last_other) / FRAME_RATE_HZ if len(others) else NEVER_S
-    durations = [(frames - max(turn[0][0], last_other)) / FRAME_RATE_HZ, (end - start) / FRAME_RATE_HZ, since_other_s]
-    return np.array([*np.log1p(durations), np.log(len(turn)), recent[speaker] / max(recent.sum(), 1)])
+    durations = [
+        (frames - max(turn[0][0], last_other)) / FRAME_RATE_HZ,
+        (end - start) / FRAME_RATE_HZ,
+        since_other_s,
+    ]
+    return np.array(
+        [*np.log1p(durations), np.log(len(turn)), recent[speaker] / max(recent.sum(), 1)]
+    )
 
 
 def with_counts_known(log_odds: Floats, readings: Readings) -> Floats:
@@ -195,7 +276,9 @@ def with_counts_known(log_odds: Floats, readings: Readings) -> Floats:
         places = readings.of(int(number))
         falling = np.sort(log_odds[places])[::-1]
         shifts = int(readings.happened[places].sum())
-        between = np.concatenate([[falling[0] + 1], (falling[:-1] + falling[1:]) / 2, [falling[-1] - 1]])
+        between = np.concatenate(
+            [[falling[0] + 1], (falling[:-1] + falling[1:]) / 2, [falling[-1] - 1]]
+        )
         moved[places] = log_odds[places] - between[shifts]
     return moved
 
@@ -203,9 +286,13 @@ def with_counts_known(log_odds: Floats, readings: Readings) -> Floats:
 def blind_error(readings: Readings) -> float:
     """Balanced error of guesses that only know how many silences of each dialogue are shifts: what that oracle gives away by itself."""
     numbers, dialogues = consecutive(readings.number)
-    shifts, holds = sums_by_dialogue(np.stack([readings.happened, ~readings.happened], axis=1), numbers, dialogues).T
+    shifts, holds = sums_by_dialogue(
+        np.stack([readings.happened, ~readings.happened], axis=1), numbers, dialogues
+    ).T
     share = shifts / (shifts + holds)
-    return float(((shifts * (1 - share)).sum() / shifts.sum() + (holds * share).sum() / holds.sum()) / 2)
+    return float(
+        ((shifts * (1 - share)).sum() / shifts.sum() + (holds * share).sum() / holds.sum()) / 2
+    )
 
 
 def count_errors(log_odds: Floats, other: Floats, readings: Readings) -> Errors:
@@ -216,7 +303,19 @@ def count_errors(log_odds: Floats, other: Floats, readings: Readings) -> Errors:
     for values in (log_odds, other):
         called = values >= 0
         confusions.append(
-            sums_by_dialogue(np.stack([happened & called, happened & ~called, ~happened & called, ~happened & ~called], axis=1), numbers, dialogues)
+            sums_by_dialogue(
+                np.stack(
+                    [
+                        happened & called,
+                        happened & ~called,
+                        ~happened & called,
+                        ~happened & ~called,
+                    ],
+                    axis=1,
+                ),
+                numbers,
+                dialogues,
+            )
         )
         rankings.append(auc_statistic(values, happened, numbers, dialogues))
         wrong.append(called != happened)

@@ -30,8 +30,16 @@ HATCH = "////"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `turnstream latents oracles`."""
-    parser.add_argument("source", type=Path, help="collection, manifest of dialogues or one audio file")
-    parser.add_argument("--out", type=Path, required=True, metavar="PNG", help="picture to write; work that is cut short is gone on with from beside it")
+    parser.add_argument(
+        "source", type=Path, help="collection, manifest of dialogues or one audio file"
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        required=True,
+        metavar="PNG",
+        help="picture to write; work that is cut short is gone on with from beside it",
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="numbers to write")
     add_model_argument(parser)
 
@@ -42,13 +50,26 @@ def main(args: argparse.Namespace) -> int:
     if args.json is not None:
         check_suffix(args.json, ".json")
     with opened_collection(args.source, args.model) as collection:
-        views = view_oracles(collection, load_network(args.model), args.out, numbers=args.json, name=name_of(args.model))
+        views = view_oracles(
+            collection,
+            load_network(args.model),
+            args.out,
+            numbers=args.json,
+            name=name_of(args.model),
+        )
     for view in views:
         print(f"{view.caption}\n{view.path}")
     return 0
 
 
-def view_oracles(collection: Collection, model: TurnModel, out: Path, *, numbers: Path | None = None, name: str = "") -> list[View]:
+def view_oracles(
+    collection: Collection,
+    model: TurnModel,
+    out: Path,
+    *,
+    numbers: Path | None = None,
+    name: str = "",
+) -> list[View]:
     """Errors that go away, step by step and one by one.
 
     Args:
@@ -66,10 +87,21 @@ def view_oracles(collection: Collection, model: TurnModel, out: Path, *, numbers
         path = out.with_name(f"{out.stem}.text{out.suffix}") if words else out
         together = count_all(asked.together, stepwise=True, asked=asked)
         alone = count_all(asked.alone, stepwise=False, asked=asked)
-        title = f"What the shift/hold errors of {name or collection.about.model} are made of" + (f": {words}" if words else "")
+        title = f"What the shift/hold errors of {name or collection.about.model} are made of" + (
+            f": {words}" if words else ""
+        )
         caption = describe(asked, together, alone, collection)
         height = ROW_IN * (len(together) + len(alone)) + 1.4
-        with picture(path, title, caption, (11.0, height), nrows=2, ncols=2, sharey="row", height_ratios=[len(together), len(alone)]) as panels:
+        with picture(
+            path,
+            title,
+            caption,
+            (11.0, height),
+            nrows=2,
+            ncols=2,
+            sharey="row",
+            height_ratios=[len(together), len(alone)],
+        ) as panels:
             for column, measure in enumerate(MEASURES):
                 _draw_steps(asked.together, together, measure, panels[0][column])
                 _draw_alone(asked.alone, alone, measure, panels[1][column])
@@ -81,7 +113,10 @@ def view_oracles(collection: Collection, model: TurnModel, out: Path, *, numbers
             "dialogues": len(np.unique(asked.readings.number)),
             "blind_balanced_error_with_counts_known": asked.guessing,
             **{
-                kind: {way.name: {"looks_ahead": way.ahead, **asdict(found)} for way, found in zip(ways, errors, strict=True)}
+                kind: {
+                    way.name: {"looks_ahead": way.ahead, **asdict(found)}
+                    for way, found in zip(ways, errors, strict=True)
+                }
                 for kind, (ways, errors) in kinds.items()
             },
         }
@@ -94,10 +129,15 @@ def view_oracles(collection: Collection, model: TurnModel, out: Path, *, numbers
 def count_all(ways: Sequence[Oracle], *, stepwise: bool, asked: Asked) -> list[Errors]:
     """Errors of ways to ask, each beside the one before it, or beside the first."""
     beside = [ways[0], *ways[:-1]] if stepwise else [ways[0]] * len(ways)
-    return [count_errors(way.log_odds, other.log_odds, asked.readings) for way, other in zip(ways, beside, strict=True)]
+    return [
+        count_errors(way.log_odds, other.log_odds, asked.readings)
+        for way, other in zip(ways, beside, strict=True)
+    ]
 
 
-def describe(asked: Asked, together: Sequence[Errors], alone: Sequence[Errors], collection: Collection) -> str:
+def describe(
+    asked: Asked, together: Sequence[Errors], alone: Sequence[Errors], collection: Collection
+) -> str:
     """What is seen, in words."""
     readings, network = asked.readings, alone[0]
     shifts, dialogues = int(readings.happened.sum()), len(np.unique(readings.number))
@@ -109,16 +149,26 @@ def describe(asked: Asked, together: Sequence[Errors], alone: Sequence[Errors], 
     found: dict[bool, list[str]] = {True: [], False: []}
     for way, errors in zip(asked.alone[1:], alone[1:], strict=True):
         counted = f"{errors.mended} mended, {errors.spoiled} spoiled{', looks ahead' if way.ahead else ''}"
-        found[_measurable(errors.balanced_less)].append(f"{way.name} {-100 * errors.balanced_less.value + 0.0:+.1f} ({counted})")
+        found[_measurable(errors.balanced_less)].append(
+            f"{way.name} {-100 * errors.balanced_less.value + 0.0:+.1f} ({counted})"
+        )
     words.append("Points of balanced error against the network, each alone,")
     if dialogues < 2:
-        words.append(f"without intervals: {'; '.join(found[False])}. One dialogue leaves none to fit oracles on, so only what the network hears is varied.")
+        words.append(
+            f"without intervals: {'; '.join(found[False])}. One dialogue leaves none to fit oracles on, so only what the network hears is varied."
+        )
         return " ".join(words)
     words.append(
-        "; ".join([f"measurable: {'; '.join(found[True])}"] * bool(found[True]) + [f"not measurable: {'; '.join(found[False])}"] * bool(found[False])) + "."
+        "; ".join(
+            [f"measurable: {'; '.join(found[True])}"] * bool(found[True])
+            + [f"not measurable: {'; '.join(found[False])}"] * bool(found[False])
+        )
+        + "."
     )
     last = max(place for place, way in enumerate(asked.together) if not way.ahead)
-    gone = count_errors(asked.together[last].log_odds, asked.together[0].log_odds, readings).share_less
+    gone = count_errors(
+        asked.together[last].log_odds, asked.together[0].log_odds, readings
+    ).share_less
     words.append(
         f"Step by step, from “{asked.together[0].name}” to “{asked.together[last].name}”, {_percent(gone)} of the balanced error goes away"
         f"{'' if _measurable(gone) else ', which is not measurable'}; {_percent(together[last].balanced)} remains."
@@ -127,13 +177,23 @@ def describe(asked: Asked, together: Sequence[Errors], alone: Sequence[Errors], 
         f"Who knows how many are shifts and guesses blindly has {100 * asked.guessing:.0f} %, so that bound is to be compared with this, not with 50 %."
     )
     if not asked.fittable:
-        words.append("Oracles that need fitting are left out: the dialogues that some would be fitted on have only shifts or only holds.")
+        words.append(
+            "Oracles that need fitting are left out: the dialogues that some would be fitted on have only shifts or only holds."
+        )
         return " ".join(words)
-    sources = sorted({collection.dialogues[int(number)].activity_from for number in np.unique(readings.number)})
-    words.append(f"“True” voice activity is from: {', '.join(sources)}. Regressions are judged on dialogues that they were not fitted on.")
+    sources = sorted(
+        {collection.dialogues[int(number)].activity_from for number in np.unique(readings.number)}
+    )
+    words.append(
+        f"“True” voice activity is from: {', '.join(sources)}. Regressions are judged on dialogues that they were not fitted on."
+    )
     if not any("words" in way.name for way in asked.alone):
         some = any(event.ending for event in collection.events("shift", "hold"))
-        words.append("Words are known of only some of the dialogues, so they are left out." if some else "Words are not known here.")
+        words.append(
+            "Words are known of only some of the dialogues, so they are left out."
+            if some
+            else "Words are not known here."
+        )
     return " ".join(words)
 
 
@@ -142,7 +202,9 @@ def _measurable(difference: Estimate) -> bool:
 
 
 def _percent(found: Estimate) -> str:
-    return f"{100 * found.value:.0f} %" + ("" if math.isnan(found.low) else f" ({100 * found.low:.0f} to {100 * found.high:.0f})")
+    return f"{100 * found.value:.0f} %" + (
+        "" if math.isnan(found.low) else f" ({100 * found.low:.0f} to {100 * found.high:.0f})"
+    )
 
 
 def _draw_steps(ways: Sequence[Oracle], errors: Sequence[Errors], measure: str, panel: Any) -> None:
@@ -150,14 +212,33 @@ def _draw_steps(ways: Sequence[Oracle], errors: Sequence[Errors], measure: str, 
     values = [100 * getattr(found, measure).value for found in errors]
     for row, (way, found, value) in enumerate(zip(ways, errors, values, strict=True)):
         before = values[row - 1] if row else value
-        panel.barh(row, min(value, before), color=LIGHT.first, height=0.68, alpha=0.55 if way.ahead else 1.0)
+        panel.barh(
+            row,
+            min(value, before),
+            color=LIGHT.first,
+            height=0.68,
+            alpha=0.55 if way.ahead else 1.0,
+        )
         if before > value:
-            panel.barh(row, before - value, left=value, color="none", edgecolor=LIGHT.third, hatch=HATCH, linewidth=0.8, height=0.68)
+            panel.barh(
+                row,
+                before - value,
+                left=value,
+                color="none",
+                edgecolor=LIGHT.third,
+                hatch=HATCH,
+                linewidth=0.8,
+                height=0.68,
+            )
         elif value > before:
             panel.barh(row, value - before, left=before, color=LIGHT.second, height=0.68)
         _whisker(getattr(found, measure), row, panel)
         _number(value, getattr(found, measure), row, panel)
-    panel.set_title(f"step by step: {MEASURES[measure]} (hatched: gone, orange: added)", fontsize=9, color=LIGHT.ink)
+    panel.set_title(
+        f"step by step: {MEASURES[measure]} (hatched: gone, orange: added)",
+        fontsize=9,
+        color=LIGHT.ink,
+    )
     _rows(ways, [*values, *(100 * getattr(found, measure).high for found in errors)], panel)
 
 
@@ -168,18 +249,49 @@ def _draw_alone(ways: Sequence[Oracle], errors: Sequence[Errors], measure: str, 
     values = [100 * getattr(found, measure).value for found in errors]
     for row, (way, found, value) in enumerate(zip(ways, errors, values, strict=True)):
         measurable = _measurable(getattr(found, f"{measure}_less"))
-        panel.plot([network, value], [row, row], color=LIGHT.faint, linewidth=3, alpha=0.5, solid_capstyle="butt")
+        panel.plot(
+            [network, value],
+            [row, row],
+            color=LIGHT.faint,
+            linewidth=3,
+            alpha=0.5,
+            solid_capstyle="butt",
+        )
         _whisker(getattr(found, measure), row, panel)
         face = LIGHT.first if measurable or not row else LIGHT.paper
-        panel.plot(value, row, "D" if way.ahead else "o", color=LIGHT.first, markerfacecolor=face, markersize=7, zorder=3)
-        panel.annotate(f"{value:.1f}", (value, row), xytext=(0, 4.5), textcoords="offset points", fontsize=7.5, ha="center", color=LIGHT.ink)
-    panel.set_title(f"one by one: {MEASURES[measure]} (filled: measurably another)", fontsize=9, color=LIGHT.ink)
+        panel.plot(
+            value,
+            row,
+            "D" if way.ahead else "o",
+            color=LIGHT.first,
+            markerfacecolor=face,
+            markersize=7,
+            zorder=3,
+        )
+        panel.annotate(
+            f"{value:.1f}",
+            (value, row),
+            xytext=(0, 4.5),
+            textcoords="offset points",
+            fontsize=7.5,
+            ha="center",
+            color=LIGHT.ink,
+        )
+    panel.set_title(
+        f"one by one: {MEASURES[measure]} (filled: measurably another)", fontsize=9, color=LIGHT.ink
+    )
     _rows(ways, [*values, *(100 * getattr(found, measure).high for found in errors)], panel)
 
 
 def _whisker(found: Estimate, row: int, panel: Any) -> None:
     if not math.isnan(found.low):
-        panel.plot([100 * found.low, 100 * found.high], [row, row], color=LIGHT.ink, linewidth=1.2, zorder=2)
+        panel.plot(
+            [100 * found.low, 100 * found.high],
+            [row, row],
+            color=LIGHT.ink,
+            linewidth=1.2,
+            zorder=2,
+        )
 
 
 def _number(value: float, found: Estimate, row: int, panel: Any) -> None:
@@ -187,11 +299,22 @@ def _number(value: float, found: Estimate, row: int, panel: Any) -> None:
 
     right = value if math.isnan(found.high) else max(value, 100 * found.high)
     readable = [Stroke(linewidth=2.5, foreground=LIGHT.paper), Normal()]
-    panel.annotate(f"{value:.1f}", (right, row), (5, 0), textcoords="offset points", fontsize=8, va="center", color=LIGHT.ink, path_effects=readable)
+    panel.annotate(
+        f"{value:.1f}",
+        (right, row),
+        (5, 0),
+        textcoords="offset points",
+        fontsize=8,
+        va="center",
+        color=LIGHT.ink,
+        path_effects=readable,
+    )
 
 
 def _rows(ways: Sequence[Oracle], reached: Sequence[float], panel: Any) -> None:
-    panel.set_yticks(range(len(ways)), [way.name + (" (looks ahead)" if way.ahead else "") for way in ways])
+    panel.set_yticks(
+        range(len(ways)), [way.name + (" (looks ahead)" if way.ahead else "") for way in ways]
+    )
     panel.tick_params(axis="y", labelsize=8)
     panel.set_ylim(len(ways) - 0.4, -0.6)
     panel.set_xlim(0, 1.12 * max(value for value in [*reached, 5.0] if math.isfinite(value)))

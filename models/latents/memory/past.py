@@ -38,7 +38,13 @@ BANDS = 8
 BATCH_S = 240.0  # of audio in one forward pass
 
 
-def score_with_past(model: TurnModel, collection: Collection, readings: Readings, pasts_s: Sequence[float] = PASTS_S, kept: Path | None = None) -> Floats:
+def score_with_past(
+    model: TurnModel,
+    collection: Collection,
+    readings: Readings,
+    pasts_s: Sequence[float] = PASTS_S,
+    kept: Path | None = None,
+) -> Floats:
     """What a network says at moments when it has heard only so much before them.
 
     Args:
@@ -53,23 +59,46 @@ def score_with_past(model: TurnModel, collection: Collection, readings: Readings
         ConfigError: a past of less than a step.
     """
     lengths = [_steps(model, past_s) for past_s in pasts_s]
-    parts = Parts(parts_beside(kept), json.dumps([weights_sha256(model), [d.id for d in collection.dialogues], list(pasts_s), readings.heard_s.tolist()]))
+    parts = Parts(
+        parts_beside(kept),
+        json.dumps(
+            [
+                weights_sha256(model),
+                [d.id for d in collection.dialogues],
+                list(pasts_s),
+                readings.heard_s.tolist(),
+            ]
+        ),
+    )
     found = np.zeros((len(lengths), len(readings)))
     rate_hz = model.config.features.sample_rate_hz
     with tqdm(total=len(readings), desc="past", unit="moment", disable=None) as bar:
         for number in np.unique(readings.number).tolist():
             places = readings.of(number)
             chosen = readings.only(places)
-            found[:, places] = parts.of(number, lambda number=number, chosen=chosen: {"said": _score(model, collection, chosen, rate_hz, lengths)})["said"]
+            found[:, places] = parts.of(
+                number,
+                lambda number=number, chosen=chosen: {
+                    "said": _score(model, collection, chosen, rate_hz, lengths)
+                },
+            )["said"]
             bar.update(len(places))
     return found
 
 
-def _score(model: TurnModel, collection: Collection, readings: Readings, rate_hz: int, lengths: Sequence[int | None]) -> Floats:
+def _score(
+    model: TurnModel,
+    collection: Collection,
+    readings: Readings,
+    rate_hz: int,
+    lengths: Sequence[int | None],
+) -> Floats:
     """One dialogue: (P, E)."""
     ((_, audio),) = each_dialogue(collection, readings, rate_hz)
     whole = floor_logits(model, audio, readings)
-    steps = np.minimum(readings.steps(model.config.frame_rate_hz), audio.shape[1] // model.config.frame_samples - 1)
+    steps = np.minimum(
+        readings.steps(model.config.frame_rate_hz), audio.shape[1] // model.config.frame_samples - 1
+    )
     rows: list[Floats] = []
     for length in lengths:
         said = whole.copy()
@@ -78,18 +107,28 @@ def _score(model: TurnModel, collection: Collection, readings: Readings, rate_hz
             per_batch = max(1, int(BATCH_S * model.config.frame_rate_hz / length))
             for batch in np.split(short, range(per_batch, len(short), per_batch)):
                 if len(batch):
-                    said[batch] = _hear(model, audio, steps[batch] + 1, length, readings.speaker[batch])
+                    said[batch] = _hear(
+                        model, audio, steps[batch] + 1, length, readings.speaker[batch]
+                    )
         rows.append(said)
     return np.array(rows)
 
 
-def _hear(model: TurnModel, audio: Samples, ends: NDArray[np.int64], length: int, speaker: NDArray[np.int64]) -> Floats:
+def _hear(
+    model: TurnModel,
+    audio: Samples,
+    ends: NDArray[np.int64],
+    length: int,
+    speaker: NDArray[np.int64],
+) -> Floats:
     """Log-odds at the end of pieces of `length` steps, each from a zero state."""
     frame, parameter = model.config.frame_samples, next(model.parameters())
     pieces = np.stack([audio[:, (end - length) * frame : end * frame] for end in ends])
     with torch.inference_mode():
         output, _ = model(torch.from_numpy(pieces).to(parameter), model.init_state(len(ends)))
-    return output.next[torch.arange(len(ends)), torch.from_numpy(speaker), -1].cpu().double().numpy()
+    return (
+        output.next[torch.arange(len(ends)), torch.from_numpy(speaker), -1].cpu().double().numpy()
+    )
 
 
 def _steps(model: TurnModel, past_s: float) -> int | None:
@@ -102,7 +141,9 @@ def _steps(model: TurnModel, past_s: float) -> int | None:
         return None
     steps = round(past_s * model.config.frame_rate_hz) if math.isfinite(past_s) else 0
     if steps < 1:
-        raise ConfigError(f"expected pasts of at least a step of the network, {1 / model.config.frame_rate_hz:g} s, got {past_s:g}")
+        raise ConfigError(
+            f"expected pasts of at least a step of the network, {1 / model.config.frame_rate_hz:g} s, got {past_s:g}"
+        )
     return steps
 
 
@@ -121,7 +162,9 @@ class RecentSound:
     readings: Readings
 
 
-def recent_sound(model: TurnModel, collection: Collection, readings: Readings, frames: Sequence[int] = FRAMES) -> RecentSound:
+def recent_sound(
+    model: TurnModel, collection: Collection, readings: Readings, frames: Sequence[int] = FRAMES
+) -> RecentSound:
     """Frames before moments, averaged in windows that end at each of `frames`; what is before a dialogue's beginning is silence.
 
     Args:
@@ -137,7 +180,11 @@ def recent_sound(model: TurnModel, collection: Collection, readings: Readings, f
     nothing = log_mel(model, np.zeros((2, model.config.frame_samples), np.float32))[:, :1]
     for places, audio in each_dialogue(collection, readings, model.config.features.sample_rate_hz):
         mel = torch.cat([nothing.expand(-1, edges[-1], -1), log_mel(model, audio)], dim=1)
-        banded = torch.stack([piece.mean(dim=-1) for piece in mel.tensor_split(bands, dim=-1)], dim=-1).double().numpy()  # (2, T, bands)
+        banded = (
+            torch.stack([piece.mean(dim=-1) for piece in mel.tensor_split(bands, dim=-1)], dim=-1)
+            .double()
+            .numpy()
+        )  # (2, T, bands)
         for place in places:
             end = min(int(heard[place]) + edges[-1], banded.shape[1])
             both = banded[::-1] if readings.speaker[place] == 0 else banded
@@ -146,7 +193,9 @@ def recent_sound(model: TurnModel, collection: Collection, readings: Readings, f
     return RecentSound(edges, values, readings)
 
 
-def fixed_order_baseline(sound: RecentSound, frames: int, fit_on: RecentSound | None = None) -> Floats:
+def fixed_order_baseline(
+    sound: RecentSound, frames: int, fit_on: RecentSound | None = None
+) -> Floats:
     """Log-odds from the last frames alone, (E,).
 
     Args:
@@ -157,12 +206,16 @@ def fixed_order_baseline(sound: RecentSound, frames: int, fit_on: RecentSound | 
         ConfigError: no such edge, or nothing to fit on.
     """
     if frames not in sound.edges:
-        raise ConfigError(f"expected one of {', '.join(map(str, sound.edges))} frames, got {frames}")
+        raise ConfigError(
+            f"expected one of {', '.join(map(str, sound.edges))} frames, got {frames}"
+        )
     windows = sound.edges.index(frames)
     features = _flat(sound, windows)
     if fit_on is None:
         return held_out_log_odds(features, sound.readings.happened, sound.readings.number)
-    return fitted_log_odds(_flat(fit_on, windows), fit_on.readings.happened, fit_on.readings.number, features)
+    return fitted_log_odds(
+        _flat(fit_on, windows), fit_on.readings.happened, fit_on.readings.number, features
+    )
 
 
 def _flat(sound: RecentSound, windows: int) -> Floats:
@@ -192,7 +245,9 @@ def judge(log_odds: Floats, whole: Floats, readings: Readings) -> Quality:
     happened = readings.happened
     aucs = [auc_statistic(values, happened, numbers, dialogues) for values in (log_odds, whole)]
     losses = np.stack([log_loss(values, happened) for values in (log_odds, whole)], axis=1)
-    sums = sums_by_dialogue(np.concatenate([losses, np.ones((len(losses), 1))], axis=1), numbers, dialogues)
+    sums = sums_by_dialogue(
+        np.concatenate([losses, np.ones((len(losses), 1))], axis=1), numbers, dialogues
+    )
 
     def mean(weights: Floats, column: int) -> Floats:
         summed = weights @ sums

@@ -24,7 +24,17 @@ from ..collection import Collection
 from ..parts import Parts, parts_beside
 from ..views import LIGHT, View, check_suffix, picture
 from .held_out import is_fittable
-from .past import ALL, FRAMES, PASTS_S, Quality, enough_past, fixed_order_baseline, judge, recent_sound, score_with_past
+from .past import (
+    ALL,
+    FRAMES,
+    PASTS_S,
+    Quality,
+    enough_past,
+    fixed_order_baseline,
+    judge,
+    recent_sound,
+    score_with_past,
+)
 from .readings import Readings, decisive_readings, silence_readings
 
 MOMENTS = 200
@@ -52,13 +62,30 @@ class Row:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `turnstream latents past`."""
-    parser.add_argument("source", type=Path, help="collection, manifest of dialogues or one audio file")
-    parser.add_argument("--out", type=Path, required=True, metavar="PNG", help="picture to write; work that is cut short is gone on with from beside it")
+    parser.add_argument(
+        "source", type=Path, help="collection, manifest of dialogues or one audio file"
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        required=True,
+        metavar="PNG",
+        help="picture to write; work that is cut short is gone on with from beside it",
+    )
     parser.add_argument("--csv", type=Path, metavar="FILE", help="table to write")
     parser.add_argument(
-        "--fit", type=Path, metavar="SOURCE", help="other dialogues to fit the baselines on (default: each on the other dialogues of the source)"
+        "--fit",
+        type=Path,
+        metavar="SOURCE",
+        help="other dialogues to fit the baselines on (default: each on the other dialogues of the source)",
     )
-    parser.add_argument("--moments", type=int, default=MOMENTS, metavar="N", help="drawn for the loss of the next holder (default: %(default)s; 0: none)")
+    parser.add_argument(
+        "--moments",
+        type=int,
+        default=MOMENTS,
+        metavar="N",
+        help="drawn for the loss of the next holder (default: %(default)s; 0: none)",
+    )
     add_model_argument(parser)
 
 
@@ -72,10 +99,25 @@ def main(args: argparse.Namespace) -> int:
     with opened_collection(args.source, args.model) as collection:
         model = load_network(args.model)
         if args.fit is None:
-            view = view_past(collection, model, args.out, table=args.csv, moments=args.moments, name=name_of(args.model))
+            view = view_past(
+                collection,
+                model,
+                args.out,
+                table=args.csv,
+                moments=args.moments,
+                name=name_of(args.model),
+            )
         else:
             with opened_collection(args.fit, args.model) as fit:
-                view = view_past(collection, model, args.out, table=args.csv, fit=fit, moments=args.moments, name=name_of(args.model))
+                view = view_past(
+                    collection,
+                    model,
+                    args.out,
+                    table=args.csv,
+                    fit=fit,
+                    moments=args.moments,
+                    name=name_of(args.model),
+                )
     print(f"{view.caption}\n{view.path}")
     return 0
 
@@ -112,10 +154,17 @@ def view_past(
     said = score_with_past(model, collection, silences, pasts_s, kept=out)
     holder: list[Quality | None] = [None] * len(pasts_s)
     if drawn is not None:
-        at_moments = score_with_past(model, collection, drawn, pasts_s, kept=out.with_suffix(".moments"))
+        at_moments = score_with_past(
+            model, collection, drawn, pasts_s, kept=out.with_suffix(".moments")
+        )
         holder = [judge(row, at_moments[-1], drawn) for row in at_moments]
     rows = [
-        Row(NETWORK, past_s, judge(row, said[-1], silences), None if found is None else (found.loss, found.loss_gained))
+        Row(
+            NETWORK,
+            past_s,
+            judge(row, said[-1], silences),
+            None if found is None else (found.loss, found.loss_gained),
+        )
         for past_s, row, found in zip(pasts_s, said, holder, strict=True)
     ]
     if fit is not None or is_fittable(silences.happened, silences.number):
@@ -123,7 +172,9 @@ def view_past(
         fit_on = None if fit is None else recent_sound(model, fit, silence_readings(fit)[0], frames)
         for seen in (0, *frames):
             quality = judge(fixed_order_baseline(sound, seen, fit_on), said[-1], silences)
-            if not seen:  # a share that is the same for all of a dialogue's silences ranks none of them
+            if (
+                not seen
+            ):  # a share that is the same for all of a dialogue's silences ranks none of them
                 quality = replace(quality, auc=NOTHING, auc_lost=NOTHING)
             rows.append(Row(BASELINE, seen / FRAME_RATE_HZ, quality, None))
     title = f"How much past {name or collection.about.model} needs"
@@ -153,16 +204,25 @@ def describe(rows: Sequence[Row], silences: Readings, moments: int, fit: Collect
     near = [abs(row.quality.auc_lost.value) <= CLOSE_AUC for row in network]
     close = next(past_s for place, past_s in enumerate(pasts_s) if all(near[place:]))
     words.append(
-        f"The AUC comes within {CLOSE_AUC:g} of the last from {close:g} s on." if close != ALL else f"Even {pasts_s[-2]:g} s leave more than {CLOSE_AUC:g}."
+        f"The AUC comes within {CLOSE_AUC:g} of the last from {close:g} s on."
+        if close != ALL
+        else f"Even {pasts_s[-2]:g} s leave more than {CLOSE_AUC:g}."
     )
     holder = [row.holder for row in network if row.holder is not None]
     if holder:
         goes = f"{holder[0][0].value:.2f} to {holder[-1][0].value:.2f} nats"
-        words.append(f"The loss of the next holder, at {moments} moments drawn as training weighs them, goes from {goes}.")
+        words.append(
+            f"The loss of the next holder, at {moments} moments drawn as training weighs them, goes from {goes}."
+        )
     if dialogues < 2:
-        words.append("From one dialogue it cannot be told how measurable that is, and there is none to fit fixed-order baselines on.")
+        words.append(
+            "From one dialogue it cannot be told how measurable that is, and there is none to fit fixed-order baselines on."
+        )
         return " ".join(words)
-    enough = {"the AUC": [row.quality.auc_lost for row in network], "the log-loss": [row.quality.loss_gained for row in network]}
+    enough = {
+        "the AUC": [row.quality.auc_lost for row in network],
+        "the log-loss": [row.quality.loss_gained for row in network],
+    }
     if holder:
         enough["the next holder"] = [more for _, more in holder]
     words.append(
@@ -171,14 +231,26 @@ def describe(rows: Sequence[Row], silences: Readings, moments: int, fit: Collect
     if baselines:
         best = max(baselines, key=lambda row: row.quality.auc.value)
         lost = best.quality.auc_lost
-        apart = "less than the network" if lost.low > 0 else "more than the network" if lost.high < 0 else "not measurably different from the network"
-        fitted = "on the other dialogues" if fit is None else f"on {len(fit.dialogues)} other dialogue{'s' * (len(fit.dialogues) > 1)}"
+        apart = (
+            "less than the network"
+            if lost.low > 0
+            else "more than the network"
+            if lost.high < 0
+            else "not measurably different from the network"
+        )
+        fitted = (
+            "on the other dialogues"
+            if fit is None
+            else f"on {len(fit.dialogues)} other dialogue{'s' * (len(fit.dialogues) > 1)}"
+        )
         words.append(
             f"Logistic regressions on the last frames alone, fitted {fitted} (dashed), reach an AUC of {_ranged(best.quality.auc)} at best, "
             f"with {best.past_s:g} s: {apart}; their log-loss is then {best.quality.loss.value:.2f} nats."
         )
     else:
-        words.append("Fixed-order baselines are left out: the dialogues that some would be fitted on have only shifts or only holds.")
+        words.append(
+            "Fixed-order baselines are left out: the dialogues that some would be fitted on have only shifts or only holds."
+        )
     return " ".join(words)
 
 
@@ -186,11 +258,15 @@ def _enough(what: str, pasts_s: Sequence[float], worse: Sequence[Estimate]) -> s
     enough = enough_past(pasts_s, worse)
     if enough is None:
         return f"for {what} it cannot be told"
-    return f"for {what} " + (f"even {pasts_s[-2]:g} s differ" if enough == ALL else f"{enough:g} s and more")
+    return f"for {what} " + (
+        f"even {pasts_s[-2]:g} s differ" if enough == ALL else f"{enough:g} s and more"
+    )
 
 
 def _ranged(found: Estimate) -> str:
-    return f"{found.value:.2f}" + ("" if math.isnan(found.low) else f" ({found.low:.2f}-{found.high:.2f})")
+    return f"{found.value:.2f}" + (
+        "" if math.isnan(found.low) else f" ({found.low:.2f}-{found.high:.2f})"
+    )
 
 
 def _draw(rows: Sequence[Row], panels: Any, *, has_moments: bool) -> None:
@@ -198,21 +274,58 @@ def _draw(rows: Sequence[Row], panels: Any, *, has_moments: bool) -> None:
     longest = max(row.past_s for row in rows if row.past_s != ALL)
     for panel, measure in zip(panels, ("auc", "loss"), strict=True):
         lines: list[tuple[str, str, Any, str, list[tuple[float, Estimate]]]] = []
-        network = [(row.past_s, getattr(row.quality, measure)) for row in rows if row.system == NETWORK]
-        baseline = [(row.past_s, getattr(row.quality, measure)) for row in rows if row.system == BASELINE and row.past_s]
+        network = [
+            (row.past_s, getattr(row.quality, measure)) for row in rows if row.system == NETWORK
+        ]
+        baseline = [
+            (row.past_s, getattr(row.quality, measure))
+            for row in rows
+            if row.system == BASELINE and row.past_s
+        ]
         lines.append(("network, shifts and holds", LIGHT.first, "-", "o", network))
         if baseline:
-            lines.append(("fixed-order baseline, shifts and holds", LIGHT.second, (0, (5, 1.5)), "s", baseline))
+            lines.append(
+                (
+                    "fixed-order baseline, shifts and holds",
+                    LIGHT.second,
+                    (0, (5, 1.5)),
+                    "s",
+                    baseline,
+                )
+            )
         if has_moments and measure == "loss":
-            lines.append(("network, next holder at drawn moments", LIGHT.third, (0, (1, 1)), "^", [(row.past_s, row.holder[0]) for row in rows if row.holder]))
+            lines.append(
+                (
+                    "network, next holder at drawn moments",
+                    LIGHT.third,
+                    (0, (1, 1)),
+                    "^",
+                    [(row.past_s, row.holder[0]) for row in rows if row.holder],
+                )
+            )
         for label, colour, dashes, shape, points in lines:
             x = np.array([2 * longest if past_s == ALL else past_s for past_s, _ in points])
             values = np.array([[found.value, found.low, found.high] for _, found in points])
-            panel.plot(x, values[:, 0], color=colour, linestyle=dashes, marker=shape, markersize=5, linewidth=1.7, label=label)
+            panel.plot(
+                x,
+                values[:, 0],
+                color=colour,
+                linestyle=dashes,
+                marker=shape,
+                markersize=5,
+                linewidth=1.7,
+                label=label,
+            )
             panel.fill_between(x, values[:, 1], values[:, 2], color=colour, alpha=0.14, linewidth=0)
         for row in rows:
             if row.system == BASELINE and not row.past_s and measure == "loss":
-                panel.axhline(row.quality.loss.value, color=LIGHT.faint, linewidth=1, linestyle=":", label="knowing only how often a shift comes")
+                panel.axhline(
+                    row.quality.loss.value,
+                    color=LIGHT.faint,
+                    linewidth=1,
+                    linestyle=":",
+                    label="knowing only how often a shift comes",
+                )
         if measure == "auc":
             panel.axhline(0.5, color=LIGHT.faint, linewidth=1, linestyle=":", label="chance")
         panel.set_xscale("log")
@@ -220,17 +333,38 @@ def _draw(rows: Sequence[Row], panels: Any, *, has_moments: bool) -> None:
         panel.set_xticks([*ticks, 2 * longest], [*(f"{tick:g}" for tick in ticks), "all"])
         panel.minorticks_off()
         panel.set_xlabel("seconds of past heard (logarithmic)", fontsize=9)
-        panel.set_title("AUC, shifts against holds" if measure == "auc" else "log-loss, nats", fontsize=10, color=LIGHT.ink)
+        panel.set_title(
+            "AUC, shifts against holds" if measure == "auc" else "log-loss, nats",
+            fontsize=10,
+            color=LIGHT.ink,
+        )
         panel.legend(fontsize=8, framealpha=0.85, edgecolor="none", loc="best")
 
 
 def _write(rows: Sequence[Row], path: Path) -> None:
     names = ("auc", "auc_lost", "loss", "loss_gained")
-    header = ["system", "past_s", *(f"{name}{end}" for name in (*names, "holder_loss", "holder_loss_gained") for end in ("", "_low", "_high"))]
+    header = [
+        "system",
+        "past_s",
+        *(
+            f"{name}{end}"
+            for name in (*names, "holder_loss", "holder_loss_gained")
+            for end in ("", "_low", "_high")
+        ),
+    ]
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(header)
         for row in rows:
-            found = [*(getattr(row.quality, name) for name in names), *(row.holder or (NOTHING, NOTHING))]
+            found = [
+                *(getattr(row.quality, name) for name in names),
+                *(row.holder or (NOTHING, NOTHING)),
+            ]
             values = [value for each in found for value in (each.value, each.low, each.high)]
-            writer.writerow([row.system, "all" if row.past_s == ALL else f"{row.past_s:g}", *("" if math.isnan(value) else f"{value:.5f}" for value in values)])
+            writer.writerow(
+                [
+                    row.system,
+                    "all" if row.past_s == ALL else f"{row.past_s:g}",
+                    *("" if math.isnan(value) else f"{value:.5f}" for value in values),
+                ]
+            )

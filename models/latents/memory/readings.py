@@ -56,7 +56,9 @@ class Readings:
         return Readings(*(getattr(self, field.name)[places] for field in fields(self)))
 
 
-def silence_readings(collection: Collection, into_s: float = JUDGED_S) -> tuple[Readings, list[Event]]:
+def silence_readings(
+    collection: Collection, into_s: float = JUDGED_S
+) -> tuple[Readings, list[Event]]:
     """Every shift (happened) and hold, read some time into its silence.
 
     Args:
@@ -68,9 +70,17 @@ def silence_readings(collection: Collection, into_s: float = JUDGED_S) -> tuple[
     events = collection.events("shift", "hold")
     shifts = sum(event.kind == "shift" for event in events)
     if not 0 < shifts < len(events):
-        raise ConfigError(f"expected dialogues with shifts and holds, got {shifts} shifts and {len(events) - shifts} holds")
-    frames = [round(collection.frame_count(number) * FRAME_RATE_HZ / collection.frame_rate_hz) for number in range(len(collection.dialogues))]
-    heard = [heard_frame(round(event.start_s * FRAME_RATE_HZ), into_s, frames[event.number]) + 1 for event in events]
+        raise ConfigError(
+            f"expected dialogues with shifts and holds, got {shifts} shifts and {len(events) - shifts} holds"
+        )
+    frames = [
+        round(collection.frame_count(number) * FRAME_RATE_HZ / collection.frame_rate_hz)
+        for number in range(len(collection.dialogues))
+    ]
+    heard = [
+        heard_frame(round(event.start_s * FRAME_RATE_HZ), into_s, frames[event.number]) + 1
+        for event in events
+    ]
     return Readings(
         np.array([event.number for event in events]),
         np.array(heard) / FRAME_RATE_HZ,
@@ -93,9 +103,13 @@ def decisive_readings(collection: Collection, count: int, seed: int = 0) -> Read
     labels: list[tuple[NDArray[np.int64], NDArray[np.float32]]] = []
     for number in range(len(collection.dialogues)):
         columns = collection.frames(number, ["speaking", "backchannel"])
-        known = columns["backchannel"] & collection.backchannels_annotated(number)  # short reactions take the floor in training: it knows of none
+        known = columns["backchannel"] & collection.backchannels_annotated(
+            number
+        )  # short reactions take the floor in training: it knows of none
         turns = np.ascontiguousarray((columns["speaking"] & ~known).T)
-        labels.append(next_holder(bridge_short_pauses(turns, round(BRIDGED_PAUSE_S * rate_hz)), rate_hz))
+        labels.append(
+            next_holder(bridge_short_pauses(turns, round(BRIDGED_PAUSE_S * rate_hz)), rate_hz)
+        )
     totals = np.array([weight.sum(dtype=np.float64) for _, weight in labels])
     if not totals.sum():
         raise ConfigError("expected dialogues in which somebody speaks next, got none")
@@ -103,7 +117,9 @@ def decisive_readings(collection: Collection, count: int, seed: int = 0) -> Read
     for number, amount in enumerate(rng.multinomial(count, totals / totals.sum())):
         holder, weight = labels[number]
         if amount:
-            steps = np.sort(rng.choice(len(weight), amount, p=weight.astype(np.float64) / totals[number]))
+            steps = np.sort(
+                rng.choice(len(weight), amount, p=weight.astype(np.float64) / totals[number])
+            )
             drawn += [(number, int(step), bool(holder[step] == 1)) for step in steps]
     numbers, steps, happened = (np.array(values) for values in zip(*drawn, strict=True))
     return Readings(numbers, (steps + 1) / rate_hz, np.ones(len(drawn), np.int64), happened)
@@ -128,9 +144,14 @@ def log_mel(model: TurnModel, audio: Samples) -> Tensor:
     pieces: list[Tensor] = []
     with torch.no_grad():
         for start in range(0, whole, block):
-            piece, tail = model.features(torch.from_numpy(audio[:, start : min(start + block, whole)].copy()).to(parameter), tail)
+            piece, tail = model.features(
+                torch.from_numpy(audio[:, start : min(start + block, whole)].copy()).to(parameter),
+                tail,
+            )
             pieces.append(piece)
-    return torch.cat(pieces, dim=1) if pieces else parameter.new_zeros(2, 0, config.features.mel_bins)
+    return (
+        torch.cat(pieces, dim=1) if pieces else parameter.new_zeros(2, 0, config.features.mel_bins)
+    )
 
 
 def floor_logits(model: TurnModel, audio: Samples, readings: Readings) -> NDArray[np.float64]:
@@ -143,11 +164,21 @@ def floor_logits(model: TurnModel, audio: Samples, readings: Readings) -> NDArra
     Returns:
         log-odds of p_next of each moment's speaker, (E,).
     """
-    said = np.concatenate([output.next[0].cpu().numpy() for output, _ in listen(model, audio, str(next(model.parameters()).device))], axis=1)
-    return said[readings.speaker, np.minimum(readings.steps(model.config.frame_rate_hz), said.shape[1] - 1)].astype(np.float64)
+    said = np.concatenate(
+        [
+            output.next[0].cpu().numpy()
+            for output, _ in listen(model, audio, str(next(model.parameters()).device))
+        ],
+        axis=1,
+    )
+    return said[
+        readings.speaker, np.minimum(readings.steps(model.config.frame_rate_hz), said.shape[1] - 1)
+    ].astype(np.float64)
 
 
-def each_dialogue(collection: Collection, readings: Readings, sample_rate_hz: int) -> Iterator[tuple[NDArray[np.int64], Samples]]:
+def each_dialogue(
+    collection: Collection, readings: Readings, sample_rate_hz: int
+) -> Iterator[tuple[NDArray[np.int64], Samples]]:
     """Places of the moments of one dialogue, and its sound, for all dialogues that have any."""
     for number in np.unique(readings.number):
         yield readings.of(int(number)), sound_at(collection, int(number), sample_rate_hz)

@@ -24,7 +24,12 @@ from ..space.fitting import placer
 MOST_FRAMES = 300_000  # of all paths together: their states are held at once
 PLACED_EVERY = 3  # frames that are placed by a projection without a formula, which takes long
 ROLES = ("speaker", "listener")  # before the event; axis of places
-TRUE = {"shift": "shift", "gap": "shift", "hold": "hold", "pause": "hold"}  # who speaks next is what counts
+TRUE = {
+    "shift": "shift",
+    "gap": "shift",
+    "hold": "hold",
+    "pause": "hold",
+}  # who speaks next is what counts
 SHIFT_FROM = 0.5  # p_shift from which a shift is predicted
 
 Float32 = NDArray[np.float32]
@@ -132,7 +137,9 @@ def gather_paths(
     chosen = np.sort(np.random.default_rng(seed).permutation(len(found))[:most])
     events = [found[index] for index in chosen]
     if not events:
-        raise ConfigError(f"expected at least one event among {', '.join(kinds)} to draw the path of, got none in {collection.folder}")
+        raise ConfigError(
+            f"expected at least one event among {', '.join(kinds)} to draw the path of, got none in {collection.folder}"
+        )
     rate_hz = collection.frame_rate_hz
     kept: list[Event] = []
     placed: list[list[tuple[Float32, NDArray[np.int64]]]] = [[] for _ in projections]
@@ -146,18 +153,26 @@ def gather_paths(
         states, times = collection.windows(here, layer, before_s, after_s)  # (E, W, 2, H)
         readable = _readable(states[:, :, 0], here, times)
         whole: NDArray[np.bool_] = np.asarray(readable.any(axis=1))
-        here, states, readable = [event for event, there in zip(here, whole, strict=True) if there], states[whole], readable[whole]
+        here, states, readable = (
+            [event for event, there in zip(here, whole, strict=True) if there],
+            states[whole],
+            readable[whole],
+        )
         kept += here
         speaker.append(states[:, :, 0])
         for place, step, parts in zip(places_of, steps, placed, strict=True):
             rows = _rows(times, step)
             parts.append((_place(place, states[:, rows]), _last(readable[:, rows], times[rows])))
     if not kept:
-        raise ConfigError(f"expected events within the dialogues' states, got {len(events)} that lie beyond them")
+        raise ConfigError(
+            f"expected events within the dialogues' states, got {len(events)} that lie beyond them"
+        )
     joined = np.concatenate(speaker)  # (E, W, H)
     del speaker
     last = _last(_readable(joined, kept, times), times)
-    nearest, distance, typical = _nearest(joined, times, last, np.array([true_class(event) or event.kind for event in kept]))
+    nearest, distance, typical = _nearest(
+        joined, times, last, np.array([true_class(event) or event.kind for event in kept])
+    )
     return Paths(
         events=kept,
         available=len(found),
@@ -166,7 +181,13 @@ def gather_paths(
         before_s=before_s,
         after_s=after_s,
         placed=tuple(
-            PlacedPaths(projection, times[_rows(times, step)], np.concatenate([part[0] for part in parts]), np.concatenate([part[1] for part in parts]), step)
+            PlacedPaths(
+                projection,
+                times[_rows(times, step)],
+                np.concatenate([part[0] for part in parts]),
+                np.concatenate([part[1] for part in parts]),
+                step,
+            )
             for projection, step, parts in zip(projections, steps, placed, strict=True)
         ),
         last_states=joined[np.arange(len(kept)), last],
@@ -183,7 +204,9 @@ def mean_path(places: Float32) -> Float32:
     known = ~np.isnan(places[:, :, :1])
     counts = known.sum(axis=0)
     sums = np.where(known, places, 0).sum(axis=0, dtype=np.float64)
-    return np.where(counts >= max(1, len(places) / 2), sums / np.maximum(counts, 1), np.nan).astype(np.float32)
+    return np.where(counts >= max(1, len(places) / 2), sums / np.maximum(counts, 1), np.nan).astype(
+        np.float32
+    )
 
 
 def variance_between(points: NDArray[Any], groups: NDArray[Any]) -> float:
@@ -194,7 +217,10 @@ def variance_between(points: NDArray[Any], groups: NDArray[Any]) -> float:
         groups: name of each one's, (N,).
     """
     total = float(((points - points.mean(axis=0)) ** 2).sum())
-    within = sum(float(((points[groups == name] - points[groups == name].mean(axis=0)) ** 2).sum()) for name in np.unique(groups))
+    within = sum(
+        float(((points[groups == name] - points[groups == name].mean(axis=0)) ** 2).sum())
+        for name in np.unique(groups)
+    )
     return 1 - within / total if total > 0 else float("nan")
 
 
@@ -206,11 +232,15 @@ def number_of(collection: Collection, conversation: str) -> int:
     """
     ids = [dialogue.id for dialogue in collection.dialogues]
     if conversation not in ids:
-        raise ConfigError(f"expected a dialogue among {', '.join(ids[:10])}{', ...' if len(ids) > 10 else ''}, got {conversation!r}")
+        raise ConfigError(
+            f"expected a dialogue among {', '.join(ids[:10])}{', ...' if len(ids) > 10 else ''}, got {conversation!r}"
+        )
     return ids.index(conversation)
 
 
-def stretch_of(collection: Collection, number: int, between: tuple[float, float] | None) -> tuple[int, int]:
+def stretch_of(
+    collection: Collection, number: int, between: tuple[float, float] | None
+) -> tuple[int, int]:
     """Frames of a dialogue, first and last (exclusive), of a part in seconds; None is all.
 
     Raises:
@@ -221,7 +251,9 @@ def stretch_of(collection: Collection, number: int, between: tuple[float, float]
         return 0, count
     first, last = (min(collection.frame_of(seconds), count) for seconds in between)
     if not 0 <= first < last:
-        raise ConfigError(f"expected a part of {count / collection.frame_rate_hz:g} s of dialogue, got {between[0]:g} to {between[1]:g} s")
+        raise ConfigError(
+            f"expected a part of {count / collection.frame_rate_hz:g} s of dialogue, got {between[0]:g} to {between[1]:g} s"
+        )
     return first, last
 
 
@@ -236,29 +268,50 @@ def check_whose(whose: str) -> None:
         raise ConfigError(f"expected whose paths to show, among {', '.join(ROLES)}, got {whose!r}")
 
 
-def _check(collection: Collection, projections: Sequence[SavedProjection], kinds: Sequence[str], before_s: float, after_s: float, most: int) -> str:
+def _check(
+    collection: Collection,
+    projections: Sequence[SavedProjection],
+    kinds: Sequence[str],
+    before_s: float,
+    after_s: float,
+    most: int,
+) -> str:
     layers = {projection.layer for projection in projections}
     if len(layers) != 1:
-        raise ConfigError(f"expected projections of one layer, got {', '.join(sorted(layers)) or 'none'}")
+        raise ConfigError(
+            f"expected projections of one layer, got {', '.join(sorted(layers)) or 'none'}"
+        )
     unknown = [kind for kind in kinds if kind not in EVENT_KINDS]
     if unknown or not kinds:
-        raise ConfigError(f"expected kinds of events among {', '.join(EVENT_KINDS)}, got {', '.join(unknown) or 'none'}")
+        raise ConfigError(
+            f"expected kinds of events among {', '.join(EVENT_KINDS)}, got {', '.join(unknown) or 'none'}"
+        )
     if not before_s * collection.frame_rate_hz >= 1:
-        raise ConfigError(f"expected paths that begin at least a frame, {1 / collection.frame_rate_hz:g} s, before the event, got {before_s:g} s")
+        raise ConfigError(
+            f"expected paths that begin at least a frame, {1 / collection.frame_rate_hz:g} s, before the event, got {before_s:g} s"
+        )
     if not after_s >= JUDGED_S:
-        raise ConfigError(f"expected paths that go on for at least {JUDGED_S:g} s, when the decision is read, after an event's start, got {after_s:g} s")
+        raise ConfigError(
+            f"expected paths that go on for at least {JUDGED_S:g} s, when the decision is read, after an event's start, got {after_s:g} s"
+        )
     if most < 1:
         raise ConfigError(f"expected at least one path, got {most}")
     frames = min(most, len(collection.events(*kinds))) * collection.frame_of(before_s + after_s)
     if frames > MOST_FRAMES:
-        raise ConfigError(f"expected at most {MOST_FRAMES} frames in all paths together, got {frames}: ask for fewer or shorter ones")
+        raise ConfigError(
+            f"expected at most {MOST_FRAMES} frames in all paths together, got {frames}: ask for fewer or shorter ones"
+        )
     return layers.pop()
 
 
 def _once(events: list[Event]) -> list[Event]:
     """Without the gaps and pauses that are also given as shifts and holds."""
     clear = {(event.number, event.start_s) for event in events if event.kind in ("shift", "hold")}
-    return [event for event in events if event.kind not in ("gap", "pause") or (event.number, event.start_s) not in clear]
+    return [
+        event
+        for event in events
+        if event.kind not in ("gap", "pause") or (event.number, event.start_s) not in clear
+    ]
 
 
 def _step(projection: SavedProjection, rate_hz: float) -> int:
@@ -272,7 +325,9 @@ def _rows(times: NDArray[np.float64], step: int) -> NDArray[np.int64]:
     return np.arange(zero % step, len(times), step)
 
 
-def _readable(states: Float32, events: Sequence[Event], times: NDArray[np.float64]) -> NDArray[np.bool_]:
+def _readable(
+    states: Float32, events: Sequence[Event], times: NDArray[np.float64]
+) -> NDArray[np.bool_]:
     ends = np.array([min(JUDGED_S, event.end_s - event.start_s) for event in events])
     return ~np.isnan(states[:, :, 0]) & (times > 1e-6) & (times <= ends[:, None] + 1e-6)
 
@@ -293,7 +348,9 @@ def _place(place: Any, states: Float32) -> Float32:
     return places.reshape(*states.shape[:3], -1)
 
 
-def _nearest(states: Float32, times: NDArray[np.float64], last: NDArray[np.int64], classes: NDArray[np.str_]) -> tuple[NDArray[np.int64], Float32, float]:
+def _nearest(
+    states: Float32, times: NDArray[np.float64], last: NDArray[np.int64], classes: NDArray[np.str_]
+) -> tuple[NDArray[np.int64], Float32, float]:
     """The nearest path of another class, its distance, and the median distance of all pairs; see Paths."""
     count = len(states)
     squares, shared = np.zeros((count, count)), np.zeros((count, count))
@@ -311,4 +368,8 @@ def _nearest(states: Float32, times: NDArray[np.float64], last: NDArray[np.int64
     nearest = other.argmin(axis=1)
     distance = other[np.arange(count), nearest]
     there = np.isfinite(distance)
-    return np.where(there, nearest, -1), np.where(there, distance, np.nan).astype(np.float32), float(np.median(pairs)) if len(pairs) else float("nan")
+    return (
+        np.where(there, nearest, -1),
+        np.where(there, distance, np.nan).astype(np.float32),
+        float(np.median(pairs)) if len(pairs) else float("nan"),
+    )

@@ -17,7 +17,9 @@ from .path_states import ROLES, Paths, PlacedPaths, true_class, variance_between
 LEAST_JUDGED = 10  # last points, for a figure of how far their picture can be believed
 
 
-def caption_of(collection: Collection, paths: Paths, role: int, placed: PlacedPaths | None = None) -> str:
+def caption_of(
+    collection: Collection, paths: Paths, role: int, placed: PlacedPaths | None = None
+) -> str:
     """What paths show, by what was measured of them.
 
     Args:
@@ -35,7 +37,9 @@ def caption_of(collection: Collection, paths: Paths, role: int, placed: PlacedPa
         f"from {paths.before_s:g} s before the start of the event to {paths.after_s:g} s after it."
     ]
     if placed.every > 1:
-        words.append(f"One frame in {placed.every} is placed, since this projection has no formula.")
+        words.append(
+            f"One frame in {placed.every} is placed, since this projection has no formula."
+        )
     if paths.shortened:
         words.append(f"{_counted(paths.shortened, 'path')} cut short by the edges of a dialogue.")
     words += [_separation(paths, placed, role), mistakes_in_words(paths.events)]
@@ -60,7 +64,10 @@ def mistakes_in_words(events: Sequence[Event]) -> str:
         said += f"{_counted(len(wrong) - missed, 'hold')} for {'a shift' if len(wrong) - missed == 1 else 'shifts'}"
     splits = list(dict.fromkeys(event.split for event in judged))
     if len(splits) > 1:
-        shares = [f"{split or 'no split'} {sum(e.split == split for e in wrong)} of {sum(e.split == split for e in judged)}" for split in splits]
+        shares = [
+            f"{split or 'no split'} {sum(e.split == split for e in wrong)} of {sum(e.split == split for e in judged)}"
+            for split in splits
+        ]
         said += f" ({', '.join(shares)})"
     return f"{said}."
 
@@ -89,18 +96,33 @@ def _separation(paths: Paths, placed: PlacedPaths, role: int) -> str:
 def _belief(paths: Paths, placed: PlacedPaths, role: int) -> str:
     """How far the picture can be believed: by what was measured when it was fitted, and of the last points themselves."""
     projection, said = placed.projection, []
-    figures = [f"{name} {projection.trust[name]:.2f}" for name in ("trustworthiness", "continuity", "stability") if name in projection.trust]
-    said.append(f"When it was fitted: {', '.join(figures)}." if figures else "How far it can be believed was not measured when it was fitted.")
+    figures = [
+        f"{name} {projection.trust[name]:.2f}"
+        for name in ("trustworthiness", "continuity", "stability")
+        if name in projection.trust
+    ]
+    said.append(
+        f"When it was fitted: {', '.join(figures)}."
+        if figures
+        else "How far it can be believed was not measured when it was fitted."
+    )
     points = placed.last_points(role)
     if role == 0 and len(points) >= LEAST_JUDGED:
         found = faithfulness(paths.last_states, points)
         neighbours = f"{_counted(neighbours_of(len(points)), 'neighbour')}, 1 being perfect"
-        said.append(f"Of the last points: trustworthiness {found['trustworthiness']:.2f}, continuity {found['continuity']:.2f} ({neighbours}).")
+        said.append(
+            f"Of the last points: trustworthiness {found['trustworthiness']:.2f}, continuity {found['continuity']:.2f} ({neighbours})."
+        )
     shares = stability(projection, points)
     known = ~np.isnan(shares)
     if known.any():
-        lost, judged = int((shares[known] < UNSTABLE).sum()), _counted(int(known.sum()), "last point")
-        said.append(f"{lost} of {judged} {'lies' if lost == 1 else 'lie'} where fewer than half of the neighbours stay when it is fitted again.")
+        lost, judged = (
+            int((shares[known] < UNSTABLE).sum()),
+            _counted(int(known.sum()), "last point"),
+        )
+        said.append(
+            f"{lost} of {judged} {'lies' if lost == 1 else 'lie'} where fewer than half of the neighbours stay when it is fitted again."
+        )
     return " ".join(said)
 
 
@@ -110,7 +132,11 @@ def _counts(paths: Paths) -> str:
 
 
 def _drawn(paths: Paths) -> str:
-    said = f"; drawn from {paths.available}" if paths.available > len(paths.events) + paths.left_out else ""
+    said = (
+        f"; drawn from {paths.available}"
+        if paths.available > len(paths.events) + paths.left_out
+        else ""
+    )
     return said + (f"; {paths.left_out} beyond the end of the states" if paths.left_out else "")
 
 

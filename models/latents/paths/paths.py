@@ -27,7 +27,18 @@ from ..space.explore import PLACED_EVERY, stability
 from ..space.fitting import projection_for
 from ..space.trust import UNSTABLE
 from ..views import SOUND_RATE_HZ, View, check_suffix, embedded_sound, sound_of, write_page
-from .path_states import ROLES, Paths, PlacedPaths, check_whose, gather_paths, number_of, place_track, predicted_class, stretch_of, true_class
+from .path_states import (
+    ROLES,
+    Paths,
+    PlacedPaths,
+    check_whose,
+    gather_paths,
+    number_of,
+    place_track,
+    predicted_class,
+    stretch_of,
+    true_class,
+)
 from .path_words import caption_of
 
 BEFORE_S, AFTER_S = 1.0, 0.5
@@ -40,21 +51,72 @@ Floats = NDArray[np.float32]
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `turnstream latents paths`."""
-    parser.add_argument("source", type=Path, help="collection, manifest of dialogues, or one audio file")
-    parser.add_argument("--out", type=Path, default=Path("paths.html"), metavar="FILE", help=".html, a page, or .png, a picture (default: paths.html)")
+    parser.add_argument(
+        "source", type=Path, help="collection, manifest of dialogues, or one audio file"
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=Path("paths.html"),
+        metavar="FILE",
+        help=".html, a page, or .png, a picture (default: paths.html)",
+    )
     projections = "of `turnstream latents project`; a page takes one in 2 dimensions and one in 3 (default: the bundled plane or principal components)"
-    parser.add_argument("--projection", type=Path, action="append", metavar="FILE", help=projections)
-    parser.add_argument("--dims", type=int, choices=(2, 3), help="of the picture, or of the page when it opens (default: of --projection, or 2)")
+    parser.add_argument(
+        "--projection", type=Path, action="append", metavar="FILE", help=projections
+    )
+    parser.add_argument(
+        "--dims",
+        type=int,
+        choices=(2, 3),
+        help="of the picture, or of the page when it opens (default: of --projection, or 2)",
+    )
     add_model_argument(parser)
     parser.add_argument("--layer", choices=LAYERS, help="(default: of --projection, or latent)")
-    parser.add_argument("--before", type=float, default=BEFORE_S, metavar="S", help=f"seconds of a path before its event (default {BEFORE_S:g})")
-    parser.add_argument("--after", type=float, default=AFTER_S, metavar="S", help=f"seconds of a path from the start of its event (default {AFTER_S:g})")
-    parser.add_argument("--of", nargs="+", choices=EVENT_KINDS, default=["shift", "hold"], metavar="KIND", help="events (default: shift hold)")
-    parser.add_argument("--whose", choices=ROLES, default="speaker", help="state: of who spoke before the event, or of who listened (default: speaker)")
-    parser.add_argument("--most", type=int, default=MOST, metavar="N", help=f"events, drawn by chance where there are more (default {MOST})")
+    parser.add_argument(
+        "--before",
+        type=float,
+        default=BEFORE_S,
+        metavar="S",
+        help=f"seconds of a path before its event (default {BEFORE_S:g})",
+    )
+    parser.add_argument(
+        "--after",
+        type=float,
+        default=AFTER_S,
+        metavar="S",
+        help=f"seconds of a path from the start of its event (default {AFTER_S:g})",
+    )
+    parser.add_argument(
+        "--of",
+        nargs="+",
+        choices=EVENT_KINDS,
+        default=["shift", "hold"],
+        metavar="KIND",
+        help="events (default: shift hold)",
+    )
+    parser.add_argument(
+        "--whose",
+        choices=ROLES,
+        default="speaker",
+        help="state: of who spoke before the event, or of who listened (default: speaker)",
+    )
+    parser.add_argument(
+        "--most",
+        type=int,
+        default=MOST,
+        metavar="N",
+        help=f"events, drawn by chance where there are more (default {MOST})",
+    )
     parser.add_argument("--seed", type=int, default=0, help="of the draw (default 0)")
-    parser.add_argument("--conversation", metavar="ID", help="show this whole dialogue, both speakers, rather than events")
-    parser.add_argument("--between", type=float, nargs=2, metavar=("FROM", "TO"), help="seconds of --conversation")
+    parser.add_argument(
+        "--conversation",
+        metavar="ID",
+        help="show this whole dialogue, both speakers, rather than events",
+    )
+    parser.add_argument(
+        "--between", type=float, nargs=2, metavar=("FROM", "TO"), help="seconds of --conversation"
+    )
 
 
 def main(args: argparse.Namespace) -> int:
@@ -64,9 +126,17 @@ def main(args: argparse.Namespace) -> int:
         raise ConfigError("expected --conversation with --between, got none")
     page = args.out.suffix == ".html"
     with opened_collection(args.source, args.model) as collection:
-        first, second = _chosen_projections(collection, args.projection or [], args.layer, args.dims, page)
+        first, second = _chosen_projections(
+            collection, args.projection or [], args.layer, args.dims, page
+        )
         between = None if args.between is None else tuple(args.between)
-        which = {"kinds": args.of, "before_s": args.before, "after_s": args.after, "most": args.most, "seed": args.seed}
+        which = {
+            "kinds": args.of,
+            "before_s": args.before,
+            "after_s": args.after,
+            "most": args.most,
+            "seed": args.seed,
+        }
         if page:
             shown = {"whose": args.whose, "conversation": args.conversation, "between": between}
             view = paths_page(collection, first, args.out, second=second, **which, **shown)
@@ -113,9 +183,13 @@ def paths_page(
     """
     check_whose(whose)
     if second is not None and second.dims == projection.dims:
-        raise ConfigError(f"expected a second projection with another number of dimensions, got {second.dims} twice")
+        raise ConfigError(
+            f"expected a second projection with another number of dimensions, got {second.dims} twice"
+        )
     projections = [projection, *([] if second is None else [second])]
-    paths = gather_paths(collection, projections, kinds, before_s=before_s, after_s=after_s, most=most, seed=seed)
+    paths = gather_paths(
+        collection, projections, kinds, before_s=before_s, after_s=after_s, most=most, seed=seed
+    )
     sound, offsets, silent = _clips(collection, paths)
     contents = {
         "model": collection.about.model,
@@ -127,7 +201,10 @@ def paths_page(
         "judged_s": JUDGED_S,
         "unstable": UNSTABLE,
         "whose": ROLES.index(whose),
-        "events": [asdict(event) | {"true": true_class(event), "predicted": predicted_class(event)} for event in paths.events],
+        "events": [
+            asdict(event) | {"true": true_class(event), "predicted": predicted_class(event)}
+            for event in paths.events
+        ],
         "projections": [_shown(placed) for placed in paths.placed],
         "nearest": paths.nearest,
         "distance": paths.distance,
@@ -139,10 +216,21 @@ def paths_page(
         "opens": "conversation" if conversation else "paths",
     }
     title = TITLE if conversation is None else f"{TITLE}: {conversation}"
-    opens = f"The page opens with the whole path of {conversation}; it also has the paths around events. " if conversation else ""
+    opens = (
+        f"The page opens with the whole path of {conversation}; it also has the paths around events. "
+        if conversation
+        else ""
+    )
     chosen = f"Any event can be chosen, compared with another{', and heard' if sound else ''}."
     caption = f"{opens}{caption_of(collection, paths, ROLES.index(whose))} {chosen}"
-    write_page(out, title, caption, "paths.js", contents, before=("paths_events.js", "paths_controls.js", "paths_drawing.js"))
+    write_page(
+        out,
+        title,
+        caption,
+        "paths.js",
+        contents,
+        before=("paths_events.js", "paths_controls.js", "paths_drawing.js"),
+    )
     return View(out, title, caption)
 
 
@@ -159,7 +247,9 @@ def _shown(placed: PlacedPaths) -> dict[str, Any]:
         "times_s": np.asarray(placed.times_s, np.float32),
         "places": placed.places,
         "last": placed.last,
-        "stability": np.stack([stability(projection, placed.last_points(role)) for role in range(len(ROLES))], axis=1),
+        "stability": np.stack(
+            [stability(projection, placed.last_points(role)) for role in range(len(ROLES))], axis=1
+        ),
     }
 
 
@@ -168,7 +258,12 @@ def _clips(collection: Collection, paths: Paths) -> tuple[str, Floats, str]:
     pieces: list[NDArray[np.float32]] = []
     offsets = np.full(len(paths.events), np.nan, np.float32)
     samples, failed = 0, []
-    for number in tqdm(sorted({event.number for event in paths.events}), desc="sound", unit="dialogue", disable=None):
+    for number in tqdm(
+        sorted({event.number for event in paths.events}),
+        desc="sound",
+        unit="dialogue",
+        disable=None,
+    ):
         try:
             sound = sound_of(collection.dialogues[number])
         except (ConfigError, DialogueError) as error:
@@ -178,7 +273,9 @@ def _clips(collection: Collection, paths: Paths) -> tuple[str, Floats, str]:
             if event.number == number:
                 first = round((event.start_s - paths.before_s) * SOUND_RATE_HZ)
                 last = round((event.start_s + paths.after_s) * SOUND_RATE_HZ)
-                piece = np.zeros((2, last - first + round(BETWEEN_CLIPS_S * SOUND_RATE_HZ)), np.float32)
+                piece = np.zeros(
+                    (2, last - first + round(BETWEEN_CLIPS_S * SOUND_RATE_HZ)), np.float32
+                )
                 heard = sound[:, max(0, first) : max(0, last)]
                 piece[:, max(0, -first) : max(0, -first) + heard.shape[1]] = heard
                 offsets[index] = samples / SOUND_RATE_HZ
@@ -190,10 +287,17 @@ def _clips(collection: Collection, paths: Paths) -> tuple[str, Floats, str]:
 
 
 def _conversations(
-    collection: Collection, projections: Sequence[SavedProjection], conversation: str | None, between: tuple[float, float] | None
+    collection: Collection,
+    projections: Sequence[SavedProjection],
+    conversation: str | None,
+    between: tuple[float, float] | None,
 ) -> list[dict[str, Any]]:
     """Whole paths of both speakers: of one dialogue, or of the first ones until CONVERSATION_MINUTES are used up."""
-    numbers = range(len(collection.dialogues)) if conversation is None else [number_of(collection, conversation)]
+    numbers = (
+        range(len(collection.dialogues))
+        if conversation is None
+        else [number_of(collection, conversation)]
+    )
     left = round(CONVERSATION_MINUTES * 60 * collection.frame_rate_hz)
     events = collection.events("shift", "hold")
     found: list[dict[str, Any]] = []
@@ -216,8 +320,15 @@ def _conversations(
                 "last": last,
                 "speaking": frames["speaking"][first:last].astype(np.uint8),
                 "every": steps,
-                "tracks": [place_track(projection, states[::step]) for projection, step in zip(projections, steps, strict=True)],
-                "events": [asdict(e) for e in events if e.number == number and first <= e.start_s * collection.frame_rate_hz <= last],
+                "tracks": [
+                    place_track(projection, states[::step])
+                    for projection, step in zip(projections, steps, strict=True)
+                ],
+                "events": [
+                    asdict(e)
+                    for e in events
+                    if e.number == number and first <= e.start_s * collection.frame_rate_hz <= last
+                ],
             }
         )
     return found
@@ -231,10 +342,14 @@ def _chosen_projections(
 ) -> tuple[SavedProjection, SavedProjection | None]:
     """The projection to open with, and for a page that with the other number of dimensions, fitted if it is not given."""
     if len(files) > (2 if page else 1):
-        raise ConfigError(f"expected {'at most two projections' if page else 'one projection'}, got {len(files)}")
+        raise ConfigError(
+            f"expected {'at most two projections' if page else 'one projection'}, got {len(files)}"
+        )
     given = [projection_for(collection, path) for path in files]
     if len({projection.dims for projection in given}) < len(given):
-        raise ConfigError(f"expected projections in 2 and in 3 dimensions, got two in {given[0].dims}")
+        raise ConfigError(
+            f"expected projections in 2 and in 3 dimensions, got two in {given[0].dims}"
+        )
     layer = layer or (given[0].layer if given else "latent")
     other = [projection.layer for projection in given if projection.layer != layer]
     if other:

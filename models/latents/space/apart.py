@@ -20,7 +20,12 @@ FEW = 20  # of the rarer class, for a verdict that is not called rough
 PARTS = 10  # dialogues are held out one by one, or, where there are more, in so many parts
 PARTS_OF_ONE = 5
 NEIGHBOURS = 15
-VERDICTS = ((0.75, "a little apart"), (0.9, "largely apart"), (0.97, "clearly apart"), (1.01, "almost wholly apart"))  # AUC below
+VERDICTS = (
+    (0.75, "a little apart"),
+    (0.9, "largely apart"),
+    (0.97, "clearly apart"),
+    (1.01, "almost wholly apart"),
+)  # AUC below
 HARDLY = 0.6
 
 Places = NDArray[np.float32]
@@ -46,7 +51,9 @@ class Apartness:
     dims: int
 
 
-def how_far_apart(places: Places, first: NDArray[np.bool_], dialogue: NDArray[np.int64], moment: NDArray[np.int64]) -> Apartness:
+def how_far_apart(
+    places: Places, first: NDArray[np.bool_], dialogue: NDArray[np.int64], moment: NDArray[np.int64]
+) -> Apartness:
     """Tell two classes of places apart, each dialogue by the others.
 
     Args:
@@ -64,7 +71,10 @@ def how_far_apart(places: Places, first: NDArray[np.bool_], dialogue: NDArray[np
         return Apartness(*counts, nothing, nothing, dialogues, places.shape[1])
     part = numbers if dialogues > 1 else _parts(moment, PARTS_OF_ONE)
     part = part if dialogues <= PARTS else _parts(numbers, PARTS)
-    found = [_auc(_held_out(classifier, places, first, part), first, numbers) for classifier in _classifiers(len(places))]
+    found = [
+        _auc(_held_out(classifier, places, first, part), first, numbers)
+        for classifier in _classifiers(len(places))
+    ]
     return Apartness(*counts, found[0], found[1], dialogues, places.shape[1])
 
 
@@ -77,12 +87,28 @@ def in_words(classes: tuple[str, str], apart: Apartness) -> str:
         there, lacking = classes if apart.first else classes[::-1]
         return f"There is nothing to compare: {apart.first + apart.second} {there}, no {lacking}."
     if np.isnan(best := np.fmax(apart.line.value, apart.neighbours.value)):
-        lacking = f"a figure needs {LEAST} of each" if min(apart.first, apart.second) < LEAST else "when a dialogue is held out, the others lack a class"
+        lacking = (
+            f"a figure needs {LEAST} of each"
+            if min(apart.first, apart.second) < LEAST
+            else "when a dialogue is held out, the others lack a class"
+        )
         return f"{both}: too few to say how far apart they are ({lacking})."
     figures = f"AUC {_shown(apart.line)} by a {'straight line' if apart.dims == 2 else 'flat plane'}, {_shown(apart.neighbours)} by the nearest neighbours"
-    told = "each dialogue told by the others" if 1 < apart.dialogues <= PARTS else "each tenth of the dialogues told by the rest"
-    told = told if apart.dialogues > 1 else "each fifth of the one dialogue told by the rest, so without an interval"
-    rough = f"; with {min(apart.first, apart.second)} of a class this is rough" if min(apart.first, apart.second) < FEW else ""
+    told = (
+        "each dialogue told by the others"
+        if 1 < apart.dialogues <= PARTS
+        else "each tenth of the dialogues told by the rest"
+    )
+    told = (
+        told
+        if apart.dialogues > 1
+        else "each fifth of the one dialogue told by the rest, so without an interval"
+    )
+    rough = (
+        f"; with {min(apart.first, apart.second)} of a class this is rough"
+        if min(apart.first, apart.second) < FEW
+        else ""
+    )
     return f"{classes[0].capitalize()} and {classes[1]} are {verdict(apart, float(best))}: {figures} ({both}, {told}{rough})."
 
 
@@ -116,24 +142,35 @@ def _classifiers(count: int) -> list[Any]:
     from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
     from sklearn.neighbors import KNeighborsClassifier
 
-    return [LinearDiscriminantAnalysis(solver="lsqr", priors=(0.5, 0.5)), KNeighborsClassifier(min(NEIGHBOURS, count // 4))]
+    return [
+        LinearDiscriminantAnalysis(solver="lsqr", priors=(0.5, 0.5)),
+        KNeighborsClassifier(min(NEIGHBOURS, count // 4)),
+    ]
 
 
-def _held_out(classifier: Any, places: Places, first: NDArray[np.bool_], part: NDArray[np.int64]) -> NDArray[np.float64]:
+def _held_out(
+    classifier: Any, places: Places, first: NDArray[np.bool_], part: NDArray[np.int64]
+) -> NDArray[np.float64]:
     """Scores of the first class, (N,), each by a classifier that has not seen its part; NaN where the rest has not enough of both classes."""
     from sklearn import config_context
 
     scores = np.full(len(places), np.nan)
-    with config_context(assume_finite=True, skip_parameter_validation=True):  # which take longer than so small a fit
+    with config_context(
+        assume_finite=True, skip_parameter_validation=True
+    ):  # which take longer than so small a fit
         for number in np.unique(part):
             rest = part != number
-            if min(first[rest].sum(), (~first[rest]).sum()) >= 2 and rest.sum() > classifier.get_params().get("n_neighbors", 1):
+            if min(
+                first[rest].sum(), (~first[rest]).sum()
+            ) >= 2 and rest.sum() > classifier.get_params().get("n_neighbors", 1):
                 fitted = classifier.fit(places[rest], first[rest])
                 scores[~rest] = fitted.predict_proba(places[~rest])[:, 1]
     return scores
 
 
-def _auc(scores: NDArray[np.float64], first: NDArray[np.bool_], numbers: NDArray[np.int64]) -> Estimate:
+def _auc(
+    scores: NDArray[np.float64], first: NDArray[np.bool_], numbers: NDArray[np.int64]
+) -> Estimate:
     known = ~np.isnan(scores)
     dialogue, dialogues = consecutive(numbers[known])
     return estimate(auc_statistic(scores[known], first[known], dialogue, dialogues), dialogues)
@@ -142,4 +179,6 @@ def _auc(scores: NDArray[np.float64], first: NDArray[np.bool_], numbers: NDArray
 def _shown(found: Estimate) -> str:
     if np.isnan(found.value):
         return "unknown"
-    return f"{found.value:.2f}" + ("" if np.isnan(found.low) else f" ({found.low:.2f} to {found.high:.2f})")
+    return f"{found.value:.2f}" + (
+        "" if np.isnan(found.low) else f" ({found.low:.2f} to {found.high:.2f})"
+    )

@@ -61,7 +61,11 @@ def fit_autoencoder(states: Float32, dims: int, seed: int) -> Formula:
     reconstructed, reconstructed_by_pca = 1 - error / variance, 1 - by_pca / variance
     return Formula(
         _encoder(network, mean, scale),
-        settings={"widths": [*WIDTHS, dims, WIDTHS[1], states.shape[1]], "noise": NOISE, "epochs": epochs},
+        settings={
+            "widths": [*WIDTHS, dims, WIDTHS[1], states.shape[1]],
+            "noise": NOISE,
+            "epochs": epochs,
+        },
         trust={"reconstructed": reconstructed, "reconstructed_by_pca": reconstructed_by_pca},
         about=f"The bottleneck of a denoising autoencoder, which keeps {reconstructed:.0%} of the variance of held-out states; "
         f"{dims} principal components keep {reconstructed_by_pca:.0%}.",
@@ -81,7 +85,12 @@ def moving_steps(collection: Collection, layer: str, rows: Columns) -> NDArray[n
         states = collection.frames(int(number), [layer])[layer]
         for speaker in (0, 1):
             low, high = moving_span(states[:, speaker])
-            moving |= (rows["number"] == number) & (rows["speaker"] == speaker) & (rows["frame"] >= low) & (rows["frame"] < high)
+            moving |= (
+                (rows["number"] == number)
+                & (rows["speaker"] == speaker)
+                & (rows["frame"] >= low)
+                & (rows["frame"] < high)
+            )
     return moving
 
 
@@ -128,10 +137,21 @@ def _train(network: nn.Sequential, states: Tensor, held_out: Tensor) -> int:
     return best_epoch
 
 
-def _encoder(network: nn.Sequential, mean: NDArray[np.float64], scale: float) -> tuple[DenseLayer, ...]:
+def _encoder(
+    network: nn.Sequential, mean: NDArray[np.float64], scale: float
+) -> tuple[DenseLayer, ...]:
     linear = [layer for layer in network if isinstance(layer, nn.Linear)][: len(WIDTHS) + 1]
-    weights = [(layer.weight.detach().numpy().astype(np.float64), layer.bias.detach().numpy().astype(np.float64)) for layer in linear]
+    weights = [
+        (
+            layer.weight.detach().numpy().astype(np.float64),
+            layer.bias.detach().numpy().astype(np.float64),
+        )
+        for layer in linear
+    ]
     weight, bias = weights[0]
     weights[0] = (weight / scale, bias - weight @ mean / scale)
     activations = ["tanh"] * len(WIDTHS) + ["linear"]
-    return tuple(DenseLayer(w.astype(np.float32), b.astype(np.float32), a) for (w, b), a in zip(weights, activations, strict=True))
+    return tuple(
+        DenseLayer(w.astype(np.float32), b.astype(np.float32), a)
+        for (w, b), a in zip(weights, activations, strict=True)
+    )

@@ -32,11 +32,27 @@ from .trust import UNSTABLE
 
 POINTS = 4000
 SOUND_MINUTES = 30.0
-WHEN_S = (-0.5, -0.4, -0.3, -0.2, -0.1, 0.0, 0.1, 0.2, 0.25, 0.3, 0.4, 0.5)  # of reading, from the start of a silence
+WHEN_S = (
+    -0.5,
+    -0.4,
+    -0.3,
+    -0.2,
+    -0.1,
+    0.0,
+    0.1,
+    0.2,
+    0.25,
+    0.3,
+    0.4,
+    0.5,
+)  # of reading, from the start of a silence
 START = WHEN_S.index(0.0)
 WHOSE = ("the speaker before the silence", "the other speaker")
 SILENCES = ("shift", "hold", "gap", "pause")
-PLACED_EVERY = {True: 1, False: 3}  # frames of embedded dialogues that are placed: by a formula all, else some, since that takes long
+PLACED_EVERY = {
+    True: 1,
+    False: 3,
+}  # frames of embedded dialogues that are placed: by a formula all, else some, since that takes long
 UNKNOWN = 255  # in tracks of bytes, which hold 0 to 1 as 0 to 254
 
 Frames = NDArray[np.int64]
@@ -54,12 +70,38 @@ SHOWN = (
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `turnstream latents explore`."""
-    parser.add_argument("source", type=Path, help="collection, manifest of dialogues, or one audio file")
-    parser.add_argument("--out", type=Path, default=Path("explore.html"), metavar="FILE.html", help="(default: explore.html)")
-    parser.add_argument("--projection", type=Path, action="append", metavar="FILE", help="of `turnstream latents project`; may be given more than once")
+    parser.add_argument(
+        "source", type=Path, help="collection, manifest of dialogues, or one audio file"
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=Path("explore.html"),
+        metavar="FILE.html",
+        help="(default: explore.html)",
+    )
+    parser.add_argument(
+        "--projection",
+        type=Path,
+        action="append",
+        metavar="FILE",
+        help="of `turnstream latents project`; may be given more than once",
+    )
     add_model_argument(parser)
-    parser.add_argument("--points", type=int, default=POINTS, metavar="N", help=f"frames, and at most so many silences, to draw (default {POINTS})")
-    parser.add_argument("--sound-minutes", type=float, default=SOUND_MINUTES, metavar="M", help=f"to hear and follow (default {SOUND_MINUTES:g})")
+    parser.add_argument(
+        "--points",
+        type=int,
+        default=POINTS,
+        metavar="N",
+        help=f"frames, and at most so many silences, to draw (default {POINTS})",
+    )
+    parser.add_argument(
+        "--sound-minutes",
+        type=float,
+        default=SOUND_MINUTES,
+        metavar="M",
+        help=f"to hear and follow (default {SOUND_MINUTES:g})",
+    )
     parser.add_argument("--seed", type=int, default=0, help="of the draw (default 0)")
 
 
@@ -68,7 +110,14 @@ def main(args: argparse.Namespace) -> int:
     check_suffix(args.out, ".html")
     with opened_collection(args.source, args.model) as collection:
         projections = [projection_for(collection, path) for path in args.projection or [None]]
-        view = explore(collection, projections, args.out, points=args.points, sound_minutes=args.sound_minutes, seed=args.seed)
+        view = explore(
+            collection,
+            projections,
+            args.out,
+            points=args.points,
+            sound_minutes=args.sound_minutes,
+            seed=args.seed,
+        )
     print(f"{view.caption}\n{view.path}")
     return 0
 
@@ -95,14 +144,29 @@ def explore(
         ConfigError: no projection, or fewer than one point.
     """
     if not projections or points < 1:
-        raise ConfigError(f"expected at least one projection and one point, got {len(projections)} and {points}")
+        raise ConfigError(
+            f"expected at least one projection and one point, got {len(projections)} and {points}"
+        )
     contents = gather(collection, projections, points, sound_minutes, seed)
     caption = _caption(collection, contents)
-    write_page(out, "Explorer of the latent space", caption, "explore.js", contents, before=("explore_points.js", "explore_plane.js"))
+    write_page(
+        out,
+        "Explorer of the latent space",
+        caption,
+        "explore.js",
+        contents,
+        before=("explore_points.js", "explore_plane.js"),
+    )
     return View(out, "Explorer of the latent space", caption)
 
 
-def gather(collection: Collection, projections: Sequence[SavedProjection], points: int, sound_minutes: float, seed: int) -> dict[str, Any]:
+def gather(
+    collection: Collection,
+    projections: Sequence[SavedProjection],
+    points: int,
+    sound_minutes: float,
+    seed: int,
+) -> dict[str, Any]:
     """Everything that the page shows; arrays are N points, E events, W times of reading, T frames, D dimensions."""
     sample = collection.sample(points, ["situation", "vad", "p_next", "time_s"], seed=seed)
     events, total = _drawn_events(collection, points, seed)
@@ -112,7 +176,9 @@ def gather(collection: Collection, projections: Sequence[SavedProjection], point
     dialogues: list[dict[str, Any]] = []
     p_shift: list[NDArray[np.float32]] = []
     read: list[Frames] = []
-    for number, dialogue in enumerate(tqdm(collection.dialogues, desc="explore", unit="dialogue", disable=None)):
+    for number, dialogue in enumerate(
+        tqdm(collection.dialogues, desc="explore", unit="dialogue", disable=None)
+    ):
         frames = collection.frames(number, ["vad", "p_next", "holder", "situation", "speaking"])
         shift = shift_probability(frames)
         chosen = sample["number"] == number
@@ -125,7 +191,9 @@ def gather(collection: Collection, projections: Sequence[SavedProjection], point
         frames_drawn = {name: sample[name][chosen] for name in ("frame", "speaker")}
         states = collection.frames(number, sorted({projection.layer for projection in projections}))
         for projection, put, placed in zip(projections, placers, parts, strict=True):
-            placed.append(_place(projection, put, states[projection.layer], frames_drawn, here, at, embedded))
+            placed.append(
+                _place(projection, put, states[projection.layer], frames_drawn, here, at, embedded)
+            )
     return {
         "model": collection.about.model,
         "frame_rate_hz": collection.frame_rate_hz,
@@ -146,14 +214,19 @@ def gather(collection: Collection, projections: Sequence[SavedProjection], point
         "whose": list(WHOSE),
         "contrasts": [_members(contrast, events) for contrast in SHOWN],
         "unstable": UNSTABLE,
-        "projections": [_shown(projection, placed, events) for projection, placed in zip(projections, parts, strict=True)],
+        "projections": [
+            _shown(projection, placed, events)
+            for projection, placed in zip(projections, parts, strict=True)
+        ],
     }
 
 
 # ---- events and when they are read ----
 
 
-def members(contrast: Contrast, events: Sequence[Event]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+def members(
+    contrast: Contrast, events: Sequence[Event]
+) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
     """Indices of the events of a contrast, (M,), and whether each is of its first class, (M,); all, where the two speakers of each are compared."""
     if contrast.of_speakers:
         chosen = [index for index, event in enumerate(events) if event.kind in contrast.kinds]
@@ -183,8 +256,15 @@ def _drawn_events(collection: Collection, most: int, seed: int) -> tuple[list[Ev
     events = collection.events()
     silences = _silences(events)
     if len(silences) > most:
-        left_out = {silences[index] for index in np.random.default_rng(seed).permutation(len(silences))[most:]}
-        events = [event for event in events if event.kind not in SILENCES or (event.number, event.start_s) not in left_out]
+        left_out = {
+            silences[index]
+            for index in np.random.default_rng(seed).permutation(len(silences))[most:]
+        }
+        events = [
+            event
+            for event in events
+            if event.kind not in SILENCES or (event.number, event.start_s) not in left_out
+        ]
     return events, len(silences)
 
 
@@ -202,7 +282,9 @@ def _members(contrast: Contrast, events: Sequence[Event]) -> dict[str, Any]:
         "events": chosen,
         "first": first.astype(np.uint8),
         "by_role": contrast.of_speakers,
-        "lacking": "" if len(chosen) else f"{name.capitalize()} is not offered: {contrast.lacking}.",
+        "lacking": ""
+        if len(chosen)
+        else f"{name.capitalize()} is not offered: {contrast.lacking}.",
     }
 
 
@@ -223,14 +305,26 @@ class _Placed:
 
 
 def _place(
-    projection: SavedProjection, put: Placer, states: NDArray[np.float32], chosen: Columns, events: Sequence[Event], at: Frames, embedded: int
+    projection: SavedProjection,
+    put: Placer,
+    states: NDArray[np.float32],
+    chosen: Columns,
+    events: Sequence[Event],
+    at: Frames,
+    embedded: int,
 ) -> _Placed:
     """Everything that is drawn of one dialogue, whose states are (T, 2, H), at one go."""
-    roles = np.array([(event.speaker, 1 - event.speaker) for event in events], np.int64).reshape(-1, 1, 2)
+    roles = np.array([(event.speaker, 1 - event.speaker) for event in events], np.int64).reshape(
+        -1, 1, 2
+    )
     frame = np.broadcast_to(at[:, :, None], (*at.shape, 2))
     known = frame >= 0
     track = states[: embedded : PLACED_EVERY[projection.has_formula]]
-    parts = [states[chosen["frame"], chosen["speaker"]], states[frame[known], np.broadcast_to(roles, frame.shape)[known]], track.reshape(-1, states.shape[2])]
+    parts = [
+        states[chosen["frame"], chosen["speaker"]],
+        states[frame[known], np.broadcast_to(roles, frame.shape)[known]],
+        track.reshape(-1, states.shape[2]),
+    ]
     wanted = np.concatenate(parts)
     placed = put(wanted) if len(wanted) else np.zeros((0, projection.dims), np.float32)
     of_points, of_events, of_track = np.split(placed, np.cumsum([len(part) for part in parts[:2]]))
@@ -239,9 +333,13 @@ def _place(
     return _Placed(of_points, found, of_track.reshape(-1, 2, projection.dims))
 
 
-def _shown(projection: SavedProjection, placed: Sequence[_Placed], events: Sequence[Event]) -> dict[str, Any]:
+def _shown(
+    projection: SavedProjection, placed: Sequence[_Placed], events: Sequence[Event]
+) -> dict[str, Any]:
     """A projection with everything that is drawn in it."""
-    of_points, of_events = (np.concatenate([getattr(part, name) for part in placed]) for name in ("points", "events"))
+    of_points, of_events = (
+        np.concatenate([getattr(part, name) for part in placed]) for name in ("points", "events")
+    )
     return {
         "name": f"{TITLES[projection.method]} of the {LAYER_NAMES[projection.layer]}, {projection.dims}-D",
         "dims": projection.dims,
@@ -269,7 +367,9 @@ def stability(projection: SavedProjection, places: NDArray[np.float32]) -> NDArr
     return found
 
 
-def _apart(contrast: Contrast, events: Sequence[Event], places: NDArray[np.float32]) -> dict[str, Any]:
+def _apart(
+    contrast: Contrast, events: Sequence[Event], places: NDArray[np.float32]
+) -> dict[str, Any]:
     """How far apart the classes are: for each of WHOSE and WHEN_S in words, and as numbers (R, W, 8), to be plotted."""
     chosen, first = members(contrast, events)
     number = np.array([events[index].number for index in chosen], np.int64)
@@ -279,18 +379,34 @@ def _apart(contrast: Contrast, events: Sequence[Event], places: NDArray[np.float
         for when in range(len(WHEN_S)):
             if contrast.of_speakers:
                 both = np.concatenate([places[chosen, when, 0], places[chosen, when, 1]])
-                found[-1].append(how_far_apart(both, np.arange(len(both)) < len(chosen), np.tile(number, 2), np.tile(chosen, 2)))
+                found[-1].append(
+                    how_far_apart(
+                        both,
+                        np.arange(len(both)) < len(chosen),
+                        np.tile(number, 2),
+                        np.tile(chosen, 2),
+                    )
+                )
             else:
                 found[-1].append(how_far_apart(places[chosen, when, role], first, number, chosen))
     return {
         "said": [[in_words(contrast.classes, apart) for apart in row] for row in found],
-        "brief": f"{contrast.subject}, " * bool(contrast.subject) + briefly(contrast.classes, found[0][START]),
+        "brief": f"{contrast.subject}, " * bool(contrast.subject)
+        + briefly(contrast.classes, found[0][START]),
         "figures": np.array([[_figures(apart) for apart in row] for row in found], np.float32),
     }
 
 
 def _figures(apart: Apartness) -> list[float]:
-    return [apart.first, apart.second, *(getattr(e, name) for e in (apart.line, apart.neighbours) for name in ("value", "low", "high"))]
+    return [
+        apart.first,
+        apart.second,
+        *(
+            getattr(e, name)
+            for e in (apart.line, apart.neighbours)
+            for name in ("value", "low", "high")
+        ),
+    ]
 
 
 # ---- dialogues that can be followed ----
@@ -305,10 +421,20 @@ def _embedded_seconds(collection: Collection, minutes: float) -> list[float]:
     return found
 
 
-def _described(collection: Collection, dialogue: CollectedDialogue, frames: Columns, shift: NDArray[np.float32], embedded: int) -> dict[str, Any]:
+def _described(
+    collection: Collection,
+    dialogue: CollectedDialogue,
+    frames: Columns,
+    shift: NDArray[np.float32],
+    embedded: int,
+) -> dict[str, Any]:
     """A dialogue, and the tracks and sound of its first `embedded` frames."""
     rate_hz = collection.frame_rate_hz
-    sound, shape, silent = "", None, "not embedded: there are more minutes of dialogue than were asked for (--sound-minutes)"
+    sound, shape, silent = (
+        "",
+        None,
+        "not embedded: there are more minutes of dialogue than were asked for (--sound-minutes)",
+    )
     if embedded:
         try:
             samples = sound_of(replace(dialogue, end_s=dialogue.start_s + embedded / rate_hz))
@@ -336,13 +462,17 @@ def _described(collection: Collection, dialogue: CollectedDialogue, frames: Colu
 
 def _situation_numbers(names: NDArray[Any]) -> NDArray[np.uint8]:
     """Indices into SITUATIONS; what is none of these is its first, "other"."""
-    return np.select([names == name for name in SITUATIONS], list(range(len(SITUATIONS))), 0).astype(np.uint8)
+    return np.select(
+        [names == name for name in SITUATIONS], list(range(len(SITUATIONS))), 0
+    ).astype(np.uint8)
 
 
 def _bytes(values: NDArray[Any]) -> NDArray[np.uint8]:
     """Values in [0, 1] as bytes, which suffices for a curve."""
     values = values.astype(np.float32)
-    return np.where(np.isnan(values), UNKNOWN, np.round(np.clip(np.nan_to_num(values), 0, 1) * (UNKNOWN - 1))).astype(np.uint8)
+    return np.where(
+        np.isnan(values), UNKNOWN, np.round(np.clip(np.nan_to_num(values), 0, 1) * (UNKNOWN - 1))
+    ).astype(np.uint8)
 
 
 # ---- words ----
@@ -351,16 +481,26 @@ def _bytes(values: NDArray[Any]) -> NDArray[np.uint8]:
 def _caption(collection: Collection, contents: dict[str, Any]) -> str:
     dialogues, points, shown = contents["dialogues"], contents["points"], contents["projections"]
     minutes = sum(dialogue["frames"] for dialogue in dialogues) / collection.frame_rate_hz / 60
-    heard = sum(dialogue["embedded"] for dialogue in dialogues if dialogue["sound"]) / collection.frame_rate_hz / 60
+    heard = (
+        sum(dialogue["embedded"] for dialogue in dialogues if dialogue["sound"])
+        / collection.frame_rate_hz
+        / 60
+    )
     names = "; ".join(projection["name"] for projection in shown)
     count, of_all = contents["silences"]["drawn"], contents["silences"]["all"]
-    drawn = f"{count} mutual silences" if count == of_all else f"{count} of {of_all} mutual silences"
+    drawn = (
+        f"{count} mutual silences" if count == of_all else f"{count} of {of_all} mutual silences"
+    )
     words = [
         f"What {collection.about.model} holds in mind of {len(dialogues)} {'dialogue' if len(dialogues) == 1 else 'dialogues'} ({minutes:.1f} minutes): "
         f"{len(points['frame'])} frames of single speakers, rare situations drawn more often than they occur, and {drawn}. Projections: {names}. "
         f"{heard:.1f} minutes can be heard."
     ]
-    brief = [shown[0]["apart"][index]["brief"] for index, contrast in enumerate(contents["contrasts"]) if not contrast["lacking"]]
+    brief = [
+        shown[0]["apart"][index]["brief"]
+        for index, contrast in enumerate(contents["contrasts"])
+        if not contrast["lacking"]
+    ]
     if brief:
         words.append(
             f"When a silence begins, in the first picture, by the state of the speaker before it, or of both where these are compared: {'; '.join(brief)}."

@@ -22,7 +22,14 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from ....stream.errors import ConfigError
-from ....stream.saved_embedding import METHODS, DenseLayer, Formula, SavedProjection, apply_layers, load_projection
+from ....stream.saved_embedding import (
+    METHODS,
+    DenseLayer,
+    Formula,
+    SavedProjection,
+    apply_layers,
+    load_projection,
+)
 from ..collection import LAYERS, Collection
 from ..moments import SITUATIONS
 from ..parts import Parts
@@ -37,7 +44,13 @@ REFITS = 5
 JUDGED = 2000  # points of which trust is measured: all pairs of them are compared
 BACKGROUND = 600  # of these, kept with a formula for pictures
 EVEN = 0.5  # share of the points to draw and to judge that is drawn alike from every situation
-RANGE_PERCENT = {"plane": (3, 97), "pca": (0.5, 99.5), "autoencoder": (0.5, 99.5), "tsne": (0, 100), "umap": (0, 100)}  # the part to draw
+RANGE_PERCENT = {
+    "plane": (3, 97),
+    "pca": (0.5, 99.5),
+    "autoencoder": (0.5, 99.5),
+    "tsne": (0, 100),
+    "umap": (0, 100),
+}  # the part to draw
 PERPLEXITY, NEIGHBOURS = 30.0, 15  # of t-SNE, of UMAP; fewer among few points
 MIN_DIST = 0.1
 PLACED_AT_ONCE = 4000
@@ -91,8 +104,15 @@ def fit_projection(
     """
     points = POINTS.get(method, 0) if points is None else points
     _check_request(method, layer, dims, points, refits, perplexity, neighbours)
-    drawn = collection.sample(points, [layer, "situation"], seed=seed, spare=0.0 if method in FORMULAS else EVEN)
-    settings: dict[str, Any] = {"points": len(drawn["frame"]), "seed": seed, "refits": refits, "dialogues": len(collection.dialogues)}
+    drawn = collection.sample(
+        points, [layer, "situation"], seed=seed, spare=0.0 if method in FORMULAS else EVEN
+    )
+    settings: dict[str, Any] = {
+        "points": len(drawn["frame"]),
+        "seed": seed,
+        "refits": refits,
+        "dialogues": len(collection.dialogues),
+    }
     if method == "autoencoder":
         from .autoencoder import moving_steps
 
@@ -100,7 +120,16 @@ def fit_projection(
         drawn = {name: values[moving] for name, values in drawn.items()}
         settings["still_points_left_out"] = int((~moving).sum())
     sample = Sample(drawn[layer], drawn["situation"], drawn["number"])
-    projection = fit_sample(sample, method, dims=dims, seed=seed, refits=refits, perplexity=perplexity, neighbours=neighbours, parts=parts)
+    projection = fit_sample(
+        sample,
+        method,
+        dims=dims,
+        seed=seed,
+        refits=refits,
+        perplexity=perplexity,
+        neighbours=neighbours,
+        parts=parts,
+    )
     frames = sum(collection.frame_count(number) for number in range(len(collection.dialogues)))
     minutes = frames / collection.frame_rate_hz / 60
     settings |= {"minutes": minutes} | projection.settings
@@ -128,23 +157,35 @@ def fit_sample(
     """
     count = len(sample.states)
     if count < FEWEST_POINTS:
-        raise ConfigError(f"expected at least {FEWEST_POINTS} frames to fit a projection on, got {count}")
+        raise ConfigError(
+            f"expected at least {FEWEST_POINTS} frames to fit a projection on, got {count}"
+        )
     if sample.states.shape[1] <= dims:
-        raise ConfigError(f"expected states of more than {dims} values for a projection with {dims} dimensions, got {sample.states.shape[1]}")
+        raise ConfigError(
+            f"expected states of more than {dims} values for a projection with {dims} dimensions, got {sample.states.shape[1]}"
+        )
     fitted = _fit_formula if method in FORMULAS else _fit_references
     perplexity = min(perplexity or PERPLEXITY, (count - 1) / 3)
     neighbours = min(neighbours or NEIGHBOURS, count - 1)
     breadth = perplexity if method == "tsne" else neighbours
-    given = hashlib.sha256(b"".join(values.tobytes() for values in (sample.states, sample.situations, sample.dialogues))).hexdigest()
+    given = hashlib.sha256(
+        b"".join(
+            values.tobytes() for values in (sample.states, sample.situations, sample.dialogues)
+        )
+    ).hexdigest()
     kept = Parts(parts, json.dumps([method, dims, seed, breadth, given]))
     projection = fitted(sample, method, dims, seed, refits, breadth, kept)
     kept.remove()
     if not np.isfinite(projection.places).all():
-        raise ConfigError(f"expected states that {method} can place, got some that it gives no place")
+        raise ConfigError(
+            f"expected states that {method} can place, got some that it gives no place"
+        )
     return projection
 
 
-def projection_for(collection: Collection, path: Path | None, layer: str = "latent", dims: int = 2) -> SavedProjection:
+def projection_for(
+    collection: Collection, path: Path | None, layer: str = "latent", dims: int = 2
+) -> SavedProjection:
     """The projection in which a view shows a collection: a file's; else the bundled plane, if it is of this network; else its PCA.
 
     Args:
@@ -162,9 +203,14 @@ def projection_for(collection: Collection, path: Path | None, layer: str = "late
                 f"{path}: expected a projection of {network.model} ({network.weights_sha256[:8]}), "
                 f"got one of {projection.model or 'another network'} ({projection.weights_sha256[:8]})"
             )
-        if projection.layer not in network.sizes or projection.width != network.sizes[projection.layer]:
+        if (
+            projection.layer not in network.sizes
+            or projection.width != network.sizes[projection.layer]
+        ):
             sizes = ", ".join(f"{name}: {size}" for name, size in network.sizes.items())
-            raise ConfigError(f"{path}: expected a projection of a layer with these values, {sizes}; got {projection.width} of {projection.layer!r}")
+            raise ConfigError(
+                f"{path}: expected a projection of a layer with these values, {sizes}; got {projection.width} of {projection.layer!r}"
+            )
         return projection
     if layer == "latent" and dims == 2:
         bundled = load_projection()
@@ -190,8 +236,13 @@ def placer(projection: SavedProjection) -> Placer:
 
     def placed(states: Float32) -> Float32:
         if states.ndim != 2 or states.shape[1] != projection.width:
-            raise ConfigError(f"expected states (N, {projection.width}), as the projection was fitted on, got {states.shape}")
-        blocks = [rebuilt(states[start : start + PLACED_AT_ONCE]) for start in range(0, len(states), PLACED_AT_ONCE)]
+            raise ConfigError(
+                f"expected states (N, {projection.width}), as the projection was fitted on, got {states.shape}"
+            )
+        blocks = [
+            rebuilt(states[start : start + PLACED_AT_ONCE])
+            for start in range(0, len(states), PLACED_AT_ONCE)
+        ]
         return np.concatenate([np.zeros((0, projection.dims)), *blocks]).astype(np.float32)
 
     return placed
@@ -200,14 +251,26 @@ def placer(projection: SavedProjection) -> Placer:
 # ---- formulas ----
 
 
-def _fit_formula(sample: Sample, method: str, dims: int, seed: int, refits: int, _: float, kept: Parts) -> SavedProjection:
+def _fit_formula(
+    sample: Sample, method: str, dims: int, seed: int, refits: int, _: float, kept: Parts
+) -> SavedProjection:
     rng = np.random.default_rng(seed)
     formula = _oriented(_formula(sample, method, dims, seed), sample)
     judged = sample.rows(_draw(sample.situations, JUDGED, rng))
     again: list[Float32] = []
     for number in tqdm(range(refits), desc=f"{method}, again", unit="fit", disable=None):
-        other = partial(_formula, sample.rows(_resampled(sample.dialogues, rng)), method, dims, seed + 1 + number)
-        again.append(kept.of(number, lambda other=other: {"places": apply_layers(other().layers, judged.states)})["places"])
+        other = partial(
+            _formula,
+            sample.rows(_resampled(sample.dialogues, rng)),
+            method,
+            dims,
+            seed + 1 + number,
+        )
+        again.append(
+            kept.of(
+                number, lambda other=other: {"places": apply_layers(other().layers, judged.states)}
+            )["places"]
+        )
     places = apply_layers(formula.layers, judged.states)
     shares = trust.stability(places, again)
     everywhere = apply_layers(formula.layers, sample.states)
@@ -245,29 +308,49 @@ def _resampled(dialogues: NDArray[np.int64], rng: np.random.Generator) -> NDArra
     names = np.unique(dialogues)
     if len(names) == 1:
         return rng.integers(len(dialogues), size=len(dialogues))
-    return np.concatenate([np.nonzero(dialogues == name)[0] for name in rng.choice(names, len(names))])
+    return np.concatenate(
+        [np.nonzero(dialogues == name)[0] for name in rng.choice(names, len(names))]
+    )
 
 
 def _draw(situations: NDArray[np.str_], count: int, rng: np.random.Generator) -> NDArray[np.int64]:
     """At most `count` rows in random order, EVEN of them alike from every situation."""
     names, of, amounts = np.unique(situations, return_inverse=True, return_counts=True)
     chances = (1 - EVEN) / len(situations) + EVEN / (len(names) * amounts[of])
-    return rng.choice(len(situations), min(count, len(situations)), replace=False, p=chances / chances.sum())
+    return rng.choice(
+        len(situations), min(count, len(situations)), replace=False, p=chances / chances.sum()
+    )
 
 
 def _oriented(formula: Formula, sample: Sample) -> Formula:
-    signs = _signs(_landmarks(apply_layers(formula.layers, sample.states), sample.situations), len(formula.layers[-1].bias))
+    signs = _signs(
+        _landmarks(apply_layers(formula.layers, sample.states), sample.situations),
+        len(formula.layers[-1].bias),
+    )
     last = formula.layers[-1]  # is linear
-    return replace(formula, layers=(*formula.layers[:-1], DenseLayer(last.weight * signs[:, None], last.bias * signs)))
+    return replace(
+        formula,
+        layers=(*formula.layers[:-1], DenseLayer(last.weight * signs[:, None], last.bias * signs)),
+    )
 
 
 # ---- t-SNE and UMAP ----
 
 
-def _fit_references(sample: Sample, method: str, dims: int, seed: int, refits: int, breadth: float, kept: Parts) -> SavedProjection:
+def _fit_references(
+    sample: Sample, method: str, dims: int, seed: int, refits: int, breadth: float, kept: Parts
+) -> SavedProjection:
     embed = {"tsne": _fit_tsne, "umap": _fit_umap}[method]
     starts = tqdm(range(refits + 1), desc=method, unit="fit", disable=None)
-    fits = [kept.of(start, lambda start=start: {"places": embed(sample.states, dims, breadth, seed + start, start > 0)})["places"] for start in starts]
+    fits = [
+        kept.of(
+            start,
+            lambda start=start: {
+                "places": embed(sample.states, dims, breadth, seed + start, start > 0)
+            },
+        )["places"]
+        for start in starts
+    ]
     places = (fits[0] - (fits[0].max(axis=0) + fits[0].min(axis=0)) / 2).astype(np.float32)
     places *= _signs(_landmarks(places, sample.situations), dims)
     shares = trust.stability(places, fits[1:])
@@ -286,16 +369,28 @@ def _fit_references(sample: Sample, method: str, dims: int, seed: int, refits: i
         landmarks=_landmarks(places, sample.situations),
         reference=sample.states,
         trust=_trust(sample.states[judged], places[judged], shares),
-        settings={"perplexity": float(breadth)} if method == "tsne" else {"neighbours": int(breadth), "min_dist": MIN_DIST},
-        about=f"t-SNE with a perplexity of {breadth:g}." if method == "tsne" else f"UMAP with {breadth:g} neighbours.",
+        settings={"perplexity": float(breadth)}
+        if method == "tsne"
+        else {"neighbours": int(breadth), "min_dist": MIN_DIST},
+        about=f"t-SNE with a perplexity of {breadth:g}."
+        if method == "tsne"
+        else f"UMAP with {breadth:g} neighbours.",
     )
 
 
-def _fit_tsne(states: Float32, dims: int, perplexity: float, seed: int, random_start: bool) -> Float32:
+def _fit_tsne(
+    states: Float32, dims: int, perplexity: float, seed: int, random_start: bool
+) -> Float32:
     from openTSNE import TSNE
 
     start = "random" if random_start else "pca"
-    settings: Any = {"perplexity": perplexity, "initialization": start, "neighbors": "exact", "negative_gradient_method": "bh", "random_state": seed}
+    settings: Any = {
+        "perplexity": perplexity,
+        "initialization": start,
+        "neighbors": "exact",
+        "negative_gradient_method": "bh",
+        "random_state": seed,
+    }
     return np.asarray(TSNE(dims, **settings).fit(states), np.float32)
 
 
@@ -303,21 +398,39 @@ def _tsne_placer(projection: SavedProjection) -> Placer:
     from openTSNE import TSNEEmbedding
     from openTSNE.affinity import PerplexityBasedNN
 
-    affinities = PerplexityBasedNN(projection.reference, projection.settings["perplexity"], method="exact", random_state=0)
-    gradient = "fft" if projection.dims < 3 else "bh"  # openTSNE interpolates on a grid, which is quicker once it is built, in the plane only
-    fitted = TSNEEmbedding(projection.places.astype(np.float64), affinities, negative_gradient_method=gradient, random_state=0)
-    middle = (projection.places.max(axis=0) + projection.places.min(axis=0)) / 2  # to which `transform` moves the origin
+    affinities = PerplexityBasedNN(
+        projection.reference, projection.settings["perplexity"], method="exact", random_state=0
+    )
+    gradient = (
+        "fft" if projection.dims < 3 else "bh"
+    )  # openTSNE interpolates on a grid, which is quicker once it is built, in the plane only
+    fitted = TSNEEmbedding(
+        projection.places.astype(np.float64),
+        affinities,
+        negative_gradient_method=gradient,
+        random_state=0,
+    )
+    middle = (
+        projection.places.max(axis=0) + projection.places.min(axis=0)
+    ) / 2  # to which `transform` moves the origin
     return lambda states: np.asarray(fitted.transform(states), np.float32) + middle
 
 
-def _fit_umap(states: Float32, dims: int, neighbours: float, seed: int, random_start: bool) -> Float32:
-    return _mapper(dims, int(neighbours), seed, "random" if random_start else "spectral", None).fit_transform(states)
+def _fit_umap(
+    states: Float32, dims: int, neighbours: float, seed: int, random_start: bool
+) -> Float32:
+    return _mapper(
+        dims, int(neighbours), seed, "random" if random_start else "spectral", None
+    ).fit_transform(states)
 
 
 def _umap_placer(projection: SavedProjection) -> Placer:
     mapper = _mapper(projection.dims, projection.settings["neighbours"], 0, projection.places, 0)
     mapper.fit(projection.reference)
-    mapper.embedding_, mapper.n_epochs = projection.places, None  # `fit` scales even places that it does not move
+    mapper.embedding_, mapper.n_epochs = (
+        projection.places,
+        None,
+    )  # `fit` scales even places that it does not move
     return lambda states: np.asarray(mapper.transform(states), np.float32)
 
 
@@ -326,27 +439,52 @@ def _mapper(dims: int, neighbours: int, seed: int, start: Any, epochs: int | Non
         warnings.filterwarnings("ignore", "Tensorflow not installed", ImportWarning)
         from umap import UMAP
 
-    return UMAP(n_neighbors=neighbours, n_components=dims, min_dist=MIN_DIST, init=start, n_epochs=epochs, random_state=seed, n_jobs=1)
+    return UMAP(
+        n_neighbors=neighbours,
+        n_components=dims,
+        min_dist=MIN_DIST,
+        init=start,
+        n_epochs=epochs,
+        random_state=seed,
+        n_jobs=1,
+    )
 
 
 # ---- what all have in common ----
 
 
-def _check_request(method: str, layer: str, dims: int, points: int, refits: int, perplexity: float | None, neighbours: int | None) -> None:
+def _check_request(
+    method: str,
+    layer: str,
+    dims: int,
+    points: int,
+    refits: int,
+    perplexity: float | None,
+    neighbours: int | None,
+) -> None:
     if method not in METHODS:
         raise ConfigError(f"expected a method among {', '.join(METHODS)}, got {method!r}")
     if layer not in LAYERS:
         raise ConfigError(f"expected a layer among {', '.join(LAYERS)}, got {layer!r}")
     if dims not in ((2,) if method == "plane" else (2, 3)):
-        raise ConfigError(f"expected {'2' if method == 'plane' else '2 or 3'} dimensions of {method}, got {dims}")
+        raise ConfigError(
+            f"expected {'2' if method == 'plane' else '2 or 3'} dimensions of {method}, got {dims}"
+        )
     if points < FEWEST_POINTS or (method not in FORMULAS and points > MOST_REFERENCES):
         most = "" if method in FORMULAS else f" and at most {MOST_REFERENCES}"
-        raise ConfigError(f"expected at least {FEWEST_POINTS}{most} points to fit {method} on, got {points}")
+        raise ConfigError(
+            f"expected at least {FEWEST_POINTS}{most} points to fit {method} on, got {points}"
+        )
     if refits < 0:
         raise ConfigError(f"expected 0 or more refits, got {refits}")
-    for name, value, of, least in (("perplexity", perplexity, "tsne", 1), ("neighbours", neighbours, "umap", 2)):
+    for name, value, of, least in (
+        ("perplexity", perplexity, "tsne", 1),
+        ("neighbours", neighbours, "umap", 2),
+    ):
         if value is not None and (method != of or value < least):
-            raise ConfigError(f"expected {name} for {of} alone, of {least} or more, got {value:g} for {method}")
+            raise ConfigError(
+                f"expected {name} for {of} alone, of {least} or more, got {value:g} for {method}"
+            )
 
 
 def _trust(states: Float32, places: Float32, shares: Float32) -> dict[str, float]:
@@ -355,14 +493,24 @@ def _trust(states: Float32, places: Float32, shares: Float32) -> dict[str, float
 
 
 def _landmarks(places: Float32, situations: NDArray[np.str_]) -> dict[str, tuple[float, ...]]:
-    return {name: _floats(places[situations == name].mean(axis=0)) for name in SITUATIONS[1:] if (situations == name).any()}
+    return {
+        name: _floats(places[situations == name].mean(axis=0))
+        for name in SITUATIONS[1:]
+        if (situations == name).any()
+    }
 
 
 def _signs(landmarks: dict[str, tuple[float, ...]], dims: int) -> Float32:
     """By which directions are turned so that speaking lies to the right of listening, and about to speak above done, where they occur."""
     signs = np.ones(dims, np.float32)
-    for axis, (greater, smaller) in enumerate((("speaking", "listening"), ("about to speak", "done"))):
-        if greater in landmarks and smaller in landmarks and landmarks[greater][axis] < landmarks[smaller][axis]:
+    for axis, (greater, smaller) in enumerate(
+        (("speaking", "listening"), ("about to speak", "done"))
+    ):
+        if (
+            greater in landmarks
+            and smaller in landmarks
+            and landmarks[greater][axis] < landmarks[smaller][axis]
+        ):
             signs[axis] = -1
     return signs
 

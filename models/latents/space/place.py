@@ -34,10 +34,22 @@ EVERY = {"tsne": 5, "umap": 5}  # frames: what has no formula takes a while to p
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `turnstream latents place`."""
-    parser.add_argument("source", type=Path, help="collection, manifest of dialogues, or one audio file")
+    parser.add_argument(
+        "source", type=Path, help="collection, manifest of dialogues, or one audio file"
+    )
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help=".csv or .parquet")
-    parser.add_argument("--projection", type=Path, metavar="FILE.json", help="(default: the bundled plane, or principal components of SOURCE)")
-    parser.add_argument("--every", type=int, metavar="N", help="place every Nth frame (default 1; of t-SNE and UMAP 5)")
+    parser.add_argument(
+        "--projection",
+        type=Path,
+        metavar="FILE.json",
+        help="(default: the bundled plane, or principal components of SOURCE)",
+    )
+    parser.add_argument(
+        "--every",
+        type=int,
+        metavar="N",
+        help="place every Nth frame (default 1; of t-SNE and UMAP 5)",
+    )
     add_model_argument(parser)
 
 
@@ -45,12 +57,16 @@ def main(args: argparse.Namespace) -> int:
     """Place, write, and say how much it is."""
     check_suffix(args.out, ".csv", ".parquet")
     with opened_collection(args.source, args.model) as collection:
-        view = place_collection(collection, projection_for(collection, args.projection), args.out, args.every)
+        view = place_collection(
+            collection, projection_for(collection, args.projection), args.out, args.every
+        )
     print(f"{view.caption}\n{view.path}")
     return 0
 
 
-def place_collection(collection: Collection, projection: SavedProjection, out: Path, every: int | None = None) -> View:
+def place_collection(
+    collection: Collection, projection: SavedProjection, out: Path, every: int | None = None
+) -> View:
     """Write where every frame and speaker of a collection lies.
 
     Args:
@@ -67,30 +83,48 @@ def place_collection(collection: Collection, projection: SavedProjection, out: P
     parts = out.with_name(f"{out.name}.{_fingerprint(collection, projection, every)}.parts")
     parts.mkdir(exist_ok=True)
     placed: Placer | None = None
-    for number in tqdm(range(len(collection.dialogues)), desc="place", unit="dialogue", disable=None):
+    for number in tqdm(
+        range(len(collection.dialogues)), desc="place", unit="dialogue", disable=None
+    ):
         file = parts / f"{number:05d}.parquet"
         if not file.exists():
             placed = placed or placer(projection)
             unfinished = file.with_suffix(".part")
-            pq.write_table(_place_dialogue(collection, number, projection, placed, every), unfinished)
+            pq.write_table(
+                _place_dialogue(collection, number, projection, placed, every), unfinished
+            )
             unfinished.replace(file)
     rows = _join(parts, len(collection.dialogues), out)
     shutil.rmtree(parts)
-    return View(out, f"places in {title_of(projection)}", _caption(collection, projection, rows, every))
+    return View(
+        out, f"places in {title_of(projection)}", _caption(collection, projection, rows, every)
+    )
 
 
-def _place_dialogue(collection: Collection, number: int, projection: SavedProjection, placed: Placer, every: int) -> pa.Table:
-    found = collection.frames(number, ["dialogue", "speaker", "frame", "time_s", "situation", projection.layer])
-    rows: dict[str, NDArray[Any]] = {name: values[::every].reshape(-1, *values.shape[2:]) for name, values in found.items()}
+def _place_dialogue(
+    collection: Collection, number: int, projection: SavedProjection, placed: Placer, every: int
+) -> pa.Table:
+    found = collection.frames(
+        number, ["dialogue", "speaker", "frame", "time_s", "situation", projection.layer]
+    )
+    rows: dict[str, NDArray[Any]] = {
+        name: values[::every].reshape(-1, *values.shape[2:]) for name, values in found.items()
+    }
     places = placed(rows.pop(projection.layer))
-    return pa.table(rows | {axis: places[:, index] for index, axis in enumerate("xyz"[: projection.dims])})
+    return pa.table(
+        rows | {axis: places[:, index] for index, axis in enumerate("xyz"[: projection.dims])}
+    )
 
 
 def _join(parts: Path, count: int, out: Path) -> int:
     """Append the dialogues' tables; returns the rows."""
     unfinished = out.with_name(out.name + ".part")
     schema: Any = pq.read_schema(parts / "00000.parquet")
-    writer: Any = pacsv.CSVWriter(unfinished, schema) if out.suffix == ".csv" else pq.ParquetWriter(unfinished, schema, compression="zstd")
+    writer: Any = (
+        pacsv.CSVWriter(unfinished, schema)
+        if out.suffix == ".csv"
+        else pq.ParquetWriter(unfinished, schema, compression="zstd")
+    )
     rows = 0
     with writer:
         for number in range(count):
@@ -103,14 +137,22 @@ def _join(parts: Path, count: int, out: Path) -> int:
 
 def _fingerprint(collection: Collection, projection: SavedProjection, every: int) -> str:
     """Tells parts of this work from those of any other."""
-    digest = hashlib.sha256(repr((collection.about, projection.method, projection.layer, every)).encode())
-    for array in (projection.places, projection.reference, *(values for layer in projection.layers for values in (layer.weight, layer.bias))):
+    digest = hashlib.sha256(
+        repr((collection.about, projection.method, projection.layer, every)).encode()
+    )
+    for array in (
+        projection.places,
+        projection.reference,
+        *(values for layer in projection.layers for values in (layer.weight, layer.bias)),
+    ):
         digest.update(np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()[:8]
 
 
 def _caption(collection: Collection, projection: SavedProjection, rows: int, every: int) -> str:
-    dialogues = f"{len(collection.dialogues)} dialogue{'' if len(collection.dialogues) == 1 else 's'}"
+    dialogues = (
+        f"{len(collection.dialogues)} dialogue{'' if len(collection.dialogues) == 1 else 's'}"
+    )
     which = "every frame" if every == 1 else f"every {every}th frame"
     if rows == 0:
         return f"No places: {dialogues} without frames."

@@ -35,18 +35,35 @@ def fit_plane(states: Float32, situations: NDArray[np.str_]) -> Formula:
     Raises:
         ConfigError: fewer than three states, or shapes that do not fit.
     """
-    if states.ndim != 2 or states.shape[0] < 3 or states.shape[1] < 2 or situations.shape != states.shape[:1]:
-        raise ConfigError(f"expected at least 3 states (N, H >= 2) and their situations (N,), got {states.shape} and {situations.shape}")
+    if (
+        states.ndim != 2
+        or states.shape[0] < 3
+        or states.shape[1] < 2
+        or situations.shape != states.shape[:1]
+    ):
+        raise ConfigError(
+            f"expected at least 3 states (N, H >= 2) and their situations (N,), got {states.shape} and {situations.shape}"
+        )
     mean, directions, explained = principal_directions(states, CANDIDATES)
     places = (states - mean) @ directions.T
     done, pausing = (places[situations == name] for name in ("done", "pausing"))
     chosen = [0, 1 + _most_telling(done[:, 1:], pausing[:, 1:])]
     rows = directions[chosen]
-    across, up = (f"principal component {number + 1} ({explained[number]:.0%} of the variance)" for number in chosen)
-    told = ", the one of the next few that best tells done from pausing" if len(done) > 1 and len(pausing) > 1 else ""
+    across, up = (
+        f"principal component {number + 1} ({explained[number]:.0%} of the variance)"
+        for number in chosen
+    )
+    told = (
+        ", the one of the next few that best tells done from pausing"
+        if len(done) > 1 and len(pausing) > 1
+        else ""
+    )
     return Formula(
         (DenseLayer(rows.astype(np.float32), (-rows @ mean).astype(np.float32)),),
-        settings={"principal": [number + 1 for number in chosen], "explained": [float(explained[number]) for number in chosen]},
+        settings={
+            "principal": [number + 1 for number in chosen],
+            "explained": [float(explained[number]) for number in chosen],
+        },
         about=f"To the right: {across}. Up: {up}{told}.",
     )
 
@@ -67,11 +84,15 @@ def fit_pca(states: Float32, dims: int) -> Formula:
     )
 
 
-def principal_directions(states: Float32, count: int) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+def principal_directions(
+    states: Float32, count: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
     """Mean (H,), first principal directions (K, H) and the share of the variance in each (K,) of states (N, H)."""
     mean = states.mean(axis=0, dtype=np.float64)
     centred = states - mean
-    _, variances, directions = np.linalg.svd(centred.T @ centred)  # (H, H): the right singular vectors of (N, H) itself, at little memory
+    _, variances, directions = np.linalg.svd(
+        centred.T @ centred
+    )  # (H, H): the right singular vectors of (N, H) itself, at little memory
     return mean, directions[:count], variances[:count] / max(variances.sum(), np.finfo(float).tiny)
 
 

@@ -21,22 +21,47 @@ from ..views import COLOURS, LIGHT, View, check_suffix, picture
 from .fitting import FORMULAS, REFITS, fit_projection
 from .trust import UNSTABLE
 
-TITLES = {"plane": "plane of two components", "pca": "principal components", "autoencoder": "autoencoder", "tsne": "t-SNE", "umap": "UMAP"}
+TITLES = {
+    "plane": "plane of two components",
+    "pca": "principal components",
+    "autoencoder": "autoencoder",
+    "tsne": "t-SNE",
+    "umap": "UMAP",
+}
 LAYER_NAMES = {"latent": "last layer", "latent_speaker": "first recurrent layer"}
-MARKERS: dict[str, str] = dict(zip(SITUATIONS, ".os^vDP", strict=True))  # with the colours, which alone would not tell everyone
+MARKERS: dict[str, str] = dict(
+    zip(SITUATIONS, ".os^vDP", strict=True)
+)  # with the colours, which alone would not tell everyone
 FAITHFUL = 0.95  # trustworthiness from which a picture's neighbours are called alike
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `turnstream latents project`."""
-    parser.add_argument("source", type=Path, help="collection, manifest of dialogues, or one audio file")
+    parser.add_argument(
+        "source", type=Path, help="collection, manifest of dialogues, or one audio file"
+    )
     parser.add_argument("--method", choices=METHODS, required=True)
-    parser.add_argument("--out", type=Path, required=True, metavar="FILE.json", help="where to write the projection")
+    parser.add_argument(
+        "--out", type=Path, required=True, metavar="FILE.json", help="where to write the projection"
+    )
     parser.add_argument("--picture", type=Path, metavar="FILE.png", help="draw it, too")
-    parser.add_argument("--layer", choices=LAYERS, default="latent", help="(default latent, the last one)")
+    parser.add_argument(
+        "--layer", choices=LAYERS, default="latent", help="(default latent, the last one)"
+    )
     parser.add_argument("--dims", type=int, choices=(2, 3), default=2)
-    parser.add_argument("--points", type=int, metavar="N", help="frames of single speakers to fit on (default 20000; t-SNE and UMAP 2000)")
-    parser.add_argument("--refits", type=int, default=REFITS, metavar="N", help=f"fits again, to see what survives (default {REFITS})")
+    parser.add_argument(
+        "--points",
+        type=int,
+        metavar="N",
+        help="frames of single speakers to fit on (default 20000; t-SNE and UMAP 2000)",
+    )
+    parser.add_argument(
+        "--refits",
+        type=int,
+        default=REFITS,
+        metavar="N",
+        help=f"fits again, to see what survives (default {REFITS})",
+    )
     parser.add_argument("--seed", type=int, default=0, metavar="N")
     parser.add_argument("--perplexity", type=float, metavar="P", help="of t-SNE (default 30)")
     parser.add_argument("--neighbours", type=int, metavar="N", help="of UMAP (default 15)")
@@ -48,14 +73,19 @@ def main(args: argparse.Namespace) -> int:
     check_suffix(args.out, ".json")
     if args.picture:
         check_suffix(args.picture, ".png")
-    options = {name: getattr(args, name) for name in ("layer", "dims", "points", "seed", "refits", "perplexity", "neighbours")}
+    options = {
+        name: getattr(args, name)
+        for name in ("layer", "dims", "points", "seed", "refits", "perplexity", "neighbours")
+    }
     with opened_collection(args.source, args.model) as collection:
         view = project(collection, args.method, args.out, args.picture, **options)
     print(f"{view.caption}\n{args.out}" + (f"\n{args.picture}" if args.picture else ""))
     return 0
 
 
-def project(collection: Collection, method: str, out: Path, drawing: Path | None = None, **options: Any) -> View:
+def project(
+    collection: Collection, method: str, out: Path, drawing: Path | None = None, **options: Any
+) -> View:
     """Fit a projection and save it.
 
     Args:
@@ -71,7 +101,11 @@ def project(collection: Collection, method: str, out: Path, drawing: Path | None
     """
     projection = fit_projection(collection, method, parts=parts_beside(out), **options)
     projection.save(out)
-    return draw_projection(projection, drawing) if drawing else View(out, title_of(projection), caption_of(projection))
+    return (
+        draw_projection(projection, drawing)
+        if drawing
+        else View(out, title_of(projection), caption_of(projection))
+    )
 
 
 def draw_projection(projection: SavedProjection, path: Path) -> View:
@@ -83,12 +117,34 @@ def draw_projection(projection: SavedProjection, path: Path) -> View:
     """
     title, caption = title_of(projection), caption_of(projection)
     pairs = list(combinations(range(projection.dims), 2))
-    with picture(path, title, caption, (7.6, 6.4) if len(pairs) == 1 else (13.5, 5.0), ncols=len(pairs), squeeze=False) as panels:
+    with picture(
+        path,
+        title,
+        caption,
+        (7.6, 6.4) if len(pairs) == 1 else (13.5, 5.0),
+        ncols=len(pairs),
+        squeeze=False,
+    ) as panels:
         for panel, axes in zip(panels[0], pairs, strict=True):
             _draw(panel, projection, axes)
         words = "\n".join(_figures(projection.trust))
-        panels[0, -1].text(1.03, 0.02, words, transform=panels[0, -1].transAxes, va="bottom", fontsize=8.5, color=LIGHT.ink)
-        panels[0, -1].legend(loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize=8.5, frameon=False, title="the speaker is", title_fontsize=8.5)
+        panels[0, -1].text(
+            1.03,
+            0.02,
+            words,
+            transform=panels[0, -1].transAxes,
+            va="bottom",
+            fontsize=8.5,
+            color=LIGHT.ink,
+        )
+        panels[0, -1].legend(
+            loc="center left",
+            bbox_to_anchor=(1.0, 0.5),
+            fontsize=8.5,
+            frameon=False,
+            title="the speaker is",
+            title_fontsize=8.5,
+        )
     return View(path, title, caption)
 
 
@@ -113,7 +169,11 @@ def trust_in_words(projection: SavedProjection) -> str:
     trust = projection.trust
     if "trustworthiness" not in trust:
         return "How far this can be believed has not been measured."
-    alike = "points that lie together are mostly alike" if trust["trustworthiness"] >= FAITHFUL else "many points that lie together are not alike"
+    alike = (
+        "points that lie together are mostly alike"
+        if trust["trustworthiness"] >= FAITHFUL
+        else "many points that lie together are not alike"
+    )
     said = (
         f"Of the {trust['neighbours']:.0f} nearest neighbours of {trust['judged']:.0f} points: trustworthiness {trust['trustworthiness']:.2f} ({alike}), "
         f"continuity {trust['continuity']:.2f}; 1 would be a picture without fault."
@@ -121,8 +181,16 @@ def trust_in_words(projection: SavedProjection) -> str:
     if "stability" not in trust:
         return f"{said} It was not fitted again, so what is stable in it is unknown."
     several = projection.settings.get("dialogues", 1) > 1
-    how = f"on {'dialogues' if several else 'frames'} drawn with replacement" if projection.method in FORMULAS else "from another random start"
-    most = " Most neighbourhoods do not survive: who lies beside whom says little." if trust["unstable"] > UNSTABLE else ""
+    how = (
+        f"on {'dialogues' if several else 'frames'} drawn with replacement"
+        if projection.method in FORMULAS
+        else "from another random start"
+    )
+    most = (
+        " Most neighbourhoods do not survive: who lies beside whom says little."
+        if trust["unstable"] > UNSTABLE
+        else ""
+    )
     return (
         f"{said} Fitted again {how}, {trust['stability']:.0%} of a point's neighbours stay ({trust['stability_by_chance']:.1%} by chance); the "
         f"{trust['unstable']:.0%} of points that lose more than half of theirs are hollow.{most}"
@@ -131,25 +199,59 @@ def trust_in_words(projection: SavedProjection) -> str:
 
 def _figures(trust: dict[str, float]) -> list[str]:
     """The figures that are printed in the picture itself."""
-    faithful = [f"{name} {trust[name]:.2f}" for name in ("trustworthiness", "continuity") if name in trust]
+    faithful = [
+        f"{name} {trust[name]:.2f}" for name in ("trustworthiness", "continuity") if name in trust
+    ]
     if "stability" not in trust:
         return faithful
-    return [*faithful, f"neighbours that stay {trust['stability']:.0%}", f"(by chance {trust['stability_by_chance']:.1%})", "hollow: fewer than half stay"]
+    return [
+        *faithful,
+        f"neighbours that stay {trust['stability']:.0%}",
+        f"(by chance {trust['stability_by_chance']:.1%})",
+        "hollow: fewer than half stay",
+    ]
 
 
 def _draw(panel: Any, projection: SavedProjection, axes: tuple[int, int]) -> None:
     places, unstable = projection.places[:, axes], projection.stability < UNSTABLE
     for name in SITUATIONS:
         here = projection.situations == name
-        style: dict[str, Any] = {"marker": MARKERS[name], "s": 16, "linewidths": 0.7, "edgecolors": COLOURS[name]}
+        style: dict[str, Any] = {
+            "marker": MARKERS[name],
+            "s": 16,
+            "linewidths": 0.7,
+            "edgecolors": COLOURS[name],
+        }
         label = "doing something else" if name == "other" else name
-        panel.scatter(*places[here & ~unstable].T, facecolors=COLOURS[name], alpha=0.6, label=f"{label} ({here.sum()})" if here.any() else None, **style)
+        panel.scatter(
+            *places[here & ~unstable].T,
+            facecolors=COLOURS[name],
+            alpha=0.6,
+            label=f"{label} ({here.sum()})" if here.any() else None,
+            **style,
+        )
         panel.scatter(*places[here & unstable].T, facecolors="none", alpha=0.55, **style)
     for name, corner in projection.landmarks.items():
         at = tuple(corner[axis] for axis in axes)
-        panel.scatter(*at, marker=MARKERS[name], s=90, facecolors=COLOURS[name], edgecolors=LIGHT.paper, linewidths=1.4, zorder=4)
-    _name_landmarks(panel, {name: (corner[axes[0]], corner[axes[1]]) for name, corner in projection.landmarks.items()})
-    panel.set(xlabel="xyz"[axes[0]], ylabel="xyz"[axes[1]], xlim=_limits(projection, axes[0]), ylim=_limits(projection, axes[1]))
+        panel.scatter(
+            *at,
+            marker=MARKERS[name],
+            s=90,
+            facecolors=COLOURS[name],
+            edgecolors=LIGHT.paper,
+            linewidths=1.4,
+            zorder=4,
+        )
+    _name_landmarks(
+        panel,
+        {name: (corner[axes[0]], corner[axes[1]]) for name, corner in projection.landmarks.items()},
+    )
+    panel.set(
+        xlabel="xyz"[axes[0]],
+        ylabel="xyz"[axes[1]],
+        xlim=_limits(projection, axes[0]),
+        ylim=_limits(projection, axes[1]),
+    )
 
 
 def _name_landmarks(panel: Any, landmarks: dict[str, tuple[float, float]]) -> None:
@@ -160,15 +262,31 @@ def _name_landmarks(panel: Any, landmarks: dict[str, tuple[float, float]]) -> No
     taken: list[tuple[float, float]] = []
     for name, (x, y) in sorted(landmarks.items(), key=lambda entry: entry[1][1]):
         at = y
-        while any(abs(at - other) < 0.034 * heights and abs(x - beside) < 0.3 * np.ptp(panel.dataLim.get_points()[:, 0]) for beside, other in taken):
+        while any(
+            abs(at - other) < 0.034 * heights
+            and abs(x - beside) < 0.3 * np.ptp(panel.dataLim.get_points()[:, 0])
+            for beside, other in taken
+        ):
             at += 0.01 * heights
         taken.append((x, at))
-        words = panel.annotate(name, (x, at), xytext=(8, 0), textcoords="offset points", fontsize=9, fontweight="bold", color=LIGHT.ink, va="center", zorder=5)
+        words = panel.annotate(
+            name,
+            (x, at),
+            xytext=(8, 0),
+            textcoords="offset points",
+            fontsize=9,
+            fontweight="bold",
+            color=LIGHT.ink,
+            va="center",
+            zorder=5,
+        )
         words.set_path_effects([withStroke(linewidth=2.5, foreground=LIGHT.paper)])
 
 
 def _limits(projection: SavedProjection, axis: int) -> tuple[float, float]:
     """All places and landmarks, with a margin."""
-    values = np.concatenate([projection.places[:, axis], [corner[axis] for corner in projection.landmarks.values()]])
+    values = np.concatenate(
+        [projection.places[:, axis], [corner[axis] for corner in projection.landmarks.values()]]
+    )
     margin = 0.05 * (values.max() - values.min())
     return values.min() - margin, values.max() + margin

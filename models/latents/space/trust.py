@@ -50,7 +50,10 @@ def stability(places: Float32, refits: Sequence[Float32]) -> Float32:
         return np.full(len(places), np.nan, np.float32)
     count = neighbours_of(len(places))
     here = nearest(places, count)
-    shares = [(here[:, :, None] == nearest(refit, count)[:, None, :]).any(axis=2).mean(axis=1) for refit in refits]
+    shares = [
+        (here[:, :, None] == nearest(refit, count)[:, None, :]).any(axis=2).mean(axis=1)
+        for refit in refits
+    ]
     return np.mean(shares, axis=0).astype(np.float32)
 
 
@@ -66,4 +69,8 @@ def summary(shares: Float32) -> dict[str, float]:
     if np.isnan(shares).any():
         return {}
     chance = neighbours_of(len(shares)) / (len(shares) - 1)
-    return {"stability": float(shares.mean()), "stability_by_chance": chance, "unstable": float((shares < UNSTABLE).mean())}
+    return {
+        "stability": float(shares.mean()),
+        "stability_by_chance": chance,
+        "unstable": float((shares < UNSTABLE).mean()),
+    }

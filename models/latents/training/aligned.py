@@ -30,7 +30,9 @@ from ....stream.errors import ConfigError
 
 METHODS = ("pca", "tsne", "umap")
 NEIGHBOURS = 15  # of a point, in its own space and in the picture
-STILL_SHARE = 0.1  # of the points, those whose neighbours change least, are called still between two stages
+STILL_SHARE = (
+    0.1  # of the points, those whose neighbours change least, are called still between two stages
+)
 SPRING = 0.1  # of the way to the neighbouring stages' mean place, in every iteration of t-SNE
 SWEEPS = 2  # over all stages, after the first
 FIRST_ITERATIONS, LATER_ITERATIONS = 500, 120
@@ -69,7 +71,9 @@ def turned_onto(stage: NDArray[np.floating[Any]], reference: NDArray[np.floating
     from scipy.linalg import orthogonal_procrustes
 
     width = max(stage.shape[1], reference.shape[1])
-    a, b = (np.pad(x.astype(np.float64), ((0, 0), (0, width - x.shape[1]))) for x in (stage, reference))
+    a, b = (
+        np.pad(x.astype(np.float64), ((0, 0), (0, width - x.shape[1]))) for x in (stage, reference)
+    )
     turn, _ = orthogonal_procrustes(a - a.mean(axis=0), b - b.mean(axis=0))
     return (a - a.mean(axis=0)) @ turn + b.mean(axis=0)
 
@@ -84,7 +88,13 @@ def turned_stages(stages: Stages) -> list[Floats]:
     return [np.pad(stage, ((0, 0), (0, width - stage.shape[1]))) for stage in turned]
 
 
-def fit_together(stages: Stages, method: str, dims: int = 2, seed: int = 0, advance: Callable[[], object] = lambda: None) -> Floats:
+def fit_together(
+    stages: Stages,
+    method: str,
+    dims: int = 2,
+    seed: int = 0,
+    advance: Callable[[], object] = lambda: None,
+) -> Floats:
     """Places of all points at all stages, in one picture.
 
     Args:
@@ -136,14 +146,30 @@ def measure_drift(stages: Stages, places: Floats, same: Floats) -> Drift:
     still: list[float] = []
     ways: list[float] = []
     for before, after in zip(range(len(stages) - 1), range(1, len(stages)), strict=True):
-        kept = np.array([len(set(a) & set(b)) for a, b in zip(neighbours[before], neighbours[after], strict=True)]) / neighbours[0].shape[1]
+        kept = (
+            np.array(
+                [
+                    len(set(a) & set(b))
+                    for a, b in zip(neighbours[before], neighbours[after], strict=True)
+                ]
+            )
+            / neighbours[0].shape[1]
+        )
         way = np.linalg.norm(places[after] - places[before], axis=1) / size
         stillest = np.argsort(-kept, kind="stable")[: max(1, round(STILL_SHARE * len(kept)))]
         still.append(float(np.median(way[stillest])))
         ways.append(float(np.median(way)))
     count = min(NEIGHBOURS, (len(stages[0]) - 1) // 2)
-    trust = [trustworthiness(stage, place, n_neighbors=count) for stage, place in zip(stages, places, strict=True)]
-    return Drift(float(np.mean(still)), float(np.mean(ways)), float(np.median(np.linalg.norm(same[1] - same[0], axis=1)) / radius(same)), float(np.mean(trust)))
+    trust = [
+        trustworthiness(stage, place, n_neighbors=count)
+        for stage, place in zip(stages, places, strict=True)
+    ]
+    return Drift(
+        float(np.mean(still)),
+        float(np.mean(ways)),
+        float(np.median(np.linalg.norm(same[1] - same[0], axis=1)) / radius(same)),
+        float(np.mean(trust)),
+    )
 
 
 def check_stages(stages: Stages) -> None:
@@ -152,7 +178,9 @@ def check_stages(stages: Stages) -> None:
         raise ConfigError(f"expected states of at least 2 stages, got {len(stages)}")
     shapes = [stage.shape for stage in stages]
     if any(len(shape) != 2 or shape[0] != shapes[0][0] or shape[1] < 2 for shape in shapes):
-        raise ConfigError(f"expected states (N, H >= 2) of the same N points at every stage, got shapes {', '.join(map(str, shapes))}")
+        raise ConfigError(
+            f"expected states (N, H >= 2) of the same N points at every stage, got shapes {', '.join(map(str, shapes))}"
+        )
     if shapes[0][0] < LEAST_POINTS:
         raise ConfigError(f"expected at least {LEAST_POINTS} points, got {shapes[0][0]}")
     if not all(np.isfinite(stage).all() for stage in stages):
@@ -184,11 +212,18 @@ def _fit_one(stage: Floats, method: str, dims: int, seed: int) -> Floats:
         with _quiet_umap():
             import umap
 
-            return np.asarray(umap.UMAP(n_components=dims, n_neighbors=NEIGHBOURS, random_state=seed).fit_transform(stage), np.float64)
+            return np.asarray(
+                umap.UMAP(
+                    n_components=dims, n_neighbors=NEIGHBOURS, random_state=seed
+                ).fit_transform(stage),
+                np.float64,
+            )
     raise ConfigError(f"expected a method, one of {', '.join(METHODS)}, got {method!r}")
 
 
-def _begin(stage: Floats, start: Floats | None, dims: int, seed: int, affinities: Any = None) -> Any:
+def _begin(
+    stage: Floats, start: Floats | None, dims: int, seed: int, affinities: Any = None
+) -> Any:
     """A t-SNE embedding of a stage, at `start` or, without one, after early exaggeration from its principal components."""
     from openTSNE import TSNEEmbedding, initialization
 
@@ -196,14 +231,22 @@ def _begin(stage: Floats, start: Floats | None, dims: int, seed: int, affinities
     options: dict[str, Any] = {"negative_gradient_method": "bh", "random_state": seed, "n_jobs": 1}
     if start is not None:
         return TSNEEmbedding(start, affinities, **options)
-    embedding = TSNEEmbedding(initialization.pca(stage, dims, random_state=seed), affinities, **options)
+    embedding = TSNEEmbedding(
+        initialization.pca(stage, dims, random_state=seed), affinities, **options
+    )
     return embedding.optimize(250, exaggeration=12, momentum=0.5)
 
 
 def _affinities(stage: Floats, seed: int) -> Any:
     from openTSNE.affinity import PerplexityBasedNN
 
-    return PerplexityBasedNN(stage, perplexity=min(30, (len(stage) - 1) // 3), random_state=seed, n_jobs=1, method="exact")
+    return PerplexityBasedNN(
+        stage,
+        perplexity=min(30, (len(stage) - 1) // 3),
+        random_state=seed,
+        n_jobs=1,
+        method="exact",
+    )
 
 
 def tsne_work(stages: int) -> int:
@@ -211,23 +254,37 @@ def tsne_work(stages: int) -> int:
     return stages * (1 + SWEEPS)
 
 
-def _tsne_together(stages: Sequence[Floats], dims: int, seed: int, advance: Callable[[], object]) -> Floats:
+def _tsne_together(
+    stages: Sequence[Floats], dims: int, seed: int, advance: Callable[[], object]
+) -> Floats:
     affinities = [_affinities(stage, seed) for stage in stages]
     places: list[Floats | None] = [None] * len(stages)
     order = list(range(len(stages)))[::-1]  # from the last, trained stage back
     for sweep in range(1 + SWEEPS):
         for place, number in enumerate(order):
-            beside = [found for n in (number - 1, number + 1) if 0 <= n < len(stages) and (found := places[n]) is not None]
+            beside = [
+                found
+                for n in (number - 1, number + 1)
+                if 0 <= n < len(stages) and (found := places[n]) is not None
+            ]
             target = np.mean(beside, axis=0) if beside else None
             start = places[number] if places[number] is not None else target
             embedding = _begin(stages[number], start, dims, seed, affinities[number])
 
-            def pull(_iteration: int, _error: float, positions: Any, target: Floats | None = target) -> None:
+            def pull(
+                _iteration: int, _error: float, positions: Any, target: Floats | None = target
+            ) -> None:
                 if target is not None:
                     positions += SPRING * (target - positions)
 
             iterations = FIRST_ITERATIONS if not sweep and not place else LATER_ITERATIONS
-            embedding = embedding.optimize(iterations, exaggeration=1, momentum=0.8 if target is None else 0.5, callbacks=pull, callbacks_every_iters=1)
+            embedding = embedding.optimize(
+                iterations,
+                exaggeration=1,
+                momentum=0.8 if target is None else 0.5,
+                callbacks=pull,
+                callbacks_every_iters=1,
+            )
             places[number] = np.asarray(embedding, np.float64)
             advance()
         order = order[::-1]
@@ -239,7 +296,12 @@ def _umap_together(stages: Sequence[Floats], dims: int, seed: int) -> Floats:
     with _quiet_umap():
         import umap
 
-        mapper = umap.AlignedUMAP(n_components=dims, n_neighbors=NEIGHBOURS, random_state=seed, alignment_regularisation=0.05)
+        mapper = umap.AlignedUMAP(
+            n_components=dims,
+            n_neighbors=NEIGHBOURS,
+            random_state=seed,
+            alignment_regularisation=0.05,
+        )
         mapper.fit(list(stages), relations=[same] * (len(stages) - 1))
     return np.stack([np.asarray(place, np.float64) for place in mapper.embeddings_])
 

@@ -21,7 +21,18 @@ from ..collect import load_network, name_of, opened_collection
 from ..collection import LAYERS
 from ..parts import parts_beside
 from ..views import View, check_suffix, write_page
-from .aligned import METHODS, NEIGHBOURS, STILL_SHARE, Drift, Floats, fit_apart, fit_together, measure_drift, radius, tsne_work
+from .aligned import (
+    METHODS,
+    NEIGHBOURS,
+    STILL_SHARE,
+    Drift,
+    Floats,
+    fit_apart,
+    fit_together,
+    measure_drift,
+    radius,
+    tsne_work,
+)
 from .stages import Stages, follow, read_csv_stages, read_stages, write_stages
 
 MOST_POINTS = 4000  # that a page moves smoothly
@@ -45,13 +56,36 @@ class Animated:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `turnstream latents animate`."""
-    parser.add_argument("stages", type=Path, nargs="+", metavar="STAGE", help="one run with snapshots, or two or more checkpoints or CSV files, in order")
-    parser.add_argument("--source", type=Path, help="dialogues whose moments are followed: manifest, audio file or collection (not for CSV files)")
+    parser.add_argument(
+        "stages",
+        type=Path,
+        nargs="+",
+        metavar="STAGE",
+        help="one run with snapshots, or two or more checkpoints or CSV files, in order",
+    )
+    parser.add_argument(
+        "--source",
+        type=Path,
+        help="dialogues whose moments are followed: manifest, audio file or collection (not for CSV files)",
+    )
     parser.add_argument("--out", type=Path, required=True, metavar="FILE.html")
-    parser.add_argument("--csv", type=Path, metavar="FOLDER", help="also write the representations, a CSV file for each stage")
-    parser.add_argument("--method", choices=METHODS, default="tsne", help="of projection (default tsne)")
+    parser.add_argument(
+        "--csv",
+        type=Path,
+        metavar="FOLDER",
+        help="also write the representations, a CSV file for each stage",
+    )
+    parser.add_argument(
+        "--method", choices=METHODS, default="tsne", help="of projection (default tsne)"
+    )
     parser.add_argument("--layer", choices=LAYERS, default="latent", help="(default latent)")
-    parser.add_argument("--points", type=int, default=800, metavar="N", help="how many moments, or rows that all CSV files have, are followed (default 800)")
+    parser.add_argument(
+        "--points",
+        type=int,
+        default=800,
+        metavar="N",
+        help="how many moments, or rows that all CSV files have, are followed (default 800)",
+    )
     parser.add_argument("--dims", type=int, choices=(2, 3), default=2)
     parser.add_argument("--seed", type=int, default=0)
 
@@ -61,7 +95,9 @@ def main(args: argparse.Namespace) -> int:
     check_suffix(args.out, ".html")
     if not 2 <= args.points <= MOST_POINTS:
         raise ConfigError(f"expected 2 to {MOST_POINTS} points, got {args.points}")
-    stages = gather(args.stages, args.source, args.layer, args.points, args.seed, parts_beside(args.out))
+    stages = gather(
+        args.stages, args.source, args.layer, args.points, args.seed, parts_beside(args.out)
+    )
     if args.csv:
         write_stages(stages, args.csv)
     view = animation_page(animate(stages, args.method, args.dims, args.seed), args.out)
@@ -69,7 +105,14 @@ def main(args: argparse.Namespace) -> int:
     return 0
 
 
-def gather(paths: Sequence[Path], source: Path | None, layer: str, points: int, seed: int = 0, kept: Path | None = None) -> Stages:
+def gather(
+    paths: Sequence[Path],
+    source: Path | None,
+    layer: str,
+    points: int,
+    seed: int = 0,
+    kept: Path | None = None,
+) -> Stages:
     """The stages that are asked for.
 
     Args:
@@ -85,9 +128,13 @@ def gather(paths: Sequence[Path], source: Path | None, layer: str, points: int, 
     tables = [path for path in paths if path.suffix.lower() == ".csv"]
     if tables:
         if len(tables) < len(paths) or len(tables) < 2:
-            raise ConfigError(f"expected two or more CSV files and nothing else, got {', '.join(map(str, paths))}")
+            raise ConfigError(
+                f"expected two or more CSV files and nothing else, got {', '.join(map(str, paths))}"
+            )
         if source is not None:
-            raise ConfigError(f"expected no --source with CSV files, which hold their points, got {source}")
+            raise ConfigError(
+                f"expected no --source with CSV files, which hold their points, got {source}"
+            )
         return read_csv_stages(tables, points, seed)
     if source is None:
         raise ConfigError("expected --source with dialogues whose moments to follow, got none")
@@ -99,10 +146,19 @@ def gather(paths: Sequence[Path], source: Path | None, layer: str, points: int, 
                 f"{paths[0]}: expected a run with two or more snapshots in {SNAPSHOTS}/ (`turnstream train --snapshots`), or several checkpoints, "
                 f"got {len(folders)} snapshots"
             )
-    networks = {(folder.name if len(paths) == 1 else name_of(folder)): load_network(folder) for folder in folders}
+    networks = {
+        (folder.name if len(paths) == 1 else name_of(folder)): load_network(folder)
+        for folder in folders
+    }
     if len(networks) < len(folders):
-        raise ConfigError(f"expected checkpoints with names of their own, got {', '.join(map(str, folders))}")
-    with opened_collection(source, None) if source.is_dir() else opened_collection(source, folders[-1]) as collection:
+        raise ConfigError(
+            f"expected checkpoints with names of their own, got {', '.join(map(str, folders))}"
+        )
+    with (
+        opened_collection(source, None)
+        if source.is_dir()
+        else opened_collection(source, folders[-1]) as collection
+    ):
         stages = read_stages(networks, collection, follow(collection, points, seed), layer, kept)
     return replace(stages, origin="run" if len(paths) == 1 else "networks")
 
@@ -110,7 +166,11 @@ def gather(paths: Sequence[Path], source: Path | None, layer: str, points: int, 
 def animate(stages: Stages, method: str, dims: int = 2, seed: int = 0) -> Animated:
     """Fit one picture for all stages and measure how still it is."""
     same = [stages.states[-1], stages.states[-1]]
-    with tqdm(total=tsne_work(len(stages.names) + 2) if method == "tsne" else 1, desc="fit together", disable=None) as bar:
+    with tqdm(
+        total=tsne_work(len(stages.names) + 2) if method == "tsne" else 1,
+        desc="fit together",
+        disable=None,
+    ) as bar:
         places = fit_together(stages.states, method, dims, seed, bar.update)
         twice = fit_together(same, method, dims, seed, bar.update)
     apart = fit_apart(stages.states, method, dims, seed)
@@ -136,9 +196,13 @@ def animation_page(animated: Animated, out: Path) -> View:
     contents = {
         "names": stages.names,
         "ids": stages.ids,
-        "labels": {name: values for name, values in stages.labels.items() if len(set(values.tolist())) > 1},
+        "labels": {
+            name: values for name, values in stages.labels.items() if len(set(values.tolist())) > 1
+        },
         "wrong": stages.wrong,
-        "marks": ["marked right", "marked wrong"] if stages.origin == "files" else ["told rightly", "told wrongly"],
+        "marks": ["marked right", "marked wrong"]
+        if stages.origin == "files"
+        else ["told rightly", "told wrongly"],
         "places": [place.astype(np.float32) for place in animated.places],
         "method": animated.method,
     }
@@ -171,8 +235,15 @@ def _mistakes(stages: Stages) -> str:
     always = int((stages.wrong[:, marked.all(axis=0)] == 1).all(axis=0).sum())
     ends = [(stages.names[place], stages.wrong[place][marked[place]]) for place in (0, -1)]
     if stages.origin == "files":
-        said = [f"{100 * marks.mean():.0f} % of {len(marks)} are wrong at {name}" if len(marks) else f"there are none at {name}" for name, marks in ends]
-        return f"Of the points with a mark, {' and '.join(said)}; {always} are wrong at every stage."
+        said = [
+            f"{100 * marks.mean():.0f} % of {len(marks)} are wrong at {name}"
+            if len(marks)
+            else f"there are none at {name}"
+            for name, marks in ends
+        ]
+        return (
+            f"Of the points with a mark, {' and '.join(said)}; {always} are wrong at every stage."
+        )
     (first, before), (last, after) = ends
     told = f"{100 * before.mean():.0f} % are told wrongly at {first} and {100 * after.mean():.0f} % at {last}"
     return f"Of {len(after)} shifts and holds {told}; {always} are wrong at every stage."

@@ -73,26 +73,73 @@ class Measured:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `turnstream latents compare`."""
-    parser.add_argument("--manifest", type=Path, required=True, help="dialogues to train on (split train or not given)")
-    parser.add_argument("--validation", type=Path, required=True, help="manifest of held-out dialogues, whose loss is followed")
-    parser.add_argument("--source", type=Path, required=True, help="dialogues to compare on: manifest, such as of real calls")
-    parser.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="runs, comparison.png, comparison.csv")
-    parser.add_argument("--kinds", nargs="+", choices=KINDS, default=list(KINDS), help="(default all)")
-    parser.add_argument("--layers", nargs="+", type=int, default=[1, 2], metavar="N", help="depths of both recurrent layers (default 1 2)")
-    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1], metavar="N", help="(default 0 1)")
-    parser.add_argument("--settings", type=Path, help="JSON of training settings: the budget, and the network whose size is matched")
-    parser.add_argument("--steps", type=int, help="optimizer steps of each (default: of the settings)")
+    parser.add_argument(
+        "--manifest",
+        type=Path,
+        required=True,
+        help="dialogues to train on (split train or not given)",
+    )
+    parser.add_argument(
+        "--validation",
+        type=Path,
+        required=True,
+        help="manifest of held-out dialogues, whose loss is followed",
+    )
+    parser.add_argument(
+        "--source",
+        type=Path,
+        required=True,
+        help="dialogues to compare on: manifest, such as of real calls",
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        required=True,
+        metavar="FOLDER",
+        help="runs, comparison.png, comparison.csv",
+    )
+    parser.add_argument(
+        "--kinds", nargs="+", choices=KINDS, default=list(KINDS), help="(default all)"
+    )
+    parser.add_argument(
+        "--layers",
+        nargs="+",
+        type=int,
+        default=[1, 2],
+        metavar="N",
+        help="depths of both recurrent layers (default 1 2)",
+    )
+    parser.add_argument(
+        "--seeds", nargs="+", type=int, default=[0, 1], metavar="N", help="(default 0 1)"
+    )
+    parser.add_argument(
+        "--settings",
+        type=Path,
+        help="JSON of training settings: the budget, and the network whose size is matched",
+    )
+    parser.add_argument(
+        "--steps", type=int, help="optimizer steps of each (default: of the settings)"
+    )
 
 
 def main(args: argparse.Namespace) -> int:
     """Train what is missing, compare, and say what came out."""
     plain = read_settings(args.settings) if args.settings else {}
     settings = settings_from(plain | ({"steps": args.steps} if args.steps is not None else {}))
-    training = [dialogue for dialogue in read_manifest(args.manifest) if dialogue.split in ("", "train")]
+    training = [
+        dialogue for dialogue in read_manifest(args.manifest) if dialogue.split in ("", "train")
+    ]
     validation = read_manifest(args.validation)
     if not training or not validation:
-        raise DialogueError(f"expected dialogues to train and to validate on, got {len(training)} and {len(validation)}")
-    variants = [Variant(kind, layers, seed) for seed in args.seeds for layers in args.layers for kind in args.kinds]
+        raise DialogueError(
+            f"expected dialogues to train and to validate on, got {len(training)} and {len(validation)}"
+        )
+    variants = [
+        Variant(kind, layers, seed)
+        for seed in args.seeds
+        for layers in args.layers
+        for kind in args.kinds
+    ]
     args.out.mkdir(parents=True, exist_ok=True)
     with opened_collection(args.source, None) as collection:
         measured = compare(variants, settings, training, validation, collection, args.out)
@@ -117,15 +164,26 @@ def compare(
         kept = out / variant.folder / MEASURED_FILE
         key = [weights_sha256(model), [dialogue.id for dialogue in collection.dialogues]]
         if kept.is_file() and (there := json.loads(kept.read_text()))["key"] == key:
-            measured.append(from_plain(Measured, there["measured"] | {"curve": [tuple(pair) for pair in there["measured"]["curve"]]}, "measured"))
+            measured.append(
+                from_plain(
+                    Measured,
+                    there["measured"]
+                    | {"curve": [tuple(pair) for pair in there["measured"]["curve"]]},
+                    "measured",
+                )
+            )
             continue
         found = measure_variant(variant, model, collection, out / variant.folder)
-        kept.write_text(json.dumps({"key": key, "measured": dataclasses.asdict(found)}, indent=1) + "\n")
+        kept.write_text(
+            json.dumps({"key": key, "measured": dataclasses.asdict(found)}, indent=1) + "\n"
+        )
         measured.append(found)
     return measured
 
 
-def measure_variant(variant: Variant, model: TurnModel, collection: Collection, run: Path) -> Measured:
+def measure_variant(
+    variant: Variant, model: TurnModel, collection: Collection, run: Path
+) -> Measured:
     """All figures of a trained network."""
     decisive = decisive_readings(collection, MOMENTS)
     short, whole = score_with_past(model, collection, decisive, (SHORT_PAST_S, ALL))
@@ -147,28 +205,60 @@ def measure_variant(variant: Variant, model: TurnModel, collection: Collection, 
 
 def draw_comparison(measured: Sequence[Measured], settings: TrainingSettings, out: Path) -> View:
     """Four panels: loss over training, loss with all and with little past, shift or hold, half-life."""
-    title, caption = "RNN, GRU and LSTM, of the same size and with the same budget", describe(measured, settings)
+    title, caption = (
+        "RNN, GRU and LSTM, of the same size and with the same budget",
+        describe(measured, settings),
+    )
     families = list(dict.fromkeys(one.family for one in measured))
     with picture(out, title, caption, (12.0, 7.6), nrows=2, ncols=2) as panels:
         curves, losses, aucs, halves = np.ravel(panels)
         for one in measured:
             steps, values = zip(*one.curve, strict=True)
             first = one.family not in [other.family for other in measured[: measured.index(one)]]
-            curves.plot(steps, values, color=_colour(one), linestyle=_dash(one), linewidth=1.6, label=one.family if first else None)
-        curves.set(xlabel="step of training", ylabel="loss on held-out dialogues (nats)", title="who holds the floor next, while training")
+            curves.plot(
+                steps,
+                values,
+                color=_colour(one),
+                linestyle=_dash(one),
+                linewidth=1.6,
+                label=one.family if first else None,
+            )
+        curves.set(
+            xlabel="step of training",
+            ylabel="loss on held-out dialogues (nats)",
+            title="who holds the floor next, while training",
+        )
         curves.legend(frameon=False, fontsize=8, ncols=2)
         for panel, name, words in (
-            (losses, "loss", f"loss on the dialogues compared on (hollow: with {SHORT_PAST_S:g} s of past)"),
+            (
+                losses,
+                "loss",
+                f"loss on the dialogues compared on (hollow: with {SHORT_PAST_S:g} s of past)",
+            ),
             (aucs, "auc", "shift or hold, AUC 0.25 s into the silence"),
             (halves, "half_life_s", "half-life of connectivity (s), median over silences"),
         ):
             for place, family in enumerate(families):
                 members = [one for one in measured if one.family == family]
                 values = [getattr(one, name) for one in members]
-                panel.plot([place] * len(values), values, "o", color=_colour(members[0]), markersize=7)
-                panel.plot([place - 0.2, place + 0.2], [np.mean(values)] * 2, color=LIGHT.ink, linewidth=1.5)
+                panel.plot(
+                    [place] * len(values), values, "o", color=_colour(members[0]), markersize=7
+                )
+                panel.plot(
+                    [place - 0.2, place + 0.2],
+                    [np.mean(values)] * 2,
+                    color=LIGHT.ink,
+                    linewidth=1.5,
+                )
                 if name == "loss":
-                    panel.plot([place] * len(values), [one.loss_short for one in members], "o", markerfacecolor="none", color=_colour(members[0]), markersize=7)
+                    panel.plot(
+                        [place] * len(values),
+                        [one.loss_short for one in members],
+                        "o",
+                        markerfacecolor="none",
+                        color=_colour(members[0]),
+                        markersize=7,
+                    )
             panel.set_xticks(range(len(families)), families)
             panel.set_title(words, fontsize=10)
         aucs.axhline(0.5, color=LIGHT.faint, linewidth=1, linestyle=":")
@@ -187,11 +277,20 @@ def describe(measured: Sequence[Measured], settings: TrainingSettings) -> str:
         f"{', '.join(map(str, seeds))}; a dot is a network, a bar the mean of its family. "
     )
     for name, what, best, digits in (("loss", "loss", min, 3), ("auc", "AUC", max, 2)):
-        means = {family: float(np.mean([getattr(one, name) for one in members])) for family, members in by_family.items()}
+        means = {
+            family: float(np.mean([getattr(one, name) for one in members]))
+            for family, members in by_family.items()
+        }
         winner = best(means, key=lambda family: means[family])
-        ranges = [max(values) - min(values) for members in by_family.values() if len(values := [getattr(one, name) for one in members]) > 1]
+        ranges = [
+            max(values) - min(values)
+            for members in by_family.values()
+            if len(values := [getattr(one, name) for one in members]) > 1
+        ]
         spread = max(ranges) if ranges else float("nan")
-        others = sorted((abs(value - means[winner]) for family, value in means.items() if family != winner))
+        others = sorted(
+            (abs(value - means[winner]) for family, value in means.items() if family != winner)
+        )
         listed = ", ".join(f"{family} {value:.{digits}f}" for family, value in means.items())
         words += f"Mean {what}: {listed}. "
         if not ranges:
@@ -200,9 +299,18 @@ def describe(measured: Sequence[Measured], settings: TrainingSettings) -> str:
             words += f"{winner} is best by {others[0]:.{digits}f}, more than two seeds of one family differ (at most {spread:.{digits}f}). "
         else:
             words += f"{winner} is ahead, but two seeds of one family differ by up to {spread:.{digits}f}, so the nearest families cannot be told apart. "
-    halves = ", ".join(f"{family} {np.mean([one.half_life_s for one in members]):.2f} s" for family, members in by_family.items())
-    saved = ", ".join(f"{family} {np.mean([one.loss_short - one.loss for one in members]):+.3f}" for family, members in by_family.items())
-    return words + f"Half-life of connectivity, median over silences: {halves}. What hearing only the last {SHORT_PAST_S:g} s costs: {saved} nats."
+    halves = ", ".join(
+        f"{family} {np.mean([one.half_life_s for one in members]):.2f} s"
+        for family, members in by_family.items()
+    )
+    saved = ", ".join(
+        f"{family} {np.mean([one.loss_short - one.loss for one in members]):+.3f}"
+        for family, members in by_family.items()
+    )
+    return (
+        words
+        + f"Half-life of connectivity, median over silences: {halves}. What hearing only the last {SHORT_PAST_S:g} s costs: {saved} nats."
+    )
 
 
 def write_comparison(measured: Sequence[Measured], path: Path) -> None:

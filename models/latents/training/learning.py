@@ -70,10 +70,21 @@ class Learning:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `turnstream latents learning`."""
     parser.add_argument("run", type=Path, help="folder of a run that was trained with --snapshots")
-    parser.add_argument("--source", type=Path, required=True, help="dialogues to ask it on, not trained on: manifest or collection")
+    parser.add_argument(
+        "--source",
+        type=Path,
+        required=True,
+        help="dialogues to ask it on, not trained on: manifest or collection",
+    )
     parser.add_argument("--out", type=Path, required=True, metavar="FILE.png")
     parser.add_argument("--csv", type=Path, metavar="FILE", help="also write the figures")
-    parser.add_argument("--moments", type=int, default=MOMENTS, metavar="N", help=f"how many to ask at (default {MOMENTS})")
+    parser.add_argument(
+        "--moments",
+        type=int,
+        default=MOMENTS,
+        metavar="N",
+        help=f"how many to ask at (default {MOMENTS})",
+    )
 
 
 def main(args: argparse.Namespace) -> int:
@@ -83,7 +94,9 @@ def main(args: argparse.Namespace) -> int:
         check_suffix(args.csv, ".csv")
     snapshots = find_snapshots(args.run)
     if len(snapshots) < 2:
-        raise ConfigError(f"{args.run}: expected a run with two or more snapshots in {SNAPSHOTS}/ (`turnstream train --snapshots`), got {len(snapshots)}")
+        raise ConfigError(
+            f"{args.run}: expected a run with two or more snapshots in {SNAPSHOTS}/ (`turnstream train --snapshots`), got {len(snapshots)}"
+        )
     last = list(snapshots.values())[-1]
     with opened_collection(args.source, None if args.source.is_dir() else last) as collection:
         found = learn(snapshots, collection, args.moments, kept=args.out)
@@ -95,7 +108,12 @@ def main(args: argparse.Namespace) -> int:
     return 0
 
 
-def learn(snapshots: dict[int, Path], collection: Collection, moments: int = MOMENTS, kept: Path | None = None) -> Learning:
+def learn(
+    snapshots: dict[int, Path],
+    collection: Collection,
+    moments: int = MOMENTS,
+    kept: Path | None = None,
+) -> Learning:
     """Ask every snapshot; work that was cut short is gone on with.
 
     Args:
@@ -109,14 +127,26 @@ def learn(snapshots: dict[int, Path], collection: Collection, moments: int = MOM
     sound = recent_sound(next(iter(networks.values())), collection, readings, ORDERS)
     baselines = [fixed_order_baseline(sound, order) for order in ORDERS]
     weights = [weights_sha256(network) for network in networks.values()]
-    parts = Parts(parts_beside(kept), json.dumps([weights, [dialogue.id for dialogue in collection.dialogues], moments, PASTS_S]))
+    parts = Parts(
+        parts_beside(kept),
+        json.dumps([weights, [dialogue.id for dialogue in collection.dialogues], moments, PASTS_S]),
+    )
     said = [
-        parts.of(number, lambda network=network: {"said": score_with_past(network, collection, readings, PASTS_S)})["said"]
-        for number, network in enumerate(tqdm(networks.values(), desc="learning", unit="snapshot", disable=None))
+        parts.of(
+            number,
+            lambda network=network: {
+                "said": score_with_past(network, collection, readings, PASTS_S)
+            },
+        )["said"]
+        for number, network in enumerate(
+            tqdm(networks.values(), desc="learning", unit="snapshot", disable=None)
+        )
     ]
     return Learning(
         steps=tuple(snapshots),
-        similarity=np.array([[correlation(whole[-1], baseline) for baseline in baselines] for whole in said]),
+        similarity=np.array(
+            [[correlation(whole[-1], baseline) for baseline in baselines] for whole in said]
+        ),
         loss=np.array([[_loss(row, readings) for row in rows] for rows in said]),
         baseline_loss=np.array([_loss(baseline, readings) for baseline in baselines]),
         moments=len(readings),
@@ -141,17 +171,45 @@ def draw_learning(found: Learning, out: Path) -> View:
     with picture(out, title, caption, (11.5, 4.4), ncols=2) as (likeness, losses):
         for place, order in enumerate(ORDERS):
             colour = colormaps["viridis"](0.9 * place / max(1, len(ORDERS) - 1))
-            likeness.plot(found.steps, found.similarity[:, place], color=colour, marker="o", markersize=3.5, label=f"{order} frames ({order / 50:g} s)")
+            likeness.plot(
+                found.steps,
+                found.similarity[:, place],
+                color=colour,
+                marker="o",
+                markersize=3.5,
+                label=f"{order} frames ({order / 50:g} s)",
+            )
             best = found.likest[place]
-            likeness.plot(found.steps[best], found.similarity[best, place], "*", color=colour, markersize=13, markeredgecolor=LIGHT.paper)
-        likeness.set(xlabel="step of training", ylabel="rank correlation with a model that sees only the last")
-        likeness.legend(frameon=False, fontsize=8, title="star: where it is likest", title_fontsize=8)
+            likeness.plot(
+                found.steps[best],
+                found.similarity[best, place],
+                "*",
+                color=colour,
+                markersize=13,
+                markeredgecolor=LIGHT.paper,
+            )
+        likeness.set(
+            xlabel="step of training",
+            ylabel="rank correlation with a model that sees only the last",
+        )
+        likeness.legend(
+            frameon=False, fontsize=8, title="star: where it is likest", title_fontsize=8
+        )
         for place, past_s in enumerate(PASTS_S):
             colour = colormaps["viridis"](0.9 * place / max(1, len(PASTS_S) - 1))
-            losses.plot(found.steps, found.loss[:, place], color=colour, marker="o", markersize=3.5, label="all" if past_s == ALL else f"{past_s:g} s")
+            losses.plot(
+                found.steps,
+                found.loss[:, place],
+                color=colour,
+                marker="o",
+                markersize=3.5,
+                label="all" if past_s == ALL else f"{past_s:g} s",
+            )
         losses.axhline(np.log(2), color=LIGHT.faint, linewidth=1, linestyle=":")
         losses.set(xlabel="step of training", ylabel="loss of the next holder (nats)")
-        losses.legend(frameon=False, fontsize=8, title="past heard (dotted: a coin)", title_fontsize=8)
+        losses.legend(
+            frameon=False, fontsize=8, title="past heard (dotted: a coin)", title_fontsize=8
+        )
     return View(out, title, caption)
 
 
@@ -159,9 +217,12 @@ def describe(found: Learning) -> str:
     """What the picture shows."""
     places = found.likest
     peaks = ", ".join(
-        f"{order} frames at step {found.steps[place]} ({found.similarity[place, i]:.2f})" for i, (order, place) in enumerate(zip(ORDERS, places, strict=True))
+        f"{order} frames at step {found.steps[place]} ({found.similarity[place, i]:.2f})"
+        for i, (order, place) in enumerate(zip(ORDERS, places, strict=True))
     )
-    rising = all(a <= b for a, b in zip(places, places[1:], strict=False)) and places[0] < places[-1]
+    rising = (
+        all(a <= b for a, b in zip(places, places[1:], strict=False)) and places[0] < places[-1]
+    )
     if rising:
         verdict = "the further a baseline sees, the later the network is like it: short-range dependencies come first"
     elif places[0] < places[-1]:
@@ -190,7 +251,13 @@ def write_learning(found: Learning, path: Path) -> None:
     with path.open("w", newline="", encoding="utf-8") as out:
         rows = csv.writer(out, lineterminator="\n")
         pasts: Sequence[str] = ["all" if past_s == ALL else f"{past_s:g}s" for past_s in PASTS_S]
-        rows.writerow(["step", *(f"similarity_{order}_frames" for order in ORDERS), *(f"loss_{past}" for past in pasts)])
+        rows.writerow(
+            [
+                "step",
+                *(f"similarity_{order}_frames" for order in ORDERS),
+                *(f"loss_{past}" for past in pasts),
+            ]
+        )
         for step, similarity, loss in zip(found.steps, found.similarity, found.loss, strict=True):
             rows.writerow([step, *(f"{value:.5f}" for value in (*similarity, *loss))])
 

@@ -91,12 +91,16 @@ def follow(collection: Collection, count: int, seed: int = 0) -> Followed:
     dialogues = np.array([dialogue.id for dialogue in collection.dialogues])
     splits = np.array([dialogue.split for dialogue in collection.dialogues])
     situations = [{"shift": "done", "hold": "pausing"}[events[place].kind] for place in kept]
-    heard_s = np.concatenate([readings.heard_s[kept], (drawn["frame"] + 1) / collection.frame_rate_hz])
+    heard_s = np.concatenate(
+        [readings.heard_s[kept], (drawn["frame"] + 1) / collection.frame_rate_hz]
+    )
     return Followed(
         number=number,
         heard_s=heard_s,
         speaker=np.concatenate([1 - readings.speaker[kept], drawn["speaker"]]),
-        shifts=np.concatenate([readings.happened[kept], np.full(len(nothing), np.nan)]).astype(np.float32),
+        shifts=np.concatenate([readings.happened[kept], np.full(len(nothing), np.nan)]).astype(
+            np.float32
+        ),
         labels={
             "situation": np.concatenate([situations, drawn["situation"]]),
             "event": np.concatenate([[events[place].kind for place in kept], nothing]),
@@ -108,7 +112,13 @@ def follow(collection: Collection, count: int, seed: int = 0) -> Followed:
     )
 
 
-def read_stages(networks: dict[str, TurnModel], collection: Collection, followed: Followed, layer: str, kept: Path | None = None) -> Stages:
+def read_stages(
+    networks: dict[str, TurnModel],
+    collection: Collection,
+    followed: Followed,
+    layer: str,
+    kept: Path | None = None,
+) -> Stages:
     """The states of several networks at the same moments.
 
     Args:
@@ -119,13 +129,36 @@ def read_stages(networks: dict[str, TurnModel], collection: Collection, followed
         kept: folder for what has been heard of each dialogue, so that work that was cut short is gone on with; removed in the end.
     """
     weights = {name: weights_sha256(model) for name, model in networks.items()}
-    moments = hashlib.sha256(b"".join(values.tobytes() for values in (followed.number, followed.heard_s, followed.speaker))).hexdigest()
-    parts = Parts(kept, json.dumps([weights, [dialogue.id for dialogue in collection.dialogues], moments, layer]))
-    states = {name: np.zeros((len(followed.number), _width(model, layer)), np.float32) for name, model in networks.items()}
+    moments = hashlib.sha256(
+        b"".join(
+            values.tobytes() for values in (followed.number, followed.heard_s, followed.speaker)
+        )
+    ).hexdigest()
+    parts = Parts(
+        kept,
+        json.dumps([weights, [dialogue.id for dialogue in collection.dialogues], moments, layer]),
+    )
+    states = {
+        name: np.zeros((len(followed.number), _width(model, layer)), np.float32)
+        for name, model in networks.items()
+    }
     wrong = np.full((len(networks), len(followed.number)), np.nan, np.float32)
-    for number in tqdm(np.unique(followed.number).tolist(), desc="states", unit="dialogue", disable=None):
+    for number in tqdm(
+        np.unique(followed.number).tolist(), desc="states", unit="dialogue", disable=None
+    ):
         places = np.flatnonzero(followed.number == number)
-        found = parts.of(number, partial(_read_dialogue, networks, collection, number, followed.heard_s[places], followed.speaker[places], layer))
+        found = parts.of(
+            number,
+            partial(
+                _read_dialogue,
+                networks,
+                collection,
+                number,
+                followed.heard_s[places],
+                followed.speaker[places],
+                layer,
+            ),
+        )
         for stage, name in enumerate(networks):
             states[name][places] = found[f"states_{stage}"]
         shifts = followed.shifts[places]
@@ -133,20 +166,34 @@ def read_stages(networks: dict[str, TurnModel], collection: Collection, followed
     parts.remove()
     ids = [
         f"{dialogue}, {heard_s:.2f} s, speaker {speaker}"
-        for dialogue, heard_s, speaker in zip(followed.labels["dialogue"], followed.heard_s, followed.speaker, strict=True)
+        for dialogue, heard_s, speaker in zip(
+            followed.labels["dialogue"], followed.heard_s, followed.speaker, strict=True
+        )
     ]
     return Stages(tuple(networks), tuple(states.values()), tuple(ids), followed.labels, wrong)
 
 
 def _read_dialogue(
-    networks: dict[str, TurnModel], collection: Collection, number: int, heard_s: NDArray[np.float64], speaker: NDArray[np.int64], layer: str
+    networks: dict[str, TurnModel],
+    collection: Collection,
+    number: int,
+    heard_s: NDArray[np.float64],
+    speaker: NDArray[np.int64],
+    layer: str,
 ) -> dict[str, NDArray[Any]]:
     """States of every network at moments of one dialogue, (N, H) each, and whether it says there that the other will speak next, (E, N)."""
     found: dict[str, NDArray[Any]] = {"shift": np.zeros((len(networks), len(heard_s)), bool)}
     for stage, model in enumerate(networks.values()):
-        heard = list(listen(model, sound_at(collection, number, model.config.features.sample_rate_hz)))
-        latent, p_next = (np.concatenate(pieces, axis=1) for pieces in zip(*((getattr(o, layer)[0], p.p_next[0]) for o, p in heard), strict=True))
-        steps = np.clip((heard_s * model.config.frame_rate_hz + 1e-6).astype(int) - 1, 0, latent.shape[1] - 1)
+        heard = list(
+            listen(model, sound_at(collection, number, model.config.features.sample_rate_hz))
+        )
+        latent, p_next = (
+            np.concatenate(pieces, axis=1)
+            for pieces in zip(*((getattr(o, layer)[0], p.p_next[0]) for o, p in heard), strict=True)
+        )
+        steps = np.clip(
+            (heard_s * model.config.frame_rate_hz + 1e-6).astype(int) - 1, 0, latent.shape[1] - 1
+        )
         found[f"states_{stage}"] = latent[speaker, steps]
         found["shift"][stage] = p_next[1 - speaker, steps] >= 0.5
     return found
@@ -160,11 +207,28 @@ def write_stages(stages: Stages, folder: Path) -> list[Path]:
         path = folder / f"{place:03d}_{re.sub(r'[^A-Za-z0-9_.-]+', '_', name)}.csv"
         with path.open("w", newline="", encoding="utf-8") as out:
             rows = csv.writer(out, lineterminator="\n")
-            rows.writerow(["id", *stages.labels, *(["wrong"] if stages.wrong is not None else []), *(f"d{i}" for i in range(states.shape[1]))])
+            rows.writerow(
+                [
+                    "id",
+                    *stages.labels,
+                    *(["wrong"] if stages.wrong is not None else []),
+                    *(f"d{i}" for i in range(states.shape[1])),
+                ]
+            )
             for point, values in enumerate(states):
-                mark = [] if stages.wrong is None else ["" if np.isnan(stages.wrong[place, point]) else int(stages.wrong[place, point])]
+                mark = (
+                    []
+                    if stages.wrong is None
+                    else [
+                        ""
+                        if np.isnan(stages.wrong[place, point])
+                        else int(stages.wrong[place, point])
+                    ]
+                )
                 labels = [values[point] for values in stages.labels.values()]
-                rows.writerow([stages.ids[point], *labels, *mark, *(f"{value:.6g}" for value in values)])
+                rows.writerow(
+                    [stages.ids[point], *labels, *mark, *(f"{value:.6g}" for value in values)]
+                )
         written.append(path)
     return written
 
@@ -182,9 +246,14 @@ def read_csv_stages(paths: Sequence[Path], points: int | None = None, seed: int 
     ids = [dict.fromkeys(name for name, _ in _read_rows(path)) for path in paths]
     common = [name for name in ids[-1] if all(name in names for names in ids)]
     if not common:
-        raise ConfigError(f"expected the same points in {', '.join(str(path) for path in paths)}, got no common id")
+        raise ConfigError(
+            f"expected the same points in {', '.join(str(path) for path in paths)}, got no common id"
+        )
     if points is not None and len(common) > points:
-        common = [common[place] for place in np.sort(np.random.default_rng(seed).permutation(len(common))[:points])]
+        common = [
+            common[place]
+            for place in np.sort(np.random.default_rng(seed).permutation(len(common))[:points])
+        ]
     kept = set(common)
     files = [{name: row for name, row in _read_rows(path) if name in kept} for path in paths]
     last = [files[-1][name] for name in common]
@@ -193,7 +262,10 @@ def read_csv_stages(paths: Sequence[Path], points: int | None = None, seed: int 
     marks = [[file[name].wrong for name in common] for file in files]
     wrong = None if any(row[0] is None for row in marks) else np.array(marks, np.float32)
     names = [path.stem for path in paths]
-    unique = [name if names.count(name) == 1 else f"{path.parent.name}/{name}" for name, path in zip(names, paths, strict=True)]
+    unique = [
+        name if names.count(name) == 1 else f"{path.parent.name}/{name}"
+        for name, path in zip(names, paths, strict=True)
+    ]
     return Stages(tuple(unique), states, tuple(common), labels, wrong, "files")
 
 
@@ -218,8 +290,14 @@ def _read_rows(path: Path) -> Iterator[tuple[str, _Row]]:
             header = next(table, [])
             numbered = [place for place, name in enumerate(header) if VALUE.fullmatch(name)]
             if len(numbered) < 2:
-                raise ConfigError(f"{path}: expected at least two columns whose names end in a number (d0, d1, ...), got {', '.join(header[:8]) or 'nothing'}")
-            others = {name: place for place, name in enumerate(header) if place not in numbered and name not in ("id", "wrong")}
+                raise ConfigError(
+                    f"{path}: expected at least two columns whose names end in a number (d0, d1, ...), got {', '.join(header[:8]) or 'nothing'}"
+                )
+            others = {
+                name: place
+                for place, name in enumerate(header)
+                if place not in numbered and name not in ("id", "wrong")
+            }
             seen: set[str] = set()
             for line, row in enumerate(table, 2):
                 if not row:
@@ -234,7 +312,10 @@ def _read_rows(path: Path) -> Iterator[tuple[str, _Row]]:
                 values = [_number(row[place], where, header[place]) for place in numbered]
                 mark = row[header.index("wrong")] if "wrong" in header else None
                 wrong = None if mark is None else _number(mark, where, "wrong") if mark else np.nan
-                yield name, _Row(values, {label: row[place] for label, place in others.items()}, wrong)
+                yield (
+                    name,
+                    _Row(values, {label: row[place] for label, place in others.items()}, wrong),
+                )
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise ConfigError(f"{path}: expected a CSV file of representations, got: {error}") from None
 

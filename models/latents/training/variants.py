@@ -62,9 +62,18 @@ def matched_config(base: ModelConfig, kind: str, layers: int) -> ModelConfig:
     """
 
     def scaled(scale: float) -> ModelConfig:
-        widths = {name: max(4, round(scale * getattr(base, name).hidden)) for name in ("speaker_rnn", "dialogue_rnn")}
+        widths = {
+            name: max(4, round(scale * getattr(base, name).hidden))
+            for name in ("speaker_rnn", "dialogue_rnn")
+        }
         return dataclasses.replace(
-            base, **{name: dataclasses.replace(getattr(base, name), kind=kind, hidden=hidden, layers=layers) for name, hidden in widths.items()}
+            base,
+            **{
+                name: dataclasses.replace(
+                    getattr(base, name), kind=kind, hidden=hidden, layers=layers
+                )
+                for name, hidden in widths.items()
+            },
         )
 
     wanted = parameter_count(base)
@@ -72,10 +81,18 @@ def matched_config(base: ModelConfig, kind: str, layers: int) -> ModelConfig:
     for _ in range(24):
         middle = (low + high) / 2
         low, high = (middle, high) if parameter_count(scaled(middle)) < wanted else (low, middle)
-    return min((scaled(low), scaled(high)), key=lambda config: abs(parameter_count(config) - wanted))
+    return min(
+        (scaled(low), scaled(high)), key=lambda config: abs(parameter_count(config) - wanted)
+    )
 
 
-def train_variant(variant: Variant, settings: TrainingSettings, training: Sequence[Dialogue], validation: Sequence[Dialogue], out: Path) -> TurnModel:
+def train_variant(
+    variant: Variant,
+    settings: TrainingSettings,
+    training: Sequence[Dialogue],
+    validation: Sequence[Dialogue],
+    out: Path,
+) -> TurnModel:
     """The trained network of a variant: read where its run is whole, trained from where it was cut otherwise.
 
     Args:
@@ -87,8 +104,19 @@ def train_variant(variant: Variant, settings: TrainingSettings, training: Sequen
         ConfigError: its run was made with other settings.
     """
     folder = out / variant.folder
-    own = dataclasses.replace(settings, seed=variant.seed, model=matched_config(settings.model, variant.kind, variant.layers))
+    own = dataclasses.replace(
+        settings,
+        seed=variant.seed,
+        model=matched_config(settings.model, variant.kind, variant.layers),
+    )
     if (folder / WEIGHTS_FILE).is_file():
         refuse_other_settings(folder, own)
         return load_checkpoint(folder)
-    return train(own, training, folder, validation=validation, resume=(folder / CHECKPOINT_FILE).is_file(), snapshots=True)
+    return train(
+        own,
+        training,
+        folder,
+        validation=validation,
+        resume=(folder / CHECKPOINT_FILE).is_file(),
+        snapshots=True,
+    )

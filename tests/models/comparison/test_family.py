@@ -13,7 +13,14 @@ from turnstream.models.comparison.grid import bundled_grid, read_grid
 from turnstream.models.config import FeatureConfig, ModelConfig
 from turnstream.models.receptive_field import receptive_field
 
-from ...networks import chunk_sizes, conversation_in_chunks, largest_difference, random_audio, random_model, whole_conversation
+from ...networks import (
+    chunk_sizes,
+    conversation_in_chunks,
+    largest_difference,
+    random_audio,
+    random_model,
+    whole_conversation,
+)
 
 GRID = read_grid(bundled_grid())
 
@@ -29,7 +36,10 @@ def small(model: ModelConfig) -> ModelConfig:
     )
 
 
-MEMBERS = {small(GRID.training_settings(row, 0, Path("x") if row.pretraining else None).model): row.name for row in reversed(GRID.rows)}
+MEMBERS = {
+    small(GRID.training_settings(row, 0, Path("x") if row.pretraining else None).model): row.name
+    for row in reversed(GRID.rows)
+}
 each_member = pytest.mark.parametrize("config", MEMBERS, ids=MEMBERS.values())
 
 
@@ -46,4 +56,6 @@ def test_any_chunks_equal_the_whole(config: ModelConfig) -> None:
 @each_member
 def test_the_exported_step_equals_the_network(config: ModelConfig) -> None:
     model = random_model(config)
-    assert verify(build(model, "pcm", "member", "1"), model, "pcm").whole_against_frames <= TOLERANCE
+    assert (
+        verify(build(model, "pcm", "member", "1"), model, "pcm").whole_against_frames <= TOLERANCE
+    )

@@ -17,12 +17,20 @@ from turnstream.models.evaluation.measures import auc
 
 DIALOGUES, EVENTS, HELD_OUT = 12, 30, 9
 COSTS = {"base": 90.0, "other": 101.0, "third": 120.0}
-ROWS = [{"name": "base"}, {"name": "other", "question": "Is the other better?"}, {"name": "third", "question": "And this?", "against": "other"}]
+ROWS = [
+    {"name": "base"},
+    {"name": "other", "question": "Is the other better?"},
+    {"name": "third", "question": "And this?", "against": "other"},
+]
 
 
 @pytest.fixture
 def grid(tmp_path: Path) -> Grid:
-    (tmp_path / "grid.json").write_text(json.dumps({"about": "To see <what> is said.", "budget": {}, "seeds": [0, 1, 2], "rows": ROWS}))
+    (tmp_path / "grid.json").write_text(
+        json.dumps(
+            {"about": "To see <what> is said.", "budget": {}, "seeds": [0, 1, 2], "rows": ROWS}
+        )
+    )
     return read_grid(tmp_path / "grid.json")
 
 
@@ -30,27 +38,56 @@ def measured(row: str, seed: int, skill: float, loss: float) -> Measured:
     rng = np.random.default_rng(seed)
     shift = rng.random(DIALOGUES * EVENTS) < 0.5
     score = 1 / (1 + np.exp(-(skill * (shift - 0.5) + rng.normal(0, 1, len(shift)))))
-    hard = np.random.default_rng(9).normal(0, 0.1, HELD_OUT)  # some dialogues are, for every network
+    hard = np.random.default_rng(9).normal(
+        0, 0.1, HELD_OUT
+    )  # some dialogues are, for every network
     held_out = {"next_holder": (loss + hard).tolist(), "projection": (3 + loss + hard).tolist()}
     real = {"projection": (2 + loss + rng.normal(0, 0.1, DIALOGUES)).tolist()}
     dialogue = np.repeat(np.arange(DIALOGUES), EVENTS).tolist()
-    return Measured(row, seed, 1000, 0.5, 5.3, 4.0, 0.0, held_out, real, dialogue, shift.tolist(), score.tolist())
+    return Measured(
+        row,
+        seed,
+        1000,
+        0.5,
+        5.3,
+        4.0,
+        0.0,
+        held_out,
+        real,
+        dialogue,
+        shift.tolist(),
+        score.tolist(),
+    )
 
 
 def both(skill: float, loss: float, seeds: int = 3) -> list[Measured]:
-    return [measured("base", seed, 1.0, 0.6 + 0.01 * seed) for seed in range(3)] + [measured("other", seed, skill, loss + 0.01 * seed) for seed in range(seeds)]
+    return [measured("base", seed, 1.0, 0.6 + 0.01 * seed) for seed in range(3)] + [
+        measured("other", seed, skill, loss + 0.01 * seed) for seed in range(seeds)
+    ]
 
 
 def test_a_row_is_summed_up_over_its_seeds(grid: Grid) -> None:
     runs = both(3.0, 0.5)
     base, other = summarise(grid, runs, COSTS)
-    assert other.scores["auc"].value == pytest.approx(np.mean([auc(np.array(one.score), np.array(one.shift)) for one in runs[3:]]))
-    assert other.gains["auc"].value == pytest.approx(other.scores["auc"].value - base.scores["auc"].value)
-    assert other.scores["held_out_next"].value == pytest.approx(np.mean([one.held_out["next_holder"] for one in runs[3:]]))
-    assert other.scores["real_projection"].value == pytest.approx(np.mean([one.real["projection"] for one in runs[3:]]))
+    assert other.scores["auc"].value == pytest.approx(
+        np.mean([auc(np.array(one.score), np.array(one.shift)) for one in runs[3:]])
+    )
+    assert other.gains["auc"].value == pytest.approx(
+        other.scores["auc"].value - base.scores["auc"].value
+    )
+    assert other.scores["held_out_next"].value == pytest.approx(
+        np.mean([one.held_out["next_holder"] for one in runs[3:]])
+    )
+    assert other.scores["real_projection"].value == pytest.approx(
+        np.mean([one.real["projection"] for one in runs[3:]])
+    )
     for name in ("real_projection", "held_out_next", "held_out_projection"):
         assert other.gains[name].value == pytest.approx(-0.1)
-    assert all(score.low < score.value < score.high for one in (base, other) for score in one.scores.values())
+    assert all(
+        score.low < score.value < score.high
+        for one in (base, other)
+        for score in one.scores.values()
+    )
     assert (other.microseconds, len(other.runs)) == (101.0, 3)
     assert base.gains == {}
 
@@ -63,15 +100,21 @@ def test_what_dialogues_share_does_not_widen_a_difference(grid: Grid) -> None:
 
 def test_a_difference_beyond_dialogues_and_seeds_is_called_one(grid: Grid) -> None:
     _, better = summarise(grid, both(3.0, 0.5), COSTS)
-    assert conclusion(better).startswith("Against “base”. Better: shift or hold on the real calls, 250 ms into the silence, +0.2")
+    assert conclusion(better).startswith(
+        "Against “base”. Better: shift or hold on the real calls, 250 ms into the silence, +0.2"
+    )
     assert "; next holder on the held-out dialogues, -0.100 (-0.1" in conclusion(better)
     _, worse = summarise(grid, both(0.0, 0.7), COSTS)
-    assert conclusion(worse).startswith("Against “base”. Worse: shift or hold on the real calls, 250 ms into the silence, -0.2")
+    assert conclusion(worse).startswith(
+        "Against “base”. Worse: shift or hold on the real calls, 250 ms into the silence, -0.2"
+    )
 
 
 def test_one_within_them_is_not(grid: Grid) -> None:
     _, same = summarise(grid, both(1.02, 0.605), COSTS)
-    assert conclusion(same).startswith("Against “base”. No difference that can be shown: shift or hold")
+    assert conclusion(same).startswith(
+        "Against “base”. No difference that can be shown: shift or hold"
+    )
     assert conclusion(same).count(":") == 1  # all four
 
 
@@ -79,25 +122,49 @@ def test_measures_that_disagree_are_told_apart(grid: Grid) -> None:
     _, mixed = summarise(grid, both(3.0, 0.75), COSTS)
     before, after = conclusion(mixed).split(". Worse: ")
     assert "Better: shift or hold" in before
-    assert after.startswith("projection of both voices' next two seconds on the real calls, +0.150 (")
+    assert after.startswith(
+        "projection of both voices' next two seconds on the real calls, +0.150 ("
+    )
     assert "Neither is measurably" not in before + after  # "base" beats a coin
 
 
 def test_one_seed_is_said_to_be_one(grid: Grid) -> None:
-    _, other = summarise(grid, [measured("base", 0, 1.0, 0.6), measured("other", 0, 3.0, 0.5)], COSTS)
-    assert conclusion(other).startswith("Against “base”. One seed, which cannot be told from luck: shift or hold on the real calls")
+    _, other = summarise(
+        grid, [measured("base", 0, 1.0, 0.6), measured("other", 0, 3.0, 0.5)], COSTS
+    )
+    assert conclusion(other).startswith(
+        "Against “base”. One seed, which cannot be told from luck: shift or hold on the real calls"
+    )
 
 
 def test_nothing_is_concluded_from_chance(grid: Grid) -> None:
-    _, other = summarise(grid, [measured(row, seed, 0.0, 0.9) for row in ("base", "other") for seed in range(3)], COSTS)
-    assert conclusion(other).startswith("Against “base”. Neither is measurably above chance: shift or hold on the real calls")
-    assert "; next holder on the held-out dialogues, +0.0" in conclusion(other).split(". No difference")[0]
+    _, other = summarise(
+        grid,
+        [measured(row, seed, 0.0, 0.9) for row in ("base", "other") for seed in range(3)],
+        COSTS,
+    )
+    assert conclusion(other).startswith(
+        "Against “base”. Neither is measurably above chance: shift or hold on the real calls"
+    )
+    assert (
+        "; next holder on the held-out dialogues, +0.0"
+        in conclusion(other).split(". No difference")[0]
+    )
 
 
 def test_one_call_has_no_interval(grid: Grid) -> None:
-    runs = [dataclasses.replace(one, dialogue=[0] * len(one.dialogue), real={name: losses[:1] for name, losses in one.real.items()}) for one in both(3.0, 0.5)]
+    runs = [
+        dataclasses.replace(
+            one,
+            dialogue=[0] * len(one.dialogue),
+            real={name: losses[:1] for name, losses in one.real.items()},
+        )
+        for one in both(3.0, 0.5)
+    ]
     _, other = summarise(grid, runs, COSTS)
-    assert conclusion(other).startswith("Against “base”. One dialogue, which has no interval: shift or hold on the real calls, 250 ms into the silence, +0.2")
+    assert conclusion(other).startswith(
+        "Against “base”. One dialogue, which has no interval: shift or hold on the real calls, 250 ms into the silence, +0.2"
+    )
     assert "nan" not in conclusion(other)
 
 
@@ -105,28 +172,61 @@ def test_seeds_alone_seem_to_differ_as_seldom_as_the_interval_says(grid: Grid) -
     rng = np.random.default_rng(0)
     beyond = 0
     for _ in range(60):
-        runs = [measured(row, 0, 2 + rng.normal(0, 0.3), 0.6) for row in ("base", "other") for _ in range(3)]  # the same events, other skills
+        runs = [
+            measured(row, 0, 2 + rng.normal(0, 0.3), 0.6)
+            for row in ("base", "other")
+            for _ in range(3)
+        ]  # the same events, other skills
         gain = summarise(grid, runs, COSTS)[1].gains["auc"]
         beyond += gain.low > 0 or gain.high < 0
     assert beyond <= 8  # of 60; 3 are to be expected
 
 
-def test_in_short_it_says_what_made_a_difference_what_made_none_and_what_is_cheaper(grid: Grid) -> None:
-    runs = [measured(row, seed, skill, 0.5) for row, skill in (("base", 1.0), ("other", 3.0), ("third", 3.01)) for seed in range(3)]
-    assert in_short(summarise(grid, runs, COSTS)) == ["Better: other.", "No difference that can be shown: third."]
-    assert in_short(summarise(grid, runs, COSTS | {"third": 50.5}))[-1] == "Of these, cheaper by a tenth or more: third (50% less than other)."
-    worse = [measured(row, seed, skill, loss) for row, skill, loss in (("base", 3.0, 0.5), ("other", 1.0, 0.5), ("third", 3.0, 0.7)) for seed in range(3)]
-    assert in_short(summarise(grid, worse, COSTS)) == ["Worse: other.", "Better in one thing, worse in another: third."]
+def test_in_short_it_says_what_made_a_difference_what_made_none_and_what_is_cheaper(
+    grid: Grid,
+) -> None:
+    runs = [
+        measured(row, seed, skill, 0.5)
+        for row, skill in (("base", 1.0), ("other", 3.0), ("third", 3.01))
+        for seed in range(3)
+    ]
+    assert in_short(summarise(grid, runs, COSTS)) == [
+        "Better: other.",
+        "No difference that can be shown: third.",
+    ]
+    assert (
+        in_short(summarise(grid, runs, COSTS | {"third": 50.5}))[-1]
+        == "Of these, cheaper by a tenth or more: third (50% less than other)."
+    )
+    worse = [
+        measured(row, seed, skill, loss)
+        for row, skill, loss in (("base", 3.0, 0.5), ("other", 1.0, 0.5), ("third", 3.0, 0.7))
+        for seed in range(3)
+    ]
+    assert in_short(summarise(grid, worse, COSTS)) == [
+        "Worse: other.",
+        "Better in one thing, worse in another: third.",
+    ]
 
 
 def test_in_short_what_one_seed_shows_is_not_called_no_difference(grid: Grid) -> None:
     runs = [measured("base", 0, 1.0, 0.6), measured("other", 0, 3.0, 0.5)]
-    assert in_short(summarise(grid, runs, COSTS)) == ["Cannot be told (one seed, one dialogue, or at chance): other."]
+    assert in_short(summarise(grid, runs, COSTS)) == [
+        "Cannot be told (one seed, one dialogue, or at chance): other."
+    ]
 
 
 def test_in_short_a_measure_at_chance_is_said_to_tell_nothing(grid: Grid) -> None:
-    first, second, *_ = in_short(summarise(grid, [measured(row, seed, 0.0, 0.9) for row in ("base", "other") for seed in range(3)], COSTS))
-    assert first.startswith("Shift or hold on the real calls, 250 ms into the silence: no network is measurably above chance")
+    first, second, *_ = in_short(
+        summarise(
+            grid,
+            [measured(row, seed, 0.0, 0.9) for row in ("base", "other") for seed in range(3)],
+            COSTS,
+        )
+    )
+    assert first.startswith(
+        "Shift or hold on the real calls, 250 ms into the silence: no network is measurably above chance"
+    )
     assert second.startswith("Next holder on the held-out dialogues: no network")
 
 

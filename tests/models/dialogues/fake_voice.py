@@ -24,7 +24,15 @@ class FakeVoice:
         quiet = np.zeros(round(0.1 * self.sample_rate), np.float32)
         sounds = [quiet]
         for phrase in text.split(","):
-            t = np.arange(round(max(len(phrase), 3) * SECONDS_PER_LETTER / speed * self.sample_rate)) / self.sample_rate
+            t = (
+                np.arange(
+                    round(max(len(phrase), 3) * SECONDS_PER_LETTER / speed * self.sample_rate)
+                )
+                / self.sample_rate
+            )
             buzz = sum(np.sin(2 * np.pi * 200 * k * t) / k for k in range(1, 6))
-            sounds += [(0.2 * buzz).astype(np.float32), np.zeros(round(COMMA_PAUSE_S * self.sample_rate), np.float32)]
+            sounds += [
+                (0.2 * buzz).astype(np.float32),
+                np.zeros(round(COMMA_PAUSE_S * self.sample_rate), np.float32),
+            ]
         return np.concatenate(sounds)

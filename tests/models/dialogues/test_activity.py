@@ -1,7 +1,13 @@
 import numpy as np
 import pytest
 
-from turnstream.models.dialogues.activity import bridge_gaps, energy_segments, level_db, runs, segments_to_frames
+from turnstream.models.dialogues.activity import (
+    bridge_gaps,
+    energy_segments,
+    level_db,
+    runs,
+    segments_to_frames,
+)
 
 RATE_HZ = 16000
 
@@ -40,6 +46,8 @@ def test_energy_detector_finds_bursts_within_ten_milliseconds():
     assert found == pytest.approx((1.0, 2.0), abs=0.011)
 
 
-@pytest.mark.parametrize("audio", [np.zeros(RATE_HZ, np.float32), np.zeros(0, np.float32), np.zeros(100, np.float32)])
+@pytest.mark.parametrize(
+    "audio", [np.zeros(RATE_HZ, np.float32), np.zeros(0, np.float32), np.zeros(100, np.float32)]
+)
 def test_silence_has_no_segments(audio: np.ndarray):
     assert energy_segments(audio, RATE_HZ) == []

@@ -22,7 +22,9 @@ def alternating() -> tuple[NDArray[np.float32], BoolFrames]:
 
 def surroundings() -> Surroundings:
     rng = np.random.default_rng(1)
-    room = np.r_[1.0, 0.2 * rng.standard_normal(3000) * np.exp(-np.arange(3000) / 800)].astype(np.float32)
+    room = np.r_[1.0, 0.2 * rng.standard_normal(3000) * np.exp(-np.arange(3000) / 800)].astype(
+        np.float32
+    )
     noise = rng.standard_normal(20_000).astype(np.float32)
     return Surroundings([room], [noise], [noise[::-1].copy()])
 
@@ -31,7 +33,9 @@ def test_a_seed_fixes_the_recording() -> None:
     dry, speaking = alternating()
     for seed in range(5):
         first = through_channel(dry, speaking, surroundings(), np.random.default_rng(seed))
-        np.testing.assert_array_equal(first, through_channel(dry, speaking, surroundings(), np.random.default_rng(seed)))
+        np.testing.assert_array_equal(
+            first, through_channel(dry, speaking, surroundings(), np.random.default_rng(seed))
+        )
         assert first.shape == dry.shape
         assert first.dtype == np.int16
 
@@ -42,9 +46,13 @@ def test_the_speaker_is_louder_than_the_pauses_almost_always(where: Surroundings
     spoken = np.repeat(speaking[0], 320)
     ratios = []
     for seed in range(40):
-        first = through_channel(dry, speaking, where, np.random.default_rng(seed))[0].astype(np.float64)
+        first = through_channel(dry, speaking, where, np.random.default_rng(seed))[0].astype(
+            np.float64
+        )
         assert first.any()
-        ratios.append(10 * np.log10((np.mean(first[spoken] ** 2) + 1) / (np.mean(first[~spoken] ** 2) + 1)))
+        ratios.append(
+            10 * np.log10((np.mean(first[spoken] ** 2) + 1) / (np.mean(first[~spoken] ** 2) + 1))
+        )
     assert np.mean(np.array(ratios) > 6) > 0.9
     assert np.median(ratios) > 18
 
@@ -52,7 +60,16 @@ def test_the_speaker_is_louder_than_the_pauses_almost_always(where: Surroundings
 def test_levels_spread_over_forty_decibels_around_the_nominal_one() -> None:
     dry, speaking = alternating()
     spoken = np.repeat(speaking[0], 320)
-    levels = [20 * np.log10(through_channel(dry, speaking, Surroundings(), np.random.default_rng(seed))[0][spoken].std() / 32768) for seed in range(50)]
+    levels = [
+        20
+        * np.log10(
+            through_channel(dry, speaking, Surroundings(), np.random.default_rng(seed))[0][
+                spoken
+            ].std()
+            / 32768
+        )
+        for seed in range(50)
+    ]
     assert -34 < np.median(levels) < -22
     assert np.ptp(levels) > 20
     assert min(levels) > -60
@@ -60,7 +77,12 @@ def test_levels_spread_over_forty_decibels_around_the_nominal_one() -> None:
 
 def test_about_a_tenth_of_second_channels_is_digital_silence() -> None:
     dry, speaking = alternating()
-    second = np.stack([through_channel(dry, speaking, Surroundings(), np.random.default_rng(seed))[1, :16000] for seed in range(100)])
+    second = np.stack(
+        [
+            through_channel(dry, speaking, Surroundings(), np.random.default_rng(seed))[1, :16000]
+            for seed in range(100)
+        ]
+    )
     silent = ~second.any(axis=1)
     assert 0.04 < silent.mean() < 0.18
 

@@ -7,7 +7,15 @@ from turnstream.models.dialogues import codecs
 from turnstream.models.dialogues.activity import Samples
 from turnstream.models.dialogues.codecs import Codec, encode_decode, is_available
 
-CODECS = [codecs.MU_LAW, codecs.A_LAW, codecs.GSM, codecs.ADPCM, codecs.OPUS_NARROW, codecs.OPUS_WIDE, codecs.MP3]
+CODECS = [
+    codecs.MU_LAW,
+    codecs.A_LAW,
+    codecs.GSM,
+    codecs.ADPCM,
+    codecs.OPUS_NARROW,
+    codecs.OPUS_WIDE,
+    codecs.MP3,
+]
 AVAILABLE = [codec for codec in CODECS if is_available(codec)]
 
 
@@ -15,11 +23,15 @@ def syllables(sample_rate_hz: int, seconds: float = 3.0) -> Samples:
     """Noise in the middle of the band that comes and goes four times a second."""
     length = round(seconds * sample_rate_hz)
     noise = np.convolve(np.random.default_rng(5).standard_normal(length), np.hanning(6), "same")
-    return (0.05 * noise * np.maximum(0, np.sin(2 * np.pi * 4 * np.arange(length) / sample_rate_hz))).astype(np.float32)
+    return (
+        0.05 * noise * np.maximum(0, np.sin(2 * np.pi * 4 * np.arange(length) / sample_rate_hz))
+    ).astype(np.float32)
 
 
 def lag_samples(sent: Samples, received: Samples) -> int:
-    match = np.fft.irfft(np.fft.rfft(received, 2 * len(sent)) * np.conj(np.fft.rfft(sent, 2 * len(sent))))
+    match = np.fft.irfft(
+        np.fft.rfft(received, 2 * len(sent)) * np.conj(np.fft.rfft(sent, 2 * len(sent)))
+    )
     lag = int(match.argmax())
     return lag if lag < len(sent) else lag - 2 * len(sent)
 
@@ -43,7 +55,9 @@ def test_what_comes_out_is_the_same_sound_at_the_same_time(codec: Codec) -> None
 @pytest.mark.parametrize("codec", AVAILABLE)
 def test_a_delay_of_the_codec_is_taken_out(codec: Codec, monkeypatch: pytest.MonkeyPatch) -> None:
     round_trip = codecs._round_trip
-    monkeypatch.setattr(codecs, "_round_trip", lambda sound, codec: np.pad(round_trip(sound, codec), (137, 0)))
+    monkeypatch.setattr(
+        codecs, "_round_trip", lambda sound, codec: np.pad(round_trip(sound, codec), (137, 0))
+    )
     codecs._delay_samples.cache_clear()
     try:
         sent = syllables(codec.sample_rate_hz)

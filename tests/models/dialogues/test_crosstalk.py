@@ -5,7 +5,14 @@ import pytest
 
 from turnstream.models.dialogues import crosstalk
 from turnstream.models.dialogues.activity import Samples
-from turnstream.models.dialogues.crosstalk import ECHO_DB, LEAK_DB, add_crosstalk, delayed, echo, leak
+from turnstream.models.dialogues.crosstalk import (
+    ECHO_DB,
+    LEAK_DB,
+    add_crosstalk,
+    delayed,
+    echo,
+    leak,
+)
 
 
 def talk(seed: int) -> Samples:
@@ -35,10 +42,14 @@ def test_most_dialogues_have_no_crosstalk_and_some_have_it_in_both_directions() 
     assert 0 < np.mean(changed.all(axis=1)) < np.mean(changed.any(axis=1))
 
 
-def test_what_is_heard_twice_is_the_other_side_and_never_the_own_one(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_heard_twice_is_the_other_side_and_never_the_own_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(crosstalk, "ECHO_SHARE", 1.0)
     for seed in range(10):
-        quiet = add_crosstalk([talk(1), np.zeros(32_000, np.float32)], [], np.random.default_rng(seed))
+        quiet = add_crosstalk(
+            [talk(1), np.zeros(32_000, np.float32)], [], np.random.default_rng(seed)
+        )
         np.testing.assert_array_equal(quiet[0], talk(1))
 
 

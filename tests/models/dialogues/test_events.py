@@ -84,39 +84,66 @@ def test_shift_prediction_wants_half_a_second_of_unbroken_speech(first: Segments
 @pytest.mark.parametrize(
     ("first", "second", "expected"),
     [
-        ([(2.0, 4.0)], [(4.5, 5.5)], [Onset("long", 1, 225, 275)]),  # a second is enough, and being long goes before being short
+        (
+            [(2.0, 4.0)],
+            [(4.5, 5.5)],
+            [Onset("long", 1, 225, 275)],
+        ),  # a second is enough, and being long goes before being short
         ([(2.0, 4.0)], [(4.5, 5.4)], [Onset("short", 1, 225, 270)]),  # after a shift, but short
         ([(2.0, 4.0), (4.5, 6.0)], [], []),  # long, but after a hold
-        ([(2.0, 9.0)], [(4.5, 5.0)], [Onset("short", 1, 225, 250)]),  # in the middle of the other's speech
+        (
+            [(2.0, 9.0)],
+            [(4.5, 5.0)],
+            [Onset("short", 1, 225, 250)],
+        ),  # in the middle of the other's speech
         ([(0.0, 9.0)], [(4.5, 5.5)], [Onset("short", 1, 225, 275)]),  # a second is still short
         ([(0.0, 9.0)], [(4.5, 5.52)], []),  # longer than a second
         ([(0.0, 9.0)], [(4.5, 5.0), (5.9, 6.3)], []),  # too close to each other
-        ([(0.0, 9.0)], [(4.5, 5.0), (6.0, 6.3)], [Onset("short", 1, 225, 250), Onset("short", 1, 300, 315)]),
+        (
+            [(0.0, 9.0)],
+            [(4.5, 5.0), (6.0, 6.3)],
+            [Onset("short", 1, 225, 250), Onset("short", 1, 300, 315)],
+        ),
         ([(0.0, 9.0)], [(2.9, 3.3)], []),  # in the first three seconds
         ([(0.0, 9.0)], [(8.7, 9.1)], []),  # the dialogue ends before a second of silence does
     ],
 )
 def test_onsets_are_long_or_short(first: Segments, second: Segments, expected: list[Onset]):
     assert find_onsets(speech(first, second)) == expected
-    mirrored = [Onset(onset.kind, 1 - onset.speaker, onset.start_frame, onset.end_frame) for onset in expected]
+    mirrored = [
+        Onset(onset.kind, 1 - onset.speaker, onset.start_frame, onset.end_frame)
+        for onset in expected
+    ]
     assert find_onsets(speech(second, first)) == mirrored
 
 
 @pytest.mark.parametrize(
     ("first", "second", "expected"),
     [
-        ([(0.0, 6.5)], [], [("none", 1, 150), ("none", 1, 175), ("none", 1, 200)]),  # from the third second to two before the end
+        (
+            [(0.0, 6.5)],
+            [],
+            [("none", 1, 150), ("none", 1, 175), ("none", 1, 200)],
+        ),  # from the third second to two before the end
         ([(0.0, 6.48)], [], [("none", 1, 150), ("none", 1, 175)]),
         ([(4.0, 7.5)], [], [("none", 1, 250)]),  # a second after the start
         ([(4.0, 5.2), (6.0, 7.5)], [], [("none", 1, 250)]),  # a pause of its own does not end it
-        ([(4.0, 5.2), (6.0, 7.5)], [(5.4, 5.7)], [("backchannel", 1, 245)]),  # what the other says in it does
+        (
+            [(4.0, 5.2), (6.0, 7.5)],
+            [(5.4, 5.7)],
+            [("backchannel", 1, 245)],
+        ),  # what the other says in it does
         ([(0.0, 4.0)], [(3.5, 3.8)], [("backchannel", 1, 150)]),
         ([(0.0, 4.0)], [(3.48, 3.8)], []),  # the window before it begins too early
         ([], [(0.0, 6.0)], [("none", 0, 150), ("none", 0, 175)]),
     ],
 )
-def test_backchannel_windows(first: Segments, second: Segments, expected: list[tuple[str, int, int]]):
-    assert [(w.kind, w.listener, w.start_frame) for w in find_backchannel_windows(speech(first, second))] == expected
+def test_backchannel_windows(
+    first: Segments, second: Segments, expected: list[tuple[str, int, int]]
+):
+    assert [
+        (w.kind, w.listener, w.start_frame) for w in find_backchannel_windows(speech(first, second))
+    ] == expected
 
 
 @pytest.mark.parametrize(
@@ -126,9 +153,21 @@ def test_backchannel_windows(first: Segments, second: Segments, expected: list[t
         ([(0.2, 1.0)], [(1.5, 10.0)], [Pause("end", 0, 50, 500)]),
         ([(0.2, 1.0), (1.18, 10.0)], [], []),  # shorter than 0.2 s
         ([(0.2, 1.0), (1.2, 10.0)], [], [Pause("hold", 0, 50, 60)]),
-        ([(0.2, 1.0)], [(0.9, 2.0)], []),  # began while the other spoke, who then spoke until nobody did
-        ([(0.2, 1.0)], [(0.5, 0.98), (1.16, 3.0)], []),  # so it is with a break of 0.18 s at its start
-        ([(0.2, 1.0)], [(0.5, 0.98), (1.18, 3.0)], [Pause("end", 0, 50, 500)]),  # a break of 0.2 s is a pause
+        (
+            [(0.2, 1.0)],
+            [(0.9, 2.0)],
+            [],
+        ),  # began while the other spoke, who then spoke until nobody did
+        (
+            [(0.2, 1.0)],
+            [(0.5, 0.98), (1.16, 3.0)],
+            [],
+        ),  # so it is with a break of 0.18 s at its start
+        (
+            [(0.2, 1.0)],
+            [(0.5, 0.98), (1.18, 3.0)],
+            [Pause("end", 0, 50, 500)],
+        ),  # a break of 0.2 s is a pause
         ([(0.2, 1.0), (6.02, 10.0)], [], []),  # longer than 5 s
         ([(0.2, 1.0), (6.0, 10.0)], [], [Pause("hold", 0, 50, 300)]),
         ([(0.2, 1.0)], [(7.0, 10.0)], [Pause("end", 0, 50, 500)]),  # a late answer is still an end
@@ -137,7 +176,10 @@ def test_backchannel_windows(first: Segments, second: Segments, expected: list[t
 )
 def test_a_pause_is_a_hold_or_an_end(first: Segments, second: Segments, expected: list[Pause]):
     assert find_pauses(speech(first, second)) == expected
-    mirrored = [Pause(pause.kind, 1 - pause.speaker, pause.start_frame, pause.end_frame) for pause in expected]
+    mirrored = [
+        Pause(pause.kind, 1 - pause.speaker, pause.start_frame, pause.end_frame)
+        for pause in expected
+    ]
     assert find_pauses(speech(second, first)) == sorted(mirrored, key=lambda pause: pause.speaker)
 
 
@@ -151,25 +193,43 @@ def test_a_pause_is_a_hold_or_an_end(first: Segments, second: Segments, expected
         ([(1.4, 1.8), (2.2, 2.78)], 3.2, None),  # 0.98 s in all; the silence between adds nothing
         ([(1.4, 1.8), (1.98, 2.4)], 3.2, "end"),  # a break of 0.18 s counts as speech
         ([(1.4, 1.8), (2.0, 2.4)], 3.2, None),  # a silence of 0.2 s does not
-        ([(1.4, 1.8), (3.0, 6.0)], 2.4, None),  # what begins after the speaker continued does not count
+        (
+            [(1.4, 1.8), (3.0, 6.0)],
+            2.4,
+            None,
+        ),  # what begins after the speaker continued does not count
         ([(1.4, 4.0)], 1.6, "end"),  # the speaker says something while the other has the floor
         ([(1.4, 1.8), (1.96, 4.0)], 1.9, "end"),  # also in a short break of the other
         ([(1.4, 1.8)], 1.5, None),  # both at once for a moment, and the speaker keeps the floor
-        ([(0.1, 0.9), (1.4, 1.8)], 2.4, None),  # what the other said before the pause does not count
+        (
+            [(0.1, 0.9), (1.4, 1.8)],
+            2.4,
+            None,
+        ),  # what the other said before the pause does not count
         ([(0.5, 1.1), (1.4, 3.0)], 4.0, None),  # the other was speaking when the pause began
-        ([(1.4, 1.8)], 10.0, None),  # the speaker never continues, and the other does not take the floor
+        (
+            [(1.4, 1.8)],
+            10.0,
+            None,
+        ),  # the speaker never continues, and the other does not take the floor
         ([(9.2, 10.0)], 10.0, None),  # the dialogue ends before a second was spoken
         ([(9.0, 10.0)], 10.0, "end"),
     ],
 )
-def test_the_other_takes_the_floor_with_a_second_of_speech(other: Segments, resumes_s: float, expected: str | None):
+def test_the_other_takes_the_floor_with_a_second_of_speech(
+    other: Segments, resumes_s: float, expected: str | None
+):
     activity = speech([(0.2, 1.0), (resumes_s, 10.0)], other)
-    found = [pause for pause in find_pauses(activity) if (pause.speaker, pause.start_frame) == (0, 50)]
+    found = [
+        pause for pause in find_pauses(activity) if (pause.speaker, pause.start_frame) == (0, 50)
+    ]
     assert [pause.kind for pause in found] == ([] if expected is None else [expected])
     assert all(pause.end_frame == round(resumes_s * 50) for pause in found)
 
 
-@pytest.mark.parametrize("find", [find_transitions, find_onsets, find_backchannel_windows, find_pauses, floor_around])
+@pytest.mark.parametrize(
+    "find", [find_transitions, find_onsets, find_backchannel_windows, find_pauses, floor_around]
+)
 def test_activity_of_one_speaker_is_refused(find):
     with pytest.raises(DialogueError, match=r"two speakers, \(2, T\), got shape \(1, 100\)"):
         find(np.zeros((1, 100), bool))
@@ -211,7 +271,9 @@ class Visited:
 
     def with_last_speech(self) -> list[Transition]:
         def counts(t: Transition) -> bool:
-            return t.silence_start_frame / 50 - 0.5 >= 3 and all(self.on(t.previous, t.silence_start_frame - back) for back in range(1, 26))
+            return t.silence_start_frame / 50 - 0.5 >= 3 and all(
+                self.on(t.previous, t.silence_start_frame - back) for back in range(1, 26)
+            )
 
         return [t for t in self.transitions() if counts(t)]
 
@@ -246,32 +308,50 @@ class Visited:
         return self.alone(speaker, left) and self.alone(speaker, right)
 
     def backchannel_windows(self) -> list[BackchannelWindow]:
-        found = [BackchannelWindow("backchannel", o.speaker, o.start_frame - 25, o.start_frame) for o in self.onsets() if o.kind == "short"]
+        found = [
+            BackchannelWindow("backchannel", o.speaker, o.start_frame - 25, o.start_frame)
+            for o in self.onsets()
+            if o.kind == "short"
+        ]
         for speaker in (0, 1):
             since, taken = 0, 0  # frames of the turn so far, end of the last window
             mine = [self.turn_of(speaker, t) for t in range(self.length)] + [False]
             for t in range(self.length):
                 since = since + 1 if mine[t] else 0
-                left = next(n for n in range(self.length + 1) if not mine[t + n])  # frames of the turn from t on
+                left = next(
+                    n for n in range(self.length + 1) if not mine[t + n]
+                )  # frames of the turn from t on
                 if mine[t] and since > 50 and left - 25 >= 100 and t >= max(taken, 150):
                     found.append(BackchannelWindow("none", 1 - speaker, t, t + 25))
                     taken = t + 25
-        return sorted((w for w in found if w.start_frame >= 150), key=lambda w: (w.start_frame, w.listener))
+        return sorted(
+            (w for w in found if w.start_frame >= 150), key=lambda w: (w.start_frame, w.listener)
+        )
 
     def speaks(self, speaker: int, t: int) -> bool:
         """Is the speaker active, or in a break of less than ten frames?"""
         before = next((n for n in range(10) if self.on(speaker, t - n)), 99)
         after = next((n for n in range(10) if self.on(speaker, t + n)), 99)
-        return before + after <= 10  # so many frames from one active frame to the next: nine between them at most
+        return (
+            before + after <= 10
+        )  # so many frames from one active frame to the next: nine between them at most
 
     def pauses(self) -> list[Pause]:
         found: list[Pause] = []
         for speaker in (0, 1):
             other = 1 - speaker
             for start in range(1, self.length):
-                if self.speaks(speaker, start) or not self.speaks(speaker, start - 1) or self.speaks(other, start):
+                if (
+                    self.speaks(speaker, start)
+                    or not self.speaks(speaker, start - 1)
+                    or self.speaks(other, start)
+                ):
                     continue
-                end = next(t for t in range(start, self.length + 1) if t == self.length or self.speaks(speaker, t))
+                end = next(
+                    t
+                    for t in range(start, self.length + 1)
+                    if t == self.length or self.speaks(speaker, t)
+                )
                 said, t = 0, start
                 while t < end or (self.speaks(other, t) and self.speaks(other, t - 1)):
                     said += self.speaks(other, t)
@@ -285,8 +365,17 @@ class Visited:
     def floor_around(self) -> list[tuple[int, int]]:
         found: list[tuple[int, int]] = []
         for t in range(self.length):
-            before = next((s for back in range(t, -1, -1) for s in (0, 1) if self.alone(s, back)), NOBODY)
-            after = next(([self.on(0, at), self.on(1, at)] for at in range(t + 1, self.length) if not self.quiet(at)), [False, False])
+            before = next(
+                (s for back in range(t, -1, -1) for s in (0, 1) if self.alone(s, back)), NOBODY
+            )
+            after = next(
+                (
+                    [self.on(0, at), self.on(1, at)]
+                    for at in range(t + 1, self.length)
+                    if not self.quiet(at)
+                ),
+                [False, False],
+            )
             found.append((before, after.index(True) if sum(after) == 1 else NOBODY))
         return found
 
@@ -304,7 +393,9 @@ def test_every_event_equals_an_independent_implementation(activity: Floor):
     assert find_onsets(activity) == visited.onsets()
     assert find_backchannel_windows(activity) == visited.backchannel_windows()
     assert find_pauses(activity) == visited.pauses()
-    assert [(int(last), int(following)) for last, following in zip(*floor_around(activity), strict=True)] == visited.floor_around()
+    assert [
+        (int(last), int(following)) for last, following in zip(*floor_around(activity), strict=True)
+    ] == visited.floor_around()
 
 
 def test_on_long_random_conversations_every_kind_of_event_occurs_and_agrees():

@@ -7,7 +7,14 @@ import numpy as np
 import pytest
 
 from turnstream.models.dialogues.finality import read_finality, write_finality
-from turnstream.models.dialogues.simulation import Material, PlacedPhrase, label_finality, lay_out, open_material, simulate
+from turnstream.models.dialogues.simulation import (
+    Material,
+    PlacedPhrase,
+    label_finality,
+    lay_out,
+    open_material,
+    simulate,
+)
 from turnstream.models.dialogues.timing import PlannedTurn
 from turnstream.models.dialogues.utterances import Utterance, UtterancePool, decode_set
 from turnstream.models.dialogues.voice import Phrase, Voice
@@ -52,7 +59,9 @@ def test_a_file_that_is_not_there_and_one_without_rows_hold_no_scores(tmp_path: 
     assert read_finality(tmp_path / "empty.npz") == {}
 
 
-def test_a_pool_takes_the_scores_of_each_set_by_its_name_and_its_own_numbers(material_folder: Path, cache_folder: Path, tmp_path: Path) -> None:
+def test_a_pool_takes_the_scores_of_each_set_by_its_name_and_its_own_numbers(
+    material_folder: Path, cache_folder: Path, tmp_path: Path
+) -> None:
     folder = decode_set(material_folder / "speech" / "tones", cache_folder)
     other = tmp_path / "others"
     other.symlink_to(folder)
@@ -65,7 +74,9 @@ def test_a_pool_takes_the_scores_of_each_set_by_its_name_and_its_own_numbers(mat
     assert not any(utterance.finality for utterance in UtterancePool([folder, other]).utterances)
 
 
-def test_a_folder_without_scores_of_these_utterances_is_refused(material_folder: Path, cache_folder: Path, material: Material, tmp_path: Path) -> None:
+def test_a_folder_without_scores_of_these_utterances_is_refused(
+    material_folder: Path, cache_folder: Path, material: Material, tmp_path: Path
+) -> None:
     write_finality(tmp_path / "strangers.npz", ROWS)
     expected = rf"expected a judge's scores \(`turnstream pretrain judge`\) of {material.pool.sets[0]}, got none$"
     with pytest.raises(DialogueError, match=expected):
@@ -73,23 +84,50 @@ def test_a_folder_without_scores_of_these_utterances_is_refused(material_folder:
 
 
 def test_turns_end_where_words_sound_complete(judged: Material) -> None:
-    middle = np.median([utterance.finality[utterance.offset] for utterance in judged.pool.utterances])
+    middle = np.median(
+        [utterance.finality[utterance.offset] for utterance in judged.pool.utterances]
+    )
 
     def mean_end(legibility: float) -> float:
         rng = np.random.default_rng(3)
         (utterances, _) = judged.cast.draw_pair(rng, machine=False)
-        sharp = [replace(u, finality=u.finality | {u.offset: float(u.finality[u.offset] > middle)}) for u in utterances]  # complete or not, nothing between
+        sharp = [
+            replace(u, finality=u.finality | {u.offset: float(u.finality[u.offset] > middle)})
+            for u in utterances
+        ]  # complete or not, nothing between
         voice = Voice(judged.pool, sharp, [], replace(PLAIN, legibility=legibility), rng)
-        return float(np.mean([voice.take_turn(PlannedTurn(0, 0.0, (1.5,), ()))[-1].finality[-1] for _ in range(60)]))
+        return float(
+            np.mean(
+                [
+                    voice.take_turn(PlannedTurn(0, 0.0, (1.5,), ()))[-1].finality[-1]
+                    for _ in range(60)
+                ]
+            )
+        )
 
     assert 0.2 < mean_end(0.0) < 0.8
     assert mean_end(50.0) == 1.0
 
 
-def test_completeness_is_known_from_the_end_of_words_until_the_speaker_resumes(judged: Material) -> None:
+def test_completeness_is_known_from_the_end_of_words_until_the_speaker_resumes(
+    judged: Material,
+) -> None:
     rng = np.random.default_rng(0)
-    voices = [Voice(judged.pool, utterances, [], PLAIN, rng) for utterances in judged.cast.draw_pair(rng, machine=False)]
-    placed = lay_out([PlannedTurn(0, 1.0, (1.8,), ()), PlannedTurn(1, 0.3, (1.8,), ()), PlannedTurn(0, 0.2, (1.8,), ())], voices, rng, 60, 0.0)
+    voices = [
+        Voice(judged.pool, utterances, [], PLAIN, rng)
+        for utterances in judged.cast.draw_pair(rng, machine=False)
+    ]
+    placed = lay_out(
+        [
+            PlannedTurn(0, 1.0, (1.8,), ()),
+            PlannedTurn(1, 0.3, (1.8,), ()),
+            PlannedTurn(0, 0.2, (1.8,), ()),
+        ],
+        voices,
+        rng,
+        60,
+        0.0,
+    )
     for item in placed:
         item.phrase.inner = []
     scores = label_finality(placed, 1000)
@@ -101,7 +139,12 @@ def test_completeness_is_known_from_the_end_of_words_until_the_speaker_resumes(j
 
 
 def test_completeness_at_a_quiet_spot_is_known_in_its_own_frame_alone() -> None:
-    phrase = Phrase(np.zeros(32000, np.float32), [(320, 16000), (24000, 32000)], [0.5, np.nan], inner=[(6500, 0.2), (27000, 0.7)])
+    phrase = Phrase(
+        np.zeros(32000, np.float32),
+        [(320, 16000), (24000, 32000)],
+        [0.5, np.nan],
+        inner=[(6500, 0.2), (27000, 0.7)],
+    )
     scores = label_finality([PlacedPhrase(1, 3200, phrase)], 200)
     assert np.isnan(scores[0]).all()
     assert np.flatnonzero(~np.isnan(scores[1])).tolist() == [30, *range(58, 85), 94]
@@ -116,4 +159,6 @@ def test_dialogues_carry_it(judged: Material, material: Material) -> None:
     assert len(known) > 50
     assert ((known >= 0) & (known <= 1)).all()
     assert (~np.isnan(made.finality) & made.activity).any()  # in speech, too
-    assert set(plain.finality[~np.isnan(plain.finality)].round(2).tolist()) <= {float(np.float16(0.02).round(2))}  # filled pauses are known
+    assert set(plain.finality[~np.isnan(plain.finality)].round(2).tolist()) <= {
+        float(np.float16(0.02).round(2))
+    }  # filled pauses are known

@@ -9,7 +9,12 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from turnstream.models.config import ModelConfig
-from turnstream.models.dialogues.labels import FrameLabels, bridge_short_pauses, label_frames, next_holder
+from turnstream.models.dialogues.labels import (
+    FrameLabels,
+    bridge_short_pauses,
+    label_frames,
+    next_holder,
+)
 from turnstream.models.projection import UNKNOWN, projection_classes
 
 from .random_activity import conversations
@@ -38,7 +43,10 @@ def labels(activity: str, backchannel: str) -> FrameLabels:
 
 def judged(floor: str, first: str = "", second: str = "") -> FrameLabels:
     """Labels with a judge's scores of each speaker, drawn one digit a frame, in tenths; anything else is no score."""
-    scores = [[int(tenths) / 10 if tenths.isdigit() else np.nan for tenths in row.ljust(len(floor))] for row in (first, second)]
+    scores = [
+        [int(tenths) / 10 if tenths.isdigit() else np.nan for tenths in row.ljust(len(floor))]
+        for row in (first, second)
+    ]
     return label_frames(draw(floor), draw("-" * len(floor)), RATE_HZ, BIN_EDGES_S, np.array(scores))
 
 
@@ -49,12 +57,18 @@ def seconds(found: FrameLabels) -> list[float]:
 @pytest.mark.parametrize(
     ("floor", "expected"),
     [
-        ("---AAA", "aaa???"),  # silence before anyone has spoken: whoever starts; after the last speech nobody knows
+        (
+            "---AAA",
+            "aaa???",
+        ),  # silence before anyone has spoken: whoever starts; after the last speech nobody knows
         ("AAA---BBB---", "bbbbbb??????"),  # A, gap, B: a shift
         ("AAA---AAA---BBB", "aaaaaabbbbbb???"),  # A, pause, A: a hold, then a shift
         ("AAABBB", "bbb???"),  # no gap at all
         ("AAAXXBBB", "bbbbb???"),  # B takes over in overlap: already during it
-        ("AAAXXAAA--BBB", "bbbaabbbbb???"),  # B interjects and A goes on: that stretch of A's ends with B's turn
+        (
+            "AAAXXAAA--BBB",
+            "bbbaabbbbb???",
+        ),  # B interjects and A goes on: that stretch of A's ends with B's turn
         ("AAAXAAXA-A", "aaaaaaaaa?"),  # two interjections, then a pause of A's
         ("AAAXX--BBB", "bbbbbbb???"),  # both stop together: whoever speaks next
         ("AAAXX--AAA", "aaaaaaa???"),
@@ -72,7 +86,9 @@ def test_next_holder_by_hand(floor: str, expected: str) -> None:
 
 def test_next_holder_is_symmetric_in_the_speakers() -> None:
     rng = np.random.default_rng(0)
-    turns = np.stack([np.repeat(rng.random(60) < 0.5, rng.integers(1, 12, 60))[:200] for _ in range(2)])
+    turns = np.stack(
+        [np.repeat(rng.random(60) < 0.5, rng.integers(1, 12, 60))[:200] for _ in range(2)]
+    )
     holder, weight = next_holder(turns, RATE_HZ)
     mirrored, mirrored_weight = next_holder(turns[::-1], RATE_HZ)
     assert np.array_equal(mirrored, np.where(holder == UNKNOWN, UNKNOWN, 1 - holder))
@@ -88,7 +104,9 @@ def test_only_the_beginning_of_a_silence_weighs_fully() -> None:
 
 
 def test_speech_before_an_interjection_is_not_near_its_end() -> None:
-    assert weights("A" * 4 + "X" * 2 + "A" * 12 + "-B") == [0.02] * 4 + [0.02] * 2 + [0.02] * 7 + [0.5] * 5 + [1.0, 0.0]
+    assert weights("A" * 4 + "X" * 2 + "A" * 12 + "-B") == [0.02] * 4 + [0.02] * 2 + [0.02] * 7 + [
+        0.5
+    ] * 5 + [1.0, 0.0]
 
 
 def test_what_is_unknown_weighs_nothing() -> None:
@@ -97,7 +115,9 @@ def test_what_is_unknown_weighs_nothing() -> None:
 
 def test_a_backchannel_takes_no_turn() -> None:
     with_it = labels("AAAA-B-AAAA---BBB", "-----B-----------")
-    assert with_it.next_holder.tolist() == next_holder(draw("AAAA---AAAA---BBB"), RATE_HZ)[0].tolist()
+    assert (
+        with_it.next_holder.tolist() == next_holder(draw("AAAA---AAAA---BBB"), RATE_HZ)[0].tolist()
+    )
     assert with_it.vad[1, 5]  # but it is speech
     without = labels("AAAA-B-AAAA---BBB", "-" * 17)
     assert with_it.next_holder[0] == 0
@@ -136,7 +156,28 @@ def test_without_a_judge_the_next_speaker_is_a_fact_or_unknown() -> None:
 
 def test_in_speech_the_judge_of_the_one_who_speaks_says_who_would_be_next() -> None:
     found = judged("AAAAA---BBBBB---AAAA", "-3--9", "--------8--1")
-    assert seconds(found) == [1, 0.3, 1, 1, 0.9, 1, 1, 1, 0.2, 0, 0, 0.9, 0, 0, 0, 0, 0.5, 0.5, 0.5, 0.5]
+    assert seconds(found) == [
+        1,
+        0.3,
+        1,
+        1,
+        0.9,
+        1,
+        1,
+        1,
+        0.2,
+        0,
+        0,
+        0.9,
+        0,
+        0,
+        0,
+        0,
+        0.5,
+        0.5,
+        0.5,
+        0.5,
+    ]
     assert found.next_weight[[1, 4, 8, 11]].tolist() == [1.0] * 4
     plain = judged("AAAAA---BBBBB---AAAA")
     others = np.setdiff1d(np.arange(20), [1, 4, 8, 11])
@@ -174,10 +215,15 @@ def test_only_the_speaker_who_spoke_last_alone_is_judged() -> None:
 
 def test_judged_labels_mirror_when_the_speakers_are_exchanged() -> None:
     rng = np.random.default_rng(3)
-    activity = np.stack([np.repeat(rng.random(60) < 0.5, rng.integers(1, 12, 60))[:300] for _ in range(2)])
+    activity = np.stack(
+        [np.repeat(rng.random(60) < 0.5, rng.integers(1, 12, 60))[:300] for _ in range(2)]
+    )
     scores = np.where(rng.random((2, 300)) < 0.4, rng.random((2, 300)), np.nan)
     silent = np.zeros_like(activity)
-    found, mirrored = (label_frames(activity[order], silent, RATE_HZ, BIN_EDGES_S, scores[order]) for order in ([0, 1], [1, 0]))
+    found, mirrored = (
+        label_frames(activity[order], silent, RATE_HZ, BIN_EDGES_S, scores[order])
+        for order in ([0, 1], [1, 0])
+    )
     assert mirrored.next_second == pytest.approx(1 - found.next_second, abs=1e-6)
     assert np.array_equal(mirrored.next_weight, found.next_weight)
     plain = label_frames(activity, silent, RATE_HZ, BIN_EDGES_S)
@@ -229,7 +275,9 @@ def weight_by_hand(turns: list[list[bool]], t: int, holder: int, end: int) -> fl
         return 0.0
     speaking = turns[0][t] + turns[1][t]
     if speaking == 0:
-        silent_for = next(n for n in range(t + 2) if n == t + 1 or turns[0][t - n] or turns[1][t - n])
+        silent_for = next(
+            n for n in range(t + 2) if n == t + 1 or turns[0][t - n] or turns[1][t - n]
+        )
         return 1.0 if silent_for <= 60 else 0.02
     return 0.5 if speaking == 1 and end - t <= 25 else 0.02
 
@@ -238,13 +286,19 @@ def projection_by_hand(activity: list[list[bool]], t: int) -> int:
     bins = ((0, 10), (10, 30), (30, 60), (60, 100))
     if t + 100 >= len(activity[0]):
         return UNKNOWN
-    on = [2 * sum(activity[s][t + 1 + low : t + 1 + high]) >= high - low for s in (0, 1) for low, high in bins]
+    on = [
+        2 * sum(activity[s][t + 1 + low : t + 1 + high]) >= high - low
+        for s in (0, 1)
+        for low, high in bins
+    ]
     return sum(2**bit for bit, is_on in enumerate(on) if is_on)
 
 
 @settings(max_examples=60, deadline=None)
 @given(conversations(), st.randoms(use_true_random=False))
-def test_all_targets_equal_an_independent_implementation(activity: NDArray[np.bool_], random: Random) -> None:
+def test_all_targets_equal_an_independent_implementation(
+    activity: NDArray[np.bool_], random: Random
+) -> None:
     frames = activity.shape[1]
     backchannel = np.zeros_like(activity)
     for speaker in (0, 1):
@@ -256,11 +310,24 @@ def test_all_targets_equal_an_independent_implementation(activity: NDArray[np.bo
     found = label_frames(activity, backchannel, 50.0, BIN_EDGES_S)
     turns = bridged_by_hand((activity & ~backchannel).tolist())
     onsets = (backchannel & ~np.pad(backchannel, ((0, 0), (1, 0)))[:, :-1]).tolist()
-    given_by_hand = [[row[t] or any(starts[t + 1 : t + 26]) for t in range(frames)] for row, starts in zip(backchannel.tolist(), onsets, strict=True)]
+    given_by_hand = [
+        [row[t] or any(starts[t + 1 : t + 26]) for t in range(frames)]
+        for row, starts in zip(backchannel.tolist(), onsets, strict=True)
+    ]
     assert found.vad.tolist() == activity.tolist()
     holders_and_ends = [holder_by_hand(turns, t) for t in range(frames)]
     assert found.next_holder.tolist() == [holder for holder, _ in holders_and_ends]
-    assert found.next_second.tolist() == [0.5 if holder == UNKNOWN else holder for holder, _ in holders_and_ends]
-    assert np.array_equal(found.next_weight, np.array([weight_by_hand(turns, t, *known) for t, known in enumerate(holders_and_ends)], np.float32))
-    assert found.projection.tolist() == [projection_by_hand(activity.tolist(), t) for t in range(frames)]
+    assert found.next_second.tolist() == [
+        0.5 if holder == UNKNOWN else holder for holder, _ in holders_and_ends
+    ]
+    assert np.array_equal(
+        found.next_weight,
+        np.array(
+            [weight_by_hand(turns, t, *known) for t, known in enumerate(holders_and_ends)],
+            np.float32,
+        ),
+    )
+    assert found.projection.tolist() == [
+        projection_by_hand(activity.tolist(), t) for t in range(frames)
+    ]
     assert found.backchannel.tolist() == given_by_hand

@@ -35,7 +35,10 @@ def test_a_gate_turns_down_pauses_only_and_after_a_hang_over(seed: int) -> None:
 
 
 def test_gates_close_softly_or_fully_and_some_are_filled_with_comfort_noise() -> None:
-    pauses = [rms_db(gate(bursts_in_noise(), SPEECH_DB, np.random.default_rng(seed))[45_000:47_000]) for seed in range(40)]
+    pauses = [
+        rms_db(gate(bursts_in_noise(), SPEECH_DB, np.random.default_rng(seed))[45_000:47_000])
+        for seed in range(40)
+    ]
     assert min(pauses) < -115
     assert max(pauses) > -90
 

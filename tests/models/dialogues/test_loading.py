@@ -5,7 +5,15 @@ import numpy as np
 import pytest
 import soundfile as sf
 
-from turnstream.models.dialogues.loading import duration_s, load_activity, load_audio, load_finality, load_segments, load_texts, load_words
+from turnstream.models.dialogues.loading import (
+    duration_s,
+    load_activity,
+    load_audio,
+    load_finality,
+    load_segments,
+    load_texts,
+    load_words,
+)
 from turnstream.models.dialogues.manifest import read_manifest
 from turnstream.stream.errors import DialogueError
 
@@ -42,7 +50,9 @@ def test_audio_that_breaks_its_promise_is_refused(tmp_path: Path):
     sf.write(tmp_path / "a.wav", np.zeros(100), 16000)
     (tmp_path / "b.wav").write_bytes(b"not audio")
     np.save(tmp_path / "c.npy", np.zeros((2, 10), np.int16))
-    mono, broken, rateless = read_manifest(manifest(tmp_path, {"audio": "a.wav"}, {"audio": "b.wav"}, {"audio": "c.npy"}))
+    mono, broken, rateless = read_manifest(
+        manifest(tmp_path, {"audio": "a.wav"}, {"audio": "b.wav"}, {"audio": "c.npy"})
+    )
     with pytest.raises(DialogueError, match=r"a\.wav: expected 2 channels, got 1"):
         load_audio(mono)
     with pytest.raises(DialogueError, match=r"b\.wav: expected an audio file"):
@@ -52,25 +62,49 @@ def test_audio_that_breaks_its_promise_is_refused(tmp_path: Path):
 
 
 def test_words_come_by_channel_and_in_order(tmp_path: Path):
-    (tmp_path / "w.json").write_text('[{"ch": 1, "start": 2, "end": 3}, {"ch": 1, "start": 0.5, "end": 1}]')
+    (tmp_path / "w.json").write_text(
+        '[{"ch": 1, "start": 2, "end": 3}, {"ch": 1, "start": 0.5, "end": 1}]'
+    )
     (dialogue,) = read_manifest(manifest(tmp_path, {"audio": "a.flac", "words": "w.json"}))
     assert load_words(dialogue) == [[], [(0.5, 1.0), (2.0, 3.0)]]
 
 
-def test_texts_come_with_the_times_of_the_dialogue_and_words_without_text_are_left_out(tmp_path: Path):
+def test_texts_come_with_the_times_of_the_dialogue_and_words_without_text_are_left_out(
+    tmp_path: Path,
+):
     sf.write(tmp_path / "a.flac", np.zeros((8 * 8000, 2)), 8000)
-    words = [{"ch": 1, "start": 3, "end": 4, "text": "Is it?"}, {"ch": 1, "start": 2, "end": 2.5}, {"ch": 0, "start": 0, "end": 0.5, "text": "before"}]
+    words = [
+        {"ch": 1, "start": 3, "end": 4, "text": "Is it?"},
+        {"ch": 1, "start": 2, "end": 2.5},
+        {"ch": 0, "start": 0, "end": 0.5, "text": "before"},
+    ]
     (tmp_path / "w.json").write_text(json.dumps(words))
-    part, bare = read_manifest(manifest(tmp_path, {"audio": "a.flac", "words": "w.json", "start_s": 1}, {"audio": "a.flac", "id": "bare"}))
+    part, bare = read_manifest(
+        manifest(
+            tmp_path,
+            {"audio": "a.flac", "words": "w.json", "start_s": 1},
+            {"audio": "a.flac", "id": "bare"},
+        )
+    )
     assert load_texts(part) == [[], [((2.0, 3.0), "Is it?")]]
     assert load_texts(bare) == [[], []]
 
 
-@pytest.mark.parametrize("word", ['{"ch": 2, "start": 2, "end": 3}', '{"ch": -1, "start": 2, "end": 3}', '{"ch": 0, "start": NaN, "end": 3}', "3"])
+@pytest.mark.parametrize(
+    "word",
+    [
+        '{"ch": 2, "start": 2, "end": 3}',
+        '{"ch": -1, "start": 2, "end": 3}',
+        '{"ch": 0, "start": NaN, "end": 3}',
+        "3",
+    ],
+)
 def test_words_of_a_third_channel_or_no_time_are_refused(tmp_path: Path, word: str):
     (tmp_path / "w.json").write_text(f"[{word}]")
     (dialogue,) = read_manifest(manifest(tmp_path, {"audio": "a.flac", "words": "w.json"}))
-    with pytest.raises(DialogueError, match=r"w\.json: expected a JSON list of {ch, start, end} with ch 0 or 1"):
+    with pytest.raises(
+        DialogueError, match=r"w\.json: expected a JSON list of {ch, start, end} with ch 0 or 1"
+    ):
         load_words(dialogue)
 
 
@@ -86,7 +120,9 @@ def test_activity_without_backchannels_has_none(tmp_path: Path):
 def test_activity_that_is_not_boolean_is_refused(tmp_path: Path):
     np.savez(tmp_path / "a.npz", activity=np.zeros((2, 50)))
     (dialogue,) = read_manifest(manifest(tmp_path, {"audio": "a.flac", "activity": "a.npz"}))
-    with pytest.raises(DialogueError, match=r"expected boolean frames \(2, T\) at 50 Hz, got float64 \(2, 50\)"):
+    with pytest.raises(
+        DialogueError, match=r"expected boolean frames \(2, T\) at 50 Hz, got float64 \(2, 50\)"
+    ):
         load_activity(dialogue)
 
 
@@ -95,19 +131,25 @@ def test_a_broken_activity_file_is_named(tmp_path: Path, content: bytes):
     (tmp_path / "a.npz").write_bytes(content)
     (dialogue,) = read_manifest(manifest(tmp_path, {"audio": "a.flac", "activity": "a.npz"}))
     for load in (load_activity, load_finality):
-        with pytest.raises(DialogueError, match=r"a\.npz: expected an \.npz with `activity`, got: "):
+        with pytest.raises(
+            DialogueError, match=r"a\.npz: expected an \.npz with `activity`, got: "
+        ):
             load(dialogue)
 
 
 def test_an_activity_file_of_something_else_is_named(tmp_path: Path):
     np.savez(tmp_path / "a.npz", frames=np.zeros((2, 50), bool))
     (dialogue,) = read_manifest(manifest(tmp_path, {"audio": "a.flac", "activity": "a.npz"}))
-    with pytest.raises(DialogueError, match=r"a\.npz: expected an \.npz with `activity`, got one with frames"):
+    with pytest.raises(
+        DialogueError, match=r"a\.npz: expected an \.npz with `activity`, got one with frames"
+    ):
         load_activity(dialogue)
 
 
 def test_segments_come_by_channel_and_in_order(tmp_path: Path):
-    (tmp_path / "s.rttm").write_text("SPEAKER a 1 2 1 <NA> <NA> y <NA> <NA>\nSPEAKER a 1 0.5 1 <NA> <NA> y <NA> <NA>\nSPEAKER a 1 4 1 <NA> <NA> x <NA> <NA>\n")
+    (tmp_path / "s.rttm").write_text(
+        "SPEAKER a 1 2 1 <NA> <NA> y <NA> <NA>\nSPEAKER a 1 0.5 1 <NA> <NA> y <NA> <NA>\nSPEAKER a 1 4 1 <NA> <NA> x <NA> <NA>\n"
+    )
     by_name, by_speakers = read_manifest(
         manifest(
             tmp_path,
@@ -121,8 +163,12 @@ def test_segments_come_by_channel_and_in_order(tmp_path: Path):
 
 def test_each_channel_may_have_its_own_file_of_segments(tmp_path: Path):
     for name, start in (("x", 1), ("y", 3)):
-        (tmp_path / f"{name}.rttm").write_text(f"SPEAKER a 1 {start} 1 <NA> <NA> somebody <NA> <NA>\n")
-    (dialogue,) = read_manifest(manifest(tmp_path, {"audio": "a.flac", "segments": ["x.rttm", "y.rttm"]}))
+        (tmp_path / f"{name}.rttm").write_text(
+            f"SPEAKER a 1 {start} 1 <NA> <NA> somebody <NA> <NA>\n"
+        )
+    (dialogue,) = read_manifest(
+        manifest(tmp_path, {"audio": "a.flac", "segments": ["x.rttm", "y.rttm"]})
+    )
     assert load_segments(dialogue) == [[(1.0, 2.0)], [(3.0, 4.0)]]
 
 
@@ -134,9 +180,19 @@ def test_a_dialogue_can_be_a_part_of_its_files(tmp_path: Path):
     )
     np.savez(tmp_path / "a.npz", activity=np.eye(2, 400, 101, dtype=bool))
     part = {"start_s": 2, "end_s": 6, "words": "w.json", "activity": "a.npz"}
-    flac, npy = read_manifest(manifest(tmp_path, {"audio": "a.flac", **part}, {"audio": "b.npy", "sample_rate_hz": 1000, **part}))
-    assert np.array_equal(load_audio(flac, 1000)[0], sf.read(tmp_path / "a.flac", dtype="float32")[0][2000:6000, 0])
-    assert np.array_equal(load_audio(npy, 1000) * 32768, [np.arange(2000, 6000), np.arange(10000, 14000)])
+    flac, npy = read_manifest(
+        manifest(
+            tmp_path,
+            {"audio": "a.flac", **part},
+            {"audio": "b.npy", "sample_rate_hz": 1000, **part},
+        )
+    )
+    assert np.array_equal(
+        load_audio(flac, 1000)[0], sf.read(tmp_path / "a.flac", dtype="float32")[0][2000:6000, 0]
+    )
+    assert np.array_equal(
+        load_audio(npy, 1000) * 32768, [np.arange(2000, 6000), np.arange(10000, 14000)]
+    )
     assert (duration_s(flac), duration_s(npy)) == (4.0, 4.0)
     assert load_words(flac) == [[(0.0, 1.0), (2.0, 2.5)], [(3.0, 4.0)]]
     activity, _ = load_activity(flac)
@@ -147,5 +203,7 @@ def test_a_dialogue_can_be_a_part_of_its_files(tmp_path: Path):
 def test_a_part_that_begins_beyond_the_audio_is_refused(tmp_path: Path):
     sf.write(tmp_path / "a.flac", np.zeros((8000, 2)), 8000)
     (dialogue,) = read_manifest(manifest(tmp_path, {"audio": "a.flac", "start_s": 1}))
-    with pytest.raises(DialogueError, match=r"dialogue 'a': expected audio beyond its start at 1 s, got 1 s"):
+    with pytest.raises(
+        DialogueError, match=r"dialogue 'a': expected audio beyond its start at 1 s, got 1 s"
+    ):
         duration_s(dialogue)

@@ -9,13 +9,22 @@ import pytest
 import soundfile as sf
 
 from turnstream.models.dialogues.activity import energy_segments
-from turnstream.models.dialogues.neural_voice import PLAYBACK_FACTORS, SPEAKERS, Line, open_synthesiser, render_set, speak
+from turnstream.models.dialogues.neural_voice import (
+    PLAYBACK_FACTORS,
+    SPEAKERS,
+    Line,
+    open_synthesiser,
+    render_set,
+    speak,
+)
 from turnstream.models.dialogues.utterances import SAMPLE_RATE_HZ
 from turnstream.stream.errors import MissingExtraError
 
 from .fake_voice import SECONDS_PER_LETTER, FakeVoice
 
-needs_voice = pytest.mark.skipif(importlib.util.find_spec("hibari") is None, reason="hibari-tts is not installed")
+needs_voice = pytest.mark.skipif(
+    importlib.util.find_spec("hibari") is None, reason="hibari-tts is not installed"
+)
 
 
 def rows(folder: Path) -> list[dict[str, str]]:
@@ -29,14 +38,21 @@ def loudest_hz(sound: np.ndarray) -> float:
 
 def test_without_the_package_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "hibari", None)
-    with pytest.raises(MissingExtraError, match=r"hibari-tts is not installed; it comes with: pip install 'turnstream\[voices\]'"):
+    with pytest.raises(
+        MissingExtraError,
+        match=r"hibari-tts is not installed; it comes with: pip install 'turnstream\[voices\]'",
+    ):
         open_synthesiser()
 
 
 def test_speakers_differ_in_pitch_and_keep_the_pace() -> None:
     text = "a sentence of some length."
-    lowest, highest = (speak(FakeVoice(), Line(speaker, text, 1.1), 0) for speaker in (0, SPEAKERS - 1))
-    assert loudest_hz(highest) / loudest_hz(lowest) == pytest.approx(PLAYBACK_FACTORS[1] / PLAYBACK_FACTORS[0], rel=0.02)
+    lowest, highest = (
+        speak(FakeVoice(), Line(speaker, text, 1.1), 0) for speaker in (0, SPEAKERS - 1)
+    )
+    assert loudest_hz(highest) / loudest_hz(lowest) == pytest.approx(
+        PLAYBACK_FACTORS[1] / PLAYBACK_FACTORS[0], rel=0.02
+    )
     for sound in (lowest, highest):
         ((start_s, end_s),) = energy_segments(sound, SAMPLE_RATE_HZ)
         assert end_s - start_s == pytest.approx(len(text) * SECONDS_PER_LETTER / 1.1, abs=0.05)
@@ -68,7 +84,10 @@ def test_a_set_lists_its_clips_and_ends_when_it_is_long_enough(tmp_path: Path) -
     folder = render_set(lines, tmp_path / "hibari", hours=20 / 3600, synthesiser=FakeVoice())
     lengths_s = [sf.info(folder / row["file"]).duration for row in rows(folder)]
     assert sum(lengths_s[:-1]) < 20 <= sum(lengths_s)
-    assert [row["transcript"] for row in rows(folder)][:2] == ["This is number 0.", "This is number 1."]
+    assert [row["transcript"] for row in rows(folder)][:2] == [
+        "This is number 0.",
+        "This is number 1.",
+    ]
     assert rows(folder)[1]["speaker"] == "hibari_01"
 
 
@@ -83,7 +102,9 @@ def test_an_interrupted_set_has_no_manifest_and_is_continued(tmp_path: Path) -> 
     with pytest.raises(KeyboardInterrupt):
         render_set(interrupted(), tmp_path, synthesiser=voice)
     assert not (tmp_path / "manifest.csv").exists()
-    render_set(reversed(lines), tmp_path, synthesiser=voice)  # in another order: a clip is known by what it says
+    render_set(
+        reversed(lines), tmp_path, synthesiser=voice
+    )  # in another order: a clip is known by what it says
     assert [text for text, _ in voice.said] == ["Line 0.", "Line 1.", "Line 3.", "Line 2."]
     assert len(rows(tmp_path)) == 4
 

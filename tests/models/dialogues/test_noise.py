@@ -12,11 +12,18 @@ from turnstream.stream.errors import DialogueError
 
 def clips() -> list[Samples]:
     rng = np.random.default_rng(0)
-    return [(0.1 * rng.standard_normal(int(rng.integers(8000, 40000)))).astype(np.float32) for _ in range(6)]
+    return [
+        (0.1 * rng.standard_normal(int(rng.integers(8000, 40000)))).astype(np.float32)
+        for _ in range(6)
+    ]
 
 
-@pytest.mark.parametrize("make", [hiss, hum, music, lambda length, rng: babble(clips(), length, 4, rng)])
-def test_every_noise_has_the_length_asked_for_and_unit_rms(make: Callable[[int, np.random.Generator], Samples]) -> None:
+@pytest.mark.parametrize(
+    "make", [hiss, hum, music, lambda length, rng: babble(clips(), length, 4, rng)]
+)
+def test_every_noise_has_the_length_asked_for_and_unit_rms(
+    make: Callable[[int, np.random.Generator], Samples],
+) -> None:
     for length in (160_000, 200_001):
         noise = make(length, np.random.default_rng(3))
         assert noise.shape == (length,)

@@ -9,15 +9,21 @@ from turnstream.models.dialogues import silero
 from turnstream.stream.errors import DialogueError, MissingExtraError
 
 RATE_HZ = 16000
-needs_silero = pytest.mark.skipif(importlib.util.find_spec("silero_vad") is None, reason="silero-vad comes with the bench extra")
+needs_silero = pytest.mark.skipif(
+    importlib.util.find_spec("silero_vad") is None, reason="silero-vad comes with the bench extra"
+)
 
 
 def noise(seconds: float, level: float, seed: int) -> np.ndarray:
-    return (level * np.random.default_rng(seed).standard_normal(round(seconds * RATE_HZ))).astype(np.float32)
+    return (level * np.random.default_rng(seed).standard_normal(round(seconds * RATE_HZ))).astype(
+        np.float32
+    )
 
 
 def test_probability_becomes_segments_by_two_thresholds():
-    probability = np.array([0, 0.4, 0.9, 0.4, 0.4, 0.4, 0.1, 0.1, 0.1, 0.1, 0.4, 0.4, 0.1], np.float32)
+    probability = np.array(
+        [0, 0.4, 0.9, 0.4, 0.4, 0.4, 0.1, 0.1, 0.1, 0.1, 0.4, 0.4, 0.1], np.float32
+    )
     (segment,) = silero.probability_to_segments(probability)
     assert segment == pytest.approx((2 * 0.032, 6 * 0.032))
 
@@ -40,7 +46,9 @@ def test_a_segment_beyond_the_audio_is_dropped():
 def test_rows_of_a_batch_do_not_touch_each_other():
     audio = np.stack([noise(1.0, 0.1, 0), noise(1.0, 0.3, 1)])
     together = silero.speech_probability(audio)
-    alone = np.concatenate([silero.speech_probability(audio[:1]), silero.speech_probability(audio[1:])])
+    alone = np.concatenate(
+        [silero.speech_probability(audio[:1]), silero.speech_probability(audio[1:])]
+    )
     assert together.shape == (2, 32)
     assert together == pytest.approx(alone, abs=1e-5)
 
@@ -52,10 +60,13 @@ def test_silence_is_not_speech():
 
 @needs_silero
 def test_the_detector_brings_no_torch():
-    code = (
-        "import sys, numpy; from turnstream.models.dialogues import silero; silero.detect_activity(numpy.zeros((2, 1600), 'f4')); print('torch' in sys.modules)"
+    code = "import sys, numpy; from turnstream.models.dialogues import silero; silero.detect_activity(numpy.zeros((2, 1600), 'f4')); print('torch' in sys.modules)"
+    assert (
+        subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True
+        ).stdout.strip()
+        == "False"
     )
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "False"
 
 
 @needs_silero

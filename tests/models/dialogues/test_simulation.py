@@ -12,7 +12,15 @@ from turnstream.models.dialogues.casting import Cast
 from turnstream.models.dialogues.events import find_transitions
 from turnstream.models.dialogues.loading import load_activity, load_audio, load_texts
 from turnstream.models.dialogues.manifest import read_manifest
-from turnstream.models.dialogues.simulation import Material, add_nonspeech, label, lay_out, mix, open_material, simulate
+from turnstream.models.dialogues.simulation import (
+    Material,
+    add_nonspeech,
+    label,
+    lay_out,
+    mix,
+    open_material,
+    simulate,
+)
 from turnstream.models.dialogues.styles import STYLE_SHARES, STYLES, Manner, draw_dialogue_plan
 from turnstream.models.dialogues.timing import PlannedTurn
 from turnstream.models.dialogues.utterances import SETS_OF_WHOLE_SENTENCES
@@ -39,11 +47,18 @@ PLAIN = Manner(
 
 def voices(material: Material, manner: Manner = PLAIN, seed: int = 0) -> list[Voice]:
     rng = np.random.default_rng(seed)
-    return [Voice(material.pool, utterances, [], manner, rng) for utterances in material.cast.draw_pair(rng, machine=False)]
+    return [
+        Voice(material.pool, utterances, [], manner, rng)
+        for utterances in material.cast.draw_pair(rng, machine=False)
+    ]
 
 
 def test_the_same_seed_and_index_give_the_same_dialogue(material: Material):
-    first, again, other = simulate(material, 5, 3, LENGTHS_S), simulate(material, 5, 3, LENGTHS_S), simulate(material, 5, 4, LENGTHS_S)
+    first, again, other = (
+        simulate(material, 5, 3, LENGTHS_S),
+        simulate(material, 5, 3, LENGTHS_S),
+        simulate(material, 5, 4, LENGTHS_S),
+    )
     assert np.array_equal(first.audio, again.audio)
     assert np.array_equal(first.activity, again.activity)
     assert first.audio.shape != other.audio.shape
@@ -70,17 +85,27 @@ def test_labels_are_where_the_clean_sound_is(material: Material):
 
 
 def test_a_shift_is_where_the_plan_says(material: Material):
-    turns = [PlannedTurn(0, 3.0, (1.8,), ()), PlannedTurn(1, 0.7, (1.8,), ()), PlannedTurn(0, 1.1, (1.8,), ())]
+    turns = [
+        PlannedTurn(0, 3.0, (1.8,), ()),
+        PlannedTurn(1, 0.7, (1.8,), ()),
+        PlannedTurn(0, 1.1, (1.8,), ()),
+    ]
     placed = lay_out(turns, voices(material), np.random.default_rng(0), 60, 0.0)
     shifts = [t for t in find_transitions(label(placed, 1000)) if t.kind == "shift"]
     assert [(t.previous, t.next) for t in shifts] == [(0, 1), (1, 0)]
-    assert [(t.silence_end_frame - t.silence_start_frame) / 50 for t in shifts] == pytest.approx([0.7, 1.1], abs=0.03)
+    assert [(t.silence_end_frame - t.silence_start_frame) / 50 for t in shifts] == pytest.approx(
+        [0.7, 1.1], abs=0.03
+    )
 
 
 def test_a_hold_is_at_the_planned_pause(material: Material):
     turns = [PlannedTurn(0, 3.0, (0.6, 1.2), (0.9,)), PlannedTurn(1, 0.6, (1.8,), ())]
     placed = lay_out(turns, voices(material), np.random.default_rng(1), 60, 0.0)
-    silences = [(t.silence_end_frame - t.silence_start_frame) / 50 for t in find_transitions(label(placed, 1000)) if t.kind == "hold"]
+    silences = [
+        (t.silence_end_frame - t.silence_start_frame) / 50
+        for t in find_transitions(label(placed, 1000))
+        if t.kind == "hold"
+    ]
     assert any(silence == pytest.approx(0.9, abs=0.03) for silence in silences)
 
 
@@ -97,7 +122,10 @@ def test_backchannels_are_short_and_inside_the_others_turn(material: Material):
     placed = lay_out(turns, voices(material), np.random.default_rng(2), 60, 0.0)
     reactions = [item for item in placed if item.backchannel]
     assert reactions
-    assert all(item.speaker == 1 and (item.phrase.offset - item.phrase.onset) / 16000 < 1.2 for item in reactions)
+    assert all(
+        item.speaker == 1 and (item.phrase.offset - item.phrase.onset) / 16000 < 1.2
+        for item in reactions
+    )
 
 
 @pytest.fixture
@@ -111,7 +139,9 @@ def silent_minute() -> tuple[np.ndarray, np.ndarray]:
 
 
 def test_laughter_typing_and_breaths_never_fall_into_a_speaker_s_own_speech(
-    material: Material, silent_minute: tuple[np.ndarray, np.ndarray], monkeypatch: pytest.MonkeyPatch
+    material: Material,
+    silent_minute: tuple[np.ndarray, np.ndarray],
+    monkeypatch: pytest.MonkeyPatch,
 ):
     monkeypatch.setattr(simulation, "NONSPEECH_PER_MINUTE", 60.0)
     monkeypatch.setattr(simulation, "BREATHER_SHARE", 1.0)
@@ -126,7 +156,11 @@ def test_laughter_typing_and_breaths_never_fall_into_a_speaker_s_own_speech(
         assert (sounding[speaker] & ~activity.any(axis=0)).any()
 
 
-def test_a_breath_is_drawn_shortly_before_speech(material: Material, silent_minute: tuple[np.ndarray, np.ndarray], monkeypatch: pytest.MonkeyPatch):
+def test_a_breath_is_drawn_shortly_before_speech(
+    material: Material,
+    silent_minute: tuple[np.ndarray, np.ndarray],
+    monkeypatch: pytest.MonkeyPatch,
+):
     monkeypatch.setattr(simulation, "NONSPEECH_PER_MINUTE", 0.0)
     monkeypatch.setattr(simulation, "BREATHER_SHARE", 1.0)
     dry, activity = silent_minute
@@ -136,11 +170,16 @@ def test_a_breath_is_drawn_shortly_before_speech(material: Material, silent_minu
         onsets = [onset for _, onset in runs(~activity[speaker])]
         breaths = runs(sounding[speaker])
         assert 0 < len(breaths) < len(onsets)
-        assert all(min(onset - end for onset in onsets if onset >= end) <= 0.25 * 50 + 1 for _, end in breaths)
+        assert all(
+            min(onset - end for onset in onsets if onset >= end) <= 0.25 * 50 + 1
+            for _, end in breaths
+        )
         assert 0 < np.abs(dry[speaker]).max() < 0.1
 
 
-def test_one_who_never_stops_makes_no_other_sound(material: Material, monkeypatch: pytest.MonkeyPatch):
+def test_one_who_never_stops_makes_no_other_sound(
+    material: Material, monkeypatch: pytest.MonkeyPatch
+):
     monkeypatch.setattr(simulation, "NONSPEECH_PER_MINUTE", 60.0)
     dry, activity = np.zeros((2, 480_000), np.float32), np.ones((2, 1500), bool)
     add_nonspeech(dry, activity, voices(material), np.random.default_rng(0))
@@ -155,11 +194,21 @@ def test_a_silent_channel_keeps_its_labels(material: Material, monkeypatch: pyte
     assert made.audio[0].any()
 
 
-EFFECTS = ("ROOM_SHARE", "NOISE_SHARE", "WANDER_SHARE", "GAIN_CONTROL_SHARE", "GATE_SHARE", "CLIPPING_SHARE", "OFFSET_SHARE")
+EFFECTS = (
+    "ROOM_SHARE",
+    "NOISE_SHARE",
+    "WANDER_SHARE",
+    "GAIN_CONTROL_SHARE",
+    "GATE_SHARE",
+    "CLIPPING_SHARE",
+    "OFFSET_SHARE",
+)
 
 
 @pytest.mark.parametrize("share", EFFECTS)
-def test_every_channel_effect_changes_the_sound_and_not_the_labels(material: Material, monkeypatch: pytest.MonkeyPatch, share: str):
+def test_every_channel_effect_changes_the_sound_and_not_the_labels(
+    material: Material, monkeypatch: pytest.MonkeyPatch, share: str
+):
     for other in ("CLEAN_SHARE", "MONO_SHARE", *EFFECTS):
         monkeypatch.setattr(channel, other, 0.0)
     made = []
@@ -176,7 +225,10 @@ def test_share_alike_rooms_are_left_out(material: Material):
 
 
 def test_train_and_validation_share_no_speaker(material: Material):
-    train, val = ({name for speakers in Cast(material.pool, split).sets.values() for name in speakers} for split in ("train", "val"))
+    train, val = (
+        {name for speakers in Cast(material.pool, split).sets.values() for name in speakers}
+        for split in ("train", "val")
+    )
     assert train
     assert val
     assert not train & val
@@ -203,12 +255,16 @@ def test_styles_overlap_in_silences_of_shifts_and_holds():
 
 
 def test_a_folder_without_utterances_is_named(tmp_path: Path):
-    with pytest.raises(DialogueError, match=r"expected utterances in speech/\*/manifest\.csv, got none"):
+    with pytest.raises(
+        DialogueError, match=r"expected utterances in speech/\*/manifest\.csv, got none"
+    ):
         open_material(tmp_path, tmp_path / "cache")
 
 
 @pytest.fixture
-def folder_with_scripts(tmp_path: Path, material_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def folder_with_scripts(
+    tmp_path: Path, material_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> Path:
     """The material and a transcript, with a stand-in for the neural voice."""
     monkeypatch.setattr(neural_voice, "open_synthesiser", FakeVoice)
     monkeypatch.setattr(synthesis, "HOURS", 0.01)
@@ -224,7 +280,9 @@ def folder_with_scripts(tmp_path: Path, material_folder: Path, monkeypatch: pyte
     return folder
 
 
-def test_the_neural_voice_speaks_the_scripts_and_the_interjections(folder_with_scripts: Path, tmp_path: Path):
+def test_the_neural_voice_speaks_the_scripts_and_the_interjections(
+    folder_with_scripts: Path, tmp_path: Path
+):
     cast = open_material(folder_with_scripts, tmp_path / "cache").cast
     assert set(cast.sets) == {"tones", synthesis.SYNTHETIC_SET}
     assert {u.set_name for u in cast.interjections} == {synthesis.INTERJECTIONS_SET}
@@ -232,33 +290,60 @@ def test_the_neural_voice_speaks_the_scripts_and_the_interjections(folder_with_s
     assert {u.set_name for u in machine} == {synthesis.SYNTHETIC_SET}
 
 
-def test_a_set_of_the_neural_voice_that_is_there_is_taken_or_left_out(folder_with_scripts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_set_of_the_neural_voice_that_is_there_is_taken_or_left_out(
+    folder_with_scripts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     made = synthesis.render_scripts(folder_with_scripts / "scripts", tmp_path / "made", hours=0.01)
     shutil.copytree(made, folder_with_scripts / "speech" / synthesis.SYNTHETIC_SET)
     monkeypatch.setattr(simulation, "render_scripts", lambda *_: pytest.fail("spoken again"))
-    assert synthesis.SYNTHETIC_SET in open_material(folder_with_scripts, tmp_path / "cache").cast.sets
+    assert (
+        synthesis.SYNTHETIC_SET in open_material(folder_with_scripts, tmp_path / "cache").cast.sets
+    )
     recorded = open_material(folder_with_scripts, tmp_path / "cache", synthetic=False).cast
     assert set(recorded.sets) == {"tones"}
     assert recorded.interjections == []
 
 
 def test_the_command_writes_the_dialogues_of_the_seed_whoever_makes_them(
-    material_folder: Path, cache_folder: Path, material: Material, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    material_folder: Path,
+    cache_folder: Path,
+    material: Material,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ):
     parser = argparse.ArgumentParser()
     command.add_arguments(parser)
     folders = ["--data", str(material_folder), "--cache", str(cache_folder), "--out", str(tmp_path)]
-    options = ["--hours", "0.02", "--seed", "4", "--lengths", "20", "40", "--jobs", "2", "--no-synthetic"]
+    options = [
+        "--hours",
+        "0.02",
+        "--seed",
+        "4",
+        "--lengths",
+        "20",
+        "40",
+        "--jobs",
+        "2",
+        "--no-synthetic",
+    ]
     assert command.main(parser.parse_args([*folders, *options])) == 0
     assert "dialogues" in capsys.readouterr().out
     written = read_manifest(tmp_path / "manifest.jsonl")
-    assert [(d.id, d.split) for d in written] == [(f"sim4_train_{i:05d}", "train") for i in range(len(written))]
+    assert [(d.id, d.split) for d in written] == [
+        (f"sim4_train_{i:05d}", "train") for i in range(len(written))
+    ]
     assert len(written) > 1
     for i, dialogue in enumerate(written):
         expected = simulate(material, 4, i, LENGTHS_S)
         assert np.array_equal(load_audio(dialogue), expected.audio / np.float32(32768))
-        assert all(map(np.array_equal, load_activity(dialogue), (expected.activity, expected.backchannel)))
-        spoken = [(channel, text) for channel, texts in enumerate(load_texts(dialogue)) for _, text in texts]
+        assert all(
+            map(np.array_equal, load_activity(dialogue), (expected.activity, expected.backchannel))
+        )
+        spoken = [
+            (channel, text)
+            for channel, texts in enumerate(load_texts(dialogue))
+            for _, text in texts
+        ]
         assert sorted(spoken) == sorted((word["ch"], word["text"]) for word in expected.words)
 
 
@@ -273,11 +358,17 @@ def test_the_command_writes_the_dialogues_of_the_seed_whoever_makes_them(
         (["--jobs", "-2"], "expected --jobs of at least 1, got -2"),
     ],
 )
-def test_impossible_numbers_are_refused(material_folder: Path, tmp_path: Path, options: list[str], message: str):
+def test_impossible_numbers_are_refused(
+    material_folder: Path, tmp_path: Path, options: list[str], message: str
+):
     parser = argparse.ArgumentParser()
     command.add_arguments(parser)
     with pytest.raises(DialogueError, match=message):
-        command.main(parser.parse_args(["--data", str(material_folder), "--out", str(tmp_path / "out"), *options]))
+        command.main(
+            parser.parse_args(
+                ["--data", str(material_folder), "--out", str(tmp_path / "out"), *options]
+            )
+        )
     assert not (tmp_path / "out").exists()
 
 
@@ -286,15 +377,27 @@ def test_the_help_names_the_folders_and_every_name_that_matters():
     command.add_arguments(parser)
     said = parser.format_help()
     corpora = [corpus for style in STYLES.values() for corpus in style.templates]
-    for name in ("speech/<set>/manifest.csv", "timing/<corpus>/", "scripts/<corpus>/", "rooms/manifest.csv", "noise/", *corpora, *SETS_OF_WHOLE_SENTENCES):
+    for name in (
+        "speech/<set>/manifest.csv",
+        "timing/<corpus>/",
+        "scripts/<corpus>/",
+        "rooms/manifest.csv",
+        "noise/",
+        *corpora,
+        *SETS_OF_WHOLE_SENTENCES,
+    ):
         assert name in said
 
 
-@pytest.mark.parametrize(("columns", "got"), [("file,license\nhall.wav,CC0", "file, license"), ("", "an empty file")])
+@pytest.mark.parametrize(
+    ("columns", "got"), [("file,license\nhall.wav,CC0", "file, license"), ("", "an empty file")]
+)
 def test_rooms_without_the_needed_columns_are_named(tmp_path: Path, columns: str, got: str):
     (tmp_path / "rooms").mkdir()
     (tmp_path / "rooms" / "manifest.csv").write_text(columns)
-    with pytest.raises(DialogueError, match=rf"manifest\.csv: expected columns file and licence, got {got}$"):
+    with pytest.raises(
+        DialogueError, match=rf"manifest\.csv: expected columns file and licence, got {got}$"
+    ):
         channel.read_surroundings(tmp_path)
 
 
@@ -307,7 +410,9 @@ def test_a_speaker_who_reacted_is_not_free_before_the_reaction_ends(material: Ma
     assert answer.start + answer.phrase.onset >= reaction.offset + 0.24 * 16000
 
 
-def test_known_words_lie_where_they_are_spoken_and_a_cut_utterance_is_known_by_its_last_word(material: Material):
+def test_known_words_lie_where_they_are_spoken_and_a_cut_utterance_is_known_by_its_last_word(
+    material: Material,
+):
     made = simulate(material, 2, 0, LENGTHS_S)
     assert made.words
     texts = {utterance.transcript for utterance in material.pool.utterances}

@@ -10,9 +10,17 @@ def test_a_dictated_turn_is_given_out_in_short_pieces_without_reactions() -> Non
     turn = PlannedTurn(1, 0.4, (6.0,), (), (0.5,), finished=False)
     for seed in range(20):
         dictated = styles._dictated(np.random.default_rng(seed), turn)
-        assert (dictated.speaker, dictated.offset_s, dictated.finished, dictated.backchannels) == (1, 0.4, False, ())
+        assert (dictated.speaker, dictated.offset_s, dictated.finished, dictated.backchannels) == (
+            1,
+            0.4,
+            False,
+            (),
+        )
         assert 3 <= len(dictated.parts_s) == len(dictated.pauses_s) + 1 <= 8
-        for drawn, (low, high) in ((dictated.parts_s, DICTATED_PART_S), (dictated.pauses_s, DICTATED_PAUSE_S)):
+        for drawn, (low, high) in (
+            (dictated.parts_s, DICTATED_PART_S),
+            (dictated.pauses_s, DICTATED_PAUSE_S),
+        ):
             assert 0.7 * low <= min(drawn) <= max(drawn) <= 1.4 * high
             assert max(drawn) <= 2 * min(drawn)  # one pace
 

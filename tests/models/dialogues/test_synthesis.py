@@ -6,7 +6,14 @@ import pytest
 
 from turnstream.models.dialogues import synthesis
 from turnstream.models.dialogues.neural_voice import SPEAKERS
-from turnstream.models.dialogues.utterances import FINAL_MARKS, FINISHED, UNFINISHED, UtterancePool, decode_set, ends_sentence
+from turnstream.models.dialogues.utterances import (
+    FINAL_MARKS,
+    FINISHED,
+    UNFINISHED,
+    UtterancePool,
+    decode_set,
+    ends_sentence,
+)
 from turnstream.stream.errors import DialogueError
 
 from .fake_voice import FakeVoice
@@ -17,7 +24,10 @@ DOCTOR = [
     (8.5, 9.0, "It may be nothing."),
     (30.0, 31.0, "Okay."),
 ]
-PATIENT = [(2.5, 5.0, "Well, I have a cough, and um."), (12.0, 40.0, " ".join(["I cough all day long, and all night."] * 10))]
+PATIENT = [
+    (2.5, 5.0, "Well, I have a cough, and um."),
+    (12.0, 40.0, " ".join(["I cough all day long, and all night."] * 10)),
+]
 
 
 @pytest.fixture
@@ -27,7 +37,10 @@ def scripts(tmp_path: Path) -> Path:
     for party, intervals in (("doctor", DOCTOR), ("patient", PATIENT)):
         head = 'File type = "ooTextFile"\nObject class = "TextGrid"\nxmin = 0\nxmax = 50\ntiers? <exists>\nsize = 1\nitem []:\n'
         tier = f'item [1]:\nclass = "IntervalTier"\nname = "{party}"\nxmin = 0\nxmax = 50\nintervals: size = {len(intervals)}\n'
-        texts = "".join(f'intervals [{i}]:\n xmin = {a}\n xmax = {b}\n text = "{said}"\n' for i, (a, b, said) in enumerate(intervals, 1))
+        texts = "".join(
+            f'intervals [{i}]:\n xmin = {a}\n xmax = {b}\n text = "{said}"\n'
+            for i, (a, b, said) in enumerate(intervals, 1)
+        )
         (folder / f"one_{party}.TextGrid").write_text(head + tier + texts)
     return folder
 
@@ -65,7 +78,10 @@ def test_turns_stop_after_commas_fillers_and_conjunctions() -> None:
 
 
 def test_a_turn_without_a_place_to_stop_is_left_whole() -> None:
-    assert synthesis.stop_in_the_middle("Thank you very much.", np.random.default_rng(0)) == ("Thank you very much.", "")
+    assert synthesis.stop_in_the_middle("Thank you very much.", np.random.default_rng(0)) == (
+        "Thank you very much.",
+        "",
+    )
 
 
 def test_a_fifth_of_the_lines_stop_and_all_speakers_have_some() -> None:
@@ -73,7 +89,9 @@ def test_a_fifth_of_the_lines_stop_and_all_speakers_have_some() -> None:
     lines = list(islice(synthesis.draw_lines(turns, 1), 3000))
     stopped = [line for line in lines if line.text[-1] not in FINAL_MARKS]
     assert len(stopped) / len(lines) == pytest.approx(synthesis.STOPPED_SHARE, abs=0.03)
-    assert sum(bool(line.continued) for line in stopped) / len(stopped) == pytest.approx(0.5, abs=0.07)
+    assert sum(bool(line.continued) for line in stopped) / len(stopped) == pytest.approx(
+        0.5, abs=0.07
+    )
     assert {line.speaker for line in lines} == set(range(SPEAKERS))
     assert len({line.pace for line in lines}) > 20
     assert lines[:50] == list(islice(synthesis.draw_lines(turns, 1), 50))
@@ -94,7 +112,9 @@ def test_scripts_become_a_set_that_the_pool_reads(scripts: Path, tmp_path: Path)
 def test_every_speaker_says_every_interjection(tmp_path: Path) -> None:
     folder = synthesis.render_interjections(tmp_path, synthesiser=FakeVoice())
     assert folder.name == synthesis.INTERJECTIONS_SET
-    assert len((folder / "manifest.csv").read_text().splitlines()) == 1 + SPEAKERS * len(synthesis.INTERJECTIONS)
+    assert len((folder / "manifest.csv").read_text().splitlines()) == 1 + SPEAKERS * len(
+        synthesis.INTERJECTIONS
+    )
     assert folder == synthesis.render_interjections(tmp_path)  # made once: nothing is spoken
 
 

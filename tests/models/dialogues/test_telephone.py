@@ -5,13 +5,22 @@ import pytest
 
 from turnstream.models.dialogues import telephone
 from turnstream.models.dialogues.codecs import GSM, MU_LAW
-from turnstream.models.dialogues.telephone import PACKET_SAMPLES, Line, bursts, conceal, draw_lines, over_line
+from turnstream.models.dialogues.telephone import (
+    PACKET_SAMPLES,
+    Line,
+    bursts,
+    conceal,
+    draw_lines,
+    over_line,
+)
 
 NARROW = [Line(True, None), Line(True, MU_LAW), Line(True, GSM)]
 
 
 def noise(seconds: float = 2.0) -> np.ndarray:
-    return (0.05 * np.random.default_rng(1).standard_normal(round(16000 * seconds))).astype(np.float32)
+    return (0.05 * np.random.default_rng(1).standard_normal(round(16000 * seconds))).astype(
+        np.float32
+    )
 
 
 @pytest.fixture(autouse=True)
@@ -20,13 +29,17 @@ def nothing_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("line", NARROW)
-def test_a_narrow_line_has_nothing_above_four_kilohertz_and_delays_less_than_a_millisecond(line: Line) -> None:
+def test_a_narrow_line_has_nothing_above_four_kilohertz_and_delays_less_than_a_millisecond(
+    line: Line,
+) -> None:
     sent = noise()
     arrived = over_line(sent, line, np.random.default_rng(0))
     assert arrived.shape == sent.shape
     spectrum = np.abs(np.fft.rfft(arrived)) ** 2
     assert spectrum[len(spectrum) * 43 // 80 :].sum() < 0.01 * spectrum.sum()
-    match = np.fft.irfft(np.fft.rfft(arrived, 2 * len(sent)) * np.conj(np.fft.rfft(sent, 2 * len(sent))))
+    match = np.fft.irfft(
+        np.fft.rfft(arrived, 2 * len(sent)) * np.conj(np.fft.rfft(sent, 2 * len(sent)))
+    )
     assert min(match.argmax(), 2 * len(sent) - match.argmax()) <= 16
 
 
@@ -41,11 +54,17 @@ def test_most_dialogues_have_alike_lines_and_some_have_not() -> None:
     lines = [draw_lines(rng) for _ in range(1000)]
     assert 0.5 < np.mean([a == b for a, b in lines]) < 0.95
     assert 0.55 < np.mean([a.narrow for a, _ in lines]) < 0.8
-    assert all(line.codec is None or (line.codec.sample_rate_hz == 8000) == line.narrow for pair in lines for line in pair)
+    assert all(
+        line.codec is None or (line.codec.sample_rate_hz == 8000) == line.narrow
+        for pair in lines
+        for line in pair
+    )
 
 
 @pytest.mark.parametrize(("loss", "mean_burst"), [(0.01, 1.0), (0.05, 4.0), (0.2, 2.5)])
-def test_packets_are_lost_at_the_rate_and_in_the_bursts_asked_for(loss: float, mean_burst: float) -> None:
+def test_packets_are_lost_at_the_rate_and_in_the_bursts_asked_for(
+    loss: float, mean_burst: float
+) -> None:
     lost = bursts(200_000, loss, mean_burst, np.random.default_rng(2))
     assert lost.shape == (200_000,)
     starts = np.count_nonzero(np.diff(lost.astype(int)) == 1)

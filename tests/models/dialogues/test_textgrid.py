@@ -88,12 +88,17 @@ second line with xmin = 7"
 6
 "ja "
 """
-TIERS = [Tier("Ann", [(2.5, 4.25, 'Um, "hello"?\nsecond line with xmin = 7')]), Tier("Böb", [(5.0, 6.0, "ja")])]
+TIERS = [
+    Tier("Ann", [(2.5, 4.25, 'Um, "hello"?\nsecond line with xmin = 7')]),
+    Tier("Böb", [(5.0, 6.0, "ja")]),
+]
 
 
 @pytest.mark.parametrize("text", [LONG, SHORT, SHORT.replace("ooTextFile short", "ooTextFile")])
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "latin-1"])
-def test_both_forms_give_the_same_in_every_encoding(text: str, encoding: str, tmp_path: Path) -> None:
+def test_both_forms_give_the_same_in_every_encoding(
+    text: str, encoding: str, tmp_path: Path
+) -> None:
     (tmp_path / "a.TextGrid").write_text(text, encoding=encoding)
     assert read_tiers(tmp_path / "a.TextGrid") == TIERS
     assert read_textgrid(tmp_path / "a.TextGrid") == [*TIERS[0].intervals, *TIERS[1].intervals]
@@ -110,12 +115,23 @@ def test_big_endian_utf_16_is_read(tmp_path: Path) -> None:
         ("hello", "a.TextGrid: expected a TextGrid in text form, got 'hello'"),
         ("", "a.TextGrid: expected a TextGrid in text form, got ''"),
         ("ooBinaryFile\x08TextGrid", "expected a TextGrid in text form, got 'ooBinaryFile"),
-        ('File type = "ooTextFile"\nObject class = "Sound 2"\n', "expected a TextGrid in text form"),
-        ('File type = "ooTextFile"\nObject class = "TextGrid"\n', "expected tiers, got: a file that is cut short"),
-        (LONG[: LONG.index("xmax = 4.25")], "expected name and every entry of tier 1, got: a file that is cut short"),
+        (
+            'File type = "ooTextFile"\nObject class = "Sound 2"\n',
+            "expected a TextGrid in text form",
+        ),
+        (
+            'File type = "ooTextFile"\nObject class = "TextGrid"\n',
+            "expected tiers, got: a file that is cut short",
+        ),
+        (
+            LONG[: LONG.index("xmax = 4.25")],
+            "expected name and every entry of tier 1, got: a file that is cut short",
+        ),
         (LONG.replace("xmin = 2.5", 'xmin = "2.5"'), "tier 1, got: expected a number, got '2.5'"),
         (
-            LONG.replace('"IntervalTier"\n        name = "Böb"', '"PitchTier"\n        name = "Böb"'),
+            LONG.replace(
+                '"IntervalTier"\n        name = "Böb"', '"PitchTier"\n        name = "Böb"'
+            ),
             "tier 3, got: expected IntervalTier or TextTier, got 'PitchTier'",
         ),
     ],
@@ -128,5 +144,7 @@ def test_what_is_not_a_textgrid_is_named(text: str, message: str, tmp_path: Path
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(DialogueError, match=r"none\.TextGrid: expected a TextGrid, got: No such file"):
+    with pytest.raises(
+        DialogueError, match=r"none\.TextGrid: expected a TextGrid, got: No such file"
+    ):
         read_tiers(tmp_path / "none.TextGrid")

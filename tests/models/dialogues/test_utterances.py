@@ -4,7 +4,15 @@ import numpy as np
 import pytest
 
 from turnstream.models.dialogues.simulation import Material
-from turnstream.models.dialogues.utterances import FINISHED, UNFINISHED, UNKNOWN, UtterancePool, decode_set, ends_sentence, is_validation_speaker
+from turnstream.models.dialogues.utterances import (
+    FINISHED,
+    UNFINISHED,
+    UNKNOWN,
+    UtterancePool,
+    decode_set,
+    ends_sentence,
+    is_validation_speaker,
+)
 from turnstream.stream.errors import DialogueError
 
 
@@ -22,10 +30,15 @@ def test_audio_around_the_speech_is_kept(material: Material):
     clip = material.pool.utterances[0]
     audio = material.pool.audio(clip)
     assert len(audio) - clip.offset >= 0.2 * 16000
-    assert np.abs(audio[clip.onset : clip.offset]).max() > 30 * np.abs(audio[clip.offset + 800 :]).max()
+    assert (
+        np.abs(audio[clip.onset : clip.offset]).max()
+        > 30 * np.abs(audio[clip.offset + 800 :]).max()
+    )
 
 
-def test_a_second_opening_reads_the_cache(material_folder: Path, cache_folder: Path, material: Material):
+def test_a_second_opening_reads_the_cache(
+    material_folder: Path, cache_folder: Path, material: Material
+):
     before = sorted(cache_folder.iterdir())
     again = UtterancePool([decode_set(material_folder / "speech" / "tones", cache_folder)])
     assert sorted(cache_folder.iterdir()) == before
@@ -63,7 +76,9 @@ def test_about_a_tenth_of_the_speakers_is_for_validation():
 
 
 def test_a_set_without_manifest_is_named(tmp_path: Path):
-    with pytest.raises(DialogueError, match=r"manifest\.csv: expected a list of utterances, got no such file"):
+    with pytest.raises(
+        DialogueError, match=r"manifest\.csv: expected a list of utterances, got no such file"
+    ):
         decode_set(tmp_path, tmp_path / "cache")
 
 

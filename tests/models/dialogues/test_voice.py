@@ -25,29 +25,47 @@ def label_fits(phrase: Phrase) -> bool:
     frames = len(phrase.samples) // FRAME
     level = np.sqrt((phrase.samples[: frames * FRAME].reshape(frames, FRAME) ** 2).mean(axis=1))
     starts = np.arange(frames) * FRAME
-    inside = np.any([(start <= starts) & (starts + FRAME <= end) for start, end in phrase.speech], axis=0)
-    outside = np.all([(starts >= end + FRAME) | (starts + 2 * FRAME <= start) for start, end in phrase.speech], axis=0)
+    inside = np.any(
+        [(start <= starts) & (starts + FRAME <= end) for start, end in phrase.speech], axis=0
+    )
+    outside = np.all(
+        [(starts >= end + FRAME) | (starts + 2 * FRAME <= start) for start, end in phrase.speech],
+        axis=0,
+    )
     return bool(np.median(level[inside]) > 0.008 and (level[outside] < 0.005).all())
 
 
 @pytest.mark.parametrize("speed", [0.9, 1.0, 1.12])
 @pytest.mark.parametrize("manner", [PLAIN, HESITANT])
-def test_at_every_speed_labels_are_where_the_sound_is(material: Material, speed: float, manner: Manner) -> None:
+def test_at_every_speed_labels_are_where_the_sound_is(
+    material: Material, speed: float, manner: Manner
+) -> None:
     utterances = material.cast.draw_pair(np.random.default_rng(0), machine=False)[0]
     voice = Voice(material.pool, utterances, [], manner, np.random.default_rng(1), speed)
-    phrases = [phrase for _ in range(8) for phrase in voice.take_turn(PlannedTurn(0, 0.0, (1.0, 2.5), (0.6,)))]
+    phrases = [
+        phrase
+        for _ in range(8)
+        for phrase in voice.take_turn(PlannedTurn(0, 0.0, (1.0, 2.5), (0.6,)))
+    ]
     assert len(phrases) > 12
     assert all(label_fits(phrase) for phrase in phrases)
-    late = [replace(phrase, speech=[(start + 2400, end + 2400) for start, end in phrase.speech]) for phrase in phrases]
+    late = [
+        replace(phrase, speech=[(start + 2400, end + 2400) for start, end in phrase.speech])
+        for phrase in phrases
+    ]
     assert not any(label_fits(phrase) for phrase in late)
 
 
 @pytest.mark.parametrize("speed", [0.9, 1.12])
-def test_a_faster_voice_is_higher_and_its_turns_last_as_long_as_planned(material: Material, speed: float) -> None:
+def test_a_faster_voice_is_higher_and_its_turns_last_as_long_as_planned(
+    material: Material, speed: float
+) -> None:
     clip = early_pause(material)
     voice = Voice(material.pool, [clip], [], PLAIN, np.random.default_rng(0), speed)
     (phrase,) = voice.take_turn(PlannedTurn(0, 0.0, (1.8,), ()))
-    assert (phrase.offset - phrase.onset) / SAMPLE_RATE_HZ == pytest.approx(clip.speech_s / speed, abs=0.01)
+    assert (phrase.offset - phrase.onset) / SAMPLE_RATE_HZ == pytest.approx(
+        clip.speech_s / speed, abs=0.01
+    )
     last = phrase.samples[phrase.speech[-1][0] : phrase.offset]
     loudest_hz = np.abs(np.fft.rfft(last, 4 * SAMPLE_RATE_HZ)).argmax() / 4
     assert loudest_hz == pytest.approx(100 * speed, rel=0.02)
@@ -55,7 +73,9 @@ def test_a_faster_voice_is_higher_and_its_turns_last_as_long_as_planned(material
 
 def test_a_pause_lasts_as_long_as_planned_whatever_the_speed(material: Material) -> None:
     voice = Voice(material.pool, [early_pause(material)], [], PLAIN, np.random.default_rng(3), 1.12)
-    pauses_s = [phrase.pause_after_s for phrase in voice.take_turn(PlannedTurn(0, 0.0, (0.5, 1.0), (0.7,)))]
+    pauses_s = [
+        phrase.pause_after_s for phrase in voice.take_turn(PlannedTurn(0, 0.0, (0.5, 1.0), (0.7,)))
+    ]
     assert pauses_s == [0.7, 0.0]
 
 
@@ -71,7 +91,9 @@ def test_a_false_start_ends_with_sound(material: Material) -> None:
 def test_a_reaction_out_of_an_utterance_is_sound_only(material: Material) -> None:
     clip = early_pause(material)
     resume = int(clip.pauses[0, 1])
-    toneless = replace(clip, offset=resume + 2400, vowel=-1)  # nothing to hum with, and its last 0.5 s begin before the pause
+    toneless = replace(
+        clip, offset=resume + 2400, vowel=-1
+    )  # nothing to hum with, and its last 0.5 s begin before the pause
     voice = Voice(material.pool, [toneless], [], PLAIN, np.random.default_rng(0))
     for _ in range(20):
         phrase = voice.backchannel()
@@ -79,13 +101,17 @@ def test_a_reaction_out_of_an_utterance_is_sound_only(material: Material) -> Non
         assert np.isnan(phrase.finality).all()
 
 
-def test_a_drawn_out_end_is_longer_and_nobody_knows_how_finished_it_sounds(material: Material) -> None:
+def test_a_drawn_out_end_is_longer_and_nobody_knows_how_finished_it_sounds(
+    material: Material,
+) -> None:
     clip = early_pause(material)
     judged = replace(clip, finality={int(clip.pauses[0, 0]): 0.3, clip.offset: 0.9})
     turn = PlannedTurn(0, 0.0, (0.5, 1.0), (0.7,))
 
     def halves(lengthen: float) -> list[Phrase]:
-        return Voice(material.pool, [judged], [], replace(PLAIN, lengthen=lengthen), np.random.default_rng(3)).take_turn(turn)
+        return Voice(
+            material.pool, [judged], [], replace(PLAIN, lengthen=lengthen), np.random.default_rng(3)
+        ).take_turn(turn)
 
     (plain, end), (drawn_out, _) = halves(0.0), halves(1.0)
     assert (plain.finality, end.finality) == ([0.3], [0.9])
@@ -96,21 +122,37 @@ def test_a_drawn_out_end_is_longer_and_nobody_knows_how_finished_it_sounds(mater
 def test_ends_of_turns_are_drawn_out_less_often_than_holds(material: Material) -> None:
     clip = replace(early_pause(material), finality={early_pause(material).offset: 0.9})
     voice = Voice(material.pool, [clip], [], replace(PLAIN, lengthen=1.0), np.random.default_rng(3))
-    drawn_out = [np.isnan(voice.take_turn(PlannedTurn(0, 0.0, (1.5,), ()))[-1].finality[-1]) for _ in range(100)]
+    drawn_out = [
+        np.isnan(voice.take_turn(PlannedTurn(0, 0.0, (1.5,), ()))[-1].finality[-1])
+        for _ in range(100)
+    ]
     assert 0.35 < np.mean(drawn_out) < 0.65
 
 
 def test_as_much_silence_of_the_recording_follows_a_cut_as_an_end(material: Material) -> None:
     clip = early_pause(material)
-    voice = Voice(material.pool, [replace(clip, dips=np.array([clip.offset - 6000], np.int32))], [], replace(PLAIN, mid_phrase=1.0), np.random.default_rng(5))
+    voice = Voice(
+        material.pool,
+        [replace(clip, dips=np.array([clip.offset - 6000], np.int32))],
+        [],
+        replace(PLAIN, mid_phrase=1.0),
+        np.random.default_rng(5),
+    )
     turn = PlannedTurn(0, 0.0, ((clip.offset - 6000 - clip.onset) / 16000, 0.4), (0.7,))
-    tails = np.array([[len(phrase.samples) - phrase.offset for phrase in voice.take_turn(turn)[-2:]] for _ in range(200)])
+    tails = np.array(
+        [
+            [len(phrase.samples) - phrase.offset for phrase in voice.take_turn(turn)[-2:]]
+            for _ in range(200)
+        ]
+    )
     assert np.abs(np.median(tails, axis=0) - 0.125 * 16000).max() < 400
     assert (tails.max(axis=0) <= 0.25 * 16000).all()
 
 
 @pytest.mark.parametrize("speed", [0.9, 1.0])
-def test_quiet_spots_inside_a_phrase_keep_their_scores_where_they_are_heard(material: Material, speed: float) -> None:
+def test_quiet_spots_inside_a_phrase_keep_their_scores_where_they_are_heard(
+    material: Material, speed: float
+) -> None:
     clip = early_pause(material)
     assert len(clip.dips) >= 2
     first, *others = clip.dips.tolist()
@@ -125,7 +167,11 @@ def test_quiet_spots_inside_a_phrase_keep_their_scores_where_they_are_heard(mate
 
 def test_quiet_spots_before_and_after_a_cut_belong_to_their_own_phrase(material: Material) -> None:
     clip = early_pause(material)
-    judged = replace(clip, dips=np.array([clip.onset + 3000, clip.offset - 5000], np.int32), finality={clip.onset + 3000: 0.1, clip.offset - 5000: 0.2})
+    judged = replace(
+        clip,
+        dips=np.array([clip.onset + 3000, clip.offset - 5000], np.int32),
+        finality={clip.onset + 3000: 0.1, clip.offset - 5000: 0.2},
+    )
     voice = Voice(material.pool, [judged], [], PLAIN, np.random.default_rng(3))
     (before, after) = voice.take_turn(PlannedTurn(0, 0.0, (0.5, 1.0), (0.7,)))
     assert [score for _, score in before.inner] == [0.1]

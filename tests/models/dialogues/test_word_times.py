@@ -20,9 +20,17 @@ def numbered(count: int) -> list[dict]:
 
 def test_words_are_cleaned_of_the_transcribers_marks(tmp_path: Path) -> None:
     marked = ["Okay_1", "[noise]", "[laughter-yeah]", "an[y]-", "<b_aside>", "[laughter]", "uh-huh"]
-    path = write(tmp_path / "a.jsonl.gz", [{"A": [[i, i + 0.5, word] for i, word in enumerate(marked)], "B": []}])
+    path = write(
+        tmp_path / "a.jsonl.gz",
+        [{"A": [[i, i + 0.5, word] for i, word in enumerate(marked)], "B": []}],
+    )
     ((words, silent),) = sample_word_times(path, 5)
-    assert [(start, word) for start, _, word in words] == [(0, "okay"), (2, "yeah"), (3, "an[y]-"), (6, "uh-huh")]
+    assert [(start, word) for start, _, word in words] == [
+        (0, "okay"),
+        (2, "yeah"),
+        (3, "an[y]-"),
+        (6, "uh-huh"),
+    ]
     assert silent == []
 
 
@@ -42,7 +50,15 @@ def test_the_sample_is_uniform_and_fixed_by_the_seed(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "line", ['{"A": [], "C": []}', "[]", "not json", '{"A": [[1.0, 0.5, "w"]], "B": []}', '{"A": [[1.0, "w"]], "B": []}', '{"A": [[NaN, 1, "w"]], "B": []}']
+    "line",
+    [
+        '{"A": [], "C": []}',
+        "[]",
+        "not json",
+        '{"A": [[1.0, 0.5, "w"]], "B": []}',
+        '{"A": [[1.0, "w"]], "B": []}',
+        '{"A": [[NaN, 1, "w"]], "B": []}',
+    ],
 )
 def test_a_line_of_another_form_is_named(tmp_path: Path, line: str) -> None:
     path = tmp_path / "a.jsonl.gz"

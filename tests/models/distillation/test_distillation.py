@@ -18,7 +18,15 @@ from turnstream.models.config import ModelConfig
 from turnstream.models.dialogues.channel import Surroundings
 from turnstream.models.dialogues.manifest import Dialogue
 from turnstream.models.distillation import distillation
-from turnstream.models.distillation.distillation import DistilledNetwork, Targets, distil, load_distilled, measure, over_line, place_scale
+from turnstream.models.distillation.distillation import (
+    DistilledNetwork,
+    Targets,
+    distil,
+    load_distilled,
+    measure,
+    over_line,
+    place_scale,
+)
 from turnstream.models.teachers.extraction import Extraction
 from turnstream.models.teachers.place_space import PlaceSpace
 from turnstream.models.training.loop import new_network, train
@@ -40,7 +48,9 @@ def log_of(run: Path) -> list[dict[str, float]]:
 
 
 @pytest.mark.usefixtures("plain_lines")
-def test_a_linear_teacher_is_learned_on_speakers_that_were_held_out(distilled: Path, linear_teacher: Extraction) -> None:
+def test_a_linear_teacher_is_learned_on_speakers_that_were_held_out(
+    distilled: Path, linear_teacher: Extraction
+) -> None:
     half, whole = log_of(distilled)
     assert (half["step"], whole["step"]) == (60, 120)
     assert whole["frames_explained"] > 0.4
@@ -49,18 +59,32 @@ def test_a_linear_teacher_is_learned_on_speakers_that_were_held_out(distilled: P
     space = PlaceSpace.fit(linear_teacher.places()[3], SETTINGS.place_components)
     torch.manual_seed(1)
     untrained = DistilledNetwork(SETTINGS)
-    before = measure(untrained, linear_teacher, Surroundings(), Targets.of(linear_teacher, space, SETTINGS, torch.device("cpu")))
+    before = measure(
+        untrained,
+        linear_teacher,
+        Surroundings(),
+        Targets.of(linear_teacher, space, SETTINGS, torch.device("cpu")),
+    )
     assert before["frames_explained"] <= 0.05
     assert before["places_explained"] <= 0.05
     assert before.keys() == whole.keys() - {"step"}
 
 
 @pytest.mark.usefixtures("plain_lines")
-def test_what_was_written_measures_as_it_did_in_the_run(distilled: Path, linear_teacher: Extraction) -> None:
+def test_what_was_written_measures_as_it_did_in_the_run(
+    distilled: Path, linear_teacher: Extraction
+) -> None:
     network, space = load_distilled(distilled)
     assert not network.training
-    again = measure(network, linear_teacher, Surroundings(), Targets.of(linear_teacher, space, SETTINGS, torch.device("cpu")))
-    assert again == pytest.approx({name: value for name, value in log_of(distilled)[-1].items() if name != "step"}, abs=1e-5)
+    again = measure(
+        network,
+        linear_teacher,
+        Surroundings(),
+        Targets.of(linear_teacher, space, SETTINGS, torch.device("cpu")),
+    )
+    assert again == pytest.approx(
+        {name: value for name, value in log_of(distilled)[-1].items() if name != "step"}, abs=1e-5
+    )
 
 
 def test_what_a_network_says_does_not_depend_on_the_chunks_it_hears(distilled: Path) -> None:
@@ -74,7 +98,9 @@ def test_what_a_network_says_does_not_depend_on_the_chunks_it_hears(distilled: P
 
     pieces = [[40 * 320], [320] * 40, [7 * 320, 20 * 320, 13 * 320]]
     alone = in_chunks(run, audio[:1], network.init_state(1), pieces[0])
-    whole, single, uneven = (in_chunks(run, audio, network.init_state(2), sizes) for sizes in pieces)
+    whole, single, uneven = (
+        in_chunks(run, audio, network.init_state(2), sizes) for sizes in pieces
+    )
     forgetful = in_chunks(run, audio, network.init_state(2), pieces[2], forget=torch.zeros_like)
     for other in (single, uneven):
         assert (whole - other).abs().max() < 1e-5
@@ -87,17 +113,28 @@ def test_a_plain_line_changes_nothing_and_others_shift_and_stretch(distilled: Pa
     mel = torch.linspace(0, 1, 16).repeat(1, 3, 1)
     nothing, same = torch.zeros(1, 16), torch.ones(1)
     assert torch.allclose(over_line(mel, nothing, same, TINY.features), mel, atol=1e-6)
-    assert torch.allclose(over_line(mel, nothing + 2, same, TINY.features), mel + 0.5, atol=1e-6)  # nats, by LOG_SCALE
+    assert torch.allclose(
+        over_line(mel, nothing + 2, same, TINY.features), mel + 0.5, atol=1e-6
+    )  # nats, by LOG_SCALE
     assert torch.allclose(over_line(mel, nothing, same * 0.5, TINY.features), mel / 2, atol=1e-6)
-    floor = network.features(torch.zeros(1, 320), torch.zeros(1, *network.features.state_shapes()))[0]
+    floor = network.features(torch.zeros(1, 320), torch.zeros(1, *network.features.state_shapes()))[
+        0
+    ]
     assert torch.allclose(over_line(floor, nothing - 9, same, TINY.features), floor, atol=1e-5)
 
 
-def test_the_scale_of_components_evens_them_out_by_as_much_as_is_asked_for(linear_teacher: Extraction) -> None:
+def test_the_scale_of_components_evens_them_out_by_as_much_as_is_asked_for(
+    linear_teacher: Extraction,
+) -> None:
     space = PlaceSpace.fit(linear_teacher.places()[3], 3)
-    own, half, even = (place_scale(space, dataclasses.replace(SETTINGS, whitening=whitening)) * space.deviation for whitening in (0.0, 0.35, 0.5))
+    own, half, even = (
+        place_scale(space, dataclasses.replace(SETTINGS, whitening=whitening)) * space.deviation
+        for whitening in (0.0, 0.35, 0.5)
+    )
     assert own[0] / own[2] == pytest.approx(space.deviation[0] / space.deviation[2], rel=1e-4)
-    assert half[0] / half[2] == pytest.approx((space.deviation[0] / space.deviation[2]) ** 0.3, rel=1e-4)
+    assert half[0] / half[2] == pytest.approx(
+        (space.deviation[0] / space.deviation[2]) ** 0.3, rel=1e-4
+    )
     assert even == pytest.approx(np.ones(3), rel=1e-4)
     for scale in (own, half, even):
         assert np.mean(scale**2) == pytest.approx(1, rel=1e-4)
@@ -106,7 +143,12 @@ def test_the_scale_of_components_evens_them_out_by_as_much_as_is_asked_for(linea
 def network_settings(run: Path, **others: Any) -> TrainingSettings:
     given = load_encoder(run)
     assert given.speaker_rnn is not None
-    model = ModelConfig(features=given.features, encoder=given.config, speaker_rnn=given.speaker_rnn, dialogue_rnn=TINY.dialogue_rnn)
+    model = ModelConfig(
+        features=given.features,
+        encoder=given.config,
+        speaker_rnn=given.speaker_rnn,
+        dialogue_rnn=TINY.dialogue_rnn,
+    )
     return TrainingSettings(encoder=str(run), model=model, **others)
 
 
@@ -115,14 +157,20 @@ def trunk_difference(run: Path, network: Any) -> float:
     student, _ = load_distilled(run)
     audio = random_audio(TINY, 1, 60)
     with torch.inference_mode():
-        said = student(audio[0], torch.zeros(2, TINY.features.mel_bins), torch.ones(2), student.init_state(2))[0]
+        said = student(
+            audio[0], torch.zeros(2, TINY.features.mel_bins), torch.ones(2), student.init_state(2)
+        )[0]
         latents = network.eval()(audio, network.init_state(1))[0].latent_speaker[0]
         return float((student.frame_head(latents) - said).abs().max())
 
 
 def test_the_turn_taking_network_begins_with_what_was_distilled(distilled: Path) -> None:
     given = load_encoder(distilled)
-    assert (given.features, given.config, given.speaker_rnn) == (SETTINGS.features, SETTINGS.encoder, SETTINGS.speaker_rnn)
+    assert (given.features, given.config, given.speaker_rnn) == (
+        SETTINGS.features,
+        SETTINGS.encoder,
+        SETTINGS.speaker_rnn,
+    )
     begun = new_network(network_settings(distilled))
     assert trunk_difference(distilled, begun) < 1e-5
     torch.nn.init.normal_(next(begun.speaker_rnn.parameters()))
@@ -131,34 +179,76 @@ def test_the_turn_taking_network_begins_with_what_was_distilled(distilled: Path)
 
 def test_a_speaker_rnn_of_another_shape_is_not_taken(distilled: Path) -> None:
     settings = network_settings(distilled)
-    other = dataclasses.replace(settings.model, speaker_rnn=dataclasses.replace(TINY.speaker_rnn, hidden=9))
+    other = dataclasses.replace(
+        settings.model, speaker_rnn=dataclasses.replace(TINY.speaker_rnn, hidden=9)
+    )
     torch.manual_seed(0)
     begun = new_network(dataclasses.replace(settings, model=other))
     torch.manual_seed(0)
     random = new_network(dataclasses.replace(settings, model=other, encoder=""))
-    assert all(torch.equal(tensor, random.speaker_rnn.state_dict()[name]) for name, tensor in begun.speaker_rnn.state_dict().items())
+    assert all(
+        torch.equal(tensor, random.speaker_rnn.state_dict()[name])
+        for name, tensor in begun.speaker_rnn.state_dict().items()
+    )
     assert not torch.equal(next(begun.encoder.parameters()), next(random.encoder.parameters()))
 
 
-def test_train_takes_shape_and_weights_of_the_trunk_and_leaves_them_if_frozen(distilled: Path, manifest: Path, tmp_path: Path) -> None:
-    (tmp_path / "settings.json").write_text(json.dumps({"chunk_s": 1.0, "model": {"dialogue_rnn": {"hidden": 10}}, "freeze_encoder": True}))
-    options = ["--manifest", str(manifest), "--settings", str(tmp_path / "settings.json"), "--steps", "2", "--lanes", "2", "--encoder", str(distilled)]
+def test_train_takes_shape_and_weights_of_the_trunk_and_leaves_them_if_frozen(
+    distilled: Path, manifest: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "settings.json").write_text(
+        json.dumps(
+            {"chunk_s": 1.0, "model": {"dialogue_rnn": {"hidden": 10}}, "freeze_encoder": True}
+        )
+    )
+    options = [
+        "--manifest",
+        str(manifest),
+        "--settings",
+        str(tmp_path / "settings.json"),
+        "--steps",
+        "2",
+        "--lanes",
+        "2",
+        "--encoder",
+        str(distilled),
+    ]
     assert main(["train", *options, "--out", str(tmp_path / "frozen"), "--freeze-speaker-rnn"]) == 0
     frozen = load_checkpoint(tmp_path / "frozen")
-    assert (frozen.config.encoder, frozen.config.speaker_rnn) == (SETTINGS.encoder, SETTINGS.speaker_rnn)
+    assert (frozen.config.encoder, frozen.config.speaker_rnn) == (
+        SETTINGS.encoder,
+        SETTINGS.speaker_rnn,
+    )
     assert trunk_difference(distilled, frozen) < 1e-5
-    assert main(["train", *options, "--out", str(tmp_path / "learning")]) == 0  # the per-speaker RNN learns
+    assert (
+        main(["train", *options, "--out", str(tmp_path / "learning")]) == 0
+    )  # the per-speaker RNN learns
     assert trunk_difference(distilled, load_checkpoint(tmp_path / "learning")) > 1e-5
 
 
-def test_what_was_given_learns_at_its_own_rate(distilled: Path, dialogues: list[Dialogue], tmp_path: Path) -> None:
+def test_what_was_given_learns_at_its_own_rate(
+    distilled: Path, dialogues: list[Dialogue], tmp_path: Path
+) -> None:
     moved: dict[float, float] = {}
     for rate in (1.0, 0.01):
-        settings = network_settings(distilled, steps=2, lanes=2, chunk_s=1.0, warmup_steps=0, average_decay=0.0, given_rate=rate, weight_decay=0.0)
+        settings = network_settings(
+            distilled,
+            steps=2,
+            lanes=2,
+            chunk_s=1.0,
+            warmup_steps=0,
+            average_decay=0.0,
+            given_rate=rate,
+            weight_decay=0.0,
+        )
         torch.manual_seed(settings.seed)
         begun = new_network(settings).speaker_rnn.state_dict()
-        trained = train(settings, dialogues, tmp_path / str(rate), hardware=CPU).speaker_rnn.state_dict()
-        moved[rate] = max(float((tensor - begun[name]).abs().max()) for name, tensor in trained.items())
+        trained = train(
+            settings, dialogues, tmp_path / str(rate), hardware=CPU
+        ).speaker_rnn.state_dict()
+        moved[rate] = max(
+            float((tensor - begun[name]).abs().max()) for name, tensor in trained.items()
+        )
     assert moved[1.0] > 30 * moved[0.01] > 0
 
 
@@ -178,14 +268,21 @@ def interrupted(run: Path, teacher: Extraction, monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.mark.usefixtures("plain_lines")
-def test_a_run_that_was_cut_short_is_resumed_from_its_checkpoint(linear_teacher: Extraction, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_that_was_cut_short_is_resumed_from_its_checkpoint(
+    linear_teacher: Extraction, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     saved = interrupted(tmp_path / "run", linear_teacher, monkeypatch)
     assert saved["step"] == 2
     begun: list[dict[str, torch.Tensor]] = []
     step = torch.optim.AdamW.step
 
     def remember(self: torch.optim.AdamW, *arguments: Any, **others: Any) -> Any:
-        begun.append({"weights": self.param_groups[0]["params"][0].detach().clone(), "moment": next(iter(self.state.values()))["exp_avg"].clone()})
+        begun.append(
+            {
+                "weights": self.param_groups[0]["params"][0].detach().clone(),
+                "moment": next(iter(self.state.values()))["exp_avg"].clone(),
+            }
+        )
         return step(self, *arguments, **others)
 
     with monkeypatch.context() as patched:
@@ -203,30 +300,58 @@ def test_a_run_that_was_cut_short_is_resumed_from_its_checkpoint(linear_teacher:
 
 
 @pytest.mark.usefixtures("plain_lines")
-def test_a_run_is_neither_overwritten_nor_resumed_with_other_settings(linear_teacher: Extraction, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_is_neither_overwritten_nor_resumed_with_other_settings(
+    linear_teacher: Extraction, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     interrupted(tmp_path, linear_teacher, monkeypatch)
     with pytest.raises(ConfigError, match="expected a folder without a run for a new one"):
         distil(SHORT, linear_teacher, Surroundings(), tmp_path, hardware=CPU)
     with pytest.raises(ConfigError, match=r"got another delay_s$"):
-        distil(dataclasses.replace(SHORT, delay_s=0.1), linear_teacher, Surroundings(), tmp_path, resume=True, hardware=CPU)
-    with pytest.raises(ConfigError, match=r"expected a checkpoint to resume from at .*checkpoint\.pt, got none"):
-        distil(SHORT, linear_teacher, Surroundings(), tmp_path / "nowhere", resume=True, hardware=CPU)
+        distil(
+            dataclasses.replace(SHORT, delay_s=0.1),
+            linear_teacher,
+            Surroundings(),
+            tmp_path,
+            resume=True,
+            hardware=CPU,
+        )
+    with pytest.raises(
+        ConfigError, match=r"expected a checkpoint to resume from at .*checkpoint\.pt, got none"
+    ):
+        distil(
+            SHORT, linear_teacher, Surroundings(), tmp_path / "nowhere", resume=True, hardware=CPU
+        )
 
 
-def test_more_components_than_were_extracted_are_refused(linear_teacher: Extraction, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="expected at most 4 components, as many as were extracted, got 5"):
-        distil(dataclasses.replace(SHORT, components=5), linear_teacher, Surroundings(), tmp_path / "run", hardware=CPU)
+def test_more_components_than_were_extracted_are_refused(
+    linear_teacher: Extraction, tmp_path: Path
+) -> None:
+    with pytest.raises(
+        ConfigError, match="expected at most 4 components, as many as were extracted, got 5"
+    ):
+        distil(
+            dataclasses.replace(SHORT, components=5),
+            linear_teacher,
+            Surroundings(),
+            tmp_path / "run",
+            hardware=CPU,
+        )
     assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize("name", ["config.json", "model.safetensors", "places.npz"])
 @pytest.mark.parametrize("content", [None, b"", b"rubbish", b"PK\x03\x04"])
-def test_a_folder_that_holds_no_whole_distillation_is_refused(name: str, content: bytes | None, distilled: Path, tmp_path: Path) -> None:
+def test_a_folder_that_holds_no_whole_distillation_is_refused(
+    name: str, content: bytes | None, distilled: Path, tmp_path: Path
+) -> None:
     shutil.copytree(distilled, tmp_path / "run")
     (tmp_path / "run" / name).unlink()
     if content is not None:
         (tmp_path / "run" / name).write_bytes(content)
-    with pytest.raises(ConfigError, match=r"run: expected the folder of a distillation \(`turnstream pretrain distill`\): ") as caught:
+    with pytest.raises(
+        ConfigError,
+        match=r"run: expected the folder of a distillation \(`turnstream pretrain distill`\): ",
+    ) as caught:
         load_distilled(tmp_path / "run")
     assert "\n" not in str(caught.value)
 
@@ -239,7 +364,10 @@ def test_a_folder_that_holds_no_whole_distillation_is_refused(name: str, content
         ({"whitening": 1.5}, r"expected 0 <= whitening <= 1, got 1\.5"),
         ({"cut_share": -1}, "expected 0 <= cut_share <= 1, got -1"),
         ({"warmup_steps": 1}, "expected warmup_steps of 0 or at least 2, got 1"),
-        ({"encoder": dataclasses.replace(TINY.encoder, stride=2)}, "expected an encoder of stride 1, whose frames are the teacher's, got stride 2"),
+        (
+            {"encoder": dataclasses.replace(TINY.encoder, stride=2)},
+            "expected an encoder of stride 1, whose frames are the teacher's, got stride 2",
+        ),
     ],
 )
 def test_impossible_settings_are_refused(change: dict[str, Any], message: str) -> None:

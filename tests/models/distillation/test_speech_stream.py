@@ -14,7 +14,12 @@ from turnstream.models.dialogues.channel import Surroundings
 from turnstream.models.dialogues.utterances import Utterance, UtterancePool, is_validation_speaker
 from turnstream.models.distillation import speech_stream
 from turnstream.models.distillation.settings import DistillationSettings
-from turnstream.models.distillation.speech_stream import CONTAMINATED_FRAMES, FADE_SAMPLES, SpeechChunk, SpeechStream
+from turnstream.models.distillation.speech_stream import (
+    CONTAMINATED_FRAMES,
+    FADE_SAMPLES,
+    SpeechChunk,
+    SpeechStream,
+)
 from turnstream.models.teachers.extraction import CUT, DIP, END, FRAMES, PAUSE, QUANTUM, Extraction
 from turnstream.stream.errors import ConfigError
 
@@ -22,20 +27,34 @@ from ...networks import TINY
 from ..teaching import FRAME_SAMPLES, Place, plant
 
 SETTINGS = DistillationSettings(
-    lanes=2, chunk_s=1.0, components=4, place_components=4, gain_db=0.0, features=TINY.features, encoder=TINY.encoder, speaker_rnn=TINY.speaker_rnn
+    lanes=2,
+    chunk_s=1.0,
+    components=4,
+    place_components=4,
+    gain_db=0.0,
+    features=TINY.features,
+    encoder=TINY.encoder,
+    speaker_rnn=TINY.speaker_rnn,
 )
 
 
 def numbered(utterance: Utterance, frames: int) -> NDArray[np.int8]:
     at = np.arange(frames)
-    return np.stack([np.full(frames, utterance.index), at % 100, at // 100, np.full(frames, 7)], axis=1).astype(np.int8)
+    return np.stack(
+        [np.full(frames, utterance.index), at % 100, at // 100, np.full(frames, 7)], axis=1
+    ).astype(np.int8)
 
 
 def places_of(pool: UtterancePool, kinds: Sequence[int]) -> list[Place]:
     found: list[Place] = []
     for one in pool.utterances:
         inside = one.pauses[0, 1] + 6000 if len(one.pauses) else one.onset + 8000
-        at = {END: [one.offset], PAUSE: one.pauses[:, 0].tolist(), DIP: one.dips.tolist(), CUT: [one.onset + 7000, int(inside)]}
+        at = {
+            END: [one.offset],
+            PAUSE: one.pauses[:, 0].tolist(),
+            DIP: one.dips.tolist(),
+            CUT: [one.onset + 7000, int(inside)],
+        }
         found += [(one.index, place, kind) for kind in kinds for place in at[kind]]
     return found
 
@@ -68,7 +87,9 @@ def sessions_of(chunks: Sequence[SpeechChunk], lane: int) -> Iterator[Session]:
     assert begun[0] == 0
     for first, end in zip(begun, begun[1:], strict=False):
         own = chunks[first:end]
-        said = np.round(np.concatenate([chunk.frames[lane] for chunk in own]) * QUANTUM).astype(np.int64)
+        said = np.round(np.concatenate([chunk.frames[lane] for chunk in own]) * QUANTUM).astype(
+            np.int64
+        )
         known = np.concatenate([chunk.known[lane] for chunk in own])
         assert (said[known, 3] == 7).all()
         yield Session(
@@ -81,7 +102,9 @@ def sessions_of(chunks: Sequence[SpeechChunk], lane: int) -> Iterator[Session]:
 
 def play(stream: SpeechStream, chunks: int = 120) -> list[Session]:
     played = [stream.next_chunk() for _ in range(chunks)]
-    return [session for lane in range(len(played[0].begins)) for session in sessions_of(played, lane)]
+    return [
+        session for lane in range(len(played[0].begins)) for session in sessions_of(played, lane)
+    ]
 
 
 @pytest.fixture
@@ -97,13 +120,19 @@ def planted(pool: UtterancePool, tmp_path: Path) -> Extraction:
 
 @pytest.mark.usefixtures("quiet_lines")
 @pytest.mark.parametrize("delay", [0, 10])
-def test_the_teachers_frame_is_to_be_said_so_long_after_its_sound(delay: int, planted: Extraction, pool: UtterancePool) -> None:
+def test_the_teachers_frame_is_to_be_said_so_long_after_its_sound(
+    delay: int, planted: Extraction, pool: UtterancePool
+) -> None:
     compared = 0
-    for session in play(SpeechStream(planted, dataclasses.replace(SETTINGS, delay_s=delay / 50), Surroundings())):
+    for session in play(
+        SpeechStream(planted, dataclasses.replace(SETTINGS, delay_s=delay / 50), Surroundings())
+    ):
         for clip in session.clips():
             at = session.at(clip)
             recorded = pool.audio(pool.utterances[clip])
-            recorded = recorded[: len(recorded) // FRAME_SAMPLES * FRAME_SAMPLES].reshape(-1, FRAME_SAMPLES)[session.frame[at]]
+            recorded = recorded[: len(recorded) // FRAME_SAMPLES * FRAME_SAMPLES].reshape(
+                -1, FRAME_SAMPLES
+            )[session.frame[at]]
             played = session.sound[at - delay]
             gain = float((played * recorded).sum() / (recorded**2).sum())
             assert np.abs(played - gain * recorded).max() < 1e-5
@@ -115,11 +144,15 @@ def test_the_teachers_frame_is_to_be_said_so_long_after_its_sound(delay: int, pl
 
 @pytest.mark.usefixtures("quiet_lines")
 @pytest.mark.parametrize("cut_share", [0.0, 1.0])
-def test_nothing_is_known_of_frames_that_have_heard_beyond_a_cut(cut_share: float, pool: UtterancePool, tmp_path: Path) -> None:
+def test_nothing_is_known_of_frames_that_have_heard_beyond_a_cut(
+    cut_share: float, pool: UtterancePool, tmp_path: Path
+) -> None:
     places = places_of(pool, (CUT,))
     planted = plant(tmp_path / "planted", pool, numbered, places)
     played = 0
-    for session in play(SpeechStream(planted, dataclasses.replace(SETTINGS, cut_share=cut_share), Surroundings())):
+    for session in play(
+        SpeechStream(planted, dataclasses.replace(SETTINGS, cut_share=cut_share), Surroundings())
+    ):
         rows = session.rows[session.rows >= 0]
         for clip in session.clips():
             frames = session.frame[session.at(clip)]
@@ -138,11 +171,15 @@ def test_nothing_is_known_of_frames_that_have_heard_beyond_a_cut(cut_share: floa
 
 
 @pytest.mark.usefixtures("quiet_lines")
-def test_a_place_is_asked_about_from_the_frame_that_ends_there_until_the_silence_ends(pool: UtterancePool, tmp_path: Path) -> None:
+def test_a_place_is_asked_about_from_the_frame_that_ends_there_until_the_silence_ends(
+    pool: UtterancePool, tmp_path: Path
+) -> None:
     places = places_of(pool, (END, PAUSE, DIP))
     planted = plant(tmp_path / "planted", pool, numbered, places)
     lengths: dict[int, list[int]] = {END: [], PAUSE: [], DIP: []}
-    for session in play(SpeechStream(planted, dataclasses.replace(SETTINGS, cut_share=0.0), Surroundings())):
+    for session in play(
+        SpeechStream(planted, dataclasses.replace(SETTINGS, cut_share=0.0), Surroundings())
+    ):
         clips = session.clips()
         for row in np.unique(session.rows[session.rows >= 0]):
             clip, place, kind = places[row]
@@ -153,12 +190,18 @@ def test_a_place_is_asked_about_from_the_frame_that_ends_there_until_the_silence
             lengths[kind].append(len(at))
             if kind == PAUSE:
                 ((_, resume),) = utterance.pauses
-                assert (of_clip[-1] + 1) * FRAME_SAMPLES <= resume < (of_clip[-1] + 4) * FRAME_SAMPLES
+                assert (
+                    (of_clip[-1] + 1) * FRAME_SAMPLES <= resume < (of_clip[-1] + 4) * FRAME_SAMPLES
+                )
             following = clips[clips.index(clip) + 1 :][:1] if kind == END else []
             for later in following:
                 first = (pool.utterances[later].onset - 1600) // FRAME_SAMPLES
                 assert at[-1] < session.start(later, 10) + first
-            assert np.sqrt((session.sound[at[1:]] ** 2).mean(axis=1)).max(initial=0) < 0.01 < np.abs(session.sound[at[0] - 5 : at[0]]).max()
+            assert (
+                np.sqrt((session.sound[at[1:]] ** 2).mean(axis=1)).max(initial=0)
+                < 0.01
+                < np.abs(session.sound[at[0] - 5 : at[0]]).max()
+            )
     assert set(lengths[DIP]) == {1}
     assert max(lengths[PAUSE]) < 20
     assert min(lengths[END]) < 15  # the next utterance follows
@@ -166,14 +209,23 @@ def test_a_place_is_asked_about_from_the_frame_that_ends_there_until_the_silence
 
 
 @pytest.mark.usefixtures("quiet_lines")
-def test_a_cut_place_is_asked_about_in_the_silence_that_follows(pool: UtterancePool, tmp_path: Path) -> None:
+def test_a_cut_place_is_asked_about_in_the_silence_that_follows(
+    pool: UtterancePool, tmp_path: Path
+) -> None:
     places = places_of(pool, (CUT,))
     planted = plant(tmp_path / "planted", pool, numbered, places)
     lengths: list[int] = []
-    for session in play(SpeechStream(planted, dataclasses.replace(SETTINGS, cut_share=1.0), Surroundings())):
+    for session in play(
+        SpeechStream(planted, dataclasses.replace(SETTINGS, cut_share=1.0), Surroundings())
+    ):
         for clip in session.clips():
-            own = [row for row in np.unique(session.rows[session.rows >= 0]) if places[row][0] == clip]
-            counts = [int((session.rows == row).sum()) for row in sorted(own, key=lambda row: places[row][1])]
+            own = [
+                row for row in np.unique(session.rows[session.rows >= 0]) if places[row][0] == clip
+            ]
+            counts = [
+                int((session.rows == row).sum())
+                for row in sorted(own, key=lambda row: places[row][1])
+            ]
             assert counts[:-1] == [1] * (len(counts) - 1)  # places before it are passed
             lengths.append(counts[-1])
     assert min(lengths) >= 5
@@ -182,15 +234,23 @@ def test_a_cut_place_is_asked_about_in_the_silence_that_follows(pool: UtteranceP
 
 @pytest.mark.usefixtures("quiet_lines")
 @pytest.mark.parametrize("gated", [False, True])
-def test_some_lines_are_silent_where_nobody_speaks(gated: bool, planted: Extraction, pool: UtterancePool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_some_lines_are_silent_where_nobody_speaks(
+    gated: bool, planted: Extraction, pool: UtterancePool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(speech_stream, "GATED_SHARE", float(gated))
     compared = 0
-    for session in play(SpeechStream(planted, dataclasses.replace(SETTINGS, cut_share=0.0), Surroundings()), chunks=40):
+    for session in play(
+        SpeechStream(planted, dataclasses.replace(SETTINGS, cut_share=0.0), Surroundings()),
+        chunks=40,
+    ):
         sound = session.sound.flatten()
         for clip in session.clips():
             utterance, zero = pool.utterances[clip], FRAME_SAMPLES * session.start(clip, 10)
             ((pause, resume),) = utterance.pauses.tolist()
-            for start, end in ((pause, resume), (utterance.offset, pool.samples(utterance) // FRAME_SAMPLES * FRAME_SAMPLES)):
+            for start, end in (
+                (pause, resume),
+                (utterance.offset, pool.samples(utterance) // FRAME_SAMPLES * FRAME_SAMPLES),
+            ):
                 assert sound[zero + start + 1280 : zero + end].any() != gated  # 0.08 s
                 assert np.abs(sound[zero + start - 1600 : zero + start]).max() > 0.01
                 compared += 1
@@ -203,11 +263,18 @@ def assert_same(a: SpeechChunk, b: SpeechChunk, lanes: slice) -> None:
         assert np.array_equal(value, getattr(b, name)[lanes]), name
 
 
-def test_lanes_divided_among_processes_play_what_they_play_together(planted: Extraction, pool: UtterancePool) -> None:
+def test_lanes_divided_among_processes_play_what_they_play_together(
+    planted: Extraction, pool: UtterancePool
+) -> None:
     settings = dataclasses.replace(SETTINGS, lanes=4)
-    around = Surroundings(rooms=[np.array([1.0, 0.3, 0.1], np.float32)], noises=[np.random.default_rng(0).standard_normal(20000).astype(np.float32)])
+    around = Surroundings(
+        rooms=[np.array([1.0, 0.3, 0.1], np.float32)],
+        noises=[np.random.default_rng(0).standard_normal(20000).astype(np.float32)],
+    )
     whole = SpeechStream(planted, settings, around)
-    first, second = (SpeechStream(planted, settings, around, lanes) for lanes in (range(2), range(2, 4)))
+    first, second = (
+        SpeechStream(planted, settings, around, lanes) for lanes in (range(2), range(2, 4))
+    )
     for _ in range(15):
         together = whole.next_chunk()
         assert_same(first.next_chunk(), together, slice(0, 2))
@@ -217,17 +284,25 @@ def test_lanes_divided_among_processes_play_what_they_play_together(planted: Ext
 
 def test_the_seed_sets_what_is_played(planted: Extraction) -> None:
     def heard(seed: int) -> NDArray[np.float32]:
-        return SpeechStream(planted, dataclasses.replace(SETTINGS, seed=seed), Surroundings()).next_chunk().audio
+        return (
+            SpeechStream(planted, dataclasses.replace(SETTINGS, seed=seed), Surroundings())
+            .next_chunk()
+            .audio
+        )
 
     assert np.array_equal(heard(1), heard(1))
     assert not np.array_equal(heard(1), heard(2))
 
 
-def test_a_session_is_one_speakers_and_who_is_kept_for_validation_is_never_learned_from(planted: Extraction, pool: UtterancePool) -> None:
+def test_a_session_is_one_speakers_and_who_is_kept_for_validation_is_never_learned_from(
+    planted: Extraction, pool: UtterancePool
+) -> None:
     heard: dict[bool, set[str]] = {}
     for validation in (False, True):
         sessions = play(SpeechStream(planted, SETTINGS, Surroundings(), validation=validation))
-        by_session = [{pool.utterances[clip].speaker for clip in session.clips()} for session in sessions]
+        by_session = [
+            {pool.utterances[clip].speaker for clip in session.clips()} for session in sessions
+        ]
         assert all(len(speakers) == 1 for speakers in by_session)
         heard[validation] = set.union(*by_session)
     assert heard[False] | heard[True] == {utterance.speaker for utterance in pool.utterances}
@@ -242,23 +317,35 @@ def test_a_line_is_kept_for_a_session_and_drawn_anew_for_the_next(planted: Extra
     changes = 0
     for before, after in zip(chunks, chunks[1:], strict=False):
         for lane in range(2):
-            same = np.array_equal(before.line[lane], after.line[lane]) and before.warp[lane] == after.warp[lane]
+            same = (
+                np.array_equal(before.line[lane], after.line[lane])
+                and before.warp[lane] == after.warp[lane]
+            )
             assert same != after.begins[lane]
             changes += int(after.begins[lane])
     assert changes > 5
     assert np.abs(np.log([chunk.warp for chunk in chunks])).max() <= 0.1 + 1e-6
 
 
-def test_only_clips_that_the_teacher_has_heard_are_played(planted: Extraction, pool: UtterancePool) -> None:
+def test_only_clips_that_the_teacher_has_heard_are_played(
+    planted: Extraction, pool: UtterancePool
+) -> None:
     with (planted.folder / FRAMES).open("r+b") as file:
         file.truncate(4 * int(planted.starts[4]))
-    sessions = play(SpeechStream(Extraction(planted.folder, pool), SETTINGS, Surroundings()), chunks=40)
+    sessions = play(
+        SpeechStream(Extraction(planted.folder, pool), SETTINGS, Surroundings()), chunks=40
+    )
     heard = {clip for session in sessions for clip in session.clips()}
     assert heard
     assert heard <= set(range(4))
 
 
-def test_a_teacher_that_has_heard_nobody_yet_is_refused(planted: Extraction, pool: UtterancePool) -> None:
+def test_a_teacher_that_has_heard_nobody_yet_is_refused(
+    planted: Extraction, pool: UtterancePool
+) -> None:
     (planted.folder / FRAMES).write_bytes(b"")
-    with pytest.raises(ConfigError, match="expected speakers of whom the teacher has heard something, got none; extract more clips"):
+    with pytest.raises(
+        ConfigError,
+        match="expected speakers of whom the teacher has heard something, got none; extract more clips",
+    ):
         SpeechStream(Extraction(planted.folder, pool), SETTINGS, Surroundings())

@@ -23,7 +23,13 @@ def random_prediction(frames: int, rng: np.random.Generator) -> Prediction:
         first = rng.random(frames, np.float32)
         return np.stack([first, 1 - first])
 
-    return Prediction(rng.random((2, frames), np.float32), share(), share(), share(), rng.random((2, frames), np.float32))
+    return Prediction(
+        rng.random((2, frames), np.float32),
+        share(),
+        share(),
+        share(),
+        rng.random((2, frames), np.float32),
+    )
 
 
 def random_dialogue(number: int, frames: int = 3000) -> EvaluatedDialogue:
@@ -47,10 +53,14 @@ def random_dialogue(number: int, frames: int = 3000) -> EvaluatedDialogue:
 def dialogue() -> MakeDialogue:
     """Builds a dialogue of 10 s from two lists of segments; predictions are one half until written into."""
 
-    def build(first: list[Segment], second: list[Segment], seconds: float = 10.0) -> EvaluatedDialogue:
+    def build(
+        first: list[Segment], second: list[Segment], seconds: float = 10.0
+    ) -> EvaluatedDialogue:
         activity = segments_to_frames([first, second], round(seconds * 50))
         frames = activity.shape[1]
-        return EvaluatedDialogue("a", activity, np.zeros_like(activity), said(frames), (said(frames), said(frames)))
+        return EvaluatedDialogue(
+            "a", activity, np.zeros_like(activity), said(frames), (said(frames), said(frames))
+        )
 
     return build
 

@@ -10,7 +10,14 @@ from numpy.typing import NDArray
 
 from turnstream.models.dialogues.activity import Samples, segments_to_frames
 from turnstream.models.dialogues.silero import speech_probability
-from turnstream.models.evaluation.baselines import DECISION_TIMES_S, as_evaluated, decision_frames, run_silero, run_smart_turn, silences_to_score
+from turnstream.models.evaluation.baselines import (
+    DECISION_TIMES_S,
+    as_evaluated,
+    decision_frames,
+    run_silero,
+    run_smart_turn,
+    silences_to_score,
+)
 from turnstream.models.evaluation.conditions import Recording
 from turnstream.models.evaluation.frontier import find_dialogue_pauses, read_pauses
 from turnstream.models.evaluation.shift_hold import SILENCES_MS, find_silences, read_silences
@@ -22,7 +29,9 @@ def recording(seconds: float = 16.0) -> Recording:
     """Speaker 0 pauses for 1 s at 4 s and yields at 8 s; every sample of a channel tells its frame and speaker."""
     activity = segments_to_frames([[(1.0, 4.0), (5.0, 8.0)], [(8.8, 15.0)]], round(seconds * 50))
     frames = np.repeat(np.arange(activity.shape[1]), 320)
-    return Recording("call", np.stack([frames, -frames]).astype(np.float32), activity, np.zeros_like(activity))
+    return Recording(
+        "call", np.stack([frames, -frames]).astype(np.float32), activity, np.zeros_like(activity)
+    )
 
 
 class LengthScorer:
@@ -34,18 +43,25 @@ class LengthScorer:
 
 
 def test_only_pauses_and_silences_are_asked_about() -> None:
-    assert silences_to_score(recording()) == [HOLD, (0, 400, 800)]  # the second is an end of turn, and lasts to the end
+    assert silences_to_score(recording()) == [
+        HOLD,
+        (0, 400, 800),
+    ]  # the second is an end of turn, and lasts to the end
 
 
 def test_a_long_hold_is_asked_about_for_shift_or_hold() -> None:
     call = recording(20.0)
     activity = segments_to_frames([[(1.0, 4.0), (10.0, 12.0)], []], 1000)
-    assert silences_to_score(Recording("call", call.audio, activity, np.zeros_like(activity))) == [(0, 200, 500)]
+    assert silences_to_score(Recording("call", call.audio, activity, np.zeros_like(activity))) == [
+        (0, 200, 500)
+    ]
 
 
 def test_an_end_of_turn_is_asked_about_up_to_the_last_decision_though_the_speaker_goes_on() -> None:
     activity = segments_to_frames([[(1.0, 4.0), (5.6, 6.0)], [(4.4, 5.4)]], 500)
-    assert (0, 200, 200 + 175) in silences_to_score(Recording("call", np.zeros((2, 160000), np.float32), activity, np.zeros_like(activity)))
+    assert (0, 200, 200 + 175) in silences_to_score(
+        Recording("call", np.zeros((2, 160000), np.float32), activity, np.zeros_like(activity))
+    )
 
 
 def test_decisions_hear_whole_frames_up_to_their_time() -> None:
@@ -65,12 +81,18 @@ def test_scores_stand_where_the_measures_read_them(jobs: int) -> None:
     read = read_silences([evaluated], silences, "mono")
     for row, silence in zip(read, silences, strict=True):
         start = silence.transition.silence_start_frame
-        assert row[: len(SILENCES_MS)] == pytest.approx([(start + ms // 20 - 1) / 1000 for ms in SILENCES_MS])
+        assert row[: len(SILENCES_MS)] == pytest.approx(
+            [(start + ms // 20 - 1) / 1000 for ms in SILENCES_MS]
+        )
     assert not np.isnan(read).any()
     at_pauses = read_pauses([evaluated], pauses, "mono")
     np.testing.assert_allclose(at_pauses[1], (400 + np.arange(1, 36) * 5 - 1) / 1000, atol=1e-6)
-    np.testing.assert_allclose(at_pauses[0, :10], (200 + np.arange(1, 11) * 5 - 1) / 1000, atol=1e-6)
-    assert run.decisions == len(decision_frames(200, 250, 800)) + len(decision_frames(400, 800, 800))
+    np.testing.assert_allclose(
+        at_pauses[0, :10], (200 + np.arange(1, 11) * 5 - 1) / 1000, atol=1e-6
+    )
+    assert run.decisions == len(decision_frames(200, 250, 800)) + len(
+        decision_frames(400, 800, 800)
+    )
     assert run.cpu_s >= 0
 
 
@@ -102,13 +124,17 @@ def test_silero_is_read_at_its_newest_whole_window() -> None:
     pytest.importorskip("silero_vad")
     rng = np.random.default_rng(0)
     activity = np.zeros((2, 100), bool)
-    call = Recording("call", (0.1 * rng.standard_normal((2, 32000))).astype(np.float32), activity, activity)
+    call = Recording(
+        "call", (0.1 * rng.standard_normal((2, 32000))).astype(np.float32), activity, activity
+    )
     run = run_silero(call)
     speech = speech_probability(call.audio)
     assert run.complete.shape == (2, 100)
     assert run.complete[:, 0].tolist() == [0, 0]  # 20 ms: no window of 32 ms was heard yet
     for frame in (1, 2, 50, 99):
-        np.testing.assert_allclose(run.complete[:, frame], 1 - speech[:, (frame + 1) * 320 // 512 - 1])
+        np.testing.assert_allclose(
+            run.complete[:, frame], 1 - speech[:, (frame + 1) * 320 // 512 - 1]
+        )
     assert run.decisions == speech.size
     assert run.vad is not None
     assert run.vad[:, 0].tolist() == [0, 0]

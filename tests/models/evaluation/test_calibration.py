@@ -35,7 +35,11 @@ def test_the_error_is_the_mean_distance_over_the_bins(seed: int) -> None:
     for low in range(15):
         members = [i for i in range(500) if low / 15 <= p[i] < (low + 1) / 15]
         if members:
-            error += len(members) / 500 * abs(np.mean([p[i] for i in members]) - np.mean([happened[i] for i in members]))
+            error += (
+                len(members)
+                / 500
+                * abs(np.mean([p[i] for i in members]) - np.mean([happened[i] for i in members]))
+            )
     found = calibrate(p, happened, rng.integers(0, 9, 500))
     assert found.error.value == pytest.approx(error)
     assert found.error.low < found.error.high
@@ -47,14 +51,20 @@ def test_what_is_right_as_often_as_it_says_has_next_to_no_error() -> None:
     assert calibrate(p, rng.random(50_000) < p, np.zeros(50_000, np.int64)).error.value < 0.02
 
 
-def test_silences_are_read_after_a_quarter_second_and_in_every_frame(dialogue: MakeDialogue) -> None:
-    call = dialogue([(1.0, 2.0), (2.2, 3.0)], [(3.5, 9.0)])  # 10 silent frames, a hold, too short to be read once; then 25, a shift
+def test_silences_are_read_after_a_quarter_second_and_in_every_frame(
+    dialogue: MakeDialogue,
+) -> None:
+    call = dialogue(
+        [(1.0, 2.0), (2.2, 3.0)], [(3.5, 9.0)]
+    )  # 10 silent frames, a hold, too short to be read once; then 25, a shift
     call.stereo.p_next[1] = 0.2
     call.stereo.p_next[1, 150 + 12 - 1] = 0.8
     found = calibration([call], "stereo")
     assert found.at_250_ms.count == 1
     assert found.at_250_ms.error.value == pytest.approx(0.2)
-    assert found.silent_frames.count == 35  # nobody has spoken before the first second, and nobody does after the ninth
+    assert (
+        found.silent_frames.count == 35
+    )  # nobody has spoken before the first second, and nobody does after the ninth
     said, true = 34 * 0.2 + 0.8, 25
     assert found.silent_frames.error.value == pytest.approx(((true - 1) - (said - 0.8) + 0.2) / 35)
 
@@ -69,7 +79,9 @@ def test_a_known_backchannel_neither_holds_nor_takes_the_floor(dialogue: MakeDia
     call = dialogue([(1.0, 3.0), (5.0, 9.0)], [(3.5, 3.8)])
     call.stereo.p_next[0] = 0.0
     call.stereo.p_next[1] = 1.0
-    assert calibration([call], "stereo").at_250_ms.error.value == 0.5  # what seems to be a shift to B, and one back to A that was not foreseen
+    assert (
+        calibration([call], "stereo").at_250_ms.error.value == 0.5
+    )  # what seems to be a shift to B, and one back to A that was not foreseen
     call.backchannel[1] = call.activity[1]
     assert calibration([call], "stereo").at_250_ms.error.value == 1.0  # two silences inside a hold
 
@@ -81,7 +93,9 @@ def test_nothing_to_read_is_no_error(dialogue: MakeDialogue) -> None:
         assert math.isnan(found.at_250_ms.error.value)
 
 
-def test_random_probabilities_are_badly_calibrated(random_dialogues: list[EvaluatedDialogue]) -> None:
+def test_random_probabilities_are_badly_calibrated(
+    random_dialogues: list[EvaluatedDialogue],
+) -> None:
     found = calibration(random_dialogues, "mono").silent_frames
     assert found.error.value > 0.1
     assert sum(b.count for b in found.bins) == found.count

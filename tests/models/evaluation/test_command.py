@@ -49,13 +49,28 @@ def write_dialogues(folder: Path, count: int = 3, seconds: float = 14.0) -> Path
         while at < active.shape[1] - 60:
             length = int(rng.integers(55, 110))
             active[speaker, at : at + length] = True
-            at, speaker = at + length + int(rng.integers(20, 45)), 1 - speaker if rng.random() < 0.6 else speaker
+            at, speaker = (
+                at + length + int(rng.integers(20, 45)),
+                1 - speaker if rng.random() < 0.6 else speaker,
+            )
         loud = np.repeat(active, RATE_HZ // 50, axis=1)
-        audio = 0.2 * rng.standard_normal(loud.shape) * loud + 0.0005 * rng.standard_normal(loud.shape)
+        audio = 0.2 * rng.standard_normal(loud.shape) * loud + 0.0005 * rng.standard_normal(
+            loud.shape
+        )
         sf.write(folder / f"{number}.wav", np.clip(audio, -1, 1).T, RATE_HZ)
         np.savez(folder / f"{number}.npz", activity=active)
         split = "test" if number == 0 else "val"
-        dialogues.append(Dialogue(f"call {number}", (folder / f"{number}.wav",), ("a", "b"), "bursts", "CC0", split, activity=folder / f"{number}.npz"))
+        dialogues.append(
+            Dialogue(
+                f"call {number}",
+                (folder / f"{number}.wav",),
+                ("a", "b"),
+                "bursts",
+                "CC0",
+                split,
+                activity=folder / f"{number}.npz",
+            )
+        )
     write_manifest(folder / "calls.jsonl", dialogues)
     return folder / "calls.jsonl"
 
@@ -69,21 +84,43 @@ class FakeSmartTurn:
     """Finished, the louder the last 8 s were."""
 
     def scores(self, clips: Sequence[Samples]) -> NDArray[np.float32]:
-        return np.array([min(1.0, 5 * float(np.abs(clip[-128000:]).mean())) for clip in clips], np.float32)
+        return np.array(
+            [min(1.0, 5 * float(np.abs(clip[-128000:]).mean())) for clip in clips], np.float32
+        )
 
 
 @pytest.fixture(scope="module")
-def whole_run(manifest: Path, tiny_model_path: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+def whole_run(
+    manifest: Path, tiny_model_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, dict[str, Any]]:
     """Everything at once, with one of the conditions and coarse pictures for speed."""
     out = tmp_path_factory.mktemp("evaluation") / "run"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(command, "SmartTurn", FakeSmartTurn)
-        patch.setattr(command, "standard_conditions", lambda *given: standard_conditions(*given)[:1])
+        patch.setattr(
+            command, "standard_conditions", lambda *given: standard_conditions(*given)[:1]
+        )
         patch.setattr(plots, "DPI", 30)
-        scores = {d.id: np.random.default_rng(0).random((2, 700)).astype(np.float32) for d in read_manifest(manifest)}
+        scores = {
+            d.id: np.random.default_rng(0).random((2, 700)).astype(np.float32)
+            for d in read_manifest(manifest)
+        }
         judge = out.parent / "judge.npz"
         np.savez(judge, **scores)  # pyright: ignore[reportArgumentType]
-        words = ["--model", str(tiny_model_path), "--judge", str(judge), "--out", str(out), "--baselines", "--robustness", "--mistakes", "1", "--jobs", "2"]
+        words = [
+            "--model",
+            str(tiny_model_path),
+            "--judge",
+            str(judge),
+            "--out",
+            str(out),
+            "--baselines",
+            "--robustness",
+            "--mistakes",
+            "1",
+            "--jobs",
+            "2",
+        ]
         assert main(["evaluate", str(manifest), *words]) == 0
     return out, json.loads((out / "report.json").read_text())
 
@@ -91,7 +128,9 @@ def whole_run(manifest: Path, tiny_model_path: Path, tmp_path_factory: pytest.Te
 @pytest.fixture(scope="module")
 def heard(manifest: Path, tiny_model_path: Path) -> list[EvaluatedDialogue]:
     dialogues = read_manifest(manifest)
-    return run_models(load_engines(tiny_model_path, None, dialogues), dialogues, [CLEAN], 0, 1, lambda: None)[CLEAN.name]
+    return run_models(
+        load_engines(tiny_model_path, None, dialogues), dialogues, [CLEAN], 0, 1, lambda: None
+    )[CLEAN.name]
 
 
 @pytest.fixture(scope="module")
@@ -102,14 +141,23 @@ def folds(tiny_model_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
     swapped = onnx.ModelProto()
     swapped.CopyFrom(graph)
     for node in swapped.graph.node:
-        node.output[:] = ["p_next_of_the_first" if name == "p_next" else name for name in node.output]
+        node.output[:] = [
+            "p_next_of_the_first" if name == "p_next" else name for name in node.output
+        ]
         node.input[:] = ["p_next_of_the_first" if name == "p_next" else name for name in node.input]
     swapped.graph.initializer.append(onnx.numpy_helper.from_array(np.array([1, 0]), "exchanged"))
-    swapped.graph.node.append(onnx.helper.make_node("Gather", ["p_next_of_the_first", "exchanged"], ["p_next"], axis=1))
+    swapped.graph.node.append(
+        onnx.helper.make_node("Gather", ["p_next_of_the_first", "exchanged"], ["p_next"], axis=1)
+    )
     (folder / "late").mkdir()
     onnx.save(graph, folder / "early.onnx")
     onnx.save(swapped, folder / "late" / "model.onnx")
-    named = {"call 0": "early.onnx", "call 1": "late/model.onnx", "call 2": "early.onnx", "another": "none.onnx"}
+    named = {
+        "call 0": "early.onnx",
+        "call 1": "late/model.onnx",
+        "call 2": "early.onnx",
+        "another": "none.onnx",
+    }
     (folder / "folds.json").write_text(json.dumps(named))
     return folder
 
@@ -117,43 +165,78 @@ def folds(tiny_model_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
 def close(found: Any, expected: Any) -> bool:
     """The same JSON up to what the size of a batch does to the last digits."""
     if isinstance(expected, dict):
-        return found.keys() == expected.keys() and all(close(found[key], value) for key, value in expected.items())
+        return found.keys() == expected.keys() and all(
+            close(found[key], value) for key, value in expected.items()
+        )
     if isinstance(expected, list):
         return len(found) == len(expected) and all(map(close, found, expected))
     return found == (pytest.approx(expected, abs=1e-4) if isinstance(expected, float) else expected)
 
 
-def test_the_report_is_what_the_measures_say(whole_run: tuple[Path, dict[str, Any]], heard: list[EvaluatedDialogue]) -> None:
+def test_the_report_is_what_the_measures_say(
+    whole_run: tuple[Path, dict[str, Any]], heard: list[EvaluatedDialogue]
+) -> None:
     _, report = whole_run
-    auc = {name: figures["shift_hold"]["at"]["250"]["auc"]["value"] for name, figures in report["systems"].items()}
+    auc = {
+        name: figures["shift_hold"]["at"]["250"]["auc"]["value"]
+        for name, figures in report["systems"].items()
+    }
     assert list(report["systems"]) == ["stereo", "mono", "judge", "smart-turn", "Silero VAD"]
     for setting in SETTINGS:
-        assert close(report["systems"][setting]["shift_hold"], as_json(measure_system(heard, setting).shift_hold))
-        assert close(report["presets"][setting]["fast"], as_json(try_policy("fast", heard, setting)))
+        assert close(
+            report["systems"][setting]["shift_hold"],
+            as_json(measure_system(heard, setting).shift_hold),
+        )
+        assert close(
+            report["presets"][setting]["fast"], as_json(try_policy("fast", heard, setting))
+        )
     assert close(report["timer"], as_json(measure_timer(heard)))
     assert report["systems"]["judge"]["calibration"] is None
-    assert report["auc_above"]["judge"]["mono"]["value"] == pytest.approx(auc["mono"] - auc["judge"])
+    assert report["auc_above"]["judge"]["mono"]["value"] == pytest.approx(
+        auc["mono"] - auc["judge"]
+    )
     assert close(report["counting"], as_json(counting(heard)))
     assert report["systems"]["smart-turn"]["calibration"] is None
     assert list(report["voice_activity"]) == ["stereo", "mono", "Silero VAD"]
     assert close(report["voice_activity"]["mono"], as_json(measure_voice_activity(heard, "mono")))
-    assert report["voice_activity"]["Silero VAD"]["onsets"] == report["voice_activity"]["mono"]["onsets"] > 0
+    assert (
+        report["voice_activity"]["Silero VAD"]["onsets"]
+        == report["voice_activity"]["mono"]["onsets"]
+        > 0
+    )
     assert report["voice_activity"]["Silero VAD"]["false"]["value"] is not None
     assert list(report["by_corpus"]) == ["bursts"]
-    assert report["by_corpus"]["bursts"]["auc"]["mono"] == report["systems"]["mono"]["shift_hold"]["at"]["250"]["auc"]
+    assert (
+        report["by_corpus"]["bursts"]["auc"]["mono"]
+        == report["systems"]["mono"]["shift_hold"]["at"]["250"]["auc"]
+    )
     assert list(report["by_call"]) == ["call 0", "call 1", "call 2"]
-    assert sum(call["shifts"] for call in report["by_call"].values()) == report["systems"]["mono"]["shift_hold"]["at"]["50"]["positives"]
-    assert report["auc_above"]["Silero VAD"]["stereo"]["value"] == pytest.approx(auc["stereo"] - auc["Silero VAD"])
-    assert report["systems"]["smart-turn"]["shift_hold"]["at"]["250"]["positives"] == report["systems"]["mono"]["shift_hold"]["at"]["250"]["positives"] > 0
+    assert (
+        sum(call["shifts"] for call in report["by_call"].values())
+        == report["systems"]["mono"]["shift_hold"]["at"]["50"]["positives"]
+    )
+    assert report["auc_above"]["Silero VAD"]["stereo"]["value"] == pytest.approx(
+        auc["stereo"] - auc["Silero VAD"]
+    )
+    assert (
+        report["systems"]["smart-turn"]["shift_hold"]["at"]["250"]["positives"]
+        == report["systems"]["mono"]["shift_hold"]["at"]["250"]["positives"]
+        > 0
+    )
 
 
-def test_the_report_says_what_was_measured_on_what(whole_run: tuple[Path, dict[str, Any]], manifest: Path, tiny_model_path: Path) -> None:
+def test_the_report_says_what_was_measured_on_what(
+    whole_run: tuple[Path, dict[str, Any]], manifest: Path, tiny_model_path: Path
+) -> None:
     _, report = whole_run
     about, metadata = report["about"], Engine(tiny_model_path).metadata
     assert about["model"]["weights_sha256"] == metadata.weights_sha256
     assert about["model"]["file_sha256"] == sha256(tiny_model_path.read_bytes()).hexdigest()
     assert about["folds"] is None
-    assert (about["manifest"], about["manifest_sha256"]) == (str(manifest), sha256(manifest.read_bytes()).hexdigest())
+    assert (about["manifest"], about["manifest_sha256"]) == (
+        str(manifest),
+        sha256(manifest.read_bytes()).hexdigest(),
+    )
     assert [dialogue["id"] for dialogue in about["dialogues"]] == ["call 0", "call 1", "call 2"]
     assert [dialogue["seconds"] for dialogue in about["dialogues"]] == [14.0] * 3
     assert [dialogue["activity"] for dialogue in about["dialogues"]] == ["activity file"] * 3
@@ -163,19 +246,27 @@ def test_the_report_says_what_was_measured_on_what(whole_run: tuple[Path, dict[s
     assert judge["silences"] == [silences["positives"] + silences["negatives"]] * 2
     assert list(report["conditions"]) == ["gain +20 dB"]
     assert set(report["costs"]) == {"turnstream", "smart-turn", "Silero VAD"}
-    assert report["costs"]["turnstream"]["ms_per_second_of_audio"] == pytest.approx(50 * report["costs"]["turnstream"]["ms_per_decision"])
+    assert report["costs"]["turnstream"]["ms_per_second_of_audio"] == pytest.approx(
+        50 * report["costs"]["turnstream"]["ms_per_decision"]
+    )
 
 
-def test_the_folder_can_be_looked_at_and_listened_to(whole_run: tuple[Path, dict[str, Any]]) -> None:
+def test_the_folder_can_be_looked_at_and_listened_to(
+    whole_run: tuple[Path, dict[str, Any]],
+) -> None:
     out, report = whole_run
-    assert {"index.html", "report.json", "mistakes", "roc.light.png", "robustness.dark.png"} <= {path.name for path in out.iterdir()}
+    assert {"index.html", "report.json", "mistakes", "roc.light.png", "robustness.dark.png"} <= {
+        path.name for path in out.iterdir()
+    }
     assert len(report["mistakes"]) == 1
     for mistake in report["mistakes"]:
         assert (out / "mistakes" / f"{mistake['name']}.wav").is_file()
         assert f"mistakes/{mistake['name']}.light.png" in (out / "index.html").read_text()
 
 
-def test_what_is_scored_is_what_the_product_says(heard: list[EvaluatedDialogue], manifest: Path, tiny_model_path: Path) -> None:
+def test_what_is_scored_is_what_the_product_says(
+    heard: list[EvaluatedDialogue], manifest: Path, tiny_model_path: Path
+) -> None:
     dialogue = read_manifest(manifest)[1]
     audio = load_recording(dialogue).audio
     for speaker, said in enumerate(heard[1].mono):
@@ -185,32 +276,56 @@ def test_what_is_scored_is_what_the_product_says(heard: list[EvaluatedDialogue],
         np.testing.assert_allclose(said.p_next.T, [p.p_next for p in live], atol=1e-5)
 
 
-def test_conditions_change_the_audio_and_not_the_labels(manifest: Path, tiny_model_path: Path) -> None:
+def test_conditions_change_the_audio_and_not_the_labels(
+    manifest: Path, tiny_model_path: Path
+) -> None:
     dialogues = read_manifest(manifest)[:2]
-    telephone = next(condition for condition in standard_conditions() if condition.name == "telephone band")
-    found = run_models(load_engines(tiny_model_path, None, dialogues), dialogues, [CLEAN, telephone], 0, 2, lambda: None)
+    telephone = next(
+        condition for condition in standard_conditions() if condition.name == "telephone band"
+    )
+    found = run_models(
+        load_engines(tiny_model_path, None, dialogues),
+        dialogues,
+        [CLEAN, telephone],
+        0,
+        2,
+        lambda: None,
+    )
     for clean, changed in zip(found["clean"], found["telephone band"], strict=True):
         assert clean.id == changed.id
         np.testing.assert_array_equal(clean.activity, changed.activity)
         assert np.abs(clean.stereo.p_next - changed.stereo.p_next).max() > 1e-3
 
 
-def test_tables_are_printed_and_nothing_is_written_without_a_folder(manifest: Path, tiny_model_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_tables_are_printed_and_nothing_is_written_without_a_folder(
+    manifest: Path, tiny_model_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     before = sorted(manifest.parent.iterdir())
     assert main(["evaluate", str(manifest), "--model", str(tiny_model_path), "--split", "val"]) == 0
     shown = capsys.readouterr().out
     assert "2 dialogues (2 val), 0.5 minutes" in shown
-    for words in ("shift or hold, 250 ms: AUC", "holds cut off at mean latency <= 0.3 s, %", "Presets", "silence timer"):
+    for words in (
+        "shift or hold, 250 ms: AUC",
+        "holds cut off at mean latency <= 0.3 s, %",
+        "Presets",
+        "silence timer",
+    ):
         assert words in shown
     assert "Robustness" not in shown
     assert max(map(len, shown.splitlines())) <= command.PLAIN_WIDTH
     assert sorted(manifest.parent.iterdir()) == before
 
 
-def test_each_dialogue_is_heard_by_its_own_model(folds: Path, manifest: Path, heard: list[EvaluatedDialogue]) -> None:
+def test_each_dialogue_is_heard_by_its_own_model(
+    folds: Path, manifest: Path, heard: list[EvaluatedDialogue]
+) -> None:
     dialogues = read_manifest(manifest)
-    telephone = next(condition for condition in standard_conditions() if condition.name == "telephone band")
-    found = run_models(load_engines(None, folds, dialogues), dialogues, [CLEAN, telephone], 0, 2, lambda: None)
+    telephone = next(
+        condition for condition in standard_conditions() if condition.name == "telephone band"
+    )
+    found = run_models(
+        load_engines(None, folds, dialogues), dialogues, [CLEAN, telephone], 0, 2, lambda: None
+    )
     assert [dialogue.id for dialogue in found["telephone band"]] == ["call 0", "call 1", "call 2"]
     for number, (own, by_first) in enumerate(zip(found[CLEAN.name], heard, strict=True)):
         assert own.id == by_first.id
@@ -220,10 +335,28 @@ def test_each_dialogue_is_heard_by_its_own_model(folds: Path, manifest: Path, he
 
 
 def test_a_cross_validated_report_says_so_and_names_every_model(
-    folds: Path, manifest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    folds: Path,
+    manifest: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setattr(plots, "DPI", 30)
-    assert main(["evaluate", str(manifest), "--folds", str(folds), "--out", str(tmp_path), "--mistakes", "0"]) == 0
+    assert (
+        main(
+            [
+                "evaluate",
+                str(manifest),
+                "--folds",
+                str(folds),
+                "--out",
+                str(tmp_path),
+                "--mistakes",
+                "0",
+            ]
+        )
+        == 0
+    )
     shown = capsys.readouterr().out
     assert "tiny 0, cross-validated by 2 models, 3 dialogues" in shown
     about = json.loads((tmp_path / "report.json").read_text())["about"]
@@ -240,37 +373,66 @@ def test_a_cross_validated_report_says_so_and_names_every_model(
     assert "cross-validated by 2 models: each dialogue was scored by the one that" in text
 
 
-def test_copies_of_one_model_are_one_model(folds: Path, manifest: Path, tiny_model_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_copies_of_one_model_are_one_model(
+    folds: Path,
+    manifest: Path,
+    tiny_model_path: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     for name in ("a", "b", "c"):
         (tmp_path / f"{name}.onnx").write_bytes(tiny_model_path.read_bytes())
-    (tmp_path / "folds.json").write_text(json.dumps({f"call {number}": f"{name}.onnx" for number, name in enumerate("abc")}))
+    (tmp_path / "folds.json").write_text(
+        json.dumps({f"call {number}": f"{name}.onnx" for number, name in enumerate("abc")})
+    )
     assert main(["evaluate", str(manifest), "--folds", str(tmp_path)]) == 0
     assert "cross-validated by 1 model, 3 dialogues" in capsys.readouterr().out
 
 
-def test_folds_that_lack_something_are_one_line(folds: Path, manifest: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_folds_that_lack_something_are_one_line(
+    folds: Path, manifest: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     named = json.loads((folds / "folds.json").read_text())
-    (tmp_path / "folds.json").write_text(json.dumps({name: file for name, file in named.items() if name != "call 1"}))
-    expected = f"{tmp_path / 'folds.json'}: expected a model for every dialogue, got none for 'call 1'"
+    (tmp_path / "folds.json").write_text(
+        json.dumps({name: file for name, file in named.items() if name != "call 1"})
+    )
+    expected = (
+        f"{tmp_path / 'folds.json'}: expected a model for every dialogue, got none for 'call 1'"
+    )
     assert complaint([manifest, "--folds", tmp_path], capsys) == expected
     (tmp_path / "folds.json").write_text(json.dumps(named))
-    assert complaint([manifest, "--folds", tmp_path], capsys) == f"expected an ONNX model file, got '{tmp_path / 'early.onnx'}', which is not a file"
+    assert (
+        complaint([manifest, "--folds", tmp_path], capsys)
+        == f"expected an ONNX model file, got '{tmp_path / 'early.onnx'}', which is not a file"
+    )
 
 
 def test_a_judge_that_lacks_a_dialogue_is_one_line_before_any_work(
-    manifest: Path, tiny_model_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    manifest: Path,
+    tiny_model_path: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(command, "run_models", lambda *_: pytest.fail("worked before it looked"))
     judge = tmp_path / "judge.npz"
     scores = {"call 0": np.zeros((2, 700)), "call 2": np.zeros((2, 697))}
     np.savez(judge, **scores)  # pyright: ignore[reportArgumentType]
     words = [manifest, "--model", tiny_model_path, "--judge", judge]
-    assert complaint(words, capsys) == f"{judge}: expected scores of every dialogue, got none of 'call 1'"
+    assert (
+        complaint(words, capsys)
+        == f"{judge}: expected scores of every dialogue, got none of 'call 1'"
+    )
     np.savez(judge, **scores, **{"call 1": np.zeros((2, 700))})  # pyright: ignore[reportArgumentType]
-    assert complaint(words, capsys) == f"{judge}: dialogue 'call 2': expected scores of 700 frames of 20 ms, got 697"
+    assert (
+        complaint(words, capsys)
+        == f"{judge}: dialogue 'call 2': expected scores of 700 frames of 20 ms, got 697"
+    )
 
 
-def test_one_model_and_folds_exclude_each_other(folds: Path, manifest: Path, tiny_model_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_one_model_and_folds_exclude_each_other(
+    folds: Path, manifest: Path, tiny_model_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(SystemExit) as caught:
         main(["evaluate", str(manifest), "--folds", str(folds), "--model", str(tiny_model_path)])
     assert caught.value.code == 2
@@ -284,49 +446,86 @@ def complaint(words: Sequence[str | Path], capsys: pytest.CaptureFixture[str]) -
     return line.removeprefix("turnstream evaluate: error: ")
 
 
-def test_no_dialogues_is_one_line(manifest: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_no_dialogues_is_one_line(
+    manifest: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     empty = tmp_path / "empty.jsonl"
     empty.write_text("\n")
     assert complaint([empty], capsys) == f"{empty}: expected at least one dialogue, got none"
-    assert complaint([manifest, "--split", "train"], capsys) == f"{manifest}: expected at least one dialogue of split train, got none"
+    assert (
+        complaint([manifest, "--split", "train"], capsys)
+        == f"{manifest}: expected at least one dialogue of split train, got none"
+    )
     assert "expected a manifest of dialogues" in complaint([tmp_path / "missing.jsonl"], capsys)
 
 
-def test_no_events_is_one_line(tmp_path: Path, tiny_model_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_no_events_is_one_line(
+    tmp_path: Path, tiny_model_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     sf.write(tmp_path / "a.wav", np.zeros((16000, 2)), 16000)
     np.savez(tmp_path / "a.npz", activity=np.zeros((2, 50), bool))
-    write_manifest(tmp_path / "m.jsonl", [Dialogue("a", (tmp_path / "a.wav",), ("a", "b"), activity=tmp_path / "a.npz")])
+    write_manifest(
+        tmp_path / "m.jsonl",
+        [Dialogue("a", (tmp_path / "a.wav",), ("a", "b"), activity=tmp_path / "a.npz")],
+    )
     expected = f"{tmp_path / 'm.jsonl'}: expected dialogues with pauses, shifts or holds, found none in 1 dialogues"
     assert complaint([tmp_path / "m.jsonl", "--model", tiny_model_path], capsys) == expected
 
 
-@pytest.mark.parametrize(("shape", "expected"), [((1000,), "expected 2 channels, got 1"), ((0, 2), "expected audio, got 0 samples")])
+@pytest.mark.parametrize(
+    ("shape", "expected"),
+    [((1000,), "expected 2 channels, got 1"), ((0, 2), "expected audio, got 0 samples")],
+)
 def test_a_recording_that_is_no_dialogue_is_one_line(
-    shape: tuple[int, ...], expected: str, tmp_path: Path, tiny_model_path: Path, capsys: pytest.CaptureFixture[str]
+    shape: tuple[int, ...],
+    expected: str,
+    tmp_path: Path,
+    tiny_model_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     sf.write(tmp_path / "a.wav", np.zeros(shape), 16000)
     np.savez(tmp_path / "a.npz", activity=np.zeros((2, 50), bool))
-    write_manifest(tmp_path / "m.jsonl", [Dialogue("a", (tmp_path / "a.wav",), ("a", "b"), activity=tmp_path / "a.npz")])
+    write_manifest(
+        tmp_path / "m.jsonl",
+        [Dialogue("a", (tmp_path / "a.wav",), ("a", "b"), activity=tmp_path / "a.npz")],
+    )
     assert expected in complaint([tmp_path / "m.jsonl", "--model", tiny_model_path], capsys)
 
 
 def test_activity_of_another_recording_is_refused(tmp_path: Path) -> None:
     sf.write(tmp_path / "a.wav", np.zeros((16000, 2)), 16000)
     np.savez(tmp_path / "a.npz", activity=np.zeros((2, 250), bool))
-    with pytest.raises(DialogueError, match=r"dialogue 'a': expected activity as long as the audio, 1\.0 s, got 5\.0 s"):
-        load_recording(Dialogue("a", (tmp_path / "a.wav",), ("a", "b"), activity=tmp_path / "a.npz"))
+    with pytest.raises(
+        DialogueError,
+        match=r"dialogue 'a': expected activity as long as the audio, 1\.0 s, got 5\.0 s",
+    ):
+        load_recording(
+            Dialogue("a", (tmp_path / "a.wav",), ("a", "b"), activity=tmp_path / "a.npz")
+        )
 
 
-def test_what_is_missing_is_said_before_any_work(manifest: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_missing_is_said_before_any_work(
+    manifest: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     def not_installed() -> None:
         raise MissingExtraError("pipecat-ai", "bench")
 
     monkeypatch.setattr(command, "SmartTurn", not_installed)
     monkeypatch.setattr(command, "run_models", lambda *_: pytest.fail("worked before it looked"))
-    assert complaint([manifest, "--baselines"], capsys) == "pipecat-ai is not installed; it comes with: pip install 'turnstream[bench]'"
+    assert (
+        complaint([manifest, "--baselines"], capsys)
+        == "pipecat-ai is not installed; it comes with: pip install 'turnstream[bench]'"
+    )
     (tmp_path / "file").write_text("")
-    assert complaint([manifest, "--out", tmp_path / "file"], capsys).startswith(f"{tmp_path / 'file' / 'mistakes'}: expected a folder to write into, got: ")
-    assert "expected an impulse response" in complaint([manifest, "--robustness", "--room", tmp_path / "file"], capsys)
+    assert complaint([manifest, "--out", tmp_path / "file"], capsys).startswith(
+        f"{tmp_path / 'file' / 'mistakes'}: expected a folder to write into, got: "
+    )
+    assert "expected an impulse response" in complaint(
+        [manifest, "--robustness", "--room", tmp_path / "file"], capsys
+    )
     assert "expected an ONNX model" in complaint([manifest, "--model", tmp_path / "file"], capsys)
 
 

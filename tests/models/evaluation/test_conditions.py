@@ -47,7 +47,9 @@ def rms_db(samples: Samples) -> float:
 
 
 def voices() -> list[Voice]:
-    return collect_voices([recording(name, seed) for seed, name in enumerate(("call", "second", "third"))])
+    return collect_voices(
+        [recording(name, seed) for seed, name in enumerate(("call", "second", "third"))]
+    )
 
 
 def by_name(name: str) -> Condition:
@@ -68,7 +70,9 @@ def test_gain_shifts_the_level_and_clips_as_16_bit_does() -> None:
     clean = recording()
     quiet, loud = by_name("gain -20 dB").apply(clean), by_name("gain +20 dB").apply(clean)
     assert rms_db(quiet) == pytest.approx(rms_db(clean.audio) - 20, abs=0.1)
-    assert rms_db(loud[1]) == pytest.approx(rms_db(clean.audio[1]) + 20, abs=0.1)  # 0.02 RMS bears it
+    assert rms_db(loud[1]) == pytest.approx(
+        rms_db(clean.audio[1]) + 20, abs=0.1
+    )  # 0.02 RMS bears it
     assert loud.max() == np.float32(32767 / 32768)
     assert loud.min() == -1.0
 
@@ -80,7 +84,9 @@ def test_samples_lie_on_the_16_bit_grid() -> None:
         assert changed.dtype == np.float32
         assert changed.shape == clean.audio.shape
         np.testing.assert_array_equal(changed * 32768, np.round(changed * 32768))
-    np.testing.assert_array_equal(as_int16(np.float32([-3, 0, 3])), np.float32([-1, 0, 32767 / 32768]))
+    np.testing.assert_array_equal(
+        as_int16(np.float32([-3, 0, 3])), np.float32([-1, 0, 32767 / 32768])
+    )
 
 
 def test_the_telephone_keeps_its_band_and_its_time() -> None:
@@ -103,25 +109,38 @@ def test_a_made_room_decays_by_60_db_and_keeps_the_energy() -> None:
     response = made_room(np.random.default_rng(0))
     assert np.sum(response**2) == pytest.approx(1, rel=1e-4)
     assert np.abs(response).argmax() == 0
-    remaining_db = 10 * np.log10(np.cumsum(response[::-1] ** 2)[::-1][1:] / np.sum(response[1:] ** 2))
+    remaining_db = 10 * np.log10(
+        np.cumsum(response[::-1] ** 2)[::-1][1:] / np.sum(response[1:] ** 2)
+    )
     steps = [round(share * RT60_S * SAMPLE_RATE_HZ) for share in (0.1, 0.5)]
     assert remaining_db[steps[1]] - remaining_db[steps[0]] == pytest.approx(-60 * 0.4, abs=2)
     wet = reverberate(recording().audio, response)
     half = wet.shape[1] // 2
     assert rms_db(wet[0, :half]) == pytest.approx(rms_db(recording().audio[0, :half]), abs=0.5)
-    assert rms_db(wet[0, half : half + 1600]) > rms_db(wet[0, half + 4800 : half + 6400]) + 10  # rings on, ever quieter
+    assert (
+        rms_db(wet[0, half : half + 1600]) > rms_db(wet[0, half + 4800 : half + 6400]) + 10
+    )  # rings on, ever quieter
 
 
 def test_bleed_adds_the_other_channel() -> None:
     clean = recording()
-    np.testing.assert_allclose(bleed(clean.audio, -20.0), clean.audio + 0.1 * clean.audio[::-1], atol=1e-6)
+    np.testing.assert_allclose(
+        bleed(clean.audio, -20.0), clean.audio + 0.1 * clean.audio[::-1], atol=1e-6
+    )
     half = clean.audio.shape[1] // 2
-    assert rms_db(by_name("bleed -20 dB").apply(clean)[1, :half]) == pytest.approx(20 * np.log10(LEVELS[0]) - 20, abs=0.2)
+    assert rms_db(by_name("bleed -20 dB").apply(clean)[1, :half]) == pytest.approx(
+        20 * np.log10(LEVELS[0]) - 20, abs=0.2
+    )
 
 
 def test_babble_is_made_of_other_dialogues_only() -> None:
-    one, two = np.ones(SAMPLE_RATE_HZ, np.float32), np.tile(np.float32([1, -1]), SAMPLE_RATE_HZ // 2)
-    mixed = babble(recording("call"), [Voice("call", two), Voice("other", one)], np.random.default_rng(0))
+    one, two = (
+        np.ones(SAMPLE_RATE_HZ, np.float32),
+        np.tile(np.float32([1, -1]), SAMPLE_RATE_HZ // 2),
+    )
+    mixed = babble(
+        recording("call"), [Voice("call", two), Voice("other", one)], np.random.default_rng(0)
+    )
     np.testing.assert_allclose(mixed, np.ones_like(mixed), atol=1e-6)
 
 
@@ -132,8 +151,20 @@ def test_without_other_dialogues_there_is_no_babble() -> None:
 
 
 def test_voices_are_speech_without_pauses_of_unit_level() -> None:
-    found = collect_voices([recording(), Recording("mute", np.zeros((2, 32000), np.float32), np.ones((2, 100), bool), np.zeros((2, 100), bool))])
-    assert [(voice.dialogue_id, len(voice.speech)) for voice in found] == [("call", SECONDS * SAMPLE_RATE_HZ // 2)] * 2
+    found = collect_voices(
+        [
+            recording(),
+            Recording(
+                "mute",
+                np.zeros((2, 32000), np.float32),
+                np.ones((2, 100), bool),
+                np.zeros((2, 100), bool),
+            ),
+        ]
+    )
+    assert [(voice.dialogue_id, len(voice.speech)) for voice in found] == [
+        ("call", SECONDS * SAMPLE_RATE_HZ // 2)
+    ] * 2
     assert [rms_db(voice.speech) for voice in found] == pytest.approx([0, 0], abs=1e-3)
 
 
@@ -161,8 +192,16 @@ def test_a_measured_room_starts_at_its_direct_sound(tmp_path: Path) -> None:
     assert [c.name for c in standard_conditions(room=read) if "room" in c.name] == ["room"]
 
 
-@pytest.mark.parametrize(("content", "expected"), [(None, "hall.wav: expected an impulse response that libsndfile reads"), (0.0, "got 100 samples of silence")])
-def test_a_room_that_is_none_is_refused(content: float | None, expected: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (None, "hall.wav: expected an impulse response that libsndfile reads"),
+        (0.0, "got 100 samples of silence"),
+    ],
+)
+def test_a_room_that_is_none_is_refused(
+    content: float | None, expected: str, tmp_path: Path
+) -> None:
     path = tmp_path / "hall.wav"
     if content is None:
         path.write_text("no sound")

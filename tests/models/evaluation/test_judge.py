@@ -80,7 +80,9 @@ def test_the_coverage_counts_what_the_judge_was_asked() -> None:
 
 def test_a_judge_that_was_not_asked_waits_for_the_time_out() -> None:
     never = frontier([judge_dialogue(recording(), unasked())], "mono")
-    assert never.latency_at[0.05].estimate.value == pytest.approx(1.0)  # the shortest time-out, as long as the hold
+    assert never.latency_at[0.05].estimate.value == pytest.approx(
+        1.0
+    )  # the shortest time-out, as long as the hold
 
 
 @pytest.mark.parametrize("frames", [798, 800, 802])
@@ -98,15 +100,26 @@ def test_two_frames_more_or_less_are_borne(frames: int, tmp_path: Path) -> None:
     ("scores", "expected"),
     [
         ({"b": unasked()}, r"judge.npz: expected scores of every dialogue, got none of 'call'$"),
-        ({"call": unasked(797)}, r"judge.npz: dialogue 'call': expected scores of 800 frames of 20 ms, got 797$"),
+        (
+            {"call": unasked(797)},
+            r"judge.npz: dialogue 'call': expected scores of 800 frames of 20 ms, got 797$",
+        ),
         ({"call": unasked(803)}, r"expected scores of 800 frames of 20 ms, got 803$"),
-        ({"call": unasked().T}, r"dialogue 'call': expected float scores \(2, T\), got float32 \(800, 2\)$"),
-        ({"call": np.zeros((2, 800), int)}, r"expected float scores \(2, T\), got int64 \(2, 800\)$"),
+        (
+            {"call": unasked().T},
+            r"dialogue 'call': expected float scores \(2, T\), got float32 \(800, 2\)$",
+        ),
+        (
+            {"call": np.zeros((2, 800), int)},
+            r"expected float scores \(2, T\), got int64 \(2, 800\)$",
+        ),
         ({"call": np.full((2, 800), 1.5)}, r"expected scores in \[0, 1\], got 1.5 to 1.5$"),
         ({"call": np.full((2, 800), np.inf)}, r"expected scores in \[0, 1\], got inf to inf$"),
     ],
 )
-def test_scores_of_something_else_are_refused(scores: dict[str, np.ndarray], expected: str, tmp_path: Path) -> None:
+def test_scores_of_something_else_are_refused(
+    scores: dict[str, np.ndarray], expected: str, tmp_path: Path
+) -> None:
     with pytest.raises(DialogueError, match=expected):
         read_judge(write(tmp_path, **scores), {"call": 800})
 
@@ -117,12 +130,19 @@ def test_several_missing_dialogues_are_counted(tmp_path: Path) -> None:
 
 
 def test_what_is_no_npz_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DialogueError, match=r"judge.npz: expected the scores of a judge \(.npz\), got: No such file or directory$"):
+    with pytest.raises(
+        DialogueError,
+        match=r"judge.npz: expected the scores of a judge \(.npz\), got: No such file or directory$",
+    ):
         read_judge(tmp_path / "judge.npz", {})
     for content in (b"", b"text", b"PK\x03\x04 cut off"):
         (tmp_path / "judge.npz").write_bytes(content)
-        with pytest.raises(DialogueError, match=r"expected the scores of a judge \(.npz\), got something else$"):
+        with pytest.raises(
+            DialogueError, match=r"expected the scores of a judge \(.npz\), got something else$"
+        ):
             read_judge(tmp_path / "judge.npz", {})
     np.save(tmp_path / "judge.npy", unasked())
-    with pytest.raises(DialogueError, match=r"judge.npy: expected scores of every dialogue, got none of 'call'$"):
+    with pytest.raises(
+        DialogueError, match=r"judge.npy: expected scores of every dialogue, got none of 'call'$"
+    ):
         read_judge(tmp_path / "judge.npy", {"call": 800})

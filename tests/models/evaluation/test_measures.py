@@ -24,7 +24,11 @@ def cases(seed: int, n: int = 60) -> Cases:
     """Scores with ties, what happened, and dialogue numbers with holes, not in order."""
     rng = np.random.default_rng(seed)
     positive = rng.random(n) < 0.4
-    return np.minimum(rng.integers(0, 10, n) / 10 + 0.2 * positive, 1.0), positive, rng.choice([2, 3, 7, 11], n)
+    return (
+        np.minimum(rng.integers(0, 10, n) / 10 + 0.2 * positive, 1.0),
+        positive,
+        rng.choice([2, 3, 7, 11], n),
+    )
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -38,7 +42,12 @@ def test_auc_is_the_share_of_pairs_in_the_right_order(seed: int) -> None:
 
 @pytest.mark.parametrize(
     ("scores", "positive", "expected"),
-    [([0.1, 0.4, 0.35, 0.8], [0, 0, 1, 1], 0.75), ([0.9, 0.1], [1, 0], 1.0), ([0.1, 0.9], [1, 0], 0.0), ([0.5, 0.5, 0.5], [1, 0, 0], 0.5)],
+    [
+        ([0.1, 0.4, 0.35, 0.8], [0, 0, 1, 1], 0.75),
+        ([0.9, 0.1], [1, 0], 1.0),
+        ([0.1, 0.9], [1, 0], 0.0),
+        ([0.5, 0.5, 0.5], [1, 0, 0], 0.5),
+    ],
 )
 def test_auc_of_known_cases(scores: list[float], positive: list[int], expected: float) -> None:
     assert auc(np.array(scores), np.array(positive, bool)) == expected
@@ -61,14 +70,20 @@ def test_perfect_and_constant_calls() -> None:
 
 @pytest.mark.parametrize("positive", [[], [True, True], [False, False]])
 def test_without_both_kinds_there_is_no_score(positive: list[bool]) -> None:
-    found = score_binary(np.full(len(positive), 0.4), np.array(positive, bool), np.arange(len(positive)))
+    found = score_binary(
+        np.full(len(positive), 0.4), np.array(positive, bool), np.arange(len(positive))
+    )
     assert (found.positives, found.negatives) == (sum(positive), len(positive) - sum(positive))
     for measured in (found.auc, found.balanced_accuracy, found.weighted_f1):
         assert all(math.isnan(number) for number in (measured.value, measured.low, measured.high))
 
 
 def test_a_score_of_one_half_calls_it_and_nan_does_not_count() -> None:
-    found = score_binary(np.array([0.5, 0.49, np.nan, 0.2]), np.array([True, False, True, False]), np.zeros(4, np.int64))
+    found = score_binary(
+        np.array([0.5, 0.49, np.nan, 0.2]),
+        np.array([True, False, True, False]),
+        np.zeros(4, np.int64),
+    )
     assert (found.positives, found.negatives) == (1, 2)
     assert found.balanced_accuracy.value == found.weighted_f1.value == found.auc.value == 1.0
 
@@ -79,8 +94,12 @@ def test_the_interval_is_that_of_dialogues_really_drawn_again(seed: int) -> None
     found = score_binary(scores, positive, dialogue)
     members = [np.flatnonzero(dialogue == number) for number in np.unique(dialogue)]
     drawn: dict[str, list[float]] = {"auc": [], "balanced_accuracy": [], "weighted_f1": []}
-    for counts in np.random.default_rng(SEED).multinomial(len(members), np.full(len(members), 1 / len(members)), RESAMPLES):
-        chosen = np.concatenate([np.tile(member, count) for member, count in zip(members, counts, strict=True)])
+    for counts in np.random.default_rng(SEED).multinomial(
+        len(members), np.full(len(members), 1 / len(members)), RESAMPLES
+    ):
+        chosen = np.concatenate(
+            [np.tile(member, count) for member, count in zip(members, counts, strict=True)]
+        )
         again = score_binary(scores[chosen], positive[chosen], np.zeros(len(chosen), np.int64))
         for name, values in drawn.items():
             values.append(getattr(again, name).value)
@@ -94,7 +113,9 @@ def test_the_interval_draws_whole_dialogues() -> None:
     scores, positive = np.array([0.9, 0.1, 0.1, 0.9]), np.array([True, False, True, False])
     two = score_binary(scores, positive, np.array([4, 4, 9, 9])).auc
     assert (two.low, two.high) == (0.0, 1.0)  # right in one dialogue, wrong in the other
-    sure = score_binary(np.tile([0.9, 0.1], 20), np.tile([True, False], 20), np.repeat(np.arange(20), 2)).auc
+    sure = score_binary(
+        np.tile([0.9, 0.1], 20), np.tile([True, False], 20), np.repeat(np.arange(20), 2)
+    ).auc
     assert (sure.value, sure.low, sure.high) == (1.0, 1.0, 1.0)
     alone = score_binary(scores, positive, np.zeros(4, np.int64)).auc
     assert alone.value == 0.5
@@ -116,7 +137,12 @@ def test_an_interval_is_the_same_every_time() -> None:
 
 def test_sums_of_dialogues_in_any_order_and_without_rows() -> None:
     values, numbers = np.array([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]]), np.array([2, 0, 2])
-    assert sums_by_dialogue(values, numbers, 4).tolist() == [[3.0, 4.0], [0.0, 0.0], [6.0, 8.0], [0.0, 0.0]]
+    assert sums_by_dialogue(values, numbers, 4).tolist() == [
+        [3.0, 4.0],
+        [0.0, 0.0],
+        [6.0, 8.0],
+        [0.0, 0.0],
+    ]
 
 
 def test_a_dialogue_that_counts_twice_is_as_if_it_were_there_twice() -> None:
@@ -124,7 +150,9 @@ def test_a_dialogue_that_counts_twice_is_as_if_it_were_there_twice() -> None:
     numbers = np.unique(dialogue, return_inverse=True)[1]
     twice = np.concatenate([np.arange(60), np.flatnonzero(numbers == 1)])
     statistic = auc_statistic(scores, positive, numbers, 4)
-    assert statistic(np.array([[1.0, 2.0, 1.0, 1.0]]))[0] == pytest.approx(auc(scores[twice], positive[twice]))
+    assert statistic(np.array([[1.0, 2.0, 1.0, 1.0]]))[0] == pytest.approx(
+        auc(scores[twice], positive[twice])
+    )
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -149,10 +177,14 @@ def test_knowing_who_yields_more_often_helps_only_pooled() -> None:
     positive = np.array([True, True, True, False, True, False, False, False])
     who = np.repeat([0, 1], 4)
     scores = np.where(who == 0, 0.9, 0.1)  # speaker 0 yields three times of four, speaker 1 once
-    found = score_binary(np.tile(scores, 2), np.tile(positive, 2), np.repeat([0, 1], 8), np.tile(who, 2))
+    found = score_binary(
+        np.tile(scores, 2), np.tile(positive, 2), np.repeat([0, 1], 8), np.tile(who, 2)
+    )
     assert found.auc_within is not None
     assert (found.auc.value, found.auc_within.value) == (0.75, 0.5)
-    mirrored = score_binary(np.tile(1 - scores, 2), np.tile(positive, 2), np.repeat([0, 1], 8), np.tile(who, 2))
+    mirrored = score_binary(
+        np.tile(1 - scores, 2), np.tile(positive, 2), np.repeat([0, 1], 8), np.tile(who, 2)
+    )
     assert mirrored.auc.value == 0.25
 
 
@@ -172,9 +204,16 @@ def test_the_interval_within_a_speaker_is_that_of_dialogues_really_drawn_again()
     speaker = np.random.default_rng(9).integers(0, 2, len(scores))
     members = [np.flatnonzero(dialogue == number) for number in np.unique(dialogue)]
     drawn: list[float] = []
-    for counts in np.random.default_rng(SEED).multinomial(len(members), np.full(len(members), 1 / len(members)), RESAMPLES):
-        copies = [member for member, count in zip(members, counts, strict=True) for _ in range(count)]
-        chosen, copy = np.concatenate(copies), np.repeat(np.arange(len(copies)), [len(member) for member in copies])
+    for counts in np.random.default_rng(SEED).multinomial(
+        len(members), np.full(len(members), 1 / len(members)), RESAMPLES
+    ):
+        copies = [
+            member for member, count in zip(members, counts, strict=True) for _ in range(count)
+        ]
+        chosen, copy = (
+            np.concatenate(copies),
+            np.repeat(np.arange(len(copies)), [len(member) for member in copies]),
+        )
         again = score_binary_value(scores[chosen], positive[chosen], copy, speaker[chosen])
         drawn.append(again)
     found = score_binary(scores, positive, dialogue, speaker).auc_within
@@ -182,7 +221,9 @@ def test_the_interval_within_a_speaker_is_that_of_dialogues_really_drawn_again()
     assert [found.low, found.high] == pytest.approx(np.percentile(drawn, [2.5, 97.5]))
 
 
-def score_binary_value(scores: np.ndarray, positive: np.ndarray, dialogue: np.ndarray, speaker: np.ndarray) -> float:
+def score_binary_value(
+    scores: np.ndarray, positive: np.ndarray, dialogue: np.ndarray, speaker: np.ndarray
+) -> float:
     """The AUC within dialogue and speaker, without an interval."""
     statistic = auc_within_statistic(scores, positive, speaker, dialogue, int(dialogue.max()) + 1)
     return float(statistic(np.ones((1, int(dialogue.max()) + 1)))[0])

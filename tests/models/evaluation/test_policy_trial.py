@@ -11,7 +11,13 @@ from turnstream.models.evaluation.policy_trial import try_policy, turn_ends
 from turnstream.models.evaluation.predictions import EvaluatedDialogue
 from turnstream.models.evaluation.predictions import Prediction as Said
 
-SETTINGS = PolicySettings(end_threshold=0.5, end_silence_secs=0.3, timeout_secs=1.0, eager_threshold=0.4, eager_silence_secs=0.1)
+SETTINGS = PolicySettings(
+    end_threshold=0.5,
+    end_silence_secs=0.3,
+    timeout_secs=1.0,
+    eager_threshold=0.4,
+    eager_silence_secs=0.1,
+)
 SECONDS = 12.0
 
 
@@ -30,7 +36,9 @@ def test_holds_longer_than_the_policy_waits_are_cut_off() -> None:
     call = conversation([(1.0, 2.0), (2.24, 4.0), (4.5, 6.0), (6.8, 8.0)], [(9.0, 11.0)], p_end=0.9)
     found = try_policy(SETTINGS, [call], "mono")
     assert (found.holds, found.ends, found.never_ended) == (3, 1, 0)
-    assert found.cut_off.value == pytest.approx(2 / 3)  # pauses of 0.24 s, 0.5 s, 0.8 s; it waits 0.3 s
+    assert found.cut_off.value == pytest.approx(
+        2 / 3
+    )  # pauses of 0.24 s, 0.5 s, 0.8 s; it waits 0.3 s
     assert found.latency_s.value == pytest.approx(0.3)
     assert found.median_latency_s == pytest.approx(0.3)
 
@@ -45,23 +53,36 @@ def test_an_unsure_model_waits_for_the_time_out() -> None:
 def test_a_pause_with_a_short_answer_is_neither_cut_off_nor_ended() -> None:
     answered = conversation([(1.0, 4.0), (6.0, 8.0)], [(4.6, 5.2), (9.0, 11.0)], p_end=0.9)
     held = conversation([(1.0, 4.0), (6.0, 8.0)], [(9.0, 11.0)], p_end=0.9)
-    assert [(found.holds, found.ends) for found in (try_policy(SETTINGS, [call], "mono") for call in (answered, held))] == [(0, 2), (1, 1)]
+    assert [
+        (found.holds, found.ends)
+        for found in (try_policy(SETTINGS, [call], "mono") for call in (answered, held))
+    ] == [(0, 2), (1, 1)]
 
 
 def test_in_stereo_the_others_start_ends_the_turn() -> None:
     call = conversation([(1.0, 4.0)], [(4.5, 8.0)], p_end=0.1)
-    assert try_policy(SETTINGS, [call], "stereo").latency_s.value == pytest.approx(0.6)  # 0.1 s after the other began
+    assert try_policy(SETTINGS, [call], "stereo").latency_s.value == pytest.approx(
+        0.6
+    )  # 0.1 s after the other began
 
 
 def test_a_turn_that_is_not_ended_in_time_counts_as_never_ended() -> None:
-    slow = PolicySettings(end_threshold=0.5, end_silence_secs=0.3, timeout_secs=5.0, eager_threshold=0.4, eager_silence_secs=0.1)
+    slow = PolicySettings(
+        end_threshold=0.5,
+        end_silence_secs=0.3,
+        timeout_secs=5.0,
+        eager_threshold=0.4,
+        eager_silence_secs=0.1,
+    )
     found = try_policy(slow, [conversation([(1.0, 4.0)], [(6.0, 8.0)], p_end=0.1)], "mono")
     assert (found.ends, found.never_ended) == (1, 1)
     assert np.isnan([found.latency_s.value, found.median_latency_s, found.cut_off.value]).all()
 
 
 def test_an_end_is_called_in_its_own_pause_or_never() -> None:
-    call = conversation([(1.0, 4.0), (4.6, 6.0)], [(4.2, 5.4), (8.0, 11.0)], p_end=0.1)  # 0.6 s are too short for this policy, 2 s are not
+    call = conversation(
+        [(1.0, 4.0), (4.6, 6.0)], [(4.2, 5.4), (8.0, 11.0)], p_end=0.1
+    )  # 0.6 s are too short for this policy, 2 s are not
     found = try_policy(SETTINGS, [call], "mono")
     assert (found.ends, found.never_ended) == (2, 1)
     assert found.latency_s.value == pytest.approx(1.0)
@@ -81,7 +102,20 @@ def test_the_ends_are_the_policys_own() -> None:
     ends: list[list[float]] = [[], []]
     for t in range(call.activity.shape[1]):
         vad = (float(call.activity[0, t]), float(call.activity[1, t]))
-        prediction = Prediction(t, (t + 1) / 50, None, None, None, vad, (0.1, 0.9), (0.1, 0.9), (0.1, 0.9), (0.0, 0.0), latent, latent)
+        prediction = Prediction(
+            t,
+            (t + 1) / 50,
+            None,
+            None,
+            None,
+            vad,
+            (0.1, 0.9),
+            (0.1, 0.9),
+            (0.1, 0.9),
+            (0.0, 0.0),
+            latent,
+            latent,
+        )
         for event in policy.update(prediction):
             if event.type == "end_of_turn":
                 ends[event.speaker].append(event.time_s)

@@ -28,7 +28,11 @@ from turnstream.models.evaluation.report import (
     roc_curve,
 )
 from turnstream.models.evaluation.shift_hold import find_silences, shift_hold
-from turnstream.models.evaluation.windows import backchannel_prediction, shift_prediction, short_long
+from turnstream.models.evaluation.windows import (
+    backchannel_prediction,
+    shift_prediction,
+    short_long,
+)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -54,7 +58,9 @@ def informed(dialogues: list[EvaluatedDialogue], weight: float) -> list[Evaluate
 
 
 @pytest.mark.parametrize("setting", SETTINGS)
-def test_a_systems_figures_are_those_of_the_measures(setting: Setting, random_dialogues: list[EvaluatedDialogue]) -> None:
+def test_a_systems_figures_are_those_of_the_measures(
+    setting: Setting, random_dialogues: list[EvaluatedDialogue]
+) -> None:
     few = random_dialogues[:2]
     figures = measure_system(few, setting)
     assert figures.shift_hold == shift_hold(few, setting)
@@ -65,24 +71,42 @@ def test_a_systems_figures_are_those_of_the_measures(setting: Setting, random_di
     assert as_json(figures.calibration) == as_json(calibration(few, setting))
 
 
-def test_a_baseline_is_measured_by_its_score_only(random_dialogues: list[EvaluatedDialogue]) -> None:
+def test_a_baseline_is_measured_by_its_score_only(
+    random_dialogues: list[EvaluatedDialogue],
+) -> None:
     figures = measure_system(random_dialogues[:1], "mono", only_p_next=True)
-    given = {field.name for field in dataclasses.fields(figures) if getattr(figures, field.name) is not None}
+    given = {
+        field.name
+        for field in dataclasses.fields(figures)
+        if getattr(figures, field.name) is not None
+    }
     assert given == {"shift_hold", "shift_hold_at_200_ms", "frontier"}
 
 
-def test_scores_at_200_ms_are_read_when_ten_frames_were_heard(random_dialogues: list[EvaluatedDialogue]) -> None:
+def test_scores_at_200_ms_are_read_when_ten_frames_were_heard(
+    random_dialogues: list[EvaluatedDialogue],
+) -> None:
     silences = find_silences(random_dialogues)
     read = read_at(random_dialogues, silences, "mono", 200)
     for value, silence in zip(read, silences, strict=True):
         event = silence.transition
-        assert value == random_dialogues[silence.dialogue].mono[event.previous].p_next[1 - event.previous, event.silence_start_frame + 9]
+        assert (
+            value
+            == random_dialogues[silence.dialogue]
+            .mono[event.previous]
+            .p_next[1 - event.previous, event.silence_start_frame + 9]
+        )
 
 
-def test_the_fall_is_the_difference_of_the_aucs_and_its_interval_that_of_the_pairs(random_dialogues: list[EvaluatedDialogue]) -> None:
+def test_the_fall_is_the_difference_of_the_aucs_and_its_interval_that_of_the_pairs(
+    random_dialogues: list[EvaluatedDialogue],
+) -> None:
     clean, worse = informed(random_dialogues, 0.5), informed(random_dialogues, 0.1)
     found = fall(clean, worse, "stereo")
-    expected = shift_hold(clean, "stereo").at[250].auc.value - shift_hold(worse, "stereo").at[250].auc.value
+    expected = (
+        shift_hold(clean, "stereo").at[250].auc.value
+        - shift_hold(worse, "stereo").at[250].auc.value
+    )
     assert found.value == pytest.approx(expected)
     assert expected > 0.1
     assert found.low < expected < found.high
@@ -90,12 +114,17 @@ def test_the_fall_is_the_difference_of_the_aucs_and_its_interval_that_of_the_pai
     assert (same.value, same.low, same.high) == (0, 0, 0)
 
 
-def test_a_difference_counts_only_what_both_scored(random_dialogues: list[EvaluatedDialogue]) -> None:
+def test_a_difference_counts_only_what_both_scored(
+    random_dialogues: list[EvaluatedDialogue],
+) -> None:
     model, baseline = informed(random_dialogues, 0.5), informed(random_dialogues, 0.0)
     assert auc_difference((model, "stereo"), (baseline, "mono")).value > 0.1
     for dialogue in baseline[1:]:
         dialogue.mono[0].p_next[:], dialogue.mono[1].p_next[:] = np.nan, np.nan
-    expected = shift_hold(model[:1], "stereo").at[250].auc.value - shift_hold(baseline[:1], "mono").at[250].auc.value
+    expected = (
+        shift_hold(model[:1], "stereo").at[250].auc.value
+        - shift_hold(baseline[:1], "mono").at[250].auc.value
+    )
     assert auc_difference((model, "stereo"), (baseline, "mono")).value == pytest.approx(expected)
 
 
@@ -105,19 +134,42 @@ def test_the_area_under_the_roc_curve_is_the_auc(random_dialogues: list[Evaluate
     assert (false[0], found[0], false[-1], found[-1]) == (0, 0, 1, 1)
     silences = find_silences(heard)
     shift = np.array([silence.transition.kind == "shift" for silence in silences])
-    assert np.trapezoid(found, false) == pytest.approx(auc(read_at(heard, silences, "stereo", 250), shift))
+    assert np.trapezoid(found, false) == pytest.approx(
+        auc(read_at(heard, silences, "stereo", 250), shift)
+    )
 
 
-def test_a_condition_is_measured_on_what_was_heard_in_it(random_dialogues: list[EvaluatedDialogue]) -> None:
+def test_a_condition_is_measured_on_what_was_heard_in_it(
+    random_dialogues: list[EvaluatedDialogue],
+) -> None:
     clean, worse = informed(random_dialogues[:1], 0.5), random_dialogues[:1]
     found = measure_condition(clean, worse, "stereo")
-    assert as_json(found) == as_json(ConditionFigures(shift_hold(worse, "stereo"), frontier(worse, "stereo"), fall(clean, worse, "stereo")))
-    assert (measure_timer(worse).holds, measure_timer(worse).ends) == (found.frontier.holds, found.frontier.ends)
+    assert as_json(found) == as_json(
+        ConditionFigures(
+            shift_hold(worse, "stereo"), frontier(worse, "stereo"), fall(clean, worse, "stereo")
+        )
+    )
+    assert (measure_timer(worse).holds, measure_timer(worse).ends) == (
+        found.frontier.holds,
+        found.frontier.ends,
+    )
 
 
-def test_json_has_names_for_everything_and_null_for_what_cannot_be_had(random_dialogues: list[EvaluatedDialogue]) -> None:
-    plain = json.loads(json.dumps(as_json(measure_system(random_dialogues[:1], "stereo")), allow_nan=False))
+def test_json_has_names_for_everything_and_null_for_what_cannot_be_had(
+    random_dialogues: list[EvaluatedDialogue],
+) -> None:
+    plain = json.loads(
+        json.dumps(as_json(measure_system(random_dialogues[:1], "stereo")), allow_nan=False)
+    )
     assert set(plain["shift_hold"]["at"]) == {"50", "250", "500"}
-    assert plain["shift_hold"]["at"]["250"]["auc"]["low"] is None  # of a single dialogue there is no interval
+    assert (
+        plain["shift_hold"]["at"]["250"]["auc"]["low"] is None
+    )  # of a single dialogue there is no interval
     assert set(plain["frontier"]["cut_off_at"]) == {"0.3", "0.6"}
-    assert set(plain["frontier"]["points"][0]) == {"threshold", "delay_s", "timeout_s", "cut_off", "latency_s"}
+    assert set(plain["frontier"]["points"][0]) == {
+        "threshold",
+        "delay_s",
+        "timeout_s",
+        "cut_off",
+        "latency_s",
+    }

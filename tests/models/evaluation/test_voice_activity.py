@@ -27,12 +27,19 @@ def test_shares_are_of_frames_of_the_speaker_in_question(dialogue: MakeDialogue)
     perfect = dialogue([(1.0, 3.0)], [(4.0, 9.0)])
     perfect.stereo.vad[:] = perfect.activity
     found = measure_voice_activity([perfect], "stereo")
-    assert (found.found.value, found.false.value, found.onsets_found.value, found.median_delay_s) == (1.0, 0.0, 1.0, 0.02)
+    assert (
+        found.found.value,
+        found.false.value,
+        found.onsets_found.value,
+        found.median_delay_s,
+    ) == (1.0, 0.0, 1.0, 0.02)
     perfect.stereo.vad[:] = perfect.activity[::-1]  # the speakers exchanged
     assert measure_voice_activity([perfect], "stereo").found.value == 0.0
 
 
-def test_a_delay_runs_from_the_onset_to_the_end_of_the_first_frame_called_speech(dialogue: MakeDialogue) -> None:
+def test_a_delay_runs_from_the_onset_to_the_end_of_the_first_frame_called_speech(
+    dialogue: MakeDialogue,
+) -> None:
     starts = (1.0, 3.0, 5.0, 7.0)
     call = dialogue([(start, start + 1.0) for start in starts], [])
     call.stereo.vad[:] = 0.0
@@ -60,13 +67,17 @@ def test_in_mono_each_speaker_is_heard_alone(dialogue: MakeDialogue) -> None:
     assert measure_voice_activity([call], "stereo").found.value == 0.0
 
 
-def test_the_figures_are_those_of_all_frames_and_their_intervals_over_dialogues(random_dialogues: list[EvaluatedDialogue]) -> None:
+def test_the_figures_are_those_of_all_frames_and_their_intervals_over_dialogues(
+    random_dialogues: list[EvaluatedDialogue],
+) -> None:
     found = measure_voice_activity(random_dialogues, "mono")
     called = np.array([[d.mono[s].vad[s] >= 0.5 for s in (0, 1)] for d in random_dialogues])
     active = np.array([d.activity for d in random_dialogues])
     assert found.found.value == pytest.approx(called[active].mean())
     assert found.false.value == pytest.approx(called[~active].mean())
-    silences = [(start, end) for d in random_dialogues for row in d.activity for start, end in runs(~row)]
+    silences = [
+        (start, end) for d in random_dialogues for row in d.activity for start, end in runs(~row)
+    ]
     assert found.onsets == sum(end - start >= 10 and end < 3000 for start, end in silences)
     for share in (found.found, found.false, found.onsets_found):
         assert share.low <= share.value <= share.high
@@ -76,4 +87,7 @@ def test_nothing_to_hear_is_no_error(dialogue: MakeDialogue) -> None:
     for calls in ([], [dialogue([], [])]):
         found = measure_voice_activity(calls, "mono")
         assert found.onsets == 0
-        assert all(math.isnan(value) for value in (found.found.value, found.onsets_found.value, found.median_delay_s))
+        assert all(
+            math.isnan(value)
+            for value in (found.found.value, found.onsets_found.value, found.median_delay_s)
+        )

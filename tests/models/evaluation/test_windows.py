@@ -16,7 +16,9 @@ from turnstream.models.evaluation.windows import (
 from .conftest import MakeDialogue
 
 
-def test_shift_prediction_reads_the_other_speaker_in_the_last_half_second_of_speech(dialogue: MakeDialogue) -> None:
+def test_shift_prediction_reads_the_other_speaker_in_the_last_half_second_of_speech(
+    dialogue: MakeDialogue,
+) -> None:
     call = dialogue([(1.0, 4.0)], [(4.6, 6.6), (6.9, 8.9)])
     call.stereo.p_future[1, 175:200] = 0.9  # before the shift
     call.stereo.p_future[0, 305:330] = 0.2  # before the hold
@@ -24,13 +26,21 @@ def test_shift_prediction_reads_the_other_speaker_in_the_last_half_second_of_spe
     assert windows == [Window(0, True, 0, 1, 175, 200), Window(0, False, 1, 0, 305, 330)]
     assert read_windows([call], windows, "p_future", "stereo") == pytest.approx([0.9, 0.2])
     found = shift_prediction([call], "stereo")
-    assert (found.positives, found.negatives, found.auc.value, found.weighted_f1.value) == (1, 1, 1.0, 1.0)
+    assert (found.positives, found.negatives, found.auc.value, found.weighted_f1.value) == (
+        1,
+        1,
+        1.0,
+        1.0,
+    )
 
 
 def test_shift_prediction_within_a_speaker(dialogue: MakeDialogue) -> None:
     call = dialogue([(1.0, 4.0), (4.6, 6.6)], [(7.2, 9.0)])  # 0: a hold, then a shift
     call.mono[0].p_future[1, 305:330] = 0.9
-    assert [(window.positive, window.heard) for window in shift_windows([call])] == [(False, 0), (True, 0)]
+    assert [(window.positive, window.heard) for window in shift_windows([call])] == [
+        (False, 0),
+        (True, 0),
+    ]
     found = shift_prediction([call], "mono")
     assert found.auc_within is not None
     assert (found.auc.value, found.auc_within.value) == (1.0, 1.0)
@@ -40,7 +50,9 @@ def test_shift_prediction_within_a_speaker(dialogue: MakeDialogue) -> None:
     assert np.isnan(within.value)
 
 
-def test_shifts_and_holds_are_equally_many_and_always_the_same(random_dialogues: list[EvaluatedDialogue]) -> None:
+def test_shifts_and_holds_are_equally_many_and_always_the_same(
+    random_dialogues: list[EvaluatedDialogue],
+) -> None:
     windows = shift_windows(random_dialogues)
     assert sum(window.positive for window in windows) * 2 == len(windows) > 40
     assert windows == shift_windows(random_dialogues)
@@ -58,7 +70,9 @@ def test_short_or_long_reads_the_one_who_begins(dialogue: MakeDialogue) -> None:
     assert short_long([call, other], "stereo").balanced_accuracy.value == 1.0
 
 
-def test_backchannel_prediction_reads_the_listener_before_a_short_one(dialogue: MakeDialogue) -> None:
+def test_backchannel_prediction_reads_the_listener_before_a_short_one(
+    dialogue: MakeDialogue,
+) -> None:
     call = dialogue([(0.0, 9.0)], [(6.0, 6.4)])
     call.stereo.p_backchannel[1, 275:300] = 0.9
     windows = backchannel_windows([call])
@@ -72,12 +86,16 @@ def test_backchannel_prediction_reads_the_listener_before_a_short_one(dialogue: 
 
 
 @pytest.mark.parametrize("windows_of", [shift_windows, onset_windows, backchannel_windows])
-def test_mono_hears_only_the_speaker_whose_speech_it_is(windows_of, random_dialogues: list[EvaluatedDialogue]) -> None:
+def test_mono_hears_only_the_speaker_whose_speech_it_is(
+    windows_of, random_dialogues: list[EvaluatedDialogue]
+) -> None:
     windows = windows_of(random_dialogues)
     scores = read_windows(random_dialogues, windows, "p_future", "mono")
     for window, score in zip(windows, scores, strict=True):
         said = random_dialogues[window.dialogue].mono[window.heard].p_future
-        assert score == pytest.approx(said[window.scored, window.start_frame : window.end_frame].mean(), rel=1e-5)
+        assert score == pytest.approx(
+            said[window.scored, window.start_frame : window.end_frame].mean(), rel=1e-5
+        )
 
 
 @pytest.mark.parametrize("measure", [shift_prediction, short_long, backchannel_prediction])

@@ -10,7 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from turnstream.models.latents.collect import label_frames
-from turnstream.models.latents.collection import About, CollectedDialogue, Collection, FramesWriter, write_about, write_events
+from turnstream.models.latents.collection import (
+    About,
+    CollectedDialogue,
+    Collection,
+    FramesWriter,
+    write_about,
+    write_events,
+)
 from turnstream.models.latents.moments import find_moments
 
 SIZES = {"latent_speaker": 6, "latent": 8}
@@ -36,18 +43,34 @@ def noise(layer: str, activity: NDArray[np.bool_], rng: np.random.Generator) -> 
     return np.tanh(steps).astype(np.float32)
 
 
-def planted_collection(folder: Path, latents: Latents = noise, *, dialogues: int = 4, frames: int = 3000, seed: int = 0) -> Collection:
+def planted_collection(
+    folder: Path, latents: Latents = noise, *, dialogues: int = 4, frames: int = 3000, seed: int = 0
+) -> Collection:
     """A collection of made dialogues; nothing of it was heard, so it has no audio."""
     rng = np.random.default_rng(seed)
-    described = tuple(CollectedDialogue(f"made{number}", "", (), None, 0.0, None, "annotation") for number in range(dialogues))
+    described = tuple(
+        CollectedDialogue(f"made{number}", "", (), None, 0.0, None, "annotation")
+        for number in range(dialogues)
+    )
     write_about(folder, About("made", "0" * 64, 50.0, SIZES, described))
     for number in range(dialogues):
         activity = turns(frames, rng)
         events: list[dict[str, Any]] = []
         for moment in find_moments(activity, np.zeros_like(activity)):
             times = {"start_s": moment.start_frame / 50, "end_s": moment.end_frame / 50}
-            judged = {"p_shift": 0.6, "correct": True} if moment.kind in ("shift", "hold") else {"p_shift": None, "correct": None}
-            place = {"dialogue": f"made{number}", "split": "", "kind": moment.kind, "speaker": moment.speaker, "next": moment.next, "ending": ""}
+            judged = (
+                {"p_shift": 0.6, "correct": True}
+                if moment.kind in ("shift", "hold")
+                else {"p_shift": None, "correct": None}
+            )
+            place = {
+                "dialogue": f"made{number}",
+                "split": "",
+                "kind": moment.kind,
+                "speaker": moment.speaker,
+                "next": moment.next,
+                "ending": "",
+            }
             events.append(place | times | judged)
         frame = np.arange(frames)[:, None]
         columns: dict[str, Any] = {
@@ -57,7 +80,10 @@ def planted_collection(folder: Path, latents: Latents = noise, *, dialogues: int
             "frame": frame,
             "time_s": (frame + 1) / 50,
             **label_frames(activity, np.zeros_like(activity), events),
-            **{name: rng.random((frames, 2)) for name in ("vad", "p_now", "p_future", "p_next", "p_backchannel")},
+            **{
+                name: rng.random((frames, 2))
+                for name in ("vad", "p_now", "p_future", "p_next", "p_backchannel")
+            },
         }
         columns = {name: np.broadcast_to(values, (frames, 2)) for name, values in columns.items()}
         writer = FramesWriter(folder, number, SIZES)

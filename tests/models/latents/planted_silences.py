@@ -6,39 +6,95 @@ from pathlib import Path
 
 import numpy as np
 
-from turnstream.models.latents.collection import COLUMNS, About, CollectedDialogue, Collection, FramesWriter, write_about, write_events
+from turnstream.models.latents.collection import (
+    COLUMNS,
+    About,
+    CollectedDialogue,
+    Collection,
+    FramesWriter,
+    write_about,
+    write_events,
+)
 
 SIZES = {"latent_speaker": 6, "latent": 5}
 RATE_HZ = 50.0
 EVERY, LASTS = 200, 30  # frames from one silence to the next, and of a silence
 
 
-def planted_silences(folder: Path, *, dialogues: int = 5, silences: int = 16, onset_s: float | None = -0.4, size: float = 1.5, seed: int = 0) -> Collection:
+def planted_silences(
+    folder: Path,
+    *,
+    dialogues: int = 5,
+    silences: int = 16,
+    onset_s: float | None = -0.4,
+    size: float = 1.5,
+    seed: int = 0,
+) -> Collection:
     """Unit 2 of the last layer of the speaker before the silence is higher by `size` in shifts, and lower in holds, from `onset_s` to the silence's end.
 
     Every other column is noise, or says the same in every frame. Which events are shifts, and which speaker is the one before, is drawn.
     """
     rng = np.random.default_rng(seed)
-    about = About("planted", "0" * 64, RATE_HZ, SIZES, tuple(CollectedDialogue(f"d{n}", "", (), None, 0.0, None, "made") for n in range(dialogues)))
+    about = About(
+        "planted",
+        "0" * 64,
+        RATE_HZ,
+        SIZES,
+        tuple(
+            CollectedDialogue(f"d{n}", "", (), None, 0.0, None, "made") for n in range(dialogues)
+        ),
+    )
     write_about(folder, about)
     for number in range(dialogues):
         frames = EVERY * (silences + 1)
-        latents = {name: rng.normal(0, 1, (frames, 2, width)).astype(np.float32) for name, width in SIZES.items()}
+        latents = {
+            name: rng.normal(0, 1, (frames, 2, width)).astype(np.float32)
+            for name, width in SIZES.items()
+        }
         kinds = rng.permutation(np.arange(silences) % 2 == 0)
         rows = []
         for place, shift in enumerate(kinds):
             start, speaker = EVERY * (place + 1), int(rng.integers(2))
             if onset_s is not None:
                 # A state at time t is that of the frame that ends at t.
-                latents["latent"][start + round(onset_s * RATE_HZ) - 1 : start + LASTS, speaker, 2] += size if shift else -size
+                latents["latent"][
+                    start + round(onset_s * RATE_HZ) - 1 : start + LASTS, speaker, 2
+                ] += size if shift else -size
             span = {"start_s": start / RATE_HZ, "end_s": (start + LASTS) / RATE_HZ, "ending": ""}
-            who = {"dialogue": f"d{number}", "split": "", "speaker": speaker, "next": 1 - speaker if shift else speaker}
-            rows.append(span | who | {"kind": "shift" if shift else "hold", "p_shift": 0.5, "correct": bool(rng.integers(2))})
-            rows.append(span | who | {"kind": "gap" if shift else "pause", "p_shift": None, "correct": None})
-        blank = {"dialogue": f"d{number}", "split": "", "situation": "other", "floor": "speech", "event": ""}
+            who = {
+                "dialogue": f"d{number}",
+                "split": "",
+                "speaker": speaker,
+                "next": 1 - speaker if shift else speaker,
+            }
+            rows.append(
+                span
+                | who
+                | {
+                    "kind": "shift" if shift else "hold",
+                    "p_shift": 0.5,
+                    "correct": bool(rng.integers(2)),
+                }
+            )
+            rows.append(
+                span | who | {"kind": "gap" if shift else "pause", "p_shift": None, "correct": None}
+            )
+        blank = {
+            "dialogue": f"d{number}",
+            "split": "",
+            "situation": "other",
+            "floor": "speech",
+            "event": "",
+        }
         columns = {name: np.full((frames, 2), blank.get(name, 0)) for name in COLUMNS}
-        columns |= {name: rng.random((frames, 2)) for name in ("vad", "p_now", "p_future", "p_next", "p_backchannel")}
-        columns |= {"frame": np.repeat(np.arange(frames)[:, None], 2, axis=1), "correct": np.full((frames, 2), np.nan)}
+        columns |= {
+            name: rng.random((frames, 2))
+            for name in ("vad", "p_now", "p_future", "p_next", "p_backchannel")
+        }
+        columns |= {
+            "frame": np.repeat(np.arange(frames)[:, None], 2, axis=1),
+            "correct": np.full((frames, 2), np.nan),
+        }
         writer = FramesWriter(folder, number, SIZES)
         writer.write(columns | latents)
         write_events(folder, number, rows)

@@ -25,42 +25,75 @@ def lines(columns: str, rows: list[str]) -> str:
     return "\n".join([columns, *rows]) + "\n"
 
 
-PLAIN = lines("speaker,time_s,d0,d1", [f"{speaker},{time_s},{speaker + 0.5},{-time_s}" for time_s in (0.1, 0.2, 0.3) for speaker in (0, 1)])
+PLAIN = lines(
+    "speaker,time_s,d0,d1",
+    [
+        f"{speaker},{time_s},{speaker + 0.5},{-time_s}"
+        for time_s in (0.1, 0.2, 0.3)
+        for speaker in (0, 1)
+    ],
+)
 
 
 # ---- round trips ----
 
 
 @pytest.mark.parametrize("layers", [LAYERS, ("latent",)])
-def test_what_was_exported_is_imported_as_it_was(layers: tuple[str, ...], tiny_collection: Collection, tmp_path: Path) -> None:
+def test_what_was_exported_is_imported_as_it_was(
+    layers: tuple[str, ...], tiny_collection: Collection, tmp_path: Path
+) -> None:
     export(tiny_collection, tmp_path / "states.csv", layers)
     again = import_csv(tmp_path / "states.csv", tmp_path / "again")
     assert again.about.sizes == {layer: tiny_collection.about.sizes[layer] for layer in layers}
     assert again.frame_rate_hz == tiny_collection.frame_rate_hz
     for number in range(3):
         for name in (*COLUMNS, *layers):
-            np.testing.assert_array_equal(again.frames(number, [name])[name], tiny_collection.frames(number, [name])[name])
-    known = [event.__dict__ | {"ending": ""} for event in tiny_collection.events()]  # words are not in the file
+            np.testing.assert_array_equal(
+                again.frames(number, [name])[name], tiny_collection.frames(number, [name])[name]
+            )
+    known = [
+        event.__dict__ | {"ending": ""} for event in tiny_collection.events()
+    ]  # words are not in the file
     assert [event.__dict__ for event in again.events()] == known
 
 
-def test_fewer_frames_come_back_at_their_rate_and_times(tiny_collection: Collection, tmp_path: Path) -> None:
+def test_fewer_frames_come_back_at_their_rate_and_times(
+    tiny_collection: Collection, tmp_path: Path
+) -> None:
     export(tiny_collection, tmp_path / "states.csv", every=5)
     again = import_csv(tmp_path / "states.csv", tmp_path / "again")
     assert again.frame_rate_hz == 10
-    np.testing.assert_allclose(again.frames(0, ["time_s"])["time_s"], tiny_collection.frames(0, ["time_s"])["time_s"][4::5], atol=1e-9)
-    np.testing.assert_array_equal(again.frames(2, ["latent"])["latent"], tiny_collection.frames(2, ["latent"])["latent"][4::5])
+    np.testing.assert_allclose(
+        again.frames(0, ["time_s"])["time_s"],
+        tiny_collection.frames(0, ["time_s"])["time_s"][4::5],
+        atol=1e-9,
+    )
+    np.testing.assert_array_equal(
+        again.frames(2, ["latent"])["latent"], tiny_collection.frames(2, ["latent"])["latent"][4::5]
+    )
 
 
-def test_labels_are_found_where_only_speaking_is_known(tiny_collection: Collection, tmp_path: Path) -> None:
-    frames = tiny_collection.frames(0, ["speaking", "situation", "floor", "holder", "other_speaking", "event"])
-    rows = [f"{frame},{speaker},{int(frames['speaking'][frame, speaker])},0.5" for frame in range(1000) for speaker in (0, 1)]
-    again = import_csv(written(tmp_path, lines("frame,speaker,speaking,d0", rows)), tmp_path / "again", rate_hz=50)
+def test_labels_are_found_where_only_speaking_is_known(
+    tiny_collection: Collection, tmp_path: Path
+) -> None:
+    frames = tiny_collection.frames(
+        0, ["speaking", "situation", "floor", "holder", "other_speaking", "event"]
+    )
+    rows = [
+        f"{frame},{speaker},{int(frames['speaking'][frame, speaker])},0.5"
+        for frame in range(1000)
+        for speaker in (0, 1)
+    ]
+    again = import_csv(
+        written(tmp_path, lines("frame,speaker,speaking,d0", rows)), tmp_path / "again", rate_hz=50
+    )
     for name in ("situation", "floor", "holder", "other_speaking", "event"):
         np.testing.assert_array_equal(again.frames(0, [name])[name], frames[name])
     events = again.events("shift", "hold")
     expected = [event for event in tiny_collection.events("shift", "hold") if event.number == 0]
-    assert [(event.kind, event.start_s) for event in events] == [(event.kind, event.start_s) for event in expected]
+    assert [(event.kind, event.start_s) for event in events] == [
+        (event.kind, event.start_s) for event in expected
+    ]
     assert {event.p_shift for event in events} == {None}
     assert np.isnan(again.frames(0, ["correct"])["correct"]).all()
 
@@ -68,23 +101,54 @@ def test_labels_are_found_where_only_speaking_is_known(tiny_collection: Collecti
 # ---- other people's files ----
 
 
-def test_states_alone_are_a_collection_of_which_nothing_else_is_known(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_states_alone_are_a_collection_of_which_nothing_else_is_known(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     parser = argparse.ArgumentParser()
     add_arguments(parser)
-    assert main(parser.parse_args([str(written(tmp_path, PLAIN)), "--out", str(tmp_path / "again"), "--name", "theirs"])) == 0
+    assert (
+        main(
+            parser.parse_args(
+                [
+                    str(written(tmp_path, PLAIN)),
+                    "--out",
+                    str(tmp_path / "again"),
+                    "--name",
+                    "theirs",
+                ]
+            )
+        )
+        == 0
+    )
     assert "1 dialogues, 3 frames at 10 Hz, 2 values of latent, 0 events" in capsys.readouterr().out
     again = Collection(tmp_path / "again")
-    assert (again.about.model, again.dialogues[0].id, again.dialogues[0].split, again.dialogues[0].activity_from) == ("theirs", "states", "unknown", "unknown")
+    assert (
+        again.about.model,
+        again.dialogues[0].id,
+        again.dialogues[0].split,
+        again.dialogues[0].activity_from,
+    ) == ("theirs", "states", "unknown", "unknown")
     np.testing.assert_allclose(again.frames(0, ["latent"])["latent"][1], [[0.5, -0.2], [1.5, -0.2]])
     labels = again.frames(0, ["speaking", "holder", "situation", "floor", "event", "vad", "time_s"])
     assert not labels["speaking"].any()
-    assert [set(labels[name].flat) for name in ("holder", "situation", "floor", "event")] == [{-1}, {"other"}, {"silence"}, {""}]
+    assert [set(labels[name].flat) for name in ("holder", "situation", "floor", "event")] == [
+        {-1},
+        {"other"},
+        {"silence"},
+        {""},
+    ]
     assert np.isnan(labels["vad"]).all()
     np.testing.assert_allclose(labels["time_s"][:, 0], [0.1, 0.2, 0.3])
 
 
-def test_rows_may_come_speaker_by_speaker_and_columns_in_any_order_with_others_between(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    rows = [f"{time_s},x,{speaker},{10 * speaker + time_s},{speaker}" for speaker in (1, 0) for time_s in (2.0, 1.5, 1.0)]
+def test_rows_may_come_speaker_by_speaker_and_columns_in_any_order_with_others_between(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [
+        f"{time_s},x,{speaker},{10 * speaker + time_s},{speaker}"
+        for speaker in (1, 0)
+        for time_s in (2.0, 1.5, 1.0)
+    ]
     path = written(tmp_path, lines("time_s,note,latent_1,latent_0,speaker", rows))
     parser = argparse.ArgumentParser()
     add_arguments(parser)
@@ -92,12 +156,18 @@ def test_rows_may_come_speaker_by_speaker_and_columns_in_any_order_with_others_b
     assert "mean nothing here: 'note'" in capsys.readouterr().out
     again = Collection(tmp_path / "again")
     assert again.frame_rate_hz == 2
-    np.testing.assert_allclose(again.frames(0, ["latent"])["latent"], [[[1, 0], [11, 1]], [[1.5, 0], [11.5, 1]], [[2, 0], [12, 1]]])
+    np.testing.assert_allclose(
+        again.frames(0, ["latent"])["latent"],
+        [[[1, 0], [11, 1]], [[1.5, 0], [11.5, 1]], [[2, 0], [12, 1]]],
+    )
 
 
 def test_imports_of_one_name_are_of_one_network(tmp_path: Path) -> None:
     path = written(tmp_path, PLAIN)
-    hashes = [import_csv(path, tmp_path / out, None, name).about.weights_sha256 for out, name in (("a", "x"), ("b", "x"), ("c", "y"))]
+    hashes = [
+        import_csv(path, tmp_path / out, None, name).about.weights_sha256
+        for out, name in (("a", "x"), ("b", "x"), ("c", "y"))
+    ]
     assert hashes[0] == hashes[1] != hashes[2]
 
 
@@ -110,13 +180,24 @@ def test_a_file_that_has_changed_is_imported_again(tmp_path: Path) -> None:
     assert import_csv(path, tmp_path / "again").frames(0, ["latent"])["latent"][0, 1, 0] == 7.5
 
 
-def test_a_file_larger_than_a_block_is_read_in_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_larger_than_a_block_is_read_in_pieces(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("turnstream.models.latents.csv_states.BLOCK_BYTES", 2000)
-    rows = [f"{name},{frame},{speaker},{frame + speaker / 2}" for name in ("a", "b", "c") for frame in range(200) for speaker in (0, 1)]
-    again = import_csv(written(tmp_path, lines("dialogue,frame,speaker,d0", rows)), tmp_path / "again", rate_hz=25)
+    rows = [
+        f"{name},{frame},{speaker},{frame + speaker / 2}"
+        for name in ("a", "b", "c")
+        for frame in range(200)
+        for speaker in (0, 1)
+    ]
+    again = import_csv(
+        written(tmp_path, lines("dialogue,frame,speaker,d0", rows)), tmp_path / "again", rate_hz=25
+    )
     assert [dialogue.id for dialogue in again.dialogues] == ["a", "b", "c"]
     for number in range(3):
-        np.testing.assert_array_equal(again.frames(number, ["latent"])["latent"][:, :, 0], np.arange(200)[:, None] + [0, 0.5])
+        np.testing.assert_array_equal(
+            again.frames(number, ["latent"])["latent"][:, :, 0], np.arange(200)[:, None] + [0, 0.5]
+        )
 
 
 # ---- what is wrong ----
@@ -130,18 +211,32 @@ GOOD = ["0,0,false,1.0", "0,1,false,2.0", "1,0,false,3.0", "1,1,false,4.0"]
         (2, "1,0,false,abc", r"line 4, column 'd0': expected a finite number, got 'abc'"),
         (2, "1,0,false,", r"line 4, column 'd0': expected a finite number, got ''"),
         (3, "1,1,false,inf", r"line 5, column 'd0': expected a finite number, got 'inf'"),
-        (1, "0,1,maybe,2.0", r"line 3, column 'speaking': expected true or false, or nothing, got 'maybe'"),
+        (
+            1,
+            "0,1,maybe,2.0",
+            r"line 3, column 'speaking': expected true or false, or nothing, got 'maybe'",
+        ),
         (1, "0,2,false,2.0", r"line 3, column 'speaker': expected 0 or 1, got '2'"),
         (0, "0.5,0,false,1.0", r"line 2, column 'frame': expected a whole number, got '0\.5'"),
         (0, "0,0,1.0", r"line 2: expected 4 cells, as the header has, got 3"),
-        (3, "2,1,false,4.0", r"line 4: expected a row for speaker 0 and one for speaker 1 in every frame, got speaker 0 alone"),
+        (
+            3,
+            "2,1,false,4.0",
+            r"line 4: expected a row for speaker 0 and one for speaker 1 in every frame, got speaker 0 alone",
+        ),
         (3, "1,0,false,4.0", r"line 5: expected one row for a frame and speaker, got a second one"),
     ],
 )
-def test_a_wrong_cell_is_named_by_line_and_column(row: int, cells: str, message: str, tmp_path: Path) -> None:
+def test_a_wrong_cell_is_named_by_line_and_column(
+    row: int, cells: str, message: str, tmp_path: Path
+) -> None:
     rows = [*GOOD[:row], cells, *GOOD[row + 1 :]]
     with pytest.raises(ConfigError, match=message):
-        import_csv(written(tmp_path, lines("frame,speaker,speaking,d0", rows)), tmp_path / "again", rate_hz=50)
+        import_csv(
+            written(tmp_path, lines("frame,speaker,speaking,d0", rows)),
+            tmp_path / "again",
+            rate_hz=50,
+        )
 
 
 @pytest.mark.parametrize(
@@ -149,7 +244,10 @@ def test_a_wrong_cell_is_named_by_line_and_column(row: int, cells: str, message:
     [
         ("frame,speaker,x", r"line 1: expected either d0, d1, \.\.\. or latent_0"),
         ("frame,speaker,d0,latent_0", "line 1: expected either d0"),
-        ("frame,speaker,d0,d2", "line 1: expected values from 0 without a gap, got 2 of d without number 1"),
+        (
+            "frame,speaker,d0,d2",
+            "line 1: expected values from 0 without a gap, got 2 of d without number 1",
+        ),
         ("frame,d0", r"line 1: expected a column `speaker` \(0 and 1 in every frame\)"),
         ("speaker,d0", "line 1: expected a column `frame` or `time_s`"),
         ("frame,speaker,d0,d0", "line 1: expected columns of different names, got 'd0' twice"),
@@ -163,37 +261,67 @@ def test_a_wrong_header_is_refused(header: str, message: str, tmp_path: Path) ->
 
 def test_one_speaker_alone_makes_no_collection(tmp_path: Path) -> None:
     rows = [f"{frame},0,1.0" for frame in range(3)]
-    with pytest.raises(ConfigError, match=r"one for speaker 1 in every frame, got speaker 0 alone, as in all of dialogue 'states'"):
-        import_csv(written(tmp_path, lines("frame,speaker,d0", rows)), tmp_path / "again", rate_hz=50)
+    with pytest.raises(
+        ConfigError,
+        match=r"one for speaker 1 in every frame, got speaker 0 alone, as in all of dialogue 'states'",
+    ):
+        import_csv(
+            written(tmp_path, lines("frame,speaker,d0", rows)), tmp_path / "again", rate_hz=50
+        )
 
 
 def test_a_gap_in_time_is_named(tmp_path: Path) -> None:
     rows = [f"{frame},{speaker},1.0" for frame in (0, 1, 2, 5, 6) for speaker in (0, 1)]
-    with pytest.raises(ConfigError, match="line 8: expected frames at equal steps, got a gap before this one"):
-        import_csv(written(tmp_path, lines("frame,speaker,d0", rows)), tmp_path / "again", rate_hz=50)
+    with pytest.raises(
+        ConfigError, match="line 8: expected frames at equal steps, got a gap before this one"
+    ):
+        import_csv(
+            written(tmp_path, lines("frame,speaker,d0", rows)), tmp_path / "again", rate_hz=50
+        )
 
 
 def test_a_dialogue_that_comes_back_is_refused(tmp_path: Path) -> None:
     rows = [f"{name},0,{speaker},1.0" for name in ("a", "b", "a") for speaker in (0, 1)]
-    with pytest.raises(ConfigError, match="line 6: expected the rows of dialogue 'a' to stand together, got more after another dialogue's"):
-        import_csv(written(tmp_path, lines("dialogue,frame,speaker,d0", rows)), tmp_path / "again", rate_hz=50)
+    with pytest.raises(
+        ConfigError,
+        match="line 6: expected the rows of dialogue 'a' to stand together, got more after another dialogue's",
+    ):
+        import_csv(
+            written(tmp_path, lines("dialogue,frame,speaker,d0", rows)),
+            tmp_path / "again",
+            rate_hz=50,
+        )
 
 
 def test_labels_that_no_view_knows_are_refused(tmp_path: Path) -> None:
     rows = [f"0,{speaker},thinking,1.0" for speaker in (0, 1)]
-    with pytest.raises(ConfigError, match=r"line 2, column 'situation': expected one of 'other', .*, got 'thinking'"):
-        import_csv(written(tmp_path, lines("frame,speaker,situation,d0", rows)), tmp_path / "again", rate_hz=50)
+    with pytest.raises(
+        ConfigError,
+        match=r"line 2, column 'situation': expected one of 'other', .*, got 'thinking'",
+    ):
+        import_csv(
+            written(tmp_path, lines("frame,speaker,situation,d0", rows)),
+            tmp_path / "again",
+            rate_hz=50,
+        )
 
 
-@pytest.mark.parametrize(("rate_hz", "message"), [(20.0, "expected the rate of its times, 10 Hz, got 20 Hz"), (-1.0, "got -1 Hz")])
-def test_a_rate_that_the_times_deny_is_refused(rate_hz: float, message: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("rate_hz", "message"),
+    [(20.0, "expected the rate of its times, 10 Hz, got 20 Hz"), (-1.0, "got -1 Hz")],
+)
+def test_a_rate_that_the_times_deny_is_refused(
+    rate_hz: float, message: str, tmp_path: Path
+) -> None:
     with pytest.raises(ConfigError, match=message):
         import_csv(written(tmp_path, PLAIN), tmp_path / "again", rate_hz=rate_hz)
 
 
 def test_without_times_the_rate_must_be_told(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"expected a rate \(--rate HZ\)"):
-        import_csv(written(tmp_path, lines("frame,speaker,d0", ["0,0,1", "0,1,1"])), tmp_path / "again")
+        import_csv(
+            written(tmp_path, lines("frame,speaker,d0", ["0,0,1", "0,1,1"])), tmp_path / "again"
+        )
 
 
 @pytest.mark.parametrize("content", [b"frame,speaker,d0\n\xff\xfe,0,1\n", b"PK\x03\x04\x00\x00"])

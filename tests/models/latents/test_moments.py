@@ -6,17 +6,29 @@ import numpy as np
 import pytest
 
 from turnstream.models.dialogues.activity import BoolFrames, segments_to_frames
-from turnstream.models.latents.moments import FLOORS, SITUATIONS, Moment, ending_of, find_floors, find_moments, find_situations
+from turnstream.models.latents.moments import (
+    FLOORS,
+    SITUATIONS,
+    Moment,
+    ending_of,
+    find_floors,
+    find_moments,
+    find_situations,
+)
 
 
 @pytest.fixture
 def activity() -> BoolFrames:
     """A hold at 4 s, a shift at 7 s, an overlap at 9.9 s, a gap at 12 s that is no clear shift, as the other speaks soon after."""
-    return segments_to_frames([[(0.0, 4.0), (5.0, 7.0), (12.5, 14.0)], [(8.0, 10.0), (9.9, 12.0), (13.0, 13.2)]], 750)
+    return segments_to_frames(
+        [[(0.0, 4.0), (5.0, 7.0), (12.5, 14.0)], [(8.0, 10.0), (9.9, 12.0), (13.0, 13.2)]], 750
+    )
 
 
 def moments_of(activity: BoolFrames, *kinds: str) -> list[Moment]:
-    return [moment for moment in find_moments(activity, np.zeros_like(activity)) if moment.kind in kinds]
+    return [
+        moment for moment in find_moments(activity, np.zeros_like(activity)) if moment.kind in kinds
+    ]
 
 
 def test_a_silence_is_a_pause_of_who_goes_on_and_the_end_for_who_does_not() -> None:
@@ -30,7 +42,9 @@ def test_a_silence_is_a_pause_of_who_goes_on_and_the_end_for_who_does_not() -> N
     assert set(names[:, 550:].reshape(-1)) == {"both speaking"}
 
 
-def test_every_frame_of_the_conversation_is_speech_overlap_gap_pause_or_silence(activity: BoolFrames) -> None:
+def test_every_frame_of_the_conversation_is_speech_overlap_gap_pause_or_silence(
+    activity: BoolFrames,
+) -> None:
     names = np.array(FLOORS)[find_floors(activity)]
     assert set(names[200:250]) == {"pause"}
     assert set(names[350:400]) == set(names[600:625]) == {"gap"}
@@ -40,8 +54,15 @@ def test_every_frame_of_the_conversation_is_speech_overlap_gap_pause_or_silence(
 
 
 def test_clear_shifts_and_holds_are_gaps_and_pauses_as_well(activity: BoolFrames) -> None:
-    assert moments_of(activity, "shift", "hold") == [Moment("hold", 0, 0, 200, 250), Moment("shift", 0, 1, 350, 400)]
-    assert moments_of(activity, "gap", "pause") == [Moment("pause", 0, 0, 200, 250), Moment("gap", 0, 1, 350, 400), Moment("gap", 1, 0, 600, 625)]
+    assert moments_of(activity, "shift", "hold") == [
+        Moment("hold", 0, 0, 200, 250),
+        Moment("shift", 0, 1, 350, 400),
+    ]
+    assert moments_of(activity, "gap", "pause") == [
+        Moment("pause", 0, 0, 200, 250),
+        Moment("gap", 0, 1, 350, 400),
+        Moment("gap", 1, 0, 600, 625),
+    ]
 
 
 def test_an_overlap_belongs_to_who_spoke_first(activity: BoolFrames) -> None:
@@ -53,16 +74,35 @@ def test_short_speech_during_the_others_is_a_backchannel_only_where_none_is_know
     assert moments_of(activity, "backchannel") == [Moment("backchannel", 1, 0, 250, 270)]
     known = np.zeros_like(activity)
     known[1, 600:620] = True
-    assert [m for m in find_moments(activity, known) if m.kind == "backchannel"] == [Moment("backchannel", 1, 0, 600, 620)]
+    assert [m for m in find_moments(activity, known) if m.kind == "backchannel"] == [
+        Moment("backchannel", 1, 0, 600, 620)
+    ]
 
 
 def test_the_words_that_end_at_a_silence_say_how_they_end(activity: BoolFrames) -> None:
-    texts = [[((0.0, 1.0), "What?"), ((2.0, 3.95), "is that it"), ((5.0, 7.1), "Is it?")], [((8.0, 9.0), "No.")]]
-    found = {m.start_frame: m.ending for m in find_moments(activity, np.zeros_like(activity), texts) if m.kind in ("gap", "pause")}
+    texts = [
+        [((0.0, 1.0), "What?"), ((2.0, 3.95), "is that it"), ((5.0, 7.1), "Is it?")],
+        [((8.0, 9.0), "No.")],
+    ]
+    found = {
+        m.start_frame: m.ending
+        for m in find_moments(activity, np.zeros_like(activity), texts)
+        if m.kind in ("gap", "pause")
+    }
     assert found == {200: "", 350: "question", 600: ""}
 
 
-@pytest.mark.parametrize(("text", "ending"), [("Is it?", "question"), ('"So."', "statement"), ("so", ""), ("", ""), ("هل؟", "question"), ("well,", "")])
+@pytest.mark.parametrize(
+    ("text", "ending"),
+    [
+        ("Is it?", "question"),
+        ('"So."', "statement"),
+        ("so", ""),
+        ("", ""),
+        ("هل؟", "question"),
+        ("well,", ""),
+    ],
+)
 def test_only_a_final_mark_tells_a_question_from_a_statement(text: str, ending: str) -> None:
     assert ending_of(text) == ending
 

@@ -20,11 +20,17 @@ from turnstream.stream.errors import ConfigError
 
 
 @pytest.fixture(scope="module", params=LAYERS)
-def one_layer(request: pytest.FixtureRequest, tiny_collection: Collection, tmp_path_factory: pytest.TempPathFactory) -> Collection:
+def one_layer(
+    request: pytest.FixtureRequest,
+    tiny_collection: Collection,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Collection:
     folder = tmp_path_factory.mktemp("one_layer")
     export(tiny_collection, folder / "states.csv", (request.param,))
     header, _, rows = (folder / "states.csv").read_text(encoding="utf-8").partition("\n")
-    named = re.sub(r"\bd(\d+)\b", rf"{request.param}_\1", header)  # an export of one layer does not name it
+    named = re.sub(
+        r"\bd(\d+)\b", rf"{request.param}_\1", header
+    )  # an export of one layer does not name it
     (folder / "states.csv").write_text(f"{named}\n{rows}", encoding="utf-8")
     return import_csv(folder / "states.csv", folder / "again")
 
@@ -45,7 +51,10 @@ def test_units(one_layer: Collection, layer: str, tmp_path: Path, suffix: str) -
 @pytest.mark.parametrize("suffix", [".png", ".html"])
 def test_cell(one_layer: Collection, layer: str, tmp_path: Path, suffix: str) -> None:
     assert f"{layer}:" in cell_page(one_layer, tmp_path / f"cell{suffix}").caption
-    assert f"{layer}:2" in cell_page(one_layer, tmp_path / f"cell{suffix}", unit=Unit(layer, 2), end_s=5).caption
+    assert (
+        f"{layer}:2"
+        in cell_page(one_layer, tmp_path / f"cell{suffix}", unit=Unit(layer, 2), end_s=5).caption
+    )
 
 
 def test_activations(one_layer: Collection, layer: str, tmp_path: Path) -> None:
@@ -56,21 +65,34 @@ def test_activations(one_layer: Collection, layer: str, tmp_path: Path) -> None:
 
 def test_probes(one_layer: Collection, layer: str, tmp_path: Path) -> None:
     results = probe(one_layer, questions=("shift-hold", "speaking"), times_s=(-0.1, 0.0), most=200)
-    assert {curve.line for curve in results.probed[1].curves} == {f"{layer} own", f"{layer} both", "said"}
+    assert {curve.line for curve in results.probed[1].curves} == {
+        f"{layer} own",
+        f"{layer} both",
+        "said",
+    }
     rnn = {"latent": "last", "latent_speaker": "first"}[layer]
-    assert f"Speaking or silent, at time 0: the {rnn} RNN's states" in draw_probes(results, tmp_path / "probes.png").caption
+    assert (
+        f"Speaking or silent, at time 0: the {rnn} RNN's states"
+        in draw_probes(results, tmp_path / "probes.png").caption
+    )
 
 
 def test_averages(one_layer: Collection, layer: str, tmp_path: Path) -> None:
-    caption = average_pictures(one_layer, tmp_path / "averages.png", "speaker-listener", layer, orders=9).caption
+    caption = average_pictures(
+        one_layer, tmp_path / "averages.png", "speaker-listener", layer, orders=9
+    ).caption
     assert {"latent": "the last RNN", "latent_speaker": "the first RNN"}[layer] in caption
 
 
-def test_a_layer_that_is_not_there_is_refused_with_those_that_are(one_layer: Collection, layer: str, tmp_path: Path) -> None:
+def test_a_layer_that_is_not_there_is_refused_with_those_that_are(
+    one_layer: Collection, layer: str, tmp_path: Path
+) -> None:
     other = next(name for name in LAYERS if name != layer)
     with pytest.raises(ConfigError, match=f"layers of this collection's, {layer}, got {other}"):
         units_view(one_layer, tmp_path / "units.csv", layers=(other,))
     with pytest.raises(ConfigError, match=f"this collection's layers, {layer}, got {other}:3"):
         cell_page(one_layer, tmp_path / "cell.png", unit=Unit(other, 3))
-    with pytest.raises(ConfigError, match=f"a layer of this collection's, {layer}, got 'shift-hold' and '{other}'"):
+    with pytest.raises(
+        ConfigError, match=f"a layer of this collection's, {layer}, got 'shift-hold' and '{other}'"
+    ):
         average_pictures(one_layer, tmp_path / "averages.png", layer=other)

@@ -35,42 +35,90 @@ def speech(speech_folder: Path, speech_cache: Path, speech_sets: list[Path]) -> 
 
 @pytest.fixture
 def settings(tmp_path: Path) -> str:
-    described = {name: dataclasses.asdict(getattr(TINY, name)) for name in ("features", "encoder", "speaker_rnn")}
+    described = {
+        name: dataclasses.asdict(getattr(TINY, name))
+        for name in ("features", "encoder", "speaker_rnn")
+    }
     described |= {"chunk_s": 1.0, "components": 6, "place_components": 18, "warmup_steps": 0}
     (tmp_path / "settings.json").write_text(json.dumps(described))
     return str(tmp_path / "settings.json")
 
 
 def test_utterances_become_a_teachers_words_a_network_and_judges(
-    speech: list[str], settings: str, speech_sets: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    speech: list[str],
+    settings: str,
+    speech_sets: list[Path],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    teacher, distilled, judged = (str(tmp_path / name) for name in ("teacher", "distilled", "judged"))
-    assert main(["pretrain", "teacher", *speech, "--out", teacher, "--components", "6", "--places", "30"]) == 0
-    assert f"continue with: turnstream pretrain distill --teacher {teacher}" in capsys.readouterr().out
+    teacher, distilled, judged = (
+        str(tmp_path / name) for name in ("teacher", "distilled", "judged")
+    )
+    assert (
+        main(
+            [
+                "pretrain",
+                "teacher",
+                *speech,
+                "--out",
+                teacher,
+                "--components",
+                "6",
+                "--places",
+                "30",
+            ]
+        )
+        == 0
+    )
+    assert (
+        f"continue with: turnstream pretrain distill --teacher {teacher}" in capsys.readouterr().out
+    )
     assert len(Extraction(tmp_path / "teacher", UtterancePool(speech_sets)).places()[0]) == 30
     options = ["--settings", settings, "--steps", "2", "--lanes", "2", "--accelerator", "cpu"]
-    assert main(["pretrain", "distill", *speech, "--teacher", teacher, "--out", distilled, *options]) == 0
+    assert (
+        main(["pretrain", "distill", *speech, "--teacher", teacher, "--out", distilled, *options])
+        == 0
+    )
     assert f"continue with: turnstream train --encoder {distilled}" in capsys.readouterr().out
     assert load_encoder(tmp_path / "distilled").speaker_rnn == TINY.speaker_rnn
     write_calls(tmp_path / "calls", calls=3)
     calls = ["--calls", str(tmp_path / "calls" / "calls.jsonl"), "--each"]
     assert main(["pretrain", "judge", *speech, "--teacher", teacher, "--out", judged, *calls]) == 0
     said = capsys.readouterr().out
-    assert said.startswith("AUC of each call by the judge of the others, at the moments of a silence in turn: ")
+    assert said.startswith(
+        "AUC of each call by the judge of the others, at the moments of a silence in turn: "
+    )
     assert said.endswith(f"scores are in {judged}\n")
     assert (tmp_path / "judged" / "without_call2.npz").is_file()
-    assert any(one.finality for one in UtterancePool(speech_sets, tmp_path / "judged" / "finality").utterances)
+    assert any(
+        one.finality
+        for one in UtterancePool(speech_sets, tmp_path / "judged" / "finality").utterances
+    )
 
 
 @pytest.mark.parametrize(
     ("method", "words"),
     [
         ("teacher", ["--data", "--out", "--whisper", "--components", "--places", "--jobs"]),
-        ("distill", ["--teacher", "--settings", "--steps", "--lanes", "--seed", "--resume", "--accelerator", "--devices"]),
+        (
+            "distill",
+            [
+                "--teacher",
+                "--settings",
+                "--steps",
+                "--lanes",
+                "--seed",
+                "--resume",
+                "--accelerator",
+                "--devices",
+            ],
+        ),
         ("judge", ["--teacher", "--calls", "--each", "--whisper"]),
     ],
 )
-def test_each_methods_help_names_its_options(method: str, words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_each_methods_help_names_its_options(
+    method: str, words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(SystemExit) as end:
         main(["pretrain", method, "--help"])
     assert end.value.code == 0
@@ -82,7 +130,10 @@ def test_the_methods_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["pretrain", "--help"])
     said = capsys.readouterr().out
-    assert all(f"  {method} " in said for method in ("autoencoder", "cpc", "reconstruct", "teacher", "distill", "judge"))
+    assert all(
+        f"  {method} " in said
+        for method in ("autoencoder", "cpc", "reconstruct", "teacher", "distill", "judge")
+    )
 
 
 TEACHER = ["teacher", "--out", "out"]
@@ -93,19 +144,46 @@ JUDGE = ["judge", "--out", "out", "--teacher", "TEACHER", "--calls", "nowhere.js
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ([*TEACHER, "--data", "nowhere"], "nowhere: expected utterances in speech/*/manifest.csv, got none"),
-        ([*DISTILL, "--data", "nowhere"], "nowhere: expected utterances in speech/*/manifest.csv, got none"),
-        ([*JUDGE, "--data", "nowhere"], "nowhere: expected utterances in speech/*/manifest.csv, got none"),
-        ([*TEACHER, "--components", "0"], "expected at least one component of a frame to keep, got 0"),
-        ([*DISTILL, "--teacher", "nowhere"], "nowhere: expected what a teacher said of the utterances (`turnstream pretrain teacher`), got no components.npz"),
+        (
+            [*TEACHER, "--data", "nowhere"],
+            "nowhere: expected utterances in speech/*/manifest.csv, got none",
+        ),
+        (
+            [*DISTILL, "--data", "nowhere"],
+            "nowhere: expected utterances in speech/*/manifest.csv, got none",
+        ),
+        (
+            [*JUDGE, "--data", "nowhere"],
+            "nowhere: expected utterances in speech/*/manifest.csv, got none",
+        ),
+        (
+            [*TEACHER, "--components", "0"],
+            "expected at least one component of a frame to keep, got 0",
+        ),
+        (
+            [*DISTILL, "--teacher", "nowhere"],
+            "nowhere: expected what a teacher said of the utterances (`turnstream pretrain teacher`), got no components.npz",
+        ),
         ([*DISTILL, "--lanes", "0"], "expected lanes > 0, got 0"),
-        ([*DISTILL, "--settings", "nowhere.json"], "nowhere.json: expected a JSON file of training settings"),
-        ([*DISTILL, "--resume"], "expected at most 6 components, as many as were extracted, got 128"),
+        (
+            [*DISTILL, "--settings", "nowhere.json"],
+            "nowhere.json: expected a JSON file of training settings",
+        ),
+        (
+            [*DISTILL, "--resume"],
+            "expected at most 6 components, as many as were extracted, got 128",
+        ),
         ([*JUDGE], "expected a manifest of dialogues"),
     ],
 )
 def test_bad_input_is_one_line_and_exit_code_2(
-    words: list[str], message: str, speech: list[str], taught: Extraction, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    words: list[str],
+    message: str,
+    speech: list[str],
+    taught: Extraction,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.chdir(tmp_path)
     method, *options = [str(taught.folder) if word == "TEACHER" else word for word in words]
@@ -116,9 +194,18 @@ def test_bad_input_is_one_line_and_exit_code_2(
     assert error.count("\n") == 1
 
 
-def test_two_calls_are_one_line_and_exit_code_2(speech: list[str], taught: Extraction, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_two_calls_are_one_line_and_exit_code_2(
+    speech: list[str], taught: Extraction, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     write_calls(tmp_path / "calls", calls=2)
-    options = ["--teacher", str(taught.folder), "--out", str(tmp_path / "judged"), "--calls", str(tmp_path / "calls" / "calls.jsonl")]
+    options = [
+        "--teacher",
+        str(taught.folder),
+        "--out",
+        str(tmp_path / "judged"),
+        "--calls",
+        str(tmp_path / "calls" / "calls.jsonl"),
+    ]
     assert main(["pretrain", "judge", *speech, *options]) == 2
     error = capsys.readouterr().err
     assert "expected at least three calls, so that each can be judged by the others, got 2" in error
@@ -126,15 +213,36 @@ def test_two_calls_are_one_line_and_exit_code_2(speech: list[str], taught: Extra
     assert not (tmp_path / "judged").exists()
 
 
-@pytest.mark.skipif(importlib.util.find_spec("faster_whisper") is None, reason="faster-whisper is not installed")
+@pytest.mark.skipif(
+    importlib.util.find_spec("faster_whisper") is None, reason="faster-whisper is not installed"
+)
 def test_a_folder_without_a_whisper_model_is_named(
-    speech: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    speech: list[str],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     from turnstream.models.teachers.whisper import WhisperEncoder
 
     monkeypatch.setattr(extraction, "WhisperEncoder", WhisperEncoder)
-    assert main(["pretrain", "teacher", *speech, "--out", str(tmp_path / "teacher"), "--whisper", str(tmp_path)]) == 2
-    assert f"{tmp_path}: expected a Whisper model in CTranslate2's format (model.bin, config.json), got no model.bin\n" in capsys.readouterr().err
+    assert (
+        main(
+            [
+                "pretrain",
+                "teacher",
+                *speech,
+                "--out",
+                str(tmp_path / "teacher"),
+                "--whisper",
+                str(tmp_path),
+            ]
+        )
+        == 2
+    )
+    assert (
+        f"{tmp_path}: expected a Whisper model in CTranslate2's format (model.bin, config.json), got no model.bin\n"
+        in capsys.readouterr().err
+    )
 
 
 def test_a_made_up_call_is_as_its_activity_says(tmp_path: Path) -> None:

@@ -17,7 +17,13 @@ from turnstream.models.pretraining.settings import PretrainingSettings
 
 SYMBOLS, WIDTH, ROWS, STEPS = 8, 8, 8, 24
 SETTINGS = PretrainingSettings(
-    "cpc", ahead=(1, 5), context_hidden=24, negatives_within=8, negatives_across=8, encoder=EncoderConfig(out_channels=WIDTH), chunk_s=STEPS * 0.02
+    "cpc",
+    ahead=(1, 5),
+    context_hidden=24,
+    negatives_within=8,
+    negatives_across=8,
+    encoder=EncoderConfig(out_channels=WIDTH),
+    chunk_s=STEPS * 0.02,
 )
 NEGATIVES = 16
 
@@ -34,10 +40,16 @@ def dice(rng: np.random.Generator) -> np.ndarray:
 
 def binomial(draws: int, share: float) -> np.ndarray:
     """Probabilities of 0 to `draws` hits."""
-    return np.array([math.comb(draws, n) * share**n * (1 - share) ** (draws - n) for n in range(draws + 1)])
+    return np.array(
+        [math.comb(draws, n) * share**n * (1 - share) ** (draws - n) for n in range(draws + 1)]
+    )
 
 
-def trained(draw: Callable[[np.random.Generator], np.ndarray], settings: PretrainingSettings = SETTINGS, steps: int = 150) -> list[Judged]:
+def trained(
+    draw: Callable[[np.random.Generator], np.ndarray],
+    settings: PretrainingSettings = SETTINGS,
+    steps: int = 150,
+) -> list[Judged]:
     """The last judgements of an objective that was trained on given, fixed encodings."""
     torch.manual_seed(0)
     rng = np.random.default_rng(0)
@@ -47,7 +59,9 @@ def trained(draw: Callable[[np.random.Generator], np.ndarray], settings: Pretrai
     found: list[Judged] = []
     for _ in range(steps):
         encoded = encodings[torch.from_numpy(draw(rng))]
-        judged = objective(encoded, encoded, {"context": {"h": torch.zeros(ROWS, 1, SETTINGS.context_hidden)}})
+        judged = objective(
+            encoded, encoded, {"context": {"h": torch.zeros(ROWS, 1, SETTINGS.context_hidden)}}
+        )
         optimizer.zero_grad()
         judged.loss.backward()
         optimizer.step()
@@ -56,13 +70,17 @@ def trained(draw: Callable[[np.random.Generator], np.ndarray], settings: Pretrai
 
 
 def test_a_known_future_is_found_up_to_negatives_that_are_alike() -> None:
-    again = (STEPS / SYMBOLS - 1) / STEPS  # how likely another moment of the same row has the same symbol: a cycle is regular
+    again = (
+        STEPS / SYMBOLS - 1
+    ) / STEPS  # how likely another moment of the same row has the same symbol: a cycle is regular
     alike = np.convolve(binomial(NEGATIVES // 2, again), binomial(NEGATIVES // 2, 1 / SYMBOLS))
     best = sum(share * math.log(1 + n) for n, share in enumerate(alike))
     last = trained(cycle)
     loss = np.mean([float(judged.loss.detach()) for judged in last])
     assert loss == pytest.approx(best, abs=0.08)
-    assert np.mean([float(judged.measures["below_chance"]) for judged in last]) == pytest.approx(math.log(1 + NEGATIVES) - loss, abs=1e-5)
+    assert np.mean([float(judged.measures["below_chance"]) for judged in last]) == pytest.approx(
+        math.log(1 + NEGATIVES) - loss, abs=1e-5
+    )
     accuracy = np.mean([float(judged.measures["accuracy"]) for judged in last])
     assert accuracy == pytest.approx(alike[0], abs=0.08)  # where no negative is alike
     assert accuracy > 1.8 / (1 + NEGATIVES)
@@ -76,16 +94,27 @@ def test_with_negatives_of_others_no_more_is_found_than_the_mutual_information()
 
 def test_where_there_is_nothing_to_know_nothing_is_found() -> None:
     last = trained(dice)
-    assert np.mean([float(judged.measures["below_chance"]) for judged in last]) == pytest.approx(0, abs=0.03)
+    assert np.mean([float(judged.measures["below_chance"]) for judged in last]) == pytest.approx(
+        0, abs=0.03
+    )
 
 
 def test_the_right_moment_is_no_negative_of_itself() -> None:
-    settings = PretrainingSettings("cpc", ahead=(1,), negatives_within=64, negatives_across=0, encoder=EncoderConfig(out_channels=4), chunk_s=0.06)
+    settings = PretrainingSettings(
+        "cpc",
+        ahead=(1,),
+        negatives_within=64,
+        negatives_across=0,
+        encoder=EncoderConfig(out_channels=4),
+        chunk_s=0.06,
+    )
     objective = CPC(settings)
     torch.manual_seed(0)
     encoded = torch.randn(2, 3, 4)
     with torch.no_grad():
-        judged = objective(encoded, encoded, {"context": {"h": torch.zeros(2, 1, settings.context_hidden)}})
+        judged = objective(
+            encoded, encoded, {"context": {"h": torch.zeros(2, 1, settings.context_hidden)}}
+        )
         torch.manual_seed(1)
         others, moments = objective._draw(encoded)
     assert torch.equal(others, encoded[torch.arange(2)[:, None], moments])

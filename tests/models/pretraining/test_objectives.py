@@ -18,14 +18,31 @@ from turnstream.models.receptive_field import receptive_field
 from ...networks import CONFIGS
 
 CLUSTERS, WIDTH = 8, 4
-BOOK = PretrainingSettings("vqvae", codes=CLUSTERS, code_channels=WIDTH, code_decay=0.8, revive_below=1.0)
+BOOK = PretrainingSettings(
+    "vqvae", codes=CLUSTERS, code_channels=WIDTH, code_decay=0.8, revive_below=1.0
+)
 SMALL = EncoderConfig(channels=12, out_channels=10, stacks=(StackConfig((3,), (2,)),))
 
 
-def settings_of(method: str, encoder: EncoderConfig = SMALL, features: FeatureConfig | None = None, **others: Any) -> PretrainingSettings:
+def settings_of(
+    method: str,
+    encoder: EncoderConfig = SMALL,
+    features: FeatureConfig | None = None,
+    **others: Any,
+) -> PretrainingSettings:
     step_s = 0.02 * encoder.stride
-    plain = {"chunk_s": 24 * step_s, "lanes": 2, "ahead": (1, 3), "codes": 16, "code_channels": 6, "decoder_hidden": 24, "context_hidden": 9}
-    return PretrainingSettings(method, encoder=encoder, features=features or FeatureConfig(), **(plain | others))
+    plain = {
+        "chunk_s": 24 * step_s,
+        "lanes": 2,
+        "ahead": (1, 3),
+        "codes": 16,
+        "code_channels": 6,
+        "decoder_hidden": 24,
+        "context_hidden": 9,
+    }
+    return PretrainingSettings(
+        method, encoder=encoder, features=features or FeatureConfig(), **(plain | others)
+    )
 
 
 def network_of(settings: PretrainingSettings) -> PretrainingNetwork:
@@ -41,25 +58,38 @@ def audio_of(settings: PretrainingSettings, steps: int, seed: int = 0) -> torch.
     rng = np.random.default_rng(seed)
     samples = steps * settings.of_stream.model.frame_samples
     loudness = np.repeat(rng.random((2, 2, steps)), samples // steps, axis=2)
-    return torch.from_numpy((0.2 * loudness * rng.standard_normal((2, 2, samples))).astype(np.float32))
+    return torch.from_numpy(
+        (0.2 * loudness * rng.standard_normal((2, 2, samples))).astype(np.float32)
+    )
 
 
 def clusters(centres: np.ndarray[Any, Any], count: int, rng: np.random.Generator) -> torch.Tensor:
     which = rng.integers(len(centres), size=(1, count))
-    return torch.from_numpy((centres[which] + 0.05 * rng.standard_normal((1, count, centres.shape[1]))).astype(np.float32))
+    return torch.from_numpy(
+        (centres[which] + 0.05 * rng.standard_normal((1, count, centres.shape[1]))).astype(
+            np.float32
+        )
+    )
 
 
 def test_codes_recover_planted_clusters() -> None:
     rng = np.random.default_rng(0)
     centres = rng.normal(0, 1, (CLUSTERS, WIDTH))
     torch.manual_seed(0)
-    book = quantiser(dataclasses.replace(BOOK, codes=3 * CLUSTERS))  # with just as many as clusters, k-means may share two among three
+    book = quantiser(
+        dataclasses.replace(BOOK, codes=3 * CLUSTERS)
+    )  # with just as many as clusters, k-means may share two among three
     for _ in range(60):
         book(clusters(centres, 400, rng))
-    apart = np.linalg.norm(book.codebook.numpy()[None] - centres[:, None], axis=-1)  # (clusters, codes)
+    apart = np.linalg.norm(
+        book.codebook.numpy()[None] - centres[:, None], axis=-1
+    )  # (clusters, codes)
     assert (apart.min(axis=1) < 0.1).all()  # each centre has a code
     assert (apart.min(axis=0) < 0.3).all()  # and no code lies elsewhere
-    noisy, which = np.repeat(centres, 50, axis=0) + 0.05 * rng.standard_normal((50 * CLUSTERS, WIDTH)), np.repeat(np.arange(CLUSTERS), 50)
+    noisy, which = (
+        np.repeat(centres, 50, axis=0) + 0.05 * rng.standard_normal((50 * CLUSTERS, WIDTH)),
+        np.repeat(np.arange(CLUSTERS), 50),
+    )
     _, index, _ = book.eval()(torch.from_numpy(noisy.astype(np.float32))[None])
     assert np.array_equal(apart.argmin(axis=0)[index[0].numpy()], which)
 
@@ -75,7 +105,9 @@ def test_dead_codes_are_revived_where_the_data_have_gone() -> None:
         book(clusters(elsewhere, 400, rng))
     _, index, _ = book.eval()(clusters(elsewhere, 4000, rng))
     assert perplexity(torch.bincount(index.flatten(), minlength=CLUSTERS)) > 0.8 * CLUSTERS
-    assert (np.linalg.norm(book.codebook.numpy()[:, None] - elsewhere[None], axis=-1).min(axis=0) < 4).all()
+    assert (
+        np.linalg.norm(book.codebook.numpy()[:, None] - elsewhere[None], axis=-1).min(axis=0) < 4
+    ).all()
 
 
 def test_the_gradient_goes_straight_through_and_the_commitment_pulls_towards_the_code() -> None:
@@ -95,7 +127,9 @@ def test_the_gradient_goes_straight_through_and_the_commitment_pulls_towards_the
 def test_perplexity_counts_codes_in_use() -> None:
     assert perplexity(torch.tensor([5, 5, 5, 5, 0, 0])) == pytest.approx(4)
     assert perplexity(torch.tensor([7, 0])) == 1
-    assert perplexity(torch.tensor([3, 1])) == pytest.approx(np.exp(-(0.75 * np.log(0.75) + 0.25 * np.log(0.25))))
+    assert perplexity(torch.tensor([3, 1])) == pytest.approx(
+        np.exp(-(0.75 * np.log(0.75) + 0.25 * np.log(0.25)))
+    )
 
 
 @pytest.mark.parametrize("stride", [1, 2])
@@ -107,7 +141,9 @@ def test_windows_are_the_frames_that_reach_each_step(stride: int) -> None:
     found, _ = windows(mel, torch.zeros(2, *windows.cache_shape))
     for step in (0, 1, 13, 23):
         newest = (step + 1) * stride
-        wanted = torch.cat([torch.zeros(2, windows.size, mel.shape[2]), mel], dim=1)[:, newest : newest + windows.size]
+        wanted = torch.cat([torch.zeros(2, windows.size, mel.shape[2]), mel], dim=1)[
+            :, newest : newest + windows.size
+        ]
         assert torch.equal(found[:, step], wanted)
 
 
@@ -126,7 +162,12 @@ def test_in_chunks_as_at_once_for_every_encoder_of_the_family(name: str, method:
     if whole.reconstruction is not None:
         assert first.reconstruction is not None
         assert second.reconstruction is not None
-        torch.testing.assert_close(torch.cat([first.reconstruction, second.reconstruction], dim=1), whole.reconstruction, atol=1e-4, rtol=0)
+        torch.testing.assert_close(
+            torch.cat([first.reconstruction, second.reconstruction], dim=1),
+            whole.reconstruction,
+            atol=1e-4,
+            rtol=0,
+        )
 
 
 @pytest.mark.parametrize("method", [method for method in METHODS if method != "cpc"])
@@ -136,7 +177,9 @@ def test_nothing_flows_back_from_the_future(method: str) -> None:
     future = audio.clone()
     future[..., 14 * settings.of_stream.model.frame_samples :] = 0.5
     with torch.inference_mode():
-        before, after = (network(heard, network.init_state(2))[0].reconstruction for heard in (audio, future))
+        before, after = (
+            network(heard, network.init_state(2))[0].reconstruction for heard in (audio, future)
+        )
     assert before is not None
     assert after is not None
     assert torch.equal(before[:, :14], after[:, :14])
@@ -161,17 +204,33 @@ def tones(settings: PretrainingSettings, seed: int) -> torch.Tensor:
     """Every 0.24 s one of four tones, (2, 2, N)."""
     rng = np.random.default_rng(seed)
     hz = np.repeat(rng.choice([200.0, 500.0, 1100.0, 2300.0], (2, 2, 2)), 12 * 320, axis=2)
-    return torch.from_numpy((0.3 * np.sin(np.cumsum(2 * np.pi * hz / settings.features.sample_rate_hz, axis=2))).astype(np.float32))
+    return torch.from_numpy(
+        (0.3 * np.sin(np.cumsum(2 * np.pi * hz / settings.features.sample_rate_hz, axis=2))).astype(
+            np.float32
+        )
+    )
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"method": "gan"}, "expected method to be one of autoencoder, vqvae, vqvae2, cpc, got 'gan'"),
+        (
+            {"method": "gan"},
+            "expected method to be one of autoencoder, vqvae, vqvae2, cpc, got 'gan'",
+        ),
         ({"codes": 0}, "expected codes > 0, got 0"),
-        ({"method": "vqvae2", "chunk_s": 3.0}, "expected a chunk in multiples of 4 steps of the encoder, got 150"),
-        ({"ahead": (1, 160)}, r"expected steps ahead from 1 to less than a chunk \(160\), got \(1, 160\)"),
-        ({"negatives_within": 0, "negatives_across": 0}, "expected negatives to tell a prediction from, got none"),
+        (
+            {"method": "vqvae2", "chunk_s": 3.0},
+            "expected a chunk in multiples of 4 steps of the encoder, got 150",
+        ),
+        (
+            {"ahead": (1, 160)},
+            r"expected steps ahead from 1 to less than a chunk \(160\), got \(1, 160\)",
+        ),
+        (
+            {"negatives_within": 0, "negatives_across": 0},
+            "expected negatives to tell a prediction from, got none",
+        ),
         ({"warmup_steps": 1}, "expected warmup_steps of 0 or at least 2, got 1"),
         ({"code_decay": 1.0}, "expected 0 <= code_decay < 1, got 1.0"),
     ],

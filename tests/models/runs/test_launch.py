@@ -19,7 +19,11 @@ from turnstream.models.runs.launch import launched
     ],
 )
 def test_processes_of_a_machine_share_its_cores(
-    devices: int, workers: int, omp_threads: str | None, expected: list[int], monkeypatch: pytest.MonkeyPatch
+    devices: int,
+    workers: int,
+    omp_threads: str | None,
+    expected: list[int],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     if omp_threads:

@@ -73,7 +73,9 @@ def test_an_extraction_cut_short_among_the_frames_ends_as_one_that_was_not(
 
 
 @pytest.mark.parametrize("cut", [0, ROW_BYTES + 9, 5 * ROW_BYTES])
-def test_an_extraction_cut_short_among_the_places_ends_as_one_that_was_not(cut: int, copied: Path, taught: Extraction, speech_sets: list[Path]) -> None:
+def test_an_extraction_cut_short_among_the_places_ends_as_one_that_was_not(
+    cut: int, copied: Path, taught: Extraction, speech_sets: list[Path]
+) -> None:
     truncate(copied / EMBEDDINGS, cut)
     FakeEncoder.asked = 0
     extract(copied, speech_sets, components=6)
@@ -81,7 +83,9 @@ def test_an_extraction_cut_short_among_the_places_ends_as_one_that_was_not(cut: 
     assert FakeEncoder.asked == len(taught.places()[0]) - cut // ROW_BYTES
 
 
-def test_one_that_was_killed_at_work_is_resumed_too(taught: Extraction, speech_sets: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_that_was_killed_at_work_is_resumed_too(
+    taught: Extraction, speech_sets: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     class Mortal(FakeEncoder):
         left = 30  # 21 clips for the components, and 9 of their frames
 
@@ -106,7 +110,9 @@ def test_nothing_is_asked_again_of_what_is_finished(copied: Path, speech_sets: l
     assert FakeEncoder.asked == 0
 
 
-def test_only_the_first_places_are_asked_about_and_more_may_follow(taught: Extraction, speech_sets: list[Path], pool: UtterancePool, tmp_path: Path) -> None:
+def test_only_the_first_places_are_asked_about_and_more_may_follow(
+    taught: Extraction, speech_sets: list[Path], pool: UtterancePool, tmp_path: Path
+) -> None:
     extract(tmp_path, speech_sets, components=6, most_places=5)
     some = Extraction(tmp_path, pool).places()
     everything = taught.places()
@@ -129,13 +135,20 @@ def test_another_pool_is_refused(copied: Path, speech_sets: list[Path]) -> None:
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_a_folder_in_which_something_is_missing_says_so(name: str, copied: Path, pool: UtterancePool) -> None:
+def test_a_folder_in_which_something_is_missing_says_so(
+    name: str, copied: Path, pool: UtterancePool
+) -> None:
     (copied / name).unlink()
-    with pytest.raises(ConfigError, match=rf"expected what a teacher said of the utterances \(`turnstream pretrain teacher`\), got no {name}$"):
+    with pytest.raises(
+        ConfigError,
+        match=rf"expected what a teacher said of the utterances \(`turnstream pretrain teacher`\), got no {name}$",
+    ):
         Extraction(copied, pool)
 
 
-def test_frames_are_those_of_the_teacher_within_half_a_quantum(taught: Extraction, pool: UtterancePool) -> None:
+def test_frames_are_those_of_the_teacher_within_half_a_quantum(
+    taught: Extraction, pool: UtterancePool
+) -> None:
     parts = taught.components
     for utterance in pool.utterances[3:6]:
         expected = (band_levels(pool.audio(utterance)) - parts.mean) @ parts.basis / parts.scale
@@ -144,7 +157,9 @@ def test_frames_are_those_of_the_teacher_within_half_a_quantum(taught: Extractio
         assert np.abs(taught.frames(utterance) - late).max() > 10 / QUANTUM
 
 
-def test_places_are_embedded_as_the_teacher_hears_them_end(taught: Extraction, pool: UtterancePool) -> None:
+def test_places_are_embedded_as_the_teacher_hears_them_end(
+    taught: Extraction, pool: UtterancePool
+) -> None:
     clips, places, kinds, embeddings = taught.places()
     assert set(kinds.tolist()) == {END, PAUSE, DIP, CUT}
     for row in range(0, len(clips), 7):
@@ -155,7 +170,9 @@ def test_places_are_embedded_as_the_teacher_hears_them_end(taught: Extraction, p
 
 def test_components_quantise_within_half_a_quantum_and_far_values_are_cut_off() -> None:
     rng = np.random.default_rng(0)
-    frames = (rng.standard_normal((3000, 5)) @ rng.standard_normal((5, 5)) + rng.standard_normal(5)).astype(np.float32)
+    frames = (
+        rng.standard_normal((3000, 5)) @ rng.standard_normal((5, 5)) + rng.standard_normal(5)
+    ).astype(np.float32)
     parts = Components.fit(frames, 3)
     assert parts.basis.shape == (5, 3)
     exact = (frames - parts.mean) @ parts.basis / parts.scale
@@ -176,10 +193,14 @@ def test_components_come_back_from_disk(tmp_path: Path) -> None:
     assert all(np.array_equal(value, getattr(again, name)) for name, value in vars(parts).items())
 
 
-def test_what_follows_a_place_is_the_recordings_own_silence_as_far_as_it_goes(pool: UtterancePool) -> None:
+def test_what_follows_a_place_is_the_recordings_own_silence_as_far_as_it_goes(
+    pool: UtterancePool,
+) -> None:
     utterance = pool.utterances[0]
     ((pause, resume),) = utterance.pauses.tolist()
-    clip = np.arange(1, pool.samples(utterance) + 1, dtype=np.float32)  # each sample says which it is
+    clip = np.arange(
+        1, pool.samples(utterance) + 1, dtype=np.float32
+    )  # each sample says which it is
     for kept in (1000, resume - pause):
         short = dataclasses.replace(utterance, pauses=np.array([[pause, pause + kept]], np.int32))
         heard = heard_until(clip, short, pause)
@@ -219,13 +240,17 @@ class CountingEncoder(FakeEncoder):
         return [np.arange(-(-len(clip) // 320), dtype=np.float32)[:, None] for clip in clips]
 
 
-def test_the_last_frames_are_averaged_in_three_groups_and_short_sounds_get_silence_in_front() -> None:
+def test_the_last_frames_are_averaged_in_three_groups_and_short_sounds_get_silence_in_front() -> (
+    None
+):
     encoder = CountingEncoder()
     assert embed_end(encoder, np.ones(100 * 320, np.float32)).tolist() == [94.5, 82.0, 57.0]  # pyright: ignore[reportArgumentType]
     assert embed_end(encoder, np.ones(320, np.float32)).tolist() == [54.5, 42.0, 17.0]  # pyright: ignore[reportArgumentType]
     short = np.full(3200, 0.3, np.float32)
     (padded,) = FakeEncoder().encode([np.pad(short, (50 * 320, 0))])
-    expected = np.concatenate([padded[50:].mean(axis=0), padded[35:50].mean(axis=0), padded[:35].mean(axis=0)])
+    expected = np.concatenate(
+        [padded[50:].mean(axis=0), padded[35:50].mean(axis=0), padded[:35].mean(axis=0)]
+    )
     assert np.array_equal(embed_end(FakeEncoder(), short), expected.astype(np.float16))  # pyright: ignore[reportArgumentType]
 
 
@@ -234,7 +259,10 @@ def test_places_are_ends_pauses_dips_and_cuts_inside_speech(pool: UtterancePool)
     assert listed == list(list_places(pool, 0))
     assert listed != list(list_places(pool, 1))
     for utterance in pool.utterances:
-        own = {kind: [place for clip, place, of in listed if clip == utterance.index and of == kind] for kind in (END, PAUSE, DIP, CUT)}
+        own = {
+            kind: [place for clip, place, of in listed if clip == utterance.index and of == kind]
+            for kind in (END, PAUSE, DIP, CUT)
+        }
         assert own[END] == [utterance.offset]
         assert own[PAUSE] == utterance.pauses[:, 0].tolist()
         assert set(own[DIP]) <= set(utterance.dips.tolist())
@@ -246,20 +274,36 @@ def test_places_are_ends_pauses_dips_and_cuts_inside_speech(pool: UtterancePool)
 def test_places_come_in_a_random_order_ends_early(taught: Extraction) -> None:
     with np.load(taught.folder / PLACES) as listed:
         assert (np.diff(listed["clip"]) < 0).any()
-    order = [extraction._shuffled([(number, 0, END if number % 2 else CUT) for number in range(400)], seed) for seed in (0, 1)]
+    order = [
+        extraction._shuffled(
+            [(number, 0, END if number % 2 else CUT) for number in range(400)], seed
+        )
+        for seed in (0, 1)
+    ]
     assert order[0] != order[1]
     assert sorted(order[0]) == sorted(order[1])
-    ranks = {of: np.mean([rank for rank, (_, _, what) in enumerate(order[0]) if what == of]) for of in (END, CUT)}
+    ranks = {
+        of: np.mean([rank for rank, (_, _, what) in enumerate(order[0]) if what == of])
+        for of in (END, CUT)
+    }
     assert ranks[END] < 160
     assert ranks[CUT] > 240
 
 
 def test_no_more_than_thirty_seconds_of_a_clip_are_asked_about() -> None:
-    assert [clip_frames(samples) for samples in (1, 320, 321, 30 * 16000, 60 * 16000)] == [1, 1, 2, 1500, 1500]
+    assert [clip_frames(samples) for samples in (1, 320, 321, 30 * 16000, 60 * 16000)] == [
+        1,
+        1,
+        2,
+        1500,
+        1500,
+    ]
 
 
 def test_clips_that_were_not_reached_are_not_counted(pool: UtterancePool, tmp_path: Path) -> None:
-    planted = plant(tmp_path / "whole", pool, lambda _, frames: np.zeros((frames, 4), np.int8), [(0, 5000, CUT)])
+    planted = plant(
+        tmp_path / "whole", pool, lambda _, frames: np.zeros((frames, 4), np.int8), [(0, 5000, CUT)]
+    )
     assert planted.clips == len(pool.utterances)
     truncate(tmp_path / "whole" / FRAMES, 4 * int(planted.starts[3]) + 10)
     assert Extraction(tmp_path / "whole", pool).clips == 3

@@ -53,7 +53,9 @@ def slope_of(logits: NDArray[np.float32], shift: NDArray[np.bool_]) -> float:
     slope = 1.0
     for _ in range(50):  # Newton
         chance = 1 / (1 + np.exp(-slope * logits.astype(np.float64)))
-        slope += float(((shift - chance) * logits).sum() / (chance * (1 - chance) * logits**2).sum())
+        slope += float(
+            ((shift - chance) * logits).sum() / (chance * (1 - chance) * logits**2).sum()
+        )
     return slope
 
 
@@ -77,10 +79,14 @@ def test_a_planted_direction_is_found_and_its_scores_are_calibrated() -> None:
 def test_shifts_and_holds_weigh_the_same_however_many_there_are() -> None:
     coordinates, heard = planted()
     rare = ~heard.shift | (np.arange(len(heard.shift)) % 8 == 0)
-    part = CallSilences(heard.embeddings[rare], heard.shift[rare], heard.call[rare], heard.silence[rare])
+    part = CallSilences(
+        heard.embeddings[rare], heard.shift[rare], heard.call[rare], heard.silence[rare]
+    )
     scores = fit_judge(coordinates[rare], part).scores(coordinates[rare])
     assert part.shift.mean() < 0.2
-    assert (scores[part.shift].mean() + scores[~part.shift].mean()) / 2 == pytest.approx(0.5, abs=0.06)
+    assert (scores[part.shift].mean() + scores[~part.shift].mean()) / 2 == pytest.approx(
+        0.5, abs=0.06
+    )
 
 
 def test_labels_without_a_pattern_give_a_judge_without_an_opinion() -> None:
@@ -105,7 +111,12 @@ def test_a_judge_of_a_call_has_not_seen_it() -> None:
 def test_a_judge_of_a_call_is_the_one_fitted_on_the_others() -> None:
     coordinates, heard = planted(silences=40)
     rest = heard.call != 1
-    expected = fit_judge(coordinates[rest], CallSilences(heard.embeddings[rest], heard.shift[rest], heard.call[rest], heard.silence[rest]))
+    expected = fit_judge(
+        coordinates[rest],
+        CallSilences(
+            heard.embeddings[rest], heard.shift[rest], heard.call[rest], heard.silence[rest]
+        ),
+    )
     judge = held_out(coordinates, heard)[1]
     assert np.array_equal(judge.weights, expected.weights)
     assert judge.bias == expected.bias
@@ -118,7 +129,9 @@ def test_told_places_help_where_calls_are_few_wherever_they_lie() -> None:
 
     def drawn(count: int, apart: float) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         kind = rng.random(count) < 0.5
-        return (rng.standard_normal((count, 20)) + apart * (kind - 0.5)[:, None] * direction).astype(np.float32), kind
+        return (
+            rng.standard_normal((count, 20)) + apart * (kind - 0.5)[:, None] * direction
+        ).astype(np.float32), kind
 
     coordinates, shift = drawn(40, 1.5)
     heard = CallSilences(coordinates.astype(np.float16), shift, np.arange(40) % 5, np.arange(40))
@@ -126,9 +139,17 @@ def test_told_places_help_where_calls_are_few_wherever_they_lie() -> None:
     fresh, happened = drawn(2000, 1.5)
     alone, helped, moved, misled = (
         fit_judge(coordinates, heard, told)
-        for told in ([], [ToldPlaces(places, complete)], [ToldPlaces(places + 5, complete)], [ToldPlaces(places, rng.permutation(complete))])
+        for told in (
+            [],
+            [ToldPlaces(places, complete)],
+            [ToldPlaces(places + 5, complete)],
+            [ToldPlaces(places, rng.permutation(complete))],
+        )
     )
-    found = {name: auc(judge.logits(fresh), happened) for name, judge in {"alone": alone, "helped": helped, "misled": misled}.items()}
+    found = {
+        name: auc(judge.logits(fresh), happened)
+        for name, judge in {"alone": alone, "helped": helped, "misled": misled}.items()
+    }
     assert found["helped"] > found["alone"] + 0.05
     assert found["misled"] < found["helped"] - 0.05
     assert np.corrcoef(moved.logits(fresh), helped.logits(fresh))[0, 1] > 0.999
@@ -137,7 +158,10 @@ def test_told_places_help_where_calls_are_few_wherever_they_lie() -> None:
 
 
 def test_a_judge_that_no_call_taught_needs_texts() -> None:
-    with pytest.raises(DialogueError, match="expected utterances whose text tells where they are complete, got none"):
+    with pytest.raises(
+        DialogueError,
+        match="expected utterances whose text tells where they are complete, got none",
+    ):
         fit_told([])
 
 
@@ -146,15 +170,30 @@ def test_a_text_tells_that_a_sentence_is_complete_at_its_end_alone(taught: Extra
     read = [replace(template, finished=finished) for finished in (FINISHED, UNFINISHED, UNKNOWN)]
     spoken = [replace(utterance, set_name=SYNTHETIC_SET) for utterance in read]
     pool: Any = SimpleNamespace(pool=SimpleNamespace(utterances=read + spoken))
-    clips, kinds = np.repeat(np.arange(6), 2).astype(np.int32), np.tile([END, PAUSE], 6).astype(np.int8)
+    clips, kinds = (
+        np.repeat(np.arange(6), 2).astype(np.int32),
+        np.tile([END, PAUSE], 6).astype(np.int8),
+    )
     complete, known, neural = tell(pool, clips, kinds)
     assert np.flatnonzero(complete).tolist() == [0, 6]
-    assert np.flatnonzero(~known).tolist() == [2, 4, 10]  # read clips may be cut anywhere; of the neural voice only the text may be missing
+    assert np.flatnonzero(~known).tolist() == [
+        2,
+        4,
+        10,
+    ]  # read clips may be cut anywhere; of the neural voice only the text may be missing
     assert neural.tolist() == [False] * 6 + [True] * 6
     groups = told_places(pool, clips, kinds, np.arange(12, dtype=np.float32)[:, None])
-    assert [group.coordinates[:, 0].tolist() for group in groups] == [[6, 7, 8, 9, 11], [0, 1, 3, 5]]
-    assert [group.complete.tolist() for group in groups] == [[True, False, False, False, False], [True, False, False, False]]
-    assert told_places(pool, clips[2:6], kinds[2:6], np.zeros((4, 1), np.float32)) == []  # nothing complete to tell from
+    assert [group.coordinates[:, 0].tolist() for group in groups] == [
+        [6, 7, 8, 9, 11],
+        [0, 1, 3, 5],
+    ]
+    assert [group.complete.tolist() for group in groups] == [
+        [True, False, False, False, False],
+        [True, False, False, False],
+    ]
+    assert (
+        told_places(pool, clips[2:6], kinds[2:6], np.zeros((4, 1), np.float32)) == []
+    )  # nothing complete to tell from
 
 
 def test_logits_keep_the_shape_of_what_is_judged() -> None:
@@ -182,7 +221,9 @@ def test_every_silence_is_listed_once_with_what_followed() -> None:
 
 def test_a_backchannel_in_a_pause_takes_no_floor() -> None:
     activity, backchannel = draw((0, 0, 200), (1, 215, 235), (0, 250, 600)), draw((1, 215, 235))
-    ((_, start, end, shift),) = [one for one in silences_of(activity, backchannel) if one[0] == 0 and one[1] == 200]
+    ((_, start, end, shift),) = [
+        one for one in silences_of(activity, backchannel) if one[0] == 0 and one[1] == 200
+    ]
     assert (start, end, shift) == (200, 250, False)
 
 
@@ -192,7 +233,9 @@ def test_no_more_of_a_channel_is_heard_than_the_last_ten_seconds() -> None:
     assert np.array_equal(heard_of(channel, 600), channel[32000 : 12 * 16000])
 
 
-def test_the_speakers_channel_alone_is_heard_at_every_moment_that_a_silence_lasts(dialogues: list[Dialogue]) -> None:
+def test_the_speakers_channel_alone_is_heard_at_every_moment_that_a_silence_lasts(
+    dialogues: list[Dialogue],
+) -> None:
     heard = hear_silences(FakeEncoder(), dialogues)  # pyright: ignore[reportArgumentType]
     assert heard.embeddings.shape == (len(heard.shift), 3 * CHANNELS)
     assert sorted(set(heard.call.tolist())) == [0, 1, 2, 3]
@@ -202,17 +245,30 @@ def test_the_speakers_channel_alone_is_heard_at_every_moment_that_a_silence_last
         for speaker, start, end, shift in silences_of(activity, backchannel):
             lasting = [moment_s for moment_s in MOMENTS_S if start + round(50 * moment_s) <= end]
             for moment_s in lasting:
-                expected = embed_end(FakeEncoder(), heard_of(audio[speaker], start + round(50 * moment_s)))  # pyright: ignore[reportArgumentType]
+                expected = embed_end(
+                    FakeEncoder(), heard_of(audio[speaker], start + round(50 * moment_s))
+                )  # pyright: ignore[reportArgumentType]
                 assert np.array_equal(heard.embeddings[row], expected)
-                assert (heard.call[row], heard.silence[row], heard.shift[row]) == (number, silence, shift)
+                assert (heard.call[row], heard.silence[row], heard.shift[row]) == (
+                    number,
+                    silence,
+                    shift,
+                )
                 row += 1
             silence += 1
     assert row == len(heard.shift) > 20
 
 
-def test_calls_with_silences_of_one_kind_are_refused(dialogues: list[Dialogue], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("turnstream.models.teachers.judge.silences_of", lambda *_: [(0, 100, 120, True)])
-    with pytest.raises(DialogueError, match="expected calls with shifts and holds to fit a judge on, got 12 silences of one kind"):
+def test_calls_with_silences_of_one_kind_are_refused(
+    dialogues: list[Dialogue], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "turnstream.models.teachers.judge.silences_of", lambda *_: [(0, 100, 120, True)]
+    )
+    with pytest.raises(
+        DialogueError,
+        match="expected calls with shifts and holds to fit a judge on, got 12 silences of one kind",
+    ):
         hear_silences(FakeEncoder(), dialogues)  # pyright: ignore[reportArgumentType]
 
 

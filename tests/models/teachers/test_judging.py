@@ -30,7 +30,9 @@ def calls(tmp_path_factory: pytest.TempPathFactory) -> list[Dialogue]:
 
 
 @pytest.fixture(scope="module")
-def partly_taught(speech_sets: list[Path], pool: UtterancePool, tmp_path_factory: pytest.TempPathFactory) -> Extraction:
+def partly_taught(
+    speech_sets: list[Path], pool: UtterancePool, tmp_path_factory: pytest.TempPathFactory
+) -> Extraction:
     """The teacher was asked about some of the places."""
     folder = tmp_path_factory.mktemp("partly")
     with pytest.MonkeyPatch.context() as patched:
@@ -40,7 +42,9 @@ def partly_taught(speech_sets: list[Path], pool: UtterancePool, tmp_path_factory
 
 
 @pytest.fixture(scope="module")
-def judged(calls: list[Dialogue], partly_taught: Extraction, tmp_path_factory: pytest.TempPathFactory) -> Judged:
+def judged(
+    calls: list[Dialogue], partly_taught: Extraction, tmp_path_factory: pytest.TempPathFactory
+) -> Judged:
     out = tmp_path_factory.mktemp("judged") / "out"
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(judging, "WhisperEncoder", FakeEncoder)
@@ -52,7 +56,9 @@ def scores_in(path: Path) -> dict[str, NDArray[np.float32]]:
         return dict(stored)
 
 
-def test_the_judges_of_the_others_find_what_was_planted_in_a_call(judged: Judged, calls: list[Dialogue]) -> None:
+def test_the_judges_of_the_others_find_what_was_planted_in_a_call(
+    judged: Judged, calls: list[Dialogue]
+) -> None:
     out, measured = judged
     assert list(measured) == ["0.1 s", "0.2 s", "0.3 s"]
     assert min(measured.values()) > 0.85
@@ -60,56 +66,105 @@ def test_the_judges_of_the_others_find_what_was_planted_in_a_call(judged: Judged
     assert written == {"held_out_auc": measured, "calls": [call.id for call in calls]}
 
 
-def test_the_folder_holds_scores_by_the_judge_of_all_calls_and_by_one_without_each(judged: Judged, speech_sets: list[Path]) -> None:
+def test_the_folder_holds_scores_by_the_judge_of_all_calls_and_by_one_without_each(
+    judged: Judged, speech_sets: list[Path]
+) -> None:
     out, _ = judged
     without = [f"without_call{number}.npz" for number in range(4)]
-    assert {path.name for path in out.iterdir()} == {"silences.npz", "moments.npz", "judges.json", "held_out.npz", "all.npz", "finality", *without}
-    assert {path.name for path in (out / "finality").iterdir()} == {f"{folder.name}.npz" for folder in speech_sets}
+    assert {path.name for path in out.iterdir()} == {
+        "silences.npz",
+        "moments.npz",
+        "judges.json",
+        "held_out.npz",
+        "all.npz",
+        "finality",
+        *without,
+    }
+    assert {path.name for path in (out / "finality").iterdir()} == {
+        f"{folder.name}.npz" for folder in speech_sets
+    }
 
 
-def test_every_place_that_was_asked_about_has_a_score_under_its_sets_own_number(judged: Judged, partly_taught: Extraction, speech_sets: list[Path]) -> None:
+def test_every_place_that_was_asked_about_has_a_score_under_its_sets_own_number(
+    judged: Judged, partly_taught: Extraction, speech_sets: list[Path]
+) -> None:
     scored = UtterancePool(speech_sets, judged[0] / "finality")
     clips, places, _, _ = partly_taught.places()
-    found = {(utterance.index, place) for utterance in scored.utterances for place in utterance.finality}
+    found = {
+        (utterance.index, place) for utterance in scored.utterances for place in utterance.finality
+    }
     assert found == set(zip(clips.tolist(), places.tolist(), strict=True))
     assert len(found) == ASKED
-    assert all(0 <= score <= 1 for utterance in scored.utterances for score in utterance.finality.values())
-    again = UtterancePool(speech_sets[::-1], judged[0] / "finality")  # found by the sets' names in any order
-    of_second = len([one for one in scored.utterances if scored.set_folder(one) == speech_sets[1].name])
+    assert all(
+        0 <= score <= 1 for utterance in scored.utterances for score in utterance.finality.values()
+    )
+    again = UtterancePool(
+        speech_sets[::-1], judged[0] / "finality"
+    )  # found by the sets' names in any order
+    of_second = len(
+        [one for one in scored.utterances if scored.set_folder(one) == speech_sets[1].name]
+    )
     expected = [utterance.finality for utterance in scored.utterances]
-    assert [utterance.finality for utterance in again.utterances] == expected[-of_second:] + expected[:-of_second]
+    assert [utterance.finality for utterance in again.utterances] == expected[
+        -of_second:
+    ] + expected[:-of_second]
 
 
-def test_sentences_sound_more_complete_at_their_ends_than_inside(judged: Judged, partly_taught: Extraction, speech_sets: list[Path]) -> None:
+def test_sentences_sound_more_complete_at_their_ends_than_inside(
+    judged: Judged, partly_taught: Extraction, speech_sets: list[Path]
+) -> None:
     scored = UtterancePool(speech_sets, judged[0] / "finality")
     clips, places, kinds, _ = partly_taught.places()
-    scores = np.array([scored.utterances[clip].finality[place] for clip, place in zip(clips.tolist(), places.tolist(), strict=True)])
+    scores = np.array(
+        [
+            scored.utterances[clip].finality[place]
+            for clip, place in zip(clips.tolist(), places.tolist(), strict=True)
+        ]
+    )
     assert (scores[kinds == END][:, None] > scores[kinds != END]).mean() > 0.75
 
 
 def test_no_call_teaches_what_utterances_sound_like(
-    judged: Judged, calls: list[Dialogue], partly_taught: Extraction, speech_sets: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    judged: Judged,
+    calls: list[Dialogue],
+    partly_taught: Extraction,
+    speech_sets: list[Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(judging, "WhisperEncoder", FakeEncoder)
     judge_calls(calls[1:], partly_taught, tmp_path)
     for folder in speech_sets:
-        first, second = (scores_in(out / "finality" / f"{folder.name}.npz") for out in (judged[0], tmp_path))
+        first, second = (
+            scores_in(out / "finality" / f"{folder.name}.npz") for out in (judged[0], tmp_path)
+        )
         assert all(np.array_equal(first[name], second[name]) for name in first)
-    assert not np.array_equal(scores_in(judged[0] / "all.npz")["call1"], scores_in(tmp_path / "all.npz")["call1"], equal_nan=True)
+    assert not np.array_equal(
+        scores_in(judged[0] / "all.npz")["call1"],
+        scores_in(tmp_path / "all.npz")["call1"],
+        equal_nan=True,
+    )
     assert not list(tmp_path.glob("without_*"))  # not asked for
 
 
 def test_what_the_teacher_has_heard_is_not_asked_for_again(
-    judged: Judged, calls: list[Dialogue], partly_taught: Extraction, monkeypatch: pytest.MonkeyPatch
+    judged: Judged,
+    calls: list[Dialogue],
+    partly_taught: Extraction,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     out, measured = judged
     before = {path.name: path.read_bytes() for path in out.glob("*.npz")}
     monkeypatch.setattr(judging, "WhisperEncoder", lambda *_, **__: pytest.fail("asked again"))
     assert judge_calls(calls, partly_taught, out, each=True) == measured
-    assert {path.name for path in out.glob("*.npz") if path.read_bytes() != before[path.name]} == set()
+    assert {
+        path.name for path in out.glob("*.npz") if path.read_bytes() != before[path.name]
+    } == set()
 
 
-def test_a_call_held_out_is_scored_by_the_judge_without_it(judged: Judged, calls: list[Dialogue]) -> None:
+def test_a_call_held_out_is_scored_by_the_judge_without_it(
+    judged: Judged, calls: list[Dialogue]
+) -> None:
     out, _ = judged
     held_out, everyone = scores_in(out / "held_out.npz"), scores_in(out / "all.npz")
     assert list(held_out) == list(everyone) == [call.id for call in calls]
@@ -122,7 +177,9 @@ def test_a_call_held_out_is_scored_by_the_judge_without_it(judged: Judged, calls
             assert not np.array_equal(scores[known], everyone[name][known])
 
 
-def test_calls_are_scored_in_speech_and_all_through_silences_and_complete_turns_higher(judged: Judged, calls: list[Dialogue]) -> None:
+def test_calls_are_scored_in_speech_and_all_through_silences_and_complete_turns_higher(
+    judged: Judged, calls: list[Dialogue]
+) -> None:
     scores = scores_in(judged[0] / "held_out.npz")
     means: dict[bool, list[float]] = {True: [], False: []}
     for call in calls:
@@ -130,7 +187,9 @@ def test_calls_are_scored_in_speech_and_all_through_silences_and_complete_turns_
         assert scores[call.id].shape == activity.shape
         known = ~np.isnan(scores[call.id])
         assert (known & activity).any()
-        order = sorted((start, end, speaker) for speaker in (0, 1) for start, end in runs(activity[speaker]))
+        order = sorted(
+            (start, end, speaker) for speaker in (0, 1) for start, end in runs(activity[speaker])
+        )
         for (_, end, speaker), (start, _, following) in zip(order, order[1:], strict=False):
             assert not known[speaker, end : end + 4].any()
             assert known[speaker, end + 4 : start].all()  # from 0.1 s on
@@ -139,26 +198,45 @@ def test_calls_are_scored_in_speech_and_all_through_silences_and_complete_turns_
 
 
 @pytest.mark.parametrize("count", [0, 1, 2])
-def test_fewer_calls_than_three_are_refused(count: int, calls: list[Dialogue], taught: Extraction, tmp_path: Path) -> None:
-    with pytest.raises(DialogueError, match=f"expected at least three calls, so that each can be judged by the others, got {count}"):
+def test_fewer_calls_than_three_are_refused(
+    count: int, calls: list[Dialogue], taught: Extraction, tmp_path: Path
+) -> None:
+    with pytest.raises(
+        DialogueError,
+        match=f"expected at least three calls, so that each can be judged by the others, got {count}",
+    ):
         judge_calls(calls[:count], taught, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
-def test_a_folder_of_other_calls_is_refused(judged: Judged, calls: list[Dialogue], partly_taught: Extraction) -> None:
+def test_a_folder_of_other_calls_is_refused(
+    judged: Judged, calls: list[Dialogue], partly_taught: Extraction
+) -> None:
     others = [dataclasses.replace(call, id=f"other_{call.id}") for call in calls]
-    with pytest.raises(DialogueError, match=rf"expected the calls that it was made of \({calls[0].id}, .*got other_{calls[0].id}, "):
+    with pytest.raises(
+        DialogueError,
+        match=rf"expected the calls that it was made of \({calls[0].id}, .*got other_{calls[0].id}, ",
+    ):
         judge_calls(others, partly_taught, judged[0])
 
 
 def test_utterances_whose_texts_tell_nothing_are_refused(
-    calls: list[Dialogue], taught: Extraction, judged: Judged, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    calls: list[Dialogue],
+    taught: Extraction,
+    judged: Judged,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(judging, "WhisperEncoder", FakeEncoder)
     untold = Extraction(taught.folder, taught.pool)
     untold.pool = UtterancePool([])
-    untold.pool.utterances = [dataclasses.replace(utterance, finished=UNKNOWN) for utterance in taught.pool.utterances]
-    with pytest.raises(DialogueError, match="expected utterances whose text tells where they are complete, got none"):
+    untold.pool.utterances = [
+        dataclasses.replace(utterance, finished=UNKNOWN) for utterance in taught.pool.utterances
+    ]
+    with pytest.raises(
+        DialogueError,
+        match="expected utterances whose text tells where they are complete, got none",
+    ):
         judge_calls(calls[:3], untold, tmp_path)
 
 
@@ -176,7 +254,11 @@ def test_a_speaker_is_judged_in_speech_and_in_the_silence_after_it_and_not_befor
 
 def test_auc_is_pooled_over_calls_by_the_order_of_the_moment() -> None:
     coordinates = np.array([[1.0], [1.0], [-1.0], [3.0], [2.0], [-2.0]], np.float32)
-    shift, call, silence = np.array([True, True, False, False, True, True]), np.array([0, 0, 0, 0, 1, 1]), np.array([0, 0, 1, 1, 2, 2])
+    shift, call, silence = (
+        np.array([True, True, False, False, True, True]),
+        np.array([0, 0, 0, 0, 1, 1]),
+        np.array([0, 0, 1, 1, 2, 2]),
+    )
     heard = CallSilences(coordinates.astype(np.float16), shift, call, silence)
     judges = [Judge(np.ones(1, np.float32), 0.0), Judge(np.ones(1, np.float32), 0.0)]
     assert auc_by_moment(coordinates, heard, judges) == {"0.1 s": 1.0, "0.2 s": 0.0}

@@ -26,7 +26,9 @@ def share_in_order(values: NDArray[np.float32], kind: NDArray[np.bool_]) -> floa
     return max(share, 1 - share)
 
 
-def test_what_sets_planted_embeddings_apart_is_the_first_component(planted: tuple[NDArray[np.float16], NDArray[np.bool_]]) -> None:
+def test_what_sets_planted_embeddings_apart_is_the_first_component(
+    planted: tuple[NDArray[np.float16], NDArray[np.bool_]],
+) -> None:
     embeddings, kind = planted
     coordinates = PlaceSpace.fit(embeddings, 5).coordinates(embeddings)
     assert coordinates.shape == (600, 5)
@@ -34,7 +36,9 @@ def test_what_sets_planted_embeddings_apart_is_the_first_component(planted: tupl
     assert share_in_order(coordinates[:, 4], kind) < 0.65
 
 
-def test_components_are_uncorrelated_and_their_deviations_known(planted: tuple[NDArray[np.float16], NDArray[np.bool_]]) -> None:
+def test_components_are_uncorrelated_and_their_deviations_known(
+    planted: tuple[NDArray[np.float16], NDArray[np.bool_]],
+) -> None:
     space = PlaceSpace.fit(planted[0], 5)
     coordinates = space.coordinates(planted[0])
     assert coordinates.mean(axis=0) == pytest.approx(np.zeros(5), abs=1e-4)
@@ -43,7 +47,9 @@ def test_components_are_uncorrelated_and_their_deviations_known(planted: tuple[N
     assert np.abs(np.corrcoef(coordinates, rowvar=False) - np.eye(5)).max() < 1e-3
 
 
-def test_only_the_first_places_are_fitted_on(planted: tuple[NDArray[np.float16], NDArray[np.bool_]], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_the_first_places_are_fitted_on(
+    planted: tuple[NDArray[np.float16], NDArray[np.bool_]], monkeypatch: pytest.MonkeyPatch
+) -> None:
     changed = planted[0].copy()
     changed[100:] += 5
     everything = PlaceSpace.fit(planted[0], 2), PlaceSpace.fit(changed, 2)
@@ -53,7 +59,9 @@ def test_only_the_first_places_are_fitted_on(planted: tuple[NDArray[np.float16],
     assert all(np.array_equal(value, getattr(few[1], name)) for name, value in vars(few[0]).items())
 
 
-def test_a_dimension_that_never_changes_does_no_harm(planted: tuple[NDArray[np.float16], NDArray[np.bool_]]) -> None:
+def test_a_dimension_that_never_changes_does_no_harm(
+    planted: tuple[NDArray[np.float16], NDArray[np.bool_]],
+) -> None:
     constant = planted[0].copy()
     constant[:, 3] = 1
     coordinates = PlaceSpace.fit(constant, 4).coordinates(constant)
@@ -61,7 +69,12 @@ def test_a_dimension_that_never_changes_does_no_harm(planted: tuple[NDArray[np.f
     assert share_in_order(coordinates[:, 0], planted[1]) > 0.99
 
 
-def test_a_space_comes_back_from_disk(planted: tuple[NDArray[np.float16], NDArray[np.bool_]], tmp_path: Path) -> None:
+def test_a_space_comes_back_from_disk(
+    planted: tuple[NDArray[np.float16], NDArray[np.bool_]], tmp_path: Path
+) -> None:
     space = PlaceSpace.fit(planted[0], 3)
     space.save(tmp_path / "space.npz")
-    assert np.array_equal(PlaceSpace.load(tmp_path / "space.npz").coordinates(planted[0]), space.coordinates(planted[0]))
+    assert np.array_equal(
+        PlaceSpace.load(tmp_path / "space.npz").coordinates(planted[0]),
+        space.coordinates(planted[0]),
+    )

@@ -36,7 +36,9 @@ def theirs() -> ModuleType:
 def test_features_are_pipecats(theirs: ModuleType, samples: int):
     clip = noise(samples)
     padded = np.pad(clip, (HEARD_SAMPLES - samples, 0))
-    np.testing.assert_allclose(log_mel(clip), theirs.compute_whisper_log_mel_features(padded), atol=1e-5)
+    np.testing.assert_allclose(
+        log_mel(clip), theirs.compute_whisper_log_mel_features(padded), atol=1e-5
+    )
 
 
 def test_the_last_eight_seconds_are_heard():
@@ -50,7 +52,9 @@ def test_scores_are_probabilities_one_per_clip():
     scores = SmartTurn().scores([noise(16000), tone])
     assert scores.shape == (2,)
     assert ((scores > 0) & (scores < 1)).all()
-    assert abs(scores[0] - scores[1]) > 0.1  # two noises would not do: without instructions for int8 products the network saturates
+    assert (
+        abs(scores[0] - scores[1]) > 0.1
+    )  # two noises would not do: without instructions for int8 products the network saturates
 
 
 def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch):
@@ -61,7 +65,9 @@ def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch):
 
 @needs_pipecat
 def test_a_package_without_the_network_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
-    spec = importlib.util.spec_from_file_location("pipecat", tmp_path / "__init__.py", submodule_search_locations=[str(tmp_path)])
+    spec = importlib.util.spec_from_file_location(
+        "pipecat", tmp_path / "__init__.py", submodule_search_locations=[str(tmp_path)]
+    )
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: spec)
     with pytest.raises(ConfigError, match=r"smart-turn-v3\.2-cpu\.onnx: expected the network"):
         SmartTurn()

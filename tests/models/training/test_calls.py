@@ -28,8 +28,14 @@ SETTINGS = TrainingSettings(lanes=2, chunk_s=2.0, model=TINY)
 FRAMES = 450  # of a call
 
 
-def open_calls(dialogues: Sequence[Dialogue], judged: dict[str, NDArray[np.float32]] | None = None, seed: int = 0) -> VariedCalls:
-    return VariedCalls(dialogues, dataclasses.replace(SETTINGS, seed=seed), Surroundings(), judged or {})
+def open_calls(
+    dialogues: Sequence[Dialogue],
+    judged: dict[str, NDArray[np.float32]] | None = None,
+    seed: int = 0,
+) -> VariedCalls:
+    return VariedCalls(
+        dialogues, dataclasses.replace(SETTINGS, seed=seed), Surroundings(), judged or {}
+    )
 
 
 @pytest.fixture
@@ -51,7 +57,9 @@ def agreement(audio: NDArray[np.float32], active: NDArray[np.bool_]) -> float:
 
 @pytest.mark.usefixtures("plain_lines")
 @pytest.mark.parametrize("speed", [0.88, 1.14])
-def test_who_speaks_when_is_stretched_with_the_sound(speed: float, dialogues: list[Dialogue], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_who_speaks_when_is_stretched_with_the_sound(
+    speed: float, dialogues: list[Dialogue], monkeypatch: pytest.MonkeyPatch
+) -> None:
     at_speed(speed, monkeypatch)
     audio, labels = open_calls(dialogues[:1]).conversation(0)
     assert labels.vad.shape[1] == pytest.approx(FRAMES / speed, abs=1)
@@ -62,7 +70,9 @@ def test_who_speaks_when_is_stretched_with_the_sound(speed: float, dialogues: li
 
 
 @pytest.mark.usefixtures("plain_lines")
-def test_backchannels_and_a_judges_scores_are_stretched_too(dialogues: list[Dialogue], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_backchannels_and_a_judges_scores_are_stretched_too(
+    dialogues: list[Dialogue], monkeypatch: pytest.MonkeyPatch
+) -> None:
     at_speed(1.1, monkeypatch)
     scores = np.stack([np.linspace(0, 1, FRAMES), np.full(FRAMES, np.nan)]).astype(np.float32)
     dialogue = next(one for one in dialogues if load_activity(one)[1].any())
@@ -71,21 +81,30 @@ def test_backchannels_and_a_judges_scores_are_stretched_too(dialogues: list[Dial
     assert labels.finality[0] == pytest.approx(scores[0, source])
     assert np.isnan(labels.finality[1]).all()
     activity, backchannel = load_activity(dialogue)
-    expected = label_frames(activity[:, source], backchannel[:, source], 50.0, TINY.bin_edges_s, scores[:, source])
+    expected = label_frames(
+        activity[:, source], backchannel[:, source], 50.0, TINY.bin_edges_s, scores[:, source]
+    )
     for name, value in vars(expected).items():
         np.testing.assert_array_equal(getattr(labels, name), value)
     assert labels.backchannel.any()
 
 
 @pytest.mark.usefixtures("plain_lines")
-def test_scores_shorter_than_the_call_say_nothing_of_the_rest(dialogues: list[Dialogue], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_scores_shorter_than_the_call_say_nothing_of_the_rest(
+    dialogues: list[Dialogue], monkeypatch: pytest.MonkeyPatch
+) -> None:
     at_speed(1.0, monkeypatch)
-    _, labels = open_calls(dialogues[:1], {"0": np.full((2, 300), 0.25, np.float32), "1": np.full((2, FRAMES), 0.5, np.float32)}).conversation(0)
+    _, labels = open_calls(
+        dialogues[:1],
+        {"0": np.full((2, 300), 0.25, np.float32), "1": np.full((2, FRAMES), 0.5, np.float32)},
+    ).conversation(0)
     assert (labels.finality[:, :300] == 0.25).all()
     assert np.isnan(labels.finality[:, 300:]).all()
 
 
-def test_the_same_number_is_the_same_conversation_and_another_is_another(dialogues: list[Dialogue]) -> None:
+def test_the_same_number_is_the_same_conversation_and_another_is_another(
+    dialogues: list[Dialogue],
+) -> None:
     source = open_calls(dialogues)
     third = source.conversation(3)
     source.conversation(4)
@@ -112,9 +131,13 @@ def test_every_call_is_drawn(dialogues: list[Dialogue], monkeypatch: pytest.Monk
     assert set(drawn) == set(activity.values())
 
 
-@pytest.mark.parametrize(("share", "channels"), [("EQUALISED_SHARE", 2), ("NOISE_SHARE", 2), ("BLEED_SHARE", 2)])
+@pytest.mark.parametrize(
+    ("share", "channels"), [("EQUALISED_SHARE", 2), ("NOISE_SHARE", 2), ("BLEED_SHARE", 2)]
+)
 @pytest.mark.usefixtures("plain_lines")
-def test_every_effect_changes_the_sound(share: str, channels: int, dialogues: list[Dialogue], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_effect_changes_the_sound(
+    share: str, channels: int, dialogues: list[Dialogue], monkeypatch: pytest.MonkeyPatch
+) -> None:
     audio = load_audio(dialogues[0])
     plain = vary(audio, 1.0, Surroundings(), np.random.default_rng(0))
     monkeypatch.setattr(module, share, 1.0)
@@ -125,12 +148,19 @@ def test_every_effect_changes_the_sound(share: str, channels: int, dialogues: li
 
 
 @pytest.mark.usefixtures("plain_lines")
-def test_noises_of_the_surroundings_are_heard(dialogues: list[Dialogue], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_noises_of_the_surroundings_are_heard(
+    dialogues: list[Dialogue], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(module, "NOISE_SHARE", 1.0)
     tone = np.sin(np.arange(20000) * 2 * np.pi * 3000 / 16000).astype(np.float32)
     silent = np.zeros((2, 64000), np.float32)
-    heard = [vary(silent, 1.0, Surroundings(noises=[tone]), np.random.default_rng(seed)) for seed in range(6)]
-    peaks_hz = {int(np.abs(np.fft.rfft(channel)).argmax()) / 4 for audio in heard for channel in audio}
+    heard = [
+        vary(silent, 1.0, Surroundings(noises=[tone]), np.random.default_rng(seed))
+        for seed in range(6)
+    ]
+    peaks_hz = {
+        int(np.abs(np.fft.rfft(channel)).argmax()) / 4 for audio in heard for channel in audio
+    }
     assert 3000.0 in peaks_hz
     assert max(np.abs(audio).max() for audio in heard) < 0.1
 
@@ -138,7 +168,10 @@ def test_noises_of_the_surroundings_are_heard(dialogues: list[Dialogue], monkeyp
 def test_the_fingerprint_names_the_calls(dialogues: list[Dialogue]) -> None:
     assert open_calls(dialogues).fingerprint == open_calls(dialogues).fingerprint
     assert open_calls(dialogues).fingerprint.startswith("4 varied calls, ")
-    others = {open_calls(some).fingerprint for some in (dialogues, dialogues[:3], dialogues[1:], dialogues[::-1])}
+    others = {
+        open_calls(some).fingerprint
+        for some in (dialogues, dialogues[:3], dialogues[1:], dialogues[::-1])
+    }
     assert len(others) == 4
 
 
@@ -176,8 +209,12 @@ class Numbered(ConversationSource):
         self.closed = True
 
 
-@pytest.mark.parametrize(("share", "least", "most"), [(0.0, 0, 0), (0.3, 250, 350), (1.0, 1000, 1000)])
-def test_so_large_a_share_of_the_conversations_are_calls(share: float, least: int, most: int) -> None:
+@pytest.mark.parametrize(
+    ("share", "least", "most"), [(0.0, 0, 0), (0.3, 250, 350), (1.0, 1000, 1000)]
+)
+def test_so_large_a_share_of_the_conversations_are_calls(
+    share: float, least: int, most: int
+) -> None:
     simulated, real = Numbered("simulated"), Numbered("real")
     mixed = MixedConversations(simulated, real, share, seed=1)
     for number in range(1000):
@@ -209,35 +246,68 @@ def test_a_mixture_is_known_by_both_its_sources_and_its_share() -> None:
     assert simulated.closed
 
 
-def source_of(options: list[str], manifest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ConversationSource:
+def source_of(
+    options: list[str], manifest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> ConversationSource:
     """What `turnstream train` would learn from."""
     seen: list[ConversationSource] = []
     monkeypatch.setattr(loop, "train", lambda _settings, training, *_, **__: seen.append(training))
-    assert main(["train", "--manifest", str(manifest), "--out", str(tmp_path / "run"), *options]) == 0
+    assert (
+        main(["train", "--manifest", str(manifest), "--out", str(tmp_path / "run"), *options]) == 0
+    )
     return seen[0]
 
 
-def test_the_command_mixes_calls_in_and_can_leave_one_out(manifest: Path, dialogues: list[Dialogue], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_command_mixes_calls_in_and_can_leave_one_out(
+    manifest: Path, dialogues: list[Dialogue], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     settings = TrainingSettings()
     recorded = RecordedDialogues(dialogues, settings).fingerprint
     everything = source_of(["--calls", str(manifest)], manifest, tmp_path, monkeypatch)
     assert everything.fingerprint == f"{recorded}; 0.3 of them {open_calls(dialogues).fingerprint}"
-    without = source_of(["--calls", str(manifest), "--without", "2"], manifest, tmp_path, monkeypatch)
-    assert without.fingerprint == f"{recorded}; 0.3 of them {open_calls([*dialogues[:2], dialogues[3]]).fingerprint}"
+    without = source_of(
+        ["--calls", str(manifest), "--without", "2"], manifest, tmp_path, monkeypatch
+    )
+    assert (
+        without.fingerprint
+        == f"{recorded}; 0.3 of them {open_calls([*dialogues[:2], dialogues[3]]).fingerprint}"
+    )
     assert source_of([], manifest, tmp_path, monkeypatch).__class__ is RecordedDialogues
 
 
-def test_the_command_gives_calls_their_judged_scores_and_noises(manifest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_command_gives_calls_their_judged_scores_and_noises(
+    manifest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(module, "NOISE_SHARE", 1.0)
-    np.savez(tmp_path / "calls.npz", **{str(number): np.full((2, FRAMES), number / 10, np.float32) for number in range(4)})
+    np.savez(
+        tmp_path / "calls.npz",
+        **{str(number): np.full((2, FRAMES), number / 10, np.float32) for number in range(4)},
+    )
     (tmp_path / "settings.json").write_text('{"calls_share": 1.0, "chunk_s": 2.0}')
     (tmp_path / "noise").mkdir()
     sf.write(tmp_path / "noise" / "tone.wav", 0.1 * np.sin(np.arange(20000)), 16000)
-    options = ["--calls", str(manifest), "--settings", str(tmp_path / "settings.json"), "--judged", str(tmp_path / "calls.npz")]
-    hissing, source = (source_of([*options, *more], manifest, tmp_path, monkeypatch) for more in ([], ["--noises", str(tmp_path)]))
-    scores = {round(float(score), 4) for number in range(12) for score in np.unique(source.conversation(number)[1].finality)}
+    options = [
+        "--calls",
+        str(manifest),
+        "--settings",
+        str(tmp_path / "settings.json"),
+        "--judged",
+        str(tmp_path / "calls.npz"),
+    ]
+    hissing, source = (
+        source_of([*options, *more], manifest, tmp_path, monkeypatch)
+        for more in ([], ["--noises", str(tmp_path)])
+    )
+    scores = {
+        round(float(score), 4)
+        for number in range(12)
+        for score in np.unique(source.conversation(number)[1].finality)
+    }
     assert scores == {0.0, 0.1, 0.2, 0.3}
-    assert any(not np.array_equal(source.conversation(number)[0], hissing.conversation(number)[0]) for number in range(4))
+    assert any(
+        not np.array_equal(source.conversation(number)[0], hissing.conversation(number)[0])
+        for number in range(4)
+    )
 
 
 @pytest.mark.parametrize(
@@ -251,23 +321,49 @@ def test_the_command_gives_calls_their_judged_scores_and_noises(manifest: Path, 
     ],
 )
 def test_calls_that_cannot_be_had_are_one_line_and_exit_code_2(
-    options: list[str], message: str, manifest: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    options: list[str],
+    message: str,
+    manifest: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.chdir(tmp_path)
     for name, content in {"empty": b"", "rubbish": b"rubbish", "truncated": b"PK\x03\x04"}.items():
         (tmp_path / name).write_bytes(content)
-    assert main(["train", "--manifest", str(manifest), "--out", "run", "--calls", str(manifest), *options]) == 2
+    assert (
+        main(
+            [
+                "train",
+                "--manifest",
+                str(manifest),
+                "--out",
+                "run",
+                "--calls",
+                str(manifest),
+                *options,
+            ]
+        )
+        == 2
+    )
     error = capsys.readouterr().err
     assert message in error
     assert error.count("\n") == 1
     assert not (tmp_path / "run").exists()
 
 
-def test_training_on_a_mixture_resumes_exactly(dialogues: list[Dialogue], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_training_on_a_mixture_resumes_exactly(
+    dialogues: list[Dialogue], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     settings = dataclasses.replace(SETTINGS, steps=6, warmup_steps=2, validate_every=3)
 
     def mixture() -> ConversationSource:
-        return MixedConversations(RecordedDialogues(dialogues, settings), VariedCalls(dialogues, settings, Surroundings(), {}), 0.5, settings.seed)
+        return MixedConversations(
+            RecordedDialogues(dialogues, settings),
+            VariedCalls(dialogues, settings, Surroundings(), {}),
+            0.5,
+            settings.seed,
+        )
 
     loop.train(settings, mixture(), tmp_path / "whole")
     written = loop.write_validation
@@ -281,4 +377,6 @@ def test_training_on_a_mixture_resumes_exactly(dialogues: list[Dialogue], tmp_pa
         with pytest.raises(InterruptedError):
             loop.train(settings, mixture(), tmp_path / "parts")
     loop.train(settings, mixture(), tmp_path / "parts", resume=True)
-    assert (tmp_path / "parts" / "model.safetensors").read_bytes() == (tmp_path / "whole" / "model.safetensors").read_bytes()
+    assert (tmp_path / "parts" / "model.safetensors").read_bytes() == (
+        tmp_path / "whole" / "model.safetensors"
+    ).read_bytes()

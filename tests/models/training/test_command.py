@@ -14,32 +14,82 @@ from turnstream.models.training.sources import RecordedDialogues
 from ...networks import TINY, random_model
 
 
-def test_train_writes_a_network_that_can_be_loaded(manifest: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_train_writes_a_network_that_can_be_loaded(
+    manifest: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     settings = tmp_path / "settings.json"
     settings.write_text(json.dumps({"chunk_s": 1.0, "model": json.loads(TINY.to_json())}))
     out = tmp_path / "run"
-    assert main(["train", "--manifest", str(manifest), "--out", str(out), "--settings", str(settings), "--steps", "2", "--lanes", "2"]) == 0
+    assert (
+        main(
+            [
+                "train",
+                "--manifest",
+                str(manifest),
+                "--out",
+                str(out),
+                "--settings",
+                str(settings),
+                "--steps",
+                "2",
+                "--lanes",
+                "2",
+            ]
+        )
+        == 0
+    )
     assert load_checkpoint(out).config == TINY
-    assert f"trained network in {out}; export it with: turnstream export {out}" in capsys.readouterr().out
+    assert (
+        f"trained network in {out}; export it with: turnstream export {out}"
+        in capsys.readouterr().out
+    )
 
 
-def test_the_shape_of_a_given_encoder_is_that_of_its_checkpoint(manifest: Path, tmp_path: Path) -> None:
+def test_the_shape_of_a_given_encoder_is_that_of_its_checkpoint(
+    manifest: Path, tmp_path: Path
+) -> None:
     save_checkpoint(random_model(TINY), tmp_path / "given")
     settings = tmp_path / "settings.json"
     settings.write_text(json.dumps({"chunk_s": 1.0, "model": {"speaker_rnn": {"hidden": 9}}}))
-    command = ["train", "--manifest", str(manifest), "--out", str(tmp_path / "run"), "--settings", str(settings), "--steps", "2", "--lanes", "2"]
+    command = [
+        "train",
+        "--manifest",
+        str(manifest),
+        "--out",
+        str(tmp_path / "run"),
+        "--settings",
+        str(settings),
+        "--steps",
+        "2",
+        "--lanes",
+        "2",
+    ]
     assert main([*command, "--encoder", str(tmp_path / "given"), "--freeze-encoder"]) == 0
     trained = load_checkpoint(tmp_path / "run")
     assert (trained.config.features, trained.config.encoder) == (TINY.features, TINY.encoder)
     assert trained.config.speaker_rnn.hidden == 9
 
 
-def test_the_shape_of_a_given_network_is_that_of_its_checkpoint(manifest: Path, tmp_path: Path) -> None:
+def test_the_shape_of_a_given_network_is_that_of_its_checkpoint(
+    manifest: Path, tmp_path: Path
+) -> None:
     given = random_model(TINY)
     save_checkpoint(given, tmp_path / "given")
-    (tmp_path / "settings.json").write_text('{"chunk_s": 1.0, "freeze_encoder": true, "freeze_speaker_rnn": true}')
-    command = ["train", "--manifest", str(manifest), "--out", str(tmp_path / "run"), "--settings", str(tmp_path / "settings.json")]
-    assert main([*command, "--steps", "2", "--lanes", "2", "--network", str(tmp_path / "given")]) == 0
+    (tmp_path / "settings.json").write_text(
+        '{"chunk_s": 1.0, "freeze_encoder": true, "freeze_speaker_rnn": true}'
+    )
+    command = [
+        "train",
+        "--manifest",
+        str(manifest),
+        "--out",
+        str(tmp_path / "run"),
+        "--settings",
+        str(tmp_path / "settings.json"),
+    ]
+    assert (
+        main([*command, "--steps", "2", "--lanes", "2", "--network", str(tmp_path / "given")]) == 0
+    )
     trained = load_checkpoint(tmp_path / "run")
     assert trained.config == TINY
     for name, tensor in trained.state_dict().items():
@@ -56,33 +106,76 @@ def test_the_shape_of_a_given_network_is_that_of_its_checkpoint(manifest: Path, 
         ('{"step": 3}', "settings: unknown field 'step'; known are steps, lanes"),
         ('{"lanes": 0}', "expected lanes > 0, got 0"),
         ('{"freeze_encoder": true}', "expected a checkpoint whose encoder is frozen, got none"),
-        ('{"network": "nowhere"}', "expected a checkpoint folder with config.json and model.safetensors, got 'nowhere' without config.json"),
-        ('{"network": "here", "encoder": "there", "model": {"encoder": {}}}', "expected an encoder or a whole network to begin with, got both"),
+        (
+            '{"network": "nowhere"}',
+            "expected a checkpoint folder with config.json and model.safetensors, got 'nowhere' without config.json",
+        ),
+        (
+            '{"network": "here", "encoder": "there", "model": {"encoder": {}}}',
+            "expected an encoder or a whole network to begin with, got both",
+        ),
         ('{"calls_share": 2}', "expected 0 <= calls_share <= 1, got 2"),
         ('{"given_rate": 0}', "expected given_rate > 0, got 0"),
-        ('{"encoder": "nowhere"}', "expected a checkpoint folder with config.json and model.safetensors, got 'nowhere' without config.json"),
+        (
+            '{"encoder": "nowhere"}',
+            "expected a checkpoint folder with config.json and model.safetensors, got 'nowhere' without config.json",
+        ),
         ('{"warmup_steps": 1}', "expected warmup_steps of 0 or at least 2, got 1"),
-        ('{"model": {"encoder": {"block": "dense"}}}', "settings.model.encoder.block: expected one of"),
+        (
+            '{"model": {"encoder": {"block": "dense"}}}',
+            "settings.model.encoder.block: expected one of",
+        ),
     ],
 )
-def test_bad_settings_are_one_line_and_exit_code_2(settings: str, message: str, manifest: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_bad_settings_are_one_line_and_exit_code_2(
+    settings: str, message: str, manifest: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     path = tmp_path / "settings.json"
     path.write_text(settings)
-    assert main(["train", "--manifest", str(manifest), "--out", str(tmp_path / "run"), "--settings", str(path)]) == 2
+    assert (
+        main(
+            [
+                "train",
+                "--manifest",
+                str(manifest),
+                "--out",
+                str(tmp_path / "run"),
+                "--settings",
+                str(path),
+            ]
+        )
+        == 2
+    )
     error = capsys.readouterr().err
     assert error.startswith("turnstream train: error: ")
     assert message in error
     assert error.count("\n") == 1
 
 
-def test_dialogues_kept_for_validation_or_test_are_not_trained_on(manifest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_dialogues_kept_for_validation_or_test_are_not_trained_on(
+    manifest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     splits = ["train", "val", "", "test"]
-    dialogues = [dataclasses.replace(dialogue, split=split) for dialogue, split in zip(read_manifest(manifest), splits, strict=True)]
+    dialogues = [
+        dataclasses.replace(dialogue, split=split)
+        for dialogue, split in zip(read_manifest(manifest), splits, strict=True)
+    ]
     write_manifest(tmp_path / "mixed.jsonl", dialogues)
     seen: list[list[str]] = []
 
-    def note(_settings: object, training: RecordedDialogues, *_: object, validation: list[Dialogue], **__: object) -> None:
-        seen.extend([[dialogue.split for dialogue in training._dialogues], [dialogue.split for dialogue in validation]])
+    def note(
+        _settings: object,
+        training: RecordedDialogues,
+        *_: object,
+        validation: list[Dialogue],
+        **__: object,
+    ) -> None:
+        seen.extend(
+            [
+                [dialogue.split for dialogue in training._dialogues],
+                [dialogue.split for dialogue in validation],
+            ]
+        )
 
     monkeypatch.setattr(loop, "train", note)
     run = ["train", "--manifest", str(tmp_path / "mixed.jsonl"), "--out", str(tmp_path / "run")]
@@ -91,50 +184,130 @@ def test_dialogues_kept_for_validation_or_test_are_not_trained_on(manifest: Path
     assert seen == [["train", ""], ["val"], ["train", ""], ["val", ""]]
 
 
-def test_a_manifest_with_nothing_held_out_is_named(manifest: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    write_manifest(tmp_path / "all.jsonl", [dataclasses.replace(dialogue, split="train") for dialogue in read_manifest(manifest)])
-    assert main(["train", "--manifest", str(manifest), "--validation", str(tmp_path / "all.jsonl"), "--out", str(tmp_path / "run")]) == 2
-    assert "all.jsonl: expected dialogues whose split is 'val' or not given, got none\n" in capsys.readouterr().err
+def test_a_manifest_with_nothing_held_out_is_named(
+    manifest: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_manifest(
+        tmp_path / "all.jsonl",
+        [dataclasses.replace(dialogue, split="train") for dialogue in read_manifest(manifest)],
+    )
+    assert (
+        main(
+            [
+                "train",
+                "--manifest",
+                str(manifest),
+                "--validation",
+                str(tmp_path / "all.jsonl"),
+                "--out",
+                str(tmp_path / "run"),
+            ]
+        )
+        == 2
+    )
+    assert (
+        "all.jsonl: expected dialogues whose split is 'val' or not given, got none\n"
+        in capsys.readouterr().err
+    )
 
 
 @pytest.mark.parametrize(("split", "got"), [("val", "got 'val'"), (None, "got no dialogues")])
-def test_a_manifest_with_nothing_to_train_on_is_named(split: str | None, got: str, manifest: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    dialogues = [dataclasses.replace(dialogue, split=split) for dialogue in read_manifest(manifest)] if split else []
+def test_a_manifest_with_nothing_to_train_on_is_named(
+    split: str | None, got: str, manifest: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    dialogues = (
+        [dataclasses.replace(dialogue, split=split) for dialogue in read_manifest(manifest)]
+        if split
+        else []
+    )
     write_manifest(tmp_path / "held_out.jsonl", dialogues)
-    assert main(["train", "--manifest", str(tmp_path / "held_out.jsonl"), "--out", str(tmp_path / "run")]) == 2
-    assert f"held_out.jsonl: expected dialogues whose split is 'train' or not given, {got}\n" in capsys.readouterr().err
+    assert (
+        main(
+            [
+                "train",
+                "--manifest",
+                str(tmp_path / "held_out.jsonl"),
+                "--out",
+                str(tmp_path / "run"),
+            ]
+        )
+        == 2
+    )
+    assert (
+        f"held_out.jsonl: expected dialogues whose split is 'train' or not given, {got}\n"
+        in capsys.readouterr().err
+    )
     assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--accelerator", "cuda"], "expected a CUDA GPU that torch can use, got none on this machine; train with --accelerator cpu"),
+        (
+            ["--accelerator", "cuda"],
+            "expected a CUDA GPU that torch can use, got none on this machine; train with --accelerator cpu",
+        ),
         (["--devices", "0"], "expected devices >= 1, got 0"),
-        (["--accelerator", "cpu", "--devices", "3"], "expected lanes in multiples of the 3 processes, got 16 lanes"),
-        (["--accelerator", "cpu", "--precision", "16-mixed"], "expected precision 32-true or bf16-mixed on a CPU, got '16-mixed'"),
-        (["--patience", "2"], "expected validation dialogues to stop early by, or to choose the best weights by, got none"),
-        (["--measure", "real_auc_250ms"], "expected measure to be a loss of the validation dialogues"),
+        (
+            ["--accelerator", "cpu", "--devices", "3"],
+            "expected lanes in multiples of the 3 processes, got 16 lanes",
+        ),
+        (
+            ["--accelerator", "cpu", "--precision", "16-mixed"],
+            "expected precision 32-true or bf16-mixed on a CPU, got '16-mixed'",
+        ),
+        (
+            ["--patience", "2"],
+            "expected validation dialogues to stop early by, or to choose the best weights by, got none",
+        ),
+        (
+            ["--measure", "real_auc_250ms"],
+            "expected measure to be a loss of the validation dialogues",
+        ),
         (["--resume"], "expected a checkpoint to resume from at "),
     ],
 )
 def test_what_cannot_be_done_is_one_line_and_exit_code_2(
-    options: list[str], message: str, manifest: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    options: list[str],
+    message: str,
+    manifest: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
-    assert main(["train", "--manifest", str(manifest), "--out", str(tmp_path / "run"), *options]) == 2
+    assert (
+        main(["train", "--manifest", str(manifest), "--out", str(tmp_path / "run"), *options]) == 2
+    )
     error = capsys.readouterr().err
     assert message in error
     assert error.count("\n") == 1
     assert not (tmp_path / "run").exists()
 
 
-def test_more_devices_than_gpus_are_refused(manifest: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_more_devices_than_gpus_are_refused(
+    manifest: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr("torch.cuda.device_count", lambda: 1)
-    assert main(["train", "--manifest", str(manifest), "--out", str(tmp_path / "run"), "--devices", "2"]) == 2
-    assert "expected at most 1 devices, as many as there are GPUs, got 2\n" in capsys.readouterr().err
+    assert (
+        main(
+            ["train", "--manifest", str(manifest), "--out", str(tmp_path / "run"), "--devices", "2"]
+        )
+        == 2
+    )
+    assert (
+        "expected at most 1 devices, as many as there are GPUs, got 2\n" in capsys.readouterr().err
+    )
 
 
-def test_a_missing_manifest_is_one_line_and_exit_code_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["train", "--manifest", str(tmp_path / "none.jsonl"), "--out", str(tmp_path / "run")]) == 2
+def test_a_missing_manifest_is_one_line_and_exit_code_2(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert (
+        main(["train", "--manifest", str(tmp_path / "none.jsonl"), "--out", str(tmp_path / "run")])
+        == 2
+    )
     assert "expected a manifest of dialogues" in capsys.readouterr().err

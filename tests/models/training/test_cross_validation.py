@@ -10,7 +10,14 @@ import pytest
 from turnstream.models.config import EncoderConfig, ModelConfig, RecurrentConfig
 from turnstream.models.dialogues.manifest import read_manifest, write_manifest
 from turnstream.models.training import command, cross_validation
-from turnstream.models.training.cross_validation import FINE_TUNING, FOLDS, SETTINGS, add_arguments, main, train_one
+from turnstream.models.training.cross_validation import (
+    FINE_TUNING,
+    FOLDS,
+    SETTINGS,
+    add_arguments,
+    main,
+    train_one,
+)
 from turnstream.models.training.settings import TrainingSettings
 from turnstream.stream.errors import DialogueError
 
@@ -25,11 +32,27 @@ def arguments(tmp_path: Path) -> argparse.Namespace:
     judged = tmp_path / "judged"
     judged.mkdir()
     for name in ("all", *(f"without_{call.id}" for call in calls)):
-        np.savez(judged / f"{name}.npz", **{call.id: np.full((2, 5), np.nan, np.float32) for call in calls})
-    words = ["--manifest", "dialogues.jsonl", "--calls", "calls.jsonl", "--judged", "judged", "--network", "simulated", "--out", "crossed"]
+        np.savez(
+            judged / f"{name}.npz",
+            **{call.id: np.full((2, 5), np.nan, np.float32) for call in calls},
+        )
+    words = [
+        "--manifest",
+        "dialogues.jsonl",
+        "--calls",
+        "calls.jsonl",
+        "--judged",
+        "judged",
+        "--network",
+        "simulated",
+        "--out",
+        "crossed",
+    ]
     parser = argparse.ArgumentParser()
     add_arguments(parser)
-    return parser.parse_args([str(tmp_path / word) if not word.startswith("--") else word for word in words])
+    return parser.parse_args(
+        [str(tmp_path / word) if not word.startswith("--") else word for word in words]
+    )
 
 
 @pytest.fixture
@@ -47,7 +70,9 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> list[argparse.Namespace]:
     return asked
 
 
-def test_a_network_for_a_call_has_heard_neither_it_nor_its_judge(arguments: argparse.Namespace, trained: list[argparse.Namespace]) -> None:
+def test_a_network_for_a_call_has_heard_neither_it_nor_its_judge(
+    arguments: argparse.Namespace, trained: list[argparse.Namespace]
+) -> None:
     call = read_manifest(arguments.calls)[0].id
     arguments.settings = arguments.out / SETTINGS
     train_one(arguments, f"without_{call}")
@@ -58,13 +83,17 @@ def test_a_network_for_a_call_has_heard_neither_it_nor_its_judge(arguments: argp
     assert left_out.network == all_heard.network == str(arguments.network)
 
 
-def test_what_is_trained_is_not_trained_again(arguments: argparse.Namespace, trained: list[argparse.Namespace]) -> None:
+def test_what_is_trained_is_not_trained_again(
+    arguments: argparse.Namespace, trained: list[argparse.Namespace]
+) -> None:
     arguments.settings = arguments.out / SETTINGS
     assert train_one(arguments, "all") == train_one(arguments, "all") == "all"
     assert len(trained) == 1
 
 
-def test_every_call_is_measured_by_the_network_without_it(arguments: argparse.Namespace, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_call_is_measured_by_the_network_without_it(
+    arguments: argparse.Namespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
     class Here:
         """In place of other processes."""
 
@@ -81,12 +110,16 @@ def test_every_call_is_measured_by_the_network_without_it(arguments: argparse.Na
     monkeypatch.setattr(cross_validation, "ProcessPoolExecutor", Here)
     assert main(arguments) == 0
     calls = [call.id for call in read_manifest(arguments.calls)]
-    assert json.loads((arguments.out / FOLDS).read_text()) == {call: f"without_{call}/model.onnx" for call in calls}
+    assert json.loads((arguments.out / FOLDS).read_text()) == {
+        call: f"without_{call}/model.onnx" for call in calls
+    }
     assert json.loads((arguments.out / SETTINGS).read_text()) == FINE_TUNING
 
 
 def test_the_settings_of_fine_tuning_are_settings_of_a_training() -> None:
-    model = ModelConfig(encoder=EncoderConfig(channels=8, out_channels=8), speaker_rnn=RecurrentConfig(hidden=8))
+    model = ModelConfig(
+        encoder=EncoderConfig(channels=8, out_channels=8), speaker_rnn=RecurrentConfig(hidden=8)
+    )
     settings = TrainingSettings(network="simulated", model=model, **FINE_TUNING)  # pyright: ignore[reportArgumentType]
     assert settings.given == "simulated"
 
@@ -94,11 +127,15 @@ def test_the_settings_of_fine_tuning_are_settings_of_a_training() -> None:
 def test_a_call_without_a_judge_is_named(arguments: argparse.Namespace) -> None:
     call = read_manifest(arguments.calls)[1].id
     (arguments.judged / f"without_{call}.npz").unlink()
-    with pytest.raises(DialogueError, match=rf"expected a judge for each call .*, got no without_{call}$"):
+    with pytest.raises(
+        DialogueError, match=rf"expected a judge for each call .*, got no without_{call}$"
+    ):
         main(arguments)
 
 
 def test_one_call_cannot_be_cross_validated(arguments: argparse.Namespace) -> None:
     write_manifest(arguments.calls, read_manifest(arguments.calls)[:1])
-    with pytest.raises(DialogueError, match="expected at least two calls to cross-validate on, got 1"):
+    with pytest.raises(
+        DialogueError, match="expected at least two calls to cross-validate on, got 1"
+    ):
         main(arguments)

@@ -9,7 +9,11 @@ import torch
 
 from turnstream.models.dialogues.manifest import Dialogue
 from turnstream.models.training import evaluation
-from turnstream.models.training.evaluation import next_holder_probabilities, shift_hold_report, validation_losses
+from turnstream.models.training.evaluation import (
+    next_holder_probabilities,
+    shift_hold_report,
+    validation_losses,
+)
 from turnstream.models.training.labelled import labelled_audio
 from turnstream.models.training.losses import TargetBatch, head_losses
 from turnstream.models.turn_model import TurnModel
@@ -20,8 +24,12 @@ from ...networks import random_audio
 def test_next_holders_are_those_of_the_network(tiny_model: TurnModel) -> None:
     audio = random_audio(tiny_model.config, 1, 40)
     with torch.inference_mode():
-        expected = tiny_model.probabilities(tiny_model(audio, tiny_model.init_state(1))[0]).p_next[0]
-    np.testing.assert_allclose(next_holder_probabilities(tiny_model, audio[0].numpy()), expected, atol=1e-6)
+        expected = tiny_model.probabilities(tiny_model(audio, tiny_model.init_state(1))[0]).p_next[
+            0
+        ]
+    np.testing.assert_allclose(
+        next_holder_probabilities(tiny_model, audio[0].numpy()), expected, atol=1e-6
+    )
 
 
 @pytest.fixture
@@ -34,9 +42,13 @@ def conversation(tmp_path: Path) -> Dialogue:
     return Dialogue("a", (tmp_path / "a.wav",), ("x", "y"), activity=tmp_path / "a.npz")
 
 
-def test_shift_and_hold_are_read_from_the_last_frame_heard_by_then(tiny_model: TurnModel, conversation: Dialogue, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_shift_and_hold_are_read_from_the_last_frame_heard_by_then(
+    tiny_model: TurnModel, conversation: Dialogue, monkeypatch: pytest.MonkeyPatch
+) -> None:
     read: dict[str, np.ndarray] = {"stereo": np.full((2, 500), 0.4, np.float32)}
-    read["stereo"][1, 200 + 12 - 1] = 0.9  # B's p_next after 250 ms of the gap, when 212 whole frames have been heard
+    read["stereo"][1, 200 + 12 - 1] = (
+        0.9  # B's p_next after 250 ms of the gap, when 212 whole frames have been heard
+    )
     read["stereo"][0, 330 + 12 - 1] = 0.7  # A's, in B's pause
     monkeypatch.setattr(evaluation, "next_holder_probabilities", lambda *_: read["stereo"])
     report = shift_hold_report(tiny_model, [conversation])
@@ -49,18 +61,28 @@ def test_shift_and_hold_are_read_from_the_last_frame_heard_by_then(tiny_model: T
     assert math.isnan(report.at(500).auc)
 
 
-def test_mono_hears_only_the_speaker_who_held_the_floor(tiny_model: TurnModel, conversation: Dialogue, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_mono_hears_only_the_speaker_who_held_the_floor(
+    tiny_model: TurnModel, conversation: Dialogue, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def loudest_is_next(_model: Any, audio: np.ndarray, _device: str) -> np.ndarray:
-        return np.repeat((np.abs(audio).max(axis=1, keepdims=True) > 0).astype(np.float32), 500, axis=1)
+        return np.repeat(
+            (np.abs(audio).max(axis=1, keepdims=True) > 0).astype(np.float32), 500, axis=1
+        )
 
     monkeypatch.setattr(evaluation, "next_holder_probabilities", loudest_is_next)
     monkeypatch.setattr(evaluation, "load_audio", lambda *_: np.ones((2, 500 * 320), np.float32))
     report = shift_hold_report(tiny_model, [conversation], mono=True)
-    assert report.at(250).balanced_accuracy == 0.5  # the other channel is silent, so nobody ever seems to take over
-    assert shift_hold_report(tiny_model, [conversation]).at(250).balanced_accuracy == 0.5  # with both heard, everybody does
+    assert (
+        report.at(250).balanced_accuracy == 0.5
+    )  # the other channel is silent, so nobody ever seems to take over
+    assert (
+        shift_hold_report(tiny_model, [conversation]).at(250).balanced_accuracy == 0.5
+    )  # with both heard, everybody does
 
 
-def test_validation_losses_are_the_means_over_conversations(tiny_model: TurnModel, dialogues: list[Dialogue]) -> None:
+def test_validation_losses_are_the_means_over_conversations(
+    tiny_model: TurnModel, dialogues: list[Dialogue]
+) -> None:
     each: list[dict[str, float]] = []
     for dialogue in dialogues[:2]:
         audio, labels = labelled_audio(dialogue, tiny_model.config)

@@ -11,20 +11,45 @@ from turnstream.models.turn_model import TurnOutput
 FRAMES = 4
 
 
-def output(vad: float = 0.0, follows: float = 0.0, backchannel: float = 0.0, right_class: float = 0.0, finality: float = 0.0) -> TurnOutput:
+def output(
+    vad: float = 0.0,
+    follows: float = 0.0,
+    backchannel: float = 0.0,
+    right_class: float = 0.0,
+    finality: float = 0.0,
+) -> TurnOutput:
     """Constant logits; `follows` is the second speaker's, `right_class` that of class 7 against 0 for all others."""
     projection = torch.zeros(1, 2, FRAMES, CLASSES)
     projection[..., 7] = right_class
     both = torch.ones(1, 2, FRAMES)
     nothing = torch.zeros(1, 2, FRAMES, 1)
     second = torch.tensor([-1.0, 1.0])[None, :, None].expand(1, 2, FRAMES)
-    return TurnOutput(vad * both, follows * second, backchannel * both, projection, finality * both, nothing, nothing)
+    return TurnOutput(
+        vad * both,
+        follows * second,
+        backchannel * both,
+        projection,
+        finality * both,
+        nothing,
+        nothing,
+    )
 
 
-def target(projection: list[int] = [7, 7, 7, 7], second: list[float] = [1.0, 1.0, 1.0, 1.0], weight: list[float] = [1.0, 1.0, 1.0, 1.0]) -> TargetBatch:  # noqa: B006
+def target(
+    projection: list[int] = [7, 7, 7, 7],
+    second: list[float] = [1.0, 1.0, 1.0, 1.0],
+    weight: list[float] = [1.0, 1.0, 1.0, 1.0],
+) -> TargetBatch:  # noqa: B006
     judged = torch.tensor([[[0.25, math.nan, math.nan, math.nan], [math.nan] * 4]])
     vad, backchannel = torch.ones(1, 2, FRAMES), torch.zeros(1, 2, FRAMES)
-    return TargetBatch(vad, torch.tensor([projection]), torch.tensor([second]), torch.tensor([weight]), backchannel, judged)
+    return TargetBatch(
+        vad,
+        torch.tensor([projection]),
+        torch.tensor([second]),
+        torch.tensor([weight]),
+        backchannel,
+        judged,
+    )
 
 
 def values(of: TurnOutput, against: TargetBatch) -> dict[str, float]:
@@ -33,12 +58,20 @@ def values(of: TurnOutput, against: TargetBatch) -> dict[str, float]:
 
 def test_without_an_opinion_every_loss_is_the_logarithm_of_the_choices() -> None:
     assert values(output(), target()) == pytest.approx(
-        {"vad": math.log(2), "projection": math.log(256), "next_holder": math.log(2), "backchannel": math.log(2), "finality": math.log(2)}
+        {
+            "vad": math.log(2),
+            "projection": math.log(256),
+            "next_holder": math.log(2),
+            "backchannel": math.log(2),
+            "finality": math.log(2),
+        }
     )
 
 
 def test_losses_of_an_opinion_are_its_surprise() -> None:
-    found = values(output(vad=1.0, follows=2.0, backchannel=-3.0, right_class=4.0, finality=2.0), target())
+    found = values(
+        output(vad=1.0, follows=2.0, backchannel=-3.0, right_class=4.0, finality=2.0), target()
+    )
     expected = {
         "vad": math.log1p(math.exp(-1)),
         "projection": -math.log(math.exp(4) / (math.exp(4) + 255)),
@@ -50,7 +83,9 @@ def test_losses_of_an_opinion_are_its_surprise() -> None:
 
 
 def test_the_wrong_holder_costs_more() -> None:
-    assert values(output(follows=2.0), target(second=[0.0] * 4))["next_holder"] == pytest.approx(math.log1p(math.exp(2)), rel=1e-5)
+    assert values(output(follows=2.0), target(second=[0.0] * 4))["next_holder"] == pytest.approx(
+        math.log1p(math.exp(2)), rel=1e-5
+    )
 
 
 def test_a_soft_label_costs_least_at_its_own_probability() -> None:
@@ -63,13 +98,19 @@ def test_a_soft_label_costs_least_at_its_own_probability() -> None:
 
 
 def test_frames_count_by_their_weight() -> None:
-    weighted = values(output(follows=2.0), target(second=[1.0, 0.0, 0.0, 1.0], weight=[3.0, 1.0, 0.0, 0.0]))["next_holder"]
-    assert weighted == pytest.approx((3 * math.log1p(math.exp(-2)) + math.log1p(math.exp(2))) / 4, rel=1e-5)
+    weighted = values(
+        output(follows=2.0), target(second=[1.0, 0.0, 0.0, 1.0], weight=[3.0, 1.0, 0.0, 0.0])
+    )["next_holder"]
+    assert weighted == pytest.approx(
+        (3 * math.log1p(math.exp(-2)) + math.log1p(math.exp(2))) / 4, rel=1e-5
+    )
 
 
 def test_frames_with_an_unknown_future_do_not_count() -> None:
     known = values(output(right_class=4.0), target())["projection"]
-    assert values(output(right_class=4.0), target(projection=[7, UNKNOWN, UNKNOWN, 7]))["projection"] == pytest.approx(known)
+    assert values(output(right_class=4.0), target(projection=[7, UNKNOWN, UNKNOWN, 7]))[
+        "projection"
+    ] == pytest.approx(known)
 
 
 def test_a_head_without_any_known_label_has_loss_0() -> None:
@@ -78,5 +119,15 @@ def test_a_head_without_any_known_label_has_loss_0() -> None:
 
 
 def test_the_total_is_the_weighted_sum() -> None:
-    losses = {"vad": torch.tensor(1.0), "projection": torch.tensor(2.0), "next_holder": torch.tensor(3.0), "backchannel": torch.tensor(4.0)}
-    assert total_loss(losses, LossWeights(vad=1, projection=10, next_holder=100, backchannel=1000)).item() == 4321
+    losses = {
+        "vad": torch.tensor(1.0),
+        "projection": torch.tensor(2.0),
+        "next_holder": torch.tensor(3.0),
+        "backchannel": torch.tensor(4.0),
+    }
+    assert (
+        total_loss(
+            losses, LossWeights(vad=1, projection=10, next_holder=100, backchannel=1000)
+        ).item()
+        == 4321
+    )

@@ -21,7 +21,9 @@ from turnstream.stream.errors import ConfigError, DialogueError
 from ...networks import TINY
 
 LENGTHS_S = (8.0, 12.0)
-SETTINGS = TrainingSettings(steps=12, lanes=2, chunk_s=3.0, warmup_steps=2, validate_every=2, model=TINY, seed=5)
+SETTINGS = TrainingSettings(
+    steps=12, lanes=2, chunk_s=3.0, warmup_steps=2, validate_every=2, model=TINY, seed=5
+)
 
 
 @pytest.fixture(scope="module")
@@ -29,8 +31,12 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("cache")
 
 
-def open_source(material_folder: Path, cache: Path, workers: int = 1, settings: TrainingSettings = SETTINGS) -> SimulatedDialogues:
-    return SimulatedDialogues(material_folder, settings, cache, workers=workers, lengths_s=LENGTHS_S, synthetic=False)
+def open_source(
+    material_folder: Path, cache: Path, workers: int = 1, settings: TrainingSettings = SETTINGS
+) -> SimulatedDialogues:
+    return SimulatedDialogues(
+        material_folder, settings, cache, workers=workers, lengths_s=LENGTHS_S, synthetic=False
+    )
 
 
 @pytest.fixture
@@ -39,7 +45,9 @@ def source(material_folder: Path, cache: Path) -> Iterator[SimulatedDialogues]:
         yield opened
 
 
-def test_conversations_are_those_of_the_seed_whoever_makes_them_and_in_any_order(material_folder: Path, cache: Path) -> None:
+def test_conversations_are_those_of_the_seed_whoever_makes_them_and_in_any_order(
+    material_folder: Path, cache: Path
+) -> None:
     material = open_material(material_folder, cache, synthetic=False)
     with closing(open_source(material_folder, cache, workers=2)) as source:
         source.prefetch([3, 0])
@@ -47,13 +55,18 @@ def test_conversations_are_those_of_the_seed_whoever_makes_them_and_in_any_order
             audio, labels = source.conversation(number)
             expected = simulate(material, SETTINGS.seed, number, LENGTHS_S)
             assert np.array_equal(audio * 32768, expected.audio[:, : audio.shape[1]])
-            assert np.array_equal(labels.vad, expected.activity[:, : labels.vad.shape[1]] & audio.any(axis=1, keepdims=True))
+            assert np.array_equal(
+                labels.vad,
+                expected.activity[:, : labels.vad.shape[1]] & audio.any(axis=1, keepdims=True),
+            )
 
 
 def test_no_more_is_made_ahead_than_there_is_room_for(source: SimulatedDialogues) -> None:
     begun: list[int] = []
     submit = source._pool.submit
-    source._pool.submit = lambda function, seed, number, lengths_s: begun.append(number) or submit(function, seed, number, lengths_s)  # pyright: ignore
+    source._pool.submit = lambda function, seed, number, lengths_s: (
+        begun.append(number) or submit(function, seed, number, lengths_s)
+    )  # pyright: ignore
     source.prefetch(range(10))
     assert begun == list(range(AHEAD_PER_WORKER))
     source.conversation(0)
@@ -61,7 +74,9 @@ def test_no_more_is_made_ahead_than_there_is_room_for(source: SimulatedDialogues
     assert begun == list(range(AHEAD_PER_WORKER + 1))
 
 
-def test_training_from_the_simulator_resumes_exactly(material_folder: Path, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_training_from_the_simulator_resumes_exactly(
+    material_folder: Path, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     given = 0
 
     class Stream(ConversationStream):
@@ -81,29 +96,51 @@ def test_training_from_the_simulator_resumes_exactly(material_folder: Path, cach
     begun = torch.load(tmp_path / "parts" / "checkpoint.pt", weights_only=True)["stream"]["lanes"]
     with closing(open_source(material_folder, cache)) as source:
         train(SETTINGS, source, tmp_path / "parts", resume=True)
-    assert (tmp_path / "parts" / "model.safetensors").read_bytes() == (tmp_path / "whole" / "model.safetensors").read_bytes()
+    assert (tmp_path / "parts" / "model.safetensors").read_bytes() == (
+        tmp_path / "whole" / "model.safetensors"
+    ).read_bytes()
     lanes = torch.load(tmp_path / "parts" / "checkpoint.pt", weights_only=True)["stream"]["lanes"]
-    assert max(lanes)[0] > max(begun)[0]  # on to conversations that were not begun when the run was cut
+    assert (
+        max(lanes)[0] > max(begun)[0]
+    )  # on to conversations that were not begun when the run was cut
 
 
-def test_the_command_trains_from_the_simulator(material_folder: Path, cache: Path, tmp_path: Path) -> None:
+def test_the_command_trains_from_the_simulator(
+    material_folder: Path, cache: Path, tmp_path: Path
+) -> None:
     settings = tmp_path / "settings.json"
     settings.write_text('{"steps": 1, "lanes": 1, "chunk_s": 1.0}')
-    options = ["--simulate", str(material_folder), "--simulate-cache", str(cache), "--no-synthetic", "--lengths", "8", "12"]
-    assert main(["train", *options, "--out", str(tmp_path / "run"), "--settings", str(settings)]) == 0
+    options = [
+        "--simulate",
+        str(material_folder),
+        "--simulate-cache",
+        str(cache),
+        "--no-synthetic",
+        "--lengths",
+        "8",
+        "12",
+    ]
+    assert (
+        main(["train", *options, "--out", str(tmp_path / "run"), "--settings", str(settings)]) == 0
+    )
     assert (tmp_path / "run" / "model.safetensors").exists()
 
 
 def test_a_worker_that_dies_is_an_error_and_no_hang(source: SimulatedDialogues) -> None:
     source._pool.submit(os._exit, 1)
-    with pytest.raises(DialogueError, match="expected the processes that simulate to go on, got one that ended"):
+    with pytest.raises(
+        DialogueError, match="expected the processes that simulate to go on, got one that ended"
+    ):
         source.conversation(0)
 
 
 def test_dialogues_shorter_than_a_chunk_are_refused(material_folder: Path, cache: Path) -> None:
     expected = r"expected simulated dialogues of at least one chunk \(60 s\), got one of \d+\.\d s"
     settings = dataclasses.replace(SETTINGS, chunk_s=60.0)
-    with closing(open_source(material_folder, cache, settings=settings)) as source, pytest.raises(DialogueError, match=expected):
+    with (
+        closing(open_source(material_folder, cache, settings=settings)) as source,
+        pytest.raises(DialogueError, match=expected),
+    ):
         source.conversation(0)
 
 
@@ -111,15 +148,24 @@ def test_dialogues_shorter_than_a_chunk_are_refused(material_folder: Path, cache
     ("options", "message"),
     [
         ({"workers": 0}, "expected at least one process to simulate, got 0"),
-        ({"lengths_s": (5.0, 4.0)}, "expected lengths of simulated dialogues with 0 < shortest <= longest, got 5 and 4"),
+        (
+            {"lengths_s": (5.0, 4.0)},
+            "expected lengths of simulated dialogues with 0 < shortest <= longest, got 5 and 4",
+        ),
     ],
 )
-def test_impossible_options_are_refused(options: dict[str, object], message: str, material_folder: Path, cache: Path) -> None:
+def test_impossible_options_are_refused(
+    options: dict[str, object], message: str, material_folder: Path, cache: Path
+) -> None:
     with pytest.raises(ConfigError, match=message):
         SimulatedDialogues(material_folder, SETTINGS, cache, **options)  # pyright: ignore[reportArgumentType]
 
 
 def test_a_network_at_another_rate_is_refused(material_folder: Path, cache: Path) -> None:
-    model = dataclasses.replace(TINY, features=FeatureConfig(sample_rate_hz=8000, hop_samples=160, window_samples=320))
-    with pytest.raises(ConfigError, match="expected a network at the simulator's 16000 Hz, got 8000 Hz"):
+    model = dataclasses.replace(
+        TINY, features=FeatureConfig(sample_rate_hz=8000, hop_samples=160, window_samples=320)
+    )
+    with pytest.raises(
+        ConfigError, match="expected a network at the simulator's 16000 Hz, got 8000 Hz"
+    ):
         SimulatedDialogues(material_folder, dataclasses.replace(SETTINGS, model=model), cache)

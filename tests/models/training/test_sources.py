@@ -18,12 +18,19 @@ def assert_same(a: Chunk, b: Chunk, lanes: slice = slice(None)) -> None:
     assert torch.equal(a.begins, b.begins[lanes])
     assert torch.equal(a.audio, b.audio[lanes])
     for field in dataclasses.fields(a.target):
-        assert torch.equal(getattr(a.target, field.name).nan_to_num(-1), getattr(b.target, field.name)[lanes].nan_to_num(-1))
+        assert torch.equal(
+            getattr(a.target, field.name).nan_to_num(-1),
+            getattr(b.target, field.name)[lanes].nan_to_num(-1),
+        )
 
 
-def test_lanes_divided_among_processes_play_what_they_play_together(dialogues: list[Dialogue]) -> None:
+def test_lanes_divided_among_processes_play_what_they_play_together(
+    dialogues: list[Dialogue],
+) -> None:
     whole = ConversationStream(dialogues, SETTINGS)
-    first, second = (ConversationStream(dialogues, SETTINGS, lanes) for lanes in (range(2), range(2, 4)))
+    first, second = (
+        ConversationStream(dialogues, SETTINGS, lanes) for lanes in (range(2), range(2, 4))
+    )
     for _ in range(12):
         together = whole.next_chunk()
         assert_same(first.next_chunk(), together, slice(0, 2))
@@ -50,6 +57,9 @@ def test_the_places_of_another_number_of_lanes_are_refused(dialogues: list[Dialo
 
 def test_every_round_has_another_order_of_the_same_dialogues(dialogues: list[Dialogue]) -> None:
     source = RecordedDialogues(dialogues, SETTINGS)
-    rounds = [[source.conversation(4 * round_number + place)[0].tobytes() for place in range(4)] for round_number in range(3)]
+    rounds = [
+        [source.conversation(4 * round_number + place)[0].tobytes() for place in range(4)]
+        for round_number in range(3)
+    ]
     assert len({frozenset(played) for played in rounds}) == 1
     assert len({tuple(played) for played in rounds}) > 1

@@ -17,7 +17,9 @@ from turnstream.stream.errors import ConfigError, DialogueError
 
 from ...networks import TINY
 
-PLAIN = TrainingSettings(lanes=2, chunk_s=1.0, gain_db=0.0, mute_share=0.0, model=TINY)  # audio as recorded, but roles may be exchanged
+PLAIN = TrainingSettings(
+    lanes=2, chunk_s=1.0, gain_db=0.0, mute_share=0.0, model=TINY
+)  # audio as recorded, but roles may be exchanged
 CHUNK_SAMPLES = 16000
 
 
@@ -42,7 +44,9 @@ def recordings(dialogues: list[Dialogue]) -> dict[str, np.ndarray]:
     return {dialogue.id: load_audio(dialogue) for dialogue in dialogues}
 
 
-def test_a_lane_plays_a_conversation_in_order_and_says_when_the_next_begins(dialogues: list[Dialogue], recordings: dict[str, np.ndarray]) -> None:
+def test_a_lane_plays_a_conversation_in_order_and_says_when_the_next_begins(
+    dialogues: list[Dialogue], recordings: dict[str, np.ndarray]
+) -> None:
     played = chunks(dialogues, PLAIN, 40)
     for lane in range(2):
         places = [place(recordings, chunk.audio[lane].numpy()) for chunk in played]
@@ -55,19 +59,29 @@ def test_a_lane_plays_a_conversation_in_order_and_says_when_the_next_begins(dial
                 assert after == (before[0], before[1] + 1, before[2])
 
 
-def test_every_conversation_is_played_once_before_any_comes_again(dialogues: list[Dialogue], recordings: dict[str, np.ndarray]) -> None:
+def test_every_conversation_is_played_once_before_any_comes_again(
+    dialogues: list[Dialogue], recordings: dict[str, np.ndarray]
+) -> None:
     one_lane = dataclasses.replace(PLAIN, lanes=1)
-    begun = [place(recordings, chunk.audio[0].numpy())[0] for chunk in chunks(dialogues, one_lane, 9 * 9) if chunk.begins[0]]
+    begun = [
+        place(recordings, chunk.audio[0].numpy())[0]
+        for chunk in chunks(dialogues, one_lane, 9 * 9)
+        if chunk.begins[0]
+    ]
     assert len(begun) >= 8
     assert sorted(begun[:4]) == sorted(begun[4:8]) == ["0", "1", "2", "3"]
 
 
-def test_lanes_start_at_different_places(dialogues: list[Dialogue], recordings: dict[str, np.ndarray]) -> None:
+def test_lanes_start_at_different_places(
+    dialogues: list[Dialogue], recordings: dict[str, np.ndarray]
+) -> None:
     (first,) = chunks(dialogues, dataclasses.replace(PLAIN, lanes=8), 1)
     assert len({place(recordings, audio.numpy())[1] for audio in first.audio}) > 2
 
 
-def test_labels_are_those_of_the_audio_and_exchange_roles_with_it(dialogues: list[Dialogue], recordings: dict[str, np.ndarray]) -> None:
+def test_labels_are_those_of_the_audio_and_exchange_roles_with_it(
+    dialogues: list[Dialogue], recordings: dict[str, np.ndarray]
+) -> None:
     seen: set[bool] = set()
     for chunk in chunks(dialogues, PLAIN, 30):
         for lane in range(2):
@@ -78,9 +92,13 @@ def test_labels_are_those_of_the_audio_and_exchange_roles_with_it(dialogues: lis
             order = [1, 0] if exchanged else [0, 1]
             target = chunk.target
             assert np.array_equal(target.vad[lane].numpy(), labels.vad[order][:, frames])
-            assert np.array_equal(target.backchannel[lane].numpy(), labels.backchannel[order][:, frames])
+            assert np.array_equal(
+                target.backchannel[lane].numpy(), labels.backchannel[order][:, frames]
+            )
             assert np.array_equal(target.next_weight[lane].numpy(), labels.next_weight[frames])
-            np.testing.assert_array_equal(target.finality[lane].numpy(), labels.finality[order][:, frames])
+            np.testing.assert_array_equal(
+                target.finality[lane].numpy(), labels.finality[order][:, frames]
+            )
             second, projection = labels.next_second[frames], labels.projection[frames]
             if exchanged:
                 second = 1 - second
@@ -110,14 +128,20 @@ def test_gain_changes_the_loudness_within_its_range(dialogues: list[Dialogue]) -
 
 def test_the_seed_sets_the_order(dialogues: list[Dialogue]) -> None:
     def heard(seed: int) -> torch.Tensor:
-        return torch.cat([chunk.audio for chunk in chunks(dialogues, dataclasses.replace(PLAIN, seed=seed), 4)])
+        return torch.cat(
+            [chunk.audio for chunk in chunks(dialogues, dataclasses.replace(PLAIN, seed=seed), 4)]
+        )
 
     assert torch.equal(heard(1), heard(1))
     assert not torch.equal(heard(1), heard(2))
 
 
-def test_conversations_shorter_than_a_chunk_are_passed_over_and_none_left_is_an_error(dialogues: list[Dialogue]) -> None:
-    with pytest.raises(DialogueError, match=r"expected conversations of at least 9.5 s, found none"):
+def test_conversations_shorter_than_a_chunk_are_passed_over_and_none_left_is_an_error(
+    dialogues: list[Dialogue],
+) -> None:
+    with pytest.raises(
+        DialogueError, match=r"expected conversations of at least 9.5 s, found none"
+    ):
         chunks(dialogues, dataclasses.replace(PLAIN, chunk_s=9.5), 1)
 
 
@@ -132,7 +156,12 @@ def test_a_step_is_labelled_by_its_last_frame(dialogues: list[Dialogue], stride:
     assert np.array_equal(labels.vad, activity[:, stride - 1 :: stride][:, :steps])
 
 
-def test_feature_frames_that_are_not_those_of_the_activity_are_refused(dialogues: list[Dialogue]) -> None:
+def test_feature_frames_that_are_not_those_of_the_activity_are_refused(
+    dialogues: list[Dialogue],
+) -> None:
     config = ModelConfig(features=FeatureConfig(hop_samples=160))
-    with pytest.raises(ConfigError, match="expected 50 feature frames a second, as in the activity that labels them, got 100"):
+    with pytest.raises(
+        ConfigError,
+        match="expected 50 feature frames a second, as in the activity that labels them, got 100",
+    ):
         labelled_audio(dialogues[0], config)

@@ -37,8 +37,21 @@ pytestmark = pytest.mark.usefixtures("plain_lines")
 def settings_of(run: Path, **others: Any) -> TrainingSettings:
     given = load_encoder(run)
     assert given.speaker_rnn is not None
-    model = ModelConfig(features=given.features, encoder=given.config, speaker_rnn=given.speaker_rnn, dialogue_rnn=TINY.dialogue_rnn)
-    plain = {"steps": 30, "lanes": 2, "chunk_s": 1.0, "warmup_steps": 4, "learning_rate": 1e-2, "average_decay": 0.5, "speech_lanes": 4}
+    model = ModelConfig(
+        features=given.features,
+        encoder=given.config,
+        speaker_rnn=given.speaker_rnn,
+        dialogue_rnn=TINY.dialogue_rnn,
+    )
+    plain = {
+        "steps": 30,
+        "lanes": 2,
+        "chunk_s": 1.0,
+        "warmup_steps": 4,
+        "learning_rate": 1e-2,
+        "average_decay": 0.5,
+        "speech_lanes": 4,
+    }
     return TrainingSettings(encoder=str(run), model=model, **(plain | others))
 
 
@@ -47,7 +60,12 @@ def explained(run: Path, network: TurnModel, teacher: Extraction) -> float:
     student, space = load_distilled(run)
     for name in ("encoder", "speaker_rnn"):
         getattr(student, name).load_state_dict(getattr(network, name).state_dict())
-    return measure(student, teacher, Surroundings(), Targets.of(teacher, space, student.settings, torch.device("cpu")))["frames_explained"]
+    return measure(
+        student,
+        teacher,
+        Surroundings(),
+        Targets.of(teacher, space, student.settings, torch.device("cpu")),
+    )["frames_explained"]
 
 
 def test_what_was_distilled_is_kept_with_the_teacher_and_forgotten_without(
@@ -57,15 +75,27 @@ def test_what_was_distilled_is_kept_with_the_teacher_and_forgotten_without(
     settings = settings_of(distilled, steps=60, learning_rate=3e-2)
     with_teacher = train(settings, dialogues, tmp_path / "with", teaching=teaching, hardware=CPU)
     alone = train(settings, dialogues, tmp_path / "alone", hardware=CPU)
-    kept, forgotten = (explained(distilled, network, linear_teacher) for network in (with_teacher, alone))
+    kept, forgotten = (
+        explained(distilled, network, linear_teacher) for network in (with_teacher, alone)
+    )
     assert kept > 0.3
     assert kept > forgotten + 0.1
 
 
-def test_turn_completeness_is_learned_at_the_places_of_the_speech(distilled: Path, linear_teacher: Extraction) -> None:
+def test_turn_completeness_is_learned_at_the_places_of_the_speech(
+    distilled: Path, linear_teacher: Extraction
+) -> None:
     settings = settings_of(distilled)
-    lessons = Lessons(Teaching(linear_teacher, Surroundings(), distilled), settings, range(settings.speech_lanes), torch.device("cpu"), 0)
-    lessons.targets = dataclasses.replace(lessons.targets, told_deviation=4.0)  # scores that differ more than these buzzes do
+    lessons = Lessons(
+        Teaching(linear_teacher, Surroundings(), distilled),
+        settings,
+        range(settings.speech_lanes),
+        torch.device("cpu"),
+        0,
+    )
+    lessons.targets = dataclasses.replace(
+        lessons.targets, told_deviation=4.0
+    )  # scores that differ more than these buzzes do
     network = new_network(settings)
     taught = TaughtModel(network, lessons.distilled)
     dialogue = torch.zeros(1, 2, settings.model.frame_samples), network.init_state(1)
@@ -81,12 +111,22 @@ def test_turn_completeness_is_learned_at_the_places_of_the_speech(distilled: Pat
     for name in ("judged", "judged_next"):
         first, last = ([losses[name] for losses in part] for part in (found[:10], found[-10:]))
         assert sum(last) < 0.9 * sum(first), name
-    assert max(losses["frames"] for losses in found) < 1.3  # of the variance: the distillation's heads go on from where they were
+    assert (
+        max(losses["frames"] for losses in found) < 1.3
+    )  # of the variance: the distillation's heads go on from where they were
 
 
-def test_a_speakers_speech_begins_with_no_memory_of_another(distilled: Path, linear_teacher: Extraction) -> None:
+def test_a_speakers_speech_begins_with_no_memory_of_another(
+    distilled: Path, linear_teacher: Extraction
+) -> None:
     settings = settings_of(distilled)
-    lessons = Lessons(Teaching(linear_teacher, Surroundings(), distilled), settings, range(2), torch.device("cpu"), 0)
+    lessons = Lessons(
+        Teaching(linear_teacher, Surroundings(), distilled),
+        settings,
+        range(2),
+        torch.device("cpu"),
+        0,
+    )
     network = TurnModel(settings.model)
     taught = TaughtModel(network, lessons.distilled)
     dialogue = torch.zeros(1, 2, settings.model.frame_samples), network.init_state(1)
@@ -102,7 +142,11 @@ def test_a_speakers_speech_begins_with_no_memory_of_another(distilled: Path, lin
 
 
 def test_a_run_with_a_teacher_is_resumed_with_its_heads_and_other_speech(
-    distilled: Path, linear_teacher: Extraction, dialogues: list[Dialogue], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    distilled: Path,
+    linear_teacher: Extraction,
+    dialogues: list[Dialogue],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     teaching = Teaching(linear_teacher, Surroundings(), distilled)
     settings = settings_of(distilled, steps=4, validate_every=2)
@@ -131,9 +175,13 @@ def test_a_run_with_a_teacher_is_resumed_with_its_heads_and_other_speech(
     assert not torch.equal(begun[1], begun[0])
 
 
-def test_a_distillation_of_another_shape_is_refused(distilled: Path, linear_teacher: Extraction, dialogues: list[Dialogue], tmp_path: Path) -> None:
+def test_a_distillation_of_another_shape_is_refused(
+    distilled: Path, linear_teacher: Extraction, dialogues: list[Dialogue], tmp_path: Path
+) -> None:
     settings = settings_of(distilled)
-    other = dataclasses.replace(settings.model, speaker_rnn=dataclasses.replace(TINY.speaker_rnn, hidden=9))
+    other = dataclasses.replace(
+        settings.model, speaker_rnn=dataclasses.replace(TINY.speaker_rnn, hidden=9)
+    )
     with pytest.raises(ConfigError, match="expected the speaker_rnn of "):
         train(
             dataclasses.replace(settings, model=other),
@@ -144,6 +192,24 @@ def test_a_distillation_of_another_shape_is_refused(distilled: Path, linear_teac
         )
 
 
-def test_the_command_wants_speech_and_a_distillation_beside_a_teacher(manifest: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["train", "--manifest", str(manifest), "--out", str(tmp_path / "run"), "--teacher", str(tmp_path)]) == 2
-    assert "expected --speech and a distillation as --encoder beside --teacher" in capsys.readouterr().err
+def test_the_command_wants_speech_and_a_distillation_beside_a_teacher(
+    manifest: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert (
+        main(
+            [
+                "train",
+                "--manifest",
+                str(manifest),
+                "--out",
+                str(tmp_path / "run"),
+                "--teacher",
+                str(tmp_path),
+            ]
+        )
+        == 2
+    )
+    assert (
+        "expected --speech and a distillation as --encoder beside --teacher"
+        in capsys.readouterr().err
+    )

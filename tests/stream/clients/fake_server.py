@@ -20,7 +20,9 @@ from turnstream.stream.protocol import (
 )
 from turnstream.stream.settings import StreamSettings
 
-BEGIN = BeginMessage("s", "fake", "0", "0", 50.0, {"latent": 1, "latent_speaker": 1}, StreamSettings())
+BEGIN = BeginMessage(
+    "s", "fake", "0", "0", 50.0, {"latent": 1, "latent_speaker": 1}, StreamSettings()
+)
 
 
 @contextlib.asynccontextmanager

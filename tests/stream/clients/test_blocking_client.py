@@ -16,7 +16,13 @@ from turnstream.stream.clients.blocking_client import Client
 from turnstream.stream.engine import Engine
 from turnstream.stream.errors import AudioFormatError, ConfigError, ServerError
 from turnstream.stream.prediction import TurnEvent
-from turnstream.stream.protocol import FrameMessage, ResumedMessage, ServerMessage, TerminationMessage, WarningMessage
+from turnstream.stream.protocol import (
+    FrameMessage,
+    ResumedMessage,
+    ServerMessage,
+    TerminationMessage,
+    WarningMessage,
+)
 from turnstream.stream.service.server import Server
 from turnstream.stream.settings import StreamSettings
 from turnstream.stream.sources import FileSource
@@ -54,7 +60,9 @@ def resuming() -> Iterator[tuple[ResumingServer, str, Callable[[], None]]]:
     """A server that answers everything, its URL, and what breaks its connection."""
     with in_thread() as loop:
 
-        async def begin() -> tuple[ResumingServer, contextlib.AbstractAsyncContextManager[str], str]:
+        async def begin() -> tuple[
+            ResumingServer, contextlib.AbstractAsyncContextManager[str], str
+        ]:
             server = ResumingServer()
             listening = server.listening()
             return server, listening, await listening.__aenter__()
@@ -96,7 +104,9 @@ def test_it_calls_back(url: str, engine: Engine) -> None:
     assert isinstance(messages[-1], TerminationMessage)
 
 
-def test_a_callback_may_use_the_client(resuming: tuple[ResumingServer, str, Callable[[], None]]) -> None:
+def test_a_callback_may_use_the_client(
+    resuming: tuple[ResumingServer, str, Callable[[], None]],
+) -> None:
     _, url, _ = resuming
     answered = threading.Event()
     client = Client(url, MONO)
@@ -123,7 +133,9 @@ def test_an_error_in_a_callback_reaches_the_caller(url: str) -> None:
         client.push_audio(dialogue(0.5, seed=6))
 
 
-def test_leaving_the_context_leaves_the_messages_to_the_thread_that_reads_them(url: str, engine: Engine) -> None:
+def test_leaving_the_context_leaves_the_messages_to_the_thread_that_reads_them(
+    url: str, engine: Engine
+) -> None:
     samples = dialogue(3, seed=8)
     messages: list[ServerMessage] = []
     with Client(url) as client:
@@ -136,7 +148,9 @@ def test_leaving_the_context_leaves_the_messages_to_the_thread_that_reads_them(u
 
 
 @pytest.mark.parametrize("called_back", [False, True])
-def test_whoever_sends_or_reads_is_let_go_when_the_context_ends_with_an_error(url: str, called_back: bool) -> None:
+def test_whoever_sends_or_reads_is_let_go_when_the_context_ends_with_an_error(
+    url: str, called_back: bool
+) -> None:
     failures: list[BaseException] = []
     begun = threading.Semaphore(0)
 
@@ -150,7 +164,9 @@ def test_whoever_sends_or_reads_is_let_go_when_the_context_ends_with_an_error(ur
 
     def converse() -> None:
         with Client(url) as client:
-            works: list[Callable[[], object]] = [lambda: client.push_audio(np.zeros((320, 2), np.int16))]
+            works: list[Callable[[], object]] = [
+                lambda: client.push_audio(np.zeros((320, 2), np.int16))
+            ]
             if called_back:
                 client.on("frame", lambda message: None)
             else:
@@ -168,7 +184,9 @@ def test_whoever_sends_or_reads_is_let_go_when_the_context_ends_with_an_error(ur
         thread.join(PATIENCE_S)
         assert not thread.is_alive()
     assert len(failures) == len(threads)
-    assert {failure.code for failure in failures if isinstance(failure, ServerError)} == {"session_ended"}
+    assert {failure.code for failure in failures if isinstance(failure, ServerError)} == {
+        "session_ended"
+    }
 
 
 def test_what_cannot_be_called_is_refused() -> None:
@@ -189,7 +207,9 @@ def test_it_raises_what_the_server_says(url: str) -> None:
         Client(url).push_audio(np.zeros(320, np.float32))
 
 
-def test_a_source_goes_to_its_end_beside_the_agents_voice(url: str, engine: Engine, tmp_path: Path) -> None:
+def test_a_source_goes_to_its_end_beside_the_agents_voice(
+    url: str, engine: Engine, tmp_path: Path
+) -> None:
     samples = dialogue(2, seed=7)
     soundfile.write(tmp_path / "user.wav", samples[:, 0], 16000)
     messages: list[ServerMessage] = []
@@ -202,7 +222,12 @@ def test_a_source_goes_to_its_end_beside_the_agents_voice(url: str, engine: Engi
     assert frames_of(messages) == offline(engine, samples)[0]
     soundfile.write(tmp_path / "low.wav", samples[:, 0], 8000)
     low = FileSource(tmp_path / "low.wav")
-    with Client(url) as client, pytest.raises(AudioFormatError, match="expected a source of 16000 Hz and at most 2 channels"):
+    with (
+        Client(url) as client,
+        pytest.raises(
+            AudioFormatError, match="expected a source of 16000 Hz and at most 2 channels"
+        ),
+    ):
         client.stream(low)
     low.close()
 
@@ -221,4 +246,7 @@ def test_it_goes_on_after_a_break(resuming: tuple[ResumingServer, str, Callable[
         client.push_audio(np.full(80, 2, np.int16))
         client.close()
         assert list(messages) == [answer(2), TerminationMessage(3, 1.0, "close")]
-    assert server.received[:2] == [np.full(80, 1, np.int16).tobytes(), np.full(80, 2, np.int16).tobytes()]
+    assert server.received[:2] == [
+        np.full(80, 1, np.int16).tobytes(),
+        np.full(80, 2, np.int16).tobytes(),
+    ]

@@ -36,7 +36,9 @@ from .fake_server import fake_server, frames_of, send
 # ---- one conversation -----------------------------------------------------------------------------------------
 
 
-async def test_an_async_client_gets_what_the_offline_prediction_gives(server: Server, engine: Engine) -> None:
+async def test_an_async_client_gets_what_the_offline_prediction_gives(
+    server: Server, engine: Engine
+) -> None:
     samples = dialogue(6, seed=1)
     frames, events = offline(engine, samples)
     async with AsyncClient(server.url, token="secret") as client:
@@ -56,13 +58,17 @@ async def test_the_path_may_be_left_out_of_the_url(server: Server) -> None:
 
 async def test_a_query_in_the_url_is_kept(server: Server) -> None:
     for path in ("", "/", "/v1/stream", "/v1/stream/"):
-        async with AsyncClient(f"ws://127.0.0.1:{server.port}{path}?token=secret", StreamSettings(channels=1)) as client:
+        async with AsyncClient(
+            f"ws://127.0.0.1:{server.port}{path}?token=secret", StreamSettings(channels=1)
+        ) as client:
             assert client.begin.settings == StreamSettings(channels=1)
 
 
 async def test_settings_and_controls_reach_the_server(server: Server, engine: Engine) -> None:
     mono = dialogue(1.01, seed=2)[:, 0]
-    async with AsyncClient(server.url, StreamSettings(channels=1, latents="final"), token="secret") as client:
+    async with AsyncClient(
+        server.url, StreamSettings(channels=1, latents="final"), token="secret"
+    ) as client:
         await client.push_audio(mono)
         await client.flush()
         await client.reset()
@@ -84,7 +90,9 @@ async def test_leaving_the_context_ends_the_session_well(server: Server) -> None
 
 async def test_a_bad_setting_is_refused_before_anything_is_sent(server: Server) -> None:
     async with AsyncClient(server.url, token="secret") as client:
-        with pytest.raises(ProtocolError, match="policy: expected one of fast, balanced, patient; got 'bold'"):
+        with pytest.raises(
+            ProtocolError, match="policy: expected one of fast, balanced, patient; got 'bold'"
+        ):
             await client.configure(policy="bold")
         with pytest.raises(AudioFormatError, match="expected int16, float32 or float64 samples"):
             await client.push_audio(np.zeros((10, 3), np.float32))
@@ -106,19 +114,27 @@ async def test_a_refusal_carries_the_servers_words(server: Server) -> None:
 
 
 async def test_a_full_server_is_told_apart(engine: Engine) -> None:
-    async with Server(engine, port=0, limits=quick_limits(max_sessions=1)) as server, AsyncClient(server.url):
+    async with (
+        Server(engine, port=0, limits=quick_limits(max_sessions=1)) as server,
+        AsyncClient(server.url),
+    ):
         with pytest.raises(ServerError, match="HTTP 503: at capacity: 1 sessions") as refused:
             await AsyncClient(server.url).__aenter__()
     assert refused.value.code == "http_503"
 
 
 async def test_no_server_is_one_clear_error(unused_tcp_port: int) -> None:
-    with pytest.raises(ServerError, match=f"expected a turnstream server at ws://127.0.0.1:{unused_tcp_port}") as refused:
+    with pytest.raises(
+        ServerError, match=f"expected a turnstream server at ws://127.0.0.1:{unused_tcp_port}"
+    ) as refused:
         await AsyncClient(f"ws://127.0.0.1:{unused_tcp_port}").__aenter__()
     assert refused.value.code == "unreachable"
 
 
-@pytest.mark.parametrize("url", ["http://127.0.0.1", "nonsense", "", "ws://[", "ws://127.0.0.1:port", "ws://127.0.0.1#part"])
+@pytest.mark.parametrize(
+    "url",
+    ["http://127.0.0.1", "nonsense", "", "ws://[", "ws://127.0.0.1:port", "ws://127.0.0.1#part"],
+)
 async def test_a_url_that_is_none_is_one_clear_error(url: str) -> None:
     client = AsyncClient(url)
     with pytest.raises(ServerError, match="expected a turnstream server at") as refused:
@@ -150,7 +166,9 @@ async def test_a_server_that_speaks_something_else_is_given_up() -> None:
 
     async with serve(babble, "127.0.0.1", 0) as listener:
         with pytest.raises(ServerError, match="expected a JSON object, got 'welcome'") as refused:
-            await AsyncClient(f"ws://127.0.0.1:{next(iter(listener.sockets)).getsockname()[1]}").__aenter__()
+            await AsyncClient(
+                f"ws://127.0.0.1:{next(iter(listener.sockets)).getsockname()[1]}"
+            ).__aenter__()
     assert refused.value.code == "unreachable"
 
 
@@ -182,7 +200,9 @@ async def test_a_server_that_never_ends_the_session_is_given_up() -> None:
         await connection.wait_closed()
 
     async with fake_server(stall) as url:
-        with pytest.raises(ServerError, match=r"expected the next message or termination; waited 0\.2 s") as stalled:
+        with pytest.raises(
+            ServerError, match=r"expected the next message or termination; waited 0\.2 s"
+        ) as stalled:
             async with AsyncClient(url, timeout_s=0.2):
                 pass
     assert stalled.value.code == "timeout"
@@ -194,20 +214,32 @@ async def read(client: AsyncClient, messages: list[ServerMessage]) -> None:
         await asyncio.sleep(0)  # it has something else to do, too
 
 
-async def test_leaving_the_context_leaves_the_messages_to_whoever_reads_them(server: Server, engine: Engine) -> None:
+async def test_leaving_the_context_leaves_the_messages_to_whoever_reads_them(
+    server: Server, engine: Engine
+) -> None:
     samples = dialogue(5, seed=4)
     messages: list[ServerMessage] = []
-    async with asyncio.timeout(PATIENCE_S), asyncio.TaskGroup() as tasks, AsyncClient(server.url, token="secret") as client:
+    async with (
+        asyncio.timeout(PATIENCE_S),
+        asyncio.TaskGroup() as tasks,
+        AsyncClient(server.url, token="secret") as client,
+    ):
         tasks.create_task(read(client, messages))
         await client.push_audio(samples)
     assert frames_of(messages) == offline(engine, samples)[0]
     assert messages[-1] == TerminationMessage(250, 5.0, "close")
 
 
-async def test_several_readers_share_the_messages_and_all_come_to_the_end(server: Server, engine: Engine) -> None:
+async def test_several_readers_share_the_messages_and_all_come_to_the_end(
+    server: Server, engine: Engine
+) -> None:
     samples = dialogue(2, seed=4)
     messages: list[ServerMessage] = []
-    async with asyncio.timeout(PATIENCE_S), asyncio.TaskGroup() as tasks, AsyncClient(server.url, token="secret") as client:
+    async with (
+        asyncio.timeout(PATIENCE_S),
+        asyncio.TaskGroup() as tasks,
+        AsyncClient(server.url, token="secret") as client,
+    ):
         for _ in range(3):
             tasks.create_task(read(client, messages))
         await client.push_audio(samples)
@@ -215,7 +247,9 @@ async def test_several_readers_share_the_messages_and_all_come_to_the_end(server
     assert sorted(frames, key=lambda frame: frame.frame) == offline(engine, samples)[0]
 
 
-async def test_whoever_waits_for_messages_is_let_go_when_the_context_ends_with_an_error(server: Server) -> None:
+async def test_whoever_waits_for_messages_is_let_go_when_the_context_ends_with_an_error(
+    server: Server,
+) -> None:
     async def converse() -> None:
         async with AsyncClient(server.url, token="secret") as client:
             waiting.append(asyncio.create_task(read(client, [])))
@@ -226,7 +260,9 @@ async def test_whoever_waits_for_messages_is_let_go_when_the_context_ends_with_a
     async with asyncio.timeout(PATIENCE_S):
         with pytest.raises(KeyError):
             await converse()
-        with pytest.raises(ServerError, match="expected a session that goes on, got one whose client was left") as ended:
+        with pytest.raises(
+            ServerError, match="expected a session that goes on, got one whose client was left"
+        ) as ended:
             await waiting[0]
     assert ended.value.code == "session_ended"
 
@@ -310,8 +346,12 @@ def test_mulaw_survives_the_wire_within_its_steps() -> None:
     inside = np.abs(every) < 0.98
     assert np.all(np.abs(decoded - every)[inside] <= np.abs(every)[inside] / 32 + 5 / 32768)
     assert np.all(np.diff(decoded[:, 0]) >= 0)
-    assert encode_pcm(decoded, "mulaw") == encode_pcm(decode_pcm(encode_pcm(decoded, "mulaw"), "mulaw", 1), "mulaw")
+    assert encode_pcm(decoded, "mulaw") == encode_pcm(
+        decode_pcm(encode_pcm(decoded, "mulaw"), "mulaw", 1), "mulaw"
+    )
 
 
 def test_full_scale_is_clipped_not_wrapped() -> None:
-    assert encode_pcm(np.array([[1.0], [-1.0]], np.float32), "pcm_s16le") == bytes.fromhex("ff7f0080")
+    assert encode_pcm(np.array([[1.0], [-1.0]], np.float32), "pcm_s16le") == bytes.fromhex(
+        "ff7f0080"
+    )

@@ -114,7 +114,9 @@ async def test_a_callback_that_does_not_return_is_given_up() -> None:
     async with fake_server(echo) as url, asyncio.timeout(PATIENCE_S):
         client = AsyncClient(url, StreamSettings(channels=1), timeout_s=0.2)
         client.on("end_of_turn", stuck)
-        with pytest.raises(ServerError, match=r"expected termination and every callback to return; waited 0\.2 s"):
+        with pytest.raises(
+            ServerError, match=r"expected termination and every callback to return; waited 0\.2 s"
+        ):
             await converse(client)
 
 
@@ -133,7 +135,10 @@ def test_only_what_exists_can_be_registered_for() -> None:
     with pytest.raises(ConfigError, match="expected a function to call on frame, got 3"):
         client.on("frame", 3)  # pyright: ignore[reportArgumentType, reportCallIssue]
     for kind, speaker in (("frame", 0), ("end_of_turn", 2)):
-        with pytest.raises(ConfigError, match=f"expected speaker 0 or 1 with one of start_of_turn, .*; got {speaker} with '{kind}'"):
+        with pytest.raises(
+            ConfigError,
+            match=f"expected speaker 0 or 1 with one of start_of_turn, .*; got {speaker} with '{kind}'",
+        ):
             client.on(kind, print, speaker=speaker)
 
 

@@ -16,7 +16,12 @@ from hypothesis import strategies as st
 from turnstream.stream.clients import client_link
 from turnstream.stream.clients.client import AsyncClient
 from turnstream.stream.errors import ServerError
-from turnstream.stream.protocol import ResumedMessage, ServerMessage, TerminationMessage, WarningMessage
+from turnstream.stream.protocol import (
+    ResumedMessage,
+    ServerMessage,
+    TerminationMessage,
+    WarningMessage,
+)
 from turnstream.stream.service import connection
 from turnstream.stream.settings import StreamSettings
 
@@ -47,7 +52,9 @@ async def talk(client: AsyncClient, blocks: int) -> list[ServerMessage]:
         for number in range(blocks):
             await client.push_audio(block(number))
             if number % 3 == 0:
-                await asyncio.sleep(0)  # let others have their turn, so that messages go out in groups of many sizes
+                await asyncio.sleep(
+                    0
+                )  # let others have their turn, so that messages go out in groups of many sizes
         await client.close()
 
     async with asyncio.TaskGroup() as tasks, asyncio.timeout(PATIENCE_S):
@@ -60,7 +67,9 @@ def expected_wires(blocks: int) -> list[str | bytes]:
 
 
 def without_resumed(messages: list[ServerMessage]) -> list[ServerMessage]:
-    return [message for message in messages if not isinstance(message, ResumedMessage | WarningMessage)]
+    return [
+        message for message in messages if not isinstance(message, ResumedMessage | WarningMessage)
+    ]
 
 
 async def resumed(client: AsyncClient) -> ServerMessage:
@@ -72,21 +81,32 @@ async def resumed(client: AsyncClient) -> ServerMessage:
 
 
 def expected_answers(blocks: int) -> list[ServerMessage]:
-    return [*(answer(number + 1) for number in range(blocks)), TerminationMessage(blocks + 1, 1.0, "close")]
+    return [
+        *(answer(number + 1) for number in range(blocks)),
+        TerminationMessage(blocks + 1, 1.0, "close"),
+    ]
 
 
 # ---- nothing lost, nothing doubled ----------------------------------------------------------------------------
 
 FIRST_CUT = st.tuples(st.integers(700, 9000), st.integers(900, 9000))  # after `begin`
-LATER_CUTS = st.lists(st.tuples(st.integers(0, 6000), st.integers(0, 6000)), max_size=6)  # also in a handshake
+LATER_CUTS = st.lists(
+    st.tuples(st.integers(0, 6000), st.integers(0, 6000)), max_size=6
+)  # also in a handshake
 
 
 @settings(max_examples=60)
 @given(FIRST_CUT, LATER_CUTS, st.integers(0, 60))
-def test_a_line_that_breaks_anywhere_loses_and_doubles_nothing(first: tuple[int, int], later: list[tuple[int, int]], blocks: int) -> None:
+def test_a_line_that_breaks_anywhere_loses_and_doubles_nothing(
+    first: tuple[int, int], later: list[tuple[int, int]], blocks: int
+) -> None:
     async def converse() -> None:
         server = ResumingServer()
-        async with server.listening() as url, breaking_line(url, iter([first, *later])) as line, AsyncClient(line, MONO) as client:
+        async with (
+            server.listening() as url,
+            breaking_line(url, iter([first, *later])) as line,
+            AsyncClient(line, MONO) as client,
+        ):
             messages = await talk(client, blocks)
         assert server.received == expected_wires(blocks)
         assert without_resumed(messages) == expected_answers(blocks)
@@ -141,16 +161,24 @@ async def test_audio_goes_on_through_an_outage() -> None:
     assert without_resumed(messages) == expected_answers(500)
 
 
-async def test_a_connection_that_falls_silent_counts_as_broken(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_connection_that_falls_silent_counts_as_broken(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(client_link, "_SILENT_S", 0.1)
     server = ResumingServer()
-    async with server.listening() as url, breaking_line(url, iter([(3000, 10**6)]), silently=True) as line, AsyncClient(line, MONO) as client:
+    async with (
+        server.listening() as url,
+        breaking_line(url, iter([(3000, 10**6)]), silently=True) as line,
+        AsyncClient(line, MONO) as client,
+    ):
         messages = await talk(client, 30)
     assert (server.received, server.resumes) == (expected_wires(30), 1)
     assert without_resumed(messages) == expected_answers(30)
 
 
-async def test_messages_that_nobody_reads_wait_in_bounds_and_survive_a_break(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_messages_that_nobody_reads_wait_in_bounds_and_survive_a_break(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(client_link, "_UNREAD_MESSAGES", 5)
     server = ResumingServer()
     async with server.listening() as url, AsyncClient(url, MONO) as client:
@@ -188,13 +216,18 @@ async def test_a_server_that_takes_nothing_is_given_up() -> None:
     async with server.listening() as url:
         client = await AsyncClient(url, MONO, reconnect_s=1, timeout_s=0.2).__aenter__()
         server.hearing.clear()
-        with pytest.raises(ServerError, match=r"expected the server to take more; read its messages while you send; waited 0\.2 s") as failure:
+        with pytest.raises(
+            ServerError,
+            match=r"expected the server to take more; read its messages while you send; waited 0\.2 s",
+        ) as failure:
             await client.push_audio(np.zeros(8000 * 30, np.int16))
         await client.__aexit__(ServerError)
     assert failure.value.code == "timeout"
 
 
-async def test_a_client_that_has_nothing_to_say_keeps_the_session_alive(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_client_that_has_nothing_to_say_keeps_the_session_alive(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(client_link, "_KEEP_ALIVE_S", 0.02)
     server = ResumingServer()
     async with server.listening() as url, AsyncClient(url, MONO), asyncio.timeout(PATIENCE_S):
@@ -238,7 +271,10 @@ async def test_time_to_resume_runs_out(reconnect_s: float, resume_s: float) -> N
     server = ResumingServer(resume_s, refusal=HTTPStatus.SERVICE_UNAVAILABLE)
     async with server.listening() as url, AsyncClient(url, MONO, reconnect_s=reconnect_s) as client:
         server.drop()
-        with pytest.raises(ServerError, match=r"could not be resumed within 0\.2 s: the server refused with HTTP 503") as lost:
+        with pytest.raises(
+            ServerError,
+            match=r"could not be resumed within 0\.2 s: the server refused with HTTP 503",
+        ) as lost:
             await resumed(client)
     assert lost.value.code == "session_lost"
     assert server.attempts > 3
@@ -261,13 +297,19 @@ def test_both_clients_and_the_server_agree_on_what_can_be_resumed() -> None:
     script = Path(client_link.__file__).parents[1] / "service" / "web" / "turnstream.js"
     listed = re.search(r"RESUMABLE = \[([\d, ]+)\]", script.read_text("utf-8"))
     assert listed is not None
-    assert codes(listed[1]) == connection._BROKEN_CODES == client_link._BREAKS | {1006}  # 1006: without a close frame
+    assert (
+        codes(listed[1]) == connection._BROKEN_CODES == client_link._BREAKS | {1006}
+    )  # 1006: without a close frame
 
 
 @pytest.mark.parametrize("code", [1011, 1012, 1013])
 async def test_a_close_that_says_that_something_failed_is_a_break(code: int) -> None:
     server = ResumingServer()
-    async with server.listening() as url, AsyncClient(url, MONO) as client, asyncio.timeout(PATIENCE_S):
+    async with (
+        server.listening() as url,
+        AsyncClient(url, MONO) as client,
+        asyncio.timeout(PATIENCE_S),
+    ):
         assert server.connection is not None
         await server.connection.close(code)
         assert await resumed(client) == ResumedMessage("s", 0, 0)
@@ -276,7 +318,11 @@ async def test_a_close_that_says_that_something_failed_is_a_break(code: int) -> 
 @pytest.mark.parametrize("code", [1000, 1001, 1008])
 async def test_a_close_in_due_form_ends_the_session(code: int) -> None:
     server = ResumingServer()
-    async with server.listening() as url, AsyncClient(url, MONO) as client, asyncio.timeout(PATIENCE_S):
+    async with (
+        server.listening() as url,
+        AsyncClient(url, MONO) as client,
+        asyncio.timeout(PATIENCE_S),
+    ):
         assert server.connection is not None
         await server.connection.close(code)
         with pytest.raises(ServerError) as lost:
@@ -288,8 +334,12 @@ async def test_a_session_that_was_resumed_elsewhere_is_left_there() -> None:
     server = ResumingServer()
     async with server.listening() as url, AsyncClient(url, MONO) as client:
         assert server.connection is not None
-        await server.connection.close(1008, "resumed_elsewhere: another connection goes on with this session")
-        with pytest.raises(ServerError, match="another connection goes on with this session") as lost:
+        await server.connection.close(
+            1008, "resumed_elsewhere: another connection goes on with this session"
+        )
+        with pytest.raises(
+            ServerError, match="another connection goes on with this session"
+        ) as lost:
             await client.receive()
     assert (lost.value.code, server.attempts) == ("resumed_elsewhere", 0)
 
@@ -298,7 +348,9 @@ async def test_a_server_that_claims_messages_it_cannot_have_is_not_believed() ->
     server = ResumingServer(received=[b""] * 7)
     async with server.listening() as url, AsyncClient(url, MONO) as client:
         server.drop()
-        with pytest.raises(ServerError, match="expected resumed with 0 to 0 messages received, got ResumedMessage") as lost:
+        with pytest.raises(
+            ServerError, match="expected resumed with 0 to 0 messages received, got ResumedMessage"
+        ) as lost:
             await resumed(client)
     assert lost.value.code == "session_lost"
 
@@ -317,6 +369,8 @@ async def test_nothing_more_can_be_sent_after_the_end() -> None:
     async with server.listening() as url, AsyncClient(url, MONO) as client:
         await client.close()
         assert [message async for message in client] == expected_answers(0)
-        with pytest.raises(ServerError, match=r"expected a session that goes on, got one that has ended \(close\)") as ended:
+        with pytest.raises(
+            ServerError, match=r"expected a session that goes on, got one that has ended \(close\)"
+        ) as ended:
             await client.push_audio(block(0))
     assert ended.value.code == "session_ended"

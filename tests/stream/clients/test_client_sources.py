@@ -58,7 +58,10 @@ def test_a_source_that_gives_nothing_keeps_no_program_from_ending(engine: Engine
         def close(self) -> None: ...
 
     async def converse() -> None:
-        async with Server(engine, port=0, limits=quick_limits()) as server, AsyncClient(server.url) as client:
+        async with (
+            Server(engine, port=0, limits=quick_limits()) as server,
+            AsyncClient(server.url) as client,
+        ):
             streaming = asyncio.create_task(client.stream(Silent()))
             await asyncio.to_thread(asked.wait)
             streaming.cancel()
@@ -77,7 +80,10 @@ async def test_a_source_that_does_not_fit_is_refused(server: Server, tmp_path: P
     soundfile.write(tmp_path / "call.wav", dialogue(0.2, seed=7), 16000)
     source = FileSource(tmp_path / "call.wav")
     async with AsyncClient(server.url, StreamSettings(channels=1), token="secret") as client:
-        with pytest.raises(AudioFormatError, match="expected a source of 16000 Hz and at most 1 channels, as the settings say; got 16000 Hz and 2"):
+        with pytest.raises(
+            AudioFormatError,
+            match="expected a source of 16000 Hz and at most 1 channels, as the settings say; got 16000 Hz and 2",
+        ):
             await client.stream(source)
     source.close()
 
@@ -98,7 +104,9 @@ async def test_the_agents_voice_is_the_second_channel(server: Server, engine: En
     assert frames_of(messages) == offline(engine, expected)[0]
 
 
-async def test_a_mono_source_in_a_stream_of_two_leaves_the_agent_its_channel(server: Server, engine: Engine, tmp_path: Path) -> None:
+async def test_a_mono_source_in_a_stream_of_two_leaves_the_agent_its_channel(
+    server: Server, engine: Engine, tmp_path: Path
+) -> None:
     samples = dialogue(1, seed=9)
     soundfile.write(tmp_path / "user.wav", samples[:, 0], 16000)
     source = FileSource(tmp_path / "user.wav")
@@ -113,5 +121,7 @@ async def test_a_mono_source_in_a_stream_of_two_leaves_the_agent_its_channel(ser
 
 async def test_the_agent_needs_a_second_channel(server: Server) -> None:
     async with AsyncClient(server.url, StreamSettings(channels=1), token="secret") as client:
-        with pytest.raises(AudioFormatError, match="expected a stream of 2 channels, user and agent, got 1"):
+        with pytest.raises(
+            AudioFormatError, match="expected a stream of 2 channels, user and agent, got 1"
+        ):
             await client.push_user(np.zeros(320, np.int16))

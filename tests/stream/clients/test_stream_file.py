@@ -48,7 +48,13 @@ def answers(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
 
 
 def run_client(*words: str, sent: bytes) -> subprocess.CompletedProcess[bytes]:
-    return subprocess.run([sys.executable, "-m", "turnstream", "client", *words], input=sent, capture_output=True, timeout=60, check=False)
+    return subprocess.run(
+        [sys.executable, "-m", "turnstream", "client", *words],
+        input=sent,
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
 
 
 def error_line(capsys: pytest.CaptureFixture[str]) -> str:
@@ -58,26 +64,57 @@ def error_line(capsys: pytest.CaptureFixture[str]) -> str:
     return line.removeprefix(prefix)
 
 
-def test_begin_events_and_termination_are_json_lines(server: CommandServer, model: Path, recording: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_begin_events_and_termination_are_json_lines(
+    server: CommandServer, model: Path, recording: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["client", str(recording), "--fast", "--url", server.url]) == 0
     begin, *events, termination = answers(capsys)
-    assert (begin["type"], begin["model"]["name"], begin["settings"]["frames"]) == ("begin", "tiny", "none")
+    assert (begin["type"], begin["model"]["name"], begin["settings"]["frames"]) == (
+        "begin",
+        "tiny",
+        "none",
+    )
     assert termination == {"type": "termination", "frames": 200, "seconds": 4.0, "reason": "close"}
     _, expected = offline(Engine(model), dialogue(4.0, seed=1))
     assert len(expected) > 4
-    assert events == [{"type": e.type, "speaker": e.speaker, "time_s": e.time_s, "probability": e.probability} for e in expected]
+    assert events == [
+        {"type": e.type, "speaker": e.speaker, "time_s": e.time_s, "probability": e.probability}
+        for e in expected
+    ]
 
 
-def test_frames_and_policy_are_as_asked_for(server: CommandServer, model: Path, recording: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["client", str(recording), "--fast", "--frames", "--policy", "patient", "--url", server.url]) == 0
+def test_frames_and_policy_are_as_asked_for(
+    server: CommandServer, model: Path, recording: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert (
+        main(
+            [
+                "client",
+                str(recording),
+                "--fast",
+                "--frames",
+                "--policy",
+                "patient",
+                "--url",
+                server.url,
+            ]
+        )
+        == 0
+    )
     begin, *messages, _ = answers(capsys)
     assert (begin["settings"]["frames"], begin["settings"]["policy"]) == ("all", "patient")
     frames, events = offline(Engine(model), dialogue(4.0, seed=1), policy="patient")
-    assert [message["frame"] for message in messages if message["type"] == "frame"] == [frame.frame for frame in frames]
-    assert [message["type"] for message in messages if message["type"] != "frame"] == [event.type for event in events]
+    assert [message["frame"] for message in messages if message["type"] == "frame"] == [
+        frame.frame for frame in frames
+    ]
+    assert [message["type"] for message in messages if message["type"] != "frame"] == [
+        event.type for event in events
+    ]
 
 
-def test_a_mono_telephone_recording_is_sent_as_it_is(server: CommandServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_mono_telephone_recording_is_sent_as_it_is(
+    server: CommandServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     soundfile.write(tmp_path / "call.wav", dialogue(1.0, seed=2, rate_hz=8000)[:, 0], 8000)
     assert main(["client", str(tmp_path / "call.wav"), "--fast", "--url", server.url]) == 0
     begin, *_, termination = answers(capsys)
@@ -85,47 +122,68 @@ def test_a_mono_telephone_recording_is_sent_as_it_is(server: CommandServer, tmp_
     assert (termination["frames"], termination["seconds"]) == (50, 1.0)
 
 
-def test_real_time_is_the_default(server: CommandServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_real_time_is_the_default(
+    server: CommandServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     soundfile.write(tmp_path / "short.wav", dialogue(0.1, seed=2), 16000)
     assert main(["client", str(tmp_path / "short.wav"), "--url", server.url]) == 0
     assert answers(capsys)[-1]["frames"] == 5
 
 
-def test_a_warning_about_the_audio_is_passed_on(server: CommandServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_warning_about_the_audio_is_passed_on(
+    server: CommandServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     soundfile.write(tmp_path / "silence.wav", np.zeros(16000 * 6, np.int16), 16000)
     assert main(["client", str(tmp_path / "silence.wav"), "--fast", "--url", server.url]) == 0
-    assert [answer["code"] for answer in answers(capsys) if answer["type"] == "warning"] == ["silent"]
+    assert [answer["code"] for answer in answers(capsys) if answer["type"] == "warning"] == [
+        "silent"
+    ]
 
 
-def test_a_refused_token_is_one_clear_line(tiny_model_path: Path, recording: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_refused_token_is_one_clear_line(
+    tiny_model_path: Path, recording: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     with command_server(tiny_model_path, tokens="right") as server:
-        assert main(["client", str(recording), "--fast", "--url", server.url, "--token", "wrong"]) == 2
+        assert (
+            main(["client", str(recording), "--fast", "--url", server.url, "--token", "wrong"]) == 2
+        )
         expected = "the server refused with HTTP 401: expected a valid token, as 'Authorization: Bearer TOKEN' or ?token=TOKEN"
         assert error_line(capsys) == expected
         assert main(["client", str(recording), "--fast", "--url", server.url]) == 2
         assert error_line(capsys) == expected
-        assert main(["client", str(recording), "--fast", "--url", server.url, "--token", "right"]) == 0
+        assert (
+            main(["client", str(recording), "--fast", "--url", server.url, "--token", "right"]) == 0
+        )
 
 
 @pytest.mark.parametrize("url", ["ws://127.0.0.1:1", "http://127.0.0.1:1", "nonsense"])
-def test_no_server_is_one_clear_line(recording: Path, capsys: pytest.CaptureFixture[str], url: str) -> None:
+def test_no_server_is_one_clear_line(
+    recording: Path, capsys: pytest.CaptureFixture[str], url: str
+) -> None:
     assert main(["client", str(recording), "--fast", "--url", url]) == 2
     assert error_line(capsys).startswith("expected a turnstream server at ")
 
 
-def test_a_missing_file_is_one_clear_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_missing_file_is_one_clear_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["client", str(tmp_path / "none.wav")]) == 2
     assert "does not exist" in error_line(capsys)
 
 
-def test_a_file_that_was_cut_off_is_one_clear_line(server: CommandServer, recording: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_file_that_was_cut_off_is_one_clear_line(
+    server: CommandServer, recording: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "cut.wav").write_bytes(recording.read_bytes()[:-50_000])
     assert main(["client", str(tmp_path / "cut.wav"), "--fast", "--url", server.url]) == 2
     assert "the file was cut off" in error_line(capsys)
 
 
 def test_a_server_that_dies_on_the_way_is_one_clear_line(
-    model: Path, recording: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    model: Path,
+    recording: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     with command_server(model, "--quiet") as server:
         options = ["--fast", "--reconnect", "0", "--url", server.url]
@@ -143,21 +201,31 @@ def test_raw_audio_on_standard_input_is_sent(server: CommandServer, model: Path)
     finished = run_client("-", "--url", server.url, sent=samples.tobytes())
     assert (finished.returncode, finished.stderr) == (0, b"")
     _, expected = offline(Engine(model), samples)
-    assert [json.loads(line)["type"] for line in finished.stdout.splitlines()] == ["begin", *(event.type for event in expected), "termination"]
+    assert [json.loads(line)["type"] for line in finished.stdout.splitlines()] == [
+        "begin",
+        *(event.type for event in expected),
+        "termination",
+    ]
 
 
 def test_raw_audio_has_the_form_that_is_told(server: CommandServer) -> None:
     form = ["--raw", "mulaw", "--sample-rate", "8000", "--channels", "1"]
-    begin, *_, termination = run_client("-", *form, "--url", server.url, sent=bytes(8000)).stdout.splitlines()
+    begin, *_, termination = run_client(
+        "-", *form, "--url", server.url, sent=bytes(8000)
+    ).stdout.splitlines()
     assert json.loads(begin)["settings"]["sample_rate"] == 8000
     assert json.loads(termination)["seconds"] == 1.0
 
 
-def test_the_microphone_is_sent(server: CommandServer, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_microphone_is_sent(
+    server: CommandServer, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     asked: list[Any] = []
 
     class Microphone(FileSource):
-        def __init__(self, device: str | None, *, sample_rate_hz: int | None, channels: int) -> None:
+        def __init__(
+            self, device: str | None, *, sample_rate_hz: int | None, channels: int
+        ) -> None:
             asked.append((device, sample_rate_hz, channels))
             super().__init__(bundled_sample())
 
@@ -169,7 +237,9 @@ def test_the_microphone_is_sent(server: CommandServer, capsys: pytest.CaptureFix
 
 def test_an_interrupt_ends_live_audio_well(server: CommandServer) -> None:
     command = [sys.executable, "-m", "turnstream", "client", "-", "--frames", "--url", server.url]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as client:
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as client:
         assert client.stdin is not None
         assert client.stdout is not None
         assert json.loads(client.stdout.readline())["type"] == "begin"
@@ -184,8 +254,20 @@ def test_an_interrupt_ends_live_audio_well(server: CommandServer) -> None:
 
 def test_a_server_that_dies_lets_go_of_standard_input(model: Path) -> None:
     with command_server(model, "--quiet") as server:
-        command = [sys.executable, "-m", "turnstream", "client", "-", "--reconnect", "0", "--url", server.url]
-        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as client:
+        command = [
+            sys.executable,
+            "-m",
+            "turnstream",
+            "client",
+            "-",
+            "--reconnect",
+            "0",
+            "--url",
+            server.url,
+        ]
+        with subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        ) as client:
             assert client.stdout is not None
             client.stdout.readline()
             server.end(signal.SIGKILL)
@@ -194,23 +276,47 @@ def test_a_server_that_dies_lets_go_of_standard_input(model: Path) -> None:
             assert b"was lost before the session ended" in client.stderr.read()
 
 
-def test_the_agents_file_is_the_second_channel(server: CommandServer, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_agents_file_is_the_second_channel(
+    server: CommandServer, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     samples = dialogue(4.0, seed=1)
     for name, channel in (("user.wav", 0), ("agent.wav", 1)):
         soundfile.write(tmp_path / name, samples[:, channel], 16000)
-    assert main(["client", str(tmp_path / "user.wav"), "--agent", str(tmp_path / "agent.wav"), "--fast", "--url", server.url]) == 0
+    assert (
+        main(
+            [
+                "client",
+                str(tmp_path / "user.wav"),
+                "--agent",
+                str(tmp_path / "agent.wav"),
+                "--fast",
+                "--url",
+                server.url,
+            ]
+        )
+        == 0
+    )
     begin, *events, _ = answers(capsys)
     assert begin["settings"]["channels"] == 2
-    assert [event["time_s"] for event in events] == [event.time_s for event in offline(Engine(model), samples)[1]]
+    assert [event["time_s"] for event in events] == [
+        event.time_s for event in offline(Engine(model), samples)[1]
+    ]
 
 
-def test_an_agent_beside_two_channels_is_one_clear_line(recording: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_agent_beside_two_channels_is_one_clear_line(
+    recording: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["client", str(recording), "--agent", str(recording)]) == 2
-    assert error_line(capsys) == "--agent: expected one channel of each speaker, got 2 of the agent and 2 of the user"
+    assert (
+        error_line(capsys)
+        == "--agent: expected one channel of each speaker, got 2 of the agent and 2 of the user"
+    )
 
 
 @pytest.mark.parametrize("word", ["-1", "soon", "inf"])
-def test_a_time_to_reconnect_that_is_none_is_refused(recording: Path, capsys: pytest.CaptureFixture[str], word: str) -> None:
+def test_a_time_to_reconnect_that_is_none_is_refused(
+    recording: Path, capsys: pytest.CaptureFixture[str], word: str
+) -> None:
     with pytest.raises(SystemExit):
         main(["client", str(recording), "--reconnect", word])
     assert f"expected a number of seconds, 0 or more, got '{word}'" in capsys.readouterr().err
@@ -219,7 +325,18 @@ def test_a_time_to_reconnect_that_is_none_is_refused(recording: Path, capsys: py
 def test_a_reader_that_has_gone_is_no_error(server: CommandServer, recording: Path) -> None:
     reader, writer = os.pipe()
     os.close(reader)
-    command = [sys.executable, "-m", "turnstream", "client", str(recording), "--fast", "--url", server.url]
-    finished = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, text=True, check=False)
+    command = [
+        sys.executable,
+        "-m",
+        "turnstream",
+        "client",
+        str(recording),
+        "--fast",
+        "--url",
+        server.url,
+    ]
+    finished = subprocess.run(
+        command, stdout=writer, stderr=subprocess.PIPE, text=True, check=False
+    )
     os.close(writer)
     assert (finished.returncode, finished.stderr) == (0, "")

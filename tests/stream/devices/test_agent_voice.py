@@ -29,14 +29,24 @@ def cut_up(samples: NDArray[np.float32], sizes: list[int]) -> list[NDArray[np.fl
 
 
 def take_in(voice: AgentVoice, total: int, sizes: list[int]) -> NDArray[np.float32]:
-    return np.concatenate([voice.take(len(piece)) for piece in cut_up(np.zeros(total, np.float32), sizes)])
+    return np.concatenate(
+        [voice.take(len(piece)) for piece in cut_up(np.zeros(total, np.float32), sizes)]
+    )
 
 
 SIZES = st.lists(st.sampled_from([0, 1, 7, 320, 961, 4000]), max_size=12)
 
 
-@given(SIZES, SIZES, st.integers(0, 500), st.sampled_from([8000, 16000, 24000, 44100]), st.sampled_from([0.0, 0.01, 0.0301]))
-def test_speech_stands_where_it_was_said_for_any_chunks(said: list[int], taken: list[int], before: int, rate_hz: int, delay_s: float) -> None:
+@given(
+    SIZES,
+    SIZES,
+    st.integers(0, 500),
+    st.sampled_from([8000, 16000, 24000, 44100]),
+    st.sampled_from([0.0, 0.01, 0.0301]),
+)
+def test_speech_stands_where_it_was_said_for_any_chunks(
+    said: list[int], taken: list[int], before: int, rate_hz: int, delay_s: float
+) -> None:
     voice = AgentVoice(RATE_HZ, delay_s=delay_s)
     silence = take_in(voice, before, taken)
     samples = speech(1500)
@@ -102,7 +112,10 @@ def test_more_speech_than_may_wait_is_refused_and_leaves_what_waits() -> None:
         voice.say(minute, 24000)
     voice.take(8000)
     waiting = voice.waiting_samples
-    with pytest.raises(AudioFormatError, match=r"expected at most 600 s of speech that waits for the user's audio, got 659\.0 s"):
+    with pytest.raises(
+        AudioFormatError,
+        match=r"expected at most 600 s of speech that waits for the user's audio, got 659\.0 s",
+    ):
         voice.say(minute, 24000)
     assert voice.waiting_samples == waiting
     voice.take(waiting)
@@ -118,7 +131,9 @@ def test_a_cut_drops_what_was_not_played_and_says_how_much(delay: int) -> None:
     voice.say(samples[:1000])
     voice.say(samples[1000:])
     heard = [voice.take(400)]
-    assert voice.stop() == Cut(400 / RATE_HZ, 1200 / RATE_HZ)  # what the loudspeaker has is heard `delay` later, so as much in all
+    assert voice.stop() == Cut(
+        400 / RATE_HZ, 1200 / RATE_HZ
+    )  # what the loudspeaker has is heard `delay` later, so as much in all
     heard.append(voice.take(1000))
     assert not voice.speaking
     expected = np.zeros(1400, np.float32)

@@ -85,45 +85,72 @@ def sounddevice(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
 @pytest.mark.usefixtures("sounddevice")
 class TestRules:
     def test_only_inputs_are_listed(self) -> None:
-        assert [(m.index, m.channels, m.sample_rate_hz, m.is_default) for m in list_microphones()] == [
+        assert [
+            (m.index, m.channels, m.sample_rate_hz, m.is_default) for m in list_microphones()
+        ] == [
             (1, 1, 48000, False),
             (2, 2, 44100, True),
             (3, 1, 16000, False),
         ]
 
-    @pytest.mark.parametrize(("wanted", "index"), [(None, 2), (1, 1), ("3", 3), ("built-IN", 2), ("headset", 3), ("USB", 1)])
-    def test_a_device_is_found_by_default_number_name_or_part_of_it(self, wanted: int | str | None, index: int) -> None:
+    @pytest.mark.parametrize(
+        ("wanted", "index"),
+        [(None, 2), (1, 1), ("3", 3), ("built-IN", 2), ("headset", 3), ("USB", 1)],
+    )
+    def test_a_device_is_found_by_default_number_name_or_part_of_it(
+        self, wanted: int | str | None, index: int
+    ) -> None:
         assert find_microphone(wanted).index == index
 
     @pytest.mark.parametrize("wanted", [0, 9, "gramophone", "9"])
     def test_an_unknown_device_is_an_error_that_lists_the_known(self, wanted: int | str) -> None:
-        with pytest.raises(DeviceError, match=r"1 'USB headset', 2 'Built-in Microphone', 3 'headset', got .*--list-devices"):
+        with pytest.raises(
+            DeviceError,
+            match=r"1 'USB headset', 2 'Built-in Microphone', 3 'headset', got .*--list-devices",
+        ):
             find_microphone(wanted)
 
-    def test_no_device_is_an_error_that_says_how_to_list(self, sounddevice: SimpleNamespace) -> None:
+    def test_no_device_is_an_error_that_says_how_to_list(
+        self, sounddevice: SimpleNamespace
+    ) -> None:
         sounddevice.query_devices = list
         assert list_microphones() == []
         with pytest.raises(DeviceError, match=r"found no input device; .*--list-devices"):
             MicrophoneSource()
 
     def test_a_rate_that_the_device_refuses_is_an_error_that_says_which_it_can_do(self) -> None:
-        with pytest.raises(DeviceError, match="at 12345 Hz with 1 channels cannot be opened: Invalid sample rate; it can do 44100, 16000, 48000 Hz; "):
+        with pytest.raises(
+            DeviceError,
+            match="at 12345 Hz with 1 channels cannot be opened: Invalid sample rate; it can do 44100, 16000, 48000 Hz; ",
+        ):
             MicrophoneSource(sample_rate_hz=12345)
 
-    def test_a_device_that_cannot_do_its_own_rate_is_opened_at_another(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_device_that_cannot_do_its_own_rate_is_opened_at_another(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         monkeypatch.setattr(sys.modules[__name__], "ABLE_HZ", [32000, 48000])
         assert MicrophoneSource().sample_rate_hz == 48000
         monkeypatch.setattr(sys.modules[__name__], "ABLE_HZ", [])
-        with pytest.raises(DeviceError, match="at 44100 Hz with 1 channels cannot be opened: Invalid sample rate; `turnstream"):
+        with pytest.raises(
+            DeviceError,
+            match="at 44100 Hz with 1 channels cannot be opened: Invalid sample rate; `turnstream",
+        ):
             MicrophoneSource()
 
     def test_two_channels_of_a_device_with_one_are_refused(self) -> None:
-        with pytest.raises(DeviceError, match="expected a device with 2 channels, got 'headset' with 1"):
+        with pytest.raises(
+            DeviceError, match="expected a device with 2 channels, got 'headset' with 1"
+        ):
             MicrophoneSource("headset", channels=2)
 
-    def test_looking_for_devices_again_starts_portaudio_anew(self, sounddevice: SimpleNamespace) -> None:
+    def test_looking_for_devices_again_starts_portaudio_anew(
+        self, sounddevice: SimpleNamespace
+    ) -> None:
         steps: list[str] = []
-        sounddevice._terminate, sounddevice._initialize = lambda: steps.append("terminate"), lambda: steps.append("initialize")
+        sounddevice._terminate, sounddevice._initialize = (
+            lambda: steps.append("terminate"),
+            lambda: steps.append("initialize"),
+        )
         microphone.rescan_devices()
         assert steps == ["terminate", "initialize"]
 
@@ -134,7 +161,9 @@ class TestRules:
         for value in (0.1, 0.2):
             source._stream.record(value)
         source._stream.unplug()
-        np.testing.assert_allclose(source.take_waiting()[:, 0], np.repeat([0.1, 0.2], 160), rtol=1e-6)
+        np.testing.assert_allclose(
+            source.take_waiting()[:, 0], np.repeat([0.1, 0.2], 160), rtol=1e-6
+        )
         with pytest.raises(DeviceError, match="was it unplugged"):
             source.take_waiting()
         assert source.take_waiting().shape == (0, 1)
@@ -156,12 +185,20 @@ class TestRules:
         assert [float(block[0, 0]) for block in received] == pytest.approx([0.1, 0.2, 0.3])
         assert not source._stream.stopped
 
-    def test_a_full_queue_drops_the_oldest_and_counts(self, caplog: pytest.LogCaptureFixture) -> None:
+    def test_a_full_queue_drops_the_oldest_and_counts(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
         source = MicrophoneSource("headset", block_ms=20, queue_s=0.1)
         for value in range(8):
             source._stream.record(value / 10, overflow=value in {2, 3})
-        assert [float(block[0, 0]) for _, block in zip(range(5), source, strict=False)] == pytest.approx([0.3, 0.4, 0.5, 0.6, 0.7])
-        assert (source.captured_samples, source.dropped_samples, source.overflows) == (8 * 320, 3 * 320, 2)
+        assert [
+            float(block[0, 0]) for _, block in zip(range(5), source, strict=False)
+        ] == pytest.approx([0.3, 0.4, 0.5, 0.6, 0.7])
+        assert (source.captured_samples, source.dropped_samples, source.overflows) == (
+            8 * 320,
+            3 * 320,
+            2,
+        )
         assert [record.message for record in caplog.records] == [
             "microphone 3 'headset' at 16000 Hz with 1 channels: 960 samples dropped (read too slowly), 2 device overflows"
         ]
@@ -172,7 +209,9 @@ class TestRules:
         source._stream.unplug()
         blocks = iter(source)
         assert len(next(blocks)) == 320
-        with pytest.raises(DeviceError, match=r"'headset' .* stopped; was it unplugged\? \(after 0.02 s\)"):
+        with pytest.raises(
+            DeviceError, match=r"'headset' .* stopped; was it unplugged\? \(after 0.02 s\)"
+        ):
             next(blocks)
         assert source._stream.closed
 
@@ -216,7 +255,9 @@ def test_a_missing_portaudio_library_names_the_package(monkeypatch: pytest.Monke
 
     monkeypatch.delitem(sys.modules, "sounddevice", raising=False)
     monkeypatch.setattr(sys, "meta_path", [Finder, *sys.meta_path])
-    with pytest.raises(DeviceError, match=r"apt-get install libportaudio2 \(PortAudio library not found\)"):
+    with pytest.raises(
+        DeviceError, match=r"apt-get install libportaudio2 \(PortAudio library not found\)"
+    ):
         list_microphones()
 
 
@@ -262,17 +303,24 @@ class Pulse:
     daemon: subprocess.Popen[bytes]
 
     def run(self, *command: str) -> subprocess.CompletedProcess[bytes]:
-        return subprocess.run(command, env=self.environment, capture_output=True, timeout=DEADLINE_S, check=False)
+        return subprocess.run(
+            command, env=self.environment, capture_output=True, timeout=DEADLINE_S, check=False
+        )
 
     def start(self, *command: str, **options: Any) -> subprocess.Popen[Any]:
         return subprocess.Popen(command, env=self.environment, stderr=subprocess.DEVNULL, **options)
 
 
 def why_no_pulse() -> str | None:
-    missing = [program for program in ("pulseaudio", "pactl", "paplay") if shutil.which(program) is None]
+    missing = [
+        program for program in ("pulseaudio", "pactl", "paplay") if shutil.which(program) is None
+    ]
     if missing:
         return f"not installed: {', '.join(missing)} (apt-get install pulseaudio pulseaudio-utils)"
-    if not any(Path(folder).glob("*/alsa-lib/libasound_module_pcm_pulse.so") for folder in ("/usr/lib", "/usr/lib64")):
+    if not any(
+        Path(folder).glob("*/alsa-lib/libasound_module_pcm_pulse.so")
+        for folder in ("/usr/lib", "/usr/lib64")
+    ):
         return "not installed: ALSA's pulse plug-in (apt-get install libasound2-plugins)"
     try:
         microphone._sounddevice()
@@ -289,15 +337,42 @@ def pulse(tmp_path: Path) -> Iterator[Pulse]:
     home = tmp_path / "pulse"
     home.mkdir(mode=0o700)
     (home / ".asoundrc").write_text("pcm.!default { type pulse }\nctl.!default { type pulse }\n")
-    ours = {"HOME": home, "XDG_RUNTIME_DIR": home, "PULSE_RUNTIME_PATH": home, "PULSE_STATE_PATH": home, "PULSE_SERVER": f"unix:{home}/native"}
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("PULSE_", "DBUS_", "ALSA_"))}
-    environment = kept | {name: str(value) for name, value in ours.items()} | {"PULSE_LATENCY_MSEC": "20"}
-    modules = [f"--load=module-native-protocol-unix auth-anonymous=1 socket={home}/native", "--load=module-null-sink sink_name=virtual rate=48000"]
-    command = ["pulseaudio", "-n", "--daemonize=no", "--exit-idle-time=-1", "--disable-shm=yes", "--use-pid-file=no", "--log-level=error", *modules]
+    ours = {
+        "HOME": home,
+        "XDG_RUNTIME_DIR": home,
+        "PULSE_RUNTIME_PATH": home,
+        "PULSE_STATE_PATH": home,
+        "PULSE_SERVER": f"unix:{home}/native",
+    }
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("PULSE_", "DBUS_", "ALSA_"))
+    }
+    environment = (
+        kept | {name: str(value) for name, value in ours.items()} | {"PULSE_LATENCY_MSEC": "20"}
+    )
+    modules = [
+        f"--load=module-native-protocol-unix auth-anonymous=1 socket={home}/native",
+        "--load=module-null-sink sink_name=virtual rate=48000",
+    ]
+    command = [
+        "pulseaudio",
+        "-n",
+        "--daemonize=no",
+        "--exit-idle-time=-1",
+        "--disable-shm=yes",
+        "--use-pid-file=no",
+        "--log-level=error",
+        *modules,
+    ]
     daemon = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
     started = Pulse(environment, daemon)
     try:
-        wait_until(lambda: b"virtual.monitor" in started.run("pactl", "list", "sources", "short").stdout, "the virtual source")
+        wait_until(
+            lambda: b"virtual.monitor" in started.run("pactl", "list", "sources", "short").stdout,
+            "the virtual source",
+        )
         yield started
     finally:
         daemon.kill()
@@ -332,7 +407,14 @@ def playing(pulse: Pulse, tmp_path: Path) -> Iterator[Pulse]:
 
 
 def test_a_tone_played_into_a_virtual_device_is_recorded(playing: Pulse, tmp_path: Path) -> None:
-    recorder = playing.start(sys.executable, "-c", RECORDER, str(tmp_path / "heard.npy"), stdout=subprocess.PIPE, bufsize=0)
+    recorder = playing.start(
+        sys.executable,
+        "-c",
+        RECORDER,
+        str(tmp_path / "heard.npy"),
+        stdout=subprocess.PIPE,
+        bufsize=0,
+    )
     try:
         assert recorder.wait(DEADLINE_S) == 0
     finally:
@@ -350,7 +432,9 @@ def test_a_tone_played_into_a_virtual_device_is_recorded(playing: Pulse, tmp_pat
 
 @pytest.mark.parametrize("loss", ["sink unloaded", "daemon killed"])
 def test_a_device_that_disappears_is_an_error_and_no_hang(playing: Pulse, loss: str) -> None:
-    recorder = playing.start(sys.executable, "-c", RECORDER, "stay", stdout=subprocess.PIPE, bufsize=0)
+    recorder = playing.start(
+        sys.executable, "-c", RECORDER, "stay", stdout=subprocess.PIPE, bufsize=0
+    )
     try:
         assert read_line(recorder) == "recording"
         if loss == "daemon killed":
@@ -368,17 +452,34 @@ def test_a_device_that_disappears_is_an_error_and_no_hang(playing: Pulse, loss: 
         recorder.communicate()
 
 
-def test_listen_goes_on_when_the_device_comes_back_and_keeps_the_recording(playing: Pulse, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "turnstream", "listen", "--plain", "--record", str(tmp_path / "kept")]
+def test_listen_goes_on_when_the_device_comes_back_and_keeps_the_recording(
+    playing: Pulse, tmp_path: Path
+) -> None:
+    command = [
+        sys.executable,
+        "-m",
+        "turnstream",
+        "listen",
+        "--plain",
+        "--record",
+        str(tmp_path / "kept"),
+    ]
     listening = playing.start(*command, stdout=subprocess.PIPE, bufsize=0)
     try:
         lines = [read_line(listening)]
-        wait_until(lambda: (tmp_path / "kept" / "predictions.csv").stat().st_size > 5000, "predictions")
+        wait_until(
+            lambda: (tmp_path / "kept" / "predictions.csv").stat().st_size > 5000, "predictions"
+        )
         assert playing.run("pactl", "unload-module", "module-null-sink").returncode == 0
         lines.append(read_line(listening))
         while "is gone" not in lines[-1]:
             lines.append(read_line(listening))
-        assert playing.run("pactl", "load-module", "module-null-sink", "sink_name=virtual", "rate=48000").returncode == 0
+        assert (
+            playing.run(
+                "pactl", "load-module", "module-null-sink", "sink_name=virtual", "rate=48000"
+            ).returncode
+            == 0
+        )
         while "sound again, from the microphone" not in lines[-1]:
             lines.append(read_line(listening))
         listening.terminate()
@@ -392,5 +493,9 @@ def test_listen_goes_on_when_the_device_comes_back_and_keeps_the_recording(playi
 def test_without_a_daemon_there_is_no_microphone(pulse: Pulse) -> None:
     pulse.daemon.kill()
     pulse.daemon.wait(DEADLINE_S)
-    recorder = pulse.run(sys.executable, "-c", "from turnstream.stream.devices.microphone import MicrophoneSource\nMicrophoneSource()")
+    recorder = pulse.run(
+        sys.executable,
+        "-c",
+        "from turnstream.stream.devices.microphone import MicrophoneSource\nMicrophoneSource()",
+    )
     assert b"DeviceError: " in recorder.stderr

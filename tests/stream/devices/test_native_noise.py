@@ -9,7 +9,9 @@ import pytest
 from turnstream.stream.devices.native_noise import native_noise_hidden
 
 
-def test_what_is_written_by_file_number_is_hidden_while_it_lasts(capfd: pytest.CaptureFixture[str]) -> None:
+def test_what_is_written_by_file_number_is_hidden_while_it_lasts(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
     os.write(2, b"before ")
     with native_noise_hidden():
         os.write(2, b"ALSA lib ")

@@ -41,7 +41,11 @@ class FakeStream:
 
 @pytest.fixture(autouse=True)
 def _sounddevice(monkeypatch: pytest.MonkeyPatch) -> None:
-    library = SimpleNamespace(PortAudioError=RuntimeError, OutputStream=FakeStream, query_devices=lambda kind: {"default_samplerate": float(RATE_HZ)})
+    library = SimpleNamespace(
+        PortAudioError=RuntimeError,
+        OutputStream=FakeStream,
+        query_devices=lambda kind: {"default_samplerate": float(RATE_HZ)},
+    )
     monkeypatch.setitem(sys.modules, "sounddevice", library)
 
 
@@ -57,7 +61,9 @@ def test_sound_begins_when_enough_waits_and_is_what_was_pushed() -> None:
     assert not playback._stream.stopped
     assert not playback._stream.take(100).any()
     playback.push_audio(block(799, 1))
-    np.testing.assert_array_equal(np.concatenate([playback._stream.take(300), playback._stream.take(500)]), block(0, 800))
+    np.testing.assert_array_equal(
+        np.concatenate([playback._stream.take(300), playback._stream.take(500)]), block(0, 800)
+    )
     playback.close()
     playback.close()
     assert playback._stream.closed == 2
@@ -99,5 +105,7 @@ def test_without_an_output_device_it_says_so(monkeypatch: pytest.MonkeyPatch) ->
         raise RuntimeError(f"no {kind} device")
 
     monkeypatch.setattr(sys.modules["sounddevice"], "query_devices", no_device)
-    with pytest.raises(DeviceError, match=r"expected an output device that plays 44100 Hz \(no output device\)"):
+    with pytest.raises(
+        DeviceError, match=r"expected an output device that plays 44100 Hz \(no output device\)"
+    ):
         Playback(44100, 1)

@@ -42,7 +42,11 @@ def ramp_file(folder: Path, rate_hz: int = RATE_HZ) -> Path:
 
 
 def device_voice(monkeypatch: pytest.MonkeyPatch, blocks: list[np.ndarray]) -> DeviceVoice:
-    monkeypatch.setattr(second_channel, "MicrophoneSource", lambda device, sample_rate_hz: FakeMicrophone(blocks, sample_rate_hz))
+    monkeypatch.setattr(
+        second_channel,
+        "MicrophoneSource",
+        lambda device, sample_rate_hz: FakeMicrophone(blocks, sample_rate_hz),
+    )
     return DeviceVoice("loopback", RATE_HZ)
 
 
@@ -54,7 +58,9 @@ class TestFile:
         voice.close()
         voice.close()
 
-    def test_it_is_heard_at_once_and_lies_where_its_sound_reaches_the_microphone(self, tmp_path: Path) -> None:
+    def test_it_is_heard_at_once_and_lies_where_its_sound_reaches_the_microphone(
+        self, tmp_path: Path
+    ) -> None:
         playback = FakePlayback()
         voice = FileVoice(ramp_file(tmp_path), RATE_HZ, 0.02, playback)
         heard = np.concatenate([voice.take(160) for _ in range(50)])
@@ -65,7 +71,9 @@ class TestFile:
         assert playback.closed
 
     def test_another_rate_is_resampled_and_stereo_is_mixed(self, tmp_path: Path) -> None:
-        soundfile.write(tmp_path / "stereo.wav", np.tile([0.2, 0.4], (16000, 1)), 16000, subtype="FLOAT")
+        soundfile.write(
+            tmp_path / "stereo.wav", np.tile([0.2, 0.4], (16000, 1)), 16000, subtype="FLOAT"
+        )
         voice = FileVoice(tmp_path / "stereo.wav", RATE_HZ, 0.0, None)
         heard = voice.take(8100)
         np.testing.assert_allclose(heard[100:7900], 0.3, atol=1e-3)
@@ -86,23 +94,33 @@ class TestFile:
 
 
 class TestDevice:
-    def test_after_the_lead_nothing_is_lost_or_put_in(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        voice = device_voice(monkeypatch, [RAMP[start : start + 80, None] for start in range(0, 4000, 80)])
+    def test_after_the_lead_nothing_is_lost_or_put_in(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        voice = device_voice(
+            monkeypatch, [RAMP[start : start + 80, None] for start in range(0, 4000, 80)]
+        )
         heard = np.concatenate([voice.take(80) for _ in range(50)])
         first = int(np.flatnonzero(heard)[0])
         assert first == 320  # 40 ms
         np.testing.assert_array_equal(heard[first:], RAMP[: 4000 - first])
         assert voice.filled_samples == voice.skipped_samples == 0
 
-    def test_a_slow_clock_is_filled_with_one_silence_now_and_then(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_slow_clock_is_filled_with_one_silence_now_and_then(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         voice = device_voice(monkeypatch, [np.full((79, 1), 0.5, np.float32)] * 2000)
         heard = np.concatenate([voice.take(80) for _ in range(2000)])
         gaps = np.count_nonzero(np.diff((heard == 0).astype(int)) == 1)
-        assert 2000 <= voice.filled_samples <= 2000 + 320 + 160  # what is missing, and what waits in the end
+        assert (
+            2000 <= voice.filled_samples <= 2000 + 320 + 160
+        )  # what is missing, and what waits in the end
         assert gaps <= 6
         assert voice.skipped_samples == 0
 
-    def test_a_fast_clock_is_skipped_and_never_far_behind(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_fast_clock_is_skipped_and_never_far_behind(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         blocks = [np.full((81, 1), number / 4000, np.float32) for number in range(1, 2001)]
         voice = device_voice(monkeypatch, blocks)
         behind = [number - round(float(voice.take(80)[0]) * 4000) for number in range(1, 2001)][20:]
@@ -110,7 +128,9 @@ class TestDevice:
         assert 2000 - 1000 <= voice.skipped_samples <= 2000
         assert voice.filled_samples == 0
 
-    def test_one_that_cannot_do_the_microphones_rate_is_resampled(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_one_that_cannot_do_the_microphones_rate_is_resampled(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         def stubborn(device: str, sample_rate_hz: int | None = None) -> FakeMicrophone:
             if sample_rate_hz is not None:
                 raise DeviceError("it can do 16000 Hz")
@@ -135,10 +155,17 @@ def test_a_pair_has_the_microphone_in_its_first_channel_and_closes_both(tmp_path
     microphone.dropped_samples, microphone.overflows = 7, 2
     playback = FakePlayback()
     playback.delay_s = -0.01
-    pair = PairedSource(microphone, FileVoice(ramp_file(tmp_path), RATE_HZ, microphone.latency_s, playback))
+    pair = PairedSource(
+        microphone, FileVoice(ramp_file(tmp_path), RATE_HZ, microphone.latency_s, playback)
+    )
     heard = np.concatenate(list(pair))
     np.testing.assert_array_equal(heard, np.column_stack([np.full(300, 0.25), RAMP[:300]]))
-    assert (pair.sample_rate_hz, pair.channels, pair.dropped_samples, pair.overflows) == (RATE_HZ, 2, 7, 2)
+    assert (pair.sample_rate_hz, pair.channels, pair.dropped_samples, pair.overflows) == (
+        RATE_HZ,
+        2,
+        7,
+        2,
+    )
     pair.close()
     assert microphone.closed
     assert playback.closed

@@ -48,7 +48,9 @@ async def test_a_slow_reader_makes_the_source_wait() -> None:
         assert len(given) <= 4  # two taken, one handed over, one in the thread's hands
 
 
-async def test_end_lets_the_reader_go_although_the_source_is_stuck(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_end_lets_the_reader_go_although_the_source_is_stuck(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     stuck = threading.Event()
 
     def silent() -> Iterator[Block]:

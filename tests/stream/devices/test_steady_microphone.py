@@ -37,7 +37,10 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> list[tuple[object, FakeMicrophone
     return plan
 
 
-@pytest.mark.parametrize(("device", "asked_again", "awaited"), [(None, None, "it or another"), ("head", "Headset", "it"), (3, "Headset", "it")])
+@pytest.mark.parametrize(
+    ("device", "asked_again", "awaited"),
+    [(None, None, "it or another"), ("head", "Headset", "it"), (3, "Headset", "it")],
+)
 def test_it_goes_on_with_the_device_of_the_same_name_or_the_default(
     opened: list[tuple[object, object]], device: object, asked_again: object, awaited: str
 ) -> None:
@@ -49,18 +52,30 @@ def test_it_goes_on_with_the_device_of_the_same_name_or_the_default(
     source = SteadyMicrophone(device, on_notice=notices.append)
     assert len(list(source)) == 3
     assert notices == [f"Microphone Headset is gone; waiting 30 s for {awaited}", None]
-    assert [asked for asked, _ in opened] == [(device, None), (asked_again, 16000), (asked_again, 16000)]
+    assert [asked for asked, _ in opened] == [
+        (device, None),
+        (asked_again, 16000),
+        (asked_again, 16000),
+    ]
     assert (source.dropped_samples, source.overflows) == (7, 2)
 
 
-def test_a_device_that_opens_but_gives_nothing_is_not_back(opened: list[tuple[object, object]]) -> None:
-    opened += [(None, FakeMicrophone([BLOCK, GONE])), (None, FakeMicrophone([GONE])), (None, FakeMicrophone([BLOCK]))]
+def test_a_device_that_opens_but_gives_nothing_is_not_back(
+    opened: list[tuple[object, object]],
+) -> None:
+    opened += [
+        (None, FakeMicrophone([BLOCK, GONE])),
+        (None, FakeMicrophone([GONE])),
+        (None, FakeMicrophone([BLOCK])),
+    ]
     notices: list[str | None] = []
     assert len(list(SteadyMicrophone(on_notice=notices.append))) == 2
     assert [notice is None for notice in notices] == [False, True]
 
 
-def test_when_none_comes_back_it_is_the_error_of_the_loss(opened: list[tuple[object, object]]) -> None:
+def test_when_none_comes_back_it_is_the_error_of_the_loss(
+    opened: list[tuple[object, object]],
+) -> None:
     opened += [(None, FakeMicrophone([BLOCK, GONE])), (None, DeviceError("no input device"))]
     blocks = iter(SteadyMicrophone(wait_s=0.05))
     next(blocks)
@@ -68,7 +83,9 @@ def test_when_none_comes_back_it_is_the_error_of_the_loss(opened: list[tuple[obj
         next(blocks)
 
 
-def test_close_ends_the_waiting(opened: list[tuple[object, object]], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_close_ends_the_waiting(
+    opened: list[tuple[object, object]], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(steady_microphone, "_RETRY_S", 60)
     opened += [(None, FakeMicrophone([BLOCK, GONE]))]
     waiting, ended = threading.Event(), threading.Event()

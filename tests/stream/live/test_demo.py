@@ -46,7 +46,10 @@ def no_microphone(monkeypatch: pytest.MonkeyPatch, error: DeviceError | None = N
 
 def test_a_recording_is_shown_to_its_end(tiny_model_path: Path, recording: Path) -> None:
     out = io.StringIO()
-    assert demo.run(arguments("--file", recording, "--model", tiny_model_path), speed=FAST, out=out) == 0
+    assert (
+        demo.run(arguments("--file", recording, "--model", tiny_model_path), speed=FAST, out=out)
+        == 0
+    )
     text = out.getvalue()
     assert text.startswith("noise.wav, model tiny 0; Ctrl-C ends\n")
     assert "0.5 s of conversation, 25 predictions" in text
@@ -57,28 +60,43 @@ def test_a_recording_is_shown_to_its_end(tiny_model_path: Path, recording: Path)
 
 def test_seconds_end_it_earlier(tiny_model_path: Path, recording: Path) -> None:
     out = io.StringIO()
-    demo.run(arguments("--file", recording, "--model", tiny_model_path, "--seconds", "0.21"), speed=FAST, out=out)
-    assert "0.2 s of conversation, 11 predictions" in out.getvalue()  # the last frame is completed with silence
+    demo.run(
+        arguments("--file", recording, "--model", tiny_model_path, "--seconds", "0.21"),
+        speed=FAST,
+        out=out,
+    )
+    assert (
+        "0.2 s of conversation, 11 predictions" in out.getvalue()
+    )  # the last frame is completed with silence
 
 
 @pytest.mark.parametrize(("rate_hz", "shape"), [(44100, (22050,)), (8000, (4000, 2))])
-def test_recordings_of_any_rate_and_width_are_shown(tiny_model_path: Path, tmp_path: Path, rate_hz: int, shape: tuple[int, ...]) -> None:
+def test_recordings_of_any_rate_and_width_are_shown(
+    tiny_model_path: Path, tmp_path: Path, rate_hz: int, shape: tuple[int, ...]
+) -> None:
     path, out = tmp_path / "other.flac", io.StringIO()
     soundfile.write(path, np.random.default_rng(3).normal(0, 0.1, shape), rate_hz)
     demo.run(arguments("--file", path, "--model", tiny_model_path), speed=FAST, out=out)
     assert "25 predictions" in out.getvalue() or "26 predictions" in out.getvalue()
 
 
-def test_without_a_microphone_the_bundled_call_is_shown(tiny_model_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_microphone_the_bundled_call_is_shown(
+    tiny_model_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     no_microphone(monkeypatch)
     out = io.StringIO()
-    assert demo.run(arguments("--model", tiny_model_path, "--seconds", "0.5"), speed=FAST, out=out) == 0
+    assert (
+        demo.run(arguments("--model", tiny_model_path, "--seconds", "0.5"), speed=FAST, out=out)
+        == 0
+    )
     lines = out.getvalue().splitlines()
     assert lines[0] == "No microphone found, so here is a recorded telephone call."
     assert lines[1].startswith("call to a bank (HarperValleyBank, CC BY 4.0), ")
 
 
-def test_a_microphone_that_cannot_be_used_is_named_unless_it_was_asked_for(tiny_model_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_microphone_that_cannot_be_used_is_named_unless_it_was_asked_for(
+    tiny_model_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     no_microphone(monkeypatch, DeviceError("the PortAudio library is missing"))
     out = io.StringIO()
     demo.run(arguments("--model", tiny_model_path, "--seconds", "0.1"), speed=FAST, out=out)
@@ -92,18 +110,29 @@ def test_a_microphone_that_cannot_be_used_is_named_unless_it_was_asked_for(tiny_
         demo.run(arguments("--model", tiny_model_path, "--device", "headset"), out=io.StringIO())
 
 
-def test_no_sound_output_is_said_and_the_demo_goes_on(tiny_model_path: Path, recording: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_sound_output_is_said_and_the_demo_goes_on(
+    tiny_model_path: Path, recording: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def silent(sample_rate_hz: int, channels: int) -> None:
         raise DeviceError("no sound: no output device")
 
     monkeypatch.setattr(demo, "Playback", silent)
     out = io.StringIO()
-    assert demo.run(arguments("--file", recording, "--model", tiny_model_path, "--play"), speed=FAST, out=out) == 0
+    assert (
+        demo.run(
+            arguments("--file", recording, "--model", tiny_model_path, "--play"),
+            speed=FAST,
+            out=out,
+        )
+        == 0
+    )
     assert out.getvalue().startswith("no sound: no output device\n")
     assert "25 predictions" in out.getvalue()
 
 
-def test_play_lets_the_recording_be_heard_as_it_is_shown(tiny_model_path: Path, recording: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_play_lets_the_recording_be_heard_as_it_is_shown(
+    tiny_model_path: Path, recording: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     heard: list[object] = []
 
     class FakePlayback:
@@ -117,11 +146,17 @@ def test_play_lets_the_recording_be_heard_as_it_is_shown(tiny_model_path: Path, 
             heard.append("close")
 
     monkeypatch.setattr(demo, "Playback", FakePlayback)
-    demo.run(arguments("--file", recording, "--model", tiny_model_path, "--play"), speed=FAST, out=io.StringIO())
+    demo.run(
+        arguments("--file", recording, "--model", tiny_model_path, "--play"),
+        speed=FAST,
+        out=io.StringIO(),
+    )
     assert heard == [(16000, 2), *[160] * 50, "close"]
 
 
-def test_control_c_ends_it_well(tiny_model_path: Path, recording: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_control_c_ends_it_well(
+    tiny_model_path: Path, recording: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     steps: list[str] = []
     shown, leave, close = Screen.on_prediction, Screen.__exit__, demo.Server.close
 
@@ -148,21 +183,36 @@ def test_control_c_ends_it_well(tiny_model_path: Path, recording: Path, monkeypa
     assert "25 predictions" not in out.getvalue()
 
 
-def test_a_damaged_recording_is_shown_as_far_as_it_goes_then_named(tiny_model_path: Path, recording: Path) -> None:
+def test_a_damaged_recording_is_shown_as_far_as_it_goes_then_named(
+    tiny_model_path: Path, recording: Path
+) -> None:
     recording.write_bytes(recording.read_bytes()[:-4000])
     out = io.StringIO()
     with pytest.raises(AudioFormatError, match="cut off"):
         demo.run(arguments("--file", recording, "--model", tiny_model_path), speed=FAST, out=out)
 
 
-def test_the_plane_follows_the_states_of_the_server(tiny_model_path: Path, recording: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_plane_follows_the_states_of_the_server(
+    tiny_model_path: Path, recording: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path, frames = tmp_path / "plane.json", list[int]()
     random_projection(Engine(tiny_model_path)).save(path)
     monkeypatch.setattr(Screen, "on_latents", lambda self, frame, values: frames.append(frame))
-    assert demo.run(arguments("--file", recording, "--model", tiny_model_path, "--latents", path), speed=FAST, out=io.StringIO()) == 0
+    assert (
+        demo.run(
+            arguments("--file", recording, "--model", tiny_model_path, "--latents", path),
+            speed=FAST,
+            out=io.StringIO(),
+        )
+        == 0
+    )
     assert frames == list(range(25))
     with pytest.raises(ConfigError, match="got the bundled plane"):
-        demo.run(arguments("--file", recording, "--model", tiny_model_path, "--latents"), speed=FAST, out=io.StringIO())
+        demo.run(
+            arguments("--file", recording, "--model", tiny_model_path, "--latents"),
+            speed=FAST,
+            out=io.StringIO(),
+        )
 
 
 def test_a_missing_model_or_file_is_named(tiny_model_path: Path, tmp_path: Path) -> None:
@@ -172,8 +222,18 @@ def test_a_missing_model_or_file_is_named(tiny_model_path: Path, tmp_path: Path)
         demo.run(arguments("--file", tmp_path / "none.wav", "--model", tiny_model_path))
 
 
-@pytest.mark.parametrize("words", [("--seconds", "0"), ("--seconds", "soon"), ("--seconds", "inf"), ("--sample", "--file", "a.wav")])
-def test_arguments_out_of_range_are_refused(words: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--seconds", "0"),
+        ("--seconds", "soon"),
+        ("--seconds", "inf"),
+        ("--sample", "--file", "a.wav"),
+    ],
+)
+def test_arguments_out_of_range_are_refused(
+    words: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(SystemExit):
         arguments(*words)
     assert "expected" in capsys.readouterr().err or "--sample" in words

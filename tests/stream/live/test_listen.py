@@ -60,7 +60,9 @@ def test_raw_audio_of_another_rate_and_width(tiny_model_path: Path) -> None:
 
 
 def test_seconds_end_it_earlier(tiny_model_path: Path) -> None:
-    assert "10 predictions" in hear(tiny_model_path, noise(8000, 2).tobytes(), "--raw", "pcm_f32le", "--seconds", "0.2")
+    assert "10 predictions" in hear(
+        tiny_model_path, noise(8000, 2).tobytes(), "--raw", "pcm_f32le", "--seconds", "0.2"
+    )
 
 
 def test_suspicious_audio_is_named_with_the_speaker(tiny_model_path: Path) -> None:
@@ -74,7 +76,9 @@ def test_a_stream_that_ends_inside_a_sample_is_named(tiny_model_path: Path) -> N
 
 
 def test_devices_are_listed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(listen, "list_microphones", lambda: [Microphone(0, "Line", 2, 44100, False), MICROPHONE])
+    monkeypatch.setattr(
+        listen, "list_microphones", lambda: [Microphone(0, "Line", 2, 44100, False), MICROPHONE]
+    )
     out = io.StringIO()
     assert listen.run(arguments("--list-devices"), out=out) == 0
     assert "  3 * Headset  (1 channels, 48000 Hz)" in out.getvalue()
@@ -84,7 +88,9 @@ def test_devices_are_listed(monkeypatch: pytest.MonkeyPatch) -> None:
     assert out.getvalue().startswith("No microphone found")
 
 
-def test_without_a_microphone_it_says_so(tiny_model_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_microphone_it_says_so(
+    tiny_model_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def broken(*args: object, **settings: object) -> None:
         raise DeviceError("expected a microphone, found no input device")
 
@@ -98,25 +104,40 @@ def microphone(monkeypatch: pytest.MonkeyPatch) -> list[FakeMicrophone]:
     """Every microphone that is opened, none of them real."""
     opened: list[FakeMicrophone] = []
 
-    def opening(device: str | None = None, *, sample_rate_hz: int | None = None, channels: int = 1) -> FakeMicrophone:
+    def opening(
+        device: str | None = None, *, sample_rate_hz: int | None = None, channels: int = 1
+    ) -> FakeMicrophone:
         if device == "none":
             raise DeviceError("expected one of the input devices 0 'Line', got 'none'")
-        opened.append(FakeMicrophone([np.zeros((480, channels), np.float32)] * 10, sample_rate_hz or 48000))
+        opened.append(
+            FakeMicrophone([np.zeros((480, channels), np.float32)] * 10, sample_rate_hz or 48000)
+        )
         return opened[-1]
 
-    for module, name in ((listen, "SteadyMicrophone"), (listen, "MicrophoneSource"), (second_channel, "MicrophoneSource")):
+    for module, name in (
+        (listen, "SteadyMicrophone"),
+        (listen, "MicrophoneSource"),
+        (second_channel, "MicrophoneSource"),
+    ):
         monkeypatch.setattr(module, name, opening)
     return opened
 
 
-def test_the_microphone_is_listened_to_at_the_rate_asked_for(tiny_model_path: Path, microphone: list[FakeMicrophone]) -> None:
+def test_the_microphone_is_listened_to_at_the_rate_asked_for(
+    tiny_model_path: Path, microphone: list[FakeMicrophone]
+) -> None:
     text = hear(tiny_model_path, b"", "--sample-rate", 8000)
     assert text.startswith("microphone Headset, model tiny 0")
     assert "0.6 s of conversation" in text
     assert microphone[0].closed
 
 
-def test_an_agents_file_is_the_second_channel(tiny_model_path: Path, microphone: list[FakeMicrophone], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_agents_file_is_the_second_channel(
+    tiny_model_path: Path,
+    microphone: list[FakeMicrophone],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     def silent(sample_rate_hz: int, channels: int) -> None:
         raise DeviceError("no sound: no output device")
 
@@ -124,12 +145,16 @@ def test_an_agents_file_is_the_second_channel(tiny_model_path: Path, microphone:
     agent = tmp_path / "agent.wav"
     soundfile.write(agent, np.full(4800, 0.25), 48000)
     text = hear(tiny_model_path, b"", "--agent", agent, "--record", tmp_path / "kept")
-    assert text.startswith(f"{agent} is not heard: no sound: no output device\nmicrophone Headset and agent.wav")
+    assert text.startswith(
+        f"{agent} is not heard: no sound: no output device\nmicrophone Headset and agent.wav"
+    )
     audio, _ = soundfile.read(tmp_path / "kept" / "audio.wav")
     np.testing.assert_allclose(audio, np.tile([0, 0.25], (4800, 1)), atol=1e-3)
 
 
-def test_a_second_device_is_the_second_channel(tiny_model_path: Path, microphone: list[FakeMicrophone], tmp_path: Path) -> None:
+def test_a_second_device_is_the_second_channel(
+    tiny_model_path: Path, microphone: list[FakeMicrophone], tmp_path: Path
+) -> None:
     text = hear(tiny_model_path, b"", "--agent", "loopback", "--record", tmp_path / "kept")
     assert text.startswith("microphone Headset and loopback")
     assert soundfile.info(tmp_path / "kept" / "audio.wav").channels == 2
@@ -141,7 +166,10 @@ def test_a_second_device_is_the_second_channel(tiny_model_path: Path, microphone
     [
         (("--agent", "none"), "--agent: there is no file .none., and as an input device: .*'none'"),
         (("--agent", __file__), "expected an audio file"),
-        (("--agent", "loopback", "--channels", 2), "one channel of the microphone, got --channels 2"),
+        (
+            ("--agent", "loopback", "--channels", 2),
+            "one channel of the microphone, got --channels 2",
+        ),
         (("--agent", "loopback", "--raw", "mulaw"), "with a microphone, got it with --raw"),
         (("--token", "secret"), "--token with --url"),
     ],
@@ -161,7 +189,9 @@ def test_a_server_predicts_the_same(tiny_model_path: Path) -> None:
         words = ("--url", server.url, "--token", "secret", "--raw", "pcm_f32le")
         assert listen.run(arguments(*words), raw_input=io.BytesIO(raw), out=out) == 0
         with pytest.raises(ServerError, match="401"):
-            listen.run(arguments(*words[:2], *words[4:]), raw_input=io.BytesIO(raw), out=io.StringIO())
+            listen.run(
+                arguments(*words[:2], *words[4:]), raw_input=io.BytesIO(raw), out=io.StringIO()
+            )
     assert out.getvalue().startswith("standard input, pcm_f32le, model tiny 0")
     assert "1.0 s of conversation, 50 predictions" in out.getvalue()
     assert "Delay from a frame's last sample" in out.getvalue()
@@ -171,7 +201,9 @@ def test_a_server_predicts_the_same(tiny_model_path: Path) -> None:
 def shown_states(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, np.ndarray]]:
     """The frames and states that the screen is given."""
     states: list[tuple[int, np.ndarray]] = []
-    monkeypatch.setattr(Screen, "on_latents", lambda self, frame, values: states.append((frame, values)))
+    monkeypatch.setattr(
+        Screen, "on_latents", lambda self, frame, values: states.append((frame, values))
+    )
     return states
 
 
@@ -182,29 +214,40 @@ def test_the_plane_gets_the_states_of_its_layer_here_and_from_a_server(
     sound, path = noise(8000, 2), tmp_path / "plane.json"
     engine = Engine(tiny_model_path)
     random_projection(engine, layer, ((4, "relu"),)).save(path)
-    expected = [getattr(p, layer) for p in TurnPredictor(engine).push_audio((sound * 32767).astype("<i2"))]
+    expected = [
+        getattr(p, layer) for p in TurnPredictor(engine).push_audio((sound * 32767).astype("<i2"))
+    ]
     raw = (sound * 32767).astype("<i2").tobytes()
     hear(tiny_model_path, raw, "--raw", "pcm_s16le", "--latents", path)
     with command_server(tiny_model_path) as server:
         words = ("--url", server.url, "--raw", "pcm_s16le", "--latents", path)
         assert listen.run(arguments(*words), raw_input=io.BytesIO(raw), out=io.StringIO()) == 0
     assert [frame for frame, _ in shown_states] == [*range(25), *range(25)]
-    np.testing.assert_allclose([states for _, states in shown_states], [*expected, *expected], atol=1e-6)
+    np.testing.assert_allclose(
+        [states for _, states in shown_states], [*expected, *expected], atol=1e-6
+    )
 
 
-def test_the_plane_is_drawn_on_a_terminal_with_the_bundled_model(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_plane_is_drawn_on_a_terminal_with_the_bundled_model(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     for name, value in (("TERM", "xterm-256color"), ("COLUMNS", "80"), ("LINES", "24")):
         monkeypatch.setenv(name, value)
     out = FakeTerminal()
     raw = (noise(8000, 2) * 32767).astype("<i2").tobytes()
-    assert listen.run(arguments("--raw", "pcm_s16le", "--latents"), raw_input=io.BytesIO(raw), out=out) == 0
+    assert (
+        listen.run(arguments("--raw", "pcm_s16le", "--latents"), raw_input=io.BytesIO(raw), out=out)
+        == 0
+    )
     pictures = out.getvalue().split("● You")
     assert len(pictures) > 5
     assert "about to speak" in pictures[-1]
     assert "near " in pictures[-1]
 
 
-@pytest.mark.parametrize("words", [("--raw", "pcm_s16le"), ("--raw", "pcm_s16le", "--record", "kept")])
+@pytest.mark.parametrize(
+    "words", [("--raw", "pcm_s16le"), ("--raw", "pcm_s16le", "--record", "kept")]
+)
 def test_a_projection_that_does_not_fit_is_named_before_anything_is_shown(
     tiny_model_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
 ) -> None:
@@ -212,7 +255,11 @@ def test_a_projection_that_does_not_fit_is_named_before_anything_is_shown(
     for path, reason in unusable_projections(Engine(tiny_model_path), tmp_path).items():
         out = io.StringIO()
         with pytest.raises(ConfigError, match=reason):
-            listen.run(arguments("--model", tiny_model_path, *words, "--latents", path), raw_input=io.BytesIO(bytes(64000)), out=out)
+            listen.run(
+                arguments("--model", tiny_model_path, *words, "--latents", path),
+                raw_input=io.BytesIO(bytes(64000)),
+                out=out,
+            )
         assert out.getvalue() == ""
     with pytest.raises(ConfigError, match="got the bundled plane, of turnstream 2"):
         hear(tiny_model_path, b"", *words, "--latents")
@@ -220,8 +267,15 @@ def test_a_projection_that_does_not_fit_is_named_before_anything_is_shown(
 
 
 def test_a_server_of_another_model_than_the_planes_is_named(tiny_model_path: Path) -> None:
-    with command_server(tiny_model_path) as server, pytest.raises(ConfigError, match=r"of the model that runs, tiny 0 .*got the bundled plane"):
-        listen.run(arguments("--url", server.url, "--raw", "pcm_s16le", "--latents"), raw_input=io.BytesIO(b""), out=io.StringIO())
+    with (
+        command_server(tiny_model_path) as server,
+        pytest.raises(ConfigError, match=r"of the model that runs, tiny 0 .*got the bundled plane"),
+    ):
+        listen.run(
+            arguments("--url", server.url, "--raw", "pcm_s16le", "--latents"),
+            raw_input=io.BytesIO(b""),
+            out=io.StringIO(),
+        )
 
 
 def test_the_plane_needs_the_picture(tiny_model_path: Path) -> None:
@@ -229,11 +283,28 @@ def test_the_plane_needs_the_picture(tiny_model_path: Path) -> None:
         hear(tiny_model_path, b"", "--raw", "pcm_s16le", "--latents", "--plain")
 
 
-def test_sigterm_while_standard_input_gives_nothing_leaves_the_terminal_as_it_was(tiny_model_path: Path) -> None:
+def test_sigterm_while_standard_input_gives_nothing_leaves_the_terminal_as_it_was(
+    tiny_model_path: Path,
+) -> None:
     leader, follower = pty.openpty()
-    command = [sys.executable, "-m", "turnstream", "listen", "--raw", "pcm_s16le", "--model", str(tiny_model_path)]
-    environment = os.environ | {"TERM": "xterm-256color", "LANG": "C.UTF-8", "PYTHONIOENCODING": "utf-8"}
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=follower, stderr=subprocess.DEVNULL, env=environment) as process:
+    command = [
+        sys.executable,
+        "-m",
+        "turnstream",
+        "listen",
+        "--raw",
+        "pcm_s16le",
+        "--model",
+        str(tiny_model_path),
+    ]
+    environment = os.environ | {
+        "TERM": "xterm-256color",
+        "LANG": "C.UTF-8",
+        "PYTHONIOENCODING": "utf-8",
+    }
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=follower, stderr=subprocess.DEVNULL, env=environment
+    ) as process:
         try:
             os.close(follower)
             shown = b""

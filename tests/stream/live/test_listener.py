@@ -42,7 +42,12 @@ def local(engine: Engine) -> Connect:
 
 def hear(source: AudioSource, connect: Connect, record: Path | None = None) -> str:
     out = io.StringIO()
-    assert Listener(Heard(source, "Headset"), policy="balanced", out=out, record=record).run("listen", connect) == 0
+    assert (
+        Listener(Heard(source, "Headset"), policy="balanced", out=out, record=record).run(
+            "listen", connect
+        )
+        == 0
+    )
     return out.getvalue()
 
 
@@ -71,7 +76,9 @@ def test_lost_audio_is_said_once_and_summed_up(local: Connect) -> None:
     assert "0.10 s of sound were skipped" in text
 
 
-def test_a_muted_microphone_is_said_after_three_seconds_and_withdrawn(local: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_muted_microphone_is_said_after_three_seconds_and_withdrawn(
+    local: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
     notices: list[str | None] = []
     noticed = Screen.on_notice
 
@@ -88,7 +95,9 @@ def test_a_muted_microphone_is_said_after_three_seconds_and_withdrawn(local: Con
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_signal_ends_it_well_with_all_that_was_heard(local: Connect, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, number: int) -> None:
+def test_a_signal_ends_it_well_with_all_that_was_heard(
+    local: Connect, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, number: int
+) -> None:
     on_frame(monkeypatch, 3, lambda: signal.raise_signal(number))
     source = FakeMicrophone([SOUND] * 10, endless=True)
     text = hear(source, local, tmp_path)
@@ -112,7 +121,9 @@ def test_a_second_signal_ends_it_at_once(engine: Engine, monkeypatch: pytest.Mon
     assert " predictions\n" in text
 
 
-def test_an_end_without_last_answers_takes_no_longer_than_it_may(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_end_without_last_answers_takes_no_longer_than_it_may(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
     class Mute(LocalClient):
         """Never says the end."""
 
@@ -125,8 +136,13 @@ def test_an_end_without_last_answers_takes_no_longer_than_it_may(engine: Engine,
     assert " predictions\n" in text
 
 
-def test_a_lost_device_is_an_error_after_all_that_was_heard_and_the_recording_stays(local: Connect, tmp_path: Path) -> None:
-    out, source = io.StringIO(), FakeMicrophone([SOUND] * 9 + [DeviceError("microphone 3 stopped; was it unplugged?")])
+def test_a_lost_device_is_an_error_after_all_that_was_heard_and_the_recording_stays(
+    local: Connect, tmp_path: Path
+) -> None:
+    out, source = (
+        io.StringIO(),
+        FakeMicrophone([SOUND] * 9 + [DeviceError("microphone 3 stopped; was it unplugged?")]),
+    )
     listening = Listener(Heard(source, "Headset"), policy="balanced", out=out, record=tmp_path)
     with pytest.raises(DeviceError, match="was it unplugged"):
         listening.run("listen", local)
@@ -144,19 +160,26 @@ def test_a_server_that_ends_the_session_is_said(engine: Engine) -> None:
             yield TerminationMessage(0, 1.5, "shutdown")
 
     source = FakeMicrophone([SOUND], endless=True)
-    with pytest.raises(ServerError, match=r"the server ended the session after 1\.5 s of audio \(shutdown\)"):
+    with pytest.raises(
+        ServerError, match=r"the server ended the session after 1\.5 s of audio \(shutdown\)"
+    ):
         hear(source, lambda settings: Ending(engine, settings))
     assert source.closed
 
 
-def test_clocks_that_drift_apart_are_said_but_not_for_every_block(local: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_clocks_that_drift_apart_are_said_but_not_for_every_block(
+    local: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def starve(settings: object, sample_rate_hz: int) -> FakeMicrophone:
         return FakeMicrophone([NOTHING[:4800]], sample_rate_hz)
 
     monkeypatch.setattr("turnstream.stream.devices.second_channel.MicrophoneSource", starve)
     source = PairedSource(FakeMicrophone([SOUND] * 30), DeviceVoice("loopback", 48000))
     text = hear(source, local)
-    said = re.findall(r"the two devices' clocks differ: so far (\d+) ms of silence put into Other's channel, 0 ms left out", text)
+    said = re.findall(
+        r"the two devices' clocks differ: so far (\d+) ms of silence put into Other's channel, 0 ms left out",
+        text,
+    )
     assert len(said) == 1
     assert 10 <= int(said[0]) <= 300
 

@@ -14,13 +14,24 @@ from turnstream.stream.live.terminal_words import Tally
 def test_levels_are_in_db_against_full_scale() -> None:
     sine = np.sin(2 * np.pi * np.arange(320) / 32)[:, None].astype(np.float32)
     assert levels_dbfs(sine) == pytest.approx((-3.01, -120.0), abs=0.01)
-    assert levels_dbfs(np.concatenate([sine, 0.1 * sine], axis=1)) == pytest.approx((-3.01, -23.01), abs=0.01)
+    assert levels_dbfs(np.concatenate([sine, 0.1 * sine], axis=1)) == pytest.approx(
+        (-3.01, -23.01), abs=0.01
+    )
     assert levels_dbfs(np.zeros((0, 2), np.float32)) == (-120.0, -120.0)
 
 
 def test_silence_is_noticed_once_after_three_seconds_and_so_is_its_end() -> None:
     watch = SilenceWatch()
-    assert [watch.push(level, 1.0) for level in (-60, -120, -120, -90, -90, -60, -60, -90)] == [None, None, None, True, None, False, None, None]
+    assert [watch.push(level, 1.0) for level in (-60, -120, -120, -90, -90, -60, -60, -90)] == [
+        None,
+        None,
+        None,
+        True,
+        None,
+        False,
+        None,
+        None,
+    ]
 
 
 def test_short_silence_is_nothing_and_a_reset_begins_anew() -> None:

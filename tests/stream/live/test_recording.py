@@ -24,7 +24,9 @@ from ..command_server import command_server
 from ..talkative import talkative_model
 
 NOISE = np.random.default_rng(8).normal(0, 0.1, (44100, 2)).astype(np.float32)
-FRAME = FrameMessage(0, 0.02, 0, 0.25, 0.75, (0.9, 0.1), (0.8, 0.2), (0.7, 0.3), (0.75, 0.25), (0.05, 0.0))
+FRAME = FrameMessage(
+    0, 0.02, 0, 0.25, 0.75, (0.9, 0.1), (0.8, 0.2), (0.7, 0.3), (0.75, 0.25), (0.05, 0.0)
+)
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +38,9 @@ def listen_to_noise(folder: Path, *words: object) -> None:
     """Listen to the noise at 22050 Hz, which is resampled and ends inside a frame, and record."""
     parser = argparse.ArgumentParser()
     listen.add_arguments(parser)
-    args = parser.parse_args(["--raw", "pcm_f32le", "--sample-rate", "22050", "--record", str(folder), *map(str, words)])
+    args = parser.parse_args(
+        ["--raw", "pcm_f32le", "--sample-rate", "22050", "--record", str(folder), *map(str, words)]
+    )
     assert listen.run(args, raw_input=io.BytesIO(NOISE.tobytes()), out=io.StringIO()) == 0
 
 
@@ -45,11 +49,28 @@ def predict_again(folder: Path, model: Path) -> tuple[Path, Path]:
     parser = argparse.ArgumentParser()
     predict.add_arguments(parser)
     rows, events = folder / "again.csv", folder / "again_events.csv"
-    assert predict.main(parser.parse_args([str(folder / "audio.wav"), "--model", str(model), "--out", str(rows), "--events", str(events)])) == 0
+    assert (
+        predict.main(
+            parser.parse_args(
+                [
+                    str(folder / "audio.wav"),
+                    "--model",
+                    str(model),
+                    "--out",
+                    str(rows),
+                    "--events",
+                    str(events),
+                ]
+            )
+        )
+        == 0
+    )
     return rows, events
 
 
-def test_the_recorded_audio_gives_the_same_predictions_and_events_to_the_byte(model: Path, tmp_path: Path) -> None:
+def test_the_recorded_audio_gives_the_same_predictions_and_events_to_the_byte(
+    model: Path, tmp_path: Path
+) -> None:
     listen_to_noise(tmp_path, "--model", model)
     rows, events = predict_again(tmp_path, model)
     assert (tmp_path / "predictions.csv").read_bytes() == rows.read_bytes()
@@ -58,7 +79,9 @@ def test_the_recorded_audio_gives_the_same_predictions_and_events_to_the_byte(mo
     assert len(events.read_text().splitlines()) > 1
 
 
-def test_a_server_gives_the_same_predictions_to_the_decimals_of_the_wire(model: Path, tmp_path: Path) -> None:
+def test_a_server_gives_the_same_predictions_to_the_decimals_of_the_wire(
+    model: Path, tmp_path: Path
+) -> None:
     with command_server(model) as server:
         listen_to_noise(tmp_path, "--url", server.url)
     rows, events = predict_again(tmp_path, model)
@@ -66,7 +89,9 @@ def test_a_server_gives_the_same_predictions_to_the_decimals_of_the_wire(model: 
         with ours.open() as one, again.open() as other:
             for row, expected in zip(csv.reader(one), csv.reader(other), strict=True):
                 for word, expected_word in zip(row, expected, strict=True):
-                    assert word == expected_word or float(word) == pytest.approx(float(expected_word), abs=6e-5)
+                    assert word == expected_word or float(word) == pytest.approx(
+                        float(expected_word), abs=6e-5
+                    )
 
 
 def test_everything_is_on_disk_before_it_is_closed(tmp_path: Path) -> None:
@@ -80,8 +105,14 @@ def test_everything_is_on_disk_before_it_is_closed(tmp_path: Path) -> None:
     assert (source.sample_rate_hz, source.channels) == (8000, 2)
     np.testing.assert_array_equal(np.concatenate(list(source)) * 32768, samples)
     source.close()
-    assert (tmp_path / "a" / "b" / "predictions.csv").read_text().endswith("\n0.02,0,0.25,0.75,0.9,0.1,0.8,0.2,0.7,0.3,0.75,0.25,0.05,0.0\n")
-    assert (tmp_path / "a" / "b" / "events.csv").read_text() == "time_s,type,speaker,probability\n0.02,end_of_turn,1,0.5\n"
+    assert (
+        (tmp_path / "a" / "b" / "predictions.csv")
+        .read_text()
+        .endswith("\n0.02,0,0.25,0.75,0.9,0.1,0.8,0.2,0.7,0.3,0.75,0.25,0.05,0.0\n")
+    )
+    assert (
+        tmp_path / "a" / "b" / "events.csv"
+    ).read_text() == "time_s,type,speaker,probability\n0.02,end_of_turn,1,0.5\n"
     kept.close()
     kept.close()
     assert soundfile.info(tmp_path / "a" / "b" / "audio.wav").frames == 320
@@ -97,11 +128,15 @@ def test_an_earlier_recording_is_never_overwritten(tmp_path: Path) -> None:
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(AudioFormatError, match=r"expected a folder that can be written, got .*file/kept"):
+    with pytest.raises(
+        AudioFormatError, match=r"expected a folder that can be written, got .*file/kept"
+    ):
         Recording(tmp_path / "file" / "kept", 16000, 1)
 
 
-def test_a_full_disk_or_a_full_wav_is_said_and_what_was_written_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_or_a_full_wav_is_said_and_what_was_written_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 

@@ -15,22 +15,55 @@ from turnstream.stream.live.terminal_history import History
 from turnstream.stream.live.terminal_plan import Widths, plan_rows
 from turnstream.stream.live.terminal_screen import Screen
 from turnstream.stream.live.terminal_shapes import bar, clock, column_rows, fit, level_share
-from turnstream.stream.live.terminal_words import EXPLANATION, MARKS, SPEAK, Tally, event_words, warning_words
+from turnstream.stream.live.terminal_words import (
+    EXPLANATION,
+    MARKS,
+    SPEAK,
+    Tally,
+    event_words,
+    warning_words,
+)
 from turnstream.stream.prediction import EVENT_TYPES, Prediction, TurnEvent
 
 NAMES = ("You", "Other")
 LATENT = np.zeros((2, 1), np.float32)
 
 
-def prediction(frame: int, *, vad: tuple[float, float] = (0.9, 0.1), holder: int | None = 0, p_shift: float | None = 0.3) -> Prediction:
+def prediction(
+    frame: int,
+    *,
+    vad: tuple[float, float] = (0.9, 0.1),
+    holder: int | None = 0,
+    p_shift: float | None = 0.3,
+) -> Prediction:
     p_hold = None if p_shift is None else 1 - p_shift
     pair = (0.8, 0.2)
-    return Prediction(frame, (frame + 1) / 50, holder, p_shift, p_hold, vad, pair, pair, pair, (0.02, 0.13), LATENT, LATENT)
+    return Prediction(
+        frame,
+        (frame + 1) / 50,
+        holder,
+        p_shift,
+        p_hold,
+        vad,
+        pair,
+        pair,
+        pair,
+        (0.02, 0.13),
+        LATENT,
+        LATENT,
+    )
 
 
 def draw(view: TerminalView, width: int, height: int, *, colour: bool = False) -> str:
     out = io.StringIO()
-    console = Console(file=out, width=width, height=height, force_terminal=colour, color_system="truecolor" if colour else None, legacy_windows=False)
+    console = Console(
+        file=out,
+        width=width,
+        height=height,
+        force_terminal=colour,
+        color_system="truecolor" if colour else None,
+        legacy_windows=False,
+    )
     console.print(view)
     return out.getvalue()
 
@@ -38,7 +71,9 @@ def draw(view: TerminalView, width: int, height: int, *, colour: bool = False) -
 @pytest.fixture
 def view() -> TerminalView:
     """Ten seconds: the user speaks for eight, then the other takes the floor."""
-    view = TerminalView("call.wav", "tiny 1", names=NAMES, end_threshold=0.6, session="3f2a1b", duration_s=42.0)
+    view = TerminalView(
+        "call.wav", "tiny 1", names=NAMES, end_threshold=0.6, session="3f2a1b", duration_s=42.0
+    )
     for frame in range(400):
         view.on_prediction(prediction(frame), 0.002)
     view.on_event(TurnEvent("start_of_turn", 0, 0.1, 0.9))
@@ -51,26 +86,39 @@ def view() -> TerminalView:
 
 
 @pytest.mark.parametrize(("width", "height"), [(80, 24), (120, 40), (60, 16), (40, 11), (200, 60)])
-def test_picture_fills_the_terminal_and_never_overflows(view: TerminalView, width: int, height: int) -> None:
+def test_picture_fills_the_terminal_and_never_overflows(
+    view: TerminalView, width: int, height: int
+) -> None:
     lines = draw(view, width, height).splitlines()
     assert len(lines) == height
     assert max(map(len, lines)) <= width
 
 
 @pytest.mark.parametrize(("width", "height"), [(80, 24), (120, 40)])
-def test_layout_stays_where_it_is_while_the_conversation_goes_on(view: TerminalView, width: int, height: int) -> None:
+def test_layout_stays_where_it_is_while_the_conversation_goes_on(
+    view: TerminalView, width: int, height: int
+) -> None:
     empty = TerminalView("call.wav", "tiny 1", names=NAMES)
     first, later = draw(empty, width, height).splitlines(), draw(view, width, height).splitlines()
     assert len(first) == len(later)
     for label in ("You ", "Other ", "100 %", "   held", "Who next?", "── events"):
-        rows = [[row for row, line in enumerate(lines) if label in line[:12]] for lines in (first, later)]
+        rows = [
+            [row for row, line in enumerate(lines) if label in line[:12]]
+            for lines in (first, later)
+        ]
         assert rows[0][0] == rows[1][0], label
 
 
 def test_everything_is_told_at_80x24_without_colour(view: TerminalView) -> None:
     picture = draw(view, 80, 24)
     assert "\x1b" not in picture
-    for words in ("call.wav", "tiny 1", "delay 2.0 ms", "0:10.0 / 0:42.0", "One speaker has the floor."):
+    for words in (
+        "call.wav",
+        "tiny 1",
+        "delay 2.0 ms",
+        "0:10.0 / 0:42.0",
+        "One speaker has the floor.",
+    ):
         assert words in picture
     assert "Other has the floor. Will it shift to you?" in picture
     assert "likely a shift" in picture
@@ -82,7 +130,10 @@ def test_everything_is_told_at_80x24_without_colour(view: TerminalView) -> None:
 
 def test_who_speaks_and_who_has_the_floor_is_beside_the_strips(view: TerminalView) -> None:
     lines = draw(view, 80, 24).splitlines()
-    you, other = (next(row for row, line in enumerate(lines) if line.startswith(f" {name} ")) for name in NAMES)
+    you, other = (
+        next(row for row, line in enumerate(lines) if line.startswith(f" {name} "))
+        for name in NAMES
+    )
     assert "○ silent       10 %" in lines[you]
     assert "● speaking     90 %" in lines[other]
     assert "has the floor" in lines[other + 2]
@@ -91,10 +142,16 @@ def test_who_speaks_and_who_has_the_floor_is_beside_the_strips(view: TerminalVie
 
 def test_marks_are_on_the_time_axis_of_their_speaker(view: TerminalView) -> None:
     lines = draw(view, 80, 24).splitlines()
-    you, other = (next(row for row, line in enumerate(lines) if line.startswith(f" {name} ")) + 2 for name in NAMES)
+    you, other = (
+        next(row for row, line in enumerate(lines) if line.startswith(f" {name} ")) + 2
+        for name in NAMES
+    )
     columns = Widths.of(80, NAMES)
     seconds_per_column = math.ceil(500 / columns.centre) / 50
-    from_the_end = {mark: columns.centre - 1 - (line.index(mark) - 1 - columns.label) for mark, line in (("■", lines[you]), ("►", lines[other]))}
+    from_the_end = {
+        mark: columns.centre - 1 - (line.index(mark) - 1 - columns.label)
+        for mark, line in (("■", lines[you]), ("►", lines[other]))
+    }
     assert from_the_end["■"] == pytest.approx(2.0 / seconds_per_column, abs=1)
     assert from_the_end["►"] == pytest.approx(1.9 / seconds_per_column, abs=1)
     assert "■" not in lines[other]
@@ -106,13 +163,18 @@ def test_before_anyone_has_spoken_it_waits() -> None:
     view.on_prediction(prediction(0, vad=(0.0, 0.0), holder=None, p_shift=None))
     picture = draw(view, 80, 24)
     assert "Nobody has the floor yet" in picture
-    assert "has the floor" not in picture.replace("Nobody has the floor", "").replace("One speaker has the floor", "")
+    assert "has the floor" not in picture.replace("Nobody has the floor", "").replace(
+        "One speaker has the floor", ""
+    )
 
 
 def test_colour_changes_no_character(view: TerminalView) -> None:
     coloured = draw(view, 80, 24, colour=True)
     assert "\x1b[" in coloured
-    plain = "".join(part.partition("m")[2] if number else part for number, part in enumerate(coloured.split("\x1b[")))
+    plain = "".join(
+        part.partition("m")[2] if number else part
+        for number, part in enumerate(coloured.split("\x1b["))
+    )
     assert plain == draw(view, 80, 24)
 
 
@@ -129,21 +191,29 @@ def test_newest_event_is_first_and_warnings_are_in_the_log(view: TerminalView) -
 
 
 @pytest.mark.parametrize(("width", "height"), [(80, 24), (120, 40), (60, 20), (40, 11)])
-def test_what_is_wrong_just_now_is_seen_at_every_size_until_it_is_over(view: TerminalView, width: int, height: int) -> None:
+def test_what_is_wrong_just_now_is_seen_at_every_size_until_it_is_over(
+    view: TerminalView, width: int, height: int
+) -> None:
     before = draw(view, width, height)
     view.on_notice("No sound for 3 s")
     assert " ! No sound for 3 s" in draw(view, width, height)
-    view.on_notice("A very long notice that cannot fit into any of the terminals that are tried here, because it has too many words, by far")
+    view.on_notice(
+        "A very long notice that cannot fit into any of the terminals that are tried here, because it has too many words, by far"
+    )
     assert max(map(len, draw(view, width, height).splitlines())) <= width
     view.on_notice(None)
     assert draw(view, width, height) == before
 
 
 def test_a_long_warning_goes_on_in_the_next_line(view: TerminalView) -> None:
-    view.on_warning("speech sounds twice too fast; was it recorded at 8000 Hz and declared as 16000 Hz?")
+    view.on_warning(
+        "speech sounds twice too fast; was it recorded at 8000 Hz and declared as 16000 Hz?"
+    )
     lines = draw(view, 80, 24).splitlines()
     start = next(row for row, line in enumerate(lines) if "twice too fast" in line)
-    assert (lines[start][12:] + " " + lines[start + 1].strip()).endswith("was it recorded at 8000 Hz and declared as 16000 Hz?")
+    assert (lines[start][12:] + " " + lines[start + 1].strip()).endswith(
+        "was it recorded at 8000 Hz and declared as 16000 Hz?"
+    )
 
 
 @pytest.mark.parametrize("height", range(11, 61))
@@ -166,12 +236,29 @@ def test_each_event_has_words_and_a_mark(kind, speaker: int) -> None:
 
 
 def test_the_reader_is_addressed_and_others_are_named() -> None:
-    assert event_words(TurnEvent("end_of_turn", 0, 1.0, 0.82), NAMES, 0.6) == "You finished your turn (82 %)"
-    assert event_words(TurnEvent("end_of_turn", 1, 1.0, 0.82), NAMES, 0.6) == "Other finished their turn (82 %)"
-    assert event_words(TurnEvent("end_of_turn", 0, 1.0, 0.1), NAMES, 0.6) == "You fell silent, your turn is over"
-    assert event_words(TurnEvent("turn_resumed", 0, 1.0, 0.9), NAMES, 0.6) == "You only paused, still your turn"
-    assert event_words(TurnEvent("interruption", 1, 1.0, 0.9), NAMES, 0.6) == "Other interrupted you (90 %)"
-    assert event_words(TurnEvent("backchannel", 1, 1.0, 0.9), ("Caller", "Agent"), 0.6).startswith("Backchannel from Agent")
+    assert (
+        event_words(TurnEvent("end_of_turn", 0, 1.0, 0.82), NAMES, 0.6)
+        == "You finished your turn (82 %)"
+    )
+    assert (
+        event_words(TurnEvent("end_of_turn", 1, 1.0, 0.82), NAMES, 0.6)
+        == "Other finished their turn (82 %)"
+    )
+    assert (
+        event_words(TurnEvent("end_of_turn", 0, 1.0, 0.1), NAMES, 0.6)
+        == "You fell silent, your turn is over"
+    )
+    assert (
+        event_words(TurnEvent("turn_resumed", 0, 1.0, 0.9), NAMES, 0.6)
+        == "You only paused, still your turn"
+    )
+    assert (
+        event_words(TurnEvent("interruption", 1, 1.0, 0.9), NAMES, 0.6)
+        == "Other interrupted you (90 %)"
+    )
+    assert event_words(TurnEvent("backchannel", 1, 1.0, 0.9), ("Caller", "Agent"), 0.6).startswith(
+        "Backchannel from Agent"
+    )
     assert warning_words("channel 1: too loud", NAMES) == "Other: too loud"
 
 
@@ -182,7 +269,10 @@ def test_tally_counts_and_forgets_no_frame() -> None:
         tally.add_frame((frame + 1) / 50, latency_s)
     tally.events.update(("end_of_turn", "end_of_turn", "backchannel"))
     assert tally.latency_words == "2.0 ms"
-    assert tally.summary() == "0.1 s of conversation, 4 predictions\n2 turns ended, 1 backchannel, 0 interruptions"
+    assert (
+        tally.summary()
+        == "0.1 s of conversation, 4 predictions\n2 turns ended, 1 backchannel, 0 interruptions"
+    )
 
 
 def test_columns_lie_at_fixed_times() -> None:
@@ -194,7 +284,9 @@ def test_columns_lie_at_fixed_times() -> None:
     after = history.columns(10, 100)
     assert before.frames == after.frames == 10
     np.testing.assert_array_equal(before.vad[:, :-1], after.vad[:, :-1])
-    np.testing.assert_allclose(before.vad[0, -2], np.mean([frame / 25 for frame in range(10, 20)]), rtol=1e-6)
+    np.testing.assert_allclose(
+        before.vad[0, -2], np.mean([frame / 25 for frame in range(10, 20)]), rtol=1e-6
+    )
     assert np.isnan(before.vad[0, :7]).all()
 
 
@@ -230,7 +322,13 @@ def test_shapes_have_their_size_and_ends() -> None:
 
 
 def test_clock_never_shows_sixty_seconds() -> None:
-    assert [clock(time_s) for time_s in (0.0, 7.4, 59.96, 60.0, 754.32)] == ["0:00.0", "0:07.4", "0:59.9", "1:00.0", "12:34.3"]
+    assert [clock(time_s) for time_s in (0.0, 7.4, 59.96, 60.0, 754.32)] == [
+        "0:00.0",
+        "0:07.4",
+        "0:59.9",
+        "1:00.0",
+        "12:34.3",
+    ]
 
 
 def test_where_there_is_no_terminal_events_are_plain_lines() -> None:
@@ -241,7 +339,11 @@ def test_where_there_is_no_terminal_events_are_plain_lines() -> None:
         screen.on_event(TurnEvent("end_of_turn", 0, 7.4, 0.82))
         screen.on_warning("too loud")
     assert screen.plain
-    assert out.getvalue().splitlines() == ["call.wav, model tiny 1; Ctrl-C ends", " 0:07.4  You finished your turn (82 %)", " 0:00.2  * too loud"]
+    assert out.getvalue().splitlines() == [
+        "call.wav, model tiny 1; Ctrl-C ends",
+        " 0:07.4  You finished your turn (82 %)",
+        " 0:00.2  * too loud",
+    ]
 
 
 class FakeTerminal(io.StringIO):
@@ -253,7 +355,9 @@ class FakeTerminal(io.StringIO):
         return True
 
 
-def test_on_a_terminal_the_picture_is_drawn_and_the_terminal_restored(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_on_a_terminal_the_picture_is_drawn_and_the_terminal_restored(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     for name, value in (("TERM", "xterm-256color"), ("COLUMNS", "80"), ("LINES", "24")):
         monkeypatch.setenv(name, value)
     out = FakeTerminal()
@@ -271,7 +375,9 @@ def test_on_a_terminal_the_picture_is_drawn_and_the_terminal_restored(monkeypatc
 
 
 @pytest.mark.parametrize(("term", "encoding"), [("dumb", "utf-8"), ("xterm", "iso-8859-1")])
-def test_a_terminal_that_cannot_show_the_picture_gets_lines(monkeypatch: pytest.MonkeyPatch, term: str, encoding: str) -> None:
+def test_a_terminal_that_cannot_show_the_picture_gets_lines(
+    monkeypatch: pytest.MonkeyPatch, term: str, encoding: str
+) -> None:
     monkeypatch.setenv("TERM", term)
     out = FakeTerminal()
     monkeypatch.setattr(out, "encoding", encoding, raising=False)
@@ -284,5 +390,10 @@ def test_a_terminal_that_cannot_show_the_picture_gets_lines(monkeypatch: pytest.
 
 @pytest.mark.parametrize("explanation", [EXPLANATION, SPEAK])
 def test_the_explanations_fit_into_two_lines_of_80_columns(explanation: str) -> None:
-    assert "…" not in draw(TerminalView("call.wav", "tiny 1", explanation=explanation), 80, 24).split("You  ")[0]
+    assert (
+        "…"
+        not in draw(TerminalView("call.wav", "tiny 1", explanation=explanation), 80, 24).split(
+            "You  "
+        )[0]
+    )
     assert len(textwrap.wrap(explanation, 76)) == 2

@@ -24,16 +24,32 @@ LANDMARKS = {"speaking": (6.0, 5.0), "about to speak": (-6.0, 5.0), "done": (-6.
 @pytest.fixture
 def projection() -> SavedProjection:
     """Two of a state's three values, the first mirrored and moved, in a plane from (-10, -10) to (10, 10)."""
-    layer = DenseLayer(np.array([[-1, 0, 0], [0, 0, 1]], np.float32), np.array([0.5, 0], np.float32))
+    layer = DenseLayer(
+        np.array([[-1, 0, 0], [0, 0, 1]], np.float32), np.array([0.5, 0], np.float32)
+    )
     none = np.zeros(0, np.float32)
-    return SavedProjection("pca", "latent", "m 1", "00", (layer,), none.reshape(0, 2), none.astype(str), none, (-10, -10), (10, 10), LANDMARKS)
+    return SavedProjection(
+        "pca",
+        "latent",
+        "m 1",
+        "00",
+        (layer,),
+        none.reshape(0, 2),
+        none.astype(str),
+        none,
+        (-10, -10),
+        (10, 10),
+        LANDMARKS,
+    )
 
 
 def state_at(x: float, y: float) -> list[float]:
     return [0.5 - x, 99.0, y]
 
 
-def feed(plane: TerminalPlane, *places: tuple[tuple[float, float], tuple[float, float]], first: int = 0) -> None:
+def feed(
+    plane: TerminalPlane, *places: tuple[tuple[float, float], tuple[float, float]], first: int = 0
+) -> None:
     for frame, (user, other) in enumerate(places, first):
         plane.add(frame, np.array([state_at(*user), state_at(*other)], np.float32))
 
@@ -41,17 +57,28 @@ def feed(plane: TerminalPlane, *places: tuple[tuple[float, float], tuple[float, 
 def cells(plane: TerminalPlane, *parts: str) -> set[tuple[int, int]]:
     """Columns and rows of what is drawn."""
     picture = plane.picture(WIDTH, ROWS)
-    return {(column, row) for row, line in enumerate(picture.parts) for column, part in enumerate(line) if part in parts}
+    return {
+        (column, row)
+        for row, line in enumerate(picture.parts)
+        for column, part in enumerate(line)
+        if part in parts
+    }
 
 
 def dots(plane: TerminalPlane, part: str) -> int:
     picture = plane.picture(WIDTH, ROWS)
-    found = zip("".join(picture.characters), [part for line in picture.parts for part in line], strict=True)
+    found = zip(
+        "".join(picture.characters), [part for line in picture.parts for part in line], strict=True
+    )
     return sum((ord(character) - 0x2800).bit_count() for character, what in found if what == part)
 
 
-@pytest.mark.parametrize(("x", "y"), [(0.01, 0.01), (-9.9, 9.9), (9.9, -9.9), (3.3, -7.2), (-4.75, 1.5)])
-def test_the_heads_are_in_the_cells_where_the_projection_puts_them(projection: SavedProjection, x: float, y: float) -> None:
+@pytest.mark.parametrize(
+    ("x", "y"), [(0.01, 0.01), (-9.9, 9.9), (9.9, -9.9), (3.3, -7.2), (-4.75, 1.5)]
+)
+def test_the_heads_are_in_the_cells_where_the_projection_puts_them(
+    projection: SavedProjection, x: float, y: float
+) -> None:
     plane = TerminalPlane(projection)
     feed(plane, ((x, y), (-x, -y)))
     lines = plane.picture(WIDTH, ROWS).characters
@@ -75,12 +102,16 @@ def test_the_trail_joins_the_last_two_seconds(projection: SavedProjection) -> No
     moving = [((-9.0 + 18 * t / (frames - 1), -9.9), (9.0, 0.01)) for t in range(frames)]
     feed(plane, *old, *moving)
     row = ROWS - 1
-    assert cells(plane, "user") == {(column, row) for column in range(2, 38)}  # from -9 up to the head at 9, and nothing of the old
+    assert cells(plane, "user") == {
+        (column, row) for column in range(2, 38)
+    }  # from -9 up to the head at 9, and nothing of the old
     assert cells(plane, "user_head") == {(38, row)}
     assert dots(plane, "user") == 2 * 36  # an unbroken line
 
 
-def test_the_others_trail_is_told_from_the_users_without_colour(projection: SavedProjection) -> None:
+def test_the_others_trail_is_told_from_the_users_without_colour(
+    projection: SavedProjection,
+) -> None:
     plane = TerminalPlane(projection)
     feed(plane, *(((x, -9.9), (x, 9.9)) for x in np.linspace(-9, 9, 50)))
     assert 0 < dots(plane, "other") < 0.7 * dots(plane, "user")
@@ -123,13 +154,27 @@ def test_landmarks_have_a_cross_and_a_word_that_is_whole(projection: SavedProjec
 
 def test_words_that_would_collide_are_moved_or_left_out(projection: SavedProjection) -> None:
     crowd = {f"landmark {number}": (0.1 * number, 0.0) for number in range(8)}
-    text = "\n".join(TerminalPlane(replace(projection, landmarks=crowd)).picture(WIDTH, ROWS).characters)
-    assert [word for word in crowd if word in text] == ["landmark 0", "landmark 1", "landmark 2", "landmark 3"]
+    text = "\n".join(
+        TerminalPlane(replace(projection, landmarks=crowd)).picture(WIDTH, ROWS).characters
+    )
+    assert [word for word in crowd if word in text] == [
+        "landmark 0",
+        "landmark 1",
+        "landmark 2",
+        "landmark 3",
+    ]
 
 
 def test_places_of_other_states_are_the_background(projection: SavedProjection) -> None:
     places = np.array([[-9.9, -9.9], [9.9, -9.9], [30.0, 0.0]], np.float32)
-    plane = TerminalPlane(replace(projection, places=places, situations=np.array(["a"] * 3), stability=np.ones(3, np.float32)))
+    plane = TerminalPlane(
+        replace(
+            projection,
+            places=places,
+            situations=np.array(["a"] * 3),
+            stability=np.ones(3, np.float32),
+        )
+    )
     assert cells(plane, "places") == {(0, 9), (39, 9)}  # and not the one that lies outside
     assert dots(plane, "places") == 2
     feed(plane, ((-9.9, -9.9), (0.0, 0.0)), ((-9.0, -9.9), (0.0, 0.0)))
@@ -139,7 +184,9 @@ def test_places_of_other_states_are_the_background(projection: SavedProjection) 
 # ---- in the view ----
 
 
-def view_with(projection: SavedProjection | None, frames: int = 100, heard: tuple[bool, bool] = (True, True)) -> TerminalView:
+def view_with(
+    projection: SavedProjection | None, frames: int = 100, heard: tuple[bool, bool] = (True, True)
+) -> TerminalView:
     view = TerminalView("call.wav", "tiny 1", names=NAMES, projection=projection, heard=heard)
     for frame in range(frames):
         view.on_latents(frame, np.array([state_at(6.0, 5.0), state_at(-6.0, -5.0)], np.float32))
@@ -147,14 +194,20 @@ def view_with(projection: SavedProjection | None, frames: int = 100, heard: tupl
     return view
 
 
-@pytest.mark.parametrize(("width", "height"), [(80, 24), (140, 45), (60, 20), (200, 60), (60, 16), (40, 11)])
-def test_the_picture_fills_the_terminal_and_never_overflows(projection: SavedProjection, width: int, height: int) -> None:
+@pytest.mark.parametrize(
+    ("width", "height"), [(80, 24), (140, 45), (60, 20), (200, 60), (60, 16), (40, 11)]
+)
+def test_the_picture_fills_the_terminal_and_never_overflows(
+    projection: SavedProjection, width: int, height: int
+) -> None:
     lines = draw(view_with(projection), width, height).splitlines()
     assert len(lines) == height
     assert max(map(len, lines)) <= width
 
 
-def test_at_80x24_the_plane_and_all_that_tells_of_the_floor_are_there(projection: SavedProjection) -> None:
+def test_at_80x24_the_plane_and_all_that_tells_of_the_floor_are_there(
+    projection: SavedProjection,
+) -> None:
     picture = draw(view_with(projection), 80, 24)
     for words in (
         "● You ",
@@ -172,14 +225,21 @@ def test_at_80x24_the_plane_and_all_that_tells_of_the_floor_are_there(projection
     lines = picture.splitlines()
     start = next(row for row, line in enumerate(lines) if line.startswith(" ● You"))
     widths = Widths.of(80, NAMES)
-    plane = [line[1 + widths.label : 1 + widths.label + widths.centre] for line in lines[start : start + plan_rows(24, plane=True).plane]]
+    plane = [
+        line[1 + widths.label : 1 + widths.label + widths.centre]
+        for line in lines[start : start + plan_rows(24, plane=True).plane]
+    ]
     view = view_with(projection)
     assert view.plane is not None
-    assert [line.ljust(widths.centre) for line in plane] == view.plane.picture(widths.centre, len(plane)).characters
+    assert [line.ljust(widths.centre) for line in plane] == view.plane.picture(
+        widths.centre, len(plane)
+    ).characters
 
 
 @pytest.mark.parametrize(("width", "height"), [(80, 17), (80, 11), (30, 40)])
-def test_too_small_a_terminal_leaves_the_plane_out_and_loses_nothing_else(projection: SavedProjection, width: int, height: int) -> None:
+def test_too_small_a_terminal_leaves_the_plane_out_and_loses_nothing_else(
+    projection: SavedProjection, width: int, height: int
+) -> None:
     with_plane = draw(view_with(projection), width, height)
     assert with_plane == draw(view_with(None), width, height)
     assert "near" not in with_plane
@@ -199,7 +259,9 @@ def test_the_plan_uses_every_row_and_the_plane_grows_with_it(height: int) -> Non
     assert plan.events >= 2
 
 
-def test_the_plane_keeps_its_place_while_the_conversation_goes_on(projection: SavedProjection) -> None:
+def test_the_plane_keeps_its_place_while_the_conversation_goes_on(
+    projection: SavedProjection,
+) -> None:
     first, later = (draw(view_with(projection, frames), 80, 24).splitlines() for frames in (0, 300))
     for label in ("● You", "Who next?", "── events"):
         assert [label in line for line in first] == [label in line for line in later]
@@ -207,14 +269,24 @@ def test_the_plane_keeps_its_place_while_the_conversation_goes_on(projection: Sa
 
 def test_a_channel_that_is_not_heard_is_named(projection: SavedProjection) -> None:
     lines = draw(view_with(projection, heard=(True, False)), 80, 24).splitlines()
-    assert next(line for line in lines if line.startswith(" ◆ Other")).rstrip().endswith("not heard")
+    assert (
+        next(line for line in lines if line.startswith(" ◆ Other")).rstrip().endswith("not heard")
+    )
 
 
 def test_colour_changes_no_character_of_the_plane(projection: SavedProjection) -> None:
     places = np.random.default_rng(1).uniform(-10, 10, (300, 2)).astype(np.float32)
-    full = replace(projection, places=places, situations=np.array(["a"] * 300), stability=np.ones(300, np.float32))
+    full = replace(
+        projection,
+        places=places,
+        situations=np.array(["a"] * 300),
+        stability=np.ones(300, np.float32),
+    )
     coloured = draw(view_with(full), 80, 24, colour=True)
-    plain = "".join(part.partition("m")[2] if number else part for number, part in enumerate(coloured.split("\x1b[")))
+    plain = "".join(
+        part.partition("m")[2] if number else part
+        for number, part in enumerate(coloured.split("\x1b["))
+    )
     assert plain == draw(view_with(full), 80, 24)
 
 
@@ -226,7 +298,9 @@ def test_the_bundled_plane_shows_all_its_landmarks_at_80x24() -> None:
     assert Widths.of(80, NAMES).centre >= PLANE_COLUMNS
 
 
-def test_where_there_is_no_terminal_a_line_says_that_the_plane_is_not_drawn(projection: SavedProjection) -> None:
+def test_where_there_is_no_terminal_a_line_says_that_the_plane_is_not_drawn(
+    projection: SavedProjection,
+) -> None:
     out = io.StringIO()
     with Screen(TerminalView("call.wav", "tiny 1", projection=projection), out=out) as screen:
         screen.on_latents(0, np.zeros((2, 3), np.float32))

@@ -95,11 +95,26 @@ class Desk:
     def on_error(self, conversation: Conversation, code: str) -> None:
         self.errors.append(code)
 
-    def open(self, settings: StreamSettings | None = None, *, token: str | None = "token", answers: bool = True) -> tuple[Conversation, FakeConnection]:
-        conversation = Conversation(settings or StreamSettings(), self.engine.metadata, self.batcher, self.limits, self, token=token)
+    def open(
+        self,
+        settings: StreamSettings | None = None,
+        *,
+        token: str | None = "token",
+        answers: bool = True,
+    ) -> tuple[Conversation, FakeConnection]:
+        conversation = Conversation(
+            settings or StreamSettings(),
+            self.engine.metadata,
+            self.batcher,
+            self.limits,
+            self,
+            token=token,
+        )
         return conversation, attach(conversation, answers=answers)
 
-    async def live(self, conversation: Conversation, samples: np.ndarray[Any, Any], chunk: int = 320) -> None:
+    async def live(
+        self, conversation: Conversation, samples: np.ndarray[Any, Any], chunk: int = 320
+    ) -> None:
         """Send in real time."""
         for start in range(0, len(samples), chunk):
             part = samples[start : start + chunk]

@@ -33,7 +33,9 @@ def test_any_token_admits_in_either_place(token: str) -> None:
     assert status(rule, "token=wrong", Authorization=f"Bearer {token}") is None
 
 
-@pytest.mark.parametrize("shown", ["", "firs", "firstt", "First", "first,second", "first second", "\u00e9"])
+@pytest.mark.parametrize(
+    "shown", ["", "firs", "firstt", "First", "first,second", "first second", "\u00e9"]
+)
 def test_another_token_does_not_admit(shown: str) -> None:
     rule = Access(["first", "second"])
     assert status(rule, f"token={shown}") == 401
@@ -47,7 +49,10 @@ def test_only_a_bearer_token_counts(header: str) -> None:
 
 def test_a_refusal_says_what_was_expected_and_no_token() -> None:
     refusal = Access(["first"]).refusal(Headers(), "token=mine")
-    assert refusal == (http.HTTPStatus.UNAUTHORIZED, "expected a valid token, as 'Authorization: Bearer TOKEN' or ?token=TOKEN")
+    assert refusal == (
+        http.HTTPStatus.UNAUTHORIZED,
+        "expected a valid token, as 'Authorization: Bearer TOKEN' or ?token=TOKEN",
+    )
 
 
 def test_every_token_is_compared_in_full(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -90,13 +95,25 @@ def test_this_servers_own_page_is_admitted(host: str, origin: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "origin", ["http://evil.page", "https://127.0.0.1", "http://127.0.0.1:8766", "http://localhost:8765", "http://127.0.0.1:8765.evil.page", "null", "", "x"]
+    "origin",
+    [
+        "http://evil.page",
+        "https://127.0.0.1",
+        "http://127.0.0.1:8766",
+        "http://localhost:8765",
+        "http://127.0.0.1:8765.evil.page",
+        "null",
+        "",
+        "x",
+    ],
 )
 def test_a_foreign_page_is_refused(origin: str) -> None:
     refusal = Access().refusal(Headers({"Host": OWN, "Origin": origin}), "")
     assert refusal is not None
     assert refusal[0] is http.HTTPStatus.FORBIDDEN
-    assert refusal[1].startswith("expected a web page of this server, or of an origin that it was started with (--origin), got ")
+    assert refusal[1].startswith(
+        "expected a web page of this server, or of an origin that it was started with (--origin), got "
+    )
     assert repr(origin) in refusal[1]
 
 
@@ -142,7 +159,17 @@ def test_a_star_admits_every_page_and_null_those_without_an_origin() -> None:
 
 @pytest.mark.parametrize(
     "origin",
-    ["", "my.page", "https://", "https://my.page/path", "https://my.page?x", "https://a@my.page", "https://my.page:x", "https://[", "https://*.page:99999"],
+    [
+        "",
+        "my.page",
+        "https://",
+        "https://my.page/path",
+        "https://my.page?x",
+        "https://a@my.page",
+        "https://my.page:x",
+        "https://[",
+        "https://*.page:99999",
+    ],
 )
 def test_what_is_no_origin_is_a_config_error(origin: str) -> None:
     with pytest.raises(ConfigError, match=r"expected an origin such as https://my\.page"):

@@ -93,7 +93,9 @@ async def settled(engine: FakeEngine) -> None:
             await asyncio.sleep(0)
 
 
-async def test_waiting_frames_share_a_step_and_every_session_keeps_its_own_state(engine: FakeEngine, batcher: Batcher) -> None:
+async def test_waiting_frames_share_a_step_and_every_session_keeps_its_own_state(
+    engine: FakeEngine, batcher: Batcher
+) -> None:
     talks = [Talk(batcher, level) for level in (0.125, 0.25, 0.5)]
     for talk in talks:
         talk.push(5)
@@ -105,7 +107,9 @@ async def test_waiting_frames_share_a_step_and_every_session_keeps_its_own_state
         assert [prediction.frame for prediction in talk.predictions] == [0, 1, 2, 3, 4]
 
 
-async def test_a_step_takes_at_most_one_frame_of_a_session_and_at_most_max_batch(engine: FakeEngine, batcher: Batcher) -> None:
+async def test_a_step_takes_at_most_one_frame_of_a_session_and_at_most_max_batch(
+    engine: FakeEngine, batcher: Batcher
+) -> None:
     talks = [Talk(batcher, n / 16) for n in range(1, 8)]
     for talk in talks:
         talk.push(3)
@@ -115,7 +119,9 @@ async def test_a_step_takes_at_most_one_frame_of_a_session_and_at_most_max_batch
     assert sum(len(batch) for batch in engine.batches) == 21
 
 
-async def test_the_frame_that_has_waited_longest_goes_first(engine: FakeEngine, batcher: Batcher, clock: Clock) -> None:
+async def test_the_frame_that_has_waited_longest_goes_first(
+    engine: FakeEngine, batcher: Batcher, clock: Clock
+) -> None:
     talks = [Talk(batcher, n / 16) for n in range(1, 7)]
     for talk in reversed(talks):
         clock.now_s += 0.001
@@ -124,7 +130,9 @@ async def test_the_frame_that_has_waited_longest_goes_first(engine: FakeEngine, 
     assert engine.batches == [[6 / 16, 5 / 16, 4 / 16, 3 / 16], [2 / 16, 1 / 16]]
 
 
-async def test_a_file_sent_at_once_does_not_delay_live_sessions(engine: FakeEngine, batcher: Batcher) -> None:
+async def test_a_file_sent_at_once_does_not_delay_live_sessions(
+    engine: FakeEngine, batcher: Batcher
+) -> None:
     file, live = Talk(batcher, 0.5), Talk(batcher, 0.25)
     file.push(1000)
     assert file.lane.is_early
@@ -151,7 +159,9 @@ async def test_files_fill_only_what_live_sessions_leave(engine: FakeEngine, cloc
     assert engine.batches == [[0.25] * 30 + [0.5] * 16]
 
 
-async def test_audio_that_a_stalled_network_lets_go_at_once_is_still_live(batcher: Batcher, clock: Clock) -> None:
+async def test_audio_that_a_stalled_network_lets_go_at_once_is_still_live(
+    batcher: Batcher, clock: Clock
+) -> None:
     talk = Talk(batcher, 0.25)
     for _ in range(100):
         clock.now_s += FRAME_S
@@ -162,7 +172,9 @@ async def test_audio_that_a_stalled_network_lets_go_at_once_is_still_live(batche
     assert not talk.lane.is_early
 
 
-async def test_who_was_ahead_counts_as_live_again_after_a_while(batcher: Batcher, clock: Clock) -> None:
+async def test_who_was_ahead_counts_as_live_again_after_a_while(
+    batcher: Batcher, clock: Clock
+) -> None:
     talk = Talk(batcher, 0.25)
     talk.push(1000)
     assert talk.lane.is_early
@@ -173,7 +185,9 @@ async def test_who_was_ahead_counts_as_live_again_after_a_while(batcher: Batcher
     assert not talk.lane.is_early
 
 
-async def test_a_sound_card_that_is_a_little_fast_is_live_for_ever(batcher: Batcher, clock: Clock) -> None:
+async def test_a_sound_card_that_is_a_little_fast_is_live_for_ever(
+    batcher: Batcher, clock: Clock
+) -> None:
     talk = Talk(batcher, 0.25)
     for _ in range(100):
         clock.now_s += 1 / 1.05
@@ -199,7 +213,9 @@ async def test_steps_and_their_lag_are_reported(engine: FakeEngine, clock: Clock
     assert steps == [(0.25, 1, 1, 0.375)]
 
 
-async def test_an_engine_error_fails_only_the_session_that_caused_it(engine: FakeEngine, batcher: Batcher, caplog: pytest.LogCaptureFixture) -> None:
+async def test_an_engine_error_fails_only_the_session_that_caused_it(
+    engine: FakeEngine, batcher: Batcher, caplog: pytest.LogCaptureFixture
+) -> None:
     healthy, poisoned = Talk(batcher, 0.25), Talk(batcher, POISON)
     healthy.push(2)
     poisoned.push(2)
@@ -214,7 +230,9 @@ async def test_an_engine_error_fails_only_the_session_that_caused_it(engine: Fak
     assert healthy.sums() == [0.25, 0.5, 0.75]
 
 
-async def test_a_callback_that_raises_fails_only_its_session(engine: FakeEngine, batcher: Batcher) -> None:
+async def test_a_callback_that_raises_fails_only_its_session(
+    engine: FakeEngine, batcher: Batcher
+) -> None:
     errors: list[Exception] = []
 
     def broken(result: FrameResult) -> None:
@@ -231,7 +249,9 @@ async def test_a_callback_that_raises_fails_only_its_session(engine: FakeEngine,
     assert len(healthy.predictions) == 3
 
 
-async def test_a_held_lane_waits_and_goes_on_when_released(engine: FakeEngine, batcher: Batcher) -> None:
+async def test_a_held_lane_waits_and_goes_on_when_released(
+    engine: FakeEngine, batcher: Batcher
+) -> None:
     held, free = Talk(batcher, 0.25), Talk(batcher, 0.5)
     held.lane.hold()
     held.push(3)
@@ -252,7 +272,9 @@ async def test_a_closed_lane_is_silent(engine: FakeEngine, batcher: Batcher) -> 
     assert (talk.predictions, talk.errors, len(other.predictions)) == ([], [], 1)
 
 
-async def test_a_reset_session_is_due_anew(engine: FakeEngine, batcher: Batcher, clock: Clock) -> None:
+async def test_a_reset_session_is_due_anew(
+    engine: FakeEngine, batcher: Batcher, clock: Clock
+) -> None:
     talk = Talk(batcher, 0.25)
     talk.push(2)
     await settled(engine)

@@ -12,7 +12,16 @@ import pytest
 from turnstream.stream.engine import Engine
 from turnstream.stream.service.server import Server
 
-from ..serving import PATIENCE_S, dialogue, frames_of, offline, quick_limits, raw_client, still_serves, talk
+from ..serving import (
+    PATIENCE_S,
+    dialogue,
+    frames_of,
+    offline,
+    quick_limits,
+    raw_client,
+    still_serves,
+    talk,
+)
 
 HANDSHAKE = (
     b"GET /v1/stream HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
@@ -24,7 +33,11 @@ MASK = b"\x01\x02\x03\x04"
 
 def masked(payload: bytes, opcode: int, *, last: bool = True) -> bytes:
     """One frame as a client sends it."""
-    size = bytes([0x80 | len(payload)]) if len(payload) < 126 else b"\xfe" + struct.pack(">H", len(payload))
+    size = (
+        bytes([0x80 | len(payload)])
+        if len(payload) < 126
+        else b"\xfe" + struct.pack(">H", len(payload))
+    )
     body = bytes(byte ^ MASK[n % 4] for n, byte in enumerate(payload))
     return bytes([(0x80 if last else 0) | opcode]) + size + MASK + body
 
@@ -84,13 +97,17 @@ async def test_a_handshake_may_come_byte_by_byte(server: Server) -> None:
         assert b" 101 " in await client.until(b"\r\n\r\n")
 
 
-async def test_a_message_may_come_in_fragments_with_pings_between(server: Server, engine: Engine) -> None:
+async def test_a_message_may_come_in_fragments_with_pings_between(
+    server: Server, engine: Engine
+) -> None:
     samples = dialogue(0.1, seed=1)
     wire = samples.tobytes()
     async with opened(server) as client:
         await client.send(masked(wire[:101], BINARY, last=False))
         await client.send(masked(b"alive?", PING))
-        await client.send(masked(wire[101:5000], CONTINUED, last=False) + masked(wire[5000:], CONTINUED))
+        await client.send(
+            masked(wire[101:5000], CONTINUED, last=False) + masked(wire[5000:], CONTINUED)
+        )
         await client.send(masked(b'{"type":', TEXT, last=False) + masked(b'"close"}', CONTINUED))
         received = await client.rest()
     assert b"\x8a\x06alive?" in received
@@ -110,7 +127,9 @@ async def test_a_message_may_come_in_fragments_with_pings_between(server: Server
         (b"\x82\xff" + struct.pack(">Q", 1 << 40) + MASK, 1009),
     ],
 )
-async def test_a_client_that_breaks_the_framing_is_closed_with_the_right_code(server: Server, engine: Engine, wire: bytes, code: int) -> None:
+async def test_a_client_that_breaks_the_framing_is_closed_with_the_right_code(
+    server: Server, engine: Engine, wire: bytes, code: int
+) -> None:
     async with opened(server) as client:
         await client.send(wire)
         assert close_code(await client.rest()) == code
@@ -128,7 +147,9 @@ async def test_a_client_that_breaks_the_framing_is_closed_with_the_right_code(se
         (HANDSHAKE.replace(b"/v1/stream", b"/v1/stream?frames=maybe"), b"400"),
     ],
 )
-async def test_a_bad_handshake_gets_a_plain_answer(server: Server, request_bytes: bytes, status: bytes) -> None:
+async def test_a_bad_handshake_gets_a_plain_answer(
+    server: Server, request_bytes: bytes, status: bytes
+) -> None:
     async with tcp(server) as client:
         await client.send(request_bytes)
         assert (await client.rest()).startswith(b"HTTP/1.1 " + status)
@@ -136,8 +157,13 @@ async def test_a_bad_handshake_gets_a_plain_answer(server: Server, request_bytes
 
 
 @pytest.mark.parametrize("start", [b"", b"GET /v1/stream HTT", HANDSHAKE[:-2]])
-async def test_a_client_that_never_finishes_its_request_is_dropped(engine: Engine, start: bytes) -> None:
-    async with Server(engine, port=0, limits=quick_limits(open_timeout_s=0.2)) as server, tcp(server) as client:
+async def test_a_client_that_never_finishes_its_request_is_dropped(
+    engine: Engine, start: bytes
+) -> None:
+    async with (
+        Server(engine, port=0, limits=quick_limits(open_timeout_s=0.2)) as server,
+        tcp(server) as client,
+    ):
         await client.send(start)
         assert await client.rest() == b""
         await still_serves(server, engine)
@@ -151,7 +177,10 @@ async def test_what_is_no_http_is_dropped(server: Server, engine: Engine) -> Non
 
 
 async def test_of_connections_that_ask_for_nothing_the_oldest_makes_room(engine: Engine) -> None:
-    async with Server(engine, port=0, limits=quick_limits(max_opening=3, open_timeout_s=60)) as server, contextlib.AsyncExitStack() as stack:
+    async with (
+        Server(engine, port=0, limits=quick_limits(max_opening=3, open_timeout_s=60)) as server,
+        contextlib.AsyncExitStack() as stack,
+    ):
         quiet = [await stack.enter_async_context(tcp(server)) for _ in range(3)]
         await still_serves(server, engine)
         assert await quiet[0].rest() == b""
@@ -159,15 +188,21 @@ async def test_of_connections_that_ask_for_nothing_the_oldest_makes_room(engine:
         assert b" 101 " in await quiet[2].until(b"\r\n\r\n")
 
 
-@pytest.mark.parametrize("second", [b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n", HANDSHAKE, b"nonsense"])
-async def test_only_the_first_request_of_a_connection_is_answered(server: Server, engine: Engine, second: bytes) -> None:
+@pytest.mark.parametrize(
+    "second", [b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n", HANDSHAKE, b"nonsense"]
+)
+async def test_only_the_first_request_of_a_connection_is_answered(
+    server: Server, engine: Engine, second: bytes
+) -> None:
     async with tcp(server) as client:
         await client.send(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n" + second)
         assert (await client.rest()).count(b"HTTP/1.1") == 1
     await still_serves(server, engine)
 
 
-async def test_what_follows_a_handshake_at_once_must_be_websocket_frames(server: Server, engine: Engine) -> None:
+async def test_what_follows_a_handshake_at_once_must_be_websocket_frames(
+    server: Server, engine: Engine
+) -> None:
     async with tcp(server) as client:
         await client.send(HANDSHAKE + HANDSHAKE)
         received = await client.rest()
@@ -176,11 +211,18 @@ async def test_what_follows_a_handshake_at_once_must_be_websocket_frames(server:
     await still_serves(server, engine)
 
 
-FLOODS = [masked(b'{"type":"reset"}', TEXT), masked(b"", BINARY), masked(b"", PING), masked(b"", BINARY, last=False) + masked(b"", CONTINUED)]
+FLOODS = [
+    masked(b'{"type":"reset"}', TEXT),
+    masked(b"", BINARY),
+    masked(b"", PING),
+    masked(b"", BINARY, last=False) + masked(b"", CONTINUED),
+]
 
 
 @pytest.mark.parametrize("flood", FLOODS, ids=["reset", "empty", "ping", "fragments"])
-async def test_a_flood_of_tiny_messages_does_not_hold_up_the_others(server: Server, engine: Engine, flood: bytes) -> None:
+async def test_a_flood_of_tiny_messages_does_not_hold_up_the_others(
+    server: Server, engine: Engine, flood: bytes
+) -> None:
     samples = dialogue(0.1, seed=4)
     async with opened(server) as client, raw_client(server) as healthy:
         client.writer.write(flood * 40_000 + masked(b'{"type":"close"}', TEXT))
@@ -200,7 +242,10 @@ async def send_until_it_breaks(client: Bytes, data: bytes) -> None:
 
 
 async def test_a_client_that_asks_for_pongs_and_reads_none_is_cut(engine: Engine) -> None:
-    async with Server(engine, port=0, limits=quick_limits(max_message_bytes=10_000)) as server, opened(server) as client:
+    async with (
+        Server(engine, port=0, limits=quick_limits(max_message_bytes=10_000)) as server,
+        opened(server) as client,
+    ):
         ping = masked(b"x" * 125, PING) * 1000
         client.reader._transport.pause_reading()  # type: ignore[attr-defined]
         with pytest.raises(ConnectionError):
@@ -209,7 +254,10 @@ async def test_a_client_that_asks_for_pongs_and_reads_none_is_cut(engine: Engine
 
 
 async def test_a_client_that_never_answers_the_close_is_cut(engine: Engine) -> None:
-    async with Server(engine, port=0, limits=quick_limits(close_timeout_s=0.2)) as server, opened(server) as client:
+    async with (
+        Server(engine, port=0, limits=quick_limits(close_timeout_s=0.2)) as server,
+        opened(server) as client,
+    ):
         await client.send(masked(b"no json", TEXT))
         assert close_code(await client.rest()) == 1007
 

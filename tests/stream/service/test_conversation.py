@@ -17,7 +17,13 @@ from .conversation_desk import CLOSE, Desk, resume, settle
 async def test_a_message_waits_until_everything_before_it_is_predicted_on(engine: Engine) -> None:
     desk, samples = Desk(engine), dialogue(2, seed=1)
     conversation, connection = desk.open()
-    for message in (samples.tobytes(), '{"type":"flush"}', '{"type":"reset"}', samples.tobytes(), CLOSE):
+    for message in (
+        samples.tobytes(),
+        '{"type":"flush"}',
+        '{"type":"reset"}',
+        samples.tobytes(),
+        CLOSE,
+    ):
         conversation.on_message(message)
     assert not connection.reading
     for _ in range(10):
@@ -53,14 +59,21 @@ async def test_a_lost_connection_is_resumed_with_what_was_missed(engine: Engine)
     assert (desk.parked, desk.ended) == (1, [])
     got = first.messages[:31]
     second = resume(conversation, len(got))
-    assert second.messages[0] == {"type": "resumed", "session": first.messages[0]["session"], "received": 50, "missed": 0}
+    assert second.messages[0] == {
+        "type": "resumed",
+        "session": first.messages[0]["session"],
+        "received": 50,
+        "missed": 0,
+    }
     await desk.live(conversation, samples[16000:])
     conversation.on_message(CLOSE)
     await settle()
     frames, events = offline(engine, samples)
     whole = [*got, *second.messages[1:]]
     assert frames_of(whole) == frames
-    assert [(message["type"], message["time_s"]) for message in whole if "speaker" in message] == [(event.type, event.time_s) for event in events]
+    assert [(message["type"], message["time_s"]) for message in whole if "speaker" in message] == [
+        (event.type, event.time_s) for event in events
+    ]
 
 
 async def test_audio_that_came_before_the_loss_is_predicted_on_after_it(engine: Engine) -> None:
@@ -100,10 +113,14 @@ async def test_a_session_waits_for_its_client_for_a_time_and_no_longer(engine: E
 
 
 @pytest.mark.parametrize(("lost", "token"), [(False, "token"), (True, None)])
-async def test_a_client_that_leaves_in_due_form_or_cannot_come_back_ends_the_session(engine: Engine, lost: bool, token: str | None) -> None:
+async def test_a_client_that_leaves_in_due_form_or_cannot_come_back_ends_the_session(
+    engine: Engine, lost: bool, token: str | None
+) -> None:
     desk = Desk(engine)
     conversation, connection = desk.open(token=token)
-    assert (connection.messages[0]["resume_token"], connection.messages[0]["resume_s"]) == ((token, 30) if token else (None, 0))
+    assert (connection.messages[0]["resume_token"], connection.messages[0]["resume_s"]) == (
+        (token, 30) if token else (None, 0)
+    )
     conversation.on_disconnect(lost=lost)
     assert (desk.ended, desk.parked) == (["the client left"], 0)
 
@@ -115,15 +132,21 @@ async def test_a_count_that_cannot_be_is_refused(engine: Engine) -> None:
         conversation.check_resume(2)
 
 
-async def test_a_packed_conversation_goes_on_elsewhere_with_the_same_numbers(engine: Engine) -> None:
+async def test_a_packed_conversation_goes_on_elsewhere_with_the_same_numbers(
+    engine: Engine,
+) -> None:
     desk, other, samples = Desk(engine), Desk(engine), dialogue(3, seed=4)
     conversation, first = desk.open()
     await desk.live(conversation, samples[:16000], 555)
-    conversation.on_message(samples[16000:30000].tobytes())  # part of which still waits when it moves
+    conversation.on_message(
+        samples[16000:30000].tobytes()
+    )  # part of which still waits when it moves
     packed = conversation.pack()
     assert desk.ended == ["moved"]
     assert first.hung_up
-    moved = Conversation.unpack(packed, engine.metadata, other.batcher, other.limits, other, token="token")
+    moved = Conversation.unpack(
+        packed, engine.metadata, other.batcher, other.limits, other, token="token"
+    )
     assert (other.parked, moved.parked_s) == (1, other.clock())
     second = resume(moved, len(first.messages))
     moved.on_message(samples[30000:].tobytes())

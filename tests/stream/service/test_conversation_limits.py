@@ -38,7 +38,11 @@ async def test_a_live_client_that_reads_slowly_misses_frames_but_no_event(engine
     conversation.on_message(CLOSE)
     await settle()
     frames, events = offline(engine, samples)
-    heard = [(message["type"], message["time_s"]) for message in connection.messages if "speaker" in message]
+    heard = [
+        (message["type"], message["time_s"])
+        for message in connection.messages
+        if "speaker" in message
+    ]
     assert heard == [(event.type, event.time_s) for event in events]
     assert len(frames_of(connection.messages)) < len(frames)
     assert connection.messages[-1]["frames"] == len(frames)
@@ -70,7 +74,9 @@ async def test_a_slow_but_steady_reader_is_kept(engine: Engine) -> None:
     assert desk.errors == []
 
 
-async def test_a_client_that_does_not_take_the_last_messages_is_closed_in_time(engine: Engine) -> None:
+async def test_a_client_that_does_not_take_the_last_messages_is_closed_in_time(
+    engine: Engine,
+) -> None:
     desk = Desk(engine, slow_reader_timeout_s=10)
     conversation, connection = desk.open()
     connection.writable = False
@@ -127,7 +133,10 @@ async def test_a_client_that_says_nothing_is_let_go_and_keep_alive_keeps_it(engi
     desk.clock.now_s += 61
     conversation.tick(desk.clock())
     assert desk.errors == ["idle"]
-    assert connection.closed == (1008, "idle: expected audio or keep_alive at least every 60 s, got nothing")
+    assert connection.closed == (
+        1008,
+        "idle: expected audio or keep_alive at least every 60 s, got nothing",
+    )
 
 
 async def test_a_connection_that_answers_no_ping_is_dropped(engine: Engine) -> None:

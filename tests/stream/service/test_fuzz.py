@@ -25,9 +25,14 @@ def test_a_parser_raises_nothing_but_protocol_errors(wire: str | bytes) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-async def test_a_connection_that_misbehaves_is_ended_and_nobody_else_notices(engine: Engine, kind: str) -> None:
+async def test_a_connection_that_misbehaves_is_ended_and_nobody_else_notices(
+    engine: Engine, kind: str
+) -> None:
     samples = dialogue(1, seed=11)
-    async with Server(engine, port=0, limits=quick_limits()) as server, raw_client(server) as healthy:
+    async with (
+        Server(engine, port=0, limits=quick_limits()) as server,
+        raw_client(server) as healthy,
+    ):
         await healthy.send(samples[:1600].tobytes())
         for seed in range(8):
             ending = await asyncio.to_thread(misbehave, server.port, kind, random.Random(seed))

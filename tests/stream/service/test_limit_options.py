@@ -47,7 +47,9 @@ def test_help_tells_units_and_defaults() -> None:
         ("--idle-timeout-s", "inf", "a number"),
     ],
 )
-def test_what_is_no_number_is_refused(capsys: pytest.CaptureFixture[str], option: str, word: str, expected: str) -> None:
+def test_what_is_no_number_is_refused(
+    capsys: pytest.CaptureFixture[str], option: str, word: str, expected: str
+) -> None:
     with pytest.raises(SystemExit):
         parser().parse_args([option, word])
     assert f"argument {option}: expected {expected}, got {word!r}" in capsys.readouterr().err

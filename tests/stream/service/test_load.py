@@ -8,7 +8,9 @@ FRAME_RATE_HZ = 50.0
 TICK_S = 0.25
 
 
-def after(sessions: int, share: float, *, early_frames: int = 0, lag_s: float = 0.001, ticks: int = 40) -> Load:
+def after(
+    sessions: int, share: float, *, early_frames: int = 0, lag_s: float = 0.001, ticks: int = 40
+) -> Load:
     """The load of so many live sessions that use this share of a core for 10 s."""
     load = Load(max_load=0.8, max_lag_s=0.04, per_session=0.005)
     load.tick(0, 0, FRAME_RATE_HZ)
@@ -21,7 +23,10 @@ def after(sessions: int, share: float, *, early_frames: int = 0, lag_s: float = 
 def test_a_session_is_refused_when_one_more_would_exceed_the_limit() -> None:
     assert abs(after(78, 0.78).share - 0.78) < 0.01
     assert after(78, 0.78).refusal() is None
-    assert after(80, 0.8).refusal() == "at capacity: with one more session, 81% of a core would be used, the limit is 80%"
+    assert (
+        after(80, 0.8).refusal()
+        == "at capacity: with one more session, 81% of a core would be used, the limit is 80%"
+    )
 
 
 def test_newcomers_count_before_they_can_be_measured_and_no_longer() -> None:

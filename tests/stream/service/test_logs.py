@@ -13,14 +13,24 @@ from turnstream.stream.service import logs
 from turnstream.stream.service.logs import JsonFormatter, TextFormatter
 
 
-def record(message: str, *args: object, name: str = "turnstream.stream.service.server", error: bool = False, **extra: object) -> logging.LogRecord:
-    made = logging.LogRecord(name, logging.INFO, "file.py", 1, message, args, sys.exc_info() if error else None)
+def record(
+    message: str,
+    *args: object,
+    name: str = "turnstream.stream.service.server",
+    error: bool = False,
+    **extra: object,
+) -> logging.LogRecord:
+    made = logging.LogRecord(
+        name, logging.INFO, "file.py", 1, message, args, sys.exc_info() if error else None
+    )
     vars(made).update(extra)
     return made
 
 
 def test_a_json_entry_has_time_level_logger_message_and_the_given_fields() -> None:
-    line = JsonFormatter().format(record("session %s ended", "9f86", session="9f86", frames=12, seconds=0.24))
+    line = JsonFormatter().format(
+        record("session %s ended", "9f86", session="9f86", frames=12, seconds=0.24)
+    )
     assert "\n" not in line
     entry = json.loads(line)
     time = datetime.fromisoformat(entry.pop("time"))
@@ -46,7 +56,9 @@ def test_a_line_break_in_a_message_does_not_break_a_json_line() -> None:
 
 
 def test_a_field_that_json_does_not_know_is_written_as_text() -> None:
-    assert json.loads(JsonFormatter().format(record("x", model=logging)))["model"].startswith("<module")
+    assert json.loads(JsonFormatter().format(record("x", model=logging)))["model"].startswith(
+        "<module"
+    )
 
 
 @pytest.mark.parametrize("formatter", [TextFormatter(), JsonFormatter()])
@@ -87,13 +99,21 @@ def test_nonsense_sent_to_the_port_is_one_line() -> None:
     except EOFError:
         made = record("opening handshake failed", name="websockets.server", error=True)
     line = TextFormatter().format(made)
-    assert line.endswith("INFO websockets.server: opening handshake failed: invalid HTTP request line: GET /?token=...")
+    assert line.endswith(
+        "INFO websockets.server: opening handshake failed: invalid HTTP request line: GET /?token=..."
+    )
     assert made.exc_info is not None, "other handlers get the record as it was"
 
 
 @pytest.mark.parametrize(("form", "formatter"), [("text", TextFormatter), ("json", JsonFormatter)])
 @pytest.mark.parametrize(("quiet", "level"), [(False, logging.INFO), (True, logging.WARNING)])
-def test_the_process_is_set_up_once(monkeypatch: pytest.MonkeyPatch, form: logs.Form, formatter: type[logging.Formatter], quiet: bool, level: int) -> None:
+def test_the_process_is_set_up_once(
+    monkeypatch: pytest.MonkeyPatch,
+    form: logs.Form,
+    formatter: type[logging.Formatter],
+    quiet: bool,
+    level: int,
+) -> None:
     root = logging.RootLogger(logging.ERROR)
     monkeypatch.setattr(logging, "root", root)
     logs.configure(form, quiet=quiet)

@@ -18,7 +18,9 @@ def samples(body: bytes) -> dict[str, float]:
     found: dict[str, float] = {}
     for family in text_string_to_metric_families(body.decode()):
         for sample in family.samples:
-            found[sample.name + "".join(f"[{value}]" for value in sample.labels.values())] = sample.value
+            found[sample.name + "".join(f"[{value}]" for value in sample.labels.values())] = (
+                sample.value
+            )
     return found
 
 
@@ -94,7 +96,13 @@ def test_one_worker_answers_for_all(tmp_path: Path) -> None:
     pids: list[int] = []
     body = ""
     for _ in range(2):
-        pid, _, body = subprocess.run([sys.executable, "-c", _WORKER], env=environment, check=True, capture_output=True, text=True).stdout.partition("\n")
+        pid, _, body = subprocess.run(
+            [sys.executable, "-c", _WORKER],
+            env=environment,
+            check=True,
+            capture_output=True,
+            text=True,
+        ).stdout.partition("\n")
         pids.append(int(pid))
     found = samples(body.encode())
     assert found["turnstream_sessions"] == 4
@@ -105,6 +113,10 @@ def test_one_worker_answers_for_all(tmp_path: Path) -> None:
     assert found["turnstream_load_ratio"] == max(pids) / 1e9
     for pid in pids:
         mark_process_dead(pid, str(tmp_path))
-    third = subprocess.run([sys.executable, "-c", _WORKER], env=environment, check=True, capture_output=True, text=True).stdout.partition("\n")[2]
+    third = subprocess.run(
+        [sys.executable, "-c", _WORKER], env=environment, check=True, capture_output=True, text=True
+    ).stdout.partition("\n")[2]
     assert samples(third.encode())["turnstream_sessions"] == 2, "the dead hold no sessions"
-    assert samples(third.encode())["turnstream_sessions_opened_total"] == 9, "but what they counted stays"
+    assert samples(third.encode())["turnstream_sessions_opened_total"] == 9, (
+        "but what they counted stays"
+    )

@@ -20,7 +20,11 @@ def filled(messages: int, max_kept: int = 100) -> Outbox:
 
 def test_messages_are_given_once_and_in_order() -> None:
     outbox = filled(3)
-    assert (outbox.waiting, outbox.take_unsent(1000), outbox.take_unsent(1000)) == (3, ["1", "2", "3"], [])
+    assert (outbox.waiting, outbox.take_unsent(1000), outbox.take_unsent(1000)) == (
+        3,
+        ["1", "2", "3"],
+        [],
+    )
     outbox.put("4", essential=True)
     assert outbox.take_unsent(1000) == ["4"]
     assert (outbox.waiting, outbox.outstanding, outbox.last, outbox.sent) == (0, 4, 4, 4)
@@ -63,7 +67,9 @@ def test_a_count_that_cannot_be_is_refused(received: int) -> None:
     outbox = filled(9)
     outbox.take_unsent(1000)
     outbox.acknowledge(4)
-    with pytest.raises(ProtocolError, match=f"received: expected from 4 to 9 messages, got {received}") as refused:
+    with pytest.raises(
+        ProtocolError, match=f"received: expected from 4 to 9 messages, got {received}"
+    ) as refused:
         outbox.rewind(received)
     assert refused.value.code == "bad_setting"
 
@@ -78,8 +84,18 @@ def test_when_too_many_wait_frames_are_given_up_and_events_never() -> None:
     assert got == sorted(got)
 
 
-@given(st.lists(st.tuples(st.sampled_from(["put", "event", "take", "acknowledge", "resume"]), st.floats(0, 1)), max_size=200), st.integers(5, 40))
-def test_both_sides_count_alike_whatever_happens(steps: list[tuple[str, float]], max_kept: int) -> None:
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["put", "event", "take", "acknowledge", "resume"]), st.floats(0, 1)
+        ),
+        max_size=200,
+    ),
+    st.integers(5, 40),
+)
+def test_both_sides_count_alike_whatever_happens(
+    steps: list[tuple[str, float]], max_kept: int
+) -> None:
     """A client that counts as PROTOCOL.md says has every event once, in order, and never disagrees with the server about the count."""
     outbox, count, put, got = Outbox(max_kept), 0, 0, []
     counts = [0]
@@ -103,7 +119,9 @@ def test_both_sides_count_alike_whatever_happens(steps: list[tuple[str, float]],
     got += outbox.take_unsent(1000)
     numbers = [int(wire.split()[1]) for wire in got]
     assert numbers == sorted(set(numbers))
-    assert [wire for wire in got if wire.startswith("event")] == [f"event {n}" for n in events_of(steps)]
+    assert [wire for wire in got if wire.startswith("event")] == [
+        f"event {n}" for n in events_of(steps)
+    ]
 
 
 def events_of(steps: list[tuple[str, float]]) -> list[int]:

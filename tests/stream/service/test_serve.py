@@ -30,7 +30,9 @@ from ..projections import random_projection, unusable_projections
 
 def answer(url: str, tls: ssl.SSLContext | None = None, **headers: str) -> tuple[int, str]:
     try:
-        with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=20, context=tls) as response:
+        with urllib.request.urlopen(
+            urllib.request.Request(url, headers=headers), timeout=20, context=tls
+        ) as response:
             return response.status, response.read().decode()
     except urllib.error.HTTPError as error:
         with error:
@@ -59,9 +61,13 @@ def test_the_log_goes_to_standard_error(tiny_model_path: Path) -> None:
     assert last.endswith("INFO turnstream.stream.service.server: stopped")
 
 
-def test_tokens_come_from_the_file_and_the_environment(tiny_model_path: Path, tmp_path: Path) -> None:
+def test_tokens_come_from_the_file_and_the_environment(
+    tiny_model_path: Path, tmp_path: Path
+) -> None:
     (tmp_path / "tokens").write_text("first\n\n  second \n")
-    with command_server(tiny_model_path, "--token-file", str(tmp_path / "tokens"), tokens="third, fourth") as server:
+    with command_server(
+        tiny_model_path, "--token-file", str(tmp_path / "tokens"), tokens="third, fourth"
+    ) as server:
         for token in ("first", "second", "third", "fourth"):
             with Client(server.url, token=token) as client:
                 assert client.begin.model_name == "tiny"
@@ -72,7 +78,10 @@ def test_tokens_come_from_the_file_and_the_environment(tiny_model_path: Path, tm
 
 def test_sessions_are_limited(tiny_model_path: Path) -> None:
     with command_server(tiny_model_path, "--max-sessions", "1") as server, Client(server.url):
-        with pytest.raises(ServerError, match="at capacity: 1 sessions") as caught, Client(server.url):
+        with (
+            pytest.raises(ServerError, match="at capacity: 1 sessions") as caught,
+            Client(server.url),
+        ):
             pass
         assert caught.value.code == "http_503"
 
@@ -80,21 +89,34 @@ def test_sessions_are_limited(tiny_model_path: Path) -> None:
 def test_tls_serves_the_stream_and_the_page(tiny_model_path: Path, tmp_path: Path) -> None:
     certificate, key = make_certificate(tmp_path)
     trusting = ssl.create_default_context(cafile=str(certificate))
-    with command_server(tiny_model_path, "--tls-cert", str(certificate), "--tls-key", str(key), tls=True) as server:
+    with command_server(
+        tiny_model_path, "--tls-cert", str(certificate), "--tls-key", str(key), tls=True
+    ) as server:
         assert server.page.startswith("https://127.0.0.1:")
         assert answer(f"{server.page}healthz", trusting)[0] == 200
-        with connect(f"{server.url}/v1/stream", ssl=trusting, compression=None, proxy=None) as client:
+        with connect(
+            f"{server.url}/v1/stream", ssl=trusting, compression=None, proxy=None
+        ) as client:
             assert json.loads(client.recv(timeout=20))["type"] == "begin"
         with pytest.raises(urllib.error.URLError, match="certificate verify failed"):
             answer(server.page)
 
 
 def test_only_listed_pages_may_connect(tiny_model_path: Path) -> None:
-    with command_server(tiny_model_path, "--origin", "https://my.page", "--origin", "null") as server:
+    with command_server(
+        tiny_model_path, "--origin", "https://my.page", "--origin", "null"
+    ) as server:
         for origin in (None, "https://my.page", "null", server.page.rstrip("/")):
-            with connect(f"{server.url}/v1/stream", origin=origin, compression=None, proxy=None) as client:
+            with connect(
+                f"{server.url}/v1/stream", origin=origin, compression=None, proxy=None
+            ) as client:
                 assert json.loads(client.recv(timeout=20))["type"] == "begin"
-        with pytest.raises(InvalidStatus, match="HTTP 403"), connect(f"{server.url}/v1/stream", origin="https://other.page", compression=None, proxy=None):
+        with (
+            pytest.raises(InvalidStatus, match="HTTP 403"),
+            connect(
+                f"{server.url}/v1/stream", origin="https://other.page", compression=None, proxy=None
+            ),
+        ):
             pass
 
 
@@ -102,8 +124,17 @@ def test_only_listed_pages_may_connect(tiny_model_path: Path) -> None:
 def test_the_log_tells_no_tokens_and_no_audio(tiny_model_path: Path, form: str) -> None:
     with command_server(tiny_model_path, "--log-format", form, tokens="SECRET") as server:
         for token in ("SECRET", "WRONG-SECRET"):
-            for query in (f"token={token}", f"token={token}&frames=never", f"resume={token}&received=0&token=SECRET"):
-                with contextlib.suppress(InvalidStatus), connect(f"{server.url}/v1/stream?{query}", compression=None, proxy=None) as client:
+            for query in (
+                f"token={token}",
+                f"token={token}&frames=never",
+                f"resume={token}&received=0&token=SECRET",
+            ):
+                with (
+                    contextlib.suppress(InvalidStatus),
+                    connect(
+                        f"{server.url}/v1/stream?{query}", compression=None, proxy=None
+                    ) as client,
+                ):
                     client.send("AUDIO-LIKE" * 100)
                 answer(f"{server.page}v1/stream?{query}", Authorization=f"Bearer {token}")
             with socket.create_connection(("127.0.0.1", server.port)) as nonsense:
@@ -115,7 +146,10 @@ def test_the_log_tells_no_tokens_and_no_audio(tiny_model_path: Path, form: str) 
     assert "SECRET" not in err
     assert "AUDIO" not in err
     if form == "json":
-        assert all({"time", "level", "logger", "message"} <= json.loads(line).keys() for line in err.splitlines())
+        assert all(
+            {"time", "level", "logger", "message"} <= json.loads(line).keys()
+            for line in err.splitlines()
+        )
 
 
 def error_line(capsys: pytest.CaptureFixture[str]) -> str:
@@ -125,7 +159,9 @@ def error_line(capsys: pytest.CaptureFixture[str]) -> str:
     return line.removeprefix(prefix)
 
 
-def test_a_port_in_use_is_one_clear_line(tiny_model_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_port_in_use_is_one_clear_line(
+    tiny_model_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         assert main(["serve", "--quiet", "--port", str(port), "--model", str(tiny_model_path)]) == 2
@@ -135,8 +171,24 @@ def test_a_port_in_use_is_one_clear_line(tiny_model_path: Path, capsys: pytest.C
     assert "address already in use" in line
 
 
-def test_an_address_that_is_not_ours_is_one_clear_line(tiny_model_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["serve", "--quiet", "--port", "0", "--host", "192.0.2.1", "--model", str(tiny_model_path)]) == 2
+def test_an_address_that_is_not_ours_is_one_clear_line(
+    tiny_model_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert (
+        main(
+            [
+                "serve",
+                "--quiet",
+                "--port",
+                "0",
+                "--host",
+                "192.0.2.1",
+                "--model",
+                str(tiny_model_path),
+            ]
+        )
+        == 2
+    )
     assert "cannot listen" in error_line(capsys)
 
 
@@ -149,11 +201,27 @@ def test_a_port_out_of_range_is_refused(port: str, capsys: pytest.CaptureFixture
 
 
 @pytest.mark.parametrize("content", [None, "", " \n\n"])
-def test_a_token_file_without_tokens_lets_nobody_in(tiny_model_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], content: str | None) -> None:
+def test_a_token_file_without_tokens_lets_nobody_in(
+    tiny_model_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], content: str | None
+) -> None:
     path = tmp_path / "tokens"
     if content is not None:
         path.write_text(content)
-    assert main(["serve", "--quiet", "--port", "0", "--model", str(tiny_model_path), "--token-file", str(path)]) == 2
+    assert (
+        main(
+            [
+                "serve",
+                "--quiet",
+                "--port",
+                "0",
+                "--model",
+                str(tiny_model_path),
+                "--token-file",
+                str(path),
+            ]
+        )
+        == 2
+    )
     line = error_line(capsys)
     assert "expected a file of tokens, one a line" in line
     assert str(path) in line
@@ -161,19 +229,37 @@ def test_a_token_file_without_tokens_lets_nobody_in(tiny_model_path: Path, tmp_p
 
 @pytest.mark.parametrize("tokens", ["", " ", ",", " , ,"])
 def test_a_token_variable_without_tokens_lets_nobody_in(
-    tiny_model_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tokens: str
+    tiny_model_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tokens: str,
 ) -> None:
     monkeypatch.setenv("TURNSTREAM_TOKENS", tokens)
     assert main(["serve", "--quiet", "--port", "0", "--model", str(tiny_model_path)]) == 2
-    assert error_line(capsys) == "expected access tokens in TURNSTREAM_TOKENS, separated by commas, got none; unset it to admit everyone"
+    assert (
+        error_line(capsys)
+        == "expected access tokens in TURNSTREAM_TOKENS, separated by commas, got none; unset it to admit everyone"
+    )
 
 
 @pytest.mark.parametrize(
     ("host", "tokens", "warned"),
-    [("0.0.0.0", None, True), ("", None, True), ("some.name", None, True), ("0.0.0.0", "a", False), ("localhost", None, False), ("::1", None, False)],
+    [
+        ("0.0.0.0", None, True),
+        ("", None, True),
+        ("some.name", None, True),
+        ("0.0.0.0", "a", False),
+        ("localhost", None, False),
+        ("::1", None, False),
+    ],
 )
 def test_an_open_server_that_others_can_reach_is_warned_of(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, tiny_model_path: Path, host: str, tokens: str | None, warned: bool
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    tiny_model_path: Path,
+    host: str,
+    tokens: str | None,
+    warned: bool,
 ) -> None:
     async def at_once(*args: object) -> None:
         pass
@@ -183,7 +269,9 @@ def test_an_open_server_that_others_can_reach_is_warned_of(
     if tokens is not None:
         monkeypatch.setenv("TURNSTREAM_TOKENS", tokens)
     assert main(["serve", "--host", host, "--model", str(tiny_model_path)]) == 0
-    assert [record.levelname for record in caplog.records if "no access tokens" in record.message] == ["WARNING"] * warned
+    assert [
+        record.levelname for record in caplog.records if "no access tokens" in record.message
+    ] == ["WARNING"] * warned
 
 
 def test_without_signal_handlers_an_interrupt_ends_the_server_well(
@@ -194,7 +282,9 @@ def test_without_signal_handlers_an_interrupt_ends_the_server_well(
 
     monkeypatch.setattr(serve, "new_event_loop", asyncio.new_event_loop)
     monkeypatch.setattr(asyncio.SelectorEventLoop, "add_signal_handler", missing)
-    monkeypatch.setattr(serve, "print", lambda *args, **options: signal.raise_signal(signal.SIGINT), raising=False)
+    monkeypatch.setattr(
+        serve, "print", lambda *args, **options: signal.raise_signal(signal.SIGINT), raising=False
+    )
     with caplog.at_level("INFO", logger="turnstream"):
         assert main(["serve", "--port", "0", "--model", str(tiny_model_path)]) == 0
     assert caplog.messages[-1] == "stopped"
@@ -211,20 +301,33 @@ def test_bad_settings_are_a_config_error(tmp_path: Path, monkeypatch: pytest.Mon
     ("options", "line"),
     [
         (["--tls-key", "server.key"], "expected --tls-cert with --tls-key, got the key alone"),
-        (["--tls-cert", "none.pem"], "expected a certificate and its key, got 'none.pem': No such file or directory"),
-        (["--origin", "my.page"], "expected an origin such as https://my.page or http://localhost:3000, '*' or 'null', got 'my.page'"),
+        (
+            ["--tls-cert", "none.pem"],
+            "expected a certificate and its key, got 'none.pem': No such file or directory",
+        ),
+        (
+            ["--origin", "my.page"],
+            "expected an origin such as https://my.page or http://localhost:3000, '*' or 'null', got 'my.page'",
+        ),
     ],
 )
-def test_settings_of_no_possible_server_are_one_clear_line(tiny_model_path: Path, capsys: pytest.CaptureFixture[str], options: list[str], line: str) -> None:
+def test_settings_of_no_possible_server_are_one_clear_line(
+    tiny_model_path: Path, capsys: pytest.CaptureFixture[str], options: list[str], line: str
+) -> None:
     assert main(["serve", "--quiet", "--port", "0", "--model", str(tiny_model_path), *options]) == 2
     assert error_line(capsys) == line
 
 
 @pytest.mark.parametrize("count", ["0", "-1", "2.5", "many", "1025"])
-def test_a_number_of_workers_out_of_range_is_refused(capsys: pytest.CaptureFixture[str], count: str) -> None:
+def test_a_number_of_workers_out_of_range_is_refused(
+    capsys: pytest.CaptureFixture[str], count: str
+) -> None:
     with pytest.raises(SystemExit):
         main(["serve", f"--workers={count}"])
-    assert error_line(capsys) == f"argument --workers: expected a whole number from 1 to 1024, got {count!r}"
+    assert (
+        error_line(capsys)
+        == f"argument --workers: expected a whole number from 1 to 1024, got {count!r}"
+    )
 
 
 @pytest.mark.parametrize(
@@ -243,27 +346,63 @@ def test_the_page_is_where_a_browser_on_this_machine_finds_it(url: str, page: st
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_another_projection_is_what_the_page_gets(tiny_model_path: Path, tmp_path: Path, workers: int) -> None:
+def test_another_projection_is_what_the_page_gets(
+    tiny_model_path: Path, tmp_path: Path, workers: int
+) -> None:
     path = tmp_path / "mine.json"
     random_projection(Engine(tiny_model_path), "latent_speaker", ((5, "tanh"),)).save(path)
-    with command_server(tiny_model_path, "--quiet", "--projection", str(path), "--workers", str(workers)) as server:
+    with command_server(
+        tiny_model_path, "--quiet", "--projection", str(path), "--workers", str(workers)
+    ) as server:
         assert answer(f"{server.page}plane.json") == (200, path.read_text())
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_a_projection_that_does_not_fit_is_one_clear_line(tiny_model_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], workers: int) -> None:
-    cases = unusable_projections(Engine(tiny_model_path), tmp_path) | {bundled_plane(): "got the bundled plane, of turnstream 2"}
+def test_a_projection_that_does_not_fit_is_one_clear_line(
+    tiny_model_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], workers: int
+) -> None:
+    cases = unusable_projections(Engine(tiny_model_path), tmp_path) | {
+        bundled_plane(): "got the bundled plane, of turnstream 2"
+    }
     for path, words in list(cases.items())[:: 1 if workers == 1 else 3]:
-        options = ["--quiet", "--port", "0", "--model", str(tiny_model_path), "--workers", str(workers), "--projection", str(path)]
+        options = [
+            "--quiet",
+            "--port",
+            "0",
+            "--model",
+            str(tiny_model_path),
+            "--workers",
+            str(workers),
+            "--projection",
+            str(path),
+        ]
         assert main(["serve", *options]) == 2
         assert re.search(words, error_line(capsys))
 
 
-def test_no_room_for_anyone_is_refused(tiny_model_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["serve", "--quiet", "--port", "0", "--model", str(tiny_model_path), "--max-sessions", "0"]) == 2
+def test_no_room_for_anyone_is_refused(
+    tiny_model_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert (
+        main(
+            [
+                "serve",
+                "--quiet",
+                "--port",
+                "0",
+                "--model",
+                str(tiny_model_path),
+                "--max-sessions",
+                "0",
+            ]
+        )
+        == 2
+    )
     assert error_line(capsys) == "max_sessions: expected more than 0, got 0"
 
 
-def test_a_missing_model_is_one_clear_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_missing_model_is_one_clear_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["serve", "--quiet", "--port", "0", "--model", str(tmp_path / "none.onnx")]) == 2
     assert "none.onnx" in error_line(capsys)

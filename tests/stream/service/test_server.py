@@ -14,13 +14,27 @@ from turnstream.stream.protocol import LatentMessage
 from turnstream.stream.resample import to_float32
 from turnstream.stream.service.server import Server
 
-from ..serving import PATIENCE_S, dialogue, frames_of, of_type, offline, quick_limits, raw_client, send_for_ever, slow_client, still_serves, talk
+from ..serving import (
+    PATIENCE_S,
+    dialogue,
+    frames_of,
+    of_type,
+    offline,
+    quick_limits,
+    raw_client,
+    send_for_ever,
+    slow_client,
+    still_serves,
+    talk,
+)
 
 # ---- sessions -------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("chunk", [77, 320, 16000])
-async def test_one_session_equals_the_offline_prediction(server: Server, engine: Engine, chunk: int) -> None:
+async def test_one_session_equals_the_offline_prediction(
+    server: Server, engine: Engine, chunk: int
+) -> None:
     samples = dialogue(6.05, seed=1)
     frames, events = offline(engine, samples)
     async with raw_client(server) as client:
@@ -28,25 +42,45 @@ async def test_one_session_equals_the_offline_prediction(server: Server, engine:
     assert frames_of(messages) == frames
     assert len(frames) == 303
     heard = [message for message in messages if "speaker" in message]
-    assert heard == [{"type": e.type, "speaker": e.speaker, "time_s": e.time_s, "probability": e.probability} for e in events]
-    assert messages[-1] == {"type": "termination", "frames": 303, "seconds": 6.05, "reason": "close"}
+    assert heard == [
+        {"type": e.type, "speaker": e.speaker, "time_s": e.time_s, "probability": e.probability}
+        for e in events
+    ]
+    assert messages[-1] == {
+        "type": "termination",
+        "frames": 303,
+        "seconds": 6.05,
+        "reason": "close",
+    }
     assert client.close_code == 1000
 
 
-@pytest.mark.parametrize(("encoding", "rate_hz", "channels"), [("pcm_f32le", 16000, 2), ("pcm_s16le", 48000, 1), ("pcm_s16le", 8000, 2)])
-async def test_every_form_of_audio_gives_the_offline_prediction(server: Server, engine: Engine, encoding: str, rate_hz: int, channels: int) -> None:
+@pytest.mark.parametrize(
+    ("encoding", "rate_hz", "channels"),
+    [("pcm_f32le", 16000, 2), ("pcm_s16le", 48000, 1), ("pcm_s16le", 8000, 2)],
+)
+async def test_every_form_of_audio_gives_the_offline_prediction(
+    server: Server, engine: Engine, encoding: str, rate_hz: int, channels: int
+) -> None:
     samples = dialogue(1, seed=2, rate_hz=rate_hz)[:, :channels]
     wire = to_float32(samples)[:, :channels] if encoding == "pcm_f32le" else samples
-    async with raw_client(server, f"sample_rate={rate_hz}&channels={channels}&encoding={encoding}") as client:
+    async with raw_client(
+        server, f"sample_rate={rate_hz}&channels={channels}&encoding={encoding}"
+    ) as client:
         messages = await talk(client, wire, 1000)
     assert frames_of(messages) == offline(engine, samples, rate_hz=rate_hz)[0]
 
 
-async def test_sessions_share_steps_and_do_not_change_each_other(server: Server, engine: Engine) -> None:
+async def test_sessions_share_steps_and_do_not_change_each_other(
+    server: Server, engine: Engine
+) -> None:
     async def one(seed: int) -> bool:
         samples = dialogue(3 + seed / 10, seed)
         async with raw_client(server) as client:
-            return frames_of(await talk(client, samples, 320 + 50 * seed)) == offline(engine, samples)[0]
+            return (
+                frames_of(await talk(client, samples, 320 + 50 * seed))
+                == offline(engine, samples)[0]
+            )
 
     async with asyncio.timeout(PATIENCE_S):
         assert await asyncio.gather(*(one(seed) for seed in range(8))) == [True] * 8
@@ -59,7 +93,9 @@ async def test_every_nth_frame_and_latents_come_as_asked(server: Server, engine:
         messages = await talk(client, samples, 320)
     assert [frame.frame for frame in frames_of(messages)] == [0, 10, 20, 30, 40]
     latents = [message for message in messages if isinstance(message, LatentMessage)]
-    assert [(message.frame, message.kind) for message in latents] == [(n, kind) for n in (0, 10, 20, 30, 40) for kind in ("latent", "latent_speaker")]
+    assert [(message.frame, message.kind) for message in latents] == [
+        (n, kind) for n in (0, 10, 20, 30, 40) for kind in ("latent", "latent_speaker")
+    ]
     assert latents[0].values.shape == (2, engine.metadata.latent_size)
     assert latents[1].values.shape == (2, engine.metadata.latent_speaker_size)
     assert messages[-1]["frames"] == 50
@@ -97,8 +133,12 @@ async def when_admitted(server: Server, engine: Engine) -> None:
 
 
 @pytest.mark.parametrize("resume_s", [0, 30])
-async def test_a_client_that_leaves_without_a_word_frees_its_place_for_another(engine: Engine, resume_s: float) -> None:
-    async with Server(engine, port=0, limits=quick_limits(max_sessions=1, resume_s=resume_s)) as server:
+async def test_a_client_that_leaves_without_a_word_frees_its_place_for_another(
+    engine: Engine, resume_s: float
+) -> None:
+    async with Server(
+        engine, port=0, limits=quick_limits(max_sessions=1, resume_s=resume_s)
+    ) as server:
         for _ in range(3):
             async with raw_client(server) as client:
                 await client.send(dialogue(0.5, seed=1).tobytes())
@@ -112,17 +152,47 @@ async def test_a_client_that_leaves_without_a_word_frees_its_place_for_another(e
 @pytest.mark.parametrize(
     ("message", "code", "close_code", "complaint"),
     [
-        (b"\x00" * 321, "bad_audio", 1007, "expected whole samples of 4 bytes (pcm_s16le, 2 channels), got 321 bytes"),
+        (
+            b"\x00" * 321,
+            "bad_audio",
+            1007,
+            "expected whole samples of 4 bytes (pcm_s16le, 2 channels), got 321 bytes",
+        ),
         ("hello", "bad_control", 1007, "expected a JSON object, got 'hello'"),
-        ('{"type":"stop"}', "bad_control", 1007, "type: expected one of configure, flush, reset, keep_alive, close; got 'stop'"),
-        ('{"type":"configure","policy":"bold"}', "bad_setting", 1007, "policy: expected one of fast, balanced, patient; got 'bold'"),
-        ('{"type":"configure","frames":"none","latents":"all"}', "bad_setting", 1007, "latents=all: expected frames=all or a number"),
-        (b"\x00" * 20_000, "message_too_big", 1009, "expected a message of at most 10000 bytes, got 20000"),
+        (
+            '{"type":"stop"}',
+            "bad_control",
+            1007,
+            "type: expected one of configure, flush, reset, keep_alive, close; got 'stop'",
+        ),
+        (
+            '{"type":"configure","policy":"bold"}',
+            "bad_setting",
+            1007,
+            "policy: expected one of fast, balanced, patient; got 'bold'",
+        ),
+        (
+            '{"type":"configure","frames":"none","latents":"all"}',
+            "bad_setting",
+            1007,
+            "latents=all: expected frames=all or a number",
+        ),
+        (
+            b"\x00" * 20_000,
+            "message_too_big",
+            1009,
+            "expected a message of at most 10000 bytes, got 20000",
+        ),
     ],
 )
-async def test_bad_input_gives_one_clear_error_and_disturbs_nobody(engine: Engine, message: str | bytes, code: str, close_code: int, complaint: str) -> None:
+async def test_bad_input_gives_one_clear_error_and_disturbs_nobody(
+    engine: Engine, message: str | bytes, code: str, close_code: int, complaint: str
+) -> None:
     samples = dialogue(1, seed=6)
-    async with Server(engine, port=0, limits=quick_limits(max_message_bytes=10_000)) as server, raw_client(server) as healthy:
+    async with (
+        Server(engine, port=0, limits=quick_limits(max_message_bytes=10_000)) as server,
+        raw_client(server) as healthy,
+    ):
         await healthy.send(samples[:1600].tobytes())
         async with raw_client(server) as client:
             await client.send(message)
@@ -173,12 +243,17 @@ class FailsOnLoud:
 
 async def test_an_engine_that_fails_ends_only_the_session_that_it_failed_on(engine: Engine) -> None:
     samples = dialogue(1, seed=7)
-    async with Server(FailsOnLoud(engine), port=0, limits=quick_limits()) as server, raw_client(server) as healthy:
+    async with (
+        Server(FailsOnLoud(engine), port=0, limits=quick_limits()) as server,
+        raw_client(server) as healthy,
+    ):
         await healthy.send(samples[:1600].tobytes())
         async with raw_client(server) as client:
             await client.send(np.full((640, 2), -32768, np.int16).tobytes())
             messages = await client.rest()
-        assert messages == [{"type": "error", "code": "internal_error", "message": "the prediction failed"}]
+        assert messages == [
+            {"type": "error", "code": "internal_error", "message": "the prediction failed"}
+        ]
         assert client.close_code == 1011
         assert frames_of(await talk(healthy, samples[1600:], 1600)) == offline(engine, samples)[0]
 
@@ -188,7 +263,10 @@ async def test_an_engine_that_fails_ends_only_the_session_that_it_failed_on(engi
 
 async def test_a_client_that_does_not_read_is_dropped(engine: Engine) -> None:
     limits = quick_limits(max_outgoing_messages=20, slow_reader_timeout_s=0.3, close_timeout_s=0.2)
-    async with Server(engine, port=0, limits=limits) as server, slow_client(server, "latents=all") as client:
+    async with (
+        Server(engine, port=0, limits=limits) as server,
+        slow_client(server, "latents=all") as client,
+    ):
         async with asyncio.timeout(PATIENCE_S):
             with pytest.raises(ConnectionClosed):
                 await send_for_ever(client, dialogue(1, seed=8).tobytes())
@@ -197,7 +275,10 @@ async def test_a_client_that_does_not_read_is_dropped(engine: Engine) -> None:
 
 async def test_a_file_sent_at_once_and_read_late_loses_nothing(engine: Engine) -> None:
     samples = dialogue(20, seed=9)
-    async with Server(engine, port=0, limits=quick_limits(max_outgoing_messages=20)) as server, slow_client(server, "latents=all") as client:
+    async with (
+        Server(engine, port=0, limits=quick_limits(max_outgoing_messages=20)) as server,
+        slow_client(server, "latents=all") as client,
+    ):
         sender = asyncio.create_task(client.send(samples.tobytes()[: 1 << 20]))
         await still_serves(server, engine)
         await sender

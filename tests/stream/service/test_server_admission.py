@@ -13,7 +13,18 @@ from websockets.exceptions import InvalidStatus
 from turnstream.stream.engine import Engine
 from turnstream.stream.service.server import Server
 
-from ..serving import PATIENCE_S, dialogue, frames_of, offline, quick_limits, raw_client, send_for_ever, slow_client, still_serves, talk
+from ..serving import (
+    PATIENCE_S,
+    dialogue,
+    frames_of,
+    offline,
+    quick_limits,
+    raw_client,
+    send_for_ever,
+    slow_client,
+    still_serves,
+    talk,
+)
 
 
 async def http_get(server: Server, path: str) -> tuple[int, str, str]:
@@ -24,7 +35,11 @@ async def http_get(server: Server, path: str) -> tuple[int, str, str]:
         head, _, body = (await reader.read()).decode().partition("\r\n\r\n")
     writer.close()
     await writer.wait_closed()
-    kinds = [line.partition(": ")[2] for line in head.split("\r\n") if line.lower().startswith("content-type")]
+    kinds = [
+        line.partition(": ")[2]
+        for line in head.split("\r\n")
+        if line.lower().startswith("content-type")
+    ]
     return int(head.split()[1]), " ".join(kinds), body
 
 
@@ -52,14 +67,30 @@ async def test_a_full_server_refuses_with_503_and_serves_on(engine: Engine) -> N
 
 
 async def test_a_bad_query_is_refused_with_its_reason(server: Server) -> None:
-    assert await refusal(f"{server.url}?encoding=mp3") == (400, "encoding: expected one of pcm_s16le, pcm_f32le, mulaw; got 'mp3'\n")
+    assert await refusal(f"{server.url}?encoding=mp3") == (
+        400,
+        "encoding: expected one of pcm_s16le, pcm_f32le, mulaw; got 'mp3'\n",
+    )
 
 
-@pytest.mark.parametrize("headers", [{}, {"Authorization": "Bearer wrong"}, {"Authorization": "Basic secret"}, {"Authorization": "Bearer"}])
-async def test_a_client_without_the_token_is_refused(engine: Engine, headers: dict[str, str]) -> None:
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"Authorization": "Bearer wrong"},
+        {"Authorization": "Basic secret"},
+        {"Authorization": "Bearer"},
+    ],
+)
+async def test_a_client_without_the_token_is_refused(
+    engine: Engine, headers: dict[str, str]
+) -> None:
     async with Server(engine, port=0, tokens=["secret", "other"]) as server:
         status, text = await refusal(f"{server.url}?token=nosecret", additional_headers=headers)
-    assert (status, text) == (401, "expected a valid token, as 'Authorization: Bearer TOKEN' or ?token=TOKEN\n")
+    assert (status, text) == (
+        401,
+        "expected a valid token, as 'Authorization: Bearer TOKEN' or ?token=TOKEN\n",
+    )
 
 
 async def test_a_client_with_a_token_is_admitted_by_header_or_query(engine: Engine) -> None:
@@ -76,14 +107,23 @@ async def test_plain_requests_get_an_answer(server: Server) -> None:
         assert (status, kind) == (200, "application/json")
         health = json.loads(body)
         assert 0 <= health.pop("load") < 1
-        assert health == {"status": "ok", "sessions": 1, "max_sessions": 1000, "model": {"name": "tiny", "version": "0"}}
+        assert health == {
+            "status": "ok",
+            "sessions": 1,
+            "max_sessions": 1000,
+            "model": {"name": "tiny", "version": "0"},
+        }
         status, kind, body = await http_get(server, "/metrics")
         assert (status, kind.partition(";")[0]) == (200, "text/plain")
         assert "\nturnstream_sessions 1.0\n" in body
     status, kind, body = await http_get(server, "/")
     assert (status, kind) == (200, "text/html; charset=utf-8")
     assert "<title>" in body
-    assert await http_get(server, "/v2/stream") == (404, "text/plain; charset=utf-8", "no such path; expected /v1/stream, /healthz, /metrics or /\n")
+    assert await http_get(server, "/v2/stream") == (
+        404,
+        "text/plain; charset=utf-8",
+        "no such path; expected /v1/stream, /healthz, /metrics or /\n",
+    )
     assert (await http_get(server, "/v1/stream"))[0] == 426
     status, _, body = await http_get(server, "//[")
     assert (status, body) == (400, "expected a path such as /v1/stream: Invalid IPv6 URL\n")
@@ -102,7 +142,12 @@ async def test_shutdown_lets_every_session_end_well(engine: Engine) -> None:
             messages = [first, *await client.rest()]
             await closing
         assert frames_of(messages) == offline(engine, samples)[0]
-        assert messages[-1] == {"type": "termination", "frames": 25, "seconds": 0.5, "reason": "shutdown"}
+        assert messages[-1] == {
+            "type": "termination",
+            "frames": 25,
+            "seconds": 0.5,
+            "reason": "shutdown",
+        }
         assert client.close_code == 1001
 
 

@@ -28,12 +28,16 @@ def test_the_key_may_stand_in_the_certificates_file(tmp_path: Path) -> None:
 def test_a_key_of_another_certificate_is_refused(tmp_path: Path) -> None:
     certificate, _ = make_certificate(tmp_path, "first")
     _, key = make_certificate(tmp_path, "second")
-    with pytest.raises(ConfigError, match=r"got the key of another certificate: .*first\.pem' and .*second\.key'"):
+    with pytest.raises(
+        ConfigError, match=r"got the key of another certificate: .*first\.pem' and .*second\.key'"
+    ):
         server_context(certificate, key)
 
 
 def test_a_key_with_a_password_is_refused_and_not_asked_for(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"expected a private key that is not encrypted, got .*server\.key'"):
+    with pytest.raises(
+        ConfigError, match=r"expected a private key that is not encrypted, got .*server\.key'"
+    ):
         server_context(*make_certificate(tmp_path, password="secret"))
 
 
@@ -45,15 +49,22 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
         server_context(tmp_path / "none.pem")
 
 
-@pytest.mark.parametrize("content", [b"", b"not PEM", b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"])
+@pytest.mark.parametrize(
+    "content", [b"", b"not PEM", b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"]
+)
 def test_what_is_no_certificate_is_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "bad.pem").write_bytes(content)
     _, key = make_certificate(tmp_path)
-    with pytest.raises(ConfigError, match=r"expected a certificate and its private key as PEM, got .*bad\.pem"):
+    with pytest.raises(
+        ConfigError, match=r"expected a certificate and its private key as PEM, got .*bad\.pem"
+    ):
         server_context(tmp_path / "bad.pem", key)
 
 
 def test_a_certificate_without_a_key_is_refused(tmp_path: Path) -> None:
     certificate, _ = make_certificate(tmp_path)
-    with pytest.raises(ConfigError, match=r"expected a certificate and its private key as PEM, got .*server\.pem': "):
+    with pytest.raises(
+        ConfigError,
+        match=r"expected a certificate and its private key as PEM, got .*server\.pem': ",
+    ):
         server_context(certificate)

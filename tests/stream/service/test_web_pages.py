@@ -36,7 +36,9 @@ def test_every_file_has_its_type(path: str, content_type: str, beginning: bytes)
     assert found.content_type == content_type
     assert found.body.startswith(beginning)
     assert found.headers["X-Content-Type-Options"] == "nosniff"
-    assert found.headers["Cache-Control"] == ("public, max-age=86400" if path == "/sample.flac" else "no-cache")
+    assert found.headers["Cache-Control"] == (
+        "public, max-age=86400" if path == "/sample.flac" else "no-cache"
+    )
 
 
 def test_every_file_of_the_page_is_served_and_every_name_in_it_is_a_file() -> None:
@@ -46,7 +48,12 @@ def test_every_file_of_the_page_is_served_and_every_name_in_it_is_a_file() -> No
         text = page(f"/{name}").body.decode()
         assert "http://" not in text.replace("http://www.w3.org/2000/svg", ""), name
         assert "https://" not in text, name
-    imported = {line.split('"./')[1].split('"')[0] for name in names for line in page(f"/{name}").body.decode().splitlines() if 'from "./' in line}
+    imported = {
+        line.split('"./')[1].split('"')[0]
+        for name in names
+        for line in page(f"/{name}").body.decode().splitlines()
+        if 'from "./' in line
+    }
     assert imported <= names
 
 
@@ -57,7 +64,11 @@ def test_the_sample_is_the_bundled_call() -> None:
 def test_another_plane_takes_the_place_of_the_bundled_one_and_of_nothing_else() -> None:
     given = find_page("/plane.json", b'{"mine": 1}')
     assert given is not None
-    assert (given.content_type, given.body, given.headers) == ("application/json", b'{"mine": 1}', page("/plane.json").headers)
+    assert (given.content_type, given.body, given.headers) == (
+        "application/json",
+        b'{"mine": 1}',
+        page("/plane.json").headers,
+    )
     assert find_page("/", b"{}") == page("/")
     assert page("/plane.json").body == bundled_plane().read_bytes()
 
@@ -84,7 +95,9 @@ def test_nothing_else_is_served(path: str) -> None:
 
 
 def test_the_page_may_load_nothing_from_elsewhere() -> None:
-    policy = dict(part.split(" ", 1) for part in page("/").headers["Content-Security-Policy"].split("; "))
+    policy = dict(
+        part.split(" ", 1) for part in page("/").headers["Content-Security-Policy"].split("; ")
+    )
     assert policy["default-src"] == "'none'"
     assert policy["script-src"] == policy["style-src"] == "'self'"
     assert policy["connect-src"] == "'self' ws: wss:"
@@ -94,7 +107,10 @@ def test_the_page_may_load_nothing_from_elsewhere() -> None:
 
 def test_other_sites_may_use_the_modules_and_nothing_else() -> None:
     assert page("/turnstream.js").headers["Access-Control-Allow-Origin"] == "*"
-    assert not any("Access-Control-Allow-Origin" in page(path).headers for path in ("/", "/style.css", "/plane.json", "/sample.flac", "/v1/presets"))
+    assert not any(
+        "Access-Control-Allow-Origin" in page(path).headers
+        for path in ("/", "/style.css", "/plane.json", "/sample.flac", "/v1/presets")
+    )
 
 
 def colours(style: str) -> dict[str, str]:
@@ -106,7 +122,10 @@ def contrast(first: str, second: str) -> float:
 
     def luminance(colour: str) -> float:
         shares = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
-        linear = [share / 12.92 if share <= 0.04045 else ((share + 0.055) / 1.055) ** 2.4 for share in shares]
+        linear = [
+            share / 12.92 if share <= 0.04045 else ((share + 0.055) / 1.055) ** 2.4
+            for share in shares
+        ]
         return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
     low, high = sorted((luminance(first), luminance(second)))
@@ -115,7 +134,9 @@ def contrast(first: str, second: str) -> float:
 
 @pytest.mark.parametrize("dark", [False, True])
 def test_every_text_stands_out_in_light_and_dark(dark: bool) -> None:
-    light_style, _, dark_style = page("/style.css").body.decode().partition("(prefers-color-scheme: dark)")
+    light_style, _, dark_style = (
+        page("/style.css").body.decode().partition("(prefers-color-scheme: dark)")
+    )
     colour = colours(light_style) | (colours(dark_style) if dark else {})
     for text in ("text", "quiet", "user-text", "other-text", "alarm"):
         for paper in ("paper", "panel"):
@@ -127,5 +148,8 @@ def test_every_text_stands_out_in_light_and_dark(dark: bool) -> None:
 def test_the_presets_are_those_of_the_policy() -> None:
     presets = json.loads(presets_json())
     assert {name: PolicySettings(**settings) for name, settings in presets.items()} == PRESETS
-    assert all(set(settings) == {field.name for field in fields(PolicySettings)} for settings in presets.values())
+    assert all(
+        set(settings) == {field.name for field in fields(PolicySettings)}
+        for settings in presets.values()
+    )
     assert page("/v1/presets").body == presets_json()

@@ -49,7 +49,10 @@ class Workers:
         return next(
             number
             for number, process in self.processes.items()
-            if any(connection.raddr and connection.raddr.port == port for connection in process.net_connections("tcp"))
+            if any(
+                connection.raddr and connection.raddr.port == port
+                for connection in process.net_connections("tcp")
+            )
         )
 
 
@@ -92,10 +95,16 @@ def last_of(client: ClientConnection) -> dict[str, Any]:
 
 def metric(server: CommandServer, name: str) -> float:
     with urllib.request.urlopen(f"{server.page}metrics", timeout=PATIENCE_S) as response:
-        return next(float(line.rpartition(" ")[2]) for line in response.read().decode().splitlines() if line.startswith(f"{name} "))
+        return next(
+            float(line.rpartition(" ")[2])
+            for line in response.read().decode().splitlines()
+            if line.startswith(f"{name} ")
+        )
 
 
-def test_when_a_worker_is_killed_the_others_sessions_live_on_and_another_starts(tiny_model_path: Path) -> None:
+def test_when_a_worker_is_killed_the_others_sessions_live_on_and_another_starts(
+    tiny_model_path: Path,
+) -> None:
     with workers(tiny_model_path) as running, sessions_on_all(running) as sessions:
         killed = running.processes[0]
         killed.kill()
@@ -136,11 +145,15 @@ def test_a_signal_lets_all_workers_drain(tiny_model_path: Path, number: signal.S
         code, out, _ = running.server.end(number)
         ends = [last_of(client) for clients in sessions.values() for client in clients]
         assert (code, out) == (0, "")
-        assert {(end["type"], end["reason"].partition(":")[0]) for end in ends} == {("termination", "shutdown")}
+        assert {(end["type"], end["reason"].partition(":")[0]) for end in ends} == {
+            ("termination", "shutdown")
+        }
         assert not any(process.is_running() for process in running.processes.values())
 
 
-def test_an_interrupt_at_the_terminal_reaches_everyone_and_is_no_error(tiny_model_path: Path) -> None:
+def test_an_interrupt_at_the_terminal_reaches_everyone_and_is_no_error(
+    tiny_model_path: Path,
+) -> None:
     with workers(tiny_model_path) as running:
         for process in running.processes.values():
             process.send_signal(signal.SIGINT)
@@ -170,21 +183,33 @@ def test_workers_drain_and_end_when_the_supervisor_is_killed(tiny_model_path: Pa
 
 def test_a_session_is_resumed_whichever_worker_the_client_reaches(tiny_model_path: Path) -> None:
     with workers(tiny_model_path, count=3) as running:
-        with connect(f"{running.server.url}/v1/stream?{QUERY}", compression=None, proxy=None) as client:
+        with connect(
+            f"{running.server.url}/v1/stream?{QUERY}", compression=None, proxy=None
+        ) as client:
             token = receive(client)["resume_token"]
             client.send(FRAME)
             assert receive(client)["frame"] == 0
             client.socket.shutdown(socket.SHUT_RDWR)  # without a word
         for number in range(1, 25):
-            with connect(f"{running.server.url}/v1/stream?resume={token}&received={1 + number}", compression=None, proxy=None) as client:
+            with connect(
+                f"{running.server.url}/v1/stream?resume={token}&received={1 + number}",
+                compression=None,
+                proxy=None,
+            ) as client:
                 resumed = receive(client)
-                assert (resumed["type"], resumed["received"], resumed["missed"]) == ("resumed", number, 0)
+                assert (resumed["type"], resumed["received"], resumed["missed"]) == (
+                    "resumed",
+                    number,
+                    0,
+                )
                 client.send(FRAME)
                 assert receive(client)["frame"] == number
                 client.socket.shutdown(socket.SHUT_RDWR)
 
 
-def test_a_worker_that_dies_again_and_again_ends_the_server_with_one_clear_line(tiny_model_path: Path, tmp_path: Path) -> None:
+def test_a_worker_that_dies_again_and_again_ends_the_server_with_one_clear_line(
+    tiny_model_path: Path, tmp_path: Path
+) -> None:
     model = tmp_path / "model.onnx"
     model.write_bytes(tiny_model_path.read_bytes())
     with workers(model) as running, sessions_on_all(running) as sessions:
@@ -193,21 +218,44 @@ def test_a_worker_that_dies_again_and_again_ends_the_server_with_one_clear_line(
         _, err = running.server.process.communicate(timeout=60)
         assert running.server.process.returncode == 2
         last = err.splitlines()[-1]
-        assert last.startswith("turnstream serve: error: worker 0 ended 5 times within 10 s of its start, lastly by expected an ONNX model file, got ")
-        assert all(last_of(client)["type"] == "termination" for client in sessions[1]), "the others drained"
+        assert last.startswith(
+            "turnstream serve: error: worker 0 ended 5 times within 10 s of its start, lastly by expected an ONNX model file, got "
+        )
+        assert all(last_of(client)["type"] == "termination" for client in sessions[1]), (
+            "the others drained"
+        )
         assert not any(process.is_running() for process in running.processes.values())
 
 
-def test_workers_that_cannot_start_are_one_clear_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["serve", "--port", "0", "--workers", "2", "--model", str(tmp_path / "none.onnx")]) == 2
-    assert capsys.readouterr().err.splitlines()[-1].startswith("turnstream serve: error: expected an ONNX model file, got ")
+def test_workers_that_cannot_start_are_one_clear_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert (
+        main(["serve", "--port", "0", "--workers", "2", "--model", str(tmp_path / "none.onnx")])
+        == 2
+    )
+    assert (
+        capsys.readouterr()
+        .err.splitlines()[-1]
+        .startswith("turnstream serve: error: expected an ONNX model file, got ")
+    )
 
 
-def test_a_port_in_use_is_one_clear_line(tiny_model_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with socket.create_server(("127.0.0.1", 0), reuse_port=True) as taken:  # such as another server's workers
+def test_a_port_in_use_is_one_clear_line(
+    tiny_model_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with socket.create_server(
+        ("127.0.0.1", 0), reuse_port=True
+    ) as taken:  # such as another server's workers
         port = taken.getsockname()[1]
-        assert main(["serve", "--port", str(port), "--workers", "2", "--model", str(tiny_model_path)]) == 2
-    assert capsys.readouterr().err.splitlines()[-1] == f"turnstream serve: error: cannot listen on 127.0.0.1, port {port}: Address already in use"
+        assert (
+            main(["serve", "--port", str(port), "--workers", "2", "--model", str(tiny_model_path)])
+            == 2
+        )
+    assert (
+        capsys.readouterr().err.splitlines()[-1]
+        == f"turnstream serve: error: cannot listen on 127.0.0.1, port {port}: Address already in use"
+    )
 
 
 def test_a_reserved_port_is_shared_and_takes_no_client() -> None:
@@ -215,12 +263,19 @@ def test_a_reserved_port_is_shared_and_takes_no_client() -> None:
         port = reserved.getsockname()[1]
         with pytest.raises(ConnectionRefusedError):
             socket.create_connection(("127.0.0.1", port))
-        with socket.create_server(("127.0.0.1", port), reuse_port=True), socket.create_connection(("127.0.0.1", port)):
+        with (
+            socket.create_server(("127.0.0.1", port), reuse_port=True),
+            socket.create_connection(("127.0.0.1", port)),
+        ):
             pass
 
 
-def test_a_system_that_cannot_share_a_port_is_told_so(monkeypatch: pytest.MonkeyPatch, tiny_model_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_system_that_cannot_share_a_port_is_told_so(
+    monkeypatch: pytest.MonkeyPatch, tiny_model_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.delattr(socket, "SO_REUSEPORT")
     assert main(["serve", "--port", "0", "--workers", "2", "--model", str(tiny_model_path)]) == 2
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith("turnstream serve: error: expected 1 worker, got 2: on this system processes cannot share a port")
+    assert line.startswith(
+        "turnstream serve: error: expected 1 worker, got 2: on this system processes cannot share a port"
+    )

@@ -32,7 +32,9 @@ def write(path: Path, text: str, encoding: str = "utf-8") -> Path:
     return path
 
 
-def write_audio(path: Path, speakers: Sequence[Sequence[Segment]], seconds: float, rate_hz: int = 8000) -> Path:
+def write_audio(
+    path: Path, speakers: Sequence[Sequence[Segment]], seconds: float, rate_hz: int = 8000
+) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     sf.write(path, voices(speakers, seconds, rate_hz).T, rate_hz)
     return path
@@ -61,13 +63,19 @@ def mu_law(audio: np.ndarray) -> np.ndarray:
     biased = np.minimum(np.abs(audio) * 32768, 32635).astype(np.int64) + 132
     exponent = np.floor(np.log2(biased)).astype(np.int64) - 7
     mantissa = (biased >> (exponent + 3)) & 0x0F
-    return (~(((audio < 0).astype(np.int64) << 7) | (exponent << 4) | mantissa) & 0xFF).astype(np.uint8)
+    return (~(((audio < 0).astype(np.int64) << 7) | (exponent << 4) | mantissa) & 0xFF).astype(
+        np.uint8
+    )
 
 
-def write_sphere(path: Path, speakers: Sequence[Sequence[Segment]], seconds: float, coding: str = "ulaw") -> Path:
+def write_sphere(
+    path: Path, speakers: Sequence[Sequence[Segment]], seconds: float, coding: str = "ulaw"
+) -> Path:
     """Stereo SPHERE, 8 kHz: `ulaw` as in Switchboard, or `pcm`."""
     audio = voices(speakers, seconds, 8000).T  # (N, 2): the channels alternate
-    samples, size, order = (mu_law(audio), 1, "1") if coding == "ulaw" else ((audio * 32767).astype("<i2"), 2, "01")
+    samples, size, order = (
+        (mu_law(audio), 1, "1") if coding == "ulaw" else ((audio * 32767).astype("<i2"), 2, "01")
+    )
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(sphere_header(len(audio), coding, size, order) + samples.tobytes())
     return path
@@ -76,7 +84,10 @@ def write_sphere(path: Path, speakers: Sequence[Sequence[Segment]], seconds: flo
 def listed(corpus: str, folder: Path, *options: str) -> list[Dialogue]:
     """What `turnstream manifest` makes of a folder, nothing of it held out unless options say so."""
     out = folder.parent / "manifest.jsonl"
-    assert main(["manifest", corpus, str(folder), "--out", str(out), "--val-share", "0", *options]) == 0
+    assert (
+        main(["manifest", corpus, str(folder), "--out", str(out), "--val-share", "0", *options])
+        == 0
+    )
     return read_manifest(out)
 
 
@@ -89,7 +100,10 @@ def spoken(dialogue: Dialogue) -> list[list[Segment]]:
 def words(dialogue: Dialogue) -> list[tuple[int, str]]:
     """Channel and text of what is written beside the manifest."""
     assert dialogue.words is not None
-    return [(word["ch"], word["text"]) for word in json.loads(dialogue.words.read_text(encoding="utf-8"))]
+    return [
+        (word["ch"], word["text"])
+        for word in json.loads(dialogue.words.read_text(encoding="utf-8"))
+    ]
 
 
 SWITCHBOARD_SPEAKERS = [[(0.98, 2.1), (5.0, 6.2)], [(2.6, 4.5)]]
@@ -115,5 +129,7 @@ def write_switchboard(folder: Path) -> Path:
     words = folder / "swb_ms98_transcriptions" / "20" / "2001"
     write(words / "sw2001A-ms98-a-word.text", SWITCHBOARD_SIDE_A)
     write(words / "sw2001B-ms98-a-word.text", SWITCHBOARD_SIDE_B)
-    write(folder / "tables" / "conv_tab.csv", "2001, Y, 1020, 1044, 303, 0, 910304, 1218, 1222, ,\n")
+    write(
+        folder / "tables" / "conv_tab.csv", "2001, Y, 1020, 1044, 303, 0, 910304, 1218, 1222, ,\n"
+    )
     return folder

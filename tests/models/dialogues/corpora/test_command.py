@@ -12,7 +12,10 @@ TIMES = [[(0.5, 1.5)], [(2.0, 3.0)]]
 
 def call(folder: Path, name: str) -> None:
     write_audio(folder / f"{name}.wav", TIMES, 4.0)
-    lines = [f"SPEAKER {name} 1 {start} {end - start} <NA> <NA> {speaker} <NA> <NA>\n" for speaker, ((start, end),) in zip("AB", TIMES, strict=True)]
+    lines = [
+        f"SPEAKER {name} 1 {start} {end - start} <NA> <NA> {speaker} <NA> <NA>\n"
+        for speaker, ((start, end),) in zip("AB", TIMES, strict=True)
+    ]
     write(folder / f"{name}.rttm", "".join(lines))
 
 
@@ -20,20 +23,27 @@ def test_what_was_found_is_summed_up(tmp_path: Path, capsys: pytest.CaptureFixtu
     for i in range(9):
         call(tmp_path / "calls", f"call{i}")
     out = tmp_path / "made" / "calls.jsonl"
-    assert main(["manifest", "rttm", str(tmp_path / "calls"), "--out", str(out), "--val-share", "0.4"]) == 0
+    assert (
+        main(["manifest", "rttm", str(tmp_path / "calls"), "--out", str(out), "--val-share", "0.4"])
+        == 0
+    )
     splits = [dialogue.split for dialogue in read_manifest(out)]
     summary = f"9 dialogues ({splits.count('train')} train, {splits.count('val')} val), 0.01 h, in {out}\n"
     assert capsys.readouterr().out == summary
 
 
-def test_broken_recordings_can_be_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_broken_recordings_can_be_left_out(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     call(tmp_path / "calls", "good")
     call(tmp_path / "calls", "lost")
     (tmp_path / "calls" / "lost.wav").unlink()
     out = tmp_path / "calls.jsonl"
     assert main(["manifest", "rttm", str(tmp_path / "calls"), "--out", str(out)]) == 2
     assert not out.exists()
-    assert main(["manifest", "rttm", str(tmp_path / "calls"), "--out", str(out), "--skip-broken"]) == 0
+    assert (
+        main(["manifest", "rttm", str(tmp_path / "calls"), "--out", str(out), "--skip-broken"]) == 0
+    )
     captured = capsys.readouterr()
     assert "left out lost: " in captured.err
     assert "; left out 1 of 2 recordings" in captured.out
@@ -49,13 +59,23 @@ def test_broken_recordings_can_be_left_out(tmp_path: Path, capsys: pytest.Captur
         ),
         (["rttm", "nowhere"], "nowhere: expected the folder of a corpus, got no folder"),
         (["rttm", "empty"], "empty: expected the files of a corpus, got an empty folder"),
-        (["switchboard", "calls"], "calls: expected files such as sw2001A-ms98-a-word.text, got none of this form among 2 files"),
+        (
+            ["switchboard", "calls"],
+            "calls: expected files such as sw2001A-ms98-a-word.text, got none of this form among 2 files",
+        ),
         (["rttm", "calls", "--val-share", "1"], "expected 0 <= --val-share < 1, got 1"),
-        (["rttm", "calls", "--activity-from", "words"], "one: expected words to say who spoke when, got none from corpus 'rttm'"),
+        (
+            ["rttm", "calls", "--activity-from", "words"],
+            "one: expected words to say who spoke when, got none from corpus 'rttm'",
+        ),
     ],
 )
 def test_bad_input_is_one_line_and_exit_code_2(
-    arguments: list[str], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    arguments: list[str],
+    message: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
     call(tmp_path / "calls", "one")

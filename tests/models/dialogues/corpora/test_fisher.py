@@ -26,17 +26,35 @@ CALLS = (
 @pytest.fixture
 def corpus(tmp_path: Path) -> Path:
     folder = tmp_path / "fisher"
-    write_sphere(folder / "LDC2004S13" / "fisher_eng_tr_sp_d1" / "audio" / "000" / "fe_03_00001.sph", SPEAKERS, 5.0)
+    write_sphere(
+        folder / "LDC2004S13" / "fisher_eng_tr_sp_d1" / "audio" / "000" / "fe_03_00001.sph",
+        SPEAKERS,
+        5.0,
+    )
     write(folder / "LDC2004T19" / "data" / "trans" / "000" / "fe_03_00001.txt", TRANSCRIPT)
     write(folder / "LDC2004T19" / "doc" / "fe_03_p1_calldata.tbl", CALLS)
     return folder
 
 
-def test_a_call_has_its_text_and_takes_activity_from_the_audio(corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_call_has_its_text_and_takes_activity_from_the_audio(
+    corpus: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (dialogue,) = listed("fisher", corpus)
-    assert (dialogue.id, dialogue.speakers, dialogue.activity_from) == ("fe_03_00001", ("fisher2602", "fisher1790"), "audio")
-    assert words(dialogue) == [(0, "hi um (( )) there"), (1, "hello [noise] who's this"), (1, "(( ))")]
-    monkeypatch.setattr(annotation, "detect_activity", lambda audio: abs(audio.reshape(2, -1, 320)).max(axis=2) > 0.1)
+    assert (dialogue.id, dialogue.speakers, dialogue.activity_from) == (
+        "fe_03_00001",
+        ("fisher2602", "fisher1790"),
+        "audio",
+    )
+    assert words(dialogue) == [
+        (0, "hi um (( )) there"),
+        (1, "hello [noise] who's this"),
+        (1, "(( ))"),
+    ]
+    monkeypatch.setattr(
+        annotation,
+        "detect_activity",
+        lambda audio: abs(audio.reshape(2, -1, 320)).max(axis=2) > 0.1,
+    )
     assert spoken(dialogue) == SPEAKERS
     assert voices(SPEAKERS, 5.0, 8000).shape == (2, 40000)
 
@@ -55,14 +73,28 @@ def test_a_caller_without_a_pin_is_somebody_of_this_call_alone(corpus: Path) -> 
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [
-        ("fe_03_00001.txt", TRANSCRIPT + "4.5 C: what\n", "fe_03_00001.txt, line 9: expected 'start end A: text' or B, got '4.5 C: what'"),
+        (
+            "fe_03_00001.txt",
+            TRANSCRIPT + "4.5 C: what\n",
+            "fe_03_00001.txt, line 9: expected 'start end A: text' or B, got '4.5 C: what'",
+        ),
         ("fe_03_00001.txt", "3.0 2.0 A: what\n", "line 1: expected 'start end A: text'"),
         ("fe_03_00001.sph", None, "fe_03_00001.txt: expected its audio, fe_03_00001 ("),
-        ("fe_03_00001.txt", None, "expected files such as fe_03_00001.txt, got none of this form among 2 files"),
-        ("fe_03_p1_calldata.tbl", "CALL_ID,APIN\n", "expected columns CALL_ID, APIN and BPIN, got none named BPIN"),
+        (
+            "fe_03_00001.txt",
+            None,
+            "expected files such as fe_03_00001.txt, got none of this form among 2 files",
+        ),
+        (
+            "fe_03_p1_calldata.tbl",
+            "CALL_ID,APIN\n",
+            "expected columns CALL_ID, APIN and BPIN, got none named BPIN",
+        ),
     ],
 )
-def test_what_is_missing_or_broken_is_named(name: str, text: str | None, message: str, corpus: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_is_missing_or_broken_is_named(
+    name: str, text: str | None, message: str, corpus: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (path,) = corpus.rglob(name)
     path.unlink() if text is None else path.write_text(text)
     assert main(["manifest", "fisher", str(corpus), "--out", str(corpus.parent / "m.jsonl")]) == 2

@@ -29,7 +29,9 @@ UNITS = {
 def corpus(tmp_path: Path) -> Path:
     folder = tmp_path / "maptask"
     for role, units in UNITS.items():
-        write(folder / "maptaskv2-1" / "Data" / "timed-units" / f"q1ec1.{role}.timed-units.xml", units)
+        write(
+            folder / "maptaskv2-1" / "Data" / "timed-units" / f"q1ec1.{role}.timed-units.xml", units
+        )
     return folder
 
 
@@ -41,7 +43,9 @@ def test_the_giver_is_found_on_either_channel(giver_first: bool, corpus: Path) -
     assert spoken(dialogue) == speakers
     assert dialogue.speakers == (("q1ec1/g", "q1ec1/f") if giver_first else ("q1ec1/f", "q1ec1/g"))
     giver = 0 if giver_first else 1
-    assert sorted(words(dialogue)) == sorted([(giver, "okay"), (giver, "starting"), (giver, "off"), (1 - giver, "mmhmm")])
+    assert sorted(words(dialogue)) == sorted(
+        [(giver, "okay"), (giver, "starting"), (giver, "off"), (1 - giver, "mmhmm")]
+    )
 
 
 def test_two_mono_files_are_giver_and_follower(corpus: Path) -> None:
@@ -52,21 +56,31 @@ def test_two_mono_files_are_giver_and_follower(corpus: Path) -> None:
     assert spoken(dialogue) == [GIVER, FOLLOWER]
 
 
-def test_channels_that_are_alike_are_refused(corpus: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_channels_that_are_alike_are_refused(
+    corpus: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     write_audio(corpus / "q1ec1.mix.wav", [GIVER + FOLLOWER, GIVER + FOLLOWER], 5.0, 20000)
     assert main(["manifest", "maptask", str(corpus), "--out", str(corpus.parent / "m.jsonl")]) == 2
-    assert "q1ec1.mix.wav: expected one speaker on each channel, got channels that differ by 0." in capsys.readouterr().err
+    assert (
+        "q1ec1.mix.wav: expected one speaker on each channel, got channels that differ by 0."
+        in capsys.readouterr().err
+    )
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
         ("<timed-unit-stream><tu", "q1ec1.f.timed-units.xml: expected XML, got: "),
-        ("<a><tu start='x' end='1'>hm</tu></a>", "q1ec1.f.timed-units.xml: expected times in seconds at <tu>, got start='x' and end='1'"),
+        (
+            "<a><tu start='x' end='1'>hm</tu></a>",
+            "q1ec1.f.timed-units.xml: expected times in seconds at <tu>, got start='x' and end='1'",
+        ),
         (None, "expected q1ec1.f.timed-units.xml beside that of the other role, got none"),
     ],
 )
-def test_what_is_missing_or_broken_is_named(text: str | None, message: str, corpus: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_is_missing_or_broken_is_named(
+    text: str | None, message: str, corpus: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     write_audio(corpus / "q1ec1.mix.wav", [GIVER, FOLLOWER], 5.0, 20000)
     path = corpus / "maptaskv2-1" / "Data" / "timed-units" / "q1ec1.f.timed-units.xml"
     path.unlink() if text is None else path.write_text(text)

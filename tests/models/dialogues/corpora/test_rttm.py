@@ -14,7 +14,9 @@ def line(recording: str, start: float, end: float, speaker: str) -> str:
 
 
 def lines(recording: str, first: str = "ann", second: str = "bob") -> str:
-    return "".join(line(recording, *times, first) for times in ANN) + "".join(line(recording, *times, second) for times in BOB)
+    return "".join(line(recording, *times, first) for times in ANN) + "".join(
+        line(recording, *times, second) for times in BOB
+    )
 
 
 @pytest.fixture
@@ -30,7 +32,11 @@ def corpus(tmp_path: Path) -> Path:
 
 def test_speakers_are_found_on_their_channels(corpus: Path) -> None:
     one, two, three = listed("rttm", corpus)
-    assert [dialogue.segments_of for dialogue in (one, two, three)] == [("ann", "bob"), ("bob", "ann"), ("ann", "bob")]
+    assert [dialogue.segments_of for dialogue in (one, two, three)] == [
+        ("ann", "bob"),
+        ("bob", "ann"),
+        ("ann", "bob"),
+    ]
     assert [len(dialogue.audio) for dialogue in (one, two, three)] == [1, 1, 2]
     assert spoken(one) == spoken(three) == [ANN, BOB]
     assert spoken(two) == [BOB, ANN]
@@ -41,35 +47,82 @@ def test_speakers_are_found_on_their_channels(corpus: Path) -> None:
 def test_two_names_in_all_are_roles_and_more_are_people(corpus: Path) -> None:
     assert listed("rttm", corpus)[0].speakers == ("one/ann", "one/bob")
     write(corpus / "calls.rttm", lines("one") + lines("two", "ann", "cid"))
-    assert [dialogue.speakers for dialogue in listed("rttm", corpus)] == [("ann", "bob"), ("cid", "ann")]
+    assert [dialogue.speakers for dialogue in listed("rttm", corpus)] == [
+        ("ann", "bob"),
+        ("cid", "ann"),
+    ]
 
 
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [
-        ("calls.rttm", "SPEAKER one 1 x", "calls.rttm, line 1: expected SPEAKER file channel start"),
-        ("calls.rttm", lines("one") + line("one", 4.2, 4.5, "cid"), "calls.rttm: expected two speakers in one, got 3: ann, bob, cid"),
-        ("calls.rttm", lines("four"), "calls.rttm: expected its audio, four or four_ann and four_bob or"),
+        (
+            "calls.rttm",
+            "SPEAKER one 1 x",
+            "calls.rttm, line 1: expected SPEAKER file channel start",
+        ),
+        (
+            "calls.rttm",
+            lines("one") + line("one", 4.2, 4.5, "cid"),
+            "calls.rttm: expected two speakers in one, got 3: ann, bob, cid",
+        ),
+        (
+            "calls.rttm",
+            lines("four"),
+            "calls.rttm: expected its audio, four or four_ann and four_bob or",
+        ),
         ("calls.rttm", "SPKR-INFO one 1\n", "expected SPEAKER lines in its .rttm files, got none"),
-        ("more.rttm", lines("one"), "more.rttm: expected every recording in one file, got 'one' again"),
+        (
+            "more.rttm",
+            lines("one"),
+            "more.rttm: expected every recording in one file, got 'one' again",
+        ),
         ("one.wav", "no audio", "one.wav: expected an audio file that libsndfile reads"),
     ],
 )
-def test_what_is_missing_or_broken_is_named(name: str, text: str, message: str, corpus: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_is_missing_or_broken_is_named(
+    name: str, text: str, message: str, corpus: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     write(corpus / name, text)
     assert main(["manifest", "rttm", str(corpus), "--out", str(corpus.parent / "m.jsonl")]) == 2
     assert message in capsys.readouterr().err
 
 
-def test_a_broken_file_can_be_left_out_alone(corpus: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_broken_file_can_be_left_out_alone(
+    corpus: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     write(corpus / "broken.rttm", "SPEAKER four 1 x")
-    assert [dialogue.id for dialogue in listed("rttm", corpus, "--skip-broken")] == ["one", "two", "three"]
+    assert [dialogue.id for dialogue in listed("rttm", corpus, "--skip-broken")] == [
+        "one",
+        "two",
+        "three",
+    ]
     captured = capsys.readouterr()
-    assert f"left out broken.rttm: {corpus / 'broken.rttm'}, line 1: expected SPEAKER file channel start" in captured.err
+    assert (
+        f"left out broken.rttm: {corpus / 'broken.rttm'}, line 1: expected SPEAKER file channel start"
+        in captured.err
+    )
     assert "; left out 1 of 4 recordings" in captured.out
 
 
-def test_two_files_of_the_same_name_are_both_named(corpus: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_two_files_of_the_same_name_are_both_named(
+    corpus: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     again = write(corpus / "more" / "calls.rttm", lines("four"))
-    assert main(["manifest", "rttm", str(corpus), "--out", str(corpus.parent / "m.jsonl"), "--skip-broken"]) == 2
-    assert f"{again}: expected every file name once, got the same at {corpus / 'calls.rttm'}\n" in capsys.readouterr().err
+    assert (
+        main(
+            [
+                "manifest",
+                "rttm",
+                str(corpus),
+                "--out",
+                str(corpus.parent / "m.jsonl"),
+                "--skip-broken",
+            ]
+        )
+        == 2
+    )
+    assert (
+        f"{again}: expected every file name once, got the same at {corpus / 'calls.rttm'}\n"
+        in capsys.readouterr().err
+    )

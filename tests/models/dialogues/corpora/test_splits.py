@@ -6,11 +6,18 @@ from turnstream.models.dialogues.corpora.splits import assign_splits
 
 
 def talk(first: str, second: str, circle: str = "") -> Conversation:
-    return Conversation(f"{first} {second}", (Path("a.wav"),), (first, second), "audio", circle=circle)
+    return Conversation(
+        f"{first} {second}", (Path("a.wav"),), (first, second), "audio", circle=circle
+    )
 
 
 def heard_in(conversations: list[Conversation], splits: list[str], split: str) -> set[str]:
-    return {speaker for conversation, its in zip(conversations, splits, strict=True) if its == split for speaker in conversation.speakers}
+    return {
+        speaker
+        for conversation, its in zip(conversations, splits, strict=True)
+        if its == split
+        for speaker in conversation.speakers
+    }
 
 
 def test_pairs_that_meet_nobody_else_are_held_out_by_share() -> None:
@@ -31,14 +38,22 @@ def test_where_everybody_talks_with_everybody_no_speaker_is_in_two_splits() -> N
 
 
 def test_people_who_talk_with_each_other_through_others_stay_together() -> None:
-    conversations = [pair for i in range(50) for pair in (talk(f"a{i}", f"b{i}"), talk(f"b{i}", f"c{i}"), talk(f"d{i}", f"c{i}"))]
+    conversations = [
+        pair
+        for i in range(50)
+        for pair in (talk(f"a{i}", f"b{i}"), talk(f"b{i}", f"c{i}"), talk(f"d{i}", f"c{i}"))
+    ]
     splits = assign_splits(conversations, "calls", 0.3)
     assert set(splits) == {"train", "val"}
     assert not heard_in(conversations, splits, "train") & heard_in(conversations, splits, "val")
 
 
 def test_a_circle_stays_together_though_its_names_differ() -> None:
-    conversations = [talk(f"{quad}/{game}/g", f"{quad}/{game}/f", f"quad{quad}") for quad in range(40) for game in range(8)]
+    conversations = [
+        talk(f"{quad}/{game}/g", f"{quad}/{game}/f", f"quad{quad}")
+        for quad in range(40)
+        for game in range(8)
+    ]
     splits = assign_splits(conversations, "games", 0.3)
     assert all(len(set(splits[8 * quad : 8 * quad + 8])) == 1 for quad in range(40))
     assert set(splits) == {"train", "val"}

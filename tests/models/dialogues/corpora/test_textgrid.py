@@ -71,27 +71,58 @@ def test_two_mono_files_are_named_as_the_tiers(tmp_path: Path) -> None:
     ("text", "message"),
     [
         ("hello", "one.TextGrid: expected a TextGrid in text form, got 'hello'"),
-        (SHORT[:-8], "one.TextGrid: expected name and every entry of tier 3, got: a file that is cut short"),
-        (SHORT.replace('"IntervalTier"\n"bob"', '"TextTier"\n"bob"').replace("1.8\n2.6", "1.8"), "one.TextGrid: expected two speakers in one, got 1: ann"),
-        (SHORT.replace('"bob"', '"ann"'), "one.TextGrid: expected tiers of different names, got two named 'ann'"),
+        (
+            SHORT[:-8],
+            "one.TextGrid: expected name and every entry of tier 3, got: a file that is cut short",
+        ),
+        (
+            SHORT.replace('"IntervalTier"\n"bob"', '"TextTier"\n"bob"').replace("1.8\n2.6", "1.8"),
+            "one.TextGrid: expected two speakers in one, got 1: ann",
+        ),
+        (
+            SHORT.replace('"bob"', '"ann"'),
+            "one.TextGrid: expected tiers of different names, got two named 'ann'",
+        ),
     ],
 )
-def test_what_is_broken_is_named(text: str, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_is_broken_is_named(
+    text: str, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     write_audio(tmp_path / "calls" / "one.wav", [ANN, BOB], 5.0)
     write(tmp_path / "calls" / "one.TextGrid", text)
-    assert main(["manifest", "textgrid", str(tmp_path / "calls"), "--out", str(tmp_path / "m.jsonl")]) == 2
+    assert (
+        main(["manifest", "textgrid", str(tmp_path / "calls"), "--out", str(tmp_path / "m.jsonl")])
+        == 2
+    )
     assert message in capsys.readouterr().err
 
 
-def test_a_broken_file_can_be_left_out_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_broken_file_can_be_left_out_alone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     write_audio(tmp_path / "calls" / "one.wav", [ANN, BOB], 5.0)
     write(tmp_path / "calls" / "one.TextGrid", SHORT)
     broken = write(tmp_path / "calls" / "two.TextGrid", "hello")
-    assert [dialogue.id for dialogue in listed("textgrid", tmp_path / "calls", "--skip-broken")] == ["one"]
-    assert f"left out two: {broken}: expected a TextGrid in text form, got 'hello'" in capsys.readouterr().err
+    assert [
+        dialogue.id for dialogue in listed("textgrid", tmp_path / "calls", "--skip-broken")
+    ] == ["one"]
+    assert (
+        f"left out two: {broken}: expected a TextGrid in text form, got 'hello'"
+        in capsys.readouterr().err
+    )
 
 
-def test_two_files_of_the_same_name_are_both_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    first, second = (write(tmp_path / "calls" / day / "one.TextGrid", SHORT) for day in ("day1", "day2"))
-    assert main(["manifest", "textgrid", str(tmp_path / "calls"), "--out", str(tmp_path / "m.jsonl")]) == 2
-    assert f"{second}: expected every file name once, got the same at {first}\n" in capsys.readouterr().err
+def test_two_files_of_the_same_name_are_both_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first, second = (
+        write(tmp_path / "calls" / day / "one.TextGrid", SHORT) for day in ("day1", "day2")
+    )
+    assert (
+        main(["manifest", "textgrid", str(tmp_path / "calls"), "--out", str(tmp_path / "m.jsonl")])
+        == 2
+    )
+    assert (
+        f"{second}: expected every file name once, got the same at {first}\n"
+        in capsys.readouterr().err
+    )

@@ -27,7 +27,9 @@ def test_units_that_go_together_lie_side_by_side() -> None:
 
 def test_few_or_still_units_keep_their_order() -> None:
     assert similar_order(np.zeros((10, 2, 4), np.float32)).tolist() == [0, 1, 2, 3]
-    assert similar_order(np.random.default_rng(0).normal(size=(10, 2, 2)).astype(np.float32)).tolist() == [0, 1]
+    assert similar_order(
+        np.random.default_rng(0).normal(size=(10, 2, 2)).astype(np.float32)
+    ).tolist() == [0, 1]
 
 
 def test_many_frames_are_averaged() -> None:
@@ -46,16 +48,41 @@ def test_words_count_units_that_follow_speech_and_those_that_are_still() -> None
     values[:, :, 0] = np.where(speaking, 0.95, -0.95)
     values[:, :, 1] = np.where(speaking, -0.3, 0.3) + rng.normal(0, 0.05, speaking.shape)
     values[:, :, 2] = 0.1
-    words = activations_in_words({"latent": values}, {"latent": similar_order(values)}, speaking, "all", "the state h")
-    assert "of 5 units 1 are mostly higher and 1 mostly lower while their speaker speaks (AUC beyond 0.8), 1 hardly move" in words
-    assert f"{np.mean(np.abs(values) > 0.9):.0%}".replace("%", " %") + " of all values lie beyond" in words
+    words = activations_in_words(
+        {"latent": values}, {"latent": similar_order(values)}, speaking, "all", "the state h"
+    )
+    assert (
+        "of 5 units 1 are mostly higher and 1 mostly lower while their speaker speaks (AUC beyond 0.8), 1 hardly move"
+        in words
+    )
+    assert (
+        f"{np.mean(np.abs(values) > 0.9):.0%}".replace("%", " %") + " of all values lie beyond"
+        in words
+    )
 
 
-def test_the_command_draws_a_part_of_a_dialogue(tiny_collection: Collection, tiny_checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_draws_a_part_of_a_dialogue(
+    tiny_collection: Collection,
+    tiny_checkpoint: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     parser = argparse.ArgumentParser()
     activations.add_arguments(parser)
     out = tmp_path / "activations.png"
-    given = [str(tiny_collection.folder), "--out", str(out), "--model", str(tiny_checkpoint), "--dialogue", "2", "--start", "3", "--end", "9.5"]
+    given = [
+        str(tiny_collection.folder),
+        "--out",
+        str(out),
+        "--model",
+        str(tiny_checkpoint),
+        "--dialogue",
+        "2",
+        "--start",
+        "3",
+        "--end",
+        "9.5",
+    ]
     assert activations.main(parser.parse_args(given)) == 0
     said = capsys.readouterr().out
     assert "3.0 to 9.5 s of 2." in said

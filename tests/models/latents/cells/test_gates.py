@@ -20,7 +20,11 @@ from ....networks import TINY, random_audio, random_model, zero_state
 
 
 def network(kind: str, layers: int = 1) -> TurnModel:
-    rnn: ModelConfig = replace(TINY, speaker_rnn=RecurrentConfig(kind, 6, layers), dialogue_rnn=RecurrentConfig(kind, 5, layers))  # pyright: ignore
+    rnn: ModelConfig = replace(
+        TINY,
+        speaker_rnn=RecurrentConfig(kind, 6, layers),
+        dialogue_rnn=RecurrentConfig(kind, 5, layers),
+    )  # pyright: ignore
     return random_model(rnn)
 
 
@@ -53,7 +57,9 @@ def test_gates_make_the_states_that_pytorch_makes_one_step_at_a_time(kind: str) 
     """PyTorch's cell modules, another implementation, take the same steps."""
     rnn, x, state = lone_rnn(kind, 1)
     cell = (torch.nn.GRUCell if kind == "gru" else torch.nn.LSTMCell)(4, 7)
-    cell.load_state_dict({name.removesuffix("_l0"): value for name, value in rnn.cell.state_dict().items()})
+    cell.load_state_dict(
+        {name.removesuffix("_l0"): value for name, value in rnn.cell.state_dict().items()}
+    )
     values = unrolled(rnn, x, state)
     h, c = state["h"][:, 0], state["c"][:, 0] if kind == "lstm" else None
     with torch.inference_mode():
@@ -61,11 +67,18 @@ def test_gates_make_the_states_that_pytorch_makes_one_step_at_a_time(kind: str) 
             if kind == "gru":
                 before, h = h, cell(x[:, step], h)
                 update, new = values["update"][step, :, 0], values["new"][step, :, 0]
-                torch.testing.assert_close((1 - update) * new + update * before, h, atol=1e-6, rtol=0)
+                torch.testing.assert_close(
+                    (1 - update) * new + update * before, h, atol=1e-6, rtol=0
+                )
             else:
                 h, c = cell(x[:, step], (h, c))
                 torch.testing.assert_close(values["c"][step, :, 0], c, atol=1e-5, rtol=0)
-                torch.testing.assert_close(values["output"][step, :, 0] * values["tanh_c"][step, :, 0], h, atol=1e-6, rtol=0)
+                torch.testing.assert_close(
+                    values["output"][step, :, 0] * values["tanh_c"][step, :, 0],
+                    h,
+                    atol=1e-6,
+                    rtol=0,
+                )
 
 
 def test_a_gru_whose_gates_are_exchanged_is_far_from_pytorchs() -> None:
@@ -84,7 +97,9 @@ def test_forcing_the_update_gate_open_keeps_the_state() -> None:
 
 
 @pytest.mark.parametrize(("kind", "layers"), [("gru", 1), ("gru", 2), ("lstm", 1), ("lstm", 2)])
-def test_inside_the_network_states_are_its_latents_block_by_block(kind: str, layers: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_inside_the_network_states_are_its_latents_block_by_block(
+    kind: str, layers: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("turnstream.models.evaluation.listening.BLOCK_S", 0.5)
     model = network(kind, layers)
     audio = random_audio(model.config, 1, 60)[0].numpy()
@@ -110,7 +125,12 @@ def test_chunks_do_not_change_gates(kind: str, monkeypatch: pytest.MonkeyPatch) 
         for name, expected in values.items():
             found = torch.cat([piece[layer][name] for piece in pieces])
             torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
-    forgetful = torch.cat([unrolled_from_nothing(model, audio[:, start : start + 7 * 320]) for start in range(0, audio.shape[1], 7 * 320)])
+    forgetful = torch.cat(
+        [
+            unrolled_from_nothing(model, audio[:, start : start + 7 * 320])
+            for start in range(0, audio.shape[1], 7 * 320)
+        ]
+    )
     assert (forgetful - whole["latent"]["h"]).abs().max() > 1e-2
 
 
@@ -126,7 +146,9 @@ def test_mel_frames_give_the_gates_of_the_audio() -> None:
         mel, _ = model.features(audio.flatten(0, 1), zero_state(model.features.state_shapes(), 2))
         model.forward_mel(mel[None], model.init_mel_state())
         found = last()
-    torch.testing.assert_close(found["latent"]["reset"], expected["latent"]["reset"], atol=1e-5, rtol=0)
+    torch.testing.assert_close(
+        found["latent"]["reset"], expected["latent"]["reset"], atol=1e-5, rtol=0
+    )
 
 
 def test_hooks_are_gone_afterwards() -> None:
@@ -138,8 +160,14 @@ def test_hooks_are_gone_afterwards() -> None:
 
 
 def test_a_network_without_gates_is_refused_with_what_it_is() -> None:
-    mixed = random_model(replace(TINY, speaker_rnn=RecurrentConfig("none", 6), dialogue_rnn=RecurrentConfig("rnn", 5)))
-    with pytest.raises(ConfigError, match="expected a GRU or an LSTM, which have gates, got none and rnn"):
+    mixed = random_model(
+        replace(
+            TINY, speaker_rnn=RecurrentConfig("none", 6), dialogue_rnn=RecurrentConfig("rnn", 5)
+        )
+    )
+    with pytest.raises(
+        ConfigError, match="expected a GRU or an LSTM, which have gates, got none and rnn"
+    ):
         check_gates(mixed)
     check_gates(network("lstm"))
     inside = next(listen_inside(mixed, random_audio(mixed.config, 1, 10)[0].numpy()))[2]

@@ -11,7 +11,14 @@ from scipy.stats import spearmanr
 from sklearn.metrics import roc_auc_score
 
 from turnstream.models.latents.cells.targets import TARGETS, Target, since
-from turnstream.models.latents.cells.unit_search import Found, UnitSearch, both_halves, find_units, held_out, score_units
+from turnstream.models.latents.cells.unit_search import (
+    Found,
+    UnitSearch,
+    both_halves,
+    find_units,
+    held_out,
+    score_units,
+)
 from turnstream.stream.errors import ConfigError
 
 from ..planted import noise, planted_collection
@@ -19,11 +26,15 @@ from ..planted import noise, planted_collection
 YES_NO, AMOUNT = Target("asked", False, ""), Target("measured", True, "")
 
 
-def planted(layer: str, activity: NDArray[np.bool_], rng: np.random.Generator) -> NDArray[np.float32]:
+def planted(
+    layer: str, activity: NDArray[np.bool_], rng: np.random.Generator
+) -> NDArray[np.float32]:
     """Unit 3 of the last layer falls while its speaker speaks, unit 5 grows with the time since, a little; unit 2 of the first layer never moves."""
     latents = noise(layer, activity, rng)
     if layer == "latent":
-        latents[:, :, 3] = np.where(activity.T, -0.6, 0.6) + rng.normal(0, 0.1, (activity.shape[1], 2))
+        latents[:, :, 3] = np.where(activity.T, -0.6, 0.6) + rng.normal(
+            0, 0.1, (activity.shape[1], 2)
+        )
         latents[:, :, 5] = 0.5 + 0.0002 * np.nan_to_num(since(activity.T))
     else:
         latents[:, :, 2] = 0.25
@@ -41,14 +52,22 @@ def chance(tmp_path_factory: pytest.TempPathFactory) -> UnitSearch:
 
 
 def of(search: UnitSearch, target: str, layer: str = "latent") -> Found:
-    return next(found for found in search.found if (found.target.name, found.layer) == (target, layer))
+    return next(
+        found for found in search.found if (found.target.name, found.layer) == (target, layer)
+    )
 
 
 def test_auc_is_scikit_learns_and_rank_correlation_is_scipys() -> None:
     rng = np.random.default_rng(0)
     answers = (rng.random(500) < 0.3).astype(np.float32)
-    values = np.round(rng.normal(size=(500, 7)) + answers[:, None] * np.linspace(-2, 2, 7), 1).astype(np.float32)  # with ties
-    np.testing.assert_allclose(score_units(values, answers, YES_NO), [roc_auc_score(answers, unit) for unit in values.T], atol=1e-6)
+    values = np.round(
+        rng.normal(size=(500, 7)) + answers[:, None] * np.linspace(-2, 2, 7), 1
+    ).astype(np.float32)  # with ties
+    np.testing.assert_allclose(
+        score_units(values, answers, YES_NO),
+        [roc_auc_score(answers, unit) for unit in values.T],
+        atol=1e-6,
+    )
     amounts = np.round(rng.exponential(size=500), 1).astype(np.float32)
     values[:, 0] = -amounts
     expected = [spearmanr(unit, amounts).statistic for unit in values.T]
@@ -81,7 +100,10 @@ def test_a_planted_units_score_is_that_of_all_frames(tmp_path: Path) -> None:
     found = of(find_units(collection, 0, limit=100_000), "own speech")
     for half in (0, 1):  # one dialogue each
         frames = collection.frames(half, ["speaking", "latent"])
-        expected = [roc_auc_score(frames["speaking"].reshape(-1), unit) for unit in frames["latent"].reshape(-1, 8).T]
+        expected = [
+            roc_auc_score(frames["speaking"].reshape(-1), unit)
+            for unit in frames["latent"].reshape(-1, 8).T
+        ]
         np.testing.assert_allclose(found.scores[half], expected, atol=1e-5)
 
 
@@ -92,11 +114,17 @@ def test_noise_scores_at_the_level_of_chance(chance: UnitSearch) -> None:
     assert sum(found.above for found in known) <= 2
     assert abs(np.mean([found.held_out for found in known])) < 0.1
     chosen = np.mean([np.abs(found.strengths).max(axis=1).mean() for found in known])
-    assert np.mean([np.median(found.control_best) for found in known]) == pytest.approx(chosen, rel=0.35)
-    assert chosen > 2 * abs(np.mean([found.held_out for found in known]))  # choosing flatters, scoring elsewhere does not
+    assert np.mean([np.median(found.control_best) for found in known]) == pytest.approx(
+        chosen, rel=0.35
+    )
+    assert chosen > 2 * abs(
+        np.mean([found.held_out for found in known])
+    )  # choosing flatters, scoring elsewhere does not
 
 
-def test_the_control_of_planted_units_is_no_better_than_that_of_noise(search: UnitSearch, chance: UnitSearch) -> None:
+def test_the_control_of_planted_units_is_no_better_than_that_of_noise(
+    search: UnitSearch, chance: UnitSearch
+) -> None:
     assert of(search, "own speech").level < 0.5
     assert abs(np.mean(of(chance, "own speech").control_held_out)) < 0.2
 
@@ -107,11 +135,15 @@ def test_what_is_too_rare_has_no_score(search: UnitSearch) -> None:
         assert found.known == bool(found.stretches.min() >= 3)
     assert not of(search, "overlap").known
     assert np.isnan(of(search, "overlap").scores).all()
-    assert [found.target.name for found in search.best()] == [target.name for target in TARGETS if of(search, target.name).known]
+    assert [found.target.name for found in search.best()] == [
+        target.name for target in TARGETS if of(search, target.name).known
+    ]
 
 
 def test_a_single_dialogue_is_halved_by_time(tmp_path: Path) -> None:
-    found = find_units(planted_collection(tmp_path, planted, dialogues=1, frames=6000), 2, limit=200)
+    found = find_units(
+        planted_collection(tmp_path, planted, dialogues=1, frames=6000), 2, limit=200
+    )
     assert found.halves == "the odd and the even tenths of the one dialogue, 12.0 s each"
     assert of(found, "own speech").chosen == (3, 3)
 

@@ -23,12 +23,19 @@ def search(tmp_path_factory: pytest.TempPathFactory) -> UnitSearch:
     return find_units(planted_collection(tmp_path_factory.mktemp("planted"), planted), 5, limit=300)
 
 
-def test_the_table_has_both_scores_of_every_half_and_target(search: UnitSearch, tmp_path: Path) -> None:
+def test_the_table_has_both_scores_of_every_half_and_target(
+    search: UnitSearch, tmp_path: Path
+) -> None:
     draw_units(search, tmp_path / "units.csv")
     with (tmp_path / "units.csv").open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     assert tuple(rows[0]) == HEADER
-    best = next(row for row in rows if (row["target"], row["layer"], row["chosen_on_half"], row["place"]) == ("own speech", "latent", "2", "1"))
+    best = next(
+        row
+        for row in rows
+        if (row["target"], row["layer"], row["chosen_on_half"], row["place"])
+        == ("own speech", "latent", "2", "1")
+    )
     found = of(search, "own speech")
     assert int(best["unit"]) == 3
     assert float(best["score_where_chosen"]) == pytest.approx(found.scores[1, 3], abs=1e-4)
@@ -41,7 +48,9 @@ def test_the_table_has_both_scores_of_every_half_and_target(search: UnitSearch, 
 def test_words_name_the_unit_the_score_and_the_level(search: UnitSearch) -> None:
     words = search_in_words(search)
     assert "own speech: latent:3 tracks it almost perfectly, AUC 0.00 (AUC 0." in words
-    assert "time since own speech: latent:5 tracks it almost perfectly, rank correlation 1.00" in words
+    assert (
+        "time since own speech: latent:5 tracks it almost perfectly, rank correlation 1.00" in words
+    )
     assert "it moves by no more than 0.1" in best_in_words(of(search, "time since own speech"))
     assert "Too rare here for a score: overlap" in words
     assert "shift, not hold" in words.split("No unit does better than chance may:")[1]
@@ -50,7 +59,9 @@ def test_words_name_the_unit_the_score_and_the_level(search: UnitSearch) -> None
 def test_a_layer_can_be_shown_alone(search: UnitSearch, tmp_path: Path) -> None:
     view = draw_units(search, tmp_path / "units.csv", ("latent_speaker",))
     assert "latent:" not in view.caption
-    assert "latent," not in (tmp_path / "units.csv").read_text(encoding="utf-8").replace("latent_speaker,", "")
+    assert "latent," not in (tmp_path / "units.csv").read_text(encoding="utf-8").replace(
+        "latent_speaker,", ""
+    )
 
 
 @pytest.mark.parametrize("suffix", [".png", ".html"])
@@ -61,18 +72,31 @@ def test_picture_and_page_are_written(search: UnitSearch, tmp_path: Path, suffix
         assert "own backchannel within 0.5 s" in view.path.read_text(encoding="utf-8")
 
 
-def test_the_command_searches_a_collection(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_searches_a_collection(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     collection = planted_collection(tmp_path / "made", planted, dialogues=2)
     parser = argparse.ArgumentParser()
     units.add_arguments(parser)
-    assert units.main(parser.parse_args([str(collection.folder), "--out", str(tmp_path / "units.csv"), "--shifts", "2"])) == 0
+    assert (
+        units.main(
+            parser.parse_args(
+                [str(collection.folder), "--out", str(tmp_path / "units.csv"), "--shifts", "2"]
+            )
+        )
+        == 0
+    )
     assert "latent:3 tracks it" in capsys.readouterr().out
 
 
-def test_dialogues_in_which_nothing_happens_and_other_files_are_refused(search: UnitSearch, tmp_path: Path) -> None:
+def test_dialogues_in_which_nothing_happens_and_other_files_are_refused(
+    search: UnitSearch, tmp_path: Path
+) -> None:
     empty = find_units(planted_collection(tmp_path / "short", frames=2, dialogues=2), 1, limit=10)
     assert not np.isfinite(np.concatenate([found.scores for found in empty.found], axis=1)).any()
-    with pytest.raises(DialogueError, match="expected at least 3 stretches of speech and of silence in each half"):
+    with pytest.raises(
+        DialogueError, match="expected at least 3 stretches of speech and of silence in each half"
+    ):
         draw_units(empty, tmp_path / "units.csv")
     with pytest.raises(ConfigError, match=r"ending in \.csv or \.png or \.html"):
         draw_units(search, tmp_path / "units.pdf")

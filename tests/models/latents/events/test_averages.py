@@ -12,7 +12,14 @@ import pytest
 
 from turnstream.models.latents.collection import Collection
 from turnstream.models.latents.events import averages
-from turnstream.models.latents.events.averages import LEAST, _band, average, average_pictures, caption_of, draw_averages
+from turnstream.models.latents.events.averages import (
+    LEAST,
+    _band,
+    average,
+    average_pictures,
+    caption_of,
+    draw_averages,
+)
 from turnstream.stream.errors import ConfigError
 
 from ..planted_silences import planted_silences
@@ -28,29 +35,50 @@ def test_averages_are_the_means_of_all_windows(planted: Collection) -> None:
     for place, kind in enumerate(("shift", "hold")):
         windows, times_s = planted.windows(planted.events(kind), "latent", 1.0, 0.5)
         np.testing.assert_allclose(found.times_s, times_s)
-        np.testing.assert_allclose(found.means[place], windows.mean(axis=0, dtype=np.float64), atol=1e-6)
+        np.testing.assert_allclose(
+            found.means[place], windows.mean(axis=0, dtype=np.float64), atol=1e-6
+        )
         assert found.events[place] == len(windows) == found.counts[0, place]
 
 
 def test_the_effect_is_cohens_d(planted: Collection) -> None:
     found = average(planted, "gap-pause", "latent_speaker", before_s=0.3, after_s=0.3)
-    first, second = (planted.windows(planted.events(kind), "latent_speaker", 0.3, 0.3)[0].astype(np.float64) for kind in ("gap", "pause"))
-    pooled = ((len(first) - 1) * first.var(axis=0, ddof=1) + (len(second) - 1) * second.var(axis=0, ddof=1)) / (len(first) + len(second) - 2)
-    np.testing.assert_allclose(found.effect, (first.mean(axis=0) - second.mean(axis=0)) / np.sqrt(pooled), atol=1e-5)
+    first, second = (
+        planted.windows(planted.events(kind), "latent_speaker", 0.3, 0.3)[0].astype(np.float64)
+        for kind in ("gap", "pause")
+    )
+    pooled = (
+        (len(first) - 1) * first.var(axis=0, ddof=1)
+        + (len(second) - 1) * second.var(axis=0, ddof=1)
+    ) / (len(first) + len(second) - 2)
+    np.testing.assert_allclose(
+        found.effect, (first.mean(axis=0) - second.mean(axis=0)) / np.sqrt(pooled), atol=1e-5
+    )
 
 
 def test_the_course_is_the_root_mean_square_difference_in_deviations(planted: Collection) -> None:
     found = average(planted, "shift-hold", "latent", before_s=0.3, after_s=0.3)
-    first, second = (planted.windows(planted.events(kind), "latent", 0.3, 0.3)[0].astype(np.float64) for kind in ("shift", "hold"))
+    first, second = (
+        planted.windows(planted.events(kind), "latent", 0.3, 0.3)[0].astype(np.float64)
+        for kind in ("shift", "hold")
+    )
     deviation = np.concatenate([first, second]).std(axis=0, ddof=1)
-    np.testing.assert_allclose(found.course, np.sqrt((((first.mean(axis=0) - second.mean(axis=0)) / deviation) ** 2).mean(axis=(1, 2))), atol=1e-5)
+    np.testing.assert_allclose(
+        found.course,
+        np.sqrt((((first.mean(axis=0) - second.mean(axis=0)) / deviation) ** 2).mean(axis=(1, 2))),
+        atol=1e-5,
+    )
 
 
 def test_speaker_and_listener_are_the_two_of_each_event(planted: Collection) -> None:
     found = average(planted, "speaker-listener", "latent", before_s=0.2, after_s=0.2)
     windows, _ = planted.windows(planted.events("gap", "pause"), "latent", 0.2, 0.2)
-    np.testing.assert_allclose(found.means[0, :, 0], windows[:, :, 0].mean(axis=0, dtype=np.float64), atol=1e-6)
-    np.testing.assert_allclose(found.means[1, :, 0], windows[:, :, 1].mean(axis=0, dtype=np.float64), atol=1e-6)
+    np.testing.assert_allclose(
+        found.means[0, :, 0], windows[:, :, 0].mean(axis=0, dtype=np.float64), atol=1e-6
+    )
+    np.testing.assert_allclose(
+        found.means[1, :, 0], windows[:, :, 1].mean(axis=0, dtype=np.float64), atol=1e-6
+    )
     assert found.effect.shape == (20, 1, 5)
 
 
@@ -65,18 +93,32 @@ def test_the_planted_unit_is_found_from_its_onset_on(planted: Collection) -> Non
 
 
 def test_noise_stays_within_the_band_of_random_orders(tmp_path: Path) -> None:
-    found = average(planted_silences(tmp_path / "noise", onset_s=None, seed=1), "shift-hold", before_s=0.6, after_s=0.4)
+    found = average(
+        planted_silences(tmp_path / "noise", onset_s=None, seed=1),
+        "shift-hold",
+        before_s=0.6,
+        after_s=0.4,
+    )
     assert found.apart_s is None
     assert found.beyond == 0
-    words = "only for a while" if (found.course > found.chance[:, 1]).any() else "at no time farther apart"
+    words = (
+        "only for a while"
+        if (found.course > found.chance[:, 1]).any()
+        else "at no time farther apart"
+    )
     assert words in caption_of(found, "it")
 
 
-def test_a_difference_that_has_gone_when_the_silence_begins_is_called_passing(planted: Collection) -> None:
+def test_a_difference_that_has_gone_when_the_silence_begins_is_called_passing(
+    planted: Collection,
+) -> None:
     found = average(planted, before_s=0.8, after_s=0.2, orders=19)
     passing = replace(found, course=np.where(np.abs(found.times_s + 0.5) < 0.05, 9.0, 0.0))
     assert passing.apart_s is None
-    assert "only for a while (5 of 50 frames, between -0.54 s and -0.46 s), not as the silence begins" in caption_of(passing, "it")
+    assert (
+        "only for a while (5 of 50 frames, between -0.54 s and -0.46 s), not as the silence begins"
+        in caption_of(passing, "it")
+    )
     assert "at no time farther apart" in caption_of(replace(found, course=np.zeros(50)), "it")
 
 
@@ -85,12 +127,16 @@ def test_about_one_noise_in_twenty_leaves_the_band_at_any_time() -> None:
     for _ in range(100):
         states, labels = rng.normal(size=(40, 20 * 6)), np.arange(40) % 2 == 0
         orders = np.stack([labels, *(rng.permutation(labels) for _ in range(99))]).astype(float)
-        courses = np.sqrt((((orders @ states - (1 - orders) @ states) / 20).reshape(100, 20, 6) ** 2).mean(axis=2))
+        courses = np.sqrt(
+            (((orders @ states - (1 - orders) @ states) / 20).reshape(100, 20, 6) ** 2).mean(axis=2)
+        )
         left += bool((courses[0] > _band(courses, np.ones(20, bool))[:, 1]).any())
     assert 1 <= left <= 11
 
 
-def test_what_comes_after_the_end_of_a_silence_counts_only_if_asked_for(planted: Collection) -> None:
+def test_what_comes_after_the_end_of_a_silence_counts_only_if_asked_for(
+    planted: Collection,
+) -> None:
     within = average(planted, after_s=0.8, orders=9)
     beyond = average(planted, after_s=0.8, beyond=True, orders=9)
     late = within.times_s > 0.61  # silences last 0.6 s
@@ -102,7 +148,9 @@ def test_what_comes_after_the_end_of_a_silence_counts_only_if_asked_for(planted:
     assert "fewer than" not in caption_of(beyond, "it")
 
 
-def test_a_unit_that_never_varies_has_no_effect(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_unit_that_never_varies_has_no_effect(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     collection = planted_silences(tmp_path / "still")
     whole = collection.frames
 
@@ -118,11 +166,25 @@ def test_a_unit_that_never_varies_has_no_effect(tmp_path: Path, monkeypatch: pyt
     assert np.isfinite(found.course).all()
 
 
-def test_the_command_writes_picture_arrays_and_table(planted: Collection, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_writes_picture_arrays_and_table(
+    planted: Collection, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     parser = argparse.ArgumentParser()
     averages.add_arguments(parser)
     out = {name: tmp_path / f"a.{name}" for name in ("png", "npz", "csv")}
-    args = [str(planted.folder), "--before", "0.4", "--after", "0.2", "--out", str(out["png"]), "--npz", str(out["npz"]), "--csv", str(out["csv"])]
+    args = [
+        str(planted.folder),
+        "--before",
+        "0.4",
+        "--after",
+        "0.2",
+        "--out",
+        str(out["png"]),
+        "--npz",
+        str(out["npz"]),
+        "--csv",
+        str(out["csv"]),
+    ]
     assert averages.main(parser.parse_args(args)) == 0
     assert "40 shift and 40 hold of 5 dialogues" in capsys.readouterr().out
     assert out["png"].stat().st_size > 10_000
@@ -134,20 +196,36 @@ def test_the_command_writes_picture_arrays_and_table(planted: Collection, tmp_pa
     with out["csv"].open() as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == 2 * 5 * 30
-    row = next(row for row in rows if row["whose"] == "other" and row["unit"] == "3" and row["time_s"] == "0.1")
+    row = next(
+        row
+        for row in rows
+        if row["whose"] == "other" and row["unit"] == "3" and row["time_s"] == "0.1"
+    )
     k = int(np.abs(found.times_s - 0.1).argmin())
     assert float(row["effect"]) == pytest.approx(found.effect[k, 1, 3], rel=1e-3)
     assert float(row["hold_mean"]) == pytest.approx(found.means[1, k, 1, 3], rel=1e-3)
 
 
-def test_the_gallerys_function_gives_a_view_of_one_speaker_each_as_well(planted: Collection, tmp_path: Path) -> None:
-    view = average_pictures(planted, tmp_path / "s.png", "speaker-listener", "latent_speaker", before_s=0.2, after_s=0.2, orders=9)
+def test_the_gallerys_function_gives_a_view_of_one_speaker_each_as_well(
+    planted: Collection, tmp_path: Path
+) -> None:
+    view = average_pictures(
+        planted,
+        tmp_path / "s.png",
+        "speaker-listener",
+        "latent_speaker",
+        before_s=0.2,
+        after_s=0.2,
+        orders=9,
+    )
     assert view.path.is_file()
     assert "80 speaker and 80 listener" in view.caption
 
 
 def test_of_one_kind_of_event_the_kind_is_said(planted: Collection, tmp_path: Path) -> None:
-    view = average_pictures(planted, tmp_path / "s.png", "shift-correct", before_s=0.2, after_s=0.2, orders=9)
+    view = average_pictures(
+        planted, tmp_path / "s.png", "shift-correct", before_s=0.2, after_s=0.2, orders=9
+    )
     assert view.title == "Average encodings: shifts: correct against wrong, the last RNN"
     shifts = planted.events("shift")
     right = sum(bool(event.correct) for event in shifts)
@@ -161,14 +239,22 @@ def test_of_one_kind_of_event_the_kind_is_said(planted: Collection, tmp_path: Pa
         ({"layer": "p_next"}, "a layer of this collection's, latent_speaker, latent, got"),
         ({"before_s": 0.0, "after_s": 0.0}, "expected some time"),
         ({"before_s": -1.0}, "expected some time"),
-        ({"contrast": "question-statement"}, "got 0 question and 0 statement: the words before the silences are not known"),
+        (
+            {"contrast": "question-statement"},
+            "got 0 question and 0 statement: the words before the silences are not known",
+        ),
     ],
 )
-def test_bad_input_is_one_clear_error(planted: Collection, settings: dict[str, object], message: str) -> None:
+def test_bad_input_is_one_clear_error(
+    planted: Collection, settings: dict[str, object], message: str
+) -> None:
     with pytest.raises(ConfigError, match=message):
         average(planted, **settings)  # type: ignore[arg-type]
 
 
 def test_few_events_are_called_few(tmp_path: Path) -> None:
     few = planted_silences(tmp_path / "few", dialogues=2, silences=10)
-    assert "With 10 of a class this is rough." in draw_averages(average(few, orders=19), "it", tmp_path / "few.png").caption
+    assert (
+        "With 10 of a class this is rough."
+        in draw_averages(average(few, orders=19), "it", tmp_path / "few.png").caption
+    )

@@ -6,11 +6,38 @@ import numpy as np
 import pytest
 
 from turnstream.models.latents.collection import Collection, Event
-from turnstream.models.latents.events.contrasts import CONTRASTS, Cases, backchannel_cases, event_cases, speaking_cases, stretch
+from turnstream.models.latents.events.contrasts import (
+    CONTRASTS,
+    Cases,
+    backchannel_cases,
+    event_cases,
+    speaking_cases,
+    stretch,
+)
 
 
-def event(kind: str, start_s: float, *, number: int = 0, speaker: int = 0, ending: str = "", correct: bool | None = None) -> Event:
-    return Event(number, f"d{number}", "", kind, speaker, 1 - speaker, start_s, start_s + 0.4, ending, None, correct)
+def event(
+    kind: str,
+    start_s: float,
+    *,
+    number: int = 0,
+    speaker: int = 0,
+    ending: str = "",
+    correct: bool | None = None,
+) -> Event:
+    return Event(
+        number,
+        f"d{number}",
+        "",
+        kind,
+        speaker,
+        1 - speaker,
+        start_s,
+        start_s + 0.4,
+        ending,
+        None,
+        correct,
+    )
 
 
 EVENTS = [
@@ -25,7 +52,9 @@ EVENTS = [
 
 def labels_of(name: str) -> list[tuple[float, int, bool]]:
     cases = event_cases(EVENTS, CONTRASTS[name])
-    return list(zip(cases.start_s.tolist(), cases.speaker.tolist(), cases.first.tolist(), strict=True))
+    return list(
+        zip(cases.start_s.tolist(), cases.speaker.tolist(), cases.first.tolist(), strict=True)
+    )
 
 
 def test_each_contrast_takes_its_own_events_and_classes() -> None:
@@ -34,7 +63,14 @@ def test_each_contrast_takes_its_own_events_and_classes() -> None:
     assert labels_of("shift-correct") == [(4.0, 0, True)]
     assert labels_of("hold-correct") == [(8.0, 1, False)]
     assert labels_of("question-statement") == [(4.0, 0, True), (8.0, 1, False)]
-    assert labels_of("speaker-listener") == [(4.0, 0, True), (4.0, 1, False), (8.0, 0, False), (8.0, 1, True), (9.0, 0, True), (9.0, 1, False)]
+    assert labels_of("speaker-listener") == [
+        (4.0, 0, True),
+        (4.0, 1, False),
+        (8.0, 0, False),
+        (8.0, 1, True),
+        (9.0, 0, True),
+        (9.0, 1, False),
+    ]
 
 
 def test_words_say_what_the_classes_are_of_where_these_do_not() -> None:
@@ -50,7 +86,9 @@ def test_labels_are_shuffled_only_within_dialogues_or_the_two_speakers_of_an_eve
     cases = Cases(within, np.zeros(200), np.zeros(200), np.zeros(200, np.int64), first, within)
     shuffled = cases.shuffled(rng)
     assert (shuffled != first).sum() > 20
-    assert [shuffled[within == one].sum() for one in range(4)] == [first[within == one].sum() for one in range(4)]
+    assert [shuffled[within == one].sum() for one in range(4)] == [
+        first[within == one].sum() for one in range(4)
+    ]
     pairs = event_cases(EVENTS, CONTRASTS["speaker-listener"])
     drawn = np.stack([pairs.shuffled(rng) for _ in range(40)]).reshape(40, 3, 2)
     assert (drawn.sum(axis=2) == 1).all()
@@ -62,11 +100,18 @@ def test_speaking_is_asked_of_frames_of_all_dialogues(tiny_collection: Collectio
     cases = speaking_cases(tiny_collection, 300)
     assert len(cases) == 60  # one a second
     assert np.unique(cases.number).tolist() == [0, 1, 2]
-    for number, start_s, speaker, first in zip(cases.number, cases.start_s, cases.speaker, cases.first, strict=True):
-        assert tiny_collection.frames(number, ["speaking"])["speaking"][round(start_s * 50), speaker] == first
+    for number, start_s, speaker, first in zip(
+        cases.number, cases.start_s, cases.speaker, cases.first, strict=True
+    ):
+        assert (
+            tiny_collection.frames(number, ["speaking"])["speaking"][round(start_s * 50), speaker]
+            == first
+        )
 
 
-def test_backchannels_count_only_where_their_giver_was_silent_and_the_other_spoke(tiny_collection: Collection) -> None:
+def test_backchannels_count_only_where_their_giver_was_silent_and_the_other_spoke(
+    tiny_collection: Collection,
+) -> None:
     events = tiny_collection.events("backchannel")
     assert len(events) == 3  # at 14 s, while who was silent since 12 s listens
     cases = backchannel_cases(tiny_collection, events, 100)
@@ -91,7 +136,9 @@ def test_at_most_so_many_of_a_class_are_drawn(tiny_collection: Collection) -> No
         ([1, 1, 1, 1, 1, 1, 1], (-0.3, 0.3)),
     ],
 )
-def test_a_stretch_is_unbroken_around_the_silences_start_or_lasts_to_the_end(holds: list[int], expected: tuple[float, float] | None) -> None:
+def test_a_stretch_is_unbroken_around_the_silences_start_or_lasts_to_the_end(
+    holds: list[int], expected: tuple[float, float] | None
+) -> None:
     times = np.array([-0.3, -0.2, -0.1, 0, 0.1, 0.2, 0.3])
     assert stretch(times, np.array(holds, bool)) == expected
     assert stretch(times[:0], np.array([], bool)) is None

@@ -17,14 +17,33 @@ from turnstream.models.checkpoint import save_checkpoint
 from turnstream.models.latents.collect import collect, load_network, read_source
 from turnstream.models.latents.collection import Collection
 from turnstream.models.latents.events.contrasts import Cases
-from turnstream.models.latents.events.probe_fits import GAP_S, LEAST, auc_of, folds_of, held_out_scores, matched_weights, reach_of, read_states, some_of
+from turnstream.models.latents.events.probe_fits import (
+    GAP_S,
+    LEAST,
+    auc_of,
+    folds_of,
+    held_out_scores,
+    matched_weights,
+    reach_of,
+    read_states,
+    some_of,
+)
 from turnstream.models.latents.memory.readings import log_mel, sound_at
 
 from ....networks import CONFIGS, random_model
 
 
-def cases_of(number: np.ndarray, start_s: np.ndarray, first: np.ndarray, end_s: np.ndarray | None = None) -> Cases:
-    return Cases(number, start_s, start_s + 1 if end_s is None else end_s, np.zeros(len(number), np.int64), first, number)
+def cases_of(
+    number: np.ndarray, start_s: np.ndarray, first: np.ndarray, end_s: np.ndarray | None = None
+) -> Cases:
+    return Cases(
+        number,
+        start_s,
+        start_s + 1 if end_s is None else end_s,
+        np.zeros(len(number), np.int64),
+        first,
+        number,
+    )
 
 
 def made_states(dialogues: int, seed: int = 0) -> tuple[np.ndarray, Cases]:
@@ -51,7 +70,9 @@ def test_scores_are_those_of_scikit_learns_cross_validation_over_dialogues(dialo
             same = cases.number[fit] == cases.number[case]
             weights[place] = (same & (cases.first[fit] != cases.first[case])).sum() / same.sum()
         scaler = StandardScaler().fit(states[fit].astype(np.float64))
-        probe = LogisticRegression(C=1 / 12, max_iter=1000).fit(scaler.transform(states[fit]), cases.first[fit], sample_weight=weights / weights.mean())
+        probe = LogisticRegression(C=1 / 12, max_iter=1000).fit(
+            scaler.transform(states[fit]), cases.first[fit], sample_weight=weights / weights.mean()
+        )
         expected[score] = probe.decision_function(scaler.transform(states[score]))
     np.testing.assert_allclose(scores, expected, atol=1e-4)
     found = auc_of(scores, cases.first, units)
@@ -80,7 +101,9 @@ def test_each_dialogues_classes_weigh_alike_and_one_of_a_single_class_nothing() 
     first = np.array([True, False, False, False, True, False, True, True])
     weights = matched_weights(first, number)
     for one in (0, 1):
-        assert weights[(number == one) & first].sum() == pytest.approx(weights[(number == one) & ~first].sum())
+        assert weights[(number == one) & first].sum() == pytest.approx(
+            weights[(number == one) & ~first].sum()
+        )
     assert weights[number == 2].tolist() == [0, 0]
     assert weights.mean() == pytest.approx(1)
     assert not matched_weights(first, np.arange(8)).any()
@@ -91,7 +114,9 @@ def test_no_dialogue_is_on_both_sides_of_a_fold_and_each_case_is_scored_once() -
         _, cases = made_states(dialogues)
         folds, units = folds_of(cases)
         assert len(folds) == (dialogues if dialogues <= 10 else 5)
-        assert np.sort(np.concatenate([score for _, score in folds])).tolist() == list(range(len(cases)))
+        assert np.sort(np.concatenate([score for _, score in folds])).tolist() == list(
+            range(len(cases))
+        )
         for fit, score in folds:
             assert not set(cases.number[fit]) & set(cases.number[score])
         assert len(np.unique(units)) == dialogues
@@ -131,21 +156,42 @@ def test_too_few_of_a_class_give_no_figure() -> None:
     assert np.isnan(held_out_scores(states, first, cases.number, folds_of(cases)[0])[first]).all()
 
 
-def test_the_newest_frames_are_read_within_the_dialogue_and_up_to_the_events_end(tiny_collection: Collection) -> None:
-    cases = cases_of(np.array([0, 1, 2]), np.array([0.1, 10.0, 19.9]), np.array([True, False, True]), np.array([0.4, 10.3, 19.9]))
+def test_the_newest_frames_are_read_within_the_dialogue_and_up_to_the_events_end(
+    tiny_collection: Collection,
+) -> None:
+    cases = cases_of(
+        np.array([0, 1, 2]),
+        np.array([0.1, 10.0, 19.9]),
+        np.array([True, False, True]),
+        np.array([0.4, 10.3, 19.9]),
+    )
     reach = reach_of(cases, (-0.2, 0.0, 0.25, 0.3, 0.4), tiny_collection)
-    assert reach.steps[1].tolist() == [489, 499, 511, 514, 519]  # the frame that ends at 10.0 s is number 499
-    assert reach.there.tolist() == [[False, True, True, True, False], [True, True, True, True, False], [True, True, False, False, False]]
+    assert reach.steps[1].tolist() == [
+        489,
+        499,
+        511,
+        514,
+        519,
+    ]  # the frame that ends at 10.0 s is number 499
+    assert reach.there.tolist() == [
+        [False, True, True, True, False],
+        [True, True, True, True, False],
+        [True, True, False, False, False],
+    ]
     states = read_states(tiny_collection, cases.number, reach.steps)
     there = tiny_collection.frames(1, ["latent", "p_next"])
     np.testing.assert_array_equal(states.values["latent"][1], there["latent"][reach.steps[1]])
     np.testing.assert_array_equal(states.values["p_next"][1], there["p_next"][reach.steps[1]])
     swapped = states.of("latent", np.array([1]), 2, np.array([1]), both=True)
     np.testing.assert_array_equal(swapped[0], there["latent"][511, ::-1].reshape(-1))
-    np.testing.assert_array_equal(states.of("latent", np.array([1]), 2, np.array([1]))[0], there["latent"][511, 1])
+    np.testing.assert_array_equal(
+        states.of("latent", np.array([1]), 2, np.array([1]))[0], there["latent"][511, 1]
+    )
 
 
-def test_the_sound_is_the_newest_frame_that_the_network_hears(tiny_manifest: Path, tmp_path: Path) -> None:
+def test_the_sound_is_the_newest_frame_that_the_network_hears(
+    tiny_manifest: Path, tmp_path: Path
+) -> None:
     config = CONFIGS["lstm_2d_gated_stride_concat"]  # every step of it takes two frames of sound
     save_checkpoint(random_model(config), tmp_path / "run")
     model = load_network(tmp_path / "run")

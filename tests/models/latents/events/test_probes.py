@@ -15,8 +15,24 @@ from turnstream.models.latents.collect import load_network
 from turnstream.models.latents.collection import Collection
 from turnstream.models.latents.command import VIEWS
 from turnstream.models.latents.events import probes
-from turnstream.models.latents.events.probe_fits import States, auc_of, folds_of, held_out_scores, reach_of, read_states
-from turnstream.models.latents.events.probe_results import Curve, Probed, ProbeResults, at, caption_of, chance_of, draw_probes, table
+from turnstream.models.latents.events.probe_fits import (
+    States,
+    auc_of,
+    folds_of,
+    held_out_scores,
+    reach_of,
+    read_states,
+)
+from turnstream.models.latents.events.probe_results import (
+    Curve,
+    Probed,
+    ProbeResults,
+    at,
+    caption_of,
+    chance_of,
+    draw_probes,
+    table,
+)
 from turnstream.models.latents.events.probes import find_cases, main, network_of, probe
 from turnstream.stream.errors import ConfigError
 
@@ -36,7 +52,13 @@ def results(planted: Collection) -> ProbeResults:
 
 
 def curve_of(results: ProbeResults, line: str, question: str = "shift-hold") -> Curve:
-    return next(curve for one in results.probed if one.question == question for curve in one.curves if curve.line == line)
+    return next(
+        curve
+        for one in results.probed
+        if one.question == question
+        for curve in one.curves
+        if curve.line == line
+    )
 
 
 def test_a_probe_finds_when_a_signal_comes_and_in_which_layer(results: ProbeResults) -> None:
@@ -62,21 +84,31 @@ def test_noise_gives_about_one_half_and_never(tmp_path: Path) -> None:
     assert abs(results.permuted().mean() - 0.5) < 0.06
 
 
-def test_the_signal_of_the_speaker_before_is_the_other_ones_to_the_other(planted: Collection, results: ProbeResults) -> None:
+def test_the_signal_of_the_speaker_before_is_the_other_ones_to_the_other(
+    planted: Collection, results: ProbeResults
+) -> None:
     """Exchanging the speakers takes the signal from the own states and leaves it in those of both."""
     cases = find_cases(planted, ("shift-hold",))["shift-hold"]
     assert cases.counts() == (48, 48)
     states = read_states(planted, cases.number, reach_of(cases, (0.0,), planted).steps)
     folds, units = folds_of(cases)
     rows = np.arange(len(cases))
-    other = held_out_scores(states.of("latent", rows, 0, 1 - cases.speaker), cases.first, cases.number, folds)
-    both = held_out_scores(states.of("latent", rows, 0, 1 - cases.speaker, both=True), cases.first, cases.number, folds)
+    other = held_out_scores(
+        states.of("latent", rows, 0, 1 - cases.speaker), cases.first, cases.number, folds
+    )
+    both = held_out_scores(
+        states.of("latent", rows, 0, 1 - cases.speaker, both=True), cases.first, cases.number, folds
+    )
     assert abs(auc_of(other, cases.first, units).value - 0.5) < 0.2
-    assert auc_of(both, cases.first, units).value == pytest.approx(at(curve_of(results, "latent both").auc, results.times_s, 0.0), abs=0.01)
+    assert auc_of(both, cases.first, units).value == pytest.approx(
+        at(curve_of(results, "latent both").auc, results.times_s, 0.0), abs=0.01
+    )
 
 
 def test_a_silence_that_has_ended_is_not_read(planted: Collection) -> None:
-    results = probe(planted, questions=("shift-hold",), times_s=(0.0, 0.6, 0.7))  # silences last 0.6 s
+    results = probe(
+        planted, questions=("shift-hold",), times_s=(0.0, 0.6, 0.7)
+    )  # silences last 0.6 s
     assert results.probed[0].counts.tolist() == [[48, 48], [48, 48], [0, 0]]
     assert np.isnan(curve_of(results, "latent own").auc[2])
     assert curve_of(results, "latent own").readable(results.times_s) == (0.0, 0.6)
@@ -92,11 +124,15 @@ def test_a_single_dialogue_is_told_block_by_block_and_the_caption_says_so(tmp_pa
     assert "blocks of time" in caption_of(results)
 
 
-def test_questions_told_within_one_dialogue_are_named_beside_those_told_across_dialogues(results: ProbeResults) -> None:
+def test_questions_told_within_one_dialogue_are_named_beside_those_told_across_dialogues(
+    results: ProbeResults,
+) -> None:
     across = results.probed[0]
     within = replace(across, question="shift-correct", dialogues=1)
     mixed = caption_of(replace(results, probed=(across, within)))
-    assert mixed.startswith("How well linear probes read planted, each scored on a dialogue that it has not seen")
+    assert mixed.startswith(
+        "How well linear probes read planted, each scored on a dialogue that it has not seen"
+    )
     assert "5 s on either side, with intervals over the blocks: shifts: correct or wrong." in mixed
     for alike in ((across,), (within, within)):
         assert "over the blocks: " not in caption_of(replace(results, probed=alike))
@@ -105,11 +141,16 @@ def test_questions_told_within_one_dialogue_are_named_beside_those_told_across_d
 
 def test_what_the_network_says_of_its_own_being_correct_is_what_it_gives_to_what_comes() -> None:
     states = States({"p_next": np.array([[[0.3, 0.7]]], np.float32)})
-    given = [probes.said(question, states, np.array([0]), 0, np.array([0]))[0] for question in ("shift-correct", "hold-correct")]
+    given = [
+        probes.said(question, states, np.array([0]), 0, np.array([0]))[0]
+        for question in ("shift-correct", "hold-correct")
+    ]
     assert given == pytest.approx([0.7, 0.3])
 
 
-def test_what_was_done_is_not_done_again_and_is_thrown_away_in_the_end(planted: Collection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_was_done_is_not_done_again_and_is_thrown_away_in_the_end(
+    planted: Collection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     seen: list[str] = []
     whole = probes._curve
 
@@ -124,13 +165,20 @@ def test_what_was_done_is_not_done_again_and_is_thrown_away_in_the_end(planted: 
         probe(planted, questions=("shift-hold",), times_s=(0.0,), parts=tmp_path / "parts")
     assert len(list((tmp_path / "parts").iterdir())) == 2
     again = probe(planted, questions=("shift-hold",), times_s=(0.0,), parts=tmp_path / "parts")
-    assert seen[3:] == [seen[2], *[line for line in ("latent both", "said") if line not in seen[:3]]]
+    assert seen[3:] == [
+        seen[2],
+        *[line for line in ("latent both", "said") if line not in seen[:3]],
+    ]
     assert not (tmp_path / "parts").exists()
     fresh = probe(planted, questions=("shift-hold",), times_s=(0.0,))
-    assert [curve.auc.tolist() for curve in again.probed[0].curves] == [curve.auc.tolist() for curve in fresh.probed[0].curves]
+    assert [curve.auc.tolist() for curve in again.probed[0].curves] == [
+        curve.auc.tolist() for curve in fresh.probed[0].curves
+    ]
 
 
-def test_at_most_so_many_silences_are_read_and_the_same_for_every_question(planted: Collection) -> None:
+def test_at_most_so_many_silences_are_read_and_the_same_for_every_question(
+    planted: Collection,
+) -> None:
     found = find_cases(planted, ("shift-hold", "gap-pause", "speaker-listener"), most=30)
     assert [len(cases) for cases in found.values()] == [30, 30, 60]
     assert found["shift-hold"].start_s.tolist() == found["gap-pause"].start_s.tolist()
@@ -145,7 +193,9 @@ def test_too_few_moments_are_said_and_not_drawn(results: ProbeResults, tmp_path:
 
 
 @pytest.mark.parametrize("count", [1, 2])
-def test_the_legend_has_a_row_of_its_own_only_where_no_panel_is_left(results: ProbeResults, tmp_path: Path, count: int) -> None:
+def test_the_legend_has_a_row_of_its_own_only_where_no_panel_is_left(
+    results: ProbeResults, tmp_path: Path, count: int
+) -> None:
     view = draw_probes(replace(results, probed=results.probed[:1] * count), tmp_path / "probes.png")
     assert view.path.stat().st_size > 10_000
 
@@ -158,17 +208,35 @@ def test_captions_depend_on_what_was_measured(results: ProbeResults) -> None:
     assert "more than chance from -0.40 s to +0.60 s" in caption
     assert "too few moments to find" not in caption  # what the planted network says is noise
     better = replace(curve_of(results, "said"), auc=np.ones(len(TIMES_S)))
-    curves = tuple(better if one.line == "said" else replace(one, high=np.full(len(TIMES_S), 0.9)) for one in results.probed[0].curves)
-    assert "too few moments to find" in caption_of(replace(results, probed=(replace(results.probed[0], curves=curves),)))
+    curves = tuple(
+        better if one.line == "said" else replace(one, high=np.full(len(TIMES_S), 0.9))
+        for one in results.probed[0].curves
+    )
+    assert "too few moments to find" in caption_of(
+        replace(results, probed=(replace(results.probed[0], curves=curves),))
+    )
 
 
 def test_the_command_writes_picture_table_and_json(
-    planted: Collection, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    planted: Collection,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     parser = argparse.ArgumentParser()
     probes.add_arguments(parser)
     outputs = {name: tmp_path / f"probes.{name}" for name in ("png", "csv", "json")}
-    args = [str(planted.folder), "--out", str(outputs["png"]), "--csv", str(outputs["csv"]), "--json", str(outputs["json"]), "--most", "60"]
+    args = [
+        str(planted.folder),
+        "--out",
+        str(outputs["png"]),
+        "--csv",
+        str(outputs["csv"]),
+        "--json",
+        str(outputs["json"]),
+        "--most",
+        "60",
+    ]
     monkeypatch.setattr(probes, "TIMES_S", (-0.2, 0.0))
     assert main(parser.parse_args(args)) == 0
     printed = capsys.readouterr().out
@@ -179,7 +247,9 @@ def test_the_command_writes_picture_table_and_json(
     written = json.loads(outputs["json"].read_text())
     question = written["questions"][0]
     assert question["question"] == "shift-hold"
-    series = [row for row in rows if row["question"] == "shift-hold" and row["line"] == "latent own"]
+    series = [
+        row for row in rows if row["question"] == "shift-hold" and row["line"] == "latent own"
+    ]
     assert [float(row["auc"]) for row in series] == question["lines"]["latent own"]["auc"]
     assert [float(row["time_s"]) for row in series] == written["times_s"]
     assert "sound both" not in question["lines"]  # there is no audio
@@ -192,18 +262,27 @@ def test_bad_input_is_one_clear_error(planted: Collection, tmp_path: Path) -> No
     parser = argparse.ArgumentParser()
     probes.add_arguments(parser)
     with pytest.raises(ConfigError, match="--most 0"):
-        main(parser.parse_args([str(planted.folder), "--out", str(tmp_path / "a.png"), "--most", "0"]))
+        main(
+            parser.parse_args(
+                [str(planted.folder), "--out", str(tmp_path / "a.png"), "--most", "0"]
+            )
+        )
     with pytest.raises(ConfigError, match=r"ending in \.png"):
         main(parser.parse_args([str(planted.folder), "--out", str(tmp_path / "a.pdf")]))
 
 
 def test_more_than_chance_needs_the_interval_and_the_value(results: ProbeResults) -> None:
     curve, times_s = curve_of(results, "latent own"), np.array([-0.2, 0.0, 0.2])
-    made = replace(curve, auc=np.array([0.7, 0.58, 0.7]), low=np.array([0.6, 0.52, 0.6]), chance=0.6)
+    made = replace(
+        curve, auc=np.array([0.7, 0.58, 0.7]), low=np.array([0.6, 0.52, 0.6]), chance=0.6
+    )
     assert made.readable(times_s) == (0.2, 0.2)
     assert replace(made, chance=0.55).readable(times_s) == (-0.2, 0.2)
     assert replace(made, low=np.array([0.6, 0.52, 0.48]), chance=0.6).readable(times_s) is None
-    assert replace(made, low=np.array([0.6, np.nan, np.nan])).readable(times_s) == (-0.2, -0.2)  # the last time that has a figure
+    assert replace(made, low=np.array([0.6, np.nan, np.nan])).readable(times_s) == (
+        -0.2,
+        -0.2,
+    )  # the last time that has a figure
 
 
 def test_chance_is_what_one_random_order_in_forty_reaches() -> None:
@@ -212,7 +291,9 @@ def test_chance_is_what_one_random_order_in_forty_reaches() -> None:
     assert chance_of(np.array([np.nan])) == 0.5
 
 
-def test_only_the_collections_own_network_is_asked_what_it_hears(tiny_collection: Collection, planted: Collection, tiny_checkpoint: Path) -> None:
+def test_only_the_collections_own_network_is_asked_what_it_hears(
+    tiny_collection: Collection, planted: Collection, tiny_checkpoint: Path
+) -> None:
     found = network_of(tiny_collection, tiny_checkpoint)
     assert found is not None
     assert found.config == load_network(tiny_checkpoint).config
@@ -220,8 +301,16 @@ def test_only_the_collections_own_network_is_asked_what_it_hears(tiny_collection
     assert network_of(planted, None) is None  # no audio
 
 
-def test_the_sound_and_what_the_network_says_tell_who_speaks(tiny_collection: Collection, tiny_checkpoint: Path) -> None:
-    results = probe(tiny_collection, model=load_network(tiny_checkpoint), questions=("speaking",), times_s=(-0.1, 0.1), most=200)
+def test_the_sound_and_what_the_network_says_tell_who_speaks(
+    tiny_collection: Collection, tiny_checkpoint: Path
+) -> None:
+    results = probe(
+        tiny_collection,
+        model=load_network(tiny_checkpoint),
+        questions=("speaking",),
+        times_s=(-0.1, 0.1),
+        most=200,
+    )
     assert isinstance(results.probed[0], Probed)
     sound = curve_of(results, "sound both", "speaking")
     assert at(sound.auc, results.times_s, 0.1) > 0.9  # noise against silence

@@ -35,7 +35,10 @@ Projections = dict[str, SavedProjection]
 
 @pytest.fixture(scope="module")
 def projections(tiny_collection: Collection) -> Projections:
-    return {layer: fit_projection(tiny_collection, "pca", layer=layer, points=600, refits=1) for layer in LAYERS}
+    return {
+        layer: fit_projection(tiny_collection, "pca", layer=layer, points=600, refits=1)
+        for layer in LAYERS
+    }
 
 
 def arguments(source: Path, out: Path, **options: Any) -> argparse.Namespace:
@@ -49,14 +52,18 @@ def heard(path: Path) -> tuple[NDArray[np.float32], float]:
     """Sound as a player hears it, (2, N), and the time of its first sample."""
     with av.open(str(path)) as container:
         frames = list(container.decode(audio=0))
-        return np.concatenate([frame.to_ndarray() for frame in frames], axis=1), float(frames[0].time or 0)
+        return np.concatenate([frame.to_ndarray() for frame in frames], axis=1), float(
+            frames[0].time or 0
+        )
 
 
 def seen(path: Path) -> tuple[NDArray[np.uint8], list[float]]:
     """Pictures, (T, height, width, 3), and when each is shown."""
     with av.open(str(path)) as container:
         frames = list(container.decode(video=0))
-        return np.stack([frame.to_ndarray(format="rgb24") for frame in frames]), [float(frame.time or 0) for frame in frames]
+        return np.stack([frame.to_ndarray(format="rgb24") for frame in frames]), [
+            float(frame.time or 0) for frame in frames
+        ]
 
 
 # ---- the file ----
@@ -65,12 +72,23 @@ def seen(path: Path) -> tuple[NDArray[np.uint8], list[float]]:
 def test_a_film_has_sight_and_stereo_sound_of_the_length_asked_for_and_plays_while_it_loads(
     tiny_collection: Collection, projections: Projections, tmp_path: Path
 ) -> None:
-    view = film(tiny_collection, 0, projections, tmp_path / "film.mp4", 3.0, 5.0, fps=FPS, height=HEIGHT)
+    view = film(
+        tiny_collection, 0, projections, tmp_path / "film.mp4", 3.0, 5.0, fps=FPS, height=HEIGHT
+    )
     with av.open(str(view.path)) as container:
         video, audio = container.streams.video[0], container.streams.audio[0]
-        assert (video.codec_context.name, video.codec_context.pix_fmt, video.width, video.height) == ("h264", "yuv420p", 320, HEIGHT)
+        assert (
+            video.codec_context.name,
+            video.codec_context.pix_fmt,
+            video.width,
+            video.height,
+        ) == ("h264", "yuv420p", 320, HEIGHT)
         assert (video.average_rate, video.frames) == (FPS, 50)
-        assert (audio.codec_context.name, audio.codec_context.rate, audio.codec_context.channels) == ("aac", SOUND_RATE_HZ, 2)
+        assert (
+            audio.codec_context.name,
+            audio.codec_context.rate,
+            audio.codec_context.channels,
+        ) == ("aac", SOUND_RATE_HZ, 2)
         assert container.metadata["title"].startswith("0, 0:03 to 0:05")
         assert container.metadata["comment"] == view.caption
         assert (container.duration or 0) / av.time_base == pytest.approx(2.0, abs=0.1)
@@ -79,10 +97,17 @@ def test_a_film_has_sight_and_stereo_sound_of_the_length_asked_for_and_plays_whi
     assert list(tmp_path.iterdir()) == [view.path]
 
 
-def test_the_sound_is_that_of_the_part_and_left_is_speaker_0(tiny_collection: Collection, projections: Projections, tmp_path: Path) -> None:
-    film(tiny_collection, 0, projections, tmp_path / "film.mp4", 6.5, 8.0, fps=FPS, height=HEIGHT)  # speaker 0 until 7.0, speaker 1 from 7.5
+def test_the_sound_is_that_of_the_part_and_left_is_speaker_0(
+    tiny_collection: Collection, projections: Projections, tmp_path: Path
+) -> None:
+    film(
+        tiny_collection, 0, projections, tmp_path / "film.mp4", 6.5, 8.0, fps=FPS, height=HEIGHT
+    )  # speaker 0 until 7.0, speaker 1 from 7.5
     sound, first_s = heard(tmp_path / "film.mp4")
-    loud = [np.sqrt((sound[:, round((at - first_s) * SOUND_RATE_HZ) :][:, :3200] ** 2).mean(axis=1)) for at in (0.1, 0.65, 1.2)]
+    loud = [
+        np.sqrt((sound[:, round((at - first_s) * SOUND_RATE_HZ) :][:, :3200] ** 2).mean(axis=1))
+        for at in (0.1, 0.65, 1.2)
+    ]
     assert loud[0][0] > 20 * loud[0][1]
     assert loud[2][1] > 20 * loud[2][0]
     assert max(loud[1]) < 0.1 * loud[0][0]
@@ -97,14 +122,23 @@ def click(tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Co
     activity[0, 61:63] = True
     np.save(folder / "click.npy", sound)
     np.savez(folder / "click.npz", activity=activity)
-    (folder / "manifest.jsonl").write_text('{"audio": "click.npy", "activity": "click.npz", "sample_rate_hz": 16000}')
-    return collect(load_network(tiny_checkpoint), "tiny", read_source(folder / "manifest.jsonl"), folder / "collection")
+    (folder / "manifest.jsonl").write_text(
+        '{"audio": "click.npy", "activity": "click.npz", "sample_rate_hz": 16000}'
+    )
+    return collect(
+        load_network(tiny_checkpoint),
+        "tiny",
+        read_source(folder / "manifest.jsonl"),
+        folder / "collection",
+    )
 
 
 def apart_s(path: Path) -> float:
     """How much later the click is seen than heard: its column of speaker 0's waveform brightens when the cursor has passed it."""
     sound, first_s = heard(path)
-    heard_s = first_s + float(np.argmax(np.abs(sound[0]) > 0.3 * np.abs(sound[0]).max())) / SOUND_RATE_HZ
+    heard_s = (
+        first_s + float(np.argmax(np.abs(sound[0]) > 0.3 * np.abs(sound[0]).max())) / SOUND_RATE_HZ
+    )
     images, times_s = seen(path)
     height, width = images.shape[1:3]
     x = round((0.075 + 0.908 * (CLICK_S + 0.01) / 3) * width)
@@ -115,15 +149,27 @@ def apart_s(path: Path) -> float:
     return times_s[int(np.argmax(brightness > (before + after) / 2))] - heard_s
 
 
-def test_a_click_is_seen_within_a_picture_of_being_heard(click: Collection, projections: Projections, tmp_path: Path) -> None:
+def test_a_click_is_seen_within_a_picture_of_being_heard(
+    click: Collection, projections: Projections, tmp_path: Path
+) -> None:
     planes = {"latent": replace(projections["latent"])}
     film(click, 0, planes, tmp_path / "film.mp4", fps=FPS, height=360)
     assert abs(apart_s(tmp_path / "film.mp4")) <= 1 / FPS
 
-    late = film_module._sound(click, 0, 0.0, 3.0)  # the measure is no good if it does not see sound that comes late
+    late = film_module._sound(
+        click, 0, 0.0, 3.0
+    )  # the measure is no good if it does not see sound that comes late
     assert late is not None
     stretch, drawn = film_module._look(click, 0, planes, 0.0, 3.0, late)
-    images = pictures(stretch, drawn, film_module._times(0, 3, 1 / FPS), height=360, trail_s=1.5, title="", words="")
+    images = pictures(
+        stretch,
+        drawn,
+        film_module._times(0, 3, 1 / FPS),
+        height=360,
+        trail_s=1.5,
+        title="",
+        words="",
+    )
     write_film(tmp_path / "late.mp4", images, FPS, 360, np.roll(late, 1600, axis=1), "", "")
     assert apart_s(tmp_path / "late.mp4") < -1.5 / FPS
 
@@ -149,24 +195,41 @@ def drawn(tiny_collection: Collection, projections: Projections) -> tuple[Any, A
 
 def test_a_frame_is_shown_when_it_has_been_heard_whole(drawn: tuple[Any, Any]) -> None:
     stretch, _ = drawn
-    assert [stretch.heard(time_s) for time_s in (3.0, 3.019, 3.02, 3.039, 3.04, 8.0)] == [0, 0, 1, 1, 2, 250]
+    assert [stretch.heard(time_s) for time_s in (3.0, 3.019, 3.02, 3.039, 3.04, 8.0)] == [
+        0,
+        0,
+        1,
+        1,
+        2,
+        250,
+    ]
 
 
-def test_a_point_lights_up_where_its_state_lies_and_leaves_no_trace_beyond_its_trail(drawn: tuple[Any, Any]) -> None:
+def test_a_point_lights_up_where_its_state_lies_and_leaves_no_trace_beyond_its_trail(
+    drawn: tuple[Any, Any],
+) -> None:
     stretch, panels = drawn
     planes = Planes(stretch, panels, (640, 240), 0.5, "", "")
     times_s = (4.01, 6.01)
     images = [planes.draw(time_s).copy() for time_s in times_s]
     for image, time_s in zip(images, times_s, strict=True):
         for number, moving in enumerate(planes._moving):
-            state = stretch.places[list(panels)[number // 2]][stretch.heard(time_s) - 1, moving.speaker]
+            state = stretch.places[list(panels)[number // 2]][
+                stretch.heard(time_s) - 1, moving.speaker
+            ]
             x, y = moving.point.axes.transData.transform(state)
-            around = image[round(240 - y) - 6 : round(240 - y) + 7, round(x) - 6 : round(x) + 7, :3].reshape(-1, 3).astype(int)
+            around = (
+                image[round(240 - y) - 6 : round(240 - y) + 7, round(x) - 6 : round(x) + 7, :3]
+                .reshape(-1, 3)
+                .astype(int)
+            )
             colour = [int(SPEAKER_COLOURS[moving.speaker][at : at + 2], 16) for at in (1, 3, 5)]
             assert (np.abs(around - colour).max(axis=1) < 60).sum() > 8
     assert (images[0] != images[1]).any()
     np.testing.assert_array_equal(planes.draw(times_s[0]), images[0])
-    np.testing.assert_array_equal(Planes(stretch, panels, (640, 240), 0.5, "", "").draw(times_s[1]), images[1])
+    np.testing.assert_array_equal(
+        Planes(stretch, panels, (640, 240), 0.5, "", "").draw(times_s[1]), images[1]
+    )
 
 
 def test_the_picture_changes_only_around_paths_and_words(drawn: tuple[Any, Any]) -> None:
@@ -176,13 +239,17 @@ def test_the_picture_changes_only_around_paths_and_words(drawn: tuple[Any, Any])
     changed = np.argwhere((first != second).any(axis=2)) * (-1, 1) + (240, 0)  # (y up, x)
     near = np.zeros(len(changed), bool)
     for moving in planes._moving:
-        path = moving.point.axes.transData.transform(moving.path[max(0, stretch.heard(4.01) - 30) : stretch.heard(4.05)])
+        path = moving.point.axes.transData.transform(
+            moving.path[max(0, stretch.heard(4.01) - 30) : stretch.heard(4.05)]
+        )
         near |= (np.abs(changed[:, None, ::-1] - path).max(axis=2) < 16).any(axis=1)
     assert len(changed) > 20
     assert (near | (changed[:, 0] > 225)).all()
 
 
-def test_the_strip_shows_predictions_only_as_far_as_they_have_been_made(drawn: tuple[Any, Any]) -> None:
+def test_the_strip_shows_predictions_only_as_far_as_they_have_been_made(
+    drawn: tuple[Any, Any],
+) -> None:
     strip = Strip(drawn[0], (640, 120))
     early, late = np.zeros((120, 640, 4), np.uint8), np.zeros((120, 640, 4), np.uint8)
     strip.draw(4.0, early)
@@ -190,12 +257,16 @@ def test_the_strip_shows_predictions_only_as_far_as_they_have_been_made(drawn: t
     cursor = round(640 * (0.075 + 0.908 * 1.0 / 5))
     chances = slice(round(120 * 0.58), round(120 * 0.87))
     np.testing.assert_array_equal(early[:, : cursor - 3], late[:, : cursor - 3])
-    light = [(image[chances, cursor + 12 : 560, :3].min(axis=2) > 190).sum() for image in (early, late)]
+    light = [
+        (image[chances, cursor + 12 : 560, :3].min(axis=2) > 190).sum() for image in (early, late)
+    ]
     assert light[0] == 0
     assert light[1] > 50
 
 
-def test_long_dialogues_have_pages_of_equal_length(tiny_collection: Collection, projections: Projections) -> None:
+def test_long_dialogues_have_pages_of_equal_length(
+    tiny_collection: Collection, projections: Projections
+) -> None:
     stretch, _ = film_module._look(tiny_collection, 0, projections, 0.0, 20.0, None)
     strip, image = Strip(stretch, (320, 60)), np.zeros((60, 320, 4), np.uint8)
     strip.draw(9.99, image)
@@ -204,15 +275,30 @@ def test_long_dialogues_have_pages_of_equal_length(tiny_collection: Collection, 
     assert strip._page == 1
 
 
-def test_places_are_those_of_the_projection(drawn: tuple[Any, Any], tiny_collection: Collection, projections: Projections) -> None:
+def test_places_are_those_of_the_projection(
+    drawn: tuple[Any, Any], tiny_collection: Collection, projections: Projections
+) -> None:
     states = tiny_collection.frames(0, ["latent", "p_next", "holder"])
-    np.testing.assert_allclose(drawn[0].places["latent"], projections["latent"].project(states["latent"][150:400]), atol=1e-5)
+    np.testing.assert_allclose(
+        drawn[0].places["latent"],
+        projections["latent"].project(states["latent"][150:400]),
+        atol=1e-5,
+    )
     holder = states["holder"][150:400, 0]
-    np.testing.assert_allclose(drawn[0].p_shift, states["p_next"][150:400][np.arange(250), 1 - holder])
+    np.testing.assert_allclose(
+        drawn[0].p_shift, states["p_next"][150:400][np.arange(250), 1 - holder]
+    )
 
 
-def test_a_projection_without_places_has_the_dialogue_in_its_background(tiny_collection: Collection, projections: Projections) -> None:
-    bare = replace(projections["latent"], places=np.zeros((0, 2), np.float32), situations=np.zeros(0, str), stability=np.zeros(0, np.float32))
+def test_a_projection_without_places_has_the_dialogue_in_its_background(
+    tiny_collection: Collection, projections: Projections
+) -> None:
+    bare = replace(
+        projections["latent"],
+        places=np.zeros((0, 2), np.float32),
+        situations=np.zeros(0, str),
+        stability=np.zeros(0, np.float32),
+    )
     _, planes = film_module._look(tiny_collection, 0, {"latent": bare}, 3.0, 4.0, None)
     assert len(planes["latent"].cloud) == 2000
     assert "of this dialogue" in planes["latent"].marks
@@ -221,12 +307,18 @@ def test_a_projection_without_places_has_the_dialogue_in_its_background(tiny_col
 # ---- events ----
 
 
-def test_an_event_is_filmed_slowly_and_without_sound(tiny_collection: Collection, projections: Projections, tmp_path: Path) -> None:
+def test_an_event_is_filmed_slowly_and_without_sound(
+    tiny_collection: Collection, projections: Projections, tmp_path: Path
+) -> None:
     event = tiny_collection.events("shift", "hold")[0]
-    view = film_of_event(tiny_collection, event, projections, tmp_path / "event.mp4", fps=10, height=HEIGHT)
+    view = film_of_event(
+        tiny_collection, event, projections, tmp_path / "event.mp4", fps=10, height=HEIGHT
+    )
     with av.open(str(view.path)) as container:
         assert not container.streams.audio
-        assert container.streams.video[0].frames == round((event.end_s - event.start_s + 2.0) * 4 * 10)
+        assert container.streams.video[0].frames == round(
+            (event.end_s - event.start_s + 2.0) * 4 * 10
+        )
     assert f"which was {'right' if event.correct else 'wrong'}" in view.caption
     assert f"{event.p_shift:.2f}" in view.caption
     assert "4 times slower and without sound" in view.caption
@@ -235,32 +327,68 @@ def test_an_event_is_filmed_slowly_and_without_sound(tiny_collection: Collection
 # ---- words ----
 
 
-def test_the_caption_counts_what_is_in_the_part(tiny_collection: Collection, projections: Projections, tmp_path: Path) -> None:
-    events = [event for event in tiny_collection.events("shift", "hold") if event.number == 0 and event.start_s < 8.0 and event.end_s > 6.9]
+def test_the_caption_counts_what_is_in_the_part(
+    tiny_collection: Collection, projections: Projections, tmp_path: Path
+) -> None:
+    events = [
+        event
+        for event in tiny_collection.events("shift", "hold")
+        if event.number == 0 and event.start_s < 8.0 and event.end_s > 6.9
+    ]
     assert [event.kind for event in events] == ["shift"]
-    caption = film(tiny_collection, 0, projections, tmp_path / "film.mp4", 6.9, 8.0, fps=10, height=HEIGHT).caption
-    assert f"1 shift ({int(events[0].correct or 0)} of 1 predicted right, 0.25 s into the silence) and 0 holds." in caption
+    caption = film(
+        tiny_collection, 0, projections, tmp_path / "film.mp4", 6.9, 8.0, fps=10, height=HEIGHT
+    ).caption
+    assert (
+        f"1 shift ({int(events[0].correct or 0)} of 1 predicted right, 0.25 s into the silence) and 0 holds."
+        in caption
+    )
 
 
-def test_imported_states_make_a_silent_film_that_says_so(tiny_collection: Collection, projections: Projections, tmp_path: Path) -> None:
+def test_imported_states_make_a_silent_film_that_says_so(
+    tiny_collection: Collection, projections: Projections, tmp_path: Path
+) -> None:
     export(tiny_collection, tmp_path / "states.csv")
     imported = import_csv(tmp_path / "states.csv", tmp_path / "imported")
-    caption = film(imported, 0, {"latent": projections["latent"]}, tmp_path / "film.mp4", 3.0, 4.0, fps=10, height=HEIGHT).caption
+    caption = film(
+        imported,
+        0,
+        {"latent": projections["latent"]},
+        tmp_path / "film.mp4",
+        3.0,
+        4.0,
+        fps=10,
+        height=HEIGHT,
+    ).caption
     with av.open(str(tmp_path / "film.mp4")) as container:
         assert not container.streams.audio
     assert "without sound" in caption
     assert "From left to right" not in caption
 
 
-def test_the_command_makes_a_film_of_a_named_dialogue(tiny_collection: Collection, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_makes_a_film_of_a_named_dialogue(
+    tiny_collection: Collection, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     out = tmp_path / "film.mp4"
-    assert main(arguments(tiny_collection.folder, out, dialogue="1", start=4.0, end=4.5, fps=10, height=HEIGHT)) == 0
+    assert (
+        main(
+            arguments(
+                tiny_collection.folder, out, dialogue="1", start=4.0, end=4.5, fps=10, height=HEIGHT
+            )
+        )
+        == 0
+    )
     assert out.is_file()
     assert "0:04 to 0:04 of 1 in tiny" in capsys.readouterr().out
 
 
 def test_times_are_written_as_minutes_and_seconds() -> None:
-    assert [clock(0), clock(59.6), clock(61.25, 1), clock(600)] == ["0:00", "1:00", "1:01.2", "10:00"]
+    assert [clock(0), clock(59.6), clock(61.25, 1), clock(600)] == [
+        "0:00",
+        "1:00",
+        "1:01.2",
+        "10:00",
+    ]
 
 
 # ---- what cannot be filmed ----
@@ -278,13 +406,17 @@ def test_times_are_written_as_minutes_and_seconds() -> None:
         ({"fps": 0}, "expected 1 to 60 pictures a second, got 0"),
     ],
 )
-def test_a_wrong_wish_is_one_clear_error(options: dict[str, Any], message: str, tiny_collection: Collection, tmp_path: Path) -> None:
+def test_a_wrong_wish_is_one_clear_error(
+    options: dict[str, Any], message: str, tiny_collection: Collection, tmp_path: Path
+) -> None:
     with pytest.raises(ConfigError, match=message):
         main(arguments(tiny_collection.folder, tmp_path / "film.mp4", **options))
     assert not list(tmp_path.iterdir())
 
 
-def test_a_projection_that_is_no_plane_of_its_layer_is_refused(tiny_collection: Collection, projections: Projections, tmp_path: Path) -> None:
+def test_a_projection_that_is_no_plane_of_its_layer_is_refused(
+    tiny_collection: Collection, projections: Projections, tmp_path: Path
+) -> None:
     space = fit_projection(tiny_collection, "pca", dims=3, points=600, refits=0)
     for wrong in ({"latent": space}, {"latent_speaker": projections["latent"]}, {}):
         with pytest.raises(ConfigError, match="expected a projection of"):

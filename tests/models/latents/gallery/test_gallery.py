@@ -13,7 +13,7 @@ import torch
 from turnstream.models.latents.collect import load_network
 from turnstream.models.latents.collection import Collection
 from turnstream.models.latents.command import VIEWS
-from turnstream.models.latents.gallery.gallery import gallery as module
+from turnstream.models.latents.gallery import gallery as module
 from turnstream.models.latents.gallery.gallery.gallery import Room, make_views, page, untrained
 from turnstream.models.latents.space.project import project
 from turnstream.models.latents.views import View
@@ -33,10 +33,18 @@ def steps(monkeypatch: pytest.MonkeyPatch, calls: list[str]) -> None:
         (room.out / f"{name}.png").write_bytes(b"x")
         return [View(room.out / f"{name}.png", name, f"what {name} <shows>")]
 
-    monkeypatch.setattr(module, "_steps", lambda room: [("Section", name, lambda name=name: make(room, name)) for name in ("one", "few", "two")])
+    monkeypatch.setattr(
+        module,
+        "_steps",
+        lambda room: [
+            ("Section", name, lambda name=name: make(room, name)) for name in ("one", "few", "two")
+        ],
+    )
 
 
-def test_views_are_made_once_and_what_cannot_be_made_is_tried_again(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_views_are_made_once_and_what_cannot_be_made_is_tried_again(
+    room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
     calls: list[str] = []
     steps(monkeypatch, calls)
     made, missing = make_views(room)
@@ -51,16 +59,22 @@ def test_views_are_made_once_and_what_cannot_be_made_is_tried_again(room: Room, 
     assert "few: expected more events, got 2" in text
 
 
-def test_only_some_views_are_made_and_unknown_ones_named(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_some_views_are_made_and_unknown_ones_named(
+    room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
     calls: list[str] = []
     steps(monkeypatch, calls)
     made, missing = make_views(room, ["TWO"])
     assert ([view.title for _, view in made], missing, calls) == (["two"], {}, ["two"])
-    with pytest.raises(ConfigError, match=r"expected words from the names of views \(one, few, two\), got three"):
+    with pytest.raises(
+        ConfigError, match=r"expected words from the names of views \(one, few, two\), got three"
+    ):
         make_views(room, ["three"])
 
 
-def test_views_that_were_made_before_are_listed_with_only_some(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_views_that_were_made_before_are_listed_with_only_some(
+    room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
     calls: list[str] = []
     steps(monkeypatch, calls)
     make_views(room, ["one"])
@@ -70,12 +84,30 @@ def test_views_that_were_made_before_are_listed_with_only_some(room: Room, monke
 
 
 def test_the_command_keeps_what_was_heard(
-    tiny_manifest: Path, tiny_checkpoint: Path, tiny_collection: Collection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny_manifest: Path,
+    tiny_checkpoint: Path,
+    tiny_collection: Collection,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     steps(monkeypatch, [])
     parser = argparse.ArgumentParser()
     module.add_arguments(parser)
-    assert module.main(parser.parse_args(["--source", str(tiny_manifest), "--model", str(tiny_checkpoint), "--out", str(tmp_path)])) == 0
+    assert (
+        module.main(
+            parser.parse_args(
+                [
+                    "--source",
+                    str(tiny_manifest),
+                    "--model",
+                    str(tiny_checkpoint),
+                    "--out",
+                    str(tmp_path),
+                ]
+            )
+        )
+        == 0
+    )
     assert Collection(tmp_path / "collection").about == tiny_collection.about
     assert (tmp_path / "index.html").is_file()
 
@@ -90,7 +122,9 @@ def test_projections_of_another_network_are_not_taken(room: Room) -> None:
     assert room.fitted("pca") is None
 
 
-def test_views_of_other_dialogues_are_made_anew(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_views_of_other_dialogues_are_made_anew(
+    room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
     calls: list[str] = []
     steps(monkeypatch, calls)
     make_views(room)
@@ -104,8 +138,31 @@ def test_views_of_other_dialogues_are_made_anew(room: Room, monkeypatch: pytest.
 def test_every_view_has_its_place(room: Room) -> None:
     names = [name for _, name, _ in module._steps(room)]
     assert len(names) == len(set(names))
-    shown = {"project", "explore", "gates", "units", "activations", "averages", "probes", "paths", "film", "connectivity", "past", "oracles", "animate"}
-    not_pictures = {"collect", "place", "cell", "export", "import", "learning", "compare", "gallery"}  # cell comes with units; two need runs
+    shown = {
+        "project",
+        "explore",
+        "gates",
+        "units",
+        "activations",
+        "averages",
+        "probes",
+        "paths",
+        "film",
+        "connectivity",
+        "past",
+        "oracles",
+        "animate",
+    }
+    not_pictures = {
+        "collect",
+        "place",
+        "cell",
+        "export",
+        "import",
+        "learning",
+        "compare",
+        "gallery",
+    }  # cell comes with units; two need runs
     assert shown | not_pictures == set(VIEWS)
 
 

@@ -6,11 +6,25 @@ import torch
 from torch import Tensor
 
 from turnstream.cli import main
-from turnstream.models.config import EncoderConfig, FeatureConfig, ModelConfig, RecurrentConfig, StackConfig
+from turnstream.models.config import (
+    EncoderConfig,
+    FeatureConfig,
+    ModelConfig,
+    RecurrentConfig,
+    StackConfig,
+)
 from turnstream.models.latents.collect import load_network
 from turnstream.models.latents.collection import Collection
 from turnstream.models.latents.memory import connectivity as subject
-from turnstream.models.latents.memory.connectivity import connect, connectivity, encoder_gradient, exponential_tail, score_gradients, states_before, time_within
+from turnstream.models.latents.memory.connectivity import (
+    connect,
+    connectivity,
+    encoder_gradient,
+    exponential_tail,
+    score_gradients,
+    states_before,
+    time_within,
+)
 from turnstream.models.latents.memory.connectivity_view import describe
 from turnstream.models.latents.memory.readings import log_mel, silence_readings, sound_at
 from turnstream.models.receptive_field import receptive_field
@@ -21,9 +35,29 @@ from ....networks import CONFIGS, TINY, random_audio, random_model
 
 ENCODERS = {
     "bundled": EncoderConfig(channels=6, out_channels=6, activation="tanh"),
-    "dilated with holes": EncoderConfig(channels=6, out_channels=6, activation="tanh", first_kernel=1, block="plain", stacks=(StackConfig((3,), (4,)),)),
-    "two stacks": EncoderConfig(channels=6, out_channels=6, activation="tanh", block="gated", stacks=(StackConfig((2, 2), (3, 1)), StackConfig((4,), (2,)))),
-    "stride, 2-D": EncoderConfig(channels=4, out_channels=6, activation="tanh", dims=2, stride=2, stacks=(StackConfig((2,), (5,)),)),
+    "dilated with holes": EncoderConfig(
+        channels=6,
+        out_channels=6,
+        activation="tanh",
+        first_kernel=1,
+        block="plain",
+        stacks=(StackConfig((3,), (4,)),),
+    ),
+    "two stacks": EncoderConfig(
+        channels=6,
+        out_channels=6,
+        activation="tanh",
+        block="gated",
+        stacks=(StackConfig((2, 2), (3, 1)), StackConfig((4,), (2,))),
+    ),
+    "stride, 2-D": EncoderConfig(
+        channels=4,
+        out_channels=6,
+        activation="tanh",
+        dims=2,
+        stride=2,
+        stacks=(StackConfig((2,), (5,)),),
+    ),
 }
 
 
@@ -53,25 +87,38 @@ def test_equals_finite_differences(config: ModelConfig, of: subject.Score) -> No
     rng = np.random.default_rng(1)
     assert len(found) == 12 * config.encoder.stride
     for _ in range(25):
-        back, speaker, band = rng.integers(len(found)), rng.integers(2), rng.integers(config.features.mel_bins)
+        back, speaker, band = (
+            rng.integers(len(found)),
+            rng.integers(2),
+            rng.integers(config.features.mel_bins),
+        )
         changed = [mel.clone(), mel.clone()]
         changed[0][speaker, end - 1 - back, band] += small
         changed[1][speaker, end - 1 - back, band] -= small
         difference = (said(changed[0]) - said(changed[1])) / (2 * small)
-        assert float(found[-1 - back, speaker, band]) == pytest.approx(difference, rel=1e-4, abs=1e-9)
+        assert float(found[-1 - back, speaker, band]) == pytest.approx(
+            difference, rel=1e-4, abs=1e-9
+        )
 
 
 @pytest.mark.parametrize("encoder", ENCODERS.values(), ids=ENCODERS.keys())
 def test_the_encoder_alone_is_bounded_by_its_receptive_field(encoder: EncoderConfig) -> None:
     model = exact(
-        ModelConfig(features=FeatureConfig(mel_bins=8), encoder=encoder, speaker_rnn=RecurrentConfig("gru", 5), dialogue_rnn=RecurrentConfig("gru", 5))
+        ModelConfig(
+            features=FeatureConfig(mel_bins=8),
+            encoder=encoder,
+            speaker_rnn=RecurrentConfig("gru", 5),
+            dialogue_rnn=RecurrentConfig("gru", 5),
+        )
     )
     field = receptive_field(encoder)
     steps = field.size // encoder.stride + 8
     mel, step = mel_of(model, steps)[0], steps - 3
     gradient = encoder_gradient(model, mel, step).abs().sum(dim=1)
     newest = (step + 1) * encoder.stride - 1
-    assert [newest - frame for frame in gradient.nonzero()[:, 0].tolist()][::-1] == list(field.offsets)
+    assert [newest - frame for frame in gradient.nonzero()[:, 0].tolist()][::-1] == list(
+        field.offsets
+    )
 
 
 def test_beyond_the_receptive_field_only_a_recurrent_layer_reaches() -> None:
@@ -80,8 +127,14 @@ def test_beyond_the_receptive_field_only_a_recurrent_layer_reaches() -> None:
     field = receptive_field(TINY.encoder).size
     reached: dict[str, Tensor] = {}
     for name, kind in kinds.items():
-        model = exact(ModelConfig(features=TINY.features, encoder=TINY.encoder, speaker_rnn=none, dialogue_rnn=kind))
-        reached[name] = connectivity(model, mel_of(model, 60), 59, 1, 1.0).abs().sum(dim=(1, 2)).flip(0)
+        model = exact(
+            ModelConfig(
+                features=TINY.features, encoder=TINY.encoder, speaker_rnn=none, dialogue_rnn=kind
+            )
+        )
+        reached[name] = (
+            connectivity(model, mel_of(model, 60), 59, 1, 1.0).abs().sum(dim=(1, 2)).flip(0)
+        )
     assert reached["none"][:field].sum() > 0
     assert reached["none"][field:].sum() == 0
     assert (reached["gru"][field:] > 0).all()
@@ -91,7 +144,9 @@ def test_beyond_the_receptive_field_only_a_recurrent_layer_reaches() -> None:
 def test_is_zero_in_the_future(config: ModelConfig) -> None:
     model, step, stride = exact(config), 9, config.encoder.stride
     mel = mel_of(model, 15)
-    (gradient,) = score_gradients(model, mel[None], model.init_mel_state(1), torch.tensor([[step]]), torch.tensor([0]))
+    (gradient,) = score_gradients(
+        model, mel[None], model.init_mel_state(1), torch.tensor([[step]]), torch.tensor([0])
+    )
     assert gradient[0, :, (step + 1) * stride :].abs().max() == 0
     assert gradient[0, :, : (step + 1) * stride].abs().max() > 0
 
@@ -100,7 +155,10 @@ def test_is_zero_in_the_future(config: ModelConfig) -> None:
 def test_swapping_the_channels_swaps_the_picture(config: ModelConfig) -> None:
     model = exact(config)
     mel = mel_of(model, 30)
-    found, swapped = connectivity(model, mel, 28, 0, 0.4), connectivity(model, mel.flip(0), 28, 1, 0.4)
+    found, swapped = (
+        connectivity(model, mel, 28, 0, 0.4),
+        connectivity(model, mel.flip(0), 28, 1, 0.4),
+    )
     torch.testing.assert_close(swapped, found.flip(1), rtol=1e-9, atol=1e-12)
     assert (found - found.flip(1)).abs().max() > 1e-4  # so that not swapping would be seen
 
@@ -110,7 +168,9 @@ def test_the_state_before_the_reach_is_the_true_one() -> None:
     mel = mel_of(model, 100)
     near, far = connectivity(model, mel, 99, 1, 0.4), connectivity(model, mel, 99, 1, 2.0)
     torch.testing.assert_close(near, far[-len(near) :], rtol=1e-9, atol=1e-12)
-    forgotten = score_gradients(model, mel[None, :, 80:], model.init_mel_state(1), torch.tensor([[19]]), torch.tensor([1]))[0, 0].transpose(0, 1)
+    forgotten = score_gradients(
+        model, mel[None, :, 80:], model.init_mel_state(1), torch.tensor([[19]]), torch.tensor([1])
+    )[0, 0].transpose(0, 1)
     assert (forgotten - near).abs().max() > 1e-3 * near.abs().max()
 
 
@@ -121,11 +181,17 @@ def test_states_are_those_of_a_single_pass(monkeypatch: pytest.MonkeyPatch) -> N
     states = states_before(model, mel, [33, 0, 47])
     assert states[0].abs().max() == 0
     with torch.no_grad():
-        torch.testing.assert_close(states[47], model.forward_mel(mel[None, :, :47], model.init_mel_state(1))[1])
-        torch.testing.assert_close(states[33], model.forward_mel(mel[None, :, :33], model.init_mel_state(1))[1])
+        torch.testing.assert_close(
+            states[47], model.forward_mel(mel[None, :, :47], model.init_mel_state(1))[1]
+        )
+        torch.testing.assert_close(
+            states[33], model.forward_mel(mel[None, :, :33], model.init_mel_state(1))[1]
+        )
 
 
-def test_averages_are_those_of_single_silences(tiny_checkpoint: Path, tiny_collection: Collection) -> None:
+def test_averages_are_those_of_single_silences(
+    tiny_checkpoint: Path, tiny_collection: Collection
+) -> None:
     model, reach_s = load_network(tiny_checkpoint), 4.4  # further than the first silence goes back
     mels = [log_mel(model, sound_at(tiny_collection, number, 16000)) for number in range(3)]
     found = connect(model, tiny_collection, reach_s)
@@ -133,17 +199,34 @@ def test_averages_are_those_of_single_silences(tiny_checkpoint: Path, tiny_colle
         readings, events = silence_readings(tiny_collection, into_s)
         single = []
         for place, event in enumerate(events):
-            gradient = connectivity(model, mels[event.number], int(readings.steps(50)[place]), int(readings.speaker[place]), reach_s).abs().flip(0).numpy()
+            gradient = (
+                connectivity(
+                    model,
+                    mels[event.number],
+                    int(readings.steps(50)[place]),
+                    int(readings.speaker[place]),
+                    reach_s,
+                )
+                .abs()
+                .flip(0)
+                .numpy()
+            )
             padded = np.full((220, 2, 16), np.nan)
             padded[: len(gradient)] = gradient[:, [event.speaker, 1 - event.speaker]]
             single.append(padded)
-            assert found.half_s[place, moment] == pytest.approx(time_within(gradient.sum(axis=(1, 2)), 50), rel=1e-3)
+            assert found.half_s[place, moment] == pytest.approx(
+                time_within(gradient.sum(axis=(1, 2)), 50), rel=1e-3
+            )
         for kind in (0, 1):
             chosen = np.array([event.kind == subject.KINDS[kind] for event in events])
             known = np.isfinite(single).any(axis=0)
             expected = np.nanmean(np.array(single)[chosen], axis=0, where=known)
-            np.testing.assert_allclose(found.picture[moment, kind][: len(expected)], expected, rtol=2e-3, atol=1e-7)
-            np.testing.assert_allclose(found.curves[moment, kind], expected.sum(axis=-1), rtol=2e-3, atol=1e-6)
+            np.testing.assert_allclose(
+                found.picture[moment, kind][: len(expected)], expected, rtol=2e-3, atol=1e-7
+            )
+            np.testing.assert_allclose(
+                found.curves[moment, kind], expected.sum(axis=-1), rtol=2e-3, atol=1e-6
+            )
 
 
 def test_half_of_an_exponential_lies_within_its_half_life() -> None:
@@ -156,7 +239,11 @@ def test_half_of_an_exponential_lies_within_its_half_life() -> None:
 
 
 def test_work_that_was_cut_short_is_gone_on_with(
-    tiny_checkpoint: Path, tiny_collection: Collection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tiny_checkpoint: Path,
+    tiny_collection: Collection,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     model, npz = load_network(tiny_checkpoint), tmp_path / "numbers.npz"
     whole = connect(model, tiny_collection, 0.4)
@@ -171,7 +258,17 @@ def test_work_that_was_cut_short_is_gone_on_with(
     monkeypatch.setattr(subject, "sound_at", sound)
     with pytest.raises(KeyboardInterrupt):
         connect(model, tiny_collection, 0.4, kept=npz)
-    arguments = ["latents", "connectivity", str(tiny_collection.folder), "--out", str(tmp_path / "c.png"), "--npz", str(npz), "--reach", "0.4"]
+    arguments = [
+        "latents",
+        "connectivity",
+        str(tiny_collection.folder),
+        "--out",
+        str(tmp_path / "c.png"),
+        "--npz",
+        str(npz),
+        "--reach",
+        "0.4",
+    ]
     assert main([*arguments, "--model", str(tiny_checkpoint)]) == 0
     assert sounds == [0, 1, 1, 2]
     with np.load(npz) as saved:
@@ -180,11 +277,15 @@ def test_work_that_was_cut_short_is_gone_on_with(
     assert [path.name for path in tmp_path.iterdir() if path.suffix == ".parts"] == []
     said = capsys.readouterr().out
     assert "0.4 s before, over" in said
-    assert ("Nothing beyond the encoder's reach" in said) == (round(0.4 * 50) <= receptive_field(TINY.encoder).size)
+    assert ("Nothing beyond the encoder's reach" in said) == (
+        round(0.4 * 50) <= receptive_field(TINY.encoder).size
+    )
     assert "nan" not in said
 
 
-def test_parts_of_other_settings_are_not_used(tiny_checkpoint: Path, tiny_collection: Collection, tmp_path: Path) -> None:
+def test_parts_of_other_settings_are_not_used(
+    tiny_checkpoint: Path, tiny_collection: Collection, tmp_path: Path
+) -> None:
     model = load_network(tiny_checkpoint)
     connect(model, tiny_collection, 0.4, kept=tmp_path / "numbers.npz")
     again = connect(model, tiny_collection, 0.2, kept=tmp_path / "numbers.npz")
@@ -192,7 +293,9 @@ def test_parts_of_other_settings_are_not_used(tiny_checkpoint: Path, tiny_collec
 
 
 @pytest.mark.parametrize("beyond", [0, 1, 2, 40])
-def test_the_caption_says_only_what_was_looked_at(tiny_checkpoint: Path, tiny_collection: Collection, beyond: int) -> None:
+def test_the_caption_says_only_what_was_looked_at(
+    tiny_checkpoint: Path, tiny_collection: Collection, beyond: int
+) -> None:
     reach = receptive_field(TINY.encoder).size + beyond
     words = describe(connect(load_network(tiny_checkpoint), tiny_collection, reach / 50))
     assert ("Nothing beyond the encoder's reach" in words) == (beyond == 0)

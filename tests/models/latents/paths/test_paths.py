@@ -27,7 +27,11 @@ from turnstream.models.latents.paths.path_states import (
 )
 from turnstream.models.latents.paths.path_words import caption_of, mistakes_in_words
 from turnstream.models.latents.paths.paths import paths_page
-from turnstream.models.latents.paths.paths_picture import _spread, conversation_picture, paths_picture
+from turnstream.models.latents.paths.paths_picture import (
+    _spread,
+    conversation_picture,
+    paths_picture,
+)
 from turnstream.models.latents.space.fitting import fit_projection, place
 from turnstream.models.latents.space.project import trust_in_words
 from turnstream.stream.errors import ConfigError
@@ -49,40 +53,64 @@ def deep(tiny_collection: Collection) -> SavedProjection:
 
 
 @pytest.fixture(scope="module")
-def page(tiny_collection: Collection, flat: SavedProjection, deep: SavedProjection, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return paths_page(tiny_collection, flat, tmp_path_factory.mktemp("paths") / "paths.html", second=deep).path
+def page(
+    tiny_collection: Collection,
+    flat: SavedProjection,
+    deep: SavedProjection,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Path:
+    return paths_page(
+        tiny_collection, flat, tmp_path_factory.mktemp("paths") / "paths.html", second=deep
+    ).path
 
 
 def test_the_scale_is_odd_monotonous_and_can_be_undone() -> None:
     values = np.array([-20.0, -1.0, -0.01, 0.0, 0.01, 1.0, 20.0])
-    np.testing.assert_allclose(signed_log(values), [-np.log(21), -np.log(2), -np.log(1.01), 0, np.log(1.01), np.log(2), np.log(21)])
+    np.testing.assert_allclose(
+        signed_log(values),
+        [-np.log(21), -np.log(2), -np.log(1.01), 0, np.log(1.01), np.log(2), np.log(21)],
+    )
     np.testing.assert_allclose(signed_exp(signed_log(values)), values, rtol=1e-12)
     assert (np.diff(signed_log(values)) > 0).all()
 
 
-def test_paths_are_the_collections_windows_placed(tiny_collection: Collection, flat: SavedProjection) -> None:
+def test_paths_are_the_collections_windows_placed(
+    tiny_collection: Collection, flat: SavedProjection
+) -> None:
     paths = gather_paths(tiny_collection, [flat], before_s=0.6, after_s=0.4)
     states, times = tiny_collection.windows(paths.events, "latent", 0.6, 0.4)
     expected = place(flat, states.reshape(-1, states.shape[-1])).reshape(*states.shape[:3], 2)
     np.testing.assert_allclose(paths.placed[0].places, expected, atol=1e-5)
     np.testing.assert_allclose(paths.placed[0].times_s, times)
     assert paths.shortened == 0
-    assert not np.allclose(paths.placed[0].places[:, :, 0], paths.placed[0].places[:, :, 1])  # speaker and listener
+    assert not np.allclose(
+        paths.placed[0].places[:, :, 0], paths.placed[0].places[:, :, 1]
+    )  # speaker and listener
 
 
-def test_the_last_point_is_the_state_in_which_the_decision_is_read(tiny_collection: Collection, flat: SavedProjection) -> None:
+def test_the_last_point_is_the_state_in_which_the_decision_is_read(
+    tiny_collection: Collection, flat: SavedProjection
+) -> None:
     paths = gather_paths(tiny_collection, [flat])
     points = paths.placed[0].last_points()
     for index, event in enumerate(paths.events):
         columns = tiny_collection.frames(event.number, ["latent", "p_next"])
         frame = heard_frame(round(event.start_s * 50), 0.25, len(columns["latent"]))
-        np.testing.assert_allclose(points[index], place(flat, columns["latent"][frame, event.speaker][None])[0], atol=1e-5)
-        np.testing.assert_array_equal(paths.last_states[index], columns["latent"][frame, event.speaker])
+        np.testing.assert_allclose(
+            points[index], place(flat, columns["latent"][frame, event.speaker][None])[0], atol=1e-5
+        )
+        np.testing.assert_array_equal(
+            paths.last_states[index], columns["latent"][frame, event.speaker]
+        )
         assert columns["p_next"][frame, 1 - event.speaker] == pytest.approx(event.p_shift)
 
 
-def test_an_event_that_is_over_before_the_decision_is_read_at_its_end(tiny_collection: Collection, flat: SavedProjection) -> None:
-    short = replace(tiny_collection.events("shift")[0], end_s=tiny_collection.events("shift")[0].start_s + 0.1)
+def test_an_event_that_is_over_before_the_decision_is_read_at_its_end(
+    tiny_collection: Collection, flat: SavedProjection
+) -> None:
+    short = replace(
+        tiny_collection.events("shift")[0], end_s=tiny_collection.events("shift")[0].start_s + 0.1
+    )
 
     class Short(Collection):
         def events(self, *kinds: str) -> list[Event]:
@@ -92,17 +120,23 @@ def test_an_event_that_is_over_before_the_decision_is_read_at_its_end(tiny_colle
     assert paths.placed[0].times_s[paths.placed[0].last[0]] == pytest.approx(0.1)
 
 
-def test_the_edge_of_a_dialogue_shortens_a_path_and_pads_nothing(tiny_collection: Collection, flat: SavedProjection) -> None:
+def test_the_edge_of_a_dialogue_shortens_a_path_and_pads_nothing(
+    tiny_collection: Collection, flat: SavedProjection
+) -> None:
     paths = gather_paths(tiny_collection, [flat], before_s=6.0)
     places, times = paths.placed[0].places, paths.placed[0].times_s
     early = [index for index, event in enumerate(paths.events) if event.start_s < 6]
     assert early
     assert paths.shortened == len(early)
     for index in early:
-        np.testing.assert_array_equal(np.isnan(places[index, :, 0, 0]), times < 0.01 - paths.events[index].start_s)
+        np.testing.assert_array_equal(
+            np.isnan(places[index, :, 0, 0]), times < 0.01 - paths.events[index].start_s
+        )
 
 
-def test_paths_without_a_formula_have_fewer_frames_and_still_both_the_start_and_the_decision(tiny_collection: Collection, flat: SavedProjection) -> None:
+def test_paths_without_a_formula_have_fewer_frames_and_still_both_the_start_and_the_decision(
+    tiny_collection: Collection, flat: SavedProjection
+) -> None:
     without = fit_projection(tiny_collection, "tsne", points=60, refits=0)
     paths = gather_paths(tiny_collection, [flat, without], most=2, before_s=0.1, after_s=0.3)
     fine, coarse = paths.placed
@@ -112,31 +146,46 @@ def test_paths_without_a_formula_have_fewer_frames_and_still_both_the_start_and_
 
 
 def test_classes_are_what_came_true_and_what_was_predicted() -> None:
-    assert [true_class(replace(EVENT, kind=kind)) for kind in ("shift", "gap", "hold", "pause", "overlap")] == ["shift", "shift", "hold", "hold", ""]
-    assert [predicted_class(replace(EVENT, p_shift=p)) for p in (0.5, 0.49, None)] == ["shift", "hold", ""]
+    assert [
+        true_class(replace(EVENT, kind=kind))
+        for kind in ("shift", "gap", "hold", "pause", "overlap")
+    ] == ["shift", "shift", "hold", "hold", ""]
+    assert [predicted_class(replace(EVENT, p_shift=p)) for p in (0.5, 0.49, None)] == [
+        "shift",
+        "hold",
+        "",
+    ]
 
 
-def test_predicted_and_true_class_differ_exactly_in_mistakes(tiny_collection: Collection, flat: SavedProjection) -> None:
+def test_predicted_and_true_class_differ_exactly_in_mistakes(
+    tiny_collection: Collection, flat: SavedProjection
+) -> None:
     events = gather_paths(tiny_collection, [flat]).events
     assert events
     for event in events:
         assert (true_class(event) != predicted_class(event)) == (event.correct is False)
 
 
-def test_a_silence_that_is_both_a_gap_and_a_shift_is_one_path(tiny_collection: Collection, flat: SavedProjection) -> None:
+def test_a_silence_that_is_both_a_gap_and_a_shift_is_one_path(
+    tiny_collection: Collection, flat: SavedProjection
+) -> None:
     paths = gather_paths(tiny_collection, [flat], ["shift", "hold", "gap", "pause"])
     starts = [(event.number, event.start_s) for event in paths.events]
     assert len(starts) == len(set(starts))
     assert {event.kind for event in paths.events} >= {"shift", "hold"}
 
 
-def test_the_nearest_path_of_the_other_class_is_found_among_full_states(tiny_collection: Collection, flat: SavedProjection) -> None:
+def test_the_nearest_path_of_the_other_class_is_found_among_full_states(
+    tiny_collection: Collection, flat: SavedProjection
+) -> None:
     paths = gather_paths(tiny_collection, [flat])
     states, times = tiny_collection.windows(paths.events, "latent", 1.0, 0.5)
     upto = times <= 0.24 + 1e-6
     classes = np.array([event.kind for event in paths.events])
     for index in range(len(classes)):
-        distance = np.sqrt(((states[:, upto, 0] - states[index, upto, 0]) ** 2).sum(axis=2).mean(axis=1))
+        distance = np.sqrt(
+            ((states[:, upto, 0] - states[index, upto, 0]) ** 2).sum(axis=2).mean(axis=1)
+        )
         distance[classes == classes[index]] = np.inf
         assert paths.nearest[index] == distance.argmin()
         assert paths.distance[index] == pytest.approx(distance.min(), rel=1e-4)
@@ -144,8 +193,12 @@ def test_the_nearest_path_of_the_other_class_is_found_among_full_states(tiny_col
 
 def test_variance_between_groups_is_all_of_it_without_scatter_and_none_with_equal_means() -> None:
     groups = np.array(["a", "a", "b", "b"])
-    assert variance_between(np.array([[0.0, 1], [0, 1], [2, 3], [2, 3]]), groups) == pytest.approx(1)
-    assert variance_between(np.array([[0.0, 0], [2, 2], [0, 0], [2, 2]]), groups) == pytest.approx(0)
+    assert variance_between(np.array([[0.0, 1], [0, 1], [2, 3], [2, 3]]), groups) == pytest.approx(
+        1
+    )
+    assert variance_between(np.array([[0.0, 0], [2, 2], [0, 0], [2, 2]]), groups) == pytest.approx(
+        0
+    )
     assert np.isnan(variance_between(np.zeros((4, 2)), groups))
 
 
@@ -162,13 +215,25 @@ def test_the_ellipse_of_a_group_has_its_standard_deviations() -> None:
 
 def test_mistakes_are_counted_in_each_split_apart() -> None:
     wrong = {"correct": False, "p_shift": 0.2}
-    events = [EVENT, replace(EVENT, **wrong), replace(EVENT, split="val", **wrong), replace(EVENT, split="val", kind="hold", p_shift=0.9, correct=False)]
+    events = [
+        EVENT,
+        replace(EVENT, **wrong),
+        replace(EVENT, split="val", **wrong),
+        replace(EVENT, split="val", kind="hold", p_shift=0.9, correct=False),
+    ]
     said = mistakes_in_words(events)
-    assert "3 of 4 predictions were wrong: 2 shifts taken for holds, 1 hold for a shift (train 1 of 2, val 2 of 2)" in said
-    assert "none can be wrong" in mistakes_in_words([replace(EVENT, kind="overlap", p_shift=None, correct=None)])
+    assert (
+        "3 of 4 predictions were wrong: 2 shifts taken for holds, 1 hold for a shift (train 1 of 2, val 2 of 2)"
+        in said
+    )
+    assert "none can be wrong" in mistakes_in_words(
+        [replace(EVENT, kind="overlap", p_shift=None, correct=None)]
+    )
 
 
-def test_the_caption_says_how_few_there_are(tiny_collection: Collection, flat: SavedProjection) -> None:
+def test_the_caption_says_how_few_there_are(
+    tiny_collection: Collection, flat: SavedProjection
+) -> None:
     one = gather_paths(tiny_collection, [flat], most=1)
     said = caption_of(tiny_collection, one, 0)
     assert "1 path " in said
@@ -187,12 +252,16 @@ def test_the_caption_says_how_few_there_are(tiny_collection: Collection, flat: S
         ({"before_s": 1e6}, "ask for fewer or shorter"),
     ],
 )
-def test_what_cannot_be_drawn_is_refused(tiny_collection: Collection, flat: SavedProjection, asked: dict[str, Any], words: str) -> None:
+def test_what_cannot_be_drawn_is_refused(
+    tiny_collection: Collection, flat: SavedProjection, asked: dict[str, Any], words: str
+) -> None:
     with pytest.raises(ConfigError, match=words):
         gather_paths(tiny_collection, [flat], **asked)
 
 
-def test_without_events_there_is_one_clear_error(tiny_collection: Collection, flat: SavedProjection) -> None:
+def test_without_events_there_is_one_clear_error(
+    tiny_collection: Collection, flat: SavedProjection
+) -> None:
     class Silent(Collection):
         def events(self, *kinds: str) -> list[Event]:
             return []
@@ -208,23 +277,39 @@ def test_a_part_of_a_conversation_must_lie_in_it(tiny_collection: Collection) ->
 
 
 @pytest.mark.parametrize("dims", [2, 3])
-def test_pictures_have_a_row_for_every_split(tiny_collection: Collection, flat: SavedProjection, deep: SavedProjection, tmp_path: Path, dims: int) -> None:
+def test_pictures_have_a_row_for_every_split(
+    tiny_collection: Collection,
+    flat: SavedProjection,
+    deep: SavedProjection,
+    tmp_path: Path,
+    dims: int,
+) -> None:
     import matplotlib.image
 
     whole = paths_picture(tiny_collection, {2: flat, 3: deep}[dims], tmp_path / "paths.png")
     height, width, _ = matplotlib.image.imread(whole.path).shape
     assert 0.5 < height / width < 0.75  # train and val, four panels each
-    view = conversation_picture(tiny_collection, {2: flat, 3: deep}[dims], tmp_path / "whole.png", "1", (2.0, 8.0))
+    view = conversation_picture(
+        tiny_collection, {2: flat, 3: deep}[dims], tmp_path / "whole.png", "1", (2.0, 8.0)
+    )
     assert view.path.is_file()
     assert "2.02 to 8.00 s" in view.caption
     assert trust_in_words({2: flat, 3: deep}[dims]) in view.caption
 
 
-def test_a_page_holds_places_as_they_are_and_the_sound_of_its_windows(page: Path, tiny_collection: Collection, flat: SavedProjection) -> None:
+def test_a_page_holds_places_as_they_are_and_the_sound_of_its_windows(
+    page: Path, tiny_collection: Collection, flat: SavedProjection
+) -> None:
     text = page.read_text(encoding="utf-8")
-    contents = json.loads(re.findall(r'<script type="application/json" id="contents">(.*?)</script>', text, re.DOTALL)[0])
+    contents = json.loads(
+        re.findall(
+            r'<script type="application/json" id="contents">(.*?)</script>', text, re.DOTALL
+        )[0]
+    )
     paths = gather_paths(tiny_collection, [flat])
-    assert [event["start_s"] for event in contents["events"]] == [event.start_s for event in paths.events]
+    assert [event["start_s"] for event in contents["events"]] == [
+        event.start_s for event in paths.events
+    ]
     assert contents["projections"][0]["places"]["shape"] == [len(paths.events), 75, 2, 2]
     assert contents["projections"][1]["dims"] == 3
     assert contents["sound"].startswith("data:audio/ogg")
@@ -234,19 +319,40 @@ def test_a_page_holds_places_as_they_are_and_the_sound_of_its_windows(page: Path
     assert 'src="http' not in text
 
 
-def test_the_command_refuses_two_projections_of_the_same_dimensions(tiny_collection: Collection, flat: SavedProjection, tmp_path: Path) -> None:
+def test_the_command_refuses_two_projections_of_the_same_dimensions(
+    tiny_collection: Collection, flat: SavedProjection, tmp_path: Path
+) -> None:
     flat.save(tmp_path / "flat.json")
     parser = argparse.ArgumentParser()
     view.add_arguments(parser)
     given = ["--projection", str(tmp_path / "flat.json")]
     with pytest.raises(ConfigError, match="in 2 and in 3 dimensions"):
-        view.main(parser.parse_args([str(tiny_collection.folder), "--out", str(tmp_path / "x.html"), *given, *given]))
+        view.main(
+            parser.parse_args(
+                [str(tiny_collection.folder), "--out", str(tmp_path / "x.html"), *given, *given]
+            )
+        )
     with pytest.raises(ConfigError, match="expected a projection in 3 dimensions"):
-        view.main(parser.parse_args([str(tiny_collection.folder), "--out", str(tmp_path / "x.png"), "--dims", "3", *given]))
+        view.main(
+            parser.parse_args(
+                [
+                    str(tiny_collection.folder),
+                    "--out",
+                    str(tmp_path / "x.png"),
+                    "--dims",
+                    "3",
+                    *given,
+                ]
+            )
+        )
 
 
-@pytest.mark.skipif(find_chromium() is None, reason="no chromium on the path: the page cannot be tried")
-async def test_the_page_changes_scale_dimensions_groups_and_pairs_without_complaint(page: Path) -> None:
+@pytest.mark.skipif(
+    find_chromium() is None, reason="no chromium on the path: the page cannot be tried"
+)
+async def test_the_page_changes_scale_dimensions_groups_and_pairs_without_complaint(
+    page: Path,
+) -> None:
     def pick(control: str, value: str) -> str:
         return f"(() => {{ const c = document.getElementById('{control}'); c.value = '{value}'; c.dispatchEvent(new Event('change')); return c.value; }})()"
 
@@ -255,7 +361,9 @@ async def test_the_page_changes_scale_dimensions_groups_and_pairs_without_compla
 
     async with open_tab("--enable-unsafe-swiftshader") as tab:
         await tab.go(page.as_uri())
-        assert (await tab.until("document.getElementById('chart').dataset.drawn")).startswith("paths 2 linear true")
+        assert (await tab.until("document.getElementById('chart').dataset.drawn")).startswith(
+            "paths 2 linear true"
+        )
         linear = await tab.value("document.getElementById('chart')._fullLayout.xaxis.range")
         for control, value, shown in (
             ("scale", "log", "paths 2 log true"),
@@ -266,19 +374,34 @@ async def test_the_page_changes_scale_dimensions_groups_and_pairs_without_compla
         ):
             assert await tab.value(pick(control, value)) == value
             assert (await drawn()).startswith(shown)
-        await tab.until(f"document.getElementById('chart')._fullLayout.xaxis.range[1] !== {linear[1]}")
-        assert await tab.value("document.getElementById('chart')._fullLayout.xaxis2 !== undefined")  # train and val, each apart
+        await tab.until(
+            f"document.getElementById('chart')._fullLayout.xaxis.range[1] !== {linear[1]}"
+        )
+        assert await tab.value(
+            "document.getElementById('chart')._fullLayout.xaxis2 !== undefined"
+        )  # train and val, each apart
         assert await tab.value(pick("split", "all")) == "all"
         assert await tab.value(pick("event", "0")) == "0"
         await tab.click("#nearest")
         assert await tab.value("document.getElementById('pair').value") != ""
         assert "Compared with" in await tab.text("#chosen-words")
         wrong = await tab.value("kit.contents.events.filter((e) => e.correct === false).length")
-        assert wrong == await tab.value("document.querySelectorAll('#mistakes tr').length") - (1 if wrong else 0)
+        assert wrong == await tab.value("document.querySelectorAll('#mistakes tr').length") - (
+            1 if wrong else 0
+        )
         await tab.value(pick("view-choice", "conversation"))
-        assert "channel" in await tab.value("document.getElementById('chart').data.map((t) => t.name ?? '').join()")
+        assert "channel" in await tab.value(
+            "document.getElementById('chart').data.map((t) => t.name ?? '').join()"
+        )
         await tab.value(pick("dims", "3"))
         assert (await drawn()).startswith("conversation 3 log")
         assert "3" in await tab.text("#note")
-        of_the_browser = ("GL Driver Message", "willReadFrequently")  # on its software WebGL, and on how plotly finds colours under the mouse
-        assert [complaint for complaint in tab.complaints if not any(words in complaint for words in of_the_browser)] == []
+        of_the_browser = (
+            "GL Driver Message",
+            "willReadFrequently",
+        )  # on its software WebGL, and on how plotly finds colours under the mouse
+        assert [
+            complaint
+            for complaint in tab.complaints
+            if not any(words in complaint for words in of_the_browser)
+        ] == []

@@ -17,7 +17,9 @@ from turnstream.models.latents.space.apart import Apartness, briefly, how_far_ap
 CLASSES = ("shift", "hold")
 
 
-def made(apart: float, count: int = 200, dialogues: int = 5, seed: int = 0) -> tuple[NDArray[np.float32], NDArray[np.bool_], NDArray[np.int64]]:
+def made(
+    apart: float, count: int = 200, dialogues: int = 5, seed: int = 0
+) -> tuple[NDArray[np.float32], NDArray[np.bool_], NDArray[np.int64]]:
     """Two round clouds whose centres lie so many standard deviations apart."""
     rng = np.random.default_rng(seed)
     first = rng.random(count) < 0.4
@@ -34,8 +36,18 @@ def measured(apart: float, **more: int) -> Apartness:
 def test_figures_are_those_of_scikit_learns_cross_validation() -> None:
     places, first, dialogue = made(1.0)
     found = how_far_apart(places, first, dialogue, np.arange(len(first)))
-    for classifier, figure in ((LinearDiscriminantAnalysis(priors=[0.5, 0.5]), found.line), (KNeighborsClassifier(15), found.neighbours)):
-        scores = cross_val_predict(classifier, places, first, groups=dialogue, cv=LeaveOneGroupOut(), method="predict_proba")[:, 1]
+    for classifier, figure in (
+        (LinearDiscriminantAnalysis(priors=[0.5, 0.5]), found.line),
+        (KNeighborsClassifier(15), found.neighbours),
+    ):
+        scores = cross_val_predict(
+            classifier,
+            places,
+            first,
+            groups=dialogue,
+            cv=LeaveOneGroupOut(),
+            method="predict_proba",
+        )[:, 1]
         assert figure.value == pytest.approx(roc_auc_score(first, scores), abs=1e-3)
         assert figure.low < figure.value < figure.high
     assert (found.first, found.second, found.dialogues) == (first.sum(), (~first).sum(), 5)
@@ -45,7 +57,9 @@ def test_the_same_cloud_is_hardly_apart_and_distant_ones_almost_wholly() -> None
     assert "hardly apart" in in_words(CLASSES, measured(0.0))
     assert "almost wholly apart" in in_words(CLASSES, measured(5.0))
     for apart in (0.0, 1.0, 2.0):  # two normal distributions have an AUC of Phi(d / sqrt 2)
-        assert measured(apart, count=3000).line.value == pytest.approx(norm.cdf(apart / np.sqrt(2)), abs=0.025)
+        assert measured(apart, count=3000).line.value == pytest.approx(
+            norm.cdf(apart / np.sqrt(2)), abs=0.025
+        )
 
 
 def test_a_class_around_the_other_is_told_by_its_neighbours_and_not_by_a_line() -> None:
@@ -69,16 +83,25 @@ def test_a_single_dialogue_is_told_in_parts_and_has_no_interval() -> None:
 def test_places_of_one_moment_are_held_out_together() -> None:
     """Twins of opposite class at nearly the same place: told apart only by seeing the one when the other is judged."""
     rng = np.random.default_rng(0)
-    places = np.repeat(rng.normal(0, 10, (60, 2)), 2, axis=0) + np.tile([[0.0, 0], [0.01, 0]], (60, 1))
+    places = np.repeat(rng.normal(0, 10, (60, 2)), 2, axis=0) + np.tile(
+        [[0.0, 0], [0.01, 0]], (60, 1)
+    )
     first = np.tile([True, False], 60)
-    together = how_far_apart(places.astype(np.float32), first, np.zeros(120, np.int64), np.repeat(np.arange(60), 2))
+    together = how_far_apart(
+        places.astype(np.float32), first, np.zeros(120, np.int64), np.repeat(np.arange(60), 2)
+    )
     assert together.neighbours.value == pytest.approx(0.5, abs=0.05)
 
 
 def test_places_that_cannot_be_read_do_not_count() -> None:
     places, first, dialogue = made(1.0)
     with_gaps = np.concatenate([places, np.full((30, 2), np.nan, np.float32)])
-    more = how_far_apart(with_gaps, np.append(first, np.ones(30, bool)), np.append(dialogue, np.zeros(30, np.int64)), np.arange(230))
+    more = how_far_apart(
+        with_gaps,
+        np.append(first, np.ones(30, bool)),
+        np.append(dialogue, np.zeros(30, np.int64)),
+        np.arange(230),
+    )
     assert more == how_far_apart(places, first, dialogue, np.arange(200))
 
 
@@ -91,11 +114,20 @@ def test_one_class_none_and_too_few_are_said_in_words() -> None:
     few = how_far_apart(places, np.arange(200) < 3, dialogue, np.arange(200))
     assert "3 shift and 197 hold: too few to say" in in_words(CLASSES, few)
     assert "too few" in briefly(CLASSES, few)
-    some = in_words(CLASSES, how_far_apart(places, np.arange(200) % 29 == 3, dialogue, np.arange(200)))
+    some = in_words(
+        CLASSES, how_far_apart(places, np.arange(200) % 29 == 3, dialogue, np.arange(200))
+    )
     assert some.startswith("Shift and hold are too few to call apart or not: AUC ")
-    at_once = in_words(CLASSES, how_far_apart(places[:90], np.arange(90) < 45, np.arange(90) // 45, np.arange(90)))
-    assert at_once == "45 shift and 45 hold: too few to say how far apart they are (when a dialogue is held out, the others lack a class)."
-    assert "this is rough" in in_words(CLASSES, how_far_apart(places, np.arange(200) % 17 == 0, dialogue, np.arange(200)))
+    at_once = in_words(
+        CLASSES, how_far_apart(places[:90], np.arange(90) < 45, np.arange(90) // 45, np.arange(90))
+    )
+    assert (
+        at_once
+        == "45 shift and 45 hold: too few to say how far apart they are (when a dialogue is held out, the others lack a class)."
+    )
+    assert "this is rough" in in_words(
+        CLASSES, how_far_apart(places, np.arange(200) % 17 == 0, dialogue, np.arange(200))
+    )
 
 
 def test_many_dialogues_are_held_out_in_tenths() -> None:

@@ -15,7 +15,10 @@ def curved_states(count: int = 3000) -> np.ndarray:
     """A curved sheet in ten dimensions, with a little noise: two numbers say everything, no plane holds it."""
     rng = np.random.default_rng(0)
     u, v = rng.uniform(-1.5, 1.5, (2, count))
-    sheet = np.stack([np.sin(2 * u), np.cos(2 * u), np.sin(2 * v), np.cos(2 * v)], axis=1) @ np.linalg.qr(rng.normal(size=(10, 4)))[0].T
+    sheet = (
+        np.stack([np.sin(2 * u), np.cos(2 * u), np.sin(2 * v), np.cos(2 * v)], axis=1)
+        @ np.linalg.qr(rng.normal(size=(10, 4)))[0].T
+    )
     return (5 + 0.5 * (sheet + rng.normal(0, 0.05, sheet.shape))).astype(np.float32)
 
 
@@ -29,7 +32,9 @@ def test_it_keeps_more_of_a_curved_sheet_than_a_plane_does(formula: Formula) -> 
     states = curved_states()
     centred = states - states.mean(axis=0)
     values = np.linalg.svd(centred, compute_uv=False) ** 2
-    assert formula.trust["reconstructed_by_pca"] == pytest.approx(values[:2].sum() / values.sum(), abs=0.03)
+    assert formula.trust["reconstructed_by_pca"] == pytest.approx(
+        values[:2].sum() / values.sum(), abs=0.03
+    )
 
 
 def test_the_formula_is_three_layers_with_a_linear_bottleneck(formula: Formula) -> None:
@@ -40,7 +45,9 @@ def test_the_formula_is_three_layers_with_a_linear_bottleneck(formula: Formula) 
     assert (places.std(axis=0) > 0.1).all()
 
 
-def test_the_same_seed_gives_the_same_network_and_torchs_own_chance_is_left_alone(formula: Formula) -> None:
+def test_the_same_seed_gives_the_same_network_and_torchs_own_chance_is_left_alone(
+    formula: Formula,
+) -> None:
     states = curved_states(200)
     torch.manual_seed(5)
     first = fit_autoencoder(states, 3, seed=1)
@@ -55,7 +62,9 @@ def test_the_same_seed_gives_the_same_network_and_torchs_own_chance_is_left_alon
 def test_scale_and_origin_of_the_states_are_folded_into_the_formula() -> None:
     states = curved_states(300)
     plain, moved = fit_autoencoder(states, 2, seed=0), fit_autoencoder(4 * states - 7, 2, seed=0)
-    np.testing.assert_allclose(apply_layers(plain.layers, states), apply_layers(moved.layers, 4 * states - 7), atol=1e-2)
+    np.testing.assert_allclose(
+        apply_layers(plain.layers, states), apply_layers(moved.layers, 4 * states - 7), atol=1e-2
+    )
 
 
 def test_still_ends_are_outside_of_the_span_and_still_middles_inside() -> None:
@@ -68,7 +77,9 @@ def test_still_ends_are_outside_of_the_span_and_still_middles_inside() -> None:
     assert moving_span(np.ones((1, 3), np.float32)) == (0, 1)
 
 
-def test_rows_of_a_collection_are_kept_by_their_own_dialogue_and_speaker(tiny_collection: Collection) -> None:
+def test_rows_of_a_collection_are_kept_by_their_own_dialogue_and_speaker(
+    tiny_collection: Collection,
+) -> None:
     rows = tiny_collection.sample(10000, ["latent"], spare=0)
     moving = moving_steps(tiny_collection, "latent", rows)
     for number in range(3):
@@ -76,5 +87,7 @@ def test_rows_of_a_collection_are_kept_by_their_own_dialogue_and_speaker(tiny_co
         for speaker in (0, 1):
             low, high = moving_span(states[:, speaker])
             here = (rows["number"] == number) & (rows["speaker"] == speaker)
-            np.testing.assert_array_equal(moving[here], (rows["frame"][here] >= low) & (rows["frame"][here] < high))
+            np.testing.assert_array_equal(
+                moving[here], (rows["frame"][here] >= low) & (rows["frame"][here] < high)
+            )
     assert moving.any()

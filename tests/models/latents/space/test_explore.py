@@ -18,7 +18,16 @@ from turnstream.models.latents.collection import Collection, write_events
 from turnstream.models.latents.command import add_arguments as add_command
 from turnstream.models.latents.command import main as command
 from turnstream.models.latents.space.apart import how_far_apart, in_words
-from turnstream.models.latents.space.explore import SHOWN, START, WHEN_S, explore, gather, members, readings, shift_probability
+from turnstream.models.latents.space.explore import (
+    SHOWN,
+    START,
+    WHEN_S,
+    explore,
+    gather,
+    members,
+    readings,
+    shift_probability,
+)
 from turnstream.models.latents.space.fitting import fit_projection, place
 from turnstream.stream.errors import ConfigError
 from turnstream.stream.saved_embedding import SavedProjection
@@ -30,7 +39,10 @@ POINTS = 300
 
 @pytest.fixture(scope="module")
 def projections(tiny_collection: Collection) -> list[SavedProjection]:
-    return [fit_projection(tiny_collection, "pca", layer=layer, dims=dims, refits=2) for layer, dims in (("latent", 2), ("latent_speaker", 3))]
+    return [
+        fit_projection(tiny_collection, "pca", layer=layer, dims=dims, refits=2)
+        for layer, dims in (("latent", 2), ("latent_speaker", 3))
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -58,26 +70,50 @@ def test_points_are_frames_and_lie_where_their_states_are_placed(
     for projection, shown in zip(projections, contents["projections"], strict=True):
         assert shown["points"].shape == (len(points["frame"]), projection.dims)
         for number in range(3):
-            frames = tiny_collection.frames(number, [projection.layer, "situation", "p_next", "holder"])
+            frames = tiny_collection.frames(
+                number, [projection.layer, "situation", "p_next", "holder"]
+            )
             here = points["number"] == number
             frame, speaker = points["frame"][here], points["speaker"][here]
-            np.testing.assert_allclose(shown["points"][here], place(projection, frames[projection.layer][frame, speaker]), atol=1e-5)
-            assert [contents["situations"][index] for index in points["situation"][here]] == frames["situation"][frame, speaker].tolist()
+            np.testing.assert_allclose(
+                shown["points"][here],
+                place(projection, frames[projection.layer][frame, speaker]),
+                atol=1e-5,
+            )
+            assert [contents["situations"][index] for index in points["situation"][here]] == frames[
+                "situation"
+            ][frame, speaker].tolist()
             np.testing.assert_array_equal(points["p_next"][here], frames["p_next"][frame, speaker])
             holder = frames["holder"][frame, 0]
-            expected = np.where(holder < 0, np.nan, frames["p_next"][frame, 1 - np.maximum(holder, 0)])
+            expected = np.where(
+                holder < 0, np.nan, frames["p_next"][frame, 1 - np.maximum(holder, 0)]
+            )
             np.testing.assert_array_equal(points["p_shift"][here], expected)
 
 
-def test_classes_have_as_many_events_as_the_collection(tiny_collection: Collection, contents: dict[str, Any]) -> None:
+def test_classes_have_as_many_events_as_the_collection(
+    tiny_collection: Collection, contents: dict[str, Any]
+) -> None:
     events = tiny_collection.events()
     assert [event["start_s"] for event in contents["events"]] == [event.start_s for event in events]
     expected = {
         "shift against hold": ("shift", "hold", lambda e: e.kind),
         "gap against pause": ("gap", "pause", lambda e: e.kind),
-        "shifts: correct against wrong": (True, False, lambda e: e.correct if e.kind == "shift" else None),
-        "holds: correct against wrong": (True, False, lambda e: e.correct if e.kind == "hold" else None),
-        "question against statement": ("question", "statement", lambda e: e.ending if e.kind in ("gap", "pause") else None),
+        "shifts: correct against wrong": (
+            True,
+            False,
+            lambda e: e.correct if e.kind == "shift" else None,
+        ),
+        "holds: correct against wrong": (
+            True,
+            False,
+            lambda e: e.correct if e.kind == "hold" else None,
+        ),
+        "question against statement": (
+            "question",
+            "statement",
+            lambda e: e.ending if e.kind in ("gap", "pause") else None,
+        ),
     }
     for shown in contents["contrasts"]:
         if shown["by_role"]:
@@ -87,14 +123,21 @@ def test_classes_have_as_many_events_as_the_collection(tiny_collection: Collecti
         assert shown["first"].sum() == sum(of(event) == one for event in events)
         assert (shown["first"] == 0).sum() == sum(of(event) == other for event in events)
     assert sum(event.kind == "shift" for event in events) >= 3
-    assert next(shown for shown in contents["contrasts"] if shown["name"].startswith("question"))["first"].sum() == 3
+    assert (
+        next(shown for shown in contents["contrasts"] if shown["name"].startswith("question"))[
+            "first"
+        ].sum()
+        == 3
+    )
 
 
 def test_events_are_read_before_and_in_the_silence_and_not_after_it(
     tiny_collection: Collection, projections: list[SavedProjection], contents: dict[str, Any]
 ) -> None:
     projection, shown = projections[0], contents["projections"][0]
-    states = [tiny_collection.frames(number, [projection.layer])[projection.layer] for number in range(3)]
+    states = [
+        tiny_collection.frames(number, [projection.layer])[projection.layer] for number in range(3)
+    ]
     compared = 0
     for index, event in enumerate(tiny_collection.events()):
         for when, seconds in enumerate(WHEN_S):
@@ -117,40 +160,58 @@ def test_a_reading_outside_of_the_dialogue_is_none(tiny_collection: Collection) 
     assert found.tolist() == [-1, -1, -1, -1, 4, 9, 14, 19, -1, -1, -1, -1]
 
 
-def test_every_frame_of_what_is_embedded_has_its_place(tiny_collection: Collection, projections: list[SavedProjection], contents: dict[str, Any]) -> None:
+def test_every_frame_of_what_is_embedded_has_its_place(
+    tiny_collection: Collection, projections: list[SavedProjection], contents: dict[str, Any]
+) -> None:
     states = tiny_collection.frames(1, ["latent"])["latent"]
     track = contents["projections"][0]["tracks"][1]
     assert track.shape == (1000, 2, 2)
     np.testing.assert_allclose(track[300], place(projections[0], states[300]), atol=1e-5)
 
 
-def test_tracks_are_the_collections_columns(tiny_collection: Collection, contents: dict[str, Any]) -> None:
+def test_tracks_are_the_collections_columns(
+    tiny_collection: Collection, contents: dict[str, Any]
+) -> None:
     frames = tiny_collection.frames(2, ["vad", "p_next", "speaking", "situation", "holder"])
     dialogue = contents["dialogues"][2]
     np.testing.assert_allclose(dialogue["vad"] / 254, frames["vad"], atol=0.002)
     np.testing.assert_array_equal(dialogue["speaking"], frames["speaking"])
-    assert [contents["situations"][index] for index in dialogue["situation"][:, 1]] == frames["situation"][:, 1].tolist()
+    assert [contents["situations"][index] for index in dialogue["situation"][:, 1]] == frames[
+        "situation"
+    ][:, 1].tolist()
     assert (dialogue["p_shift"] == 255).tolist() == np.isnan(shift_probability(frames)).tolist()
     assert dialogue["sound"].startswith("data:audio/ogg;base64,")
     assert dialogue["envelope"][:, 1][frames["speaking"][:, 1]].max() == 254
-    assert dialogue["envelope"][:370, 1].max() == 0  # speaker 1 begins at 7.5 s; the noise is silent elsewhere
+    assert (
+        dialogue["envelope"][:370, 1].max() == 0
+    )  # speaker 1 begins at 7.5 s; the noise is silent elsewhere
 
 
-def test_points_are_as_stable_as_the_nearest_place_of_the_fit(projections: list[SavedProjection], contents: dict[str, Any]) -> None:
+def test_points_are_as_stable_as_the_nearest_place_of_the_fit(
+    projections: list[SavedProjection], contents: dict[str, Any]
+) -> None:
     projection, shown = projections[0], contents["projections"][0]
     distances = np.linalg.norm(shown["points"][:, None] - projection.places[None], axis=-1)
     assert len(projection.stability)
-    np.testing.assert_array_equal(shown["stability"], projection.stability[distances.argmin(axis=1)])
+    np.testing.assert_array_equal(
+        shown["stability"], projection.stability[distances.argmin(axis=1)]
+    )
 
 
-def test_how_far_apart_is_measured_on_the_places_that_are_drawn(tiny_collection: Collection, contents: dict[str, Any]) -> None:
+def test_how_far_apart_is_measured_on_the_places_that_are_drawn(
+    tiny_collection: Collection, contents: dict[str, Any]
+) -> None:
     events, shown = tiny_collection.events(), contents["projections"][0]
     for index, contrast in enumerate(SHOWN):
         chosen, first = members(contrast, events)
         number = np.array([events[i].number for i in chosen])
         if contrast.of_speakers:
-            places = shown["events"][chosen, START].reshape(-1, 2)  # speaker, listener, speaker, ...
-            found = how_far_apart(places, np.arange(len(places)) % 2 == 0, np.repeat(number, 2), np.repeat(chosen, 2))
+            places = shown["events"][chosen, START].reshape(
+                -1, 2
+            )  # speaker, listener, speaker, ...
+            found = how_far_apart(
+                places, np.arange(len(places)) % 2 == 0, np.repeat(number, 2), np.repeat(chosen, 2)
+            )
         else:
             found = how_far_apart(shown["events"][chosen, START, 1], first, number, chosen)
         role = 0 if contrast.of_speakers else 1
@@ -161,7 +222,9 @@ def test_how_far_apart_is_measured_on_the_places_that_are_drawn(tiny_collection:
             assert shown["apart"][index]["said"][role][START] == in_words(contrast.classes, found)
 
 
-def test_no_more_is_embedded_than_was_asked_for(tiny_collection: Collection, projections: list[SavedProjection]) -> None:
+def test_no_more_is_embedded_than_was_asked_for(
+    tiny_collection: Collection, projections: list[SavedProjection]
+) -> None:
     few = gather(tiny_collection, projections[:1], 40, 0.5, 0)
     assert [dialogue["embedded"] for dialogue in few["dialogues"]] == [1000, 500, 0]
     assert [bool(dialogue["sound"]) for dialogue in few["dialogues"]] == [True, True, False]
@@ -170,11 +233,21 @@ def test_no_more_is_embedded_than_was_asked_for(tiny_collection: Collection, pro
     assert len(few["points"]["frame"]) <= 40
 
 
-def test_of_many_silences_only_so_many_are_drawn(tiny_collection: Collection, projections: list[SavedProjection]) -> None:
+def test_of_many_silences_only_so_many_are_drawn(
+    tiny_collection: Collection, projections: list[SavedProjection]
+) -> None:
     few = gather(tiny_collection, projections[:1], 9, 0.0, 0)
-    silences = [(event["number"], event["start_s"]) for event in few["events"] if event["kind"] in ("shift", "hold", "gap", "pause")]
+    silences = [
+        (event["number"], event["start_s"])
+        for event in few["events"]
+        if event["kind"] in ("shift", "hold", "gap", "pause")
+    ]
     assert len(set(silences)) == 9 == few["silences"]["drawn"] < few["silences"]["all"]
-    every = [event for event in tiny_collection.events("shift", "hold", "gap", "pause") if (event.number, event.start_s) in silences]
+    every = [
+        event
+        for event in tiny_collection.events("shift", "hold", "gap", "pause")
+        if (event.number, event.start_s) in silences
+    ]
     assert len(silences) == len(every)  # a shift with its gap
     assert few["projections"][0]["events"].shape[0] == len(few["events"])
 
@@ -182,54 +255,102 @@ def test_of_many_silences_only_so_many_are_drawn(tiny_collection: Collection, pr
 # ---- words ----
 
 
-def test_the_caption_says_what_there_is(tiny_collection: Collection, projections: list[SavedProjection], tmp_path: Path) -> None:
+def test_the_caption_says_what_there_is(
+    tiny_collection: Collection, projections: list[SavedProjection], tmp_path: Path
+) -> None:
     view = explore(tiny_collection, projections[:1], tmp_path / "explore.html", points=POINTS)
     assert "tiny" in view.caption
     assert "3 dialogues (1.0 minutes)" in view.caption
     assert "1.0 minutes can be heard" in view.caption
     assert "too few to say" in view.caption  # 3 questions
     page = view.path.read_text()
-    assert not re.search(r'(src|href)="(?!data:)', page.split("<body>")[0] + page.rsplit('<script type="application/json"', 1)[0].split("<body>")[1])
+    assert not re.search(
+        r'(src|href)="(?!data:)',
+        page.split("<body>")[0]
+        + page.rsplit('<script type="application/json"', 1)[0].split("<body>")[1],
+    )
 
 
-def test_without_text_questions_are_not_offered_and_it_is_said_why(tiny_collection: Collection, projections: list[SavedProjection], tmp_path: Path) -> None:
+def test_without_text_questions_are_not_offered_and_it_is_said_why(
+    tiny_collection: Collection, projections: list[SavedProjection], tmp_path: Path
+) -> None:
     collection = changed_copy(tiny_collection, tmp_path / "copy")
     for number in range(3):
-        rows = [vars(event) | {"ending": ""} for event in collection.events() if event.number == number]
-        write_events(collection.folder, number, [{k: v for k, v in row.items() if k != "number"} for row in rows])
+        rows = [
+            vars(event) | {"ending": ""} for event in collection.events() if event.number == number
+        ]
+        write_events(
+            collection.folder,
+            number,
+            [{k: v for k, v in row.items() if k != "number"} for row in rows],
+        )
     view = explore(collection, projections[:1], tmp_path / "explore.html", points=50)
-    assert "Question against statement is not offered: the words before the silences are not known." in view.caption
+    assert (
+        "Question against statement is not offered: the words before the silences are not known."
+        in view.caption
+    )
     assert "question and statement" not in view.caption
 
 
-def test_one_class_alone_is_said_to_be_alone(tiny_collection: Collection, projections: list[SavedProjection], tmp_path: Path) -> None:
+def test_one_class_alone_is_said_to_be_alone(
+    tiny_collection: Collection, projections: list[SavedProjection], tmp_path: Path
+) -> None:
     collection = changed_copy(tiny_collection, tmp_path / "copy")
     for number in range(3):
-        rows = [vars(event) for event in collection.events("shift", "gap") if event.number == number]
-        write_events(collection.folder, number, [{k: v for k, v in row.items() if k != "number"} for row in rows])
+        rows = [
+            vars(event) for event in collection.events("shift", "gap") if event.number == number
+        ]
+        write_events(
+            collection.folder,
+            number,
+            [{k: v for k, v in row.items() if k != "number"} for row in rows],
+        )
     found = gather(collection, projections[:1], 50, 0.0, 0)
     assert found["projections"][0]["apart"][0]["said"][0][START].endswith("shift, no hold.")
-    assert found["contrasts"][4]["lacking"] == "Holds: correct against wrong is not offered: few holds were predicted, or few of them one way."
+    assert (
+        found["contrasts"][4]["lacking"]
+        == "Holds: correct against wrong is not offered: few holds were predicted, or few of them one way."
+    )
 
 
-def test_a_collection_without_audio_gives_a_page_that_cannot_be_heard(tiny_collection: Collection, projections: list[SavedProjection], tmp_path: Path) -> None:
+def test_a_collection_without_audio_gives_a_page_that_cannot_be_heard(
+    tiny_collection: Collection, projections: list[SavedProjection], tmp_path: Path
+) -> None:
     why = "its audio was not collected, or is not there any more"
-    imported = explore(changed_copy(tiny_collection, tmp_path / "imported", audio=[]), projections[:1], tmp_path / "explore.html", points=50)
+    imported = explore(
+        changed_copy(tiny_collection, tmp_path / "imported", audio=[]),
+        projections[:1],
+        tmp_path / "explore.html",
+        points=50,
+    )
     assert "0.0 minutes can be heard" in imported.caption
     assert imported.path.read_text().count(why) == 3
-    gone = gather(changed_copy(tiny_collection, tmp_path / "gone", audio=["/nowhere/a.wav"]), projections[:1], 50, 30.0, 0)
-    assert {(dialogue["sound"], dialogue["silent"]) for dialogue in gone["dialogues"]} == {("", why)}
+    gone = gather(
+        changed_copy(tiny_collection, tmp_path / "gone", audio=["/nowhere/a.wav"]),
+        projections[:1],
+        50,
+        30.0,
+        0,
+    )
+    assert {(dialogue["sound"], dialogue["silent"]) for dialogue in gone["dialogues"]} == {
+        ("", why)
+    }
     assert gone["dialogues"][0]["embedded"] == 1000  # its curves can be followed
 
 
-def test_nothing_to_draw_is_refused(tiny_collection: Collection, projections: list[SavedProjection], tmp_path: Path) -> None:
+def test_nothing_to_draw_is_refused(
+    tiny_collection: Collection, projections: list[SavedProjection], tmp_path: Path
+) -> None:
     for chosen, points in ((projections, 0), ([], 10)):
         with pytest.raises(ConfigError, match="at least one projection and one point"):
             explore(tiny_collection, chosen, tmp_path / "explore.html", points=points)
 
 
 def test_the_command_writes_the_page_of_several_projections(
-    tiny_collection: Collection, projections: list[SavedProjection], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tiny_collection: Collection,
+    projections: list[SavedProjection],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     import argparse
 
@@ -240,8 +361,26 @@ def test_the_command_writes_the_page_of_several_projections(
         projection.save(tmp_path / f"{number}.json")
         given += ["--projection", str(tmp_path / f"{number}.json")]
     out = tmp_path / "page.html"
-    assert command(parser.parse_args(["explore", str(tiny_collection.folder), "--out", str(out), "--points", "50", *given])) == 0
-    assert "principal components of the last layer, 2-D; principal components of the first recurrent layer, 3-D" in capsys.readouterr().out
+    assert (
+        command(
+            parser.parse_args(
+                [
+                    "explore",
+                    str(tiny_collection.folder),
+                    "--out",
+                    str(out),
+                    "--points",
+                    "50",
+                    *given,
+                ]
+            )
+        )
+        == 0
+    )
+    assert (
+        "principal components of the last layer, 2-D; principal components of the first recurrent layer, 3-D"
+        in capsys.readouterr().out
+    )
     assert out.is_file()
 
 
@@ -254,7 +393,9 @@ async def chosen(tab: Tab) -> dict[str, str]:
 
 
 async def set_to(tab: Tab, selector: str, value: Any, event: str = "change") -> None:
-    await tab.value(f"(() => {{ const e = document.querySelector('{selector}'); e.value = {json.dumps(value)}; e.dispatchEvent(new Event('{event}')); }})()")
+    await tab.value(
+        f"(() => {{ const e = document.querySelector('{selector}'); e.value = {json.dumps(value)}; e.dispatchEvent(new Event('{event}')); }})()"
+    )
 
 
 async def click_at(tab: Tab, x: float, y: float) -> None:
@@ -272,27 +413,52 @@ PIXEL = """(([x, y]) => {{
 }})({place})"""
 
 
-@pytest.mark.skipif(find_chromium() is None, reason="no chromium on the path: the page cannot be tried")
+@pytest.mark.skipif(
+    find_chromium() is None, reason="no chromium on the path: the page cannot be tried"
+)
 async def test_in_a_browser_a_point_leads_to_its_moment_and_a_moment_to_its_point(
-    tiny_collection: Collection, projections: list[SavedProjection], contents: dict[str, Any], tmp_path: Path
+    tiny_collection: Collection,
+    projections: list[SavedProjection],
+    contents: dict[str, Any],
+    tmp_path: Path,
 ) -> None:
     out = explore(tiny_collection, projections, tmp_path / "explore.html", points=POINTS).path
     shown, points = contents["projections"][0], contents["points"]
-    lonely = np.linalg.norm(shown["points"][:, None] - shown["points"][None], axis=-1) + np.where(np.eye(len(points["frame"])), np.inf, 0)
-    index = int(np.argmax(np.where((np.abs(shown["points"]) < np.percentile(np.abs(shown["points"]), 95, axis=0)).all(axis=1), lonely.min(axis=1), 0)))
+    lonely = np.linalg.norm(shown["points"][:, None] - shown["points"][None], axis=-1) + np.where(
+        np.eye(len(points["frame"])), np.inf, 0
+    )
+    index = int(
+        np.argmax(
+            np.where(
+                (np.abs(shown["points"]) < np.percentile(np.abs(shown["points"]), 95, axis=0)).all(
+                    axis=1
+                ),
+                lonely.min(axis=1),
+                0,
+            )
+        )
+    )
 
     async with open_tab("--enable-unsafe-swiftshader") as tab:
         await tab.size(1280, 1200)
         await tab.go(out.as_uri())
-        await tab.until("Boolean(document.querySelector('#plane')._fullLayout && document.querySelector('#curves')._fullLayout)")
+        await tab.until(
+            "Boolean(document.querySelector('#plane')._fullLayout && document.querySelector('#curves')._fullLayout)"
+        )
         legend = await tab.value("document.querySelector('#plane').data.map((trace) => trace.name)")
         assert f"speaking ({(points['situation'] == 1).sum()})" in legend
 
         x, y = await tab.value(PIXEL.format(chart="#plane", place=shown["points"][index].tolist()))
         await click_at(tab, x, y)
-        moment = {"number": points["number"][index], "frame": points["frame"][index], "speaker": points["speaker"][index]}
+        moment = {
+            "number": points["number"][index],
+            "frame": points["frame"][index],
+            "speaker": points["speaker"][index],
+        }
         await tab.until(f"document.querySelector('#who').dataset.frame === '{moment['frame']}'")
-        assert {name: int((await chosen(tab))[name]) for name in moment} == {name: int(value) for name, value in moment.items()}
+        assert {name: int((await chosen(tab))[name]) for name in moment} == {
+            name: int(value) for name, value in moment.items()
+        }
         assert contents["dialogues"][moment["number"]]["id"] in await tab.text("#who")
         assert await tab.text("#play") == "Stop"  # it is heard
         await tab.click("#play")
@@ -316,7 +482,9 @@ async def test_in_a_browser_a_point_leads_to_its_moment_and_a_moment_to_its_poin
         await set_to(tab, "#when", 8, "input")
         assert shown["apart"][0]["said"][0][8] in await tab.text("#apart-words")
         counts = [int(count) for count in shown["apart"][0]["figures"][0, 8, :2]]
-        assert (await tab.value("document.querySelector('#plane').data.map((trace) => trace.name)"))[1:3] == [f"shift ({counts[0]})", f"hold ({counts[1]})"]
+        assert (
+            await tab.value("document.querySelector('#plane').data.map((trace) => trace.name)")
+        )[1:3] == [f"shift ({counts[0]})", f"hold ({counts[1]})"]
         await set_to(tab, "#draw", "density")
         for name in ("situation", "p_shift", "dialogue", "split"):
             await set_to(tab, "#show", name)
@@ -325,13 +493,18 @@ async def test_in_a_browser_a_point_leads_to_its_moment_and_a_moment_to_its_poin
         assert await tab.value("document.querySelector('#plane').data[0].type") == "scatter3d"
         for name in ("minutes", "contrast 2"):
             await set_to(tab, "#show", name)
-        hints = ("GL Driver Message", "willReadFrequently")  # of the browser, about how fast the plotting library draws
+        hints = (
+            "GL Driver Message",
+            "willReadFrequently",
+        )  # of the browser, about how fast the plotting library draws
         assert [words for words in tab.complaints if not any(hint in words for hint in hints)] == []
 
 
 async def place_is(tab: Tab, expected: Sequence[Sequence[float]]) -> None:
     """Both speakers are drawn where they should be."""
-    found = await tab.value("[...document.querySelectorAll('#marks circle')].map((c) => [c.dataset.speaker, c.dataset.place.split(',').map(Number)])")
+    found = await tab.value(
+        "[...document.querySelectorAll('#marks circle')].map((c) => [c.dataset.speaker, c.dataset.place.split(',').map(Number)])"
+    )
     assert sorted(speaker for speaker, _ in found) == ["0", "1"]
     for speaker, place_found in found:
         np.testing.assert_allclose(place_found, expected[int(speaker)], atol=1e-4)

@@ -30,13 +30,19 @@ def plane() -> Formula:
     return fit_plane(*made_states())
 
 
-def test_the_first_direction_varies_most_and_the_second_tells_done_from_pausing(plane: Formula) -> None:
+def test_the_first_direction_varies_most_and_the_second_tells_done_from_pausing(
+    plane: Formula,
+) -> None:
     assert plane.settings["principal"] == [1, 3]
     rows = plane.layers[0].weight
     np.testing.assert_allclose(np.abs(rows), np.eye(8)[[3, 1]], atol=0.02)
     np.testing.assert_allclose(rows @ rows.T, np.eye(2), atol=1e-5)
     states, _ = made_states()
-    np.testing.assert_allclose(plane.settings["explained"], states.var(axis=0)[[3, 1]] / states.var(axis=0).sum(), atol=0.01)
+    np.testing.assert_allclose(
+        plane.settings["explained"],
+        states.var(axis=0)[[3, 1]] / states.var(axis=0).sum(),
+        atol=0.01,
+    )
     assert "principal component 3" in plane.about
     assert "tells done from pausing" in plane.about
 
@@ -50,7 +56,9 @@ def test_the_mean_state_is_the_origin(plane: Formula) -> None:
 def test_the_order_of_the_states_does_not_matter(plane: Formula) -> None:
     states, situations = made_states()
     again = fit_plane(states[::-1], situations[::-1])
-    np.testing.assert_allclose(np.abs(again.layers[0].weight), np.abs(plane.layers[0].weight), atol=1e-5)
+    np.testing.assert_allclose(
+        np.abs(again.layers[0].weight), np.abs(plane.layers[0].weight), atol=1e-5
+    )
 
 
 def test_without_silences_the_second_direction_is_the_second_component() -> None:
@@ -68,10 +76,18 @@ def test_states_that_give_no_plane_are_refused(shape: tuple[int, ...], count: in
 
 @pytest.mark.parametrize("dims", [2, 3])
 def test_principal_components_are_scikit_learns_up_to_their_signs(dims: int) -> None:
-    states = (np.random.default_rng(3).normal(size=(500, 12)) @ np.random.default_rng(4).normal(size=(12, 12)) + 5).astype(np.float32)
+    states = (
+        np.random.default_rng(3).normal(size=(500, 12))
+        @ np.random.default_rng(4).normal(size=(12, 12))
+        + 5
+    ).astype(np.float32)
     ours, theirs = fit_pca(states, dims), PCA(dims, svd_solver="full").fit(states)
-    np.testing.assert_allclose(np.abs(apply_layers(ours.layers, states)), np.abs(theirs.transform(states)), atol=2e-3)
-    np.testing.assert_allclose(ours.settings["explained"], theirs.explained_variance_ratio_, atol=1e-5)
+    np.testing.assert_allclose(
+        np.abs(apply_layers(ours.layers, states)), np.abs(theirs.transform(states)), atol=2e-3
+    )
+    np.testing.assert_allclose(
+        ours.settings["explained"], theirs.explained_variance_ratio_, atol=1e-5
+    )
 
 
 def test_the_bundled_plane_is_the_bundled_models_and_has_every_landmark() -> None:

@@ -12,7 +12,12 @@ from matplotlib.image import imread
 from turnstream.cli import main
 from turnstream.models.latents.collection import Collection
 from turnstream.models.latents.space.fitting import fit_projection
-from turnstream.models.latents.space.project import caption_of, draw_projection, project, trust_in_words
+from turnstream.models.latents.space.project import (
+    caption_of,
+    draw_projection,
+    project,
+    trust_in_words,
+)
 from turnstream.stream.saved_embedding import SavedProjection, load_projection
 
 
@@ -28,8 +33,21 @@ def run(*options: object) -> int:
 def test_the_command_writes_file_and_picture_and_says_how_far_to_believe(
     tiny_collection: Collection, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    options = ["--method", "pca", "--layer", "latent_speaker", "--points", 1000, "--refits", 1, "--out", tmp_path / "space.json"]
-    assert run("project", tiny_collection.folder, *options, "--picture", tmp_path / "space.png") == 0
+    options = [
+        "--method",
+        "pca",
+        "--layer",
+        "latent_speaker",
+        "--points",
+        1000,
+        "--refits",
+        1,
+        "--out",
+        tmp_path / "space.json",
+    ]
+    assert (
+        run("project", tiny_collection.folder, *options, "--picture", tmp_path / "space.png") == 0
+    )
     projection, said = load_projection(tmp_path / "space.json"), capsys.readouterr().out
     assert projection.layer == "latent_speaker"
     assert f"trustworthiness {projection.trust['trustworthiness']:.2f}" in said
@@ -37,14 +55,34 @@ def test_the_command_writes_file_and_picture_and_says_how_far_to_believe(
     assert imread(tmp_path / "space.png").std() > 0.05
 
 
-@pytest.mark.parametrize(("option", "name"), [("--out", "space.csv"), ("--picture", "space.pdf"), ("--out", "nowhere/space.json")])
-def test_files_that_cannot_be_written_are_refused_before_any_work(option: str, name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    options = {"--out": tmp_path / "space.json", "--picture": tmp_path / "space.png", option: tmp_path / name}
-    assert run("project", tmp_path / "no source", "--method", "pca", *(word for pair in options.items() for word in pair)) == 2
+@pytest.mark.parametrize(
+    ("option", "name"),
+    [("--out", "space.csv"), ("--picture", "space.pdf"), ("--out", "nowhere/space.json")],
+)
+def test_files_that_cannot_be_written_are_refused_before_any_work(
+    option: str, name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = {
+        "--out": tmp_path / "space.json",
+        "--picture": tmp_path / "space.png",
+        option: tmp_path / name,
+    }
+    assert (
+        run(
+            "project",
+            tmp_path / "no source",
+            "--method",
+            "pca",
+            *(word for pair in options.items() for word in pair),
+        )
+        == 2
+    )
     assert "error: expected a" in capsys.readouterr().err
 
 
-def test_points_of_neighbourhoods_that_do_not_survive_are_drawn_hollow(pca: SavedProjection, tmp_path: Path) -> None:
+def test_points_of_neighbourhoods_that_do_not_survive_are_drawn_hollow(
+    pca: SavedProjection, tmp_path: Path
+) -> None:
     ink = {}
     for name, share in {"stable": 1.0, "unstable": 0.0}.items():
         drawn = replace(pca, stability=np.full(len(pca.places), share, np.float32))
@@ -53,26 +91,57 @@ def test_points_of_neighbourhoods_that_do_not_survive_are_drawn_hollow(pca: Save
     assert ink["unstable"] < ink["stable"]
 
 
-def test_three_dimensions_are_drawn_from_three_sides(tiny_collection: Collection, tmp_path: Path) -> None:
-    view = project(tiny_collection, "pca", tmp_path / "space.json", tmp_path / "space.png", dims=3, points=500, refits=0)
+def test_three_dimensions_are_drawn_from_three_sides(
+    tiny_collection: Collection, tmp_path: Path
+) -> None:
+    view = project(
+        tiny_collection,
+        "pca",
+        tmp_path / "space.json",
+        tmp_path / "space.png",
+        dims=3,
+        points=500,
+        refits=0,
+    )
     height, width, _ = imread(view.path).shape
     assert width > 1.5 * height
     assert "was not fitted again" in view.caption
 
 
 def test_words_depend_on_what_was_measured(pca: SavedProjection) -> None:
-    trust = {"trustworthiness": 0.97, "continuity": 0.9, "neighbours": 15.0, "judged": 300.0, "stability": 0.8, "stability_by_chance": 0.05, "unstable": 0.1}
+    trust = {
+        "trustworthiness": 0.97,
+        "continuity": 0.9,
+        "neighbours": 15.0,
+        "judged": 300.0,
+        "stability": 0.8,
+        "stability_by_chance": 0.05,
+        "unstable": 0.1,
+    }
     good = trust_in_words(replace(pca, trust=trust))
     assert "mostly alike" in good
     assert "10% of points" in good
     assert "dialogues drawn with replacement" in good
-    bad = trust_in_words(replace(pca, trust=trust | {"trustworthiness": 0.7, "unstable": 0.9, "stability": 0.2}, settings={"dialogues": 1}))
+    bad = trust_in_words(
+        replace(
+            pca,
+            trust=trust | {"trustworthiness": 0.7, "unstable": 0.9, "stability": 0.2},
+            settings={"dialogues": 1},
+        )
+    )
     assert "many points that lie together are not alike" in bad
     assert "Most neighbourhoods do not survive" in bad
     assert "frames drawn with replacement" in bad
-    assert trust_in_words(replace(pca, trust={})) == "How far this can be believed has not been measured."
+    assert (
+        trust_in_words(replace(pca, trust={}))
+        == "How far this can be believed has not been measured."
+    )
 
 
 def test_of_what_has_no_formula_the_caption_warns_of_distances(pca: SavedProjection) -> None:
-    assert "distances between groups" in caption_of(replace(pca, method="tsne", layers=(), reference=np.zeros((len(pca.places), 10), np.float32)))
+    assert "distances between groups" in caption_of(
+        replace(
+            pca, method="tsne", layers=(), reference=np.zeros((len(pca.places), 10), np.float32)
+        )
+    )
     assert "distances between groups" not in caption_of(pca)

@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 from sklearn.manifold import trustworthiness
 
-from turnstream.models.latents.space.trust import NEIGHBOURS, faithfulness, nearest, neighbours_of, stability, summary
+from turnstream.models.latents.space.trust import (
+    NEIGHBOURS,
+    faithfulness,
+    nearest,
+    neighbours_of,
+    stability,
+    summary,
+)
 
 
 def noise(seed: int, *shape: int) -> np.ndarray:
@@ -18,7 +25,9 @@ def test_trustworthiness_is_scikit_learns_and_continuity_the_same_with_roles_exc
     found = faithfulness(states, places)
     assert found["trustworthiness"] == trustworthiness(states, places, n_neighbors=NEIGHBOURS)
     assert found["continuity"] == trustworthiness(places, states, n_neighbors=NEIGHBOURS)
-    assert found["trustworthiness"] < found["continuity"] < 1  # leaving out directions makes new neighbours rather than losing some
+    assert (
+        found["trustworthiness"] < found["continuity"] < 1
+    )  # leaving out directions makes new neighbours rather than losing some
 
 
 def test_a_picture_without_loss_is_believed_and_one_of_noise_is_not() -> None:

@@ -13,7 +13,13 @@ from numpy.typing import NDArray
 from turnstream.models.evaluation.listening import listen
 from turnstream.models.latents.collection import Collection
 from turnstream.models.latents.training import stages as stages_module
-from turnstream.models.latents.training.stages import Stages, follow, read_csv_stages, read_stages, write_stages
+from turnstream.models.latents.training.stages import (
+    Stages,
+    follow,
+    read_csv_stages,
+    read_stages,
+    write_stages,
+)
 from turnstream.models.turn_model import TurnModel
 from turnstream.stream.errors import ConfigError
 
@@ -26,18 +32,24 @@ def stages(tiny_collection: Collection) -> Stages:
     return read_stages(networks, tiny_collection, follow(tiny_collection, 60), "latent")
 
 
-def test_states_are_those_of_the_collection_at_the_moments_followed(tiny_collection: Collection, stages: Stages) -> None:
+def test_states_are_those_of_the_collection_at_the_moments_followed(
+    tiny_collection: Collection, stages: Stages
+) -> None:
     followed = follow(tiny_collection, 60)
     assert stages.names == ("one", "two")
     for point in range(len(stages.ids)):
         number, speaker = followed.number[point], followed.speaker[point]
         step = round(followed.heard_s[point] * 50) - 1
         expected = tiny_collection.frames(number, ["latent"])["latent"][step, speaker]
-        np.testing.assert_allclose(stages.states[0][point], expected, atol=1e-5)  # the collection's network is the first one
+        np.testing.assert_allclose(
+            stages.states[0][point], expected, atol=1e-5
+        )  # the collection's network is the first one
     assert np.abs(stages.states[1] - stages.states[0]).max() > 0.1
 
 
-def test_shifts_and_holds_are_followed_in_the_speaker_before_the_silence_and_judged(tiny_collection: Collection, stages: Stages) -> None:
+def test_shifts_and_holds_are_followed_in_the_speaker_before_the_silence_and_judged(
+    tiny_collection: Collection, stages: Stages
+) -> None:
     events = tiny_collection.events("shift", "hold")
     followed = follow(tiny_collection, 60)
     assert np.isfinite(followed.shifts).sum() == len(events) == 15
@@ -51,15 +63,25 @@ def test_shifts_and_holds_are_followed_in_the_speaker_before_the_silence_and_jud
     assert set(followed.labels["split"]) == {"train", "val"}
 
 
-def test_a_network_of_another_width_and_rate_is_read_at_the_same_moments(tiny_collection: Collection) -> None:
+def test_a_network_of_another_width_and_rate_is_read_at_the_same_moments(
+    tiny_collection: Collection,
+) -> None:
     followed = follow(tiny_collection, 40)
-    networks = {"tiny": random_model(CONFIGS["tiny"]), "strided": random_model(CONFIGS["lstm_2d_gated_stride_concat"])}
+    networks = {
+        "tiny": random_model(CONFIGS["tiny"]),
+        "strided": random_model(CONFIGS["lstm_2d_gated_stride_concat"]),
+    }
     found = read_stages(networks, tiny_collection, followed, "latent_speaker")
     assert [states.shape for states in found.states] == [(len(found.ids), 12), (len(found.ids), 8)]
 
 
-def test_reading_that_was_cut_short_is_gone_on_with(tiny_collection: Collection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    followed, networks = follow(tiny_collection, 60), {"one": random_model(CONFIGS["tiny"]), "two": random_model(CONFIGS["tiny"], seed=8)}
+def test_reading_that_was_cut_short_is_gone_on_with(
+    tiny_collection: Collection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    followed, networks = (
+        follow(tiny_collection, 60),
+        {"one": random_model(CONFIGS["tiny"]), "two": random_model(CONFIGS["tiny"], seed=8)},
+    )
     heard: list[TurnModel] = []
 
     def hear(model: TurnModel, audio: NDArray[np.float32]) -> Iterator[Any]:
@@ -73,7 +95,9 @@ def test_reading_that_was_cut_short_is_gone_on_with(tiny_collection: Collection,
     with pytest.raises(KeyboardInterrupt):
         read_stages(networks, tiny_collection, followed, "latent", tmp_path / "parts")
     found = read_stages(networks, tiny_collection, followed, "latent", tmp_path / "parts")
-    assert len(heard) == 1 + 2 * len(set(followed.number))  # the first dialogue was heard once by each, the second begun twice
+    assert len(heard) == 1 + 2 * len(
+        set(followed.number)
+    )  # the first dialogue was heard once by each, the second begun twice
     for one, other in zip(found.states, whole.states, strict=True):
         np.testing.assert_array_equal(one, other)
     assert whole.wrong is not None
@@ -118,7 +142,11 @@ def test_of_many_rows_some_common_ones_are_drawn(tmp_path: Path) -> None:
     assert [states[:, 0].tolist() for states in found.states] == [numbers, numbers]
     assert found.wrong is not None
     assert found.wrong.tolist() == [[number % 2 for number in numbers]] * 2
-    assert read_csv_stages(files, 10, seed=3).ids == found.ids != read_csv_stages(files, 10, seed=4).ids
+    assert (
+        read_csv_stages(files, 10, seed=3).ids
+        == found.ids
+        != read_csv_stages(files, 10, seed=4).ids
+    )
     assert len(read_csv_stages(files, 100).ids) == 45
 
 
