@@ -1,1 +1,1 @@
-"""The websocket clients: asynchronous, blocking, and the command line's."""
+"""Websocket clients: asyncio, blocking, and the command `turnstream client`."""

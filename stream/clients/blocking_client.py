@@ -1,4 +1,4 @@
-"""The client for code without asyncio: an `AsyncClient` in a thread of its own, with the same verbs.
+"""The client for code without asyncio. It runs an `AsyncClient` in a thread and has its methods.
 
 with Client("ws://127.0.0.1:8765", StreamSettings(channels=1)) as client:
     client.push_audio(samples)
@@ -29,14 +29,16 @@ T = TypeVar("T")
 
 
 class Client:
-    """The same for code without asyncio: a context manager, and an iterator of the server's messages.
+    """One conversation with a server, for code without asyncio.
 
-    It runs an `AsyncClient` in a thread of its own, so all its limits and promises hold here too. Methods may be called from any thread.
+    A client is a context manager and an iterator of the server's messages. It runs an
+    `AsyncClient` in a separate thread, so the limits and guarantees of `AsyncClient` hold here
+    too. Methods may be called from any thread.
 
     Args:
-        url, settings, token, timeout_s, reconnect_s: as for `AsyncClient`.
+        url, settings, token, timeout_s, reconnect_s: see `AsyncClient`.
     Raises:
-        ServerError: as for `AsyncClient`.
+        ServerError: see `AsyncClient`.
     """
 
     def __init__(
@@ -52,7 +54,7 @@ class Client:
             url, settings, token=token, timeout_s=timeout_s, reconnect_s=reconnect_s
         )
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._turn = threading.Lock()  # for handing work to the loop, which may be about to end
+        self._turn = threading.Lock()  # guards the hand-over to the loop, which may be about to end
 
     def __enter__(self) -> Client:
         self._loop = asyncio.new_event_loop()
@@ -80,7 +82,7 @@ class Client:
 
     @property
     def agent(self) -> AgentVoice:
-        """The agent's voice, for `push_user`."""
+        """The agent's voice, which `push_user` sends as the second channel."""
         return self._client.agent
 
     def push_audio(self, samples: ArrayLike) -> None:
@@ -92,7 +94,11 @@ class Client:
         self._run(self._client.push_user(samples))
 
     def stream(self, source: AudioSource, *, speed: float | None = None) -> None:
-        """See `AsyncClient.stream`; returns when all is sent. What comes back meanwhile goes to callbacks, or waits for iteration."""
+        """Send a source to its end; see `AsyncClient.stream`.
+
+        Returns when all audio is sent. Messages that arrive meanwhile go to callbacks, or wait to
+        be read by iteration.
+        """
         push = (
             self.push_user if source.channels < self._client.settings.channels else self.push_audio
         )
@@ -123,11 +129,14 @@ class Client:
         self._run(self._client.keep_alive())
 
     def close(self) -> None:
-        """Say that no more audio comes. What is still due arrives: by iteration, or by callbacks until the context ends."""
+        """Tell the server that no more audio follows.
+
+        The remaining messages still arrive: by iteration, or by callbacks until the context ends.
+        """
         self._run(self._client.close())
 
     def __iter__(self) -> Iterator[ServerMessage]:
-        """Give messages as they come, `TerminationMessage` last; see `AsyncClient`."""
+        """Yield messages as they arrive. `TerminationMessage` is the last one."""
         messages = aiter(self._client)
 
         async def following() -> ServerMessage | None:
@@ -143,12 +152,13 @@ class Client:
     def on(
         self, kind: str, callback: F | None = None, *, speaker: int | None = None
     ) -> F | Callable[[F], F]:
-        """Have a function called with every message of a kind; see `AsyncClient.on`.
+        """Call a function with every message of a kind; see `AsyncClient.on`.
 
-        Callbacks are called one after the other in another thread than the caller's, and may use the client. They must return.
+        Callbacks run one after the other, in a thread other than the caller's. They may use the
+        client. They must return.
 
         Raises:
-            ConfigError: no such kind or speaker, or no plain function.
+            ConfigError: there is no such kind or speaker, or `callback` is no plain function.
         """
         if callback is None:
             return lambda decorated: self.on(kind, decorated, speaker=speaker)
@@ -168,7 +178,11 @@ class Client:
         return callback
 
     def _run(self, work: Coroutine[Any, Any, T]) -> T:
-        """Run in the client's thread and wait for the result; before and after the context, when there is nothing to wait for, run here."""
+        """Run a coroutine in the client's thread and return its result.
+
+        Outside the context there is no such thread. The coroutine then runs in this thread, because
+        it never has to wait.
+        """
         with self._turn:
             if self._loop is None:
                 return _run_without_waiting(work)
@@ -181,7 +195,7 @@ class Client:
             ) from None
 
     def _stop_loop(self) -> None:
-        """Let go of everyone who waits, then of the thread."""
+        """Cancel all waiting tasks, then end the thread."""
         with self._turn:
             if self._loop is not None:
                 asyncio.run_coroutine_threadsafe(_cancel_others(), self._loop).result()
@@ -200,7 +214,10 @@ async def _cancel_others() -> None:
 
 
 def _run_without_waiting(work: Coroutine[Any, Any, T]) -> T:
-    """The result of a coroutine that never waits: a client that is not connected gives what it has, or raises."""
+    """Return the result of a coroutine that never waits.
+
+    The methods of a client that is not connected never wait: they return what they have, or raise.
+    """
     try:
         work.send(None)
     except StopIteration as finished:

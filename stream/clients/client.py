@@ -1,4 +1,4 @@
-"""The client for asyncio; blocking_client.py has the same verbs for everything else.
+"""The client for asyncio. `blocking_client.py` has the same methods for code without asyncio.
 
     async with AsyncClient("ws://127.0.0.1:8765/v1/stream", StreamSettings(channels=1)) as client:
         await client.push_audio(samples)
@@ -6,8 +6,9 @@
         async for message in client:
             ...
 
-Messages are the dataclasses of `protocol.py`. A connection that breaks is made again and the session goes on where it was
-(`client_link.py`). Whatever else goes wrong is a `ServerError`, and nothing waits for ever.
+Messages are the dataclasses of `protocol.py`. When the connection breaks, the client connects again
+and resumes the session (`client_link.py`). Every other failure is a `ServerError`. No call waits
+for ever.
 """
 
 from __future__ import annotations
@@ -45,41 +46,55 @@ from .client_link import ClientLink
 F = TypeVar("F", bound=Callback)
 
 _MESSAGE_S = 0.5  # longer audio is sent in several messages
-_KEEP_MARGIN_S = 5.0  # audio that may wait for the server besides that of an outage
+_KEEP_MARGIN_S = 5.0  # audio that may wait for the server, in addition to that of an outage
 DEFAULT_TIMEOUT_S = 15.0
 DEFAULT_RECONNECT_S = 30.0
 
 
 class AsyncClient:
-    """One conversation with a server; an async context manager, and an async iterator of the server's messages.
+    """One conversation with a server.
 
-    Messages are read in one of two ways: by iteration (or `receive`), or, once something is registered with `on`, by the client itself.
+    A client is an async context manager and an async iterator of the server's messages. There are
+    two ways to read messages. You iterate (or call `receive`), or you register callbacks with `on`:
+    the client then reads by itself.
 
-    When the connection breaks, the client connects again and resumes, if the server can: `push_audio` and iteration go on as if
-    nothing had been, no message is lost or doubled, and a warning `connection_lost` and a `ResumedMessage` say that it happened.
+    When the connection breaks, the client connects again and resumes the session, if the server
+    can. `push_audio` and iteration continue without a change, and no message is lost or doubled.
+    A warning `connection_lost` and a `ResumedMessage` tell that it happened.
 
-    Back-pressure: at most `reconnect_s` + 5 seconds of audio wait for the server's acknowledgement; beyond it `push_audio` waits, so that
-    live audio goes on through an outage, and a file is sent as fast as the server takes it. At most 4096 messages wait to be read; beyond
-    it the client stops reading, and the server makes it wait or thins its frames. So read in another task, or use `on`, while you send.
+    Back-pressure on sending: at most `reconnect_s` + 5 seconds of audio wait for the server's
+    acknowledgement. Beyond this limit `push_audio` waits. So live audio continues during an outage,
+    and a file is sent as fast as the server takes it.
 
-    Leaving the context waits for the end of the session; messages that nobody has read yet can be read afterwards. Left by an error, it
-    ends the session at once, and whoever still sends or reads gets a `ServerError`.
+    Back-pressure on reading: at most 4096 messages wait to be read. Beyond this limit the client
+    stops reading, and the server makes it wait or drops some of its frames. So read in another
+    task, or use `on`, while you send.
 
-    When nothing was sent for 20 s, the client says `keep_alive` by itself.
+    Leaving the context waits for the end of the session. Messages that nobody has read can be read
+    afterwards. If an error leaves the context, the session ends at once, and every task that still
+    sends or reads gets a `ServerError`.
+
+    After 20 s without a sent message, the client sends `keep_alive` by itself.
 
     Args:
-        url: ws:// or wss:// address; the path /v1/stream is added if there is none, the settings are added to its query.
-        settings: what to ask for.
+        url: ws:// or wss:// address. The path /v1/stream is added if the address has no path, and
+            the settings are added to its query.
+        settings: what to ask the server for.
         token: access token, sent as `Authorization: Bearer`.
-        timeout_s: for connecting, for one `push_audio` or control, and for the end; the time of an outage does not count.
-        reconnect_s: how long to try to resume after the connection broke, if the server keeps the session so long; 0 for not at all.
+        timeout_s: limit in seconds for connecting, for one `push_audio` or control, and for the
+            end. The time of an outage does not count.
+        reconnect_s: how long to try to resume after the connection broke, in seconds. The server
+            may keep the session for a shorter time. 0 never resumes.
     Attributes:
         begin: the server's first message, once connected.
-        agent: the agent's voice, for `push_user`.
-        finished: whether the session has ended, well or not.
+        agent: the agent's voice, which `push_user` sends as the second channel.
+        finished: whether the session has ended, with or without an error.
     Raises:
-        ServerError: "http_NNN" when the server refuses (on entering), "unreachable", "timeout", "connection_lost", "session_lost" when it could
-            not be resumed, "session_ended" when more is said after the end, or the context was left by an error; or the code of the server's `error`.
+        ServerError: the code is one of these, or the code of the server's `error`.
+            "http_NNN": the server refused the connection (on entering the context).
+            "unreachable", "timeout", "connection_lost": as the names say.
+            "session_lost": the session could not be resumed.
+            "session_ended": a message was sent after the end, or an error left the context.
     """
 
     def __init__(
@@ -115,7 +130,7 @@ class AsyncClient:
 
     @property
     def begin(self) -> BeginMessage:
-        """The server's first message; before it, an AttributeError."""
+        """The server's first message; raises AttributeError before it has arrived."""
         return self._link.begin
 
     async def __aenter__(self) -> AsyncClient:
@@ -125,7 +140,7 @@ class AsyncClient:
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, *exc_info: object) -> None:
-        """End well: say `close` and wait for the end, unless an error is on its way already."""
+        """Send `close` and wait for the end of the session, unless an error leaves the context."""
         try:
             if kind is None:
                 if not self.finished:
@@ -141,15 +156,16 @@ class AsyncClient:
                 await asyncio.wait([self._delivery])
             await self._link.close()
 
-    # ---- sending ----------------------------------------------------------------------------------------------
+    # ---- sending ----
 
     async def push_audio(self, samples: ArrayLike) -> None:
         """Send audio.
 
         Args:
-            samples: float32 or float64 in [-1, 1] or int16, (N,) for the user alone or (N, C), any N.
+            samples: float32 or float64 in [-1, 1], or int16; (N,) for the user alone, or (N, C);
+                any N.
         Raises:
-            AudioFormatError: another shape or type, or not finite; nothing is sent.
+            AudioFormatError: wrong shape or type, or a value is not finite. Nothing is sent.
             ServerError: the session has ended, or the server takes no more audio.
         """
         block = max(1, int(_MESSAGE_S * self.settings.sample_rate_hz)) * self._sample_bytes
@@ -158,10 +174,12 @@ class AsyncClient:
             await self._send(encoded[start : start + block])
 
     async def push_user(self, samples: ArrayLike) -> None:
-        """Send the user's audio with what `agent` says in the same time as the second channel; see `AgentVoice`.
+        """Send the user's audio, and the agent's voice of the same time as the second channel.
+
+        The second channel comes from `agent`; see `AgentVoice`.
 
         Args:
-            samples: as for `push_audio`, (N,) or (N, 1).
+            samples: as for `push_audio`, but (N,) or (N, 1).
         Raises:
             AudioFormatError: as for `push_audio`, or the stream has one channel.
             ServerError: as for `push_audio`.
@@ -169,11 +187,13 @@ class AsyncClient:
         await self.push_audio(self._with_agent(to_float32(samples, 1)))
 
     async def stream(self, source: AudioSource, *, speed: float | None = None) -> None:
-        """Send a source to its end, then say `close`. A source of one channel into a stream of two is sent as by `push_user`.
+        """Send a source to its end, then send `close`.
+
+        A source with one channel is sent by `push_user` if the stream has two channels.
 
         Args:
-            source: a `MicrophoneSource`, `FileSource`, or anything like them; it is not closed.
-            speed: 1.0 sends a recording in real time; None as fast as it comes.
+            source: a `MicrophoneSource`, a `FileSource` or another `AudioSource`. It is not closed.
+            speed: 1.0 sends a recording in real time. None sends blocks as fast as they come.
         Raises:
             AudioFormatError: the source does not fit the settings, or fails.
             DeviceError: the microphone fails.
@@ -204,40 +224,45 @@ class AsyncClient:
         await self._say(change)
 
     async def flush(self) -> None:
-        """Have every sample sent so far predicted on, the last frame completed with silence."""
+        """Ask for predictions on every sample sent so far; silence completes the last frame."""
         await self._say(Flush())
 
     async def reset(self) -> None:
-        """Have the server forget the conversation; frames count from 0 again."""
+        """Ask the server to forget the conversation; the frame count restarts at 0."""
         await self._say(Reset())
 
     async def keep_alive(self) -> None:
-        """Tell the server that the client lives although it sends no audio."""
+        """Tell the server that the client is alive although it sends no audio."""
         await self._say(KeepAlive())
 
     async def close(self) -> None:
-        """Say that no more audio comes. What is still due arrives, and iteration ends with `TerminationMessage`."""
+        """Tell the server that no more audio follows.
+
+        The remaining messages still arrive; the last one is `TerminationMessage`.
+        """
         if not self._closing:
             self._closing = True
             await self._say(Close())
 
-    # ---- receiving --------------------------------------------------------------------------------------------
+    # ---- receiving ----
 
     async def receive(self) -> ServerMessage:
-        """Wait for the next message; the last one is `TerminationMessage`.
+        """Return the next message; the last one is `TerminationMessage`.
 
         Raises:
-            ServerError: the server ended the session with an error, or it is lost; "not_iterable" if something is registered with `on`.
+            ServerError: the server ended the session with an error, or the session is lost.
+                "not_iterable": a callback is registered with `on`.
         """
         if self._callbacks:
             raise ServerError(
                 "not_iterable",
-                "expected either iteration or callbacks, got both; register for 'message' to have every message",
+                "expected either iteration or callbacks, got both; "
+                "register for 'message' to have every message",
             )
         return await self._next(None)
 
     async def __aiter__(self) -> AsyncIterator[ServerMessage]:
-        """Give messages as `receive` does, to the end, whoever of several readers has the last one."""
+        """Yield messages until the end of the session, even if another reader gets the last one."""
         while True:
             try:
                 message = await self.receive()
@@ -254,23 +279,27 @@ class AsyncClient:
     def on(
         self, kind: str, callback: F | None = None, *, speaker: int | None = None
     ) -> F | Callable[[F], F]:
-        """Have a function called with every message of a kind; without one, a decorator.
+        """Call a function with every message of a kind. Without a function, return a decorator.
 
             client.on("end_of_turn", speak, speaker=0)
 
             @client.on("start_of_turn", speaker=0)
             async def fall_silent(event): ...
 
-        From the first registration on the client reads by itself and is not iterated; register before the context is entered to miss
-        nothing. Callbacks are called one after the other, in the order of the messages; the next message waits for them. What one
-        raises ends the delivery: the next call of the client raises it, or leaving the context.
+        After the first registration the client reads by itself and cannot be iterated. Register
+        before you enter the context, and no message is missed. Callbacks run one after the other,
+        in the order of the messages. The next message waits until they have returned. An exception
+        in a callback ends the delivery. The next call of the client raises it, or the end of the
+        context does.
 
         Args:
-            kind: an event type ("end_of_turn" ...), "frame", "latent", "warning", "resumed", "termination", or "message" for every message.
-            callback: a function, or a coroutine function, of the message.
-            speaker: of an event type, only the events of the user (0) or of the other speaker (1); both if not given.
+            kind: an event type ("end_of_turn" ...), "frame", "latent", "warning", "resumed",
+                "termination", or "message" for every message.
+            callback: a function or coroutine function that takes the message.
+            speaker: with an event type, only events of the user (0) or of the other speaker (1);
+                None for both.
         Raises:
-            ConfigError: no such kind or speaker, or nothing that can be called.
+            ConfigError: there is no such kind or speaker, or `callback` cannot be called.
         """
         if callback is None:
             return lambda decorated: self.on(kind, decorated, speaker=speaker)
@@ -279,7 +308,7 @@ class AsyncClient:
         return callback
 
     def _deliver(self) -> None:
-        """Begin to read for the callbacks, once there are some and a connection."""
+        """Start to read for the callbacks, once there are a callback and a connection."""
         if self._entered and self._callbacks and self._delivery is None:
             self._delivery = asyncio.create_task(self._call_back())
             self._delivery.add_done_callback(self._delivery_ended)
@@ -290,12 +319,17 @@ class AsyncClient:
             self._delivered += 1
 
     def _delivery_ended(self, delivery: asyncio.Task[None]) -> None:
-        """Let whoever waits know that a callback failed."""
+        """Pass the exception of a callback to every task that waits."""
         if not delivery.cancelled() and (error := delivery.exception()) is not None:
             self._link.fail(error)
 
     async def _delivered_all(self, delivery: asyncio.Task[None]) -> None:
-        """Wait until the callbacks have had everything, as long as there is progress; raise what one of them raised."""
+        """Wait until the callbacks have had every message, as long as there is progress.
+
+        Raises:
+            ServerError: "timeout", no progress within the time-out.
+            Exception: what a callback raised.
+        """
         while not delivery.done():
             before = (self._delivered, self._link.connections)
             await asyncio.wait([delivery], timeout=self._timeout_s)
@@ -306,7 +340,8 @@ class AsyncClient:
             ):
                 raise ServerError(
                     "timeout",
-                    f"expected termination and every callback to return; waited {self._timeout_s:g} s",
+                    "expected termination and every callback to return; "
+                    f"waited {self._timeout_s:g} s",
                 )
         delivery.result()
 
@@ -340,13 +375,20 @@ class AsyncClient:
 def blocks_of(
     source: AudioSource, settings: StreamSettings, speed: float | None
 ) -> Iterable[Block]:
-    """The blocks of a source that fits a stream, as they come or paced.
+    """Check that a source fits a stream, and return its blocks.
 
+    Args:
+        source: gives the blocks.
+        settings: of the stream.
+        speed: 1.0 paces the blocks in real time. None gives them as they come.
     Raises:
-        AudioFormatError: another rate, or more channels.
+        AudioFormatError: the rate differs, or the source has more channels than the stream.
     """
     if source.sample_rate_hz != settings.sample_rate_hz or source.channels > settings.channels:
-        expected = f"a source of {settings.sample_rate_hz} Hz and at most {settings.channels} channels, as the settings say"
+        expected = (
+            f"a source of {settings.sample_rate_hz} Hz "
+            f"and at most {settings.channels} channels, as the settings say"
+        )
         raise AudioFormatError(
             f"expected {expected}; got {source.sample_rate_hz} Hz and {source.channels}"
         )
@@ -354,11 +396,11 @@ def blocks_of(
 
 
 def encode_pcm(samples: ArrayLike, encoding: Encoding) -> bytes:
-    """Write audio as it goes over the wire, the reverse of `decode_pcm`.
+    """Encode audio for the wire; the inverse of `decode_pcm`.
 
     Args:
         samples: (N, C) float32 in [-1, 1].
-        encoding: one of the wire's.
+        encoding: the encoding of the wire.
     """
     floats = np.asarray(samples, np.float32)
     if encoding == "pcm_f32le":
@@ -370,7 +412,11 @@ def encode_pcm(samples: ArrayLike, encoding: Encoding) -> bytes:
 
 
 def _mulaw(integers: np.ndarray[Any, np.dtype[np.int16]]) -> np.ndarray[Any, np.dtype[np.uint8]]:
-    """G.711 mu-law of 16-bit samples: sign, segment (position of the highest bit) and four bits below it, all inverted."""
+    """Encode 16-bit samples as G.711 mu-law.
+
+    A byte holds the sign, the segment (position of the highest bit) and the four bits below it.
+    All bits are inverted.
+    """
     bias, clip = 132, 32635
     magnitude = np.minimum(np.abs(integers.astype(np.int32)), clip) + bias
     segment = np.log2(magnitude).astype(np.int32) - 7

@@ -1,4 +1,4 @@
-"""Functions that a client calls with what it receives: which there are, by the names that messages have on the wire."""
+"""The callbacks of a client, by the kind of message. A kind has the message's name on the wire."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ KINDS = (*EVENT_TYPES, *_KINDS.values(), _EVERY)
 
 
 class Callbacks:
-    """Who wants to be called with what; those of one message are called in the order of their registration."""
+    """The registered callbacks. Those of one message run in the order of their registration."""
 
     def __init__(self) -> None:
         self._of: dict[str, list[tuple[Callback, int | None]]] = {kind: [] for kind in KINDS}
@@ -40,14 +40,16 @@ class Callbacks:
         return any(self._of.values())
 
     def add(self, kind: str, callback: Callback, speaker: int | None) -> None:
-        """Register a function, or a coroutine function.
+        """Register a function or coroutine function.
 
         Args:
-            kind: an event type ("end_of_turn" ...), "frame", "latent", "warning", "resumed", "termination", or "message" for every message.
+            kind: an event type ("end_of_turn" ...), "frame", "latent", "warning", "resumed",
+                "termination", or "message" for every message.
             callback: called with the message.
-            speaker: of an event type, only the events of the user (0) or of the other (1); None for both.
+            speaker: with an event type, only events of the user (0) or of the other speaker (1);
+                None for both.
         Raises:
-            ConfigError: no such kind or speaker, or nothing that can be called.
+            ConfigError: there is no such kind or speaker, or `callback` cannot be called.
         """
         if kind not in self._of:
             raise ConfigError(f"expected one of {', '.join(KINDS)}, got {kind!r}")
@@ -55,12 +57,13 @@ class Callbacks:
             raise ConfigError(f"expected a function to call on {kind}, got {callback!r}")
         if speaker is not None and (speaker not in {0, 1} or kind not in EVENT_TYPES):
             raise ConfigError(
-                f"expected speaker 0 or 1 with one of {', '.join(EVENT_TYPES)}; got {speaker!r} with {kind!r}"
+                f"expected speaker 0 or 1 with one of {', '.join(EVENT_TYPES)}; "
+                f"got {speaker!r} with {kind!r}"
             )
         self._of[kind].append((callback, speaker))
 
     async def call(self, message: ServerMessage) -> None:
-        """Call everyone who wants this message, one after the other; raises what they raise."""
+        """Run the callbacks of a message one after the other; raises what they raise."""
         kind, of = (
             (message.type, message.speaker)
             if isinstance(message, TurnEvent)

@@ -1,4 +1,7 @@
-"""How a client reaches its server: the address, the handshake, and every way in which they fail in words. `client_link.py` does the rest."""
+"""Connects a client to its server: the address, the handshake, and the errors of both.
+
+`client_link.py` sends and receives on the connection.
+"""
 
 from __future__ import annotations
 
@@ -16,33 +19,34 @@ from ..settings import Resume, StreamSettings
 
 
 class HeardConnection(ClientConnection):
-    """A websocket that notes when it last heard anything at all, pings and pongs included.
+    """A websocket that notes when it last received data, pings and pongs included.
 
     Attributes:
-        heard_s: that moment, by the event loop's clock.
+        heard_s: the time of the last data, by the event loop's clock.
     """
 
     heard_s = 0.0
 
     def data_received(self, data: bytes) -> None:
-        """The transport has bytes for the protocol."""
+        """Note the time, then pass the bytes on."""
         self.heard_s = self.loop.time()
         super().data_received(data)
 
     async def abort(self) -> None:
-        """Let go of the connection at once, if there ever was one."""
+        """Close the connection at once, if there is one."""
         if hasattr(self, "transport"):
             self.transport.abort()
             await self.wait_closed()
 
 
 class Endpoint:
-    """A server's address and what it takes to get in.
+    """A server's address and the access to it.
 
     Args:
-        url: ws:// or wss:// address; the path /v1/stream is added if there is none.
+        url: ws:// or wss:// address. The path /v1/stream is added if the address has no path.
         token: access token, sent as `Authorization: Bearer`.
-        timeout_s: for the handshake, the first message, and the closing handshake.
+        timeout_s: limit in seconds for the handshake with the first message, and for the closing
+            handshake.
     """
 
     def __init__(self, url: str, token: str | None, timeout_s: float) -> None:
@@ -56,10 +60,13 @@ class Endpoint:
         """Open a websocket and wait for the first message.
 
         Args:
-            asked: a new stream's settings, or the session to go on with.
-            within_s: give up after this time, if it is shorter than the usual time-out.
+            asked: the settings of a new stream, or the session to resume.
+            within_s: time limit in seconds, if it is shorter than `timeout_s`.
+        Returns:
+            The connection and the first message.
         Raises:
-            ServerError: "http_NNN", "unreachable", "timeout", or what the server closed with.
+            ServerError: "http_NNN", "unreachable", "timeout", or the code that the server gave when
+                it closed the connection.
         """
         address = self._address(asked)
         timeout_s = self._timeout_s if within_s is None else min(within_s, self._timeout_s)
@@ -76,9 +83,9 @@ class Endpoint:
                     additional_headers=self._headers,
                     compression=None,
                     proxy=None,
-                    open_timeout=None,  # ours holds for the first message, too
+                    open_timeout=None,  # our own limit also covers the first message
                     close_timeout=self._timeout_s,
-                    ping_interval=None,  # the link's own pings acknowledge
+                    ping_interval=None,  # `ClientLink` pings by itself, for acknowledgements
                     create_connection=make,  # pyright: ignore[reportArgumentType]
                 )
                 return made[-1], parse_message(await connection.recv())
@@ -88,17 +95,22 @@ class Endpoint:
             match error:
                 case InvalidStatus():
                     status, body = error.response.status_code, error.response.body or b""
-                    words = f"the server refused with HTTP {status}: {bytes(body).decode(errors='replace').strip()}"
+                    words = (
+                        f"the server refused with HTTP {status}: "
+                        f"{bytes(body).decode(errors='replace').strip()}"
+                    )
                     raise ServerError(f"http_{status}", words) from None
                 case TimeoutError():
                     raise ServerError(
                         "timeout",
-                        f"expected an answer from {self.shown_url} within {timeout_s:g} s, got none",
+                        f"expected an answer from {self.shown_url} "
+                        f"within {timeout_s:g} s, got none",
                     ) from None
                 case OSError() | ValueError() | InvalidURI() | InvalidHandshake() | ProtocolError():
                     raise ServerError(
                         "unreachable",
-                        f"expected a turnstream server at {self.shown_url}: {str(error) or type(error).__name__}",
+                        f"expected a turnstream server at {self.shown_url}: "
+                        f"{str(error) or type(error).__name__}",
                     ) from None
                 case ConnectionClosed():
                     raise self.lost(error) from None
@@ -106,7 +118,11 @@ class Endpoint:
                     raise
 
     def lost(self, closed: ConnectionClosed) -> ServerError:
-        """What the end of a connection means; the close frame's reason is "code: message" when the server ended the session with an error."""
+        """Return the error that the end of a connection means.
+
+        When the server ends a session with an error, the reason in the close frame is
+        "code: message".
+        """
         if closed.rcvd is None or closed.rcvd.code == CLOSE_NORMAL:
             return ServerError(
                 "connection_lost",
@@ -120,22 +136,26 @@ class Endpoint:
 
     @property
     def shown_url(self) -> str:
-        """The address without user, password and token, for error messages."""
+        """The address for error messages, without user, password and token."""
         url = urlsplit(self._url)
         return f"{url.scheme}://{url.netloc.rpartition('@')[2]}"
 
     def _address(self, asked: StreamSettings | Resume) -> str:
-        """The URL with the usual path if it has none, and with what is asked for in its query; of its own, a resume keeps only the token."""
+        """Return the URL to connect to.
+
+        The path /v1/stream is added if the URL has no path. The query gets what is asked for. To
+        resume, only the token of the URL's own query is kept.
+        """
         try:
             parts = urlsplit(self._url)
             if parts.scheme not in {"ws", "wss"}:
-                raise ValueError(
-                    f"got {self._url.partition('?')[0]!r}"
-                )  # what follows the question mark may be a token
+                # The query is left out, because it may hold a token.
+                raise ValueError(f"got {self._url.partition('?')[0]!r}")
         except ValueError as error:
             raise ServerError(
                 "unreachable",
-                f"expected a turnstream server at a URL like ws://127.0.0.1:{DEFAULT_PORT}: {error}",
+                "expected a turnstream server at a URL like "
+                f"ws://127.0.0.1:{DEFAULT_PORT}: {error}",
             ) from None
         own = parts.query
         if isinstance(asked, Resume):

@@ -1,13 +1,19 @@
-"""A client's numbered messages to its server and back, over as many connections as it takes.
+"""Carries the messages of one session between client and server, across several connections.
 
-Both ends count the messages of a session (PROTOCOL.md, "Lost connections"). What is sent is kept until the server is known to have it: a websocket
-ping follows it every 2 s, and every quarter of what may be kept, and the pong says that everything before it has arrived. When a
-connection breaks, the link connects again with growing pauses, tells what it has received, learns what the server has, and sends
-the rest again, so that every message arrives once, in order. Its user notices a warning
-`connection_lost` and a `ResumedMessage` between two others, and nothing else.
+Both ends count the messages of a session (PROTOCOL.md, "Lost connections"). The link keeps every
+sent message until the server has acknowledged it. For this it sends a websocket ping every 2 s, and
+after every quarter of the bytes that it may keep. The pong acknowledges all messages before the
+ping.
 
-Bounds: what is sent and not acknowledged, in bytes; beyond it `send` waits. What is received and not read, in messages; beyond it the link
-stops reading, and so makes the server wait. In the end, when nobody reads for the time-out, they are dropped.
+When a connection breaks, the link connects again, with growing pauses between attempts. Both ends
+then tell how many messages they have received, and the link sends the missing ones again. So every
+message arrives once and in order. The user of the link sees a warning `connection_lost` and a
+`ResumedMessage` among the other messages, and nothing else.
+
+Bounds:
+    Sent and not acknowledged, in bytes: `send` waits when it is full.
+    Received and not read, in messages: when it is full, the link stops reading, so the server has
+    to wait. At the end of a session, these messages are dropped if nobody reads for the time-out.
 """
 
 from __future__ import annotations
@@ -40,33 +46,32 @@ from .client_connection import Endpoint, HeardConnection
 logger = logging.getLogger(__name__)
 
 _UNREAD_MESSAGES = 4096  # 80 s of frames
-_MESSAGE_COST = 64  # bytes counted for every kept message besides its own
+_MESSAGE_COST = 64  # bytes counted for every kept message in addition to its length
 _PING_S = 2.0
 _KEEP_ALIVE_S = 20.0  # a third of the time after which the server ends an idle session
-_SILENT_S = 12.0  # the server pings every 5 s: after twice that and some more the connection counts as broken
+# The connection counts as broken after this silence: two pings of the server (every 5 s), and 2 s.
+_SILENT_S = 12.0
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.1, 3.0  # between attempts to connect again
-_CLOSE_S = 2.0  # for the closing handshake
-_BREAKS = {
-    1011,
-    1012,
-    1013,
-}  # close codes after which the session may still be there, as it may without any
+_CLOSE_S = 2.0  # limit for the closing handshake
+# The session may still exist after these close codes, and after a break without a close code.
+_BREAKS = {1011, 1012, 1013}
 _CLOSE = control_to_json(Close())
 
 
 class ClientLink:
-    """One session's messages. A context manager's worth of life: `open`, then `send` and `receive`, then `close`.
+    """The messages of one session. Call `open`, then `send` and `receive`, then `close`.
 
     Args:
-        endpoint: where to connect, first and again.
+        endpoint: the server.
         settings: of the stream.
-        timeout_s: how long `send` may wait while there is a connection.
-        reconnect_s: how long to try to connect again after a connection broke; 0 for not at all.
-        keep_bytes: how much that was sent may wait for the server's acknowledgement.
+        timeout_s: how long `send` may wait while there is a connection, in seconds.
+        reconnect_s: how long to try to connect again after a connection broke, in seconds; 0 never
+            connects again.
+        keep_bytes: how many sent bytes may wait for the server's acknowledgement.
     Attributes:
         begin: the server's first message, once open.
-        connections: how many connections there have been.
-        terminated: whether the session has ended well.
+        connections: number of connections so far.
+        terminated: whether the session has ended without an error.
     """
 
     begin: BeginMessage
@@ -90,13 +95,14 @@ class ClientLink:
         self._failure: BaseException | None = None
         self.connections = 0
         self.terminated = False
-        # Outgoing: message n of the session is kept[n - first_kept]; those before `unwritten` went into the present connection.
+        # Outgoing. Message n of the session is kept[n - first_kept]. Messages before number
+        # `unwritten` were written to the present connection.
         self._kept: deque[str | bytes] = deque()
         self._kept_cost = 0
         self._first_kept = self._unwritten = 0
         self._said_close = False
         self._due, self._room = asyncio.Event(), asyncio.Event()
-        # Incoming: the messages counted, and those of them that wait to be read.
+        # Incoming: the count of messages, and the messages that wait to be read.
         self._received = 0
         self._unread: deque[ServerMessage] = deque()
         self._arrived, self._taken = asyncio.Event(), asyncio.Event()
@@ -105,7 +111,8 @@ class ClientLink:
         """Connect.
 
         Raises:
-            ServerError: as for `Endpoint.connect`, or the server's `error`, or "bad_message" where `begin` was expected.
+            ServerError: as for `Endpoint.connect`, or the code of the server's `error`, or
+                "bad_message" if the first message is not `begin`.
         """
         connection, first = await self._endpoint.connect(self._settings)
         if not isinstance(first, BeginMessage):
@@ -120,14 +127,13 @@ class ClientLink:
         self._resume_s = (
             min(self._reconnect_s, first.resume_s) if first.resume_token is not None else 0.0
         )
-        self._connection = (
-            connection  # here, too: whoever leaves at once cancels the task before it has begun
-        )
+        # Also set here: a caller that leaves at once cancels the task before it has begun.
+        self._connection = connection
         self._running = asyncio.create_task(self._run(connection))
         self.connections = 1
 
     async def close(self) -> None:
-        """End the connection, and with it the session, without waiting for the rest of it; whoever waits gets an error."""
+        """End the connection and the session at once. Every task that waits gets an error."""
         self.fail(
             ServerError(
                 "session_ended", "expected a session that goes on, got one whose client was left"
@@ -146,16 +152,20 @@ class ClientLink:
                     ):
                         tasks.create_task(self._connection.close())
                         with contextlib.suppress(ConnectionClosed):
-                            while True:  # unread messages would stand before the server's close frame for ever
+                            # Unread messages would block the server's close frame for ever.
+                            while True:
                                 await self._connection.recv()
             finally:
                 await self._connection.abort()
 
     async def send(self, wire: str | bytes) -> None:
-        """Take a message to be sent; it has not left yet when this returns. Waits while too much is unacknowledged.
+        """Queue a message; it may not have been sent yet when this returns.
+
+        Waits while too many bytes are unacknowledged.
 
         Raises:
-            ServerError: the session has ended or is lost, or the server took nothing for the time-out.
+            ServerError: the session has ended or is lost, or the server took nothing for
+                `timeout_s`.
         """
         self._check()
         while self._kept and self._kept_cost + len(wire) > self._keep_bytes:
@@ -169,12 +179,12 @@ class ClientLink:
         self._keep(wire)
 
     async def receive(self, timeout_s: float | None = None) -> ServerMessage:
-        """Wait for the next message.
+        """Return the next message.
 
         Args:
-            timeout_s: how long, while there is a connection; None for ever.
+            timeout_s: how long to wait while there is a connection, in seconds; None for ever.
         Raises:
-            ServerError: nothing more will come, or not in time.
+            ServerError: no more message will come, or none came in time.
         """
         while not self._unread:
             self._check()
@@ -184,13 +194,14 @@ class ClientLink:
         return message
 
     async def ended(self, timeout_s: float) -> None:
-        """Wait until the session's last message has come; it and those before it wait to be received.
+        """Wait until the last message of the session has arrived. Messages can be received later.
 
         Args:
-            timeout_s: how long for one message, while there is a connection. When too many wait and none is received in this time,
-                nobody reads: they are dropped.
+            timeout_s: how long to wait for one message while there is a connection, in seconds. If
+                the queue of unread messages stays full for this time, nobody reads, and they are
+                dropped.
         Raises:
-            ServerError: the session ended with an error, or nothing came in time.
+            ServerError: the session ended with an error, or no message came in time.
         """
         nobody_reads = False
         while self._failure is None:
@@ -207,14 +218,17 @@ class ClientLink:
             raise self._failure
 
     def fail(self, failure: BaseException) -> None:
-        """Let whoever waits for the link, now or later, have this error; the first one stays."""
+        """Raise this error in every task that waits for the link, now or later.
+
+        After the first call, further errors are ignored.
+        """
         self._failure = self._failure or failure
         for event in (self._room, self._arrived):
             event.set()
 
     @property
     def resuming(self) -> bool:
-        """Whether the connection broke and is being made again at this moment."""
+        """Whether the connection broke and the link is connecting again."""
         return (
             self._running is not None
             and not self._running.done()
@@ -231,7 +245,7 @@ class ClientLink:
             raise self._failure
 
     async def _wait(self, event: asyncio.Event, timeout_s: float | None, expected: str) -> None:
-        """Wait for an event; while there is no connection, time does not count, because connecting again has its own limit."""
+        """Wait for an event. Time without a connection does not count: it has its own limit."""
         event.clear()
         while True:
             connections = self.connections
@@ -245,10 +259,10 @@ class ClientLink:
                         "timeout", f"expected {expected}; waited {timeout_s:g} s"
                     ) from None
 
-    # ---- the link's own task: read, and connect again ---------------------------------------------------------
+    # ---- the link's own task: read, and connect again ----
 
     async def _run(self, connection: HeardConnection) -> None:
-        """Serve one connection after the other, until the session has ended."""
+        """Serve one connection after the other until the session has ended."""
         try:
             while True:
                 self._connection = connection
@@ -262,7 +276,10 @@ class ClientLink:
                     ):
                         raise lost from None
                     logger.info("%s: %s; connecting again", self.begin.session, lost)
-                    trying = f"the connection was lost; trying for {self._resume_s:g} s to go on where it broke"
+                    trying = (
+                        f"the connection was lost; trying for {self._resume_s:g} s "
+                        "to go on where it broke"
+                    )
                     self._tell(WarningMessage("connection_lost", "warning", trying))
                 else:
                     return
@@ -272,12 +289,12 @@ class ClientLink:
                 connection = await self._resume()
         except ServerError as error:
             self.fail(error)
-        except Exception as error:  # a bug of ours: whoever waits must not wait for ever
+        except Exception as error:  # our own bug: nobody may wait for ever because of it
             self.fail(error)
             raise
 
     async def _read(self, connection: HeardConnection) -> None:
-        """Take in messages to the end of the session."""
+        """Receive messages until the end of the session."""
         while True:
             while len(self._unread) >= _UNREAD_MESSAGES and connection.state is State.OPEN:
                 self._taken.clear()
@@ -305,24 +322,24 @@ class ClientLink:
                 return self.fail(
                     ServerError(
                         "session_ended",
-                        f"expected a session that goes on, got one that has ended ({message.reason})",
+                        "expected a session that goes on, "
+                        f"got one that has ended ({message.reason})",
                     )
                 )
 
     def _tell(self, message: ServerMessage) -> None:
-        """One more for whoever receives."""
+        """Queue a message for `receive`."""
         self._unread.append(message)
         self._arrived.set()
 
     async def _resume(self) -> HeardConnection:
-        """Connect again, as often as it takes and as long as there is time."""
+        """Connect again, with as many attempts as the time allows; return the connection."""
         loop = asyncio.get_running_loop()
         begin, deadline_s, attempt = self.begin, loop.time() + self._resume_s, 0
         assert begin.resume_token is not None
         while True:
-            pause_s = min(_LONGEST_PAUSE_S, _FIRST_PAUSE_S * 2**attempt) * random.uniform(
-                0.5, 1
-            )  # not all clients of a server at once
+            # The random factor keeps the clients of a server from coming all at once.
+            pause_s = min(_LONGEST_PAUSE_S, _FIRST_PAUSE_S * 2**attempt) * random.uniform(0.5, 1)
             await asyncio.sleep(max(0.0, min(pause_s, deadline_s - loop.time())))
             attempt += 1
             try:
@@ -343,7 +360,10 @@ class ClientLink:
             ) and self._first_kept <= first.received <= self._first_kept + len(self._kept):
                 break
             await connection.abort()
-            kept = f"resumed with {self._first_kept} to {self._first_kept + len(self._kept)} messages received"
+            kept = (
+                f"resumed with {self._first_kept} to {self._first_kept + len(self._kept)} "
+                "messages received"
+            )
             raise self._session_lost(f"could not be resumed: expected {kept}, got {first}")
         self._acknowledged(first.received)
         self._unwritten = first.received
@@ -364,7 +384,7 @@ class ClientLink:
             f"the connection to {self._endpoint.shown_url} broke and the session {reason}",
         )
 
-    # ---- outgoing -----------------------------------------------------------------------------------------------
+    # ---- outgoing ----
 
     def _keep(self, wire: str | bytes) -> None:
         self._kept.append(wire)
@@ -372,14 +392,14 @@ class ClientLink:
         self._due.set()
 
     def _acknowledged(self, count: int) -> None:
-        """Forget the first messages of the session, which the server has."""
+        """Drop the first `count` messages of the session, which the server has."""
         while self._first_kept < count:
             self._kept_cost -= len(self._kept.popleft()) + _MESSAGE_COST
             self._first_kept += 1
         self._room.set()
 
     async def _write(self, connection: HeardConnection) -> None:
-        """Write what is kept and not written, and ping, as long as the connection lasts."""
+        """Write the kept messages, and ping, as long as the connection lasts."""
         loop = asyncio.get_running_loop()
         written_s = pinged_s = loop.time()
         unpinged = 0
@@ -391,7 +411,7 @@ class ClientLink:
                     await connection.send(wire)
                     written_s = loop.time()
                     unpinged += len(wire) + _MESSAGE_COST
-                    if self._resume_s == 0:  # it will never be sent again
+                    if self._resume_s == 0:  # the message is never sent again
                         self._acknowledged(self._unwritten)
                     elif unpinged >= self._keep_bytes / 4:
                         break
@@ -406,7 +426,7 @@ class ClientLink:
                         async with asyncio.timeout(pinged_s + _PING_S - loop.time()):
                             await self._due.wait()
         except ConnectionClosed:
-            self._taken.set()  # the reader may be waiting for its own reader
+            self._taken.set()  # `_read` may be waiting for room in the queue of unread messages
 
     async def _ping(self, connection: HeardConnection) -> None:
         written = self._unwritten

@@ -1,4 +1,7 @@
-"""`turnstream client`: send a file, raw audio or the microphone to a server and print its answers, one JSON object a line."""
+"""`turnstream client`: send audio to a server and print its messages, one JSON object per line.
+
+The audio is a file, raw audio on standard input, or the microphone.
+"""
 
 from __future__ import annotations
 
@@ -28,71 +31,80 @@ _RAW_DEFAULTS: tuple[Encoding, int, int] = ("pcm_s16le", 16000, 2)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of `turnstream client`."""
+    """Add the options of `turnstream client`."""
     parser.add_argument(
         "audio",
         metavar="FILE|-|mic",
-        help="audio file (mono is the user, stereo user and other), raw audio on standard input, or microphone",
+        help="audio file (mono: the user; stereo: the user and the other speaker), "
+        "- for raw audio on standard input, or mic for the microphone",
     )
     parser.add_argument(
         "--url",
         default=f"ws://127.0.0.1:{DEFAULT_PORT}",
-        help=f"the server (default ws://127.0.0.1:{DEFAULT_PORT})",
+        help=f"address of the server (default ws://127.0.0.1:{DEFAULT_PORT})",
     )
     parser.add_argument(
         "--token",
         default=os.environ.get("TURNSTREAM_TOKEN"),
-        help="access token (default: the environment's TURNSTREAM_TOKEN)",
+        help="access token (default: the environment variable TURNSTREAM_TOKEN)",
     )
     parser.add_argument(
         "--policy",
         choices=tuple(PRESETS),
         default="balanced",
-        help="preset that makes the events (default balanced)",
+        help="preset of the policy that decides the events (default balanced)",
     )
     parser.add_argument(
-        "--frames", action="store_true", help="print every frame, not only the events"
+        "--frames", action="store_true", help="print every frame as well as the events"
     )
     parser.add_argument(
         "--fast",
         action="store_true",
-        help="send a file as fast as the server takes it instead of in real time",
+        help="send a file as fast as the server takes it, not in real time",
     )
     parser.add_argument(
         "--agent",
         metavar="FILE",
-        help="audio file (mono) that the other speaker says from the start; the audio then is mono, too",
+        help="mono audio file with the other speaker's voice, sent from the start; "
+        "the user's audio must be mono, too",
     )
     parser.add_argument(
         "--reconnect",
         type=_reconnect_word,
         default=DEFAULT_RECONNECT_S,
         metavar="SECONDS",
-        help="try so long to resume a lost connection (default 30)",
+        help="how long to try to resume a lost connection, in seconds (default 30)",
     )
     parser.add_argument(
         "--raw",
         choices=ENCODINGS,
         metavar="ENCODING",
-        help=f"of standard input: {', '.join(ENCODINGS)} (default pcm_s16le)",
+        help=f"encoding of standard input: {', '.join(ENCODINGS)} (default pcm_s16le)",
     )
     parser.add_argument(
         "--sample-rate",
         type=int,
         metavar="HZ",
-        help="of standard input (default 16000) or of the microphone (default: its own)",
+        help="sample rate of standard input (default 16000) "
+        "or of the microphone (default: its own)",
     )
     parser.add_argument(
         "--channels",
         type=int,
         choices=(1, 2),
-        help="of standard input (default 2, with --agent 1) or of the microphone (default 1)",
+        help="channels of standard input (default 2, or 1 with --agent) "
+        "or of the microphone (default 1)",
     )
-    parser.add_argument("--device", help="microphone, by number or name (default: the system's)")
+    parser.add_argument(
+        "--device", help="number or name of the microphone (default: the system's default)"
+    )
 
 
 def main(args: argparse.Namespace) -> int:
-    """Send and print, until the audio ends; Ctrl-C ends live audio well."""
+    """Send audio and print messages until the audio ends; return the exit code.
+
+    Ctrl-C ends live audio. The messages that are still due are printed.
+    """
     source: FileSource | RawPcmSource | MicrophoneSource | PairedSource = _open(args)
     speed = 1.0 if isinstance(source, FileSource) and not args.fast else None
     endless = not isinstance(source, FileSource)
@@ -107,9 +119,8 @@ def main(args: argparse.Namespace) -> int:
         )
         client = AsyncClient(args.url, settings, token=args.token, reconnect_s=args.reconnect)
         asyncio.run(_stream(client, source, speed, endless=endless))
-    except (
-        ExceptionGroup
-    ) as failures:  # of the task that sends and the one that reads: the first is the cause
+    except ExceptionGroup as failures:
+        # Both the sending and the reading task may have failed; the first failure is the cause.
         raise failures.exceptions[0] from None
     finally:
         source.close()
@@ -120,9 +131,8 @@ async def _stream(
     client: AsyncClient, source: AudioSource, speed: float | None, *, endless: bool
 ) -> None:
     async with client, asyncio.TaskGroup() as tasks:
-        _show(
-            replace(client.begin, resume_token=None)
-        )  # whoever reads it could take the session over
+        # Without the token: anyone who reads it could take over the session.
+        _show(replace(client.begin, resume_token=None))
         if endless:
             _end_on_interrupt(source)
         tasks.create_task(client.stream(source, speed=speed))
@@ -131,11 +141,12 @@ async def _stream(
 
 
 def _with_agent(user: AudioSource, path: str) -> PairedSource:
-    """The user's audio with what the agent's file says from the start."""
+    """Pair the user's audio with the agent's file, which is sent from the start."""
     with contextlib.closing(FileSource(path)) as agent:
         if (agent.channels, user.channels) != (1, 1):
             raise AudioFormatError(
-                f"--agent: expected one channel of each speaker, got {agent.channels} of the agent and {user.channels} of the user"
+                f"--agent: expected one channel of each speaker, got {agent.channels} of the agent "
+                f"and {user.channels} of the user"
             )
     return PairedSource(user, FileVoice(Path(path), user.sample_rate_hz, 0.0, None))
 
@@ -156,14 +167,14 @@ def _open(args: argparse.Namespace) -> FileSource | RawPcmSource | MicrophoneSou
 
 
 class _StandardInput(RawPcmSource):
-    """Raw audio on standard input that can be closed while a block is waited for."""
+    """Raw audio on standard input. It can be closed while another thread waits for a block."""
 
     def __init__(self, encoding: Encoding, sample_rate_hz: int, channels: int) -> None:
         super().__init__(cast(BinaryIO, self), encoding, sample_rate_hz, channels)
         self._closed = False
 
     def read(self, count: int) -> bytes:
-        """Wait for bytes, at most `count`; none at the end or once closed."""
+        """Wait for bytes and return at most `count` of them; none at the end or once closed."""
         descriptor = sys.stdin.fileno()
         while not self._closed:
             if select.select([descriptor], [], [], _STOP_POLL_S)[0]:
@@ -177,7 +188,10 @@ class _StandardInput(RawPcmSource):
 
 
 def _end_on_interrupt(source: AudioSource) -> None:
-    """Let the first Ctrl-C end the audio, so that what is due still comes, and the second one everything."""
+    """Let the first Ctrl-C end the audio, so that the messages still due arrive.
+
+    A second Ctrl-C ends the program.
+    """
     loop = asyncio.get_running_loop()
 
     def end() -> None:
