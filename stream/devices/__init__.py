@@ -1,1 +1,1 @@
-"""Sound cards: microphones, playback, and the second channel of a conversation at this machine."""
+"""Sound cards: microphones, playback, and the second channel of a local conversation."""

@@ -1,14 +1,16 @@
-"""What the agent says, laid beside what the user says, sample for sample. No I/O.
+"""Aligns the agent's voice with the user's audio, sample by sample. No I/O.
 
-The user's clock is the one there is: `take(n)` is called with every n samples that the microphone gave. What is said between two
-takes begins to sound with the next one, or later by as much as the loudspeaker's latency. So the second channel of a stream holds
-the agent's voice when it was heard, not when it was made, which may be seconds of speech in an instant.
+The user's audio is the only clock: call `take(n)` for every n samples of the microphone. Speech
+that is passed to `say` between two calls of `take` begins in the second of them, delayed by the
+latency of the loudspeaker. So the second channel of a stream holds the agent's voice at the time
+when it was heard. This is not the time when it was made: a synthesizer makes seconds of speech in
+an instant.
 
-    voice.say(speech)                       # where the speech is handed to the loudspeaker
+    voice.say(speech)                       # where the loudspeaker gets the speech
     stream = np.stack([user, voice.take(len(user))], axis=1)
-    cut = voice.stop()                      # where the loudspeaker is silenced, because the user cuts in
+    cut = voice.stop()                      # where the loudspeaker stops, because the user cuts in
 
-Bound: ten minutes of speech may wait to be taken; `say` refuses what goes beyond it.
+Bound: ten minutes of speech may wait to be taken. `say` raises an error beyond it.
 """
 
 from __future__ import annotations
@@ -31,8 +33,8 @@ class Cut:
     """How an utterance was cut off.
 
     Attributes:
-        played_s: how much of it was, or will still be, heard.
-        dropped_s: how much of it will not.
+        played_s: seconds of the utterance that were heard or will still be heard.
+        dropped_s: seconds of the utterance that will not be heard.
     """
 
     played_s: float
@@ -43,12 +45,12 @@ class AgentVoice:
     """The agent's voice on the user's clock. Methods may be called from any thread.
 
     Args:
-        sample_rate_hz: of the user's audio, and of what `take` gives.
-        delay_s: latency of the loudspeaker: what is said now sounds so much later, and what is stopped now falls silent so much later.
+        sample_rate_hz: rate of the user's audio and of the result of `take`.
+        delay_s: latency of the loudspeaker, in seconds. `say` and `stop` take effect after it.
 
     Raises:
-        AudioFormatError: a rate outside 8-192 kHz.
-        ConfigError: a delay below 0.
+        AudioFormatError: the rate is outside 8-192 kHz.
+        ConfigError: the delay is below 0 s, or 60 s or more.
     """
 
     def __init__(self, sample_rate_hz: int, *, delay_s: float = 0.0) -> None:
@@ -56,19 +58,20 @@ class AgentVoice:
         self.sample_rate_hz = sample_rate_hz
         self.delay_s = delay_s
         self._lock = threading.Lock()
-        self._resampler: StreamingResampler | None = (
-            None  # of the utterance that is being said, if its rate is another
-        )
-        self._sounds: deque[tuple[int, NDArray[np.float32]]] = (
-            deque()
-        )  # (position of the first sample, samples), in order, without overlap
+        # Resampler of the present utterance; None between utterances.
+        self._resampler: StreamingResampler | None = None
+        # (position of the first sample, samples), in order, without overlap.
+        self._sounds: deque[tuple[int, NDArray[np.float32]]] = deque()
         self._taken = 0  # position of the next sample to be taken
-        self._end = 0  # position after the last sample queued, or where the first one will be
+        self._end = 0  # position after the last queued sample
         self._said = 0  # samples of the present utterance
 
     @property
     def delay_s(self) -> float:
-        """Latency of the loudspeaker; may be set at any time, and holds for what is said from then on."""
+        """Latency of the loudspeaker in seconds, in [0, 60).
+
+        It may be set at any time. The new value holds for later calls of `say` and `stop`.
+        """
         return self._delay / self.sample_rate_hz
 
     @delay_s.setter
@@ -79,24 +82,27 @@ class AgentVoice:
 
     @property
     def speaking(self) -> bool:
-        """Whether something sounds, or is about to."""
+        """Whether the agent's voice sounds now, or speech is queued."""
         with self._lock:
             return self._is_speaking
 
     @property
     def waiting_samples(self) -> int:
-        """How much can be taken until it falls silent, without what is still being resampled."""
+        """Samples that can be taken before silence; samples inside the resampler do not count."""
         with self._lock:
             return max(0, self._end - self._taken)
 
     def say(self, samples: ArrayLike, sample_rate_hz: int | None = None) -> None:
-        """Queue what the agent begins to play now, or after what it plays already; speech that is made piece by piece is said piece by piece.
+        """Queue speech that the agent begins to play now, or after the speech that it plays now.
+
+        An utterance may be queued in several pieces.
 
         Args:
-            samples: float32 or float64 in [-1, 1] or int16, (N,) or (N, 1), any N.
-            sample_rate_hz: theirs; the user's if not given.
+            samples: float32 or float64 in [-1, 1], or int16; (N,) or (N, 1); any N.
+            sample_rate_hz: rate of the samples; the user's rate if not given.
         Raises:
-            AudioFormatError: another shape, type or range, a rate outside 8-192 kHz, or more than ten minutes would wait; nothing is queued.
+            AudioFormatError: wrong shape, type or range, a rate outside 8-192 kHz, or more than ten
+                minutes would wait. Nothing is queued.
         """
         mono = to_float32(samples, 1)
         rate_hz = self.sample_rate_hz if sample_rate_hz is None else sample_rate_hz
@@ -105,7 +111,8 @@ class AgentVoice:
             waiting_s = max(0, self._end - self._taken) / self.sample_rate_hz + len(mono) / rate_hz
             if waiting_s > _WAITING_S:
                 raise AudioFormatError(
-                    f"expected at most {_WAITING_S:g} s of speech that waits for the user's audio, got {waiting_s:.1f} s"
+                    f"expected at most {_WAITING_S:g} s of speech that waits for the user's audio, "
+                    f"got {waiting_s:.1f} s"
                 )
             if not self._is_speaking:
                 self._said = 0
@@ -120,9 +127,12 @@ class AgentVoice:
             self._queue(self._resampler.push(mono))
 
     def stop(self) -> Cut:
-        """Drop what was not yet played: the user cuts in. What the loudspeaker has already taken, `delay_s` of it, is still heard.
+        """Drop the speech that was not yet played, because the user cuts in.
 
-        Returns what became of the present utterance; zeros if the agent is silent.
+        The loudspeaker still plays the `delay_s` of speech that it holds already.
+
+        Returns:
+            How much of the present utterance was played and dropped; zeros if the agent is silent.
         """
         with self._lock:
             if not self._is_speaking:
@@ -141,10 +151,12 @@ class AgentVoice:
             return Cut(played / self.sample_rate_hz, dropped / self.sample_rate_hz)
 
     def take(self, count: int) -> NDArray[np.float32]:
-        """What sounds during the next `count` samples of the user: (count,) float32, silence where nothing does.
+        """Return the agent's voice during the next `count` samples of the user.
 
+        Returns:
+            Samples, (count,) float32; 0 where the agent is silent.
         Raises:
-            ConfigError: a count below 0.
+            ConfigError: the count is below 0.
         """
         if count < 0:
             raise ConfigError(f"expected a count of at least 0 samples, got {count}")
@@ -152,7 +164,7 @@ class AgentVoice:
         with self._lock:
             end = self._taken + count
             if end > self._end:
-                self._finish()  # nothing more was said in time, so the utterance is over
+                self._finish()  # no more speech came in time, so the utterance is over
             while self._sounds and self._sounds[0][0] < end:
                 position, samples = self._sounds.popleft()
                 start = position - self._taken
@@ -170,7 +182,7 @@ class AgentVoice:
         )
 
     def _finish(self) -> None:
-        """End the utterance: queue what the resampler still owes."""
+        """End the utterance: queue the samples that the resampler still holds."""
         if self._resampler is not None:
             self._queue(self._resampler.flush())
             self._resampler = None

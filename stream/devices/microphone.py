@@ -1,8 +1,9 @@
 """Live audio from a sound card, through PortAudio (sounddevice).
 
-PortAudio calls back from its own thread; the blocks wait in a queue of fixed length for the one who iterates. The rule for a full
-queue: the oldest block is dropped and counted (`dropped_samples`), so that a slow reader hears what is being said now.
-Samples that the device lost before they reached us are counted as `overflows`. Both are logged once when they first happen.
+PortAudio delivers blocks in its own thread. They wait in a queue of fixed length until the reader
+takes them. When the queue is full, the oldest block is dropped and its samples are counted
+(`dropped_samples`), so a slow reader gets the present audio. `overflows` counts how often the
+device lost audio before it reached the queue. Both are logged once, when they first happen.
 """
 
 from __future__ import annotations
@@ -23,16 +24,8 @@ from ..sources import Block
 logger = logging.getLogger(__name__)
 
 _HOW_TO_LIST = "`turnstream listen --list-devices` shows the devices there are"
-_RATES_HZ = (
-    16000,
-    48000,
-    44100,
-    32000,
-    24000,
-    22050,
-    96000,
-    8000,
-)  # tried in this order where a device cannot do its own
+# Tried in this order if a device cannot record at its own default rate.
+_RATES_HZ = (16000, 48000, 44100, 32000, 24000, 22050, 96000, 8000)
 _NO_PORTAUDIO = (
     "the PortAudio library is missing; on Debian and Ubuntu: apt-get install libportaudio2"
 )
@@ -43,11 +36,11 @@ class Microphone:
     """An input device.
 
     Attributes:
-        index: PortAudio's number; changes when devices come and go.
+        index: PortAudio's number. It changes when devices are plugged in or out.
         name: the device's name.
-        channels: how many it can record.
-        sample_rate_hz: its default rate.
-        is_default: whether the system prefers it.
+        channels: number of channels that the device can record.
+        sample_rate_hz: the device's default rate.
+        is_default: whether it is the system's default.
     """
 
     index: int
@@ -58,9 +51,10 @@ class Microphone:
 
 
 def list_microphones() -> list[Microphone]:
-    """All input devices; empty when there is none.
+    """Return all input devices.
 
-    PortAudio looks once per process; devices that were plugged in later appear after `rescan_devices`.
+    PortAudio looks for devices once per process. Devices that were plugged in later appear after
+    `rescan_devices`.
 
     Raises:
         DeviceError: the PortAudio library is missing.
@@ -82,13 +76,15 @@ def list_microphones() -> list[Microphone]:
 
 
 def rescan_devices() -> None:
-    """Let PortAudio look for devices again. Every stream of this process must have been closed before, or it dies without a word.
+    """Let PortAudio look for devices again.
+
+    Close every stream of this process before: an open stream stops without an error.
 
     Raises:
         DeviceError: the PortAudio library is missing.
     """
     sounddevice = _sounddevice()
-    sounddevice._terminate()  # no public name; PortAudio itself looks only when it starts
+    sounddevice._terminate()  # no public name; PortAudio looks for devices only when it starts
     sounddevice._initialize()
 
 
@@ -96,11 +92,12 @@ def find_microphone(device: int | str | None = None) -> Microphone:
     """Choose an input device.
 
     Args:
-        device: None takes the system's default, a number (or its text) PortAudio's device of that number, a name the first
-            device with this name, or else the first whose name contains it in any case.
+        device: None for the system's default. A number, or its text, is PortAudio's number of a
+            device. A name is the first device with exactly this name, or else the first device
+            whose name contains it (upper and lower case are equal).
 
     Raises:
-        DeviceError: there is no such device, or none at all.
+        DeviceError: there is no such device, or no input device.
     """
     microphones = list_microphones()
     if not microphones:
@@ -122,22 +119,27 @@ def find_microphone(device: int | str | None = None) -> Microphone:
 
 
 class MicrophoneSource:
-    """Live blocks of a microphone; recording begins with the first iteration and ends with `close`.
+    """Live blocks of a microphone.
+
+    Recording begins with the first iteration and ends with `close`.
 
     Args:
         device: see `find_microphone`.
-        sample_rate_hz: the device's default if not given, or another that it can do if it cannot do that.
+        sample_rate_hz: the rate to record at. If not given: the device's default rate, or another
+            rate if the device cannot record at its default rate.
         channels: 1 (the user) or 2 (the user and the other speaker).
-        block_ms: length of a block; half a frame, so that a frame that needs a little of the next block need not wait long for it.
-        queue_s: audio that may wait to be read; the oldest is dropped beyond it.
-        stall_s: how long the device may give nothing before it counts as lost.
+        block_ms: length of a block in milliseconds. The default is half a frame: a frame that needs
+            a few samples of the next block then waits only a short time.
+        queue_s: seconds of audio that may wait to be read. Beyond it the oldest audio is dropped.
+        stall_s: the device counts as lost after this many seconds without audio.
 
     Raises:
-        DeviceError: no such device, it cannot record like this (the message says which rates it can do), or PortAudio is missing.
-        AudioFormatError: channels or block_ms out of range.
+        DeviceError: there is no such device, or it cannot record with these settings (the message
+            lists the possible rates), or PortAudio is missing.
+        AudioFormatError: `channels` or `block_ms` is out of range.
 
     Attributes:
-        captured_samples: samples per channel received so far, dropped ones included.
+        captured_samples: samples per channel received so far, including dropped ones.
         dropped_samples: samples per channel dropped because nobody read them in time.
         overflows: how often the device reported lost audio.
     """
@@ -154,7 +156,8 @@ class MicrophoneSource:
     ) -> None:
         if not 1 <= channels <= 2 or not block_ms > 0:
             raise AudioFormatError(
-                f"expected 1 or 2 channels and block_ms above 0, got {channels} channels and {block_ms} ms"
+                "expected 1 or 2 channels and block_ms above 0, "
+                f"got {channels} channels and {block_ms} ms"
             )
         self.microphone = find_microphone(device)
         self.sample_rate_hz = sample_rate_hz or self.microphone.sample_rate_hz
@@ -172,14 +175,14 @@ class MicrophoneSource:
 
     @property
     def latency_s(self) -> float:
-        """Seconds from a sound to its block, as PortAudio estimates it."""
+        """PortAudio's estimate of the seconds from a sound to its block."""
         return float(self._stream.latency)
 
     def start(self) -> None:
-        """Begin to record, if not begun yet.
+        """Begin to record, if recording has not begun.
 
         Raises:
-            DeviceError: the device cannot start; it is closed.
+            DeviceError: the device cannot start. It is closed then.
         """
         try:
             if self._stream.stopped:
@@ -189,10 +192,10 @@ class MicrophoneSource:
             raise DeviceError(f"{self._described()} does not start: {error}") from None
 
     def take_waiting(self) -> Block:
-        """All that waits to be read, (N, C) float32, without waiting for more; N may be 0.
+        """Return all samples in the queue, (N, C) float32, without waiting for more; N may be 0.
 
         Raises:
-            DeviceError: the device was unplugged; what it recorded was given before.
+            DeviceError: the device was unplugged, and all that it recorded has been read.
         """
         with self._changed:
             blocks = list(self._blocks)
@@ -204,10 +207,11 @@ class MicrophoneSource:
         return np.concatenate([np.zeros((0, self.channels), np.float32), *blocks])
 
     def __iter__(self) -> Iterator[Block]:
-        """Give blocks, (N, C) float32, until `close`.
+        """Yield blocks, (N, C) float32, until `close`.
 
         Raises:
-            DeviceError: the device cannot start, was unplugged, or gave nothing for `stall_s`; recorded blocks are given first.
+            DeviceError: the device cannot start, was unplugged, or gave no audio for `stall_s`.
+                Blocks in the queue are yielded first.
         """
         if self._closed:
             return
@@ -242,7 +246,7 @@ class MicrophoneSource:
             yield block
 
     def close(self) -> None:
-        """Stop recording; an iteration that waits in another thread ends."""
+        """Stop recording. An iteration that waits in another thread ends."""
         with self._changed:
             if self._closed:
                 return
@@ -260,7 +264,8 @@ class MicrophoneSource:
     def _open(self, channels: int, block_ms: float, *, fallback: bool) -> Any:
         if channels > self.microphone.channels:
             raise DeviceError(
-                f"expected a device with {channels} channels, got {self.microphone.name!r} with {self.microphone.channels}; {_HOW_TO_LIST}"
+                f"expected a device with {channels} channels, got {self.microphone.name!r} "
+                f"with {self.microphone.channels}; {_HOW_TO_LIST}"
             )
         sounddevice = _sounddevice()
         error: Exception | None = None
@@ -285,7 +290,7 @@ class MicrophoneSource:
         raise DeviceError(f"{self._described()} cannot be opened: {error}; {able}{_HOW_TO_LIST}")
 
     def _possible_rates_hz(self) -> list[int]:
-        """The device's own rate and the usual ones, as far as it can do them."""
+        """Return the rates that the device can record at: its default rate and the usual rates."""
         sounddevice = _sounddevice()
         able: list[int] = []
         for rate_hz in dict.fromkeys((self.microphone.sample_rate_hz, *_RATES_HZ)):
@@ -301,14 +306,18 @@ class MicrophoneSource:
 
     def _lost(self, reason: str) -> DeviceError:
         return DeviceError(
-            f"{self._described()} {reason} (after {self.captured_samples / self.sample_rate_hz:.2f} s)"
+            f"{self._described()} {reason} "
+            f"(after {self.captured_samples / self.sample_rate_hz:.2f} s)"
         )
 
     def _described(self) -> str:
-        return f"microphone {self.microphone.index} {self.microphone.name!r} at {self.sample_rate_hz} Hz with {self.channels} channels"
+        return (
+            f"microphone {self.microphone.index} {self.microphone.name!r} "
+            f"at {self.sample_rate_hz} Hz with {self.channels} channels"
+        )
 
     def _on_block(self, samples: Block, count: int, _time: Any, status: Any) -> None:
-        """PortAudio's thread: keep a copy, drop the oldest if nobody reads."""
+        """Queue a copy of a block; drop the oldest if the queue is full (PortAudio's thread)."""
         copied = np.array(samples)
         with self._changed:
             self.captured_samples += count
@@ -319,14 +328,14 @@ class MicrophoneSource:
             self._changed.notify_all()
 
     def _on_finished(self) -> None:
-        """PortAudio's thread: no further block will come."""
+        """Note that no further block will come (PortAudio's thread)."""
         with self._changed:
             self._finished = True
             self._changed.notify_all()
 
 
 def _sounddevice() -> Any:
-    """Import sounddevice, which has no type stubs and looks for devices as it is imported."""
+    """Import sounddevice. It has no type stubs, and it looks for devices while it is imported."""
     try:
         import sounddevice  # pyright: ignore[reportMissingTypeStubs]
     except OSError as error:

@@ -1,6 +1,7 @@
-"""Keeps what C libraries print on standard error away from the terminal.
+"""Hides what C libraries print on standard error.
 
-PortAudio and ALSA describe every device that they cannot use there, also from threads of their own, into the middle of a picture.
+PortAudio and ALSA print a message for every device that they cannot use, also from their own
+threads. The messages would appear in the middle of the live view.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def native_noise_hidden() -> Generator[None, None, None]:
-    """Discard all that this process writes to standard error, by file number, as long as the context lasts."""
+    """Discard everything that this process writes to file descriptor 2, as long as it lasts."""
     kept = os.dup(2)
     nowhere = os.open(os.devnull, os.O_WRONLY)
     try:

@@ -1,10 +1,14 @@
-"""Lets audio be heard while it is shown, through PortAudio (sounddevice).
+"""Plays audio in real time, through PortAudio (sounddevice).
 
-PortAudio's own thread takes samples from a queue that the caller fills in real time. The rule for the queue: sound begins when
-`_LEAD_S` wait, so that a late block is not heard as a gap; when nothing waits there is silence until as much waits again;
-beyond `_QUEUE_S` the oldest is dropped, which happens when the caller's clock is faster than the sound card's.
+The caller fills a queue in real time, and PortAudio's own thread takes samples from it. The rules
+for the queue:
+    Sound begins when `_LEAD_S` of audio wait, so a late block does not cause a gap.
+    When the queue is empty, there is silence until `_LEAD_S` of audio wait again.
+    Beyond `_QUEUE_S` the oldest audio is dropped. This happens when the caller's clock is faster
+    than the sound card's clock.
 
-Some devices play only rates of their own, and seldom 8 kHz. Audio of another rate is then brought to the device's default rate.
+Many devices play only some rates, and 8 kHz is rarely among them. Audio at any other rate is
+resampled to the device's default rate.
 """
 
 from __future__ import annotations
@@ -22,12 +26,12 @@ _LEAD_S, _QUEUE_S = 0.1, 0.3
 
 
 class Playback:
-    """The system's sound output; playing begins with the first `push_audio` and ends with `close`.
+    """The system's sound output. It plays from the first `push_audio` until `close`.
 
     Args:
         sample_rate_hz, channels: of the audio.
     Raises:
-        DeviceError: the PortAudio library is missing, or there is no output that can play it.
+        DeviceError: the PortAudio library is missing, or no output device can play the audio.
     """
 
     def __init__(self, sample_rate_hz: int, channels: int) -> None:
@@ -35,7 +39,8 @@ class Playback:
             import sounddevice  # pyright: ignore[reportMissingTypeStubs]
         except OSError as error:
             raise DeviceError(
-                f"no sound: the PortAudio library is missing; on Debian and Ubuntu: apt-get install libportaudio2 ({error})"
+                "no sound: the PortAudio library is missing; "
+                f"on Debian and Ubuntu: apt-get install libportaudio2 ({error})"
             ) from None
         self._lock = threading.Lock()
         self._waiting: Block = np.zeros((0, channels), np.float32)
@@ -59,11 +64,11 @@ class Playback:
 
     @property
     def delay_s(self) -> float:
-        """Seconds from `push_audio` to the sound, as PortAudio estimates the device's share of it."""
+        """Seconds from `push_audio` to the sound. PortAudio estimates the device's part of it."""
         return _LEAD_S + float(self._stream.latency)
 
     def push_audio(self, block: Block) -> None:
-        """Play samples, (N, C) float32 in [-1, 1], after those pushed before."""
+        """Play samples, (N, C) float32 in [-1, 1], after the samples pushed before."""
         played = block if self._resampler is None else self._resampler.push(block)
         with self._lock:
             self._waiting = np.concatenate([self._waiting, played])[-self._queue_samples :]
@@ -71,11 +76,11 @@ class Playback:
             self._stream.start()
 
     def close(self) -> None:
-        """Fall silent; may be called twice."""
+        """Stop playing at once; may be called twice."""
         self._stream.close(ignore_errors=True)
 
     def _open(self, library: Any, rate_hz: int, channels: int) -> int:
-        """Open the output at this rate, else at its own; returns the rate."""
+        """Open the output at this rate, or else at its default rate; return the rate."""
         try:
             self._stream: Any = library.OutputStream(
                 samplerate=rate_hz, channels=channels, dtype="float32", callback=self._on_wanted
@@ -88,7 +93,7 @@ class Playback:
         return rate_hz
 
     def _on_wanted(self, out: Block, count: int, _time: Any, _status: Any) -> None:
-        """PortAudio's thread: what waits, then silence."""
+        """Fill `out` from the queue, then with silence (PortAudio's thread)."""
         out[:] = 0
         with self._lock:
             self._sounding = len(self._waiting) >= (1 if self._sounding else self._lead_samples)

@@ -1,14 +1,21 @@
-"""The other speaker's channel beside a microphone: an audio file that is played from now on, or a second input device.
+"""Adds the other speaker's channel to a microphone: an audio file, or a second input device.
 
-The microphone's sample count is the clock of both channels. For each of its blocks the other voice gives as many samples.
+The microphone's sample count is the clock of both channels. For each block of the microphone, the
+other voice gives the same number of samples.
 
-A file is heard through `Playback`, and goes into the channel as much later as its sound reaches the microphone
-(the delays of the output and of the input), so that a leak of the loudspeaker lies beside what leaked. After its end there is silence.
+A file is played through `Playback`. Its samples are delayed in the channel by the time that the
+sound needs to reach the microphone (the delays of the output and of the input). So an echo from the
+loudspeaker in the user's channel has the same time as its source in the other channel. The channel
+is silent after the end of the file.
 
-A device has a clock of its own. About `_LEAD_S` of its audio always wait, to be ready for a late block. The rule for drift: when its
-clock is slower and too little waits, silence fills the block and goes on until `_LEAD_S` wait again; when it is faster and
-`_SLACK_S` more than that wait, the oldest are skipped. So the channels are never further apart than this, and each time it
-happens it is said. Clocks of sound cards differ by less than 100 ppm, so that is once in ten minutes or less.
+A device has its own clock. About `_LEAD_S` of its audio always wait, in case a block is late. The
+rules for clock drift:
+    If the device's clock is slower and too few samples wait, silence fills the block. The silence
+    lasts until `_LEAD_S` of audio wait again.
+    If the device's clock is faster and more than `_LEAD_S` + `_SLACK_S` of audio wait, the oldest
+    samples are skipped.
+So the distance between the channels has a limit. Filled and skipped samples are counted. Clocks of
+sound cards differ by less than 100 ppm, so drift is corrected at most once in about ten minutes.
 """
 
 from __future__ import annotations
@@ -37,11 +44,11 @@ class Voice(Protocol):
     """The other speaker's audio at the microphone's rate."""
 
     def take(self, count: int) -> Samples:
-        """The next `count` samples, (count,); silence where there is nothing to say."""
+        """Return the next `count` samples, (count,); silence where the voice is silent."""
         ...
 
     def close(self) -> None:
-        """Let go of files and devices; may be called twice."""
+        """Close files and devices; may be called twice."""
         ...
 
 
@@ -49,12 +56,13 @@ class FileVoice:
     """An audio file, played once.
 
     Args:
-        path: any file that `FileSource` reads; stereo is mixed down.
-        sample_rate_hz: of the microphone.
-        input_delay_s: of the microphone.
-        playback: makes it heard, mono at the microphone's rate; None if it cannot be heard, and then it is not delayed either.
+        path: any file that `FileSource` reads; stereo is mixed down to mono.
+        sample_rate_hz: rate of the microphone.
+        input_delay_s: latency of the microphone, in seconds.
+        playback: plays the file, mono at the microphone's rate. With None the file is not played,
+            and its samples are not delayed.
     Raises:
-        AudioFormatError: as `FileSource`, here or from `take` when the file turns out to be damaged.
+        AudioFormatError: as `FileSource`; also from `take` if the file is damaged.
     """
 
     def __init__(
@@ -67,7 +75,7 @@ class FileVoice:
         self._played = AgentVoice(sample_rate_hz)
         self._recorded = AgentVoice(sample_rate_hz, delay_s=delay_s)
         self._over = False
-        self._lock = threading.Lock()  # a file may not be closed while it is read
+        self._lock = threading.Lock()  # the file must not be closed while it is read
 
     def take(self, count: int) -> Samples:
         """See `Voice`."""
@@ -85,7 +93,7 @@ class FileVoice:
         return self._recorded.take(count)
 
     def close(self) -> None:
-        """Fall silent and close the file."""
+        """Stop playing and close the file."""
         with self._lock:
             self._over = True
             self._source.close()
@@ -98,12 +106,15 @@ class DeviceVoice:
 
     Args:
         device: see `find_microphone`.
-        sample_rate_hz: of the first microphone; the device records at it, or at its own rate and is resampled.
+        sample_rate_hz: rate of the first microphone. The device records at this rate if it can.
+            Otherwise it records at its own rate and its audio is resampled.
     Raises:
-        DeviceError: no such device, or it cannot be opened; from `take`: it was unplugged.
+        DeviceError: there is no such device, or it cannot be opened. From `take`: the device was
+            unplugged.
     Attributes:
-        filled_samples: silence put in because its clock is slow, or because it gave nothing.
-        skipped_samples: samples left out because its clock is fast.
+        filled_samples: samples of silence added because the device's clock is slow or the device
+            gave no audio.
+        skipped_samples: samples skipped because the device's clock is fast.
     """
 
     def __init__(self, device: int | str, sample_rate_hz: int) -> None:
@@ -149,10 +160,10 @@ class DeviceVoice:
 
 
 class PairedSource:
-    """The user, mostly a microphone, and the other voice as one source with two channels.
+    """The user and the other speaker as one source with two channels.
 
     Args:
-        user: one channel; its clock is that of both.
+        user: a source with one channel, usually a microphone. Its sample count is the clock.
         voice: the other speaker.
     """
 
@@ -165,24 +176,24 @@ class PairedSource:
 
     @property
     def dropped_samples(self) -> int:
-        """Of the microphone, if the user has one."""
+        """The microphone's dropped samples; 0 if the user's source is no microphone."""
         return getattr(self.primary, "dropped_samples", 0)
 
     @property
     def overflows(self) -> int:
-        """Of the microphone, if the user has one."""
+        """The microphone's overflows; 0 if the user's source is no microphone."""
         return getattr(self.primary, "overflows", 0)
 
     def __iter__(self) -> Iterator[Block]:
-        """Give blocks, (N, 2) float32, until `close`.
+        """Yield blocks, (N, 2) float32, until `close`.
 
         Raises:
-            DeviceError, AudioFormatError: of the microphone or of the voice.
+            DeviceError, AudioFormatError: the microphone or the voice failed.
         """
         for block in self.primary:
             yield np.column_stack([block[:, 0], self.voice.take(len(block))])
 
     def close(self) -> None:
-        """Stop; an iteration in another thread ends."""
+        """Close the microphone and the voice. An iteration in another thread ends."""
         self.primary.close()
         self.voice.close()

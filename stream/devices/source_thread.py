@@ -1,7 +1,8 @@
-"""Waits for a source's blocks in a thread of its own, for an event loop that must not wait.
+"""Reads a source in a separate thread, so that the event loop does not wait.
 
-The thread is a daemon: a read of standard input cannot be woken, and must keep neither the loop nor the program from ending. One block is
-handed over at a time, so a slow reader makes the source wait; what then becomes of live audio is the source's rule.
+The thread is a daemon. A read of standard input cannot be interrupted, and it must not keep the
+loop or the program from ending. The thread hands over one block at a time, so a slow reader makes
+the source wait. The source decides what happens to live audio meanwhile.
 """
 
 from __future__ import annotations
@@ -13,16 +14,17 @@ from collections.abc import AsyncIterator, Iterable
 
 from ..sources import Block
 
-_END_S = (
-    0.5  # how long the thread is waited for; one that reads standard input may never notice the end
-)
+# How long to wait for the thread's end. A thread that reads standard input may never notice it.
+_END_S = 0.5
 
 
 class SourceThread:
-    """An async context manager that reads while it lasts, and an async iterator of blocks, (N, C) float32.
+    """An async context manager that reads a source, and an async iterator of its blocks.
+
+    Blocks are (N, C) float32.
 
     Args:
-        blocks: a source, or `paced(source)`. Its errors are raised to whoever iterates.
+        blocks: a source, or `paced(source)`. The iteration raises its errors.
     """
 
     def __init__(self, blocks: Iterable[Block]) -> None:
@@ -42,7 +44,7 @@ class SourceThread:
         await asyncio.to_thread(self._thread.join, _END_S)
 
     async def __aiter__(self) -> AsyncIterator[Block]:
-        """Give blocks to the end of the source, or to `end`."""
+        """Yield blocks until the source ends or `end` is called."""
         while (item := await self._handed.get()) is not None:
             if isinstance(item, Exception):
                 raise item
@@ -50,7 +52,7 @@ class SourceThread:
             yield item
 
     def end(self) -> None:
-        """Read no further block, and let whoever iterates come to an end; to be called in the event loop's thread."""
+        """Stop reading, and end the iteration. Call it in the event loop's thread."""
         self._ended = True
         self._handed.put_nowait(None)
         self._wanted.release()
@@ -61,7 +63,7 @@ class SourceThread:
                 self._hand(block)
                 if self._ended:
                     return
-        except Exception as error:  # raised again by whoever iterates
+        except Exception as error:  # the iteration raises it again
             self._hand(error)
         else:
             self._hand(None)
@@ -69,5 +71,5 @@ class SourceThread:
     def _hand(self, item: Block | Exception | None) -> None:
         self._wanted.acquire()
         if not self._ended:
-            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            with contextlib.suppress(RuntimeError):  # the loop is closed, so nobody waits
                 self._loop.call_soon_threadsafe(self._handed.put_nowait, item)

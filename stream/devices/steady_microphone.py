@@ -1,9 +1,12 @@
-"""A microphone that goes on when its device was unplugged and came back, or when the system has another one.
+"""A microphone that resumes after its device was unplugged.
 
-The rule: a microphone that was chosen by name or number is waited for under its name; the system's default may be replaced by
-whatever is the default now. Waiting ends after a time, with the error of the loss. The gap is not filled: time counts the samples
-heard. Looking for devices needs every stream of the process closed (see `rescan_devices`), so it is only for a
-microphone that is the only one in use.
+If the user chose the device by name or number, the microphone waits for a device of the same name.
+Otherwise it takes the device that is the system's default now. The wait has a limit; then the
+iteration raises an error. The gap is not filled with silence: time is the count of recorded
+samples.
+
+A search for devices needs every stream of the process closed (see `rescan_devices`). So use this
+class only if no other sound device is open in the process.
 """
 
 from __future__ import annotations
@@ -20,17 +23,19 @@ _RETRY_S = 1.0
 
 
 class SteadyMicrophone:
-    """Live blocks of a microphone as from `MicrophoneSource`, across losses of the device.
+    """Live blocks of a microphone like `MicrophoneSource`, but it survives the loss of the device.
 
     Args:
-        device, sample_rate_hz, channels: see `MicrophoneSource`; the rate stays whatever device comes.
-        wait_s: how long to wait for a device.
-        on_notice: told, in the thread that iterates, what is wrong when the device is lost, and None when sound comes again.
+        device, sample_rate_hz, channels: see `MicrophoneSource`. A new device records at the same
+            rate.
+        wait_s: how long to wait for a device, in seconds.
+        on_notice: called in the thread that iterates: with a message when the device is lost, and
+            with None when audio comes again.
     Raises:
         DeviceError, AudioFormatError: as `MicrophoneSource`.
     Attributes:
         microphone: the device in use.
-        on_notice: as given; may be replaced before iterating.
+        on_notice: the given function. It may be replaced before the iteration begins.
     """
 
     def __init__(
@@ -48,12 +53,12 @@ class SteadyMicrophone:
         self.channels = channels
         self.on_notice = on_notice
         self._wait_s = wait_s
-        self._dropped_samples = self._overflows = 0  # of devices that were lost
+        self._dropped_samples = self._overflows = 0  # counts of lost devices
         self._closed = threading.Event()
 
     @property
     def microphone(self) -> Microphone:
-        """The device in use, or used last."""
+        """The device in use, or the last device in use."""
         return self._source.microphone
 
     @property
@@ -67,10 +72,10 @@ class SteadyMicrophone:
         return self._overflows + self._source.overflows
 
     def __iter__(self) -> Iterator[Block]:
-        """Give blocks, (N, C) float32, until `close`.
+        """Yield blocks, (N, C) float32, until `close`.
 
         Raises:
-            DeviceError: the device was lost and none came within `wait_s`.
+            DeviceError: the device was lost, and no device came back within `wait_s`.
         """
         lost: DeviceError | None = None
         deadline_s = 0.0
@@ -87,7 +92,8 @@ class SteadyMicrophone:
                     lost, deadline_s = error, time.monotonic() + self._wait_s
                     awaited = "it or another" if self._chosen is None else "it"
                     self.on_notice(
-                        f"Microphone {self.microphone.name} is gone; waiting {self._wait_s:g} s for {awaited}"
+                        f"Microphone {self.microphone.name} is gone; "
+                        f"waiting {self._wait_s:g} s for {awaited}"
                     )
             if not self._reopen(deadline_s):
                 if self._closed.is_set():
@@ -95,12 +101,12 @@ class SteadyMicrophone:
                 raise DeviceError(f"{lost}, and none came back within {self._wait_s:g} s")
 
     def close(self) -> None:
-        """Stop recording, or waiting; an iteration in another thread ends."""
+        """Stop recording or waiting. An iteration in another thread ends."""
         self._closed.set()
         self._source.close()
 
     def _reopen(self, deadline_s: float) -> bool:
-        """Try until a device opens; False when the time is over or `close` came."""
+        """Try until a device opens. Return False if the time is over or `close` was called."""
         while time.monotonic() < deadline_s and not self._closed.wait(_RETRY_S):
             rescan_devices()
             try:
