@@ -1,11 +1,20 @@
-"""Collects the waiting frames of all conversations into one engine step, the most urgent first. Knows no sockets.
+"""Collects the waiting frames of all conversations into engine steps, earliest deadline first.
 
-Every conversation has a lane, and a step takes at most one frame from a lane. A frame is due when its last sample has come; from a client
-that sends faster than real time, when it would have come at the pace of speech. The frames that are due longest go first
-(earliest deadline first), and those ahead of time only fill what is left, `_MAX_EARLY` a step: a file gets all the speed there is
-and delays no live conversation. Steps run in the event loop: a step of 64 frames takes about 2 ms, and a thread for it would contend with the
-loop for the interpreter's lock; a server that needs more than one core runs several processes. The busier the server, the longer a
-step may wait for company (`gather_s`), because a frame costs a fifth in a large step of what it costs alone.
+A step takes at most one frame from each conversation. A live frame is due when its last sample
+arrives. If a client sends faster than real time, the frame is due when its last sample would have
+arrived in real time. Until then the frame is early.
+
+The frame with the earliest deadline is taken first. Early frames only fill what is left of a step,
+and at most `_MAX_EARLY` of them. So a file is processed as fast as the engine allows, and delays
+no live conversation.
+
+Steps run in the event loop. A step of 64 frames takes about 2 ms. A thread would compete with the
+loop for the interpreter lock. A server that needs more than one core runs several processes.
+
+The busier the server, the longer a step may wait for more frames (`gather_s`). A frame in a large
+step costs a fifth of a frame that is processed alone.
+
+This module knows no sockets.
 """
 
 from __future__ import annotations
@@ -26,32 +35,39 @@ from ..session import FrameResult, Session
 
 logger = logging.getLogger(__name__)
 
-_MAX_EARLY = 16  # frames ahead of time in one step: what a live frame may have to wait for
-_BURST_S = 2.0  # audio that may come at once and still count as live, because a stalled network lets go of so much
-_MOST_LEAD_S = 2.0  # ahead of time; more makes no difference
-_FORGIVEN = 0.1  # of a lead, per second: who has become live counts as live again, and a sound card's clock may be a little fast
+_MAX_EARLY = 16  # early frames in one step; a live frame may have to wait for these
+# Audio that may arrive at once and still count as live: a stalled network delivers it in a burst.
+_BURST_S = 2.0
+_MOST_LEAD_S = 2.0  # longest lead over real time that is counted
+# Seconds of lead that are forgiven per second. A client that slows down to real time counts as
+# live again, and a sound card's clock may run slightly fast.
+_FORGIVEN = 0.1
 
 
 class Steps(Protocol):
-    """What the batcher needs of an `Engine`."""
+    """The part of an `Engine` that the batcher uses."""
 
     @property
     def metadata(self) -> ModelMetadata:
-        """The model's description."""
+        """Metadata of the model."""
         ...
 
     def step(self, audio: Float32, state: Float32) -> tuple[StepOutput, Float32]:
-        """Advance every conversation by one frame; see `Engine.step`."""
+        """Advance every conversation in the batch by one frame; see `Engine.step`."""
         ...
 
 
 class Lane:
-    """One conversation's place in the batcher; made by `Batcher.open_lane`.
+    """The queue of one conversation's frames in the batcher; created by `Batcher.open_lane`.
 
     Args:
-        session: gives frames, takes outputs; only its owner pushes audio into it.
-        on_result: called with every frame's result, in order.
-        on_error: called once, if the engine fails on this conversation; nothing comes after it.
+        batcher: runs the engine.
+        session: provides frames and takes outputs. Only its owner pushes audio into it.
+        on_result: called with the result of every frame, in order.
+        on_error: called once with the exception if a step or `on_result` fails; no further call
+            follows.
+    Attributes:
+        session: the same.
     """
 
     def __init__(
@@ -65,17 +81,16 @@ class Lane:
         self._batcher = batcher
         self._on_result = on_result
         self._on_error = on_error
-        self._arrivals: deque[tuple[int, float]] = (
-            deque()
-        )  # (frames complete after a push, when the last of them is due)
-        self._paced_s = 0.0  # when the audio so far would have ended at the pace of speech
-        self._pushed_s = self._accepted_s = 0.0  # the last push, and the last result
+        # Pairs: number of frames complete after a push, and when the last of them is due.
+        self._arrivals: deque[tuple[int, float]] = deque()
+        self._paced_s = 0.0  # when the audio so far would have ended in real time
+        self._pushed_s = self._accepted_s = 0.0  # times of the last push and the last result
         self._queued = False
         self._held = False
         self._closed = False
 
     def pushed(self, seconds: float) -> None:
-        """Tell that so much audio was pushed into the session."""
+        """Note that this many seconds of audio were pushed into the session."""
         now_s = self._batcher.clock()
         paced_s = (
             max(self._paced_s - _FORGIVEN * (now_s - self._pushed_s), now_s - _BURST_S) + seconds
@@ -87,37 +102,40 @@ class Lane:
         self._wake()
 
     def forget(self) -> None:
-        """The session was reset; its frames count from 0 again."""
+        """Forget all deadlines. The session was reset, so its frames count from 0 again."""
         self._arrivals.clear()
 
     def hold(self) -> None:
-        """Predict no further frame until `release`."""
+        """Take no further frame until `release`."""
         self._held = True
 
     def release(self) -> None:
-        """Go on after `hold`."""
+        """Resume after `hold`."""
         if self._held:
             self._held = False
             self._wake()
 
     def close(self) -> None:
-        """Leave; no callback comes any more, and nothing here keeps the conversation alive."""
+        """Leave the batcher.
+
+        No callback is called any more, and this object no longer keeps the conversation alive.
+        """
         self._closed = True
         self._on_result = self._on_error = _ignore
 
     @property
     def is_early(self) -> bool:
-        """Whether the audio has come faster than real time."""
+        """Whether the audio so far has arrived faster than real time."""
         return self._paced_s > self._batcher.clock()
 
     @property
     def due_s(self) -> float:
-        """When the next frame is due, by the batcher's clock."""
+        """When the next frame is due, by the batcher's clock; 0 if this is not known."""
         return self._arrivals[0][1] if self._arrivals else 0.0
 
     @property
     def waiting_since_s(self) -> float:
-        """Since when the next frame could have been predicted on: it is due, and the one before it is done."""
+        """When the next frame is ready: it is due, and the frame before it is done."""
         return max(self.due_s, self._accepted_s)
 
     def _wake(self) -> None:
@@ -126,29 +144,37 @@ class Lane:
             self._batcher.enqueue(self)
 
     def take(self) -> tuple[Float32, Float32] | None:
-        """For the batcher: the next frame and the state before it, None if there is nothing to predict on."""
+        """Return the next frame and the state before it; None if no frame is to be predicted.
+
+        Only the batcher calls this.
+        """
         self._queued = False
         if self._closed or self._held or not self.session.frames_waiting:
             return None
         return self.session.take_frame(), self.session.state
 
     def accept(self, outcome: tuple[StepOutput, int, Float32] | Exception) -> None:
-        """For the batcher: the outcome of the step that the last taken frame was in."""
+        """Handle the outcome of the step that contained the last taken frame.
+
+        Only the batcher calls this.
+
+        Args:
+            outcome: outputs of the batch, row of this frame in it, and next state; or the error.
+        """
         if self._closed:
             return
         try:
             if isinstance(outcome, Exception):
                 raise outcome
             output, row, next_state = outcome
-            self.session.state = (
-                next_state.copy()
-            )  # a view would keep the whole batch's states alive
+            # A copy, because a view would keep the states of the whole batch alive.
+            self.session.state = next_state.copy()
             result = self.session.accept(output, row)
             while self._arrivals and self._arrivals[0][0] <= self.session.frames_done:
                 self._arrivals.popleft()
             self._accepted_s = self._batcher.clock()
             self._on_result(result)
-        except Exception as error:  # reported to this conversation's client; the others go on
+        except Exception as error:  # reported to this conversation's client only
             report = self._on_error
             self.close()
             report(error)
@@ -157,22 +183,26 @@ class Lane:
 
 
 def _ignore(outcome: object) -> None:
-    """For a lane that is closed."""
+    """Do nothing: the callback of a closed conversation."""
 
 
 class Batcher:
-    """Steps the engine for all lanes, in the event loop it is used in.
+    """Runs the engine for all conversations, in the event loop of the caller.
 
     Args:
         engine: shared by all conversations.
-        max_batch: most frames in one step. A larger batch costs less per frame but makes everyone in it wait longer.
-        on_step: told of every step: seconds it took, frames of live conversations in it, frames ahead of time, worst lag in seconds from
-            when a live frame could have been predicted on to when its result had been delivered.
-        clock: steady, in seconds.
+        max_batch: most frames in one step. A larger batch costs less per frame, but every frame
+            in it waits longer.
+        on_step: called after every step with its duration in seconds, its number of live frames,
+            its number of early frames, and its worst lag in seconds. The lag of a live frame runs
+            from when it was ready to the delivery of its result.
+        clock: monotonic clock, in seconds.
     Attributes:
         clock: the same.
-        gather_s: least time from the start of one step to that of the next, while all that waits is live.
+        gather_s: least time between the starts of two steps while only live frames wait.
         largest_batch: most frames that one step has had so far.
+    Raises:
+        ValueError: max_batch is below 1.
     """
 
     def __init__(
@@ -191,8 +221,8 @@ class Batcher:
         self._engine = engine
         self._max_batch = max_batch
         self._on_step = on_step
-        self._queue: list[tuple[float, int, Lane]] = []  # a heap; at most one entry per lane
-        self._order = itertools.count()  # who came first, among frames due at the same time
+        self._queue: list[tuple[float, int, Lane]] = []  # a heap; one entry per conversation
+        self._order = itertools.count()  # orders frames that are due at the same time
         self._scheduled = False
         self._stepped_s = 0.0  # when the last step began
 
@@ -202,16 +232,22 @@ class Batcher:
         on_result: Callable[[FrameResult], None],
         on_error: Callable[[Exception], None],
     ) -> Lane:
-        """Give a conversation its place."""
+        """Return a new frame queue for one conversation; see `Lane` for the arguments."""
         return Lane(self, session, on_result, on_error)
 
     def enqueue(self, lane: Lane) -> None:
-        """For the lane: it has a frame to predict on."""
+        """Schedule a conversation that has a frame to predict. Only `Lane` calls this."""
         heapq.heappush(self._queue, (lane.due_s, next(self._order), lane))
         self._schedule(lane.is_early)
 
     def _schedule(self, at_once: bool) -> None:
-        """One step after the sockets have been looked at, so that what has come meanwhile can join it."""
+        """Schedule the next step.
+
+        The event loop reads the sockets before the step, so frames that have just arrived join it.
+
+        Args:
+            at_once: do not wait for `gather_s`.
+        """
         if self._scheduled:
             return
         self._scheduled = True
@@ -244,7 +280,13 @@ class Batcher:
     def _gather(
         self, now_s: float
     ) -> tuple[list[tuple[Lane, tuple[Float32, Float32]]], float, int]:
-        """The frames of the next step, since when the live one that has waited longest has waited (now, if none is), and how many are ahead of time."""
+        """Take the frames of the next step from the queue.
+
+        Returns:
+            The batch, as pairs of a conversation's `Lane` and what its `take` returned; when the
+            longest-waiting live frame became ready (`now_s` if there is none); and the number of
+            early frames.
+        """
         taken: list[tuple[Lane, tuple[Float32, Float32]]] = []
         since_s, early = now_s, 0
         while self._queue and len(taken) < self._max_batch:
@@ -262,9 +304,14 @@ class Batcher:
     def _step(
         self, audio: Float32, state: Float32
     ) -> Sequence[tuple[StepOutput, int, Float32] | Exception]:
-        """Each row's outputs, row and next state, or the error that it caused.
+        """Run one engine step.
 
-        When a batch fails, its rows are tried alone, so that only those at fault fail; states are values, so a second try is safe.
+        If the batch fails, each row is tried alone, so that only the rows at fault fail. The engine
+        does not change its inputs, so a second try is safe.
+
+        Returns:
+            For each row: the outputs of its batch, its index in that batch and its next state; or
+            the error that it caused.
         """
         try:
             output, next_state = self._engine.step(audio, state)

@@ -1,7 +1,10 @@
-"""Brings one conversation's messages to its client, over one connection after another. Knows neither sockets nor what the messages say.
+"""Delivers one conversation's messages to its client, over one connection after another.
 
-What is put waits in the outbox until the client is known to have it: a websocket ping that is answered says that everything sent before it has arrived.
-The rules for a client that reads slowly are PROTOCOL.md's ("Who reads slowly"); here they are measured, and the conversation acts on them.
+Every message stays in the outbox until the client has confirmed it. The answer to a websocket ping
+confirms everything that was sent before the ping.
+
+PROTOCOL.md ("Who reads slowly") has the rules for a client that reads slowly. This module only
+measures; the conversation acts. It knows neither sockets nor the content of the messages.
 """
 
 from __future__ import annotations
@@ -13,19 +16,19 @@ from .limits import Limits
 from .outbox import Outbox
 
 _AT_ONCE = 64  # messages in one write
-_PING_EVERY = 64  # messages, so that not many have to be kept
+_PING_EVERY = 64  # unconfirmed messages that cause a ping, so that few must be kept
 
 
 class Delivery:
-    """The way out of one conversation.
+    """Sends the messages of one conversation.
 
     Args:
         limits: bounds of the server.
-        clock: steady, in seconds.
+        clock: monotonic clock, in seconds.
     Attributes:
-        outbox: what was put and may still be needed.
-        connection: the present one, None while the client is lost.
-        last_words: close code and reason, once the last message has been put.
+        outbox: the messages that may still be needed.
+        connection: the present connection; None while the client is lost.
+        last_words: close code and reason; None until the last message has been added.
     """
 
     def __init__(self, limits: Limits, clock: Callable[[], float]) -> None:
@@ -35,31 +38,35 @@ class Delivery:
         self._limits = limits
         self._clock = clock
         self._ping_every = min(_PING_EVERY, limits.max_outgoing_messages // 2)
-        self._pinged: int | None = None  # the message after which the unanswered ping was sent
-        self._pinged_s = self._taken_s = (
-            clock()
-        )  # when that was, and when the client last took something or had nothing to take
+        self._pinged: int | None = None  # number of the last message before the unanswered ping
+        # When that ping was sent, and when the client last read something or had nothing to read.
+        self._pinged_s = self._taken_s = clock()
         self._thinning = False
 
     def attach(self, connection: Connection) -> None:
-        """Go on over this connection with what it has not got."""
+        """Resume over this connection with the messages that the client has not received."""
         self.connection = connection
         self._pinged = None
         self._taken_s = self._clock()
         self.send()
 
     def put(self, wire: str | bytes, *, essential: bool = True) -> None:
-        """Add a message; `send` hands it over. One that is not essential may be given up when too many wait."""
+        """Add a message; `send` hands it to the connection.
+
+        Args:
+            wire: the encoded message.
+            essential: False if the message may be discarded when too many wait.
+        """
         self.outbox.put(wire, essential=essential)
 
     def end(self, wire: str, close_code: int, reason: str) -> None:
-        """Add the last message; the connection is closed after it."""
+        """Send the last message, then close the connection."""
         self.put(wire)
         self.last_words = (close_code, reason)
         self.send()
 
     def send(self) -> None:
-        """Hand over what the connection takes."""
+        """Hand messages to the connection until it takes no more."""
         connection, outbox = self.connection, self.outbox
         if connection is None:
             return
@@ -75,57 +82,70 @@ class Delivery:
         connection.ping(str(self._pinged).encode())
 
     def on_pong(self, payload: bytes) -> None:
-        """The client has everything up to this message."""
+        """Confirm the messages that were sent before the ping that this pong answers."""
         if self._pinged is not None and payload == str(self._pinged).encode():
             self.outbox.acknowledge(self._pinged)
             self._pinged, self._taken_s = None, self._clock()
 
     def on_writable(self) -> None:
-        """The client has taken what waited in the connection."""
+        """Send more, because the client has read what waited in the connection."""
         self._taken_s = self._clock()
         self.send()
 
     @property
     def is_full(self) -> bool:
-        """Whether so much waits for the connection that nothing should be added."""
+        """Whether so many messages wait for the connection that none should be added."""
         return self.outbox.waiting >= self._limits.max_outgoing_messages
 
     @property
     def has_room(self) -> bool:
-        """Whether what waited has gone, so that more may be added again."""
+        """Whether so few messages wait that more may be added again."""
         return self.outbox.waiting <= self._limits.max_outgoing_messages // 2
 
     def thins(self, ahead: bool) -> bool:
-        """Whether frames are to be left out now, because a client that cannot be made to wait reads too slowly.
+        """Return whether frame messages must be left out now.
+
+        They must if the client reads too slowly and sends live audio.
 
         Args:
-            ahead: whether the client sends faster than real time, and so can be made to wait.
+            ahead: whether the client sends faster than real time. The server can make such a
+                client wait instead.
         """
         outstanding, limit = self.outbox.outstanding, self._limits.max_outgoing_messages
         self._thinning = not ahead and outstanding > (limit // 2 if self._thinning else limit - 1)
         return self._thinning
 
     def check(self, now_s: float, ahead: bool) -> bool:
-        """Ask for a sign of life now and then.
+        """Ping the client when it is time, and check that it reads.
 
+        Args:
+            now_s: time by the clock.
+            ahead: whether the client sends faster than real time.
         Returns:
-            Whether the client takes what waits for it, in time.
+            False if the client has read nothing for `slow_reader_timeout_s` while many messages
+            wait.
         """
         connection = self.connection
         assert connection is not None
         crowded = self.outbox.outstanding >= self._limits.max_outgoing_messages or (
             self.last_words is not None and self.outbox.waiting > 0
         )
-        if not crowded or (
-            connection.writable and ahead
-        ):  # the answer to a ping may stand behind audio that is not read yet
+        # If the client is ahead, its answer to a ping may come after audio that is not read yet.
+        if not crowded or (connection.writable and ahead):
             self._taken_s = now_s
         if self._pinged is None and now_s - self._pinged_s > self._limits.ping_interval_s:
             self._ping(connection)
         return now_s - self._taken_s <= self._limits.slow_reader_timeout_s
 
     def is_silent(self, now_s: float, heard_s: float) -> bool:
-        """Whether a ping has gone without an answer for too long, and nothing else was heard since `heard_s` either."""
+        """Return whether the client has been silent for longer than `ping_timeout_s`.
+
+        A silent client has not answered the last ping, and has sent nothing else either.
+
+        Args:
+            now_s: time by the clock.
+            heard_s: when the last message of the client arrived.
+        """
         return (
             self._pinged is not None
             and now_s - max(self._pinged_s, heard_s) > self._limits.ping_timeout_s

@@ -1,10 +1,13 @@
-"""Carries a session from one worker to another: a client that resumes may reach any worker, but its session waits in one.
+"""Moves sessions between workers, because a resuming client may reach any worker.
 
-A resume token tells its worker. Each worker listens on a Unix socket in a folder that only they share, and gives a session away to the
-worker that asks for its token. A worker remembers where it gave a session to, and sends on whoever asks later, for the token stays the same.
+A resume token names the worker that issued it. Each worker listens on a Unix socket in a folder
+that only the workers share. A worker gives a session to the worker that asks for its token. The
+session keeps its token, so the first worker remembers where the session went and redirects later
+requests.
 
-A request is the asking worker's number and the token, an answer one byte that says what it is and, for a session, its bytes, for a session
-that went on, the number of the worker that has it; both have their length before them.
+A request holds the number of the asking worker and the token. The first byte of an answer is its
+kind. After it come the bytes of the session, or the number of the worker that now has the session,
+or nothing. Requests and answers start with their length in 4 bytes.
 """
 
 from __future__ import annotations
@@ -24,21 +27,22 @@ logger = logging.getLogger(__name__)
 
 _UNKNOWN, _SESSION, _MOVED = b"0", b"1", b"2"  # an answer's first byte
 _MAX_REQUEST_BYTES = 128
-_MOST_MOVED = 10_000  # sessions that went on whose place is remembered; the oldest are forgotten
+_MOST_MOVED = 10_000  # moved sessions that are remembered; the oldest are forgotten
 
 
 class Handover:
-    """One worker's end; an async context manager that listens while it is open.
+    """Exchanges sessions for one worker; an async context manager that listens while open.
 
     Args:
-        folder: shared by the workers; created for this user only, if it is not there.
-        worker: number of this one.
-        release: gives up the session of a token and returns it as bytes, or None if there is none.
-        max_bytes: a larger session is not carried.
-        timeout_s: for another worker's answer.
+        folder: folder that the workers share. If missing, it is created for this user only.
+        worker: number of this worker.
+        release: gives up the session of a token and returns it as bytes, or None if this worker
+            does not have it.
+        max_bytes: size of the largest session that can be moved; a larger one is lost.
+        timeout_s: time allowed for one exchange with another worker.
     Raises:
-        ConfigError: others may use the folder (on entering).
-        OSError: the socket cannot be made (on entering).
+        ConfigError: other users may enter the folder (raised on entering).
+        OSError: the socket cannot be created (raised on entering).
     """
 
     def __init__(
@@ -55,7 +59,7 @@ class Handover:
         self._release = release
         self._max_bytes = max_bytes
         self._timeout_s = timeout_s
-        self._moved: OrderedDict[str, int] = OrderedDict()  # token: the worker that it was given to
+        self._moved: OrderedDict[str, int] = OrderedDict()  # token to worker
         self._answering: set[asyncio.Task[None]] = set()
         self._listener: asyncio.Server | None = None
 
@@ -64,10 +68,11 @@ class Handover:
         mode = stat.S_IMODE(self._folder.stat().st_mode)
         if mode & 0o077:
             raise ConfigError(
-                f"expected a folder that only this user may enter (mode 0700), got {str(self._folder)!r} with mode {mode:04o}"
+                f"expected a folder that only this user may enter (mode 0700), "
+                f"got {str(self._folder)!r} with mode {mode:04o}"
             )
         path = self._path(self._worker)
-        path.unlink(missing_ok=True)  # of a worker of this number that was killed
+        path.unlink(missing_ok=True)  # left by a killed worker of this number
         self._listener = await asyncio.start_unix_server(
             self._answer, path, limit=_MAX_REQUEST_BYTES
         )
@@ -81,17 +86,20 @@ class Handover:
             await asyncio.wait(self._answering, timeout=self._timeout_s)
 
     def new_token(self) -> str:
-        """A token that nobody can guess and that tells this worker."""
+        """Return a token that nobody can guess and that names this worker."""
         return f"{self._worker}-{secrets.token_urlsafe(24)}"
 
     async def fetch(self, token: str) -> bytes | None:
-        """Take a session over from the worker that its token names.
+        """Take a session over from the worker that has it.
 
+        Args:
+            token: resume token of the session.
         Returns:
-            What `release` gave where the session is; None if it is no token or its session never left this worker, or if the worker that
-            it leads to does not know it or is dead.
+            The session, as `release` of the other worker returned it. None if the token is
+            malformed, if its session never left this worker, or if the other worker does not know
+            the session or is dead.
         Raises:
-            TimeoutError: that worker does not answer; the session may be had later.
+            TimeoutError: the other worker did not answer in time. A later call may succeed.
         """
         match = re.fullmatch(r"([0-9]{1,4})-[\w-]{1,100}", token, re.ASCII)
         if match is None:
@@ -136,8 +144,8 @@ class Handover:
                     .decode(errors="replace")
                     .partition(" ")
                 )
-                await asyncio.sleep(0)  # in which the end of the stream is noticed
-                if reader.at_eof():  # who asked has given up, and the session must not go to nobody
+                await asyncio.sleep(0)  # lets the loop notice the end of the stream
+                if reader.at_eof():  # the asking worker has given up: keep the session
                     return
                 writer.write(_framed(await self._give(token, asker)))
                 writer.close()
@@ -152,7 +160,7 @@ class Handover:
             writer.transport.abort()
 
     async def _give(self, token: str, asker: str) -> bytes:
-        """The answer to a request."""
+        """Return the answer to a request, without its length."""
         session = await self._release(token)
         if session is None:
             return _MOVED + b"%d" % self._moved[token] if token in self._moved else _UNKNOWN

@@ -1,4 +1,4 @@
-"""Every field of `Limits` as an option of the command line, described by the text that the class itself has for it."""
+"""Command-line options for the fields of `Limits`. Their help texts come from its docstring."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _UNITS = {
 
 
 def add_limit_options(parser: argparse.ArgumentParser) -> None:
-    """Add `--max-sessions N` and so on, as a group of their own."""
+    """Add one option per limit (`--max-sessions` and so on), in a group of their own."""
     group = parser.add_argument_group("limits (of each worker)")
     meanings, defaults = described(), Limits()
     for bound in fields(Limits):
@@ -53,16 +53,19 @@ def _finite(word: str) -> float:
 
 
 def limits_from(args: argparse.Namespace) -> Limits:
-    """The limits that were asked for.
+    """Return the limits given by the options.
 
     Raises:
-        ConfigError: a bound that is out of range.
+        ConfigError: a bound is out of range.
     """
     return Limits(**{bound.name: getattr(args, bound.name) for bound in fields(Limits)})
 
 
 def described() -> dict[str, str]:
-    """What the docstring of `Limits` says about each of its attributes; empty where docstrings were stripped (python -OO)."""
+    """Return the text of each attribute in the docstring of `Limits`, by the attribute's name.
+
+    The dictionary is empty if Python has stripped the docstrings (python -OO).
+    """
     attributes = (
         inspect.cleandoc(Limits.__doc__ or "").partition("Attributes:\n")[2].partition("\n\n")[0]
     )

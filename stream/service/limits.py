@@ -1,4 +1,4 @@
-"""Every bound of the server in one place. What happens when one is reached is written in PROTOCOL.md."""
+"""All bounds of the server. PROTOCOL.md says what happens when a bound is reached."""
 
 from __future__ import annotations
 
@@ -11,30 +11,44 @@ MIB = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Bounds of one server (of one worker, where there are several); sizes per session unless said otherwise.
+    """The bounds of one server process. With several workers, each worker has all of them.
+
+    Sizes are per session, unless the text names the whole process. Times are in seconds.
 
     Attributes:
-        max_sessions: of the whole server, those that wait to be resumed included; more are refused with 503.
-        max_opening: connections of the whole server that have not asked for anything yet; beyond it the oldest is dropped.
-        max_load: share of one core that live sessions may use; a session that would exceed it is refused with 503.
-        max_lag_s: for which a frame may wait to be predicted on, the slowest of a moment; while it is above, new sessions are refused with 503.
-        max_batch: frames in one engine step, of the whole server.
-        max_message_bytes: a larger message is refused with an error; four times as much closes the connection at once.
-        max_waiting_s: audio that may wait to be predicted on before the server stops reading; 128 KB of memory a second.
-        max_outgoing_messages: messages that may wait for the client before frames are left out, or for a file, before predictions stop.
-        max_kept_messages: messages that the client has not confirmed and that are kept to be sent again; then the oldest frames are given up.
-        slow_reader_timeout_s: how long a client may take nothing while so many messages wait.
-        resume_s: how long a session waits for its lost client.
-        stall_s: silence on the line (no audio at all) after which the client is told.
-        idle_timeout_s: without any message, after which the session ends.
-        open_timeout_s: for the opening handshake.
-        ping_interval_s: how often a client is asked for a sign of life.
-        ping_timeout_s: without one, and without anything else, after which its connection counts as lost.
-        close_timeout_s: for the closing handshake.
-        shutdown_timeout_s: for sessions to end well when the server stops; then they are cut.
+        max_sessions: sessions of the whole process, including those that wait to be resumed.
+            At the bound, a new session replaces the shortest waiting one. If none waits, the new
+            session is refused with 503.
+        max_opening: connections of the whole process that have not sent a request yet; beyond it,
+            the oldest one is dropped.
+        max_load: share of one core that live sessions may use; a session that would exceed it is
+            refused with 503.
+        max_lag_s: lag of the slowest live frame, from the moment when it could be predicted to
+            the delivery of its result; above it, new sessions are refused with 503.
+        max_batch: frames in one engine step, over all sessions of the process.
+        max_message_bytes: a larger message is refused with an error; a message of more than four
+            times this size closes the connection at once.
+        max_waiting_s: audio that may wait for its prediction; beyond it, the server stops reading
+            from the client. One second takes 128 KB of memory.
+        max_outgoing_messages: messages that may wait for the client; beyond it, frame messages
+            are left out (live audio) or predictions stop (audio sent faster than real time).
+        max_kept_messages: messages kept to be sent again until the client confirms them; beyond
+            it, the oldest frame messages are discarded.
+        slow_reader_timeout_s: time that a client may read nothing while max_outgoing_messages
+            wait for it; then the session ends with an error.
+        resume_s: time that a session waits for its lost client; 0 turns resuming off.
+        stall_s: time without any audio after which the client gets a warning.
+        idle_timeout_s: time without any message after which the session ends with an error.
+        open_timeout_s: time allowed for the opening handshake.
+        ping_interval_s: time between two pings to a client.
+        ping_timeout_s: time without an answer to a ping, and without any other message, after
+            which the connection counts as lost.
+        close_timeout_s: time allowed for the closing handshake.
+        shutdown_timeout_s: time allowed for the sessions to end when the server stops; then their
+            connections are dropped.
 
     Raises:
-        ConfigError: a bound that is not above 0.
+        ConfigError: a bound is not above 0, or resume_s is below 0.
     """
 
     max_sessions: int = 1000

@@ -1,8 +1,14 @@
-"""How busy the server is, measured, and whether one more live session would fit. No clock of its own.
+"""Measures how busy the server is and decides whether one more live session fits.
 
-A session costs the more the fewer share a step, so the cost of one more is taken from what the present ones use. Newcomers count before they can
-be measured. Sessions that send faster than real time do not count: they only use what is left over; nor do those that send nothing.
-The measured lag stands beside it, because other programs use the machine, too.
+A session costs more when fewer sessions share a step. The cost of a new session is therefore
+estimated from the cost of the present ones. New sessions count as soon as they open, before their
+cost can be measured.
+
+Two kinds of sessions do not count. Sessions that send faster than real time use only what is left
+over. Sessions that send nothing cost nothing.
+
+The measured lag is a second criterion, because other programs use the machine too. The caller
+provides the time: this module has no clock.
 """
 
 from __future__ import annotations
@@ -10,20 +16,23 @@ from __future__ import annotations
 import statistics
 from dataclasses import dataclass, field
 
-_SMOOTHING = 0.5  # of each new second against the past
-_NEWCOMERS_KEPT = (
-    0.7  # of them, from tick to tick: they begin to send, and then to show in the measured share
-)
+_SMOOTHING = 0.5  # weight of a new measurement against the past
+# Share of the new sessions still counted one tick later. By then the others send audio and show in
+# the measured share.
+_NEWCOMERS_KEPT = 0.7
 _LAG_MEMORY = 4  # ticks
 
 
 @dataclass(slots=True)
 class Load:
-    """Counts work between ticks; a tick is about a quarter of a second.
+    """Counts the work between ticks, and updates the estimates at each tick (about every 0.25 s).
 
     Attributes:
-        per_session: of a core that one live session is expected to use; the guess that it was made with while there is none to measure.
-        share: of a core that live sessions used, smoothed.
+        max_load: share of a core that live sessions may use.
+        max_lag_s: lag above which no more session fits.
+        per_session: share of a core that one live session is expected to use. It returns to its
+            initial value while no session can be measured.
+        share: share of a core that the live sessions use, smoothed.
     """
 
     max_load: float
@@ -40,38 +49,45 @@ class Load:
 
     @property
     def lag_s(self) -> float:
-        """Worst lag of a live frame in a tick, the middle one of the last ticks, so that a single hiccup refuses nobody."""
+        """Median over the last ticks of the worst lag of a live frame in a tick.
+
+        The median keeps a single outlier from refusing clients.
+        """
         return statistics.median_low(self._lags_s) if self._lags_s else 0.0
 
     def __post_init__(self) -> None:
         self._guess = self.per_session
 
     def opened(self) -> None:
-        """A session has begun."""
+        """Count a new session."""
         self._newcomers += 1
 
     def count(self, live: int, early: int, lag_s: float) -> None:
-        """One step: its frames of live sessions and of those ahead of time, and the worst lag of a live one."""
+        """Count one engine step.
+
+        Args:
+            live: frames of live sessions.
+            early: frames of sessions that send faster than real time.
+            lag_s: worst lag of a live frame.
+        """
         self._live += live
         self._early += early
         self._worst_lag_s = max(self._worst_lag_s, lag_s)
 
     def tick(self, now_s: float, cpu_s: float, frame_rate_hz: float) -> None:
-        """Take stock.
+        """Update the estimates.
 
         Args:
-            now_s: a steady clock.
-            cpu_s: processor time used so far.
-            frame_rate_hz: of a live session.
+            now_s: time by a monotonic clock.
+            cpu_s: processor time that this process has used so far.
+            frame_rate_hz: frames per second of a live session.
         """
         if self._last is not None and now_s > self._last[0]:
             elapsed_s = now_s - self._last[0]
             frames = self._live + self._early
             used = (cpu_s - self._last[1]) / elapsed_s * (self._live / frames if frames else 0.0)
             self.share += _SMOOTHING * (used - self.share)
-            sessions = self._live / (
-                elapsed_s * frame_rate_hz
-            )  # as many as would make so many frames
+            sessions = self._live / (elapsed_s * frame_rate_hz)  # as the frames suggest
             self.per_session += _SMOOTHING * (
                 (used / sessions if sessions >= 1 else self._guess) - self.per_session
             )
@@ -81,13 +97,18 @@ class Load:
         self._live, self._early, self._worst_lag_s = 0, 0, 0.0
 
     def refusal(self) -> str | None:
-        """Why one more session does not fit, or None."""
+        """Return why one more session does not fit, or None if it fits."""
         others = self.share + self.per_session * self._newcomers
         expected = others + self.per_session
-        if (
-            others > self.per_session / 2 and expected > self.max_load
-        ):  # the first one always fits, however slow the machine
-            return f"at capacity: with one more session, {expected:.0%} of a core would be used, the limit is {self.max_load:.0%}"
+        # The first session always fits, however slow the machine is.
+        if others > self.per_session / 2 and expected > self.max_load:
+            return (
+                f"at capacity: with one more session, {expected:.0%} of a core would be used, "
+                f"the limit is {self.max_load:.0%}"
+            )
         if self.lag_s > self.max_lag_s:
-            return f"at capacity: predictions lag by {self.lag_s * 1000:.0f} ms, the limit is {self.max_lag_s * 1000:.0f} ms"
+            return (
+                f"at capacity: predictions lag by {self.lag_s * 1000:.0f} ms, "
+                f"the limit is {self.max_lag_s * 1000:.0f} ms"
+            )
         return None

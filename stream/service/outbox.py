@@ -1,7 +1,11 @@
-"""The messages to one client, numbered, and kept until the client has them, so that a connection may break without losing any.
+"""Numbered messages to one client, kept until the client has confirmed them.
 
-Messages are numbered from 1 in the order in which they are put. The rule for a full outbox: beyond `max_kept` messages that the client
-has not acknowledged, the oldest that may be missed (frames, latents) are given up; what must arrive (events, warnings, the end) never is.
+If a connection breaks, the messages can be sent again over the next one. Numbers start at 1 and
+follow the order of `put`.
+
+The outbox never refuses a message. When more than `max_kept` messages are unconfirmed, the oldest
+ones that are not essential (frames, latents) are discarded. Essential messages (events, warnings,
+the end) are never discarded.
 """
 
 from __future__ import annotations
@@ -14,7 +18,7 @@ from ..errors import ProtocolError
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """One message: its number, the message, and whether it must arrive."""
+    """One message: its number, its content, and whether it must arrive."""
 
     number: int
     wire: str | bytes
@@ -22,14 +26,14 @@ class Kept:
 
 
 class Outbox:
-    """Keeps what was put until it is acknowledged.
+    """Keeps every message until the client has acknowledged it.
 
     Args:
-        max_kept: messages from which on the oldest frames are given up.
+        max_kept: number of kept messages above which the oldest frames are discarded.
     Attributes:
         last: number of the newest message.
-        sent: number of the last message that was handed to the present connection.
-        acknowledged: number of the last message that the client is known to have.
+        sent: number of the last message that the present connection has taken.
+        acknowledged: number of the last message that the client has confirmed.
     """
 
     def __init__(self, max_kept: int) -> None:
@@ -42,23 +46,23 @@ class Outbox:
 
     @property
     def outstanding(self) -> int:
-        """Messages that the client is not known to have."""
+        """Number of kept messages, which the client has not confirmed."""
         return len(self._kept)
 
     @property
     def waiting(self) -> int:
-        """Messages not yet handed to the connection."""
+        """Number of messages that the present connection has not taken yet."""
         return self.last - self.sent
 
     def put(self, wire: str | bytes, *, essential: bool) -> None:
-        """Number a message and keep it."""
+        """Give a message the next number and keep it."""
         self.last += 1
         self._kept.append(Kept(self.last, wire, essential))
         if len(self._kept) > self._give_up_beyond:
             self._give_up()
 
     def take_unsent(self, most: int) -> list[str | bytes]:
-        """Give messages that the present connection has not got yet, in order, and count them as sent."""
+        """Return the next unsent messages, at most `most`, in order, and count them as sent."""
         unsent: list[Kept] = []
         for kept in reversed(self._kept):
             if kept.number <= self.sent:
@@ -69,28 +73,31 @@ class Outbox:
         return [kept.wire for kept in taken]
 
     def acknowledge(self, number: int) -> None:
-        """The client has every message up to this number."""
+        """Drop the messages up to this number, because the client has them."""
         self.acknowledged = max(self.acknowledged, min(number, self.sent))
         while self._kept and self._kept[0].number <= self.acknowledged:
             self._kept.popleft()
 
     def check(self, received: int) -> None:
-        """Refuse a count of received messages that cannot be.
+        """Check the number of messages that a client says it has received.
 
         Raises:
-            ProtocolError: bad_setting; the client cannot have so many, or it had more already.
+            ProtocolError: bad_setting; the number is larger than the number of messages so far,
+                or smaller than what the client has already confirmed.
         """
         if not self.acknowledged <= received <= self.last:
             raise ProtocolError(
                 "bad_setting",
-                f"received: expected from {self.acknowledged} to {self.last} messages, got {received}",
+                f"received: expected from {self.acknowledged} to {self.last} messages, "
+                f"got {received}",
             )
 
     def rewind(self, received: int) -> int:
-        """Prepare for a new connection of a client that has got `received` messages.
+        """Prepare for a new connection of a client that has received `received` messages.
 
         Returns:
-            How many frames it has missed for good. From here on they count as received, on both sides.
+            Number of discarded messages that the client has not received. From now on, both sides
+            count them as received.
         Raises:
             ProtocolError: see `check`.
         """
@@ -105,10 +112,9 @@ class Outbox:
         return missed
 
     def _give_up(self) -> None:
-        """Drop the frames of the older half."""
+        """Discard the messages of the older half that are not essential."""
         half = len(self._kept) // 2
         older = [self._kept.popleft() for _ in range(half)]
         self._kept.extendleft(kept for kept in reversed(older) if kept.essential)
-        self._give_up_beyond = max(
-            self._max_kept, len(self._kept) + self._max_kept // 4
-        )  # not at every message, where much must arrive
+        # The margin spares a search at every `put` when most messages are essential.
+        self._give_up_beyond = max(self._max_kept, len(self._kept) + self._max_kept // 4)

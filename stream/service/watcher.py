@@ -1,4 +1,4 @@
-"""What a conversation tells whoever looks after all of them: the server, or a test."""
+"""The interface through which a conversation reports to its owner: the server, or a test."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ if TYPE_CHECKING:
 
 
 class Watcher(Protocol):
-    """What a conversation reports."""
+    """What a conversation reports to its owner."""
 
     def on_end(self, conversation: Conversation) -> None:
-        """It is over and can be forgotten."""
+        """The conversation has ended, and its owner can forget it."""
         ...
 
     def on_park(self, conversation: Conversation) -> None:
-        """Its client was lost."""
+        """The conversation has lost its client and waits for it."""
         ...
 
     def on_error(self, conversation: Conversation, code: str) -> None:
-        """It is about to end with this error."""
+        """The conversation is about to end with this error code."""
         ...
