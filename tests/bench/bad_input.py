@@ -1,4 +1,4 @@
-"""Everything that a client should not send: texts and bytes for the parsers, and whole connections for a live server."""
+"""Everything that a client should not send: bad messages for the parsers, and bad connections."""
 
 from __future__ import annotations
 
@@ -15,18 +15,20 @@ from turnstream.stream.protocol import parse_control, parse_latents, parse_messa
 from turnstream.stream.settings import parse_query
 
 PATIENCE_S = 10.0
-ANSWER_S = 0.05  # a server that was not yet told that all is sent may be waiting for more
+ANSWER_S = 0.05  # the server may still wait for more data
 
 TEXTS = [
     '{"type":"configure","policy":"patient","frames":5,"latents":"final"}',
     '{"type":"configure","frames":"none"}',
     *(f'{{"type":"{name}"}}' for name in ("flush", "reset", "keep_alive", "close")),
-    '{"type":"begin","protocol":1,"session":"a","model":{"name":"t","version":"1","sha256":"0"},"frame_rate_hz":50.0,'
-    '"latent_sizes":{"latent":128,"latent_speaker":192},"settings":{"sample_rate":16000,"channels":2,"encoding":"pcm_s16le","frames":"all",'
+    '{"type":"begin","protocol":1,"session":"a","model":{"name":"t","version":"1","sha256":"0"},'
+    '"frame_rate_hz":50.0,"latent_sizes":{"latent":128,"latent_speaker":192},'
+    '"settings":{"sample_rate":16000,"channels":2,"encoding":"pcm_s16le","frames":"all",'
     '"latents":"none","policy":"balanced"},"resume_token":null,"resume_s":0}',
     '{"type":"resumed","session":"a","received":3,"missed":0}',
-    '{"type":"frame","frame":161,"time_s":3.24,"holder":0,"p_shift":0.8312,"p_hold":0.1688,"vad":[0.031,0.012],"p_now":[0.3012,0.6988],'
-    '"p_future":[0.2511,0.7489],"p_next":[0.1688,0.8312],"p_backchannel":[0.02,0.1101]}',
+    '{"type":"frame","frame":161,"time_s":3.24,"holder":0,"p_shift":0.8312,"p_hold":0.1688,'
+    '"vad":[0.031,0.012],"p_now":[0.3012,0.6988],"p_future":[0.2511,0.7489],'
+    '"p_next":[0.1688,0.8312],"p_backchannel":[0.02,0.1101]}',
     '{"type":"end_of_turn","speaker":0,"time_s":5.24,"probability":0.8312}',
     '{"type":"warning","code":"clipping","severity":"warning","message":"channel 0"}',
     '{"type":"error","code":"bad_audio","message":"expected whole samples"}',
@@ -80,7 +82,7 @@ NASTY = [
 
 
 def mutate_text(rng: random.Random, text: str) -> str:
-    """The text with a few letters, or a stretch of it, changed."""
+    """Return the text with a few letters, or a stretch of it, changed."""
     for _ in range(rng.randint(1, 4)):
         at, until = sorted((rng.randint(0, len(text)), rng.randint(0, len(text))))
         match rng.randrange(5):
@@ -102,7 +104,7 @@ def mutate_text(rng: random.Random, text: str) -> str:
 
 
 def mutate_fields(rng: random.Random, text: str) -> str:
-    """The JSON object with one field gone, of another type, or one too many."""
+    """Return the JSON object with one field removed, of another type, or added."""
     words = json.loads(text)
     name = rng.choice([*words, "surplus"])
     words[name] = rng.choice(VALUES)
@@ -112,7 +114,7 @@ def mutate_fields(rng: random.Random, text: str) -> str:
 
 
 def malformed_text(rng: random.Random) -> str:
-    """A message that may be anything, mostly near a good one."""
+    """Return a random text message, mostly close to a valid one."""
     how = rng.choice(
         [
             mutate_text,
@@ -125,12 +127,12 @@ def malformed_text(rng: random.Random) -> str:
 
 
 def malformed_query(rng: random.Random) -> str:
-    """A query string that may be anything, mostly near a good one."""
+    """Return a random query string, mostly close to a valid one."""
     return mutate_text(rng, rng.choice(QUERIES))
 
 
 def malformed_bytes(rng: random.Random, good: bytes = LATENTS) -> bytes:
-    """Bytes near good ones."""
+    """Return random bytes, mostly close to a valid message."""
     changed = bytearray(good)
     for _ in range(rng.randint(1, 4)):
         at = rng.randrange(len(changed) + 1)
@@ -153,10 +155,10 @@ MESSAGES: st.SearchStrategy[str | bytes] = st.one_of(
 
 
 def parse_everything(wire: str | bytes) -> None:
-    """Read it as a control, as a server's message, as latents and as a query string.
+    """Parse the input as a control, a server message, latents and a query string.
 
     Raises:
-        ValueError: a refusal that is too long for a log line, or that cannot be sent.
+        ValueError: a parser's error text is too long for a log line, or it cannot be sent.
     """
     for parse in (
         (parse_control, parse_message, parse_query)
@@ -173,16 +175,19 @@ def parse_everything(wire: str | bytes) -> None:
                 ) from error
 
 
-# ---- whole connections ----------------------------------------------------------------------------------------
+# ---- whole connections ----
 
-REQUEST = "GET /v1/stream?{} HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: {}\r\nSec-WebSocket-Version: {}\r\n\r\n"
+REQUEST = (
+    "GET /v1/stream?{} HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n"
+    "Connection: Upgrade\r\nSec-WebSocket-Key: {}\r\nSec-WebSocket-Version: {}\r\n\r\n"
+)
 KEY = "AAAAAAAAAAAAAAAAAAAAAA=="
 
 
 def wire(
     payload: bytes, first: int = 0x82, *, masked: bool = True, length: int | None = None
 ) -> bytes:
-    """One websocket frame, as wrong as wanted: first byte, mask bit and announced length."""
+    """Return one websocket frame with any first byte, mask bit and announced length."""
     size = len(payload) if length is None else length
     mask = 0x80 if masked else 0
     head = (
@@ -198,7 +203,7 @@ def _texts(rng: random.Random) -> bytes:
 
 
 def _fragments(rng: random.Random) -> bytes:
-    """A message in pieces with a ping between them, and perhaps a new message where a piece was due."""
+    """Return a fragmented message with a ping between; sometimes a new message comes too early."""
     audio = bytes(4 * rng.randint(1, 400))
     return (
         wire(audio, 0x02)
@@ -257,12 +262,15 @@ KINDS = [*BREACHES, *HANDSHAKES]
 
 
 def misbehave(port: int, kind: str, rng: random.Random, patience_s: float = PATIENCE_S) -> str:
-    """Open a connection, send what should not be sent, end what we send, and tell how the server ended it.
+    """Open a connection, send what should not be sent, and return how the server ended it.
+
+    The function then ends its own side of the connection.
 
     Returns:
-        "close 1007" and the like, "http 400" and the like, "closed" without a word, or "reset". The connection is over then.
+        "close CODE" (such as "close 1007"), "http STATUS" (such as "http 400"), "closed" for an end
+        without a close frame, or "reset".
     Raises:
-        TimeoutError: the server kept it open although nothing more can come.
+        TimeoutError: the server kept the connection open although nothing more could come.
     """
     with socket.create_connection(("127.0.0.1", port), timeout=patience_s) as sock:
         answer = b""
@@ -286,7 +294,7 @@ def misbehave(port: int, kind: str, rng: random.Random, patience_s: float = PATI
 
 
 def _piece_or_hang_up(sock: socket.socket, patience_s: float) -> bytes:
-    """What comes next; when nothing does, say that nothing more will be sent, and wait for the end."""
+    """Return the next bytes; when none come, end the sending side and wait for the end."""
     try:
         return sock.recv(1 << 16)
     except TimeoutError:
@@ -298,7 +306,7 @@ def _piece_or_hang_up(sock: socket.socket, patience_s: float) -> bytes:
 
 
 def _ending(answer: bytes) -> str:
-    """The status of an HTTP answer, or the code of the close frame at the end of a websocket's."""
+    """Return the status of an HTTP answer, or the code of a websocket's close frame."""
     head, _, rest = answer.partition(b"\r\n\r\n")
     if not answer:
         return "closed"

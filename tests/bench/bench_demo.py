@@ -2,21 +2,23 @@
 
     python tests/bench/bench_demo.py [--audio FILE] [--model FILE.onnx] [--policy balanced]
 
-Who spoke when comes from Silero VAD, with edges trimmed by energy (`pip install '.[bench]'`).
+Silero VAD says who spoke when. Its edges are trimmed by energy (`pip install '.[bench]'`).
 Every mutual silence of 0.25 s or more between two stretches of speech is listed. It is a hold if
 the same speaker continues, and a shift if the other begins.
 
-- p_shift is read 0.25 s into the silence. It is right if it is above 0.5 in a shift, and below in a
-  hold. It is p_next of the one who did not speak last, so it depends on neither policy nor holder.
-- The policy is right in a hold if it does not end the speaker's turn; else it has cut the speaker
-  off. It is right in a shift if it ends the turn before the other begins; else it is late.
-  "timeout" marks an end that came by the length of the silence, below the policy's threshold.
-- Two kinds are not counted for the policy. "short": a shift sooner than the policy may end a turn.
-  "no turn": the policy had not seen a turn of this speaker.
+- p_shift is read 0.25 s into the silence. It is right if it is above 0.5 in a shift, and below 0.5
+  in a hold. It is p_next of the speaker who did not speak last. It depends on neither the policy
+  nor the holder.
+- The policy is right in a hold if it does not end the speaker's turn. Otherwise it has cut the
+  speaker off. It is right in a shift if it ends the turn before the other begins. Otherwise it is
+  late. "timeout" marks an end that came from the length of the silence, with the probability
+  below the policy's threshold.
+- Two kinds are not counted for the policy. "short": the shift came sooner than the policy may end
+  a turn. "no turn": the policy had not started a turn of this speaker.
 
-`turnstream evaluate` scores the silences marked "*": it wants one speaker alone in the second
-before and after, and 3 s of context. One call is an example and no measurement: see by it what the
-demo shows, and choose nothing by it.
+`turnstream evaluate` scores only the silences marked "*". It requires that one speaker alone
+speaks in the second before and in the second after, and 3 s of context. One call is an example,
+not a measurement. Use the table to see what the demo shows, not to choose a model or a policy.
 """
 
 from __future__ import annotations
@@ -45,15 +47,15 @@ NAMES = ("user", "other")
 
 @dataclass(frozen=True)
 class Judged:
-    """A silence and what was said about it.
+    """A silence, and what the model and the policy predicted in it.
 
     Attributes:
-        silence: what happened.
+        silence: the silence, with what happened after it.
         strict: `evaluate` scores it, too.
-        p_shift: 0.25 s into it.
-        ended: the policy's end of the turn before anyone speaks again; None without one.
-        verdict: of the policy: right, cut off, late, short or no turn.
-        timeout: the end came by the length of the silence alone.
+        p_shift: the probability of a shift 0.25 s into the silence.
+        ended: when the policy ended the turn, before anyone spoke again; None if it did not.
+        verdict: the policy was right, cut off, late, short or no turn.
+        timeout: the length of the silence alone caused the end.
     """
 
     silence: Transition
@@ -65,24 +67,24 @@ class Judged:
 
     @property
     def start_s(self) -> float:
-        """Where the silence begins."""
+        """Start of the silence."""
         return self.silence.silence_start_frame * FRAME_S
 
     @property
     def length_s(self) -> float:
-        """How long both are silent."""
+        """Length of the mutual silence."""
         return (self.silence.silence_end_frame - self.silence.silence_start_frame) * FRAME_S
 
     @property
     def p_shift_is_right(self) -> bool:
-        """Whether it is on the side of what happened."""
+        """Whether p_shift lies on the side of 0.5 that fits what happened."""
         return (self.p_shift > 0.5) == (self.silence.kind == "shift")
 
 
 def predict(
     path: Path, model: Path | None, settings: PolicySettings
 ) -> tuple[list[Prediction], list[TurnEvent]]:
-    """Predictions and events of a recording, as the demo has them."""
+    """Return the predictions and events of a recording, as the demo computes them."""
     source = FileSource(path)
     predictor = TurnPredictor(model, sample_rate_hz=source.sample_rate_hz)
     policy = TurnPolicy(settings)
@@ -97,7 +99,7 @@ def judge(
     events: Sequence[TurnEvent],
     settings: PolicySettings,
 ) -> list[Judged]:
-    """Every silence of at least 0.25 s between stretches of speech, in order of time."""
+    """Judge every silence of at least 0.25 s between stretches of speech, in order of time."""
     strict = {silence.silence_start_frame for silence in find_transitions(activity)}
     read_frames = math.ceil(READ_S * FRAME_RATE_HZ) - 1
     judged: list[Judged] = []
@@ -122,7 +124,10 @@ def judge(
 
 
 def _end_in(silence: Transition, events: Sequence[TurnEvent]) -> TurnEvent | None:
-    """The first end of the speaker's turn in a silence, unless the other's speech brought it."""
+    """Return the first end of the speaker's turn in a silence.
+
+    An end that the other's speech caused does not count.
+    """
     start_s, next_s = (
         f * FRAME_S for f in (silence.silence_start_frame, silence.silence_end_frame)
     )
@@ -135,7 +140,7 @@ def _end_in(silence: Transition, events: Sequence[TurnEvent]) -> TurnEvent | Non
 
 
 def _in_turn(speaker: int, time_s: float, events: Sequence[TurnEvent]) -> bool:
-    """Whether the policy took a speaker to be in a turn at a time."""
+    """Return whether the policy had a speaker in a turn at a time."""
     before = [event for event in events if event.speaker == speaker and event.time_s <= time_s]
     turns = [event.type for event in before if event.type in ("start_of_turn", "end_of_turn")]
     return bool(turns) and turns[-1] == "start_of_turn"
@@ -155,7 +160,7 @@ def _verdict(
 
 
 def table(judged: Sequence[Judged], settings: PolicySettings) -> str:
-    """A line for each silence, and the counts."""
+    """Return a line for each silence, and the counts."""
     titles = f"{'speaker':<8}{'what happened':<15}{'p_shift at 0.25 s':<20}policy"
     lines = [f"{'from':>7} {'length':>7}  {titles}"]
     for one in judged:

@@ -1,15 +1,17 @@
-"""How often noise starts a turn, and how many true starts are found, with and without the rules on levels. Asserts nothing.
+"""How often noise starts a turn, and how many true starts are found. Asserts nothing.
 
     python tests/bench/bench_false_starts.py [--model FILE.onnx] [--calls MANIFEST] [--seconds 30]
 
-Noise: for each kind and level, false starts a minute, "without the rules > with them". It is heard
-alone, after a turn of the same speaker, and while the other speaks. Levels of intermittent sounds
-are those of the sounds, without the silence between them.
+Everything is measured without and with the policy's rules on levels.
 
-Calls (needs the bench extra): who speaks when is said by the manifest, mostly Silero VAD. A true
-start is speech of 0.3 s or more after 0.5 s of the speaker's silence, the other silent around it.
-It is found if the speaker's turn starts within -0.3 to 1 s of it, or lasts at it. A false start
-has no speech of its speaker from 0.3 s before to 0.1 s after it.
+Noise: for each kind and level, the table shows false starts a minute, "without the rules > with
+them". The noise is heard alone, after a turn of the same speaker, and while the other speaks. The
+level of an intermittent sound leaves out the silence between its parts.
+
+Calls (needs the bench extra): the manifest says who speaks when, mostly from Silero VAD. A true
+start is speech of 0.3 s or more after 0.5 s of the speaker's silence, while the other is silent.
+It is found if the speaker's turn starts from 0.3 s before it to 1 s after it, or already lasts. A
+false start has no speech of its speaker from 0.3 s before to 0.1 s after it.
 """
 
 from __future__ import annotations
@@ -37,13 +39,13 @@ FRAME_S = 0.02
 STEADY_DBFS = (-75, -68, -60, -50, -40, -30)
 INTERMITTENT_DBFS = (-70, -55, -45, -35, -25, -12)
 GAINS_DB = (0, -20, -30)
-OWN_TURN_S = 8.0  # of speech before the noise
+OWN_TURN_S = 8.0  # length of the speech before the noise
 SPEECH_DBFS = -20.0
 
 
 @dataclass
 class Heard:
-    """One conversation: the voice activity of each frame, and the events under each of the rules."""
+    """One conversation: the voice activity of each frame, and the events under each rule set."""
 
     vad: list[Pair]
     events: list[list[TurnEvent]]
@@ -75,7 +77,7 @@ def hear(engine: Engine, audios: Sequence[Samples], rules: Sequence[PolicySettin
 
 
 def measure_noise(engine: Engine, rules: Sequence[PolicySettings], seconds: float) -> None:
-    """Print the tables of false starts a minute of noise in the user's channel."""
+    """Print tables: false starts a minute for noise in the user's channel."""
     length = round(seconds * SAMPLE_RATE_HZ)
     sample = sample_audio(SAMPLE_RATE_HZ)
     own = at_level(sample[: round(OWN_TURN_S * SAMPLE_RATE_HZ), 0], SPEECH_DBFS)
@@ -117,7 +119,7 @@ def _pair(user: Samples, other: Samples) -> Samples:
 
 
 def _starts(events: Sequence[Sequence[TurnEvent]], from_s: float, seconds: float) -> list[float]:
-    """Turns of the user a minute, under each of the rules."""
+    """Return the user's turn starts a minute, under each set of rules."""
     return [
         60
         / seconds
@@ -131,7 +133,7 @@ def _starts(events: Sequence[Sequence[TurnEvent]], from_s: float, seconds: float
 
 @dataclass
 class Starts:
-    """How the starts of turns in some calls were found."""
+    """Counts of found, missed and false turn starts in some calls."""
 
     true: int = 0
     found: int = 0
@@ -144,7 +146,8 @@ class Starts:
     def __str__(self) -> str:
         middle, late = np.percentile(self.delays_s, [50, 90])
         return (
-            f"{self.found:4} of {self.true} found, delay {middle:.2f} s (90 %: {late:.2f} s), {self.false / self.minutes:5.2f} false a minute, "
+            f"{self.found:4} of {self.true} found, delay {middle:.2f} s (90 %: {late:.2f} s), "
+            f"{self.false / self.minutes:5.2f} false a minute, "
             f"{self.backchannels} backchannels, {self.interruptions} interruptions"
         )
 
@@ -189,7 +192,7 @@ class Starts:
 
 
 def measure_calls(engine: Engine, rules: Sequence[PolicySettings], manifest: Path) -> None:
-    """Print how the network's voice activity agrees with the annotation, and how starts are found, at several gains."""
+    """Print voice activity against the annotation, and how starts are found, at several gains."""
     calls = [load_annotated(dialogue, SAMPLE_RATE_HZ)[:2] for dialogue in read_manifest(manifest)]
     for gain_db in GAINS_DB:
         heard = hear(
@@ -213,7 +216,8 @@ def measure_calls(engine: Engine, rules: Sequence[PolicySettings], manifest: Pat
             for found, events in zip(starts, call.events, strict=True):
                 found.count(events, activity)
         print(
-            f"\ncalls at {gain_db} dB: voice activity misses {missed / speech:.1%} of speech, hears speech in {extra / silence:.1%} of silence"
+            f"\ncalls at {gain_db} dB: voice activity misses {missed / speech:.1%} of speech, "
+            f"hears speech in {extra / silence:.1%} of silence"
         )
         for name, found in zip(("without the rules", "with them"), starts, strict=True):
             print(f"  {name:18}{found}", flush=True)
@@ -231,7 +235,8 @@ def main() -> None:
     engine, preset = Engine(args.model), PRESETS[args.policy]
     rules = (replace(preset, min_level_dbfs=SILENCE_DBFS, speech_range_db=-SILENCE_DBFS), preset)
     print(
-        f"{engine.metadata.name} {engine.metadata.version} ({engine.metadata.weights_sha256[:12]}), policy {args.policy}"
+        f"{engine.metadata.name} {engine.metadata.version} "
+        f"({engine.metadata.weights_sha256[:12]}), policy {args.policy}"
     )
     if args.calls:
         measure_calls(engine, rules, args.calls)

@@ -1,9 +1,11 @@
-"""What can go wrong on the way, with figures: after every fault the server must serve a healthy session byte for byte. Asserts no time.
+"""Injects faults and prints figures: the server must recover byte for byte. Asserts no time.
 
     python tests/bench/bench_faults.py [NAME ...] [--quick] [--seed 0]
 
-Every fault runs against a server of its own, on this machine only. "exact" means that frame messages, latents and events are byte for byte
-those of the engine without a server, none lost, none twice. Exit code 1 if anything was not as it must be.
+Every fault runs against a server of its own, on this machine only. After every fault the server
+must serve a healthy session. "exact" means that frame messages, latents and events are byte for
+byte those of the engine without a server, with none lost and none sent twice. The exit code is 1
+if anything was not as it must be.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ from served import machine
 
 FAULTS: dict[
     Callable[[Material], Fault], tuple[int, int]
-] = {  # how many, and how many with --quick
+] = {  # repetitions, and repetitions with --quick
     kills: (1000, 100),
     resumes: (500, 50),
     resumes_across_workers: (500, 50),

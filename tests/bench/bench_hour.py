@@ -1,4 +1,4 @@
-"""An hour of conversation through the predictor: is the cost per frame the same at the end, and is memory flat?
+"""An hour of conversation through the predictor: does the cost per frame or the memory grow?
 
 python tests/bench/bench_hour.py [--minutes 60] [--model FILE.onnx]
 """
@@ -35,13 +35,16 @@ def main() -> None:
         memory_mb.append(psutil.Process().memory_info().rss / 1e6)
     fifth = max(1, args.minutes // 5)
     print(
-        f"{args.minutes} minutes, {args.minutes * 3000} frames, snapshot {len(predictor.snapshot()) / 1024:.1f} KB"
+        f"{args.minutes} minutes, {args.minutes * 3000} frames, snapshot "
+        f"{len(predictor.snapshot()) / 1024:.1f} KB"
     )
     print(
-        f"median per 20 ms push: first fifth {np.median(taken_us[:fifth]):.1f} us, last fifth {np.median(taken_us[-fifth:]):.1f} us"
+        f"median per 20 ms push: first fifth {np.median(taken_us[:fifth]):.1f} us, last fifth "
+        f"{np.median(taken_us[-fifth:]):.1f} us"
     )
     print(
-        f"memory: after the first minute {memory_mb[0]:.1f} MB, after the last {memory_mb[-1]:.1f} MB"
+        f"memory: after the first minute {memory_mb[0]:.1f} MB, after the last "
+        f"{memory_mb[-1]:.1f} MB"
     )
 
 

@@ -1,12 +1,18 @@
-"""How many live conversations a server carries, and how soon predictions come back. Not a test: it asserts nothing.
+"""How many live conversations a server carries, and at which latency. Asserts nothing.
 
-    python tests/bench/bench_server.py --sessions 100 --seconds 20 --chunk-ms 20 [--workers 2] [--find-knee] [--quick]
+    python tests/bench/bench_server.py --sessions 100 --seconds 20 --chunk-ms 20
+        [--workers 2] [--find-knee] [--quick]
 
-The server runs in a process of its own; this one plays N microphones (`live_clients.py`): the bundled call, each from another
-place, chunks by the clock, phases spread evenly. Latency is from sending the chunk that completes a frame to receiving that frame's message,
-so it holds the server, both sockets and this process's own delays; "client late" tells how much of it is this process being late to
-send, "client" what share of the machine it takes. `--find-knee` adds a quarter more sessions again and again to the same server, until
-the 99th percentile is above 40 ms, twice in a row, or the server refuses.
+The server runs in a process of its own. This process plays N microphones (`live_clients.py`). Each
+plays the bundled call from another position, sends chunks in real time, and the phases are spread
+evenly.
+
+Latency is the time from sending the chunk that completes a frame to receiving that frame's
+message. It contains the server, both sockets and this process's own delays. "client late" shows
+how late this process was to send. "client CPU" shows what share of a core this process takes.
+
+`--find-knee` adds a quarter more sessions to the same server again and again. It stops when the
+99th percentile is above 40 ms twice in a row, or when the server refuses a session.
 """
 
 from __future__ import annotations
@@ -24,7 +30,7 @@ REACH_MS = 40.0
 GROWTH = 1.25
 TRIES = 2  # another program's burst is not the knee
 MAX_SESSIONS = 4000
-SETTLE_S = 2.0  # after the last one is let in, before measuring
+SETTLE_S = 2.0  # from the last admission to the measurement
 
 
 @dataclass
@@ -35,25 +41,29 @@ class Row:
     refused: int
     latency_ms: tuple[float, ...]  # p50, p95, p99, max
     client_late_ms: float  # p99
-    server_percent: float  # of one core
+    server_percent: float  # share of one core
     client_percent: float
     client_cost_us: float
     memory_mb: float
     batch: float | None
 
-    HEAD = "sessions  refused   p50 / p95 / p99 / max ms            client late p99   server CPU   client CPU   client us/message   memory MB   batch"
+    HEAD = (
+        "sessions  refused   p50 / p95 / p99 / max ms            client late p99   server CPU   "
+        "client CPU   client us/message   memory MB   batch"
+    )
 
     def __str__(self) -> str:
         latency = " / ".join(f"{value:.1f}" for value in self.latency_ms)
         batch = "-" if self.batch is None else f"{self.batch:.1f}"
         return (
-            f"{self.sessions:8}  {self.refused:7}   {latency:34}  {self.client_late_ms:12.1f} ms   {self.server_percent:8.0f} %   {self.client_percent:8.0f} %"
+            f"{self.sessions:8}  {self.refused:7}   {latency:34}  {self.client_late_ms:12.1f} ms"
+            f"   {self.server_percent:8.0f} %   {self.client_percent:8.0f} %"
             f"   {self.client_cost_us:17.1f}   {self.memory_mb:9.0f}   {batch:>5}"
         )
 
 
 def batches(metrics: dict[str, float]) -> tuple[float, float]:
-    """Frames in all batches, and batches, of the server's histogram of batch sizes; zeros where it has none."""
+    """Return the frames in all batches and the count of batches, or zeros without a histogram."""
     name = next(
         (
             name.removesuffix("_sum")
@@ -66,7 +76,7 @@ def batches(metrics: dict[str, float]) -> tuple[float, float]:
 
 
 def measure(server: Served, fleet: Fleet, seconds: float) -> Row:
-    """Measure what goes on now."""
+    """Measure the sessions that run now."""
     fleet.measured = measured = Measured()
     busy_s, (frames, steps) = server.busy_s, batches(server.metrics)
     fleet.run(seconds)
@@ -89,7 +99,7 @@ def measure(server: Served, fleet: Fleet, seconds: float) -> Row:
 
 
 def steps(first: int, find_knee: bool) -> list[int]:
-    """How many sessions there are, measurement by measurement."""
+    """Yield the number of sessions of each measurement."""
     counts = [first]
     while find_knee and counts[-1] * GROWTH <= MAX_SESSIONS:
         counts.append(round(counts[-1] * GROWTH))
@@ -115,7 +125,7 @@ def main() -> None:
     options = parser.parse_args()
     if options.quick:
         options.sessions, options.seconds = 20, 3.0
-    gc.disable()  # nothing here makes cycles, and a collection would be latency that is not the server's
+    gc.disable()  # nothing here makes cycles, and a collection would add latency of our own
     chunks = Chunks(options.chunk_ms)
     arguments = ["--max-sessions", str(MAX_SESSIONS)]
     arguments += ["--workers", str(options.workers)] if options.workers != 1 else []
@@ -123,10 +133,12 @@ def main() -> None:
     arguments += ["--model", str(options.model)] if options.model else []
     with served(*arguments) as server:
         print(
-            f"{machine()}\nchunks of {options.chunk_ms} ms, {options.workers} worker(s), {options.seconds:g} s each\n\n{Row.HEAD}"
+            f"{machine()}\n"
+            f"chunks of {options.chunk_ms} ms, {options.workers} worker(s), {options.seconds:g} s "
+            f"each\n\n{Row.HEAD}"
         )
         fleet = Fleet(server.port)
-        fleet.open(options.workers, chunks)  # what the first ones cost is not what one more costs
+        fleet.open(options.workers, chunks)  # the first sessions cost more than one more session
         fleet.run(SETTLE_S)
         empty_mb, knee, row = server.memory_mb, 0, None
         for count in steps(options.sessions, options.find_knee):
@@ -144,14 +156,19 @@ def main() -> None:
         fleet.finish()
     let_in = [client for client in fleet.clients if client.status == 101]
     print(
-        f"\nmemory per session  {(row.memory_mb - empty_mb) / max(1, row.sessions - options.workers) * 1000:.0f} KB"
+        "\nmemory per session  "
+        f"{(row.memory_mb - empty_mb) / max(1, row.sessions - options.workers) * 1000:.0f} KB"
     )
     print(
-        f"lost frames         {sum(client.lost for client in let_in)} of {sum(client.lost + client.frames for client in let_in)}",
+        (
+            f"lost frames         {sum(client.lost for client in let_in)} of "
+            f"{sum(client.lost + client.frames for client in let_in)}"
+        ),
         end="",
     )
     print(
-        f", out of order {sum(client.wrong for client in let_in)}, sessions that the server ended {sum(not client.wanted for client in let_in)}"
+        f", out of order {sum(client.wrong for client in let_in)}, sessions that the server ended "
+        f"{sum(not client.wanted for client in let_in)}"
     )
     if options.find_knee:
         print(

@@ -1,9 +1,11 @@
-"""Half an hour of live, file, short and reconnecting sessions on one server: is its memory flat, and does it stay quick? Asserts nothing.
+"""Half an hour of mixed sessions on one server: is its memory flat, is it still fast? No asserts.
 
     python tests/bench/bench_soak.py [--minutes 30] [--sessions 60] [--quick]
 
-Two thirds of the sessions talk live all the time in chunks of 20, 60 or 100 ms, and their latency is measured; the others come and go in a
-third process (`soak_clients.py`). Memory is the server's resident set; its slope leaves out the first fifth, in which caches fill.
+Two thirds of the sessions are live all the time, in chunks of 20, 60 or 100 ms. Their latency is
+measured. The others come and go in a third process (`soak_clients.py`): files, short sessions and
+reconnecting ones. Memory is the server's resident set. Its slope leaves out the first fifth of the
+time, in which caches fill.
 """
 
 from __future__ import annotations
@@ -29,15 +31,13 @@ from turnstream.stream.engine import Engine
 from turnstream.stream.service.server import Server
 
 ROW_S = 30.0
-RESUME_S = (
-    5.0  # sessions that were cut and are not resumed wait so long, and there are many of them
-)
+RESUME_S = 5.0  # the server keeps cut sessions for this time, and there are many of them
 ROWS_OF_FIVE_MINUTES = 10
 HEAD = "  time s   memory MB   descriptors   tasks   sessions   p50 / p99 ms"
 
 
 async def serve() -> None:
-    """The server's process: says its address, then for every line that it reads how many tasks it has."""
+    """The server's process: print its address, then the number of tasks for every line it reads."""
     loop = asyncio.get_running_loop()
     async with Server(Engine(), port=0, limits=replace(ROOMY, resume_s=RESUME_S)) as server:
         print(server.url, flush=True)
@@ -47,7 +47,7 @@ async def serve() -> None:
 
 @dataclass
 class Row:
-    """The server's condition once in a while."""
+    """The server's condition at one time."""
 
     time_s: float
     memory_mb: float
@@ -58,11 +58,17 @@ class Row:
 
     def __str__(self) -> str:
         p50, p99 = self.latency_ms
-        return f"{self.time_s:8.0f}   {self.memory_mb:9.1f}   {self.descriptors:11}   {self.tasks:5}   {self.sessions:8}   {p50:.1f} / {p99:.1f}"
+        return (
+            f"{self.time_s:8.0f}   {self.memory_mb:9.1f}   {self.descriptors:11}   {self.tasks:5}"
+            f"   {self.sessions:8}   {p50:.1f} / {p99:.1f}"
+        )
 
 
 def slope(rows: list[Row]) -> tuple[float, float]:
-    """Growth of memory in MB an hour and its standard error, by a line through all rows but the first fifth."""
+    """Return the growth of memory in MB an hour, and its standard error.
+
+    Both come from a line fitted through all rows but the first fifth.
+    """
     late = rows[len(rows) // 5 :]
     hours, memory_mb = (
         np.array([row.time_s for row in late]) / 3600,
@@ -77,7 +83,7 @@ def slope(rows: list[Row]) -> tuple[float, float]:
 def soak(
     server: Served, process: subprocess.Popen[str], fleet: Fleet, end_s: float, row_s: float
 ) -> list[Row]:
-    """Play the live sessions until then; a row whenever one is due."""
+    """Play the live sessions until a time; add a row whenever one is due."""
     assert process.stdin is not None
     assert process.stdout is not None
     rows: list[Row] = []
@@ -102,7 +108,10 @@ def soak(
         print(rows[-1], flush=True)
         if len(rows) % ROWS_OF_FIVE_MINUTES == 0:
             print(
-                f"          {ROWS_OF_FIVE_MINUTES} rows together: p99 {np.percentile(fleet.measured.latency_s, 99) * 1000:.1f} ms",
+                (
+                    f"          {ROWS_OF_FIVE_MINUTES} rows together: p99 "
+                    f"{np.percentile(fleet.measured.latency_s, 99) * 1000:.1f} ms"
+                ),
                 flush=True,
             )
             fleet.measured = Measured()
@@ -156,17 +165,19 @@ def main() -> None:
     growth, error = slope(rows)
     verdict = "flat" if growth < max(2 * error, 1.0) else "NOT FLAT"
     print(
-        f"\nmemory        {rows[len(rows) // 5].memory_mb:.1f} to {rows[-1].memory_mb:.1f} MB, {growth:+.2f} +- {error:.2f} MB an hour: {verdict}"
+        f"\nmemory        {rows[len(rows) // 5].memory_mb:.1f} to {rows[-1].memory_mb:.1f} MB, "
+        f"{growth:+.2f} +- {error:.2f} MB an hour: {verdict}"
     )
     print(
-        f"live          lost frames {sum(client.lost for client in fleet.clients)}, out of order {sum(client.wrong for client in fleet.clients)}"
+        f"live          lost frames {sum(client.lost for client in fleet.clients)}, out of order "
+        f"{sum(client.wrong for client in fleet.clients)}"
     )
     for end, count in sorted(counts.items()):
         print(f"{count:8} x  {end}")
 
 
 def _wait(fleet: Fleet, ends: Queue[Counter[str]]) -> Counter[str]:
-    """The live ones go on until the last guest has left."""
+    """Keep the live sessions running until the last guest has left."""
     while ends.empty():
         fleet.run(0.5)
     return ends.get()

@@ -1,4 +1,4 @@
-"""What all faults share: audio and what must be said of it, a healthy session, and live sessions beside the fault."""
+"""What all faults share: audio and its expected messages, a healthy session, live sessions."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ ROOMY = (
     "1000",
     "--max-lag-s",
     "1000",
-)  # options of a server that refuses nobody
-PLACES = 25  # of the conversation, where sessions start
+)  # with these options a server refuses nobody
+PLACES = 25  # positions in the conversation at which sessions start
 SESSION_CHUNKS = 30  # of 100 ms
 
 
@@ -38,7 +38,7 @@ class Fault:
 
 
 class Material:
-    """Audio and what must be said of it, shared by all faults."""
+    """Audio and its expected messages, shared by all faults."""
 
     def __init__(self, count: int, seed: int) -> None:
         self.count = count
@@ -49,12 +49,12 @@ class Material:
         self.expected = expected(self.engine, self.audios)
 
     def chunk(self, place: int, at: int) -> bytes:
-        """100 ms of one session."""
+        """Return 100 ms of one session."""
         size = self.chunks.samples * SAMPLE_BYTES
         return self.audios[place][at * size : (at + 1) * size]
 
     def pieces(self, place: int) -> list[bytes]:
-        """The audio of one session in messages of 20 to 150 ms."""
+        """Return the audio of one session in messages of 20 to 150 ms."""
         audio, pieces, at = self.audios[place], list[bytes](), 0
         while at < len(audio):
             size = 4 * self.rng.randint(320, 2400)
@@ -63,11 +63,11 @@ class Material:
         return pieces
 
     def is_exact(self, stream: RawStream, place: int) -> bool:
-        """Whether the session said what it must."""
+        """Return whether the session received exactly the expected messages."""
         return predictions(stream.received) == self.expected[place]
 
     def serves(self, port: int) -> bool:
-        """Whether a healthy session gets what it must."""
+        """Return whether a healthy session receives exactly the expected messages."""
         place = self.rng.randrange(PLACES)
         stream = RawStream(port, "latents=final")
         for piece in self.pieces(place):
@@ -76,7 +76,7 @@ class Material:
         return self.is_exact(stream, place) and stream.close_code == 1000
 
     def wait_until_served(self, port: int, limit_s: float = 60.0) -> float:
-        """How long it takes until a healthy session is served as it must."""
+        """Return how long it takes until a healthy session is served exactly."""
         began_s = time.perf_counter()
         while time.perf_counter() - began_s < limit_s:
             with suppress(OSError, RefusedError):
@@ -87,7 +87,7 @@ class Material:
 
 
 def live(server: Served, count: int) -> Fleet:
-    """Sessions that talk live and keep what they hear; measured from now on."""
+    """Open sessions that talk live and keep every message; the measurement begins at the return."""
     fleet = Fleet(server.port)
     fleet.open(count, Chunks(20), query="latents=final", keep=True)
     fleet.run(1)
@@ -96,14 +96,14 @@ def live(server: Served, count: int) -> Fleet:
 
 
 def latency_of(fleet: Fleet) -> str:
-    """Of the frames since the measurement began."""
+    """Return the latency of the frames since the measurement began."""
     p50, p99 = np.percentile(fleet.measured.latency_s, (50, 99)) * 1000
     late = np.percentile(fleet.measured.late_s, 99) * 1000
     return f"p50 {p50:.1f} p99 {p99:.1f} ms (client late p99 {late:.1f})"
 
 
 def finish_exact(fleet: Fleet, material: Material) -> int:
-    """End the live sessions well; how many said exactly what they must."""
+    """Close the live sessions; return how many received exactly the expected messages."""
     fleet.finish()
     wanted = expected(
         material.engine,

@@ -1,4 +1,7 @@
-"""Those who want no conversation: floods of connections, malformed messages and handshakes, slow-loris and half-open connections."""
+"""Connections that want no conversation.
+
+Floods of connections, malformed messages and handshakes, slow-loris and half-open connections.
+"""
 
 from __future__ import annotations
 
@@ -19,11 +22,11 @@ from raw_stream import RawStream
 from served import served
 
 HEALTHY_SESSIONS = 20
-STRANGERS = 50  # connections that say nothing, or a byte now and then
+STRANGERS = 50  # connections that send nothing, or a byte now and then
 
 
 def flood(material: Material) -> Fault:
-    """Many connections in one moment, far more than there are places; a session that was there before goes on."""
+    """More connections at once than the server admits; the session before them continues."""
     places = 64
     with served("--max-sessions", str(places)) as server:
         before = RawStream(server.port, "latents=final")
@@ -66,12 +69,18 @@ def flood(material: Material) -> Fault:
         right = material.serves(server.port)
     exact = material.is_exact(before, 0)
     told = f"answers {dict(answers)} within {took_s:.2f} s, places free again after {free_s:.2f} s"
-    figures = f"{material.count} at once, {places} places: {told}; the session before them {'exact' if exact else 'wrong'}"
+    figures = (
+        f"{material.count} at once, {places} places: {told}; the session before them "
+        f"{'exact' if exact else 'wrong'}"
+    )
     return Fault(figures, right and exact and not answers["none"])
 
 
 def fuzz(material: Material) -> Fault:
-    """Malformed messages and handshakes, slow-loris and half-open connections, while healthy sessions talk live."""
+    """Malformed messages and handshakes, slow-loris and half-open connections.
+
+    Healthy sessions talk live at the same time.
+    """
     with served(*ROOMY) as server:
         fleet = live(server, HEALTHY_SESSIONS)
         fleet.run(min(10.0, material.count / 100))

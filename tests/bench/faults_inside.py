@@ -1,4 +1,4 @@
-"""Faults of the server's own parts: a worker that is killed, an engine that raises, a wall clock that jumps."""
+"""Faults inside the server: a killed worker, an engine that raises, a wall clock that jumps."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ TOGETHER = 20  # sessions that share the engine's batches
 
 
 def worker_killed(material: Material) -> Fault:
-    """One of two workers is killed while sessions talk; then each session is resumed if the server can."""
+    """One of two workers is killed while sessions talk; a server that can resumes each session."""
     with served(*ROOMY, "--workers", "2") as server:
         streams = [RawStream(server.port, "latents=final") for _ in range(material.count)]
         for at in range(10):
@@ -24,7 +24,7 @@ def worker_killed(material: Material) -> Fault:
                 stream.send(material.chunk(place % PLACES, at))
         victim = max(
             server.processes[1:], key=lambda process: process.memory_info().rss
-        )  # a worker, not a helper of theirs
+        )  # a worker, not a helper process
         victim.kill()
         victim.wait()
         back_s = material.wait_until_served(server.port)
@@ -35,7 +35,10 @@ def worker_killed(material: Material) -> Fault:
         right = all(material.serves(server.port) for _ in range(10))
         processes = len(server.processes)
     return Fault(
-        f"{material.count} sessions: {dict(ends)}; serves anew after {back_s:.2f} s, {processes} processes then",
+        (
+            f"{material.count} sessions: {dict(ends)}; serves anew after {back_s:.2f} s, "
+            f"{processes} processes then"
+        ),
         right and not ends["wrong"],
     )
 
@@ -57,7 +60,10 @@ def _end_after_kill(stream: RawStream, material: Material, place: int) -> str:
 
 
 def engine_raises(material: Material) -> Fault:
-    """The engine raises for a fifth of the sessions, each in another frame; the others share its batches."""
+    """The engine raises for a fifth of the sessions, each in another frame.
+
+    The other sessions share its batches.
+    """
     engine, ends = FailsOnFullScale(material.engine), Counter[str]()
     logging.getLogger("turnstream").setLevel(logging.CRITICAL)
     with local_server(engine) as port:
@@ -94,7 +100,10 @@ def _end_of(stream: RawStream, material: Material, place: int, fatal: bool) -> s
 
 
 def clock_jumps(material: Material) -> Fault:
-    """The wall clock jumps by hours while sessions talk, also while they are connected and while they end."""
+    """The wall clock jumps by hours while sessions talk.
+
+    It also jumps while they connect and while they end.
+    """
     with (
         local_server(material.engine) as port,
         jumping_clock(material.rng.randrange(1 << 30)) as jumps,

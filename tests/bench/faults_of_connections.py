@@ -1,4 +1,4 @@
-"""Connections that break, come back, or take nothing."""
+"""Connections that break, come back, or read nothing."""
 
 from __future__ import annotations
 
@@ -20,16 +20,17 @@ KINDS_OF_SLOW = [
     (False, True),
     (True, False),
     (True, True),
-]  # sends live, reads a byte a second
+]  # sends live; reads a byte a second
 KILLED_RESUME_S = 3.0  # how long the server of `kills` keeps a session whose client was lost
-FORGOTTEN_S = 60.0  # until all of them must be gone
-SLOW_LIMIT_S = (
-    90.0  # the kernel takes a quarter of a minute of live messages before the server notices
-)
+FORGOTTEN_S = 60.0  # time until all of them must be gone
+SLOW_LIMIT_S = 90.0  # the kernel buffers 15 s of live messages before the server notices
 
 
 def kills(material: Material) -> Fault:
-    """Connections cut at random points: in the request, between messages, in a message, while much is due, after `close`; half of them reset."""
+    """Connections cut at random points; half of them are reset.
+
+    The points: in the request, between messages, in a message, while much is unread, after `close`.
+    """
     rng = material.rng
     with served(*ROOMY, "--resume-s", f"{KILLED_RESUME_S:g}") as server:
         material.serves(server.port)
@@ -49,7 +50,10 @@ def kills(material: Material) -> Fault:
             server.health["sessions"],
         )
     costs = f"memory {grown_mb:+.1f} MB, descriptors {open_files:+d}"
-    figures = f"{material.count} in {took_s:.1f} s, {parked} sessions parked then, {sessions} in the end; {costs}"
+    figures = (
+        f"{material.count} in {took_s:.1f} s, {parked} sessions parked then, {sessions} in the "
+        f"end; {costs}"
+    )
     return Fault(figures, right and sessions == 0 and open_files <= 0)
 
 
@@ -72,7 +76,11 @@ def kill_one(port: int, rng: random.Random, pieces: Sequence[bytes], point: int)
 
 
 def resumes(material: Material, *options: str) -> Fault:
-    """Sessions cut one to three times at random points, also in a message and after `close`, each time resumed; some without the old connection's end."""
+    """Sessions cut one to three times at random points, and resumed each time.
+
+    Points lie also inside a message and after `close`. Some sessions resume before the old
+    connection ends.
+    """
     rng, exact, cuts, lost, refused, waits_s = material.rng, 0, 0, 0, Counter[int](), list[float]()
     with served(*ROOMY, *options) as server:
         for number in range(material.count):
@@ -97,17 +105,23 @@ def resumes(material: Material, *options: str) -> Fault:
         right = material.serves(server.port)
     wait_ms = np.percentile(waits_s, (50, 99)) * 1000 if waits_s else (0, 0)
     back = f"resumed in {wait_ms[0]:.1f} / {wait_ms[1]:.1f} ms (p50 / p99)"
-    figures = f"{material.count} sessions, {cuts} cuts: {exact} exact, {lost} frames lost, refused {dict(refused)}; {back}"
+    figures = (
+        f"{material.count} sessions, {cuts} cuts: {exact} exact, {lost} frames lost, refused "
+        f"{dict(refused)}; {back}"
+    )
     return Fault(figures, right and exact == material.count)
 
 
 def resumes_across_workers(material: Material) -> Fault:
-    """The same with two workers on the port, so that about every second connection reaches the one that does not have the session."""
+    """The same with two workers on one port.
+
+    About every second connection reaches the worker that does not have the session.
+    """
     return resumes(material, "--workers", "2")
 
 
 def cut_and_resume(stream: RawStream, rng: random.Random, message: bytes | str) -> float:
-    """Lose the connection in one of four ways; returns how long it took to be back."""
+    """Lose the connection in one of four ways; return the time until it is back."""
     how = rng.randrange(4)
     if how == 0 and isinstance(message, bytes) and stream.open:
         with suppress(OSError):
@@ -120,7 +134,10 @@ def cut_and_resume(stream: RawStream, rng: random.Random, message: bytes | str) 
 
 
 def slow_readers(material: Material) -> Fault:
-    """Clients that take nothing, or a byte a second, while they send a file or live; live sessions that read beside them."""
+    """Clients that read nothing, or a byte a second, while they send a file or live.
+
+    Live sessions read beside them.
+    """
     with served(*ROOMY) as server:
         fleet = live(server, 5)
         readers = [
@@ -158,8 +175,9 @@ class SlowReader:
 
     Args:
         audio: 100 ms, sent again and again.
-        live: one piece whenever it is asked to go on, ten times a second; else as many as the socket takes.
-        reads: a byte a second.
+        live: send one piece at each call of `go_on`, which comes ten times a second; otherwise send
+            as many pieces as the socket takes.
+        reads: read a byte a second; otherwise read nothing.
     """
 
     def __init__(self, port: int, audio: bytes, live: bool, reads: bool) -> None:
@@ -171,7 +189,7 @@ class SlowReader:
         self._next_read_s = time.perf_counter() if reads else float("inf")
 
     def go_on(self) -> bool:
-        """Send what is due, read what is due; False when the server has ended the connection."""
+        """Send and read what is due; return False when the server has ended the connection."""
         try:
             if time.perf_counter() >= self._next_read_s:
                 self._next_read_s += 1

@@ -1,7 +1,9 @@
-"""Many live clients in one thread, as cheap as possible, because they share the machine with the server that they measure.
+"""Many live clients in one thread, as cheap as possible.
 
-Raw sockets, one epoll, and every chunk of audio framed once for all clients: a masking key of zero is legal and leaves the audio as it
-is. What comes back is only skimmed: messages are counted, and of a frame message nothing but its number is read.
+They share the machine with the server that they measure. The module uses raw sockets and one
+epoll. Every chunk of audio is framed once for all clients: a masking key of zero is legal and
+leaves the audio as it is. The answers are only skimmed: messages are counted, and of a frame
+message only its number is read.
 """
 
 from __future__ import annotations
@@ -22,17 +24,19 @@ from turnstream.stream.protocol import STREAM_PATH
 RATE_HZ, FRAME_SAMPLES, SAMPLE_BYTES = 16000, 320, 4  # stereo pcm_s16le, the protocol's defaults
 TEXT, BINARY, CLOSE, PING, PONG = 1, 2, 8, 9, 10  # websocket opcodes
 FRAME_START = b'{"type":"frame","frame":'
-NAP_S = 0.0005  # between two looks at the clock and the sockets: waking for each message would cost twice as much; the latencies include it
-LATE_S = 10.0  # how long the server may take to end a session that has said `close`
+# Pause between two looks at the clock and the sockets. To wake for each message would cost twice
+# as much. The measured latencies include it.
+NAP_S = 0.0005
+LATE_S = 10.0  # limit for the server to end a session after `close`
 
 
 def sample_pcm() -> bytes:
-    """The bundled call, 63 s of two voices."""
+    """Return the bundled call, 63 s of two voices."""
     return np.round(sample_audio(RATE_HZ) * 32767).astype("<i2").tobytes()
 
 
 def framed(payload: bytes, opcode: int = BINARY) -> bytes:
-    """One websocket frame of a client, whole, masked with zero."""
+    """Return one whole websocket frame of a client, masked with zero."""
     size = len(payload)
     if size < 126:
         length = struct.pack(">B", 0x80 | size)
@@ -47,15 +51,20 @@ SAY_CLOSE = framed(b'{"type":"close"}', TEXT)
 
 
 def opening(query: str = "", path: str = STREAM_PATH) -> bytes:
-    """The request that asks for a stream."""
+    """Return the HTTP request that opens a stream."""
     return (
-        f"GET {path}?{query} HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        f"GET {path}?{query} HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n"
+        "Connection: Upgrade\r\n"
         "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n\r\n"
     ).encode()
 
 
 def frames_in(received: bytes) -> tuple[list[tuple[int, int, int]], int]:
-    """Opcode, first and last byte of every whole frame that a server sent, and where the unfinished one begins."""
+    """Find the whole frames that a server sent.
+
+    Returns:
+        Opcode, first and last byte of every whole frame, and where the unfinished frame begins.
+    """
     found: list[tuple[int, int, int]] = []
     at, size = 0, len(received)
     while size - at >= 2:
@@ -74,13 +83,13 @@ def frames_in(received: bytes) -> tuple[list[tuple[int, int, int]], int]:
 
 
 class Chunks:
-    """The bundled call, once around, in framed chunks that all clients share.
+    """The bundled call in framed chunks that all clients share.
 
     Args:
-        chunk_ms: length of one.
+        chunk_ms: length of a chunk in ms.
     Attributes:
         pcm: the audio of all chunks.
-        samples: of one chunk, per channel.
+        samples: samples of a chunk, per channel.
     """
 
     def __init__(self, chunk_ms: int) -> None:
@@ -91,7 +100,7 @@ class Chunks:
         self.wires = [framed(self.pcm[at : at + size]) for at in range(0, len(self.pcm), size)]
 
     def audio(self, first: int, count: int) -> bytes:
-        """What a client sends that starts with chunk `first`, around the end of the conversation."""
+        """Return the audio that a client sends from chunk `first`; it wraps around at the end."""
         size = self.samples * SAMPLE_BYTES
         around = self.pcm[first * size :] + self.pcm * (1 + count // len(self.wires))
         return around[: count * size]
@@ -99,10 +108,10 @@ class Chunks:
 
 @dataclass
 class Measured:
-    """What all clients together have seen since this was made; times in seconds.
+    """What all clients together have measured since this was made; times in seconds.
 
     Attributes:
-        latency_s: from sending the chunk with a frame's last sample to receiving the frame's message.
+        latency_s: from sending the chunk with a frame's last sample to receiving its message.
         late_s: how late a client sent a chunk, by the clock.
         busy_s: CPU time of the clients' thread.
     """
@@ -115,20 +124,21 @@ class Measured:
 
     @property
     def cost_us(self) -> float:
-        """CPU time of the clients' thread for one message sent or received."""
+        """CPU time of the clients' thread per message sent or received."""
         return self.busy_s / max(1, self.messages) * 1e6
 
 
 class LiveClient:
-    """One microphone: a chunk whenever its last sample would have been recorded.
+    """One microphone: it sends a chunk whenever a microphone would have recorded it.
 
     Attributes:
-        first: chunk of the conversation that it starts with.
+        first: the chunk of the conversation with which it starts.
         sent_s: when each chunk was sent, by the performance counter.
         frames: frame messages received, in order and without a gap.
-        wrong: frame messages whose number was not the one expected.
-        status: of the server's answer to the request, 0 before it.
-        ended: the connection is closed; `wanted` tells whether the client had said `close` before.
+        wrong: frame messages with another number than the expected one.
+        status: HTTP status of the server's answer to the request, 0 before it.
+        ended: the connection is closed.
+        wanted: the client had sent `close` before the connection ended.
         kept: text and binary messages received, if they are kept.
     """
 
@@ -168,14 +178,14 @@ class LiveClient:
 
 
 class Fleet:
-    """Live clients and the one loop that plays them all.
+    """Live clients, and the one loop that plays them all.
 
     Args:
-        port: of the server, on this machine.
+        port: port of the server on this machine.
     Attributes:
-        clients: all that were ever opened and let in, or are still waiting for it.
-        refused: how many were answered with something else than a websocket, by status.
-        measured: replace it to begin a new measurement.
+        clients: all clients that were ever admitted or still wait for admission.
+        refused: count of clients that got no websocket, by HTTP status.
+        measured: the present measurement; replace it to begin a new one.
     """
 
     def __init__(self, port: int) -> None:
@@ -184,7 +194,7 @@ class Fleet:
         self._open: dict[int, LiveClient] = {}
         self._due: list[
             tuple[float, int, LiveClient]
-        ] = []  # a heap: when, a number that no two share, who
+        ] = []  # a heap: due time, a unique number, the client
         self._opened = 0
         self.clients: list[LiveClient] = []
         self.refused: dict[int, int] = {}
@@ -192,7 +202,7 @@ class Fleet:
 
     @property
     def talking(self) -> int:
-        """Clients that are let in and not ended."""
+        """Clients that are admitted and have not ended."""
         return sum(client.status == 101 for client in self._open.values())
 
     def open(
@@ -205,13 +215,15 @@ class Fleet:
         limit: int = 1 << 40,
         keep: bool = False,
     ) -> list[LiveClient]:
-        """Connect more clients, one after the other while the others go on; each talks as soon as it is let in.
+        """Connect more clients, one after the other, while the others continue.
+
+        Each talks as soon as it is admitted.
 
         Args:
-            count: how many.
-            chunks: what they say, each from another place on.
+            count: number of clients.
+            chunks: their audio; each starts at another chunk.
             query: their settings; rate, channels and encoding stay the defaults.
-            limit: chunks that each sends before it says `close`.
+            limit: chunks that each sends before it sends `close`.
             keep: keep every message.
         """
         opened: list[LiveClient] = []
@@ -230,7 +242,7 @@ class Fleet:
         return opened
 
     def run(self, seconds: float) -> None:
-        """Play all clients for so long."""
+        """Play all clients for a time."""
         began_s, busy_s, measured = time.perf_counter(), time.thread_time(), self.measured
         end_s = began_s + seconds
         while (now_s := time.perf_counter()) < end_s:
@@ -249,7 +261,7 @@ class Fleet:
         measured.wall_s += time.perf_counter() - began_s
 
     def finish(self) -> None:
-        """Let every client say `close` when its next chunk would be due, and hear everybody out."""
+        """Let every client send `close` when its next chunk is due, and receive to the end."""
         for client in self._open.values():
             client.left = 0
         deadline_s = time.perf_counter() + LATE_S
@@ -258,10 +270,10 @@ class Fleet:
         for client in list(self._open.values()):
             self._end(client)
 
-    # ---- one client's turn ----
+    # ---- one client ----
 
     def _talk(self, client: LiveClient, due_s: float) -> bool:
-        """Send what is due; False when this client has nothing more to say."""
+        """Send what is due; return False when this client has nothing more to send."""
         if client.ended or client.wanted:
             if client.unsent and not client.ended:
                 self._send(client, b"")
@@ -279,7 +291,7 @@ class Fleet:
         return not client.ended
 
     def _send(self, client: LiveClient, wire: bytes) -> None:
-        """Send, or keep what the socket does not take now until the client's next turn."""
+        """Send now, or keep what the socket does not take until the client's next turn."""
         wire = client.unsent + wire
         try:
             client.unsent = wire[client.sock.send(wire) :]

@@ -1,4 +1,4 @@
-"""A server in a thread of this process, for faults that need a hand inside: an engine that raises, a clock that jumps."""
+"""A server in a thread of this process, for faults inside it: a failing engine, a jumping clock."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from turnstream.stream.service.server import Server
 
 FATAL_SAMPLE = b"\x00\x80" * 2  # full scale in both channels: no speech has it
 FULL_SCALE = 0.9999
-ROOMY = Limits(max_load=1000, max_lag_s=1000)  # refuses nobody because the machine is busy
+ROOMY = Limits(max_load=1000, max_lag_s=1000)  # does not refuse a session when the machine is busy
 
 
 class FailsOnFullScale:
-    """An engine that raises when any conversation of the batch has a sample at full scale."""
+    """An engine that raises when a conversation of the batch has a sample at full scale."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -39,7 +39,7 @@ class FailsOnFullScale:
 
 @contextlib.contextmanager
 def local_server(engine: Steps) -> Iterator[int]:
-    """Serve in a thread; gives the port."""
+    """Serve in a thread; yield the port."""
     ready, loop = threading.Event(), asyncio.new_event_loop()
     stop = asyncio.Event()
     port = 0
@@ -64,7 +64,11 @@ def local_server(engine: Steps) -> Iterator[int]:
 
 @contextlib.contextmanager
 def jumping_clock(seed: int) -> Iterator[list[float]]:
-    """Make the wall clock jump by up to a day, to and fro, each time that it is read; gives the jumps in seconds."""
+    """Make the wall clock jump by up to a day, forwards or backwards, at every reading.
+
+    Yields:
+        The jumps so far, in seconds.
+    """
     rng, jumps, real = random.Random(seed), list[float](), time.time
 
     def jumped() -> float:

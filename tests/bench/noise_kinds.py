@@ -1,6 +1,7 @@
-"""Sounds that are no turn, made from numbers and from reversed speech. All are (N,) float32 at 16 kHz.
+"""Sounds that are not turns: synthetic noise and reversed speech. All are (N,) float32 at 16 kHz.
 
-A steady sound has an RMS of 1 over its whole length, an intermittent one where it sounds.
+A steady sound has an RMS of 1 over its whole length. An intermittent sound has an RMS of 1 where
+it sounds.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ def pink(length: int, rng: Rng) -> Samples:
 
 
 def fan(length: int, rng: Rng) -> Samples:
-    """A rush, mostly low, and the hum of the blades."""
+    """Low broadband noise with the hum of the blades."""
     rush = _unit(np.asarray(lfilter([1.0], [1.0, -0.97], white(length, rng)), np.float32))
     time_s = np.arange(length) / SAMPLE_RATE_HZ
     blades = sum(0.3 / k * np.sin(2 * np.pi * 93 * k * time_s) for k in range(1, 6))
@@ -50,20 +51,20 @@ def fan(length: int, rng: Rng) -> Samples:
 
 
 def swelling(length: int, rng: Rng) -> Samples:
-    """Pink noise that swells four times a second, as syllables do."""
+    """Pink noise that swells four times a second, at the rate of syllables."""
     swell = 1 + np.sin(2 * np.pi * 4 * np.arange(length) / SAMPLE_RATE_HZ)
     return _unit((pink(length, rng) * swell).astype(np.float32))
 
 
 def ringing(length: int, rng: Rng) -> Samples:
-    """The ringing tone of a telephone, 2 s of 6."""
+    """The ringing tone of a telephone: 2 s of every 6 s."""
     time_s = np.arange(length) / SAMPLE_RATE_HZ
     tone = np.sin(2 * np.pi * 440 * time_s) + np.sin(2 * np.pi * 480 * time_s)
     return (tone * (time_s % 6 < 2)).astype(np.float32)
 
 
 def steady_kinds(speech: Samples) -> dict[str, Kind]:
-    """Steady sounds by name.
+    """Return steady sounds by name.
 
     Args:
         speech: (2, N), whose reversed voices make the babble.
@@ -89,7 +90,7 @@ def steady_kinds(speech: Samples) -> dict[str, Kind]:
 
 
 def intermittent_kinds() -> dict[str, Kind]:
-    """Sounds with silence between them, by name."""
+    """Return sounds with silence between their parts, by name."""
     return {
         "clicks, 1 sample": _repeated(lambda rng: np.ones(1, np.float32), CLICK_PERIOD_S),
         "clicks, 5 ms": _repeated(
@@ -105,7 +106,7 @@ def intermittent_kinds() -> dict[str, Kind]:
 
 
 def at_level(sound: Samples, level_dbfs: float) -> Samples:
-    """The sound with its RMS, where it sounds, at a level; what goes beyond full scale is clipped."""
+    """Scale the sound so that its RMS where it sounds has a level; clip at full scale."""
     return np.clip(sound / _rms(sound[sound != 0]) * 10 ** (level_dbfs / 20), -1, 1).astype(
         np.float32
     )

@@ -1,4 +1,7 @@
-"""One session over a blocking socket, without any client code of the package: cut it where you like, and resume it as PROTOCOL.md says."""
+"""One session over a blocking socket, without the package's client code.
+
+It can be cut at any point, and is resumed as PROTOCOL.md says.
+"""
 
 from __future__ import annotations
 
@@ -16,10 +19,10 @@ PATIENCE_S = 20.0
 
 
 class RefusedError(Exception):
-    """The server answered the request with something else than a websocket.
+    """The server did not answer the request with a websocket.
 
     Attributes:
-        status: of the answer; 0 if the connection was closed without one.
+        status: HTTP status of the answer; 0 if the connection was closed without an answer.
     """
 
     def __init__(self, status: int, text: str) -> None:
@@ -31,15 +34,15 @@ class RawStream:
     """A session; every message of both sides is counted and kept.
 
     Args:
-        port: of the server, on this machine.
+        port: port of the server on this machine.
         query: settings.
-        receive_buffer: of the socket in bytes, for a reader that makes the server wait soon.
+        receive_buffer: bytes of the socket's buffer; a small one makes the server wait soon.
     Raises:
         RefusedError: no websocket.
     Attributes:
         received: text and binary messages of the session, without `resumed`.
         sent: framed messages of the session, in order.
-        close_code: of the server's close frame.
+        close_code: code of the server's close frame.
         lost: frame messages that the server says it left out.
     """
 
@@ -77,7 +80,7 @@ class RawStream:
     # ---- talk ----
 
     def send(self, message: bytes | str) -> None:
-        """Send audio or a control, then hear what has come meanwhile, so that neither side waits for the other."""
+        """Send audio or a control, then receive what has come, so that neither side waits."""
         wire = framed(message) if isinstance(message, bytes) else framed(message.encode(), TEXT)
         self.sent.append(wire)
         if self.open:
@@ -87,17 +90,17 @@ class RawStream:
     def _send(self, wire: bytes) -> None:
         with contextlib.suppress(
             BrokenPipeError, ConnectionResetError
-        ):  # what the server said before may still be heard
+        ):  # what the server sent before can still be read
             self.sock.sendall(wire)
 
     def hear(self, wait_s: float = 0.0) -> None:
-        """Take what has come; wait so long for the first of it."""
+        """Receive what has come; wait up to a time for the first message."""
         while self.open and select.select([self.sock], [], [], wait_s)[0]:
             self._take()
             wait_s = 0.0
 
     def hear_out(self) -> None:
-        """Take everything up to the server's close.
+        """Receive everything up to the server's close frame.
 
         Raises:
             TimeoutError: it did not come.
@@ -133,7 +136,7 @@ class RawStream:
                 self.open = False
 
     def _wait_for_one(self) -> bytes:
-        """The first message of a connection."""
+        """Return the first message of a connection."""
         before = len(self.received)
         self._unpack(self._buffer)
         while self.open and len(self.received) == before and not self._messages:
@@ -145,7 +148,7 @@ class RawStream:
         return self.received[before]
 
     def finish(self) -> None:
-        """Say `close` and take everything up to the end."""
+        """Send `close` and receive everything up to the end."""
         self.send('{"type":"close"}')
         self.hear_out()
         self.sock.close()
@@ -153,14 +156,14 @@ class RawStream:
     # ---- cut and resume ----
 
     def cut(self, *, reset: bool = False) -> None:
-        """Lose the connection without a close frame: the socket is closed, or reset so that nothing on its way arrives."""
+        """Close or reset the socket without a close frame; a reset drops data on its way."""
         if reset:
             self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.sock.close()
         self.open = False
 
     def resume(self) -> None:
-        """Go on with the session on a new connection; an old one that is still open is closed after that.
+        """Resume the session on a new connection; an open old connection is closed after that.
 
         Raises:
             RefusedError: the server does not know the session any more.

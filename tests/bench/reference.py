@@ -1,4 +1,4 @@
-"""What a session must say, byte for byte: the same audio through the engine without any server."""
+"""The expected messages of a session: the same audio through the engine, without a server."""
 
 from __future__ import annotations
 
@@ -25,12 +25,13 @@ UNCOUNTED = (
 
 
 def expected(engine: Engine, audios: Sequence[bytes], *, latents: bool = True) -> list[list[bytes]]:
-    """Frame messages, final latents and events of every conversation.
+    """Return frame messages, final latents and events of every conversation.
 
     Args:
         engine: the model.
         audios: stereo pcm_s16le at 16 kHz, one for each conversation.
-        latents: whether the client asked for `latents=final`; they make the comparison exact beyond the 4 decimals of a frame message.
+        latents: whether the client asked for `latents=final`. They make the comparison more exact
+            than the 4 decimals of a frame message.
     """
     sessions: list[Session] = []
     for audio in audios:
@@ -60,5 +61,5 @@ def expected(engine: Engine, audios: Sequence[bytes], *, latents: bool = True) -
 
 
 def predictions(messages: Sequence[bytes]) -> list[bytes]:
-    """A session's messages without those that tell of the session or of the audio's quality."""
+    """Return a session's messages without those about the session or the audio's quality."""
     return [message for message in messages if not message.startswith(UNCOUNTED)]

@@ -1,4 +1,7 @@
-"""`turnstream serve` as a process of its own, and what it costs: CPU and memory of it and its workers, and what its metrics say."""
+"""`turnstream serve` in a process of its own, with its costs.
+
+The costs are CPU and memory of it and its workers, and its metrics.
+"""
 
 from __future__ import annotations
 
@@ -20,8 +23,8 @@ class Served:
     """A running server.
 
     Attributes:
-        port: on this machine.
-        main: the process that was started; `processes` has its workers, too.
+        port: port on this machine.
+        main: the process that was started; `processes` also has its workers.
     """
 
     def __init__(self, process: subprocess.Popen[str], url: str) -> None:
@@ -30,7 +33,7 @@ class Served:
 
     @property
     def processes(self) -> list[psutil.Process]:
-        """The main process first."""
+        """The main process first, then its workers."""
         return [self.main, *self.main.children(recursive=True)]
 
     @property
@@ -53,12 +56,12 @@ class Served:
 
     @property
     def health(self) -> dict[str, Any]:
-        """What /healthz says."""
+        """The answer of /healthz."""
         return json.loads(self._get("/healthz"))
 
     @property
     def metrics(self) -> dict[str, float]:
-        """What /metrics says, by name, labels summed up; empty where the server has none."""
+        """The values of /metrics by name, summed over labels; empty if the server has none."""
         try:
             text = self._get("/metrics")
         except urllib.error.HTTPError:
@@ -92,11 +95,14 @@ def served(*options: str) -> Iterator[Served]:
 
 
 def machine() -> str:
-    """The machine in one line, for the head of a table."""
+    """Return the machine in one line, for the head of a table."""
     name = platform.processor() or platform.machine()
     with contextlib.suppress(OSError), open("/proc/cpuinfo") as lines:
         name = next(
             (line.partition(": ")[2].strip() for line in lines if line.startswith("model name")),
             name,
         )
-    return f"{name}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}; OMP_NUM_THREADS={os.environ.get('OMP_NUM_THREADS', 'unset')}"
+    return (
+        f"{name}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}; "
+        f"OMP_NUM_THREADS={os.environ.get('OMP_NUM_THREADS', 'unset')}"
+    )

@@ -1,4 +1,7 @@
-"""Clients of the soak that come and go, in a process of their own: files, short sessions and reconnecting ones, each checked byte for byte."""
+"""Clients of the soak test that come and go, in a process of their own.
+
+They send files, hold short sessions, and reconnect. Each session is checked byte for byte.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,10 @@ CHUNK_BYTES = 6400  # 100 ms
 def come_and_go(
     port: int, files: int, short: int, reconnecting: int, stop: Event, ends: Queue[Counter[str]]
 ) -> None:
-    """Play so many of each kind, one session after the other, until told to stop; how they ended goes into the queue."""
+    """Play sessions of each kind, one after the other, until told to stop.
+
+    How each ended is put into the queue.
+    """
     counts, material = Counter[str](), Material(0, seed=0)
     roles = [_send_file] * files + [_talk_shortly] * short + [_reconnect] * reconnecting
     threads = [
@@ -56,7 +62,7 @@ def _repeat(
 
 
 def _send_file(port: int, material: Material, stop: Event) -> str:
-    """The whole conversation as fast as the server takes it."""
+    """Send the whole conversation as fast as the server takes it."""
     stream, pcm = RawStream(port, "latents=final"), material.chunks.pcm
     for at in range(0, len(pcm), CHUNK_BYTES):
         stream.send(pcm[at : at + CHUNK_BYTES])
@@ -71,14 +77,14 @@ def _whole(material: Material) -> list[bytes]:
 
 
 def _talk_shortly(port: int, material: Material, stop: Event) -> str:
-    """A session of 3 s at once, and one that is cut somewhere."""
+    """Send a session of 3 s at once, then one that is cut at a random point."""
     kill_one(port, material.rng, material.pieces(0), material.rng.randrange(5))
     stop.wait(SHORT_PAUSE_S)
     return "exact" if material.serves(port) else "wrong"
 
 
 def _reconnect(port: int, material: Material, stop: Event) -> str:
-    """A live session of 3 s whose connection is lost once."""
+    """Play a live session of 3 s whose connection is lost once."""
     place, cut_at = material.rng.randrange(PLACES), material.rng.randrange(SESSION_CHUNKS)
     stream = RawStream(port, "latents=final")
     if stream.begin["resume_token"] is None:
