@@ -1,4 +1,6 @@
-"""How right a system is about real conversations: shifts and holds, onsets, backchannels, ends of turns, calibration.
+"""Evaluate a system on real conversations.
 
-Needs neither torch nor audio: what a system said is in predictions.py, and every measure is a function of it.
+The measures cover shifts and holds, onsets, backchannels, ends of turns and calibration. They
+need neither torch nor audio. predictions.py holds the outputs of a system, and every measure is a
+function of them.
 """

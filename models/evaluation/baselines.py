@@ -1,11 +1,14 @@
-"""Other systems' ideas of a finished turn, in the form in which the network's predictions are scored.
+"""Run two baselines, Silero VAD and Smart Turn, and score them as the network is scored.
 
-Each hears one speaker's channel alone and gives one score, the chance that this speaker's turn is complete, which takes the
-place of p_next of the other speaker in the mono setting. A plain silence timer needs no predictions: the frontier has it.
+A baseline receives one speaker's channel. It gives one score: the probability that this speaker's
+turn is complete. The score replaces p_next of the other speaker in the mono setting. A plain
+silence timer needs no audio; it is in frontier.py.
 
-- Silero VAD as people use it: no speech, so the turn is over; the score is 1 - P(speech) of the newest window.
-- Smart Turn v3: asked in the pauses only, as it was made to be, every 0.1 s from their start and at the times at which shifts and
-  holds are read; between two decisions the last one stands. Outside of pauses its scores are NaN: it said nothing.
+- Silero VAD, used as a plain end-of-speech detector: no speech means that the turn is over. The
+  score is 1 - P(speech) of the newest window.
+- Smart Turn v3, run in pauses only, which is what it was made for. It runs every 0.1 s from the
+  start of a pause, and at the times at which shifts and holds are read. A score is valid until
+  the next one. Outside pauses the score is NaN: there is no prediction.
 """
 
 from __future__ import annotations
@@ -31,22 +34,27 @@ DECISION_TIMES_S = sorted({ms / 1000 for ms in SILENCES_MS} | set(TIMES_S.tolist
 
 
 class TurnScorer(Protocol):
-    """Scores moments of decision, as SmartTurn does."""
+    """Scores turn completeness at given moments, as SmartTurn does."""
 
     def scores(self, clips: Sequence[Samples]) -> NDArray[np.float32]:
-        """Probability that the turn is complete, (B,), from all audio up to each moment, (N,) each."""
+        """Return the probability that the turn is complete, (B,).
+
+        Args:
+            clips: for each moment, all audio up to it, (N,).
+        """
         ...
 
 
 @dataclass(frozen=True)
 class BaselineRun:
-    """What a baseline said of a recording, and what it cost.
+    """The scores of a baseline for one recording, and their cost.
 
     Attributes:
         complete: the score of each speaker at every frame, (2, T).
-        decisions: how many it made.
-        cpu_s: processor time of all of them.
-        vad: P(speech) of each speaker at every frame, (2, T); None if it says nothing of that.
+        decisions: number of model runs.
+        cpu_s: processor time of all runs, in seconds.
+        vad: P(speech) of each speaker at every frame, (2, T); None if the baseline has no such
+            output.
     """
 
     complete: Frames
@@ -56,18 +64,18 @@ class BaselineRun:
 
 
 def run_silero(recording: Recording) -> BaselineRun:
-    """1 - P(speech) of the newest whole window at the end of every frame.
+    """Score every frame by 1 - P(speech) of the newest whole window at the end of the frame.
 
-    Before the first window the turn is not over, and nobody speaks.
+    Before the first whole window, P(speech) and the score are both 0: nobody speaks, and the turn
+    is not over.
 
     Raises:
         MissingExtraError: silero-vad is not installed.
     """
     start_s = time.thread_time()
     speech = speech_probability(recording.audio)
-    newest = (
-        (np.arange(recording.activity.shape[1]) + 1) * FRAME_SAMPLES // WINDOW_SAMPLES
-    )  # whole windows heard by then
+    # The number of whole windows at the end of each frame.
+    newest = (np.arange(recording.activity.shape[1]) + 1) * FRAME_SAMPLES // WINDOW_SAMPLES
     complete, vad = (
         np.pad(said, ((0, 0), (1, 0)))[:, np.minimum(newest, speech.shape[1])]
         for said in (1 - speech, speech)
@@ -76,12 +84,12 @@ def run_silero(recording: Recording) -> BaselineRun:
 
 
 def run_smart_turn(scorer: TurnScorer, recording: Recording, jobs: int = 1) -> BaselineRun:
-    """Scores of every pause of every speaker; see the module's description.
+    """Score every pause of every speaker; the module docstring gives the times.
 
     Args:
-        scorer: SmartTurn, used by `jobs` threads at once.
-        recording: to score.
-        jobs: threads.
+        scorer: SmartTurn. Several threads use it at once.
+        recording: the recording to score.
+        jobs: number of threads.
     """
 
     def score(silence: tuple[int, int, int]) -> tuple[list[int], NDArray[np.float32], float]:
@@ -99,16 +107,18 @@ def run_smart_turn(scorer: TurnScorer, recording: Recording, jobs: int = 1) -> B
         for (speaker, start, end), (frames, decided, took_s) in zip(
             silences, pool.map(score, silences), strict=True
         ):
-            for frame, value in zip(
-                [start, *frames[1:]], decided, strict=True
-            ):  # only the mean over a silence reads before the first decision
+            # The first score also fills the frames before it, for the mean over a silence.
+            for frame, value in zip([start, *frames[1:]], decided, strict=True):
                 complete[speaker, frame : max(end, frame + 1)] = value
             decisions, cpu_s = decisions + len(frames), cpu_s + took_s
     return BaselineRun(complete, decisions, cpu_s)
 
 
 def silences_to_score(recording: Recording) -> list[tuple[int, int, int]]:
-    """Speaker, start and end frame of what a baseline is asked about: holds up to their end, ends of turns up to the last decision."""
+    """Return (speaker, start frame, end frame) of every silence that a baseline must score.
+
+    A hold is scored up to its end, an end of turn up to the last decision time.
+    """
     last = round(DECISION_TIMES_S[-1] * FRAME_RATE_HZ)
     pauses = find_pauses(recording.activity & ~recording.backchannel)
     found = {
@@ -117,14 +127,14 @@ def silences_to_score(recording: Recording) -> list[tuple[int, int, int]]:
         else max(p.end_frame, p.start_frame + last)
         for p in pauses
     }
-    for event in find_transitions(recording.activity):  # among them holds longer than a pause's
+    for event in find_transitions(recording.activity):  # some holds are too long for a pause
         place = (event.previous, event.silence_start_frame)
         found[place] = max(found.get(place, 0), event.silence_end_frame)
     return sorted((speaker, start, end) for (speaker, start), end in found.items())
 
 
 def decision_frames(start_frame: int, end_frame: int, frames: int) -> list[int]:
-    """The last frame heard at every moment of decision in a silence; at least one."""
+    """Return the last complete frame at each decision time in a silence; at least one frame."""
     moments = sorted(
         {int(heard_frame(start_frame, seconds, frames)) for seconds in DECISION_TIMES_S}
     )
@@ -134,12 +144,14 @@ def decision_frames(start_frame: int, end_frame: int, frames: int) -> list[int]:
 def as_evaluated(
     recording: Recording, complete: Frames, vad: Frames | None = None
 ) -> EvaluatedDialogue:
-    """A baseline's scores where the measures look for them in the mono setting; all else it has no idea of is NaN.
+    """Put the scores of a baseline where the measures look for them in the mono setting.
+
+    Outputs that the baseline does not have are NaN.
 
     Args:
-        recording: that was heard.
-        complete: for p_next of the other speaker, (2, T).
-        vad: for vad, (2, T), if it has one.
+        recording: the recording that was scored.
+        complete: the score of each speaker, (2, T); used as p_next of the other speaker.
+        vad: P(speech), (2, T), if the baseline has it.
     """
     nothing = np.full(complete.shape, np.nan, np.float32)
     said = Prediction(nothing, nothing, nothing, nothing, nothing)

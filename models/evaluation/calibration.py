@@ -1,10 +1,13 @@
-"""Does a shift follow as often as p_shift says? Expected calibration error and the bins of a reliability diagram.
+"""Measure the calibration of p_shift: expected calibration error and reliability bins.
 
-p_shift is p_next of the speaker who did not speak alone last. It is compared with who takes the floor next, in every mutual
-silence that has somebody before and after it, not only in those clear enough to be a shift or hold by definition: a deployed
-system meets them all. Known backchannels neither hold nor take the floor. Silences that both end at once are left out.
+p_shift is p_next of one speaker: the other speaker was the last to speak alone. It is compared
+with who takes the floor next. All mutual silences count that have a speaker before and after
+them, not only those that are clear enough to be a shift or hold by definition, because a deployed
+system meets them all. Known backchannels neither hold nor take the floor. Silences that both
+speakers end in the same frame are left out.
 
-Source: Guo et al. 2017 (equal-width bins; the error is the mean distance between confidence and frequency).
+Source: Guo et al. 2017 (equal-width bins; the error is the mean distance between confidence and
+frequency).
 """
 
 from __future__ import annotations
@@ -26,13 +29,13 @@ SILENCE_S = 0.25
 
 @dataclass(frozen=True)
 class ReliabilityBin:
-    """The predictions in [low, high), the last bin's end included.
+    """The predictions in [low, high); the last bin includes its upper edge.
 
     Attributes:
         low, high: edges.
-        count: how many.
-        mean_p: what they said on average; NaN if there are none.
-        share: how often it came true; NaN if there are none.
+        count: number of predictions.
+        mean_p: mean predicted probability; NaN if the bin is empty.
+        share: share of predictions that came true; NaN if the bin is empty.
     """
 
     low: float
@@ -44,9 +47,14 @@ class ReliabilityBin:
 
 @dataclass(frozen=True)
 class Calibration:
-    """How well probabilities agree with what happened; the error is in [0, 1], NaN without predictions.
+    """How well predicted probabilities agree with observed frequencies.
 
-    The error of few predictions is too high by chance, and its interval with it.
+    With few predictions, chance alone makes the error and its interval too high.
+
+    Attributes:
+        count: number of predictions.
+        error: expected calibration error, in [0, 1]; NaN without predictions.
+        bins: the bins of a reliability diagram.
     """
 
     count: int
@@ -56,14 +64,22 @@ class Calibration:
 
 @dataclass(frozen=True)
 class CalibrationReport:
-    """Of p_shift 250 ms into the mutual silences that last that long, one case each, and in every frame of mutual silence."""
+    """Calibration of p_shift in mutual silences.
+
+    Attributes:
+        at_250_ms: 250 ms into each silence that lasts that long; one case per silence.
+        silent_frames: every frame of mutual silence is a case.
+    """
 
     at_250_ms: Calibration
     silent_frames: Calibration
 
 
 def calibration(dialogues: Sequence[EvaluatedDialogue], setting: Setting) -> CalibrationReport:
-    """Calibration of p_shift; in "mono" only the speaker who last spoke alone was heard."""
+    """Return the calibration of p_shift.
+
+    In "mono" the model received only the channel of the speaker who was the last to speak alone.
+    """
     cases = [_silent_frames(dialogue, setting) for dialogue in dialogues]
     dialogue = np.repeat(np.arange(len(cases)), [len(rows) for rows in cases])
     p_shift, shift, at_250_ms = np.concatenate([np.zeros((0, 3)), *cases]).T
@@ -75,12 +91,12 @@ def calibration(dialogues: Sequence[EvaluatedDialogue], setting: Setting) -> Cal
 
 
 def calibrate(p: Floats, happened: NDArray[np.bool_], dialogue: NDArray[np.int64]) -> Calibration:
-    """Calibration of any probabilities.
+    """Return the calibration of any probabilities.
 
     Args:
-        p: in [0, 1], (N,).
-        happened: (N,).
-        dialogue: (N,), any number that tells the cases of one dialogue from those of another.
+        p: predicted probabilities in [0, 1], (N,).
+        happened: whether each prediction came true, (N,).
+        dialogue: an integer for each case, (N,); cases of one dialogue share it.
     """
     numbers, dialogues = consecutive(dialogue)
     member = np.minimum((p * BINS).astype(np.int64), BINS - 1)[:, None] == np.arange(BINS)
@@ -107,7 +123,11 @@ def calibrate(p: Floats, happened: NDArray[np.bool_], dialogue: NDArray[np.int64
 
 
 def _silent_frames(dialogue: EvaluatedDialogue, setting: Setting) -> Floats:
-    """Every frame of mutual silence with somebody before and after it: p_shift, 1 for a shift, 1 if 250 ms into it; (N, 3)."""
+    """Return p_shift and what followed for the frames of mutual silence, (N, 3).
+
+    Only frames with a speaker before and after the silence count. The columns are p_shift, 1 for
+    a shift, and 1 if the frame is 250 ms into its silence.
+    """
     holder, upcoming = floor_around(dialogue.activity & ~dialogue.backchannel)
     at_250_ms = np.zeros(len(holder), bool)
     silent = ~np.any(dialogue.activity, axis=0)

@@ -1,7 +1,9 @@
-"""`turnstream evaluate`: how right a model is about recorded dialogues, stepped as it is live, beside other systems.
+"""`turnstream evaluate`: measure a model on recorded dialogues, beside other systems.
 
-The measures are those of models/evaluation; here the model, the policy's presets and the baselines are run on the audio.
-With `--folds` several models are: each dialogue is run through the one that has not learned from it.
+The model runs step by step, as it does live. This file runs the model, the presets of the policy
+and the baselines on the audio; the other files of models/evaluation hold the measures. With
+`--folds` there are several models: each dialogue is run through the one that was not trained on
+it.
 """
 
 from __future__ import annotations
@@ -67,67 +69,83 @@ from .shift_hold import counting, find_silences
 from .tables import Table, all_tables, describe_model
 from .voice_activity import measure_voice_activity
 
-RECORDINGS_PER_BATCH = 16  # in a condition each, three rows each
-VOICES_FROM = 12  # dialogues whose speech is made into babble
+RECORDINGS_PER_BATCH = 16  # a dialogue counts once per condition; each has three batch rows
+VOICES_FROM = 12  # number of dialogues whose speech makes the babble
 TIMED_STEPS = 500
-PLAIN_WIDTH = 200  # of tables that do not go to a terminal
+PLAIN_WIDTH = 200  # columns of tables that are not printed to a terminal
 CLEAN = Condition("clean", lambda recording, _: recording.audio)
 
-Heard = dict[str, list[EvaluatedDialogue]]  # what the model said of every dialogue, by condition
+Heard = dict[str, list[EvaluatedDialogue]]  # every dialogue with its predictions, by condition
 Advance = Callable[[], None]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of `turnstream evaluate`."""
+    """Add the options of `turnstream evaluate`."""
     parser.add_argument(
-        "manifest", type=Path, help="dialogues (JSON Lines), as for `turnstream train`"
+        "manifest",
+        type=Path,
+        help="manifest of the dialogues to evaluate (JSON Lines), as for `turnstream train`",
     )
     parser.add_argument(
         "--split",
         choices=("train", "val", "test"),
-        help="only the dialogues of this split (default: all)",
+        help="evaluate only the dialogues of this split (default: all)",
     )
     model = parser.add_mutually_exclusive_group()
-    model.add_argument("--model", type=Path, help="ONNX model (default: the bundled one)")
+    model.add_argument(
+        "--model", type=Path, help="ONNX model to evaluate (default: the bundled one)"
+    )
     model.add_argument(
         "--folds",
         type=Path,
         metavar="FOLDER",
-        help="cross-validated: FOLDER/folds.json names, for every dialogue id, the ONNX model that has not learned from it",
+        help="cross-validate: FOLDER/folds.json names, for each dialogue id, an ONNX model that "
+        "was not trained on that dialogue",
     )
     parser.add_argument(
         "--out",
         type=Path,
         metavar="FOLDER",
-        help="also write report.json, pictures, clips of the worst mistakes, and index.html with all of it",
+        help="write report.json, plots, clips of the worst mistakes, and index.html, which shows "
+        "them all (default: only print tables)",
     )
     parser.add_argument(
-        "--mistakes", type=_count, default=8, metavar="N", help="clips in --out (default 8)"
+        "--mistakes",
+        type=_count,
+        default=8,
+        metavar="N",
+        help="number of clips of mistakes in --out (default 8)",
     )
     parser.add_argument(
         "--baselines",
         action="store_true",
-        help="also run Silero VAD and Smart Turn v3 (bench extra); the silence timer always is",
+        help="also evaluate Silero VAD and Smart Turn v3 (needs the bench extra); the silence "
+        "timer is always evaluated",
     )
     parser.add_argument(
         "--judge",
         type=Path,
         metavar="FILE",
-        help="also a turn-completeness judge, as an upper bound: its scores of these dialogues, made elsewhere (.npz, see models/evaluation/judge.py)",
+        help="also evaluate a judge of turn completeness, as an upper bound: FILE (.npz) holds "
+        "its scores of these dialogues, as `turnstream pretrain judge` writes them to held_out.npz",
     )
     parser.add_argument(
         "--robustness",
         action="store_true",
-        help="also in harder conditions: gain, telephone band, noise, babble, room, bleed",
+        help="also evaluate in harder conditions: gain, telephone band, noise, babble, room, bleed",
     )
     parser.add_argument(
         "--room",
         type=Path,
         metavar="FILE",
-        help="impulse response for --robustness (default: a made one, RT60 0.6 s)",
+        help="room impulse response for --robustness (default: synthetic, RT60 0.6 s)",
     )
-    parser.add_argument("--seed", type=_count, default=0, help="of the conditions (default 0)")
-    parser.add_argument("--jobs", type=_count, default=1, metavar="N", help="threads (default 1)")
+    parser.add_argument(
+        "--seed", type=_count, default=0, help="random seed of --robustness (default 0)"
+    )
+    parser.add_argument(
+        "--jobs", type=_count, default=1, metavar="N", help="number of threads (default 1)"
+    )
 
 
 def _count(word: str) -> int:
@@ -137,7 +155,7 @@ def _count(word: str) -> int:
 
 
 def main(args: argparse.Namespace) -> int:
-    """Evaluate, print the tables, write the folder."""
+    """Evaluate, print the tables, and write the output folder."""
     dialogues = [
         dialogue
         for dialogue in read_manifest(args.manifest)
@@ -145,7 +163,8 @@ def main(args: argparse.Namespace) -> int:
     ]
     if not dialogues:
         raise DialogueError(
-            f"{args.manifest}: expected at least one dialogue{f' of split {args.split}' if args.split else ''}, got none"
+            f"{args.manifest}: expected at least one "
+            f"dialogue{f' of split {args.split}' if args.split else ''}, got none"
         )
     if args.out:
         check_matplotlib()
@@ -172,7 +191,8 @@ def main(args: argparse.Namespace) -> int:
         clean = heard.pop(CLEAN.name)
         if not find_silences(clean) and not find_dialogue_pauses(clean):
             raise DialogueError(
-                f"{args.manifest}: expected dialogues with pauses, shifts or holds, found none in {len(clean)} dialogues"
+                f"{args.manifest}: expected dialogues with pauses, shifts or holds, found none in "
+                f"{len(clean)} dialogues"
             )
         said_by: dict[str, Sequence[EvaluatedDialogue]] = dict.fromkeys(SETTINGS, clean)
         if judged is not None:
@@ -228,10 +248,10 @@ def main(args: argparse.Namespace) -> int:
 
 
 def load_recording(dialogue: Dialogue) -> Recording:
-    """A dialogue's sound and who spoke when.
+    """Return the audio and the voice activity of a dialogue.
 
     Raises:
-        DialogueError: its files cannot be read, hold nothing, or differ in length.
+        DialogueError: a file cannot be read, is empty, or has another length than the others.
     """
     return Recording(dialogue.id, *load_annotated(dialogue, SAMPLE_RATE_HZ))
 
@@ -239,15 +259,16 @@ def load_recording(dialogue: Dialogue) -> Recording:
 def load_engines(
     model: Path | None, folds: Path | None, dialogues: Sequence[Dialogue]
 ) -> dict[str, Engine]:
-    """The model of every dialogue, by its id; each file is loaded once.
+    """Return the engine of every dialogue, by dialogue id; each model file is loaded once.
 
     Args:
-        model: one for all dialogues; None is the bundled one.
-        folds: a folder with folds.json, which names one for each; None if there is none.
-        dialogues: to hear.
+        model: one model for all dialogues; None is the bundled one.
+        folds: a folder with folds.json, which names a model for each dialogue; None if there is
+            none.
+        dialogues: the dialogues to evaluate.
     Raises:
         DialogueError: folds.json cannot be read, or lacks a dialogue.
-        ModelError: a file is no model of ours, or hears another sample rate.
+        ModelError: a file is no turnstream model, or the model expects another sample rate.
     """
     ids = [dialogue.id for dialogue in dialogues]
     files = dict.fromkeys(ids, model) if folds is None else read_folds(folds, ids)
@@ -255,7 +276,8 @@ def load_engines(
     for engine in loaded.values():
         if engine.metadata.sample_rate_hz != SAMPLE_RATE_HZ:
             raise ModelError(
-                f"{engine.path}: expected a model that hears {SAMPLE_RATE_HZ} Hz, got {engine.metadata.sample_rate_hz} Hz"
+                f"{engine.path}: expected a model that hears {SAMPLE_RATE_HZ} Hz, got "
+                f"{engine.metadata.sample_rate_hz} Hz"
             )
     return {name: loaded[file] for name, file in files.items()}
 
@@ -268,17 +290,19 @@ def run_models(
     jobs: int,
     advance: Advance,
 ) -> Heard:
-    """What its model says of every dialogue in every condition, in stereo and of each speaker alone.
+    """Run every dialogue in every condition through its model: in stereo, and each speaker alone.
 
     Args:
         engines: the model of each dialogue, by id.
-        dialogues: to hear.
-        conditions: to hear them in.
-        seed: of the conditions.
-        jobs: threads.
+        dialogues: the dialogues to run.
+        conditions: the conditions to apply to each dialogue.
+        seed: seed of the conditions.
+        jobs: number of threads.
         advance: called after every dialogue.
+    Returns:
+        The dialogues with their predictions, in the given order, by the name of the condition.
     """
-    said_of: dict[str, list[EvaluatedDialogue]] = {}  # by id, what was said in each condition
+    said_of: dict[str, list[EvaluatedDialogue]] = {}  # by id, the predictions in each condition
 
     def run_group(group: Sequence[Dialogue]) -> list[list[EvaluatedDialogue]]:
         engine, recordings = engines[group[0].id], [load_recording(dialogue) for dialogue in group]
@@ -315,15 +339,18 @@ def run_baselines(
     costs: dict[str, Cost],
     advance: Advance,
 ) -> dict[str, list[EvaluatedDialogue]]:
-    """What the baselines say of every dialogue; their costs are added to `costs`."""
+    """Run the baselines on every dialogue; add their costs to `costs`.
+
+    Returns:
+        The dialogues with the predictions of a baseline, by its name.
+    """
     said: dict[str, list[EvaluatedDialogue]] = {"smart-turn": [], SILERO: []}
     decisions, cpu_s, seconds = dict.fromkeys(said, 0), dict.fromkeys(said, 0.0), 0.0
     for dialogue in dialogues:
         recording = load_recording(dialogue)
         seconds += recording.audio.shape[1] / SAMPLE_RATE_HZ
-        quick = run_silero(
-            recording
-        )  # first, so that a missing silero-vad is noticed before the slow one has run
+        # First the fast one: a missing silero-vad then shows before the slow one has run.
+        quick = run_silero(recording)
         runs: dict[str, BaselineRun] = {
             "smart-turn": run_smart_turn(scorer, recording, jobs),
             SILERO: quick,
@@ -344,10 +371,11 @@ def run_baselines(
 
 
 def run_judge(file: Path, dialogues: Sequence[Dialogue]) -> list[EvaluatedDialogue]:
-    """What a judge said of every dialogue.
+    """Return the scores of a judge for every dialogue.
 
     Raises:
-        DialogueError: the file cannot be read, lacks a dialogue, or is of another length.
+        DialogueError: the file cannot be read, lacks a dialogue, or has another length than a
+            dialogue.
     """
     recordings = [load_recording(dialogue) for dialogue in dialogues]
     scores = read_judge(
@@ -372,7 +400,11 @@ def _evaluated(
 def _groups(
     engines: Mapping[str, Engine], dialogues: Sequence[Dialogue], conditions: int
 ) -> Iterator[Sequence[Dialogue]]:
-    """As many dialogues of the same model at a time as fill a batch in all conditions, at least one."""
+    """Yield batches of dialogues that share a model.
+
+    A batch is full when it has RECORDINGS_PER_BATCH recordings, counted over all conditions. It
+    has at least one dialogue.
+    """
     size = max(1, RECORDINGS_PER_BATCH // conditions)
     for engine in dict.fromkeys(engines.values()):
         own = [dialogue for dialogue in dialogues if engines[dialogue.id] is engine]
@@ -434,7 +466,10 @@ def _describe(engine: Engine) -> dict[str, Any]:
 
 
 def _folds(folder: Path, engines: Mapping[str, Engine]) -> dict[str, Any]:
-    """The models of a cross-validation, each with its dialogues; two files with the same content are one model."""
+    """Return the models of a cross-validation, each with its dialogues.
+
+    Two files with the same content count as one model.
+    """
     models: dict[str, dict[str, Any]] = {}
     for engine in dict.fromkeys(engines.values()):
         described = _describe(engine) | {

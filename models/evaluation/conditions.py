@@ -1,7 +1,9 @@
-"""Harder versions of a recording, to see what a system's scores lose: level, telephone band, noise, babble, room, bleed.
+"""Make recordings harder: level, telephone band, noise, babble, room, bleed.
 
-Who really spoke when is always taken from the clean recording. Every condition draws from a seed, the dialogue's id and its
-own name, so that it is the same whatever else is run, and ends as 16-bit samples would: rounded and clipped.
+The evaluation measures how much the scores fall in each condition. The voice activity always
+comes from the clean recording. The random generator of a condition is seeded by the seed, the
+dialogue's id and the condition's name, so the result does not depend on what else is run. The
+result is rounded and clipped as 16-bit samples would be.
 """
 
 from __future__ import annotations
@@ -25,12 +27,11 @@ GAINS_DB = (20.0, -20.0)
 SNRS_DB = (20.0, 10.0, 5.0)
 BLEED_DB = -20.0
 RT60_S = 0.6
-DIRECT_TO_REVERBERANT_DB = (
-    0.0  # of the made room: a speaker at about the distance where both are equally loud
-)
+# Of the synthetic room: the speaker is at the distance where both are equally loud.
+DIRECT_TO_REVERBERANT_DB = 0.0
 TELEPHONE_RATE_HZ, TELEPHONE_BAND_HZ, MU = 8000, (300.0, 3400.0), 255.0
 BABBLE_VOICES = 6
-VOICE_S = 30.0  # of speech kept per channel for babble
+VOICE_S = 30.0  # speech per channel that is kept for babble
 
 
 @dataclass(frozen=True)
@@ -38,10 +39,10 @@ class Recording:
     """A dialogue as it was recorded.
 
     Attributes:
-        id: of the dialogue.
-        audio: (2, N) in [-1, 1] at 16 kHz.
-        activity: who spoke when, (2, T) at 50 Hz.
-        backchannel: known backchannels, (2, T); all False where unknown.
+        id: id of the dialogue.
+        audio: samples in [-1, 1] at 16 kHz, (2, N).
+        activity: voice activity, (2, T) at 50 Hz.
+        backchannel: known backchannels, (2, T) at 50 Hz; all False where unknown.
     """
 
     id: str
@@ -52,7 +53,12 @@ class Recording:
 
 @dataclass(frozen=True)
 class Voice:
-    """Speech of one channel without its pauses, (N,), of unit RMS, and the dialogue it was taken from."""
+    """The speech of one channel without its pauses.
+
+    Attributes:
+        dialogue_id: the dialogue that it was taken from.
+        speech: samples of unit RMS, (N,).
+    """
 
     dialogue_id: str
     speech: Samples
@@ -60,18 +66,18 @@ class Voice:
 
 @dataclass(frozen=True)
 class Condition:
-    """What may happen to a recording.
+    """A change to a recording.
 
     Attributes:
-        name: for tables.
-        change: the changed audio, (2, N), from the recording and a generator.
+        name: shown in tables; also seeds the random generator.
+        change: takes a recording and a random generator, returns the changed audio, (2, N).
     """
 
     name: str
     change: Callable[[Recording, np.random.Generator], Samples]
 
     def apply(self, recording: Recording, seed: int = 0) -> Samples:
-        """The recording as it would have sounded, (2, N), in steps of 16 bit."""
+        """Return the changed audio, (2, N), rounded to 16-bit steps."""
         rng = np.random.default_rng(
             [seed, zlib.crc32(recording.id.encode()), zlib.crc32(self.name.encode())]
         )
@@ -81,12 +87,13 @@ class Condition:
 def standard_conditions(
     voices: Sequence[Voice] = (), room: Samples | None = None, seed: int = 0
 ) -> list[Condition]:
-    """All that a robust system should bear.
+    """Return the conditions that a robust system should withstand.
 
     Args:
-        voices: to make babble of; without voices of at least two dialogues there is no babble.
-        room: impulse response (N,) at 16 kHz; a made one if not given.
-        seed: of the made room.
+        voices: speech to mix babble from; without voices of at least two dialogues there is no
+            babble condition.
+        room: impulse response at 16 kHz, (N,); a synthetic one if None.
+        seed: seed of the synthetic room.
     """
     response = made_room(np.random.default_rng(seed)) if room is None else room
     conditions = [
@@ -122,12 +129,15 @@ def standard_conditions(
 
 
 def as_int16(audio: Samples) -> Samples:
-    """Rounded and clipped to 16-bit samples, in [-1, 1]."""
+    """Round and clip to the values of 16-bit samples, as float32 in [-1, 1]."""
     return (np.clip(np.round(audio * 32768), -32768, 32767) / 32768).astype(np.float32)
 
 
 def speech_levels(recording: Recording) -> NDArray[np.float64]:
-    """RMS of each channel while its speaker speaks, (2,); where one never does, the other's."""
+    """Return the RMS of each channel while its speaker speaks, (2,).
+
+    A channel whose speaker never speaks gets the level of the other channel.
+    """
     levels = np.zeros(2)
     for channel, samples in enumerate(recording.audio):
         spoken = spoken_samples(samples, recording.activity[channel])
@@ -138,23 +148,26 @@ def speech_levels(recording: Recording) -> NDArray[np.float64]:
 
 
 def spoken_samples(samples: Samples, active: BoolFrames) -> Samples:
-    """The samples (N,) that lie in active frames (T,)."""
+    """Return the samples (N,) that lie in active frames (T,)."""
     return samples[np.repeat(active, FRAME_SAMPLES)[: len(samples)].nonzero()[0]]
 
 
 def add_noise(recording: Recording, noise: Samples, snr_db: float) -> Samples:
-    """Noise (2, N) of unit RMS, so far below each channel's speech."""
+    """Add noise (2, N) of unit RMS, `snr_db` below the speech level of each channel."""
     levels = (speech_levels(recording) * 10 ** (-snr_db / 20)).astype(np.float32)
     return np.asarray(recording.audio + noise * levels[:, None], np.float32)
 
 
 def white_noise(shape: tuple[int, ...], rng: np.random.Generator) -> Samples:
-    """Unit RMS."""
+    """Return white Gaussian noise of unit RMS."""
     return rng.standard_normal(shape, dtype=np.float32)
 
 
 def collect_voices(recordings: Sequence[Recording]) -> list[Voice]:
-    """What babble is made of: up to 30 s of speech of every channel; channels with less than a second are left out."""
+    """Collect up to 30 s of speech of every channel, to mix babble from.
+
+    Channels with less than 1 s of speech are left out.
+    """
     voices: list[Voice] = []
     for recording in recordings:
         for samples, active in zip(recording.audio, recording.activity, strict=True):
@@ -168,7 +181,11 @@ def collect_voices(recordings: Sequence[Recording]) -> list[Voice]:
 
 
 def babble(recording: Recording, voices: Sequence[Voice], rng: np.random.Generator) -> Samples:
-    """Six voices of other dialogues at once, without pauses, other ones in each channel, (2, N) of unit RMS."""
+    """Return babble for both channels, (2, N), of unit RMS.
+
+    Each channel mixes six voices of other dialogues, without their pauses. The two channels are
+    drawn independently.
+    """
     others = [voice.speech for voice in voices if voice.dialogue_id != recording.id]
     length = recording.audio.shape[1]
     mixed = np.zeros((2, length), np.float32)
@@ -179,7 +196,7 @@ def babble(recording: Recording, voices: Sequence[Voice], rng: np.random.Generat
 
 
 def telephone(audio: Samples) -> Samples:
-    """8 kHz, 300-3400 Hz, 8-bit mu-law, and back, (2, N)."""
+    """Return the audio after a telephone line, (2, N): 8 kHz, 300-3400 Hz, 8-bit mu-law."""
     from scipy.signal import butter, sosfilt
 
     band = butter(4, TELEPHONE_BAND_HZ, "bandpass", fs=TELEPHONE_RATE_HZ, output="sos")
@@ -194,7 +211,10 @@ def telephone(audio: Samples) -> Samples:
 
 
 def made_room(rng: np.random.Generator) -> Samples:
-    """Impulse response of unit energy: the direct sound, and noise that decays by 60 dB in 0.6 s."""
+    """Return a synthetic impulse response at 16 kHz, of unit energy.
+
+    It is a direct sound, then noise that decays by 60 dB in 0.6 s.
+    """
     times_s = np.arange(1, round(RT60_S * SAMPLE_RATE_HZ)) / SAMPLE_RATE_HZ
     tail = rng.standard_normal(len(times_s)) * 10 ** (-3 * times_s / RT60_S)
     tail *= 10 ** (-DIRECT_TO_REVERBERANT_DB / 20) / np.sqrt(np.sum(tail**2))
@@ -203,10 +223,12 @@ def made_room(rng: np.random.Generator) -> Samples:
 
 
 def read_room(path: Path) -> Samples:
-    """A measured impulse response at 16 kHz, from its direct sound on, of unit energy, (N,).
+    """Read a measured impulse response; return it at 16 kHz from its direct sound on, (N,).
+
+    It has unit energy. A file with several channels gives its first channel.
 
     Raises:
-        DialogueError: it cannot be read, or is silent.
+        DialogueError: the file cannot be read, or is silent.
     """
     try:
         sound, rate_hz = sf.read(path, dtype="float32", always_2d=True)
@@ -224,12 +246,12 @@ def read_room(path: Path) -> Samples:
 
 
 def reverberate(audio: Samples, response: Samples) -> Samples:
-    """Every channel in that room, (2, N); what rings on after the end is cut."""
+    """Convolve each channel with an impulse response, (2, N); the tail after the end is cut."""
     from scipy.signal import oaconvolve
 
     return np.asarray(oaconvolve(audio, response[None], axes=1), np.float32)[:, : audio.shape[1]]
 
 
 def bleed(audio: Samples, level_db: float) -> Samples:
-    """Each channel also hears the other, so much quieter."""
+    """Add to each channel the other one, scaled by `level_db` dB."""
     return np.asarray(audio + 10 ** (level_db / 20) * audio[::-1], np.float32)

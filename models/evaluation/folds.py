@@ -1,11 +1,12 @@
-"""Which model has not heard which dialogue, for a cross-validated evaluation.
+"""Read which model scores which dialogue in a cross-validated evaluation.
 
 A folder holds `folds.json`, one object that names a model file for every dialogue,
 
     {"dialogue id": "relative/path/model.onnx", ...}
 
-with paths relative to the folder. Every dialogue is to be scored by a model, and by thresholds, that did
-not learn from it. Whether that is so, only the one who wrote the folder knows.
+with paths relative to the folder. Each dialogue should be scored by a model, and by thresholds,
+that were not trained or tuned on it. The code cannot check this: it relies on the author of the
+folder.
 """
 
 from __future__ import annotations
@@ -21,15 +22,15 @@ FILE_NAME = "folds.json"
 
 
 def read_folds(folder: Path, dialogue_ids: Sequence[str]) -> dict[str, Path]:
-    """The model file of every dialogue.
+    """Return the model file of every dialogue, by dialogue id.
 
     Args:
-        folder: holds folds.json; dialogues that are named there and not asked for are ignored.
-        dialogue_ids: to be scored.
+        folder: the folder that holds folds.json.
+        dialogue_ids: the dialogues to score; other dialogues in folds.json are ignored.
     Returns:
-        By id, in the order asked for. The files need not exist.
+        The paths in the order of `dialogue_ids`. The files need not exist.
     Raises:
-        DialogueError: folds.json cannot be read, is not such an object, or lacks a dialogue.
+        DialogueError: folds.json cannot be read, is no such object, or lacks a dialogue.
     """
     path = folder / FILE_NAME
     try:

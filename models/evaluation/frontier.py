@@ -1,18 +1,19 @@
-"""How soon an end of turn can be called, against how often a thinking pause is cut off: the end-of-turn frontier.
+"""Measure the end-of-turn frontier: latency against the share of holds that are cut off.
 
-Every pause of a speaker, of at least 0.2 s, is a hold (the speaker continues first, within 5 s) or an
-end of turn (the other takes the floor: speaks for at least 1 s, a known backchannel does not count).
-Pauses in which the other says something shorter and the speaker then continues are left out; the exact
-rule is that of `find_pauses` in dialogues/events.py. Ends of turns with a short answer are therefore
-not measured, and neither are backchannels in a pause.
+Every pause of a speaker of at least 0.2 s is a hold (the speaker continues first, within 5 s) or
+an end of turn (the other speaker takes the floor: they speak for at least 1 s, and a known
+backchannel does not count). A pause in which the other speaker says less and the first speaker
+then continues is left out. `find_pauses` in dialogues/events.py has the exact rule. So ends of
+turns with a short answer are not measured, nor are backchannels in a pause.
 
-A system is asked every 0.1 s from the pause's start how sure it is of an end. It waits at least `delay`, fires when its
-score passes `threshold`, and gives up waiting at `timeout`: it fires at min(max(delay, first time the score exceeds
-threshold), timeout). A score that is NaN passes no threshold. Cut-off is the share of holds longer than that, latency the
-mean firing time over ends.
+A system gives a score every 0.1 s from the start of the pause. A high score means an end of turn.
+The system fires at min(max(delay, first time that score > threshold), timeout): never before
+`delay`, and at `timeout` at the latest. A NaN score passes no threshold. Cut-off is the share of
+holds that last longer than their firing time. Latency is the mean firing time over ends of turns.
 
-The plain silence timer fires after a fixed wait, any multiple of 0.1 s up to the longest time-out: finer than the grid of
-delays and time-outs, so that no system beats it for the grid's sake.
+The plain silence timer fires after a fixed wait. The wait is any multiple of 0.1 s up to the
+longest time-out. This grid is finer than that of delays and time-outs, so that no system beats
+the timer only because of its grid.
 
 Source: LiveKit's eot-bench.
 """
@@ -33,17 +34,16 @@ from .predictions import EvaluatedDialogue, Setting, heard_frame
 THRESHOLDS = np.arange(101) / 100
 DELAYS_S = np.arange(1, 11) / 10
 TIMEOUTS_S = np.arange(2, 8) / 2
-TIMES_S = (
-    np.arange(1, 36) / 10
-)  # at which scores are read, from a pause's start to the longest time-out
-LATENCIES_S = (0.3, 0.6)  # at which the smallest cut-off is reported
-CUT_OFFS = (0.05, 0.1)  # at which the smallest latency is reported
-_BLOCK = 100  # draws of the bootstrap that are in memory at once
+# Scores are read at these times after the start of a pause, up to the longest time-out.
+TIMES_S = np.arange(1, 36) / 10
+LATENCIES_S = (0.3, 0.6)  # limits within which the smallest cut-off is reported
+CUT_OFFS = (0.05, 0.1)  # limits within which the smallest latency is reported
+_BLOCK = 100  # bootstrap draws in memory at once
 
 
 @dataclass(frozen=True)
 class DialoguePause:
-    """One pause and the place of its dialogue among those evaluated."""
+    """A pause, and the index of its dialogue among those evaluated."""
 
     dialogue: int
     pause: Pause
@@ -51,7 +51,10 @@ class DialoguePause:
 
 @dataclass(frozen=True)
 class OperatingPoint:
-    """Settings of a system and what they give; the silence timer has no threshold (NaN), and one wait for delay and time-out."""
+    """The settings of a system, and the cut-off and latency that they give.
+
+    The silence timer has no threshold (NaN); its delay and time-out are both its wait.
+    """
 
     threshold: float
     delay_s: float
@@ -62,9 +65,12 @@ class OperatingPoint:
 
 @dataclass(frozen=True)
 class Best:
-    """The smallest cut-off or latency within a limit on the other, and the settings that reach it; NaN and None if none do.
+    """The smallest cut-off or latency within a limit on the other one.
 
-    Every draw of the interval chooses its settings anew.
+    Attributes:
+        estimate: the smallest value; each bootstrap draw chooses its own settings. NaN if no
+            settings keep the limit.
+        point: the settings that reach it on all dialogues; None if no settings keep the limit.
     """
 
     estimate: Estimate
@@ -73,13 +79,13 @@ class Best:
 
 @dataclass(frozen=True)
 class Frontier:
-    """What a system can trade between cutting off and being late.
+    """The trade-off between cut-off and latency of one system.
 
     Attributes:
-        holds, ends: how many pauses there are of each.
-        cut_off_at: the smallest cut-off by the limit on latency in seconds, LATENCIES_S.
-        latency_at: the smallest latency in seconds by the limit on cut-off, CUT_OFFS.
-        points: those that no other beats in both, the fastest first.
+        holds, ends: number of pauses of each kind.
+        cut_off_at: the smallest cut-off, by the limit on latency in seconds (LATENCIES_S).
+        latency_at: the smallest latency in seconds, by the limit on cut-off (CUT_OFFS).
+        points: the Pareto front, fastest first.
     """
 
     holds: int
@@ -90,7 +96,7 @@ class Frontier:
 
 
 def find_dialogue_pauses(dialogues: Sequence[EvaluatedDialogue]) -> list[DialoguePause]:
-    """Every pause of some dialogues, backchannels taken out."""
+    """Return every pause of the dialogues; known backchannels do not count as speech."""
     return [
         DialoguePause(number, pause)
         for number, dialogue in enumerate(dialogues)
@@ -101,12 +107,15 @@ def find_dialogue_pauses(dialogues: Sequence[EvaluatedDialogue]) -> list[Dialogu
 def read_pauses(
     dialogues: Sequence[EvaluatedDialogue], pauses: Sequence[DialoguePause], setting: Setting
 ) -> NDArray[np.float32]:
-    """p_next of the other speaker at TIMES_S from each pause's start, (N, len(TIMES_S)); a dialogue's last is kept beyond its end.
+    """Return p_next of the other speaker at TIMES_S from each pause's start, (N, len(TIMES_S)).
+
+    Beyond the end of a dialogue its last value is used.
 
     Args:
-        dialogues: those that the pauses were found in.
+        dialogues: the dialogues in which the pauses were found.
         pauses: from `find_dialogue_pauses`.
-        setting: in "mono" only the speaker who paused was heard, as a dialogue system hears its user.
+        setting: in "mono" the model received only the speaker who paused, as a dialogue system
+            receives only its user.
     """
     scores = np.zeros((len(pauses), len(TIMES_S)), np.float32)
     for row, found in zip(scores, pauses, strict=True):
@@ -119,17 +128,18 @@ def read_pauses(
 
 
 def frontier(dialogues: Sequence[EvaluatedDialogue], setting: Setting) -> Frontier:
-    """The frontier of p_next."""
+    """Return the frontier of p_next."""
     pauses = find_dialogue_pauses(dialogues)
     return score_pauses(pauses, read_pauses(dialogues, pauses, setting))
 
 
 def score_pauses(pauses: Sequence[DialoguePause], scores: NDArray[np.floating]) -> Frontier:
-    """Any system's frontier.
+    """Return the frontier of any system's scores.
 
     Args:
         pauses: from `find_dialogue_pauses`.
-        scores: in [0, 1], high for an end of turn, at TIMES_S from each pause's start, (N, len(TIMES_S)).
+        scores: scores in [0, 1] at TIMES_S from each pause's start, (N, len(TIMES_S)); high for
+            an end of turn.
     """
     settings = np.stack(
         np.meshgrid(THRESHOLDS, DELAYS_S, TIMEOUTS_S, indexing="ij"), axis=-1
@@ -138,13 +148,13 @@ def score_pauses(pauses: Sequence[DialoguePause], scores: NDArray[np.floating]) 
 
 
 def timer_frontier(pauses: Sequence[DialoguePause]) -> Frontier:
-    """The frontier of a plain silence timer."""
+    """Return the frontier of a plain silence timer."""
     settings = np.stack([np.full(len(TIMES_S), np.nan), TIMES_S, TIMES_S], axis=1)
     return _frontier(pauses, settings, iter([np.repeat(TIMES_S[:, None], len(pauses), axis=1)]))
 
 
 def _firing_times(scores: NDArray[np.floating]) -> Iterator[Floats]:
-    """For every threshold, (delays * time-outs, N)."""
+    """Yield, for every threshold, the firing times of each pause, (delays * time-outs, N)."""
     delays, timeouts = (
         grid.reshape(-1, 1) for grid in np.meshgrid(DELAYS_S, TIMEOUTS_S, indexing="ij")
     )
@@ -157,7 +167,13 @@ def _firing_times(scores: NDArray[np.floating]) -> Iterator[Floats]:
 def _frontier(
     pauses: Sequence[DialoguePause], settings: Floats, firing_times: Iterator[Floats]
 ) -> Frontier:
-    """From the settings, (S, 3), and the firing times of each of them in every pause, in blocks (some of S, N)."""
+    """Return the frontier of a grid of settings.
+
+    Args:
+        pauses: from `find_dialogue_pauses`, N.
+        settings: threshold, delay and time-out of each setting, (S, 3).
+        firing_times: the firing time of each setting in every pause, in blocks (part of S, N).
+    """
     numbers, dialogues = consecutive(np.array([found.dialogue for found in pauses], np.int64))
     hold = np.array([found.pause.kind == "hold" for found in pauses], bool)
     lengths_s = np.array(
@@ -195,19 +211,32 @@ def _frontier(
 
 @dataclass(frozen=True)
 class _Sums:
-    """Per dialogue: holds cut off and seconds of latency under each setting, (D, S), and how many holds and ends, (D, 2)."""
+    """Sums per dialogue (D) and setting (S), from which the bootstrap computes rates.
+
+    Attributes:
+        cut: number of holds that are cut off, (D, S).
+        late_s: seconds of latency, summed over ends of turns, (D, S).
+        kinds: number of holds and of ends of turns, (D, 2).
+    """
 
     cut: Floats
     late_s: Floats
     kinds: Floats
 
     def rates(self, counts: Floats) -> tuple[Floats, Floats]:
-        """Cut-off and latency, each (R, S), when the dialogues count so often, (R, D); infinite without holds or ends."""
+        """Return cut-off and latency, (R, S) each, for dialogues weighted by `counts`, (R, D).
+
+        Without holds the cut-off is infinite; without ends of turns the latency is.
+        """
         holds, ends = (counts @ self.kinds).T[:, :, None]
         return _share(counts @ self.cut, holds), _share(counts @ self.late_s, ends)
 
     def least(self, which: int, limit: float) -> Statistic:
-        """The smallest cut-off (0) or latency (1) among the settings that keep the other within a limit; NaN if none do."""
+        """Return a statistic: the smallest cut-off (`which` 0) or latency (1).
+
+        Only settings count that keep the other value within `limit`. The statistic is NaN if
+        there are none.
+        """
 
         def block(counts: Floats) -> Floats:
             rates = self.rates(counts)
@@ -224,19 +253,25 @@ def _share(sums: Floats, of: Floats) -> Floats:
 
 
 def best_cut_off(points: Sequence[OperatingPoint], latency_s: float) -> OperatingPoint | None:
-    """The point with the fewest cut-offs among those at most this slow, the fastest of equals."""
+    """Return the point with the smallest cut-off within a limit on latency.
+
+    Of equal points, it is the fastest. None if no point keeps the limit.
+    """
     within = (p for p in points if p.latency_s <= latency_s + 1e-9 and np.isfinite(p.cut_off))
     return min(within, key=lambda p: (p.cut_off, p.latency_s), default=None)
 
 
 def best_latency(points: Sequence[OperatingPoint], cut_off: float) -> OperatingPoint | None:
-    """The fastest point among those that cut off at most this share, of equals the one with the fewest."""
+    """Return the fastest point within a limit on cut-off.
+
+    Of equal points, it is the one with the smallest cut-off. None if no point keeps the limit.
+    """
     within = (p for p in points if p.cut_off <= cut_off + 1e-9 and np.isfinite(p.latency_s))
     return min(within, key=lambda p: (p.latency_s, p.cut_off), default=None)
 
 
 def pareto_front(points: Sequence[OperatingPoint]) -> tuple[OperatingPoint, ...]:
-    """The points that cut off less than every faster one, the fastest first."""
+    """Return the Pareto front: points that cut off less than every faster point, fastest first."""
     kept: list[OperatingPoint] = []
     for point in sorted(points, key=lambda p: (p.latency_s, p.cut_off)):
         if (

@@ -1,7 +1,8 @@
-"""Shift or hold in parts of the dialogues: one corpus, one call. Shows where a pooled figure comes from.
+"""Measure shift or hold in groups of dialogues, such as one corpus or one call.
 
-The AUC is that of a score 250 ms into the silence, pooled over the shifts and holds of the group alone. A
-group in which one kind is missing has none.
+The groups show where a pooled figure comes from. The AUC is that of a score 250 ms into the
+silence, over the shifts and holds of the group alone. It is NaN for a group that lacks shifts or
+holds.
 """
 
 from __future__ import annotations
@@ -20,14 +21,15 @@ def measure_groups(
     said_by: Mapping[str, Sequence[EvaluatedDialogue]],
     groups: Sequence[str],
 ) -> dict[str, GroupFigures]:
-    """Figures of every group of dialogues.
+    """Return the figures of every group of dialogues.
 
     Args:
-        said_by: what each system said, by name, of the same dialogues in the same order; "stereo" is
-            scored with both channels heard, every other one with the speaker's alone.
-        groups: the group of each dialogue, one name for each.
+        said_by: the predictions of each system, by name, for the same dialogues in the same
+            order. "stereo" is scored with both channels, all others with the speaker's channel
+            alone.
+        groups: the name of each dialogue's group.
     Returns:
-        By group, in the order in which they first occur.
+        The figures by group, in the order in which the groups first occur.
     """
     first = next(iter(said_by.values()))
     silences = find_silences(first)

@@ -1,12 +1,14 @@
-"""A judge of turn completeness as one more system: what a network that learns from it could reach at best.
+"""Score a judge of turn completeness as one more system.
 
-Its scores are made elsewhere, by a judge that has not heard the call (cross-validated by call), and come
-in one .npz file: for each dialogue an array named by its id, (2, T) float32 at 50 Hz, the probability
-that the speaker's turn is complete at that frame as heard so far, NaN where it was not asked.
+The judge is an upper bound for a network that learns from it. Its scores are made elsewhere, by a
+judge that was not trained on the call (cross-validated by call). They come in one .npz file with
+one array per dialogue, named by the dialogue's id: (2, T) float32 at 50 Hz. A value is the
+probability that the speaker's turn is complete, given the audio up to that frame. It is NaN where
+the judge was not run.
 
-The scores take the place of p_next of the other speaker in the mono setting, as a baseline's do. Between
-two answers in a silence the last one stands. Before the first one in a silence there is none: a shift or
-hold is then left out at that time, and an end of turn is not called.
+The scores replace p_next of the other speaker in the mono setting, as those of a baseline do. In
+a silence, a score is valid until the next one. Before the first score of a silence there is none:
+a shift or hold is not measured at that time, and no end of turn is called.
 """
 
 from __future__ import annotations
@@ -27,18 +29,17 @@ from .predictions import EvaluatedDialogue, Frames
 from .report import PLOTTED_MS, read_at
 from .shift_hold import find_silences
 
-MOST_APART_FRAMES = (
-    2  # lengths of a dialogue and of its scores: the last frame may be rounded in or out
-)
+# Largest difference in length of a dialogue and its scores: both round their last frame.
+MOST_APART_FRAMES = 2
 
 
 @dataclass(frozen=True)
 class Coverage:
-    """How much of what is measured the judge was asked about; each pair is asked and all.
+    """How many of the measured events have a score of the judge; each pair is (scored, all).
 
     Attributes:
-        pauses: holds and ends of turns with an answer at any of the times that the frontier reads.
-        silences: shifts and holds with an answer 250 ms into the silence.
+        pauses: holds and ends of turns with a score at any time that the frontier reads.
+        silences: shifts and holds with a score 250 ms into the silence.
     """
 
     pauses: tuple[int, int]
@@ -46,19 +47,20 @@ class Coverage:
 
 
 def read_judge(path: Path, frames: Mapping[str, int]) -> dict[str, Frames]:
-    """A judge's scores of some dialogues.
+    """Read the scores of a judge for some dialogues.
 
     Args:
         path: the .npz file; dialogues in it that are not asked for are ignored.
-        frames: the length of each dialogue, by id, in frames of 20 ms.
+        frames: the length of each dialogue in frames of 20 ms, by id.
     Returns:
-        By id, (2, frames) in [0, 1], NaN where the judge was not asked.
+        The scores by id, (2, frames) in [0, 1]; NaN where the judge was not run.
     Raises:
-        DialogueError: no such file, not an .npz, a dialogue is missing, its scores are more than two
-            frames longer or shorter than the dialogue, or they are no probabilities (2, T).
+        DialogueError: the file does not exist or is no .npz; a dialogue is missing; its scores
+            are more than two frames longer or shorter than the dialogue; or they are not
+            probabilities of shape (2, T).
     """
     try:
-        with path.open("rb") as file:  # of its own, because np.load leaves what it cannot read open
+        with path.open("rb") as file:  # np.load itself would not close a file that it cannot read
             loaded = np.load(file)
             arrays = loaded if isinstance(loaded, np.lib.npyio.NpzFile) else {}
             scores = {name: arrays[name] for name in frames if name in arrays}
@@ -80,16 +82,14 @@ def read_judge(path: Path, frames: Mapping[str, int]) -> dict[str, Frames]:
 
 
 def judge_dialogue(recording: Recording, asked: Frames) -> EvaluatedDialogue:
-    """What the judge said of a dialogue, where the measures look for p_next in the mono setting.
+    """Put the scores of the judge where the measures look for p_next in the mono setting.
 
     Args:
-        recording: only its activity is used.
-        asked: (2, T), from `read_judge`.
+        recording: the dialogue; its audio is not used.
+        asked: scores from `read_judge`, (2, T).
     """
     complete = asked.copy()
-    for speaker, start, end in silences_to_score(
-        recording
-    ):  # in order: a later silence has its own answers
+    for speaker, start, end in silences_to_score(recording):  # in order of time
         answers = asked[speaker, start:end]
         newest = np.maximum.accumulate(np.where(np.isnan(answers), -1, np.arange(len(answers))))
         complete[speaker, start:end] = np.where(newest >= 0, answers[newest], np.nan)
@@ -97,7 +97,7 @@ def judge_dialogue(recording: Recording, asked: Frames) -> EvaluatedDialogue:
 
 
 def coverage(judged: Sequence[EvaluatedDialogue]) -> Coverage:
-    """How much the judge was asked about."""
+    """Count the measured events, and those with a score of the judge."""
     pauses, silences = find_dialogue_pauses(judged), find_silences(judged)
     in_pauses = ~np.isnan(read_pauses(judged, pauses, "mono")).all(axis=1)
     in_silences = ~np.isnan(read_at(judged, silences, "mono", PLOTTED_MS))

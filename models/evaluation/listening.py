@@ -1,4 +1,4 @@
-"""Whole dialogues through a network, block by block, so that memory does not grow with their length."""
+"""Run whole dialogues through a network in blocks, so that memory does not grow with length."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ import torch
 from ..dialogues.activity import Samples
 from ..turn_model import TurnModel, TurnOutput, TurnProbabilities
 
-BLOCK_S = 30.0  # of audio in one forward pass
+BLOCK_S = 30.0  # audio of one forward pass
 
 
 def listen(
     model: TurnModel, audio: Samples, device: str = "cpu"
 ) -> Iterator[tuple[TurnOutput, TurnProbabilities]]:
-    """What a network says and holds in mind of a dialogue, from its beginning; at each block's end its state is carried on.
+    """Run a dialogue through a network from its beginning; the state passes from block to block.
 
     Args:
-        model: in evaluation mode, on the device.
-        audio: (2, N) at the network's rate; what is left of a step at the end is not heard.
+        model: the network, in evaluation mode, on `device`.
+        audio: samples at the network's sample rate, (2, N); an incomplete last frame is dropped.
         device: torch device.
     Yields:
-        For every 30 s, outputs and probabilities of one conversation, (1, 2, T, ...).
+        For every 30 s, the outputs and the probabilities of the dialogue, (1, 2, T, ...).
     """
     step = model.config.frame_samples
     block = step * round(BLOCK_S * model.config.frame_rate_hz)

@@ -1,12 +1,14 @@
-"""Measures of scores against what happened, with 95 % intervals over dialogues.
+"""Compare scores with outcomes, with 95 % intervals over dialogues.
 
-Every measure is a function of how often each dialogue counts: once each gives the value, random draws with replacement
-give the interval (bootstrap over dialogues, since events of one dialogue are not independent). All draws are computed
-at once. NaN stands for what cannot be had: no positives, no negatives, or an interval from a single dialogue.
+Every measure is a function of the weights of the dialogues. Weight 1 for each dialogue gives the
+value; random draws with replacement give the interval. This bootstrap draws dialogues, not
+events, because events of one dialogue are not independent. All draws are computed at once. NaN
+means that a value is undefined: there are no positives or no negatives, or the interval would
+come from a single dialogue.
 
-The AUC is pooled over all events, and within dialogue and speaker. Pooled, a score can be right only
-because one speaker (or one corpus) yields the floor more often than another; within, an event is
-compared with events of the same speaker in the same dialogue alone.
+There are two AUCs: pooled over all events, and within dialogue and speaker. A pooled AUC can be
+high only because one speaker (or one corpus) yields the floor more often than another. The AUC
+within compares an event only with events of the same speaker in the same dialogue.
 """
 
 from __future__ import annotations
@@ -22,14 +24,12 @@ SEED = 0
 THRESHOLD = 0.5
 
 Floats = NDArray[np.float64]
-Statistic = Callable[
-    [Floats], Floats
-]  # how often each dialogue counts, (R, D) -> one value per row, (R,)
+Statistic = Callable[[Floats], Floats]  # weights of the dialogues, (R, D) -> values, (R,)
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A value and its 95 % interval; NaN where it cannot be had."""
+    """A value and its 95 % interval; NaN where undefined."""
 
     value: float
     low: float
@@ -38,13 +38,14 @@ class Estimate:
 
 @dataclass(frozen=True)
 class BinaryScore:
-    """How well scores tell positives from negatives.
+    """How well scores separate positives from negatives.
 
     Attributes:
-        positives, negatives: how many were scored.
+        positives, negatives: number of scored events of each kind.
         auc: over all pairs of a positive and a negative.
-        balanced_accuracy, weighted_f1: positive is called what scores at least THRESHOLD.
-        auc_within: over the pairs of the same dialogue and speaker; None if speakers were not given.
+        balanced_accuracy, weighted_f1: an event with a score of at least THRESHOLD is predicted
+            positive.
+        auc_within: over pairs of the same dialogue and speaker; None if speakers were not given.
     """
 
     positives: int
@@ -56,11 +57,14 @@ class BinaryScore:
 
 
 def estimate(statistic: Statistic, dialogues: int) -> Estimate:
-    """A statistic's value and its bootstrap interval; the draws are the same for every statistic of as many dialogues.
+    """Return the value of a statistic and its bootstrap interval.
+
+    The draws depend only on the number of dialogues, so statistics of the same dialogues share
+    them. Draws with a NaN result are left out.
 
     Args:
-        statistic: of how often each dialogue counts, (R, dialogues) -> (R,).
-        dialogues: how many have anything to count; draws that give NaN are left out.
+        statistic: a function of the weights of the dialogues, (R, dialogues) -> (R,).
+        dialogues: number of dialogues that have events.
     """
     value = float(statistic(np.ones((1, dialogues)))[0]) if dialogues else float("nan")
     if dialogues < 2:
@@ -80,13 +84,14 @@ def score_binary(
     dialogue: NDArray[np.int64],
     speaker: NDArray[np.int64] | None = None,
 ) -> BinaryScore:
-    """AUC, balanced accuracy and weighted F1 of events.
+    """Return AUC, balanced accuracy and weighted F1 of events.
 
     Args:
-        scores: (N,); NaN: this event was not scored and does not count.
-        positive: (N,).
-        dialogue: (N,), any number that tells the events of one dialogue from those of another.
-        speaker: (N,), 0 or 1, whose events they are; for the AUC within dialogue and speaker.
+        scores: score of each event, (N,); events with NaN are left out.
+        positive: whether each event is positive, (N,).
+        dialogue: an integer for each event, (N,); events of one dialogue share it.
+        speaker: the speaker of each event, 0 or 1, (N,); needed for the AUC within dialogue and
+            speaker.
     """
     known = ~np.isnan(scores)
     speakers = None if speaker is None else speaker[known]
@@ -115,7 +120,11 @@ def score_binary(
 
 
 def consecutive(dialogue: NDArray[np.int64]) -> tuple[NDArray[np.int64], int]:
-    """Dialogue numbers 0, 1, ... without holes, (N,), and how many there are: those that have something to count."""
+    """Renumber the dialogues that have events as 0, 1, ... without gaps.
+
+    Returns:
+        The new numbers, (N,), and the number of dialogues.
+    """
     different, numbers = np.unique(dialogue, return_inverse=True)
     return numbers, len(different)
 
@@ -123,7 +132,7 @@ def consecutive(dialogue: NDArray[np.int64]) -> tuple[NDArray[np.int64], int]:
 def sums_by_dialogue(
     values: NDArray[np.float64 | np.bool_], numbers: NDArray[np.int64], dialogues: int
 ) -> Floats:
-    """Sum of the rows of each dialogue, (N, ...) -> (dialogues, ...)."""
+    """Sum the rows of each dialogue, (N, ...) -> (dialogues, ...)."""
     order = np.argsort(numbers, kind="stable")
     before = np.concatenate(
         [np.zeros((1, *values.shape[1:])), np.cumsum(values[order], axis=0, dtype=np.float64)]
@@ -135,9 +144,11 @@ def sums_by_dialogue(
 def auc_statistic(
     scores: Floats, positive: NDArray[np.bool_], numbers: NDArray[np.int64], dialogues: int
 ) -> Statistic:
-    """Area under the ROC curve: the chance that a positive scores above a negative, ties counting half.
+    """Return a statistic: the area under the ROC curve, pooled over all events.
 
-    Wins of every dialogue's positives over every dialogue's negatives are counted once, (D, D); each draw only weighs them.
+    It is the probability that a positive scores above a negative; a tie counts half. The wins of
+    each dialogue's positives over each dialogue's negatives, (D, D), are counted once. Each draw
+    only weights them.
     """
     wins = np.zeros((dialogues, dialogues))
     for against in range(dialogues):
@@ -163,16 +174,17 @@ def auc_within_statistic(
     numbers: NDArray[np.int64],
     dialogues: int,
 ) -> Statistic:
-    """Area under the ROC curve within dialogue and speaker.
+    """Return a statistic: the area under the ROC curve within dialogue and speaker.
 
-    Of all pairs of a positive and a negative of the same speaker in the same dialogue, the share in
-    which the positive scores higher, ties counting half. A speaker with only one kind gives no pair.
+    Pairs are formed of a positive and a negative of the same speaker in the same dialogue. The
+    statistic is the share of pairs in which the positive scores higher; a tie counts half. A
+    speaker with events of only one kind gives no pairs.
 
     Args:
-        scores, positive: of events, (N,).
-        speaker: whose they are, 0 or 1, (N,).
-        numbers: of their dialogues, 0 to dialogues - 1, (N,).
-        dialogues: how many.
+        scores, positive: score and kind of each event, (N,).
+        speaker: speaker of each event, 0 or 1, (N,).
+        numbers: dialogue of each event, 0 to dialogues - 1, (N,).
+        dialogues: number of dialogues.
     """
     right, pairs = np.zeros(dialogues), np.zeros(dialogues)
     for number in range(dialogues):
@@ -185,31 +197,33 @@ def auc_within_statistic(
 
 
 def auc(scores: Floats, positive: NDArray[np.bool_]) -> float:
-    """Area under the ROC curve of all events; NaN if either kind is missing."""
+    """Return the area under the ROC curve of all events; NaN if there is only one kind."""
     return float(
         auc_statistic(scores, positive, np.zeros(len(scores), np.int64), 1)(np.ones((1, 1)))[0]
     )
 
 
 def balanced_accuracy(confusion: Floats) -> Floats:
-    """Mean of the accuracies on positives and on negatives.
+    """Return the mean of the accuracy on positives and the accuracy on negatives.
 
     Args:
         confusion: true positives, false negatives, false positives, true negatives, (R, 4).
     Returns:
-        (R,), NaN where either kind is missing.
+        (R,); NaN where there is only one kind.
     """
     hit, missed, false, rejected = confusion.T
     return (_ratio(hit, hit + missed) + _ratio(rejected, false + rejected)) / 2
 
 
 def weighted_f1(confusion: Floats) -> Floats:
-    """F1 of positives and of negatives, weighted by how many there are, as VAP's results are given.
+    """Return the mean of the F1 of positives and of negatives, weighted by their counts.
+
+    Published VAP results use this measure.
 
     Args:
         confusion: true positives, false negatives, false positives, true negatives, (R, 4).
     Returns:
-        (R,), NaN where either kind is missing.
+        (R,); NaN where there is only one kind.
     """
     hit, missed, false, rejected = confusion.T
     positives, negatives = hit + missed, false + rejected
@@ -226,5 +240,5 @@ def weighted_f1(confusion: Floats) -> Floats:
 
 
 def _ratio(above: Floats, below: Floats) -> Floats:
-    """Quotients, NaN where there is nothing to divide by."""
+    """Return quotients; NaN where the divisor is not positive."""
     return np.divide(above, below, out=np.full(np.shape(above), np.nan), where=below > 0)

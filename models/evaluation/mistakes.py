@@ -1,6 +1,7 @@
-"""The worst mistakes, to hear and to see: clips of the shifts and holds that the model got most wrong with both channels heard.
+"""Find and show the worst mistakes of the model: audio clips and pictures of shifts and holds.
 
-Worst are the shifts with the lowest p_shift and the holds with the highest, 250 ms into the silence, half of each.
+The worst mistakes are the shifts with the lowest p_shift and the holds with the highest, 250 ms
+into the silence, with both channels as input. About half of them are shifts, half holds.
 """
 
 from __future__ import annotations
@@ -20,16 +21,17 @@ from .predictions import EvaluatedDialogue
 from .report import PLOTTED_MS, SETTINGS, Mistake, read_at
 from .shift_hold import Silence, find_silences
 
-BEFORE_S, AFTER_S = 5.0, 1.0  # shown and heard before the silence and after its end
+BEFORE_S, AFTER_S = 5.0, 1.0  # length of a clip before the silence and after it
 LEVEL_RATE_HZ = 200
 
 
 def find_mistakes(
     dialogues: Sequence[EvaluatedDialogue], count: int
 ) -> list[tuple[Silence, float]]:
-    """The worst `count` silences with p_shift, missed shifts and misjudged holds in turn, the worst first.
+    """Return the worst `count` mistakes, each with its p_shift, worst first.
 
-    Only silences on whose wrong side the model was count: p_shift below a half before a shift, from a half on before a hold.
+    A mistake is a shift with p_shift below 0.5 or a hold with p_shift of at least 0.5. If one
+    kind has too few, the other fills up.
     """
     silences = find_silences(dialogues)
     scored = list(
@@ -53,7 +55,7 @@ def find_mistakes(
 def describe(
     dialogues: Sequence[EvaluatedDialogue], found: Sequence[tuple[Silence, float]]
 ) -> list[Mistake]:
-    """What the report says of them."""
+    """Return the report entries of mistakes from `find_mistakes`."""
     mistakes: list[Mistake] = []
     for number, (silence, p_shift) in enumerate(found, 1):
         event = silence.transition
@@ -74,24 +76,25 @@ def describe(
 
 
 def in_words(mistake: Mistake) -> str:
-    """What happened, and what the model thought."""
+    """Return two clauses: what happened, and what the model predicted."""
     happened = f"speaker {mistake.next_speaker} took over" if mistake.kind == "shift" else "went on"
     return (
-        f"Speaker {mistake.speaker} stopped at {mistake.time_s:.2f} s and after {mistake.silence_s:.2f} s {happened}, a {mistake.kind}; "
-        f"250 ms into the silence the model gave a shift a probability of {mistake.p_shift:.2f}."
+        f"Speaker {mistake.speaker} stopped at {mistake.time_s:.2f} s and after "
+        f"{mistake.silence_s:.2f} s {happened}, a {mistake.kind}; 250 ms into the silence the "
+        f"model gave a shift a probability of {mistake.p_shift:.2f}."
     )
 
 
 def write_mistake(
     folder: Path, mistake: Mistake, dialogue: EvaluatedDialogue, audio: Samples
 ) -> None:
-    """The clip as stereo wav, and its picture for light and for dark pages.
+    """Write the clip as a stereo WAV file, and its pictures for light and dark pages.
 
     Args:
-        folder: to write into.
-        mistake: one of `dialogue`.
-        dialogue: with what the model said.
-        audio: of the whole dialogue, (2, N) at 16 kHz.
+        folder: the folder to write to.
+        mistake: a mistake in `dialogue`.
+        dialogue: the dialogue with the model's predictions.
+        audio: the whole dialogue, (2, N) at 16 kHz.
     """
     start_s = max(0.0, mistake.time_s - BEFORE_S)
     end_s = min(mistake.time_s + mistake.silence_s + AFTER_S, audio.shape[1] / SAMPLE_RATE_HZ)
@@ -113,9 +116,10 @@ def _draw(
 ) -> None:
     end_s = start_s + clip.shape[1] / SAMPLE_RATE_HZ
     frames = slice(round(start_s * FRAME_RATE_HZ), round(end_s * FRAME_RATE_HZ))
+    # The prediction of a frame is made at its end.
     times_s = (
         np.arange(frames.start, frames.start + dialogue.activity[0, frames].size) + 1
-    ) / FRAME_RATE_HZ  # a frame is predicted on at its end
+    ) / FRAME_RATE_HZ
     with picture(
         folder, mistake.name, theme, (9.0, 3.6), nrows=3, height_ratios=[1, 1, 1.5], sharex=True
     ) as panels:
@@ -168,7 +172,10 @@ def _draw(
 
 
 def _envelope(samples: Samples) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
-    """Times in seconds and peaks of every 5 ms, the clip's largest being 1; silence stays flat."""
+    """Return the times in seconds and the peaks of every 5 ms.
+
+    The largest peak of the clip is scaled to 1; digital silence stays at 0.
+    """
     step = SAMPLE_RATE_HZ // LEVEL_RATE_HZ
     peaks = np.abs(samples[: len(samples) // step * step]).reshape(-1, step).max(axis=1, initial=0)
     return np.arange(len(peaks)) / LEVEL_RATE_HZ, peaks / max(float(peaks.max(initial=0)), 1e-3)

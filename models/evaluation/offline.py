@@ -1,4 +1,4 @@
-"""Runs whole recordings through the engine, many at a time: the same steps as live, rows of one batch for each recording."""
+"""Run whole recordings through the engine, many in one batch, with the same steps as live."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ from ...stream.engine import Engine
 Float32 = NDArray[np.float32]
 Outputs = dict[str, Float32]  # every output by its name, (2, T)
 OUTPUTS = ("vad", "p_now", "p_future", "p_next", "p_backchannel")
-HEARD = np.array([[1, 1], [1, 0], [0, 1]], np.float32)[
-    :, :, None
-]  # both channels, the first alone, the second alone
+# Input channels of the three rows: both channels, the first alone, the second alone.
+HEARD = np.array([[1, 1], [1, 0], [0, 1]], np.float32)[:, :, None]
 
 
 def step_recordings(
     engine: Engine, recordings: Sequence[Float32]
 ) -> list[tuple[Outputs, Outputs, Outputs]]:
-    """What the engine says of every recording, each from its own beginning to its own end.
+    """Run every recording from its own beginning to its own end, three times in one batch.
 
     Args:
         engine: the model.
-        recordings: samples in [-1, 1] at the model's rate, (2, N); a last, incomplete frame is completed with silence.
+        recordings: samples in [-1, 1] at the model's sample rate, (2, N) each; an incomplete last
+            frame is padded with zeros.
     Returns:
-        For each recording, what was said with both channels heard, with the first alone and with the second alone; the other
-        is digital silence then. Each output is (2, ceil(N / frame_samples)).
+        For each recording, the outputs with both channels as input, with the first channel alone,
+        and with the second alone. The missing channel is digital silence. Each output is (2,
+        ceil(N / frame_samples)).
     """
     size = engine.metadata.frame_samples
     frames = [-(-audio.shape[1] // size) for audio in recordings]
-    order = sorted(
-        range(len(frames)), key=lambda index: -frames[index]
-    )  # so that those still running are the first rows
+    # Longest first: recordings that are still running are then the first batch rows.
+    order = sorted(range(len(frames)), key=lambda index: -frames[index])
     said = [
         {name: np.zeros((len(HEARD), 2, count), np.float32) for name in OUTPUTS} for count in frames
     ]

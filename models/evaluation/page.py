@@ -1,4 +1,7 @@
-"""One page that shows a whole evaluation: pictures, tables, and the worst mistakes to listen to. It needs only its own folder."""
+"""Write one web page that shows an evaluation: plots, tables, and clips of the worst mistakes.
+
+The page needs only files of its own folder.
+"""
 
 from __future__ import annotations
 
@@ -15,25 +18,34 @@ from .predictions import EvaluatedDialogue
 from .report import PLOTTED_MS, SETTINGS, TIMER, Evaluation, as_json, roc_curve
 from .tables import Table, all_tables, describe_model, shown
 
-PICTURES = {  # in words, what each shows
-    "roc": "Shift or hold, 250 ms into a silence: the further a curve bends to the upper left, the better shifts are told from holds. The dotted "
-    "diagonal is chance.",
-    "frontier": "End of turn: the lower and the more to the left a line, the better. Each is the fewest thinking pauses cut off that its system can have "
-    "at that mean latency, over all thresholds, delays and time-outs. Dots are the policy's presets as they run; in stereo the other speaker's start "
-    "also ends a turn, which the line does not know.",
-    "reliability": "Calibration 250 ms into a silence: on the diagonal, a predicted 0.7 comes true seven times in ten. Below, how many predictions fall "
-    "into each bin; a bin with few says little.",
-    "robustness": "Shift or hold in harder conditions; the dotted lines are the clean recordings, whiskers are 95 % intervals over dialogues.",
+PICTURES = {  # name and caption of each plot
+    "roc": "Shift or hold, 250 ms into a silence: the further a curve bends to the upper left, the "
+    "better shifts are told from holds. The dotted diagonal is chance.",
+    "frontier": "End of turn: the lower and the more to the left a line, the better. Each is the "
+    "fewest thinking pauses cut off that its system can have at that mean latency, over all "
+    "thresholds, delays and time-outs. Dots are the policy's presets as they run; in stereo the "
+    "other speaker's start also ends a turn, which the line does not know.",
+    "reliability": "Calibration 250 ms into a silence: on the diagonal, a predicted 0.7 comes true "
+    "seven times in ten. Below, how many predictions fall into each bin; a bin with few says "
+    "little.",
+    "robustness": "Shift or hold in harder conditions; the dotted lines are the clean recordings, "
+    "whiskers are 95 % intervals over dialogues.",
 }
 STYLE = """
 :root { color-scheme: light dark; --paper: #fff; --ink: #222; --faint: #ddd; --soft: #666 }
-@media (prefers-color-scheme: dark) { :root { --paper: #16181c; --ink: #e6e6e6; --faint: #3a3d44; --soft: #a5a8ae } }
-body { background: var(--paper); color: var(--ink); font: 16px/1.5 system-ui, sans-serif; max-width: 1080px; margin: 2em auto; padding: 0 1em }
+@media (prefers-color-scheme: dark) { \
+:root { --paper: #16181c; --ink: #e6e6e6; --faint: #3a3d44; --soft: #a5a8ae } }
+body { background: var(--paper); color: var(--ink); font: 16px/1.5 system-ui, sans-serif; \
+max-width: 1080px; margin: 2em auto; padding: 0 1em }
 h1, h2 { font-weight: 600; line-height: 1.2 } h2 { margin-top: 2.2em }
-figure { margin: 1.5em 0 } figure img { max-width: 100%; height: auto } figcaption, .note { color: var(--soft); font-size: 0.92em; max-width: 46em }
-.pictures { display: grid; grid-template-columns: repeat(auto-fit, minmax(440px, 1fr)); gap: 0 2em; align-items: start }
-.wide { overflow-x: auto } table { border-collapse: collapse; font-size: 0.86em; font-variant-numeric: tabular-nums }
-th, td { text-align: left; padding: 0.2em 1.2em 0.2em 0; border-bottom: 1px solid var(--faint); white-space: pre }
+figure { margin: 1.5em 0 } figure img { max-width: 100%; height: auto } \
+figcaption, .note { color: var(--soft); font-size: 0.92em; max-width: 46em }
+.pictures { display: grid; grid-template-columns: repeat(auto-fit, minmax(440px, 1fr)); \
+gap: 0 2em; align-items: start }
+.wide { overflow-x: auto } \
+table { border-collapse: collapse; font-size: 0.86em; font-variant-numeric: tabular-nums }
+th, td { text-align: left; padding: 0.2em 1.2em 0.2em 0; \
+border-bottom: 1px solid var(--faint); white-space: pre }
 audio { width: 100%; max-width: 900px }
 """
 
@@ -41,12 +53,15 @@ audio { width: 100%; max-width: 900px }
 def write_evaluation(
     folder: Path, evaluation: Evaluation, dialogues: dict[str, Sequence[EvaluatedDialogue]]
 ) -> None:
-    """report.json, the pictures, and index.html, which shows everything; the clips of the mistakes are written before.
+    """Write report.json, the plots, and index.html.
+
+    The clips of the mistakes must be there already: `write_mistake` writes them.
 
     Args:
-        folder: exists.
-        evaluation: everything that was measured.
-        dialogues: by system, for the curves; "stereo" and "mono" are both settings of the same.
+        folder: an existing folder.
+        evaluation: all results.
+        dialogues: the dialogues with their predictions, by system, for the curves. "stereo" and
+            "mono" are two settings of the same predictions.
     """
     (folder / "report.json").write_text(json.dumps(as_json(evaluation), indent=1), encoding="utf-8")
     draw_pictures(folder, evaluation, dialogues)
@@ -56,7 +71,7 @@ def write_evaluation(
 def draw_pictures(
     folder: Path, evaluation: Evaluation, dialogues: dict[str, Sequence[EvaluatedDialogue]]
 ) -> None:
-    """All but the mistakes."""
+    """Draw all plots but those of the mistakes."""
     roc: dict[str, Curve] = {}
     for name, figures in evaluation.systems.items():
         false, found = roc_curve(dialogues[name], "stereo" if name == "stereo" else "mono")
@@ -111,7 +126,7 @@ def draw_pictures(
 
 
 def page(evaluation: Evaluation) -> str:
-    """The text of index.html."""
+    """Return the text of index.html."""
     about = evaluation.about
     minutes, count = (
         sum(dialogue["seconds"] for dialogue in about["dialogues"]) / 60,
@@ -121,8 +136,9 @@ def page(evaluation: Evaluation) -> str:
     parts = [
         "<h1>Who speaks next: how often is the model right?</h1>",
         f"<p>{html.escape(describe_model(about))} on {count} dialogues, {minutes:.1f} minutes "
-        f"({html.escape(about['manifest'])}). <em>Stereo</em>: both speakers' channels are heard. <em>Mono</em>: only the speaker whose turn it is, as a "
-        "dialogue system hears its user. All figures are in <a href='report.json'>report.json</a>.</p>",
+        f"({html.escape(about['manifest'])}). <em>Stereo</em>: both speakers' channels are heard. "
+        "<em>Mono</em>: only the speaker whose turn it is, as a dialogue system hears its user. "
+        "All figures are in <a href='report.json'>report.json</a>.</p>",
         '<div class="pictures">'
         + "".join(_figure(name, PICTURES[name]) for name in names)
         + "</div>",
@@ -131,9 +147,11 @@ def page(evaluation: Evaluation) -> str:
     if evaluation.mistakes:
         parts.append("<h2>Worst mistakes</h2>")
         parts.append(
-            '<p class="note">Each clip ends one second after the silence; the left ear hears speaker 0, the right ear speaker 1. Above, both waveforms, shaded '
-            "where the labels say that someone speaks; below, the probability that the other speaker is next, with both channels heard and with one. The green "
-            "band is the silence in question, the dot what was judged.</p>"
+            '<p class="note">Each clip ends one second after the silence; the left ear hears '
+            "speaker 0, the right ear speaker 1. Above, both waveforms, shaded where the labels "
+            "say that someone speaks; below, the probability that the other speaker is next, with "
+            "both channels heard and with one. The green band is the silence in question, the dot "
+            "what was judged.</p>"
         )
     for mistake in evaluation.mistakes:
         what = f"{mistake.dialogue}. {in_words(mistake)}"
@@ -144,7 +162,10 @@ def page(evaluation: Evaluation) -> str:
         + html.escape(", ".join(str(dialogue["id"]) for dialogue in about["dialogues"]))
         + "</p>"
     )
-    head = f'<meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>Turn-taking: evaluation</title><style>{STYLE}</style>'
+    head = (
+        '<meta charset="utf-8"><meta name="viewport" content="width=device-width">'
+        f"<title>Turn-taking: evaluation</title><style>{STYLE}</style>"
+    )
     return (
         f'<!doctype html><html lang="en"><head>{head}</head><body>{"".join(parts)}</body></html>\n'
     )
@@ -153,7 +174,10 @@ def page(evaluation: Evaluation) -> str:
 def _figure(name: str, words: str, below: str = "") -> str:
     words = html.escape(words)
     dark = f'<source srcset="{name}.dark.png" media="(prefers-color-scheme: dark)">'
-    return f'<figure><picture>{dark}<img src="{name}.light.png" alt="{words}"></picture>{below}<figcaption>{words}</figcaption></figure>'
+    return (
+        f'<figure><picture>{dark}<img src="{name}.light.png" alt="{words}"></picture>'
+        f"{below}<figcaption>{words}</figcaption></figure>"
+    )
 
 
 def _table(table: Table) -> str:
@@ -162,5 +186,8 @@ def _table(table: Table) -> str:
         "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>"
         for row in table.rows
     )
-    body = f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>'
+    body = (
+        f'<div class="wide"><table><thead><tr>{head}</tr></thead>'
+        f"<tbody>{rows}</tbody></table></div>"
+    )
     return f'<h2>{html.escape(table.title)}</h2>{body}<p class="note">{html.escape(table.note)}</p>'

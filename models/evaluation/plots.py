@@ -1,6 +1,7 @@
-"""The pictures of an evaluation: ROC, end-of-turn frontier, reliability, robustness. Each is drawn for light and for dark pages.
+"""Draw the plots of an evaluation: ROC, end-of-turn frontier, reliability, robustness.
 
-Colours are Okabe & Ito's, which colour-blind people can tell apart; every curve also has its own line.
+Each plot is drawn twice, for light and for dark pages. The colours are those of Okabe & Ito,
+which colour-blind people can tell apart. Every curve also has its own line style.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Theme:
-    """Colours of one kind of page."""
+    """The colours of light or of dark pages."""
 
     name: str
     paper: str
@@ -50,7 +51,7 @@ DPI = 130
 
 @dataclass(frozen=True)
 class Curve:
-    """A line to draw: x and y, (K,) each, and what the legend says of it."""
+    """A line to draw: x and y, (K,) each, and its legend text."""
 
     x: Floats
     y: Floats
@@ -59,7 +60,7 @@ class Curve:
 
 @dataclass(frozen=True)
 class Range:
-    """A value with its 95 % interval."""
+    """A value and its 95 % interval."""
 
     value: float
     low: float
@@ -67,7 +68,7 @@ class Range:
 
 
 def check_matplotlib() -> None:
-    """Refuse, before any work is done, what could not be drawn.
+    """Check that matplotlib is there, before any other work is done.
 
     Raises:
         MissingExtraError: matplotlib is not installed.
@@ -82,7 +83,10 @@ def check_matplotlib() -> None:
 def picture(
     folder: Path, name: str, theme: Theme, size: tuple[float, float], **grid: Any
 ) -> Iterator[Any]:
-    """Panels to draw on, saved in the end as `name`.`theme`.png; what `subplots` gives for the grid asked for."""
+    """Yield the panels of a new figure; save it as `name`.`theme`.png on exit.
+
+    The panels are what `subplots` returns for the arguments in `grid`.
+    """
     from matplotlib.figure import Figure  # not pyplot: no display, no global state
 
     figure: Any = Figure(figsize=size, layout="constrained", facecolor=theme.paper)
@@ -95,7 +99,7 @@ def picture(
 
 
 def styled_panels(figure: Any, theme: Theme, **grid: Any) -> Any:
-    """A figure's panels, as `subplots` gives them for the grid asked for, in the colours of a theme."""
+    """Return a figure's panels in the colours of a theme, as `subplots(**grid)` returns them."""
     panels = figure.subplots(**grid)
     for panel in np.ravel(panels):
         panel.set_facecolor(theme.paper)
@@ -109,7 +113,7 @@ def styled_panels(figure: Any, theme: Theme, **grid: Any) -> Any:
 
 
 def colour_of(system: str, theme: Theme) -> str:
-    """The colour in which a system is drawn everywhere."""
+    """Return the colour of a system, the same in all plots."""
     colours = {
         "stereo": theme.first,
         "mono": theme.second,
@@ -121,7 +125,7 @@ def colour_of(system: str, theme: Theme) -> str:
 
 
 def draw_roc(folder: Path, curves: Mapping[str, Curve]) -> None:
-    """Shifts found against holds taken for shifts, one curve per system."""
+    """Draw one ROC curve per system: shifts found against holds taken for shifts."""
     for theme in THEMES:
         with picture(folder, "roc", theme, (5.6, 5.2)) as panel:
             panel.plot([0, 1], [0, 1], color=theme.faint, linewidth=1, linestyle=":")
@@ -149,12 +153,12 @@ def draw_frontier(
     curves: Mapping[str, Curve],
     presets: Mapping[str, Mapping[str, tuple[float, float]]],
 ) -> None:
-    """The fewest cut-offs at each mean latency, and where the policy's presets really are.
+    """Draw the smallest cut-off at each mean latency, and the measured points of the presets.
 
     Args:
-        folder: to write into.
-        curves: system: x latency in seconds, y share of holds cut off.
-        presets: setting: preset: (latency in seconds, share cut off).
+        folder: the folder to write to.
+        curves: by system: x is latency in seconds, y is the share of holds that are cut off.
+        presets: by setting and preset: latency in seconds, share of holds that are cut off.
     """
     for theme in THEMES:
         with picture(folder, "frontier", theme, (6.2, 5.2)) as panel:
@@ -200,11 +204,12 @@ def draw_frontier(
 def draw_reliability(
     folder: Path, bins: Mapping[str, tuple[Sequence[float], Sequence[float], Sequence[int]]]
 ) -> None:
-    """What was said against what came true, with the number of predictions below.
+    """Draw predicted against observed frequencies, and the number of predictions below.
 
     Args:
-        folder: to write into.
-        bins: setting: mean probability, share that came true, and count of each bin; NaN where a bin is empty.
+        folder: the folder to write to.
+        bins: by setting: mean probability, share that came true, and count of each bin; NaN where
+            a bin is empty.
     """
     for theme in THEMES:
         with picture(
@@ -238,11 +243,11 @@ def draw_reliability(
 
 
 def draw_robustness(folder: Path, rows: Mapping[str, Mapping[str, Range]]) -> None:
-    """AUC of shift/hold under every condition; the clean one is also drawn as a line through all.
+    """Draw the AUC of shift or hold in every condition; a dotted line marks the clean AUC.
 
     Args:
-        folder: to write into.
-        rows: condition: setting: AUC; the first condition is the clean recording.
+        folder: the folder to write to.
+        rows: AUC by condition and setting; the first condition is the clean recording.
     """
     conditions = list(rows)
     settings = list(rows[conditions[0]])

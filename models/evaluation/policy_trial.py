@@ -1,9 +1,11 @@
-"""What a policy's preset really does in recorded conversations: how often it cuts someone off, and how long it waits.
+"""Measure a policy preset on recorded conversations: how often it cuts off, and how long it waits.
 
-Every pause of a speaker that is a hold or an end of turn by `find_pauses` of models/dialogues/events.py (the pauses of the
-end-of-turn frontier; one with a short answer after which the speaker continues is neither), is looked up among the `end_of_turn` events
-of the policy: a hold is cut off if its speaker's turn ended inside it; the latency of an end is from its first silent frame. An end
-that is not called before its speaker speaks again, or within 4 s, was never called.
+The pauses are those of the end-of-turn frontier: holds and ends of turns by `find_pauses` in
+dialogues/events.py. (A pause with a short answer after which the speaker continues is neither.)
+Each pause is compared with the `end_of_turn` events of the policy. A hold is cut off if its
+speaker's turn was ended inside it. The latency of an end of turn counts from its first silent
+frame. An end of turn that is not called before its speaker speaks again, or within 4 s, counts as
+never called.
 """
 
 from __future__ import annotations
@@ -22,21 +24,24 @@ from .predictions import EvaluatedDialogue, Setting
 from .predictions import Prediction as Said
 from .report import PolicyTrial
 
-EARLY_S, LATE_S = (
-    0.05,
-    4.0,
-)  # a detector's idea of a pause's start may lag the policy's; an end that is called later was never called
+# An event up to EARLY_S before the pause counts, because the labels may lag behind the policy.
+# An end of turn that is called later than LATE_S counts as never called.
+EARLY_S, LATE_S = 0.05, 4.0
 NO_LATENT = np.zeros((2, 0), np.float32)
 
 
 def try_policy(
     settings: str | PolicySettings, dialogues: Sequence[EvaluatedDialogue], setting: Setting
 ) -> PolicyTrial:
-    """Run a policy on what a model said; in "mono", once for each speaker, who alone is heard."""
-    cut: list[bool] = []  # of every hold: whether it was cut off
-    cut_in: list[int] = []  # and the number of its dialogue
-    waits_s: list[float] = []  # of every end of turn: the latency, infinite if never called
-    waited_in: list[int] = []  # and the number of its dialogue
+    """Run a policy on the predictions of a model, and measure it.
+
+    In "mono" the policy runs once for each speaker, on the predictions from that speaker's
+    channel.
+    """
+    cut: list[bool] = []  # for every hold: whether it was cut off
+    cut_in: list[int] = []  # and the index of its dialogue
+    waits_s: list[float] = []  # for every end of turn: the latency, infinite if never called
+    waited_in: list[int] = []  # and the index of its dialogue
     for number, dialogue in enumerate(dialogues):
         pauses = find_pauses(dialogue.activity & ~dialogue.backchannel)
         stereo = turn_ends(settings, dialogue.stereo) if setting == "stereo" else None
@@ -71,7 +76,7 @@ def try_policy(
 
 
 def turn_ends(settings: str | PolicySettings, said: Said) -> tuple[list[float], list[float]]:
-    """Seconds at which the policy ends a turn of each speaker."""
+    """Return the times in seconds at which the policy ends a turn of each speaker."""
     policy = TurnPolicy(settings)
     ends: tuple[list[float], list[float]] = ([], [])
     columns = [
@@ -93,12 +98,12 @@ def turn_ends(settings: str | PolicySettings, said: Said) -> tuple[list[float], 
 
 
 def _pair(values: Sequence[float]) -> Pair:
-    """One value per speaker."""
+    """Return one value per speaker."""
     return values[0], values[1]
 
 
 def _mean(values: NDArray[np.float64], numbers: NDArray[np.int64], dialogues: int) -> Estimate:
-    """Mean of all events and its interval over dialogues."""
+    """Return the mean over all events, and its interval over dialogues."""
     sums, counts = (
         np.bincount(numbers, values, dialogues),
         np.bincount(numbers, minlength=dialogues).astype(float),

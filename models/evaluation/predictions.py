@@ -1,7 +1,8 @@
-"""What a system said of a dialogue, and who really spoke when: all that a measure needs.
+"""The input of every measure: the predictions of a system for a dialogue, and its voice activity.
 
-Everything is at 50 Hz and as long as the activity. Column t is the newest that was said when t + 1 whole frames had been
-heard, so nothing in it looks ahead; `at_activity_rate` brings a network of another frame rate to this form.
+All arrays are at 50 Hz and as long as the activity. Column t is the newest prediction at the time
+at which t + 1 whole frames of audio were available, so it never looks ahead. `at_activity_rate`
+converts the output of a network with another frame rate.
 """
 
 from __future__ import annotations
@@ -21,14 +22,16 @@ Frames = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a system said of one dialogue; every field is float32 (2, T), one row per speaker, in [0, 1].
+    """The predictions of a system for one dialogue.
+
+    Every field is float32 (2, T), one row per speaker, in [0, 1].
 
     Attributes:
         vad: is speaking.
         p_now: share of the speech in the next 0-0.6 s.
         p_future: share of the speech in the next 0.6-2 s.
         p_next: holds the floor next.
-        p_backchannel: is, or soon will be, giving a backchannel.
+        p_backchannel: gives a backchannel now or soon.
     """
 
     vad: Frames
@@ -40,16 +43,17 @@ class Prediction:
 
 @dataclass(frozen=True)
 class EvaluatedDialogue:
-    """One dialogue, ready to be scored.
+    """One dialogue with its predictions, ready to be scored.
 
     Attributes:
-        id: of the dialogue.
-        activity: who spoke when, (2, T).
+        id: id of the dialogue.
+        activity: voice activity, (2, T).
         backchannel: known backchannels, (2, T); all False where unknown.
-        stereo: said with both channels heard.
-        mono: mono[s] was said with only speaker s's channel heard, the other silent.
+        stereo: predictions with both channels as input.
+        mono: mono[s] holds the predictions with only speaker s's channel as input; the other
+            channel is silent.
     Raises:
-        DialogueError: shapes that do not fit each other.
+        DialogueError: shapes do not fit each other.
     """
 
     id: str
@@ -61,7 +65,8 @@ class EvaluatedDialogue:
     def __post_init__(self) -> None:
         if self.activity.ndim != 2 or len(self.activity) != 2:
             raise DialogueError(
-                f"dialogue {self.id!r}: expected activity of two speakers, (2, T), got shape {self.activity.shape}"
+                f"dialogue {self.id!r}: expected activity of two speakers, (2, T), got shape "
+                f"{self.activity.shape}"
             )
         shapes = {"backchannel": self.backchannel.shape}
         for setting, prediction in (
@@ -76,27 +81,32 @@ class EvaluatedDialogue:
         for name, shape in shapes.items():
             if shape != self.activity.shape:
                 raise DialogueError(
-                    f"dialogue {self.id!r}: expected {name} to be as long as the activity, {self.activity.shape}, got {shape}"
+                    f"dialogue {self.id!r}: expected {name} to be as long as the activity, "
+                    f"{self.activity.shape}, got {shape}"
                 )
 
     def heard(self, setting: Setting, speaker: int) -> Prediction:
-        """What was said in a setting about something that this speaker did: in mono only their channel was heard."""
+        """Return the predictions with which events of `speaker` are scored.
+
+        In "stereo" both channels were input; in "mono" only the channel of `speaker` was.
+        """
         return self.stereo if setting == "stereo" else self.mono[speaker]
 
 
 def at_activity_rate(said: Frames, frame_rate_hz: float, frames: int) -> Frames:
-    """The newest prediction at the end of every 50 Hz frame.
+    """Return the newest prediction at the end of every 50 Hz frame.
 
-    Before the first prediction its value stands, after the last one that one.
+    Before the first prediction, the first one is used; after the last one, the last.
 
     Args:
-        said: a system's output, (2, T); column i is said (i + 1) / frame_rate_hz seconds into the dialogue.
-        frame_rate_hz: of the system.
-        frames: of the dialogue at 50 Hz.
+        said: a system's output, (2, T); column i is known (i + 1) / frame_rate_hz seconds into
+            the dialogue.
+        frame_rate_hz: frame rate of the system.
+        frames: length of the dialogue at 50 Hz.
     Returns:
         (2, frames).
     Raises:
-        DialogueError: nothing was said.
+        DialogueError: there are no predictions.
     """
     if said.shape[1] == 0:
         raise DialogueError(
@@ -107,5 +117,5 @@ def at_activity_rate(said: Frames, frame_rate_hz: float, frames: int) -> Frames:
 
 
 def heard_frame(start_frame: int, seconds: float, frames: int) -> int:
-    """The last frame heard in full `seconds` after `start_frame` began; within the dialogue."""
+    """Return the last whole frame at `seconds` after `start_frame` began, within the dialogue."""
     return min(max(start_frame + int(seconds * FRAME_RATE_HZ + 1e-6) - 1, 0), frames - 1)

@@ -1,6 +1,7 @@
-"""Everything that is measured of a model and its baselines, as one value, and as JSON.
+"""Collect all measures of a model and of the baselines in one value, and write it as JSON.
 
-`measure_system` applies all measures to one system in one setting; `fall` compares a harder condition with the clean one.
+`measure_system` applies all measures to one system in one setting. `fall` compares a harder
+condition with the clean one.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from .voice_activity import VoiceActivity
 from .windows import backchannel_prediction, shift_prediction, short_long
 
 SETTINGS: tuple[Setting, ...] = ("stereo", "mono")
-ASKED_MS = 200  # when turn detectors of the kind of Smart Turn are asked
+ASKED_MS = 200  # time into a silence at which turn detectors like Smart Turn are run
 PLOTTED_MS = 250
 TIMER = "silence timer"
 JUDGE = "judge"
@@ -39,7 +40,7 @@ SILERO = "Silero VAD"
 
 @dataclass(frozen=True)
 class SystemFigures:
-    """All measures of one system in one setting; None: it has no idea of that."""
+    """All measures of one system in one setting; None where the system lacks the output."""
 
     shift_hold: ShiftHoldScores
     shift_hold_at_200_ms: BinaryScore
@@ -52,7 +53,13 @@ class SystemFigures:
 
 @dataclass(frozen=True)
 class ConditionFigures:
-    """What is left in a harder condition; the fall is that of the AUC 250 ms into the silence, its interval that of the difference."""
+    """The measures in a harder condition.
+
+    Attributes:
+        shift_hold, frontier: as in SystemFigures.
+        auc_fall: clean AUC minus this one, 250 ms into the silence, with the interval of the
+            difference.
+    """
 
     shift_hold: ShiftHoldScores
     frontier: Frontier
@@ -61,11 +68,11 @@ class ConditionFigures:
 
 @dataclass(frozen=True)
 class GroupFigures:
-    """Shift or hold in some of the dialogues.
+    """Shift or hold in a group of dialogues.
 
     Attributes:
-        dialogues: how many there are.
-        shifts, holds: how many there are.
+        dialogues: number of dialogues.
+        shifts, holds: number of events.
         auc: by system, 250 ms into the silence; NaN where there are no shifts or no holds.
     """
 
@@ -77,14 +84,14 @@ class GroupFigures:
 
 @dataclass(frozen=True)
 class PolicyTrial:
-    """How a policy behaved.
+    """The results of a policy.
 
     Attributes:
-        holds, ends: how many there were.
-        cut_off: share of holds cut off.
+        holds, ends: number of pauses of each kind.
+        cut_off: share of holds that were cut off.
         latency_s: mean over the ends of turns that were called.
-        median_latency_s: of the same.
-        never_ended: ends of turns that were not called in time.
+        median_latency_s: median over the same.
+        never_ended: number of ends of turns that were not called in time.
     """
 
     holds: int
@@ -97,7 +104,13 @@ class PolicyTrial:
 
 @dataclass(frozen=True)
 class Cost:
-    """Time on one thread that a system takes, per second of a conversation and per decision; `counted` says whose and how often."""
+    """The time that a system takes on one thread.
+
+    Attributes:
+        ms_per_second_of_audio: per second of a conversation.
+        ms_per_decision: per decision.
+        counted: text that says which speakers count, and how often a decision is made.
+    """
 
     ms_per_second_of_audio: float
     ms_per_decision: float
@@ -106,7 +119,10 @@ class Cost:
 
 @dataclass(frozen=True)
 class Mistake:
-    """A shift or hold that the model, with both channels heard, got most wrong; `name` is that of its files."""
+    """A shift or hold that the model, with both channels as input, got most wrong.
+
+    `name` is the stem of its files.
+    """
 
     name: str
     dialogue: str
@@ -120,20 +136,25 @@ class Mistake:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """One run of the evaluation.
+    """The results of one evaluation.
 
     Attributes:
-        about: the model, the dialogues, what said who spoke when in them, and how they were treated, as JSON values.
-            `model` is one model, or None where `folds` has all models of a cross-validation.
-        systems: by name: "stereo" and "mono" are the model, "judge" is the judge that it may have learned from, the others are
-            baselines; judge and baselines hear the speaker alone.
+        about: the model, the dialogues with the source of their voice activity, and the options,
+            as JSON values. `model` is one model; it is None in a cross-validation, where `folds`
+            has all models.
+        systems: by name. "stereo" and "mono" are the model, "judge" is the judge that it may have
+            learned from, the others are baselines. Judge and baselines receive the speaker's
+            channel alone.
         timer: the plain silence timer.
-        counting: shift or hold by the share of a speaker's earlier silences that were shifts; nothing is heard.
-        presets: setting: preset: what the policy did.
-        by_corpus, by_call: shift or hold in every corpus, "" if not given, and in every dialogue, by id.
-        voice_activity: by system that has a vad.
-        auc_above: baseline: setting: by how much the model's AUC, 250 ms into the silence, is higher.
-        conditions: condition: setting: figures; empty if not asked for.
+        counting: shift or hold predicted by the share of shifts among a speaker's earlier
+            silences, without audio.
+        presets: by setting and preset, the results of the policy.
+        by_corpus: shift or hold in every corpus; the key is "" where no corpus is given.
+        by_call: shift or hold in every dialogue, by id.
+        voice_activity: by system that has a vad output.
+        auc_above: by baseline and setting, the model's AUC minus the baseline's, 250 ms into the
+            silence.
+        conditions: by condition and setting; empty if not asked for.
         costs: by system.
         mistakes: the worst ones.
     """
@@ -155,12 +176,13 @@ class Evaluation:
 def measure_system(
     dialogues: Sequence[EvaluatedDialogue], setting: Setting, *, only_p_next: bool = False
 ) -> SystemFigures:
-    """All measures.
+    """Apply all measures to one system in one setting.
 
     Args:
-        dialogues: what the system said of them.
+        dialogues: the dialogues with the system's predictions.
         setting: "stereo" or "mono".
-        only_p_next: a baseline, which says nothing else, and whose score is no probability of a shift.
+        only_p_next: true for a baseline, which has no other output, and whose score is no
+            probability of a shift.
     """
     silences = find_silences(dialogues)
     asked = score_binary(read_at(dialogues, silences, setting, ASKED_MS), *_kinds(silences))
@@ -177,14 +199,14 @@ def measure_system(
 
 
 def measure_timer(dialogues: Sequence[EvaluatedDialogue]) -> Frontier:
-    """The silence timer's frontier in these dialogues."""
+    """Return the silence timer's frontier in these dialogues."""
     return timer_frontier(find_dialogue_pauses(dialogues))
 
 
 def measure_condition(
     clean: Sequence[EvaluatedDialogue], changed: Sequence[EvaluatedDialogue], setting: Setting
 ) -> ConditionFigures:
-    """What is left when the same dialogues are heard in a harder condition."""
+    """Measure the same dialogues in a harder condition."""
     return ConditionFigures(
         shift_hold(changed, setting), frontier(changed, setting), fall(clean, changed, setting)
     )
@@ -193,7 +215,7 @@ def measure_condition(
 def fall(
     clean: Sequence[EvaluatedDialogue], changed: Sequence[EvaluatedDialogue], setting: Setting
 ) -> Estimate:
-    """By how much the AUC of shift/hold 250 ms into the silence is lower in a harder condition."""
+    """Return how much lower the AUC of shift or hold is in a harder condition, 250 ms in."""
     return auc_difference((clean, setting), (changed, setting))
 
 
@@ -201,10 +223,13 @@ def auc_difference(
     first: tuple[Sequence[EvaluatedDialogue], Setting],
     second: tuple[Sequence[EvaluatedDialogue], Setting],
 ) -> Estimate:
-    """By how much the first one's AUC of shift/hold 250 ms into the silence is higher; the interval is of the paired difference.
+    """Return the first system's AUC of shift or hold minus the second's, 250 ms into the silence.
+
+    The interval is that of the paired difference.
 
     Args:
-        first, second: what two systems said of the same dialogues, and the setting; silences of which one said nothing do not count.
+        first, second: the predictions of two systems for the same dialogues, and the setting;
+            silences without a score of both are left out.
     """
     silences = find_silences(first[0])
     scores = np.array(
@@ -223,7 +248,7 @@ def auc_difference(
 def read_at(
     dialogues: Sequence[EvaluatedDialogue], silences: Sequence[Silence], setting: Setting, ms: int
 ) -> Floats:
-    """p_next of the speaker who did not hold the floor, so long into each silence, (N,)."""
+    """Return p_next of the speaker who did not hold the floor, `ms` into each silence, (N,)."""
     scores = np.zeros(len(silences))
     for number, silence in enumerate(silences):
         event = silence.transition
@@ -235,7 +260,10 @@ def read_at(
 
 
 def roc_curve(dialogues: Sequence[EvaluatedDialogue], setting: Setting) -> tuple[Floats, Floats]:
-    """Share of holds taken for shifts and share of shifts found, 250 ms into the silence, from the strictest threshold on."""
+    """Return the share of holds taken for shifts and the share of shifts found, 250 ms in.
+
+    The points are ordered from the strictest threshold on.
+    """
     silences = find_silences(dialogues)
     scores, (shift, *_) = read_at(dialogues, silences, setting, PLOTTED_MS), _kinds(silences)
     known = ~np.isnan(scores)
@@ -247,7 +275,7 @@ def roc_curve(dialogues: Sequence[EvaluatedDialogue], setting: Setting) -> tuple
 
 
 def as_json(value: Any) -> Any:
-    """Dataclasses as objects, keys as text, what cannot be had as null."""
+    """Convert to JSON values: dataclasses to objects, keys to strings, NaN and infinity to null."""
     if dataclasses.is_dataclass(value):
         return {item.name: as_json(getattr(value, item.name)) for item in dataclasses.fields(value)}
     if isinstance(value, Mapping):
@@ -260,7 +288,7 @@ def as_json(value: Any) -> Any:
 
 
 def _kinds(silences: Sequence[Silence]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Whether each is a shift, the number of its dialogue, and the speaker before it."""
+    """Return, for each silence, whether it is a shift, its dialogue, and the speaker before it."""
     shift = np.array([s.transition.kind == "shift" for s in silences], bool)
     dialogue = np.array([s.dialogue for s in silences], np.int64)
     return shift, dialogue, np.array([s.transition.previous for s in silences], np.int64)

@@ -1,19 +1,21 @@
-"""Shift or hold: how well a score inside a mutual silence says who speaks next.
+"""Measure shift or hold: how well a score inside a mutual silence predicts who speaks next.
 
-The score is p_next of the speaker who did not hold the floor, read 50, 250 and 500 ms into the silence, each over the
-silences that last that long, and averaged over the whole silence. A system without p_next (a silence timer, a detector
-that scores pauses) gives its own scores to `score_silences`.
+The score is p_next of the speaker who did not hold the floor. It is read 50, 250 and 500 ms into
+the silence, each time over the silences that last that long, and averaged over the whole silence.
+A system without p_next (a silence timer, a detector that scores pauses) gives its own scores to
+`score_silences`.
 
-The AUC is given pooled, and within dialogue and speaker (measures.py): over pairs of a shift and a hold
-before which the same speaker spoke in the same dialogue.
+The AUC is given pooled, and within dialogue and speaker (measures.py): over pairs of a shift and
+a hold before which the same speaker spoke in the same dialogue.
 
-`counting` hears nothing: it scores a silence by the share of this speaker's earlier silences in the
-dialogue that were shifts. What it reaches pooled can be had from who speaks; what a system reaches
-within a speaker cannot. Its own AUC within a speaker is below 0.5 even where shifts come at random: of
-a speaker's shifts, every one that was counted already is one less to come.
+`counting` uses no audio. It scores a silence by the share of shifts among this speaker's earlier
+silences in the dialogue. So its pooled AUC shows what can be had from knowing who speaks. The AUC
+of a system within a speaker cannot be had that way. The AUC of `counting` itself within a speaker
+is below 0.5 even if shifts come at random: each shift of a speaker that is already counted is one
+less to come.
 
-Source: the events of dialogues/events.py; fixed times after Roddy et al. 2018, the average after Ekstedt & Skantze 2022,
-which however counts every frame of a silence as a case of its own, while here a silence is one case.
+Source: the events of dialogues/events.py. Fixed times after Roddy et al. 2018, the average after
+Ekstedt & Skantze 2022. They count every frame of a silence as a case; here a silence is one case.
 """
 
 from __future__ import annotations
@@ -34,14 +36,14 @@ SILENCES_MS = (50, 250, 500)
 
 @dataclass(frozen=True)
 class Silence:
-    """One shift or hold and the place of its dialogue among those evaluated."""
+    """A shift or hold, and the index of its dialogue among those evaluated."""
 
     dialogue: int
     transition: Transition
 
     @property
     def length_s(self) -> float:
-        """How long both were silent."""
+        """Length of the mutual silence in seconds."""
         return (
             self.transition.silence_end_frame - self.transition.silence_start_frame
         ) / FRAME_RATE_HZ
@@ -51,12 +53,12 @@ class Silence:
 class ShiftHoldScores:
     """Shift (positive) against hold, at fixed times into the silence and averaged over it."""
 
-    at: dict[int, BinaryScore]  # by the time into the silence in ms, SILENCES_MS
+    at: dict[int, BinaryScore]  # by the time into the silence in ms (SILENCES_MS)
     averaged: BinaryScore
 
 
 def find_silences(dialogues: Sequence[EvaluatedDialogue]) -> list[Silence]:
-    """Every shift and hold of some dialogues."""
+    """Return every shift and hold of the dialogues."""
     return [
         Silence(number, event)
         for number, dialogue in enumerate(dialogues)
@@ -67,14 +69,15 @@ def find_silences(dialogues: Sequence[EvaluatedDialogue]) -> list[Silence]:
 def read_silences(
     dialogues: Sequence[EvaluatedDialogue], silences: Sequence[Silence], setting: Setting
 ) -> NDArray[np.float64]:
-    """p_next of the speaker who did not hold the floor.
+    """Return p_next of the speaker who did not hold the floor.
 
     Args:
-        dialogues: those that the silences were found in.
+        dialogues: the dialogues in which the silences were found.
         silences: from `find_silences`.
-        setting: in "mono" only the speaker before the silence was heard.
+        setting: in "mono" the model received only the speaker before the silence.
     Returns:
-        (N, 4): the newest at SILENCES_MS into each silence (beyond its end where it is shorter), and the mean over it.
+        (N, 4): the newest value at each of SILENCES_MS (after the end of a silence that is
+        shorter), and the mean over the silence.
     """
     rows = [
         read_silence(
@@ -89,7 +92,10 @@ def read_silences(
 
 
 def read_silence(score: Frames, event: Transition) -> NDArray[np.float64]:
-    """One system's score of a shift, (T,) at 50 Hz, read at SILENCES_MS into a silence, and its mean over it, (4,)."""
+    """Read a score of one system, (T,) at 50 Hz, in a silence, (4,).
+
+    The values are those at SILENCES_MS into the silence, and the mean over it.
+    """
     at = [
         score[heard_frame(event.silence_start_frame, ms / 1000, len(score))] for ms in SILENCES_MS
     ]
@@ -99,12 +105,13 @@ def read_silence(score: Frames, event: Transition) -> NDArray[np.float64]:
 
 
 def score_silences(silences: Sequence[Silence], scores: NDArray[np.float64]) -> ShiftHoldScores:
-    """Any system's scores of some silences.
+    """Return the measures of any system's scores.
 
     Args:
         silences: from `find_silences`.
-        scores: (N, 4), high for a shift: at SILENCES_MS into the silence, and for the whole of it. NaN leaves an event out; so
-            does a silence that is shorter than the time.
+        scores: high for a shift, (N, 4): at each of SILENCES_MS into the silence, and for the
+            whole silence. A silence with NaN is left out; so is a silence that is shorter than
+            the time.
     """
     shift = np.array([silence.transition.kind == "shift" for silence in silences], bool)
     dialogue = np.array([silence.dialogue for silence in silences], np.int64)
@@ -126,13 +133,13 @@ def shift_hold(dialogues: Sequence[EvaluatedDialogue], setting: Setting) -> Shif
 
 
 def count_shifts(silences: Sequence[Silence]) -> NDArray[np.float64]:
-    """The share of shifts among a speaker's earlier silences in the dialogue, for every silence, (N,).
+    """Return the share of shifts among the speaker's earlier silences in the dialogue, (N,).
 
-    One shift and one hold are added to the count (Laplace's rule), so that the first silence of a
-    speaker scores one half.
+    One shift and one hold are added to the counts (Laplace's rule), so the first silence of a
+    speaker scores 0.5.
 
     Args:
-        silences: from `find_silences`, those of a dialogue in order of time.
+        silences: from `find_silences`; those of one dialogue are in order of time.
     """
     scores = np.zeros(len(silences))
     counts: dict[tuple[int, int], list[int]] = {}  # by dialogue and speaker: shifts, silences
@@ -145,7 +152,7 @@ def count_shifts(silences: Sequence[Silence]) -> NDArray[np.float64]:
 
 
 def counting(dialogues: Sequence[EvaluatedDialogue]) -> ShiftHoldScores:
-    """Score every shift and hold by `count_shifts`, the same at all times into a silence."""
+    """Score every shift and hold by `count_shifts`, with the same score at all times."""
     silences = find_silences(dialogues)
     return score_silences(
         silences, np.repeat(count_shifts(silences)[:, None], len(SILENCES_MS) + 1, axis=1)

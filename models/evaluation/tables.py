@@ -1,4 +1,4 @@
-"""An evaluation in tables of words, for the terminal and for the page alike."""
+"""Format an evaluation as tables of text, for the terminal and for the web page."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from .voice_activity import FOUND_WITHIN_S
 
 NOTHING = "-"
 COUNTING = "counting this speaker"
-MOST_CALLS = 60  # a table of more would not be read
+MOST_CALLS = 60  # a longer table would not be read
 
 
 @dataclass(frozen=True)
 class Table:
-    """Words in rows; the first column names the row. The note says what is to be seen."""
+    """Rows of text; the first column names the row. The note explains the table."""
 
     title: str
     header: tuple[str, ...]
@@ -39,7 +39,7 @@ class Table:
 
 
 def all_tables(evaluation: Evaluation) -> list[Table]:
-    """Everything that was measured."""
+    """Return the tables of all results."""
     tables = [
         scores_table(evaluation),
         within_table(evaluation),
@@ -58,7 +58,7 @@ def all_tables(evaluation: Evaluation) -> list[Table]:
 
 
 def shown(estimate: Estimate, scale: float = 1.0, digits: int = 2) -> str:
-    """A value and its interval."""
+    """Format a value and its interval."""
     if math.isnan(estimate.value):
         return NOTHING
     value = f"{estimate.value * scale:.{digits}f}"
@@ -70,7 +70,10 @@ def shown(estimate: Estimate, scale: float = 1.0, digits: int = 2) -> str:
 
 
 def describe_model(about: Mapping[str, Any]) -> str:
-    """The model that was evaluated, or how many were: name, version, and the beginning of the weights' hash."""
+    """Describe the evaluated model: name, version, and the first 12 digits of the weights' hash.
+
+    A cross-validation gives the names and the number of its models.
+    """
     folds = about.get("folds")
     if folds is None:
         model = about["model"]
@@ -85,7 +88,7 @@ def _counted(models: Sequence[Any]) -> str:
 
 
 def scores_table(evaluation: Evaluation) -> Table:
-    """All measures, one system to a column."""
+    """Return all measures, one column per system."""
     names = list(evaluation.systems)
     rows: list[tuple[str, ...]] = []
 
@@ -142,12 +145,15 @@ def scores_table(evaluation: Evaluation) -> Table:
         lambda s: NOTHING if s.calibration is None else shown(s.calibration.silent_frames.error),
     )
     note = (
-        "Shift: after a mutual silence the other speaker speaks; hold: the same one continues. ms: into the silence. "
-        "Holds that are cut off, and latency, are of pauses of one speaker: a hold ends with the same speaker, an end of turn with at least 1 s of the other; "
-        "a pause with a shorter answer after which the speaker continues is left out. "
-        "AUC: 0.5 is chance, 1 is perfect. Balanced accuracy is at threshold 0.5, as the score comes. Mono and baselines hear the speaker alone. "
-        "Shift prediction: the last 0.5 s before the silence. A backchannel here is any short utterance, at most 1 s long with 1 s of own silence around it. "
-        "In brackets: 95 % intervals, bootstrap over dialogues. Counts: shifts/holds, long/short, with/without. Latency and calibration error: less is better."
+        "Shift: after a mutual silence the other speaker speaks; hold: the same one continues. ms: "
+        "into the silence. Holds that are cut off, and latency, are of pauses of one speaker: a "
+        "hold ends with the same speaker, an end of turn with at least 1 s of the other; a pause "
+        "with a shorter answer after which the speaker continues is left out. AUC: 0.5 is chance, "
+        "1 is perfect. Balanced accuracy is at threshold 0.5, as the score comes. Mono and "
+        "baselines hear the speaker alone. Shift prediction: the last 0.5 s before the silence. A "
+        "backchannel here is any short utterance, at most 1 s long with 1 s of own silence around "
+        "it. In brackets: 95 % intervals, bootstrap over dialogues. Counts: shifts/holds, "
+        "long/short, with/without. Latency and calibration error: less is better."
     )
     return Table(
         "Scores",
@@ -158,18 +164,19 @@ def scores_table(evaluation: Evaluation) -> Table:
 
 
 def _folds(evaluation: Evaluation) -> str:
-    """How the model's figures are cross-validated; nothing where they are not."""
+    """Return a note on the cross-validation; empty without one."""
     folds = evaluation.about.get("folds")
     if folds is None:
         return ""
     return (
-        f" The model's figures are cross-validated by {_counted(folds['models'])}: each dialogue was scored by the one that {folds['file']} names for it, "
-        "as one that has not learned from it."
+        f" The model's figures are cross-validated by {_counted(folds['models'])}: each dialogue "
+        f"was scored by the one that {folds['file']} names for it, as one that has not learned "
+        "from it."
     )
 
 
 def _judge(evaluation: Evaluation) -> str:
-    """What the judge is and how much it was asked; nothing where there is none."""
+    """Return a note on the judge and its coverage; empty without a judge."""
     judge = evaluation.about.get(JUDGE)
     if judge is None:
         return ""
@@ -178,13 +185,17 @@ def _judge(evaluation: Evaluation) -> str:
         for what, words in (("pauses", "pauses"), ("silences", "shifts and holds"))
     )
     return (
-        f" The judge is an upper bound: its scores ({judge['file']}) were made elsewhere, and are to come from a judge that has not learned from these calls. "
-        f"It was asked in {asked}; a pause in which it was not waits for the time-out."
+        f" The judge is an upper bound: its scores ({judge['file']}) were made elsewhere, and are "
+        f"to come from a judge that has not learned from these calls. It was asked in {asked}; a "
+        "pause in which it was not waits for the time-out."
     )
 
 
 def _detected(evaluation: Evaluation) -> str:
-    """What to think of labels that a detector made, one of the baselines; nothing where there are none."""
+    """Return a note on voice activity labels that Silero VAD made; empty if there are none.
+
+    Silero VAD is also a baseline, so its own scores there need a warning.
+    """
     detected, count = _detected_count(evaluation)
     if not detected:
         return ""
@@ -197,13 +208,16 @@ def _detected(evaluation: Evaluation) -> str:
 
 
 def _detected_count(evaluation: Evaluation) -> tuple[int, int]:
-    """In how many dialogues a detector says who spoke when, and how many there are."""
+    """Return how many dialogues have voice activity from a detector, and how many there are."""
     dialogues = evaluation.about["dialogues"]
     return sum(dialogue["activity"] == "detector" for dialogue in dialogues), len(dialogues)
 
 
 def within_table(evaluation: Evaluation) -> Table:
-    """The AUC of shift or hold, pooled and within dialogue and speaker, two rows to a system."""
+    """Return the AUC of shift or hold, pooled and within dialogue and speaker.
+
+    Each system has two rows.
+    """
     times = sorted({*SILENCES_MS, ASKED_MS})
     rows: list[tuple[str, ...]] = []
 
@@ -225,22 +239,23 @@ def within_table(evaluation: Evaluation) -> Table:
             name, [*(at[ms] for ms in times), figures.shift_hold.averaged, figures.shift_prediction]
         )
     if evaluation.counting is not None:
-        at = evaluation.counting.at | {
-            ASKED_MS: evaluation.counting.at[PLOTTED_MS]
-        }  # every silence lasts longer
+        # Every silence lasts at least 250 ms, so the scores at 200 ms are those at 250 ms.
+        at = evaluation.counting.at | {ASKED_MS: evaluation.counting.at[PLOTTED_MS]}
         add(COUNTING, [*(at[ms] for ms in times), evaluation.counting.averaged, None])
     note = (
-        "AUC of shift or hold, by the time into the silence; the last column is shift prediction, which hears no silence. Pooled: over all pairs of a "
-        "shift and a hold. Within speaker: over the pairs of the same dialogue and the same speaker before the silence, so that it does not help to know "
-        f"who yields more often. {COUNTING.capitalize()} hears nothing: the share of shifts among this speaker's silences so far in the dialogue; "
-        "within a speaker that is below 0.5 by itself, since every shift that was counted is one less to come."
+        "AUC of shift or hold, by the time into the silence; the last column is shift prediction, "
+        "which hears no silence. Pooled: over all pairs of a shift and a hold. Within speaker: "
+        "over the pairs of the same dialogue and the same speaker before the silence, so that it "
+        f"does not help to know who yields more often. {COUNTING.capitalize()} hears nothing: the "
+        "share of shifts among this speaker's silences so far in the dialogue; within a speaker "
+        "that is below 0.5 by itself, since every shift that was counted is one less to come."
     )
     header = ("", *(f"{ms} ms" for ms in times), "averaged", "last 0.5 s of speech")
     return Table("Shift or hold within one speaker", header, tuple(rows), note)
 
 
 def settings_table(evaluation: Evaluation) -> Table:
-    """The settings that reach the frontier's figures: threshold, delay, time-out."""
+    """Return the settings that reach the figures of the frontier: threshold, delay, time-out."""
     systems: dict[str, Frontier] = {
         name: figures.frontier for name, figures in evaluation.systems.items()
     } | {TIMER: evaluation.timer}
@@ -258,12 +273,15 @@ def settings_table(evaluation: Evaluation) -> Table:
         )
         for limit in CUT_OFFS
     ]
-    note = "Threshold, delay, time-out: what reaches the figures above. In a policy they are end_threshold, end_silence_secs and timeout_secs."
+    note = (
+        "Threshold, delay, time-out: what reaches the figures above. In a policy they are "
+        "end_threshold, end_silence_secs and timeout_secs."
+    )
     return Table("Settings on the frontier", ("", *systems), tuple(rows), note)
 
 
 def settings_words(best: Best) -> str:
-    """Threshold, delay and time-out of a point."""
+    """Format the threshold, delay and time-out of a point."""
     if best.point is None:
         return NOTHING
     if math.isnan(best.point.threshold):
@@ -272,7 +290,7 @@ def settings_words(best: Best) -> str:
 
 
 def presets_table(evaluation: Evaluation) -> Table:
-    """What the policy does."""
+    """Return the results of the policy's presets."""
     rows = [
         (
             f"{preset}, {setting}",
@@ -285,8 +303,9 @@ def presets_table(evaluation: Evaluation) -> Table:
         for preset, trial in trials.items()
     ]
     note = (
-        "The policy as it runs, frame by frame: a hold is cut off if the turn was ended inside it; latency counts from the pause's start. "
-        "In stereo the other speaker's start also ends a turn. Latency leaves out the ends that were never called before the speaker spoke again."
+        "The policy as it runs, frame by frame: a hold is cut off if the turn was ended inside it; "
+        "latency counts from the pause's start. In stereo the other speaker's start also ends a "
+        "turn. Latency leaves out the ends that were never called before the speaker spoke again."
     )
     return Table(
         "Presets",
@@ -297,7 +316,7 @@ def presets_table(evaluation: Evaluation) -> Table:
 
 
 def groups_table(evaluation: Evaluation) -> Table:
-    """Shift or hold in every corpus, and below it in each of its calls."""
+    """Return shift or hold in every corpus, and in each of its calls."""
     names = list(evaluation.systems)
     corpus_of = {dialogue["id"]: dialogue["corpus"] for dialogue in evaluation.about["dialogues"]}
     listed = len(evaluation.by_call) <= MOST_CALLS
@@ -320,14 +339,17 @@ def groups_table(evaluation: Evaluation) -> Table:
         add(f"{corpus or 'no corpus given'} ({figures.dialogues})", figures)
         for call, found in calls.items() if listed else ():
             add(f"  {call}", found)
-    note = f"AUC of shift or hold, {PLOTTED_MS} ms into the silence, within the corpus or the call; {NOTHING}: there are only shifts, only holds, or neither."
+    note = (
+        f"AUC of shift or hold, {PLOTTED_MS} ms into the silence, within the corpus or the call; "
+        f"{NOTHING}: there are only shifts, only holds, or neither."
+    )
     if not listed:
         note += f" There are {len(evaluation.by_call)} calls: each is in report.json."
     return Table("Corpora and calls", ("", "shifts", "holds", *names), tuple(rows), note)
 
 
 def voice_activity_table(evaluation: Evaluation) -> Table:
-    """How right vad is, one system to a row."""
+    """Return the measures of vad, one row per system."""
     rows = [
         (
             name,
@@ -339,12 +361,16 @@ def voice_activity_table(evaluation: Evaluation) -> Table:
         for name, v in evaluation.voice_activity.items()
     ]
     note = (
-        "Speech where vad is at least 0.5, against the activity of the manifest. Delay: from an onset, after 0.2 s of own silence, to the end of the first "
-        f"frame called speech, median of the onsets found within {FOUND_WITHIN_S} s; 0.02 s is the least."
+        "Speech where vad is at least 0.5, against the activity of the manifest. Delay: from an "
+        "onset, after 0.2 s of own silence, to the end of the first frame called speech, median "
+        f"of the onsets found within {FOUND_WITHIN_S} s; 0.02 s is the least."
     )
     detected, count = _detected_count(evaluation)
     if detected:
-        note += f" In {detected} of {count} dialogues the reference itself comes from Silero VAD, with its edges trimmed by energy"
+        note += (
+            f" In {detected} of {count} dialogues the reference itself comes from Silero VAD, with "
+            "its edges trimmed by energy"
+        )
         note += (
             ": there its own row is a comparison with itself."
             if SILERO in evaluation.voice_activity
@@ -365,7 +391,7 @@ def _or_nothing(value: float) -> str:
 
 
 def robustness_table(evaluation: Evaluation) -> Table:
-    """Shift/hold and frontier in every condition."""
+    """Return shift or hold and the frontier in every condition."""
     rows: list[tuple[str, ...]] = []
     for setting in SETTINGS:
         clean = evaluation.systems[setting]
@@ -383,7 +409,10 @@ def robustness_table(evaluation: Evaluation) -> Table:
                     *_robust_cells(found.shift_hold.at[PLOTTED_MS], found.frontier, found.auc_fall),
                 )
             )
-    note = "Who spoke when is always taken from the clean recording. The fall is paired, below 0 the AUC rose. A gain of +20 dB clips what is loud."
+    note = (
+        "Who spoke when is always taken from the clean recording. The fall is paired, below 0 the "
+        "AUC rose. A gain of +20 dB clips what is loud."
+    )
     header = (
         "",
         "AUC, 250 ms",
@@ -410,7 +439,7 @@ def _robust_cells(
 
 
 def cost_table(evaluation: Evaluation) -> Table:
-    """Processor time."""
+    """Return the processor time of each system."""
     rows = [
         (name, f"{cost.ms_per_second_of_audio:.2f}", f"{cost.ms_per_decision:.3f}", cost.counted)
         for name, cost in evaluation.costs.items()
@@ -419,5 +448,6 @@ def cost_table(evaluation: Evaluation) -> Table:
         "Cost",
         ("", "ms per second of audio", "ms per decision", "counted"),
         tuple(rows),
-        "On one thread of this machine, in this run: the model's median time, the baselines' processor time.",
+        "On one thread of this machine, in this run: the model's median time, the baselines' "
+        "processor time.",
     )

@@ -1,11 +1,13 @@
-"""Voice activity: does a system know who is speaking now, and how soon does it notice that someone began?
+"""Measure voice activity: are speech frames found, and how fast is an onset detected?
 
-A frame is called speech where vad is at least 0.5. Frames are compared with the activity of the manifest,
-backchannels included. An onset is the first frame of a speaker's activity after at least 0.2 s of their
-own silence. Its delay runs from the onset's beginning to the end of the first frame that is called speech,
-within 0.5 s, so that 0.02 s is the least; a speaker who was still, or already, called speaking has that.
+A frame is predicted as speech where vad is at least 0.5. Frames are compared with the activity of
+the manifest, backchannels included. An onset is the first frame of a speaker's activity after at
+least 0.2 s of their own silence. Its delay is measured from the start of the onset to the end of
+the first frame that is predicted as speech, within 0.5 s. So the least delay is 0.02 s. An onset
+also has this delay if vad still, or already, was at least 0.5 before it.
 
-In mono only the speaker in question is heard. In stereo both are, so a network can use the other channel.
+In mono the model receives only the speaker in question. In stereo it receives both, so it can use
+the other channel.
 """
 
 from __future__ import annotations
@@ -19,20 +21,20 @@ from ..dialogues.activity import FRAME_RATE_HZ, BoolFrames, runs
 from .measures import THRESHOLD, Estimate, Floats, Statistic, estimate
 from .predictions import EvaluatedDialogue, Setting
 
-SILENT_BEFORE_S = 0.2  # an onset after a shorter silence is within an inter-pausal unit
+SILENT_BEFORE_S = 0.2  # speech after a shorter silence belongs to the same inter-pausal unit
 FOUND_WITHIN_S = 0.5
 
 
 @dataclass(frozen=True)
 class VoiceActivity:
-    """How right vad is, at threshold 0.5.
+    """The accuracy of vad at threshold 0.5.
 
     Attributes:
-        found: share of the speech frames that are called speech.
-        false: share of the silent frames that are called speech.
-        onsets: how many there are.
-        onsets_found: share of those that are called speech within 0.5 s.
-        median_delay_s: of the onsets that are found; NaN if none are.
+        found: share of the speech frames that are predicted as speech.
+        false: share of the silent frames that are predicted as speech.
+        onsets: number of onsets.
+        onsets_found: share of the onsets with a frame predicted as speech within 0.5 s.
+        median_delay_s: over the onsets that are found; NaN if there are none.
     """
 
     found: Estimate
@@ -45,15 +47,14 @@ class VoiceActivity:
 def measure_voice_activity(
     dialogues: Sequence[EvaluatedDialogue], setting: Setting
 ) -> VoiceActivity:
-    """Compare a system's vad with the activity of some dialogues.
+    """Compare a system's vad with the activity of the dialogues.
 
     Args:
-        dialogues: what the system said of them.
+        dialogues: the dialogues with the system's predictions.
         setting: "stereo" or "mono".
     """
-    sums = np.zeros(
-        (len(dialogues), 6)
-    )  # by dialogue: speech, of it found; silence, of it false; onsets, of them found
+    # By dialogue: speech frames, those found; silent frames, false ones; onsets, those found.
+    sums = np.zeros((len(dialogues), 6))
     delays_s: list[float] = []
     for row, dialogue in zip(sums, dialogues, strict=True):
         for speaker, active in enumerate(dialogue.activity):
@@ -81,19 +82,22 @@ def measure_voice_activity(
 
 
 def find_speech_onsets(active: BoolFrames) -> list[int]:
-    """First frames of one speaker's activity, (T,), after at least 0.2 s of silence."""
+    """Return the first frames of one speaker's activity, (T,), after at least 0.2 s of silence."""
     least = round(SILENT_BEFORE_S * FRAME_RATE_HZ)
     return [end for start, end in runs(~active) if end - start >= least and end < len(active)]
 
 
 def _delay_s(called: BoolFrames, onset: int) -> float | None:
-    """Seconds from an onset to the end of the first frame that is called speech; None if that is later than 0.5 s."""
+    """Return the time from an onset to the end of the first frame predicted as speech, in seconds.
+
+    None if there is no such frame within 0.5 s.
+    """
     heard = called[onset : onset + round(FOUND_WITHIN_S * FRAME_RATE_HZ)]
     return (int(heard.argmax()) + 1) / FRAME_RATE_HZ if heard.any() else None
 
 
 def _share(part: Floats, whole: Floats) -> Statistic:
-    """Share of all dialogues' sums, (D,) each; NaN where there is nothing to share."""
+    """Return a statistic: a share of sums over all dialogues, (D,) each; NaN where `whole` is 0."""
 
     def statistic(counts: Floats) -> Floats:
         total = counts @ whole

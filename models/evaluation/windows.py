@@ -1,18 +1,20 @@
-"""What VAP is measured by beside shift and hold: shift prediction, short or long at onset, backchannel prediction.
+"""Measure the other tasks of VAP: shift prediction, short or long onset, backchannel prediction.
 
-Each scores short windows of a dialogue by the mean of one output over the window, one case per window, while VAP's
-published figures count every frame of a window as a case of its own.
+Each task scores short windows of a dialogue by the mean of one output over the window. A window
+is one case; VAP's published figures count every frame of a window as a case.
 
-- Shift prediction: the last 0.5 s of speech before a shift against those before a hold, as many of the one as of the other
-  by a seeded draw; score: p_future of the speaker who does not hold the floor.
-- Short or long: the first 0.2 s of a long onset against those of a short one; score: p_future of the one who begins, the share
-  of the speech in 0.6-2 s that will be theirs. It is what tells the two apart by definition, what VAP is scored by, and has its
-  own threshold at one half; 1 - p_backchannel is about a narrower thing, since short answers are short and no backchannels.
-- Backchannel prediction: the 0.5 s before a short onset against windows in which nobody is about to give one; score:
-  p_backchannel of the listener.
+- Shift prediction: the last 0.5 s of speech before a shift against those before a hold. A seeded
+  draw makes both kinds equally many. Score: p_future of the speaker who does not hold the floor.
+- Short or long: the first 0.2 s of a long onset against those of a short one. Score: p_future of
+  the speaker who begins, which is the predicted share of the speech in 0.6-2 s that is theirs. By
+  definition this separates long from short; VAP uses it too, and its natural threshold is 0.5.
+  The score 1 - p_backchannel would be narrower, because a short answer is short but no
+  backchannel.
+- Backchannel prediction: the 0.5 s before a short onset against windows in which nobody is about
+  to give a backchannel. Score: p_backchannel of the listener.
 
-In mono the channel heard is that of the speaker whose speech it is: the one before the silence, the one who begins, the one
-who is listened to.
+In mono the model receives the channel of the speaker before the silence, of the speaker who
+begins, or of the speaker to whom the other one listens.
 
 Source: Ekstedt & Skantze 2022; the events of dialogues/events.py.
 """
@@ -43,12 +45,12 @@ Output = Literal["p_future", "p_backchannel"]
 
 @dataclass(frozen=True)
 class Window:
-    """A stretch of a dialogue to be scored.
+    """A part of a dialogue to score.
 
     Attributes:
-        dialogue: its place among those evaluated.
-        positive: a shift follows; it is a long onset; a backchannel follows.
-        heard: whose channel is heard in mono.
+        dialogue: index of the dialogue among those evaluated.
+        positive: a shift follows, the onset is long, or a backchannel follows.
+        heard: the speaker whose channel is the input in mono.
         scored: the speaker whose output is read.
         start_frame, end_frame: end exclusive.
     """
@@ -62,7 +64,10 @@ class Window:
 
 
 def shift_windows(dialogues: Sequence[EvaluatedDialogue]) -> list[Window]:
-    """The last half second of speech before shifts (positive) and holds, equally many of both; in order."""
+    """Return the last 0.5 s of speech before shifts (positive) and holds, in order.
+
+    Both kinds are equally many.
+    """
     found: list[Window] = []
     for number, dialogue in enumerate(dialogues):
         for event in with_last_speech(dialogue.activity, find_transitions(dialogue.activity)):
@@ -81,7 +86,7 @@ def shift_windows(dialogues: Sequence[EvaluatedDialogue]) -> list[Window]:
 
 
 def onset_windows(dialogues: Sequence[EvaluatedDialogue]) -> list[Window]:
-    """The first 0.2 s of long (positive) and short onsets; in order."""
+    """Return the first 0.2 s of long (positive) and short onsets, in order."""
     found: list[Window] = []
     for number, dialogue in enumerate(dialogues):
         for onset in find_onsets(dialogue.activity):
@@ -100,7 +105,11 @@ def onset_windows(dialogues: Sequence[EvaluatedDialogue]) -> list[Window]:
 
 
 def backchannel_windows(dialogues: Sequence[EvaluatedDialogue]) -> list[Window]:
-    """The 0.5 s before short onsets (positive), and windows in which nobody is about to give a backchannel; in order."""
+    """Return windows before a backchannel (positive) and without one, in order.
+
+    Positive windows are the 0.5 s before short onsets. In the others nobody is about to give a
+    backchannel.
+    """
     return [
         Window(
             number,
@@ -121,12 +130,12 @@ def read_windows(
     output: Output,
     setting: Setting,
 ) -> NDArray[np.float64]:
-    """The mean of an output over each window, (N,).
+    """Return the mean of an output over each window, (N,).
 
     Args:
-        dialogues: those that the windows were found in.
+        dialogues: the dialogues in which the windows were found.
         windows: from one of the functions above.
-        output: which field of the prediction.
+        output: the field of the prediction to read.
         setting: "stereo" or "mono".
     """
     said = (
@@ -139,7 +148,10 @@ def read_windows(
 
 
 def score_windows(windows: Sequence[Window], scores: NDArray[np.float64]) -> BinaryScore:
-    """Any system's scores, (N,), of some windows; within a speaker is within the one whose speech it is."""
+    """Return the measures of any system's scores, (N,), of windows.
+
+    The AUC within a speaker groups windows by `heard`, the speaker whose speech it is.
+    """
     positive = np.array([w.positive for w in windows], bool)
     dialogue, speaker = (
         np.array([getattr(w, name) for w in windows], np.int64) for name in ("dialogue", "heard")
@@ -148,25 +160,25 @@ def score_windows(windows: Sequence[Window], scores: NDArray[np.float64]) -> Bin
 
 
 def shift_prediction(dialogues: Sequence[EvaluatedDialogue], setting: Setting) -> BinaryScore:
-    """Shift (positive) or hold, before the silence has begun."""
+    """Score shift (positive) or hold before the silence begins."""
     windows = shift_windows(dialogues)
     return score_windows(windows, read_windows(dialogues, windows, "p_future", setting))
 
 
 def short_long(dialogues: Sequence[EvaluatedDialogue], setting: Setting) -> BinaryScore:
-    """Long (positive) or short, when someone has just begun."""
+    """Score long (positive) or short onsets just after they begin."""
     windows = onset_windows(dialogues)
     return score_windows(windows, read_windows(dialogues, windows, "p_future", setting))
 
 
 def backchannel_prediction(dialogues: Sequence[EvaluatedDialogue], setting: Setting) -> BinaryScore:
-    """Is the listener about to give a backchannel (positive)?"""
+    """Score whether the listener is about to give a backchannel (positive)."""
     windows = backchannel_windows(dialogues)
     return score_windows(windows, read_windows(dialogues, windows, "p_backchannel", setting))
 
 
 def _equal_counts(windows: Sequence[Window]) -> list[Window]:
-    """All windows of the rarer kind and a seeded draw of as many of the other."""
+    """Return all windows of the rarer kind, and a seeded draw of as many of the other."""
     kinds = [
         np.array([i for i, window in enumerate(windows) if window.positive is positive], np.int64)
         for positive in (True, False)
