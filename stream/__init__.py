@@ -1,10 +1,12 @@
-"""The runtime: live audio in, turn-taking predictions out, with numpy and ONNX Runtime only.
+"""The runtime: live audio in, turn-taking predictions out, computed with numpy and ONNX Runtime.
 
-Here is what one conversation needs: audio, engine, session, policy, the wire format, and the commands for files. `service/` is the server,
-`clients/` talk to it, and `live/` is for a person at this machine.
+This folder holds what one conversation needs: audio sources, engine, session, policy, the wire
+format, and the commands that work on files. `service/` holds the server and `clients/` its clients.
+`devices/` reads microphones and plays sound. `live/` holds the commands for a person at a terminal.
 """
 
 if __name__ != "turnstream.stream":
     raise ImportError(
-        f"this folder is installed as turnstream.stream, but was imported as {__name__!r}; run `pip install .` and `import turnstream`"
+        f"this folder is installed as turnstream.stream, but was imported as {__name__!r}; "
+        "run `pip install .` and `import turnstream`"
     )

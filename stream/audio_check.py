@@ -1,23 +1,30 @@
-"""Notice, in passing, audio that is not what it claims to be, and say so once.
+"""Detects audio that is not what it claims to be, and reports each problem once.
 
-Checked per channel, at the rate the audio was declared with and before resampling, in windows of 64 ms:
+Each channel is checked at its declared rate, before resampling, in windows of 64 ms:
 
     silent       the user's channel has been all zeros for 5 s
-    dc_offset    the mean of 5 s is more than 1 % of full scale from zero
-    clipping     more than 1 % of the samples of 2 s of speech are at full scale
-    narrow_band  declared with 16 kHz or more, but nothing above 4 kHz while people speak: an upsampled telephone line (an information)
+    dc_offset    the mean over 5 s is more than 1 % of full scale away from zero
+    clipping     more than 1 % of the samples in 2 s of speech are at full scale
+    narrow_band  declared at 16 kHz or more, but speech has nothing above 4 kHz: probably an
+                 upsampled telephone line; its severity is "info"
     wrong_rate   speech sounds twice too fast: probably recorded at half the declared rate
 
-How far `wrong_rate` can be trusted: it knows only that voices are seldom both as high and as quick in their changes of loudness as at
-double speed. The lower end of the pitch (20th percentile) and slow against fast changes (1-5 against 6-16 Hz, the syllables' range)
-are weighed by a logistic rule. Both must rest on enough speech: single phrases say nothing about rhythm. Measured on 108 recordings of
-read speech, each of up to a minute, and 14 sides of telephone calls: of 77 that last long enough at double speed, 51 were noticed;
-of 122 at the right speed, 3 were accused (none in calls). Hence a warning, never an error. A poor resampler that leaves images above
-4 kHz hides `narrow_band`.
+`wrong_rate` can be wrong, so it is a warning and never an error. It rests on one fact: few voices
+are both as high and as fast in their loudness changes as speech at double speed. A logistic rule
+weighs two measurements: the 20th percentile of the pitch, and the power of slow (1-5 Hz) against
+fast (6-16 Hz) loudness changes, which is the range of syllables. Both need enough speech, because
+single phrases say nothing about rhythm. The rule was measured on 108 recordings of read speech, up
+to a minute each, and 14 sides of telephone calls. At double speed, 77 of these are long enough, and
+51 of the 77 were detected. At the right speed, 3 of all 122 were reported by mistake, none of them
+a call.
 
-Windows are looked at 8 together, all channels at once, and the spectra of every fourth are taken until half a minute of speech has been heard:
-one by one, with every window and a whole minute, as much is noticed and the cost is three times as high. Cost and memory are constant:
-about 7 us per 20 ms of stereo while there is speech, 3 us after that. A problem is reported up to 0.5 s of audio after its time.
+`narrow_band` misses an upsampled line if a poor resampler left images above 4 kHz.
+
+Eight windows of all channels are analysed together. Only every fourth window of speech gets a
+spectrum, and only during the first 30 s of speech. Analysing single windows, with all spectra, for
+60 s would detect no more and cost three times as much. Time and memory are constant: about 7 us per
+20 ms of stereo during the first 30 s of speech, 3 us afterwards. A problem is reported up to 0.5 s
+of audio after it occurs.
 """
 
 from __future__ import annotations
@@ -38,11 +45,8 @@ _LOOK_WINDOWS, _SPECTRUM_EVERY = 8, 4
 _SILENT_S = 5.0
 _DC_S, _DC_LIMIT = 5.0, 0.01
 _CLIPPING_S, _CLIPPING_SHARE, _FULL_SCALE = 2.0, 0.01, 0.98  # mu-law ends at 0.98
-_SPEECH_DBFS, _SPEECH_OVER_NOISE_DB, _NOISE_RISE_DB = (
-    -55.0,
-    15.0,
-    0.1,
-)  # the noise floor's rise per window: 1.6 dB a second
+# The noise estimate rises by at most 0.1 dB a window, which is 1.6 dB a second.
+_SPEECH_DBFS, _SPEECH_OVER_NOISE_DB, _NOISE_RISE_DB = -55.0, 15.0, 0.1
 _NARROW_AFTER_S, _NARROW_DB, _NARROW_FROM_RATE_HZ = 5.0, -45.0, 16000
 _SPECTRA_END_S = 30.0
 _RATE_AFTER_S = 8.0
@@ -53,11 +57,11 @@ class AudioWarning:
     """One problem of one channel.
 
     Attributes:
-        code: which problem.
-        severity: "info" if the audio may well be right.
+        code: kind of the problem.
+        severity: "info" if the audio may be as intended, else "warning".
         channel: 0 user, 1 other.
-        time_s: seconds of audio heard when it was noticed.
-        message: one line for a person.
+        time_s: time of the detection, in seconds of audio since the start.
+        message: description in one line.
     """
 
     code: WarningCode
@@ -68,14 +72,14 @@ class AudioWarning:
 
 
 class AudioCheck:
-    """Watch a stream; `push` returns what was newly noticed.
+    """Checks one stream of audio; `push` returns the new warnings.
 
     Args:
-        sample_rate_hz: rate the audio was declared with.
-        channels: channels C of every block.
+        sample_rate_hz: declared rate of the audio.
+        channels: number of channels C in every block.
 
     Raises:
-        AudioFormatError: a rate outside 8-192 kHz.
+        AudioFormatError: the rate is outside 8-192 kHz.
     """
 
     def __init__(self, sample_rate_hz: int, channels: int = 2) -> None:
@@ -91,13 +95,16 @@ class AudioCheck:
         ]
 
     def push(self, samples: NDArray[np.float32]) -> list[AudioWarning]:
-        """Look at samples, (N, C) float32 in [-1, 1], any N.
+        """Check the next samples.
+
+        Args:
+            samples: float32 in [-1, 1], (N, C) with any N.
 
         Returns:
-            Problems noticed for the first time; mostly none.
+            Problems detected for the first time, in order of time. Usually empty.
 
         Raises:
-            ShapeError: another shape.
+            ShapeError: the samples have another shape.
         """
         if samples.ndim != 2 or samples.shape[1] != len(self._channels):
             raise ShapeError(
@@ -118,11 +125,11 @@ class AudioCheck:
         return warnings
 
     def _look(self) -> list[AudioWarning]:
-        """Look at the windows that have come, all channels at once."""
+        """Check the pending windows of all channels; return the new warnings in order of time."""
         windows = self._pending.reshape(
             len(self._channels), _LOOK_WINDOWS, self._window_samples
         ).astype(np.float64)
-        means = windows.mean(axis=2)  # (C, windows), as are the next three
+        means = windows.mean(axis=2)  # (C, windows), like the next three
         powers = np.einsum("cwn,cwn->cw", windows, windows) / self._window_samples
         levels_db = 10 * np.log10(np.maximum(powers - means * means, 1e-12))
         clipped = np.count_nonzero(np.abs(windows) >= _FULL_SCALE, axis=2) / self._window_samples
@@ -144,7 +151,13 @@ class AudioCheck:
     def _analyse(
         self, windows: Floats, speech: NDArray[np.bool_], listening: list[_ChannelCheck]
     ) -> None:
-        """Add windows (C, windows, window_samples) to the long-term sums of the channels that still listen."""
+        """Add windows to the long-term sums of channels, then judge these channels.
+
+        Args:
+            windows: samples without their mean, (C, windows, window_samples).
+            speech: whether each window is speech, (C, windows).
+            listening: the channels that need more speech.
+        """
         loudness = self._analysis.loudness(windows)
         chosen = np.zeros_like(speech)
         for channel in listening:
@@ -163,7 +176,10 @@ class AudioCheck:
 
 
 class _ChannelCheck:
-    """The checks of one channel: levels window by window, long-term sums over speech a look at a time."""
+    """The checks of one channel.
+
+    Levels are checked window by window. Long-term sums over speech grow by eight windows at a time.
+    """
 
     def __init__(self, channel: int, sample_rate_hz: int, window_samples: int) -> None:
         self.channel = channel
@@ -182,18 +198,28 @@ class _ChannelCheck:
 
     @property
     def listening(self) -> bool:
-        """Whether more speech is wanted for the spectra."""
+        """Whether the spectra need more speech."""
         return self._speech_s <= _SPECTRA_END_S
 
     def take_warnings(self) -> list[AudioWarning]:
-        """What was noticed since the last call."""
+        """Return the warnings since the last call."""
         warnings, self._warnings = self._warnings, []
         return warnings
 
     def levels(
         self, means: list[float], powers: list[float], levels_db: list[float], clipped: list[float]
     ) -> list[bool]:
-        """Look at the mean, power, level without the mean, and share of samples at full scale of each window; return which are speech."""
+        """Check the levels of the next windows; each argument has one value per window.
+
+        Args:
+            means: mean of the samples.
+            powers: mean square of the samples.
+            levels_db: level without the mean, in dB re full scale.
+            clipped: share of the samples at full scale.
+
+        Returns:
+            Whether each window is speech.
+        """
         speech = [self._is_speech(level_db) for level_db in levels_db]
         for mean, power, spoken, share in zip(means, powers, speech, clipped, strict=True):
             self._windows += 1
@@ -202,7 +228,8 @@ class _ChannelCheck:
                 self._notice(
                     "silent",
                     "warning",
-                    f"nothing but zeros for {_SILENT_S:g} s; is the microphone muted or the wrong channel connected?",
+                    f"nothing but zeros for {_SILENT_S:g} s; "
+                    "is the microphone muted or the wrong channel connected?",
                 )
             self._mean_sum += mean
             self._mean_windows += 1
@@ -217,7 +244,7 @@ class _ChannelCheck:
         return speech
 
     def judge_spectra(self) -> None:
-        """Report what the long-term sums say by now."""
+        """Warn if the long-term sums show a narrow band or a wrong rate."""
         if (
             self._speech_s >= _NARROW_AFTER_S
             and self._rate_hz >= _NARROW_FROM_RATE_HZ
@@ -234,13 +261,19 @@ class _ChannelCheck:
             self._notice(
                 "wrong_rate",
                 "warning",
-                f"speech sounds twice too fast; was it {rates}, or is it one channel, declared as two?",
+                (
+                    f"speech sounds twice too fast; was it {rates}, "
+                    "or is it one channel, declared as two?"
+                ),
             )
 
     def _judge_mean(self) -> None:
         offset = self._mean_sum / self._mean_windows
         if abs(offset) > _DC_LIMIT:
-            message = f"the signal's mean is {offset:+.3f} of full scale, expected 0; check the sound card or the sample format"
+            message = (
+                f"the signal's mean is {offset:+.3f} of full scale, expected 0; "
+                "check the sound card or the sample format"
+            )
             self._notice("dc_offset", "warning", message)
         self._mean_sum, self._mean_windows = 0.0, 0
 
@@ -250,7 +283,10 @@ class _ChannelCheck:
             self._notice(
                 "clipping",
                 "warning",
-                f"{share:.0%} of the samples in speech are at full scale; lower the recording level",
+                (
+                    f"{share:.0%} of the samples in speech are at full scale; "
+                    "lower the recording level"
+                ),
             )
         self._clipped_share, self._clipping_windows = 0.0, 0
 
@@ -270,7 +306,7 @@ class _ChannelCheck:
             )
 
     def _is_speech(self, level_db: float) -> bool:
-        """Loud against the noise floor, which follows the level down at once and up slowly."""
+        """Whether the level is far above the noise; its estimate falls at once and rises slowly."""
         if self._noise_db is None or level_db < self._noise_db:
             self._noise_db = level_db
         else:

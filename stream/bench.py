@@ -1,7 +1,8 @@
-"""`turnstream bench`: what a frame costs on this machine, beside Silero's VAD on the same audio in the same run.
+"""`turnstream bench`: measures the time per frame on this machine, next to Silero's VAD.
 
-The bundled sample is played through the engine in several batch sizes on one thread. Machines are noisy: medians and
-the ratio within one run are what to quote.
+The engine runs the bundled call on one thread, with several batch sizes. Silero's VAD runs on the
+same audio in the same run. Times vary from run to run, so quote medians, or the ratio within one
+run.
 """
 
 from __future__ import annotations
@@ -26,29 +27,32 @@ from .onnx_session import open_session
 from .resample import StreamingResampler, to_float32
 from .sources import FileSource, bundled_sample
 
-SILERO_WINDOW, SILERO_CONTEXT = (
-    512,
-    64,
-)  # samples at 16 kHz; the network wants the window with the end of the last one before it
+# In samples at 16 kHz. Silero's input is a window, preceded by the last samples of the one before.
+SILERO_WINDOW, SILERO_CONTEXT = 512, 64
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of `turnstream bench`."""
-    parser.add_argument("--model", type=Path, help="ONNX model (default: the bundled one)")
+    """Add the options of `turnstream bench`."""
+    parser.add_argument("--model", type=Path, help="ONNX model file (default: the bundled model)")
     parser.add_argument(
         "--batches",
         type=_at_least_one,
         nargs="+",
         default=[1, 8, 64, 256],
-        help="conversations in one step (default 1 8 64 256)",
+        help="batch sizes to measure: conversations per step (default: 1 8 64 256)",
     )
     parser.add_argument(
         "--steps",
         type=_at_least_one,
         default=2000,
-        help="steps at batch 1; fewer for larger batches, at least 100 (default 2000)",
+        help=(
+            "steps to time at batch size 1; a larger batch gets proportionally fewer, "
+            "but at least 100 (default: 2000)"
+        ),
     )
-    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument(
+        "--json", action="store_true", help="print the results as JSON, not as a table"
+    )
 
 
 def _at_least_one(word: str) -> int:
@@ -58,11 +62,11 @@ def _at_least_one(word: str) -> int:
 
 
 def main(args: argparse.Namespace) -> int:
-    """Measure and print."""
+    """Measure, print the results and return the exit code."""
     engine = Engine(args.model)
     metadata = engine.metadata
     audio = sample_audio(metadata.sample_rate_hz)
-    silero = measure_silero(audio, args.steps)  # next to batch 1, the two that are compared
+    silero = measure_silero(audio, args.steps)  # just before batch 1, with which it is compared
     rows = [
         measure_batch(engine, audio, batch, max(100, args.steps // batch)) for batch in args.batches
     ]
@@ -93,7 +97,7 @@ def main(args: argparse.Namespace) -> int:
 
 
 def sample_audio(sample_rate_hz: int) -> NDArray[np.float32]:
-    """The bundled call, (N, 2)."""
+    """Return the bundled call at the given rate, (N, 2) float32."""
     source = FileSource(bundled_sample())
     resampler = StreamingResampler(source.sample_rate_hz, sample_rate_hz, channels=2)
     audio = np.concatenate([resampler.push(to_float32(block)) for block in source])
@@ -104,7 +108,14 @@ def sample_audio(sample_rate_hz: int) -> NDArray[np.float32]:
 def measure_batch(
     engine: Engine, audio: NDArray[np.float32], batch: int, steps: int
 ) -> dict[str, Any]:
-    """Time `steps` steps of `batch` conversations, each at another place of the audio; microseconds."""
+    """Time `steps` steps of `batch` conversations, which start at different times of the audio.
+
+    The first tenth of the run is a warm-up and is not timed.
+
+    Returns:
+        Median and 99th percentile per step in microseconds, the median per conversation, the
+        real-time factor per conversation, and the number of conversations that run in real time.
+    """
     size = engine.metadata.frame_samples
     frames = (
         audio[: len(audio) // size * size].reshape(-1, size, 2).transpose(0, 2, 1)
@@ -130,7 +141,16 @@ def measure_batch(
 
 
 def measure_silero(audio: NDArray[np.float32], steps: int) -> dict[str, float] | None:
-    """Time Silero's VAD on the user's channel of the same audio, twice of which is a stereo frame; None if silero-vad is not installed."""
+    """Time `steps` windows of Silero's VAD on the user's channel.
+
+    Silero's VAD takes one channel, so the figures for stereo count every window twice.
+
+    Args:
+        audio: (N, 2) float32 at 16 kHz.
+        steps: number of windows.
+    Returns:
+        Medians in microseconds and the real-time factor, or None if silero-vad is not installed.
+    """
     found = importlib.util.find_spec("silero_vad")
     if found is None or found.origin is None:
         return None
@@ -155,8 +175,11 @@ def measure_silero(audio: NDArray[np.float32], steps: int) -> dict[str, float] |
 
 
 def start_up_ms(model: Path) -> float:
-    """From starting Python to the first prediction, in a new process; the median of three."""
-    code = "import sys, numpy, turnstream; turnstream.TurnPredictor(sys.argv[1]).push_audio(numpy.zeros(640, 'float32'))"
+    """Return the time from the start of Python to the first prediction; the median of three."""
+    code = (
+        "import sys, numpy, turnstream; "
+        "turnstream.TurnPredictor(sys.argv[1]).push_audio(numpy.zeros(640, 'float32'))"
+    )
     taken: list[float] = []
     for _ in range(3):
         start = time.perf_counter()
@@ -176,22 +199,29 @@ def _processor() -> str:
         if path.exists()
         else []
     )
-    return f"{names[0] if names else platform.processor() or platform.machine()}, {os.cpu_count()} cores"
+    return (
+        f"{names[0] if names else platform.processor() or platform.machine()}, "
+        f"{os.cpu_count()} cores"
+    )
 
 
 def _table(found: dict[str, Any]) -> str:
     machine, model = found["machine"], found["model"]
     lines = [
-        f"{machine['processor']}; Python {machine['python']}, ONNX Runtime {machine['onnxruntime']}, {machine['threads']} thread",
-        f"{model['name']} {model['version']} ({model['weights_sha256'][:12]}); state {found['state_bytes'] / 1024:.1f} KB a conversation; "
+        f"{machine['processor']}; Python {machine['python']}, "
+        f"ONNX Runtime {machine['onnxruntime']}, {machine['threads']} thread",
+        f"{model['name']} {model['version']} ({model['weights_sha256'][:12]}); "
+        f"state {found['state_bytes'] / 1024:.1f} KB a conversation; "
         f"from start to first prediction {found['start_up_ms']:.0f} ms",
         "",
-        f"{'batch':>6} {'median us':>10} {'p99 us':>10} {'us / stereo frame':>18} {'real-time factor':>17} {'x Silero':>9} {'conversations':>14}",
+        f"{'batch':>6} {'median us':>10} {'p99 us':>10} {'us / stereo frame':>18} "
+        f"{'real-time factor':>17} {'x Silero':>9} {'conversations':>14}",
     ]
     for row in found["batches"]:
         times = f"{row['times_silero']:.2f}" if row["times_silero"] else "-"
         lines.append(
-            f"{row['batch']:>6.0f} {row['median_us']:>10.1f} {row['p99_us']:>10.1f} {row['median_us_per_stereo_frame']:>18.1f} "
+            f"{row['batch']:>6.0f} {row['median_us']:>10.1f} {row['p99_us']:>10.1f} "
+            f"{row['median_us_per_stereo_frame']:>18.1f} "
             f"{row['real_time_factor']:>17.5f} {times:>9} {row['real_time_conversations']:>14.0f}"
         )
     silero = found["silero"]
@@ -199,7 +229,9 @@ def _table(found: dict[str, Any]) -> str:
         lines.append("\nno comparison with Silero's VAD: pip install 'turnstream[bench]'")
     else:
         lines.append(
-            f"\nSilero's VAD on the same audio: {silero['median_us_per_mono_window']:.1f} us a 32 ms window, "
-            f"{silero['us_per_stereo_20_ms']:.1f} us for two channels of 20 ms, real-time factor {silero['real_time_factor']:.5f}"
+            "\nSilero's VAD on the same audio: "
+            f"{silero['median_us_per_mono_window']:.1f} us a 32 ms window, "
+            f"{silero['us_per_stereo_20_ms']:.1f} us for two channels of 20 ms, "
+            f"real-time factor {silero['real_time_factor']:.5f}"
         )
     return "\n".join(lines)

@@ -1,4 +1,4 @@
-"""Runs an exported network: one ONNX Runtime session, any number of conversations, no state of its own."""
+"""Runs an exported network on any number of conversations. The caller keeps their states."""
 
 from __future__ import annotations
 
@@ -21,13 +21,26 @@ Float32 = NDArray[np.float32]
 
 
 def bundled_model() -> Path:
-    """Path of the model that is installed with the package."""
+    """Return the path of the model that is installed with the package."""
     return Path(str(files("turnstream.models.weights") / "turnstream.onnx"))
 
 
 @dataclass(frozen=True, slots=True)
 class ModelMetadata:
-    """What a model file says about itself (export/metadata.py writes it)."""
+    """The metadata of a model file, written by export/metadata.py.
+
+    Attributes:
+        name: name of the model.
+        version: version of the model.
+        sample_rate_hz: rate of the input audio.
+        frame_samples: samples per channel in a frame.
+        frame_rate_hz: frames per second.
+        state_size: length S of one conversation's packed state.
+        latent_size: length H of `latent`, per speaker.
+        latent_speaker_size: length H of `latent_speaker`, per speaker.
+        weights_sha256: SHA-256 of the weights, in hex.
+        config: configuration of the network, as JSON values.
+    """
 
     name: str
     version: str
@@ -43,7 +56,10 @@ class ModelMetadata:
 
 @dataclass(frozen=True)
 class StepOutput:
-    """One step of B conversations: vad, p_now, p_future, p_next, p_backchannel (B, 2); latent, latent_speaker (B, 2, H)."""
+    """The outputs of one step of B conversations; `Prediction` documents their meanings.
+
+    The probabilities have shape (B, 2). The latents have shape (B, 2, H).
+    """
 
     vad: Float32
     p_now: Float32
@@ -55,19 +71,22 @@ class StepOutput:
 
     @cached_property
     def probabilities(self) -> list[tuple[Pair, Pair, Pair, Pair, Pair]]:
-        """Of each conversation: vad, p_now, p_future, p_next and p_backchannel as plain numbers. All at once costs a fifth of one by one."""
+        """vad, p_now, p_future, p_next and p_backchannel of each conversation, as Python floats.
+
+        Converting all conversations together costs a fifth of converting them one by one.
+        """
         arrays = (self.vad, self.p_now, self.p_future, self.p_next, self.p_backchannel)
         return list(zip(*(map(tuple, array.tolist()) for array in arrays), strict=True))
 
 
 class Engine:
-    """A loaded model. Safe to share between threads: it keeps nothing from one step to the next.
+    """A loaded model. It keeps no state between steps, so threads can share it.
 
     Args:
         path: an ONNX file written by `turnstream export`; None is the bundled model.
-        threads: threads of one step; one is fastest for a frame at a time.
+        threads: number of threads in one step; 1 is fastest for single frames.
     Raises:
-        ModelError: no such file, not an ONNX file, or not one that this version runs.
+        ModelError: the file does not exist, is not ONNX, or has another format or version.
     """
 
     def __init__(self, path: str | Path | None = None, *, threads: int = 1) -> None:
@@ -80,7 +99,8 @@ class Engine:
             self._session = open_session(self.path, threads=threads)
         except Exception as error:  # onnxruntime's own exceptions share no public base class
             raise ModelError(
-                f"{self.path}: expected an ONNX model, but ONNX Runtime cannot load it: {str(error).splitlines()[0][:200]}"
+                f"{self.path}: expected an ONNX model, but ONNX Runtime cannot load it: "
+                f"{str(error).splitlines()[0][:200]}"
             ) from None
         self.metadata = self._read_metadata()
 
@@ -88,23 +108,27 @@ class Engine:
         stored: dict[str, str] = self._session.get_modelmeta().custom_metadata_map
         if METADATA_KEY not in stored:
             raise ModelError(
-                f"{self.path}: expected metadata {METADATA_KEY!r}, which `turnstream export` writes, got {sorted(stored) or 'none'}"
+                f"{self.path}: expected metadata {METADATA_KEY!r}, "
+                f"which `turnstream export` writes, got {sorted(stored) or 'none'}"
             )
         try:
             described: dict[str, Any] = json.loads(stored[METADATA_KEY])
             version = described["format_version"]
             if version != FORMAT_VERSION:
                 raise ModelError(
-                    f"{self.path}: expected model format {FORMAT_VERSION}, got {version}; export the model again with this version of turnstream"
+                    f"{self.path}: expected model format {FORMAT_VERSION}, got {version}; "
+                    "export the model again with this version of turnstream"
                 )
             if described["input"] != "pcm":
                 raise ModelError(
-                    f"{self.path}: expected a model whose input is 'pcm', got {described['input']!r}; the runtime feeds audio"
+                    f"{self.path}: expected a model whose input is 'pcm', "
+                    f"got {described['input']!r}; the runtime feeds audio"
                 )
             missing = sorted(set(LABELS) - set(described["outputs"]))
             if missing:
                 raise ModelError(
-                    f"{self.path}: expected the outputs {', '.join(LABELS)}; missing {', '.join(missing)}"
+                    f"{self.path}: expected the outputs {', '.join(LABELS)}; "
+                    f"missing {', '.join(missing)}"
                 )
             metadata = ModelMetadata(
                 name=described["name"],
@@ -125,18 +149,20 @@ class Engine:
         absent = sorted(set(_OUTPUTS) - {node.name for node in self._session.get_outputs()})
         if absent:
             raise ModelError(
-                f"{self.path}: its metadata promises the outputs {', '.join(_OUTPUTS)}, its graph lacks {', '.join(absent)}"
+                f"{self.path}: its metadata promises the outputs {', '.join(_OUTPUTS)}, "
+                f"its graph lacks {', '.join(absent)}"
             )
         shapes = {node.name: list(node.shape[1:]) for node in self._session.get_inputs()}
         expected = {"audio": [2, metadata.frame_samples], "state": [metadata.state_size]}
         if shapes != expected:
             raise ModelError(
-                f"{self.path}: its metadata promises the inputs {expected} per conversation, its graph has {shapes}"
+                f"{self.path}: its metadata promises the inputs {expected} per conversation, "
+                f"its graph has {shapes}"
             )
         return metadata
 
     def init_state(self, batch: int = 1) -> Float32:
-        """The state before anything was heard, (batch, S)."""
+        """Return the state before the first frame: zeros, (batch, S) float32."""
         return np.zeros((batch, self.metadata.state_size), np.float32)
 
     def step(self, audio: Float32, state: Float32) -> tuple[StepOutput, Float32]:
@@ -144,21 +170,23 @@ class Engine:
 
         Args:
             audio: samples in [-1, 1], (B, 2, frame_samples) float32; channel 0 is the user.
-            state: packed, (B, S) float32, from `init_state` or the last step.
+            state: packed state, (B, S) float32, from `init_state` or the last step.
         Returns:
             The outputs and the next state, (B, S).
         Raises:
-            ShapeError: audio or state does not fit the model.
+            ShapeError: the shape or type of audio or state does not fit the model.
         """
         batch = audio.shape[0] if audio.ndim else 0
         expected = (batch, 2, self.metadata.frame_samples)
         if audio.shape != expected or audio.dtype != np.float32 or not batch:
             raise ShapeError(
-                f"expected float32 audio of shape (B >= 1, 2, {self.metadata.frame_samples}), got {audio.dtype} {audio.shape}"
+                f"expected float32 audio of shape (B >= 1, 2, {self.metadata.frame_samples}), "
+                f"got {audio.dtype} {audio.shape}"
             )
         if state.shape != (batch, self.metadata.state_size) or state.dtype != np.float32:
             raise ShapeError(
-                f"expected a float32 state of shape ({batch}, {self.metadata.state_size}), got {state.dtype} {state.shape}"
+                f"expected a float32 state of shape ({batch}, {self.metadata.state_size}), "
+                f"got {state.dtype} {state.shape}"
             )
         *outputs, next_state = self._session.run(_OUTPUTS, {"audio": audio, "state": state})
         return StepOutput(*outputs), next_state

@@ -1,33 +1,38 @@
-"""Every error that turnstream raises on purpose. Imports nothing, so every folder may use it.
+"""The errors that turnstream raises. This module imports nothing, so every folder can use it.
 
 TurnstreamError
-|-- ConfigError            settings that describe no possible network, run or server
+|-- ConfigError            the settings of a network, run or server are invalid
 |-- MissingExtraError      an optional dependency is not installed; names the extra
-|-- DialogueError          a manifest, annotation or dialogue audio file that cannot be used
-|-- ExportError            an exported graph does not compute what the network computes
-|-- ModelError             a model file that this runtime cannot run
-|-- ShapeError             an array whose shape or type does not fit the model
-|-- AudioFormatError       audio that cannot be read or does not have the promised form
-|-- DeviceError            no microphone, or it failed
-|-- SnapshotError          a snapshot that does not belong to this model or version
-|-- PolicyError            policy settings out of range
-|-- ProtocolError          a websocket message that breaks PROTOCOL.md; has a `code`
-`-- ServerError            no session with a server, or none any more; has a `code`
+|-- DialogueError          a manifest, annotation or dialogue audio file cannot be used
+|-- ExportError            an exported graph and its network give different outputs
+|-- ModelError             this runtime cannot run a model file
+|-- ShapeError             an array's shape or type does not fit the model
+|-- AudioFormatError       audio cannot be read, or does not have the declared format
+|-- DeviceError            there is no microphone, or it failed
+|-- SnapshotError          a snapshot is of another model or version
+|-- PolicyError            policy settings are out of range
+|-- ProtocolError          a websocket message violates PROTOCOL.md; has a `code`
+`-- ServerError            a session could not start, or was lost; has a `code`
 
-Every message says what was got and what was expected.
+Every message gives the expected value and the value that was found.
 """
 
 
 class TurnstreamError(Exception):
-    """Base class of all errors raised by turnstream."""
+    """Base class of all errors that turnstream raises on purpose."""
 
 
 class ConfigError(TurnstreamError, ValueError):
-    """Settings that describe no possible network, run or server."""
+    """The settings of a network, a run or a server are invalid."""
 
 
 class MissingExtraError(TurnstreamError, ImportError):
-    """An optional dependency is not installed."""
+    """An optional dependency is not installed.
+
+    Args:
+        package: the missing package.
+        extra: the extra of turnstream that installs it.
+    """
 
     def __init__(self, package: str, extra: str) -> None:
         super().__init__(
@@ -36,42 +41,42 @@ class MissingExtraError(TurnstreamError, ImportError):
 
 
 class DialogueError(TurnstreamError, ValueError):
-    """A manifest, annotation or dialogue audio file that cannot be used."""
+    """A manifest, annotation or dialogue audio file cannot be used."""
 
 
 class ExportError(TurnstreamError):
-    """An exported graph does not compute what the network computes."""
+    """An exported graph and its network give different outputs."""
 
 
 class ModelError(TurnstreamError):
-    """A model file that this runtime cannot run."""
+    """This runtime cannot run the model file."""
 
 
 class ShapeError(TurnstreamError, ValueError):
-    """An array whose shape or type does not fit the model."""
+    """The shape or type of an array does not fit the model."""
 
 
 class AudioFormatError(TurnstreamError, ValueError):
-    """Audio that cannot be read or does not have the promised form."""
+    """Audio cannot be read, or does not have the declared format."""
 
 
 class DeviceError(TurnstreamError):
-    """No microphone, or it failed."""
+    """There is no microphone, or it failed."""
 
 
 class SnapshotError(TurnstreamError, ValueError):
-    """A snapshot that does not belong to this model or version."""
+    """A snapshot is of another model or version."""
 
 
 class PolicyError(TurnstreamError, ValueError):
-    """Policy settings out of range."""
+    """Policy settings are out of range."""
 
 
 class ProtocolError(TurnstreamError, ValueError):
-    """A websocket message that breaks PROTOCOL.md.
+    """A websocket message violates PROTOCOL.md.
 
     Attributes:
-        code: machine-readable reason, one of the codes listed in PROTOCOL.md.
+        code: machine-readable reason, one of the codes in PROTOCOL.md.
     """
 
     def __init__(self, code: str, message: str) -> None:
@@ -80,14 +85,21 @@ class ProtocolError(TurnstreamError, ValueError):
 
 
 class ServerError(TurnstreamError):
-    """No session with a server, or none any more: it refused, ended, was lost, or could not listen in the first place.
+    """A session with a server could not start, ended with an error, or was lost.
 
     Attributes:
-        code: the `code` of the server's error message; "http_NNN" when it refused the handshake; "unreachable", "timeout",
-            "connection_lost" or "bad_message" when it did not speak as it should; "session_lost" when a lost connection could not be
-            resumed; "not_connected", "not_iterable" or "session_ended" (something was asked of it after its end, or it was left by an
-            error) when the client was used in the wrong way; "cannot_listen" when `turnstream serve` cannot have the port or the
-            address, "worker_failed" when a worker of it cannot start or dies again and again.
+        code: machine-readable reason. If the server sent an error message, this is its `code`.
+            Otherwise it is one of these:
+
+            - "http_NNN": the server refused the handshake with HTTP status NNN.
+            - "unreachable", "timeout", "connection_lost": the connection failed.
+            - "bad_message": the server sent a message that violates the protocol.
+            - "session_lost": a lost connection could not be resumed.
+            - "not_connected", "not_iterable": the client was used in the wrong way.
+            - "session_ended": the client was used after the end of its session, or after an error
+              left its context.
+            - "cannot_listen": `turnstream serve` cannot use the port or the address.
+            - "worker_failed": a worker of `turnstream serve` cannot start, or dies repeatedly.
     """
 
     def __init__(self, code: str, message: str) -> None:

@@ -1,4 +1,7 @@
-"""Who is speaking, as on/off, and who holds the floor: the speaker who last spoke alone."""
+"""Tracks who is speaking and who holds the floor.
+
+The floor holder is the speaker who last spoke alone.
+"""
 
 from __future__ import annotations
 
@@ -8,23 +11,22 @@ from typing import Any
 from .prediction import Pair
 
 VAD_ON = 0.5
-VAD_OFF = 0.35  # lower than on, so that a wavering probability does not chop speech
-HOLDER_S = 0.1  # alone for so long makes a holder; a click does not
-MIN_LEVEL_DBFS = -60.0  # nothing below this level starts a turn or makes a holder
+VAD_OFF = 0.35  # below VAD_ON (hysteresis), so that a fluctuating probability does not split speech
+HOLDER_S = 0.1  # time alone that makes a speaker the holder; a click is shorter
+MIN_LEVEL_DBFS = -60.0  # a quieter frame neither starts a turn nor makes a holder
 
-_SLACK_S = (
-    1e-6  # far below a frame: times are multiples of the frame, and 0.3 is not exact in binary
-)
+# Far below a frame. Times are multiples of the frame, and 0.3 s is not exact in binary.
+_SLACK_S = 1e-6
 
 
 @dataclass(slots=True)
 class FloorTracker:
-    """Causal speech activity with hysteresis, and the floor holder.
+    """Causal voice activity with hysteresis, and the floor holder.
 
     Attributes:
         active: whether each speaker is speaking.
-        holder: speaker who last spoke alone, None before anyone has.
-        alone_frames: frames for which the present speaker has been alone and loud enough.
+        holder: speaker who last spoke alone; None before anyone has.
+        alone_frames: loud frames since the present speaker began to speak alone.
     """
 
     active: tuple[bool, bool] = (False, False)
@@ -32,12 +34,13 @@ class FloorTracker:
     alone_frames: int = 0
 
     def update(self, vad: Pair, frame_s: float, level_dbfs: Pair | None = None) -> None:
-        """Take in one frame.
+        """Update the activity and the holder by one frame.
 
         Args:
             vad: probability that each speaker is speaking.
             frame_s: length of the frame in seconds.
-            level_dbfs: level of each channel; None where it is not known, and then every frame is loud enough.
+            level_dbfs: level of each channel in dB re full scale. None if it is unknown; then the
+                frame counts as loud.
         """
         before = self.active
         self.active = (_is_on(before[0], vad[0]), _is_on(before[1], vad[1]))
@@ -52,15 +55,15 @@ class FloorTracker:
             self.holder = 0 if self.active[0] else 1
 
     def to_plain(self) -> dict[str, Any]:
-        """Everything as JSON values."""
+        """Return the whole state as JSON values."""
         return asdict(self)
 
     @classmethod
     def from_plain(cls, plain: dict[str, Any]) -> FloorTracker:
-        """Go on from what `to_plain` gave.
+        """Restore a tracker from the values of `to_plain`.
 
         Raises:
-            ValueError, KeyError, TypeError: the values are not such.
+            ValueError, KeyError, TypeError: the values are not from `to_plain`.
         """
         (first, second), holder, alone_frames = (
             plain["active"],
@@ -81,7 +84,7 @@ class FloorTracker:
 
 
 def reached(elapsed_s: float, limit_s: float) -> bool:
-    """Whether a time counted in frames has come to a limit."""
+    """Whether a time counted in frames has reached a limit."""
     return elapsed_s > limit_s - _SLACK_S
 
 

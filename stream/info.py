@@ -1,4 +1,4 @@
-"""`turnstream info`: what a model file says about itself."""
+"""`turnstream info`: prints the metadata of a model file."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from .engine import Engine
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of `turnstream info`."""
-    parser.add_argument("--model", type=Path, help="ONNX model (default: the bundled one)")
-    parser.add_argument("--json", action="store_true", help="everything, as JSON")
+    """Add the options of `turnstream info`."""
+    parser.add_argument("--model", type=Path, help="ONNX model file (default: the bundled model)")
+    parser.add_argument("--json", action="store_true", help="print all metadata, as JSON")
 
 
 def main(args: argparse.Namespace) -> int:
-    """Print the description."""
+    """Print the description and return the exit code."""
     engine = Engine(args.model)
     metadata = engine.metadata
     if args.json:
@@ -26,9 +26,17 @@ def main(args: argparse.Namespace) -> int:
     rows = {
         "model": f"{metadata.name} {metadata.version}, weights {metadata.weights_sha256[:12]}",
         "file": f"{engine.path} ({engine.path.stat().st_size / 1e6:.1f} MB)",
-        "audio": f"{metadata.sample_rate_hz} Hz, 2 channels, {metadata.frame_samples} samples a frame ({1000 / metadata.frame_rate_hz:g} ms)",
-        "state": f"{metadata.state_size} floats a conversation ({metadata.state_size * 4 / 1024:.1f} KB)",
-        "latents": f"{metadata.latent_size} numbers a speaker (cross-speaker layer), {metadata.latent_speaker_size} (per-speaker layer)",
+        "audio": (
+            f"{metadata.sample_rate_hz} Hz, 2 channels, {metadata.frame_samples} samples a frame "
+            f"({1000 / metadata.frame_rate_hz:g} ms)"
+        ),
+        "state": (
+            f"{metadata.state_size} floats a conversation ({metadata.state_size * 4 / 1024:.1f} KB)"
+        ),
+        "latents": (
+            f"{metadata.latent_size} numbers a speaker (cross-speaker layer), "
+            f"{metadata.latent_speaker_size} (per-speaker layer)"
+        ),
     }
     for name, text in rows.items():
         print(f"{name:8} {text}")

@@ -1,6 +1,6 @@
-"""Opens an ONNX file for running on the CPU: the one place that knows ONNX Runtime's options. No torch.
+"""Opens ONNX models on the CPU. ONNX Runtime's options are set here only.
 
-ONNX Runtime has no type stubs, hence `Any`.
+ONNX Runtime has no type stubs, hence `Any`. Imports no torch.
 """
 
 from __future__ import annotations
@@ -14,14 +14,15 @@ ort: Any = onnxruntime
 
 
 def open_session(graph: Path | bytes, *, threads: int = 1, optimize: bool = True) -> Any:
-    """An onnxruntime.InferenceSession.
+    """Return an `onnxruntime.InferenceSession` on the CPU.
 
     Args:
-        graph: path or serialized model.
-        threads: of one run; they sleep between runs, so that an idle conversation costs nothing.
-        optimize: let ONNX Runtime rewrite the graph.
+        graph: path of the model, or the serialized model.
+        threads: number of threads in one run. They sleep between runs, so that an idle conversation
+            costs no CPU time.
+        optimize: whether ONNX Runtime may rewrite the graph.
     Raises:
-        Whatever ONNX Runtime raises for a graph that it cannot load; its errors share no public base class.
+        Exception: ONNX Runtime cannot load the graph. Its errors share no public base class.
     """
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads

@@ -1,4 +1,4 @@
-"""One picture of a conversation: waveforms, activity, probabilities and events, for a person to judge at a glance."""
+"""Draws a conversation: waveforms, voice activity, p_shift and turn events in one picture."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from .errors import AudioFormatError, MissingExtraError
 from .floor import FloorTracker
 from .prediction import Prediction, TurnEvent
 
-SECONDS_PER_ROW = 30.0  # a shorter conversation is one shorter row
+SECONDS_PER_ROW = 30.0  # a shorter conversation gets one shorter row
 INCHES_PER_S = 0.5
-NARROWEST_INCHES = 10.0  # the legend's width
-COLOURS = ("#0072b2", "#d55e00")  # user, other; Okabe & Ito's colour-blind-safe blue and vermilion
+NARROWEST_INCHES = 10.0  # width of the legend
+COLOURS = ("#0072b2", "#d55e00")  # user, other; colour-blind-safe blue and vermilion (Okabe & Ito)
 SHIFT_COLOUR = "#333333"
 MARKS = {
     "start_of_turn": ("^", "starts a turn"),
@@ -41,15 +41,17 @@ def plot_predictions(
     *,
     title: str = "",
 ) -> None:
-    """Draw a conversation, 30 s to a row at most, and write it.
+    """Draw a conversation in rows of at most 30 s and write the picture.
 
     Args:
-        path: .png, .svg, .pdf, or .html (a page with the picture and, to listen along, the sound).
-        audio: (N, 1) or (N, 2) at sample_rate_hz.
-        predictions: of every frame.
-        events: of the whole conversation.
+        path: file to write: .png, .svg, .pdf, or .html (a page with the picture and the sound).
+        audio: samples in [-1, 1], (N, 1) or (N, 2).
+        sample_rate_hz: rate of the audio.
+        predictions: the predictions of all frames.
+        events: all events of the conversation.
+        title: title of the picture.
     Raises:
-        AudioFormatError: another suffix.
+        AudioFormatError: the path has another suffix.
         MissingExtraError: matplotlib is not installed.
     """
     check_picture(path)
@@ -63,10 +65,10 @@ def plot_predictions(
 
 
 def check_picture(path: Path) -> None:
-    """Refuse, before any work is done, a picture that could not be drawn.
+    """Check that a picture can be drawn; call this before the expensive work.
 
     Raises:
-        AudioFormatError: not one of SUFFIXES.
+        AudioFormatError: the suffix is not one of SUFFIXES.
         MissingExtraError: matplotlib is not installed.
     """
     if path.suffix not in SUFFIXES:
@@ -86,7 +88,7 @@ def _draw(
     events: Sequence[TurnEvent],
     title: str,
 ) -> Any:
-    from matplotlib.figure import Figure  # not pyplot: no display, no global state
+    from matplotlib.figure import Figure  # pyplot needs a display and global state; Figure does not
 
     length_s = max(len(audio) / sample_rate_hz, predictions[-1].time_s if predictions else 0.0)
     rows = max(1, int(np.ceil(length_s / SECONDS_PER_ROW)))
@@ -105,10 +107,11 @@ def _draw(
         shown = slice(*np.searchsorted(times, [start, start + SECONDS_PER_ROW + 0.1]))
         waves, chances = panels[2 * row], panels[2 * row + 1]
         _draw_waves(waves, audio, sample_rate_hz, start, times[shown], active[shown])
+        # The last frame may end where the last row ends. min() keeps its events in that row.
         _draw_events(
             waves,
             [event for event in events if min(rows - 1, event.time_s // SECONDS_PER_ROW) == row],
-        )  # the last frame's end may be a row's
+        )
         _draw_chances(chances, times[shown], shift[shown], holders[shown])
         for panel in (waves, chances):
             panel.set_xlim(start, start + row_s)
@@ -137,7 +140,7 @@ def _draw_waves(
     times: NDArray[np.float64],
     active: NDArray[np.bool_],
 ) -> None:
-    """Each speaker's envelope, the user's above, with the model's idea of who speaks shaded behind it."""
+    """Draw both envelopes, the user's on top, shaded where the model detects speech."""
     piece = audio[
         round(start_s * sample_rate_hz) : round((start_s + SECONDS_PER_ROW) * sample_rate_hz)
     ]
@@ -189,7 +192,7 @@ def _draw_events(panel: Any, events: Sequence[TurnEvent]) -> None:
 def _draw_chances(
     panel: Any, times: NDArray[np.float64], shift: NDArray[np.float64], holders: NDArray[np.int64]
 ) -> None:
-    """p_shift as a line, coloured below by who holds the floor."""
+    """Draw p_shift as a line. The area below has the colour of the floor holder."""
     if len(times):
         panel.plot(times, shift, color=SHIFT_COLOUR, linewidth=1.2)
         for speaker in (0, 1):
@@ -224,16 +227,18 @@ def _page(picture: str, audio: NDArray[np.float32], sample_rate_hz: int, title: 
     with soundfile.SoundFile(
         sound, "w", sample_rate_hz, audio.shape[1], format="OGG", subtype="VORBIS"
     ) as file:
-        for start in range(
-            0, len(audio), sample_rate_hz
-        ):  # one long write overflows the stack in libsndfile's Vorbis encoder
+        # Write 1 s at a time: a long write overflows the stack in libsndfile's Vorbis encoder.
+        for start in range(0, len(audio), sample_rate_hz):
             file.write(audio[start : start + sample_rate_hz])  # pyright: ignore[reportUnknownMemberType]
     encoded = base64.b64encode(sound.getvalue()).decode()
     name = html.escape(title)
     return (
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{name}</title>'
-        "<style>body{font:16px system-ui;max-width:1100px;margin:2em auto;padding:0 1em}svg{width:100%;height:auto}audio{width:100%}</style>"
-        f'<h1>{name}</h1><audio controls src="data:audio/ogg;base64,{encoded}"></audio>{picture[picture.index("<svg") :]}'
-        "<p>Above: the two speakers' sound, shaded where the model hears speech, with the turn events. Below: the probability that the floor "
+        "<style>body{font:16px system-ui;max-width:1100px;margin:2em auto;padding:0 1em}"
+        "svg{width:100%;height:auto}audio{width:100%}</style>"
+        f'<h1>{name}</h1><audio controls src="data:audio/ogg;base64,{encoded}"></audio>'
+        f"{picture[picture.index('<svg') :]}"
+        "<p>Above: the two speakers' sound, shaded where the model hears speech, "
+        "with the turn events. Below: the probability that the floor "
         "goes to the other speaker next, in the colour of the speaker who holds it.</p></html>"
     )

@@ -1,29 +1,34 @@
-"""Turns predictions into turn events, by rules a dialogue system can tune.
+"""Turns predictions into turn events, by rules that a dialogue system can tune.
 
-Each speaker has a small state machine: idle, then in a turn. Inside a turn, the model judges the
+Each speaker has a small state machine: idle, or in a turn. Within a turn, the model judges the
 silences.
 
-- `start_of_turn`: the speaker has spoken loudly enough for `start_secs` while the other is not
-  speaking in a turn, or has interrupted. If both begin in the same frame, the user is first.
-- `eager_end_of_turn`: the turn's silence has lasted `eager_silence_secs`, and the probability that
-  the other speaks next is at least `eager_threshold`. `turn_resumed` follows if the speaker
+- `start_of_turn`: the speaker has spoken for `start_secs`, and the other is not in a turn. Or the
+  speaker took the floor from the other (see below). If both begin in the same frame, the user is
+  first.
+- `eager_end_of_turn`: the silence has lasted `eager_silence_secs`, and the probability that the
+  other holds the floor next is at least `eager_threshold`. `turn_resumed` follows if the speaker
   continues, else `end_of_turn`.
-- `end_of_turn`: the silence has lasted `end_silence_secs` and the probability has reached
-  `end_threshold`, or it has lasted `timeout_secs`, or the other starts a turn in it, or the other
-  is in a turn and speaks `end_silence_secs` into it.
-- Speech that starts while the other speaks is judged after `overlap_secs`. It is a `backchannel`
-  if the model says so, or if it ends before that and lasted `start_secs`. Else it is an
-  `interruption` and a start of turn.
-- A backchannel that reaches `backchannel_max_secs` becomes an interruption, or a start of turn if
-  the other is silent. It becomes a start of turn at once when the other's turn has ended. A gap of
-  less than 0.2 s does not end a backchannel.
+- `end_of_turn`: one of these is true:
+  - The silence has lasted `end_silence_secs`, and the probability is at least `end_threshold`.
+  - The silence has lasted `end_silence_secs`, and the other is in a turn and speaking.
+  - The silence has lasted `timeout_secs`.
+  - The other takes the floor in the silence.
+- Speech within the other's turn is judged after `overlap_secs` if it overlaps the other's speech,
+  else after `start_secs`. It is a `backchannel` if the model's probability for one is at least
+  `backchannel_threshold`. Overlapping speech is also a `backchannel` if it ends before it is judged
+  and lasted `start_secs`. Otherwise the speaker takes the floor, which is an `interruption` if the
+  other is speaking, and then a `start_of_turn`.
+- A backchannel that lasts `backchannel_max_secs` takes the floor in the same way. It becomes a
+  `start_of_turn` at once if the other's turn has ended. A gap of less than 0.2 s does not end a
+  backchannel.
 
 Only loud frames count towards `start_secs`. A frame is loud at `min_level_dbfs` or more, unless it
 is more than `speech_range_db` below the usual level of this speaker's turns. So faint noise,
-breaths and distant sounds start nothing. Inside a turn the level does not matter. A prediction
-without a level is loud.
+breaths and distant sounds start nothing. Within a turn the level does not matter. A prediction
+without a level counts as loud.
 
-All times count audio, never the wall clock. Names follow Deepgram Flux and pipecat (field vocabulary).
+All times count audio, never the wall clock. The names follow Deepgram Flux and pipecat.
 """
 
 from __future__ import annotations
@@ -36,11 +41,13 @@ from .errors import PolicyError
 from .floor import MIN_LEVEL_DBFS, FloorTracker, reached
 from .prediction import SILENCE_DBFS, Prediction, TurnEvent
 
-BRIDGE_S = 0.2  # the usual gap between inter-pausal units
+BRIDGE_S = 0.2  # the usual shortest gap between two inter-pausal units
 LEVEL_S = 1.0  # time constant of a speaker's usual level
-LEVEL_FALL_DB = 10.0  # per second of speech too quiet to start a turn, for those who move away
+# The usual level falls by so much per second of speech that is too quiet to start a turn.
+# So a speaker who moved away from the microphone is heard again after a while.
+LEVEL_FALL_DB = 10.0
 
-_RANGES = {  # of settings, by the last word of their names
+_RANGES = {  # last word of a setting's name: its smallest and largest value
     "threshold": (0.0, 1.0),
     "secs": (0.0, 60.0),
     "dbfs": (SILENCE_DBFS, 0.0),
@@ -50,15 +57,28 @@ _RANGES = {  # of settings, by the last word of their names
 
 @dataclass(frozen=True, slots=True)
 class PolicySettings:
-    """Thresholds and times of a `TurnPolicy`; probabilities in [0, 1], times in seconds of audio.
+    """The settings of a `TurnPolicy`. The module's docstring says how they are used.
+
+    Thresholds are probabilities in [0, 1]. Times are in seconds of audio, in [0, 60].
 
     Attributes:
-        min_level_dbfs: nothing below it starts a turn; -120 turns this off.
-        speech_range_db: nothing so far below the usual level of a speaker's turns starts one; 120
-            turns this off.
+        end_threshold: least probability for `end_of_turn`.
+        end_silence_secs: least silence for `end_of_turn`.
+        timeout_secs: silence that ends a turn at any probability; at least `end_silence_secs`.
+        eager_threshold: least probability for `eager_end_of_turn`; at most `end_threshold`.
+        eager_silence_secs: least silence for `eager_end_of_turn`; at most `end_silence_secs`.
+        start_secs: loud speech that starts a turn.
+        overlap_secs: overlapping speech after which the model judges it.
+        backchannel_threshold: least probability for `backchannel`.
+        backchannel_max_secs: a backchannel of this length takes the floor.
+        min_level_dbfs: a frame below this level does not count towards `start_secs`; -120 turns this
+            off.
+        speech_range_db: neither does a frame more than this below the usual level of the speaker's
+            turns; 120 turns this off.
 
     Raises:
-        PolicyError: a value out of range, or an eager threshold or silence above the final one.
+        PolicyError: a value is out of range, an eager value is above the final one, or
+            `timeout_secs` is below `end_silence_secs`.
     """
 
     end_threshold: float
@@ -89,17 +109,23 @@ class PolicySettings:
             self.eager_threshold > self.end_threshold
             or self.eager_silence_secs > self.end_silence_secs
         ):
-            eager = f"eager_threshold {self.eager_threshold} and eager_silence_secs {self.eager_silence_secs}"
+            eager = (
+                f"eager_threshold {self.eager_threshold} "
+                f"and eager_silence_secs {self.eager_silence_secs}"
+            )
             raise PolicyError(
-                f"expected eager values of at most end_threshold {self.end_threshold} and end_silence_secs {self.end_silence_secs}, got {eager}"
+                f"expected eager values of at most end_threshold {self.end_threshold} "
+                f"and end_silence_secs {self.end_silence_secs}, got {eager}"
             )
         if self.timeout_secs < self.end_silence_secs:
             raise PolicyError(
-                f"expected timeout_secs >= end_silence_secs ({self.end_silence_secs}), got {self.timeout_secs}"
+                f"expected timeout_secs >= end_silence_secs ({self.end_silence_secs}), "
+                f"got {self.timeout_secs}"
             )
 
 
-# Chosen on the frontier that `turnstream evaluate` measures on the validation calls, each speaker heard alone.
+# Chosen from the Pareto front of latency and cut-offs that `turnstream evaluate` measures on the
+# validation calls. The model hears one speaker's channel at a time there.
 PRESETS: dict[str, PolicySettings] = {
     "fast": PolicySettings(
         end_threshold=0.36,
@@ -126,10 +152,10 @@ PRESETS: dict[str, PolicySettings] = {
 
 
 def policy_settings(policy: str | PolicySettings) -> PolicySettings:
-    """A preset by name, or the settings themselves.
+    """Return the settings of a preset, or the given settings.
 
     Raises:
-        PolicyError: no preset of this name.
+        PolicyError: there is no preset of this name.
     """
     if isinstance(policy, PolicySettings):
         return policy
@@ -142,22 +168,20 @@ def policy_settings(policy: str | PolicySettings) -> PolicySettings:
 
 @dataclass(slots=True)
 class _Turn:
-    """One speaker's place in the state machine; times in seconds of audio."""
+    """One speaker's state; times in seconds of audio."""
 
     in_turn: bool = False
-    speech_start_s: float | None = None  # of the speech going on now: where its first frame begins
-    last_speech_s: float = 0.0  # where its last frame ends
-    eager: bool = False  # an eager end was announced in this silence
-    overlapping: bool = (
-        False  # this speech began while the other was speaking and is not a turn yet
-    )
-    backchannel: bool = False  # and has been called a backchannel
-    loud_s: float = 0.0  # of this speech, how much was loud enough to start a turn
-    power: float = 0.0  # usual power of this speaker's speech in turns; 0 before the first
+    speech_start_s: float | None = None  # start of the present speech; None without any
+    last_speech_s: float = 0.0  # end of the last frame of speech
+    eager: bool = False  # eager_end_of_turn was sent in this silence
+    overlapping: bool = False  # this speech overlaps the other's turn and is not a turn yet
+    backchannel: bool = False  # this speech was judged to be a backchannel
+    loud_s: float = 0.0  # how much of this speech was loud enough to start a turn
+    power: float = 0.0  # usual power of this speaker's turns; 0 before the first turn
 
     @classmethod
     def from_plain(cls, plain: dict[str, Any]) -> _Turn:
-        """Restore what `asdict` gave."""
+        """Restore a state from the values of `asdict`; raises ValueError if they are wrong."""
         numbers = [plain[name] for name in ("last_speech_s", "loud_s", "power")]
         if plain["speech_start_s"] is not None:
             numbers.append(plain["speech_start_s"])
@@ -171,7 +195,7 @@ class _Turn:
         return cls(**plain)
 
     def is_loud(self, level_dbfs: float, frame_s: float, settings: PolicySettings) -> bool:
-        """Whether a frame of speech is loud enough to start a turn; updates the usual power."""
+        """Whether a frame of speech is loud enough to start a turn. Updates the usual power."""
         if level_dbfs < settings.min_level_dbfs:
             return False
         if self.in_turn:
@@ -191,9 +215,10 @@ class TurnPolicy:
     """The state machine of one conversation.
 
     Args:
-        settings: a preset's name ("fast", "balanced", "patient") or PolicySettings; may be changed at any time.
+        settings: a preset's name ("fast", "balanced", "patient") or PolicySettings. The attribute
+            may be changed at any time.
     Raises:
-        PolicyError: no such preset.
+        PolicyError: there is no such preset.
     """
 
     settings: str | PolicySettings = "balanced"
@@ -204,7 +229,7 @@ class TurnPolicy:
         policy_settings(self.settings)
 
     def update(self, prediction: Prediction) -> list[TurnEvent]:
-        """Take in the next prediction; return the events that it causes, in order."""
+        """Process the next prediction and return the events that it causes, in order."""
         settings = policy_settings(self.settings)
         self._floor.update(prediction.vad, prediction.frame_s)
         events: list[TurnEvent] = []
@@ -216,14 +241,14 @@ class TurnPolicy:
         return events
 
     def to_plain(self) -> dict[str, Any]:
-        """The state without the settings, as JSON values."""
+        """Return the state without the settings, as JSON values."""
         return {"floor": self._floor.to_plain(), "turns": [asdict(turn) for turn in self._turns]}
 
     def restore(self, plain: dict[str, Any]) -> None:
-        """Go on from what `to_plain` gave.
+        """Restore the state from the values of `to_plain`.
 
         Raises:
-            ValueError, KeyError, TypeError: the values are not such.
+            ValueError, KeyError, TypeError: the values are not from `to_plain`.
         """
         self._floor = FloorTracker.from_plain(plain["floor"])
         first, second = plain["turns"]
@@ -265,7 +290,7 @@ class TurnPolicy:
             if reached(spoken, settings.overlap_secs):
                 self._judge(speaker, prediction, settings, events)
         elif self._floor.active[1 - speaker]:
-            turn.overlapping = True  # both began, or the other continued, within these start_secs
+            turn.overlapping = True  # the other began or continued to speak within start_secs
         else:
             self._judge(speaker, prediction, settings, events)
 
@@ -284,7 +309,7 @@ class TurnPolicy:
                 turn.overlapping
                 and not turn.backchannel
                 and reached(turn.loud_s, settings.start_secs)
-            ):  # too short to have been judged
+            ):  # it ended before it was judged
                 self._call_backchannel(speaker, prediction, events)
             if not turn.backchannel or reached(silence, BRIDGE_S):
                 turn.speech_start_s, turn.overlapping, turn.backchannel = None, False, False
@@ -312,7 +337,7 @@ class TurnPolicy:
         settings: PolicySettings,
         events: list[TurnEvent],
     ) -> None:
-        """Decide whether speech inside the other's turn is a backchannel or takes the floor."""
+        """Decide whether speech within the other's turn is a backchannel or takes the floor."""
         if prediction.p_backchannel[speaker] >= settings.backchannel_threshold:
             self._call_backchannel(speaker, prediction, events)
         else:
@@ -327,7 +352,7 @@ class TurnPolicy:
         )
 
     def _take_floor(self, speaker: int, prediction: Prediction, events: list[TurnEvent]) -> None:
-        """Start a turn; the other's turn ends if it is silent, or is interrupted if it is not."""
+        """Start a turn. The other's turn ends if it is silent, else it is interrupted."""
         turn, other = self._turns[speaker], self._turns[1 - speaker]
         now = prediction.time_s
         if other.in_turn:

@@ -1,4 +1,7 @@
-"""`turnstream predict`: a recording in, one row per frame out, with the events, the latents and a picture if wanted."""
+"""`turnstream predict`: predicts on a recording and writes one row per frame.
+
+On request it also writes the events, the latents and a picture.
+"""
 
 from __future__ import annotations
 
@@ -38,32 +41,45 @@ Row = dict[str, object]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of `turnstream predict`."""
+    """Add the options of `turnstream predict`."""
     parser.add_argument(
         "file",
-        help="audio file (wav, flac, ogg, mp3 ...; mono is the user, stereo user and other), or - for raw audio on standard input",
+        help=(
+            "audio file (wav, flac, ogg, mp3 ...), or - for raw audio on standard input; "
+            "mono is the user alone, stereo is user and other speaker"
+        ),
     )
     parser.add_argument(
-        "--out", type=Path, help="predictions, .csv or .jsonl (default: CSV on standard output)"
+        "--out",
+        type=Path,
+        help="file for the predictions, .csv or .jsonl (default: CSV on standard output)",
     )
-    parser.add_argument("--events", type=Path, help="events, .csv or .jsonl")
+    parser.add_argument(
+        "--events", type=Path, help="file for the events, .csv or .jsonl (default: none)"
+    )
     parser.add_argument(
         "--latents",
         type=Path,
-        help="latents of both layers, .npz with time_s (T,), latent and latent_speaker (T, 2, H)",
+        help=(
+            "file for the latents of both layers: .npz with time_s (T,), "
+            "latent and latent_speaker (T, 2, H) (default: none)"
+        ),
     )
     parser.add_argument(
         "--plot",
         type=Path,
-        help="picture of waveform, activity, probabilities and events: .png, .svg, .pdf, or .html with the sound",
+        help=(
+            "file for a picture of waveforms, activity, probabilities and events: "
+            ".png, .svg, .pdf, or .html, which includes the sound (default: none)"
+        ),
     )
     parser.add_argument(
         "--policy",
         choices=tuple(PRESETS),
         default="balanced",
-        help="preset that makes the events (default balanced)",
+        help="preset of the rules that make the events (default: balanced)",
     )
-    parser.add_argument("--model", type=Path, help="ONNX model (default: the bundled one)")
+    parser.add_argument("--model", type=Path, help="ONNX model file (default: the bundled model)")
     raw = parser.add_argument_group("raw audio on standard input")
     raw.add_argument("--encoding", choices=ENCODINGS, default="pcm_s16le")
     raw.add_argument("--sample-rate", type=int, default=16000)
@@ -71,7 +87,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace) -> int:
-    """Predict, write what was asked for, say how much there was on standard error."""
+    """Predict, write the outputs and return the exit code.
+
+    The counts of frames and events go to standard error.
+    """
     _check_output(args.out, ".csv", ".jsonl")
     _check_output(args.events, ".csv", ".jsonl")
     _check_output(args.latents, ".npz")
@@ -133,7 +152,7 @@ def main(args: argparse.Namespace) -> int:
 
 
 class _Kept:
-    """What must be held until the end for the outputs asked for, and how much there was."""
+    """What the outputs need at the end of the run, and the counts of frames and events."""
 
     def __init__(self, *, plot: bool, latents: bool) -> None:
         self.wants_plot, self.wants_predictions = plot, plot or latents
@@ -144,7 +163,10 @@ class _Kept:
 
 
 def to_row(prediction: Prediction | FrameMessage) -> Row:
-    """A prediction as one flat row with the columns COLUMNS; None before anyone has spoken."""
+    """Return a prediction as a flat row with the columns COLUMNS.
+
+    holder, p_shift and p_hold are None before anyone has spoken alone.
+    """
     row: Row = {"time_s": round(prediction.time_s, 6), "holder": prediction.holder}
     for name in ("p_shift", "p_hold"):
         row[name] = _rounded(getattr(prediction, name))
@@ -159,7 +181,7 @@ def _rounded(value: float | None) -> float | None:
 
 
 def event_row(event: TurnEvent) -> Row:
-    """An event as one flat row with the columns EVENT_COLUMNS."""
+    """Return an event as a flat row with the columns EVENT_COLUMNS."""
     plain = asdict(event)
     return {
         "time_s": round(event.time_s, 6),
@@ -170,7 +192,7 @@ def event_row(event: TurnEvent) -> Row:
 
 
 def write_latents(path: Path, predictions: Sequence[Prediction]) -> None:
-    """Write time_s (T,), latent (T, 2, H) and latent_speaker (T, 2, H) as an .npz."""
+    """Write time_s (T,), latent (T, 2, H) and latent_speaker (T, 2, H) to an .npz file."""
     np.savez_compressed(
         path,
         time_s=np.array([p.time_s for p in predictions]),
@@ -180,7 +202,7 @@ def write_latents(path: Path, predictions: Sequence[Prediction]) -> None:
 
 
 def _check_output(path: Path | None, *suffixes: str) -> None:
-    """Refuse, before any work is done, an output that could not be written."""
+    """Raise AudioFormatError, before any work is done, if an output cannot be written."""
     if path is None:
         return
     if suffixes and path.suffix not in suffixes:
@@ -189,7 +211,8 @@ def _check_output(path: Path | None, *suffixes: str) -> None:
         )
     if not path.parent.is_dir():
         raise AudioFormatError(
-            f"expected a file that can be written, got {str(path)!r}: no folder {str(path.parent)!r}"
+            f"expected a file that can be written, got {str(path)!r}: "
+            f"no folder {str(path.parent)!r}"
         )
 
 
@@ -204,7 +227,7 @@ def _writing(path: Path) -> Generator[None, None, None]:
 
 
 def _open(path: Path | None, columns: Sequence[str], stack: ExitStack) -> Callable[[Row], object]:
-    """A function that writes one row to a file or, without a path, to standard output."""
+    """Return a function that writes one row to the file or, without a path, to standard output."""
     out: TextIO = sys.stdout
     if path is not None:
         with _writing(path):

@@ -1,4 +1,4 @@
-"""The typed results of the runtime: one `Prediction` per frame, and the `TurnEvent`s a policy makes of them."""
+"""The results of the runtime: one `Prediction` per frame, and the `TurnEvent`s of a policy."""
 
 from __future__ import annotations
 
@@ -26,29 +26,30 @@ EVENT_TYPES: tuple[EventType, ...] = (
 )
 
 Pair = tuple[float, float]  # one value per speaker: (user, other)
-SILENCE_DBFS = -120.0  # level given to digital silence
+SILENCE_DBFS = -120.0  # level of digital silence
 
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """What the model says after one frame of audio.
+    """The model's prediction after one frame of audio.
 
     Attributes:
         frame: index of the frame, from 0.
-        time_s: end of the frame in seconds of audio heard; nothing after it was used.
-        holder: speaker who last spoke alone (0 user, 1 other), None before anyone has.
-        p_shift: probability that the floor goes to the other speaker next; None without a holder.
+        time_s: end of the frame, in seconds of audio since the start. No later audio was used.
+        holder: speaker who last spoke alone (0 user, 1 other); None before anyone has.
+        p_shift: probability that the speaker who is not the holder has the floor next; None without
+            a holder.
         p_hold: 1 - p_shift; None without a holder.
         vad: probability that each speaker is speaking now.
-        p_now: share of speech expected from each speaker in the next 0-0.6 s, sums to 1.
-        p_future: the same for 0.6-2 s.
-        p_next: probability that each speaker holds the floor next, sums to 1.
-        p_backchannel: probability that each speaker is, or within 0.5 s will be, giving a backchannel. Experimental: on real
-            calls it is not reliable yet.
-        latent: last layer's state, both speakers, (2, H) float32.
-        latent_speaker: per-speaker layer's state, (2, H) float32.
-        level_dbfs: RMS level of each channel in this frame, without its mean, in dB re full scale, at least SILENCE_DBFS;
-            None where it was not measured.
+        p_now: share of the speech of the next 0-0.6 s expected from each speaker; sums to 1.
+        p_future: the same for the next 0.6-2 s.
+        p_next: probability that each speaker holds the floor next; sums to 1.
+        p_backchannel: probability that each speaker gives a backchannel now or within 0.5 s.
+            Experimental: it is not reliable on real calls yet.
+        latent: state of the last layer for both speakers, (2, H) float32.
+        latent_speaker: state of the per-speaker layer, (2, H) float32.
+        level_dbfs: RMS level of each channel in this frame, without its mean, in dB re full scale;
+            at least SILENCE_DBFS. None if it was not measured.
     """
 
     frame: int
@@ -67,20 +68,21 @@ class Prediction:
 
     @property
     def frame_s(self) -> float:
-        """Length of a frame in seconds."""
+        """Length of the frame in seconds."""
         return self.time_s / (self.frame + 1)
 
 
 @dataclass(frozen=True, slots=True)
 class TurnEvent:
-    """Something a dialogue system acts on.
+    """An event that a dialogue system can act on.
 
     Attributes:
         type: one of EVENT_TYPES.
-        speaker: whose turn it is about (0 user, 1 other).
-        time_s: when it was decided, in seconds of audio heard.
-        probability: what decided it: vad for starts and resumptions, p_next of the other speaker for ends, p_backchannel for
-            backchannels, 1 - p_backchannel for interruptions.
+        speaker: speaker whose speech or turn the event describes (0 user, 1 other).
+        time_s: time of the decision, in seconds of audio since the start.
+        probability: the probability behind the decision: vad for starts and resumptions, p_next of
+            the other speaker for ends, p_backchannel for backchannels, and 1 - p_backchannel for
+            interruptions.
     """
 
     type: EventType

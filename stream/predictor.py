@@ -1,4 +1,4 @@
-"""`TurnPredictor`: the shortest way from audio to predictions, one conversation on one engine."""
+"""`TurnPredictor`: predictions for one conversation, with its own engine or a shared one."""
 
 from __future__ import annotations
 
@@ -14,14 +14,17 @@ from .session import Session
 
 
 class TurnPredictor:
-    """Predicts turn-taking from live audio, one prediction per frame (20 ms with the bundled model).
+    """Predicts turn-taking from live audio, one prediction per frame.
+
+    A frame has 20 ms with the bundled model.
 
     Args:
-        model: path of an exported model, a loaded `Engine` (to share one between conversations), or None for the bundled one.
-        sample_rate_hz: rate of the audio that will be pushed; it is resampled to the model's.
+        model: path of an exported model, or a loaded `Engine`, which conversations can share. None
+            is the bundled model.
+        sample_rate_hz: rate of the pushed audio. The audio is resampled to the model's rate.
     Raises:
         ModelError: the model cannot be run.
-        AudioFormatError: a rate out of range.
+        AudioFormatError: the rate is out of range.
     """
 
     def __init__(
@@ -31,14 +34,18 @@ class TurnPredictor:
         self._session = Session(self.engine.metadata, sample_rate_hz=sample_rate_hz, policy=None)
 
     def push_audio(self, samples: ArrayLike) -> list[Prediction]:
-        """Take in audio and predict on every frame that it completes; any chunking gives the same bits.
+        """Add audio and predict on every frame that it completes.
+
+        The chunk size does not change the predictions, not even in the last bit.
 
         Args:
-            samples: float32 in [-1, 1] or int16, (N,) for the user alone or (N, 2) for user and other, any N.
+            samples: float32 in [-1, 1] or int16, with any N: (N,) for the user alone, or (N, 2) for
+                user and other.
         Returns:
-            The predictions of the completed frames, possibly none.
+            The predictions of the completed frames; may be empty.
         Raises:
-            AudioFormatError: another shape or type, or not finite; nothing is taken in.
+            AudioFormatError: the samples have another shape or type, or are not finite. Nothing was
+                added then.
         """
         audio = to_float32(samples)
         predictions: list[Prediction] = []
@@ -49,7 +56,7 @@ class TurnPredictor:
         return predictions
 
     def flush(self) -> list[Prediction]:
-        """Complete the last frame with silence and predict on it. Audio may follow."""
+        """Fill the last frame with silence and return its prediction. More audio may follow."""
         self._session.flush()
         return self._drain()
 
@@ -63,23 +70,30 @@ class TurnPredictor:
         return predictions
 
     def take_warnings(self) -> list[AudioWarning]:
-        """What is suspicious about the audio since the last call, each kind once per conversation."""
+        """Return the audio warnings since the last call. Each kind comes once per conversation."""
         return self._session.take_warnings()
 
     def reset(self) -> None:
-        """Forget the conversation and start the clock again."""
+        """Forget the conversation. The next frame is frame 0 at time 0 of a new one."""
         self._session.reset()
 
     def snapshot(self) -> bytes:
-        """The conversation as bytes, to go on in another process with the same numbers."""
+        """Return the conversation as bytes.
+
+        Another process can resume it with `restore` and computes the same numbers.
+        """
         return self._session.snapshot()
 
     @classmethod
     def restore(cls, snapshot: bytes, model: str | Path | Engine | None = None) -> TurnPredictor:
-        """Go on from a snapshot of the same model.
+        """Resume a conversation from a snapshot.
 
+        Args:
+            snapshot: bytes from `snapshot`.
+            model: the same model as before, given as for `TurnPredictor`.
         Raises:
-            SnapshotError: not a snapshot, or of another model or version.
+            ModelError: the model cannot be run.
+            SnapshotError: the bytes are no snapshot, or are of another model or version.
         """
         predictor = cls.__new__(cls)
         predictor.engine = model if isinstance(model, Engine) else Engine(model)

@@ -1,8 +1,14 @@
-"""A projection of latent states into a plane or a space, as a file: fitted once, it shows every conversation in the same place.
+"""Reads and writes embeddings of latent states in 2 or 3 dimensions.
 
-One JSON file, which the web page reads as well. Arrays are {"shape": [...], "float32": base64}. A projection that is a formula (principal
-components, a plane, an autoencoder's encoder) is a list of dense layers, y = activation(W x + b), that anything can step live. t-SNE
-and UMAP have no formula: their file keeps the states that they were fitted on, and fitting.py places new ones among these. Needs numpy alone.
+An embedding is fitted once and then used for every conversation, so the same state always gives the
+same point. It is stored as one JSON file, which the web page reads as well. Arrays are stored as
+{"shape": [...], "float32": base64}.
+
+PCA, the plane and the autoencoder's encoder have a formula: a list of dense layers,
+y = activation(W x + b), which any program can compute live. t-SNE and UMAP have no formula. Their
+file keeps the states of the fit, and models/latents/space/fitting.py embeds new states among them.
+
+This module needs only numpy.
 """
 
 from __future__ import annotations
@@ -34,7 +40,7 @@ ACTIVATIONS: dict[str, Callable[[Float32], Float32]] = {
 
 @dataclass(frozen=True)
 class DenseLayer:
-    """y = activation(weight x + bias), weight (outputs, inputs), bias (outputs,)."""
+    """y = activation(weight x + bias); weight (outputs, inputs), bias (outputs,)."""
 
     weight: Float32
     bias: Float32
@@ -43,13 +49,13 @@ class DenseLayer:
 
 @dataclass(frozen=True)
 class Formula:
-    """What fitting a projection that is a formula gives.
+    """The result of fitting an embedding that has a formula.
 
     Attributes:
-        layers: from states (..., H) to places (..., D).
-        settings: what was chosen, by name.
-        trust: measured of it, by name.
-        about: what its directions are, in words.
+        layers: dense layers that map states (..., H) to points (..., D).
+        settings: values chosen by the fit, by name.
+        trust: measures of quality, by name.
+        about: text that describes the directions.
     """
 
     layers: tuple[DenseLayer, ...]
@@ -60,24 +66,27 @@ class Formula:
 
 @dataclass(frozen=True)
 class SavedProjection:
-    """Where states lie.
+    """A fitted embedding of latent states (H values) as points in D dimensions.
 
     Attributes:
         method: one of METHODS.
-        layer: whose states: "latent" or "latent_speaker".
+        layer: the embedded state: "latent" or "latent_speaker".
         model: name of the network.
-        weights_sha256: of its weights.
-        layers: the formula; empty where there is none.
-        reference: states that it was fitted on, (N, H); kept only where there is no formula.
-        places: of states that it was fitted on, (N, D); with a formula a sample of them, for a picture's background.
-        situations: what the speakers of `places` were doing, (N,) of text (moments.py).
-        stability: of each of `places`, the share of its neighbours that stay its neighbours when the projection is fitted again, (N,);
-            NaN where it was not fitted again.
-        low, high: corners of the part to draw, (D,).
-        landmarks: mean place in each situation.
-        trust: how far the picture can be believed (trust.py), by name.
-        settings: of the fit, by name.
-        about: what it was fitted on and what its directions are, in words.
+        weights_sha256: hash of the network's weights.
+        layers: the formula; empty if there is none.
+        reference: states of the fit, (N, H); empty if there is a formula.
+        places: points of states of the fit, (N, D). With a formula they are a sample, for the
+            background of a picture.
+        situations: what the speaker of each point was doing, (N,) of text, one of SITUATIONS in
+            models/latents/moments.py.
+        stability: share of each point's neighbours that stay neighbours when the embedding is
+            fitted again, (N,); NaN if it was not fitted again.
+        low, high: corners of the region to draw, (D,).
+        landmarks: mean point of each situation, (D,).
+        trust: measures of how well the points show the states, by name (see
+            models/latents/space/trust.py); NaN if there were too few points to measure.
+        settings: settings of the fit, by name.
+        about: text that describes the data of the fit and the directions.
     """
 
     method: str
@@ -98,37 +107,39 @@ class SavedProjection:
 
     @property
     def dims(self) -> int:
-        """Of the plane or space, D."""
+        """Number of dimensions of the points, D."""
         return self.places.shape[1]
 
     @property
     def width(self) -> int:
-        """Of the states, H."""
+        """Number of values in a state, H."""
         return self.layers[0].weight.shape[1] if self.layers else self.reference.shape[1]
 
     @property
     def has_formula(self) -> bool:
-        """Can it be stepped live?"""
+        """Whether new states can be embedded live, by `project`."""
         return bool(self.layers)
 
     def project(self, states: Float32) -> Float32:
-        """Places of states by the formula, (..., H) -> (..., D).
+        """Embed states by the formula: (..., H) to points (..., D).
 
         Raises:
-            ConfigError: there is no formula, or the states have another width.
+            ConfigError: there is no formula, or the states have another length.
         """
         if not self.layers:
             raise ConfigError(
-                f"expected a projection with a formula (plane, pca or autoencoder), got {self.method}, which can only place recorded states"
+                "expected a projection with a formula (plane, pca or autoencoder), "
+                f"got {self.method}, which can only place recorded states"
             )
         if states.shape[-1] != self.width:
             raise ConfigError(
-                f"expected states of {self.width} values, as the projection was fitted on, got {states.shape[-1]}"
+                f"expected states of {self.width} values, as the projection was fitted on, "
+                f"got {states.shape[-1]}"
             )
         return apply_layers(self.layers, states)
 
     def save(self, path: Path) -> None:
-        """Write the file, whole or not at all."""
+        """Write the file atomically: a failure leaves no partial file at `path`."""
         words = {
             "format": FORMAT,
             "method": self.method,
@@ -136,9 +147,9 @@ class SavedProjection:
             "model": self.model,
             "weights_sha256": self.weights_sha256,
             "about": self.about,
-            "trust": {
+            "trust": {  # NaN, which JSON lacks: there were too few points to measure
                 name: None if math.isnan(value) else value for name, value in self.trust.items()
-            },  # not measured of too few points
+            },
             "settings": self.settings,
             "low": self.low,
             "high": self.high,
@@ -162,7 +173,7 @@ class SavedProjection:
 
 
 def apply_layers(layers: Sequence[DenseLayer], states: Float32) -> Float32:
-    """Run states (..., H) through dense layers, -> (..., D)."""
+    """Apply dense layers to states (..., H); return points (..., D)."""
     for layer in layers:
         states = ACTIVATIONS[layer.activation](states @ layer.weight.T + layer.bias).astype(
             np.float32
@@ -171,15 +182,17 @@ def apply_layers(layers: Sequence[DenseLayer], states: Float32) -> Float32:
 
 
 def bundled_plane() -> Path:
-    """Path of the plane that is installed with the bundled model."""
+    """Return the path of the plane that is installed with the bundled model."""
     return Path(str(files("turnstream.models.weights") / "plane.json"))
 
 
 def load_projection(path: str | Path | None = None) -> SavedProjection:
-    """Read a projection; None is the bundled model's plane.
+    """Read an embedding.
 
+    Args:
+        path: the file; None is the bundled model's plane.
     Raises:
-        ConfigError: no such file, or not a projection.
+        ConfigError: the file does not exist or is no embedding.
     """
     path = bundled_plane() if path is None else Path(path)
     try:
@@ -212,13 +225,14 @@ def load_projection(path: str | Path | None = None) -> SavedProjection:
         _check(projection)
     except (OSError, UnicodeDecodeError, KeyError, TypeError, ValueError, AttributeError) as error:
         raise ConfigError(
-            f"{path}: expected a projection that `turnstream latents project` wrote: {type(error).__name__} {error}"
+            f"{path}: expected a projection that `turnstream latents project` wrote: "
+            f"{type(error).__name__} {error}"
         ) from None
     return projection
 
 
 def packed(array: NDArray[Any]) -> dict[str, Any]:
-    """An array as JSON holds it."""
+    """Return an array as JSON values; it is stored as float32."""
     return {
         "shape": list(array.shape),
         "float32": base64.b64encode(np.ascontiguousarray(array, "<f4").tobytes()).decode(),
@@ -226,7 +240,7 @@ def packed(array: NDArray[Any]) -> dict[str, Any]:
 
 
 def unpacked(words: Mapping[str, Any]) -> Float32:
-    """The inverse of `packed`."""
+    """Return the array that `packed` stored, as float32."""
     return (
         np.frombuffer(base64.b64decode(words["float32"], validate=True), "<f4")
         .reshape(words["shape"])
@@ -258,7 +272,8 @@ def _check(projection: SavedProjection) -> None:
         or projection.stability.shape != (count,)
     ):
         raise ValueError(
-            f"corners, landmarks, situations or stability that do not fit {count} places of {dims} dimensions"
+            f"corners, landmarks, situations or stability that do not fit {count} places "
+            f"of {dims} dimensions"
         )
 
 

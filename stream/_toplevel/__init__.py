@@ -6,7 +6,7 @@
         for event in policy.update(prediction):
             ...
 
-Public names are loaded when they are first used, so that `turnstream --help` need not wait for ONNX Runtime.
+A public name is imported at its first use, so `turnstream --help` does not load ONNX Runtime.
 """
 
 from importlib import import_module
@@ -95,22 +95,24 @@ __all__ = [
     "__version__",
 ]
 
-_NAMES = {  # module: its public names, so that each loads no more than its own module
+_NAMES = {  # module: its public names
     "stream.devices.agent_voice": "AgentVoice Cut",
     "stream.audio_check": "AudioWarning",
     "stream.clients.blocking_client": "Client",
     "stream.clients.client": "AsyncClient",
     "stream.engine": "Engine ModelMetadata",
     "stream.errors": (
-        "AudioFormatError ConfigError DeviceError DialogueError ExportError MissingExtraError ModelError PolicyError ProtocolError "
-        "ServerError ShapeError SnapshotError TurnstreamError"
+        "AudioFormatError ConfigError DeviceError DialogueError ExportError MissingExtraError "
+        "ModelError PolicyError ProtocolError ServerError ShapeError SnapshotError TurnstreamError"
     ),
     "stream.service.limits": "Limits",
     "stream.devices.microphone": "MicrophoneSource",
     "stream.policy": "PRESETS PolicySettings TurnPolicy",
     "stream.prediction": "EVENT_TYPES EventType Prediction TurnEvent",
     "stream.predictor": "TurnPredictor",
-    "stream.protocol": "BeginMessage FrameMessage LatentMessage ResumedMessage TerminationMessage WarningMessage",
+    "stream.protocol": (
+        "BeginMessage FrameMessage LatentMessage ResumedMessage TerminationMessage WarningMessage"
+    ),
     "stream.service.server": "Server",
     "stream.settings": "StreamSettings",
     "stream.sources": "FileSource",

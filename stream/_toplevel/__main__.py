@@ -1,4 +1,4 @@
-"""`python -m turnstream` is the command line."""
+"""`python -m turnstream` runs the same command line as `turnstream`."""
 
 import sys
 

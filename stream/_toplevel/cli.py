@@ -1,7 +1,8 @@
-"""The command line: `turnstream COMMAND ...`. Each command lives in its own module, imported only when it is asked for.
+"""The command line: `turnstream COMMAND ...`.
 
-A command's module has `add_arguments(parser)` and `main(args) -> int`. Errors that turnstream raises on purpose become
-one line and exit code 2, as do bad arguments.
+Each command has its own module, which is imported only when the command runs. The module defines
+`add_arguments(parser)` and `main(args) -> int`. A `TurnstreamError` is printed as one line, with
+exit code 2. Bad arguments give the same exit code.
 """
 
 from __future__ import annotations
@@ -42,7 +43,10 @@ COMMANDS: dict[str, tuple[str, str]] = {  # name: (module, what it does)
     "simulate": ("turnstream.models.dialogues.simulate", "make two-channel dialogues to train on"),
     "pretrain": (
         "turnstream.models.pretraining.command",
-        "train an encoder on speech without labels: distill (from a teacher), cpc, vqvae and others",
+        (
+            "train an encoder on speech without labels: "
+            "distill (from a teacher), cpc, vqvae and others"
+        ),
     ),
     "train": ("turnstream.models.training.command", "train a network on dialogues"),
     "cross-validate": (
@@ -51,7 +55,10 @@ COMMANDS: dict[str, tuple[str, str]] = {  # name: (module, what it does)
     ),
     "compare": (
         "turnstream.compare",
-        "train and measure a grid of encoders, read-outs and ways of learning, with the same budget",
+        (
+            "train and measure a grid of encoders, read-outs and ways of learning, "
+            "with the same budget"
+        ),
     ),
     "evaluate": (
         "turnstream.models.evaluation.command",
@@ -64,7 +71,7 @@ COMMANDS: dict[str, tuple[str, str]] = {  # name: (module, what it does)
     "export": ("turnstream.export.command", "turn a trained network into a verified ONNX file"),
 }
 
-_EXTRA_OF = {  # package: the extra that brings it
+_EXTRA_OF = {  # package: the extra that installs it
     **dict.fromkeys(
         (
             "torch",
@@ -88,7 +95,7 @@ _EXTRA_OF = {  # package: the extra that brings it
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; returns the exit code."""
+    """Run one command and return its exit code."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     parser = argparse.ArgumentParser(
         prog="turnstream",
@@ -109,14 +116,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     try:
         code = _run(known.command, arguments[1:])
-        sys.stdout.flush()  # here, where a reader that has gone is no error, and not at the interpreter's exit
+        sys.stdout.flush()  # raises BrokenPipeError here, not when the interpreter exits
         return code
     except TurnstreamError as error:
         print(f"turnstream {known.command}: error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130
-    except BrokenPipeError:  # the reader of our output has gone; nothing is wrong here
+    except BrokenPipeError:  # the reader closed the pipe, as `head` does; this is not an error
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
 

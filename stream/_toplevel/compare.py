@@ -1,4 +1,7 @@
-"""`turnstream compare`: the comparison of networks, given the exporter that it measures their cost with."""
+"""`turnstream compare`: compare networks.
+
+This module passes the exporter to the comparison, which needs it to measure each network's cost.
+"""
 
 import argparse
 
@@ -8,7 +11,7 @@ add_arguments = command.add_arguments
 
 
 def main(args: argparse.Namespace) -> int:
-    """Train what is missing, measure, and write the page."""
+    """Train the missing networks, measure all of them, write the page, and return the exit code."""
     from turnstream.export.export import export
 
     return command.main(args, export)
