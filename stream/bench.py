@@ -110,7 +110,7 @@ def measure_batch(
 ) -> dict[str, Any]:
     """Time `steps` steps of `batch` conversations, which start at different times of the audio.
 
-    The first tenth of the run is a warm-up and is not timed.
+    `steps // 10` more steps run first, as a warm-up.
 
     Returns:
         Median and 99th percentile per step in microseconds, the median per conversation, the

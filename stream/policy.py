@@ -71,8 +71,8 @@ class PolicySettings:
         overlap_secs: overlapping speech after which the model judges it.
         backchannel_threshold: least probability for `backchannel`.
         backchannel_max_secs: a backchannel of this length takes the floor.
-        min_level_dbfs: a frame below this level does not count towards `start_secs`; -120 turns this
-            off.
+        min_level_dbfs: a frame below this level does not count towards `start_secs`; -120 turns
+            this off.
         speech_range_db: neither does a frame more than this below the usual level of the speaker's
             turns; 120 turns this off.
 
