@@ -1,6 +1,7 @@
-"""From a torch checkpoint to a verified ONNX file, and a description of what is in it."""
+"""Export of a torch checkpoint to a verified ONNX file that describes itself in its metadata."""
 
 if __name__ != "turnstream.export":
     raise ImportError(
-        f"this folder is installed as turnstream.export, but was imported as {__name__!r}; run `pip install .` and `import turnstream`"
+        f"this folder is installed as turnstream.export, but was imported as {__name__!r}; "
+        "run `pip install .` and `import turnstream`"
     )

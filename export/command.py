@@ -1,4 +1,4 @@
-"""`turnstream export`: from a checkpoint to verified ONNX."""
+"""The command `turnstream export`: converts a checkpoint to a verified ONNX file."""
 
 from __future__ import annotations
 
@@ -10,36 +10,42 @@ from ..stream.errors import ExportError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of `turnstream export`."""
+    """Add the options of `turnstream export` to a parser."""
     parser.add_argument(
         "checkpoint",
         type=Path,
-        help="folder with model.safetensors and config.json, as `turnstream train` writes it; or folds.json of `turnstream cross-validate`",
+        help="folder with model.safetensors and config.json, written by `turnstream train`; "
+        "or folds.json, written by `turnstream cross-validate`, to export all folds",
     )
     parser.add_argument(
         "out",
         type=Path,
         nargs="?",
-        help="the .onnx file to write (not with folds.json, which names them)",
+        help="the .onnx file to write; leave it out with folds.json, which names the files",
     )
-    parser.add_argument("--mel", action="store_true", help="take log-mel frames instead of audio")
+    parser.add_argument(
+        "--mel",
+        action="store_true",
+        help="export a model whose input is log-mel frames (default: audio samples)",
+    )
     parser.add_argument(
         "--golden",
         type=Path,
-        help="also write inputs and outputs, .npz, for tests in other languages",
+        help="also write example inputs and outputs to this .npz file, "
+        "for tests of other implementations",
     )
     parser.add_argument(
         "--name",
         default="turnstream",
-        help="name of the model, for the metadata (default turnstream)",
+        help="name of the model in the metadata (default: turnstream)",
     )
     parser.add_argument(
-        "--model-version", default="1", help="version of the model, for the metadata (default 1)"
+        "--model-version", default="1", help="version of the model in the metadata (default: 1)"
     )
 
 
 def main(args: argparse.Namespace) -> int:
-    """Export, and print what the verification found."""
+    """Export the model and print the differences that the verification found. Returns 0."""
     from .export import export
 
     kind = "mel" if args.mel else "pcm"
@@ -67,7 +73,7 @@ def main(args: argparse.Namespace) -> int:
 
 
 def _read_folds(path: Path) -> list[Path]:
-    """The .onnx files that folds.json names, each once."""
+    """Returns the .onnx files that folds.json names, without duplicates."""
     try:
         named = json.loads(path.read_text())
         return [path.parent / name for name in dict.fromkeys(named.values())]

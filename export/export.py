@@ -1,4 +1,7 @@
-"""One command from checkpoint to verified ONNX, with golden inputs and outputs for tests in other languages."""
+"""Converts a checkpoint to a verified ONNX file.
+
+It can also write golden inputs and outputs for tests of other implementations.
+"""
 
 from __future__ import annotations
 
@@ -25,19 +28,23 @@ def export(
     version: str = "1",
     golden: Path | None = None,
 ) -> Verification:
-    """Export a checkpoint, verify the graph, and only then write it.
+    """Export a checkpoint and verify the graph. Write the file only if the verification succeeds.
 
     Args:
         checkpoint: folder with model.safetensors and config.json.
         out: the .onnx file to write.
-        kind: "pcm" (audio in) or "mel" (log-mel frames in).
-        name, version: of the model, for the metadata.
-        golden: also write inputs, and what the graph makes of them, as an .npz: `input` (B, 2, T, ...), the frames in order; every
-            output (B, T, ...); `next_state` (B, S) after the last frame. The first state is all zeros. Outputs of a right
-            implementation differ by 1e-5 at most.
+        kind: input of the graph: "pcm" for audio, "mel" for log-mel frames.
+        name, version: name and version of the model, for the metadata.
+        golden: if given, also write example inputs and the graph's outputs to this .npz file. It
+            holds `input` (B, 2, T, ...), the frames in order; every output (B, T, ...); and
+            `next_state` (B, S) after the last frame. The first state is all zeros. The outputs of a
+            correct implementation differ by at most 1e-5.
+    Returns:
+        The differences that the verification found.
     Raises:
-        ConfigError: the checkpoint cannot be read, or describes no network with this kind of input.
-        ExportError: the graph does not compute what the network computes, or a file cannot be written.
+        ConfigError: the checkpoint cannot be read, or its network cannot have this kind of input.
+        ExportError: the graph's outputs differ from the network's, or a file cannot be written.
+        MissingExtraError: onnx or onnxscript is not installed.
     """
     model = load_checkpoint(checkpoint)
     graph = build(model, kind, name, version)

@@ -1,12 +1,18 @@
-"""Rewrites the exported step so that every activation is a plain matrix: one row per speaker, one column per number.
+"""Rewrites the graph of one step so that every activation is a matrix.
 
-With a single frame the time axis has length 1, and the exporter's graph spends more on reshaping, slicing and
-transposing tensors whose memory does not change than on arithmetic. Here such nodes disappear (they become other views
-of the same matrix), a product with a bias becomes one 2-D product that ONNX Runtime fuses, and taps that happen to
-lie side by side are taken as they lie. What cannot be expressed on matrices is left as it was, in its own shape.
+A matrix has one row per speaker (or per conversation) and one column per number. A step has a
+single frame, so the time axis has length 1. The exporter's graph spends more time on reshaping,
+slicing and transposing than on arithmetic, although these nodes leave the memory unchanged. The
+rewritten graph is faster:
 
-Shapes are read off two runs with different batches: a dimension that changes is the batch (or twice the batch).
-The caller verifies the result against torch like any other graph.
+- Nodes that leave the memory unchanged disappear. Their outputs become views of the same matrix.
+- A product with a bias becomes one 2-D product, which ONNX Runtime fuses.
+- Adjacent slices that are concatenated again (the taps of a convolution) become the whole matrix.
+
+A node that cannot work on matrices is kept, with its inputs in their original shapes.
+
+Two runs with different batch sizes show the shape of every tensor. A dimension that changes is the
+batch, or twice the batch. The caller verifies the rewritten graph against torch.
 """
 
 from __future__ import annotations
@@ -23,17 +29,23 @@ from numpy.typing import NDArray
 from ..stream.errors import ExportError
 from ..stream.onnx_session import open_session
 
-Dim = int | str  # "B" conversations or "R" = 2 B rows
+Dim = int | str  # a fixed size, "B" (conversations), or "R" = 2 B (one row per speaker)
 Shape = tuple[Dim, ...]
 
-_PROBES = (3, 5)  # batches of the two runs; no dimension of the network has these ratios by chance
+# Batch sizes of the two runs. No dimension of the network has this ratio by chance.
+_PROBES = (3, 5)
 _VIEWS = {"Reshape", "Squeeze", "Unsqueeze", "Flatten", "Identity", "Transpose", "Gather", "Slice"}
 _ELEMENTWISE = {"Relu", "Sigmoid", "Tanh", "Log", "Mul", "Add", "Sub", "Div", "Erf", "Gelu"}
 
 
 @dataclass(frozen=True)
 class _Value:
-    """A tensor of the new graph; `shape` is how it lies there, its numbers are those of the old tensor in order."""
+    """A tensor of the new graph. It holds the numbers of an old tensor in the same order.
+
+    Attributes:
+        name: name in the new graph.
+        shape: shape in the new graph; the old tensor may have another shape.
+    """
 
     name: str
     shape: Shape
@@ -57,10 +69,10 @@ class _Flattener:
         self.nodes: list[Any] = []
         self.added: dict[str, NDArray[Any]] = {}
         self.reshaped: dict[tuple[str, Shape], str] = {}
-        self.cuts: dict[
-            str, tuple[str, int, int]
-        ] = {}  # a slice's old name: the matrix it is cut from, first and last column
-        self.widths: dict[str, int] = {}  # columns of those matrices
+        # Old name of a slice: the matrix it is cut from, its first column, and the column after its
+        # last.
+        self.cuts: dict[str, tuple[str, int, int]] = {}
+        self.widths: dict[str, int] = {}  # name of such a matrix: its number of columns
 
     def run(self) -> None:
         for node in self.graph.node:
@@ -83,10 +95,14 @@ class _Flattener:
             for name, array in kept.items()
         )
 
-    # One node at a time
+    # ---- one node at a time ----
 
     def _on_matrices(self, node: Any) -> bool:
-        """Put the node into the new graph as a view or an operation on matrices; False if it cannot be."""
+        """Add the node to the new graph as a view or as an operation on matrices.
+
+        Returns:
+            False if neither is possible.
+        """
         if len(node.output) != 1 or not any(name in self.values for name in node.input):
             return False
         shape = self.shapes[node.output[0]]
@@ -133,7 +149,7 @@ class _Flattener:
         return False
 
     def _as_it_was(self, node: Any) -> None:
-        """Keep a node, with its inputs in the shapes it expects."""
+        """Copy a node to the new graph, with its inputs in the shapes that it expects."""
         copy = type(node)()
         copy.CopyFrom(node)
         del copy.input[:]
@@ -147,7 +163,10 @@ class _Flattener:
                 self.values[name] = _Value(name, self.shapes[name])
 
     def _keeps_order(self, node: Any, given: Shape, shape: Shape) -> bool:
-        """Whether a node of a viewing kind leaves every number where it is, given that it leaves their count."""
+        """Returns whether a node in `_VIEWS` keeps the order of all numbers in memory.
+
+        The caller has checked that the node keeps their count.
+        """
         if node.op_type == "Transpose":
             order = list(self._attribute(node, "perm"))
             moved = [axis for axis in order if given[axis] != 1]
@@ -179,7 +198,13 @@ class _Flattener:
         return self._matrix_node(node, node.input[:1], shape, limits)
 
     def _rejoined(self, node: Any, shape: Shape) -> bool:
-        """Slices that lie side by side, cut and put together again: taps without dilation."""
+        """Replace a Concat of adjacent slices by the matrix they were cut from.
+
+        Such slices are the taps of a convolution without dilation.
+
+        Returns:
+            False if the slices are not adjacent or do not cover the whole matrix.
+        """
         cuts = [self.cuts.get(name) for name in node.input]
         if (
             any(a is None or b is None or a[0] != b[0] or a[2] != b[1] for a, b in pairwise(cuts))
@@ -230,13 +255,13 @@ class _Flattener:
         self.values[node.output[0]] = _Value(node.output[0], _matrix(shape))
         return True
 
-    # Names in the new graph
+    # ---- names in the new graph ----
 
     def _as_matrix(self, name: str) -> str:
         return self._in_shape(name, _matrix(self.shapes[name]))
 
     def _in_shape(self, name: str, shape: Shape) -> str:
-        """The value's name, after a Reshape if it lies otherwise."""
+        """Returns the name of the value in this shape; adds a Reshape node if necessary."""
         value = self.values[name]
         if value.shape == shape:
             return value.name
@@ -267,28 +292,30 @@ class _Flattener:
 
 
 def flatten(proto: Any, inputs: dict[str, NDArray[np.float32]]) -> None:
-    """Rewrite a step's graph in place.
+    """Rewrite the graph of one step in place.
 
     Args:
-        proto: onnx.ModelProto whose graph has a free batch and otherwise fixed shapes.
-        inputs: an example of one conversation for each input, (1, ...).
+        proto: onnx.ModelProto. Its batch size is dynamic and all other dimensions are fixed.
+        inputs: an example of each input for one conversation, (1, ...).
+    Raises:
+        ExportError: a dimension is not fixed, not the batch, and not twice the batch.
     """
     _Flattener(proto, inputs).run()
 
 
 def _prod_static(shape: Shape) -> int:
-    """Numbers per conversation."""
+    """Returns how many numbers a tensor of this shape has per conversation."""
     return prod(2 if dim == "R" else 1 if dim == "B" else cast("int", dim) for dim in shape)
 
 
 def _row_axis(shape: Shape) -> int | None:
-    """The batch's axis if only axes of length 1 lie before it."""
+    """Returns the batch axis if only axes of length 1 come before it, else None."""
     axis = next((i for i, dim in enumerate(shape) if dim != 1), None)
     return axis if axis is not None and isinstance(shape[axis], str) else None
 
 
 def _leads(shape: Shape, axis: int) -> bool:
-    """Whether only the batch and axes of length 1 lie before this axis."""
+    """Returns whether only the batch and axes of length 1 come before this axis."""
     return _row_axis(shape) is not None and all(
         isinstance(dim, str) or dim == 1 for dim in shape[:axis]
     )
@@ -300,7 +327,10 @@ def _matrix(shape: Shape) -> Shape:
 
 
 def _name_results(graph: Any) -> dict[str, str]:
-    """Give what the nodes compute other names than the graph's outputs, whose names belong to the rewritten results; old to new."""
+    """Rename the tensors that have the names of the graph's outputs, and return old name to new.
+
+    The rewritten graph uses the original names for its own outputs.
+    """
     made = {name for node in graph.node for name in node.output}
     renamed = {
         output.name: f"{output.name}_computed" for output in graph.output if output.name in made
@@ -315,7 +345,7 @@ def _name_results(graph: Any) -> dict[str, str]:
 def _probe_shapes(
     proto: Any, inputs: dict[str, NDArray[np.float32]], constants: dict[str, NDArray[Any]]
 ) -> dict[str, Shape]:
-    """The shape of every tensor, from two runs."""
+    """Returns the shape of every tensor, from two runs with different batch sizes."""
     import onnx
 
     probe = onnx.ModelProto()
@@ -345,7 +375,11 @@ def _probe_shapes(
 
 
 def _dim(name: str, first: int, second: int) -> Dim:
-    """What a dimension is, from its sizes in the two runs."""
+    """Returns the dimension that has these sizes in the two runs.
+
+    Raises:
+        ExportError: it is not fixed, not the batch, and not twice the batch.
+    """
     if first == second:
         return first
     symbols: dict[tuple[int, int], Dim] = {_PROBES: "B", (2 * _PROBES[0], 2 * _PROBES[1]): "R"}
@@ -358,7 +392,11 @@ def _dim(name: str, first: int, second: int) -> Dim:
 
 
 def _without_dead(nodes: list[Any], outputs: set[str]) -> list[Any]:
-    """Drop nodes whose results nobody uses, and Identity copies of values that can carry the name themselves."""
+    """Returns the nodes without those that are not needed.
+
+    It drops nodes whose results are not used. It also drops an Identity node if the value that it
+    copies can take the name of the copy.
+    """
     needed, alive = set(outputs), list[Any]()
     for node in reversed(nodes):
         if any(name in needed for name in node.output):

@@ -1,6 +1,7 @@
-"""What an ONNX file says about itself, so that a runtime needs no other file.
+"""The metadata of an exported ONNX file. With it, a runtime needs no other file.
 
-One metadata entry holds one JSON object (stream/contract.py). Its fields are documented in `describe`.
+One metadata entry holds one JSON object; `stream/contract.py` defines its key. `describe` documents
+its fields.
 """
 
 from __future__ import annotations
@@ -20,12 +21,22 @@ InputKind = Literal["pcm", "mel"]
 
 
 def describe(model: TurnModel, kind: InputKind, name: str, version: str) -> dict[str, Any]:
-    """The JSON object written into the file.
+    """Returns the JSON object for the file's metadata.
 
-    Fields: format_version; name and version of the model; input ("pcm" or "mel") and its shape without the batch;
-    sample_rate_hz, frame_samples, frame_rate_hz; outputs (name to shape without the batch and meaning); state
-    (size S and the name, shape and offset of each tensor within one speaker's half); receptive_field (how far back the
-    encoder sees, in feature frames and in samples; recurrent layers reach further); config; weights_sha256.
+    Its fields:
+
+    - format_version: version of this format.
+    - name, version: name and version of the model.
+    - input, input_name, input_shape: the kind of input ("pcm" or "mel"), the name of the input
+      tensor, and its shape without the batch.
+    - sample_rate_hz, frame_samples, frame_rate_hz: sample rate, and length and rate of the frames.
+    - outputs: name of each output, with its shape (without the batch) and its meaning.
+    - state: size S of the packed state, size of one speaker's half, and the name, shape and offset
+      of each tensor within one speaker's half.
+    - receptive_field: how far back the encoder sees, in feature frames and in samples. Recurrent
+      layers see further.
+    - config: configuration of the network.
+    - weights_sha256: hash of the weights.
     """
     config: ModelConfig = model.config
     layout: StateLayout = model.layout if kind == "pcm" else model.mel_layout
@@ -65,7 +76,7 @@ def describe(model: TurnModel, kind: InputKind, name: str, version: str) -> dict
 
 
 def _meanings(config: ModelConfig) -> dict[str, str]:
-    """The contract's words, with this network's own times where it has a choice."""
+    """Returns the meaning of each output. `p_now` and `p_future` get this network's time spans."""
     edges_s = config.bin_edges_s
     spans = {
         label: f"{edges_s[bins[0]]:g}-{edges_s[bins[-1] + 1]:g} s ahead"

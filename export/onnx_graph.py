@@ -1,4 +1,4 @@
-"""The network's single step as an ONNX graph with a packed state and a free batch."""
+"""Exports one step of the network as an ONNX graph with a packed state and a dynamic batch."""
 
 from __future__ import annotations
 
@@ -20,13 +20,14 @@ from .metadata import InputKind, describe
 
 
 class Step(nn.Module):
-    """One step of the network with the outputs that a runtime serves.
+    """One step of the network with the outputs that a runtime needs.
 
     Args of forward:
-        x: audio (B, 2, frame_samples), or mel (B, 2, stride, mel_bins).
-        state: packed, (B, S).
+        x: audio (B, 2, frame_samples), or log-mel frames (B, 2, stride, mel_bins).
+        state: packed state, (B, S).
     Returns:
-        vad, p_now, p_future, p_next, p_backchannel, each (B, 2); latent and latent_speaker, (B, 2, H); next state (B, S).
+        vad, p_now, p_future, p_next and p_backchannel, each (B, 2); latent and latent_speaker, each
+        (B, 2, H); next state (B, S).
     """
 
     def __init__(self, model: TurnModel, kind: InputKind) -> None:
@@ -43,7 +44,7 @@ class Step(nn.Module):
 
 
 def example_inputs(model: TurnModel, kind: InputKind, batch: int) -> tuple[Tensor, Tensor]:
-    """Random inputs of one step, reproducible."""
+    """Returns inputs for one step: reproducible random audio or mel, and the initial state."""
     generator = torch.Generator().manual_seed(0)
     config = model.config
     state = model.init_state(batch) if kind == "pcm" else model.init_mel_state(batch)
@@ -56,18 +57,18 @@ def example_inputs(model: TurnModel, kind: InputKind, batch: int) -> tuple[Tenso
 
 
 def build(model: TurnModel, kind: InputKind, name: str, version: str) -> bytes:
-    """Export one step and describe it.
+    """Export one step with its metadata.
 
     Args:
-        model: in evaluation mode.
-        kind: "pcm" (audio in) or "mel" (log-mel frames in).
-        name, version: written into the metadata.
+        model: the network, in evaluation mode.
+        kind: input of the graph: "pcm" for audio, "mel" for log-mel frames.
+        name, version: name and version of the model, for the metadata.
     Returns:
         The serialized ONNX model.
     Raises:
         MissingExtraError: onnx or onnxscript is not installed.
-        ConfigError: log-mel frames in, but nothing behind the features has memory.
-        ExportError: a tensor's shape depends on the batch in a way that cannot be flattened.
+        ConfigError: kind is "mel", but no layer after the features has a state.
+        ExportError: a tensor's shape depends on the batch in a way that `flatten` cannot handle.
     """
     try:
         import onnx
@@ -77,7 +78,7 @@ def build(model: TurnModel, kind: InputKind, name: str, version: str) -> bytes:
     step = Step(model, kind).eval()
     names = ["audio" if kind == "pcm" else "mel", "state"]
     batch = torch.export.Dim("batch")
-    exporter = cast("Any", torch.onnx).export  # half typed
+    exporter = cast("Any", torch.onnx).export  # its types are incomplete
     with _quiet_exporter():
         program = exporter(
             step,
@@ -97,7 +98,7 @@ def build(model: TurnModel, kind: InputKind, name: str, version: str) -> bytes:
         },
     )
     del proto.metadata_props[:]
-    for node in proto.graph.node:  # the exporter leaves stack traces of the machine it ran on
+    for node in proto.graph.node:  # remove the exporter's stack traces
         del node.metadata_props[:]
         node.doc_string = ""
     proto.producer_name = "turnstream"
@@ -110,7 +111,7 @@ def build(model: TurnModel, kind: InputKind, name: str, version: str) -> bytes:
 
 @contextmanager
 def _quiet_exporter() -> Generator[None, None, None]:
-    """The exporter warns and logs about its own internals; verification says what matters."""
+    """Silence the exporter's warnings about its own internals. `verify` checks the result."""
     level = logging.getLogger("torch.onnx").level
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     try:

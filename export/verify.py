@@ -1,8 +1,14 @@
-"""Does an exported graph compute what the network computes? Asked before anything is written.
+"""Checks that an exported graph computes what the network computes, before a file is written.
 
-Three comparisons, each over bursts of noise and silences, each to 1e-5: torch's whole pass against the
-graph frame by frame; one batch against single conversations; and, so that a pass means something, two controls that
-must fail: the graph with its convolution caches emptied after every frame, and with its recurrent states emptied.
+The audio consists of bursts of noise and silence. Two comparisons must agree to 1e-5:
+
+- torch on the whole sequence, and the graph frame by frame;
+- the graph on a batch of conversations, and on each conversation alone.
+
+Two controls must differ clearly, to prove that the comparison can fail:
+
+- the graph with its convolution caches set to zero after every frame;
+- the graph with its recurrent states set to zero after every frame.
 """
 
 from __future__ import annotations
@@ -24,15 +30,22 @@ from .metadata import InputKind
 
 TOLERANCE = 1e-5
 CONVERSATIONS = 3
-SHORTEST_FRAMES = 60  # of the signal; twice the receptive field where that is longer
+SHORTEST_FRAMES = 60  # minimum length; twice the receptive field if that is longer
 
 Float32 = NDArray[np.float32]
-Outputs = dict[str, Float32]  # name to (B, T, ...); next_state to (B, S) after the last frame
+Outputs = dict[str, Float32]  # each (B, T, ...); next_state is (B, S) after the last frame
 
 
 @dataclass(frozen=True)
 class Verification:
-    """Largest differences found."""
+    """The largest difference in each comparison and control.
+
+    Attributes:
+        whole_against_frames: torch on the whole sequence against the graph frame by frame.
+        batch_against_single: the graph on a batch against the graph on single conversations.
+        without_conv_caches: effect of losing the convolution caches.
+        without_recurrent_state: effect of losing the recurrent states.
+    """
 
     whole_against_frames: float
     batch_against_single: float
@@ -41,8 +54,10 @@ class Verification:
 
     def __str__(self) -> str:
         return (
-            f"torch whole against ONNX frame by frame {self.whole_against_frames:.1e}, batch against single {self.batch_against_single:.1e}; "
-            f"controls: without convolution caches {self.without_conv_caches:.1e}, without recurrent state {self.without_recurrent_state:.1e}"
+            f"torch whole against ONNX frame by frame {self.whole_against_frames:.1e}, "
+            f"batch against single {self.batch_against_single:.1e}; "
+            f"controls: without convolution caches {self.without_conv_caches:.1e}, "
+            f"without recurrent state {self.without_recurrent_state:.1e}"
         )
 
 
@@ -50,11 +65,13 @@ def verify(graph: bytes, model: TurnModel, kind: InputKind) -> Verification:
     """Compare a graph with the network it was exported from.
 
     Args:
-        graph: serialized ONNX.
-        model: in evaluation mode.
-        kind: the graph's input.
+        graph: serialized ONNX model.
+        model: the network, in evaluation mode.
+        kind: input of the graph: "pcm" for audio, "mel" for log-mel frames.
+    Returns:
+        The largest differences.
     Raises:
-        ExportError: a difference above 1e-5, or a control that a lost state would pass.
+        ExportError: a comparison differs by more than 1e-5, or a control by 1e-3 or less.
     """
     session = open_session(graph)
     x, expected = run_torch(model, kind, verification_audio(model))
@@ -81,7 +98,8 @@ def verify(graph: bytes, model: TurnModel, kind: InputKind) -> Verification:
     ):
         if not value <= TOLERANCE:
             raise ExportError(
-                f"{name}: expected differences up to {TOLERANCE:g}, got {value:.3g}; the graph was not written"
+                f"{name}: expected differences up to {TOLERANCE:g}, got {value:.3g}; "
+                "the graph was not written"
             )
     for name, value, entries in (
         ("caches", found.without_conv_caches, caches),
@@ -89,17 +107,17 @@ def verify(graph: bytes, model: TurnModel, kind: InputKind) -> Verification:
     ):
         if entries and not value > 100 * TOLERANCE:
             raise ExportError(
-                f"losing the {name} changes the output by only {value:.3g}; a comparison that cannot fail proves nothing"
+                f"losing the {name} changes the output by only {value:.3g}; "
+                "a comparison that cannot fail proves nothing"
             )
     return found
 
 
 def verification_audio(model: TurnModel) -> Float32:
-    """Bursts of noise and silence, (CONVERSATIONS, 2, N), reproducible."""
+    """Returns reproducible bursts of noise and silence, (CONVERSATIONS, 2, N)."""
     rng = np.random.default_rng(0)
-    frames = max(
-        SHORTEST_FRAMES, 2 * receptive_field(model.config.encoder).size
-    )  # longer than any cache
+    # Longer than any cache.
+    frames = max(SHORTEST_FRAMES, 2 * receptive_field(model.config.encoder).size)
     samples = model.config.frame_samples * frames
     bursts = np.repeat(
         rng.random((CONVERSATIONS, 2, frames)) < 0.6, model.config.frame_samples, axis=2
@@ -108,10 +126,10 @@ def verification_audio(model: TurnModel) -> Float32:
 
 
 def run_torch(model: TurnModel, kind: InputKind, audio: Float32) -> tuple[Float32, Outputs]:
-    """The network's whole pass over audio (B, 2, N).
+    """Run the network over the whole audio (B, 2, N) at once.
 
     Returns:
-        The graph's input for every frame, (B, 2, T, ...), and the outputs (B, T, ...).
+        The graph's input for every frame, (B, 2, T, ...), and the network's outputs.
     """
     batch, step = audio.shape[0], model.config.frame_samples
     with torch.inference_mode():
@@ -141,7 +159,15 @@ def run_frames(
     x: Float32,
     forget: list[StateEntry] | None = None,
 ) -> Outputs:
-    """Step the graph over frames (B, 2, T, ...), forgetting some of the state after every frame."""
+    """Step the graph over all frames.
+
+    Args:
+        session: ONNX Runtime session of the graph.
+        model: the network, for the layout of the state.
+        kind: input of the graph.
+        x: frames in order, (B, 2, T, ...).
+        forget: entries of the state to set to zero after every frame.
+    """
     layout = model.layout if kind == "pcm" else model.mel_layout
     state: Float32 = np.zeros((x.shape[0], layout.size), np.float32)
     steps: list[list[Float32]] = []
@@ -162,7 +188,11 @@ def run_frames(
 
 
 def _largest_difference(a: Outputs, b: Outputs, only: str | None = None) -> float:
-    """Of values up to 1 the difference itself, of larger ones, such as the cells of an LSTM, the difference relative to them."""
+    """Returns the largest difference between outputs.
+
+    The difference is absolute for values of `a` up to 1. For larger values, such as the cells of an
+    LSTM, it is relative to the value.
+    """
     names = [only] if only else list(a)
     return max(
         float((np.abs(a[name] - b[name]) / np.maximum(1, np.abs(a[name]))).max()) for name in names

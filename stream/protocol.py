@@ -1,8 +1,9 @@
-"""The websocket protocol: bytes and text to typed messages and back. No I/O.
+"""The websocket protocol: converts bytes and text to typed messages and back. No I/O.
 
-Both ends use this module: the server parses controls and writes messages, the client does the reverse. PROTOCOL.md is
-the specification; `tests/stream/test_protocol.py` parses every example in it. The query string is in `settings.py`;
-what a message means for a conversation is the server's business, and audio is decoded in `sources.py`.
+Both ends use this module. The server parses controls and writes messages; the client writes
+controls and parses messages. PROTOCOL.md is the specification, and
+`tests/stream/test_protocol.py` parses every example in it. `settings.py` parses the query string
+and `sources.py` decodes the audio. The server decides what a message does to a conversation.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ DEFAULT_PORT = 8765
 
 LatentKind = Literal["latent", "latent_speaker"]
 
-# Every error code and the websocket close code that follows it (RFC 6455, section 7.4.1).
+# Error code: websocket close code that follows it (RFC 6455, section 7.4.1).
 CLOSE_CODES: dict[str, int] = {
     "bad_control": 1007,
     "bad_setting": 1007,
@@ -49,27 +50,27 @@ CLOSE_CODES: dict[str, int] = {
 CLOSE_NORMAL, CLOSE_GOING_AWAY = 1000, 1001
 
 
-# ---- controls: client to server -------------------------------------------------------------------------------
+# ---- controls: client to server ----
 
 
 @dataclass(frozen=True, slots=True)
 class Flush:
-    """Pad the last unfinished frame with silence, so that every sample sent so far is predicted on."""
+    """Pad the unfinished frame with silence, so that predictions cover all audio sent so far."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reset:
-    """Forget the conversation: the next frame is frame 0 of a new one."""
+    """Forget the conversation. The next frame is frame 0 of a new one; the settings stay."""
 
 
 @dataclass(frozen=True, slots=True)
 class KeepAlive:
-    """Does nothing; tells the server that the client lives although it sends no audio."""
+    """Tell the server that the client is alive although it sends no audio. No other effect."""
 
 
 @dataclass(frozen=True, slots=True)
 class Close:
-    """No more audio: process everything sent, say `termination`, and close."""
+    """End the audio. The server processes what was sent, sends `termination`, and closes."""
 
 
 Control = Configure | Flush | Reset | KeepAlive | Close
@@ -84,7 +85,7 @@ _CONTROL_NAMES = {type(control): name for name, control in _PLAIN_CONTROLS.items
 
 
 def control_to_json(control: Control) -> str:
-    """Write what `parse_control` reads."""
+    """Returns the text message that `parse_control` reads."""
     if isinstance(control, Configure):
         return to_json({"type": "configure", **control.to_words()})
     return to_json({"type": _CONTROL_NAMES[type(control)]})
@@ -94,7 +95,8 @@ def parse_control(text: str) -> Control:
     """Parse one text message of a client.
 
     Raises:
-        ProtocolError: bad_control (not JSON, an unknown type or field, a `configure` without any) or bad_setting (a value out of range).
+        ProtocolError: bad_control if the text is not JSON, has an unknown type or field, or is a
+            `configure` without fields; bad_setting if a value is out of range.
     """
     words = parse_object(text, "bad_control")
     kind = words.pop("type", None)
@@ -112,21 +114,23 @@ def parse_control(text: str) -> Control:
     return _PLAIN_CONTROLS[kind]
 
 
-# ---- messages: server to client -------------------------------------------------------------------------------
+# ---- messages: server to client ----
 
 
 @dataclass(frozen=True, slots=True)
 class BeginMessage:
-    """The first message: what the session is.
+    """The first message of a session; it describes the session.
 
     Attributes:
         session: id of the session, for logs.
-        model_name, model_version, model_sha256: which model predicts.
+        model_name, model_version, model_sha256: the model that predicts.
         frame_rate_hz: predictions per second of audio.
-        latent_sizes: length of "latent" and "latent_speaker", per speaker.
-        settings: what the server understood.
-        resume_token: what a later connection shows to go on with this session; None if the server cannot resume.
-        resume_s: how long after a lost connection that is possible; 0 if the server cannot resume.
+        latent_sizes: length H of "latent" and of "latent_speaker", per speaker.
+        settings: the settings as the server understood them.
+        resume_token: a later connection sends it to resume this session. None if the server cannot
+            resume.
+        resume_s: time after a lost connection within which the session can be resumed, in seconds.
+            0 if the server cannot resume.
     """
 
     session: str
@@ -142,12 +146,14 @@ class BeginMessage:
 
 @dataclass(frozen=True, slots=True)
 class ResumedMessage:
-    """The first message of a connection that goes on with an earlier one's session; not one of the messages that are counted.
+    """The first message of a connection that resumes a session. Neither side counts it.
 
     Attributes:
         session: id of the session.
-        received: messages of the client that the server has; those after it are to be sent again.
-        missed: frame messages that the client will never get, because too many waited for it; counted as received from here on.
+        received: messages of the client that the server has received. The client must send the
+            later ones again.
+        missed: frame messages that the server dropped because too many were waiting. The client
+            never gets them. From here on they count as received.
     """
 
     session: str
@@ -157,7 +163,10 @@ class ResumedMessage:
 
 @dataclass(frozen=True, slots=True)
 class FrameMessage:
-    """One prediction, probabilities rounded to 4 decimals; the fields are those of `Prediction` without latents."""
+    """One prediction: the fields of `Prediction` without latents and levels.
+
+    Probabilities are rounded to 4 decimals; `time_s` is exact.
+    """
 
     frame: int
     time_s: float
@@ -173,7 +182,7 @@ class FrameMessage:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LatentMessage:
-    """The latent states of both speakers after one frame: values (2, H) float32."""
+    """The latent states of both speakers after one frame; `values` is (2, H) float32."""
 
     frame: int
     kind: LatentKind
@@ -182,7 +191,13 @@ class LatentMessage:
 
 @dataclass(frozen=True, slots=True)
 class WarningMessage:
-    """Something about the audio that its sender should know; the session goes on. Severity is "info" or "warning"."""
+    """A probable problem with the audio or the connection. The session continues.
+
+    Attributes:
+        code: the kind of problem; PROTOCOL.md lists the codes.
+        severity: "info" if everything may be correct, else "warning".
+        message: one line for a person.
+    """
 
     code: str
     severity: str
@@ -191,7 +206,12 @@ class WarningMessage:
 
 @dataclass(frozen=True, slots=True)
 class ErrorMessage:
-    """Why the server ends the session; nothing but the close comes after it."""
+    """The reason why the server ends the session. Only the websocket close follows it.
+
+    Attributes:
+        code: a key of `CLOSE_CODES`.
+        message: one line for a person.
+    """
 
     code: str
     message: str
@@ -199,11 +219,11 @@ class ErrorMessage:
 
 @dataclass(frozen=True, slots=True)
 class TerminationMessage:
-    """The last message of a session that ends well.
+    """The last message of a session that ends without an error.
 
     Attributes:
-        frames: predictions made, whether or not they were sent.
-        seconds: audio received.
+        frames: number of predictions made, sent or not.
+        seconds: audio received, in seconds.
         reason: "close" (the client asked) or "shutdown" (the server stops).
     """
 
@@ -232,12 +252,15 @@ _FRAME_JSON = (
 
 
 def frame_to_json(p: Prediction | FrameMessage) -> str:
-    """One frame message; a template, because the server writes thousands of them a second."""
+    """Returns one frame message.
+
+    It fills a template, which is faster than `json`: the server writes thousands of them a second.
+    """
     if p.holder is None or p.p_shift is None or p.p_hold is None:
         holder = p_shift = p_hold = "null"
     else:
         holder, p_shift, p_hold = str(p.holder), f"{p.p_shift:.4f}", f"{p.p_hold:.4f}"
-    time_s = float.__repr__(p.time_s)  # the shortest text that reads back as exactly this number
+    time_s = float.__repr__(p.time_s)  # the shortest text that parses to exactly this number
     return _FRAME_JSON % (
         p.frame,
         time_s,
@@ -261,7 +284,7 @@ def message_to_json(
     | ErrorMessage
     | TerminationMessage,
 ) -> str:
-    """Every server message but the binary latents."""
+    """Returns the text of any server message except latents, which are binary."""
     match message:
         case FrameMessage():
             return frame_to_json(message)
@@ -315,10 +338,11 @@ def message_to_json(
 
 
 def parse_message(wire: str | bytes) -> ServerMessage:
-    """Parse one message of a server; fields that this version does not know are skipped.
+    """Parse one message of a server. Unknown fields are ignored.
 
     Raises:
-        ProtocolError: bad_message; not JSON, an unknown type, or a missing or wrong field.
+        ProtocolError: bad_message; the message is not JSON, has an unknown type, or has a missing
+            or wrong field.
     """
     if isinstance(wire, bytes):
         return parse_latents(wire)
@@ -401,11 +425,10 @@ _PARSERS: dict[str, Callable[[dict[str, object]], ServerMessage]] = {
 }
 
 
-# ---- latents: binary, server to client ------------------------------------------------------------------------
+# ---- latents: binary, server to client ----
 
-_LATENT_HEADER = struct.Struct(
-    "<4sBBBBQHH"
-)  # magic, version, kind, dtype, zero, frame, rows, columns
+# Fields: magic, version, kind, dtype, zero, frame, rows, columns.
+_LATENT_HEADER = struct.Struct("<4sBBBBQHH")
 _LATENT_MAGIC = b"TSLT"
 _LATENT_KINDS: dict[int, LatentKind] = {1: "latent", 2: "latent_speaker"}
 _LATENT_KIND_NUMBERS = {name: number for number, name in _LATENT_KINDS.items()}
@@ -413,7 +436,7 @@ _FLOAT32 = 1
 
 
 def latents_to_bytes(message: LatentMessage) -> bytes:
-    """Write what `parse_latents` reads."""
+    """Returns the binary message that `parse_latents` reads."""
     rows, columns = message.values.shape
     header = _LATENT_HEADER.pack(
         _LATENT_MAGIC,
@@ -432,7 +455,8 @@ def parse_latents(wire: bytes) -> LatentMessage:
     """Parse one binary message of a server.
 
     Raises:
-        ProtocolError: bad_message; a wrong header, or fewer or more bytes than it announces.
+        ProtocolError: bad_message; the header is wrong, or the message has fewer or more bytes
+            than its header announces.
     """
     if len(wire) < _LATENT_HEADER.size:
         raise ProtocolError(
@@ -448,7 +472,10 @@ def parse_latents(wire: bytes) -> LatentMessage:
             f"expected a latent header that starts with {_LATENT_MAGIC!r}, got {magic!r}",
         )
     if version != PROTOCOL_VERSION or kind not in _LATENT_KINDS or dtype != _FLOAT32:
-        expected = f"version {PROTOCOL_VERSION}, kind {' or '.join(map(str, _LATENT_KINDS))}, dtype {_FLOAT32}"
+        expected = (
+            f"version {PROTOCOL_VERSION}, kind {' or '.join(map(str, _LATENT_KINDS))}, "
+            f"dtype {_FLOAT32}"
+        )
         raise ProtocolError(
             "bad_message",
             f"expected latents of {expected}; got version {version}, kind {kind}, dtype {dtype}",
@@ -457,7 +484,8 @@ def parse_latents(wire: bytes) -> LatentMessage:
     if len(wire) != expected_bytes:
         raise ProtocolError(
             "bad_message",
-            f"expected {expected_bytes} bytes for latents of shape ({rows}, {columns}), got {len(wire)}",
+            f"expected {expected_bytes} bytes for latents of shape ({rows}, {columns}), "
+            f"got {len(wire)}",
         )
     values = (
         np.frombuffer(wire, "<f4", offset=_LATENT_HEADER.size)

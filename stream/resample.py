@@ -1,10 +1,18 @@
-"""Bring incoming audio to the form the model takes: float32, two channels (`to_float32`), the model's rate (`StreamingResampler`).
+"""Convert incoming audio to the format of the model.
 
-The resampler is a polyphase FIR filter (Crochiere & Rabiner 1983, chapter 4) with a Kaiser-windowed sinc. It is not soxr because a
-live conversation needs three things that soxr's stream cannot give together: a delay of a few milliseconds (soxr 1.1, measured: 61 ms
-from 8 to 16 kHz and 20 ms from 48 kHz at quality LQ, twice that at MQ and HQ), a state that can be copied to another process,
-and the same bits for any chunking. Here every output sample is one dot product over the same inputs in the same order,
-however they arrived. The tests compare it with soxr's best quality.
+`to_float32` converts to float32 with two channels. `StreamingResampler` converts to the model's
+sample rate.
+
+The resampler is a polyphase FIR filter with a Kaiser-windowed sinc (Crochiere & Rabiner 1983,
+chapter 4). A live conversation needs three properties that a soxr stream does not offer together:
+
+- A delay of a few milliseconds. Measured with soxr 1.1 at quality LQ: 61 ms from 8 to 16 kHz, and
+  20 ms from 48 kHz. MQ and HQ have twice that delay.
+- A state that can be copied to another process.
+- Bit-identical output for any chunking. Here every output sample is one dot product over the same
+  inputs in the same order, however the inputs arrived.
+
+The tests compare the resampler with soxr's best quality.
 """
 
 from __future__ import annotations
@@ -22,34 +30,34 @@ from .errors import AudioFormatError, ShapeError, SnapshotError
 MIN_RATE_HZ = 8000
 MAX_RATE_HZ = 192_000
 
-# 32 zero crossings on each side and this window give a flat pass band up to 0.84 of the lower rate's Nyquist frequency and 80 dB
-# from 0.99 of it on; the delay is 32 samples at the lower rate: 4 ms from 8 kHz, 2.2 ms from 44.1 and 48 kHz.
+# The filter has 32 zero crossings on each side. With this window the pass band is flat up to 0.84
+# of the lower rate's Nyquist frequency, and the attenuation is 80 dB from 0.99 of it upwards. The
+# delay is 32 samples at the lower rate: 4 ms from 8 kHz, 2.2 ms from 44.1 and 48 kHz.
 _ZERO_CROSSINGS = 32
 _CUTOFF = 0.92
 _KAISER_BETA = 0.1102 * (80 - 8.7)  # Kaiser 1974, 80 dB
-_MAX_TABLE = (
-    1 << 18
-)  # 1 MB; awkward ratios (22051 Hz) take the nearest of as many phases as fit, error below -70 dB
+# Largest number of taps in the table of phases: 1 MB. Awkward ratios (22051 Hz) have more phases
+# than fit. They use the nearest phase in the table, with an error below -70 dB.
+_MAX_TABLE = 1 << 18
 _FEW_PHASES = 8
-_MAX_WINDOWS = (
-    4096  # windows copied at once, which bounds the memory of one push however long its input
-)
+# Windows copied at once. This bounds the memory of one push, whatever the length of its input.
+_MAX_WINDOWS = 4096
 
-_MAX_FLOAT_LEVEL = (
-    8.0  # floats may overshoot full scale (decoders do); beyond this they are integers in disguise
-)
+# Decoders may produce floats above full scale. Above this level they are unscaled integers.
+_MAX_FLOAT_LEVEL = 8.0
 
 
 def to_float32(samples: ArrayLike, channels: int = 2) -> NDArray[np.float32]:
-    """Make float32 samples with a fixed number of channels of what callers have.
+    """Convert samples to float32 with a fixed number of channels.
 
     Args:
-        samples: int16, float32 or float64, (N,), (N, 1) or (N, C) with C <= channels, any N. int16 is divided by 32768;
-            floats are expected in [-1, 1] and clipped to it.
-        channels: channels of the result; those that are missing are silent (mono is the user, channel 0).
+        samples: int16, float32 or float64, (N,), (N, 1) or (N, C) with C <= channels, any N. int16
+            is divided by 32768. Floats are expected in [-1, 1] and are clipped to this range.
+        channels: channels of the result. Missing channels are filled with silence; mono becomes
+            channel 0, the user.
 
     Returns:
-        (N, channels) float32 in [-1, 1]; a new array.
+        A new array, (N, channels) float32 in [-1, 1].
 
     Raises:
         AudioFormatError: another type or shape, NaN or infinity, or floats far outside [-1, 1].
@@ -61,7 +69,8 @@ def to_float32(samples: ArrayLike, channels: int = 2) -> NDArray[np.float32]:
     if not (is_int16 or is_float) or shaped.ndim != 2 or not 1 <= shaped.shape[1] <= channels:
         widths = ", ".join(["(N,)", *(f"(N, {width})" for width in range(1, channels + 1))])
         raise AudioFormatError(
-            f"expected int16, float32 or float64 samples of shape {widths}, got {given.dtype} {given.shape}"
+            f"expected int16, float32 or float64 samples of shape {widths}, "
+            f"got {given.dtype} {given.shape}"
         )
     converted = np.zeros((shaped.shape[0], channels), dtype=np.float32)
     if is_int16:
@@ -76,17 +85,18 @@ def to_float32(samples: ArrayLike, channels: int = 2) -> NDArray[np.float32]:
     peak = float(np.abs(shaped).max(initial=0.0))
     if not peak <= _MAX_FLOAT_LEVEL:  # also true for NaN
         raise AudioFormatError(
-            f"expected float samples in [-1, 1], got a peak of {peak:g}; integer audio must be given as int16"
+            f"expected float samples in [-1, 1], got a peak of {peak:g}; "
+            "integer audio must be given as int16"
         )
     converted[:, : shaped.shape[1]] = shaped if peak <= 1 else shaped.clip(-1, 1)
     return converted
 
 
 def check_rate(rate_hz: object) -> None:
-    """Refuse a sample rate outside 8000-192000 Hz.
+    """Check a sample rate.
 
     Raises:
-        AudioFormatError: the rate is not an integer in this range.
+        AudioFormatError: the rate is not an integer from 8000 to 192000 Hz.
     """
     if (
         isinstance(rate_hz, bool)
@@ -94,22 +104,25 @@ def check_rate(rate_hz: object) -> None:
         or not MIN_RATE_HZ <= rate_hz <= MAX_RATE_HZ
     ):
         raise AudioFormatError(
-            f"expected a sample rate that is an integer from {MIN_RATE_HZ} to {MAX_RATE_HZ} Hz, got {rate_hz!r}"
+            f"expected a sample rate that is an integer from {MIN_RATE_HZ} to {MAX_RATE_HZ} Hz, "
+            f"got {rate_hz!r}"
         )
 
 
 class StreamingResampler:
-    """Change the sample rate of a stream, blocks of any size in, whatever is complete out.
+    """Change the sample rate of a stream. It takes blocks of any size.
 
-    Output sample j stands at the time of input sample j * input_rate / output_rate: the filter's delay is waited for, not left in the
-    signal. Any chunking gives the same bits. With equal rates `push` returns the very samples it was given.
+    Output sample j has the time of input sample j * input_rate / output_rate. The resampler waits
+    for the filter's delay, so the signal is not shifted. The output is bit-identical for any
+    chunking. With equal rates `push` returns its argument.
 
     Args:
         input_rate_hz, output_rate_hz: integers from 8000 to 192000.
         channels: channels C of every block.
 
     Raises:
-        AudioFormatError: a rate out of range.
+        AudioFormatError: a rate is out of range.
+        ShapeError: channels is below 1.
     """
 
     def __init__(self, input_rate_hz: int, output_rate_hz: int, channels: int) -> None:
@@ -130,33 +143,43 @@ class StreamingResampler:
 
     @property
     def delay_s(self) -> float:
-        """How long after its own time an output sample is complete: half the filter's length; 0 when the rates are equal."""
+        """Delay of the output, in seconds: half the filter's length, or 0 with equal rates.
+
+        An output sample is complete this long after its own time.
+        """
         return 0.0 if self._identity else self._taps / 2 / self.input_rate_hz
 
     def reset(self) -> None:
-        """Back to the state before the first sample: the filter has heard silence."""
-        # The next output needs the first `taps` of these inputs and stands `_fraction / _up` of a sample after the middle one.
+        """Return to the state before the first sample. All earlier input counts as silence."""
+        # The next output needs the first `taps` of these inputs. It lies `_fraction / _up` of a
+        # sample after the middle one.
         self._inputs = np.zeros(
             (self.channels, 0 if self._identity else self._taps // 2 - 1), dtype=np.float32
         )
         self._fraction = 0
 
     def push(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Take in samples, (N, C) float32, any N; return the outputs that are complete, (M, C) float32.
+        """Add input samples and return the output samples that are now complete.
+
+        Args:
+            samples: (N, C) float32, any N.
+
+        Returns:
+            (M, C) float32; M may be 0.
 
         Raises:
             ShapeError: another shape or type.
         """
         if samples.ndim != 2 or samples.shape[1] != self.channels or samples.dtype != np.float32:
             raise ShapeError(
-                f"expected float32 samples of shape (N, {self.channels}), got {samples.dtype} {samples.shape}"
+                f"expected float32 samples of shape (N, {self.channels}), "
+                f"got {samples.dtype} {samples.shape}"
             )
         if self._identity:
             return samples
         inputs = np.concatenate([self._inputs, samples.T], axis=1)
-        complete = (
-            inputs.shape[1] - self._taps + 1
-        ) * self._up - self._fraction  # in steps of 1 / up input samples
+        # In steps of 1 / up input samples.
+        complete = (inputs.shape[1] - self._taps + 1) * self._up - self._fraction
         count = max(0, -(-complete // self._down))
         outputs = self._filter(inputs, count)
         position = self._fraction + count * self._down
@@ -165,9 +188,10 @@ class StreamingResampler:
         return outputs
 
     def flush(self) -> NDArray[np.float32]:
-        """End the stream: return the outputs still owed, (M, C) float32, and `reset`.
+        """End the stream: return the remaining output samples, (M, C) float32, and `reset`.
 
-        In all, N inputs give ceil(N * output_rate / input_rate) outputs; the filter meets silence after the last input.
+        The filter reads silence after the last input. In total, N input samples give
+        ceil(N * output_rate / input_rate) output samples.
         """
         silence = np.zeros(
             (0 if self._identity else self._taps // 2, self.channels), dtype=np.float32
@@ -177,7 +201,10 @@ class StreamingResampler:
         return owed
 
     def snapshot(self) -> dict[str, NDArray[Any]]:
-        """Everything that `restore` needs to go on with the same bits, as arrays for `np.savez`; less than one filter length of samples."""
+        """Returns the state as arrays for `np.savez`; less than one filter length of samples.
+
+        After `restore` the output is bit-identical to that of an unbroken stream.
+        """
         return {
             "rates": np.array([self.input_rate_hz, self.output_rate_hz], dtype=np.int64),
             "fraction": np.array(self._fraction, dtype=np.int64),
@@ -188,7 +215,8 @@ class StreamingResampler:
         """Continue from a snapshot of a resampler with the same rates and channels.
 
         Raises:
-            SnapshotError: it belongs to other rates or channels, or is no such snapshot.
+            SnapshotError: the snapshot belongs to other rates or channels, or is not a snapshot of
+                a resampler.
         """
         try:
             rates = tuple(int(rate) for rate in snapshot["rates"])
@@ -196,7 +224,8 @@ class StreamingResampler:
             inputs = np.array(snapshot["inputs"], dtype=np.float32, order="C")
         except (KeyError, TypeError, ValueError) as error:
             raise SnapshotError(
-                f"expected a resampler's rates, fraction and inputs, got {', '.join(sorted(snapshot))}: {error}"
+                "expected a resampler's rates, fraction and inputs, "
+                f"got {', '.join(sorted(snapshot))}: {error}"
             ) from None
         longest = 0 if self._identity else self._taps - 1
         mine = (self.input_rate_hz, self.output_rate_hz)
@@ -207,23 +236,27 @@ class StreamingResampler:
             or inputs.shape[1] > longest
             or not 0 <= fraction < self._up
         ):
-            expected = f"a snapshot for {mine} Hz with inputs of shape ({self.channels}, up to {longest}) and a fraction below {self._up}"
+            expected = (
+                f"a snapshot for {mine} Hz with inputs of shape ({self.channels}, up to {longest}) "
+                f"and a fraction below {self._up}"
+            )
             raise SnapshotError(
                 f"expected {expected}, got {rates} Hz, {inputs.shape} and {fraction}"
             )
         self._inputs, self._fraction = inputs, fraction
 
     def _filter(self, inputs: NDArray[np.float32], count: int) -> NDArray[np.float32]:
-        """Compute the next outputs from inputs (C, K), (count, C): each is one dot product of a window of inputs with one phase.
+        """Returns the next `count` outputs, (count, C), from inputs (C, K).
 
-        einsum, not matmul: BLAS orders its sums by the shape of the whole product, and chunking would show in the last bit.
+        Each output is one dot product of a window of inputs with one phase of the filter. It uses
+        einsum, not matmul: BLAS orders its sums by the shape of the whole product, so chunking
+        would change the last bit.
         """
         outputs = np.zeros((count, self.channels), dtype=np.float32)
         if count == 0:
             return outputs
-        heard = (
-            self.channels if inputs[1:].any() else 1
-        )  # mono leaves the others silent, and silence stays so
+        # With mono input the other channels are silent, and so are their outputs.
+        heard = self.channels if inputs[1:].any() else 1
         by_channel, by_sample = inputs.strides
         windows = np.ndarray(
             (inputs.shape[1] - self._taps + 1, heard, self._taps),
@@ -231,9 +264,8 @@ class StreamingResampler:
             buffer=inputs.data,
             strides=(by_sample, by_channel, by_sample),
         )
-        if (
-            self._up <= _FEW_PHASES
-        ):  # the common rates: all outputs of a phase at once, without copying windows
+        if self._up <= _FEW_PHASES:
+            # The common rates: compute all outputs of a phase at once, without copying windows.
             for first in range(min(count, self._up)):
                 row, phase = divmod(self._fraction + first * self._down, self._up)
                 same_phase = windows[row :: self._down][: -(-(count - first) // self._up)]
@@ -248,9 +280,8 @@ class StreamingResampler:
                 + np.arange(first, min(count, first + _MAX_WINDOWS), dtype=np.int64) * self._down,
                 self._up,
             )
-            phases = (2 * fractions * phase_count + self._up) // (
-                2 * self._up
-            )  # the nearest; exact if every phase is in the table
+            # The nearest phase; exact if every phase is in the table.
+            phases = (2 * fractions * phase_count + self._up) // (2 * self._up)
             outputs[first : first + len(rows), :heard] = np.einsum(
                 "jct,jt->jc", windows[rows], self._phases[phases]
             )
@@ -259,9 +290,13 @@ class StreamingResampler:
 
 @lru_cache(maxsize=32)
 def _phase_table(input_rate_hz: int, output_rate_hz: int) -> NDArray[np.float32]:
-    """The filter seen from each position between two input samples, (phases + 1, taps) float32; row p stands p / phases after a sample."""
+    """Returns the filter taps for each phase, (phases + 1, taps) float32.
+
+    Row p is for an output that lies p / phases of an input sample after an input sample.
+    """
     divisor = math.gcd(input_rate_hz, output_rate_hz)
-    cutoff = _CUTOFF * min(1.0, output_rate_hz / input_rate_hz)  # of the input's Nyquist frequency
+    # As a fraction of the input's Nyquist frequency.
+    cutoff = _CUTOFF * min(1.0, output_rate_hz / input_rate_hz)
     half = math.ceil(_ZERO_CROSSINGS * max(1.0, input_rate_hz / output_rate_hz))
     phase_count = min(output_rate_hz // divisor, _MAX_TABLE // (2 * half))
     offsets = (

@@ -1,7 +1,8 @@
-"""A fixed-size queue of PCM: blocks of any size go in, blocks of any size come out, nothing is allocated on the way in.
+"""A ring buffer for PCM audio: a queue of fixed size for blocks of any size.
 
-The rule for a full ring: `push` takes all of the samples or none, and raises. Whoever pushes asks `free` first; what to do
-with audio that finds no place (wait, drop, refuse) is the caller's decision, because only the caller can report it.
+`push` allocates no memory. When the ring is full, `push` raises and takes none of the samples, so
+the caller checks `free` first. The caller decides what happens to audio that does not fit (wait,
+drop or refuse), because only the caller can report it.
 """
 
 from __future__ import annotations
@@ -13,20 +14,21 @@ from .errors import ShapeError
 
 
 class PcmRing:
-    """First in, first out, for float32 samples.
+    """A first-in, first-out queue of float32 samples.
 
     Args:
         channels: channels C of every block.
-        capacity_samples: samples per channel that fit; never grows.
+        capacity_samples: samples per channel that fit. The capacity never grows.
 
     Raises:
-        ShapeError: channels or capacity below 1.
+        ShapeError: channels or capacity is below 1.
     """
 
     def __init__(self, channels: int, capacity_samples: int) -> None:
         if channels < 1 or capacity_samples < 1:
             raise ShapeError(
-                f"expected at least 1 channel and 1 sample, got {channels} channels and {capacity_samples} samples"
+                "expected at least 1 channel and 1 sample, "
+                f"got {channels} channels and {capacity_samples} samples"
             )
         self._samples = np.zeros((channels, capacity_samples), dtype=np.float32)
         self._start = 0
@@ -56,16 +58,18 @@ class PcmRing:
         """Append samples, (N, C) float32, 0 <= N <= `free`.
 
         Raises:
-            ShapeError: another shape or type, or more samples than are free; the ring is then unchanged.
+            ShapeError: another shape or type, or more than `free` samples. The ring is unchanged.
         """
         if samples.ndim != 2 or samples.shape[1] != self.channels or samples.dtype != np.float32:
             raise ShapeError(
-                f"expected float32 samples of shape (N, {self.channels}), got {samples.dtype} {samples.shape}"
+                f"expected float32 samples of shape (N, {self.channels}), "
+                f"got {samples.dtype} {samples.shape}"
             )
         count = samples.shape[0]
         if count > self.free:
             raise ShapeError(
-                f"the ring holds {self.capacity_samples} samples and has room for {self.free}, got {count}"
+                f"the ring holds {self.capacity_samples} samples and has room for {self.free}, "
+                f"got {count}"
             )
         end = (self._start + self._count) % self.capacity_samples
         before_wrap = min(count, self.capacity_samples - end)
@@ -75,13 +79,14 @@ class PcmRing:
         self._count += count
 
     def pop(self, count: int) -> NDArray[np.float32]:
-        """Take the oldest samples out, 0 <= count <= `available`.
+        """Remove and return the oldest samples, 0 <= count <= `available`.
 
         Returns:
-            A new array, (count, C) float32; channel by channel in memory, so that its `.T` is what a model takes.
+            A new array, (count, C) float32. In memory it lies channel by channel, so its `.T` is
+            contiguous and ready for a model.
 
         Raises:
-            ShapeError: fewer samples are available; the ring is then unchanged.
+            ShapeError: fewer than `count` samples are available. The ring is unchanged.
         """
         popped = self.peek(count)
         self._start = (self._start + count) % self.capacity_samples
@@ -89,14 +94,17 @@ class PcmRing:
         return popped
 
     def peek(self, count: int) -> NDArray[np.float32]:
-        """What `pop(count)` would return, leaving it in the ring; `peek(available)` is the ring's whole state.
+        """Returns what `pop(count)` would return, without removing it.
+
+        `peek(available)` returns the whole content of the ring.
 
         Raises:
-            ShapeError: fewer samples are available.
+            ShapeError: fewer than `count` samples are available.
         """
         if not 0 <= count <= self._count:
             raise ShapeError(
-                f"expected to read 0 to {self._count} samples, which is what the ring holds, got {count}"
+                f"expected to read 0 to {self._count} samples, which is what the ring holds, "
+                f"got {count}"
             )
         before_wrap = min(count, self.capacity_samples - self._start)
         oldest = self._samples[:, self._start : self._start + before_wrap]
@@ -105,6 +113,6 @@ class PcmRing:
         return oldest.copy().T
 
     def clear(self) -> None:
-        """Forget all samples."""
+        """Remove all samples."""
         self._start = 0
         self._count = 0

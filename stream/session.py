@@ -1,7 +1,8 @@
-"""One conversation, without I/O and without the engine: audio in, frames out; step outputs in, predictions and events out.
+"""One conversation, without I/O and without the engine.
 
-Whoever owns it (a `TurnPredictor`, a server's batcher) takes frames, steps the engine on any batch of conversations,
-stores the next state and hands the outputs back.
+A session cuts audio into frames, and turns the engine's outputs into predictions and events. Its
+owner (a `TurnPredictor`, or a server's batcher) does the rest: it takes frames, steps the engine on
+a batch of conversations, stores the next state, and passes the outputs to `accept`.
 """
 
 from __future__ import annotations
@@ -26,12 +27,12 @@ from .ring import PcmRing
 
 SNAPSHOT_VERSION = 2
 _SILENT_POWER = 10 ** (SILENCE_DBFS / 10)
-MAX_RESTORED_BUFFER_S = 60.0  # so that a damaged snapshot cannot ask for all memory
+MAX_RESTORED_BUFFER_S = 60.0  # a damaged snapshot must not allocate all memory
 
 
 @dataclass(frozen=True, slots=True)
 class FrameResult:
-    """One frame's prediction and the events that it caused."""
+    """The prediction for one frame, and the events that it caused."""
 
     prediction: Prediction
     events: tuple[TurnEvent, ...]
@@ -41,17 +42,19 @@ class Session:
     """The state of one conversation.
 
     Args:
-        metadata: of the model that will be stepped.
-        sample_rate_hz: rate of the audio that will be pushed.
-        policy: preset, settings, or None for no events.
-        buffer_s: audio that can wait for the engine, rounded up to whole frames; `push_audio` refuses what does not fit, so ask `free_samples` first.
+        metadata: metadata of the model.
+        sample_rate_hz: sample rate of the audio for `push_audio`, 8000 to 192000.
+        policy: name of a preset, settings, or None for no events.
+        buffer_s: audio that can wait for the engine, in seconds. It is rounded up to whole frames,
+            and is at least two frames. `push_audio` raises if audio does not fit, so check
+            `free_samples` first.
     Raises:
-        AudioFormatError: a rate out of range.
-        PolicyError: no such preset.
+        AudioFormatError: the sample rate is out of range.
+        PolicyError: there is no such preset.
     Attributes:
-        state: packed state, (S,) float32; the owner replaces it after each step.
-        samples_received: samples per channel pushed, at their own rate.
-        frames_done: predictions made.
+        state: packed state, (S,) float32. The owner replaces it after each step.
+        samples_received: samples per channel pushed so far, at `sample_rate_hz`.
+        frames_done: number of predictions made.
     """
 
     def __init__(
@@ -64,19 +67,19 @@ class Session:
     ) -> None:
         self.metadata = metadata
         self.sample_rate_hz = sample_rate_hz
+        # Whole frames, so that a flush always has room.
         buffer_frames = max(
             2, math.ceil(buffer_s * metadata.sample_rate_hz / metadata.frame_samples)
-        )  # whole, so that a flush always finds room
+        )
         self._ring = PcmRing(2, buffer_frames * metadata.frame_samples)
         self._resampler = StreamingResampler(sample_rate_hz, metadata.sample_rate_hz, channels=2)
-        self._owed = (
-            self._resampler.delay_s * metadata.sample_rate_hz + 1
-        )  # room that a flush after the push must find
+        # Room to keep free for the samples that a later flush adds.
+        self._owed = self._resampler.delay_s * metadata.sample_rate_hz + 1
         self._policy = TurnPolicy(policy) if policy is not None else None
         self.reset()
 
     def reset(self) -> None:
-        """Forget the conversation and start the clock again; settings stay."""
+        """Forget the conversation and restart the time at 0. The settings stay."""
         self._resampler.reset()
         self._ring.clear()
         self._floor = FloorTracker()
@@ -85,15 +88,15 @@ class Session:
         if self._policy is not None:
             self._policy = TurnPolicy(self._policy.settings)
         self.state: Float32 = np.zeros(self.metadata.state_size, np.float32)
-        self._level_dbfs: Pair | None = None  # of the frame that was taken and not accepted yet
+        self._level_dbfs: Pair | None = None  # of the frame taken but not accepted yet
         self.samples_received = 0
         self.frames_done = 0
 
     def configure(self, policy: str | PolicySettings) -> None:
-        """Change the policy's thresholds from here on; turns in progress go on.
+        """Change the policy's thresholds from the next frame on. Turns in progress continue.
 
         Raises:
-            PolicyError: no such preset.
+            PolicyError: there is no such preset.
         """
         policy_settings(policy)
         if self._policy is None:
@@ -103,7 +106,7 @@ class Session:
 
     @property
     def free_samples(self) -> int:
-        """Samples per channel, at the pushed rate, that `push_audio` would take now."""
+        """Samples per channel, at `sample_rate_hz`, that `push_audio` would accept now."""
         return max(
             0,
             int(
@@ -112,51 +115,65 @@ class Session:
         )
 
     def push_audio(self, samples: ArrayLike) -> None:
-        """Take in audio.
+        """Add audio.
 
         Args:
-            samples: float32 in [-1, 1] or int16, (N,) or (N, 1) for the user alone or (N, 2), N up to `free_samples`.
+            samples: float32 in [-1, 1] or int16; (N, 2), or (N,) or (N, 1) for the user alone. N is
+                at most `free_samples`.
         Raises:
-            AudioFormatError: another shape or type, not finite, or more than fits; nothing is taken in.
+            AudioFormatError: another shape or type, values that are not finite, or more samples
+                than fit. The session is unchanged.
         """
         block = to_float32(samples)
         free = self.free_samples
         if len(block) > free:
             raise AudioFormatError(
-                f"expected at most {free} samples, which is what the buffer has room for, got {len(block)}"
+                f"expected at most {free} samples, which is what the buffer has room for, "
+                f"got {len(block)}"
             )
         self.samples_received += len(block)
         self._warnings += self._check.push(block)
         self._ring.push(self._resampler.push(block))
 
     def flush(self) -> None:
-        """Complete the last frame with silence, so that everything pushed is predicted on. Audio may follow."""
+        """Pad the last frame with silence, so that predictions cover all audio pushed so far.
+
+        More audio may follow.
+        """
         self._ring.push(self._resampler.flush())
         missing = -self._ring.available % self.metadata.frame_samples
         self._ring.push(np.zeros((missing, 2), np.float32))
 
     @property
     def frames_waiting(self) -> int:
-        """Whole frames not yet taken."""
+        """Number of complete frames that wait for `take_frame`."""
         return self._ring.available // self.metadata.frame_samples
 
     def take_frame(self) -> Float32:
-        """The oldest waiting frame, (2, frame_samples) float32.
+        """Remove and return the oldest waiting frame, (2, frame_samples) float32.
 
         Raises:
-            ShapeError: none is waiting.
+            ShapeError: no frame is waiting.
         """
         frame = self._ring.pop(self.metadata.frame_samples).T
         self._level_dbfs = _levels_dbfs(frame)
         return frame
 
     def take_warnings(self) -> list[AudioWarning]:
-        """What is suspicious about the audio since the last call; each kind is reported once per conversation."""
+        """Returns the problems with the audio that were found since the last call.
+
+        Each kind is reported once per channel and conversation.
+        """
         warnings, self._warnings = self._warnings, []
         return warnings
 
     def accept(self, output: StepOutput, row: int = 0) -> FrameResult:
-        """Turn one row of the output for the frame last taken into the next prediction and its events."""
+        """Convert the model's output for the last taken frame to a prediction and its events.
+
+        Args:
+            output: outputs of one step for a batch of conversations.
+            row: batch row of this conversation.
+        """
         level_dbfs, self._level_dbfs = self._level_dbfs, None
         vad, p_now, p_future, p_next, p_backchannel = output.probabilities[row]
         self._floor.update(
@@ -186,7 +203,10 @@ class Session:
         return FrameResult(prediction, tuple(events))
 
     def snapshot(self) -> bytes:
-        """The whole conversation as bytes, to go on elsewhere with the same numbers (an .npz archive, no pickle)."""
+        """Returns the whole conversation as bytes: an .npz archive without pickled objects.
+
+        `restore` resumes it, also in another process, and gives the same predictions.
+        """
         header = {
             "snapshot_version": SNAPSHOT_VERSION,
             "weights_sha256": self.metadata.weights_sha256,
@@ -211,25 +231,33 @@ class Session:
 
     @classmethod
     def restore(cls, snapshot: bytes, metadata: ModelMetadata) -> Session:
-        """Go on from a snapshot. The check of the audio begins anew, so a warning may come a second time.
+        """Returns a session that resumes the conversation of a snapshot.
 
+        The audio check starts from the beginning, so a warning may come a second time.
+
+        Args:
+            snapshot: bytes from `snapshot`.
+            metadata: metadata of the same model.
         Raises:
-            SnapshotError: not a snapshot, damaged, of another version, of another model, or with a buffer of more than a minute.
+            SnapshotError: the bytes are not a snapshot, are damaged, have another version, belong
+                to another model, or ask for a buffer of more than 60 s.
         """
         try:
             with np.load(io.BytesIO(snapshot), allow_pickle=False) as archive:
                 arrays = {name: archive[name] for name in archive.files}
             header = json.loads(str(arrays.pop("header")))
             version, weights = header["snapshot_version"], str(header["weights_sha256"])
-        except Exception as error:  # numpy, zipfile and json raise many kinds on foreign bytes
+        except Exception as error:  # numpy, zipfile and json raise many types
             raise SnapshotError(
-                f"expected a snapshot made by turnstream, got {len(snapshot)} bytes that are not one ({type(error).__name__})"
+                f"expected a snapshot made by turnstream, got {len(snapshot)} bytes "
+                f"that are not one ({type(error).__name__})"
             ) from None
         if version != SNAPSHOT_VERSION:
             raise SnapshotError(f"expected snapshot version {SNAPSHOT_VERSION}, got {version}")
         if weights != metadata.weights_sha256:
             raise SnapshotError(
-                f"expected a snapshot of the model {metadata.weights_sha256[:12]}, got one of {weights[:12]}"
+                f"expected a snapshot of the model {metadata.weights_sha256[:12]}, "
+                f"got one of {weights[:12]}"
             )
         try:
             return cls._rebuild(header, arrays, metadata)
@@ -260,7 +288,8 @@ class Session:
             session._policy.restore(header["policy"])
         if arrays["state"].shape != session.state.shape or arrays["state"].dtype != np.float32:
             raise ValueError(
-                f"expected a float32 state of shape {session.state.shape}, got {arrays['state'].dtype} {arrays['state'].shape}"
+                f"expected a float32 state of shape {session.state.shape}, "
+                f"got {arrays['state'].dtype} {arrays['state'].shape}"
             )
         session.state = arrays["state"]
         session._ring.push(arrays["audio"])
@@ -275,7 +304,10 @@ class Session:
 
 
 def _levels_dbfs(frame: Float32) -> Pair:
-    """RMS level of each channel of a frame, (2, N), without its mean. Three products cost a fifth of `np.var`."""
+    """Returns the RMS level in dBFS of each channel of a frame (2, N), without its mean.
+
+    These products take a fifth of the time of `np.var`.
+    """
     size = frame.shape[1]
     sums: list[float] = (frame @ np.ones(size, np.float32)).tolist()
     return _dbfs(float(frame[0] @ frame[0]) / size - (sums[0] / size) ** 2), _dbfs(

@@ -1,6 +1,6 @@
-"""What a client asks of a stream: the settings in the query string, and a `configure` that changes them. No I/O.
+"""The settings of a stream: from the query string, and changed by a `configure` message. No I/O.
 
-Names on the wire are those of PROTOCOL.md: `sample_rate` there is `sample_rate_hz` here.
+PROTOCOL.md defines the names on the wire: `sample_rate` there is `sample_rate_hz` here.
 """
 
 from __future__ import annotations
@@ -19,23 +19,25 @@ LatentChoice = Literal["none", "final", "all"]
 
 LATENT_CHOICES: tuple[LatentChoice, ...] = ("none", "final", "all")
 POLICY_NAMES = tuple(PRESETS)
-MAX_FRAMES_STEP = 3000  # one frame message a minute at 50 frames a second
+MAX_FRAMES_STEP = 3000  # one frame message per minute at 50 frames per second
 
 
 @dataclass(frozen=True, slots=True)
 class StreamSettings:
-    """What a client asks for when it connects; the names on the wire are those of the query string.
+    """What a client asks for when it connects.
 
     Attributes:
-        sample_rate_hz: rate of the audio that will be sent ("sample_rate").
-        channels: 1 (the user) or 2 (the user, the other speaker), interleaved.
-        encoding: form of one sample.
-        frames: send every Nth frame message; 1 is "all", 0 is "none".
-        latents: "final" adds the last layer's state to each frame that is sent, "all" the per-speaker layer's too.
+        sample_rate_hz: sample rate of the client's audio ("sample_rate" on the wire).
+        channels: 1 (the user) or 2 (the user and the other speaker, interleaved).
+        encoding: encoding of one sample.
+        frames: the server sends every Nth frame message. 1 is "all" and 0 is "none" on the wire.
+        latents: "final" adds the last layer's state to each frame message that is sent. "all" adds
+            the per-speaker layer's state, too.
         policy: preset that turns predictions into events.
 
     Raises:
-        ProtocolError: bad_setting; a value out of range, or latents without frames.
+        ProtocolError: bad_setting; a value is out of range, or latents are requested without
+            frames.
     """
 
     sample_rate_hz: int = 16000
@@ -55,38 +57,41 @@ class StreamSettings:
         if self.latents != "none" and self.frames == 0:
             raise ProtocolError(
                 "bad_setting",
-                f"latents={self.latents}: expected frames=all or a number, because latents come with frames; got frames=none",
+                f"latents={self.latents}: expected frames=all or a number, "
+                "because latents come with frames; got frames=none",
             )
 
     @classmethod
     def from_words(cls, words: dict[str, object]) -> StreamSettings:
-        """Build from values under their names on the wire; what is missing keeps its default, unknown names are skipped.
+        """Returns settings from values by their names on the wire.
+
+        Missing settings keep their defaults. Unknown names are ignored.
 
         Raises:
-            ProtocolError: bad_setting; a value out of range.
+            ProtocolError: bad_setting; a value is out of range.
         """
         return cls(
-            **{
+            **{  # pyright: ignore[reportArgumentType]
                 _SETTINGS[name]: frames_from_word(word) if name == "frames" else word
                 for name, word in words.items()
                 if name in _SETTINGS
             }
-        )  # pyright: ignore[reportArgumentType]
+        )
 
     def to_words(self) -> dict[str, str | int]:
-        """The settings under their names on the wire."""
+        """Returns the settings by their names on the wire."""
         words = {name: getattr(self, field) for name, field in _SETTINGS.items()}
         return words | {"frames": frames_to_word(self.frames)}
 
     def to_query(self) -> str:
-        """Write what `parse_query` reads."""
+        """Returns the query string that `parse_query` reads."""
         return urlencode(self.to_words())
 
     def configured(self, changes: Configure) -> StreamSettings:
-        """These settings with the changes of one `configure`.
+        """Returns these settings with the changes of one `configure`.
 
         Raises:
-            ProtocolError: bad_setting; the changes leave latents without frames.
+            ProtocolError: bad_setting; the result has latents without frames.
         """
         return replace(
             self,
@@ -98,14 +103,14 @@ class StreamSettings:
 
 @dataclass(frozen=True, slots=True)
 class Resume:
-    """What a client shows to go on with a session whose connection was lost.
+    """What a client sends to resume a session after its connection was lost.
 
     Attributes:
         token: the `resume_token` of `begin`.
-        received: messages that the client has got in this session, `begin` included.
+        received: messages that the client has received in this session, including `begin`.
 
     Raises:
-        ProtocolError: bad_setting; a count below 0.
+        ProtocolError: bad_setting; `received` is not a number from 0 to 999999999.
     """
 
     token: str
@@ -115,15 +120,18 @@ class Resume:
         check_range("received", self.received, 0, _MAX_MESSAGES)
 
     def to_query(self) -> str:
-        """Write what `parse_query` reads."""
+        """Returns the query string that `parse_query` reads."""
         return urlencode({"resume": self.token, "received": self.received})
 
 
 def parse_query(query: str) -> StreamSettings | Resume:
-    """Parse a query string without its question mark: a new stream's settings, or a `resume`; a `token` in it is left to the server.
+    """Parse a query string, without its question mark.
+
+    It holds either the settings of a new stream or a `resume`. A `token` is ignored here; the
+    server checks it.
 
     Raises:
-        ProtocolError: bad_setting; names the setting, what was got and what was expected.
+        ProtocolError: bad_setting; the message names the setting, the value and the expected value.
     """
     words = _query_words(query)
     if "resume" not in words:
@@ -133,7 +141,8 @@ def parse_query(query: str) -> StreamSettings | Resume:
     if set(words) != {"resume", "received"}:
         raise ProtocolError(
             "bad_setting",
-            f"resume: expected received and no other setting with it, got {', '.join(sorted(set(words) - {'resume'})) or 'none'}",
+            "resume: expected received and no other setting with it, "
+            f"got {', '.join(sorted(set(words) - {'resume'})) or 'none'}",
         )
     token, received = str(words["resume"]), words["received"]
     return Resume(token, cast(int, received))
@@ -141,10 +150,12 @@ def parse_query(query: str) -> StreamSettings | Resume:
 
 @dataclass(frozen=True, slots=True)
 class Configure:
-    """Change settings from here on; None leaves a setting as it is.
+    """The control that changes settings from here on. None leaves a setting unchanged.
+
+    The attributes mean what they mean in `StreamSettings`.
 
     Raises:
-        ProtocolError: bad_setting; a value out of range.
+        ProtocolError: bad_setting; a value is out of range.
     """
 
     frames: int | None = None
@@ -161,26 +172,28 @@ class Configure:
 
     @classmethod
     def from_words(cls, words: dict[str, object]) -> Configure:
-        """Build from the fields of a `configure` message, without its type.
+        """Returns the changes from the fields of a `configure` message, without its type.
 
         Raises:
-            ProtocolError: bad_control (an unknown field, or none) or bad_setting (a value out of range).
+            ProtocolError: bad_control if a field is unknown or there is no field; bad_setting if a
+                value is out of range.
         """
         unknown = [name for name in words if name not in _CHANGEABLE]
         if unknown or not words:
             raise ProtocolError(
                 "bad_control",
-                f"configure: expected {', '.join(_CHANGEABLE)}; got {show(unknown[0]) if unknown else 'none of them'}",
+                f"configure: expected {', '.join(_CHANGEABLE)}; "
+                f"got {show(unknown[0]) if unknown else 'none of them'}",
             )
         return cls(
-            **{
+            **{  # pyright: ignore[reportArgumentType]
                 name: frames_from_word(word) if name == "frames" else _given(name, word)
                 for name, word in words.items()
             }
-        )  # pyright: ignore[reportArgumentType]
+        )
 
     def to_words(self) -> dict[str, object]:
-        """The changes under their names on the wire."""
+        """Returns the changes by their names on the wire."""
         words = {
             "frames": None if self.frames is None else frames_to_word(self.frames),
             "latents": self.latents,
@@ -204,19 +217,25 @@ _SETTINGS = {  # name on the wire: attribute of StreamSettings
 
 
 def frames_from_word(word: object) -> int:
-    """Read "all", "none" or a number; 1 is all, 0 is none."""
+    """Returns the step between frame messages: 1 for "all", 0 for "none", or the number itself.
+
+    Raises:
+        ProtocolError: bad_setting; not "all", "none" or a whole number from 1. The upper limit is
+            not checked here.
+    """
     if word in ("all", "none"):
         return 1 if word == "all" else 0
     if not isinstance(word, int) or isinstance(word, bool) or word < 1:
         raise ProtocolError(
             "bad_setting",
-            f"frames: expected all, none or a whole number from 1 to {MAX_FRAMES_STEP}; got {show(word)}",
+            f"frames: expected all, none or a whole number from 1 to {MAX_FRAMES_STEP}; "
+            f"got {show(word)}",
         )
     return word
 
 
 def frames_to_word(frames: int) -> str | int:
-    """Write what `frames_from_word` reads."""
+    """Returns the value that `frames_from_word` reads."""
     return {0: "none", 1: "all"}.get(frames, frames)
 
 
@@ -231,7 +250,12 @@ def _is_number(word: str) -> bool:
 
 
 def _query_words(query: str) -> dict[str, object]:
-    """The settings of a query string, each once, numbers as numbers."""
+    """Returns the settings of a query string. Values that are digits become int.
+
+    Raises:
+        ProtocolError: bad_setting; the text is not a query string, or a setting is unknown or given
+            twice.
+    """
     try:
         pairs = parse_qsl(
             query, keep_blank_values=True, strict_parsing=bool(query), max_num_fields=32

@@ -1,7 +1,8 @@
-"""Where audio comes from: files and raw PCM (the microphone is in `microphone.py`), all as iterators of float32 blocks.
+"""Audio sources: files and raw PCM as iterators of float32 blocks.
 
-A source gives audio as it is, at its own rate and width; `resample.py` brings it to the model's form. Source of the mu-law
-decoder: ITU-T G.711, table 2a.
+The microphone is in `devices/microphone.py`. A source keeps its own sample rate and number of
+channels; `resample.py` converts them to those of the model. The mu-law decoder follows ITU-T G.711,
+table 2a.
 """
 
 from __future__ import annotations
@@ -24,17 +25,16 @@ ENCODINGS: tuple[Encoding, ...] = get_args(Encoding)
 
 _SAMPLE_BYTES: dict[Encoding, int] = {"pcm_s16le": 2, "pcm_f32le": 4, "mulaw": 1}
 _DEFAULT_BLOCK_S = 0.02
-_UNKNOWN_LENGTH_BYTES = (
-    0x7FFF0000  # writers of endless wav streams put a size near 2 or 4 GB into the header
-)
+# Programs that write endless wav streams put a size near 2 or 4 GB into the header.
+_UNKNOWN_LENGTH_BYTES = 0x7FFF0000
 _FRAME_TOLERANCE_S = 0.1  # mp3 headers round the length up to whole frames
 
 
 class AudioSource(Protocol):
-    """Anything that gives blocks of audio in order; usable once.
+    """Anything that yields blocks of audio in order. It can be iterated once.
 
     Attributes:
-        sample_rate_hz: rate of every block.
+        sample_rate_hz: sample rate of every block.
         channels: channels C of every block; channel 0 is the user.
     """
 
@@ -42,37 +42,45 @@ class AudioSource(Protocol):
     channels: int
 
     def __iter__(self) -> Iterator[Block]:
-        """Give blocks, (N, C) float32 with N >= 1, to the end of the audio."""
+        """Yield blocks, (N, C) float32 with N >= 1, until the audio ends."""
         ...
 
     def close(self) -> None:
-        """Let go of the file or device; may be called twice."""
+        """Release the file or device. A second call has no effect."""
         ...
 
 
 def bundled_sample() -> Path:
-    """Path of the bundled telephone call (see sample/README.md): 8 kHz, channel 0 the caller, 1 the agent."""
+    """Returns the path of the bundled telephone call (see sample/README.md).
+
+    Its rate is 8 kHz. Channel 0 is the caller and channel 1 is the agent.
+    """
     return Path(__file__).parent / "sample" / "call.flac"
 
 
 class FileSource:
-    """An audio file of any format that libsndfile reads (wav, flac, ogg, opus, mp3 ...), any rate and width, mono or stereo.
+    """A mono or stereo audio file.
 
-    Iterating gives all audio that can be read; damage found on the way (a file that was cut off) is raised after it.
+    Any format that libsndfile reads is accepted: wav, flac, ogg, opus, mp3 and others.
+    Iteration yields all audio that can be read. If the file is damaged, for example cut off,
+    iteration raises after the last readable block.
 
     Args:
         path: the file.
-        block_samples: samples per block; 20 ms if not given. The last block may be shorter.
+        block_samples: samples per block; 20 ms by default. The last block may be shorter.
 
     Raises:
-        AudioFormatError: no such file, a directory, not audio, no samples, more than two channels, or a rate outside 8-192 kHz.
+        AudioFormatError: the path does not exist or is a directory, the file is not audio or has no
+            samples or more than two channels, or its rate is outside 8-192 kHz.
     """
 
     def __init__(self, path: str | Path, block_samples: int | None = None) -> None:
         self.path = Path(path)
         if not self.path.is_file():
             raise AudioFormatError(
-                f"expected an audio file, got {'a directory' if self.path.is_dir() else 'a path that does not exist'}: {self.path}"
+                "expected an audio file, got "
+                f"{'a directory' if self.path.is_dir() else 'a path that does not exist'}: "
+                f"{self.path}"
             )
         if self.path.stat().st_size == 0:
             raise AudioFormatError(
@@ -83,9 +91,9 @@ class FileSource:
             self.sample_rate_hz: int = self._file.samplerate
             self.channels: int = self._file.channels
             self.frames: int = self._file.frames
-            self._log: str = (
-                self._file.extra_info
-            )  # now: reading to the end adds remarks about whole Ogg files, too
+            # Keep the log from before reading: reading to the end adds remarks, also for Ogg files
+            # without damage.
+            self._log: str = self._file.extra_info
             check_rate(self.sample_rate_hz)
             if not 1 <= self.channels <= 2:
                 raise AudioFormatError(
@@ -102,23 +110,28 @@ class FileSource:
 
     @property
     def duration_s(self) -> float:
-        """Length that the file's header gives."""
+        """Length in seconds according to the file's header."""
         return self.frames / self.sample_rate_hz
 
     def __iter__(self) -> Iterator[Block]:
-        """Give blocks, (N, C) float32.
+        """Yield blocks, (N, C) float32.
 
         Raises:
-            AudioFormatError: the file ends before the length its header gives, or cannot be decoded further.
+            AudioFormatError: the file is shorter than its header says, or the rest cannot be
+                decoded. All blocks before the damage have been yielded.
         """
         total = 0
         while True:
             try:
                 block: Block = self._file.read(self.block_samples, dtype="float32", always_2d=True)
             except _soundfile().SoundFileError as error:
-                readable = f"only {total / self.sample_rate_hz:.2f} of {self.duration_s:.2f} s can be decoded"
+                readable = (
+                    f"only {total / self.sample_rate_hz:.2f} of {self.duration_s:.2f} s "
+                    "can be decoded"
+                )
                 raise AudioFormatError(
-                    f"expected a whole audio file, got one of which {readable} ({error}): {self.path}"
+                    f"expected a whole audio file, got one of which {readable} ({error}): "
+                    f"{self.path}"
                 ) from None
             if len(block) == 0:
                 break
@@ -133,7 +146,7 @@ class FileSource:
         self._file.close()
 
     def _damage(self, total: int) -> str | None:
-        """What is wrong with a file of which `total` samples could be read, None if nothing is."""
+        """Returns what is wrong with the file after `total` samples were read, or None."""
         cut_wav = re.search(r"^data : (\d+) \(should be (\d+)\)", self._log, re.MULTILINE)
         if cut_wav and int(cut_wav[2]) < int(cut_wav[1]) < _UNKNOWN_LENGTH_BYTES:
             return f"expected {cut_wav[1]} bytes of audio, got {cut_wav[2]}"
@@ -142,9 +155,15 @@ class FileSource:
             self._log,
             re.MULTILINE,
         ):
-            return f"expected an Ogg stream that ends with a whole, marked page, got none after {total / self.sample_rate_hz:.2f} s"
+            return (
+                "expected an Ogg stream that ends with a whole, marked page, "
+                f"got none after {total / self.sample_rate_hz:.2f} s"
+            )
         if total < self.frames - _FRAME_TOLERANCE_S * self.sample_rate_hz:
-            return f"expected {self.duration_s:.2f} s of audio, got {total / self.sample_rate_hz:.2f} s"
+            return (
+                f"expected {self.duration_s:.2f} s of audio, "
+                f"got {total / self.sample_rate_hz:.2f} s"
+            )
         return None
 
 
@@ -152,13 +171,15 @@ class RawPcmSource:
     """Headerless audio from a binary stream such as standard input.
 
     Args:
-        stream: read until its end; `close` leaves it open, as it is not ours.
-        encoding: pcm_s16le, pcm_f32le or mulaw, channels interleaved.
-        sample_rate_hz, channels: what the stream holds; it cannot tell.
-        block_samples: samples per block; 20 ms if not given.
+        stream: the source reads it until its end. `close` does not close the stream, because the
+            caller owns it.
+        encoding: pcm_s16le, pcm_f32le or mulaw, with interleaved channels.
+        sample_rate_hz, channels: rate and channels of the stream, which has no header to say so.
+        block_samples: samples per block; 20 ms by default.
 
     Raises:
-        AudioFormatError: an unknown encoding, a rate outside 8-192 kHz, or not 1 or 2 channels.
+        AudioFormatError: the encoding is unknown, the rate is outside 8-192 kHz, or there are not 1
+            or 2 channels.
     """
 
     def __init__(
@@ -180,10 +201,10 @@ class RawPcmSource:
         self._encoding: Encoding = encoding
 
     def __iter__(self) -> Iterator[Block]:
-        """Give blocks, (N, C) float32.
+        """Yield blocks, (N, C) float32.
 
         Raises:
-            AudioFormatError: the stream ends inside a sample; all whole samples were given before.
+            AudioFormatError: the stream ends inside a sample. All whole samples have been yielded.
         """
         frame_bytes = _SAMPLE_BYTES[self._encoding] * self.channels
         rest = b""
@@ -203,7 +224,7 @@ class RawPcmSource:
             )
 
     def close(self) -> None:
-        """Stop reading."""
+        """Stop reading. The stream itself stays open."""
         self._stream = None
 
 
@@ -211,17 +232,20 @@ def decode_pcm(encoded: bytes, encoding: Encoding, channels: int) -> Block:
     """Decode interleaved raw audio.
 
     Returns:
-        (N, C) float32; integers become [-1, 1), floats stay as they are (`to_float32` checks their range).
+        (N, C) float32. Integers are scaled to [-1, 1). Floats are unchanged; `to_float32` checks
+        their range.
 
     Raises:
-        AudioFormatError: an unknown encoding, or bytes that are no whole number of samples of all channels.
+        AudioFormatError: the encoding is unknown, or the bytes are not a whole number of samples of
+            all channels.
     """
     if encoding not in _SAMPLE_BYTES:
         raise AudioFormatError(f"expected an encoding of {', '.join(ENCODINGS)}, got {encoding!r}")
     frame_bytes = _SAMPLE_BYTES[encoding] * channels
     if len(encoded) % frame_bytes:
         raise AudioFormatError(
-            f"expected whole samples of {frame_bytes} bytes ({encoding}, {channels} channels), got {len(encoded)} bytes"
+            f"expected whole samples of {frame_bytes} bytes ({encoding}, {channels} channels), "
+            f"got {len(encoded)} bytes"
         )
     if encoding == "pcm_s16le":
         samples = np.frombuffer(encoded, dtype="<i2").astype(np.float32) / np.float32(32768)
@@ -238,17 +262,19 @@ def paced(
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], object] = time.sleep,
 ) -> Iterator[Block]:
-    """Give a source's blocks in real time: each when a microphone would have recorded its last sample.
+    """Yield a source's blocks in real time.
 
-    Deadlines are counted from the first call in samples, so that they do not drift; after a delay the blocks that are due follow at once.
+    Each block comes when a microphone would have recorded its last sample. The deadlines come from
+    the sample count since the first call, so they do not drift. After a delay, all blocks that are
+    due follow at once.
 
     Args:
-        source: blocks to pace.
-        speed: 2.0 is twice as fast as real time.
-        clock, sleep: replaced in tests.
+        source: the source of the blocks.
+        speed: 1.0 is real time; 2.0 is twice as fast.
+        clock, sleep: tests replace them.
 
     Raises:
-        ValueError: speed is not above 0.
+        ValueError: speed is not positive.
     """
     if not speed > 0:
         raise ValueError(f"expected a speed above 0, got {speed!r}")
@@ -274,7 +300,8 @@ def _open_sound_file(path: Path) -> Any:
     soundfile = _soundfile()
     try:
         sound_file: Any = soundfile.SoundFile(path)
-        # soundfile seeks after every read of a seekable file, and a seek spoils the next block of mp3 and opus (seen with 0.14).
+        # soundfile seeks after every read of a seekable file. In mp3 and opus files a seek corrupts
+        # the next block (soundfile 0.14).
         sound_file.seekable = lambda: False
         return sound_file
     except soundfile.SoundFileError as error:
@@ -284,15 +311,17 @@ def _open_sound_file(path: Path) -> Any:
 
 
 def _soundfile() -> Any:
-    """Import soundfile late; it has no type stubs."""
+    """Returns the module soundfile, imported late. It has no type stubs."""
     import soundfile  # pyright: ignore[reportMissingTypeStubs]
 
     return soundfile
 
 
 def _make_mulaw_table() -> NDArray[np.float32]:
-    inverted = ~np.arange(256, dtype=np.int32) & 0xFF  # sent with all bits inverted
-    magnitude = ((2 * (inverted & 0x0F) + 33) << ((inverted >> 4) & 0x07)) - 33  # 13 bits and sign
+    inverted = ~np.arange(256, dtype=np.int32) & 0xFF  # mu-law inverts all bits
+    magnitude = (
+        (2 * (inverted & 0x0F) + 33) << ((inverted >> 4) & 0x07)
+    ) - 33  # 13 bits, without sign
     return (np.where(inverted & 0x80, -magnitude, magnitude) * 4 / 32768).astype(np.float32)
 
 

@@ -1,7 +1,8 @@
-"""What long stretches of speech sound like: how much of it lies above 4 kHz, how high it is, and how fast its loudness changes.
+"""Long-term statistics of speech: power above 4 kHz, pitch, and the speed of loudness changes.
 
-Windows of all channels are analysed together (`WindowAnalysis`), which costs half of one by one, and summed channel by channel
-(`SpeechSpectra`). What the sums mean for the listener is judged in `audio_check.py`.
+`WindowAnalysis` analyses the windows of all channels together, in half the time of one channel
+after the other. `SpeechSpectra` sums the results of one channel. `audio_check.py` decides what the
+sums mean.
 """
 
 from __future__ import annotations
@@ -18,23 +19,25 @@ WINDOW_S = 0.064
 
 _BAND_EDGES_HZ = (300.0, 4000.0, 4300.0)
 _PITCH_HZ, _PITCH_STRENGTH, _PITCH_BINS_PER_OCTAVE = (60.0, 640.0), 0.55, 12
-# Periods are whole samples, so the highest pitch can lie a little above.
+# Periods are whole samples, so the highest pitch can lie slightly above the upper limit.
 _PITCH_BINS = int(math.log2(_PITCH_HZ[1] / _PITCH_HZ[0]) * _PITCH_BINS_PER_OCTAVE) + 2
-_PITCH_LEAST = 20  # voiced windows, or nothing is said about the pitch
-_PARTS = 6  # per window: loudness is followed at 94 Hz
-_SEGMENT_WINDOWS, _SEGMENT_SPEECH = 40, 0.6  # 2.56 s, of which so much must be speech
-_SEGMENTS_LEAST = (
-    3  # or nothing is said about rhythm: one or two phrases of a quick voice are no evidence
-)
-_RATE_WEIGHTS = (
-    1.0,
-    -0.136,
-    0.45,
-)  # per octave of pitch above 200 Hz, per dB of slow changes, bias; 1 % of correct recordings exceed 0
+_PITCH_LEAST = 20  # minimum number of voiced windows for a statement about pitch
+_PARTS = 6  # per window, so loudness is sampled at 94 Hz
+_SEGMENT_WINDOWS, _SEGMENT_SPEECH = 40, 0.6  # 2.56 s, and the share that must be speech
+# Minimum number of segments for a statement about rhythm. One or two phrases of a fast voice are no
+# evidence.
+_SEGMENTS_LEAST = 3
+# Logistic rule: weight per octave of pitch above 200 Hz, weight per dB of slow changes, and bias.
+# 1 % of correct recordings exceed 0.
+_RATE_WEIGHTS = (1.0, -0.136, 0.45)
 
 
 class SpeechSpectra:
-    """Long-term sums over one channel's speech: energy below and above 4 kHz, a histogram of pitch, and how fast loudness changes."""
+    """Long-term sums over the speech of one channel.
+
+    They are the power below and above 4 kHz, a histogram of pitch, and the power of slow (1-5 Hz)
+    and fast (6-16 Hz) changes of loudness.
+    """
 
     def __init__(self) -> None:
         self._low_power = self._high_power = 1e-12
@@ -46,12 +49,15 @@ class SpeechSpectra:
 
     @property
     def high_band_db(self) -> float:
-        """Power above 4.3 kHz against that of 0.3-4 kHz."""
+        """Power above 4.3 kHz relative to the power in 0.3-4 kHz, in dB."""
         return 10 * math.log10(self._high_power / self._low_power)
 
     @property
     def too_fast(self) -> float:
-        """Above 0 when pitch and rhythm together speak for double speed."""
+        """Score for double speed, from pitch and rhythm together.
+
+        Above 0, the speech is probably played at double speed. -1 while there is too little speech.
+        """
         counts = np.cumsum(self._pitch_counts)
         if counts[-1] < _PITCH_LEAST or self._segments < _SEGMENTS_LEAST or self._slow_power < 1e-9:
             return -1.0
@@ -65,13 +71,24 @@ class SpeechSpectra:
     def add_spectra(
         self, low_power: float, high_power: float, pitch_bins: NDArray[np.intp]
     ) -> None:
-        """Add the powers and pitches of windows of speech."""
+        """Add the powers and pitches of windows of speech.
+
+        Args:
+            low_power: power below 4 kHz, summed over the windows.
+            high_power: power above 4.3 kHz, summed over the windows.
+            pitch_bins: bin of the pitch of each window, (W,); -1 when unvoiced.
+        """
         self._low_power += low_power
         self._high_power += high_power
         self._pitch_counts += np.bincount(pitch_bins[pitch_bins >= 0], minlength=_PITCH_BINS)
 
     def add_loudness(self, loudness: Floats, speech_windows: int) -> None:
-        """Add the loudness of one look's windows, speech or not, (windows * parts,)."""
+        """Add the loudness of consecutive windows, with or without speech.
+
+        Args:
+            loudness: (windows * parts,), from `WindowAnalysis.loudness`.
+            speech_windows: how many of the windows are speech.
+        """
         self._loudness[self._segment_filled : self._segment_filled + len(loudness)] = loudness
         self._segment_filled += len(loudness)
         self._segment_speech += speech_windows
@@ -87,10 +104,10 @@ class SpeechSpectra:
 
 
 class WindowAnalysis:
-    """Loudness, bands and pitch of many windows of WINDOW_S at once.
+    """Computes loudness, band powers and pitch of many windows of WINDOW_S at once.
 
     Attributes:
-        window_samples: length of a window.
+        window_samples: length of a window in samples.
     """
 
     def __init__(self, sample_rate_hz: int) -> None:
@@ -104,19 +121,31 @@ class WindowAnalysis:
         self._high_band = slice(int(np.searchsorted(frequencies, high)), None)
         self._pitch_bins = int(np.searchsorted(frequencies, 1500.0))  # harmonics used for pitch
         self._lags = slice(int(sample_rate_hz / _PITCH_HZ[1]), int(sample_rate_hz / _PITCH_HZ[0]))
-        # Autocorrelation of the taper, to undo its slope (Boersma 1993).
+        # Division by the autocorrelation of the taper removes its slope (Boersma 1993).
         self._taper_correlation: Floats = np.fft.irfft(
             np.abs(np.fft.rfft(self._taper, self._fft_samples)) ** 2
         )[: self._lags.stop + 1]
 
     def loudness(self, windows: Floats) -> Floats:
-        """Logarithm of the amplitude in each part of windows (C, W, window_samples), (C, W, parts)."""
+        """Returns the log RMS amplitude of each part of each window, (C, W, parts).
+
+        Args:
+            windows: samples, (C, W, window_samples).
+        """
         part = windows.shape[2] // _PARTS
         parts = windows[:, :, : part * _PARTS].reshape(*windows.shape[:2], _PARTS, part)
         return np.log(np.sqrt(np.einsum("cwpn,cwpn->cwp", parts, parts) / part) + 1e-4)
 
     def spectra(self, windows: Floats) -> tuple[Floats, Floats, NDArray[np.intp]]:
-        """Power below and above 4 kHz, and the bin of the pitch (-1 when unvoiced), of windows (W, window_samples), each (W,)."""
+        """Compute band powers and pitch.
+
+        Args:
+            windows: samples, (W, window_samples).
+
+        Returns:
+            Power in 0.3-4 kHz, power above 4.3 kHz, and the bin of the pitch (-1 when unvoiced),
+            each (W,).
+        """
         spectrum = np.fft.rfft(windows * self._taper, self._fft_samples)
         power = spectrum.real**2 + spectrum.imag**2
         return (
@@ -126,7 +155,10 @@ class WindowAnalysis:
         )
 
     def _pitch_bin(self, harmonics: Floats) -> NDArray[np.intp]:
-        """The shortest period whose autocorrelation is nearly the largest."""
+        """Returns the pitch bin of each window, (W,); -1 when unvoiced.
+
+        The pitch is that of the shortest period whose autocorrelation is close to the maximum.
+        """
         first, last = self._lags.start, self._lags.stop
         correlation = (
             np.fft.irfft(harmonics, self._fft_samples)[:, : last + 1] / self._taper_correlation
@@ -150,5 +182,5 @@ class WindowAnalysis:
 
 @lru_cache(maxsize=16)
 def window_analysis(sample_rate_hz: int) -> WindowAnalysis:
-    """The analysis at a rate; its tables are the same for all conversations."""
+    """Returns the analysis for a sample rate. All conversations share its tables."""
     return WindowAnalysis(sample_rate_hz)

@@ -1,6 +1,6 @@
-"""Values of the wire, checked: every refusal names the field, what was got and what was expected.
+"""Checks of values from the wire. Every error names the field, the value and the expected value.
 
-Used by `settings.py` and `protocol.py`; knows no message.
+`settings.py` and `protocol.py` use it. It knows nothing about particular messages.
 """
 
 from __future__ import annotations
@@ -12,25 +12,33 @@ from typing import Any, cast
 from .errors import ProtocolError
 from .prediction import Pair
 
-_SHORT = reprlib.Repr()  # bounded in depth, whatever was sent
+_SHORT = reprlib.Repr()  # limits the depth and length of its text, whatever a client sends
 _SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = 60
 
 
 def show(got: object) -> str:
-    """What was got, short and printable, for an error message."""
+    """Returns a value as printable text of at most 60 characters, for an error message."""
     shown = _SHORT.repr(got)
     return shown if len(shown) <= 60 else shown[:57] + "..."
 
 
 def check_range(name: str, value: object, low: int, high: int) -> None:
-    """Refuse (bad_setting) what is not a whole number from low to high."""
+    """Check that a setting is a whole number from low to high.
+
+    Raises:
+        ProtocolError: bad_setting; it is not.
+    """
     if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
         expected = f"{low} or {high}" if high - low == 1 else f"a whole number from {low} to {high}"
         raise ProtocolError("bad_setting", f"{name}: expected {expected}, got {show(value)}")
 
 
 def check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
-    """Refuse (bad_setting) what is not one of the choices."""
+    """Check that a setting is one of the choices.
+
+    Raises:
+        ProtocolError: bad_setting; it is not.
+    """
     if value not in choices:
         raise ProtocolError(
             "bad_setting", f"{name}: expected one of {', '.join(choices)}; got {show(value)}"
@@ -38,12 +46,21 @@ def check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
 
 
 def to_json(words: dict[str, object]) -> str:
-    """Compact ASCII JSON."""
+    """Returns compact ASCII JSON."""
     return json.dumps(words, separators=(",", ":"), allow_nan=False)
 
 
 def parse_object(text: str, code: str) -> dict[str, object]:
-    """Read a JSON object; refuse, with that error code, anything else, fields given twice, and NaN."""
+    """Parse a JSON object.
+
+    Args:
+        text: the JSON text.
+        code: error code for the error.
+
+    Raises:
+        ProtocolError: with this code; the text is not a JSON object, has a field twice, or contains
+            NaN or infinity.
+    """
 
     def unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
         words = dict(pairs)
@@ -68,7 +85,7 @@ def _wrong(name: str, expected: str, value: object) -> ProtocolError:
 
 
 def text_field(words: dict[str, object], name: str) -> str:
-    """A field of a message that must be text."""
+    """Returns a field that must be text, or raises ProtocolError (bad_message)."""
     value = words.get(name)
     if not isinstance(value, str):
         raise _wrong(name, "text", value)
@@ -76,7 +93,7 @@ def text_field(words: dict[str, object], name: str) -> str:
 
 
 def count_field(words: dict[str, object], name: str) -> int:
-    """A field of a message that must be a whole number from 0."""
+    """Returns a field that must be a whole number from 0, or raises ProtocolError."""
     value = words.get(name)
     if not isinstance(value, int) or isinstance(value, bool) or value < 0:
         raise _wrong(name, "a whole number from 0", value)
@@ -90,12 +107,12 @@ def _as_number(name: str, value: object) -> float:
 
 
 def number_field(words: dict[str, object], name: str) -> float:
-    """A field of a message that must be a finite number."""
+    """Returns a field that must be a finite number, or raises ProtocolError."""
     return _as_number(name, words.get(name))
 
 
 def pair_field(words: dict[str, object], name: str) -> Pair:
-    """A field of a message that must be a list of two numbers."""
+    """Returns a field that must be a list of two numbers, or raises ProtocolError."""
     value = words.get(name)
     values = cast(list[object], value) if isinstance(value, list) else []
     if len(values) != 2:
@@ -105,7 +122,7 @@ def pair_field(words: dict[str, object], name: str) -> Pair:
 
 
 def object_field(words: dict[str, object], name: str) -> dict[str, object]:
-    """A field of a message that must be an object."""
+    """Returns a field that must be an object, or raises ProtocolError."""
     value = words.get(name)
     if not isinstance(value, dict):
         raise _wrong(name, "an object", value)
