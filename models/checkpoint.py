@@ -1,4 +1,4 @@
-"""A network on disk: a folder with its weights (model.safetensors) and its configuration (config.json)."""
+"""A network on disk: a folder with weights (model.safetensors) and configuration (config.json)."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ from .turn_model import TurnModel
 
 WEIGHTS_FILE = "model.safetensors"
 CONFIG_FILE = "config.json"
-_ENCODER, _SPEAKER_RNN = "encoder.", "speaker_rnn."  # before the names of their weights
+_ENCODER, _SPEAKER_RNN = "encoder.", "speaker_rnn."  # prefixes of the names of their weights
 
 
 def bundled_checkpoint() -> Path:
-    """Folder of the checkpoint that is installed with the package."""
+    """Return the folder of the checkpoint that is installed with the package."""
     return Path(str(files("turnstream.models.weights")))
 
 
 def save_checkpoint(model: TurnModel, folder: Path) -> None:
-    """Write a network; the folder is made if need be."""
+    """Write weights and configuration of a network to `folder`, which is created if needed."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / CONFIG_FILE).write_text(model.config.to_json() + "\n")
     save_file(
@@ -40,10 +40,10 @@ def save_checkpoint(model: TurnModel, folder: Path) -> None:
 
 
 def load_checkpoint(folder: Path) -> TurnModel:
-    """Read a network, in evaluation mode.
+    """Return the network of a checkpoint folder, in evaluation mode.
 
     Raises:
-        ConfigError: a file is missing, or damaged, or the weights are of another configuration.
+        ConfigError: a file is missing or damaged, or the weights do not fit the configuration.
     """
     _refuse_missing_files(folder)
     model = TurnModel(ModelConfig.from_json((folder / CONFIG_FILE).read_text()))
@@ -51,14 +51,23 @@ def load_checkpoint(folder: Path) -> TurnModel:
         model.load_state_dict(load_file(folder / WEIGHTS_FILE))
     except (SafetensorError, RuntimeError, ValueError) as error:
         raise ConfigError(
-            f"{folder / WEIGHTS_FILE}: expected weights that fit {CONFIG_FILE}: {_first_lines(error)}"
+            f"{folder / WEIGHTS_FILE}: expected weights that fit {CONFIG_FILE}: "
+            f"{_first_lines(error)}"
         ) from None
     return model.eval()
 
 
 @dataclass(frozen=True)
 class EncoderCheckpoint:
-    """A trained encoder, with the features that it hears."""
+    """A trained encoder, and the configuration of the features that it takes.
+
+    Attributes:
+        features: configuration of the log-mel features.
+        config: configuration of the encoder.
+        weights: weights of the encoder by name.
+        speaker_rnn: configuration of the per-speaker RNN; None if the checkpoint has none.
+        speaker_rnn_weights: weights of the per-speaker RNN by name.
+    """
 
     features: FeatureConfig
     config: EncoderConfig
@@ -68,10 +77,12 @@ class EncoderCheckpoint:
 
 
 def load_encoder(folder: Path) -> EncoderCheckpoint:
-    """Read the encoder of a checkpoint, and its per-speaker RNN where it has one: of a network, or of pre-training (`turnstream pretrain`).
+    """Return the encoder of a checkpoint, and its per-speaker RNN if it has one.
+
+    The checkpoint comes from `turnstream train` or from `turnstream pretrain`.
 
     Raises:
-        ConfigError: a file is missing or damaged, or there is no encoder in it.
+        ConfigError: a file is missing or damaged, or the checkpoint has no encoder.
     """
     _refuse_missing_files(folder)
     try:
@@ -105,7 +116,10 @@ def _under(weights: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
 
 
 def weights_sha256(model: TurnModel) -> str:
-    """Hash of all weights, by name and value; an exported file names the same one."""
+    """Return the SHA-256 of all weights, by name and value.
+
+    An exported file stores the same hash.
+    """
     digest = hashlib.sha256()
     for name, tensor in sorted(model.state_dict().items()):
         digest.update(name.encode())
@@ -117,11 +131,11 @@ def _refuse_missing_files(folder: Path) -> None:
     for name in (CONFIG_FILE, WEIGHTS_FILE):
         if not (folder / name).is_file():
             raise ConfigError(
-                f"expected a checkpoint folder with {CONFIG_FILE} and {WEIGHTS_FILE}, got {str(folder)!r} without {name}"
+                f"expected a checkpoint folder with {CONFIG_FILE} and {WEIGHTS_FILE}, got "
+                f"{str(folder)!r} without {name}"
             )
 
 
 def _first_lines(error: Exception) -> str:
-    return " ".join(
-        line.strip() for line in str(error).splitlines()[:2]
-    )  # the first of many mismatches is enough
+    # The first of many mismatches is enough.
+    return " ".join(line.strip() for line in str(error).splitlines()[:2])

@@ -1,7 +1,7 @@
-"""The whole network as one frozen dataclass, and its JSON form. No torch.
+"""The configuration of the whole network as one frozen dataclass, and its JSON form. No torch.
 
-Defaults are those of a network of 0.5 M parameters, which learns from scratch in a few hours of two cores; the bundled network's
-configuration lies beside its weights.
+The defaults describe a network of 0.5 M parameters, which learns from scratch in a few hours on
+two CPU cores. The bundled network's configuration lies beside its weights.
 """
 
 from __future__ import annotations
@@ -16,7 +16,9 @@ from typing import Any, Literal, TypeVar
 from ..stream.errors import ConfigError
 
 T = TypeVar("T")
-MAY_MOVE = "may move"  # in a setting's metadata: the path of what a run began with, whose weights it has kept
+# Metadata key of a setting that is the path of the checkpoint from which a run started. A resumed
+# run may give another path, because its own checkpoint already holds the weights.
+MAY_MOVE = "may move"
 
 
 def _check(condition: bool, expected: str, got: object) -> None:
@@ -25,7 +27,7 @@ def _check(condition: bool, expected: str, got: object) -> None:
 
 
 def _check_choices(config: object) -> None:
-    """Refuse a value that its field's Literal does not list."""
+    """Raise ConfigError for a value that is not in the Literal of its field."""
     for name, hint in typing.get_type_hints(type(config)).items():
         if typing.get_origin(hint) is Literal:
             choices = typing.get_args(hint)
@@ -40,8 +42,8 @@ def _check_choices(config: object) -> None:
 class FeatureConfig:
     """Causal log-mel spectrogram.
 
-    Bands end at 4 kHz so that a telephone line and a headset look alike to the network; the window is two
-    hops long so that the harmonics of a low voice (100 Hz) are still apart.
+    The bands end at 4 kHz, so that telephone and headset recordings look alike to the network. The
+    window is two hops long, so that it separates the harmonics of a low voice (100 Hz).
     """
 
     sample_rate_hz: int = 16000
@@ -50,9 +52,8 @@ class FeatureConfig:
     mel_bins: int = 64
     low_hz: float = 60.0
     high_hz: float = 4000.0
-    log_floor: float = (
-        1e-6  # added to mel power before the logarithm; about -60 dB below full scale per bin
-    )
+    # Added to the mel power before the logarithm: about -60 dB re full scale per bin.
+    log_floor: float = 1e-6
 
     def __post_init__(self) -> None:
         _check(self.sample_rate_hz > 0, "sample_rate_hz > 0", self.sample_rate_hz)
@@ -74,7 +75,7 @@ class FeatureConfig:
 
 @dataclass(frozen=True)
 class StackConfig:
-    """One stack of blocks; block i has kernel_sizes[i] and dilations[i]."""
+    """A stack of convolution blocks; block i has kernel_sizes[i] and dilations[i]."""
 
     kernel_sizes: tuple[int, ...] = (3, 3)
     dilations: tuple[int, ...] = (1, 4)
@@ -91,17 +92,19 @@ class StackConfig:
 
 @dataclass(frozen=True)
 class EncoderConfig:
-    """First layer, one or several stacks of blocks side by side, output layer.
+    """A first layer, one or several parallel stacks of blocks, and an output layer.
 
     Attributes:
         channels: width of the blocks.
         out_channels: width of the output.
-        first_kernel, stride: first layer; stride 2 halves the frame rate.
+        first_kernel, stride: of the first layer; stride 2 halves the frame rate.
         block: "plain" (one convolution), "residual" (two and a skip) or "gated" (WaveNet).
-        combine: how stacks are joined, "add" or "concat".
-        combine_at: "end" (each stack runs on its own) or "layer" (joined and handed to all after every block).
-        dims: 1 (mel bins are channels) or 2 (time x frequency).
-        freq_kernel, freq_stride: the frequency axis when dims is 2; the stride belongs to the first layer.
+        combine: how the stacks are joined, "add" or "concat".
+        combine_at: "end" (each stack runs on its own, and they are joined once) or "layer" (they
+            are joined after every block, and each continues with the joined output).
+        dims: 1 (convolution over time, mel bins are channels) or 2 (over time and frequency).
+        freq_kernel, freq_stride: of the frequency axis when dims is 2; only the first layer has
+            the stride.
     """
 
     channels: int = 80
@@ -142,7 +145,7 @@ class EncoderConfig:
 
 @dataclass(frozen=True)
 class RecurrentConfig:
-    """A recurrent layer of any depth; kind "none" is a linear read-out without memory."""
+    """One or more recurrent layers; kind "none" means linear layers without memory."""
 
     kind: Literal["rnn", "gru", "lstm", "none"] = "gru"
     hidden: int = 128
@@ -160,7 +163,8 @@ class ModelConfig:
 
     Attributes:
         dropout: share of activations dropped in training, before each RNN and before the heads.
-        bin_edges_s: edges of the voice activity projection's future bins (Ekstedt & Skantze 2022).
+        bin_edges_s: edges, in seconds, of the future bins of the voice activity projection
+            (Ekstedt & Skantze 2022).
     """
 
     features: FeatureConfig = field(default_factory=FeatureConfig)
@@ -186,12 +190,13 @@ class ModelConfig:
         )
         if not remembers:
             raise ConfigError(
-                "expected a network with memory (window_samples > hop_samples, a kernel > 1, or a recurrent layer), got none of these"
+                "expected a network with memory (window_samples > hop_samples, a kernel > 1, or "
+                "a recurrent layer), got none of these"
             )
 
     @property
     def frame_samples(self) -> int:
-        """Samples in one step of the network: the hop, times the encoder's stride."""
+        """Samples per step of the network: the hop times the encoder's stride."""
         return self.features.hop_samples * self.encoder.stride
 
     @property
@@ -203,10 +208,11 @@ class ModelConfig:
 
     @classmethod
     def from_json(cls, text: str) -> ModelConfig:
-        """Read what `to_json` wrote.
+        """Return the configuration that `to_json` wrote. Missing fields keep their defaults.
 
         Raises:
-            ConfigError: not JSON, an unknown field, a value of another type or out of range. Missing fields keep their defaults.
+            ConfigError: the text is not JSON, a field is unknown, or a value has a wrong type or
+                is out of range.
         """
         try:
             loaded = json.loads(text)
@@ -218,9 +224,14 @@ class ModelConfig:
 
 
 def from_plain(kind: type[T], plain: Any, path: str = "config") -> T:
-    """Build a (nested) dataclass from dicts and lists, refusing unknown fields and wrong types.
+    """Build a (nested) dataclass from dicts and lists. Missing fields keep their defaults.
 
-    Fields that are missing keep their defaults.
+    Args:
+        kind: the dataclass.
+        plain: its fields as a dict, as json.loads returns them.
+        path: name of `plain` in error messages.
+    Raises:
+        ConfigError: a field is unknown, or a value has a wrong type or is out of range.
     """
     return _convert(kind, plain, path)
 
@@ -248,7 +259,8 @@ def _convert(kind: Any, plain: Any, path: str) -> Any:
     if origin is Literal:
         if plain not in typing.get_args(kind):
             raise ConfigError(
-                f"{path}: expected one of {', '.join(map(repr, typing.get_args(kind)))}, got {plain!r}"
+                f"{path}: expected one of {', '.join(map(repr, typing.get_args(kind)))}, got "
+                f"{plain!r}"
             )
         return plain
     if origin in (typing.Union, types.UnionType):

@@ -1,4 +1,4 @@
-"""The causal convolutional encoder: a first layer, one or several stacks of blocks, an output layer."""
+"""The causal convolutional encoder: a first layer, parallel stacks of blocks, an output layer."""
 
 from __future__ import annotations
 
@@ -13,16 +13,17 @@ from .state import ShapeTree
 
 
 class Encoder(nn.Module):
-    """Log-mel frames to encoded frames, causal at any depth.
+    """Encodes log-mel frames, causally at any depth.
 
-    With combine_at "end" every stack runs on its own and the outputs are joined once; with "layer" they are joined
-    after every block (concatenated ones by a linear layer back to the width) and each stack goes on from the join.
+    With combine_at "end", every stack runs on its own, and their outputs are joined once. With
+    "layer", the stacks are joined after every block, and each stack continues with the joined
+    output. If this joins by "concat", a linear layer reduces the result to the width of a block.
 
     Args of forward:
-        x: (B, T, mel_bins), T a multiple of the configured stride.
-        state: nested dict of caches, as `state_shapes` gives them.
+        x: log-mel frames (B, T, mel_bins), T a multiple of the configured stride.
+        state: nested dict of caches, as `state_shapes` describes them.
     Returns:
-        (B, T / stride, out_channels) and the next state.
+        encoded frames (B, T / stride, out_channels) and the next state.
     """
 
     def __init__(self, config: EncoderConfig, mel_bins: int) -> None:

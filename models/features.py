@@ -1,7 +1,8 @@
-"""PCM in, log-mel frames out, as a layer of the network: no other language needs DSP code.
+"""PCM in, log-mel frames out, as a layer of the network: other languages need no DSP code.
 
-Frame t ends at sample (t + 1) * hop; nothing after it is used. Equal to the logarithm of torchaudio's MelSpectrogram
-(Hann window, power, HTK scale, not centred) of the signal with window - hop zeros in front.
+Frame t ends at sample (t + 1) * hop and uses no later sample. The frames equal the logarithm of
+torchaudio's MelSpectrogram (Hann window, power, HTK scale, not centred), normalised by LOG_MEAN
+and LOG_SCALE, of the signal with window - hop zeros in front.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from .layers import join_cache
 from .state import ShapeTree
 from .torchaudio_loader import load_torchaudio
 
-# Brings the logarithm of mel power to about zero mean and unit variance on speech at usual levels.
+# They bring the logarithm of mel power to about zero mean and unit variance for speech at usual
+# levels.
 LOG_MEAN = -3.0
 LOG_SCALE = 0.25
 
@@ -26,9 +28,9 @@ class LogMel(nn.Module):
 
     Args of forward:
         audio: samples in [-1, 1], (B, N), N a multiple of the hop.
-        tail: the last window - hop samples before them, (B, window - hop).
+        tail: the window - hop samples before `audio`, (B, window - hop).
     Returns:
-        (B, N / hop, mel_bins) and the next tail.
+        log-mel frames (B, N / hop, mel_bins) and the next tail.
     """
 
     def __init__(self, config: FeatureConfig) -> None:
@@ -39,9 +41,11 @@ class LogMel(nn.Module):
             window // 2 + 1, config.low_hz, config.high_hz, config.mel_bins, rate
         )  # (F, M)
         used = filters.sum(dim=1) > 0
-        bins = torch.nonzero(used)[:, 0].double()  # bins that no filter looks at are never computed
-        # Window and cosine are even about the window's middle, the sine is odd: samples that mirror each other are added or
-        # subtracted first, which halves both products. Sample 0 has weight 0; the middle one mirrors itself.
+        # Bins outside all filters are never computed.
+        bins = torch.nonzero(used)[:, 0].double()
+        # Window and cosine are even about the middle of the window, the sine is odd. So mirrored
+        # samples are added or subtracted first, which halves both matrix products. Sample 0 has
+        # weight 0; the middle sample mirrors itself.
         half = torch.arange(1, window // 2 + 1).double()
         angle = 2 * math.pi / window * torch.outer(half, bins)
         hann = torch.hann_window(window, dtype=torch.float64)[1 : window // 2 + 1, None]
@@ -69,7 +73,7 @@ class LogMel(nn.Module):
         ]
         pieces = [piece.reshape(-1, frames, hop) for piece in pieces]
         rest = window - hop * len(pieces)
-        if rest:  # a window that is no multiple of the hop ends with part of a piece
+        if rest:  # the hop does not divide the window, which ends with part of a piece
             start = hop * len(pieces)
             last = nn.functional.pad(padded[:, start:], (0, hop - rest)).reshape(-1, frames, hop)
             pieces.append(last[:, :, :rest])

@@ -1,11 +1,15 @@
 """Causal layers that keep their past in an explicit cache.
 
-Every layer is `forward(x, cache) -> (y, cache)` and runs the same lines for one frame or for a thousand: the cache
-is put in front of the input, the layer is applied, the newest frames become the next cache. A zero cache is the
-left padding of a sequence's start. A convolution is written as "collect the taps, multiply once": on one frame it is
-a single matrix product, which ONNX Runtime does three times (batch 1) to seven times (batch 256) faster than its Conv.
+Every layer is `forward(x, cache) -> (y, cache)` and runs the same lines for one frame and for a
+thousand. It puts the cache in front of the input, applies the layer, and returns the newest frames
+as the next cache. A zero cache is the left padding at the start of a sequence.
 
-Source: causal dilated convolutions after van den Oord et al. 2016 (WaveNet); the cached form after Paine et al. 2016.
+A convolution is written as "collect the taps, multiply once". On one frame this is a single matrix
+product. ONNX Runtime computes it three times (batch 1) to seven times (batch 256) faster than its
+Conv.
+
+Source: causal dilated convolutions after van den Oord et al. 2016 (WaveNet); the cached form after
+Paine et al. 2016.
 """
 
 from __future__ import annotations
@@ -26,26 +30,31 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 
 
 def context_frames(kernel_size: int, dilation: int, stride: int) -> int:
-    """Past input frames that a convolution must keep between steps of `stride` frames."""
+    """Return how many past input frames a convolution keeps between steps of `stride` frames."""
     return max(0, (kernel_size - 1) * dilation + 1 - stride)
 
 
 def join_cache(x: Tensor, cache: Tensor) -> tuple[Tensor, Tensor]:
-    """Put the cached frames before x, (B, context + T, ...), and cut the next cache off its end."""
+    """Put the cached frames in front of x.
+
+    Returns:
+        the joined frames (B, context + T, ...), and their end as the next cache (B, context, ...).
+    """
     padded = torch.cat([cache, x], dim=1)
     return padded, padded[:, padded.shape[1] - cache.shape[1] :]
 
 
 def time_taps(padded: Tensor, kernel_size: int, dilation: int, stride: int) -> list[Tensor]:
-    """The inputs that each kernel position sees, oldest first.
+    """Return the inputs of each kernel position, the oldest first.
 
     Args:
         padded: (B, context + T, ...) with T a multiple of stride.
+        kernel_size, dilation, stride: of the convolution.
     Returns:
         kernel_size views, each (B, T / stride, ...); the last one ends at the last input frame.
     """
     span = (kernel_size - 1) * dilation + 1
-    skipped = max(0, stride - span)  # a stride beyond the kernel's span never looks at these
+    skipped = max(0, stride - span)  # frames that no tap reads, where the stride exceeds the span
     steps = (padded.shape[1] - skipped - span) // stride + 1
     last = stride * (steps - 1) + 1
     starts = [skipped + position * dilation for position in range(kernel_size)]
@@ -55,7 +64,8 @@ def time_taps(padded: Tensor, kernel_size: int, dilation: int, stride: int) -> l
 class CausalConv1d(nn.Module):
     """1-D convolution over time that never sees the future.
 
-    Output frame j ends at input frame (j + 1) * stride - 1 and sees kernel_size frames, `dilation` apart, up to it.
+    Output frame j ends at input frame (j + 1) * stride - 1. It sees kernel_size frames up to
+    there, `dilation` frames apart.
 
     Args of forward:
         x: (B, T, in_channels), T a multiple of stride.
@@ -75,9 +85,8 @@ class CausalConv1d(nn.Module):
         super().__init__()
         self.kernel_size, self.dilation, self.stride = kernel_size, dilation, stride
         self.cache_shape: Shape = (context_frames(kernel_size, dilation, stride), in_channels)
-        self.linear = nn.Linear(
-            kernel_size * in_channels, out_channels
-        )  # weight (out, kernel * in), oldest tap first
+        # weight (out, kernel * in), oldest tap first
+        self.linear = nn.Linear(kernel_size * in_channels, out_channels)
 
     def state_shapes(self) -> ShapeTree:
         return self.cache_shape
@@ -136,9 +145,8 @@ class CausalConv2d(nn.Module):
         return self.linear(torch.cat(taps, dim=-1)), cache
 
 
-ConvFactory = Callable[
-    [int, int, int, int], CausalConv1d | CausalConv2d
-]  # (in, out, kernel_size, dilation)
+# (in_channels, out_channels, kernel_size, dilation) -> layer
+ConvFactory = Callable[[int, int, int, int], CausalConv1d | CausalConv2d]
 
 
 class PlainBlock(nn.Module):
@@ -160,7 +168,7 @@ class PlainBlock(nn.Module):
 
 
 class ResidualBlock(nn.Module):
-    """Two convolutions with an activation between, a skip connection, an activation."""
+    """Two convolutions with an activation between them, a skip connection, an activation."""
 
     def __init__(
         self, conv: ConvFactory, channels: int, kernel_size: int, dilation: int, activation: str
@@ -180,15 +188,17 @@ class ResidualBlock(nn.Module):
 
 
 class GatedBlock(nn.Module):
-    """WaveNet's gated activation: tanh(filter) * sigmoid(gate), a 1x1 projection, a skip connection."""
+    """WaveNet's gated activation, tanh(filter) * sigmoid(gate).
+
+    A linear layer (1x1 convolution) and a skip connection follow.
+    """
 
     def __init__(
         self, conv: ConvFactory, channels: int, kernel_size: int, dilation: int, activation: str
     ) -> None:
         super().__init__()
-        self.conv = conv(
-            channels, 2 * channels, kernel_size, dilation
-        )  # filter and gate in one product
+        # filter and gate in one product
+        self.conv = conv(channels, 2 * channels, kernel_size, dilation)
         self.project = nn.Linear(channels, channels)
 
     def state_shapes(self) -> ShapeTree:

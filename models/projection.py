@@ -1,7 +1,8 @@
-"""Voice activity projection: classes of the next 2 s, and what is read out of them.
+"""Voice activity projection: classes of the next 2 s, and the read-outs computed from them.
 
-Each speaker's future is four bins, on or off; eight bits make one of 256 classes. Bit i is bin i of the first
-speaker, bit 4 + i bin i of the second. Read-outs sum the expected activity of some bins and share it between the
+The future of each speaker is divided into four bins, each on or off. The eight bits of both
+speakers form one of 256 classes: bit i is bin i of the first speaker, bit 4 + i is bin i of the
+second. A read-out is the expected activity of one speaker in some bins, divided by that of both
 speakers.
 
 Source: Ekstedt & Skantze 2022, "Voice Activity Projection" (bins of 0.2, 0.4, 0.6 and 0.8 s).
@@ -16,23 +17,28 @@ BINS = 4
 CLASSES = 4**BINS
 NOW_BINS = (0, 1)  # 0-600 ms with the source's bins
 FUTURE_BINS = (2, 3)  # 600-2000 ms
-UNKNOWN = -1  # label of a frame whose future lies beyond the recording
+UNKNOWN = -1  # label of a frame whose future ends beyond the recording
 
 
 def class_bits() -> NDArray[np.bool_]:
-    """The eight bits of every class, (CLASSES, 2, BINS)."""
+    """Return the eight bits of every class, (CLASSES, 2, BINS)."""
     bits = (np.arange(CLASSES)[:, None] >> np.arange(2 * BINS)) & 1
     return bits.reshape(CLASSES, 2, BINS).astype(bool)
 
 
 def swapped_classes() -> NDArray[np.int64]:
-    """For every class, the class in which the speakers have changed places, (CLASSES,)."""
+    """Return, for every class, the class with the two speakers exchanged, (CLASSES,)."""
     classes = np.arange(CLASSES)
     return (classes >> BINS) | ((classes & ((1 << BINS) - 1)) << BINS)
 
 
 def expected_bins() -> NDArray[np.float32]:
-    """Class probabilities times one of these = expected bins on: (2, CLASSES, 2), first and second speaker; columns now, future."""
+    """Return matrices that map class probabilities to the expected number of active bins.
+
+    Returns:
+        (2, CLASSES, 2): a matrix for the first and one for the second speaker; the columns are
+        NOW_BINS and FUTURE_BINS.
+    """
     bits = class_bits().astype(np.float32)
     return np.stack(
         [
@@ -48,21 +54,23 @@ def expected_bins() -> NDArray[np.float32]:
 def projection_classes(
     activity: NDArray[np.bool_], frame_rate_hz: float, bin_edges_s: tuple[float, ...]
 ) -> NDArray[np.int64]:
-    """The class that each frame's future falls into.
+    """Return the class of each frame's future.
 
-    A bin is on when the speaker is active in at least half of its frames. Frame t's future begins at frame t + 1.
+    A bin is on when the speaker is active in at least half of its frames. The future of frame t
+    begins at frame t + 1.
 
     Args:
-        activity: (2, T).
+        activity: voice activity of both speakers, (2, T).
+        frame_rate_hz: of the activity.
+        bin_edges_s: edges of the bins, in seconds from the beginning of the future.
     Returns:
-        (T,) classes, UNKNOWN where the future ends before the last bin does.
+        (T,) classes, UNKNOWN where the last bin ends beyond the recording.
     """
     frames = activity.shape[1]
     edges = [round(edge * frame_rate_hz) for edge in bin_edges_s]
-    sums = np.concatenate(
-        [np.zeros((2, 1), np.int64), np.cumsum(activity, axis=1)], axis=1
-    )  # sums[:, t] = active frames before t
-    known = max(0, frames - edges[-1])  # frames t with t + 1 + edges[-1] <= frames
+    # sums[:, t] = active frames before t
+    sums = np.concatenate([np.zeros((2, 1), np.int64), np.cumsum(activity, axis=1)], axis=1)
+    known = max(0, frames - edges[-1])  # number of frames t with t + 1 + edges[-1] <= frames
     classes = np.full(frames, UNKNOWN, np.int64)
     classes[:known] = 0
     now = np.arange(known) + 1

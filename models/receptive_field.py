@@ -1,7 +1,8 @@
-"""How far, and at exactly which offsets, an encoder looks back. Known before any forward pass. No torch.
+"""The input frames that an encoder sees, computed from its configuration alone. No torch.
 
-An offset is counted in input frames back from the last input frame of an output step: 0 is the newest. Dilation
-leaves holes, which a second stack may fill, so the set matters as much as its size.
+An offset counts input frames back from the last input frame of an output step; 0 is the newest.
+Dilation leaves holes, which a second stack may fill. So the set of offsets matters as much as its
+size.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ class ReceptiveField:
 
     @property
     def size(self) -> int:
-        """Frames from the newest to the oldest seen, holes included."""
+        """Frames from the newest to the oldest that is seen, holes included."""
         return self.offsets[-1] + 1
 
     @property
@@ -35,16 +36,15 @@ class ReceptiveField:
         return tuple(offset for offset in range(self.size) if offset not in seen)
 
     def size_samples(self, features: FeatureConfig) -> int:
-        """The same reach in samples, the first frame's window included."""
+        """Return the same span in samples, including the window of the oldest frame."""
         return (self.size - 1) * features.hop_samples + features.window_samples
 
 
 def receptive_field(config: EncoderConfig) -> ReceptiveField:
-    """The receptive field of an encoder, from its configuration alone."""
+    """Return the receptive field of an encoder, from its configuration alone."""
     first = _conv(config.first_kernel, 1)
-    lanes: list[Offsets] = [frozenset({0})] * len(
-        config.stacks
-    )  # offsets at the output of the first layer
+    # per stack, counted in frames of the first layer's output
+    lanes: list[Offsets] = [frozenset({0})] * len(config.stacks)
     depth = max(len(stack.kernel_sizes) for stack in config.stacks)
     for layer in range(depth):
         for s, stack in enumerate(config.stacks):
@@ -66,12 +66,11 @@ def _conv(kernel_size: int, dilation: int) -> Offsets:
 
 
 def _then(inner: Offsets, outer: Offsets) -> Offsets:
-    """Offsets of two layers in a row."""
+    """Return the offsets of two layers in sequence."""
     return frozenset(a + b for a in inner for b in outer)
 
 
 def _block(kind: str, kernel_size: int, dilation: int) -> Offsets:
     conv = _conv(kernel_size, dilation)
-    return (
-        _then(conv, conv) if kind == "residual" else conv
-    )  # a skip adds offset 0, which every kernel has
+    # A skip connection adds offset 0, which every kernel has.
+    return _then(conv, conv) if kind == "residual" else conv

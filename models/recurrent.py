@@ -1,4 +1,4 @@
-"""Recurrent layers of one interface: RNN, GRU, LSTM, or none (a linear read-out)."""
+"""Recurrent layers with one interface: RNN, GRU, LSTM, or none (linear layers)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .state import ShapeTree
 
 
 class Recurrent(nn.Module):
-    """A recurrent layer of any depth over frames.
+    """One or more recurrent layers over frames.
 
     Args of forward:
         x: (B, T, inputs).
@@ -40,9 +40,8 @@ class Recurrent(nn.Module):
     def forward(self, x: Tensor, state: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
         if self.config.kind == "none":
             return self.cell(x), {}
-        before = {
-            name: tensor.transpose(0, 1).contiguous() for name, tensor in state.items()
-        }  # torch wants (layers, B, H)
+        # torch expects (layers, B, H)
+        before = {name: tensor.transpose(0, 1).contiguous() for name, tensor in state.items()}
         if self.config.kind == "lstm":
             y, (h, c) = self.cell(x, (before["h"], before["c"]))
             return y, {"h": h.transpose(0, 1), "c": c.transpose(0, 1)}

@@ -1,8 +1,9 @@
-"""Names, shapes and places of everything a conversation remembers. No torch.
+"""Names, shapes and offsets of the tensors in a conversation's state. No torch.
 
-A layer's state is a tensor or a dict of its children's states (nested). At the boundary of the network it is
-one packed float32 vector per conversation, (B, S): speaker 0's half first, then speaker 1's, each laid out alike,
-so that swapping the halves swaps the speakers.
+A layer's state is a tensor, or a (nested) dict of its children's states. At the boundary of the
+network, the state is one packed float32 vector per conversation, (B, S). Its first half belongs to
+speaker 0, its second half to speaker 1. Both halves have the same layout, so swapping them swaps
+the speakers.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ ShapeTree = Shape | dict[str, Any]  # a shape without the batch axis, or a dict 
 class StateEntry:
     """One tensor within a speaker's half of the packed state."""
 
-    name: str  # path of the layer, dots between
+    name: str  # path of the layer, separated by dots
     shape: Shape  # without the batch axis
     offset: int  # within the half, in floats
 
@@ -31,13 +32,13 @@ class StateEntry:
 
 @dataclass(frozen=True)
 class StateLayout:
-    """Where each tensor lies within a speaker's half of the packed state."""
+    """The position of each tensor within a speaker's half of the packed state."""
 
     entries: tuple[StateEntry, ...]
 
     @classmethod
     def of(cls, shapes: ShapeTree) -> StateLayout:
-        """Lay out a tree of shapes in its own order; tensors of size 0 are left out."""
+        """Return the layout of a tree of shapes, in its order; tensors of size 0 are left out."""
         entries: list[StateEntry] = []
         offset = 0
         for name, shape in _leaves(shapes, ""):
@@ -49,12 +50,12 @@ class StateLayout:
 
     @property
     def speaker_size(self) -> int:
-        """Floats of one speaker."""
+        """Floats per speaker."""
         return sum(entry.size for entry in self.entries)
 
     @property
     def size(self) -> int:
-        """Floats of one conversation, S."""
+        """Floats per conversation, S."""
         return 2 * self.speaker_size
 
 

@@ -1,8 +1,9 @@
-"""`import torchaudio`, also where its compiled extension does not fit the installed torch.
+"""Import torchaudio, even where its compiled extension does not fit the installed torch.
 
-PyPI's torchaudio is linked against CUDA; beside a CPU build of torch, importing it raises OSError while it loads a
-shared object that nothing here uses. The extension package is then replaced by a stub, and a log line says so. What
-we use (filter banks, MelSpectrogram) is pure Python.
+PyPI's torchaudio is linked against CUDA. Beside a CPU build of torch, its import raises OSError,
+because it loads a shared library that this project does not use. This module then replaces the
+extension package by a stub, and logs that. The parts used here (filter banks, MelSpectrogram) are
+pure Python.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ _log = logging.getLogger(__name__)
 
 
 def load_torchaudio() -> Any:
-    """Import torchaudio.
+    """Return the torchaudio module.
 
     Raises:
         MissingExtraError: torchaudio is not installed.

@@ -1,8 +1,9 @@
 """The turn-taking network: features, per-speaker encoder and RNN, cross-speaker RNN, heads.
 
-Inside, a conversation is two rows, one per speaker, that share every weight; a row sees the other only where the
-cross-speaker RNN joins them, "own, other". So swapping the input channels swaps the outputs exactly.
-Rows are ordered conversation by conversation: R = 2 B, row 2 b + s is speaker s of conversation b.
+Inside the network, a conversation is two rows, one per speaker, which share all weights. The rows
+meet in the cross-speaker RNN, whose input is the own vector followed by the other speaker's. So
+swapping the input channels swaps the outputs exactly. Rows are ordered by conversation: R = 2 B,
+and row 2 b + s is speaker s of conversation b.
 """
 
 from __future__ import annotations
@@ -23,21 +24,21 @@ from .state import ShapeTree, StateLayout
 
 State = dict[str, Any]
 
-SILENT_SHARE = np.float32(1e-6)  # bins, added to each speaker's expected ones
+# Added to each speaker's expected number of active bins, so that a future that is surely silent is
+# shared equally and not 0 / 0.
+SILENT_SHARE = np.float32(1e-6)
 
 
 class TurnOutput(NamedTuple):
-    """What the heads say, as logits, with the latents. T counts steps of `ModelConfig.frame_samples`."""
+    """Logits of the heads, and the latents. T counts steps of `ModelConfig.frame_samples`."""
 
-    vad: Tensor  # (B, 2, T) is speaking now
-    next: Tensor  # (B, 2, T) holds the floor next; one speaker's is minus the other's
-    backchannel: Tensor  # (B, 2, T) is, or within 0.5 s will be, giving a backchannel
-    projection: Tensor  # (B, 2, T, CLASSES) seen from each speaker: own bits first
-    finality: (
-        Tensor  # (B, 2, T) own words sound finished; heard from the own channel alone, for training
-    )
-    latent_speaker: Tensor  # (B, 2, T, H) per-speaker RNN
-    latent: Tensor  # (B, 2, T, H) cross-speaker RNN
+    vad: Tensor  # (B, 2, T) the speaker speaks now
+    next: Tensor  # (B, 2, T) the speaker holds the floor next; the other's logit is the negative
+    backchannel: Tensor  # (B, 2, T) the speaker gives a backchannel now or within 0.5 s
+    projection: Tensor  # (B, 2, T, CLASSES) from each speaker's view: own bits first
+    finality: Tensor  # (B, 2, T) turn completeness, from the own channel alone; for training
+    latent_speaker: Tensor  # (B, 2, T, H) output of the per-speaker RNN
+    latent: Tensor  # (B, 2, T, H) output of the cross-speaker RNN
 
 
 class TurnProbabilities(NamedTuple):
@@ -51,7 +52,7 @@ class TurnProbabilities(NamedTuple):
 
 
 class TurnModel(nn.Module):
-    """The network, one definition for training, offline and live use.
+    """The network, in one definition for training, offline use and live use.
 
     Args of forward:
         audio: samples in [-1, 1], (B, 2, N), N a multiple of `config.frame_samples`.
@@ -59,7 +60,7 @@ class TurnModel(nn.Module):
     Returns:
         TurnOutput and the next state.
     Raises:
-        ConfigError: N is no multiple of the frame, or the state has another size.
+        ConfigError: N is not a multiple of the frame, or the state has another size.
     """
 
     def __init__(self, config: ModelConfig) -> None:
@@ -72,9 +73,7 @@ class TurnModel(nn.Module):
         self.dropout = nn.Dropout(config.dropout)
         self.heads = nn.Linear(config.dialogue_rnn.hidden, 3 + CLASSES)
         self.finality = nn.Linear(config.speaker_rnn.hidden, 1)
-        own_bins, other_bins = (
-            expected_bins() + SILENT_SHARE
-        )  # a future surely silent is shared equally, not 0 / 0
+        own_bins, other_bins = expected_bins() + SILENT_SHARE
         self.register_buffer("_swapped", 3 + torch.from_numpy(swapped_classes()), persistent=False)
         self.register_buffer("_own_bins", torch.from_numpy(own_bins), persistent=False)
         self.register_buffer("_all_bins", torch.from_numpy(own_bins + other_bins), persistent=False)
@@ -85,7 +84,7 @@ class TurnModel(nn.Module):
         self.mel_layout = StateLayout.of(self.mel_state_shapes())
 
     def mel_state_shapes(self) -> dict[str, ShapeTree]:
-        """State of everything after the features."""
+        """Return the state shapes of everything after the features."""
         return {
             "encoder": self.encoder.state_shapes(),
             "speaker_rnn": self.speaker_rnn.state_shapes(),
@@ -96,18 +95,20 @@ class TurnModel(nn.Module):
         return {"features": self.features.state_shapes(), **self.mel_state_shapes()}
 
     def init_state(self, batch: int = 1) -> Tensor:
-        """The state before anything was heard, (batch, S)."""
+        """Return the state before any audio, (batch, S)."""
         return next(self.parameters()).new_zeros(batch, self.layout.size)
 
     def init_mel_state(self, batch: int = 1) -> Tensor:
-        """The same for `forward_mel`.
+        """Return the initial state of `forward_mel`, (batch, S) without the features' part.
 
         Raises:
-            ConfigError: only the features of this network have memory, so nothing is left to keep.
+            ConfigError: only the features of this network have memory, so this state would be
+                empty.
         """
         if not self.mel_layout.entries:
             raise ConfigError(
-                "expected a kernel > 1 or a recurrent layer to take log-mel frames, got a network whose only memory is in its features"
+                "expected a kernel > 1 or a recurrent layer to take log-mel frames, got a "
+                "network whose only memory is in its features"
             )
         return next(self.parameters()).new_zeros(batch, self.mel_layout.size)
 
@@ -127,7 +128,7 @@ class TurnModel(nn.Module):
         return output, pack_state({"features": tail, **after}, self.layout)
 
     def forward_mel(self, mel: Tensor, state: Tensor) -> tuple[TurnOutput, Tensor]:
-        """The same from log-mel frames, for those who make them elsewhere.
+        """Compute the same as `forward` from log-mel frames, for callers that make them elsewhere.
 
         Args:
             mel: (B, 2, T, mel_bins) as `features` makes them, T a multiple of the encoder's stride.
@@ -135,7 +136,8 @@ class TurnModel(nn.Module):
         """
         if mel.shape[2] % self.config.encoder.stride or not mel.shape[2]:
             raise ConfigError(
-                f"expected mel frames in multiples of {self.config.encoder.stride}, got {mel.shape[2]}"
+                f"expected mel frames in multiples of {self.config.encoder.stride}, got "
+                f"{mel.shape[2]}"
             )
         output, after = self._from_mel(
             mel.flatten(0, 1), unpack_state(state, self.mel_state_shapes(), self.mel_layout)
@@ -155,9 +157,8 @@ class TurnModel(nn.Module):
         heads = self.heads(self.dropout(latent))  # (R, T, 3 + CLASSES)
         other = _other_speaker(heads)
         floor = heads[..., 1] - other[..., 1]
-        projection = heads[..., 3:] + other.index_select(
-            -1, self._swapped
-        )  # both speakers' views of the same future
+        # the sum of both speakers' views of the same future
+        projection = heads[..., 3:] + other.index_select(-1, self._swapped)
         finality = self.finality(self.dropout(own))[..., 0]
         return TurnOutput(
             *map(
@@ -167,11 +168,10 @@ class TurnModel(nn.Module):
         ), after
 
     def probabilities(self, output: TurnOutput) -> TurnProbabilities:
-        """Turn logits into the probabilities a runtime serves, each (B, 2, T)."""
+        """Return the probabilities that a runtime serves, each (B, 2, T), from the logits."""
         classes = torch.softmax(output.projection, dim=-1)
-        share = (classes @ self._own_bins) / (
-            classes @ self._all_bins
-        )  # (B, 2, T, 2), now and future
+        # (B, 2, T, 2), now and future
+        share = (classes @ self._own_bins) / (classes @ self._all_bins)
         return TurnProbabilities(
             vad=torch.sigmoid(output.vad),
             p_now=share[..., 0],
@@ -187,25 +187,24 @@ def _other_speaker(rows: Tensor) -> Tensor:
 
 
 def by_conversation(rows: Tensor) -> Tensor:
-    """(R, ...) to (B, 2, ...)."""
+    """Reshape speaker rows (R, ...) to conversations (B, 2, ...)."""
     return rows.reshape(-1, 2, *rows.shape[1:])
 
 
 def unpack_state(packed: Tensor, shapes: dict[str, ShapeTree], layout: StateLayout) -> State:
-    """Packed state (B, S) to a tree of tensors, each (R, ...).
+    """Return the packed state (B, S) as a tree of tensors, each (R, ...).
 
     Raises:
         ConfigError: the packed state has another size.
     """
     if packed.shape[1] != layout.size:
         raise ConfigError(f"expected a state of {layout.size} floats, got {packed.shape[1]}")
-    return unpack_rows(
-        packed.reshape(-1, layout.speaker_size), shapes, layout
-    )  # R is inferred, so that the graph keeps a free batch
+    # R is inferred, so that the batch size stays dynamic in an exported graph.
+    return unpack_rows(packed.reshape(-1, layout.speaker_size), shapes, layout)
 
 
 def unpack_rows(rows: Tensor, shapes: dict[str, ShapeTree], layout: StateLayout) -> State:
-    """The packed states of R speakers, (R, S / 2), to a tree of tensors, each (R, ...)."""
+    """Return the packed states of R speakers, (R, S / 2), as a tree of tensors, each (R, ...)."""
     parts = torch.split(rows, [entry.size for entry in layout.entries], dim=1)
     tensors = {
         entry.name: part.reshape(-1, *entry.shape)
@@ -218,20 +217,19 @@ def unpack_rows(rows: Tensor, shapes: dict[str, ShapeTree], layout: StateLayout)
                 name: build(child, f"{path}.{name}" if path else name)
                 for name, child in tree.items()
             }
-        return (
-            tensors[path] if path in tensors else rows.new_zeros(rows.shape[0], *tree)
-        )  # a tensor of size 0 is not stored
+        # A tensor of size 0 is not stored.
+        return tensors[path] if path in tensors else rows.new_zeros(rows.shape[0], *tree)
 
     return build(shapes, "")
 
 
 def pack_state(state: State, layout: StateLayout) -> Tensor:
-    """The inverse of `unpack_state`, (B, S)."""
+    """Return a tree of tensors as a packed state (B, S): the inverse of `unpack_state`."""
     return pack_rows(state, layout).reshape(-1, layout.size)
 
 
 def pack_rows(state: State, layout: StateLayout) -> Tensor:
-    """The inverse of `unpack_rows`, (R, S / 2)."""
+    """Return a tree of tensors as packed rows (R, S / 2): the inverse of `unpack_rows`."""
     parts: list[Tensor] = []
     for entry in layout.entries:
         tensor: Any = state
