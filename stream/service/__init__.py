@@ -1,1 +1,1 @@
-"""The websocket server: connections, conversations, one batcher for all, access, metrics, workers, and the web page."""
+"""The websocket server: connections, conversations, batching, access, metrics, workers, page."""

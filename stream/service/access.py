@@ -1,9 +1,12 @@
-"""Who may open a stream: those with a token, where tokens are asked for, and no foreign web page.
+"""Decides who may open a stream: a client with a valid token, but no foreign web page.
 
-A browser lets any page open a websocket to any server, a local one included, and says in the `Origin` header which page it is; other
-programs send none. A page that this server itself served is known by its Origin being the address that the request went to. Where no
-token protects the server, that address must be numeric or `localhost`: a foreign page can point a name of its own at this machine
-(DNS rebinding), and then Origin and address agree, too.
+A browser lets any page open a websocket to any server, also to a local one. It names the page in
+the `Origin` header. Other programs send no `Origin`.
+
+A page that this server has served is recognised because its origin equals the address of the
+request. If the server has no tokens, that address must be numeric or `localhost`. Otherwise a
+foreign page could point its own host name at this machine (DNS rebinding), and its origin would
+equal the address too.
 """
 
 from __future__ import annotations
@@ -20,24 +23,27 @@ from ..errors import ConfigError
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _EXPECTED = "expected an origin such as https://my.page or http://localhost:3000, '*' or 'null'"
-_MOST_SHOWN = 4  # tokens of one request that are looked at
+_MOST_SHOWN = 4  # tokens of one request that are compared
 
 
 class Access:
-    """The rule for one server.
+    """Admits or refuses the requests to one server.
 
     Args:
-        tokens: any of which admits; empty admits without one.
-        origins: web pages' origins, such as "https://my.page:8443", that are admitted besides the server's own; "*" admits all, "null" pages
-            without an origin (files, sandboxes). Requests without an Origin do not come from web pages and need none of these.
+        tokens: access tokens, each of which admits a client. Without any, no token is needed.
+        origins: origins of web pages, such as "https://my.page:8443", that are admitted besides
+            the server's own. "*" admits all pages; "null" admits pages without an origin (files,
+            sandboxes). A request without an `Origin` header comes from no web page and is not
+            checked against them.
     Raises:
-        ConfigError: what cannot be an origin, or an empty token.
+        ConfigError: an origin is malformed, or a token is empty.
     """
 
     def __init__(self, tokens: Sequence[str] = (), origins: Sequence[str] = ()) -> None:
         if not all(token.strip() for token in tokens):
             raise ConfigError(
-                "expected access tokens that are not empty, got an empty one, which would admit everyone"
+                "expected access tokens that are not empty, got an empty one, "
+                "which would admit everyone"
             )
         self._tokens = [token.encode() for token in tokens]
         self._any_origin = "*" in origins
@@ -45,11 +51,13 @@ class Access:
         self._origins = {_place_of(origin) for origin in origins if origin not in {"*", "null"}}
 
     def refusal(self, headers: Headers, query: str) -> tuple[http.HTTPStatus, str] | None:
-        """None admits; otherwise the status and one line (without its end) that says why not.
+        """Return None to admit a request, or the HTTP status and the reason to refuse it.
+
+        The reason is one line, without a newline.
 
         Args:
-            headers: of the request.
-            query: of its address, after the "?".
+            headers: headers of the request.
+            query: query of its address, after the "?".
         """
         if self._tokens and not self._knows_token(headers, query):
             return (
@@ -61,7 +69,8 @@ class Access:
                 shown = ascii(origin[:100])
                 return (
                     http.HTTPStatus.FORBIDDEN,
-                    f"expected a web page of this server, or of an origin that it was started with (--origin), got {shown}",
+                    "expected a web page of this server, or of an origin that it was started with "
+                    f"(--origin), got {shown}",
                 )
         return None
 
@@ -73,7 +82,7 @@ class Access:
             if scheme.lower() == "bearer"
         ]
         shown += parse_qs(query).get("token", [])
-        # Every pair is compared in full, so that the time taken says nothing about how near a guess is.
+        # Compare every pair in full: the time must not tell how close a guess is.
         matches = [
             hmac.compare_digest(word.strip().encode(errors="replace"), token)
             for word in shown[:_MOST_SHOWN]
@@ -93,7 +102,10 @@ class Access:
         return place in self._origins or self._is_own(place, headers)
 
     def _is_own(self, place: tuple[str, str, int | None], headers: Headers) -> bool:
-        """Whether the page came from the address that this request went to; the scheme may differ, where a proxy adds TLS."""
+        """Return whether the page came from the address that this request went to.
+
+        The scheme may differ, because a proxy may add TLS.
+        """
         scheme, host, port = place
         hosts = headers.get_all("Host")
         if len(hosts) != 1:
@@ -107,7 +119,11 @@ class Access:
 
 
 def _place_of(origin: str) -> tuple[str, str, int | None]:
-    """Scheme, host and port of an origin."""
+    """Return scheme, host and port of an origin.
+
+    Raises:
+        ConfigError: the origin is malformed.
+    """
     try:
         url = urlsplit(origin.lower())
         port = _port_of(url, url.scheme)

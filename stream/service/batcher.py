@@ -35,7 +35,7 @@ from ..session import FrameResult, Session
 
 logger = logging.getLogger(__name__)
 
-_MAX_EARLY = 16  # early frames in one step; a live frame may have to wait for these
+_MAX_EARLY = 16  # most early frames in one step; a live frame may have to wait for them
 # Audio that may arrive at once and still count as live: a stalled network delivers it in a burst.
 _BURST_S = 2.0
 _MOST_LEAD_S = 2.0  # longest lead over real time that is counted

@@ -1,8 +1,11 @@
-"""One accepted TCP connection: the opening handshake, websocket messages, pings, the closing handshake. Knows nothing of conversations.
+"""One accepted TCP connection: opening handshake, websocket messages, pings, closing handshake.
 
-The bytes are parsed by the sans-I/O core of `websockets`; this is the I/O around it for asyncio, with callbacks instead of a task and a
-queue per connection, because a server of live audio handles tens of thousands of small messages a second. What the application says
-is written at once; when the client takes too little, `writable` turns False and the application decides what waits.
+The sans-I/O core of `websockets` parses the bytes. This module is the I/O around it. It uses
+asyncio callbacks instead of a task and a queue per connection, because a server of live audio
+handles tens of thousands of small messages per second.
+
+Messages of the application are written at once. If the client reads too slowly, `writable` turns
+False, and the application decides what to hold back. This module knows nothing of conversations.
 """
 
 from __future__ import annotations
@@ -25,56 +28,60 @@ logger = logging.getLogger(__name__)
 
 _WIRE_LOGGER = logging.getLogger("websockets.server")
 _SLICE_BYTES = 2048
-_TURN_S = 0.001  # for one client's bytes; then the others have theirs
-_REST = 3.0  # times what the turn took
-_BROKEN_CODES = {1006, 1011, 1012, 1013}  # a close that says "something failed", not "I am done"
+_TURN_S = 0.001  # longest turn for one client's bytes; then it is the turn of the others
+_REST = 3.0  # pause after a turn, as a multiple of the turn's duration
+_BROKEN_CODES = {1006, 1011, 1012, 1013}  # close codes for "something failed", not "I am done"
 
 
 class Receiver(Protocol):
-    """What a connection tells the conversation on it; every call is in the event loop, in order."""
+    """What a connection reports to its conversation. All calls come in order, in the event loop."""
 
     def on_message(self, message: str | bytes) -> None:
-        """A whole text or binary message."""
+        """Handle a complete text or binary message."""
         ...
 
     def on_pong(self, payload: bytes) -> None:
-        """The answer to `Connection.ping`."""
+        """Handle the answer to `Connection.ping`."""
         ...
 
     def on_writable(self) -> None:
-        """The client has taken what waited; `Connection.writable` is True again."""
+        """Send more: the client has read what waited, and `Connection.writable` is True again."""
         ...
 
     def on_disconnect(self, lost: bool) -> None:
-        """The connection is closed; `lost` unless one side closed it in due form. Nothing comes after it."""
+        """Handle the end of the connection; no call follows.
+
+        Args:
+            lost: whether the connection broke, or was closed because something failed.
+        """
         ...
 
 
 class Application(Protocol):
-    """What answers requests."""
+    """What a connection needs to have its request answered: the server."""
 
     def on_connect(self, connection: Connection) -> bool:
-        """A client has connected; False sends it away."""
+        """Handle a new client; return False to drop the connection."""
         ...
 
     def on_request(self, connection: Connection, request: Request) -> None:
-        """Call `Connection.respond` or `Connection.accept`, now or later."""
+        """Answer the request with `Connection.respond` or `Connection.accept`, now or later."""
         ...
 
     def on_close(self, connection: Connection) -> None:
-        """The connection is gone."""
+        """Handle the end of the connection."""
         ...
 
 
 class Connection(asyncio.Protocol):
-    """One client's connection; made by the listener's protocol factory.
+    """The connection of one client; created by the listener's protocol factory.
 
     Args:
         application: answers the request.
         limits: sizes and time limits.
     Attributes:
-        remote: the client's address.
-        writable: whether the client takes what is sent; if not, messages would pile up here.
+        remote: address and port of the client.
+        writable: whether the client reads what is sent. If not, further messages pile up here.
     """
 
     def __init__(self, application: Application, limits: Limits) -> None:
@@ -85,10 +92,10 @@ class Connection(asyncio.Protocol):
         self._protocol = ServerProtocol(max_size=4 * limits.max_message_bytes, logger=_WIRE_LOGGER)
         self._transport: asyncio.Transport
         self._receiver: Receiver | None = None
-        self._fragments = bytearray()  # of a message that is not complete
+        self._fragments = bytearray()  # of an incomplete message
         self._opcode: Opcode | None = None  # of that message
         self._broke_rules = self._asked = self._said_all = False
-        self._unread = b""  # bytes that wait for their turn
+        self._unread = b""  # bytes that wait for the next turn
         self._timer: asyncio.TimerHandle | None = None
         self._reading = True
         self._gone = False
@@ -96,17 +103,22 @@ class Connection(asyncio.Protocol):
     # ---- for the application ----
 
     def respond(self, response: Response) -> None:
-        """Answer with plain HTTP and close."""
+        """Send an HTTP response; unless it accepts a websocket, the connection then closes."""
         if not self._gone and not self._said_all:
             self._protocol.send_response(response)
             self._flush()
 
     def plain(self, status: http.HTTPStatus, text: str) -> Response:
-        """A response of one line of text, whose headers may be changed before it is sent."""
+        """Return a response with a plain text; its headers may be changed before it is sent."""
         return self._protocol.reject(status, text)
 
     def accept(self, request: Request) -> bool:
-        """Complete the websocket handshake; False if the request is no valid one, which has then been answered, or the client has gone."""
+        """Complete the websocket handshake.
+
+        Returns:
+            False if the client has gone, or if the request is invalid; an invalid request has then
+            been answered with an error.
+        """
         if self._gone:
             return False
         response = self._protocol.accept(request)
@@ -117,46 +129,46 @@ class Connection(asyncio.Protocol):
         return True
 
     def listen(self, receiver: Receiver) -> None:
-        """Tell this one of what comes from now on."""
+        """Report all further messages and events to this receiver."""
         self._receiver = receiver
 
     def send(self, wires: Iterable[str | bytes]) -> None:
-        """Send messages, all in one write; nothing is sent once the close has begun."""
+        """Send messages in one write. Send nothing once the connection is closing."""
         if self._protocol.state is OPEN and not self._transport.is_closing():
             self._transport.write(b"".join([_framed(wire) for wire in wires]))
 
     def ping(self, payload: bytes) -> None:
-        """Ask for a sign of life, which comes after the client has received everything sent before."""
+        """Send a ping. The client answers after it has received everything sent before."""
         if self._protocol.state is OPEN:
             self._protocol.send_ping(payload)
             self._flush()
 
     def close(self, code: int, reason: str) -> None:
-        """Close in due form; cut if the client does not answer in time."""
+        """Start the closing handshake. Drop the connection if the client answers too late."""
         if self._protocol.state is OPEN and not self._gone:
             self._protocol.send_close(code, reason.encode()[:123].decode(errors="ignore"))
             self._flush()
-            self.resume_reading()  # the answer to the close stands behind whatever the client has sent
+            self.resume_reading()  # the client's answer comes after everything it has sent before
             self._start_timer(self._limits.close_timeout_s)
 
     def hang_up(self, code: int, reason: str) -> None:
-        """Close, and tell the receiver nothing more."""
+        """Close, and report nothing more to the receiver."""
         self._receiver = None
         self.close(code, reason)
 
     def abort(self) -> None:
-        """Drop the connection without a word."""
+        """Drop the connection without a closing handshake."""
         if not self._gone:
             self._transport.abort()
 
     def pause_reading(self) -> None:
-        """Make the client wait with what it sends."""
+        """Stop reading from the client, so that it must wait before it sends more."""
         if self._reading and not self._gone:
             self._reading = False
             self._transport.pause_reading()
 
     def resume_reading(self) -> None:
-        """Go on after `pause_reading`."""
+        """Resume after `pause_reading`."""
         if not self._reading and not self._gone:
             self._reading = True
             if not self._unread:
@@ -164,7 +176,7 @@ class Connection(asyncio.Protocol):
 
     @property
     def reading(self) -> bool:
-        """Whether the client's messages are being read; pongs are among them."""
+        """Whether the client's messages, including its pongs, are being read."""
         return self._reading
 
     # ---- for asyncio ----
@@ -181,11 +193,14 @@ class Connection(asyncio.Protocol):
             self.abort()
 
     def data_received(self, data: bytes) -> None:
-        """Take the bytes in slices, and no more of them at once than `_TURN_S` allows: a flood of tiny messages must not keep others waiting."""
+        """Process the bytes in slices, until they are used up or the turn is over (`_TURN_S`).
+
+        The limit keeps a flood of tiny messages from delaying other clients.
+        """
         began_s = time.monotonic()
         self._unread = data
         while self._unread and not (self._gone or self._said_all):
-            # The request line by line: what follows it is of another kind, or nothing that we read.
+            # Read the request line by line, because other data may follow it.
             size = (
                 _SLICE_BYTES
                 if self._asked
@@ -197,7 +212,7 @@ class Connection(asyncio.Protocol):
             for event in events:
                 if isinstance(event, Frame):
                     self._on_frame(event)
-                elif not self._asked:  # one request a connection
+                elif not self._asked:  # one request per connection
                     self._asked = True
                     self._application.on_request(self, event)
             self._flush()
@@ -208,7 +223,7 @@ class Connection(asyncio.Protocol):
                 return
 
     def _take_turn(self) -> None:
-        """Go on with what was left."""
+        """Process the bytes that were left."""
         if self._gone:
             return
         data, self._unread = self._unread, b""
@@ -252,9 +267,7 @@ class Connection(asyncio.Protocol):
 
     def _on_frame(self, frame: Frame) -> None:
         if self._receiver is None:
-            if (
-                self._protocol.state is CONNECTING
-            ):  # nobody may speak before the handshake is complete
+            if self._protocol.state is CONNECTING:  # a frame before the handshake is complete
                 self.abort()
             return
         if frame.opcode is Opcode.PONG:
@@ -296,16 +309,15 @@ class Connection(asyncio.Protocol):
                 return
             if data:
                 self._transport.write(data)
-                if (
-                    self._transport.get_write_buffer_size() > 4 * self._limits.max_message_bytes
-                ):  # answers to pings that are not read
+                # The client pings, but does not read the answers.
+                if self._transport.get_write_buffer_size() > 4 * self._limits.max_message_bytes:
                     self.abort()
-            else:  # the end of what we say
+            else:  # empty bytes mark the end of the output
                 self._said_all = True
                 self._start_timer(self._limits.close_timeout_s)
                 if self._protocol.state is CONNECTING or not self._transport.can_write_eof():
                     self._transport.close()
-                else:  # the client closes, or the timer does
+                else:  # then the client or the timer closes
                     self._transport.write_eof()
 
     def _start_timer(self, seconds: float) -> None:
@@ -319,7 +331,10 @@ class Connection(asyncio.Protocol):
 
 
 def _framed(wire: str | bytes) -> bytes:
-    """A message with its header (RFC 6455, section 5.2), by hand: a general frame object costs more than all else here."""
+    """Return a message with its frame header (RFC 6455, section 5.2).
+
+    The header is built by hand, because a general frame object costs more than the rest of a send.
+    """
     opcode, payload = (b"\x81", wire.encode()) if isinstance(wire, str) else (b"\x82", wire)
     size = len(payload)
     if size < 126:

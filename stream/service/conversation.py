@@ -1,8 +1,11 @@
-"""One conversation on the server: a client's messages in, predictions and events out, over one connection after another. No sockets.
+"""One conversation on the server: messages of the client in, predictions and events out.
 
-Messages act in order: each waits in the inbox until everything before it has been predicted on. What is said to the client goes through the outbox,
-so that a connection may break at any moment; the conversation then waits for the client to come back. All of it is bounded: a client that sends
-faster than it is predicted on is not read from, and a client that does not read is dealt with as PROTOCOL.md says.
+A message takes effect only after all audio before it has been processed. Until then it waits in the
+inbox. Messages to the client go through the outbox, so that a connection may break at any
+moment. The conversation then waits until the client resumes over another connection.
+
+Everything is bounded. The server stops reading from a client that sends faster than the server
+predicts. PROTOCOL.md says what happens to a client that reads slowly. This module knows no sockets.
 """
 
 from __future__ import annotations
@@ -48,24 +51,25 @@ from .watcher import Watcher
 
 logger = logging.getLogger(__name__)
 
-_MIN_BACKLOG = 10  # frames of buffer
-_TOGETHER = 16  # messages that are sent at the latest
+_MIN_BACKLOG = 10  # least number of frames that the buffer holds
+_TOGETHER = 16  # number of waiting messages that are sent at once
 
 
 class Conversation:
     """Serves one client from `begin` to the end, across lost connections.
 
     Args:
-        settings: what the client asked for.
-        metadata: of the model behind the batcher.
-        batcher: predicts.
+        settings: the settings that the client asked for.
+        metadata: metadata of the model behind the batcher.
+        batcher: makes the predictions.
         limits: bounds of the server.
-        watcher: is told how it goes.
-        token: with which the client can come back; None if it cannot.
+        watcher: gets the reports of this conversation.
+        token: token with which the client can resume; None if it cannot.
     Attributes:
-        id: names the session to the client and in the log.
-        frames: predictions made.
-        reason: why it ended, once it has.
+        id: name of the session for the client and in the log.
+        token: the same.
+        frames: number of predictions made.
+        reason: why the conversation ended; empty until then.
     """
 
     def __init__(
@@ -95,15 +99,13 @@ class Conversation:
                 buffer_s=self._max_backlog / metadata.frame_rate_hz,
             )
         )
-        self._parked_s: float | None = None  # since when there is no connection
+        self._parked_s: float | None = None  # when the connection was lost
         self._inbox: deque[str | bytes] = deque()
-        self._audio: NDArray[Any] | None = (
-            None  # what is left of the message that is being taken in
-        )
+        self._audio: NDArray[Any] | None = None  # the rest of the audio message being processed
         self._delivery = Delivery(limits, batcher.clock)
         self._received = self.frames = self._samples = 0
         self._ended = self._shutting_down = self._advancing = self._thinning = self._stalled = False
-        self._audio_s = self._message_s = batcher.clock()  # when there last was such
+        self._audio_s = self._message_s = batcher.clock()  # when audio, or any message, last came
         self._delivery.put(message_to_json(self._begin()))
 
     def _use(self, session: Session) -> None:
@@ -112,12 +114,12 @@ class Conversation:
 
     @property
     def seconds(self) -> float:
-        """Audio received."""
+        """Duration of the audio received."""
         return self._samples / self._settings.sample_rate_hz
 
     @property
     def parked_s(self) -> float | None:
-        """Since when it waits for its client, by the batcher's clock; None while it has one."""
+        """When its client was lost, by the batcher's clock; None while it has a client."""
         return self._parked_s
 
     def _begin(self) -> BeginMessage:
@@ -137,7 +139,7 @@ class Conversation:
     # ---- connections ----
 
     def attach(self, connection: Connection) -> None:
-        """Talk over a new connection, from the first message on."""
+        """Use a new connection for all messages that the client has not received."""
         self._parked_s = None
         self._message_s = self._audio_s = self._batcher.clock()
         self._delivery.attach(connection)
@@ -145,15 +147,18 @@ class Conversation:
         self._advance()
 
     def check_resume(self, received: int) -> None:
-        """Refuse what cannot be resumed from there.
+        """Check that a client with `received` messages can resume.
 
         Raises:
-            ProtocolError: bad_setting; the client cannot have received so many messages, or too few of them are kept.
+            ProtocolError: bad_setting; the number is larger than the number of messages so far,
+                or smaller than what the client has already confirmed.
         """
         self._delivery.outbox.check(received)
 
     def resume(self, connection: Connection, received: int) -> None:
-        """Go on over a new connection, with a client that has got `received` messages; an old connection is closed.
+        """Resume over a new connection with a client that has received `received` messages.
+
+        If there still is an old connection, it is closed.
 
         Raises:
             ProtocolError: see `check_resume`.
@@ -164,7 +169,7 @@ class Conversation:
         self.attach(connection)
 
     def _detach(self) -> None:
-        """Let go of a connection that another one takes the place of."""
+        """Close the present connection, because another one replaces it."""
         connection, self._delivery.connection = self._delivery.connection, None
         if connection is not None:
             connection.hang_up(
@@ -173,7 +178,7 @@ class Conversation:
             )
 
     def on_disconnect(self, lost: bool) -> None:
-        """The connection has ended: wait for the client if it was lost, else end."""
+        """Wait for the client if its connection was lost; otherwise end the conversation."""
         self._delivery.connection = None
         if lost and self.token is not None and not self._shutting_down:
             self._park()
@@ -181,12 +186,15 @@ class Conversation:
             self._over("the client left")
 
     def _park(self) -> None:
-        """Wait for the client."""
+        """Start to wait for the client, and report that it was lost."""
         self._parked_s = self._batcher.clock()
         self._watcher.on_park(self)
 
     def pack(self) -> bytes:
-        """All of it, for another process of this server; this one is over. Its client's connection is closed."""
+        """Return the whole conversation as bytes, for another process of this server.
+
+        This conversation ends, and the connection of its client is closed.
+        """
         self._detach()
         packed = {
             "settings": self._settings,
@@ -211,7 +219,10 @@ class Conversation:
         *,
         token: str,
     ) -> Conversation:
-        """Go on with what another process of this server packed."""
+        """Return the conversation that another process of this server has packed.
+
+        It waits for its client to resume. The arguments are those of the class.
+        """
         parts: dict[str, Any] = pickle.loads(packed)
         conversation = cls(parts["settings"], metadata, batcher, limits, watcher, token=token)
         conversation._use(Session.restore(parts["session"], metadata))
@@ -233,7 +244,7 @@ class Conversation:
         return conversation
 
     def shut_down(self) -> None:
-        """Predict on what has come, say `termination`, close."""
+        """Process all audio that has arrived, send `termination`, and close."""
         if self._shutting_down:
             return
         self._shutting_down = True
@@ -244,7 +255,7 @@ class Conversation:
         self._advance()
 
     def give_up(self) -> None:
-        """Wait for the lost client no longer."""
+        """End the conversation, because its client has not come back."""
         self._over("the client was lost")
 
     def _over(self, reason: str) -> None:
@@ -258,7 +269,7 @@ class Conversation:
     # ---- in ----
 
     def on_message(self, message: str | bytes) -> None:
-        """Take one message of the client."""
+        """Queue a message of the client and process what can be processed now."""
         self._received += 1
         if self._ended or self._shutting_down:
             return
@@ -267,7 +278,7 @@ class Conversation:
         self._advance()
 
     def _advance(self) -> None:
-        """Do as much of what the client asked for as can be done now; the rest is done as predictions are made."""
+        """Process as many messages as possible; the others follow as predictions are made."""
         if self._advancing:
             return
         self._advancing = True
@@ -296,11 +307,12 @@ class Conversation:
                 connection.resume_reading()
 
     def _take(self, message: str | bytes) -> bool:
-        """Act on a message; False while it must wait, or is not used up yet."""
+        """Process a message; return False if it must wait or is processed only in part."""
         if len(message) > self._limits.max_message_bytes:
             raise ProtocolError(
                 "message_too_big",
-                f"expected a message of at most {self._limits.max_message_bytes} bytes, got {len(message)}",
+                f"expected a message of at most {self._limits.max_message_bytes} bytes, "
+                f"got {len(message)}",
             )
         return (
             self._obey(parse_control(message)) if isinstance(message, str) else self._hear(message)
@@ -312,9 +324,8 @@ class Conversation:
             if self._audio is None
             else self._audio
         )
-        block = (
-            self._settings.sample_rate_hz // 4
-        )  # a long message is taken in parts, so that nobody waits while it is resampled
+        # A long message is processed in blocks, so that its resampling does not delay others.
+        block = self._settings.sample_rate_hz // 4
         room = min(block, self._session.free_samples)
         part, rest = samples[:room], samples[room:]
         if len(part):
@@ -348,12 +359,11 @@ class Conversation:
     def _flush(self) -> None:
         before = self._session.frames_waiting
         self._session.flush()
-        self._lane.pushed(
-            (self._session.frames_waiting - before) / self._metadata.frame_rate_hz
-        )  # what was filled up is sent faster than real time, too
+        # The padding counts as audio that was sent faster than real time.
+        self._lane.pushed((self._session.frames_waiting - before) / self._metadata.frame_rate_hz)
 
     def _finish(self, reason: str, close_code: int) -> bool:
-        """Predict on everything that came, then end well; False while there is something to predict on."""
+        """End the conversation in order; return False while frames still wait for prediction."""
         if not self._session.frames_waiting:
             self._flush()
         if self._session.frames_waiting:
@@ -373,7 +383,7 @@ class Conversation:
         )
 
     def _end(self, wire: str, close_code: int, reason: str) -> None:
-        """Say the last message; the first end counts."""
+        """Send the last message. Only the first call has an effect."""
         if self._ended:
             return
         self._ended = True
@@ -402,9 +412,8 @@ class Conversation:
                 )
         for event in result.events:
             delivery.put(message_to_json(event))
-        if (
-            not self._session.frames_waiting or delivery.outbox.waiting >= _TOGETHER
-        ):  # the frames of one piece of audio go together
+        # The messages for the frames of one audio message are sent together.
+        if not self._session.frames_waiting or delivery.outbox.waiting >= _TOGETHER:
             delivery.send()
         if delivery.is_full and self._is_ahead:
             self._lane.hold()
@@ -413,18 +422,22 @@ class Conversation:
 
     @property
     def _is_ahead(self) -> bool:
-        """Whether the client sends faster than real time, so that it can be made to wait."""
+        """Whether the client sends faster than real time; the server can make it wait."""
         return bool(self._inbox) or self._lane.is_early
 
     def _thins(self) -> bool:
-        """Whether frames are left out for a client that reads too slowly; it is told when that begins."""
+        """Return whether frames are left out because the client reads too slowly.
+
+        The client gets a warning when this begins.
+        """
         before, self._thinning = self._thinning, self._delivery.thins(self._is_ahead)
         if self._thinning and not before:
             waiting = self._delivery.outbox.outstanding
             self._warn(
                 "thinned",
                 "warning",
-                f"{waiting} messages wait for you: frame messages are left out until you have read them; events are not",
+                f"{waiting} messages wait for you: frame messages are left out until you have "
+                "read them; events are not",
             )
         return self._thinning
 
@@ -437,11 +450,11 @@ class Conversation:
         self._delivery.send()
 
     def on_pong(self, payload: bytes) -> None:
-        """The client has got what was sent before this ping."""
+        """Note that the client has received everything sent before this ping."""
         self._delivery.on_pong(payload)
 
     def on_writable(self) -> None:
-        """The client has taken what waited."""
+        """Send more, because the client has read what waited in the connection."""
         self._delivery.on_writable()
         if self._delivery.has_room:
             self._lane.release()
@@ -449,32 +462,32 @@ class Conversation:
     # ---- time ----
 
     def tick(self, now_s: float) -> None:
-        """Look after everything that has a time limit; called a few times a second."""
+        """Check all time limits; called a few times per second."""
         limits, delivery, connection = self._limits, self._delivery, self._delivery.connection
         if connection is None:
             if self._parked_s is not None and now_s - self._parked_s > limits.resume_s:
                 self.give_up()
         elif self._ended:
+            # The last messages wait, but the client reads nothing.
             if not delivery.check(now_s, ahead=False):
-                connection.close(
-                    *(delivery.last_words or (CLOSE_GOING_AWAY, ""))
-                )  # the last messages wait for a client that takes nothing
+                connection.close(*(delivery.last_words or (CLOSE_GOING_AWAY, "")))
         elif not delivery.check(now_s, self._is_ahead):
             self._fail(
                 "slow_reader",
-                f"took nothing for {limits.slow_reader_timeout_s:g} s while {delivery.outbox.outstanding} messages waited",
+                f"took nothing for {limits.slow_reader_timeout_s:g} s while "
+                f"{delivery.outbox.outstanding} messages waited",
             )
-            connection.close(
-                *(delivery.last_words or (CLOSE_GOING_AWAY, ""))
-            )  # now: the last message waits behind all others
+            # Close now, because the last message waits behind all others.
+            connection.close(*(delivery.last_words or (CLOSE_GOING_AWAY, "")))
         elif not connection.reading:
-            self._message_s = self._audio_s = now_s  # it is we who make the client wait
+            self._message_s = self._audio_s = now_s  # the server makes the client wait
         elif delivery.is_silent(now_s, self._message_s):
             connection.abort()
         elif now_s - self._message_s > limits.idle_timeout_s:
             self._fail(
                 "idle",
-                f"expected audio or keep_alive at least every {limits.idle_timeout_s:g} s, got nothing",
+                f"expected audio or keep_alive at least every {limits.idle_timeout_s:g} s, "
+                "got nothing",
             )
         elif not self._stalled and now_s - self._audio_s > limits.stall_s:
             self._stalled = True

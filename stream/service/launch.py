@@ -1,4 +1,7 @@
-"""A server in a process: what it is made of, from listening to the end. `serve.py` runs one, `workers.py` several."""
+"""Builds a server from its settings and runs it in this process.
+
+`serve.py` runs one such server, `workers.py` several.
+"""
 
 from __future__ import annotations
 
@@ -23,17 +26,19 @@ from .tls import server_context
 
 @dataclass(frozen=True, slots=True)
 class ServiceSettings:
-    """What a server is asked to be; can be sent to another process.
+    """The settings of a server; can be pickled for another process.
 
     Attributes:
         model: ONNX file; None is the bundled model.
-        projection: file of a saved projection of its states, which the page draws in; None is the bundled plane.
-        host, port: where to listen; port 0 takes a free one.
-        tokens: any of which admits; empty admits everyone.
-        origins: of web pages that may connect, besides the server's own.
-        certificate, key: PEM files, to serve TLS.
-        limits: every bound.
-        log_form: of the log.
+        projection: file with a saved 2-D embedding of the model's states, which the web page
+            plots; None is the bundled embedding.
+        host, port: address to listen on; port 0 chooses a free one.
+        tokens: access tokens, each of which admits a client; empty admits everyone.
+        origins: origins of web pages that may connect, besides the server's own.
+        certificate, key: PEM files to serve TLS; None serves without TLS. If only the key is
+            None, the certificate's file contains it.
+        limits: all bounds.
+        log_form: format of the log.
         quiet: log warnings and errors only.
     """
 
@@ -58,26 +63,25 @@ async def serve_until(
     worker: int | None = None,
     sessions_folder: Path | None = None,
 ) -> None:
-    """Serve until `stop` is set, then end every session well.
+    """Serve until `stop` is set, then let every session finish.
 
     Args:
-        stop: ends it.
-        settings: what to serve.
-        on_listening: called with the url once clients can connect.
-        worker: number of this worker, where several share the port.
-        sessions_folder: where the workers hand sessions to one another.
+        stop: set by the caller to stop the server.
+        settings: settings of the server.
+        on_listening: called with the URL as soon as clients can connect.
+        worker: number of this worker if several share the port.
+        sessions_folder: folder through which the workers exchange sessions.
     Raises:
-        ConfigError: settings that describe no possible server, or a projection that is not the model's.
-        ModelError: no model that this version runs.
-        ServerError: the port or the address cannot be had.
+        ConfigError: a setting is invalid, or the saved embedding belongs to another model.
+        ModelError: this version cannot run the model.
+        ServerError: the server cannot listen on the host and port.
     """
     tls = (
         None if settings.certificate is None else server_context(settings.certificate, settings.key)
     )
 
-    async def release(
-        token: str,
-    ) -> bytes | None:  # the server needs the handover, which needs this
+    # The server needs the handover, and the handover needs this function of the server.
+    async def release(token: str) -> bytes | None:
         return await server.release(token)
 
     handover = (
@@ -107,13 +111,13 @@ async def serve_until(
             raise ServerError(
                 "cannot_listen", f"cannot listen: {error.strerror or error}"
             ) from None
-        gc.freeze()  # what is there now stays; looking at it again and again would cost 10 ms pauses
+        gc.freeze()  # the present objects stay; scanning them again would cause pauses of 10 ms
         on_listening(server.url)
         await stop.wait()
 
 
 def _read_plane(path: Path, engine: Engine) -> bytes:
-    """The file of a projection that fits the model."""
+    """Return the bytes of an embedding's file, after a check that it fits the model."""
     model = engine.metadata
     sizes: dict[LatentKind, int] = {
         "latent": model.latent_size,
@@ -126,7 +130,7 @@ def _read_plane(path: Path, engine: Engine) -> bytes:
 
 
 def new_event_loop() -> asyncio.AbstractEventLoop:
-    """The fastest event loop there is: uvloop's, where it can be installed."""
+    """Return the fastest event loop available: uvloop's if it is installed, else asyncio's."""
     try:
         import uvloop
     except ImportError:

@@ -87,7 +87,7 @@ class Load:
             frames = self._live + self._early
             used = (cpu_s - self._last[1]) / elapsed_s * (self._live / frames if frames else 0.0)
             self.share += _SMOOTHING * (used - self.share)
-            sessions = self._live / (elapsed_s * frame_rate_hz)  # as the frames suggest
+            sessions = self._live / (elapsed_s * frame_rate_hz)  # that send this many frames
             self.per_session += _SMOOTHING * (
                 (used / sessions if sessions >= 1 else self._guess) - self.per_session
             )

@@ -1,7 +1,7 @@
-"""How a server's process writes its log: one line an entry, as text or JSON, on standard error.
+"""The log of a server process: one line per entry, as text or JSON, on standard error.
 
-An entry is never given audio, latents or tokens. As libraries may quote a request in an error, what follows `token=`, `resume=` or
-`Bearer` is blotted out of every line besides.
+Our own entries never contain audio, latents or tokens. A library may quote a request in an error.
+Therefore the text after `token=`, `resume=` or `Bearer` is removed from every line.
 """
 
 from __future__ import annotations
@@ -20,22 +20,21 @@ _OWN_FIELDS = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime"
 
 
 def configure(form: Form, *, quiet: bool = False) -> None:
-    """Set up this process's log, unless the program that we are part of has done so.
+    """Set up the log of this process, unless the surrounding program has done so already.
 
     Args:
         form: "text" or "json".
-        quiet: warnings and errors only.
+        quiet: log warnings and errors only.
     """
     handler = logging.StreamHandler()
     handler.setFormatter(JsonFormatter() if form == "json" else TextFormatter())
     logging.basicConfig(level=logging.WARNING if quiet else logging.INFO, handlers=[handler])
-    logging.getLogger("websockets").setLevel(
-        logging.WARNING
-    )  # its "connection open" says nothing that ours does not
+    # Its "connection open" repeats our own entries.
+    logging.getLogger("websockets").setLevel(logging.WARNING)
 
 
 class TextFormatter(logging.Formatter):
-    """Time, level, logger and message, then the fields given by `extra`, as `name=value`."""
+    """Formats an entry as time, level, logger, message and the `extra` fields as `name=value`."""
 
     def __init__(self) -> None:
         super().__init__("%(asctime)s %(levelname)s %(name)s: %(message)s")
@@ -49,7 +48,11 @@ class TextFormatter(logging.Formatter):
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object: `time` (ISO 8601, UTC), `level`, `logger`, `pid`, `message`, the fields given by `extra`, and `trace` of an exception."""
+    """Formats an entry as one JSON object.
+
+    Its keys are `time` (ISO 8601, UTC), `level`, `logger`, `pid` and `message`, then the `extra`
+    fields, then `trace` if there is an exception.
+    """
 
     def format(self, record: logging.LogRecord) -> str:
         record = _without_foreign_trace(record)
@@ -71,7 +74,11 @@ def _extra(record: logging.LogRecord) -> dict[str, Any]:
 
 
 def _without_foreign_trace(record: logging.LogRecord) -> logging.LogRecord:
-    """websockets logs a trace of its own lines for whoever talks nonsense to the port; the exception in words is enough."""
+    """Return a record of `websockets` with the exception's message in place of its traceback.
+
+    `websockets` logs a traceback through its own code for every client that sends nonsense. Other
+    records are returned unchanged.
+    """
     if (
         not record.name.startswith("websockets")
         or not record.exc_info

@@ -1,8 +1,10 @@
-"""What a server measures of itself, for Prometheus: sessions, frames, step time, batch size, lag, load, refusals, errors.
+"""Prometheus metrics of the server: sessions, frames, steps, lag, load, refusals, errors.
 
-Every instance has a registry of its own, so that several servers in one process do not clash. In a worker, whose supervisor
-(workers.py) names a folder in PROMETHEUS_MULTIPROC_DIR, the values lie in files there, and any worker answers for all of them;
-a worker has one instance.
+Every `Metrics` has its own registry, so that several servers in one process do not clash.
+
+With several workers, the supervisor (workers.py) names a folder in PROMETHEUS_MULTIPROC_DIR. The
+workers write their values to files there, so any worker can report the values of all. A worker has
+one `Metrics`.
 """
 
 from __future__ import annotations
@@ -27,7 +29,10 @@ _LAG_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.03, 0.04, 0.06, 0.1, 0.2, 0.5, 1, 5
 
 
 class Metrics:
-    """The metrics of one server. A call costs a few microseconds at most; all may be called from one thread only."""
+    """The metrics of one server.
+
+    All calls must come from one thread. A call takes a few microseconds at most.
+    """
 
     def __init__(self) -> None:
         registry = CollectorRegistry()
@@ -87,62 +92,69 @@ class Metrics:
         )
         self._lag = Histogram(
             "turnstream_lag_seconds",
-            "Worst live frame of a step: from when it could be predicted on to handing its message to the socket.",
+            "Worst live frame of a step: from when it could be predicted on "
+            "to handing its message to the socket.",
             registry=registry,
             buckets=_LAG_S,
         )
-        self._children: dict[
-            tuple[Counter, str], Counter
-        ] = {}  # labels() costs more than counting does
+        # Kept, because labels() costs more than counting.
+        self._children: dict[tuple[Counter, str], Counter] = {}
         self._registry = registry
         self._folder = os.environ.get(FOLDER_VARIABLE)
 
     def session_opened(self) -> None:
-        """A session began."""
+        """Count a session that has begun."""
         self._opened.inc()
         self._sessions.inc()
 
     def session_closed(self, reason: str) -> None:
-        """A session ended and cannot be resumed any more; `reason` is one of a few words of ours, never a client's text."""
+        """Count a session that has ended and can no longer be resumed.
+
+        Args:
+            reason: one of a few fixed reasons of the server, never text from a client.
+        """
         self._child(self._closed, reason).inc()
         self._sessions.dec()
 
     def session_parked(self) -> None:
-        """A session lost its connection and waits for another."""
+        """Count a session that has lost its connection and waits for another."""
         self._parked.inc()
 
     def session_unparked(self) -> None:
-        """A parked session was resumed, or its time ran out."""
+        """Count a session that no longer waits: it was resumed, or it has ended."""
         self._parked.dec()
 
     def session_resumed(self) -> None:
-        """A new connection took a session on."""
+        """Count a session that a new connection has resumed."""
         self._resumed.inc()
 
     def refused(self, status: int) -> None:
-        """A request was answered with this HTTP status instead of what it asked for."""
+        """Count a request that was refused with this HTTP status."""
         self._child(self._refused, str(status)).inc()
 
     def error(self, code: str) -> None:
-        """A client was told of an error; `code` is one of PROTOCOL.md."""
+        """Count an error that a client was told; PROTOCOL.md lists the codes."""
         self._child(self._errors, code).inc()
 
     def step(self, seconds: float, frames: int) -> None:
-        """One engine step took this long for so many frames."""
+        """Record the duration of one engine step and its number of frames."""
         self._step.observe(seconds)
         self._batch.observe(frames)
         self._frames.inc(frames)
 
     def lag(self, seconds: float) -> None:
-        """The worst frame of a step, from the arrival of its last sample to handing its message to the socket."""
+        """Record the worst lag of a live frame in a step, in seconds.
+
+        The lag runs from when the frame could be predicted to handing its message to the socket.
+        """
         self._lag.observe(seconds)
 
     def load(self, share: float) -> None:
-        """Share of its time that the engine is busy, from 0 to 1."""
+        """Set the share of a core that live sessions use."""
         self._load.set(share)
 
     def exposition(self) -> tuple[str, bytes]:
-        """What GET /metrics answers: content type and body; of all workers where there are several."""
+        """Return content type and body of GET /metrics, for all workers if there are several."""
         registry = self._registry
         if self._folder is not None:
             registry = CollectorRegistry()

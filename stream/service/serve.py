@@ -24,65 +24,69 @@ TOKENS_VARIABLE = "TURNSTREAM_TOKENS"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of `turnstream serve`."""
+    """Add the options of `turnstream serve`."""
     parser.add_argument(
         "--host",
         default="127.0.0.1",
-        help="address to listen on; 0.0.0.0 for other machines (default 127.0.0.1)",
+        help="address to listen on; 0.0.0.0 accepts other machines too (default 127.0.0.1)",
     )
     parser.add_argument(
         "--port",
         type=_port,
         default=DEFAULT_PORT,
-        help=f"0 takes a free one (default {DEFAULT_PORT})",
+        help=f"port to listen on; 0 chooses a free one (default {DEFAULT_PORT})",
     )
-    parser.add_argument("--model", type=Path, help="ONNX model (default: the bundled one)")
+    parser.add_argument("--model", type=Path, help="ONNX model file (default: the bundled model)")
     parser.add_argument(
         "--projection",
         type=Path,
         metavar="FILE.json",
-        help="plane that the page draws in, written by `turnstream latents project` for this model (default: the bundled model's)",
+        help="2-D embedding for the web page, written by `turnstream latents project` for this "
+        "model (default: the bundled one)",
     )
     parser.add_argument(
         "--workers",
         type=_count,
         default=1,
         metavar="N",
-        help="processes that share the port, one for each core to be used (default 1)",
+        help="number of server processes that share the port; each uses one core (default 1)",
     )
     access = parser.add_argument_group("access")
     access.add_argument(
         "--token-file",
         type=Path,
-        help=f"access tokens, one a line; also taken from the environment: {TOKENS_VARIABLE}=a,b",
+        help="file of access tokens, one per line; more can be given in the environment variable "
+        f"{TOKENS_VARIABLE}=a,b (default: no token is needed)",
     )
     access.add_argument(
         "--origin",
         action="append",
         default=[],
         metavar="URL",
-        help="a web page's origin that may connect, such as https://my.page, besides this server's own page; * for all; may be given again",
+        help="origin of a web page that may connect, such as https://my.page; * admits all; can be "
+        "repeated (this server's own page may always connect)",
     )
     access.add_argument(
         "--tls-cert",
         type=Path,
         metavar="FILE",
-        help="PEM file with the certificate and those that lead to its authority: serve wss:// and https://",
+        help="PEM file with the server's certificate and its chain; the server then uses wss:// "
+        "and https:// (default: no TLS)",
     )
     access.add_argument(
         "--tls-key",
         type=Path,
         metavar="FILE",
-        help="PEM file with the certificate's private key (default: in --tls-cert's file)",
+        help="PEM file with the private key of the certificate (default: the --tls-cert file)",
     )
     log = parser.add_argument_group("log, on standard error")
     log.add_argument(
         "--log-format",
         choices=logs.FORMS,
         default="text",
-        help="json: one object a line (default text)",
+        help="text, or json with one object per line (default text)",
     )
-    log.add_argument("--quiet", action="store_true", help="log warnings and errors only")
+    log.add_argument("--quiet", action="store_true", help="log only warnings and errors")
     add_limit_options(parser)
 
 
@@ -99,7 +103,7 @@ def _count(word: str) -> int:
 
 
 def main(args: argparse.Namespace) -> int:
-    """Serve until interrupted or terminated, then end every session well."""
+    """Serve until SIGINT or SIGTERM, then let every session finish; return the exit status."""
     logs.configure(args.log_format, quiet=args.quiet)
     settings = _settings(args)
     if not settings.tokens and not _is_loopback(settings.host):
@@ -107,7 +111,7 @@ def main(args: argparse.Namespace) -> int:
             "no access tokens: whoever can reach %s may use this server; see --token-file",
             settings.host,
         )
-    # Where there are no signal handlers, an interrupt is what Ctrl+C leaves, the sessions having ended.
+    # Without signal handlers, Ctrl+C raises KeyboardInterrupt after the sessions have ended.
     with (
         contextlib.suppress(KeyboardInterrupt),
         asyncio.Runner(loop_factory=new_event_loop) as runner,
@@ -138,13 +142,11 @@ async def _serve(settings: ServiceSettings, workers: int) -> None:
     stop, loop = asyncio.Event(), asyncio.get_running_loop()
     with contextlib.ExitStack() as handlers:
         for number in (signal.SIGINT, signal.SIGTERM):
-            with contextlib.suppress(
-                NotImplementedError
-            ):  # on Windows, where Ctrl+C cancels this task instead
+            # NotImplementedError: on Windows, where Ctrl+C cancels this task instead.
+            with contextlib.suppress(NotImplementedError):
                 loop.add_signal_handler(number, stop.set)
-                handlers.callback(
-                    loop.remove_signal_handler, number
-                )  # uvloop would leave it when the loop is closed
+                # uvloop does not remove the handler when the loop is closed.
+                handlers.callback(loop.remove_signal_handler, number)
         if workers == 1:
             await serve_until(stop, settings, _announce)
         else:
@@ -156,7 +158,11 @@ def _announce(url: str) -> None:
 
 
 def _page_of(url: str) -> str:
-    """Where a browser on this machine finds the page; it gives a page the microphone on its own machine or over https only."""
+    """Return the URL of the web page for a browser on this machine.
+
+    A wildcard host becomes localhost. A browser grants the microphone only to a page from its own
+    machine or over https.
+    """
     scheme, _, place = url.removesuffix(STREAM_PATH).partition("://")
     host, _, port = place.rpartition(":")
     if host in {"", "0.0.0.0", "[::]"}:
@@ -165,12 +171,18 @@ def _page_of(url: str) -> str:
 
 
 def _tokens(path: Path | None) -> list[str]:
-    """Tokens from the file and the environment; either without any is refused, because it would let everyone in."""
+    """Return the tokens of the file and of the environment.
+
+    Raises:
+        ConfigError: the file or the variable contains no token (this would admit everyone), or
+            the file cannot be read.
+    """
     given = os.environ.get(TOKENS_VARIABLE)
     tokens = [word.strip() for word in (given or "").split(",") if word.strip()]
     if given is not None and not tokens:
         raise ConfigError(
-            f"expected access tokens in {TOKENS_VARIABLE}, separated by commas, got none; unset it to admit everyone"
+            f"expected access tokens in {TOKENS_VARIABLE}, separated by commas, got none; "
+            "unset it to admit everyone"
         )
     if path is not None:
         try:
@@ -188,7 +200,7 @@ def _tokens(path: Path | None) -> list[str]:
 
 
 def _is_loopback(host: str) -> bool:
-    """Whether only this machine can reach the address."""
+    """Return whether only this machine can reach the address."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

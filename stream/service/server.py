@@ -1,7 +1,8 @@
-"""The websocket server: listens, admits or refuses with one clear line, looks after its conversations, and shuts down gracefully.
+"""The websocket server: listens, admits or refuses clients, keeps their conversations, shuts down.
 
-Bytes are `connection.py`'s business, what is said on an admitted connection `conversation.py`'s, the prediction of all of them `batcher.py`'s;
-every bound is in `limits.py`.
+Every refusal is one clear line. `connection.py` handles the bytes, `conversation.py` the messages
+of one admitted client, and `batcher.py` the predictions for all clients. `limits.py` has all
+bounds.
 """
 
 from __future__ import annotations
@@ -36,11 +37,12 @@ from .web_pages import find_page
 logger = logging.getLogger(__name__)
 
 _TICK_S = 0.25
-_MOST_GATHER_S = 0.008  # for a step to wait for company when the server is fully loaded; a lightly loaded one hardly waits
-_BACKLOG = 1024  # connections that the system may hold for us
+_MOST_GATHER_S = 0.008  # longest wait of a step for more frames, at full load; less at low load
+_BACKLOG = 1024  # connections that the system may queue for us
 _WARM_UP_STEPS = 5
-_ALL_OF_A_FRAME = 3.0  # times what the step alone costs: sockets, checks and messages, measured
-_RETRY_S = 2  # what a refused client is told to wait
+# Measured cost of a frame with sockets, checks and messages, as a multiple of the step's cost.
+_ALL_OF_A_FRAME = 3.0
+_RETRY_S = 2  # time that a refused client is asked to wait
 
 
 class Server:
@@ -49,20 +51,23 @@ class Server:
     Args:
         engine: the model, usually an `Engine`.
         host: address to listen on; the default is reachable from this machine only.
-        port: 0 takes a free one, which `port` then tells.
-        tokens: access tokens, any of which admits a client; empty admits everyone.
-        origins: web origins whose pages may connect; empty is this server's own, "*" all.
-        tls: to serve wss:// and https://.
-        limits: every bound.
-        metrics: counts; its own if not given.
+        port: port to listen on; 0 chooses a free one, which the attribute `port` then tells.
+        tokens: access tokens, each of which admits a client; empty admits everyone.
+        origins: origins of web pages that may connect, besides the server's own; "*" admits all.
+        tls: TLS context, to serve wss:// and https://; None serves ws:// and http://.
+        limits: all bounds; None is the defaults.
+        metrics: counters; None makes new ones.
         reuse_port: share the port with other processes.
-        handover: asks the other processes of this server for sessions that began with them.
-        plane: file of a saved projection, which the page draws in; the bundled plane if not given.
+        handover: fetches sessions from the other processes of this server.
+        plane: content of a file with a saved 2-D embedding, which the web page plots; None is the
+            bundled embedding.
     Attributes:
         batcher: predicts for all sessions.
         metrics: what /metrics shows.
     Raises:
-        OSError: the port is taken or the address is not ours (on entering).
+        ConfigError: an origin is malformed, or a token is empty.
+        OSError: the port is taken, or the address does not belong to this machine (raised on
+            entering).
     """
 
     def __init__(
@@ -89,9 +94,9 @@ class Server:
         self._reuse_port = reuse_port
         self._handover = handover
         self._plane = plane
-        self._conversations: dict[Conversation, None] = {}  # in the order in which they began
+        self._conversations: dict[Conversation, None] = {}  # in order of their start
         self._by_token: dict[str, Conversation] = {}
-        self._opening: dict[Connection, None] = {}  # in the order in which they came
+        self._opening: dict[Connection, None] = {}  # in order of arrival
         self._connections: set[Connection] = set()
         self._fetching: set[asyncio.Task[None]] = set()
         self._listener: asyncio.Server | None = None
@@ -120,7 +125,11 @@ class Server:
         await self.close()
 
     def _guess_share(self) -> float:
-        """What a live session may use of a core, from steps on silence, which also spare the first client the cold start."""
+        """Return an estimate of the share of a core that a live session uses.
+
+        It comes from the duration of steps on silence. These steps also warm up the engine for the
+        first client.
+        """
         model, batch = self._engine.metadata, self._limits.max_batch
         audio = np.zeros((batch, 2, model.frame_samples), np.float32)
         state = np.zeros((batch, model.state_size), np.float32)
@@ -133,7 +142,7 @@ class Server:
 
     @property
     def port(self) -> int:
-        """The port listened on."""
+        """The port that the server listens on."""
         if self._listener is None or not self._listener.sockets:
             return self._asked_port
         port: int = self._listener.sockets[0].getsockname()[1]
@@ -141,17 +150,21 @@ class Server:
 
     @property
     def url(self) -> str:
-        """Where a client on this machine connects."""
+        """The URL at which a client on this machine connects."""
         host = f"[{self._host}]" if ":" in self._host else self._host
         return f"{'ws' if self._tls is None else 'wss'}://{host}:{self.port}{STREAM_PATH}"
 
     @property
     def sessions(self) -> int:
-        """Conversations going on now, those that wait for a lost client included."""
+        """Number of present conversations, including those that wait for a lost client."""
         return len(self._conversations)
 
     async def close(self) -> None:
-        """Refuse new clients, let every session predict on what it has and end with `termination`, then stop."""
+        """Refuse new clients, let every session finish, then stop.
+
+        A session processes all audio that has arrived and ends with a `termination` message.
+        After `shutdown_timeout_s`, the remaining connections are dropped.
+        """
         if self._listener is None:
             return
         listener, self._listener = self._listener, None
@@ -173,9 +186,8 @@ class Server:
             )
             for connection in list(self._connections):
                 connection.abort()
-            for conversation in list(
-                self._conversations
-            ):  # one that has come from another process meanwhile
+            # One may just have arrived from another process.
+            for conversation in list(self._conversations):
                 conversation.give_up()
             await self._all_gone()
         if self._ticker is not None:
@@ -188,30 +200,36 @@ class Server:
             await self._ended.wait()
 
     async def release(self, token: str) -> bytes | None:
-        """Give a session away to another process of this server, where its client has come back; None if it is not here."""
+        """Give a session to another process of this server, to which its client has returned.
+
+        Args:
+            token: resume token of the session.
+        Returns:
+            The packed session, or None if it is not in this process.
+        """
         conversation = self._by_token.get(token)
         return None if conversation is None else conversation.pack()
 
     # ---- requests ----
 
     def on_connect(self, connection: Connection) -> bool:
-        """For the connection: a client is there."""
+        """Register a new connection; return False if the server is closing."""
         if self._listener is None:
             return False
         if len(self._opening) >= self._limits.max_opening:
-            next(iter(self._opening)).abort()  # who asks for nothing makes room for those who may
+            next(iter(self._opening)).abort()  # the oldest without a request
         self._connections.add(connection)
         self._opening[connection] = None
         return True
 
     def on_close(self, connection: Connection) -> None:
-        """For the connection: it is gone."""
+        """Forget a closed connection."""
         self._connections.discard(connection)
         self._opening.pop(connection, None)
         self._ended.set()
 
     def on_request(self, connection: Connection, request: Request) -> None:
-        """For the connection: answer what is no stream request, admit or refuse what is one."""
+        """Answer an HTTP request, or admit or refuse a stream request."""
         try:
             url = urlsplit(request.path)
         except ValueError as error:
@@ -317,7 +335,7 @@ class Server:
         return secrets.token_urlsafe(24) if self._handover is None else self._handover.new_token()
 
     def _no_room(self) -> str | None:
-        """Why one more session cannot be taken."""
+        """Return why no further session fits, or None if one fits."""
         if self._listener is None:
             return "shutting down; try again later"
         if self.sessions >= self._limits.max_sessions and not self._parked():
@@ -332,7 +350,10 @@ class Server:
         ]
 
     def _make_room(self) -> None:
-        """Where all places are taken, a session that waits for its lost client gives up its own: the shortest, whose loss is least."""
+        """End a session that waits for its lost client, if the number of sessions is at its limit.
+
+        The shortest one ends, because its loss matters least.
+        """
         if self.sessions >= self._limits.max_sessions:
             min(self._parked(), key=lambda conversation: conversation.frames).give_up()
 
@@ -353,7 +374,7 @@ class Server:
     async def _fetch(
         self, connection: Connection, request: Request, resume: Resume, handover: Handover
     ) -> None:
-        """Take over a session that began in another process."""
+        """Resume a session that another process has, if that process gives it away."""
         try:
             packed = await handover.fetch(resume.token)
         except TimeoutError:
@@ -363,7 +384,7 @@ class Server:
                 "the session is elsewhere, and not to be had at the moment; try again",
             )
             return
-        conversation = self._by_token.get(resume.token)  # where another connection was quicker
+        conversation = self._by_token.get(resume.token)  # if another connection was faster
         if packed is not None:
             conversation = Conversation.unpack(
                 packed, self._engine.metadata, self.batcher, self._limits, self, token=resume.token
@@ -403,7 +424,7 @@ class Server:
             conversation.resume(connection, resume.received)
 
     def on_park(self, conversation: Conversation) -> None:
-        """For the conversation: its client was lost."""
+        """Count and log that a conversation has lost its client."""
         self.metrics.session_parked()
         logger.info(
             "session lost its client",
@@ -411,20 +432,19 @@ class Server:
         )
 
     def on_error(self, conversation: Conversation, code: str) -> None:
-        """For the conversation: it ends with an error."""
+        """Count the error with which a conversation ends."""
         self.metrics.error(code)
 
     def on_end(self, conversation: Conversation) -> None:
-        """For the conversation: it is over."""
+        """Forget a conversation that has ended; count and log its end."""
         self._conversations.pop(conversation, None)
         if conversation.token is not None:
             self._by_token.pop(conversation.token, None)
         self._ended.set()
         if conversation.parked_s is not None:
             self.metrics.session_unparked()
-        reason = conversation.reason.partition(":")[
-            0
-        ]  # what follows may repeat what the client said, which is not for the log
+        # The text after the colon may quote the client, and must not be logged.
+        reason = conversation.reason.partition(":")[0]
         self.metrics.session_closed(reason)
         details = {
             "session": conversation.id,
@@ -455,7 +475,7 @@ class Server:
 def _response(
     status: http.HTTPStatus, content_type: str, body: bytes, headers: dict[str, str] | None = None
 ) -> Response:
-    """A whole answer, after which the connection closes."""
+    """Return a complete response, after which the connection closes."""
     lines = {
         "Connection": "close",
         "Content-Length": str(len(body)),

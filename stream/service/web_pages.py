@@ -1,7 +1,8 @@
-"""The demo page's files, as the server gives them: an address to type, bytes and headers. No I/O but reading package data.
+"""The files of the demo page as HTTP responses: content type, body and headers for each path.
 
-Only addresses in a fixed table are answered, so no address can reach another file. The page may load nothing from elsewhere; it may
-open a websocket to another host, because `?server=` lets it show a server that runs there.
+Only the paths of a fixed table are answered, so no path can reach another file. The page may load
+nothing from other hosts. It may open a websocket to another host, because `?server=` lets it show a
+server there. The only I/O is reading package data.
 """
 
 from __future__ import annotations
@@ -39,20 +40,20 @@ _POLICY = "; ".join(
 )
 _HEADERS = {
     "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",  # the address may hold a token
+    "Referrer-Policy": "no-referrer",  # the URL may contain a token
     "Cross-Origin-Resource-Policy": "same-origin",
 }
 _PAGE_HEADERS = {
     "Content-Security-Policy": _POLICY,
     "Permissions-Policy": "microphone=(self), camera=(), geolocation=()",
 }
-_MODULE_HEADERS = {"Access-Control-Allow-Origin": "*"}  # other sites may use the client module, too
+_MODULE_HEADERS = {"Access-Control-Allow-Origin": "*"}  # other sites may use the client module
 _ASK_AGAIN, _FOR_A_DAY = "no-cache", "public, max-age=86400"
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """One answer, status 200; `headers` are those besides Content-Type and Content-Length."""
+    """One response of status 200; `headers` are without Content-Type and Content-Length."""
 
     content_type: str
     body: bytes
@@ -60,13 +61,11 @@ class Page:
 
 
 def find_page(path: str, plane: bytes | None = None) -> Page | None:
-    """What is at an address.
+    """Return the page at a path, or None if there is none.
 
     Args:
-        path: of the request, without query; `/` is the demo page.
-        plane: a saved projection, which the page draws in instead of the bundled plane.
-    Returns:
-        None if there is nothing.
+        path: path of the request, without query; `/` is the demo page.
+        plane: content of a file with a saved 2-D embedding; None is the bundled embedding.
     """
     if plane is not None and path == _PLANE:
         return Page(_JSON, plane, {"Cache-Control": _ASK_AGAIN, **_HEADERS})
@@ -75,13 +74,16 @@ def find_page(path: str, plane: bytes | None = None) -> Page | None:
 
 
 def presets_json() -> bytes:
-    """The policy's presets with their thresholds, which the page draws: {"fast": {"end_threshold": ...}, ...}."""
+    """Return the policy's presets as JSON: {"fast": {"end_threshold": ...}, ...}.
+
+    The page draws their thresholds.
+    """
     return json.dumps({name: asdict(settings) for name, settings in PRESETS.items()}).encode()
 
 
 @lru_cache(maxsize=1)
 def _addresses() -> dict[str, Callable[[], Page]]:
-    """Every address there is, and what makes its answer."""
+    """Return a function for each path that makes its page."""
 
     def file(
         entry: Traversable, content_type: str, lifetime: str = _ASK_AGAIN

@@ -1,8 +1,11 @@
-"""Several processes on one port: a supervisor starts them, starts another for one that dies, and ends them all well.
+"""Several server processes on one port: a supervisor starts, replaces and stops them.
 
-Every worker has a listening socket of its own on the port (SO_REUSEPORT: the system spreads the clients), its own engine of one thread, and
-sessions that end with it alone. A pipe ties each worker to the supervisor. The worker tells through it that it listens, or why it cannot;
-when it is closed, on purpose or because the supervisor is gone, the worker drains and ends, so none is left behind.
+Every worker has its own listening socket on the port (SO_REUSEPORT: the system distributes the
+clients) and its own engine with one thread. If a worker dies, only its own sessions are lost.
+
+A pipe connects each worker to the supervisor. Through it, the worker reports that it listens, or
+why it cannot. When the pipe closes, because the supervisor stops or dies, the worker drains its
+sessions and ends. So no worker is left behind.
 """
 
 from __future__ import annotations
@@ -33,10 +36,10 @@ from .metrics import FOLDER_VARIABLE
 
 logger = logging.getLogger(__name__)
 
-_SHORT_LIFE_S = 10.0
-_MOST_SHORT_LIVES = 5
-_FIRST_DELAY_S = 0.1  # doubles with every short life
-_GRACE_S = 5.0  # for a worker to end, after what it grants its sessions
+_SHORT_LIFE_S = 10.0  # a worker that ends sooner had a short life
+_MOST_SHORT_LIVES = 5  # in a row; then the supervisor gives up
+_FIRST_DELAY_S = 0.1  # before a restart; doubles with every short life
+_GRACE_S = 5.0  # extra time for a worker to end, beyond the shutdown time of its sessions
 
 
 async def supervise(
@@ -45,27 +48,30 @@ async def supervise(
     workers: int,
     on_listening: Callable[[str], None],
 ) -> None:
-    """Serve with several workers until `stop` is set, then let all of them drain.
+    """Serve with several workers until `stop` is set, then let all workers drain.
 
     Args:
-        stop: ends it.
-        settings: what each worker serves.
-        workers: how many.
-        on_listening: called once with the url, when all of them listen.
+        stop: set by the caller to stop the server.
+        settings: settings of each worker.
+        workers: number of workers.
+        on_listening: called once with the URL, when all workers listen.
     Raises:
-        ConfigError: this system cannot share a port.
-        ServerError: the port cannot be had, a worker cannot start, or one dies again and again as soon as it has started.
+        ConfigError: processes cannot share a port on this system.
+        ServerError: the supervisor cannot listen on the port, a worker cannot start, or a worker
+            repeatedly dies soon after its start.
     """
     if not hasattr(socket, "SO_REUSEPORT"):
         raise ConfigError(
-            f"expected 1 worker, got {workers}: on this system processes cannot share a port (no SO_REUSEPORT)"
+            f"expected 1 worker, got {workers}: on this system processes cannot share a port "
+            "(no SO_REUSEPORT)"
         )
     try:
         reserved = reserve_port(settings.host, settings.port)
     except OSError as error:
         raise ServerError(
             "cannot_listen",
-            f"cannot listen on {settings.host or 'any address'}, port {settings.port}: {error.strerror or error}",
+            f"cannot listen on {settings.host or 'any address'}, port {settings.port}: "
+            f"{error.strerror or error}",
         ) from None
     with (
         reserved,
@@ -76,17 +82,19 @@ async def supervise(
 
 
 def reserve_port(host: str, port: int) -> socket.socket:
-    """A socket that holds the port for us and takes no connection; port 0 takes a free one.
+    """Return a socket that reserves the port but accepts no connection.
 
+    Args:
+        host: address to bind; empty is any address.
+        port: port to reserve; 0 chooses a free one.
     Raises:
-        OSError: the port is taken, if only by a server that would share it, or the address is not ours.
+        OSError: the port is taken, even if the other server would share it, or the address does
+            not belong to this machine.
     """
     family, kind, _, _, address = socket.getaddrinfo(
         host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
     )[0]
-    with socket.socket(
-        family, kind
-    ) as alone:  # without SO_REUSEPORT: fails if anyone listens there
+    with socket.socket(family, kind) as alone:  # no SO_REUSEPORT: fails if the port is taken
         alone.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         alone.bind(address)
         address = alone.getsockname()
@@ -102,13 +110,13 @@ def reserve_port(host: str, port: int) -> socket.socket:
 
 
 class Supervisor:
-    """Keeps the workers of one port alive; used once.
+    """Keeps the workers of one port alive; can be used once.
 
     Args:
-        settings: what each worker serves; its port is not 0.
-        workers: how many.
-        folder: private, for their metrics and sockets.
-        on_listening: called once with the url, when all of them listen.
+        settings: settings of each worker; the port must not be 0.
+        workers: number of workers.
+        folder: private folder for the workers' metrics and sockets.
+        on_listening: called once with the URL, when all workers listen.
     """
 
     def __init__(
@@ -127,10 +135,12 @@ class Supervisor:
         self._stopping = asyncio.Event()
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Keep the workers until `stop` is set or one cannot be kept.
+        """Keep the workers running until `stop` is set or a worker cannot be kept.
 
+        Args:
+            stop: set by the caller to stop all workers.
         Raises:
-            ServerError: a worker cannot start, or dies again and again.
+            ServerError: a worker cannot start, or it repeatedly dies soon after its start.
         """
         self._metrics_folder.mkdir(mode=0o700)
         keepers = [asyncio.create_task(self._keep(number)) for number in range(self._workers)]
@@ -148,7 +158,7 @@ class Supervisor:
             for process, _ in self._living.values():
                 process.kill()
             await asyncio.wait(late)
-        await asyncio.gather(*keepers)  # raises what one of them raised
+        await asyncio.gather(*keepers)  # raises the error of a worker
 
     async def _keep(self, number: int) -> None:
         short_lives = 0
@@ -163,7 +173,8 @@ class Supervisor:
             if short_lives >= _MOST_SHORT_LIVES:
                 raise ServerError(
                     "worker_failed",
-                    f"worker {number} ended {short_lives} times within {_SHORT_LIFE_S:g} s of its start, lastly by {reason or end}",
+                    f"worker {number} ended {short_lives} times within {_SHORT_LIFE_S:g} s "
+                    f"of its start, lastly by {reason or end}",
                 )
             delay_s = _FIRST_DELAY_S * 2 ** (short_lives - 1)
             logger.warning(
@@ -176,7 +187,12 @@ class Supervisor:
                 await asyncio.wait_for(self._stopping.wait(), delay_s)
 
     async def _live(self, number: int) -> tuple[str, str | None]:
-        """One worker from its start to its end: what ended it, and why it could not serve, if it said so."""
+        """Run one worker from its start to its end.
+
+        Returns:
+            The signal or exit code that ended it; and its reason why it could not serve, if it
+            reported one.
+        """
         loop = asyncio.get_running_loop()
         process, lifeline = self._start(number)
         pid = process.pid
@@ -192,7 +208,7 @@ class Supervisor:
                         reasons.append(text)
                     else:
                         self._on_worker_listening(number, pid, text)
-            except (EOFError, OSError):  # it has ended
+            except (EOFError, OSError):  # the worker has ended
                 loop.remove_reader(lifeline.fileno())
 
         ended = asyncio.Event()
@@ -242,7 +258,10 @@ def _close(lifeline: Connection) -> None:
 
 @contextlib.contextmanager
 def _environment(name: str, value: str) -> Generator[None, None, None]:
-    """For a child that is started meanwhile: prometheus-client reads the variable on import, before any code of ours could set it."""
+    """Set an environment variable for a child that is started in this context.
+
+    The child could not set it itself: prometheus-client reads it on import, before our code runs.
+    """
     before = os.environ.get(name)
     os.environ[name] = value
     try:
@@ -260,9 +279,8 @@ def _environment(name: str, value: str) -> Generator[None, None, None]:
 def _work(
     number: int, settings: ServiceSettings, sessions_folder: Path, lifeline: Connection
 ) -> None:
-    signal.signal(
-        signal.SIGINT, signal.SIG_IGN
-    )  # Ctrl+C reaches the supervisor, too, and it ends us in good order
+    # Ctrl+C also reaches the supervisor, which then stops this worker in order.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     logs.configure(settings.log_form, quiet=settings.quiet)
     try:
         with asyncio.Runner(loop_factory=new_event_loop) as runner:
@@ -273,7 +291,7 @@ def _work(
         sys.exit(2)
     finally:
         supervisor = multiprocessing.parent_process()
-        if supervisor is not None and not supervisor.is_alive():  # it can tidy up no more
+        if supervisor is not None and not supervisor.is_alive():  # it cannot clean up any more
             shutil.rmtree(sessions_folder.parent, ignore_errors=True)
 
 
@@ -282,9 +300,8 @@ async def _serve(
 ) -> None:
     loop, stop = asyncio.get_running_loop(), asyncio.Event()
     loop.add_signal_handler(signal.SIGTERM, stop.set)
-    loop.add_reader(
-        lifeline.fileno(), stop.set
-    )  # the supervisor says nothing, so this is the end of the pipe
+    # The supervisor sends nothing, so only the end of the pipe makes it readable.
+    loop.add_reader(lifeline.fileno(), stop.set)
 
     def on_listening(url: str) -> None:
         with contextlib.suppress(OSError):
