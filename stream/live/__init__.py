@@ -1,1 +1,1 @@
-"""What a person at this machine sees: the terminal, and recordings of the session."""
+"""The live commands: the view in the terminal, and recordings of the session."""

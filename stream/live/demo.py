@@ -1,7 +1,8 @@
-"""`turnstream demo`: see the predictions live, with everything that a real use has.
+"""`turnstream demo`: show live predictions, with the whole chain of a real application.
 
-It starts the websocket server in this process, sends it the microphone, or a recorded conversation in real time, over a real
-websocket, and draws what comes back. The latency it shows is counted from sending a frame's last sample to receiving its prediction.
+The demo starts the websocket server in this process. It sends the microphone, or a recorded
+conversation in real time, over a real websocket, and draws the predictions. The latency that it
+shows is the time from sending a frame's last sample to receiving the frame's prediction.
 """
 
 from __future__ import annotations
@@ -28,55 +29,63 @@ from .parting import add_latents_option, projection_from, seconds_word
 from .terminal_words import EXPLANATION
 
 _POLICY = "balanced"
-_BLOCK_S = 0.01  # half a frame: the resampler's 4 ms from 8 kHz need not wait for another 20 ms
-_CALL = "call to a bank (HarperValleyBank, CC BY 4.0)"  # its licence asks for the name wherever it is heard
+# Half a frame. At 8 kHz the resampler delays audio by 4 ms; with blocks of 20 ms, a frame would
+# have to wait 20 ms for these samples.
+_BLOCK_S = 0.01
+_CALL = "call to a bank (HarperValleyBank, CC BY 4.0)"  # the licence requires this attribution
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of `turnstream demo`."""
+    """Add the options of `turnstream demo`."""
     source = parser.add_mutually_exclusive_group()
     source.add_argument(
         "--sample",
         action="store_true",
-        help="the bundled telephone call, even if there is a microphone",
+        help="use the bundled telephone call, even if there is a microphone",
     )
     source.add_argument(
         "--file",
         type=Path,
-        help="a recording of yours (mono is you, stereo you and the other speaker)",
+        help="use an audio file (mono: you; stereo: you and the other speaker)",
     )
-    source.add_argument("--device", help="microphone, by number or name (default: the system's)")
+    source.add_argument(
+        "--device", help="number or name of the microphone (default: the system's default)"
+    )
     parser.add_argument("--model", type=Path, help="ONNX model (default: the bundled one)")
-    parser.add_argument("--seconds", type=seconds_word, help="end after so much audio")
     parser.add_argument(
-        "--plain", action="store_true", help="lines of events instead of the picture"
+        "--seconds",
+        type=seconds_word,
+        help="end after this many seconds of audio (default: no limit)",
+    )
+    parser.add_argument(
+        "--plain", action="store_true", help="print one line per event instead of the live view"
     )
     add_latents_option(parser)
     parser.add_argument(
         "--play",
         action="store_true",
-        help="let the conversation be heard, too; the microphone is not used",
+        help="also play the recording; without --device, the microphone is not used",
     )
 
 
 def main(args: argparse.Namespace) -> int:
-    """Show until the audio ends or Ctrl-C, then sum up."""
+    """Show predictions until the audio ends or Ctrl-C, then a summary; return the exit code."""
     return run(args)
 
 
 def run(args: argparse.Namespace, *, speed: float = 1.0, out: TextIO | None = None) -> int:
-    """Run the demo; returns the exit code.
+    """Run the demo; return the exit code.
 
     Args:
-        args: of `add_arguments`.
-        speed: of a recording against real time.
-        out: where to show it; standard output if not given.
+        args: the options of `add_arguments`.
+        speed: speed of a recording relative to real time.
+        out: where to write; standard output if not given.
     Raises:
-        TurnstreamError: the model, the file or the chosen device cannot be used, or the device fails on the way.
+        TurnstreamError: the model, the file or the chosen device cannot be used, or the device
+            fails later.
     """
-    logging.getLogger("turnstream").addHandler(
-        logging.NullHandler()
-    )  # a line of log would fall into the picture
+    # A log line would appear in the middle of the live view.
+    logging.getLogger("turnstream").addHandler(logging.NullHandler())
     engine, projection = Engine(args.model), projection_from(args)
 
     @contextlib.asynccontextmanager
@@ -97,7 +106,7 @@ def run(args: argparse.Namespace, *, speed: float = 1.0, out: TextIO | None = No
 
 
 def _choose(args: argparse.Namespace, speed: float) -> Heard:
-    """The microphone if there is one and nothing else was asked for."""
+    """Choose the microphone if there is one and no option asks for a recording."""
     remark = ""
     if args.file is None and not args.sample and (args.device is not None or not args.play):
         try:

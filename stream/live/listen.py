@@ -1,4 +1,7 @@
-"""`turnstream listen`: predict live on the microphone, or on raw audio on standard input, here or on a server."""
+"""`turnstream listen`: show live predictions on the microphone or on raw audio from standard input.
+
+The model runs in this process or on a server.
+"""
 
 from __future__ import annotations
 
@@ -29,82 +32,92 @@ _RAW_DEFAULTS = (16000, 2)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of `turnstream listen`."""
-    parser.add_argument("--device", help="microphone, by number or name (default: the system's)")
-    parser.add_argument("--list-devices", action="store_true", help="list the microphones and end")
+    """Add the options of `turnstream listen`."""
+    parser.add_argument(
+        "--device", help="number or name of the microphone (default: the system's default)"
+    )
+    parser.add_argument("--list-devices", action="store_true", help="list the microphones and exit")
     parser.add_argument(
         "--raw",
         choices=ENCODINGS,
         metavar="ENCODING",
-        help=f"raw audio on standard input instead of the microphone: {', '.join(ENCODINGS)}",
+        help="read raw audio from standard input instead of the microphone; "
+        f"its encoding: {', '.join(ENCODINGS)}",
     )
     parser.add_argument(
         "--sample-rate",
         type=int,
         metavar="HZ",
-        help="of the microphone (default: its own) or of raw audio (default 16000)",
+        help="sample rate of the microphone (default: its own) or of raw audio (default 16000)",
     )
     parser.add_argument(
         "--channels",
         type=int,
         choices=(1, 2),
-        help="1 is you, 2 you and the other speaker (default: 1 for the microphone, 2 for raw audio)",
+        help="1: you; 2: you and the other speaker "
+        "(default: 1 for the microphone, 2 for raw audio)",
     )
     parser.add_argument(
         "--agent",
         metavar="FILE|DEVICE",
-        help="the other speaker: an audio file that is played from now on (wear headphones), or a second input device",
+        help="the other speaker: an audio file, played from the start (wear headphones), "
+        "or a second input device by number or name",
     )
     parser.add_argument(
         "--record",
         type=Path,
         metavar="DIR",
-        help="write audio.wav, predictions.csv and events.csv into a folder",
+        help="folder to write audio.wav, predictions.csv and events.csv into",
     )
-    parser.add_argument("--seconds", type=seconds_word, help="end after so much audio")
+    parser.add_argument(
+        "--seconds",
+        type=seconds_word,
+        help="end after this many seconds of audio (default: no limit)",
+    )
     parser.add_argument(
         "--policy",
         choices=tuple(PRESETS),
         default="balanced",
-        help="preset that makes the events (default balanced)",
+        help="preset of the policy that decides the events (default balanced)",
     )
     parser.add_argument(
-        "--plain", action="store_true", help="lines of events instead of the picture"
+        "--plain", action="store_true", help="print one line per event instead of the live view"
     )
     add_latents_option(parser)
     where = parser.add_mutually_exclusive_group()
     where.add_argument("--model", type=Path, help="ONNX model (default: the bundled one)")
-    where.add_argument("--url", help="let a server predict, such as ws://127.0.0.1:8765")
+    where.add_argument("--url", help="run the model on a server, such as ws://127.0.0.1:8765")
     parser.add_argument(
-        "--token", help="access token of the server (default: the environment's TURNSTREAM_TOKEN)"
+        "--token",
+        help="access token of the server (default: the environment variable TURNSTREAM_TOKEN)",
     )
 
 
 def main(args: argparse.Namespace) -> int:
-    """Show until the audio ends or Ctrl-C, then sum up."""
+    """Show predictions until the audio ends or Ctrl-C, then a summary; return the exit code."""
     return run(args)
 
 
 def run(
     args: argparse.Namespace, *, raw_input: BinaryIO | None = None, out: TextIO | None = None
 ) -> int:
-    """Listen; returns the exit code.
+    """Run the command; return the exit code.
 
     Args:
-        args: of `add_arguments`.
+        args: the options of `add_arguments`.
         raw_input: raw audio; standard input if not given.
-        out: where to show it; standard output if not given.
+        out: where to write; standard output if not given.
     Raises:
-        TurnstreamError: the model, the server, a device, the audio or the recording cannot be used, or fails on the way.
+        TurnstreamError: the model, the server, a device, the audio or the recording cannot be used,
+            or fails later.
     """
     if args.list_devices:
         with native_noise_hidden():
             devices = _device_list()
         print(devices, file=out, flush=True)
         return 0
-    logging.getLogger("turnstream").addHandler(
-        logging.NullHandler()
-    )  # a line of log would fall into the picture
+    # A log line would appear in the middle of the live view.
+    logging.getLogger("turnstream").addHandler(logging.NullHandler())
     connect, projection = _connect(args), projection_from(args)
     with native_noise_hidden():
         heard = _microphone(args) if args.raw is None else _raw(args, raw_input)
@@ -121,7 +134,10 @@ def run(
 
 
 def _connect(args: argparse.Namespace) -> Connect:
-    """How to open the client that was asked for; the model is loaded now, so that a wrong one is named first."""
+    """Return a function that opens the client.
+
+    A local model is loaded now, so an error in the model comes before all others.
+    """
     if args.url is not None:
         return lambda settings: AsyncClient(
             args.url, settings, token=args.token or os.environ.get("TURNSTREAM_TOKEN")
@@ -135,9 +151,11 @@ def _connect(args: argparse.Namespace) -> Connect:
 def _raw(args: argparse.Namespace, raw_input: BinaryIO | None) -> Heard:
     if args.agent is not None:
         raise AudioFormatError(
-            "expected --agent with a microphone, got it with --raw, which brings both channels itself"
+            "expected --agent with a microphone, "
+            "got it with --raw, which brings both channels itself"
         )
-    # Unbuffered: a buffer's lock, held by a thread that waits for input, would keep the interpreter from ending.
+    # Unbuffered: a thread that waits for input would hold the lock of a buffer, and the interpreter
+    # could not end.
     stream = raw_input or cast(BinaryIO, FileIO(sys.stdin.fileno(), closefd=False))
     source = RawPcmSource(
         stream, args.raw, args.sample_rate or _RAW_DEFAULTS[0], args.channels or _RAW_DEFAULTS[1]
@@ -153,13 +171,14 @@ def _microphone(args: argparse.Namespace) -> Heard:
         return Heard(source, f"microphone {source.microphone.name}")
     if args.channels == 2:
         raise AudioFormatError(
-            "expected --agent with one channel of the microphone, got --channels 2, which brings both"
+            "expected --agent with one channel of the microphone, "
+            "got --channels 2, which brings both"
         )
     microphone = MicrophoneSource(args.device, sample_rate_hz=args.sample_rate)
     title, remark = f"microphone {microphone.microphone.name}", ""
     try:
         if Path(args.agent).is_file():
-            FileSource(args.agent).close()  # a wrong file is named before anything sounds
+            FileSource(args.agent).close()  # reports a wrong file before playback begins
             playback = None
             try:
                 playback = Playback(microphone.sample_rate_hz, 1)
@@ -191,7 +210,8 @@ def _device_list() -> str:
     if not microphones:
         return "No microphone found. Raw audio can be piped in: see --raw."
     lines = [
-        f"{m.index:>3} {'*' if m.is_default else ' '} {m.name}  ({m.channels} channels, {m.sample_rate_hz} Hz)"
+        f"{m.index:>3} {'*' if m.is_default else ' '} {m.name}  "
+        f"({m.channels} channels, {m.sample_rate_hz} Hz)"
         for m in microphones
     ]
     return "\n".join(

@@ -1,11 +1,13 @@
-"""Listens live: audio from a source to a client, what the client answers onto the screen, and both into a recording if wanted.
+"""Runs a live command: sends a source to a client, and shows and records what comes back.
 
-The client predicts in this process (`LocalClient`) or asks a server (`AsyncClient`); all else is the same. Audio is rounded to 16 bits on
-its way in, the form of the wire and of the recording, so that all three hear the same bits.
+The client predicts in this process (`LocalClient`) or asks a server (`AsyncClient`); the rest is
+the same. Audio is rounded to 16 bits first. The wire and the recording use this format, so model,
+server and recording get the same bits.
 
-It ends when the source does, after the time asked for, or on Ctrl-C, SIGTERM or SIGHUP: the source is closed, what is due is awaited and
-written, the terminal is put back. A second signal, or `_LAST_ANSWERS_S` without the last answers, ends it at once; terminal and files are
-closed then, too.
+A live command ends when the source ends, after the given time, or on Ctrl-C, SIGTERM or SIGHUP. It
+closes the source, waits for the predictions that are still due, writes them, and restores the
+terminal. A second signal ends it at once, and so does a wait of `_LAST_ANSWERS_S` for the last
+predictions after a signal. The terminal is restored and files are closed in these cases, too.
 """
 
 from __future__ import annotations
@@ -48,23 +50,25 @@ from .terminal_words import SPEAK, Names, Tally, warning_words
 Client = AsyncClient | LocalClient
 Connect = Callable[[StreamSettings], AbstractAsyncContextManager[Client]]
 
-_UNANSWERED = 4096  # blocks whose predictions are due; the client makes the sender wait long before, and what is too old is forgotten
+# Blocks whose predictions are due; beyond it the oldest is dropped. The client makes the sender
+# wait long before.
+_UNANSWERED = 4096
 _LAST_ANSWERS_S = 3.0
-_DRIFT_WORDS_S = 60.0  # drift is not said more often
+_DRIFT_WORDS_S = 60.0  # shortest time between two warnings of clock drift
 
 
 @dataclass(frozen=True)
 class Heard:
-    """What is listened to.
+    """The audio of a live command.
 
     Attributes:
-        source: gives the audio; a recording is paced, unless it goes faster.
-        title: how it is called.
-        names: of the two speakers.
-        explanation: one or two lines for the newcomer.
-        remark: what there is to say about the choice; nothing if it is what was asked for.
-        playback: makes the audio heard.
-        speed: of a recording against real time.
+        source: gives the audio. A file is paced at `speed`.
+        title: title of the live view.
+        names: names of the user and the other speaker.
+        explanation: one or two lines for a new user.
+        remark: why the audio is not what the user asked for; empty if it is.
+        playback: plays the audio; None for no sound.
+        speed: speed of a recording relative to real time.
     """
 
     source: AudioSource
@@ -77,18 +81,18 @@ class Heard:
 
 
 class Listener:
-    """One showing.
+    """One run of a live command.
 
     Args:
-        heard: what to listen to.
-        policy: preset that makes the events.
-        seconds: end after so much audio.
-        plain: lines of events even where a picture could be shown.
-        record: folder to write everything into, made once the client is connected.
-        projection: to show the states' plane, too.
-        out: where to show it; standard output if not given.
+        heard: the audio.
+        policy: preset of the policy that decides the events.
+        seconds: end after this many seconds of audio; None for no limit.
+        plain: write lines of events, even if the terminal can show the live view.
+        record: folder to record into. It is made once the client is connected.
+        projection: embedding of the latent states, to show their plane, too.
+        out: where to write; standard output if not given.
     Attributes:
-        tally: what was shown.
+        tally: counts of what was shown.
     """
 
     def __init__(
@@ -119,28 +123,29 @@ class Listener:
             if isinstance(self._source, FileSource)
             else self._source
         )
-        self._sent: deque[tuple[float, float]] = deque(
-            maxlen=_UNANSWERED
-        )  # (seconds of audio sent, when)
+        # (seconds of audio sent so far, time when the block came).
+        self._sent: deque[tuple[float, float]] = deque(maxlen=_UNANSWERED)
         self._silence = SilenceWatch()
         self._reported = {"dropped": False, "overflow": False}
         self._drift_samples, self._drift_said_s = 0, -_DRIFT_WORDS_S
 
     def run(self, command: str, connect: Connect) -> int:
-        """Show to the end, sum up, and close the source and the recording; returns the exit code.
+        """Show predictions to the end, print a summary, and close the source and the recording.
 
         Args:
-            command: "demo" or "listen", for the last words.
+            command: "demo" or "listen"; the summary depends on it.
             connect: opens the client.
+        Returns:
+            The exit code.
         Raises:
-            TurnstreamError: the source, the client or the recording failed; what was heard until then is shown, written and summed up.
+            TurnstreamError: the source, the client or the recording failed. The audio before the
+                failure was shown and recorded, and the summary covers it.
         """
         if self._heard.remark:
             print(self._heard.remark, file=self._out, flush=True)
         try:
-            with contextlib.suppress(
-                KeyboardInterrupt, asyncio.CancelledError
-            ):  # the impatient end; all is closed by now
+            # An abrupt end raises one of these; everything is closed by then.
+            with contextlib.suppress(KeyboardInterrupt, asyncio.CancelledError):
                 asyncio.run(self._connected(connect))
         except TurnstreamError:
             if self.tally.frames:
@@ -205,7 +210,7 @@ class Listener:
                 await self._show(client, screen)
 
     async def _show(self, client: Client, screen: Screen) -> None:
-        """Send, receive and draw, to the end of the audio."""
+        """Send audio, receive messages and draw them, until the audio ends."""
         if isinstance(self._source, SteadyMicrophone):
             loop = asyncio.get_running_loop()
 
@@ -225,7 +230,7 @@ class Listener:
                     await sender
 
     async def _send(self, client: Client, screen: Screen) -> None:
-        """Send the source to its end, or as much of it as was asked for, and say so."""
+        """Send the source to its end or to the time limit, then close the client."""
         rate_hz, channels, playback = (
             self._source.sample_rate_hz,
             self._source.channels,
@@ -276,29 +281,35 @@ class Listener:
                         self._recording.on_event(message)
                     screen.on_event(message)
                 case WarningMessage():
-                    if not (
-                        self._live and message.code == "silent"
-                    ):  # said sooner, and withdrawn, by `_watch`
+                    # `_watch` reports silence of a microphone earlier, and also reports its end.
+                    if not (self._live and message.code == "silent"):
                         screen.on_warning(warning_words(message.message, self._heard.names))
                 case TerminationMessage():
                     if message.reason != "close":
                         raise ServerError(
                             message.reason,
-                            f"the server ended the session after {message.seconds:.1f} s of audio ({message.reason})",
+                            f"the server ended the session after {message.seconds:.1f} s of audio "
+                            f"({message.reason})",
                         )
                 case _:
                     pass
 
     def _latency_s(self, time_s: float) -> float | None:
-        """Since the block with the frame's last sample came; None for the silence that completes the last frame."""
+        """Return the seconds since the block with the frame's last sample came.
+
+        Args:
+            time_s: end of the frame, in seconds of audio.
+        Returns:
+            None for the last frame if silence completed it: no block has its last sample.
+        """
         while self._sent and self._sent[0][0] < time_s - 1e-9:
             self._sent.popleft()
         return time.perf_counter() - self._sent[0][1] if self._sent else None
 
-    # ---- what is wrong with the audio ----
+    # ---- problems of the audio ----
 
     def _watch(self, part: Block, screen: Screen) -> None:
-        """Show the level; say in words when a microphone is muted, that audio was lost (once each), and that clocks drift."""
+        """Show the level; warn of a muted microphone, of lost audio (once) and of clock drift."""
         levels = levels_dbfs(part)
         screen.on_level(levels)
         source = self._source
@@ -332,7 +343,8 @@ class Listener:
                 for samples in (voice.filled_samples, voice.skipped_samples)
             )
             screen.on_warning(
-                f"the two devices' clocks differ: so far {filled} of silence put into {self._heard.names[1]}'s channel, {skipped} left out"
+                f"the two devices' clocks differ: so far {filled} of silence "
+                f"put into {self._heard.names[1]}'s channel, {skipped} left out"
             )
 
     def _on_loss(self, screen: Screen, notice: str | None) -> None:
@@ -344,7 +356,7 @@ class Listener:
     # ---- the end ----
 
     def _end(self) -> None:
-        """Let the source end. A file is only told so: it may not be closed while it is read."""
+        """End the source. A file is not closed here, because the thread may be reading it."""
         self._ending = True
         self._thread.end()
         if not isinstance(self._source, FileSource):
@@ -352,7 +364,7 @@ class Listener:
 
     @contextlib.asynccontextmanager
     async def _signals(self) -> AsyncGenerator[None, None]:
-        """End on signals, gently on the first."""
+        """Handle signals: the first ends the audio and waits, the second ends the run at once."""
         loop, task = asyncio.get_running_loop(), asyncio.current_task()
         numbers = [
             getattr(signal, name)
@@ -369,9 +381,8 @@ class Listener:
 
         with contextlib.ExitStack() as stack:
             for number in numbers:
-                with contextlib.suppress(
-                    NotImplementedError, RuntimeError
-                ):  # on Windows, or not in the main thread: Ctrl-C cancels the task instead
+                # On Windows or outside the main thread, Ctrl-C cancels the task instead.
+                with contextlib.suppress(NotImplementedError, RuntimeError):
                     loop.add_signal_handler(number, end)
                     stack.callback(loop.remove_signal_handler, number)
             yield

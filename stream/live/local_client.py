@@ -1,4 +1,7 @@
-"""Predicts in this process behind the verbs of `AsyncClient`, so that whatever shows a server's answers can do without a server."""
+"""Predicts in this process, with the methods of `AsyncClient`.
+
+So code that shows a server's messages also works without a server.
+"""
 
 from __future__ import annotations
 
@@ -17,18 +20,20 @@ from ..settings import StreamSettings
 
 LocalMessage = Prediction | TurnEvent | WarningMessage | TerminationMessage
 
-_UNREAD_MESSAGES = 64  # then whoever pushes audio is made to wait
+_UNREAD_MESSAGES = 64  # when so many wait to be read, `push_audio` waits
 
 
 class LocalClient:
-    """One conversation on an engine; an async context manager, and an async iterator of predictions, events and warnings.
+    """One conversation on an engine.
+
+    A client is an async context manager, and an async iterator of predictions, events and warnings.
 
     Args:
         engine: the model.
-        settings: of the audio that will be pushed, and the policy.
+        settings: the form of the audio, and the policy.
     Attributes:
-        begin: what the session is.
-        finished: whether the last message was given.
+        begin: describes the session: model, settings and sizes.
+        finished: whether the iteration has yielded the last message.
     """
 
     def __init__(self, engine: Engine, settings: StreamSettings) -> None:
@@ -56,10 +61,14 @@ class LocalClient:
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
-        """Nothing to let go of."""
+        """Do nothing: there is nothing to close."""
 
     async def push_audio(self, samples: ArrayLike) -> None:
-        """Predict on audio of any length; raises AudioFormatError as `TurnPredictor.push_audio`."""
+        """Predict on audio of any length.
+
+        Raises:
+            AudioFormatError: as `TurnPredictor.push_audio`.
+        """
         audio = to_float32(samples)
         self._samples += len(audio)
         await self._say(self._predictor.push_audio(audio))
@@ -67,10 +76,11 @@ class LocalClient:
             await self._messages.put(
                 WarningMessage(warning.code, warning.severity, warning.message)
             )
-        await asyncio.sleep(0)  # whoever reads does so now: a full pipe of audio would not let it
+        # Lets the reader run: with a full pipe of audio, nothing else here would wait.
+        await asyncio.sleep(0)
 
     async def close(self) -> None:
-        """Say that no more audio comes; the last frame is completed with silence."""
+        """End the audio; silence completes the last frame."""
         if not self._closing:
             self._closing = True
             await self._say(self._predictor.flush())
@@ -78,7 +88,7 @@ class LocalClient:
             await self._messages.put(TerminationMessage(self._frames, seconds, "close"))
 
     async def __aiter__(self) -> AsyncIterator[LocalMessage]:
-        """Give messages to the end; events follow the prediction that decided them."""
+        """Yield messages to the end. Events follow the prediction that decided them."""
         while not self.finished:
             message = await self._messages.get()
             self.finished = isinstance(message, TerminationMessage)

@@ -1,4 +1,7 @@
-"""What the live commands, `demo` and `listen`, share: two options, a level meter, a watch for silence, the last words."""
+"""Shared code of the live commands `demo` and `listen`.
+
+It holds two options, a level meter, the detection of a silent microphone, and the summary.
+"""
 
 from __future__ import annotations
 
@@ -22,17 +25,16 @@ _NEXT = {
     "listen": (("demo --sample", "a conversation, over a websocket"), _SERVE, _PREDICT),
 }
 _SILENCE_DBFS = -120.0
-_MUTED_DBFS, _MUTED_S = (
-    -80.0,
-    3.0,
-)  # a room heard by a microphone that is on is louder; only some headsets gate themselves down to zeros
+# A microphone that is on records the noise of the room, which is louder. Only some headsets have a
+# noise gate that gives zeros.
+_MUTED_DBFS, _MUTED_S = -80.0, 3.0
 
 
 def seconds_word(word: str) -> float:
-    """Read a number of seconds from the command line.
+    """Parse a number of seconds from the command line.
 
     Raises:
-        argparse.ArgumentTypeError: no finite number above 0.
+        argparse.ArgumentTypeError: the text is no finite number above 0.
     """
     try:
         seconds = float(word)
@@ -44,34 +46,42 @@ def seconds_word(word: str) -> float:
 
 
 def add_latents_option(parser: argparse.ArgumentParser) -> None:
-    """The option whose value `projection_from` reads."""
+    """Add the option `--latents`, which `projection_from` reads."""
     parser.add_argument(
         "--latents",
         nargs="?",
         type=Path,
         const=bundled_plane(),
         metavar="FILE.json",
-        help="show the plane of the model's latent states, too: the bundled model's, or one that `turnstream latents project` wrote",
+        help="also show the latent states in a plane; FILE.json is an embedding "
+        "from `turnstream latents project` (default: the bundled model's plane)",
     )
 
 
 def projection_from(args: argparse.Namespace) -> LiveProjection | None:
-    """The projection that was asked for.
+    """Return the embedding that `--latents` asks for; None without the option.
 
     Raises:
-        ConfigError: it cannot follow a live conversation, or there will be no picture to show it in.
+        ConfigError: the embedding cannot transform new states, or `--plain` leaves no view for it.
     """
     if args.latents is None:
         return None
     if args.plain:
         raise ConfigError(
-            "expected --latents without --plain, got both: lines show no plane; `turnstream predict --latents` writes latents into a file"
+            "expected --latents without --plain, got both: lines show no plane; "
+            "`turnstream predict --latents` writes latents into a file"
         )
     return LiveProjection.load(args.latents)
 
 
 def levels_dbfs(block: Block) -> Pair:
-    """Power of both channels of a block, (N, 1) or (N, 2), in dB against full scale; -120 for silence and for a missing channel."""
+    """Return the power of both channels of a block, in dB relative to full scale.
+
+    Args:
+        block: samples, (N, 1) or (N, 2).
+    Returns:
+        The levels of user and other speaker; -120 for silence and for a missing channel.
+    """
     powers = np.square(block, dtype=np.float64).sum(axis=0) / max(1, len(block))
     user, other = (
         *(max(_SILENCE_DBFS, 10 * math.log10(power + 1e-30)) for power in powers.tolist()),
@@ -81,13 +91,18 @@ def levels_dbfs(block: Block) -> Pair:
 
 
 class SilenceWatch:
-    """Notices that a microphone gives nothing, not even the noise of a room, and that it gives something again."""
+    """Detects that a microphone gives no sound, not even the noise of a room, and the end of it."""
 
     def __init__(self) -> None:
         self._silent_s = 0.0
 
     def push(self, level_dbfs: float, seconds: float) -> bool | None:
-        """Take in the level of the next block; True when it has just become silent for too long, False when it has just ended, else None."""
+        """Add the level of the next block.
+
+        Returns:
+            True if the silence has just become too long, False if a too long silence has just
+            ended, or else None.
+        """
         before_s = self._silent_s
         self._silent_s = before_s + seconds if level_dbfs < _MUTED_DBFS else 0.0
         if before_s < _MUTED_S <= self._silent_s:
@@ -95,16 +110,16 @@ class SilenceWatch:
         return False if self._silent_s == 0 and before_s >= _MUTED_S else None
 
     def reset(self) -> None:
-        """Begin to watch anew."""
+        """Forget the silence so far."""
         self._silent_s = 0.0
 
 
 def farewell(command: str, tally: Tally) -> str:
-    """What a live command says at its end.
+    """Return the text that a live command prints at its end: a summary and other commands to try.
 
     Args:
         command: "demo" or "listen".
-        tally: what was shown.
+        tally: counts of what was shown.
     """
     lines = [tally.summary()]
     if tally.latency_words:

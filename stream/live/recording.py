@@ -1,12 +1,12 @@
-"""Writes what a live command heard and said into a folder, so that it can be studied later, or predicted on again.
+"""Records a live session: writes its audio, predictions and events into a folder.
 
-    audio.wav        16 bits, both channels if there are two; the very bits that were predicted on
-    predictions.csv  as `turnstream predict --out` writes them
-    events.csv       as `turnstream predict --events` writes them
+    audio.wav        16 bits, all channels; exactly the samples that the model got
+    predictions.csv  in the format of `turnstream predict --out`
+    events.csv       in the format of `turnstream predict --events`
 
-Everything is on its way to the disk as soon as it is known, and the wav's header is right after every block: what a crash
-leaves behind can be used. `turnstream predict audio.wav` gives the same predictions again: the same bytes where this
-process predicted, the 4 decimals of the wire where a server did.
+All data is written at once, and the header of the wav is correct after every block. So the files
+are valid after a crash. `turnstream predict audio.wav` reproduces the predictions: the same bytes
+if this process predicted, or the 4 decimals of the wire if a server predicted.
 """
 
 from __future__ import annotations
@@ -26,17 +26,18 @@ from ..prediction import Prediction, TurnEvent
 from ..protocol import FrameMessage
 
 AUDIO, PREDICTIONS, EVENTS = "audio.wav", "predictions.csv", "events.csv"
-_MAX_AUDIO_BYTES = 2**32 - 2**16  # the header of a wav counts to 4 GB: 6 hours of stereo at 48 kHz
+_MAX_AUDIO_BYTES = 2**32 - 2**16  # limit of a wav header, 4 GB: 6 hours of stereo at 48 kHz
 
 
 class Recording:
-    """One session on disk; a context manager that closes the files.
+    """The recording of one session; a context manager that closes the files.
 
     Args:
-        folder: where to; made if missing. It must not hold a recording yet.
+        folder: where to write. It is made if it does not exist, and must not hold a recording.
         sample_rate_hz, channels: of the audio.
     Raises:
-        AudioFormatError: the folder or a file in it cannot be written, or holds a recording already.
+        AudioFormatError: the folder or a file in it cannot be written, or the folder holds a
+            recording.
     """
 
     def __init__(self, folder: Path, sample_rate_hz: int, channels: int) -> None:
@@ -53,7 +54,8 @@ class Recording:
                 self._events = self._table(folder / EVENTS, EVENT_COLUMNS, stack)
             except FileExistsError as error:
                 raise AudioFormatError(
-                    f"expected a folder without a recording, got {str(folder)!r} with {Path(error.filename).name}"
+                    "expected a folder without a recording, "
+                    f"got {str(folder)!r} with {Path(error.filename).name}"
                 ) from None
             except OSError as error:
                 raise self._unwritable(error) from None
@@ -63,12 +65,14 @@ class Recording:
         """Write audio, (N, C).
 
         Raises:
-            AudioFormatError: the disk takes no more, or the wav is full; what was written stays.
+            AudioFormatError: the disk refuses the data, or the wav is full. The data written before
+                stays.
         """
         self._audio_bytes += samples.nbytes
         if self._audio_bytes > _MAX_AUDIO_BYTES:
             raise AudioFormatError(
-                f"expected less than 4 GB of audio, which is all that a wav can hold; the recording in {str(self.folder)!r} is full"
+                "expected less than 4 GB of audio, which is all that a wav can hold; "
+                f"the recording in {str(self.folder)!r} is full"
             )
         try:
             self._audio.writeframes(samples.astype("<i2").tobytes())
@@ -76,11 +80,11 @@ class Recording:
             raise self._unwritable(error) from None
 
     def on_prediction(self, p: Prediction | FrameMessage) -> None:
-        """Write a row; raises as `on_audio`."""
+        """Write a prediction as a row; raises as `on_audio`."""
         self._write(self._predictions, to_row(p))
 
     def on_event(self, event: TurnEvent) -> None:
-        """Write a row; raises as `on_audio`."""
+        """Write an event as a row; raises as `on_audio`."""
         self._write(self._events, event_row(event))
 
     def close(self) -> None:
@@ -101,12 +105,13 @@ class Recording:
 
     def _unwritable(self, error: OSError) -> AudioFormatError:
         return AudioFormatError(
-            f"expected a folder that can be written, got {str(self.folder)!r}: {error.strerror or error}"
+            f"expected a folder that can be written, got {str(self.folder)!r}: "
+            f"{error.strerror or error}"
         )
 
     @staticmethod
     def _table(path: Path, columns: tuple[str, ...], stack: ExitStack) -> csv.DictWriter[str]:
-        """A table whose lines are written one by one."""
+        """Create a table with a header. Every row is written at once."""
         out = stack.enter_context(path.open("x", newline="", encoding="utf-8", buffering=1))
         table = csv.DictWriter(out, columns, lineterminator="\n")
         table.writeheader()

@@ -1,7 +1,9 @@
-"""The live view: what a person sees of a conversation in the terminal, drawn anew from its latest state each time it is asked.
+"""The live view of a conversation in the terminal.
 
-It is a rich renderable without clock, thread or I/O: the same feed gives the same picture. `terminal_screen.py` puts it on the terminal.
-Speakers differ in colour (blue and orange, distinct to colour-blind eyes), in place and in name, so nothing is told by colour alone.
+`TerminalView` is a rich renderable without clock, thread or I/O: the same input gives the same
+picture. `terminal_screen.py` draws it on the terminal. The two speakers differ in colour (blue and
+orange, which colour-blind readers can tell apart), in position and in name. So no information is in
+the colour alone.
 """
 
 from __future__ import annotations
@@ -26,7 +28,7 @@ from .terminal_shapes import bar, clock, column_rows, fit, level_share, percent,
 from .terminal_words import EXPLANATION, MARKS, Names, Tally, event_words
 
 _SPAN_S = 10.0
-_SPEAKING = 0.5  # p(speech) from which a speaker is called speaking
+_SPEAKING = 0.5  # lowest p(speech) of a speaker who is shown as speaking
 _KEPT_EVENTS = 500
 _COLOURS = ("#4c9be8", "#e69f00")
 _QUIET = "grey50"
@@ -34,6 +36,7 @@ _PLANE_STYLES: dict[Part, str] = {
     **{"places": "grey30", "word": _QUIET, "user": _COLOURS[0], "other": _COLOURS[1]},
     **{"user_head": f"bold {_COLOURS[0]}", "other_head": f"bold {_COLOURS[1]}"},
 }
+# If several events share a character, the last of this order is shown.
 _MARK_ORDER = (
     "turn_resumed",
     "start_of_turn",
@@ -41,26 +44,26 @@ _MARK_ORDER = (
     "backchannel",
     "end_of_turn",
     "interruption",
-)  # the last wins a shared place
+)
 
 
 class TerminalView:
     """The picture of one conversation.
 
     Args:
-        source: what is heard, such as a file's name.
-        model_name: which model predicts.
-        names: of the two speakers.
-        end_threshold: the policy's, marked on the bar.
+        source: name of the audio, such as a file name.
+        model_name: name of the model.
+        names: names of the user and the other speaker.
+        end_threshold: the policy's threshold for the end of a turn; it is marked on the bar.
         frame_rate_hz: predictions per second.
-        session: a short id, or nothing.
-        duration_s: length of the audio, if it has an end.
-        explanation: one or two lines for the newcomer.
-        projection: of the model's states, to show their plane, too.
-        heard: which speakers are heard, for the plane.
+        session: a short id, or an empty string.
+        duration_s: length of the audio in seconds; None if it has no end.
+        explanation: one or two lines for a new user.
+        projection: embedding of the latent states, to show their plane, too.
+        heard: which speakers have audio. The plane shows only these.
     Attributes:
         tally: counts of what was shown.
-        plane: both speakers' states in the plane; None without a projection.
+        plane: both speakers' states in the plane; None without `projection`.
     """
 
     def __init__(
@@ -94,21 +97,21 @@ class TerminalView:
         self._events: deque[TurnEvent] = deque(maxlen=_KEPT_EVENTS)
         self._log: deque[tuple[Text, str]] = deque(maxlen=_KEPT_EVENTS)
 
-    # ---- feed ----
+    # ---- input ----
 
     def on_prediction(self, p: Prediction | FrameMessage, latency_s: float | None = None) -> None:
-        """Take in the next prediction and how long it took to come."""
+        """Add the next prediction and its latency in seconds; None if not measured."""
         self._latest = p
         self._history.add(p)
         self.tally.add_frame(p.time_s, latency_s)
 
     def on_latents(self, frame: int, states: Float32) -> None:
-        """Take in both speakers' states after a frame, (2, H), for the plane."""
+        """Add both speakers' states after a frame, (2, H), for the plane."""
         if self.plane is not None:
             self.plane.add(frame, states)
 
     def on_event(self, event: TurnEvent) -> None:
-        """Take in an event."""
+        """Add an event."""
         self._events.append(event)
         self.tally.events[event.type] += 1
         mark, _ = MARKS[event.type]
@@ -122,21 +125,21 @@ class TerminalView:
         )
 
     def on_warning(self, text: str) -> None:
-        """Take in a remark about the audio, one line."""
+        """Add a remark about the audio; one line."""
         self._log.append(
             (_line((f"{clock(self.tally.seconds):>7}  ", _QUIET), ("*  ", "bold")), text)
         )
 
     def on_level(self, levels_dbfs: Pair) -> None:
-        """Take in how loud each channel is, in dB below full scale."""
+        """Set the level of each channel, in dB relative to full scale."""
         self._levels_dbfs = levels_dbfs
 
     def on_notice(self, text: str | None) -> None:
-        """Take in what is wrong just now, a few words; None when it is over."""
+        """Set a short text about a present problem; None when the problem is over."""
         self._notice = text
 
     def words(self, event: TurnEvent) -> str:
-        """An event as a sentence."""
+        """Return an event as a sentence."""
         return event_words(event, self.names, self.end_threshold)
 
     # ---- picture ----
@@ -153,7 +156,7 @@ class TerminalView:
             yield line
 
     def lines(self, plan: Plan, widths: Widths) -> list[Text]:
-        """The whole picture, one `Text` per row."""
+        """Return the whole picture, one `Text` per row."""
         columns = self._history.columns(widths.centre, round(_SPAN_S * self.frame_rate_hz))
         blank = [Text()]
         lines = [self._title(widths.total)]
@@ -175,7 +178,7 @@ class TerminalView:
         return lines + self._newest_events(plan.events, widths.total)
 
     def _title(self, width: int) -> Text:
-        """What is heard on the left; on the right as much as there is room for, the clock first."""
+        """The audio's name on the left; on the right the clock, and more as far as it fits."""
         length = "" if self.duration_s is None else f" / {clock(self.duration_s)}"
         latency = self.tally.latency_words
         right = f"{clock(self.tally.seconds)}{length}"
@@ -198,7 +201,7 @@ class TerminalView:
         return [Text(f" {line}", style=_QUIET) for line in lines] + [Text()] * (rows - len(lines))
 
     def _speaker(self, speaker: int, columns: Columns, rows: int, widths: Widths) -> list[Text]:
-        """One speaker's strip of p(speech), and under it the line that shows the floor and the events."""
+        """One speaker's p(speech) over time, and below it a line with the floor and the events."""
         colour, vad = _COLOURS[speaker], columns.vad[speaker]
         styles = [colour if value >= _SPEAKING else _QUIET for value in vad]
         p = self._latest
@@ -240,7 +243,7 @@ class TerminalView:
         return _cells("".join(cells), styles)
 
     def _axis(self, columns: Columns, widths: Widths) -> Text:
-        """Seconds before now, every second one."""
+        """The time axis: seconds before now, with a label every 2 s."""
         per_second = self.frame_rate_hz / columns.frames
         cells = ["─"] * (widths.centre - 4) + list(" now")
         for second in range(2, int(_SPAN_S) + 1, 2):
@@ -251,7 +254,7 @@ class TerminalView:
         return _row(widths, Text(), Text("".join(cells), style=_QUIET), Text())
 
     def _trace(self, columns: Columns, rows: int, widths: Widths) -> list[Text]:
-        """p_shift over time, each column in the colour of the speaker whom the floor would go to."""
+        """p_shift over time. A column has the colour of the speaker who would get the floor."""
         if not rows:
             return []
         styles = [
@@ -279,7 +282,7 @@ class TerminalView:
         return lines
 
     def _question(self, widths: Widths) -> Text:
-        """Who holds the floor, and what is about to happen to it."""
+        """One line: who has the floor, and whether it is likely to shift."""
         p = self._latest
         if p is None or p.holder is None or p.p_shift is None:
             return Text(" Nobody has the floor yet: waiting for the first words ...")
@@ -327,7 +330,7 @@ class TerminalView:
         ]
 
     def _scale(self, widths: Widths) -> Text:
-        """Under the bar: its ends and the threshold."""
+        """The scale below the bar: its ends and the threshold."""
         place = threshold_cell(self.end_threshold, widths.centre)
         label = f"▲ {percent(self.end_threshold)}"
         cells = list("0 %".ljust(widths.centre - 5) + "100 %")
@@ -340,7 +343,7 @@ class TerminalView:
         )
 
     def _upcoming(self, widths: Widths) -> list[Text]:
-        """Who is expected to speak in the near and in the further future, and backchannels."""
+        """Who will probably speak within 0.6 s and in 0.6-2 s, and the chance of backchannels."""
         p = self._latest
         you, other = self.names
         lines: list[Text] = []
@@ -367,7 +370,7 @@ class TerminalView:
         return lines
 
     def _plane(self, plane: TerminalPlane, rows: int, widths: Widths) -> list[Text]:
-        """Both speakers' newest states and how they came there; beside it who is who, and which landmark is nearest."""
+        """The plane with both speakers' paths; beside it the legend and the nearest landmarks."""
         if not rows:
             return []
         picture = plane.picture(widths.centre, rows)
@@ -403,7 +406,7 @@ class TerminalView:
         return Text(f" ── events {rule} {legend + ' ' if legend else ''}", style=_QUIET)
 
     def _newest_events(self, rows: int, width: int) -> list[Text]:
-        """The log, newest first, so that what has just happened is always in the same place."""
+        """The log, newest first, so that the newest event is always in the same position."""
         lines: list[Text] = []
         for head, words in list(self._log)[: -rows - 1 : -1]:
             style = "" if lines else "bold"
@@ -420,13 +423,17 @@ def _line(*parts: tuple[str, str] | Text) -> Text:
 
 
 def _cells(characters: str, styles: Sequence[str]) -> Text:
-    """One style per character, joined into runs."""
+    """Return text with one style per character; equal styles in a row are joined."""
     runs = groupby(zip(characters, styles, strict=True), key=itemgetter(1))
     return _line(*(("".join(character for character, _ in run), style) for style, run in runs))
 
 
 def _plane_styles(parts: Sequence[Part]) -> list[str]:
-    """A style for each character; empty ones share their neighbour's, because every change of style costs time to draw."""
+    """Return a style for each character.
+
+    An empty character takes the style of its left neighbour, because every change of style costs
+    drawing time.
+    """
     styles: list[str] = []
     for part in parts:
         styles.append(_PLANE_STYLES.get(part, styles[-1] if styles else ""))
@@ -434,7 +441,7 @@ def _plane_styles(parts: Sequence[Part]) -> list[str]:
 
 
 def _row(widths: Widths, label: Text, centre: Text, right: Text) -> Text:
-    """A line of the three columns."""
+    """Return a line of the three columns."""
     space = " " * max(0, widths.label - label.cell_len)
     return _line(
         (" ", ""), label, (space, ""), centre, ("  ", ""), right if widths.right else Text()

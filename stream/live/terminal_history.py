@@ -1,6 +1,7 @@
-"""The last seconds of a conversation as columns for the terminal: a ring of frames, read in whole bins.
+"""Stores the last seconds of a conversation and returns them as columns for the terminal.
 
-Bins lie at fixed times, so that a picture scrolls by whole columns and never shimmers.
+The store is a ring of frames. A column is the mean of a fixed number of frames. The columns begin
+at fixed times, so the chart scrolls by whole columns and does not flicker.
 """
 
 from __future__ import annotations
@@ -20,13 +21,13 @@ _VAD, _P_SHIFT, _HOLDER = slice(0, 2), 2, 3
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """W columns, the newest last; NaN where nothing is known.
+    """W columns, the newest last; NaN where no value is known.
 
     Attributes:
         vad: mean p(speech) of each speaker, (2, W).
-        p_shift: mean over the frames that share the holder of the column's last frame, (W,).
-        holder: 0 or 1 of the column's last frame, (W,).
-        first: number of the first column since the start of the conversation.
+        p_shift: mean over the frames with the same holder as the column's last frame, (W,).
+        holder: holder of the floor in the column's last frame, 0 or 1, (W,).
+        first: number of the first column, counted from the start of the conversation.
         frames: frames per column.
     """
 
@@ -38,7 +39,7 @@ class Columns:
 
 
 class History:
-    """Remembers predictions; `columns` shows the newest."""
+    """Stores predictions; `columns` returns the newest."""
 
     def __init__(self) -> None:
         self._values = np.full((4, _CAPACITY), np.nan, np.float32)
@@ -46,7 +47,7 @@ class History:
         self._newest = -1
 
     def add(self, p: Prediction | FrameMessage) -> None:
-        """Remember one prediction."""
+        """Store one prediction."""
         cell = p.frame % _CAPACITY
         self._values[:, cell] = (
             *p.vad,
@@ -57,7 +58,13 @@ class History:
         self._newest = p.frame
 
     def columns(self, width: int, span_frames: int) -> Columns:
-        """The newest `width` columns, which cover `span_frames` or a little more (at most the ring's capacity)."""
+        """Return the newest columns.
+
+        Args:
+            width: number of columns.
+            span_frames: number of frames to cover. The columns cover a few more if `width` does not
+                divide it, and at most 4096.
+        """
         per_column = max(1, min(-(-span_frames // width), _CAPACITY // width))
         first = max(self._newest, 0) // per_column - width + 1
         frames = np.arange(first * per_column, (first + width) * per_column)
@@ -73,7 +80,7 @@ class History:
 
 
 def _mean(values: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Mean over the last axis of what is known; NaN, without numpy's warning, where nothing is."""
+    """Return the mean over the last axis, ignoring NaN; NaN without a warning if all are NaN."""
     known = ~np.isnan(values)
     counts = known.sum(axis=-1)
     sums = np.where(known, values, 0).sum(axis=-1)

@@ -1,6 +1,7 @@
-"""How the live view's rows are shared out in a terminal of a given size. 80x24 shows everything; less drops, more grows.
+"""The layout of the live view in a terminal of a given size.
 
-A plane of latent states, where one is shown, takes the rows of the trace, of the explanation and of the log first.
+80x24 characters show every part. A smaller terminal drops parts, and in a larger one parts grow. A
+plane of latent states, if shown, takes the rows of the trace, the explanation and the log first.
 """
 
 from __future__ import annotations
@@ -8,12 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 _LABEL_MIN, _RIGHT, _GAP, _MARGIN = 8, 20, 2, 1
-_NARROW = 60  # below it the column on the right is left out
+_NARROW = 60  # characters; a narrower line has no right column
 
 
 @dataclass
 class Plan:
-    """Rows of each part; `events` takes what is left."""
+    """Rows of each part; `events` takes the rest."""
 
     strip: int = 1  # per speaker, without its line of marks
     trace: int = 0
@@ -25,13 +26,13 @@ class Plan:
     explanation: int = 0
     space_above: int = 0  # between the explanation and the strips
     space_middle: int = 0  # between the trace and the question
-    space_plane: int = 0  # between what is upcoming and the plane
+    space_plane: int = 0  # between the upcoming part and the plane
     space_below: int = 0  # above the events
     events: int = 2
 
     @property
     def rows(self) -> int:
-        """All rows: those above, and the title, two lines of marks, the question and the events' headline."""
+        """All rows, with the title, two lines of marks, the question and the events' headline."""
         parts = (
             self.trace
             + self.bar
@@ -45,7 +46,7 @@ class Plan:
         return 2 * self.strip + parts + spaces + self.events + 5
 
 
-# In order of importance: (part, rows more). The first line of them fills 24 rows.
+# (part, additional rows), in order of importance. The first group fills 24 rows.
 _GROWTH = (
     *(
         ("scale", 1),
@@ -69,7 +70,7 @@ _GROWTH = (
         ("bar", 1),
     ),
 )
-# With a plane: the first line fills 24 rows, too.
+# The same with a plane. The first group fills 24 rows, too.
 _GROWTH_WITH_PLANE = (
     *(
         ("scale", 1),
@@ -103,11 +104,16 @@ _GROWTH_WITH_PLANE = (
         ("plane", 6),
     ),
 )
-PLANE_COLUMNS = 24  # a plane that is narrower is left out
+PLANE_COLUMNS = 24  # smallest width of a plane, in characters
 
 
 def plan_rows(height: int, *, plane: bool = False) -> Plan:
-    """The fullest plan that fits into `height` rows; 11 at least. With `plane` it has one, if there is room for the parts before it."""
+    """Return the plan with the most parts that fits into `height` rows.
+
+    Args:
+        height: rows of the terminal. The smallest plan has 10 rows, even if `height` is less.
+        plane: add a plane, if there is room for it after the more important parts.
+    """
     plan = _grown(_GROWTH_WITH_PLANE, height) if plane else Plan()
     return plan if plan.plane else _grown(_GROWTH, height)
 
@@ -125,7 +131,7 @@ def _grown(growth: tuple[tuple[str, int], ...], height: int) -> Plan:
 
 @dataclass(frozen=True)
 class Widths:
-    """Widths of the three columns that all charts share: label, centre, right."""
+    """Widths of the three columns that all charts share, in characters."""
 
     label: int
     centre: int
@@ -133,14 +139,14 @@ class Widths:
 
     @property
     def total(self) -> int:
-        """The whole line."""
+        """Width of the whole line."""
         return (
             _MARGIN + self.label + self.centre + (_GAP + self.right if self.right else 0) + _MARGIN
         )
 
     @classmethod
     def of(cls, width: int, names: tuple[str, str]) -> Widths:
-        """Share out a line of `width` characters."""
+        """Return the widths for a line of `width` characters and the names of the speakers."""
         label = max(_LABEL_MIN, 2 + max(map(len, names)))
         right = _RIGHT if width >= _NARROW else 0
         centre = width - 2 * _MARGIN - label - (_GAP + right if right else 0)

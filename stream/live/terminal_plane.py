@@ -1,6 +1,7 @@
-"""The plane of a saved projection in characters: the landmarks' words, where other states lie, and both speakers' paths.
+"""Draws the plane of a saved embedding in characters: landmarks, reference points, and both paths.
 
-Dots are those of braille, two by four in a character. No colours, no I/O: every cell says what is in it, and the view colours it.
+A character holds two by four braille dots. No colours, no I/O: the result names the part that each
+character belongs to, and the view colours it.
 """
 
 from __future__ import annotations
@@ -21,34 +22,34 @@ Float32 = NDArray[np.float32]
 Dots = NDArray[np.int64]
 
 TRAIL_S = 2.0
-HEADS = ("●", "◆")  # user and other; as on the page
+HEADS = ("●", "◆")  # user and other speaker; the web page uses the same
 LANDMARK = "+"
 _PATHS: tuple[Part, Part] = ("user", "other")
 _TIPS: tuple[Part, Part] = ("user_head", "other_head")
-_DASHES = ((1, 1), (3, 5))  # dots drawn out of so many: a line for the user, dashes for the other
-_BITS = np.array(
-    [[0x01, 0x08], [0x02, 0x10], [0x04, 0x20], [0x40, 0x80]]
-)  # of the dots in a braille character, by row and column
+# (dots drawn, out of this many): a solid line for the user, dashes for the other speaker.
+_DASHES = ((1, 1), (3, 5))
+# Bit of each dot in a braille character, by row and column.
+_BITS = np.array([[0x01, 0x08], [0x02, 0x10], [0x04, 0x20], [0x40, 0x80]])
 _BRAILLE = 0x2800
-_BETWEEN = 16  # dots set between two places of a path, so that it is a line
-_LABEL_OFFSETS = (1, -1, 2, -2)  # rows from a landmark to its word; the first that is free
+_BETWEEN = 16  # steps between two points of a path, which make it a line
+_LABEL_OFFSETS = (1, -1, 2, -2)  # rows from a landmark to its label; the first free one is taken
 
 
 @dataclass(frozen=True)
 class PlanePicture:
-    """Rows of characters, all of one width, and what each character is."""
+    """Rows of characters, all of the same width, and the part that each character belongs to."""
 
     characters: list[str]
     parts: list[list[Part]]
 
 
 class TerminalPlane:
-    """Follows both speakers through the plane of a projection.
+    """Follows both speakers' states through the plane of an embedding.
 
     Args:
-        projection: with a formula, into two dimensions.
-        frame_rate_hz: of the states that will be added.
-        heard: which speakers are heard at all; the others are not drawn.
+        projection: the embedding. It has a formula and two dimensions.
+        frame_rate_hz: frames per second of the states.
+        heard: which speakers have audio. The others are not drawn.
     """
 
     def __init__(
@@ -63,19 +64,22 @@ class TerminalPlane:
             np.array(corner, np.float64) for corner in (projection.low, projection.high)
         )
         self._newest = -1
-        self._trail = deque[Float32](
-            maxlen=max(2, round(TRAIL_S * frame_rate_hz))
-        )  # places (2, 2) of frames without a gap
+        # Points of both speakers, (2, 2), of consecutive frames.
+        self._trail = deque[Float32](maxlen=max(2, round(TRAIL_S * frame_rate_hz)))
 
     def add(self, frame: int, states: Float32) -> None:
-        """Take in both speakers' states after a frame, (2, H). Where frames are missing the path begins anew."""
+        """Add both speakers' states after a frame, (2, H); the path restarts at a missing frame."""
         if frame != self._newest + 1:
             self._trail.clear()
         self._newest = frame
         self._trail.append(self.projection.project(states))
 
     def nearest(self, speaker: int) -> str | None:
-        """The word of the landmark that is nearest to a speaker, in the measure of the picture; None before anything was heard."""
+        """Return the label of the landmark that is nearest to a speaker.
+
+        Distances are relative to the width and height of the picture. None before the first frame,
+        for a speaker without audio, and without landmarks.
+        """
         if not (self._trail and self.heard[speaker] and self.projection.landmarks):
             return None
         here = self._share(self._trail[-1][speaker])
@@ -87,7 +91,10 @@ class TerminalPlane:
         )
 
     def picture(self, width: int, rows: int) -> PlanePicture:
-        """The plane in `width` x `rows` characters, upwards as in the projection; what lies farther out is drawn at the edge."""
+        """Draw the plane in `width` x `rows` characters.
+
+        The second dimension points up. Path points outside the plane are drawn at the edge.
+        """
         canvas = _Canvas(width, rows)
         canvas.put("places", self._inside(self.projection.places, width, rows))
         trail = np.array(self._trail)
@@ -106,17 +113,17 @@ class TerminalPlane:
         return canvas.picture()
 
     def cell(self, place: Sequence[float] | Float32, width: int, rows: int) -> tuple[int, int]:
-        """Column and row of the character that a place lies in."""
+        """Return column and row of the character that a point lies in."""
         column, row = (self._dots(np.array([place], np.float32), width, rows)[0] // (2, 4)).tolist()
         return column, row
 
     def _share(self, places: NDArray[np.floating]) -> NDArray[np.floating]:
-        """Shares of the way from the left and from the top of the picture."""
+        """Return points relative to the picture: (0, 0) is top left, (1, 1) is bottom right."""
         shares = (places - self._low) / (self._high - self._low)
         return np.stack([shares[..., 0], 1 - shares[..., 1]], axis=-1)
 
     def _dots(self, places: Float32, width: int, rows: int) -> Dots:
-        """Column and row of the dot that each place (N, 2) lies in, at the edge if it lies farther out."""
+        """Return column and row of the dot of each point (N, 2), clipped to the edge."""
         size = np.array([2 * width, 4 * rows])
         return np.clip(np.floor(self._share(places) * size), 0, size - 1).astype(np.int64)
 
@@ -125,7 +132,7 @@ class TerminalPlane:
         return self._dots(places[((shares >= 0) & (shares < 1)).all(axis=1)], width, rows)
 
     def _path(self, places: Float32, width: int, rows: int) -> Dots:
-        """The dots of a path (T, 2), the newest first, each once in a row."""
+        """Return the dots of a path (T, 2), the newest first, without repeated dots in a row."""
         steps = np.arange(len(places))
         fine = np.linspace(0, len(places) - 1, _BETWEEN * (len(places) - 1) + 1)
         joined = np.stack(
@@ -151,12 +158,12 @@ class TerminalPlane:
                 ),
                 None,
             )
-            if offset is not None:  # a crowded landmark stays a cross
+            if offset is not None:  # without room for its label, a landmark stays a cross
                 canvas.write(row + offset, start, word, "word")
 
 
 class _Canvas:
-    """Characters with what they are; dots where no character was written."""
+    """A grid of characters and the part of each. Dots show where no character was written."""
 
     def __init__(self, width: int, rows: int) -> None:
         self.width, self.rows = width, rows
@@ -165,7 +172,7 @@ class _Canvas:
         self._parts: list[list[Part]] = [["empty"] * width for _ in range(rows)]
 
     def put(self, part: Part, dots: Dots) -> None:
-        """Set dots, given as columns and rows (N, 2); a path's take the place of the background's."""
+        """Set dots, given as columns and rows (N, 2). A path's dots replace the background's."""
         columns, rows = dots.T // np.array([[2], [4]])
         for row, column in {*zip(rows.tolist(), columns.tolist(), strict=True)}:
             if self._parts[row][column] == "places" != part:
@@ -174,7 +181,7 @@ class _Canvas:
         np.bitwise_or.at(self._bits, (rows, columns), _BITS[dots[:, 1] % 4, dots[:, 0] % 2])
 
     def write(self, row: int, column: int, text: str, part: Part) -> None:
-        """Write over whatever is there; what does not fit into the row is left out."""
+        """Overwrite characters of a row. Text beyond the end of the row is cut."""
         for place, character in enumerate(text[: self.width - column], column):
             self._characters[row][place], self._parts[row][place], self._bits[row, place] = (
                 character,
@@ -183,7 +190,7 @@ class _Canvas:
             )
 
     def is_free(self, row: int, column: int, length: int) -> bool:
-        """Whether a word has room, with a space before and after it."""
+        """Return whether `length` characters are free, and one more before and after them."""
         around = range(max(0, column - 1), min(self.width, column + length + 1))
         return (
             0 <= row < self.rows
@@ -192,6 +199,7 @@ class _Canvas:
         )
 
     def picture(self) -> PlanePicture:
+        """Return the grid, with dots as braille characters."""
         characters = [
             "".join(
                 chr(_BRAILLE + bits) if character == " " and bits else character

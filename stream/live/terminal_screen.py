@@ -1,7 +1,7 @@
-"""Puts the live view on a terminal, or plain lines where there is none.
+"""Draws the live view on a terminal, or writes plain lines if there is no terminal.
 
-The picture is drawn after every few predictions, in the thread that brings them: no timer, no thread of its own, so that
-drawing falls into the pause after a prediction and never delays one.
+The view is drawn after every few predictions, in the thread that delivers them. There is no timer
+and no other thread. So drawing uses the pause after a prediction and does not delay one.
 """
 
 from __future__ import annotations
@@ -22,14 +22,15 @@ _PICTURES_PER_S = 17
 
 
 class Screen:
-    """A view on its output; a context manager that leaves the terminal as it was.
+    """Shows a view on an output; a context manager that restores the terminal.
 
     Args:
         view: what to show.
-        plain: lines of events even where a picture could be shown.
+        plain: write lines of events, even if the terminal can show the view.
         out: where to write; standard output if not given.
     Attributes:
-        plain: whether lines are written; also when `out` is no terminal, cannot move its cursor, or has no block characters.
+        plain: whether lines are written. Also True if `out` is no terminal, cannot move its cursor,
+            or has no block characters.
     """
 
     def __init__(
@@ -58,9 +59,8 @@ class Screen:
 
     def __exit__(self, *exc_info: object) -> None:
         if self._live is not None:
-            self._console.control(
-                Control.clear(), Control.home()
-            )  # or tmux, if resized meanwhile, keeps rows of the picture
+            # Without this, tmux keeps rows of the view if it was resized meanwhile.
+            self._console.control(Control.clear(), Control.home())
             self._live.stop()
 
     def on_prediction(self, p: Prediction | FrameMessage, latency_s: float | None = None) -> None:
@@ -70,7 +70,7 @@ class Screen:
             self._live.refresh()
 
     def on_latents(self, frame: int, states: Float32) -> None:
-        """See `TerminalView.on_latents`; drawn with the next prediction."""
+        """See `TerminalView.on_latents`. The next prediction draws them."""
         self.view.on_latents(frame, states)
 
     def on_event(self, event: TurnEvent) -> None:
@@ -90,7 +90,7 @@ class Screen:
         self.view.on_level(levels_dbfs)
 
     def on_notice(self, text: str | None) -> None:
-        """See `TerminalView.on_notice`. Drawn at once: while something is wrong there may be no predictions."""
+        """See `TerminalView.on_notice`. Drawn at once: there may be no predictions meanwhile."""
         self.view.on_notice(text)
         if self._live is not None:
             self._live.refresh()
@@ -98,7 +98,7 @@ class Screen:
             self._print(f"{clock(self.view.tally.seconds):>7}  ! {text}")
 
     def _print(self, line: str) -> None:
-        """A line now, not when a buffer is full; what the output's encoding lacks becomes a question mark."""
+        """Print a line and flush. Characters that the encoding lacks become question marks."""
         encoding = self._console.encoding
         print(
             line.encode(encoding, "replace").decode(encoding), file=self._console.file, flush=True
@@ -106,7 +106,7 @@ class Screen:
 
 
 def can_draw(console: Console) -> bool:
-    """Whether the output is a terminal that can show the picture."""
+    """Return whether the output is a terminal that can show the view."""
     return (
         console.is_terminal and not console.is_dumb_terminal and console.encoding.startswith("utf")
     )

@@ -1,4 +1,7 @@
-"""Pictures of numbers in block characters: columns, bars, a clock. Plain text of known width; colours are the view's business."""
+"""Draws numbers in characters: column charts, bars, a clock.
+
+The results are plain text of known width. The view adds the colours.
+"""
 
 from __future__ import annotations
 
@@ -12,13 +15,14 @@ THRESHOLD = "┃"
 
 
 def column_rows(values: Sequence[float], rows: int) -> list[str]:
-    """A chart of columns, one character wide each.
+    """Return a column chart; each column is one character wide.
 
     Args:
-        values: heights in [0, 1]; NaN leaves the column empty, 0 is still a thin line so that one sees that something was measured.
+        values: heights in [0, 1]. NaN is an empty column. 0 is a thin line, which shows that a
+            value was measured.
         rows: height of the chart in lines.
     Returns:
-        Lines from the top down, each as long as `values`.
+        Lines from top to bottom, each as long as `values`.
     """
     heights = [
         0 if math.isnan(value) else max(1, round(_clip(value) * rows * 8)) for value in values
@@ -30,9 +34,10 @@ def column_rows(values: Sequence[float], rows: int) -> list[str]:
 
 
 def bar(value: float, width: int, threshold: float | None = None) -> str:
-    """A horizontal bar for a value in [0, 1], with the threshold marked; `width` characters.
+    """Return a horizontal bar of `width` characters for a value in [0, 1].
 
-    The whole of the bar is visible without colour: filled, and a dotted track for the rest.
+    A mark shows the threshold. The bar can be read without colour: the unfilled part is a dotted
+    track.
     """
     eighths = round(_clip(value) * width * 8)
     cells = ["█"] * (eighths // 8)
@@ -45,30 +50,29 @@ def bar(value: float, width: int, threshold: float | None = None) -> str:
 
 
 def threshold_cell(threshold: float, width: int) -> int:
-    """Where in a bar of `width` characters a threshold in [0, 1] lies."""
+    """Return the index of a threshold in [0, 1] in a bar of `width` characters."""
     return min(width - 1, int(_clip(threshold) * width))
 
 
 def level_share(level_dbfs: float, floor_dbfs: float = -60.0) -> float:
-    """A level as a share of a meter that begins at `floor_dbfs` and ends at full scale."""
+    """Map a level to [0, 1]: `floor_dbfs` and below to 0, full scale to 1."""
     return _clip(1 - level_dbfs / floor_dbfs)
 
 
 def clock(time_s: float) -> str:
-    """Minutes, seconds and tenths: 0:07.4."""
-    tenths = int(
-        time_s * 10 + 1e-6
-    )  # down, so that 59.96 s is not 0:60.0; times of frames are inexact in binary
+    """Format a time as minutes, seconds and tenths: 0:07.4."""
+    # Rounded down, so that 59.96 s is not 0:60.0. The times of frames are inexact in binary.
+    tenths = int(time_s * 10 + 1e-6)
     return f"{tenths // 600}:{tenths // 10 % 60:02d}.{tenths % 10}"
 
 
 def percent(probability: float) -> str:
-    """A probability as people write it: 82 %."""
+    """Format a probability as a percentage: 82 %."""
     return f"{round(100 * probability)} %"
 
 
 def fit(text: str, width: int) -> str:
-    """Text in exactly `width` characters, cut with an ellipsis or filled with spaces."""
+    """Return text of exactly `width` characters, cut with an ellipsis or padded with spaces."""
     return text.ljust(width) if len(text) <= width else text[: max(0, width - 1)] + "…"[:width]
 
 

@@ -1,4 +1,4 @@
-"""What happens in a conversation, in words for someone who has never heard of turn-taking."""
+"""Describes events in plain words, for a reader who does not know turn-taking."""
 
 from __future__ import annotations
 
@@ -9,13 +9,19 @@ from dataclasses import dataclass, field
 from ..prediction import EventType, TurnEvent
 from .terminal_shapes import percent
 
-Names = tuple[str, str]  # of (user, other speaker); "You" is addressed as the reader
+Names = tuple[str, str]  # of (user, other speaker); texts address the speaker "You" as "you"
 
-EXPLANATION = "One speaker has the floor. In a pause it is held, or it shifts to the other. turnstream hears both and foresees which of the two, 50 times a second."
+EXPLANATION = (
+    "One speaker has the floor. In a pause it is held, or it shifts to the other. "
+    "turnstream hears both and foresees which of the two, 50 times a second."
+)
 
-SPEAK = "Speak, pause in mid-sentence, go on, then finish: you hold the floor in the first pause, it shifts in the last. Can turnstream tell them apart?"
+SPEAK = (
+    "Speak, pause in mid-sentence, go on, then finish: you hold the floor in the first pause, "
+    "it shifts in the last. Can turnstream tell them apart?"
+)
 
-# A sign for each event on the time axis, and the one word that explains it.
+# For each event: its sign on the time axis, and a short label for the legend.
 MARKS: dict[EventType, tuple[str, str]] = {
     "start_of_turn": ("►", "begins"),
     "eager_end_of_turn": ("?", "done?"),
@@ -25,16 +31,17 @@ MARKS: dict[EventType, tuple[str, str]] = {
     "interruption": ("!", "cuts in"),
 }
 
-_RECENT_LATENCIES = 3000  # a minute of frames; older ones are forgotten
+_RECENT_LATENCIES = 3000  # a minute of frames; older latencies are dropped
 
 
 def event_words(event: TurnEvent, names: Names, end_threshold: float) -> str:
-    """One event as a sentence with its probability.
+    """Describe one event in a sentence, with its probability.
 
     Args:
-        event: what happened.
-        names: of both speakers.
-        end_threshold: the policy's; an end below it was decided by silence, or because the other began.
+        event: the event.
+        names: names of the user and the other speaker.
+        end_threshold: the policy's threshold for the end of a turn. If the probability of an end is
+            lower, silence or the other speaker's start decided it.
     """
     name, other = names[event.speaker], names[1 - event.speaker]
     reader = name == "You"
@@ -58,7 +65,7 @@ def event_words(event: TurnEvent, names: Names, end_threshold: float) -> str:
 
 
 def warning_words(message: str, names: Names) -> str:
-    """A warning about the audio with the speaker's name for the channel's number."""
+    """Return a warning about the audio, with the speaker's name in place of the channel number."""
     for channel, name in enumerate(names):
         message = message.replace(f"channel {channel}:", f"{name}:")
     return message
@@ -66,12 +73,13 @@ def warning_words(message: str, names: Names) -> str:
 
 @dataclass
 class Tally:
-    """What a session amounted to.
+    """Counts of one session.
 
     Attributes:
-        frames: predictions seen.
-        seconds: audio they cover.
-        latencies_s: of the latest predictions.
+        frames: number of predictions.
+        seconds: seconds of audio that the predictions cover.
+        events: number of events of each type.
+        latencies_s: latencies of the newest predictions, in seconds.
     """
 
     frames: int = 0
@@ -82,7 +90,12 @@ class Tally:
     )
 
     def add_frame(self, time_s: float, latency_s: float | None) -> None:
-        """Count one prediction; `time_s` is the audio heard until it."""
+        """Count one prediction.
+
+        Args:
+            time_s: seconds of audio until the prediction.
+            latency_s: latency of the prediction in seconds; None if not measured.
+        """
         self.frames += 1
         self.seconds = time_s
         if latency_s is not None:
@@ -90,17 +103,20 @@ class Tally:
 
     @property
     def latency_words(self) -> str | None:
-        """The median latency, None before any was measured."""
+        """The median latency as text; None before the first measurement."""
         return f"{1000 * statistics.median(self.latencies_s):.1f} ms" if self.latencies_s else None
 
     def summary(self) -> str:
-        """Two lines: seconds and predictions, and events."""
+        """Return two lines: seconds and predictions, and the counts of events."""
         counts = [
             f"{_count(self.events['end_of_turn'], 'turn')} ended",
             _count(self.events["backchannel"], "backchannel"),
         ]
         counts.append(_count(self.events["interruption"], "interruption"))
-        return f"{self.seconds:.1f} s of conversation, {_count(self.frames, 'prediction')}\n{', '.join(counts)}"
+        return (
+            f"{self.seconds:.1f} s of conversation, {_count(self.frames, 'prediction')}\n"
+            f"{', '.join(counts)}"
+        )
 
 
 def _in_sentence(name: str) -> str:
