@@ -1,1 +1,1 @@
-"""Two-channel conversations: real corpora, simulation, and the labels learned from them."""
+"""Two-channel dialogues: reading real corpora, simulating dialogues, and training labels."""

@@ -1,7 +1,8 @@
-"""Voice activity as frames and as segments, and a plain energy detector. Times in seconds, frames at 50 Hz unless told.
+"""Voice activity as frames and as segments, and a simple energy detector.
 
-The energy detector is for clean, close recordings (the simulator's utterances) and for trimming the edges that a
-robust detector (silero.py) finds in real calls.
+Times are in seconds. Frames are at 50 Hz unless stated otherwise. The energy detector is for clean
+close-talking recordings (the simulator's utterances). It also trims the edges that a robust
+detector (silero.py) finds in real calls.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 
 FRAME_RATE_HZ = 50.0
 LEVEL_RATE_HZ = 100.0  # short-time levels are measured every 10 ms
-SHORTEST_BURST_S = 0.04  # a burst of energy shorter than this is not even a part of speech
+SHORTEST_BURST_S = 0.04  # shorter bursts of energy are no speech
 SILENCE_DB = -120.0  # level given to digital silence
 
 Segment = tuple[float, float]  # start and end in seconds
@@ -22,7 +23,10 @@ Samples = NDArray[np.float32]
 
 
 def bridge_gaps(segments: Iterable[Segment], gap_s: float = 0.2) -> list[Segment]:
-    """Sort segments, merge those that overlap, and those less than `gap_s` apart (0.2 s is the usual inter-pausal unit)."""
+    """Sort segments, and merge those that overlap or lie less than `gap_s` apart.
+
+    The default of 0.2 s is the usual limit for inter-pausal units.
+    """
     merged: list[Segment] = []
     for start, end in sorted(segments):
         if merged and (start <= merged[-1][1] or start - merged[-1][1] < gap_s - 1e-9):
@@ -35,7 +39,7 @@ def bridge_gaps(segments: Iterable[Segment], gap_s: float = 0.2) -> list[Segment
 def segments_to_frames(
     segments: Sequence[Sequence[Segment]], frames: int, frame_rate_hz: float = FRAME_RATE_HZ
 ) -> BoolFrames:
-    """Activity of each speaker, (C, frames); edges are rounded to the nearest frame."""
+    """Activity of each speaker, (C, frames). Edges are rounded to the nearest frame."""
     active = np.zeros((len(segments), frames), bool)
     for row, speaker_segments in zip(active, segments, strict=True):
         for start, end in speaker_segments:
@@ -50,7 +54,7 @@ def runs(flags: BoolFrames) -> list[tuple[int, int]]:
 
 
 def level_db(audio: Samples, sample_rate_hz: int) -> NDArray[np.float32]:
-    """RMS of every 10 ms in dB re full scale, (N,) -> (T,); the last, incomplete 10 ms are left out."""
+    """RMS of every 10 ms in dB re full scale, (N,) -> (T,). An incomplete last block is dropped."""
     hop = round(sample_rate_hz / LEVEL_RATE_HZ)
     blocks = audio[: len(audio) // hop * hop].reshape(-1, hop)
     power = np.einsum("th,th->t", blocks, blocks, dtype=np.float64) / hop
@@ -63,7 +67,10 @@ def speech_threshold_db(
     below_peak_db: float = 35.0,
     least_contrast_db: float = 18.0,
 ) -> float:
-    """Level above which a clean utterance is speech: above the noise floor, not too far below the peak, never close to it."""
+    """Level in dB above which a clean utterance counts as speech.
+
+    It lies above the noise floor, not too far below the peak level, and never close to it.
+    """
     smooth = np.convolve(level, np.full(5, 0.2), mode="valid") if len(level) >= 5 else level
     floor, peak = np.percentile(smooth, 5), np.percentile(level, 95)
     return float(min(max(floor + noise_margin_db, peak - below_peak_db), peak - least_contrast_db))
@@ -77,8 +84,8 @@ def energy_segments(
     Args:
         audio: samples in [-1, 1], (N,).
         sample_rate_hz: of the audio.
-        gap_s: silences shorter than this belong to speech (stop closures last up to about 0.1 s).
-        shortest_s: what is shorter than this is a click or a breath.
+        gap_s: shorter silences count as speech (stop closures last up to about 0.1 s).
+        shortest_s: shorter sounds are dropped as clicks or breaths.
     Returns:
         Segments in seconds, in order; empty when there is no speech.
     """

@@ -1,8 +1,9 @@
-"""Who spoke when in a dialogue, from the best there is, alone or with what was heard.
+"""Who spoke when in a dialogue, from the best source there is, alone or with the audio.
 
-The manifest's `activity_from` chooses. Where it does not: the dialogue's activity file, else a detector run over its audio,
-else, where the detector is not installed, its words or segments. Times of words are exact only in some corpora (corpora/ says in which),
-and utterances that a transcriber marked hold pauses that are silences to a listener, hence that order.
+The manifest's `activity_from` chooses the source. Without it the order is: the dialogue's activity
+file; a detector that runs over the audio; and, where the detector is not installed, words, then
+segments. The reason for this order: word times are exact in some corpora only (see corpora/), and
+transcribed utterances include pauses that a listener hears as silence.
 """
 
 from __future__ import annotations
@@ -17,40 +18,42 @@ from .loading import duration_s, load_activity, load_audio, load_segments, load_
 from .manifest import Dialogue
 from .silero import SAMPLE_RATE_HZ, detect_activity, is_installed
 
-MOST_APART_S = 1.0  # lengths of a dialogue's audio and activity
-NAMES = {
+MOST_APART_S = 1.0  # largest difference between the lengths of audio and activity
+NAMES = {  # of ACTIVITY_SOURCES
     "activity": "activity file",
     "words": "words",
     "segments": "segments",
     "audio": "detector",
-}  # of ACTIVITY_SOURCES
+}
 
 
 def load_annotated(
     dialogue: Dialogue, sample_rate_hz: int
 ) -> tuple[Samples, BoolFrames, BoolFrames]:
-    """Audio (2, N) at the rate asked for, and activity and backchannel frames, each (2, T) at 50 Hz.
+    """Audio (2, N) at the given rate, and activity and backchannel frames, (2, T) each, 50 Hz.
 
     Raises:
-        DialogueError: the files cannot be read, hold nothing, or differ by more than 1 s in length.
-        MissingExtraError: as speech_activity.
+        DialogueError: the files cannot be read, are empty, or differ by more than 1 s in length.
+        MissingExtraError: as in speech_activity.
     """
     audio = load_audio(dialogue, sample_rate_hz)
     activity, backchannel = speech_activity(dialogue)
     if not audio.shape[1] or not activity.shape[1]:
         raise DialogueError(
-            f"dialogue {dialogue.id!r}: expected audio, got {audio.shape[1]} samples and {activity.shape[1]} frames of activity"
+            f"dialogue {dialogue.id!r}: expected audio, got {audio.shape[1]} samples "
+            f"and {activity.shape[1]} frames of activity"
         )
     audio_s, activity_s = audio.shape[1] / sample_rate_hz, activity.shape[1] / FRAME_RATE_HZ
     if abs(audio_s - activity_s) > MOST_APART_S:
         raise DialogueError(
-            f"dialogue {dialogue.id!r}: expected activity as long as the audio, {audio_s:.1f} s, got {activity_s:.1f} s"
+            f"dialogue {dialogue.id!r}: expected activity as long as the audio, "
+            f"{audio_s:.1f} s, got {activity_s:.1f} s"
         )
     return audio, activity, backchannel
 
 
 def activity_source(dialogue: Dialogue) -> str:
-    """What says who spoke when: "activity file", "words", "segments" or "detector" (Silero VAD)."""
+    """Name of the source: "activity file", "words", "segments" or "detector" (Silero VAD)."""
     if dialogue.activity_from:
         return NAMES[dialogue.activity_from]
     if dialogue.activity is not None:
@@ -65,9 +68,11 @@ def activity_source(dialogue: Dialogue) -> str:
 
 @lru_cache(maxsize=512)
 def speech_activity(dialogue: Dialogue) -> tuple[BoolFrames, BoolFrames]:
-    """Activity and backchannel frames, each (2, T) at 50 Hz; only an activity file knows backchannels.
+    """Activity and backchannel frames, (2, T) each, 50 Hz.
 
-    Silences of a speaker shorter than 0.2 s are bridged, except in an activity file, which is taken as it is.
+    Backchannels are known from activity files only; otherwise these frames are all False. Silences
+    of one speaker shorter than 0.2 s are bridged, except in an activity file, which is used
+    unchanged.
 
     Raises:
         DialogueError: the files cannot be read.

@@ -1,4 +1,4 @@
-"""Who speaks in a simulated dialogue: two voices of different people, usually from the same set of recordings."""
+"""Choice of the two voices of a simulated dialogue, usually from the same set of recordings."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ import numpy as np
 from .synthesis import INTERJECTIONS_SET, SYNTHETIC_SET
 from .utterances import SAMPLE_RATE_HZ, UNKNOWN, Utterance, UtterancePool, is_validation_speaker
 
-ENOUGH_SPEECH_S = 75.0  # a voice with less borrows from voices alike
+ENOUGH_SPEECH_S = 75.0  # a voice with less also uses utterances of similar speakers
 SAME_SET_SHARE = 0.75
 
 
 class Cast:
     """The speakers of one split, by set.
 
-    Sets with more speakers and more hours are drawn more often, but far less than in proportion; synthetic ones and those whose
-    sentence ends are unknown, less.
+    Sets with more speakers and more hours are drawn more often, but much less than in proportion.
+    Synthetic sets, and sets with mostly unknown sentence ends, are drawn less often.
     """
 
     def __init__(self, pool: UtterancePool, split: str) -> None:
@@ -41,9 +41,8 @@ class Cast:
         utterances = [u for speaker in self.sets[name].values() for u in speaker]
         hours = sum(u.offset - u.onset for u in utterances) / SAMPLE_RATE_HZ / 3600
         known = 0.4 if np.mean([u.finished == UNKNOWN for u in utterances]) > 0.5 else 1.0
-        synthetic = (
-            0.5 if name == SYNTHETIC_SET else 1.0
-        )  # all its speakers are one voice, but only they talk as people do
+        # All speakers of the synthetic set are one voice, but they alone say conversational text.
+        synthetic = 0.5 if name == SYNTHETIC_SET else 1.0
         return float(
             min(hours, 2.0) ** 0.5 * min(1.0, len(self.sets[name]) / 20) ** 0.4 * known * synthetic
         )
@@ -53,7 +52,10 @@ class Cast:
         return sum(len(speakers) for speakers in self.sets.values())
 
     def draw_pair(self, rng: np.random.Generator, machine: bool) -> list[list[Utterance]]:
-        """Utterances of two voices that share no speaker; with `machine` the second is synthetic, if there are such voices."""
+        """Return the utterances of two voices that share no speaker.
+
+        With `machine` the second voice is synthetic, if there is a synthetic set.
+        """
         first_set = str(rng.choice(self._names, p=self._shares))
         first = self._voice(rng, first_set, set())
         taken = {u.speaker for u in first}
@@ -83,7 +85,7 @@ class Cast:
             (name for name in free if name != anchor),
             key=lambda name: abs(np.log((speakers[name][0].pitch_hz or 1.0) / max(pitch, 1.0))),
         )
-        # Half of the voices left stay for the other side.
+        # The first voice takes at most half of the other speakers, so that some are left.
         for name in others[: (len(free) - 1) // 2 if not taken else len(others)]:
             if self._speech_s(voice) >= ENOUGH_SPEECH_S:
                 break

@@ -1,7 +1,8 @@
-"""What lies between a mouth and the model: microphone, room, noise (noise.py), the other channel heard in this one (crosstalk.py),
-level (level.py), the line (telephone.py), and a second channel that is silent.
+"""The channel between mouth and model: microphone, room, noise, crosstalk, level and line.
 
-Everything is drawn per dialogue and per side, so that the recording says nothing about who holds the floor.
+noise.py, crosstalk.py, level.py and telephone.py hold the parts. In some dialogues the second
+channel is silent. All effects are drawn per dialogue and per side, so that the recording conditions
+say nothing about who holds the floor.
 """
 
 from __future__ import annotations
@@ -25,11 +26,11 @@ from .telephone import Line, draw_lines, over_line
 from .utterances import SAMPLE_RATE_HZ
 
 NOMINAL_DB = -26.0  # RMS of speech, dB re full scale
-CLEAN_SHARE = 0.3  # dialogues of two headsets: no room, no noise but a little hiss
+CLEAN_SHARE = 0.3  # share of dialogues with headsets: no room, no noise except a little hiss
 MONO_SHARE = 0.1  # the second channel is digital silence
 ROOM_SHARE = 0.4
 NOISE_SHARE = 0.55
-SILENT_LINE_SHARE = 0.12  # digital silence where a channel does not speak
+SILENT_LINE_SHARE = 0.12  # sides with digital silence between speech
 WANDER_SHARE, GAIN_CONTROL_SHARE, GATE_SHARE = 0.2, 0.15, 0.15
 CLIPPING_SHARE, OFFSET_SHARE = 0.03, 0.05
 REFUSED_LICENCES = ("share alike", "sharealike", "-sa")
@@ -37,11 +38,11 @@ REFUSED_LICENCES = ("share alike", "sharealike", "-sa")
 
 @dataclass
 class Surroundings:
-    """What to draw from; empty lists mean none.
+    """Sounds to draw from; an empty list means none.
 
     Attributes:
-        rooms: impulse responses, direct sound at 0.
-        noises: recordings of more than a second.
+        rooms: impulse responses; the direct sound is at sample 0.
+        noises: recordings longer than one second.
         babble: tracks of several voices at once, made by `noise.babble` from speech of this split.
     """
 
@@ -51,10 +52,11 @@ class Surroundings:
 
 
 def read_surroundings(folder: Path) -> Surroundings:
-    """Impulse responses in `rooms/` and noises anywhere under `noise/`; both folders may be missing.
+    """Read impulse responses from `rooms/` and noises from `noise/` and its subfolders.
 
-    `rooms/manifest.csv` has columns file and licence; rooms under a share-alike licence are left out. Noises have no list and
-    no licences here: every audio file (.ogg, .wav, .flac) is used, so what may not be used must not be in the folder.
+    Both folders may be missing. `rooms/manifest.csv` has the columns file and licence; rooms under
+    a share-alike licence are left out. Noises have no manifest and no licence check: every .ogg,
+    .wav and .flac file is used.
 
     Raises:
         DialogueError: rooms/manifest.csv lacks a column, or an audio file cannot be read.
@@ -66,7 +68,8 @@ def read_surroundings(folder: Path) -> Surroundings:
             table = csv.DictReader(lines, restval="")
             if {"file", "licence"} - set(table.fieldnames or ()):
                 raise DialogueError(
-                    f"{manifest}: expected columns file and licence, got {', '.join(table.fieldnames or ['an empty file'])}"
+                    f"{manifest}: expected columns file and licence, "
+                    f"got {', '.join(table.fieldnames or ['an empty file'])}"
                 )
             for row in table:
                 if not any(word in row["licence"].lower() for word in REFUSED_LICENCES):
@@ -103,11 +106,11 @@ def through_channel(
     surroundings: Surroundings,
     rng: np.random.Generator,
 ) -> NDArray[np.int16]:
-    """What the two channels would have recorded.
+    """Simulate the recording of both channels.
 
     Args:
-        dry: both speakers alone and clean, (2, N) at 16 kHz.
-        speaking: their activity, (2, T) at 50 Hz, to measure levels where there is speech.
+        dry: clean sound of each speaker alone, (2, N) at 16 kHz.
+        speaking: activity of both, (2, T) at 50 Hz; levels are measured where there is speech.
         surroundings: rooms and noises.
         rng: draws everything.
     Returns:
@@ -135,7 +138,7 @@ def _at_microphone(
     rng: np.random.Generator,
     clean: bool,
 ) -> Samples:
-    """One speaker in a room with its noise, speech at NOMINAL_DB."""
+    """One speaker in a room with noise; the speech is at NOMINAL_DB."""
     spoken = np.repeat(speaking, SAMPLE_RATE_HZ // 50)[: len(dry)]
     level = float(np.sqrt(np.mean(dry[: len(spoken)][spoken] ** 2))) if spoken.any() else 0.05
     nominal = 10 ** (NOMINAL_DB / 20)
@@ -163,7 +166,7 @@ def _hiss_snr_db(rng: np.random.Generator, clean: bool) -> float:
 
 
 def _microphone(dry: Samples, rng: np.random.Generator) -> Samples:
-    """A tilt and a low cut, different for every side."""
+    """Apply a random spectral tilt and a low cut."""
     tilt = rng.uniform(-0.35, 0.35)
     tilted = dry.copy()
     tilted[1:] -= np.float32(tilt) * dry[:-1]
@@ -176,7 +179,7 @@ def _microphone(dry: Samples, rng: np.random.Generator) -> Samples:
 
 
 def _equipment(side: Samples, line: Line, rng: np.random.Generator) -> Samples:
-    """Gains, gates and the line, (N,); within full scale except where it will be clipped."""
+    """Apply gains, gate and line, (N,). The result is within full scale unless it clips."""
     if rng.random() < WANDER_SHARE:
         side = wander(side, rng)
     if rng.random() < GAIN_CONTROL_SHARE:

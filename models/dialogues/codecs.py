@@ -1,7 +1,8 @@
-"""Speech codecs of telephone and internet lines, there and back through libsndfile in memory, aligned to the sample.
+"""Speech codecs of telephone and internet lines. Encoding and decoding run in memory.
 
-Figures are for one channel of 4 minutes on one core: the two logarithmic ones 0.03 s, ADPCM 0.1 s, GSM 0.6 s, MP3 1 s,
-Opus 1.8 s at 8 kHz and 6 s at 16 kHz; the shares with which a line draws them follow from that.
+libsndfile does the coding. The result is aligned with the input to the sample. Time for 4 minutes
+of one channel on one core: mu-law and A-law 0.03 s, ADPCM 0.1 s, GSM 0.6 s, MP3 1 s, Opus 1.8 s at
+8 kHz and 6 s at 16 kHz. Slow codecs are drawn less often for this reason (telephone.py).
 """
 
 from __future__ import annotations
@@ -18,11 +19,11 @@ from .activity import Samples
 
 @dataclass(frozen=True)
 class Codec:
-    """One way to code speech.
+    """One speech codec.
 
     Attributes:
         container, subtype: libsndfile's names.
-        sample_rate_hz: of what is coded.
+        sample_rate_hz: sample rate of the coded sound.
     """
 
     container: str
@@ -40,12 +41,19 @@ MP3 = Codec("MP3", "MPEG_LAYER_III", 16000)
 
 
 def encode_decode(sound: Samples, codec: Codec) -> Samples:
-    """What the far end hears, (N,) like `sound`, at the codec's sample rate and without its delay."""
+    """Encode and decode a sound.
+
+    Args:
+        sound: samples in [-1, 1], (N,) at the codec's sample rate.
+        codec: must be available.
+    Returns:
+        (N,), aligned with `sound`: the codec's delay is removed.
+    """
     return _shifted(_round_trip(sound, codec), _delay_samples(codec), len(sound))
 
 
 def is_available(codec: Codec) -> bool:
-    """Can this libsndfile write it? Opus and MP3 came with 1.0.29 and 1.1."""
+    """Whether the installed libsndfile can write this codec (Opus needs 1.0.29, MP3 1.1)."""
     return codec.container in sf.available_formats() and codec.subtype in sf.available_subtypes(
         codec.container
     )
@@ -66,7 +74,7 @@ def _round_trip(sound: Samples, codec: Codec) -> Samples:
 
 @functools.cache
 def _delay_samples(codec: Codec) -> int:
-    """How much later than it went in a sound comes out, by cross-correlation of a second of noise in syllables."""
+    """Delay of a codec, measured by cross-correlation with a second of modulated noise."""
     rate = codec.sample_rate_hz
     noise = np.random.default_rng(0).standard_normal(rate)
     syllables = np.convolve(noise, np.hanning(8), "same") * (
@@ -81,7 +89,7 @@ def _delay_samples(codec: Codec) -> int:
 
 
 def _shifted(sound: Samples, delay: int, length: int) -> Samples:
-    """`sound` from `delay` on, (length,), zeros where there is none."""
+    """Return `length` samples of `sound` from index `delay`, with zeros outside of it."""
     start = max(delay, 0)
     kept = sound[start : start + length + min(delay, 0)]
     return np.pad(kept, (max(-delay, 0), length - len(kept) - max(-delay, 0))).astype(np.float32)

@@ -1,4 +1,4 @@
-"""One channel heard in the other: a headset that leaks, and the delayed echo of a line."""
+"""One channel audible in the other: leakage of a headset, and the delayed echo of a line."""
 
 from __future__ import annotations
 
@@ -18,7 +18,10 @@ LEAK_DELAY_S, ECHO_DELAY_S = (0.0, 0.02), (0.06, 0.4)
 def add_crosstalk(
     sides: Sequence[Samples], rooms: Sequence[Samples], rng: np.random.Generator
 ) -> list[Samples]:
-    """Both sides, (N,) each at about the same level, with some of the other in each, in one direction or in both."""
+    """Return both sides with leakage and echo of the other added, in one direction or in both.
+
+    The sides are (N,) each, at about the same level.
+    """
     leaks, echoes = rng.random() < LEAK_SHARE, rng.random() < ECHO_SHARE
     heard = [side.copy() for side in sides]
     for c in (0, 1):
@@ -30,7 +33,7 @@ def add_crosstalk(
 
 
 def leak(other: Samples, rng: np.random.Generator) -> Samples:
-    """What an ear-piece gives off: a band of the middle frequencies, quiet."""
+    """Return what leaks from an earpiece: a quiet, band-limited copy of the other side."""
     band = butter(
         1,
         (rng.uniform(150, 600), rng.uniform(1500, 6000)),
@@ -42,7 +45,7 @@ def leak(other: Samples, rng: np.random.Generator) -> Samples:
 
 
 def echo(other: Samples, rooms: Sequence[Samples], rng: np.random.Generator) -> Samples:
-    """What comes back from the far end: through its room when there is one to draw, else dull."""
+    """Return the echo from the far end: through one of the rooms, or else low-passed."""
     if rooms and rng.random() < 0.5:
         response = rooms[int(rng.integers(len(rooms)))][: SAMPLE_RATE_HZ // 4]
         reflected = oaconvolve(other, response / np.sqrt(np.sum(response**2)))[: len(other)]
@@ -54,7 +57,7 @@ def echo(other: Samples, rooms: Sequence[Samples], rng: np.random.Generator) -> 
 
 
 def delayed(sound: Samples, delay_s: float) -> Samples:
-    """`sound` later by `delay_s`, (N,) like it."""
+    """`sound` delayed by `delay_s`, (N,), with its length kept."""
     delay = min(round(delay_s * SAMPLE_RATE_HZ), len(sound))
     return np.pad(sound, (delay, 0))[: len(sound)]
 

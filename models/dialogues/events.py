@@ -1,14 +1,20 @@
-"""Turn events in voice activity: shifts and holds, long and short onsets, backchannels about to come, pauses.
+"""Turn events in voice activity: shifts, holds, onsets, backchannel windows and pauses.
 
-Every event is found from who spoke when, (2, T) at 50 Hz, and from nothing else. What is scored of an event (a silence, the
-speech before it, an onset) begins at least 3 s into the dialogue, so that a predictor has something to go by; pauses and
-mutual silences, which a deployed system meets at any time, are the exception.
+Every function finds its events from voice activity alone: who speaks when, (2, T) at 50 Hz.
+A predictor needs some context before it is scored. So the scored part of an event (a silence, the
+speech before it, an onset) starts at least 3 s into the dialogue. Pauses and mutual silences are
+the exception: a deployed system meets them at any time.
 
-Source: Ekstedt & Skantze 2022 and its published code; Roddy et al. 2018 for the least silence; LiveKit's eot-bench for
-pauses, which here are stricter about who takes the floor (find_pauses). Two things are looser here
-than in VAP's code: it wants the one speaker of the second before and after a silence to be
-active all through it, pauses of their own excepted, here it is enough that nobody else is; and it joins a speaker's activity
-across mutual silences before it looks for short ones, here a short stretch stands as it was annotated.
+Two rules are looser than in the published code of Ekstedt & Skantze:
+- Their code requires the only speaker in the second before and after a silence to be active for the
+  whole second, except for that speaker's own pauses. Here it is enough that the other speaker is
+  silent.
+- Their code joins a speaker's activity across mutual silences before it looks for short stretches.
+  Here each stretch stays as it was annotated.
+
+Source: Ekstedt & Skantze 2022 and their published code (voice activity projection); Roddy et al.
+2018 for the shortest mutual silence; LiveKit's eot-bench for pauses, with a stricter rule here for
+who takes the floor (see find_pauses).
 """
 
 from __future__ import annotations
@@ -24,22 +30,20 @@ from ...stream.errors import DialogueError
 from .activity import FRAME_RATE_HZ, BoolFrames, runs
 
 CONTEXT_S = 3.0  # nothing that starts earlier in the dialogue is scored
-LAST_SPEECH_S = 0.5  # of speech before a shift or hold
-LONG_ONSET_S = 1.0  # speech at least this long is long, at most this long short
-SHORT_MARGIN_S = 1.0  # of own silence on both sides of a short one
-BACKCHANNEL_WINDOW_S = 0.5  # before a short one
-AFTER_TURN_START_S, BEFORE_TURN_END_S = (
-    1.0,
-    2.0,
-)  # nobody is expected to give a backchannel between them, if none was given
+LAST_SPEECH_S = 0.5  # length of the speech before a shift or hold
+LONG_ONSET_S = 1.0  # shortest activity of a long onset, longest of a short one
+SHORT_MARGIN_S = 1.0  # silence of the same speaker on both sides of a short onset
+BACKCHANNEL_WINDOW_S = 0.5  # length of the window before a short onset
+# Distance of negative windows from the start and the end of the other speaker's activity.
+AFTER_TURN_START_S, BEFORE_TURN_END_S = 1.0, 2.0
 SHORTEST_PAUSE_S, LONGEST_HOLD_S = 0.2, 5.0
-FLOOR_S = 1.0  # of speech of the other speaker takes the floor, less does not
+FLOOR_S = 1.0  # speech that the other speaker needs to take the floor
 NOBODY = -1
 
 
 @dataclass(frozen=True)
 class Transition:
-    """A mutual silence after which the floor goes to the other speaker or stays.
+    """A mutual silence, after which the floor changes (shift) or stays (hold).
 
     Attributes:
         kind: "shift" or "hold".
@@ -57,12 +61,12 @@ class Transition:
 
 @dataclass(frozen=True)
 class Onset:
-    """Someone begins to speak: for long, or only shortly, as a backchannel is.
+    """The start of a stretch of speech, either long or short. Backchannels are short.
 
     Attributes:
         kind: "long" or "short".
-        speaker: who begins.
-        start_frame, end_frame: their uninterrupted activity, end exclusive.
+        speaker: who starts to speak.
+        start_frame, end_frame: the uninterrupted activity of this speaker, end exclusive.
     """
 
     kind: Literal["long", "short"]
@@ -73,12 +77,12 @@ class Onset:
 
 @dataclass(frozen=True)
 class BackchannelWindow:
-    """Half a second after which the listener gives a backchannel, or does not.
+    """A window of 0.5 s, after which the listener gives a backchannel or does not.
 
     Attributes:
         kind: "backchannel" or "none".
-        listener: who gives it, or would.
-        start_frame, end_frame: end exclusive.
+        listener: who gives the backchannel, or could give one.
+        start_frame, end_frame: the window, end exclusive.
     """
 
     kind: Literal["backchannel", "none"]
@@ -89,13 +93,14 @@ class BackchannelWindow:
 
 @dataclass(frozen=True)
 class Pause:
-    """One speaker's silence.
+    """A silence of one speaker.
 
     Attributes:
-        kind: "hold" if the speaker continues first, "end" if the other takes the floor: an end of turn.
-        speaker: who paused.
-        start_frame, end_frame: from the first silent frame until the speaker speaks again, or the
-            dialogue's end.
+        kind: "hold" if the speaker continues before the other speaks, "end" (end of turn) if the
+            other takes the floor.
+        speaker: who is silent.
+        start_frame: first silent frame.
+        end_frame: frame in which the speaker speaks again, or the end of the dialogue.
     """
 
     kind: Literal["hold", "end"]
@@ -111,18 +116,19 @@ def find_transitions(
     context_s: float = 1.0,
     not_before_s: float = CONTEXT_S,
 ) -> list[Transition]:
-    """All shifts and holds, in order of time.
+    """Return all shifts and holds, in order of time.
 
-    Speaker A, mutual silence of at least 0.25 s, then B (shift) or A (hold). In the 1 s before the silence only A is active,
-    in the 1 s after it only the next speaker; the silence starts at least 3 s into the dialogue. Where the dialogue ends less
-    than `context_s` after the silence, what is there counts.
+    A transition is speech of speaker A, then a mutual silence of at least 0.25 s, then speech of B
+    (shift) or of A (hold). Only A is active in the 1 s before the silence, and only the next
+    speaker in the 1 s after it. The silence starts at least 3 s into the dialogue. If the dialogue
+    ends less than `context_s` after the silence, the speech up to its end decides.
 
     Args:
         activity: (2, T).
-        frame_rate_hz: of the activity.
-        least_silence_s: shorter mutual silences are neither.
-        context_s: in this time before and after, only the one speaker may be active.
-        not_before_s: the silence starts no earlier.
+        frame_rate_hz: frame rate of the activity.
+        least_silence_s: shortest mutual silence that counts.
+        context_s: time before and after the silence in which only one speaker may be active.
+        not_before_s: earliest start of a silence.
     Raises:
         DialogueError: activity is not (2, T).
     """
@@ -147,7 +153,14 @@ def find_transitions(
 
 
 def with_last_speech(activity: BoolFrames, transitions: Sequence[Transition]) -> list[Transition]:
-    """Those of an activity's transitions before which 0.5 s were spoken without a break, all of it 3 s into the dialogue."""
+    """Return the transitions that follow 0.5 s of unbroken speech of the previous speaker.
+
+    This speech must start at least 3 s into the dialogue.
+
+    Args:
+        activity: (2, T).
+        transitions: the transitions of this activity.
+    """
     length, first = _frames(LAST_SPEECH_S), _frames(CONTEXT_S)
     return [
         t
@@ -158,11 +171,12 @@ def with_last_speech(activity: BoolFrames, transitions: Sequence[Transition]) ->
 
 
 def find_onsets(activity: BoolFrames) -> list[Onset]:
-    """Long and short onsets, in order of time.
+    """Return long and short onsets, in order of time.
 
-    Long: the onset after a shift (find_transitions) whose activity lasts at least 1 s without a break. Short: activity of at
-    most 1 s with at least 1 s of own silence on both sides, all of it within the dialogue, whatever the other speaker does.
-    An onset of exactly 1 s that is both counts as long.
+    A long onset follows a shift (find_transitions), and its activity lasts at least 1 s without a
+    break. A short onset has activity of at most 1 s, and at least 1 s of silence of the same
+    speaker on both sides. These silences must lie within the dialogue. What the other speaker does
+    is ignored. An onset of exactly 1 s that fits both rules is long.
 
     Args:
         activity: (2, T).
@@ -192,10 +206,12 @@ def find_onsets(activity: BoolFrames) -> list[Onset]:
 
 
 def find_backchannel_windows(activity: BoolFrames) -> list[BackchannelWindow]:
-    """The 0.5 s before every short onset, and as negatives those in which nobody is about to give one; in order of time.
+    """Return windows of 0.5 s before a backchannel, and negative windows, in order of time.
 
-    Negatives lie inside the other speaker's long activity, at least 1 s after its start and 2 s before its end: windows side
-    by side, as many as fit. A pause of that speaker's, in which the listener was silent too, does not end the activity.
+    Every short onset counts as a backchannel, and the 0.5 s before it are a positive window.
+    Negative windows lie inside a long activity of the other speaker, at least 1 s after its start
+    and 2 s before its end. They lie side by side, as many as fit. A pause of that speaker does not
+    end the activity if the listener is silent in it too.
 
     Args:
         activity: (2, T).
@@ -229,24 +245,28 @@ def find_backchannel_windows(activity: BoolFrames) -> list[BackchannelWindow]:
 
 
 def find_pauses(turns: BoolFrames) -> list[Pause]:
-    """Pauses of at least 0.2 s that begin while the other is silent, speaker by speaker.
+    """Return pauses of at least 0.2 s that start while the other is silent, speaker by speaker.
 
-    Breaks of either speaker that are shorter than 0.2 s count as speech. The pause lasts until its
-    speaker speaks again. It is
+    Breaks shorter than 0.2 s, of either speaker, count as speech. A pause lasts until its speaker
+    speaks again. It is
 
-    - a hold if the other says nothing in it and it lasts at most 5 s;
-    - an end of turn if the other takes the floor: they begin to speak in the pause, and all that they
-      begin in it adds up to at least 1 s. Their silences of 0.2 s and more add nothing, and speech that
-      is not over when the speaker speaks again counts to its own end: nobody loses the floor by a
-      "mhm" of the other.
+    - a hold if the other says nothing during the pause and the pause lasts at most 5 s;
+    - an end of turn if the other takes the floor: speech that the other starts during the pause
+      adds up to at least 1 s. Silences of 0.2 s and more inside this speech do not count. Speech
+      that is not over when the first speaker speaks again counts to its own end.
 
-    All other pauses are left out: the other says less than 1 s before the speaker continues (a short
-    answer and a backchannel cannot be told apart by rule), the other was already speaking when the
-    pause began, the hold is longer than 5 s, or the dialogue ends first. If both begin to speak in the
-    same frame, it is a hold.
+    By this rule nobody loses the floor to a short "mhm". All other pauses are left out:
+
+    - The other says less than 1 s before the speaker continues. No rule can tell a short answer
+      from a backchannel.
+    - The other was already speaking when the pause started.
+    - The hold is longer than 5 s.
+    - The dialogue ends first.
+
+    If both start to speak in the same frame, the pause is a hold.
 
     Args:
-        turns: activity that can take the floor, (2, T): known backchannels are better taken out.
+        turns: activity that can take the floor, (2, T). Known backchannels are best removed first.
     Raises:
         DialogueError: turns are not (2, T).
     """
@@ -268,12 +288,16 @@ def find_pauses(turns: BoolFrames) -> list[Pause]:
 
 
 def floor_around(turns: BoolFrames) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """For every frame: who spoke alone last, up to and including it, and who is the next to be active, after it.
+    """Return for every frame who last spoke alone and who is active next.
+
+    The first includes the frame itself, the second starts after it.
 
     Args:
         turns: activity that can take the floor, (2, T).
     Returns:
-        Two (T,) of speakers: NOBODY before anyone has spoken alone, after the last activity, and where both start at once.
+        The last and the next speaker, (T,) each. The last one is NOBODY until somebody has spoken
+        alone. The next one is NOBODY after the last activity, and where both speakers are active in
+        that next frame.
     Raises:
         DialogueError: turns are not (2, T).
     """
@@ -284,7 +308,7 @@ def floor_around(turns: BoolFrames) -> tuple[NDArray[np.int64], NDArray[np.int64
         if frames
         else np.zeros(0, np.int64)
     )
-    padded = np.append(speaker, NOBODY)  # so that index -1 and T are nobody
+    padded = np.append(speaker, NOBODY)  # indices -1 and T give NOBODY
     last = np.maximum.accumulate(np.where(speaker != NOBODY, np.arange(frames), -1))
     active = np.where(turns.any(axis=0), np.arange(frames), frames)
     upcoming = np.append(np.minimum.accumulate(active[::-1])[::-1], frames)[1:]
@@ -292,7 +316,7 @@ def floor_around(turns: BoolFrames) -> tuple[NDArray[np.int64], NDArray[np.int64
 
 
 def _without_short_breaks(active: BoolFrames) -> BoolFrames:
-    """One speaker's activity, (T,), with every silence between two stretches filled that is shorter than a pause."""
+    """Fill silences shorter than a pause in the activity of one speaker, (T,)."""
     filled = active.copy()
     for start, end in runs(~active):
         if start > 0 and end < len(active) and end - start < _frames(SHORTEST_PAUSE_S):
@@ -301,7 +325,7 @@ def _without_short_breaks(active: BoolFrames) -> BoolFrames:
 
 
 def _without_own_pauses(activity: BoolFrames) -> BoolFrames:
-    """Activity with every mutual silence filled that has the same speaker before and after it, (2, T)."""
+    """Fill every mutual silence that has the same activity before and after it, (2, T)."""
     filled = activity.copy()
     for start, end in runs(~np.any(activity, axis=0)):
         if (

@@ -1,7 +1,11 @@
-"""How complete a turn sounds at each place where its recorded speaker could stop: ends, inner pauses, quiet spots between words.
+"""Scores of turn completeness for the clips of a decoded set, on disk.
 
-A judge (teachers/judge.py) says so once for every clip of a decoded set. The simulator lets turns end where they sound complete and be held
-where they do not, and the network learns to say what the judge said. A folder of scores holds one file a set, named like the set's folder.
+A score (0-1) says how complete a turn would sound if it ended at a given sample of a clip. There
+are scores for all places where the recorded speaker could stop: the end, inner pauses, and quiet
+spots between words. A judge (teachers/judge.py) scores each clip once. The simulator prefers to end
+turns where they sound complete, and to pause where they do not. The network learns to predict the
+scores.
+A folder of scores holds one file per set, named after the set's folder.
 """
 
 from __future__ import annotations
@@ -13,7 +17,12 @@ import numpy as np
 
 
 def write_finality(path: Path, rows: Iterable[tuple[int, int, float]]) -> None:
-    """Keep (clip, place, score) of a decoded set: index of the clip in it, sample of the clip, 0-1."""
+    """Write the scores of a decoded set.
+
+    Args:
+        path: .npz file to write.
+        rows: (clip, place, score): index of the clip in the set, sample in the clip, score in 0-1.
+    """
     listed = list(rows)
     clips, places, values = zip(*listed, strict=True) if listed else ((), (), ())
     unfinished = path.with_name(f"unfinished-{path.name}")
@@ -27,7 +36,7 @@ def write_finality(path: Path, rows: Iterable[tuple[int, int, float]]) -> None:
 
 
 def read_finality(path: Path) -> dict[int, dict[int, float]]:
-    """Scores of a decoded set by clip and place; empty when there is no such file."""
+    """Return the scores of a decoded set by clip and place; empty if there is no such file."""
     if not path.is_file():
         return {}
     scores: dict[int, dict[int, float]] = {}

@@ -1,4 +1,4 @@
-"""What the network is asked to say of every frame, computed from who spoke when."""
+"""Training targets of every frame, computed from voice activity."""
 
 from __future__ import annotations
 
@@ -11,18 +11,14 @@ from ..projection import UNKNOWN, projection_classes
 from .activity import runs
 
 BACKCHANNEL_LEAD_S = 0.5  # a backchannel is predicted this long before it starts
-BRIDGED_PAUSE_S = (
-    0.2  # shorter silences inside a speaker's speech do not end it (articulation, stops)
-)
-DECISIVE_SILENCE_S = 1.2  # frames of a mutual silence up to here weigh fully in the loss of the floor: later ones decide less, and are many
-DECISIVE_SPEECH_S = 0.5  # and the speech this long before its end half
+BRIDGED_PAUSE_S = 0.2  # shorter silences are part of speech (stop closures)
+# Weights in the loss of next_holder. The first 1.2 s of a mutual silence have weight 1: later
+# frames are many, and decide less. The last 0.5 s of a stretch of speech have weight 0.5.
+DECISIVE_SILENCE_S = 1.2
+DECISIVE_SPEECH_S = 0.5
 IDLE_WEIGHT = 0.02  # all other frames
-JUDGED_WEIGHT = (
-    1.0  # frames of speech of which a judge said how complete the turn would be if it ended there
-)
-JUDGED_SHARE = (
-    0.5  # of the label in a silence that a judge has heard; the rest is what happened then
-)
+JUDGED_WEIGHT = 1.0  # frames of speech with a turn completeness score
+JUDGED_SHARE = 0.5  # share of the score in the target of a silence; the rest is what happened
 
 _SILENT, _OVERLAP = 0, 3  # states of the floor; 1 and 2 are the first and the second speaker alone
 
@@ -32,14 +28,15 @@ class FrameLabels:
     """Targets of T frames.
 
     Attributes:
-        vad: (2, T) bool, is speaking, backchannels included.
-        projection: (T,) int64 class of the next 2 s, UNKNOWN at the end.
-        next_holder: (T,) int64, who holds the floor next, UNKNOWN at the end.
-        next_second: (T,) float32, probability that it is the second speaker: what happened, and where a judge of turn completeness was asked,
-            what it said; 0.5 where unknown.
-        next_weight: (T,) float32, how much a frame counts in the loss of next_holder.
-        backchannel: (2, T) bool, is, or within BACKCHANNEL_LEAD_S will be, giving a backchannel.
-        finality: (2, T) float32, how finished the speaker's last words sound, 0-1; NaN where unknown.
+        vad: (2, T) bool, whether the speaker is active, backchannels included.
+        projection: (T,) int64, class of the voice activity in the next 2 s; UNKNOWN at the end.
+        next_holder: (T,) int64, who holds the floor next; UNKNOWN at the end.
+        next_second: (T,) float32, probability that the second speaker is next, from what happened
+            and from the score of a turn completeness judge where there is one; 0.5 where unknown.
+        next_weight: (T,) float32, weight of the frame in the loss of next_holder.
+        backchannel: (2, T) bool, whether the speaker gives a backchannel now or within
+            BACKCHANNEL_LEAD_S.
+        finality: (2, T) float32, turn completeness in 0-1; NaN where unknown.
     """
 
     vad: NDArray[np.bool_]
@@ -58,14 +55,15 @@ def label_frames(
     bin_edges_s: tuple[float, ...],
     finality: NDArray[np.floating] | None = None,
 ) -> FrameLabels:
-    """Targets from voice activity.
+    """Compute targets from voice activity.
 
     Args:
-        activity: (2, T), every kind of speech.
-        backchannel: (2, T), the frames of it that are backchannels.
-        frame_rate_hz: of both.
-        bin_edges_s: of the projection.
-        finality: (2, T), where a teacher judged it.
+        activity: (2, T), all kinds of speech.
+        backchannel: (2, T), the part of the activity that is backchannels.
+        frame_rate_hz: frame rate of both.
+        bin_edges_s: bins of the voice activity projection.
+        finality: (2, T), turn completeness where a judge scored it, else NaN; None if there are no
+            scores.
     """
     turns = bridge_short_pauses(activity & ~backchannel, round(BRIDGED_PAUSE_S * frame_rate_hz))
     holder, weight = next_holder(turns, frame_rate_hz)
@@ -92,17 +90,21 @@ def _with_judgement(
     turns: NDArray[np.bool_],
     judged: NDArray[np.float32],
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Probability that the second speaker is next, and weights, (T,) each, with what a judge said of the one who speaks, or spoke last, alone.
+    """Combine what happened next with the judge's scores.
 
-    While somebody speaks alone the label is what would follow if the words ended there. In a mutual silence it is part of the label,
-    since one recording shows one of the things that could have happened.
+    The score used is that of the speaker who speaks alone, or did so last. While one speaks alone,
+    the score becomes the target: who would be next if the turn ended there. In a mutual silence the
+    score is only a part of the target, since a recording shows just one of the possible
+    continuations.
+
+    Returns:
+        Probability that the second speaker is next, and weights, (T,) each.
     """
     second = np.where(holder == UNKNOWN, 0.5, holder).astype(np.float32)
     frames = np.arange(len(holder))
     alone = turns[0] != turns[1]
-    last = np.maximum.accumulate(
-        np.where(alone, frames, -1)
-    )  # the newest frame in which one speaker was alone
+    # The latest frame in which one speaker was alone.
+    last = np.maximum.accumulate(np.where(alone, frames, -1))
     speaker = np.where(last >= 0, turns[1, last], 0).astype(np.int64)
     said = judged[speaker, frames]
     known = ~np.isnan(said) & (last >= 0) & ~(turns[0] & turns[1])
@@ -115,7 +117,7 @@ def _with_judgement(
 
 
 def bridge_short_pauses(activity: NDArray[np.bool_], frames: int) -> NDArray[np.bool_]:
-    """Fill the silences shorter than `frames` between two stretches of the same speaker's activity, (2, T)."""
+    """Fill silences shorter than `frames` inside the activity of each speaker, (2, T)."""
     bridged = activity.copy()
     for speaker in (0, 1):
         for start, end in runs(~activity[speaker]):
@@ -127,26 +129,27 @@ def bridge_short_pauses(activity: NDArray[np.bool_], frames: int) -> NDArray[np.
 def next_holder(
     turns: NDArray[np.bool_], frame_rate_hz: float
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """Who holds the floor next, and how much each frame should count.
+    """Who holds the floor next, and the weight of each frame.
 
-    During silence: whoever speaks next. While one speaks alone: whoever speaks once that stretch of speech has ended,
-    where an overlap after which the same speaker goes on does not end it. During overlap: whoever is left alone.
+    - In silence: who speaks next.
+    - While one speaks alone: who speaks after the end of this stretch of speech. An overlap does
+      not end the stretch if the same speaker continues after it.
+    - In overlap: who is left alone.
 
     Args:
         turns: (2, T) activity without backchannels.
+        frame_rate_hz: frame rate of the activity.
     Returns:
-        (T,) speaker or UNKNOWN, and (T,) weights.
+        Speaker or UNKNOWN, (T,), and weights, (T,).
     """
     frames = turns.shape[1]
     floor = turns[0].astype(np.int64) + 2 * turns[1]
     edges = np.unique(np.concatenate([np.array([0, frames]), np.nonzero(np.diff(floor))[0] + 1]))
     states = floor[edges[:-1]]
-    follows = np.full(
-        len(states) + 2, UNKNOWN, np.int64
-    )  # label of each stretch; two beyond the end are unknown
-    ends = np.append(
-        edges[1:], [frames, frames]
-    )  # frame at which the stretch of speech that a label is about ends
+    # Target of each stretch. The two entries beyond the end stay UNKNOWN.
+    follows = np.full(len(states) + 2, UNKNOWN, np.int64)
+    # End frame of each stretch of speech, including overlaps that do not end it.
+    ends = np.append(edges[1:], [frames, frames])
     padded = np.append(states, [_SILENT, _SILENT])
     for i in range(len(states) - 1, -1, -1):
         after = i + 1
@@ -155,7 +158,7 @@ def next_holder(
             follows[i] = padded[after] - 1 if alone else follows[after]
         elif padded[after] == _OVERLAP:
             left = padded[after + 1]
-            if left == states[i]:  # goes on alone: still the same stretch
+            if left == states[i]:  # continues alone: still the same stretch
                 follows[i], ends[i] = follows[after + 1], ends[after + 1]
             else:
                 follows[i] = left - 1 if left in (1, 2) else follows[after + 1]

@@ -1,6 +1,7 @@
-"""What equipment does to level: slow wander, jumps, automatic gain control, a gate that closes in pauses, comfort noise, clipping.
+"""Level changes by recording equipment: wander, gain control, noise gate and clipping.
 
-Every decision is taken from the channel's own sound and past, never from the labels, as in the equipment itself.
+A gate may add comfort noise. Every effect depends on the sound of its own channel and on chance,
+never on the labels, as in real equipment.
 """
 
 from __future__ import annotations
@@ -13,11 +14,11 @@ from .activity import Samples
 from .noise import hiss
 from .utterances import SAMPLE_RATE_HZ
 
-STEP_SAMPLES = SAMPLE_RATE_HZ // 100  # gains change every 10 ms, in a line between
+STEP_SAMPLES = SAMPLE_RATE_HZ // 100  # one gain every 10 ms, linear between
 
 
 def wander(side: Samples, rng: np.random.Generator) -> Samples:
-    """A distance from the microphone that changes: up to some dB over many seconds, now and then a jump."""
+    """Change the level as if the speaker moved: by some dB over many seconds, with rare jumps."""
     duration_s = len(side) / SAMPLE_RATE_HZ
     knots_s = np.cumsum(rng.uniform(3, 20, int(duration_s / 3) + 2)) - 3
     gain_db = np.interp(np.arange(_steps(side)) / 100, knots_s, rng.normal(0, 2.5, len(knots_s)))
@@ -27,7 +28,10 @@ def wander(side: Samples, rng: np.random.Generator) -> Samples:
 
 
 def gain_control(side: Samples, speech_db: float, rng: np.random.Generator) -> Samples:
-    """Pull loudness towards `speech_db` (RMS, dB re full scale) with a time constant of seconds; pauses do not count."""
+    """Pull the speech level towards `speech_db` (RMS, dB re full scale), ignoring pauses.
+
+    The time constant is drawn, 0.3 to 3 s.
+    """
     level_db = _level_db(side)
     heard = level_db > speech_db - 20
     pole = np.exp(-1 / (100 * rng.uniform(0.3, 3.0)))
@@ -40,12 +44,14 @@ def gain_control(side: Samples, speech_db: float, rng: np.random.Generator) -> S
 
 
 def gate(side: Samples, speech_db: float, rng: np.random.Generator) -> Samples:
-    """Noise suppression of the simple kind: quiet stretches are turned down after a hang-over, sometimes filled with comfort noise.
+    """Attenuate quiet stretches after a hang-over time, like a simple noise suppressor.
+
+    Sometimes comfort noise fills the closed stretches.
 
     Args:
         side: samples, (N,).
-        speech_db: RMS of its speech, dB re full scale.
-        rng: draws threshold, hang-over, depth and whether there is comfort noise.
+        speech_db: RMS of the speech in it, dB re full scale.
+        rng: draws threshold, hang-over time, depth and whether there is comfort noise.
     """
     level_db = _level_db(side)
     above_noise_db = float(np.percentile(level_db, 10)) + 5
@@ -55,7 +61,7 @@ def gate(side: Samples, speech_db: float, rng: np.random.Generator) -> Samples:
     last_loud = np.maximum.accumulate(np.where(loud, steps, -hangover - 1))
     open_ = (steps - last_loud <= hangover).astype(np.float64)
     pole = rng.uniform(0.0, 0.85)
-    opening = np.maximum(open_, _smooth(open_, pole))  # opens at once, closes softly
+    opening = np.maximum(open_, _smooth(open_, pole))  # opens at once, closes smoothly
     depth_db = rng.uniform(10, 40) if rng.random() < 0.6 else 90.0
     gated = _with_gain(side, -depth_db * (1 - opening))
     if rng.random() < 0.4:
@@ -71,7 +77,7 @@ def gate(side: Samples, speech_db: float, rng: np.random.Generator) -> Samples:
 
 
 def overdrive(side: Samples, rng: np.random.Generator) -> Samples:
-    """An input set 3-12 dB too high; what is above full scale is cut off."""
+    """Amplify by 3-12 dB above full scale and clip to [-1, 1]."""
     return np.clip(
         side * np.float32(10 ** (rng.uniform(3, 12) / 20) / max(float(np.abs(side).max()), 1e-3)),
         -1,
@@ -88,14 +94,17 @@ def _steps(side: Samples) -> int:
 
 
 def _level_db(side: Samples) -> NDArray[np.float64]:
-    """RMS of the 20 ms up to the end of each step, dB."""
+    """RMS of the 20 ms that end with each step, in dB."""
     padded = np.pad(side, (0, _steps(side) * STEP_SAMPLES - len(side)))
     power = (padded.reshape(-1, STEP_SAMPLES) ** 2).mean(axis=1, dtype=np.float64)
     return 10 * np.log10(0.5 * (power + np.r_[0.0, power[:-1]]) + 1e-12)
 
 
 def _with_gain(side: Samples, gain_db: NDArray[np.float64]) -> Samples:
-    """The gain of each step holds in its middle, and changes in a line between (np.interp does that ten times slower)."""
+    """Apply one gain per step, linear between the middles of steps.
+
+    Plain array code: np.interp is ten times slower here.
+    """
     gain = np.pad(10 ** (gain_db / 20), 1, mode="edge").astype(np.float32)
     lines = gain[:-1, None] + np.diff(gain)[:, None] * (
         np.arange(STEP_SAMPLES, dtype=np.float32) / STEP_SAMPLES

@@ -1,6 +1,7 @@
-"""What the files of a dialogue hold: its sound, and who spoke when by its words, segments or activity; of part of them where it is a part.
+"""Reads the files of a dialogue: audio, word times, segments and activity.
 
-manifest.py says which files these are and annotation.py which of them is believed.
+If a dialogue is only a part of its files, only that part is returned. manifest.py describes the
+files. annotation.py chooses which of them says who spoke when.
 """
 
 from __future__ import annotations
@@ -24,10 +25,12 @@ from .sphere import unreadable_audio
 
 
 def load_audio(dialogue: Dialogue, sample_rate_hz: int = 16000) -> Samples:
-    """Both channels in [-1, 1], (2, N) at the rate asked for; mono files of unequal length are padded with silence.
+    """Both channels in [-1, 1], (2, N), at the given sample rate.
+
+    Mono files of unequal length are padded with silence.
 
     Raises:
-        DialogueError: a file that cannot be read, or a number of channels other than promised.
+        DialogueError: a file cannot be read, or its number of channels is wrong.
     """
     channels: list[Samples] = []
     for path in dialogue.audio:
@@ -42,10 +45,11 @@ def load_audio(dialogue: Dialogue, sample_rate_hz: int = 16000) -> Samples:
 
 
 def duration_s(dialogue: Dialogue) -> float:
-    """Length of the dialogue in seconds, from its files' headers.
+    """Length of the dialogue in seconds, from the headers of its audio files.
 
     Raises:
-        DialogueError: a file that cannot be read, ends before the dialogue starts, or has a number of channels other than promised.
+        DialogueError: a file cannot be read, ends before the dialogue starts, or has a wrong number
+            of channels.
     """
     lengths_s: list[float] = []
     for path in dialogue.audio:
@@ -55,7 +59,8 @@ def duration_s(dialogue: Dialogue) -> float:
     end_s = max(lengths_s) if dialogue.end_s is None else min(max(lengths_s), dialogue.end_s)
     if end_s <= dialogue.start_s:
         raise DialogueError(
-            f"dialogue {dialogue.id!r}: expected audio beyond its start at {dialogue.start_s:g} s, got {end_s:g} s"
+            f"dialogue {dialogue.id!r}: expected audio beyond its start at "
+            f"{dialogue.start_s:g} s, got {end_s:g} s"
         )
     return end_s - dialogue.start_s
 
@@ -64,7 +69,7 @@ def load_words(dialogue: Dialogue) -> list[list[Segment]]:
     """Word times of both speakers in seconds, in order.
 
     Raises:
-        DialogueError: the dialogue has no words, or its file is not a list of {ch, start, end}.
+        DialogueError: the dialogue has no word file, or the file is not a list of {ch, start, end}.
     """
     if dialogue.words is None:
         raise DialogueError(
@@ -77,7 +82,7 @@ def load_words(dialogue: Dialogue) -> list[list[Segment]]:
 
 
 def _read_words(path: Path) -> list[tuple[int, Segment, str]]:
-    """Channel, times and text ("" where there is none) of every entry."""
+    """Channel, times and text of every entry; the text is "" where there is none."""
     try:
         found: list[tuple[int, Segment, str]] = []
         for entry in json.loads(path.read_text(encoding="utf-8")):
@@ -95,10 +100,12 @@ def _read_words(path: Path) -> list[tuple[int, Segment, str]]:
 
 
 def load_texts(dialogue: Dialogue) -> list[list[tuple[Segment, str]]]:
-    """Words, or stretches of them, with their text, of both speakers in order; empty where the dialogue has no words or they have no text.
+    """Times and text of words, or of groups of words, of both speakers, in order.
+
+    The lists are empty where the dialogue has no word file or its entries have no text.
 
     Raises:
-        DialogueError: its file of words is not a list of {ch, start, end}.
+        DialogueError: the word file is not a list of {ch, start, end}.
     """
     found: list[list[tuple[Segment, str]]] = [[], []]
     if dialogue.words is None:
@@ -136,7 +143,9 @@ def load_segments(dialogue: Dialogue) -> list[list[Segment]]:
 
 
 def load_activity(dialogue: Dialogue) -> tuple[BoolFrames, BoolFrames]:
-    """Activity and backchannel frames, each (2, T) at 50 Hz; without backchannel labels these are all False.
+    """Activity and backchannel frames, (2, T) each, 50 Hz.
+
+    Without backchannel labels the backchannel frames are all False.
 
     Raises:
         DialogueError: the dialogue has no activity file, or it does not hold boolean frames (2, T).
@@ -151,17 +160,20 @@ def load_activity(dialogue: Dialogue) -> tuple[BoolFrames, BoolFrames]:
     for array in (activity, backchannel):
         if array.dtype != np.bool_ or array.ndim != 2 or array.shape != (2, activity.shape[-1]):
             raise DialogueError(
-                f"{dialogue.activity}: expected boolean frames (2, T) at {FRAME_RATE_HZ:g} Hz, got {array.dtype} {array.shape}"
+                f"{dialogue.activity}: expected boolean frames (2, T) at {FRAME_RATE_HZ:g} Hz, "
+                f"got {array.dtype} {array.shape}"
             )
     part = _part(dialogue, FRAME_RATE_HZ)
     return activity[:, part], backchannel[:, part]
 
 
 def load_finality(dialogue: Dialogue) -> NDArray[np.float32] | None:
-    """How finished each speaker's last words sound, 0-1 or NaN, (2, T) at 50 Hz, where the activity file says; else None.
+    """Turn completeness of both speakers, (2, T) at 50 Hz, in 0-1 or NaN.
 
+    Returns:
+        The frames, or None where the dialogue has no activity file or the file has no scores.
     Raises:
-        DialogueError: the file does not hold what it should.
+        DialogueError: the file is broken, or the scores do not have the shape of the activity.
     """
     if dialogue.activity is None:
         return None
@@ -171,27 +183,24 @@ def load_finality(dialogue: Dialogue) -> NDArray[np.float32] | None:
     finality, activity = frames["finality"].astype(np.float32), frames["activity"]
     if finality.shape != activity.shape:
         raise DialogueError(
-            f"{dialogue.activity}: expected `finality` of the activity's shape {activity.shape}, got {finality.shape}"
+            f"{dialogue.activity}: expected `finality` of the activity's shape {activity.shape}, "
+            f"got {finality.shape}"
         )
     return finality[:, _part(dialogue, FRAME_RATE_HZ)]
 
 
 def _frames(path: Path) -> dict[str, NDArray[Any]]:
-    """The arrays of an activity file, `activity` among them."""
+    """All arrays of an activity file; `activity` is one of them."""
     try:
         with path.open("rb") as opened, np.load(opened) as arrays:
             frames = dict(arrays)
-    except (
-        OSError,
-        ValueError,
-        TypeError,
-        EOFError,
-        zipfile.BadZipFile,
-    ) as error:  # TypeError: an .npy of one array
+    # TypeError comes from an .npy file, which holds a single array.
+    except (OSError, ValueError, TypeError, EOFError, zipfile.BadZipFile) as error:
         raise DialogueError(f"{path}: expected an .npz with `activity`, got: {error}") from None
     if "activity" not in frames:
         raise DialogueError(
-            f"{path}: expected an .npz with `activity`, got one with {', '.join(frames) or 'nothing'}"
+            f"{path}: expected an .npz with `activity`, "
+            f"got one with {', '.join(frames) or 'nothing'}"
         )
     return frames
 
@@ -212,7 +221,7 @@ def _check_channels(path: Path, channels: int, dialogue: Dialogue) -> None:
 
 
 def _read(path: Path, dialogue: Dialogue) -> tuple[NDArray[np.float32], int]:
-    """The dialogue's part of one file, (C, N), and its rate."""
+    """The dialogue's part of one file, (C, N), and its sample rate."""
     if path.suffix == ".npy":
         samples, rate = _open_npy(path, dialogue.sample_rate_hz)
         return samples[:, _part(dialogue, rate)].astype(np.float32) / np.float32(32768), rate
@@ -227,7 +236,7 @@ def _read(path: Path, dialogue: Dialogue) -> tuple[NDArray[np.float32], int]:
 
 
 def _shape(path: Path, npy_rate_hz: int | None) -> tuple[int, int, int]:
-    """Channels, samples and rate of one file."""
+    """Number of channels, number of samples, and sample rate of one file."""
     if path.suffix == ".npy":
         samples, rate = _open_npy(path, npy_rate_hz)
         return len(samples), samples.shape[1], rate

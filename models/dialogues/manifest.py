@@ -1,18 +1,26 @@
-"""The list of dialogues: one JSON object per line, the same for real corpora and for simulated ones.
+"""The manifest of dialogues: one JSON object per line, for real and for simulated corpora.
 
-    {"audio": "a.flac", "corpus": "harper_valley", "speakers": ["60", "17"], "words": "a.words.json"}
-    {"audio": ["b_doctor.wav", "b_patient.wav"], "licence": "CC BY 4.0", "split": "train", "activity": "b.npz"}
-    {"audio": "c.wav", "segments": "c.rttm", "segments_of": ["ann", "bob"], "activity_from": "segments", "start_s": 60, "end_s": 360}
+    {"audio": "a.flac", "corpus": "bank", "speakers": ["60", "17"], "words": "a.words.json"}
+    {"audio": ["b_1.wav", "b_2.wav"], "licence": "CC BY 4.0", "split": "train", "activity": "b.npz"}
+    {"audio": "c.wav", "segments": "c.rttm", "segments_of": ["ann", "bob"], "start_s": 60}
 
-Paths are relative to the manifest. Only `audio` is needed: a stereo file, or two mono files, speaker 0 first. Who spoke when is said by
-    words     JSON list of {ch, start, end} in seconds, and `text` where it is known: words, or stretches of them
-    segments  an RTTM or TextGrid file, or one for each channel; `segments_of` names the RTTM speaker or the tier of channel 0 and of
-              channel 1 (`speakers` unless given; a file of one channel that holds a single tier or speaker needs no name)
-    activity  an .npz of boolean frames (`activity` and, if known, `backchannel`, (2, T) at 50 Hz)
-    audio     a detector
-and `activity_from` chooses one of the four; annotation.py decides where it is not given, and loading.py reads the files. With `start_s`
-and `end_s` the dialogue is that part of its files, whose times stay those of the whole recording. Dialogues are trained on when `split` is
-"train" or not given; those of "val" and "test" are held out, and those of "mixed" (one speaker of each kind) are used for neither.
+Paths are relative to the manifest. Only `audio` is required: one stereo file, or two mono files
+with speaker 0 first. Four sources can say who spoke when:
+
+    words     a JSON list of {ch, start, end} in seconds, one entry per word or group of words, with
+              `text` where it is known
+    segments  one RTTM or TextGrid file, or one for each channel. `segments_of` names the RTTM
+              speaker or the tier of channel 0 and of channel 1 (default: `speakers`). A file of one
+              channel with a single tier or speaker needs no name.
+    activity  an .npz with boolean frames `activity` and, if known, `backchannel`, (2, T) at 50 Hz
+    audio     a detector that runs over the audio
+
+`activity_from` chooses one of the four. Without it annotation.py decides. loading.py reads the
+files.
+With `start_s` and `end_s` the dialogue is a part of its files. All times in the files still count
+from the start of the recording.
+`split` is "train" (used for training, also if not given), "val" or "test" (held out), or "mixed"
+(used for neither, since one of the speakers is held out and the other is not).
 """
 
 from __future__ import annotations
@@ -36,18 +44,19 @@ class Dialogue:
     """One two-party conversation.
 
     Attributes:
-        id: unique in its manifest; the audio file's stem unless given.
-        audio: one stereo file or two mono files; .npy holds int16 (2, N).
-        speakers: names of the two speakers; "0" and "1" of this dialogue unless given.
-        corpus, licence: where it comes from; "" when not given.
-        split: "train", "val" or "test"; "" when not given.
-        sample_rate_hz: needed for .npy only; other files know theirs.
+        id: unique in its manifest; by default the stem of the (first) audio file.
+        audio: one stereo file or two mono files; .npy files hold int16 (2, N) or (1, N).
+        speakers: names of the two speakers; by default "<id>/0" and "<id>/1".
+        corpus, licence: the source of the dialogue; "" when not given.
+        split: "train", "val", "test" or "mixed"; "" when not given.
+        sample_rate_hz: needed for .npy audio only; other files contain theirs.
         words: JSON list of {ch, start, end}, or None.
         activity: .npz of boolean frames, or None.
         segments: RTTM or TextGrid files: none, one for both channels, or one for each.
-        segments_of: names in them of who is on channel 0 and on channel 1; None for the speakers' names.
-        activity_from: which of them says who spoke when: one of ACTIVITY_SOURCES, or "" when not given.
-        start_s, end_s: the part of the files that is this dialogue; None for their end.
+        segments_of: names in these files for channel 0 and channel 1; None if they are `speakers`.
+        activity_from: which source says who spoke when, one of ACTIVITY_SOURCES; "" when not given.
+        start_s, end_s: the part of the files that is this dialogue; an `end_s` of None means the
+            end of the files.
     """
 
     id: str
@@ -66,7 +75,10 @@ class Dialogue:
     end_s: float | None = None
 
     def cut(self, times: Iterable[Segment]) -> list[Segment]:
-        """Times of the recording, in order and as times of the dialogue; what lies outside of it is left out."""
+        """Convert times of the recording to times of the dialogue, in order.
+
+        Times are cut at its start and end; what lies outside is left out.
+        """
         end_s = math.inf if self.end_s is None else self.end_s
         return sorted(
             (max(a, self.start_s) - self.start_s, min(b, end_s) - self.start_s)
@@ -79,7 +91,8 @@ def read_manifest(path: str | Path) -> list[Dialogue]:
     """Read a manifest.
 
     Raises:
-        DialogueError: no such file, a line that is not a dialogue (with its number), or an id given twice.
+        DialogueError: the file is missing, a line is not a dialogue (the message has its number),
+            or an id occurs twice.
     """
     path = Path(path)
     try:
@@ -111,7 +124,7 @@ def read_manifest(path: str | Path) -> list[Dialogue]:
 
 
 def write_manifest(path: str | Path, dialogues: Iterable[Dialogue]) -> None:
-    """Write a manifest whose paths are relative to it."""
+    """Write a manifest, with paths relative to it."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", encoding="utf-8") as out:
@@ -125,12 +138,14 @@ def _dialogue(entry: Any, folder: Path, where: str) -> Dialogue:
     audio = _names(entry["audio"])
     if audio is None:
         raise DialogueError(
-            f"{where}: expected `audio` to be one stereo file or two mono files, got {entry['audio']!r}"
+            f"{where}: expected `audio` to be one stereo file or two mono files, "
+            f"got {entry['audio']!r}"
         )
     segments = _names(entry["segments"]) if entry.get("segments") else []
     if segments is None:
         raise DialogueError(
-            f"{where}: expected `segments` to be one file or one for each channel, got {entry['segments']!r}"
+            f"{where}: expected `segments` to be one file or one for each channel, "
+            f"got {entry['segments']!r}"
         )
     name = str(entry.get("id", Path(audio[0]).stem))
     for key in ("speakers", "segments_of"):
@@ -156,7 +171,8 @@ def _dialogue(entry: Any, folder: Path, where: str) -> Dialogue:
     source = entry.get("activity_from", "")
     if source and (source not in ACTIVITY_SOURCES or (source != "audio" and not entry.get(source))):
         raise DialogueError(
-            f"{where}: expected `activity_from` to be audio, or words, segments or activity of this line, got {source!r}"
+            f"{where}: expected `activity_from` to be audio, or words, segments or activity "
+            f"of this line, got {source!r}"
         )
     speakers = entry.get("speakers", [f"{name}/0", f"{name}/1"])
     return Dialogue(
@@ -180,7 +196,7 @@ def _dialogue(entry: Any, folder: Path, where: str) -> Dialogue:
 
 
 def _names(value: Any) -> list[str] | None:
-    """One or two file names, or None when it is something else."""
+    """One or two file names; None if the value is something else."""
     names = [value] if isinstance(value, str) else value
     return (
         names

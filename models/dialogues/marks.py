@@ -1,23 +1,22 @@
-"""What of a transcript is speech: marks of laughter, noise, breath and silence are not."""
+"""Tells speech in a transcript from marks of laughter, noise, breath and silence."""
 
 from __future__ import annotations
 
 import re
 
 _MARK = re.compile(r"\[[^\]]*\]|<[^>]*>|\{[^}]*\}")
-_UNINTELLIGIBLE = (
-    "unin",
-    "inaudible",
-    "unk",
-)  # speech that nobody understood: <UNIN/>, [unintelligible], <INAUDIBLE_SPEECH/>, <unk>
+# Speech that the transcriber did not understand: <UNIN/>, [unintelligible], <INAUDIBLE_SPEECH/>,
+# <unk>.
+_UNINTELLIGIBLE = ("unin", "inaudible", "unk")
 _SILENCE = {"", "sil", "sp", "spn", "silence", "pause", "#"}
 
 
 def is_speech(text: str) -> bool:
-    """Does the text hold anything spoken?
+    """Whether the text contains anything spoken.
 
-    [noise], [laughter], <breath>, {cough} and the like are no speech, nor are the labels that aligners give to silence;
-    marks of unintelligible speech, and words between an opening and a closing mark, are.
+    [noise], [laughter], <breath>, {cough} and the like are not speech. The labels that aligners
+    give to silence are not speech either. Marks of unintelligible speech are, and so are words
+    between an opening and a closing mark.
     """
     if any(
         mark.strip("[]<>{}/ ").lower().startswith(_UNINTELLIGIBLE) for mark in _MARK.findall(text)

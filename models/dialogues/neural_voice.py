@@ -1,8 +1,9 @@
 """A neural voice, and sets of clips spoken by it.
 
-The package has one English voice. Played back at different speeds, it makes several speakers. What is said is
-left to synthesis.py. A clip's file is named by what it says, and the manifest is written last: an interrupted
-run leaves no set, and the next run keeps the clips that are there.
+The package has one English voice. Played back at different speeds, it serves as several speakers.
+synthesis.py decides what is said.
+A hash of its line is part of a clip's file name, and the manifest is written last. So an
+interrupted run leaves no complete set, and the next run reuses the finished clips.
 
 Source: hibari-tts (Apache-2.0), distilled from Kokoro-82M.
 """
@@ -27,25 +28,23 @@ from .activity import LEVEL_RATE_HZ, Samples, energy_segments, level_db
 from .utterances import FINAL_MARKS, SAMPLE_RATE_HZ
 
 SPEAKERS = 12
-PLAYBACK_FACTORS = (
-    0.80,
-    1.12,
-)  # pitch and formants together, from the lowest speaker to the highest
-CUT_EARLIER_S, CUT_LATER_S = 0.22, 0.08  # where the end of an unfinished text is sought
+# Play-back speed of the lowest and of the highest speaker. It moves pitch and formants together.
+PLAYBACK_FACTORS = (0.80, 1.12)
+CUT_EARLIER_S, CUT_LATER_S = 0.22, 0.08  # search range around the expected end of a cut text
 CUT_FADE_S, SILENCE_AFTER_CUT_S = 0.01, 0.3
 
 
 class Synthesiser(Protocol):
-    """What speaks: hibari.Hibari, or a stand-in.
+    """A text-to-speech voice: hibari.Hibari or a replacement for tests.
 
     Attributes:
-        sample_rate: of what it returns, in Hz.
+        sample_rate: of the returned samples, in Hz.
     """
 
     sample_rate: int
 
     def __call__(self, text: str, speed: float = 1.0, seed: int | None = None) -> Samples:
-        """The text as sound, (N,); the seed fixes its noise."""
+        """Return the spoken text, (N,). The seed fixes the random part of the voice."""
         ...
 
 
@@ -56,8 +55,9 @@ class Line:
     Attributes:
         speaker: number of the speaker, from 0.
         text: what is said.
-        pace: of speech, 1 is the voice's own.
-        continued: how the text would continue to the end of its sentence, if the clip is to be cut out of that.
+        pace: speech rate; 1 is the voice's own.
+        continued: the rest of the sentence after `text`, if the clip is to be cut out of the whole
+            sentence; else "".
     """
 
     speaker: int
@@ -71,7 +71,7 @@ class Line:
 
 
 def open_synthesiser() -> Synthesiser:
-    """The neural voice.
+    """Load the neural voice.
 
     Raises:
         MissingExtraError: hibari-tts is not installed.
@@ -84,30 +84,37 @@ def open_synthesiser() -> Synthesiser:
 
 
 def speak(synthesiser: Synthesiser, line: Line, seed: int) -> Samples:
-    """The line in the voice of its speaker, (N,) at 16 kHz, in [-1, 1]."""
+    """Return the line in the voice of its speaker, (N,) at 16 kHz, in [-1, 1]."""
     factor = float(np.linspace(*PLAYBACK_FACTORS, SPEAKERS)[line.speaker])
 
     def say(text: str) -> Samples:
-        # Play-back at `factor` times the speed moves pitch and formants; the pace is put right before it.
-        clear = re.sub(r"\bno\.", "[no](/nˈO/).", text)  # not "number"
+        # Play-back at `factor` times the speed moves pitch and formants. The division by `factor`
+        # keeps the pace.
+        clear = re.sub(r"\bno\.", "[no](/nˈO/).", text)  # else the voice reads "number"
         spoken = synthesiser(clear, speed=line.pace / factor, seed=seed)
         resampled = soxr.resample(spoken, synthesiser.sample_rate * factor, SAMPLE_RATE_HZ)
         return np.clip(resampled, -1.0, 1.0).astype(np.float32)
 
     if line.text[-1] in FINAL_MARKS:
         return say(line.text)
-    # The voice lets its pitch fall at the end of any text, least before an ellipsis.
+    # The voice lowers its pitch at the end of any text. Before an ellipsis it does so least.
     open_end = say(line.text.rstrip(",") + "…")
     return _cut(say(f"{line.text} {line.continued}"), open_end) if line.continued else open_end
 
 
 def _cut(whole: Samples, start: Samples) -> Samples:
-    """The sentence up to where its start ends: at the quietest place near the length of that start spoken alone."""
+    """Cut a whole sentence where its first part ends.
+
+    Args:
+        whole: the whole sentence.
+        start: its first part, spoken alone. Its length says roughly where to cut; the quietest
+            place near there is taken.
+    """
     segments = energy_segments(start, SAMPLE_RATE_HZ)
     if not segments:
         return start
     level = np.convolve(level_db(whole, SAMPLE_RATE_HZ), np.full(3, 1 / 3), mode="same")
-    # Spoken alone, the last word is drawn out.
+    # The voice lengthens the last word of a text, so the true end lies mostly earlier.
     first = round((segments[-1][1] - CUT_EARLIER_S) * LEVEL_RATE_HZ)
     last = min(round((segments[-1][1] + CUT_LATER_S) * LEVEL_RATE_HZ), len(level) - 1)
     if not 0 < first < last:
@@ -125,8 +132,15 @@ def render_set(
     hours: float | None = None,
     synthesiser: Synthesiser | None = None,
 ) -> Path:
-    """Write the lines as a set to `folder`, all of them or about `hours`; clips that are there already are kept.
+    """Write the lines as a set to `folder`, and return the folder.
 
+    Clips that are already there are kept.
+
+    Args:
+        lines: clips to render; may be endless if `hours` is given.
+        folder: the set.
+        hours: about how much to render; None renders all lines.
+        synthesiser: the voice; by default the neural voice.
     Raises:
         MissingExtraError: hibari-tts is not installed.
     """
@@ -148,7 +162,7 @@ def render_set(
 def _render_clips(
     lines: Iterable[Line], folder: Path, synthesiser: Synthesiser
 ) -> Iterator[tuple[tuple[str, str, str], float]]:
-    """Each line's row in the manifest, and the seconds of sound so far."""
+    """Yield the manifest row of each line, and the seconds of sound so far."""
     seconds = 0.0
     for line in lines:
         digest = hashlib.sha256(repr(line).encode()).digest()

@@ -1,6 +1,6 @@
-"""Sound around a speaker that nobody takes a turn with: hiss, mains hum, music, babble of other people, recorded noises.
+"""Background sound of one side: hiss, mains hum, music, babble and recorded noise.
 
-Everything here has an RMS of about one over its whole length; the caller sets the level.
+Every sound has an RMS of about 1 over its whole length. The caller sets the level.
 """
 
 from __future__ import annotations
@@ -14,13 +14,16 @@ from ...stream.errors import DialogueError
 from .activity import Samples
 from .utterances import SAMPLE_RATE_HZ
 
-SEAM_SAMPLES = round(0.02 * SAMPLE_RATE_HZ)  # cross-fade where a loop begins again
+SEAM_SAMPLES = round(0.02 * SAMPLE_RATE_HZ)  # cross-fade where a loop repeats
 HISS_SAMPLES = 20 * SAMPLE_RATE_HZ
 MUSIC_SHARE, HUM_SHARE, BABBLE_SHARE = 0.1, 0.1, 0.25  # of backgrounds; the rest is recorded noise
 
 
 def hiss(length: int, rng: np.random.Generator) -> Samples:
-    """Steady noise from white to brown, (length,); it comes again after HISS_SAMPLES, which nobody hears and saves time."""
+    """Steady noise between white and brown, (length,).
+
+    It repeats after HISS_SAMPLES, which saves time and cannot be heard.
+    """
     white = rng.standard_normal(min(length, HISS_SAMPLES), dtype=np.float32)
     return looped(
         np.asarray(lfilter([1.0], [1.0, -rng.uniform(0.0, 0.98)], white), np.float32), length, rng
@@ -28,7 +31,7 @@ def hiss(length: int, rng: np.random.Generator) -> Samples:
 
 
 def hum(length: int, rng: np.random.Generator) -> Samples:
-    """Mains hum, 50 or 60 Hz and its harmonics, (length,)."""
+    """Mains hum: 50 or 60 Hz and its harmonics, (length,)."""
     base_hz = 50 if rng.random() < 0.5 else 60
     steepness = rng.uniform(0.5, 1.5)
     time_s = np.arange(SAMPLE_RATE_HZ) / SAMPLE_RATE_HZ  # whole periods fit into a second
@@ -42,7 +45,7 @@ def hum(length: int, rng: np.random.Generator) -> Samples:
 
 
 def music(length: int, rng: np.random.Generator) -> Samples:
-    """Plucked chords in a loop of a few bars, as of a radio or a waiting line, (length,)."""
+    """Plucked chords in a loop of a few bars, like a radio or hold music, (length,)."""
     beat = round(rng.uniform(0.25, 0.7) * SAMPLE_RATE_HZ)
     beats = 16
     bars = np.zeros(beats * beat, np.float32)
@@ -72,13 +75,14 @@ def music(length: int, rng: np.random.Generator) -> Samples:
 
 
 def babble(clips: Sequence[Samples], length: int, voices: int, rng: np.random.Generator) -> Samples:
-    """Several people talking at once, further away than the speaker.
+    """Several people who talk at once, further away than the speaker.
 
     Args:
         clips: speech at 16 kHz, (N,) each, of many speakers; a few minutes in all are enough.
-        length: samples wanted; the result loops without a seam.
-        voices: how many talk at the same time; below three it can be followed, and is a turn rather than noise.
-        rng: picks clips, levels and places.
+        length: number of samples; the result loops without a seam.
+        voices: how many talk at the same time. Fewer than three can be understood, and are then a
+            turn rather than noise.
+        rng: picks clips and levels.
     Returns:
         (length,).
     Raises:
@@ -86,7 +90,8 @@ def babble(clips: Sequence[Samples], length: int, voices: int, rng: np.random.Ge
     """
     if not clips or voices < 1:
         raise DialogueError(
-            f"babble: expected clips of speech and at least one voice, got {len(clips)} clips and {voices} voices"
+            f"babble: expected clips of speech and at least one voice, got {len(clips)} clips "
+            f"and {voices} voices"
         )
     crowd = np.zeros(length, np.float32)
     for _ in range(voices):
@@ -110,7 +115,16 @@ def babble(clips: Sequence[Samples], length: int, voices: int, rng: np.random.Ge
 def background(
     length: int, noises: Sequence[Samples], crowds: Sequence[Samples], rng: np.random.Generator
 ) -> Samples:
-    """One or two of the sounds above, recorded ones in a loop, sometimes only for a part of the dialogue, (length,)."""
+    """Return one or two background sounds, sometimes for a part of the dialogue only, (length,).
+
+    Recorded sounds are looped.
+
+    Args:
+        length: number of samples.
+        noises: recorded noises.
+        crowds: tracks of babble.
+        rng: draws everything.
+    """
     heard = np.zeros(length, np.float32)
     for _ in range(1 + int(rng.random() < 0.3)):
         kind = rng.random()
@@ -137,7 +151,7 @@ def background(
 
 
 def looped(noise: Samples, length: int, rng: np.random.Generator) -> Samples:
-    """The noise again and again from a drawn place, its ends cross-faded."""
+    """Repeat a noise up to `length`, from a random start, with cross-faded ends."""
     seam = min(SEAM_SAMPLES, len(noise) // 2)
     ramp = np.sqrt(np.linspace(0, 1, seam, dtype=np.float32))
     ring = noise[: len(noise) - seam].copy()

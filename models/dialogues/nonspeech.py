@@ -1,8 +1,10 @@
-"""Sounds in a speaker's own channel that are not turns: laughter, breaths, lips, coughs, typing, taps.
+"""Sounds in a speaker's channel that are not speech: laughter, breaths, lips, coughs, typing, taps.
 
-They carry no label of speech. Each function returns (N,) at 16 kHz with RMS SPEECH_RMS where it sounds, so that one gain sets
-it against speech; `draw_nonspeech` picks one and sets a natural gain.
-Source of laughter's tempo and shape (bursts at 4-6 per second, breathy, pitch high and falling): Bachorowski, Smoski & Owren 2001.
+Their frames are not labelled as speech. Every function returns (N,) at 16 kHz with RMS SPEECH_RMS
+where it sounds, so that one gain sets its level relative to speech. `draw_nonspeech` picks one and
+applies a natural gain.
+Source for laughter (4-6 bursts per second, breathy, high and falling pitch): Bachorowski, Smoski &
+Owren 2001.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ from .activity import Samples
 from .psola import contour, fade, sustain, whisper
 from .utterances import SAMPLE_RATE_HZ
 
-SPEECH_RMS = 10 ** (-26 / 20)  # as phrases are before the channel
+SPEECH_RMS = 10 ** (-26 / 20)  # RMS of phrases before the channel
 PEAK = 0.9
 LAUGHTER_SHARE = 0.3
 LAUGHTER_GAIN_DB = (-10.0, 3.0)
@@ -31,8 +33,8 @@ def laughter(
         clip: an utterance of the speaker, (N,).
         vowel: middle of a steady vowel in it.
         vowel_hz: pitch there.
-        pitch_hz: the speaker's usual pitch.
-        rng: draws tempo, pitch, breath and length.
+        pitch_hz: usual pitch of the speaker.
+        rng: draws tempo, pitch, breathiness and length.
     """
     bursts = int(rng.integers(2, 10))
     tempo_hz = rng.uniform(4.0, 6.0)
@@ -72,7 +74,7 @@ def laughter(
 
 
 def breath_in(rng: np.random.Generator) -> Samples:
-    """An intake: 0.2-0.6 s of noise that grows brighter and stops quickly."""
+    """An inhalation: 0.2-0.6 s of noise with a slow rise and a quick end."""
     duration_s = rng.uniform(0.2, 0.6)
     low_hz = rng.uniform(500, 1200)
     return _at_speech_level(
@@ -85,7 +87,7 @@ def breath_in(rng: np.random.Generator) -> Samples:
 
 
 def breath_out(rng: np.random.Generator) -> Samples:
-    """A sigh: 0.4-1.2 s, quick to come, slow to go, darker than an intake."""
+    """A sigh: 0.4-1.2 s with a quick start and a slow end, darker than an inhalation."""
     duration_s = rng.uniform(0.4, 1.2)
     low_hz = rng.uniform(150, 500)
     return _at_speech_level(
@@ -109,7 +111,7 @@ def lip_smack(rng: np.random.Generator) -> Samples:
 
 
 def cough(rng: np.random.Generator) -> Samples:
-    """One to three explosive bursts, each followed by a shorter, darker rush."""
+    """One to three explosive bursts, each mixed with rough low noise."""
     coughs: list[tuple[float, Samples]] = []
     at_s = 0.0
     for i in range(int(rng.integers(1, 4))):
@@ -128,7 +130,7 @@ def cough(rng: np.random.Generator) -> Samples:
 
 
 def typing(rng: np.random.Generator) -> Samples:
-    """A run of 3-25 keys at 3-9 per second, each heard going down and coming up."""
+    """A run of 3-25 keys at 3-9 per second. Each key clicks when pressed and when released."""
     key_hz, ringing_s, tempo_hz = (
         rng.uniform(1000, 4000),
         rng.uniform(0.002, 0.008),
@@ -152,7 +154,7 @@ def typing(rng: np.random.Generator) -> Samples:
 
 
 def taps(rng: np.random.Generator) -> Samples:
-    """One to five knocks on a desk or on the microphone."""
+    """One to five knocks on the desk or the microphone."""
     knock_hz, ringing_s = rng.uniform(90, 500), rng.uniform(0.008, 0.04)
     places_s = np.cumsum([0.01, *rng.uniform(0.12, 0.6, int(rng.integers(5)))])
     return _train(
@@ -167,7 +169,7 @@ def taps(rng: np.random.Generator) -> Samples:
     )
 
 
-# How loud each is, RMS in dB re speech, and how often it is drawn when it is not laughter.
+# Each sound with its level (RMS in dB re speech) and its share of all sounds except laughter.
 _KINDS: tuple[tuple[Callable[[np.random.Generator], Samples], tuple[float, float], float], ...] = (
     (breath_in, (-30.0, -12.0), 0.35),
     (breath_out, (-30.0, -12.0), 0.15),
@@ -181,13 +183,13 @@ _KINDS: tuple[tuple[Callable[[np.random.Generator], Samples], tuple[float, float
 def draw_nonspeech(
     rng: np.random.Generator, clip: Samples, vowel: int, vowel_hz: float, pitch_hz: float
 ) -> Samples:
-    """One of the sounds of this module at a level it has in life, (N,).
+    """One of the sounds of this module at a natural level, (N,).
 
     Args:
-        rng: draws the kind and everything in it.
-        clip: an utterance of the speaker, (N,), speech at any level.
-        vowel: middle of a steady vowel in it, -1 when there is none; then there is no laughter.
-        vowel_hz, pitch_hz: pitch there, and the speaker's usual pitch.
+        rng: draws the kind of sound and its details.
+        clip: an utterance of the speaker, (N,), at any level.
+        vowel: middle of a steady vowel in it, or -1 if there is none (then there is no laughter).
+        vowel_hz, pitch_hz: pitch of that vowel, and usual pitch of the speaker.
     """
     if vowel >= 0 and min(vowel_hz, pitch_hz) > 0 and rng.random() < LAUGHTER_SHARE:
         sound, gain_db = laughter(clip, vowel, vowel_hz, pitch_hz, rng), LAUGHTER_GAIN_DB
@@ -207,7 +209,7 @@ def _band_noise(
 
 
 def _click(centre_hz: float, ringing_s: float, rng: np.random.Generator) -> Samples:
-    """A struck resonance with some noise on it, peak about 1."""
+    """A decaying resonance with some noise, peak about 1."""
     time_s = np.arange(round(8 * ringing_s * SAMPLE_RATE_HZ)) / SAMPLE_RATE_HZ
     ring = np.sin(2 * np.pi * (centre_hz * time_s + rng.random())) + 0.5 * rng.standard_normal(
         len(time_s)
@@ -216,7 +218,7 @@ def _click(centre_hz: float, ringing_s: float, rng: np.random.Generator) -> Samp
 
 
 def _train(events: list[tuple[float, Samples]]) -> Samples:
-    """Sounds at their times in seconds, one after the other or on top of each other, at speech level."""
+    """Place sounds at their times in seconds, overlaps added up; the sum is at speech level."""
     train = np.zeros(
         max(round(at_s * SAMPLE_RATE_HZ) + len(sound) for at_s, sound in events), np.float32
     )
@@ -227,7 +229,10 @@ def _train(events: list[tuple[float, Samples]]) -> Samples:
 
 
 def _at_speech_level(sound: Samples) -> Samples:
-    """RMS SPEECH_RMS over what lies within 30 dB of its loudest 10 ms; weaker only where peaks would pass PEAK."""
+    """Scale a sound to RMS SPEECH_RMS, or less if its peak would exceed PEAK.
+
+    The RMS covers the blocks of 10 ms within 30 dB of the loudest one.
+    """
     step = SAMPLE_RATE_HZ // 100
     power = (np.pad(sound, (0, -len(sound) % step)).reshape(-1, step) ** 2).mean(axis=1)
     rms = float(np.sqrt(power[power >= power.max() / 1000].mean()))

@@ -1,7 +1,8 @@
-"""Sounds a recorded speaker could have made: held and whispered vowels, filled pauses and hums, by pitch-synchronous overlap-add.
+"""Held and whispered vowels, filled pauses and hums, made of a speaker's recorded speech.
 
-Read speech has no hesitations and no "mm-hm"; these are made from the speaker's own steady vowel, so that the voice stays.
-Source of the method: Moulines & Charpentier 1990 (TD-PSOLA).
+Read speech has no hesitations and no "mm-hm". These are made from a steady vowel of the same
+speaker, so that the voice stays the same.
+Source: Moulines & Charpentier 1990 (pitch-synchronous overlap-add, TD-PSOLA).
 """
 
 from __future__ import annotations
@@ -21,16 +22,16 @@ def sustain(
     contour_hz: NDArray[np.float64],
     rng: np.random.Generator,
 ) -> Samples:
-    """Hold the sound around `centre` with a pitch of one's choice.
+    """Hold the sound around `centre`, with a given pitch.
 
     Args:
         clip: samples, (N,).
         centre: middle of a voiced stretch of at least three periods.
-        pitch_hz: its pitch.
+        pitch_hz: pitch of the clip there.
         contour_hz: wanted pitch every 10 ms, (T,).
-        rng: picks grains and jitter, without which the vowel buzzes.
+        rng: picks grains and jitter. Without them the vowel buzzes.
     Returns:
-        T * 10 ms of sound, its ends tapered over one period.
+        T * 10 ms of sound. Both ends are tapered over one period.
     """
     period = round(SAMPLE_RATE_HZ / pitch_hz)
     window = np.hanning(2 * period + 1)[:-1].astype(np.float32)
@@ -57,7 +58,10 @@ def sustain(
 def whisper(
     clip: Samples, centre: int, pitch_hz: float, length: int, rng: np.random.Generator
 ) -> Samples:
-    """The sound around `centre` breathed instead of voiced: noise with the spectrum of one period, (length,); arguments as in `sustain`."""
+    """Return the sound around `centre` as a whisper, (length,).
+
+    It is noise with the spectrum of one period. The arguments are those of `sustain`.
+    """
     period = round(SAMPLE_RATE_HZ / pitch_hz)
     around = clip[max(0, centre - period) : centre + period]
     colour = around * np.hanning(len(around)).astype(np.float32)
@@ -69,14 +73,14 @@ def whisper(
 def contour(
     rng: np.random.Generator, start_hz: float, end_hz: float, duration_s: float
 ) -> NDArray[np.float64]:
-    """A pitch line with a little wobble, one value per 10 ms."""
+    """Return a pitch contour with a small random wobble, one value per 10 ms."""
     steps = max(4, round(duration_s * 100))
     wobble = np.cumsum(rng.standard_normal(steps)) * 0.004
     return np.geomspace(start_hz, end_hz, steps) * np.exp(wobble - wobble.mean())
 
 
 def fade(sound: Samples, in_s: float, out_s: float) -> Samples:
-    """Raised-cosine fades at both ends."""
+    """Apply raised-cosine fades at both ends; lengths in seconds."""
     faded = sound.copy()
     for length_s, ramp_at in ((in_s, slice(None)), (out_s, slice(None, None, -1))):
         count = min(round(length_s * SAMPLE_RATE_HZ), len(faded))
@@ -86,7 +90,7 @@ def fade(sound: Samples, in_s: float, out_s: float) -> Samples:
 
 
 def muffle(sound: Samples, cutoff_hz: float) -> Samples:
-    """Close the mouth: a second-order low-pass."""
+    """Apply a second-order low-pass, as a closed mouth does."""
     return np.asarray(
         sosfilt(butter(2, cutoff_hz, fs=SAMPLE_RATE_HZ, output="sos"), sound), np.float32
     )
@@ -95,7 +99,7 @@ def muffle(sound: Samples, cutoff_hz: float) -> Samples:
 def filled_pause(
     clip: Samples, vowel: int, vowel_hz: float, pitch_hz: float, rng: np.random.Generator
 ) -> Samples:
-    """An "uh" or "um": level or slightly falling, low in the voice."""
+    """Return an "uh" or "um": level or slightly falling pitch, low in the speaker's range."""
     duration_s = rng.uniform(0.18, 0.55)
     start_hz = pitch_hz * rng.uniform(0.82, 1.0)
     sound = fade(
@@ -122,7 +126,7 @@ def filled_pause(
 def listener_hum(
     clip: Samples, vowel: int, vowel_hz: float, pitch_hz: float, rng: np.random.Generator
 ) -> Samples:
-    """A "mm", "mm-hm" or "uh-huh": one or two pulses, the second often higher."""
+    """Return a "mm", "mm-hm" or "uh-huh": one or two pulses, the second often higher."""
     base_hz = pitch_hz * rng.uniform(0.8, 1.05)
     open_mouth = rng.random() < 0.4
     pulses: list[Samples] = []

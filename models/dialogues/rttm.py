@@ -1,4 +1,7 @@
-"""RTTM: who spoke when, one line per stretch of speech (NIST Rich Transcription Evaluation 2009, appendix A)."""
+"""RTTM files: who spoke when, one line per stretch of speech.
+
+Source: NIST Rich Transcription Evaluation 2009, appendix A.
+"""
 
 from __future__ import annotations
 
@@ -11,10 +14,10 @@ from .activity import Segment
 
 
 def read_rttm(path: Path) -> dict[str, dict[str, list[Segment]]]:
-    """Segments by recording and speaker.
+    """Return the segments by recording and speaker, in seconds.
 
     Raises:
-        DialogueError: the file cannot be read, or a line is not RTTM, with its number.
+        DialogueError: the file cannot be read, or a line is not RTTM (the message has its number).
     """
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
@@ -32,7 +35,8 @@ def read_rttm(path: Path) -> dict[str, dict[str, list[Segment]]]:
                 raise ValueError
         except (IndexError, ValueError):
             raise DialogueError(
-                f"{path}, line {number}: expected SPEAKER file channel start duration <NA> <NA> speaker, got {line!r}"
+                f"{path}, line {number}: expected SPEAKER file channel start duration "
+                f"<NA> <NA> speaker, got {line!r}"
             ) from None
         recordings[fields[1]][speaker].append((start, start + duration))
     return {name: dict(speakers) for name, speakers in recordings.items()}

@@ -1,4 +1,4 @@
-"""Who spoke when from a file of segments, RTTM or TextGrid: one speaker's stretches of speech."""
+"""Stretches of speech by speaker, from an RTTM or a TextGrid file."""
 
 from __future__ import annotations
 
@@ -15,22 +15,26 @@ from .textgrid import read_tiers
 def read_segments(
     path: Path, name: str, recordings: Sequence[str], own_file: bool = False
 ) -> list[Segment]:
-    """Stretches of one speaker's speech in seconds; intervals of a TextGrid that hold no speech (marks.py) are left out.
+    """Stretches of one speaker's speech, in seconds.
+
+    Intervals of a TextGrid without speech (marks.py) are left out.
 
     Args:
         path: .rttm or .TextGrid.
-        name: of the RTTM speaker or of the tier.
-        recordings: names that the recording may have in an RTTM file of several.
-        own_file: the file is about this speaker alone, so that a name is needed only to choose among several.
+        name: RTTM speaker or tier.
+        recordings: possible names of the recording, for an RTTM file with several.
+        own_file: whether the file is about this speaker alone; then `name` matters only if the file
+            has several speakers or tiers.
     Raises:
-        DialogueError: as read_speakers, or no such speaker.
+        DialogueError: as in read_speakers, or there is no such speaker.
     """
     speakers = read_speakers(path, recordings)
     if own_file and len(speakers) == 1:
         return next(iter(speakers.values()))
     if name not in speakers:
         raise DialogueError(
-            f"{path}: expected a speaker or tier named {name!r}, got {', '.join(map(repr, speakers)) or 'none'}"
+            f"{path}: expected a speaker or tier named {name!r}, "
+            f"got {', '.join(map(repr, speakers)) or 'none'}"
         )
     return speakers[name]
 
@@ -39,7 +43,8 @@ def read_speakers(path: Path, recordings: Sequence[str]) -> dict[str, list[Segme
     """Stretches of speech of every speaker or tier, in the order of the file.
 
     Raises:
-        DialogueError: another suffix, a broken file, two tiers of the same name, or no such recording in it.
+        DialogueError: the suffix is unknown, the file is broken, two tiers have the same name, or
+            the recording is not in the file.
     """
     suffix = path.suffix.lower()
     if suffix == ".textgrid":
@@ -71,5 +76,6 @@ def _recording(
         if name in found:
             return found[name]
     raise DialogueError(
-        f"{path}: expected a recording named {' or '.join(map(repr, recordings))}, got {', '.join(map(repr, found)) or 'none'}"
+        f"{path}: expected a recording named {' or '.join(map(repr, recordings))}, "
+        f"got {', '.join(map(repr, found)) or 'none'}"
     )

@@ -1,7 +1,8 @@
-"""Voice activity of real recordings: Silero VAD's ONNX file, its edges moved in to where the energy says speech is.
+"""Voice activity of real recordings: Silero VAD's ONNX network, with edges trimmed by energy.
 
-The network's file comes with the silero-vad package, which is never imported (it needs torch). Its window of 32 ms and its
-reluctance to let go put edges up to 0.1 s outside speech; turn-taking is measured from those edges, so they are trimmed.
+The network file comes from the silero-vad package. The package itself is never imported, because it
+needs torch. The network has windows of 32 ms and releases slowly, so its edges lie up to 0.1 s
+outside of speech. Turn-taking is measured from these edges; therefore they are trimmed.
 """
 
 from __future__ import annotations
@@ -32,11 +33,11 @@ from .activity import (
 SAMPLE_RATE_HZ = 16000
 WINDOW_SAMPLES = 512
 CONTEXT_SAMPLES = 64
-STATE_SHAPE = (2, 128)  # with the batch between
+STATE_SHAPE = (2, 128)  # without the batch axis, which lies between the two
 
 
 def is_installed() -> bool:
-    """Is the silero-vad package there?"""
+    """Whether the silero-vad package is installed."""
     return importlib.util.find_spec("silero_vad") is not None
 
 
@@ -54,7 +55,7 @@ def _session() -> Any:
 
 
 def speech_probability(audio: Samples) -> NDArray[np.float32]:
-    """Probability of speech in every 32 ms.
+    """Probability of speech in every window of 32 ms.
 
     Args:
         audio: samples in [-1, 1], (B, N) at 16 kHz; the rows are independent.
@@ -92,7 +93,15 @@ def probability_to_segments(
     shortest_s: float = 0.1,
     gap_s: float = 0.1,
 ) -> list[Segment]:
-    """Segments of one channel, (windows,) -> seconds: starts above one threshold, goes on until below the other."""
+    """Convert the probabilities of one channel, (windows,), to segments in seconds.
+
+    Args:
+        probability: of speech in each window of 32 ms.
+        start_above: a segment starts at this probability.
+        stop_below: a segment ends when the probability falls below this.
+        shortest_s: shorter segments are dropped.
+        gap_s: shorter gaps are bridged.
+    """
     window_s = WINDOW_SAMPLES / SAMPLE_RATE_HZ
     possible = [
         (a, b) for a, b in runs(probability >= stop_below) if probability[a:b].max() >= start_above
@@ -108,15 +117,19 @@ def trim_by_energy(
     noise_margin_db: float = 10.0,
     below_peak_db: float = 35.0,
 ) -> list[Segment]:
-    """Move each segment's start and end inward to where 10 ms RMS rises above the noise floor and the segment's own depth.
+    """Move the start and end of each segment inward, to where the level rises above a threshold.
+
+    The level is the RMS of 10 ms. The threshold is the higher of two: one relative to the noise
+    floor, one relative to the peak of the segment.
 
     Args:
         audio: one channel, (N,) at 16 kHz.
         segments: in seconds.
-        noise_margin_db: above the noise floor, which is the 20th percentile of the level outside the segments.
-        below_peak_db: no lower than this below the segment's peak.
+        noise_margin_db: distance above the noise floor, the 20th percentile of the level outside of
+            the segments.
+        below_peak_db: distance below the peak level of the segment.
     Returns:
-        Segments in seconds; one that never rises above the threshold stays as it was.
+        Segments in seconds. A segment that never rises above the threshold is unchanged.
     """
     level = level_db(audio, SAMPLE_RATE_HZ)
     outside = ~segments_to_frames([segments], len(level), LEVEL_RATE_HZ)[0]
@@ -139,13 +152,13 @@ def trim_by_energy(
 
 
 def detect_activity(audio: Samples, gap_s: float = 0.2) -> BoolFrames:
-    """Who speaks when in a real recording.
+    """Detect who speaks when in a real recording.
 
     Args:
         audio: (C, N) in [-1, 1], 16 kHz, one speaker per channel.
-        gap_s: silences of one speaker shorter than this are bridged.
+        gap_s: shorter silences of one speaker are bridged.
     Returns:
-        (C, ceil(N / 320)) at 50 Hz.
+        (C, ceil(N / 320)) bool at 50 Hz.
     Raises:
         MissingExtraError: silero-vad is not installed.
     """

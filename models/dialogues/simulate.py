@@ -1,8 +1,9 @@
-"""`turnstream simulate`: simulated dialogues on disk, with a manifest.
+"""`turnstream simulate`: writes simulated dialogues and their manifest to disk.
 
-    python -m turnstream.models.dialogues.simulate --data DATA --out DIR --hours 30 --seed 1 --jobs 2
+    python -m turnstream.models.dialogues.simulate --data DATA --out DIR --hours 30 --jobs 2
 
-Audio is .npy, int16 (2, N), which loads (or maps) faster than any codec; beside it lie labels (.npz) and the phrases whose text is known (.words.json).
+Audio is .npy, int16 (2, N), which loads (or maps) faster than any codec. Beside each audio file lie
+its labels (.npz) and the phrases of known text (.words.json).
 """
 
 from __future__ import annotations
@@ -23,68 +24,81 @@ from .manifest import Dialogue, write_manifest
 from .simulation import LENGTHS_S, Material, open_material, planned_length_s, simulate
 from .utterances import SAMPLE_RATE_HZ, SETS_OF_WHOLE_SENTENCES
 
-DATA_LAYOUT = """what --data holds (only speech/ is needed):
-  speech/<set>/manifest.csv       columns file (audio beside it, one utterance each), speaker, transcript; others are ignored
-  timing/<corpus>/*.rttm          who spoke when in real conversations
-  timing/<corpus>/*.jsonl.gz      the same by words: one conversation a line, {"A": [[start_s, end_s, word], ...], "B": ...}
+DATA_LAYOUT = """files in the --data folder (only speech/ is required):
+  speech/<set>/manifest.csv   recorded utterances. Columns: file (audio relative to the manifest,
+                              one utterance each), speaker, transcript. Other columns are ignored.
+  timing/<corpus>/*.rttm      who spoke when in real conversations
+  timing/<corpus>/*.jsonl.gz  word times of real conversations, one conversation per line:
+                              {"A": [[start_s, end_s, word], ...], "B": [...]}
   scripts/<corpus>/<conversation>_<party>.TextGrid
-                                  long form, one tier: the same, for two parties, and turns for the neural voice
-  rooms/manifest.csv              columns file (impulse response beside it) and licence; share-alike ones are left out
-  noise/                          .wav, .flac or .ogg at any depth; no licence is looked at
-Names that matter: timing is taken from the corpora switchboard (chats), primock57 (consultations) and spjallromur (slow
-chats). The set hibari is the neural voice; where it is missing, it is spoken from scripts/ once and kept in the cache. In
-these sets every clip without a final mark counts as a whole sentence: SETS.
+                              transcripts of real conversations, one file per party, long form
+                              with one tier. They give timing, and text for the neural voice.
+  rooms/manifest.csv          room impulse responses. Columns: file (relative to the manifest),
+                              licence. Share-alike licences are left out.
+  noise/                      .wav, .flac or .ogg at any depth. Licences are not checked.
+
+names with a meaning:
+  Timing comes from the corpora switchboard (chats), primock57 (consultations) and spjallromur
+  (slow chats). The set hibari is the neural voice. If it is missing, it is made from scripts/ once
+  and kept in the cache. In these sets a transcript without a final punctuation mark still counts
+  as a whole sentence:
+  SETS.
 """
 
-_material: Material | None = None  # one per worker process, read once
+_material: Material | None = None  # read once in each worker process
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of `turnstream simulate`."""
+    """Add the options of `turnstream simulate`."""
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = DATA_LAYOUT.replace("SETS", ", ".join(SETS_OF_WHOLE_SENTENCES))
-    parser.add_argument("--data", type=Path, required=True, help="folder of material, see below")
-    parser.add_argument("--out", type=Path, required=True, help="folder to write to")
     parser.add_argument(
-        "--hours", type=float, default=1.0, help="about how much to simulate (default 1)"
+        "--data", type=Path, required=True, help="folder with the data described below"
     )
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--out", type=Path, required=True, help="folder for dialogues and manifest.jsonl"
+    )
+    parser.add_argument(
+        "--hours", type=float, default=1.0, help="approximate amount to simulate (default 1)"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="seed of the simulation (default 0)")
     parser.add_argument(
         "--lengths",
         type=float,
         nargs=2,
         metavar=("FROM", "TO"),
         default=LENGTHS_S,
-        help="seconds per dialogue (default 120 360)",
+        help="shortest and longest dialogue in seconds (default 120 360)",
     )
     parser.add_argument(
         "--split",
         choices=("train", "val"),
         default="train",
-        help="which speakers; a tenth is kept for val",
+        help="which speakers to use; about a tenth of them are val (default train)",
     )
-    parser.add_argument("--jobs", type=int, default=1, help="processes")
+    parser.add_argument("--jobs", type=int, default=1, help="number of processes (default 1)")
     parser.add_argument(
         "--cache",
         type=Path,
         default=Path.home() / ".cache" / "turnstream",
-        help="where decoded utterances are kept",
+        help="folder for decoded utterances (default ~/.cache/turnstream)",
     )
     parser.add_argument(
         "--finality",
         type=Path,
         metavar="FOLDER",
-        help="let turns end where they sound complete to a judge (`turnstream pretrain judge`)",
+        help="turn completeness scores from `turnstream pretrain judge`: turns end where they "
+        "sound complete",
     )
     parser.add_argument(
         "--no-synthetic",
         action="store_true",
-        help="recorded voices only: no neural voice, no voices extra needed",
+        help="use recorded voices only; then the extra `voices` is not needed",
     )
 
 
 def main(args: argparse.Namespace) -> int:
-    """Simulate, write, and print a line of summary."""
+    """Simulate dialogues, write them, and print a one-line summary."""
     lengths_s = (args.lengths[0], args.lengths[1])
     if not 0 < lengths_s[0] <= lengths_s[1]:
         raise DialogueError(
@@ -96,7 +110,8 @@ def main(args: argparse.Namespace) -> int:
         raise DialogueError(f"expected --jobs of at least 1, got {args.jobs}")
     args.out.mkdir(parents=True, exist_ok=True)
     arguments = (args.data, args.cache, args.split, args.jobs, not args.no_synthetic, args.finality)
-    open_material(*arguments)  # decodes and speaks once, before the workers share the result
+    # Decode and render the clips once; the workers then find them in the cache.
+    open_material(*arguments)
     count, planned_s = 0, 0.0
     while planned_s < args.hours * 3600:
         planned_s += planned_length_s(args.seed, count, lengths_s)
@@ -104,7 +119,7 @@ def main(args: argparse.Namespace) -> int:
     dialogues: list[Dialogue] = []
     seconds = 0.0
     with (
-        # Not multiprocessing.Pool: that one waits for ever when a worker cannot start.
+        # Not multiprocessing.Pool: it waits for ever when a worker cannot start.
         ProcessPoolExecutor(
             args.jobs, multiprocessing.get_context("spawn"), _open, arguments
         ) as workers,
@@ -117,7 +132,8 @@ def main(args: argparse.Namespace) -> int:
             seconds += length_s
             progress.update()
             progress.set_postfix_str(
-                f"{seconds / 3600:.2f} h, {seconds / progress.format_dict['elapsed']:.0f} x real time"
+                f"{seconds / 3600:.2f} h, "
+                f"{seconds / progress.format_dict['elapsed']:.0f} x real time"
             )
     write_manifest(args.out / "manifest.jsonl", dialogues)
     print(f"{count} dialogues, {seconds / 3600:.2f} h, in {args.out / 'manifest.jsonl'}")
@@ -127,7 +143,7 @@ def main(args: argparse.Namespace) -> int:
 def _open(
     data: Path, cache: Path, split: str, jobs: int, synthetic: bool, finality: Path | None
 ) -> None:
-    global _material  # noqa: PLW0603  (a worker's own)
+    global _material  # noqa: PLW0603  (one per worker)
     _material = open_material(data, cache, split, jobs, synthetic, finality)
 
 
@@ -161,6 +177,6 @@ def _write(
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description="Simulate two-channel dialogues.")
+    parser = argparse.ArgumentParser(description="Simulate two-channel dialogues to train on.")
     add_arguments(parser)
     raise SystemExit(main(parser.parse_args()))

@@ -1,7 +1,8 @@
-"""Two-channel dialogues out of recorded utterances and real timing, with exact labels.
+"""Two-channel dialogues from recorded utterances and real timing, with exact labels.
 
-A dialogue is fixed by (seed, index), whatever else is simulated beside it: a style and its plan of turns (styles.py), two voices
-(casting.py), their words (wording.py) as phrases (voice.py) on a time line, and a channel for each side (channel.py).
+(seed, index) determines a dialogue, whatever else is simulated. Its steps are: a style and a plan
+of turns (styles.py), two voices (casting.py), what they say (wording.py), phrases of sound
+(voice.py) on a time line, and a channel for each side (channel.py).
 """
 
 from __future__ import annotations
@@ -28,18 +29,17 @@ from .voice import Phrase, Voice
 
 FRAME_SAMPLES = round(SAMPLE_RATE_HZ / FRAME_RATE_HZ)
 LENGTHS_S = (120.0, 360.0)  # shortest and longest dialogue
-SPEEDS, OTHER_SPEED_SHARE = (0.9, 1.12), 0.6  # of play-back: a recorded person sounds like another
-CROWDS, CROWD_CLIPS, CROWD_S = 8, 60, 60.0  # babble to draw from
-BREATHER_SHARE = 0.3  # of the speakers whose breath is heard before they speak
-NONSPEECH_PER_MINUTE = 0.8  # mean; a speaker's own rate is drawn
-FINALITY_LEAD_S, FINALITY_LAG_S = (
-    0.04,
-    0.8,
-)  # around the end of words in which their finality is a target
+# Play-back speeds, and share of voices that use one: a recorded person then sounds like another.
+SPEEDS, OTHER_SPEED_SHARE = (0.9, 1.12), 0.6
+CROWDS, CROWD_CLIPS, CROWD_S = 8, 60, 60.0  # number, clips and length of the babble tracks
+BREATHER_SHARE = 0.3  # share of speakers with audible breath before phrases
+NONSPEECH_PER_MINUTE = 0.8  # mean over speakers; each draws its own rate
+# Turn completeness is a target this long before and after an end of speech.
+FINALITY_LEAD_S, FINALITY_LAG_S = 0.04, 0.8
 
 
 class KnownWords(TypedDict):
-    """A phrase whose text is known: channel, start and end of its speech in seconds, text."""
+    """A phrase of known text: channel, start and end of its speech in seconds, and the text."""
 
     ch: int
     start: float
@@ -49,15 +49,16 @@ class KnownWords(TypedDict):
 
 @dataclass(frozen=True)
 class SimulatedDialogue:
-    """A dialogue and what is known about it.
+    """A dialogue and its labels.
 
     Attributes:
-        audio: (2, N) int16 at 16 kHz, N a whole number of frames.
-        activity: who speaks, (2, T) at 50 Hz; also of a speaker whose channel is silent.
-        backchannel: activity that is a backchannel, (2, T).
-        finality: how finished each speaker's last words sound, 0-1, (2, T), from their end on; NaN elsewhere and where nobody said.
+        audio: (2, N) int16 at 16 kHz; N is a whole number of frames.
+        activity: who speaks, (2, T) at 50 Hz, also for a speaker whose channel is silent.
+        backchannel: the part of the activity that is backchannels, (2, T).
+        finality: turn completeness, 0-1, (2, T): around each end of speech and at quiet spots
+            inside speech; NaN elsewhere and where there is no score.
         words: phrases of known text, in order of time.
-        speakers: ids of the main voice of each side.
+        speakers: id of the main voice of each side.
         style: name of the style.
     """
 
@@ -72,7 +73,7 @@ class SimulatedDialogue:
 
 @dataclass(frozen=True)
 class Material:
-    """What dialogues are made of."""
+    """The data that dialogues are made from."""
 
     pool: UtterancePool
     cast: Cast
@@ -82,7 +83,14 @@ class Material:
 
 @dataclass(frozen=True)
 class PlacedPhrase:
-    """A phrase on the time line; `start` is the sample at which its sound begins (its speech begins a little later)."""
+    """A phrase on the time line.
+
+    Attributes:
+        speaker: 0 or 1.
+        start: sample at which the sound starts; the speech in it may start a little later.
+        phrase: the sound.
+        backchannel: whether it is a backchannel.
+    """
 
     speaker: int
     start: int
@@ -102,17 +110,20 @@ def open_material(
     synthetic: bool = True,
     finality: Path | None = None,
 ) -> Material:
-    """Read the material under `folder` (speech/, timing/, scripts/, rooms/, noise/), decoding into `cache` what was not decoded before.
+    """Read all data under `folder` (speech/, timing/, scripts/, rooms/ and noise/).
 
     Args:
-        folder, cache: see above.
-        split: "train" or "val": which speakers.
-        jobs: processes that decode.
-        synthetic: with the neural voice (synthesis.py); without, also a set of it in speech/ is left out.
-        finality: folder of a judge's scores of how complete turns sound where they could end (finality.py), as `turnstream pretrain judge` writes it.
+        folder: the data.
+        cache: folder for decoded clips. What is there already is not decoded again.
+        split: "train" or "val": which speakers to use.
+        jobs: number of processes that decode.
+        synthetic: use the neural voice (synthesis.py). Without it, a set of that voice in speech/
+            is left out too.
+        finality: folder of turn completeness scores (finality.py), as written by `turnstream
+            pretrain judge`; None for no scores.
     Raises:
         DialogueError: no utterances, or a file that cannot be read.
-        MissingExtraError: the neural voice is wanted and not installed.
+        MissingExtraError: the neural voice is wanted but not installed.
     """
     sets = sorted(path.parent for path in (folder / "speech").glob("*/manifest.csv"))
     if not synthetic:
@@ -131,7 +142,8 @@ def open_material(
     ):
         names = ", ".join(decoded.name for decoded in folders)
         raise DialogueError(
-            f"{finality}: expected a judge's scores (`turnstream pretrain judge`) of {names}, got none"
+            f"{finality}: expected a judge's scores (`turnstream pretrain judge`) of {names}, "
+            "got none"
         )
     pool = UtterancePool(folders, finality)
     cast = Cast(pool, split)
@@ -145,7 +157,7 @@ def open_material(
 
 
 def _crowds(pool: UtterancePool, cast: Cast) -> list[Samples]:
-    """Tracks of many voices at once, from speakers of the cast."""
+    """Make tracks of many voices at once, from speakers of the cast."""
     rng = np.random.default_rng(0)
     spoken = [u for speakers in cast.sets.values() for voice in speakers.values() for u in voice]
     clips = [pool.audio(spoken[i]) for i in rng.integers(len(spoken), size=CROWD_CLIPS)]
@@ -156,14 +168,21 @@ def _crowds(pool: UtterancePool, cast: Cast) -> list[Samples]:
 
 
 def planned_length_s(seed: int, index: int, lengths_s: tuple[float, float] = LENGTHS_S) -> float:
-    """About how long dialogue `index` will be."""
+    """Approximate length of dialogue `index`, in seconds."""
     return float(np.random.default_rng([seed, index, 0]).uniform(*lengths_s))
 
 
 def simulate(
     material: Material, seed: int, index: int, lengths_s: tuple[float, float] = LENGTHS_S
 ) -> SimulatedDialogue:
-    """Dialogue number `index` of `seed`, about as long as `lengths_s` allows (shortest, longest)."""
+    """Return dialogue number `index` of `seed`.
+
+    Args:
+        material: the data to use.
+        seed, index: determine the dialogue.
+        lengths_s: shortest and longest planned length in seconds; the true length is about the
+            same.
+    """
     rng = np.random.default_rng([seed, index, 1])
     length_s = planned_length_s(seed, index, lengths_s)
     manner, turns = draw_dialogue_plan(rng, material.templates, length_s)
@@ -202,9 +221,9 @@ def lay_out(
     length_s: float,
     false_start: float,
 ) -> list[PlacedPhrase]:
-    """Put the turns, backchannels and false starts on the time line until `length_s` is full."""
+    """Put the turns, backchannels and false starts on the time line until `length_s` is reached."""
     placed: list[PlacedPhrase] = []
-    free_s = [0.0, 0.0]  # when each speaker has stopped
+    free_s = [0.0, 0.0]  # when the last speech of each speaker ends
     floor_end_s = last_onset_s = 0.0
     for turn in turns:
         onset_s = max(
@@ -246,7 +265,7 @@ def _reactions(
     rng: np.random.Generator,
     free_s: float,
 ) -> list[PlacedPhrase]:
-    """The listener's backchannels, most of them where a phrase ends."""
+    """The backchannels of the listener, most of them where a phrase ends."""
     onset_s = (spoken[0].start + spoken[0].phrase.onset) / SAMPLE_RATE_HZ
     end_s = spoken[-1].offset / SAMPLE_RATE_HZ
     ends_s = [item.offset / SAMPLE_RATE_HZ for item in spoken[:-1]]
@@ -263,7 +282,7 @@ def _reactions(
 
 
 def mix(placed: Sequence[PlacedPhrase], samples: int) -> NDArray[np.float32]:
-    """Both speakers' clean sound, (2, samples)."""
+    """Add up the clean sound of both speakers, (2, samples)."""
     dry = np.zeros((2, samples), np.float32)
     for item in placed:
         start, end = max(item.start, 0), min(item.start + len(item.phrase.samples), samples)
@@ -277,12 +296,14 @@ def add_nonspeech(
     voices: Sequence[Voice],
     rng: np.random.Generator,
 ) -> None:
-    """Put laughter, breaths, typing and the like where a speaker is silent, whoever has the floor, and breaths before some phrases.
+    """Add laughter, breaths, typing and so on where a speaker is silent.
+
+    This does not depend on who holds the floor. Some speakers also breathe in before some phrases.
 
     Args:
-        dry: both speakers' clean sound, (2, N); changed.
+        dry: clean sound of both speakers, (2, N); changed in place.
         activity: (2, T).
-        voices: of both.
+        voices: of both speakers.
         rng: draws everything.
     """
     minutes = dry.shape[1] / SAMPLE_RATE_HZ / 60
@@ -311,7 +332,7 @@ def add_nonspeech(
 
 
 def _add_silently(channel: Samples, active: NDArray[np.bool_], sound: Samples, at: int) -> None:
-    """Add a sound, unless the speaker speaks meanwhile or the dialogue ends before."""
+    """Add a sound, unless the speaker talks at that time or the dialogue ends too early."""
     end = at + len(sound)
     if (
         at >= 0
@@ -336,7 +357,11 @@ def label(placed: Sequence[PlacedPhrase], frames: int) -> BoolFrames:
 
 
 def label_finality(placed: Sequence[PlacedPhrase], frames: int) -> NDArray[np.float16]:
-    """How complete a turn sounds, (2, frames): in a silence until the speaker resumes or 0.8 s have passed, and at quiet spots of speech; NaN elsewhere."""
+    """Turn completeness, (2, frames) in 0-1; NaN where there is no target.
+
+    There are targets from 0.04 s before each end of speech until the speaker resumes or 0.8 s have
+    passed, and at quiet spots inside speech.
+    """
     heard = np.full((2, frames), np.nan, np.float16)
     lead, lag = round(FINALITY_LEAD_S * FRAME_RATE_HZ), round(FINALITY_LAG_S * FRAME_RATE_HZ)
     for item in sorted(placed, key=lambda item: item.start):
@@ -345,7 +370,7 @@ def label_finality(placed: Sequence[PlacedPhrase], frames: int) -> NDArray[np.fl
                 round((item.start + start) / FRAME_SAMPLES),
                 round((item.start + end) / FRAME_SAMPLES),
             )
-            heard[item.speaker, max(0, first) :] = np.nan  # what came before is over
+            heard[item.speaker, max(0, first) :] = np.nan  # ends the target of earlier speech
             heard[item.speaker, max(0, last - lead) : max(0, last + lag)] = score
         for place, score in item.phrase.inner:
             heard[item.speaker, max(0, (item.start + place) // FRAME_SAMPLES)] = score
@@ -353,7 +378,7 @@ def label_finality(placed: Sequence[PlacedPhrase], frames: int) -> NDArray[np.fl
 
 
 def known_words(placed: Sequence[PlacedPhrase]) -> list[KnownWords]:
-    """The phrases whose text is known."""
+    """Return the phrases whose text is known, in order of time."""
     return [
         {
             "ch": item.speaker,

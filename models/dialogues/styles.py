@@ -1,10 +1,12 @@
-"""How a simulated conversation goes: one style per dialogue, from quick chat to slow call centre, and its plan of turns.
+"""Styles of simulated conversations, from quick chat to slow call centre, and plans of turns.
 
-Timing comes from real conversations (timing.py) in about half of the dialogues and from published percentiles in the rest.
-A style's `templates` are names of corpora: folders `timing/<corpus>/` of *.rttm or `scripts/<corpus>/` of *.TextGrid in the
-material of `turnstream simulate`. Those that are not there are done without; corpora that no style names are not used.
-Gaps at shifts and pauses at holds are drawn from overlapping distributions, so that the length of a silence alone does
-not tell which it is.
+Each dialogue has one style. In about half of the dialogues the timing comes from real conversations
+(timing.py), in the rest from published percentiles.
+A style's `templates` are names of corpora: folders `timing/<corpus>/` with *.rttm or *.jsonl.gz, or
+`scripts/<corpus>/` with *.TextGrid, in the data of `turnstream simulate`. Missing corpora are
+skipped, and corpora that no style names are not used.
+Gaps at shifts and pauses at holds are drawn from overlapping distributions, so that the length of a
+silence alone does not tell them apart.
 """
 
 from __future__ import annotations
@@ -21,17 +23,18 @@ Percentiles = tuple[float, float, float, float, float]  # 5, 25, 50, 75, 95
 
 @dataclass(frozen=True)
 class Style:
-    """What one kind of conversation draws from; a dialogue draws its own values from the ranges.
+    """The distributions of one kind of conversation. A dialogue draws its own values from them.
 
     Attributes:
         offsets_s: percentiles of the floor transfer offset.
         pause_median_s: range of the median pause at a hold.
-        turn_median_s: range of the median speaking time of a turn, of each speaker.
-        parts_mean: range of the mean number of parts per turn, of each speaker.
-        stretch: range of the share of natural inner pauses that are drawn out.
-        backchannels_per_s: range, per second of the other's turn.
+        turn_median_s: for each speaker, range of the median speaking time of a turn.
+        parts_mean: for each speaker, range of the mean number of parts per turn.
+        stretch: range of the share of natural inner pauses that are lengthened.
+        backchannels_per_s: range, per second of the other speaker's turn.
         templates: corpora whose conversations may serve as plan.
-        machine: speaker 1 is a synthetic voice: no overlaps, no backchannels.
+        machine: whether speaker 1 is a synthetic voice: it does not overlap and gives no
+            backchannels.
     """
 
     offsets_s: Percentiles
@@ -44,8 +47,9 @@ class Style:
     machine: bool = False
 
 
-# Offsets of chat, consultation, task and slow_chat: annotated dialogues (telephone in five languages, mock medical consultations,
-# Map Task, Icelandic chats). Those of the call centre and of machines: pauses there have quartiles 0.9/1.4/2.1 s.
+# Source of the offsets. chat, consultation, task and slow_chat: annotated dialogues (telephone
+# calls in five languages, mock medical consultations, Map Task, Icelandic chats). call_centre and
+# machine: pauses there have quartiles 0.9/1.4/2.1 s.
 STYLES: dict[str, Style] = {
     "chat": Style(
         (-1.2, -0.35, -0.05, 0.25, 0.85),
@@ -108,35 +112,38 @@ STYLE_SHARES: dict[str, float] = {
     "call_centre": 0.2,
     "machine": 0.15,
 }
-TEMPLATE_SHARE = 0.6  # of the dialogues whose style has templates
+TEMPLATE_SHARE = 0.6  # share of dialogues with a template, where the style has templates
 PAUSE_SPREAD = 0.65  # standard deviation of the logarithm of pauses
 TURN_SPREAD = 0.7
-PARTS_SHAPE = 0.8  # of the gamma distribution of a turn's own mean number of further parts: some turns go on and on, most do not
+# Shape of the gamma distribution of a turn's mean number of further parts: a few turns have many,
+# most have few.
+PARTS_SHAPE = 0.8
 DICTATED_PART_S = (0.3, 1.1)
 DICTATED_PAUSE_S = (0.25, 0.9)
-TRAILS_OFF_SHARE = 0.1  # of the turns end unfinished though nobody interrupts
+TRAILS_OFF_SHARE = 0.1  # share of turns that end unfinished without an interruption
 LEGIBILITY = (0.5, 2.5)
-SLOW_LINE_SHARE = (
-    0.35  # of the dialogues in which every answer comes late, by line delay or by habit
-)
+SLOW_LINE_SHARE = 0.35  # share of dialogues with late answers, from line delay or from habit
 SLOW_LINE_S = (0.1, 0.8)
 
 
 @dataclass(frozen=True)
 class Manner:
-    """What one dialogue drew from its style.
+    """The values that one dialogue drew from its style.
 
     Attributes:
-        style: its name.
+        style: name of the style.
         machine: speaker 1 is a synthetic voice.
         pause_median_s: median pause at a hold.
-        stretch: share of natural inner pauses that are drawn out.
-        mid_phrase: share of the planned pauses that may be made between two words instead of at a natural pause.
-        filler: share of breaks in which a filled pause is heard, with silence before and after.
-        lengthen: share of breaks before which the last vowel is drawn out.
-        legibility: how much ends of turns are sought where words sound finished and pauses where they do not; 0 is not at all.
+        stretch: share of natural inner pauses that are lengthened.
+        mid_phrase: share of the planned pauses that may lie between two words instead of at a
+            natural pause.
+        filler: share of breaks with a filled pause, which has silence before and after it.
+        lengthen: share of breaks with a lengthened vowel before them.
+        legibility: weight of turn completeness scores: ends of turns prefer high scores, pauses low
+            ones. At 0 the scores have no effect.
         run_on: share of the utterances inside a turn that stop before their end.
-        dictation: share of the turns that are given out in short pieces, as numbers and names are, where the utterances leave room to pause.
+        dictation: share of turns spoken in short pieces, as numbers and names are, where the
+            utterances leave room to pause.
         false_start: share of shifts at which the previous speaker starts again at the same time.
     """
 
@@ -153,7 +160,7 @@ class Manner:
     false_start: float
 
     def draw_pause_s(self, rng: np.random.Generator) -> float:
-        """A silence at a hold."""
+        """Draw a pause at a hold, in seconds."""
         return float(
             np.clip(self.pause_median_s * np.exp(PAUSE_SPREAD * rng.standard_normal()), 0.2, 3.5)
         )
@@ -164,7 +171,7 @@ def draw_dialogue_plan(
     templates: Mapping[str, Sequence[Sequence[PlannedTurn]]],
     length_s: float,
 ) -> tuple[Manner, list[PlannedTurn]]:
-    """A style, and enough turns for about `length_s` seconds."""
+    """Draw a style, and enough turns for about `length_s` seconds."""
     name = str(rng.choice(list(STYLE_SHARES), p=list(STYLE_SHARES.values())))
     style = STYLES[name]
     manner = Manner(
@@ -198,13 +205,16 @@ def draw_dialogue_plan(
 def _broken_off(
     rng: np.random.Generator, turn: PlannedTurn, following: PlannedTurn | None
 ) -> PlannedTurn:
-    """Some turns are cut short by the next speaker, some trail off by themselves."""
+    """Mark some turns as unfinished: cut off by the next speaker, or trailing off."""
     interrupted = following is not None and following.offset_s < -0.2 and rng.random() < 0.35
     return replace(turn, finished=not (interrupted or rng.random() < TRAILS_OFF_SHARE))
 
 
 def _dictated(rng: np.random.Generator, turn: PlannedTurn) -> PlannedTurn:
-    """The turn in the rhythm in which a number or a name is given out: short pieces, short pauses, one pace, and no reactions."""
+    """Give the turn the rhythm of a dictated number or name.
+
+    It has short pieces and short pauses at one pace, and no backchannels.
+    """
     parts = int(rng.integers(3, 9))
     part_s, pause_s = rng.uniform(*DICTATED_PART_S), rng.uniform(*DICTATED_PAUSE_S)
     return replace(
@@ -218,7 +228,7 @@ def _dictated(rng: np.random.Generator, turn: PlannedTurn) -> PlannedTurn:
 def _from_template(
     rng: np.random.Generator, turns: Sequence[PlannedTurn], length_s: float
 ) -> list[PlannedTurn]:
-    """A stretch of a real conversation, either speaker first, at a slightly different pace."""
+    """Part of a real conversation, with either speaker first and a slightly different pace."""
     swap, pace = int(rng.random() < 0.5), float(rng.uniform(0.85, 1.2))
     start = int(rng.integers(max(1, len(turns) - 20)))
     chosen: list[PlannedTurn] = []
@@ -247,7 +257,7 @@ def _from_style(
     if style.machine:
         backchannels_per_s[1] = 0.0
     speaker, turns, spent_s = int(rng.integers(2)), list[PlannedTurn](), 0.0
-    brief = False  # an answer to what looks like a question: short, and quicker
+    brief = False  # a short, quick turn, like an answer to a question
     while spent_s < length_s:
         median = min(turn_median_s[speaker], 0.9) if brief else turn_median_s[speaker]
         speaking_s = float(np.clip(median * np.exp(TURN_SPREAD * rng.standard_normal()), 0.3, 25.0))
@@ -276,7 +286,7 @@ def _from_style(
 
 
 def _draw_percentile(rng: np.random.Generator, percentiles: Percentiles) -> float:
-    """Inverse of the distribution function that passes through the percentiles, linear between them."""
+    """Draw from the distribution given by its percentiles; between them it is linear."""
     low, high = percentiles[0] - 0.3, percentiles[-1] * 1.3
     return float(
         np.interp(rng.random(), (0, 0.05, 0.25, 0.5, 0.75, 0.95, 1), (low, *percentiles, high))

@@ -1,11 +1,12 @@
-"""What synthetic voices say: turns of real conversations, dictated numbers and names, and short reactions.
+"""Text for synthetic voices: turns of real conversations, dictations and short reactions.
 
-    python -m turnstream.models.dialogues.synthesis --scripts DATA/scripts --out DATA/speech/hibari --hours 3.5
+    python -m turnstream.models.dialogues.synthesis --scripts DATA/scripts --out DATA/speech/hibari
 
-makes the set of turns; `turnstream simulate` makes it by itself where DATA/speech has none. The turns keep their
-words, commas, fillers and question marks, and a fifth of them stop in the middle, as people do. Recorded people stay
-the main data; synthetic ones supply what read speech lacks, and the voice of a dialogue system.
-How it is spoken is left to neural_voice.py.
+This command makes the set of turns. `turnstream simulate` makes it by itself if DATA/speech has
+none. The turns keep their words, commas, fillers and question marks. A fifth of them stop in the
+middle, as people do.
+Recorded people remain the main data. Synthetic voices add what read speech lacks, and the voice of
+a dialogue system. neural_voice.py makes the sound.
 """
 
 from __future__ import annotations
@@ -66,11 +67,11 @@ INTERJECTIONS = (
         "yeah, yeah, sure.",
     ),
 )
-HOURS = 3.5  # of turns
-PACES = (0.85, 1.2)  # of speech, 1 is the voice's own
-STOPPED_SHARE = 0.2  # of the turns stop in the middle
+HOURS = 3.5  # default length of the set of turns
+PACES = (0.85, 1.2)  # range of the speech rate; 1 is the voice's own
+STOPPED_SHARE = 0.2  # share of turns that stop in the middle
 SHORTEST_TURN, LONGEST_TURN = 12, 180  # characters: about 1 and 15 seconds
-LONGEST_PAUSE_S = 2.0  # inside one turn of the scripts
+LONGEST_PAUSE_S = 2.0  # longest pause inside one turn of the scripts
 # A turn may stop after one of these words.
 HESITATIONS = ("um", "uh", "er", "erm", "hmm", "like", "well", "so", "maybe")
 CONJUNCTIONS = ("and", "but", "or", "because", "if", "when", "that", "which", "then", "cause")
@@ -89,7 +90,7 @@ FUNCTION_WORDS = (
     "it's",
     "i'm",
 )
-DICTATED_SHARE = 0.05  # of the lines are numbers, names or dates
+DICTATED_SHARE = 0.05  # share of turns with a dictation (number, name or date) before them
 DIGITS = ("oh", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 SPELLED_LETTERS = tuple("BCDEFGHIJKLMNOPQRSTUVWXYZ")  # the voice reads A as the article
 ORDINALS = (
@@ -111,7 +112,9 @@ Turn = tuple[str, str]  # party, text
 def render_interjections(
     cache: Path, seed: int = 0, synthesiser: Synthesiser | None = None
 ) -> Path:
-    """A set folder with every interjection of every speaker, made in `cache` unless that was done before.
+    """Return a set folder in `cache` with every interjection spoken by every speaker.
+
+    The set is made only if it is not there yet.
 
     Raises:
         MissingExtraError: hibari-tts is not installed.
@@ -137,12 +140,18 @@ def render_scripts(
     hours: float | None = None,
     synthesiser: Synthesiser | None = None,
 ) -> Path:
-    """A set folder with turns of the conversations (TextGrids) under `scripts`, and dictations.
+    """Return a set folder in `cache` with turns of the conversations (TextGrids) and dictations.
 
-    It is made in `cache` unless that was done before, and lasts about `hours` (HOURS by default).
+    The set is made only if it is not there yet.
 
+    Args:
+        scripts: folder of the TextGrids.
+        cache: folder for the set.
+        seed: draws order, pace and dictations.
+        hours: about how long the set lasts; None for HOURS.
+        synthesiser: the voice; by default the neural voice.
     Raises:
-        DialogueError: no TextGrids there.
+        DialogueError: there are no TextGrids.
         MissingExtraError: hibari-tts is not installed.
     """
     hours = HOURS if hours is None else hours
@@ -162,12 +171,13 @@ def _draw_pace(rng: np.random.Generator) -> float:
 
 
 def read_turns(scripts: Path) -> list[Turn]:
-    """Turns of the conversations under `scripts`, each of one party, without the transcriber's marks.
+    """Return the turns of the conversations under `scripts`, without the transcriber's marks.
 
-    Sentences that the transcriber could not make out are left out; long turns are split between sentences.
+    Each turn belongs to one party. Sentences that the transcriber did not understand are left out.
+    Long turns are split between sentences.
 
     Raises:
-        DialogueError: no TextGrids there, or none with text.
+        DialogueError: there are no TextGrids, or none with text.
     """
     conversations: dict[str, list[tuple[float, float, str, str]]] = defaultdict(list)
     for path in sorted(scripts.rglob("*.TextGrid")):
@@ -182,7 +192,7 @@ def read_turns(scripts: Path) -> list[Turn]:
 
 
 def _turns(intervals: Sequence[tuple[float, float, str, str]]) -> Iterator[Turn]:
-    """Joins what one party says in a row."""
+    """Join consecutive intervals of one party to turns."""
     party, last_end, sentences = "", 0.0, list[str]()
     for start, end, who, text in intervals:
         if who != party or start - last_end > LONGEST_PAUSE_S:
@@ -194,14 +204,14 @@ def _turns(intervals: Sequence[tuple[float, float, str, str]]) -> Iterator[Turn]
 
 
 def _sentences(text: str) -> list[str]:
-    """Those that can be understood, without marks."""
+    """Return the sentences that the transcriber understood, without marks."""
     clear = re.sub(r"</?UNSURE/?>", "", text)
     sentences = re.split(r"(?<=[.?!])\s+", re.sub(r"\s+", " ", clear).strip())
     return [sentence for sentence in sentences if sentence and "<" not in sentence]
 
 
 def _texts(sentences: Sequence[str]) -> list[str]:
-    """The sentences joined, as far as texts are neither too short nor too long to be spoken."""
+    """Join sentences to texts, and drop texts that are too short or too long to be spoken."""
     texts = [""]
     for sentence in sentences:
         joined = f"{texts[-1]} {sentence}".strip()
@@ -209,15 +219,17 @@ def _texts(sentences: Sequence[str]) -> list[str]:
             texts[-1] = joined
         else:
             texts.append(sentence)
-    # A hesitation ends no sentence, whatever the transcriber wrote.
+    # A hesitation does not end a sentence, even if the transcriber put a full stop.
     texts = [re.sub(r"\b([Uu]m|[Uu]h)\.$", r"\1,", text) for text in texts]
     return [text for text in texts if SHORTEST_TURN <= len(text) <= LONGEST_TURN]
 
 
 def stop_in_the_middle(text: str, rng: np.random.Generator) -> tuple[str, str]:
-    """The turn up to a comma, a filler, a conjunction or a function word, and the rest of its sentence.
+    """Cut a turn after a comma, a filler, a conjunction or a function word.
 
-    Returns the text unchanged and "" where it offers no such place.
+    Returns:
+        The first part, and the rest of its sentence. If there is no such place: the whole text and
+            "".
     """
     words = text.split()
     weights = np.array([0.0, 0.0, *(_stopping_weight(word) for word in words[2:-1])])
@@ -230,12 +242,13 @@ def stop_in_the_middle(text: str, rng: np.random.Generator) -> tuple[str, str]:
     sentence_end = next(
         (i for i in range(end, len(words)) if words[i][-1] in ".?!"), len(words) - 1
     )
-    # The capital tells that a missing full stop is no habit of the transcriber.
+    # A capital shows that the transcript has punctuation, so the missing full stop means
+    # "unfinished" (utterances.ends_sentence).
     return stopped[0].upper() + stopped[1:], " ".join(words[end : sentence_end + 1])
 
 
 def _stopping_weight(word: str) -> float:
-    """How likely people stop after this word, against others."""
+    """Relative weight of a stop after this word."""
     bare = word.lower().rstrip(",")
     if bare in HESITATIONS + CONJUNCTIONS:
         return 3.0
@@ -245,7 +258,10 @@ def _stopping_weight(word: str) -> float:
 
 
 def draw_lines(turns: Sequence[Turn], seed: int) -> Iterator[Line]:
-    """Lines without end: all turns in random order, then again with other speakers; dictations between them."""
+    """Yield lines without end, with dictations between them.
+
+    All turns come in random order, then again with other speakers, and so on.
+    """
     parties = {party: i for i, party in enumerate(dict.fromkeys(party for party, _ in turns))}
     rng = np.random.default_rng([seed, 2])
     exchange = 0
@@ -262,7 +278,7 @@ def draw_lines(turns: Sequence[Turn], seed: int) -> Iterator[Line]:
 
 
 def draw_dictation(rng: np.random.Generator) -> str:
-    """What callers give out piece by piece: a number in groups, a name spelled, a date."""
+    """A text that callers give piece by piece: a number in groups, a spelled name or a date."""
     kind = int(rng.integers(3))
     if kind == 0:
         sizes = rng.integers(2, 5, size=rng.integers(2, 4))
@@ -280,7 +296,7 @@ def draw_dictation(rng: np.random.Generator) -> str:
 
 
 def main(args: argparse.Namespace) -> int:
-    """Make the set, and print a line of summary."""
+    """Make the set, and print a one-line summary."""
     if not 0 < args.hours < math.inf:
         raise DialogueError(f"expected --hours > 0, got {args.hours:g}")
     folder = render_set(draw_lines(read_turns(args.scripts), args.seed), args.out, args.hours)
@@ -290,14 +306,19 @@ def main(args: argparse.Namespace) -> int:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(
-        description="Let a neural voice speak the turns of transcribed conversations."
+        description="Render turns of transcribed conversations with a neural voice."
     )
     parser.add_argument(
-        "--scripts", type=Path, required=True, help="folder with TextGrids, one per party"
+        "--scripts", type=Path, required=True, help="folder with TextGrids, one file per party"
     )
-    parser.add_argument("--out", type=Path, required=True, help="folder of the set to write")
+    parser.add_argument("--out", type=Path, required=True, help="folder for the rendered set")
     parser.add_argument(
-        "--hours", type=float, default=HOURS, help=f"about how much to speak (default {HOURS:g})"
+        "--hours",
+        type=float,
+        default=HOURS,
+        help=f"approximate amount of speech to render (default {HOURS:g})",
     )
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--seed", type=int, default=0, help="seed of order, pace and dictations (default 0)"
+    )
     raise SystemExit(main(parser.parse_args()))

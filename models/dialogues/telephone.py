@@ -1,4 +1,4 @@
-"""The line between a microphone and the far end: narrow or wide band, codec, lost packets and their concealment."""
+"""The line to the far end: narrow or wide band, codec, packet loss and its concealment."""
 
 from __future__ import annotations
 
@@ -24,12 +24,13 @@ from .codecs import (
 )
 from .utterances import SAMPLE_RATE_HZ
 
-NARROW_SHARE = 0.6  # dialogues with both ends at 8 kHz
-ONE_NARROW_SHARE = 0.2  # of the others: one end only
+NARROW_SHARE = 0.6  # share of dialogues with both sides at 8 kHz
+ONE_NARROW_SHARE = 0.2  # share of the others with one side at 8 kHz
 SAME_CODEC_SHARE = 0.7
 PACKET_LOSS_SHARE = 0.12
 PACKET_SAMPLES = 320
-# None is plain PCM. The slow codecs are rare because of their cost, not because lines are.
+# None is plain PCM. Slow codecs have small shares because they cost time (codecs.py), not because
+# they are rare on real lines.
 NARROW_CODECS: dict[Codec | None, float] = {
     MU_LAW: 0.48,
     A_LAW: 0.17,
@@ -43,14 +44,14 @@ WIDE_CODECS: dict[Codec | None, float] = {None: 0.94, MP3: 0.05, OPUS_WIDE: 0.01
 
 @dataclass(frozen=True)
 class Line:
-    """How one side is carried: 8 or 16 kHz, and the codec (None: none that can be heard)."""
+    """How one side is transmitted: at 8 or 16 kHz, with a codec (None: plain PCM)."""
 
     narrow: bool
     codec: Codec | None
 
 
 def draw_lines(rng: np.random.Generator) -> tuple[Line, Line]:
-    """The lines of both sides, more often alike than not."""
+    """Draw the lines of both sides; they are equal more often than not."""
     both = rng.random() < NARROW_SHARE
     one = int(rng.integers(2)) if rng.random() < ONE_NARROW_SHARE else -1
     narrow = (both or one == 0), (both or one == 1)
@@ -66,7 +67,7 @@ def _draw_codec(narrow: bool, rng: np.random.Generator) -> Codec | None:
 
 
 def over_line(side: Samples, line: Line, rng: np.random.Generator) -> Samples:
-    """What arrives at the far end, (N,) at 16 kHz and aligned with `side`."""
+    """Return what arrives at the far end, (N,) at 16 kHz, aligned with `side`."""
     if line.narrow:
         narrow = soxr.resample(side, SAMPLE_RATE_HZ, 8000, quality="LQ")
         band = butter(
@@ -87,13 +88,15 @@ def over_line(side: Samples, line: Line, rng: np.random.Generator) -> Samples:
 
 
 def bursts(packets: int, loss: float, mean_burst: float, rng: np.random.Generator) -> BoolFrames:
-    """Which packets are lost, (packets,): a chain of two states, as loss on networks comes in bursts.
+    """Draw which packets are lost, (packets,) bool, from a two-state Markov chain.
+
+    Packets on networks are lost in bursts, which such a chain models.
 
     Args:
-        packets: how many.
-        loss: share lost in the long run, in (0, 1).
+        packets: number of packets.
+        loss: long-run share of lost packets, in (0, 1).
         mean_burst: mean number of packets lost in a row, at least 1.
-        rng: draws the lengths.
+        rng: draws the lengths of the bursts.
     Source:
         Gilbert 1960, "Capacity of a burst-noise channel".
     """
@@ -107,7 +110,7 @@ def bursts(packets: int, loss: float, mean_burst: float, rng: np.random.Generato
 
 
 def conceal(sound: Samples, lost: BoolFrames, repeat: bool) -> Samples:
-    """Fill lost packets with silence, or with the last packet again, 6 dB weaker each time."""
+    """Fill lost packets with silence, or with the previous packet, 6 dB weaker each time."""
     filled = sound.copy()
     for packet in np.flatnonzero(lost):
         at = int(packet) * PACKET_SAMPLES

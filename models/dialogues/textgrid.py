@@ -1,7 +1,8 @@
-"""Praat's TextGrid, long and short text form.
+"""Reads Praat's TextGrid files, long and short text form.
 
-Both forms hold the same values in the same order. As in Praat, only quoted strings, numbers that stand alone and <flags> are
-values; everything else ("xmin =", "intervals [2]:") is there for the human reader, and short form leaves it out.
+Both forms hold the same values in the same order. As in Praat, only quoted strings, stand-alone
+numbers and <flags> are values. All other text ("xmin =", "intervals [2]:") is for human readers,
+and the short form omits it.
 Source: Praat manual, "TextGrid file formats".
 """
 
@@ -15,7 +16,7 @@ from pathlib import Path
 
 from ...stream.errors import DialogueError
 
-Interval = tuple[float, float, str]  # start and end in seconds, and what is said
+Interval = tuple[float, float, str]  # start and end in seconds, and text
 
 _VALUE = re.compile(r'"((?:[^"]|"")*)"|(?<!\S)([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)(?!\S)')
 _BYTE_ORDER_MARKS = (
@@ -31,7 +32,7 @@ class Tier:
 
     Attributes:
         name: "" where the file gives none.
-        intervals: those with text, in order.
+        intervals: the intervals with text, in order.
     """
 
     name: str
@@ -42,16 +43,16 @@ def read_textgrid(path: Path) -> list[Interval]:
     """Every interval with text, tier after tier.
 
     Raises:
-        DialogueError: not a TextGrid in text form, or one that is cut short.
+        DialogueError: the file is not a TextGrid in text form, or is cut short.
     """
     return [interval for tier in read_tiers(path) for interval in tier.intervals]
 
 
 def read_tiers(path: Path) -> list[Tier]:
-    """All interval tiers; point tiers are passed over.
+    """All interval tiers. Point tiers are skipped.
 
     Raises:
-        DialogueError: not a TextGrid in text form, or one that is cut short.
+        DialogueError: the file is not a TextGrid in text form, or is cut short.
     """
     text = _decoded(path)
     values = iter(
@@ -68,9 +69,8 @@ def read_tiers(path: Path) -> list[Tier]:
     tiers: list[Tier] = []
     expected = "tiers"
     try:
-        _, _, count = [
-            _number(next(values)) for _ in range(3)
-        ]  # between start and end and the number of tiers stands only a flag
+        # Start, end and number of tiers. _VALUE does not match the flag before the number.
+        _, _, count = [_number(next(values)) for _ in range(3)]
         for number in range(1, int(count) + 1):
             expected = f"name and every entry of tier {number}"
             kind = _string(next(values))
@@ -96,7 +96,7 @@ def _decoded(path: Path) -> str:
     try:
         return raw.decode(encoding)
     except UnicodeDecodeError:
-        return raw.decode("latin-1")  # what Praat wrote before it wrote UTF-8
+        return raw.decode("latin-1")  # older versions of Praat wrote Latin-1
 
 
 def _intervals(values: Iterator[str | float], count: int) -> list[Interval]:
@@ -114,7 +114,7 @@ def _skip_points(values: Iterator[str | float], count: int) -> None:
 
 
 def _tier_head(values: Iterator[str | float]) -> tuple[str, int]:
-    """Name and number of entries; between them stand the tier's start and end."""
+    """Name and number of entries of a tier; its start and end, between them, are skipped."""
     name = _string(next(values))
     _, _, count = [_number(next(values)) for _ in range(3)]
     return name, int(count)

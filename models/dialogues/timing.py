@@ -1,7 +1,8 @@
-"""When people speak: the order and timing of real conversations (RTTM, TextGrid, word times), and plans made of them.
+"""Order and timing of turns in real conversations (RTTM, TextGrid, word times).
 
-A `PlannedTurn` says who takes the floor, how long after the previous turn ended, for how long, with which pauses, and when
-the listener gives backchannels. What is said is left to wording.py, in which voice to voice.py.
+A `PlannedTurn` says who takes the floor, how long after the end of the previous turn, for how long,
+with which pauses, and when the listener gives backchannels. wording.py chooses what is said, and
+voice.py makes the sound.
 """
 
 from __future__ import annotations
@@ -20,9 +21,9 @@ from .word_times import Word, sample_word_times
 
 BACKCHANNEL_LONGEST_S = 1.0
 BACKCHANNEL_OWN_SILENCE_S = 1.0
-SPOKEN_BACKCHANNEL_LONGEST_S = 2.0  # where the words are known
+SPOKEN_BACKCHANNEL_LONGEST_S = 2.0  # limit where the words are known
 WORD_GAP_S = 0.2  # a longer silence between words is a pause
-WORD_CONVERSATIONS = 300  # drawn of each corpus of word times
+WORD_CONVERSATIONS = 300  # number drawn from each file of word times
 SHORTEST_CONVERSATION = 10  # turns
 LONGEST_GAP_S = 4.0
 DEEPEST_OVERLAP_S = 1.2
@@ -58,11 +59,12 @@ class PlannedTurn:
 
     Attributes:
         speaker: 0 or 1.
-        offset_s: floor transfer offset: from the end of the previous turn, negative when it starts inside it.
+        offset_s: floor transfer offset: time from the end of the previous turn, negative if the
+            turn starts inside it.
         parts_s: speaking time between the planned pauses.
         pauses_s: the pauses, one fewer than parts.
-        backchannels: where the listener reacts, as shares of the turn in 0-1.
-        finished: ends with the end of a sentence (not broken off).
+        backchannels: where the listener reacts, as fractions of the turn in 0-1.
+        finished: whether it ends with the end of a sentence (is not broken off).
     """
 
     speaker: int
@@ -74,9 +76,10 @@ class PlannedTurn:
 
 
 def turns_from_words(speakers: Sequence[Sequence[Word]]) -> list[PlannedTurn]:
-    """The order and timing of a two-party conversation as turns.
+    """Convert the word times of a two-party conversation to turns.
 
-    As turns_from_segments, but what may be a backchannel is known by its words: "yeah", "uh-huh", "I see" and the like.
+    The rules are those of turns_from_segments, but the words decide what may be a backchannel:
+    "yeah", "uh-huh", "I see" and the like.
 
     Args:
         speakers: words of the two speakers, in order of time.
@@ -111,14 +114,16 @@ def _is_reaction(span: Segment, stretch: Sequence[Word]) -> bool:
 def turns_from_segments(
     speakers: Sequence[Sequence[Segment]], reactions: Sequence[Container[Segment]] | None = None
 ) -> list[PlannedTurn]:
-    """The order and timing of a two-party conversation as turns.
+    """Convert the segments of a two-party conversation to turns.
 
-    A segment of at most 1 s with 1 s of own silence on both sides, during or right after the other's speech who then goes on,
-    is a backchannel. What is left belongs to turns: the same speaker going on is a pause, the other one a floor transfer.
+    A backchannel is a segment of at most 1 s with 1 s of silence of the same speaker on both sides.
+    The other speaker speaks just before or during it, and continues after it. All other segments
+    belong to turns: a pause if the same speaker continues, a floor transfer if the other starts.
 
     Args:
         speakers: segments of the two speakers, in seconds.
-        reactions: of each speaker, the segments that are backchannels by their words; by default the short ones.
+        reactions: for each speaker, the segments that are backchannels by their words; None to
+            judge by length.
     """
     own = [bridge_gaps(segments, 0.15) for segments in speakers]
     backchannels: list[tuple[int, Segment]] = []
@@ -175,10 +180,12 @@ def _others_go_on(other: Sequence[Segment], start: float, end: float) -> bool:
 
 
 def read_templates(folder: Path) -> dict[str, list[list[PlannedTurn]]]:
-    """Real conversations as turns, by corpus, from what lies under `folder`.
+    """Read real conversations as turns, by corpus.
 
-    Read are `timing/<corpus>/*.rttm`, `timing/<corpus>/*.jsonl.gz` (word times, a sample of each file) and
-    `scripts/<corpus>/*.TextGrid`. Recordings with more than two speakers give those stretches of five minutes in which two of them do nearly all the talking.
+    The files are `timing/<corpus>/*.rttm`, `timing/<corpus>/*.jsonl.gz` (word times, a sample of
+    each file) and `scripts/<corpus>/*.TextGrid` under `folder`. A recording with more than two
+    speakers is cut into windows of five minutes. A window is used if two of them do nearly all the
+    talking.
     """
     templates: dict[str, list[list[PlannedTurn]]] = {}
     for corpus in sorted(path for path in (folder / "timing").glob("*") if path.is_dir()):

@@ -1,11 +1,15 @@
 """The pool of recorded utterances that dialogues are built from.
 
-Every folder with a `manifest.csv` (columns file, speaker, transcript; others are ignored) is a set, known by the folder's name:
-`speech/<set>/manifest.csv` in the material of `turnstream simulate`. `file` is relative to the manifest, one utterance of one
-speaker each; `transcript` may be empty or missing, its last mark tells whether the clip ends a sentence. The clips of a set are decoded
-once into one int16 file, and for each clip the pool knows what is said, where speech starts and ends, its inner pauses, its energy dips (places
-between words where a speaker could stop), its pitch, a steady vowel, whether it ends a sentence, and, where a judge was asked
-(finality.py), how complete a turn sounds at each of these places.
+A set is a folder with a `manifest.csv`, `speech/<set>/manifest.csv` in the data of `turnstream
+simulate`. The set has the name of its folder. The manifest's columns are file, speaker and
+transcript; others are ignored. `file` is relative to the manifest and holds one utterance of one
+speaker. `transcript` may be empty or missing; its last mark tells whether the clip ends a sentence.
+All clips of a set are decoded once, into one int16 file. For each clip the pool knows:
+- what is said, and whether it ends a sentence;
+- where speech starts and ends, and its inner pauses;
+- its energy dips: quiet spots between words where a speaker could stop;
+- its pitch, and a steady vowel;
+- turn completeness at the end and at pauses and dips, if a judge scored them (finality.py).
 """
 
 from __future__ import annotations
@@ -34,11 +38,12 @@ from .finality import read_finality
 
 SAMPLE_RATE_HZ = 16000
 MARGIN_S = 0.3  # kept around the speech of a clip
-POOL_VERSION = 6
+POOL_VERSION = 6  # part of the cache key: raise it when the analysis changes
 AUDIO, INDEX = "audio.int16", "index.json"  # files of a decoded set
 FINAL_MARKS = ".?!。।؟…"
 OPEN_MARKS = ",;:-–—"
-# Sets, by folder name, whose clips are prompts read one by one: whole sentences, also where the transcript is missing or has no full stop.
+# Names of sets whose clips are prompts, read one by one. They are whole sentences even if the
+# transcript is missing or has no full stop.
 SETS_OF_WHOLE_SENTENCES = (
     "cv_en_d13",
     "cv_multi",
@@ -53,20 +58,23 @@ FINISHED, UNFINISHED, UNKNOWN = 1, 0, -1
 
 @dataclass(frozen=True)
 class Utterance:
-    """One clip: times in samples from the clip's start in the pool.
+    """One clip. Its times are samples from the start of the clip in the pool.
 
     Attributes:
-        index: place in the pool.
+        index: index in the pool.
+        speaker: id of the speaker.
+        set_name: name of the set.
         onset, offset: where speech starts and ends.
-        pauses: inner silences of at least 0.12 s, (n, 2).
+        pauses: start and end of inner silences of at least 0.12 s, (n, 2).
         dips: energy minima inside speech, (n,).
-        transcript: what is said, as far as the set tells; "" where it does not.
-        finished: FINISHED, UNFINISHED or UNKNOWN: does it end a sentence?
-        pitch_hz: median, 0 when unvoiced.
-        vowel: middle of its steadiest voiced stretch; -1 when there is none.
+        finished: whether it ends a sentence: FINISHED, UNFINISHED or UNKNOWN.
+        pitch_hz: median pitch, 0 if unvoiced.
+        vowel: middle of its steadiest voiced stretch, -1 if there is none.
         vowel_hz: pitch there.
         level_db: RMS of its speech, dB re full scale.
-        finality: how finished the words before a place sound, in 0-1, by the sample where they end: `offset`, starts of pauses, dips.
+        transcript: what is said; "" if the set does not tell.
+        finality: turn completeness in 0-1, by sample where the speech could end (`offset`, starts
+            of pauses, dips).
     """
 
     index: int
@@ -93,8 +101,9 @@ class UtterancePool:
     """Read-only access to the decoded clips of some sets.
 
     Args:
-        folders: of the decoded sets.
-        finality: folder of a judge's scores (finality.py), one file a set; None leaves them out.
+        folders: folders of the decoded sets.
+        finality: folder with turn completeness scores (finality.py), one file per set; None for no
+            scores.
     """
 
     def __init__(self, folders: Sequence[Path], finality: Path | None = None) -> None:
@@ -149,10 +158,10 @@ class UtterancePool:
 
 
 def decode_speech(folder: Path, cache: Path, jobs: int = 1) -> list[Path]:
-    """The decoded sets of `folder`/speech/*/manifest.csv, in order of name.
+    """Decode all sets of `folder`/speech/*/manifest.csv; return their folders, sorted by set name.
 
     Raises:
-        DialogueError: there are none, or a clip cannot be read.
+        DialogueError: there are no sets, or a clip cannot be read.
     """
     manifests = sorted((folder / "speech").glob("*/manifest.csv"))
     if not manifests:
@@ -161,10 +170,12 @@ def decode_speech(folder: Path, cache: Path, jobs: int = 1) -> list[Path]:
 
 
 def decode_set(set_folder: Path, cache: Path, jobs: int = 1) -> Path:
-    """The folder with the decoded clips of one set, made in `cache` unless that was done before.
+    """Return the folder with the decoded clips of one set.
+
+    The folder lies in `cache`. It is made only if it is not there yet.
 
     Raises:
-        DialogueError: a manifest that is missing or lacks a column, or a clip that cannot be read.
+        DialogueError: the manifest is missing or lacks a column, or a clip cannot be read.
     """
     manifest = set_folder / "manifest.csv"
     if not manifest.is_file():
@@ -178,18 +189,21 @@ def decode_set(set_folder: Path, cache: Path, jobs: int = 1) -> Path:
         with tempfile.TemporaryDirectory(dir=cache, prefix="unfinished-") as unfinished:
             _build(manifest, Path(unfinished), jobs)
             folder.mkdir(exist_ok=True)
-            for name in (AUDIO, INDEX):  # the index last: with it the set counts as there
+            for name in (AUDIO, INDEX):  # the index marks a complete set, so it is last
                 (Path(unfinished) / name).replace(folder / name)
     return folder
 
 
 def is_validation_speaker(speaker: str) -> bool:
-    """One speaker in ten is kept for validation, by a hash of the id, so that the split never changes."""
+    """Whether a speaker is kept for validation: about one in ten.
+
+    A hash of the id decides, so that the split never changes.
+    """
     return hashlib.sha256(speaker.encode()).digest()[0] % 10 == 0
 
 
 def ends_sentence(set_name: str, transcript: str) -> int:
-    """FINISHED, UNFINISHED or UNKNOWN by the transcript's last mark and by what kind of set it is."""
+    """FINISHED, UNFINISHED or UNKNOWN, from the last mark of the transcript and the kind of set."""
     last = transcript.strip().rstrip("\"'”’)")[-1:]
     if last and last in FINAL_MARKS:
         return FINISHED
@@ -208,7 +222,8 @@ def _read_rows(manifest: Path) -> list[tuple[str, str, str, str]]:
         missing = {"file", "speaker"} - set(reader.fieldnames or ())
         if missing:
             raise DialogueError(
-                f"{manifest}: expected columns file and speaker, got {', '.join(reader.fieldnames or ['an empty file'])}"
+                f"{manifest}: expected columns file and speaker, "
+                f"got {', '.join(reader.fieldnames or ['an empty file'])}"
             )
         name = manifest.parent.name
         return [
@@ -248,7 +263,7 @@ def _build(manifest: Path, folder: Path, jobs: int) -> None:
 
 
 def _analyse(row: tuple[str, str, str, str]) -> tuple[dict[str, object] | None, NDArray[np.int16]]:
-    """Decode one clip, find its landmarks; None when it has no speech."""
+    """Decode one clip and analyse it; the entry is None if the clip has no speech."""
     path, speaker, set_name, transcript = row
     try:
         audio, rate = sf.read(path, dtype="float32", always_2d=True)
@@ -294,7 +309,10 @@ def _sample(time_s: float) -> int:
 
 
 def _dips(clip: Samples, onset: int, offset: int, pauses: list[tuple[int, int]]) -> list[int]:
-    """Energy minima at least 10 dB below what surrounds them, 0.3 s from any edge of speech, at least 0.2 s apart."""
+    """Energy minima that lie at least 10 dB below their surroundings.
+
+    They are 0.3 s away from any edge of speech, and 0.2 s apart.
+    """
     from scipy.signal import find_peaks
 
     level = np.convolve(level_db(clip, SAMPLE_RATE_HZ), np.full(3, 1 / 3), mode="same")
@@ -309,7 +327,10 @@ def _dips(clip: Samples, onset: int, offset: int, pauses: list[tuple[int, int]])
 
 
 def _pitch(clip: Samples, onset: int, offset: int) -> tuple[float, int, float]:
-    """Median pitch in Hz, and place and pitch of the steadiest voiced frame, by autocorrelation (70-400 Hz)."""
+    """Median pitch in Hz, and middle and pitch of the steadiest voiced frame.
+
+    The method is autocorrelation, 70-400 Hz. Returns (0, -1, 0) for unvoiced clips.
+    """
     window = round(0.04 * SAMPLE_RATE_HZ)
     starts = np.arange(onset, offset - window, round(0.02 * SAMPLE_RATE_HZ))
     if len(starts) < 3:

@@ -1,8 +1,10 @@
 """One speaker of a simulated dialogue: turns planned turns into phrases of recorded speech.
 
-What is said, and where it pauses, is chosen in wording.py; here it is cut out, drawn out before some pauses, joined by filled pauses and
-brought to one loudness and speed. Where the recorded speaker stops, a phrase keeps a piece of the recording's own silence,
-of a length drawn alike for pauses and for ends of turns, so that the cut does not tell them apart; a cut between words leaves none.
+wording.py chooses what is said and where it pauses. Here the pieces are cut out of the recordings,
+lengthened before some pauses, joined by filled pauses, and brought to one loudness and speed.
+Where the recorded speaker stops, a phrase keeps a piece of the recording's own silence. Its length
+is drawn in the same way for pauses and for ends of turns, so that the cut does not reveal which it
+is. A cut between words keeps no silence.
 """
 
 from __future__ import annotations
@@ -21,26 +23,28 @@ from .timing import PlannedTurn
 from .utterances import SAMPLE_RATE_HZ, Utterance, UtterancePool
 from .wording import Wording
 
-SPEECH_LEVEL_DB = -26.0  # every phrase is brought to this RMS, give or take
-# Mean loudness 0.2-0.05 s before the end, re the phrase. That of holds is lower because hesitations, which are level, are holds too.
+SPEECH_LEVEL_DB = -26.0  # mean RMS of phrases
+# Mean loudness 0.2-0.05 s before the end, relative to the phrase. The value for holds is lower
+# because hesitations, whose level is even, are holds too.
 TURN_END_DEPTH_DB, HOLD_DEPTH_DB = -7.0, -9.5
-FILLER_FINALITY = 0.02  # a filled pause is as unfinished as can be
-LENGTHENED_ENDS = 0.5  # ends of turns are drawn out so much less often than holds
-EVENED_SHARE = 0.6  # of the speakers whose ends are evened out in loudness
-INNER_SILENCE_S = 0.2  # inner silences from here on count as silence in the labels
+FILLER_FINALITY = 0.02  # turn completeness after a filled pause: close to none
+LENGTHENED_ENDS = 0.5  # how often ends of turns are lengthened, relative to holds
+EVENED_SHARE = 0.6  # share of speakers whose phrase ends are evened in loudness
+INNER_SILENCE_S = 0.2  # longer silences inside a phrase are silence in the labels
 
 
 @dataclass
 class Phrase:
-    """Sound of one stretch of speech.
+    """The sound of one phrase.
 
     Attributes:
         samples: (N,) at 16 kHz.
-        speech: where in it the speaker is active, in samples; in order, never empty.
-        finality: how complete a turn sounds where each of these ends, 0-1; NaN where nobody said.
-        inner: the same at quiet spots inside them: sample and score.
+        speech: start and end of each stretch of speech, in samples; in order, never empty.
+        finality: turn completeness at the end of each stretch, 0-1; NaN where it is not scored.
+        inner: turn completeness at quiet spots inside the stretches: (sample, score).
         pause_after_s: silence before the speaker's next phrase of the same turn.
-        text: its words as far as they are known: all of an utterance, or "... " and the last word of one that was cut into; "" for others.
+        text: the known text: a whole utterance, or "... " and the last word if only the end of it
+            is used; "" if not known.
     """
 
     samples: Samples
@@ -61,15 +65,17 @@ class Phrase:
 
 @dataclass
 class Voice:
-    """A speaker: recorded utterances of one person (or of people who sound alike), and a manner of speaking.
+    """A speaker: recorded utterances of one person, or of similar voices, and a speaking style.
 
     Attributes:
-        pool, utterances: of the speaker.
-        interjections: spoken reactions of others, for backchannels; may be empty.
-        manner: of speaking.
+        pool: holds the sound of the utterances.
+        utterances: of this speaker.
+        interjections: short spoken reactions of others, for backchannels; may be empty.
+        manner: the speaking style.
         rng: draws everything.
-        speed: of play-back, so that one recorded person makes several speakers.
-        evened: the speaker's phrases end at loudnesses that pauses and ends of turns have nearly alike.
+        speed: play-back speed, by which one recorded person serves as several speakers.
+        evened: whether the loudness at the ends of phrases is made nearly the same for pauses and
+            ends of turns.
     """
 
     pool: UtterancePool
@@ -86,8 +92,11 @@ class Voice:
         self._wording = Wording(self.utterances, self.manner, self.rng, self.speed)
 
     def take_turn(self, turn: PlannedTurn) -> list[Phrase]:
-        """Phrases for one turn: one for each of its parts as far as there are places to pause, more where takes meet, natural pauses are drawn
-        out, or the speaker hesitates."""
+        """Return the phrases of one turn.
+
+        There is one phrase for each planned part, if there are enough places to pause. There are
+        more if recordings are joined, natural pauses are lengthened, or the speaker hesitates.
+        """
         takes = self._wording.choose_takes(min(sum(turn.parts_s), 30.0), turn.finished)
         breaks = self._wording.choose_breaks(takes, turn)
         phrases: list[Phrase] = []
@@ -111,27 +120,26 @@ class Voice:
         return phrases
 
     def backchannel(self) -> Phrase:
-        """A short listener's reaction: hummed in the own voice, a spoken "yeah", or the last of an own utterance."""
+        """A listener's short reaction: a hum, a spoken "yeah", or the end of an own utterance."""
         kind = self.rng.random()
         spoken = self._interjection() if kind < 0.45 and self.interjections else None
         sound = spoken if spoken is not None else self._hum() if kind < 0.85 else self._mumble()
         return self._levelled(sound, [(0, len(sound))], [np.nan], float(self.rng.uniform(-10, 0)))
 
     def false_start(self) -> Phrase:
-        """The first 0.2-0.6 s of an utterance, broken off."""
+        """The first 0.2-0.6 s of an utterance, then broken off."""
         utterance = self._wording.any_utterance()
         end = min(
             utterance.onset + round(self.rng.uniform(0.2, 0.6) * SAMPLE_RATE_HZ), utterance.offset
         )
-        end = min(
-            [end, *(int(a) for a, b in utterance.pauses if a < end <= b)]
-        )  # silence is no part of it
+        # If the end lies in a pause, stop where the pause starts.
+        end = min([end, *(int(a) for a, b in utterance.pauses if a < end <= b)])
         return self._phrase(
             utterance, self.pool.audio(utterance), utterance.onset, end, 0.0, holds=False
         )
 
     def nonspeech(self) -> Samples:
-        """A sound of the speaker's that is no speech, (N,): laughter, a breath, a cough, typing."""
+        """A sound of the speaker that is not speech, (N,): laughter, a breath, a cough, typing."""
         utterance = self._wording.any_utterance()
         return draw_nonspeech(
             self.rng,
@@ -144,7 +152,7 @@ class Voice:
     def _phrase(
         self, utterance: Utterance, clip: Samples, start: int, end: int, pause_s: float, holds: bool
     ) -> Phrase:
-        """Cut out clip[start:end] with some of the silence around it; a hold may be drawn out."""
+        """Cut out clip[start:end] with some silence around it, and maybe lengthen its end."""
         silence_before = (
             [start - b for b in (0, *utterance.pauses[:, 0]) if b <= start]
             if start == utterance.onset or start in utterance.pauses[:, 1]
@@ -173,9 +181,8 @@ class Voice:
         if self.rng.random() < self.manner.lengthen * (1.0 if holds else LENGTHENED_ENDS):
             sound, longer = self._lengthen(sound, speech[-1], utterance.pitch_hz)
             speech[-1] = (speech[-1][0], speech[-1][1] + longer)
-            finality[-1] = (
-                np.nan if longer else finality[-1]
-            )  # the teacher did not hear it like this
+            # The score is for the recorded end, not for a lengthened one.
+            finality[-1] = np.nan if longer else finality[-1]
         if self.evened:
             sound = self._even_end(
                 sound, speech[-1][1], HOLD_DEPTH_DB if holds else TURN_END_DEPTH_DB
@@ -200,11 +207,14 @@ class Voice:
         return phrase
 
     def _kept_silence(self) -> int:
-        """How much of the recording's own silence follows speech, in samples."""
+        """Length of the recording's own silence to keep after speech, in samples."""
         return round(self.rng.uniform(0.0, 0.25) * SAMPLE_RATE_HZ)
 
     def _room_tone(self, clip: Samples, utterance: Utterance, length: int) -> Samples:
-        """The silence of the recording before anyone spoke, in a loop, (length,): where it paused for less than is to follow."""
+        """The silence of the recording before its speech, looped to (length,).
+
+        It fills the tail after a phrase where the recorded pause is too short.
+        """
         before = clip[: max(0, utterance.onset - round(0.03 * SAMPLE_RATE_HZ))]
         return (
             np.resize(before, length)
@@ -213,7 +223,7 @@ class Voice:
         )
 
     def _hush(self, sound: Samples, start: int, end: int) -> Samples:
-        """Take the recording's own noise out of an inner silence, as it is taken out after a phrase."""
+        """Fade out the recording's noise inside an inner silence, as after the end of a phrase."""
         keep, lead = self._kept_silence(), round(0.03 * SAMPLE_RATE_HZ)
         middle = end - start - keep - lead
         if middle <= 0:
@@ -227,9 +237,10 @@ class Voice:
         return hushed
 
     def _even_end(self, sound: Samples, offset: int, mean_depth_db: float) -> Samples:
-        """Ramp the last 0.3 s towards a loudness that pauses and ends of turns have alike.
+        """Ramp the last 0.3 s towards a loudness that pauses and ends of turns nearly share.
 
-        Read sentences die away far more than the ends of turns in calls do; left as it is, loudness would be all there is to learn.
+        Read sentences fade much more than ends of turns in calls. Without this step a network would
+        learn loudness alone.
         """
         start, near_end = (
             offset - round(0.3 * SAMPLE_RATE_HZ),
@@ -244,12 +255,13 @@ class Voice:
             float(np.mean(sound[near_end].astype(np.float64) ** 2)) + 1e-12
         ) - float(np.percentile(level, 90))
         change_db = float(np.clip(0.9 * (self.rng.normal(mean_depth_db, 4.0) - depth_db), -12, 12))
+        # The gain returns to 0 dB within 50 ms, so that the silence after the end keeps its level.
         bends = (
             start,
             start + 0.15 * SAMPLE_RATE_HZ,
             offset,
             offset + 0.05 * SAMPLE_RATE_HZ,
-        )  # the silence after it keeps its level
+        )
         gain = np.interp(np.arange(start, len(sound)), bends, (0.0, change_db, change_db, 0.0))
         evened = sound.copy()
         evened[start:] *= (10 ** (gain / 20)).astype(np.float32)
@@ -258,7 +270,11 @@ class Voice:
     def _lengthen(
         self, sound: Samples, speech: tuple[int, int], pitch_hz: float
     ) -> tuple[Samples, int]:
-        """Hold the most periodic sound in the last 0.2 s of a stretch of speech for a little longer; says by how much."""
+        """Hold the most periodic sound in the last 0.2 s of a stretch of speech a little longer.
+
+        Returns:
+            The new sound, and the number of samples added (0 where no sound is periodic enough).
+        """
         onset, offset = speech
         window = round(0.03 * SAMPLE_RATE_HZ)
         if pitch_hz <= 0:
@@ -331,7 +347,7 @@ class Voice:
         )
 
     def _interjection(self) -> Samples:
-        """A spoken reaction of the voice nearest in pitch, its pitch shifted by resampling."""
+        """A spoken reaction by the voice nearest in pitch, pitch-shifted by resampling."""
         own_hz = self._wording.any_utterance().pitch_hz or 150.0
         several = [
             self.interjections[i] for i in self.rng.integers(len(self.interjections), size=20)
@@ -359,7 +375,7 @@ class Voice:
         pause_s: float = 0.0,
         level: float | None = None,
     ) -> Phrase:
-        """The phrase at its loudness and speed."""
+        """Return the phrase at its loudness and speed."""
         measured = (
             10 * np.log10(np.mean(sound.astype(np.float64) ** 2) + 1e-9) if level is None else level
         )

@@ -1,7 +1,8 @@
-"""Word times of two-party conversations: gzip JSON Lines, one conversation a line.
+"""Word times of two-party conversations: gzip JSON Lines, one conversation per line.
 
-A line is an object with "A" and "B", each a list of [start_s, end_s, word] in order of time. Words in brackets, such as
-[noise], are no words; [laughter-yeah] is a word that is laughed. Source of the marks: the MS98 transcripts of Switchboard.
+A line is an object with "A" and "B". Each is a list of [start_s, end_s, word] in order of time.
+Marks in brackets, such as [noise], are not words; [laughter-yeah] is a laughed word.
+Source of the marks: the MS98 transcripts of Switchboard.
 """
 
 from __future__ import annotations
@@ -17,25 +18,25 @@ import numpy as np
 
 from ...stream.errors import DialogueError
 
-Word = tuple[float, float, str]  # start and end in seconds, and the word in small letters
+Word = tuple[float, float, str]  # start and end in seconds, and the word in lower case
 
 _LAUGHED = re.compile(r"\[laughter-(.+)\]")
 _MARK = re.compile(r"[\[<].*[\]>]")
 
 
 def sample_word_times(path: Path, count: int, seed: int = 0) -> Iterator[list[list[Word]]]:
-    """Words of both speakers of `count` conversations, or of all if there are fewer, in the order of the file.
+    """Yield the words of both speakers for `count` random conversations, in file order.
 
-    The choice is uniform and depends on the file and the seed alone. Only the chosen lines are parsed, and no more than
-    `count` are held.
+    If the file has fewer conversations, all are taken. The choice is uniform and depends only on
+    the file and the seed. Only the chosen lines are parsed, and at most `count` lines are in
+    memory.
 
     Raises:
         DialogueError: the file cannot be read, or a chosen line has another form.
     """
     rng = np.random.default_rng(seed)
-    chosen: dict[
-        int, tuple[int, bytes]
-    ] = {}  # by place in the reservoir (Vitter 1985, algorithm R)
+    # Line number and line by slot of the reservoir (Vitter 1985, algorithm R).
+    chosen: dict[int, tuple[int, bytes]] = {}
     try:
         with gzip.open(path) as lines:
             for number, line in enumerate(lines):
@@ -50,7 +51,8 @@ def sample_word_times(path: Path, count: int, seed: int = 0) -> Iterator[list[li
             speakers = [[_word(*word) for word in conversation[name]] for name in ("A", "B")]
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise DialogueError(
-                f"{path}, line {number + 1}: expected A and B with [start, end, word], got: {error!r}"
+                f"{path}, line {number + 1}: expected A and B with [start, end, word], "
+                f"got: {error!r}"
             ) from None
         yield [[word for word in words if word[2]] for words in speakers]
 

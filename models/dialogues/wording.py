@@ -1,8 +1,10 @@
-"""What a simulated speaker says in a turn, and where it pauses: pieces of recorded utterances (takes), and breaks in them.
+"""What a simulated speaker says in a turn, and where it pauses.
 
-Turns end where an utterance ends, unless they are broken off; pauses fall where the recorded speaker paused, between words, and
-between the takes of one turn. Where a teacher said how finished the words sound (finality.py), ends are sought where they do and pauses
-where they do not, as far as the manner asks for it. How the pieces are cut and made to sound is left to voice.py.
+A turn consists of takes, which are pieces of recorded utterances, and of breaks in them. A turn
+ends where an utterance ends, unless it is broken off. Pauses lie where the recorded speaker paused,
+between words, and between the takes of a turn.
+Where a judge scored turn completeness (finality.py), ends are preferred at high scores and pauses
+at low ones. The manner sets how strongly. voice.py cuts the pieces and makes the sound.
 """
 
 from __future__ import annotations
@@ -18,8 +20,8 @@ from .timing import PlannedTurn
 from .utterances import SAMPLE_RATE_HZ, UNFINISHED, UNKNOWN, Utterance
 
 SHORTEST_PHRASE = round(0.2 * SAMPLE_RATE_HZ)
-DOUBTFUL = 0.5  # finality where nobody said
-PENALTY = {"pause": 0.0, "dip": -0.3, "sentence": 0.3}  # of the kinds of breaks, against each other
+DOUBTFUL = 0.5  # turn completeness where there is no score
+PENALTY = {"pause": 0.0, "dip": -0.3, "sentence": 0.3}  # cost by kind of break; low is preferred
 
 
 @dataclass(frozen=True)
@@ -42,13 +44,13 @@ class Break:
     take: int
     end: int  # last sample of speech before it
     resume: int  # first sample of speech after it
-    position: float  # speech so far in the turn, seconds
+    position: float  # speech before it in the turn, seconds
     kind: str  # "pause", "dip" or "sentence"
     finality: float
 
 
 def _is_apart(place: Break, chosen: Iterable[tuple[Break, float]]) -> bool:
-    """Is there a phrase's worth of speech between this place and every chosen one?"""
+    """Whether there is at least a short phrase between this place and every chosen one."""
     return all(
         place.take != b.take
         or place.end - b.resume >= SHORTEST_PHRASE
@@ -59,13 +61,13 @@ def _is_apart(place: Break, chosen: Iterable[tuple[Break, float]]) -> bool:
 
 @dataclass
 class Wording:
-    """Chooses the words of one speaker, those least used first.
+    """Chooses what one speaker says; utterances used less often come first.
 
     Attributes:
         utterances: to choose from.
-        manner: of speaking.
+        manner: the speaking style.
         rng: draws everything.
-        speed: of play-back, so that turns are as long as planned when they are heard.
+        speed: play-back speed. Turns have their planned length at this speed.
     """
 
     utterances: Sequence[Utterance]
@@ -75,11 +77,15 @@ class Wording:
     _used: Counter[int] = field(default_factory=Counter[int], init=False)
 
     def any_utterance(self) -> Utterance:
-        """One of them."""
+        """A random utterance."""
         return self.utterances[int(self.rng.integers(len(self.utterances)))]
 
     def choose_takes(self, target_s: float, finished: bool) -> list[Take]:
-        """Pieces of utterances that together last about `target_s`; those before the last are sentences, or stop inside one."""
+        """Choose pieces of utterances that together last about `target_s`.
+
+        The last piece ends a sentence if `finished`. The ones before it are whole sentences or stop
+        inside one.
+        """
         takes: list[Take] = []
         wanted = max(target_s, 0.3) * SAMPLE_RATE_HZ * self.speed
         remaining = wanted
@@ -100,7 +106,11 @@ class Wording:
                 return takes
 
     def choose_breaks(self, takes: Sequence[Take], turn: PlannedTurn) -> list[tuple[Break, float]]:
-        """Breaks with their pauses: the planned ones at the nearest good place if there is one, all sentence boundaries, some natural pauses drawn out."""
+        """Choose breaks, each with its pause in seconds, in order.
+
+        Every planned pause goes to the best place near its planned time, if there is one. All
+        sentence boundaries are breaks too, and some natural pauses are lengthened.
+        """
         candidates: list[Break] = []
         before = 0
         for i, take in enumerate(takes):

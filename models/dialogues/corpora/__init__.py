@@ -1,5 +1,5 @@
-"""Corpora on disk, each in its publisher's own layout, as lines of a manifest (`turnstream manifest`).
+"""Readers for published corpora; they make the lines of a manifest (`turnstream manifest`).
 
-One file per corpus: what it looks like, and how to read it. Nothing here is needed to train: what the manifest's simple formats cannot
-say is written beside it.
+Each file describes the layout of one corpus as published, and reads it. Training does not need
+these readers: what the simple formats of a manifest cannot express is written beside it.
 """

@@ -1,10 +1,12 @@
-"""AMI meetings, manual annotations 1.6.2 with headset audio; meetings.py says how they become dialogues.
+"""AMI meetings: manual annotations 1.6.2 and headset audio.
 
     words/ES2002a.A.words.xml                        <w starttime= endtime=>
-    corpusResources/meetings.xml                     <meeting observation=><speaker nxt_agent= channel= global_name=>
-    amicorpus/ES2002a/audio/ES2002a.Headset-0.wav    by the speaker's channel
+    corpusResources/meetings.xml                     <meeting observation=> and in it
+                                                     <speaker nxt_agent= channel= global_name=>
+    amicorpus/ES2002a/audio/ES2002a.Headset-0.wav    0 is the speaker's channel
 
-Word times come from forced alignment and are good enough to say who spoke when.
+meetings.py turns meetings into dialogues. Word times come from forced alignment. They are good
+enough to say who spoke when.
 Source: Carletta 2007; groups.inf.ed.ac.uk/ami/corpus.
 """
 
@@ -25,7 +27,7 @@ def find(folder: CorpusFolder) -> Recordings:
     """Every meeting that has words.
 
     Raises:
-        DialogueError: no words, or no list of who is in the meetings.
+        DialogueError: there are no words, or meetings.xml is missing or broken.
     """
     meetings: dict[str, dict[str, Path]] = defaultdict(dict)
     for match, path in folder.matching(
@@ -37,11 +39,12 @@ def find(folder: CorpusFolder) -> Recordings:
 
 
 def _speakers(folder: CorpusFolder) -> dict[tuple[str, str], tuple[str, str]]:
-    """Name and channel of everybody, by meeting and agent."""
+    """Name and channel of every participant, by meeting and agent."""
     path = folder.file("meetings.xml")
     if path is None:
         raise DialogueError(
-            f"{folder.path}: expected corpusResources/meetings.xml, which says who wears which headset, got none"
+            f"{folder.path}: expected corpusResources/meetings.xml, "
+            "which says who wears which headset, got none"
         )
     speakers: dict[tuple[str, str], tuple[str, str]] = {}
     try:
@@ -53,7 +56,8 @@ def _speakers(folder: CorpusFolder) -> dict[tuple[str, str], tuple[str, str]]:
                 )
     except KeyError as error:
         raise DialogueError(
-            f"{path}: expected observation of every meeting, and nxt_agent, global_name and channel of every speaker, got no {error}"
+            f"{path}: expected observation of every meeting, and nxt_agent, global_name "
+            f"and channel of every speaker, got no {error}"
         ) from None
     return speakers
 

@@ -1,10 +1,10 @@
-"""CANDOR: video calls of strangers, a folder for each.
+"""CANDOR: video calls between strangers, one folder per call.
 
-    <id>/processed/<id>.mp3                              stereo (or .wav, .flac made of it)
-    <id>/processed/channel_map.json                      {"L": user, "R": user}
-    <id>/transcription/transcript_audiophile.csv         columns speaker, start, stop, utterance, and others
+    <id>/processed/<id>.mp3                        stereo (or .wav or .flac made from it)
+    <id>/processed/channel_map.json                {"L": user, "R": user}
+    <id>/transcription/transcript_audiophile.csv   columns speaker, start, stop, utterance, ...
 
-Turns and their times are a recogniser's: the manifest takes activity from the audio.
+Turns and their times come from a speech recogniser, so the manifest takes activity from the audio.
 Source: Reece et al. 2023, "The CANDOR corpus", and its data dictionary.
 """
 
@@ -27,7 +27,7 @@ def find(folder: CorpusFolder) -> Recordings:
     """Every call that has a transcript.
 
     Raises:
-        DialogueError: no transcripts.
+        DialogueError: there are no transcripts.
     """
     transcripts = folder.below(
         "transcription", r"transcript_audiophile\.csv", "transcript_audiophile.csv"
@@ -39,7 +39,8 @@ def read_transcript(path: Path, speakers: tuple[str, str]) -> list[Utterance]:
     """Turns of both speakers.
 
     Raises:
-        DialogueError: a missing column, or a row that is none of a speaker's turns, with its number.
+        DialogueError: a column is missing, or a row is not a turn of either speaker (the message
+            has its number).
     """
     table = csv.DictReader(read_lines(path), restval="")
     if missing := [column for column in COLUMNS if column not in (table.fieldnames or ())]:
@@ -59,7 +60,8 @@ def read_transcript(path: Path, speakers: tuple[str, str]) -> list[Utterance]:
                 utterances.append(turn)
     except (ValueError, csv.Error) as error:
         raise DialogueError(
-            f"{path}, line {table.line_num}: expected a turn of {' or '.join(speakers)} with start and stop, got: {error}"
+            f"{path}, line {table.line_num}: expected a turn of {' or '.join(speakers)} "
+            f"with start and stop, got: {error}"
         ) from None
     return utterances
 

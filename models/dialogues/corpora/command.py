@@ -1,9 +1,10 @@
-"""`turnstream manifest`: the dialogues of a corpus on disk as a manifest, checked, with who may be trained on.
+"""`turnstream manifest`: makes a checked manifest of the dialogues of a corpus on disk.
 
     turnstream manifest switchboard /corpora/LDC97S62 --out swb.jsonl
     turnstream train --manifest swb.jsonl --out run
 
-Audio stays where it is. Words go into a folder beside the manifest, `swb.words/`.
+The manifest also says which dialogues are for training (splits.py). Audio files stay where they
+are. Words are written to a folder beside the manifest, `swb.words/`.
 """
 
 from __future__ import annotations
@@ -23,21 +24,20 @@ from .folder import CorpusFolder
 from .registry import CORPORA
 from .splits import assign_splits
 
-SPOKEN_BEYOND_S = (
-    5.0  # words may end this long after their audio; more, and they are another recording's
-)
+# Words may end this long after their audio. If they end later, they belong to another recording.
+SPOKEN_BEYOND_S = 5.0
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of `turnstream manifest`."""
+    """Add the options of `turnstream manifest`."""
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.epilog = "what is looked for, anywhere below FOLDER:\n" + "\n".join(
+    parser.epilog = "files of each corpus, anywhere below FOLDER:\n" + "\n".join(
         f"  {name:13} {corpus.layout}" for name, corpus in CORPORA.items()
     )
     parser.add_argument("corpus", metavar="CORPUS", help=f"one of {', '.join(CORPORA)}")
-    parser.add_argument("folder", metavar="FOLDER", type=Path, help="where the corpus lies")
+    parser.add_argument("folder", metavar="FOLDER", type=Path, help="folder of the corpus")
     parser.add_argument("--out", type=Path, required=True, help="manifest to write (JSON Lines)")
-    parser.add_argument("--licence", help="of the corpus (default: what is known of it)")
+    parser.add_argument("--licence", help="licence to note (default: the corpus's known licence)")
     parser.add_argument(
         "--val-share",
         type=float,
@@ -47,17 +47,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--activity-from",
         choices=ACTIVITY_SOURCES[1:],
-        help="what says who spoke when (default: what is best in this corpus)",
+        help="source of voice activity (default: the best one of this corpus)",
     )
     parser.add_argument(
         "--skip-broken",
         action="store_true",
-        help="leave out recordings that lack a file or cannot be read, instead of stopping",
+        help="skip recordings that lack a file or cannot be read, instead of stopping",
     )
 
 
 def main(args: argparse.Namespace) -> int:
-    """Read, check, write, and print what was found."""
+    """Read and check the corpus, write the manifest, and print a one-line summary."""
     if args.corpus not in CORPORA:
         raise DialogueError(
             f"expected CORPUS to be one of {', '.join(CORPORA)}, got {args.corpus!r}"
@@ -93,7 +93,8 @@ def main(args: argparse.Namespace) -> int:
             _write_words(made, found)
     if not dialogues:
         raise DialogueError(
-            f"{args.folder}: expected dialogues of two people, got none in {len(recordings)} recordings, {left_out} of them left out"
+            f"{args.folder}: expected dialogues of two people, got none in "
+            f"{len(recordings)} recordings, {left_out} of them left out"
         )
     licence = corpus.licence if args.licence is None else args.licence
     splits = assign_splits(conversations, args.corpus, args.val_share)
@@ -118,7 +119,8 @@ def _dialogue(
         source == "segments" and not conversation.segments
     ):
         raise DialogueError(
-            f"{conversation.id}: expected {source} to say who spoke when, got none from corpus {corpus!r}"
+            f"{conversation.id}: expected {source} to say who spoke when, "
+            f"got none from corpus {corpus!r}"
         )
     return Dialogue(
         id=conversation.id,
@@ -135,12 +137,17 @@ def _dialogue(
 
 
 def _checked_length_s(dialogue: Dialogue, conversation: Conversation) -> float:
-    """Length of a dialogue whose audio is there and as long as its words."""
+    """Return the length of a dialogue in seconds, after checking its audio.
+
+    Raises:
+        DialogueError: the audio cannot be read, or is shorter than the words.
+    """
     length_s = duration_s(dialogue)
     last_s = max((utterance.end_s for utterance in conversation.utterances), default=0.0)
     if dialogue.end_s is None and last_s > length_s + SPOKEN_BEYOND_S:
         raise DialogueError(
-            f"{dialogue.audio[0]}: expected {last_s:.1f} s of audio, up to the last word, got {length_s:.1f} s"
+            f"{dialogue.audio[0]}: expected {last_s:.1f} s of audio, up to the last word, "
+            f"got {length_s:.1f} s"
         )
     return length_s
 

@@ -1,4 +1,4 @@
-"""What every reader of a corpus gives: conversations of two people, one on each channel."""
+"""What every corpus reader returns: conversations of two people, one on each channel."""
 
 from __future__ import annotations
 
@@ -11,7 +11,13 @@ from ..activity import Segment
 
 @dataclass(frozen=True)
 class Utterance:
-    """Something said: a word, or a stretch of them where the corpus does not tell words apart. Times in seconds of the recording."""
+    """A word, or several where the corpus gives no word times.
+
+    Attributes:
+        channel: 0 or 1.
+        start_s, end_s: times in the recording.
+        text: what is said.
+    """
 
     channel: int
     start_s: float
@@ -21,16 +27,18 @@ class Utterance:
 
 @dataclass(frozen=True)
 class Conversation:
-    """Two people talking.
+    """A conversation of two people.
 
     Attributes:
         id: unique in the corpus.
-        audio: one stereo file or two mono files, channel 0 first.
-        speakers: names that are the same wherever the person speaks.
-        activity_from: what says best who spoke when, as in the manifest.
-        utterances: what was said, to be written beside the manifest; empty when segments say it.
-        segments, segments_of: files of the corpus that can stay as they are, as in the manifest.
-        circle: conversations of the same circle may share speakers under names that do not tell; "" for none.
+        audio: one stereo file, or two mono files with channel 0 first.
+        speakers: names; the same person has the same name in all conversations.
+        activity_from: the best source of voice activity, as in the manifest.
+        utterances: what was said, to be written beside the manifest; empty when `segments` are
+            used.
+        segments, segments_of: files of the corpus that are used unchanged, as in the manifest.
+        circle: conversations with the same circle may share speakers under different names; "" for
+            none.
         start_s, end_s: the part of the recording, as in the manifest.
     """
 
@@ -46,11 +54,11 @@ class Conversation:
     end_s: float | None = None
 
 
-Recordings = Mapping[str, Callable[[], list[Conversation]]]  # by name, each read when it is called
+Recordings = Mapping[str, Callable[[], list[Conversation]]]  # by name; a call reads the recording
 
 
 def times_by_channel(utterances: Sequence[Utterance]) -> list[list[Segment]]:
-    """Times of the utterances of channel 0 and of channel 1."""
+    """Times of the utterances of channel 0 and of channel 1, in seconds."""
     return [
         [(u.start_s, u.end_s) for u in utterances if u.channel == channel] for channel in (0, 1)
     ]

@@ -1,11 +1,13 @@
-"""Fisher English, parts 1 and 2 (speech LDC2004S13, LDC2005S13; transcripts LDC2004T19, LDC2005T19).
+"""Fisher English, parts 1 and 2.
 
     .../audio/000/fe_03_00001.sph            stereo, mu-law, 8 kHz, A on channel 0
-    .../data/trans/000/fe_03_00001.txt       "12.34 14.56 A: text", and comments with #
+    .../data/trans/000/fe_03_00001.txt       lines "12.34 14.56 A: text", and comments with #
     .../doc/fe_03_p1_calldata.tbl            who talks: CALL_ID, ..., APIN, ..., BPIN, ...
 
-Times are of utterances, cut automatically for the most part: the manifest takes activity from the audio.
-Source: the documentation of these releases.
+Times are those of utterances, mostly segmented automatically, so the manifest takes activity from
+the audio.
+Source: documentation of LDC2004S13 and LDC2005S13 (speech), LDC2004T19 and LDC2005T19
+(transcripts).
 """
 
 from __future__ import annotations
@@ -30,7 +32,7 @@ def find(folder: CorpusFolder) -> Recordings:
     """Every call that has a transcript.
 
     Raises:
-        DialogueError: no transcripts, or a table of calls that lacks a column.
+        DialogueError: there are no transcripts, or a table of calls lacks a column.
     """
     transcripts = folder.matching(r"(fe_03_\d{5})\.txt", "fe_03_00001.txt")
     callers = _callers(folder)
@@ -38,10 +40,11 @@ def find(folder: CorpusFolder) -> Recordings:
 
 
 def read_transcript(path: Path) -> list[Utterance]:
-    """Utterances of both sides; those of laughter or noise alone are left out.
+    """Utterances of both sides; those with laughter or noise only are left out.
 
     Raises:
-        DialogueError: a line that is neither a comment nor start, end, side and text, with its number.
+        DialogueError: a line is neither a comment nor start, end, side and text (the message has
+            its number).
     """
     utterances: list[Utterance] = []
     for number, line in enumerate(read_lines(path), 1):
@@ -68,21 +71,23 @@ def _callers(folder: CorpusFolder) -> dict[str, tuple[str, str]]:
         table = csv.DictReader(read_lines(path), restval="")
         if missing := {"CALL_ID", "APIN", "BPIN"} - set(table.fieldnames or ()):
             raise DialogueError(
-                f"{path}: expected columns CALL_ID, APIN and BPIN, got none named {', '.join(sorted(missing))}"
+                f"{path}: expected columns CALL_ID, APIN and BPIN, "
+                f"got none named {', '.join(sorted(missing))}"
             )
         for row in table:
             call = f"fe_03_{row['CALL_ID']}"
             callers[call] = (_speaker(call, "A", row["APIN"]), _speaker(call, "B", row["BPIN"]))
     if not callers:
         _log.warning(
-            "%s: no fe_03_p1_calldata.tbl, so nobody knows who is who: the same person may be in two splits",
+            "%s: no fe_03_p1_calldata.tbl, so nobody knows who is who: "
+            "the same person may be in two splits",
             folder.path,
         )
     return callers
 
 
 def _speaker(call: str, side: str, pin: str = "") -> str:
-    """The person with that PIN; without one, somebody of this call alone."""
+    """Name of the person with that PIN. Without a PIN the name is unique to this call."""
     return f"fisher{pin.strip()}" if pin.strip() else f"{call}/{side}"
 
 

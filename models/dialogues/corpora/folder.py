@@ -1,4 +1,7 @@
-"""Files of a corpus, found by name wherever below its folder they lie: discs and downloads are unpacked in many ways."""
+"""Finds the files of a corpus by name, anywhere below its folder.
+
+The place of a file does not matter, because discs and downloads are unpacked in many ways.
+"""
 
 from __future__ import annotations
 
@@ -8,23 +11,15 @@ from pathlib import Path
 
 from ....stream.errors import DialogueError
 
-AUDIO_SUFFIXES = (
-    ".wav",
-    ".flac",
-    ".sph",
-    ".mp3",
-    ".ogg",
-    ".opus",
-    ".aif",
-    ".aiff",
-)  # the first that is there is taken
+# In order of preference.
+AUDIO_SUFFIXES = (".wav", ".flac", ".sph", ".mp3", ".ogg", ".opus", ".aif", ".aiff")
 
 
 class CorpusFolder:
-    """All files below a folder, listed once; hidden ones are passed over.
+    """All files below a folder, listed once. Hidden files are ignored.
 
     Raises:
-        DialogueError: no such folder, or nothing in it.
+        DialogueError: there is no such folder, or it holds no files.
     """
 
     def __init__(self, path: Path) -> None:
@@ -47,12 +42,19 @@ class CorpusFolder:
     def matching(
         self, pattern: str, example: str, *, distinct: bool = False
     ) -> list[tuple[re.Match[str], Path]]:
-        """Files whose whole name matches, in order of their paths.
+        """Files whose whole name matches `pattern`, in order of their paths.
 
-        A name that comes twice is taken once, since published corpora hold copies; where it may be of two recordings, `distinct` refuses it.
+        Published corpora contain copies, so a name that occurs twice is taken once.
 
+        Args:
+            pattern: regular expression.
+            example: a file name for the error message.
+            distinct: refuse a name that occurs twice, for corpora where it may be of two
+                recordings.
+        Returns:
+            The match and the path of each file.
         Raises:
-            DialogueError: there are none (names the example), or `distinct` and two of the same name.
+            DialogueError: there are no such files, or `distinct` is set and a name occurs twice.
         """
         found: dict[str, tuple[re.Match[str], Path]] = {}
         for file in self._files:
@@ -64,15 +66,22 @@ class CorpusFolder:
                     )
         if not found:
             raise DialogueError(
-                f"{self.path}: expected files such as {example}, got none of this form among {len(self._files)} files"
+                f"{self.path}: expected files such as {example}, "
+                f"got none of this form among {len(self._files)} files"
             )
         return list(found.values())
 
     def below(self, parent: str, pattern: str, example: str) -> list[tuple[re.Match[str], Path]]:
-        """Files in folders named `parent` whose whole name matches.
+        """Files in folders named `parent` whose whole name matches `pattern`.
 
+        Args:
+            parent: name of the folder.
+            pattern: regular expression.
+            example: a file name for the error message.
+        Returns:
+            The match and the path of each file.
         Raises:
-            DialogueError: there are none; names the example.
+            DialogueError: there are no such files.
         """
         found = [
             (match, file)
@@ -81,22 +90,26 @@ class CorpusFolder:
         ]
         if not found:
             raise DialogueError(
-                f"{self.path}: expected files such as {parent}/{example}, got none of this form among {len(self._files)} files"
+                f"{self.path}: expected files such as {parent}/{example}, "
+                f"got none of this form among {len(self._files)} files"
             )
         return found
 
     def file(self, name: str) -> Path | None:
-        """A file by its name, or by its folder's name and its own ("metadata/a.json")."""
+        """A file by its name, alone or with its folder ("metadata/a.json"), or None."""
         return self._by_name.get(name)
 
     def audio(self, transcript: Path, *choices: tuple[str, ...]) -> tuple[Path, ...]:
         """Audio files of a conversation.
 
         Args:
-            transcript: that they belong to.
-            choices: names without suffix, alone or with their folder's name: ("sw02001",) for one stereo file, ("a.g", "a.f") for two.
+            transcript: file of the conversation, for the error message.
+            choices: alternatives, each with names without suffix, alone or with their folder:
+                ("sw02001",) for one stereo file, ("a.g", "a.f") for two mono files.
+        Returns:
+            The files of the first choice that is complete.
         Raises:
-            DialogueError: none of the choices is complete.
+            DialogueError: no choice is complete.
         """
         for names in choices:
             files = [file for name in names if (file := self._audio(name))]
@@ -104,7 +117,8 @@ class CorpusFolder:
                 return tuple(files)
         wanted = " or ".join(" and ".join(names) for names in choices)
         raise DialogueError(
-            f"{transcript}: expected its audio, {wanted} ({' '.join(AUDIO_SUFFIXES)}), somewhere in {self.path}, got none"
+            f"{transcript}: expected its audio, {wanted} ({' '.join(AUDIO_SUFFIXES)}), "
+            f"somewhere in {self.path}, got none"
         )
 
     def _audio(self, name: str) -> Path | None:
@@ -120,10 +134,10 @@ class CorpusFolder:
 
 
 def read_lines(path: Path) -> list[str]:
-    """Lines of a text file, in UTF-8 or, as older corpora have it, Latin-1.
+    """Lines of a text file in UTF-8, or in Latin-1 as in older corpora.
 
     Raises:
-        DialogueError: it cannot be read.
+        DialogueError: the file cannot be read.
     """
     try:
         raw = path.read_bytes()

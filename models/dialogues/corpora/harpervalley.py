@@ -1,11 +1,12 @@
 """HarperValleyBank: simulated calls to a bank.
 
-    data/audio/caller/<sid>.wav, data/audio/agent/<sid>.wav     mono, 8 kHz; the caller becomes channel 0
-    data/transcript/<sid>.json                                  list of segments
-    data/metadata/<sid>.json                                    who talks: caller.speaker_id, agent.speaker_id
+    data/audio/caller/<sid>.wav, data/audio/agent/<sid>.wav   mono, 8 kHz; the caller is channel 0
+    data/transcript/<sid>.json                                list of segments
+    data/metadata/<sid>.json                                  caller.speaker_id, agent.speaker_id
 
-Word times are those of the machine's transcript, whose words were then corrected: a segment's `human_transcript` is used where it has as many
-words. A segment starts at `offset_ms` of the audio (`start_ms` counts from another moment).
+Word times belong to the automatic transcript. A corrected `human_transcript` replaces its words if
+it has the same number of words. A segment starts at `offset_ms` of the audio (`start_ms` counts
+from another moment).
 Source: README of github.com/cricketclub/gridspace-stanford-harper-valley; Wu et al. 2020.
 """
 
@@ -28,7 +29,7 @@ def find(folder: CorpusFolder) -> Recordings:
     """Every call that has a transcript.
 
     Raises:
-        DialogueError: no transcripts.
+        DialogueError: there are no transcripts.
     """
     return {
         match[1]: partial(_read, folder, match[1], path)
@@ -40,7 +41,7 @@ def read_transcript(path: Path) -> list[Utterance]:
     """Words of both sides; noise and laughter are left out.
 
     Raises:
-        DialogueError: not a JSON list of segments with words and their times.
+        DialogueError: the file is not a JSON list of segments with words and their times.
     """
     segments = _read_json(path)
     words: list[Utterance] = []

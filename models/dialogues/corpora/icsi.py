@@ -1,12 +1,15 @@
-"""ICSI meetings, core NXT annotations 1.0 with close-talking channels; meetings.py says how they become dialogues.
+"""ICSI meetings: core NXT annotations 1.0 and close-talking microphones.
 
-    Words/Bmr001.A.words.xml           <w starttime= endtime= c=>
-    Segments/Bmr001.A.segs.xml         <segment participant=>, who agent A is
-    transcripts/Bmr001.mrt             <Participant Name= Channel=>, of the original transcripts: whose channel is which
-    Bmr001/chan0.sph                   packed by shorten, so unpack them: sph2pipe -f wav chan0.sph chan0.wav
+    Words/Bmr001.A.words.xml      <w starttime= endtime= c=>
+    Segments/Bmr001.A.segs.xml    <segment participant=>: who agent A is
+    transcripts/Bmr001.mrt        <Participant Name= Channel=>: who is on which channel
+                                  (part of the original transcripts)
+    Bmr001/chan0.sph              compressed with shorten; unpack it with
+                                  sph2pipe -f wav chan0.sph chan0.wav
 
-Participants without a channel of their own are in no dialogue. Word times come from forced alignment; one word in twenty has none, and
-stretches around these are in no dialogue.
+meetings.py turns meetings into dialogues. Participants without a channel of their own are in no
+dialogue. Word times come from forced alignment. One word in twenty has no times; stretches around
+such words are in no dialogue.
 Source: Janin et al. 2003; groups.inf.ed.ac.uk/ami/icsi.
 """
 
@@ -27,7 +30,7 @@ def find(folder: CorpusFolder) -> Recordings:
     """Every meeting that has words.
 
     Raises:
-        DialogueError: no words.
+        DialogueError: there are no words.
     """
     meetings: dict[str, dict[str, Path]] = defaultdict(dict)
     for match, path in folder.matching(
@@ -52,7 +55,8 @@ def _channels(folder: CorpusFolder, name: str) -> dict[str, str]:
     path = folder.file(f"{name}.mrt")
     if path is None:
         raise DialogueError(
-            f"{folder.path}: expected {name}.mrt of the original transcripts, which says whose channel is which, got none"
+            f"{folder.path}: expected {name}.mrt of the original transcripts, "
+            "which says whose channel is which, got none"
         )
     channels = {
         p.get("Name", ""): p.get("Channel", "") for p in parse_xml(path).iter("Participant")
@@ -64,7 +68,8 @@ def _participant(folder: CorpusFolder, name: str, agent: str) -> str:
     path = folder.file(f"{name}.{agent}.segs.xml")
     if path is None:
         raise DialogueError(
-            f"{folder.path}: expected Segments/{name}.{agent}.segs.xml, which says who agent {agent} is, got none"
+            f"{folder.path}: expected Segments/{name}.{agent}.segs.xml, "
+            f"which says who agent {agent} is, got none"
         )
     who = next(
         (

@@ -1,10 +1,13 @@
-"""HCRC Map Task in NXT format: a giver of a route and a follower.
+"""HCRC Map Task in NXT format: one person gives a route, the other follows.
 
-    Data/timed-units/q1ec1.g.timed-units.xml, q1ec1.f...      <tu start= end=>word</tu>; <sil> and <noi> are no speech
-    .../q1ec1.mix.wav                                         stereo, 20 kHz (or q1ec1.g.wav and q1ec1.f.wav)
+    Data/timed-units/q1ec1.g.timed-units.xml    <tu start= end=>word</tu>; <sil> and <noi> are not
+                                                speech
+    Data/timed-units/q1ec1.f.timed-units.xml    the same for the follower
+    .../q1ec1.mix.wav                           stereo, 20 kHz (or q1ec1.g.wav and q1ec1.f.wav)
 
-The giver becomes channel 0 of two mono files; in a stereo file both are found by loudness. A quad (q1ec, q1nc, ...) is four people who play with each
-other only: who of them plays is not in these files, so a quad stays in one split.
+With two mono files the giver is channel 0. In a stereo file the speakers are found by loudness. A
+quad (q1ec, q1nc, ...) is a group of four people who play only with each other. These files do not
+say which of them plays, so a quad stays in one split.
 Source: hcrcmaptask.nxtformatv2-1; Anderson et al. 1991.
 """
 
@@ -26,7 +29,7 @@ def find(folder: CorpusFolder) -> Recordings:
     """Every dialogue that has timed units.
 
     Raises:
-        DialogueError: no timed units.
+        DialogueError: there are no timed units.
     """
     found = folder.matching(r"(q\d[en]c\d)\.([gf])\.timed-units\.xml", "q1ec1.g.timed-units.xml")
     paths = {match.groups(): path for match, path in found}
@@ -41,7 +44,8 @@ def _read(
     missing = [role for role in ROLES if (name, role) not in paths]
     if missing:
         raise DialogueError(
-            f"{folder.path}: expected {name}.{missing[0]}.timed-units.xml beside that of the other role, got none"
+            f"{folder.path}: expected {name}.{missing[0]}.timed-units.xml "
+            "beside that of the other role, got none"
         )
     audio = folder.audio(paths[name, "g"], (f"{name}.mix",), (name,), (f"{name}.g", f"{name}.f"))
     order = ROLES

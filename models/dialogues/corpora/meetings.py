@@ -1,7 +1,9 @@
-"""Meetings as dialogues: stretches in which two of several people hold nearly all the speech, on their own headsets.
+"""Dialogues from meetings: stretches in which two participants do nearly all the talking.
 
-A stretch is made of blocks of 10 s in each of which all others together speak for no more than 0.5 s; it lasts at least 60 s, and each of the two says
-at least a tenth of what they both say. So there may be several from one meeting, and most of a meeting gives none.
+A stretch consists of blocks of 10 s. In each block all other participants together speak for at
+most 0.5 s. A stretch lasts at least 60 s, and each of the two speaks for more than a tenth of their
+common speech. One meeting may give several dialogues; most of a meeting gives none. The audio comes
+from the headsets of the two.
 """
 
 from __future__ import annotations
@@ -25,14 +27,15 @@ LEAST_SHARE = 0.1
 
 @dataclass(frozen=True)
 class Participant:
-    """Somebody in a meeting.
+    """A participant of a meeting.
 
     Attributes:
         name: of the person, the same in every meeting.
-        label: within the meeting, short.
-        audio: of the own headset; None without one.
-        words: all, in order.
-        unsure: stretches of the meeting in which the person may have spoken without anybody knowing when exactly; in no dialogue.
+        label: short name within the meeting.
+        audio: recording of their own headset; None if there is none.
+        words: all words, in order.
+        unsure: stretches in which the person may have spoken at unknown times. They are in no
+            dialogue.
     """
 
     name: str
@@ -43,7 +46,7 @@ class Participant:
 
 
 def pair_dialogues(meeting: str, participants: Sequence[Participant]) -> list[Conversation]:
-    """All stretches of all pairs, in order of time."""
+    """All dialogues of all pairs of participants, in order of time."""
     frames = _speech(participants)
     found: list[Conversation] = []
     for i, j in combinations(range(len(participants)), 2):
@@ -74,7 +77,7 @@ def pair_dialogues(meeting: str, participants: Sequence[Participant]) -> list[Co
 
 
 def _speech(participants: Sequence[Participant]) -> np.ndarray:
-    """(participants, T) at 50 Hz, in whole blocks."""
+    """Activity of all participants, (participants, T) at 50 Hz, in whole blocks."""
     last_s = max((word.end_s for one in participants for word in one.words), default=0.0)
     spoken = [bridge_gaps((word.start_s, word.end_s) for word in one.words) for one in participants]
     return segments_to_frames(spoken, int(last_s // BLOCK_S) * round(BLOCK_S * FRAME_RATE_HZ))
@@ -92,9 +95,9 @@ def _stretches(
     )
     theirs = others <= OTHERS_S * FRAME_RATE_HZ
     for start_s, end_s in (segment for one in participants for segment in one.unsure):
-        theirs[int(start_s // BLOCK_S) : int(-(-min(end_s, len(theirs) * BLOCK_S) // BLOCK_S))] = (
-            False  # some have no end
-        )
+        # An unsure stretch may have no end (inf).
+        last = int(-(-min(end_s, len(theirs) * BLOCK_S) // BLOCK_S))
+        theirs[int(start_s // BLOCK_S) : last] = False
     found: list[Segment] = []
     for start, end in runs(theirs):
         first, second = (

@@ -1,4 +1,4 @@
-"""Timed elements of NXT files (NITE XML Toolkit), as AMI, ICSI and Map Task use them."""
+"""Timed elements of NXT files (NITE XML Toolkit), as used by AMI, ICSI and Map Task."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ..activity import Segment
 
 @dataclass(frozen=True)
 class TimedElement:
-    """One element directly below the root; a time is None where the file leaves it open."""
+    """An element directly below the root. A time is None where the file gives none."""
 
     tag: str
     start_s: float | None
@@ -24,7 +24,7 @@ class TimedElement:
 
 @dataclass(frozen=True)
 class Word:
-    """A word with both its times."""
+    """A word with start and end."""
 
     start_s: float
     end_s: float
@@ -35,7 +35,7 @@ def parse_xml(path: Path) -> ElementTree.Element:
     """Root of an XML file.
 
     Raises:
-        DialogueError: it cannot be read.
+        DialogueError: the file cannot be read.
     """
     try:
         return ElementTree.parse(path).getroot()
@@ -48,8 +48,11 @@ def read_timed_elements(
 ) -> list[TimedElement]:
     """All elements directly below the root, in order.
 
+    Args:
+        path: NXT file.
+        start_name, end_name: names of the attributes with the times.
     Raises:
-        DialogueError: not XML, or a time that is no number.
+        DialogueError: the file is not XML, or a time is not a number.
     """
     elements: list[TimedElement] = []
     for element in parse_xml(path):
@@ -58,26 +61,30 @@ def read_timed_elements(
             times = (float(start) if start else None, float(end) if end else None)
         except ValueError:
             raise DialogueError(
-                f"{path}: expected times in seconds at <{element.tag}>, got {start_name}={start!r} and {end_name}={end!r}"
+                f"{path}: expected times in seconds at <{element.tag}>, "
+                f"got {start_name}={start!r} and {end_name}={end!r}"
             ) from None
         elements.append(TimedElement(element.tag, *times, "".join(element.itertext()).strip()))
     return elements
 
 
 def read_words(path: Path) -> tuple[list[Word], list[Segment]]:
-    """Words of one speaker of a meeting, and stretches in which somebody may have spoken without anybody knowing when exactly.
+    """Words of one participant of a meeting.
 
-    Laughter, other sounds of the voice and noise (<vocalsound>, <nonvocalsound>) are no speech, punctuation is no word. <gap>, speech that nobody
-    understood, is a word without text. Parts of a word that share its times ("we" with a start, "'re" with an end) become one word. What has no
-    times lies somewhere between its neighbours.
+    Laughter, other vocal sounds and noise (<vocalsound>, <nonvocalsound>) are not speech.
+    Punctuation is not a word. <gap>, which stands for speech that the transcriber did not
+    understand, is a word without text. Parts of a word that share its times ("we" with a start,
+    "'re" with an end) become one word. A word without times lies somewhere between its neighbours.
 
+    Returns:
+        The words, and stretches in which the participant may have spoken at unknown times.
     Raises:
-        DialogueError: as read_timed_elements.
+        DialogueError: as in read_timed_elements.
     """
     words: list[Word] = []
     unsure: list[Segment] = []
-    open_s: float | None = None  # start of a word whose end is still to come
-    since_s: float | None = None  # where words without times begin
+    open_s: float | None = None  # start of a word whose end is not known yet
+    since_s: float | None = None  # earliest time of words without times
     text, last_s = "", 0.0
     for element in _spoken(read_timed_elements(path)):
         if element.start_s is not None:

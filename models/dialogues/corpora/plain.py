@@ -1,4 +1,4 @@
-"""What RTTM and TextGrid have in common as corpora: two named speakers, and audio named after the recording."""
+"""What the RTTM and TextGrid readers share: two named speakers, and audio named by recording."""
 
 from __future__ import annotations
 
@@ -14,15 +14,19 @@ from .loudness import first_is_on_channel_0
 
 
 def person(recording: str, speaker: str, all_names: Collection[str]) -> str:
-    """A name that is the same wherever the person speaks.
+    """Return a name for a speaker that is the same in all recordings.
 
-    Where the whole corpus knows two names only ("A" and "B", "doctor" and "patient"), these are roles, and the people of each recording are others.
+    If the whole corpus has only two names ("A" and "B", "doctor" and "patient"), they are roles.
+    Then every recording has speakers of its own.
     """
     return f"{recording}/{speaker}" if len(all_names) <= 2 else speaker
 
 
 def refuse(error: DialogueError) -> NoReturn:
-    """Reads a recording whose file is broken: what was wrong is said in its turn, so that only this file can be left out."""
+    """Raise the error of a broken file.
+
+    Used as the reader of its recording, so that `--skip-broken` can skip this file alone.
+    """
     raise error
 
 
@@ -36,13 +40,14 @@ def plain_conversation(
     """A recording of two speakers whose segments stay in their file.
 
     Args:
-        folder: of the audio.
-        name: of the recording.
-        path: of its segments.
+        folder: folder of the audio.
+        name: name of the recording.
+        path: file with its segments.
         spoken: segments by speaker.
-        all_names: of all speakers of the corpus.
+        all_names: names of all speakers of the corpus.
     Raises:
-        DialogueError: not two speakers, no audio, or a stereo file that does not tell them apart.
+        DialogueError: there are not exactly two speakers, there is no audio, or loudness does not
+            tell them apart in a stereo file.
     """
     if len(spoken) != 2:
         raise DialogueError(

@@ -1,10 +1,11 @@
 """PriMock57: mock medical consultations.
 
-    audio/day1_consultation01_doctor.wav, ..._patient.wav             mono; the doctor becomes channel 0
+    audio/day1_consultation01_doctor.wav, ..._patient.wav    mono; the doctor is channel 0
     transcripts/day1_consultation01_doctor.TextGrid, ..._patient.TextGrid
 
-Times are of utterances, pauses included: the manifest takes activity from the audio. Seven doctors worked on five days and are not named, so
-consultations of one day stay in one split; a doctor who worked on several days may still be in two.
+Times are those of utterances and include pauses, so the manifest takes activity from the audio.
+Seven doctors worked on five days, and the files do not name them. So all consultations of one day
+stay in one split. A doctor who worked on several days may still be in two splits.
 Source: Papadopoulos Korfiatis et al. 2022; github.com/babylonhealth/primock57.
 """
 
@@ -26,7 +27,7 @@ def find(folder: CorpusFolder) -> Recordings:
     """Every consultation that has a transcript.
 
     Raises:
-        DialogueError: no transcripts.
+        DialogueError: there are no transcripts.
     """
     found = folder.matching(
         r"(day\d+_consultation\d+)_(doctor|patient)\.TextGrid",
@@ -44,7 +45,8 @@ def _read(
     missing = [party for party in PARTIES if (name, party) not in paths]
     if missing:
         raise DialogueError(
-            f"{folder.path}: expected {name}_{missing[0]}.TextGrid beside that of the other party, got none"
+            f"{folder.path}: expected {name}_{missing[0]}.TextGrid "
+            "beside that of the other party, got none"
         )
     utterances = [
         Utterance(channel, start_s, end_s, text)

@@ -23,12 +23,12 @@ from .folder import CorpusFolder
 
 @dataclass(frozen=True)
 class CorpusFormat:
-    """How one corpus is read.
+    """Reader and description of one corpus.
 
     Attributes:
         find: lists its recordings.
-        layout: what its files look like, for people.
-        licence: "" where it must be looked up.
+        layout: example file names, for the help text.
+        licence: "" if the user must look it up.
     """
 
     find: Callable[[CorpusFolder], Recordings]
@@ -50,7 +50,8 @@ CORPORA: dict[str, CorpusFormat] = {
     ),
     "candor": CorpusFormat(
         candor.find,
-        "ID/processed/ID.mp3, ID/processed/channel_map.json, ID/transcription/transcript_audiophile.csv",
+        "ID/processed/ID.mp3, ID/processed/channel_map.json, "
+        "ID/transcription/transcript_audiophile.csv",
     ),
     "ami": CorpusFormat(
         ami.find, "ES2002a.Headset-0.wav, ES2002a.A.words.xml, meetings.xml", "CC BY 4.0"

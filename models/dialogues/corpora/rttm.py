@@ -1,9 +1,10 @@
-"""Plain RTTM with audio: every recording of two speakers in every .rttm file.
+"""RTTM with audio: every recording of two speakers in every .rttm file.
 
     calls.rttm             SPEAKER call1 1 0.52 1.30 <NA> <NA> ann <NA> <NA>
     call1.wav              stereo, or call1_ann.wav and call1_bob.wav
 
-In a stereo file the speakers are found by loudness. If there are two names in the whole corpus these are taken as roles, not as people.
+In a stereo file the speakers are found by loudness. If the whole corpus has only two speaker names,
+they are roles, not people.
 """
 
 from __future__ import annotations
@@ -21,10 +22,11 @@ from .plain import plain_conversation, refuse
 
 
 def find(folder: CorpusFolder) -> Recordings:
-    """Every recording, and under its file name every broken file.
+    """Every recording; a broken file appears as a recording under its file name.
 
     Raises:
-        DialogueError: no RTTM files, two of the same name, or a recording in two of them.
+        DialogueError: there are no RTTM files, two have the same name, or a recording is in two of
+            them.
     """
     files: dict[Path, dict[str, dict[str, list[Segment]]]] = {}
     found: dict[str, Callable[[], list[Conversation]]] = {}

@@ -1,4 +1,4 @@
-"""Which conversations are held out for validation: by speaker, so that nobody is heard in training and in validation."""
+"""Held-out conversations: a split by speaker, so that nobody is in both training and validation."""
 
 from __future__ import annotations
 
@@ -8,18 +8,25 @@ from collections.abc import Sequence
 
 from .conversation import Conversation
 
-LARGEST_CIRCLE = 0.5  # of all conversations
+LARGEST_CIRCLE = 0.5  # share of all conversations up to which a circle stays whole
 
 
 def assign_splits(
     conversations: Sequence[Conversation], corpus: str, val_share: float
 ) -> list[str]:
-    """ "train", "val" or "mixed" for every conversation; the same files give the same splits.
+    """Return "train", "val" or "mixed" for every conversation; equal input gives equal splits.
 
-    People who talk with each other, directly or through others, are a circle, and a circle goes to validation as a whole, if its hash says so: about
-    `val_share` of them do. In corpora where nearly everybody is in one circle (Switchboard) it is the speakers who go to
-    validation, and a conversation between one who does and one who does not is "mixed": it is neither trained on nor validated on.
-    So of conversations about `val_share`^2 become validation there, and 2 `val_share` (1 - `val_share`) mixed.
+    A circle is a group of people who talk with each other, directly or through others. A whole
+    circle goes to validation if its hash says so; about `val_share` of them do.
+    In some corpora (Switchboard) nearly everybody is in one circle. There single speakers go to
+    validation. A conversation between a held-out speaker and another one is "mixed": it is used
+    neither for training nor for validation. So about `val_share`^2 of the conversations are for
+    validation, and 2 `val_share` (1 - `val_share`) are mixed.
+
+    Args:
+        conversations: of one corpus.
+        corpus: its name, part of the hash.
+        val_share: share of speakers to hold out, in [0, 1).
     """
     circles = _circles(conversations)
     sizes = Counter(circles[conversation.speakers[0]] for conversation in conversations)
@@ -40,7 +47,7 @@ def assign_splits(
 
 
 def _circles(conversations: Sequence[Conversation]) -> dict[str, str]:
-    """The circle of every speaker, named after the first of its members in the alphabet."""
+    """The circle of every speaker, named after its alphabetically first member."""
     leader: dict[str, str] = {}
 
     def find(name: str) -> str:
@@ -56,5 +63,5 @@ def _circles(conversations: Sequence[Conversation]) -> dict[str, str]:
 
 
 def _position(corpus: str, name: str) -> float:
-    """A number in 0-1 that only the names decide."""
+    """A number in [0, 1) that depends only on the two names."""
     return int.from_bytes(hashlib.sha256(f"{corpus}/{name}".encode()).digest()[:8]) / 2**64

@@ -1,11 +1,13 @@
-"""Switchboard-1 (LDC97S62) with the Mississippi State word alignments.
+"""Switchboard-1 (LDC97S62) with the word alignments of Mississippi State University.
 
-    swb1_d1/.../sw02001.sph                                  stereo, mu-law, 8 kHz, caller A on channel 0 (or sw02001.wav, .flac)
-    swb_ms98_transcriptions/20/2001/sw2001A-ms98-a-word.text  and B: utterance, start, end, word
-    conv_tab.csv                                             of LDC's documentation: which callers talk (conversation, ., from, to, ...)
+    swb1_d1/.../sw02001.sph          stereo, mu-law, 8 kHz, caller A on channel 0 (or .wav, .flac)
+    swb_ms98_transcriptions/20/2001/sw2001A-ms98-a-word.text
+                                     and ...2001B...: utterance, start, end, word
+    conv_tab.csv                     from LDC's documentation: conversation, ., from, to, ...
 
-Without conv_tab.csv nobody knows who is who, and the same person may be in two splits.
-Source: LDC97S62's documentation; "Rules for Switchboard transcription", Institute for Signal and Information Processing, 1998.
+Without conv_tab.csv the callers are unknown, and the same person may be in two splits.
+Source: documentation of LDC97S62; "Rules for Switchboard transcription", Institute for Signal and
+Information Processing, 1998.
 """
 
 from __future__ import annotations
@@ -37,7 +39,7 @@ def find(folder: CorpusFolder) -> Recordings:
     """Every conversation that has words.
 
     Raises:
-        DialogueError: no word files, or a broken conv_tab.csv.
+        DialogueError: there are no word files, or conv_tab.csv is broken.
     """
     sides = {
         match.groups(): path
@@ -53,10 +55,10 @@ def find(folder: CorpusFolder) -> Recordings:
 
 
 def read_words(path: Path, channel: int) -> list[Utterance]:
-    """Words of one side; silence, noise and laughter alone are left out.
+    """Words of one side; silence, noise and laughter are left out.
 
     Raises:
-        DialogueError: a line that is not utterance, start, end and word, with its number.
+        DialogueError: a line is not utterance, start, end and word (the message has its number).
     """
     words: list[Utterance] = []
     for number, line in enumerate(read_lines(path), 1):
@@ -79,7 +81,11 @@ def read_words(path: Path, channel: int) -> list[Utterance]:
 
 
 def plain_word(word: str) -> str:
-    """A word without its marks: laughed [laughter-yeah], one of several pronunciations about_1, cut off th[at]-, made up {word}, slip [said/meant]."""
+    """Return a word without the marks of the transcript.
+
+    The marks are: laughed [laughter-yeah], one of several pronunciations about_1, cut off th[at]-,
+    invented {word}, slip of the tongue [said/meant].
+    """
     word = re.sub(r"^\[laughter-(.+)\]$", r"\1", word)
     word = re.sub(r"^\[[^/\]]+/([^\]]+)\]$", r"\1", word)
     word = re.sub(r"_\d+$", "", word).strip("{}")
@@ -116,7 +122,8 @@ def _read(
     if missing:
         there = next(path for (conversation, _), path in sides.items() if conversation == number)
         raise DialogueError(
-            f"{there}: expected sw{number}{missing[0]}-ms98-a-word.text of the other side, got none in {folder.path}"
+            f"{there}: expected sw{number}{missing[0]}-ms98-a-word.text of the other side, "
+            f"got none in {folder.path}"
         )
     words = [
         word

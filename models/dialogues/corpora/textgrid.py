@@ -1,10 +1,11 @@
-"""Plain TextGrids with audio: every TextGrid with two interval tiers, one for each speaker.
+"""TextGrids with audio: every TextGrid with two interval tiers, one per speaker.
 
     call1.TextGrid         long or short text form
-    call1.wav              stereo, or call1_ann.wav and call1_bob.wav, named as the tiers
+    call1.wav              stereo, or call1_ann.wav and call1_bob.wav with the names of the tiers
 
-In a stereo file the speakers are found by loudness. If there are two tier names in the whole corpus these are taken as roles, not as people.
-Intervals that hold nothing but marks of silence, noise or laughter are no speech.
+In a stereo file the speakers are found by loudness. If the whole corpus has only two tier names,
+they are roles, not people. Intervals with nothing but marks of silence, noise or laughter are not
+speech.
 """
 
 from __future__ import annotations
@@ -22,10 +23,10 @@ from .plain import plain_conversation, refuse
 
 
 def find(folder: CorpusFolder) -> Recordings:
-    """Every TextGrid, the broken ones too.
+    """Every TextGrid, broken ones included.
 
     Raises:
-        DialogueError: no TextGrids, or two of the same name.
+        DialogueError: there are no TextGrids, or two have the same name.
     """
     files: dict[Path, dict[str, list[Segment]]] = {}
     found: dict[str, Callable[[], list[Conversation]]] = {}
