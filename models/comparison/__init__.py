@@ -1,1 +1,4 @@
-"""Which encoder, which read-out, which way of learning: networks trained with the same budget and measured alike, from one configuration file."""
+"""Compare encoders, read-outs and ways to train, with one budget and the same measures.
+
+One configuration file lists the networks.
+"""

@@ -1,8 +1,10 @@
-"""`turnstream compare`: train every network of a grid with the same budget, measure all alike, and say what made a difference.
+"""`turnstream compare`: train every network of a grid with the same budget, and compare them.
 
-turnstream compare --manifest dialogues/manifest.jsonl --validation held_out.jsonl --real calls.jsonl --out encoders
+    turnstream compare --manifest dialogues/manifest.jsonl --validation held_out.jsonl \\
+        --real calls.jsonl --out encoders
 
-Without --grid it is the family of encoders. The command can be stopped and started again; rows that are whole are left alone.
+The default grid compares the family of encoders. The command can be stopped and started again:
+finished rows are not trained again.
 """
 
 from __future__ import annotations
@@ -18,53 +20,65 @@ from .grid import bundled_grid, read_grid
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of `turnstream compare`."""
+    """Add the options of `turnstream compare`."""
     parser.add_argument(
-        "--grid", type=Path, help="what to compare (JSON; default: the family of encoders)"
+        "--grid",
+        type=Path,
+        help="JSON file of the networks to compare (default: the family of encoders)",
     )
     parser.add_argument(
         "--manifest",
         type=Path,
         required=True,
-        help="labelled dialogues to train on (split train or not given)",
+        help="manifest of labelled dialogues to train on: those with split train or no split",
     )
     parser.add_argument(
         "--validation",
         type=Path,
         required=True,
-        help="manifest of held-out dialogues, for the losses",
+        help="manifest of held-out dialogues, to measure the losses on",
     )
     parser.add_argument(
         "--real",
         type=Path,
         required=True,
-        help="manifest of real dialogues, for shift or hold; never trained on",
+        help="manifest of real dialogues, to measure shift or hold on; never trained on",
     )
     parser.add_argument(
         "--out",
         type=Path,
         required=True,
         metavar="FOLDER",
-        help="runs, index.html, comparison.csv, quality_and_cost.png",
+        help="folder to write: the runs, index.html, comparison.csv, quality_and_cost.png",
     )
     parser.add_argument(
         "--only",
         nargs="+",
         metavar="WORD",
-        help="only the rows whose names hold one of these words, and those that they are compared with",
+        help="run only rows whose names contain one of these words, and the rows that they are "
+        "compared with (default: all)",
     )
     parser.add_argument(
-        "--seeds", type=int, nargs="+", metavar="N", help="only these seeds of the grid"
+        "--seeds",
+        type=int,
+        nargs="+",
+        metavar="N",
+        help="run only these seeds of the grid (default: all)",
     )
     parser.add_argument(
         "--report",
         action="store_true",
-        help="train nothing: write the page of what has been measured so far",
+        help="train nothing; only write the report of what has been measured so far",
     )
 
 
 def main(args: argparse.Namespace, export: Callable[[Path, Path], object]) -> int:
-    """Train what is missing, measure, and write the page; `export` writes the network in a folder to an ONNX file."""
+    """Train what is missing, measure, and write the report.
+
+    Args:
+        args: the parsed options.
+        export: writes the network in a folder to an ONNX file.
+    """
     from .report import write_report
     from .runs import check, measure_costs, read_measured, run_grid
 

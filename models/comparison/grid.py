@@ -1,17 +1,19 @@
-"""What is compared: rows of a grid, each a network or a way to train it, and the row that each is to be seen against. No torch.
+"""The grid of networks to compare; needs no torch.
 
+Each row of a grid is a network or a way to train it, and names the row that it is compared with.
 A grid is a JSON file:
 
-    about            what it is for
+    about            the purpose of the grid
     budget           training settings of every row (training/settings.py)
-    pretraining      settings of every pre-training (pretraining/settings.py), but for the method and the encoder
-    seeds            of the networks and of the order of their data
+    pretraining      settings of every pre-training (pretraining/settings.py), without the
+                     method and the encoder
+    seeds            seeds of the networks and of the order of their data
     rows             each with a name, and any of
-        question     that it answers, in words
+        question     the question that the row answers
         against      name of the row that it is compared with (default: the first)
-        settings     what is other than in the budget, nested as there
-        pretraining  method by which its encoder is trained first
-        hours        of labelled dialogue it may learn from (default: all)
+        settings     settings that differ from the budget, nested as there
+        pretraining  method by which its encoder is pre-trained
+        hours        labelled dialogue that it may learn from, in hours (default: all)
 """
 
 from __future__ import annotations
@@ -35,13 +37,13 @@ Plain = dict[str, Any]
 
 
 def bundled_grid() -> Path:
-    """The grid over the family of encoders that comes with the package."""
+    """Return the path of the bundled grid, which compares the family of encoders."""
     return Path(str(files("turnstream.models.comparison") / "encoders.json"))
 
 
 @dataclass(frozen=True)
 class Row:
-    """One row; see the module."""
+    """One row of a grid; the module docstring describes the fields."""
 
     name: str
     question: str = ""
@@ -58,7 +60,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Grid:
-    """See the module."""
+    """A grid; the module docstring describes the fields."""
 
     about: str
     budget: Plain
@@ -69,7 +71,7 @@ class Grid:
     def training_settings(
         self, row: Row, seed: int, encoder: Path | None = None
     ) -> TrainingSettings:
-        """Of one network; `encoder` is the checkpoint of its pre-training."""
+        """Return the settings of one network; `encoder` is the checkpoint of its pre-training."""
         plain = merged(self.budget, row.settings) | {"seed": seed}
         return from_plain(
             TrainingSettings,
@@ -78,7 +80,7 @@ class Grid:
         )
 
     def pretraining_settings(self, row: Row, seed: int) -> PretrainingSettings:
-        """Of the pre-training of a row that has one."""
+        """Return the settings of the pre-training of a row that has one."""
         model = merged(self.budget, row.settings).get("model", {})
         plain = (
             self.pretraining
@@ -88,16 +90,19 @@ class Grid:
         return from_plain(PretrainingSettings, plain, f"pretraining of row {row.name!r}")
 
     def with_references(self, rows: Sequence[Row]) -> list[Row]:
-        """Rows and those that they are compared with, and so on, in the order of the grid."""
+        """Add the rows that `rows` are compared with, directly or indirectly.
+
+        The result is in the order of the grid.
+        """
         wanted = [row.name for row in rows]
-        for name in wanted:  # grows
+        for name in wanted:  # the list grows during the loop
             other = self.reference(next(row for row in self.rows if row.name == name))
             if other is not None and other.name not in wanted:
                 wanted.append(other.name)
         return [row for row in self.rows if row.name in wanted]
 
     def reference(self, row: Row) -> Row | None:
-        """The row that it is compared with; None for the first, which is compared with none."""
+        """Return the row that it is compared with; None for the first row of the grid."""
         if row is self.rows[0]:
             return None
         return next(
@@ -109,7 +114,8 @@ def read_grid(path: Path) -> Grid:
     """Read a grid, and check every row of it.
 
     Raises:
-        ConfigError: no such file, an unknown field, two rows of one name, a row against one that there is not, or settings that describe no run.
+        ConfigError: the file cannot be read; a field is unknown; two rows share a name; a row is
+            compared with a missing row; or settings are not valid.
     """
     try:
         plain = json.loads(path.read_text(encoding="utf-8"))
@@ -132,11 +138,13 @@ def read_grid(path: Path) -> Grid:
     for row in rows:
         if row.against and row.against not in names:
             raise ConfigError(
-                f"{path}: row {row.name!r}: expected to be compared with one of {', '.join(names)}, got {row.against!r}"
+                f"{path}: row {row.name!r}: expected to be compared with one of "
+                f"{', '.join(names)}, got {row.against!r}"
             )
         if row.pretraining and row.pretraining not in METHODS:
             raise ConfigError(
-                f"{path}: row {row.name!r}: expected pretraining to be one of {', '.join(METHODS)}, got {row.pretraining!r}"
+                f"{path}: row {row.name!r}: expected pretraining to be one of "
+                f"{', '.join(METHODS)}, got {row.pretraining!r}"
             )
         if row.pretraining:
             grid.pretraining_settings(row, grid.seeds[0])
@@ -145,7 +153,7 @@ def read_grid(path: Path) -> Grid:
 
 
 def merged(base: Plain, change: Plain) -> Plain:
-    """`base` with the values of `change`, objects merged in turn, everything else replaced."""
+    """Return `base` with the values of `change`; objects are merged recursively."""
     both = {
         name: merged(base[name], value)
         if isinstance(value, dict) and isinstance(base.get(name), dict)
@@ -156,10 +164,10 @@ def merged(base: Plain, change: Plain) -> Plain:
 
 
 def first_hours(dialogues: Sequence[Dialogue], hours: float) -> list[Dialogue]:
-    """The first dialogues that last so long together; 0 hours are all of them.
+    """Return the first dialogues that together last `hours`; 0 returns all of them.
 
     Raises:
-        DialogueError: there is less.
+        DialogueError: all dialogues together are shorter.
     """
     if not hours:
         return list(dialogues)

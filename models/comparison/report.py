@@ -1,4 +1,7 @@
-"""What a grid came to: a table, a plot of quality against cost, and a page of conclusions, each difference with its interval."""
+"""Report the results of a grid: a table, a plot of quality against cost, and conclusions.
+
+The conclusions are a web page. Every difference has its interval.
+"""
 
 from __future__ import annotations
 
@@ -20,31 +23,32 @@ from .grid import Grid, Row
 from .runs import JUDGED_MS, Measured
 
 TABLE, PLOT, PAGE = "comparison.csv", "quality_and_cost.png", "index.html"
-BETTER, WORSE, SAME = "Better", "Worse", "No difference that can be shown"  # in a measure
+# Verdicts on one measure.
+BETTER, WORSE, SAME = "Better", "Worse", "No difference that can be shown"
+# Verdicts on all measures together.
 MIXED, UNTOLD = (
     "Better in one thing, worse in another",
     "Cannot be told (one seed, one dialogue, or at chance)",
-)  # in all of them
-CHEAPER = 0.9  # of another's cost, at most, is called cheaper
-BESIDE = 1.012  # of a cost, to the right
+)
+CHEAPER = 0.9  # at most this share of another cost is called cheaper
+BESIDE = 1.012  # factor by which a point of the same cost is moved to the right
 OF_RUNS = ("parameters", "reach_s", "heard_h", "distinct_h", "unlabelled_h")
 
-Per = Callable[
-    [Measured], tuple[Statistic, int]
-]  # of one network: its score as a function of how often each dialogue counts, and how many there are
+# From one network to its score as a statistic of its dialogues, and the number of dialogues.
+Per = Callable[[Measured], tuple[Statistic, int]]
 
 
 @dataclass(frozen=True)
 class Measure:
-    """One way to judge a network.
+    """One way to measure a network.
 
     Attributes:
-        name: in the table.
-        words: what is judged, and on what.
-        unit: of its differences.
+        name: its name in the table.
+        words: what is measured, and on which data.
+        unit: unit of its differences.
         sign: 1 where more is better, -1 where less is.
-        chance: what knowing nothing scores; NaN where that is not said.
-        of: a network's score.
+        chance: score without knowledge; NaN where undefined.
+        of: returns a network's score.
     """
 
     name: str
@@ -58,7 +62,7 @@ class Measure:
         return self.sign * (value - other) > 0
 
     def beats_chance(self, one: Estimate) -> bool:
-        """Measurably; never where the interval or chance is not known."""
+        """Return whether the whole interval beats chance; false where one of them is unknown."""
         return self.better(one.low if self.sign > 0 else one.high, self.chance)
 
 
@@ -119,12 +123,14 @@ class Summary:
     """One row over its seeds.
 
     Attributes:
-        row: of the grid.
-        runs: its networks, one for each seed.
-        scores: by measure, mean over the seeds; intervals over dialogues and seeds.
-        microseconds: for 20 ms of one conversation.
-        against: the summary of the row that it is compared with; None for the first, and where that was not measured.
-        gains: by measure, its score less that of the other, on the same dialogues; intervals over dialogues and seeds. Empty without another.
+        row: the row of the grid.
+        runs: its networks, one per seed.
+        scores: mean over the seeds, by measure; intervals over dialogues and seeds.
+        microseconds: cost of 20 ms of one conversation.
+        against: the summary of the row that it is compared with; None for the first row, and
+            where that row was not measured.
+        gains: its score minus the other's on the same dialogues, by measure; intervals over
+            dialogues and seeds. Empty if `against` is None.
     """
 
     row: Row
@@ -138,12 +144,12 @@ class Summary:
 def summarise(
     grid: Grid, measured: Sequence[Measured], microseconds: Mapping[str, float]
 ) -> list[Summary]:
-    """Every row of the grid that was measured, in its order.
+    """Return a summary of every row that was measured, in the order of the grid.
 
     Args:
-        grid: what was compared.
-        measured: so far.
-        microseconds: for 20 ms, by row; a row that could not be exported has none.
+        grid: the grid.
+        measured: the networks measured so far.
+        microseconds: cost of 20 ms, by row; a row that could not be exported has none.
     """
     found: dict[str, Summary] = {}
 
@@ -166,9 +172,11 @@ def summarise(
 
 
 def _mean(measure: Measure, measured: Sequence[Measured], draw: int) -> tuple[Statistic, int]:
-    """Mean over the seeds; where dialogues are drawn, so are seeds, with random numbers of their own for each `draw`.
+    """Return a statistic, the mean over the seeds, and the number of dialogues.
 
-    Few drawn from few vary too little, by the root of (n - 1) / n, so their departures from the mean are made that much larger.
+    The bootstrap draws seeds as well as dialogues. Each value of `draw` has its own random
+    numbers. A draw from n seeds varies too little, by a factor of the square root of (n - 1) / n;
+    so deviations from the mean are enlarged by its inverse.
     """
     each = [measure.of(one) for one in measured]
     seeds = len(each)
@@ -201,7 +209,7 @@ def _gain(measure: Measure, own: Sequence[Measured], others: Sequence[Measured])
 
 
 def conclusion(summary: Summary) -> str:
-    """What a row's comparison says, in plain words: what is better, worse, or cannot be told."""
+    """Return the conclusion of a row in plain English: better, worse, or undecided."""
     other = summary.against
     if other is None:
         return (
@@ -220,9 +228,10 @@ def conclusion(summary: Summary) -> str:
 
 
 def in_short(summaries: Sequence[Summary]) -> list[str]:
-    """What made a difference and what made none, a sentence each."""
+    """Return one sentence each on the differences that were found, and on those that were not."""
     said = [
-        f"{measure.words[0].upper()}{measure.words[1:]}: no network is measurably above chance, so with this budget it tells none from another."
+        f"{measure.words[0].upper()}{measure.words[1:]}: no network is measurably above chance, so "
+        "with this budget it tells none from another."
         for measure in MEASURES
         if not (
             math.isnan(measure.chance)
@@ -244,7 +253,8 @@ def in_short(summaries: Sequence[Summary]) -> list[str]:
         if group
     ]
     cheaper = [
-        f"{one.row.name} ({1 - one.microseconds / one.against.microseconds:.0%} less than {one.against.row.name})"
+        f"{one.row.name} ({1 - one.microseconds / one.against.microseconds:.0%} less than "
+        f"{one.against.row.name})"
         for one in groups[SAME]
         if one.against is not None and one.microseconds <= CHEAPER * one.against.microseconds
     ]
@@ -280,15 +290,15 @@ def _range(one: Estimate, digits: str) -> str:
 def write_report(
     grid: Grid, measured: Sequence[Measured], microseconds: Mapping[str, float], out: Path
 ) -> list[Path]:
-    """Table, plot and page.
+    """Write the table, the plot and the page.
 
     Args:
-        grid: what was compared.
-        measured: so far.
-        microseconds: for 20 ms, by row.
-        out: folder.
+        grid: the grid.
+        measured: the networks measured so far.
+        microseconds: cost of 20 ms, by row.
+        out: the folder to write to.
     Returns:
-        The files.
+        The paths of the files.
     """
     summaries = summarise(grid, measured, microseconds)
     write_table(summaries, out / TABLE)
@@ -298,7 +308,7 @@ def write_report(
 
 
 def write_table(summaries: Sequence[Summary], path: Path) -> None:
-    """A line for each row."""
+    """Write the CSV table, one line per row."""
     with path.open("w", newline="", encoding="utf-8") as out:
         rows = csv.writer(out, lineterminator="\n")
         scores, gains = (
@@ -328,9 +338,10 @@ def write_table(summaries: Sequence[Summary], path: Path) -> None:
 
 
 def draw_quality_and_cost(summaries: Sequence[Summary], path: Path) -> None:
-    """Each measure against the cost of 20 ms; each row its number, with its interval, and the numbers' names beside them.
+    """Plot each measure against the cost of 20 ms.
 
-    Rows of the same cost would hide each other and stand side by side.
+    Each row is a number with its interval; a legend gives the names. Rows of the same cost stand
+    side by side, because they would hide each other.
     """
     from matplotlib.figure import Figure
     from matplotlib.ticker import ScalarFormatter
@@ -370,7 +381,8 @@ def draw_quality_and_cost(summaries: Sequence[Summary], path: Path) -> None:
             panel.axhline(measure.chance, color=light.faint, linewidth=1, linestyle=":")
         best = "up" if measure.sign > 0 else "down"
         panel.set_title(
-            f"{measure.words}\n{measure.unit}, better {best}{'' if math.isnan(measure.chance) else ', chance dotted'}",
+            f"{measure.words}\n{measure.unit}, better {best}"
+            f"{'' if math.isnan(measure.chance) else ', chance dotted'}",
             fontsize=9,
             color=light.ink,
         )
@@ -387,14 +399,17 @@ def draw_quality_and_cost(summaries: Sequence[Summary], path: Path) -> None:
 
 
 def page(grid: Grid, summaries: Sequence[Summary]) -> str:
-    """The conclusions, with the plot and the table."""
+    """Return the web page: the conclusions, the plot and the table."""
     compared = len(MEASURES) * sum(one.against is not None for one in summaries)
     parts = [
-        "<!doctype html><html lang='en'><meta charset='utf-8'><meta name='viewport' content='width=device-width'>",
+        "<!doctype html><html lang='en'><meta charset='utf-8'>"
+        "<meta name='viewport' content='width=device-width'>",
         f"<title>Encoders compared</title><style>{STYLE}</style><h1>Encoders compared</h1>",
-        f"<p class='note'>{html.escape(grid.about)} All are means over the seeds. Chance has an AUC of 0.5, and a coin's loss of the next holder is "
-        f"{math.log(2):.3f} nats. Differences are less those of what is compared with: above 0 is better for AUC, below 0 for losses. Intervals are 95 % over "
-        f"the dialogues and, if there are several, the seeds; one difference in twenty, of {compared} here, may seem to be one by chance.</p>",
+        f"<p class='note'>{html.escape(grid.about)} All are means over the seeds. Chance has an "
+        f"AUC of 0.5, and a coin's loss of the next holder is {math.log(2):.3f} nats. Differences "
+        "are less those of what is compared with: above 0 is better for AUC, below 0 for losses. "
+        "Intervals are 95 % over the dialogues and, if there are several, the seeds; one "
+        f"difference in twenty, of {compared} here, may seem to be one by chance.</p>",
         "<h2>In short</h2><ul>",
         *(f"<li>{html.escape(sentence)}</li>" for sentence in in_short(summaries)),
         "</ul><h2>Row by row</h2>",
@@ -410,7 +425,8 @@ def page(grid: Grid, summaries: Sequence[Summary]) -> str:
         ]
         parts.append("</ul>")
     parts.append(
-        f"<h2>Quality and cost</h2><figure><img src='{PLOT}' alt='quality against cost'></figure><h2>All figures</h2><div class='wide'><table>"
+        f"<h2>Quality and cost</h2><figure><img src='{PLOT}' alt='quality against cost'></figure>"
+        "<h2>All figures</h2><div class='wide'><table>"
     )
     scores = [f"{measure.words}, {measure.unit} (95 %)" for measure in MEASURES]
     head = [
@@ -444,7 +460,8 @@ def page(grid: Grid, summaries: Sequence[Summary]) -> str:
         ]
         parts.append("<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in cells) + "</tr>")
     parts.append(
-        "</table></div><p class='note'>Heard: hours of labelled dialogue that each training heard, of so many different ones; without labels: hours that its "
-        "pre-training heard before. Costs were measured in turn, in one sitting, on one thread.</p></html>\n"
+        "</table></div><p class='note'>Heard: hours of labelled dialogue that each training heard, "
+        "of so many different ones; without labels: hours that its pre-training heard before. "
+        "Costs were measured in turn, in one sitting, on one thread.</p></html>\n"
     )
     return "\n".join(parts)

@@ -1,4 +1,7 @@
-"""The networks of a grid, trained where they are missing and measured where they have not been. Every run can be resumed."""
+"""Train the missing networks of a grid, and measure those that are not measured yet.
+
+Every run can be resumed.
+"""
 
 from __future__ import annotations
 
@@ -44,24 +47,26 @@ MEASURED_FILE, LEARNED_FILE, COSTS_FILE, EXPORTED_FILE, PRETRAINED = (
     "pretrained",
 )
 JUDGED_MS = 250
-_STEPS, _ROUNDS = 200, 9  # timed
+_STEPS, _ROUNDS = 200, 9  # of a cost measurement
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Measured:
-    """One trained network.
+    """The measurements of one trained network.
 
     Attributes:
-        row, seed: of the grid.
-        parameters: how many, those of heads that only training has included.
-        reach_s: how far back the encoder sees.
-        heard_h, distinct_h: hours of labelled dialogue that its training heard, and how many different ones there were to hear.
-        unlabelled_h: hours that its pre-training heard; 0 without one.
-        held_out, real: losses of each held-out and of each real dialogue, by head, in nats.
-        dialogue, shift, score: of every shift and hold of the real dialogues, (E,): its dialogue, whether it is a shift, and the probability that the
-            floor shifts, 0.25 s into the silence.
+        row, seed: its row and its seed in the grid.
+        parameters: number of parameters, including heads that only training needs.
+        reach_s: receptive field of the encoder, in seconds.
+        heard_h: hours of labelled dialogue that its training processed.
+        distinct_h: hours of different labelled dialogue that it could draw from.
+        unlabelled_h: hours that its pre-training processed; 0 without pre-training.
+        held_out, real: losses of each held-out and each real dialogue, by head, in nats.
+        dialogue: index of the dialogue of each shift and hold of the real dialogues, (E,).
+        shift: whether it is a shift, (E,).
+        score: predicted probability of a shift, 0.25 s into the silence, (E,).
     """
 
     row: str
@@ -79,11 +84,11 @@ class Measured:
 
 
 def check(grid: Grid, rows: Sequence[Row], training: Sequence[Dialogue]) -> None:
-    """Find out before any training what would only show after hours of it.
+    """Find errors before any training, not after hours of it.
 
     Raises:
-        MissingExtraError: what exports, or what quantises, is not installed.
-        DialogueError: a row asks for more dialogue than there is.
+        MissingExtraError: a package for export, plots or quantisation is not installed.
+        DialogueError: a row asks for more hours of dialogue than there are.
     """
     for package, extra, needed in (
         ("onnx", "export", True),
@@ -110,15 +115,19 @@ def run_grid(
     real: Sequence[Dialogue],
     out: Path,
 ) -> list[Measured]:
-    """Train and measure, all rows with the first seed, then with the next, so that a grid that was cut short has every row.
+    """Train and measure the rows with the first seed, then with the next.
+
+    So a grid that is interrupted has every row early.
 
     Args:
-        grid: what to compare.
-        rows, seeds: of it, those to run.
+        grid: the grid.
+        rows, seeds: the rows and seeds of the grid to run.
         training: labelled dialogues.
-        validation: held-out ones, for the losses.
-        real: real ones, for shift or hold.
+        validation: held-out dialogues, for the losses.
+        real: real dialogues, for shift or hold.
         out: folder of the runs.
+    Returns:
+        The measurements, in the order of the runs.
     """
     measured: list[Measured] = []
     for seed in seeds:
@@ -133,7 +142,7 @@ def run_grid(
 def read_measured(
     grid: Grid, validation: Sequence[Dialogue], real: Sequence[Dialogue], out: Path
 ) -> list[Measured]:
-    """What has been measured so far of a grid's rows on these dialogues; what was measured on others is left out."""
+    """Return what has been measured so far on these dialogues; other measurements are left out."""
     found: list[Measured] = []
     for seed in grid.seeds:
         for row in grid.rows:
@@ -167,7 +176,8 @@ def _trained(
         learned = (run / LEARNED_FILE).read_text().strip()
         if learned != source.fingerprint:
             raise ConfigError(
-                f"{run}: expected a run on the dialogues that are given now ({source.fingerprint}), got one on others ({learned})"
+                f"{run}: expected a run on the dialogues that are given now "
+                f"({source.fingerprint}), got one on others ({learned})"
             )
         return load_checkpoint(run)
     run.mkdir(parents=True, exist_ok=True)
@@ -185,7 +195,11 @@ def _pretrained(
     validation: Sequence[Dialogue],
     out: Path,
 ) -> Path:
-    """The run of a row's pre-training, which rows with the same encoder and method share; its audio is that of all dialogues, whatever is labelled."""
+    """Return the folder of a row's pre-training; train it if it is missing.
+
+    Rows with the same encoder and method share it. It uses the audio of all training dialogues,
+    even if the row uses the labels of only some.
+    """
     settings = grid.pretraining_settings(row, seed)
     shape = hashlib.sha256(
         json.dumps(dataclasses.asdict(settings), sort_keys=True).encode()
@@ -261,13 +275,15 @@ def _read_silences(
 def measure_costs(
     grid: Grid, out: Path, export: Callable[[Path, Path], object]
 ) -> dict[str, float]:
-    """Microseconds for 20 ms of one conversation, by row: the median on one thread, of the exported network run as the product runs it.
+    """Return the microseconds for 20 ms of one conversation, by row.
 
-    Networks of the same shape cost the same and are measured once. All are measured in turn, several times over, in one sitting, so that they
-    can be compared on a machine whose speed changes; if one is new, all are measured again. A network that cannot be exported has no cost.
+    The cost is the median on one thread of the exported network, run as the product runs it.
+    Networks of the same shape cost the same and are measured once. All are measured in turn, in
+    several rounds, so that they can be compared even if the speed of the computer changes. If one
+    is new, all are measured again. A network that cannot be exported has no cost.
 
     Args:
-        grid: whose rows.
+        grid: the grid whose rows are measured.
         out: folder of the comparison.
         export: writes the network in a folder to an ONNX file; raises ExportError.
     """

@@ -1,1 +1,1 @@
-"""Frozen networks that the turn-taking network learns from: a speech encoder, and judges of how complete a turn sounds."""
+"""Frozen teachers of the turn-taking network: a speech encoder, and judges of turn completeness."""

@@ -1,14 +1,19 @@
-"""What a teacher makes of a pool of utterances, on disk: frame by frame, and of every place where the speaker could stop.
+"""Run a teacher on a pool of utterances and store the result: every frame, and every stop point.
 
-A folder holds, for the clips of a pool in its order:
+A stop point (`place` in the code) is a sample of a clip at which the speaker could stop. A folder
+holds, for the clips of a pool in its order:
 
-    components.npz   principal components of the teacher's frames: mean (C,), basis (C, K), scale (K,), explained (K,)
-    frames.int8      (frames of all clips, K) int8: a component in units of its scale / QUANTUM
-    places.npz       clip, place (a sample of the clip), kind of every place, in the order in which they are asked about; the sets' names
-    places.float16   (places done so far, WINDOWS * C): the teacher's last frames when it hears nothing beyond the place but silence
+    components.npz   principal components of the teacher's frames: mean (C,), basis (C, K),
+                     scale (K,), explained (K,)
+    frames.int8      (frames of all clips, K) int8: components in units of scale / QUANTUM
+    places.npz       clip, place (a sample of the clip) and kind of every stop point, in the
+                     order in which they are processed; the names of the sets
+    places.float16   (stop points done so far, WINDOWS * C): the teacher's last frames when
+                     only silence follows the stop point
 
-The first is asked once a clip, with all of the clip heard; the second once a place, with nothing heard after it. Both files only grow,
-so that an extraction that was cut short is resumed by their sizes; places come in a random order, so that it may also be stopped early.
+The frames come from one run per clip, on the whole clip. Each stop point has its own run, on the
+audio up to it. Both files only grow, so their sizes show where to resume an interrupted
+extraction. Stop points are processed in random order, so an extraction may also be stopped early.
 """
 
 from __future__ import annotations
@@ -36,24 +41,30 @@ COMPONENTS, FRAMES, PLACES, EMBEDDINGS = (
     "places.npz",
     "places.float16",
 )
-QUANTUM = 24  # steps of int8 in a standard deviation: a range of +-5.3 of them
-FIT_CLIPS = 600  # from whose frames the principal components are taken
-# The last frames of what was heard, in groups of which the mean is kept: (first, last) counted back from the end.
+QUANTUM = 24  # int8 steps per standard deviation: a range of +-5.3 standard deviations
+FIT_CLIPS = 600  # number of clips on which the principal components are fitted
+# The means of these groups of last frames are kept: (first, last), counted back from the end.
 WINDOWS = ((10, 0), (25, 10), (60, 25))
-SILENCE_S = 0.2  # heard after a place
-CONTEXT_S = 10.0  # heard before it, at most
-END, PAUSE, DIP, CUT = range(
-    4
-)  # kinds of place: end of the clip's speech, inner pause, quiet spot between words, anywhere else
-HASTE = {END: 3.0, PAUSE: 2.0, DIP: 1.0, CUT: 1.0}  # how early places of a kind come in the order
-SPEECH_PER_INNER_PLACE_S = 1.6  # one dip or cut is asked about for so much speech
+SILENCE_S = 0.2  # silence after a stop point, part of the input
+CONTEXT_S = 10.0  # longest input before a stop point
+# Kinds of stop point: end of the clip's speech, inner pause, quiet spot between words, other.
+END, PAUSE, DIP, CUT = range(4)
+HASTE = {END: 3.0, PAUSE: 2.0, DIP: 1.0, CUT: 1.0}  # kinds with more haste come earlier
+SPEECH_PER_INNER_PLACE_S = 1.6  # speech per dip or cut
 
 Floats = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
 class Components:
-    """Principal components of a teacher's frames: mean (C,), basis (C, K), scale (K,) and the share of the variance that each explains (K,)."""
+    """Principal components of a teacher's frames.
+
+    Attributes:
+        mean: mean frame, (C,).
+        basis: directions of the components, (C, K).
+        scale: standard deviation of each component, (K,).
+        explained: share of the variance that each component explains, (K,).
+    """
 
     mean: Floats
     basis: Floats
@@ -62,7 +73,7 @@ class Components:
 
     @classmethod
     def fit(cls, frames: Floats, count: int) -> Components:
-        """The first `count` components of frames (T, C)."""
+        """Fit the first `count` components of frames (T, C)."""
         mean = frames.mean(axis=0)
         values, vectors = np.linalg.eigh(np.cov(frames - mean, rowvar=False))
         order = np.argsort(values)[::-1][:count]
@@ -74,7 +85,7 @@ class Components:
         )
 
     def quantise(self, frames: Floats) -> NDArray[np.int8]:
-        """Frames (T, C) as int8 components (T, K)."""
+        """Return frames (T, C) as int8 components (T, K)."""
         return np.clip(
             np.round((frames - self.mean) @ self.basis / self.scale * QUANTUM), -127, 127
         ).astype(np.int8)
@@ -89,35 +100,36 @@ class Components:
 
 
 def clip_frames(samples: int) -> int:
-    """Frames that a teacher gives for a clip of so many samples."""
+    """Return the number of frames that a teacher gives for a clip of `samples` samples."""
     return -(-min(samples, round(LONGEST_S * SAMPLE_RATE_HZ)) // FRAME_SAMPLES)
 
 
 class Extraction:
-    """The teacher's view of a pool, as far as it has been extracted.
+    """The teacher's outputs for a pool, as far as they have been extracted.
 
     Args:
-        folder: see the module's description.
-        pool: the utterances it was made of.
+        folder: the folder; the module docstring lists its files.
+        pool: the utterances that were extracted.
     Raises:
-        ConfigError: nothing was extracted there, or of another pool.
+        ConfigError: the folder holds no extraction, or that of another pool.
     """
 
     def __init__(self, folder: Path, pool: UtterancePool) -> None:
         for name in (COMPONENTS, FRAMES, PLACES, EMBEDDINGS):
             if not (folder / name).is_file():
                 raise ConfigError(
-                    f"{folder}: expected what a teacher said of the utterances (`turnstream pretrain teacher`), got no {name}"
+                    f"{folder}: expected what a teacher said of the utterances "
+                    f"(`turnstream pretrain teacher`), got no {name}"
                 )
         _refuse_others(folder, pool)
         self.folder, self.pool = folder, pool
         self.components = Components.load(folder / COMPONENTS)
         lengths = np.array([clip_frames(pool.samples(u)) for u in pool.utterances], np.int64)
-        self.starts = np.concatenate([[0], np.cumsum(lengths)])  # of each clip's frames
+        self.starts = np.concatenate([[0], np.cumsum(lengths)])  # first frame of each clip
 
     @property
     def width(self) -> int:
-        """Components of a frame, K."""
+        """Number of components per frame, K."""
         return len(self.components.scale)
 
     @cached_property
@@ -129,24 +141,28 @@ class Extraction:
 
     @cached_property
     def clips(self) -> int:
-        """Clips whose frames are there; they are the pool's first ones."""
+        """Number of clips whose frames are there; they are the first ones of the pool."""
         return int(np.searchsorted(self.starts, len(self._frames), side="right")) - 1
 
     def frames(self, utterance: Utterance) -> Floats:
-        """Components of each frame of a clip, in standard deviations, (T, K)."""
+        """Return the components of each frame of a clip, in standard deviations, (T, K)."""
         start, end = self.starts[utterance.index], self.starts[utterance.index + 1]
         frames: Floats = self._frames[start:end].astype(np.float32)
         return np.divide(frames, QUANTUM, dtype=np.float32)
 
     def listed(self) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int8]]:
-        """Clip, place and kind of every place, those that were asked about first, (L,) each."""
+        """Return clip, place and kind of every stop point in processing order, (L,) each."""
         with np.load(self.folder / PLACES) as listed:
             return listed["clip"], listed["place"], listed["kind"]
 
     def places(
         self,
     ) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int8], NDArray[np.float16]]:
-        """Clip, place and kind of every place that was asked about, and the teacher's windows there, (P, WINDOWS * C)."""
+        """Return the stop points that are done: clip, place, kind and embedding.
+
+        The first three are (P,). The embeddings are the teacher's averaged last frames, (P,
+        WINDOWS * C).
+        """
         channels = len(WINDOWS) * len(self.components.mean)
         embeddings = np.fromfile(self.folder / EMBEDDINGS, np.float16)
         embeddings = embeddings[: len(embeddings) // channels * channels].reshape(-1, channels)
@@ -165,18 +181,21 @@ def extract(
     jobs: int = 1,
     seed: int = 0,
 ) -> None:
-    """Ask the teacher about every clip, then about every place, and write the folder; what is there already is kept.
+    """Run the teacher on every clip, then on every stop point, and write the folder.
+
+    Results that are there already are kept.
 
     Args:
-        folder: see the module's description.
+        folder: the folder; the module docstring lists its files.
         cached_sets: decoded sets (utterances.decode_set).
-        teacher: Whisper in CTranslate2's format; None is Whisper-base from its packages.
-        components: of a frame that are kept.
-        most_places: stop after so many places; None asks about all.
-        jobs: processes.
-        seed: draws the clips of the principal components, and the places and their order.
+        teacher: a Whisper model in CTranslate2's format; None is Whisper-base from its packages.
+        components: number of components to keep per frame.
+        most_places: number of stop points to process; None processes all.
+        jobs: number of processes.
+        seed: draws the clips for the principal components, the stop points and their order.
     Raises:
-        MissingExtraError, ConfigError: the teacher cannot be had.
+        MissingExtraError, ConfigError: the teacher cannot be loaded.
+        ConfigError: `components` is less than 1, or the folder was made of other utterances.
     """
     if components < 1:
         raise ConfigError(f"expected at least one component of a frame to keep, got {components}")
@@ -208,12 +227,16 @@ def _refuse_others(folder: Path, pool: UtterancePool) -> None:
         theirs = tuple(listed["sets"].tolist())
     if theirs != pool.sets:
         raise ConfigError(
-            f"{folder}: expected the utterances that it was made of ({', '.join(theirs)}), got {', '.join(pool.sets)}"
+            f"{folder}: expected the utterances that it was made of ({', '.join(theirs)}), got "
+            f"{', '.join(pool.sets)}"
         )
 
 
 def list_places(pool: UtterancePool, seed: int) -> Iterator[tuple[int, int, int]]:
-    """(clip, place, kind): ends and pauses of every clip, and some dips and cuts inside its speech."""
+    """Yield (clip, place, kind) of the stop points.
+
+    These are the end and the pauses of every clip, and some dips and cuts inside its speech.
+    """
     for utterance in pool.utterances:
         yield utterance.index, utterance.offset, END
         for start, _ in utterance.pauses:
@@ -233,7 +256,11 @@ def list_places(pool: UtterancePool, seed: int) -> Iterator[tuple[int, int, int]
 
 
 def heard_until(clip: Samples, utterance: Utterance, place: int) -> Samples:
-    """The clip up to a place, and SILENCE_S after it: the recording's own silence as far as it goes, then none."""
+    """Return the clip up to a stop point, with SILENCE_S of silence after it.
+
+    The silence is that of the recording as far as it lasts, then digital silence. At most
+    CONTEXT_S before the stop point are kept.
+    """
     silence = round(SILENCE_S * SAMPLE_RATE_HZ)
     own = {int(start): int(end - start) for start, end in utterance.pauses} | {
         utterance.offset: len(clip) - utterance.offset
@@ -244,7 +271,10 @@ def heard_until(clip: Samples, utterance: Utterance, place: int) -> Samples:
 
 
 def embed_end(encoder: WhisperEncoder, heard: Samples) -> NDArray[np.float16]:
-    """The teacher's frames at the end of what was heard, averaged over WINDOWS, (WINDOWS * C,); short sounds are preceded by silence."""
+    """Return the teacher's last frames, averaged over each of WINDOWS, (WINDOWS * C,).
+
+    Short clips are padded with silence in front.
+    """
     shortest = WINDOWS[-1][0] * FRAME_SAMPLES
     (frames,) = encoder.encode([np.pad(heard, (max(0, shortest - len(heard)), 0))])
     return np.concatenate(
@@ -264,7 +294,7 @@ def _extract_frames(
     done = int(np.searchsorted(ends, path.stat().st_size if path.is_file() else 0, side="right"))
     todo = range(done, len(pool.utterances))
     with path.open("ab") as out:
-        out.truncate(int(ends[done - 1]) if done else 0)  # a clip that was cut short
+        out.truncate(int(ends[done - 1]) if done else 0)  # drops an unfinished clip
         for frames in _in_processes(
             _frames_of, todo, sets, teacher, folder, jobs, "teacher, frames", done
         ):
@@ -289,14 +319,14 @@ def _extract_places(
 
 @dataclass
 class _Worker:
-    """What a process needs to ask the teacher."""
+    """What a worker process needs to run the teacher."""
 
     pool: UtterancePool
     encoder: WhisperEncoder
     components: Components
 
 
-_worker: _Worker | None = None  # a process's own
+_worker: _Worker | None = None  # each process sets its own
 
 
 def _open(sets: Sequence[Path], teacher: Path | None, folder: Path) -> None:
@@ -330,7 +360,7 @@ def _in_processes(
     name: str,
     done: int,
 ) -> Iterator[Any]:
-    """Results in order, with a progress bar."""
+    """Yield results in order, with a progress bar."""
     items = list(todo)
     if not items:
         return
@@ -356,7 +386,10 @@ def _whole(pool: UtterancePool, utterance: Utterance) -> Samples:
 
 
 def _shuffled(places: Iterable[tuple[int, int, int]], seed: int) -> list[tuple[int, int, int]]:
-    """In a random order in which places of some kinds tend to come earlier (Efraimidis & Spirakis 2006)."""
+    """Return the stop points in random order; kinds with more HASTE tend to come earlier.
+
+    Source: Efraimidis & Spirakis 2006.
+    """
     listed = list(places)
     haste = np.array([HASTE[kind] for _, _, kind in listed])
     keys = np.random.default_rng(seed).random(len(listed)) ** (1 / haste)

@@ -1,15 +1,20 @@
-"""A judge of turn completeness: a small head on a frozen speech encoder, fitted on the silences of real calls.
+"""A judge of turn completeness: a small head on a frozen speech encoder, fitted on real calls.
 
-Every silence of a speaker in a call is a hold (the same speaker resumes first) or a shift (the other takes the floor). The encoder hears the
-speaker's channel alone, up to some moments of the silence; the head is a logistic regression on the first principal components of its
-last frames, with a strong prior: a few hundred silences say little about so many components. The components are those of speech that
-nobody has labelled (place_space.py), so that a network that predicts them predicts the judge, too.
+Every silence of a speaker in a call is a hold (the same speaker resumes first) or a shift (the
+other speaker takes the floor). The encoder receives the speaker's channel alone, up to some times
+in the silence. The head is a logistic regression on the first principal components of the
+encoder's last frames. It has a strong prior, because a few hundred silences say little about so
+many components. The components are fitted on unlabelled speech (place_space.py), so a network
+that predicts them also predicts the judge.
 
-Recorded utterances whose text is known help it: where a whole sentence or turn ends is told from the places inside. They outnumber the
-calls' silences, so each group of them weighs GROUP_WEIGHT times what the calls weigh, and is moved so that its middle between complete and
-incomplete lies where the calls' does: what a group sounds like says nothing of turns.
+Recorded utterances with known text are additional data: the end of a whole sentence or turn is
+complete, a stop point inside is incomplete. They outnumber the silences of the calls, so each
+group of them weighs GROUP_WEIGHT times as much as the calls. Groups sound different for reasons
+that have nothing to do with turns. So each group is shifted: its midpoint between complete and
+incomplete moves to that of the calls.
 
-A judge's score of a call means something only if it was fitted on other calls: `held_out` gives each call such a judge.
+A judge's scores of a call mean something only if it was fitted on other calls. `held_out` fits
+such a judge for each call.
 """
 
 from __future__ import annotations
@@ -32,9 +37,9 @@ from ..dialogues.utterances import FINISHED, UNKNOWN
 from .extraction import CONTEXT_S, END, Extraction, embed_end
 from .whisper import FRAME_SAMPLES, SAMPLE_RATE_HZ, WhisperEncoder
 
-MOMENTS_S = (0.1, 0.2, 0.3)  # into a silence, at which it is heard
+MOMENTS_S = (0.1, 0.2, 0.3)  # times into a silence at which it is embedded
 GROUP_WEIGHT = 3.0
-STRENGTH = 0.003  # of the evidence against the prior of the weights: C of a logistic regression
+STRENGTH = 0.003  # weight of the evidence against the prior: C of a logistic regression
 
 NO_PRIOR = 1e6
 
@@ -43,13 +48,13 @@ Floats = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class CallSilences:
-    """Silences of some calls, heard by the encoder.
+    """Silences of some calls, embedded by the encoder.
 
     Attributes:
-        embeddings: (N, D), one row a moment.
-        shift: (N,) bool, the other took the floor.
-        call: (N,) index of the call.
-        silence: (N,) which silence; several rows share one.
+        embeddings: one row per moment, (N, D).
+        shift: whether the other speaker took the floor, (N,) bool.
+        call: index of the call, (N,).
+        silence: index of the silence, (N,); rows of one silence share it.
     """
 
     embeddings: NDArray[np.float16]
@@ -60,7 +65,12 @@ class CallSilences:
 
 @dataclass(frozen=True)
 class ToldPlaces:
-    """Places of utterances of which the text tells whether a turn is complete there: coordinates (P, E), complete (P,)."""
+    """Stop points of utterances that the text labels as complete or incomplete.
+
+    Attributes:
+        coordinates: in the PlaceSpace, (P, E).
+        complete: whether a turn is complete there, (P,).
+    """
 
     coordinates: Floats
     complete: NDArray[np.bool_]
@@ -68,22 +78,31 @@ class ToldPlaces:
 
 @dataclass(frozen=True)
 class Judge:
-    """Logit of a shift = coordinates @ weights + bias, where the coordinates are those of a PlaceSpace, (E,)."""
+    """A linear head: logit of a shift = coordinates @ weights + bias.
+
+    Attributes:
+        weights: one weight for each dimension of the PlaceSpace, (E,).
+        bias: the bias.
+    """
 
     weights: Floats
     bias: float
 
     def logits(self, coordinates: Floats) -> Floats:
-        """(..., E) to (...)."""
+        """Return the logit of a shift, (..., E) -> (...)."""
         return coordinates @ self.weights + np.float32(self.bias)
 
     def scores(self, coordinates: Floats) -> Floats:
-        """Probability that the turn is complete, (..., E) to (...)."""
+        """Return the probability that the turn is complete, (..., E) -> (...)."""
         return np.reciprocal(1 + np.exp(-self.logits(coordinates)), dtype=np.float32)
 
 
 def hear_silences(encoder: WhisperEncoder, dialogues: Sequence[Dialogue]) -> CallSilences:
-    """Have the encoder hear every shift and hold, and every other pause, of these calls, at each of MOMENTS_S that it lasts."""
+    """Embed every shift, hold and other pause of the calls, at each of MOMENTS_S that it lasts.
+
+    Raises:
+        DialogueError: the calls have no shift, or no hold.
+    """
     rows: list[tuple[NDArray[np.float16], bool, int, int]] = []
     silence = 0
     for number, dialogue in enumerate(dialogues):
@@ -98,14 +117,15 @@ def hear_silences(encoder: WhisperEncoder, dialogues: Sequence[Dialogue]) -> Cal
             silence += 1
     if len({shift for _, shift, _, _ in rows}) < 2:
         raise DialogueError(
-            f"expected calls with shifts and holds to fit a judge on, got {len(rows)} silences of one kind"
+            f"expected calls with shifts and holds to fit a judge on, got {len(rows)} silences of "
+            "one kind"
         )
     embeddings, shifts, calls, silences = zip(*rows, strict=True)
     return CallSilences(np.stack(embeddings), np.array(shifts), np.array(calls), np.array(silences))
 
 
 def silences_of(activity: BoolFrames, backchannel: BoolFrames) -> list[tuple[int, int, int, bool]]:
-    """(speaker, start frame, end frame, shift?) of every shift, hold and pause, each silence once."""
+    """Return every shift, hold and pause once: (speaker, start frame, end frame, is a shift)."""
     found = {
         (event.previous, event.silence_start_frame): (
             event.silence_end_frame,
@@ -121,7 +141,7 @@ def silences_of(activity: BoolFrames, backchannel: BoolFrames) -> list[tuple[int
 
 
 def heard_of(channel: Samples, last_frame: int) -> Samples:
-    """What a channel holds up to the end of a frame, CONTEXT_S at most."""
+    """Return the samples of a channel up to the end of a frame, at most CONTEXT_S."""
     end = last_frame * FRAME_SAMPLES
     return channel[max(0, end - round(CONTEXT_S * SAMPLE_RATE_HZ)) : end]
 
@@ -132,16 +152,17 @@ def fit_judge(
     told: Sequence[ToldPlaces] = (),
     strength: float = STRENGTH,
 ) -> Judge:
-    """Fit on silences, and on groups of places of utterances; shifts and holds, or complete and incomplete ones, weigh the same.
+    """Fit a judge on silences of calls, and on groups of stop points of utterances.
 
-    The prior shrinks the logits as well as turning them; how far apart they belong is found on calls that were left out one at a time
-    (Platt 1999).
+    Shifts and holds have the same total weight; so have complete and incomplete stop points. The
+    prior shrinks the logits, so they are rescaled. The scale is fitted on logits of calls that
+    were left out, one at a time (Platt 1999).
 
     Args:
-        coordinates: of a PlaceSpace, (N, E).
-        silences: whose they are, of at least two calls.
-        told: groups of places.
-        strength: see STRENGTH.
+        coordinates: embeddings of the silences in a PlaceSpace, (N, E).
+        silences: the silences, of at least two calls.
+        told: groups of stop points.
+        strength: weight of the evidence against the prior; see STRENGTH.
     """
     left_out = np.zeros(len(coordinates), np.float32)
     for call in np.unique(silences.call):
@@ -159,10 +180,8 @@ def fit_judge(
 def _fit(
     coordinates: Floats, shift: NDArray[np.bool_], told: Sequence[ToldPlaces], strength: float
 ) -> Judge:
-    mean, scale = (
-        coordinates.mean(axis=0),
-        coordinates.std(),
-    )  # one scale, so that components of much variance weigh more
+    # One scale for all components, so that those with more variance weigh more.
+    mean, scale = coordinates.mean(axis=0), coordinates.std()
     middle = _middle(coordinates, shift)
     rows, kinds, weights = [coordinates], [shift], [_balanced(shift)]
     for group in told:
@@ -181,7 +200,7 @@ def held_out(
     told: Sequence[ToldPlaces] = (),
     strength: float = STRENGTH,
 ) -> list[Judge]:
-    """For each call, the judge that was fitted on all others, and on the same groups of places."""
+    """Return, for each call, a judge fitted on all other calls and on the groups of stop points."""
     judges: list[Judge] = []
     for call in range(int(silences.call.max()) + 1):
         others = silences.call != call
@@ -198,7 +217,10 @@ def held_out(
 def told_places(
     extraction: Extraction, clips: NDArray[np.int32], kinds: NDArray[np.int8], coordinates: Floats
 ) -> list[ToldPlaces]:
-    """The places of which the text tells whether a turn is complete there, those of the neural voice apart: it speaks whole turns."""
+    """Return the stop points that the text labels, in up to two groups.
+
+    The neural voice is a group of its own, because it speaks whole turns.
+    """
     complete, known, neural = tell(extraction, clips, kinds)
     groups: list[ToldPlaces] = []
     for group in (known & neural, known & ~neural):
@@ -210,9 +232,11 @@ def told_places(
 def tell(
     extraction: Extraction, clips: NDArray[np.int32], kinds: NDArray[np.int8]
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_], NDArray[np.bool_]]:
-    """Of each place, (P,) each: is a turn complete there, does the text tell so, and is it the neural voice?
+    """Return three labels of each stop point, (P,) each.
 
-    A clip that ends a sentence is complete at its end; no clip is complete inside. Read clips that end inside a sentence are cut anywhere.
+    The labels are: a turn is complete there; the text shows whether it is; the voice is neural. A
+    clip that ends a sentence is complete at its end. No clip is complete inside. The end of a
+    read clip that stops inside a sentence has no label, because such clips are cut anywhere.
     """
     finished = np.array([utterance.finished for utterance in extraction.pool.utterances])[clips]
     neural = np.array(
@@ -224,10 +248,10 @@ def tell(
 
 
 def fit_told(told: Sequence[ToldPlaces], strength: float = STRENGTH) -> Judge:
-    """A judge that no call taught: fitted on groups of places alone, which weigh the same.
+    """Fit a judge on groups of stop points alone, without calls; the groups weigh the same.
 
     Raises:
-        DialogueError: no groups.
+        DialogueError: there are no groups.
     """
     if not told:
         raise DialogueError(
@@ -237,7 +261,7 @@ def fit_told(told: Sequence[ToldPlaces], strength: float = STRENGTH) -> Judge:
 
 
 def save_silences(silences: CallSilences, path: Path) -> None:
-    """Write what `load_silences` reads."""
+    """Write silences for `load_silences`."""
     np.savez(
         path,
         embeddings=silences.embeddings,
@@ -248,7 +272,7 @@ def save_silences(silences: CallSilences, path: Path) -> None:
 
 
 def load_silences(path: Path) -> CallSilences:
-    """Read what `save_silences` wrote."""
+    """Read silences from `save_silences`."""
     with np.load(path) as stored:
         return CallSilences(
             **{name: stored[name] for name in ("embeddings", "shift", "call", "silence")}
@@ -256,19 +280,19 @@ def load_silences(path: Path) -> CallSilences:
 
 
 def _middle(coordinates: Floats, kind: NDArray[np.bool_]) -> Floats:
-    """Half-way between the means of the two kinds, (E,)."""
+    """Return the midpoint of the means of the two kinds, (E,)."""
     return (coordinates[kind].mean(axis=0) + coordinates[~kind].mean(axis=0)) / 2
 
 
 def _balanced(shift: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Weights with which shifts and holds count the same."""
+    """Return weights that give shifts and holds the same total."""
     return np.where(shift, 0.5 / max(1, shift.sum()), 0.5 / max(1, (~shift).sum())) * len(shift)
 
 
 def _logistic(
     x: NDArray[np.float64], shift: NDArray[np.bool_], weight: NDArray[np.float64], strength: float
 ) -> NDArray[np.float64]:
-    """Weights and bias of a logistic regression with a Gaussian prior on the weights."""
+    """Fit a logistic regression with a Gaussian prior on the weights; return weights and bias."""
     sign = np.where(shift, 1.0, -1.0)
 
     def loss(w: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:

@@ -1,14 +1,18 @@
-"""From real calls to judges, and from judges to scores: of every place of the utterances, and of the calls themselves.
+"""Fit judges on real calls, and score with them: the stop points of utterances, and the calls.
 
 A folder holds
 
-    silences.npz             the calls' shifts and holds as the teacher heard them
-    moments.npz              the calls at many moments: call, speaker, frame, embedding
-    judges.json              how right each judge is about the call it has not heard
-    finality/SET.npz         the utterances' scores by the judge that their texts taught and no call (`turnstream simulate --finality`)
-    held_out.npz             every call's scores by the judge that was fitted on the others (`turnstream evaluate --judge`)
-    all.npz                  the calls' scores by the judge that was fitted on them (`turnstream train --judged`)
-    without_CALL.npz         the same by the judge that was fitted on all but one, for what is to be measured on that one
+    silences.npz        the calls' shifts and holds, embedded by the teacher
+    moments.npz         many moments of the calls: call, speaker, frame, embedding
+    judges.json         the AUC of the judges on the calls that were held out
+    finality/SET.npz    scores of the utterances' stop points, by the judge that was fitted on
+                        their texts and on no call (`turnstream simulate --finality`)
+    held_out.npz        scores of each call, by the judge that was fitted on the other calls
+                        (`turnstream evaluate --judge`)
+    all.npz             scores of the calls, by the judge that was fitted on all of them
+                        (`turnstream train --judged`)
+    without_CALL.npz    scores of all calls, by the judge that was fitted on all but CALL; for
+                        training a network that is measured on CALL
 """
 
 from __future__ import annotations
@@ -45,17 +49,22 @@ from .judge import (
 from .place_space import PlaceSpace
 from .whisper import FRAME_SAMPLES, SAMPLE_RATE_HZ, WhisperEncoder
 
-SPEECH_EVERY_S = 0.6  # moments at which a call is judged
-SILENCE_MOMENTS_S = (0.1, 0.2, 0.3, 0.4, 0.5, 0.7, 1.0, 1.5, 2.2, 3.0)  # into a silence
+SPEECH_EVERY_S = 0.6  # time between two moments in speech
+SILENCE_MOMENTS_S = (0.1, 0.2, 0.3, 0.4, 0.5, 0.7, 1.0, 1.5, 2.2, 3.0)  # times into a silence
 ALL, WITHOUT = "all", "without_"
-COMPONENTS = 128  # of an embedding that a judge looks at
+COMPONENTS = 128  # components of an embedding that a judge uses
 
 Floats = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
 class Moments:
-    """Moments of some calls, heard by the teacher: call, speaker and frame (M,) each, embeddings (M, D)."""
+    """Moments of some calls, embedded by the teacher.
+
+    Attributes:
+        call, speaker, frame: call, speaker and last frame of each moment, (M,) each.
+        embeddings: (M, D).
+    """
 
     call: NDArray[np.int64]
     speaker: NDArray[np.int64]
@@ -72,30 +81,35 @@ def judge_calls(
     each: bool = False,
     threads: int = 1,
 ) -> dict[str, float]:
-    """Fit judges on calls and write the folder; what the teacher has heard already is not asked for again.
+    """Fit judges on calls and write the folder.
+
+    The teacher does not run again on calls that it has embedded already.
 
     Args:
         calls: real calls, at least three.
-        extraction: what the same teacher said of utterances.
-        out: the folder.
+        extraction: the same teacher's outputs for utterances.
+        out: the folder to write.
         teacher: as for `extraction.extract`.
-        each: also without each call, for cross-validation.
-        threads: of the teacher.
+        each: also write without_CALL.npz for each call, for cross-validation.
+        threads: number of threads of the teacher.
     Returns:
-        AUC of the judges on the calls that they have not heard, pooled, by how far into the silence.
+        AUC of the judges on the held-out calls, pooled, by the time into the silence.
     Raises:
-        DialogueError: the folder is of other calls; fewer than three calls, calls without shifts or holds, or utterances whose texts tell nothing.
+        DialogueError: the folder is of other calls; there are fewer than three calls; the calls
+            have no shifts or no holds; or no text labels the utterances.
     """
-    if len(calls) < 3:  # a judge is fitted on two at least
+    if len(calls) < 3:  # a judge needs at least two calls besides the one held out
         raise DialogueError(
-            f"expected at least three calls, so that each can be judged by the others, got {len(calls)}"
+            "expected at least three calls, so that each can be judged by the others, got "
+            f"{len(calls)}"
         )
     out.mkdir(parents=True, exist_ok=True)
     report, names = out / "judges.json", [call.id for call in calls]
     theirs = json.loads(report.read_text())["calls"] if report.is_file() else names
     if theirs != names:
         raise DialogueError(
-            f"{out}: expected the calls that it was made of ({', '.join(theirs)}), got {', '.join(names)}"
+            f"{out}: expected the calls that it was made of ({', '.join(theirs)}), got "
+            f"{', '.join(names)}"
         )
     report.write_text(json.dumps({"calls": names}, indent=1) + "\n")
     encoder: WhisperEncoder | None = None
@@ -132,9 +146,8 @@ def judge_calls(
     activity = [load_annotated(call, SAMPLE_RATE_HZ)[1] for call in calls]
 
     def write(name: str, judges: Sequence[Judge]) -> None:
-        scores: dict[str, Any] = _scores(
-            calls, activity, moments, moment_coordinates, judges
-        )  # Any: names are not those of savez's own arguments
+        # Any, because the type checker takes the names for other arguments of savez.
+        scores: dict[str, Any] = _scores(calls, activity, moments, moment_coordinates, judges)
         np.savez(out / f"{name}.npz", **scores)
 
     write("held_out", others)
@@ -146,7 +159,7 @@ def judge_calls(
 
 
 def hear_moments(encoder: WhisperEncoder, calls: Sequence[Dialogue]) -> Moments:
-    """Have the teacher hear each speaker of some calls alone, in speech every SPEECH_EVERY_S and in silences at SILENCE_MOMENTS_S."""
+    """Embed each speaker of the calls alone, at the moments that `moments_of` gives."""
     rows: list[tuple[int, int, int, NDArray[np.float16]]] = []
     for number, call in enumerate(tqdm(calls, desc="teacher, calls", unit="call")):
         audio, activity, _ = load_annotated(call, SAMPLE_RATE_HZ)
@@ -154,7 +167,7 @@ def hear_moments(encoder: WhisperEncoder, calls: Sequence[Dialogue]) -> Moments:
             for frame in moments_of(activity, speaker):
                 if (frame + 1) * FRAME_SAMPLES <= audio.shape[1]:
                     heard = heard_of(audio[speaker], frame + 1)
-                    if activity[speaker, frame]:  # if the words ended here
+                    if activity[speaker, frame]:  # as if the speaker stopped here
                         heard = np.pad(heard, (0, round(SILENCE_S * SAMPLE_RATE_HZ)))
                     rows.append((number, speaker, frame, embed_end(encoder, heard)))
     call, speaker, frame, embeddings = zip(*rows, strict=True)
@@ -162,7 +175,10 @@ def hear_moments(encoder: WhisperEncoder, calls: Sequence[Dialogue]) -> Moments:
 
 
 def moments_of(activity: BoolFrames, speaker: int) -> Iterator[int]:
-    """Frames at which a speaker is judged: the last one heard."""
+    """Yield the frames at which a speaker is judged; the frame is the last one of the input.
+
+    They are every SPEECH_EVERY_S in speech, and at SILENCE_MOMENTS_S in silences.
+    """
     for start, end in runs(activity[speaker]):
         yield from range(
             start + round(SPEECH_EVERY_S * FRAME_RATE_HZ),
@@ -178,7 +194,10 @@ def moments_of(activity: BoolFrames, speaker: int) -> Iterator[int]:
 def auc_by_moment(
     coordinates: Floats, silences: CallSilences, judges: Sequence[Judge]
 ) -> dict[str, float]:
-    """AUC, pooled over the calls, each judged by its own judge, by the order of the moment in its silence."""
+    """Return the AUC by the time into the silence, pooled over the calls.
+
+    Each call is scored by its own judge.
+    """
     logits = np.array(
         [judges[call].logits(row) for call, row in zip(silences.call, coordinates, strict=True)]
     )
@@ -205,7 +224,7 @@ def _scores(
     coordinates: Floats,
     judges: Sequence[Judge],
 ) -> dict[str, Floats]:
-    """Each call's scores, (2, T); in a silence each holds until the next."""
+    """Return each call's scores, (2, T); in a silence a score is valid until the next one."""
     scores: dict[str, Floats] = {}
     for number, (call, active) in enumerate(zip(calls, activity, strict=True)):
         own = moments.call == number
@@ -227,7 +246,7 @@ def _write_places(
     places: NDArray[np.int32],
     scores: Floats,
 ) -> None:
-    """One file a set, its clips numbered from 0."""
+    """Write one file per set; clips are numbered from 0 in each."""
     folder.mkdir(parents=True, exist_ok=True)
     names = [extraction.pool.set_folder(utterance) for utterance in extraction.pool.utterances]
     first = {name: names.index(name) for name in dict.fromkeys(names)}

@@ -1,4 +1,7 @@
-"""The space in which a teacher's embeddings of places are predicted and judged: principal components of speech that nobody has labelled."""
+"""The embedding space of stop points: principal components of unlabelled speech.
+
+Networks predict a teacher's embeddings in this space, and judges score them in it.
+"""
 
 from __future__ import annotations
 
@@ -16,11 +19,11 @@ SMALLEST_DEVIATION = 1e-4
 
 @dataclass(frozen=True)
 class PlaceSpace:
-    """Standardised embeddings by principal components.
+    """Principal components of standardised embeddings.
 
     Attributes:
         mean, scale: of each dimension of an embedding, (D,).
-        basis: (D, E).
+        basis: directions of the components, (D, E).
         deviation: standard deviation of each component, (E,).
     """
 
@@ -31,7 +34,7 @@ class PlaceSpace:
 
     @classmethod
     def fit(cls, embeddings: NDArray[np.float16], count: int) -> PlaceSpace:
-        """The first `count` components of embeddings (P, D)."""
+        """Fit the first `count` components of embeddings (P, D)."""
         sample = embeddings[:FIT_PLACES].astype(np.float32)
         mean, scale = sample.mean(axis=0), sample.std(axis=0) + SMALLEST_DEVIATION
         standard = (sample - mean) / scale
@@ -40,12 +43,12 @@ class PlaceSpace:
         return cls(mean, scale, basis, (standard @ basis).std(axis=0))
 
     def coordinates(self, embeddings: NDArray[Any]) -> NDArray[np.float32]:
-        """Components of embeddings (P, D), (P, E)."""
+        """Transform embeddings (P, D) into components (P, E)."""
         standard: NDArray[np.float32] = (embeddings.astype(np.float32) - self.mean) / self.scale
         return standard @ self.basis
 
     def coordinates_of(self, embeddings: NDArray[np.float16]) -> NDArray[np.float32]:
-        """The same of very many, a part at a time."""
+        """Transform very many embeddings, in parts, to save memory."""
         return np.concatenate(
             [
                 self.coordinates(part)
@@ -58,8 +61,6 @@ class PlaceSpace:
 
     @classmethod
     def load(cls, path: Path) -> PlaceSpace:
-        with (
-            path.open("rb") as file,
-            np.load(file) as stored,
-        ):  # NumPy itself leaves a broken archive open
+        # np.load on a path would leave a broken archive open.
+        with path.open("rb") as file, np.load(file) as stored:
             return cls(**{field.name: stored[field.name] for field in dataclasses.fields(cls)})

