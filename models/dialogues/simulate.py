@@ -59,7 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--out", type=Path, required=True, help="folder for dialogues and manifest.jsonl"
     )
     parser.add_argument(
-        "--hours", type=float, default=1.0, help="approximate amount to simulate (default 1)"
+        "--hours", type=float, default=1.0, help="approximate hours of dialogue (default 1)"
     )
     parser.add_argument("--seed", type=int, default=0, help="seed of the simulation (default 0)")
     parser.add_argument(

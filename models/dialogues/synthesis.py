@@ -316,7 +316,7 @@ if __name__ == "__main__":
         "--hours",
         type=float,
         default=HOURS,
-        help=f"approximate amount of speech to render (default {HOURS:g})",
+        help=f"approximate hours of speech to render (default {HOURS:g})",
     )
     parser.add_argument(
         "--seed", type=int, default=0, help="seed of order, pace and dictations (default 0)"

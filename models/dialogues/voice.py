@@ -30,7 +30,7 @@ TURN_END_DEPTH_DB, HOLD_DEPTH_DB = -7.0, -9.5
 FILLER_FINALITY = 0.02  # turn completeness after a filled pause: close to none
 LENGTHENED_ENDS = 0.5  # how often ends of turns are lengthened, relative to holds
 EVENED_SHARE = 0.6  # share of speakers whose phrase ends are evened in loudness
-INNER_SILENCE_S = 0.2  # longer silences inside a phrase are silence in the labels
+INNER_SILENCE_S = 0.2  # silences inside a phrase from this length on are labelled as silence
 
 
 @dataclass
