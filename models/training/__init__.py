@@ -1,1 +1,1 @@
-"""How the network learns: losses, loop, evaluation."""
+"""Training of the network: losses, loop, evaluation."""

@@ -1,6 +1,7 @@
-"""Real calls among the conversations to learn from: few, so each is heard often, and never twice the same way.
+"""Training on real calls. No torch.
 
-Every time a call is played, its speed, loudness, equalisation, noise and bleed are drawn anew; who speaks when is stretched along with it.
+Real calls are few, so each is used often, but every time in another variation. Speed, loudness,
+equalisation, noise and crosstalk are drawn anew; the labels are stretched with the speed.
 """
 
 from __future__ import annotations
@@ -27,21 +28,22 @@ SPEEDS = (0.88, 1.14)
 EQUALISED_SHARE, NOISE_SHARE, BLEED_SHARE = 0.7, 0.6, 0.25
 EQUALISER_HZ, EQUALISER_DB, TAPS = (0, 250, 500, 1000, 2000, 4000, 8000), 5.0, 129
 NOISE_DB, BLEED_DB = (-65.0, -32.0), (-45.0, -20.0)  # level re full scale; re the other channel
-_SHARE_DRAW, _CALL_DRAW = 5, 6  # what a generator is for; 0 to 3 are others'
+_SHARE_DRAW, _CALL_DRAW = 5, 6  # purposes of generators; others use 0 to 3
 
 Judged = Mapping[str, NDArray[np.float32]]
 
 
 class VariedCalls(ConversationSource):
-    """Calls of a manifest, drawn at random, each time on another line.
+    """Real calls, drawn at random, each time in another variation.
 
     Args:
-        calls: at least one.
-        settings: seed and network.
+        calls: at least one call.
+        settings: seed and network configuration.
         surroundings: noises to draw from.
-        judged: turn completeness by a judge, of a call's id: (2, T) at 50 Hz, NaN where it was not asked.
+        judged: turn completeness according to a judge, by call id: (2, T) at 50 Hz, NaN where the
+            judge was not asked.
     Raises:
-        DialogueError: no calls.
+        DialogueError: there are no calls.
     """
 
     def __init__(
@@ -76,25 +78,26 @@ class VariedCalls(ConversationSource):
         )
         if labels.vad.shape[1] < self._settings.chunk_frames:
             raise DialogueError(
-                f"call {name!r}: expected at least {self._settings.chunk_s:g} s, got {labels.vad.shape[1]} frames"
+                f"call {name!r}: expected at least {self._settings.chunk_s:g} s, "
+                f"got {labels.vad.shape[1]} frames"
             )
         return audio, labels
 
     def prefetch(self, numbers: Sequence[int]) -> None:
-        """Nothing: a call takes no time worth saving."""
+        """Do nothing: a call takes too little time to prepare."""
 
     def close(self) -> None:
-        """Nothing to let go of."""
+        """Do nothing: nothing is open."""
 
 
 class MixedConversations(ConversationSource):
-    """Conversations of one source with a share of another's among them.
+    """Conversations of one source, with a share of conversations of another source.
 
     Args:
-        most: source of the most.
+        most: main source.
         others: source of the share.
-        share: of the others, 0-1.
-        seed: draws which.
+        share: probability that a conversation comes from `others`, 0-1.
+        seed: of the draws.
     """
 
     def __init__(
@@ -123,7 +126,10 @@ class MixedConversations(ConversationSource):
 def vary(
     audio: Samples, speed: float, surroundings: Surroundings, rng: np.random.Generator
 ) -> Samples:
-    """A two-channel recording, (2, N), faster by `speed` and over another line, (2, N / speed)."""
+    """Return a random variation of a two-channel recording, (2, N) to (2, N / speed).
+
+    The result is faster by `speed`. Gain, equalisation, noise and crosstalk are drawn.
+    """
     varied = soxr.resample(audio.T, 16000, 16000 / speed, quality="HQ").T.astype(np.float32)
     for number in range(len(varied)):
         channel = varied[number]

@@ -1,4 +1,7 @@
-"""`turnstream train`: from dialogues to a checkpoint. Dialogues that a manifest keeps for validation or test are left out."""
+"""`turnstream train`: from dialogues to a checkpoint.
+
+Dialogues that a manifest assigns to validation or test are not used for training.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +39,7 @@ SETTINGS_AS_OPTIONS = (
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of `turnstream train`."""
+    """Add the options of `turnstream train`."""
     defaults, hardware = TrainingSettings(), Hardware()
     data = parser.add_argument_group("dialogues to learn from").add_mutually_exclusive_group(
         required=True
@@ -44,146 +47,162 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     data.add_argument(
         "--manifest",
         type=Path,
-        help="recorded or simulated before (JSON Lines): those whose split is train or not given",
+        help="dialogues that were recorded or simulated before (JSON Lines); those whose split "
+        "is train or not given are used",
     )
     data.add_argument(
         "--simulate",
         type=Path,
         metavar="FOLDER",
-        help="simulated while training goes on, from material as for `turnstream simulate`",
+        help="simulate dialogues during the training, from a data folder as for "
+        "`turnstream simulate`",
     )
-    calls = parser.add_argument_group(
-        "real calls to learn from as well, each often and never twice the same way"
-    )
+    calls = parser.add_argument_group("real calls to learn from as well, varied anew each time")
     calls.add_argument(
         "--calls",
         type=Path,
         metavar="MANIFEST",
-        help="a share of the conversations (setting calls_share) is drawn from them",
+        help="manifest of real calls; they are a share of the conversations (setting calls_share)",
     )
-    calls.add_argument("--without", metavar="ID", help="leave this call out, to measure on it")
+    calls.add_argument(
+        "--without", metavar="ID", help="leave out the call with this id, to evaluate on it"
+    )
     calls.add_argument(
         "--judged",
         type=Path,
         metavar="FILE",
-        help="a judge's scores of these calls, of `turnstream pretrain judge`",
+        help="turn completeness of these calls, a file from `turnstream pretrain judge`",
     )
     calls.add_argument(
         "--noises",
         type=Path,
         metavar="FOLDER",
-        help="noise/ in it is mixed into the calls (default: hiss alone)",
+        help="mix the noises in FOLDER/noise into the calls (default: synthetic hiss only)",
     )
     parser.add_argument(
         "--out",
         type=Path,
         required=True,
-        help="folder of the run: checkpoints, logs, and at the end the network",
+        help="folder of the run: checkpoints, logs and finally the network",
     )
     parser.add_argument(
         "--validation",
         type=Path,
-        help="manifest of held-out dialogues (default: the val part of --manifest); their losses are logged, and decide when to stop early",
+        help="manifest of held-out dialogues (default: those of --manifest whose split is val); "
+        "their losses are logged and decide early stopping",
     )
     parser.add_argument(
         "--real",
         type=Path,
-        help="manifest of real dialogues; their shift/hold AUC is logged, never trained on",
+        help="manifest of real dialogues; their shift/hold AUC is logged, they are never used "
+        "for training",
     )
     parser.add_argument(
         "--settings",
         type=Path,
-        help="JSON file of training settings, the network's configuration among them",
+        help="JSON file of training settings, including the network's configuration",
     )
-    parser.add_argument("--steps", type=int, help=f"optimizer steps (default {defaults.steps})")
+    parser.add_argument(
+        "--steps", type=int, help=f"number of optimizer steps (default {defaults.steps})"
+    )
     parser.add_argument(
         "--lanes",
         type=int,
-        help=f"conversations side by side, in all processes together (default {defaults.lanes})",
+        help=f"conversations per batch, summed over all processes (default {defaults.lanes})",
     )
-    parser.add_argument("--seed", type=int, help=f"(default {defaults.seed})")
+    parser.add_argument(
+        "--seed", type=int, help=f"seed of all random draws (default {defaults.seed})"
+    )
     parser.add_argument(
         "--patience",
         type=int,
         metavar="N",
-        help="stop after N validations without a better --measure (default 0: never)",
+        help="stop after N validations in a row without a better --measure (default 0: never)",
     )
     parser.add_argument(
-        "--measure", help=f"a head's loss on --validation, or total (default {defaults.measure})"
+        "--measure",
+        help="validation loss that decides which weights are best: the name of a head, or "
+        f"total (default {defaults.measure})",
     )
     parser.add_argument(
         "--keep-best",
         action="store_true",
         default=None,
-        help="write the best weights by --measure, not the last",
+        help="write the weights with the best --measure at the end, not the last ones",
     )
     parser.add_argument(
         "--encoder",
         metavar="CHECKPOINT",
-        help="begin with the encoder, and per-speaker RNN if there is one, of this network or pre-training (`turnstream pretrain`); it sets their shape",
+        help="start with the encoder of this network or pre-training (`turnstream pretrain`), "
+        "and with its per-speaker RNN if it has one; their configuration is used too",
     )
     parser.add_argument(
         "--network",
         metavar="CHECKPOINT",
-        help="begin with this network, in place of an encoder; it sets the shape",
+        help="start with this whole network instead of an encoder; its configuration is used too",
     )
     parser.add_argument(
         "--teacher",
         type=Path,
         metavar="FOLDER",
-        help="keep learning from what `turnstream pretrain teacher` wrote too; --encoder is then a distillation",
+        help="also keep learning from the output of `turnstream pretrain teacher` in FOLDER; "
+        "needs --speech, and a distillation as --encoder",
     )
     parser.add_argument(
         "--speech",
         type=Path,
         metavar="FOLDER",
-        help="with --teacher: the data that it was asked about",
+        help="with --teacher: the --data folder of `turnstream pretrain teacher`",
     )
     parser.add_argument(
         "--freeze-encoder",
         action="store_true",
         default=None,
-        help="leave that encoder as it is; otherwise it learns as well",
+        help="keep the weights of that encoder fixed (default: train them too)",
     )
     parser.add_argument(
         "--freeze-speaker-rnn",
         action="store_true",
         default=None,
-        help="the same for the per-speaker RNN",
+        help="keep the weights of that per-speaker RNN fixed (default: train them too)",
     )
     parser.add_argument(
         "--resume",
         action="store_true",
-        help="go on exactly where the last checkpoint in --out was written",
+        help="resume exactly from the last checkpoint in --out",
     )
     parser.add_argument(
         "--snapshots",
         action="store_true",
-        help="also keep the network of every validation, to see how it learned (`turnstream latents`)",
+        help="also keep the network of every validation, to show how it learned "
+        "(`turnstream latents`)",
     )
-    machine = parser.add_argument_group("what to train on")
+    machine = parser.add_argument_group("hardware")
     machine.add_argument(
         "--accelerator",
         choices=ACCELERATORS,
         default=hardware.accelerator,
-        help="(default auto: a GPU if there is one)",
+        help="type of device (default auto: a GPU if there is one)",
     )
     machine.add_argument(
         "--devices",
         type=int,
         default=hardware.devices,
         metavar="N",
-        help="processes on each machine, one per GPU (default 1)",
+        help="processes per machine, one per GPU (default 1)",
     )
     machine.add_argument(
         "--nodes",
         type=int,
         default=hardware.nodes,
         metavar="N",
-        help="machines; start the command on each (default 1)",
+        help="number of machines; start the command on each (default 1)",
     )
     machine.add_argument(
-        "--precision", choices=PRECISIONS, default=hardware.precision, help="(default 32-true)"
+        "--precision",
+        choices=PRECISIONS,
+        default=hardware.precision,
+        help="numeric precision (default 32-true)",
     )
     simulation = parser.add_argument_group("with --simulate")
     simulation.add_argument(
@@ -191,13 +210,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=int,
         default=1,
         metavar="N",
-        help="processes that simulate, beside each that trains (default 1)",
+        help="simulating processes per training process (default 1)",
     )
     simulation.add_argument(
         "--simulate-cache",
         type=Path,
         default=Path.home() / ".cache" / "turnstream",
-        help="where decoded utterances are kept",
+        help="folder of decoded utterances (default ~/.cache/turnstream)",
     )
     simulation.add_argument(
         "--lengths",
@@ -205,21 +224,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs=2,
         metavar=("FROM", "TO"),
         default=(120.0, 360.0),
-        help="seconds per dialogue (default 120 360)",
+        help="shortest and longest dialogue in seconds (default 120 360)",
     )
     simulation.add_argument(
-        "--no-synthetic", action="store_true", help="recorded voices only: no neural voice"
+        "--no-synthetic", action="store_true", help="use recorded voices only, no synthetic ones"
     )
     simulation.add_argument(
         "--finality",
         type=Path,
         metavar="FOLDER",
-        help="let turns end where they sound complete to a judge (`turnstream pretrain judge`)",
+        help="end turns where they sound complete, by the scores of `turnstream pretrain judge` "
+        "in FOLDER",
     )
 
 
 def main(args: argparse.Namespace) -> int:
-    """Train, and say where the network is."""
+    """Train a network and print where it is."""
     from lightning_fabric.utilities import rank_zero_only
 
     from .loop import train
@@ -257,7 +277,8 @@ def main(args: argparse.Namespace) -> int:
             snapshots=args.snapshots,
         )
     rank_zero_only(print)(
-        f"trained network in {args.out}; export it with: turnstream export {args.out} {args.out}/model.onnx"
+        f"trained network in {args.out}; export it with: turnstream export {args.out} "
+        f"{args.out}/model.onnx"
     )
     return 0
 
@@ -275,15 +296,14 @@ def _read_calls(args: argparse.Namespace, settings: TrainingSettings) -> Convers
     calls = read_training_part(args.calls)
     if args.without and args.without not in {call.id for call in calls}:
         raise DialogueError(
-            f"{args.calls}: expected a call {args.without!r} to leave out, got {', '.join(call.id for call in calls)}"
+            f"{args.calls}: expected a call {args.without!r} to leave out, "
+            f"got {', '.join(call.id for call in calls)}"
         )
     judged: dict[str, np.ndarray] = {}
     if args.judged:
         try:
-            with (
-                args.judged.open("rb") as file,
-                np.load(file) as stored,
-            ):  # NumPy itself leaves a broken archive open
+            # NumPy itself leaves a broken archive open.
+            with args.judged.open("rb") as file, np.load(file) as stored:
                 judged = dict(stored)
         except (OSError, ValueError, EOFError, BadZipFile) as error:
             raise DialogueError(
@@ -303,7 +323,8 @@ def _read_teaching(args: argparse.Namespace, settings: TrainingSettings) -> Teac
 
     if not args.speech or not settings.encoder:
         raise ConfigError(
-            "expected --speech and a distillation as --encoder beside --teacher, got --teacher without one of them"
+            "expected --speech and a distillation as --encoder beside --teacher, got --teacher "
+            "without one of them"
         )
     pool = UtterancePool(decode_speech(args.speech, args.simulate_cache))
     return Teaching(
@@ -326,7 +347,7 @@ def _open_simulator(args: argparse.Namespace, settings: TrainingSettings) -> Con
 
 
 def read_training_part(path: Path) -> list[Dialogue]:
-    """The dialogues of a manifest that may be learned from.
+    """Return the dialogues of a manifest that may be used for training.
 
     Raises:
         DialogueError: there are none.
@@ -354,7 +375,7 @@ def _read_validation_part(args: argparse.Namespace) -> list[Dialogue]:
 
 
 def read_held_out(path: Path) -> list[Dialogue]:
-    """The dialogues of a manifest that may be validated on.
+    """Return the dialogues of a manifest that may be used for validation.
 
     Raises:
         DialogueError: there are none.
@@ -368,10 +389,13 @@ def read_held_out(path: Path) -> list[Dialogue]:
 
 
 def settings_from(plain: dict[str, Any]) -> TrainingSettings:
-    """Training settings; where they name an encoder or a network and say nothing of its shape, features and shape are those of the checkpoint.
+    """Return training settings from a (nested) dict.
+
+    If the settings name an encoder or a network, but not its configuration, then features and
+    network have the configuration of that checkpoint.
 
     Raises:
-        ConfigError: an unknown field, a value out of range, or no such encoder.
+        ConfigError: a field is unknown, a value is out of range, or there is no such checkpoint.
     """
     model = plain.get("model", {})
     if plain.get("network") and not model:
@@ -398,10 +422,10 @@ def settings_from(plain: dict[str, Any]) -> TrainingSettings:
 
 
 def read_settings(path: Path) -> dict[str, Any]:
-    """Training settings as a JSON file holds them.
+    """Return the training settings of a JSON file as a dict.
 
     Raises:
-        ConfigError: no such file, or not a JSON object.
+        ConfigError: there is no such file, or it does not hold a JSON object.
     """
     try:
         loaded = json.loads(path.read_text())

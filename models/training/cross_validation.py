@@ -1,12 +1,15 @@
-"""`turnstream cross-validate`: one network for each real call, which has not heard it, and one that has heard all.
+"""`turnstream cross-validate`: for each real call, train a network that does not use this call.
 
-Each begins with a network that has learned from simulated dialogues alone, and learns from these and from real calls. A call's figures come
-from a network whose judge and calls both left that call out. In --out lie
+One more network uses all calls. Each network starts from one that was trained on simulated
+dialogues only, and is then trained on simulated dialogues and real calls. The results of a call
+come from a network for which neither the judge nor the training used this call. The folder --out
+contains
 
     without_CALL/run, all/run   the networks, as `turnstream train` writes them
-    folds.json                  for `turnstream export` and `turnstream evaluate --folds`: which network each call is measured with
+    folds.json                  which network evaluates each call; an input of
+                                `turnstream export` and `turnstream evaluate --folds`
 
-What is there already is kept, so that the command can be given again after it was cut short.
+Finished networks are kept, so an interrupted command can be started again.
 """
 
 from __future__ import annotations
@@ -22,7 +25,8 @@ from ..dialogues.manifest import read_manifest
 from ..teachers.judging import ALL, WITHOUT
 
 FOLDS, SETTINGS = "folds.json", "settings.json"
-# How a network that has learned from simulated dialogues learns from a few real calls, unless --settings says otherwise.
+# Settings that fine-tune a network, trained on simulated dialogues, on a few real calls.
+# --settings replaces them.
 FINE_TUNING: dict[str, object] = {
     "steps": 80,
     "learning_rate": 3e-4,
@@ -36,48 +40,56 @@ FINE_TUNING: dict[str, object] = {
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of `turnstream cross-validate`."""
+    """Add the options of `turnstream cross-validate`."""
     parser.add_argument(
         "--manifest",
         type=Path,
         required=True,
-        help="simulated dialogues, from which the networks learn as well",
+        help="simulated dialogues (JSON Lines); the networks are trained on these too",
     )
     parser.add_argument(
         "--calls",
         type=Path,
         required=True,
         metavar="MANIFEST",
-        help="real calls to learn from and to measure on",
+        help="real calls to train and to evaluate on",
     )
     parser.add_argument(
         "--judged",
         type=Path,
         required=True,
         metavar="FOLDER",
-        help="what `turnstream pretrain judge --each` wrote of these calls",
+        help="folder of `turnstream pretrain judge --each` for these calls",
     )
     parser.add_argument(
         "--network",
         type=Path,
         required=True,
         metavar="CHECKPOINT",
-        help="to begin with; it has heard none of the calls",
+        help="network to start with; it must not have been trained on these calls",
     )
-    parser.add_argument("--out", type=Path, required=True, help="folder for all of it")
+    parser.add_argument(
+        "--out", type=Path, required=True, help="folder for the networks and folds.json"
+    )
     parser.add_argument(
         "--settings",
         type=Path,
-        help="JSON file of training settings (default: a short fine-tuning with encoder and per-speaker RNN frozen)",
+        help="JSON file of training settings (default: a short fine-tuning with frozen encoder "
+        "and per-speaker RNN)",
     )
-    parser.add_argument("--noises", type=Path, metavar="FOLDER", help="as for `turnstream train`")
     parser.add_argument(
-        "--jobs", type=int, default=1, metavar="N", help="networks at a time (default 1)"
+        "--noises",
+        type=Path,
+        metavar="FOLDER",
+        help="mix the noises in FOLDER/noise into the calls (default: synthetic hiss only)",
+    )
+    parser.add_argument(
+        "--jobs", type=int, default=1, metavar="N", help="networks trained in parallel (default 1)"
     )
 
 
 def main(args: argparse.Namespace) -> int:
-    """Train every network that is not there yet."""
+    """Train every network that is missing."""
     calls = [call.id for call in read_manifest(args.calls)]
     if len(calls) < 2:
         raise DialogueError(
@@ -87,7 +99,8 @@ def main(args: argparse.Namespace) -> int:
     missing = [name for name in names if not (args.judged / f"{name}.npz").is_file()]
     if missing:
         raise DialogueError(
-            f"{args.judged}: expected a judge for each call (`turnstream pretrain judge --each`), got no {', '.join(missing)}"
+            f"{args.judged}: expected a judge for each call (`turnstream pretrain judge "
+            f"--each`), got no {', '.join(missing)}"
         )
     args.out.mkdir(parents=True, exist_ok=True)
     if args.settings is None:
@@ -106,7 +119,7 @@ def main(args: argparse.Namespace) -> int:
 
 
 def train_one(args: argparse.Namespace, name: str) -> str:
-    """Train one network, unless it is there; returns its name."""
+    """Train one network, unless it exists already; return its name."""
     import torch
 
     from ..runs.run_folder import CHECKPOINT_FILE

@@ -1,6 +1,7 @@
-"""How well a network in training tells shifts from holds on real conversations, and its losses on held-out ones.
+"""Shift/hold scores of a network in training on real conversations, and losses on held-out ones.
 
-What is measured, and how, is in evaluation/shift_hold.py; here a network is asked, and only for what that needs.
+The measures are defined in evaluation/shift_hold.py. This module runs the network, and computes
+only the outputs that they need.
 """
 
 from __future__ import annotations
@@ -27,33 +28,38 @@ from .losses import TargetBatch, head_losses
 
 @dataclass(frozen=True)
 class ShiftHoldRow:
-    """Scores at one time into the silence; the score is p_next of the speaker who did not hold the floor."""
+    """Scores at one time into the silence.
+
+    The scored probability is p_next of the speaker who did not hold the floor before the silence.
+    """
 
     silence_ms: int
     shifts: int
     holds: int
     auc: float
-    auc_interval: tuple[
-        float, float
-    ]  # 95 %, bootstrap over conversations; NaN when it cannot be had
+    # 95 % interval from a bootstrap over conversations; NaN if it cannot be computed
+    auc_interval: tuple[float, float]
     balanced_accuracy: float  # at threshold 0.5
 
 
 @dataclass(frozen=True)
 class ShiftHoldReport:
-    """Shift/hold over several conversations; a time is scored on the silences that last that long."""
+    """Shift/hold scores over several conversations.
+
+    Each time into the silence is scored on the silences that last that long.
+    """
 
     rows: tuple[ShiftHoldRow, ...]
 
     def at(self, silence_ms: int) -> ShiftHoldRow:
-        """The row of one time into the silence."""
+        """Return the scores at one time into the silence."""
         return next(row for row in self.rows if row.silence_ms == silence_ms)
 
 
 def next_holder_probabilities(
     model: TurnModel, audio: NDArray[np.float32], device: str = "cpu"
 ) -> NDArray[np.float32]:
-    """p_next of both speakers at every step, (2, T), from audio (2, N)."""
+    """Return p_next of both speakers at every step, (2, T), from audio (2, N)."""
     return np.concatenate(
         [said.p_next[0].cpu().numpy() for _, said in listen(model, audio, device)], axis=1
     )
@@ -65,9 +71,12 @@ def shift_hold_report(
     """Score every shift and hold of some conversations.
 
     Args:
-        model: in evaluation mode.
-        dialogues: with an activity file, or audio good enough for a voice activity detector, or, where none is installed, words.
-        mono: for each event, silence the channel of the speaker who did not hold the floor before it.
+        model: in evaluation mode, on the device.
+        dialogues: each with an activity file, or with audio that suits a voice activity detector,
+            or, where no detector is installed, with word times.
+        mono: for each event, silence the channel of the speaker who did not hold the floor before
+            it.
+        device: torch device.
     """
     silences: list[Silence] = []
     scores: list[NDArray[np.float64]] = []
@@ -115,7 +124,10 @@ def _only(audio: NDArray[np.float32], speaker: int) -> NDArray[np.float32]:
 def validation_losses(
     model: TurnModel, dialogues: Iterable[Dialogue], device: str = "cpu"
 ) -> dict[str, float]:
-    """Mean over some conversations of the loss of each head, each conversation from its own beginning."""
+    """Return the loss of each head, averaged over conversations.
+
+    Each conversation starts from the initial state.
+    """
     return {
         name: float(np.mean(values))
         for name, values in conversation_losses(model, dialogues, device).items()
@@ -125,7 +137,10 @@ def validation_losses(
 def conversation_losses(
     model: TurnModel, dialogues: Iterable[Dialogue], device: str = "cpu"
 ) -> dict[str, list[float]]:
-    """Loss of each head in each of some conversations, by head, in nats; 0 where a conversation has nothing that the head is to say."""
+    """Return the loss of each head in each conversation, by head, in nats.
+
+    The loss is 0 where a conversation has no labels for the head.
+    """
     losses: dict[str, list[float]] = {}
     for dialogue in dialogues:
         audio, labels = labelled_audio(dialogue, model.config)

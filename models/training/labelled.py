@@ -1,4 +1,4 @@
-"""A conversation as the network learns it: audio cut to whole steps, and the labels of those steps. No torch."""
+"""A conversation as training data: audio in whole steps, and a label per step. No torch."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ LabelledAudio = tuple[Samples, FrameLabels]
 
 
 def labelled_audio(dialogue: Dialogue, config: ModelConfig) -> LabelledAudio:
-    """Audio (2, N), cut to whole steps of the network, and the labels of those steps.
+    """Return the audio of a dialogue, (2, N), cut to whole steps of the network, and their labels.
 
     Raises:
-        ConfigError: the network's feature frames are not those of the activity (50 a second).
-        DialogueError: the files cannot be read, hold nothing, or differ in length.
+        ConfigError: the network does not have 50 feature frames per second, as the activity has.
+        DialogueError: a file cannot be read or is empty, or the files differ in length.
     """
     return label_audio(
         *load_annotated(dialogue, config.features.sample_rate_hz), config, load_finality(dialogue)
@@ -37,19 +37,26 @@ def label_audio(
     config: ModelConfig,
     finality: NDArray[np.floating] | None = None,
 ) -> LabelledAudio:
-    """The same from audio (2, N) at the network's rate and frames (2, T) at 50 Hz.
+    """Return audio and labels as `labelled_audio` does, from arrays.
 
+    Args:
+        audio: (2, N) at the network's sample rate.
+        activity: (2, T) at 50 Hz, every kind of speech.
+        backchannel: (2, T), which of these frames are backchannels.
+        config: of the network.
+        finality: (2, T), turn completeness according to a judge; None where none was asked.
     Raises:
-        ConfigError: the network's feature frames are not those of the activity (50 a second).
+        ConfigError: the network does not have 50 feature frames per second, as the activity has.
     """
     if config.features.sample_rate_hz != config.features.hop_samples * FRAME_RATE_HZ:
         got = config.features.sample_rate_hz / config.features.hop_samples
         raise ConfigError(
-            f"expected {FRAME_RATE_HZ:g} feature frames a second, as in the activity that labels them, got {got:g}"
+            f"expected {FRAME_RATE_HZ:g} feature frames a second, as in the activity that "
+            f"labels them, got {got:g}"
         )
     hop, stride = config.features.hop_samples, config.encoder.stride
     frames = min(audio.shape[1] // hop, activity.shape[1]) // stride * stride
-    newest = slice(stride - 1, frames, stride)  # a step is labelled by its last frame
+    newest = slice(stride - 1, frames, stride)  # the last frame of a step labels it
     judged = None if finality is None else finality[:, newest]
     labels = label_frames(
         activity[:, newest],
@@ -63,7 +70,11 @@ def label_audio(
 
 
 def heard(labels: FrameLabels, audio: NDArray[np.float32]) -> FrameLabels:
-    """A channel of digital silence is not speaking, nor does it sound finished, although its speaker's turns are still there to be predicted."""
+    """Return the labels without voice activity and turn completeness of silent channels.
+
+    A channel of digital silence does not speak, and its turn completeness is unknown. The turns of
+    its speaker are still there to be predicted.
+    """
     audible = audio.any(axis=1, keepdims=True)
     return replace(
         labels,

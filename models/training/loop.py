@@ -1,8 +1,11 @@
-"""The training loop: truncated back-propagation through conversations, averaged weights, on one process or many.
+"""The training loop: truncated back-propagation through conversations, with averaged weights.
 
-Every process trains its share of the lanes and carries their state; gradients are averaged over the processes, so all hold the same
-weights. Only the first one validates (its sets are small, its scores are over all of their events at once, and so they do not depend on the
-number of processes) and writes; the others wait for the measures, which decide when to stop.
+It runs in one process or in several. Every process trains its share of the batch rows and carries
+their state. Gradients are averaged over the processes, so all hold the same weights.
+
+Only the first process validates and writes files. The others wait for its measures, which decide
+when to stop. The validation sets are small enough for one process, and so the scores, each over
+all events at once, do not depend on the number of processes.
 """
 
 from __future__ import annotations
@@ -55,27 +58,32 @@ def train(
     hardware: Hardware | None = None,
     snapshots: bool = False,
 ) -> TurnModel:
-    """Train a network and write it to `out` (run_folder.py says what lies there).
+    """Train a network and write it to `out` (run_folder.py lists the files).
 
-    With several devices the running script is started once more for each, as by torchrun; every process returns the same network.
+    With several devices, the running script is started once more for each, as torchrun does. Every
+    process returns the same network.
 
     Args:
-        settings: of the run.
-        training: conversations to learn from; a source is left open.
-        out: folder of the run; a checkpoint is written there at every validation.
-        validation: held-out conversations; their losses are logged, and decide about stopping early.
-        real: real conversations; their shift/hold AUC is logged, never trained on and never decided by.
-        resume: go on exactly where the folder's last checkpoint was written. With another number of processes only dropout differs; a teacher's
-            speech begins anew, by draws of its own.
-        teaching: a teacher that stays beside the dialogues.
-        hardware: one process on the best device there is, unless given.
-        snapshots: also keep the averaged network of the beginning and of every validation.
+        settings: settings of the run.
+        training: conversations to learn from; a source is not closed.
+        out: folder of the run; each validation writes a checkpoint there.
+        validation: held-out conversations; their losses are logged and decide early stopping.
+        real: real conversations; their shift/hold AUC is logged, but never used for training or
+            for any decision.
+        resume: resume exactly from the last checkpoint in the folder. With another number of
+            processes only dropout differs. The speech for a teacher starts anew, with other random
+            draws.
+        teaching: output of a teacher, to learn from besides the dialogues.
+        hardware: devices to train on; default: one process on the best available device.
+        snapshots: also keep the averaged network at the start and at every validation.
     Returns:
-        The averaged network, in evaluation mode, on the CPU.
+        The averaged network, in evaluation mode, on the CPU: the best or the last one, see
+        settings.
     Raises:
-        ConfigError: nothing to train on, no such device, nothing to resume from, a run in the folder of a new one, the checkpoint has other
-            settings or dialogues, or no validation dialogues to stop by.
-        DialogueError: a conversation that cannot be read.
+        ConfigError: there is nothing to train on, no such device, nothing to resume from, or no
+            validation dialogues to stop by; or `out` already contains a run, but resume is not
+            set; or the checkpoint has other settings or dialogues.
+        DialogueError: a conversation cannot be read.
     """
     source = (
         training
@@ -85,7 +93,8 @@ def train(
     hardware = hardware or Hardware()
     if settings.keeps_best and not validation:
         raise ConfigError(
-            "expected validation dialogues to stop early by, or to choose the best weights by, got none"
+            "expected validation dialogues to stop early by, or to choose the best weights by, "
+            "got none"
         )
     fabric = open_fabric(hardware, settings.lanes)
     saved = read_checkpoint(out, settings) if resume else None
@@ -100,13 +109,17 @@ def train(
 
 
 def new_network(settings: TrainingSettings, *, with_encoder: bool = True) -> TurnModel:
-    """The network before its first step: its weights random, but for an encoder that the settings give.
+    """Return the network before its first step.
+
+    Its weights are random, except those of a checkpoint that the settings name.
 
     Args:
-        settings: of the run.
-        with_encoder: read that encoder, or network; not needed where a checkpoint's weights follow.
+        settings: settings of the run.
+        with_encoder: load the checkpoint that the settings name. This is not needed if the weights
+            of a resumed run follow.
     Raises:
-        ConfigError: that cannot be read, or hears or is built otherwise than the network's.
+        ConfigError: the checkpoint cannot be read, or its features or shape differ from the
+            network's.
     """
     network = TurnModel(settings.model)
     if settings.encoder and with_encoder:
@@ -135,7 +148,7 @@ def new_network(settings: TrainingSettings, *, with_encoder: bool = True) -> Tur
 
 
 class _Run:
-    """What a run consists of, in one of its processes."""
+    """The state of a run in one of its processes."""
 
     def __init__(
         self,
@@ -190,11 +203,8 @@ class _Run:
             total_steps=settings.steps,
             pct_start=min(0.3, settings.warmup_steps / settings.steps),
         )
-        for layer in (
-            network.features,
-            network.speaker_rnn,
-            network.dialogue_rnn,
-        ):  # where rounding would pile up
+        # Rounding errors would accumulate in these layers.
+        for layer in (network.features, network.speaker_rnn, network.dialogue_rnn):
             keep_precise(layer, fabric.device)
         self.network = network
         self.model, self.optimizer = fabric.setup(self.learner, optimizer)
@@ -204,7 +214,7 @@ class _Run:
         self.state = network.init_state(lanes)
         self.best = BestWeights(settings)
         self.step = 0
-        if fabric.global_rank:  # each process drops out other activations
+        if fabric.global_rank:  # each process drops other activations
             torch.manual_seed(settings.seed + fabric.global_rank)
         if saved is not None:
             self._restore(saved)
@@ -212,7 +222,7 @@ class _Run:
 
     @property
     def _parts(self) -> dict[str, Any]:
-        """What is the same in every process and saves and loads itself."""
+        """Objects with the same state in every process; each saves and loads its own state."""
         return {
             "model": self.learner,
             "average": self.average,
@@ -257,7 +267,8 @@ class _Run:
                         )
             if self.best.exhausted and leads:
                 progress.write(
-                    f"stopped at step {self.step}: no better {settings.measure} since step {self.best.step}"
+                    f"stopped at step {self.step}: no better {settings.measure} since "
+                    f"step {self.best.step}"
                 )
         trained: Any = self.average.module.cpu().eval()
         if self.best.weights is not None:
@@ -267,7 +278,7 @@ class _Run:
         return trained
 
     def _update(self) -> dict[str, float]:
-        """One step of the optimizer on the next chunk; returns the losses."""
+        """Train one step on the next chunk and return the losses."""
         device = self.fabric.device
         chunk = self.stream.next_chunk()
         self.model.train()
@@ -311,7 +322,7 @@ class _Run:
     def _validate(
         self, validation: Sequence[Dialogue], real: Sequence[Dialogue]
     ) -> dict[str, float]:
-        """Measure the averaged weights, remember them if they are the best, and write a checkpoint."""
+        """Measure the averaged weights, keep them if they are the best, and write a checkpoint."""
         averaged: Any = self.average.module.eval()
         leads = self.fabric.is_global_zero
         measured = (
@@ -339,7 +350,11 @@ class _Run:
             save_checkpoint(averaged, snapshot_folder(self.out, self.step))
 
     def _gather_progress(self) -> dict[str, Any]:
-        """Where each lane and each process is: the carried state (lanes, S), the lanes' places, generators of the processes."""
+        """Return the progress of all batch rows and processes.
+
+        This is the carried state (lanes, S), the position of each row in its conversation, and the
+        state of each process's random generators.
+        """
         stream = self.stream.state_dict()
         places = self._gather(torch.tensor(stream["lanes"])).reshape(-1, 2)
         progress = {
@@ -351,7 +366,7 @@ class _Run:
         }
 
     def _gather(self, rows: Tensor) -> Tensor:
-        """The rows of all processes, (R, ...) to (processes * R, ...), on the CPU."""
+        """Return the rows of all processes, (R, ...) to (processes * R, ...), on the CPU."""
         everyone: Any = torch.zeros(
             self.fabric.world_size, *rows.shape, dtype=rows.dtype, device=self.fabric.device
         )
@@ -379,9 +394,8 @@ class _Run:
                 self.settings.seed + self.step * self.fabric.world_size + self.fabric.global_rank
             )
             return
-        torch.set_rng_state(
-            saved["cpu_generator"][self.fabric.global_rank].clone()
-        )  # torch 2.13 reads a view from the wrong place
+        # The clone is needed because torch 2.13 reads a view from the wrong offset.
+        torch.set_rng_state(saved["cpu_generator"][self.fabric.global_rank].clone())
         if "cuda_generator" in saved and self.fabric.device.type == "cuda":
             torch.cuda.set_rng_state(
                 saved["cuda_generator"][self.fabric.global_rank], self.fabric.device

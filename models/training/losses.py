@@ -15,7 +15,7 @@ from .settings import LossWeights
 
 @dataclass(frozen=True)
 class TargetBatch:
-    """Frame labels of B conversations (see dialogues/labels.py)."""
+    """Labels per frame of B conversations (see dialogues/labels.py)."""
 
     vad: Tensor  # (B, 2, T) float
     projection: Tensor  # (B, T) int64
@@ -26,7 +26,10 @@ class TargetBatch:
 
 
 def head_losses(output: TurnOutput, target: TargetBatch) -> dict[str, Tensor]:
-    """Mean loss of each head in nats, scalars by name; a head with no known label has loss 0."""
+    """Return the mean loss of each head in nats, as scalars by name.
+
+    A head without known labels has loss 0.
+    """
     known = target.projection != UNKNOWN
     projection = F.cross_entropy(
         output.projection[:, 0].flatten(0, 1),
@@ -51,5 +54,5 @@ def head_losses(output: TurnOutput, target: TargetBatch) -> dict[str, Tensor]:
 
 
 def total_loss(losses: dict[str, Tensor], weights: LossWeights) -> Tensor:
-    """The weighted sum, a scalar."""
+    """Return the weighted sum of the losses, a scalar."""
     return torch.stack([getattr(weights, name) * loss for name, loss in losses.items()]).sum()

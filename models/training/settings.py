@@ -12,7 +12,7 @@ TOTAL = "total"  # name of the weighted sum of the heads' losses
 
 @dataclass(frozen=True)
 class LossWeights:
-    """Weights of the heads' losses in the sum."""
+    """Weights of the heads' losses in the total."""
 
     vad: float = 1.0
     projection: float = 0.3
@@ -23,28 +23,38 @@ class LossWeights:
 
 @dataclass(frozen=True)
 class TrainingSettings:
-    """How long, how fast and on how much at once.
+    """Duration, learning rate, batch size, initial weights and data of one training run.
 
     Attributes:
-        lanes: conversations trained side by side, in all processes together; each lane plays one after another.
-        chunk_s: seconds between two updates; state is carried from chunk to chunk, gradients are not.
-        warmup_steps: in which the learning rate rises to its highest, at most three tenths of all steps; then it falls to zero.
-        average_decay: of the exponential moving average of the weights, which is what is kept.
-        gain_db: each conversation's channels are made louder or softer by up to this much.
-        mute_share: share of conversations in which one channel is silenced, as when only the user has a microphone.
-        validate_every: steps between two validations; a checkpoint is written at each.
-        patience: stop after this many validations in a row without a better `measure`; 0 never stops. Off unless asked for, because the
-            learning rate falls to zero at the last step: most of the gain comes late, and a run stopped before that has not had it.
-        measure: loss of the validation dialogues that decides which weights are best: a head's name, or "total".
-        keep_best: write the best averaged weights at the end instead of the last; always so with patience.
-        encoder: checkpoint, of a network or of pre-training, whose encoder this one begins with, and whose per-speaker RNN, if it has one of
-            the same shape; "" begins from random weights.
-        network: checkpoint of a network of the same shape that this one begins with, in place of an encoder; "" for none.
-        freeze_encoder, freeze_speaker_rnn: leave them as they are.
-        given_rate: learning rate of encoder and per-speaker RNN, where a checkpoint gave them, as a multiple of that of the rest.
-        teacher_weight: of the losses of what a teacher says, where one stays beside the dialogues (teaching.py).
-        speech_lanes: streams of single speakers that its losses are of, in all processes together.
-        calls_share: share of the conversations that are real calls, where some are given beside the dialogues to learn from.
+        steps: number of optimizer steps.
+        lanes: conversations per batch, summed over all processes; each batch row plays one
+            conversation after another.
+        chunk_s: seconds between two updates; the state is carried from chunk to chunk, gradients
+            are not.
+        warmup_steps: the learning rate rises for so many steps, but at most for 30 % of all; then
+            it falls to zero.
+        average_decay: decay of the exponential moving average of the weights; the averaged weights
+            are saved.
+        gain_db: the gain of each channel is drawn from -gain_db to gain_db for every conversation.
+        mute_share: share of conversations with one silenced channel, as if only the user had a
+            microphone.
+        validate_every: steps between two validations; each writes a checkpoint.
+        patience: stop after this many validations in a row without a better `measure`; 0 never
+            stops. This is the default, because the learning rate falls to zero at the last step.
+            Most of the gain comes late, and a run that stops early misses it.
+        measure: validation loss that decides which weights are best: a head's name, or "total".
+        keep_best: write the best averaged weights at the end, not the last ones; patience implies
+            it.
+        encoder: checkpoint of a network or a pre-training. The run starts with its encoder, and
+            with its per-speaker RNN if that has the same shape; "" starts with random weights.
+        network: checkpoint of a network of the same shape. The run starts with all its weights; ""
+            for none.
+        freeze_encoder, freeze_speaker_rnn: keep the weights of these parts fixed.
+        given_rate: learning rate of encoder and per-speaker RNN from a checkpoint, as a multiple
+            of the learning rate of the rest.
+        teacher_weight: weight of the losses against a teacher, if there is one (teaching.py).
+        speech_lanes: batch rows of single speakers for these losses, summed over all processes.
+        calls_share: share of the conversations that are real calls, if there are any.
     """
 
     steps: int = 7000
@@ -85,9 +95,8 @@ class TrainingSettings:
         ):
             if getattr(self, name) <= 0:
                 raise ConfigError(f"expected {name} > 0, got {getattr(self, name)}")
-        if (
-            self.warmup_steps < 0 or self.warmup_steps == 1
-        ):  # a rise needs a step to begin and one to end at
+        # The rise of the learning rate needs a first and a last step.
+        if self.warmup_steps < 0 or self.warmup_steps == 1:
             raise ConfigError(f"expected warmup_steps of 0 or at least 2, got {self.warmup_steps}")
         for name in ("patience", "seed", "teacher_weight"):
             if getattr(self, name) < 0:
@@ -101,24 +110,26 @@ class TrainingSettings:
             raise ConfigError(f"expected given_rate > 0, got {self.given_rate}")
         if self.encoder and self.network:
             raise ConfigError(
-                f"expected an encoder or a whole network to begin with, got both ({self.encoder} and {self.network})"
+                "expected an encoder or a whole network to begin with, got both "
+                f"({self.encoder} and {self.network})"
             )
         if (self.freeze_encoder or self.freeze_speaker_rnn) and not self.given:
             raise ConfigError("expected a checkpoint whose encoder is frozen, got none")
         measures = [*(head.name for head in fields(LossWeights)), TOTAL]
         if self.measure not in measures:
             raise ConfigError(
-                f"expected measure to be a loss of the validation dialogues, one of {', '.join(measures)}, got {self.measure!r}"
+                "expected measure to be a loss of the validation dialogues, one "
+                f"of {', '.join(measures)}, got {self.measure!r}"
             )
 
     @property
     def given(self) -> str:
-        """The checkpoint that encoder and per-speaker RNN come from; "" for none."""
+        """Checkpoint of the initial encoder and per-speaker RNN; "" for none."""
         return self.encoder or self.network
 
     @property
     def chunk_frames(self) -> int:
-        """Steps of the network in a chunk."""
+        """Steps of the network per chunk."""
         return round(self.chunk_s * self.model.frame_rate_hz)
 
     @property

@@ -1,7 +1,8 @@
-"""The mean loss over the labels of all processes, out of each process's own mean.
+"""The mean loss over the labels of all processes, computed from each process's own mean.
 
-A head's loss is a mean over its labelled frames, and one process may have more of them than another. Gradients are averaged over
-processes, so each process's mean is first scaled by its part of the labels; the average is then the gradient of one process with all lanes.
+A head's loss is a mean over its labelled frames, and processes may have different numbers of them.
+Gradients are averaged over processes. So each process's mean is first scaled by its share of the
+labels. The average is then the gradient that one process with the whole batch would have.
 """
 
 from __future__ import annotations
@@ -17,7 +18,10 @@ from .losses import TargetBatch
 
 
 def label_counts(target: TargetBatch) -> dict[str, Tensor]:
-    """How much is labelled for each head, scalars by name: what its mean loss divides by (at least by 1, see losses.py)."""
+    """Return the number of labels of each head, scalars by name.
+
+    A head's mean loss divides by it, but at least by 1 (see losses.py).
+    """
     return {
         "vad": target.vad.new_tensor(target.vad.numel()),
         "projection": (target.projection != UNKNOWN).sum(),
@@ -30,7 +34,7 @@ def label_counts(target: TargetBatch) -> dict[str, Tensor]:
 def scale_losses(
     fabric: Fabric, losses: dict[str, Tensor], target: TargetBatch
 ) -> dict[str, Tensor]:
-    """Losses whose average over the processes is the loss over all their labels."""
+    """Return losses whose average over the processes is the loss over all their labels."""
     if fabric.world_size == 1:
         return losses
     counts = label_counts(target)
@@ -41,7 +45,7 @@ def scale_losses(
 
 
 def mean_over_processes(fabric: Fabric, losses: dict[str, Tensor]) -> dict[str, float]:
-    """Scaled losses as numbers, the same in every process."""
+    """Return scaled losses, averaged over the processes, as numbers; all processes get the same."""
     together: Any = torch.stack(list(losses.values())).detach()
     if fabric.world_size > 1:
         together = fabric.all_reduce(together, reduce_op="mean")

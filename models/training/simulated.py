@@ -1,7 +1,8 @@
-"""Training conversations straight from the simulator: other processes make them while training goes on. No torch.
+"""Training conversations straight from the simulator. No torch.
 
-Conversation `number` is dialogue `number` of the run's seed, so the series does not depend on how many workers make it.
-At most twice as many dialogues as there are workers are begun ahead of need (one of five minutes is 20 MB).
+Other processes simulate while the network trains. Conversation `number` is dialogue `number` of
+the run's seed, so the series does not depend on the number of workers. At most two dialogues per
+worker are simulated ahead of need (a dialogue of five minutes takes 20 MB).
 """
 
 from __future__ import annotations
@@ -27,19 +28,20 @@ _material: Material | None = None  # one per worker process, read once
 
 
 class SimulatedDialogues(ConversationSource):
-    """Dialogues simulated from a folder of material as they are needed.
+    """Dialogues that are simulated as they are needed.
 
     Args:
-        folder: material, as for `turnstream simulate`.
-        settings: of the run; its seed is the simulator's.
-        cache: where decoded utterances are kept.
+        folder: data to simulate from, as for `turnstream simulate`.
+        settings: settings of the run; the simulator uses the same seed.
+        cache: folder of decoded utterances.
         workers: processes that simulate, at least one.
-        lengths_s: shortest and longest dialogue.
-        synthetic: synthetic voices too; needs a speech synthesiser.
-        finality: folder of a judge's scores of how complete turns sound (dialogues/finality.py).
+        lengths_s: shortest and longest dialogue in seconds.
+        synthetic: use synthetic voices too; this needs a speech synthesiser.
+        finality: folder of a judge's scores of turn completeness (dialogues/finality.py).
     Raises:
-        ConfigError: no worker, lengths that are none, or a network of another sample rate than the simulator's.
-        DialogueError: material that cannot be used.
+        ConfigError: there is no worker, the lengths are invalid, or the network's sample rate is
+            not the simulator's.
+        DialogueError: the data cannot be used.
     """
 
     def __init__(
@@ -57,21 +59,25 @@ class SimulatedDialogues(ConversationSource):
             raise ConfigError(f"expected at least one process to simulate, got {workers}")
         if not 0 < lengths_s[0] <= lengths_s[1]:
             raise ConfigError(
-                f"expected lengths of simulated dialogues with 0 < shortest <= longest, got {lengths_s[0]:g} and {lengths_s[1]:g}"
+                "expected lengths of simulated dialogues with 0 < shortest <= longest, "
+                f"got {lengths_s[0]:g} and {lengths_s[1]:g}"
             )
         if settings.model.features.sample_rate_hz != SAMPLE_RATE_HZ:
             raise ConfigError(
-                f"expected a network at the simulator's {SAMPLE_RATE_HZ} Hz, got {settings.model.features.sample_rate_hz} Hz"
+                f"expected a network at the simulator's {SAMPLE_RATE_HZ} Hz, "
+                f"got {settings.model.features.sample_rate_hz} Hz"
             )
         self.workers = workers
         self._settings = settings
         self._lengths_s = lengths_s
         arguments = (folder, cache, "train", workers, synthetic, finality)
-        speakers = open_material(
-            *arguments
-        ).cast.speakers  # decodes and synthesises once, before the workers share the result
+        # This decodes and synthesises once; the workers then share the result.
+        speakers = open_material(*arguments).cast.speakers
         judged = finality is not None
-        self._fingerprint = f"simulated from {speakers} speakers, {lengths_s[0]:g} to {lengths_s[1]:g} s, synthetic voices {synthetic}, judged {judged}"
+        self._fingerprint = (
+            f"simulated from {speakers} speakers, {lengths_s[0]:g} to {lengths_s[1]:g} s, "
+            f"synthetic voices {synthetic}, judged {judged}"
+        )
         self._pool = ProcessPoolExecutor(
             workers, multiprocessing.get_context("spawn"), _open, arguments
         )
@@ -99,7 +105,8 @@ class SimulatedDialogues(ConversationSource):
         if labels.vad.shape[1] < self._settings.chunk_frames:
             got_s = audio.shape[1] / SAMPLE_RATE_HZ
             raise DialogueError(
-                f"expected simulated dialogues of at least one chunk ({self._settings.chunk_s:g} s), got one of {got_s:.1f} s; make them longer"
+                "expected simulated dialogues of at least one chunk "
+                f"({self._settings.chunk_s:g} s), got one of {got_s:.1f} s; make them longer"
             )
         return audio, labels
 
@@ -115,7 +122,7 @@ class SimulatedDialogues(ConversationSource):
             return self._pool.submit(_simulate, self._settings.seed, number, self._lengths_s)
         except BrokenProcessPool as error:
             failed: Future[SimulatedDialogue] = Future()
-            failed.set_exception(error)  # told to whoever waits for it
+            failed.set_exception(error)  # raised where the result is awaited
             return failed
 
     def close(self) -> None:
@@ -125,7 +132,7 @@ class SimulatedDialogues(ConversationSource):
 def _open(
     folder: Path, cache: Path, split: str, jobs: int, synthetic: bool, finality: Path | None
 ) -> None:
-    global _material  # noqa: PLW0603  (a worker's own)
+    global _material  # noqa: PLW0603  (one per worker process)
     _material = open_material(folder, cache, split, jobs, synthetic, finality)
 
 

@@ -1,7 +1,7 @@
-"""Where training conversations come from: an endless, numbered series of them. No torch.
+"""Sources of training conversations: endless, numbered series. No torch.
 
-Conversation `number` of a source is always the same, whoever asks and in whatever order, so that lanes, processes and a
-resumed run agree about it without a word.
+Conversation `number` of a source is always the same, whoever asks for it and in whatever order. So
+batch rows, processes and a resumed run agree on it without communication.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class ConversationSource(ABC):
     """An endless series of labelled conversations, none shorter than a chunk.
 
     Attributes:
-        workers: processes that it keeps busy beside the one that trains.
+        workers: processes that the source keeps busy besides the training process.
     """
 
     workers = 0
@@ -31,11 +31,11 @@ class ConversationSource(ABC):
     @property
     @abstractmethod
     def fingerprint(self) -> str:
-        """Says which series this is; a run is resumed on the same one."""
+        """Text that identifies the series; a run can only be resumed on the same series."""
 
     @abstractmethod
     def conversation(self, number: int) -> LabelledAudio:
-        """Audio (2, N) and labels of conversation `number`, from 0.
+        """Return audio (2, N) and labels of conversation `number`, counted from 0.
 
         Raises:
             DialogueError: it cannot be read or made, or is shorter than a chunk.
@@ -43,20 +43,23 @@ class ConversationSource(ABC):
 
     @abstractmethod
     def prefetch(self, numbers: Sequence[int]) -> None:
-        """Begin to make these, the most urgent first, as far as there is room; returns at once."""
+        """Start to prepare these conversations, the most urgent first, as far as there is room.
+
+        Returns at once.
+        """
 
     @abstractmethod
     def close(self) -> None:
-        """Let go of what works beside."""
+        """Stop the worker processes."""
 
 
 class RecordedDialogues(ConversationSource):
-    """The dialogues of a manifest, in a new order every time round.
+    """The dialogues of a manifest, in a new order each round.
 
-    A dialogue shorter than a chunk is passed over: the next one of the order is played in its place.
+    A dialogue shorter than a chunk is skipped: the next one of the order takes its place.
 
     Raises:
-        ConfigError: there is none.
+        ConfigError: there are no dialogues.
     """
 
     def __init__(self, dialogues: Sequence[Dialogue], settings: TrainingSettings) -> None:
@@ -64,9 +67,8 @@ class RecordedDialogues(ConversationSource):
             raise ConfigError("expected at least one dialogue to train on, got none")
         self._dialogues = dialogues
         self._settings = settings
-        self._order = lru_cache(maxsize=4)(
-            self._draw_order
-        )  # lanes are seldom further apart than a round
+        # Four orders are enough: batch rows are seldom more than one round apart.
+        self._order = lru_cache(maxsize=4)(self._draw_order)
 
     @property
     def fingerprint(self) -> str:
@@ -97,7 +99,7 @@ class RecordedDialogues(ConversationSource):
         )
 
     def prefetch(self, numbers: Sequence[int]) -> None:
-        """Nothing: reading a file takes no time worth saving."""
+        """Do nothing: a file takes too little time to read."""
 
     def close(self) -> None:
-        """Nothing to let go of."""
+        """Do nothing: nothing is open."""

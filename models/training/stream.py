@@ -1,7 +1,8 @@
-"""Conversations as an endless stream of chunks for training: B lanes side by side, each playing one after another.
+"""Conversations as an endless stream of chunks for training.
 
-A lane's state is carried from chunk to chunk and reset only where its next conversation begins, so the network learns
-on contexts as long as the conversations themselves.
+A batch has B rows, and each row plays one conversation after another. The state of a row is
+carried from chunk to chunk and reset only where its next conversation begins. So the network
+learns on contexts as long as the conversations themselves.
 """
 
 from __future__ import annotations
@@ -24,16 +25,16 @@ from .losses import TargetBatch
 from .settings import TrainingSettings
 from .sources import ConversationSource, RecordedDialogues
 
-_PLACE_DRAWS, _CHANNEL_DRAWS = 2, 3  # what a generator is for; the simulator's own are 0 and 1
+_PLACE_DRAWS, _CHANNEL_DRAWS = 2, 3  # purposes of generators; the simulator uses 0, 1
 
 
 @dataclass(frozen=True)
 class Chunk:
-    """The next piece of every lane."""
+    """The next chunk of every batch row."""
 
     audio: Tensor  # (B, 2, N) float32
     target: TargetBatch
-    begins: Tensor  # (B,) bool, a new conversation begins: its state must be reset
+    begins: Tensor  # (B,) bool, a new conversation begins: reset the state
 
 
 @dataclass
@@ -49,15 +50,17 @@ class _Lane:
 
 
 class ConversationStream:
-    """Draws conversations without end.
+    """An endless stream of conversations.
 
-    Lane i plays conversations i, i + lanes, i + 2 lanes ... of the source, each with its own draws of roles, gain and muting.
-    So what a lane plays depends neither on the other lanes nor on which process holds it.
+    Row i plays conversations i, i + lanes, i + 2 lanes ... of the source. Each conversation has
+    its own random draws of channel order, gain and muting. So the content of a row depends neither
+    on the other rows nor on the process that holds it.
 
     Args:
-        training: dialogues, at least one, or a source of conversations.
-        settings: lanes in all processes together, chunk length, gain, muting, seed.
-        lanes: numbers of the lanes of this process; all of them unless given.
+        training: at least one dialogue, or a source of conversations.
+        settings: number of rows in all processes together (`lanes`), chunk length, gain, muting,
+            seed.
+        lanes: numbers of this process's rows; default: all rows.
     """
 
     def __init__(
@@ -72,14 +75,16 @@ class ConversationStream:
             if isinstance(training, ConversationSource)
             else RecordedDialogues(training, settings)
         )
-        self._next = (
-            list(range(settings.lanes)) if lanes is None else list(lanes)
-        )  # number of each lane's next conversation
+        # number of each row's next conversation
+        self._next = list(range(settings.lanes)) if lanes is None else list(lanes)
         self._lanes: list[_Lane | None] = [None] * len(self._next)
         self.chunk_frames = settings.chunk_frames
 
     def next_chunk(self) -> Chunk:
-        """The next chunk of every lane; what is left of a conversation shorter than a chunk is dropped."""
+        """Return the next chunk of every row.
+
+        If less than a chunk of a conversation is left, it is dropped.
+        """
         begins = np.zeros(len(self._lanes), bool)
         for i, lane in enumerate(self._lanes):
             if lane is None or lane.position + self.chunk_frames > lane.frames:
@@ -94,25 +99,31 @@ class ConversationStream:
         )
 
     def state_dict(self) -> dict[str, Any]:
-        """Where every lane is: the number of its conversation (-1 before the first) and how many frames of it were played."""
+        """Return the position of every row.
+
+        A position is the number of the conversation (-1 before the first) and its frames played so
+        far.
+        """
         playing = [
             (lane.number, lane.position) if lane is not None else (-1, 0) for lane in self._lanes
         ]
         return {"source": self._source.fingerprint, "lanes": playing}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on where another stream of the same source, settings and lanes was.
+        """Resume where another stream of the same source, settings and rows was.
 
         Raises:
-            ConfigError: the state is of another source, or of another number of lanes.
+            ConfigError: the state comes from another source, or has another number of rows.
         """
         if state["source"] != self._source.fingerprint:
             raise ConfigError(
-                f"expected the dialogues of the run that is resumed ({state['source']}), got others ({self._source.fingerprint})"
+                f"expected the dialogues of the run that is resumed ({state['source']}), got "
+                f"others ({self._source.fingerprint})"
             )
         if len(state["lanes"]) != len(self._lanes):
             raise ConfigError(
-                f"expected the places of {len(self._lanes)} lanes, got those of {len(state['lanes'])}"
+                f"expected the places of {len(self._lanes)} lanes, got those "
+                f"of {len(state['lanes'])}"
             )
         numbers = [number for number, _ in state["lanes"]]
         for i, (number, position) in enumerate(state["lanes"]):
@@ -127,7 +138,7 @@ class ConversationStream:
         return np.random.default_rng([self.settings.seed, number, purpose])
 
     def _upcoming(self) -> list[int]:
-        """Numbers of the conversations to come next, the soonest first."""
+        """Return the numbers of the next conversations, the soonest first."""
         left = [-1 if lane is None else lane.frames - lane.position for lane in self._lanes]
         return [self._next[i] for i in np.argsort(left, kind="stable")]
 

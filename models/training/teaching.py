@@ -1,9 +1,13 @@
-"""A teacher that stays while dialogues are learned, so that what was distilled is not forgotten.
+"""Learning from dialogues and from a teacher at once, so that distilled knowledge is not lost.
 
-Beside its dialogues every step hears single speakers, as distillation does (distillation/speech_stream.py).
-Nobody is on the other channel, though some speakers are faintly heard there too. Encoder and per-speaker RNN
-keep predicting the teacher's frames and places. Turn completeness and next holder learn at every place of the
-words, in the middle of speech too, what the judge that the texts taught says of them.
+Besides dialogues, every step uses speech of single speakers, as in distillation
+(distillation/speech_stream.py). The other channel is silent, except for faint crosstalk of some
+speakers.
+
+The encoder and the per-speaker RNN keep predicting the teacher's frames, and its embeddings of
+places. A place is a point of an utterance where the speaker could stop. At every place, also in
+the middle of speech, turn completeness and next holder learn the score of the judge that was
+fitted on the texts of the utterances.
 """
 
 from __future__ import annotations
@@ -33,20 +37,18 @@ from ..teachers.extraction import Extraction
 from ..turn_model import TurnModel, TurnOutput
 from .settings import TrainingSettings
 
-BLEED_SHARE, BLEED_DB = (
-    0.4,
-    (-50.0, -15.0),
-)  # of the speakers; how loud they are in the other channel
+# Share of the speakers with crosstalk, and its level re their own channel.
+BLEED_SHARE, BLEED_DB = 0.4, (-50.0, -15.0)
 
 
 @dataclass(frozen=True)
 class Teaching:
-    """What a teacher said of utterances, and the distillation that learned it first.
+    """The output of a teacher for utterances, and the distillation that learned from it before.
 
     Attributes:
-        extraction: of the teacher.
-        surroundings: rooms and noises of the lines.
-        distilled: folder of the distillation, whose heads are kept.
+        extraction: the output of the teacher.
+        surroundings: rooms and noises for the recording conditions.
+        distilled: folder of the distillation, whose heads are used.
     """
 
     extraction: Extraction
@@ -55,16 +57,17 @@ class Teaching:
 
 
 class TaughtModel(nn.Module):
-    """The network with a distillation's heads for frames and places.
+    """The network, with a distillation's heads for frames and places.
 
     Args of forward:
         audio, state: of dialogues, as for the network.
-        speech, line, warp: single speakers, see SpeechChunk.
-        bleed: level of the speech in the other channel, in nats of power, (B,).
-        tail, mel_state: state of the features (B, samples) and of the rest of the network (B, S) for these.
+        speech, line, warp: of single speakers, see SpeechChunk.
+        bleed: gain of the speech in the other channel, in nats of power, (B,).
+        tail: state of the features for the speech, (B, samples).
+        mel_state: state of the rest of the network for the speech, (B, S).
     Returns:
-        The network's output and state for the dialogues; its output for the speech, predicted components of frames (B, T, K) and
-        places (B, T, E), and both states.
+        Output and state of the network for the dialogues; its output for the speech; the predicted
+        components of frames (B, T, K) and places (B, T, E); the next tail and mel_state.
     """
 
     def __init__(self, network: TurnModel, distilled: DistilledNetwork) -> None:
@@ -97,20 +100,20 @@ class TaughtModel(nn.Module):
 
 
 class Lessons:
-    """The speech of one process, the network's state in it, and what is learned from it.
+    """The speech of one process, the network's state in it, and the losses on it.
 
     Attributes:
-        distilled: whose heads are kept.
-        targets: scales, and what is to be said of each place.
+        distilled: the distillation, whose heads are used.
+        targets: scales of the components, and targets at each place.
 
     Args:
-        teaching: where from.
-        settings: of the run.
-        lanes: numbers of this process's lanes of speech.
-        device: of the run.
-        seed: of the draws; a resumed run takes another.
+        teaching: output of the teacher, and the distillation.
+        settings: settings of the run.
+        lanes: numbers of this process's rows of speech.
+        device: device of the run.
+        seed: of the random draws; a resumed run uses another one.
     Raises:
-        ConfigError: the distillation is of another shape than the network.
+        ConfigError: features, encoder or per-speaker RNN of the distillation are not the network's.
     """
 
     def __init__(
@@ -127,7 +130,8 @@ class Lessons:
         for name in ("features", "encoder", "speaker_rnn"):
             if getattr(own, name) != getattr(theirs, name):
                 raise ConfigError(
-                    f"expected the {name} of {teaching.distilled}, {getattr(own, name)}, got {getattr(theirs, name)}"
+                    f"expected the {name} of {teaching.distilled}, {getattr(own, name)}, "
+                    f"got {getattr(theirs, name)}"
                 )
         self._settings = dataclasses.replace(own, lanes=settings.speech_lanes, seed=seed)
         self._stream = SpeechStream(
@@ -142,7 +146,7 @@ class Lessons:
         self._chunk: SpeechChunk | None = None
 
     def next_inputs(self, network: TurnModel) -> tuple[Tensor, ...]:
-        """What the model hears next: speech, line, warp, bleed and both states."""
+        """Return the next inputs of the model: speech, line, warp, bleed, tail and mel_state."""
         chunk = self._chunk = self._stream.next_chunk()
         lanes = len(chunk.begins)
         if not len(self._tail):
@@ -169,7 +173,10 @@ class Lessons:
     def losses(
         self, heard: TurnOutput, frames: Tensor, places: Tensor, tail: Tensor, mel_state: Tensor
     ) -> dict[str, Tensor]:
-        """Mean losses by name of what `next_inputs` gave, weighted as the distillation weighs them."""
+        """Return the mean losses, by name, on the speech that `next_inputs` returned last.
+
+        They are weighted as in the distillation.
+        """
         assert self._chunk is not None
         self._tail, self._mel_state = tail.detach(), mel_state.detach()
         chunk, targets, settings = self._chunk, self.targets, self._settings

@@ -1,4 +1,4 @@
-"""What a run measures as it goes, and what it keeps of it: the best averaged weights, and when to stop."""
+"""The measures of a run at each validation, its best averaged weights, and early stopping."""
 
 from __future__ import annotations
 
@@ -21,13 +21,15 @@ def measure(
     weights: LossWeights,
     device: str,
 ) -> dict[str, float]:
-    """Losses on held-out dialogues, and shift/hold scores on real ones, whose names begin with real_.
+    """Return losses on held-out dialogues, and shift/hold scores on real ones.
+
+    The names of the scores begin with real_.
 
     Args:
         model: in evaluation mode, on the device.
-        validation: held-out conversations; none leaves the losses out.
-        real: real conversations; none leaves their scores out.
-        weights: of the heads in the total.
+        validation: held-out conversations; if there are none, no losses are returned.
+        real: real conversations; if there are none, no scores are returned.
+        weights: weights of the heads in the total.
         device: torch device.
     """
     measured = validation_losses(model, validation, device) if validation else {}
@@ -43,23 +45,24 @@ def measure(
 class BestWeights:
     """The weights with the lowest validation loss so far, if the settings ask to keep them.
 
-    Only `settings.measure` is looked at, a loss of the validation dialogues: never the real ones, which judge the run.
+    Only `settings.measure` decides, a loss on the validation dialogues. The real dialogues decide
+    nothing, because they evaluate the run.
     """
 
     def __init__(self, settings: TrainingSettings) -> None:
         self._settings = settings
         self.loss = math.inf
         self.step = 0
-        self.since = 0  # validations since then
+        self.since = 0  # validations since that step
         self.weights: dict[str, Tensor] | None = None
 
     @property
     def exhausted(self) -> bool:
-        """Patience is at its end."""
+        """Whether the patience is used up."""
         return 0 < self._settings.patience <= self.since
 
     def update(self, measured: dict[str, float], step: int, model: nn.Module) -> None:
-        """Look at one validation of a model."""
+        """Compare the measures of one validation with the best, and keep the better weights."""
         if not self._settings.keeps_best:
             return
         loss = measured[self._settings.measure]
