@@ -1,1 +1,1 @@
-"""A small causal network learns what a large teacher makes of speech."""
+"""Distillation: a small causal network learns to predict the output of a large teacher."""

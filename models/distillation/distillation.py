@@ -1,9 +1,18 @@
-"""Distillation: encoder and per-speaker RNN learn to say what a frozen teacher, which hears all of an utterance at once, makes of it.
+"""Distillation: encoder and per-speaker RNN learn to predict the output of a frozen teacher.
 
-Two things are predicted from what was heard so far: the teacher's frame of `delay_s` ago, by principal components, wherever there is
-speech; and what the teacher's last frames would be if nothing but silence followed (teachers/extraction.py), at every place that it was
-asked about and into the silence after it. A judge of turn completeness is a linear function of the second; the one that the texts of the
-utterances teach, no call among them, is learned for its own sake, so that the direction that matters is not lost among the others.
+The teacher processes an utterance as a whole, the network only the audio so far. The network has
+three targets:
+
+- The frame that the teacher outputs for the moment `delay_s` ago, as principal components. It is a
+  target wherever there is speech.
+- The last frames that the teacher outputs if only silence follows (teachers/extraction.py). They
+  are a target at every place that the teacher was asked about, and in the silence after it. A
+  place is a point of an utterance where the speaker could stop.
+- Turn completeness at these places, by a judge that was fitted on the texts of the utterances and
+  on no call.
+
+A judge of turn completeness is a linear function of the second target. The third target makes sure
+that the direction that matters is not lost among the other components.
 """
 
 from __future__ import annotations
@@ -43,21 +52,20 @@ from ..turn_model import pack_rows, unpack_rows
 from .settings import DistillationSettings
 from .speech_stream import SpeechChunk, SpeechStream
 
-PLACES_FILE = (
-    "places.npz"  # what turns the predicted components of a place back into the teacher's embedding
-)
+# Maps the predicted components of a place back to the teacher's embedding.
+PLACES_FILE = "places.npz"
 VALIDATION_LANES, VALIDATION_CHUNKS = 24, 6
 
 
 class DistilledNetwork(nn.Module):
-    """Features, encoder and per-speaker RNN, named as in the turn-taking network, with three linear heads.
+    """Features, encoder and per-speaker RNN, named as in the turn-taking network, and three heads.
 
     Args of forward:
-        chunk: see SpeechChunk, as tensors.
+        audio, line, warp: see SpeechChunk, as tensors.
         state: packed, (B, S), from `init_state` or the last call.
     Returns:
-        Predicted components of frames (B, T, K) and of places (B, T, E), and turn completeness (B, T), all scaled as they are learned, and the
-        next state.
+        Predicted components of frames (B, T, K) and of places (B, T, E), turn completeness (B, T),
+        each on the scale of its target, and the next state.
     """
 
     def __init__(self, settings: DistillationSettings) -> None:
@@ -76,7 +84,7 @@ class DistilledNetwork(nn.Module):
         self.layout = StateLayout.of(self.shapes)
 
     def init_state(self, batch: int) -> Tensor:
-        """The state before anything was heard, (batch, S); each row holds one speaker."""
+        """Return the state before any audio, (batch, S); each row holds one speaker."""
         return next(self.parameters()).new_zeros(batch, self.layout.speaker_size)
 
     def forward(
@@ -93,36 +101,57 @@ class DistilledNetwork(nn.Module):
 
 
 def over_line(mel: Tensor, line: Tensor, warp: Tensor, features: FeatureConfig) -> Tensor:
-    """Log-mel frames (B, T, M) as another line and another throat would give them: gains (B, M) in nats, frequency axis stretched by warp (B,)."""
+    """Return log-mel frames as another recording and another vocal tract would give them.
+
+    Args:
+        mel: log-mel frames (B, T, M).
+        line: gain of each band in nats, (B, M).
+        warp: factor that stretches the frequency axis, (B,).
+        features: configuration of the frames.
+    Returns:
+        log-mel frames (B, T, M).
+    """
     bands = mel.shape[2]
     at = (torch.arange(bands, device=mel.device) * warp[:, None]).clamp(max=bands - 1)  # (B, M)
     low = at.floor().long().clamp(max=bands - 2)
     share = (at - low)[:, None, :]
     index = low[:, None, :].expand(-1, mel.shape[1], -1)
     warped = mel.gather(2, index) * (1 - share) + mel.gather(2, index + 1) * share
-    return (warped + line[:, None, :] * LOG_SCALE).clamp(
-        min=mel_of_silence(features)
-    )  # which no gain moves
+    # No gain moves a band below digital silence.
+    return (warped + line[:, None, :] * LOG_SCALE).clamp(min=mel_of_silence(features))
 
 
 def mel_of_silence(features: FeatureConfig) -> float:
-    """What every band of a log-mel frame of digital silence is."""
+    """Return the value of every band in a log-mel frame of digital silence."""
     return (math.log(features.log_floor) - LOG_MEAN) * LOG_SCALE
 
 
 @dataclass(frozen=True)
 class Targets:
-    """How the teacher's components are scaled to be learned, and what is to be said of each place; tensors on the training device."""
+    """The scales of the teacher's components, and the targets at each place.
 
-    frame_scale: Tensor  # (K,)
-    place_scale: Tensor  # (E,)
-    places: Tensor  # (P, E), of those that the teacher was asked about, which come first
-    told: Tensor  # (L,) logit of the judge that the texts taught, of mean 0 and variance 1, NaN where nothing tells
-    told_mean: float = 0.0  # of that logit, before it was standardised
+    All tensors are on the training device.
+
+    Attributes:
+        frame_scale: factor of each component of a frame, (K,).
+        place_scale: factor of each component of a place, (E,).
+        places: components at the places that the teacher was asked about, (P, E). These are the
+            first of all places.
+        told: logit of the judge that was fitted on texts, at all places, (L,). It has mean 0 and
+            variance 1, and is NaN where the text does not tell.
+        told_mean, told_deviation: mean and standard deviation of that logit before it was
+            standardised.
+    """
+
+    frame_scale: Tensor
+    place_scale: Tensor
+    places: Tensor
+    told: Tensor
+    told_mean: float = 0.0
     told_deviation: float = 1.0
 
     def told_scores(self, rows: Tensor) -> Tensor:
-        """Probability, by that judge, that a turn is complete at these places; any shape."""
+        """Return that judge's probability that a turn is complete, at places in any shape."""
         return torch.sigmoid(self.told[rows] * self.told_deviation + self.told_mean)
 
     @classmethod
@@ -134,9 +163,8 @@ class Targets:
         device: torch.device,
     ) -> Targets:
         deviation = extraction.components.scale[: settings.components]
-        frame_scale = _balanced(
-            deviation, settings.whitening
-        )  # of components in standard deviations
+        # The components of frames are stored in standard deviations.
+        frame_scale = _balanced(deviation, settings.whitening)
         clips, _, kinds, embeddings = extraction.places()
         coordinates = space.coordinates_of(embeddings)
         told, mean, spread = np.full(len(extraction.listed()[0]), np.nan), 0.0, 1.0
@@ -153,10 +181,17 @@ def told_logits(
     kinds: NDArray[np.int8],
     coordinates: NDArray[np.float32],
 ) -> tuple[NDArray[np.float32], float, float]:
-    """Logit of the judge that the texts taught at every listed place, standardised, (L,), with its mean and deviation.
+    """Return the logit of the judge that was fitted on texts, at every listed place.
 
-    Where the teacher was not asked it is the mean of the places of the same kind, voice and completeness where it was; NaN where the text
-    does not tell.
+    Where the teacher was not asked, the logit is the mean over the asked places of the same kind,
+    voice (recorded or synthetic) and completeness. It is NaN where the text does not tell.
+
+    Args:
+        extraction: output of the teacher.
+        clips, kinds: of the places that the teacher was asked about, (P,).
+        coordinates: components of these places, (P, E).
+    Returns:
+        the standardised logits (L,), and their mean and standard deviation before.
     """
     asked = fit_told(told_places(extraction, clips, kinds, coordinates)).logits(coordinates)
     mean, deviation = float(asked.mean()), float(asked.std()) + 1e-9
@@ -174,12 +209,15 @@ def told_logits(
 
 
 def place_scale(space: PlaceSpace, settings: DistillationSettings) -> NDArray[np.float32]:
-    """What a place's components are multiplied by to be learned, (E,)."""
+    """Return the factor of each component of a place that gives its target, (E,)."""
     return _balanced(space.deviation, settings.whitening) / space.deviation
 
 
 def _balanced(deviation: NDArray[np.float32], whitening: float) -> NDArray[np.float32]:
-    """Standard deviations that components shall have: their own, evened out; of mean square 1."""
+    """Return the standard deviations of the targets.
+
+    They are the components' own, evened out by `whitening`; their mean square is 1.
+    """
     scale = deviation ** (1 - 2 * whitening)
     return scale / np.sqrt(np.mean(scale**2))
 
@@ -187,7 +225,10 @@ def _balanced(deviation: NDArray[np.float32], whitening: float) -> NDArray[np.fl
 def losses_of(
     network: nn.Module, chunk: SpeechChunk, targets: Targets, state: Tensor
 ) -> tuple[dict[str, Tensor], Tensor, dict[str, Tensor]]:
-    """Mean squared errors over the frames that have a target, the next state, and the sums that explained variance is made of."""
+    """Return losses, the next state, and sums from which explained variance is computed.
+
+    The losses are mean squared errors over the frames that have a target, by name.
+    """
     device = state.device
     audio, line, warp = (
         torch.from_numpy(array).to(device) for array in (chunk.audio, chunk.line, chunk.warp)
@@ -227,24 +268,28 @@ def distil(
     resume: bool = False,
     hardware: Hardware | None = None,
 ) -> None:
-    """Distil the teacher's view of a pool into encoder and per-speaker RNN, and write them to `out`.
+    """Distil a teacher into an encoder and a per-speaker RNN, and write them to `out`.
 
-    A run that is resumed hears other speech than one that was not cut short: its lanes begin anew, by draws of their own.
+    A resumed run uses other speech than an uninterrupted one: its batch rows start anew, with
+    other random draws.
 
     Args:
-        settings: of the run.
-        extraction: what the teacher said.
-        surroundings: rooms and noises.
+        settings: settings of the run.
+        extraction: output of the teacher for a pool of utterances.
+        surroundings: rooms and noises to draw from.
         out: folder of the run.
-        resume: continue from the folder's last checkpoint.
-        hardware: one process on the best device there is, unless given.
+        resume: resume from the last checkpoint in the folder.
+        hardware: devices to train on; default: one process on the best available device.
     Raises:
-        ConfigError: nothing to learn from or to resume from, a run in the folder of a new one, or other settings.
+        ConfigError: there is nothing to learn from or to resume from, or fewer components than the
+            settings ask for; or `out` already contains a run, but resume is not set; or the
+            checkpoint has other settings.
     """
     hardware = hardware or Hardware()
     if settings.components > extraction.width:
         raise ConfigError(
-            f"expected at most {extraction.width} components, as many as were extracted, got {settings.components}"
+            f"expected at most {extraction.width} components, as many as were extracted, "
+            f"got {settings.components}"
         )
     fabric = open_fabric(hardware, settings.lanes)
     saved = read_checkpoint(out, settings) if resume else None
@@ -348,7 +393,11 @@ def _train(
 def measure(
     network: DistilledNetwork, extraction: Extraction, surroundings: Surroundings, targets: Targets
 ) -> dict[str, float]:
-    """Share of the teacher's variance that is explained on held-out speakers: of frames and places, all in all and by groups of components."""
+    """Return the share of the teacher's variance that is explained on held-out speakers.
+
+    It is measured for turn completeness, and for frames and places over all components and by
+    groups of components.
+    """
     settings = network.settings
     stream = SpeechStream(
         extraction,
@@ -384,7 +433,10 @@ def measure(
 
 
 def save_distilled(network: DistilledNetwork, space: PlaceSpace, folder: Path) -> None:
-    """Write a network as other checkpoints are: features, encoder and per-speaker RNN are found by `checkpoint.load_encoder`."""
+    """Write the network as other checkpoints are written, and the space of its places.
+
+    `checkpoint.load_encoder` can read its features, encoder and per-speaker RNN.
+    """
     (folder / CONFIG_FILE).write_text(
         json.dumps(dataclasses.asdict(network.settings), indent=1) + "\n"
     )
@@ -396,10 +448,10 @@ def save_distilled(network: DistilledNetwork, space: PlaceSpace, folder: Path) -
 
 
 def load_distilled(folder: Path) -> tuple[DistilledNetwork, PlaceSpace]:
-    """Read what `save_distilled` wrote, in evaluation mode.
+    """Return the network that `save_distilled` wrote, in evaluation mode, and its space of places.
 
     Raises:
-        ConfigError: a file is missing or damaged, or it is no distillation's.
+        ConfigError: a file is missing or damaged, or the folder is not that of a distillation.
     """
     try:
         network = DistilledNetwork(
@@ -423,6 +475,7 @@ def load_distilled(folder: Path) -> tuple[DistilledNetwork, PlaceSpace]:
     ) as error:
         reason = " ".join(line.strip() for line in str(error).splitlines()[:2])
         raise ConfigError(
-            f"{folder}: expected the folder of a distillation (`turnstream pretrain distill`): {reason}"
+            f"{folder}: expected the folder of a distillation (`turnstream pretrain distill`): "
+            f"{reason}"
         ) from None
     return network.eval(), space

@@ -10,23 +10,27 @@ from ..config import EncoderConfig, FeatureConfig, RecurrentConfig
 
 @dataclass(frozen=True)
 class DistillationSettings:
-    """What is learned from a teacher, how long and on how much at once.
+    """Targets, duration, learning rate and batch size of a distillation.
 
     Attributes:
-        steps: of the optimizer.
-        lanes: streams of speech side by side, in all processes together.
-        chunk_s: seconds between two updates; state is carried from chunk to chunk, gradients are not.
-        delay_s: the teacher's frame is predicted so long after it has been heard.
-        components: principal components of the teacher's frames that are predicted.
-        whitening: each component is divided by its standard deviation to the power of 2 * whitening; 0 leaves the teacher's own scale, 0.5 makes
-            all components equally important.
-        place_components: principal components of the teacher's embeddings of places that are predicted.
-        frame_weight, place_weight: of the two losses.
-        told_weight: of a third: how complete a turn sounds to the teacher at a place, by what the utterances' texts tell (judge.fit_told).
+        steps: number of optimizer steps.
+        lanes: streams of speech per batch, summed over all processes.
+        chunk_s: seconds between two updates; the state is carried from chunk to chunk, gradients
+            are not.
+        delay_s: a frame of the teacher is predicted this many seconds after its audio.
+        components: number of principal components of the teacher's frames that are predicted.
+        whitening: each component is divided by its standard deviation to the power of 2 *
+            whitening; 0 keeps the teacher's scale, 0.5 makes all components equally important.
+        place_components: number of principal components of the teacher's embeddings of places that
+            are predicted.
+        frame_weight, place_weight: weights of these two losses.
+        told_weight: weight of the third loss. Its target is turn completeness at a place, by a
+            judge that was fitted on the texts of the utterances (judge.fit_told).
         cut_share: share of the utterances that are cut off at one of their places.
-        reach_s: so far into the silence after a place its embedding is predicted.
-        gain_db: a speaker is made louder or softer by up to this much.
-        validate_every: steps between two validations; a checkpoint is written at each.
+        reach_s: the embedding of a place is predicted up to this many seconds into the silence
+            after it.
+        gain_db: the gain of each speaker is drawn from -gain_db to gain_db.
+        validate_every: steps between two validations; each writes a checkpoint.
     """
 
     steps: int = 4000
@@ -81,19 +85,19 @@ class DistillationSettings:
         ):
             if getattr(self, name) < 0:
                 raise ConfigError(f"expected {name} >= 0, got {getattr(self, name)}")
-        if (
-            self.warmup_steps < 0 or self.warmup_steps == 1
-        ):  # a rise needs a step to begin and one to end at
+        # The rise of the learning rate needs a first and a last step.
+        if self.warmup_steps < 0 or self.warmup_steps == 1:
             raise ConfigError(f"expected warmup_steps of 0 or at least 2, got {self.warmup_steps}")
         for name in ("whitening", "cut_share"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ConfigError(f"expected 0 <= {name} <= 1, got {getattr(self, name)}")
         if self.encoder.stride != 1:
             raise ConfigError(
-                f"expected an encoder of stride 1, whose frames are the teacher's, got stride {self.encoder.stride}"
+                "expected an encoder of stride 1, whose frames are the teacher's, got "
+                f"stride {self.encoder.stride}"
             )
 
     @property
     def chunk_frames(self) -> int:
-        """Frames in a chunk."""
+        """Frames per chunk."""
         return round(self.chunk_s * self.features.sample_rate_hz / self.features.hop_samples)

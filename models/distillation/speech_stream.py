@@ -1,8 +1,10 @@
-"""Speech of one person after another as an endless stream, with what a teacher said of it. No labels, one channel.
+"""An endless stream of single speakers, with the output of a teacher as targets. No torch.
 
-Each lane plays a few utterances of a speaker, with pauses between them, then those of another one, on another line: its own loudness, room,
-noise and equalisation. Some lines are silent where nobody speaks. Some utterances are cut off at a place that the teacher was asked about,
-as where somebody stops to think.
+There is one channel, and there are no labels. Each batch row plays a few utterances of a speaker
+with pauses between them, and then those of another speaker under other recording conditions:
+loudness, room, noise and equalisation. Some recordings are silent where nobody speaks. Some
+utterances are cut off at a place that the teacher was asked about, as if the speaker stopped to
+think.
 """
 
 from __future__ import annotations
@@ -25,40 +27,37 @@ from .settings import DistillationSettings
 
 SPEECH_LEVEL_DB = -26.0
 UTTERANCES_PER_SPEAKER = (3, 9)
-PAUSES_S = (0.1, 4.0)  # drawn evenly in their logarithm
+PAUSES_S = (0.1, 4.0)  # log-uniform
 ROOM_SHARE, NOISE_SHARE, STEADY_SHARE = 0.12, 0.6, 0.5
 SNR_DB = (8.0, 45.0)
-LEAD_SAMPLES = (
-    1600  # of a clip that are kept before its speech, and that a cut is away from its end
-)
-FADE_SAMPLES = 80  # where an utterance is cut off
-GATED_SHARE, GATE_HOLD_S = (
-    0.35,
-    0.08,
-)  # of the lines are silent where nobody speaks, from so long at most after the speech
-CONTAMINATED_FRAMES = (
-    10  # before a cut: the teacher's frames there have heard what the network will not
-)
-MOST_FRAMES = 32000  # of audio that a lane prepares at once
-EQUALISED_SHARE, BAND_SHARE, WARP = (
-    0.6,
-    0.5,
-    0.08,
-)  # of the lines; WARP is the farthest stretch of the frequency axis
+# Samples of a clip that are kept before its speech. A cut lies at least as far before its end.
+LEAD_SAMPLES = 1600
+FADE_SAMPLES = 80  # fade-out of an utterance that is cut off
+# Share of recordings that are silent where nobody speaks, and the longest time from the end of the
+# speech to this silence.
+GATED_SHARE, GATE_HOLD_S = 0.35, 0.08
+# Frames before a cut that are no targets: the teacher's output depends on audio after the cut.
+CONTAMINATED_FRAMES = 10
+MOST_FRAMES = 32000  # largest length of the audio that a batch row prepares at once
+# Shares of recordings with an equalisation and with attenuated lowest and highest bands. WARP is
+# the largest stretch of the frequency axis, in nats.
+EQUALISED_SHARE, BAND_SHARE, WARP = 0.6, 0.5, 0.08
 
 
 @dataclass(frozen=True)
 class SpeechChunk:
-    """The next piece of every lane, B lanes of T frames.
+    """The next chunk of every batch row: B rows of T frames.
 
     Attributes:
         audio: (B, N) float32.
-        line: gain of each mel band of the lane's line, in nats, (B, M).
-        warp: stretch of the frequency axis, (B,).
+        line: gain of each mel band in the row's recording, in nats, (B, M).
+        warp: factor that stretches the frequency axis, (B,).
         begins: (B,) bool, another speaker begins.
-        frames: components of the teacher's frame that is to be predicted now, in standard deviations, (B, T, K).
-        known: where there is one, (B, T).
-        places: row, in Extraction.listed, of the place that the words have come to, or that the silence followed; -1 where there is none, (B, T).
+        frames: target of this frame: components of the teacher's frame, in standard deviations,
+            (B, T, K).
+        known: where `frames` holds a target, (B, T).
+        places: row, in Extraction.listed, of the place that the speech has just reached, or that
+            the present silence follows; -1 where there is none, (B, T).
     """
 
     audio: NDArray[np.float32]
@@ -75,11 +74,13 @@ class _Piece:
     """An utterance in a stream.
 
     Attributes:
-        at: frame of the stream at which its sound begins.
-        first, last: the clip's frames whose teacher's output is a target, the last excluded; its sound begins at `first` too.
-        end: sample of the clip at which the words end.
-        pause: frames of silence after them.
-        next_frame: of the stream, at which the next piece begins.
+        at: frame of the stream at which the sound begins.
+        sound: samples that are played.
+        first, last: frames of the clip for which the teacher's output is a target, `last`
+            excluded. The sound begins at `first` too.
+        end: sample of the clip at which the speech ends.
+        pause: frames of silence after the speech.
+        next_frame: frame of the stream at which the next piece begins.
     """
 
     utterance: Utterance
@@ -105,18 +106,19 @@ class _Lane:
 
 
 class SpeechStream:
-    """Draws speech without end.
+    """An endless stream of speech.
 
-    Lane i has draws of its own, so what it plays depends on no other lane and on no other process.
+    Each batch row has its own random generator. So its content depends neither on the other rows
+    nor on the process that holds it.
 
     Args:
-        extraction: what the teacher said of a pool.
-        settings: of the distillation.
+        extraction: output of the teacher for a pool of utterances.
+        settings: settings of the distillation.
         surroundings: rooms and noises to draw from.
-        lanes: numbers of this process's lanes; all unless given.
-        validation: play the speakers that are kept for validation, not the others.
+        lanes: numbers of this process's rows; default: all rows.
+        validation: play the speakers that are reserved for validation, not the others.
     Raises:
-        ConfigError: no speakers.
+        ConfigError: there are no such speakers.
     """
 
     def __init__(
@@ -136,15 +138,15 @@ class SpeechStream:
                 by_speaker.setdefault(utterance.speaker, []).append(utterance)
         if not by_speaker:
             raise ConfigError(
-                "expected speakers of whom the teacher has heard something, got none; extract more clips"
+                "expected speakers of whom the teacher has heard something, got none; extract "
+                "more clips"
             )
         self._speakers = list(by_speaker.values())
         seconds = np.array([sum(u.speech_s for u in spoken) for spoken in self._speakers])
-        self._shares = (
-            np.sqrt(seconds) / np.sqrt(seconds).sum()
-        )  # who speaks much is heard more often, but not as much more
+        # A speaker with more speech comes more often, but less than in proportion to it.
+        self._shares = np.sqrt(seconds) / np.sqrt(seconds).sum()
         clips, at, kinds = extraction.listed()
-        self._places: dict[int, list[tuple[int, int, int]]] = {}  # of each clip: sample, row, kind
+        self._places: dict[int, list[tuple[int, int, int]]] = {}  # by clip: sample, row, kind
         for row, (clip, place, kind) in enumerate(
             zip(clips.tolist(), at.tolist(), kinds.tolist(), strict=True)
         ):
@@ -156,7 +158,10 @@ class SpeechStream:
         ]
 
     def next_chunk(self) -> SpeechChunk:
-        """The next chunk of every lane; what is left of a speaker's session shorter than a chunk is dropped."""
+        """Return the next chunk of every row.
+
+        If less than a chunk of a speaker's session is left, it is dropped.
+        """
         length = self.settings.chunk_frames
         begins = np.zeros(len(self._lanes), bool)
         for i, lane in enumerate(self._lanes):
@@ -183,7 +188,7 @@ class SpeechStream:
         return chunk
 
     def _begin_speaker(self, lane: _Lane) -> None:
-        """Draw a speaker and a line, and make ready all that will be played of them."""
+        """Draw a speaker and a recording, and prepare the audio and targets of the session."""
         rng, length = lane.rng, self.settings.chunk_frames
         spoken = self._speakers[int(rng.choice(len(self._speakers), p=self._shares))]
         wanted = int(rng.integers(*UTTERANCES_PER_SPEAKER))
@@ -202,7 +207,10 @@ class SpeechStream:
     def _draw_piece(
         self, utterance: Utterance, at: int, gated: bool, rng: np.random.Generator
     ) -> _Piece:
-        """An utterance that begins at a frame of the stream, whole or cut off at one of its places, and the pause after it."""
+        """Return an utterance that begins at a frame of the stream, and the pause after it.
+
+        The utterance is whole, or cut off at one of its places.
+        """
         clip, first = (
             self._pool.audio(utterance),
             max(0, utterance.onset - LEAD_SAMPLES) // FRAME_SAMPLES,
@@ -239,7 +247,7 @@ class SpeechStream:
                 clip[first * FRAME_SAMPLES :],
                 len(clip) // FRAME_SAMPLES,
             )
-        stop = at - first + -(-end // FRAME_SAMPLES)  # the frame at which the words have been heard
+        stop = at - first + -(-end // FRAME_SAMPLES)  # frame of the stream after the speech
         return _Piece(
             utterance,
             at,
@@ -268,7 +276,7 @@ class SpeechStream:
                 lane.places[max(0, begin) : begin + frames] = row
 
     def _reached(self, piece: _Piece) -> Iterator[tuple[int, int, int]]:
-        """First frame, number of frames and row of every place that the words of a piece come to."""
+        """Yield first frame, number of frames and row of every place that a piece reaches."""
         reach = round(self.settings.reach_s * FRAME_RATE_HZ)
         silences = {
             int(start): int(stop - start) // FRAME_SAMPLES for start, stop in piece.utterance.pauses
@@ -280,11 +288,8 @@ class SpeechStream:
                 frames = min(reach, piece.pause) + 1
             else:
                 frames = max(1, min(reach, silences.get(place, 0) - 1)) if kind == PAUSE else 1
-            yield (
-                piece.at - piece.first + -(-place // FRAME_SAMPLES) - 1,
-                frames,
-                row,
-            )  # from the frame that ends at the place, or just after it
+            # The first frame ends at the place or just after it.
+            yield (piece.at - piece.first + -(-place // FRAME_SAMPLES) - 1, frames, row)
 
     def _places_of(self, utterance: Utterance) -> list[tuple[int, int, int]]:
         return sorted(self._places.get(utterance.index, []))

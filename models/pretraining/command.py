@@ -1,4 +1,7 @@
-"""`turnstream pretrain METHOD`: from speech without labels to an encoder, which `turnstream train --encoder` begins with; or hear what it kept.
+"""`turnstream pretrain METHOD`: train an encoder on speech without labels.
+
+`turnstream train --encoder` starts with such an encoder. The method `reconstruct` shows what an
+encoder kept of a recording; `teacher`, `distill` and `judge` use a frozen speech recogniser.
 
 turnstream pretrain cpc --manifest dialogues.jsonl --out cpc
 turnstream pretrain reconstruct --run vqvae --audio call.wav --out heard
@@ -21,15 +24,15 @@ from .settings import METHODS, PretrainingSettings
 
 RECONSTRUCT, TEACHER, DISTILL, JUDGE = "reconstruct", "teacher", "distill", "judge"
 OTHERS = {
-    RECONSTRUCT: "hear and see what a trained autoencoder, vqvae or vqvae2 keeps of a recording",
-    TEACHER: "ask a frozen Whisper encoder about recorded utterances, once, and keep what it says",
-    DISTILL: "encoder and per-speaker RNN learn to say what that teacher said, causally",
-    JUDGE: "fit on real calls how complete a turn sounds to that teacher, and score utterances and calls",
+    RECONSTRUCT: "reconstruct a recording with a trained autoencoder, vqvae or vqvae2",
+    TEACHER: "run a frozen Whisper encoder, the teacher, on utterances and store its output",
+    DISTILL: "train encoder and per-speaker RNN to predict the teacher's output from past audio",
+    JUDGE: "fit turn completeness to the teacher's output on calls; score utterances and calls",
 }
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of `turnstream pretrain`."""
+    """Add the options of `turnstream pretrain`."""
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     what = METHODS | OTHERS
     width = max(map(len, what))
@@ -44,28 +47,32 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             "--manifest",
             type=Path,
             required=True,
-            help="dialogues (JSON Lines); those whose split is train or not given are learned from",
+            help="dialogues (JSON Lines); those whose split is train or not given are used",
         )
         own.add_argument("--out", type=Path, required=True, help="folder of the run")
         own.add_argument(
             "--validation",
             type=Path,
-            help="manifest of held-out dialogues (default: the val part of --manifest)",
+            help="manifest of held-out dialogues (default: those of --manifest whose split is val)",
         )
         own.add_argument(
             "--settings",
             type=Path,
-            help="JSON file of settings, the encoder's configuration among them",
+            help="JSON file of settings, including the encoder's configuration",
         )
-        own.add_argument("--steps", type=int, help=f"(default {defaults.steps})")
         own.add_argument(
-            "--lanes", type=int, help=f"conversations side by side (default {defaults.lanes})"
+            "--steps", type=int, help=f"number of optimizer steps (default {defaults.steps})"
         )
-        own.add_argument("--seed", type=int, help=f"(default {defaults.seed})")
+        own.add_argument(
+            "--lanes", type=int, help=f"conversations per batch (default {defaults.lanes})"
+        )
+        own.add_argument(
+            "--seed", type=int, help=f"seed of all random draws (default {defaults.seed})"
+        )
         own.add_argument(
             "--resume",
             action="store_true",
-            help="go on exactly where the last checkpoint in --out was written",
+            help="resume exactly from the last checkpoint in --out",
         )
         own.add_argument(
             "--device", default="auto", help="torch device (default auto: a GPU if there is one)"
@@ -77,17 +84,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--run", type=Path, required=True, help="folder of a run of autoencoder, vqvae or vqvae2"
     )
     listening.add_argument(
-        "--audio", type=Path, required=True, help="recording, one or two channels"
+        "--audio", type=Path, required=True, help="recording with one or two channels"
     )
     listening.add_argument(
         "--out",
         type=Path,
         required=True,
-        help="folder: original.wav, reconstruction.wav, reconstruction.png",
+        help="folder for original.wav, reconstruction.wav and reconstruction.png",
     )
-    listening.add_argument("--start", type=float, default=0.0, metavar="S", help="(default 0)")
     listening.add_argument(
-        "--seconds", type=float, default=20.0, metavar="S", help="at most (default 20)"
+        "--start",
+        type=float,
+        default=0.0,
+        metavar="S",
+        help="start of the part to reconstruct, in seconds (default 0)",
+    )
+    listening.add_argument(
+        "--seconds",
+        type=float,
+        default=20.0,
+        metavar="S",
+        help="longest duration of the part, in seconds (default 20)",
     )
     _add_teacher_arguments(
         methods.add_parser(TEACHER, help=what[TEACHER], description=what[TEACHER])
@@ -105,21 +122,25 @@ def _add_judge_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         required=True,
         metavar="FOLDER",
-        help="what `turnstream pretrain teacher` wrote of the same data",
+        help="folder of `turnstream pretrain teacher` for the same data",
     )
     parser.add_argument(
         "--calls", type=Path, required=True, metavar="MANIFEST", help="real calls, at least three"
     )
     parser.add_argument(
-        "--out", type=Path, required=True, help="folder for scores of all utterances and calls"
+        "--out", type=Path, required=True, help="folder for the scores of all utterances and calls"
     )
     parser.add_argument(
-        "--whisper", type=Path, metavar="FOLDER", help="as for `turnstream pretrain teacher`"
+        "--whisper",
+        type=Path,
+        metavar="FOLDER",
+        help="model in CTranslate2's format, as for `turnstream pretrain teacher` (default: "
+        "Whisper-base, extra teacher)",
     )
     parser.add_argument(
         "--each",
         action="store_true",
-        help="also judges that have not heard one of the calls, to cross-validate what learns from them",
+        help="also fit, for each call, a judge without this call (for `turnstream cross-validate`)",
     )
     parser.add_argument(
         "--jobs", type=int, default=1, metavar="N", help="threads of the teacher (default 1)"
@@ -132,13 +153,13 @@ def _add_speech_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         required=True,
         metavar="FOLDER",
-        help="utterances in speech/SET/manifest.csv, as for `turnstream simulate`",
+        help="folder of the utterances, in speech/SET/manifest.csv, as for `turnstream simulate`",
     )
     parser.add_argument(
         "--cache",
         type=Path,
         default=Path.home() / ".cache" / "turnstream",
-        help="where decoded utterances are kept",
+        help="folder of decoded utterances (default ~/.cache/turnstream)",
     )
 
 
@@ -148,7 +169,7 @@ def _add_teacher_arguments(parser: argparse.ArgumentParser) -> None:
         "--out",
         type=Path,
         required=True,
-        help="folder for what the teacher says; an extraction that was cut short is resumed",
+        help="folder for the teacher's output; an interrupted run is resumed",
     )
     parser.add_argument(
         "--whisper",
@@ -160,15 +181,17 @@ def _add_teacher_arguments(parser: argparse.ArgumentParser) -> None:
         "--components",
         type=int,
         default=128,
-        help="principal components of a frame that are kept (default 128)",
+        help="principal components kept per frame (default 128)",
     )
     parser.add_argument(
         "--places",
         type=int,
         metavar="N",
-        help="stop after so many places where a speaker could stop (default: all)",
+        help="stop after N places, which are points where a speaker could stop (default: all)",
     )
-    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="processes (default 1)")
+    parser.add_argument(
+        "--jobs", type=int, default=1, metavar="N", help="parallel processes (default 1)"
+    )
 
 
 def _add_distill_arguments(parser: argparse.ArgumentParser) -> None:
@@ -179,27 +202,34 @@ def _add_distill_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         required=True,
         metavar="FOLDER",
-        help="what `turnstream pretrain teacher` wrote of the same data",
+        help="folder of `turnstream pretrain teacher` for the same data",
     )
     parser.add_argument("--out", type=Path, required=True, help="folder of the run")
     parser.add_argument(
         "--settings",
         type=Path,
-        help="JSON file of settings, the network's configuration among them",
+        help="JSON file of settings, including the network's configuration",
     )
-    parser.add_argument("--steps", type=int, help=f"(default {defaults.steps})")
     parser.add_argument(
-        "--lanes", type=int, help=f"streams of speech side by side (default {defaults.lanes})"
+        "--steps", type=int, help=f"number of optimizer steps (default {defaults.steps})"
     )
-    parser.add_argument("--seed", type=int, help=f"(default {defaults.seed})")
     parser.add_argument(
-        "--resume", action="store_true", help="continue from the last checkpoint in --out"
+        "--lanes", type=int, help=f"streams of speech per batch (default {defaults.lanes})"
+    )
+    parser.add_argument(
+        "--seed", type=int, help=f"seed of all random draws (default {defaults.seed})"
+    )
+    parser.add_argument(
+        "--resume",
+        action="store_true",
+        help="resume from the last checkpoint in --out; later speech differs from an "
+        "uninterrupted run",
     )
     parser.add_argument(
         "--accelerator",
         choices=ACCELERATORS,
         default="auto",
-        help="(default auto: a GPU if there is one)",
+        help="type of device (default auto: a GPU if there is one)",
     )
     parser.add_argument(
         "--devices", type=int, default=1, metavar="N", help="processes, one per GPU (default 1)"
@@ -208,12 +238,12 @@ def _add_distill_arguments(parser: argparse.ArgumentParser) -> None:
         "--precision",
         choices=PRECISIONS,
         default=Hardware().precision,
-        help=f"(default {Hardware().precision})",
+        help=f"numeric precision (default {Hardware().precision})",
     )
 
 
 def main(args: argparse.Namespace) -> int:
-    """Pre-train, or reconstruct; and say where the result is."""
+    """Run the method, and print where the result is."""
     if args.method == RECONSTRUCT:
         from .reconstruct import reconstruct
 
@@ -259,7 +289,8 @@ def _from_teacher(args: argparse.Namespace) -> int:
             jobs=args.jobs,
         )
         print(
-            f"what the teacher said is in {args.out}; continue with: turnstream pretrain distill --teacher {args.out} ..."
+            f"what the teacher said is in {args.out}; continue with: turnstream pretrain "
+            f"distill --teacher {args.out} ..."
         )
         return 0
     if args.method == JUDGE:
@@ -276,7 +307,8 @@ def _from_teacher(args: argparse.Namespace) -> int:
         )
         shown = ", ".join(f"{auc:.3f}" for auc in measured.values())
         print(
-            f"AUC of each call by the judge of the others, at the moments of a silence in turn: {shown}; scores are in {args.out}"
+            "AUC of each call by the judge of the others, at the moments of a silence in "
+            f"turn: {shown}; scores are in {args.out}"
         )
         return 0
     from lightning_fabric.utilities import rank_zero_only
@@ -301,6 +333,7 @@ def _from_teacher(args: argparse.Namespace) -> int:
         hardware=hardware,
     )
     rank_zero_only(print)(
-        f"trained encoder and per-speaker RNN in {args.out}; continue with: turnstream train --encoder {args.out} ..."
+        f"trained encoder and per-speaker RNN in {args.out}; continue with: turnstream train "
+        f"--encoder {args.out} ..."
     )
     return 0

@@ -1,9 +1,15 @@
-"""Contrastive predictive coding: a recurrent context says what the encoder's output will be, and must tell it from other moments.
+"""Contrastive predictive coding (CPC): a recurrent context predicts the encoder's future output.
 
-For each step ahead k a linear map of the context is compared (inner product) with the encoder's output k steps later and with that of other moments,
-of the same speaker and of others; the loss is the cross-entropy of finding the right one (InfoNCE). What it stays below chance by, the logarithm of
-one more than the negatives, is a lower bound of the mutual information of context and future where all negatives are of others, independent of the
-context; with negatives of the same speaker, who is heard nearby, it may be more.
+For each step ahead k, a linear map of the context is the prediction. It is compared, by inner
+product, with the encoder's output k steps later and with negatives. Negatives are outputs at other
+moments, of the same speaker and of other speakers. The loss (InfoNCE) is the cross-entropy of
+choosing the right output.
+
+With N negatives, the loss at chance level is log(1 + N). The measure "below_chance" is this value
+minus the loss. It is a lower bound of the mutual information between context and future if all
+negatives come from other speakers, and so do not depend on the context. Negatives of the same
+speaker come from moments nearby and do depend on it; then the measure may exceed the mutual
+information.
 
 Source: van den Oord, Li, Vinyals 2018.
 """
@@ -25,12 +31,14 @@ from .settings import PretrainingSettings
 
 
 class CPC(nn.Module):
-    """The encoder's output, predicted from a context.
+    """Predicts the encoder's output from a context.
 
     Args of forward:
-        encoded: (R, T, out_channels).
-        mel: not looked at.
-        state: of the context.
+        encoded: output of the encoder, (R, T, out_channels).
+        mel: not used.
+        state: state of the context.
+    Returns:
+        Judged, without codes and reconstruction.
     """
 
     def __init__(self, settings: PretrainingSettings) -> None:
@@ -52,9 +60,8 @@ class CPC(nn.Module):
             score = (guess * right).sum(dim=-1, keepdim=True)  # (R, T - k, 1)
             against = torch.einsum("rtc,rnc->rtn", guess, others)
             when = torch.arange(k, encoded.shape[1], device=encoded.device)
-            against = against.masked_fill(
-                moments[:, None, :] == when[None, :, None], -math.inf
-            )  # the right one itself is no negative
+            # The right output is not a negative.
+            against = against.masked_fill(moments[:, None, :] == when[None, :, None], -math.inf)
             scores = torch.cat([score, against], dim=-1)
             losses.append(
                 F.cross_entropy(
@@ -62,9 +69,8 @@ class CPC(nn.Module):
                     scores.new_zeros(scores.shape[0] * scores.shape[1], dtype=torch.long),
                 )
             )
-            correct.append(
-                (score > against.amax(dim=-1, keepdim=True)).float().mean()
-            )  # of equals none is found
+            # A tie counts as wrong.
+            correct.append((score > against.amax(dim=-1, keepdim=True)).float().mean())
         loss = torch.stack(losses).mean()
         measures = {
             "info_nce": loss,
@@ -83,7 +89,12 @@ class CPC(nn.Module):
         )
 
     def _draw(self, encoded: Tensor) -> tuple[Tensor, Tensor]:
-        """Negatives of each row, (R, N, C), and the moments of those that are its own, (R, N), -1 for others'."""
+        """Draw the negatives of each row.
+
+        Returns:
+            negatives (R, N, C), and the moments of those from the own row, (R, N), -1 for those of
+            others.
+        """
         rows, steps, _ = encoded.shape
         device, within = encoded.device, self.settings.negatives_within
         across = self.settings.negatives_across if rows > 1 else 0

@@ -1,4 +1,7 @@
-"""The loop of pre-training: conversations as in `turnstream train`, but without labels; one process; exactly resumable."""
+"""The loop of pre-training: conversations as in `turnstream train`, but without labels.
+
+It runs in one process, and can be resumed exactly.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +33,10 @@ _log = logging.getLogger(__name__)
 
 
 class UnlabelledDialogues(RecordedDialogues):
-    """Dialogues of which only the audio is read: it has no labels, or they are not looked at. See RecordedDialogues."""
+    """Dialogues of which only the audio is read.
+
+    Their labels may be missing; they are not used. See RecordedDialogues.
+    """
 
     def _load(self, dialogue: Dialogue) -> LabelledAudio:
         model = self._settings.model
@@ -59,20 +65,23 @@ def pretrain(
     resume: bool = False,
     device: str = "auto",
 ) -> PretrainingNetwork:
-    """Train an encoder and write it to `out`, as a run of `turnstream train` is written.
+    """Train an encoder and write it to `out`, in the same files as a run of `turnstream train`.
 
     Args:
-        settings: of the run.
-        training: conversations to learn from; a source is left open.
-        out: folder of the run; a checkpoint is written there at every validation.
-        validation: held-out conversations, on which the objective is measured; without any, it is that of the newest chunk that was learned from.
-        resume: go on exactly where the folder's last checkpoint was written.
+        settings: settings of the run.
+        training: conversations to learn from; a source is not closed.
+        out: folder of the run; each validation writes a checkpoint there.
+        validation: held-out conversations, on which the objective is measured. If there are none,
+            the measures of the last training chunk are used.
+        resume: resume exactly from the last checkpoint in the folder.
         device: torch device; "auto" is a GPU if there is one.
     Returns:
         The network, in evaluation mode, on the CPU.
     Raises:
-        ConfigError: no such device, nothing to train on or to resume from, a run in the folder of a new one, or the checkpoint has other settings or dialogues.
-        DialogueError: a conversation that cannot be read.
+        ConfigError: there is no such device, or nothing to train on or to resume from; or `out`
+            already contains a run, but resume is not set; or the checkpoint has other settings or
+            dialogues.
+        DialogueError: a conversation cannot be read.
     """
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -167,9 +176,10 @@ def pretrain(
 
 
 def measure(network: PretrainingNetwork, dialogues: Sequence[Dialogue]) -> dict[str, float]:
-    """The objective on held-out dialogues: means of its measures, and how many codes are in use (perplexity, between 1 and the size of the book).
+    """Return the measures of the objective on held-out dialogues, averaged over chunks.
 
-    Negatives are drawn alike at every call.
+    They include the perplexity of each codebook: the effective number of codes in use, from 1 to
+    the size of the codebook. Every call draws the same negatives.
 
     Raises:
         ConfigError: no dialogue is as long as a chunk.
@@ -198,9 +208,8 @@ def measure(network: PretrainingNetwork, dialogues: Sequence[Dialogue]) -> dict[
         raise ConfigError(
             f"expected a held-out dialogue of {settings.chunk_s:g} s or more, got none"
         )
-    measured = {
-        name: value / chunks for name, value in sums.items() if name != "commitment"
-    }  # which only a quantiser in training knows
+    # The commitment is known in training only.
+    measured = {name: value / chunks for name, value in sums.items() if name != "commitment"}
     if "reconstruction" in measured:
         measured["explained"] = (
             1 - measured["reconstruction"] / measured["variance"]

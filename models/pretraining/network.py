@@ -1,7 +1,8 @@
 """Features, encoder and objective as one network, and its folder on disk.
 
-config.json holds all settings, its parts "features" and "encoder" named as in any other checkpoint; model.safetensors the weights, those of the
-encoder named as in any other, so that `checkpoint.load_encoder` reads both kinds.
+config.json holds all settings; "features" and "encoder" in it have the same names as in any other
+checkpoint. model.safetensors holds the weights; those of the encoder have the same names as in any
+other checkpoint. So `checkpoint.load_encoder` reads both kinds.
 """
 
 from __future__ import annotations
@@ -29,13 +30,13 @@ OBJECTIVES = {"autoencoder": Autoencoder, "vqvae": VQVAE, "vqvae2": VQVAE2, "cpc
 
 
 class PretrainingNetwork(nn.Module):
-    """An encoder and what it is trained for.
+    """An encoder and its training objective.
 
     Args of forward:
         audio: samples in [-1, 1], (B, 2, N), N a multiple of the encoder's step.
         state: packed, (B, S), from `init_state` or the last call.
     Returns:
-        What the objective makes of it, and the next state.
+        The result of the objective, and the next state.
     """
 
     def __init__(self, settings: PretrainingSettings) -> None:
@@ -53,7 +54,7 @@ class PretrainingNetwork(nn.Module):
         }
 
     def init_state(self, batch: int) -> Tensor:
-        """The state before anything was heard, (batch, S)."""
+        """Return the state before any audio, (batch, S)."""
         return next(self.parameters()).new_zeros(batch, self.layout.size)
 
     def forward(self, audio: Tensor, state: Tensor) -> tuple[Judged, Tensor]:
@@ -67,7 +68,7 @@ class PretrainingNetwork(nn.Module):
 
 
 def save_network(network: PretrainingNetwork, folder: Path) -> None:
-    """Write a network; the folder is there."""
+    """Write a network to a folder, which must exist."""
     (folder / CONFIG_FILE).write_text(
         json.dumps(dataclasses.asdict(network.settings), indent=1) + "\n"
     )
@@ -78,10 +79,10 @@ def save_network(network: PretrainingNetwork, folder: Path) -> None:
 
 
 def load_network(folder: Path) -> PretrainingNetwork:
-    """Read what a pre-training left, in evaluation mode.
+    """Return the network of a pre-training, in evaluation mode.
 
     Raises:
-        ConfigError: a file is missing or damaged, or it is no pre-training's.
+        ConfigError: a file is missing or damaged, or the folder is not that of a pre-training.
     """
     try:
         network = PretrainingNetwork(

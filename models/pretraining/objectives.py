@@ -1,8 +1,10 @@
-"""What an encoder without labels is trained for: objectives that take its output and the frames it heard.
+"""Objectives that train an encoder without labels, from its output and its input frames.
 
-An objective is a layer with state, like all others, so that conversations of any length are learned chunk by chunk. Rows R are single speakers.
+An objective is a layer with state, like all others. So conversations of any length are learned
+chunk by chunk. Rows R are single speakers.
 
-Sources: autoencoder and its denoising kin, Vincent et al. 2008; VQ-VAE, van den Oord et al. 2017; VQ-VAE-2, Razavi et al. 2019.
+Sources: autoencoder and denoising autoencoder, Vincent et al. 2008; VQ-VAE, van den Oord et al.
+2017; VQ-VAE-2, Razavi et al. 2019.
 """
 
 from __future__ import annotations
@@ -23,13 +25,14 @@ State = dict[str, Any]
 
 
 class Judged(NamedTuple):
-    """What an objective makes of a chunk.
+    """The result of an objective for a chunk.
 
     Attributes:
-        loss: scalar, to be made smaller.
+        loss: scalar to minimise.
         measures: scalars to report, without gradients.
-        codes: indices that were used, (R, T), by name of their code book.
-        reconstruction: log-mel frames of the receptive field that ends at each step, (R, T, size, M); None where nothing is reconstructed.
+        codes: indices of the codes in use, (R, T), by name of their codebook.
+        reconstruction: log-mel frames of the receptive field that ends at each step, (R, T, size,
+            M); None if the objective reconstructs nothing.
         state: the next state.
     """
 
@@ -41,13 +44,13 @@ class Judged(NamedTuple):
 
 
 class ReceptiveWindows(nn.Module):
-    """The log-mel frames that each output frame of an encoder was made from, holes included.
+    """The log-mel frames in the receptive field of each output frame of an encoder, holes included.
 
     Args of forward:
         mel: (R, T * stride, M).
         cache: (R, context, M).
     Returns:
-        (R, T, size, M), the newest last, and the next cache.
+        (R, T, size, M), the newest frame last, and the next cache.
     """
 
     def __init__(self, settings: PretrainingSettings) -> None:
@@ -63,7 +66,9 @@ class ReceptiveWindows(nn.Module):
 
 
 class Reconstruction(nn.Module):
-    """Reconstructs each receptive field from one vector. Its loss is the squared error, each frame of the field weighing the same.
+    """Reconstructs each receptive field from one vector.
+
+    The loss is the mean squared error; each frame of the field has the same weight.
 
     Args of forward:
         vectors: (R, T, inputs).
@@ -89,9 +94,8 @@ class Reconstruction(nn.Module):
         windows, cache = self.windows(mel, cache)
         reconstruction = self.decode(vectors).unflatten(-1, (self.windows.size, self.bins))
         error = F.mse_loss(reconstruction, windows)
-        variance = windows.var(
-            dim=(0, 1), unbiased=False
-        ).mean()  # what the mean of every bin would leave
+        # The error if the mean of every bin were the reconstruction.
+        variance = windows.var(dim=(0, 1), unbiased=False).mean()
         return (
             reconstruction,
             error,
@@ -101,12 +105,12 @@ class Reconstruction(nn.Module):
 
 
 class Autoencoder(nn.Module):
-    """The encoder's output itself reconstructs the receptive field.
+    """Each output frame of the encoder reconstructs its receptive field.
 
     Args of forward:
         encoded: (R, T, out_channels).
         mel: (R, T * stride, M).
-        state: as `state_shapes` gives it.
+        state: as `state_shapes` describes it.
     """
 
     def __init__(self, settings: PretrainingSettings) -> None:
@@ -122,7 +126,10 @@ class Autoencoder(nn.Module):
 
 
 class VQVAE(nn.Module):
-    """One code of a code book for each output frame reconstructs the receptive field. See Autoencoder for the arguments."""
+    """A code of a codebook for each output frame reconstructs its receptive field.
+
+    See Autoencoder for the arguments.
+    """
 
     def __init__(self, settings: PretrainingSettings) -> None:
         super().__init__()
@@ -147,8 +154,11 @@ class VQVAE(nn.Module):
 
 
 class VQVAE2(nn.Module):
-    """Two levels: a slow code for every `top_stride` frames, and a fast one for each frame that knows the newest slow one. Causal: a slow code
-    counts from the frame on that ends its stretch. See Autoencoder for the arguments; T is a multiple of top_stride.
+    """Two levels of codes together reconstruct the receptive field.
+
+    There is a slow code for every `top_stride` frames, and a fast code for every frame. The fast
+    code also depends on the newest slow code. The levels are causal: a slow code is used from the
+    last frame of its span on. See Autoencoder for the arguments; T is a multiple of top_stride.
     """
 
     def __init__(self, settings: PretrainingSettings) -> None:
@@ -193,7 +203,10 @@ class VQVAE2(nn.Module):
 
 
 def _to_code(inputs: int, settings: PretrainingSettings) -> nn.Module:
-    """To the width of a code, at a fixed scale: otherwise the encoder learns to shrink its output, and most codes die."""
+    """Return a layer that maps to the width of a code, at a fixed scale.
+
+    With a free scale, the encoder learns to shrink its output, and most codes die.
+    """
     return nn.Sequential(
         nn.Linear(inputs, settings.code_channels),
         nn.LayerNorm(settings.code_channels, elementwise_affine=False),
@@ -201,12 +214,15 @@ def _to_code(inputs: int, settings: PretrainingSettings) -> nn.Module:
 
 
 def quantiser(settings: PretrainingSettings) -> Any:
-    """A code book: nearest code, straight-through gradient, codes as moving averages of what chose them, begun by k-means, dead ones revived.
+    """Return a codebook as a layer: a vector quantiser.
 
-    It is lucidrains' vector-quantize-pytorch (MIT), which does all of this, over several processes, too, and is widely used.
+    It chooses the nearest code, and its gradient is straight-through. A code is the moving average
+    of the vectors that chose it. Codes are initialised by k-means, and dead codes are replaced.
+    All of this is done, over several processes too, by lucidrains' vector-quantize-pytorch (MIT),
+    which is widely used.
 
     Raises:
-        MissingExtraError: it is not installed.
+        MissingExtraError: vector-quantize-pytorch is not installed.
     """
     try:
         from vector_quantize_pytorch import VectorQuantize
@@ -220,11 +236,14 @@ def quantiser(settings: PretrainingSettings) -> Any:
         commitment_weight=settings.commitment,
         threshold_ema_dead_code=settings.revive_below,  # pyright: ignore[reportArgumentType]
         kmeans_init=True,
-        rotation_trick=False,  # straight through, as published
+        rotation_trick=False,  # straight-through, as published
     )
 
 
 def perplexity(counts: Tensor) -> float:
-    """How many codes are in use: exp of the entropy of their shares, from counts (K,)."""
+    """Return the effective number of codes in use, from counts (K,).
+
+    It is exp of the entropy of the codes' shares.
+    """
     shares = counts[counts > 0].double() / counts.sum()
     return float(torch.exp(-(shares * shares.log()).sum()))

@@ -1,7 +1,8 @@
-"""What a trained autoencoder, VQ-VAE or VQ-VAE-2 keeps of a recording, to hear and to see.
+"""What a trained autoencoder, VQ-VAE or VQ-VAE-2 keeps of a recording, as sound and image.
 
-Log-mel frames are turned into sound by torchaudio: the mel bands spread over the spectrum (least squares), phases by Griffin & Lim 1984.
-The original's own frames go the same way, so that what the bands and the phases lose is not blamed on the encoder.
+torchaudio turns log-mel frames into sound. It spreads the mel bands over the spectrum (least
+squares), and estimates the phases (Griffin & Lim 1984). The frames of the original are turned into
+sound in the same way, so that the loss by bands and phases is not blamed on the encoder.
 """
 
 from __future__ import annotations
@@ -22,25 +23,28 @@ from ..features import LOG_MEAN, LOG_SCALE
 from ..torchaudio_loader import load_torchaudio
 from .network import PretrainingNetwork, load_network
 
-ROUNDS = 64  # of Griffin-Lim
+ROUNDS = 64  # iterations of Griffin-Lim
 SHOWN = ("what was heard", "reconstruction")
 
 
 def reconstruct(
     run: Path, audio: Path, out: Path, *, start_s: float = 0.0, seconds: float = 20.0
 ) -> str:
-    """Write original.wav and reconstruction.wav, both made from log-mel frames, and reconstruction.png, which shows the frames.
+    """Write a recording and its reconstruction, both made from log-mel frames.
+
+    The files are original.wav, reconstruction.wav, and reconstruction.png, which shows the frames.
 
     Args:
         run: folder of a pre-training.
-        audio: recording; of two channels each is heard by itself, and both are mixed in what is written.
-        out: folder.
+        audio: recording with one or two channels. Two channels are reconstructed one by one, and
+            mixed in the files.
+        out: folder of the files.
         start_s, seconds: part of the recording.
     Returns:
-        What was found, in words.
+        A summary to print.
     Raises:
-        ConfigError: no such run, or one that reconstructs nothing.
-        DialogueError: a recording that cannot be read, or no audio in this part of it.
+        ConfigError: there is no such run, or its method reconstructs nothing.
+        DialogueError: the recording cannot be read, or it has no audio in this part.
     """
     import soundfile as sf
 
@@ -66,8 +70,10 @@ def reconstruct(
     for name, frames in (("original", heard), ("reconstruction", made)):
         sf.write(out / f"{name}.wav", sound(frames, features).mean(axis=0), features.sample_rate_hz)
     words = (
-        f"{network.settings.method} of {run.name}: {1 - error / variance:.0%} of the variance of the log-mel frames of each receptive field is "
-        f"reconstructed (squared error {error:.3f} of {variance:.3f}). Drawn and heard is, of the field that ends at each step, its newest frames."
+        f"{network.settings.method} of {run.name}: {1 - error / variance:.0%} of the variance "
+        "of the log-mel frames of each receptive field is "
+        f"reconstructed (squared error {error:.3f} of {variance:.3f}). Drawn and heard is, of "
+        "the field that ends at each step, its newest frames."
     )
     with picture(
         out / "reconstruction.png",
@@ -95,13 +101,16 @@ def reconstruct(
 def reconstructed(
     network: PretrainingNetwork, samples: NDArray[np.float32]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], float, float]:
-    """The frames that were heard and those that were made, each (2, T, M), and mean squared error and variance over the receptive fields.
+    """Return the input frames and their reconstruction, with its error.
 
     Args:
         network: in evaluation mode.
-        samples: (2, N), N a multiple of its chunk.
+        samples: (2, N), N a multiple of the network's chunk.
+    Returns:
+        input frames and reconstructed frames, each (2, T, M), and mean squared error and variance
+        over the receptive fields.
     Raises:
-        ConfigError: it reconstructs nothing.
+        ConfigError: the network's method reconstructs nothing.
     """
     settings = network.settings
     size, stride = (
@@ -137,7 +146,7 @@ def reconstructed(
 
 
 def sound(frames: NDArray[np.float32], features: FeatureConfig) -> NDArray[np.float32]:
-    """Sound with these log-mel frames, (R, T, M) to (R, N)."""
+    """Return sound (R, N) with these log-mel frames (R, T, M)."""
     transforms = load_torchaudio().transforms
     bins = features.window_samples // 2 + 1
     mel = (
@@ -151,5 +160,5 @@ def sound(frames: NDArray[np.float32], features: FeatureConfig) -> NDArray[np.fl
     phases = transforms.GriffinLim(
         features.window_samples, n_iter=ROUNDS, hop_length=features.hop_samples, power=2.0
     )
-    torch.manual_seed(0)  # of the first phases
+    torch.manual_seed(0)  # for the initial phases
     return phases(spread(mel)).clamp(-1, 1).numpy()

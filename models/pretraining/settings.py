@@ -9,32 +9,37 @@ from ..config import EncoderConfig, FeatureConfig, ModelConfig
 from ..training.settings import TrainingSettings
 
 METHODS = {
-    "autoencoder": "each output frame reconstructs the receptive field it was made from",
-    "vqvae": "the same through one code of a code book (van den Oord et al. 2017)",
-    "vqvae2": "the same through two code books at two frame rates (Razavi et al. 2019)",
-    "cpc": "a context predicts the encoder's output some steps ahead among others (van den Oord et al. 2018)",
+    "autoencoder": "each output frame of the encoder reconstructs its receptive field",
+    "vqvae": "the same through one code of a codebook (van den Oord et al. 2017)",
+    "vqvae2": "the same through two codebooks at two frame rates (Razavi et al. 2019)",
+    "cpc": "a context tells the encoder's future output from negatives (van den Oord et al. 2018)",
 }
 
 
 @dataclass(frozen=True)
 class PretrainingSettings:
-    """What is learned, how long and on how much at once.
+    """Method, duration, learning rate and batch size of a pre-training.
 
     Attributes:
         method: one of METHODS.
-        lanes: conversations side by side; each gives two rows, one per speaker.
-        chunk_s: seconds between two updates; state is carried from chunk to chunk, gradients are not.
-        gain_db: each conversation's channels are made louder or softer by up to this much.
-        validate_every: steps between two validations; a checkpoint is written at each.
-        decoder_hidden: width of the decoder's hidden layer; all but cpc.
-        codes, code_channels: size of each code book, and width of a code; vqvae, vqvae2.
-        commitment: weight of the pull of the encoder's output towards its code.
-        code_decay: of the moving averages that the codes are.
-        revive_below: codes that so few frames of a chunk use, by the moving average, are put where a frame lies.
-        top_stride: encoder frames to one of the upper level; vqvae2.
-        ahead: steps of the encoder ahead that are predicted; cpc.
+        steps: number of optimizer steps.
+        lanes: conversations per batch; each gives two rows, one per speaker.
+        chunk_s: seconds between two updates; the state is carried from chunk to chunk, gradients
+            are not.
+        gain_db: the gain of each channel is drawn from -gain_db to gain_db for every conversation.
+        validate_every: steps between two validations; each writes a checkpoint.
+        decoder_hidden: width of the decoder's hidden layer; all methods but cpc.
+        codes, code_channels: size of each codebook, and width of a code; vqvae, vqvae2.
+        commitment: weight of the commitment loss, which pulls the encoder's output to its code;
+            vqvae, vqvae2.
+        code_decay: decay of the moving averages that form the codes; vqvae, vqvae2.
+        revive_below: a dead code is replaced by a vector of the present chunk. A code is dead if
+            the moving average of its uses per chunk is below this number; vqvae, vqvae2.
+        top_stride: encoder frames per slow code; vqvae2.
+        ahead: how many encoder steps ahead the predictions are; cpc.
         context_hidden: width of the recurrent context; cpc.
-        negatives_within, negatives_across: other moments of the same speaker, and moments of others, that a prediction is told from; cpc.
+        negatives_within, negatives_across: number of negatives from the same speaker, and from
+            other speakers; cpc.
     """
 
     method: str
@@ -81,9 +86,8 @@ class PretrainingSettings:
         for name in (*positive, "top_stride", "context_hidden"):
             if getattr(self, name) <= 0:
                 raise ConfigError(f"expected {name} > 0, got {getattr(self, name)}")
-        if (
-            self.warmup_steps < 0 or self.warmup_steps == 1
-        ):  # a rise needs a step to begin and one to end at
+        # The rise of the learning rate needs a first and a last step.
+        if self.warmup_steps < 0 or self.warmup_steps == 1:
             raise ConfigError(f"expected warmup_steps of 0 or at least 2, got {self.warmup_steps}")
         for name in ("seed", "negatives_within", "negatives_across"):
             if getattr(self, name) < 0:
@@ -93,7 +97,8 @@ class PretrainingSettings:
         steps = self.chunk_steps
         if self.method == "vqvae2" and steps % self.top_stride:
             raise ConfigError(
-                f"expected a chunk in multiples of {self.top_stride} steps of the encoder, got {steps}"
+                f"expected a chunk in multiples of {self.top_stride} steps of the encoder, "
+                f"got {steps}"
             )
         if self.method == "cpc":
             if not self.ahead or min(self.ahead) < 1 or max(self.ahead) >= steps:
@@ -105,12 +110,12 @@ class PretrainingSettings:
 
     @property
     def chunk_steps(self) -> int:
-        """Output frames of the encoder in a chunk."""
+        """Output frames of the encoder per chunk."""
         return self.of_stream.chunk_frames
 
     @property
     def of_stream(self) -> TrainingSettings:
-        """What the stream of conversations must know."""
+        """Settings for the stream of conversations."""
         return TrainingSettings(
             steps=self.steps,
             lanes=self.lanes,

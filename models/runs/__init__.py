@@ -1,1 +1,1 @@
-"""What every training run needs: devices and processes, and its folder."""
+"""Devices, processes and folder of a run, for every kind of training."""

@@ -1,4 +1,4 @@
-"""What a run is computed on, as asked for. No torch."""
+"""The hardware that a run asks for. No torch."""
 
 from __future__ import annotations
 
@@ -12,13 +12,15 @@ PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
 
 @dataclass(frozen=True)
 class Hardware:
-    """Where to train.
+    """The devices to train on.
 
     Attributes:
-        accelerator: "auto" is "cuda" if there is one, else "cpu".
-        devices: processes on each machine, one per GPU.
-        nodes: machines; the command is started on each, with MASTER_ADDR, MASTER_PORT and NODE_RANK set, by torchrun, or by SLURM.
-        precision: "32-true", or one in which the encoder and the heads are rounded ("bf16-mixed", and on GPUs "16-mixed").
+        accelerator: "cpu", "cuda", or "auto" ("cuda" if there is a GPU, else "cpu").
+        devices: processes per machine, one per GPU.
+        nodes: number of machines. The command is started on each, in one of three ways: with
+            MASTER_ADDR, MASTER_PORT and NODE_RANK set, by torchrun, or by SLURM.
+        precision: "32-true", or a mixed precision in which encoder and heads are rounded:
+            "bf16-mixed", or "16-mixed" on GPUs.
     """
 
     accelerator: str = "auto"
@@ -30,7 +32,8 @@ class Hardware:
         for name, choices in (("accelerator", ACCELERATORS), ("precision", PRECISIONS)):
             if getattr(self, name) not in choices:
                 raise ConfigError(
-                    f"expected {name} to be one of {', '.join(choices)}, got {getattr(self, name)!r}"
+                    f"expected {name} to be one of {', '.join(choices)}, "
+                    f"got {getattr(self, name)!r}"
                 )
         for name in ("devices", "nodes"):
             if getattr(self, name) < 1:

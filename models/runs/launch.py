@@ -1,4 +1,4 @@
-"""Devices, processes, precision and threads of a run. Lightning Fabric does the work."""
+"""Devices, processes, precision and threads of a run, by Lightning Fabric."""
 
 from __future__ import annotations
 
@@ -17,16 +17,19 @@ from torch import Tensor, nn
 from ...stream.errors import ConfigError
 from .hardware import Hardware
 
-VALIDATION_TIMEOUT = timedelta(
-    hours=3
-)  # the other processes wait this long for the one that validates
+# The other processes wait this long for the one that validates.
+VALIDATION_TIMEOUT = timedelta(hours=3)
 
 
 def open_fabric(hardware: Hardware, lanes: int) -> Fabric:
-    """A Fabric that has not been launched yet.
+    """Return a Fabric that is not launched yet.
 
+    Args:
+        hardware: the devices to train on.
+        lanes: batch rows of all processes together.
     Raises:
-        ConfigError: the machine lacks what is asked for, or the lanes cannot be shared out evenly.
+        ConfigError: the machine does not have this hardware, or the batch rows cannot be divided
+            evenly among the processes.
     """
     gpus = torch.cuda.device_count()
     accelerator = (
@@ -34,7 +37,8 @@ def open_fabric(hardware: Hardware, lanes: int) -> Fabric:
     )
     if accelerator == "cuda" and not gpus:
         raise ConfigError(
-            "expected a CUDA GPU that torch can use, got none on this machine; train with --accelerator cpu"
+            "expected a CUDA GPU that torch can use, got none on this machine; train with "
+            "--accelerator cpu"
         )
     if accelerator == "cuda" and hardware.devices > gpus:
         raise ConfigError(
@@ -59,14 +63,17 @@ def open_fabric(hardware: Hardware, lanes: int) -> Fabric:
 
 
 class _Autocast(MixedPrecision):
-    """Mixed precision that leaves what goes in alone: audio and carried state rounded to 8 bits would be another signal."""
+    """Mixed precision that does not round the inputs.
+
+    Audio and carried state with 8 bits of precision would be a different signal.
+    """
 
     def convert_input(self, data: Any) -> Any:
         return data
 
 
 def keep_precise(layer: nn.Module, device: torch.device) -> None:
-    """Compute this layer, `forward(x, state)`, in full precision even where the rest is not."""
+    """Let a layer, `forward(x, state)`, compute in full precision in every run."""
     forward = layer.forward
 
     def precise(x: Tensor, state: Any) -> Any:
@@ -78,21 +85,23 @@ def keep_precise(layer: nn.Module, device: torch.device) -> None:
 
 @contextmanager
 def launched(fabric: Fabric, hardware: Hardware, workers: int) -> Iterator[None]:
-    """Start the other processes; on CPUs the processes of a machine share its cores, less those of workers, as their numbers of threads.
+    """Start the other processes, and share the CPU cores among all processes of a machine.
 
-    OMP_NUM_THREADS, where it is set, decides instead.
+    On CPUs, each training process uses as many threads as its share of the cores, less one per
+    worker. If OMP_NUM_THREADS is set, it decides instead. At the end, the number of threads is
+    restored.
 
     Args:
         fabric: not launched yet.
-        hardware: that it was opened with.
-        workers: processes that each process keeps busy beside it.
+        hardware: the hardware that `fabric` was opened with.
+        workers: processes that each training process keeps busy besides itself.
     """
     shared = (
         fabric.device.type == "cpu"
         and (hardware.devices > 1 or workers > 0)
         and "OMP_NUM_THREADS" not in os.environ
     )
-    threads = torch.get_num_threads()  # as many as cores
+    threads = torch.get_num_threads()  # one per core
     fabric.launch()
     if shared:
         torch.set_num_threads(max(1, threads // hardware.devices - workers))

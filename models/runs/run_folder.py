@@ -1,10 +1,10 @@
-"""The folder of a run: settings, log, checkpoint; TensorBoard's files lie there too, and at the end the network.
+"""The folder of a run: settings, log, checkpoint, TensorBoard files, and finally the network.
 
-training.json         the settings
-training.jsonl        one line of measures per validation
-checkpoint.pt         all that is needed to go on
-model.safetensors, config.json   the network, when the run is over (checkpoint.py of models/)
-snapshots/step_000700/           the averaged network at that validation, where snapshots were asked for
+training.json                    settings
+training.jsonl                   one line of measures per validation
+checkpoint.pt                    everything that is needed to resume
+model.safetensors, config.json   the network, when the run is over (models/checkpoint.py)
+snapshots/step_000700/           the averaged network at that validation, if snapshots are kept
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ CHECKPOINT_FILE, SETTINGS_FILE, LOG_FILE, SNAPSHOTS = (
 
 
 def read_checkpoint(out: Path, settings: Settings) -> dict[str, Any]:
-    """The checkpoint of the run in `out`, on the CPU.
+    """Return the checkpoint of the run in `out`, on the CPU.
 
     Raises:
         ConfigError: there is none, it cannot be read, or its run had other settings.
@@ -60,7 +60,7 @@ def read_checkpoint(out: Path, settings: Settings) -> dict[str, Any]:
 
 
 def refuse_other_settings(out: Path, settings: Settings) -> None:
-    """Raises ConfigError if the run in the folder had other settings."""
+    """Raise ConfigError if the run in the folder had other settings."""
     _refuse_others(out, settings, json.loads((out / SETTINGS_FILE).read_text()))
 
 
@@ -78,7 +78,10 @@ def _refuse_others(out: Path, settings: Settings, theirs: dict[str, Any]) -> Non
 
 
 def begin_run(out: Path, settings: Settings, step: int) -> None:
-    """Make the folder ready for a run that goes on from `step`: settings written, log cut back to there."""
+    """Prepare the folder of a run that starts or resumes at `step`.
+
+    The settings are written, and later lines are removed from the log.
+    """
     out.mkdir(parents=True, exist_ok=True)
     (out / SETTINGS_FILE).write_text(json.dumps(dataclasses.asdict(settings), indent=1) + "\n")
     log = out / LOG_FILE
@@ -87,7 +90,10 @@ def begin_run(out: Path, settings: Settings, step: int) -> None:
 
 
 def _step(line: str) -> float:
-    """The step of a line of the log; past every other for a line that was cut short when its process was killed."""
+    """Return the step of a line of the log.
+
+    A line that was cut short, because its process was killed, counts as later than every other.
+    """
     try:
         return json.loads(line)["step"]
     except json.JSONDecodeError:
@@ -95,17 +101,18 @@ def _step(line: str) -> float:
 
 
 def refuse_to_overwrite(out: Path) -> None:
-    """Raises ConfigError if there is a run in the folder."""
+    """Raise ConfigError if there is a run in the folder."""
     if (out / CHECKPOINT_FILE).exists():
         raise ConfigError(
-            f"expected a folder without a run for a new one, got {out} with {CHECKPOINT_FILE}; go on with --resume, or choose another"
+            f"expected a folder without a run for a new one, got {out} with {CHECKPOINT_FILE}; "
+            "go on with --resume, or choose another"
         )
 
 
 def write_validation(
     out: Path, settings: Settings, step: int, measured: dict[str, float], parts: dict[str, Any]
 ) -> None:
-    """Add a line to the log and replace the checkpoint, whole or not at all."""
+    """Add a line to the log and replace the checkpoint atomically."""
     with (out / LOG_FILE).open("a") as log:
         log.write(
             json.dumps(
@@ -127,12 +134,12 @@ def write_validation(
 
 
 def snapshot_folder(out: Path, step: int) -> Path:
-    """Where the network as it was at a step is kept."""
+    """Return the folder of the network at a step."""
     return out / SNAPSHOTS / f"step_{step:06d}"
 
 
 def find_snapshots(out: Path) -> dict[int, Path]:
-    """The kept networks of a run by step, the earliest first."""
+    """Return the folders of a run's kept networks by step, the earliest first."""
     return {
         int(folder.name.removeprefix("step_")): folder
         for folder in sorted((out / SNAPSHOTS).glob("step_*"))

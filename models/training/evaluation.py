@@ -73,7 +73,7 @@ def shift_hold_report(
     Args:
         model: in evaluation mode, on the device.
         dialogues: each with an activity file, or with audio that suits a voice activity detector,
-            or, where no detector is installed, with word times.
+            or, where no detector is installed, with word times or segments.
         mono: for each event, silence the channel of the speaker who did not hold the floor before
             it.
         device: torch device.
