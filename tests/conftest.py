@@ -1,4 +1,4 @@
-"""Shared fixtures: random networks, their exported graphs, and one fixed profile for property tests."""
+"""Shared fixtures: random networks, their exported graphs, one fixed profile for property tests."""
 
 from __future__ import annotations
 
@@ -20,15 +20,14 @@ from turnstream.models.turn_model import TurnModel
 from .material import write_material
 from .networks import CONFIGS, random_model
 
-settings.register_profile(
-    "fixed", derandomize=True, deadline=None, database=None
-)  # the same examples in every run
+# Property tests use the same examples in every run
+settings.register_profile("fixed", derandomize=True, deadline=None, database=None)
 settings.load_profile("fixed")
 
 
 @dataclass(frozen=True)
 class Exported:
-    """A network, its graph, and the graph before it was flattened."""
+    """A network, its graph, and its graph before flattening."""
 
     model: TurnModel
     graph: bytes
@@ -37,7 +36,7 @@ class Exported:
 
 @pytest.fixture(scope="session")
 def exported() -> Callable[[str, InputKind], Exported]:
-    """Export a configuration by name; each is exported once per test run, because it takes seconds."""
+    """Export a configuration by name, once per test run, because it takes seconds."""
 
     @lru_cache
     def export(name: str, kind: InputKind) -> Exported:
@@ -71,5 +70,5 @@ def tiny_model_path(
 
 @pytest.fixture(scope="session")
 def material_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A tiny folder to simulate from."""
+    """A tiny folder of data for the simulation."""
     return write_material(tmp_path_factory.mktemp("material"))

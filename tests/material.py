@@ -1,4 +1,7 @@
-"""A tiny folder of material: buzzing voices instead of people, one short RTTM conversation, a room and a noise."""
+"""A tiny data folder for the simulation.
+
+It has buzzing voices instead of people, one short RTTM conversation, a room and a noise.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ SYLLABLE_S = 0.25
 
 
 def buzz(pitch_hz: float, seconds: float, rng: np.random.Generator) -> np.ndarray:
-    """Harmonics of one pitch in syllables."""
+    """Return the harmonics of one pitch in syllables."""
     t = np.arange(round(seconds * RATE_HZ)) / RATE_HZ
     tone = sum(np.sin(2 * np.pi * pitch_hz * k * t) / k for k in range(1, 12))
     syllables = 0.55 - 0.45 * np.cos(2 * np.pi * t / SYLLABLE_S + np.pi)
@@ -23,7 +26,7 @@ def buzz(pitch_hz: float, seconds: float, rng: np.random.Generator) -> np.ndarra
 def utterance(
     pitch_hz: float, first_s: float, second_s: float, rng: np.random.Generator
 ) -> np.ndarray:
-    """0.4 s of quiet, speech, 0.3 s of quiet, speech, 0.4 s of quiet."""
+    """Return 0.4 s of quiet, speech, 0.3 s of quiet, speech, 0.4 s of quiet."""
 
     def quiet(seconds: float) -> np.ndarray:
         return (1e-4 * rng.standard_normal(round(seconds * RATE_HZ))).astype(np.float32)
@@ -40,7 +43,7 @@ def utterance(
 
 
 def write_material(folder: Path) -> Path:
-    """Fill a folder with what `turnstream simulate --data` wants."""
+    """Fill a folder with the data that `turnstream simulate --data` reads."""
     rng = np.random.default_rng(0)
     tones = folder / "speech" / "tones"
     tones.mkdir(parents=True)

@@ -1,4 +1,7 @@
-"""What the tests of the network share: small configurations of very different kinds, random weights, and running in chunks."""
+"""Shared by the tests of the network.
+
+It has small and very different configurations, random weights, and functions to run in chunks.
+"""
 
 from __future__ import annotations
 
@@ -61,9 +64,10 @@ CONFIGS = {
 
 
 def random_model(config: ModelConfig, seed: int = 7) -> TurnModel:
-    """A network in evaluation mode whose outputs really depend on its input.
+    """Return a network in evaluation mode whose outputs really depend on its input.
 
-    Weights are twice their usual size, except those of plain RNNs, which would become chaotic: rounding would grow with every frame.
+    Weights are twice their usual size. Plain RNNs keep theirs: they would become chaotic, and
+    rounding errors would grow with every frame.
     """
     with torch.random.fork_rng():
         torch.manual_seed(seed)
@@ -82,14 +86,17 @@ def random_audio(config: ModelConfig, batch: int, steps: int, seed: int = 0) -> 
 
 
 def zero_state(shapes: ShapeTree, batch: int) -> Any:
-    """The state of a layer at the start of a sequence."""
+    """Return the state of a layer at the start of a sequence."""
     if isinstance(shapes, dict):
         return {name: zero_state(child, batch) for name, child in shapes.items()}
     return torch.zeros(batch, *shapes)
 
 
 def chunk_sizes(total: int, longest: int, seed: int = 0) -> dict[str, list[int]]:
-    """Ways to cut a sequence: one by one, odd, longer than `longest` (a window), at random."""
+    """Return ways to cut a sequence of a length.
+
+    They are one by one, an odd size, longer than `longest` (a window), and random sizes.
+    """
     rng = np.random.default_rng(seed)
     return {
         "one by one": [1] * total,
@@ -114,7 +121,10 @@ def in_chunks(
     stride: int = 1,
     forget: Callable[[Any], Any] = lambda state: state,
 ) -> Tensor:
-    """Run a layer over x, (B, T, ...), in chunks of so many output steps; `forget` may spoil the state between chunks."""
+    """Run a layer over x, (B, T, ...), in chunks with the given numbers of output steps.
+
+    `forget` may change the state between chunks.
+    """
     outputs: list[Tensor] = []
     with torch.inference_mode():
         for piece in torch.split(x, [size * stride for size in sizes], dim=1):
@@ -144,11 +154,11 @@ def conversation_in_chunks(
 
 
 def whole_conversation(model: TurnModel, audio: Tensor) -> TurnOutput:
-    """One pass over audio, (B, 2, N)."""
+    """Run the network over audio, (B, 2, N), in one pass."""
     with torch.inference_mode():
         return model(audio, model.init_state(audio.shape[0]))[0]
 
 
 def largest_difference(a: Sequence[Tensor], b: Sequence[Tensor]) -> float:
-    """Over all pairs of tensors."""
+    """Return the largest absolute difference over all pairs of tensors."""
     return max(float((x - y).abs().max()) for x, y in zip(a, b, strict=True))

@@ -1,4 +1,7 @@
-"""The code blocks of the READMEs, and how a test runs them: with smaller numbers, in a folder of its own."""
+"""The code blocks of the READMEs, and how a test runs them.
+
+A test runs them with smaller numbers, in a folder of its own.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,7 @@ import pytest
 import soundfile as sf
 
 ROOT = Path(__file__).parents[1]
-FOLDERS = ("stream", "models", "export", "tests")  # not those that builds and environments leave
+FOLDERS = ("stream", "models", "export", "tests")  # leaves out folders of builds and environments
 PATHS = [
     ROOT / "README.md",
     *(path for folder in FOLDERS for path in sorted((ROOT / folder).rglob("README.md"))),
@@ -45,7 +48,7 @@ SMALLER = {
     "--hours 12 --jobs 2": "--hours 0.03 --lengths 30 40 --no-synthetic",
     "--out simulated": "--out simulated --settings training.json",
     "--out crossed --jobs 2": "--out crossed --settings training.json",
-    " --robustness": "",  # their own tests run these
+    " --robustness": "",  # these have their own tests
     " --baselines": "",
 }
 NO_TEACHER = [
@@ -65,7 +68,7 @@ class Block:
 
     @property
     def commands(self) -> list[str]:
-        """The commands of a shell block; a backslash joins lines."""
+        """Return the commands of a shell block; a backslash joins lines."""
         assert self.language == "sh"
         return self.code.replace("\\\n", " ").strip().splitlines()
 
@@ -79,7 +82,7 @@ TESTED: list[Block] = []
 
 
 def runs(readme: str, start: str) -> Callable[[Any], Any]:
-    """Give a test, as `block`, the one block of a README that has a line that begins so."""
+    """Give a test, as `block`, the one block of a README with a line that begins so."""
     (block,) = (
         block
         for block in BLOCKS
@@ -105,7 +108,7 @@ def run(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
 
 
 def smaller(command: str) -> str:
-    """The command with less to do."""
+    """Return the command with smaller numbers."""
     for full, less in SMALLER.items():
         command = re.sub(full, less, command)
     return command
@@ -118,7 +121,7 @@ def run_all(steps: list[str], folder: Path) -> None:
 
 
 def write_call(folder: Path, rate_hz: int = 8000) -> None:
-    """Two seconds of noise, stereo."""
+    """Write two seconds of noise, stereo."""
     sf.write(
         folder / "call.wav",
         0.05 * np.random.default_rng(0).standard_normal((2 * rate_hz, 2)),
@@ -127,7 +130,7 @@ def write_call(folder: Path, rate_hz: int = 8000) -> None:
 
 
 def after_install(block: Block) -> list[str]:
-    """The commands after the one that installs extras which exist."""
+    """Return the commands after the one that installs the extras; check that they exist."""
     install, *steps = block.commands
     extras = re.fullmatch(r"pip install -c constraints.txt '.\[([a-z,]+)\]'", install)
     assert extras

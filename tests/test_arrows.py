@@ -1,4 +1,8 @@
-"""Imports run one way: the runtime is the ground floor, research stands on it, export on both; and folders import each other in no circle."""
+"""Imports between the source folders run one way.
+
+The runtime is the ground floor, research stands on it, and export stands on both. There is no
+circle of folders.
+"""
 
 from __future__ import annotations
 
@@ -16,20 +20,25 @@ FLOORS = {
     "export": 2,
     "_toplevel": 3,
 }  # a folder may import from its own floor and from lower ones
-Arrows = dict[
-    str, dict[str, set[str]]
-]  # importing folder: imported folder: modules of the first that do it
+# Importing folder: imported folder: modules of the first that do it
+Arrows = dict[str, dict[str, set[str]]]
 
 
 def module_of(path: Path, root: Path) -> str:
-    """Its name in the installed package, `stream.ring`; what lies in `_toplevel` is installed one floor above."""
+    """Return the module's name in the installed package, such as `stream.ring`.
+
+    Files of `_toplevel` are installed one level above.
+    """
     parts = path.relative_to(root).with_suffix("").parts
     parts = parts[1:] if parts[:2] == ("stream", "_toplevel") else parts
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
 def imports(path: Path, package: str) -> Iterator[str]:
-    """Every module, or name in one, that a file imports of ours; those inside functions too."""
+    """Return every module of this project that a file imports, or name in one.
+
+    Imports inside functions count, too.
+    """
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.ImportFrom):
             above = package.split(".")
@@ -47,7 +56,7 @@ def imports(path: Path, package: str) -> Iterator[str]:
 
 
 def arrows(root: Path) -> Arrows:
-    """Which folder imports which other."""
+    """Return which folder imports which other folder, and the modules that do."""
     paths = {
         module_of(path, root): path for floor in FLOORS for path in (root / floor).rglob("*.py")
     }
@@ -79,7 +88,7 @@ def rising(found: Arrows) -> list[str]:
 
 
 def circle(found: Mapping[str, Mapping[str, object]]) -> list[str]:
-    """The folders of a circle, the first one last again; empty if there is none."""
+    """Return the folders of a circle, the first one again at the end; empty without a circle."""
     try:
         TopologicalSorter(found).prepare()
     except CycleError as error:

@@ -1,4 +1,7 @@
-"""The command line as a whole: it starts quickly, lists its commands, and turns every expected failure into one line."""
+"""The command line as a whole.
+
+It starts quickly, lists its commands, and turns every expected failure into one line.
+"""
 
 from __future__ import annotations
 
@@ -33,9 +36,12 @@ def python(code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def without(package: str, arguments: Sequence[str]) -> subprocess.CompletedProcess[str]:
-    """Run the command line in a Python in which a package is not installed."""
+    """Run the command line in a Python that lacks one package."""
     return python(
-        f"import sys; sys.modules[{package!r}] = None; from turnstream.cli import main; sys.exit(main(sys.argv[1:]))",
+        (
+            f"import sys; sys.modules[{package!r}] = None; from turnstream.cli import main; "
+            "sys.exit(main(sys.argv[1:]))"
+        ),
         *arguments,
     )
 
@@ -116,27 +122,27 @@ def test_python_m_turnstream_is_the_command_line() -> None:
         check=False,
     )
     assert (finished.returncode, finished.stdout) == (2, "")
-    assert (
-        finished.stderr
-        == "turnstream info: error: expected an ONNX model file, got 'none.onnx', which is not a file\n"
+    assert finished.stderr == (
+        "turnstream info: error: expected an ONNX model file, got 'none.onnx', which is not a "
+        "file\n"
     )
 
 
 def test_training_without_torch_names_the_extra(tmp_path: Path) -> None:
     finished = without("torch", ["export", str(tmp_path), str(tmp_path / "out.onnx")])
     assert finished.returncode == 2
-    assert (
-        finished.stderr
-        == "turnstream export: error: torch is not installed; it comes with: pip install 'turnstream[train]'\n"
+    assert finished.stderr == (
+        "turnstream export: error: torch is not installed; it comes with: pip install "
+        "'turnstream[train]'\n"
     )
 
 
 def test_a_picture_without_matplotlib_names_the_extra(tmp_path: Path) -> None:
     finished = without("matplotlib", ["predict", "none.wav", "--plot", str(tmp_path / "p.png")])
     assert finished.returncode == 2
-    assert (
-        finished.stderr
-        == "turnstream predict: error: matplotlib is not installed; it comes with: pip install 'turnstream[plot]'\n"
+    assert finished.stderr == (
+        "turnstream predict: error: matplotlib is not installed; it comes with: pip install "
+        "'turnstream[plot]'\n"
     )
 
 
@@ -157,9 +163,9 @@ def test_help_needs_no_torch() -> None:
 def test_simulating_without_the_extra_names_it() -> None:
     finished = without("tqdm", ["simulate", "--help"])
     assert finished.returncode == 2
-    assert (
-        finished.stderr
-        == "turnstream simulate: error: tqdm is not installed; it comes with: pip install 'turnstream[train]'\n"
+    assert finished.stderr == (
+        "turnstream simulate: error: tqdm is not installed; it comes with: pip install "
+        "'turnstream[train]'\n"
     )
 
 

@@ -1,4 +1,4 @@
-"""What is public, what a runtime path may import, and what happens when a source folder is imported by its own name."""
+"""Public names, what a runtime path may import, and a source folder imported by its own name."""
 
 from __future__ import annotations
 
@@ -53,7 +53,10 @@ asyncio.run(talk())
 COMMAND = """
 from turnstream.cli import main
 try:
-    code = main([sys.argv[1] if word == "MODEL" else sys.argv[2] if word == "FILE" else word for word in {words!r}])
+    code = main([
+        sys.argv[1] if word == "MODEL" else sys.argv[2] if word == "FILE" else word
+        for word in {words!r}
+    ])
 except SystemExit as end:
     code = end.code
 assert code == 0, code
@@ -61,7 +64,9 @@ assert code == 0, code
 PATHS = {
     "TurnPredictor": PREDICTOR,
     "Server and AsyncClient": SERVER,
-    "every public name": "import turnstream\nassert all(getattr(turnstream, name) for name in turnstream.__all__)",
+    "every public name": (
+        "import turnstream\nassert all(getattr(turnstream, name) for name in turnstream.__all__)"
+    ),
     "predict": COMMAND.format(words=["predict", "FILE", "--model", "MODEL"]),
     "listen": COMMAND.format(words=["listen", "--raw", "pcm_s16le", "--plain", "--model", "MODEL"]),
     "info": COMMAND.format(words=["info", "--model", "MODEL"]),
@@ -78,7 +83,10 @@ def test_no_runtime_path_imports_what_only_training_needs(
 ) -> None:
     audio = tmp_path / "call.wav"
     soundfile.write(audio, np.zeros((3200, 2), np.int16), 16000)
-    code = f"import sys\n{PATHS[name]}\nprint('imported:', *(m for m in {TRAINING!r} if m in sys.modules), file=sys.stderr)"
+    code = (
+        f"import sys\n{PATHS[name]}\n"
+        f"print('imported:', *(m for m in {TRAINING!r} if m in sys.modules), file=sys.stderr)"
+    )
     command = [sys.executable, "-c", code, str(tiny_model_path), str(audio)]
     finished = subprocess.run(
         command, input=bytes(12800), capture_output=True, check=False, cwd=tmp_path
@@ -87,7 +95,10 @@ def test_no_runtime_path_imports_what_only_training_needs(
 
 
 def test_importing_turnstream_imports_next_to_nothing() -> None:
-    code = "import sys; before = set(sys.modules); import turnstream; print(*sorted(m for m in set(sys.modules) - before if m.startswith('turnstream')))"
+    code = (
+        "import sys; before = set(sys.modules); import turnstream; "
+        "print(*sorted(m for m in set(sys.modules) - before if m.startswith('turnstream')))"
+    )
     finished = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )
@@ -121,7 +132,7 @@ def test_every_public_name_is_importable(name: str) -> None:
 
 
 def imported_for_type_checkers() -> dict[str, str]:
-    """Name: module, of the block that only type checkers read."""
+    """Return name: module for the block that only type checkers read."""
     (block,) = [node for node in PUBLIC.body if isinstance(node, ast.If)]
     return {
         alias.name: node.module or ""
@@ -179,9 +190,9 @@ def test_a_source_folder_under_its_own_name_is_refused_with_the_right_one(folder
     )
     assert finished.returncode == 1
     last = finished.stderr.splitlines()[-1]
-    assert (
-        last
-        == f"ImportError: this folder is installed as turnstream.{folder}, but was imported as '{folder}'; run `pip install .` and `import turnstream`"
+    assert last == (
+        f"ImportError: this folder is installed as turnstream.{folder}, but was imported as "
+        f"'{folder}'; run `pip install .` and `import turnstream`"
     )
 
 

@@ -1,4 +1,7 @@
-"""What an editable install hides: that everything on disk is listed for the wheel, and everything pinned that is asked for."""
+"""What an editable install hides.
+
+Everything on disk must be listed for the wheel, and every requirement must be pinned.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,7 @@ ROOTS = ("stream", "models", "export")
 
 
 def folder_of(package: str) -> Path:
-    """Where a package's files are, by the longest entry of package-dir that fits."""
+    """Return where a package's files are, by the longest entry of package-dir that fits."""
     known = max(
         (name for name in FOLDER_OF if package == name or package.startswith(name + ".")), key=len
     )
@@ -32,7 +35,7 @@ def folder_of(package: str) -> Path:
 
 
 def folders_on_disk() -> set[Path]:
-    """Every folder that is a package of ours."""
+    """Return every folder that is a package of this project."""
     return {init.parent for root in ROOTS for init in (ROOT / root).rglob("__init__.py")}
 
 
@@ -126,7 +129,7 @@ def test_the_command_lines_table_of_extras_names_extras_that_bring_the_package()
     package_of = {
         "sklearn": "scikit-learn",
         "umap": "umap-learn",
-    }  # whose modules have another name
+    }  # packages whose modules have another name
     for module, extra in _EXTRA_OF.items():
         assert requirement_name(package_of.get(module, module)) in {
             requirement_name(r) for r in PROJECT["project"]["optional-dependencies"][extra]

@@ -1,4 +1,4 @@
-"""Every command and code block of the READMEs runs as it stands, but for smaller numbers and a free port."""
+"""Every command and code block of the READMEs runs, with smaller numbers and a free port."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_every_command_in_the_text_has_these_options(readme: str):
 
 
 def options_of(name: str, rest: list[str]) -> set[str]:
-    """The options of a command, or of its subcommand."""
+    """Return the options of a command or of its subcommand."""
     parser = argparse.ArgumentParser()
     module: Any = importlib.import_module(cli.COMMANDS[name][0])
     module.add_arguments(parser)
@@ -139,7 +139,7 @@ def test_snapshot_block_moves_a_conversation(block: Block, tmp_path: Path):
 
 @contextlib.contextmanager
 def running_server(command: str = "turnstream serve", folder: Path | None = None) -> Iterator[str]:
-    """`turnstream serve` on a free port, which it gives."""
+    """Run `turnstream serve` on a free port, and yield the port."""
     arguments = [*shlex.split(command), "--port", "0", "--quiet"]
     server = subprocess.Popen(
         [sys.executable, "-m", *arguments], cwd=folder, stdout=subprocess.PIPE, text=True
@@ -210,7 +210,11 @@ async def test_javascript_block_hears_turns_end(block: Block, tmp_path: Path):
     with running_server() as port:
         async with open_tab(microphone=Path(f"{tmp_path / 'user.wav'}%noloop")) as tab:
             await tab.go(f"http://127.0.0.1:{port}/")
-            started = f"(async () => {{ window.said = []; {code.replace('8765', port).replace('console.log(', 'said.push([')} return true; }})()"
+            started = (
+                "(async () => { window.said = []; "
+                f"{code.replace('8765', port).replace('console.log(', 'said.push([')} "
+                "return true; })()"
+            )
             assert await tab.value(
                 started.replace("time_s, probability));", "time_s, probability]));")
             )
@@ -312,9 +316,8 @@ def test_teacher_commands_lead_from_utterances_and_calls_to_a_report(
     shutil.copytree(material_folder, tmp_path / "data")
     listing = tmp_path / "data" / "speech" / "tones" / "manifest.csv"
     header, *clips = listing.read_text().splitlines()
-    listing.write_text(
-        "\n".join([header, *clips[::5]])
-    )  # one or two of each speaker; every kind of clip
+    # One or two of each speaker; every kind of clip
+    listing.write_text("\n".join([header, *clips[::5]]))
     shutil.copy(bundled_sample(), tmp_path)
     parts = {
         "reason": (8.5, 20.0),
@@ -371,7 +374,10 @@ def test_pretraining_commands_lead_from_dialogues_to_a_network(block: Block, sma
 
 @pytest.fixture(scope="module")
 def small_run(tmp_path_factory: pytest.TempPathFactory, material_folder: Path) -> Path:
-    """A folder with simulated dialogues, a network trained on them, and two of them as calls."""
+    """A folder with simulated dialogues and a network trained on them.
+
+    Two of the dialogues are copied as calls.
+    """
     folder = tmp_path_factory.mktemp("run")
     shutil.copytree(material_folder, folder / "data")
     (block,) = (

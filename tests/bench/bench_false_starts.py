@@ -230,7 +230,9 @@ def main() -> None:
     parser.add_argument("--model", type=Path, help="ONNX model (default: the bundled one)")
     parser.add_argument("--policy", choices=PRESETS, default="balanced")
     parser.add_argument("--calls", type=Path, metavar="MANIFEST", help="manifest of recorded calls")
-    parser.add_argument("--seconds", type=float, default=30.0, help="of each noise (default 30)")
+    parser.add_argument(
+        "--seconds", type=float, default=30.0, help="length of each noise in s (default: 30)"
+    )
     args = parser.parse_args()
     engine, preset = Engine(args.model), PRESETS[args.policy]
     rules = (replace(preset, min_level_dbfs=SILENCE_DBFS, speech_range_db=-SILENCE_DBFS), preset)

@@ -46,9 +46,9 @@ def main() -> int:
         nargs="*",
         metavar="NAME",
         choices=[[], *names],
-        help=f"only these: {', '.join(names)}",
+        help=f"run only these faults: {', '.join(names)}",
     )
-    parser.add_argument("--quick", action="store_true", help="a tenth of everything, or less")
+    parser.add_argument("--quick", action="store_true", help="a tenth of the repetitions, or fewer")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     print(machine())

@@ -99,7 +99,7 @@ def measure(server: Served, fleet: Fleet, seconds: float) -> Row:
 
 
 def steps(first: int, find_knee: bool) -> list[int]:
-    """Yield the number of sessions of each measurement."""
+    """Return the number of sessions of each measurement."""
     counts = [first]
     while find_knee and counts[-1] * GROWTH <= MAX_SESSIONS:
         counts.append(round(counts[-1] * GROWTH))
@@ -111,17 +111,22 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "--sessions", type=int, default=50, help="with --find-knee, of the first measurement"
+        "--sessions",
+        type=int,
+        default=50,
+        help="sessions (with --find-knee: of the first row; default: 50)",
     )
-    parser.add_argument("--seconds", type=float, default=10.0, help="of each measurement")
+    parser.add_argument(
+        "--seconds", type=float, default=10.0, help="length of each measurement in s (default: 10)"
+    )
     parser.add_argument("--chunk-ms", type=int, default=20)
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--find-knee", action="store_true")
     parser.add_argument(
-        "--admit-all", action="store_true", help="let the server refuse nobody because it is busy"
+        "--admit-all", action="store_true", help="switch off the server's refusals under load"
     )
     parser.add_argument("--model", type=Path, help="ONNX model (default: the bundled one)")
-    parser.add_argument("--quick", action="store_true", help="20 sessions, 3 s")
+    parser.add_argument("--quick", action="store_true", help="a short run: 20 sessions, 3 s")
     options = parser.parse_args()
     if options.quick:
         options.sessions, options.seconds = 20, 3.0

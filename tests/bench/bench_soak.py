@@ -124,7 +124,9 @@ def main() -> None:
     )
     parser.add_argument("--minutes", type=float, default=30.0)
     parser.add_argument("--sessions", type=int, default=60)
-    parser.add_argument("--quick", action="store_true", help="20 s, a row every 2 s")
+    parser.add_argument(
+        "--quick", action="store_true", help="a short run of 20 s, with a row every 2 s"
+    )
     parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.serve:

@@ -15,6 +15,7 @@ from served import Served
 
 from turnstream.stream.engine import Engine
 
+# With these options a server refuses nobody
 ROOMY = (
     "--max-sessions",
     "2000",
@@ -24,7 +25,7 @@ ROOMY = (
     "1000",
     "--max-lag-s",
     "1000",
-)  # with these options a server refuses nobody
+)
 PLACES = 25  # positions in the conversation at which sessions start
 SESSION_CHUNKS = 30  # of 100 ms
 

@@ -120,9 +120,8 @@ def _misbehave_often(port: int, count: int, seed: int, ends: Queue[Counter[str]]
     strangers = [socket.create_connection(("127.0.0.1", port)) for _ in range(STRANGERS)]
     for number in range(count):
         with suppress(OSError):
-            strangers[number % STRANGERS // 2].send(
-                opening()[number // STRANGERS :][:1]
-            )  # half of them send a byte now and then, half nothing
+            # Half of them send a byte now and then, half nothing
+            strangers[number % STRANGERS // 2].send(opening()[number // STRANGERS :][:1])
         try:
             counts[misbehave(port, KINDS[number % len(KINDS)], rng)] += 1
         except TimeoutError:

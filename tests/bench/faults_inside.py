@@ -22,9 +22,8 @@ def worker_killed(material: Material) -> Fault:
         for at in range(10):
             for place, stream in enumerate(streams):
                 stream.send(material.chunk(place % PLACES, at))
-        victim = max(
-            server.processes[1:], key=lambda process: process.memory_info().rss
-        )  # a worker, not a helper process
+        # Workers only, no helper processes
+        victim = max(server.processes[1:], key=lambda process: process.memory_info().rss)
         victim.kill()
         victim.wait()
         back_s = material.wait_until_served(server.port)

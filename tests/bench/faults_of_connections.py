@@ -15,12 +15,13 @@ from live_clients import SAY_CLOSE, framed, opening
 from raw_stream import RawStream, RefusedError
 from served import served
 
+# Sends live; reads a byte a second
 KINDS_OF_SLOW = [
     (False, False),
     (False, True),
     (True, False),
     (True, True),
-]  # sends live; reads a byte a second
+]
 KILLED_RESUME_S = 3.0  # how long the server of `kills` keeps a session whose client was lost
 FORGOTTEN_S = 60.0  # time until all of them must be gone
 SLOW_LIMIT_S = 90.0  # the kernel buffers 15 s of live messages before the server notices

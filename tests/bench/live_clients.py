@@ -350,9 +350,8 @@ class Fleet:
             self.refused[status] = self.refused.get(status, 0) + 1
             self._end(client)
             return
-        phase = (
-            self._opened * 0.618034 % 1
-        )  # the golden ratio: evenly spread, however many there are
+        # The golden ratio: evenly spread, however many there are
+        phase = self._opened * 0.618034 % 1
         heapq.heappush(
             self._due, (now_s + client.chunks.samples / RATE_HZ * (1 + phase), id(client), client)
         )

@@ -27,7 +27,7 @@ Export = Callable[[str, str], Any]
 
 @pytest.fixture
 def checkpoint(exported: Export, tmp_path: Path) -> Path:
-    """The tiny network on disk."""
+    """The tiny network as a checkpoint folder."""
     save_checkpoint(exported("tiny", "pcm").model, tmp_path / "checkpoint")
     return tmp_path / "checkpoint"
 
@@ -126,7 +126,8 @@ def test_a_missing_checkpoint_is_one_line_and_exit_code_2(
     assert main(["export", str(tmp_path), str(tmp_path / "model.onnx")]) == 2
     error = capsys.readouterr().err
     assert error.startswith(
-        "turnstream export: error: expected a checkpoint folder with config.json and model.safetensors, got "
+        "turnstream export: error: expected a checkpoint folder with config.json and "
+        "model.safetensors, got "
     )
     assert error.count("\n") == 1
     with pytest.raises(ConfigError):

@@ -15,7 +15,7 @@ ROWS, WIDTH = 4, 3
 
 
 def graph(nodes: list[onnx.NodeProto], constants: dict[str, np.ndarray]) -> onnx.ModelProto:
-    """A model from x (batch, 2, ROWS, WIDTH) to y, whose shape is inferred."""
+    """Return a model from x (batch, 2, ROWS, WIDTH) to y, whose shape is inferred."""
     x = helper.make_tensor_value_info("x", TensorProto.FLOAT, ["batch", 2, ROWS, WIDTH])
     y = helper.make_empty_tensor_value_info("y")
     initializers = [numpy_helper.from_array(array, name) for name, array in constants.items()]
@@ -31,7 +31,7 @@ def graph(nodes: list[onnx.NodeProto], constants: dict[str, np.ndarray]) -> onnx
 
 
 def by_rows(last: str = "rows") -> onnx.NodeProto:
-    """Conversations to rows, one per speaker."""
+    """Return the node that reshapes conversations to rows, one per speaker."""
     return helper.make_node("Reshape", ["x", "to_rows"], [last])
 
 
@@ -164,6 +164,9 @@ def test_a_dimension_that_is_neither_fixed_nor_the_batch_is_refused() -> None:
     proto = graph([by_rows("y")], {"to_rows": integers(-1, WIDTH)})  # 2 * ROWS rows a conversation
     with pytest.raises(
         ExportError,
-        match=r"expected every dimension to be fixed, the batch, or twice the batch, got 24 and 40 for batches of 3 and 5",
+        match=(
+            "expected every dimension to be fixed, the batch, or twice the batch, got 24 and 40 "
+            "for batches of 3 and 5"
+        ),
     ):
         flatten(proto, {"x": np.zeros((1, 2, ROWS, WIDTH), np.float32)})

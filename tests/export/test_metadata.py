@@ -69,7 +69,8 @@ def test_the_times_of_the_projection_are_this_networks() -> None:
 
 
 def test_the_reach_of_the_encoder_is_told_in_frames_and_samples() -> None:
-    # 3 taps of the first layer; a residual block of 3 taps, then one of 2 taps 3 apart: 2 + 2 * 2 + 2 * 3 frames before the newest
+    # The first layer has 3 taps. One residual block has 3 taps, one has 2 taps 3 frames apart:
+    # 2 + 2 * 2 + 2 * 3 frames before the newest.
     assert describe(TurnModel(CONFIGS["tiny"]), "pcm", "m", "1")["receptive_field"] == {
         "frames": 13,
         "samples": 12 * 320 + 640,

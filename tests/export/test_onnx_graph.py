@@ -1,4 +1,4 @@
-"""The exported step against the network, for very different configurations."""
+"""The exported step equals the network, for very different configurations."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def test_flattening_changes_no_number_and_removes_nodes(
     )
     if (
         one.model.config.encoder.dims == 1
-    ):  # over time and frequency there is little that is a plain matrix
+    ):  # a network over time and frequency has few plain matrices
         assert after < before
     x, _ = run_torch(one.model, kind, verification_audio(one.model))
     plain, flat = (

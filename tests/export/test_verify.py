@@ -32,7 +32,7 @@ Export = Callable[[str, str], Any]
 
 
 class Forgetful:
-    """A session that loses part of the state at every step."""
+    """A session that loses a part of the state at every step."""
 
     def __init__(self, graph: bytes, entry: StateEntry, speaker_size: int) -> None:
         self._session, self._entry, self._speaker_size = open_session(graph), entry, speaker_size
@@ -48,7 +48,10 @@ def test_a_graph_with_other_weights_is_refused(exported: Export) -> None:
     other = random_model(CONFIGS["tiny"], seed=8)
     with pytest.raises(
         ExportError,
-        match=r"whole against frames: expected differences up to 1e-05, got \d.*; the graph was not written",
+        match=(
+            r"whole against frames: expected differences up to 1e-05, got \d.*; the graph was not "
+            "written"
+        ),
     ):
         verify(exported("tiny", "pcm").graph, other, "pcm")
 
@@ -135,7 +138,10 @@ def test_a_comparison_that_could_not_see_a_lost_state_is_refused(
     monkeypatch.setattr(verify_module, "run_frames", remembers_everything)
     with pytest.raises(
         ExportError,
-        match=f"losing the {named} changes the output by only .*; a comparison that cannot fail proves nothing",
+        match=(
+            f"losing the {named} changes the output by only .*; a comparison that cannot fail "
+            "proves nothing"
+        ),
     ):
         verify(one.graph, one.model, "pcm")
 
@@ -164,7 +170,7 @@ def test_large_cells_are_compared_relative_to_their_size(exported: Export) -> No
         for name, bias in layer.cell.named_parameters():
             if name.startswith("bias_ih"):
                 bias.data.view(4, -1)[:2] = (
-                    9.0  # input and forget gates stay open: what comes in adds up
+                    9.0  # input and forget gates stay open, so the input adds up
                 )
                 bias.data.view(4, -1)[2] = 3.0
     _, expected = run_torch(model, "pcm", verification_audio(model))

@@ -1,4 +1,4 @@
-"""The bundled model gives the golden outputs, by the runtime and by the example for other languages."""
+"""The bundled model gives the golden outputs, in the runtime and in the example code."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""A small corpus: bursts of noise where people would speak, with their activity, in a manifest. And what a teacher said of a few utterances."""
+"""A small corpus in a manifest, and what a fake teacher extracted from a few utterances.
+
+In the corpus, bursts of noise stand for speech, and the activity is known.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +28,7 @@ SECONDS = 9.0
 
 
 def turns(frames: int, rng: np.random.Generator) -> np.ndarray:
-    """Two speakers who mostly alternate, (2, T) bool."""
+    """Return the activity of two speakers who mostly alternate, (2, T) bool."""
     active = np.zeros((2, frames), bool)
     start, speaker = 0, int(rng.integers(2))
     while start < frames:
@@ -70,7 +73,7 @@ def dialogues(manifest: Path) -> list[Dialogue]:
 
 @pytest.fixture(scope="session")
 def speech_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two sets of utterances to ask a teacher about."""
+    """A folder with two sets of utterances for a teacher."""
     return write_speech(tmp_path_factory.mktemp("speech"))
 
 
@@ -81,7 +84,7 @@ def speech_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def speech_sets(speech_folder: Path, speech_cache: Path) -> list[Path]:
-    """The same, decoded."""
+    """The two sets, decoded."""
     return decode_speech(speech_folder, speech_cache)
 
 
@@ -94,7 +97,7 @@ def pool(speech_sets: list[Path]) -> UtterancePool:
 def taught(
     speech_sets: list[Path], pool: UtterancePool, tmp_path_factory: pytest.TempPathFactory
 ) -> Extraction:
-    """All that the fake teacher says of them."""
+    """All that the fake teacher extracted from the two sets."""
     folder = tmp_path_factory.mktemp("teacher")
     with patch.object(extraction, "WhisperEncoder", FakeEncoder):
         extraction.extract(folder, speech_sets, components=6)
@@ -103,7 +106,7 @@ def taught(
 
 @pytest.fixture(scope="session")
 def linear_teacher(pool: UtterancePool, tmp_path_factory: pytest.TempPathFactory) -> Extraction:
-    """What a teacher says that a small network can learn."""
+    """A teacher's extraction that a small network can learn."""
     return plant_linear_teacher(pool, tmp_path_factory.mktemp("linear") / "teacher")
 
 

@@ -1,4 +1,7 @@
-"""A teacher that says linear read-outs of the spectrum, so that a small network can learn all that it says, and a distillation of it."""
+"""A teacher that gives linear read-outs of the spectrum, and a distillation of it.
+
+A small network can learn all that it gives.
+"""
 
 from __future__ import annotations
 
@@ -45,7 +48,7 @@ CPU = Hardware(accelerator="cpu")
 def spectra(
     pool: UtterancePool, utterance: Utterance, level_db: float = -26.0
 ) -> NDArray[np.float32]:
-    """Four linear read-outs of the clip's log-mel frames at one loudness, (T, 4)."""
+    """Return four linear read-outs of the clip's log-mel frames at one loudness, (T, 4)."""
     clip = pool.audio(utterance) * np.float32(10 ** ((level_db - utterance.level_db) / 20))
     clip = np.pad(clip, (0, -len(clip) % FRAME_SAMPLES))
     layer = LogMel(TINY.features)
@@ -58,7 +61,7 @@ def spectra(
 
 
 def plant_linear_teacher(pool: UtterancePool, folder: Path) -> Extraction:
-    """What it says of a pool."""
+    """Write the teacher's extraction of a pool."""
     every = np.concatenate([spectra(pool, one) for one in pool.utterances])
     mean, deviation = every.mean(axis=0), every.std(axis=0)
 
@@ -74,7 +77,8 @@ def plant_linear_teacher(pool: UtterancePool, folder: Path) -> Extraction:
         places += [(one.index, int(dip), DIP) for dip in one.dips[:2]] + [
             (one.index, one.onset + 9000, CUT)
         ]
-    # What is said of a place is the mean of the last frames before it, thrice, as the embeddings are three means.
+    # An embedding is three means. Here all three are the mean of the last frames before the
+    # place.
     lasts = [
         slice(place // FRAME_SAMPLES - HEARD_FRAMES, place // FRAME_SAMPLES)
         for _, place, _ in places
@@ -97,7 +101,7 @@ def plant_linear_teacher(pool: UtterancePool, folder: Path) -> Extraction:
 
 @contextmanager
 def without_noise() -> Iterator[None]:
-    """No noise and no equalisation, so that a few steps are enough."""
+    """Switch off noise and equalisation, so that a few steps are enough."""
     with pytest.MonkeyPatch.context() as patched:
         for name in ("NOISE_SHARE", "GATED_SHARE", "EQUALISED_SHARE", "BAND_SHARE", "WARP"):
             patched.setattr(speech_stream, name, 0.0)

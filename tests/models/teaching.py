@@ -1,4 +1,8 @@
-"""A teacher for tests: a few buzzing speakers, calls between them, an encoder that needs no weights, and extractions whose every value is chosen."""
+"""A teacher for tests.
+
+It has a few buzzing speakers, calls between them, an encoder without weights, and extractions
+with chosen values.
+"""
 
 from __future__ import annotations
 
@@ -33,9 +37,9 @@ Place = tuple[int, int, int]  # clip, sample, kind
 
 
 class FakeEncoder:
-    """Stands in for WhisperEncoder: the levels of six bands in each frame of 20 ms."""
+    """In place of WhisperEncoder: the levels of six bands in each frame of 20 ms."""
 
-    asked = 0  # clips, by all encoders
+    asked = 0  # clips processed by all encoders
 
     def __init__(
         self, folder: Path | None = None, *, cache: Path | None = None, threads: int = 1
@@ -48,7 +52,7 @@ class FakeEncoder:
 
 
 def band_levels(clip: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Logarithm of the power in each band, (ceil(N / 320), 6)."""
+    """Return the logarithm of the power in each band, (ceil(N / 320), 6)."""
     frames = -(-len(clip) // FRAME_SAMPLES)
     framed = np.pad(clip, (0, frames * FRAME_SAMPLES - len(clip))).reshape(frames, FRAME_SAMPLES)
     power = np.abs(np.fft.rfft(framed, axis=1)) ** 2 / FRAME_SAMPLES
@@ -61,7 +65,7 @@ def band_levels(clip: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def speakers(learned: int = 5, kept: int = 2) -> list[str]:
-    """Names of speakers to learn from, and of some that are kept for validation."""
+    """Return names of training speakers, and of some validation speakers."""
     names = [f"voice_{number}" for number in range(200)]
     of_split = [
         [name for name in names if is_validation_speaker(name) == validation]
@@ -71,7 +75,7 @@ def speakers(learned: int = 5, kept: int = 2) -> list[str]:
 
 
 def write_speech(folder: Path) -> Path:
-    """Fill a folder with what `turnstream pretrain teacher --data` wants."""
+    """Fill a folder with the data that `turnstream pretrain teacher --data` reads."""
     rng = np.random.default_rng(0)
     for name, clips in SETS.items():
         (folder / "speech" / name).mkdir(parents=True)
@@ -91,7 +95,10 @@ def write_speech(folder: Path) -> Path:
 
 
 def write_calls(folder: Path, calls: int = 4, turns: int = 16) -> list[Dialogue]:
-    """Calls of two buzzing speakers. Whoever gives the floor away whistles at the end of the turn; whoever resumes does not."""
+    """Write calls of two buzzing speakers.
+
+    A speaker who yields the floor whistles at the end of the turn. A speaker who resumes does not.
+    """
     folder.mkdir(parents=True)
     found: list[Dialogue] = []
     for number in range(calls):
@@ -134,14 +141,15 @@ def plant(
     places: Sequence[Place],
     embeddings: NDArray[np.float16] | None = None,
 ) -> Extraction:
-    """An extraction of a pool with chosen values.
+    """Write an extraction of a pool with chosen values.
 
     Args:
-        folder: to be made.
+        folder: the folder to create.
         pool: the utterances.
-        values: components of a clip's frames as int8, (frames, K), given the clip and its number of frames.
-        places: the places that were asked about.
-        embeddings: of them, (P, WINDOWS * channels); random unless given.
+        values: returns the components of a clip's frames as int8, (frames, K), for a clip and its
+            number of frames.
+        places: the places that the teacher was asked about.
+        embeddings: embeddings of the places, (P, WINDOWS * channels); random if not given.
     """
     folder.mkdir(parents=True)
     frames = [values(one, clip_frames(pool.samples(one))) for one in pool.utterances]

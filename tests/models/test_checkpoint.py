@@ -38,7 +38,10 @@ def test_a_missing_file_is_named(file: str, tmp_path: Path) -> None:
     (tmp_path / file).unlink()
     with pytest.raises(
         ConfigError,
-        match=rf"expected a checkpoint folder with config.json and model.safetensors, got .* without {file}",
+        match=(
+            "expected a checkpoint folder with config.json and model.safetensors, got .* "
+            f"without {file}"
+        ),
     ):
         load_checkpoint(tmp_path)
 

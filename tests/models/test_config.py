@@ -21,7 +21,7 @@ from ..networks import CONFIGS
 
 
 def forgetful(**changes: Any) -> ModelConfig:
-    """Nothing in it looks back, but for the changes."""
+    """Return a configuration without memory, except for the changes."""
     parts = {
         "features": FeatureConfig(mel_bins=16, window_samples=320),
         "encoder": EncoderConfig(first_kernel=2, stride=2, stacks=(StackConfig((1,), (4,)),)),

@@ -28,9 +28,8 @@ def noise(samples: int) -> Tensor:
 
 def chirp(samples: int) -> Tensor:
     t = torch.arange(samples, dtype=torch.float64) / samples
-    return (
-        (0.5 * torch.sin(2 * torch.pi * 0.2 * samples * t * t)).float().repeat(2, 1)
-    )  # from 0 Hz to 0.4 of the sample rate
+    # A sweep from 0 Hz to 0.4 of the sample rate.
+    return (0.5 * torch.sin(2 * torch.pi * 0.2 * samples * t * t)).float().repeat(2, 1)
 
 
 @pytest.mark.parametrize("signal", [noise, chirp])
@@ -50,14 +49,14 @@ def test_features_are_the_logarithm_of_torchaudios_mel_spectrogram(
         n_mels=config.mel_bins,
         center=False,
     )
+    # (B, T, M)
     power = spectrogram(F.pad(audio, (config.window_samples - config.hop_samples, 0))).transpose(
         1, 2
-    )  # (B, T, M)
+    )
     expected = (torch.log(power + config.log_floor) - LOG_MEAN) * LOG_SCALE
     assert mel.shape == (2, 40, config.mel_bins)
-    torch.testing.assert_close(
-        mel, expected, atol=5e-4, rtol=0
-    )  # 0.01 dB: float32 beside a tone 60 dB louder
+    # 0.01 dB is float32's precision beside a tone that is 60 dB louder.
+    torch.testing.assert_close(mel, expected, atol=5e-4, rtol=0)
 
 
 @pytest.mark.parametrize("config", CONFIGS, ids=IDS)

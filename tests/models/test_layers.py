@@ -20,9 +20,8 @@ def test_causal_conv1d_equals_torch_conv1d_with_left_padding(
     conv = CausalConv1d(3, 4, kernel_size, dilation, stride)
     x = torch.randn(2, steps * stride, 3)
     y, _ = conv(x, zero_state(conv.state_shapes(), 2))
-    left = (
-        (kernel_size - 1) * dilation + 1 - stride
-    )  # below 0: a stride longer than the kernel's span skips inputs
+    # Negative if the stride is longer than the kernel's span, because inputs are skipped.
+    left = (kernel_size - 1) * dilation + 1 - stride
     weight = conv.linear.weight.reshape(4, kernel_size, 3).transpose(1, 2)
     expected = F.conv1d(
         F.pad(x.transpose(1, 2), (left, 0)), weight, conv.linear.bias, stride, dilation=dilation

@@ -38,6 +38,9 @@ def test_torch_is_needed_where_the_docstring_says_so() -> None:
         name for name in modules - WITH_TORCH if not name.startswith("latents.")
     } | OF_LATENTS
     names = [f"turnstream.models.{name}" for name in sorted(without)]
-    code = f"import sys, importlib; [importlib.import_module(name) for name in {names!r}]; print('torch' in sys.modules)"
+    code = (
+        f"import sys, importlib; [importlib.import_module(name) for name in {names!r}]; "
+        "print('torch' in sys.modules)"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"

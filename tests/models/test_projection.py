@@ -15,7 +15,7 @@ EDGES_S = ModelConfig().bin_edges_s
 
 
 def random_activity(frames: int, seed: int) -> np.ndarray:
-    """Stretches of speech and silence of all lengths up to a second."""
+    """Return stretches of speech and silence of all lengths up to a second."""
     rng = np.random.default_rng(seed)
     return np.stack(
         [
@@ -26,7 +26,7 @@ def random_activity(frames: int, seed: int) -> np.ndarray:
 
 
 def brute_force_class(activity: np.ndarray, frame: int, frame_rate_hz: float) -> int:
-    """Straight from the definition, one bin at a time."""
+    """Return the class from the definition, one bin at a time."""
     bits = ""
     for speaker in (0, 1):
         for start_s, end_s in zip(EDGES_S, EDGES_S[1:], strict=False):

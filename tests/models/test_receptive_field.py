@@ -90,7 +90,7 @@ def test_one_frame_through_a_network_of_ones_comes_out_where_the_offsets_say(
     heard = run(encoder, x)[0].abs().sum(dim=-1) > 0
     expected = [(step + 1) * config.stride - 1 - place in field.offsets for step in range(steps)]
     assert heard.tolist() == expected
-    assert not any(expected[: place // config.stride])  # never before the frame itself
+    assert not any(expected[: place // config.stride])  # no frame before it changes
 
 
 def test_dilation_leaves_holes_and_a_second_stack_fills_them() -> None:

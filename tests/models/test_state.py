@@ -25,13 +25,14 @@ def test_unpacking_gives_one_row_per_speaker_and_packing_is_its_inverse() -> Non
     tree = unpack_state(packed, SHAPES, layout)
     assert tree["a"].shape == (4, 2, 3)
     assert tree["b"]["empty"].shape == (4, 0, 4)
+    # The end of the second half of conversation 0, speaker 1.
     assert tree["b"]["c"][1].tolist() == [
         17,
         18,
         19,
         20,
         21,
-    ]  # conversation 0, speaker 1: the end of its second half
+    ]
     assert torch.equal(pack_state(tree, layout), packed)
 
 

@@ -17,7 +17,9 @@ from ..networks import (
 )
 
 STEPS = 30
-ROUNDING = 1e-6  # some processors multiply the last rows of a matrix in another order than the first; with the same order the speakers swap bit by bit
+# Some processors multiply the last rows of a matrix in another order than the first rows.
+# With the same order, exchanged speakers give exchanged outputs bit for bit.
+ROUNDING = 1e-6
 NAMES = [*CONFIGS, "default"]
 
 
@@ -191,7 +193,10 @@ def test_a_network_with_memory_in_its_features_alone_takes_no_mel_frames() -> No
     model(torch.zeros(1, 2, 320), model.init_state(1))
     with pytest.raises(
         ConfigError,
-        match=r"expected a kernel > 1 or a recurrent layer to take log-mel frames, got a network whose only memory",
+        match=(
+            "expected a kernel > 1 or a recurrent layer to take log-mel frames, got a network "
+            "whose only memory"
+        ),
     ):
         model.init_mel_state(1)
 

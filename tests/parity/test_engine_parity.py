@@ -1,4 +1,7 @@
-"""The runtime's engine against torch: the same numbers, and proof that the comparison would notice a lost state."""
+"""The runtime's engine gives the same numbers as torch.
+
+Negative controls show that the comparison notices a lost state.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +31,10 @@ def audio(tiny_model: TurnModel) -> Float32:
 
 
 def step_by_step(engine: Engine, audio: Float32, forget: slice | None = None) -> dict[str, Float32]:
-    """Every output (B, T, ...), after losing the same part of both speakers' state at every step."""
+    """Return every output (B, T, ...), step by step.
+
+    Each step may first lose the same part of both speakers' state.
+    """
     state = engine.init_state(len(audio))
     columns: list[StepOutput] = []
     for frame in np.split(audio, audio.shape[2] // engine.metadata.frame_samples, axis=2):

@@ -1,4 +1,7 @@
-"""What a caller of `TurnPredictor` may rely on, bit for bit: any chunking, any interruption, either channel order, any length."""
+"""Guarantees of `TurnPredictor`, bit for bit.
+
+The chunking, interruptions, the order of the channels and the length make no difference.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,7 @@ def engine(tiny_model_path: Path) -> Engine:
 
 
 def bursts(seconds: float, rate_hz: int, seed: int = 0) -> Float32:
-    """Noise that comes and goes on both channels, (N, 2)."""
+    """Return noise that comes and goes on both channels, (N, 2)."""
     rng = np.random.default_rng(seed)
     samples = round(seconds * rate_hz)
     loud = np.repeat(rng.random((samples // (rate_hz // 10) + 1, 2)) < 0.6, rate_hz // 10, axis=0)[
@@ -192,9 +195,8 @@ def test_an_hour_of_audio_keeps_memory_and_state_flat_and_counts_every_frame(
     exported: Callable[[str, str], Any], tmp_path: Path
 ) -> None:
     path = tmp_path / "model.onnx"
-    path.write_bytes(
-        exported("plain_rnn_joined_at_layers_stride_3_odd_window", "pcm").graph
-    )  # 60 ms a step: an hour takes seconds
+    # With 60 ms a step, an hour takes seconds
+    path.write_bytes(exported("plain_rnn_joined_at_layers_stride_3_odd_window", "pcm").graph)
     predictor = TurnPredictor(path)
     minute = bursts(60.0, 16000)
     process = psutil.Process()
@@ -213,5 +215,5 @@ def test_an_hour_of_audio_keeps_memory_and_state_flat_and_counts_every_frame(
     assert last is not None
     assert (last.frame, last.time_s) == (frames - 1, 3600.0)
     assert np.isfinite(last.latent).all()
-    assert max(sizes) - min(sizes) < 100  # numbers with more digits
+    assert max(sizes) - min(sizes) < 100  # later numbers have more digits
     assert np.median(memory[-10:]) - np.median(memory[5:15]) < 2e6  # bytes

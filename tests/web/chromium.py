@@ -1,4 +1,4 @@
-"""A headless Chromium driven over its DevTools protocol: as much of it as the page's tests need."""
+"""A headless Chromium, driven over its DevTools protocol, as far as the page's tests need it."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ OPTIONS = (
 
 
 def find_chromium() -> str | None:
-    """Path of the browser, None without one."""
+    """Return the path of the browser, or None without one."""
     return next((path for name in NAMES if (path := shutil.which(name))), None)
 
 
@@ -42,7 +42,7 @@ class Tab:
     """One page of the browser.
 
     Attributes:
-        complaints: what was written to the console as an error, and what went wrong unheard.
+        complaints: errors written to the console, and uncaught exceptions.
     """
 
     def __init__(self, connection: ClientConnection, session: str) -> None:
@@ -54,7 +54,7 @@ class Tab:
         self._loaded = asyncio.Event()
 
     async def listen(self) -> None:
-        """Take in answers and events, until cancelled."""
+        """Receive answers and events until cancelled."""
         async for wire in self._connection:
             message = json.loads(wire)
             if "id" in message:
@@ -76,7 +76,7 @@ class Tab:
                 self.complaints.append(message["params"]["entry"]["text"])
 
     async def call(self, method: str, **params: Any) -> dict[str, Any]:
-        """One command of the DevTools protocol."""
+        """Send one command of the DevTools protocol; return its answer."""
         number = next(self._numbers)
         self._answers[number] = asyncio.get_running_loop().create_future()
         await self._connection.send(
@@ -96,7 +96,7 @@ class Tab:
             await self._loaded.wait()
 
     async def value(self, expression: str) -> Any:
-        """What an expression, or a promise, gives."""
+        """Return the value of an expression; a promise is awaited."""
         result = await self.call(
             "Runtime.evaluate", expression=expression, awaitPromise=True, returnByValue=True
         )
@@ -104,11 +104,17 @@ class Tab:
         return result["result"].get("value")
 
     async def until(self, expression: str, patience_s: float = PATIENCE_S) -> Any:
-        """The first true value of an expression, looked at with every change of the page."""
+        """Evaluate an expression every 20 ms; return its first true value."""
         watched = f"""new Promise((resolve, reject) => {{
-          const look = () => {{ const value = {expression}; if (value) {{ clearTimeout(timer); clearInterval(looking); resolve(value); }} }};
-          const timer = setTimeout(() => {{ clearInterval(looking); reject(new Error('still not: ' + {json.dumps(expression)}
-            + '; the page says: ' + document.body.innerText.slice(0, 900))); }}, {1000 * patience_s});
+          const look = () => {{
+            const value = {expression};
+            if (value) {{ clearTimeout(timer); clearInterval(looking); resolve(value); }}
+          }};
+          const timer = setTimeout(() => {{
+            clearInterval(looking);
+            reject(new Error('still not: ' + {json.dumps(expression)}
+              + '; the page says: ' + document.body.innerText.slice(0, 900)));
+          }}, {1000 * patience_s});
           const looking = setInterval(look, 20); look();
         }})"""
         return await self.value(watched)
@@ -118,10 +124,12 @@ class Tab:
         return text
 
     async def click(self, selector: str) -> None:
-        """With the mouse, as a user does."""
+        """Click on an element with the mouse, as a user does."""
         box = await self.value(
-            f"(() => {{ const e = document.querySelector({json.dumps(selector)}); e.scrollIntoView({{block: 'center'}});"
-            " const r = e.getBoundingClientRect(); return [r.x + r.width / 2, r.y + r.height / 2]; })()"
+            f"(() => {{ const e = document.querySelector({json.dumps(selector)}); "
+            "e.scrollIntoView({block: 'center'});"
+            " const r = e.getBoundingClientRect(); "
+            "return [r.x + r.width / 2, r.y + r.height / 2]; })()"
         )
         for kind in ("mousePressed", "mouseReleased"):
             await self.call(
@@ -134,7 +142,7 @@ class Tab:
             )
 
     async def press(self, key: str) -> None:
-        """One key: Tab, Enter, Space or an arrow."""
+        """Press one key: Tab, Enter, Space or an arrow."""
         code, text = {
             "Tab": (9, ""),
             "Enter": (13, "\r"),
@@ -170,7 +178,7 @@ class Tab:
         )
 
     async def prefer(self, **features: str) -> None:
-        """Media features, such as color_scheme="dark"."""
+        """Set media features, such as color_scheme="dark"."""
         named = [
             {"name": f"prefers-{name.replace('_', '-')}", "value": value}
             for name, value in features.items()
@@ -178,7 +186,7 @@ class Tab:
         await self.call("Emulation.setEmulatedMedia", features=named)
 
     async def screenshot(self, path: Path, *, whole: bool = True) -> None:
-        """The page as PNG."""
+        """Return the page as PNG."""
         shot = await self.call("Page.captureScreenshot", captureBeyondViewport=whole)
         path.write_bytes(base64.b64decode(shot["data"]))
 
@@ -187,11 +195,11 @@ class Tab:
 async def open_tab(
     *options: str, microphone: Path | None = None, allow: bool = True
 ) -> AsyncIterator[Tab]:
-    """A new browser with one empty page.
+    """Start a new browser with one empty page.
 
     Args:
-        options: more of Chromium's.
-        microphone: a wav that it hears, over and over.
+        options: more command-line options of Chromium.
+        microphone: a wav file that the microphone plays again and again.
         allow: whether the user lets pages use the microphone.
     """
     browser = find_chromium()
@@ -199,7 +207,7 @@ async def open_tab(
     given = [
         *OPTIONS,
         *options,
-        f"--{'use' if allow else 'deny-permission'}-{'fake-ui-for-media-stream' if allow else 'prompts'}",
+        "--use-fake-ui-for-media-stream" if allow else "--deny-permission-prompts",
     ]
     if microphone is not None:
         given.append(f"--use-file-for-fake-audio-capture={microphone}")

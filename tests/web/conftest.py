@@ -33,9 +33,8 @@ def engine() -> Engine:
 
 @pytest.fixture
 async def server(engine: Engine) -> AsyncIterator[Server]:
-    quiet = Limits(
-        ping_interval_s=600.0
-    )  # the relay would answer pings for the page, and say that it has what it has not
+    # The relay would answer pings for the page, and so acknowledge what the page has not received.
+    quiet = Limits(ping_interval_s=600.0)
     async with Server(engine, port=0, limits=quiet) as running:
         yield running
 
@@ -54,7 +53,10 @@ async def tab() -> AsyncIterator[Tab]:
 
 @pytest.fixture(scope="session")
 def recording(tmp_path_factory: pytest.TempPathFactory) -> MakeRecording:
-    """Cut a part out of the bundled call: seconds from and to, channels, and seconds of silence before and after it."""
+    """Cut a recording out of the bundled call.
+
+    It takes start and end in seconds, channels, and the seconds of silence before and after.
+    """
     folder = tmp_path_factory.mktemp("recordings")
     samples, rate_hz = sf.read(bundled_sample(), dtype="int16", always_2d=True)
 

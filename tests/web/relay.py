@@ -1,4 +1,7 @@
-"""A websocket relay between the page and a server, which remembers what the page sent and can cut the wire."""
+"""A websocket relay between the page and a server.
+
+It remembers what the page sent, and can cut the connections.
+"""
 
 from __future__ import annotations
 
@@ -18,12 +21,12 @@ from turnstream.stream.service.server import Server
 
 
 class Relay:
-    """What went through.
+    """The relayed messages.
 
     Attributes:
         url: where the page connects.
         begin: the server's first message of the newest session.
-        sent: what the page sent in it and the server has, in order, each message once.
+        sent: messages that the page sent in this session and the server has, in order, each once.
         connections: how often the page connected.
     """
 
@@ -38,7 +41,7 @@ class Relay:
         self._open: set[ServerConnection] = set()
 
     def swallow(self) -> None:
-        """Let the connections of now stand, but nothing through any more."""
+        """Keep the present connections open, but forward nothing more."""
         self._dead |= self._open
 
     @property
@@ -52,13 +55,13 @@ class Relay:
         return np.frombuffer(sound, "<i2").reshape(-1, self.begin["settings"]["channels"])
 
     async def has_sent(self, messages: int) -> None:
-        """Wait for so many messages of a page that is connected."""
+        """Wait until a connected page has sent so many messages."""
         while len(self.sent) < messages or not self._open:
             self._moved.clear()
             await self._moved.wait()
 
     async def cut(self) -> None:
-        """Break every connection, without a close."""
+        """Break every connection without a close frame."""
         while self._open:
             self._open.pop().transport.abort()
 
@@ -111,7 +114,7 @@ class Relay:
 
 @contextlib.asynccontextmanager
 async def relay_to(server: Server) -> AsyncIterator[Relay]:
-    """A relay on a port of its own."""
+    """Run a relay on a port of its own."""
     relay = Relay(server)
     async with serve(relay.handle, "127.0.0.1", 0, compression=None, max_size=None) as listener:
         relay.url = f"ws://127.0.0.1:{next(iter(listener.sockets)).getsockname()[1]}"

@@ -1,4 +1,4 @@
-"""The demo page in a real browser: what is heard, what is shown, and what is said when something goes wrong."""
+"""The demo page in a real browser: what it sends, what it shows, and its error messages."""
 
 from __future__ import annotations
 
@@ -22,11 +22,14 @@ from .chromium import Tab, open_tab
 from .conftest import MakeRecording
 from .relay import Relay
 
-SHOWN = "[...document.querySelectorAll('#events li[data-type]')].reverse().map((e) => [e.dataset.type, Number(e.dataset.speaker), Number(e.dataset.time)])"
+SHOWN = (
+    "[...document.querySelectorAll('#events li[data-type]')].reverse().map((e) => "
+    "[e.dataset.type, Number(e.dataset.speaker), Number(e.dataset.time)])"
+)
 
 
 def page(server: Server, to: str = "") -> str:
-    """Address of the page, which connects to the server that it came from, or to another."""
+    """Return the address of the page, which connects to its own server or to another one."""
     return f"http://127.0.0.1:{server.port}/" + (f"?server={quote(to)}" if to else "")
 
 
@@ -50,13 +53,13 @@ def as_shown(events: list[TurnEvent]) -> list[list[Any]]:
 
 
 def said_offline(engine: Engine, relay: Relay) -> list[list[Any]]:
-    """Events of the engine alone for the audio that the page has sent."""
+    """Return the events of the engine alone for the audio that the page has sent."""
     return as_shown(
         offline(engine, relay.samples, rate_hz=relay.begin["settings"]["sample_rate"])[1]
     )
 
 
-# ---- what is heard ----
+# ---- what the page sends ----
 
 
 async def test_a_microphone_is_heard_and_its_events_are_the_engines(
@@ -102,7 +105,7 @@ async def test_a_dropped_recording_keeps_its_two_channels(
     whole, rate_hz = sf.read(wav, dtype="float32", always_2d=True)
     sent_rate_hz = relay.begin["settings"]["sample_rate"]
     assert abs(len(relay.samples) / sent_rate_hz - len(whole) / rate_hz) < 0.03
-    for channel in (0, 1):  # loudness of every 0.1 s is that of the file's own channel
+    for channel in (0, 1):  # each channel has the loudness of the file's channel, every 0.1 s
         loudness = [
             np.std(x[: len(x) // 65 * 65].reshape(65, -1), axis=1)
             for x in (whole[:, channel], relay.samples[:, channel] / 32768)
@@ -117,7 +120,8 @@ async def test_a_dropped_recording_keeps_its_two_channels(
     assert await tab.text("#plane-caption") == "Where each speaker was at the end."
     assert (
         await tab.value(
-            "[...document.querySelectorAll('.state, .badge:not([hidden])')].map((e) => e.textContent).join('')"
+            "[...document.querySelectorAll('.state, .badge:not([hidden])')].map((e) => "
+            "e.textContent).join('')"
         )
         == ""
     )
@@ -164,17 +168,19 @@ async def test_a_connection_that_died_without_a_word_is_replaced(
     assert await tab.value(SHOWN) == said_offline(engine, relay)
 
 
-# ---- what is shown ----
+# ---- what the page shows ----
 
 
 async def test_the_pictures_are_explained_by_what_they_show_now(tab: Tab, server: Server) -> None:
     await open_page(tab, page(server))
     await tab.click("#example")
     await tab.until(
-        "/has the floor\\. Chance that it passes to the (caller|agent): \\d+ %/.test(document.querySelector('#shift-caption').innerText)"
+        "/has the floor\\. Chance that it passes to the (caller|agent): \\d+ %/"
+        ".test(document.querySelector('#shift-caption').innerText)"
     )
     await tab.until(
-        "/^The (caller|agent) is near “.+”, the (caller|agent) is near/.test(document.querySelector('#plane-caption').innerText)"
+        "/^The (caller|agent) is near “.+”, the (caller|agent) is near/"
+        ".test(document.querySelector('#plane-caption').innerText)"
     )
     await tab.until(
         "/^Each answer comes [\\d.]+ ms after/.test(document.querySelector('#latency').innerText)"
@@ -182,7 +188,10 @@ async def test_the_pictures_are_explained_by_what_they_show_now(tab: Tab, server
     await tab.until("document.querySelector('#spoken').textContent === 'The agent started a turn.'")
     assert "speaking" in await tab.text("#activity-caption")
     for canvas in ("lane-1", "shift", "plane"):
-        drawn = f"document.querySelector('#{canvas}').getContext('2d').getImageData(0, 0, 200, 100).data.some((value) => value > 0)"
+        drawn = (
+            f"document.querySelector('#{canvas}').getContext('2d')"
+            ".getImageData(0, 0, 200, 100).data.some((value) => value > 0)"
+        )
         assert await tab.value(drawn), canvas
     assert tab.complaints == []
 
@@ -193,9 +202,8 @@ async def test_the_preset_changes_while_it_runs(tab: Tab, server: Server, relay:
     await tab.until("document.querySelector('#events li[data-type]')")
     await tab.click("input[value=patient]")
     assert f"{PRESETS['patient'].end_silence_secs:g} s" in await tab.text("#preset-words")
-    await tab.until(
-        "document.querySelectorAll('#events li[data-type]').length > 1"
-    )  # the server goes on with the new preset
+    # The server continues with the new preset
+    await tab.until("document.querySelectorAll('#events li[data-type]').length > 1")
     assert {"type": "configure", "policy": "patient"} in relay.controls
     await tab.click("#stop")
     await tab.click("#example")
@@ -215,7 +223,8 @@ async def test_everything_can_be_done_by_keyboard(tab: Tab, server: Server) -> N
         await tab.press("Tab")
         visited.append(
             await tab.value(
-                "document.activeElement.id || document.activeElement.value || document.activeElement.tagName"
+                "document.activeElement.id || document.activeElement.value || "
+                "document.activeElement.tagName"
             )
         )
     assert visited == ["microphone", "choose", "stop", "balanced", "events", "SUMMARY"]
@@ -231,11 +240,20 @@ async def test_nothing_is_wider_than_a_small_phone(tab: Tab, server: Server) -> 
     await tab.click("#example")
     await tab.until("document.querySelector('#events li[data-type]')")
     assert await tab.value("document.documentElement.scrollWidth") == 360
-    small = "[...document.querySelectorAll('button, .choices label')].filter((e) => e.checkVisibility() && e.getBoundingClientRect().height < 36).length"
+    small = (
+        "[...document.querySelectorAll('button, .choices label')].filter((e) => "
+        "e.checkVisibility() && e.getBoundingClientRect().height < 36).length"
+    )
     assert await tab.value(small) == 0
-    broken = "[...document.querySelectorAll('.who span')].filter((e) => e.checkVisibility() && e.getBoundingClientRect().height > 30)"
+    broken = (
+        "[...document.querySelectorAll('.who span')].filter((e) => e.checkVisibility() && "
+        "e.getBoundingClientRect().height > 30)"
+    )
     assert await tab.value(f"{broken}.map((e) => e.textContent)") == []
-    tops = "['example', 'microphone', 'choose', 'stop'].map((id) => document.getElementById(id).getBoundingClientRect().top)"
+    tops = (
+        "['example', 'microphone', 'choose', 'stop'].map((id) => "
+        "document.getElementById(id).getBoundingClientRect().top)"
+    )
     first, second, third, fourth = await tab.value(tops)
     assert first == second < third == fourth
 
@@ -245,7 +263,8 @@ async def test_less_motion_means_few_pictures(tab: Tab, server: Server) -> None:
     await open_page(tab, page(server))
     await tab.value(
         "window.pictures = 0; const clear = CanvasRenderingContext2D.prototype.clearRect; 0;"
-        "CanvasRenderingContext2D.prototype.clearRect = function (...box) { if (this.canvas.id === 'shift') pictures += 1; clear.apply(this, box); }; 0"
+        "CanvasRenderingContext2D.prototype.clearRect = function (...box) "
+        "{ if (this.canvas.id === 'shift') pictures += 1; clear.apply(this, box); }; 0"
     )
     await tab.click("#example")
     await tab.until("pictures >= 3")
@@ -262,7 +281,7 @@ async def test_a_plane_of_another_model_is_not_shown(tab: Tab, tiny_model_path: 
         assert not await tab.value("document.querySelector('#plane').checkVisibility()")
 
 
-# ---- what goes wrong ----
+# ---- errors ----
 
 
 async def test_a_server_that_wants_a_token_gets_one(tab: Tab, engine: Engine) -> None:
@@ -274,7 +293,8 @@ async def test_a_server_that_wants_a_token_gets_one(tab: Tab, engine: Engine) ->
         await tab.call("Input.insertText", text="let-me-out")
         await tab.press("Enter")
         await tab.until(
-            "document.querySelector('#problem').innerText.includes('This token is not valid. Check it, and enter it again.')"
+            "document.querySelector('#problem').innerText"
+            ".includes('This token is not valid. Check it, and enter it again.')"
         )
         await tab.call("Input.insertText", text="let-me-in")
         await tab.press("Enter")
@@ -289,18 +309,21 @@ async def test_no_server_and_a_full_one_are_told_apart(tab: Tab, engine: Engine)
             await open_page(tab, page(small, "my-server"))
             await tab.click("#example")
             await tab.until(
-                "document.querySelector('#problem').innerText.includes('“my-server” is no address of a server')"
+                "document.querySelector('#problem').innerText"
+                ".includes('“my-server” is no address of a server')"
             )
             await open_page(tab, page(small, f"ws://127.0.0.1:{unused.getsockname()[1]}"))
             await tab.click("#example")
             await tab.until(
-                "document.querySelector('#problem').innerText.includes('No server answers at 127.0.0.1')"
+                "document.querySelector('#problem').innerText"
+                ".includes('No server answers at 127.0.0.1')"
             )
             await open_page(tab, page(small))
             await tab.click("#example")
             await status_is(tab, "Listening")
             await tab.value(
-                f"import('/turnstream.js').then(({{TurnstreamClient}}) => {{ window.two = new TurnstreamClient('ws://127.0.0.1:{small.port}'); }})"
+                f"import('/turnstream.js').then(({{TurnstreamClient}}) => "
+                f"{{ window.two = new TurnstreamClient('ws://127.0.0.1:{small.port}'); }})"
             )
             assert await tab.value("two.connect().catch(({code}) => code)") == "http_503"
 
@@ -308,7 +331,10 @@ async def test_no_server_and_a_full_one_are_told_apart(tab: Tab, engine: Engine)
 async def test_a_page_that_browsers_do_not_trust_says_so_at_once(server: Server) -> None:
     async with open_tab("--host-resolver-rules=MAP page.test 127.0.0.1") as tab:
         await tab.go(page(server).replace("127.0.0.1", "page.test"))
-        told = "document.querySelector('#problem').innerText.includes('works only over https, or when the server runs on this computer')"
+        told = (
+            "document.querySelector('#problem').innerText"
+            ".includes('works only over https, or when the server runs on this computer')"
+        )
         await tab.until(told)
         assert "--tls-cert and --tls-key" in await tab.text("#problem")
         await tab.value("document.querySelector('#problem').hidden = true")
@@ -321,7 +347,10 @@ async def test_a_server_that_is_gone_is_told_in_words(
 ) -> None:
     async with Server(engine, port=0) as gone:
         await open_page(tab, page(gone))
-        told = f"document.querySelector('#problem-title').textContent === 'No server answers at 127.0.0.1:{gone.port}.'"
+        told = (
+            "document.querySelector('#problem-title').textContent === "
+            f"'No server answers at 127.0.0.1:{gone.port}.'"
+        )
     await tab.click("#example")
     await tab.until(told)
     await tab.value("document.querySelector('#problem-title').textContent = ''")
@@ -348,7 +377,8 @@ async def test_a_forbidden_microphone_and_a_broken_file_are_told_in_words(
         await open_page(tab, page(server))
         await tab.click("#microphone")
         await tab.until(
-            "document.querySelector('#problem').innerText.includes('The microphone was not allowed')"
+            "document.querySelector('#problem').innerText"
+            ".includes('The microphone was not allowed')"
         )
         await choose(tab, broken)
         await tab.until(

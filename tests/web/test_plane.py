@@ -1,4 +1,4 @@
-"""The page's plane: its arithmetic is Python's, and it shows the projection that the server serves."""
+"""The page's plane computes the same as Python, and shows the embedding that the server serves."""
 
 from __future__ import annotations
 
@@ -23,7 +23,9 @@ PROJECT = """(async (words, states) => {
   const { Plane } = await import('/plane.js');
   const plane = new Plane(words);
   const values = Float32Array.from(states);
-  return { layer: plane.layer, size: plane.size, places: [...Array(values.length / plane.size).keys()].map((row) => plane.project(values, row)) };
+  const rows = [...Array(values.length / plane.size).keys()];
+  const places = rows.map((row) => plane.project(values, row));
+  return { layer: plane.layer, size: plane.size, places };
 })"""
 
 
@@ -50,7 +52,8 @@ async def test_places_are_those_of_python(
     states = rng.normal(0, 1, (6, projection.layers[0].weight.shape[1])).astype(np.float32)
     await tab.go(page(server))
     got = await tab.value(
-        f"{PROJECT}({as_file(projection, tmp_path).decode()}, {json.dumps(states.reshape(-1).tolist())})"
+        f"{PROJECT}({as_file(projection, tmp_path).decode()}, "
+        f"{json.dumps(states.reshape(-1).tolist())})"
     )
     assert (got["layer"], got["size"]) == (projection.layer, states.shape[1])
     np.testing.assert_allclose(got["places"], projection.project(states), atol=1e-5)
@@ -93,7 +96,8 @@ async def test_the_served_projection_is_drawn_with_the_states_of_its_layer(
         await open_page(tab, page(server, relay.url))
         await tab.click("#example")
         await tab.until(
-            "/^The (caller|agent) is near “everywhere”, the (caller|agent) is near “everywhere”/.test(document.querySelector('#plane-caption').innerText)"
+            "/^The (caller|agent) is near “everywhere”, the (caller|agent) is near “everywhere”/"
+            ".test(document.querySelector('#plane-caption').innerText)"
         )
         assert {"type": "configure", "latents": "all"} in relay.controls
         assert await tab.value("document.querySelector('#latent-size').textContent") == str(
@@ -101,9 +105,11 @@ async def test_the_served_projection_is_drawn_with_the_states_of_its_layer(
         )
         assert not await tab.value("document.querySelector('#plane-dots').hidden")
         near_corner = """(() => {
-          const canvas = document.querySelector('#plane'), ratio = canvas.width / canvas.clientWidth, margin = 26;
+          const canvas = document.querySelector('#plane'), margin = 26;
+          const ratio = canvas.width / canvas.clientWidth;
           const [wide, high] = [canvas.clientWidth - 2 * margin, canvas.clientHeight - 2 * margin];
-          const box = [margin + 0.02 * wide - 1, margin + 0.98 * high - 1, 4, 4].map((value) => value * ratio);
+          const box = [margin + 0.02 * wide - 1, margin + 0.98 * high - 1, 4, 4]
+            .map((value) => value * ratio);
           return canvas.getContext('2d').getImageData(...box).data.some((value) => value > 0);
         })()"""
         assert await tab.value(near_corner)
@@ -118,7 +124,8 @@ async def test_a_plane_without_landmarks_or_background_is_explained_all_the_same
         await open_page(tab, page(server))
         await tab.click("#example")
         await tab.until(
-            "document.querySelector('#plane-caption').innerText === 'What the model holds of each speaker moves the dots.'"
+            "document.querySelector('#plane-caption').innerText === "
+            "'What the model holds of each speaker moves the dots.'"
         )
         assert await tab.value("document.querySelector('#plane-dots').hidden")
         assert tab.complaints == []

@@ -1,4 +1,7 @@
-"""Every member of the family that the bundled grid compares streams exactly, and can be exported. Its shape is kept, its widths are small."""
+"""Every network of the bundled grid streams exactly and can be exported.
+
+The tests keep each network's structure and reduce its widths.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,7 @@ GRID = read_grid(bundled_grid())
 
 
 def small(model: ModelConfig) -> ModelConfig:
-    """The same with few channels, bands and units."""
+    """Return the same network with few channels, bands and units."""
     return dataclasses.replace(
         model,
         features=FeatureConfig(mel_bins=16),

@@ -1,4 +1,4 @@
-"""A grid as a file: what a row is made of, and what is refused."""
+"""A grid as a file: what a row contains, and which files are refused."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a page says of figures that are known."""
+"""The page of a comparison, from known figures."""
 
 from __future__ import annotations
 
@@ -38,9 +38,8 @@ def measured(row: str, seed: int, skill: float, loss: float) -> Measured:
     rng = np.random.default_rng(seed)
     shift = rng.random(DIALOGUES * EVENTS) < 0.5
     score = 1 / (1 + np.exp(-(skill * (shift - 0.5) + rng.normal(0, 1, len(shift)))))
-    hard = np.random.default_rng(9).normal(
-        0, 0.1, HELD_OUT
-    )  # some dialogues are, for every network
+    # Some dialogues are harder, for every network
+    hard = np.random.default_rng(9).normal(0, 0.1, HELD_OUT)
     held_out = {"next_holder": (loss + hard).tolist(), "projection": (3 + loss + hard).tolist()}
     real = {"projection": (2 + loss + rng.normal(0, 0.1, DIALOGUES)).tolist()}
     dialogue = np.repeat(np.arange(DIALOGUES), EVENTS).tolist()
@@ -125,7 +124,7 @@ def test_measures_that_disagree_are_told_apart(grid: Grid) -> None:
     assert after.startswith(
         "projection of both voices' next two seconds on the real calls, +0.150 ("
     )
-    assert "Neither is measurably" not in before + after  # "base" beats a coin
+    assert "Neither is measurably" not in before + after  # "base" is better than chance
 
 
 def test_one_seed_is_said_to_be_one(grid: Grid) -> None:
@@ -163,7 +162,8 @@ def test_one_call_has_no_interval(grid: Grid) -> None:
     ]
     _, other = summarise(grid, runs, COSTS)
     assert conclusion(other).startswith(
-        "Against “base”. One dialogue, which has no interval: shift or hold on the real calls, 250 ms into the silence, +0.2"
+        "Against “base”. One dialogue, which has no interval: shift or hold on the real calls, "
+        "250 ms into the silence, +0.2"
     )
     assert "nan" not in conclusion(other)
 
@@ -172,14 +172,15 @@ def test_seeds_alone_seem_to_differ_as_seldom_as_the_interval_says(grid: Grid) -
     rng = np.random.default_rng(0)
     beyond = 0
     for _ in range(60):
+        # The same events, networks of different quality
         runs = [
             measured(row, 0, 2 + rng.normal(0, 0.3), 0.6)
             for row in ("base", "other")
             for _ in range(3)
-        ]  # the same events, other skills
+        ]
         gain = summarise(grid, runs, COSTS)[1].gains["auc"]
         beyond += gain.low > 0 or gain.high < 0
-    assert beyond <= 8  # of 60; 3 are to be expected
+    assert beyond <= 8  # of 60; chance gives about 3
 
 
 def test_in_short_it_says_what_made_a_difference_what_made_none_and_what_is_cheaper(
@@ -225,7 +226,8 @@ def test_in_short_a_measure_at_chance_is_said_to_tell_nothing(grid: Grid) -> Non
         )
     )
     assert first.startswith(
-        "Shift or hold on the real calls, 250 ms into the silence: no network is measurably above chance"
+        "Shift or hold on the real calls, 250 ms into the silence: no network is measurably above "
+        "chance"
     )
     assert second.startswith("Next holder on the held-out dialogues: no network")
 

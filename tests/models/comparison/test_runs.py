@@ -1,4 +1,4 @@
-"""A small grid from beginning to end, by its command."""
+"""A small grid from beginning to end, through its command."""
 
 from __future__ import annotations
 
@@ -82,10 +82,11 @@ def test_a_grid_is_trained_measured_and_gone_on_with(
         str(out / name) for name in ("index.html", "comparison.csv", "quality_and_cost.png")
     ]
     grid = read_grid(path)
+    # The row of the reference, too
     assert [one.row for one in read_measured(grid, everyone[2:3], everyone[2:], out)] == [
         "base",
         "vq-vae",
-    ]  # the row that it is compared with, too
+    ]
     assert main(command) == 0
     measured = read_measured(grid, everyone[2:3], everyone[2:], out)
     assert [(one.row, one.seed) for one in measured] == [
@@ -116,9 +117,8 @@ def test_a_grid_is_trained_measured_and_gone_on_with(
     assert (
         "expected a run on the dialogues that are given now (1 dialogues" in capsys.readouterr().err
     )
-    assert (
-        main([*command[:-1], str(tmp_path / "validation.jsonl"), "--report"]) == 2
-    )  # measured on other real dialogues
+    # Measured on other real dialogues
+    assert main([*command[:-1], str(tmp_path / "validation.jsonl"), "--report"]) == 2
     assert "expected runs that have been measured, got none" in capsys.readouterr().err
 
 

@@ -1,4 +1,4 @@
-"""Material for the simulator, opened once."""
+"""Data for the simulator, opened once."""
 
 from __future__ import annotations
 

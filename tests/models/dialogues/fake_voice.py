@@ -1,4 +1,7 @@
-"""A synthesiser that buzzes for as long as the text is, so that tests need no neural voice."""
+"""A synthesiser for tests, so that they need no neural voice.
+
+It buzzes; a longer text gives a longer sound.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ COMMA_PAUSE_S = 0.2
 
 @dataclass
 class FakeVoice:
-    """Remembers what it was asked to say."""
+    """Remembers the texts that it was asked to speak."""
 
     sample_rate: int = 24000
     said: list[tuple[str, float]] = field(default_factory=list[tuple[str, float]])

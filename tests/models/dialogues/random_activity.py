@@ -1,9 +1,14 @@
-"""Random conversations for hypothesis, made so that silences, pauses, overlaps and short stretches of every telling length occur."""
+"""Random conversations for hypothesis.
+
+They contain silences, pauses, overlaps and short stretches, at and near every limit of the
+definitions.
+"""
 
 import numpy as np
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+# Lengths in frames, around every limit of a definition
 LENGTHS = [
     1,
     5,
@@ -23,15 +28,17 @@ LENGTHS = [
     120,
     180,
     260,
-]  # frames around every limit of a definition
+]
 
 
 @st.composite
 def conversations(draw: st.DrawFn) -> NDArray[np.bool_]:
-    """(2, T) of 50 Hz: states of the floor in a row, each of a length at or near some limit; up to a minute."""
-    lead = draw(
-        st.sampled_from([0, 124, 149, 150, 175])
-    )  # around the limits that count from the dialogue's start
+    """Draw activity of up to a minute, (2, T) at 50 Hz.
+
+    It is a series of floor states. Each has a length at or near one of the limits.
+    """
+    # At the limits that count from the start of the dialogue
+    lead = draw(st.sampled_from([0, 124, 149, 150, 175]))
     states = draw(
         st.lists(st.tuples(st.sampled_from("--AAABBBX"), st.sampled_from(LENGTHS)), max_size=12)
     )

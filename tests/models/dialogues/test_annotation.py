@@ -21,7 +21,7 @@ WORDS = [
 
 
 def dialogue(folder: Path, *, words: bool = False, activity: bool = False) -> Dialogue:
-    """One second and a bit of silence, with what is asked for beside it."""
+    """A little more than one second of silence, with the files that a test wants beside it."""
     sf.write(folder / "a.wav", np.zeros((16001, 2)), 16000)
     (folder / "a.json").write_text(json.dumps(WORDS))
     np.savez(
@@ -37,7 +37,7 @@ def dialogue(folder: Path, *, words: bool = False, activity: bool = False) -> Di
 
 
 def set_detector(monkeypatch: pytest.MonkeyPatch, installed: bool) -> None:
-    """A detector that finds speech everywhere, or none."""
+    """Replace the detector by one that finds speech everywhere, or nowhere."""
 
     def detect(_audio: np.ndarray) -> np.ndarray:
         if not installed:

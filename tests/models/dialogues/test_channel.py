@@ -12,7 +12,7 @@ FRAMES = 150
 
 
 def alternating() -> tuple[NDArray[np.float32], BoolFrames]:
-    """Three seconds: the speakers take turns of half a second."""
+    """Three seconds in which the speakers take turns of half a second."""
     speaking = np.zeros((2, FRAMES), bool)
     for c in (0, 1):
         speaking[c] = (np.arange(FRAMES) // 25) % 2 == c

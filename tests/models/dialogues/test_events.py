@@ -1,4 +1,8 @@
-"""Hand-made cases, and the definitions a second time, frame by frame in plain Python, on random conversations."""
+"""The definitions of events, on hand-made cases and on random conversations.
+
+For random conversations, the definitions are written a second time, frame by frame in plain
+Python.
+"""
 
 import numpy as np
 import pytest
@@ -68,7 +72,7 @@ def test_a_silence_of_exactly_a_quarter_second_counts_from_the_frame_that_fills_
     ("first", "scored"),
     [
         ([(2.0, 4.0)], True),
-        ([(2.0, 3.4), (3.5, 4.0)], True),  # half a second without a break is enough
+        ([(2.0, 3.4), (3.5, 4.0)], True),  # half a second without a break is long enough
         ([(2.0, 3.5), (3.6, 4.0)], False),  # a break in the last half second
         ([(2.0, 3.5)], True),
         ([(2.0, 3.4)], False),  # that half second begins before the third second
@@ -88,7 +92,7 @@ def test_shift_prediction_wants_half_a_second_of_unbroken_speech(first: Segments
             [(2.0, 4.0)],
             [(4.5, 5.5)],
             [Onset("long", 1, 225, 275)],
-        ),  # a second is enough, and being long goes before being short
+        ),  # one second is enough; a long onset is not also a short one
         ([(2.0, 4.0)], [(4.5, 5.4)], [Onset("short", 1, 225, 270)]),  # after a shift, but short
         ([(2.0, 4.0), (4.5, 6.0)], [], []),  # long, but after a hold
         (
@@ -132,7 +136,7 @@ def test_onsets_are_long_or_short(first: Segments, second: Segments, expected: l
             [(4.0, 5.2), (6.0, 7.5)],
             [(5.4, 5.7)],
             [("backchannel", 1, 245)],
-        ),  # what the other says in it does
+        ),  # speech of the other ends it
         ([(0.0, 4.0)], [(3.5, 3.8)], [("backchannel", 1, 150)]),
         ([(0.0, 4.0)], [(3.48, 3.8)], []),  # the window before it begins too early
         ([], [(0.0, 6.0)], [("none", 0, 150), ("none", 0, 175)]),
@@ -157,12 +161,12 @@ def test_backchannel_windows(
             [(0.2, 1.0)],
             [(0.9, 2.0)],
             [],
-        ),  # began while the other spoke, who then spoke until nobody did
+        ),  # it began while the other spoke, and the other spoke until the silence
         (
             [(0.2, 1.0)],
             [(0.5, 0.98), (1.16, 3.0)],
             [],
-        ),  # so it is with a break of 0.18 s at its start
+        ),  # the same with a break of 0.18 s at its start
         (
             [(0.2, 1.0)],
             [(0.5, 0.98), (1.18, 3.0)],
@@ -235,7 +239,8 @@ def test_activity_of_one_speaker_is_refused(find):
         find(np.zeros((1, 100), bool))
 
 
-# The definitions once more. Frames are visited one by one; `on(s, t)` is False outside the dialogue.
+# The definitions a second time. Frames are visited one by one.
+# `on(s, t)` is False outside the dialogue.
 
 
 class Visited:
@@ -295,7 +300,11 @@ class Visited:
         return found
 
     def turn_of(self, speaker: int, t: int) -> bool:
-        """Is frame t the speaker's alone, or a silence that they alone both began and ended?"""
+        """Return whether frame t belongs to a turn of the speaker.
+
+        The speaker alone is active, or the frame lies in a silence that the speaker both began and
+        ended.
+        """
         if self.alone(speaker, t):
             return True
         if not self.quiet(t):
@@ -314,13 +323,12 @@ class Visited:
             if o.kind == "short"
         ]
         for speaker in (0, 1):
-            since, taken = 0, 0  # frames of the turn so far, end of the last window
+            since, taken = 0, 0  # length of the turn so far; end of the last window
             mine = [self.turn_of(speaker, t) for t in range(self.length)] + [False]
             for t in range(self.length):
                 since = since + 1 if mine[t] else 0
-                left = next(
-                    n for n in range(self.length + 1) if not mine[t + n]
-                )  # frames of the turn from t on
+                # Frames of the turn from t on
+                left = next(n for n in range(self.length + 1) if not mine[t + n])
                 if mine[t] and since > 50 and left - 25 >= 100 and t >= max(taken, 150):
                     found.append(BackchannelWindow("none", 1 - speaker, t, t + 25))
                     taken = t + 25
@@ -329,12 +337,11 @@ class Visited:
         )
 
     def speaks(self, speaker: int, t: int) -> bool:
-        """Is the speaker active, or in a break of less than ten frames?"""
+        """Return whether the speaker is active, or in a break of less than ten frames."""
         before = next((n for n in range(10) if self.on(speaker, t - n)), 99)
         after = next((n for n in range(10) if self.on(speaker, t + n)), 99)
-        return (
-            before + after <= 10
-        )  # so many frames from one active frame to the next: nine between them at most
+        # At most nine frames lie between the two active frames.
+        return before + after <= 10
 
     def pauses(self) -> list[Pause]:
         found: list[Pause] = []

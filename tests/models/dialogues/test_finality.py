@@ -26,13 +26,13 @@ ROWS = [(3, 4000, 0.25), (0, 900, 1.0), (3, 8000, 0.0)]
 
 
 def longer_is_more_complete(utterance: Utterance, place: int) -> float:
-    """A judge's score."""
+    """Return a judge's score, which grows with the length."""
     return min((place - utterance.onset) / 60000, 1.0)
 
 
 @pytest.fixture(scope="module")
 def scores(material: Material, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of scores of all ends, pauses and dips."""
+    """A folder with a judge's scores of all ends, pauses and dips."""
     folder = tmp_path_factory.mktemp("finality")
     rows: list[tuple[int, int, float]] = []
     for utterance in material.pool.utterances:
@@ -78,7 +78,10 @@ def test_a_folder_without_scores_of_these_utterances_is_refused(
     material_folder: Path, cache_folder: Path, material: Material, tmp_path: Path
 ) -> None:
     write_finality(tmp_path / "strangers.npz", ROWS)
-    expected = rf"expected a judge's scores \(`turnstream pretrain judge`\) of {material.pool.sets[0]}, got none$"
+    expected = (
+        rf"expected a judge's scores \(`turnstream pretrain judge`\) of {material.pool.sets[0]}, "
+        "got none$"
+    )
     with pytest.raises(DialogueError, match=expected):
         open_material(material_folder, cache_folder, synthetic=False, finality=tmp_path)
 
@@ -91,10 +94,11 @@ def test_turns_end_where_words_sound_complete(judged: Material) -> None:
     def mean_end(legibility: float) -> float:
         rng = np.random.default_rng(3)
         (utterances, _) = judged.cast.draw_pair(rng, machine=False)
+        # Complete or not, nothing between
         sharp = [
             replace(u, finality=u.finality | {u.offset: float(u.finality[u.offset] > middle)})
             for u in utterances
-        ]  # complete or not, nothing between
+        ]
         voice = Voice(judged.pool, sharp, [], replace(PLAIN, legibility=legibility), rng)
         return float(
             np.mean(

@@ -1,4 +1,4 @@
-"""Activity is drawn one character per 0.1 s: A and B alone, X both, - silence."""
+"""Labels on activity that is drawn one character per 0.1 s: A and B alone, X both, - silence."""
 
 from random import Random
 
@@ -28,7 +28,7 @@ def draw(floor: str) -> NDArray[np.bool_]:
 
 
 def holders(floor: str) -> str:
-    """Who is next, a and b, ? where unknown."""
+    """Return the next speakers as letters: a and b, or ? where unknown."""
     holder, _ = next_holder(draw(floor), RATE_HZ)
     return "".join({0: "a", 1: "b", UNKNOWN: "?"}[int(h)] for h in holder)
 
@@ -42,7 +42,10 @@ def labels(activity: str, backchannel: str) -> FrameLabels:
 
 
 def judged(floor: str, first: str = "", second: str = "") -> FrameLabels:
-    """Labels with a judge's scores of each speaker, drawn one digit a frame, in tenths; anything else is no score."""
+    """Return labels with a judge's scores of each speaker.
+
+    Scores are drawn one digit a frame, in tenths. Any other character is no score.
+    """
     scores = [
         [int(tenths) / 10 if tenths.isdigit() else np.nan for tenths in row.ljust(len(floor))]
         for row in (first, second)
@@ -60,7 +63,7 @@ def seconds(found: FrameLabels) -> list[float]:
         (
             "---AAA",
             "aaa???",
-        ),  # silence before anyone has spoken: whoever starts; after the last speech nobody knows
+        ),  # before the first speech: whoever starts; after the last speech: unknown
         ("AAA---BBB---", "bbbbbb??????"),  # A, gap, B: a shift
         ("AAA---AAA---BBB", "aaaaaabbbbbb???"),  # A, pause, A: a hold, then a shift
         ("AAABBB", "bbb???"),  # no gap at all
@@ -68,7 +71,7 @@ def seconds(found: FrameLabels) -> list[float]:
         (
             "AAAXXAAA--BBB",
             "bbbaabbbbb???",
-        ),  # B interjects and A goes on: that stretch of A's ends with B's turn
+        ),  # B interjects and A continues: A's stretch ends with B's turn
         ("AAAXAAXA-A", "aaaaaaaaa?"),  # two interjections, then a pause of A's
         ("AAAXX--BBB", "bbbbbbb???"),  # both stop together: whoever speaks next
         ("AAAXX--AAA", "aaaaaaa???"),
@@ -118,7 +121,7 @@ def test_a_backchannel_takes_no_turn() -> None:
     assert (
         with_it.next_holder.tolist() == next_holder(draw("AAAA---AAAA---BBB"), RATE_HZ)[0].tolist()
     )
-    assert with_it.vad[1, 5]  # but it is speech
+    assert with_it.vad[1, 5]  # but it counts as speech
     without = labels("AAAA-B-AAAA---BBB", "-" * 17)
     assert with_it.next_holder[0] == 0
     assert without.next_holder[0] == 1
@@ -230,11 +233,15 @@ def test_judged_labels_mirror_when_the_speakers_are_exchanged() -> None:
     assert 20 < (found.next_second != plain.next_second).sum() < 200
 
 
-# All targets once more, frame by frame in plain Python at 50 Hz.
+# All targets a second time, frame by frame in plain Python at 50 Hz.
 
 
 def bridged_by_hand(turns: list[list[bool]]) -> list[list[bool]]:
-    """A silent frame becomes speech if the speaker's own speech lies on both sides of it with fewer than 10 silent frames between."""
+    """Fill breaks in speech.
+
+    A silent frame becomes speech if the speaker's own speech lies on both sides of it, with fewer
+    than 10 silent frames between.
+    """
     result: list[list[bool]] = []
     for row in turns:
         filled: list[bool] = []
@@ -247,7 +254,10 @@ def bridged_by_hand(turns: list[list[bool]]) -> list[list[bool]]:
 
 
 def holder_by_hand(turns: list[list[bool]], t: int) -> tuple[int, int]:
-    """Who is next at frame t, and for a frame of one alone, where that stretch of speech ends."""
+    """Return the next speaker at frame t, and the end of the stretch of speech.
+
+    The end counts only if one speaker alone is active at t.
+    """
     length = len(turns[0])
 
     def state(at: int) -> str:

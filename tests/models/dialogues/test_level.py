@@ -10,7 +10,10 @@ SPEECH_DB = -26.0
 
 
 def bursts_in_noise() -> Samples:
-    """Ten seconds of faint noise with a second of sound at -26 dB every two seconds, the last three 12 dB louder."""
+    """Return ten seconds of faint noise with a second of sound every two seconds.
+
+    The sound is at -26 dB; the last three bursts are 12 dB louder.
+    """
     rng = np.random.default_rng(0)
     sound = rng.standard_normal(160_000).astype(np.float32)
     loud = (np.arange(160_000) // 16000) % 2 == 1

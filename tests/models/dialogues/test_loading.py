@@ -148,7 +148,8 @@ def test_an_activity_file_of_something_else_is_named(tmp_path: Path):
 
 def test_segments_come_by_channel_and_in_order(tmp_path: Path):
     (tmp_path / "s.rttm").write_text(
-        "SPEAKER a 1 2 1 <NA> <NA> y <NA> <NA>\nSPEAKER a 1 0.5 1 <NA> <NA> y <NA> <NA>\nSPEAKER a 1 4 1 <NA> <NA> x <NA> <NA>\n"
+        "SPEAKER a 1 2 1 <NA> <NA> y <NA> <NA>\nSPEAKER a 1 0.5 1 <NA> <NA> y <NA> <NA>\n"
+        "SPEAKER a 1 4 1 <NA> <NA> x <NA> <NA>\n"
     )
     by_name, by_speakers = read_manifest(
         manifest(
@@ -176,7 +177,8 @@ def test_a_dialogue_can_be_a_part_of_its_files(tmp_path: Path):
     sf.write(tmp_path / "a.flac", np.stack([np.linspace(0, 0.5, 8000), np.zeros(8000)], 1), 1000)
     np.save(tmp_path / "b.npy", np.arange(16000, dtype=np.int16).reshape(2, 8000))
     (tmp_path / "w.json").write_text(
-        '[{"ch": 0, "start": 1, "end": 3}, {"ch": 0, "start": 4, "end": 4.5}, {"ch": 1, "start": 5, "end": 7}, {"ch": 1, "start": 7, "end": 8}]'
+        '[{"ch": 0, "start": 1, "end": 3}, {"ch": 0, "start": 4, "end": 4.5}, '
+        '{"ch": 1, "start": 5, "end": 7}, {"ch": 1, "start": 7, "end": 8}]'
     )
     np.savez(tmp_path / "a.npz", activity=np.eye(2, 400, 101, dtype=bool))
     part = {"start_s": 2, "end_s": 6, "words": "w.json", "activity": "a.npz"}

@@ -102,9 +102,8 @@ def test_an_interrupted_set_has_no_manifest_and_is_continued(tmp_path: Path) -> 
     with pytest.raises(KeyboardInterrupt):
         render_set(interrupted(), tmp_path, synthesiser=voice)
     assert not (tmp_path / "manifest.csv").exists()
-    render_set(
-        reversed(lines), tmp_path, synthesiser=voice
-    )  # in another order: a clip is known by what it says
+    # In another order: a clip is identified by its text
+    render_set(reversed(lines), tmp_path, synthesiser=voice)
     assert [text for text, _ in voice.said] == ["Line 0.", "Line 1.", "Line 3.", "Line 2."]
     assert len(rows(tmp_path)) == 4
 

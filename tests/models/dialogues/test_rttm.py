@@ -9,7 +9,8 @@ from turnstream.stream.errors import DialogueError
 def test_rttm_gives_segments_by_recording_and_speaker(tmp_path: Path):
     path = tmp_path / "a.rttm"
     path.write_text(
-        "SPEAKER talk 1 0.5 1.0 <NA> <NA> ann <NA> <NA>\nSPKR-INFO ignored\n\nSPEAKER talk 1 2.0 0.5 <NA> <NA> bob <NA> <NA>\n"
+        "SPEAKER talk 1 0.5 1.0 <NA> <NA> ann <NA> <NA>\nSPKR-INFO ignored\n\n"
+        "SPEAKER talk 1 2.0 0.5 <NA> <NA> bob <NA> <NA>\n"
     )
     assert read_rttm(path) == {"talk": {"ann": [(0.5, 1.5)], "bob": [(2.0, 2.5)]}}
 

@@ -60,7 +60,10 @@ def test_silence_is_not_speech():
 
 @needs_silero
 def test_the_detector_brings_no_torch():
-    code = "import sys, numpy; from turnstream.models.dialogues import silero; silero.detect_activity(numpy.zeros((2, 1600), 'f4')); print('torch' in sys.modules)"
+    code = (
+        "import sys, numpy; from turnstream.models.dialogues import silero; "
+        "silero.detect_activity(numpy.zeros((2, 1600), 'f4')); print('torch' in sys.modules)"
+    )
     assert (
         subprocess.run(
             [sys.executable, "-c", code], capture_output=True, text=True, check=True

@@ -130,7 +130,7 @@ def test_backchannels_are_short_and_inside_the_others_turn(material: Material):
 
 @pytest.fixture
 def silent_minute() -> tuple[np.ndarray, np.ndarray]:
-    """Clean silence of one minute, and activity in which the speakers take turns of two seconds, a second apart."""
+    """Clean silence of one minute, and activity with turns of two seconds, a second apart."""
     activity = np.zeros((2, 3000), bool)
     for speaker in (0, 1):
         activity[speaker] = (np.arange(3000) // 150) % 2 == speaker
@@ -265,7 +265,7 @@ def test_a_folder_without_utterances_is_named(tmp_path: Path):
 def folder_with_scripts(
     tmp_path: Path, material_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Path:
-    """The material and a transcript, with a stand-in for the neural voice."""
+    """The data folder with a transcript, and a fake in place of the neural voice."""
     monkeypatch.setattr(neural_voice, "open_synthesiser", FakeVoice)
     monkeypatch.setattr(synthesis, "HOURS", 0.01)
     monkeypatch.setattr(synthesis, "INTERJECTIONS", ("yeah.", "right."))
@@ -273,8 +273,14 @@ def folder_with_scripts(
     shutil.copytree(material_folder, folder)
     (folder / "scripts" / "visits").mkdir(parents=True)
     said = 'intervals [1]:\nxmin = 0\nxmax = 5\ntext = "It hurts here, and then it stops."\n'
-    tier = f'item [1]:\nclass = "IntervalTier"\nname = "patient"\nxmin = 0\nxmax = 5\nintervals: size = 1\n{said}'
-    head = 'File type = "ooTextFile"\nObject class = "TextGrid"\nxmin = 0\nxmax = 5\ntiers? <exists>\nsize = 1\nitem []:\n'
+    tier = (
+        'item [1]:\nclass = "IntervalTier"\nname = "patient"\nxmin = 0\nxmax = 5\n'
+        f"intervals: size = 1\n{said}"
+    )
+    head = (
+        'File type = "ooTextFile"\nObject class = "TextGrid"\nxmin = 0\nxmax = 5\n'
+        "tiers? <exists>\nsize = 1\nitem []:\n"
+    )
     for party in ("doctor", "patient"):
         (folder / "scripts" / "visits" / f"one_{party}.TextGrid").write_text(head + tier)
     return folder

@@ -22,7 +22,7 @@ def test_a_dictated_turn_is_given_out_in_short_pieces_without_reactions() -> Non
             (dictated.pauses_s, DICTATED_PAUSE_S),
         ):
             assert 0.7 * low <= min(drawn) <= max(drawn) <= 1.4 * high
-            assert max(drawn) <= 2 * min(drawn)  # one pace
+            assert max(drawn) <= 2 * min(drawn)  # all have one pace
 
 
 def test_turns_are_dictated_as_often_as_the_manner_says(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -35,8 +35,14 @@ def scripts(tmp_path: Path) -> Path:
     folder = tmp_path / "scripts"
     folder.mkdir()
     for party, intervals in (("doctor", DOCTOR), ("patient", PATIENT)):
-        head = 'File type = "ooTextFile"\nObject class = "TextGrid"\nxmin = 0\nxmax = 50\ntiers? <exists>\nsize = 1\nitem []:\n'
-        tier = f'item [1]:\nclass = "IntervalTier"\nname = "{party}"\nxmin = 0\nxmax = 50\nintervals: size = {len(intervals)}\n'
+        head = (
+            'File type = "ooTextFile"\nObject class = "TextGrid"\nxmin = 0\nxmax = 50\n'
+            "tiers? <exists>\nsize = 1\nitem []:\n"
+        )
+        tier = (
+            f'item [1]:\nclass = "IntervalTier"\nname = "{party}"\nxmin = 0\nxmax = 50\n'
+            f"intervals: size = {len(intervals)}\n"
+        )
         texts = "".join(
             f'intervals [{i}]:\n xmin = {a}\n xmax = {b}\n text = "{said}"\n'
             for i, (a, b, said) in enumerate(intervals, 1)

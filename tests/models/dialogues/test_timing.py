@@ -9,7 +9,7 @@ from turnstream.models.dialogues.word_times import Word
 
 
 def words(text: str, start_s: float, word_s: float = 0.3) -> list[Word]:
-    """Words that follow one another without a gap."""
+    """Return words that follow one another without a gap."""
     return [
         (start_s + i * word_s, start_s + (i + 1) * word_s, word)
         for i, word in enumerate(text.split())

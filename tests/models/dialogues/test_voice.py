@@ -16,12 +16,15 @@ HESITANT = replace(PLAIN, stretch=1.0, mid_phrase=0.3, filler=1.0, lengthen=1.0)
 
 
 def early_pause(material: Material) -> Utterance:
-    """0.5 s of speech, 0.3 s of quiet, 1.0 s of speech."""
+    """A clip: 0.5 s of speech, 0.3 s of quiet, 1.0 s of speech."""
     return material.pool.utterances[0]
 
 
 def label_fits(phrase: Phrase) -> bool:
-    """Is there sound where the phrase says so, and none elsewhere, but for the frames at an edge?"""
+    """Return whether the phrase has sound where its label says so, and nowhere else.
+
+    Frames at an edge do not count.
+    """
     frames = len(phrase.samples) // FRAME
     level = np.sqrt((phrase.samples[: frames * FRAME].reshape(frames, FRAME) ** 2).mean(axis=1))
     starts = np.arange(frames) * FRAME
@@ -91,9 +94,8 @@ def test_a_false_start_ends_with_sound(material: Material) -> None:
 def test_a_reaction_out_of_an_utterance_is_sound_only(material: Material) -> None:
     clip = early_pause(material)
     resume = int(clip.pauses[0, 1])
-    toneless = replace(
-        clip, offset=resume + 2400, vowel=-1
-    )  # nothing to hum with, and its last 0.5 s begin before the pause
+    # The clip has nothing for a hum, and its last 0.5 s begin before the pause.
+    toneless = replace(clip, offset=resume + 2400, vowel=-1)
     voice = Voice(material.pool, [toneless], [], PLAIN, np.random.default_rng(0))
     for _ in range(20):
         phrase = voice.backchannel()
@@ -159,7 +161,7 @@ def test_quiet_spots_inside_a_phrase_keep_their_scores_where_they_are_heard(
     judged = replace(clip, finality={first: 0.4, clip.offset: 0.9})
     voice = Voice(material.pool, [judged], [], PLAIN, np.random.default_rng(0), speed)
     (phrase,) = voice.take_turn(PlannedTurn(0, 0.0, (1.8,), ()))
-    ((place, score),) = phrase.inner  # the others were not judged
+    ((place, score),) = phrase.inner  # the other pauses were not judged
     assert others
     assert score == 0.4
     assert place == pytest.approx(phrase.onset + (first - clip.onset) / speed, abs=20)

@@ -45,7 +45,7 @@ def test_the_sample_is_uniform_and_fixed_by_the_seed(tmp_path: Path) -> None:
     assert len(set(sample(10, 1))) == 10
     drawn = [number for seed in range(200) for number in sample(10, seed)]
     counts = [drawn.count(number) for number in range(40)]
-    assert min(counts) > 25  # 50 expected
+    assert min(counts) > 25  # the expected count is 50
     assert max(counts) < 80
 
 

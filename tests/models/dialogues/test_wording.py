@@ -40,7 +40,7 @@ def test_pauses_fall_where_words_sound_unfinished_if_the_manner_asks_for_it(
 ) -> None:
     clip = max(material.pool.utterances, key=lambda utterance: utterance.speech_s)
     ((pause, _),) = clip.pauses
-    dip = clip.offset - 6000  # as good a place by its kind and time
+    dip = clip.offset - 6000  # another valid position of the same kind
     at_s = ((pause + dip) / 2 - clip.onset) / 16000
     for finished, place in ((0.0, pause), (1.0, dip)):
         judged = replace(

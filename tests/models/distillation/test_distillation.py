@@ -1,4 +1,8 @@
-"""The planted teacher says a linear function of the spectrum of what is heard, so that a small network can learn all that it says."""
+"""Distillation of a planted teacher.
+
+The teacher gives a linear function of the audio's spectrum, so that a small network can learn all
+of it.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +44,7 @@ SHORT = dataclasses.replace(SETTINGS, steps=4, lanes=2, warmup_steps=2, validate
 
 
 class InterruptedRunError(Exception):
-    """The machine went off."""
+    """Stands for a machine that was switched off."""
 
 
 def log_of(run: Path) -> list[dict[str, float]]:
@@ -104,7 +108,7 @@ def test_what_a_network_says_does_not_depend_on_the_chunks_it_hears(distilled: P
     forgetful = in_chunks(run, audio, network.init_state(2), pieces[2], forget=torch.zeros_like)
     for other in (single, uneven):
         assert (whole - other).abs().max() < 1e-5
-    assert (whole[:1] - alone).abs().max() < 1e-5  # nor on how many speakers are heard at once
+    assert (whole[:1] - alone).abs().max() < 1e-5  # nor on the number of speakers in the batch
     assert (whole - forgetful).abs().max() > 1e-2
 
 
@@ -113,9 +117,8 @@ def test_a_plain_line_changes_nothing_and_others_shift_and_stretch(distilled: Pa
     mel = torch.linspace(0, 1, 16).repeat(1, 3, 1)
     nothing, same = torch.zeros(1, 16), torch.ones(1)
     assert torch.allclose(over_line(mel, nothing, same, TINY.features), mel, atol=1e-6)
-    assert torch.allclose(
-        over_line(mel, nothing + 2, same, TINY.features), mel + 0.5, atol=1e-6
-    )  # nats, by LOG_SCALE
+    # In nats, because of LOG_SCALE
+    assert torch.allclose(over_line(mel, nothing + 2, same, TINY.features), mel + 0.5, atol=1e-6)
     assert torch.allclose(over_line(mel, nothing, same * 0.5, TINY.features), mel / 2, atol=1e-6)
     floor = network.features(torch.zeros(1, 320), torch.zeros(1, *network.features.state_shapes()))[
         0
@@ -153,7 +156,11 @@ def network_settings(run: Path, **others: Any) -> TrainingSettings:
 
 
 def trunk_difference(run: Path, network: Any) -> float:
-    """Between what the distilled network says and what its head says of another's per-speaker latents."""
+    """Compare the distilled network with its head on another network's latents.
+
+    Returns the difference between the distilled network's own outputs and those of its head for the
+    other network's per-speaker latents.
+    """
     student, _ = load_distilled(run)
     audio = random_audio(TINY, 1, 60)
     with torch.inference_mode():
@@ -220,9 +227,8 @@ def test_train_takes_shape_and_weights_of_the_trunk_and_leaves_them_if_frozen(
         SETTINGS.speaker_rnn,
     )
     assert trunk_difference(distilled, frozen) < 1e-5
-    assert (
-        main(["train", *options, "--out", str(tmp_path / "learning")]) == 0
-    )  # the per-speaker RNN learns
+    # The per-speaker RNN learns
+    assert main(["train", *options, "--out", str(tmp_path / "learning")]) == 0
     assert trunk_difference(distilled, load_checkpoint(tmp_path / "learning")) > 1e-5
 
 
@@ -253,7 +259,7 @@ def test_what_was_given_learns_at_its_own_rate(
 
 
 def interrupted(run: Path, teacher: Extraction, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """A run that ends after its first checkpoint, which is returned."""
+    """Run until after the first checkpoint; return the checkpoint."""
     written = distillation.write_validation
 
     def die(*arguments: Any) -> None:

@@ -1,4 +1,8 @@
-"""The planted teacher says of each frame which clip it is of and which frame of it, so that every target can be traced back to its sound."""
+"""The stream of speech for distillation.
+
+The planted teacher gives clip and frame number for each frame, so that every target can be traced
+back to its audio.
+"""
 
 from __future__ import annotations
 
@@ -61,7 +65,11 @@ def places_of(pool: UtterancePool, kinds: Sequence[int]) -> list[Place]:
 
 @dataclasses.dataclass
 class Session:
-    """What a lane played of one speaker, T frames: sound (T, 320), clip and frame of the target (T,), -1 where there is none, rows of places (T,)."""
+    """The T frames that one batch row played of one speaker.
+
+    It has the audio (T, 320), the target's clip and frame (T,), which are -1 where there is no
+    target, and the rows of places (T,).
+    """
 
     sound: NDArray[np.float32]
     clip: NDArray[np.int64]
@@ -69,20 +77,20 @@ class Session:
     rows: NDArray[np.int64]
 
     def clips(self) -> list[int]:
-        """In the order in which they were played."""
+        """The clips in the order in which they were played."""
         return list(dict.fromkeys(self.clip[self.clip >= 0].tolist()))
 
     def at(self, clip: int) -> NDArray[np.int64]:
         return np.flatnonzero(self.clip == clip)
 
     def start(self, clip: int, delay: int) -> int:
-        """Frame of the session in which the clip's frame 0 would be heard."""
+        """Return the frame of the session that has the clip's frame 0."""
         (start,) = np.unique(self.at(clip) - delay - self.frame[self.at(clip)])
         return int(start)
 
 
 def sessions_of(chunks: Sequence[SpeechChunk], lane: int) -> Iterator[Session]:
-    """The sessions of a lane that were played to their end."""
+    """Return the sessions of a batch row that were played to their end."""
     begun = [number for number, chunk in enumerate(chunks) if chunk.begins[lane]]
     assert begun[0] == 0
     for first, end in zip(begun, begun[1:], strict=False):
@@ -204,7 +212,7 @@ def test_a_place_is_asked_about_from_the_frame_that_ends_there_until_the_silence
             )
     assert set(lengths[DIP]) == {1}
     assert max(lengths[PAUSE]) < 20
-    assert min(lengths[END]) < 15  # the next utterance follows
+    assert min(lengths[END]) < 15  # the next utterance cuts it
     assert max(lengths[END]) == 31  # reach_s
 
 
@@ -226,7 +234,7 @@ def test_a_cut_place_is_asked_about_in_the_silence_that_follows(
                 int((session.rows == row).sum())
                 for row in sorted(own, key=lambda row: places[row][1])
             ]
-            assert counts[:-1] == [1] * (len(counts) - 1)  # places before it are passed
+            assert counts[:-1] == [1] * (len(counts) - 1)  # earlier places take one frame each
             lengths.append(counts[-1])
     assert min(lengths) >= 5
     assert max(lengths) == 31
@@ -346,6 +354,9 @@ def test_a_teacher_that_has_heard_nobody_yet_is_refused(
     (planted.folder / FRAMES).write_bytes(b"")
     with pytest.raises(
         ConfigError,
-        match="expected speakers of whom the teacher has heard something, got none; extract more clips",
+        match=(
+            "expected speakers of whom the teacher has heard something, got none; extract more "
+            "clips"
+        ),
     ):
         SpeechStream(Extraction(planted.folder, pool), SETTINGS, Surroundings())

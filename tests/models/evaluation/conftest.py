@@ -14,7 +14,7 @@ MakeDialogue = Callable[..., EvaluatedDialogue]
 
 
 def said(frames: int, value: float = 0.5) -> Prediction:
-    """The same of everything all the time; every array is its own, to be written into."""
+    """Return constant predictions; every array is a copy, so that a test can write into it."""
     return Prediction(*(np.full((2, frames), value, np.float32) for _ in range(5)))
 
 
@@ -33,7 +33,7 @@ def random_prediction(frames: int, rng: np.random.Generator) -> Prediction:
 
 
 def random_dialogue(number: int, frames: int = 3000) -> EvaluatedDialogue:
-    """Mostly alternating speakers and random predictions, the same for the same number."""
+    """Return mostly alternating speakers and random predictions, from the number as a seed."""
     rng = np.random.default_rng(number)
     activity, at = np.zeros((2, frames), bool), 0
     while at < frames:
@@ -51,7 +51,10 @@ def random_dialogue(number: int, frames: int = 3000) -> EvaluatedDialogue:
 
 @pytest.fixture
 def dialogue() -> MakeDialogue:
-    """Builds a dialogue of 10 s from two lists of segments; predictions are one half until written into."""
+    """Build a dialogue of 10 s from two lists of segments.
+
+    Predictions are 0.5 until a test writes into them.
+    """
 
     def build(
         first: list[Segment], second: list[Segment], seconds: float = 10.0

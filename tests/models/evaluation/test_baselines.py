@@ -1,4 +1,4 @@
-"""What a baseline said, column by column, against what a scorer was given to hear."""
+"""The columns of a baseline's scores, against the audio that its scorer was given."""
 
 from __future__ import annotations
 
@@ -26,7 +26,10 @@ HOLD, SHIFT = (0, 200, 250), (0, 400, 440)  # speaker, first silent frame, end
 
 
 def recording(seconds: float = 16.0) -> Recording:
-    """Speaker 0 pauses for 1 s at 4 s and yields at 8 s; every sample of a channel tells its frame and speaker."""
+    """Speaker 0 pauses for 1 s at 4 s and yields at 8 s.
+
+    Every sample of a channel encodes its frame and speaker.
+    """
     activity = segments_to_frames([[(1.0, 4.0), (5.0, 8.0)], [(8.8, 15.0)]], round(seconds * 50))
     frames = np.repeat(np.arange(activity.shape[1]), 320)
     return Recording(
@@ -35,7 +38,7 @@ def recording(seconds: float = 16.0) -> Recording:
 
 
 class LengthScorer:
-    """Scores a moment by how many frames were heard by then: wrong audio gives wrong scores."""
+    """Scores a moment by the number of frames heard until then: wrong audio gives wrong scores."""
 
     def scores(self, clips: Sequence[Samples]) -> NDArray[np.float32]:
         assert all(len(clip) % 320 == 0 for clip in clips)
@@ -43,10 +46,11 @@ class LengthScorer:
 
 
 def test_only_pauses_and_silences_are_asked_about() -> None:
+    # The second pause is an end of turn, and lasts to the end of the dialogue.
     assert silences_to_score(recording()) == [
         HOLD,
         (0, 400, 800),
-    ]  # the second is an end of turn, and lasts to the end
+    ]
 
 
 def test_a_long_hold_is_asked_about_for_shift_or_hold() -> None:
@@ -130,7 +134,10 @@ def test_silero_is_read_at_its_newest_whole_window() -> None:
     run = run_silero(call)
     speech = speech_probability(call.audio)
     assert run.complete.shape == (2, 100)
-    assert run.complete[:, 0].tolist() == [0, 0]  # 20 ms: no window of 32 ms was heard yet
+    assert run.complete[:, 0].tolist() == [
+        0,
+        0,
+    ]  # after 20 ms there is no whole window of 32 ms yet
     for frame in (1, 2, 50, 99):
         np.testing.assert_allclose(
             run.complete[:, frame], 1 - speech[:, (frame + 1) * 320 // 512 - 1]

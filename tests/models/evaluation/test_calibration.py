@@ -10,7 +10,8 @@ from .conftest import MakeDialogue
 
 
 def test_the_error_of_known_cases() -> None:
-    # one bin says 0.3 and is right one time in two; another says 0.9 and is right three times in three
+    # One bin predicts 0.3, and the event happens once in two cases.
+    # Another bin predicts 0.9, and the event happens in three cases of three.
     p, happened = np.array([0.3, 0.3, 0.9, 0.9, 0.9]), np.array([True, False, True, True, True])
     found = calibrate(p, happened, np.zeros(5, np.int64))
     assert found.count == 5
@@ -54,17 +55,15 @@ def test_what_is_right_as_often_as_it_says_has_next_to_no_error() -> None:
 def test_silences_are_read_after_a_quarter_second_and_in_every_frame(
     dialogue: MakeDialogue,
 ) -> None:
-    call = dialogue(
-        [(1.0, 2.0), (2.2, 3.0)], [(3.5, 9.0)]
-    )  # 10 silent frames, a hold, too short to be read once; then 25, a shift
+    # A hold of 10 silent frames, too short to be read once; then a shift of 25 frames.
+    call = dialogue([(1.0, 2.0), (2.2, 3.0)], [(3.5, 9.0)])
     call.stereo.p_next[1] = 0.2
     call.stereo.p_next[1, 150 + 12 - 1] = 0.8
     found = calibration([call], "stereo")
     assert found.at_250_ms.count == 1
     assert found.at_250_ms.error.value == pytest.approx(0.2)
-    assert (
-        found.silent_frames.count == 35
-    )  # nobody has spoken before the first second, and nobody does after the ninth
+    # Nobody speaks before the first second, and nobody after the ninth.
+    assert found.silent_frames.count == 35
     said, true = 34 * 0.2 + 0.8, 25
     assert found.silent_frames.error.value == pytest.approx(((true - 1) - (said - 0.8) + 0.2) / 35)
 
@@ -79,9 +78,8 @@ def test_a_known_backchannel_neither_holds_nor_takes_the_floor(dialogue: MakeDia
     call = dialogue([(1.0, 3.0), (5.0, 9.0)], [(3.5, 3.8)])
     call.stereo.p_next[0] = 0.0
     call.stereo.p_next[1] = 1.0
-    assert (
-        calibration([call], "stereo").at_250_ms.error.value == 0.5
-    )  # what seems to be a shift to B, and one back to A that was not foreseen
+    # An apparent shift to B, and a shift back to A that was not predicted.
+    assert calibration([call], "stereo").at_250_ms.error.value == 0.5
     call.backchannel[1] = call.activity[1]
     assert calibration([call], "stereo").at_250_ms.error.value == 1.0  # two silences inside a hold
 

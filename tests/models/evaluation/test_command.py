@@ -1,4 +1,7 @@
-"""`turnstream evaluate` from the command line to the folder, on small dialogues made here and a random network."""
+"""`turnstream evaluate` from the command line to its output folder.
+
+It runs on small dialogues made here, with a random network.
+"""
 
 from __future__ import annotations
 
@@ -33,14 +36,14 @@ RATE_HZ = 8000
 
 @pytest.fixture(scope="module", autouse=True)
 def few_draws() -> Iterator[None]:
-    """Intervals of few draws, for speed."""
+    """Intervals from few draws, for speed."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(measures, "RESAMPLES", 40)
         yield
 
 
 def write_dialogues(folder: Path, count: int = 3, seconds: float = 14.0) -> Path:
-    """Bursts of noise where people would speak, with their activity."""
+    """Write dialogues: bursts of noise stand for speech, and the activity is known."""
     dialogues: list[Dialogue] = []
     for number in range(count):
         rng = np.random.default_rng(number)
@@ -81,7 +84,7 @@ def manifest(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 class FakeSmartTurn:
-    """Finished, the louder the last 8 s were."""
+    """Scores a turn as more complete, the louder the last 8 s were."""
 
     def scores(self, clips: Sequence[Samples]) -> NDArray[np.float32]:
         return np.array(
@@ -93,7 +96,7 @@ class FakeSmartTurn:
 def whole_run(
     manifest: Path, tiny_model_path: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Path, dict[str, Any]]:
-    """Everything at once, with one of the conditions and coarse pictures for speed."""
+    """Run everything once, with one of the conditions, and coarse pictures for speed."""
     out = tmp_path_factory.mktemp("evaluation") / "run"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(command, "SmartTurn", FakeSmartTurn)
@@ -135,7 +138,10 @@ def heard(manifest: Path, tiny_model_path: Path) -> list[EvaluatedDialogue]:
 
 @pytest.fixture(scope="module")
 def folds(tiny_model_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two models for three dialogues; the second one's p_next is the first one's with the speakers exchanged."""
+    """Two models for three dialogues.
+
+    The second model's p_next is that of the first with the speakers exchanged.
+    """
     folder = tmp_path_factory.mktemp("folds")
     graph = onnx.load(tiny_model_path)
     swapped = onnx.ModelProto()
@@ -163,7 +169,7 @@ def folds(tiny_model_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
 
 
 def close(found: Any, expected: Any) -> bool:
-    """The same JSON up to what the size of a batch does to the last digits."""
+    """Return whether two JSON values are equal, up to the rounding that a batch's size changes."""
     if isinstance(expected, dict):
         return found.keys() == expected.keys() and all(
             close(found[key], value) for key, value in expected.items()
@@ -440,7 +446,7 @@ def test_one_model_and_folds_exclude_each_other(
 
 
 def complaint(words: Sequence[str | Path], capsys: pytest.CaptureFixture[str]) -> str:
-    """The one line that a failing command prints."""
+    """Return the one line that a failing command prints."""
     assert main(["evaluate", *map(str, words)]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     return line.removeprefix("turnstream evaluate: error: ")
@@ -468,7 +474,10 @@ def test_no_events_is_one_line(
         tmp_path / "m.jsonl",
         [Dialogue("a", (tmp_path / "a.wav",), ("a", "b"), activity=tmp_path / "a.npz")],
     )
-    expected = f"{tmp_path / 'm.jsonl'}: expected dialogues with pauses, shifts or holds, found none in 1 dialogues"
+    expected = (
+        f"{tmp_path / 'm.jsonl'}: expected dialogues with pauses, shifts or holds, found none in "
+        "1 dialogues"
+    )
     assert complaint([tmp_path / "m.jsonl", "--model", tiny_model_path], capsys) == expected
 
 

@@ -1,4 +1,4 @@
-"""Every condition is measured on what it gives: levels, signal-to-noise ratios, bands, decay."""
+"""Every condition is checked by measuring its output: levels, noise ratios, bands, decay."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ LEVELS = (0.1, 0.02)  # RMS of the two speakers while they speak
 
 
 def recording(name: str = "call", seed: int = 0) -> Recording:
-    """Noise for speech: speaker 0 in the first half, speaker 1 in the second."""
+    """Noise in place of speech: speaker 0 in the first half, speaker 1 in the second."""
     half = SECONDS * 25
     activity = np.zeros((2, 2 * half), bool)
     activity[0, :half], activity[1, half:] = True, True
@@ -70,9 +70,8 @@ def test_gain_shifts_the_level_and_clips_as_16_bit_does() -> None:
     clean = recording()
     quiet, loud = by_name("gain -20 dB").apply(clean), by_name("gain +20 dB").apply(clean)
     assert rms_db(quiet) == pytest.approx(rms_db(clean.audio) - 20, abs=0.1)
-    assert rms_db(loud[1]) == pytest.approx(
-        rms_db(clean.audio[1]) + 20, abs=0.1
-    )  # 0.02 RMS bears it
+    # A signal with an RMS of 0.02 does not clip.
+    assert rms_db(loud[1]) == pytest.approx(rms_db(clean.audio[1]) + 20, abs=0.1)
     assert loud.max() == np.float32(32767 / 32768)
     assert loud.min() == -1.0
 
@@ -117,9 +116,8 @@ def test_a_made_room_decays_by_60_db_and_keeps_the_energy() -> None:
     wet = reverberate(recording().audio, response)
     half = wet.shape[1] // 2
     assert rms_db(wet[0, :half]) == pytest.approx(rms_db(recording().audio[0, :half]), abs=0.5)
-    assert (
-        rms_db(wet[0, half : half + 1600]) > rms_db(wet[0, half + 4800 : half + 6400]) + 10
-    )  # rings on, ever quieter
+    # It rings on and decays.
+    assert rms_db(wet[0, half : half + 1600]) > rms_db(wet[0, half + 4800 : half + 6400]) + 10
 
 
 def test_bleed_adds_the_other_channel() -> None:

@@ -1,4 +1,4 @@
-"""Which model has not heard which dialogue: folds.json."""
+"""folds.json: which model was not trained on which dialogue."""
 
 from __future__ import annotations
 
@@ -29,7 +29,10 @@ def test_files_are_relative_to_the_folder_and_only_what_is_asked_for_is_given(
     [
         (
             None,
-            "folds.json: expected the model of each dialogue .JSON., got: No such file or directory",
+            (
+                "folds.json: expected the model of each dialogue .JSON., got: No such file or "
+                "directory"
+            ),
         ),
         (
             "{",

@@ -30,7 +30,7 @@ TIMES = len(TIMES_S)
 
 
 def pauses(lengths_s: Iterable[float | None], dialogue: int = 0) -> list[DialoguePause]:
-    """Holds of these lengths, and ends of turns where there is none."""
+    """Return holds of the given lengths, and ends of turns where a length is missing."""
     kinds = [("end", 1.0) if length is None else ("hold", length) for length in lengths_s]
     return [
         DialoguePause(dialogue, Pause(kind, 0, 100, 100 + round(length * 50)))
@@ -39,7 +39,7 @@ def pauses(lengths_s: Iterable[float | None], dialogue: int = 0) -> list[Dialogu
 
 
 def waited(scores: np.ndarray, threshold: float, delay_s: float, timeout_s: float) -> float:
-    """When a system fires that is asked every 0.1 s, step by step."""
+    """Return when a system that is asked every 0.1 s fires, computed step by step."""
     passed = False
     for tick in range(1, TIMES + 1):
         passed |= bool(scores[tick - 1] > threshold)
@@ -51,7 +51,7 @@ def waited(scores: np.ndarray, threshold: float, delay_s: float, timeout_s: floa
 def rates(
     found: list[DialoguePause], scores: np.ndarray, settings: tuple[float, float, float]
 ) -> tuple[float, float]:
-    """Cut-off and latency, one pause at a time."""
+    """Return the cut-off rate and the latency, computed one pause at a time."""
     fired = [waited(row, *settings) for row in scores]
     lengths = [(each.pause.end_frame - each.pause.start_frame) / 50 for each in found]
     cut = [
@@ -72,11 +72,12 @@ def test_pauses_are_read_every_tenth_of_a_second_from_their_start(dialogue: Make
     assert [each.pause for each in found] == [Pause("hold", 0, 50, 75), Pause("end", 0, 150, 500)]
     read = read_pauses([call], found, "stereo")
     assert read.shape == (2, TIMES)
+    # The last frame ends 0.1 s into the pause.
     assert read[0, :3].tolist() == [
         54,
         59,
         64,
-    ]  # the frame that is complete 0.1 s into the pause ends there
+    ]
     assert read[1, -1] == 150 + 175 - 1
     assert read_pauses([call], found, "mono")[0, 0] == 1054
 
@@ -94,9 +95,8 @@ def test_beyond_the_end_the_last_score_stays(dialogue: MakeDialogue) -> None:
 
 def test_a_known_backchannel_does_not_take_the_floor(dialogue: MakeDialogue) -> None:
     call = dialogue([(0.2, 1.0), (2.5, 9.0)], [(1.4, 1.7)])
-    assert [each.pause for each in find_dialogue_pauses([call])] == [
-        Pause("end", 1, 85, 500)
-    ]  # an unknown one: 0's pause is neither
+    # Nothing marks the short answer as a backchannel: speaker 0's pause is neither hold nor end.
+    assert [each.pause for each in find_dialogue_pauses([call])] == [Pause("end", 1, 85, 500)]
     call.backchannel[1] = call.activity[1]
     assert [each.pause for each in find_dialogue_pauses([call])] == [Pause("hold", 0, 50, 125)]
 
@@ -156,9 +156,8 @@ def test_the_best_settings_are_those_that_waiting_step_by_step_finds() -> None:
 def test_every_point_of_the_curve_is_what_waiting_step_by_step_gives() -> None:
     rng = np.random.default_rng(1)
     found = pauses(rng.choice([0.26, 0.5, 0.86, 1.7, 3.0], 12)) + pauses([None] * 9)
-    scores = rng.choice(
-        THRESHOLDS[:80:10], (len(found), TIMES)
-    )  # a score that equals the threshold does not pass it
+    # A score that equals the threshold does not pass it
+    scores = rng.choice(THRESHOLDS[:80:10], (len(found), TIMES))
     points = score_pauses(found, scores).points
     assert len(points) > 3
     for point in points:
@@ -183,7 +182,7 @@ def test_a_perfect_score_cuts_nobody_off_at_the_smallest_delay() -> None:
     assert best is not None
     assert (best.cut_off, best.latency_s, best.delay_s) == (0.0, pytest.approx(0.1), 0.1)
     assert measured.cut_off_at[0.3].estimate.value == 0.0
-    timer = timer_frontier(found)  # a plain silence timer has to wait
+    timer = timer_frontier(found)  # a silence timer
     assert timer.cut_off_at[0.3].estimate.value == 0.5
     assert timer.latency_at[0.1].estimate.value == pytest.approx(3.2)
     best = timer.latency_at[0.1].point
@@ -194,11 +193,10 @@ def test_a_perfect_score_cuts_nobody_off_at_the_smallest_delay() -> None:
 def test_a_score_passes_only_thresholds_below_it() -> None:
     found = pauses([3.2, None])
     always, never = (score_pauses(found, np.full((2, TIMES), score)) for score in (1.0, 0.0))
-    assert (
-        always.latency_at[0.1].estimate.value == 3.5
-    )  # at threshold 1 even certainty waits for the time-out
+    # At threshold 1, even a score of 1 waits for the time-out.
+    assert always.latency_at[0.1].estimate.value == 3.5
     assert always.cut_off_at[0.3].estimate.value == 1.0
-    assert never.cut_off_at[0.6].point is None  # at threshold 0 no impossibility passes
+    assert never.cut_off_at[0.6].point is None  # at threshold 0, a score of 0 does not pass
 
 
 def test_where_no_setting_keeps_the_limit_there_is_none() -> None:
@@ -234,9 +232,8 @@ def test_the_interval_is_that_of_dialogues_really_drawn_again() -> None:
             ]
         )
         cut_offs = [(lengths > wait).mean() for wait in TIMES_S]
-        drawn[0].append(
-            cut_offs[5]
-        )  # a timer's latency is its wait: the best within 0.6 s waits 0.6 s
+        # A timer's latency is its wait, so the best timer within 0.6 s waits 0.6 s.
+        drawn[0].append(cut_offs[5])
         drawn[1].append(
             next(
                 (wait for wait, cut_off in zip(TIMES_S, cut_offs, strict=True) if cut_off <= 0.1),

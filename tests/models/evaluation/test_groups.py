@@ -1,4 +1,4 @@
-"""Shift or hold in parts of the dialogues."""
+"""Shift or hold in groups of the dialogues."""
 
 import math
 
@@ -26,9 +26,8 @@ def test_a_group_is_measured_as_if_nothing_else_were_there(
         for setting in ("stereo", "mono"):
             expected = shift_hold(members, setting).at[250]
             assert (figures.shifts, figures.holds) == (expected.positives, expected.negatives)
-            assert repr(figures.auc[setting]) == repr(
-                expected.auc
-            )  # an interval of one dialogue is NaN
+            # One dialogue has no interval: NaN.
+            assert repr(figures.auc[setting]) == repr(expected.auc)
     assert [figures.dialogues for figures in found.values()] == [3, 4, 1]
     assert found["a"].auc["stereo"].value != found["b"].auc["stereo"].value
 

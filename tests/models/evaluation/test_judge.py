@@ -1,4 +1,4 @@
-"""A judge's scores: read from a file, held between answers, measured as a baseline's."""
+"""A judge's scores: read from a file, held between answers, measured like a baseline's."""
 
 from __future__ import annotations
 
@@ -34,7 +34,11 @@ def write(path: Path, **scores: np.ndarray) -> Path:
 
 def test_between_two_answers_the_last_one_stands_and_before_the_first_there_is_none() -> None:
     asked = unasked()
-    asked[0, [190, 204, 214]] = 0.9, 0.1, 0.3  # the first is of the speech before the pause
+    asked[0, [190, 204, 214]] = (
+        0.9,
+        0.1,
+        0.3,
+    )  # the first one belongs to the speech before the pause
     said = judge_dialogue(recording(), asked).mono[0].p_next
     assert np.isnan(said[1, 200:204]).all()
     assert said[1, 204:250] == pytest.approx([0.1] * 10 + [0.3] * 36)
@@ -46,7 +50,7 @@ def test_an_answer_of_an_earlier_pause_does_not_reach_into_a_later_one() -> None
     activity = segments_to_frames([[(1.0, 4.0), (5.6, 6.0)], [(4.4, 5.4), (7.0, 9.0)]], 500)
     call = Recording("call", np.zeros((2, 160000), np.float32), activity, np.zeros_like(activity))
     asked = unasked(500)
-    asked[0, 210] = 0.9  # in the first pause, which is asked about for 3.5 s
+    asked[0, 210] = 0.9  # in the first pause; the judge is asked for 3.5 s after it
     said = judge_dialogue(call, asked).mono[0].p_next[1]
     assert said[299] == pytest.approx(0.9)
     assert np.isnan(said[300:350]).all()  # the second pause begins at 6 s
@@ -64,7 +68,7 @@ def test_its_scores_stand_where_the_measures_read_them() -> None:
     assert at_pauses[1, 0] == asked[0, 404]
     found = frontier(judged, "mono")
     assert (found.holds, found.ends) == (1, 1)
-    assert found.latency_at[0.05].estimate.value == pytest.approx(0.1)  # sure at once, and right
+    assert found.latency_at[0.05].estimate.value == pytest.approx(0.1)  # certain at once, and right
     assert np.isnan(judged[0].stereo.p_next).all()
 
 
@@ -80,9 +84,8 @@ def test_the_coverage_counts_what_the_judge_was_asked() -> None:
 
 def test_a_judge_that_was_not_asked_waits_for_the_time_out() -> None:
     never = frontier([judge_dialogue(recording(), unasked())], "mono")
-    assert never.latency_at[0.05].estimate.value == pytest.approx(
-        1.0
-    )  # the shortest time-out, as long as the hold
+    # The shortest time-out is as long as the hold.
+    assert never.latency_at[0.05].estimate.value == pytest.approx(1.0)
 
 
 @pytest.mark.parametrize("frames", [798, 800, 802])
@@ -132,7 +135,10 @@ def test_several_missing_dialogues_are_counted(tmp_path: Path) -> None:
 def test_what_is_no_npz_is_refused(tmp_path: Path) -> None:
     with pytest.raises(
         DialogueError,
-        match=r"judge.npz: expected the scores of a judge \(.npz\), got: No such file or directory$",
+        match=(
+            r"judge.npz: expected the scores of a judge \(.npz\), got: No such file or "
+            "directory$"
+        ),
     ):
         read_judge(tmp_path / "judge.npz", {})
     for content in (b"", b"text", b"PK\x03\x04 cut off"):

@@ -1,4 +1,4 @@
-"""Dialogues heard block by block are heard as a whole."""
+"""A dialogue that is processed block by block gives the same as the whole dialogue."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ Cases = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
 def cases(seed: int, n: int = 60) -> Cases:
-    """Scores with ties, what happened, and dialogue numbers with holes, not in order."""
+    """Return scores with ties, outcomes, and dialogue numbers that are unsorted and have gaps."""
     rng = np.random.default_rng(seed)
     positive = rng.random(n) < 0.4
     return (
@@ -119,7 +119,7 @@ def test_the_interval_draws_whole_dialogues() -> None:
     assert (sure.value, sure.low, sure.high) == (1.0, 1.0, 1.0)
     alone = score_binary(scores, positive, np.zeros(4, np.int64)).auc
     assert alone.value == 0.5
-    assert math.isnan(alone.low)  # one dialogue tells nothing about others
+    assert math.isnan(alone.low)  # one dialogue gives no interval
 
 
 def test_draws_without_a_value_are_left_out_of_the_interval() -> None:
@@ -224,6 +224,6 @@ def test_the_interval_within_a_speaker_is_that_of_dialogues_really_drawn_again()
 def score_binary_value(
     scores: np.ndarray, positive: np.ndarray, dialogue: np.ndarray, speaker: np.ndarray
 ) -> float:
-    """The AUC within dialogue and speaker, without an interval."""
+    """Return the AUC within dialogue and speaker, without an interval."""
     statistic = auc_within_statistic(scores, positive, speaker, dialogue, int(dialogue.max()) + 1)
     return float(statistic(np.ones((1, int(dialogue.max()) + 1)))[0])

@@ -1,4 +1,4 @@
-"""Whole recordings in one batch say what each says alone, live."""
+"""Whole recordings in one batch give what each gives alone, live."""
 
 from __future__ import annotations
 

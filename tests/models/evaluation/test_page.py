@@ -1,4 +1,7 @@
-"""Tables, pictures, clips and the page: they show what was measured, and nothing outside the folder is needed."""
+"""Tables, pictures, clips and the page.
+
+They show what was measured, and need nothing outside the folder.
+"""
 
 from __future__ import annotations
 
@@ -46,7 +49,7 @@ WITHIN = "Shift or hold within one speaker"
 
 @pytest.fixture(scope="module", autouse=True)
 def few_draws() -> Iterator[None]:
-    """Intervals of few draws, for speed."""
+    """Intervals from few draws, for speed."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(measures, "RESAMPLES", 40)
         yield
@@ -54,9 +57,8 @@ def few_draws() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def evaluation(random_dialogues: list[EvaluatedDialogue]) -> Evaluation:
-    stereo = measure_system(
-        random_dialogues, "stereo"
-    )  # once for all: what is shown, not what is measured, is tested here
+    # One run for all tests: they test what is shown, not what is measured.
+    stereo = measure_system(random_dialogues, "stereo")
     baseline = replace(
         stereo,
         shift_prediction=None,
@@ -105,7 +107,7 @@ def evaluation(random_dialogues: list[EvaluatedDialogue]) -> Evaluation:
 
 @pytest.fixture
 def coarse(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Pictures of few dots, for speed."""
+    """Pictures with few dots, for speed."""
     monkeypatch.setattr(plots, "DPI", 30)
 
 
@@ -199,7 +201,7 @@ def test_the_table_holds_the_figures(evaluation: Evaluation) -> None:
         shown(stereo.shift_hold.at[250].auc_within),
     )
     assert inside[3] != pooled[3]
-    assert within.rows[5][6] == "-"  # smart-turn says nothing before a silence
+    assert within.rows[5][6] == "-"  # smart-turn gives nothing before a silence
     assert evaluation.counting is not None
     assert within.rows[6][:2] == (
         "counting this speaker, pooled",
@@ -267,7 +269,8 @@ def test_labels_that_a_baseline_made_are_pointed_out(evaluation: Evaluation) -> 
     assert all_tables(detected)[0].note.endswith(f"{words}.")
     (heard,) = [table for table in all_tables(detected) if table.title == "Voice activity"]
     assert heard.note.endswith(
-        "In 1 of 8 dialogues the reference itself comes from Silero VAD, with its edges trimmed by energy."
+        "In 1 of 8 dialogues the reference itself comes from Silero VAD, with its edges trimmed "
+        "by energy."
     )
     both = replace(
         detected,
@@ -311,9 +314,9 @@ def test_the_page_says_in_words_what_is_seen_and_trusts_no_name(evaluation: Eval
     text = page(evaluation)
     assert "&lt;calls&gt;.jsonl" in text
     assert (
-        "&lt;3&gt;. Speaker 0 stopped at 12.50 s and after 0.80 s went on, a hold; 250 ms into the silence the model gave a shift a probability of 0.90."
-        in text
-    )
+        "&lt;3&gt;. Speaker 0 stopped at 12.50 s and after 0.80 s went on, a hold; 250 ms into "
+        "the silence the model gave a shift a probability of 0.90."
+    ) in text
     assert "8 dialogues, 8.0 minutes" in text
     assert text.count("<figure>") == text.count("<figcaption>") == 5
     assert "robustness" not in page(replace(evaluation, conditions={}, mistakes=[]))
@@ -334,7 +337,7 @@ def test_mistakes_are_the_silences_on_whose_wrong_side_the_model_was_most(
 
 def test_where_one_kind_is_rare_the_other_fills_the_list(dialogue: MakeDialogue) -> None:
     call = dialogue([(1.0, 4.0), (4.5, 7.0)], [(8.0, 9.0)])
-    call.stereo.p_next[1] = 0.8  # right of the shift, wrong of the hold
+    call.stereo.p_next[1] = 0.8  # right for the shift, wrong for the hold
     found = find_mistakes([call], 2)
     assert [silence.transition.kind for silence, _ in found] == ["hold"]
     (mistake,) = describe([call], found)

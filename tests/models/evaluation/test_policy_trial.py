@@ -1,4 +1,4 @@
-"""Presets tried on conversations made so that it is known what a policy must do."""
+"""Policy presets tried on conversations for which the right actions are known."""
 
 from __future__ import annotations
 
@@ -22,7 +22,10 @@ SECONDS = 12.0
 
 
 def conversation(first: list[Segment], second: list[Segment], p_end: float) -> EvaluatedDialogue:
-    """A model that knows who speaks, and always says that the first speaker yields with this probability."""
+    """Return the predictions of a model that knows who speaks.
+
+    It always predicts with one probability that the first speaker yields.
+    """
     activity = segments_to_frames([first, second], round(SECONDS * 50))
     p_next = np.tile(np.array([[1 - p_end], [p_end]], np.float32), activity.shape[1])
     said = Said(activity.astype(np.float32), p_next, p_next, p_next, np.zeros_like(p_next))
@@ -36,9 +39,8 @@ def test_holds_longer_than_the_policy_waits_are_cut_off() -> None:
     call = conversation([(1.0, 2.0), (2.24, 4.0), (4.5, 6.0), (6.8, 8.0)], [(9.0, 11.0)], p_end=0.9)
     found = try_policy(SETTINGS, [call], "mono")
     assert (found.holds, found.ends, found.never_ended) == (3, 1, 0)
-    assert found.cut_off.value == pytest.approx(
-        2 / 3
-    )  # pauses of 0.24 s, 0.5 s, 0.8 s; it waits 0.3 s
+    # Pauses of 0.24 s, 0.5 s and 0.8 s; the policy waits 0.3 s.
+    assert found.cut_off.value == pytest.approx(2 / 3)
     assert found.latency_s.value == pytest.approx(0.3)
     assert found.median_latency_s == pytest.approx(0.3)
 
@@ -61,9 +63,8 @@ def test_a_pause_with_a_short_answer_is_neither_cut_off_nor_ended() -> None:
 
 def test_in_stereo_the_others_start_ends_the_turn() -> None:
     call = conversation([(1.0, 4.0)], [(4.5, 8.0)], p_end=0.1)
-    assert try_policy(SETTINGS, [call], "stereo").latency_s.value == pytest.approx(
-        0.6
-    )  # 0.1 s after the other began
+    # It acts 0.1 s after the other began.
+    assert try_policy(SETTINGS, [call], "stereo").latency_s.value == pytest.approx(0.6)
 
 
 def test_a_turn_that_is_not_ended_in_time_counts_as_never_ended() -> None:
@@ -80,9 +81,8 @@ def test_a_turn_that_is_not_ended_in_time_counts_as_never_ended() -> None:
 
 
 def test_an_end_is_called_in_its_own_pause_or_never() -> None:
-    call = conversation(
-        [(1.0, 4.0), (4.6, 6.0)], [(4.2, 5.4), (8.0, 11.0)], p_end=0.1
-    )  # 0.6 s are too short for this policy, 2 s are not
+    # 0.6 s are too short for this policy, 2 s are not
+    call = conversation([(1.0, 4.0), (4.6, 6.0)], [(4.2, 5.4), (8.0, 11.0)], p_end=0.1)
     found = try_policy(SETTINGS, [call], "mono")
     assert (found.ends, found.never_ended) == (2, 1)
     assert found.latency_s.value == pytest.approx(1.0)

@@ -1,4 +1,7 @@
-"""The report is what the measures say, called directly; comparisons are checked by hand."""
+"""The report equals what the measures give when they are called directly.
+
+Comparisons are checked by hand.
+"""
 
 from __future__ import annotations
 
@@ -37,14 +40,14 @@ from turnstream.models.evaluation.windows import (
 
 @pytest.fixture(scope="module", autouse=True)
 def few_draws() -> Iterator[None]:
-    """Intervals of few draws, for speed."""
+    """Intervals from few draws, for speed."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(measures, "RESAMPLES", 40)
         yield
 
 
 def informed(dialogues: list[EvaluatedDialogue], weight: float) -> list[EvaluatedDialogue]:
-    """The same dialogues heard by a system whose p_next leans towards what will be."""
+    """Return the same dialogues from a system whose p_next leans towards what will happen."""
     heard: list[EvaluatedDialogue] = []
     for dialogue in dialogues:
         lean = np.zeros_like(dialogue.stereo.p_next)
@@ -162,9 +165,8 @@ def test_json_has_names_for_everything_and_null_for_what_cannot_be_had(
         json.dumps(as_json(measure_system(random_dialogues[:1], "stereo")), allow_nan=False)
     )
     assert set(plain["shift_hold"]["at"]) == {"50", "250", "500"}
-    assert (
-        plain["shift_hold"]["at"]["250"]["auc"]["low"] is None
-    )  # of a single dialogue there is no interval
+    # A single dialogue has no interval.
+    assert plain["shift_hold"]["at"]["250"]["auc"]["low"] is None
     assert set(plain["frontier"]["cut_off_at"]) == {"0.3", "0.6"}
     assert set(plain["frontier"]["points"][0]) == {
         "threshold",

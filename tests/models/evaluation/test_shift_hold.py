@@ -26,14 +26,13 @@ def test_the_score_is_that_of_the_other_speaker_at_the_last_frame_heard_by_then(
     call.stereo.p_next[1, 200 + 12 - 1] = (
         0.9  # B's p_next after 250 ms of the gap, when 212 whole frames have been heard
     )
-    call.stereo.p_next[0, 330 + 12 - 1] = 0.75  # A's, in B's pause
+    call.stereo.p_next[0, 330 + 12 - 1] = 0.75  # A's p_next, in B's pause
     silences = find_silences([call])
     scores = read_silences([call], silences, "stereo")
     assert scores[:, 1] == pytest.approx([0.9, 0.75])
     assert scores[:, 0] == pytest.approx([0.5, 0.5])
-    assert scores[:, 3] == pytest.approx(
-        [0.5 + 0.4 / 30, 0.5 + 0.25 / 15]
-    )  # the mean over 30 and 15 silent frames
+    # The mean over 30 and 15 silent frames
+    assert scores[:, 3] == pytest.approx([0.5 + 0.4 / 30, 0.5 + 0.25 / 15])
     found = shift_hold([call], "stereo")
     assert (found.at[250].positives, found.at[250].negatives) == (1, 1)
     assert found.at[250].auc.value == 1.0
@@ -83,10 +82,11 @@ def test_random_scores_are_at_chance(random_dialogues: list[EvaluatedDialogue]) 
 
 
 def test_within_a_speaker_is_within_the_one_before_the_silence(dialogue: MakeDialogue) -> None:
+    # Each speaker has a hold and a shift.
     turns = (
         [(1.0, 4.0), (4.6, 6.0)],
         [(6.6, 8.6), (9.2, 11.2)],
-    )  # 0: a hold, a shift; 1: a hold, a shift
+    )
     call = dialogue(turns[0] + [(11.8, 14.0)], turns[1], seconds=15.0)
     call.mono[0].p_next[1] = 0.2
     call.mono[0].p_next[1, 300:330] = 0.3  # the shift from 0
@@ -96,7 +96,7 @@ def test_within_a_speaker_is_within_the_one_before_the_silence(dialogue: MakeDia
     assert (found.positives, found.negatives) == (2, 2)
     assert found.auc.value == 0.5  # 0.3 and 0.8 against 0.2 and 0.9
     assert found.auc_within is not None
-    assert found.auc_within.value == 0.5  # right for 0, wrong for 1
+    assert found.auc_within.value == 0.5  # right for speaker 0, wrong for speaker 1
     call.mono[0].p_next[1, 300:330] = 0.1
     worse = shift_hold([call], "mono").at[250]
     assert worse.auc_within is not None
@@ -115,15 +115,14 @@ def test_counting_knows_only_what_this_speaker_did_before(dialogue: MakeDialogue
     assert kinds == [(0, "hold"), (0, "shift"), (1, "hold"), (1, "shift"), (0, "shift")]
     scores = count_shifts(silences)
     assert scores[:5] == pytest.approx([1 / 2, 1 / 3, 1 / 2, 1 / 3, 2 / 4])
-    assert scores[5:].tolist() == scores[:5].tolist()  # every dialogue begins anew
+    assert scores[5:].tolist() == scores[:5].tolist()  # every dialogue starts from the beginning
     found = counting([call, call])
     assert {found.at[ms].auc.value for ms in SILENCES_MS} == {found.averaged.auc.value}
     expected = [(s > h) + 0.5 * (s == h) for s in (1 / 3, 1 / 3, 1 / 2) for h in (1 / 2, 1 / 2)]
     assert found.averaged.auc.value == pytest.approx(np.mean(expected))
     assert found.averaged.auc_within is not None
-    assert found.averaged.auc_within.value == pytest.approx(
-        0.5 / 3
-    )  # the pairs (1/3, 1/2) and (1/2, 1/2) of 0, (1/3, 1/2) of 1
+    # Speaker 0 has the pairs (1/3, 1/2) and (1/2, 1/2), speaker 1 has (1/3, 1/2).
+    assert found.averaged.auc_within.value == pytest.approx(0.5 / 3)
 
 
 def test_what_follows_does_not_change_an_earlier_count(dialogue: MakeDialogue) -> None:

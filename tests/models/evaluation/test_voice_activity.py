@@ -1,4 +1,4 @@
-"""Voice activity against activity that is known, frame by frame."""
+"""Voice activity against known activity, frame by frame."""
 
 from __future__ import annotations
 
@@ -43,7 +43,9 @@ def test_a_delay_runs_from_the_onset_to_the_end_of_the_first_frame_called_speech
     starts = (1.0, 3.0, 5.0, 7.0)
     call = dialogue([(start, start + 1.0) for start in starts], [])
     call.stereo.vad[:] = 0.0
-    for start, late in zip(starts, (0, 4, 24, 25), strict=True):  # the last is a frame too late
+    for start, late in zip(
+        starts, (0, 4, 24, 25), strict=True
+    ):  # the last one is one frame too late
         call.stereo.vad[0, round(start * 50) + late :][: 40 - late] = 1.0
     found = measure_voice_activity([call], "stereo")
     assert (found.onsets, found.onsets_found.value) == (4, 0.75)

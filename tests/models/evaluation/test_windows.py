@@ -63,7 +63,7 @@ def test_short_or_long_reads_the_one_who_begins(dialogue: MakeDialogue) -> None:
     call = dialogue([(1.0, 4.0)], [(1.0, 1.5), (4.6, 8.0)])
     other = dialogue([(1.0, 8.0)], [(4.0, 4.1)])
     call.stereo.p_future[1, 230:240] = 0.8
-    other.stereo.p_future[1, 200:210] = 0.1  # 0.2 s, though the short one is over sooner
+    other.stereo.p_future[1, 200:210] = 0.1  # 0.2 s, although the short one ends earlier
     windows = onset_windows([call, other])
     assert windows == [Window(0, True, 1, 1, 230, 240), Window(1, False, 1, 1, 200, 210)]
     assert read_windows([call, other], windows, "p_future", "stereo") == pytest.approx([0.8, 0.1])

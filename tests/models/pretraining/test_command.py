@@ -1,4 +1,4 @@
-"""`turnstream pretrain teacher`, `distill` and `judge`, with a stand-in for the teacher."""
+"""`turnstream pretrain teacher`, `distill` and `judge`, with a fake in place of the teacher."""
 
 from __future__ import annotations
 
@@ -162,7 +162,10 @@ JUDGE = ["judge", "--out", "out", "--teacher", "TEACHER", "--calls", "nowhere.js
         ),
         (
             [*DISTILL, "--teacher", "nowhere"],
-            "nowhere: expected what a teacher said of the utterances (`turnstream pretrain teacher`), got no components.npz",
+            (
+                "nowhere: expected what a teacher said of the utterances (`turnstream pretrain "
+                "teacher`), got no components.npz"
+            ),
         ),
         ([*DISTILL, "--lanes", "0"], "expected lanes > 0, got 0"),
         (
@@ -240,13 +243,13 @@ def test_a_folder_without_a_whisper_model_is_named(
         == 2
     )
     assert (
-        f"{tmp_path}: expected a Whisper model in CTranslate2's format (model.bin, config.json), got no model.bin\n"
-        in capsys.readouterr().err
-    )
+        f"{tmp_path}: expected a Whisper model in CTranslate2's format (model.bin, config.json), "
+        "got no model.bin\n"
+    ) in capsys.readouterr().err
 
 
 def test_a_made_up_call_is_as_its_activity_says(tmp_path: Path) -> None:
-    """So that what the judges find is what was planted."""
+    """A check of the test data: the judges find what was planted."""
     (call,) = write_calls(tmp_path / "calls", calls=1)
     from turnstream.models.dialogues.annotation import load_annotated
 

@@ -1,4 +1,7 @@
-"""CPC on sequences whose mutual information is known: it finds it, and where the bound holds no more."""
+"""CPC on sequences whose mutual information is known.
+
+It finds that value, up to the limit of its bound.
+"""
 
 from __future__ import annotations
 
@@ -29,17 +32,17 @@ NEGATIVES = 16
 
 
 def cycle(rng: np.random.Generator) -> np.ndarray:
-    """Each symbol is followed by the next one: the future is known."""
+    """Each symbol is followed by the next one, so the future is known."""
     return (rng.integers(SYMBOLS, size=(ROWS, 1)) + np.arange(STEPS)) % SYMBOLS
 
 
 def dice(rng: np.random.Generator) -> np.ndarray:
-    """Symbols that know nothing of each other."""
+    """Independent symbols."""
     return rng.integers(SYMBOLS, size=(ROWS, STEPS))
 
 
 def binomial(draws: int, share: float) -> np.ndarray:
-    """Probabilities of 0 to `draws` hits."""
+    """Return the probabilities of 0 to `draws` hits."""
     return np.array(
         [math.comb(draws, n) * share**n * (1 - share) ** (draws - n) for n in range(draws + 1)]
     )
@@ -50,7 +53,7 @@ def trained(
     settings: PretrainingSettings = SETTINGS,
     steps: int = 150,
 ) -> list[Judged]:
-    """The last judgements of an objective that was trained on given, fixed encodings."""
+    """Train an objective on fixed encodings; return its last judgements."""
     torch.manual_seed(0)
     rng = np.random.default_rng(0)
     encodings = 2 * torch.eye(SYMBOLS, WIDTH)
@@ -72,7 +75,7 @@ def trained(
 def test_a_known_future_is_found_up_to_negatives_that_are_alike() -> None:
     again = (
         STEPS / SYMBOLS - 1
-    ) / STEPS  # how likely another moment of the same row has the same symbol: a cycle is regular
+    ) / STEPS  # probability that another moment of the row has the same symbol
     alike = np.convolve(binomial(NEGATIVES // 2, again), binomial(NEGATIVES // 2, 1 / SYMBOLS))
     best = sum(share * math.log(1 + n) for n, share in enumerate(alike))
     last = trained(cycle)
@@ -82,7 +85,7 @@ def test_a_known_future_is_found_up_to_negatives_that_are_alike() -> None:
         math.log(1 + NEGATIVES) - loss, abs=1e-5
     )
     accuracy = np.mean([float(judged.measures["accuracy"]) for judged in last])
-    assert accuracy == pytest.approx(alike[0], abs=0.08)  # where no negative is alike
+    assert accuracy == pytest.approx(alike[0], abs=0.08)  # where no negative is the same symbol
     assert accuracy > 1.8 / (1 + NEGATIVES)
 
 

@@ -1,4 +1,4 @@
-"""Pre-training as a run: it learns, is exactly resumable, and `train` goes on from what it leaves."""
+"""A pre-training run learns, resumes exactly, and leaves an encoder that `train` starts from."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ SETTINGS = PretrainingSettings(
 
 
 class InterruptedRunError(Exception):
-    """The machine went off."""
+    """Stands for a machine that was switched off."""
 
 
 @pytest.mark.parametrize("method", METHODS)

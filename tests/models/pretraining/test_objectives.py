@@ -46,7 +46,7 @@ def settings_of(
 
 
 def network_of(settings: PretrainingSettings) -> PretrainingNetwork:
-    """With code books that have seen some audio, so that they do not change any more."""
+    """Return a network whose code books have seen some audio, so that they stay fixed."""
     torch.manual_seed(1)
     network = PretrainingNetwork(settings)
     audio = audio_of(settings, 24)
@@ -76,16 +76,14 @@ def test_codes_recover_planted_clusters() -> None:
     rng = np.random.default_rng(0)
     centres = rng.normal(0, 1, (CLUSTERS, WIDTH))
     torch.manual_seed(0)
-    book = quantiser(
-        dataclasses.replace(BOOK, codes=3 * CLUSTERS)
-    )  # with just as many as clusters, k-means may share two among three
+    # With as many codes as clusters, k-means may share two codes among three clusters.
+    book = quantiser(dataclasses.replace(BOOK, codes=3 * CLUSTERS))
     for _ in range(60):
         book(clusters(centres, 400, rng))
-    apart = np.linalg.norm(
-        book.codebook.numpy()[None] - centres[:, None], axis=-1
-    )  # (clusters, codes)
+    # The shape is (clusters, codes).
+    apart = np.linalg.norm(book.codebook.numpy()[None] - centres[:, None], axis=-1)
     assert (apart.min(axis=1) < 0.1).all()  # each centre has a code
-    assert (apart.min(axis=0) < 0.3).all()  # and no code lies elsewhere
+    assert (apart.min(axis=0) < 0.3).all()  # and every code has a centre
     noisy, which = (
         np.repeat(centres, 50, axis=0) + 0.05 * rng.standard_normal((50 * CLUSTERS, WIDTH)),
         np.repeat(np.arange(CLUSTERS), 50),
@@ -201,7 +199,7 @@ def test_the_autoencoder_learns_what_a_few_sounds_look_like() -> None:
 
 
 def tones(settings: PretrainingSettings, seed: int) -> torch.Tensor:
-    """Every 0.24 s one of four tones, (2, 2, N)."""
+    """One of four tones every 0.24 s, (2, 2, N)."""
     rng = np.random.default_rng(seed)
     hz = np.repeat(rng.choice([200.0, 500.0, 1100.0, 2300.0], (2, 2, 2)), 12 * 320, axis=2)
     return torch.from_numpy(

@@ -34,7 +34,7 @@ from turnstream.stream.errors import ConfigError
 from ..teaching import CHANNELS, FakeEncoder, band_levels, plant
 
 FILES = (COMPONENTS, FRAMES, PLACES, EMBEDDINGS)
-ROW_BYTES = 2 * 3 * CHANNELS  # of a place
+ROW_BYTES = 2 * 3 * CHANNELS  # bytes per place
 
 
 @pytest.fixture(autouse=True)
@@ -44,7 +44,7 @@ def fake_teacher(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def copied(taught: Extraction, tmp_path: Path) -> Path:
-    """What was extracted, to be damaged."""
+    """A copy of the extraction, for tests that damage it."""
     return Path(shutil.copytree(taught.folder, tmp_path / "copied"))
 
 
@@ -67,7 +67,7 @@ def test_an_extraction_cut_short_among_the_frames_ends_as_one_that_was_not(
     FakeEncoder.asked = 0
     extract(copied, speech_sets, components=6)
     assert_same_files(copied, taught.folder)
-    whole = int(np.searchsorted(6 * taught.starts[1:], cut, side="right"))  # clips that were kept
+    whole = int(np.searchsorted(6 * taught.starts[1:], cut, side="right"))  # the kept clips
     assert FakeEncoder.asked == len(pool.utterances) - whole + len(taught.places()[0])
     assert whole > 0 or cut < 5000
 
@@ -125,7 +125,10 @@ def test_only_the_first_places_are_asked_about_and_more_may_follow(
 
 
 def test_another_pool_is_refused(copied: Path, speech_sets: list[Path]) -> None:
-    expected = rf"expected the utterances that it was made of \({speech_sets[0].name}, {speech_sets[1].name}\), got {speech_sets[0].name}$"
+    expected = (
+        rf"expected the utterances that it was made of \({speech_sets[0].name}, "
+        rf"{speech_sets[1].name}\), got {speech_sets[0].name}$"
+    )
     with pytest.raises(ConfigError, match=expected):
         extract(copied, speech_sets[:1], components=6)
     with pytest.raises(ConfigError, match=expected):
@@ -141,7 +144,10 @@ def test_a_folder_in_which_something_is_missing_says_so(
     (copied / name).unlink()
     with pytest.raises(
         ConfigError,
-        match=rf"expected what a teacher said of the utterances \(`turnstream pretrain teacher`\), got no {name}$",
+        match=(
+            r"expected what a teacher said of the utterances \(`turnstream pretrain teacher`\), "
+            f"got no {name}$"
+        ),
     ):
         Extraction(copied, pool)
 
@@ -198,9 +204,8 @@ def test_what_follows_a_place_is_the_recordings_own_silence_as_far_as_it_goes(
 ) -> None:
     utterance = pool.utterances[0]
     ((pause, resume),) = utterance.pauses.tolist()
-    clip = np.arange(
-        1, pool.samples(utterance) + 1, dtype=np.float32
-    )  # each sample says which it is
+    # Each sample's value is its number.
+    clip = np.arange(1, pool.samples(utterance) + 1, dtype=np.float32)
     for kept in (1000, resume - pause):
         short = dataclasses.replace(utterance, pauses=np.array([[pause, pause + kept]], np.int32))
         heard = heard_until(clip, short, pause)

@@ -39,7 +39,10 @@ SLOPE = 2.0
 
 
 def planted(seed: int = 0, silences: int = SILENCES) -> tuple[NDArray[np.float32], CallSilences]:
-    """Silences whose true logit of a shift is SLOPE times their second coordinate; the first varies most and says nothing."""
+    """Return silences whose true logit of a shift is SLOPE times their second coordinate.
+
+    The first coordinate varies most and carries no information.
+    """
     rng = np.random.default_rng(seed)
     count = CALLS * silences
     coordinates = (rng.standard_normal((count, COMPONENTS)) * (3, 1, 1, 1)).astype(np.float32)
@@ -49,9 +52,12 @@ def planted(seed: int = 0, silences: int = SILENCES) -> tuple[NDArray[np.float32
 
 
 def slope_of(logits: NDArray[np.float32], shift: NDArray[np.bool_]) -> float:
-    """Slope of a logistic regression without a prior of what happened on the logits; 1 where they are calibrated."""
+    """Return the slope of a logistic regression of the outcomes on the logits.
+
+    It has no prior. The slope is 1 where the logits are calibrated.
+    """
     slope = 1.0
-    for _ in range(50):  # Newton
+    for _ in range(50):  # Newton's method
         chance = 1 / (1 + np.exp(-slope * logits.astype(np.float64)))
         slope += float(
             ((shift - chance) * logits).sum() / (chance * (1 - chance) * logits**2).sum()
@@ -176,11 +182,12 @@ def test_a_text_tells_that_a_sentence_is_complete_at_its_end_alone(taught: Extra
     )
     complete, known, neural = tell(pool, clips, kinds)
     assert np.flatnonzero(complete).tolist() == [0, 6]
+    # Clips of read speech may be cut anywhere. A clip of the neural voice may only lack its text.
     assert np.flatnonzero(~known).tolist() == [
         2,
         4,
         10,
-    ]  # read clips may be cut anywhere; of the neural voice only the text may be missing
+    ]
     assert neural.tolist() == [False] * 6 + [True] * 6
     groups = told_places(pool, clips, kinds, np.arange(12, dtype=np.float32)[:, None])
     assert [group.coordinates[:, 0].tolist() for group in groups] == [
@@ -191,9 +198,8 @@ def test_a_text_tells_that_a_sentence_is_complete_at_its_end_alone(taught: Extra
         [True, False, False, False, False],
         [True, False, False, False],
     ]
-    assert (
-        told_places(pool, clips[2:6], kinds[2:6], np.zeros((4, 1), np.float32)) == []
-    )  # nothing complete to tell from
+    # There is no complete example.
+    assert told_places(pool, clips[2:6], kinds[2:6], np.zeros((4, 1), np.float32)) == []
 
 
 def test_logits_keep_the_shape_of_what_is_judged() -> None:
@@ -204,7 +210,7 @@ def test_logits_keep_the_shape_of_what_is_judged() -> None:
 
 
 def draw(*spoken: tuple[int, int, int], frames: int = 700) -> NDArray[np.bool_]:
-    """Activity (2, T) of (speaker, start, end)."""
+    """Return the activity (2, T) from (speaker, start, end)."""
     active = np.zeros((2, frames), bool)
     for speaker, start, end in spoken:
         active[speaker, start:end] = True

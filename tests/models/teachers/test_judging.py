@@ -33,7 +33,7 @@ def calls(tmp_path_factory: pytest.TempPathFactory) -> list[Dialogue]:
 def partly_taught(
     speech_sets: list[Path], pool: UtterancePool, tmp_path_factory: pytest.TempPathFactory
 ) -> Extraction:
-    """The teacher was asked about some of the places."""
+    """The teacher was asked about some of the places only."""
     folder = tmp_path_factory.mktemp("partly")
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(extraction, "WhisperEncoder", FakeEncoder)
@@ -98,9 +98,8 @@ def test_every_place_that_was_asked_about_has_a_score_under_its_sets_own_number(
     assert all(
         0 <= score <= 1 for utterance in scored.utterances for score in utterance.finality.values()
     )
-    again = UtterancePool(
-        speech_sets[::-1], judged[0] / "finality"
-    )  # found by the sets' names in any order
+    # The sets are found by name, in any order.
+    again = UtterancePool(speech_sets[::-1], judged[0] / "finality")
     of_second = len(
         [one for one in scored.utterances if scored.set_folder(one) == speech_sets[1].name]
     )
@@ -144,7 +143,7 @@ def test_no_call_teaches_what_utterances_sound_like(
         scores_in(tmp_path / "all.npz")["call1"],
         equal_nan=True,
     )
-    assert not list(tmp_path.glob("without_*"))  # not asked for
+    assert not list(tmp_path.glob("without_*"))  # was not requested
 
 
 def test_what_the_teacher_has_heard_is_not_asked_for_again(
@@ -203,7 +202,9 @@ def test_fewer_calls_than_three_are_refused(
 ) -> None:
     with pytest.raises(
         DialogueError,
-        match=f"expected at least three calls, so that each can be judged by the others, got {count}",
+        match=(
+            f"expected at least three calls, so that each can be judged by the others, got {count}"
+        ),
     ):
         judge_calls(calls[:count], taught, tmp_path / "out")
     assert not (tmp_path / "out").exists()
@@ -215,7 +216,10 @@ def test_a_folder_of_other_calls_is_refused(
     others = [dataclasses.replace(call, id=f"other_{call.id}") for call in calls]
     with pytest.raises(
         DialogueError,
-        match=rf"expected the calls that it was made of \({calls[0].id}, .*got other_{calls[0].id}, ",
+        match=(
+            rf"expected the calls that it was made of \({calls[0].id}, .*got "
+            f"other_{calls[0].id}, "
+        ),
     ):
         judge_calls(others, partly_taught, judged[0])
 
@@ -247,7 +251,7 @@ def test_a_speaker_is_judged_in_speech_and_in_the_silence_after_it_and_not_befor
     assert list(moments_of(activity, 1)) == []
     assert min(moments) > 100
     assert [frame for frame in moments if activity[0, frame]] == [130, 160, 190]
-    assert {204, 209, 214, 264, 269} <= set(moments)  # the last frames heard by 0.1, 0.2 and 0.3 s
+    assert {204, 209, 214, 264, 269} <= set(moments)  # the last frames heard at 0.1, 0.2 and 0.3 s
     assert not {frame for frame in moments if 235 <= frame < 264}
     assert len(set(moments)) == len(moments)
 

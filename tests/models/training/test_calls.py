@@ -25,7 +25,7 @@ from turnstream.stream.errors import DialogueError
 from ...networks import TINY
 
 SETTINGS = TrainingSettings(lanes=2, chunk_s=2.0, model=TINY)
-FRAMES = 450  # of a call
+FRAMES = 450  # frames of a call
 
 
 def open_calls(
@@ -49,7 +49,7 @@ def at_speed(speed: float, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def agreement(audio: NDArray[np.float32], active: NDArray[np.bool_]) -> float:
-    """Share of the frames that are loud where somebody speaks and quiet elsewhere."""
+    """Return the share of frames that are loud in speech and quiet elsewhere."""
     frames = min(audio.shape[1] // 320, active.shape[1])
     level = np.sqrt((audio[:, : frames * 320].reshape(2, frames, 320) ** 2).mean(axis=2))
     return float(((level > 0.02) == active[:, :frames]).mean())
@@ -184,7 +184,7 @@ def test_no_calls_and_calls_shorter_than_a_chunk_are_refused(dialogues: list[Dia
 
 
 class Numbered(ConversationSource):
-    """Conversations that are only their number; remembers what was asked of it."""
+    """Conversations that consist of their number; it records the requests."""
 
     workers = 3
 
@@ -249,7 +249,7 @@ def test_a_mixture_is_known_by_both_its_sources_and_its_share() -> None:
 def source_of(
     options: list[str], manifest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> ConversationSource:
-    """What `turnstream train` would learn from."""
+    """Return the source that `turnstream train` would learn from."""
     seen: list[ConversationSource] = []
     monkeypatch.setattr(loop, "train", lambda _settings, training, *_, **__: seen.append(training))
     assert (

@@ -108,7 +108,10 @@ def test_the_shape_of_a_given_network_is_that_of_its_checkpoint(
         ('{"freeze_encoder": true}', "expected a checkpoint whose encoder is frozen, got none"),
         (
             '{"network": "nowhere"}',
-            "expected a checkpoint folder with config.json and model.safetensors, got 'nowhere' without config.json",
+            (
+                "expected a checkpoint folder with config.json and model.safetensors, got "
+                "'nowhere' without config.json"
+            ),
         ),
         (
             '{"network": "here", "encoder": "there", "model": {"encoder": {}}}',
@@ -118,7 +121,10 @@ def test_the_shape_of_a_given_network_is_that_of_its_checkpoint(
         ('{"given_rate": 0}', "expected given_rate > 0, got 0"),
         (
             '{"encoder": "nowhere"}',
-            "expected a checkpoint folder with config.json and model.safetensors, got 'nowhere' without config.json",
+            (
+                "expected a checkpoint folder with config.json and model.safetensors, got "
+                "'nowhere' without config.json"
+            ),
         ),
         ('{"warmup_steps": 1}', "expected warmup_steps of 0 or at least 2, got 1"),
         (
@@ -245,7 +251,10 @@ def test_a_manifest_with_nothing_to_train_on_is_named(
     [
         (
             ["--accelerator", "cuda"],
-            "expected a CUDA GPU that torch can use, got none on this machine; train with --accelerator cpu",
+            (
+                "expected a CUDA GPU that torch can use, got none on this machine; train with "
+                "--accelerator cpu"
+            ),
         ),
         (["--devices", "0"], "expected devices >= 1, got 0"),
         (
@@ -258,7 +267,10 @@ def test_a_manifest_with_nothing_to_train_on_is_named(
         ),
         (
             ["--patience", "2"],
-            "expected validation dialogues to stop early by, or to choose the best weights by, got none",
+            (
+                "expected validation dialogues to stop early by, or to choose the best weights by, "
+                "got none"
+            ),
         ),
         (
             ["--measure", "real_auc_250ms"],

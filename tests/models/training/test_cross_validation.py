@@ -26,7 +26,7 @@ from ..teaching import write_calls
 
 @pytest.fixture
 def arguments(tmp_path: Path) -> argparse.Namespace:
-    """Three calls, and scores of a judge for each and for all."""
+    """Three calls, and a judge's scores for each and for all."""
     calls = write_calls(tmp_path / "calls")
     write_manifest(tmp_path / "calls.jsonl", calls)
     judged = tmp_path / "judged"
@@ -57,7 +57,7 @@ def arguments(tmp_path: Path) -> argparse.Namespace:
 
 @pytest.fixture
 def trained(monkeypatch: pytest.MonkeyPatch) -> list[argparse.Namespace]:
-    """What `turnstream train` is called with; it writes an empty network."""
+    """Record the calls of `turnstream train`, which writes an empty network."""
     asked: list[argparse.Namespace] = []
 
     def train(args: argparse.Namespace) -> int:
@@ -95,7 +95,7 @@ def test_every_call_is_measured_by_the_network_without_it(
     arguments: argparse.Namespace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Here:
-        """In place of other processes."""
+        """Runs in this process in place of other processes."""
 
         def __init__(self, *_: object, **__: object) -> None: ...
 

@@ -34,7 +34,10 @@ def test_next_holders_are_those_of_the_network(tiny_model: TurnModel) -> None:
 
 @pytest.fixture
 def conversation(tmp_path: Path) -> Dialogue:
-    """A 4 s, 0.6 s gap, B 2 s, 0.3 s pause, B 2 s: a shift of 0.6 s and a hold of 0.3 s."""
+    """Return a conversation with a shift of 0.6 s and a hold of 0.3 s.
+
+    A speaks 4 s, gap of 0.6 s, B speaks 2 s, pause of 0.3 s, B speaks 2 s.
+    """
     active = np.zeros((2, 500), bool)
     active[0, :200] = active[1, 230:330] = active[1, 345:445] = True
     sf.write(tmp_path / "a.wav", np.zeros((500 * 320, 2)), 16000)
@@ -49,7 +52,7 @@ def test_shift_and_hold_are_read_from_the_last_frame_heard_by_then(
     read["stereo"][1, 200 + 12 - 1] = (
         0.9  # B's p_next after 250 ms of the gap, when 212 whole frames have been heard
     )
-    read["stereo"][0, 330 + 12 - 1] = 0.7  # A's, in B's pause
+    read["stereo"][0, 330 + 12 - 1] = 0.7  # A's p_next, in B's pause
     monkeypatch.setattr(evaluation, "next_holder_probabilities", lambda *_: read["stereo"])
     report = shift_hold_report(tiny_model, [conversation])
     at_250 = report.at(250)
@@ -72,12 +75,10 @@ def test_mono_hears_only_the_speaker_who_held_the_floor(
     monkeypatch.setattr(evaluation, "next_holder_probabilities", loudest_is_next)
     monkeypatch.setattr(evaluation, "load_audio", lambda *_: np.ones((2, 500 * 320), np.float32))
     report = shift_hold_report(tiny_model, [conversation], mono=True)
-    assert (
-        report.at(250).balanced_accuracy == 0.5
-    )  # the other channel is silent, so nobody ever seems to take over
-    assert (
-        shift_hold_report(tiny_model, [conversation]).at(250).balanced_accuracy == 0.5
-    )  # with both heard, everybody does
+    # The other channel is silent, so there seem to be no shifts.
+    assert report.at(250).balanced_accuracy == 0.5
+    # With both channels, every turn ends in a shift.
+    assert shift_hold_report(tiny_model, [conversation]).at(250).balanced_accuracy == 0.5
 
 
 def test_validation_losses_are_the_means_over_conversations(

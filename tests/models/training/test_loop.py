@@ -1,4 +1,4 @@
-"""What resuming guarantees: it ends bit for bit where an uninterrupted run ends, on one process."""
+"""A resumed run ends bit for bit where an uninterrupted run ends, on one process."""
 
 import dataclasses
 import json
@@ -37,13 +37,13 @@ SETTINGS = TrainingSettings(
 
 
 class InterruptedRunError(Exception):
-    """The machine went off."""
+    """Stands for a machine that was switched off."""
 
 
 def interrupted_run(
     dialogues: list[Dialogue], out: Path, monkeypatch: pytest.MonkeyPatch, chunks: int = 4
 ) -> None:
-    """A run that ends after so many chunks."""
+    """A run that was interrupted after some chunks."""
     given = 0
 
     class Stream(ConversationStream):
@@ -61,7 +61,7 @@ def interrupted_run(
 
 
 def scripted_losses(monkeypatch: pytest.MonkeyPatch, losses: list[float]) -> None:
-    """Validations measure these instead, one after another."""
+    """Replace the validations' losses by given values."""
     left = iter(losses)
     monkeypatch.setattr(loop, "measure", lambda *_: {"next_holder": next(left)})
 
@@ -71,7 +71,7 @@ def checkpoint(out: Path) -> dict[str, Any]:
 
 
 def assert_same(a: object, b: object) -> None:
-    """Nested dicts and lists of tensors and numbers, bit for bit."""
+    """Compare nested dicts and lists of tensors and numbers, bit for bit."""
     if isinstance(a, dict) and isinstance(b, dict):
         assert a.keys() == b.keys()
         for key in a:
@@ -113,9 +113,9 @@ def test_training_lowers_the_loss(
     torch.manual_seed(0)
     before = validation_losses(TurnModel(TINY).eval(), dialogues)
     after = validation_losses(trained[0], dialogues)
-    for name in ("vad", "projection", "backchannel"):  # who is next is a coin toss in this corpus
+    for name in ("vad", "projection", "backchannel"):  # the next speaker is random in this corpus
         assert after[name] < 0.8 * before[name], name
-    assert after["vad"] < 0.5 * before["vad"]  # noise or no noise is easy
+    assert after["vad"] < 0.5 * before["vad"]  # noise against silence is easy
 
 
 def test_a_run_leaves_the_network_its_settings_and_its_log(
@@ -149,7 +149,7 @@ def test_resuming_ends_bit_for_bit_where_an_uninterrupted_run_ends(
     interrupted_run(dialogues, tmp_path / "parts", monkeypatch)
     assert checkpoint(tmp_path / "parts")["step"] == 3
     assert not (tmp_path / "parts" / "model.safetensors").exists()
-    torch.manual_seed(99)  # nothing of the process that resumes may matter
+    torch.manual_seed(99)  # the random state of the resuming process must not matter
     train(SETTINGS, dialogues, tmp_path / "parts", resume=True)
     assert_same(checkpoint(tmp_path / "parts"), checkpoint(tmp_path / "whole"))
     assert (tmp_path / "parts" / "model.safetensors").read_bytes() == (
@@ -237,9 +237,8 @@ def test_training_stops_when_patience_ends_and_keeps_the_best_weights(
     assert_same(saved["weights"], dict(load_checkpoint(tmp_path / "stopped").state_dict()))
     last = checkpoint(tmp_path / "stopped")["average"]["module.heads.weight"]
     assert not torch.equal(saved["weights"]["heads.weight"], last)
-    train(
-        settings, dialogues, tmp_path / "stopped", validation=dialogues, resume=True
-    )  # it has had enough
+    # Its patience is used up, so the resumed run ends at once.
+    train(settings, dialogues, tmp_path / "stopped", validation=dialogues, resume=True)
     assert checkpoint(tmp_path / "stopped")["step"] == 4
 
 
@@ -267,13 +266,19 @@ def test_without_patience_the_last_weights_are_written_unless_the_best_are_asked
 def test_real_dialogues_decide_nothing(dialogues: list[Dialogue], tmp_path: Path) -> None:
     with pytest.raises(
         ConfigError,
-        match=r"expected measure to be a loss of the validation dialogues, one of vad, .*total, got 'real_auc_250ms'",
+        match=(
+            r"expected measure to be a loss of the validation dialogues, one of vad, .*total, got "
+            r"'real_auc_250ms'"
+        ),
     ):
         dataclasses.replace(SETTINGS, measure="real_auc_250ms")
     for changed in ({"patience": 1}, {"keep_best": True}):
         with pytest.raises(
             ConfigError,
-            match="expected validation dialogues to stop early by, or to choose the best weights by, got none",
+            match=(
+                "expected validation dialogues to stop early by, or to choose the best weights "
+                "by, got none"
+            ),
         ):
             train(dataclasses.replace(SETTINGS, **changed), dialogues, tmp_path, real=dialogues)
 
@@ -321,7 +326,10 @@ def test_resuming_with_other_dialogues_is_refused(
     train(SETTINGS, dialogues, tmp_path)
     with pytest.raises(
         ConfigError,
-        match=r"expected the dialogues of the run that is resumed \(4 dialogues, \w+\), got others \(3 dialogues, \w+\)",
+        match=(
+            r"expected the dialogues of the run that is resumed \(4 dialogues, \w+\), got others "
+            r"\(3 dialogues, \w+\)"
+        ),
     ):
         train(SETTINGS, dialogues[:3], tmp_path, resume=True)
 
@@ -342,7 +350,10 @@ def test_a_new_run_does_not_overwrite_another(dialogues: list[Dialogue], tmp_pat
     train(SETTINGS, dialogues, tmp_path)
     with pytest.raises(
         ConfigError,
-        match=r"expected a folder without a run for a new one, got .* with checkpoint.pt; go on with --resume",
+        match=(
+            r"expected a folder without a run for a new one, got .* with checkpoint.pt; go on "
+            r"with --resume"
+        ),
     ):
         train(SETTINGS, dialogues, tmp_path)
 

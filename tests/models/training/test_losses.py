@@ -18,7 +18,10 @@ def output(
     right_class: float = 0.0,
     finality: float = 0.0,
 ) -> TurnOutput:
-    """Constant logits; `follows` is the second speaker's, `right_class` that of class 7 against 0 for all others."""
+    """Return constant logits.
+
+    `follows` is that of the second speaker, `right_class` that of class 7, with 0 for all others.
+    """
     projection = torch.zeros(1, 2, FRAMES, CLASSES)
     projection[..., 7] = right_class
     both = torch.ones(1, 2, FRAMES)
@@ -36,10 +39,10 @@ def output(
 
 
 def target(
-    projection: list[int] = [7, 7, 7, 7],
-    second: list[float] = [1.0, 1.0, 1.0, 1.0],
-    weight: list[float] = [1.0, 1.0, 1.0, 1.0],
-) -> TargetBatch:  # noqa: B006
+    projection: list[int] = [7, 7, 7, 7],  # noqa: B006
+    second: list[float] = [1.0, 1.0, 1.0, 1.0],  # noqa: B006
+    weight: list[float] = [1.0, 1.0, 1.0, 1.0],  # noqa: B006
+) -> TargetBatch:
     judged = torch.tensor([[[0.25, math.nan, math.nan, math.nan], [math.nan] * 4]])
     vad, backchannel = torch.ones(1, 2, FRAMES), torch.zeros(1, 2, FRAMES)
     return TargetBatch(

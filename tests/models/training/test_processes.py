@@ -1,4 +1,4 @@
-"""Training on two real processes. A hang would be a bug, so every one of these has a time limit."""
+"""Training on two real processes. A hang would be a bug, so every test has a time limit."""
 
 import json
 import os
@@ -42,14 +42,15 @@ from turnstream.models.training.settings import TrainingSettings
 manifest, out = Path(sys.argv[1]), Path(sys.argv[2])
 dialogues = read_manifest(manifest)
 settings = from_plain(TrainingSettings, json.loads((out / "settings.json").read_text()))
-model = train(settings, dialogues, out / "two", validation=dialogues, hardware=Hardware(accelerator="cpu", devices=2))
+hardware = Hardware(accelerator="cpu", devices=2)
+model = train(settings, dialogues, out / "two", validation=dialogues, hardware=hardware)
 rank = os.environ["LOCAL_RANK"]
 torch.save(model.state_dict(), out / f"rank{rank}.pt")
 """
 
 
 def run(command: list[str]) -> str:
-    """Run a command that starts others; nothing of it is left when this returns."""
+    """Run a command that starts other processes; end all of them before it returns."""
     environment = {
         name: value
         for name, value in os.environ.items()
@@ -97,11 +98,11 @@ def test_two_processes_end_with_the_same_weights_as_one_with_all_lanes(
     for mine, expected in zip(
         two["optimizer"]["state"].values(), one["optimizer"]["state"].values(), strict=True
     ):
-        assert torch.allclose(
-            mine["exp_avg"], expected["exp_avg"], atol=1e-5
-        )  # a mean of the gradients
+        # Gradients are averaged.
+        assert torch.allclose(mine["exp_avg"], expected["exp_avg"], atol=1e-5)
     for name, expected in one["model"].items():
-        # One speaker's logit of the floor is minus the other's, so its bias has no gradient, and Adam makes much of what is left of rounding.
+        # One speaker's logit of the floor is minus the other's, so its bias has no gradient.
+        # What is left is rounding, and Adam makes large steps of it.
         compared = torch.arange(len(expected)) != 1 if name == "heads.bias" else slice(None)
         assert torch.allclose(two["model"][name][compared], expected[compared], atol=1e-5), name
     assert two["stream"] == one["stream"]
@@ -150,4 +151,4 @@ def test_the_command_trains_on_two_processes_speaks_once_and_resumes(
         for line in (tmp_path / "run" / "training.jsonl").read_text().splitlines()
     ] == [2, 3]
     assert len(list((tmp_path / "run").glob("events.out.tfevents.*"))) == 1
-    run([*command, "--resume"])  # every process finds its own generator again
+    run([*command, "--resume"])  # every process restores its own random generator

@@ -9,7 +9,10 @@ from ...networks import TINY
 
 
 def test_every_heads_loss_is_its_sum_over_its_count() -> None:
-    """So that means over processes can be joined: counted over two lanes apart or together, the same loss."""
+    """Two batch rows give the same loss counted apart or together.
+
+    Means over processes rely on that.
+    """
     torch.manual_seed(0)
     model = TurnModel(TINY).eval()
     output, _ = model(0.1 * torch.randn(2, 2, 3200), model.init_state(2))

@@ -100,9 +100,8 @@ def test_training_from_the_simulator_resumes_exactly(
         tmp_path / "whole" / "model.safetensors"
     ).read_bytes()
     lanes = torch.load(tmp_path / "parts" / "checkpoint.pt", weights_only=True)["stream"]["lanes"]
-    assert (
-        max(lanes)[0] > max(begun)[0]
-    )  # on to conversations that were not begun when the run was cut
+    # Far enough to reach conversations that had not begun at the cut.
+    assert max(lanes)[0] > max(begun)[0]
 
 
 def test_the_command_trains_from_the_simulator(

@@ -17,9 +17,8 @@ from turnstream.stream.errors import ConfigError, DialogueError
 
 from ...networks import TINY
 
-PLAIN = TrainingSettings(
-    lanes=2, chunk_s=1.0, gain_db=0.0, mute_share=0.0, model=TINY
-)  # audio as recorded, but roles may be exchanged
+# The audio is as recorded, but the roles may be exchanged.
+PLAIN = TrainingSettings(lanes=2, chunk_s=1.0, gain_db=0.0, mute_share=0.0, model=TINY)
 CHUNK_SAMPLES = 16000
 
 
@@ -29,7 +28,11 @@ def chunks(dialogues: list[Dialogue], settings: TrainingSettings, count: int) ->
 
 
 def place(recordings: dict[str, np.ndarray], audio: np.ndarray) -> tuple[str, int, bool]:
-    """Which recording a chunk (2, N) was cut from, at which chunk, and whether its channels were exchanged."""
+    """Find where a chunk (2, N) comes from.
+
+    Returns:
+        The recording, the chunk's number in it, and whether its channels were exchanged.
+    """
     for name, recording in recordings.items():
         for start in range(0, recording.shape[1] - audio.shape[1] + 1, CHUNK_SAMPLES):
             original = recording[:, start : start + audio.shape[1]]
@@ -53,7 +56,7 @@ def test_a_lane_plays_a_conversation_in_order_and_says_when_the_next_begins(
         assert played[0].begins[lane]
         for before, after, chunk in zip(places, places[1:], played[1:], strict=False):
             if chunk.begins[lane]:
-                assert before[1] == 8  # nine seconds were played to the end
+                assert before[1] == 8  # a recording of nine seconds was played to its end
                 assert after[1] == 0
             else:
                 assert after == (before[0], before[1] + 1, before[2])

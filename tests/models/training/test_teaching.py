@@ -1,4 +1,7 @@
-"""A teacher that stays: what was distilled is kept and goes on growing while dialogues are learned; without it, it is forgotten."""
+"""A teacher that stays while the network learns dialogues.
+
+With it, what was distilled is kept and improves. Without it, what was distilled is forgotten.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +31,7 @@ from ..linear_teacher import CPU
 
 
 class InterruptedRunError(Exception):
-    """The machine went off."""
+    """Stands for a machine that was switched off."""
 
 
 pytestmark = pytest.mark.usefixtures("plain_lines")
@@ -56,7 +59,10 @@ def settings_of(run: Path, **others: Any) -> TrainingSettings:
 
 
 def explained(run: Path, network: TurnModel, teacher: Extraction) -> float:
-    """Share of the frames' variance that the distillation's head explains on top of a network's encoder and per-speaker RNN."""
+    """Return the share of the frames' variance that the distillation's head explains.
+
+    The head stands on a network's encoder and per-speaker RNN.
+    """
     student, space = load_distilled(run)
     for name in ("encoder", "speaker_rnn"):
         getattr(student, name).load_state_dict(getattr(network, name).state_dict())
@@ -93,9 +99,8 @@ def test_turn_completeness_is_learned_at_the_places_of_the_speech(
         torch.device("cpu"),
         0,
     )
-    lessons.targets = dataclasses.replace(
-        lessons.targets, told_deviation=4.0
-    )  # scores that differ more than these buzzes do
+    # These scores differ more than the buzzes.
+    lessons.targets = dataclasses.replace(lessons.targets, told_deviation=4.0)
     network = new_network(settings)
     taught = TaughtModel(network, lessons.distilled)
     dialogue = torch.zeros(1, 2, settings.model.frame_samples), network.init_state(1)
@@ -111,9 +116,8 @@ def test_turn_completeness_is_learned_at_the_places_of_the_speech(
     for name in ("judged", "judged_next"):
         first, last = ([losses[name] for losses in part] for part in (found[:10], found[-10:]))
         assert sum(last) < 0.9 * sum(first), name
-    assert (
-        max(losses["frames"] for losses in found) < 1.3
-    )  # of the variance: the distillation's heads go on from where they were
+    # Shares of the variance: training continues with the distillation's heads.
+    assert max(losses["frames"] for losses in found) < 1.3
 
 
 def test_a_speakers_speech_begins_with_no_memory_of_another(

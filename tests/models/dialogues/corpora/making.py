@@ -1,4 +1,7 @@
-"""Small corpora of exactly the published form: audio that is loud where somebody speaks, and whatever lies around it."""
+"""Small corpora in exactly their published form.
+
+Their audio is loud where somebody speaks.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ from turnstream.models.dialogues.manifest import Dialogue, read_manifest
 
 
 def voices(speakers: Sequence[Sequence[Segment]], seconds: float, rate_hz: int) -> np.ndarray:
-    """Noise while each speaks and next to nothing else, (C, N) in [-1, 1]."""
+    """Return noise while each speaker speaks, and almost silence elsewhere, (C, N) in [-1, 1]."""
     rng = np.random.default_rng(0)
     audio = 0.001 * rng.standard_normal((len(speakers), round(seconds * rate_hz)))
     for row, segments in zip(audio, speakers, strict=True):
@@ -41,7 +44,7 @@ def write_audio(
 
 
 def sphere_header(samples: int, coding: str, bytes_per_sample: int, byte_format: str) -> bytes:
-    """The 1024 bytes before the samples of a stereo SPHERE file of 8 kHz."""
+    """Return the 1024 bytes before the samples of a stereo SPHERE file of 8 kHz."""
     lines = [
         "NIST_1A",
         "   1024",
@@ -59,7 +62,10 @@ def sphere_header(samples: int, coding: str, bytes_per_sample: int, byte_format:
 
 
 def mu_law(audio: np.ndarray) -> np.ndarray:
-    """G.711 mu-law bytes of samples in [-1, 1], by its definition: sign, exponent and mantissa, all inverted."""
+    """Return G.711 mu-law bytes of samples in [-1, 1].
+
+    It follows the definition: sign, exponent and mantissa, all inverted.
+    """
     biased = np.minimum(np.abs(audio) * 32768, 32635).astype(np.int64) + 132
     exponent = np.floor(np.log2(biased)).astype(np.int64) - 7
     mantissa = (biased >> (exponent + 3)) & 0x0F
@@ -71,7 +77,7 @@ def mu_law(audio: np.ndarray) -> np.ndarray:
 def write_sphere(
     path: Path, speakers: Sequence[Sequence[Segment]], seconds: float, coding: str = "ulaw"
 ) -> Path:
-    """Stereo SPHERE, 8 kHz: `ulaw` as in Switchboard, or `pcm`."""
+    """Write stereo SPHERE, 8 kHz: `ulaw` as in Switchboard, or `pcm`."""
     audio = voices(speakers, seconds, 8000).T  # (N, 2): the channels alternate
     samples, size, order = (
         (mu_law(audio), 1, "1") if coding == "ulaw" else ((audio * 32767).astype("<i2"), 2, "01")
@@ -82,7 +88,10 @@ def write_sphere(
 
 
 def listed(corpus: str, folder: Path, *options: str) -> list[Dialogue]:
-    """What `turnstream manifest` makes of a folder, nothing of it held out unless options say so."""
+    """Return the dialogues that `turnstream manifest` finds in a folder.
+
+    Unless the options say otherwise, none is held out.
+    """
     out = folder.parent / "manifest.jsonl"
     assert (
         main(["manifest", corpus, str(folder), "--out", str(out), "--val-share", "0", *options])
@@ -92,13 +101,13 @@ def listed(corpus: str, folder: Path, *options: str) -> list[Dialogue]:
 
 
 def spoken(dialogue: Dialogue) -> list[list[Segment]]:
-    """Who spoke when by the labels that training reads, in seconds."""
+    """Return who spoke when, in seconds, from the labels that training reads."""
     activity, _ = speech_activity(dialogue)
     return [[(start / 50, end / 50) for start, end in runs(row)] for row in activity]
 
 
 def words(dialogue: Dialogue) -> list[tuple[int, str]]:
-    """Channel and text of what is written beside the manifest."""
+    """Return channel and text of the words that are stored beside the manifest."""
     assert dialogue.words is not None
     return [
         (word["ch"], word["text"])
@@ -124,7 +133,7 @@ sw2001B-ms98-a-0003 4.500000 7.000000 [vocalized-noise]
 
 
 def write_switchboard(folder: Path) -> Path:
-    """A Switchboard of one conversation of 7 s."""
+    """Write a Switchboard corpus of one conversation of 7 s."""
     write_sphere(folder / "swb1_d1" / "data" / "sw02001.sph", SWITCHBOARD_SPEAKERS, 7.0)
     words = folder / "swb_ms98_transcriptions" / "20" / "2001"
     write(words / "sw2001A-ms98-a-word.text", SWITCHBOARD_SIDE_A)

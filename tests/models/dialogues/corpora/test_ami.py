@@ -8,15 +8,19 @@ from turnstream.models.dialogues.loading import load_audio
 from .making import listed, spoken, words, write, write_audio
 
 SECONDS = 140.0
-MEETINGS = """<?xml version="1.0" encoding="ISO-8859-1" standalone="yes"?>
-<nite:root nite:id="meetings" xmlns:nite="http://nite.sourceforge.net/">
-  <meeting nite:id="meet_1" observation="ES2002a" duration="140" type="scenario">
-    <speaker nite:id="s1" camera="Closeup4" channel="1" nxt_agent="A" global_name="MEE006" role="ID"/>
-    <speaker nite:id="s2" camera="Closeup3" channel="0" nxt_agent="B" global_name="FEE005" role="PM"/>
-    <speaker nite:id="s3" camera="Closeup1" channel="2" nxt_agent="C" global_name="MEE007" role="ME"/>
-  </meeting>
-</nite:root>
-"""
+MEETINGS = (
+    '<?xml version="1.0" encoding="ISO-8859-1" standalone="yes"?>\n'
+    '<nite:root nite:id="meetings" xmlns:nite="http://nite.sourceforge.net/">\n'
+    '  <meeting nite:id="meet_1" observation="ES2002a" duration="140" type="scenario">\n'
+    '    <speaker nite:id="s1" camera="Closeup4" channel="1" nxt_agent="A"'
+    ' global_name="MEE006" role="ID"/>\n'
+    '    <speaker nite:id="s2" camera="Closeup3" channel="0" nxt_agent="B"'
+    ' global_name="FEE005" role="PM"/>\n'
+    '    <speaker nite:id="s3" camera="Closeup1" channel="2" nxt_agent="C"'
+    ' global_name="MEE007" role="ME"/>\n'
+    "  </meeting>\n"
+    "</nite:root>\n"
+)
 
 
 def words_xml(agent: str, elements: list[str]) -> str:
@@ -38,11 +42,12 @@ A = [word(10 * i + 1, 10 * i + 4, "so") for i in range(14)] + [
     '  <vocalsound nite:id="v" starttime="135" endtime="136" type="laugh"/>',
 ]
 B = [word(10 * i + 5, 10 * i + 6, "café") for i in range(14)]
+# The second is too short to matter
 C = [
     word(12, 13, "hello"),
     word(127, 127.4, "yes"),
     word(138, 139, "bye"),
-]  # the second is short enough not to disturb
+]
 
 
 @pytest.fixture
@@ -76,9 +81,8 @@ def test_a_stretch_that_two_hold_is_a_dialogue_on_their_headsets(corpus: Path) -
     assert (dialogue.start_s, dialogue.end_s) == (20.0, 130.0)
     assert load_audio(dialogue, 1000).shape == (2, 110_000)
     first, second = spoken(dialogue)
-    assert first == [
-        (10.0 * i + 1, 10.0 * i + 4) for i in range(11)
-    ]  # times of the dialogue, not of the meeting
+    # Times count from the start of the dialogue, not of the meeting
+    assert first == [(10.0 * i + 1, 10.0 * i + 4) for i in range(11)]
     assert second == [(10.0 * i + 5, 10.0 * i + 6) for i in range(11)]
     assert set(words(dialogue)) == {(0, "so"), (1, "café")}
 

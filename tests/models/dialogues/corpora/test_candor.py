@@ -14,7 +14,10 @@ SPEAKERS = [[(0.5, 2.0)], [(2.2, 3.0)]]
 HEADER = (
     "turn_id,speaker,start,stop,utterance,interval,delta,questions,end_question,overlap,n_words\n"
 )
-TURNS = f'0,{LEFT},0.5,2.0,"Hi, how are you?",,1.5,1,True,False,4\n1,{RIGHT},2.2,3.0,Good.,0.2,0.8,0,False,False,1\n'
+TURNS = (
+    f'0,{LEFT},0.5,2.0,"Hi, how are you?",,1.5,1,True,False,4\n'
+    f"1,{RIGHT},2.2,3.0,Good.,0.2,0.8,0,False,False,1\n"
+)
 
 
 @pytest.fixture

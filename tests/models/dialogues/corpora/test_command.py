@@ -28,7 +28,10 @@ def test_what_was_found_is_summed_up(tmp_path: Path, capsys: pytest.CaptureFixtu
         == 0
     )
     splits = [dialogue.split for dialogue in read_manifest(out)]
-    summary = f"9 dialogues ({splits.count('train')} train, {splits.count('val')} val), 0.01 h, in {out}\n"
+    summary = (
+        f"9 dialogues ({splits.count('train')} train, {splits.count('val')} val), 0.01 h, in "
+        f"{out}\n"
+    )
     assert capsys.readouterr().out == summary
 
 
@@ -55,13 +58,19 @@ def test_broken_recordings_can_be_left_out(
     [
         (
             ["swichboard", "calls"],
-            "expected CORPUS to be one of switchboard, fisher, maptask, candor, ami, icsi, harpervalley, primock57, rttm, t",
+            (
+                "expected CORPUS to be one of switchboard, fisher, maptask, candor, ami, icsi, "
+                "harpervalley, primock57, rttm, t"
+            ),
         ),
         (["rttm", "nowhere"], "nowhere: expected the folder of a corpus, got no folder"),
         (["rttm", "empty"], "empty: expected the files of a corpus, got an empty folder"),
         (
             ["switchboard", "calls"],
-            "calls: expected files such as sw2001A-ms98-a-word.text, got none of this form among 2 files",
+            (
+                "calls: expected files such as sw2001A-ms98-a-word.text, got none of this form "
+                "among 2 files"
+            ),
         ),
         (["rttm", "calls", "--val-share", "1"], "expected 0 <= --val-share < 1, got 1"),
         (

@@ -27,7 +27,7 @@ def segment(
         "index": 1,
         "offset_ms": offset_ms,
         "speaker_role": role,
-        "start_ms": offset_ms - 400,  # counts from another moment
+        "start_ms": offset_ms - 400,  # counts from another origin
         "start_timestamp_ms": 1591059889597,
         "transcript": machine,
         "word_durations_ms": durations_ms,

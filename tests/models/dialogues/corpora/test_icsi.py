@@ -88,7 +88,10 @@ def test_a_last_word_without_times_leaves_out_what_follows(corpus: Path) -> None
         (
             "Bmr001.mrt",
             None,
-            "expected Bmr001.mrt of the original transcripts, which says whose channel is which, got none",
+            (
+                "expected Bmr001.mrt of the original transcripts, which says whose channel is "
+                "which, got none"
+            ),
         ),
         ("Bmr001.mrt", "<Meeting>", "Bmr001.mrt: expected XML, got: "),
         (

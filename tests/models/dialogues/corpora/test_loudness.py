@@ -42,6 +42,9 @@ def test_packed_audio_is_refused_with_what_unpacks_it(tmp_path: Path) -> None:
     )
     with pytest.raises(
         DialogueError,
-        match=r"a\.sph: expected SPHERE audio that is not packed, got shorten; unpack it with: sph2pipe -f wav a\.sph a\.wav",
+        match=(
+            r"a\.sph: expected SPHERE audio that is not packed, got shorten; unpack it with: "
+            r"sph2pipe -f wav a\.sph a\.wav"
+        ),
     ):
         first_is_on_channel_0(packed, [FIRST, SECOND])

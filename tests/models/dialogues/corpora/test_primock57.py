@@ -10,7 +10,7 @@ NAME = "day1_consultation01"
 
 
 def textgrid(intervals: list[tuple[float, float, str]], seconds: float) -> str:
-    """As the corpus has them: long form, one tier, CRLF."""
+    """Return a TextGrid in the form of the corpus: long form, one tier, CRLF."""
     lines = [
         'File type = "ooTextFile"',
         'Object class = "TextGrid"',

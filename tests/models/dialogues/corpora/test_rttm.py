@@ -99,9 +99,9 @@ def test_a_broken_file_can_be_left_out_alone(
     ]
     captured = capsys.readouterr()
     assert (
-        f"left out broken.rttm: {corpus / 'broken.rttm'}, line 1: expected SPEAKER file channel start"
-        in captured.err
-    )
+        f"left out broken.rttm: {corpus / 'broken.rttm'}, line 1: expected SPEAKER file channel "
+        "start"
+    ) in captured.err
     assert "; left out 1 of 4 recordings" in captured.out
 
 

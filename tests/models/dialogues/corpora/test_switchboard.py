@@ -70,13 +70,13 @@ def test_packed_sphere_names_the_program_that_unpacks_it(
     )
     error = capsys.readouterr().err
     assert (
-        "sw02001.sph: expected SPHERE audio that is not packed, got shorten; unpack it with: sph2pipe -f wav sw02001.sph sw02001.wav\n"
-        in error
-    )
+        "sw02001.sph: expected SPHERE audio that is not packed, got shorten; unpack it with: "
+        "sph2pipe -f wav sw02001.sph sw02001.wav\n"
+    ) in error
     sf.write(
         corpus / "swb1_d1" / "data" / "sw02001.wav", voices(SWITCHBOARD_SPEAKERS, 7.0, 8000).T, 8000
     )
-    (dialogue,) = listed("switchboard", corpus)  # with the unpacked file beside it
+    (dialogue,) = listed("switchboard", corpus)  # now the unpacked file lies beside it
     assert dialogue.audio[0].name == "sw02001.wav"
 
 
@@ -111,7 +111,10 @@ def test_a_word_loses_its_marks(word: str, plain: str) -> None:
         (
             "sw2001A-ms98-a-word.text",
             SWITCHBOARD_SIDE_A + "sw2001A-ms98-a-0006 7.0 x bye\n",
-            "line 9: expected utterance, start, end and one word, got 'sw2001A-ms98-a-0006 7.0 x bye'",
+            (
+                "line 9: expected utterance, start, end and one word, got 'sw2001A-ms98-a-0006 7.0 "
+                "x bye'"
+            ),
         ),
         (
             "sw2001A-ms98-a-word.text",
@@ -126,12 +129,18 @@ def test_a_word_loses_its_marks(word: str, plain: str) -> None:
         (
             "sw2001B-ms98-a-word.text",
             None,
-            "sw2001A-ms98-a-word.text: expected sw2001B-ms98-a-word.text of the other side, got none",
+            (
+                "sw2001A-ms98-a-word.text: expected sw2001B-ms98-a-word.text of the other side, "
+                "got none"
+            ),
         ),
         (
             "sw02001.sph",
             None,
-            "sw2001A-ms98-a-word.text: expected its audio, sw02001 or sw2001 or sw02001A and sw02001B",
+            (
+                "sw2001A-ms98-a-word.text: expected its audio, sw02001 or sw2001 or sw02001A and "
+                "sw02001B"
+            ),
         ),
         (
             "conv_tab.csv",
