@@ -1,4 +1,4 @@
-"""`turnstream serve` as a process of its own, for the tests of the two commands."""
+"""`turnstream serve` in a process of its own, for the tests of the server and client commands."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ class CommandServer:
     """A running `turnstream serve`.
 
     Attributes:
-        url: what it printed, without the path.
-        page: where it said its page is.
+        url: the printed URL, without its path.
+        page: the printed URL of its page.
     """
 
     process: subprocess.Popen[str]
@@ -29,12 +29,12 @@ class CommandServer:
         return int(self.url.rpartition(":")[2])
 
     def log_line(self) -> str:
-        """The next line of its log, waited for."""
+        """Wait for the next line of its log, and return it."""
         assert self.process.stderr is not None
         return self.process.stderr.readline()
 
     def end(self, signal_number: int) -> tuple[int, str, str]:
-        """Send a signal; return the exit code and what was still written to both outputs."""
+        """Send a signal; return the exit code and the rest of both outputs."""
         self.process.send_signal(signal_number)
         out, err = self.process.communicate(timeout=20)
         return self.process.returncode, out, err

@@ -1,4 +1,4 @@
-"""A server of the tiny model, for whoever needs one."""
+"""Fixtures: a server with the tiny model."""
 
 from __future__ import annotations
 

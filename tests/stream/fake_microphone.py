@@ -1,4 +1,4 @@
-"""A microphone that gives what a test says, for whoever listens to one."""
+"""A fake microphone that returns what a test gives it."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ MICROPHONE = Microphone(3, "Headset", 1, 48000, True)
 
 
 class FakeMicrophone(MicrophoneSource):
-    """Gives blocks without a device.
+    """Returns blocks without a device.
 
     Args:
-        blocks: what it gives; an error among them is raised, and a function is called in its place.
+        blocks: the blocks that it returns. An error among them is raised. A function among them is
+            called and gives no block.
         endless: wait for `close` after the last block.
     """
 
@@ -39,7 +40,7 @@ class FakeMicrophone(MicrophoneSource):
         return 0.01
 
     def start(self) -> None:
-        """It gives blocks anyway."""
+        """Do nothing: blocks come anyway."""
 
     def __iter__(self) -> Iterator[Block]:
         for given in self._given:
@@ -57,7 +58,7 @@ class FakeMicrophone(MicrophoneSource):
             self._end.wait()
 
     def take_waiting(self) -> Block:
-        """The next block, or nothing when there is none."""
+        """Return the next block, or an empty block when there is none."""
         given = next(self._given, np.zeros((0, 1), np.float32))
         assert isinstance(given, np.ndarray)
         return given

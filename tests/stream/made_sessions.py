@@ -1,4 +1,4 @@
-"""Made-up outputs of an engine, noise, and what a session makes of them."""
+"""Synthetic engine outputs, noise, and what a session makes of them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,10 @@ METADATA = ModelMetadata(
 
 
 def output(vad: tuple[float, float], user_next: float = 0.3, rows: int = 1) -> StepOutput:
-    """One step's output, the same for every row but for the latents, which hold the row's number."""
+    """Return one step's output.
+
+    It is the same for every row, except for the latents, which hold the row's number.
+    """
 
     def pair(first: float, second: float) -> Float32:
         return np.tile(np.array([[first, second]], np.float32), (rows, 1))
@@ -49,12 +52,12 @@ def frames_of(session: Session) -> list[Float32]:
 
 
 def sure_end(preset: str) -> int:
-    """The frame in which a preset ends a turn of a second when a shift is certain."""
+    """Return the frame in which a preset ends a turn of one second when a shift is certain."""
     return 50 + round(50 * PRESETS[preset].end_silence_secs)
 
 
 def end_of_turn_frame(session: Session) -> int:
-    """How many frames until a turn of a second has ended, when a shift is certain."""
+    """Return how many frames pass until a turn of one second ends, with a certain shift."""
     for number in range(300):
         vad = (0.9, 0.1) if number < 50 else (0.1, 0.1)
         if any(

@@ -47,7 +47,7 @@ def frame(
 
 
 class Scene:
-    """Plays stretches of activity to a policy and collects (type, speaker, time) of what falls."""
+    """Plays stretches of activity to a policy and collects its events as (type, speaker, time)."""
 
     def __init__(self, policy: str | PolicySettings = SETTINGS, start_frame: int = 0) -> None:
         self.policy = TurnPolicy(policy)
@@ -63,7 +63,10 @@ class Scene:
         backchannel: Pair = (0.1, 0.1),
         level_dbfs: Pair | None = None,
     ) -> Scene:
-        """`who` speaks: "u" user, "o" other, "uo" both, "" nobody."""
+        """Play a stretch.
+
+        `who` speaks: "u" user, "o" other, "uo" both, "" nobody.
+        """
         vad = (0.9 if "u" in who else 0.05, 0.9 if "o" in who else 0.05)
         for _ in range(round(seconds / FRAME_S)):
             self.events += self.policy.update(
@@ -73,7 +76,7 @@ class Scene:
         return self
 
     def take(self) -> Found:
-        """What fell since the last call."""
+        """Return the events since the last call."""
         found, self.events = (
             [(event.type, event.speaker, round(event.time_s, 6)) for event in self.events],
             [],
@@ -86,7 +89,7 @@ class Scene:
 
 
 def speaking(who: str, level_dbfs: Pair | None = None) -> Scene:
-    """A scene in which one speaker has been in a turn for a second."""
+    """Return a scene in which one speaker has been in a turn for one second."""
     scene = Scene().play(who, 1.0, level_dbfs=level_dbfs)
     scene.events = []
     return scene

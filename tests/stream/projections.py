@@ -1,4 +1,4 @@
-"""Saved projections of any network, with random formulas, for the tests of what is shown live."""
+"""Saved embeddings of any network, with random formulas, for the tests of the live views."""
 
 from __future__ import annotations
 
@@ -20,7 +20,10 @@ def width_of(model: ModelMetadata, layer: str) -> int:
 def random_projection(
     engine: Engine, layer: str = "latent", hidden: tuple[tuple[int, str], ...] = (), dims: int = 2
 ) -> SavedProjection:
-    """Of an engine's states, through hidden layers (outputs, activation); everything it gives lies well within its corners."""
+    """Return a random embedding of an engine's states.
+
+    It has hidden layers (outputs, activation). All its points lie well within its corners.
+    """
     rng = np.random.default_rng(len(hidden))
     widths = (width_of(engine.metadata, layer), *(outputs for outputs, _ in hidden), dims)
     activations = (*(activation for _, activation in hidden), "linear")
@@ -48,7 +51,7 @@ def random_projection(
 
 
 def unusable_projections(engine: Engine, folder: Path) -> dict[Path, str]:
-    """Files that cannot be shown live with an engine, and what is said of each."""
+    """Return files that cannot be shown live with an engine, each with its error message."""
     fitting = random_projection(engine)
     width = engine.metadata.latent_size
     wide = replace(fitting.layers[0], weight=np.zeros((2, width + 1), np.float32))
@@ -56,7 +59,10 @@ def unusable_projections(engine: Engine, folder: Path) -> dict[Path, str]:
     cases = {
         "tsne": (
             tsne,
-            r"tsne\.json: expected a projection that can follow a live conversation \(plane, pca or autoencoder\), got tsne",
+            (
+                r"tsne\.json: expected a projection that can follow a live conversation \(plane, "
+                r"pca or autoencoder\), got tsne"
+            ),
         ),
         "deep": (
             random_projection(engine, dims=3),
@@ -64,11 +70,17 @@ def unusable_projections(engine: Engine, folder: Path) -> dict[Path, str]:
         ),
         "foreign": (
             replace(fitting, weights_sha256="0123456789abcdef"),
-            r"expected a projection of the model that runs, .*got .*foreign\.json, of fitted \(weights 0123456789ab\)",
+            (
+                r"expected a projection of the model that runs, .*got .*foreign\.json, of fitted "
+                r"\(weights 0123456789ab\)"
+            ),
         ),
         "wide": (
             replace(fitting, layers=(wide,)),
-            rf"latent of {width} values or latent_speaker of \d+ values, got .*wide\.json, of latent of {width + 1} values",
+            (
+                rf"latent of {width} values or latent_speaker of \d+ values, got .*wide\.json, of "
+                f"latent of {width + 1} values"
+            ),
         ),
         "nameless": (
             replace(fitting, layer="latent_next"),
@@ -81,8 +93,12 @@ def unusable_projections(engine: Engine, folder: Path) -> dict[Path, str]:
     said = {folder / f"{name}.json": words for name, (_, words) in cases.items()}
     return {
         **said,
-        folder
-        / "broken.json": r"broken\.json: expected a projection that `turnstream latents project` wrote",
-        folder
-        / "none.json": r"none\.json: expected a projection that `turnstream latents project` wrote: FileNotFoundError",
+        folder / "broken.json": (
+            r"broken\.json: expected a projection that "
+            "`turnstream latents project` wrote"
+        ),
+        folder / "none.json": (
+            r"none\.json: expected a projection that `turnstream latents project` wrote: "
+            "FileNotFoundError"
+        ),
     }

@@ -1,4 +1,7 @@
-"""A small server that speaks the resume protocol and answers every message, and a line to it that breaks at any byte."""
+"""A small server that speaks the resume protocol and answers every message.
+
+The module also has a line to it that breaks at any byte.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,7 @@ TOKEN = "resume-me"
 
 
 def answer(number: int) -> TurnEvent:
-    """What the server says to the client's message of this number."""
+    """Return the server's answer to the client's message with this number."""
     return TurnEvent("end_of_turn", 0, float(number), 0.5)
 
 
@@ -36,14 +39,14 @@ class ResumingServer:
 
     Attributes:
         received: the client's messages, each once.
-        resume_s: what it promises.
+        resume_s: how long it promises to keep the session.
         refusal: an HTTP status for every attempt to resume, if set.
-        attempts, resumes: how often it was asked to resume, and did.
-        missed: frame messages that the next resume says are lost.
-        connection: the present one.
+        attempts, resumes: how often a client tried to resume, and succeeded.
+        missed: frame messages that the next resume reports as lost.
+        connection: the present connection.
         got: set with every message.
         tried: set with every attempt to resume.
-        hearing: takes no message in while cleared.
+        hearing: while it is cleared, no message is taken in.
     """
 
     resume_s: float = 30.0
@@ -91,7 +94,7 @@ class ResumingServer:
         self.connection.transport.abort()
 
     def say(self, event: TurnEvent) -> None:
-        """Have a message for the next connection."""
+        """Queue a message for the next connection."""
         self._sent.append(message_to_json(event))
 
     async def _admit(self, connection: ServerConnection, request: Request) -> Response | None:
@@ -106,8 +109,8 @@ class ResumingServer:
         query = parse_qs(urlsplit(connection.request.path).query)
         if "resume" in query and self.connection is not None:
             assert (query["resume"], set(query)) == ([TOKEN], {"resume", "received"})
-            self.connection.transport.abort()  # the session is taken over
-        async with self._free:  # once the former connection is read to its end
+            self.connection.transport.abort()  # the new connection takes the session over
+        async with self._free:  # wait until the former connection is read to its end
             self.connection = connection
             try:
                 sent = 0
@@ -125,7 +128,7 @@ class ResumingServer:
                     await self._take(connection, await connection.recv())
             except ConnectionClosed:
                 with contextlib.suppress(ConnectionClosed):
-                    while True:  # what had arrived, and may have been acknowledged
+                    while True:  # read what had arrived, which may have been acknowledged
                         await self._take(connection, await connection.recv())
 
     async def _take(self, connection: ServerConnection, wire: str | bytes) -> None:
@@ -148,9 +151,10 @@ class ResumingServer:
 async def breaking_line(
     url: str, budgets: Iterator[tuple[int, int]], *, silently: bool = False
 ) -> AsyncIterator[str]:
-    """A line to a server that cuts each connection after so many bytes up or down, in the middle of whatever it is; whole when no budget is left.
+    """A line to a server that cuts each connection after a number of bytes up or down.
 
-    Silently: it carries nothing more, and tells nobody.
+    The cut can come in the middle of a message. Without a budget left, connections stay whole. A
+    cut is silent: the line carries nothing more, and neither side is told.
     """
     port = int(url.rpartition(":")[2])
     pumps: set[asyncio.Task[None]] = set()

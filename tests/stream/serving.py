@@ -1,4 +1,7 @@
-"""What the server's and the client's tests share: audio, offline predictions, a raw websocket, a server."""
+"""Shared by the tests of the server and of the client.
+
+It has audio, offline predictions, a raw websocket, and a server.
+"""
 
 from __future__ import annotations
 
@@ -31,19 +34,21 @@ PATIENCE_S = 20.0
 
 
 def dialogue(seconds: float, seed: int, rate_hz: int = 16000) -> NDArray[np.int16]:
-    """Two channels of noise that comes and goes in turns, (N, 2) int16: enough for a random network to react to."""
+    """Return two channels of noise that comes and goes in turns, (N, 2) int16.
+
+    It is enough for a random network to react to.
+    """
     noise = np.random.default_rng(seed).standard_normal((round(seconds * rate_hz), 2))
     turns = np.sin(2 * np.pi * (np.arange(len(noise)) / rate_hz + seed) / 3)
-    gain = np.where(
-        np.stack([turns > 0.2, turns < -0.2], axis=1), 1.0, 0.01
-    )  # pauses of -55 dBFS: the random network hears speech in them
+    # The pauses are at -55 dBFS: the random network hears speech in them.
+    gain = np.where(np.stack([turns > 0.2, turns < -0.2], axis=1), 1.0, 0.01)
     return np.clip(noise * gain * 6000, -32768, 32767).astype(np.int16)
 
 
 def offline(
     engine: Engine, samples: NDArray[np.int16], *, rate_hz: int = 16000, policy: str = "balanced"
 ) -> tuple[list[FrameMessage], list[TurnEvent]]:
-    """Frames and events as one session alone gives them, as they read after the wire."""
+    """Return frames and events of one session alone, as they read after the wire."""
     session = Session(
         engine.metadata, sample_rate_hz=rate_hz, policy=policy, buffer_s=len(samples) / rate_hz + 1
     )
@@ -66,7 +71,7 @@ def offline(
 
 
 class RawClient:
-    """A websocket without any client code of ours, so that the server alone is under test."""
+    """A websocket without the package's client code, so that only the server is under test."""
 
     def __init__(self, connection: ClientConnection) -> None:
         self.connection = connection
@@ -75,13 +80,13 @@ class RawClient:
         await self.connection.send(json.dumps(message) if isinstance(message, dict) else message)
 
     async def receive(self) -> Any:
-        """The next message: an object, or latents."""
+        """Return the next message: an object, or latents."""
         async with asyncio.timeout(PATIENCE_S):
             wire = await self.connection.recv()
         return json.loads(wire) if isinstance(wire, str) else parse_message(wire)
 
     async def rest(self) -> list[Any]:
-        """Every message up to the close."""
+        """Return every message up to the close."""
         messages: list[Any] = []
         with contextlib.suppress(ConnectionClosed):
             while True:
@@ -95,7 +100,10 @@ class RawClient:
 
 @contextlib.asynccontextmanager
 async def slow_client(server: Server, query: str) -> AsyncIterator[RawClient]:
-    """A client whose system takes little in for it, so that it makes the server wait as soon as it does not read."""
+    """Open a client whose system buffers little.
+
+    It makes the server wait as soon as it does not read.
+    """
     sock = socket.socket()
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     sock.connect(("127.0.0.1", server.port))
@@ -123,7 +131,7 @@ def of_type(messages: list[Any], kind: str) -> list[Any]:
 
 
 def quick_limits(**bounds: Any) -> Limits:
-    """Ends soon, and refuses nobody because this machine is slow or the test beside the server is busy."""
+    """Return limits that end soon and refuse no session because the machine is slow or busy."""
     return Limits(
         **{
             "shutdown_timeout_s": 3.0,
@@ -136,7 +144,7 @@ def quick_limits(**bounds: Any) -> Limits:
 
 
 async def talk(client: RawClient, samples: np.ndarray[Any, Any], chunk: int) -> list[Any]:
-    """Send everything in chunks while reading, close, and give every message."""
+    """Send everything in chunks while reading, close, and return every message."""
     reader = asyncio.create_task(client.rest())
     for start in range(0, len(samples), chunk):
         await client.send(samples[start : start + chunk].tobytes())

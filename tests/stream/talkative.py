@@ -1,4 +1,8 @@
-"""A tiny model that hears speech: the random network's speech probabilities never reach the threshold, so nobody would hold the floor."""
+"""A tiny model that hears speech.
+
+The random network's speech probabilities never reach the threshold, so nobody would hold the
+floor.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,7 @@ import onnx
 
 
 def talkative_model(tiny_model: Path, out: Path) -> Path:
-    """Write the model with its speech probabilities doubled, up to 1; everything else stays."""
+    """Write the model with its speech probabilities doubled, up to 1."""
     model = onnx.load(str(tiny_model))
     graph = model.graph
     for node in graph.node:

@@ -27,7 +27,10 @@ def codes(warnings: list[AudioWarning]) -> set[tuple[str, int]]:
 
 
 def bursts(seconds: float, channels: int = 1, seed: int = 0) -> np.ndarray:
-    """White noise that comes and goes four times a second, over a quiet floor: loud, wide-band, without pitch."""
+    """Return white noise that comes and goes four times a second, over a quiet floor.
+
+    It is loud, wide-band, and without pitch.
+    """
     count = round(seconds * 16000)
     noise = np.random.default_rng(seed).standard_normal((count, channels))
     loudness = 0.1 * (np.sin(2 * np.pi * 4 * np.arange(count) / 16000) > 0) + 1e-4
@@ -35,7 +38,10 @@ def bursts(seconds: float, channels: int = 1, seed: int = 0) -> np.ndarray:
 
 
 def voice(seconds: float, rate_hz: int, channels: int = 1) -> np.ndarray:
-    """A voice of 200 Hz that says five syllables a second and takes a breath every 4 s, with harmonics up to 3 kHz and a quiet floor."""
+    """Return a voice of 200 Hz that says five syllables a second.
+
+    It takes a breath every 4 s. It has harmonics up to 3 kHz and a quiet floor.
+    """
     time_s = np.arange(round(seconds * rate_hz)) / rate_hz
     harmonics = sum(np.sin(2 * np.pi * 200 * k * time_s) / k for k in range(1, 16))
     loudness = 0.1 * np.sin(np.pi * 5 * time_s) ** 2 * (time_s % 4 > 0.3)
@@ -51,7 +57,10 @@ def call() -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def conversation(call: np.ndarray) -> np.ndarray:
-    """The call at 16 kHz, with a band above 4 kHz as loud voices have it: noise that follows their loudness."""
+    """The call at 16 kHz, with an added band above 4 kHz like that of loud voices.
+
+    The band is noise that follows the voices' loudness.
+    """
     wide = soxr.resample(call, 8000, 16000)
     noise = np.random.default_rng(0).standard_normal(wide.shape)
     return wide + 0.3 * np.abs(wide) * (

@@ -1,4 +1,4 @@
-"""`turnstream bench`: it runs and reports sensible numbers; how large they are is no matter for a test."""
+"""`turnstream bench` runs and reports sensible numbers; no test depends on their size."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The engine: what a step gives, what it refuses, and which files it refuses to load, each with one clear line."""
+"""The engine: what a step returns and refuses.
+
+Each file that it cannot load gives one clear line.
+"""
 
 from __future__ import annotations
 
@@ -50,7 +53,7 @@ def refusal(path: Path) -> str:
 
 @pytest.fixture
 def altered(tiny_model_path: Path, tmp_path: Path) -> Callable[[Change], Path]:
-    """The tiny model with its description changed."""
+    """Return the tiny model with its metadata changed."""
 
     def alter(change: Change) -> Path:
         model = onnx.load(str(tiny_model_path))

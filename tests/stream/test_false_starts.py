@@ -1,4 +1,7 @@
-"""The bundled network and the policy: noise starts no turn, faint speech starts one. A few seconds of sound each."""
+"""The bundled network with the policy: noise starts no turn, faint speech starts one.
+
+Each sound has a few seconds.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +30,10 @@ def engine() -> Engine:
 def starts(
     engine: Engine, sounds: list[Floats], policy: str | PolicySettings = "fast"
 ) -> list[int]:
-    """How many turns of the user each sound starts, in the user's channel, (N,), the other silent."""
+    """Return how many turns of the user each sound starts.
+
+    The sound, (N,), is in the user's channel; the other channel is silent.
+    """
     sessions = [Session(engine.metadata, policy=policy, buffer_s=SECONDS + 1) for _ in sounds]
     for session, sound in zip(sessions, sounds, strict=True):
         session.push_audio(sound.astype(np.float32))
@@ -44,7 +50,7 @@ def starts(
 
 
 def speech() -> Floats:
-    """The first seconds of the sample in which the user speaks."""
+    """Return the first seconds of the sample in which the user speaks."""
     user = sample_audio(RATE_HZ)[:, 0].astype(np.float64)
     loud = np.flatnonzero(np.abs(user) > 0.1 * np.abs(user).max())[0]
     start = max(0, int(loud) - RATE_HZ // 2)
@@ -52,7 +58,7 @@ def speech() -> Floats:
 
 
 def at(level_dbfs: float, sound: Floats) -> Floats:
-    """The sound with the RMS of its loud parts at a level."""
+    """Return the sound with the RMS of its loud parts at a level."""
     loud = sound[np.abs(sound) > 0.1 * np.abs(sound).max()]
     return np.clip(sound / np.sqrt(np.mean(loud**2)) * 10 ** (level_dbfs / 20), -1, 1)
 
@@ -95,7 +101,7 @@ def test_clicks_start_no_turn(engine: Engine) -> None:
 
 
 def test_speech_below_the_least_level_starts_no_turn(engine: Engine) -> None:
-    faint = [at(-68, speech()), at(-68, speech()[::-1])]  # reversed, it is babble
+    faint = [at(-68, speech()), at(-68, speech()[::-1])]  # reversed speech is babble
     assert starts(engine, faint) == [0, 0]
     loud = [at(-50, speech())]
     assert starts(engine, loud, replace(PRESETS["fast"], min_level_dbfs=-30)) == [0]

@@ -1,4 +1,4 @@
-"""`turnstream info`: what the model file says, for a person and as JSON."""
+"""`turnstream info`: the model file's metadata, for a person and as JSON."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which projections can be shown with which running model."""
+"""Which embeddings can be shown with which running model."""
 
 from __future__ import annotations
 
@@ -31,7 +31,10 @@ def test_the_bundled_plane_fits_the_bundled_model_alone(engine: Engine) -> None:
     check(plane, Engine())
     with pytest.raises(
         ConfigError,
-        match=r"of the model that runs, \S+ 0 \(weights .*got the bundled plane, of turnstream 2 .*latents project` fits one",
+        match=(
+            r"of the model that runs, \S+ 0 \(weights .*got the bundled plane, of turnstream 2 "
+            ".*latents project` fits one"
+        ),
     ):
         check(plane, engine)
 

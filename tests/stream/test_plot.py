@@ -1,4 +1,4 @@
-"""The picture: it draws what it is given, and nothing that it is not."""
+"""The picture draws all that it is given, and nothing else."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ EVENTS = [TurnEvent(kind, number % 2, 1.0 + number, 0.5) for number, kind in enu
 
 
 def conversation(seconds: float) -> tuple[NDArray[np.float32], list[Prediction]]:
-    """The user speaks in even seconds, the other in odd ones."""
+    """Return predictions: the user speaks in even seconds, the other in odd ones."""
     latent = np.zeros((2, 1), np.float32)
     audio = (0.1 * np.random.default_rng(0).standard_normal((round(seconds * RATE_HZ), 2))).astype(
         np.float32
@@ -56,13 +56,13 @@ def conversation(seconds: float) -> tuple[NDArray[np.float32], list[Prediction]]
 
 
 def drawn(seconds: float, events: list[TurnEvent], title: str = "") -> list[Any]:
-    """The panels of the figure: waves and chances of each row."""
+    """Return the panels of the figure: waveforms and probabilities of each row."""
     audio, predictions = conversation(seconds)
     return list(plot._draw(audio, RATE_HZ, predictions, events, title).axes)
 
 
 def marks(panel: Any) -> list[tuple[float, str, str, bool]]:
-    """Every event mark of a panel: time, symbol, colour, whether it stands on the user's side."""
+    """Return a panel's event marks: time, symbol, colour, whether it is on the user's side."""
     lines = [
         line for line in panel.lines if len(line.get_xdata()) == 1 and line.get_marker() != "None"
     ]
@@ -116,7 +116,7 @@ def test_the_shift_probability_is_drawn_as_given() -> None:
 
 
 def shaded_s(panel: Any, colour: str) -> float:
-    """Seconds that are shaded in a colour, summed over the polygons."""
+    """Return the seconds that are shaded in a colour, summed over the polygons."""
     paths = [
         path
         for item in panel.collections
@@ -182,9 +182,8 @@ def test_the_sound_of_a_long_recording_is_encoded(
             "Picture", (), {"savefig": lambda _, out, format: out.write("<svg></svg>")}
         )(),
     )
-    audio = np.zeros(
-        (180 * 16000, 2), np.float32
-    )  # one write of so much overflows the stack of libsndfile's encoder
+    # A single write of this length overflows the stack of libsndfile's encoder.
+    audio = np.zeros((180 * 16000, 2), np.float32)
     plot_predictions(tmp_path / "long.html", audio, 16000, [], [])
     assert (tmp_path / "long.html").stat().st_size > 1000
 

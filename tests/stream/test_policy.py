@@ -1,4 +1,4 @@
-"""The policy: when turns start and end, from hand-made predictions, and its settings."""
+"""The policy: start and end of turns from hand-made predictions, and its settings."""
 
 from __future__ import annotations
 
@@ -207,7 +207,10 @@ def test_a_least_level_out_of_range_is_refused(value: object) -> None:
 def test_an_eager_end_cannot_be_later_than_the_final_one(change: dict[str, float]) -> None:
     with pytest.raises(
         PolicyError,
-        match=r"expected eager values of at most end_threshold 0\.6 and end_silence_secs 0\.3, got eager_threshold 0",
+        match=(
+            r"expected eager values of at most end_threshold 0\.6 and end_silence_secs 0\.3, got "
+            "eager_threshold 0"
+        ),
     ):
         replace(SETTINGS, **change)
 

@@ -1,4 +1,4 @@
-"""The policy: what is too quiet to start a turn."""
+"""The policy: sounds that are too quiet to start a turn."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The policy: speech that begins over the other speaker's."""
+"""The policy: speech that begins while the other speaks."""
 
 from __future__ import annotations
 

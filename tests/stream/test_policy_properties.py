@@ -1,4 +1,4 @@
-"""The policy: what holds for any conversation, whatever the model says."""
+"""The policy: properties that hold for any conversation and any predictions."""
 
 from __future__ import annotations
 

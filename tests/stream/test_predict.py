@@ -1,4 +1,8 @@
-"""`turnstream predict`: the tables, the latents and the picture are what the library predicts, and bad input is one clear line."""
+"""`turnstream predict`.
+
+The tables, the latents and the picture show what the library predicts. Bad input is one clear
+line.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +28,10 @@ from turnstream.stream.prediction import Prediction, TurnEvent
 from .serving import dialogue
 from .talkative import talkative_model
 
-HEADER = "time_s,holder,p_shift,p_hold,vad_0,vad_1,p_now_0,p_now_1,p_future_0,p_future_1,p_next_0,p_next_1,p_backchannel_0,p_backchannel_1"
+HEADER = (
+    "time_s,holder,p_shift,p_hold,vad_0,vad_1,p_now_0,p_now_1,p_future_0,p_future_1,"
+    "p_next_0,p_next_1,p_backchannel_0,p_backchannel_1"
+)
 Run = Callable[..., int]
 
 
@@ -35,7 +42,7 @@ def talkative(tiny_model_path: Path, tmp_path_factory: pytest.TempPathFactory) -
 
 @pytest.fixture
 def run(talkative: Path) -> Run:
-    """`turnstream predict` with a small model."""
+    """Run `turnstream predict` with a small model."""
 
     def predict(*arguments: str | Path) -> int:
         return main(["predict", *map(str, arguments), "--model", str(talkative)])

@@ -1,4 +1,4 @@
-"""The typed results: immutable, complete, and with the event names that the protocol promises."""
+"""The typed results: immutable, complete, and with the protocol's event names."""
 
 from __future__ import annotations
 

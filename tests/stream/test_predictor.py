@@ -1,4 +1,7 @@
-"""The shortest way from audio to predictions: any chunking, any rate, any process gives the same numbers."""
+"""`TurnPredictor`, the shortest way from audio to predictions.
+
+Any chunking, any sample rate and any process give the same numbers.
+"""
 
 from __future__ import annotations
 

@@ -115,7 +115,7 @@ messages = st.one_of(
 )
 
 
-# ---- the specification ----------------------------------------------------------------------------------------
+# ---- the specification ----
 
 
 @pytest.mark.parametrize("example", JSON_EXAMPLES)
@@ -192,7 +192,7 @@ def test_the_specification_lists_every_error_code_with_its_close_code() -> None:
     assert listed == CLOSE_CODES
 
 
-# ---- round trips ----------------------------------------------------------------------------------------------
+# ---- round trips ----
 
 
 @given(stream_settings)
@@ -257,7 +257,7 @@ def test_configure_changes_only_what_it_names() -> None:
     )
 
 
-# ---- refusals -------------------------------------------------------------------------------------------------
+# ---- refusals ----
 
 
 @pytest.mark.parametrize(
@@ -382,7 +382,8 @@ def test_a_bad_server_message_is_refused_with_what_was_got_and_expected(
     assert complaint in str(refusal.value)
 
 
-# ---- fuzz: whatever comes in, the answer is a message or a ProtocolError with a short, printable text ------------
+# ---- fuzz ----
+# Whatever comes in, the answer is a message or a ProtocolError with a short, printable text.
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
@@ -426,7 +427,10 @@ near_misses = st.dictionaries(field_names, field_values, max_size=6).map(json.du
 
 
 def refusal_of(parse: Callable[[Any], object], wire: str | bytes) -> str:
-    """The text of the refusal, empty when the wire was understood; anything but a ProtocolError fails the test."""
+    """Return the text of the refusal, or an empty string for a valid message.
+
+    Any exception but a ProtocolError fails the test.
+    """
     try:
         parse(wire)
     except ProtocolError as refusal:

@@ -237,7 +237,10 @@ def test_floats_slightly_over_full_scale_are_clipped() -> None:
 def test_other_types_and_shapes_are_refused_in_one_line(samples: object) -> None:
     with pytest.raises(
         AudioFormatError,
-        match=r"^expected int16, float32 or float64 samples of shape \(N,\), \(N, 1\), \(N, 2\), got \S+ \(.*\)$",
+        match=(
+            r"^expected int16, float32 or float64 samples of shape \(N,\), \(N, 1\), \(N, 2\), "
+            r"got \S+ \(.*\)$"
+        ),
     ):
         to_float32(samples)  # type: ignore[arg-type]
 

@@ -1,4 +1,7 @@
-"""Projections as files: read as they were written, damaged ones refused in one line, and the formula's numbers."""
+"""Embeddings as files, and the numbers that their formula gives.
+
+They are read as they were written. Damaged files are refused in one line.
+"""
 
 from __future__ import annotations
 

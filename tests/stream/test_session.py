@@ -1,4 +1,4 @@
-"""One conversation without an engine: what comes in, what waits, and what goes out."""
+"""One conversation without an engine: its input, its buffered frames, and its output."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ def test_a_level_belongs_to_one_frame_alone() -> None:
 
 
 def test_faint_noise_neither_starts_a_turn_nor_makes_a_holder_whatever_the_network_says() -> None:
-    for gain_db, events in ((-39, 1), (-42, 0)):  # of noise of -20 dBFS
+    for gain_db, events in ((-39, 1), (-42, 0)):  # gain on noise of -20 dBFS
         session = Session(METADATA, buffer_s=2)
         session.push_audio(10 ** (gain_db / 20) * noise(16000))
         results = [(session.take_frame(), session.accept(output((0.9, 0.1))))[1] for _ in range(50)]
@@ -217,11 +217,12 @@ def test_what_free_samples_promises_can_be_pushed_and_flushed(
 
 @pytest.mark.parametrize("buffer_s", [0.05, 0.07, 1.0])
 def test_the_buffer_is_rounded_up(buffer_s: float) -> None:
+    # One sample is kept for the flush.
     assert (
         buffer_s * 16000
         <= Session(METADATA, buffer_s=buffer_s).free_samples + 1
         <= buffer_s * 16000 + 320
-    )  # one is kept for the flush
+    )
 
 
 def test_taking_frames_makes_room() -> None:

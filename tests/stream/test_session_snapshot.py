@@ -1,4 +1,4 @@
-"""A session carried elsewhere: restored it goes on the same, and damage is refused."""
+"""A session's snapshot: a restored session continues exactly, and damage is refused."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from .made_sessions import METADATA, end_of_turn_frame, frames_of, noise, output
 
 
 def lively(rate_hz: int = 8000, policy: str | None = "balanced", buffer_s: float = 1.0) -> Session:
-    """A session in the middle of everything: audio waiting, filter filled, user in a turn."""
+    """Return a busy session: audio waits, the filter is filled, the user is in a turn."""
     session = Session(METADATA, sample_rate_hz=rate_hz, policy=policy, buffer_s=buffer_s)
     session.push_audio(noise(1001))
     session.take_frame()
@@ -127,7 +127,7 @@ def test_a_snapshot_of_another_model_is_refused() -> None:
 
 
 def rewritten(snapshot: bytes, **changes: Any) -> bytes:
-    """A snapshot with fields of its header replaced; None removes one."""
+    """Return a snapshot with fields of its header replaced; None removes one."""
     with np.load(io.BytesIO(snapshot)) as archive:
         arrays = dict(archive)
     header = json.loads(str(arrays.pop("header"))) | changes

@@ -63,7 +63,7 @@ def test_files_of_any_format_and_width_are_read(
         channels,
         (16000, channels),
     )
-    if tolerance is None:  # lossy: blocks must be what reading at once gives
+    if tolerance is None:  # lossy: blocks must equal the file read at once
         np.testing.assert_allclose(
             read, soundfile.read(path, dtype="float32", always_2d=True)[0], atol=1e-6
         )
@@ -126,7 +126,7 @@ def test_a_file_that_was_cut_off_is_an_error_after_its_audio(
     with pytest.raises(AudioFormatError, match=r"cut off|whole audio file"):
         heard.extend(FileSource(tmp_path / name))
     assert 0.5 * share < sum(len(block) for block in heard) / 64000 < 1
-    capfd.readouterr()  # libmpg123 complains on its own
+    capfd.readouterr()  # discards libmpg123's own messages
 
 
 def test_an_endless_wav_header_is_no_damage(tmp_path: Path) -> None:

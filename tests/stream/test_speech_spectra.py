@@ -1,4 +1,4 @@
-"""What long stretches of speech sound like, told from sounds whose answer is known."""
+"""Long-term measures of speech, on sounds whose answer is known."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ RATES = [8000, 16000, 44100, 48000]
 
 
 def pulses(rate_hz: int, pitch_hz: float, windows: int) -> np.ndarray:
-    """A harmonic sound, (windows, window_samples)."""
+    """Return a harmonic sound, (windows, window_samples)."""
     times_s = np.arange(windows * round(WINDOW_S * rate_hz)) / rate_hz
     harmonics = range(1, int(min(4000, rate_hz / 2) / pitch_hz))
     return np.sum(

@@ -139,7 +139,7 @@ def test_a_speakers_speech_begins_with_no_memory_of_another(
         inputs = lessons.next_inputs(network)
         states.append(inputs[-1])
         lessons.losses(*taught(*dialogue, *inputs)[2:])
-    cleared = torch.stack([(state == 0).all(dim=1) for state in states])  # (chunks, lanes)
+    cleared = torch.stack([(state == 0).all(dim=1) for state in states])  # (chunks, batch rows)
     assert cleared[0].all()
     assert cleared[1:].any()
     assert not cleared[1:].all()

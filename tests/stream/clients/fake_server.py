@@ -1,4 +1,4 @@
-"""What the client's tests share: a server that does what a test wants, and how they talk."""
+"""A fake server for the client's tests, and functions that talk to it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ BEGIN = BeginMessage(
 
 @contextlib.asynccontextmanager
 async def fake_server(handler: Callable[[ServerConnection], Awaitable[None]]) -> AsyncIterator[str]:
-    """A server that says `begin`, then does what the test wants."""
+    """Run a server that sends `begin` and then calls the test's function."""
 
     async def begin_first(connection: ServerConnection) -> None:
         await connection.send(message_to_json(BEGIN))
@@ -38,7 +38,10 @@ async def fake_server(handler: Callable[[ServerConnection], Awaitable[None]]) ->
 
 
 async def echo(connection: ServerConnection) -> None:
-    """Answer every piece of audio with an event, numbered from 1, and `close` with the end."""
+    """Answer every piece of audio with an event, numbered from 1.
+
+    `close` is answered with the end of the session.
+    """
     number = 0
     async for wire in connection:
         if isinstance(wire, bytes):

@@ -1,4 +1,4 @@
-"""The client without asyncio: against our server in a thread, and against one that resumes."""
+"""The client without asyncio, against our server in a thread and against one that resumes."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ MONO = StreamSettings(sample_rate_hz=8000, channels=1)
 
 @contextlib.contextmanager
 def in_thread() -> Iterator[asyncio.AbstractEventLoop]:
-    """An event loop that runs beside the test."""
+    """An event loop that runs in a thread beside the test."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever)
     thread.start()
@@ -47,7 +47,7 @@ def in_thread() -> Iterator[asyncio.AbstractEventLoop]:
 
 @pytest.fixture(scope="module")
 def url(engine: Engine) -> Iterator[str]:
-    """Of a server of the tiny model."""
+    """The URL of a server with the tiny model."""
     with in_thread() as loop:
         server = Server(engine, port=0, limits=quick_limits())
         asyncio.run_coroutine_threadsafe(server.__aenter__(), loop).result(PATIENCE_S)
@@ -57,7 +57,7 @@ def url(engine: Engine) -> Iterator[str]:
 
 @pytest.fixture
 def resuming() -> Iterator[tuple[ResumingServer, str, Callable[[], None]]]:
-    """A server that answers everything, its URL, and what breaks its connection."""
+    """A server that answers everything: the server, its URL, and a function that cuts the link."""
     with in_thread() as loop:
 
         async def begin() -> tuple[

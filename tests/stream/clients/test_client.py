@@ -1,4 +1,4 @@
-"""The client for asyncio: against our server, and against servers that refuse, stop, or say nothing."""
+"""The client for asyncio, against our server and servers that refuse, stop or are silent."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from ..resuming_server import breaking_line
 from ..serving import PATIENCE_S, dialogue, offline, quick_limits
 from .fake_server import fake_server, frames_of, send
 
-# ---- one conversation -----------------------------------------------------------------------------------------
+# ---- one conversation ----
 
 
 async def test_an_async_client_gets_what_the_offline_prediction_gives(
@@ -101,7 +101,7 @@ async def test_a_bad_setting_is_refused_before_anything_is_sent(server: Server) 
         assert len(frames_of([message async for message in client])) == 1
 
 
-# ---- refusal and loss -----------------------------------------------------------------------------------------
+# ---- refusal and loss ----
 
 
 async def test_a_refusal_carries_the_servers_words(server: Server) -> None:
@@ -211,7 +211,7 @@ async def test_a_server_that_never_ends_the_session_is_given_up() -> None:
 async def read(client: AsyncClient, messages: list[ServerMessage]) -> None:
     async for message in client:
         messages.append(message)
-        await asyncio.sleep(0)  # it has something else to do, too
+        await asyncio.sleep(0)  # lets other tasks run
 
 
 async def test_leaving_the_context_leaves_the_messages_to_whoever_reads_them(
@@ -278,7 +278,7 @@ async def test_leaving_by_an_error_says_so_to_a_server_that_cannot_stop_talking(
                 try:
                     async with asyncio.timeout(0.2):
                         await connection.send(event)
-                except TimeoutError:  # the line is full
+                except TimeoutError:  # the socket's buffers are full
                     flooded.set()
         codes.append(connection.close_code)
 
@@ -329,7 +329,7 @@ async def test_a_line_that_breaks_changes_no_prediction(engine: Engine) -> None:
     assert [message for message in messages if isinstance(message, TurnEvent)] == events
 
 
-# ---- audio on the wire ----------------------------------------------------------------------------------------
+# ---- audio on the wire ----
 
 
 @given(st.lists(st.integers(-32768, 32767), max_size=50))

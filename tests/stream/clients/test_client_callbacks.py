@@ -1,4 +1,4 @@
-"""Functions that a client calls with what it receives."""
+"""Callbacks: functions that a client calls with each message that it receives."""
 
 from __future__ import annotations
 
@@ -137,7 +137,10 @@ def test_only_what_exists_can_be_registered_for() -> None:
     for kind, speaker in (("frame", 0), ("end_of_turn", 2)):
         with pytest.raises(
             ConfigError,
-            match=f"expected speaker 0 or 1 with one of start_of_turn, .*; got {speaker} with '{kind}'",
+            match=(
+                f"expected speaker 0 or 1 with one of start_of_turn, .*; got {speaker} with "
+                f"'{kind}'"
+            ),
         ):
             client.on(kind, print, speaker=speaker)
 

@@ -1,4 +1,7 @@
-"""The client's link: whatever happens to its connections, every message arrives once, in order, or there is one clear error."""
+"""The client's link across lost connections.
+
+Every message arrives once and in order, or there is one clear error.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +36,7 @@ MONO = StreamSettings(sample_rate_hz=8000, channels=1)
 
 @pytest.fixture(autouse=True, scope="module")
 def impatient() -> Iterator[None]:
-    """Acknowledge and connect again at once, so that a test takes no time."""
+    """Acknowledge and reconnect at once, so that a test takes no time."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(client_link, "_PING_S", 0.005)
         patch.setattr(client_link, "_FIRST_PAUSE_S", 0.001)
@@ -46,15 +49,14 @@ def block(number: int, samples: int = 80) -> np.ndarray[tuple[int], np.dtype[np.
 
 
 async def talk(client: AsyncClient, blocks: int) -> list[ServerMessage]:
-    """Send numbered blocks and `close` while reading; every message."""
+    """Send numbered blocks and `close` while reading; return every message."""
 
     async def send() -> None:
         for number in range(blocks):
             await client.push_audio(block(number))
             if number % 3 == 0:
-                await asyncio.sleep(
-                    0
-                )  # let others have their turn, so that messages go out in groups of many sizes
+                # Let other tasks run, so that messages are sent in groups of many sizes.
+                await asyncio.sleep(0)
         await client.close()
 
     async with asyncio.TaskGroup() as tasks, asyncio.timeout(PATIENCE_S):
@@ -73,7 +75,7 @@ def without_resumed(messages: list[ServerMessage]) -> list[ServerMessage]:
 
 
 async def resumed(client: AsyncClient) -> ServerMessage:
-    """What the client is told of a break: that the connection was lost, and then this."""
+    """Check the warning of the lost connection; return the message after it."""
     warning = await client.receive()
     assert isinstance(warning, WarningMessage)
     assert warning.code == "connection_lost"
@@ -87,12 +89,11 @@ def expected_answers(blocks: int) -> list[ServerMessage]:
     ]
 
 
-# ---- nothing lost, nothing doubled ----------------------------------------------------------------------------
+# ---- nothing lost, nothing doubled ----
 
 FIRST_CUT = st.tuples(st.integers(700, 9000), st.integers(900, 9000))  # after `begin`
-LATER_CUTS = st.lists(
-    st.tuples(st.integers(0, 6000), st.integers(0, 6000)), max_size=6
-)  # also in a handshake
+# Later cuts can also come in a handshake.
+LATER_CUTS = st.lists(st.tuples(st.integers(0, 6000), st.integers(0, 6000)), max_size=6)
 
 
 @settings(max_examples=60)
@@ -135,7 +136,7 @@ async def test_frames_that_the_server_left_out_are_counted_as_received() -> None
         server.refusal = HTTPStatus.SERVICE_UNAVAILABLE
         server.drop()
         await server.tried.wait()
-        for number in (1, 2):  # answered while nobody is there, and then thinned away
+        for number in (1, 2):  # answered while no client is connected, and then thinned out
             server.say(answer(number + 1))
         server.missed, server.refusal = 2, None
         assert await resumed(client) == ResumedMessage("s", 1, 2)
@@ -194,12 +195,12 @@ async def test_messages_that_nobody_reads_wait_in_bounds_and_survive_a_break(
     assert without_resumed(messages) == expected_answers(50)
 
 
-# ---- bounds ---------------------------------------------------------------------------------------------------
+# ---- bounds ----
 
 
 async def test_a_sender_that_is_too_fast_is_made_to_wait() -> None:
     server = ResumingServer()
-    long = np.zeros(8000 * 30, np.int16)  # five times what may wait
+    long = np.zeros(8000 * 30, np.int16)  # five times the bound of what may wait
     async with server.listening() as url, AsyncClient(url, MONO, reconnect_s=1) as client:
         server.hearing.clear()
         sending = asyncio.create_task(client.push_audio(long))
@@ -218,7 +219,10 @@ async def test_a_server_that_takes_nothing_is_given_up() -> None:
         server.hearing.clear()
         with pytest.raises(
             ServerError,
-            match=r"expected the server to take more; read its messages while you send; waited 0\.2 s",
+            match=(
+                r"expected the server to take more; read its messages while you send; waited 0\.2 "
+                "s"
+            ),
         ) as failure:
             await client.push_audio(np.zeros(8000 * 30, np.int16))
         await client.__aexit__(ServerError)
@@ -250,7 +254,7 @@ async def test_what_nobody_reads_keeps_nobody_from_leaving(monkeypatch: pytest.M
     assert left[-1] == TerminationMessage(1, 1.0, "close")
 
 
-# ---- what cannot be resumed -----------------------------------------------------------------------------------
+# ---- what cannot be resumed ----
 
 
 @pytest.mark.parametrize("status", [HTTPStatus.GONE, HTTPStatus.UNAUTHORIZED])
@@ -258,7 +262,10 @@ async def test_a_session_that_the_server_no_longer_has_is_lost_at_once(status: H
     server = ResumingServer(refusal=status)
     async with server.listening() as url, AsyncClient(url, MONO) as client:
         server.drop()
-        words = rf"connection to ws://127\.0\.0\.1:\d+ broke and the session could not be resumed: the server refused with HTTP {status.value}: no more"
+        words = (
+            r"connection to ws://127\.0\.0\.1:\d+ broke and the session could not be resumed: "
+            f"the server refused with HTTP {status.value}: no more"
+        )
         with pytest.raises(ServerError, match=words) as lost:
             await resumed(client)
         with pytest.raises(ServerError, match=words):
@@ -297,9 +304,8 @@ def test_both_clients_and_the_server_agree_on_what_can_be_resumed() -> None:
     script = Path(client_link.__file__).parents[1] / "service" / "web" / "turnstream.js"
     listed = re.search(r"RESUMABLE = \[([\d, ]+)\]", script.read_text("utf-8"))
     assert listed is not None
-    assert (
-        codes(listed[1]) == connection._BROKEN_CODES == client_link._BREAKS | {1006}
-    )  # 1006: without a close frame
+    # 1006: without a close frame
+    assert codes(listed[1]) == connection._BROKEN_CODES == client_link._BREAKS | {1006}
 
 
 @pytest.mark.parametrize("code", [1011, 1012, 1013])
@@ -361,7 +367,7 @@ async def test_an_error_of_the_callers_ends_the_attempts() -> None:
         client = await AsyncClient(url, MONO).__aenter__()
         server.drop()
         await server.tried.wait()
-        await client.__aexit__(KeyError)  # at once, though there are 30 s left
+        await client.__aexit__(KeyError)  # returns at once, although 30 s are left
 
 
 async def test_nothing_more_can_be_sent_after_the_end() -> None:

@@ -1,4 +1,4 @@
-"""Sources that a client sends to their end, and the agent's voice beside them."""
+"""Sources that a client sends to their end, with the agent's voice beside them."""
 
 from __future__ import annotations
 
@@ -82,7 +82,10 @@ async def test_a_source_that_does_not_fit_is_refused(server: Server, tmp_path: P
     async with AsyncClient(server.url, StreamSettings(channels=1), token="secret") as client:
         with pytest.raises(
             AudioFormatError,
-            match="expected a source of 16000 Hz and at most 1 channels, as the settings say; got 16000 Hz and 2",
+            match=(
+                "expected a source of 16000 Hz and at most 1 channels, as the settings say; got "
+                "16000 Hz and 2"
+            ),
         ):
             await client.stream(source)
     source.close()

@@ -1,4 +1,7 @@
-"""`turnstream client`: a file goes to a server, its answers come out as JSON lines, and every failure is one line."""
+"""`turnstream client` sends a file to a server and prints the answers as JSON lines.
+
+Every failure is one line.
+"""
 
 from __future__ import annotations
 
@@ -147,7 +150,10 @@ def test_a_refused_token_is_one_clear_line(
         assert (
             main(["client", str(recording), "--fast", "--url", server.url, "--token", "wrong"]) == 2
         )
-        expected = "the server refused with HTTP 401: expected a valid token, as 'Authorization: Bearer TOKEN' or ?token=TOKEN"
+        expected = (
+            "the server refused with HTTP 401: expected a valid token, as 'Authorization: Bearer "
+            "TOKEN' or ?token=TOKEN"
+        )
         assert error_line(capsys) == expected
         assert main(["client", str(recording), "--fast", "--url", server.url]) == 2
         assert error_line(capsys) == expected

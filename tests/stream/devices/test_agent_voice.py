@@ -1,4 +1,7 @@
-"""The agent's voice: every sample stands where the user's clock says, however it was said and taken."""
+"""The agent's voice on the user's clock.
+
+Every sample has the position that the user's clock gives, whatever the sizes of the pieces.
+"""
 
 from __future__ import annotations
 
@@ -122,7 +125,7 @@ def test_more_speech_than_may_wait_is_refused_and_leaves_what_waits() -> None:
     voice.say(minute, 24000)
 
 
-# ---- stopping -------------------------------------------------------------------------------------------------
+# ---- stopping ----
 
 
 @pytest.mark.parametrize("delay", [0, 160])
@@ -131,9 +134,8 @@ def test_a_cut_drops_what_was_not_played_and_says_how_much(delay: int) -> None:
     voice.say(samples[:1000])
     voice.say(samples[1000:])
     heard = [voice.take(400)]
-    assert voice.stop() == Cut(
-        400 / RATE_HZ, 1200 / RATE_HZ
-    )  # what the loudspeaker has is heard `delay` later, so as much in all
+    # What the loudspeaker has taken is heard `delay` later, so the sum is the same.
+    assert voice.stop() == Cut(400 / RATE_HZ, 1200 / RATE_HZ)
     heard.append(voice.take(1000))
     assert not voice.speaking
     expected = np.zeros(1400, np.float32)
@@ -153,7 +155,7 @@ def test_a_cut_counts_one_utterance_at_a_time() -> None:
     voice = AgentVoice(RATE_HZ)
     voice.say(speech(100))
     voice.take(500)
-    assert voice.stop() == Cut(0.0, 0.0)  # it was over
+    assert voice.stop() == Cut(0.0, 0.0)  # it had ended
     voice.say(speech(200))
     voice.take(50)
     assert voice.stop() == Cut(50 / RATE_HZ, 150 / RATE_HZ)
@@ -181,7 +183,7 @@ def test_it_speaks_from_saying_to_the_last_sample(rate_hz: int) -> None:
     assert not voice.speaking
 
 
-# ---- bad input ------------------------------------------------------------------------------------------------
+# ---- bad input ----
 
 
 def test_bad_input_is_one_clear_error() -> None:

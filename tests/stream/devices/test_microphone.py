@@ -1,4 +1,7 @@
-"""MicrophoneSource: its rules with an imitated sounddevice, and a real recording from a virtual PulseAudio device."""
+"""MicrophoneSource: its rules with a fake sounddevice, and a real recording.
+
+The real recording comes from a virtual PulseAudio device.
+"""
 
 import os
 import select
@@ -34,7 +37,7 @@ def check_input_settings(samplerate: int, **_: Any) -> None:
 
 
 class FakeStream:
-    """Calls back when the test says so."""
+    """Calls the callback when the test says so."""
 
     def __init__(self, **settings: Any) -> None:
         check_input_settings(settings["samplerate"])
@@ -55,7 +58,7 @@ class FakeStream:
     def record(self, value: float, overflow: bool = False) -> None:
         block = np.full((self.settings["blocksize"], self.settings["channels"]), value, np.float32)
         self.settings["callback"](block, len(block), None, SimpleNamespace(input_overflow=overflow))
-        block[:] = np.nan  # PortAudio uses its buffer again
+        block[:] = np.nan  # PortAudio reuses its buffer
 
     def unplug(self) -> None:
         self.settings["finished_callback"]()
@@ -121,7 +124,10 @@ class TestRules:
     def test_a_rate_that_the_device_refuses_is_an_error_that_says_which_it_can_do(self) -> None:
         with pytest.raises(
             DeviceError,
-            match="at 12345 Hz with 1 channels cannot be opened: Invalid sample rate; it can do 44100, 16000, 48000 Hz; ",
+            match=(
+                "at 12345 Hz with 1 channels cannot be opened: Invalid sample rate; it can do "
+                "44100, 16000, 48000 Hz; "
+            ),
         ):
             MicrophoneSource(sample_rate_hz=12345)
 
@@ -200,7 +206,10 @@ class TestRules:
             2,
         )
         assert [record.message for record in caplog.records] == [
-            "microphone 3 'headset' at 16000 Hz with 1 channels: 960 samples dropped (read too slowly), 2 device overflows"
+            (
+                "microphone 3 'headset' at 16000 Hz with 1 channels: 960 samples dropped (read too "
+                "slowly), 2 device overflows"
+            )
         ]
 
     def test_an_unplugged_device_gives_what_it_recorded_and_then_an_error(self) -> None:
@@ -262,11 +271,14 @@ def test_a_missing_portaudio_library_names_the_package(monkeypatch: pytest.Monke
 
 
 def test_importing_the_module_does_not_import_sounddevice() -> None:
-    code = "import sys; import turnstream.stream.devices.microphone, turnstream.stream.sources; sys.exit(bool({'sounddevice', 'soundfile'} & set(sys.modules)))"
+    code = (
+        "import sys; import turnstream.stream.devices.microphone, turnstream.stream.sources; "
+        "sys.exit(bool({'sounddevice', 'soundfile'} & set(sys.modules)))"
+    )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-# --- a real device -------------------------------------------------------------------------------------------------
+# ---- a real device ----
 
 DEADLINE_S = 20.0
 TONE_HZ = 700.0
@@ -285,7 +297,8 @@ with MicrophoneSource(sample_rate_hz=16000, block_ms=20) as source:
                 print("recording", flush=True)
             kept.append(block)
             loud = np.abs(np.concatenate(kept[-30:])) > 0.05
-            if len(kept) >= 30 and loud.mean() > 0.93:  # 0.936 of a sine; less when a busy machine left a gap in it
+            # A sine gives 0.936. A gap that a busy machine left in it lowers that.
+            if len(kept) >= 30 and loud.mean() > 0.93:
                 print("heard", flush=True)
                 if sys.argv[1] != "stay":
                     np.save(sys.argv[1], np.concatenate(kept[-30:]))
@@ -297,7 +310,10 @@ with MicrophoneSource(sample_rate_hz=16000, block_ms=20) as source:
 
 @dataclass
 class Pulse:
-    """A PulseAudio daemon of its own, whose only sink goes nowhere and whose source is that sink's monitor."""
+    """A PulseAudio daemon of its own.
+
+    Its only sink discards the audio. Its only source is that sink's monitor.
+    """
 
     environment: dict[str, str]
     daemon: subprocess.Popen[bytes]
@@ -386,7 +402,7 @@ def wait_until(reached: Callable[[], bool], what: str) -> None:
 
 
 def read_line(process: subprocess.Popen[Any]) -> str:
-    """The next line of a process's unbuffered output, within the deadline."""
+    """Return the next line of a process's unbuffered output, within the deadline."""
     assert process.stdout is not None
     ready, _, _ = select.select([process.stdout], [], [], DEADLINE_S)
     assert ready, f"no line from the recorder within {DEADLINE_S:g} s"

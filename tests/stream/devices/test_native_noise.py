@@ -1,4 +1,4 @@
-"""Noise of C libraries on standard error."""
+"""Messages that C libraries write to standard error."""
 
 from __future__ import annotations
 

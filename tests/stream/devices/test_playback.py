@@ -1,4 +1,4 @@
-"""Playback through an imitated sounddevice: what PortAudio's thread is given."""
+"""Playback through a fake sounddevice: the samples that PortAudio's thread receives."""
 
 from __future__ import annotations
 

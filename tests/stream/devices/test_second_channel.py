@@ -1,4 +1,4 @@
-"""The other speaker's channel: a file that is played, or a second device whose clock drifts."""
+"""The other speaker's channel: a played file, or a second device whose clock drifts."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ RAMP = np.linspace(-0.5, 0.5, 4000, dtype=np.float32)
 
 
 class FakePlayback:
-    """Keeps what it is to play."""
+    """Keeps the samples that it should play."""
 
     delay_s = 0.1
 
@@ -112,9 +112,8 @@ class TestDevice:
         voice = device_voice(monkeypatch, [np.full((79, 1), 0.5, np.float32)] * 2000)
         heard = np.concatenate([voice.take(80) for _ in range(2000)])
         gaps = np.count_nonzero(np.diff((heard == 0).astype(int)) == 1)
-        assert (
-            2000 <= voice.filled_samples <= 2000 + 320 + 160
-        )  # what is missing, and what waits in the end
+        # The missing samples, and those that still wait at the end.
+        assert 2000 <= voice.filled_samples <= 2000 + 320 + 160
         assert gaps <= 6
         assert voice.skipped_samples == 0
 

@@ -1,4 +1,4 @@
-"""A source read in a thread of its own."""
+"""A source that is read in a thread of its own."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ async def test_a_slow_reader_makes_the_source_wait() -> None:
         blocks = aiter(source)
         await anext(blocks)
         await anext(blocks)
-        assert len(given) <= 4  # two taken, one handed over, one in the thread's hands
+        assert len(given) <= 4  # two taken, one handed over, one still in the thread
 
 
 async def test_end_lets_the_reader_go_although_the_source_is_stuck(

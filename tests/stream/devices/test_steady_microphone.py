@@ -1,4 +1,4 @@
-"""A microphone that is unplugged and comes back, or does not."""
+"""A microphone that is unplugged, and is plugged in again or not."""
 
 from __future__ import annotations
 
@@ -19,7 +19,10 @@ GONE = DeviceError("microphone 3 'Headset' stopped; was it unplugged?")
 
 @pytest.fixture
 def opened(monkeypatch: pytest.MonkeyPatch) -> list[tuple[object, FakeMicrophone | DeviceError]]:
-    """(device asked for, what opens): the test fills in what opens, the fixture what was asked for."""
+    """The opened devices: (requested device, result).
+
+    The test gives the results; the fixture records the requests.
+    """
     plan: list[tuple[object, FakeMicrophone | DeviceError]] = []
     opened = iter(range(99))
 

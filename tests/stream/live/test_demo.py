@@ -1,4 +1,7 @@
-"""`turnstream demo` end to end: a real server, a real websocket, a short recording at high speed, no microphone."""
+"""`turnstream demo` end to end.
+
+It uses a real server, a real websocket, and a short recording at high speed; no microphone.
+"""
 
 from __future__ import annotations
 
@@ -65,9 +68,8 @@ def test_seconds_end_it_earlier(tiny_model_path: Path, recording: Path) -> None:
         speed=FAST,
         out=out,
     )
-    assert (
-        "0.2 s of conversation, 11 predictions" in out.getvalue()
-    )  # the last frame is completed with silence
+    # The last frame is completed with silence
+    assert "0.2 s of conversation, 11 predictions" in out.getvalue()
 
 
 @pytest.mark.parametrize(("rate_hz", "shape"), [(44100, (22050,)), (8000, (4000, 2))])

@@ -1,4 +1,4 @@
-"""`turnstream listen` with raw audio, and with a microphone that is not there."""
+"""`turnstream listen` with raw audio, and with a microphone that is missing."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def test_without_a_microphone_it_says_so(
 
 @pytest.fixture
 def microphone(monkeypatch: pytest.MonkeyPatch) -> list[FakeMicrophone]:
-    """Every microphone that is opened, none of them real."""
+    """Records every microphone that is opened; none is real."""
     opened: list[FakeMicrophone] = []
 
     def opening(
@@ -199,7 +199,7 @@ def test_a_server_predicts_the_same(tiny_model_path: Path) -> None:
 
 @pytest.fixture
 def shown_states(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, np.ndarray]]:
-    """The frames and states that the screen is given."""
+    """The frames and states that are given to the screen."""
     states: list[tuple[int, np.ndarray]] = []
     monkeypatch.setattr(
         Screen, "on_latents", lambda self, frame, values: states.append((frame, values))
@@ -312,7 +312,9 @@ def test_sigterm_while_standard_input_gives_nothing_leaves_the_terminal_as_it_wa
                 shown += os.read(leader, 4096)
             process.send_signal(signal.SIGTERM)
             assert process.wait(20) == 0
-            with contextlib.suppress(OSError):  # Linux: the other end is closed and nothing is left
+            with contextlib.suppress(
+                OSError
+            ):  # on Linux: the other end is closed and nothing is left to read
                 while more := os.read(leader, 4096):
                     shown += more
         finally:

@@ -1,4 +1,4 @@
-"""The path that `demo` and `listen` share: what is shown, what is wrong in words, and how it ends."""
+"""The code that `demo` and `listen` share: what it shows, its error messages, and how it ends."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def hear(source: AudioSource, connect: Connect, record: Path | None = None) -> s
 
 
 def on_frame(monkeypatch: pytest.MonkeyPatch, frame: int, then: Callable[[], object]) -> None:
-    """Do something when a prediction has been shown."""
+    """Call a function when a prediction has been shown."""
     shown = Screen.on_prediction
 
     def show(self: Screen, p: object, latency_s: float | None = None) -> None:
@@ -111,7 +111,7 @@ def test_a_signal_ends_it_well_with_all_that_was_heard(
 
 def test_a_second_signal_ends_it_at_once(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     class Deaf(LocalClient):
-        """Never says the end."""
+        """A client that never receives the end."""
 
         async def close(self) -> None:
             signal.raise_signal(signal.SIGTERM)
@@ -125,10 +125,10 @@ def test_an_end_without_last_answers_takes_no_longer_than_it_may(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Mute(LocalClient):
-        """Never says the end."""
+        """A client that never sends the end."""
 
         async def close(self) -> None:
-            """Nothing comes."""
+            """Do nothing."""
 
     monkeypatch.setattr(listener, "_LAST_ANSWERS_S", 0.05)
     on_frame(monkeypatch, 3, lambda: signal.raise_signal(signal.SIGTERM))
@@ -153,7 +153,7 @@ def test_a_lost_device_is_an_error_after_all_that_was_heard_and_the_recording_st
 
 def test_a_server_that_ends_the_session_is_said(engine: Engine) -> None:
     class Ending(LocalClient):
-        """Shuts down."""
+        """A server that is shutting down."""
 
         async def __aiter__(self) -> AsyncIterator[TerminationMessage]:
             self.finished = True
@@ -177,7 +177,10 @@ def test_clocks_that_drift_apart_are_said_but_not_for_every_block(
     source = PairedSource(FakeMicrophone([SOUND] * 30), DeviceVoice("loopback", 48000))
     text = hear(source, local)
     said = re.findall(
-        r"the two devices' clocks differ: so far (\d+) ms of silence put into Other's channel, 0 ms left out",
+        (
+            r"the two devices' clocks differ: so far (\d+) ms of silence put into Other's channel, "
+            "0 ms left out"
+        ),
         text,
     )
     assert len(said) == 1

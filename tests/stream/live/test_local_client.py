@@ -1,4 +1,4 @@
-"""The local client says what the predictor and the policy say."""
+"""The local client gives the same as the predictor and the policy."""
 
 from __future__ import annotations
 

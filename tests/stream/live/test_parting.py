@@ -1,4 +1,4 @@
-"""What the live commands share."""
+"""Functions that the live commands share."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Recordings: what is in them, that it can be predicted on again, and what happens when they cannot be written."""
+"""Recordings: their content, predictions on them, and errors in writing them."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def model(tiny_model_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
 
 
 def listen_to_noise(folder: Path, *words: object) -> None:
-    """Listen to the noise at 22050 Hz, which is resampled and ends inside a frame, and record."""
+    """Listen to noise at 22050 Hz, which is resampled and ends inside a frame, and record it."""
     parser = argparse.ArgumentParser()
     listen.add_arguments(parser)
     args = parser.parse_args(
@@ -45,7 +45,7 @@ def listen_to_noise(folder: Path, *words: object) -> None:
 
 
 def predict_again(folder: Path, model: Path) -> tuple[Path, Path]:
-    """Predictions and events of the recorded audio."""
+    """Return predictions and events of the recorded audio."""
     parser = argparse.ArgumentParser()
     predict.add_arguments(parser)
     rows, events = folder / "again.csv", folder / "again_events.csv"

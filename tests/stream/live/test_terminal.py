@@ -1,4 +1,4 @@
-"""The live view: its picture, its words and the plain lines where there is no terminal."""
+"""The live view: its picture, its texts, and the plain lines without a terminal."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def draw(view: TerminalView, width: int, height: int, *, colour: bool = False) -
 
 @pytest.fixture
 def view() -> TerminalView:
-    """Ten seconds: the user speaks for eight, then the other takes the floor."""
+    """Ten seconds: the user speaks for eight seconds, then the other takes the floor."""
     view = TerminalView(
         "call.wav", "tiny 1", names=NAMES, end_threshold=0.6, session="3f2a1b", duration_s=42.0
     )
@@ -198,7 +198,8 @@ def test_what_is_wrong_just_now_is_seen_at_every_size_until_it_is_over(
     view.on_notice("No sound for 3 s")
     assert " ! No sound for 3 s" in draw(view, width, height)
     view.on_notice(
-        "A very long notice that cannot fit into any of the terminals that are tried here, because it has too many words, by far"
+        "A very long notice that cannot fit into any of the terminals that are tried here, "
+        "because it has too many words, by far"
     )
     assert max(map(len, draw(view, width, height).splitlines())) <= width
     view.on_notice(None)
@@ -347,7 +348,7 @@ def test_where_there_is_no_terminal_events_are_plain_lines() -> None:
 
 
 class FakeTerminal(io.StringIO):
-    """An output that says it is a terminal."""
+    """An output that claims to be a terminal."""
 
     encoding = "utf-8"
 
@@ -368,7 +369,7 @@ def test_on_a_terminal_the_picture_is_drawn_and_the_terminal_restored(
     text = out.getvalue()
     assert not screen.plain
     assert "No sound for 3 s" in text  # at once, not with the next prediction
-    assert text.count("Will it shift to ") == 3  # every third frame, and the notice
+    assert text.count("Will it shift to ") == 3  # in every third frame, and with the notice
     enter, leave, show_cursor = "\x1b[?1049h", "\x1b[?1049l", "\x1b[?25h"
     assert text.index(enter) < text.rindex("turnstream") < text.index(leave)
     assert show_cursor in text[text.rindex("events") :]

@@ -1,4 +1,4 @@
-"""The plane in the terminal: where the projection puts a state, there it is drawn."""
+"""The plane in the terminal draws a state where the embedding places it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,10 @@ LANDMARKS = {"speaking": (6.0, 5.0), "about to speak": (-6.0, 5.0), "done": (-6.
 
 @pytest.fixture
 def projection() -> SavedProjection:
-    """Two of a state's three values, the first mirrored and moved, in a plane from (-10, -10) to (10, 10)."""
+    """An embedding of two of a state's three values, the first mirrored and moved.
+
+    The plane reaches from (-10, -10) to (10, 10).
+    """
     layer = DenseLayer(
         np.array([[-1, 0, 0], [0, 0, 1]], np.float32), np.array([0.5, 0], np.float32)
     )
@@ -55,7 +58,7 @@ def feed(
 
 
 def cells(plane: TerminalPlane, *parts: str) -> set[tuple[int, int]]:
-    """Columns and rows of what is drawn."""
+    """Return columns and rows of what is drawn."""
     picture = plane.picture(WIDTH, ROWS)
     return {
         (column, row)
@@ -104,7 +107,7 @@ def test_the_trail_joins_the_last_two_seconds(projection: SavedProjection) -> No
     row = ROWS - 1
     assert cells(plane, "user") == {
         (column, row) for column in range(2, 38)
-    }  # from -9 up to the head at 9, and nothing of the old
+    }  # from -9 up to the head at 9, without the old points
     assert cells(plane, "user_head") == {(38, row)}
     assert dots(plane, "user") == 2 * 36  # an unbroken line
 

@@ -1,4 +1,4 @@
-"""A conversation without sockets: a connection that takes what it is sent, and a batcher whose clock we turn."""
+"""A conversation without sockets: a fake connection, and a batcher whose clock the test moves."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from turnstream.stream.settings import StreamSettings
 
 
 class Clock:
-    """Goes on only when told to."""
+    """Moves only when told to."""
 
     def __init__(self) -> None:
         self.now_s = 1000.0
@@ -75,7 +75,7 @@ class FakeConnection:
 
 
 class Desk:
-    """A batcher with a clock of ours, and what its conversations report."""
+    """A batcher with the test's clock, and the reports of its conversations."""
 
     def __init__(self, engine: Engine, **bounds: Any) -> None:
         self.engine = engine
@@ -138,7 +138,7 @@ def resume(conversation: Conversation, received: int) -> FakeConnection:
 
 
 async def settle() -> None:
-    """Let everything that can be done be done."""
+    """Let all tasks run until nothing is left to do."""
     for _ in range(60):
         await asyncio.sleep(0)
 

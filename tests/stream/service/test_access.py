@@ -1,4 +1,7 @@
-"""Access: the right token in either place, this server's own pages, and nobody else's."""
+"""Access: the token is accepted in both places, and the origin must be allowed.
+
+The server's own pages are allowed, other pages are not.
+"""
 
 from __future__ import annotations
 
@@ -112,7 +115,8 @@ def test_a_foreign_page_is_refused(origin: str) -> None:
     assert refusal is not None
     assert refusal[0] is http.HTTPStatus.FORBIDDEN
     assert refusal[1].startswith(
-        "expected a web page of this server, or of an origin that it was started with (--origin), got "
+        "expected a web page of this server, or of an origin that it was started with (--origin), "
+        "got "
     )
     assert repr(origin) in refusal[1]
 

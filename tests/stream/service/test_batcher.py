@@ -1,4 +1,7 @@
-"""The batcher: what shares a step, in which order, and who is hurt when a step fails. A fake engine and a clock that stands still, no sockets."""
+"""The batcher: which frames share a step, in which order, and who is affected by a failed step.
+
+The tests use a fake engine and a clock that stands still, without sockets.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,10 @@ FRAME_S = 0.02
 
 
 class FakeEngine:
-    """State: frames heard and the sum of their first samples. Fails on a frame that starts with POISON."""
+    """Its state holds the frames heard and the sum of their first samples.
+
+    It fails on a frame that starts with POISON.
+    """
 
     def __init__(self) -> None:
         self.metadata = METADATA
@@ -39,7 +45,7 @@ class FakeEngine:
 
 
 class Clock:
-    """Goes on only when told to."""
+    """Moves only when told to."""
 
     def __init__(self) -> None:
         self.now_s = 1000.0
@@ -49,7 +55,7 @@ class Clock:
 
 
 class Talk:
-    """A conversation and what came back for it."""
+    """A conversation and the answers to it."""
 
     def __init__(self, batcher: Batcher, level: float) -> None:
         self.session = Session(METADATA, policy=None, buffer_s=30)

@@ -1,4 +1,7 @@
-"""One connection over a real socket, byte by byte: the handshake, framing, and clients that do not play by the rules."""
+"""One connection over a real socket, byte by byte.
+
+The tests cover the handshake, framing, and clients that break the rules.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +35,7 @@ MASK = b"\x01\x02\x03\x04"
 
 
 def masked(payload: bytes, opcode: int, *, last: bool = True) -> bytes:
-    """One frame as a client sends it."""
+    """Return one frame as a client sends it."""
     size = (
         bytes([0x80 | len(payload)])
         if len(payload) < 126
@@ -54,7 +57,7 @@ class Bytes:
         await self.writer.drain()
 
     async def rest(self) -> bytes:
-        """Everything up to the end of the stream."""
+        """Return everything up to the end of the stream."""
         async with asyncio.timeout(PATIENCE_S):
             with contextlib.suppress(ConnectionError):
                 return await self.reader.read()
@@ -76,7 +79,7 @@ async def tcp(server: Server) -> AsyncIterator[Bytes]:
 
 @contextlib.asynccontextmanager
 async def opened(server: Server) -> AsyncIterator[Bytes]:
-    """Past the handshake and `begin`."""
+    """Open a connection, past the handshake and `begin`."""
     async with tcp(server) as client:
         await client.send(HANDSHAKE)
         assert (await client.until(b"\r\n\r\n")).startswith(b"HTTP/1.1 101 ")
@@ -85,7 +88,7 @@ async def opened(server: Server) -> AsyncIterator[Bytes]:
 
 
 def close_code(received: bytes) -> int:
-    """The code of the close frame that the bytes end with."""
+    """Return the code of the close frame that the bytes end with."""
     place = received.rindex(b"\x88")
     return struct.unpack(">H", received[place + 2 : place + 4])[0]
 
@@ -120,8 +123,8 @@ async def test_a_message_may_come_in_fragments_with_pings_between(
     [
         (b"\x82\x04abcd", 1002),  # without a mask
         (b"\xc2\x80" + MASK, 1002),  # a reserved bit
-        (b"\x83\x80" + MASK, 1002),  # an opcode that means nothing
-        (masked(b"abcd", CONTINUED), 1002),  # goes on with nothing
+        (b"\x83\x80" + MASK, 1002),  # an undefined opcode
+        (masked(b"abcd", CONTINUED), 1002),  # continues nothing
         (masked(b"\xff\xfe", TEXT), 1007),
         (masked(b"\xff", TEXT, last=False) + masked(b"\xfe", CONTINUED), 1007),
         (b"\x82\xff" + struct.pack(">Q", 1 << 40) + MASK, 1009),

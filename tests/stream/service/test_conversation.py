@@ -1,4 +1,4 @@
-"""One conversation without sockets: the order of things, and lost connections."""
+"""One conversation without sockets: the order of messages, and lost connections."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from turnstream.stream.service.conversation import Conversation
 from ..serving import dialogue, frames_of, offline
 from .conversation_desk import CLOSE, Desk, resume, settle
 
-# ---- order ----------------------------------------------------------------------------------------------------
+# ---- order ----
 
 
 async def test_a_message_waits_until_everything_before_it_is_predicted_on(engine: Engine) -> None:
@@ -48,7 +48,7 @@ async def test_nothing_is_done_after_an_error(engine: Engine) -> None:
     assert connection.closed[0] == 1007
 
 
-# ---- lost connections -----------------------------------------------------------------------------------------
+# ---- lost connections ----
 
 
 async def test_a_lost_connection_is_resumed_with_what_was_missed(engine: Engine) -> None:
@@ -138,9 +138,8 @@ async def test_a_packed_conversation_goes_on_elsewhere_with_the_same_numbers(
     desk, other, samples = Desk(engine), Desk(engine), dialogue(3, seed=4)
     conversation, first = desk.open()
     await desk.live(conversation, samples[:16000], 555)
-    conversation.on_message(
-        samples[16000:30000].tobytes()
-    )  # part of which still waits when it moves
+    # A part of the audio still waits when the session moves.
+    conversation.on_message(samples[16000:30000].tobytes())
     packed = conversation.pack()
     assert desk.ended == ["moved"]
     assert first.hung_up

@@ -1,4 +1,7 @@
-"""One conversation without sockets: slow readers, stalls, and time limits by a clock that we turn."""
+"""One conversation without sockets: slow readers, stalls and time limits.
+
+The test moves the clock.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ from turnstream.stream.engine import Engine
 from ..serving import dialogue, frames_of, of_type, offline
 from .conversation_desk import CLOSE, Desk, resume, settle
 
-# ---- slow readers ---------------------------------------------------------------------------------------------
+# ---- slow readers ----
 
 
 async def test_a_file_waits_for_a_slow_reader_and_loses_nothing(engine: Engine) -> None:
@@ -105,7 +108,7 @@ async def test_the_last_messages_can_be_fetched_after_the_close_was_sent(engine:
     assert second.closed == (1000, "close")
 
 
-# ---- time limits ----------------------------------------------------------------------------------------------
+# ---- time limits ----
 
 
 async def test_a_session_that_stalls_is_told_so_once_for_each_stall(engine: Engine) -> None:
@@ -145,7 +148,7 @@ async def test_a_connection_that_answers_no_ping_is_dropped(engine: Engine) -> N
     for _ in range(28):
         desk.clock.now_s += 1
         conversation.tick(desk.clock())
-    assert connection.pings == [b"2"]  # begin, and that it stalls
+    assert connection.pings == [b"2"]  # a ping carries the message count: begin, stall warning
     assert connection.aborted
 
 

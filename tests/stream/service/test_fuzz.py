@@ -1,6 +1,7 @@
-"""Whatever comes in, a parser refuses it with a ProtocolError, and a live server ends that connection and disturbs nobody.
+"""A parser refuses any bad input with a ProtocolError.
 
-The same input, more of it: `tests/bench/bench_faults.py`.
+A live server ends that connection and disturbs no other. `tests/bench/bench_faults.py` tries more
+of the same input.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Handover: a session goes from one worker to another in one piece, or not at all, and never to a stranger."""
+"""Handover of a session between workers.
+
+The session moves whole or not at all, and never to a stranger.
+"""
 
 from __future__ import annotations
 
@@ -157,7 +160,7 @@ async def test_a_worker_that_was_killed_gives_nothing_and_its_successor_takes_it
         killed = Handover(tmp_path, 0, giver({"0-token": b"x"}))
         await killed.__aenter__()
         assert killed._listener is not None
-        killed._listener.close()  # the socket's name stays, as after a kill
+        killed._listener.close()  # the socket's file stays, as after a kill
         assert (tmp_path / "0.sock").exists()
         assert await second.fetch("0-token") is None
         async with Handover(tmp_path, 0, giver({"0-new": b"new"})):
@@ -225,7 +228,10 @@ async def test_the_folder_is_for_this_user_only(tmp_path: Path) -> None:
     (tmp_path / "open").chmod(0o755)
     with pytest.raises(
         ConfigError,
-        match=r"expected a folder that only this user may enter \(mode 0700\), got .* with mode 0755",
+        match=(
+            r"expected a folder that only this user may enter \(mode 0700\), got .* with "
+            "mode 0755"
+        ),
     ):
         await Handover(tmp_path / "open", 0, nothing).__aenter__()
 

@@ -1,4 +1,4 @@
-"""Limit options: every limit is one, says what it is, and takes only what it can be."""
+"""Limit options: each limit has an option, with a help text and a check of its range."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The measured load and the admission that follows from it."""
+"""The measured load, and the admission that follows from it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ TICK_S = 0.25
 def after(
     sessions: int, share: float, *, early_frames: int = 0, lag_s: float = 0.001, ticks: int = 40
 ) -> Load:
-    """The load of so many live sessions that use this share of a core for 10 s."""
+    """Return the load after live sessions have used this share of a core for 10 s."""
     load = Load(max_load=0.8, max_lag_s=0.04, per_session=0.005)
     load.tick(0, 0, FRAME_RATE_HZ)
     for n in range(1, ticks + 1):
@@ -36,7 +36,7 @@ def test_newcomers_count_before_they_can_be_measured_and_no_longer() -> None:
         load.opened()
         admitted += 1
     assert admitted == 60
-    for n in range(41, 60):  # they have left again
+    for n in range(41, 60):  # these sessions have ended
         load.count(round(20 * FRAME_RATE_HZ * TICK_S), 0, 0.001)
         load.tick(n * TICK_S, n * TICK_S * 0.2, FRAME_RATE_HZ)
     assert load.refusal() is None

@@ -1,4 +1,7 @@
-"""Logs: one line an entry in either form, the given fields in it, no secrets, no foreign traces."""
+"""Logs: one line an entry in either form, with the given fields.
+
+They contain no secrets and no foreign tracebacks.
+"""
 
 from __future__ import annotations
 
@@ -100,7 +103,8 @@ def test_nonsense_sent_to_the_port_is_one_line() -> None:
         made = record("opening handshake failed", name="websockets.server", error=True)
     line = TextFormatter().format(made)
     assert line.endswith(
-        "INFO websockets.server: opening handshake failed: invalid HTTP request line: GET /?token=..."
+        "INFO websockets.server: opening handshake failed: invalid HTTP request line: GET "
+        "/?token=..."
     )
     assert made.exc_info is not None, "other handlers get the record as it was"
 

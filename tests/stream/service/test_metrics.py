@@ -1,4 +1,7 @@
-"""Metrics: every call shows in the exposition, instances do not clash, and one worker answers for all."""
+"""Metrics: every call shows in the output, instances do not clash.
+
+One worker answers for all workers.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ from turnstream.stream.service.metrics import FOLDER_VARIABLE, Metrics
 
 
 def samples(body: bytes) -> dict[str, float]:
-    """Every sample by name, with its label's value in brackets."""
+    """Return every sample by name, with its label's value in brackets."""
     found: dict[str, float] = {}
     for family in text_string_to_metric_families(body.decode()):
         for sample in family.samples:

@@ -1,4 +1,4 @@
-"""The outbox: numbering, acknowledgement, and what a client that comes back gets."""
+"""The outbox: numbering, acknowledgement, and what a client gets after a reconnection."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from turnstream.stream.service.outbox import Outbox
 
 
 def filled(messages: int, max_kept: int = 100) -> Outbox:
-    """Every fifth message is an event."""
+    """Return an outbox in which every fifth message is an event."""
     outbox = Outbox(max_kept)
     for n in range(1, messages + 1):
         outbox.put(str(n), essential=n % 5 == 0)
@@ -96,7 +96,10 @@ def test_when_too_many_wait_frames_are_given_up_and_events_never() -> None:
 def test_both_sides_count_alike_whatever_happens(
     steps: list[tuple[str, float]], max_kept: int
 ) -> None:
-    """A client that counts as PROTOCOL.md says has every event once, in order, and never disagrees with the server about the count."""
+    """A client that counts as PROTOCOL.md says has every event once, in order.
+
+    It never disagrees with the server about the count.
+    """
     outbox, count, put, got = Outbox(max_kept), 0, 0, []
     counts = [0]
     for step, share in steps:

@@ -1,4 +1,7 @@
-"""`turnstream serve`: says where it is, admits whom it should, ends well on a signal, and explains why it cannot start."""
+"""`turnstream serve` prints its address and admits the right clients.
+
+It ends cleanly on a signal, and explains why it cannot start.
+"""
 
 from __future__ import annotations
 
@@ -236,9 +239,9 @@ def test_a_token_variable_without_tokens_lets_nobody_in(
 ) -> None:
     monkeypatch.setenv("TURNSTREAM_TOKENS", tokens)
     assert main(["serve", "--quiet", "--port", "0", "--model", str(tiny_model_path)]) == 2
-    assert (
-        error_line(capsys)
-        == "expected access tokens in TURNSTREAM_TOKENS, separated by commas, got none; unset it to admit everyone"
+    assert error_line(capsys) == (
+        "expected access tokens in TURNSTREAM_TOKENS, separated by commas, got none; unset it "
+        "to admit everyone"
     )
 
 
@@ -307,7 +310,10 @@ def test_bad_settings_are_a_config_error(tmp_path: Path, monkeypatch: pytest.Mon
         ),
         (
             ["--origin", "my.page"],
-            "expected an origin such as https://my.page or http://localhost:3000, '*' or 'null', got 'my.page'",
+            (
+                "expected an origin such as https://my.page or http://localhost:3000, '*' or "
+                "'null', got 'my.page'"
+            ),
         ),
     ],
 )

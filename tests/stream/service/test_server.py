@@ -28,7 +28,7 @@ from ..serving import (
     talk,
 )
 
-# ---- sessions -------------------------------------------------------------------------------------------------
+# ---- sessions ----
 
 
 @pytest.mark.parametrize("chunk", [77, 320, 16000])
@@ -146,7 +146,7 @@ async def test_a_client_that_leaves_without_a_word_frees_its_place_for_another(
             await when_admitted(server, engine)
 
 
-# ---- bad input ------------------------------------------------------------------------------------------------
+# ---- bad input ----
 
 
 @pytest.mark.parametrize(
@@ -196,7 +196,7 @@ async def test_bad_input_gives_one_clear_error_and_disturbs_nobody(
         await healthy.send(samples[:1600].tobytes())
         async with raw_client(server) as client:
             await client.send(message)
-            for _ in range(50):  # and goes on talking, as a client does that has not noticed yet
+            for _ in range(50):  # and keeps sending, like a client that has not noticed yet
                 await client.send(b"\x00" * 1280)
             messages = await client.rest()
         assert of_type(messages, "error") == [messages[-1]]
@@ -258,7 +258,7 @@ async def test_an_engine_that_fails_ends_only_the_session_that_it_failed_on(engi
         assert frames_of(await talk(healthy, samples[1600:], 1600)) == offline(engine, samples)[0]
 
 
-# ---- slow readers ---------------------------------------------------------------------------------------------
+# ---- slow readers ----
 
 
 async def test_a_client_that_does_not_read_is_dropped(engine: Engine) -> None:

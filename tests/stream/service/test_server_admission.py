@@ -1,4 +1,4 @@
-"""Who is let in, what plain requests are answered, and how a server shuts down."""
+"""Admission, answers to plain HTTP requests, and how a server shuts down."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from ..serving import (
 
 
 async def http_get(server: Server, path: str) -> tuple[int, str, str]:
-    """Status, content type and body of a plain request."""
+    """Return status, content type and body for a plain request."""
     reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
     writer.write(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
     async with asyncio.timeout(PATIENCE_S):
@@ -44,7 +44,7 @@ async def http_get(server: Server, path: str) -> tuple[int, str, str]:
 
 
 async def refusal(url: str, **options: Any) -> tuple[int, str]:
-    """Status and body of a refused handshake."""
+    """Return status and body of a refused handshake."""
     with pytest.raises(InvalidStatus) as refused:
         async with connect(url, proxy=None, **options):
             pass
@@ -52,7 +52,7 @@ async def refusal(url: str, **options: Any) -> tuple[int, str]:
     return response.status_code, (response.body or b"").decode()
 
 
-# ---- admission ------------------------------------------------------------------------------------------------
+# ---- admission ----
 
 
 async def test_a_full_server_refuses_with_503_and_serves_on(engine: Engine) -> None:
@@ -129,7 +129,7 @@ async def test_plain_requests_get_an_answer(server: Server) -> None:
     assert (status, body) == (400, "expected a path such as /v1/stream: Invalid IPv6 URL\n")
 
 
-# ---- shutdown -------------------------------------------------------------------------------------------------
+# ---- shutdown ----
 
 
 async def test_shutdown_lets_every_session_end_well(engine: Engine) -> None:

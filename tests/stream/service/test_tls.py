@@ -1,4 +1,4 @@
-"""TLS: a certificate and its key serve, and whatever is wrong with them is one clear line."""
+"""TLS: a certificate and its key work, and each error with them is one clear line."""
 
 from __future__ import annotations
 

@@ -118,7 +118,7 @@ def colours(style: str) -> dict[str, str]:
 
 
 def contrast(first: str, second: str) -> float:
-    """Of two colours, from 1 to 21 (WCAG 2.2)."""
+    """Return the contrast of two colours, from 1 to 21 (WCAG 2.2)."""
 
     def luminance(colour: str) -> float:
         shares = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]

@@ -1,4 +1,7 @@
-"""Workers: they share one port, one's death is nobody else's, and none is left behind."""
+"""Workers share one port.
+
+When one dies, the others are not affected. None is left behind.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +30,7 @@ PATIENCE_S = 20.0
 
 
 class Workers:
-    """A supervised server and the processes of its workers, by number, as its log tells them."""
+    """A supervised server, and the processes of its workers by number, read from its log."""
 
     def __init__(self, server: CommandServer, count: int) -> None:
         self.server = server
@@ -36,7 +39,7 @@ class Workers:
             self.next_one()
 
     def next_one(self) -> int:
-        """Wait until another worker serves; its number."""
+        """Wait until another worker serves; return its number."""
         while True:
             entry = json.loads(self.server.log_line())
             if entry["message"] == "worker serves":
@@ -44,7 +47,7 @@ class Workers:
                 return int(entry["worker"])
 
     def worker_of(self, client: ClientConnection) -> int:
-        """Which worker has the other end of a connection."""
+        """Return the worker that has the other end of a connection."""
         port = client.local_address[1]
         return next(
             number
@@ -64,7 +67,10 @@ def workers(model: Path, *options: str, count: int = 2) -> Iterator[Workers]:
 
 @contextlib.contextmanager
 def sessions_on_all(running: Workers) -> Iterator[dict[int, list[ClientConnection]]]:
-    """Sessions by worker; the system spreads them by chance, so as many as it takes."""
+    """Open sessions until every worker has one; return them by worker.
+
+    The system spreads connections by chance.
+    """
     with contextlib.ExitStack() as stack:
         found: dict[int, list[ClientConnection]] = {number: [] for number in running.processes}
         while not all(found.values()):
@@ -127,10 +133,10 @@ def test_any_worker_tells_the_metrics_of_all(tiny_model_path: Path) -> None:
             for client in clients:
                 client.send(FRAME)
                 assert receive(client)["type"] == "frame"
-        for _ in range(200):  # a frame may reach its client before its worker has counted it
+        for _ in range(200):  # a client may get a frame before the worker has counted it
             if metric(running.server, "turnstream_frames_total") == count:
                 break
-        for _ in range(8):  # whichever answers
+        for _ in range(8):  # any worker may answer
             assert metric(running.server, "turnstream_sessions") == count
             assert metric(running.server, "turnstream_frames_total") == count
         running.processes[1].kill()
@@ -189,7 +195,7 @@ def test_a_session_is_resumed_whichever_worker_the_client_reaches(tiny_model_pat
             token = receive(client)["resume_token"]
             client.send(FRAME)
             assert receive(client)["frame"] == 0
-            client.socket.shutdown(socket.SHUT_RDWR)  # without a word
+            client.socket.shutdown(socket.SHUT_RDWR)  # without a close frame
         for number in range(1, 25):
             with connect(
                 f"{running.server.url}/v1/stream?resume={token}&received={1 + number}",
@@ -219,7 +225,8 @@ def test_a_worker_that_dies_again_and_again_ends_the_server_with_one_clear_line(
         assert running.server.process.returncode == 2
         last = err.splitlines()[-1]
         assert last.startswith(
-            "turnstream serve: error: worker 0 ended 5 times within 10 s of its start, lastly by expected an ONNX model file, got "
+            "turnstream serve: error: worker 0 ended 5 times within 10 s of its start, lastly by "
+            "expected an ONNX model file, got "
         )
         assert all(last_of(client)["type"] == "termination" for client in sessions[1]), (
             "the others drained"
@@ -252,9 +259,8 @@ def test_a_port_in_use_is_one_clear_line(
             main(["serve", "--port", str(port), "--workers", "2", "--model", str(tiny_model_path)])
             == 2
         )
-    assert (
-        capsys.readouterr().err.splitlines()[-1]
-        == f"turnstream serve: error: cannot listen on 127.0.0.1, port {port}: Address already in use"
+    assert capsys.readouterr().err.splitlines()[-1] == (
+        f"turnstream serve: error: cannot listen on 127.0.0.1, port {port}: Address already in use"
     )
 
 
@@ -277,5 +283,6 @@ def test_a_system_that_cannot_share_a_port_is_told_so(
     assert main(["serve", "--port", "0", "--workers", "2", "--model", str(tiny_model_path)]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(
-        "turnstream serve: error: expected 1 worker, got 2: on this system processes cannot share a port"
+        "turnstream serve: error: expected 1 worker, got 2: on this system processes cannot share "
+        "a port"
     )
