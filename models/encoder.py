@@ -88,23 +88,23 @@ class Encoder(nn.Module):
             x = x.unsqueeze(-1)
         x, after["first"] = self.first(x, state["first"])
         x = self.activation(x)
-        lanes = [x] * len(self.stacks)
+        branches = [x] * len(self.stacks)
         depth = max(len(stack) for stack in self.stacks)  # pyright: ignore[reportArgumentType]
         for b in range(depth):
             for s, stack in enumerate(self.stacks):
                 if b < len(stack):  # pyright: ignore[reportArgumentType]
-                    lanes[s], after[f"stack{s}"][f"block{b}"] = stack[b](
-                        lanes[s], state[f"stack{s}"][f"block{b}"]
-                    )  # pyright: ignore[reportIndexIssue]
+                    block: Any = stack[b]  # pyright: ignore[reportIndexIssue]
+                    before = state[f"stack{s}"][f"block{b}"]
+                    branches[s], after[f"stack{s}"][f"block{b}"] = block(branches[s], before)
             if self.config.combine_at == "layer" and b < depth - 1:
-                lanes = [self._join(lanes, b)] * len(lanes)
-        y = self._join(lanes, depth - 1).flatten(2)  # (B, T', channels) or (B, T', F * channels)
+                branches = [self._join(branches, b)] * len(branches)
+        y = self._join(branches, depth - 1).flatten(2)  # (B, T', channels) or (B, T', F * channels)
         return self.activation(self.output(y)), after
 
-    def _join(self, lanes: list[Tensor], layer: int) -> Tensor:
-        if len(lanes) == 1:
-            return lanes[0]
+    def _join(self, branches: list[Tensor], layer: int) -> Tensor:
+        if len(branches) == 1:
+            return branches[0]
         if self.config.combine == "add":
-            return torch.stack(lanes).sum(dim=0)
-        joined = torch.cat(lanes, dim=-1)
+            return torch.stack(branches).sum(dim=0)
+        joined = torch.cat(branches, dim=-1)
         return self.joins[layer](joined) if self.config.combine_at == "layer" else joined

@@ -44,18 +44,18 @@ def receptive_field(config: EncoderConfig) -> ReceptiveField:
     """Return the receptive field of an encoder, from its configuration alone."""
     first = _conv(config.first_kernel, 1)
     # per stack, counted in frames of the first layer's output
-    lanes: list[Offsets] = [frozenset({0})] * len(config.stacks)
+    batch_rows: list[Offsets] = [frozenset({0})] * len(config.stacks)
     depth = max(len(stack.kernel_sizes) for stack in config.stacks)
     for layer in range(depth):
         for s, stack in enumerate(config.stacks):
             if layer < len(stack.kernel_sizes):
-                lanes[s] = _then(
-                    lanes[s],
+                batch_rows[s] = _then(
+                    batch_rows[s],
                     _block(config.block, stack.kernel_sizes[layer], stack.dilations[layer]),
                 )
         if config.combine_at == "layer":
-            lanes = [frozenset().union(*lanes)] * len(lanes)
-    blocks: Offsets = frozenset().union(*lanes)
+            batch_rows = [frozenset().union(*batch_rows)] * len(batch_rows)
+    blocks: Offsets = frozenset().union(*batch_rows)
     return ReceptiveField(
         tuple(sorted({config.stride * outer + inner for outer in blocks for inner in first}))
     )

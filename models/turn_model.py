@@ -36,7 +36,7 @@ class TurnOutput(NamedTuple):
     next: Tensor  # (B, 2, T) the speaker holds the floor next; the other's logit is the negative
     backchannel: Tensor  # (B, 2, T) the speaker gives a backchannel now or within 0.5 s
     projection: Tensor  # (B, 2, T, CLASSES) from each speaker's view: own bits first
-    finality: Tensor  # (B, 2, T) turn completeness, from the own channel alone; for training
+    completeness: Tensor  # (B, 2, T) turn completeness, from the own channel alone; for training
     latent_speaker: Tensor  # (B, 2, T, H) output of the per-speaker RNN
     latent: Tensor  # (B, 2, T, H) output of the cross-speaker RNN
 
@@ -72,7 +72,7 @@ class TurnModel(nn.Module):
         self.dialogue_rnn = Recurrent(config.dialogue_rnn, 2 * config.speaker_rnn.hidden)
         self.dropout = nn.Dropout(config.dropout)
         self.heads = nn.Linear(config.dialogue_rnn.hidden, 3 + CLASSES)
-        self.finality = nn.Linear(config.speaker_rnn.hidden, 1)
+        self.completeness = nn.Linear(config.speaker_rnn.hidden, 1)
         own_bins, other_bins = expected_bins() + SILENT_SHARE
         self.register_buffer("_swapped", 3 + torch.from_numpy(swapped_classes()), persistent=False)
         self.register_buffer("_own_bins", torch.from_numpy(own_bins), persistent=False)
@@ -159,11 +159,11 @@ class TurnModel(nn.Module):
         floor = heads[..., 1] - other[..., 1]
         # the sum of both speakers' views of the same future
         projection = heads[..., 3:] + other.index_select(-1, self._swapped)
-        finality = self.finality(self.dropout(own))[..., 0]
+        completeness = self.completeness(self.dropout(own))[..., 0]
         return TurnOutput(
             *map(
                 by_conversation,
-                (heads[..., 0], floor, heads[..., 2], projection, finality, own, latent),
+                (heads[..., 0], floor, heads[..., 2], projection, completeness, own, latent),
             )
         ), after
 

@@ -11,14 +11,14 @@ from pathlib import Path
 
 from .errors import ConfigError
 from .protocol import LatentKind
-from .saved_embedding import SavedProjection, bundled_plane, load_projection
+from .saved_embedding import SavedEmbedding, bundled_plane, load_embedding
 from .settings import LatentChoice
 
 _SHOWN_HEX = 12  # digits of a hash in messages; enough to tell two models apart
 
 
 @dataclass(frozen=True)
-class LiveProjection:
+class LiveEmbedding:
     """A 2-D embedding that can transform new states live.
 
     Attributes:
@@ -27,10 +27,10 @@ class LiveProjection:
     """
 
     path: Path
-    saved: SavedProjection
+    saved: SavedEmbedding
 
     @classmethod
-    def load(cls, path: Path | None = None) -> LiveProjection:
+    def load(cls, path: Path | None = None) -> LiveEmbedding:
         """Read an embedding.
 
         Args:
@@ -40,7 +40,7 @@ class LiveProjection:
                 or not 2 dimensions.
         """
         path = path or bundled_plane()
-        saved = load_projection(path)
+        saved = load_embedding(path)
         if not saved.has_formula:
             raise ConfigError(
                 f"{path}: expected a projection that can follow a live conversation "

@@ -87,7 +87,7 @@ _CONTROL_NAMES = {type(control): name for name, control in _PLAIN_CONTROLS.items
 def control_to_json(control: Control) -> str:
     """Returns the text message that `parse_control` reads."""
     if isinstance(control, Configure):
-        return to_json({"type": "configure", **control.to_words()})
+        return to_json({"type": "configure", **control.to_wire()})
     return to_json({"type": _CONTROL_NAMES[type(control)]})
 
 
@@ -101,7 +101,7 @@ def parse_control(text: str) -> Control:
     words = parse_object(text, "bad_control")
     kind = words.pop("type", None)
     if kind == "configure":
-        return Configure.from_words(words)
+        return Configure.from_wire(words)
     if not isinstance(kind, str) or kind not in _PLAIN_CONTROLS:
         raise ProtocolError(
             "bad_control",
@@ -323,7 +323,7 @@ def message_to_json(
                 },
                 "frame_rate_hz": message.frame_rate_hz,
                 "latent_sizes": message.latent_sizes,
-                "settings": message.settings.to_words(),
+                "settings": message.settings.to_wire(),
                 "resume_token": message.resume_token,
                 "resume_s": message.resume_s,
             }
@@ -362,7 +362,7 @@ def _parse_begin(words: dict[str, object]) -> BeginMessage:
         object_field(words, "settings"),
     )
     try:
-        parsed_settings = StreamSettings.from_words(settings)
+        parsed_settings = StreamSettings.from_wire(settings)
     except ProtocolError as error:
         raise ProtocolError("bad_message", f"settings: {error}") from None
     return BeginMessage(

@@ -65,7 +65,7 @@ class Formula:
 
 
 @dataclass(frozen=True)
-class SavedProjection:
+class SavedEmbedding:
     """A fitted embedding of latent states (H values) as points in D dimensions.
 
     Attributes:
@@ -186,7 +186,7 @@ def bundled_plane() -> Path:
     return Path(str(files("turnstream.models.weights") / "plane.json"))
 
 
-def load_projection(path: str | Path | None = None) -> SavedProjection:
+def load_embedding(path: str | Path | None = None) -> SavedEmbedding:
     """Read an embedding.
 
     Args:
@@ -203,7 +203,7 @@ def load_projection(path: str | Path | None = None) -> SavedProjection:
             DenseLayer(unpacked(layer["weight"]), unpacked(layer["bias"]), layer["activation"])
             for layer in words["layers"]
         )
-        projection = SavedProjection(
+        projection = SavedEmbedding(
             **{
                 name: str(words[name])
                 for name in ("method", "layer", "model", "weights_sha256", "about")
@@ -248,7 +248,7 @@ def unpacked(words: Mapping[str, Any]) -> Float32:
     )
 
 
-def _check(projection: SavedProjection) -> None:
+def _check(projection: SavedEmbedding) -> None:
     count, dims = projection.places.shape
     widths = [layer.weight.shape for layer in projection.layers]
     joined = [b[1] == a[0] for a, b in zip(widths, widths[1:], strict=False)]

@@ -62,7 +62,7 @@ class StreamSettings:
             )
 
     @classmethod
-    def from_words(cls, words: dict[str, object]) -> StreamSettings:
+    def from_wire(cls, words: dict[str, object]) -> StreamSettings:
         """Returns settings from values by their names on the wire.
 
         Missing settings keep their defaults. Unknown names are ignored.
@@ -72,20 +72,20 @@ class StreamSettings:
         """
         return cls(
             **{  # pyright: ignore[reportArgumentType]
-                _SETTINGS[name]: frames_from_word(word) if name == "frames" else word
+                _SETTINGS[name]: frames_from_wire(word) if name == "frames" else word
                 for name, word in words.items()
                 if name in _SETTINGS
             }
         )
 
-    def to_words(self) -> dict[str, str | int]:
+    def to_wire(self) -> dict[str, str | int]:
         """Returns the settings by their names on the wire."""
         words = {name: getattr(self, field) for name, field in _SETTINGS.items()}
-        return words | {"frames": frames_to_word(self.frames)}
+        return words | {"frames": frames_to_wire(self.frames)}
 
     def to_query(self) -> str:
         """Returns the query string that `parse_query` reads."""
-        return urlencode(self.to_words())
+        return urlencode(self.to_wire())
 
     def configured(self, changes: Configure) -> StreamSettings:
         """Returns these settings with the changes of one `configure`.
@@ -137,7 +137,7 @@ def parse_query(query: str) -> StreamSettings | Resume:
     if "resume" not in words:
         if "received" in words:
             raise ProtocolError("bad_setting", "received: expected only together with resume")
-        return StreamSettings.from_words(words)
+        return StreamSettings.from_wire(words)
     if set(words) != {"resume", "received"}:
         raise ProtocolError(
             "bad_setting",
@@ -171,7 +171,7 @@ class Configure:
             check_choice("policy", self.policy, POLICY_NAMES)
 
     @classmethod
-    def from_words(cls, words: dict[str, object]) -> Configure:
+    def from_wire(cls, words: dict[str, object]) -> Configure:
         """Returns the changes from the fields of a `configure` message, without its type.
 
         Raises:
@@ -187,15 +187,15 @@ class Configure:
             )
         return cls(
             **{  # pyright: ignore[reportArgumentType]
-                name: frames_from_word(word) if name == "frames" else _given(name, word)
+                name: frames_from_wire(word) if name == "frames" else _given(name, word)
                 for name, word in words.items()
             }
         )
 
-    def to_words(self) -> dict[str, object]:
+    def to_wire(self) -> dict[str, object]:
         """Returns the changes by their names on the wire."""
         words = {
-            "frames": None if self.frames is None else frames_to_word(self.frames),
+            "frames": None if self.frames is None else frames_to_wire(self.frames),
             "latents": self.latents,
             "policy": self.policy,
         }
@@ -216,7 +216,7 @@ _SETTINGS = {  # name on the wire: attribute of StreamSettings
 }
 
 
-def frames_from_word(word: object) -> int:
+def frames_from_wire(word: object) -> int:
     """Returns the step between frame messages: 1 for "all", 0 for "none", or the number itself.
 
     Raises:
@@ -234,8 +234,8 @@ def frames_from_word(word: object) -> int:
     return word
 
 
-def frames_to_word(frames: int) -> str | int:
-    """Returns the value that `frames_from_word` reads."""
+def frames_to_wire(frames: int) -> str | int:
+    """Returns the value that `frames_from_wire` reads."""
     return {0: "none", 1: "all"}.get(frames, frames)
 
 

@@ -17,8 +17,8 @@ from turnstream.export.flatten import flatten
 from turnstream.export.metadata import InputKind
 from turnstream.models.turn_model import TurnModel
 
-from .material import write_material
 from .networks import CONFIGS, random_model
+from .recordings import write_simulation_data
 
 # Property tests use the same examples in every run
 settings.register_profile("fixed", derandomize=True, deadline=None, database=None)
@@ -71,4 +71,4 @@ def tiny_model_path(
 @pytest.fixture(scope="session")
 def material_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny folder of data for the simulation."""
-    return write_material(tmp_path_factory.mktemp("material"))
+    return write_simulation_data(tmp_path_factory.mktemp("material"))

@@ -332,7 +332,7 @@ def test_teacher_commands_lead_from_utterances_and_calls_to_a_report(
     network = {"encoder": {"channels": 8, "out_channels": 8}, "speaker_rnn": {"hidden": 8}}
     distillation = {
         "steps": 2,
-        "lanes": 2,
+        "batch_rows": 2,
         "chunk_s": 1.0,
         "components": 8,
         "place_components": 8,
@@ -340,7 +340,7 @@ def test_teacher_commands_lead_from_utterances_and_calls_to_a_report(
     }
     (tmp_path / "distillation.json").write_text(json.dumps(distillation | network))
     (tmp_path / "training.json").write_text(
-        json.dumps({"steps": 2, "lanes": 2, "warmup_steps": 0, "calls_share": 0.5})
+        json.dumps({"steps": 2, "batch_rows": 2, "warmup_steps": 0, "calls_share": 0.5})
     )
     run_all(after_install(block), tmp_path)
     shutil.rmtree(tmp_path / ".cache")  # Whisper-base, 150 MB

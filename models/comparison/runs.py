@@ -238,9 +238,9 @@ def _measured(
         parameters=sum(parameter.numel() for parameter in model.parameters()),
         reach_s=receptive_field(config.encoder).size_samples(config.features)
         / config.features.sample_rate_hz,
-        heard_h=settings.steps * settings.lanes * settings.chunk_s / 3600,
+        heard_h=settings.steps * settings.batch_rows * settings.chunk_s / 3600,
         distinct_h=sum(duration_s(one) for one in first_hours(training, row.hours)) / 3600,
-        unlabelled_h=before.steps * before.lanes * before.chunk_s / 3600 if before else 0.0,
+        unlabelled_h=before.steps * before.batch_rows * before.chunk_s / 3600 if before else 0.0,
         held_out=conversation_losses(model, validation),
         real=conversation_losses(model, real),
         dialogue=dialogue,

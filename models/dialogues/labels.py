@@ -36,7 +36,7 @@ class FrameLabels:
         next_weight: (T,) float32, weight of the frame in the loss of next_holder.
         backchannel: (2, T) bool, whether the speaker gives a backchannel now or within
             BACKCHANNEL_LEAD_S.
-        finality: (2, T) float32, turn completeness in 0-1; NaN where unknown.
+        completeness: (2, T) float32, turn completeness in 0-1; NaN where unknown.
     """
 
     vad: NDArray[np.bool_]
@@ -45,7 +45,7 @@ class FrameLabels:
     next_second: NDArray[np.float32]
     next_weight: NDArray[np.float32]
     backchannel: NDArray[np.bool_]
-    finality: NDArray[np.float32]
+    completeness: NDArray[np.float32]
 
 
 def label_frames(
@@ -53,7 +53,7 @@ def label_frames(
     backchannel: NDArray[np.bool_],
     frame_rate_hz: float,
     bin_edges_s: tuple[float, ...],
-    finality: NDArray[np.floating] | None = None,
+    completeness: NDArray[np.floating] | None = None,
 ) -> FrameLabels:
     """Compute targets from voice activity.
 
@@ -62,15 +62,15 @@ def label_frames(
         backchannel: (2, T), the part of the activity that is backchannels.
         frame_rate_hz: frame rate of both.
         bin_edges_s: bins of the voice activity projection.
-        finality: (2, T), turn completeness where a judge scored it, else NaN; None if there are no
+        completeness: (2, T), turn completeness where a judge scored it, else NaN; None for no
             scores.
     """
     turns = bridge_short_pauses(activity & ~backchannel, round(BRIDGED_PAUSE_S * frame_rate_hz))
     holder, weight = next_holder(turns, frame_rate_hz)
     judged = (
         np.full(activity.shape, np.nan, np.float32)
-        if finality is None
-        else finality.astype(np.float32)
+        if completeness is None
+        else completeness.astype(np.float32)
     )
     second, weight = _with_judgement(holder, weight, turns, judged)
     return FrameLabels(
@@ -80,7 +80,7 @@ def label_frames(
         next_second=second,
         next_weight=weight,
         backchannel=_with_lead(backchannel, round(BACKCHANNEL_LEAD_S * frame_rate_hz)),
-        finality=judged,
+        completeness=judged,
     )
 
 

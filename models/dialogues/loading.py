@@ -167,7 +167,7 @@ def load_activity(dialogue: Dialogue) -> tuple[BoolFrames, BoolFrames]:
     return activity[:, part], backchannel[:, part]
 
 
-def load_finality(dialogue: Dialogue) -> NDArray[np.float32] | None:
+def load_completeness(dialogue: Dialogue) -> NDArray[np.float32] | None:
     """Turn completeness of both speakers, (2, T) at 50 Hz, in 0-1 or NaN.
 
     Returns:
@@ -178,15 +178,15 @@ def load_finality(dialogue: Dialogue) -> NDArray[np.float32] | None:
     if dialogue.activity is None:
         return None
     frames = _frames(dialogue.activity)
-    if "finality" not in frames:
+    if "completeness" not in frames:
         return None
-    finality, activity = frames["finality"].astype(np.float32), frames["activity"]
-    if finality.shape != activity.shape:
+    completeness, activity = frames["completeness"].astype(np.float32), frames["activity"]
+    if completeness.shape != activity.shape:
         raise DialogueError(
-            f"{dialogue.activity}: expected `finality` of the activity's shape {activity.shape}, "
-            f"got {finality.shape}"
+            f"{dialogue.activity}: expected `completeness` of the activity's shape "
+            f"{activity.shape}, got {completeness.shape}"
         )
-    return finality[:, _part(dialogue, FRAME_RATE_HZ)]
+    return completeness[:, _part(dialogue, FRAME_RATE_HZ)]
 
 
 def _frames(path: Path) -> dict[str, NDArray[Any]]:

@@ -21,7 +21,7 @@ from tqdm import tqdm
 
 from ...stream.errors import DialogueError
 from .manifest import Dialogue, write_manifest
-from .simulation import LENGTHS_S, Material, open_material, planned_length_s, simulate
+from .simulation import LENGTHS_S, SimulationData, open_simulation_data, planned_length_s, simulate
 from .utterances import SAMPLE_RATE_HZ, SETS_OF_WHOLE_SENTENCES
 
 DATA_LAYOUT = """files in the --data folder (only speech/ is required):
@@ -45,7 +45,7 @@ names with a meaning:
   SETS.
 """
 
-_material: Material | None = None  # read once in each worker process
+_material: SimulationData | None = None  # read once in each worker process
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -84,7 +84,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="folder for decoded utterances (default ~/.cache/turnstream)",
     )
     parser.add_argument(
-        "--finality",
+        "--completeness",
         type=Path,
         metavar="FOLDER",
         help="turn completeness scores from `turnstream pretrain judge`: turns end where they "
@@ -109,9 +109,16 @@ def main(args: argparse.Namespace) -> int:
     if args.jobs < 1:
         raise DialogueError(f"expected --jobs of at least 1, got {args.jobs}")
     args.out.mkdir(parents=True, exist_ok=True)
-    arguments = (args.data, args.cache, args.split, args.jobs, not args.no_synthetic, args.finality)
+    arguments = (
+        args.data,
+        args.cache,
+        args.split,
+        args.jobs,
+        not args.no_synthetic,
+        args.completeness,
+    )
     # Decode and render the clips once; the workers then find them in the cache.
-    open_material(*arguments)
+    open_simulation_data(*arguments)
     count, planned_s = 0, 0.0
     while planned_s < args.hours * 3600:
         planned_s += planned_length_s(args.seed, count, lengths_s)
@@ -141,10 +148,10 @@ def main(args: argparse.Namespace) -> int:
 
 
 def _open(
-    data: Path, cache: Path, split: str, jobs: int, synthetic: bool, finality: Path | None
+    data: Path, cache: Path, split: str, jobs: int, synthetic: bool, completeness: Path | None
 ) -> None:
     global _material  # noqa: PLW0603  (one per worker)
-    _material = open_material(data, cache, split, jobs, synthetic, finality)
+    _material = open_simulation_data(data, cache, split, jobs, synthetic, completeness)
 
 
 def _write(
@@ -158,7 +165,7 @@ def _write(
         out / f"{name}.npz",
         activity=simulated.activity,
         backchannel=simulated.backchannel,
-        finality=simulated.finality,
+        completeness=simulated.completeness,
     )
     (out / f"{name}.words.json").write_text(
         json.dumps(simulated.words, ensure_ascii=False), encoding="utf-8"

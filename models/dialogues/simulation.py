@@ -35,7 +35,7 @@ CROWDS, CROWD_CLIPS, CROWD_S = 8, 60, 60.0  # number, clips and length of the ba
 BREATHER_SHARE = 0.3  # share of speakers with audible breath before phrases
 NONSPEECH_PER_MINUTE = 0.8  # mean over speakers; each draws its own rate
 # Turn completeness is a target this long before and after an end of speech.
-FINALITY_LEAD_S, FINALITY_LAG_S = 0.04, 0.8
+COMPLETENESS_LEAD_S, COMPLETENESS_LAG_S = 0.04, 0.8
 
 
 class KnownWords(TypedDict):
@@ -55,7 +55,7 @@ class SimulatedDialogue:
         audio: (2, N) int16 at 16 kHz; N is a whole number of frames.
         activity: who speaks, (2, T) at 50 Hz, also for a speaker whose channel is silent.
         backchannel: the part of the activity that is backchannels, (2, T).
-        finality: turn completeness, 0-1, (2, T): around each end of speech and at quiet spots
+        completeness: turn completeness, 0-1, (2, T): around each end of speech and at quiet spots
             inside speech; NaN elsewhere and where there is no score.
         words: phrases of known text, in order of time.
         speakers: id of the main voice of each side.
@@ -65,14 +65,14 @@ class SimulatedDialogue:
     audio: NDArray[np.int16]
     activity: BoolFrames
     backchannel: BoolFrames
-    finality: NDArray[np.float16]
+    completeness: NDArray[np.float16]
     words: list[KnownWords]
     speakers: tuple[str, str]
     style: str
 
 
 @dataclass(frozen=True)
-class Material:
+class SimulationData:
     """The data that dialogues are made from."""
 
     pool: UtterancePool
@@ -102,14 +102,14 @@ class PlacedPhrase:
         return self.start + self.phrase.offset
 
 
-def open_material(
+def open_simulation_data(
     folder: Path,
     cache: Path,
     split: str = "train",
     jobs: int = 1,
     synthetic: bool = True,
-    finality: Path | None = None,
-) -> Material:
+    completeness: Path | None = None,
+) -> SimulationData:
     """Read all data under `folder` (speech/, timing/, scripts/, rooms/ and noise/).
 
     Args:
@@ -119,8 +119,8 @@ def open_material(
         jobs: number of processes that decode.
         synthetic: use the neural voice (synthesis.py). Without it, a set of that voice in speech/
             is left out too.
-        finality: folder of turn completeness scores (finality.py), as written by `turnstream
-            pretrain judge`; None for no scores.
+        completeness: folder of turn completeness scores (completeness.py), as written by
+            `turnstream pretrain judge`; None for no scores.
     Raises:
         DialogueError: no utterances, or a file that cannot be read.
         MissingExtraError: the neural voice is wanted but not installed.
@@ -137,15 +137,15 @@ def open_material(
         ):
             sets.append(render_scripts(folder / "scripts", cache))
     folders = [decode_set(folder, cache, jobs) for folder in sets]
-    if finality is not None and not any(
-        (finality / f"{decoded.name}.npz").is_file() for decoded in folders
+    if completeness is not None and not any(
+        (completeness / f"{decoded.name}.npz").is_file() for decoded in folders
     ):
         names = ", ".join(decoded.name for decoded in folders)
         raise DialogueError(
-            f"{finality}: expected a judge's scores (`turnstream pretrain judge`) of {names}, "
+            f"{completeness}: expected a judge's scores (`turnstream pretrain judge`) of {names}, "
             "got none"
         )
-    pool = UtterancePool(folders, finality)
+    pool = UtterancePool(folders, completeness)
     cast = Cast(pool, split)
     if cast.speakers < 2:
         raise DialogueError(
@@ -153,7 +153,7 @@ def open_material(
         )
     surroundings = read_surroundings(folder)
     surroundings.babble = _crowds(pool, cast)
-    return Material(pool, cast, read_templates(folder), surroundings)
+    return SimulationData(pool, cast, read_templates(folder), surroundings)
 
 
 def _crowds(pool: UtterancePool, cast: Cast) -> list[Samples]:
@@ -173,7 +173,7 @@ def planned_length_s(seed: int, index: int, lengths_s: tuple[float, float] = LEN
 
 
 def simulate(
-    material: Material, seed: int, index: int, lengths_s: tuple[float, float] = LENGTHS_S
+    material: SimulationData, seed: int, index: int, lengths_s: tuple[float, float] = LENGTHS_S
 ) -> SimulatedDialogue:
     """Return dialogue number `index` of `seed`.
 
@@ -207,7 +207,7 @@ def simulate(
         audio=audio,
         activity=activity,
         backchannel=label([item for item in placed if item.backchannel], frames),
-        finality=label_finality(placed, frames),
+        completeness=label_completeness(placed, frames),
         words=known_words(placed),
         speakers=(pair[0][0].speaker, pair[1][0].speaker),
         style=manner.style,
@@ -356,16 +356,19 @@ def label(placed: Sequence[PlacedPhrase], frames: int) -> BoolFrames:
     return active
 
 
-def label_finality(placed: Sequence[PlacedPhrase], frames: int) -> NDArray[np.float16]:
+def label_completeness(placed: Sequence[PlacedPhrase], frames: int) -> NDArray[np.float16]:
     """Turn completeness, (2, frames) in 0-1; NaN where there is no target.
 
     There are targets from 0.04 s before each end of speech until the speaker resumes or 0.8 s have
     passed, and at quiet spots inside speech.
     """
     heard = np.full((2, frames), np.nan, np.float16)
-    lead, lag = round(FINALITY_LEAD_S * FRAME_RATE_HZ), round(FINALITY_LAG_S * FRAME_RATE_HZ)
+    lead, lag = (
+        round(COMPLETENESS_LEAD_S * FRAME_RATE_HZ),
+        round(COMPLETENESS_LAG_S * FRAME_RATE_HZ),
+    )
     for item in sorted(placed, key=lambda item: item.start):
-        for (start, end), score in zip(item.phrase.speech, item.phrase.finality, strict=True):
+        for (start, end), score in zip(item.phrase.speech, item.phrase.completeness, strict=True):
             first, last = (
                 round((item.start + start) / FRAME_SAMPLES),
                 round((item.start + end) / FRAME_SAMPLES),

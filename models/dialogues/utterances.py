@@ -9,7 +9,7 @@ All clips of a set are decoded once, into one int16 file. For each clip the pool
 - where speech starts and ends, and its inner pauses;
 - its energy dips: quiet spots between words where a speaker could stop;
 - its pitch, and a steady vowel;
-- turn completeness at the end and at pauses and dips, if a judge scored them (finality.py).
+- turn completeness at the end and at pauses and dips, if a judge scored them (completeness.py).
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from tqdm import tqdm
 
 from ...stream.errors import DialogueError
 from .activity import LEVEL_RATE_HZ, Samples, energy_segments, level_db
-from .finality import read_finality
+from .completeness import read_completeness
 
 SAMPLE_RATE_HZ = 16000
 MARGIN_S = 0.3  # kept around the speech of a clip
@@ -73,8 +73,8 @@ class Utterance:
         vowel_hz: pitch there.
         level_db: RMS of its speech, dB re full scale.
         transcript: what is said; "" if the set does not tell.
-        finality: turn completeness in 0-1, by sample where the speech could end (`offset`, starts
-            of pauses, dips).
+        completeness: turn completeness in 0-1, by sample where the speech could end (`offset`,
+            starts of pauses, dips).
     """
 
     index: int
@@ -90,7 +90,7 @@ class Utterance:
     vowel_hz: float
     level_db: float
     transcript: str = ""
-    finality: dict[int, float] = field(default_factory=dict[int, float])
+    completeness: dict[int, float] = field(default_factory=dict[int, float])
 
     @property
     def speech_s(self) -> float:
@@ -102,16 +102,20 @@ class UtterancePool:
 
     Args:
         folders: folders of the decoded sets.
-        finality: folder with turn completeness scores (finality.py), one file per set; None for no
-            scores.
+        completeness: folder with turn completeness scores (completeness.py), one file per set;
+            None for no scores.
     """
 
-    def __init__(self, folders: Sequence[Path], finality: Path | None = None) -> None:
+    def __init__(self, folders: Sequence[Path], completeness: Path | None = None) -> None:
         self.sets = tuple(folder.name for folder in folders)
         self.utterances: list[Utterance] = []
         self._places: list[tuple[Path, int, int]] = []  # file, start and length of each clip
         for folder in folders:
-            scores = read_finality(finality / f"{folder.name}.npz") if finality is not None else {}
+            scores = (
+                read_completeness(completeness / f"{folder.name}.npz")
+                if completeness is not None
+                else {}
+            )
             for i, entry in enumerate(json.loads((folder / INDEX).read_text(encoding="utf-8"))):
                 self._places.append((folder / AUDIO, entry["start"], entry["length"]))
                 self.utterances.append(
@@ -129,7 +133,7 @@ class UtterancePool:
                         vowel_hz=entry["vowel_hz"],
                         level_db=entry["level_db"],
                         transcript=entry["transcript"],
-                        finality=scores.get(i, {}),
+                        completeness=scores.get(i, {}),
                     )
                 )
 

@@ -27,7 +27,7 @@ SPEECH_LEVEL_DB = -26.0  # mean RMS of phrases
 # Mean loudness 0.2-0.05 s before the end, relative to the phrase. The value for holds is lower
 # because hesitations, whose level is even, are holds too.
 TURN_END_DEPTH_DB, HOLD_DEPTH_DB = -7.0, -9.5
-FILLER_FINALITY = 0.02  # turn completeness after a filled pause: close to none
+FILLER_COMPLETENESS = 0.02  # turn completeness after a filled pause: close to none
 LENGTHENED_ENDS = 0.5  # how often ends of turns are lengthened, relative to holds
 EVENED_SHARE = 0.6  # share of speakers whose phrase ends are evened in loudness
 INNER_SILENCE_S = 0.2  # silences inside a phrase from this length on are labelled as silence
@@ -40,7 +40,7 @@ class Phrase:
     Attributes:
         samples: (N,) at 16 kHz.
         speech: start and end of each stretch of speech, in samples; in order, never empty.
-        finality: turn completeness at the end of each stretch, 0-1; NaN where it is not scored.
+        completeness: turn completeness at the end of each stretch, 0-1; NaN where it is not scored.
         inner: turn completeness at quiet spots inside the stretches: (sample, score).
         pause_after_s: silence before the speaker's next phrase of the same turn.
         text: the known text: a whole utterance, or "... " and the last word if only the end of it
@@ -49,7 +49,7 @@ class Phrase:
 
     samples: Samples
     speech: list[tuple[int, int]]
-    finality: list[float]
+    completeness: list[float]
     inner: list[tuple[int, float]] = field(default_factory=list[tuple[int, float]])
     pause_after_s: float = 0.0
     text: str = ""
@@ -171,18 +171,18 @@ class Voice:
             spoken = fade(spoken, 0.0, self.rng.uniform(0.015, 0.06))  # cut between words
         sound = np.concatenate([spoken, self._room_tone(clip, utterance, tail - own)])
         speech = [(lead, lead + end - start)]
-        finality = [utterance.finality.get(end, np.nan)]
+        completeness = [utterance.completeness.get(end, np.nan)]
         for a, b in utterance.pauses:
             if start < a and b < end and b - a >= INNER_SILENCE_S * SAMPLE_RATE_HZ:
                 last = speech.pop()
                 speech += [(last[0], lead + int(a) - start), (lead + int(b) - start, last[1])]
-                finality.insert(-1, utterance.finality.get(int(a), np.nan))
+                completeness.insert(-1, utterance.completeness.get(int(a), np.nan))
                 sound = self._hush(sound, *(edge - start + lead for edge in (int(a), int(b))))
         if self.rng.random() < self.manner.lengthen * (1.0 if holds else LENGTHENED_ENDS):
             sound, longer = self._lengthen(sound, speech[-1], utterance.pitch_hz)
             speech[-1] = (speech[-1][0], speech[-1][1] + longer)
             # The score is for the recorded end, not for a lengthened one.
-            finality[-1] = np.nan if longer else finality[-1]
+            completeness[-1] = np.nan if longer else completeness[-1]
         if self.evened:
             sound = self._even_end(
                 sound, speech[-1][1], HOLD_DEPTH_DB if holds else TURN_END_DEPTH_DB
@@ -193,16 +193,16 @@ class Voice:
             np.clip(0.6 * tail / SAMPLE_RATE_HZ, 0.012, 0.08),
         )
         phrase = self._levelled(
-            sound, speech, finality, float(self.rng.normal(0, 1.5)), pause_s, utterance.level_db
+            sound, speech, completeness, float(self.rng.normal(0, 1.5)), pause_s, utterance.level_db
         )
         phrase.text = _text(utterance, start, end)
         spots = [
             int(dip)
             for dip in utterance.dips
-            if start < dip < end and int(dip) in utterance.finality
+            if start < dip < end and int(dip) in utterance.completeness
         ]
         phrase.inner = [
-            (round((lead + dip - start) / self.speed), utterance.finality[dip]) for dip in spots
+            (round((lead + dip - start) / self.speed), utterance.completeness[dip]) for dip in spots
         ]
         return phrase
 
@@ -328,7 +328,7 @@ class Voice:
             self._levelled(
                 sound,
                 [(0, len(sound))],
-                [FILLER_FINALITY],
+                [FILLER_COMPLETENESS],
                 float(self.rng.uniform(-10, -3)),
                 self.manner.draw_pause_s(self.rng),
             )
@@ -370,7 +370,7 @@ class Voice:
         self,
         sound: Samples,
         speech: list[tuple[int, int]],
-        finality: list[float],
+        completeness: list[float],
         change_db: float,
         pause_s: float = 0.0,
         level: float | None = None,
@@ -387,7 +387,7 @@ class Voice:
                 (round(start / self.speed), min(round(end / self.speed), len(sound)))
                 for start, end in speech
             ]
-        return Phrase(sound, speech, finality, pause_after_s=pause_s)
+        return Phrase(sound, speech, completeness, pause_after_s=pause_s)
 
 
 def _text(utterance: Utterance, start: int, end: int) -> str:

@@ -3,8 +3,8 @@
 A turn consists of takes, which are pieces of recorded utterances, and of breaks in them. A turn
 ends where an utterance ends, unless it is broken off. Pauses lie where the recorded speaker paused,
 between words, and between the takes of a turn.
-Where a judge scored turn completeness (finality.py), ends are preferred at high scores and pauses
-at low ones. The manner sets how strongly. voice.py cuts the pieces and makes the sound.
+Where a judge scored turn completeness (completeness.py), ends are preferred at high scores and
+pauses at low ones. The manner sets how strongly. voice.py cuts the pieces and makes the sound.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Break:
     resume: int  # first sample of speech after it
     position: float  # speech before it in the turn, seconds
     kind: str  # "pause", "dip" or "sentence"
-    finality: float
+    completeness: float
 
 
 def _is_apart(place: Break, chosen: Iterable[tuple[Break, float]]) -> bool:
@@ -127,7 +127,7 @@ class Wording:
                     b,
                     (before + a - take.start) / SAMPLE_RATE_HZ / self.speed,
                     kind,
-                    u.finality.get(a, DOUBTFUL),
+                    u.completeness.get(a, DOUBTFUL),
                 )
                 for a, b, kind in places
             ]
@@ -140,7 +140,7 @@ class Wording:
                         take.end,
                         before / SAMPLE_RATE_HZ / self.speed,
                         "sentence",
-                        u.finality.get(take.end, DOUBTFUL),
+                        u.completeness.get(take.end, DOUBTFUL),
                     )
                 )
         chosen: dict[tuple[int, int], tuple[Break, float]] = {}
@@ -159,7 +159,7 @@ class Wording:
                     key=lambda c: (
                         abs(c.position - at_s) / max(part_s, 0.5)
                         + PENALTY[c.kind]
-                        + self.manner.legibility * c.finality
+                        + self.manner.legibility * c.completeness
                     ),
                 )
                 chosen[place.take, place.end] = (place, pause_s)
@@ -198,7 +198,7 @@ class Wording:
                     continue
                 misfit = abs(np.log((end - start) / wanted))
                 unlike = self.manner.legibility * abs(
-                    float(finished) - utterance.finality.get(end, DOUBTFUL)
+                    float(finished) - utterance.completeness.get(end, DOUBTFUL)
                 )
                 if cost + extra + misfit + unlike < best_cost:
                     best, best_cost = Take(utterance, start, end), cost + extra + misfit + unlike

@@ -54,7 +54,7 @@ from .speech_stream import SpeechChunk, SpeechStream
 
 # Maps the predicted components of a place back to the teacher's embedding.
 PLACES_FILE = "places.npz"
-VALIDATION_LANES, VALIDATION_CHUNKS = 24, 6
+VALIDATION_ROWS, VALIDATION_CHUNKS = 24, 6
 
 
 class DistilledNetwork(nn.Module):
@@ -291,7 +291,7 @@ def distil(
             f"expected at most {extraction.width} components, as many as were extracted, "
             f"got {settings.components}"
         )
-    fabric = open_fabric(hardware, settings.lanes)
+    fabric = open_fabric(hardware, settings.batch_rows)
     saved = read_checkpoint(out, settings) if resume else None
     if saved is None:
         refuse_to_overwrite(out)
@@ -319,8 +319,8 @@ def _train(
         total_steps=settings.steps,
         pct_start=min(0.3, settings.warmup_steps / settings.steps),
     )
-    first, leads, lanes = 0, fabric.is_global_zero, settings.lanes // fabric.world_size
-    own = range(fabric.global_rank * lanes, (fabric.global_rank + 1) * lanes)
+    first, leads, batch_rows = 0, fabric.is_global_zero, settings.batch_rows // fabric.world_size
+    own = range(fabric.global_rank * batch_rows, (fabric.global_rank + 1) * batch_rows)
     stream = SpeechStream(extraction, settings, surroundings, own)
     out.mkdir(parents=True, exist_ok=True)
     if saved is not None:
@@ -338,7 +338,7 @@ def _train(
     parts: dict[str, Any] = {"network": network, "optimizer": optimizer, "schedule": schedule}
     keep_precise(network.features, fabric.device)
     model, optimizer = fabric.setup(network, optimizer)
-    state = network.init_state(lanes)
+    state = network.init_state(batch_rows)
     if leads:
         begin_run(out, settings, first)
     progress = tqdm(
@@ -401,11 +401,11 @@ def measure(
     settings = network.settings
     stream = SpeechStream(
         extraction,
-        dataclasses.replace(settings, lanes=VALIDATION_LANES, seed=0),
+        dataclasses.replace(settings, batch_rows=VALIDATION_ROWS, seed=0),
         surroundings,
         validation=True,
     )
-    state = network.init_state(VALIDATION_LANES)
+    state = network.init_state(VALIDATION_ROWS)
     sums: dict[str, Tensor] = {}
     network.eval()
     with torch.inference_mode():

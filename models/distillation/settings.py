@@ -14,7 +14,7 @@ class DistillationSettings:
 
     Attributes:
         steps: number of optimizer steps.
-        lanes: streams of speech per batch, summed over all processes.
+        batch_rows: streams of speech per batch, summed over all processes.
         chunk_s: seconds between two updates; the state is carried from chunk to chunk, gradients
             are not.
         delay_s: a frame of the teacher is predicted this many seconds after its audio.
@@ -34,7 +34,7 @@ class DistillationSettings:
     """
 
     steps: int = 4000
-    lanes: int = 64
+    batch_rows: int = 64
     chunk_s: float = 5.0
     learning_rate: float = 2e-3
     warmup_steps: int = 150
@@ -63,7 +63,7 @@ class DistillationSettings:
     def __post_init__(self) -> None:
         positive = (
             "steps",
-            "lanes",
+            "batch_rows",
             "chunk_s",
             "learning_rate",
             "gradient_clip",

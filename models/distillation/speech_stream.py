@@ -94,7 +94,7 @@ class _Piece:
 
 
 @dataclass
-class _Lane:
+class _BatchRow:
     rng: np.random.Generator
     audio: Samples = field(default_factory=lambda: np.zeros(0, np.float32))
     frames: NDArray[np.float32] = field(default_factory=lambda: np.zeros((0, 0), np.float32))
@@ -115,7 +115,7 @@ class SpeechStream:
         extraction: output of the teacher for a pool of utterances.
         settings: settings of the distillation.
         surroundings: rooms and noises to draw from.
-        lanes: numbers of this process's rows; default: all rows.
+        batch_rows: numbers of this process's rows; default: all rows.
         validation: play the speakers that are reserved for validation, not the others.
     Raises:
         ConfigError: there are no such speakers.
@@ -126,7 +126,7 @@ class SpeechStream:
         extraction: Extraction,
         settings: DistillationSettings,
         surroundings: Surroundings,
-        lanes: range | None = None,
+        batch_rows: range | None = None,
         *,
         validation: bool = False,
     ) -> None:
@@ -151,9 +151,9 @@ class SpeechStream:
             zip(clips.tolist(), at.tolist(), kinds.tolist(), strict=True)
         ):
             self._places.setdefault(clip, []).append((place, row, kind))
-        numbers = range(settings.lanes) if lanes is None else lanes
-        self._lanes = [
-            _Lane(np.random.default_rng([settings.seed, number, int(validation)]))
+        numbers = range(settings.batch_rows) if batch_rows is None else batch_rows
+        self._batch_rows = [
+            _BatchRow(np.random.default_rng([settings.seed, number, int(validation)]))
             for number in numbers
         ]
 
@@ -163,33 +163,36 @@ class SpeechStream:
         If less than a chunk of a speaker's session is left, it is dropped.
         """
         length = self.settings.chunk_frames
-        begins = np.zeros(len(self._lanes), bool)
-        for i, lane in enumerate(self._lanes):
-            if lane.position + length > len(lane.known):
-                self._begin_speaker(lane)
+        begins = np.zeros(len(self._batch_rows), bool)
+        for i, batch_row in enumerate(self._batch_rows):
+            if batch_row.position + length > len(batch_row.known):
+                self._begin_speaker(batch_row)
                 begins[i] = True
-        cut = [(lane, slice(lane.position, lane.position + length)) for lane in self._lanes]
+        cut = [
+            (batch_row, slice(batch_row.position, batch_row.position + length))
+            for batch_row in self._batch_rows
+        ]
         chunk = SpeechChunk(
             audio=np.stack(
                 [
-                    lane.audio[part.start * FRAME_SAMPLES : part.stop * FRAME_SAMPLES]
-                    for lane, part in cut
+                    batch_row.audio[part.start * FRAME_SAMPLES : part.stop * FRAME_SAMPLES]
+                    for batch_row, part in cut
                 ]
             ),
-            line=np.stack([lane.line for lane, _ in cut]),
-            warp=np.array([lane.warp for lane, _ in cut], np.float32),
+            line=np.stack([batch_row.line for batch_row, _ in cut]),
+            warp=np.array([batch_row.warp for batch_row, _ in cut], np.float32),
             begins=begins,
-            frames=np.stack([lane.frames[part] for lane, part in cut]),
-            known=np.stack([lane.known[part] for lane, part in cut]),
-            places=np.stack([lane.places[part] for lane, part in cut]),
+            frames=np.stack([batch_row.frames[part] for batch_row, part in cut]),
+            known=np.stack([batch_row.known[part] for batch_row, part in cut]),
+            places=np.stack([batch_row.places[part] for batch_row, part in cut]),
         )
-        for lane in self._lanes:
-            lane.position += length
+        for batch_row in self._batch_rows:
+            batch_row.position += length
         return chunk
 
-    def _begin_speaker(self, lane: _Lane) -> None:
+    def _begin_speaker(self, batch_row: _BatchRow) -> None:
         """Draw a speaker and a recording, and prepare the audio and targets of the session."""
-        rng, length = lane.rng, self.settings.chunk_frames
+        rng, length = batch_row.rng, self.settings.chunk_frames
         spoken = self._speakers[int(rng.choice(len(self._speakers), p=self._shares))]
         wanted = int(rng.integers(*UTTERANCES_PER_SPEAKER))
         chosen = [spoken[i] for i in rng.permutation(len(spoken))[:wanted]]
@@ -200,9 +203,9 @@ class SpeechStream:
             pieces.append(self._draw_piece(utterance, at, gated, rng))
             at = pieces[-1].next_frame
         total = min(-(-max(at + length // 4, length) // length) * length, MOST_FRAMES)
-        lane.audio = self._through_line(lane, pieces, total)
-        self._set_targets(lane, pieces, total)
-        lane.position = 0
+        batch_row.audio = self._through_line(batch_row, pieces, total)
+        self._set_targets(batch_row, pieces, total)
+        batch_row.position = 0
 
     def _draw_piece(
         self, utterance: Utterance, at: int, gated: bool, rng: np.random.Generator
@@ -259,21 +262,21 @@ class SpeechStream:
             max(stop + pause, at + -(-len(sound) // FRAME_SAMPLES)),
         )
 
-    def _set_targets(self, lane: _Lane, pieces: list[_Piece], total: int) -> None:
+    def _set_targets(self, batch_row: _BatchRow, pieces: list[_Piece], total: int) -> None:
         width, delay = self.settings.components, round(self.settings.delay_s * FRAME_RATE_HZ)
-        lane.frames = np.zeros((total, width), np.float32)
-        lane.known = np.zeros(total, bool)
-        lane.places = np.full(total, -1, np.int64)
+        batch_row.frames = np.zeros((total, width), np.float32)
+        batch_row.known = np.zeros(total, bool)
+        batch_row.places = np.full(total, -1, np.int64)
         for piece in pieces:
             teacher = self._extraction.frames(piece.utterance)[piece.first : piece.last, :width]
             begin = piece.at + delay
             fits = min(len(teacher), max(0, total - begin))
-            lane.frames[begin : begin + fits], lane.known[begin : begin + fits] = (
+            batch_row.frames[begin : begin + fits], batch_row.known[begin : begin + fits] = (
                 teacher[:fits],
                 True,
             )
             for begin, frames, row in self._reached(piece):
-                lane.places[max(0, begin) : begin + frames] = row
+                batch_row.places[max(0, begin) : begin + frames] = row
 
     def _reached(self, piece: _Piece) -> Iterator[tuple[int, int, int]]:
         """Yield first frame, number of frames and row of every place that a piece reaches."""
@@ -294,8 +297,8 @@ class SpeechStream:
     def _places_of(self, utterance: Utterance) -> list[tuple[int, int, int]]:
         return sorted(self._places.get(utterance.index, []))
 
-    def _through_line(self, lane: _Lane, pieces: list[_Piece], total: int) -> Samples:
-        rng, around = lane.rng, self._surroundings
+    def _through_line(self, batch_row: _BatchRow, pieces: list[_Piece], total: int) -> Samples:
+        rng, around = batch_row.rng, self._surroundings
         audio = np.zeros(total * FRAME_SAMPLES, np.float32)
         for piece in pieces:
             begin = piece.at * FRAME_SAMPLES
@@ -322,8 +325,8 @@ class SpeechStream:
             low, high = int(rng.integers(0, 9)), int(rng.integers(bands - 10, bands + 1))
             curve[:low] -= rng.uniform(2, 6)
             curve[high:] -= rng.uniform(2, 6)
-        lane.line = curve.astype(np.float32)
-        lane.warp = float(np.exp(rng.uniform(-WARP, WARP)))
+        batch_row.line = curve.astype(np.float32)
+        batch_row.warp = float(np.exp(rng.uniform(-WARP, WARP)))
         return np.clip(audio, -1, 1)
 
     def _noise(self, rng: np.random.Generator, length: int) -> Samples:

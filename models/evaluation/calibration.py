@@ -138,6 +138,6 @@ def _silent_frames(dialogue: EvaluatedDialogue, setting: Setting) -> Floats:
     rows = np.zeros((len(frames), 3))
     for speaker in (0, 1):
         held = holder[frames] == speaker
-        rows[held, 0] = dialogue.heard(setting, speaker).p_next[1 - speaker, frames[held]]
+        rows[held, 0] = dialogue.predictions_for(setting, speaker).p_next[1 - speaker, frames[held]]
     rows[:, 1], rows[:, 2] = holder[frames] != upcoming[frames], at_250_ms[frames]
     return rows

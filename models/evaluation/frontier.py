@@ -120,7 +120,11 @@ def read_pauses(
     scores = np.zeros((len(pauses), len(TIMES_S)), np.float32)
     for row, found in zip(scores, pauses, strict=True):
         pause = found.pause
-        p_next = dialogues[found.dialogue].heard(setting, pause.speaker).p_next[1 - pause.speaker]
+        p_next = (
+            dialogues[found.dialogue]
+            .predictions_for(setting, pause.speaker)
+            .p_next[1 - pause.speaker]
+        )
         row[:] = [
             p_next[heard_frame(pause.start_frame, seconds, len(p_next))] for seconds in TIMES_S
         ]

@@ -138,7 +138,9 @@ def _draw(
         for setting, line, colour in zip(
             SETTINGS, ("-", "--"), (theme.ink, theme.faint), strict=True
         ):
-            p_next = dialogue.heard(setting, mistake.speaker).p_next[1 - mistake.speaker, frames]
+            p_next = dialogue.predictions_for(setting, mistake.speaker).p_next[
+                1 - mistake.speaker, frames
+            ]
             chances.plot(
                 times_s,
                 p_next,

@@ -85,7 +85,7 @@ class EvaluatedDialogue:
                     f"{self.activity.shape}, got {shape}"
                 )
 
-    def heard(self, setting: Setting, speaker: int) -> Prediction:
+    def predictions_for(self, setting: Setting, speaker: int) -> Prediction:
         """Return the predictions with which events of `speaker` are scored.
 
         In "stereo" both channels were input; in "mono" only the channel of `speaker` was.

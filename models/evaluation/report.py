@@ -253,7 +253,9 @@ def read_at(
     for number, silence in enumerate(silences):
         event = silence.transition
         p_next = (
-            dialogues[silence.dialogue].heard(setting, event.previous).p_next[1 - event.previous]
+            dialogues[silence.dialogue]
+            .predictions_for(setting, event.previous)
+            .p_next[1 - event.previous]
         )
         scores[number] = p_next[heard_frame(event.silence_start_frame, ms / 1000, len(p_next))]
     return scores

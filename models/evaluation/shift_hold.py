@@ -82,7 +82,7 @@ def read_silences(
     rows = [
         read_silence(
             dialogues[silence.dialogue]
-            .heard(setting, silence.transition.previous)
+            .predictions_for(setting, silence.transition.previous)
             .p_next[1 - silence.transition.previous],
             silence.transition,
         )

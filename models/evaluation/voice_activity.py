@@ -58,7 +58,7 @@ def measure_voice_activity(
     delays_s: list[float] = []
     for row, dialogue in zip(sums, dialogues, strict=True):
         for speaker, active in enumerate(dialogue.activity):
-            called = dialogue.heard(setting, speaker).vad[speaker] >= THRESHOLD
+            called = dialogue.predictions_for(setting, speaker).vad[speaker] >= THRESHOLD
             onsets = find_speech_onsets(active)
             found_s = [
                 delay_s for onset in onsets if (delay_s := _delay_s(called, onset)) is not None

@@ -139,7 +139,7 @@ def read_windows(
         setting: "stereo" or "mono".
     """
     said = (
-        getattr(dialogues[w.dialogue].heard(setting, w.heard), output)[
+        getattr(dialogues[w.dialogue].predictions_for(setting, w.heard), output)[
             w.scored, w.start_frame : w.end_frame
         ]
         for w in windows

@@ -35,7 +35,7 @@ from ..dialogues.loading import load_audio, load_texts
 from ..dialogues.manifest import Dialogue, read_manifest
 from ..dialogues.silero import SAMPLE_RATE_HZ, detect_activity, is_installed
 from ..dialogues.sphere import unreadable_audio
-from ..evaluation.listening import listen
+from ..evaluation.dialogue_runner import run_dialogue
 from ..evaluation.predictions import at_activity_rate, heard_frame
 from ..turn_model import TurnModel
 from .collection import (
@@ -233,7 +233,7 @@ def own_vad(dialogue: Dialogue) -> bool:
 def _collect(model: TurnModel, dialogue: Dialogue, out: Path, number: int, about: About) -> None:
     audio = load_sound(dialogue, model.config.features.sample_rate_hz)
     heard: dict[str, list[NDArray[np.float32]]] = {name: [] for name in (*PROBABILITIES, *LAYERS)}
-    for output, probabilities in listen(model, audio):
+    for output, probabilities in run_dialogue(model, audio):
         for name, blocks in heard.items():
             values = getattr(output if name in LAYERS else probabilities, name)[0]
             blocks.append(values.transpose(0, 1).numpy())

@@ -64,7 +64,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             "--steps", type=int, help=f"number of optimizer steps (default {defaults.steps})"
         )
         own.add_argument(
-            "--lanes", type=int, help=f"conversations per batch (default {defaults.lanes})"
+            "--batch-rows",
+            type=int,
+            help=f"conversations per batch (default {defaults.batch_rows})",
         )
         own.add_argument(
             "--seed", type=int, help=f"seed of all random draws (default {defaults.seed})"
@@ -214,7 +216,9 @@ def _add_distill_arguments(parser: argparse.ArgumentParser) -> None:
         "--steps", type=int, help=f"number of optimizer steps (default {defaults.steps})"
     )
     parser.add_argument(
-        "--lanes", type=int, help=f"streams of speech per batch (default {defaults.lanes})"
+        "--batch-rows",
+        type=int,
+        help=f"streams of speech per batch (default {defaults.batch_rows})",
     )
     parser.add_argument(
         "--seed", type=int, help=f"seed of all random draws (default {defaults.seed})"
@@ -256,7 +260,7 @@ def main(args: argparse.Namespace) -> int:
     plain = (read_settings(args.settings) if args.settings else {}) | {"method": args.method}
     plain |= {
         name: getattr(args, name)
-        for name in ("steps", "lanes", "seed")
+        for name in ("steps", "batch_rows", "seed")
         if getattr(args, name) is not None
     }
     settings = from_plain(PretrainingSettings, plain, "settings")
@@ -318,7 +322,7 @@ def _from_teacher(args: argparse.Namespace) -> int:
     plain = read_settings(args.settings) if args.settings else {}
     plain |= {
         name: getattr(args, name)
-        for name in ("steps", "lanes", "seed")
+        for name in ("steps", "batch_rows", "seed")
         if getattr(args, name) is not None
     }
     settings = from_plain(DistillationSettings, plain, "settings")

@@ -111,7 +111,7 @@ def pretrain(
         pct_start=min(0.3, settings.warmup_steps / settings.steps),
     )
     stream = ConversationStream(source, settings.of_stream)
-    state, first = network.init_state(settings.lanes), 0
+    state, first = network.init_state(settings.batch_rows), 0
     parts: dict[str, Any] = {
         "network": network,
         "optimizer": optimizer,

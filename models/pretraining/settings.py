@@ -23,7 +23,7 @@ class PretrainingSettings:
     Attributes:
         method: one of METHODS.
         steps: number of optimizer steps.
-        lanes: conversations per batch; each gives two rows, one per speaker.
+        batch_rows: conversations per batch; each gives two rows, one per speaker.
         chunk_s: seconds between two updates; the state is carried from chunk to chunk, gradients
             are not.
         gain_db: the gain of each channel is drawn from -gain_db to gain_db for every conversation.
@@ -44,7 +44,7 @@ class PretrainingSettings:
 
     method: str
     steps: int = 4000
-    lanes: int = 16
+    batch_rows: int = 16
     chunk_s: float = 3.2
     learning_rate: float = 1e-3
     warmup_steps: int = 100
@@ -74,7 +74,7 @@ class PretrainingSettings:
             )
         positive = (
             "steps",
-            "lanes",
+            "batch_rows",
             "chunk_s",
             "learning_rate",
             "gradient_clip",
@@ -118,7 +118,7 @@ class PretrainingSettings:
         """Settings for the stream of conversations."""
         return TrainingSettings(
             steps=self.steps,
-            lanes=self.lanes,
+            batch_rows=self.batch_rows,
             chunk_s=self.chunk_s,
             gain_db=self.gain_db,
             mute_share=0.0,

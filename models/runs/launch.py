@@ -21,12 +21,12 @@ from .hardware import Hardware
 VALIDATION_TIMEOUT = timedelta(hours=3)
 
 
-def open_fabric(hardware: Hardware, lanes: int) -> Fabric:
+def open_fabric(hardware: Hardware, batch_rows: int) -> Fabric:
     """Return a Fabric that is not launched yet.
 
     Args:
         hardware: the devices to train on.
-        lanes: batch rows of all processes together.
+        batch_rows: batch rows of all processes together.
     Raises:
         ConfigError: the machine does not have this hardware, or the batch rows cannot be divided
             evenly among the processes.
@@ -46,13 +46,13 @@ def open_fabric(hardware: Hardware, lanes: int) -> Fabric:
         )
     if accelerator == "cpu" and hardware.precision == "16-mixed":
         raise ConfigError("expected precision 32-true or bf16-mixed on a CPU, got '16-mixed'")
-    if lanes % hardware.processes:
+    if batch_rows % hardware.processes:
         raise ConfigError(
-            f"expected lanes in multiples of the {hardware.processes} processes, got {lanes} lanes"
+            f"expected batch rows in multiples of the {hardware.processes} processes, "
+            f"got {batch_rows}"
         )
-    mixed: Any = (
-        None if hardware.precision == "32-true" else _Autocast(hardware.precision, accelerator)
-    )  # pyright: ignore[reportArgumentType]
+    precision: Any = hardware.precision
+    mixed: Any = None if precision == "32-true" else _Autocast(precision, accelerator)
     return Fabric(
         accelerator=accelerator,
         devices=hardware.devices,

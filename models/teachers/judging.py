@@ -5,8 +5,8 @@ A folder holds
     silences.npz        the calls' shifts and holds, embedded by the teacher
     moments.npz         many moments of the calls: call, speaker, frame, embedding
     judges.json         the AUC of the judges on the calls that were held out
-    finality/SET.npz    scores of the utterances' stop points, by the judge that was fitted on
-                        their texts and on no call (`turnstream simulate --finality`)
+    completeness/SET.npz    scores of the utterances' stop points, by the judge that was fitted on
+                        their texts and on no call (`turnstream simulate --completeness`)
     held_out.npz        scores of each call, by the judge that was fitted on the other calls
                         (`turnstream evaluate --judge`)
     all.npz             scores of the calls, by the judge that was fitted on all of them
@@ -30,7 +30,7 @@ from tqdm import tqdm
 from ...stream.errors import DialogueError
 from ..dialogues.activity import FRAME_RATE_HZ, BoolFrames, runs
 from ..dialogues.annotation import load_annotated
-from ..dialogues.finality import write_finality
+from ..dialogues.completeness import write_completeness
 from ..dialogues.manifest import Dialogue
 from .extraction import SILENCE_S, Extraction, embed_end
 from .judge import (
@@ -135,7 +135,7 @@ def judge_calls(
     space = PlaceSpace.fit(embeddings, COMPONENTS)
     asked = space.coordinates_of(embeddings)
     told = told_places(extraction, clips, kinds, asked)
-    _write_places(out / "finality", extraction, clips, places, fit_told(told).scores(asked))
+    _write_places(out / "completeness", extraction, clips, places, fit_told(told).scores(asked))
     coordinates, moment_coordinates = (
         space.coordinates(silences.embeddings),
         space.coordinates(moments.embeddings),
@@ -254,4 +254,4 @@ def _write_places(
     for clip, place, score in zip(clips.tolist(), places.tolist(), scores.tolist(), strict=True):
         rows[names[clip]].append((clip - first[names[clip]], place, score))
     for name, of_set in rows.items():
-        write_finality(folder / f"{name}.npz", of_set)
+        write_completeness(folder / f"{name}.npz", of_set)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 TRAINING_SPLITS, VALIDATION_SPLITS = ("", "train"), ("", "val")
 SETTINGS_AS_OPTIONS = (
     "steps",
-    "lanes",
+    "batch_rows",
     "seed",
     "patience",
     "measure",
@@ -106,9 +106,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--steps", type=int, help=f"number of optimizer steps (default {defaults.steps})"
     )
     parser.add_argument(
-        "--lanes",
+        "--batch-rows",
         type=int,
-        help=f"conversations per batch, summed over all processes (default {defaults.lanes})",
+        help=f"conversations per batch, summed over all processes (default {defaults.batch_rows})",
     )
     parser.add_argument(
         "--seed", type=int, help=f"seed of all random draws (default {defaults.seed})"
@@ -230,7 +230,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--no-synthetic", action="store_true", help="use recorded voices only, no synthetic ones"
     )
     simulation.add_argument(
-        "--finality",
+        "--completeness",
         type=Path,
         metavar="FOLDER",
         help="end turns where they sound complete, by the scores of `turnstream pretrain judge` "
@@ -342,7 +342,7 @@ def _open_simulator(args: argparse.Namespace, settings: TrainingSettings) -> Con
         workers=args.workers,
         lengths_s=(args.lengths[0], args.lengths[1]),
         synthetic=not args.no_synthetic,
-        finality=args.finality,
+        completeness=args.completeness,
     )
 
 

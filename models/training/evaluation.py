@@ -17,7 +17,7 @@ from ..dialogues.annotation import speech_activity
 from ..dialogues.events import find_transitions
 from ..dialogues.loading import load_audio
 from ..dialogues.manifest import Dialogue
-from ..evaluation.listening import listen
+from ..evaluation.dialogue_runner import run_dialogue
 from ..evaluation.measures import BinaryScore
 from ..evaluation.predictions import at_activity_rate
 from ..evaluation.shift_hold import SILENCES_MS, Silence, read_silence, score_silences
@@ -61,7 +61,7 @@ def next_holder_probabilities(
 ) -> NDArray[np.float32]:
     """Return p_next of both speakers at every step, (2, T), from audio (2, N)."""
     return np.concatenate(
-        [said.p_next[0].cpu().numpy() for _, said in listen(model, audio, device)], axis=1
+        [said.p_next[0].cpu().numpy() for _, said in run_dialogue(model, audio, device)], axis=1
     )
 
 
@@ -150,7 +150,7 @@ def conversation_losses(
             labels.next_second,
             labels.next_weight,
             labels.backchannel,
-            labels.finality,
+            labels.completeness,
         )
         floats = (
             array.astype(np.float32) if array.dtype == np.bool_ else np.ascontiguousarray(array)

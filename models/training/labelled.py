@@ -12,7 +12,7 @@ from ..config import ModelConfig
 from ..dialogues.activity import FRAME_RATE_HZ, BoolFrames, Samples
 from ..dialogues.annotation import load_annotated
 from ..dialogues.labels import FrameLabels, label_frames
-from ..dialogues.loading import load_finality
+from ..dialogues.loading import load_completeness
 from ..dialogues.manifest import Dialogue
 
 LabelledAudio = tuple[Samples, FrameLabels]
@@ -26,7 +26,9 @@ def labelled_audio(dialogue: Dialogue, config: ModelConfig) -> LabelledAudio:
         DialogueError: a file cannot be read or is empty, or the files differ in length.
     """
     return label_audio(
-        *load_annotated(dialogue, config.features.sample_rate_hz), config, load_finality(dialogue)
+        *load_annotated(dialogue, config.features.sample_rate_hz),
+        config,
+        load_completeness(dialogue),
     )
 
 
@@ -35,7 +37,7 @@ def label_audio(
     activity: BoolFrames,
     backchannel: BoolFrames,
     config: ModelConfig,
-    finality: NDArray[np.floating] | None = None,
+    completeness: NDArray[np.floating] | None = None,
 ) -> LabelledAudio:
     """Return audio and labels as `labelled_audio` does, from arrays.
 
@@ -44,7 +46,7 @@ def label_audio(
         activity: (2, T) at 50 Hz, every kind of speech.
         backchannel: (2, T), which of these frames are backchannels.
         config: of the network.
-        finality: (2, T), turn completeness according to a judge; None where none was asked.
+        completeness: (2, T), turn completeness according to a judge; None where none was asked.
     Raises:
         ConfigError: the network does not have 50 feature frames per second, as the activity has.
     """
@@ -57,7 +59,7 @@ def label_audio(
     hop, stride = config.features.hop_samples, config.encoder.stride
     frames = min(audio.shape[1] // hop, activity.shape[1]) // stride * stride
     newest = slice(stride - 1, frames, stride)  # the last frame of a step labels it
-    judged = None if finality is None else finality[:, newest]
+    judged = None if completeness is None else completeness[:, newest]
     labels = label_frames(
         activity[:, newest],
         backchannel[:, newest],
@@ -66,10 +68,10 @@ def label_audio(
         judged,
     )
     audio = audio[:, : frames * hop]
-    return audio, heard(labels, audio)
+    return audio, mask_silent_channels(labels, audio)
 
 
-def heard(labels: FrameLabels, audio: NDArray[np.float32]) -> FrameLabels:
+def mask_silent_channels(labels: FrameLabels, audio: NDArray[np.float32]) -> FrameLabels:
     """Return the labels without voice activity and turn completeness of silent channels.
 
     A channel of digital silence does not speak, and its turn completeness is unknown. The turns of
@@ -79,5 +81,5 @@ def heard(labels: FrameLabels, audio: NDArray[np.float32]) -> FrameLabels:
     return replace(
         labels,
         vad=labels.vad & audible,
-        finality=np.where(audible, labels.finality, np.float32(np.nan)),
+        completeness=np.where(audible, labels.completeness, np.float32(np.nan)),
     )

@@ -96,7 +96,7 @@ def train(
             "expected validation dialogues to stop early by, or to choose the best weights by, "
             "got none"
         )
-    fabric = open_fabric(hardware, settings.lanes)
+    fabric = open_fabric(hardware, settings.batch_rows)
     saved = read_checkpoint(out, settings) if resume else None
     if saved is None:
         refuse_to_overwrite(out)
@@ -174,7 +174,7 @@ class _Run:
         first = saved["step"] if saved is not None else 0
         self.lessons, self.learner = None, network
         if teaching is not None:
-            shared = settings.speech_lanes // fabric.world_size
+            shared = settings.speech_rows // fabric.world_size
             own = range(fabric.global_rank * shared, (fabric.global_rank + 1) * shared)
             self.lessons = Lessons(teaching, settings, own, fabric.device, settings.seed + first)
             self.learner = TaughtModel(network, self.lessons.distilled).to(fabric.device)
@@ -208,10 +208,14 @@ class _Run:
             keep_precise(layer, fabric.device)
         self.network = network
         self.model, self.optimizer = fabric.setup(self.learner, optimizer)
-        lanes = settings.lanes // fabric.world_size
-        self.own_lanes = slice(fabric.global_rank * lanes, (fabric.global_rank + 1) * lanes)
-        self.stream = ConversationStream(source, settings, range(settings.lanes)[self.own_lanes])
-        self.state = network.init_state(lanes)
+        batch_rows = settings.batch_rows // fabric.world_size
+        self.own_rows = slice(
+            fabric.global_rank * batch_rows, (fabric.global_rank + 1) * batch_rows
+        )
+        self.stream = ConversationStream(
+            source, settings, range(settings.batch_rows)[self.own_rows]
+        )
+        self.state = network.init_state(batch_rows)
         self.best = BestWeights(settings)
         self.step = 0
         if fabric.global_rank:  # each process drops other activations
@@ -352,14 +356,14 @@ class _Run:
     def _gather_progress(self) -> dict[str, Any]:
         """Return the progress of all batch rows and processes.
 
-        This is the carried state (lanes, S), the position of each row in its conversation, and the
-        state of each process's random generators.
+        This is the carried state (batch_rows, S), the position of each row in its conversation,
+        and the state of each process's random generators.
         """
         stream = self.stream.state_dict()
-        places = self._gather(torch.tensor(stream["lanes"])).reshape(-1, 2)
+        places = self._gather(torch.tensor(stream["batch_rows"])).reshape(-1, 2)
         progress = {
             "state": self._gather(self.state),
-            "stream": stream | {"lanes": places.tolist()},
+            "stream": stream | {"batch_rows": places.tolist()},
         }
         return progress | {
             name: self._gather(state[None]) for name, state in self._generators().items()
@@ -385,9 +389,9 @@ class _Run:
         for name, part in self._parts.items():
             part.load_state_dict(saved[name])
         self.step = saved["step"]
-        self.state = saved["state"][self.own_lanes].to(self.fabric.device)
+        self.state = saved["state"][self.own_rows].to(self.fabric.device)
         self.stream.load_state_dict(
-            saved["stream"] | {"lanes": saved["stream"]["lanes"][self.own_lanes]}
+            saved["stream"] | {"batch_rows": saved["stream"]["batch_rows"][self.own_rows]}
         )
         if len(saved["cpu_generator"]) != self.fabric.world_size:
             torch.manual_seed(

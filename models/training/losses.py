@@ -22,7 +22,7 @@ class TargetBatch:
     next_second: Tensor  # (B, T) float
     next_weight: Tensor  # (B, T) float
     backchannel: Tensor  # (B, 2, T) float
-    finality: Tensor  # (B, 2, T) float, NaN where unknown
+    completeness: Tensor  # (B, 2, T) float, NaN where unknown
 
 
 def head_losses(output: TurnOutput, target: TargetBatch) -> dict[str, Tensor]:
@@ -40,16 +40,19 @@ def head_losses(output: TurnOutput, target: TargetBatch) -> dict[str, Tensor]:
     next_loss = F.binary_cross_entropy_with_logits(
         output.next[:, 1], target.next_second, weight=target.next_weight, reduction="sum"
     )
-    judged = ~target.finality.isnan()
-    finality = F.binary_cross_entropy_with_logits(
-        output.finality, target.finality.nan_to_num(), weight=judged.float(), reduction="sum"
+    judged = ~target.completeness.isnan()
+    completeness = F.binary_cross_entropy_with_logits(
+        output.completeness,
+        target.completeness.nan_to_num(),
+        weight=judged.float(),
+        reduction="sum",
     )
     return {
         "vad": F.binary_cross_entropy_with_logits(output.vad, target.vad),
         "projection": projection / known.sum().clamp(min=1),
         "next_holder": next_loss / target.next_weight.sum().clamp(min=1),
         "backchannel": F.binary_cross_entropy_with_logits(output.backchannel, target.backchannel),
-        "finality": finality / judged.sum().clamp(min=1),
+        "completeness": completeness / judged.sum().clamp(min=1),
     }
 
 

@@ -18,7 +18,7 @@ class LossWeights:
     projection: float = 0.3
     next_holder: float = 2.0
     backchannel: float = 0.5
-    finality: float = 1.0
+    completeness: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class TrainingSettings:
 
     Attributes:
         steps: number of optimizer steps.
-        lanes: conversations per batch, summed over all processes; each batch row plays one
+        batch_rows: conversations per batch, summed over all processes; each batch row plays one
             conversation after another.
         chunk_s: seconds between two updates; the state is carried from chunk to chunk, gradients
             are not.
@@ -53,12 +53,12 @@ class TrainingSettings:
         given_rate: learning rate of encoder and per-speaker RNN from a checkpoint, as a multiple
             of the learning rate of the rest.
         teacher_weight: weight of the losses against a teacher, if there is one (teaching.py).
-        speech_lanes: batch rows of single speakers for these losses, summed over all processes.
+        speech_rows: batch rows of single speakers for these losses, summed over all processes.
         calls_share: share of the conversations that are real calls, if there are any.
     """
 
     steps: int = 7000
-    lanes: int = 16
+    batch_rows: int = 16
     chunk_s: float = 6.0
     learning_rate: float = 2e-3
     warmup_steps: int = 100
@@ -78,7 +78,7 @@ class TrainingSettings:
     freeze_speaker_rnn: bool = False
     given_rate: float = 1.0
     teacher_weight: float = 1.0
-    speech_lanes: int = 16
+    speech_rows: int = 16
     calls_share: float = 0.3
     losses: LossWeights = field(default_factory=LossWeights)
     model: ModelConfig = field(default_factory=ModelConfig)
@@ -86,12 +86,12 @@ class TrainingSettings:
     def __post_init__(self) -> None:
         for name in (
             "steps",
-            "lanes",
+            "batch_rows",
             "chunk_s",
             "learning_rate",
             "gradient_clip",
             "validate_every",
-            "speech_lanes",
+            "speech_rows",
         ):
             if getattr(self, name) <= 0:
                 raise ConfigError(f"expected {name} > 0, got {getattr(self, name)}")

@@ -27,7 +27,7 @@ def label_counts(target: TargetBatch) -> dict[str, Tensor]:
         "projection": (target.projection != UNKNOWN).sum(),
         "next_holder": target.next_weight.sum(),
         "backchannel": target.backchannel.new_tensor(target.backchannel.numel()),
-        "finality": (~target.finality.isnan()).sum(),
+        "completeness": (~target.completeness.isnan()).sum(),
     }
 
 

@@ -16,7 +16,13 @@ from pathlib import Path
 import numpy as np
 
 from ...stream.errors import ConfigError, DialogueError
-from ..dialogues.simulation import LENGTHS_S, Material, SimulatedDialogue, open_material, simulate
+from ..dialogues.simulation import (
+    LENGTHS_S,
+    SimulatedDialogue,
+    SimulationData,
+    open_simulation_data,
+    simulate,
+)
 from ..dialogues.utterances import SAMPLE_RATE_HZ
 from .labelled import LabelledAudio, label_audio
 from .settings import TrainingSettings
@@ -24,7 +30,7 @@ from .sources import ConversationSource
 
 AHEAD_PER_WORKER = 2
 
-_material: Material | None = None  # one per worker process, read once
+_material: SimulationData | None = None  # one per worker process, read once
 
 
 class SimulatedDialogues(ConversationSource):
@@ -37,7 +43,7 @@ class SimulatedDialogues(ConversationSource):
         workers: processes that simulate, at least one.
         lengths_s: shortest and longest dialogue in seconds.
         synthetic: use synthetic voices too; this needs a speech synthesiser.
-        finality: folder of a judge's scores of turn completeness (dialogues/finality.py).
+        completeness: folder of a judge's scores of turn completeness (dialogues/completeness.py).
     Raises:
         ConfigError: there is no worker, the lengths are invalid, or the network's sample rate is
             not the simulator's.
@@ -53,7 +59,7 @@ class SimulatedDialogues(ConversationSource):
         workers: int = 1,
         lengths_s: tuple[float, float] = LENGTHS_S,
         synthetic: bool = True,
-        finality: Path | None = None,
+        completeness: Path | None = None,
     ) -> None:
         if workers < 1:
             raise ConfigError(f"expected at least one process to simulate, got {workers}")
@@ -70,10 +76,10 @@ class SimulatedDialogues(ConversationSource):
         self.workers = workers
         self._settings = settings
         self._lengths_s = lengths_s
-        arguments = (folder, cache, "train", workers, synthetic, finality)
+        arguments = (folder, cache, "train", workers, synthetic, completeness)
         # This decodes and synthesises once; the workers then share the result.
-        speakers = open_material(*arguments).cast.speakers
-        judged = finality is not None
+        speakers = open_simulation_data(*arguments).cast.speakers
+        judged = completeness is not None
         self._fingerprint = (
             f"simulated from {speakers} speakers, {lengths_s[0]:g} to {lengths_s[1]:g} s, "
             f"synthetic voices {synthetic}, judged {judged}"
@@ -100,7 +106,7 @@ class SimulatedDialogues(ConversationSource):
             simulated.activity,
             simulated.backchannel,
             self._settings.model,
-            simulated.finality,
+            simulated.completeness,
         )
         if labels.vad.shape[1] < self._settings.chunk_frames:
             got_s = audio.shape[1] / SAMPLE_RATE_HZ
@@ -130,10 +136,10 @@ class SimulatedDialogues(ConversationSource):
 
 
 def _open(
-    folder: Path, cache: Path, split: str, jobs: int, synthetic: bool, finality: Path | None
+    folder: Path, cache: Path, split: str, jobs: int, synthetic: bool, completeness: Path | None
 ) -> None:
     global _material  # noqa: PLW0603  (one per worker process)
-    _material = open_material(folder, cache, split, jobs, synthetic, finality)
+    _material = open_simulation_data(folder, cache, split, jobs, synthetic, completeness)
 
 
 def _simulate(seed: int, number: int, lengths_s: tuple[float, float]) -> SimulatedDialogue:

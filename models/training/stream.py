@@ -20,7 +20,7 @@ from ...stream.errors import ConfigError
 from ..dialogues.labels import FrameLabels
 from ..dialogues.manifest import Dialogue
 from ..projection import UNKNOWN, swapped_classes
-from .labelled import heard
+from .labelled import mask_silent_channels
 from .losses import TargetBatch
 from .settings import TrainingSettings
 from .sources import ConversationSource, RecordedDialogues
@@ -38,7 +38,7 @@ class Chunk:
 
 
 @dataclass
-class _Lane:
+class _BatchRow:
     number: int  # of the conversation in its source
     audio: NDArray[np.float32]  # (2, N) at the model's rate
     labels: FrameLabels
@@ -52,22 +52,22 @@ class _Lane:
 class ConversationStream:
     """An endless stream of conversations.
 
-    Row i plays conversations i, i + lanes, i + 2 lanes ... of the source. Each conversation has
-    its own random draws of channel order, gain and muting. So the content of a row depends neither
-    on the other rows nor on the process that holds it.
+    Row i plays conversations i, i + batch_rows, i + 2 batch_rows ... of the source. Each
+    conversation has its own random draws of channel order, gain and muting. So the content of a
+    row depends neither on the other rows nor on the process that holds it.
 
     Args:
         training: at least one dialogue, or a source of conversations.
-        settings: number of rows in all processes together (`lanes`), chunk length, gain, muting,
-            seed.
-        lanes: numbers of this process's rows; default: all rows.
+        settings: number of rows in all processes together (`batch_rows`), chunk length, gain,
+            muting, seed.
+        batch_rows: numbers of this process's rows; default: all rows.
     """
 
     def __init__(
         self,
         training: Sequence[Dialogue] | ConversationSource,
         settings: TrainingSettings,
-        lanes: Sequence[int] | None = None,
+        batch_rows: Sequence[int] | None = None,
     ) -> None:
         self.settings = settings
         self._source = (
@@ -76,8 +76,8 @@ class ConversationStream:
             else RecordedDialogues(training, settings)
         )
         # number of each row's next conversation
-        self._next = list(range(settings.lanes)) if lanes is None else list(lanes)
-        self._lanes: list[_Lane | None] = [None] * len(self._next)
+        self._next = list(range(settings.batch_rows)) if batch_rows is None else list(batch_rows)
+        self._batch_rows: list[_BatchRow | None] = [None] * len(self._next)
         self.chunk_frames = settings.chunk_frames
 
     def next_chunk(self) -> Chunk:
@@ -85,14 +85,14 @@ class ConversationStream:
 
         If less than a chunk of a conversation is left, it is dropped.
         """
-        begins = np.zeros(len(self._lanes), bool)
-        for i, lane in enumerate(self._lanes):
-            if lane is None or lane.position + self.chunk_frames > lane.frames:
-                self._lanes[i] = self._start_lane(i)
+        begins = np.zeros(len(self._batch_rows), bool)
+        for i, batch_row in enumerate(self._batch_rows):
+            if batch_row is None or batch_row.position + self.chunk_frames > batch_row.frames:
+                self._batch_rows[i] = self._start_row(i)
                 begins[i] = True
         self._source.prefetch(self._upcoming())
-        lanes = [lane for lane in self._lanes if lane is not None]
-        audio, targets = zip(*(self._cut(lane) for lane in lanes), strict=True)
+        batch_rows = [batch_row for batch_row in self._batch_rows if batch_row is not None]
+        audio, targets = zip(*(self._cut(batch_row) for batch_row in batch_rows), strict=True)
         stacked = [torch.from_numpy(np.stack(column)) for column in zip(*targets, strict=True)]
         return Chunk(
             torch.from_numpy(np.stack(audio)), TargetBatch(*stacked), torch.from_numpy(begins)
@@ -105,9 +105,10 @@ class ConversationStream:
         far.
         """
         playing = [
-            (lane.number, lane.position) if lane is not None else (-1, 0) for lane in self._lanes
+            (batch_row.number, batch_row.position) if batch_row is not None else (-1, 0)
+            for batch_row in self._batch_rows
         ]
-        return {"source": self._source.fingerprint, "lanes": playing}
+        return {"source": self._source.fingerprint, "batch_rows": playing}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Resume where another stream of the same source, settings and rows was.
@@ -120,41 +121,50 @@ class ConversationStream:
                 f"expected the dialogues of the run that is resumed ({state['source']}), got "
                 f"others ({self._source.fingerprint})"
             )
-        if len(state["lanes"]) != len(self._lanes):
+        if len(state["batch_rows"]) != len(self._batch_rows):
             raise ConfigError(
-                f"expected the places of {len(self._lanes)} lanes, got those "
-                f"of {len(state['lanes'])}"
+                f"expected the places of {len(self._batch_rows)} batch_rows, got those "
+                f"of {len(state['batch_rows'])}"
             )
-        numbers = [number for number, _ in state["lanes"]]
-        for i, (number, position) in enumerate(state["lanes"]):
+        numbers = [number for number, _ in state["batch_rows"]]
+        for i, (number, position) in enumerate(state["batch_rows"]):
             if number < 0:
                 continue
             self._source.prefetch(numbers[i:])
-            lane = self._open_lane(number)
-            lane.position = position
-            self._lanes[i], self._next[i] = lane, number + self.settings.lanes
+            batch_row = self._open_row(number)
+            batch_row.position = position
+            self._batch_rows[i], self._next[i] = batch_row, number + self.settings.batch_rows
 
     def _draws(self, number: int, purpose: int) -> np.random.Generator:
         return np.random.default_rng([self.settings.seed, number, purpose])
 
     def _upcoming(self) -> list[int]:
         """Return the numbers of the next conversations, the soonest first."""
-        left = [-1 if lane is None else lane.frames - lane.position for lane in self._lanes]
+        left = [
+            -1 if batch_row is None else batch_row.frames - batch_row.position
+            for batch_row in self._batch_rows
+        ]
         return [self._next[i] for i in np.argsort(left, kind="stable")]
 
-    def _start_lane(self, i: int) -> _Lane:
+    def _start_row(self, i: int) -> _BatchRow:
         number = self._next[i]
         self._source.prefetch(self._upcoming())
-        lane = self._open_lane(number)
-        if number < self.settings.lanes:  # so that the first conversations do not all end together
-            lane.position = (
-                int(self._draws(number, _PLACE_DRAWS).integers(lane.frames // self.chunk_frames))
+        batch_row = self._open_row(number)
+        if (
+            number < self.settings.batch_rows
+        ):  # so that the first conversations do not all end together
+            batch_row.position = (
+                int(
+                    self._draws(number, _PLACE_DRAWS).integers(
+                        batch_row.frames // self.chunk_frames
+                    )
+                )
                 * self.chunk_frames
             )
-        self._next[i] = number + self.settings.lanes
-        return lane
+        self._next[i] = number + self.settings.batch_rows
+        return batch_row
 
-    def _open_lane(self, number: int) -> _Lane:
+    def _open_row(self, number: int) -> _BatchRow:
         audio, labels = self._source.conversation(number)
         rng = self._draws(number, _CHANNEL_DRAWS)
         if rng.random() < 0.5:  # the roles of the channels are exchangeable
@@ -163,21 +173,23 @@ class ConversationStream:
         audio = np.clip(audio * 10 ** (gain_db / 20), -1, 1).astype(np.float32)
         if rng.random() < self.settings.mute_share:
             audio[rng.integers(2)] = 0
-        return _Lane(number, audio, heard(labels, audio))
+        return _BatchRow(number, audio, mask_silent_channels(labels, audio))
 
-    def _cut(self, lane: _Lane) -> tuple[NDArray[np.float32], tuple[NDArray[np.generic], ...]]:
-        start, end = lane.position, lane.position + self.chunk_frames
-        lane.position = end
-        size, labels = self.settings.model.frame_samples, lane.labels
+    def _cut(
+        self, batch_row: _BatchRow
+    ) -> tuple[NDArray[np.float32], tuple[NDArray[np.generic], ...]]:
+        start, end = batch_row.position, batch_row.position + self.chunk_frames
+        batch_row.position = end
+        size, labels = self.settings.model.frame_samples, batch_row.labels
         target = (
             labels.vad[:, start:end].astype(np.float32),
             labels.projection[start:end],
             labels.next_second[start:end],
             labels.next_weight[start:end],
             labels.backchannel[:, start:end].astype(np.float32),
-            labels.finality[:, start:end],
+            labels.completeness[:, start:end],
         )
-        return lane.audio[:, start * size : end * size], target
+        return batch_row.audio[:, start * size : end * size], target
 
 
 def _swapped(labels: FrameLabels) -> FrameLabels:
@@ -191,5 +203,5 @@ def _swapped(labels: FrameLabels) -> FrameLabels:
         next_holder=holder,
         next_second=1 - labels.next_second,
         backchannel=labels.backchannel[::-1],
-        finality=labels.finality[::-1],
+        completeness=labels.completeness[::-1],
     )

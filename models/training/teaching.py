@@ -109,7 +109,7 @@ class Lessons:
     Args:
         teaching: output of the teacher, and the distillation.
         settings: settings of the run.
-        lanes: numbers of this process's rows of speech.
+        batch_rows: numbers of this process's rows of speech.
         device: device of the run.
         seed: of the random draws; a resumed run uses another one.
     Raises:
@@ -120,7 +120,7 @@ class Lessons:
         self,
         teaching: Teaching,
         settings: TrainingSettings,
-        lanes: range,
+        batch_rows: range,
         device: torch.device,
         seed: int,
     ) -> None:
@@ -133,14 +133,14 @@ class Lessons:
                     f"expected the {name} of {teaching.distilled}, {getattr(own, name)}, "
                     f"got {getattr(theirs, name)}"
                 )
-        self._settings = dataclasses.replace(own, lanes=settings.speech_lanes, seed=seed)
+        self._settings = dataclasses.replace(own, batch_rows=settings.speech_rows, seed=seed)
         self._stream = SpeechStream(
-            teaching.extraction, self._settings, teaching.surroundings, lanes
+            teaching.extraction, self._settings, teaching.surroundings, batch_rows
         )
         self.targets = Targets.of(teaching.extraction, space, self._settings, device)
         self._device = device
-        self._rng = np.random.default_rng([seed, lanes.start])
-        self._bleed = np.full(len(lanes), -np.inf, np.float32)
+        self._rng = np.random.default_rng([seed, batch_rows.start])
+        self._bleed = np.full(len(batch_rows), -np.inf, np.float32)
         self._tail = torch.zeros(0)
         self._mel_state = torch.zeros(0)
         self._chunk: SpeechChunk | None = None
@@ -148,16 +148,16 @@ class Lessons:
     def next_inputs(self, network: TurnModel) -> tuple[Tensor, ...]:
         """Return the next inputs of the model: speech, line, warp, bleed, tail and mel_state."""
         chunk = self._chunk = self._stream.next_chunk()
-        lanes = len(chunk.begins)
+        batch_rows = len(chunk.begins)
         if not len(self._tail):
             features = network.config.features
             self._tail = torch.zeros(
-                lanes, features.window_samples - features.hop_samples, device=self._device
+                batch_rows, features.window_samples - features.hop_samples, device=self._device
             )
-            self._mel_state = network.init_mel_state(lanes)
-        level_db = self._rng.uniform(*BLEED_DB, lanes)
+            self._mel_state = network.init_mel_state(batch_rows)
+        level_db = self._rng.uniform(*BLEED_DB, batch_rows)
         drawn = np.where(
-            self._rng.random(lanes) < BLEED_SHARE, level_db * math.log(10) / 10, -np.inf
+            self._rng.random(batch_rows) < BLEED_SHARE, level_db * math.log(10) / 10, -np.inf
         )
         self._bleed = np.where(chunk.begins, drawn, self._bleed).astype(np.float32)
         kept = ~torch.from_numpy(chunk.begins).to(self._device)
@@ -193,7 +193,7 @@ class Lessons:
             "judged": settings.told_weight
             * _mean(
                 F.binary_cross_entropy_with_logits(
-                    heard.finality[:, 0][judged], complete, reduction="none"
+                    heard.completeness[:, 0][judged], complete, reduction="none"
                 )
             ),
             "judged_next": settings.told_weight

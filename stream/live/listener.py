@@ -34,7 +34,7 @@ from ..devices.second_channel import DeviceVoice, PairedSource
 from ..devices.source_thread import SourceThread
 from ..devices.steady_microphone import SteadyMicrophone
 from ..errors import ServerError, TurnstreamError
-from ..live_embedding import LiveProjection
+from ..live_embedding import LiveEmbedding
 from ..policy import PRESETS
 from ..prediction import Prediction, TurnEvent
 from ..protocol import FrameMessage, LatentMessage, TerminationMessage, WarningMessage
@@ -103,7 +103,7 @@ class Listener:
         seconds: float | None = None,
         plain: bool = False,
         record: Path | None = None,
-        projection: LiveProjection | None = None,
+        projection: LiveEmbedding | None = None,
         out: TextIO | None = None,
     ) -> None:
         self.tally = Tally()

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import ConfigError
-from ..live_embedding import LiveProjection
+from ..live_embedding import LiveEmbedding
 from ..prediction import Pair
 from ..saved_embedding import bundled_plane
 from ..sources import Block
@@ -58,7 +58,7 @@ def add_latents_option(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def projection_from(args: argparse.Namespace) -> LiveProjection | None:
+def projection_from(args: argparse.Namespace) -> LiveEmbedding | None:
     """Return the embedding that `--latents` asks for; None without the option.
 
     Raises:
@@ -71,7 +71,7 @@ def projection_from(args: argparse.Namespace) -> LiveProjection | None:
             "expected --latents without --plain, got both: lines show no plane; "
             "`turnstream predict --latents` writes latents into a file"
         )
-    return LiveProjection.load(args.latents)
+    return LiveEmbedding.load(args.latents)
 
 
 def levels_dbfs(block: Block) -> Pair:

@@ -20,7 +20,7 @@ from rich.text import Text
 
 from ..prediction import Pair, Prediction, TurnEvent
 from ..protocol import FrameMessage
-from ..saved_embedding import SavedProjection
+from ..saved_embedding import SavedEmbedding
 from .terminal_history import Columns, History
 from .terminal_plan import PLANE_COLUMNS, Plan, Widths, plan_rows
 from .terminal_plane import HEADS, TRAIL_S, Float32, Part, TerminalPlane
@@ -77,7 +77,7 @@ class TerminalView:
         session: str = "",
         duration_s: float | None = None,
         explanation: str = EXPLANATION,
-        projection: SavedProjection | None = None,
+        projection: SavedEmbedding | None = None,
         heard: tuple[bool, bool] = (True, True),
     ) -> None:
         self.source = source

@@ -15,7 +15,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ..saved_embedding import SavedProjection
+from ..saved_embedding import SavedEmbedding
 
 Part = Literal["empty", "places", "word", "user", "other", "user_head", "other_head"]
 Float32 = NDArray[np.float32]
@@ -54,7 +54,7 @@ class TerminalPlane:
 
     def __init__(
         self,
-        projection: SavedProjection,
+        projection: SavedEmbedding,
         frame_rate_hz: float = 50.0,
         heard: tuple[bool, bool] = (True, True),
     ) -> None:

@@ -57,8 +57,8 @@ class Steps(Protocol):
         ...
 
 
-class Lane:
-    """The queue of one conversation's frames in the batcher; created by `Batcher.open_lane`.
+class AudioQueue:
+    """The queue of one conversation's frames in the batcher; created by `Batcher.open_audio_queue`.
 
     Args:
         batcher: runs the engine.
@@ -221,24 +221,24 @@ class Batcher:
         self._engine = engine
         self._max_batch = max_batch
         self._on_step = on_step
-        self._queue: list[tuple[float, int, Lane]] = []  # a heap; one entry per conversation
+        self._queue: list[tuple[float, int, AudioQueue]] = []  # a heap; one entry per conversation
         self._order = itertools.count()  # orders frames that are due at the same time
         self._scheduled = False
         self._stepped_s = 0.0  # when the last step began
 
-    def open_lane(
+    def open_audio_queue(
         self,
         session: Session,
         on_result: Callable[[FrameResult], None],
         on_error: Callable[[Exception], None],
-    ) -> Lane:
-        """Return a new frame queue for one conversation; see `Lane` for the arguments."""
-        return Lane(self, session, on_result, on_error)
+    ) -> AudioQueue:
+        """Return a new frame queue for one conversation; see `AudioQueue` for the arguments."""
+        return AudioQueue(self, session, on_result, on_error)
 
-    def enqueue(self, lane: Lane) -> None:
-        """Schedule a conversation that has a frame to predict. Only `Lane` calls this."""
-        heapq.heappush(self._queue, (lane.due_s, next(self._order), lane))
-        self._schedule(lane.is_early)
+    def enqueue(self, audio_queue: AudioQueue) -> None:
+        """Schedule a conversation that has a frame to predict. Only `AudioQueue` calls this."""
+        heapq.heappush(self._queue, (audio_queue.due_s, next(self._order), audio_queue))
+        self._schedule(audio_queue.is_early)
 
     def _schedule(self, at_once: bool) -> None:
         """Schedule the next step.
@@ -265,11 +265,11 @@ class Batcher:
         self._stepped_s = began_s = self.clock()
         taken, since_s, early = self._gather(began_s)
         if taken:
-            lanes, frames = zip(*taken, strict=True)
+            audio_queues, frames = zip(*taken, strict=True)
             audio, states = zip(*frames, strict=True)
             outcomes = self._step(np.stack(audio), np.stack(states))
-            for lane, outcome in zip(lanes, outcomes, strict=True):
-                lane.accept(outcome)
+            for audio_queue, outcome in zip(audio_queues, outcomes, strict=True):
+                audio_queue.accept(outcome)
             self.largest_batch = max(self.largest_batch, len(taken))
             if self._on_step is not None:
                 now_s = self.clock()
@@ -279,24 +279,24 @@ class Batcher:
 
     def _gather(
         self, now_s: float
-    ) -> tuple[list[tuple[Lane, tuple[Float32, Float32]]], float, int]:
+    ) -> tuple[list[tuple[AudioQueue, tuple[Float32, Float32]]], float, int]:
         """Take the frames of the next step from the queue.
 
         Returns:
-            The batch, as pairs of a conversation's `Lane` and what its `take` returned; when the
+            The batch, as pairs of an `AudioQueue` and what its `take` returned; when the
             longest-waiting live frame became ready (`now_s` if there is none); and the number of
             early frames.
         """
-        taken: list[tuple[Lane, tuple[Float32, Float32]]] = []
+        taken: list[tuple[AudioQueue, tuple[Float32, Float32]]] = []
         since_s, early = now_s, 0
         while self._queue and len(taken) < self._max_batch:
-            due_s, _, lane = self._queue[0]
+            due_s, _, audio_queue = self._queue[0]
             if due_s > now_s and early == _MAX_EARLY:
                 break
             heapq.heappop(self._queue)
-            waiting_since_s, frame = lane.waiting_since_s, lane.take()
+            waiting_since_s, frame = audio_queue.waiting_since_s, audio_queue.take()
             if frame is not None:
-                taken.append((lane, frame))
+                taken.append((audio_queue, frame))
                 since_s = min(since_s, waiting_since_s)
                 early += due_s > now_s
         return taken, since_s, early

@@ -110,7 +110,9 @@ class Conversation:
 
     def _use(self, session: Session) -> None:
         self._session = session
-        self._lane = self._batcher.open_lane(session, self._on_result, self._on_engine_error)
+        self._audio_queue = self._batcher.open_audio_queue(
+            session, self._on_result, self._on_engine_error
+        )
 
     @property
     def seconds(self) -> float:
@@ -143,7 +145,7 @@ class Conversation:
         self._parked_s = None
         self._message_s = self._audio_s = self._batcher.clock()
         self._delivery.attach(connection)
-        self._lane.release()
+        self._audio_queue.release()
         self._advance()
 
     def check_resume(self, received: int) -> None:
@@ -238,7 +240,7 @@ class Conversation:
         conversation.id, conversation._received, conversation.frames, conversation._samples = parts[
             "numbers"
         ]
-        conversation._lane.pushed(0.0)
+        conversation._audio_queue.pushed(0.0)
         conversation._advance()
         conversation._park()
         return conversation
@@ -259,7 +261,7 @@ class Conversation:
         self._over("the client was lost")
 
     def _over(self, reason: str) -> None:
-        self._lane.close()
+        self._audio_queue.close()
         if not self.reason:
             self.reason = (
                 reason if self._delivery.last_words is None else self._delivery.last_words[1]
@@ -334,7 +336,7 @@ class Conversation:
             self._audio_s, self._stalled = self._batcher.clock(), False
             for warning in self._session.take_warnings():
                 self._warn(warning.code, warning.severity, warning.message)
-            self._lane.pushed(len(part) / self._settings.sample_rate_hz)
+            self._audio_queue.pushed(len(part) / self._settings.sample_rate_hz)
         self._audio = rest if len(rest) else None
         return self._audio is None
 
@@ -348,7 +350,7 @@ class Conversation:
                 self._flush()
             case Reset():
                 self._session.reset()
-                self._lane.forget()
+                self._audio_queue.forget()
             case Close():
                 return self._finish("close", CLOSE_NORMAL)
             case _:
@@ -360,7 +362,9 @@ class Conversation:
         before = self._session.frames_waiting
         self._session.flush()
         # The padding counts as audio that was sent faster than real time.
-        self._lane.pushed((self._session.frames_waiting - before) / self._metadata.frame_rate_hz)
+        self._audio_queue.pushed(
+            (self._session.frames_waiting - before) / self._metadata.frame_rate_hz
+        )
 
     def _finish(self, reason: str, close_code: int) -> bool:
         """End the conversation in order; return False while frames still wait for prediction."""
@@ -387,7 +391,7 @@ class Conversation:
         if self._ended:
             return
         self._ended = True
-        self._lane.close()
+        self._audio_queue.close()
         self._inbox.clear()
         self._delivery.end(wire, close_code, reason)
 
@@ -416,14 +420,14 @@ class Conversation:
         if not self._session.frames_waiting or delivery.outbox.waiting >= _TOGETHER:
             delivery.send()
         if delivery.is_full and self._is_ahead:
-            self._lane.hold()
+            self._audio_queue.hold()
         if self._inbox or self._shutting_down:
             self._advance()
 
     @property
     def _is_ahead(self) -> bool:
         """Whether the client sends faster than real time; the server can make it wait."""
-        return bool(self._inbox) or self._lane.is_early
+        return bool(self._inbox) or self._audio_queue.is_early
 
     def _thins(self) -> bool:
         """Return whether frames are left out because the client reads too slowly.
@@ -457,7 +461,7 @@ class Conversation:
         """Send more, because the client has read what waited in the connection."""
         self._delivery.on_writable()
         if self._delivery.has_room:
-            self._lane.release()
+            self._audio_queue.release()
 
     # ---- time ----
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from ..engine import Engine
 from ..errors import ServerError
-from ..live_embedding import LiveProjection
+from ..live_embedding import LiveEmbedding
 from ..protocol import DEFAULT_PORT, LatentKind
 from .handover import Handover
 from .limits import Limits
@@ -123,7 +123,7 @@ def _read_plane(path: Path, engine: Engine) -> bytes:
         "latent": model.latent_size,
         "latent_speaker": model.latent_speaker_size,
     }
-    LiveProjection.load(path).check_fits(
+    LiveEmbedding.load(path).check_fits(
         f"{model.name} {model.version}", model.weights_sha256, sizes
     )
     return path.read_bytes()

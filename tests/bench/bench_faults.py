@@ -13,7 +13,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 
-from fault_material import Fault, Material
+from fault_material import Fault, SimulationData
 from faults_by_strangers import flood, fuzz, parsers
 from faults_inside import clock_jumps, engine_raises, worker_killed
 from faults_of_connections import kills, resumes, resumes_across_workers, slow_readers
@@ -21,7 +21,7 @@ from raw_stream import RefusedError
 from served import machine
 
 FAULTS: dict[
-    Callable[[Material], Fault], tuple[int, int]
+    Callable[[SimulationData], Fault], tuple[int, int]
 ] = {  # repetitions, and repetitions with --quick
     kills: (1000, 100),
     resumes: (500, 50),
@@ -56,7 +56,7 @@ def main() -> int:
     for name in options.names or names:
         fault = names[name]
         try:
-            outcome = fault(Material(FAULTS[fault][options.quick], options.seed))
+            outcome = fault(SimulationData(FAULTS[fault][options.quick], options.seed))
         except (OSError, RefusedError) as error:  # the server did not serve at all
             outcome = Fault(f"{type(error).__name__}: {error}", False)
         print(f"{name:22} {'right' if outcome.right else 'WRONG'}  {outcome.figures}", flush=True)

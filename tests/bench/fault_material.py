@@ -38,7 +38,7 @@ class Fault:
     right: bool = True
 
 
-class Material:
+class SimulationData:
     """Audio and its expected messages, shared by all faults."""
 
     def __init__(self, count: int, seed: int) -> None:
@@ -103,7 +103,7 @@ def latency_of(fleet: Fleet) -> str:
     return f"p50 {p50:.1f} p99 {p99:.1f} ms (client late p99 {late:.1f})"
 
 
-def finish_exact(fleet: Fleet, material: Material) -> int:
+def finish_exact(fleet: Fleet, material: SimulationData) -> int:
     """Close the live sessions; return how many received exactly the expected messages."""
     fleet.finish()
     wanted = expected(

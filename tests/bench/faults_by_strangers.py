@@ -15,7 +15,15 @@ from contextlib import suppress
 from multiprocessing.queues import Queue
 
 from bad_input import KINDS, MESSAGES, misbehave, parse_everything
-from fault_material import ROOMY, SESSION_CHUNKS, Fault, Material, finish_exact, latency_of, live
+from fault_material import (
+    ROOMY,
+    SESSION_CHUNKS,
+    Fault,
+    SimulationData,
+    finish_exact,
+    latency_of,
+    live,
+)
 from hypothesis import given, settings
 from live_clients import SAY_CLOSE, Measured, opening
 from raw_stream import RawStream
@@ -25,7 +33,7 @@ HEALTHY_SESSIONS = 20
 STRANGERS = 50  # connections that send nothing, or a byte now and then
 
 
-def flood(material: Material) -> Fault:
+def flood(material: SimulationData) -> Fault:
     """More connections at once than the server admits; the session before them continues."""
     places = 64
     with served("--max-sessions", str(places)) as server:
@@ -76,7 +84,7 @@ def flood(material: Material) -> Fault:
     return Fault(figures, right and exact and not answers["none"])
 
 
-def fuzz(material: Material) -> Fault:
+def fuzz(material: SimulationData) -> Fault:
     """Malformed messages and handshakes, slow-loris and half-open connections.
 
     Healthy sessions talk live at the same time.
@@ -135,7 +143,7 @@ def _misbehave_often(port: int, count: int, seed: int, ends: Queue[Counter[str]]
     ends.put(counts)
 
 
-def parsers(material: Material) -> Fault:
+def parsers(material: SimulationData) -> Fault:
     """Malformed messages through the parsers, without any server."""
     began_s, number = time.perf_counter(), 0
 

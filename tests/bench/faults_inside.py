@@ -6,7 +6,7 @@ import logging
 import time
 from collections import Counter
 
-from fault_material import PLACES, ROOMY, SESSION_CHUNKS, Fault, Material
+from fault_material import PLACES, ROOMY, SESSION_CHUNKS, Fault, SimulationData
 from local_server import FATAL_SAMPLE, FailsOnFullScale, jumping_clock, local_server
 from raw_stream import RawStream, RefusedError
 from reference import predictions
@@ -15,7 +15,7 @@ from served import served
 TOGETHER = 20  # sessions that share the engine's batches
 
 
-def worker_killed(material: Material) -> Fault:
+def worker_killed(material: SimulationData) -> Fault:
     """One of two workers is killed while sessions talk; a server that can resumes each session."""
     with served(*ROOMY, "--workers", "2") as server:
         streams = [RawStream(server.port, "latents=final") for _ in range(material.count)]
@@ -42,7 +42,7 @@ def worker_killed(material: Material) -> Fault:
     )
 
 
-def _end_after_kill(stream: RawStream, material: Material, place: int) -> str:
+def _end_after_kill(stream: RawStream, material: SimulationData, place: int) -> str:
     stream.hear(0.05)
     undisturbed = stream.open
     try:
@@ -58,7 +58,7 @@ def _end_after_kill(stream: RawStream, material: Material, place: int) -> str:
     return "undisturbed" if undisturbed else "resumed exactly"
 
 
-def engine_raises(material: Material) -> Fault:
+def engine_raises(material: SimulationData) -> Fault:
     """The engine raises for a fifth of the sessions, each in another frame.
 
     The other sessions share its batches.
@@ -86,7 +86,7 @@ def engine_raises(material: Material) -> Fault:
     )
 
 
-def _end_of(stream: RawStream, material: Material, place: int, fatal: bool) -> str:
+def _end_of(stream: RawStream, material: SimulationData, place: int, fatal: bool) -> str:
     if not fatal:
         return "exact" if material.is_exact(stream, place) else "wrong"
     *before, last = predictions(stream.received)
@@ -98,7 +98,7 @@ def _end_of(stream: RawStream, material: Material, place: int, fatal: bool) -> s
     return "told, exact before" if told else "wrong"
 
 
-def clock_jumps(material: Material) -> Fault:
+def clock_jumps(material: SimulationData) -> Fault:
     """The wall clock jumps by hours while sessions talk.
 
     It also jumps while they connect and while they end.

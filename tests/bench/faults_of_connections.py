@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 import numpy as np
-from fault_material import PLACES, ROOMY, Fault, Material, finish_exact, latency_of, live
+from fault_material import PLACES, ROOMY, Fault, SimulationData, finish_exact, latency_of, live
 from live_clients import SAY_CLOSE, framed, opening
 from raw_stream import RawStream, RefusedError
 from served import served
@@ -27,7 +27,7 @@ FORGOTTEN_S = 60.0  # time until all of them must be gone
 SLOW_LIMIT_S = 90.0  # the kernel buffers 15 s of live messages before the server notices
 
 
-def kills(material: Material) -> Fault:
+def kills(material: SimulationData) -> Fault:
     """Connections cut at random points; half of them are reset.
 
     The points: in the request, between messages, in a message, while much is unread, after `close`.
@@ -76,7 +76,7 @@ def kill_one(port: int, rng: random.Random, pieces: Sequence[bytes], point: int)
     stream.cut(reset=rng.random() < 0.5)
 
 
-def resumes(material: Material, *options: str) -> Fault:
+def resumes(material: SimulationData, *options: str) -> Fault:
     """Sessions cut one to three times at random points, and resumed each time.
 
     Points lie also inside a message and after `close`. Some sessions resume before the old
@@ -113,7 +113,7 @@ def resumes(material: Material, *options: str) -> Fault:
     return Fault(figures, right and exact == material.count)
 
 
-def resumes_across_workers(material: Material) -> Fault:
+def resumes_across_workers(material: SimulationData) -> Fault:
     """The same with two workers on one port.
 
     About every second connection reaches the worker that does not have the session.
@@ -134,7 +134,7 @@ def cut_and_resume(stream: RawStream, rng: random.Random, message: bytes | str) 
     return time.perf_counter() - began_s
 
 
-def slow_readers(material: Material) -> Fault:
+def slow_readers(material: SimulationData) -> Fault:
     """Clients that read nothing, or a byte a second, while they send a file or live.
 
     Live sessions read beside them.

@@ -13,7 +13,7 @@ from functools import cache
 from multiprocessing.queues import Queue
 from multiprocessing.synchronize import Event
 
-from fault_material import PLACES, SESSION_CHUNKS, Material
+from fault_material import PLACES, SESSION_CHUNKS, SimulationData
 from faults_of_connections import cut_and_resume, kill_one
 from raw_stream import RawStream, RefusedError
 from reference import expected, predictions
@@ -29,7 +29,7 @@ def come_and_go(
 
     How each ended is put into the queue.
     """
-    counts, material = Counter[str](), Material(0, seed=0)
+    counts, material = Counter[str](), SimulationData(0, seed=0)
     roles = [_send_file] * files + [_talk_shortly] * short + [_reconnect] * reconnecting
     threads = [
         threading.Thread(target=_repeat, args=(role, port, material, stop, counts))
@@ -43,9 +43,9 @@ def come_and_go(
 
 
 def _repeat(
-    role: Callable[[int, Material, Event], str],
+    role: Callable[[int, SimulationData, Event], str],
     port: int,
-    material: Material,
+    material: SimulationData,
     stop: Event,
     counts: Counter[str],
 ) -> None:
@@ -61,7 +61,7 @@ def _repeat(
         counts[f"{role.__name__.strip('_')}: {end}"] += 1
 
 
-def _send_file(port: int, material: Material, stop: Event) -> str:
+def _send_file(port: int, material: SimulationData, stop: Event) -> str:
     """Send the whole conversation as fast as the server takes it."""
     stream, pcm = RawStream(port, "latents=final"), material.chunks.pcm
     for at in range(0, len(pcm), CHUNK_BYTES):
@@ -72,18 +72,18 @@ def _send_file(port: int, material: Material, stop: Event) -> str:
 
 
 @cache
-def _whole(material: Material) -> list[bytes]:
+def _whole(material: SimulationData) -> list[bytes]:
     return expected(material.engine, [material.chunks.pcm])[0]
 
 
-def _talk_shortly(port: int, material: Material, stop: Event) -> str:
+def _talk_shortly(port: int, material: SimulationData, stop: Event) -> str:
     """Send a session of 3 s at once, then one that is cut at a random point."""
     kill_one(port, material.rng, material.pieces(0), material.rng.randrange(5))
     stop.wait(SHORT_PAUSE_S)
     return "exact" if material.serves(port) else "wrong"
 
 
-def _reconnect(port: int, material: Material, stop: Event) -> str:
+def _reconnect(port: int, material: SimulationData, stop: Event) -> str:
     """Play a live session of 3 s whose connection is lost once."""
     place, cut_at = material.rng.randrange(PLACES), material.rng.randrange(SESSION_CHUNKS)
     stream = RawStream(port, "latents=final")

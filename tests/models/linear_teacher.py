@@ -27,7 +27,7 @@ from .teaching import FRAME_SAMPLES, Place, plant
 COMPONENTS, HEARD_FRAMES = 4, 3
 SETTINGS = DistillationSettings(
     steps=120,
-    lanes=6,
+    batch_rows=6,
     chunk_s=1.0,
     learning_rate=1e-2,
     warmup_steps=8,
@@ -105,5 +105,5 @@ def without_noise() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patched:
         for name in ("NOISE_SHARE", "GATED_SHARE", "EQUALISED_SHARE", "BAND_SHARE", "WARP"):
             patched.setattr(speech_stream, name, 0.0)
-        patched.setattr(distillation, "VALIDATION_LANES", 6)
+        patched.setattr(distillation, "VALIDATION_ROWS", 6)
         yield

@@ -27,7 +27,7 @@ from turnstream.models.teachers.extraction import (
     clip_frames,
 )
 
-from ..material import RATE_HZ, buzz, utterance
+from ..recordings import RATE_HZ, buzz, utterance
 
 FRAME_SAMPLES = 320
 BANDS_HZ = (0, 400, 900, 1600, 2600, 4000, 8001)

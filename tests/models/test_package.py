@@ -12,7 +12,7 @@ WITH_TORCH = {
     "recurrent",
     "turn_model",
     "checkpoint",
-    "evaluation.listening",
+    "evaluation.dialogue_runner",
 }
 WITH_TORCH |= {
     f"pretraining.{name}" for name in ("objectives", "cpc", "network", "loop", "reconstruct")

@@ -156,7 +156,7 @@ def test_each_speaker_hears_the_other_in_all_but_the_speakers_own_layer() -> Non
     other = audio.clone()
     other[:, 1] = 0.9 * torch.rand_like(other[:, 1])
     before, after = whole_conversation(model, audio), whole_conversation(model, other)
-    for field in ("latent_speaker", "finality"):
+    for field in ("latent_speaker", "completeness"):
         assert torch.equal(getattr(before, field)[:, 0], getattr(after, field)[:, 0]), field
         assert not torch.equal(getattr(before, field)[:, 1], getattr(after, field)[:, 1]), field
     for field in ("vad", "next", "backchannel", "projection", "latent"):

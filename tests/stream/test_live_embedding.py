@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 
 from turnstream import ConfigError, Engine
-from turnstream.stream.live_embedding import LiveProjection
+from turnstream.stream.live_embedding import LiveEmbedding
 from turnstream.stream.protocol import LatentKind
 from turnstream.stream.saved_embedding import bundled_plane
 
-from .projections import random_projection, unusable_projections
+from .embeddings import random_embedding, unusable_projections
 
 
-def check(projection: LiveProjection, engine: Engine) -> None:
+def check(projection: LiveEmbedding, engine: Engine) -> None:
     model = engine.metadata
     sizes: dict[LatentKind, int] = {
         "latent": model.latent_size,
@@ -25,7 +25,7 @@ def check(projection: LiveProjection, engine: Engine) -> None:
 
 
 def test_the_bundled_plane_fits_the_bundled_model_alone(engine: Engine) -> None:
-    plane = LiveProjection.load()
+    plane = LiveEmbedding.load()
     assert plane.path == bundled_plane()
     assert plane.latents == "final"
     check(plane, Engine())
@@ -44,8 +44,8 @@ def test_each_layers_states_are_asked_for(
     engine: Engine, tmp_path: Path, layer: str, asked: str
 ) -> None:
     path = tmp_path / "plane.json"
-    random_projection(engine, layer, ((3, "tanh"),)).save(path)
-    projection = LiveProjection.load(path)
+    random_embedding(engine, layer, ((3, "tanh"),)).save(path)
+    projection = LiveEmbedding.load(path)
     check(projection, engine)
     assert projection.latents == asked
 
@@ -53,6 +53,6 @@ def test_each_layers_states_are_asked_for(
 def test_what_cannot_be_shown_is_named(engine: Engine, tmp_path: Path) -> None:
     for path, words in unusable_projections(engine, tmp_path).items():
         with pytest.raises(ConfigError) as caught:
-            check(LiveProjection.load(path), engine)
+            check(LiveEmbedding.load(path), engine)
         assert re.search(words, str(caught.value)), (path, caught.value)
         assert "\n" not in str(caught.value)

@@ -16,21 +16,21 @@ import pytest
 from turnstream.stream.errors import ConfigError
 from turnstream.stream.saved_embedding import (
     DenseLayer,
-    SavedProjection,
-    load_projection,
+    SavedEmbedding,
+    load_embedding,
     packed,
     unpacked,
 )
 
 
-def a_projection(method: str = "autoencoder") -> SavedProjection:
+def a_projection(method: str = "autoencoder") -> SavedEmbedding:
     rng = np.random.default_rng(0)
     layers = (
         DenseLayer(rng.normal(size=(4, 6)).astype("f4"), rng.normal(size=4).astype("f4"), "tanh"),
         DenseLayer(np.eye(2, 4, dtype="f4"), np.ones(2, "f4")),
     )
     with_formula = method not in ("tsne", "umap")
-    return SavedProjection(
+    return SavedEmbedding(
         method=method,
         layer="latent",
         model="a network",
@@ -49,7 +49,7 @@ def a_projection(method: str = "autoencoder") -> SavedProjection:
     )
 
 
-def changed(path: Path, projection: SavedProjection, **changes: Any) -> Path:
+def changed(path: Path, projection: SavedEmbedding, **changes: Any) -> Path:
     projection.save(path)
     path.write_text(json.dumps(json.loads(path.read_text("utf-8")) | changes))
     return path
@@ -59,8 +59,8 @@ def changed(path: Path, projection: SavedProjection, **changes: Any) -> Path:
 def test_a_projection_is_read_as_it_was_written(method: str, tmp_path: Path) -> None:
     written = a_projection(method)
     written.save(tmp_path / "space.json")
-    read = load_projection(tmp_path / "space.json")
-    for field in fields(SavedProjection):
+    read = load_embedding(tmp_path / "space.json")
+    for field in fields(SavedEmbedding):
         if field.name == "layers":
             continue
         np.testing.assert_array_equal(
@@ -161,7 +161,7 @@ def test_a_damaged_file_is_refused_in_one_line(changes: dict[str, Any], tmp_path
         ConfigError,
         match=r"space\.json: expected a projection that `turnstream latents project` wrote",
     ) as error:
-        load_projection(path)
+        load_embedding(path)
     assert "\n" not in str(error.value)
 
 
@@ -171,12 +171,12 @@ def test_a_damaged_file_is_refused_in_one_line(changes: dict[str, Any], tmp_path
 def test_what_is_no_projection_is_refused(contents: bytes, tmp_path: Path) -> None:
     (tmp_path / "space.json").write_bytes(contents)
     with pytest.raises(ConfigError, match="expected a projection"):
-        load_projection(tmp_path / "space.json")
+        load_embedding(tmp_path / "space.json")
 
 
 def test_a_missing_file_is_one_clear_line(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"nowhere\.json: expected a projection"):
-        load_projection(tmp_path / "nowhere.json")
+        load_embedding(tmp_path / "nowhere.json")
 
 
 def test_arrays_survive_packing() -> None:

@@ -11,10 +11,10 @@ import pytest
 
 from turnstream.stream.engine import Engine
 from turnstream.stream.predictor import TurnPredictor
-from turnstream.stream.saved_embedding import SavedProjection, load_projection
+from turnstream.stream.saved_embedding import SavedEmbedding, load_embedding
 from turnstream.stream.service.server import Server
 
-from ..stream.projections import random_projection
+from ..stream.embeddings import random_embedding
 from .chromium import Tab
 from .relay import relay_to
 from .test_page import open_page, page, status_is
@@ -29,17 +29,17 @@ PROJECT = """(async (words, states) => {
 })"""
 
 
-def as_file(projection: SavedProjection, folder: Path) -> bytes:
+def as_file(projection: SavedEmbedding, folder: Path) -> bytes:
     path = folder / "projection.json"
     projection.save(path)
     return path.read_bytes()
 
 
-def projections(engine: Engine) -> dict[str, SavedProjection]:
+def projections(engine: Engine) -> dict[str, SavedEmbedding]:
     return {
-        "bundled": load_projection(),
-        "linear": random_projection(engine),
-        "autoencoder": random_projection(engine, "latent_speaker", ((40, "relu"), (12, "tanh"))),
+        "bundled": load_embedding(),
+        "linear": random_embedding(engine),
+        "autoencoder": random_embedding(engine, "latent_speaker", ((40, "relu"), (12, "tanh"))),
     }
 
 
@@ -76,7 +76,7 @@ async def test_the_served_projection_is_drawn_with_the_states_of_its_layer(
             )
         ]
     )
-    deep = random_projection(engine, "latent_speaker", ((40, "relu"), (12, "tanh")))
+    deep = random_embedding(engine, "latent_speaker", ((40, "relu"), (12, "tanh")))
     placed = deep.project(states.astype(np.float32)).reshape(-1, 2)
     low, high = placed.min(axis=0) - 1, placed.max(axis=0) + 1
     middle, corner = (low + high) / 2, low + 0.02 * (high - low)
@@ -119,7 +119,7 @@ async def test_the_served_projection_is_drawn_with_the_states_of_its_layer(
 async def test_a_plane_without_landmarks_or_background_is_explained_all_the_same(
     tab: Tab, engine: Engine, tmp_path: Path
 ) -> None:
-    bare = replace(random_projection(engine), landmarks={})
+    bare = replace(random_embedding(engine), landmarks={})
     async with Server(engine, port=0, plane=as_file(bare, tmp_path)) as server:
         await open_page(tab, page(server))
         await tab.click("#example")
@@ -134,7 +134,7 @@ async def test_a_plane_without_landmarks_or_background_is_explained_all_the_same
 async def test_a_projection_of_another_model_is_not_shown(
     tab: Tab, engine: Engine, tmp_path: Path
 ) -> None:
-    foreign = replace(random_projection(engine), weights_sha256="00")
+    foreign = replace(random_embedding(engine), weights_sha256="00")
     async with (
         Server(engine, port=0, plane=as_file(foreign, tmp_path)) as server,
         relay_to(server) as relay,

@@ -1,6 +1,6 @@
 """Gates and cells of the network's RNNs, recomputed from the weights: PyTorch gives only what comes out of them.
 
-A network is run as always (`listen`, `forward`, `forward_mel`); hooks keep what each RNN was given, and its steps are taken again here, one by one.
+A network is run as always (`run_dialogue`, `forward`, `forward_mel`); hooks keep what each RNN was given, and its steps are taken again here, one by one.
 
 GRU: reset and update gates in (0, 1), the proposed state `new` in (-1, 1), the state `h` in (-1, 1).
 LSTM: input, forget and output gates in (0, 1), the cell `c`, unbounded, `tanh_c` in (-1, 1), the state `h` in (-1, 1).
@@ -20,7 +20,7 @@ from torch import Tensor
 
 from ....stream.errors import ConfigError
 from ...dialogues.activity import Samples
-from ...evaluation.listening import listen
+from ...evaluation.dialogue_runner import run_dialogue
 from ...recurrent import Recurrent
 from ...turn_model import TurnModel, TurnOutput, TurnProbabilities
 
@@ -118,9 +118,9 @@ def recorded(model: TurnModel) -> Iterator[Callable[[], dict[str, Values]]]:
 def listen_inside(
     model: TurnModel, audio: Samples
 ) -> Iterator[tuple[TurnOutput, TurnProbabilities, dict[str, Values]]]:
-    """`listen`, with the gates and states of both RNNs in every block: by layer of a collection and by name, each (T, 2, layers, H)."""
+    """`run_dialogue`, with the gates and states of both RNNs in every block: by layer of a collection and by name, each (T, 2, layers, H)."""
     with recorded(model) as last:
-        for output, probabilities in listen(model, audio):
+        for output, probabilities in run_dialogue(model, audio):
             yield output, probabilities, last()
 
 

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from ....stream.errors import ConfigError
-from ....stream.saved_embedding import SavedProjection
+from ....stream.saved_embedding import SavedEmbedding
 from ...dialogues.activity import Samples
 from ..collect import JUDGED_S, add_model_argument, load_sound, opened_collection
 from ..collection import LAYERS, Collection, Event
@@ -136,7 +136,7 @@ def main(args: argparse.Namespace) -> int:
 def film(
     collection: Collection,
     number: int,
-    projections: Mapping[str, SavedProjection],
+    projections: Mapping[str, SavedEmbedding],
     out: Path,
     start_s: float | None = None,
     end_s: float | None = None,
@@ -194,7 +194,7 @@ def film(
 def film_of_event(
     collection: Collection,
     event: Event,
-    projections: Mapping[str, SavedProjection],
+    projections: Mapping[str, SavedEmbedding],
     out: Path,
     *,
     fps: int = 25,
@@ -338,7 +338,7 @@ def _sound(collection: Collection, number: int, start_s: float, end_s: float) ->
 def _look(
     collection: Collection,
     number: int,
-    projections: Mapping[str, SavedProjection],
+    projections: Mapping[str, SavedEmbedding],
     start_s: float,
     end_s: float,
     sound: Samples | None,
@@ -403,7 +403,7 @@ def _look(
     ), planes
 
 
-def _subtitle(projection: SavedProjection) -> str:
+def _subtitle(projection: SavedEmbedding) -> str:
     words = METHODS[projection.method]
     if "explained" in projection.settings:
         explained = projection.settings["explained"]

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ....stream.saved_embedding import SavedProjection
+from ....stream.saved_embedding import SavedEmbedding
 from .film_stretch import (
     DARK,
     PAGE_S,
@@ -43,7 +43,7 @@ class Plane:
         marks: what is drawn in the background.
     """
 
-    projection: SavedProjection
+    projection: SavedEmbedding
     cloud: NDArray[np.float32]
     unstable: NDArray[np.bool_]
     subtitle: str

@@ -32,7 +32,7 @@ from ..collection import Collection
 from ..views import View
 
 if TYPE_CHECKING:
-    from ....stream.saved_embedding import SavedProjection
+    from ....stream.saved_embedding import SavedEmbedding
 
 INDEX, DONE, COLLECTED = "index.html", "gallery.json", "collection"
 SHOWN_S = 60.0  # of the longest dialogue, where a view shows one from its beginning
@@ -71,7 +71,7 @@ class Room:
         """File of a projection that was fitted for the gallery."""
         return self.out / f"{SPACES[method]}{'' if layer == 'latent' else '_first'}.json"
 
-    def fitted(self, method: str, layer: str = "latent") -> SavedProjection | None:
+    def fitted(self, method: str, layer: str = "latent") -> SavedEmbedding | None:
         """A projection that was fitted for the gallery; None where there is none, or only one of another network."""
         from ..space.fitting import projection_for
 

@@ -27,7 +27,7 @@ from tqdm import tqdm
 from ....stream.errors import ConfigError
 from ...checkpoint import weights_sha256
 from ...dialogues.activity import FRAME_RATE_HZ, Samples
-from ...evaluation.listening import BLOCK_S
+from ...evaluation.dialogue_runner import BLOCK_S
 from ...evaluation.measures import Estimate, estimate
 from ...receptive_field import receptive_field
 from ...turn_model import TurnModel, unpack_state

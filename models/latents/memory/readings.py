@@ -16,7 +16,7 @@ from torch import Tensor
 from ....stream.errors import ConfigError
 from ...dialogues.activity import FRAME_RATE_HZ, Samples
 from ...dialogues.labels import BRIDGED_PAUSE_S, bridge_short_pauses, next_holder
-from ...evaluation.listening import BLOCK_S, listen
+from ...evaluation.dialogue_runner import BLOCK_S, run_dialogue
 from ...evaluation.predictions import heard_frame
 from ...turn_model import TurnModel
 from ..collect import JUDGED_S, load_sound
@@ -167,7 +167,7 @@ def floor_logits(model: TurnModel, audio: Samples, readings: Readings) -> NDArra
     said = np.concatenate(
         [
             output.next[0].cpu().numpy()
-            for output, _ in listen(model, audio, str(next(model.parameters()).device))
+            for output, _ in run_dialogue(model, audio, str(next(model.parameters()).device))
         ],
         axis=1,
     )

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from ....stream.errors import ConfigError
-from ....stream.saved_embedding import SavedProjection
+from ....stream.saved_embedding import SavedEmbedding
 from ..collect import JUDGED_S
 from ..collection import Collection, Event
 from ..moments import EVENT_KINDS
@@ -47,7 +47,7 @@ class PlacedPaths:
         every: one frame in so many is placed.
     """
 
-    projection: SavedProjection
+    projection: SavedEmbedding
     times_s: NDArray[np.float64]
     places: Float32
     last: NDArray[np.int64]
@@ -112,7 +112,7 @@ def signed_exp(values: Any) -> Any:
 
 def gather_paths(
     collection: Collection,
-    projections: Sequence[SavedProjection],
+    projections: Sequence[SavedEmbedding],
     kinds: Sequence[str] = ("shift", "hold"),
     *,
     before_s: float = 1.0,
@@ -257,7 +257,7 @@ def stretch_of(
     return first, last
 
 
-def place_track(projection: SavedProjection, states: Float32) -> Float32:
+def place_track(projection: SavedEmbedding, states: Float32) -> Float32:
     """Places of both speakers, (T, 2, H) -> (T, 2, D)."""
     return placer(projection)(states.reshape(-1, states.shape[-1])).reshape(len(states), 2, -1)
 
@@ -270,7 +270,7 @@ def check_whose(whose: str) -> None:
 
 def _check(
     collection: Collection,
-    projections: Sequence[SavedProjection],
+    projections: Sequence[SavedEmbedding],
     kinds: Sequence[str],
     before_s: float,
     after_s: float,
@@ -314,7 +314,7 @@ def _once(events: list[Event]) -> list[Event]:
     ]
 
 
-def _step(projection: SavedProjection, rate_hz: float) -> int:
+def _step(projection: SavedEmbedding, rate_hz: float) -> int:
     """Every how many frames a path is placed: so that both the event's start and the decision are."""
     decision = int(JUDGED_S * rate_hz + 1e-6)
     return PLACED_EVERY if not projection.has_formula and decision % PLACED_EVERY == 0 else 1

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from ....stream.errors import ConfigError, DialogueError
-from ....stream.saved_embedding import SavedProjection
+from ....stream.saved_embedding import SavedEmbedding
 from ..collect import JUDGED_S, add_model_argument, opened_collection
 from ..collection import LAYERS, Collection
 from ..moments import EVENT_KINDS
@@ -154,10 +154,10 @@ def main(args: argparse.Namespace) -> int:
 
 def paths_page(
     collection: Collection,
-    projection: SavedProjection,
+    projection: SavedEmbedding,
     out: Path,
     *,
-    second: SavedProjection | None = None,
+    second: SavedEmbedding | None = None,
     kinds: Sequence[str] = ("shift", "hold"),
     before_s: float = BEFORE_S,
     after_s: float = AFTER_S,
@@ -288,7 +288,7 @@ def _clips(collection: Collection, paths: Paths) -> tuple[str, Floats, str]:
 
 def _conversations(
     collection: Collection,
-    projections: Sequence[SavedProjection],
+    projections: Sequence[SavedEmbedding],
     conversation: str | None,
     between: tuple[float, float] | None,
 ) -> list[dict[str, Any]]:
@@ -339,7 +339,7 @@ def _conversations(
 
 def _chosen_projections(
     collection: Collection, files: Sequence[Path], layer: str | None, dims: int | None, page: bool
-) -> tuple[SavedProjection, SavedProjection | None]:
+) -> tuple[SavedEmbedding, SavedEmbedding | None]:
     """The projection to open with, and for a page that with the other number of dimensions, fitted if it is not given."""
     if len(files) > (2 if page else 1):
         raise ConfigError(

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ....stream.saved_embedding import SavedProjection
+from ....stream.saved_embedding import SavedEmbedding
 from ..collect import JUDGED_S
 from ..collection import Collection
 from ..space.explore import PLACED_EVERY, stability
@@ -50,7 +50,7 @@ Floats = NDArray[Any]
 
 def paths_picture(
     collection: Collection,
-    projection: SavedProjection,
+    projection: SavedEmbedding,
     out: Path,
     *,
     kinds: Sequence[str] = ("shift", "hold"),
@@ -118,7 +118,7 @@ def paths_picture(
 
 def conversation_picture(
     collection: Collection,
-    projection: SavedProjection,
+    projection: SavedEmbedding,
     out: Path,
     conversation: str,
     between: tuple[float, float] | None = None,

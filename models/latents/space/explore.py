@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from ....stream.errors import ConfigError, DialogueError
-from ....stream.saved_embedding import SavedProjection
+from ....stream.saved_embedding import SavedEmbedding
 from ..collect import add_model_argument, opened_collection
 from ..collection import CollectedDialogue, Collection, Columns, Event
 from ..events.contrasts import CONTRASTS, Contrast
@@ -124,7 +124,7 @@ def main(args: argparse.Namespace) -> int:
 
 def explore(
     collection: Collection,
-    projections: Sequence[SavedProjection],
+    projections: Sequence[SavedEmbedding],
     out: Path,
     *,
     points: int = POINTS,
@@ -162,7 +162,7 @@ def explore(
 
 def gather(
     collection: Collection,
-    projections: Sequence[SavedProjection],
+    projections: Sequence[SavedEmbedding],
     points: int,
     sound_minutes: float,
     seed: int,
@@ -305,7 +305,7 @@ class _Placed:
 
 
 def _place(
-    projection: SavedProjection,
+    projection: SavedEmbedding,
     put: Placer,
     states: NDArray[np.float32],
     chosen: Columns,
@@ -334,7 +334,7 @@ def _place(
 
 
 def _shown(
-    projection: SavedProjection, placed: Sequence[_Placed], events: Sequence[Event]
+    projection: SavedEmbedding, placed: Sequence[_Placed], events: Sequence[Event]
 ) -> dict[str, Any]:
     """A projection with everything that is drawn in it."""
     of_points, of_events = (
@@ -356,7 +356,7 @@ def _shown(
     }
 
 
-def stability(projection: SavedProjection, places: NDArray[np.float32]) -> NDArray[np.float32]:
+def stability(projection: SavedEmbedding, places: NDArray[np.float32]) -> NDArray[np.float32]:
     """That of the nearest place of those that the projection was fitted on, (..., D) -> (...); NaN where it was not measured."""
     found = np.full(places.shape[:-1], np.nan, np.float32)
     known = ~np.isnan(places).any(axis=-1)

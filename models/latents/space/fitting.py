@@ -26,9 +26,9 @@ from ....stream.saved_embedding import (
     METHODS,
     DenseLayer,
     Formula,
-    SavedProjection,
+    SavedEmbedding,
     apply_layers,
-    load_projection,
+    load_embedding,
 )
 from ..collection import LAYERS, Collection
 from ..moments import SITUATIONS
@@ -84,7 +84,7 @@ def fit_projection(
     perplexity: float | None = None,
     neighbours: int | None = None,
     parts: Path | None = None,
-) -> SavedProjection:
+) -> SavedEmbedding:
     """Fit a projection on all dialogues of a collection; the same collection and seed give the same one.
 
     Args:
@@ -149,7 +149,7 @@ def fit_sample(
     perplexity: float | None = None,
     neighbours: int | None = None,
     parts: Path | None = None,
-) -> SavedProjection:
+) -> SavedEmbedding:
     """Fit a projection on given states; layer and model are left unnamed. See `fit_projection`.
 
     Raises:
@@ -185,7 +185,7 @@ def fit_sample(
 
 def projection_for(
     collection: Collection, path: Path | None, layer: str = "latent", dims: int = 2
-) -> SavedProjection:
+) -> SavedEmbedding:
     """The projection in which a view shows a collection: a file's; else the bundled plane, if it is of this network; else its PCA.
 
     Args:
@@ -197,7 +197,7 @@ def projection_for(
     """
     network = collection.about
     if path is not None:
-        projection = load_projection(path)
+        projection = load_embedding(path)
         if projection.weights_sha256 != network.weights_sha256:
             raise ConfigError(
                 f"{path}: expected a projection of {network.model} ({network.weights_sha256[:8]}), "
@@ -213,13 +213,13 @@ def projection_for(
             )
         return projection
     if layer == "latent" and dims == 2:
-        bundled = load_projection()
+        bundled = load_embedding()
         if bundled.weights_sha256 == network.weights_sha256:
             return bundled
     return fit_projection(collection, "pca", layer=layer, dims=dims)
 
 
-def place(projection: SavedProjection, states: Float32) -> Float32:
+def place(projection: SavedEmbedding, states: Float32) -> Float32:
     """Where states lie in a fitted projection, (N, H) -> (N, D).
 
     Raises:
@@ -228,7 +228,7 @@ def place(projection: SavedProjection, states: Float32) -> Float32:
     return placer(projection)(states)
 
 
-def placer(projection: SavedProjection) -> Placer:
+def placer(projection: SavedEmbedding) -> Placer:
     """`place` for many calls: what it needs is built once."""
     if projection.has_formula:
         return projection.project
@@ -253,7 +253,7 @@ def placer(projection: SavedProjection) -> Placer:
 
 def _fit_formula(
     sample: Sample, method: str, dims: int, seed: int, refits: int, _: float, kept: Parts
-) -> SavedProjection:
+) -> SavedEmbedding:
     rng = np.random.default_rng(seed)
     formula = _oriented(_formula(sample, method, dims, seed), sample)
     judged = sample.rows(_draw(sample.situations, JUDGED, rng))
@@ -275,7 +275,7 @@ def _fit_formula(
     shares = trust.stability(places, again)
     everywhere = apply_layers(formula.layers, sample.states)
     low, high = np.percentile(everywhere, RANGE_PERCENT[method], axis=0)
-    return SavedProjection(
+    return SavedEmbedding(
         method=method,
         layer="",
         model="",
@@ -339,7 +339,7 @@ def _oriented(formula: Formula, sample: Sample) -> Formula:
 
 def _fit_references(
     sample: Sample, method: str, dims: int, seed: int, refits: int, breadth: float, kept: Parts
-) -> SavedProjection:
+) -> SavedEmbedding:
     embed = {"tsne": _fit_tsne, "umap": _fit_umap}[method]
     starts = tqdm(range(refits + 1), desc=method, unit="fit", disable=None)
     fits = [
@@ -355,7 +355,7 @@ def _fit_references(
     places *= _signs(_landmarks(places, sample.situations), dims)
     shares = trust.stability(places, fits[1:])
     judged = np.random.default_rng(seed).permutation(len(places))[:JUDGED]
-    return SavedProjection(
+    return SavedEmbedding(
         method=method,
         layer="",
         model="",
@@ -394,7 +394,7 @@ def _fit_tsne(
     return np.asarray(TSNE(dims, **settings).fit(states), np.float32)
 
 
-def _tsne_placer(projection: SavedProjection) -> Placer:
+def _tsne_placer(projection: SavedEmbedding) -> Placer:
     from openTSNE import TSNEEmbedding
     from openTSNE.affinity import PerplexityBasedNN
 
@@ -424,7 +424,7 @@ def _fit_umap(
     ).fit_transform(states)
 
 
-def _umap_placer(projection: SavedProjection) -> Placer:
+def _umap_placer(projection: SavedEmbedding) -> Placer:
     mapper = _mapper(projection.dims, projection.settings["neighbours"], 0, projection.places, 0)
     mapper.fit(projection.reference)
     mapper.embedding_, mapper.n_epochs = (

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from ....stream.errors import ConfigError
-from ....stream.saved_embedding import SavedProjection
+from ....stream.saved_embedding import SavedEmbedding
 from ..collect import add_model_argument, opened_collection
 from ..collection import Collection
 from ..views import View, check_suffix
@@ -65,7 +65,7 @@ def main(args: argparse.Namespace) -> int:
 
 
 def place_collection(
-    collection: Collection, projection: SavedProjection, out: Path, every: int | None = None
+    collection: Collection, projection: SavedEmbedding, out: Path, every: int | None = None
 ) -> View:
     """Write where every frame and speaker of a collection lies.
 
@@ -102,7 +102,7 @@ def place_collection(
 
 
 def _place_dialogue(
-    collection: Collection, number: int, projection: SavedProjection, placed: Placer, every: int
+    collection: Collection, number: int, projection: SavedEmbedding, placed: Placer, every: int
 ) -> pa.Table:
     found = collection.frames(
         number, ["dialogue", "speaker", "frame", "time_s", "situation", projection.layer]
@@ -135,7 +135,7 @@ def _join(parts: Path, count: int, out: Path) -> int:
     return rows
 
 
-def _fingerprint(collection: Collection, projection: SavedProjection, every: int) -> str:
+def _fingerprint(collection: Collection, projection: SavedEmbedding, every: int) -> str:
     """Tells parts of this work from those of any other."""
     digest = hashlib.sha256(
         repr((collection.about, projection.method, projection.layer, every)).encode()
@@ -149,7 +149,7 @@ def _fingerprint(collection: Collection, projection: SavedProjection, every: int
     return digest.hexdigest()[:8]
 
 
-def _caption(collection: Collection, projection: SavedProjection, rows: int, every: int) -> str:
+def _caption(collection: Collection, projection: SavedEmbedding, rows: int, every: int) -> str:
     dialogues = (
         f"{len(collection.dialogues)} dialogue{'' if len(collection.dialogues) == 1 else 's'}"
     )

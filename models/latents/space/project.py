@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ....stream.saved_embedding import METHODS, SavedProjection
+from ....stream.saved_embedding import METHODS, SavedEmbedding
 from ..collect import add_model_argument, opened_collection
 from ..collection import LAYERS, Collection
 from ..moments import SITUATIONS
@@ -108,7 +108,7 @@ def project(
     )
 
 
-def draw_projection(projection: SavedProjection, path: Path) -> View:
+def draw_projection(projection: SavedEmbedding, path: Path) -> View:
     """A picture of a projection's places by situation, landmarks named; points of neighbourhoods that do not survive refits are hollow.
 
     Args:
@@ -148,12 +148,12 @@ def draw_projection(projection: SavedProjection, path: Path) -> View:
     return View(path, title, caption)
 
 
-def title_of(projection: SavedProjection) -> str:
+def title_of(projection: SavedEmbedding) -> str:
     """What it is of, in a few words."""
     return f"{TITLES[projection.method]}: {LAYER_NAMES.get(projection.layer, projection.layer)} of {projection.model}"
 
 
-def caption_of(projection: SavedProjection) -> str:
+def caption_of(projection: SavedEmbedding) -> str:
     """What is drawn, what its directions are, and how far it can be believed."""
     shown = f"Each point is what the network holds in mind of one speaker in one frame, {len(projection.places)} of them."
     meaning = "Half of the points are drawn alike from every situation, so rare ones look more frequent than they are; named markers are mean places"
@@ -164,7 +164,7 @@ def caption_of(projection: SavedProjection) -> str:
     return " ".join([shown, projection.about, meaning, trust_in_words(projection)])
 
 
-def trust_in_words(projection: SavedProjection) -> str:
+def trust_in_words(projection: SavedEmbedding) -> str:
     """The figures of trust.py in sentences."""
     trust = projection.trust
     if "trustworthiness" not in trust:
@@ -212,7 +212,7 @@ def _figures(trust: dict[str, float]) -> list[str]:
     ]
 
 
-def _draw(panel: Any, projection: SavedProjection, axes: tuple[int, int]) -> None:
+def _draw(panel: Any, projection: SavedEmbedding, axes: tuple[int, int]) -> None:
     places, unstable = projection.places[:, axes], projection.stability < UNSTABLE
     for name in SITUATIONS:
         here = projection.situations == name
@@ -283,7 +283,7 @@ def _name_landmarks(panel: Any, landmarks: dict[str, tuple[float, float]]) -> No
         words.set_path_effects([withStroke(linewidth=2.5, foreground=LIGHT.paper)])
 
 
-def _limits(projection: SavedProjection, axis: int) -> tuple[float, float]:
+def _limits(projection: SavedEmbedding, axis: int) -> tuple[float, float]:
     """All places and landmarks, with a margin."""
     values = np.concatenate(
         [projection.places[:, axis], [corner[axis] for corner in projection.landmarks.values()]]

@@ -271,7 +271,7 @@ def describe(measured: Sequence[Measured], settings: TrainingSettings) -> str:
     by_family = {family: [one for one in measured if one.family == family] for family in families}
     seeds = sorted({one.seed for one in measured})
     sizes = [one.parameters for one in measured]
-    heard_h = settings.steps * settings.lanes * settings.chunk_s / 3600
+    heard_h = settings.steps * settings.batch_rows * settings.chunk_s / 3600
     words = (
         f"{len(measured)} networks of {min(sizes):,} to {max(sizes):,} parameters, {settings.steps} steps ({heard_h:.1f} h of dialogue heard) each, seeds "
         f"{', '.join(map(str, seeds))}; a dot is a network, a bar the mean of its family. "

@@ -22,7 +22,7 @@ from tqdm import tqdm
 
 from ....stream.errors import ConfigError
 from ...checkpoint import weights_sha256
-from ...evaluation.listening import listen
+from ...evaluation.dialogue_runner import run_dialogue
 from ...turn_model import TurnModel
 from ..collection import Collection
 from ..memory.readings import silence_readings, sound_at
@@ -185,7 +185,7 @@ def _read_dialogue(
     found: dict[str, NDArray[Any]] = {"shift": np.zeros((len(networks), len(heard_s)), bool)}
     for stage, model in enumerate(networks.values()):
         heard = list(
-            listen(model, sound_at(collection, number, model.config.features.sample_rate_hz))
+            run_dialogue(model, sound_at(collection, number, model.config.features.sample_rate_hz))
         )
         latent, p_next = (
             np.concatenate(pieces, axis=1)

@@ -136,7 +136,7 @@ def test_the_bundled_grid_asks_every_question_of_the_family() -> None:
         if row.pretraining and not row.hours
     } == {(method, frozen) for method in METHODS for frozen in (False, True)}
     assert {row.hours for row in grid.rows} == {0, 1, 3}
-    assert len({(one.steps, one.lanes, one.chunk_s) for one in settings}) == 1
+    assert len({(one.steps, one.batch_rows, one.chunk_s) for one in settings}) == 1
     assert len(grid.seeds) == 3
 
 

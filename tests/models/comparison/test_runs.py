@@ -25,7 +25,7 @@ GRID = {
     "about": "A small one.",
     "budget": {
         "steps": 2,
-        "lanes": 2,
+        "batch_rows": 2,
         "chunk_s": 1.6,
         "warmup_steps": 0,
         "validate_every": 2,
@@ -33,7 +33,7 @@ GRID = {
     },
     "pretraining": {
         "steps": 2,
-        "lanes": 2,
+        "batch_rows": 2,
         "chunk_s": 1.6,
         "warmup_steps": 0,
         "validate_every": 2,

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from turnstream.models.dialogues.simulation import Material, open_material
+from turnstream.models.dialogues.simulation import SimulationData, open_simulation_data
 
 
 @pytest.fixture(scope="session")
@@ -15,5 +15,5 @@ def cache_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def material(material_folder: Path, cache_folder: Path) -> Material:
-    return open_material(material_folder, cache_folder, "train", synthetic=False)
+def material(material_folder: Path, cache_folder: Path) -> SimulationData:
+    return open_simulation_data(material_folder, cache_folder, "train", synthetic=False)

@@ -9,7 +9,7 @@ from turnstream.models.dialogues.loading import (
     duration_s,
     load_activity,
     load_audio,
-    load_finality,
+    load_completeness,
     load_segments,
     load_texts,
     load_words,
@@ -130,7 +130,7 @@ def test_activity_that_is_not_boolean_is_refused(tmp_path: Path):
 def test_a_broken_activity_file_is_named(tmp_path: Path, content: bytes):
     (tmp_path / "a.npz").write_bytes(content)
     (dialogue,) = read_manifest(manifest(tmp_path, {"audio": "a.flac", "activity": "a.npz"}))
-    for load in (load_activity, load_finality):
+    for load in (load_activity, load_completeness):
         with pytest.raises(
             DialogueError, match=r"a\.npz: expected an \.npz with `activity`, got: "
         ):

@@ -13,12 +13,12 @@ from turnstream.models.dialogues.events import find_transitions
 from turnstream.models.dialogues.loading import load_activity, load_audio, load_texts
 from turnstream.models.dialogues.manifest import read_manifest
 from turnstream.models.dialogues.simulation import (
-    Material,
+    SimulationData,
     add_nonspeech,
     label,
     lay_out,
     mix,
-    open_material,
+    open_simulation_data,
     simulate,
 )
 from turnstream.models.dialogues.styles import STYLE_SHARES, STYLES, Manner, draw_dialogue_plan
@@ -45,7 +45,7 @@ PLAIN = Manner(
 )
 
 
-def voices(material: Material, manner: Manner = PLAIN, seed: int = 0) -> list[Voice]:
+def voices(material: SimulationData, manner: Manner = PLAIN, seed: int = 0) -> list[Voice]:
     rng = np.random.default_rng(seed)
     return [
         Voice(material.pool, utterances, [], manner, rng)
@@ -53,7 +53,7 @@ def voices(material: Material, manner: Manner = PLAIN, seed: int = 0) -> list[Vo
     ]
 
 
-def test_the_same_seed_and_index_give_the_same_dialogue(material: Material):
+def test_the_same_seed_and_index_give_the_same_dialogue(material: SimulationData):
     first, again, other = (
         simulate(material, 5, 3, LENGTHS_S),
         simulate(material, 5, 3, LENGTHS_S),
@@ -64,7 +64,7 @@ def test_the_same_seed_and_index_give_the_same_dialogue(material: Material):
     assert first.audio.shape != other.audio.shape
 
 
-def test_shapes_belong_together(material: Material):
+def test_shapes_belong_together(material: SimulationData):
     made = simulate(material, 1, 0, LENGTHS_S)
     assert made.audio.dtype == np.int16
     assert made.audio.shape == (2, made.activity.shape[1] * 320)
@@ -73,7 +73,7 @@ def test_shapes_belong_together(material: Material):
     assert made.activity.any(axis=1).all()
 
 
-def test_labels_are_where_the_clean_sound_is(material: Material):
+def test_labels_are_where_the_clean_sound_is(material: SimulationData):
     turns = [PlannedTurn(i % 2, 0.5, (1.8,), ()) for i in range(8)]
     placed = lay_out(turns, voices(material), np.random.default_rng(0), 60, 0.0)
     frames = max(item.start + len(item.phrase.samples) for item in placed) // 320
@@ -84,7 +84,7 @@ def test_labels_are_where_the_clean_sound_is(material: Material):
     assert (sound[~active & ~edge] < 0.005).all()
 
 
-def test_a_shift_is_where_the_plan_says(material: Material):
+def test_a_shift_is_where_the_plan_says(material: SimulationData):
     turns = [
         PlannedTurn(0, 3.0, (1.8,), ()),
         PlannedTurn(1, 0.7, (1.8,), ()),
@@ -98,7 +98,7 @@ def test_a_shift_is_where_the_plan_says(material: Material):
     )
 
 
-def test_a_hold_is_at_the_planned_pause(material: Material):
+def test_a_hold_is_at_the_planned_pause(material: SimulationData):
     turns = [PlannedTurn(0, 3.0, (0.6, 1.2), (0.9,)), PlannedTurn(1, 0.6, (1.8,), ())]
     placed = lay_out(turns, voices(material), np.random.default_rng(1), 60, 0.0)
     silences = [
@@ -109,7 +109,7 @@ def test_a_hold_is_at_the_planned_pause(material: Material):
     assert any(silence == pytest.approx(0.9, abs=0.03) for silence in silences)
 
 
-def test_a_broken_off_turn_does_not_end_where_its_utterance_ends(material: Material):
+def test_a_broken_off_turn_does_not_end_where_its_utterance_ends(material: SimulationData):
     (voice, _) = voices(material)
     whole = voice.take_turn(PlannedTurn(0, 0.0, (1.8,), (), finished=True))
     broken = voice.take_turn(PlannedTurn(0, 0.0, (0.6,), (), finished=False))
@@ -117,7 +117,7 @@ def test_a_broken_off_turn_does_not_end_where_its_utterance_ends(material: Mater
     assert broken[-1].offset - broken[0].onset < 1.5 * 16000
 
 
-def test_backchannels_are_short_and_inside_the_others_turn(material: Material):
+def test_backchannels_are_short_and_inside_the_others_turn(material: SimulationData):
     turns = [PlannedTurn(0, 0.5, (6.0,), (), (0.3, 0.7)), PlannedTurn(1, 0.5, (1.8,), ())]
     placed = lay_out(turns, voices(material), np.random.default_rng(2), 60, 0.0)
     reactions = [item for item in placed if item.backchannel]
@@ -139,7 +139,7 @@ def silent_minute() -> tuple[np.ndarray, np.ndarray]:
 
 
 def test_laughter_typing_and_breaths_never_fall_into_a_speaker_s_own_speech(
-    material: Material,
+    material: SimulationData,
     silent_minute: tuple[np.ndarray, np.ndarray],
     monkeypatch: pytest.MonkeyPatch,
 ):
@@ -157,7 +157,7 @@ def test_laughter_typing_and_breaths_never_fall_into_a_speaker_s_own_speech(
 
 
 def test_a_breath_is_drawn_shortly_before_speech(
-    material: Material,
+    material: SimulationData,
     silent_minute: tuple[np.ndarray, np.ndarray],
     monkeypatch: pytest.MonkeyPatch,
 ):
@@ -178,7 +178,7 @@ def test_a_breath_is_drawn_shortly_before_speech(
 
 
 def test_one_who_never_stops_makes_no_other_sound(
-    material: Material, monkeypatch: pytest.MonkeyPatch
+    material: SimulationData, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(simulation, "NONSPEECH_PER_MINUTE", 60.0)
     dry, activity = np.zeros((2, 480_000), np.float32), np.ones((2, 1500), bool)
@@ -186,7 +186,9 @@ def test_one_who_never_stops_makes_no_other_sound(
     assert not dry.any()
 
 
-def test_a_silent_channel_keeps_its_labels(material: Material, monkeypatch: pytest.MonkeyPatch):
+def test_a_silent_channel_keeps_its_labels(
+    material: SimulationData, monkeypatch: pytest.MonkeyPatch
+):
     monkeypatch.setattr(channel, "MONO_SHARE", 1.0)
     made = simulate(material, 2, 0, LENGTHS_S)
     assert not made.audio[1].any()
@@ -207,7 +209,7 @@ EFFECTS = (
 
 @pytest.mark.parametrize("share", EFFECTS)
 def test_every_channel_effect_changes_the_sound_and_not_the_labels(
-    material: Material, monkeypatch: pytest.MonkeyPatch, share: str
+    material: SimulationData, monkeypatch: pytest.MonkeyPatch, share: str
 ):
     for other in ("CLEAN_SHARE", "MONO_SHARE", *EFFECTS):
         monkeypatch.setattr(channel, other, 0.0)
@@ -219,12 +221,12 @@ def test_every_channel_effect_changes_the_sound_and_not_the_labels(
     assert np.array_equal(made[0].activity, made[1].activity)
 
 
-def test_share_alike_rooms_are_left_out(material: Material):
+def test_share_alike_rooms_are_left_out(material: SimulationData):
     assert len(material.surroundings.rooms) == 1
     assert len(material.surroundings.noises) == 1
 
 
-def test_train_and_validation_share_no_speaker(material: Material):
+def test_train_and_validation_share_no_speaker(material: SimulationData):
     train, val = (
         {name for speakers in Cast(material.pool, split).sets.values() for name in speakers}
         for split in ("train", "val")
@@ -234,7 +236,7 @@ def test_train_and_validation_share_no_speaker(material: Material):
     assert not train & val
 
 
-def test_the_two_sides_share_no_speaker(material: Material):
+def test_the_two_sides_share_no_speaker(material: SimulationData):
     for seed in range(20):
         first, second = material.cast.draw_pair(np.random.default_rng(seed), machine=bool(seed % 2))
         assert not {u.speaker for u in first} & {u.speaker for u in second}
@@ -258,7 +260,7 @@ def test_a_folder_without_utterances_is_named(tmp_path: Path):
     with pytest.raises(
         DialogueError, match=r"expected utterances in speech/\*/manifest\.csv, got none"
     ):
-        open_material(tmp_path, tmp_path / "cache")
+        open_simulation_data(tmp_path, tmp_path / "cache")
 
 
 @pytest.fixture
@@ -289,7 +291,7 @@ def folder_with_scripts(
 def test_the_neural_voice_speaks_the_scripts_and_the_interjections(
     folder_with_scripts: Path, tmp_path: Path
 ):
-    cast = open_material(folder_with_scripts, tmp_path / "cache").cast
+    cast = open_simulation_data(folder_with_scripts, tmp_path / "cache").cast
     assert set(cast.sets) == {"tones", synthesis.SYNTHETIC_SET}
     assert {u.set_name for u in cast.interjections} == {synthesis.INTERJECTIONS_SET}
     machine = cast.draw_pair(np.random.default_rng(0), machine=True)[1]
@@ -303,9 +305,10 @@ def test_a_set_of_the_neural_voice_that_is_there_is_taken_or_left_out(
     shutil.copytree(made, folder_with_scripts / "speech" / synthesis.SYNTHETIC_SET)
     monkeypatch.setattr(simulation, "render_scripts", lambda *_: pytest.fail("spoken again"))
     assert (
-        synthesis.SYNTHETIC_SET in open_material(folder_with_scripts, tmp_path / "cache").cast.sets
+        synthesis.SYNTHETIC_SET
+        in open_simulation_data(folder_with_scripts, tmp_path / "cache").cast.sets
     )
-    recorded = open_material(folder_with_scripts, tmp_path / "cache", synthetic=False).cast
+    recorded = open_simulation_data(folder_with_scripts, tmp_path / "cache", synthetic=False).cast
     assert set(recorded.sets) == {"tones"}
     assert recorded.interjections == []
 
@@ -313,7 +316,7 @@ def test_a_set_of_the_neural_voice_that_is_there_is_taken_or_left_out(
 def test_the_command_writes_the_dialogues_of_the_seed_whoever_makes_them(
     material_folder: Path,
     cache_folder: Path,
-    material: Material,
+    material: SimulationData,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ):
@@ -407,7 +410,7 @@ def test_rooms_without_the_needed_columns_are_named(tmp_path: Path, columns: str
         channel.read_surroundings(tmp_path)
 
 
-def test_a_speaker_who_reacted_is_not_free_before_the_reaction_ends(material: Material):
+def test_a_speaker_who_reacted_is_not_free_before_the_reaction_ends(material: SimulationData):
     turns = [PlannedTurn(0, 0.5, (6.0,), (), (0.8, 0.9)), PlannedTurn(1, -5.0, (1.8,), ())]
     placed = lay_out(turns, voices(material), np.random.default_rng(2), 60, 0.0)
     own = [item for item in placed if item.speaker == 1]
@@ -417,7 +420,7 @@ def test_a_speaker_who_reacted_is_not_free_before_the_reaction_ends(material: Ma
 
 
 def test_known_words_lie_where_they_are_spoken_and_a_cut_utterance_is_known_by_its_last_word(
-    material: Material,
+    material: SimulationData,
 ):
     made = simulate(material, 2, 0, LENGTHS_S)
     assert made.words

@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from turnstream.models.dialogues.simulation import Material
+from turnstream.models.dialogues.simulation import SimulationData
 from turnstream.models.dialogues.utterances import (
     FINISHED,
     UNFINISHED,
@@ -16,7 +16,7 @@ from turnstream.models.dialogues.utterances import (
 from turnstream.stream.errors import DialogueError
 
 
-def test_landmarks_of_a_clip_are_found(material: Material):
+def test_landmarks_of_a_clip_are_found(material: SimulationData):
     clip = material.pool.utterances[0]  # 0.5 s, 0.3 s of quiet, 1.0 s
     assert clip.speaker == "tone_0"
     assert clip.speech_s == pytest.approx(1.8, abs=0.06)
@@ -26,7 +26,7 @@ def test_landmarks_of_a_clip_are_found(material: Material):
     assert clip.onset < clip.vowel < clip.offset
 
 
-def test_audio_around_the_speech_is_kept(material: Material):
+def test_audio_around_the_speech_is_kept(material: SimulationData):
     clip = material.pool.utterances[0]
     audio = material.pool.audio(clip)
     assert len(audio) - clip.offset >= 0.2 * 16000
@@ -37,7 +37,7 @@ def test_audio_around_the_speech_is_kept(material: Material):
 
 
 def test_a_second_opening_reads_the_cache(
-    material_folder: Path, cache_folder: Path, material: Material
+    material_folder: Path, cache_folder: Path, material: SimulationData
 ):
     before = sorted(cache_folder.iterdir())
     again = UtterancePool([decode_set(material_folder / "speech" / "tones", cache_folder)])

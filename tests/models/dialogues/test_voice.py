@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from turnstream.models.dialogues.simulation import Material
+from turnstream.models.dialogues.simulation import SimulationData
 from turnstream.models.dialogues.styles import Manner
 from turnstream.models.dialogues.timing import PlannedTurn
 from turnstream.models.dialogues.utterances import SAMPLE_RATE_HZ, Utterance
@@ -15,7 +15,7 @@ FRAME = 320
 HESITANT = replace(PLAIN, stretch=1.0, mid_phrase=0.3, filler=1.0, lengthen=1.0)
 
 
-def early_pause(material: Material) -> Utterance:
+def early_pause(material: SimulationData) -> Utterance:
     """A clip: 0.5 s of speech, 0.3 s of quiet, 1.0 s of speech."""
     return material.pool.utterances[0]
 
@@ -41,7 +41,7 @@ def label_fits(phrase: Phrase) -> bool:
 @pytest.mark.parametrize("speed", [0.9, 1.0, 1.12])
 @pytest.mark.parametrize("manner", [PLAIN, HESITANT])
 def test_at_every_speed_labels_are_where_the_sound_is(
-    material: Material, speed: float, manner: Manner
+    material: SimulationData, speed: float, manner: Manner
 ) -> None:
     utterances = material.cast.draw_pair(np.random.default_rng(0), machine=False)[0]
     voice = Voice(material.pool, utterances, [], manner, np.random.default_rng(1), speed)
@@ -61,7 +61,7 @@ def test_at_every_speed_labels_are_where_the_sound_is(
 
 @pytest.mark.parametrize("speed", [0.9, 1.12])
 def test_a_faster_voice_is_higher_and_its_turns_last_as_long_as_planned(
-    material: Material, speed: float
+    material: SimulationData, speed: float
 ) -> None:
     clip = early_pause(material)
     voice = Voice(material.pool, [clip], [], PLAIN, np.random.default_rng(0), speed)
@@ -74,7 +74,7 @@ def test_a_faster_voice_is_higher_and_its_turns_last_as_long_as_planned(
     assert loudest_hz == pytest.approx(100 * speed, rel=0.02)
 
 
-def test_a_pause_lasts_as_long_as_planned_whatever_the_speed(material: Material) -> None:
+def test_a_pause_lasts_as_long_as_planned_whatever_the_speed(material: SimulationData) -> None:
     voice = Voice(material.pool, [early_pause(material)], [], PLAIN, np.random.default_rng(3), 1.12)
     pauses_s = [
         phrase.pause_after_s for phrase in voice.take_turn(PlannedTurn(0, 0.0, (0.5, 1.0), (0.7,)))
@@ -82,7 +82,7 @@ def test_a_pause_lasts_as_long_as_planned_whatever_the_speed(material: Material)
     assert pauses_s == [0.7, 0.0]
 
 
-def test_a_false_start_ends_with_sound(material: Material) -> None:
+def test_a_false_start_ends_with_sound(material: SimulationData) -> None:
     voice = Voice(material.pool, [early_pause(material)], [], PLAIN, np.random.default_rng(0))
     started = [voice.false_start() for _ in range(40)]
     lengths_s = np.array([(phrase.offset - phrase.onset) / SAMPLE_RATE_HZ for phrase in started])
@@ -91,7 +91,7 @@ def test_a_false_start_ends_with_sound(material: Material) -> None:
     assert all(label_fits(phrase) for phrase in started)
 
 
-def test_a_reaction_out_of_an_utterance_is_sound_only(material: Material) -> None:
+def test_a_reaction_out_of_an_utterance_is_sound_only(material: SimulationData) -> None:
     clip = early_pause(material)
     resume = int(clip.pauses[0, 1])
     # The clip has nothing for a hum, and its last 0.5 s begin before the pause.
@@ -100,14 +100,14 @@ def test_a_reaction_out_of_an_utterance_is_sound_only(material: Material) -> Non
     for _ in range(20):
         phrase = voice.backchannel()
         assert phrase.speech == [(0, 2400)]
-        assert np.isnan(phrase.finality).all()
+        assert np.isnan(phrase.completeness).all()
 
 
 def test_a_drawn_out_end_is_longer_and_nobody_knows_how_finished_it_sounds(
-    material: Material,
+    material: SimulationData,
 ) -> None:
     clip = early_pause(material)
-    judged = replace(clip, finality={int(clip.pauses[0, 0]): 0.3, clip.offset: 0.9})
+    judged = replace(clip, completeness={int(clip.pauses[0, 0]): 0.3, clip.offset: 0.9})
     turn = PlannedTurn(0, 0.0, (0.5, 1.0), (0.7,))
 
     def halves(lengthen: float) -> list[Phrase]:
@@ -116,22 +116,22 @@ def test_a_drawn_out_end_is_longer_and_nobody_knows_how_finished_it_sounds(
         ).take_turn(turn)
 
     (plain, end), (drawn_out, _) = halves(0.0), halves(1.0)
-    assert (plain.finality, end.finality) == ([0.3], [0.9])
+    assert (plain.completeness, end.completeness) == ([0.3], [0.9])
     assert drawn_out.offset - drawn_out.onset > plain.offset - plain.onset + 500
-    assert np.isnan(drawn_out.finality).all()
+    assert np.isnan(drawn_out.completeness).all()
 
 
-def test_ends_of_turns_are_drawn_out_less_often_than_holds(material: Material) -> None:
-    clip = replace(early_pause(material), finality={early_pause(material).offset: 0.9})
+def test_ends_of_turns_are_drawn_out_less_often_than_holds(material: SimulationData) -> None:
+    clip = replace(early_pause(material), completeness={early_pause(material).offset: 0.9})
     voice = Voice(material.pool, [clip], [], replace(PLAIN, lengthen=1.0), np.random.default_rng(3))
     drawn_out = [
-        np.isnan(voice.take_turn(PlannedTurn(0, 0.0, (1.5,), ()))[-1].finality[-1])
+        np.isnan(voice.take_turn(PlannedTurn(0, 0.0, (1.5,), ()))[-1].completeness[-1])
         for _ in range(100)
     ]
     assert 0.35 < np.mean(drawn_out) < 0.65
 
 
-def test_as_much_silence_of_the_recording_follows_a_cut_as_an_end(material: Material) -> None:
+def test_as_much_silence_of_the_recording_follows_a_cut_as_an_end(material: SimulationData) -> None:
     clip = early_pause(material)
     voice = Voice(
         material.pool,
@@ -153,12 +153,12 @@ def test_as_much_silence_of_the_recording_follows_a_cut_as_an_end(material: Mate
 
 @pytest.mark.parametrize("speed", [0.9, 1.0])
 def test_quiet_spots_inside_a_phrase_keep_their_scores_where_they_are_heard(
-    material: Material, speed: float
+    material: SimulationData, speed: float
 ) -> None:
     clip = early_pause(material)
     assert len(clip.dips) >= 2
     first, *others = clip.dips.tolist()
-    judged = replace(clip, finality={first: 0.4, clip.offset: 0.9})
+    judged = replace(clip, completeness={first: 0.4, clip.offset: 0.9})
     voice = Voice(material.pool, [judged], [], PLAIN, np.random.default_rng(0), speed)
     (phrase,) = voice.take_turn(PlannedTurn(0, 0.0, (1.8,), ()))
     ((place, score),) = phrase.inner  # the other pauses were not judged
@@ -167,12 +167,14 @@ def test_quiet_spots_inside_a_phrase_keep_their_scores_where_they_are_heard(
     assert place == pytest.approx(phrase.onset + (first - clip.onset) / speed, abs=20)
 
 
-def test_quiet_spots_before_and_after_a_cut_belong_to_their_own_phrase(material: Material) -> None:
+def test_quiet_spots_before_and_after_a_cut_belong_to_their_own_phrase(
+    material: SimulationData,
+) -> None:
     clip = early_pause(material)
     judged = replace(
         clip,
         dips=np.array([clip.onset + 3000, clip.offset - 5000], np.int32),
-        finality={clip.onset + 3000: 0.1, clip.offset - 5000: 0.2},
+        completeness={clip.onset + 3000: 0.1, clip.offset - 5000: 0.2},
     )
     voice = Voice(material.pool, [judged], [], PLAIN, np.random.default_rng(3))
     (before, after) = voice.take_turn(PlannedTurn(0, 0.0, (0.5, 1.0), (0.7,)))

@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from turnstream.models.dialogues.simulation import Material
+from turnstream.models.dialogues.simulation import SimulationData
 from turnstream.models.dialogues.styles import Manner
 from turnstream.models.dialogues.timing import PlannedTurn
 from turnstream.models.dialogues.wording import SHORTEST_PHRASE, Wording
@@ -11,14 +11,14 @@ from turnstream.models.dialogues.wording import SHORTEST_PHRASE, Wording
 from .test_simulation import PLAIN
 
 
-def wording(material: Material, manner: Manner = PLAIN, seed: int = 0) -> Wording:
+def wording(material: SimulationData, manner: Manner = PLAIN, seed: int = 0) -> Wording:
     rng = np.random.default_rng(seed)
     return Wording(material.cast.draw_pair(rng, machine=False)[0], manner, rng)
 
 
 @pytest.mark.parametrize("run_on", [0.0, 1.0])
 def test_utterances_inside_a_turn_stop_early_as_often_as_the_manner_says(
-    material: Material, run_on: float
+    material: SimulationData, run_on: float
 ) -> None:
     takes = wording(material, replace(PLAIN, run_on=run_on)).choose_takes(9.0, finished=True)
     assert len(takes) > 2
@@ -26,7 +26,7 @@ def test_utterances_inside_a_turn_stop_early_as_often_as_the_manner_says(
     assert takes[-1].end == takes[-1].utterance.offset
 
 
-def test_utterances_are_not_said_again_and_again(material: Material) -> None:
+def test_utterances_are_not_said_again_and_again(material: SimulationData) -> None:
     chooser = wording(material)
     said = [
         chooser.choose_takes(1.8, finished=True)[0].utterance.index
@@ -36,7 +36,7 @@ def test_utterances_are_not_said_again_and_again(material: Material) -> None:
 
 
 def test_pauses_fall_where_words_sound_unfinished_if_the_manner_asks_for_it(
-    material: Material,
+    material: SimulationData,
 ) -> None:
     clip = max(material.pool.utterances, key=lambda utterance: utterance.speech_s)
     ((pause, _),) = clip.pauses
@@ -46,7 +46,7 @@ def test_pauses_fall_where_words_sound_unfinished_if_the_manner_asks_for_it(
         judged = replace(
             clip,
             dips=np.array([dip], np.int32),
-            finality={int(pause): finished, dip: 1.0 - finished},
+            completeness={int(pause): finished, dip: 1.0 - finished},
         )
         chooser = Wording(
             [judged], replace(PLAIN, legibility=5.0, mid_phrase=1.0), np.random.default_rng(0)
@@ -58,7 +58,7 @@ def test_pauses_fall_where_words_sound_unfinished_if_the_manner_asks_for_it(
         assert (chosen.end, pause_s) == (place, 0.8)
 
 
-def test_words_are_seldom_cut_apart(material: Material) -> None:
+def test_words_are_seldom_cut_apart(material: SimulationData) -> None:
     clip = max(material.pool.utterances, key=lambda utterance: utterance.speech_s)
     without_pause = replace(
         clip, pauses=clip.pauses[:0], dips=np.array([clip.offset - 6000], np.int32)
@@ -75,7 +75,7 @@ def test_words_are_seldom_cut_apart(material: Material) -> None:
         assert abs(np.mean(cut) - share) < 0.12
 
 
-def test_there_is_a_phrase_between_two_breaks(material: Material) -> None:
+def test_there_is_a_phrase_between_two_breaks(material: SimulationData) -> None:
     chooser = wording(material, replace(PLAIN, stretch=1.0, run_on=0.5))
     for _ in range(20):
         turn = PlannedTurn(0, 0.0, (0.4,) * 12, (0.3,) * 11)

@@ -40,7 +40,7 @@ from turnstream.stream.errors import ConfigError
 from ...networks import TINY, in_chunks, random_audio
 from ..linear_teacher import CPU, SETTINGS
 
-SHORT = dataclasses.replace(SETTINGS, steps=4, lanes=2, warmup_steps=2, validate_every=2)
+SHORT = dataclasses.replace(SETTINGS, steps=4, batch_rows=2, warmup_steps=2, validate_every=2)
 
 
 class InterruptedRunError(Exception):
@@ -215,7 +215,7 @@ def test_train_takes_shape_and_weights_of_the_trunk_and_leaves_them_if_frozen(
         str(tmp_path / "settings.json"),
         "--steps",
         "2",
-        "--lanes",
+        "--batch-rows",
         "2",
         "--encoder",
         str(distilled),
@@ -240,7 +240,7 @@ def test_what_was_given_learns_at_its_own_rate(
         settings = network_settings(
             distilled,
             steps=2,
-            lanes=2,
+            batch_rows=2,
             chunk_s=1.0,
             warmup_steps=0,
             average_decay=0.0,
@@ -365,7 +365,7 @@ def test_a_folder_that_holds_no_whole_distillation_is_refused(
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"lanes": 0}, "expected lanes > 0, got 0"),
+        ({"batch_rows": 0}, "expected batch_rows > 0, got 0"),
         ({"delay_s": -0.1}, r"expected delay_s >= 0, got -0\.1"),
         ({"whitening": 1.5}, r"expected 0 <= whitening <= 1, got 1\.5"),
         ({"cut_share": -1}, "expected 0 <= cut_share <= 1, got -1"),

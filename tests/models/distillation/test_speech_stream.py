@@ -31,7 +31,7 @@ from ...networks import TINY
 from ..teaching import FRAME_SAMPLES, Place, plant
 
 SETTINGS = DistillationSettings(
-    lanes=2,
+    batch_rows=2,
     chunk_s=1.0,
     components=4,
     place_components=4,
@@ -89,29 +89,31 @@ class Session:
         return int(start)
 
 
-def sessions_of(chunks: Sequence[SpeechChunk], lane: int) -> Iterator[Session]:
+def sessions_of(chunks: Sequence[SpeechChunk], batch_row: int) -> Iterator[Session]:
     """Return the sessions of a batch row that were played to their end."""
-    begun = [number for number, chunk in enumerate(chunks) if chunk.begins[lane]]
+    begun = [number for number, chunk in enumerate(chunks) if chunk.begins[batch_row]]
     assert begun[0] == 0
     for first, end in zip(begun, begun[1:], strict=False):
         own = chunks[first:end]
-        said = np.round(np.concatenate([chunk.frames[lane] for chunk in own]) * QUANTUM).astype(
-            np.int64
-        )
-        known = np.concatenate([chunk.known[lane] for chunk in own])
+        said = np.round(
+            np.concatenate([chunk.frames[batch_row] for chunk in own]) * QUANTUM
+        ).astype(np.int64)
+        known = np.concatenate([chunk.known[batch_row] for chunk in own])
         assert (said[known, 3] == 7).all()
         yield Session(
-            np.concatenate([chunk.audio[lane] for chunk in own]).reshape(-1, FRAME_SAMPLES),
+            np.concatenate([chunk.audio[batch_row] for chunk in own]).reshape(-1, FRAME_SAMPLES),
             np.where(known, said[:, 0], -1),
             np.where(known, said[:, 1] + 100 * said[:, 2], -1),
-            np.concatenate([chunk.places[lane] for chunk in own]),
+            np.concatenate([chunk.places[batch_row] for chunk in own]),
         )
 
 
 def play(stream: SpeechStream, chunks: int = 120) -> list[Session]:
     played = [stream.next_chunk() for _ in range(chunks)]
     return [
-        session for lane in range(len(played[0].begins)) for session in sessions_of(played, lane)
+        session
+        for batch_row in range(len(played[0].begins))
+        for session in sessions_of(played, batch_row)
     ]
 
 
@@ -266,22 +268,23 @@ def test_some_lines_are_silent_where_nobody_speaks(
     assert compared > 10
 
 
-def assert_same(a: SpeechChunk, b: SpeechChunk, lanes: slice) -> None:
+def assert_same(a: SpeechChunk, b: SpeechChunk, batch_rows: slice) -> None:
     for name, value in vars(a).items():
-        assert np.array_equal(value, getattr(b, name)[lanes]), name
+        assert np.array_equal(value, getattr(b, name)[batch_rows]), name
 
 
 def test_lanes_divided_among_processes_play_what_they_play_together(
     planted: Extraction, pool: UtterancePool
 ) -> None:
-    settings = dataclasses.replace(SETTINGS, lanes=4)
+    settings = dataclasses.replace(SETTINGS, batch_rows=4)
     around = Surroundings(
         rooms=[np.array([1.0, 0.3, 0.1], np.float32)],
         noises=[np.random.default_rng(0).standard_normal(20000).astype(np.float32)],
     )
     whole = SpeechStream(planted, settings, around)
     first, second = (
-        SpeechStream(planted, settings, around, lanes) for lanes in (range(2), range(2, 4))
+        SpeechStream(planted, settings, around, batch_rows)
+        for batch_rows in (range(2), range(2, 4))
     )
     for _ in range(15):
         together = whole.next_chunk()
@@ -324,13 +327,13 @@ def test_a_line_is_kept_for_a_session_and_drawn_anew_for_the_next(planted: Extra
     assert chunks[0].line.shape == (2, 16)
     changes = 0
     for before, after in zip(chunks, chunks[1:], strict=False):
-        for lane in range(2):
+        for batch_row in range(2):
             same = (
-                np.array_equal(before.line[lane], after.line[lane])
-                and before.warp[lane] == after.warp[lane]
+                np.array_equal(before.line[batch_row], after.line[batch_row])
+                and before.warp[batch_row] == after.warp[batch_row]
             )
-            assert same != after.begins[lane]
-            changes += int(after.begins[lane])
+            assert same != after.begins[batch_row]
+            changes += int(after.begins[batch_row])
     assert changes > 5
     assert np.abs(np.log([chunk.warp for chunk in chunks])).max() <= 0.1 + 1e-6
 

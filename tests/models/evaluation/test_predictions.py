@@ -18,9 +18,9 @@ def test_mono_is_what_was_said_with_only_that_speaker_heard():
     active = np.zeros((2, 9), bool)
     both, first, second = prediction(9), prediction(9), prediction(9)
     dialogue = EvaluatedDialogue("a", active, active, both, (first, second))
-    assert dialogue.heard("stereo", 1) is both
-    assert dialogue.heard("mono", 0) is first
-    assert dialogue.heard("mono", 1) is second
+    assert dialogue.predictions_for("stereo", 1) is both
+    assert dialogue.predictions_for("mono", 0) is first
+    assert dialogue.predictions_for("mono", 1) is second
 
 
 @pytest.mark.parametrize(

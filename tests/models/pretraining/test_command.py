@@ -25,7 +25,7 @@ from ..teaching import FakeEncoder, write_calls
 def fake_teacher(monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (extraction, judging):
         monkeypatch.setattr(module, "WhisperEncoder", FakeEncoder)
-    monkeypatch.setattr(distillation, "VALIDATION_LANES", 2)
+    monkeypatch.setattr(distillation, "VALIDATION_ROWS", 2)
 
 
 @pytest.fixture
@@ -74,7 +74,7 @@ def test_utterances_become_a_teachers_words_a_network_and_judges(
         f"continue with: turnstream pretrain distill --teacher {teacher}" in capsys.readouterr().out
     )
     assert len(Extraction(tmp_path / "teacher", UtterancePool(speech_sets)).places()[0]) == 30
-    options = ["--settings", settings, "--steps", "2", "--lanes", "2", "--accelerator", "cpu"]
+    options = ["--settings", settings, "--steps", "2", "--batch-rows", "2", "--accelerator", "cpu"]
     assert (
         main(["pretrain", "distill", *speech, "--teacher", teacher, "--out", distilled, *options])
         == 0
@@ -91,8 +91,8 @@ def test_utterances_become_a_teachers_words_a_network_and_judges(
     assert said.endswith(f"scores are in {judged}\n")
     assert (tmp_path / "judged" / "without_call2.npz").is_file()
     assert any(
-        one.finality
-        for one in UtterancePool(speech_sets, tmp_path / "judged" / "finality").utterances
+        one.completeness
+        for one in UtterancePool(speech_sets, tmp_path / "judged" / "completeness").utterances
     )
 
 
@@ -106,7 +106,7 @@ def test_utterances_become_a_teachers_words_a_network_and_judges(
                 "--teacher",
                 "--settings",
                 "--steps",
-                "--lanes",
+                "--batch-rows",
                 "--seed",
                 "--resume",
                 "--accelerator",
@@ -167,7 +167,7 @@ JUDGE = ["judge", "--out", "out", "--teacher", "TEACHER", "--calls", "nowhere.js
                 "teacher`), got no components.npz"
             ),
         ),
-        ([*DISTILL, "--lanes", "0"], "expected lanes > 0, got 0"),
+        ([*DISTILL, "--batch-rows", "0"], "expected batch_rows > 0, got 0"),
         (
             [*DISTILL, "--settings", "nowhere.json"],
             "nowhere.json: expected a JSON file of training settings",

@@ -33,7 +33,7 @@ def settings_of(
     step_s = 0.02 * encoder.stride
     plain = {
         "chunk_s": 24 * step_s,
-        "lanes": 2,
+        "batch_rows": 2,
         "ahead": (1, 3),
         "codes": 16,
         "code_channels": 6,

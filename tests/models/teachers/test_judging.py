@@ -77,10 +77,10 @@ def test_the_folder_holds_scores_by_the_judge_of_all_calls_and_by_one_without_ea
         "judges.json",
         "held_out.npz",
         "all.npz",
-        "finality",
+        "completeness",
         *without,
     }
-    assert {path.name for path in (out / "finality").iterdir()} == {
+    assert {path.name for path in (out / "completeness").iterdir()} == {
         f"{folder.name}.npz" for folder in speech_sets
     }
 
@@ -88,23 +88,27 @@ def test_the_folder_holds_scores_by_the_judge_of_all_calls_and_by_one_without_ea
 def test_every_place_that_was_asked_about_has_a_score_under_its_sets_own_number(
     judged: Judged, partly_taught: Extraction, speech_sets: list[Path]
 ) -> None:
-    scored = UtterancePool(speech_sets, judged[0] / "finality")
+    scored = UtterancePool(speech_sets, judged[0] / "completeness")
     clips, places, _, _ = partly_taught.places()
     found = {
-        (utterance.index, place) for utterance in scored.utterances for place in utterance.finality
+        (utterance.index, place)
+        for utterance in scored.utterances
+        for place in utterance.completeness
     }
     assert found == set(zip(clips.tolist(), places.tolist(), strict=True))
     assert len(found) == ASKED
     assert all(
-        0 <= score <= 1 for utterance in scored.utterances for score in utterance.finality.values()
+        0 <= score <= 1
+        for utterance in scored.utterances
+        for score in utterance.completeness.values()
     )
     # The sets are found by name, in any order.
-    again = UtterancePool(speech_sets[::-1], judged[0] / "finality")
+    again = UtterancePool(speech_sets[::-1], judged[0] / "completeness")
     of_second = len(
         [one for one in scored.utterances if scored.set_folder(one) == speech_sets[1].name]
     )
-    expected = [utterance.finality for utterance in scored.utterances]
-    assert [utterance.finality for utterance in again.utterances] == expected[
+    expected = [utterance.completeness for utterance in scored.utterances]
+    assert [utterance.completeness for utterance in again.utterances] == expected[
         -of_second:
     ] + expected[:-of_second]
 
@@ -112,11 +116,11 @@ def test_every_place_that_was_asked_about_has_a_score_under_its_sets_own_number(
 def test_sentences_sound_more_complete_at_their_ends_than_inside(
     judged: Judged, partly_taught: Extraction, speech_sets: list[Path]
 ) -> None:
-    scored = UtterancePool(speech_sets, judged[0] / "finality")
+    scored = UtterancePool(speech_sets, judged[0] / "completeness")
     clips, places, kinds, _ = partly_taught.places()
     scores = np.array(
         [
-            scored.utterances[clip].finality[place]
+            scored.utterances[clip].completeness[place]
             for clip, place in zip(clips.tolist(), places.tolist(), strict=True)
         ]
     )
@@ -135,7 +139,7 @@ def test_no_call_teaches_what_utterances_sound_like(
     judge_calls(calls[1:], partly_taught, tmp_path)
     for folder in speech_sets:
         first, second = (
-            scores_in(out / "finality" / f"{folder.name}.npz") for out in (judged[0], tmp_path)
+            scores_in(out / "completeness" / f"{folder.name}.npz") for out in (judged[0], tmp_path)
         )
         assert all(np.array_equal(first[name], second[name]) for name in first)
     assert not np.array_equal(

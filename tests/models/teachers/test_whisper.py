@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from turnstream.models.teachers.whisper import BASE_SETTINGS, HALVES, WhisperEncoder, join_base
 from turnstream.stream.errors import ConfigError, MissingExtraError
 
-from ...material import buzz
+from ...recordings import buzz
 
 PACKAGES = ("faster_whisper", *HALVES)
 MISSING = [name for name in PACKAGES if importlib.util.find_spec(name) is None]

@@ -24,7 +24,7 @@ from turnstream.stream.errors import DialogueError
 
 from ...networks import TINY
 
-SETTINGS = TrainingSettings(lanes=2, chunk_s=2.0, model=TINY)
+SETTINGS = TrainingSettings(batch_rows=2, chunk_s=2.0, model=TINY)
 FRAMES = 450  # frames of a call
 
 
@@ -78,8 +78,8 @@ def test_backchannels_and_a_judges_scores_are_stretched_too(
     dialogue = next(one for one in dialogues if load_activity(one)[1].any())
     _, labels = open_calls([dialogue], {dialogue.id: scores}).conversation(0)
     source = (np.arange(labels.vad.shape[1]) * 1.1).astype(int)
-    assert labels.finality[0] == pytest.approx(scores[0, source])
-    assert np.isnan(labels.finality[1]).all()
+    assert labels.completeness[0] == pytest.approx(scores[0, source])
+    assert np.isnan(labels.completeness[1]).all()
     activity, backchannel = load_activity(dialogue)
     expected = label_frames(
         activity[:, source], backchannel[:, source], 50.0, TINY.bin_edges_s, scores[:, source]
@@ -98,8 +98,8 @@ def test_scores_shorter_than_the_call_say_nothing_of_the_rest(
         dialogues[:1],
         {"0": np.full((2, 300), 0.25, np.float32), "1": np.full((2, FRAMES), 0.5, np.float32)},
     ).conversation(0)
-    assert (labels.finality[:, :300] == 0.25).all()
-    assert np.isnan(labels.finality[:, 300:]).all()
+    assert (labels.completeness[:, :300] == 0.25).all()
+    assert np.isnan(labels.completeness[:, 300:]).all()
 
 
 def test_the_same_number_is_the_same_conversation_and_another_is_another(
@@ -301,7 +301,7 @@ def test_the_command_gives_calls_their_judged_scores_and_noises(
     scores = {
         round(float(score), 4)
         for number in range(12)
-        for score in np.unique(source.conversation(number)[1].finality)
+        for score in np.unique(source.conversation(number)[1].completeness)
     }
     assert scores == {0.0, 0.1, 0.2, 0.3}
     assert any(

@@ -32,7 +32,7 @@ def test_train_writes_a_network_that_can_be_loaded(
                 str(settings),
                 "--steps",
                 "2",
-                "--lanes",
+                "--batch-rows",
                 "2",
             ]
         )
@@ -61,7 +61,7 @@ def test_the_shape_of_a_given_encoder_is_that_of_its_checkpoint(
         str(settings),
         "--steps",
         "2",
-        "--lanes",
+        "--batch-rows",
         "2",
     ]
     assert main([*command, "--encoder", str(tmp_path / "given"), "--freeze-encoder"]) == 0
@@ -88,7 +88,8 @@ def test_the_shape_of_a_given_network_is_that_of_its_checkpoint(
         str(tmp_path / "settings.json"),
     ]
     assert (
-        main([*command, "--steps", "2", "--lanes", "2", "--network", str(tmp_path / "given")]) == 0
+        main([*command, "--steps", "2", "--batch-rows", "2", "--network", str(tmp_path / "given")])
+        == 0
     )
     trained = load_checkpoint(tmp_path / "run")
     assert trained.config == TINY
@@ -103,8 +104,8 @@ def test_the_shape_of_a_given_network_is_that_of_its_checkpoint(
     [
         ("[]", "expected a JSON object, got list"),
         ("{", "expected a JSON file of training settings"),
-        ('{"step": 3}', "settings: unknown field 'step'; known are steps, lanes"),
-        ('{"lanes": 0}', "expected lanes > 0, got 0"),
+        ('{"step": 3}', "settings: unknown field 'step'; known are steps, batch_rows"),
+        ('{"batch_rows": 0}', "expected batch_rows > 0, got 0"),
         ('{"freeze_encoder": true}', "expected a checkpoint whose encoder is frozen, got none"),
         (
             '{"network": "nowhere"}',
@@ -259,7 +260,7 @@ def test_a_manifest_with_nothing_to_train_on_is_named(
         (["--devices", "0"], "expected devices >= 1, got 0"),
         (
             ["--accelerator", "cpu", "--devices", "3"],
-            "expected lanes in multiples of the 3 processes, got 16 lanes",
+            "expected batch rows in multiples of the 3 processes, got 16",
         ),
         (
             ["--accelerator", "cpu", "--precision", "16-mixed"],

@@ -95,7 +95,7 @@ def test_validation_losses_are_the_means_over_conversations(
             torch.from_numpy(labels.next_second)[None],
             torch.from_numpy(labels.next_weight)[None],
             torch.from_numpy(labels.backchannel)[None].float(),
-            torch.from_numpy(labels.finality)[None],
+            torch.from_numpy(labels.completeness)[None],
         )
         each.append({name: loss.item() for name, loss in head_losses(output, target).items()})
     expected = {name: (each[0][name] + each[1][name]) / 2 for name in each[0]}

@@ -26,7 +26,7 @@ from ...networks import TINY, random_model
 
 SETTINGS = TrainingSettings(
     steps=6,
-    lanes=2,
+    batch_rows=2,
     chunk_s=2.0,
     warmup_steps=2,
     validate_every=3,
@@ -94,7 +94,7 @@ def trained(manifest: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[T
     out = tmp_path_factory.mktemp("run")
     settings = TrainingSettings(
         steps=40,
-        lanes=4,
+        batch_rows=4,
         chunk_s=2.0,
         warmup_steps=5,
         validate_every=20,
@@ -133,7 +133,7 @@ def test_a_run_leaves_the_network_its_settings_and_its_log(
         "projection",
         "next_holder",
         "backchannel",
-        "finality",
+        "completeness",
         "total",
         "real_balanced_accuracy_250ms",
     } | {f"real_auc_{ms}ms" for ms in (50, 250, 500)}
@@ -174,7 +174,7 @@ def forget_state(saved: dict[str, Any]) -> None:
 
 
 def forget_places(saved: dict[str, Any]) -> None:
-    saved["stream"]["lanes"] = [[number, 0] for number, _ in saved["stream"]["lanes"]]
+    saved["stream"]["batch_rows"] = [[number, 0] for number, _ in saved["stream"]["batch_rows"]]
 
 
 @pytest.mark.parametrize("forget", [forget_optimizer, forget_dropout, forget_state, forget_places])
@@ -218,11 +218,13 @@ def test_state_is_carried_on_and_cleared_where_a_conversation_begins(
     train(dataclasses.replace(SETTINGS, steps=8, validate_every=8), dialogues, tmp_path)
     assert {True, False} == {begin for step in begins[1:] for begin in step}
     for step in range(8):
-        for lane in range(2):
+        for batch_row in range(2):
             expected = (
-                np.zeros_like(handed[step][lane]) if begins[step][lane] else left[step - 1][lane]
+                np.zeros_like(handed[step][batch_row])
+                if begins[step][batch_row]
+                else left[step - 1][batch_row]
             )
-            assert np.array_equal(handed[step][lane], expected)
+            assert np.array_equal(handed[step][batch_row], expected)
 
 
 def test_training_stops_when_patience_ends_and_keeps_the_best_weights(

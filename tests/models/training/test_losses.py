@@ -16,7 +16,7 @@ def output(
     follows: float = 0.0,
     backchannel: float = 0.0,
     right_class: float = 0.0,
-    finality: float = 0.0,
+    completeness: float = 0.0,
 ) -> TurnOutput:
     """Return constant logits.
 
@@ -32,7 +32,7 @@ def output(
         follows * second,
         backchannel * both,
         projection,
-        finality * both,
+        completeness * both,
         nothing,
         nothing,
     )
@@ -66,21 +66,21 @@ def test_without_an_opinion_every_loss_is_the_logarithm_of_the_choices() -> None
             "projection": math.log(256),
             "next_holder": math.log(2),
             "backchannel": math.log(2),
-            "finality": math.log(2),
+            "completeness": math.log(2),
         }
     )
 
 
 def test_losses_of_an_opinion_are_its_surprise() -> None:
     found = values(
-        output(vad=1.0, follows=2.0, backchannel=-3.0, right_class=4.0, finality=2.0), target()
+        output(vad=1.0, follows=2.0, backchannel=-3.0, right_class=4.0, completeness=2.0), target()
     )
     expected = {
         "vad": math.log1p(math.exp(-1)),
         "projection": -math.log(math.exp(4) / (math.exp(4) + 255)),
         "next_holder": math.log1p(math.exp(-2)),
         "backchannel": math.log1p(math.exp(-3)),
-        "finality": 0.25 * math.log1p(math.exp(-2)) + 0.75 * math.log1p(math.exp(2)),
+        "completeness": 0.25 * math.log1p(math.exp(-2)) + 0.75 * math.log1p(math.exp(2)),
     }
     assert found == pytest.approx(expected, rel=1e-5)
 

@@ -21,7 +21,7 @@ from ...networks import TINY
 LIMIT_S = 120
 SETTINGS = TrainingSettings(
     steps=3,
-    lanes=2,
+    batch_rows=2,
     chunk_s=2.0,
     warmup_steps=2,
     validate_every=2,
@@ -114,7 +114,7 @@ def test_the_gradients_compared_above_are_large_and_differ_between_lanes(
     manifest: Path, tmp_path: Path
 ) -> None:
     dialogues = read_manifest(manifest)
-    both, half = replace(SETTINGS, steps=1), replace(SETTINGS, steps=1, lanes=1)
+    both, half = replace(SETTINGS, steps=1), replace(SETTINGS, steps=1, batch_rows=1)
     for name, settings in (("both", both), ("half", half)):
         train(settings, dialogues, tmp_path / name)
     gradients = [

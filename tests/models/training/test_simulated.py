@@ -10,7 +10,7 @@ import torch
 
 from turnstream.cli import main
 from turnstream.models.config import FeatureConfig
-from turnstream.models.dialogues.simulation import open_material, simulate
+from turnstream.models.dialogues.simulation import open_simulation_data, simulate
 from turnstream.models.training import loop
 from turnstream.models.training.loop import train
 from turnstream.models.training.settings import TrainingSettings
@@ -22,7 +22,7 @@ from ...networks import TINY
 
 LENGTHS_S = (8.0, 12.0)
 SETTINGS = TrainingSettings(
-    steps=12, lanes=2, chunk_s=3.0, warmup_steps=2, validate_every=2, model=TINY, seed=5
+    steps=12, batch_rows=2, chunk_s=3.0, warmup_steps=2, validate_every=2, model=TINY, seed=5
 )
 
 
@@ -48,7 +48,7 @@ def source(material_folder: Path, cache: Path) -> Iterator[SimulatedDialogues]:
 def test_conversations_are_those_of_the_seed_whoever_makes_them_and_in_any_order(
     material_folder: Path, cache: Path
 ) -> None:
-    material = open_material(material_folder, cache, synthetic=False)
+    material = open_simulation_data(material_folder, cache, synthetic=False)
     with closing(open_source(material_folder, cache, workers=2)) as source:
         source.prefetch([3, 0])
         for number in (0, 3, 1):
@@ -93,22 +93,26 @@ def test_training_from_the_simulator_resumes_exactly(
         with pytest.raises(InterruptedError):
             train(SETTINGS, source, tmp_path / "parts")
         monkeypatch.undo()
-    begun = torch.load(tmp_path / "parts" / "checkpoint.pt", weights_only=True)["stream"]["lanes"]
+    begun = torch.load(tmp_path / "parts" / "checkpoint.pt", weights_only=True)["stream"][
+        "batch_rows"
+    ]
     with closing(open_source(material_folder, cache)) as source:
         train(SETTINGS, source, tmp_path / "parts", resume=True)
     assert (tmp_path / "parts" / "model.safetensors").read_bytes() == (
         tmp_path / "whole" / "model.safetensors"
     ).read_bytes()
-    lanes = torch.load(tmp_path / "parts" / "checkpoint.pt", weights_only=True)["stream"]["lanes"]
+    batch_rows = torch.load(tmp_path / "parts" / "checkpoint.pt", weights_only=True)["stream"][
+        "batch_rows"
+    ]
     # Far enough to reach conversations that had not begun at the cut.
-    assert max(lanes)[0] > max(begun)[0]
+    assert max(batch_rows)[0] > max(begun)[0]
 
 
 def test_the_command_trains_from_the_simulator(
     material_folder: Path, cache: Path, tmp_path: Path
 ) -> None:
     settings = tmp_path / "settings.json"
-    settings.write_text('{"steps": 1, "lanes": 1, "chunk_s": 1.0}')
+    settings.write_text('{"steps": 1, "batch_rows": 1, "chunk_s": 1.0}')
     options = [
         "--simulate",
         str(material_folder),

@@ -11,16 +11,16 @@ from turnstream.stream.errors import ConfigError
 
 from ...networks import TINY
 
-SETTINGS = TrainingSettings(lanes=4, chunk_s=2.0, mute_share=0.3, model=TINY)
+SETTINGS = TrainingSettings(batch_rows=4, chunk_s=2.0, mute_share=0.3, model=TINY)
 
 
-def assert_same(a: Chunk, b: Chunk, lanes: slice = slice(None)) -> None:
-    assert torch.equal(a.begins, b.begins[lanes])
-    assert torch.equal(a.audio, b.audio[lanes])
+def assert_same(a: Chunk, b: Chunk, batch_rows: slice = slice(None)) -> None:
+    assert torch.equal(a.begins, b.begins[batch_rows])
+    assert torch.equal(a.audio, b.audio[batch_rows])
     for field in dataclasses.fields(a.target):
         assert torch.equal(
             getattr(a.target, field.name).nan_to_num(-1),
-            getattr(b.target, field.name)[lanes].nan_to_num(-1),
+            getattr(b.target, field.name)[batch_rows].nan_to_num(-1),
         )
 
 
@@ -29,7 +29,8 @@ def test_lanes_divided_among_processes_play_what_they_play_together(
 ) -> None:
     whole = ConversationStream(dialogues, SETTINGS)
     first, second = (
-        ConversationStream(dialogues, SETTINGS, lanes) for lanes in (range(2), range(2, 4))
+        ConversationStream(dialogues, SETTINGS, batch_rows)
+        for batch_rows in (range(2), range(2, 4))
     )
     for _ in range(12):
         together = whole.next_chunk()
@@ -50,8 +51,8 @@ def test_a_stream_goes_on_where_another_was(played: int, dialogues: list[Dialogu
 
 def test_the_places_of_another_number_of_lanes_are_refused(dialogues: list[Dialogue]) -> None:
     stream = ConversationStream(dialogues, SETTINGS)
-    state = stream.state_dict() | {"lanes": [(0, 0)]}
-    with pytest.raises(ConfigError, match="expected the places of 4 lanes, got those of 1"):
+    state = stream.state_dict() | {"batch_rows": [(0, 0)]}
+    with pytest.raises(ConfigError, match="expected the places of 4 batch_rows, got those of 1"):
         stream.load_state_dict(state)
 
 

@@ -18,7 +18,7 @@ from turnstream.stream.errors import ConfigError, DialogueError
 from ...networks import TINY
 
 # The audio is as recorded, but the roles may be exchanged.
-PLAIN = TrainingSettings(lanes=2, chunk_s=1.0, gain_db=0.0, mute_share=0.0, model=TINY)
+PLAIN = TrainingSettings(batch_rows=2, chunk_s=1.0, gain_db=0.0, mute_share=0.0, model=TINY)
 CHUNK_SAMPLES = 16000
 
 
@@ -51,11 +51,11 @@ def test_a_lane_plays_a_conversation_in_order_and_says_when_the_next_begins(
     dialogues: list[Dialogue], recordings: dict[str, np.ndarray]
 ) -> None:
     played = chunks(dialogues, PLAIN, 40)
-    for lane in range(2):
-        places = [place(recordings, chunk.audio[lane].numpy()) for chunk in played]
-        assert played[0].begins[lane]
+    for batch_row in range(2):
+        places = [place(recordings, chunk.audio[batch_row].numpy()) for chunk in played]
+        assert played[0].begins[batch_row]
         for before, after, chunk in zip(places, places[1:], played[1:], strict=False):
-            if chunk.begins[lane]:
+            if chunk.begins[batch_row]:
                 assert before[1] == 8  # a recording of nine seconds was played to its end
                 assert after[1] == 0
             else:
@@ -65,7 +65,7 @@ def test_a_lane_plays_a_conversation_in_order_and_says_when_the_next_begins(
 def test_every_conversation_is_played_once_before_any_comes_again(
     dialogues: list[Dialogue], recordings: dict[str, np.ndarray]
 ) -> None:
-    one_lane = dataclasses.replace(PLAIN, lanes=1)
+    one_lane = dataclasses.replace(PLAIN, batch_rows=1)
     begun = [
         place(recordings, chunk.audio[0].numpy())[0]
         for chunk in chunks(dialogues, one_lane, 9 * 9)
@@ -78,7 +78,7 @@ def test_every_conversation_is_played_once_before_any_comes_again(
 def test_lanes_start_at_different_places(
     dialogues: list[Dialogue], recordings: dict[str, np.ndarray]
 ) -> None:
-    (first,) = chunks(dialogues, dataclasses.replace(PLAIN, lanes=8), 1)
+    (first,) = chunks(dialogues, dataclasses.replace(PLAIN, batch_rows=8), 1)
     assert len({place(recordings, audio.numpy())[1] for audio in first.audio}) > 2
 
 
@@ -87,27 +87,27 @@ def test_labels_are_those_of_the_audio_and_exchange_roles_with_it(
 ) -> None:
     seen: set[bool] = set()
     for chunk in chunks(dialogues, PLAIN, 30):
-        for lane in range(2):
-            name, number, exchanged = place(recordings, chunk.audio[lane].numpy())
+        for batch_row in range(2):
+            name, number, exchanged = place(recordings, chunk.audio[batch_row].numpy())
             seen.add(exchanged)
             labels = label_frames(*load_activity(dialogues[int(name)]), 50.0, TINY.bin_edges_s)
             frames = slice(50 * number, 50 * (number + 1))
             order = [1, 0] if exchanged else [0, 1]
             target = chunk.target
-            assert np.array_equal(target.vad[lane].numpy(), labels.vad[order][:, frames])
+            assert np.array_equal(target.vad[batch_row].numpy(), labels.vad[order][:, frames])
             assert np.array_equal(
-                target.backchannel[lane].numpy(), labels.backchannel[order][:, frames]
+                target.backchannel[batch_row].numpy(), labels.backchannel[order][:, frames]
             )
-            assert np.array_equal(target.next_weight[lane].numpy(), labels.next_weight[frames])
+            assert np.array_equal(target.next_weight[batch_row].numpy(), labels.next_weight[frames])
             np.testing.assert_array_equal(
-                target.finality[lane].numpy(), labels.finality[order][:, frames]
+                target.completeness[batch_row].numpy(), labels.completeness[order][:, frames]
             )
             second, projection = labels.next_second[frames], labels.projection[frames]
             if exchanged:
                 second = 1 - second
                 projection = np.where(projection == UNKNOWN, UNKNOWN, swapped_classes()[projection])
-            assert np.array_equal(target.next_second[lane].numpy(), second)
-            assert np.array_equal(target.projection[lane].numpy(), projection)
+            assert np.array_equal(target.next_second[batch_row].numpy(), second)
+            assert np.array_equal(target.projection[batch_row].numpy(), projection)
     assert seen == {False, True}
 
 

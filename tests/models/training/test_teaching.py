@@ -48,12 +48,12 @@ def settings_of(run: Path, **others: Any) -> TrainingSettings:
     )
     plain = {
         "steps": 30,
-        "lanes": 2,
+        "batch_rows": 2,
         "chunk_s": 1.0,
         "warmup_steps": 4,
         "learning_rate": 1e-2,
         "average_decay": 0.5,
-        "speech_lanes": 4,
+        "speech_rows": 4,
     }
     return TrainingSettings(encoder=str(run), model=model, **(plain | others))
 
@@ -95,7 +95,7 @@ def test_turn_completeness_is_learned_at_the_places_of_the_speech(
     lessons = Lessons(
         Teaching(linear_teacher, Surroundings(), distilled),
         settings,
-        range(settings.speech_lanes),
+        range(settings.speech_rows),
         torch.device("cpu"),
         0,
     )

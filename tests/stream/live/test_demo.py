@@ -19,7 +19,7 @@ from turnstream.stream.errors import AudioFormatError, DeviceError, ModelError
 from turnstream.stream.live import demo
 from turnstream.stream.live.terminal_screen import Screen
 
-from ..projections import random_projection
+from ..embeddings import random_embedding
 
 FAST = 1e4
 
@@ -198,7 +198,7 @@ def test_the_plane_follows_the_states_of_the_server(
     tiny_model_path: Path, recording: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path, frames = tmp_path / "plane.json", list[int]()
-    random_projection(Engine(tiny_model_path)).save(path)
+    random_embedding(Engine(tiny_model_path)).save(path)
     monkeypatch.setattr(Screen, "on_latents", lambda self, frame, values: frames.append(frame))
     assert (
         demo.run(

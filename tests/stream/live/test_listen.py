@@ -24,8 +24,8 @@ from turnstream.stream.live import listen
 from turnstream.stream.live.terminal_screen import Screen
 
 from ..command_server import command_server
+from ..embeddings import random_embedding, unusable_projections
 from ..fake_microphone import MICROPHONE, FakeMicrophone
-from ..projections import random_projection, unusable_projections
 from .test_terminal import FakeTerminal
 
 
@@ -213,7 +213,7 @@ def test_the_plane_gets_the_states_of_its_layer_here_and_from_a_server(
 ) -> None:
     sound, path = noise(8000, 2), tmp_path / "plane.json"
     engine = Engine(tiny_model_path)
-    random_projection(engine, layer, ((4, "relu"),)).save(path)
+    random_embedding(engine, layer, ((4, "relu"),)).save(path)
     expected = [
         getattr(p, layer) for p in TurnPredictor(engine).push_audio((sound * 32767).astype("<i2"))
     ]

@@ -13,7 +13,7 @@ from turnstream.stream.live.terminal import TerminalView
 from turnstream.stream.live.terminal_plan import PLANE_COLUMNS, Widths, plan_rows
 from turnstream.stream.live.terminal_plane import HEADS, TRAIL_S, TerminalPlane
 from turnstream.stream.live.terminal_screen import Screen
-from turnstream.stream.saved_embedding import DenseLayer, SavedProjection, load_projection
+from turnstream.stream.saved_embedding import DenseLayer, SavedEmbedding, load_embedding
 
 from .test_terminal import NAMES, draw, prediction
 
@@ -22,7 +22,7 @@ LANDMARKS = {"speaking": (6.0, 5.0), "about to speak": (-6.0, 5.0), "done": (-6.
 
 
 @pytest.fixture
-def projection() -> SavedProjection:
+def projection() -> SavedEmbedding:
     """An embedding of two of a state's three values, the first mirrored and moved.
 
     The plane reaches from (-10, -10) to (10, 10).
@@ -31,7 +31,7 @@ def projection() -> SavedProjection:
         np.array([[-1, 0, 0], [0, 0, 1]], np.float32), np.array([0.5, 0], np.float32)
     )
     none = np.zeros(0, np.float32)
-    return SavedProjection(
+    return SavedEmbedding(
         "pca",
         "latent",
         "m 1",
@@ -80,7 +80,7 @@ def dots(plane: TerminalPlane, part: str) -> int:
     ("x", "y"), [(0.01, 0.01), (-9.9, 9.9), (9.9, -9.9), (3.3, -7.2), (-4.75, 1.5)]
 )
 def test_the_heads_are_in_the_cells_where_the_projection_puts_them(
-    projection: SavedProjection, x: float, y: float
+    projection: SavedEmbedding, x: float, y: float
 ) -> None:
     plane = TerminalPlane(projection)
     feed(plane, ((x, y), (-x, -y)))
@@ -91,14 +91,14 @@ def test_the_heads_are_in_the_cells_where_the_projection_puts_them(
         assert (lines[row].index(head), row) == (int(left), int(top))
 
 
-def test_what_lies_outside_is_drawn_at_the_edge(projection: SavedProjection) -> None:
+def test_what_lies_outside_is_drawn_at_the_edge(projection: SavedEmbedding) -> None:
     plane = TerminalPlane(projection)
     feed(plane, ((-25.0, 0.01), (4.01, 1000.0)))
     assert cells(plane, "user_head") == {(0, ROWS // 2 - 1)}
     assert cells(plane, "other_head") == {(28, 0)}
 
 
-def test_the_trail_joins_the_last_two_seconds(projection: SavedProjection) -> None:
+def test_the_trail_joins_the_last_two_seconds(projection: SavedEmbedding) -> None:
     plane = TerminalPlane(projection, 50.0)
     frames = round(TRAIL_S * 50)
     old = [((-9.0, 9.0), (9.0, 9.0))] * 30
@@ -113,7 +113,7 @@ def test_the_trail_joins_the_last_two_seconds(projection: SavedProjection) -> No
 
 
 def test_the_others_trail_is_told_from_the_users_without_colour(
-    projection: SavedProjection,
+    projection: SavedEmbedding,
 ) -> None:
     plane = TerminalPlane(projection)
     feed(plane, *(((x, -9.9), (x, 9.9)) for x in np.linspace(-9, 9, 50)))
@@ -121,7 +121,7 @@ def test_the_others_trail_is_told_from_the_users_without_colour(
     assert {row for _, row in cells(plane, "other")} == {0}
 
 
-def test_a_gap_of_lost_frames_is_not_bridged(projection: SavedProjection) -> None:
+def test_a_gap_of_lost_frames_is_not_bridged(projection: SavedEmbedding) -> None:
     plane = TerminalPlane(projection)
     feed(plane, ((-9.0, -9.0), (0.0, 9.0)), ((-8.0, -9.0), (0.0, 9.0)))
     assert cells(plane, "user") != set()
@@ -130,7 +130,7 @@ def test_a_gap_of_lost_frames_is_not_bridged(projection: SavedProjection) -> Non
     assert cells(plane, "user_head") == {(38, 9)}
 
 
-def test_who_is_not_heard_is_not_drawn(projection: SavedProjection) -> None:
+def test_who_is_not_heard_is_not_drawn(projection: SavedEmbedding) -> None:
     plane = TerminalPlane(projection, heard=(True, False))
     feed(plane, ((1.0, 1.0), (5.0, 5.0)), ((1.0, 2.0), (5.0, 6.0)))
     assert cells(plane, "other", "other_head") == set()
@@ -138,7 +138,7 @@ def test_who_is_not_heard_is_not_drawn(projection: SavedProjection) -> None:
     assert (plane.nearest(0), plane.nearest(1)) == ("speaking", None)
 
 
-def test_the_nearest_landmark_is_named(projection: SavedProjection) -> None:
+def test_the_nearest_landmark_is_named(projection: SavedEmbedding) -> None:
     plane = TerminalPlane(projection)
     assert plane.nearest(0) is None
     feed(plane, ((-5.0, -4.0), (-7.0, 6.0)))
@@ -148,14 +148,14 @@ def test_the_nearest_landmark_is_named(projection: SavedProjection) -> None:
     assert without.nearest(0) is None
 
 
-def test_landmarks_have_a_cross_and_a_word_that_is_whole(projection: SavedProjection) -> None:
+def test_landmarks_have_a_cross_and_a_word_that_is_whole(projection: SavedEmbedding) -> None:
     lines = TerminalPlane(projection).picture(WIDTH, ROWS).characters
     for word, (right, up) in LANDMARKS.items():
         assert lines[int((10 - up) / 20 * ROWS)][int((right + 10) / 20 * WIDTH)] == "+"
         assert sum(word in line for line in lines) == 1
 
 
-def test_words_that_would_collide_are_moved_or_left_out(projection: SavedProjection) -> None:
+def test_words_that_would_collide_are_moved_or_left_out(projection: SavedEmbedding) -> None:
     crowd = {f"landmark {number}": (0.1 * number, 0.0) for number in range(8)}
     text = "\n".join(
         TerminalPlane(replace(projection, landmarks=crowd)).picture(WIDTH, ROWS).characters
@@ -168,7 +168,7 @@ def test_words_that_would_collide_are_moved_or_left_out(projection: SavedProject
     ]
 
 
-def test_places_of_other_states_are_the_background(projection: SavedProjection) -> None:
+def test_places_of_other_states_are_the_background(projection: SavedEmbedding) -> None:
     places = np.array([[-9.9, -9.9], [9.9, -9.9], [30.0, 0.0]], np.float32)
     plane = TerminalPlane(
         replace(
@@ -188,7 +188,7 @@ def test_places_of_other_states_are_the_background(projection: SavedProjection) 
 
 
 def view_with(
-    projection: SavedProjection | None, frames: int = 100, heard: tuple[bool, bool] = (True, True)
+    projection: SavedEmbedding | None, frames: int = 100, heard: tuple[bool, bool] = (True, True)
 ) -> TerminalView:
     view = TerminalView("call.wav", "tiny 1", names=NAMES, projection=projection, heard=heard)
     for frame in range(frames):
@@ -201,7 +201,7 @@ def view_with(
     ("width", "height"), [(80, 24), (140, 45), (60, 20), (200, 60), (60, 16), (40, 11)]
 )
 def test_the_picture_fills_the_terminal_and_never_overflows(
-    projection: SavedProjection, width: int, height: int
+    projection: SavedEmbedding, width: int, height: int
 ) -> None:
     lines = draw(view_with(projection), width, height).splitlines()
     assert len(lines) == height
@@ -209,7 +209,7 @@ def test_the_picture_fills_the_terminal_and_never_overflows(
 
 
 def test_at_80x24_the_plane_and_all_that_tells_of_the_floor_are_there(
-    projection: SavedProjection,
+    projection: SavedEmbedding,
 ) -> None:
     picture = draw(view_with(projection), 80, 24)
     for words in (
@@ -241,14 +241,14 @@ def test_at_80x24_the_plane_and_all_that_tells_of_the_floor_are_there(
 
 @pytest.mark.parametrize(("width", "height"), [(80, 17), (80, 11), (30, 40)])
 def test_too_small_a_terminal_leaves_the_plane_out_and_loses_nothing_else(
-    projection: SavedProjection, width: int, height: int
+    projection: SavedEmbedding, width: int, height: int
 ) -> None:
     with_plane = draw(view_with(projection), width, height)
     assert with_plane == draw(view_with(None), width, height)
     assert "near" not in with_plane
 
 
-def test_without_a_projection_nothing_is_different(projection: SavedProjection) -> None:
+def test_without_a_projection_nothing_is_different(projection: SavedEmbedding) -> None:
     assert view_with(None).plane is None
     assert plan_rows(45) != plan_rows(45, plane=True)
     assert plan_rows(45).plane == 0
@@ -263,21 +263,21 @@ def test_the_plan_uses_every_row_and_the_plane_grows_with_it(height: int) -> Non
 
 
 def test_the_plane_keeps_its_place_while_the_conversation_goes_on(
-    projection: SavedProjection,
+    projection: SavedEmbedding,
 ) -> None:
     first, later = (draw(view_with(projection, frames), 80, 24).splitlines() for frames in (0, 300))
     for label in ("● You", "Who next?", "── events"):
         assert [label in line for line in first] == [label in line for line in later]
 
 
-def test_a_channel_that_is_not_heard_is_named(projection: SavedProjection) -> None:
+def test_a_channel_that_is_not_heard_is_named(projection: SavedEmbedding) -> None:
     lines = draw(view_with(projection, heard=(True, False)), 80, 24).splitlines()
     assert (
         next(line for line in lines if line.startswith(" ◆ Other")).rstrip().endswith("not heard")
     )
 
 
-def test_colour_changes_no_character_of_the_plane(projection: SavedProjection) -> None:
+def test_colour_changes_no_character_of_the_plane(projection: SavedEmbedding) -> None:
     places = np.random.default_rng(1).uniform(-10, 10, (300, 2)).astype(np.float32)
     full = replace(
         projection,
@@ -294,7 +294,7 @@ def test_colour_changes_no_character_of_the_plane(projection: SavedProjection) -
 
 
 def test_the_bundled_plane_shows_all_its_landmarks_at_80x24() -> None:
-    bundled = load_projection()
+    bundled = load_embedding()
     view = TerminalView("call.wav", "turnstream 2", projection=bundled)
     picture = draw(view, 80, 24)
     assert all(word in picture for word in bundled.landmarks)
@@ -302,7 +302,7 @@ def test_the_bundled_plane_shows_all_its_landmarks_at_80x24() -> None:
 
 
 def test_where_there_is_no_terminal_a_line_says_that_the_plane_is_not_drawn(
-    projection: SavedProjection,
+    projection: SavedEmbedding,
 ) -> None:
     out = io.StringIO()
     with Screen(TerminalView("call.wav", "tiny 1", projection=projection), out=out) as screen:

@@ -13,7 +13,7 @@ import pytest
 
 from turnstream.stream.engine import Float32, ModelMetadata, StepOutput
 from turnstream.stream.prediction import Prediction
-from turnstream.stream.service.batcher import Batcher, Lane
+from turnstream.stream.service.batcher import AudioQueue, Batcher
 from turnstream.stream.session import FrameResult, Session
 
 METADATA = ModelMetadata("fake", "0", 16000, 320, 50.0, 2, 1, 1, "0", {})
@@ -62,14 +62,16 @@ class Talk:
         self.predictions: list[Prediction] = []
         self.errors: list[Exception] = []
         self.level = level
-        self.lane: Lane = batcher.open_lane(self.session, self._on_result, self.errors.append)
+        self.audio_queue: AudioQueue = batcher.open_audio_queue(
+            self.session, self._on_result, self.errors.append
+        )
 
     def _on_result(self, result: FrameResult) -> None:
         self.predictions.append(result.prediction)
 
     def push(self, frames: int) -> None:
         self.session.push_audio(np.full(frames * 320, self.level, np.float32))
-        self.lane.pushed(frames * FRAME_S)
+        self.audio_queue.pushed(frames * FRAME_S)
 
     def sums(self) -> list[float]:
         return [float(prediction.latent[0, 0]) for prediction in self.predictions]
@@ -141,12 +143,12 @@ async def test_a_file_sent_at_once_does_not_delay_live_sessions(
 ) -> None:
     file, live = Talk(batcher, 0.5), Talk(batcher, 0.25)
     file.push(1000)
-    assert file.lane.is_early
+    assert file.audio_queue.is_early
     for _ in range(5):
         await asyncio.sleep(0)
     before = len(file.predictions)
     live.push(1)
-    assert not live.lane.is_early
+    assert not live.audio_queue.is_early
     while not live.predictions:
         await asyncio.sleep(0)
     assert len(file.predictions) <= before + 2
@@ -175,7 +177,7 @@ async def test_audio_that_a_stalled_network_lets_go_at_once_is_still_live(
         await asyncio.sleep(0)
     clock.now_s += 2
     talk.push(100)
-    assert not talk.lane.is_early
+    assert not talk.audio_queue.is_early
 
 
 async def test_who_was_ahead_counts_as_live_again_after_a_while(
@@ -183,12 +185,12 @@ async def test_who_was_ahead_counts_as_live_again_after_a_while(
 ) -> None:
     talk = Talk(batcher, 0.25)
     talk.push(1000)
-    assert talk.lane.is_early
+    assert talk.audio_queue.is_early
     for _ in range(round(25 / FRAME_S)):
         clock.now_s += FRAME_S
         talk.push(1)
         await asyncio.sleep(0)
-    assert not talk.lane.is_early
+    assert not talk.audio_queue.is_early
 
 
 async def test_a_sound_card_that_is_a_little_fast_is_live_for_ever(
@@ -200,7 +202,7 @@ async def test_a_sound_card_that_is_a_little_fast_is_live_for_ever(
         talk.push(50)
         for _ in range(60):
             await asyncio.sleep(0)
-        assert not talk.lane.is_early
+        assert not talk.audio_queue.is_early
 
 
 async def test_steps_and_their_lag_are_reported(engine: FakeEngine, clock: Clock) -> None:
@@ -245,10 +247,10 @@ async def test_a_callback_that_raises_fails_only_its_session(
         raise ValueError("no room")
 
     session = Session(METADATA, policy=None)
-    lane = batcher.open_lane(session, broken, errors.append)
+    audio_queue = batcher.open_audio_queue(session, broken, errors.append)
     healthy = Talk(batcher, 0.25)
     session.push_audio(np.zeros(640, np.float32))
-    lane.pushed(0.04)
+    audio_queue.pushed(0.04)
     healthy.push(3)
     await settled(engine)
     assert [str(error) for error in errors] == ["no room"]
@@ -259,12 +261,12 @@ async def test_a_held_lane_waits_and_goes_on_when_released(
     engine: FakeEngine, batcher: Batcher
 ) -> None:
     held, free = Talk(batcher, 0.25), Talk(batcher, 0.5)
-    held.lane.hold()
+    held.audio_queue.hold()
     held.push(3)
     free.push(3)
     await settled(engine)
     assert (held.predictions, len(free.predictions)) == ([], 3)
-    held.lane.release()
+    held.audio_queue.release()
     await settled(engine)
     assert held.sums() == [0.25, 0.5, 0.75]
 
@@ -272,7 +274,7 @@ async def test_a_held_lane_waits_and_goes_on_when_released(
 async def test_a_closed_lane_is_silent(engine: FakeEngine, batcher: Batcher) -> None:
     talk, other = Talk(batcher, 0.25), Talk(batcher, 0.5)
     talk.push(3)
-    talk.lane.close()
+    talk.audio_queue.close()
     other.push(1)
     await settled(engine)
     assert (talk.predictions, talk.errors, len(other.predictions)) == ([], [], 1)
@@ -285,10 +287,10 @@ async def test_a_reset_session_is_due_anew(
     talk.push(2)
     await settled(engine)
     talk.session.reset()
-    talk.lane.forget()
+    talk.audio_queue.forget()
     clock.now_s += 10
     talk.push(1)
-    assert talk.lane.due_s == clock.now_s
+    assert talk.audio_queue.due_s == clock.now_s
     await settled(engine)
     assert len(talk.predictions) == 3
 

@@ -28,7 +28,7 @@ from turnstream.stream.service import serve
 
 from ..certificates import make_certificate
 from ..command_server import command_server
-from ..projections import random_projection, unusable_projections
+from ..embeddings import random_embedding, unusable_projections
 
 
 def answer(url: str, tls: ssl.SSLContext | None = None, **headers: str) -> tuple[int, str]:
@@ -356,7 +356,7 @@ def test_another_projection_is_what_the_page_gets(
     tiny_model_path: Path, tmp_path: Path, workers: int
 ) -> None:
     path = tmp_path / "mine.json"
-    random_projection(Engine(tiny_model_path), "latent_speaker", ((5, "tanh"),)).save(path)
+    random_embedding(Engine(tiny_model_path), "latent_speaker", ((5, "tanh"),)).save(path)
     with command_server(
         tiny_model_path, "--quiet", "--projection", str(path), "--workers", str(workers)
     ) as server:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from turnstream.models.config import ModelConfig, RecurrentConfig
-from turnstream.models.evaluation.listening import listen
+from turnstream.models.evaluation.dialogue_runner import run_dialogue
 from turnstream.models.latents.cells.gates import check_gates, listen_inside, recorded, unrolled
 from turnstream.models.recurrent import Recurrent
 from turnstream.models.turn_model import TurnModel
@@ -100,7 +100,7 @@ def test_forcing_the_update_gate_open_keeps_the_state() -> None:
 def test_inside_the_network_states_are_its_latents_block_by_block(
     kind: str, layers: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("turnstream.models.evaluation.listening.BLOCK_S", 0.5)
+    monkeypatch.setattr("turnstream.models.evaluation.dialogue_runner.BLOCK_S", 0.5)
     model = network(kind, layers)
     audio = random_audio(model.config, 1, 60)[0].numpy()
     blocks = 0
@@ -118,7 +118,7 @@ def test_chunks_do_not_change_gates(kind: str, monkeypatch: pytest.MonkeyPatch) 
     model = network(kind, 2)
     audio = random_audio(model.config, 1, 60)[0].numpy()
     (whole,) = [inside for _, _, inside in listen_inside(model, audio)]
-    monkeypatch.setattr("turnstream.models.evaluation.listening.BLOCK_S", 0.14)
+    monkeypatch.setattr("turnstream.models.evaluation.dialogue_runner.BLOCK_S", 0.14)
     pieces = [inside for _, _, inside in listen_inside(model, audio)]
     assert len(pieces) == 9
     for layer, values in whole.items():
@@ -156,7 +156,7 @@ def test_hooks_are_gone_afterwards() -> None:
     audio = random_audio(model.config, 1, 10)[0].numpy()
     list(listen_inside(model, audio))
     assert not model.speaker_rnn._forward_pre_hooks
-    assert len(list(listen(model, audio))) == 1
+    assert len(list(run_dialogue(model, audio))) == 1
 
 
 def test_a_network_without_gates_is_refused_with_what_it_is() -> None:

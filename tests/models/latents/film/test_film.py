@@ -25,12 +25,12 @@ from turnstream.models.latents.importing import import_csv
 from turnstream.models.latents.space.fitting import fit_projection
 from turnstream.models.latents.views import SOUND_RATE_HZ
 from turnstream.stream.errors import ConfigError
-from turnstream.stream.saved_embedding import SavedProjection
+from turnstream.stream.saved_embedding import SavedEmbedding
 
 HEIGHT, FPS = 180, 25
 CLICK_S = 1.23
 
-Projections = dict[str, SavedProjection]
+Projections = dict[str, SavedEmbedding]
 
 
 @pytest.fixture(scope="module")

@@ -35,7 +35,7 @@ from turnstream.models.latents.paths.paths_picture import (
 from turnstream.models.latents.space.fitting import fit_projection, place
 from turnstream.models.latents.space.project import trust_in_words
 from turnstream.stream.errors import ConfigError
-from turnstream.stream.saved_embedding import SavedProjection
+from turnstream.stream.saved_embedding import SavedEmbedding
 
 from ....web.chromium import find_chromium, open_tab
 
@@ -43,20 +43,20 @@ EVENT = Event(0, "a", "train", "shift", 0, 1, 5.0, 6.0, "", 0.8, True)
 
 
 @pytest.fixture(scope="module")
-def flat(tiny_collection: Collection) -> SavedProjection:
+def flat(tiny_collection: Collection) -> SavedEmbedding:
     return fit_projection(tiny_collection, "pca", points=300, refits=1)
 
 
 @pytest.fixture(scope="module")
-def deep(tiny_collection: Collection) -> SavedProjection:
+def deep(tiny_collection: Collection) -> SavedEmbedding:
     return fit_projection(tiny_collection, "pca", dims=3, points=300, refits=1)
 
 
 @pytest.fixture(scope="module")
 def page(
     tiny_collection: Collection,
-    flat: SavedProjection,
-    deep: SavedProjection,
+    flat: SavedEmbedding,
+    deep: SavedEmbedding,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Path:
     return paths_page(
@@ -75,7 +75,7 @@ def test_the_scale_is_odd_monotonous_and_can_be_undone() -> None:
 
 
 def test_paths_are_the_collections_windows_placed(
-    tiny_collection: Collection, flat: SavedProjection
+    tiny_collection: Collection, flat: SavedEmbedding
 ) -> None:
     paths = gather_paths(tiny_collection, [flat], before_s=0.6, after_s=0.4)
     states, times = tiny_collection.windows(paths.events, "latent", 0.6, 0.4)
@@ -89,7 +89,7 @@ def test_paths_are_the_collections_windows_placed(
 
 
 def test_the_last_point_is_the_state_in_which_the_decision_is_read(
-    tiny_collection: Collection, flat: SavedProjection
+    tiny_collection: Collection, flat: SavedEmbedding
 ) -> None:
     paths = gather_paths(tiny_collection, [flat])
     points = paths.placed[0].last_points()
@@ -106,7 +106,7 @@ def test_the_last_point_is_the_state_in_which_the_decision_is_read(
 
 
 def test_an_event_that_is_over_before_the_decision_is_read_at_its_end(
-    tiny_collection: Collection, flat: SavedProjection
+    tiny_collection: Collection, flat: SavedEmbedding
 ) -> None:
     short = replace(
         tiny_collection.events("shift")[0], end_s=tiny_collection.events("shift")[0].start_s + 0.1
@@ -121,7 +121,7 @@ def test_an_event_that_is_over_before_the_decision_is_read_at_its_end(
 
 
 def test_the_edge_of_a_dialogue_shortens_a_path_and_pads_nothing(
-    tiny_collection: Collection, flat: SavedProjection
+    tiny_collection: Collection, flat: SavedEmbedding
 ) -> None:
     paths = gather_paths(tiny_collection, [flat], before_s=6.0)
     places, times = paths.placed[0].places, paths.placed[0].times_s
@@ -135,7 +135,7 @@ def test_the_edge_of_a_dialogue_shortens_a_path_and_pads_nothing(
 
 
 def test_paths_without_a_formula_have_fewer_frames_and_still_both_the_start_and_the_decision(
-    tiny_collection: Collection, flat: SavedProjection
+    tiny_collection: Collection, flat: SavedEmbedding
 ) -> None:
     without = fit_projection(tiny_collection, "tsne", points=60, refits=0)
     paths = gather_paths(tiny_collection, [flat, without], most=2, before_s=0.1, after_s=0.3)
@@ -158,7 +158,7 @@ def test_classes_are_what_came_true_and_what_was_predicted() -> None:
 
 
 def test_predicted_and_true_class_differ_exactly_in_mistakes(
-    tiny_collection: Collection, flat: SavedProjection
+    tiny_collection: Collection, flat: SavedEmbedding
 ) -> None:
     events = gather_paths(tiny_collection, [flat]).events
     assert events
@@ -167,7 +167,7 @@ def test_predicted_and_true_class_differ_exactly_in_mistakes(
 
 
 def test_a_silence_that_is_both_a_gap_and_a_shift_is_one_path(
-    tiny_collection: Collection, flat: SavedProjection
+    tiny_collection: Collection, flat: SavedEmbedding
 ) -> None:
     paths = gather_paths(tiny_collection, [flat], ["shift", "hold", "gap", "pause"])
     starts = [(event.number, event.start_s) for event in paths.events]
@@ -176,7 +176,7 @@ def test_a_silence_that_is_both_a_gap_and_a_shift_is_one_path(
 
 
 def test_the_nearest_path_of_the_other_class_is_found_among_full_states(
-    tiny_collection: Collection, flat: SavedProjection
+    tiny_collection: Collection, flat: SavedEmbedding
 ) -> None:
     paths = gather_paths(tiny_collection, [flat])
     states, times = tiny_collection.windows(paths.events, "latent", 1.0, 0.5)
@@ -232,7 +232,7 @@ def test_mistakes_are_counted_in_each_split_apart() -> None:
 
 
 def test_the_caption_says_how_few_there_are(
-    tiny_collection: Collection, flat: SavedProjection
+    tiny_collection: Collection, flat: SavedEmbedding
 ) -> None:
     one = gather_paths(tiny_collection, [flat], most=1)
     said = caption_of(tiny_collection, one, 0)
@@ -253,14 +253,14 @@ def test_the_caption_says_how_few_there_are(
     ],
 )
 def test_what_cannot_be_drawn_is_refused(
-    tiny_collection: Collection, flat: SavedProjection, asked: dict[str, Any], words: str
+    tiny_collection: Collection, flat: SavedEmbedding, asked: dict[str, Any], words: str
 ) -> None:
     with pytest.raises(ConfigError, match=words):
         gather_paths(tiny_collection, [flat], **asked)
 
 
 def test_without_events_there_is_one_clear_error(
-    tiny_collection: Collection, flat: SavedProjection
+    tiny_collection: Collection, flat: SavedEmbedding
 ) -> None:
     class Silent(Collection):
         def events(self, *kinds: str) -> list[Event]:
@@ -279,8 +279,8 @@ def test_a_part_of_a_conversation_must_lie_in_it(tiny_collection: Collection) ->
 @pytest.mark.parametrize("dims", [2, 3])
 def test_pictures_have_a_row_for_every_split(
     tiny_collection: Collection,
-    flat: SavedProjection,
-    deep: SavedProjection,
+    flat: SavedEmbedding,
+    deep: SavedEmbedding,
     tmp_path: Path,
     dims: int,
 ) -> None:
@@ -298,7 +298,7 @@ def test_pictures_have_a_row_for_every_split(
 
 
 def test_a_page_holds_places_as_they_are_and_the_sound_of_its_windows(
-    page: Path, tiny_collection: Collection, flat: SavedProjection
+    page: Path, tiny_collection: Collection, flat: SavedEmbedding
 ) -> None:
     text = page.read_text(encoding="utf-8")
     contents = json.loads(
@@ -320,7 +320,7 @@ def test_a_page_holds_places_as_they_are_and_the_sound_of_its_windows(
 
 
 def test_the_command_refuses_two_projections_of_the_same_dimensions(
-    tiny_collection: Collection, flat: SavedProjection, tmp_path: Path
+    tiny_collection: Collection, flat: SavedEmbedding, tmp_path: Path
 ) -> None:
     flat.save(tmp_path / "flat.json")
     parser = argparse.ArgumentParser()

@@ -30,7 +30,7 @@ from turnstream.models.latents.space.explore import (
 )
 from turnstream.models.latents.space.fitting import fit_projection, place
 from turnstream.stream.errors import ConfigError
-from turnstream.stream.saved_embedding import SavedProjection
+from turnstream.stream.saved_embedding import SavedEmbedding
 
 from ....web.chromium import Tab, find_chromium, open_tab
 
@@ -38,7 +38,7 @@ POINTS = 300
 
 
 @pytest.fixture(scope="module")
-def projections(tiny_collection: Collection) -> list[SavedProjection]:
+def projections(tiny_collection: Collection) -> list[SavedEmbedding]:
     return [
         fit_projection(tiny_collection, "pca", layer=layer, dims=dims, refits=2)
         for layer, dims in (("latent", 2), ("latent_speaker", 3))
@@ -46,7 +46,7 @@ def projections(tiny_collection: Collection) -> list[SavedProjection]:
 
 
 @pytest.fixture(scope="module")
-def contents(tiny_collection: Collection, projections: list[SavedProjection]) -> dict[str, Any]:
+def contents(tiny_collection: Collection, projections: list[SavedEmbedding]) -> dict[str, Any]:
     return gather(tiny_collection, projections, POINTS, 30.0, 0)
 
 
@@ -63,7 +63,7 @@ def changed_copy(collection: Collection, folder: Path, **dialogue: Any) -> Colle
 
 
 def test_points_are_frames_and_lie_where_their_states_are_placed(
-    tiny_collection: Collection, projections: list[SavedProjection], contents: dict[str, Any]
+    tiny_collection: Collection, projections: list[SavedEmbedding], contents: dict[str, Any]
 ) -> None:
     points = contents["points"]
     assert 0.7 * POINTS <= len(points["frame"]) <= POINTS
@@ -132,7 +132,7 @@ def test_classes_have_as_many_events_as_the_collection(
 
 
 def test_events_are_read_before_and_in_the_silence_and_not_after_it(
-    tiny_collection: Collection, projections: list[SavedProjection], contents: dict[str, Any]
+    tiny_collection: Collection, projections: list[SavedEmbedding], contents: dict[str, Any]
 ) -> None:
     projection, shown = projections[0], contents["projections"][0]
     states = [
@@ -161,7 +161,7 @@ def test_a_reading_outside_of_the_dialogue_is_none(tiny_collection: Collection) 
 
 
 def test_every_frame_of_what_is_embedded_has_its_place(
-    tiny_collection: Collection, projections: list[SavedProjection], contents: dict[str, Any]
+    tiny_collection: Collection, projections: list[SavedEmbedding], contents: dict[str, Any]
 ) -> None:
     states = tiny_collection.frames(1, ["latent"])["latent"]
     track = contents["projections"][0]["tracks"][1]
@@ -188,7 +188,7 @@ def test_tracks_are_the_collections_columns(
 
 
 def test_points_are_as_stable_as_the_nearest_place_of_the_fit(
-    projections: list[SavedProjection], contents: dict[str, Any]
+    projections: list[SavedEmbedding], contents: dict[str, Any]
 ) -> None:
     projection, shown = projections[0], contents["projections"][0]
     distances = np.linalg.norm(shown["points"][:, None] - projection.places[None], axis=-1)
@@ -223,7 +223,7 @@ def test_how_far_apart_is_measured_on_the_places_that_are_drawn(
 
 
 def test_no_more_is_embedded_than_was_asked_for(
-    tiny_collection: Collection, projections: list[SavedProjection]
+    tiny_collection: Collection, projections: list[SavedEmbedding]
 ) -> None:
     few = gather(tiny_collection, projections[:1], 40, 0.5, 0)
     assert [dialogue["embedded"] for dialogue in few["dialogues"]] == [1000, 500, 0]
@@ -234,7 +234,7 @@ def test_no_more_is_embedded_than_was_asked_for(
 
 
 def test_of_many_silences_only_so_many_are_drawn(
-    tiny_collection: Collection, projections: list[SavedProjection]
+    tiny_collection: Collection, projections: list[SavedEmbedding]
 ) -> None:
     few = gather(tiny_collection, projections[:1], 9, 0.0, 0)
     silences = [
@@ -256,7 +256,7 @@ def test_of_many_silences_only_so_many_are_drawn(
 
 
 def test_the_caption_says_what_there_is(
-    tiny_collection: Collection, projections: list[SavedProjection], tmp_path: Path
+    tiny_collection: Collection, projections: list[SavedEmbedding], tmp_path: Path
 ) -> None:
     view = explore(tiny_collection, projections[:1], tmp_path / "explore.html", points=POINTS)
     assert "tiny" in view.caption
@@ -272,7 +272,7 @@ def test_the_caption_says_what_there_is(
 
 
 def test_without_text_questions_are_not_offered_and_it_is_said_why(
-    tiny_collection: Collection, projections: list[SavedProjection], tmp_path: Path
+    tiny_collection: Collection, projections: list[SavedEmbedding], tmp_path: Path
 ) -> None:
     collection = changed_copy(tiny_collection, tmp_path / "copy")
     for number in range(3):
@@ -293,7 +293,7 @@ def test_without_text_questions_are_not_offered_and_it_is_said_why(
 
 
 def test_one_class_alone_is_said_to_be_alone(
-    tiny_collection: Collection, projections: list[SavedProjection], tmp_path: Path
+    tiny_collection: Collection, projections: list[SavedEmbedding], tmp_path: Path
 ) -> None:
     collection = changed_copy(tiny_collection, tmp_path / "copy")
     for number in range(3):
@@ -314,7 +314,7 @@ def test_one_class_alone_is_said_to_be_alone(
 
 
 def test_a_collection_without_audio_gives_a_page_that_cannot_be_heard(
-    tiny_collection: Collection, projections: list[SavedProjection], tmp_path: Path
+    tiny_collection: Collection, projections: list[SavedEmbedding], tmp_path: Path
 ) -> None:
     why = "its audio was not collected, or is not there any more"
     imported = explore(
@@ -339,7 +339,7 @@ def test_a_collection_without_audio_gives_a_page_that_cannot_be_heard(
 
 
 def test_nothing_to_draw_is_refused(
-    tiny_collection: Collection, projections: list[SavedProjection], tmp_path: Path
+    tiny_collection: Collection, projections: list[SavedEmbedding], tmp_path: Path
 ) -> None:
     for chosen, points in ((projections, 0), ([], 10)):
         with pytest.raises(ConfigError, match="at least one projection and one point"):
@@ -348,7 +348,7 @@ def test_nothing_to_draw_is_refused(
 
 def test_the_command_writes_the_page_of_several_projections(
     tiny_collection: Collection,
-    projections: list[SavedProjection],
+    projections: list[SavedEmbedding],
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -418,7 +418,7 @@ PIXEL = """(([x, y]) => {{
 )
 async def test_in_a_browser_a_point_leads_to_its_moment_and_a_moment_to_its_point(
     tiny_collection: Collection,
-    projections: list[SavedProjection],
+    projections: list[SavedEmbedding],
     contents: dict[str, Any],
     tmp_path: Path,
 ) -> None:

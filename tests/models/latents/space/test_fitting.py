@@ -23,7 +23,7 @@ from turnstream.models.latents.space.fitting import (
     projection_for,
 )
 from turnstream.stream.errors import ConfigError
-from turnstream.stream.saved_embedding import SavedProjection, load_projection
+from turnstream.stream.saved_embedding import SavedEmbedding, load_embedding
 
 CLUSTERS = ("speaking", "listening", "pausing")
 
@@ -38,16 +38,16 @@ def planted(count: int = 180, seed: int = 0) -> Sample:
 
 
 @pytest.fixture(scope="module")
-def tsne() -> SavedProjection:
+def tsne() -> SavedEmbedding:
     return fit_sample(planted(), "tsne", refits=1)
 
 
 @pytest.fixture(scope="module")
-def umap() -> SavedProjection:
+def umap() -> SavedEmbedding:
     return fit_sample(planted(), "umap", refits=0)
 
 
-def nearest_situation(projection: SavedProjection, places: np.ndarray) -> np.ndarray:
+def nearest_situation(projection: SavedEmbedding, places: np.ndarray) -> np.ndarray:
     distances = np.linalg.norm(places[:, None] - projection.places[None], axis=2)
     return projection.situations[distances.argmin(axis=1)]
 
@@ -56,7 +56,7 @@ def nearest_situation(projection: SavedProjection, places: np.ndarray) -> np.nda
 
 
 def test_tsne_is_open_tsnes_and_keeps_neighbours_as_scikit_learns_does(
-    tsne: SavedProjection,
+    tsne: SavedEmbedding,
 ) -> None:
     states = planted().states
     settings = {
@@ -120,7 +120,7 @@ def test_refits_of_a_formula_are_gone_on_with(
     np.testing.assert_array_equal(found.stability, fit_sample(planted(), "pca", refits=3).stability)
 
 
-def test_umap_is_umap_learns(umap: SavedProjection) -> None:
+def test_umap_is_umap_learns(umap: SavedEmbedding) -> None:
     theirs = fitting._mapper(2, 15, 0, "spectral", None).fit_transform(planted().states)
     np.testing.assert_allclose(
         np.abs(umap.places - umap.places.mean(axis=0)),
@@ -136,7 +136,7 @@ def test_clusters_stay_apart_and_new_points_fall_into_their_own(
     method: str, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
     request.getfixturevalue(method).save(tmp_path / "space.json")
-    projection = load_projection(tmp_path / "space.json")  # nothing but the file is needed
+    projection = load_embedding(tmp_path / "space.json")  # nothing but the file is needed
     places = projection.places
     apart = np.linalg.norm(places[:, None] - places[None], axis=2)
     np.fill_diagonal(apart, np.inf)
@@ -151,7 +151,7 @@ def test_clusters_stay_apart_and_new_points_fall_into_their_own(
 def test_states_that_were_fitted_on_are_placed_near_their_own_places_and_their_neighbours_too(
     method: str, request: pytest.FixtureRequest
 ) -> None:
-    projection: SavedProjection = request.getfixturevalue(method)
+    projection: SavedEmbedding = request.getfixturevalue(method)
     placed = placer(projection)
     size = np.linalg.norm(projection.places.std(axis=0))
     nudge = np.random.default_rng(0).normal(0, 0.01, projection.reference.shape).astype(np.float32)
@@ -162,7 +162,7 @@ def test_states_that_were_fitted_on_are_placed_near_their_own_places_and_their_n
 
 
 def test_the_place_of_a_state_does_not_depend_on_the_others_placed_with_it(
-    tsne: SavedProjection,
+    tsne: SavedEmbedding,
 ) -> None:
     placed, new = placer(tsne), planted(30, seed=2).states
     np.testing.assert_allclose(placed(new)[:5], placed(new[:5]), atol=1e-3)
@@ -178,7 +178,7 @@ def test_tsne_can_be_fitted_and_placed_in_three_dimensions() -> None:
     )
 
 
-def test_clusters_survive_another_random_start_better_than_chance(tsne: SavedProjection) -> None:
+def test_clusters_survive_another_random_start_better_than_chance(tsne: SavedEmbedding) -> None:
     assert tsne.trust["stability"] > 3 * tsne.trust["stability_by_chance"]
     assert tsne.trust["trustworthiness"] > 0.8
 
@@ -265,7 +265,7 @@ def test_a_projection_of_a_collection_names_the_network_and_what_it_was_fitted_o
     assert "from 3 dialogues (1.0 minutes)" in projection.about
     assert {"trustworthiness", "continuity", "stability", "unstable"} <= set(projection.trust)
     projection.save(tmp_path / "space.json")
-    again = load_projection(tmp_path / "space.json")
+    again = load_embedding(tmp_path / "space.json")
     states = tiny_collection.frames(0, [layer])[layer][:, 0]
     np.testing.assert_array_equal(place(again, states), projection.project(states))
 
@@ -298,7 +298,7 @@ def test_a_view_of_the_bundled_network_shows_the_bundled_plane(
     tiny_collection: Collection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plane = fit_projection(tiny_collection, "plane", refits=0)
-    monkeypatch.setattr(fitting, "load_projection", lambda path=None: plane)
+    monkeypatch.setattr(fitting, "load_embedding", lambda path=None: plane)
     assert projection_for(tiny_collection, None) is plane
     assert projection_for(tiny_collection, None, "latent_speaker").method == "pca"
     assert projection_for(tiny_collection, None, dims=3).method == "pca"
@@ -311,7 +311,7 @@ def test_a_file_is_shown_if_it_is_of_the_same_network_and_refused_otherwise(
         tmp_path / "ours.json"
     )
     assert projection_for(tiny_collection, tmp_path / "ours.json").layer == "latent_speaker"
-    load_projection().save(tmp_path / "bundled.json")
+    load_embedding().save(tmp_path / "bundled.json")
     with pytest.raises(
         ConfigError, match=r"bundled\.json: expected a projection of tiny .* got one of turnstream"
     ):

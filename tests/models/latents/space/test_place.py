@@ -14,17 +14,17 @@ from turnstream.models.latents.space import place
 from turnstream.models.latents.space.fitting import fit_projection, placer
 from turnstream.models.latents.space.place import place_collection
 from turnstream.stream.errors import ConfigError
-from turnstream.stream.saved_embedding import SavedProjection
+from turnstream.stream.saved_embedding import SavedEmbedding
 
 
 @pytest.fixture(scope="module")
-def pca(tiny_collection: Collection) -> SavedProjection:
+def pca(tiny_collection: Collection) -> SavedEmbedding:
     return fit_projection(tiny_collection, "pca", dims=3, points=500, refits=0)
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".parquet"])
 def test_every_frame_and_speaker_is_where_the_projection_puts_it(
-    suffix: str, tiny_collection: Collection, pca: SavedProjection, tmp_path: Path
+    suffix: str, tiny_collection: Collection, pca: SavedEmbedding, tmp_path: Path
 ) -> None:
     view = place_collection(tiny_collection, pca, tmp_path / f"places{suffix}")
     table = (
@@ -74,13 +74,13 @@ def test_only_every_nth_frame_of_what_has_no_formula(
 
 def test_work_that_was_cut_short_is_gone_on_with(
     tiny_collection: Collection,
-    pca: SavedProjection,
+    pca: SavedEmbedding,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     calls = []
 
-    def cut_short(projection: SavedProjection, after: int) -> object:
+    def cut_short(projection: SavedEmbedding, after: int) -> object:
         def placed(states: np.ndarray) -> np.ndarray:
             calls.append(len(states))
             if len(calls) == after:
@@ -103,7 +103,7 @@ def test_work_that_was_cut_short_is_gone_on_with(
 
 def test_the_command_places_in_a_saved_projection(
     tiny_collection: Collection,
-    pca: SavedProjection,
+    pca: SavedEmbedding,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -125,7 +125,7 @@ def test_the_command_places_in_a_saved_projection(
 
 
 def test_less_than_every_frame_is_refused(
-    tiny_collection: Collection, pca: SavedProjection, tmp_path: Path
+    tiny_collection: Collection, pca: SavedEmbedding, tmp_path: Path
 ) -> None:
     with pytest.raises(ConfigError, match="got every 0"):
         place_collection(tiny_collection, pca, tmp_path / "places.csv", every=0)

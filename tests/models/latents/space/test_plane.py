@@ -11,7 +11,7 @@ from turnstream.models.latents.moments import SITUATIONS
 from turnstream.models.latents.space.plane import fit_pca, fit_plane
 from turnstream.stream.engine import Engine
 from turnstream.stream.errors import ConfigError
-from turnstream.stream.saved_embedding import Formula, apply_layers, load_projection
+from turnstream.stream.saved_embedding import Formula, apply_layers, load_embedding
 
 
 def made_states(count: int = 4000) -> tuple[NDArray[np.float32], NDArray[np.str_]]:
@@ -91,7 +91,7 @@ def test_principal_components_are_scikit_learns_up_to_their_signs(dims: int) -> 
 
 
 def test_the_bundled_plane_is_the_bundled_models_and_has_every_landmark() -> None:
-    plane, metadata = load_projection(), Engine().metadata
+    plane, metadata = load_embedding(), Engine().metadata
     assert (plane.method, plane.layer, plane.dims) == ("plane", "latent", 2)
     assert plane.weights_sha256 == metadata.weights_sha256
     assert plane.width == metadata.latent_size

@@ -18,11 +18,11 @@ from turnstream.models.latents.space.project import (
     project,
     trust_in_words,
 )
-from turnstream.stream.saved_embedding import SavedProjection, load_projection
+from turnstream.stream.saved_embedding import SavedEmbedding, load_embedding
 
 
 @pytest.fixture(scope="module")
-def pca(tiny_collection: Collection) -> SavedProjection:
+def pca(tiny_collection: Collection) -> SavedEmbedding:
     return fit_projection(tiny_collection, "pca", points=1000, refits=2)
 
 
@@ -48,7 +48,7 @@ def test_the_command_writes_file_and_picture_and_says_how_far_to_believe(
     assert (
         run("project", tiny_collection.folder, *options, "--picture", tmp_path / "space.png") == 0
     )
-    projection, said = load_projection(tmp_path / "space.json"), capsys.readouterr().out
+    projection, said = load_embedding(tmp_path / "space.json"), capsys.readouterr().out
     assert projection.layer == "latent_speaker"
     assert f"trustworthiness {projection.trust['trustworthiness']:.2f}" in said
     assert f"{projection.trust['stability']:.0%} of a point's neighbours stay" in said
@@ -81,7 +81,7 @@ def test_files_that_cannot_be_written_are_refused_before_any_work(
 
 
 def test_points_of_neighbourhoods_that_do_not_survive_are_drawn_hollow(
-    pca: SavedProjection, tmp_path: Path
+    pca: SavedEmbedding, tmp_path: Path
 ) -> None:
     ink = {}
     for name, share in {"stable": 1.0, "unstable": 0.0}.items():
@@ -108,7 +108,7 @@ def test_three_dimensions_are_drawn_from_three_sides(
     assert "was not fitted again" in view.caption
 
 
-def test_words_depend_on_what_was_measured(pca: SavedProjection) -> None:
+def test_words_depend_on_what_was_measured(pca: SavedEmbedding) -> None:
     trust = {
         "trustworthiness": 0.97,
         "continuity": 0.9,
@@ -138,7 +138,7 @@ def test_words_depend_on_what_was_measured(pca: SavedProjection) -> None:
     )
 
 
-def test_of_what_has_no_formula_the_caption_warns_of_distances(pca: SavedProjection) -> None:
+def test_of_what_has_no_formula_the_caption_warns_of_distances(pca: SavedEmbedding) -> None:
     assert "distances between groups" in caption_of(
         replace(
             pca, method="tsne", layers=(), reference=np.zeros((len(pca.places), 10), np.float32)

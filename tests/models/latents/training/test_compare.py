@@ -18,7 +18,7 @@ from turnstream.models.training.settings import TrainingSettings
 
 from ....networks import TINY
 
-BUDGET = TrainingSettings(steps=100, lanes=6, chunk_s=6.0, model=TINY)
+BUDGET = TrainingSettings(steps=100, batch_rows=6, chunk_s=6.0, model=TINY)
 
 
 def measured(kind: str, seed: int, loss: float, auc: float = 0.6) -> Measured:
@@ -76,7 +76,7 @@ def test_the_command_trains_what_is_missing_and_measures_it(
 ) -> None:
     settings = tmp_path / "settings.json"
     small = {
-        "lanes": 2,
+        "batch_rows": 2,
         "chunk_s": 2.0,
         "warmup_steps": 0,
         "validate_every": 1,

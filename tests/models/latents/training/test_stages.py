@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from turnstream.models.evaluation.listening import listen
+from turnstream.models.evaluation.dialogue_runner import run_dialogue
 from turnstream.models.latents.collection import Collection
 from turnstream.models.latents.training import stages as stages_module
 from turnstream.models.latents.training.stages import (
@@ -88,10 +88,10 @@ def test_reading_that_was_cut_short_is_gone_on_with(
         heard.append(model)
         if len(heard) == 3:
             raise KeyboardInterrupt
-        return listen(model, audio)
+        return run_dialogue(model, audio)
 
     whole = read_stages(networks, tiny_collection, followed, "latent")
-    monkeypatch.setattr(stages_module, "listen", hear)
+    monkeypatch.setattr(stages_module, "run_dialogue", hear)
     with pytest.raises(KeyboardInterrupt):
         read_stages(networks, tiny_collection, followed, "latent", tmp_path / "parts")
     found = read_stages(networks, tiny_collection, followed, "latent", tmp_path / "parts")

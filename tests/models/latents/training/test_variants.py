@@ -25,7 +25,13 @@ from turnstream.stream.errors import ConfigError
 from ....networks import TINY
 
 SETTINGS = TrainingSettings(
-    steps=2, lanes=2, chunk_s=2.0, warmup_steps=0, validate_every=1, average_decay=0.5, model=TINY
+    steps=2,
+    batch_rows=2,
+    chunk_s=2.0,
+    warmup_steps=0,
+    validate_every=1,
+    average_decay=0.5,
+    model=TINY,
 )
 
 

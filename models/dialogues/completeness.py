@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 
-def write_finality(path: Path, rows: Iterable[tuple[int, int, float]]) -> None:
+def write_completeness(path: Path, rows: Iterable[tuple[int, int, float]]) -> None:
     """Write the scores of a decoded set.
 
     Args:
@@ -35,7 +35,7 @@ def write_finality(path: Path, rows: Iterable[tuple[int, int, float]]) -> None:
     unfinished.replace(path)
 
 
-def read_finality(path: Path) -> dict[int, dict[int, float]]:
+def read_completeness(path: Path) -> dict[int, dict[int, float]]:
     """Return the scores of a decoded set by clip and place; empty if there is no such file."""
     if not path.is_file():
         return {}

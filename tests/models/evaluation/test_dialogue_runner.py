@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from turnstream.models.evaluation import listening
-from turnstream.models.evaluation.listening import listen
+from turnstream.models.evaluation.dialogue_runner import run_dialogue
 from turnstream.models.turn_model import TurnModel
 
 from ...networks import random_audio, whole_conversation
@@ -19,7 +19,8 @@ def test_blocks_join_without_a_seam_and_what_is_left_of_a_frame_is_not_heard(
     audio = random_audio(tiny_model.config, 1, 40)
     monkeypatch.setattr(listening, "BLOCK_S", 0.14)
     blocks = [
-        output for output, _ in listen(tiny_model, np.pad(audio[0].numpy(), ((0, 0), (0, 100))))
+        output
+        for output, _ in run_dialogue(tiny_model, np.pad(audio[0].numpy(), ((0, 0), (0, 100))))
     ]
     assert [block.latent.shape[2] for block in blocks] == [7, 7, 7, 7, 7, 5]
     whole = whole_conversation(tiny_model, audio)
@@ -32,4 +33,4 @@ def test_blocks_join_without_a_seam_and_what_is_left_of_a_frame_is_not_heard(
 
 
 def test_audio_of_less_than_a_frame_gives_nothing(tiny_model: TurnModel) -> None:
-    assert list(listen(tiny_model, np.zeros((2, 319), np.float32))) == []
+    assert list(run_dialogue(tiny_model, np.zeros((2, 319), np.float32))) == []

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from turnstream.stream.engine import Engine, ModelMetadata
-from turnstream.stream.saved_embedding import DenseLayer, SavedProjection
+from turnstream.stream.saved_embedding import DenseLayer, SavedEmbedding
 
 LANDMARKS = {"speaking": (0.8, 0.5), "listening": (-0.8, 0.5), "done": (0.0, -0.5)}
 
@@ -17,9 +17,9 @@ def width_of(model: ModelMetadata, layer: str) -> int:
     return model.latent_speaker_size if layer == "latent_speaker" else model.latent_size
 
 
-def random_projection(
+def random_embedding(
     engine: Engine, layer: str = "latent", hidden: tuple[tuple[int, str], ...] = (), dims: int = 2
-) -> SavedProjection:
+) -> SavedEmbedding:
     """Return a random embedding of an engine's states.
 
     It has hidden layers (outputs, activation). All its points lie well within its corners.
@@ -35,7 +35,7 @@ def random_projection(
         )
         for inputs, outputs, activation in zip(widths, widths[1:], activations, strict=False)
     ]
-    return SavedProjection(
+    return SavedEmbedding(
         method="autoencoder" if hidden else "pca",
         layer=layer,
         model="fitted",
@@ -52,7 +52,7 @@ def random_projection(
 
 def unusable_projections(engine: Engine, folder: Path) -> dict[Path, str]:
     """Return files that cannot be shown live with an engine, each with its error message."""
-    fitting = random_projection(engine)
+    fitting = random_embedding(engine)
     width = engine.metadata.latent_size
     wide = replace(fitting.layers[0], weight=np.zeros((2, width + 1), np.float32))
     tsne = replace(fitting, method="tsne", layers=(), reference=np.zeros((0, width), np.float32))
@@ -65,7 +65,7 @@ def unusable_projections(engine: Engine, folder: Path) -> dict[Path, str]:
             ),
         ),
         "deep": (
-            random_projection(engine, dims=3),
+            random_embedding(engine, dims=3),
             r"deep\.json: expected a projection into 2 dimensions, got 3",
         ),
         "foreign": (

@@ -6,13 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from turnstream.models.dialogues.finality import read_finality, write_finality
+from turnstream.models.dialogues.completeness import read_completeness, write_completeness
 from turnstream.models.dialogues.simulation import (
-    Material,
     PlacedPhrase,
-    label_finality,
+    SimulationData,
+    label_completeness,
     lay_out,
-    open_material,
+    open_simulation_data,
     simulate,
 )
 from turnstream.models.dialogues.timing import PlannedTurn
@@ -31,32 +31,32 @@ def longer_is_more_complete(utterance: Utterance, place: int) -> float:
 
 
 @pytest.fixture(scope="module")
-def scores(material: Material, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def scores(material: SimulationData, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a judge's scores of all ends, pauses and dips."""
-    folder = tmp_path_factory.mktemp("finality")
+    folder = tmp_path_factory.mktemp("completeness")
     rows: list[tuple[int, int, float]] = []
     for utterance in material.pool.utterances:
         for place in (utterance.offset, *utterance.pauses[:, 0].tolist(), *utterance.dips.tolist()):
             rows.append((utterance.index, place, longer_is_more_complete(utterance, place)))
-    write_finality(folder / f"{material.pool.sets[0]}.npz", rows)
+    write_completeness(folder / f"{material.pool.sets[0]}.npz", rows)
     return folder
 
 
 @pytest.fixture(scope="module")
-def judged(material_folder: Path, cache_folder: Path, scores: Path) -> Material:
-    return open_material(material_folder, cache_folder, synthetic=False, finality=scores)
+def judged(material_folder: Path, cache_folder: Path, scores: Path) -> SimulationData:
+    return open_simulation_data(material_folder, cache_folder, synthetic=False, completeness=scores)
 
 
 def test_scores_come_back_from_disk_by_clip_and_place(tmp_path: Path) -> None:
-    write_finality(tmp_path / "set.npz", iter(ROWS))
-    assert read_finality(tmp_path / "set.npz") == {3: {4000: 0.25, 8000: 0.0}, 0: {900: 1.0}}
+    write_completeness(tmp_path / "set.npz", iter(ROWS))
+    assert read_completeness(tmp_path / "set.npz") == {3: {4000: 0.25, 8000: 0.0}, 0: {900: 1.0}}
     assert [path.name for path in tmp_path.iterdir()] == ["set.npz"]
 
 
 def test_a_file_that_is_not_there_and_one_without_rows_hold_no_scores(tmp_path: Path) -> None:
-    assert read_finality(tmp_path / "none.npz") == {}
-    write_finality(tmp_path / "empty.npz", [])
-    assert read_finality(tmp_path / "empty.npz") == {}
+    assert read_completeness(tmp_path / "none.npz") == {}
+    write_completeness(tmp_path / "empty.npz", [])
+    assert read_completeness(tmp_path / "empty.npz") == {}
 
 
 def test_a_pool_takes_the_scores_of_each_set_by_its_name_and_its_own_numbers(
@@ -65,30 +65,32 @@ def test_a_pool_takes_the_scores_of_each_set_by_its_name_and_its_own_numbers(
     folder = decode_set(material_folder / "speech" / "tones", cache_folder)
     other = tmp_path / "others"
     other.symlink_to(folder)
-    write_finality(tmp_path / "others.npz", ROWS)
+    write_completeness(tmp_path / "others.npz", ROWS)
     pool = UtterancePool([folder, other], tmp_path)
     count = len(pool.utterances) // 2
-    assert not any(utterance.finality for utterance in pool.utterances[:count])
-    assert pool.utterances[count].finality == {900: 1.0}
-    assert pool.utterances[count + 3].finality == {4000: 0.25, 8000: 0.0}
-    assert not any(utterance.finality for utterance in UtterancePool([folder, other]).utterances)
+    assert not any(utterance.completeness for utterance in pool.utterances[:count])
+    assert pool.utterances[count].completeness == {900: 1.0}
+    assert pool.utterances[count + 3].completeness == {4000: 0.25, 8000: 0.0}
+    assert not any(
+        utterance.completeness for utterance in UtterancePool([folder, other]).utterances
+    )
 
 
 def test_a_folder_without_scores_of_these_utterances_is_refused(
-    material_folder: Path, cache_folder: Path, material: Material, tmp_path: Path
+    material_folder: Path, cache_folder: Path, material: SimulationData, tmp_path: Path
 ) -> None:
-    write_finality(tmp_path / "strangers.npz", ROWS)
+    write_completeness(tmp_path / "strangers.npz", ROWS)
     expected = (
         rf"expected a judge's scores \(`turnstream pretrain judge`\) of {material.pool.sets[0]}, "
         "got none$"
     )
     with pytest.raises(DialogueError, match=expected):
-        open_material(material_folder, cache_folder, synthetic=False, finality=tmp_path)
+        open_simulation_data(material_folder, cache_folder, synthetic=False, completeness=tmp_path)
 
 
-def test_turns_end_where_words_sound_complete(judged: Material) -> None:
+def test_turns_end_where_words_sound_complete(judged: SimulationData) -> None:
     middle = np.median(
-        [utterance.finality[utterance.offset] for utterance in judged.pool.utterances]
+        [utterance.completeness[utterance.offset] for utterance in judged.pool.utterances]
     )
 
     def mean_end(legibility: float) -> float:
@@ -96,14 +98,17 @@ def test_turns_end_where_words_sound_complete(judged: Material) -> None:
         (utterances, _) = judged.cast.draw_pair(rng, machine=False)
         # Complete or not, nothing between
         sharp = [
-            replace(u, finality=u.finality | {u.offset: float(u.finality[u.offset] > middle)})
+            replace(
+                u,
+                completeness=u.completeness | {u.offset: float(u.completeness[u.offset] > middle)},
+            )
             for u in utterances
         ]
         voice = Voice(judged.pool, sharp, [], replace(PLAIN, legibility=legibility), rng)
         return float(
             np.mean(
                 [
-                    voice.take_turn(PlannedTurn(0, 0.0, (1.5,), ()))[-1].finality[-1]
+                    voice.take_turn(PlannedTurn(0, 0.0, (1.5,), ()))[-1].completeness[-1]
                     for _ in range(60)
                 ]
             )
@@ -114,7 +119,7 @@ def test_turns_end_where_words_sound_complete(judged: Material) -> None:
 
 
 def test_completeness_is_known_from_the_end_of_words_until_the_speaker_resumes(
-    judged: Material,
+    judged: SimulationData,
 ) -> None:
     rng = np.random.default_rng(0)
     voices = [
@@ -134,9 +139,9 @@ def test_completeness_is_known_from_the_end_of_words_until_the_speaker_resumes(
     )
     for item in placed:
         item.phrase.inner = []
-    scores = label_finality(placed, 1000)
+    scores = label_completeness(placed, 1000)
     end = round(placed[0].offset / 320)
-    (score,) = placed[0].phrase.finality[-1:]
+    (score,) = placed[0].phrase.completeness[-1:]
     assert scores[0, end - 2 : end + 40] == pytest.approx(score, abs=1e-3)
     assert np.isnan(scores[0, : round((placed[0].start + placed[0].phrase.onset) / 320)]).all()
     assert np.isnan(scores[0, end + 40])
@@ -149,20 +154,20 @@ def test_completeness_at_a_quiet_spot_is_known_in_its_own_frame_alone() -> None:
         [0.5, np.nan],
         inner=[(6500, 0.2), (27000, 0.7)],
     )
-    scores = label_finality([PlacedPhrase(1, 3200, phrase)], 200)
+    scores = label_completeness([PlacedPhrase(1, 3200, phrase)], 200)
     assert np.isnan(scores[0]).all()
     assert np.flatnonzero(~np.isnan(scores[1])).tolist() == [30, *range(58, 85), 94]
     assert scores[1, [30, 94]] == pytest.approx([0.2, 0.7], abs=1e-3)
     assert scores[1, 58:85] == pytest.approx(np.full(27, 0.5))  # until the speaker resumes
 
 
-def test_dialogues_carry_it(judged: Material, material: Material) -> None:
+def test_dialogues_carry_it(judged: SimulationData, material: SimulationData) -> None:
     made, plain = (simulate(one, 1, 0, LENGTHS_S) for one in (judged, material))
-    assert made.finality.shape == made.activity.shape
-    known = made.finality[~np.isnan(made.finality)]
+    assert made.completeness.shape == made.activity.shape
+    known = made.completeness[~np.isnan(made.completeness)]
     assert len(known) > 50
     assert ((known >= 0) & (known <= 1)).all()
-    assert (~np.isnan(made.finality) & made.activity).any()  # in speech, too
-    assert set(plain.finality[~np.isnan(plain.finality)].round(2).tolist()) <= {
+    assert (~np.isnan(made.completeness) & made.activity).any()  # in speech, too
+    assert set(plain.completeness[~np.isnan(plain.completeness)].round(2).tolist()) <= {
         float(np.float16(0.02).round(2))
     }  # filled pauses are known

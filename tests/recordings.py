@@ -42,7 +42,7 @@ def utterance(
     )
 
 
-def write_material(folder: Path) -> Path:
+def write_simulation_data(folder: Path) -> Path:
     """Fill a folder with the data that `turnstream simulate --data` reads."""
     rng = np.random.default_rng(0)
     tones = folder / "speech" / "tones"

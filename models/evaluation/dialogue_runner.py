@@ -12,7 +12,7 @@ from ..turn_model import TurnModel, TurnOutput, TurnProbabilities
 BLOCK_S = 30.0  # audio of one forward pass
 
 
-def listen(
+def run_dialogue(
     model: TurnModel, audio: Samples, device: str = "cpu"
 ) -> Iterator[tuple[TurnOutput, TurnProbabilities]]:
     """Run a dialogue through a network from its beginning; the state passes from block to block.
