@@ -76,10 +76,9 @@ class Encoder(nn.Module):
 
     def state_shapes(self) -> ShapeTree:
         shapes: dict[str, Any] = {"first": self.first.state_shapes()}
-        for s, stack in enumerate(self.stacks):
-            shapes[f"stack{s}"] = {
-                f"block{b}": block.state_shapes() for b, block in enumerate(stack)
-            }  # pyright: ignore[reportArgumentType]
+        stacks: Any = self.stacks
+        for s, stack in enumerate(stacks):
+            shapes[f"stack{s}"] = {f"block{b}": one.state_shapes() for b, one in enumerate(stack)}
         return shapes
 
     def forward(self, x: Tensor, state: dict[str, Any]) -> tuple[Tensor, dict[str, Any]]:

@@ -50,6 +50,7 @@ class Prediction:
         latent_speaker: state of the per-speaker layer, (2, H) float32.
         level_dbfs: RMS level of each channel in this frame, without its mean, in dB re full scale;
             at least SILENCE_DBFS. None if it was not measured.
+        events: turn events of this frame; none without a policy.
     """
 
     frame: int
@@ -65,6 +66,7 @@ class Prediction:
     latent: NDArray[np.float32]
     latent_speaker: NDArray[np.float32]
     level_dbfs: Pair | None = None
+    events: tuple[TurnEvent, ...] = ()
 
     @property
     def frame_s(self) -> float:

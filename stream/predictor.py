@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from numpy.typing import ArrayLike
 
 from .audio_check import AudioWarning
 from .engine import Engine
+from .policy import PolicySettings
 from .prediction import Prediction
 from .resample import to_float32
 from .session import Session
@@ -22,16 +24,24 @@ class TurnPredictor:
         model: path of an exported model, or a loaded `Engine`, which conversations can share. None
             is the bundled model.
         sample_rate_hz: rate of the pushed audio. The audio is resampled to the model's rate.
+        policy: name of a preset, or settings; then each prediction has its turn events. None for
+            no events.
     Raises:
         ModelError: the model cannot be run.
         AudioFormatError: the rate is out of range.
+        PolicyError: no preset of that name.
     """
 
     def __init__(
-        self, model: str | Path | Engine | None = None, *, sample_rate_hz: int = 16000
+        self,
+        model: str | Path | Engine | None = None,
+        *,
+        sample_rate_hz: int = 16000,
+        policy: str | PolicySettings | None = None,
     ) -> None:
         self.engine = model if isinstance(model, Engine) else Engine(model)
-        self._session = Session(self.engine.metadata, sample_rate_hz=sample_rate_hz, policy=None)
+        metadata = self.engine.metadata
+        self._session = Session(metadata, sample_rate_hz=sample_rate_hz, policy=policy)
 
     def push_audio(self, samples: ArrayLike) -> list[Prediction]:
         """Add audio and predict on every frame that it completes.
@@ -66,7 +76,12 @@ class TurnPredictor:
         while session.frames_waiting:
             output, state = self.engine.step(session.take_frame()[None], session.state[None])
             session.state = state[0]
-            predictions.append(session.accept(output).prediction)
+            result = session.accept(output)
+            predictions.append(
+                replace(result.prediction, events=result.events)
+                if result.events
+                else result.prediction
+            )
         return predictions
 
     def take_warnings(self) -> list[AudioWarning]:

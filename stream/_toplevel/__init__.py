@@ -1,9 +1,9 @@
 """turnstream: streaming, real-time turn-taking prediction.
 
-    from turnstream import TurnPredictor, TurnPolicy
-    predictor, policy = TurnPredictor(), TurnPolicy("balanced")
+    from turnstream import TurnPredictor
+    predictor = TurnPredictor(policy="balanced")
     for prediction in predictor.push_audio(samples):
-        for event in policy.update(prediction):
+        for event in prediction.events:
             ...
 
 A public name is imported at its first use, so `turnstream --help` does not load ONNX Runtime.

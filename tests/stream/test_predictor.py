@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from turnstream import Engine, TurnPredictor
-from turnstream.stream.errors import AudioFormatError, ModelError, SnapshotError
+from turnstream import Engine, TurnPolicy, TurnPredictor
+from turnstream.stream.errors import AudioFormatError, ModelError, PolicyError, SnapshotError
 from turnstream.stream.prediction import Prediction
 
 from .serving import dialogue
@@ -170,3 +170,32 @@ def test_suspicious_audio_is_reported_once(engine: Engine) -> None:
     predictor.push_audio(np.zeros(100_000, np.int16))
     assert [warning.code for warning in predictor.take_warnings()] == ["silent"]
     assert predictor.take_warnings() == []
+
+
+def test_with_a_policy_predictions_carry_the_events_that_the_policy_alone_would_give(
+    engine: Engine,
+) -> None:
+    audio = dialogue(12.0, seed=3)
+    policy = TurnPolicy("fast")
+    plain = TurnPredictor(engine).push_audio(audio)
+    expected = [tuple(policy.update(prediction)) for prediction in plain]
+    assert any(expected)
+    assert all(prediction.events == () for prediction in plain)
+    with_events = TurnPredictor(engine, policy="fast").push_audio(audio)
+    assert [prediction.events for prediction in with_events] == expected
+    assert_same(with_events, plain)
+
+
+def test_the_policy_moves_to_another_process_with_the_conversation(engine: Engine) -> None:
+    audio = dialogue(12.0, seed=3)
+    whole = TurnPredictor(engine, policy="fast").push_audio(audio)
+    before = TurnPredictor(engine, policy="fast")
+    first = before.push_audio(audio[:70_000])
+    after = TurnPredictor.restore(before.snapshot(), engine)
+    joined = first + after.push_audio(audio[70_000:])
+    assert [prediction.events for prediction in joined] == [one.events for one in whole]
+
+
+def test_a_policy_that_does_not_exist_is_refused(engine: Engine) -> None:
+    with pytest.raises(PolicyError, match="hasty"):
+        TurnPredictor(engine, policy="hasty")
