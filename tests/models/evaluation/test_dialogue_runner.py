@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from turnstream.models.evaluation import listening
+from turnstream.models.evaluation import dialogue_runner
 from turnstream.models.evaluation.dialogue_runner import run_dialogue
 from turnstream.models.turn_model import TurnModel
 
@@ -17,7 +17,7 @@ def test_blocks_join_without_a_seam_and_what_is_left_of_a_frame_is_not_heard(
     tiny_model: TurnModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     audio = random_audio(tiny_model.config, 1, 40)
-    monkeypatch.setattr(listening, "BLOCK_S", 0.14)
+    monkeypatch.setattr(dialogue_runner, "BLOCK_S", 0.14)
     blocks = [
         output
         for output, _ in run_dialogue(tiny_model, np.pad(audio[0].numpy(), ((0, 0), (0, 100))))

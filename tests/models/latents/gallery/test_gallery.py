@@ -14,7 +14,7 @@ from turnstream.models.latents.collect import load_network
 from turnstream.models.latents.collection import Collection
 from turnstream.models.latents.command import VIEWS
 from turnstream.models.latents.gallery import gallery as module
-from turnstream.models.latents.gallery.gallery.gallery import Room, make_views, page, untrained
+from turnstream.models.latents.gallery.gallery import Room, make_views, page, untrained
 from turnstream.models.latents.space.project import project
 from turnstream.models.latents.views import View
 from turnstream.stream.errors import ConfigError
