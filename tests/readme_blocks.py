@@ -46,7 +46,8 @@ SMALLER = {
     "--out teacher --jobs 2": "--out teacher --places 20",
     "--out distilled --devices 2": "--out distilled --settings distillation.json",
     "--hours 12 --jobs 2": "--hours 0.03 --lengths 30 40 --no-synthetic",
-    "--out simulated": "--out simulated --settings training.json",
+    "--out simulated$": "--out simulated --settings training.json",
+    "--out taught": "--out taught --settings training.json",
     "--out crossed --jobs 2": "--out crossed --settings training.json",
     " --robustness": "",  # these have their own tests
     " --baselines": "",

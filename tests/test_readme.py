@@ -340,7 +340,9 @@ def test_teacher_commands_lead_from_utterances_and_calls_to_a_report(
     }
     (tmp_path / "distillation.json").write_text(json.dumps(distillation | network))
     (tmp_path / "training.json").write_text(
-        json.dumps({"steps": 2, "batch_rows": 2, "warmup_steps": 0, "calls_share": 0.5})
+        json.dumps(
+            {"steps": 2, "batch_rows": 2, "speech_rows": 2, "warmup_steps": 0, "calls_share": 0.5}
+        )
     )
     run_all(after_install(block), tmp_path)
     shutil.rmtree(tmp_path / ".cache")  # Whisper-base, 150 MB

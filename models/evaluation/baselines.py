@@ -27,7 +27,7 @@ from ..dialogues.events import find_pauses, find_transitions
 from ..dialogues.silero import WINDOW_SAMPLES, speech_probability
 from .conditions import FRAME_SAMPLES, Recording
 from .frontier import TIMES_S
-from .predictions import EvaluatedDialogue, Frames, Prediction, heard_frame
+from .predictions import DialoguePrediction, EvaluatedDialogue, Frames, heard_frame
 from .shift_hold import SILENCES_MS
 
 DECISION_TIMES_S = sorted({ms / 1000 for ms in SILENCES_MS} | set(TIMES_S.tolist()))
@@ -154,12 +154,14 @@ def as_evaluated(
         vad: P(speech), (2, T), if the baseline has it.
     """
     nothing = np.full(complete.shape, np.nan, np.float32)
-    said = Prediction(nothing, nothing, nothing, nothing, nothing)
+    said = DialoguePrediction(nothing, nothing, nothing, nothing, nothing)
 
-    def alone(speaker: int) -> Prediction:
+    def alone(speaker: int) -> DialoguePrediction:
         p_next = np.empty_like(complete)
         p_next[1 - speaker], p_next[speaker] = complete[speaker], 1 - complete[speaker]
-        return Prediction(nothing if vad is None else vad, nothing, nothing, p_next, nothing)
+        return DialoguePrediction(
+            nothing if vad is None else vad, nothing, nothing, p_next, nothing
+        )
 
     return EvaluatedDialogue(
         recording.id, recording.activity, recording.backchannel, said, (alone(0), alone(1))

@@ -46,13 +46,13 @@ from .conditions import (
 from .folds import FILE_NAME, read_folds
 from .frontier import find_dialogue_pauses
 from .groups import measure_groups
-from .judge import coverage, judge_dialogue, read_judge
+from .judge import agreement, coverage, judge_dialogue, read_judge
 from .mistakes import describe, find_mistakes, write_mistake
 from .offline import OUTPUTS, Outputs, step_recordings
 from .page import write_evaluation
 from .plots import check_matplotlib
 from .policy_trial import try_policy
-from .predictions import EvaluatedDialogue, Prediction, at_activity_rate
+from .predictions import DialoguePrediction, EvaluatedDialogue, Frames, at_activity_rate
 from .report import (
     JUDGE,
     SETTINGS,
@@ -173,7 +173,8 @@ def main(args: argparse.Namespace) -> int:
     scorer = SmartTurn() if args.baselines else None
     room = read_room(args.room) if args.room else None
     jobs = max(1, args.jobs)
-    judged = run_judge(args.judge, dialogues) if args.judge else None
+    scores = read_scores(args.judge, dialogues) if args.judge else None
+    judged = None if scores is None else run_judge(scores, dialogues)
     with Progress(
         console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()
     ) as progress:
@@ -236,6 +237,9 @@ def main(args: argparse.Namespace) -> int:
             name: {setting: measure_condition(clean, changed, setting) for setting in SETTINGS}
             for name, changed in heard.items()
         },
+        agreement={}
+        if scores is None
+        else {setting: agreement(clean, scores, setting) for setting in SETTINGS},
         costs=costs,
         mistakes=describe(clean, found),
     )
@@ -370,18 +374,22 @@ def run_baselines(
     return said
 
 
-def run_judge(file: Path, dialogues: Sequence[Dialogue]) -> list[EvaluatedDialogue]:
-    """Return the scores of a judge for every dialogue.
+def read_scores(file: Path, dialogues: Sequence[Dialogue]) -> dict[str, Frames]:
+    """Return the scores of a judge for every dialogue, by id.
 
     Raises:
         DialogueError: the file cannot be read, lacks a dialogue, or has another length than a
             dialogue.
     """
-    recordings = [load_recording(dialogue) for dialogue in dialogues]
-    scores = read_judge(
-        file, {recording.id: recording.activity.shape[1] for recording in recordings}
-    )
-    return [judge_dialogue(recording, scores[recording.id]) for recording in recordings]
+    recordings = map(load_recording, dialogues)
+    return read_judge(file, {one.id: one.activity.shape[1] for one in recordings})
+
+
+def run_judge(
+    scores: Mapping[str, Frames], dialogues: Sequence[Dialogue]
+) -> list[EvaluatedDialogue]:
+    """Return every dialogue with the scores of a judge in place of a model's predictions."""
+    return [judge_dialogue(load_recording(dialogue), scores[dialogue.id]) for dialogue in dialogues]
 
 
 def _evaluated(
@@ -389,7 +397,7 @@ def _evaluated(
 ) -> EvaluatedDialogue:
     rate_hz, frames = engine.metadata.frame_rate_hz, recording.activity.shape[1]
     stereo, first, second = (
-        Prediction(*(at_activity_rate(outputs[name], rate_hz, frames) for name in OUTPUTS))
+        DialoguePrediction(*(at_activity_rate(outputs[name], rate_hz, frames) for name in OUTPUTS))
         for outputs in said
     )
     return EvaluatedDialogue(

@@ -20,8 +20,7 @@ from ...stream.prediction import Pair, Prediction
 from ..dialogues.activity import FRAME_RATE_HZ
 from ..dialogues.events import find_pauses
 from .measures import Estimate, estimate
-from .predictions import EvaluatedDialogue, Setting
-from .predictions import Prediction as Said
+from .predictions import DialoguePrediction, EvaluatedDialogue, Setting
 from .report import PolicyTrial
 
 # An event up to EARLY_S before the pause counts, because the labels may lag behind the policy.
@@ -75,7 +74,9 @@ def try_policy(
     )
 
 
-def turn_ends(settings: str | PolicySettings, said: Said) -> tuple[list[float], list[float]]:
+def turn_ends(
+    settings: str | PolicySettings, said: DialoguePrediction
+) -> tuple[list[float], list[float]]:
     """Return the times in seconds at which the policy ends a turn of each speaker."""
     policy = TurnPolicy(settings)
     ends: tuple[list[float], list[float]] = ([], [])

@@ -21,7 +21,7 @@ Frames = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
-class Prediction:
+class DialoguePrediction:
     """The predictions of a system for one dialogue.
 
     Every field is float32 (2, T), one row per speaker, in [0, 1].
@@ -59,8 +59,8 @@ class EvaluatedDialogue:
     id: str
     activity: BoolFrames
     backchannel: BoolFrames
-    stereo: Prediction
-    mono: tuple[Prediction, Prediction]
+    stereo: DialoguePrediction
+    mono: tuple[DialoguePrediction, DialoguePrediction]
 
     def __post_init__(self) -> None:
         if self.activity.ndim != 2 or len(self.activity) != 2:
@@ -85,7 +85,7 @@ class EvaluatedDialogue:
                     f"{self.activity.shape}, got {shape}"
                 )
 
-    def predictions_for(self, setting: Setting, speaker: int) -> Prediction:
+    def predictions_for(self, setting: Setting, speaker: int) -> DialoguePrediction:
         """Return the predictions with which events of `speaker` are scored.
 
         In "stereo" both channels were input; in "mono" only the channel of `speaker` was.

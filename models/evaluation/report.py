@@ -155,6 +155,7 @@ class Evaluation:
         auc_above: by baseline and setting, the model's AUC minus the baseline's, 250 ms into the
             silence.
         conditions: by condition and setting; empty if not asked for.
+        agreement: by setting, the correlation of the model with the judge in silences.
         costs: by system.
         mistakes: the worst ones.
     """
@@ -169,6 +170,7 @@ class Evaluation:
     voice_activity: Mapping[str, VoiceActivity] = field(default_factory=dict)
     auc_above: Mapping[str, Mapping[str, Estimate]] = field(default_factory=dict)
     conditions: Mapping[str, Mapping[str, ConditionFigures]] = field(default_factory=dict)
+    agreement: Mapping[str, Estimate] = field(default_factory=dict)
     costs: Mapping[str, Cost] = field(default_factory=dict)
     mistakes: Sequence[Mistake] = ()
 

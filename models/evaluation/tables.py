@@ -118,6 +118,10 @@ def scores_table(evaluation: Evaluation) -> Table:
                 NOTHING,
             )
         )
+    if evaluation.agreement:
+        found = evaluation.agreement
+        cells = (shown(found[name]) if name in found else NOTHING for name in names)
+        rows.append(("agreement with the judge, 0.3 s: correlation", *cells, NOTHING))
     binary("shift prediction", lambda s: s.shift_prediction)
     binary("short or long", lambda s: s.short_long)
     binary("backchannel prediction", lambda s: s.backchannel_prediction)

@@ -49,6 +49,10 @@ COMMANDS: dict[str, tuple[str, str]] = {  # name: (module, what it does)
         ),
     ),
     "train": ("turnstream.models.training.command", "train a network on dialogues"),
+    "average": (
+        "turnstream.models.training.averaging",
+        "average the weights of networks that were trained from the same start",
+    ),
     "cross-validate": (
         "turnstream.models.training.cross_validation",
         "train on real calls, each left out in turn, to measure on them honestly",

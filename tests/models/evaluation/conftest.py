@@ -8,22 +8,22 @@ import numpy as np
 import pytest
 
 from turnstream.models.dialogues.activity import Segment, segments_to_frames
-from turnstream.models.evaluation.predictions import EvaluatedDialogue, Frames, Prediction
+from turnstream.models.evaluation.predictions import DialoguePrediction, EvaluatedDialogue, Frames
 
 MakeDialogue = Callable[..., EvaluatedDialogue]
 
 
-def said(frames: int, value: float = 0.5) -> Prediction:
+def said(frames: int, value: float = 0.5) -> DialoguePrediction:
     """Return constant predictions; every array is a copy, so that a test can write into it."""
-    return Prediction(*(np.full((2, frames), value, np.float32) for _ in range(5)))
+    return DialoguePrediction(*(np.full((2, frames), value, np.float32) for _ in range(5)))
 
 
-def random_prediction(frames: int, rng: np.random.Generator) -> Prediction:
+def random_prediction(frames: int, rng: np.random.Generator) -> DialoguePrediction:
     def share() -> Frames:
         first = rng.random(frames, np.float32)
         return np.stack([first, 1 - first])
 
-    return Prediction(
+    return DialoguePrediction(
         rng.random((2, frames), np.float32),
         share(),
         share(),

@@ -10,7 +10,14 @@ import pytest
 from turnstream.models.dialogues.activity import segments_to_frames
 from turnstream.models.evaluation.conditions import Recording
 from turnstream.models.evaluation.frontier import find_dialogue_pauses, frontier, read_pauses
-from turnstream.models.evaluation.judge import Coverage, coverage, judge_dialogue, read_judge
+from turnstream.models.evaluation.judge import (
+    Coverage,
+    agreement,
+    coverage,
+    judge_dialogue,
+    read_judge,
+)
+from turnstream.models.evaluation.predictions import DialoguePrediction, EvaluatedDialogue
 from turnstream.models.evaluation.shift_hold import find_silences, read_silences
 from turnstream.stream.errors import DialogueError
 
@@ -152,3 +159,42 @@ def test_what_is_no_npz_is_refused(tmp_path: Path) -> None:
         DialogueError, match=r"judge.npy: expected scores of every dialogue, got none of 'call'$"
     ):
         read_judge(tmp_path / "judge.npy", {"call": 800})
+
+
+def said_in_silences(values: list[float]) -> tuple[EvaluatedDialogue, np.ndarray]:
+    """Speaker 0 is silent for 1 s after each second; p_next of the other in each silence."""
+    frames = 100 * (len(values) + 1)
+    activity = np.zeros((2, frames), bool)
+    p_next = np.full((2, frames), 0.5, np.float32)
+    for number, value in enumerate(values):
+        activity[0, 100 * number : 100 * number + 50] = True
+        p_next[1, 100 * number + 50 : 100 * number + 100] = value
+    p_next[0] = 1 - p_next[1]
+    nothing = np.zeros_like(p_next)
+    said = DialoguePrediction(nothing, nothing, nothing, p_next, nothing)
+    return EvaluatedDialogue("call", activity, np.zeros_like(activity), said, (said, said)), p_next[
+        1
+    ]
+
+
+VALUES = [0.2, 0.9, 0.4, 0.7, 0.1, 0.6]
+
+
+@pytest.mark.parametrize(("exponent", "expected"), [(1.0, 1.0), (3.0, 1.0), (-1.0, -1.0)])
+def test_agreement_is_the_correlation_of_logits(exponent: float, expected: float) -> None:
+    dialogue, other = said_in_silences(VALUES)
+    odds = (other / (1 - other)) ** exponent
+    scores = np.full((2, len(other)), np.nan, np.float32)
+    scores[0] = odds / (1 + odds)
+    assert agreement([dialogue], {"call": scores}, "mono").value == pytest.approx(
+        expected, abs=1e-4
+    )
+
+
+def test_agreement_reads_the_silences_alone_and_wants_five_of_a_speaker() -> None:
+    dialogue, other = said_in_silences(VALUES)
+    scores = np.full((2, len(other)), np.nan, np.float32)
+    scores[0] = np.where(dialogue.activity[0], 1 - other, other)
+    assert agreement([dialogue], {"call": scores}, "stereo").value == pytest.approx(1, abs=1e-4)
+    scores[0, :300] = np.nan
+    assert np.isnan(agreement([dialogue], {"call": scores}, "stereo").value)

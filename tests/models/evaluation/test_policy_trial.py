@@ -8,8 +8,7 @@ import pytest
 from turnstream import PolicySettings, Prediction, TurnPolicy
 from turnstream.models.dialogues.activity import Segment, segments_to_frames
 from turnstream.models.evaluation.policy_trial import try_policy, turn_ends
-from turnstream.models.evaluation.predictions import EvaluatedDialogue
-from turnstream.models.evaluation.predictions import Prediction as Said
+from turnstream.models.evaluation.predictions import DialoguePrediction, EvaluatedDialogue
 
 SETTINGS = PolicySettings(
     end_threshold=0.5,
@@ -28,10 +27,14 @@ def conversation(first: list[Segment], second: list[Segment], p_end: float) -> E
     """
     activity = segments_to_frames([first, second], round(SECONDS * 50))
     p_next = np.tile(np.array([[1 - p_end], [p_end]], np.float32), activity.shape[1])
-    said = Said(activity.astype(np.float32), p_next, p_next, p_next, np.zeros_like(p_next))
+    said = DialoguePrediction(
+        activity.astype(np.float32), p_next, p_next, p_next, np.zeros_like(p_next)
+    )
     alone = activity.copy()
     alone[1] = False
-    heard = Said(alone.astype(np.float32), p_next, p_next, p_next, np.zeros_like(p_next))
+    heard = DialoguePrediction(
+        alone.astype(np.float32), p_next, p_next, p_next, np.zeros_like(p_next)
+    )
     return EvaluatedDialogue("a", activity, np.zeros_like(activity), said, (heard, said))
 
 

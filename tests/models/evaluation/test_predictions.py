@@ -2,16 +2,16 @@ import numpy as np
 import pytest
 
 from turnstream.models.evaluation.predictions import (
+    DialoguePrediction,
     EvaluatedDialogue,
-    Prediction,
     at_activity_rate,
     heard_frame,
 )
 from turnstream.stream.errors import DialogueError
 
 
-def prediction(frames: int) -> Prediction:
-    return Prediction(*(np.zeros((2, frames), np.float32) for _ in range(5)))
+def prediction(frames: int) -> DialoguePrediction:
+    return DialoguePrediction(*(np.zeros((2, frames), np.float32) for _ in range(5)))
 
 
 def test_mono_is_what_was_said_with_only_that_speaker_heard():
