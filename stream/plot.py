@@ -24,7 +24,7 @@ SHIFT_COLOUR = "#333333"
 MARKS = {
     "start_of_turn": ("^", "starts a turn"),
     "eager_end_of_turn": ("d", "may have finished"),
-    "turn_resumed": ("P", "goes on"),
+    "turn_resumed": ("P", "resumes"),
     "end_of_turn": ("s", "has finished"),
     "backchannel": ("o", "backchannel"),
     "interruption": ("X", "interrupts"),

@@ -191,7 +191,7 @@ class Client:
             return result.result()
         except concurrent.futures.CancelledError:
             raise ServerError(
-                "session_ended", "expected a session that goes on, got one whose client was left"
+                "session_ended", "expected an open session, got one whose client was left"
             ) from None
 
     def _stop_loop(self) -> None:

@@ -136,7 +136,7 @@ class ClientLink:
         """End the connection and the session at once. Every task that waits gets an error."""
         self.fail(
             ServerError(
-                "session_ended", "expected a session that goes on, got one whose client was left"
+                "session_ended", "expected an open session, got one whose client was left"
             )
         )
         if self._running is not None:
@@ -322,7 +322,7 @@ class ClientLink:
                 return self.fail(
                     ServerError(
                         "session_ended",
-                        "expected a session that goes on, "
+                        "expected an open session, "
                         f"got one that has ended ({message.reason})",
                     )
                 )

@@ -176,7 +176,7 @@ class Conversation:
         if connection is not None:
             connection.hang_up(
                 CLOSE_CODES["resumed_elsewhere"],
-                "resumed_elsewhere: the session goes on over another connection",
+                "resumed_elsewhere: the session continues over another connection",
             )
 
     def on_disconnect(self, lost: bool) -> None:

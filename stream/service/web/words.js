@@ -4,7 +4,7 @@
 export const MARKS = {
   start_of_turn: ["▸", "begins"],
   eager_end_of_turn: ["?", "done?"],
-  turn_resumed: ["…", "goes on"],
+  turn_resumed: ["…", "resumes"],
   end_of_turn: ["■", "ends"],
   backchannel: ["○", "“mhm”"],
   interruption: ["!", "cuts in"],

@@ -261,7 +261,7 @@ async def test_whoever_waits_for_messages_is_let_go_when_the_context_ends_with_a
         with pytest.raises(KeyError):
             await converse()
         with pytest.raises(
-            ServerError, match="expected a session that goes on, got one whose client was left"
+            ServerError, match="expected an open session, got one whose client was left"
         ) as ended:
             await waiting[0]
     assert ended.value.code == "session_ended"

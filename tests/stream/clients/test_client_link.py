@@ -341,10 +341,10 @@ async def test_a_session_that_was_resumed_elsewhere_is_left_there() -> None:
     async with server.listening() as url, AsyncClient(url, MONO) as client:
         assert server.connection is not None
         await server.connection.close(
-            1008, "resumed_elsewhere: another connection goes on with this session"
+            1008, "resumed_elsewhere: another connection continues this session"
         )
         with pytest.raises(
-            ServerError, match="another connection goes on with this session"
+            ServerError, match="another connection continues this session"
         ) as lost:
             await client.receive()
     assert (lost.value.code, server.attempts) == ("resumed_elsewhere", 0)
@@ -376,7 +376,7 @@ async def test_nothing_more_can_be_sent_after_the_end() -> None:
         await client.close()
         assert [message async for message in client] == expected_answers(0)
         with pytest.raises(
-            ServerError, match=r"expected a session that goes on, got one that has ended \(close\)"
+            ServerError, match=r"expected an open session, got one that has ended \(close\)"
         ) as ended:
             await client.push_audio(block(0))
     assert ended.value.code == "session_ended"

@@ -154,7 +154,7 @@ def test_the_command_draws_a_unit_and_says_how_it_moves(
         tiny_collection.frames(1, [name])[name][200:600] for name in ("latent", "speaking")
     )
     assert (
-        f"its mean is {values[:, :, 4][speaking].mean():+.2f} while the batch_row's speaker speaks"
+        f"its mean is {values[:, :, 4][speaking].mean():+.2f} while the lane's speaker speaks"
         in said
     )
     assert (tmp_path / "cell.png").stat().st_size > 20_000
@@ -201,12 +201,12 @@ async def test_the_page_changes_unit_goes_to_a_click_and_plays(
             "(() => { const s = document.querySelector('#unit'); s.value = 1; s.dispatchEvent(new Event('change')); })()"
         )
         assert await tab.text("#told") != first
-        before = await tab.value("document.querySelector('#batch_rows').toDataURL()")
+        before = await tab.value("document.querySelector('#lanes').toDataURL()")
         await tab.value(
             "(() => { const s = document.querySelector('#scale'); s.value = 'own'; s.dispatchEvent(new Event('change')); })()"
         )
-        assert await tab.value("document.querySelector('#batch_rows').toDataURL()") != before
-        await tab.click("#batch_rows")
+        assert await tab.value("document.querySelector('#lanes').toDataURL()") != before
+        await tab.click("#lanes")
         assert await tab.until("/^0:0[89]/.test(document.querySelector('#told').innerText)")
         await tab.click("#play")
         await tab.until("document.querySelector('#play').textContent === 'Pause'")
