@@ -135,9 +135,7 @@ class ClientLink:
     async def close(self) -> None:
         """End the connection and the session at once. Every task that waits gets an error."""
         self.fail(
-            ServerError(
-                "session_ended", "expected an open session, got one whose client was left"
-            )
+            ServerError("session_ended", "expected an open session, got one whose client was left")
         )
         if self._running is not None:
             self._running.cancel()
@@ -322,8 +320,7 @@ class ClientLink:
                 return self.fail(
                     ServerError(
                         "session_ended",
-                        "expected an open session, "
-                        f"got one that has ended ({message.reason})",
+                        f"expected an open session, got one that has ended ({message.reason})",
                     )
                 )
 

@@ -343,9 +343,7 @@ async def test_a_session_that_was_resumed_elsewhere_is_left_there() -> None:
         await server.connection.close(
             1008, "resumed_elsewhere: another connection continues this session"
         )
-        with pytest.raises(
-            ServerError, match="another connection continues this session"
-        ) as lost:
+        with pytest.raises(ServerError, match="another connection continues this session") as lost:
             await client.receive()
     assert (lost.value.code, server.attempts) == ("resumed_elsewhere", 0)
 

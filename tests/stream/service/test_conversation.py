@@ -96,7 +96,10 @@ async def test_a_new_connection_takes_over_one_that_only_seems_alive(engine: Eng
     await desk.live(conversation, dialogue(0.2, seed=1))
     second = resume(conversation, 1)
     assert first.hung_up
-    assert first.closed == (1008, "resumed_elsewhere: the session continues over another connection")
+    assert first.closed == (
+        1008,
+        "resumed_elsewhere: the session continues over another connection",
+    )
     assert second.types == ["resumed", *first.types[1:]]
 
 
