@@ -86,7 +86,7 @@ VIEWS: dict[str, tuple[str, str]] = {  # name: (module, what it does)
         "training.compare",
         "train RNN, GRU and LSTM of different depth with the same budget, and compare them",
     ),
-    "gallery": ("gallery", "every view of a network in one folder, and a page of them"),
+    "gallery": ("gallery.gallery", "every view of a network in one folder, and a page of them"),
 }
 
 

@@ -19,7 +19,7 @@ class Hardware:
         devices: processes per machine, one per GPU.
         nodes: number of machines. The command is started on each, in one of three ways: with
             MASTER_ADDR, MASTER_PORT and NODE_RANK set, by torchrun, or by SLURM.
-        precision: "32-true", or a mixed precision in which encoder and heads are rounded:
+        precision: "32-true", or a mixed precision in which all layers but the features are rounded:
             "bf16-mixed", or "16-mixed" on GPUs.
     """
 

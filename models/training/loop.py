@@ -203,9 +203,7 @@ class _Run:
             total_steps=settings.steps,
             pct_start=min(0.3, settings.warmup_steps / settings.steps),
         )
-        # Rounding errors would accumulate in these layers.
-        for layer in (network.features, network.speaker_rnn, network.dialogue_rnn):
-            keep_precise(layer, fabric.device)
+        keep_precise(network.features, fabric.device)  # rounding would show in the logarithm
         self.network = network
         self.model, self.optimizer = fabric.setup(self.learner, optimizer)
         batch_rows = settings.batch_rows // fabric.world_size
