@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 import soundfile as sf
-import soxr
 from numpy.typing import NDArray
 
 from ...stream.errors import DialogueError
@@ -32,6 +31,8 @@ def load_audio(dialogue: Dialogue, sample_rate_hz: int = 16000) -> Samples:
     Raises:
         DialogueError: a file cannot be read, or its number of channels is wrong.
     """
+    import soxr
+
     channels: list[Samples] = []
     for path in dialogue.audio:
         samples, rate = _read(path, dialogue)

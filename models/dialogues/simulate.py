@@ -15,14 +15,16 @@ import multiprocessing
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-from tqdm import tqdm
 
 from ...stream.errors import DialogueError
 from .manifest import Dialogue, write_manifest
-from .simulation import LENGTHS_S, SimulationData, open_simulation_data, planned_length_s, simulate
 from .utterances import SAMPLE_RATE_HZ, SETS_OF_WHOLE_SENTENCES
+
+if TYPE_CHECKING:
+    from .simulation import SimulationData
 
 DATA_LAYOUT = """files in the --data folder (only speech/ is required):
   speech/<set>/manifest.csv   recorded utterances. Columns: file (audio relative to the manifest,
@@ -67,7 +69,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=float,
         nargs=2,
         metavar=("FROM", "TO"),
-        default=LENGTHS_S,
         help="shortest and longest dialogue in seconds (default 120 360)",
     )
     parser.add_argument(
@@ -99,7 +100,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Simulate dialogues, write them, and print a one-line summary."""
-    lengths_s = (args.lengths[0], args.lengths[1])
+    from tqdm import tqdm
+
+    from .simulation import LENGTHS_S, open_simulation_data, planned_length_s
+
+    lengths_s = LENGTHS_S if args.lengths is None else (args.lengths[0], args.lengths[1])
     if not 0 < lengths_s[0] <= lengths_s[1]:
         raise DialogueError(
             f"expected --lengths FROM TO with 0 < FROM <= TO, got {lengths_s[0]:g} {lengths_s[1]:g}"
@@ -150,6 +155,8 @@ def main(args: argparse.Namespace) -> int:
 def _open(
     data: Path, cache: Path, split: str, jobs: int, synthetic: bool, completeness: Path | None
 ) -> None:
+    from .simulation import open_simulation_data
+
     global _material  # noqa: PLW0603  (one per worker)
     _material = open_simulation_data(data, cache, split, jobs, synthetic, completeness)
 
@@ -157,6 +164,8 @@ def _open(
 def _write(
     out: Path, seed: int, lengths_s: tuple[float, float], split: str, index: int
 ) -> tuple[Dialogue, float]:
+    from .simulation import simulate
+
     assert _material is not None
     simulated = simulate(_material, seed, index, lengths_s)
     name = f"sim{seed}_{split}_{index:05d}"

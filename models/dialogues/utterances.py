@@ -28,9 +28,7 @@ from pathlib import Path
 
 import numpy as np
 import soundfile as sf
-import soxr
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from ...stream.errors import DialogueError
 from .activity import LEVEL_RATE_HZ, Samples, energy_segments, level_db
@@ -242,6 +240,8 @@ def _read_rows(manifest: Path) -> list[tuple[str, str, str, str]]:
 
 
 def _build(manifest: Path, folder: Path, jobs: int) -> None:
+    from tqdm import tqdm
+
     rows = _read_rows(manifest)
     entries: list[dict[str, object]] = []
     position = 0
@@ -268,6 +268,8 @@ def _build(manifest: Path, folder: Path, jobs: int) -> None:
 
 def _analyse(row: tuple[str, str, str, str]) -> tuple[dict[str, object] | None, NDArray[np.int16]]:
     """Decode one clip and analyse it; the entry is None if the clip has no speech."""
+    import soxr
+
     path, speaker, set_name, transcript = row
     try:
         audio, rate = sf.read(path, dtype="float32", always_2d=True)

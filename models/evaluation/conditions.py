@@ -15,7 +15,6 @@ from pathlib import Path
 
 import numpy as np
 import soundfile as sf
-import soxr
 from numpy.typing import NDArray
 
 from ...stream.errors import DialogueError
@@ -197,6 +196,7 @@ def babble(recording: Recording, voices: Sequence[Voice], rng: np.random.Generat
 
 def telephone(audio: Samples) -> Samples:
     """Return the audio after a telephone line, (2, N): 8 kHz, 300-3400 Hz, 8-bit mu-law."""
+    import soxr
     from scipy.signal import butter, sosfilt
 
     band = butter(4, TELEPHONE_BAND_HZ, "bandpass", fs=TELEPHONE_RATE_HZ, output="sos")
@@ -230,6 +230,8 @@ def read_room(path: Path) -> Samples:
     Raises:
         DialogueError: the file cannot be read, or is silent.
     """
+    import soxr
+
     try:
         sound, rate_hz = sf.read(path, dtype="float32", always_2d=True)
     except (sf.LibsndfileError, OSError) as error:

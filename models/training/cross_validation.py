@@ -22,7 +22,6 @@ from pathlib import Path
 
 from ...stream.errors import DialogueError
 from ..dialogues.manifest import read_manifest
-from ..teachers.judging import ALL, WITHOUT
 
 FOLDS, SETTINGS = "folds.json", "settings.json"
 # Settings that fine-tune a network, trained on simulated dialogues, on a few real calls.
@@ -90,6 +89,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Train every network that is missing."""
+    from ..teachers.judging import ALL, WITHOUT
+
     calls = [call.id for call in read_manifest(args.calls)]
     if len(calls) < 2:
         raise DialogueError(
@@ -123,6 +124,7 @@ def train_one(args: argparse.Namespace, name: str) -> str:
     import torch
 
     from ..runs.run_folder import CHECKPOINT_FILE
+    from ..teachers.judging import ALL, WITHOUT
     from .command import add_arguments as add_training_arguments
     from .command import main as train
 
