@@ -226,7 +226,9 @@ def _table(found: dict[str, Any]) -> str:
         )
     silero = found["silero"]
     if silero is None:
-        lines.append("\nno comparison with Silero's VAD: pip install 'turnstream[bench]'")
+        lines.append(
+            "\nno comparison with Silero's VAD; in a clone of turnstream: pip install '.[bench]'"
+        )
     else:
         lines.append(
             "\nSilero's VAD on the same audio: "

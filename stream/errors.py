@@ -36,7 +36,7 @@ class MissingExtraError(TurnstreamError, ImportError):
 
     def __init__(self, package: str, extra: str) -> None:
         super().__init__(
-            f"{package} is not installed; it comes with: pip install 'turnstream[{extra}]'"
+            f"{package} is not installed; in a clone of turnstream: pip install '.[{extra}]'"
         )
 
 

@@ -57,7 +57,10 @@ def test_the_table_has_a_row_per_batch(
         "1",
         "2",
     ]
-    assert lines[-1] == "no comparison with Silero's VAD: pip install 'turnstream[bench]'"
+    assert (
+        lines[-1]
+        == "no comparison with Silero's VAD; in a clone of turnstream: pip install '.[bench]'"
+    )
 
 
 def test_the_ratio_is_of_what_stands_beside_it(
