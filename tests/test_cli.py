@@ -77,6 +77,22 @@ def test_an_unknown_command_is_refused_with_the_list_of_commands(
     assert all(name in complaint for name in COMMANDS)
 
 
+@pytest.mark.parametrize(
+    ("given", "hint"),
+    [("evalute", "did you mean 'evaluate'?"), ("latent", "did you mean 'latents'?"), ("xyz", "")],
+)
+def test_a_command_that_is_nearly_right_is_suggested(
+    given: str, hint: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main([given])
+    assert caught.value.code == 2
+    complaint = capsys.readouterr().err
+    assert f"got {given!r}" in complaint
+    assert ("did you mean" in complaint) == bool(hint)
+    assert hint in complaint
+
+
 @pytest.mark.parametrize("option", ["--bogus", "-x", "--model"])
 def test_an_unknown_option_before_the_command_is_refused(
     option: str, capsys: pytest.CaptureFixture[str]

@@ -8,6 +8,7 @@ exit code 2. Bad arguments give the same exit code.
 from __future__ import annotations
 
 import argparse
+import difflib
 import importlib
 import os
 import sys
@@ -114,6 +115,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     listing = parser.add_subparsers(title="commands", dest="command", metavar="COMMAND")
     for name, (_, what) in COMMANDS.items():
         listing.add_parser(name, help=what, add_help=False)
+    if arguments and not arguments[0].startswith("-") and arguments[0] not in COMMANDS:
+        near = difflib.get_close_matches(arguments[0], COMMANDS, 1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        parser.error(f"expected one of {', '.join(COMMANDS)}, got {arguments[0]!r}{hint}")
     known = parser.parse_args(arguments[:1])
     if known.command is None:
         parser.print_help()

@@ -38,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--model", type=Path, help="ONNX model file (default: the bundled model)")
     parser.add_argument(
-        "--projection",
+        "--embedding",
         type=Path,
         metavar="FILE.json",
         help="2-D embedding for the web page, written by `turnstream latents project` for this "
@@ -125,7 +125,7 @@ def _settings(args: argparse.Namespace) -> ServiceSettings:
         raise ConfigError("expected --tls-cert with --tls-key, got the key alone")
     return ServiceSettings(
         model=args.model,
-        projection=args.projection,
+        projection=args.embedding,
         host=args.host,
         port=args.port,
         tokens=tuple(_tokens(args.token_file)),

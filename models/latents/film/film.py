@@ -74,13 +74,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"one of the dialogue's shifts and holds, counted from 0, {SLOWER} times slower and without sound",
     )
     parser.add_argument(
-        "--projection",
+        "--embedding",
         type=Path,
         metavar="FILE",
         help="of the last layer (default: the bundled plane, or principal components)",
     )
     parser.add_argument(
-        "--projection-speaker",
+        "--embedding-speaker",
         type=Path,
         metavar="FILE",
         help="of the first layer (default: principal components of the collection)",
@@ -108,7 +108,7 @@ def main(args: argparse.Namespace) -> int:
         number = number_of(collection, args.dialogue)
         event = None if args.event is None else event_of(collection, number, args.event)
         _part(collection, number, args.start, args.end)  # before anything is fitted
-        files = {"latent_speaker": args.projection_speaker, "latent": args.projection}
+        files = {"latent_speaker": args.embedding_speaker, "latent": args.embedding}
         projections = {
             layer: projection_for(collection, files[layer], layer)
             for layer in LAYERS

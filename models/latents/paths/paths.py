@@ -1,6 +1,6 @@
 """`turnstream latents paths`: conversations and events as lines through the plane, to see where the network decides, and where it goes wrong.
 
-turnstream latents paths SOURCE --out paths.html|paths.png [--projection FILE ...] [--dims 2|3] [--model FOLDER] [--layer NAME]
+turnstream latents paths SOURCE --out paths.html|paths.png [--embedding FILE ...] [--dims 2|3] [--model FOLDER] [--layer NAME]
     [--before S] [--after S] [--of KIND ...] [--whose speaker|listener] [--most N] [--seed N] [--conversation ID [--between FROM TO]]
 
 A page to change scale, dimensions and groups in, to compare pairs and to hear them; or a picture of the same for papers (paths_picture.py).
@@ -62,17 +62,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=".html, a page, or .png, a picture (default: paths.html)",
     )
     projections = "of `turnstream latents project`; a page takes one in 2 dimensions and one in 3 (default: the bundled plane or principal components)"
-    parser.add_argument(
-        "--projection", type=Path, action="append", metavar="FILE", help=projections
-    )
+    parser.add_argument("--embedding", type=Path, action="append", metavar="FILE", help=projections)
     parser.add_argument(
         "--dims",
         type=int,
         choices=(2, 3),
-        help="of the picture, or of the page when it opens (default: of --projection, or 2)",
+        help="of the picture, or of the page when it opens (default: of --embedding, or 2)",
     )
     add_model_argument(parser)
-    parser.add_argument("--layer", choices=LAYERS, help="(default: of --projection, or latent)")
+    parser.add_argument("--layer", choices=LAYERS, help="(default: of --embedding, or latent)")
     parser.add_argument(
         "--before",
         type=float,
@@ -127,7 +125,7 @@ def main(args: argparse.Namespace) -> int:
     page = args.out.suffix == ".html"
     with opened_collection(args.source, args.model) as collection:
         first, second = _chosen_projections(
-            collection, args.projection or [], args.layer, args.dims, page
+            collection, args.embedding or [], args.layer, args.dims, page
         )
         between = None if args.between is None else tuple(args.between)
         which = {

@@ -1,6 +1,6 @@
 """`turnstream latents explore`: a page to walk about in the latent space, from a point to its moment and from a moment to its point.
 
-turnstream latents explore SOURCE --out explore.html [--projection FILE ...] [--model FOLDER] [--points N] [--sound-minutes M] [--seed S]
+turnstream latents explore SOURCE --out explore.html [--embedding FILE ...] [--model FOLDER] [--points N] [--sound-minutes M] [--seed S]
 
 Points are frames of single speakers, coloured by what happens in them; or, for the contrasts of events, the states of the speakers at one time before
 or in a mutual silence. How far apart two classes lie in the picture (apart.py) is measured for each projection, time and speaker.
@@ -81,7 +81,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="(default: explore.html)",
     )
     parser.add_argument(
-        "--projection",
+        "--embedding",
         type=Path,
         action="append",
         metavar="FILE",
@@ -109,7 +109,7 @@ def main(args: argparse.Namespace) -> int:
     """Write the page, and say what is in it."""
     check_suffix(args.out, ".html")
     with opened_collection(args.source, args.model) as collection:
-        projections = [projection_for(collection, path) for path in args.projection or [None]]
+        projections = [projection_for(collection, path) for path in args.embedding or [None]]
         view = explore(
             collection,
             projections,

@@ -1,6 +1,6 @@
 """`turnstream latents place`: where other dialogues lie in a projection that was fitted before, frame by frame, as a table.
 
-turnstream latents place COLLECTION --projection space.json --out places.csv
+turnstream latents place COLLECTION --embedding space.json --out places.csv
 
 Columns: dialogue, speaker, frame, time_s (end of the frame), situation, x, y, and z where there is one. Dialogues are placed one after
 another and kept beside the table until all are done, so work that was cut short is gone on with.
@@ -39,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help=".csv or .parquet")
     parser.add_argument(
-        "--projection",
+        "--embedding",
         type=Path,
         metavar="FILE.json",
         help="(default: the bundled plane, or principal components of SOURCE)",
@@ -58,7 +58,7 @@ def main(args: argparse.Namespace) -> int:
     check_suffix(args.out, ".csv", ".parquet")
     with opened_collection(args.source, args.model) as collection:
         view = place_collection(
-            collection, projection_for(collection, args.projection), args.out, args.every
+            collection, projection_for(collection, args.embedding), args.out, args.every
         )
     print(f"{view.caption}\n{view.path}")
     return 0

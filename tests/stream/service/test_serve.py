@@ -358,7 +358,7 @@ def test_another_projection_is_what_the_page_gets(
     path = tmp_path / "mine.json"
     random_embedding(Engine(tiny_model_path), "latent_speaker", ((5, "tanh"),)).save(path)
     with command_server(
-        tiny_model_path, "--quiet", "--projection", str(path), "--workers", str(workers)
+        tiny_model_path, "--quiet", "--embedding", str(path), "--workers", str(workers)
     ) as server:
         assert answer(f"{server.page}plane.json") == (200, path.read_text())
 
@@ -379,7 +379,7 @@ def test_a_projection_that_does_not_fit_is_one_clear_line(
             str(tiny_model_path),
             "--workers",
             str(workers),
-            "--projection",
+            "--embedding",
             str(path),
         ]
         assert main(["serve", *options]) == 2

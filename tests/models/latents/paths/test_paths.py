@@ -325,7 +325,7 @@ def test_the_command_refuses_two_projections_of_the_same_dimensions(
     flat.save(tmp_path / "flat.json")
     parser = argparse.ArgumentParser()
     view.add_arguments(parser)
-    given = ["--projection", str(tmp_path / "flat.json")]
+    given = ["--embedding", str(tmp_path / "flat.json")]
     with pytest.raises(ConfigError, match="in 2 and in 3 dimensions"):
         view.main(
             parser.parse_args(

@@ -359,7 +359,7 @@ def test_the_command_writes_the_page_of_several_projections(
     given: list[str] = []
     for number, projection in enumerate(projections):
         projection.save(tmp_path / f"{number}.json")
-        given += ["--projection", str(tmp_path / f"{number}.json")]
+        given += ["--embedding", str(tmp_path / f"{number}.json")]
     out = tmp_path / "page.html"
     assert (
         command(

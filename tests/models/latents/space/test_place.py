@@ -112,7 +112,7 @@ def test_the_command_places_in_a_saved_projection(
         "latents",
         "place",
         tiny_collection.folder,
-        "--projection",
+        "--embedding",
         tmp_path / "space.json",
         "--out",
         tmp_path / "places.csv",
