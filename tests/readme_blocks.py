@@ -13,7 +13,8 @@ import shlex
 import subprocess
 import sys
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -138,3 +139,20 @@ def after_install(block: Block) -> list[str]:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert set(extras[1].split(",")) <= set(project["optional-dependencies"])
     return steps
+
+
+@contextmanager
+def running_server(command: str = "turnstream serve", folder: Path | None = None) -> Iterator[str]:
+    """Run `turnstream serve` on a free port, and yield the port."""
+    arguments = [*shlex.split(command), "--port", "0", "--quiet"]
+    server = subprocess.Popen(
+        [sys.executable, "-m", *arguments], cwd=folder, stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert server.stdout is not None
+        port = re.search(r":(\d+)/", server.stdout.readline())
+        assert port
+        yield port[1]
+    finally:
+        server.terminate()
+        server.communicate(timeout=30)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import importlib
 import importlib.util
 import json
@@ -12,7 +11,6 @@ import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +36,7 @@ from .readme_blocks import (
     after_install,
     run,
     run_all,
+    running_server,
     runs,
     write_call,
 )
@@ -135,23 +134,6 @@ def test_python_block_predicts(block: Block, tmp_path: Path):
 @runs("stream/README.md", "predictor = TurnPredictor")
 def test_snapshot_block_moves_a_conversation(block: Block, tmp_path: Path):
     subprocess.run([sys.executable, "-W", "error", "-c", block.code], cwd=tmp_path, check=True)
-
-
-@contextlib.contextmanager
-def running_server(command: str = "turnstream serve", folder: Path | None = None) -> Iterator[str]:
-    """Run `turnstream serve` on a free port, and yield the port."""
-    arguments = [*shlex.split(command), "--port", "0", "--quiet"]
-    server = subprocess.Popen(
-        [sys.executable, "-m", *arguments], cwd=folder, stdout=subprocess.PIPE, text=True
-    )
-    try:
-        assert server.stdout is not None
-        port = re.search(r":(\d+)/", server.stdout.readline())
-        assert port
-        yield port[1]
-    finally:
-        server.terminate()
-        server.communicate(timeout=30)
 
 
 A_RECORDING_AS_MICROPHONE = """
