@@ -72,8 +72,9 @@ def test_every_command_in_the_text_has_these_options(readme: str):
         program, name, *rest = command.split()
         options = {word for word in rest if word.startswith("--")} - {"--help"}
         if program == "python":
-            module = rest[0].removeprefix("turnstream.").replace(".", "/") + ".py"
-            source = (ROOT / (module if name == "-m" else name)).read_text()
+            if name == "-m":
+                name = rest[0].removeprefix("turnstream.").replace(".", "/") + ".py"
+            source = (ROOT / name).read_text()
             assert {option for option in options if f'"{option}"' not in source} == set(), command
         else:
             assert options <= options_of(name, rest), command
