@@ -150,6 +150,22 @@ class Targets:
     told_mean: float = 0.0
     told_deviation: float = 1.0
 
+    def of_chunk(self, chunk: SpeechChunk) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+        """Return what is to be predicted of a chunk.
+
+        Returns:
+            Which frames have a target, (B, T), and these targets (F, K); the row of each frame's
+            place, (B, T); which of them the teacher was asked about, (B, T), and these targets
+            (P, E); and which have a logit in `told`, (B, T).
+        """
+        device = self.places.device
+        known = torch.from_numpy(chunk.known).to(device)
+        frames = torch.from_numpy(chunk.frames).to(device)[known] * self.frame_scale
+        rows = torch.from_numpy(chunk.places).to(device)
+        asked = (rows >= 0) & (rows < len(self.places))
+        places = self.places[rows[asked]] * self.place_scale
+        return known, frames, rows, asked, places, (rows >= 0) & ~self.told[rows].isnan()
+
     def told_scores(self, rows: Tensor) -> Tensor:
         """Return that judge's probability that a turn is complete, at places in any shape."""
         return torch.sigmoid(self.told[rows] * self.told_deviation + self.told_mean)
@@ -234,14 +250,9 @@ def losses_of(
         torch.from_numpy(array).to(device) for array in (chunk.audio, chunk.line, chunk.warp)
     )
     frames, places, told, state = network(audio, line, warp, state)
-    known = torch.from_numpy(chunk.known).to(device)
-    wanted = torch.from_numpy(chunk.frames).to(device)[known] * targets.frame_scale
+    known, wanted, rows, at, wanted_places, said = targets.of_chunk(chunk)
     frame_error = (frames[known] - wanted) ** 2
-    rows = torch.from_numpy(chunk.places).to(device)
-    at = (rows >= 0) & (rows < len(targets.places))
-    wanted_places = targets.places[rows[at]] * targets.place_scale
     place_error = (places[at] - wanted_places) ** 2
-    said = (rows >= 0) & ~targets.told[rows].isnan()
     told_error = (told[said] - targets.told[rows[said]]) ** 2
     losses = {
         "frames": frame_error.mean() if len(frame_error) else frames.sum() * 0,

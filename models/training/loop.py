@@ -96,6 +96,11 @@ def train(
             "expected validation dialogues to stop early by, or to choose the best weights by, "
             "got none"
         )
+    if teaching is not None and settings.speech_rows % hardware.processes:
+        raise ConfigError(
+            f"expected speech_rows in multiples of the {hardware.processes} processes, "
+            f"got {settings.speech_rows}"
+        )
     fabric = open_fabric(hardware, settings.batch_rows)
     saved = read_checkpoint(out, settings) if resume else None
     if saved is None:

@@ -179,14 +179,9 @@ class Lessons:
         """
         assert self._chunk is not None
         self._tail, self._mel_state = tail.detach(), mel_state.detach()
-        chunk, targets, settings = self._chunk, self.targets, self._settings
-        known = torch.from_numpy(chunk.known).to(self._device)
-        wanted = torch.from_numpy(chunk.frames).to(self._device)[known] * targets.frame_scale
-        rows = torch.from_numpy(chunk.places).to(self._device)
-        asked = (rows >= 0) & (rows < len(targets.places))
-        wanted_places = targets.places[rows[asked]] * targets.place_scale
-        judged = (rows >= 0) & ~targets.told[rows].isnan()
-        complete = targets.told_scores(rows[judged])
+        settings = self._settings
+        known, wanted, rows, asked, wanted_places, judged = self.targets.of_chunk(self._chunk)
+        complete = self.targets.told_scores(rows[judged])
         return {
             "frames": settings.frame_weight * _mean((frames[known] - wanted) ** 2),
             "places": settings.place_weight * _mean((places[asked] - wanted_places) ** 2),

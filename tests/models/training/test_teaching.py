@@ -18,6 +18,7 @@ from turnstream.models.config import ModelConfig
 from turnstream.models.dialogues.channel import Surroundings
 from turnstream.models.dialogues.manifest import Dialogue
 from turnstream.models.distillation.distillation import Targets, load_distilled, measure
+from turnstream.models.runs.hardware import Hardware
 from turnstream.models.teachers.extraction import Extraction
 from turnstream.models.training import loop
 from turnstream.models.training.loop import new_network, train
@@ -194,6 +195,16 @@ def test_a_distillation_of_another_shape_is_refused(
             teaching=Teaching(linear_teacher, Surroundings(), distilled),
             hardware=CPU,
         )
+
+
+def test_rows_of_speech_that_the_processes_cannot_share_are_refused(
+    distilled: Path, linear_teacher: Extraction, dialogues: list[Dialogue], tmp_path: Path
+) -> None:
+    teaching = Teaching(linear_teacher, Surroundings(), distilled)
+    settings = settings_of(distilled, speech_rows=3)
+    two = Hardware(accelerator="cpu", devices=2)
+    with pytest.raises(ConfigError, match="speech_rows in multiples of the 2 processes, got 3"):
+        train(settings, dialogues, tmp_path, teaching=teaching, hardware=two)
 
 
 def test_the_command_wants_speech_and_a_distillation_beside_a_teacher(
