@@ -276,6 +276,7 @@ def distil(
     surroundings: Surroundings,
     out: Path,
     *,
+    initial: Path | None = None,
     resume: bool = False,
     hardware: Hardware | None = None,
 ) -> None:
@@ -289,12 +290,14 @@ def distil(
         extraction: output of the teacher for a pool of utterances.
         surroundings: rooms and noises to draw from.
         out: folder of the run.
+        initial: folder of a distillation of the same shape whose weights the run starts from.
         resume: resume from the last checkpoint in the folder.
         hardware: devices to train on; default: one process on the best available device.
     Raises:
-        ConfigError: there is nothing to learn from or to resume from, or fewer components than the
-            settings ask for; or `out` already contains a run, but resume is not set; or the
-            checkpoint has other settings.
+        ConfigError: there is nothing to learn from, to start from or to resume from, or fewer
+            components than the settings ask for; or `initial` holds a network of another shape;
+            or `out` already contains a run, but resume is not set; or the checkpoint has other
+            settings.
     """
     hardware = hardware or Hardware()
     if settings.components > extraction.width:
@@ -304,11 +307,24 @@ def distil(
         )
     fabric = open_fabric(hardware, settings.batch_rows)
     saved = read_checkpoint(out, settings) if resume else None
+    start = None
     if saved is None:
         refuse_to_overwrite(out)
+        if initial is not None:
+            start = load_distilled(initial)
+            _refuse_another_shape(start[0].settings, settings, initial)
     with launched(fabric, hardware, 0):
-        _train(fabric, settings, extraction, surroundings, out, saved)
+        _train(fabric, settings, extraction, surroundings, out, start, saved)
         fabric.barrier()
+
+
+def _refuse_another_shape(
+    theirs: DistillationSettings, wanted: DistillationSettings, folder: Path
+) -> None:
+    for name in ("features", "encoder", "speaker_rnn", "components", "place_components"):
+        before, now = getattr(theirs, name), getattr(wanted, name)
+        if before != now:
+            raise ConfigError(f"{folder}: expected its {name} to be {now}, got {before}")
 
 
 def _train(
@@ -317,6 +333,7 @@ def _train(
     extraction: Extraction,
     surroundings: Surroundings,
     out: Path,
+    start: tuple[DistilledNetwork, PlaceSpace] | None,
     saved: dict[str, Any] | None,
 ) -> None:
     torch.manual_seed(settings.seed)
@@ -343,6 +360,9 @@ def _train(
         stream = SpeechStream(
             extraction, dataclasses.replace(settings, seed=settings.seed + first), surroundings, own
         )
+    elif start is not None:
+        network.load_state_dict(start[0].state_dict())
+        space = start[1]
     else:
         space = PlaceSpace.fit(extraction.places()[3], settings.place_components)
     targets = Targets.of(extraction, space, settings, fabric.device)

@@ -224,6 +224,12 @@ def _add_distill_arguments(parser: argparse.ArgumentParser) -> None:
         "--seed", type=int, help=f"seed of all random draws (default {defaults.seed})"
     )
     parser.add_argument(
+        "--initial",
+        type=Path,
+        metavar="FOLDER",
+        help="start from the weights of this distillation, which has a network of the same shape",
+    )
+    parser.add_argument(
         "--resume",
         action="store_true",
         help="resume from the last checkpoint in --out; later speech differs from an "
@@ -333,6 +339,7 @@ def _from_teacher(args: argparse.Namespace) -> int:
         extraction,
         read_surroundings(args.data),
         args.out,
+        initial=args.initial,
         resume=args.resume,
         hardware=hardware,
     )

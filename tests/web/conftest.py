@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 import soundfile as sf
 
 from turnstream.stream.engine import Engine
+from turnstream.stream.service import delivery
 from turnstream.stream.service.limits import Limits
 from turnstream.stream.service.server import Server
 from turnstream.stream.sources import bundled_sample
@@ -32,9 +34,11 @@ def engine() -> Engine:
 
 
 @pytest.fixture
-async def server(engine: Engine) -> AsyncIterator[Server]:
-    # The relay would answer pings for the page, and so acknowledge what the page has not received.
-    quiet = Limits(ping_interval_s=600.0)
+async def server(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Server]:
+    # The relay answers pings for the page. So it would confirm messages that the page has not
+    # received, and the page could not resume.
+    monkeypatch.setattr(delivery, "_PING_EVERY", sys.maxsize)
+    quiet = Limits(max_outgoing_messages=10_000, ping_interval_s=600.0)
     async with Server(engine, port=0, limits=quiet) as running:
         yield running
 
