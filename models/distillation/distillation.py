@@ -40,6 +40,7 @@ from ..config import FeatureConfig, from_plain
 from ..dialogues.channel import Surroundings
 from ..encoder import Encoder
 from ..features import LOG_MEAN, LOG_SCALE, LogMel
+from ..muon import Muon
 from ..recurrent import Recurrent
 from ..runs.hardware import Hardware
 from ..runs.launch import keep_precise, launched, open_fabric
@@ -55,6 +56,7 @@ from .speech_stream import SpeechChunk, SpeechStream
 # Maps the predicted components of a place back to the teacher's embedding.
 PLACES_FILE = "places.npz"
 VALIDATION_ROWS, VALIDATION_CHUNKS = 24, 6
+HEADS = ("frame_head", "place_head", "told_head")
 
 
 class DistilledNetwork(nn.Module):
@@ -338,14 +340,13 @@ def _train(
 ) -> None:
     torch.manual_seed(settings.seed)
     network = DistilledNetwork(settings).to(fabric.device)
-    optimizer = torch.optim.AdamW(
-        network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
-    )
+    optimizer = Muon(network, settings.learning_rate, settings.weight_decay, HEADS)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer,
-        settings.learning_rate,
+        optimizer.learning_rates,
         total_steps=settings.steps,
         pct_start=min(0.3, settings.warmup_steps / settings.steps),
+        cycle_momentum=False,
     )
     first, leads, batch_rows = 0, fabric.is_global_zero, settings.batch_rows // fabric.world_size
     own = range(fabric.global_rank * batch_rows, (fabric.global_rank + 1) * batch_rows)
