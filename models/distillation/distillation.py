@@ -56,7 +56,6 @@ from .speech_stream import SpeechChunk, SpeechStream
 # Maps the predicted components of a place back to the teacher's embedding.
 PLACES_FILE = "places.npz"
 VALIDATION_ROWS, VALIDATION_CHUNKS = 24, 6
-HEADS = ("frame_head", "place_head", "told_head")
 
 
 class DistilledNetwork(nn.Module):
@@ -340,7 +339,12 @@ def _train(
 ) -> None:
     torch.manual_seed(settings.seed)
     network = DistilledNetwork(settings).to(fabric.device)
-    optimizer = Muon(network, settings.learning_rate, settings.weight_decay, HEADS)
+    optimizer = Muon(
+        network,
+        (network.frame_head, network.place_head, network.told_head),
+        settings.learning_rate,
+        settings.weight_decay,
+    )
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer,
         optimizer.learning_rates,

@@ -17,6 +17,8 @@ class DistillationSettings:
         batch_rows: streams of speech per batch, summed over all processes.
         chunk_s: seconds between two updates; the state is carried from chunk to chunk, gradients
             are not.
+        learning_rate: largest learning rate of the weight matrices, which Muon updates; AdamW
+            updates the rest at a tenth of it (models/muon.py).
         delay_s: a frame of the teacher is predicted this many seconds after its audio.
         components: number of principal components of the teacher's frames that are predicted.
         whitening: each component is divided by its standard deviation to the power of 2 *
@@ -36,7 +38,7 @@ class DistillationSettings:
     steps: int = 4000
     batch_rows: int = 64
     chunk_s: float = 5.0
-    learning_rate: float = 2e-3
+    learning_rate: float = 0.02
     warmup_steps: int = 150
     weight_decay: float = 0.01
     gradient_clip: float = 1.0

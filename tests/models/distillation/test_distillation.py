@@ -31,6 +31,7 @@ from turnstream.models.distillation.distillation import (
     over_line,
     place_scale,
 )
+from turnstream.models.muon import Muon
 from turnstream.models.teachers.extraction import Extraction
 from turnstream.models.teachers.place_space import PlaceSpace
 from turnstream.models.training.loop import new_network, train
@@ -280,24 +281,24 @@ def test_a_run_that_was_cut_short_is_resumed_from_its_checkpoint(
     saved = interrupted(tmp_path / "run", linear_teacher, monkeypatch)
     assert saved["step"] == 2
     begun: list[dict[str, torch.Tensor]] = []
-    step = torch.optim.AdamW.step
+    step = Muon.step
 
-    def remember(self: torch.optim.AdamW, *arguments: Any, **others: Any) -> Any:
+    def remember(self: Muon, *arguments: Any, **others: Any) -> Any:
         begun.append(
             {
                 "weights": self.param_groups[0]["params"][0].detach().clone(),
-                "moment": next(iter(self.state.values()))["exp_avg"].clone(),
+                "moment": next(iter(self.state.values()))["momentum"].clone(),
             }
         )
         return step(self, *arguments, **others)
 
     with monkeypatch.context() as patched:
-        patched.setattr(torch.optim.AdamW, "step", remember)
+        patched.setattr(Muon, "step", remember)
         distil(SHORT, linear_teacher, Surroundings(), tmp_path / "run", resume=True, hardware=CPU)
     assert len(begun) == 2  # steps 3 and 4
     first = next(iter(saved["network"].values()))
     assert torch.equal(begun[0]["weights"], first)
-    assert torch.equal(begun[0]["moment"], saved["optimizer"]["state"][0]["exp_avg"])
+    assert torch.equal(begun[0]["moment"], saved["optimizer"]["state"][0]["momentum"])
     assert not torch.equal(begun[1]["weights"], first)
     assert [line["step"] for line in log_of(tmp_path / "run")] == [2, 4]
     again = torch.load(tmp_path / "run" / "checkpoint.pt", weights_only=True)
@@ -327,6 +328,35 @@ def test_a_run_is_neither_overwritten_nor_resumed_with_other_settings(
         distil(
             SHORT, linear_teacher, Surroundings(), tmp_path / "nowhere", resume=True, hardware=CPU
         )
+
+
+@pytest.mark.usefixtures("plain_lines")
+def test_a_run_starts_from_the_weights_of_another_one(
+    distilled: Path, linear_teacher: Extraction, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun: list[torch.Tensor] = []
+    step = Muon.step
+
+    def remember(self: Muon) -> None:
+        begun.append(self.param_groups[0]["params"][0].detach().clone())
+        step(self)
+
+    monkeypatch.setattr(Muon, "step", remember)
+    distil(SHORT, linear_teacher, Surroundings(), tmp_path, initial=distilled, hardware=CPU)
+    before, space = load_distilled(distilled)
+    assert torch.equal(begun[0], next(before.encoder.parameters()))
+    assert np.array_equal(load_distilled(tmp_path)[1].basis, space.basis)
+    narrower = dataclasses.replace(SHORT, place_components=2)
+    with pytest.raises(ConfigError, match="expected its place_components to be 2, got"):
+        distil(
+            narrower,
+            linear_teacher,
+            Surroundings(),
+            tmp_path / "other",
+            initial=distilled,
+            hardware=CPU,
+        )
+    assert not (tmp_path / "other").exists()
 
 
 def test_more_components_than_were_extracted_are_refused(
