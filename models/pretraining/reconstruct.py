@@ -60,7 +60,7 @@ def reconstruct(
         audio.stem, (audio,) * (3 - channels), ("a", "b"), start_s=start_s, end_s=start_s + seconds
     )
     samples = load_audio(dialogue, features.sample_rate_hz)
-    size = network.settings.chunk_steps * network.settings.of_stream.model.frame_samples
+    size = network.settings.chunks.samples
     samples = np.pad(samples, ((0, 0), (0, -samples.shape[1] % size)))
     if not samples.size:
         raise DialogueError(f"{audio}: expected audio from {start_s:g} s on, got none")
@@ -113,10 +113,7 @@ def reconstructed(
         ConfigError: the network's method reconstructs nothing.
     """
     settings = network.settings
-    size, stride = (
-        settings.chunk_steps * settings.of_stream.model.frame_samples,
-        settings.encoder.stride,
-    )
+    size, stride = settings.chunks.samples, settings.encoder.stride
     state = network.init_state(1)
     heard: list[Tensor] = []
     made: list[Tensor] = []

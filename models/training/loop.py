@@ -10,7 +10,6 @@ all events at once, do not depend on the number of processes.
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -216,7 +215,7 @@ class _Run:
             fabric.global_rank * batch_rows, (fabric.global_rank + 1) * batch_rows
         )
         self.stream = ConversationStream(
-            source, settings, range(settings.batch_rows)[self.own_rows]
+            source, settings.chunks, range(settings.batch_rows)[self.own_rows]
         )
         self.state = network.init_state(batch_rows)
         self.best = BestWeights(settings)
@@ -292,14 +291,8 @@ class _Run:
         state = torch.where(
             chunk.begins.to(device)[:, None], torch.zeros_like(self.state), self.state
         )
-        target = dataclasses.replace(
-            chunk.target,
-            **{
-                f.name: getattr(chunk.target, f.name).to(device)
-                for f in dataclasses.fields(chunk.target)
-            },
-        )
-        audio, learned = chunk.audio.to(device), dict[str, Tensor]()
+        target, audio = chunk.target.to(device), chunk.audio.to(device)
+        learned = dict[str, Tensor]()
         if self.lessons is None:
             output, state = self.model(audio, state)
         else:

@@ -108,7 +108,7 @@ class SimulatedDialogues(ConversationSource):
             self._settings.model,
             simulated.completeness,
         )
-        if labels.vad.shape[1] < self._settings.chunk_frames:
+        if labels.vad.shape[1] < self._settings.chunks.frames:
             got_s = audio.shape[1] / SAMPLE_RATE_HZ
             raise DialogueError(
                 "expected simulated dialogues of at least one chunk "
