@@ -63,8 +63,8 @@ def test_conversations_are_those_of_the_seed_whoever_makes_them_and_in_any_order
 
 def test_no_more_is_made_ahead_than_there_is_room_for(source: SimulatedDialogues) -> None:
     begun: list[int] = []
-    submit = source._pool.submit
-    source._pool.submit = lambda function, seed, number, lengths_s: (
+    submit = source._executor.submit
+    source._executor.submit = lambda function, seed, number, lengths_s: (
         begun.append(number) or submit(function, seed, number, lengths_s)
     )  # pyright: ignore
     source.prefetch(range(10))
@@ -130,7 +130,7 @@ def test_the_command_trains_from_the_simulator(
 
 
 def test_a_worker_that_dies_is_an_error_and_no_hang(source: SimulatedDialogues) -> None:
-    source._pool.submit(os._exit, 1)
+    source._executor.submit(os._exit, 1)
     with pytest.raises(
         DialogueError, match="expected the processes that simulate to go on, got one that ended"
     ):
