@@ -295,7 +295,7 @@ def _from_teacher(args: argparse.Namespace) -> int:
             sets,
             teacher=args.whisper,
             components=args.components,
-            most_places=args.places,
+            most_stop_points=args.places,
             jobs=args.jobs,
         )
         print(
@@ -323,7 +323,7 @@ def _from_teacher(args: argparse.Namespace) -> int:
         return 0
     from lightning_fabric.utilities import rank_zero_only
 
-    from ..distillation.distillation import distil
+    from ..distillation.loop import distil
 
     plain = read_settings(args.settings) if args.settings else {}
     plain |= {

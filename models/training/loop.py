@@ -296,10 +296,10 @@ class _Run:
         if self.lessons is None:
             output, state = self.model(audio, state)
         else:
-            output, state, *heard = self.model(
+            output, state, *of_speech = self.model(
                 audio, state, *self.lessons.next_inputs(self.network)
             )
-            learned = self.lessons.losses(*heard)
+            learned = self.lessons.losses(*of_speech)
         losses = scale_losses(self.fabric, head_losses(output, target), target)
         self.optimizer.zero_grad(set_to_none=True)
         self.fabric.backward(
@@ -356,10 +356,10 @@ class _Run:
         and the state of each process's random generators.
         """
         stream = self.stream.state_dict()
-        places = self._gather(torch.tensor(stream["batch_rows"])).reshape(-1, 2)
+        positions = self._gather(torch.tensor(stream["batch_rows"])).reshape(-1, 2)
         progress = {
             "state": self._gather(self.state),
-            "stream": stream | {"batch_rows": places.tolist()},
+            "stream": stream | {"batch_rows": positions.tolist()},
         }
         return progress | {
             name: self._gather(state[None]) for name, state in self._generators().items()

@@ -71,8 +71,8 @@ class SimulatedDialogues(ConversationSource):
         simulators = Simulators(folder, cache, "train", workers, synthetic, completeness)
         judged = completeness is not None
         self._fingerprint = (
-            f"simulated from {simulators.speakers} speakers, {lengths_s[0]:g} to {lengths_s[1]:g} s, "
-            f"synthetic voices {synthetic}, judged {judged}"
+            f"simulated from {simulators.speakers} speakers, "
+            f"{lengths_s[0]:g} to {lengths_s[1]:g} s, synthetic voices {synthetic}, judged {judged}"
         )
         self._executor = simulators.executor
         self._begun: dict[int, Future[SimulatedDialogue]] = {}
@@ -113,7 +113,9 @@ class SimulatedDialogues(ConversationSource):
 
     def _begin(self, number: int) -> Future[SimulatedDialogue]:
         try:
-            return self._executor.submit(simulate_here, self._settings.seed, number, self._lengths_s)
+            return self._executor.submit(
+                simulate_here, self._settings.seed, number, self._lengths_s
+            )
         except BrokenProcessPool as error:
             failed: Future[SimulatedDialogue] = Future()
             failed.set_exception(error)  # raised where the result is awaited

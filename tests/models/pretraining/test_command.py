@@ -73,7 +73,7 @@ def test_utterances_become_a_teachers_words_a_network_and_judges(
     assert (
         f"continue with: turnstream pretrain distill --teacher {teacher}" in capsys.readouterr().out
     )
-    assert len(Extraction(tmp_path / "teacher", UtterancePool(speech_sets)).places()[0]) == 30
+    assert len(Extraction(tmp_path / "teacher", UtterancePool(speech_sets)).stop_points()[0]) == 30
     options = ["--settings", settings, "--steps", "2", "--batch-rows", "2", "--accelerator", "cpu"]
     assert (
         main(["pretrain", "distill", *speech, "--teacher", teacher, "--out", distilled, *options])
