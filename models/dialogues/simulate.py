@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from ...stream.errors import DialogueError
+from ..runs.options import add_jobs_option
 from .manifest import Dialogue, write_manifest
 from .utterances import SAMPLE_RATE_HZ, SETS_OF_WHOLE_SENTENCES
 
@@ -69,7 +70,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="train",
         help="which speakers to use; about a tenth of them are val (default train)",
     )
-    parser.add_argument("--jobs", type=int, default=1, help="number of processes (default 1)")
+    add_jobs_option(parser)
     parser.add_argument(
         "--cache",
         type=Path,

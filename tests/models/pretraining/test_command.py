@@ -13,7 +13,7 @@ import pytest
 from turnstream.cli import main
 from turnstream.models.checkpoint import load_encoder
 from turnstream.models.dialogues.utterances import UtterancePool
-from turnstream.models.distillation import distillation
+from turnstream.models.distillation import loop
 from turnstream.models.teachers import extraction, judging
 from turnstream.models.teachers.extraction import Extraction
 
@@ -25,7 +25,7 @@ from ..teaching import FakeEncoder, write_calls
 def fake_teacher(monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (extraction, judging):
         monkeypatch.setattr(module, "WhisperEncoder", FakeEncoder)
-    monkeypatch.setattr(distillation, "VALIDATION_ROWS", 2)
+    monkeypatch.setattr(loop, "VALIDATION_ROWS", 2)
 
 
 @pytest.fixture

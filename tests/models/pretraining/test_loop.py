@@ -156,7 +156,7 @@ def test_the_command_trains_and_train_goes_on_from_it(
                 "2",
                 "--batch-rows",
                 "2",
-                "--device",
+                "--accelerator",
                 "cpu",
                 "--out",
                 str(tmp_path / "cpc"),
