@@ -69,6 +69,6 @@ def tiny_model_path(
 
 
 @pytest.fixture(scope="session")
-def material_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def data_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny folder of data for the simulation."""
-    return write_simulation_data(tmp_path_factory.mktemp("material"))
+    return write_simulation_data(tmp_path_factory.mktemp("data"))
