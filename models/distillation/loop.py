@@ -29,7 +29,7 @@ from tqdm import tqdm
 from ...stream.errors import ConfigError
 from ..dialogues.channel import Surroundings
 from ..runs.hardware import Hardware
-from ..runs.launch import keep_precise, launched, open_fabric
+from ..runs.launch import keep_precise, launched, open_fabric, own_rows
 from ..runs.run_folder import begin_run, read_checkpoint, refuse_to_overwrite, write_validation
 from ..teachers.extraction import Extraction
 from ..teachers.stop_point_space import StopPointSpace
@@ -151,8 +151,8 @@ def _train(
         total_steps=settings.steps,
         pct_start=min(0.3, settings.warmup_steps / settings.steps),
     )
-    first, leads, batch_rows = 0, fabric.is_global_zero, settings.batch_rows // fabric.world_size
-    own = range(fabric.global_rank * batch_rows, (fabric.global_rank + 1) * batch_rows)
+    first, leads = 0, fabric.is_global_zero
+    own = range(settings.batch_rows)[own_rows(fabric, settings.batch_rows)]
     stream = SpeechStream(extraction, settings, surroundings, own)
     out.mkdir(parents=True, exist_ok=True)
     if saved is not None:
@@ -173,7 +173,7 @@ def _train(
     parts: dict[str, Any] = {"network": network, "optimizer": optimizer, "schedule": schedule}
     keep_precise(network.features, fabric.device)
     model, optimizer = fabric.setup(network, optimizer)
-    state = network.init_state(batch_rows)
+    state = network.init_state(len(own))
     if leads:
         begin_run(out, settings, first)
     progress = tqdm(

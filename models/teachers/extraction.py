@@ -250,9 +250,8 @@ def list_stop_points(pool: UtterancePool, seed: int) -> Iterator[tuple[int, int,
             utterance.onset + round(0.4 * SAMPLE_RATE_HZ),
             utterance.offset - round(0.2 * SAMPLE_RATE_HZ),
         )
-        for stop_point in rng.uniform(
-            low, max(low, high), size=wanted - len(dips) if high > low else 0
-        ):
+        cuts = wanted - len(dips) if high > low else 0
+        for stop_point in rng.uniform(low, max(low, high), size=cuts):
             if not any(start <= stop_point <= end for start, end in utterance.pauses):
                 yield utterance.index, int(stop_point), CUT
 
@@ -297,9 +296,8 @@ def _extract_frames(
     todo = range(done, len(pool.utterances))
     with path.open("ab") as out:
         out.truncate(int(ends[done - 1]) if done else 0)  # drops an unfinished clip
-        for frames in _in_processes(
-            _frames_of, todo, sets, teacher, folder, jobs, "teacher, frames", done
-        ):
+        data = sets, teacher, folder
+        for frames in _in_processes(_frames_of, todo, data, jobs, "teacher, frames", done):
             out.write(frames.tobytes())
 
 
@@ -313,15 +311,9 @@ def _extract_stop_points(
     done = path.stat().st_size // size if path.is_file() else 0
     with path.open("ab") as out:
         out.truncate(done * size)
+        data = sets, teacher, folder
         for embedded in _in_processes(
-            _embedding_of,
-            stop_points[done:most],
-            sets,
-            teacher,
-            folder,
-            jobs,
-            "teacher, stop points",
-            done,
+            _embedding_of, stop_points[done:most], data, jobs, "teacher, stop points", done
         ):
             out.write(embedded.tobytes())
 
@@ -362,14 +354,12 @@ def _embedding_of(stop_point: tuple[int, int]) -> NDArray[np.float16]:
 def _in_processes(
     work: Callable[[Any], Any],
     todo: Iterable[Any],
-    sets: Sequence[Path],
-    teacher: Path | None,
-    folder: Path,
+    data: tuple[Sequence[Path], Path | None, Path],
     jobs: int,
     name: str,
     done: int,
 ) -> Iterator[Any]:
-    """Yield results in order, with a progress bar."""
+    """Yield results in order, with a progress bar. Each process opens the data once."""
     items = list(todo)
     if not items:
         return
@@ -379,11 +369,11 @@ def _in_processes(
                 jobs,
                 multiprocessing.get_context("spawn"),
                 initializer=_open,
-                initargs=(sets, teacher, folder),
+                initargs=data,
             )
             found = stack.enter_context(pool).map(work, items, chunksize=16)
         else:
-            _open(sets, teacher, folder)
+            _open(*data)
             found = map(work, items)
         yield from tqdm(
             found, initial=done, total=done + len(items), desc=name, unit="", mininterval=5
