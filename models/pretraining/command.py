@@ -236,7 +236,9 @@ def main(args: argparse.Namespace) -> int:
         resume=args.resume,
         device=args.accelerator,
     )
-    print(f"trained encoder in {args.out}; go on with: turnstream train --encoder {args.out} ...")
+    print(
+        f"trained encoder in {args.out}; continue with: turnstream train --encoder {args.out} ..."
+    )
     return 0
 
 
