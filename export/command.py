@@ -47,12 +47,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> int:
     """Export the model and print the differences that the verification found. Returns 0."""
     from .export import export
+    from .step_input import MEL, PCM
 
-    kind = "mel" if args.mel else "pcm"
+    step_input = MEL if args.mel else PCM
     if args.checkpoint.suffix == ".json":
         for path in _read_folds(args.checkpoint):
             found = export(
-                path.parent / "run", path, kind=kind, name=args.name, version=args.model_version
+                path.parent / "run",
+                path,
+                step_input=step_input,
+                name=args.name,
+                version=args.model_version,
             )
             print(f"{path}: {path.stat().st_size / 1e6:.2f} MB, verified: {found}")
         return 0
@@ -61,7 +66,7 @@ def main(args: argparse.Namespace) -> int:
     found = export(
         args.checkpoint,
         args.out,
-        kind=kind,
+        step_input=step_input,
         name=args.name,
         version=args.model_version,
         golden=args.golden,

@@ -14,8 +14,8 @@ import numpy as np
 from ..models.checkpoint import load_checkpoint
 from ..stream.errors import ExportError
 from ..stream.onnx_session import open_session
-from .metadata import InputKind
 from .onnx_graph import build
+from .step_input import PCM, StepInput
 from .verify import Verification, run_frames, run_torch, verification_audio, verify
 
 
@@ -23,7 +23,7 @@ def export(
     checkpoint: Path,
     out: Path,
     *,
-    kind: InputKind = "pcm",
+    step_input: StepInput = PCM,
     name: str = "turnstream",
     version: str = "1",
     golden: Path | None = None,
@@ -33,7 +33,7 @@ def export(
     Args:
         checkpoint: folder with model.safetensors and config.json.
         out: the .onnx file to write.
-        kind: input of the graph: "pcm" for audio, "mel" for log-mel frames.
+        step_input: input of the graph: PCM for audio, MEL for log-mel frames.
         name, version: name and version of the model, for the metadata.
         golden: if given, also write example inputs and the graph's outputs to this .npz file. It
             holds `input` (B, 2, T, ...), the frames in order; every output (B, T, ...); and
@@ -42,17 +42,17 @@ def export(
     Returns:
         The differences that the verification found.
     Raises:
-        ConfigError: the checkpoint cannot be read, or its network cannot have this kind of input.
+        ConfigError: the checkpoint cannot be read, or its network cannot have this input.
         ExportError: the graph's outputs differ from the network's, or a file cannot be written.
         MissingExtraError: onnx or onnxscript is not installed.
     """
     model = load_checkpoint(checkpoint)
-    graph = build(model, kind, name, version)
-    found = verify(graph, model, kind)
+    graph = build(model, step_input, name, version)
+    found = verify(graph, model, step_input)
     _write(out, graph)
     if golden is not None:
-        x, _ = run_torch(model, kind, verification_audio(model))
-        outputs: dict[str, Any] = run_frames(open_session(graph), model, kind, x)
+        x, _ = run_torch(model, step_input, verification_audio(model))
+        outputs: dict[str, Any] = run_frames(open_session(graph), model, step_input, x)
         archive = io.BytesIO()
         np.savez_compressed(archive, input=x, **outputs)
         _write(golden, archive.getvalue())

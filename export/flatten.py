@@ -26,14 +26,15 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from ..stream.errors import ExportError
-from ..stream.onnx_session import open_session
+from .graph_shapes import (
+    Shape,
+    batch_leads,
+    matrix_shape,
+    probe_shapes,
+    row_axis,
+    size_per_conversation,
+)
 
-Dim = int | str  # a fixed size, "B" (conversations), or "R" = 2 B (one row per speaker)
-Shape = tuple[Dim, ...]
-
-# Batch sizes of the two runs. No dimension of the network has this ratio by chance.
-_PROBES = (3, 5)
 _VIEWS = {"Reshape", "Squeeze", "Unsqueeze", "Flatten", "Identity", "Transpose", "Gather", "Slice"}
 _ELEMENTWISE = {"Relu", "Sigmoid", "Tanh", "Log", "Mul", "Add", "Sub", "Div", "Erf", "Gelu"}
 
@@ -64,7 +65,7 @@ class _Flattener:
         for node in self.graph.node:
             if node.op_type == "Constant":
                 self.constants[node.output[0]] = onnx.numpy_helper.to_array(node.attribute[0].t)
-        self.shapes = _probe_shapes(proto, inputs, self.constants)
+        self.shapes = probe_shapes(proto, inputs, self.constants)
         self.values = {i.name: _Value(i.name, self.shapes[i.name]) for i in self.graph.input}
         self.nodes: list[Any] = []
         self.added: dict[str, NDArray[Any]] = {}
@@ -110,18 +111,18 @@ class _Flattener:
         if (
             node.op_type in _VIEWS
             and source in self.values
-            and _prod_static(shape) == _prod_static(given)
+            and size_per_conversation(shape) == size_per_conversation(given)
             and self._keeps_order(node, given, shape)
         ):
             self.values[node.output[0]] = _Value(
                 self.values[source].name, self.values[source].shape
             )
             return True
-        if _row_axis(shape) is None:
+        if row_axis(shape) is None:
             return False
         if node.op_type == "Concat":
             axis = self._attribute(node, "axis") % len(shape)
-            return _leads(shape, axis) and (
+            return batch_leads(shape, axis) and (
                 self._rejoined(node, shape) or self._matrix_node(node, node.input, shape, axis=1)
             )
         if node.op_type == "Slice":
@@ -130,18 +131,18 @@ class _Flattener:
             axis = self._attribute(node, "axis", 0) % len(given)
             last: bool = (
                 axis == len(given) - 1
-                and _leads(given, axis)
+                and batch_leads(given, axis)
                 and self.constants[node.input[1]].ndim == 1
             )
             return last and self._matrix_node(node, node.input[:1], shape, node.input[1:], axis=1)
         if node.op_type == "MatMul" and node.input[1] in self.constants:
-            plain = _leads(shape, len(shape) - 1) and self.constants[node.input[1]].ndim == 2
+            plain = batch_leads(shape, len(shape) - 1) and self.constants[node.input[1]].ndim == 2
             return plain and self._matrix_node(node, node.input[:1], shape, node.input[1:])
         if node.op_type == "Softmax":
             axis = self._attribute(node, "axis", -1) % len(shape)
             return (
                 axis == len(shape) - 1
-                and _leads(shape, axis)
+                and batch_leads(shape, axis)
                 and self._matrix_node(node, node.input, shape, axis=1)
             )
         if node.op_type in _ELEMENTWISE:
@@ -184,7 +185,7 @@ class _Flattener:
             return False
         axis = int(axes[0]) % len(given)
         length = given[axis]
-        if isinstance(length, str) or not _leads(given, axis):
+        if isinstance(length, str) or not batch_leads(given, axis):
             return False
         inner = prod(cast("tuple[int, ...]", given[axis + 1 :]))
         first, last, _ = slice(int(starts[0]), int(ends[0])).indices(length)
@@ -215,7 +216,7 @@ class _Flattener:
         source, first, last = cuts[0][0], cuts[0][1], cuts[-1][2]
         if (first, last) != (0, self.widths[source]):
             return False
-        self.values[node.output[0]] = _Value(source, _matrix(shape))
+        self.values[node.output[0]] = _Value(source, matrix_shape(shape))
         return True
 
     def _elementwise(self, node: Any, shape: Shape) -> bool:
@@ -223,27 +224,25 @@ class _Flattener:
         for name in node.input:
             if name in self.values:
                 if (
-                    _prod_static(self.shapes[name]) != _prod_static(shape)
-                    or _row_axis(self.shapes[name]) is None
+                    size_per_conversation(self.shapes[name]) != size_per_conversation(shape)
+                    or row_axis(self.shapes[name]) is None
                 ):
                     return False
                 inputs.append(self._as_matrix(name))
             elif self.constants[name].size == 1:
                 inputs.append(self._constant(self.constants[name].reshape(())))
-            elif self.constants[name].ndim == 1 and _leads(shape, len(shape) - 1):
+            elif self.constants[name].ndim == 1 and batch_leads(shape, len(shape) - 1):
                 inputs.append(name)
             else:
                 return False
         self._emit(node.op_type, inputs, node.output[0], node.attribute)
-        self.values[node.output[0]] = _Value(node.output[0], _matrix(shape))
+        self.values[node.output[0]] = _Value(node.output[0], matrix_shape(shape))
         return True
 
     def _matrix_node(
         self, node: Any, operands: Any, shape: Shape, others: Any = (), **attributes: int
     ) -> bool:
-        if any(
-            name not in self.values or _row_axis(self.shapes[name]) is None for name in operands
-        ):
+        if any(name not in self.values or row_axis(self.shapes[name]) is None for name in operands):
             return False
         inputs = [*(self._as_matrix(name) for name in operands), *others]
         self._emit(
@@ -252,13 +251,13 @@ class _Flattener:
             node.output[0],
             [self.onnx.helper.make_attribute(*pair) for pair in attributes.items()],
         )
-        self.values[node.output[0]] = _Value(node.output[0], _matrix(shape))
+        self.values[node.output[0]] = _Value(node.output[0], matrix_shape(shape))
         return True
 
     # ---- names in the new graph ----
 
     def _as_matrix(self, name: str) -> str:
-        return self._in_shape(name, _matrix(self.shapes[name]))
+        return self._in_shape(name, matrix_shape(self.shapes[name]))
 
     def _in_shape(self, name: str, shape: Shape) -> str:
         """Returns the name of the value in this shape; adds a Reshape node if necessary."""
@@ -303,29 +302,6 @@ def flatten(proto: Any, inputs: dict[str, NDArray[np.float32]]) -> None:
     _Flattener(proto, inputs).run()
 
 
-def _prod_static(shape: Shape) -> int:
-    """Returns how many numbers a tensor of this shape has per conversation."""
-    return prod(2 if dim == "R" else 1 if dim == "B" else cast("int", dim) for dim in shape)
-
-
-def _row_axis(shape: Shape) -> int | None:
-    """Returns the batch axis if only axes of length 1 come before it, else None."""
-    axis = next((i for i, dim in enumerate(shape) if dim != 1), None)
-    return axis if axis is not None and isinstance(shape[axis], str) else None
-
-
-def _leads(shape: Shape, axis: int) -> bool:
-    """Returns whether only the batch and axes of length 1 come before this axis."""
-    return _row_axis(shape) is not None and all(
-        isinstance(dim, str) or dim == 1 for dim in shape[:axis]
-    )
-
-
-def _matrix(shape: Shape) -> Shape:
-    row = cast("int", _row_axis(shape))
-    return (shape[row], prod(cast("tuple[int, ...]", shape[row + 1 :])))
-
-
 def _name_results(graph: Any) -> dict[str, str]:
     """Rename the tensors that have the names of the graph's outputs, and return old name to new.
 
@@ -340,55 +316,6 @@ def _name_results(graph: Any) -> dict[str, str]:
             for i, name in enumerate(names):
                 names[i] = renamed.get(name, name)
     return renamed
-
-
-def _probe_shapes(
-    proto: Any, inputs: dict[str, NDArray[np.float32]], constants: dict[str, NDArray[Any]]
-) -> dict[str, Shape]:
-    """Returns the shape of every tensor, from two runs with different batch sizes."""
-    import onnx
-
-    probe = onnx.ModelProto()
-    probe.CopyFrom(proto)
-    del probe.graph.output[:]
-    names = [
-        name for node in proto.graph.node for name in node.output if name and name not in constants
-    ]
-    probe.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names)
-    session = open_session(probe.SerializeToString(), optimize=False)
-    seen: list[dict[str, tuple[int, ...]]] = []
-    for batch in _PROBES:
-        feed = {name: np.repeat(array, batch, axis=0) for name, array in inputs.items()}
-        seen.append(
-            {
-                name: np.shape(array)
-                for name, array in {
-                    **feed,
-                    **dict(zip(names, session.run(names, feed), strict=True)),
-                }.items()
-            }
-        )
-    return {
-        name: tuple(_dim(name, *sizes) for sizes in zip(seen[0][name], seen[1][name], strict=True))
-        for name in seen[0]
-    }
-
-
-def _dim(name: str, first: int, second: int) -> Dim:
-    """Returns the dimension that has these sizes in the two runs.
-
-    Raises:
-        ExportError: it is not fixed, not the batch, and not twice the batch.
-    """
-    if first == second:
-        return first
-    symbols: dict[tuple[int, int], Dim] = {_PROBES: "B", (2 * _PROBES[0], 2 * _PROBES[1]): "R"}
-    if (first, second) not in symbols:
-        raise ExportError(
-            f"{name}: expected every dimension to be fixed, the batch, or twice the batch, "
-            f"got {first} and {second} for batches of {_PROBES[0]} and {_PROBES[1]}"
-        )
-    return symbols[first, second]
 
 
 def _without_dead(nodes: list[Any], outputs: set[str]) -> list[Any]:

@@ -7,20 +7,18 @@ its fields.
 from __future__ import annotations
 
 import json
-from typing import Any, Literal
+from typing import Any
 
 from ..models.checkpoint import weights_sha256
 from ..models.config import ModelConfig
 from ..models.projection import FUTURE_BINS, NOW_BINS
 from ..models.receptive_field import receptive_field
-from ..models.state import StateLayout
 from ..models.turn_model import TurnModel
 from ..stream.contract import FORMAT_VERSION, LABELS
+from .step_input import StepInput
 
-InputKind = Literal["pcm", "mel"]
 
-
-def describe(model: TurnModel, kind: InputKind, name: str, version: str) -> dict[str, Any]:
+def describe(model: TurnModel, step_input: StepInput, name: str, version: str) -> dict[str, Any]:
     """Returns the JSON object for the file's metadata.
 
     Its fields:
@@ -38,8 +36,8 @@ def describe(model: TurnModel, kind: InputKind, name: str, version: str) -> dict
     - config: configuration of the network.
     - weights_sha256: hash of the weights.
     """
-    config: ModelConfig = model.config
-    layout: StateLayout = model.layout if kind == "pcm" else model.mel_layout
+    config = model.config
+    layout = step_input.layout(model)
     hidden = {"latent": config.dialogue_rnn.hidden, "latent_speaker": config.speaker_rnn.hidden}
     shapes: dict[str, list[int]] = {
         label: [2, hidden[label]] if label in hidden else [2] for label in LABELS
@@ -50,11 +48,9 @@ def describe(model: TurnModel, kind: InputKind, name: str, version: str) -> dict
         "format_version": FORMAT_VERSION,
         "name": name,
         "version": version,
-        "input": kind,
-        "input_name": "audio" if kind == "pcm" else "mel",
-        "input_shape": [2, config.frame_samples]
-        if kind == "pcm"
-        else [2, config.encoder.stride, config.features.mel_bins],
+        "input": step_input.kind,
+        "input_name": step_input.name,
+        "input_shape": list(step_input.shape(config)),
         "sample_rate_hz": config.features.sample_rate_hz,
         "frame_samples": config.frame_samples,
         "frame_rate_hz": config.frame_rate_hz,

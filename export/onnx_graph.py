@@ -12,62 +12,54 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from ..models.turn_model import TurnModel, TurnOutput
+from ..models.turn_model import TurnModel
 from ..stream.contract import LABELS, METADATA_KEY
 from ..stream.errors import MissingExtraError
 from .flatten import flatten
-from .metadata import InputKind, describe
+from .metadata import describe
+from .step_input import StepInput
 
 
 class Step(nn.Module):
     """One step of the network with the outputs that a runtime needs.
 
     Args of forward:
-        x: audio (B, 2, frame_samples), or log-mel frames (B, 2, stride, mel_bins).
+        x: input of the step, (B, *step_input.shape).
         state: packed state, (B, S).
     Returns:
         vad, p_now, p_future, p_next and p_backchannel, each (B, 2); latent and latent_speaker, each
         (B, 2, H); next state (B, S).
     """
 
-    def __init__(self, model: TurnModel, kind: InputKind) -> None:
+    def __init__(self, model: TurnModel, step_input: StepInput) -> None:
         super().__init__()
-        self.model, self.kind = model, kind
+        self.model, self.step_input = model, step_input
 
     def forward(self, x: Tensor, state: Tensor) -> tuple[Tensor, ...]:
-        output: TurnOutput
-        output, after = (
-            self.model(x, state) if self.kind == "pcm" else self.model.forward_mel(x, state)
-        )
+        output, after = self.step_input.forward(self.model, x, state)
         probabilities = [p[:, :, -1] for p in self.model.probabilities(output)]
         return *probabilities, output.latent[:, :, -1], output.latent_speaker[:, :, -1], after
 
 
-def example_inputs(model: TurnModel, kind: InputKind, batch: int) -> tuple[Tensor, Tensor]:
-    """Returns inputs for one step: reproducible random audio or mel, and the initial state."""
+def example_inputs(model: TurnModel, step_input: StepInput, batch: int) -> tuple[Tensor, Tensor]:
+    """Returns inputs for one step: reproducible random numbers, and the initial state."""
     generator = torch.Generator().manual_seed(0)
-    config = model.config
-    state = model.init_state(batch) if kind == "pcm" else model.init_mel_state(batch)
-    shape = (
-        (batch, 2, config.frame_samples)
-        if kind == "pcm"
-        else (batch, 2, config.encoder.stride, config.features.mel_bins)
-    )
-    return 0.1 * torch.randn(shape, generator=generator), state
+    x = 0.1 * torch.randn(batch, *step_input.shape(model.config), generator=generator)
+    return x, step_input.init_state(model, batch)
 
 
-def build(model: TurnModel, kind: InputKind, name: str, version: str) -> bytes:
+def build(model: TurnModel, step_input: StepInput, name: str, version: str) -> bytes:
     """Export one step with its metadata.
 
     Args:
         model: the network, in evaluation mode.
-        kind: input of the graph: "pcm" for audio, "mel" for log-mel frames.
+        step_input: input of the graph: PCM for audio, MEL for log-mel frames.
         name, version: name and version of the model, for the metadata.
     Returns:
         The serialized ONNX model.
     Raises:
         MissingExtraError: onnx or onnxscript is not installed.
-        ConfigError: kind is "mel", but no layer after the features has a state.
+        ConfigError: the input is MEL, but no layer after the features has a state.
         ExportError: a tensor's shape depends on the batch in a way that `flatten` cannot handle.
     """
     try:
@@ -75,14 +67,14 @@ def build(model: TurnModel, kind: InputKind, name: str, version: str) -> bytes:
         import onnxscript  # noqa: F401  # pyright: ignore[reportUnusedImport]  the exporter needs it
     except ImportError as error:
         raise MissingExtraError(error.name or "onnx", "export") from None
-    step = Step(model, kind).eval()
-    names = ["audio" if kind == "pcm" else "mel", "state"]
+    step = Step(model, step_input).eval()
+    names = [step_input.name, "state"]
     batch = torch.export.Dim("batch")
     exporter = cast("Any", torch.onnx).export  # its types are incomplete
     with _quiet_exporter():
         program = exporter(
             step,
-            example_inputs(model, kind, batch=3),
+            example_inputs(model, step_input, batch=3),
             input_names=names,
             output_names=list(LABELS),
             dynamic_shapes=({0: batch}, {0: batch}),
@@ -94,7 +86,7 @@ def build(model: TurnModel, kind: InputKind, name: str, version: str) -> bytes:
         proto,
         {
             name: x.numpy()
-            for name, x in zip(names, example_inputs(model, kind, batch=1), strict=True)
+            for name, x in zip(names, example_inputs(model, step_input, batch=1), strict=True)
         },
     )
     del proto.metadata_props[:]
@@ -103,7 +95,7 @@ def build(model: TurnModel, kind: InputKind, name: str, version: str) -> bytes:
         node.doc_string = ""
     proto.producer_name = "turnstream"
     onnx.helper.set_model_props(
-        proto, {METADATA_KEY: json.dumps(describe(model, kind, name, version))}
+        proto, {METADATA_KEY: json.dumps(describe(model, step_input, name, version))}
     )
     cast("Any", onnx.checker).check_model(proto, full_check=True)
     return proto.SerializeToString()

@@ -26,7 +26,7 @@ from ..models.turn_model import TurnModel
 from ..stream.contract import LABELS
 from ..stream.errors import ExportError
 from ..stream.onnx_session import open_session
-from .metadata import InputKind
+from .step_input import StepInput
 
 TOLERANCE = 1e-5
 CONVERSATIONS = 3
@@ -61,35 +61,35 @@ class Verification:
         )
 
 
-def verify(graph: bytes, model: TurnModel, kind: InputKind) -> Verification:
+def verify(graph: bytes, model: TurnModel, step_input: StepInput) -> Verification:
     """Compare a graph with the network it was exported from.
 
     Args:
         graph: serialized ONNX model.
         model: the network, in evaluation mode.
-        kind: input of the graph: "pcm" for audio, "mel" for log-mel frames.
+        step_input: input of the graph: PCM for audio, MEL for log-mel frames.
     Returns:
         The largest differences.
     Raises:
         ExportError: a comparison differs by more than 1e-5, or a control by 1e-3 or less.
     """
     session = open_session(graph)
-    x, expected = run_torch(model, kind, verification_audio(model))
-    frames = run_frames(session, model, kind, x)
-    single = [run_frames(session, model, kind, x[b : b + 1]) for b in range(CONVERSATIONS)]
-    layout = model.layout if kind == "pcm" else model.mel_layout
-    caches = [entry for entry in layout.entries if entry.name.startswith(("features", "encoder"))]
-    recurrent = [entry for entry in layout.entries if "_rnn" in entry.name]
+    x, expected = run_torch(model, step_input, verification_audio(model))
+    frames = run_frames(session, model, step_input, x)
+    single = [run_frames(session, model, step_input, x[b : b + 1]) for b in range(CONVERSATIONS)]
+    entries = step_input.layout(model).entries
+    caches = [entry for entry in entries if entry.name.startswith(("features", "encoder"))]
+    recurrent = [entry for entry in entries if "_rnn" in entry.name]
     found = Verification(
         whole_against_frames=_largest_difference(expected, frames),
         batch_against_single=_largest_difference(
             {name: np.concatenate([one[name] for one in single]) for name in frames}, frames
         ),
         without_conv_caches=_largest_difference(
-            expected, run_frames(session, model, kind, x, forget=caches), "latent"
+            expected, run_frames(session, model, step_input, x, forget=caches), "latent"
         ),
         without_recurrent_state=_largest_difference(
-            expected, run_frames(session, model, kind, x, forget=recurrent), "latent"
+            expected, run_frames(session, model, step_input, x, forget=recurrent), "latent"
         ),
     )
     for name, value in (
@@ -125,37 +125,29 @@ def verification_audio(model: TurnModel) -> Float32:
     return (0.2 * rng.standard_normal((CONVERSATIONS, 2, samples)) * bursts).astype(np.float32)
 
 
-def run_torch(model: TurnModel, kind: InputKind, audio: Float32) -> tuple[Float32, Outputs]:
+def run_torch(model: TurnModel, step_input: StepInput, audio: Float32) -> tuple[Float32, Outputs]:
     """Run the network over the whole audio (B, 2, N) at once.
 
     Returns:
         The graph's input for every frame, (B, 2, T, ...), and the network's outputs.
     """
-    batch, step = audio.shape[0], model.config.frame_samples
+    batch = len(audio)
     with torch.inference_mode():
-        pcm = torch.tensor(audio)
-        if kind == "pcm":
-            x = pcm.reshape(batch, 2, -1, step)
-            output, state = model(pcm, model.init_state(batch))
-        else:
-            hop_tail = torch.zeros(
-                2 * batch, model.config.features.window_samples - model.config.features.hop_samples
-            )
-            mel, _ = model.features(pcm.flatten(0, 1), hop_tail)
-            mel = mel.reshape(batch, 2, *mel.shape[1:])
-            x = mel.reshape(batch, 2, -1, model.config.encoder.stride, mel.shape[-1])
-            output, state = model.forward_mel(mel, model.init_mel_state(batch))
+        whole = step_input.from_audio(model, torch.tensor(audio))
+        output, state = step_input.forward(model, whole, step_input.init_state(model, batch))
         values = [*model.probabilities(output), output.latent, output.latent_speaker]
     outputs = {
         name: value.transpose(1, 2).numpy() for name, value in zip(LABELS, values, strict=False)
     }
+    channels, *step = step_input.shape(model.config)
+    x = whole.reshape(batch, channels, -1, *step)
     return x.numpy(), {**outputs, "next_state": state.numpy()}
 
 
 def run_frames(
     session: Any,
     model: TurnModel,
-    kind: InputKind,
+    step_input: StepInput,
     x: Float32,
     forget: list[StateEntry] | None = None,
 ) -> Outputs:
@@ -164,17 +156,17 @@ def run_frames(
     Args:
         session: ONNX Runtime session of the graph.
         model: the network, for the layout of the state.
-        kind: input of the graph.
+        step_input: input of the graph.
         x: frames in order, (B, 2, T, ...).
         forget: entries of the state to set to zero after every frame.
     """
-    layout = model.layout if kind == "pcm" else model.mel_layout
+    layout = step_input.layout(model)
     state: Float32 = np.zeros((x.shape[0], layout.size), np.float32)
     steps: list[list[Float32]] = []
     for t in range(x.shape[2]):
         *values, state = session.run(
             list(LABELS),
-            {"audio" if kind == "pcm" else "mel": np.ascontiguousarray(x[:, :, t]), "state": state},
+            {step_input.name: np.ascontiguousarray(x[:, :, t]), "state": state},
         )
         steps.append(values)
         for entry in forget or []:

@@ -14,7 +14,7 @@ from hypothesis import settings
 
 from turnstream.export import onnx_graph
 from turnstream.export.flatten import flatten
-from turnstream.export.metadata import InputKind
+from turnstream.export.step_input import PCM, StepInput
 from turnstream.models.turn_model import TurnModel
 
 from .networks import CONFIGS, random_model
@@ -35,11 +35,11 @@ class Exported:
 
 
 @pytest.fixture(scope="session")
-def exported() -> Callable[[str, InputKind], Exported]:
+def exported() -> Callable[[str, StepInput], Exported]:
     """Export a configuration by name, once per test run, because it takes seconds."""
 
     @lru_cache
-    def export(name: str, kind: InputKind) -> Exported:
+    def export(name: str, step_input: StepInput) -> Exported:
         seen: list[bytes] = []
 
         def remember_then_flatten(proto: Any, inputs: Any) -> None:
@@ -48,27 +48,27 @@ def exported() -> Callable[[str, InputKind], Exported]:
 
         model = random_model(CONFIGS[name])
         with patch.object(onnx_graph, "flatten", remember_then_flatten):
-            graph = onnx_graph.build(model, kind, name, "0")
+            graph = onnx_graph.build(model, step_input, name, "0")
         return Exported(model, graph, seen[0])
 
     return export
 
 
 @pytest.fixture(scope="session")
-def tiny_model(exported: Callable[[str, InputKind], Exported]) -> TurnModel:
-    return exported("tiny", "pcm").model
+def tiny_model(exported: Callable[[str, StepInput], Exported]) -> TurnModel:
+    return exported("tiny", PCM).model
 
 
 @pytest.fixture(scope="session")
 def tiny_model_path(
-    exported: Callable[[str, InputKind], Exported], tmp_path_factory: pytest.TempPathFactory
+    exported: Callable[[str, StepInput], Exported], tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
     path = tmp_path_factory.mktemp("tiny") / "tiny.onnx"
-    path.write_bytes(exported("tiny", "pcm").graph)
+    path.write_bytes(exported("tiny", PCM).graph)
     return path
 
 
 @pytest.fixture(scope="session")
-def material_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def data_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny folder of data for the simulation."""
-    return write_simulation_data(tmp_path_factory.mktemp("material"))
+    return write_simulation_data(tmp_path_factory.mktemp("data"))

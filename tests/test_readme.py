@@ -294,9 +294,9 @@ def test_two_commands_train_on_a_corpus(block: Block, tmp_path: Path):
 @pytest.mark.filterwarnings("default")
 @pytest.mark.skipif(bool(NO_TEACHER), reason=f"not installed: {', '.join(NO_TEACHER)}")
 def test_teacher_commands_lead_from_utterances_and_calls_to_a_report(
-    block: Block, tmp_path: Path, material_folder: Path
+    block: Block, tmp_path: Path, data_folder: Path
 ):
-    shutil.copytree(material_folder, tmp_path / "data")
+    shutil.copytree(data_folder, tmp_path / "data")
     listing = tmp_path / "data" / "speech" / "tones" / "manifest.csv"
     header, *clips = listing.read_text().splitlines()
     # One or two of each speaker; every kind of clip
@@ -358,13 +358,13 @@ def test_pretraining_commands_lead_from_dialogues_to_a_network(block: Block, sma
 
 
 @pytest.fixture(scope="module")
-def small_run(tmp_path_factory: pytest.TempPathFactory, material_folder: Path) -> Path:
+def small_run(tmp_path_factory: pytest.TempPathFactory, data_folder: Path) -> Path:
     """A folder with simulated dialogues and a network trained on them.
 
     Two of the dialogues are copied as calls.
     """
     folder = tmp_path_factory.mktemp("run")
-    shutil.copytree(material_folder, folder / "data")
+    shutil.copytree(data_folder, folder / "data")
     (block,) = (
         block
         for block in BLOCKS

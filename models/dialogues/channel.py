@@ -121,14 +121,14 @@ def through_channel(
     lines = draw_lines(rng)
     if second < MONO_SHARE:
         only = _at_microphone(dry[0], speaking[0], surroundings, rng, clean)
-        heard = [_equipment(only, lines[0], rng), np.zeros_like(only)]
+        channels = [_equipment(only, lines[0], rng), np.zeros_like(only)]
     else:
         sides = [_at_microphone(dry[c], speaking[c], surroundings, rng, clean) for c in (0, 1)]
-        heard = [
+        channels = [
             _equipment(side, line, rng)
             for side, line in zip(add_crosstalk(sides, surroundings.rooms, rng), lines, strict=True)
         ]
-    return np.clip(np.round(np.stack(heard) * 32767), -32768, 32767).astype(np.int16)
+    return np.clip(np.round(np.stack(channels) * 32767), -32768, 32767).astype(np.int16)
 
 
 def _at_microphone(

@@ -1,10 +1,11 @@
 """Scores of turn completeness for the clips of a decoded set, on disk.
 
 A score (0-1) says how complete a turn would sound if it ended at a given sample of a clip. There
-are scores for all places where the recorded speaker could stop: the end, inner pauses, and quiet
-spots between words. A judge (teachers/judge.py) scores each clip once. The simulator prefers to end
-turns where they sound complete, and to pause where they do not. The network learns to predict the
-scores.
+are scores for all stop points, the samples where the recorded speaker could stop: the end, inner
+pauses, and quiet spots between words. A judge (teachers/judge.py) scores each clip once. The
+simulator prefers to end turns where they sound complete, and to pause where they do not. The
+network learns to predict the scores.
+
 A folder of scores holds one file per set, named after the set's folder.
 """
 
@@ -21,28 +22,29 @@ def write_completeness(path: Path, rows: Iterable[tuple[int, int, float]]) -> No
 
     Args:
         path: .npz file to write.
-        rows: (clip, place, score): index of the clip in the set, sample in the clip, score in 0-1.
+        rows: (clip, stop point, score): index of the clip in the set, sample in the clip, score in
+            0-1.
     """
     listed = list(rows)
-    clips, places, values = zip(*listed, strict=True) if listed else ((), (), ())
+    clips, stop_points, values = zip(*listed, strict=True) if listed else ((), (), ())
     unfinished = path.with_name(f"unfinished-{path.name}")
     np.savez_compressed(
         unfinished,
         clip=np.array(clips, np.int32),
-        place=np.array(places, np.int32),
+        place=np.array(stop_points, np.int32),
         score=np.array(values, np.float32),
     )
     unfinished.replace(path)
 
 
 def read_completeness(path: Path) -> dict[int, dict[int, float]]:
-    """Return the scores of a decoded set by clip and place; empty if there is no such file."""
+    """Return the scores of a decoded set by clip and stop point; empty if there is no such file."""
     if not path.is_file():
         return {}
     scores: dict[int, dict[int, float]] = {}
     with np.load(path) as table:
-        for clip, place, score in zip(
+        for clip, stop_point, score in zip(
             table["clip"].tolist(), table["place"].tolist(), table["score"].tolist(), strict=True
         ):
-            scores.setdefault(clip, {})[place] = score
+            scores.setdefault(clip, {})[stop_point] = score
     return scores

@@ -23,13 +23,13 @@ def add_crosstalk(
     The sides are (N,) each, at about the same level.
     """
     leaks, echoes = rng.random() < LEAK_SHARE, rng.random() < ECHO_SHARE
-    heard = [side.copy() for side in sides]
+    mixed = [side.copy() for side in sides]
     for c in (0, 1):
         if leaks and rng.random() < 0.75:
-            heard[c] += delayed(leak(sides[1 - c], rng), rng.uniform(*LEAK_DELAY_S))
+            mixed[c] += delayed(leak(sides[1 - c], rng), rng.uniform(*LEAK_DELAY_S))
         if echoes and rng.random() < 0.6:
-            heard[c] += delayed(echo(sides[1 - c], rooms, rng), rng.uniform(*ECHO_DELAY_S))
-    return heard
+            mixed[c] += delayed(echo(sides[1 - c], rooms, rng), rng.uniform(*ECHO_DELAY_S))
+    return mixed
 
 
 def leak(other: Samples, rng: np.random.Generator) -> Samples:

@@ -47,6 +47,10 @@ class FrameLabels:
     backchannel: NDArray[np.bool_]
     completeness: NDArray[np.float32]
 
+    def cut(self, start: int, end: int) -> FrameLabels:
+        """Return the targets of the frames from `start` up to `end`, without `end`."""
+        return FrameLabels(*(array[..., start:end] for array in vars(self).values()))
+
 
 def label_frames(
     activity: NDArray[np.bool_],

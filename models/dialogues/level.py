@@ -33,11 +33,11 @@ def gain_control(side: Samples, speech_db: float, rng: np.random.Generator) -> S
     The time constant is drawn, 0.3 to 3 s.
     """
     level_db = _level_db(side)
-    heard = level_db > speech_db - 20
+    loud = level_db > speech_db - 20
     pole = np.exp(-1 / (100 * rng.uniform(0.3, 3.0)))
     weight, excess = (
-        _smooth(heard.astype(np.float64), pole),
-        _smooth(np.where(heard, level_db - speech_db, 0.0), pole),
+        _smooth(loud.astype(np.float64), pole),
+        _smooth(np.where(loud, level_db - speech_db, 0.0), pole),
     )
     gain_db = -rng.uniform(0.3, 0.9) * excess / (weight + 0.05)
     return _with_gain(side, np.clip(gain_db, -12, 12))

@@ -125,20 +125,20 @@ def background(
         crowds: tracks of babble.
         rng: draws everything.
     """
-    heard = np.zeros(length, np.float32)
+    sound = np.zeros(length, np.float32)
     for _ in range(1 + int(rng.random() < 0.3)):
         kind = rng.random()
         if kind < MUSIC_SHARE:
-            heard += music(length, rng)
+            sound += music(length, rng)
         elif kind < MUSIC_SHARE + HUM_SHARE or not (noises or crowds):
-            heard += hum(length, rng)
+            sound += hum(length, rng)
         else:
             recorded = (
                 crowds
                 if crowds and (kind < MUSIC_SHARE + HUM_SHARE + BABBLE_SHARE or not noises)
                 else noises
             )
-            heard += looped(recorded[int(rng.integers(len(recorded)))], length, rng)
+            sound += looped(recorded[int(rng.integers(len(recorded)))], length, rng)
     if rng.random() < 0.4:
         start, end = np.sort(rng.integers(0, length + 1, 2))
         ramp = np.interp(
@@ -146,8 +146,8 @@ def background(
             (start - 0.3 * SAMPLE_RATE_HZ, start, end, end + 0.3 * SAMPLE_RATE_HZ),
             (0, 1, 1, 0),
         )
-        heard *= ramp.astype(np.float32)
-    return heard
+        sound *= ramp.astype(np.float32)
+    return sound
 
 
 def looped(noise: Samples, length: int, rng: np.random.Generator) -> Samples:

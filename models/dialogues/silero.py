@@ -77,10 +77,10 @@ def speech_probability(audio: Samples) -> NDArray[np.float32]:
     probability = np.zeros((len(audio), windows), np.float32)
     for i in range(windows):
         start = i * WINDOW_SAMPLES
-        heard = padded[:, start : start + CONTEXT_SAMPLES + WINDOW_SAMPLES]
+        window = padded[:, start : start + CONTEXT_SAMPLES + WINDOW_SAMPLES]
         speech, state = (
             np.asarray(output)
-            for output in session.run(None, {"input": heard, "state": state, "sr": rate})
+            for output in session.run(None, {"input": window, "state": state, "sr": rate})
         )
         probability[:, i] = speech[:, 0]
     return probability

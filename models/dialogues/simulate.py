@@ -11,20 +11,15 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import multiprocessing
-from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ...stream.errors import DialogueError
+from ..runs.options import add_jobs_option
 from .manifest import Dialogue, write_manifest
 from .utterances import SAMPLE_RATE_HZ, SETS_OF_WHOLE_SENTENCES
-
-if TYPE_CHECKING:
-    from .simulation import SimulationData
 
 DATA_LAYOUT = """files in the --data folder (only speech/ is required):
   speech/<set>/manifest.csv   recorded utterances. Columns: file (audio relative to the manifest,
@@ -46,8 +41,6 @@ names with a meaning:
   as a whole sentence:
   SETS.
 """
-
-_material: SimulationData | None = None  # read once in each worker process
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -77,7 +70,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="train",
         help="which speakers to use; about a tenth of them are val (default train)",
     )
-    parser.add_argument("--jobs", type=int, default=1, help="number of processes (default 1)")
+    add_jobs_option(parser)
     parser.add_argument(
         "--cache",
         type=Path,
@@ -102,7 +95,8 @@ def main(args: argparse.Namespace) -> int:
     """Simulate dialogues, write them, and print a one-line summary."""
     from tqdm import tqdm
 
-    from .simulation import LENGTHS_S, open_simulation_data, planned_length_s
+    from .simulation import LENGTHS_S, planned_length_s
+    from .simulators import Simulators
 
     lengths_s = LENGTHS_S if args.lengths is None else (args.lengths[0], args.lengths[1])
     if not 0 < lengths_s[0] <= lengths_s[1]:
@@ -114,7 +108,7 @@ def main(args: argparse.Namespace) -> int:
     if args.jobs < 1:
         raise DialogueError(f"expected --jobs of at least 1, got {args.jobs}")
     args.out.mkdir(parents=True, exist_ok=True)
-    arguments = (
+    simulators = Simulators(
         args.data,
         args.cache,
         args.split,
@@ -122,8 +116,6 @@ def main(args: argparse.Namespace) -> int:
         not args.no_synthetic,
         args.completeness,
     )
-    # Decode and render the clips once; the workers then find them in the cache.
-    open_simulation_data(*arguments)
     count, planned_s = 0, 0.0
     while planned_s < args.hours * 3600:
         planned_s += planned_length_s(args.seed, count, lengths_s)
@@ -131,13 +123,10 @@ def main(args: argparse.Namespace) -> int:
     dialogues: list[Dialogue] = []
     seconds = 0.0
     with (
-        # Not multiprocessing.Pool: it waits for ever when a worker cannot start.
-        ProcessPoolExecutor(
-            args.jobs, multiprocessing.get_context("spawn"), _open, arguments
-        ) as workers,
+        simulators.executor as executor,
         tqdm(total=count, desc="dialogues", unit="dialogue", smoothing=0) as progress,
     ):
-        for dialogue, length_s in workers.map(
+        for dialogue, length_s in executor.map(
             partial(_write, args.out, args.seed, lengths_s, args.split), range(count)
         ):
             dialogues.append(dialogue)
@@ -152,22 +141,12 @@ def main(args: argparse.Namespace) -> int:
     return 0
 
 
-def _open(
-    data: Path, cache: Path, split: str, jobs: int, synthetic: bool, completeness: Path | None
-) -> None:
-    from .simulation import open_simulation_data
-
-    global _material  # noqa: PLW0603  (one per worker)
-    _material = open_simulation_data(data, cache, split, jobs, synthetic, completeness)
-
-
 def _write(
     out: Path, seed: int, lengths_s: tuple[float, float], split: str, index: int
 ) -> tuple[Dialogue, float]:
-    from .simulation import simulate
+    from .simulators import simulate_here
 
-    assert _material is not None
-    simulated = simulate(_material, seed, index, lengths_s)
+    simulated = simulate_here(seed, index, lengths_s)
     name = f"sim{seed}_{split}_{index:05d}"
     np.save(out / f"{name}.npy", simulated.audio)
     np.savez_compressed(

@@ -173,25 +173,25 @@ def planned_length_s(seed: int, index: int, lengths_s: tuple[float, float] = LEN
 
 
 def simulate(
-    material: SimulationData, seed: int, index: int, lengths_s: tuple[float, float] = LENGTHS_S
+    data: SimulationData, seed: int, index: int, lengths_s: tuple[float, float] = LENGTHS_S
 ) -> SimulatedDialogue:
     """Return dialogue number `index` of `seed`.
 
     Args:
-        material: the data to use.
+        data: the data to use.
         seed, index: determine the dialogue.
         lengths_s: shortest and longest planned length in seconds; the true length is about the
             same.
     """
     rng = np.random.default_rng([seed, index, 1])
     length_s = planned_length_s(seed, index, lengths_s)
-    manner, turns = draw_dialogue_plan(rng, material.templates, length_s)
-    pair = material.cast.draw_pair(rng, manner.machine)
+    manner, turns = draw_dialogue_plan(rng, data.templates, length_s)
+    pair = data.cast.draw_pair(rng, manner.machine)
     speeds = [
         float(rng.uniform(*SPEEDS)) if rng.random() < OTHER_SPEED_SHARE else 1.0 for _ in pair
     ]
     voices = [
-        Voice(material.pool, utterances, material.cast.interjections, manner, rng, speed)
+        Voice(data.pool, utterances, data.cast.interjections, manner, rng, speed)
         for utterances, speed in zip(pair, speeds, strict=True)
     ]
     placed = lay_out(turns, voices, rng, length_s, manner.false_start)
@@ -202,7 +202,7 @@ def simulate(
     dry = mix(placed, frames * FRAME_SAMPLES)
     activity = label(placed, frames)
     add_nonspeech(dry, activity, voices, rng)
-    audio = through_channel(dry, activity, material.surroundings, rng)
+    audio = through_channel(dry, activity, data.surroundings, rng)
     return SimulatedDialogue(
         audio=audio,
         activity=activity,
@@ -362,7 +362,7 @@ def label_completeness(placed: Sequence[PlacedPhrase], frames: int) -> NDArray[n
     There are targets from 0.04 s before each end of speech until the speaker resumes or 0.8 s have
     passed, and at quiet spots inside speech.
     """
-    heard = np.full((2, frames), np.nan, np.float16)
+    targets = np.full((2, frames), np.nan, np.float16)
     lead, lag = (
         round(COMPLETENESS_LEAD_S * FRAME_RATE_HZ),
         round(COMPLETENESS_LAG_S * FRAME_RATE_HZ),
@@ -373,11 +373,11 @@ def label_completeness(placed: Sequence[PlacedPhrase], frames: int) -> NDArray[n
                 round((item.start + start) / FRAME_SAMPLES),
                 round((item.start + end) / FRAME_SAMPLES),
             )
-            heard[item.speaker, max(0, first) :] = np.nan  # ends the target of earlier speech
-            heard[item.speaker, max(0, last - lead) : max(0, last + lag)] = score
-        for place, score in item.phrase.inner:
-            heard[item.speaker, max(0, (item.start + place) // FRAME_SAMPLES)] = score
-    return heard
+            targets[item.speaker, max(0, first) :] = np.nan  # ends the target of earlier speech
+            targets[item.speaker, max(0, last - lead) : max(0, last + lag)] = score
+        for stop_point, score in item.phrase.inner:
+            targets[item.speaker, max(0, (item.start + stop_point) // FRAME_SAMPLES)] = score
+    return targets
 
 
 def known_words(placed: Sequence[PlacedPhrase]) -> list[KnownWords]:

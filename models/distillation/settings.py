@@ -23,13 +23,13 @@ class DistillationSettings:
         components: number of principal components of the teacher's frames that are predicted.
         whitening: each component is divided by its standard deviation to the power of 2 *
             whitening; 0 keeps the teacher's scale, 0.5 makes all components equally important.
-        place_components: number of principal components of the teacher's embeddings of places that
-            are predicted.
+        place_components: number of principal components of the teacher's embeddings of stop
+            points that are predicted.
         frame_weight, place_weight: weights of these two losses.
-        told_weight: weight of the third loss. Its target is turn completeness at a place, by a
-            judge that was fitted on the texts of the utterances (judge.fit_told).
-        cut_share: share of the utterances that are cut off at one of their places.
-        reach_s: the embedding of a place is predicted up to this many seconds into the silence
+        told_weight: weight of the third loss. Its target is turn completeness at a stop point, by
+            the judge that was fitted on the texts of the utterances (judge.fit_text_judge).
+        cut_share: share of the utterances that are cut off at one of their stop points.
+        reach_s: the embedding of a stop point is predicted up to this many seconds into the silence
             after it.
         gain_db: the gain of each speaker is drawn from -gain_db to gain_db.
         validate_every: steps between two validations; each writes a checkpoint.

@@ -3,8 +3,8 @@
 There is one channel, and there are no labels. Each batch row plays a few utterances of a speaker
 with pauses between them, and then those of another speaker under other recording conditions:
 loudness, room, noise and equalisation. Some recordings are silent where nobody speaks. Some
-utterances are cut off at a place that the teacher was asked about, as if the speaker stopped to
-think.
+utterances are cut off at a stop point that the teacher was asked about, as if the speaker stopped
+to think.
 """
 
 from __future__ import annotations
@@ -56,8 +56,8 @@ class SpeechChunk:
         frames: target of this frame: components of the teacher's frame, in standard deviations,
             (B, T, K).
         known: where `frames` holds a target, (B, T).
-        places: row, in Extraction.listed, of the place that the speech has just reached, or that
-            the present silence follows; -1 where there is none, (B, T).
+        stop_points: row, in Extraction.listed, of the stop point that the speech has just reached,
+            or that the present silence follows; -1 where there is none, (B, T).
     """
 
     audio: NDArray[np.float32]
@@ -66,7 +66,7 @@ class SpeechChunk:
     begins: NDArray[np.bool_]
     frames: NDArray[np.float32]
     known: NDArray[np.bool_]
-    places: NDArray[np.int64]
+    stop_points: NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ class _BatchRow:
     audio: Samples = field(default_factory=lambda: np.zeros(0, np.float32))
     frames: NDArray[np.float32] = field(default_factory=lambda: np.zeros((0, 0), np.float32))
     known: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, bool))
-    places: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
+    stop_points: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
     line: NDArray[np.float32] = field(default_factory=lambda: np.zeros(0, np.float32))
     warp: float = 1.0
     position: int = 0  # frames played
@@ -146,11 +146,11 @@ class SpeechStream:
         # A speaker with more speech comes more often, but less than in proportion to it.
         self._shares = np.sqrt(seconds) / np.sqrt(seconds).sum()
         clips, at, kinds = extraction.listed()
-        self._places: dict[int, list[tuple[int, int, int]]] = {}  # by clip: sample, row, kind
-        for row, (clip, place, kind) in enumerate(
+        self._stop_points: dict[int, list[tuple[int, int, int]]] = {}  # by clip: sample, row, kind
+        for row, (clip, stop_point, kind) in enumerate(
             zip(clips.tolist(), at.tolist(), kinds.tolist(), strict=True)
         ):
-            self._places.setdefault(clip, []).append((place, row, kind))
+            self._stop_points.setdefault(clip, []).append((stop_point, row, kind))
         numbers = range(settings.batch_rows) if batch_rows is None else batch_rows
         self._batch_rows = [
             _BatchRow(np.random.default_rng([settings.seed, number, int(validation)]))
@@ -184,7 +184,7 @@ class SpeechStream:
             begins=begins,
             frames=np.stack([batch_row.frames[part] for batch_row, part in cut]),
             known=np.stack([batch_row.known[part] for batch_row, part in cut]),
-            places=np.stack([batch_row.places[part] for batch_row, part in cut]),
+            stop_points=np.stack([batch_row.stop_points[part] for batch_row, part in cut]),
         )
         for batch_row in self._batch_rows:
             batch_row.position += length
@@ -212,7 +212,7 @@ class SpeechStream:
     ) -> _Piece:
         """Return an utterance that begins at a frame of the stream, and the pause after it.
 
-        The utterance is whole, or cut off at one of its places.
+        The utterance is whole, or cut off at one of its stop points.
         """
         clip, first = (
             self._pool.audio(utterance),
@@ -227,19 +227,19 @@ class SpeechStream:
         pause = int(np.exp(rng.uniform(*np.log(PAUSES_S))) * FRAME_RATE_HZ)
         pauses = {int(start): int(stop) for start, stop in utterance.pauses}
         inner = [
-            place
-            for place, _, _ in self._places_of(utterance)
-            if place < utterance.offset - LEAD_SAMPLES
+            stop_point
+            for stop_point, _, _ in self._stop_points_of(utterance)
+            if stop_point < utterance.offset - LEAD_SAMPLES
         ]
         if inner and rng.random() < self.settings.cut_share:
             end = inner[int(rng.integers(len(inner)))]
             silence_end = pauses.get(end, end)
-            heard = (
+            sound_end = (
                 min(silence_end, end + int(rng.uniform(0, 0.3) * SAMPLE_RATE_HZ))
                 if silence_end > end
                 else end + FADE_SAMPLES
             )
-            sound = clip[first * FRAME_SAMPLES : heard].copy()
+            sound = clip[first * FRAME_SAMPLES : sound_end].copy()
             sound[-FADE_SAMPLES:] *= np.linspace(
                 1, 0, min(FADE_SAMPLES, len(sound)), dtype=np.float32
             )
@@ -266,7 +266,7 @@ class SpeechStream:
         width, delay = self.settings.components, round(self.settings.delay_s * FRAME_RATE_HZ)
         batch_row.frames = np.zeros((total, width), np.float32)
         batch_row.known = np.zeros(total, bool)
-        batch_row.places = np.full(total, -1, np.int64)
+        batch_row.stop_points = np.full(total, -1, np.int64)
         for piece in pieces:
             teacher = self._extraction.frames(piece.utterance)[piece.first : piece.last, :width]
             begin = piece.at + delay
@@ -276,26 +276,26 @@ class SpeechStream:
                 True,
             )
             for begin, frames, row in self._reached(piece):
-                batch_row.places[max(0, begin) : begin + frames] = row
+                batch_row.stop_points[max(0, begin) : begin + frames] = row
 
     def _reached(self, piece: _Piece) -> Iterator[tuple[int, int, int]]:
-        """Yield first frame, number of frames and row of every place that a piece reaches."""
+        """Yield first frame, number of frames and row of every stop point that a piece reaches."""
         reach = round(self.settings.reach_s * FRAME_RATE_HZ)
         silences = {
             int(start): int(stop - start) // FRAME_SAMPLES for start, stop in piece.utterance.pauses
         }
-        for place, row, kind in self._places_of(piece.utterance):
-            if place > piece.end:
+        for stop_point, row, kind in self._stop_points_of(piece.utterance):
+            if stop_point > piece.end:
                 continue
-            if place == piece.end:
+            if stop_point == piece.end:
                 frames = min(reach, piece.pause) + 1
             else:
-                frames = max(1, min(reach, silences.get(place, 0) - 1)) if kind == PAUSE else 1
-            # The first frame ends at the place or just after it.
-            yield (piece.at - piece.first + -(-place // FRAME_SAMPLES) - 1, frames, row)
+                frames = max(1, min(reach, silences.get(stop_point, 0) - 1)) if kind == PAUSE else 1
+            # The first frame ends at the stop point or just after it.
+            yield (piece.at - piece.first + -(-stop_point // FRAME_SAMPLES) - 1, frames, row)
 
-    def _places_of(self, utterance: Utterance) -> list[tuple[int, int, int]]:
-        return sorted(self._places.get(utterance.index, []))
+    def _stop_points_of(self, utterance: Utterance) -> list[tuple[int, int, int]]:
+        return sorted(self._stop_points.get(utterance.index, []))
 
     def _through_line(self, batch_row: _BatchRow, pieces: list[_Piece], total: int) -> Samples:
         rng, around = batch_row.rng, self._surroundings

@@ -4,7 +4,7 @@
 encoder kept of a recording; `teacher`, `distill` and `judge` use a frozen speech recogniser.
 
 turnstream pretrain cpc --manifest dialogues.jsonl --out cpc
-turnstream pretrain reconstruct --run vqvae --audio call.wav --out heard
+turnstream pretrain reconstruct --run vqvae --audio call.wav --out reconstructed
 turnstream pretrain teacher --data data --out teacher
 turnstream pretrain distill --data data --teacher teacher --out distilled
 turnstream pretrain judge --data data --teacher teacher --calls calls.jsonl --out judged
@@ -18,8 +18,14 @@ from pathlib import Path
 from ..config import from_plain
 from ..dialogues.manifest import read_manifest
 from ..distillation.settings import DistillationSettings
-from ..runs.hardware import ACCELERATORS, PRECISIONS, Hardware
-from ..training.command import read_held_out, read_settings, read_training_part
+from ..runs.options import (
+    add_hardware_options,
+    add_jobs_option,
+    add_run_options,
+    given_settings,
+    hardware_from,
+)
+from ..training.command import read_held_out, read_training_part
 from .settings import METHODS, PretrainingSettings
 
 RECONSTRUCT, TEACHER, DISTILL, JUDGE = "reconstruct", "teacher", "distill", "judge"
@@ -55,30 +61,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             type=Path,
             help="manifest of held-out dialogues (default: those of --manifest whose split is val)",
         )
-        own.add_argument(
-            "--settings",
-            type=Path,
-            help="JSON file of settings, including the encoder's configuration",
+        add_run_options(
+            own,
+            defaults,
+            row="conversations",
+            shape="encoder",
+            resume="resume exactly from the last checkpoint in --out",
         )
-        own.add_argument(
-            "--steps", type=int, help=f"number of optimizer steps (default {defaults.steps})"
-        )
-        own.add_argument(
-            "--batch-rows",
-            type=int,
-            help=f"conversations per batch (default {defaults.batch_rows})",
-        )
-        own.add_argument(
-            "--seed", type=int, help=f"seed of all random draws (default {defaults.seed})"
-        )
-        own.add_argument(
-            "--resume",
-            action="store_true",
-            help="resume exactly from the last checkpoint in --out",
-        )
-        own.add_argument(
-            "--device", default="auto", help="torch device (default auto: a GPU if there is one)"
-        )
+        add_hardware_options(own, one_process=True)
     listening = methods.add_parser(
         RECONSTRUCT, help=what[RECONSTRUCT], description=what[RECONSTRUCT]
     )
@@ -144,9 +134,7 @@ def _add_judge_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="also fit, for each call, a judge without this call (for `turnstream cross-validate`)",
     )
-    parser.add_argument(
-        "--jobs", type=int, default=1, metavar="N", help="threads of the teacher (default 1)"
-    )
+    add_jobs_option(parser)
 
 
 def _add_speech_arguments(parser: argparse.ArgumentParser) -> None:
@@ -191,13 +179,10 @@ def _add_teacher_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="stop after N places, which are points where a speaker could stop (default: all)",
     )
-    parser.add_argument(
-        "--jobs", type=int, default=1, metavar="N", help="parallel processes (default 1)"
-    )
+    add_jobs_option(parser)
 
 
 def _add_distill_arguments(parser: argparse.ArgumentParser) -> None:
-    defaults = DistillationSettings()
     _add_speech_arguments(parser)
     parser.add_argument(
         "--teacher",
@@ -207,21 +192,13 @@ def _add_distill_arguments(parser: argparse.ArgumentParser) -> None:
         help="folder of `turnstream pretrain teacher` for the same data",
     )
     parser.add_argument("--out", type=Path, required=True, help="folder of the run")
-    parser.add_argument(
-        "--settings",
-        type=Path,
-        help="JSON file of settings, including the network's configuration",
-    )
-    parser.add_argument(
-        "--steps", type=int, help=f"number of optimizer steps (default {defaults.steps})"
-    )
-    parser.add_argument(
-        "--batch-rows",
-        type=int,
-        help=f"streams of speech per batch (default {defaults.batch_rows})",
-    )
-    parser.add_argument(
-        "--seed", type=int, help=f"seed of all random draws (default {defaults.seed})"
+    add_run_options(
+        parser,
+        DistillationSettings(),
+        row="streams of speech",
+        shape="network",
+        resume="resume from the last checkpoint in --out; later speech differs from an "
+        "uninterrupted run",
     )
     parser.add_argument(
         "--initial",
@@ -229,27 +206,7 @@ def _add_distill_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FOLDER",
         help="start from the weights of this distillation, which has a network of the same shape",
     )
-    parser.add_argument(
-        "--resume",
-        action="store_true",
-        help="resume from the last checkpoint in --out; later speech differs from an "
-        "uninterrupted run",
-    )
-    parser.add_argument(
-        "--accelerator",
-        choices=ACCELERATORS,
-        default="auto",
-        help="type of device (default auto: a GPU if there is one)",
-    )
-    parser.add_argument(
-        "--devices", type=int, default=1, metavar="N", help="processes, one per GPU (default 1)"
-    )
-    parser.add_argument(
-        "--precision",
-        choices=PRECISIONS,
-        default=Hardware().precision,
-        help=f"numeric precision (default {Hardware().precision})",
-    )
+    add_hardware_options(parser)
 
 
 def main(args: argparse.Namespace) -> int:
@@ -263,12 +220,7 @@ def main(args: argparse.Namespace) -> int:
         return _from_teacher(args)
     from .loop import pretrain
 
-    plain = (read_settings(args.settings) if args.settings else {}) | {"method": args.method}
-    plain |= {
-        name: getattr(args, name)
-        for name in ("steps", "batch_rows", "seed")
-        if getattr(args, name) is not None
-    }
+    plain = given_settings(args) | {"method": args.method}
     settings = from_plain(PretrainingSettings, plain, "settings")
     training = read_training_part(args.manifest)
     held_out = (
@@ -277,9 +229,16 @@ def main(args: argparse.Namespace) -> int:
         else [one for one in read_manifest(args.manifest) if one.split == "val"]
     )
     pretrain(
-        settings, training, args.out, validation=held_out, resume=args.resume, device=args.device
+        settings,
+        training,
+        args.out,
+        validation=held_out,
+        resume=args.resume,
+        device=args.accelerator,
     )
-    print(f"trained encoder in {args.out}; go on with: turnstream train --encoder {args.out} ...")
+    print(
+        f"trained encoder in {args.out}; continue with: turnstream train --encoder {args.out} ..."
+    )
     return 0
 
 
@@ -295,7 +254,7 @@ def _from_teacher(args: argparse.Namespace) -> int:
             sets,
             teacher=args.whisper,
             components=args.components,
-            most_places=args.places,
+            most_stop_points=args.places,
             jobs=args.jobs,
         )
         print(
@@ -323,17 +282,10 @@ def _from_teacher(args: argparse.Namespace) -> int:
         return 0
     from lightning_fabric.utilities import rank_zero_only
 
-    from ..distillation.distillation import distil
+    from ..distillation.loop import distil
 
-    plain = read_settings(args.settings) if args.settings else {}
-    plain |= {
-        name: getattr(args, name)
-        for name in ("steps", "batch_rows", "seed")
-        if getattr(args, name) is not None
-    }
-    settings = from_plain(DistillationSettings, plain, "settings")
+    settings = from_plain(DistillationSettings, given_settings(args), "settings")
     extraction = Extraction(args.teacher, UtterancePool(sets))
-    hardware = Hardware(args.accelerator, args.devices, precision=args.precision)
     distil(
         settings,
         extraction,
@@ -341,7 +293,7 @@ def _from_teacher(args: argparse.Namespace) -> int:
         args.out,
         initial=args.initial,
         resume=args.resume,
-        hardware=hardware,
+        hardware=hardware_from(args),
     )
     rank_zero_only(print)(
         f"trained encoder and per-speaker RNN in {args.out}; continue with: turnstream train "

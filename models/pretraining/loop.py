@@ -23,7 +23,7 @@ from ..dialogues.manifest import Dialogue
 from ..projection import UNKNOWN
 from ..runs.run_folder import begin_run, read_checkpoint, refuse_to_overwrite, write_validation
 from ..training.labelled import LabelledAudio
-from ..training.sources import ConversationSource, RecordedDialogues
+from ..training.sources import ConversationSource, ShuffledDialogues
 from ..training.stream import ConversationStream
 from .network import PretrainingNetwork, save_network
 from .objectives import perplexity
@@ -32,16 +32,12 @@ from .settings import PretrainingSettings
 _log = logging.getLogger(__name__)
 
 
-class UnlabelledDialogues(RecordedDialogues):
-    """Dialogues of which only the audio is read.
+class UnlabelledDialogues(ShuffledDialogues):
+    """Shuffled dialogues of which only the audio is read. They need no labels."""
 
-    Their labels may be missing; they are not used. See RecordedDialogues.
-    """
-
-    def _load(self, dialogue: Dialogue) -> LabelledAudio:
-        model = self._settings.model
-        audio = load_audio(dialogue, model.features.sample_rate_hz)
-        frames = audio.shape[1] // model.frame_samples
+    def load(self, dialogue: Dialogue) -> LabelledAudio:
+        audio = load_audio(dialogue, self._chunks.sample_rate_hz)
+        frames = audio.shape[1] // self._chunks.frame_samples
         silent, unknown = np.zeros((2, frames), bool), np.full(frames, UNKNOWN)
         nothing = np.zeros(frames, np.float32)
         labels = FrameLabels(
@@ -53,7 +49,7 @@ class UnlabelledDialogues(RecordedDialogues):
             silent,
             np.full((2, frames), np.nan, np.float32),
         )
-        return audio[:, : frames * model.frame_samples], labels
+        return audio[:, : frames * self._chunks.frame_samples], labels
 
 
 def pretrain(
@@ -94,7 +90,7 @@ def pretrain(
     source = (
         training
         if isinstance(training, ConversationSource)
-        else UnlabelledDialogues(training, settings.of_stream)
+        else UnlabelledDialogues(training, settings.chunks)
     )
     saved = read_checkpoint(out, settings) if resume else None
     if saved is None:
@@ -110,7 +106,7 @@ def pretrain(
         total_steps=settings.steps,
         pct_start=min(0.3, settings.warmup_steps / settings.steps),
     )
-    stream = ConversationStream(source, settings.of_stream)
+    stream = ConversationStream(source, settings.chunks)
     state, first = network.init_state(settings.batch_rows), 0
     parts: dict[str, Any] = {
         "network": network,
@@ -222,5 +218,5 @@ def measure(network: PretrainingNetwork, dialogues: Sequence[Dialogue]) -> dict[
 def _chunks(
     audio: np.ndarray[Any, np.dtype[np.float32]], settings: PretrainingSettings
 ) -> list[np.ndarray[Any, np.dtype[np.float32]]]:
-    size = settings.chunk_steps * settings.of_stream.model.frame_samples
+    size = settings.chunks.samples
     return [audio[:, start : start + size] for start in range(0, audio.shape[1] - size + 1, size)]

@@ -60,14 +60,14 @@ def reconstruct(
         audio.stem, (audio,) * (3 - channels), ("a", "b"), start_s=start_s, end_s=start_s + seconds
     )
     samples = load_audio(dialogue, features.sample_rate_hz)
-    size = network.settings.chunk_steps * network.settings.of_stream.model.frame_samples
+    size = network.settings.chunks.samples
     samples = np.pad(samples, ((0, 0), (0, -samples.shape[1] % size)))
     if not samples.size:
         raise DialogueError(f"{audio}: expected audio from {start_s:g} s on, got none")
-    heard, made, error, variance = reconstructed(network, samples)
-    heard, made = (frames[:channels] for frames in (heard, made))
+    original, made, error, variance = reconstructed(network, samples)
+    original, made = (frames[:channels] for frames in (original, made))
     out.mkdir(parents=True, exist_ok=True)
-    for name, frames in (("original", heard), ("reconstruction", made)):
+    for name, frames in (("original", original), ("reconstruction", made)):
         sf.write(out / f"{name}.wav", sound(frames, features).mean(axis=0), features.sample_rate_hz)
     words = (
         f"{network.settings.method} of {run.name}: {1 - error / variance:.0%} of the variance "
@@ -83,8 +83,8 @@ def reconstruct(
         nrows=2,
         ncols=1,
     ) as panels:
-        low, high = float(heard.min()), float(heard.max())
-        for panel, name, frames in zip(np.ravel(panels), SHOWN, (heard, made), strict=True):
+        low, high = float(original.min()), float(original.max())
+        for panel, name, frames in zip(np.ravel(panels), SHOWN, (original, made), strict=True):
             end_s = frames.shape[1] * features.hop_samples / features.sample_rate_hz
             panel.imshow(
                 frames[0].T,
@@ -113,12 +113,9 @@ def reconstructed(
         ConfigError: the network's method reconstructs nothing.
     """
     settings = network.settings
-    size, stride = (
-        settings.chunk_steps * settings.of_stream.model.frame_samples,
-        settings.encoder.stride,
-    )
+    size, stride = settings.chunks.samples, settings.encoder.stride
     state = network.init_state(1)
-    heard: list[Tensor] = []
+    original: list[Tensor] = []
     made: list[Tensor] = []
     measures: list[tuple[float, float]] = []
     tail = torch.zeros(2, settings.features.window_samples - settings.features.hop_samples)
@@ -131,14 +128,14 @@ def reconstructed(
                     f"expected a network that reconstructs what it hears, got {settings.method}"
                 )
             mel, tail = network.features(audio, tail)
-            heard.append(mel)
+            original.append(mel)
             made.append(judged.reconstruction[:, :, -stride:].flatten(1, 2))
             measures.append(
                 (float(judged.measures["reconstruction"]), float(judged.measures["variance"]))
             )
     error, variance = np.mean(measures, axis=0)
     return (
-        torch.cat(heard, dim=1).numpy(),
+        torch.cat(original, dim=1).numpy(),
         torch.cat(made, dim=1).numpy(),
         float(error),
         float(variance),

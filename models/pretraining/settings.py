@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from ...stream.errors import ConfigError
-from ..config import EncoderConfig, FeatureConfig, ModelConfig
-from ..training.settings import TrainingSettings
+from ..config import EncoderConfig, FeatureConfig
+from ..training.settings import ChunkSettings
 
 METHODS = {
     "autoencoder": "each output frame of the encoder reconstructs its receptive field",
@@ -94,7 +94,7 @@ class PretrainingSettings:
                 raise ConfigError(f"expected {name} >= 0, got {getattr(self, name)}")
         if not 0 <= self.code_decay < 1:
             raise ConfigError(f"expected 0 <= code_decay < 1, got {self.code_decay}")
-        steps = self.chunk_steps
+        steps = self.chunks.frames
         if self.method == "vqvae2" and steps % self.top_stride:
             raise ConfigError(
                 f"expected a chunk in multiples of {self.top_stride} steps of the encoder, "
@@ -109,19 +109,12 @@ class PretrainingSettings:
                 raise ConfigError("expected negatives to tell a prediction from, got none")
 
     @property
-    def chunk_steps(self) -> int:
-        """Output frames of the encoder per chunk."""
-        return self.of_stream.chunk_frames
-
-    @property
-    def of_stream(self) -> TrainingSettings:
-        """Settings for the stream of conversations."""
-        return TrainingSettings(
-            steps=self.steps,
+    def chunks(self) -> ChunkSettings:
+        return ChunkSettings(
             batch_rows=self.batch_rows,
             chunk_s=self.chunk_s,
+            sample_rate_hz=self.features.sample_rate_hz,
+            frame_samples=self.features.hop_samples * self.encoder.stride,
             gain_db=self.gain_db,
-            mute_share=0.0,
             seed=self.seed,
-            model=ModelConfig(features=self.features, encoder=self.encoder),
         )

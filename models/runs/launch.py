@@ -62,6 +62,12 @@ def open_fabric(hardware: Hardware, batch_rows: int) -> Fabric:
     )
 
 
+def own_rows(fabric: Fabric, batch_rows: int) -> slice:
+    """Return which of the batch rows of all processes belong to this one."""
+    shared = batch_rows // fabric.world_size
+    return slice(fabric.global_rank * shared, (fabric.global_rank + 1) * shared)
+
+
 class _Autocast(MixedPrecision):
     """Mixed precision that does not round the inputs.
 

@@ -105,7 +105,7 @@ def refuse_to_overwrite(out: Path) -> None:
     if (out / CHECKPOINT_FILE).exists():
         raise ConfigError(
             f"expected a folder without a run for a new one, got {out} with {CHECKPOINT_FILE}; "
-            "go on with --resume, or choose another"
+            "resume it with --resume, or choose another"
         )
 
 

@@ -1,6 +1,6 @@
 """Run a teacher on a pool of utterances and store the result: every frame, and every stop point.
 
-A stop point (`place` in the code) is a sample of a clip at which the speaker could stop. A folder
+A stop point is a sample of a clip at which the speaker could stop (`place` in the files). A folder
 holds, for the clips of a pool in its order:
 
     components.npz   principal components of the teacher's frames: mean (C,), basis (C, K),
@@ -35,7 +35,7 @@ from ...stream.errors import ConfigError
 from ..dialogues.utterances import SAMPLE_RATE_HZ, Utterance, UtterancePool
 from .whisper import FRAME_SAMPLES, LONGEST_S, Samples, WhisperEncoder
 
-COMPONENTS, FRAMES, PLACES, EMBEDDINGS = (
+COMPONENTS, FRAMES, STOP_POINTS, EMBEDDINGS = (
     "components.npz",
     "frames.int8",
     "places.npz",
@@ -50,7 +50,7 @@ CONTEXT_S = 10.0  # longest input before a stop point
 # Kinds of stop point: end of the clip's speech, inner pause, quiet spot between words, other.
 END, PAUSE, DIP, CUT = range(4)
 HASTE = {END: 3.0, PAUSE: 2.0, DIP: 1.0, CUT: 1.0}  # kinds with more haste come earlier
-SPEECH_PER_INNER_PLACE_S = 1.6  # speech per dip or cut
+SPEECH_PER_INNER_STOP_POINT_S = 1.6  # speech per dip or cut
 
 Floats = NDArray[np.float32]
 
@@ -115,7 +115,7 @@ class Extraction:
     """
 
     def __init__(self, folder: Path, pool: UtterancePool) -> None:
-        for name in (COMPONENTS, FRAMES, PLACES, EMBEDDINGS):
+        for name in (COMPONENTS, FRAMES, STOP_POINTS, EMBEDDINGS):
             if not (folder / name).is_file():
                 raise ConfigError(
                     f"{folder}: expected what a teacher said of the utterances "
@@ -151,14 +151,14 @@ class Extraction:
         return np.divide(frames, QUANTUM, dtype=np.float32)
 
     def listed(self) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int8]]:
-        """Return clip, place and kind of every stop point in processing order, (L,) each."""
-        with np.load(self.folder / PLACES) as listed:
+        """Return clip, sample and kind of every stop point in processing order, (L,) each."""
+        with np.load(self.folder / STOP_POINTS) as listed:
             return listed["clip"], listed["place"], listed["kind"]
 
-    def places(
+    def stop_points(
         self,
     ) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int8], NDArray[np.float16]]:
-        """Return the stop points that are done: clip, place, kind and embedding.
+        """Return the stop points that are done: clip, sample, kind and embedding.
 
         The first three are (P,). The embeddings are the teacher's averaged last frames, (P,
         WINDOWS * C).
@@ -166,9 +166,9 @@ class Extraction:
         channels = len(WINDOWS) * len(self.components.mean)
         embeddings = np.fromfile(self.folder / EMBEDDINGS, np.float16)
         embeddings = embeddings[: len(embeddings) // channels * channels].reshape(-1, channels)
-        clips, places, kinds = self.listed()
+        clips, stop_points, kinds = self.listed()
         done = len(embeddings)
-        return clips[:done], places[:done], kinds[:done], embeddings
+        return clips[:done], stop_points[:done], kinds[:done], embeddings
 
 
 def extract(
@@ -177,7 +177,7 @@ def extract(
     *,
     teacher: Path | None = None,
     components: int = 128,
-    most_places: int | None = None,
+    most_stop_points: int | None = None,
     jobs: int = 1,
     seed: int = 0,
 ) -> None:
@@ -190,7 +190,7 @@ def extract(
         cached_sets: decoded sets (utterances.decode_set).
         teacher: a Whisper model in CTranslate2's format; None is Whisper-base from its packages.
         components: number of components to keep per frame.
-        most_places: number of stop points to process; None processes all.
+        most_stop_points: number of stop points to process; None processes all.
         jobs: number of processes.
         seed: draws the clips for the principal components, the stop points and their order.
     Raises:
@@ -209,21 +209,21 @@ def extract(
             for i in tqdm(chosen, desc="principal components", unit="clip")
         ]
         Components.fit(np.concatenate(sample), components).save(folder / COMPONENTS)
-    if not (folder / PLACES).is_file():
-        clips, places, kinds = zip(*_shuffled(list_places(pool, seed), seed), strict=True)
+    if not (folder / STOP_POINTS).is_file():
+        clips, stop_points, kinds = zip(*_shuffled(list_stop_points(pool, seed), seed), strict=True)
         columns = {
             "clip": np.array(clips, np.int32),
-            "place": np.array(places, np.int32),
+            "place": np.array(stop_points, np.int32),
             "kind": np.array(kinds, np.int8),
         }
-        np.savez(folder / PLACES, **columns, sets=np.array(pool.sets))
+        np.savez(folder / STOP_POINTS, **columns, sets=np.array(pool.sets))
     _refuse_others(folder, pool)
     _extract_frames(folder, pool, cached_sets, teacher, jobs)
-    _extract_places(folder, cached_sets, teacher, most_places, jobs)
+    _extract_stop_points(folder, cached_sets, teacher, most_stop_points, jobs)
 
 
 def _refuse_others(folder: Path, pool: UtterancePool) -> None:
-    with np.load(folder / PLACES) as listed:
+    with np.load(folder / STOP_POINTS) as listed:
         theirs = tuple(listed["sets"].tolist())
     if theirs != pool.sets:
         raise ConfigError(
@@ -232,8 +232,8 @@ def _refuse_others(folder: Path, pool: UtterancePool) -> None:
         )
 
 
-def list_places(pool: UtterancePool, seed: int) -> Iterator[tuple[int, int, int]]:
-    """Yield (clip, place, kind) of the stop points.
+def list_stop_points(pool: UtterancePool, seed: int) -> Iterator[tuple[int, int, int]]:
+    """Yield (clip, sample, kind) of the stop points.
 
     These are the end and the pauses of every clip, and some dips and cuts inside its speech.
     """
@@ -242,20 +242,21 @@ def list_places(pool: UtterancePool, seed: int) -> Iterator[tuple[int, int, int]
         for start, _ in utterance.pauses:
             yield utterance.index, int(start), PAUSE
         rng = np.random.default_rng([seed, utterance.index])
-        wanted = int(utterance.speech_s / SPEECH_PER_INNER_PLACE_S + rng.random())
+        wanted = int(utterance.speech_s / SPEECH_PER_INNER_STOP_POINT_S + rng.random())
         dips = rng.permutation(utterance.dips)[: (wanted + 1) // 2]
-        for place in dips:
-            yield utterance.index, int(place), DIP
+        for stop_point in dips:
+            yield utterance.index, int(stop_point), DIP
         low, high = (
             utterance.onset + round(0.4 * SAMPLE_RATE_HZ),
             utterance.offset - round(0.2 * SAMPLE_RATE_HZ),
         )
-        for place in rng.uniform(low, max(low, high), size=wanted - len(dips) if high > low else 0):
-            if not any(start <= place <= end for start, end in utterance.pauses):
-                yield utterance.index, int(place), CUT
+        cuts = wanted - len(dips) if high > low else 0
+        for stop_point in rng.uniform(low, max(low, high), size=cuts):
+            if not any(start <= stop_point <= end for start, end in utterance.pauses):
+                yield utterance.index, int(stop_point), CUT
 
 
-def heard_until(clip: Samples, utterance: Utterance, place: int) -> Samples:
+def clip_until(clip: Samples, utterance: Utterance, stop_point: int) -> Samples:
     """Return the clip up to a stop point, with SILENCE_S of silence after it.
 
     The silence is that of the recording as far as it lasts, then digital silence. At most
@@ -265,18 +266,18 @@ def heard_until(clip: Samples, utterance: Utterance, place: int) -> Samples:
     own = {int(start): int(end - start) for start, end in utterance.pauses} | {
         utterance.offset: len(clip) - utterance.offset
     }
-    kept = min(own.get(place, 0), silence)
-    start = max(0, place - round(CONTEXT_S * SAMPLE_RATE_HZ))
-    return np.pad(clip[start : place + kept], (0, silence - kept))
+    kept = min(own.get(stop_point, 0), silence)
+    start = max(0, stop_point - round(CONTEXT_S * SAMPLE_RATE_HZ))
+    return np.pad(clip[start : stop_point + kept], (0, silence - kept))
 
 
-def embed_end(encoder: WhisperEncoder, heard: Samples) -> NDArray[np.float16]:
+def embed_end(encoder: WhisperEncoder, audio: Samples) -> NDArray[np.float16]:
     """Return the teacher's last frames, averaged over each of WINDOWS, (WINDOWS * C,).
 
     Short clips are padded with silence in front.
     """
     shortest = WINDOWS[-1][0] * FRAME_SAMPLES
-    (frames,) = encoder.encode([np.pad(heard, (max(0, shortest - len(heard)), 0))])
+    (frames,) = encoder.encode([np.pad(audio, (max(0, shortest - len(audio)), 0))])
     return np.concatenate(
         [frames[len(frames) - first : len(frames) - last].mean(axis=0) for first, last in WINDOWS]
     ).astype(np.float16)
@@ -295,24 +296,24 @@ def _extract_frames(
     todo = range(done, len(pool.utterances))
     with path.open("ab") as out:
         out.truncate(int(ends[done - 1]) if done else 0)  # drops an unfinished clip
-        for frames in _in_processes(
-            _frames_of, todo, sets, teacher, folder, jobs, "teacher, frames", done
-        ):
+        data = sets, teacher, folder
+        for frames in _in_processes(_frames_of, todo, data, jobs, "teacher, frames", done):
             out.write(frames.tobytes())
 
 
-def _extract_places(
+def _extract_stop_points(
     folder: Path, sets: Sequence[Path], teacher: Path | None, most: int | None, jobs: int
 ) -> None:
-    with np.load(folder / PLACES) as listed:
-        places = list(zip(listed["clip"].tolist(), listed["place"].tolist(), strict=True))
+    with np.load(folder / STOP_POINTS) as listed:
+        stop_points = list(zip(listed["clip"].tolist(), listed["place"].tolist(), strict=True))
     size = 2 * len(WINDOWS) * len(Components.load(folder / COMPONENTS).mean)
     path = folder / EMBEDDINGS
     done = path.stat().st_size // size if path.is_file() else 0
     with path.open("ab") as out:
         out.truncate(done * size)
+        data = sets, teacher, folder
         for embedded in _in_processes(
-            _place_of, places[done:most], sets, teacher, folder, jobs, "teacher, places", done
+            _embedding_of, stop_points[done:most], data, jobs, "teacher, stop points", done
         ):
             out.write(embedded.tobytes())
 
@@ -342,25 +343,23 @@ def _frames_of(clip: int) -> NDArray[np.int8]:
     return _worker.components.quantise(frames)
 
 
-def _place_of(place: tuple[int, int]) -> NDArray[np.float16]:
+def _embedding_of(stop_point: tuple[int, int]) -> NDArray[np.float16]:
     assert _worker is not None
-    utterance = _worker.pool.utterances[place[0]]
+    utterance = _worker.pool.utterances[stop_point[0]]
     return embed_end(
-        _worker.encoder, heard_until(_worker.pool.audio(utterance), utterance, place[1])
+        _worker.encoder, clip_until(_worker.pool.audio(utterance), utterance, stop_point[1])
     )
 
 
 def _in_processes(
     work: Callable[[Any], Any],
     todo: Iterable[Any],
-    sets: Sequence[Path],
-    teacher: Path | None,
-    folder: Path,
+    data: tuple[Sequence[Path], Path | None, Path],
     jobs: int,
     name: str,
     done: int,
 ) -> Iterator[Any]:
-    """Yield results in order, with a progress bar."""
+    """Yield results in order, with a progress bar. Each process opens the data once."""
     items = list(todo)
     if not items:
         return
@@ -370,11 +369,11 @@ def _in_processes(
                 jobs,
                 multiprocessing.get_context("spawn"),
                 initializer=_open,
-                initargs=(sets, teacher, folder),
+                initargs=data,
             )
             found = stack.enter_context(pool).map(work, items, chunksize=16)
         else:
-            _open(sets, teacher, folder)
+            _open(*data)
             found = map(work, items)
         yield from tqdm(
             found, initial=done, total=done + len(items), desc=name, unit="", mininterval=5
@@ -385,12 +384,12 @@ def _whole(pool: UtterancePool, utterance: Utterance) -> Samples:
     return pool.audio(utterance)[: round(LONGEST_S * SAMPLE_RATE_HZ)]
 
 
-def _shuffled(places: Iterable[tuple[int, int, int]], seed: int) -> list[tuple[int, int, int]]:
+def _shuffled(stop_points: Iterable[tuple[int, int, int]], seed: int) -> list[tuple[int, int, int]]:
     """Return the stop points in random order; kinds with more HASTE tend to come earlier.
 
     Source: Efraimidis & Spirakis 2006.
     """
-    listed = list(places)
+    listed = list(stop_points)
     haste = np.array([HASTE[kind] for _, _, kind in listed])
     keys = np.random.default_rng(seed).random(len(listed)) ** (1 / haste)
     return [listed[i] for i in np.argsort(-keys)]

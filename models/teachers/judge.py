@@ -4,7 +4,7 @@ Every silence of a speaker in a call is a hold (the same speaker resumes first) 
 other speaker takes the floor). The encoder receives the speaker's channel alone, up to some times
 in the silence. The head is a logistic regression on the first principal components of the
 encoder's last frames. It has a strong prior, because a few hundred silences say little about so
-many components. The components are fitted on unlabelled speech (place_space.py), so a network
+many components. The components are fitted on unlabelled speech (stop_point_space.py), so a network
 that predicts them also predicts the judge.
 
 Recorded utterances with known text are additional data: the end of a whole sentence or turn is
@@ -64,11 +64,11 @@ class CallSilences:
 
 
 @dataclass(frozen=True)
-class ToldPlaces:
+class LabelledStopPoints:
     """Stop points of utterances that the text labels as complete or incomplete.
 
     Attributes:
-        coordinates: in the PlaceSpace, (P, E).
+        coordinates: in the StopPointSpace, (P, E).
         complete: whether a turn is complete there, (P,).
     """
 
@@ -81,7 +81,7 @@ class Judge:
     """A linear head: logit of a shift = coordinates @ weights + bias.
 
     Attributes:
-        weights: one weight for each dimension of the PlaceSpace, (E,).
+        weights: one weight for each dimension of the StopPointSpace, (E,).
         bias: the bias.
     """
 
@@ -97,7 +97,7 @@ class Judge:
         return np.reciprocal(1 + np.exp(-self.logits(coordinates)), dtype=np.float32)
 
 
-def hear_silences(encoder: WhisperEncoder, dialogues: Sequence[Dialogue]) -> CallSilences:
+def embed_silences(encoder: WhisperEncoder, dialogues: Sequence[Dialogue]) -> CallSilences:
     """Embed every shift, hold and other pause of the calls, at each of MOMENTS_S that it lasts.
 
     Raises:
@@ -112,7 +112,12 @@ def hear_silences(encoder: WhisperEncoder, dialogues: Sequence[Dialogue]) -> Cal
                 last = start + round(moment_s * FRAME_RATE_HZ)
                 if last <= end and last * FRAME_SAMPLES <= audio.shape[1]:
                     rows.append(
-                        (embed_end(encoder, heard_of(audio[speaker], last)), shift, number, silence)
+                        (
+                            embed_end(encoder, channel_until(audio[speaker], last)),
+                            shift,
+                            number,
+                            silence,
+                        )
                     )
             silence += 1
     if len({shift for _, shift, _, _ in rows}) < 2:
@@ -140,7 +145,7 @@ def silences_of(activity: BoolFrames, backchannel: BoolFrames) -> list[tuple[int
     return sorted((speaker, start, end, shift) for (speaker, start), (end, shift) in found.items())
 
 
-def heard_of(channel: Samples, last_frame: int) -> Samples:
+def channel_until(channel: Samples, last_frame: int) -> Samples:
     """Return the samples of a channel up to the end of a frame, at most CONTEXT_S."""
     end = last_frame * FRAME_SAMPLES
     return channel[max(0, end - round(CONTEXT_S * SAMPLE_RATE_HZ)) : end]
@@ -149,7 +154,7 @@ def heard_of(channel: Samples, last_frame: int) -> Samples:
 def fit_judge(
     coordinates: Floats,
     silences: CallSilences,
-    told: Sequence[ToldPlaces] = (),
+    groups: Sequence[LabelledStopPoints] = (),
     strength: float = STRENGTH,
 ) -> Judge:
     """Fit a judge on silences of calls, and on groups of stop points of utterances.
@@ -159,18 +164,18 @@ def fit_judge(
     were left out, one at a time (Platt 1999).
 
     Args:
-        coordinates: embeddings of the silences in a PlaceSpace, (N, E).
+        coordinates: embeddings of the silences in a StopPointSpace, (N, E).
         silences: the silences, of at least two calls.
-        told: groups of stop points.
+        groups: groups of stop points that texts label.
         strength: weight of the evidence against the prior; see STRENGTH.
     """
     left_out = np.zeros(len(coordinates), np.float32)
     for call in np.unique(silences.call):
         own = silences.call == call
-        left_out[own] = _fit(coordinates[~own], silences.shift[~own], told, strength).logits(
+        left_out[own] = _fit(coordinates[~own], silences.shift[~own], groups, strength).logits(
             coordinates[own]
         )
-    judge = _fit(coordinates, silences.shift, told, strength)
+    judge = _fit(coordinates, silences.shift, groups, strength)
     slope, _ = _logistic(
         left_out[:, None].astype(np.float64), silences.shift, _balanced(silences.shift), NO_PRIOR
     )
@@ -178,13 +183,16 @@ def fit_judge(
 
 
 def _fit(
-    coordinates: Floats, shift: NDArray[np.bool_], told: Sequence[ToldPlaces], strength: float
+    coordinates: Floats,
+    shift: NDArray[np.bool_],
+    groups: Sequence[LabelledStopPoints],
+    strength: float,
 ) -> Judge:
     # One scale for all components, so that those with more variance weigh more.
     mean, scale = coordinates.mean(axis=0), coordinates.std()
     middle = _middle(coordinates, shift)
     rows, kinds, weights = [coordinates], [shift], [_balanced(shift)]
-    for group in told:
+    for group in groups:
         rows.append(group.coordinates - _middle(group.coordinates, group.complete) + middle)
         kinds.append(group.complete)
         weights.append(_balanced(group.complete) * GROUP_WEIGHT * len(shift) / len(group.complete))
@@ -197,7 +205,7 @@ def _fit(
 def held_out(
     coordinates: Floats,
     silences: CallSilences,
-    told: Sequence[ToldPlaces] = (),
+    groups: Sequence[LabelledStopPoints] = (),
     strength: float = STRENGTH,
 ) -> list[Judge]:
     """Return, for each call, a judge fitted on all other calls and on the groups of stop points."""
@@ -210,26 +218,26 @@ def held_out(
             silences.call[others],
             silences.silence[others],
         )
-        judges.append(fit_judge(coordinates[others], part, told, strength))
+        judges.append(fit_judge(coordinates[others], part, groups, strength))
     return judges
 
 
-def told_places(
+def labelled_stop_points(
     extraction: Extraction, clips: NDArray[np.int32], kinds: NDArray[np.int8], coordinates: Floats
-) -> list[ToldPlaces]:
+) -> list[LabelledStopPoints]:
     """Return the stop points that the text labels, in up to two groups.
 
     The neural voice is a group of its own, because it speaks whole turns.
     """
-    complete, known, neural = tell(extraction, clips, kinds)
-    groups: list[ToldPlaces] = []
+    complete, known, neural = text_labels(extraction, clips, kinds)
+    groups: list[LabelledStopPoints] = []
     for group in (known & neural, known & ~neural):
         if (complete & group).any() and (~complete & group).any():
-            groups.append(ToldPlaces(coordinates[group], complete[group]))
+            groups.append(LabelledStopPoints(coordinates[group], complete[group]))
     return groups
 
 
-def tell(
+def text_labels(
     extraction: Extraction, clips: NDArray[np.int32], kinds: NDArray[np.int8]
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_], NDArray[np.bool_]]:
     """Return three labels of each stop point, (P,) each.
@@ -247,17 +255,17 @@ def tell(
     return complete, known, neural
 
 
-def fit_told(told: Sequence[ToldPlaces], strength: float = STRENGTH) -> Judge:
+def fit_text_judge(groups: Sequence[LabelledStopPoints], strength: float = STRENGTH) -> Judge:
     """Fit a judge on groups of stop points alone, without calls; the groups weigh the same.
 
     Raises:
         DialogueError: there are no groups.
     """
-    if not told:
+    if not groups:
         raise DialogueError(
             "expected utterances whose text tells where they are complete, got none"
         )
-    return _fit(told[0].coordinates, told[0].complete, told[1:], strength)
+    return _fit(groups[0].coordinates, groups[0].complete, groups[1:], strength)
 
 
 def save_silences(silences: CallSilences, path: Path) -> None:

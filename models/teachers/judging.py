@@ -37,16 +37,16 @@ from .judge import (
     MOMENTS_S,
     CallSilences,
     Judge,
+    channel_until,
+    embed_silences,
     fit_judge,
-    fit_told,
-    hear_silences,
-    heard_of,
+    fit_text_judge,
     held_out,
+    labelled_stop_points,
     load_silences,
     save_silences,
-    told_places,
 )
-from .place_space import PlaceSpace
+from .stop_point_space import StopPointSpace
 from .whisper import FRAME_SAMPLES, SAMPLE_RATE_HZ, WhisperEncoder
 
 SPEECH_EVERY_S = 0.6  # time between two moments in speech
@@ -115,50 +115,53 @@ def judge_calls(
     encoder: WhisperEncoder | None = None
     if not (out / "silences.npz").is_file():
         encoder = WhisperEncoder(teacher, threads=threads)
-        save_silences(hear_silences(encoder, calls), out / "silences.npz")
+        save_silences(embed_silences(encoder, calls), out / "silences.npz")
     if not (out / "moments.npz").is_file():
         encoder = encoder or WhisperEncoder(teacher, threads=threads)
-        heard = hear_moments(encoder, calls)
+        embedded = embed_moments(encoder, calls)
         np.savez(
             out / "moments.npz",
-            call=heard.call,
-            speaker=heard.speaker,
-            frame=heard.frame,
-            embeddings=heard.embeddings,
+            call=embedded.call,
+            speaker=embedded.speaker,
+            frame=embedded.frame,
+            embeddings=embedded.embeddings,
         )
     silences = load_silences(out / "silences.npz")
     with np.load(out / "moments.npz") as stored:
         moments = Moments(
             **{name: stored[name] for name in ("call", "speaker", "frame", "embeddings")}
         )
-    clips, places, kinds, embeddings = extraction.places()
-    space = PlaceSpace.fit(embeddings, COMPONENTS)
+    clips, stop_points, kinds, embeddings = extraction.stop_points()
+    space = StopPointSpace.fit(embeddings, COMPONENTS)
     asked = space.coordinates_of(embeddings)
-    told = told_places(extraction, clips, kinds, asked)
-    _write_places(out / "completeness", extraction, clips, places, fit_told(told).scores(asked))
+    labelled = labelled_stop_points(extraction, clips, kinds, asked)
+    scores = fit_text_judge(labelled).scores(asked)
+    _write_stop_points(out / "completeness", extraction, clips, stop_points, scores)
     coordinates, moment_coordinates = (
         space.coordinates(silences.embeddings),
         space.coordinates(moments.embeddings),
     )
-    others = held_out(coordinates, silences, told)
+    others = held_out(coordinates, silences, labelled)
     measured = auc_by_moment(coordinates, silences, others)
     report.write_text(json.dumps({"calls": names, "held_out_auc": measured}, indent=1) + "\n")
     activity = [load_annotated(call, SAMPLE_RATE_HZ)[1] for call in calls]
 
     def write(name: str, judges: Sequence[Judge]) -> None:
         # Any, because the type checker takes the names for other arguments of savez.
-        scores: dict[str, Any] = _scores(calls, activity, moments, moment_coordinates, judges)
-        np.savez(out / f"{name}.npz", **scores)
+        scores_of_calls: dict[str, Any] = _scores(
+            calls, activity, moments, moment_coordinates, judges
+        )
+        np.savez(out / f"{name}.npz", **scores_of_calls)
 
     write("held_out", others)
-    write(ALL, [fit_judge(coordinates, silences, told)] * len(calls))
+    write(ALL, [fit_judge(coordinates, silences, labelled)] * len(calls))
     for call, judge in zip(calls, others, strict=True):
         if each:
             write(f"{WITHOUT}{call.id}", [judge] * len(calls))
     return measured
 
 
-def hear_moments(encoder: WhisperEncoder, calls: Sequence[Dialogue]) -> Moments:
+def embed_moments(encoder: WhisperEncoder, calls: Sequence[Dialogue]) -> Moments:
     """Embed each speaker of the calls alone, at the moments that `moments_of` gives."""
     rows: list[tuple[int, int, int, NDArray[np.float16]]] = []
     for number, call in enumerate(tqdm(calls, desc="teacher, calls", unit="call")):
@@ -166,10 +169,10 @@ def hear_moments(encoder: WhisperEncoder, calls: Sequence[Dialogue]) -> Moments:
         for speaker in (0, 1):
             for frame in moments_of(activity, speaker):
                 if (frame + 1) * FRAME_SAMPLES <= audio.shape[1]:
-                    heard = heard_of(audio[speaker], frame + 1)
+                    past = channel_until(audio[speaker], frame + 1)
                     if activity[speaker, frame]:  # as if the speaker stopped here
-                        heard = np.pad(heard, (0, round(SILENCE_S * SAMPLE_RATE_HZ)))
-                    rows.append((number, speaker, frame, embed_end(encoder, heard)))
+                        past = np.pad(past, (0, round(SILENCE_S * SAMPLE_RATE_HZ)))
+                    rows.append((number, speaker, frame, embed_end(encoder, past)))
     call, speaker, frame, embeddings = zip(*rows, strict=True)
     return Moments(np.array(call), np.array(speaker), np.array(frame), np.stack(embeddings))
 
@@ -187,8 +190,8 @@ def moments_of(activity: BoolFrames, speaker: int) -> Iterator[int]:
         )
     for start, end in runs(~activity[speaker]):
         if start:
-            heard = (start + round(moment_s * FRAME_RATE_HZ) - 1 for moment_s in SILENCE_MOMENTS_S)
-            yield from (frame for frame in heard if frame < end)
+            frames = (start + round(moment_s * FRAME_RATE_HZ) - 1 for moment_s in SILENCE_MOMENTS_S)
+            yield from (frame for frame in frames if frame < end)
 
 
 def auc_by_moment(
@@ -239,11 +242,11 @@ def _scores(
     return scores
 
 
-def _write_places(
+def _write_stop_points(
     folder: Path,
     extraction: Extraction,
     clips: NDArray[np.int32],
-    places: NDArray[np.int32],
+    stop_points: NDArray[np.int32],
     scores: Floats,
 ) -> None:
     """Write one file per set; clips are numbered from 0 in each."""
@@ -251,7 +254,9 @@ def _write_places(
     names = [extraction.pool.set_folder(utterance) for utterance in extraction.pool.utterances]
     first = {name: names.index(name) for name in dict.fromkeys(names)}
     rows: dict[str, list[tuple[int, int, float]]] = {name: [] for name in first}
-    for clip, place, score in zip(clips.tolist(), places.tolist(), scores.tolist(), strict=True):
-        rows[names[clip]].append((clip - first[names[clip]], place, score))
+    for clip, stop_point, score in zip(
+        clips.tolist(), stop_points.tolist(), scores.tolist(), strict=True
+    ):
+        rows[names[clip]].append((clip - first[names[clip]], stop_point, score))
     for name, of_set in rows.items():
         write_completeness(folder / f"{name}.npz", of_set)

@@ -22,7 +22,7 @@ from ...stream.errors import ConfigError, MissingExtraError
 from ...stream.onnx_session import open_session
 
 SAMPLE_RATE_HZ = 16000
-HEARD_SAMPLES = 8 * SAMPLE_RATE_HZ
+INPUT_SAMPLES = 8 * SAMPLE_RATE_HZ
 WINDOW_SAMPLES, HOP_SAMPLES, MEL_BINS = 400, 160, 80
 
 Samples = NDArray[np.float32]
@@ -74,12 +74,12 @@ def log_mel(clip: Samples) -> NDArray[np.float32]:
 
     Shorter clips are padded with zeros in front.
     """
-    heard = np.asarray(clip, np.float32)[-HEARD_SAMPLES:]
-    heard = np.pad(heard, (HEARD_SAMPLES - len(heard), 0))
-    heard = (heard - heard.mean()) / np.sqrt(heard.var() + 1e-7)
-    padded = np.pad(heard, WINDOW_SAMPLES // 2, mode="reflect")
+    samples = np.asarray(clip, np.float32)[-INPUT_SAMPLES:]
+    samples = np.pad(samples, (INPUT_SAMPLES - len(samples), 0))
+    samples = (samples - samples.mean()) / np.sqrt(samples.var() + 1e-7)
+    padded = np.pad(samples, WINDOW_SAMPLES // 2, mode="reflect")
     windows = np.lib.stride_tricks.sliding_window_view(padded, WINDOW_SAMPLES)[
-        :HEARD_SAMPLES:HOP_SAMPLES
+        :INPUT_SAMPLES:HOP_SAMPLES
     ]
     power = np.abs(np.fft.rfft(windows * np.hanning(WINDOW_SAMPLES + 1)[:-1])) ** 2  # (800, 201)
     level = np.log10(np.maximum(power @ _mel_filters(), 1e-10)).T

@@ -76,7 +76,7 @@ class VariedCalls(ConversationSource):
         audio, labels = label_audio(
             varied, activity[:, source], backchannel[:, source], self._settings.model, stretched
         )
-        if labels.vad.shape[1] < self._settings.chunk_frames:
+        if labels.vad.shape[1] < self._settings.chunks.frames:
             raise DialogueError(
                 f"call {name!r}: expected at least {self._settings.chunk_s:g} s, "
                 f"got {labels.vad.shape[1]} frames"

@@ -6,7 +6,6 @@ Dialogues that a manifest assigns to validation or test are not used for trainin
 from __future__ import annotations
 
 import argparse
-import json
 from contextlib import ExitStack, closing
 from dataclasses import asdict
 from pathlib import Path
@@ -16,7 +15,13 @@ from zipfile import BadZipFile
 from ...stream.errors import ConfigError, DialogueError
 from ..config import from_plain
 from ..dialogues.manifest import Dialogue, read_manifest
-from ..runs.hardware import ACCELERATORS, PRECISIONS, Hardware
+from ..runs.options import (
+    SETTINGS_AS_OPTIONS,
+    add_hardware_options,
+    add_run_options,
+    given_settings,
+    hardware_from,
+)
 from .settings import TrainingSettings
 from .sources import ConversationSource, RecordedDialogues
 
@@ -24,10 +29,8 @@ if TYPE_CHECKING:
     from .teaching import Teaching
 
 TRAINING_SPLITS, VALIDATION_SPLITS = ("", "train"), ("", "val")
-SETTINGS_AS_OPTIONS = (
-    "steps",
-    "batch_rows",
-    "seed",
+OWN_SETTINGS_AS_OPTIONS = (
+    *SETTINGS_AS_OPTIONS,
     "patience",
     "measure",
     "keep_best",
@@ -40,7 +43,7 @@ SETTINGS_AS_OPTIONS = (
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of `turnstream train`."""
-    defaults, hardware = TrainingSettings(), Hardware()
+    defaults = TrainingSettings()
     data = parser.add_argument_group("dialogues to learn from").add_mutually_exclusive_group(
         required=True
     )
@@ -97,21 +100,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="manifest of real dialogues; their shift/hold AUC is logged, they are never used "
         "for training",
     )
-    parser.add_argument(
-        "--settings",
-        type=Path,
-        help="JSON file of training settings, including the network's configuration",
-    )
-    parser.add_argument(
-        "--steps", type=int, help=f"number of optimizer steps (default {defaults.steps})"
-    )
-    parser.add_argument(
-        "--batch-rows",
-        type=int,
-        help=f"conversations per batch, summed over all processes (default {defaults.batch_rows})",
-    )
-    parser.add_argument(
-        "--seed", type=int, help=f"seed of all random draws (default {defaults.seed})"
+    add_run_options(
+        parser,
+        defaults,
+        row="conversations",
+        shape="network",
+        resume="resume exactly from the last checkpoint in --out",
     )
     parser.add_argument(
         "--patience",
@@ -167,43 +161,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="keep the weights of that per-speaker RNN fixed (default: train them too)",
     )
     parser.add_argument(
-        "--resume",
-        action="store_true",
-        help="resume exactly from the last checkpoint in --out",
-    )
-    parser.add_argument(
         "--snapshots",
         action="store_true",
         help="also keep the network of every validation, to show how it learned "
         "(`turnstream latents`)",
     )
-    machine = parser.add_argument_group("hardware")
-    machine.add_argument(
-        "--accelerator",
-        choices=ACCELERATORS,
-        default=hardware.accelerator,
-        help="type of device (default auto: a GPU if there is one)",
-    )
-    machine.add_argument(
-        "--devices",
-        type=int,
-        default=hardware.devices,
-        metavar="N",
-        help="processes per machine, one per GPU (default 1)",
-    )
-    machine.add_argument(
-        "--nodes",
-        type=int,
-        default=hardware.nodes,
-        metavar="N",
-        help="number of machines; start the command on each (default 1)",
-    )
-    machine.add_argument(
-        "--precision",
-        choices=PRECISIONS,
-        default=hardware.precision,
-        help="numeric precision (default 32-true)",
-    )
+    add_hardware_options(parser)
     simulation = parser.add_argument_group("with --simulate")
     simulation.add_argument(
         "--workers",
@@ -244,12 +207,8 @@ def main(args: argparse.Namespace) -> int:
 
     from .loop import train
 
-    plain = read_settings(args.settings) if args.settings else {}
-    plain |= {
-        name: getattr(args, name) for name in SETTINGS_AS_OPTIONS if getattr(args, name) is not None
-    }
-    settings = settings_from(plain)
-    hardware = Hardware(args.accelerator, args.devices, args.nodes, args.precision)
+    settings = settings_from(given_settings(args, OWN_SETTINGS_AS_OPTIONS))
+    hardware = hardware_from(args)
     validation = _read_validation_part(args)
     real = read_manifest(args.real) if args.real else []
     with ExitStack() as stack:
@@ -419,18 +378,3 @@ def settings_from(plain: dict[str, Any]) -> TrainingSettings:
             shape["speaker_rnn"] = asdict(given.speaker_rnn)
         plain = plain | {"model": model | shape}
     return from_plain(TrainingSettings, plain, "settings")
-
-
-def read_settings(path: Path) -> dict[str, Any]:
-    """Return the training settings of a JSON file as a dict.
-
-    Raises:
-        ConfigError: there is no such file, or it does not hold a JSON object.
-    """
-    try:
-        loaded = json.loads(path.read_text())
-    except (OSError, json.JSONDecodeError) as error:
-        raise ConfigError(f"{path}: expected a JSON file of training settings: {error}") from None
-    if not isinstance(loaded, dict):
-        raise ConfigError(f"{path}: expected a JSON object, got {type(loaded).__name__}")
-    return loaded

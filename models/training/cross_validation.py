@@ -22,6 +22,7 @@ from pathlib import Path
 
 from ...stream.errors import DialogueError
 from ..dialogues.manifest import read_manifest
+from ..runs.options import add_jobs_option
 
 FOLDS, SETTINGS = "folds.json", "settings.json"
 # Settings that fine-tune a network, trained on simulated dialogues, on a few real calls.
@@ -82,9 +83,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FOLDER",
         help="mix the noises in FOLDER/noise into the calls (default: synthetic hiss only)",
     )
-    parser.add_argument(
-        "--jobs", type=int, default=1, metavar="N", help="networks trained in parallel (default 1)"
-    )
+    add_jobs_option(parser)
 
 
 def main(args: argparse.Namespace) -> int:

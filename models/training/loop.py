@@ -10,7 +10,6 @@ all events at once, do not depend on the number of processes.
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -26,7 +25,7 @@ from ...stream.errors import ConfigError
 from ..checkpoint import load_checkpoint, load_encoder, save_checkpoint
 from ..dialogues.manifest import Dialogue
 from ..runs.hardware import Hardware
-from ..runs.launch import keep_precise, launched, open_fabric
+from ..runs.launch import keep_precise, launched, open_fabric, own_rows
 from ..runs.run_folder import (
     begin_run,
     read_checkpoint,
@@ -179,25 +178,18 @@ class _Run:
         first = saved["step"] if saved is not None else 0
         self.lessons, self.learner = None, network
         if teaching is not None:
-            shared = settings.speech_rows // fabric.world_size
-            own = range(fabric.global_rank * shared, (fabric.global_rank + 1) * shared)
+            own = range(settings.speech_rows)[own_rows(fabric, settings.speech_rows)]
             self.lessons = Lessons(teaching, settings, own, fabric.device, settings.seed + first)
             self.learner = TaughtModel(network, self.lessons.distilled).to(fabric.device)
-        groups = [
-            (
-                settings.learning_rate * settings.given_rate,
-                [one for one in given if one.requires_grad],
-            ),
-            (
-                settings.learning_rate,
-                [
-                    one
-                    for one in self.learner.parameters()
-                    if one.requires_grad and all(one is not other for other in given)
-                ],
-            ),
+        others = [
+            one for one in self.learner.parameters() if all(one is not other for other in given)
         ]
-        groups = [(rate, parameters) for rate, parameters in groups if parameters]
+        rate = settings.learning_rate
+        groups = [
+            (rate, learning)
+            for rate, parameters in ((rate * settings.given_rate, given), (rate, others))
+            if (learning := [one for one in parameters if one.requires_grad])
+        ]
         optimizer = torch.optim.AdamW(
             [{"params": parameters, "lr": rate} for rate, parameters in groups],
             weight_decay=settings.weight_decay,
@@ -211,14 +203,10 @@ class _Run:
         keep_precise(network.features, fabric.device)  # rounding would show in the logarithm
         self.network = network
         self.model, self.optimizer = fabric.setup(self.learner, optimizer)
-        batch_rows = settings.batch_rows // fabric.world_size
-        self.own_rows = slice(
-            fabric.global_rank * batch_rows, (fabric.global_rank + 1) * batch_rows
-        )
-        self.stream = ConversationStream(
-            source, settings, range(settings.batch_rows)[self.own_rows]
-        )
-        self.state = network.init_state(batch_rows)
+        self.own_rows = own_rows(fabric, settings.batch_rows)
+        rows = range(settings.batch_rows)[self.own_rows]
+        self.stream = ConversationStream(source, settings.chunks, rows)
+        self.state = network.init_state(len(rows))
         self.best = BestWeights(settings)
         self.step = 0
         if fabric.global_rank:  # each process drops other activations
@@ -292,21 +280,15 @@ class _Run:
         state = torch.where(
             chunk.begins.to(device)[:, None], torch.zeros_like(self.state), self.state
         )
-        target = dataclasses.replace(
-            chunk.target,
-            **{
-                f.name: getattr(chunk.target, f.name).to(device)
-                for f in dataclasses.fields(chunk.target)
-            },
-        )
-        audio, learned = chunk.audio.to(device), dict[str, Tensor]()
+        target, audio = chunk.target.to(device), chunk.audio.to(device)
+        learned = dict[str, Tensor]()
         if self.lessons is None:
             output, state = self.model(audio, state)
         else:
-            output, state, *heard = self.model(
+            output, state, *of_speech = self.model(
                 audio, state, *self.lessons.next_inputs(self.network)
             )
-            learned = self.lessons.losses(*heard)
+            learned = self.lessons.losses(*of_speech)
         losses = scale_losses(self.fabric, head_losses(output, target), target)
         self.optimizer.zero_grad(set_to_none=True)
         self.fabric.backward(
@@ -363,10 +345,10 @@ class _Run:
         and the state of each process's random generators.
         """
         stream = self.stream.state_dict()
-        places = self._gather(torch.tensor(stream["batch_rows"])).reshape(-1, 2)
+        positions = self._gather(torch.tensor(stream["batch_rows"])).reshape(-1, 2)
         progress = {
             "state": self._gather(self.state),
-            "stream": stream | {"batch_rows": places.tolist()},
+            "stream": stream | {"batch_rows": positions.tolist()},
         }
         return progress | {
             name: self._gather(state[None]) for name, state in self._generators().items()

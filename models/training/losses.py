@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from ..dialogues.labels import FrameLabels
 from ..projection import UNKNOWN
 from ..turn_model import TurnOutput
 from .settings import LossWeights
@@ -15,7 +18,7 @@ from .settings import LossWeights
 
 @dataclass(frozen=True)
 class TargetBatch:
-    """Labels per frame of B conversations (see dialogues/labels.py)."""
+    """Labels per frame of B conversations; dialogues/labels.py describes them."""
 
     vad: Tensor  # (B, 2, T) float
     projection: Tensor  # (B, T) int64
@@ -23,6 +26,24 @@ class TargetBatch:
     next_weight: Tensor  # (B, T) float
     backchannel: Tensor  # (B, 2, T) float
     completeness: Tensor  # (B, 2, T) float, NaN where unknown
+
+    @classmethod
+    def of(cls, labels: Sequence[FrameLabels]) -> TargetBatch:
+        """Return the labels of B conversations of T frames each as one batch, on the CPU."""
+        stacked = {
+            name: torch.from_numpy(np.stack([getattr(one, name) for one in labels]))
+            for name in (field.name for field in fields(cls))
+        }
+        return cls(
+            **{
+                name: tensor.float() if tensor.dtype == torch.bool else tensor
+                for name, tensor in stacked.items()
+            }
+        )
+
+    def to(self, device: torch.device | str) -> TargetBatch:
+        """Return the batch on a device."""
+        return TargetBatch(*(tensor.to(device) for tensor in vars(self).values()))
 
 
 def head_losses(output: TurnOutput, target: TargetBatch) -> dict[str, Tensor]:

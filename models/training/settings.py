@@ -22,6 +22,38 @@ class LossWeights:
 
 
 @dataclass(frozen=True)
+class ChunkSettings:
+    """How conversations are played in batch rows and cut into chunks (stream.py).
+
+    Attributes:
+        batch_rows: batch rows of all processes together.
+        chunk_s: seconds per chunk.
+        sample_rate_hz, frame_samples: sample rate, and samples per step of the network.
+        gain_db: the gain of each channel is drawn from -gain_db to gain_db for every conversation.
+        mute_share: share of conversations with one silenced channel.
+        seed: of the random draws.
+    """
+
+    batch_rows: int
+    chunk_s: float
+    sample_rate_hz: int
+    frame_samples: int
+    gain_db: float = 0.0
+    mute_share: float = 0.0
+    seed: int = 0
+
+    @property
+    def frames(self) -> int:
+        """Steps of the network per chunk."""
+        return round(self.chunk_s * (self.sample_rate_hz / self.frame_samples))
+
+    @property
+    def samples(self) -> int:
+        """Samples per chunk."""
+        return self.frames * self.frame_samples
+
+
+@dataclass(frozen=True)
 class TrainingSettings:
     """Duration, learning rate, batch size, initial weights and data of one training run.
 
@@ -128,9 +160,16 @@ class TrainingSettings:
         return self.encoder or self.network
 
     @property
-    def chunk_frames(self) -> int:
-        """Steps of the network per chunk."""
-        return round(self.chunk_s * self.model.frame_rate_hz)
+    def chunks(self) -> ChunkSettings:
+        return ChunkSettings(
+            batch_rows=self.batch_rows,
+            chunk_s=self.chunk_s,
+            sample_rate_hz=self.model.features.sample_rate_hz,
+            frame_samples=self.model.frame_samples,
+            gain_db=self.gain_db,
+            mute_share=self.mute_share,
+            seed=self.seed,
+        )
 
     @property
     def keeps_best(self) -> bool:

@@ -7,30 +7,22 @@ worker are simulated ahead of need (a dialogue of five minutes takes 20 MB).
 
 from __future__ import annotations
 
-import multiprocessing
 from collections.abc import Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import numpy as np
 
 from ...stream.errors import ConfigError, DialogueError
-from ..dialogues.simulation import (
-    LENGTHS_S,
-    SimulatedDialogue,
-    SimulationData,
-    open_simulation_data,
-    simulate,
-)
+from ..dialogues.simulation import LENGTHS_S, SimulatedDialogue
+from ..dialogues.simulators import Simulators, simulate_here
 from ..dialogues.utterances import SAMPLE_RATE_HZ
 from .labelled import LabelledAudio, label_audio
 from .settings import TrainingSettings
 from .sources import ConversationSource
 
 AHEAD_PER_WORKER = 2
-
-_material: SimulationData | None = None  # one per worker process, read once
 
 
 class SimulatedDialogues(ConversationSource):
@@ -76,17 +68,13 @@ class SimulatedDialogues(ConversationSource):
         self.workers = workers
         self._settings = settings
         self._lengths_s = lengths_s
-        arguments = (folder, cache, "train", workers, synthetic, completeness)
-        # This decodes and synthesises once; the workers then share the result.
-        speakers = open_simulation_data(*arguments).cast.speakers
+        simulators = Simulators(folder, cache, "train", workers, synthetic, completeness)
         judged = completeness is not None
         self._fingerprint = (
-            f"simulated from {speakers} speakers, {lengths_s[0]:g} to {lengths_s[1]:g} s, "
-            f"synthetic voices {synthetic}, judged {judged}"
+            f"simulated from {simulators.speakers} speakers, "
+            f"{lengths_s[0]:g} to {lengths_s[1]:g} s, synthetic voices {synthetic}, judged {judged}"
         )
-        self._pool = ProcessPoolExecutor(
-            workers, multiprocessing.get_context("spawn"), _open, arguments
-        )
+        self._executor = simulators.executor
         self._begun: dict[int, Future[SimulatedDialogue]] = {}
 
     @property
@@ -108,7 +96,7 @@ class SimulatedDialogues(ConversationSource):
             self._settings.model,
             simulated.completeness,
         )
-        if labels.vad.shape[1] < self._settings.chunk_frames:
+        if labels.vad.shape[1] < self._settings.chunks.frames:
             got_s = audio.shape[1] / SAMPLE_RATE_HZ
             raise DialogueError(
                 "expected simulated dialogues of at least one chunk "
@@ -125,23 +113,13 @@ class SimulatedDialogues(ConversationSource):
 
     def _begin(self, number: int) -> Future[SimulatedDialogue]:
         try:
-            return self._pool.submit(_simulate, self._settings.seed, number, self._lengths_s)
+            return self._executor.submit(
+                simulate_here, self._settings.seed, number, self._lengths_s
+            )
         except BrokenProcessPool as error:
             failed: Future[SimulatedDialogue] = Future()
             failed.set_exception(error)  # raised where the result is awaited
             return failed
 
     def close(self) -> None:
-        self._pool.shutdown(cancel_futures=True)
-
-
-def _open(
-    folder: Path, cache: Path, split: str, jobs: int, synthetic: bool, completeness: Path | None
-) -> None:
-    global _material  # noqa: PLW0603  (one per worker process)
-    _material = open_simulation_data(folder, cache, split, jobs, synthetic, completeness)
-
-
-def _simulate(seed: int, number: int, lengths_s: tuple[float, float]) -> SimulatedDialogue:
-    assert _material is not None
-    return simulate(_material, seed, number, lengths_s)
+        self._executor.shutdown(cancel_futures=True)

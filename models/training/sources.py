@@ -16,7 +16,7 @@ import numpy as np
 from ...stream.errors import ConfigError, DialogueError
 from ..dialogues.manifest import Dialogue
 from .labelled import LabelledAudio, labelled_audio
-from .settings import TrainingSettings
+from .settings import ChunkSettings, TrainingSettings
 
 
 class ConversationSource(ABC):
@@ -53,7 +53,7 @@ class ConversationSource(ABC):
         """Stop the worker processes."""
 
 
-class RecordedDialogues(ConversationSource):
+class ShuffledDialogues(ConversationSource):
     """The dialogues of a manifest, in a new order each round.
 
     A dialogue shorter than a chunk is skipped: the next one of the order takes its place.
@@ -62,11 +62,10 @@ class RecordedDialogues(ConversationSource):
         ConfigError: there are no dialogues.
     """
 
-    def __init__(self, dialogues: Sequence[Dialogue], settings: TrainingSettings) -> None:
+    def __init__(self, dialogues: Sequence[Dialogue], chunks: ChunkSettings) -> None:
         if not dialogues:
             raise ConfigError("expected at least one dialogue to train on, got none")
-        self._dialogues = dialogues
-        self._settings = settings
+        self._dialogues, self._chunks = dialogues, chunks
         # Four orders are enough: batch rows are seldom more than one round apart.
         self._order = lru_cache(maxsize=4)(self._draw_order)
 
@@ -78,22 +77,27 @@ class RecordedDialogues(ConversationSource):
         )
 
     def conversation(self, number: int) -> LabelledAudio:
-        round_number, place = divmod(number, len(self._dialogues))
+        round_number, position = divmod(number, len(self._dialogues))
         order = self._order(round_number)
-        for index in order[place:] + order[:place]:
-            audio, labels = self._load(self._dialogues[index])
-            if labels.vad.shape[1] >= self._settings.chunk_frames:
+        for index in order[position:] + order[:position]:
+            audio, labels = self.load(self._dialogues[index])
+            if labels.vad.shape[1] >= self._chunks.frames:
                 return audio, labels
         raise DialogueError(
-            f"expected conversations of at least {self._settings.chunk_s} s, found none"
+            f"expected conversations of at least {self._chunks.chunk_s} s, found none"
         )
 
-    def _load(self, dialogue: Dialogue) -> LabelledAudio:
-        return labelled_audio(dialogue, self._settings.model)
+    @abstractmethod
+    def load(self, dialogue: Dialogue) -> LabelledAudio:
+        """Return audio (2, N) and labels of a dialogue.
+
+        Raises:
+            DialogueError: it cannot be read.
+        """
 
     def _draw_order(self, round_number: int) -> list[int]:
         return (
-            np.random.default_rng([self._settings.seed, round_number])
+            np.random.default_rng([self._chunks.seed, round_number])
             .permutation(len(self._dialogues))
             .tolist()
         )
@@ -103,3 +107,14 @@ class RecordedDialogues(ConversationSource):
 
     def close(self) -> None:
         """Do nothing: nothing is open."""
+
+
+class RecordedDialogues(ShuffledDialogues):
+    """Shuffled dialogues with labels from their files."""
+
+    def __init__(self, dialogues: Sequence[Dialogue], settings: TrainingSettings) -> None:
+        super().__init__(dialogues, settings.chunks)
+        self._model = settings.model
+
+    def load(self, dialogue: Dialogue) -> LabelledAudio:
+        return labelled_audio(dialogue, self._model)

@@ -18,14 +18,13 @@ from torch import Tensor
 
 from ...stream.errors import ConfigError
 from ..dialogues.labels import FrameLabels
-from ..dialogues.manifest import Dialogue
 from ..projection import UNKNOWN, swapped_classes
-from .labelled import mask_silent_channels
+from .labelled import LabelledAudio, mask_silent_channels
 from .losses import TargetBatch
-from .settings import TrainingSettings
-from .sources import ConversationSource, RecordedDialogues
+from .settings import ChunkSettings
+from .sources import ConversationSource
 
-_PLACE_DRAWS, _CHANNEL_DRAWS = 2, 3  # purposes of generators; the simulator uses 0, 1
+_START_DRAWS, _CHANNEL_DRAWS = 2, 3  # purposes of generators; the simulator uses 0, 1
 
 
 @dataclass(frozen=True)
@@ -57,28 +56,21 @@ class ConversationStream:
     row depends neither on the other rows nor on the process that holds it.
 
     Args:
-        training: at least one dialogue, or a source of conversations.
-        settings: number of rows in all processes together (`batch_rows`), chunk length, gain,
-            muting, seed.
+        source: the conversations.
+        settings: of the rows and chunks.
         batch_rows: numbers of this process's rows; default: all rows.
     """
 
     def __init__(
         self,
-        training: Sequence[Dialogue] | ConversationSource,
-        settings: TrainingSettings,
+        source: ConversationSource,
+        settings: ChunkSettings,
         batch_rows: Sequence[int] | None = None,
     ) -> None:
-        self.settings = settings
-        self._source = (
-            training
-            if isinstance(training, ConversationSource)
-            else RecordedDialogues(training, settings)
-        )
+        self.settings, self._source = settings, source
         # number of each row's next conversation
         self._next = list(range(settings.batch_rows)) if batch_rows is None else list(batch_rows)
         self._batch_rows: list[_BatchRow | None] = [None] * len(self._next)
-        self.chunk_frames = settings.chunk_frames
 
     def next_chunk(self) -> Chunk:
         """Return the next chunk of every row.
@@ -87,15 +79,14 @@ class ConversationStream:
         """
         begins = np.zeros(len(self._batch_rows), bool)
         for i, batch_row in enumerate(self._batch_rows):
-            if batch_row is None or batch_row.position + self.chunk_frames > batch_row.frames:
+            if batch_row is None or batch_row.position + self.settings.frames > batch_row.frames:
                 self._batch_rows[i] = self._start_row(i)
                 begins[i] = True
         self._source.prefetch(self._upcoming())
         batch_rows = [batch_row for batch_row in self._batch_rows if batch_row is not None]
-        audio, targets = zip(*(self._cut(batch_row) for batch_row in batch_rows), strict=True)
-        stacked = [torch.from_numpy(np.stack(column)) for column in zip(*targets, strict=True)]
+        audio, labels = zip(*(self._cut(batch_row) for batch_row in batch_rows), strict=True)
         return Chunk(
-            torch.from_numpy(np.stack(audio)), TargetBatch(*stacked), torch.from_numpy(begins)
+            torch.from_numpy(np.stack(audio)), TargetBatch.of(labels), torch.from_numpy(begins)
         )
 
     def state_dict(self) -> dict[str, Any]:
@@ -123,7 +114,7 @@ class ConversationStream:
             )
         if len(state["batch_rows"]) != len(self._batch_rows):
             raise ConfigError(
-                f"expected the places of {len(self._batch_rows)} batch_rows, got those "
+                f"expected the positions of {len(self._batch_rows)} batch rows, got those "
                 f"of {len(state['batch_rows'])}"
             )
         numbers = [number for number, _ in state["batch_rows"]]
@@ -150,17 +141,11 @@ class ConversationStream:
         number = self._next[i]
         self._source.prefetch(self._upcoming())
         batch_row = self._open_row(number)
-        if (
-            number < self.settings.batch_rows
-        ):  # so that the first conversations do not all end together
-            batch_row.position = (
-                int(
-                    self._draws(number, _PLACE_DRAWS).integers(
-                        batch_row.frames // self.chunk_frames
-                    )
-                )
-                * self.chunk_frames
-            )
+        if number < self.settings.batch_rows:
+            # The first conversations should not all end together.
+            chunks = batch_row.frames // self.settings.frames
+            first = int(self._draws(number, _START_DRAWS).integers(chunks))
+            batch_row.position = first * self.settings.frames
         self._next[i] = number + self.settings.batch_rows
         return batch_row
 
@@ -175,21 +160,11 @@ class ConversationStream:
             audio[rng.integers(2)] = 0
         return _BatchRow(number, audio, mask_silent_channels(labels, audio))
 
-    def _cut(
-        self, batch_row: _BatchRow
-    ) -> tuple[NDArray[np.float32], tuple[NDArray[np.generic], ...]]:
-        start, end = batch_row.position, batch_row.position + self.chunk_frames
+    def _cut(self, batch_row: _BatchRow) -> LabelledAudio:
+        start, end = batch_row.position, batch_row.position + self.settings.frames
         batch_row.position = end
-        size, labels = self.settings.model.frame_samples, batch_row.labels
-        target = (
-            labels.vad[:, start:end].astype(np.float32),
-            labels.projection[start:end],
-            labels.next_second[start:end],
-            labels.next_weight[start:end],
-            labels.backchannel[:, start:end].astype(np.float32),
-            labels.completeness[:, start:end],
-        )
-        return batch_row.audio[:, start * size : end * size], target
+        size = self.settings.frame_samples
+        return batch_row.audio[:, start * size : end * size], batch_row.labels.cut(start, end)
 
 
 def _swapped(labels: FrameLabels) -> FrameLabels:

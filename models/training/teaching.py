@@ -5,9 +5,9 @@ Besides dialogues, every step uses speech of single speakers, as in distillation
 speakers.
 
 The encoder and the per-speaker RNN keep predicting the teacher's frames, and its embeddings of
-places. A place is a point of an utterance where the speaker could stop. At every place, also in
-the middle of speech, turn completeness and next holder learn the score of the judge that was
-fitted on the texts of the utterances.
+stop points. A stop point is a point of an utterance where the speaker could stop. At every stop
+point, also in the middle of speech, turn completeness and next holder learn the score of the text
+judge: the judge that was fitted on the texts of the utterances.
 """
 
 from __future__ import annotations
@@ -24,14 +24,9 @@ from torch.nn import functional as F
 
 from ...stream.errors import ConfigError
 from ..dialogues.channel import Surroundings
-from ..distillation.distillation import (
-    DistilledNetwork,
-    Targets,
-    load_distilled,
-    mel_of_silence,
-    over_line,
-)
+from ..distillation.network import DistilledNetwork, load_distilled, mel_of_silence, over_line
 from ..distillation.speech_stream import SpeechChunk, SpeechStream
+from ..distillation.targets import Targets
 from ..features import LOG_SCALE
 from ..teachers.extraction import Extraction
 from ..turn_model import TurnModel, TurnOutput
@@ -57,7 +52,7 @@ class Teaching:
 
 
 class TaughtModel(nn.Module):
-    """The network, with a distillation's heads for frames and places.
+    """The network, with a distillation's heads for frames and stop points.
 
     Args of forward:
         audio, state: of dialogues, as for the network.
@@ -67,7 +62,7 @@ class TaughtModel(nn.Module):
         mel_state: state of the rest of the network for the speech, (B, S).
     Returns:
         Output and state of the network for the dialogues; its output for the speech; the predicted
-        components of frames (B, T, K) and places (B, T, E); the next tail and mel_state.
+        components of frames (B, T, K) and stop points (B, T, E); the next tail and mel_state.
     """
 
     def __init__(self, network: TurnModel, distilled: DistilledNetwork) -> None:
@@ -94,9 +89,10 @@ class TaughtModel(nn.Module):
         mel, tail = self.network.features(speech, tail)
         mel = over_line(mel, line, warp, features)
         other = (mel + bleed[:, None, None] * LOG_SCALE).clamp(min=mel_of_silence(features))
-        heard, mel_state = self.network.forward_mel(torch.stack([mel, other], dim=1), mel_state)
-        own = heard.latent_speaker[:, 0]
-        return output, state, heard, self.frame_head(own), self.place_head(own), tail, mel_state
+        spoken, mel_state = self.network.forward_mel(torch.stack([mel, other], dim=1), mel_state)
+        own = spoken.latent_speaker[:, 0]
+        frames, stop_points = self.frame_head(own), self.place_head(own)
+        return output, state, spoken, frames, stop_points, tail, mel_state
 
 
 class Lessons:
@@ -104,7 +100,7 @@ class Lessons:
 
     Attributes:
         distilled: the distillation, whose heads are used.
-        targets: scales of the components, and targets at each place.
+        targets: scales of the components, and targets at each stop point.
 
     Args:
         teaching: output of the teacher, and the distillation.
@@ -171,7 +167,12 @@ class Lessons:
         )
 
     def losses(
-        self, heard: TurnOutput, frames: Tensor, places: Tensor, tail: Tensor, mel_state: Tensor
+        self,
+        spoken: TurnOutput,
+        frames: Tensor,
+        stop_points: Tensor,
+        tail: Tensor,
+        mel_state: Tensor,
     ) -> dict[str, Tensor]:
         """Return the mean losses, by name, on the speech that `next_inputs` returned last.
 
@@ -180,21 +181,22 @@ class Lessons:
         assert self._chunk is not None
         self._tail, self._mel_state = tail.detach(), mel_state.detach()
         settings = self._settings
-        known, wanted, rows, asked, wanted_places, judged = self.targets.of_chunk(self._chunk)
-        complete = self.targets.told_scores(rows[judged])
+        wanted = self.targets.of_chunk(self._chunk)
+        complete = self.targets.text_judge_scores(wanted.rows[wanted.judged])
         return {
-            "frames": settings.frame_weight * _mean((frames[known] - wanted) ** 2),
-            "places": settings.place_weight * _mean((places[asked] - wanted_places) ** 2),
+            "frames": settings.frame_weight * _mean((frames[wanted.known] - wanted.frames) ** 2),
+            "places": settings.place_weight
+            * _mean((stop_points[wanted.asked] - wanted.stop_points) ** 2),
             "judged": settings.told_weight
             * _mean(
                 F.binary_cross_entropy_with_logits(
-                    heard.completeness[:, 0][judged], complete, reduction="none"
+                    spoken.completeness[:, 0][wanted.judged], complete, reduction="none"
                 )
             ),
             "judged_next": settings.told_weight
             * _mean(
                 F.binary_cross_entropy_with_logits(
-                    heard.next[:, 1][judged], complete, reduction="none"
+                    spoken.next[:, 1][wanted.judged], complete, reduction="none"
                 )
             ),
         }

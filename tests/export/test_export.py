@@ -13,7 +13,7 @@ import pytest
 from turnstream.cli import main
 from turnstream.export import export as export_module
 from turnstream.export.export import export
-from turnstream.export.metadata import InputKind
+from turnstream.export.step_input import MEL, PCM, StepInput
 from turnstream.models.checkpoint import save_checkpoint
 from turnstream.stream.contract import LABELS
 from turnstream.stream.engine import Engine
@@ -22,13 +22,13 @@ from turnstream.stream.onnx_session import open_session
 
 from ..networks import CONFIGS, random_model
 
-Export = Callable[[str, str], Any]
+Export = Callable[[str, StepInput], Any]
 
 
 @pytest.fixture
 def checkpoint(exported: Export, tmp_path: Path) -> Path:
     """The tiny network as a checkpoint folder."""
-    save_checkpoint(exported("tiny", "pcm").model, tmp_path / "checkpoint")
+    save_checkpoint(exported("tiny", PCM).model, tmp_path / "checkpoint")
     return tmp_path / "checkpoint"
 
 
@@ -36,7 +36,7 @@ def test_a_graph_that_is_not_the_network_is_not_written(
     exported: Export, checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     save_checkpoint(random_model(CONFIGS["tiny"], seed=8), checkpoint)
-    monkeypatch.setattr(export_module, "build", lambda *_: exported("tiny", "pcm").graph)
+    monkeypatch.setattr(export_module, "build", lambda *_: exported("tiny", PCM).graph)
     out = tmp_path / "new" / "model.onnx"
     with pytest.raises(ExportError, match="the graph was not written"):
         export(checkpoint, out)
@@ -47,7 +47,7 @@ def test_a_file_that_is_there_survives_a_failed_export(
     exported: Export, checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     save_checkpoint(random_model(CONFIGS["tiny"], seed=8), checkpoint)
-    monkeypatch.setattr(export_module, "build", lambda *_: exported("tiny", "pcm").graph)
+    monkeypatch.setattr(export_module, "build", lambda *_: exported("tiny", PCM).graph)
     out = tmp_path / "model.onnx"
     out.write_bytes(b"the last good one")
     with pytest.raises(ExportError):
@@ -59,7 +59,7 @@ def test_a_file_that_is_there_survives_a_failed_export(
 def test_a_file_that_cannot_be_written_is_named(
     exported: Export, checkpoint: Path, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(export_module, "build", lambda *_: exported("tiny", "pcm").graph)
+    monkeypatch.setattr(export_module, "build", lambda *_: exported("tiny", PCM).graph)
     (tmp_path / name).mkdir()
     with pytest.raises(
         ExportError, match=rf"expected a file that can be written, got '.*{name}': Is a directory"
@@ -67,16 +67,21 @@ def test_a_file_that_cannot_be_written_is_named(
         export(checkpoint, tmp_path / "model.onnx", golden=tmp_path / "golden.npz")
 
 
-@pytest.mark.parametrize("kind", ["pcm", "mel"])
+@pytest.mark.parametrize("step_input", [PCM, MEL], ids=["pcm", "mel"])
 def test_golden_inputs_give_the_golden_outputs_again(
     exported: Export,
     checkpoint: Path,
     tmp_path: Path,
-    kind: InputKind,
+    step_input: StepInput,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(export_module, "build", lambda *_: exported("tiny", kind).graph)
-    export(checkpoint, tmp_path / "model.onnx", kind=kind, golden=tmp_path / "golden" / "tiny.npz")
+    monkeypatch.setattr(export_module, "build", lambda *_: exported("tiny", step_input).graph)
+    export(
+        checkpoint,
+        tmp_path / "model.onnx",
+        step_input=step_input,
+        golden=tmp_path / "golden" / "tiny.npz",
+    )
     with np.load(tmp_path / "golden" / "tiny.npz") as archive:
         golden = dict(archive)
     assert set(golden) == {"input", *LABELS}

@@ -1,12 +1,12 @@
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
 
 import pytest
 import torch
 
 from turnstream.export.metadata import describe, weights_sha256
+from turnstream.export.step_input import MEL, PCM, StepInput
 from turnstream.models.checkpoint import load_checkpoint, save_checkpoint
 from turnstream.models.config import ModelConfig
 from turnstream.models.turn_model import TurnModel
@@ -15,11 +15,11 @@ from turnstream.stream.contract import FORMAT_VERSION, LABELS
 from ..networks import CONFIGS, random_model
 
 
-@pytest.mark.parametrize("kind", ["pcm", "mel"])
+@pytest.mark.parametrize("step_input", [PCM, MEL], ids=["pcm", "mel"])
 @pytest.mark.parametrize("name", CONFIGS)
-def test_the_description_is_json_and_complete(name: str, kind: Literal["pcm", "mel"]) -> None:
+def test_the_description_is_json_and_complete(name: str, step_input: StepInput) -> None:
     model = random_model(CONFIGS[name])
-    about = describe(model, kind, "a name", "3")
+    about = describe(model, step_input, "a name", "3")
     assert json.loads(json.dumps(about)) == about
     config = model.config
     assert set(about) == {
@@ -55,7 +55,7 @@ def test_the_description_is_json_and_complete(name: str, kind: Literal["pcm", "m
 
 def test_the_times_of_the_projection_are_this_networks() -> None:
     def meanings(config: ModelConfig) -> list[str]:
-        outputs = describe(TurnModel(config), "pcm", "m", "1")["outputs"]
+        outputs = describe(TurnModel(config), PCM, "m", "1")["outputs"]
         return [
             outputs[label]["meaning"].partition("; sums to 1; ")[2]
             for label in ("p_now", "p_future")
@@ -71,21 +71,23 @@ def test_the_times_of_the_projection_are_this_networks() -> None:
 def test_the_reach_of_the_encoder_is_told_in_frames_and_samples() -> None:
     # The first layer has 3 taps. One residual block has 3 taps, one has 2 taps 3 frames apart:
     # 2 + 2 * 2 + 2 * 3 frames before the newest.
-    assert describe(TurnModel(CONFIGS["tiny"]), "pcm", "m", "1")["receptive_field"] == {
+    assert describe(TurnModel(CONFIGS["tiny"]), PCM, "m", "1")["receptive_field"] == {
         "frames": 13,
         "samples": 12 * 320 + 640,
     }
 
 
-@pytest.mark.parametrize("kind", ["pcm", "mel"])
-def test_the_entries_of_the_state_fill_each_half_without_a_gap(kind: Literal["pcm", "mel"]) -> None:
-    state = describe(random_model(CONFIGS["lstm_2d_gated_stride_concat"]), kind, "m", "1")["state"]
+@pytest.mark.parametrize("step_input", [PCM, MEL], ids=["pcm", "mel"])
+def test_the_entries_of_the_state_fill_each_half_without_a_gap(step_input: StepInput) -> None:
+    state = describe(random_model(CONFIGS["lstm_2d_gated_stride_concat"]), step_input, "m", "1")[
+        "state"
+    ]
     end = 0
     for entry in state["entries"]:
         assert entry["offset"] == end
         end += torch.Size(entry["shape"]).numel()
     assert (end, 2 * end) == (state["speaker_size"], state["size"])
-    assert ("features" in [entry["name"] for entry in state["entries"]]) == (kind == "pcm")
+    assert ("features" in [entry["name"] for entry in state["entries"]]) == (step_input == PCM)
 
 
 def test_the_hash_is_of_the_weights_and_survives_the_disk(tmp_path: Path) -> None:

@@ -10,25 +10,25 @@ import numpy as np
 import onnx
 import pytest
 
-from turnstream.export.metadata import InputKind
+from turnstream.export.step_input import MEL, PCM, StepInput
 from turnstream.export.verify import TOLERANCE, run_frames, run_torch, verification_audio, verify
 from turnstream.stream.contract import LABELS, METADATA_KEY
 from turnstream.stream.onnx_session import open_session
 
 from ..networks import CONFIGS
 
-GRAPHS: list[tuple[str, InputKind]] = [*((name, "pcm") for name in CONFIGS), ("tiny", "mel")]
-each_graph = pytest.mark.parametrize(("name", "kind"), GRAPHS)
-Export = Callable[[str, InputKind], Any]
+GRAPHS: list[tuple[str, StepInput]] = [*((name, PCM) for name in CONFIGS), ("tiny", MEL)]
+each_graph = pytest.mark.parametrize(("name", "step_input"), GRAPHS)
+Export = Callable[[str, StepInput], Any]
 
 
 @each_graph
 def test_the_graph_stepped_frame_by_frame_equals_torchs_whole_pass(
-    exported: Export, name: str, kind: InputKind
+    exported: Export, name: str, step_input: StepInput
 ) -> None:
-    one = exported(name, kind)
-    x, expected = run_torch(one.model, kind, verification_audio(one.model))
-    found = run_frames(open_session(one.graph), one.model, kind, x)
+    one = exported(name, step_input)
+    x, expected = run_torch(one.model, step_input, verification_audio(one.model))
+    found = run_frames(open_session(one.graph), one.model, step_input, x)
     for label in LABELS:
         np.testing.assert_allclose(
             found[label], expected[label], atol=TOLERANCE, rtol=0, err_msg=label
@@ -38,10 +38,10 @@ def test_the_graph_stepped_frame_by_frame_equals_torchs_whole_pass(
 
 @each_graph
 def test_verification_passes_and_its_controls_fail_by_orders_of_magnitude(
-    exported: Export, name: str, kind: InputKind
+    exported: Export, name: str, step_input: StepInput
 ) -> None:
-    one = exported(name, kind)
-    found = verify(one.graph, one.model, kind)
+    one = exported(name, step_input)
+    found = verify(one.graph, one.model, step_input)
     assert found.whole_against_frames <= TOLERANCE
     assert (
         min(found.without_conv_caches, found.without_recurrent_state)
@@ -51,28 +51,28 @@ def test_verification_passes_and_its_controls_fail_by_orders_of_magnitude(
 
 @each_graph
 def test_a_conversation_in_a_batch_gets_the_same_bits_as_alone(
-    exported: Export, name: str, kind: InputKind
+    exported: Export, name: str, step_input: StepInput
 ) -> None:
-    one = exported(name, kind)
+    one = exported(name, step_input)
     session = open_session(one.graph)
-    x, _ = run_torch(one.model, kind, verification_audio(one.model))
+    x, _ = run_torch(one.model, step_input, verification_audio(one.model))
     x = np.concatenate([x, x[:, ::-1], x[:1]])[:, :, :20]  # seven conversations
-    together = run_frames(session, one.model, kind, x)
+    together = run_frames(session, one.model, step_input, x)
     for batch in (slice(0, 1), slice(2, 5), slice(6, 7)):
-        alone = run_frames(session, one.model, kind, x[batch])
+        alone = run_frames(session, one.model, step_input, x[batch])
         for label in LABELS:
             np.testing.assert_array_equal(alone[label], together[label][batch], err_msg=label)
 
 
 @each_graph
 def test_swapping_the_channels_swaps_every_output_bit_for_bit(
-    exported: Export, name: str, kind: InputKind
+    exported: Export, name: str, step_input: StepInput
 ) -> None:
-    one = exported(name, kind)
+    one = exported(name, step_input)
     session = open_session(one.graph)
-    x, _ = run_torch(one.model, kind, verification_audio(one.model))
+    x, _ = run_torch(one.model, step_input, verification_audio(one.model))
     straight, swapped = (
-        run_frames(session, one.model, kind, audio)
+        run_frames(session, one.model, step_input, audio)
         for audio in (x, np.ascontiguousarray(x[:, ::-1]))
     )
     for label in LABELS:
@@ -88,9 +88,9 @@ def test_swapping_the_channels_swaps_every_output_bit_for_bit(
 
 @each_graph
 def test_flattening_changes_no_number_and_removes_nodes(
-    exported: Export, name: str, kind: InputKind
+    exported: Export, name: str, step_input: StepInput
 ) -> None:
-    one = exported(name, kind)
+    one = exported(name, step_input)
     before, after = (
         len(onnx.load_from_string(graph).graph.node) for graph in (one.unflattened, one.graph)
     )
@@ -98,9 +98,9 @@ def test_flattening_changes_no_number_and_removes_nodes(
         one.model.config.encoder.dims == 1
     ):  # a network over time and frequency has few plain matrices
         assert after < before
-    x, _ = run_torch(one.model, kind, verification_audio(one.model))
+    x, _ = run_torch(one.model, step_input, verification_audio(one.model))
     plain, flat = (
-        run_frames(open_session(graph, optimize=False), one.model, kind, x[:, :, :30])
+        run_frames(open_session(graph, optimize=False), one.model, step_input, x[:, :, :30])
         for graph in (one.unflattened, one.graph)
     )
     for label in LABELS:
@@ -109,9 +109,9 @@ def test_flattening_changes_no_number_and_removes_nodes(
 
 @each_graph
 def test_the_graph_describes_itself_completely(
-    exported: Export, name: str, kind: InputKind
+    exported: Export, name: str, step_input: StepInput
 ) -> None:
-    one = exported(name, kind)
+    one = exported(name, step_input)
     session = open_session(one.graph)
     about = json.loads(session.get_modelmeta().custom_metadata_map[METADATA_KEY])
     (x, state), outputs = session.get_inputs(), session.get_outputs()
@@ -122,12 +122,12 @@ def test_the_graph_describes_itself_completely(
     assert [(o.name, o.shape[1:]) for o in outputs] == [
         (label, about["outputs"][label]["shape"]) for label in LABELS
     ]
-    assert (about["input"], about["name"], about["version"]) == (kind, name, "0")
+    assert (about["input"], about["name"], about["version"]) == (step_input.kind, name, "0")
 
 
 @each_graph
 def test_the_file_tells_nothing_about_the_machine_it_was_made_on(
-    exported: Export, name: str, kind: InputKind
+    exported: Export, name: str, step_input: StepInput
 ) -> None:
     for trace in (b".py", b"site-packages", b"stack_trace"):
-        assert trace not in exported(name, kind).graph
+        assert trace not in exported(name, step_input).graph

@@ -13,6 +13,7 @@ import pytest
 
 from turnstream.export import verify as verify_module
 from turnstream.export.onnx_graph import build
+from turnstream.export.step_input import PCM, StepInput
 from turnstream.export.verify import (
     TOLERANCE,
     _largest_difference,
@@ -28,7 +29,7 @@ from turnstream.stream.onnx_session import open_session
 
 from ..networks import CONFIGS, random_model
 
-Export = Callable[[str, str], Any]
+Export = Callable[[str, StepInput], Any]
 
 
 class Forgetful:
@@ -53,11 +54,11 @@ def test_a_graph_with_other_weights_is_refused(exported: Export) -> None:
             "written"
         ),
     ):
-        verify(exported("tiny", "pcm").graph, other, "pcm")
+        verify(exported("tiny", PCM).graph, other, PCM)
 
 
 def test_a_slightly_wrong_weight_is_refused(exported: Export) -> None:
-    one = exported("tiny", "pcm")
+    one = exported("tiny", PCM)
     proto = onnx.load_from_string(one.graph)
     weight = max(
         proto.graph.initializer,
@@ -67,14 +68,14 @@ def test_a_slightly_wrong_weight_is_refused(exported: Export) -> None:
     changed.ravel()[0] += 1e-3
     weight.CopyFrom(onnx.numpy_helper.from_array(changed, weight.name))
     with pytest.raises(ExportError, match="whole against frames"):
-        verify(proto.SerializeToString(), one.model, "pcm")
+        verify(proto.SerializeToString(), one.model, PCM)
 
 
 @pytest.mark.parametrize("name", ["tiny", "lstm_2d_gated_stride_concat"])
 def test_a_run_that_loses_any_one_cache_or_state_is_refused(
     exported: Export, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    one = exported(name, "pcm")
+    one = exported(name, PCM)
     for entry in one.model.layout.entries:
         monkeypatch.setattr(
             verify_module,
@@ -82,32 +83,32 @@ def test_a_run_that_loses_any_one_cache_or_state_is_refused(
             lambda graph, entry=entry: Forgetful(graph, entry, one.model.layout.speaker_size),
         )
         with pytest.raises(ExportError, match="whole against frames"):
-            verify(one.graph, one.model, "pcm")
+            verify(one.graph, one.model, PCM)
 
 
 def test_a_batch_that_mixes_conversations_is_refused(
     exported: Export, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    one = exported("tiny", "pcm")
+    one = exported("tiny", PCM)
     run_frames = verify_module.run_frames
 
     def one_wrong_when_alone(
-        session: Any, model: Any, kind: Any, x: np.ndarray, forget: Any = None
+        session: Any, model: Any, step_input: Any, x: np.ndarray, forget: Any = None
     ) -> dict[str, np.ndarray]:
-        outputs = run_frames(session, model, kind, x, forget)
+        outputs = run_frames(session, model, step_input, x, forget)
         return {name: array + 1e-3 if len(x) == 1 else array for name, array in outputs.items()}
 
     monkeypatch.setattr(verify_module, "run_frames", one_wrong_when_alone)
     with pytest.raises(
         ExportError, match=r"batch against single: expected differences up to 1e-05, got 0\.001"
     ):
-        verify(one.graph, one.model, "pcm")
+        verify(one.graph, one.model, PCM)
 
 
 def test_outputs_that_are_not_numbers_are_refused(
     exported: Export, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    one = exported("tiny", "pcm")
+    one = exported("tiny", PCM)
     run_frames = verify_module.run_frames
     monkeypatch.setattr(
         verify_module,
@@ -119,21 +120,25 @@ def test_outputs_that_are_not_numbers_are_refused(
     with pytest.raises(
         ExportError, match="whole against frames: expected differences up to 1e-05, got nan"
     ):
-        verify(one.graph, one.model, "pcm")
+        verify(one.graph, one.model, PCM)
 
 
 @pytest.mark.parametrize(("part", "named"), [("features", "caches"), ("dialogue_rnn", "states")])
 def test_a_comparison_that_could_not_see_a_lost_state_is_refused(
     exported: Export, part: str, named: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    one = exported("tiny", "pcm")
+    one = exported("tiny", PCM)
     run_frames = verify_module.run_frames
 
     def remembers_everything(
-        session: Any, model: Any, kind: Any, x: np.ndarray, forget: list[StateEntry] | None = None
+        session: Any,
+        model: Any,
+        step_input: Any,
+        x: np.ndarray,
+        forget: list[StateEntry] | None = None,
     ) -> dict[str, np.ndarray]:
         lost = [] if forget and any(entry.name.startswith(part) for entry in forget) else forget
-        return run_frames(session, model, kind, x, lost)
+        return run_frames(session, model, step_input, x, lost)
 
     monkeypatch.setattr(verify_module, "run_frames", remembers_everything)
     with pytest.raises(
@@ -143,11 +148,11 @@ def test_a_comparison_that_could_not_see_a_lost_state_is_refused(
             "proves nothing"
         ),
     ):
-        verify(one.graph, one.model, "pcm")
+        verify(one.graph, one.model, PCM)
 
 
 def test_the_verification_says_all_four_numbers(exported: Export) -> None:
-    text = str(verify(exported("tiny", "pcm").graph, exported("tiny", "pcm").model, "pcm"))
+    text = str(verify(exported("tiny", PCM).graph, exported("tiny", PCM).model, PCM))
     for part in (
         "torch whole against ONNX frame by frame",
         "batch against single",
@@ -165,7 +170,7 @@ def test_the_signal_is_longer_than_any_cache(dilation: int, frames: int) -> None
 
 
 def test_large_cells_are_compared_relative_to_their_size(exported: Export) -> None:
-    model = copy.deepcopy(exported("lstm_2d_gated_stride_concat", "pcm").model)
+    model = copy.deepcopy(exported("lstm_2d_gated_stride_concat", PCM).model)
     for layer in (model.speaker_rnn, model.dialogue_rnn):
         for name, bias in layer.cell.named_parameters():
             if name.startswith("bias_ih"):
@@ -173,9 +178,9 @@ def test_large_cells_are_compared_relative_to_their_size(exported: Export) -> No
                     9.0  # input and forget gates stay open, so the input adds up
                 )
                 bias.data.view(4, -1)[2] = 3.0
-    _, expected = run_torch(model, "pcm", verification_audio(model))
+    _, expected = run_torch(model, PCM, verification_audio(model))
     assert np.abs(expected["next_state"]).max() > 30
-    found = verify(build(model, "pcm", "large", "1"), model, "pcm")
+    found = verify(build(model, PCM, "large", "1"), model, PCM)
     assert found.whole_against_frames <= TOLERANCE
     off = {**expected, "next_state": expected["next_state"] * np.float32(1 + 1e-4)}
     assert _largest_difference(expected, off) == pytest.approx(1e-4, rel=0.05)

@@ -16,7 +16,7 @@ import soundfile as sf
 from turnstream.models.dialogues.channel import Surroundings
 from turnstream.models.dialogues.manifest import Dialogue, read_manifest, write_manifest
 from turnstream.models.dialogues.utterances import UtterancePool, decode_speech
-from turnstream.models.distillation.distillation import distil
+from turnstream.models.distillation.loop import distil
 from turnstream.models.teachers import extraction
 from turnstream.models.teachers.extraction import Extraction
 

@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from turnstream.models.dialogues.utterances import Utterance, UtterancePool
-from turnstream.models.distillation import distillation, speech_stream
+from turnstream.models.distillation import loop, speech_stream
 from turnstream.models.distillation.settings import DistillationSettings
 from turnstream.models.features import LogMel
 from turnstream.models.runs.hardware import Hardware
@@ -105,5 +105,5 @@ def without_noise() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patched:
         for name in ("NOISE_SHARE", "GATED_SHARE", "EQUALISED_SHARE", "BAND_SHARE", "WARP"):
             patched.setattr(speech_stream, name, 0.0)
-        patched.setattr(distillation, "VALIDATION_ROWS", 6)
+        patched.setattr(loop, "VALIDATION_ROWS", 6)
         yield

@@ -20,7 +20,7 @@ from turnstream.models.teachers.extraction import (
     COMPONENTS,
     EMBEDDINGS,
     FRAMES,
-    PLACES,
+    STOP_POINTS,
     WINDOWS,
     Components,
     Extraction,
@@ -163,7 +163,7 @@ def plant(
     np.concatenate(frames).tofile(folder / FRAMES)
     clip, place, kind = (np.array([one[i] for one in places]) for i in range(3))
     np.savez(
-        folder / PLACES,
+        folder / STOP_POINTS,
         clip=clip.astype(np.int32),
         place=place.astype(np.int32),
         kind=kind.astype(np.int8),

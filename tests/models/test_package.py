@@ -18,7 +18,8 @@ WITH_TORCH |= {
     f"pretraining.{name}" for name in ("objectives", "cpc", "network", "loop", "reconstruct")
 }
 WITH_TORCH |= {f"comparison.{name}" for name in ("runs", "report")}
-WITH_TORCH |= {f"runs.{name}" for name in ("launch", "run_folder")} | {"distillation.distillation"}
+WITH_TORCH |= {f"runs.{name}" for name in ("launch", "run_folder")}
+WITH_TORCH |= {f"distillation.{name}" for name in ("loop", "network", "targets")}
 WITH_TORCH |= {
     f"training.{name}"
     for name in ("evaluation", "losses", "loop", "shares", "stream", "teaching", "validation")

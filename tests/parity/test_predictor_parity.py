@@ -13,6 +13,7 @@ import numpy as np
 import psutil
 import pytest
 
+from turnstream.export.step_input import PCM, StepInput
 from turnstream.models.turn_model import TurnModel
 from turnstream.stream.engine import Engine, Float32
 from turnstream.stream.prediction import Prediction
@@ -192,11 +193,11 @@ def test_reset_is_a_new_conversation(engine: Engine) -> None:
 
 
 def test_an_hour_of_audio_keeps_memory_and_state_flat_and_counts_every_frame(
-    exported: Callable[[str, str], Any], tmp_path: Path
+    exported: Callable[[str, StepInput], Any], tmp_path: Path
 ) -> None:
     path = tmp_path / "model.onnx"
     # With 60 ms a step, an hour takes seconds
-    path.write_bytes(exported("plain_rnn_joined_at_layers_stride_3_odd_window", "pcm").graph)
+    path.write_bytes(exported("plain_rnn_joined_at_layers_stride_3_odd_window", PCM).graph)
     predictor = TurnPredictor(path)
     minute = bursts(60.0, 16000)
     process = psutil.Process()

@@ -58,13 +58,13 @@ def read_transcript(path: Path) -> list[Utterance]:
 
 def _words(segment: dict[str, Any]) -> list[Utterance]:
     channel = ROLES.index(segment["speaker_role"])
-    heard, corrected = (
+    recognised, corrected = (
         segment["transcript"].split(),
         segment.get("human_transcript", segment["transcript"]).split(),
     )
     if not is_speech(" ".join(corrected)):
         return []
-    words = corrected if len(corrected) == len(heard) else heard
+    words = corrected if len(corrected) == len(recognised) else recognised
     timed = zip(words, segment["word_offsets_ms"], segment["word_durations_ms"], strict=True)
     starts = [
         (word, (segment["offset_ms"] + offset_ms) / 1000, duration_ms / 1000)

@@ -23,8 +23,9 @@ from ...checkpoint import weights_sha256
 from ...config import from_plain
 from ...dialogues.manifest import Dialogue, read_manifest
 from ...evaluation.measures import auc
+from ...runs.options import read_settings
 from ...runs.run_folder import LOG_FILE
-from ...training.command import read_settings, settings_from
+from ...training.command import settings_from
 from ...training.settings import TrainingSettings
 from ...turn_model import TurnModel
 from ..collect import opened_collection

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from turnstream.export.onnx_graph import build
+from turnstream.export.step_input import PCM
 from turnstream.export.verify import TOLERANCE, verify
 from turnstream.models.comparison.grid import bundled_grid, read_grid
 from turnstream.models.config import FeatureConfig, ModelConfig
@@ -66,6 +67,4 @@ def test_any_chunks_equal_the_whole(config: ModelConfig) -> None:
 def test_the_exported_step_equals_the_network(name: str) -> None:
     (config,) = (config for config, member in MEMBERS.items() if member == name)
     model = random_model(config)
-    assert (
-        verify(build(model, "pcm", "member", "1"), model, "pcm").whole_against_frames <= TOLERANCE
-    )
+    assert verify(build(model, PCM, "member", "1"), model, PCM).whole_against_frames <= TOLERANCE

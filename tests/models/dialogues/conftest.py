@@ -15,5 +15,5 @@ def cache_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def material(material_folder: Path, cache_folder: Path) -> SimulationData:
-    return open_simulation_data(material_folder, cache_folder, "train", synthetic=False)
+def data(data_folder: Path, cache_folder: Path) -> SimulationData:
+    return open_simulation_data(data_folder, cache_folder, "train", synthetic=False)

@@ -31,20 +31,20 @@ def longer_is_more_complete(utterance: Utterance, place: int) -> float:
 
 
 @pytest.fixture(scope="module")
-def scores(material: SimulationData, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def scores(data: SimulationData, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a judge's scores of all ends, pauses and dips."""
     folder = tmp_path_factory.mktemp("completeness")
     rows: list[tuple[int, int, float]] = []
-    for utterance in material.pool.utterances:
+    for utterance in data.pool.utterances:
         for place in (utterance.offset, *utterance.pauses[:, 0].tolist(), *utterance.dips.tolist()):
             rows.append((utterance.index, place, longer_is_more_complete(utterance, place)))
-    write_completeness(folder / f"{material.pool.sets[0]}.npz", rows)
+    write_completeness(folder / f"{data.pool.sets[0]}.npz", rows)
     return folder
 
 
 @pytest.fixture(scope="module")
-def judged(material_folder: Path, cache_folder: Path, scores: Path) -> SimulationData:
-    return open_simulation_data(material_folder, cache_folder, synthetic=False, completeness=scores)
+def judged(data_folder: Path, cache_folder: Path, scores: Path) -> SimulationData:
+    return open_simulation_data(data_folder, cache_folder, synthetic=False, completeness=scores)
 
 
 def test_scores_come_back_from_disk_by_clip_and_place(tmp_path: Path) -> None:
@@ -60,9 +60,9 @@ def test_a_file_that_is_not_there_and_one_without_rows_hold_no_scores(tmp_path: 
 
 
 def test_a_pool_takes_the_scores_of_each_set_by_its_name_and_its_own_numbers(
-    material_folder: Path, cache_folder: Path, tmp_path: Path
+    data_folder: Path, cache_folder: Path, tmp_path: Path
 ) -> None:
-    folder = decode_set(material_folder / "speech" / "tones", cache_folder)
+    folder = decode_set(data_folder / "speech" / "tones", cache_folder)
     other = tmp_path / "others"
     other.symlink_to(folder)
     write_completeness(tmp_path / "others.npz", ROWS)
@@ -77,15 +77,15 @@ def test_a_pool_takes_the_scores_of_each_set_by_its_name_and_its_own_numbers(
 
 
 def test_a_folder_without_scores_of_these_utterances_is_refused(
-    material_folder: Path, cache_folder: Path, material: SimulationData, tmp_path: Path
+    data_folder: Path, cache_folder: Path, data: SimulationData, tmp_path: Path
 ) -> None:
     write_completeness(tmp_path / "strangers.npz", ROWS)
     expected = (
-        rf"expected a judge's scores \(`turnstream pretrain judge`\) of {material.pool.sets[0]}, "
+        rf"expected a judge's scores \(`turnstream pretrain judge`\) of {data.pool.sets[0]}, "
         "got none$"
     )
     with pytest.raises(DialogueError, match=expected):
-        open_simulation_data(material_folder, cache_folder, synthetic=False, completeness=tmp_path)
+        open_simulation_data(data_folder, cache_folder, synthetic=False, completeness=tmp_path)
 
 
 def test_turns_end_where_words_sound_complete(judged: SimulationData) -> None:
@@ -161,8 +161,8 @@ def test_completeness_at_a_quiet_spot_is_known_in_its_own_frame_alone() -> None:
     assert scores[1, 58:85] == pytest.approx(np.full(27, 0.5))  # until the speaker resumes
 
 
-def test_dialogues_carry_it(judged: SimulationData, material: SimulationData) -> None:
-    made, plain = (simulate(one, 1, 0, LENGTHS_S) for one in (judged, material))
+def test_dialogues_carry_it(judged: SimulationData, data: SimulationData) -> None:
+    made, plain = (simulate(one, 1, 0, LENGTHS_S) for one in (judged, data))
     assert made.completeness.shape == made.activity.shape
     known = made.completeness[~np.isnan(made.completeness)]
     assert len(known) > 50

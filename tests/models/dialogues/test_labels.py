@@ -41,6 +41,12 @@ def labels(activity: str, backchannel: str) -> FrameLabels:
     return label_frames(draw(activity), draw(backchannel), RATE_HZ, BIN_EDGES_S)
 
 
+def test_a_cut_holds_the_labels_of_its_frames() -> None:
+    whole = labels("AAAAXBBB----AAAA", "----------------")
+    for name, values in vars(whole.cut(3, 9)).items():
+        assert np.array_equal(values, getattr(whole, name)[..., 3:9], equal_nan=True), name
+
+
 def judged(floor: str, first: str = "", second: str = "") -> FrameLabels:
     """Return labels with a judge's scores of each speaker.
 

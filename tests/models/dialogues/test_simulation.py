@@ -45,27 +45,27 @@ PLAIN = Manner(
 )
 
 
-def voices(material: SimulationData, manner: Manner = PLAIN, seed: int = 0) -> list[Voice]:
+def voices(data: SimulationData, manner: Manner = PLAIN, seed: int = 0) -> list[Voice]:
     rng = np.random.default_rng(seed)
     return [
-        Voice(material.pool, utterances, [], manner, rng)
-        for utterances in material.cast.draw_pair(rng, machine=False)
+        Voice(data.pool, utterances, [], manner, rng)
+        for utterances in data.cast.draw_pair(rng, machine=False)
     ]
 
 
-def test_the_same_seed_and_index_give_the_same_dialogue(material: SimulationData):
+def test_the_same_seed_and_index_give_the_same_dialogue(data: SimulationData):
     first, again, other = (
-        simulate(material, 5, 3, LENGTHS_S),
-        simulate(material, 5, 3, LENGTHS_S),
-        simulate(material, 5, 4, LENGTHS_S),
+        simulate(data, 5, 3, LENGTHS_S),
+        simulate(data, 5, 3, LENGTHS_S),
+        simulate(data, 5, 4, LENGTHS_S),
     )
     assert np.array_equal(first.audio, again.audio)
     assert np.array_equal(first.activity, again.activity)
     assert first.audio.shape != other.audio.shape
 
 
-def test_shapes_belong_together(material: SimulationData):
-    made = simulate(material, 1, 0, LENGTHS_S)
+def test_shapes_belong_together(data: SimulationData):
+    made = simulate(data, 1, 0, LENGTHS_S)
     assert made.audio.dtype == np.int16
     assert made.audio.shape == (2, made.activity.shape[1] * 320)
     assert made.backchannel.shape == made.activity.shape
@@ -73,9 +73,9 @@ def test_shapes_belong_together(material: SimulationData):
     assert made.activity.any(axis=1).all()
 
 
-def test_labels_are_where_the_clean_sound_is(material: SimulationData):
+def test_labels_are_where_the_clean_sound_is(data: SimulationData):
     turns = [PlannedTurn(i % 2, 0.5, (1.8,), ()) for i in range(8)]
-    placed = lay_out(turns, voices(material), np.random.default_rng(0), 60, 0.0)
+    placed = lay_out(turns, voices(data), np.random.default_rng(0), 60, 0.0)
     frames = max(item.start + len(item.phrase.samples) for item in placed) // 320
     sound = np.sqrt((mix(placed, frames * 320).reshape(2, frames, 320) ** 2).mean(axis=2))
     active = label(placed, frames)
@@ -84,13 +84,13 @@ def test_labels_are_where_the_clean_sound_is(material: SimulationData):
     assert (sound[~active & ~edge] < 0.005).all()
 
 
-def test_a_shift_is_where_the_plan_says(material: SimulationData):
+def test_a_shift_is_where_the_plan_says(data: SimulationData):
     turns = [
         PlannedTurn(0, 3.0, (1.8,), ()),
         PlannedTurn(1, 0.7, (1.8,), ()),
         PlannedTurn(0, 1.1, (1.8,), ()),
     ]
-    placed = lay_out(turns, voices(material), np.random.default_rng(0), 60, 0.0)
+    placed = lay_out(turns, voices(data), np.random.default_rng(0), 60, 0.0)
     shifts = [t for t in find_transitions(label(placed, 1000)) if t.kind == "shift"]
     assert [(t.previous, t.next) for t in shifts] == [(0, 1), (1, 0)]
     assert [(t.silence_end_frame - t.silence_start_frame) / 50 for t in shifts] == pytest.approx(
@@ -98,9 +98,9 @@ def test_a_shift_is_where_the_plan_says(material: SimulationData):
     )
 
 
-def test_a_hold_is_at_the_planned_pause(material: SimulationData):
+def test_a_hold_is_at_the_planned_pause(data: SimulationData):
     turns = [PlannedTurn(0, 3.0, (0.6, 1.2), (0.9,)), PlannedTurn(1, 0.6, (1.8,), ())]
-    placed = lay_out(turns, voices(material), np.random.default_rng(1), 60, 0.0)
+    placed = lay_out(turns, voices(data), np.random.default_rng(1), 60, 0.0)
     silences = [
         (t.silence_end_frame - t.silence_start_frame) / 50
         for t in find_transitions(label(placed, 1000))
@@ -109,17 +109,17 @@ def test_a_hold_is_at_the_planned_pause(material: SimulationData):
     assert any(silence == pytest.approx(0.9, abs=0.03) for silence in silences)
 
 
-def test_a_broken_off_turn_does_not_end_where_its_utterance_ends(material: SimulationData):
-    (voice, _) = voices(material)
+def test_a_broken_off_turn_does_not_end_where_its_utterance_ends(data: SimulationData):
+    (voice, _) = voices(data)
     whole = voice.take_turn(PlannedTurn(0, 0.0, (1.8,), (), finished=True))
     broken = voice.take_turn(PlannedTurn(0, 0.0, (0.6,), (), finished=False))
     assert sum(end - start for start, end in whole[-1].speech) >= 0.9 * 16000
     assert broken[-1].offset - broken[0].onset < 1.5 * 16000
 
 
-def test_backchannels_are_short_and_inside_the_others_turn(material: SimulationData):
+def test_backchannels_are_short_and_inside_the_others_turn(data: SimulationData):
     turns = [PlannedTurn(0, 0.5, (6.0,), (), (0.3, 0.7)), PlannedTurn(1, 0.5, (1.8,), ())]
-    placed = lay_out(turns, voices(material), np.random.default_rng(2), 60, 0.0)
+    placed = lay_out(turns, voices(data), np.random.default_rng(2), 60, 0.0)
     reactions = [item for item in placed if item.backchannel]
     assert reactions
     assert all(
@@ -139,7 +139,7 @@ def silent_minute() -> tuple[np.ndarray, np.ndarray]:
 
 
 def test_laughter_typing_and_breaths_never_fall_into_a_speaker_s_own_speech(
-    material: SimulationData,
+    data: SimulationData,
     silent_minute: tuple[np.ndarray, np.ndarray],
     monkeypatch: pytest.MonkeyPatch,
 ):
@@ -147,7 +147,7 @@ def test_laughter_typing_and_breaths_never_fall_into_a_speaker_s_own_speech(
     monkeypatch.setattr(simulation, "BREATHER_SHARE", 1.0)
     dry, activity = silent_minute
     before = activity.copy()
-    add_nonspeech(dry, activity, voices(material), np.random.default_rng(0))
+    add_nonspeech(dry, activity, voices(data), np.random.default_rng(0))
     assert np.array_equal(activity, before)
     sounding = np.abs(dry).reshape(2, 3000, 320).max(axis=2) > 0
     assert not (sounding & activity).any()
@@ -157,14 +157,14 @@ def test_laughter_typing_and_breaths_never_fall_into_a_speaker_s_own_speech(
 
 
 def test_a_breath_is_drawn_shortly_before_speech(
-    material: SimulationData,
+    data: SimulationData,
     silent_minute: tuple[np.ndarray, np.ndarray],
     monkeypatch: pytest.MonkeyPatch,
 ):
     monkeypatch.setattr(simulation, "NONSPEECH_PER_MINUTE", 0.0)
     monkeypatch.setattr(simulation, "BREATHER_SHARE", 1.0)
     dry, activity = silent_minute
-    add_nonspeech(dry, activity, voices(material), np.random.default_rng(0))
+    add_nonspeech(dry, activity, voices(data), np.random.default_rng(0))
     sounding = np.abs(dry).reshape(2, 3000, 320).max(axis=2) > 0
     for speaker in (0, 1):
         onsets = [onset for _, onset in runs(~activity[speaker])]
@@ -178,19 +178,17 @@ def test_a_breath_is_drawn_shortly_before_speech(
 
 
 def test_one_who_never_stops_makes_no_other_sound(
-    material: SimulationData, monkeypatch: pytest.MonkeyPatch
+    data: SimulationData, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(simulation, "NONSPEECH_PER_MINUTE", 60.0)
     dry, activity = np.zeros((2, 480_000), np.float32), np.ones((2, 1500), bool)
-    add_nonspeech(dry, activity, voices(material), np.random.default_rng(0))
+    add_nonspeech(dry, activity, voices(data), np.random.default_rng(0))
     assert not dry.any()
 
 
-def test_a_silent_channel_keeps_its_labels(
-    material: SimulationData, monkeypatch: pytest.MonkeyPatch
-):
+def test_a_silent_channel_keeps_its_labels(data: SimulationData, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(channel, "MONO_SHARE", 1.0)
-    made = simulate(material, 2, 0, LENGTHS_S)
+    made = simulate(data, 2, 0, LENGTHS_S)
     assert not made.audio[1].any()
     assert made.activity[1].any()
     assert made.audio[0].any()
@@ -209,26 +207,26 @@ EFFECTS = (
 
 @pytest.mark.parametrize("share", EFFECTS)
 def test_every_channel_effect_changes_the_sound_and_not_the_labels(
-    material: SimulationData, monkeypatch: pytest.MonkeyPatch, share: str
+    data: SimulationData, monkeypatch: pytest.MonkeyPatch, share: str
 ):
     for other in ("CLEAN_SHARE", "MONO_SHARE", *EFFECTS):
         monkeypatch.setattr(channel, other, 0.0)
     made = []
     for value in (0.0, 1.0):
         monkeypatch.setattr(channel, share, value)
-        made.append(simulate(material, 3, 1, LENGTHS_S))
+        made.append(simulate(data, 3, 1, LENGTHS_S))
     assert not np.array_equal(made[0].audio, made[1].audio)
     assert np.array_equal(made[0].activity, made[1].activity)
 
 
-def test_share_alike_rooms_are_left_out(material: SimulationData):
-    assert len(material.surroundings.rooms) == 1
-    assert len(material.surroundings.noises) == 1
+def test_share_alike_rooms_are_left_out(data: SimulationData):
+    assert len(data.surroundings.rooms) == 1
+    assert len(data.surroundings.noises) == 1
 
 
-def test_train_and_validation_share_no_speaker(material: SimulationData):
+def test_train_and_validation_share_no_speaker(data: SimulationData):
     train, val = (
-        {name for speakers in Cast(material.pool, split).sets.values() for name in speakers}
+        {name for speakers in Cast(data.pool, split).sets.values() for name in speakers}
         for split in ("train", "val")
     )
     assert train
@@ -236,9 +234,9 @@ def test_train_and_validation_share_no_speaker(material: SimulationData):
     assert not train & val
 
 
-def test_the_two_sides_share_no_speaker(material: SimulationData):
+def test_the_two_sides_share_no_speaker(data: SimulationData):
     for seed in range(20):
-        first, second = material.cast.draw_pair(np.random.default_rng(seed), machine=bool(seed % 2))
+        first, second = data.cast.draw_pair(np.random.default_rng(seed), machine=bool(seed % 2))
         assert not {u.speaker for u in first} & {u.speaker for u in second}
 
 
@@ -264,15 +262,13 @@ def test_a_folder_without_utterances_is_named(tmp_path: Path):
 
 
 @pytest.fixture
-def folder_with_scripts(
-    tmp_path: Path, material_folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> Path:
+def folder_with_scripts(tmp_path: Path, data_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The data folder with a transcript, and a fake in place of the neural voice."""
     monkeypatch.setattr(neural_voice, "open_synthesiser", FakeVoice)
     monkeypatch.setattr(synthesis, "HOURS", 0.01)
     monkeypatch.setattr(synthesis, "INTERJECTIONS", ("yeah.", "right."))
     folder = tmp_path / "data"
-    shutil.copytree(material_folder, folder)
+    shutil.copytree(data_folder, folder)
     (folder / "scripts" / "visits").mkdir(parents=True)
     said = 'intervals [1]:\nxmin = 0\nxmax = 5\ntext = "It hurts here, and then it stops."\n'
     tier = (
@@ -314,15 +310,15 @@ def test_a_set_of_the_neural_voice_that_is_there_is_taken_or_left_out(
 
 
 def test_the_command_writes_the_dialogues_of_the_seed_whoever_makes_them(
-    material_folder: Path,
+    data_folder: Path,
     cache_folder: Path,
-    material: SimulationData,
+    data: SimulationData,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ):
     parser = argparse.ArgumentParser()
     command.add_arguments(parser)
-    folders = ["--data", str(material_folder), "--cache", str(cache_folder), "--out", str(tmp_path)]
+    folders = ["--data", str(data_folder), "--cache", str(cache_folder), "--out", str(tmp_path)]
     options = [
         "--hours",
         "0.02",
@@ -343,7 +339,7 @@ def test_the_command_writes_the_dialogues_of_the_seed_whoever_makes_them(
     ]
     assert len(written) > 1
     for i, dialogue in enumerate(written):
-        expected = simulate(material, 4, i, LENGTHS_S)
+        expected = simulate(data, 4, i, LENGTHS_S)
         assert np.array_equal(load_audio(dialogue), expected.audio / np.float32(32768))
         assert all(
             map(np.array_equal, load_activity(dialogue), (expected.activity, expected.backchannel))
@@ -368,14 +364,14 @@ def test_the_command_writes_the_dialogues_of_the_seed_whoever_makes_them(
     ],
 )
 def test_impossible_numbers_are_refused(
-    material_folder: Path, tmp_path: Path, options: list[str], message: str
+    data_folder: Path, tmp_path: Path, options: list[str], message: str
 ):
     parser = argparse.ArgumentParser()
     command.add_arguments(parser)
     with pytest.raises(DialogueError, match=message):
         command.main(
             parser.parse_args(
-                ["--data", str(material_folder), "--out", str(tmp_path / "out"), *options]
+                ["--data", str(data_folder), "--out", str(tmp_path / "out"), *options]
             )
         )
     assert not (tmp_path / "out").exists()
@@ -410,9 +406,9 @@ def test_rooms_without_the_needed_columns_are_named(tmp_path: Path, columns: str
         channel.read_surroundings(tmp_path)
 
 
-def test_a_speaker_who_reacted_is_not_free_before_the_reaction_ends(material: SimulationData):
+def test_a_speaker_who_reacted_is_not_free_before_the_reaction_ends(data: SimulationData):
     turns = [PlannedTurn(0, 0.5, (6.0,), (), (0.8, 0.9)), PlannedTurn(1, -5.0, (1.8,), ())]
-    placed = lay_out(turns, voices(material), np.random.default_rng(2), 60, 0.0)
+    placed = lay_out(turns, voices(data), np.random.default_rng(2), 60, 0.0)
     own = [item for item in placed if item.speaker == 1]
     reaction, answer = own[-2], own[-1]
     assert (reaction.backchannel, answer.backchannel) == (True, False)
@@ -420,11 +416,11 @@ def test_a_speaker_who_reacted_is_not_free_before_the_reaction_ends(material: Si
 
 
 def test_known_words_lie_where_they_are_spoken_and_a_cut_utterance_is_known_by_its_last_word(
-    material: SimulationData,
+    data: SimulationData,
 ):
-    made = simulate(material, 2, 0, LENGTHS_S)
+    made = simulate(data, 2, 0, LENGTHS_S)
     assert made.words
-    texts = {utterance.transcript for utterance in material.pool.utterances}
+    texts = {utterance.transcript for utterance in data.pool.utterances}
     assert {"It buzzes.", "it buzzes and,"} == texts
     assert {word["text"] for word in made.words} <= {*texts, "... buzzes.", "... and,"}
     assert [word["start"] for word in made.words] == sorted(word["start"] for word in made.words)

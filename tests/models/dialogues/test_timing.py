@@ -43,8 +43,8 @@ def test_a_short_answer_after_which_the_other_goes_on_late_is_a_turn():
     assert [turn.speaker for turn in turns] == [0, 1, 0]
 
 
-def test_templates_come_by_corpus(material_folder: Path):
-    templates = read_templates(material_folder)
+def test_templates_come_by_corpus(data_folder: Path):
+    templates = read_templates(data_folder)
     assert list(templates) == ["spjallromur"]
     ((*turns,),) = templates["spjallromur"]
     assert len(turns) == 60

@@ -16,8 +16,8 @@ from turnstream.models.dialogues.utterances import (
 from turnstream.stream.errors import DialogueError
 
 
-def test_landmarks_of_a_clip_are_found(material: SimulationData):
-    clip = material.pool.utterances[0]  # 0.5 s, 0.3 s of quiet, 1.0 s
+def test_landmarks_of_a_clip_are_found(data: SimulationData):
+    clip = data.pool.utterances[0]  # 0.5 s, 0.3 s of quiet, 1.0 s
     assert clip.speaker == "tone_0"
     assert clip.speech_s == pytest.approx(1.8, abs=0.06)
     ((pause_start, pause_end),) = clip.pauses
@@ -26,9 +26,9 @@ def test_landmarks_of_a_clip_are_found(material: SimulationData):
     assert clip.onset < clip.vowel < clip.offset
 
 
-def test_audio_around_the_speech_is_kept(material: SimulationData):
-    clip = material.pool.utterances[0]
-    audio = material.pool.audio(clip)
+def test_audio_around_the_speech_is_kept(data: SimulationData):
+    clip = data.pool.utterances[0]
+    audio = data.pool.audio(clip)
     assert len(audio) - clip.offset >= 0.2 * 16000
     assert (
         np.abs(audio[clip.onset : clip.offset]).max()
@@ -37,16 +37,16 @@ def test_audio_around_the_speech_is_kept(material: SimulationData):
 
 
 def test_a_second_opening_reads_the_cache(
-    material_folder: Path, cache_folder: Path, material: SimulationData
+    data_folder: Path, cache_folder: Path, data: SimulationData
 ):
     before = sorted(cache_folder.iterdir())
-    again = UtterancePool([decode_set(material_folder / "speech" / "tones", cache_folder)])
+    again = UtterancePool([decode_set(data_folder / "speech" / "tones", cache_folder)])
     assert sorted(cache_folder.iterdir()) == before
-    assert [u.onset for u in again.utterances] == [u.onset for u in material.pool.utterances]
+    assert [u.onset for u in again.utterances] == [u.onset for u in data.pool.utterances]
 
 
-def test_clips_of_several_sets_lie_side_by_side(material_folder: Path, cache_folder: Path):
-    folder = decode_set(material_folder / "speech" / "tones", cache_folder)
+def test_clips_of_several_sets_lie_side_by_side(data_folder: Path, cache_folder: Path):
+    folder = decode_set(data_folder / "speech" / "tones", cache_folder)
     once, twice = UtterancePool([folder]), UtterancePool([folder, folder])
     count = len(once.utterances)
     assert len(twice.utterances) == 2 * count

@@ -15,9 +15,9 @@ FRAME = 320
 HESITANT = replace(PLAIN, stretch=1.0, mid_phrase=0.3, filler=1.0, lengthen=1.0)
 
 
-def early_pause(material: SimulationData) -> Utterance:
+def early_pause(data: SimulationData) -> Utterance:
     """A clip: 0.5 s of speech, 0.3 s of quiet, 1.0 s of speech."""
-    return material.pool.utterances[0]
+    return data.pool.utterances[0]
 
 
 def label_fits(phrase: Phrase) -> bool:
@@ -41,10 +41,10 @@ def label_fits(phrase: Phrase) -> bool:
 @pytest.mark.parametrize("speed", [0.9, 1.0, 1.12])
 @pytest.mark.parametrize("manner", [PLAIN, HESITANT])
 def test_at_every_speed_labels_are_where_the_sound_is(
-    material: SimulationData, speed: float, manner: Manner
+    data: SimulationData, speed: float, manner: Manner
 ) -> None:
-    utterances = material.cast.draw_pair(np.random.default_rng(0), machine=False)[0]
-    voice = Voice(material.pool, utterances, [], manner, np.random.default_rng(1), speed)
+    utterances = data.cast.draw_pair(np.random.default_rng(0), machine=False)[0]
+    voice = Voice(data.pool, utterances, [], manner, np.random.default_rng(1), speed)
     phrases = [
         phrase
         for _ in range(8)
@@ -61,10 +61,10 @@ def test_at_every_speed_labels_are_where_the_sound_is(
 
 @pytest.mark.parametrize("speed", [0.9, 1.12])
 def test_a_faster_voice_is_higher_and_its_turns_last_as_long_as_planned(
-    material: SimulationData, speed: float
+    data: SimulationData, speed: float
 ) -> None:
-    clip = early_pause(material)
-    voice = Voice(material.pool, [clip], [], PLAIN, np.random.default_rng(0), speed)
+    clip = early_pause(data)
+    voice = Voice(data.pool, [clip], [], PLAIN, np.random.default_rng(0), speed)
     (phrase,) = voice.take_turn(PlannedTurn(0, 0.0, (1.8,), ()))
     assert (phrase.offset - phrase.onset) / SAMPLE_RATE_HZ == pytest.approx(
         clip.speech_s / speed, abs=0.01
@@ -74,16 +74,16 @@ def test_a_faster_voice_is_higher_and_its_turns_last_as_long_as_planned(
     assert loudest_hz == pytest.approx(100 * speed, rel=0.02)
 
 
-def test_a_pause_lasts_as_long_as_planned_whatever_the_speed(material: SimulationData) -> None:
-    voice = Voice(material.pool, [early_pause(material)], [], PLAIN, np.random.default_rng(3), 1.12)
+def test_a_pause_lasts_as_long_as_planned_whatever_the_speed(data: SimulationData) -> None:
+    voice = Voice(data.pool, [early_pause(data)], [], PLAIN, np.random.default_rng(3), 1.12)
     pauses_s = [
         phrase.pause_after_s for phrase in voice.take_turn(PlannedTurn(0, 0.0, (0.5, 1.0), (0.7,)))
     ]
     assert pauses_s == [0.7, 0.0]
 
 
-def test_a_false_start_ends_with_sound(material: SimulationData) -> None:
-    voice = Voice(material.pool, [early_pause(material)], [], PLAIN, np.random.default_rng(0))
+def test_a_false_start_ends_with_sound(data: SimulationData) -> None:
+    voice = Voice(data.pool, [early_pause(data)], [], PLAIN, np.random.default_rng(0))
     started = [voice.false_start() for _ in range(40)]
     lengths_s = np.array([(phrase.offset - phrase.onset) / SAMPLE_RATE_HZ for phrase in started])
     assert lengths_s.min() > 0.19
@@ -91,12 +91,12 @@ def test_a_false_start_ends_with_sound(material: SimulationData) -> None:
     assert all(label_fits(phrase) for phrase in started)
 
 
-def test_a_reaction_out_of_an_utterance_is_sound_only(material: SimulationData) -> None:
-    clip = early_pause(material)
+def test_a_reaction_out_of_an_utterance_is_sound_only(data: SimulationData) -> None:
+    clip = early_pause(data)
     resume = int(clip.pauses[0, 1])
     # The clip has nothing for a hum, and its last 0.5 s begin before the pause.
     toneless = replace(clip, offset=resume + 2400, vowel=-1)
-    voice = Voice(material.pool, [toneless], [], PLAIN, np.random.default_rng(0))
+    voice = Voice(data.pool, [toneless], [], PLAIN, np.random.default_rng(0))
     for _ in range(20):
         phrase = voice.backchannel()
         assert phrase.speech == [(0, 2400)]
@@ -104,15 +104,15 @@ def test_a_reaction_out_of_an_utterance_is_sound_only(material: SimulationData) 
 
 
 def test_a_drawn_out_end_is_longer_and_nobody_knows_how_finished_it_sounds(
-    material: SimulationData,
+    data: SimulationData,
 ) -> None:
-    clip = early_pause(material)
+    clip = early_pause(data)
     judged = replace(clip, completeness={int(clip.pauses[0, 0]): 0.3, clip.offset: 0.9})
     turn = PlannedTurn(0, 0.0, (0.5, 1.0), (0.7,))
 
     def halves(lengthen: float) -> list[Phrase]:
         return Voice(
-            material.pool, [judged], [], replace(PLAIN, lengthen=lengthen), np.random.default_rng(3)
+            data.pool, [judged], [], replace(PLAIN, lengthen=lengthen), np.random.default_rng(3)
         ).take_turn(turn)
 
     (plain, end), (drawn_out, _) = halves(0.0), halves(1.0)
@@ -121,9 +121,9 @@ def test_a_drawn_out_end_is_longer_and_nobody_knows_how_finished_it_sounds(
     assert np.isnan(drawn_out.completeness).all()
 
 
-def test_ends_of_turns_are_drawn_out_less_often_than_holds(material: SimulationData) -> None:
-    clip = replace(early_pause(material), completeness={early_pause(material).offset: 0.9})
-    voice = Voice(material.pool, [clip], [], replace(PLAIN, lengthen=1.0), np.random.default_rng(3))
+def test_ends_of_turns_are_drawn_out_less_often_than_holds(data: SimulationData) -> None:
+    clip = replace(early_pause(data), completeness={early_pause(data).offset: 0.9})
+    voice = Voice(data.pool, [clip], [], replace(PLAIN, lengthen=1.0), np.random.default_rng(3))
     drawn_out = [
         np.isnan(voice.take_turn(PlannedTurn(0, 0.0, (1.5,), ()))[-1].completeness[-1])
         for _ in range(100)
@@ -131,10 +131,10 @@ def test_ends_of_turns_are_drawn_out_less_often_than_holds(material: SimulationD
     assert 0.35 < np.mean(drawn_out) < 0.65
 
 
-def test_as_much_silence_of_the_recording_follows_a_cut_as_an_end(material: SimulationData) -> None:
-    clip = early_pause(material)
+def test_as_much_silence_of_the_recording_follows_a_cut_as_an_end(data: SimulationData) -> None:
+    clip = early_pause(data)
     voice = Voice(
-        material.pool,
+        data.pool,
         [replace(clip, dips=np.array([clip.offset - 6000], np.int32))],
         [],
         replace(PLAIN, mid_phrase=1.0),
@@ -153,13 +153,13 @@ def test_as_much_silence_of_the_recording_follows_a_cut_as_an_end(material: Simu
 
 @pytest.mark.parametrize("speed", [0.9, 1.0])
 def test_quiet_spots_inside_a_phrase_keep_their_scores_where_they_are_heard(
-    material: SimulationData, speed: float
+    data: SimulationData, speed: float
 ) -> None:
-    clip = early_pause(material)
+    clip = early_pause(data)
     assert len(clip.dips) >= 2
     first, *others = clip.dips.tolist()
     judged = replace(clip, completeness={first: 0.4, clip.offset: 0.9})
-    voice = Voice(material.pool, [judged], [], PLAIN, np.random.default_rng(0), speed)
+    voice = Voice(data.pool, [judged], [], PLAIN, np.random.default_rng(0), speed)
     (phrase,) = voice.take_turn(PlannedTurn(0, 0.0, (1.8,), ()))
     ((place, score),) = phrase.inner  # the other pauses were not judged
     assert others
@@ -168,15 +168,15 @@ def test_quiet_spots_inside_a_phrase_keep_their_scores_where_they_are_heard(
 
 
 def test_quiet_spots_before_and_after_a_cut_belong_to_their_own_phrase(
-    material: SimulationData,
+    data: SimulationData,
 ) -> None:
-    clip = early_pause(material)
+    clip = early_pause(data)
     judged = replace(
         clip,
         dips=np.array([clip.onset + 3000, clip.offset - 5000], np.int32),
         completeness={clip.onset + 3000: 0.1, clip.offset - 5000: 0.2},
     )
-    voice = Voice(material.pool, [judged], [], PLAIN, np.random.default_rng(3))
+    voice = Voice(data.pool, [judged], [], PLAIN, np.random.default_rng(3))
     (before, after) = voice.take_turn(PlannedTurn(0, 0.0, (0.5, 1.0), (0.7,)))
     assert [score for _, score in before.inner] == [0.1]
     assert [score for _, score in after.inner] == [0.2]

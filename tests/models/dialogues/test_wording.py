@@ -11,23 +11,23 @@ from turnstream.models.dialogues.wording import SHORTEST_PHRASE, Wording
 from .test_simulation import PLAIN
 
 
-def wording(material: SimulationData, manner: Manner = PLAIN, seed: int = 0) -> Wording:
+def wording(data: SimulationData, manner: Manner = PLAIN, seed: int = 0) -> Wording:
     rng = np.random.default_rng(seed)
-    return Wording(material.cast.draw_pair(rng, machine=False)[0], manner, rng)
+    return Wording(data.cast.draw_pair(rng, machine=False)[0], manner, rng)
 
 
 @pytest.mark.parametrize("run_on", [0.0, 1.0])
 def test_utterances_inside_a_turn_stop_early_as_often_as_the_manner_says(
-    material: SimulationData, run_on: float
+    data: SimulationData, run_on: float
 ) -> None:
-    takes = wording(material, replace(PLAIN, run_on=run_on)).choose_takes(9.0, finished=True)
+    takes = wording(data, replace(PLAIN, run_on=run_on)).choose_takes(9.0, finished=True)
     assert len(takes) > 2
     assert all((take.end < take.utterance.offset) == bool(run_on) for take in takes[:-1])
     assert takes[-1].end == takes[-1].utterance.offset
 
 
-def test_utterances_are_not_said_again_and_again(material: SimulationData) -> None:
-    chooser = wording(material)
+def test_utterances_are_not_said_again_and_again(data: SimulationData) -> None:
+    chooser = wording(data)
     said = [
         chooser.choose_takes(1.8, finished=True)[0].utterance.index
         for _ in range(len(chooser.utterances))
@@ -36,9 +36,9 @@ def test_utterances_are_not_said_again_and_again(material: SimulationData) -> No
 
 
 def test_pauses_fall_where_words_sound_unfinished_if_the_manner_asks_for_it(
-    material: SimulationData,
+    data: SimulationData,
 ) -> None:
-    clip = max(material.pool.utterances, key=lambda utterance: utterance.speech_s)
+    clip = max(data.pool.utterances, key=lambda utterance: utterance.speech_s)
     ((pause, _),) = clip.pauses
     dip = clip.offset - 6000  # another valid position of the same kind
     at_s = ((pause + dip) / 2 - clip.onset) / 16000
@@ -58,8 +58,8 @@ def test_pauses_fall_where_words_sound_unfinished_if_the_manner_asks_for_it(
         assert (chosen.end, pause_s) == (place, 0.8)
 
 
-def test_words_are_seldom_cut_apart(material: SimulationData) -> None:
-    clip = max(material.pool.utterances, key=lambda utterance: utterance.speech_s)
+def test_words_are_seldom_cut_apart(data: SimulationData) -> None:
+    clip = max(data.pool.utterances, key=lambda utterance: utterance.speech_s)
     without_pause = replace(
         clip, pauses=clip.pauses[:0], dips=np.array([clip.offset - 6000], np.int32)
     )
@@ -75,8 +75,8 @@ def test_words_are_seldom_cut_apart(material: SimulationData) -> None:
         assert abs(np.mean(cut) - share) < 0.12
 
 
-def test_there_is_a_phrase_between_two_breaks(material: SimulationData) -> None:
-    chooser = wording(material, replace(PLAIN, stretch=1.0, run_on=0.5))
+def test_there_is_a_phrase_between_two_breaks(data: SimulationData) -> None:
+    chooser = wording(data, replace(PLAIN, stretch=1.0, run_on=0.5))
     for _ in range(20):
         turn = PlannedTurn(0, 0.0, (0.4,) * 12, (0.3,) * 11)
         takes = chooser.choose_takes(4.8, finished=True)

@@ -104,7 +104,7 @@ def sessions_of(chunks: Sequence[SpeechChunk], batch_row: int) -> Iterator[Sessi
             np.concatenate([chunk.audio[batch_row] for chunk in own]).reshape(-1, FRAME_SAMPLES),
             np.where(known, said[:, 0], -1),
             np.where(known, said[:, 1] + 100 * said[:, 2], -1),
-            np.concatenate([chunk.places[batch_row] for chunk in own]),
+            np.concatenate([chunk.stop_points[batch_row] for chunk in own]),
         )
 
 

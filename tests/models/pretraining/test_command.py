@@ -13,7 +13,7 @@ import pytest
 from turnstream.cli import main
 from turnstream.models.checkpoint import load_encoder
 from turnstream.models.dialogues.utterances import UtterancePool
-from turnstream.models.distillation import distillation
+from turnstream.models.distillation import loop
 from turnstream.models.teachers import extraction, judging
 from turnstream.models.teachers.extraction import Extraction
 
@@ -25,7 +25,7 @@ from ..teaching import FakeEncoder, write_calls
 def fake_teacher(monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (extraction, judging):
         monkeypatch.setattr(module, "WhisperEncoder", FakeEncoder)
-    monkeypatch.setattr(distillation, "VALIDATION_ROWS", 2)
+    monkeypatch.setattr(loop, "VALIDATION_ROWS", 2)
 
 
 @pytest.fixture
@@ -73,7 +73,7 @@ def test_utterances_become_a_teachers_words_a_network_and_judges(
     assert (
         f"continue with: turnstream pretrain distill --teacher {teacher}" in capsys.readouterr().out
     )
-    assert len(Extraction(tmp_path / "teacher", UtterancePool(speech_sets)).places()[0]) == 30
+    assert len(Extraction(tmp_path / "teacher", UtterancePool(speech_sets)).stop_points()[0]) == 30
     options = ["--settings", settings, "--steps", "2", "--batch-rows", "2", "--accelerator", "cpu"]
     assert (
         main(["pretrain", "distill", *speech, "--teacher", teacher, "--out", distilled, *options])

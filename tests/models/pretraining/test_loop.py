@@ -156,7 +156,7 @@ def test_the_command_trains_and_train_goes_on_from_it(
                 "2",
                 "--batch-rows",
                 "2",
-                "--device",
+                "--accelerator",
                 "cpu",
                 "--out",
                 str(tmp_path / "cpc"),
@@ -164,7 +164,9 @@ def test_the_command_trains_and_train_goes_on_from_it(
         )
         == 0
     )
-    assert f"go on with: turnstream train --encoder {tmp_path / 'cpc'}" in capsys.readouterr().out
+    assert (
+        f"continue with: turnstream train --encoder {tmp_path / 'cpc'}" in capsys.readouterr().out
+    )
     settings.write_text(json.dumps({"chunk_s": 1.0}))
     command = [
         "train",

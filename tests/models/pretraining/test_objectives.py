@@ -56,7 +56,7 @@ def network_of(settings: PretrainingSettings) -> PretrainingNetwork:
 
 def audio_of(settings: PretrainingSettings, steps: int, seed: int = 0) -> torch.Tensor:
     rng = np.random.default_rng(seed)
-    samples = steps * settings.of_stream.model.frame_samples
+    samples = steps * settings.chunks.frame_samples
     loudness = np.repeat(rng.random((2, 2, steps)), samples // steps, axis=2)
     return torch.from_numpy(
         (0.2 * loudness * rng.standard_normal((2, 2, samples))).astype(np.float32)
@@ -173,7 +173,7 @@ def test_nothing_flows_back_from_the_future(method: str) -> None:
     settings = settings_of(method)
     network, audio = network_of(settings), audio_of(settings, 24)
     future = audio.clone()
-    future[..., 14 * settings.of_stream.model.frame_samples :] = 0.5
+    future[..., 14 * settings.chunks.frame_samples :] = 0.5
     with torch.inference_mode():
         before, after = (
             network(heard, network.init_state(2))[0].reconstruction for heard in (audio, future)

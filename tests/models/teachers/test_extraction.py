@@ -19,21 +19,21 @@ from turnstream.models.teachers.extraction import (
     END,
     FRAMES,
     PAUSE,
-    PLACES,
     QUANTUM,
+    STOP_POINTS,
     Components,
     Extraction,
     clip_frames,
+    clip_until,
     embed_end,
     extract,
-    heard_until,
-    list_places,
+    list_stop_points,
 )
 from turnstream.stream.errors import ConfigError
 
 from ..teaching import CHANNELS, FakeEncoder, band_levels, plant
 
-FILES = (COMPONENTS, FRAMES, PLACES, EMBEDDINGS)
+FILES = (COMPONENTS, FRAMES, STOP_POINTS, EMBEDDINGS)
 ROW_BYTES = 2 * 3 * CHANNELS  # bytes per place
 
 
@@ -68,7 +68,7 @@ def test_an_extraction_cut_short_among_the_frames_ends_as_one_that_was_not(
     extract(copied, speech_sets, components=6)
     assert_same_files(copied, taught.folder)
     whole = int(np.searchsorted(6 * taught.starts[1:], cut, side="right"))  # the kept clips
-    assert FakeEncoder.asked == len(pool.utterances) - whole + len(taught.places()[0])
+    assert FakeEncoder.asked == len(pool.utterances) - whole + len(taught.stop_points()[0])
     assert whole > 0 or cut < 5000
 
 
@@ -80,7 +80,7 @@ def test_an_extraction_cut_short_among_the_places_ends_as_one_that_was_not(
     FakeEncoder.asked = 0
     extract(copied, speech_sets, components=6)
     assert_same_files(copied, taught.folder)
-    assert FakeEncoder.asked == len(taught.places()[0]) - cut // ROW_BYTES
+    assert FakeEncoder.asked == len(taught.stop_points()[0]) - cut // ROW_BYTES
 
 
 def test_one_that_was_killed_at_work_is_resumed_too(
@@ -113,9 +113,9 @@ def test_nothing_is_asked_again_of_what_is_finished(copied: Path, speech_sets: l
 def test_only_the_first_places_are_asked_about_and_more_may_follow(
     taught: Extraction, speech_sets: list[Path], pool: UtterancePool, tmp_path: Path
 ) -> None:
-    extract(tmp_path, speech_sets, components=6, most_places=5)
-    some = Extraction(tmp_path, pool).places()
-    everything = taught.places()
+    extract(tmp_path, speech_sets, components=6, most_stop_points=5)
+    some = Extraction(tmp_path, pool).stop_points()
+    everything = taught.stop_points()
     assert [len(column) for column in some] == [5] * 4
     assert len(everything[0]) > 40
     for column, whole in zip(some, everything, strict=True):
@@ -166,11 +166,11 @@ def test_frames_are_those_of_the_teacher_within_half_a_quantum(
 def test_places_are_embedded_as_the_teacher_hears_them_end(
     taught: Extraction, pool: UtterancePool
 ) -> None:
-    clips, places, kinds, embeddings = taught.places()
+    clips, places, kinds, embeddings = taught.stop_points()
     assert set(kinds.tolist()) == {END, PAUSE, DIP, CUT}
     for row in range(0, len(clips), 7):
         utterance = pool.utterances[clips[row]]
-        heard = heard_until(pool.audio(utterance), utterance, int(places[row]))
+        heard = clip_until(pool.audio(utterance), utterance, int(places[row]))
         assert np.array_equal(embeddings[row], embed_end(FakeEncoder(), heard))  # pyright: ignore[reportArgumentType]
 
 
@@ -208,12 +208,12 @@ def test_what_follows_a_place_is_the_recordings_own_silence_as_far_as_it_goes(
     clip = np.arange(1, pool.samples(utterance) + 1, dtype=np.float32)
     for kept in (1000, resume - pause):
         short = dataclasses.replace(utterance, pauses=np.array([[pause, pause + kept]], np.int32))
-        heard = heard_until(clip, short, pause)
+        heard = clip_until(clip, short, pause)
         own = min(kept, 3200)
         assert len(heard) == pause + 3200
         assert np.array_equal(heard[: pause + own], clip[: pause + own])
         assert not heard[pause + own :].any()
-    heard = heard_until(clip, utterance, utterance.offset)
+    heard = clip_until(clip, utterance, utterance.offset)
     own = min(len(clip) - utterance.offset, 3200)
     assert own > 1600
     assert np.array_equal(heard[: utterance.offset + own], clip[: utterance.offset + own])
@@ -224,7 +224,7 @@ def test_nothing_is_heard_beyond_a_place_inside_speech(pool: UtterancePool) -> N
     utterance = pool.utterances[0]
     clip = np.ones(pool.samples(utterance), np.float32)
     dip = int(utterance.dips[0])
-    heard = heard_until(clip, utterance, dip)
+    heard = clip_until(clip, utterance, dip)
     assert heard.sum() == dip
     assert len(heard) == dip + 3200
 
@@ -233,7 +233,7 @@ def test_no_more_than_the_last_ten_seconds_are_heard(pool: UtterancePool) -> Non
     utterance = pool.utterances[0]
     clip = np.arange(12 * 16000, dtype=np.float32)
     late = dataclasses.replace(utterance, pauses=np.zeros((0, 2), np.int32), offset=len(clip))
-    heard = heard_until(clip, late, 11 * 16000)
+    heard = clip_until(clip, late, 11 * 16000)
     assert np.array_equal(heard[: 10 * 16000], clip[16000 : 11 * 16000])
     assert len(heard) == 10 * 16000 + 3200
 
@@ -260,9 +260,9 @@ def test_the_last_frames_are_averaged_in_three_groups_and_short_sounds_get_silen
 
 
 def test_places_are_ends_pauses_dips_and_cuts_inside_speech(pool: UtterancePool) -> None:
-    listed = list(list_places(pool, 0))
-    assert listed == list(list_places(pool, 0))
-    assert listed != list(list_places(pool, 1))
+    listed = list(list_stop_points(pool, 0))
+    assert listed == list(list_stop_points(pool, 0))
+    assert listed != list(list_stop_points(pool, 1))
     for utterance in pool.utterances:
         own = {
             kind: [place for clip, place, of in listed if clip == utterance.index and of == kind]
@@ -277,7 +277,7 @@ def test_places_are_ends_pauses_dips_and_cuts_inside_speech(pool: UtterancePool)
 
 
 def test_places_come_in_a_random_order_ends_early(taught: Extraction) -> None:
-    with np.load(taught.folder / PLACES) as listed:
+    with np.load(taught.folder / STOP_POINTS) as listed:
         assert (np.diff(listed["clip"]) < 0).any()
     order = [
         extraction._shuffled(

@@ -18,17 +18,17 @@ from turnstream.models.teachers.judge import (
     MOMENTS_S,
     CallSilences,
     Judge,
-    ToldPlaces,
+    LabelledStopPoints,
+    channel_until,
+    embed_silences,
     fit_judge,
-    fit_told,
-    hear_silences,
-    heard_of,
+    fit_text_judge,
     held_out,
+    labelled_stop_points,
     load_silences,
     save_silences,
     silences_of,
-    tell,
-    told_places,
+    text_labels,
 )
 from turnstream.stream.errors import DialogueError
 
@@ -128,7 +128,7 @@ def test_a_judge_of_a_call_is_the_one_fitted_on_the_others() -> None:
     assert judge.bias == expected.bias
 
 
-def test_told_places_help_where_calls_are_few_wherever_they_lie() -> None:
+def test_labelled_stop_points_help_where_calls_are_few_wherever_they_lie() -> None:
     rng = np.random.default_rng(7)
     direction = rng.standard_normal(20)
     direction /= np.linalg.norm(direction)
@@ -147,9 +147,9 @@ def test_told_places_help_where_calls_are_few_wherever_they_lie() -> None:
         fit_judge(coordinates, heard, told)
         for told in (
             [],
-            [ToldPlaces(places, complete)],
-            [ToldPlaces(places + 5, complete)],
-            [ToldPlaces(places, rng.permutation(complete))],
+            [LabelledStopPoints(places, complete)],
+            [LabelledStopPoints(places + 5, complete)],
+            [LabelledStopPoints(places, rng.permutation(complete))],
         )
     )
     found = {
@@ -160,7 +160,10 @@ def test_told_places_help_where_calls_are_few_wherever_they_lie() -> None:
     assert found["misled"] < found["helped"] - 0.05
     assert np.corrcoef(moved.logits(fresh), helped.logits(fresh))[0, 1] > 0.999
     assert np.mean(moved.logits(fresh)) == pytest.approx(np.mean(helped.logits(fresh)), abs=0.1)
-    assert auc(fit_told([ToldPlaces(places, complete)]).logits(fresh), happened) > found["alone"]
+    assert (
+        auc(fit_text_judge([LabelledStopPoints(places, complete)]).logits(fresh), happened)
+        > found["alone"]
+    )
 
 
 def test_a_judge_that_no_call_taught_needs_texts() -> None:
@@ -168,7 +171,7 @@ def test_a_judge_that_no_call_taught_needs_texts() -> None:
         DialogueError,
         match="expected utterances whose text tells where they are complete, got none",
     ):
-        fit_told([])
+        fit_text_judge([])
 
 
 def test_a_text_tells_that_a_sentence_is_complete_at_its_end_alone(taught: Extraction) -> None:
@@ -180,7 +183,7 @@ def test_a_text_tells_that_a_sentence_is_complete_at_its_end_alone(taught: Extra
         np.repeat(np.arange(6), 2).astype(np.int32),
         np.tile([END, PAUSE], 6).astype(np.int8),
     )
-    complete, known, neural = tell(pool, clips, kinds)
+    complete, known, neural = text_labels(pool, clips, kinds)
     assert np.flatnonzero(complete).tolist() == [0, 6]
     # Clips of read speech may be cut anywhere. A clip of the neural voice may only lack its text.
     assert np.flatnonzero(~known).tolist() == [
@@ -189,7 +192,7 @@ def test_a_text_tells_that_a_sentence_is_complete_at_its_end_alone(taught: Extra
         10,
     ]
     assert neural.tolist() == [False] * 6 + [True] * 6
-    groups = told_places(pool, clips, kinds, np.arange(12, dtype=np.float32)[:, None])
+    groups = labelled_stop_points(pool, clips, kinds, np.arange(12, dtype=np.float32)[:, None])
     assert [group.coordinates[:, 0].tolist() for group in groups] == [
         [6, 7, 8, 9, 11],
         [0, 1, 3, 5],
@@ -199,7 +202,7 @@ def test_a_text_tells_that_a_sentence_is_complete_at_its_end_alone(taught: Extra
         [True, False, False, False],
     ]
     # There is no complete example.
-    assert told_places(pool, clips[2:6], kinds[2:6], np.zeros((4, 1), np.float32)) == []
+    assert labelled_stop_points(pool, clips[2:6], kinds[2:6], np.zeros((4, 1), np.float32)) == []
 
 
 def test_logits_keep_the_shape_of_what_is_judged() -> None:
@@ -235,14 +238,14 @@ def test_a_backchannel_in_a_pause_takes_no_floor() -> None:
 
 def test_no_more_of_a_channel_is_heard_than_the_last_ten_seconds() -> None:
     channel = np.arange(20 * 16000, dtype=np.float32)
-    assert np.array_equal(heard_of(channel, 100), channel[:32000])
-    assert np.array_equal(heard_of(channel, 600), channel[32000 : 12 * 16000])
+    assert np.array_equal(channel_until(channel, 100), channel[:32000])
+    assert np.array_equal(channel_until(channel, 600), channel[32000 : 12 * 16000])
 
 
 def test_the_speakers_channel_alone_is_heard_at_every_moment_that_a_silence_lasts(
     dialogues: list[Dialogue],
 ) -> None:
-    heard = hear_silences(FakeEncoder(), dialogues)  # pyright: ignore[reportArgumentType]
+    heard = embed_silences(FakeEncoder(), dialogues)  # pyright: ignore[reportArgumentType]
     assert heard.embeddings.shape == (len(heard.shift), 3 * CHANNELS)
     assert sorted(set(heard.call.tolist())) == [0, 1, 2, 3]
     row = silence = 0
@@ -252,7 +255,7 @@ def test_the_speakers_channel_alone_is_heard_at_every_moment_that_a_silence_last
             lasting = [moment_s for moment_s in MOMENTS_S if start + round(50 * moment_s) <= end]
             for moment_s in lasting:
                 expected = embed_end(
-                    FakeEncoder(), heard_of(audio[speaker], start + round(50 * moment_s))
+                    FakeEncoder(), channel_until(audio[speaker], start + round(50 * moment_s))
                 )  # pyright: ignore[reportArgumentType]
                 assert np.array_equal(heard.embeddings[row], expected)
                 assert (heard.call[row], heard.silence[row], heard.shift[row]) == (
@@ -275,7 +278,7 @@ def test_calls_with_silences_of_one_kind_are_refused(
         DialogueError,
         match="expected calls with shifts and holds to fit a judge on, got 12 silences of one kind",
     ):
-        hear_silences(FakeEncoder(), dialogues)  # pyright: ignore[reportArgumentType]
+        embed_silences(FakeEncoder(), dialogues)  # pyright: ignore[reportArgumentType]
 
 
 def test_silences_come_back_from_disk(tmp_path: Path) -> None:

@@ -37,7 +37,7 @@ def partly_taught(
     folder = tmp_path_factory.mktemp("partly")
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(extraction, "WhisperEncoder", FakeEncoder)
-        extract(folder, speech_sets, components=6, most_places=ASKED)
+        extract(folder, speech_sets, components=6, most_stop_points=ASKED)
     return Extraction(folder, pool)
 
 
@@ -89,7 +89,7 @@ def test_every_place_that_was_asked_about_has_a_score_under_its_sets_own_number(
     judged: Judged, partly_taught: Extraction, speech_sets: list[Path]
 ) -> None:
     scored = UtterancePool(speech_sets, judged[0] / "completeness")
-    clips, places, _, _ = partly_taught.places()
+    clips, places, _, _ = partly_taught.stop_points()
     found = {
         (utterance.index, place)
         for utterance in scored.utterances
@@ -117,7 +117,7 @@ def test_sentences_sound_more_complete_at_their_ends_than_inside(
     judged: Judged, partly_taught: Extraction, speech_sets: list[Path]
 ) -> None:
     scored = UtterancePool(speech_sets, judged[0] / "completeness")
-    clips, places, kinds, _ = partly_taught.places()
+    clips, places, kinds, _ = partly_taught.stop_points()
     scores = np.array(
         [
             scored.utterances[clip].completeness[place]

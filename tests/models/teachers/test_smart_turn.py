@@ -5,7 +5,7 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from turnstream.models.teachers.smart_turn import HEARD_SAMPLES, SmartTurn, log_mel
+from turnstream.models.teachers.smart_turn import INPUT_SAMPLES, SmartTurn, log_mel
 from turnstream.stream.errors import ConfigError, MissingExtraError
 
 FOUND = importlib.util.find_spec("pipecat")
@@ -32,17 +32,17 @@ def theirs() -> ModuleType:
 
 
 @needs_pipecat
-@pytest.mark.parametrize("samples", [1600, 70001, HEARD_SAMPLES])
+@pytest.mark.parametrize("samples", [1600, 70001, INPUT_SAMPLES])
 def test_features_are_pipecats(theirs: ModuleType, samples: int):
     clip = noise(samples)
-    padded = np.pad(clip, (HEARD_SAMPLES - samples, 0))
+    padded = np.pad(clip, (INPUT_SAMPLES - samples, 0))
     np.testing.assert_allclose(
         log_mel(clip), theirs.compute_whisper_log_mel_features(padded), atol=1e-5
     )
 
 
 def test_the_last_eight_seconds_are_heard():
-    clip = noise(HEARD_SAMPLES + 5000)
+    clip = noise(INPUT_SAMPLES + 5000)
     assert np.array_equal(log_mel(clip), log_mel(clip[5000:]))
 
 

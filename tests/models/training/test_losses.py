@@ -1,8 +1,11 @@
 import math
 
+import numpy as np
 import pytest
 import torch
 
+from turnstream.models.config import ModelConfig
+from turnstream.models.dialogues.labels import label_frames
 from turnstream.models.projection import CLASSES, UNKNOWN
 from turnstream.models.training.losses import TargetBatch, head_losses, total_loss
 from turnstream.models.training.settings import LossWeights
@@ -53,6 +56,25 @@ def target(
         backchannel,
         judged,
     )
+
+
+def test_a_batch_of_labels_holds_those_of_each_conversation_as_numbers() -> None:
+    rng = np.random.default_rng(0)
+    conversations = [
+        label_frames(
+            rng.random((2, 200)) < 0.4,
+            np.zeros((2, 200), bool),
+            50.0,
+            ModelConfig().bin_edges_s,
+            rng.random((2, 200)),
+        ).cut(50, 90)
+        for _ in range(3)
+    ]
+    batch = TargetBatch.of(conversations)
+    assert batch.vad.dtype == batch.backchannel.dtype == torch.float32
+    for name, tensor in vars(batch).items():
+        for number, labels in enumerate(conversations):
+            assert np.array_equal(tensor[number].numpy(), getattr(labels, name)), name
 
 
 def values(of: TurnOutput, against: TargetBatch) -> dict[str, float]:

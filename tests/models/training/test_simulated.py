@@ -32,28 +32,28 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def open_source(
-    material_folder: Path, cache: Path, workers: int = 1, settings: TrainingSettings = SETTINGS
+    data_folder: Path, cache: Path, workers: int = 1, settings: TrainingSettings = SETTINGS
 ) -> SimulatedDialogues:
     return SimulatedDialogues(
-        material_folder, settings, cache, workers=workers, lengths_s=LENGTHS_S, synthetic=False
+        data_folder, settings, cache, workers=workers, lengths_s=LENGTHS_S, synthetic=False
     )
 
 
 @pytest.fixture
-def source(material_folder: Path, cache: Path) -> Iterator[SimulatedDialogues]:
-    with closing(open_source(material_folder, cache)) as opened:
+def source(data_folder: Path, cache: Path) -> Iterator[SimulatedDialogues]:
+    with closing(open_source(data_folder, cache)) as opened:
         yield opened
 
 
 def test_conversations_are_those_of_the_seed_whoever_makes_them_and_in_any_order(
-    material_folder: Path, cache: Path
+    data_folder: Path, cache: Path
 ) -> None:
-    material = open_simulation_data(material_folder, cache, synthetic=False)
-    with closing(open_source(material_folder, cache, workers=2)) as source:
+    data = open_simulation_data(data_folder, cache, synthetic=False)
+    with closing(open_source(data_folder, cache, workers=2)) as source:
         source.prefetch([3, 0])
         for number in (0, 3, 1):
             audio, labels = source.conversation(number)
-            expected = simulate(material, SETTINGS.seed, number, LENGTHS_S)
+            expected = simulate(data, SETTINGS.seed, number, LENGTHS_S)
             assert np.array_equal(audio * 32768, expected.audio[:, : audio.shape[1]])
             assert np.array_equal(
                 labels.vad,
@@ -63,8 +63,8 @@ def test_conversations_are_those_of_the_seed_whoever_makes_them_and_in_any_order
 
 def test_no_more_is_made_ahead_than_there_is_room_for(source: SimulatedDialogues) -> None:
     begun: list[int] = []
-    submit = source._pool.submit
-    source._pool.submit = lambda function, seed, number, lengths_s: (
+    submit = source._executor.submit
+    source._executor.submit = lambda function, seed, number, lengths_s: (
         begun.append(number) or submit(function, seed, number, lengths_s)
     )  # pyright: ignore
     source.prefetch(range(10))
@@ -75,7 +75,7 @@ def test_no_more_is_made_ahead_than_there_is_room_for(source: SimulatedDialogues
 
 
 def test_training_from_the_simulator_resumes_exactly(
-    material_folder: Path, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    data_folder: Path, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     given = 0
 
@@ -87,7 +87,7 @@ def test_training_from_the_simulator_resumes_exactly(
             given += 1
             return super().next_chunk()
 
-    with closing(open_source(material_folder, cache)) as source:
+    with closing(open_source(data_folder, cache)) as source:
         train(SETTINGS, source, tmp_path / "whole")
         monkeypatch.setattr(loop, "ConversationStream", Stream)
         with pytest.raises(InterruptedError):
@@ -96,7 +96,7 @@ def test_training_from_the_simulator_resumes_exactly(
     begun = torch.load(tmp_path / "parts" / "checkpoint.pt", weights_only=True)["stream"][
         "batch_rows"
     ]
-    with closing(open_source(material_folder, cache)) as source:
+    with closing(open_source(data_folder, cache)) as source:
         train(SETTINGS, source, tmp_path / "parts", resume=True)
     assert (tmp_path / "parts" / "model.safetensors").read_bytes() == (
         tmp_path / "whole" / "model.safetensors"
@@ -109,13 +109,13 @@ def test_training_from_the_simulator_resumes_exactly(
 
 
 def test_the_command_trains_from_the_simulator(
-    material_folder: Path, cache: Path, tmp_path: Path
+    data_folder: Path, cache: Path, tmp_path: Path
 ) -> None:
     settings = tmp_path / "settings.json"
     settings.write_text('{"steps": 1, "batch_rows": 1, "chunk_s": 1.0}')
     options = [
         "--simulate",
-        str(material_folder),
+        str(data_folder),
         "--simulate-cache",
         str(cache),
         "--no-synthetic",
@@ -130,18 +130,18 @@ def test_the_command_trains_from_the_simulator(
 
 
 def test_a_worker_that_dies_is_an_error_and_no_hang(source: SimulatedDialogues) -> None:
-    source._pool.submit(os._exit, 1)
+    source._executor.submit(os._exit, 1)
     with pytest.raises(
         DialogueError, match="expected the processes that simulate to go on, got one that ended"
     ):
         source.conversation(0)
 
 
-def test_dialogues_shorter_than_a_chunk_are_refused(material_folder: Path, cache: Path) -> None:
+def test_dialogues_shorter_than_a_chunk_are_refused(data_folder: Path, cache: Path) -> None:
     expected = r"expected simulated dialogues of at least one chunk \(60 s\), got one of \d+\.\d s"
     settings = dataclasses.replace(SETTINGS, chunk_s=60.0)
     with (
-        closing(open_source(material_folder, cache, settings=settings)) as source,
+        closing(open_source(data_folder, cache, settings=settings)) as source,
         pytest.raises(DialogueError, match=expected),
     ):
         source.conversation(0)
@@ -158,17 +158,17 @@ def test_dialogues_shorter_than_a_chunk_are_refused(material_folder: Path, cache
     ],
 )
 def test_impossible_options_are_refused(
-    options: dict[str, object], message: str, material_folder: Path, cache: Path
+    options: dict[str, object], message: str, data_folder: Path, cache: Path
 ) -> None:
     with pytest.raises(ConfigError, match=message):
-        SimulatedDialogues(material_folder, SETTINGS, cache, **options)  # pyright: ignore[reportArgumentType]
+        SimulatedDialogues(data_folder, SETTINGS, cache, **options)  # pyright: ignore[reportArgumentType]
 
 
-def test_a_network_at_another_rate_is_refused(material_folder: Path, cache: Path) -> None:
+def test_a_network_at_another_rate_is_refused(data_folder: Path, cache: Path) -> None:
     model = dataclasses.replace(
         TINY, features=FeatureConfig(sample_rate_hz=8000, hop_samples=160, window_samples=320)
     )
     with pytest.raises(
         ConfigError, match="expected a network at the simulator's 16000 Hz, got 8000 Hz"
     ):
-        SimulatedDialogues(material_folder, dataclasses.replace(SETTINGS, model=model), cache)
+        SimulatedDialogues(data_folder, dataclasses.replace(SETTINGS, model=model), cache)

@@ -14,6 +14,10 @@ from ...networks import TINY
 SETTINGS = TrainingSettings(batch_rows=4, chunk_s=2.0, mute_share=0.3, model=TINY)
 
 
+def open_stream(dialogues: list[Dialogue], batch_rows: range | None = None) -> ConversationStream:
+    return ConversationStream(RecordedDialogues(dialogues, SETTINGS), SETTINGS.chunks, batch_rows)
+
+
 def assert_same(a: Chunk, b: Chunk, batch_rows: slice = slice(None)) -> None:
     assert torch.equal(a.begins, b.begins[batch_rows])
     assert torch.equal(a.audio, b.audio[batch_rows])
@@ -27,11 +31,8 @@ def assert_same(a: Chunk, b: Chunk, batch_rows: slice = slice(None)) -> None:
 def test_lanes_divided_among_processes_play_what_they_play_together(
     dialogues: list[Dialogue],
 ) -> None:
-    whole = ConversationStream(dialogues, SETTINGS)
-    first, second = (
-        ConversationStream(dialogues, SETTINGS, batch_rows)
-        for batch_rows in (range(2), range(2, 4))
-    )
+    whole = open_stream(dialogues)
+    first, second = (open_stream(dialogues, batch_rows) for batch_rows in (range(2), range(2, 4)))
     for _ in range(12):
         together = whole.next_chunk()
         assert_same(first.next_chunk(), together, slice(0, 2))
@@ -40,19 +41,19 @@ def test_lanes_divided_among_processes_play_what_they_play_together(
 
 @pytest.mark.parametrize("played", [1, 4, 7])
 def test_a_stream_goes_on_where_another_was(played: int, dialogues: list[Dialogue]) -> None:
-    stream = ConversationStream(dialogues, SETTINGS)
+    stream = open_stream(dialogues)
     for _ in range(played):
         stream.next_chunk()
-    resumed = ConversationStream(dialogues, SETTINGS)
+    resumed = open_stream(dialogues)
     resumed.load_state_dict(stream.state_dict())
     for _ in range(8):
         assert_same(resumed.next_chunk(), stream.next_chunk())
 
 
-def test_the_places_of_another_number_of_lanes_are_refused(dialogues: list[Dialogue]) -> None:
-    stream = ConversationStream(dialogues, SETTINGS)
+def test_the_positions_of_another_number_of_rows_are_refused(dialogues: list[Dialogue]) -> None:
+    stream = open_stream(dialogues)
     state = stream.state_dict() | {"batch_rows": [(0, 0)]}
-    with pytest.raises(ConfigError, match="expected the places of 4 batch_rows, got those of 1"):
+    with pytest.raises(ConfigError, match="expected the positions of 4 batch rows, got those of 1"):
         stream.load_state_dict(state)
 
 

@@ -12,6 +12,7 @@ from turnstream.models.dialogues.manifest import Dialogue
 from turnstream.models.projection import UNKNOWN, swapped_classes
 from turnstream.models.training.labelled import labelled_audio
 from turnstream.models.training.settings import TrainingSettings
+from turnstream.models.training.sources import RecordedDialogues
 from turnstream.models.training.stream import Chunk, ConversationStream
 from turnstream.stream.errors import ConfigError, DialogueError
 
@@ -23,7 +24,7 @@ CHUNK_SAMPLES = 16000
 
 
 def chunks(dialogues: list[Dialogue], settings: TrainingSettings, count: int) -> list[Chunk]:
-    stream = ConversationStream(dialogues, settings)
+    stream = ConversationStream(RecordedDialogues(dialogues, settings), settings.chunks)
     return [stream.next_chunk() for _ in range(count)]
 
 

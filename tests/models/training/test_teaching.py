@@ -17,7 +17,9 @@ from turnstream.models.checkpoint import load_encoder
 from turnstream.models.config import ModelConfig
 from turnstream.models.dialogues.channel import Surroundings
 from turnstream.models.dialogues.manifest import Dialogue
-from turnstream.models.distillation.distillation import Targets, load_distilled, measure
+from turnstream.models.distillation.loop import measure
+from turnstream.models.distillation.network import load_distilled
+from turnstream.models.distillation.targets import Targets
 from turnstream.models.runs.hardware import Hardware
 from turnstream.models.teachers.extraction import Extraction
 from turnstream.models.training import loop
@@ -89,7 +91,7 @@ def test_what_was_distilled_is_kept_with_the_teacher_and_forgotten_without(
     assert kept > forgotten + 0.1
 
 
-def test_turn_completeness_is_learned_at_the_places_of_the_speech(
+def test_turn_completeness_is_learned_at_the_stop_points_of_the_speech(
     distilled: Path, linear_teacher: Extraction
 ) -> None:
     settings = settings_of(distilled)
@@ -101,7 +103,7 @@ def test_turn_completeness_is_learned_at_the_places_of_the_speech(
         0,
     )
     # These scores differ more than the buzzes.
-    lessons.targets = dataclasses.replace(lessons.targets, told_deviation=4.0)
+    lessons.targets = dataclasses.replace(lessons.targets, text_judge_deviation=4.0)
     network = new_network(settings)
     taught = TaughtModel(network, lessons.distilled)
     dialogue = torch.zeros(1, 2, settings.model.frame_samples), network.init_state(1)

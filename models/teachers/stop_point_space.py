@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-FIT_PLACES = 20000
+FIT_STOP_POINTS = 20000
 SMALLEST_DEVIATION = 1e-4
 
 
 @dataclass(frozen=True)
-class PlaceSpace:
+class StopPointSpace:
     """Principal components of standardised embeddings.
 
     Attributes:
@@ -33,9 +33,9 @@ class PlaceSpace:
     deviation: NDArray[np.float32]
 
     @classmethod
-    def fit(cls, embeddings: NDArray[np.float16], count: int) -> PlaceSpace:
+    def fit(cls, embeddings: NDArray[np.float16], count: int) -> StopPointSpace:
         """Fit the first `count` components of embeddings (P, D)."""
-        sample = embeddings[:FIT_PLACES].astype(np.float32)
+        sample = embeddings[:FIT_STOP_POINTS].astype(np.float32)
         mean, scale = sample.mean(axis=0), sample.std(axis=0) + SMALLEST_DEVIATION
         standard = (sample - mean) / scale
         values, vectors = np.linalg.eigh(np.cov(standard, rowvar=False))
@@ -60,7 +60,7 @@ class PlaceSpace:
         np.savez(path, **dataclasses.asdict(self))
 
     @classmethod
-    def load(cls, path: Path) -> PlaceSpace:
+    def load(cls, path: Path) -> StopPointSpace:
         # np.load on a path would leave a broken archive open.
         with path.open("rb") as file, np.load(file) as stored:
             return cls(**{field.name: stored[field.name] for field in dataclasses.fields(cls)})

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from turnstream.models.teachers import place_space
-from turnstream.models.teachers.place_space import PlaceSpace
+from turnstream.models.teachers import stop_point_space
+from turnstream.models.teachers.stop_point_space import StopPointSpace
 
 DIMENSIONS = 12
 
@@ -36,7 +36,7 @@ def test_what_sets_planted_embeddings_apart_is_the_first_component(
     planted: tuple[NDArray[np.float16], NDArray[np.bool_]],
 ) -> None:
     embeddings, kind = planted
-    coordinates = PlaceSpace.fit(embeddings, 5).coordinates(embeddings)
+    coordinates = StopPointSpace.fit(embeddings, 5).coordinates(embeddings)
     assert coordinates.shape == (600, 5)
     assert share_in_order(coordinates[:, 0], kind) > 0.99
     assert share_in_order(coordinates[:, 4], kind) < 0.65
@@ -45,7 +45,7 @@ def test_what_sets_planted_embeddings_apart_is_the_first_component(
 def test_components_are_uncorrelated_and_their_deviations_known(
     planted: tuple[NDArray[np.float16], NDArray[np.bool_]],
 ) -> None:
-    space = PlaceSpace.fit(planted[0], 5)
+    space = StopPointSpace.fit(planted[0], 5)
     coordinates = space.coordinates(planted[0])
     assert coordinates.mean(axis=0) == pytest.approx(np.zeros(5), abs=1e-4)
     assert coordinates.std(axis=0) == pytest.approx(space.deviation, rel=1e-3)
@@ -58,10 +58,10 @@ def test_only_the_first_places_are_fitted_on(
 ) -> None:
     changed = planted[0].copy()
     changed[100:] += 5
-    everything = PlaceSpace.fit(planted[0], 2), PlaceSpace.fit(changed, 2)
+    everything = StopPointSpace.fit(planted[0], 2), StopPointSpace.fit(changed, 2)
     assert not np.array_equal(everything[0].mean, everything[1].mean)
-    monkeypatch.setattr(place_space, "FIT_PLACES", 100)
-    few = PlaceSpace.fit(planted[0], 2), PlaceSpace.fit(changed, 2)
+    monkeypatch.setattr(stop_point_space, "FIT_STOP_POINTS", 100)
+    few = StopPointSpace.fit(planted[0], 2), StopPointSpace.fit(changed, 2)
     assert all(np.array_equal(value, getattr(few[1], name)) for name, value in vars(few[0]).items())
 
 
@@ -70,7 +70,7 @@ def test_a_dimension_that_never_changes_does_no_harm(
 ) -> None:
     constant = planted[0].copy()
     constant[:, 3] = 1
-    coordinates = PlaceSpace.fit(constant, 4).coordinates(constant)
+    coordinates = StopPointSpace.fit(constant, 4).coordinates(constant)
     assert np.isfinite(coordinates).all()
     assert share_in_order(coordinates[:, 0], planted[1]) > 0.99
 
@@ -78,9 +78,9 @@ def test_a_dimension_that_never_changes_does_no_harm(
 def test_a_space_comes_back_from_disk(
     planted: tuple[NDArray[np.float16], NDArray[np.bool_]], tmp_path: Path
 ) -> None:
-    space = PlaceSpace.fit(planted[0], 3)
+    space = StopPointSpace.fit(planted[0], 3)
     space.save(tmp_path / "space.npz")
     assert np.array_equal(
-        PlaceSpace.load(tmp_path / "space.npz").coordinates(planted[0]),
+        StopPointSpace.load(tmp_path / "space.npz").coordinates(planted[0]),
         space.coordinates(planted[0]),
     )

@@ -1,0 +1,142 @@
+"""Options that the commands which train have in common, and what they mean. No torch."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from ...stream.errors import ConfigError
+from .hardware import ACCELERATORS, PRECISIONS, Hardware
+
+SETTINGS_AS_OPTIONS = ("steps", "batch_rows", "seed")
+
+
+class RunSettings(Protocol):
+    """The settings that every run has."""
+
+    @property
+    def steps(self) -> int: ...
+    @property
+    def batch_rows(self) -> int: ...
+    @property
+    def seed(self) -> int: ...
+
+
+def add_run_options(
+    parser: argparse.ArgumentParser, defaults: RunSettings, *, row: str, shape: str, resume: str
+) -> None:
+    """Add --settings, --steps, --batch-rows, --seed and --resume.
+
+    Args:
+        parser: of the command.
+        defaults: settings of a run for which no option is given.
+        row: what a batch row holds, in the plural.
+        shape: what the settings configure besides the training.
+        resume: how a run is resumed, for the help.
+    """
+    parser.add_argument(
+        "--settings",
+        type=Path,
+        help=f"JSON file of settings, including the {shape}'s configuration",
+    )
+    parser.add_argument(
+        "--steps", type=int, help=f"number of optimizer steps (default {defaults.steps})"
+    )
+    parser.add_argument(
+        "--batch-rows",
+        type=int,
+        help=f"{row} per batch, summed over all processes (default {defaults.batch_rows})",
+    )
+    parser.add_argument(
+        "--seed", type=int, help=f"seed of all random draws (default {defaults.seed})"
+    )
+    parser.add_argument("--resume", action="store_true", help=resume)
+
+
+def add_hardware_options(parser: argparse.ArgumentParser, *, one_process: bool = False) -> None:
+    """Add --accelerator, --devices, --nodes and --precision; `hardware_from` reads them.
+
+    A command that runs in one process and in full precision has only --accelerator.
+    """
+    defaults, group = Hardware(), parser.add_argument_group("hardware")
+    group.add_argument(
+        "--accelerator",
+        choices=ACCELERATORS,
+        default=defaults.accelerator,
+        help="type of device (default auto: a GPU if there is one)",
+    )
+    if one_process:
+        return
+    group.add_argument(
+        "--devices",
+        type=int,
+        default=defaults.devices,
+        metavar="N",
+        help="processes per machine, one per GPU (default 1)",
+    )
+    group.add_argument(
+        "--nodes",
+        type=int,
+        default=defaults.nodes,
+        metavar="N",
+        help="number of machines; start the command on each (default 1)",
+    )
+    group.add_argument(
+        "--precision",
+        choices=PRECISIONS,
+        default=defaults.precision,
+        help=f"numeric precision (default {defaults.precision})",
+    )
+
+
+def add_jobs_option(parser: argparse.ArgumentParser) -> None:
+    """Add --jobs."""
+    parser.add_argument(
+        "--jobs",
+        type=int,
+        default=1,
+        metavar="N",
+        help="number of processes or threads that work at the same time (default 1)",
+    )
+
+
+def hardware_from(args: argparse.Namespace) -> Hardware:
+    """Return the hardware that the options ask for.
+
+    Raises:
+        ConfigError: an option is out of range.
+    """
+    return Hardware(args.accelerator, args.devices, args.nodes, args.precision)
+
+
+def given_settings(
+    args: argparse.Namespace, names: Sequence[str] = SETTINGS_AS_OPTIONS
+) -> dict[str, Any]:
+    """Return the settings of --settings as a dict; options that are given replace them.
+
+    Args:
+        args: of the command.
+        names: settings that are options too.
+    Raises:
+        ConfigError: there is no such file, or it does not hold a JSON object.
+    """
+    plain = read_settings(args.settings) if args.settings else {}
+    return plain | {name: getattr(args, name) for name in names if getattr(args, name) is not None}
+
+
+def read_settings(path: Path) -> dict[str, Any]:
+    """Return the settings of a JSON file as a dict.
+
+    Raises:
+        ConfigError: there is no such file, or it does not hold a JSON object.
+    """
+    try:
+        loaded = json.loads(path.read_text())
+    except (OSError, json.JSONDecodeError) as error:
+        raise ConfigError(f"{path}: expected a JSON file of training settings: {error}") from None
+    if not isinstance(loaded, dict):
+        raise ConfigError(f"{path}: expected a JSON object, got {type(loaded).__name__}")
+    return loaded
