@@ -22,12 +22,13 @@ from turnstream.cli import main
 from turnstream.models.dialogues.activity import Samples
 from turnstream.models.dialogues.manifest import Dialogue, read_manifest, write_manifest
 from turnstream.models.evaluation import command, measures, plots
-from turnstream.models.evaluation.command import CLEAN, load_engines, load_recording, run_models
 from turnstream.models.evaluation.conditions import standard_conditions
 from turnstream.models.evaluation.policy_trial import try_policy
 from turnstream.models.evaluation.predictions import EvaluatedDialogue
+from turnstream.models.evaluation.recording import load_recording
 from turnstream.models.evaluation.report import SETTINGS, as_json, measure_system, measure_timer
 from turnstream.models.evaluation.shift_hold import counting
+from turnstream.models.evaluation.systems import CLEAN, load_engines, run_models
 from turnstream.models.evaluation.voice_activity import measure_voice_activity
 from turnstream.stream.errors import DialogueError, MissingExtraError
 
@@ -129,7 +130,7 @@ def whole_run(
 
 
 @pytest.fixture(scope="module")
-def heard(manifest: Path, tiny_model_path: Path) -> list[EvaluatedDialogue]:
+def evaluated(manifest: Path, tiny_model_path: Path) -> list[EvaluatedDialogue]:
     dialogues = read_manifest(manifest)
     return run_models(
         load_engines(tiny_model_path, None, dialogues), dialogues, [CLEAN], 0, 1, lambda: None
@@ -180,7 +181,7 @@ def close(found: Any, expected: Any) -> bool:
 
 
 def test_the_report_is_what_the_measures_say(
-    whole_run: tuple[Path, dict[str, Any]], heard: list[EvaluatedDialogue]
+    whole_run: tuple[Path, dict[str, Any]], evaluated: list[EvaluatedDialogue]
 ) -> None:
     _, report = whole_run
     auc = {
@@ -191,20 +192,22 @@ def test_the_report_is_what_the_measures_say(
     for setting in SETTINGS:
         assert close(
             report["systems"][setting]["shift_hold"],
-            as_json(measure_system(heard, setting).shift_hold),
+            as_json(measure_system(evaluated, setting).shift_hold),
         )
         assert close(
-            report["presets"][setting]["fast"], as_json(try_policy("fast", heard, setting))
+            report["presets"][setting]["fast"], as_json(try_policy("fast", evaluated, setting))
         )
-    assert close(report["timer"], as_json(measure_timer(heard)))
+    assert close(report["timer"], as_json(measure_timer(evaluated)))
     assert report["systems"]["judge"]["calibration"] is None
     assert report["auc_above"]["judge"]["mono"]["value"] == pytest.approx(
         auc["mono"] - auc["judge"]
     )
-    assert close(report["counting"], as_json(counting(heard)))
+    assert close(report["counting"], as_json(counting(evaluated)))
     assert report["systems"]["smart-turn"]["calibration"] is None
     assert list(report["voice_activity"]) == ["stereo", "mono", "Silero VAD"]
-    assert close(report["voice_activity"]["mono"], as_json(measure_voice_activity(heard, "mono")))
+    assert close(
+        report["voice_activity"]["mono"], as_json(measure_voice_activity(evaluated, "mono"))
+    )
     assert (
         report["voice_activity"]["Silero VAD"]["onsets"]
         == report["voice_activity"]["mono"]["onsets"]
@@ -271,15 +274,15 @@ def test_the_folder_can_be_looked_at_and_listened_to(
 
 
 def test_what_is_scored_is_what_the_product_says(
-    heard: list[EvaluatedDialogue], manifest: Path, tiny_model_path: Path
+    evaluated: list[EvaluatedDialogue], manifest: Path, tiny_model_path: Path
 ) -> None:
     dialogue = read_manifest(manifest)[1]
     audio = load_recording(dialogue).audio
-    for speaker, said in enumerate(heard[1].mono):
+    for speaker, prediction in enumerate(evaluated[1].mono):
         alone = np.zeros_like(audio)
         alone[speaker] = audio[speaker]
         live = TurnPredictor(tiny_model_path).push_audio(alone.T.copy())
-        np.testing.assert_allclose(said.p_next.T, [p.p_next for p in live], atol=1e-5)
+        np.testing.assert_allclose(prediction.p_next.T, [p.p_next for p in live], atol=1e-5)
 
 
 def test_conditions_change_the_audio_and_not_the_labels(
@@ -322,8 +325,8 @@ def test_tables_are_printed_and_nothing_is_written_without_a_folder(
     assert sorted(manifest.parent.iterdir()) == before
 
 
-def test_each_dialogue_is_heard_by_its_own_model(
-    folds: Path, manifest: Path, heard: list[EvaluatedDialogue]
+def test_each_dialogue_is_run_through_its_own_model(
+    folds: Path, manifest: Path, evaluated: list[EvaluatedDialogue]
 ) -> None:
     dialogues = read_manifest(manifest)
     telephone = next(
@@ -333,7 +336,7 @@ def test_each_dialogue_is_heard_by_its_own_model(
         load_engines(None, folds, dialogues), dialogues, [CLEAN, telephone], 0, 2, lambda: None
     )
     assert [dialogue.id for dialogue in found["telephone band"]] == ["call 0", "call 1", "call 2"]
-    for number, (own, by_first) in enumerate(zip(found[CLEAN.name], heard, strict=True)):
+    for number, (own, by_first) in enumerate(zip(found[CLEAN.name], evaluated, strict=True)):
         assert own.id == by_first.id
         swapped = by_first.stereo.p_next[::-1] if number == 1 else by_first.stereo.p_next
         np.testing.assert_allclose(own.stereo.p_next, swapped, atol=1e-5)
