@@ -3,8 +3,10 @@
     turnstream compare --manifest dialogues/manifest.jsonl --validation held_out.jsonl \\
         --real calls.jsonl --out encoders
 
-The default grid compares the family of encoders. The command can be stopped and started again:
-finished rows are not trained again.
+The default grid compares encoders, read-outs and ways to train; `--grid recurrent` compares RNN,
+GRU and LSTM of the same size, in one and two layers. The command can be stopped and started again:
+finished rows are not trained again. `turnstream latents past` and `turnstream latents connectivity`
+show how much a trained network (OUT/ROW/seed0) uses of the past.
 """
 
 from __future__ import annotations
@@ -16,15 +18,17 @@ from pathlib import Path
 from ...stream.errors import ConfigError, DialogueError
 from ..dialogues.manifest import read_manifest
 from ..training.command import read_held_out, read_training_part
-from .grid import bundled_grid, read_grid
+from .grid import BUNDLED, find_grid, read_grid
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of `turnstream compare`."""
     parser.add_argument(
         "--grid",
-        type=Path,
-        help="JSON file of the networks to compare (default: the family of encoders)",
+        default=BUNDLED[0],
+        metavar="NAME|FILE",
+        help=f"networks to compare: a bundled grid ({', '.join(BUNDLED)}) or a JSON file "
+        f"(default {BUNDLED[0]})",
     )
     parser.add_argument(
         "--manifest",
@@ -82,7 +86,7 @@ def main(args: argparse.Namespace, export: Callable[[Path, Path], object]) -> in
     from .report import write_report
     from .runs import check, measure_costs, read_measured, run_grid
 
-    grid = read_grid(args.grid or bundled_grid())
+    grid = read_grid(find_grid(args.grid))
     rows = [
         row
         for row in grid.rows

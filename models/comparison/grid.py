@@ -33,12 +33,21 @@ from ..dialogues.manifest import Dialogue
 from ..pretraining.settings import METHODS, PretrainingSettings
 from ..training.settings import TrainingSettings
 
+BUNDLED = ("encoders", "recurrent")
+
 Plain = dict[str, Any]
 
 
-def bundled_grid() -> Path:
-    """Return the path of the bundled grid, which compares the family of encoders."""
-    return Path(str(files("turnstream.models.comparison") / "encoders.json"))
+def find_grid(name: str) -> Path:
+    """Return the path of a grid.
+
+    Args:
+        name: one of BUNDLED, or the path of a file. "encoders" compares encoders, read-outs and
+            ways to train; "recurrent" compares RNN, GRU and LSTM of the same size.
+    """
+    if name in BUNDLED:
+        return Path(str(files("turnstream.models.comparison") / f"{name}.json"))
+    return Path(name)
 
 
 @dataclass(frozen=True)

@@ -24,16 +24,15 @@ from ...stream.errors import ConfigError, ExportError, MissingExtraError
 from ..checkpoint import WEIGHTS_FILE, load_checkpoint, weights_sha256
 from ..config import ModelConfig
 from ..dialogues.activity import FRAME_RATE_HZ
-from ..dialogues.annotation import speech_activity
-from ..dialogues.events import find_transitions
-from ..dialogues.loading import duration_s, load_audio
+from ..dialogues.loading import duration_s
 from ..dialogues.manifest import Dialogue
-from ..evaluation.predictions import at_activity_rate
-from ..evaluation.shift_hold import SILENCES_MS, Silence, read_silence
+from ..evaluation.recording import load_recording
+from ..evaluation.shift_hold import SCORE_MS, find_silences, read_at
+from ..evaluation.torch_runner import evaluate_dialogue
 from ..pretraining.loop import pretrain
 from ..receptive_field import receptive_field
 from ..runs.run_folder import CHECKPOINT_FILE, refuse_other_settings
-from ..training.evaluation import conversation_losses, next_holder_probabilities
+from ..training.evaluation import conversation_losses
 from ..training.loop import train
 from ..training.sources import RecordedDialogues
 from ..turn_model import TurnModel
@@ -46,7 +45,6 @@ MEASURED_FILE, LEARNED_FILE, COSTS_FILE, EXPORTED_FILE, PRETRAINED = (
     "model.onnx",
     "pretrained",
 )
-JUDGED_MS = 250
 _STEPS, _ROUNDS = 200, 9  # of a cost measurement
 
 _log = logging.getLogger(__name__)
@@ -60,7 +58,7 @@ class Measured:
         row, seed: its row and its seed in the grid.
         parameters: number of parameters, including heads that only training needs.
         reach_s: receptive field of the encoder, in seconds.
-        heard_h: hours of labelled dialogue that its training processed.
+        training_h: hours of labelled dialogue that its training processed.
         distinct_h: hours of different labelled dialogue that it could draw from.
         unlabelled_h: hours that its pre-training processed; 0 without pre-training.
         held_out, real: losses of each held-out and each real dialogue, by head, in nats.
@@ -73,7 +71,7 @@ class Measured:
     seed: int
     parameters: int
     reach_s: float
-    heard_h: float
+    training_h: float
     distinct_h: float
     unlabelled_h: float
     held_out: dict[str, list[float]]
@@ -149,13 +147,18 @@ def read_measured(
             path = out / row.folder / f"seed{seed}" / MEASURED_FILE
             if path.is_file():
                 there = json.loads(path.read_text())
-                if there["key"][1:] == _ids(validation, real):
+                if there["key"][1:] == _key(validation, real):
                     found.append(Measured(**there["measured"]))
     return found
 
 
-def _ids(validation: Sequence[Dialogue], real: Sequence[Dialogue]) -> list[list[str]]:
-    return [[dialogue.id for dialogue in validation], [dialogue.id for dialogue in real]]
+def _key(validation: Sequence[Dialogue], real: Sequence[Dialogue]) -> list[list[str]]:
+    """Return what a measurement depends on beside the network: dialogues, and fields measured."""
+    return [
+        [dialogue.id for dialogue in validation],
+        [dialogue.id for dialogue in real],
+        [field.name for field in dataclasses.fields(Measured)],
+    ]
 
 
 def _trained(
@@ -222,7 +225,7 @@ def _measured(
     real: Sequence[Dialogue],
     run: Path,
 ) -> Measured:
-    key = [weights_sha256(model), *_ids(validation, real)]
+    key = [weights_sha256(model), *_key(validation, real)]
     kept = run / MEASURED_FILE
     if kept.is_file() and (there := json.loads(kept.read_text()))["key"] == key:
         return Measured(**there["measured"])
@@ -238,7 +241,7 @@ def _measured(
         parameters=sum(parameter.numel() for parameter in model.parameters()),
         reach_s=receptive_field(config.encoder).size_samples(config.features)
         / config.features.sample_rate_hz,
-        heard_h=settings.steps * settings.batch_rows * settings.chunk_s / 3600,
+        training_h=settings.steps * settings.batch_rows * settings.chunk_s / 3600,
         distinct_h=sum(duration_s(one) for one in first_hours(training, row.hours)) / 3600,
         unlabelled_h=before.steps * before.batch_rows * before.chunk_s / 3600 if before else 0.0,
         held_out=conversation_losses(model, validation),
@@ -254,22 +257,14 @@ def _measured(
 def _read_silences(
     model: TurnModel, real: Sequence[Dialogue]
 ) -> tuple[list[int], list[bool], list[float]]:
-    dialogue: list[int] = []
-    shift: list[bool] = []
-    score: list[float] = []
-    at = list(SILENCES_MS).index(JUDGED_MS)
-    for number, one in enumerate(real):
-        audio = load_audio(one, model.config.features.sample_rate_hz)
-        activity, _ = speech_activity(one)
-        p_next = at_activity_rate(
-            next_holder_probabilities(model, audio), model.config.frame_rate_hz, activity.shape[1]
-        )
-        for event in find_transitions(activity):
-            if Silence(number, event).length_s >= JUDGED_MS / 1000 - 1e-9:
-                dialogue.append(number)
-                shift.append(event.kind == "shift")
-                score.append(float(read_silence(p_next[1 - event.previous], event)[at]))
-    return dialogue, shift, score
+    sample_rate_hz = model.config.features.sample_rate_hz
+    evaluated = [evaluate_dialogue(model, load_recording(one, sample_rate_hz)) for one in real]
+    silences = [silence for silence in find_silences(evaluated) if silence.lasts(SCORE_MS)]
+    return (
+        [silence.dialogue for silence in silences],
+        [silence.transition.kind == "shift" for silence in silences],
+        read_at(evaluated, silences, "stereo").tolist(),
+    )
 
 
 def measure_costs(

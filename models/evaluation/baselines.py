@@ -25,9 +25,10 @@ from numpy.typing import NDArray
 from ..dialogues.activity import FRAME_RATE_HZ, Samples
 from ..dialogues.events import find_pauses, find_transitions
 from ..dialogues.silero import WINDOW_SAMPLES, speech_probability
-from .conditions import FRAME_SAMPLES, Recording
+from .conditions import FRAME_SAMPLES
 from .frontier import TIMES_S
-from .predictions import DialoguePrediction, EvaluatedDialogue, Frames, heard_frame
+from .predictions import DialoguePrediction, EvaluatedDialogue, Frames, last_frame_at
+from .recording import Recording
 from .shift_hold import SILENCES_MS
 
 DECISION_TIMES_S = sorted({ms / 1000 for ms in SILENCES_MS} | set(TIMES_S.tolist()))
@@ -77,8 +78,8 @@ def run_silero(recording: Recording) -> BaselineRun:
     # The number of whole windows at the end of each frame.
     newest = (np.arange(recording.activity.shape[1]) + 1) * FRAME_SAMPLES // WINDOW_SAMPLES
     complete, vad = (
-        np.pad(said, ((0, 0), (1, 0)))[:, np.minimum(newest, speech.shape[1])]
-        for said in (1 - speech, speech)
+        np.pad(scores, ((0, 0), (1, 0)))[:, np.minimum(newest, speech.shape[1])]
+        for scores in (1 - speech, speech)
     )
     return BaselineRun(complete, speech.size, time.thread_time() - start_s, vad)
 
@@ -128,15 +129,15 @@ def silences_to_score(recording: Recording) -> list[tuple[int, int, int]]:
         for p in pauses
     }
     for event in find_transitions(recording.activity):  # some holds are too long for a pause
-        place = (event.previous, event.silence_start_frame)
-        found[place] = max(found.get(place, 0), event.silence_end_frame)
+        start = (event.previous, event.silence_start_frame)
+        found[start] = max(found.get(start, 0), event.silence_end_frame)
     return sorted((speaker, start, end) for (speaker, start), end in found.items())
 
 
 def decision_frames(start_frame: int, end_frame: int, frames: int) -> list[int]:
     """Return the last complete frame at each decision time in a silence; at least one frame."""
     moments = sorted(
-        {int(heard_frame(start_frame, seconds, frames)) for seconds in DECISION_TIMES_S}
+        {int(last_frame_at(start_frame, seconds, frames)) for seconds in DECISION_TIMES_S}
     )
     return [frame for frame in moments if frame < end_frame] or moments[:1]
 
@@ -154,7 +155,7 @@ def as_evaluated(
         vad: P(speech), (2, T), if the baseline has it.
     """
     nothing = np.full(complete.shape, np.nan, np.float32)
-    said = DialoguePrediction(nothing, nothing, nothing, nothing, nothing)
+    stereo = DialoguePrediction(nothing, nothing, nothing, nothing, nothing)
 
     def alone(speaker: int) -> DialoguePrediction:
         p_next = np.empty_like(complete)
@@ -164,5 +165,5 @@ def as_evaluated(
         )
 
     return EvaluatedDialogue(
-        recording.id, recording.activity, recording.backchannel, said, (alone(0), alone(1))
+        recording.id, recording.activity, recording.backchannel, stereo, (alone(0), alone(1))
     )

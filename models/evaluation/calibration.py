@@ -21,10 +21,10 @@ from numpy.typing import NDArray
 from ..dialogues.activity import FRAME_RATE_HZ, runs
 from ..dialogues.events import NOBODY, floor_around
 from .measures import Estimate, Floats, consecutive, estimate, sums_by_dialogue
-from .predictions import EvaluatedDialogue, Setting, heard_frame
+from .predictions import EvaluatedDialogue, Setting, last_frame_at
+from .shift_hold import SCORE_S
 
 BINS = 15
-SILENCE_S = 0.25
 
 
 @dataclass(frozen=True)
@@ -100,15 +100,15 @@ def calibrate(p: Floats, happened: NDArray[np.bool_], dialogue: NDArray[np.int64
     """
     numbers, dialogues = consecutive(dialogue)
     member = np.minimum((p * BINS).astype(np.int64), BINS - 1)[:, None] == np.arange(BINS)
-    count, said, true = (
+    count, predicted, true = (
         sums_by_dialogue(member * weight[:, None], numbers, dialogues)
         for weight in (np.ones_like(p), p, happened)
     )  # each (D, BINS)
 
     def statistic(counts: Floats) -> Floats:
-        return np.abs(counts @ (said - true)).sum(axis=1) / (counts @ count).sum(axis=1)
+        return np.abs(counts @ (predicted - true)).sum(axis=1) / (counts @ count).sum(axis=1)
 
-    sums = zip(count.sum(axis=0), said.sum(axis=0), true.sum(axis=0), strict=True)
+    sums = zip(count.sum(axis=0), predicted.sum(axis=0), true.sum(axis=0), strict=True)
     bins = (
         ReliabilityBin(
             i / BINS,
@@ -132,8 +132,8 @@ def _silent_frames(dialogue: EvaluatedDialogue, setting: Setting) -> Floats:
     at_250_ms = np.zeros(len(holder), bool)
     silent = ~np.any(dialogue.activity, axis=0)
     for start, end in runs(silent):
-        if end - start >= SILENCE_S * FRAME_RATE_HZ:
-            at_250_ms[heard_frame(start, SILENCE_S, len(holder))] = True
+        if end - start >= SCORE_S * FRAME_RATE_HZ:
+            at_250_ms[last_frame_at(start, SCORE_S, len(holder))] = True
     frames = np.flatnonzero(silent & (holder != NOBODY) & (upcoming != NOBODY))
     rows = np.zeros((len(frames), 3))
     for speaker in (0, 1):

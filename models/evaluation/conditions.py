@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 
 from ...stream.errors import DialogueError
 from ..dialogues.activity import FRAME_RATE_HZ, BoolFrames, Samples
+from .recording import SAMPLE_RATE_HZ, Recording
 
-SAMPLE_RATE_HZ = 16000
 FRAME_SAMPLES = round(SAMPLE_RATE_HZ / FRAME_RATE_HZ)
 GAINS_DB = (20.0, -20.0)
 SNRS_DB = (20.0, 10.0, 5.0)
@@ -31,23 +31,6 @@ DIRECT_TO_REVERBERANT_DB = 0.0
 TELEPHONE_RATE_HZ, TELEPHONE_BAND_HZ, MU = 8000, (300.0, 3400.0), 255.0
 BABBLE_VOICES = 6
 VOICE_S = 30.0  # speech per channel that is kept for babble
-
-
-@dataclass(frozen=True)
-class Recording:
-    """A dialogue as it was recorded.
-
-    Attributes:
-        id: id of the dialogue.
-        audio: samples in [-1, 1] at 16 kHz, (2, N).
-        activity: voice activity, (2, T) at 50 Hz.
-        backchannel: known backchannels, (2, T) at 50 Hz; all False where unknown.
-    """
-
-    id: str
-    audio: Samples
-    activity: BoolFrames
-    backchannel: BoolFrames
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 from ..dialogues.activity import FRAME_RATE_HZ
 from ..dialogues.events import Pause, find_pauses
 from .measures import Estimate, Floats, Statistic, consecutive, estimate, sums_by_dialogue
-from .predictions import EvaluatedDialogue, Setting, heard_frame
+from .predictions import EvaluatedDialogue, Setting, last_frame_at
 
 THRESHOLDS = np.arange(101) / 100
 DELAYS_S = np.arange(1, 11) / 10
@@ -126,7 +126,7 @@ def read_pauses(
             .p_next[1 - pause.speaker]
         )
         row[:] = [
-            p_next[heard_frame(pause.start_frame, seconds, len(p_next))] for seconds in TIMES_S
+            p_next[last_frame_at(pause.start_frame, seconds, len(p_next))] for seconds in TIMES_S
         ]
     return scores
 

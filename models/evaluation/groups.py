@@ -12,34 +12,32 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from .measures import score_binary
-from .predictions import EvaluatedDialogue, Setting
-from .report import PLOTTED_MS, GroupFigures, read_at
-from .shift_hold import find_silences
+from .predictions import EvaluatedDialogue, setting_of
+from .report import GroupFigures
+from .shift_hold import find_silences, read_at
 
 
 def measure_groups(
-    said_by: Mapping[str, Sequence[EvaluatedDialogue]],
+    by_system: Mapping[str, Sequence[EvaluatedDialogue]],
     groups: Sequence[str],
 ) -> dict[str, GroupFigures]:
     """Return the figures of every group of dialogues.
 
     Args:
-        said_by: the predictions of each system, by name, for the same dialogues in the same
+        by_system: the predictions of each system, by name, for the same dialogues in the same
             order. "stereo" is scored with both channels, all others with the speaker's channel
             alone.
         groups: the name of each dialogue's group.
     Returns:
         The figures by group, in the order in which the groups first occur.
     """
-    first = next(iter(said_by.values()))
+    first = next(iter(by_system.values()))
     silences = find_silences(first)
     dialogue = np.array([silence.dialogue for silence in silences], np.int64)
     shift = np.array([silence.transition.kind == "shift" for silence in silences], bool)
-    settings: dict[str, Setting] = {
-        name: "stereo" if name == "stereo" else "mono" for name in said_by
-    }
     scores = {
-        name: read_at(said, silences, settings[name], PLOTTED_MS) for name, said in said_by.items()
+        name: read_at(evaluated, silences, setting_of(name))
+        for name, evaluated in by_system.items()
     }
     figures: dict[str, GroupFigures] = {}
     for group in dict.fromkeys(groups):

@@ -25,12 +25,11 @@ from numpy.typing import NDArray
 from ...stream.errors import DialogueError
 from ..dialogues.activity import FRAME_RATE_HZ, runs
 from .baselines import as_evaluated, silences_to_score
-from .conditions import Recording
 from .frontier import find_dialogue_pauses, read_pauses
 from .measures import Estimate, estimate
 from .predictions import EvaluatedDialogue, Frames, Setting
-from .report import PLOTTED_MS, read_at
-from .shift_hold import find_silences
+from .recording import Recording
+from .shift_hold import find_silences, read_at
 
 # Largest difference in length of a dialogue and its scores: both round their last frame.
 MOST_APART_FRAMES = 2
@@ -106,23 +105,23 @@ def coverage(judged: Sequence[EvaluatedDialogue]) -> Coverage:
     """Count the measured events, and those with a score of the judge."""
     pauses, silences = find_dialogue_pauses(judged), find_silences(judged)
     in_pauses = ~np.isnan(read_pauses(judged, pauses, "mono")).all(axis=1)
-    in_silences = ~np.isnan(read_at(judged, silences, "mono", PLOTTED_MS))
+    in_silences = ~np.isnan(read_at(judged, silences, "mono"))
     return Coverage((int(in_pauses.sum()), len(pauses)), (int(in_silences.sum()), len(silences)))
 
 
 def agreement(
     dialogues: Sequence[EvaluatedDialogue], scores: Mapping[str, Frames], setting: Setting
 ) -> Estimate:
-    """Return how far a model says what the judge says: a correlation of logits.
+    """Return how well a model agrees with the judge: a correlation of logits.
 
     It is taken 0.3 s into the silences of each speaker of each dialogue, and averaged over the
     speakers. It counts every silence, not only those that turn out to be a shift or a hold, and
     so it varies less by chance than an AUC of few events.
 
     Args:
-        dialogues: what the model said.
+        dialogues: the dialogues with the predictions of the model.
         scores: of the judge, from `read_judge`.
-        setting: what the model heard.
+        setting: "stereo" or "mono".
     Returns:
         The mean, with its interval over dialogues; NaN if no speaker has five silences.
     """

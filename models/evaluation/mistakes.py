@@ -15,11 +15,11 @@ import soundfile as sf
 from numpy.typing import NDArray
 
 from ..dialogues.activity import FRAME_RATE_HZ, Samples, runs
-from .conditions import SAMPLE_RATE_HZ
 from .plots import THEMES, Theme, picture
 from .predictions import EvaluatedDialogue
-from .report import PLOTTED_MS, SETTINGS, Mistake, read_at
-from .shift_hold import Silence, find_silences
+from .recording import SAMPLE_RATE_HZ
+from .report import SETTINGS, Mistake
+from .shift_hold import SCORE_S, Silence, find_silences, read_at
 
 BEFORE_S, AFTER_S = 5.0, 1.0  # length of a clip before the silence and after it
 LEVEL_RATE_HZ = 200
@@ -34,9 +34,7 @@ def find_mistakes(
     kind has too few, the other fills up.
     """
     silences = find_silences(dialogues)
-    scored = list(
-        zip(silences, read_at(dialogues, silences, "stereo", PLOTTED_MS).tolist(), strict=True)
-    )
+    scored = list(zip(silences, read_at(dialogues, silences, "stereo").tolist(), strict=True))
     missed = sorted(
         (pair for pair in scored if pair[0].transition.kind == "shift" and pair[1] < 0.5),
         key=lambda pair: pair[1],
@@ -150,7 +148,7 @@ def _draw(
                 label=f"p(speaker {1 - mistake.speaker} is next), {setting}",
             )
         chances.plot(
-            [mistake.time_s + PLOTTED_MS / 1000],
+            [mistake.time_s + SCORE_S],
             [mistake.p_shift],
             "o",
             color=theme.ink,

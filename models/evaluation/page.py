@@ -14,9 +14,12 @@ import numpy as np
 
 from .mistakes import in_words
 from .plots import Curve, Range, draw_frontier, draw_reliability, draw_robustness, draw_roc
-from .predictions import EvaluatedDialogue
-from .report import PLOTTED_MS, SETTINGS, TIMER, Evaluation, as_json, roc_curve
-from .tables import Table, all_tables, describe_model, shown
+from .predictions import EvaluatedDialogue, setting_of
+from .provenance import describe_model
+from .report import SETTINGS, TIMER, Evaluation, as_json, roc_curve
+from .shift_hold import SCORE_MS
+from .table import Table, shown
+from .tables import all_tables
 
 PICTURES = {  # name and caption of each plot
     "roc": "Shift or hold, 250 ms into a silence: the further a curve bends to the upper left, the "
@@ -74,10 +77,8 @@ def draw_pictures(
     """Draw all plots but those of the mistakes."""
     roc: dict[str, Curve] = {}
     for name, figures in evaluation.systems.items():
-        false, found = roc_curve(dialogues[name], "stereo" if name == "stereo" else "mono")
-        roc[name] = Curve(
-            false, found, f"{name}: AUC {shown(figures.shift_hold.at[PLOTTED_MS].auc)}"
-        )
+        false, found = roc_curve(dialogues[name], setting_of(name))
+        roc[name] = Curve(false, found, f"{name}: AUC {shown(figures.shift_hold.at[SCORE_MS].auc)}")
     draw_roc(folder, roc)
     frontiers = {name: figures.frontier for name, figures in evaluation.systems.items()} | {
         TIMER: evaluation.timer
@@ -108,11 +109,10 @@ def draw_pictures(
     draw_reliability(folder, bins)
     if evaluation.conditions:
         clean = {
-            setting: evaluation.systems[setting].shift_hold.at[PLOTTED_MS].auc
-            for setting in SETTINGS
+            setting: evaluation.systems[setting].shift_hold.at[SCORE_MS].auc for setting in SETTINGS
         }
         found_in = {
-            name: {s: figures[s].shift_hold.at[PLOTTED_MS].auc for s in SETTINGS}
+            name: {s: figures[s].shift_hold.at[SCORE_MS].auc for s in SETTINGS}
             for name, figures in evaluation.conditions.items()
         }
         rows = {"clean": clean} | found_in

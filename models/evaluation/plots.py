@@ -172,8 +172,8 @@ def draw_frontier(
                     linewidth=2,
                     label=curve.label,
                 )
-            for setting, places in presets.items():
-                dots = np.array(list(places.values())) * (1, 100)
+            for setting, points in presets.items():
+                dots = np.array(list(points.values())) * (1, 100)
                 panel.plot(
                     *dots.T,
                     "o",
@@ -182,7 +182,7 @@ def draw_frontier(
                     markeredgecolor=theme.paper,
                     label=f"presets, {setting}",
                 )
-                for preset, (latency_s, cut_off) in places.items():
+                for preset, (latency_s, cut_off) in points.items():
                     if np.isfinite([latency_s, cut_off]).all():
                         panel.annotate(
                             preset,
@@ -216,10 +216,10 @@ def draw_reliability(
             folder, "reliability", theme, (5.6, 5.2), nrows=2, height_ratios=[3, 1], sharex=True
         ) as (upper, lower):
             upper.plot([0, 1], [0, 1], color=theme.faint, linewidth=1, linestyle=":")
-            for offset, (setting, (said, true, counts)) in enumerate(bins.items()):
+            for offset, (setting, (predicted, true, counts)) in enumerate(bins.items()):
                 known = np.array(counts) > 0
                 colour = colour_of(setting, theme)
-                points = np.array([said, true])[:, known]
+                points = np.array([predicted, true])[:, known]
                 upper.plot(
                     *points,
                     "o",
@@ -293,9 +293,9 @@ def draw_robustness(folder: Path, rows: Mapping[str, Mapping[str, Range]]) -> No
             _legend(panel, theme, "lower right")
 
 
-def _legend(panel: Any, theme: Theme, place: str) -> None:
+def _legend(panel: Any, theme: Theme, location: str) -> None:
     legend = panel.legend(
-        loc=place, fontsize=8.5, facecolor=theme.paper, edgecolor="none", framealpha=0.85
+        loc=location, fontsize=8.5, facecolor=theme.paper, edgecolor="none", framealpha=0.85
     )
     for words in legend.get_texts():
         words.set_color(theme.ink)

@@ -20,7 +20,7 @@ from ...stream.prediction import Pair, Prediction
 from ..dialogues.activity import FRAME_RATE_HZ
 from ..dialogues.events import find_pauses
 from .measures import Estimate, estimate
-from .predictions import DialoguePrediction, EvaluatedDialogue, Setting
+from .predictions import OUTPUTS, DialoguePrediction, EvaluatedDialogue, Setting
 from .report import PolicyTrial
 
 # An event up to EARLY_S before the pause counts, because the labels may lag behind the policy.
@@ -45,16 +45,15 @@ def try_policy(
         pauses = find_pauses(dialogue.activity & ~dialogue.backchannel)
         stereo = turn_ends(settings, dialogue.stereo) if setting == "stereo" else None
         for speaker in (0, 1):
-            ends_s = (turn_ends(settings, dialogue.mono[speaker]) if stereo is None else stereo)[
-                speaker
-            ]
+            ends_s = stereo or turn_ends(settings, dialogue.predictions_for("mono", speaker))
             for pause in (pause for pause in pauses if pause.speaker == speaker):
                 start_s, length_s = (
                     pause.start_frame / FRAME_RATE_HZ,
                     (pause.end_frame - pause.start_frame) / FRAME_RATE_HZ,
                 )
                 wait_s = next(
-                    (end_s - start_s for end_s in ends_s if end_s >= start_s - EARLY_S), np.inf
+                    (end_s - start_s for end_s in ends_s[speaker] if end_s >= start_s - EARLY_S),
+                    np.inf,
                 )
                 if pause.kind == "hold":
                     cut.append(wait_s < length_s)
@@ -75,15 +74,12 @@ def try_policy(
 
 
 def turn_ends(
-    settings: str | PolicySettings, said: DialoguePrediction
+    settings: str | PolicySettings, prediction: DialoguePrediction
 ) -> tuple[list[float], list[float]]:
     """Return the times in seconds at which the policy ends a turn of each speaker."""
     policy = TurnPolicy(settings)
     ends: tuple[list[float], list[float]] = ([], [])
-    columns = [
-        array.T.tolist()
-        for array in (said.vad, said.p_now, said.p_future, said.p_next, said.p_backchannel)
-    ]
+    columns = [getattr(prediction, name).T.tolist() for name in OUTPUTS]
     for frame, (vad, p_now, p_future, p_next, p_backchannel) in enumerate(
         zip(*columns, strict=True)
     ):

@@ -1,12 +1,13 @@
 """The input of every measure: the predictions of a system for a dialogue, and its voice activity.
 
 All arrays are at 50 Hz and as long as the activity. Column t is the newest prediction at the time
-at which t + 1 whole frames of audio were available, so it never looks ahead. `at_activity_rate`
-converts the output of a network with another frame rate.
+at which t + 1 whole frames of audio were available, so it never looks ahead. torch_runner.py and
+onnx_runner.py make these predictions with a network; baselines.py and judge.py with other systems.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Literal
 
@@ -40,6 +41,24 @@ class DialoguePrediction:
     p_next: Frames
     p_backchannel: Frames
 
+    @classmethod
+    def from_outputs(
+        cls, outputs: Mapping[str, Frames], frame_rate_hz: float, frames: int
+    ) -> DialoguePrediction:
+        """Bring the outputs of a network to 50 Hz.
+
+        Args:
+            outputs: by name of OUTPUTS, each (2, T) at the network's frame rate.
+            frame_rate_hz: frame rate of the network.
+            frames: length of the dialogue at 50 Hz.
+        Raises:
+            DialogueError: the outputs have no frame.
+        """
+        return cls(*(at_activity_rate(outputs[name], frame_rate_hz, frames) for name in OUTPUTS))
+
+
+OUTPUTS = tuple(field.name for field in fields(DialoguePrediction))
+
 
 @dataclass(frozen=True)
 class EvaluatedDialogue:
@@ -51,7 +70,7 @@ class EvaluatedDialogue:
         backchannel: known backchannels, (2, T); all False where unknown.
         stereo: predictions with both channels as input.
         mono: mono[s] holds the predictions with only speaker s's channel as input; the other
-            channel is silent.
+            channel is silent. Empty if the system was run in stereo alone.
     Raises:
         DialogueError: shapes do not fit each other.
     """
@@ -60,7 +79,7 @@ class EvaluatedDialogue:
     activity: BoolFrames
     backchannel: BoolFrames
     stereo: DialoguePrediction
-    mono: tuple[DialoguePrediction, DialoguePrediction]
+    mono: tuple[DialoguePrediction, ...] = ()
 
     def __post_init__(self) -> None:
         if self.activity.ndim != 2 or len(self.activity) != 2:
@@ -69,15 +88,9 @@ class EvaluatedDialogue:
                 f"{self.activity.shape}"
             )
         shapes = {"backchannel": self.backchannel.shape}
-        for setting, prediction in (
-            ("stereo", self.stereo),
-            ("mono[0]", self.mono[0]),
-            ("mono[1]", self.mono[1]),
-        ):
-            shapes |= {
-                f"{setting}.{field.name}": getattr(prediction, field.name).shape
-                for field in fields(prediction)
-            }
+        named = {"stereo": self.stereo} | {f"mono[{s}]": one for s, one in enumerate(self.mono)}
+        for setting, prediction in named.items():
+            shapes |= {f"{setting}.{name}": getattr(prediction, name).shape for name in OUTPUTS}
         for name, shape in shapes.items():
             if shape != self.activity.shape:
                 raise DialogueError(
@@ -90,16 +103,24 @@ class EvaluatedDialogue:
 
         In "stereo" both channels were input; in "mono" only the channel of `speaker` was.
         """
-        return self.stereo if setting == "stereo" else self.mono[speaker]
+        if setting == "stereo":
+            return self.stereo
+        assert self.mono, f"dialogue {self.id!r} was run in stereo alone"
+        return self.mono[speaker]
 
 
-def at_activity_rate(said: Frames, frame_rate_hz: float, frames: int) -> Frames:
+def setting_of(system: str) -> Setting:
+    """Return the setting of a system of the report: all but "stereo" get one channel alone."""
+    return "stereo" if system == "stereo" else "mono"
+
+
+def at_activity_rate(outputs: Frames, frame_rate_hz: float, frames: int) -> Frames:
     """Return the newest prediction at the end of every 50 Hz frame.
 
     Before the first prediction, the first one is used; after the last one, the last.
 
     Args:
-        said: a system's output, (2, T); column i is known (i + 1) / frame_rate_hz seconds into
+        outputs: of a system, (2, T); column i is known (i + 1) / frame_rate_hz seconds into
             the dialogue.
         frame_rate_hz: frame rate of the system.
         frames: length of the dialogue at 50 Hz.
@@ -108,14 +129,16 @@ def at_activity_rate(said: Frames, frame_rate_hz: float, frames: int) -> Frames:
     Raises:
         DialogueError: there are no predictions.
     """
-    if said.shape[1] == 0:
+    if outputs.shape[1] == 0:
         raise DialogueError(
-            f"expected predictions (2, T) of at least one frame, got shape {said.shape}"
+            f"expected predictions (2, T) of at least one frame, got shape {outputs.shape}"
         )
     complete = ((np.arange(frames) + 1) * (frame_rate_hz / FRAME_RATE_HZ) + 1e-6).astype(int)
-    return np.ascontiguousarray(said[:, np.clip(complete - 1, 0, said.shape[1] - 1)], np.float32)
+    return np.ascontiguousarray(
+        outputs[:, np.clip(complete - 1, 0, outputs.shape[1] - 1)], np.float32
+    )
 
 
-def heard_frame(start_frame: int, seconds: float, frames: int) -> int:
+def last_frame_at(start_frame: int, seconds: float, frames: int) -> int:
     """Return the last whole frame at `seconds` after `start_frame` began, within the dialogue."""
     return min(max(start_frame + int(seconds * FRAME_RATE_HZ + 1e-6) - 1, 0), frames - 1)

@@ -25,14 +25,13 @@ from .measures import (
     estimate,
     score_binary,
 )
-from .predictions import EvaluatedDialogue, Setting, heard_frame
-from .shift_hold import ShiftHoldScores, Silence, find_silences, shift_hold
+from .predictions import EvaluatedDialogue, Setting
+from .shift_hold import ShiftHoldScores, Silence, find_silences, read_at, shift_hold
 from .voice_activity import VoiceActivity
 from .windows import backchannel_prediction, shift_prediction, short_long
 
 SETTINGS: tuple[Setting, ...] = ("stereo", "mono")
 ASKED_MS = 200  # time into a silence at which turn detectors like Smart Turn are run
-PLOTTED_MS = 250
 TIMER = "silence timer"
 JUDGE = "judge"
 SILERO = "Silero VAD"
@@ -235,10 +234,7 @@ def auc_difference(
     """
     silences = find_silences(first[0])
     scores = np.array(
-        [
-            read_at(dialogues, silences, setting, PLOTTED_MS)
-            for dialogues, setting in (first, second)
-        ]
+        [read_at(dialogues, silences, setting) for dialogues, setting in (first, second)]
     )
     known = ~np.isnan(scores).any(axis=0)
     shift, dialogue, _ = (kind[known] for kind in _kinds(silences))
@@ -247,29 +243,13 @@ def auc_difference(
     return estimate(lambda counts: one(counts) - other(counts), count)
 
 
-def read_at(
-    dialogues: Sequence[EvaluatedDialogue], silences: Sequence[Silence], setting: Setting, ms: int
-) -> Floats:
-    """Return p_next of the speaker who did not hold the floor, `ms` into each silence, (N,)."""
-    scores = np.zeros(len(silences))
-    for number, silence in enumerate(silences):
-        event = silence.transition
-        p_next = (
-            dialogues[silence.dialogue]
-            .predictions_for(setting, event.previous)
-            .p_next[1 - event.previous]
-        )
-        scores[number] = p_next[heard_frame(event.silence_start_frame, ms / 1000, len(p_next))]
-    return scores
-
-
 def roc_curve(dialogues: Sequence[EvaluatedDialogue], setting: Setting) -> tuple[Floats, Floats]:
     """Return the share of holds taken for shifts and the share of shifts found, 250 ms in.
 
     The points are ordered from the strictest threshold on.
     """
     silences = find_silences(dialogues)
-    scores, (shift, *_) = read_at(dialogues, silences, setting, PLOTTED_MS), _kinds(silences)
+    scores, (shift, *_) = read_at(dialogues, silences, setting), _kinds(silences)
     known = ~np.isnan(scores)
     scores, shift = scores[known], shift[known]
     called = scores >= np.append(np.inf, np.unique(scores)[::-1])[:, None]  # (thresholds, N)

@@ -20,18 +20,20 @@ Ekstedt & Skantze 2022. They count every frame of a silence as a case; here a si
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..dialogues.activity import FRAME_RATE_HZ
 from ..dialogues.events import Transition, find_transitions
-from .measures import BinaryScore, score_binary
-from .predictions import EvaluatedDialogue, Frames, Setting, heard_frame
+from .measures import BinaryScore, Floats, score_binary
+from .predictions import EvaluatedDialogue, Frames, Setting, last_frame_at
 
 SILENCES_MS = (50, 250, 500)
+# The time into a silence at which the main score is read, and a prediction is right or wrong.
+SCORE_MS = 250
+SCORE_S = SCORE_MS / 1000
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,10 @@ class Silence:
         return (
             self.transition.silence_end_frame - self.transition.silence_start_frame
         ) / FRAME_RATE_HZ
+
+    def lasts(self, ms: int) -> bool:
+        """Return whether the silence is at least `ms` long."""
+        return self.length_s >= ms / 1000 - 1e-9
 
 
 @dataclass(frozen=True)
@@ -66,45 +72,64 @@ def find_silences(dialogues: Sequence[EvaluatedDialogue]) -> list[Silence]:
     ]
 
 
-def read_silences(
-    dialogues: Sequence[EvaluatedDialogue], silences: Sequence[Silence], setting: Setting
-) -> NDArray[np.float64]:
-    """Return p_next of the speaker who did not hold the floor.
+def read_score(score: Frames, start_frame: int, ms: int = SCORE_MS) -> float:
+    """Return the newest value of a score, (T,) at 50 Hz, `ms` into a silence."""
+    return float(score[last_frame_at(start_frame, ms / 1000, len(score))])
+
+
+def read_at(
+    dialogues: Sequence[EvaluatedDialogue],
+    silences: Sequence[Silence],
+    setting: Setting,
+    ms: int = SCORE_MS,
+) -> Floats:
+    """Return p_next of the speaker who did not hold the floor, `ms` into each silence, (N,).
+
+    In a silence that is shorter, the value is the newest at that time, after its end.
 
     Args:
         dialogues: the dialogues in which the silences were found.
         silences: from `find_silences`.
         setting: in "mono" the model received only the speaker before the silence.
-    Returns:
-        (N, 4): the newest value at each of SILENCES_MS (after the end of a silence that is
-        shorter), and the mean over the silence.
+        ms: time into the silence.
     """
-    rows = [
-        read_silence(
-            dialogues[silence.dialogue]
-            .predictions_for(setting, silence.transition.previous)
-            .p_next[1 - silence.transition.previous],
-            silence.transition,
-        )
-        for silence in silences
-    ]
-    return np.array(rows).reshape(-1, len(SILENCES_MS) + 1)
-
-
-def read_silence(score: Frames, event: Transition) -> NDArray[np.float64]:
-    """Read a score of one system, (T,) at 50 Hz, in a silence, (4,).
-
-    The values are those at SILENCES_MS into the silence, and the mean over it.
-    """
-    at = [
-        score[heard_frame(event.silence_start_frame, ms / 1000, len(score))] for ms in SILENCES_MS
-    ]
     return np.array(
-        [*at, score[event.silence_start_frame : event.silence_end_frame].mean(dtype=np.float64)]
+        [
+            read_score(score, silence.transition.silence_start_frame, ms)
+            for score, silence in zip(_scores(dialogues, silences, setting), silences, strict=True)
+        ],
+        float,
     )
 
 
-def score_silences(silences: Sequence[Silence], scores: NDArray[np.float64]) -> ShiftHoldScores:
+def read_silences(
+    dialogues: Sequence[EvaluatedDialogue], silences: Sequence[Silence], setting: Setting
+) -> Floats:
+    """Return p_next of the speaker who did not hold the floor, (N, 4).
+
+    The columns are the values at each of SILENCES_MS, and the mean over the silence. The
+    arguments are those of `read_at`.
+    """
+    averages = [
+        score[silence.transition.silence_start_frame : silence.transition.silence_end_frame].mean(
+            dtype=np.float64
+        )
+        for score, silence in zip(_scores(dialogues, silences, setting), silences, strict=True)
+    ]
+    at = [read_at(dialogues, silences, setting, ms) for ms in SILENCES_MS]
+    return np.stack([*at, np.array(averages, float)], axis=1)
+
+
+def _scores(
+    dialogues: Sequence[EvaluatedDialogue], silences: Sequence[Silence], setting: Setting
+) -> Iterator[Frames]:
+    """Yield, for each silence, p_next of the speaker who did not hold the floor, (T,)."""
+    for silence in silences:
+        speaker = silence.transition.previous
+        yield dialogues[silence.dialogue].predictions_for(setting, speaker).p_next[1 - speaker]
+
+
+def score_silences(silences: Sequence[Silence], scores: Floats) -> ShiftHoldScores:
     """Return the measures of any system's scores.
 
     Args:
@@ -116,10 +141,9 @@ def score_silences(silences: Sequence[Silence], scores: NDArray[np.float64]) -> 
     shift = np.array([silence.transition.kind == "shift" for silence in silences], bool)
     dialogue = np.array([silence.dialogue for silence in silences], np.int64)
     speaker = np.array([silence.transition.previous for silence in silences], np.int64)
-    lengths_s = np.array([silence.length_s for silence in silences])
     at: dict[int, BinaryScore] = {}
     for column, ms in enumerate(SILENCES_MS):
-        lasting = lengths_s >= ms / 1000 - 1e-9
+        lasting = np.array([silence.lasts(ms) for silence in silences], bool)
         at[ms] = score_binary(
             scores[lasting, column], shift[lasting], dialogue[lasting], speaker[lasting]
         )
@@ -132,7 +156,7 @@ def shift_hold(dialogues: Sequence[EvaluatedDialogue], setting: Setting) -> Shif
     return score_silences(silences, read_silences(dialogues, silences, setting))
 
 
-def count_shifts(silences: Sequence[Silence]) -> NDArray[np.float64]:
+def count_shifts(silences: Sequence[Silence]) -> Floats:
     """Return the share of shifts among the speaker's earlier silences in the dialogue, (N,).
 
     One shift and one hold are added to the counts (Laplace's rule), so the first silence of a

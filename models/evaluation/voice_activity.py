@@ -92,8 +92,8 @@ def _delay_s(called: BoolFrames, onset: int) -> float | None:
 
     None if there is no such frame within 0.5 s.
     """
-    heard = called[onset : onset + round(FOUND_WITHIN_S * FRAME_RATE_HZ)]
-    return (int(heard.argmax()) + 1) / FRAME_RATE_HZ if heard.any() else None
+    window = called[onset : onset + round(FOUND_WITHIN_S * FRAME_RATE_HZ)]
+    return (int(window.argmax()) + 1) / FRAME_RATE_HZ if window.any() else None
 
 
 def _share(part: Floats, whole: Floats) -> Statistic:

@@ -50,14 +50,14 @@ class Window:
     Attributes:
         dialogue: index of the dialogue among those evaluated.
         positive: a shift follows, the onset is long, or a backchannel follows.
-        heard: the speaker whose channel is the input in mono.
+        input_speaker: the speaker whose channel is the input in mono.
         scored: the speaker whose output is read.
         start_frame, end_frame: end exclusive.
     """
 
     dialogue: int
     positive: bool
-    heard: int
+    input_speaker: int
     scored: int
     start_frame: int
     end_frame: int
@@ -138,23 +138,24 @@ def read_windows(
         output: the field of the prediction to read.
         setting: "stereo" or "mono".
     """
-    said = (
-        getattr(dialogues[w.dialogue].predictions_for(setting, w.heard), output)[
+    spans = (
+        getattr(dialogues[w.dialogue].predictions_for(setting, w.input_speaker), output)[
             w.scored, w.start_frame : w.end_frame
         ]
         for w in windows
     )
-    return np.array([frames.mean(dtype=np.float64) for frames in said])
+    return np.array([frames.mean(dtype=np.float64) for frames in spans])
 
 
 def score_windows(windows: Sequence[Window], scores: NDArray[np.float64]) -> BinaryScore:
     """Return the measures of any system's scores, (N,), of windows.
 
-    The AUC within a speaker groups windows by `heard`, the speaker whose speech it is.
+    The AUC within a speaker groups windows by `input_speaker`, the speaker whose speech it is.
     """
     positive = np.array([w.positive for w in windows], bool)
     dialogue, speaker = (
-        np.array([getattr(w, name) for w in windows], np.int64) for name in ("dialogue", "heard")
+        np.array([getattr(w, name) for w in windows], np.int64)
+        for name in ("dialogue", "input_speaker")
     )
     return score_binary(scores, positive, dialogue, speaker)
 

@@ -1,4 +1,7 @@
-"""`turnstream latents collect`: what a network holds in mind of dialogues, and what happens in them, into a collection.
+"""`turnstream latents collect`: run a network on dialogues, and write a collection.
+
+A collection holds the latents and predictions of every frame, and the events of the dialogues
+(collection.py).
 
 turnstream latents collect MANIFEST --out collection [--model RUN]
 turnstream latents collect call.wav --out collection
@@ -35,8 +38,9 @@ from ..dialogues.loading import load_audio, load_texts
 from ..dialogues.manifest import Dialogue, read_manifest
 from ..dialogues.silero import SAMPLE_RATE_HZ, detect_activity, is_installed
 from ..dialogues.sphere import unreadable_audio
-from ..evaluation.dialogue_runner import run_dialogue
-from ..evaluation.predictions import at_activity_rate, heard_frame
+from ..evaluation.predictions import DialoguePrediction, EvaluatedDialogue, at_activity_rate
+from ..evaluation.shift_hold import read_score
+from ..evaluation.torch_runner import dialogue_outputs
 from ..turn_model import TurnModel
 from .collection import (
     LAYERS,
@@ -58,15 +62,13 @@ from .moments import (
     find_situations,
 )
 
-PROBABILITIES = ("vad", "p_now", "p_future", "p_next", "p_backchannel")
-JUDGED_S = 0.25  # into a silence, where a prediction is called right or wrong
 OWN_VAD = "the network's own voice activity"
-SPEAKING = 0.5  # p(speech) from which the network itself calls a speaker active
+SPEAKING = 0.5  # p(speech) from which the network calls a speaker active
 FRAMES_PER_GROUP = 3000  # of the file: what a reader must hold at least
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of `turnstream latents collect`."""
+    """Add the options of `turnstream latents collect`."""
     parser.add_argument(
         "source", type=Path, help="manifest of dialogues (JSON Lines), or one audio file"
     )
@@ -75,13 +77,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         required=True,
         metavar="FOLDER",
-        help="where to write; a folder that was cut short is gone on with",
+        help="folder to write; an interrupted collection is resumed",
     )
     add_model_argument(parser)
 
 
 def main(args: argparse.Namespace) -> int:
-    """Collect, and say how much there is."""
+    """Collect, and print how much there is."""
     collection = collect(
         load_network(args.model), name_of(args.model), read_source(args.source), args.out
     )
@@ -91,13 +93,14 @@ def main(args: argparse.Namespace) -> int:
     )
     frames = sum(collection.frame_count(number) for number in range(len(collection.dialogues)))
     print(
-        f"{len(collection.dialogues)} dialogues, {frames / collection.frame_rate_hz / 60:.1f} minutes, {kinds}, in {args.out}"
+        f"{len(collection.dialogues)} dialogues, "
+        f"{frames / collection.frame_rate_hz / 60:.1f} minutes, {kinds}, in {args.out}"
     )
     return 0
 
 
 def add_model_argument(parser: argparse.ArgumentParser) -> None:
-    """--model, as every view of a network has it."""
+    """Add --model, which all views of a network share."""
     parser.add_argument(
         "--model",
         type=Path,
@@ -107,40 +110,40 @@ def add_model_argument(parser: argparse.ArgumentParser) -> None:
 
 
 def load_network(folder: Path | None) -> TurnModel:
-    """A checkpoint's network in evaluation mode; None is the bundled one.
+    """Return the network of a checkpoint in evaluation mode; None is the bundled one.
 
     Raises:
-        ConfigError: no checkpoint, or one whose frames do not fit those of the activity.
+        ConfigError: the folder is no checkpoint, or the network has not 50 feature frames a second.
     """
     if folder is not None and folder.suffix == ".onnx":
         raise ConfigError(
-            f"expected a checkpoint folder, whose weights can be looked into, got the exported file {str(folder)!r}"
+            "expected a checkpoint folder, whose weights can be looked into, got the exported file "
+            f"{str(folder)!r}"
         )
     model = load_checkpoint(folder or bundled_checkpoint())
     features = model.config.features
     if features.sample_rate_hz != features.hop_samples * FRAME_RATE_HZ:
         raise ConfigError(
-            f"expected {FRAME_RATE_HZ:g} feature frames a second, got {features.sample_rate_hz / features.hop_samples:g}"
+            f"expected {FRAME_RATE_HZ:g} feature frames a second, got "
+            f"{features.sample_rate_hz / features.hop_samples:g}"
         )
     return model
 
 
 def name_of(folder: Path | None) -> str:
-    """How views call a network."""
-    return (
-        "the bundled model"
-        if folder is None
-        else folder.name
-        if folder.parent.name != "snapshots"
-        else f"{folder.parent.parent.name} {folder.name}"
-    )
+    """Return the name of a network in views."""
+    if folder is None:
+        return "the bundled model"
+    if folder.parent.name == "snapshots":
+        return f"{folder.parent.parent.name} {folder.name}"
+    return folder.name
 
 
 def read_source(path: Path) -> list[Dialogue]:
-    """The dialogues of a manifest, or one audio file as a dialogue.
+    """Return the dialogues of a manifest, or one audio file as a dialogue.
 
     Raises:
-        DialogueError: neither.
+        DialogueError: the path is neither.
     """
     if path.suffix in (".jsonl", ".json"):
         dialogues = read_manifest(path)
@@ -149,7 +152,8 @@ def read_source(path: Path) -> list[Dialogue]:
         return dialogues
     if not path.is_file():
         raise DialogueError(
-            f"expected a manifest (.jsonl), an audio file or a collection, got {str(path)!r}, which is none"
+            "expected a manifest (.jsonl), an audio file or a collection, got "
+            f"{str(path)!r}, which is none"
         )
     return [Dialogue(path.stem, (path,), (f"{path.stem}/0", f"{path.stem}/1"))]
 
@@ -158,15 +162,19 @@ def read_source(path: Path) -> list[Dialogue]:
 def opened_collection(
     source: Path, model: Path | None, keep: Path | None = None
 ) -> Iterator[Collection]:
-    """The collection in a folder; or one collected from a manifest or an audio file, which lasts as long as the context unless it is kept.
+    """Open a collection, or collect one from a manifest or an audio file.
+
+    A collection that is made here is deleted at the end of the context, unless it is kept.
 
     Args:
         source: collection, manifest or audio file.
-        model: folder of the network's checkpoint; None takes the collection as it is, or the bundled network.
-        keep: folder to collect into, which is gone on with if it was cut short; None: a temporary one.
+        model: folder of the network's checkpoint; None accepts a collection of any network, and
+            collects with the bundled one.
+        keep: folder to collect into, where an interrupted collection is resumed; None is a
+            temporary folder.
     Raises:
-        ConfigError: a network is asked for that the collection is not of, or another collection is in the folder to keep it in.
-        DialogueError: none of the three.
+        ConfigError: the collection is of another network, or `keep` has another collection.
+        DialogueError: the source is none of the three.
     """
     if source.is_dir():
         collection = Collection(source)
@@ -187,16 +195,18 @@ def opened_collection(
 
 
 def collect(model: TurnModel, name: str, dialogues: Sequence[Dialogue], out: Path) -> Collection:
-    """Step a network through dialogues, both channels heard, and write what it holds in mind; dialogues that are there already are left.
+    """Run a network on dialogues in stereo, and write the collection.
+
+    Dialogues that are already in the folder are not run again.
 
     Args:
         model: in evaluation mode.
-        name: of the network.
-        dialogues: to hear.
-        out: folder, made if need be.
+        name: name of the network.
+        dialogues: the dialogues to run.
+        out: folder to write; made if it does not exist.
     Raises:
-        ConfigError: another collection is in the folder.
-        DialogueError: a dialogue that cannot be read.
+        ConfigError: the folder has another collection.
+        DialogueError: a dialogue cannot be read.
     """
     config = model.config
     sizes = {"latent_speaker": config.speaker_rnn.hidden, "latent": config.dialogue_rnn.hidden}
@@ -226,44 +236,46 @@ def _described(dialogue: Dialogue) -> CollectedDialogue:
 
 
 def own_vad(dialogue: Dialogue) -> bool:
-    """Must the network itself say who spoke when? Nothing else does, and no detector is installed."""
+    """Return whether the activity must come from the network: there is no other source."""
     return activity_source(dialogue) == "detector" and not is_installed()
 
 
-def _collect(model: TurnModel, dialogue: Dialogue, out: Path, number: int, about: About) -> None:
+def _evaluate(
+    model: TurnModel, dialogue: Dialogue
+) -> tuple[EvaluatedDialogue, dict[str, NDArray[np.float32]]]:
+    """Run a dialogue in stereo; also return all outputs and latents at the network's frame rate.
+
+    The outputs are (2, T) each, the latents (2, T, H).
+    """
+    rate_hz = model.config.frame_rate_hz
     audio = load_sound(dialogue, model.config.features.sample_rate_hz)
-    heard: dict[str, list[NDArray[np.float32]]] = {name: [] for name in (*PROBABILITIES, *LAYERS)}
-    for output, probabilities in run_dialogue(model, audio):
-        for name, blocks in heard.items():
-            values = getattr(output if name in LAYERS else probabilities, name)[0]
-            blocks.append(values.transpose(0, 1).numpy())
-    if not heard["vad"]:
-        raise DialogueError(
-            f"dialogue {dialogue.id!r}: expected audio of at least a frame, got {audio.shape[1]} samples"
-        )
-    columns: dict[str, NDArray[Any]] = {
-        name: np.concatenate(blocks) for name, blocks in heard.items()
-    }  # (T, 2, ...)
-    steps, rate_hz = len(columns["vad"]), about.frame_rate_hz
+    outputs = dialogue_outputs(model, audio, dialogue.id, LAYERS)
+    audio_s = outputs["vad"].shape[1] / rate_hz
     if own_vad(dialogue):
-        activity = _spoken(
-            at_activity_rate(columns["vad"].T, rate_hz, round(steps * FRAME_RATE_HZ / rate_hz))
-            >= SPEAKING
-        )
+        vad = at_activity_rate(outputs["vad"], rate_hz, round(audio_s * FRAME_RATE_HZ))
+        activity = _bridge_gaps(vad >= SPEAKING)
         backchannel = np.zeros_like(activity)
     elif activity_source(dialogue) == "detector":
         activity = detect_activity(load_sound(dialogue, SAMPLE_RATE_HZ))
         backchannel = np.zeros_like(activity)
     else:
         activity, backchannel = speech_activity(dialogue)
-    heard_s, annotated_s = steps / rate_hz, activity.shape[1] / FRAME_RATE_HZ
-    if not activity.shape[1] or abs(heard_s - annotated_s) > MOST_APART_S:
+    activity_s = activity.shape[1] / FRAME_RATE_HZ
+    if not activity.shape[1] or abs(audio_s - activity_s) > MOST_APART_S:
         raise DialogueError(
-            f"dialogue {dialogue.id!r}: expected activity as long as the audio, {heard_s:.1f} s, got {annotated_s:.1f} s"
+            f"dialogue {dialogue.id!r}: expected activity as long as the audio, {audio_s:.1f} s, "
+            f"got {activity_s:.1f} s"
         )
-    p_next = at_activity_rate(columns["p_next"].T, rate_hz, activity.shape[1])
+    prediction = DialoguePrediction.from_outputs(outputs, rate_hz, activity.shape[1])
+    return EvaluatedDialogue(dialogue.id, activity, backchannel, prediction), outputs
+
+
+def _collect(model: TurnModel, dialogue: Dialogue, out: Path, number: int, about: About) -> None:
+    evaluated, outputs = _evaluate(model, dialogue)
+    activity, backchannel = evaluated.activity, evaluated.backchannel
+    steps, rate_hz = outputs["vad"].shape[1], about.frame_rate_hz
     events = [
-        event_row(dialogue.id, dialogue.split, moment, p_next)
+        event_row(dialogue.id, dialogue.split, moment, evaluated.stereo.p_next)
         for moment in find_moments(activity, backchannel, load_texts(dialogue))
     ]
     newest = np.minimum(
@@ -271,6 +283,9 @@ def _collect(model: TurnModel, dialogue: Dialogue, out: Path, number: int, about
         activity.shape[1] - 1,
     )
     frame = np.arange(steps)
+    columns: dict[str, NDArray[Any]] = {
+        name: values.swapaxes(0, 1) for name, values in outputs.items()
+    }  # (T, 2, ...)
     columns |= {
         "dialogue": np.array(dialogue.id),
         "split": np.array(dialogue.split),
@@ -298,10 +313,11 @@ def _collect(model: TurnModel, dialogue: Dialogue, out: Path, number: int, about
 def label_frames(
     activity: BoolFrames, backchannel: BoolFrames, events: Sequence[dict[str, Any]]
 ) -> dict[str, NDArray[Any]]:
-    """What happens in every frame at 50 Hz: the columns of collection.py that say so, (T, 2) or (T, 1).
+    """Return the labels of every frame at 50 Hz, by column of collection.py, (T, 2) or (T, 1).
 
     Args:
-        activity, backchannel: who spoke when, and annotated backchannels, (2, T). Where none is annotated, those among the events are taken.
+        activity: voice activity, (2, T).
+        backchannel: annotated backchannels, (2, T). If there are none, those of `events` count.
         events: rows of the dialogue's events.
     """
     frames, reacting = activity.shape[1], backchannel.copy()
@@ -327,12 +343,13 @@ def label_frames(
 def event_row(
     dialogue: str, split: str, moment: Moment, p_next: NDArray[np.float32] | None
 ) -> dict[str, Any]:
-    """A row of a dialogue's events; the prediction is read from p_next, (2, T) at 50 Hz, where it is known."""
+    """Return a row of a dialogue's events.
+
+    The prediction of a shift or hold is read from p_next, (2, T) at 50 Hz, where it is known.
+    """
     p_shift = correct = None
     if p_next is not None and moment.kind in ("shift", "hold"):
-        p_shift = float(
-            p_next[1 - moment.speaker, heard_frame(moment.start_frame, JUDGED_S, p_next.shape[1])]
-        )
+        p_shift = read_score(p_next[1 - moment.speaker], moment.start_frame)
         correct = (p_shift >= 0.5) == (moment.kind == "shift")
     return {
         "dialogue": dialogue,
@@ -349,10 +366,12 @@ def event_row(
 
 
 def load_sound(dialogue: Dialogue, sample_rate_hz: int) -> Samples:
-    """Both channels in [-1, 1], (2, N); of a single file with one channel, the user is that channel and the other one is silent.
+    """Return both channels in [-1, 1], (2, N).
+
+    If a dialogue is one file with one channel, that channel is the user, and the other is silent.
 
     Raises:
-        DialogueError: a file that cannot be read.
+        DialogueError: a file cannot be read.
     """
     if len(dialogue.audio) == 1 and dialogue.audio[0].suffix != ".npy":
         try:
@@ -366,8 +385,8 @@ def load_sound(dialogue: Dialogue, sample_rate_hz: int) -> Samples:
     return load_audio(dialogue, sample_rate_hz)
 
 
-def _spoken(active: BoolFrames) -> BoolFrames:
-    """Activity as a detector gives it: gaps under 0.2 s bridged."""
+def _bridge_gaps(active: BoolFrames) -> BoolFrames:
+    """Bridge gaps under 0.2 s, as in the activity of a detector."""
     segments = [
         bridge_gaps([(start / FRAME_RATE_HZ, end / FRAME_RATE_HZ) for start, end in runs(row)])
         for row in active

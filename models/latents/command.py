@@ -82,10 +82,6 @@ VIEWS: dict[str, tuple[str, str]] = {  # name: (module, what it does)
         "training.learning",
         "what is learned first over training: likeness to baselines that see only so far, loss with so much past",
     ),
-    "compare": (
-        "training.compare",
-        "train RNN, GRU and LSTM of different depth with the same budget, and compare them",
-    ),
     "gallery": ("gallery.gallery", "every view of a network in one folder, and a page of them"),
 }
 

@@ -1,124 +1,49 @@
 """Shift/hold scores of a network in training on real conversations, and losses on held-out ones.
 
-The measures are defined in evaluation/shift_hold.py. This module runs the network, and computes
-only the outputs that they need.
+The measures are those of `turnstream evaluate` (evaluation/shift_hold.py).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
-from ..dialogues.annotation import speech_activity
-from ..dialogues.events import find_transitions
-from ..dialogues.loading import load_audio
 from ..dialogues.manifest import Dialogue
-from ..evaluation.dialogue_runner import run_dialogue
-from ..evaluation.measures import BinaryScore
-from ..evaluation.predictions import at_activity_rate
-from ..evaluation.shift_hold import SILENCES_MS, Silence, read_silence, score_silences
+from ..evaluation.predictions import Setting
+from ..evaluation.recording import load_recording
+from ..evaluation.shift_hold import ShiftHoldScores, shift_hold
+from ..evaluation.torch_runner import evaluate_dialogue
 from ..turn_model import TurnModel
 from .labelled import labelled_audio
 from .losses import TargetBatch, head_losses
 
 
-@dataclass(frozen=True)
-class ShiftHoldRow:
-    """Scores at one time into the silence.
-
-    The scored probability is p_next of the speaker who did not hold the floor before the silence.
-    """
-
-    silence_ms: int
-    shifts: int
-    holds: int
-    auc: float
-    # 95 % interval from a bootstrap over conversations; NaN if it cannot be computed
-    auc_interval: tuple[float, float]
-    balanced_accuracy: float  # at threshold 0.5
-
-
-@dataclass(frozen=True)
-class ShiftHoldReport:
-    """Shift/hold scores over several conversations.
-
-    Each time into the silence is scored on the silences that last that long.
-    """
-
-    rows: tuple[ShiftHoldRow, ...]
-
-    def at(self, silence_ms: int) -> ShiftHoldRow:
-        """Return the scores at one time into the silence."""
-        return next(row for row in self.rows if row.silence_ms == silence_ms)
-
-
-def next_holder_probabilities(
-    model: TurnModel, audio: NDArray[np.float32], device: str = "cpu"
-) -> NDArray[np.float32]:
-    """Return p_next of both speakers at every step, (2, T), from audio (2, N)."""
-    return np.concatenate(
-        [said.p_next[0].cpu().numpy() for _, said in run_dialogue(model, audio, device)], axis=1
-    )
-
-
-def shift_hold_report(
-    model: TurnModel, dialogues: Sequence[Dialogue], *, mono: bool = False, device: str = "cpu"
-) -> ShiftHoldReport:
+def shift_hold_scores(
+    model: TurnModel,
+    dialogues: Sequence[Dialogue],
+    setting: Setting = "stereo",
+    device: str = "cpu",
+) -> ShiftHoldScores:
     """Score every shift and hold of some conversations.
 
     Args:
         model: in evaluation mode, on the device.
         dialogues: each with an activity file, or with audio that suits a voice activity detector,
             or, where no detector is installed, with word times or segments.
-        mono: for each event, silence the channel of the speaker who did not hold the floor before
-            it.
+        setting: in "mono" the network receives only the channel of the speaker who held the floor
+            before the event.
         device: torch device.
     """
-    silences: list[Silence] = []
-    scores: list[NDArray[np.float64]] = []
-    for number, dialogue in enumerate(dialogues):
-        audio = load_audio(dialogue, model.config.features.sample_rate_hz)
-        activity, _ = speech_activity(dialogue)
-        heard = [_only(audio, speaker) for speaker in (0, 1)] if mono else [audio]
-        p_next = [
-            at_activity_rate(
-                next_holder_probabilities(model, channels, device),
-                model.config.frame_rate_hz,
-                activity.shape[1],
-            )
-            for channels in heard
-        ]
-        for event in find_transitions(activity):
-            silences.append(Silence(number, event))
-            scores.append(
-                read_silence(p_next[event.previous if mono else 0][1 - event.previous], event)
-            )
-    scored = score_silences(silences, np.array(scores).reshape(-1, len(SILENCES_MS) + 1))
-    return ShiftHoldReport(
-        tuple(_row(silence_ms, score) for silence_ms, score in scored.at.items())
-    )
-
-
-def _row(silence_ms: int, score: BinaryScore) -> ShiftHoldRow:
-    interval = (score.auc.low, score.auc.high)
-    return ShiftHoldRow(
-        silence_ms,
-        score.positives,
-        score.negatives,
-        score.auc.value,
-        interval,
-        score.balanced_accuracy.value,
-    )
-
-
-def _only(audio: NDArray[np.float32], speaker: int) -> NDArray[np.float32]:
-    silenced = np.zeros_like(audio)
-    silenced[speaker] = audio[speaker]
-    return silenced
+    sample_rate_hz = model.config.features.sample_rate_hz
+    evaluated = [
+        evaluate_dialogue(
+            model, load_recording(dialogue, sample_rate_hz), mono=setting == "mono", device=device
+        )
+        for dialogue in dialogues
+    ]
+    return shift_hold(evaluated, setting)
 
 
 def validation_losses(

@@ -9,8 +9,9 @@ from typing import Any
 from torch import Tensor, nn
 
 from ..dialogues.manifest import Dialogue
+from ..evaluation.shift_hold import SCORE_MS
 from ..turn_model import TurnModel
-from .evaluation import shift_hold_report, validation_losses
+from .evaluation import shift_hold_scores, validation_losses
 from .settings import TOTAL, LossWeights, TrainingSettings
 
 
@@ -36,9 +37,9 @@ def measure(
     if measured:
         measured[TOTAL] = sum(getattr(weights, name) * loss for name, loss in measured.items())
     if real:
-        report = shift_hold_report(model, real, device=device)
-        measured |= {f"real_auc_{row.silence_ms}ms": row.auc for row in report.rows}
-        measured["real_balanced_accuracy_250ms"] = report.at(250).balanced_accuracy
+        at = shift_hold_scores(model, real, device=device).at
+        measured |= {f"real_auc_{ms}ms": score.auc.value for ms, score in at.items()}
+        measured[f"real_balanced_accuracy_{SCORE_MS}ms"] = at[SCORE_MS].balanced_accuracy.value
     return measured
 
 

@@ -12,12 +12,12 @@ WITH_TORCH = {
     "recurrent",
     "turn_model",
     "checkpoint",
-    "evaluation.dialogue_runner",
+    "evaluation.torch_runner",
 }
 WITH_TORCH |= {
     f"pretraining.{name}" for name in ("objectives", "cpc", "network", "loop", "reconstruct")
 }
-WITH_TORCH |= {f"comparison.{name}" for name in ("runs", "report")}
+WITH_TORCH |= {f"comparison.{name}" for name in ("runs", "report", "summary")}
 WITH_TORCH |= {f"runs.{name}" for name in ("launch", "run_folder")}
 WITH_TORCH |= {f"distillation.{name}" for name in ("loop", "network", "targets")}
 WITH_TORCH |= {

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from ....stream.errors import ConfigError
 from ...dialogues.activity import Samples
-from ...evaluation.dialogue_runner import run_dialogue
+from ...evaluation.torch_runner import run_dialogue
 from ...recurrent import Recurrent
 from ...turn_model import TurnModel, TurnOutput, TurnProbabilities
 

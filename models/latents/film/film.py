@@ -23,7 +23,8 @@ from tqdm import tqdm
 from ....stream.errors import ConfigError
 from ....stream.saved_embedding import SavedEmbedding
 from ...dialogues.activity import Samples
-from ..collect import JUDGED_S, add_model_argument, load_sound, opened_collection
+from ...evaluation.shift_hold import SCORE_S
+from ..collect import add_model_argument, load_sound, opened_collection
 from ..collection import LAYERS, Collection, Event
 from ..importing import UNKNOWN
 from ..space.fitting import placer, projection_for
@@ -219,7 +220,7 @@ def film_of_event(
     told = ""
     if event.p_shift is not None:
         judged = "right" if event.correct else "wrong"
-        told = f" {JUDGED_S:g} s into the silence the network gave a shift {event.p_shift:.2f}, which was {judged}."
+        told = f" {SCORE_S:g} s into the silence the network gave a shift {event.p_shift:.2f}, which was {judged}."
     caption = (
         f"{what[0].upper()}{what[1:]}, in {collection.about.model}: from {event.start_s - start_s:.1f} s before to {end_s - event.end_s:.1f} s after "
         f"a silence of {event.end_s - event.start_s:.2f} s, {_between(event)}, {slower} times slower and without sound.{told} "
@@ -485,7 +486,7 @@ def _turns(collection: Collection, number: int, stretch: Stretch) -> str:
         events = [event for event in stretch.events if event.kind == kind]
         told = [event for event in events if event.correct is not None]
         right = (
-            f" ({sum(bool(event.correct) for event in told)} of {len(told)} predicted right, {JUDGED_S:g} s into the silence)"
+            f" ({sum(bool(event.correct) for event in told)} of {len(told)} predicted right, {SCORE_S:g} s into the silence)"
             if told
             else ""
         )

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..collect import JUDGED_S
+from ...evaluation.shift_hold import SCORE_S
 from .film_stretch import (
     DARK,
     PAGE_S,
@@ -171,7 +171,7 @@ class Strip:
             verdict = "" if event.correct is None else " ✓" if event.correct else " ✗"
             if event.p_shift is not None:
                 rings += chances.plot(
-                    event.start_s + JUDGED_S,
+                    event.start_s + SCORE_S,
                     event.p_shift,
                     "o",
                     markersize=6,

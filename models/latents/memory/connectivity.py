@@ -27,11 +27,11 @@ from tqdm import tqdm
 from ....stream.errors import ConfigError
 from ...checkpoint import weights_sha256
 from ...dialogues.activity import FRAME_RATE_HZ, Samples
-from ...evaluation.dialogue_runner import BLOCK_S
 from ...evaluation.measures import Estimate, estimate
+from ...evaluation.shift_hold import SCORE_S
+from ...evaluation.torch_runner import BLOCK_S
 from ...receptive_field import receptive_field
 from ...turn_model import TurnModel, unpack_state
-from ..collect import JUDGED_S
 from ..collection import Collection
 from ..parts import Arrays, Parts, parts_beside
 from .readings import Readings, log_mel, silence_readings, sound_at
@@ -40,7 +40,7 @@ Score = Literal["logit", "p_shift"]
 SCORES: tuple[Score, ...] = ("logit", "p_shift")
 KINDS = ("shift", "hold")
 CHANNELS = ("speaker before", "other speaker")
-INTO_S = (JUDGED_S, 0.0)  # of the silence have been heard when the network is asked
+INTO_S = (SCORE_S, 0.0)  # of the silence have been heard when the network is asked
 REACH_S = 10.0
 BATCH_FRAMES = 8_000  # mel frames of each speaker in a backward pass
 STRAIGHT = (

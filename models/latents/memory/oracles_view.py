@@ -16,8 +16,9 @@ from typing import Any
 import numpy as np
 
 from ...evaluation.measures import Estimate
+from ...evaluation.shift_hold import SCORE_S
 from ...turn_model import TurnModel
-from ..collect import JUDGED_S, add_model_argument, load_network, name_of, opened_collection
+from ..collect import add_model_argument, load_network, name_of, opened_collection
 from ..collection import Collection
 from ..parts import Parts, parts_beside
 from ..views import LIGHT, View, check_suffix, picture
@@ -142,7 +143,7 @@ def describe(
     readings, network = asked.readings, alone[0]
     shifts, dialogues = int(readings.happened.sum()), len(np.unique(readings.number))
     words = [
-        f"{shifts} shifts and {len(readings) - shifts} holds of {dialogues} dialogue{'s' * (dialogues > 1)}, read {JUDGED_S:g} s into the silence.",
+        f"{shifts} shifts and {len(readings) - shifts} holds of {dialogues} dialogue{'s' * (dialogues > 1)}, read {SCORE_S:g} s into the silence.",
         f"The network takes {network.missed} shifts for holds and {network.false} holds for shifts: balanced error {_percent(network.balanced)}, "
         f"1-AUC {_percent(network.ranking)}.",
     ]

@@ -18,8 +18,9 @@ import numpy as np
 from ....stream.errors import ConfigError
 from ...dialogues.activity import FRAME_RATE_HZ
 from ...evaluation.measures import Estimate
+from ...evaluation.shift_hold import SCORE_S
 from ...turn_model import TurnModel
-from ..collect import JUDGED_S, add_model_argument, load_network, name_of, opened_collection
+from ..collect import add_model_argument, load_network, name_of, opened_collection
 from ..collection import Collection
 from ..parts import Parts, parts_beside
 from ..views import LIGHT, View, check_suffix, picture
@@ -196,7 +197,7 @@ def describe(rows: Sequence[Row], silences: Readings, moments: int, fit: Collect
     shifts, dialogues = int(silences.happened.sum()), len(np.unique(silences.number))
     first, last = network[0].quality, network[-1].quality
     words = [
-        f"{shifts} shifts and {len(silences) - shifts} holds of {dialogues} dialogue{'s' * (dialogues > 1)}, read {JUDGED_S:g} s into the silence "
+        f"{shifts} shifts and {len(silences) - shifts} holds of {dialogues} dialogue{'s' * (dialogues > 1)}, read {SCORE_S:g} s into the silence "
         f"by a network that starts from nothing so long before (solid){', with 95 % intervals over dialogues' * (dialogues > 1)}.",
         f"AUC {_ranged(first.auc)} with {pasts_s[0]:g} s and {_ranged(last.auc)} with all the past, "
         f"log-loss {first.loss.value:.2f} and {last.loss.value:.2f} nats.",

@@ -16,10 +16,11 @@ from torch import Tensor
 from ....stream.errors import ConfigError
 from ...dialogues.activity import FRAME_RATE_HZ, Samples
 from ...dialogues.labels import BRIDGED_PAUSE_S, bridge_short_pauses, next_holder
-from ...evaluation.dialogue_runner import BLOCK_S, run_dialogue
-from ...evaluation.predictions import heard_frame
+from ...evaluation.predictions import last_frame_at
+from ...evaluation.shift_hold import SCORE_S
+from ...evaluation.torch_runner import BLOCK_S, run_dialogue
 from ...turn_model import TurnModel
-from ..collect import JUDGED_S, load_sound
+from ..collect import load_sound
 from ..collection import Collection, Event
 from ..views import dialogue_of
 
@@ -57,7 +58,7 @@ class Readings:
 
 
 def silence_readings(
-    collection: Collection, into_s: float = JUDGED_S
+    collection: Collection, into_s: float = SCORE_S
 ) -> tuple[Readings, list[Event]]:
     """Every shift (happened) and hold, read some time into its silence.
 
@@ -78,7 +79,7 @@ def silence_readings(
         for number in range(len(collection.dialogues))
     ]
     heard = [
-        heard_frame(round(event.start_s * FRAME_RATE_HZ), into_s, frames[event.number]) + 1
+        last_frame_at(round(event.start_s * FRAME_RATE_HZ), into_s, frames[event.number]) + 1
         for event in events
     ]
     return Readings(

@@ -1,7 +1,7 @@
 """Paths: the latents of both speakers around events, placed in a projection, with what was predicted there and what came true.
 
 A path begins some time before an event (a mutual silence, as a rule) and ends some time after its start; at the edges of a dialogue it is
-shorter. Its last point is the state when the decision is read, JUDGED_S into the event, or at the end of an event that is over before.
+shorter. Its last point is the state when the decision is read, SCORE_S into the event, or at the end of an event that is over before.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from ....stream.errors import ConfigError
 from ....stream.saved_embedding import SavedEmbedding
-from ..collect import JUDGED_S
+from ...evaluation.shift_hold import SCORE_S
 from ..collection import Collection, Event
 from ..moments import EVENT_KINDS
 from ..space.fitting import placer
@@ -96,7 +96,7 @@ def true_class(event: Event) -> str:
 
 
 def predicted_class(event: Event) -> str:
-    """shift or hold, by p_shift JUDGED_S into the silence; "" where it is not read."""
+    """shift or hold, by p_shift SCORE_S into the silence; "" where it is not read."""
     return "" if event.p_shift is None else "shift" if event.p_shift >= SHIFT_FROM else "hold"
 
 
@@ -290,9 +290,9 @@ def _check(
         raise ConfigError(
             f"expected paths that begin at least a frame, {1 / collection.frame_rate_hz:g} s, before the event, got {before_s:g} s"
         )
-    if not after_s >= JUDGED_S:
+    if not after_s >= SCORE_S:
         raise ConfigError(
-            f"expected paths that go on for at least {JUDGED_S:g} s, when the decision is read, after an event's start, got {after_s:g} s"
+            f"expected paths that go on for at least {SCORE_S:g} s, when the decision is read, after an event's start, got {after_s:g} s"
         )
     if most < 1:
         raise ConfigError(f"expected at least one path, got {most}")
@@ -316,7 +316,7 @@ def _once(events: list[Event]) -> list[Event]:
 
 def _step(projection: SavedEmbedding, rate_hz: float) -> int:
     """Every how many frames a path is placed: so that both the event's start and the decision are."""
-    decision = int(JUDGED_S * rate_hz + 1e-6)
+    decision = int(SCORE_S * rate_hz + 1e-6)
     return PLACED_EVERY if not projection.has_formula and decision % PLACED_EVERY == 0 else 1
 
 
@@ -328,7 +328,7 @@ def _rows(times: NDArray[np.float64], step: int) -> NDArray[np.int64]:
 def _readable(
     states: Float32, events: Sequence[Event], times: NDArray[np.float64]
 ) -> NDArray[np.bool_]:
-    ends = np.array([min(JUDGED_S, event.end_s - event.start_s) for event in events])
+    ends = np.array([min(SCORE_S, event.end_s - event.start_s) for event in events])
     return ~np.isnan(states[:, :, 0]) & (times > 1e-6) & (times <= ends[:, None] + 1e-6)
 
 
@@ -354,7 +354,7 @@ def _nearest(
     """The nearest path of another class, its distance, and the median distance of all pairs; see Paths."""
     count = len(states)
     squares, shared = np.zeros((count, count)), np.zeros((count, count))
-    for frame in np.flatnonzero(times <= JUDGED_S + 1e-6):
+    for frame in np.flatnonzero(times <= SCORE_S + 1e-6):
         known = ~np.isnan(states[:, frame, 0]) & (frame <= last)
         x = np.where(known[:, None], states[:, frame], 0).astype(np.float64)
         norms = (x**2).sum(axis=1)

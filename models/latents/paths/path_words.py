@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ..collect import JUDGED_S
+from ...evaluation.shift_hold import SCORE_S
 from ..collection import Collection, Event
 from ..moments import EVENT_KINDS
 from ..space.apart import how_far_apart, in_words
@@ -58,7 +58,7 @@ def mistakes_in_words(events: Sequence[Event]) -> str:
         return "No prediction is read at these events, so none can be wrong."
     wrong = [event for event in judged if not event.correct]
     missed = sum(event.kind == "shift" for event in wrong)
-    said = f"{JUDGED_S:g} s into the silence {len(wrong)} of {len(judged)} predictions were wrong"
+    said = f"{SCORE_S:g} s into the silence {len(wrong)} of {len(judged)} predictions were wrong"
     if wrong:
         said += f": {_counted(missed, 'shift')} taken for {'a hold' if missed == 1 else 'holds'}, "
         said += f"{_counted(len(wrong) - missed, 'hold')} for {'a shift' if len(wrong) - missed == 1 else 'shifts'}"
@@ -80,8 +80,8 @@ def _separation(paths: Paths, placed: PlacedPaths, role: int) -> str:
         return f"All are {names[0]}s, so there is nothing to tell apart."
     share = variance_between(points, classes)
     chance = (len(names) - 1) / max(1, len(points) - 1)
-    short = any(event.end_s - event.start_s < JUDGED_S for event in paths.events)
-    when = f"{JUDGED_S:g} s after the start{', or the end of what is over before' if short else ''}"
+    short = any(event.end_s - event.start_s < SCORE_S for event in paths.events)
+    when = f"{SCORE_S:g} s after the start{', or the end of what is over before' if short else ''}"
     said = f"At the last points ({when}) {share:.0%} of the variance lies between "
     said += f"{' and '.join(names) if len(names) == 2 else 'the kinds'} ({chance:.0%} is to be expected by chance)."
     if len(names) > 2:

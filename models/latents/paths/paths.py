@@ -20,7 +20,8 @@ from tqdm import tqdm
 
 from ....stream.errors import ConfigError, DialogueError
 from ....stream.saved_embedding import SavedEmbedding
-from ..collect import JUDGED_S, add_model_argument, opened_collection
+from ...evaluation.shift_hold import SCORE_S
+from ..collect import add_model_argument, opened_collection
 from ..collection import LAYERS, Collection
 from ..moments import EVENT_KINDS
 from ..space.explore import PLACED_EVERY, stability
@@ -196,7 +197,7 @@ def paths_page(
         "frame_rate_hz": collection.frame_rate_hz,
         "before_s": before_s,
         "after_s": after_s,
-        "judged_s": JUDGED_S,
+        "judged_s": SCORE_S,
         "unstable": UNSTABLE,
         "whose": ROLES.index(whose),
         "events": [

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ....stream.saved_embedding import SavedEmbedding
-from ..collect import JUDGED_S
+from ...evaluation.shift_hold import SCORE_S
 from ..collection import Collection
 from ..space.explore import PLACED_EVERY, stability
 from ..space.project import trust_in_words
@@ -105,7 +105,7 @@ def paths_picture(
             titles = [
                 "single paths and means",
                 "the same, sign(x) log(1 + |x|)",
-                f"last points, {JUDGED_S:g} s in",
+                f"last points, {SCORE_S:g} s in",
             ]
             if judged:
                 _draw_mistakes(row[3], paths, placed, role, chosen)
@@ -213,7 +213,7 @@ def _draw_paths(
     alpha = float(np.clip(25 / chosen.sum(), 0.12, 0.8))
     drawn = scale(places[chosen])
     lines = _time_lines(panel, drawn, times, alpha)
-    zero, decision = int(np.abs(times).argmin()), int(np.flatnonzero(times <= JUDGED_S + 1e-6)[-1])
+    zero, decision = int(np.abs(times).argmin()), int(np.flatnonzero(times <= SCORE_S + 1e-6)[-1])
     for name, rows, colour, marker, dash in groups:
         mean = mean_path(places[rows])
         panel.plot(*scale(mean).T, color=LIGHT.paper, linewidth=4.5, alpha=0.9, zorder=5)

@@ -22,7 +22,7 @@ from tqdm import tqdm
 
 from ....stream.errors import ConfigError
 from ...checkpoint import weights_sha256
-from ...evaluation.dialogue_runner import run_dialogue
+from ...evaluation.torch_runner import run_dialogue
 from ...turn_model import TurnModel
 from ..collection import Collection
 from ..memory.readings import silence_readings, sound_at

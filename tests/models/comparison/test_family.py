@@ -1,4 +1,4 @@
-"""Every network of the bundled grid streams exactly, and its parts can be exported.
+"""Every network of the grid of encoders streams exactly, and its parts can be exported.
 
 The tests keep each network's structure and reduce its widths.
 """
@@ -13,9 +13,10 @@ import pytest
 from turnstream.export.onnx_graph import build
 from turnstream.export.step_input import PCM
 from turnstream.export.verify import TOLERANCE, verify
-from turnstream.models.comparison.grid import bundled_grid, read_grid
+from turnstream.models.comparison.grid import find_grid, read_grid
 from turnstream.models.config import FeatureConfig, ModelConfig
 from turnstream.models.receptive_field import receptive_field
+from turnstream.models.turn_model import TurnModel
 
 from ...networks import (
     chunk_sizes,
@@ -26,7 +27,7 @@ from ...networks import (
     whole_conversation,
 )
 
-GRID = read_grid(bundled_grid())
+GRID = read_grid(find_grid("encoders"))
 
 
 def small(model: ModelConfig) -> ModelConfig:
@@ -68,3 +69,19 @@ def test_the_exported_step_equals_the_network(name: str) -> None:
     (config,) = (config for config, member in MEMBERS.items() if member == name)
     model = random_model(config)
     assert verify(build(model, PCM, "member", "1"), model, PCM).whole_against_frames <= TOLERANCE
+
+
+def test_all_networks_of_the_recurrent_grid_have_the_same_size() -> None:
+    grid = read_grid(find_grid("recurrent"))
+    models = [grid.training_settings(row, 0).model for row in grid.rows]
+    assert {(one.speaker_rnn.kind, one.speaker_rnn.layers) for one in models} == {
+        (kind, layers) for kind in ("rnn", "gru", "lstm") for layers in (1, 2)
+    }
+    sizes = [sum(p.numel() for p in TurnModel(model).parameters()) for model in models]
+    assert max(sizes) <= 1.01 * min(sizes)
+    for model in models:
+        assert (model.encoder, model.features) == (models[0].encoder, models[0].features)
+        recurrent = [
+            (layer.kind, layer.layers) for layer in (model.speaker_rnn, model.dialogue_rnn)
+        ]
+        assert recurrent[0] == recurrent[1]

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from turnstream.models.comparison.grid import bundled_grid, first_hours, merged, read_grid
+from turnstream.models.comparison.grid import find_grid, first_hours, merged, read_grid
 from turnstream.models.dialogues.manifest import Dialogue
 from turnstream.models.pretraining.settings import METHODS
 from turnstream.stream.errors import ConfigError, DialogueError
@@ -115,8 +115,8 @@ def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
         read_grid(tmp_path / "nowhere.json")
 
 
-def test_the_bundled_grid_asks_every_question_of_the_family() -> None:
-    grid = read_grid(bundled_grid())
+def test_the_grid_of_encoders_asks_every_question_of_the_family() -> None:
+    grid = read_grid(find_grid("encoders"))
     settings = [
         grid.training_settings(row, 0, Path("x") if row.pretraining else None) for row in grid.rows
     ]
@@ -138,6 +138,20 @@ def test_the_bundled_grid_asks_every_question_of_the_family() -> None:
     assert {row.hours for row in grid.rows} == {0, 1, 3}
     assert len({(one.steps, one.batch_rows, one.chunk_s) for one in settings}) == 1
     assert len(grid.seeds) == 3
+
+
+def test_the_recurrent_grid_differs_in_its_recurrent_layers_alone() -> None:
+    grid, encoders = (read_grid(find_grid(name)) for name in ("recurrent", "encoders"))
+    assert grid.budget == encoders.budget
+    assert {name for row in grid.rows for name in row.settings.get("model", {})} == {
+        "speaker_rnn",
+        "dialogue_rnn",
+    }
+    assert len(grid.seeds) == 3
+
+
+def test_any_other_name_is_a_file(tmp_path: Path) -> None:
+    assert find_grid(str(tmp_path / "own.json")) == tmp_path / "own.json"
 
 
 def test_objects_are_merged_and_all_else_replaced() -> None:

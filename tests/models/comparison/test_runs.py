@@ -16,7 +16,7 @@ from turnstream.models.comparison.grid import read_grid
 from turnstream.models.comparison.runs import read_measured
 from turnstream.models.dialogues.manifest import Dialogue, read_manifest, write_manifest
 from turnstream.models.evaluation.measures import auc
-from turnstream.models.training.evaluation import shift_hold_report
+from turnstream.models.training.evaluation import shift_hold_scores
 from turnstream.stream.errors import DialogueError, MissingExtraError
 
 from ...networks import TINY
@@ -107,10 +107,10 @@ def test_a_grid_is_trained_measured_and_gone_on_with(
     monkeypatch.setattr(runs, "conversation_losses", lambda *_: pytest.fail("measured again"))
     monkeypatch.setattr("turnstream.export.export.export", lambda *_: pytest.fail("exported again"))
     assert main(command) == 0
-    row = shift_hold_report(load_checkpoint(out / "base" / "seed0"), everyone[2:]).at(250)
+    score = shift_hold_scores(load_checkpoint(out / "base" / "seed0"), everyone[2:]).at[250]
     own = measured[0]
-    assert (sum(own.shift), len(own.shift) - sum(own.shift)) == (row.shifts, row.holds)
-    assert auc(np.array(own.score), np.array(own.shift)) == pytest.approx(row.auc)
+    assert (sum(own.shift), len(own.shift) - sum(own.shift)) == (score.positives, score.negatives)
+    assert auc(np.array(own.score), np.array(own.shift)) == pytest.approx(score.auc.value)
 
     write_manifest(tmp_path / "manifest.jsonl", everyone[:1])
     assert main(command) == 2

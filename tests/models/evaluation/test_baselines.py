@@ -18,8 +18,8 @@ from turnstream.models.evaluation.baselines import (
     run_smart_turn,
     silences_to_score,
 )
-from turnstream.models.evaluation.conditions import Recording
 from turnstream.models.evaluation.frontier import find_dialogue_pauses, read_pauses
+from turnstream.models.evaluation.recording import Recording
 from turnstream.models.evaluation.shift_hold import SILENCES_MS, find_silences, read_silences
 
 HOLD, SHIFT = (0, 200, 250), (0, 400, 440)  # speaker, first silent frame, end

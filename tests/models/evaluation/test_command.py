@@ -12,26 +12,22 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 import pytest
 import soundfile as sf
 from numpy.typing import NDArray
 
-from turnstream import Engine, TurnPredictor
+from turnstream import Engine
 from turnstream.cli import main
 from turnstream.models.dialogues.activity import Samples
 from turnstream.models.dialogues.manifest import Dialogue, read_manifest, write_manifest
 from turnstream.models.evaluation import command, measures, plots
-from turnstream.models.evaluation.command import CLEAN, load_engines, load_recording, run_models
 from turnstream.models.evaluation.conditions import standard_conditions
 from turnstream.models.evaluation.policy_trial import try_policy
 from turnstream.models.evaluation.predictions import EvaluatedDialogue
 from turnstream.models.evaluation.report import SETTINGS, as_json, measure_system, measure_timer
 from turnstream.models.evaluation.shift_hold import counting
 from turnstream.models.evaluation.voice_activity import measure_voice_activity
-from turnstream.stream.errors import DialogueError, MissingExtraError
-
-RATE_HZ = 8000
+from turnstream.stream.errors import MissingExtraError
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -40,47 +36,6 @@ def few_draws() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(measures, "RESAMPLES", 40)
         yield
-
-
-def write_dialogues(folder: Path, count: int = 3, seconds: float = 14.0) -> Path:
-    """Write dialogues: bursts of noise stand for speech, and the activity is known."""
-    dialogues: list[Dialogue] = []
-    for number in range(count):
-        rng = np.random.default_rng(number)
-        active = np.zeros((2, round(seconds * 50)), bool)
-        at, speaker = 25, number % 2
-        while at < active.shape[1] - 60:
-            length = int(rng.integers(55, 110))
-            active[speaker, at : at + length] = True
-            at, speaker = (
-                at + length + int(rng.integers(20, 45)),
-                1 - speaker if rng.random() < 0.6 else speaker,
-            )
-        loud = np.repeat(active, RATE_HZ // 50, axis=1)
-        audio = 0.2 * rng.standard_normal(loud.shape) * loud + 0.0005 * rng.standard_normal(
-            loud.shape
-        )
-        sf.write(folder / f"{number}.wav", np.clip(audio, -1, 1).T, RATE_HZ)
-        np.savez(folder / f"{number}.npz", activity=active)
-        split = "test" if number == 0 else "val"
-        dialogues.append(
-            Dialogue(
-                f"call {number}",
-                (folder / f"{number}.wav",),
-                ("a", "b"),
-                "bursts",
-                "CC0",
-                split,
-                activity=folder / f"{number}.npz",
-            )
-        )
-    write_manifest(folder / "calls.jsonl", dialogues)
-    return folder / "calls.jsonl"
-
-
-@pytest.fixture(scope="module")
-def manifest(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_dialogues(tmp_path_factory.mktemp("calls"))
 
 
 class FakeSmartTurn:
@@ -128,46 +83,6 @@ def whole_run(
     return out, json.loads((out / "report.json").read_text())
 
 
-@pytest.fixture(scope="module")
-def heard(manifest: Path, tiny_model_path: Path) -> list[EvaluatedDialogue]:
-    dialogues = read_manifest(manifest)
-    return run_models(
-        load_engines(tiny_model_path, None, dialogues), dialogues, [CLEAN], 0, 1, lambda: None
-    )[CLEAN.name]
-
-
-@pytest.fixture(scope="module")
-def folds(tiny_model_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two models for three dialogues.
-
-    The second model's p_next is that of the first with the speakers exchanged.
-    """
-    folder = tmp_path_factory.mktemp("folds")
-    graph = onnx.load(tiny_model_path)
-    swapped = onnx.ModelProto()
-    swapped.CopyFrom(graph)
-    for node in swapped.graph.node:
-        node.output[:] = [
-            "p_next_of_the_first" if name == "p_next" else name for name in node.output
-        ]
-        node.input[:] = ["p_next_of_the_first" if name == "p_next" else name for name in node.input]
-    swapped.graph.initializer.append(onnx.numpy_helper.from_array(np.array([1, 0]), "exchanged"))
-    swapped.graph.node.append(
-        onnx.helper.make_node("Gather", ["p_next_of_the_first", "exchanged"], ["p_next"], axis=1)
-    )
-    (folder / "late").mkdir()
-    onnx.save(graph, folder / "early.onnx")
-    onnx.save(swapped, folder / "late" / "model.onnx")
-    named = {
-        "call 0": "early.onnx",
-        "call 1": "late/model.onnx",
-        "call 2": "early.onnx",
-        "another": "none.onnx",
-    }
-    (folder / "folds.json").write_text(json.dumps(named))
-    return folder
-
-
 def close(found: Any, expected: Any) -> bool:
     """Return whether two JSON values are equal, up to the rounding that a batch's size changes."""
     if isinstance(expected, dict):
@@ -180,7 +95,7 @@ def close(found: Any, expected: Any) -> bool:
 
 
 def test_the_report_is_what_the_measures_say(
-    whole_run: tuple[Path, dict[str, Any]], heard: list[EvaluatedDialogue]
+    whole_run: tuple[Path, dict[str, Any]], evaluated: list[EvaluatedDialogue]
 ) -> None:
     _, report = whole_run
     auc = {
@@ -191,20 +106,22 @@ def test_the_report_is_what_the_measures_say(
     for setting in SETTINGS:
         assert close(
             report["systems"][setting]["shift_hold"],
-            as_json(measure_system(heard, setting).shift_hold),
+            as_json(measure_system(evaluated, setting).shift_hold),
         )
         assert close(
-            report["presets"][setting]["fast"], as_json(try_policy("fast", heard, setting))
+            report["presets"][setting]["fast"], as_json(try_policy("fast", evaluated, setting))
         )
-    assert close(report["timer"], as_json(measure_timer(heard)))
+    assert close(report["timer"], as_json(measure_timer(evaluated)))
     assert report["systems"]["judge"]["calibration"] is None
     assert report["auc_above"]["judge"]["mono"]["value"] == pytest.approx(
         auc["mono"] - auc["judge"]
     )
-    assert close(report["counting"], as_json(counting(heard)))
+    assert close(report["counting"], as_json(counting(evaluated)))
     assert report["systems"]["smart-turn"]["calibration"] is None
     assert list(report["voice_activity"]) == ["stereo", "mono", "Silero VAD"]
-    assert close(report["voice_activity"]["mono"], as_json(measure_voice_activity(heard, "mono")))
+    assert close(
+        report["voice_activity"]["mono"], as_json(measure_voice_activity(evaluated, "mono"))
+    )
     assert (
         report["voice_activity"]["Silero VAD"]["onsets"]
         == report["voice_activity"]["mono"]["onsets"]
@@ -270,39 +187,6 @@ def test_the_folder_can_be_looked_at_and_listened_to(
         assert f"mistakes/{mistake['name']}.light.png" in (out / "index.html").read_text()
 
 
-def test_what_is_scored_is_what_the_product_says(
-    heard: list[EvaluatedDialogue], manifest: Path, tiny_model_path: Path
-) -> None:
-    dialogue = read_manifest(manifest)[1]
-    audio = load_recording(dialogue).audio
-    for speaker, said in enumerate(heard[1].mono):
-        alone = np.zeros_like(audio)
-        alone[speaker] = audio[speaker]
-        live = TurnPredictor(tiny_model_path).push_audio(alone.T.copy())
-        np.testing.assert_allclose(said.p_next.T, [p.p_next for p in live], atol=1e-5)
-
-
-def test_conditions_change_the_audio_and_not_the_labels(
-    manifest: Path, tiny_model_path: Path
-) -> None:
-    dialogues = read_manifest(manifest)[:2]
-    telephone = next(
-        condition for condition in standard_conditions() if condition.name == "telephone band"
-    )
-    found = run_models(
-        load_engines(tiny_model_path, None, dialogues),
-        dialogues,
-        [CLEAN, telephone],
-        0,
-        2,
-        lambda: None,
-    )
-    for clean, changed in zip(found["clean"], found["telephone band"], strict=True):
-        assert clean.id == changed.id
-        np.testing.assert_array_equal(clean.activity, changed.activity)
-        assert np.abs(clean.stereo.p_next - changed.stereo.p_next).max() > 1e-3
-
-
 def test_tables_are_printed_and_nothing_is_written_without_a_folder(
     manifest: Path, tiny_model_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -320,24 +204,6 @@ def test_tables_are_printed_and_nothing_is_written_without_a_folder(
     assert "Robustness" not in shown
     assert max(map(len, shown.splitlines())) <= command.PLAIN_WIDTH
     assert sorted(manifest.parent.iterdir()) == before
-
-
-def test_each_dialogue_is_heard_by_its_own_model(
-    folds: Path, manifest: Path, heard: list[EvaluatedDialogue]
-) -> None:
-    dialogues = read_manifest(manifest)
-    telephone = next(
-        condition for condition in standard_conditions() if condition.name == "telephone band"
-    )
-    found = run_models(
-        load_engines(None, folds, dialogues), dialogues, [CLEAN, telephone], 0, 2, lambda: None
-    )
-    assert [dialogue.id for dialogue in found["telephone band"]] == ["call 0", "call 1", "call 2"]
-    for number, (own, by_first) in enumerate(zip(found[CLEAN.name], heard, strict=True)):
-        assert own.id == by_first.id
-        swapped = by_first.stereo.p_next[::-1] if number == 1 else by_first.stereo.p_next
-        np.testing.assert_allclose(own.stereo.p_next, swapped, atol=1e-5)
-        assert np.abs(own.stereo.p_next - swapped[::-1]).max() > 1e-3
 
 
 def test_a_cross_validated_report_says_so_and_names_every_model(
@@ -499,18 +365,6 @@ def test_a_recording_that_is_no_dialogue_is_one_line(
         [Dialogue("a", (tmp_path / "a.wav",), ("a", "b"), activity=tmp_path / "a.npz")],
     )
     assert expected in complaint([tmp_path / "m.jsonl", "--model", tiny_model_path], capsys)
-
-
-def test_activity_of_another_recording_is_refused(tmp_path: Path) -> None:
-    sf.write(tmp_path / "a.wav", np.zeros((16000, 2)), 16000)
-    np.savez(tmp_path / "a.npz", activity=np.zeros((2, 250), bool))
-    with pytest.raises(
-        DialogueError,
-        match=r"dialogue 'a': expected activity as long as the audio, 1\.0 s, got 5\.0 s",
-    ):
-        load_recording(
-            Dialogue("a", (tmp_path / "a.wav",), ("a", "b"), activity=tmp_path / "a.npz")
-        )
 
 
 def test_what_is_missing_is_said_before_any_work(

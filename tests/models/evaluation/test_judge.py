@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from turnstream.models.dialogues.activity import segments_to_frames
-from turnstream.models.evaluation.conditions import Recording
 from turnstream.models.evaluation.frontier import find_dialogue_pauses, frontier, read_pauses
 from turnstream.models.evaluation.judge import (
     Coverage,
@@ -18,6 +17,7 @@ from turnstream.models.evaluation.judge import (
     read_judge,
 )
 from turnstream.models.evaluation.predictions import DialoguePrediction, EvaluatedDialogue
+from turnstream.models.evaluation.recording import Recording
 from turnstream.models.evaluation.shift_hold import find_silences, read_silences
 from turnstream.stream.errors import DialogueError
 

@@ -36,7 +36,8 @@ from turnstream.models.evaluation.report import (
     measure_timer,
 )
 from turnstream.models.evaluation.shift_hold import counting, find_silences
-from turnstream.models.evaluation.tables import all_tables, shown
+from turnstream.models.evaluation.table import shown
+from turnstream.models.evaluation.tables import all_tables
 from turnstream.models.evaluation.voice_activity import VoiceActivity
 from turnstream.stream.errors import MissingExtraError
 
@@ -264,7 +265,7 @@ def test_labels_that_a_baseline_made_are_pointed_out(evaluation: Evaluation) -> 
         evaluation,
         about={**evaluation.about, "dialogues": [labelled | {"activity": "detector"}, *others]},
     )
-    words = f"Who spoke when is said by Silero VAD itself in 1 of {1 + len(others)} dialogues"
+    words = f"Who spoke when comes from Silero VAD itself in 1 of {1 + len(others)} dialogues"
     assert "Silero" not in all_tables(evaluation)[0].note
     assert all_tables(detected)[0].note.endswith(f"{words}.")
     (heard,) = [table for table in all_tables(detected) if table.title == "Voice activity"]

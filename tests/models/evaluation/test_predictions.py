@@ -2,10 +2,11 @@ import numpy as np
 import pytest
 
 from turnstream.models.evaluation.predictions import (
+    OUTPUTS,
     DialoguePrediction,
     EvaluatedDialogue,
     at_activity_rate,
-    heard_frame,
+    last_frame_at,
 )
 from turnstream.stream.errors import DialogueError
 
@@ -21,6 +22,16 @@ def test_mono_is_what_was_said_with_only_that_speaker_heard():
     assert dialogue.predictions_for("stereo", 1) is both
     assert dialogue.predictions_for("mono", 0) is first
     assert dialogue.predictions_for("mono", 1) is second
+    with pytest.raises(AssertionError, match="dialogue 'a' was run in stereo alone"):
+        EvaluatedDialogue("a", active, active, both).predictions_for("mono", 0)
+
+
+def test_outputs_of_a_slower_network_are_brought_to_50_hz():
+    values = {name: np.full((2, 3), n, np.float32) for n, name in enumerate(OUTPUTS)}
+    values["vad"][:, 1] = 7
+    found = DialoguePrediction.from_outputs(values, 25.0, 6)
+    assert found.vad.tolist() == [[0, 0, 0, 7, 7, 0]] * 2
+    assert found.p_backchannel.tolist() == [[4] * 6] * 2
 
 
 @pytest.mark.parametrize(
@@ -103,4 +114,4 @@ def test_a_system_that_said_nothing_is_refused():
     ],
 )
 def test_only_whole_frames_have_been_heard(start: int, seconds: float, expected: int):
-    assert heard_frame(start, seconds, 1000) == expected
+    assert last_frame_at(start, seconds, 1000) == expected

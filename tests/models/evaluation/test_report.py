@@ -27,10 +27,9 @@ from turnstream.models.evaluation.report import (
     measure_condition,
     measure_system,
     measure_timer,
-    read_at,
     roc_curve,
 )
-from turnstream.models.evaluation.shift_hold import find_silences, shift_hold
+from turnstream.models.evaluation.shift_hold import find_silences, read_at, shift_hold
 from turnstream.models.evaluation.windows import (
     backchannel_prediction,
     shift_prediction,
@@ -48,7 +47,7 @@ def few_draws() -> Iterator[None]:
 
 def informed(dialogues: list[EvaluatedDialogue], weight: float) -> list[EvaluatedDialogue]:
     """Return the same dialogues from a system whose p_next leans towards what will happen."""
-    heard: list[EvaluatedDialogue] = []
+    found: list[EvaluatedDialogue] = []
     for dialogue in dialogues:
         lean = np.zeros_like(dialogue.stereo.p_next)
         for silence in find_silences([dialogue]):
@@ -56,8 +55,8 @@ def informed(dialogues: list[EvaluatedDialogue], weight: float) -> list[Evaluate
             lean[event.next, event.silence_start_frame : event.silence_end_frame] = weight
         stereo = replace(dialogue.stereo, p_next=np.clip(dialogue.stereo.p_next + lean, 0, 1))
         first, second = (replace(said, p_next=said.p_next.copy()) for said in dialogue.mono)
-        heard.append(replace(dialogue, stereo=stereo, mono=(first, second)))
-    return heard
+        found.append(replace(dialogue, stereo=stereo, mono=(first, second)))
+    return found
 
 
 @pytest.mark.parametrize("setting", SETTINGS)
@@ -132,13 +131,13 @@ def test_a_difference_counts_only_what_both_scored(
 
 
 def test_the_area_under_the_roc_curve_is_the_auc(random_dialogues: list[EvaluatedDialogue]) -> None:
-    heard = informed(random_dialogues, 0.3)
-    false, found = roc_curve(heard, "stereo")
+    evaluated = informed(random_dialogues, 0.3)
+    false, found = roc_curve(evaluated, "stereo")
     assert (false[0], found[0], false[-1], found[-1]) == (0, 0, 1, 1)
-    silences = find_silences(heard)
+    silences = find_silences(evaluated)
     shift = np.array([silence.transition.kind == "shift" for silence in silences])
     assert np.trapezoid(found, false) == pytest.approx(
-        auc(read_at(heard, silences, "stereo", 250), shift)
+        auc(read_at(evaluated, silences, "stereo", 250), shift)
     )
 
 

@@ -37,7 +37,7 @@ def test_shift_prediction_reads_the_other_speaker_in_the_last_half_second_of_spe
 def test_shift_prediction_within_a_speaker(dialogue: MakeDialogue) -> None:
     call = dialogue([(1.0, 4.0), (4.6, 6.6)], [(7.2, 9.0)])  # 0: a hold, then a shift
     call.mono[0].p_future[1, 305:330] = 0.9
-    assert [(window.positive, window.heard) for window in shift_windows([call])] == [
+    assert [(window.positive, window.input_speaker) for window in shift_windows([call])] == [
         (False, 0),
         (True, 0),
     ]
@@ -92,7 +92,7 @@ def test_mono_hears_only_the_speaker_whose_speech_it_is(
     windows = windows_of(random_dialogues)
     scores = read_windows(random_dialogues, windows, "p_future", "mono")
     for window, score in zip(windows, scores, strict=True):
-        said = random_dialogues[window.dialogue].mono[window.heard].p_future
+        said = random_dialogues[window.dialogue].mono[window.input_speaker].p_future
         assert score == pytest.approx(
             said[window.scored, window.start_frame : window.end_frame].mean(), rel=1e-5
         )

@@ -1,6 +1,4 @@
-import math
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -8,28 +6,15 @@ import soundfile as sf
 import torch
 
 from turnstream.models.dialogues.manifest import Dialogue
-from turnstream.models.training import evaluation
-from turnstream.models.training.evaluation import (
-    next_holder_probabilities,
-    shift_hold_report,
-    validation_losses,
-)
+from turnstream.models.evaluation.predictions import Setting
+from turnstream.models.evaluation.recording import load_recording
+from turnstream.models.evaluation.report import as_json
+from turnstream.models.evaluation.shift_hold import shift_hold
+from turnstream.models.evaluation.torch_runner import evaluate_dialogue
+from turnstream.models.training.evaluation import shift_hold_scores, validation_losses
 from turnstream.models.training.labelled import labelled_audio
 from turnstream.models.training.losses import TargetBatch, head_losses
 from turnstream.models.turn_model import TurnModel
-
-from ...networks import random_audio
-
-
-def test_next_holders_are_those_of_the_network(tiny_model: TurnModel) -> None:
-    audio = random_audio(tiny_model.config, 1, 40)
-    with torch.inference_mode():
-        expected = tiny_model.probabilities(tiny_model(audio, tiny_model.init_state(1))[0]).p_next[
-            0
-        ]
-    np.testing.assert_allclose(
-        next_holder_probabilities(tiny_model, audio[0].numpy()), expected, atol=1e-6
-    )
 
 
 @pytest.fixture
@@ -40,45 +25,23 @@ def conversation(tmp_path: Path) -> Dialogue:
     """
     active = np.zeros((2, 500), bool)
     active[0, :200] = active[1, 230:330] = active[1, 345:445] = True
-    sf.write(tmp_path / "a.wav", np.zeros((500 * 320, 2)), 16000)
+    loud = np.repeat(active, 320, axis=1).T
+    noise = np.random.default_rng(0).uniform(-0.3, 0.3, loud.shape)
+    sf.write(tmp_path / "a.wav", noise * loud, 16000)
     np.savez(tmp_path / "a.npz", activity=active)
     return Dialogue("a", (tmp_path / "a.wav",), ("x", "y"), activity=tmp_path / "a.npz")
 
 
-def test_shift_and_hold_are_read_from_the_last_frame_heard_by_then(
-    tiny_model: TurnModel, conversation: Dialogue, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("setting", ["stereo", "mono"])
+def test_scores_are_those_of_the_evaluation(
+    tiny_model: TurnModel, conversation: Dialogue, setting: Setting
 ) -> None:
-    read: dict[str, np.ndarray] = {"stereo": np.full((2, 500), 0.4, np.float32)}
-    read["stereo"][1, 200 + 12 - 1] = (
-        0.9  # B's p_next after 250 ms of the gap, when 212 whole frames have been heard
-    )
-    read["stereo"][0, 330 + 12 - 1] = 0.7  # A's p_next, in B's pause
-    monkeypatch.setattr(evaluation, "next_holder_probabilities", lambda *_: read["stereo"])
-    report = shift_hold_report(tiny_model, [conversation])
-    at_250 = report.at(250)
-    assert (at_250.shifts, at_250.holds) == (1, 1)
-    assert at_250.auc == 1.0
-    assert at_250.balanced_accuracy == 0.5  # 0.9 is a shift, and so is 0.7
-    assert report.at(50).auc == 0.5
-    assert (report.at(500).shifts, report.at(500).holds) == (1, 0)  # the pause is over by then
-    assert math.isnan(report.at(500).auc)
-
-
-def test_mono_hears_only_the_speaker_who_held_the_floor(
-    tiny_model: TurnModel, conversation: Dialogue, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def loudest_is_next(_model: Any, audio: np.ndarray, _device: str) -> np.ndarray:
-        return np.repeat(
-            (np.abs(audio).max(axis=1, keepdims=True) > 0).astype(np.float32), 500, axis=1
-        )
-
-    monkeypatch.setattr(evaluation, "next_holder_probabilities", loudest_is_next)
-    monkeypatch.setattr(evaluation, "load_audio", lambda *_: np.ones((2, 500 * 320), np.float32))
-    report = shift_hold_report(tiny_model, [conversation], mono=True)
-    # The other channel is silent, so there seem to be no shifts.
-    assert report.at(250).balanced_accuracy == 0.5
-    # With both channels, every turn ends in a shift.
-    assert shift_hold_report(tiny_model, [conversation]).at(250).balanced_accuracy == 0.5
+    found = shift_hold_scores(tiny_model, [conversation], setting)
+    recording = load_recording(conversation)
+    evaluated = evaluate_dialogue(tiny_model, recording, mono=True)
+    assert as_json(found) == as_json(shift_hold([evaluated], setting))
+    assert (found.at[250].positives, found.at[250].negatives) == (1, 1)
+    assert (found.at[500].positives, found.at[500].negatives) == (1, 0)  # the pause is over by then
 
 
 def test_validation_losses_are_the_means_over_conversations(

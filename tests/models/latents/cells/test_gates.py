@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from turnstream.models.config import ModelConfig, RecurrentConfig
-from turnstream.models.evaluation.dialogue_runner import run_dialogue
+from turnstream.models.evaluation.torch_runner import run_dialogue
 from turnstream.models.latents.cells.gates import check_gates, listen_inside, recorded, unrolled
 from turnstream.models.recurrent import Recurrent
 from turnstream.models.turn_model import TurnModel
@@ -100,7 +100,7 @@ def test_forcing_the_update_gate_open_keeps_the_state() -> None:
 def test_inside_the_network_states_are_its_latents_block_by_block(
     kind: str, layers: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("turnstream.models.evaluation.dialogue_runner.BLOCK_S", 0.5)
+    monkeypatch.setattr("turnstream.models.evaluation.torch_runner.BLOCK_S", 0.5)
     model = network(kind, layers)
     audio = random_audio(model.config, 1, 60)[0].numpy()
     blocks = 0
@@ -118,7 +118,7 @@ def test_chunks_do_not_change_gates(kind: str, monkeypatch: pytest.MonkeyPatch) 
     model = network(kind, 2)
     audio = random_audio(model.config, 1, 60)[0].numpy()
     (whole,) = [inside for _, _, inside in listen_inside(model, audio)]
-    monkeypatch.setattr("turnstream.models.evaluation.dialogue_runner.BLOCK_S", 0.14)
+    monkeypatch.setattr("turnstream.models.evaluation.torch_runner.BLOCK_S", 0.14)
     pieces = [inside for _, _, inside in listen_inside(model, audio)]
     assert len(pieces) == 9
     for layer, values in whole.items():

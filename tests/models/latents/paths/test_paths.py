@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from turnstream.models.evaluation.predictions import heard_frame
+from turnstream.models.evaluation.predictions import last_frame_at
 from turnstream.models.latents.collection import Collection, Event
 from turnstream.models.latents.paths import paths as view
 from turnstream.models.latents.paths.path_states import (
@@ -95,7 +95,7 @@ def test_the_last_point_is_the_state_in_which_the_decision_is_read(
     points = paths.placed[0].last_points()
     for index, event in enumerate(paths.events):
         columns = tiny_collection.frames(event.number, ["latent", "p_next"])
-        frame = heard_frame(round(event.start_s * 50), 0.25, len(columns["latent"]))
+        frame = last_frame_at(round(event.start_s * 50), 0.25, len(columns["latent"]))
         np.testing.assert_allclose(
             points[index], place(flat, columns["latent"][frame, event.speaker][None])[0], atol=1e-5
         )

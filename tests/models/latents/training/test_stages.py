@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from turnstream.models.evaluation.dialogue_runner import run_dialogue
+from turnstream.models.evaluation.torch_runner import run_dialogue
 from turnstream.models.latents.collection import Collection
 from turnstream.models.latents.training import stages as stages_module
 from turnstream.models.latents.training.stages import (
