@@ -19,12 +19,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import AudioFormatError
+from .pcm import ENCODINGS
 from .plot import check_picture, plot_predictions
 from .policy import PRESETS, TurnPolicy
 from .prediction import Prediction, TurnEvent
 from .predictor import TurnPredictor
 from .protocol import FrameMessage
-from .sources import ENCODINGS, AudioSource, FileSource, RawPcmSource
+from .sources import AudioSource, FileSource, RawPcmSource
 
 PAIRS = ("vad", "p_now", "p_future", "p_next", "p_backchannel")
 COLUMNS = (

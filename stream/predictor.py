@@ -9,9 +9,9 @@ from numpy.typing import ArrayLike
 
 from .audio_check import AudioWarning
 from .engine import Engine
+from .pcm import to_float32
 from .policy import PolicySettings
 from .prediction import Prediction
-from .resample import to_float32
 from .session import Session
 
 

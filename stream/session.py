@@ -20,9 +20,10 @@ from .audio_check import AudioCheck, AudioWarning
 from .engine import Float32, ModelMetadata, StepOutput
 from .errors import AudioFormatError, SnapshotError
 from .floor import FloorTracker
+from .pcm import to_float32
 from .policy import PolicySettings, TurnPolicy, policy_settings
 from .prediction import SILENCE_DBFS, Pair, Prediction, TurnEvent
-from .resample import StreamingResampler, to_float32
+from .resample import StreamingResampler
 from .ring import PcmRing
 
 SNAPSHOT_VERSION = 2

@@ -10,9 +10,9 @@ from typing import Literal, cast
 from urllib.parse import parse_qsl, urlencode
 
 from .errors import ProtocolError
+from .pcm import ENCODINGS, Encoding
 from .policy import PRESETS
 from .resample import MAX_RATE_HZ, MIN_RATE_HZ
-from .sources import ENCODINGS, Encoding
 from .wire_values import check_choice, check_range, show
 
 LatentChoice = Literal["none", "final", "all"]

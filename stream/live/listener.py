@@ -26,7 +26,7 @@ from typing import TextIO
 
 import numpy as np
 
-from ..clients.client import AsyncClient, encode_pcm
+from ..clients.client import AsyncClient
 from ..devices.microphone import MicrophoneSource
 from ..devices.native_noise import native_noise_hidden
 from ..devices.playback import Playback
@@ -35,6 +35,7 @@ from ..devices.source_thread import SourceThread
 from ..devices.steady_microphone import SteadyMicrophone
 from ..errors import ServerError, TurnstreamError
 from ..live_embedding import LiveEmbedding
+from ..pcm import encode_pcm
 from ..policy import PRESETS
 from ..prediction import Prediction, TurnEvent
 from ..protocol import FrameMessage, LatentMessage, TerminationMessage, WarningMessage

@@ -11,11 +11,11 @@ from collections.abc import AsyncIterator
 from numpy.typing import ArrayLike
 
 from ..engine import Engine
+from ..pcm import to_float32
 from ..policy import TurnPolicy
 from ..prediction import Prediction, TurnEvent
 from ..predictor import TurnPredictor
 from ..protocol import BeginMessage, TerminationMessage, WarningMessage
-from ..resample import to_float32
 from ..settings import StreamSettings
 
 LocalMessage = Prediction | TurnEvent | WarningMessage | TerminationMessage

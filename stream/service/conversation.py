@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from ..engine import ModelMetadata
 from ..errors import AudioFormatError, ProtocolError
+from ..pcm import decode_pcm
 from ..protocol import (
     CLOSE_CODES,
     CLOSE_GOING_AWAY,
@@ -42,7 +43,6 @@ from ..protocol import (
 )
 from ..session import FrameResult, Session
 from ..settings import StreamSettings
-from ..sources import decode_pcm
 from .batcher import Batcher
 from .connection import Connection
 from .delivery import Delivery

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from turnstream.stream.engine import Engine
+from turnstream.stream.pcm import decode_pcm
 from turnstream.stream.protocol import (
     LatentMessage,
     frame_to_json,
@@ -14,7 +15,6 @@ from turnstream.stream.protocol import (
     message_to_json,
 )
 from turnstream.stream.session import Session
-from turnstream.stream.sources import decode_pcm
 
 UNCOUNTED = (
     b'{"type":"begin"',

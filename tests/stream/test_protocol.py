@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 import turnstream.stream.protocol
 from turnstream.stream.errors import ProtocolError
+from turnstream.stream.pcm import ENCODINGS
 from turnstream.stream.prediction import EVENT_TYPES, Prediction, TurnEvent
 from turnstream.stream.protocol import (
     CLOSE_CODES,
@@ -45,7 +46,6 @@ from turnstream.stream.settings import (
     StreamSettings,
     parse_query,
 )
-from turnstream.stream.sources import ENCODINGS
 
 SPECIFICATION = (Path(turnstream.stream.protocol.__file__).parent / "PROTOCOL.md").read_text()
 JSON_EXAMPLES = re.findall(r"```json\n(.*?)```", SPECIFICATION, re.DOTALL)
@@ -274,7 +274,7 @@ def test_configure_changes_only_what_it_names() -> None:
         ),
         ("channels=3", "channels: expected 1 or 2, got 3"),
         ("channels=", "channels: expected 1 or 2, got ''"),
-        ("encoding=mp3", "encoding: expected one of pcm_s16le, pcm_f32le, mulaw; got 'mp3'"),
+        ("encoding=mp3", "encoding: expected one of pcm_s16le, pcm_f32le, mulaw, alaw; got 'mp3'"),
         ("frames=0", "frames: expected all, none or a whole number from 1 to 3000; got 0"),
         ("frames=3001", "frames: expected a whole number from 0 to 3000, got 3001"),
         ("frames=some", "frames: expected all, none or a whole number from 1 to 3000; got 'some'"),
