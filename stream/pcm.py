@@ -123,7 +123,7 @@ class _Law:
             the highest bit inverted, too.
     """
 
-    def __init__(self, edges: NDArray[np.int32], positive: int) -> None:
+    def __init__(self, edges: NDArray[np.signedinteger], positive: int) -> None:
         self._edges, self._positive = edges, positive
         steps = np.arange(256, dtype=np.int32) ^ positive  # of each code; from 128 if negative
         middles = (edges[:-1] + edges[1:]) // 2

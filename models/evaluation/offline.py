@@ -7,11 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from ...stream.contract import PROBABILITIES as OUTPUTS
 from ...stream.engine import Engine
 
 Float32 = NDArray[np.float32]
 Outputs = dict[str, Float32]  # every output by its name, (2, T)
-OUTPUTS = ("vad", "p_now", "p_future", "p_next", "p_backchannel")
 # Input channels of the three rows: both channels, the first alone, the second alone.
 HEARD = np.array([[1, 1], [1, 0], [0, 1]], np.float32)[:, :, None]
 

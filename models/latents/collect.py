@@ -19,6 +19,7 @@ import soundfile as sf
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from ...stream.contract import PROBABILITIES
 from ...stream.errors import ConfigError, DialogueError
 from ..checkpoint import bundled_checkpoint, load_checkpoint, weights_sha256
 from ..dialogues.activity import (
@@ -58,7 +59,6 @@ from .moments import (
     find_situations,
 )
 
-PROBABILITIES = ("vad", "p_now", "p_future", "p_next", "p_backchannel")
 JUDGED_S = 0.25  # into a silence, where a prediction is called right or wrong
 OWN_VAD = "the network's own voice activity"
 SPEAKING = 0.5  # p(speech) from which the network itself calls a speaker active

@@ -6,7 +6,7 @@
         async for message in client:
             ...
 
-Messages are the dataclasses of `protocol.py`. When the connection breaks, the client connects again
+Messages are the classes of `protocol.py`. When the connection breaks, the client connects again
 and resumes the session (`client_link.py`). Every other failure is a `ServerError`. No call waits
 for ever.
 """
@@ -166,8 +166,11 @@ class AsyncClient:
             AudioFormatError: wrong shape or type, or a value is not finite. Nothing is sent.
             ServerError: the session has ended, or the server takes no more audio.
         """
+        await self._send_audio(to_float32(samples, self.settings.channels))
+
+    async def _send_audio(self, samples: Block) -> None:
         block = max(1, int(_MESSAGE_S * self.settings.sample_rate_hz)) * self._sample_bytes
-        encoded = encode_pcm(to_float32(samples, self.settings.channels), self.settings.encoding)
+        encoded = encode_pcm(samples, self.settings.encoding)
         for start in range(0, len(encoded), block):
             await self._send(encoded[start : start + block])
 
@@ -182,7 +185,7 @@ class AsyncClient:
             AudioFormatError: as for `push_audio`, or the stream has one channel.
             ServerError: as for `push_audio`.
         """
-        await self.push_audio(self._with_agent(to_float32(samples, 1)))
+        await self._send_audio(self._with_agent(to_float32(samples, 1)))
 
     async def stream(self, source: AudioSource, *, speed: float | None = None) -> None:
         """Send a source to its end, then send `close`.

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import pytest
+from msgspec.structs import asdict
 
 from turnstream import Engine, TurnPredictor
 from turnstream.models.evaluation.offline import OUTPUTS, step_recordings

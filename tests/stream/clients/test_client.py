@@ -14,10 +14,10 @@ from websockets.protocol import State
 from turnstream.stream.clients.client import AsyncClient
 from turnstream.stream.engine import Engine
 from turnstream.stream.errors import AudioFormatError, ProtocolError, ServerError
+from turnstream.stream.latent_message import LatentMessage
 from turnstream.stream.prediction import TurnEvent
 from turnstream.stream.protocol import (
     ErrorMessage,
-    LatentMessage,
     ResumedMessage,
     ServerMessage,
     TerminationMessage,
