@@ -1,9 +1,8 @@
-"""Checks of values from outside, by msgspec. Every error names the field, the value and what was
-expected.
+"""Checks of values from outside, by msgspec. Every error names the field, and what was got.
 
-A struct declares the type of each field; the description of the type is what an error says was
-expected. msgspec's own errors name neither the value nor the largest allowed one, so `check_fields`
-writes the text. It knows nothing about particular messages.
+A struct declares the type of each field, and the description of the type says what was expected.
+msgspec's own errors do not name the value, so `check_fields` writes the text. This module knows
+nothing about particular messages.
 """
 
 from __future__ import annotations

@@ -60,7 +60,7 @@ def offline(
         output, state = engine.step(session.take_frame()[None], session.state[None])
         session.state = state[0]
         result = session.accept(output)
-        frame = parse_message(frame_to_json(result.prediction))
+        frame = parse_message(frame_to_json(result))
         assert isinstance(frame, FrameMessage)
         frames.append(frame)
         for event in result.events:

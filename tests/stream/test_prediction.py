@@ -7,7 +7,14 @@ from typing import get_args
 import numpy as np
 import pytest
 
-from turnstream.stream.prediction import EVENT_TYPES, EventType, Prediction, TurnEvent
+from turnstream.stream.contract import PROBABILITIES
+from turnstream.stream.prediction import (
+    EVENT_TYPES,
+    EventType,
+    FrameMessage,
+    Prediction,
+    TurnEvent,
+)
 
 PREDICTION = Prediction(
     frame=0,
@@ -39,6 +46,10 @@ def test_results_cannot_be_changed(result: Prediction | TurnEvent) -> None:
 
 def test_results_have_no_room_for_misspelt_attributes() -> None:
     assert not hasattr(PREDICTION, "__dict__")
+
+
+def test_a_frame_has_the_probabilities_of_the_contract_in_their_order() -> None:
+    assert FrameMessage.__struct_fields__[-len(PROBABILITIES) :] == PROBABILITIES
 
 
 def test_events_compare_by_value() -> None:

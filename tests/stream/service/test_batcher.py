@@ -15,7 +15,7 @@ from turnstream.stream.engine import Float32, ModelMetadata, StepOutput
 from turnstream.stream.pcm import to_float32
 from turnstream.stream.prediction import Prediction
 from turnstream.stream.service.batcher import AudioQueue, Batcher
-from turnstream.stream.session import FrameResult, Session
+from turnstream.stream.session import Session
 
 METADATA = ModelMetadata("fake", "0", 16000, 320, 50.0, 2, 1, 1, "0", {})
 POISON = 0.75
@@ -67,7 +67,7 @@ class Talk:
             self.session, self._on_result, self.errors.append
         )
 
-    def _on_result(self, result: FrameResult) -> None:
+    def _on_result(self, result: Prediction) -> None:
         self.predictions.append(result)
 
     def push(self, frames: int) -> None:
@@ -244,7 +244,7 @@ async def test_a_callback_that_raises_fails_only_its_session(
 ) -> None:
     errors: list[Exception] = []
 
-    def broken(result: FrameResult) -> None:
+    def broken(result: Prediction) -> None:
         raise ValueError("no room")
 
     session = Session(METADATA, policy=None)
