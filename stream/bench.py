@@ -24,7 +24,8 @@ from numpy.typing import NDArray
 
 from .engine import Engine
 from .onnx_session import open_session
-from .resample import StreamingResampler, to_float32
+from .pcm import to_float32
+from .resample import StreamingResampler
 from .sources import FileSource, bundled_sample
 
 # In samples at 16 kHz. Silero's input is a window, preceded by the last samples of the one before.

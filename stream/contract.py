@@ -1,6 +1,6 @@
 """The contract between the exporter and the runtime: format version, output names and meanings.
 
-Imports no torch, so that the runtime can use it.
+This is the one list of the outputs. It imports no torch, so that the runtime can use it.
 """
 
 METADATA_KEY = "turnstream"  # key in the ONNX file's metadata; the value is a JSON object
@@ -27,3 +27,4 @@ LABELS = {
     "latent_speaker": "per-speaker RNN's output, one row per speaker",
     "next_state": "state to hand to the next step",
 }
+PROBABILITIES = ("vad", "p_now", "p_future", "p_next", "p_backchannel")  # one per speaker and frame

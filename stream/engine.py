@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .contract import FORMAT_VERSION, LABELS, METADATA_KEY
+from .contract import FORMAT_VERSION, LABELS, METADATA_KEY, PROBABILITIES
 from .errors import ModelError, ShapeError
 from .onnx_session import open_session
 from .prediction import Pair
@@ -56,7 +56,7 @@ class ModelMetadata:
 
 @dataclass(frozen=True)
 class StepOutput:
-    """The outputs of one step of B conversations; `Prediction` documents their meanings.
+    """The outputs of one step of B conversations; `contract.LABELS` documents their meanings.
 
     The probabilities have shape (B, 2). The latents have shape (B, 2, H).
     """
@@ -71,11 +71,11 @@ class StepOutput:
 
     @cached_property
     def probabilities(self) -> list[tuple[Pair, Pair, Pair, Pair, Pair]]:
-        """vad, p_now, p_future, p_next and p_backchannel of each conversation, as Python floats.
+        """The `contract.PROBABILITIES` of each conversation, as Python floats.
 
         Converting all conversations together costs a fifth of converting them one by one.
         """
-        arrays = (self.vad, self.p_now, self.p_future, self.p_next, self.p_backchannel)
+        arrays = (getattr(self, name) for name in PROBABILITIES)
         return list(zip(*(map(tuple, array.tolist()) for array in arrays), strict=True))
 
 
@@ -146,10 +146,10 @@ class Engine:
             raise ModelError(
                 f"{self.path}: its metadata is damaged: {type(error).__name__} {error}"
             ) from None
-        absent = sorted(set(_OUTPUTS) - {node.name for node in self._session.get_outputs()})
+        absent = sorted(set(LABELS) - {node.name for node in self._session.get_outputs()})
         if absent:
             raise ModelError(
-                f"{self.path}: its metadata promises the outputs {', '.join(_OUTPUTS)}, "
+                f"{self.path}: its metadata promises the outputs {', '.join(LABELS)}, "
                 f"its graph lacks {', '.join(absent)}"
             )
         shapes = {node.name: list(node.shape[1:]) for node in self._session.get_inputs()}
@@ -188,8 +188,5 @@ class Engine:
                 f"expected a float32 state of shape ({batch}, {self.metadata.state_size}), "
                 f"got {state.dtype} {state.shape}"
             )
-        *outputs, next_state = self._session.run(_OUTPUTS, {"audio": audio, "state": state})
+        *outputs, next_state = self._session.run(list(LABELS), {"audio": audio, "state": state})
         return StepOutput(*outputs), next_state
-
-
-_OUTPUTS = [*(field.name for field in fields(StepOutput)), "next_state"]

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .errors import ConfigError
-from .protocol import LatentKind
+from .latent_message import LatentKind
 from .saved_embedding import SavedEmbedding, bundled_plane, load_embedding
 from .settings import LatentChoice
 

@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import AudioFormatError, MissingExtraError
-from .floor import FloorTracker
 from .prediction import Prediction, TurnEvent
 
 SECONDS_PER_ROW = 30.0  # a shorter conversation gets one shorter row
@@ -212,12 +211,7 @@ def _draw_chances(
 
 
 def _activity(predictions: Sequence[Prediction]) -> NDArray[np.bool_]:
-    tracker = FloorTracker()
-    active: list[tuple[bool, bool]] = []
-    for prediction in predictions:
-        tracker.update(prediction.vad, prediction.frame_s)
-        active.append(tracker.active)
-    return np.array(active, dtype=bool).reshape(-1, 2)
+    return np.array([prediction.active for prediction in predictions], dtype=bool).reshape(-1, 2)
 
 
 def _page(picture: str, audio: NDArray[np.float32], sample_rate_hz: int, title: str) -> str:

@@ -38,7 +38,7 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from .errors import PolicyError
-from .floor import MIN_LEVEL_DBFS, FloorTracker, reached
+from .floor import MIN_LEVEL_DBFS, reached
 from .prediction import SILENCE_DBFS, Prediction, TurnEvent
 
 BRIDGE_S = 0.2  # the usual shortest gap between two inter-pausal units
@@ -222,7 +222,6 @@ class TurnPolicy:
     """
 
     settings: str | PolicySettings = "balanced"
-    _floor: FloorTracker = field(default_factory=FloorTracker, init=False)
     _turns: tuple[_Turn, _Turn] = field(default_factory=lambda: (_Turn(), _Turn()), init=False)
 
     def __post_init__(self) -> None:
@@ -231,10 +230,9 @@ class TurnPolicy:
     def update(self, prediction: Prediction) -> list[TurnEvent]:
         """Process the next prediction and return the events that it causes, in order."""
         settings = policy_settings(self.settings)
-        self._floor.update(prediction.vad, prediction.frame_s)
         events: list[TurnEvent] = []
         for speaker in (0, 1):
-            if self._floor.active[speaker]:
+            if prediction.active[speaker]:
                 self._speaking(speaker, prediction, settings, events)
             else:
                 self._silent(speaker, prediction, settings, events)
@@ -242,7 +240,7 @@ class TurnPolicy:
 
     def to_plain(self) -> dict[str, Any]:
         """Return the state without the settings, as JSON values."""
-        return {"floor": self._floor.to_plain(), "turns": [asdict(turn) for turn in self._turns]}
+        return {"turns": [asdict(turn) for turn in self._turns]}
 
     def restore(self, plain: dict[str, Any]) -> None:
         """Restore the state from the values of `to_plain`.
@@ -250,7 +248,6 @@ class TurnPolicy:
         Raises:
             ValueError, KeyError, TypeError: the values are not from `to_plain`.
         """
-        self._floor = FloorTracker.from_plain(plain["floor"])
         first, second = plain["turns"]
         self._turns = (_Turn.from_plain(first), _Turn.from_plain(second))
 
@@ -266,9 +263,7 @@ class TurnPolicy:
         turn.last_speech_s = now
         if turn.speech_start_s is None:
             turn.speech_start_s, turn.loud_s = now - frame_s, 0.0
-            turn.overlapping = (
-                not turn.in_turn and other.in_turn and self._floor.active[1 - speaker]
-            )
+            turn.overlapping = not turn.in_turn and other.in_turn and prediction.active[1 - speaker]
         if prediction.level_dbfs is None or turn.is_loud(
             prediction.level_dbfs[speaker], frame_s, settings
         ):
@@ -289,7 +284,7 @@ class TurnPolicy:
         elif turn.overlapping:
             if reached(spoken, settings.overlap_secs):
                 self._judge(speaker, prediction, settings, events)
-        elif self._floor.active[1 - speaker]:
+        elif prediction.active[1 - speaker]:
             turn.overlapping = True  # the other began or continued to speak within start_secs
         else:
             self._judge(speaker, prediction, settings, events)
@@ -316,7 +311,7 @@ class TurnPolicy:
         if not turn.in_turn:
             return
         p_end = prediction.p_next[1 - speaker]
-        other_goes_on = other.in_turn and self._floor.active[1 - speaker]
+        other_goes_on = other.in_turn and prediction.active[1 - speaker]
         due = reached(silence, settings.end_silence_secs) and (
             other_goes_on or p_end >= settings.end_threshold
         )
@@ -356,7 +351,7 @@ class TurnPolicy:
         turn, other = self._turns[speaker], self._turns[1 - speaker]
         now = prediction.time_s
         if other.in_turn:
-            if self._floor.active[1 - speaker]:
+            if prediction.active[1 - speaker]:
                 events.append(
                     TurnEvent("interruption", speaker, now, 1 - prediction.p_backchannel[speaker])
                 )

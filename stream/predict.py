@@ -11,28 +11,27 @@ import json
 import sys
 from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict
 from pathlib import Path
 from typing import TextIO
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .contract import PROBABILITIES
 from .errors import AudioFormatError
+from .pcm import ENCODINGS
 from .plot import check_picture, plot_predictions
-from .policy import PRESETS, TurnPolicy
-from .prediction import Prediction, TurnEvent
+from .policy import PRESETS
+from .prediction import FrameMessage, Prediction, TurnEvent
 from .predictor import TurnPredictor
-from .protocol import FrameMessage
-from .sources import ENCODINGS, AudioSource, FileSource, RawPcmSource
+from .sources import AudioSource, FileSource, RawPcmSource
 
-PAIRS = ("vad", "p_now", "p_future", "p_next", "p_backchannel")
 COLUMNS = (
     "time_s",
     "holder",
     "p_shift",
     "p_hold",
-    *(f"{name}_{speaker}" for name in PAIRS for speaker in (0, 1)),
+    *(f"{name}_{speaker}" for name in PROBABILITIES for speaker in (0, 1)),
 )
 EVENT_COLUMNS = ("time_s", "type", "speaker", "probability")
 DECIMALS = 5
@@ -102,10 +101,7 @@ def main(args: argparse.Namespace) -> int:
         if args.file == "-"
         else FileSource(args.file)
     )
-    predictor, policy = (
-        TurnPredictor(args.model, sample_rate_hz=source.sample_rate_hz),
-        TurnPolicy(args.policy),
-    )
+    predictor = TurnPredictor(args.model, sample_rate_hz=source.sample_rate_hz, policy=args.policy)
     kept = _Kept(plot=bool(args.plot), latents=bool(args.latents))
     with ExitStack() as stack:
         stack.callback(source.close)
@@ -118,7 +114,7 @@ def main(args: argparse.Namespace) -> int:
                 kept.frame_count += 1
                 if kept.wants_predictions:
                     kept.predictions.append(prediction)
-                for event in policy.update(prediction):
+                for event in prediction.events:
                     kept.event_count += 1
                     if kept.wants_plot:
                         kept.events.append(event)
@@ -162,7 +158,7 @@ class _Kept:
         self.frame_count, self.event_count = 0, 0
 
 
-def to_row(prediction: Prediction | FrameMessage) -> Row:
+def to_row(prediction: FrameMessage) -> Row:
     """Return a prediction as a flat row with the columns COLUMNS.
 
     holder, p_shift and p_hold are None before anyone has spoken alone.
@@ -170,7 +166,7 @@ def to_row(prediction: Prediction | FrameMessage) -> Row:
     row: Row = {"time_s": round(prediction.time_s, 6), "holder": prediction.holder}
     for name in ("p_shift", "p_hold"):
         row[name] = _rounded(getattr(prediction, name))
-    for name in PAIRS:
+    for name in PROBABILITIES:
         for speaker, value in enumerate(getattr(prediction, name)):
             row[f"{name}_{speaker}"] = round(value, DECIMALS)
     return row
@@ -182,11 +178,10 @@ def _rounded(value: float | None) -> float | None:
 
 def event_row(event: TurnEvent) -> Row:
     """Return an event as a flat row with the columns EVENT_COLUMNS."""
-    plain = asdict(event)
     return {
         "time_s": round(event.time_s, 6),
-        "type": plain["type"],
-        "speaker": plain["speaker"],
+        "type": event.type,
+        "speaker": event.speaker,
         "probability": round(event.probability, DECIMALS),
     }
 

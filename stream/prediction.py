@@ -1,12 +1,19 @@
-"""The results of the runtime: one `Prediction` per frame, and the `TurnEvent`s of a policy."""
+"""The results of the runtime: one frame after 20 ms of audio, and the `TurnEvent`s of a policy.
+
+A `FrameMessage` is a frame as the websocket carries it. A `Prediction` is the same frame in the
+process that predicted it, with what only that process has.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal, get_args
 
+import msgspec
 import numpy as np
+from msgspec import Meta
 from numpy.typing import NDArray
+
+from .wire import Count, Number
 
 EventType = Literal[
     "start_of_turn",
@@ -16,22 +23,35 @@ EventType = Literal[
     "backchannel",
     "interruption",
 ]
-EVENT_TYPES: tuple[EventType, ...] = (
-    "start_of_turn",
-    "eager_end_of_turn",
-    "turn_resumed",
-    "end_of_turn",
-    "backchannel",
-    "interruption",
-)
+EVENT_TYPES: tuple[EventType, ...] = get_args(EventType)
 
-Pair = tuple[float, float]  # one value per speaker: (user, other)
+# One value per speaker: (user, other).
+Pair = Annotated[tuple[Number, Number], Meta(description="two numbers")]
 SILENCE_DBFS = -120.0  # level of digital silence
 
 
-@dataclass(frozen=True, slots=True)
-class Prediction:
+class TurnEvent(msgspec.Struct, frozen=True):
+    """An event that a dialogue system can act on.
+
+    Attributes:
+        type: one of EVENT_TYPES.
+        speaker: speaker whose speech or turn the event describes (0 user, 1 other).
+        time_s: time of the decision, in seconds of audio since the start.
+        probability: the probability behind the decision: vad for starts and resumptions, p_next of
+            the other speaker for ends, p_backchannel for backchannels, and 1 - p_backchannel for
+            interruptions.
+    """
+
+    type: EventType
+    speaker: Count
+    time_s: Number
+    probability: Number
+
+
+class FrameMessage(msgspec.Struct, frozen=True, tag="frame"):
     """The model's prediction after one frame of audio.
+
+    A server rounds the probabilities to 4 decimals; `time_s` is exact.
 
     Attributes:
         frame: index of the frame, from 0.
@@ -46,25 +66,35 @@ class Prediction:
         p_next: probability that each speaker holds the floor next; sums to 1.
         p_backchannel: probability that each speaker gives a backchannel now or within 0.5 s.
             Experimental: it is not reliable on real calls yet.
-        latent: state of the last layer for both speakers, (2, H) float32.
-        latent_speaker: state of the per-speaker layer, (2, H) float32.
-        level_dbfs: RMS level of each channel in this frame, without its mean, in dB re full scale;
-            at least SILENCE_DBFS. None if it was not measured.
-        events: turn events of this frame; none without a policy.
     """
 
-    frame: int
-    time_s: float
-    holder: int | None
-    p_shift: float | None
-    p_hold: float | None
+    frame: Count
+    time_s: Number
+    holder: Count | None
+    p_shift: Number | None
+    p_hold: Number | None
     vad: Pair
     p_now: Pair
     p_future: Pair
     p_next: Pair
     p_backchannel: Pair
+
+
+class Prediction(FrameMessage, frozen=True):
+    """A frame in the process that predicted it: a `FrameMessage` with these attributes more.
+
+    Attributes:
+        latent: state of the last layer for both speakers, (2, H) float32.
+        latent_speaker: state of the per-speaker layer, (2, H) float32.
+        active: whether each speaker is speaking now: `vad` with hysteresis.
+        level_dbfs: RMS level of each channel in this frame, without its mean, in dB re full scale;
+            at least SILENCE_DBFS. None if it was not measured.
+        events: turn events of this frame; none without a policy.
+    """
+
     latent: NDArray[np.float32]
     latent_speaker: NDArray[np.float32]
+    active: tuple[bool, bool]
     level_dbfs: Pair | None = None
     events: tuple[TurnEvent, ...] = ()
 
@@ -72,22 +102,3 @@ class Prediction:
     def frame_s(self) -> float:
         """Length of the frame in seconds."""
         return self.time_s / (self.frame + 1)
-
-
-@dataclass(frozen=True, slots=True)
-class TurnEvent:
-    """An event that a dialogue system can act on.
-
-    Attributes:
-        type: one of EVENT_TYPES.
-        speaker: speaker whose speech or turn the event describes (0 user, 1 other).
-        time_s: time of the decision, in seconds of audio since the start.
-        probability: the probability behind the decision: vad for starts and resumptions, p_next of
-            the other speaker for ends, p_backchannel for backchannels, and 1 - p_backchannel for
-            interruptions.
-    """
-
-    type: EventType
-    speaker: int
-    time_s: float
-    probability: float

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 from numpy.typing import ArrayLike
 
 from .audio_check import AudioWarning
 from .engine import Engine
+from .pcm import to_float32
 from .policy import PolicySettings
 from .prediction import Prediction
-from .resample import to_float32
 from .session import Session
 
 
@@ -76,12 +75,7 @@ class TurnPredictor:
         while session.frames_waiting:
             output, state = self.engine.step(session.take_frame()[None], session.state[None])
             session.state = state[0]
-            result = session.accept(output)
-            predictions.append(
-                replace(result.prediction, events=result.events)
-                if result.events
-                else result.prediction
-            )
+            predictions.append(session.accept(output))
         return predictions
 
     def take_warnings(self) -> list[AudioWarning]:

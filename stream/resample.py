@@ -1,7 +1,4 @@
-"""Convert incoming audio to the format of the model.
-
-`to_float32` converts to float32 with two channels. `StreamingResampler` converts to the model's
-sample rate.
+"""Convert a live stream to the model's sample rate.
 
 The resampler is a polyphase FIR filter with a Kaiser-windowed sinc (Crochiere & Rabiner 1983,
 chapter 4). A live conversation needs three properties that a soxr stream does not offer together:
@@ -23,7 +20,7 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from .errors import AudioFormatError, ShapeError, SnapshotError
 
@@ -42,54 +39,6 @@ _MAX_TABLE = 1 << 18
 _FEW_PHASES = 8
 # Windows copied at once. This bounds the memory of one push, whatever the length of its input.
 _MAX_WINDOWS = 4096
-
-# Decoders may produce floats above full scale. Above this level they are unscaled integers.
-_MAX_FLOAT_LEVEL = 8.0
-
-
-def to_float32(samples: ArrayLike, channels: int = 2) -> NDArray[np.float32]:
-    """Convert samples to float32 with a fixed number of channels.
-
-    Args:
-        samples: int16, float32 or float64, (N,), (N, 1) or (N, C) with C <= channels, any N. int16
-            is divided by 32768. Floats are expected in [-1, 1] and are clipped to this range.
-        channels: channels of the result. Missing channels are filled with silence; mono becomes
-            channel 0, the user.
-
-    Returns:
-        A new array, (N, channels) float32 in [-1, 1].
-
-    Raises:
-        AudioFormatError: another type or shape, NaN or infinity, or floats far outside [-1, 1].
-    """
-    given = np.asarray(samples)
-    is_int16 = given.dtype.kind == "i" and given.dtype.itemsize == 2
-    is_float = given.dtype.kind == "f" and given.dtype.itemsize in {4, 8}
-    shaped = given[:, np.newaxis] if given.ndim == 1 else given
-    if not (is_int16 or is_float) or shaped.ndim != 2 or not 1 <= shaped.shape[1] <= channels:
-        widths = ", ".join(["(N,)", *(f"(N, {width})" for width in range(1, channels + 1))])
-        raise AudioFormatError(
-            f"expected int16, float32 or float64 samples of shape {widths}, "
-            f"got {given.dtype} {given.shape}"
-        )
-    converted = np.zeros((shaped.shape[0], channels), dtype=np.float32)
-    if is_int16:
-        np.divide(
-            shaped,
-            32768,
-            out=converted[:, : shaped.shape[1]],
-            casting="same_kind",
-            dtype=np.float32,
-        )
-        return converted
-    peak = float(np.abs(shaped).max(initial=0.0))
-    if not peak <= _MAX_FLOAT_LEVEL:  # also true for NaN
-        raise AudioFormatError(
-            f"expected float samples in [-1, 1], got a peak of {peak:g}; "
-            "integer audio must be given as int16"
-        )
-    converted[:, : shaped.shape[1]] = shaped if peak <= 1 else shaped.clip(-1, 1)
-    return converted
 
 
 def check_rate(rate_hz: object) -> None:

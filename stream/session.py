@@ -10,32 +10,25 @@ from __future__ import annotations
 import io
 import json
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from msgspec.structs import replace
+from numpy.typing import NDArray
 
 from .audio_check import AudioCheck, AudioWarning
 from .engine import Float32, ModelMetadata, StepOutput
-from .errors import AudioFormatError, SnapshotError
+from .errors import AudioFormatError, ShapeError, SnapshotError
 from .floor import FloorTracker
 from .policy import PolicySettings, TurnPolicy, policy_settings
-from .prediction import SILENCE_DBFS, Pair, Prediction, TurnEvent
-from .resample import StreamingResampler, to_float32
+from .prediction import SILENCE_DBFS, Pair, Prediction
+from .resample import StreamingResampler
 from .ring import PcmRing
 
-SNAPSHOT_VERSION = 2
+SNAPSHOT_VERSION = 3
 _SILENT_POWER = 10 ** (SILENCE_DBFS / 10)
 MAX_RESTORED_BUFFER_S = 60.0  # a damaged snapshot must not allocate all memory
-
-
-@dataclass(frozen=True, slots=True)
-class FrameResult:
-    """The prediction for one frame, and the events that it caused."""
-
-    prediction: Prediction
-    events: tuple[TurnEvent, ...]
 
 
 class Session:
@@ -114,26 +107,29 @@ class Session:
             ),
         )
 
-    def push_audio(self, samples: ArrayLike) -> None:
+    def push_audio(self, samples: Float32) -> None:
         """Add audio.
 
         Args:
-            samples: float32 in [-1, 1] or int16; (N, 2), or (N,) or (N, 1) for the user alone. N is
-                at most `free_samples`.
+            samples: float32 in [-1, 1], (N, 2), as `to_float32` returns them. N is at most
+                `free_samples`.
         Raises:
-            AudioFormatError: another shape or type, values that are not finite, or more samples
-                than fit. The session is unchanged.
+            AudioFormatError: more samples than fit. The session is unchanged.
+            ShapeError: another shape or type. The session is unchanged.
         """
-        block = to_float32(samples)
         free = self.free_samples
-        if len(block) > free:
+        if len(samples) > free:
             raise AudioFormatError(
                 f"expected at most {free} samples, which is what the buffer has room for, "
-                f"got {len(block)}"
+                f"got {len(samples)}"
             )
-        self.samples_received += len(block)
-        self._warnings += self._check.push(block)
-        self._ring.push(self._resampler.push(block))
+        if samples.shape[1:] != (2,) or samples.dtype != np.float32:
+            raise ShapeError(
+                f"expected float32 samples of shape (N, 2), got {samples.dtype} {samples.shape}"
+            )
+        self.samples_received += len(samples)
+        self._warnings += self._check.push(samples)
+        self._ring.push(self._resampler.push(samples))
 
     def flush(self) -> None:
         """Pad the last frame with silence, so that predictions cover all audio pushed so far.
@@ -167,40 +163,35 @@ class Session:
         warnings, self._warnings = self._warnings, []
         return warnings
 
-    def accept(self, output: StepOutput, row: int = 0) -> FrameResult:
-        """Convert the model's output for the last taken frame to a prediction and its events.
+    def accept(self, output: StepOutput, row: int = 0) -> Prediction:
+        """Convert the model's output for the last taken frame to a prediction with its events.
 
         Args:
             output: outputs of one step for a batch of conversations.
             row: batch row of this conversation.
         """
         level_dbfs, self._level_dbfs = self._level_dbfs, None
-        vad, p_now, p_future, p_next, p_backchannel = output.probabilities[row]
-        self._floor.update(
-            vad, self.metadata.frame_samples / self.metadata.sample_rate_hz, level_dbfs
-        )
+        probabilities = output.probabilities[row]
+        vad, _, _, p_next, _ = probabilities
+        frame_s = self.metadata.frame_samples / self.metadata.sample_rate_hz
+        self._floor.update(vad, frame_s, level_dbfs)
         holder = self._floor.holder
         p_shift = None if holder is None else p_next[1 - holder]
         prediction = Prediction(
-            frame=self.frames_done,
-            time_s=(self.frames_done + 1)
-            * self.metadata.frame_samples
-            / self.metadata.sample_rate_hz,
-            holder=holder,
-            p_shift=p_shift,
-            p_hold=None if p_shift is None else 1 - p_shift,
-            vad=vad,
-            p_now=p_now,
-            p_future=p_future,
-            p_next=p_next,
-            p_backchannel=p_backchannel,
+            self.frames_done,
+            (self.frames_done + 1) * self.metadata.frame_samples / self.metadata.sample_rate_hz,
+            holder,
+            p_shift,
+            None if p_shift is None else 1 - p_shift,
+            *probabilities,
             latent=output.latent[row].copy(),  # a view would keep the whole batch alive
             latent_speaker=output.latent_speaker[row].copy(),
+            active=self._floor.active,
             level_dbfs=level_dbfs,
         )
         self.frames_done += 1
         events = self._policy.update(prediction) if self._policy is not None else []
-        return FrameResult(prediction, tuple(events))
+        return replace(prediction, events=tuple(events)) if events else prediction
 
     def snapshot(self) -> bytes:
         """Returns the whole conversation as bytes: an .npz archive without pickled objects.

@@ -5,25 +5,37 @@ PROTOCOL.md defines the names on the wire: `sample_rate` there is `sample_rate_h
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Literal, cast
+from typing import Annotated, Literal, cast
 from urllib.parse import parse_qsl, urlencode
 
+import msgspec
+from msgspec import Meta
+
 from .errors import ProtocolError
+from .pcm import Encoding
 from .policy import PRESETS
 from .resample import MAX_RATE_HZ, MIN_RATE_HZ
-from .sources import ENCODINGS, Encoding
-from .wire_values import check_choice, check_range, show
+from .wire import check_fields, show, whole_number
 
-LatentChoice = Literal["none", "final", "all"]
-
-LATENT_CHOICES: tuple[LatentChoice, ...] = ("none", "final", "all")
-POLICY_NAMES = tuple(PRESETS)
 MAX_FRAMES_STEP = 3000  # one frame message per minute at 50 frames per second
 
+LatentChoice = Literal["none", "final", "all"]
+FramesStep = Annotated[int, whole_number(0, MAX_FRAMES_STEP)]
+PolicyName = Annotated[
+    str, Meta(pattern=rf"^({'|'.join(PRESETS)})\Z", description=f"one of {', '.join(PRESETS)}")
+]
 
-@dataclass(frozen=True, slots=True)
-class StreamSettings:
+
+class _Checked(msgspec.Struct, frozen=True):
+    """A struct that refuses wrong values, also when Python code creates it."""
+
+    def __post_init__(self) -> None:
+        fields = msgspec.structs.fields(self)
+        words = {field.encode_name: getattr(self, field.name) for field in fields}
+        check_fields(type(self), words, "bad_setting")
+
+
+class StreamSettings(_Checked, frozen=True):
     """What a client asks for when it connects.
 
     Attributes:
@@ -40,20 +52,17 @@ class StreamSettings:
             frames.
     """
 
-    sample_rate_hz: int = 16000
-    channels: int = 2
+    sample_rate_hz: Annotated[int, whole_number(MIN_RATE_HZ, MAX_RATE_HZ)] = msgspec.field(
+        default=16000, name="sample_rate"
+    )
+    channels: Annotated[int, whole_number(1, 2)] = 2
     encoding: Encoding = "pcm_s16le"
-    frames: int = 1
+    frames: FramesStep = 1
     latents: LatentChoice = "none"
-    policy: str = "balanced"
+    policy: PolicyName = "balanced"
 
     def __post_init__(self) -> None:
-        check_range("sample_rate", self.sample_rate_hz, MIN_RATE_HZ, MAX_RATE_HZ)
-        check_range("channels", self.channels, 1, 2)
-        check_choice("encoding", self.encoding, ENCODINGS)
-        check_range("frames", self.frames, 0, MAX_FRAMES_STEP)
-        check_choice("latents", self.latents, LATENT_CHOICES)
-        check_choice("policy", self.policy, POLICY_NAMES)
+        super().__post_init__()
         if self.latents != "none" and self.frames == 0:
             raise ProtocolError(
                 "bad_setting",
@@ -93,7 +102,7 @@ class StreamSettings:
         Raises:
             ProtocolError: bad_setting; the result has latents without frames.
         """
-        return replace(
+        return msgspec.structs.replace(
             self,
             frames=self.frames if changes.frames is None else changes.frames,
             latents=self.latents if changes.latents is None else changes.latents,
@@ -101,8 +110,7 @@ class StreamSettings:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Resume:
+class Resume(_Checked, frozen=True):
     """What a client sends to resume a session after its connection was lost.
 
     Attributes:
@@ -114,10 +122,7 @@ class Resume:
     """
 
     token: str
-    received: int
-
-    def __post_init__(self) -> None:
-        check_range("received", self.received, 0, _MAX_MESSAGES)
+    received: Annotated[int, whole_number(0, 10**9 - 1)]
 
     def to_query(self) -> str:
         """Returns the query string that `parse_query` reads."""
@@ -148,8 +153,7 @@ def parse_query(query: str) -> StreamSettings | Resume:
     return Resume(token, cast(int, received))
 
 
-@dataclass(frozen=True, slots=True)
-class Configure:
+class Configure(_Checked, frozen=True):
     """The control that changes settings from here on. None leaves a setting unchanged.
 
     The attributes mean what they mean in `StreamSettings`.
@@ -158,17 +162,9 @@ class Configure:
         ProtocolError: bad_setting; a value is out of range.
     """
 
-    frames: int | None = None
+    frames: FramesStep | None = None
     latents: LatentChoice | None = None
-    policy: str | None = None
-
-    def __post_init__(self) -> None:
-        if self.frames is not None:
-            check_range("frames", self.frames, 0, MAX_FRAMES_STEP)
-        if self.latents is not None:
-            check_choice("latents", self.latents, LATENT_CHOICES)
-        if self.policy is not None:
-            check_choice("policy", self.policy, POLICY_NAMES)
+    policy: PolicyName | None = None
 
     @classmethod
     def from_wire(cls, words: dict[str, object]) -> Configure:
@@ -202,18 +198,11 @@ class Configure:
         return {name: word for name, word in words.items() if word is not None}
 
 
-_CHANGEABLE = ("frames", "latents", "policy")
 _RESUME = ("resume", "received")
-_MAX_MESSAGES = 10**9 - 1
-
-_SETTINGS = {  # name on the wire: attribute of StreamSettings
-    "sample_rate": "sample_rate_hz",
-    "channels": "channels",
-    "encoding": "encoding",
-    "frames": "frames",
-    "latents": "latents",
-    "policy": "policy",
-}
+_CHANGEABLE = Configure.__struct_fields__
+_SETTINGS = dict(  # name on the wire: attribute of StreamSettings
+    zip(StreamSettings.__struct_encode_fields__, StreamSettings.__struct_fields__, strict=True)
+)
 
 
 def frames_from_wire(word: object) -> int:

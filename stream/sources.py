@@ -1,8 +1,7 @@
 """Audio sources: files and raw PCM as iterators of float32 blocks.
 
 The microphone is in `devices/microphone.py`. A source keeps its own sample rate and number of
-channels; `resample.py` converts them to those of the model. The mu-law decoder follows ITU-T G.711,
-table 2a.
+channels; `pcm.py` and `resample.py` convert them to those of the model.
 """
 
 from __future__ import annotations
@@ -11,19 +10,12 @@ import re
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, BinaryIO, Literal, Protocol, get_args
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import Any, BinaryIO, Protocol
 
 from .errors import AudioFormatError
+from .pcm import SAMPLE_BYTES, Block, Encoding, decode_pcm
 from .resample import check_rate
 
-Block = NDArray[np.float32]  # (N, C), nominally in [-1, 1]
-Encoding = Literal["pcm_s16le", "pcm_f32le", "mulaw"]
-ENCODINGS: tuple[Encoding, ...] = get_args(Encoding)
-
-_SAMPLE_BYTES: dict[Encoding, int] = {"pcm_s16le": 2, "pcm_f32le": 4, "mulaw": 1}
 _DEFAULT_BLOCK_S = 0.02
 # Programs that write endless wav streams put a size near 2 or 4 GB into the header.
 _UNKNOWN_LENGTH_BYTES = 0x7FFF0000
@@ -173,7 +165,7 @@ class RawPcmSource:
     Args:
         stream: the source reads it until its end. `close` does not close the stream, because the
             caller owns it.
-        encoding: pcm_s16le, pcm_f32le or mulaw, with interleaved channels.
+        encoding: one of `pcm.ENCODINGS`, with interleaved channels.
         sample_rate_hz, channels: rate and channels of the stream, which has no header to say so.
         block_samples: samples per block; 20 ms by default.
 
@@ -206,7 +198,7 @@ class RawPcmSource:
         Raises:
             AudioFormatError: the stream ends inside a sample. All whole samples have been yielded.
         """
-        frame_bytes = _SAMPLE_BYTES[self._encoding] * self.channels
+        frame_bytes = SAMPLE_BYTES[self._encoding] * self.channels
         rest = b""
         while self._stream is not None:
             received = self._stream.read(self.block_samples * frame_bytes - len(rest))
@@ -226,34 +218,6 @@ class RawPcmSource:
     def close(self) -> None:
         """Stop reading. The stream itself stays open."""
         self._stream = None
-
-
-def decode_pcm(encoded: bytes, encoding: Encoding, channels: int) -> Block:
-    """Decode interleaved raw audio.
-
-    Returns:
-        (N, C) float32. Integers are scaled to [-1, 1). Floats are unchanged; `to_float32` checks
-        their range.
-
-    Raises:
-        AudioFormatError: the encoding is unknown, or the bytes are not a whole number of samples of
-            all channels.
-    """
-    if encoding not in _SAMPLE_BYTES:
-        raise AudioFormatError(f"expected an encoding of {', '.join(ENCODINGS)}, got {encoding!r}")
-    frame_bytes = _SAMPLE_BYTES[encoding] * channels
-    if len(encoded) % frame_bytes:
-        raise AudioFormatError(
-            f"expected whole samples of {frame_bytes} bytes ({encoding}, {channels} channels), "
-            f"got {len(encoded)} bytes"
-        )
-    if encoding == "pcm_s16le":
-        samples = np.frombuffer(encoded, dtype="<i2").astype(np.float32) / np.float32(32768)
-    elif encoding == "pcm_f32le":
-        samples = np.frombuffer(encoded, dtype="<f4").astype(np.float32)
-    else:
-        samples = _MULAW_TABLE[np.frombuffer(encoded, dtype=np.uint8)]
-    return samples.reshape(-1, channels)
 
 
 def paced(
@@ -315,14 +279,3 @@ def _soundfile() -> Any:
     import soundfile  # pyright: ignore[reportMissingTypeStubs]
 
     return soundfile
-
-
-def _make_mulaw_table() -> NDArray[np.float32]:
-    inverted = ~np.arange(256, dtype=np.int32) & 0xFF  # mu-law inverts all bits
-    magnitude = (
-        (2 * (inverted & 0x0F) + 33) << ((inverted >> 4) & 0x07)
-    ) - 33  # 13 bits, without sign
-    return (np.where(inverted & 0x80, -magnitude, magnitude) * 4 / 32768).astype(np.float32)
-
-
-_MULAW_TABLE = _make_mulaw_table()

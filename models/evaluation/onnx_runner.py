@@ -10,8 +10,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from ...stream.contract import PROBABILITIES
 from ...stream.engine import Engine
-from .predictions import OUTPUTS, DialoguePrediction, EvaluatedDialogue
+from .predictions import DialoguePrediction, EvaluatedDialogue
 from .recording import Recording
 
 Float32 = NDArray[np.float32]
@@ -65,7 +66,8 @@ def step_recordings(
     # Longest first: recordings that are still running are then the first batch rows.
     order = sorted(range(len(frames)), key=lambda index: -frames[index])
     outputs = [
-        {name: np.zeros((masks, 2, count), np.float32) for name in OUTPUTS} for count in frames
+        {name: np.zeros((masks, 2, count), np.float32) for name in PROBABILITIES}
+        for count in frames
     ]
     state = engine.init_state(masks * len(recordings))
     for t in range(max(frames, default=0)):
@@ -75,12 +77,12 @@ def step_recordings(
             frame = recordings[index][:, t * size : (t + 1) * size]
             row[:, :, : frame.shape[1]] = frame * CHANNEL_MASKS
         output, state = engine.step(audio.reshape(-1, 2, size), state[: masks * len(running)])
-        for name in OUTPUTS:
+        for name in PROBABILITIES:
             values = getattr(output, name).reshape(-1, masks, 2)
             for index, value in zip(running, values, strict=True):
                 outputs[index][name][:, :, t] = value
 
     def of(index: int, row: int) -> Outputs:
-        return {name: outputs[index][name][row] for name in OUTPUTS}
+        return {name: outputs[index][name][row] for name in PROBABILITIES}
 
     return [(of(index, 0), of(index, 1), of(index, 2)) for index in range(len(recordings))]

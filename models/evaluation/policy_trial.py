@@ -15,12 +15,14 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from ...stream.contract import PROBABILITIES
+from ...stream.floor import FloorTracker
 from ...stream.policy import PolicySettings, TurnPolicy
 from ...stream.prediction import Pair, Prediction
 from ..dialogues.activity import FRAME_RATE_HZ
 from ..dialogues.events import find_pauses
 from .measures import Estimate, estimate
-from .predictions import OUTPUTS, DialoguePrediction, EvaluatedDialogue, Setting
+from .predictions import DialoguePrediction, EvaluatedDialogue, Setting
 from .report import PolicyTrial
 
 # An event up to EARLY_S before the pause counts, because the labels may lag behind the policy.
@@ -79,14 +81,23 @@ def turn_ends(
     """Return the times in seconds at which the policy ends a turn of each speaker."""
     policy = TurnPolicy(settings)
     ends: tuple[list[float], list[float]] = ([], [])
-    columns = [getattr(prediction, name).T.tolist() for name in OUTPUTS]
-    for frame, (vad, p_now, p_future, p_next, p_backchannel) in enumerate(
-        zip(*columns, strict=True)
-    ):
-        outputs = (_pair(vad), _pair(p_now), _pair(p_future), _pair(p_next), _pair(p_backchannel))
+    floor = FloorTracker()
+    columns = [getattr(prediction, name).T.tolist() for name in PROBABILITIES]
+    for frame, values in enumerate(zip(*columns, strict=True)):
+        vad, *others = map(_pair, values)
+        floor.update(vad, 1 / FRAME_RATE_HZ)
         for event in policy.update(
             Prediction(
-                frame, (frame + 1) / FRAME_RATE_HZ, None, None, None, *outputs, NO_LATENT, NO_LATENT
+                frame,
+                (frame + 1) / FRAME_RATE_HZ,
+                None,
+                None,
+                None,
+                vad,
+                *others,
+                latent=NO_LATENT,
+                latent_speaker=NO_LATENT,
+                active=floor.active,
             )
         ):
             if event.type == "end_of_turn":

@@ -8,12 +8,13 @@ onnx_runner.py make these predictions with a network; baselines.py and judge.py 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ...stream.contract import PROBABILITIES
 from ...stream.errors import DialogueError
 from ..dialogues.activity import FRAME_RATE_HZ, BoolFrames
 
@@ -48,16 +49,18 @@ class DialoguePrediction:
         """Bring the outputs of a network to 50 Hz.
 
         Args:
-            outputs: by name of OUTPUTS, each (2, T) at the network's frame rate.
+            outputs: by name of PROBABILITIES, each (2, T) at the network's frame rate.
             frame_rate_hz: frame rate of the network.
             frames: length of the dialogue at 50 Hz.
         Raises:
             DialogueError: the outputs have no frame.
         """
-        return cls(*(at_activity_rate(outputs[name], frame_rate_hz, frames) for name in OUTPUTS))
-
-
-OUTPUTS = tuple(field.name for field in fields(DialoguePrediction))
+        return cls(
+            **{
+                name: at_activity_rate(outputs[name], frame_rate_hz, frames)
+                for name in PROBABILITIES
+            }
+        )
 
 
 @dataclass(frozen=True)
@@ -90,7 +93,9 @@ class EvaluatedDialogue:
         shapes = {"backchannel": self.backchannel.shape}
         named = {"stereo": self.stereo} | {f"mono[{s}]": one for s, one in enumerate(self.mono)}
         for setting, prediction in named.items():
-            shapes |= {f"{setting}.{name}": getattr(prediction, name).shape for name in OUTPUTS}
+            shapes |= {
+                f"{setting}.{name}": getattr(prediction, name).shape for name in PROBABILITIES
+            }
         for name, shape in shapes.items():
             if shape != self.activity.shape:
                 raise DialogueError(

@@ -12,10 +12,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from ...stream.contract import PROBABILITIES
 from ...stream.errors import DialogueError
 from ..dialogues.activity import Samples
 from ..turn_model import TurnModel, TurnOutput, TurnProbabilities
-from .predictions import OUTPUTS, DialoguePrediction, EvaluatedDialogue
+from .predictions import DialoguePrediction, EvaluatedDialogue
 from .recording import Recording
 
 BLOCK_S = 30.0  # audio of one forward pass
@@ -64,12 +65,12 @@ def dialogue_outputs(
     Raises:
         DialogueError: the audio is shorter than a frame.
     """
-    blocks: dict[str, list[NDArray[np.float32]]] = {name: [] for name in (*OUTPUTS, *latents)}
+    blocks: dict[str, list[NDArray[np.float32]]] = {name: [] for name in (*PROBABILITIES, *latents)}
     for output, probabilities in run_dialogue(model, audio, device):
         for name, values in blocks.items():
-            source = probabilities if name in OUTPUTS else output
+            source = probabilities if name in PROBABILITIES else output
             values.append(getattr(source, name)[0].cpu().numpy())
-    if not blocks[OUTPUTS[0]]:
+    if not blocks[PROBABILITIES[0]]:
         raise DialogueError(
             f"dialogue {dialogue_id!r}: expected audio of at least a frame, got "
             f"{audio.shape[1]} samples"

@@ -34,13 +34,18 @@ if TYPE_CHECKING:
         SnapshotError,
         TurnstreamError,
     )
+    from turnstream.stream.latent_message import LatentMessage
     from turnstream.stream.policy import PRESETS, PolicySettings, TurnPolicy
-    from turnstream.stream.prediction import EVENT_TYPES, EventType, Prediction, TurnEvent
+    from turnstream.stream.prediction import (
+        EVENT_TYPES,
+        EventType,
+        FrameMessage,
+        Prediction,
+        TurnEvent,
+    )
     from turnstream.stream.predictor import TurnPredictor
     from turnstream.stream.protocol import (
         BeginMessage,
-        FrameMessage,
-        LatentMessage,
         ResumedMessage,
         TerminationMessage,
         WarningMessage,
@@ -105,14 +110,13 @@ _NAMES = {  # module: its public names
         "AudioFormatError ConfigError DeviceError DialogueError ExportError MissingExtraError "
         "ModelError PolicyError ProtocolError ServerError ShapeError SnapshotError TurnstreamError"
     ),
+    "stream.latent_message": "LatentMessage",
     "stream.service.limits": "Limits",
     "stream.devices.microphone": "MicrophoneSource",
     "stream.policy": "PRESETS PolicySettings TurnPolicy",
-    "stream.prediction": "EVENT_TYPES EventType Prediction TurnEvent",
+    "stream.prediction": "EVENT_TYPES EventType FrameMessage Prediction TurnEvent",
     "stream.predictor": "TurnPredictor",
-    "stream.protocol": (
-        "BeginMessage FrameMessage LatentMessage ResumedMessage TerminationMessage WarningMessage"
-    ),
+    "stream.protocol": ("BeginMessage ResumedMessage TerminationMessage WarningMessage"),
     "stream.service.server": "Server",
     "stream.settings": "StreamSettings",
     "stream.sources": "FileSource",

@@ -6,7 +6,7 @@
         async for message in client:
             ...
 
-Messages are the dataclasses of `protocol.py`. When the connection breaks, the client connects again
+Messages are the classes of `protocol.py`. When the connection breaks, the client connects again
 and resumes the session (`client_link.py`). Every other failure is a `ServerError`. No call waits
 for ever.
 """
@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable
-from typing import Any, TypeVar, overload
+from typing import TypeVar, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -23,6 +23,7 @@ from numpy.typing import ArrayLike, NDArray
 from ..devices.agent_voice import AgentVoice
 from ..devices.source_thread import SourceThread
 from ..errors import AudioFormatError, ServerError
+from ..pcm import SAMPLE_BYTES, encode_pcm, to_float32
 from ..protocol import (
     BeginMessage,
     Close,
@@ -36,9 +37,8 @@ from ..protocol import (
     TerminationMessage,
     control_to_json,
 )
-from ..resample import to_float32
 from ..settings import LatentChoice, StreamSettings
-from ..sources import AudioSource, Block, Encoding, paced
+from ..sources import AudioSource, Block, paced
 from .client_callbacks import Callback, Callbacks
 from .client_connection import Endpoint
 from .client_link import ClientLink
@@ -110,9 +110,7 @@ class AsyncClient:
         self.agent = AgentVoice(self.settings.sample_rate_hz)
         self.finished = False
         self._timeout_s = timeout_s
-        self._sample_bytes = len(
-            encode_pcm(np.zeros((1, self.settings.channels), np.float32), self.settings.encoding)
-        )
+        self._sample_bytes = SAMPLE_BYTES[self.settings.encoding] * self.settings.channels
         keep_bytes = int(
             self.settings.sample_rate_hz * self._sample_bytes * (reconnect_s + _KEEP_MARGIN_S)
         )
@@ -168,8 +166,11 @@ class AsyncClient:
             AudioFormatError: wrong shape or type, or a value is not finite. Nothing is sent.
             ServerError: the session has ended, or the server takes no more audio.
         """
+        await self._send_audio(to_float32(samples, self.settings.channels))
+
+    async def _send_audio(self, samples: Block) -> None:
         block = max(1, int(_MESSAGE_S * self.settings.sample_rate_hz)) * self._sample_bytes
-        encoded = encode_pcm(to_float32(samples, self.settings.channels), self.settings.encoding)
+        encoded = encode_pcm(samples, self.settings.encoding)
         for start in range(0, len(encoded), block):
             await self._send(encoded[start : start + block])
 
@@ -184,7 +185,7 @@ class AsyncClient:
             AudioFormatError: as for `push_audio`, or the stream has one channel.
             ServerError: as for `push_audio`.
         """
-        await self.push_audio(self._with_agent(to_float32(samples, 1)))
+        await self._send_audio(self._with_agent(to_float32(samples, 1)))
 
     async def stream(self, source: AudioSource, *, speed: float | None = None) -> None:
         """Send a source to its end, then send `close`.
@@ -393,33 +394,3 @@ def blocks_of(
             f"expected {expected}; got {source.sample_rate_hz} Hz and {source.channels}"
         )
     return source if speed is None else paced(source, speed)
-
-
-def encode_pcm(samples: ArrayLike, encoding: Encoding) -> bytes:
-    """Encode audio for the wire; the inverse of `decode_pcm`.
-
-    Args:
-        samples: (N, C) float32 in [-1, 1].
-        encoding: the encoding of the wire.
-    """
-    floats = np.asarray(samples, np.float32)
-    if encoding == "pcm_f32le":
-        return floats.astype("<f4").tobytes()
-    integers = np.clip(np.rint(floats * 32768), -32768, 32767).astype("<i2")
-    if encoding == "pcm_s16le":
-        return integers.tobytes()
-    return _mulaw(integers).tobytes()
-
-
-def _mulaw(integers: np.ndarray[Any, np.dtype[np.int16]]) -> np.ndarray[Any, np.dtype[np.uint8]]:
-    """Encode 16-bit samples as G.711 mu-law.
-
-    A byte holds the sign, the segment (position of the highest bit) and the four bits below it.
-    All bits are inverted.
-    """
-    bias, clip = 132, 32635
-    magnitude = np.minimum(np.abs(integers.astype(np.int32)), clip) + bias
-    segment = np.log2(magnitude).astype(np.int32) - 7
-    step = (magnitude >> (segment + 3)) & 0x0F
-    sign = np.where(integers < 0, 0x80, 0)
-    return (~(sign | (segment << 4) | step) & 0xFF).astype(np.uint8)

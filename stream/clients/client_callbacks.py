@@ -7,10 +7,9 @@ from collections.abc import Callable
 from typing import Any
 
 from ..errors import ConfigError
-from ..prediction import EVENT_TYPES, TurnEvent
+from ..latent_message import LatentMessage
+from ..prediction import EVENT_TYPES, FrameMessage, TurnEvent
 from ..protocol import (
-    FrameMessage,
-    LatentMessage,
     ResumedMessage,
     ServerMessage,
     TerminationMessage,

@@ -13,17 +13,20 @@ import os
 import select
 import signal
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO, cast
+
+from msgspec.structs import replace
 
 from ..devices.microphone import MicrophoneSource
 from ..devices.second_channel import FileVoice, PairedSource
 from ..errors import AudioFormatError
+from ..latent_message import LatentMessage
+from ..pcm import ENCODINGS, Encoding
 from ..policy import PRESETS
-from ..protocol import DEFAULT_PORT, LatentMessage, ServerMessage, message_to_json
+from ..protocol import DEFAULT_PORT, ServerMessage, message_to_json
 from ..settings import StreamSettings
-from ..sources import ENCODINGS, AudioSource, Encoding, FileSource, RawPcmSource
+from ..sources import AudioSource, FileSource, RawPcmSource
 from .client import DEFAULT_RECONNECT_S, AsyncClient
 
 _STOP_POLL_S = 0.1

@@ -23,7 +23,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..errors import AudioFormatError, ConfigError
-from ..resample import StreamingResampler, check_rate, to_float32
+from ..pcm import to_float32
+from ..resample import StreamingResampler, check_rate
 
 _WAITING_S = 600.0  # longer than any utterance; 38 MB at 16 kHz
 

@@ -21,8 +21,9 @@ from ..devices.second_channel import DeviceVoice, FileVoice, PairedSource
 from ..devices.steady_microphone import SteadyMicrophone
 from ..engine import Engine
 from ..errors import AudioFormatError, ConfigError, DeviceError
+from ..pcm import ENCODINGS
 from ..policy import PRESETS
-from ..sources import ENCODINGS, FileSource, RawPcmSource
+from ..sources import FileSource, RawPcmSource
 from .listener import Connect, Heard, Listener
 from .local_client import LocalClient
 from .parting import add_latents_option, projection_from, seconds_word

@@ -26,7 +26,7 @@ from typing import TextIO
 
 import numpy as np
 
-from ..clients.client import AsyncClient, encode_pcm
+from ..clients.client import AsyncClient
 from ..devices.microphone import MicrophoneSource
 from ..devices.native_noise import native_noise_hidden
 from ..devices.playback import Playback
@@ -34,10 +34,12 @@ from ..devices.second_channel import DeviceVoice, PairedSource
 from ..devices.source_thread import SourceThread
 from ..devices.steady_microphone import SteadyMicrophone
 from ..errors import ServerError, TurnstreamError
+from ..latent_message import LatentMessage
 from ..live_embedding import LiveEmbedding
+from ..pcm import encode_pcm
 from ..policy import PRESETS
-from ..prediction import Prediction, TurnEvent
-from ..protocol import FrameMessage, LatentMessage, TerminationMessage, WarningMessage
+from ..prediction import FrameMessage, Prediction, TurnEvent
+from ..protocol import TerminationMessage, WarningMessage
 from ..settings import StreamSettings
 from ..sources import AudioSource, Block, FileSource, paced
 from .local_client import LocalClient
@@ -262,7 +264,7 @@ class Listener:
     async def _receive(self, client: Client, screen: Screen) -> None:
         async for message in client:
             match message:
-                case FrameMessage() | Prediction():
+                case FrameMessage():
                     if self._recording is not None:
                         self._recording.on_prediction(message)
                     if isinstance(message, Prediction) and self._projection is not None:

@@ -8,14 +8,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 
+import numpy as np
 from numpy.typing import ArrayLike
 
 from ..engine import Engine
-from ..policy import TurnPolicy
 from ..prediction import Prediction, TurnEvent
 from ..predictor import TurnPredictor
 from ..protocol import BeginMessage, TerminationMessage, WarningMessage
-from ..resample import to_float32
 from ..settings import StreamSettings
 
 LocalMessage = Prediction | TurnEvent | WarningMessage | TerminationMessage
@@ -51,8 +50,9 @@ class LocalClient:
             settings=settings,
         )
         self.finished = False
-        self._predictor = TurnPredictor(engine, sample_rate_hz=settings.sample_rate_hz)
-        self._policy = TurnPolicy(settings.policy)
+        self._predictor = TurnPredictor(
+            engine, sample_rate_hz=settings.sample_rate_hz, policy=settings.policy
+        )
         self._messages: asyncio.Queue[LocalMessage] = asyncio.Queue(_UNREAD_MESSAGES)
         self._samples = self._frames = 0
         self._closing = False
@@ -69,9 +69,9 @@ class LocalClient:
         Raises:
             AudioFormatError: as `TurnPredictor.push_audio`.
         """
-        audio = to_float32(samples)
-        self._samples += len(audio)
-        await self._say(self._predictor.push_audio(audio))
+        predictions = self._predictor.push_audio(samples)
+        self._samples += len(np.asarray(samples))
+        await self._say(predictions)
         for warning in self._predictor.take_warnings():
             await self._messages.put(
                 WarningMessage(warning.code, warning.severity, warning.message)
@@ -98,5 +98,5 @@ class LocalClient:
         for prediction in predictions:
             self._frames += 1
             await self._messages.put(prediction)
-            for event in self._policy.update(prediction):
+            for event in prediction.events:
                 await self._messages.put(event)

@@ -22,8 +22,7 @@ from numpy.typing import NDArray
 
 from ..errors import AudioFormatError
 from ..predict import COLUMNS, EVENT_COLUMNS, event_row, to_row
-from ..prediction import Prediction, TurnEvent
-from ..protocol import FrameMessage
+from ..prediction import FrameMessage, TurnEvent
 
 AUDIO, PREDICTIONS, EVENTS = "audio.wav", "predictions.csv", "events.csv"
 _MAX_AUDIO_BYTES = 2**32 - 2**16  # limit of a wav header, 4 GB: 6 hours of stereo at 48 kHz
@@ -79,7 +78,7 @@ class Recording:
         except OSError as error:
             raise self._unwritable(error) from None
 
-    def on_prediction(self, p: Prediction | FrameMessage) -> None:
+    def on_prediction(self, p: FrameMessage) -> None:
         """Write a prediction as a row; raises as `on_audio`."""
         self._write(self._predictions, to_row(p))
 

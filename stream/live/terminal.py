@@ -18,8 +18,7 @@ from operator import itemgetter
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.text import Text
 
-from ..prediction import Pair, Prediction, TurnEvent
-from ..protocol import FrameMessage
+from ..prediction import FrameMessage, Pair, TurnEvent
 from ..saved_embedding import SavedEmbedding
 from .terminal_history import Columns, History
 from .terminal_plan import PLANE_COLUMNS, Plan, Widths, plan_rows
@@ -91,7 +90,7 @@ class TerminalView:
         self.tally = Tally()
         self.plane = None if projection is None else TerminalPlane(projection, frame_rate_hz, heard)
         self._history = History()
-        self._latest: Prediction | FrameMessage | None = None
+        self._latest: FrameMessage | None = None
         self._levels_dbfs: Pair | None = None
         self._notice: str | None = None
         self._events: deque[TurnEvent] = deque(maxlen=_KEPT_EVENTS)
@@ -99,7 +98,7 @@ class TerminalView:
 
     # ---- input ----
 
-    def on_prediction(self, p: Prediction | FrameMessage, latency_s: float | None = None) -> None:
+    def on_prediction(self, p: FrameMessage, latency_s: float | None = None) -> None:
         """Add the next prediction and its latency in seconds; None if not measured."""
         self._latest = p
         self._history.add(p)

@@ -12,8 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ..prediction import Prediction
-from ..protocol import FrameMessage
+from ..prediction import FrameMessage
 
 _CAPACITY = 4096  # frames; older ones are overwritten
 _VAD, _P_SHIFT, _HOLDER = slice(0, 2), 2, 3
@@ -46,7 +45,7 @@ class History:
         self._frame_at = np.full(_CAPACITY, -1, np.int64)
         self._newest = -1
 
-    def add(self, p: Prediction | FrameMessage) -> None:
+    def add(self, p: FrameMessage) -> None:
         """Store one prediction."""
         cell = p.frame % _CAPACITY
         self._values[:, cell] = (

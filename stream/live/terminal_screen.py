@@ -12,8 +12,7 @@ from rich.console import Console
 from rich.control import Control
 from rich.live import Live
 
-from ..prediction import Pair, Prediction, TurnEvent
-from ..protocol import FrameMessage
+from ..prediction import FrameMessage, Pair, TurnEvent
 from .terminal import TerminalView
 from .terminal_plane import Float32
 from .terminal_shapes import clock
@@ -63,7 +62,7 @@ class Screen:
             self._console.control(Control.clear(), Control.home())
             self._live.stop()
 
-    def on_prediction(self, p: Prediction | FrameMessage, latency_s: float | None = None) -> None:
+    def on_prediction(self, p: FrameMessage, latency_s: float | None = None) -> None:
         """See `TerminalView.on_prediction`."""
         self.view.on_prediction(p, latency_s)
         if self._live is not None and p.frame % self._every == 0:

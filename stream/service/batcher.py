@@ -31,7 +31,8 @@ from typing import Protocol
 import numpy as np
 
 from ..engine import Float32, ModelMetadata, StepOutput
-from ..session import FrameResult, Session
+from ..prediction import Prediction
+from ..session import Session
 
 logger = logging.getLogger(__name__)
 
@@ -63,7 +64,7 @@ class AudioQueue:
     Args:
         batcher: runs the engine.
         session: provides frames and takes outputs. Only its owner pushes audio into it.
-        on_result: called with the result of every frame, in order.
+        on_result: called with the prediction of every frame, in order.
         on_error: called once with the exception if a step or `on_result` fails; no further call
             follows.
     Attributes:
@@ -74,7 +75,7 @@ class AudioQueue:
         self,
         batcher: Batcher,
         session: Session,
-        on_result: Callable[[FrameResult], None],
+        on_result: Callable[[Prediction], None],
         on_error: Callable[[Exception], None],
     ) -> None:
         self.session = session
@@ -229,7 +230,7 @@ class Batcher:
     def open_audio_queue(
         self,
         session: Session,
-        on_result: Callable[[FrameResult], None],
+        on_result: Callable[[Prediction], None],
         on_error: Callable[[Exception], None],
     ) -> AudioQueue:
         """Return a new frame queue for one conversation; see `AudioQueue` for the arguments."""

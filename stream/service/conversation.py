@@ -20,6 +20,9 @@ from numpy.typing import NDArray
 
 from ..engine import ModelMetadata
 from ..errors import AudioFormatError, ProtocolError
+from ..latent_message import LatentMessage, latents_to_bytes
+from ..pcm import decode_pcm, to_float32
+from ..prediction import Prediction
 from ..protocol import (
     CLOSE_CODES,
     CLOSE_GOING_AWAY,
@@ -30,19 +33,16 @@ from ..protocol import (
     ErrorMessage,
     Flush,
     KeepAlive,
-    LatentMessage,
     Reset,
     ResumedMessage,
     TerminationMessage,
     WarningMessage,
     frame_to_json,
-    latents_to_bytes,
     message_to_json,
     parse_control,
 )
-from ..session import FrameResult, Session
+from ..session import Session
 from ..settings import StreamSettings
-from ..sources import decode_pcm
 from .batcher import Batcher
 from .connection import Connection
 from .delivery import Delivery
@@ -322,7 +322,7 @@ class Conversation:
 
     def _hear(self, message: bytes) -> bool:
         samples = (
-            decode_pcm(message, self._settings.encoding, self._settings.channels)
+            to_float32(decode_pcm(message, self._settings.encoding, self._settings.channels))
             if self._audio is None
             else self._audio
         )
@@ -397,9 +397,9 @@ class Conversation:
 
     # ---- out ----
 
-    def _on_result(self, result: FrameResult) -> None:
+    def _on_result(self, prediction: Prediction) -> None:
         self.frames += 1
-        prediction, settings, delivery = result.prediction, self._settings, self._delivery
+        settings, delivery = self._settings, self._delivery
         if settings.frames and prediction.frame % settings.frames == 0 and not self._thins():
             delivery.put(frame_to_json(prediction), essential=False)
             if settings.latents != "none":
@@ -414,7 +414,7 @@ class Conversation:
                     ),
                     essential=False,
                 )
-        for event in result.events:
+        for event in prediction.events:
             delivery.put(message_to_json(event))
         # The messages for the frames of one audio message are sent together.
         if not self._session.frames_waiting or delivery.outbox.waiting >= _TOGETHER:

@@ -14,8 +14,9 @@ from pathlib import Path
 
 from ..engine import Engine
 from ..errors import ServerError
+from ..latent_message import LatentKind
 from ..live_embedding import LiveEmbedding
-from ..protocol import DEFAULT_PORT, LatentKind
+from ..protocol import DEFAULT_PORT
 from .handover import Handover
 from .limits import Limits
 from .logs import Form

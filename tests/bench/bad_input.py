@@ -11,7 +11,8 @@ from collections.abc import Callable
 from hypothesis import strategies as st
 
 from turnstream.stream.errors import ProtocolError
-from turnstream.stream.protocol import parse_control, parse_latents, parse_message
+from turnstream.stream.latent_message import parse_latents
+from turnstream.stream.protocol import parse_control, parse_message
 from turnstream.stream.settings import parse_query
 
 PATIENCE_S = 10.0

@@ -31,6 +31,7 @@ from turnstream.models.dialogues.manifest import read_manifest
 from turnstream.models.dialogues.utterances import SAMPLE_RATE_HZ
 from turnstream.stream.bench import sample_audio
 from turnstream.stream.floor import FloorTracker
+from turnstream.stream.pcm import to_float32
 from turnstream.stream.policy import PRESETS, PolicySettings
 from turnstream.stream.prediction import SILENCE_DBFS, Pair, TurnEvent
 from turnstream.stream.session import Session
@@ -56,7 +57,7 @@ def hear(engine: Engine, audios: Sequence[Samples], rules: Sequence[PolicySettin
     sessions: list[Session] = []
     for audio in audios:
         session = Session(engine.metadata, policy=None, buffer_s=len(audio) / SAMPLE_RATE_HZ + 1)
-        session.push_audio(audio)
+        session.push_audio(to_float32(audio))
         session.flush()
         sessions.append(session)
     policies = [[TurnPolicy(settings) for settings in rules] for _ in sessions]
@@ -66,7 +67,7 @@ def hear(engine: Engine, audios: Sequence[Samples], rules: Sequence[PolicySettin
         output, states = engine.step(frames, np.stack([sessions[n].state for n in running]))
         for row, n in enumerate(running):
             sessions[n].state = states[row]
-            prediction = sessions[n].accept(output, row).prediction
+            prediction = sessions[n].accept(output, row)
             heard[n].vad.append(prediction.vad)
             for policy, events in zip(policies[n], heard[n].events, strict=True):
                 events.extend(policy.update(prediction))

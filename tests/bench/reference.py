@@ -7,14 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from turnstream.stream.engine import Engine
-from turnstream.stream.protocol import (
-    LatentMessage,
-    frame_to_json,
-    latents_to_bytes,
-    message_to_json,
-)
+from turnstream.stream.latent_message import LatentMessage, latents_to_bytes
+from turnstream.stream.pcm import decode_pcm, to_float32
+from turnstream.stream.protocol import frame_to_json, message_to_json
 from turnstream.stream.session import Session
-from turnstream.stream.sources import decode_pcm
 
 UNCOUNTED = (
     b'{"type":"begin"',
@@ -35,7 +31,7 @@ def expected(engine: Engine, audios: Sequence[bytes], *, latents: bool = True) -
     """
     sessions: list[Session] = []
     for audio in audios:
-        samples = decode_pcm(audio, "pcm_s16le", 2)
+        samples = to_float32(decode_pcm(audio, "pcm_s16le", 2))
         session = Session(engine.metadata, buffer_s=len(samples) / 16000 + 1)
         session.push_audio(samples)
         session.flush()
@@ -49,12 +45,10 @@ def expected(engine: Engine, audios: Sequence[bytes], *, latents: bool = True) -
         for row, n in enumerate(running):
             sessions[n].state = states[row]
             result = sessions[n].accept(output, row)
-            said[n].append(frame_to_json(result.prediction).encode())
+            said[n].append(frame_to_json(result).encode())
             if latents:
                 said[n].append(
-                    latents_to_bytes(
-                        LatentMessage(result.prediction.frame, "latent", result.prediction.latent)
-                    )
+                    latents_to_bytes(LatentMessage(result.frame, "latent", result.latent))
                 )
             said[n] += [message_to_json(event).encode() for event in result.events]
     return said

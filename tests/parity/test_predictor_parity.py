@@ -72,7 +72,7 @@ def run(engine: Engine, audio: Float32, rate_hz: int, sizes: Iterator[int]) -> l
 def assert_same(found: Sequence[Prediction], expected: Sequence[Prediction]) -> None:
     assert len(found) == len(expected)
     for ours, theirs in zip(found, expected, strict=True):
-        for field in Prediction.__slots__:
+        for field in Prediction.__struct_fields__:
             np.testing.assert_array_equal(
                 getattr(ours, field),
                 getattr(theirs, field),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from turnstream.stream.floor import FloorTracker
 from turnstream.stream.policy import PolicySettings, TurnPolicy
 from turnstream.stream.prediction import Prediction, TurnEvent
 
@@ -27,8 +28,15 @@ Pair = tuple[float, float]
 
 
 def frame(
-    index: int, vad: Pair, p_user_next: float, p_backchannel: Pair, level_dbfs: Pair | None = None
+    floor: FloorTracker,
+    index: int,
+    vad: Pair,
+    p_user_next: float,
+    p_backchannel: Pair,
+    level_dbfs: Pair | None = None,
 ) -> Prediction:
+    """Return the next prediction of a conversation, whose activity the floor tracks."""
+    floor.update(vad, FRAME_S)
     return Prediction(
         frame=index,
         time_s=(index + 1) * 320 / 16000,
@@ -42,6 +50,7 @@ def frame(
         p_backchannel=p_backchannel,
         latent=LATENT,
         latent_speaker=LATENT,
+        active=floor.active,
         level_dbfs=level_dbfs,
     )
 
@@ -52,6 +61,7 @@ class Scene:
     def __init__(self, policy: str | PolicySettings = SETTINGS, start_frame: int = 0) -> None:
         self.policy = TurnPolicy(policy)
         self.frames = start_frame
+        self._floor = FloorTracker()
         self.events: list[TurnEvent] = []
 
     def play(
@@ -70,7 +80,7 @@ class Scene:
         vad = (0.9 if "u" in who else 0.05, 0.9 if "o" in who else 0.05)
         for _ in range(round(seconds / FRAME_S)):
             self.events += self.policy.update(
-                frame(self.frames, vad, user_next, backchannel, level_dbfs)
+                frame(self._floor, self.frames, vad, user_next, backchannel, level_dbfs)
             )
             self.frames += 1
         return self

@@ -18,10 +18,10 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
 from turnstream.stream.engine import Engine
-from turnstream.stream.prediction import TurnEvent
+from turnstream.stream.latent_message import LatentMessage
+from turnstream.stream.pcm import to_float32
+from turnstream.stream.prediction import FrameMessage, TurnEvent
 from turnstream.stream.protocol import (
-    FrameMessage,
-    LatentMessage,
     frame_to_json,
     message_to_json,
     parse_message,
@@ -52,7 +52,7 @@ def offline(
     session = Session(
         engine.metadata, sample_rate_hz=rate_hz, policy=policy, buffer_s=len(samples) / rate_hz + 1
     )
-    session.push_audio(samples)
+    session.push_audio(to_float32(samples))
     session.flush()
     frames: list[FrameMessage] = []
     events: list[TurnEvent] = []
@@ -60,7 +60,7 @@ def offline(
         output, state = engine.step(session.take_frame()[None], session.state[None])
         session.state = state[0]
         result = session.accept(output)
-        frame = parse_message(frame_to_json(result.prediction))
+        frame = parse_message(frame_to_json(result))
         assert isinstance(frame, FrameMessage)
         frames.append(frame)
         for event in result.events:

@@ -15,7 +15,7 @@ import numpy as np
 import onnx
 import pytest
 
-from turnstream.stream.contract import FORMAT_VERSION, LABELS, METADATA_KEY
+from turnstream.stream.contract import FORMAT_VERSION, LABELS, METADATA_KEY, PROBABILITIES
 from turnstream.stream.engine import Engine, Float32, StepOutput, bundled_model
 from turnstream.stream.errors import ModelError, ShapeError
 
@@ -95,6 +95,11 @@ def test_metadata_describes_the_model(engine: Engine, tiny_model_path: Path) -> 
     assert (metadata.latent_size, metadata.latent_speaker_size) == (10, 12)
     assert len(metadata.weights_sha256) == 64
     assert metadata.config["features"]["mel_bins"] == 16
+
+
+def test_a_step_has_the_outputs_of_the_contract_in_their_order() -> None:
+    assert [*OUTPUTS, "next_state"] == list(LABELS)
+    assert HEADS == PROBABILITIES
 
 
 @pytest.mark.parametrize("batch", [1, 2, 7])

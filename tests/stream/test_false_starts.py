@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from turnstream.stream.bench import sample_audio
 from turnstream.stream.engine import Engine
+from turnstream.stream.pcm import to_float32
 from turnstream.stream.policy import PRESETS, PolicySettings
 from turnstream.stream.prediction import TurnEvent
 from turnstream.stream.session import Session
@@ -36,7 +37,7 @@ def starts(
     """
     sessions = [Session(engine.metadata, policy=policy, buffer_s=SECONDS + 1) for _ in sounds]
     for session, sound in zip(sessions, sounds, strict=True):
-        session.push_audio(sound.astype(np.float32))
+        session.push_audio(to_float32(sound))
     events: list[list[TurnEvent]] = [[] for _ in sounds]
     state = engine.init_state(len(sounds))
     for _ in range(round(SECONDS * 50)):

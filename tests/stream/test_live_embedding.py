@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from turnstream import ConfigError, Engine
+from turnstream.stream.latent_message import LatentKind
 from turnstream.stream.live_embedding import LiveEmbedding
-from turnstream.stream.protocol import LatentKind
 from turnstream.stream.saved_embedding import bundled_plane
 
 from .embeddings import random_embedding, unusable_projections

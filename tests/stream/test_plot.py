@@ -50,6 +50,7 @@ def conversation(seconds: float) -> tuple[NDArray[np.float32], list[Prediction]]
                 (0.0, 0.0),
                 latent,
                 latent,
+                (not other, bool(other)),
             )
         )
     return audio, predictions

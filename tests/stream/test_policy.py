@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from turnstream.stream.errors import PolicyError
+from turnstream.stream.floor import FloorTracker
 from turnstream.stream.policy import PRESETS, TurnPolicy
 from turnstream.stream.prediction import TurnEvent
 
@@ -29,11 +31,12 @@ def test_times_hold_whatever_the_frame(frame_s: float) -> None:
         TurnPolicy(replace(SETTINGS, start_secs=0.2, eager_silence_secs=0.4, end_silence_secs=0.6)),
         list[TurnEvent](),
     )
+    floor = FloorTracker()
     for index in range(round(2 / frame_s)):
         speaks = index < round(1 / frame_s)
         found += policy.update(
-            replace(
-                frame(index, (0.9 if speaks else 0.05, 0.05), 0.1, (0.1, 0.1)),
+            msgspec.structs.replace(
+                frame(floor, index, (0.9 if speaks else 0.05, 0.05), 0.1, (0.1, 0.1)),
                 time_s=(index + 1) * frame_s,
             )
         )

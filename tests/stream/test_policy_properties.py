@@ -44,7 +44,8 @@ def frames_of(conversation: Conversation) -> list[Prediction]:
         for vad, p_next, p_backchannel, count, level in conversation
         for _ in range(count)
     ]
-    return [frame(index, *shape) for index, shape in enumerate(shapes)]
+    floor = FloorTracker()
+    return [frame(floor, index, *shape) for index, shape in enumerate(shapes)]
 
 
 @given(conversations, policies)
@@ -84,16 +85,15 @@ def test_events_make_sense_for_each_speaker(
 def test_long_speech_is_a_turn_whatever_the_model_says_of_it(
     conversation: Conversation, policy: PolicySettings
 ) -> None:
-    turn_policy, floor = TurnPolicy(policy), FloorTracker()
+    turn_policy = TurnPolicy(policy)
     longest_s = max(policy.start_secs, policy.overlap_secs, policy.backchannel_max_secs) + FRAME_S
     in_turn, spoken_s = [False, False], [0.0, 0.0]
     for prediction in frames_of([(*rest, None) for *rest, _ in conversation]):
-        floor.update(prediction.vad, FRAME_S)
         for event in turn_policy.update(prediction):
             if event.type in ("start_of_turn", "end_of_turn"):
                 in_turn[event.speaker] = event.type == "start_of_turn"
         for speaker in (0, 1):
-            spoken_s[speaker] = spoken_s[speaker] + FRAME_S if floor.active[speaker] else 0.0
+            spoken_s[speaker] = spoken_s[speaker] + FRAME_S if prediction.active[speaker] else 0.0
             assert in_turn[speaker] or not reached(spoken_s[speaker], longest_s)
 
 

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import get_args
 
 import numpy as np
 import pytest
 
-from turnstream.stream.prediction import EVENT_TYPES, EventType, Prediction, TurnEvent
+from turnstream.stream.contract import PROBABILITIES
+from turnstream.stream.prediction import (
+    EVENT_TYPES,
+    EventType,
+    FrameMessage,
+    Prediction,
+    TurnEvent,
+)
 
 PREDICTION = Prediction(
     frame=0,
@@ -23,6 +29,7 @@ PREDICTION = Prediction(
     p_backchannel=(0.0, 0.0),
     latent=np.zeros((2, 4), np.float32),
     latent_speaker=np.zeros((2, 3), np.float32),
+    active=(False, False),
 )
 
 
@@ -33,12 +40,16 @@ def test_event_names_are_those_of_the_type() -> None:
 
 @pytest.mark.parametrize("result", [PREDICTION, TurnEvent("start_of_turn", 0, 1.0, 0.9)])
 def test_results_cannot_be_changed(result: Prediction | TurnEvent) -> None:
-    with pytest.raises(dataclasses.FrozenInstanceError):
+    with pytest.raises(AttributeError, match="immutable"):
         result.time_s = 3.0  # type: ignore[misc]
 
 
 def test_results_have_no_room_for_misspelt_attributes() -> None:
     assert not hasattr(PREDICTION, "__dict__")
+
+
+def test_a_frame_has_the_probabilities_of_the_contract_in_their_order() -> None:
+    assert FrameMessage.__struct_fields__[-len(PROBABILITIES) :] == PROBABILITIES
 
 
 def test_events_compare_by_value() -> None:

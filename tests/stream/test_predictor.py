@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -30,6 +31,7 @@ FIELDS = (
     "p_future",
     "p_next",
     "p_backchannel",
+    "active",
     "level_dbfs",
 )
 
@@ -151,13 +153,47 @@ def test_a_missing_model_is_refused(tmp_path: Path) -> None:
         TurnPredictor(tmp_path / "none.onnx")
 
 
-def test_wrong_audio_is_refused_and_changes_nothing(engine: Engine) -> None:
+@pytest.mark.parametrize(
+    ("samples", "got"),
+    [
+        (np.zeros((10, 3), np.float32), "float32 (10, 3)"),
+        (np.zeros((2, 10, 2), np.float32), "float32 (2, 10, 2)"),
+        (np.zeros(10, np.int32), "int32 (10,)"),
+        (np.zeros(10, np.uint8), "uint8 (10,)"),
+        (np.array(0.5, np.float32), "float32 ()"),
+        (np.full(10, np.nan, np.float32), "nan"),
+        (np.full(10, np.inf, np.float32), "inf"),
+        (np.full(10, 3000.0, np.float32), "peak of 3000"),
+        ("audio", "<U5"),
+        (None, "object"),
+    ],
+)
+def test_wrong_audio_is_refused_and_changes_nothing(engine: Engine, samples: Any, got: str) -> None:
     audio = dialogue(0.2, seed=0)
     predictor = TurnPredictor(engine)
     predictor.push_audio(audio[:100])
-    with pytest.raises(AudioFormatError, match=r"got float32 \(100, 3\)"):
-        predictor.push_audio(np.zeros((100, 3), np.float32))
+    before = predictor.snapshot()
+    with pytest.raises(AudioFormatError) as caught:
+        predictor.push_audio(samples)
+    assert got in str(caught.value)
+    assert predictor.snapshot() == before
     assert_same(predictor.push_audio(audio[100:]), TurnPredictor(engine).push_audio(audio))
+
+
+@pytest.mark.parametrize("shape", [(500,), (500, 1)])
+def test_mono_is_the_user_and_the_other_is_silent(engine: Engine, shape: tuple[int, ...]) -> None:
+    user = dialogue(0.1, seed=0)[:500, 0]
+    stereo = np.stack([user, np.zeros_like(user)], axis=1)
+    mono = TurnPredictor(engine).push_audio(user.reshape(shape))
+    assert_same(mono, TurnPredictor(engine).push_audio(stereo))
+    assert mono[0].level_dbfs is not None
+    assert mono[0].level_dbfs[0] > mono[0].level_dbfs[1] == -120
+
+
+def test_int16_is_scaled_to_full_scale(engine: Engine) -> None:
+    audio = dialogue(0.1, seed=0)
+    floats = audio.astype(np.float32) / 32768
+    assert_same(TurnPredictor(engine).push_audio(audio), TurnPredictor(engine).push_audio(floats))
 
 
 def test_a_rate_out_of_range_is_refused(engine: Engine) -> None:

@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -15,7 +15,10 @@ from hypothesis import strategies as st
 
 import turnstream.stream.protocol
 from turnstream.stream.errors import ProtocolError
-from turnstream.stream.prediction import EVENT_TYPES, Prediction, TurnEvent
+from turnstream.stream.latent_message import LatentMessage, latents_to_bytes, parse_latents
+from turnstream.stream.pcm import ENCODINGS
+from turnstream.stream.policy import PRESETS
+from turnstream.stream.prediction import EVENT_TYPES, FrameMessage, Prediction, TurnEvent
 from turnstream.stream.protocol import (
     CLOSE_CODES,
     BeginMessage,
@@ -23,29 +26,23 @@ from turnstream.stream.protocol import (
     Configure,
     ErrorMessage,
     Flush,
-    FrameMessage,
     KeepAlive,
-    LatentMessage,
     Reset,
     ResumedMessage,
     TerminationMessage,
     WarningMessage,
     control_to_json,
     frame_to_json,
-    latents_to_bytes,
     message_to_json,
     parse_control,
-    parse_latents,
     parse_message,
 )
 from turnstream.stream.settings import (
-    LATENT_CHOICES,
-    POLICY_NAMES,
+    LatentChoice,
     Resume,
     StreamSettings,
     parse_query,
 )
-from turnstream.stream.sources import ENCODINGS
 
 SPECIFICATION = (Path(turnstream.stream.protocol.__file__).parent / "PROTOCOL.md").read_text()
 JSON_EXAMPLES = re.findall(r"```json\n(.*?)```", SPECIFICATION, re.DOTALL)
@@ -61,14 +58,14 @@ stream_settings = st.builds(
     channels=st.sampled_from([1, 2]),
     encoding=st.sampled_from(ENCODINGS),
     frames=st.integers(1, 3000),
-    latents=st.sampled_from(LATENT_CHOICES),
-    policy=st.sampled_from(POLICY_NAMES),
+    latents=st.sampled_from(get_args(LatentChoice)),
+    policy=st.sampled_from(list(PRESETS)),
 ) | st.just(StreamSettings(frames=0))
 controls = st.sampled_from([Flush(), Reset(), KeepAlive(), Close()]) | st.builds(
     Configure,
     frames=st.none() | st.integers(0, 3000),
-    latents=st.none() | st.sampled_from(LATENT_CHOICES),
-    policy=st.sampled_from(POLICY_NAMES),
+    latents=st.none() | st.sampled_from(get_args(LatentChoice)),
+    policy=st.sampled_from(list(PRESETS)),
 )
 frames = st.builds(
     FrameMessage,
@@ -236,7 +233,19 @@ def test_a_prediction_is_rounded_but_its_time_is_exact() -> None:
     latent = np.zeros((2, 1), np.float32)
     third = (1 / 3, 2 / 3)
     prediction = Prediction(
-        6, 7 * 320 / 16000, 1, 1 / 3, 2 / 3, third, third, third, third, third, latent, latent
+        6,
+        7 * 320 / 16000,
+        1,
+        1 / 3,
+        2 / 3,
+        third,
+        third,
+        third,
+        third,
+        third,
+        latent,
+        latent,
+        (True, False),
     )
     message = parse_message(frame_to_json(prediction))
     assert isinstance(message, FrameMessage)
@@ -274,7 +283,7 @@ def test_configure_changes_only_what_it_names() -> None:
         ),
         ("channels=3", "channels: expected 1 or 2, got 3"),
         ("channels=", "channels: expected 1 or 2, got ''"),
-        ("encoding=mp3", "encoding: expected one of pcm_s16le, pcm_f32le, mulaw; got 'mp3'"),
+        ("encoding=mp3", "encoding: expected one of pcm_s16le, pcm_f32le, mulaw, alaw; got 'mp3'"),
         ("frames=0", "frames: expected all, none or a whole number from 1 to 3000; got 0"),
         ("frames=3001", "frames: expected a whole number from 0 to 3000, got 3001"),
         ("frames=some", "frames: expected all, none or a whole number from 1 to 3000; got 'some'"),
@@ -330,6 +339,11 @@ def test_the_token_is_no_setting() -> None:
             '{"type":"configure","latents":["all"]}',
             "bad_setting",
             "latents: expected one of none, final, all; got ['all']",
+        ),
+        (
+            '{"type":"configure","policy":"fast\\n"}',
+            "bad_setting",
+            r"policy: expected one of fast, balanced, patient; got 'fast\n'",
         ),
         ("[" * 100_000, "bad_control", "expected a JSON object"),
         ('{"type":' + "9" * 10_000 + "}", "bad_control", "expected a JSON object"),

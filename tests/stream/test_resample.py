@@ -6,7 +6,7 @@ import pytest
 import soxr
 
 from turnstream.stream.errors import AudioFormatError, ShapeError, SnapshotError
-from turnstream.stream.resample import StreamingResampler, check_rate, to_float32
+from turnstream.stream.resample import StreamingResampler, check_rate
 
 RATES = [
     (8000, 16000),
@@ -192,65 +192,3 @@ def test_a_block_of_another_shape_is_refused() -> None:
             resampler.push(samples)
     with pytest.raises(ShapeError, match="at least 1 channel"):
         StreamingResampler(8000, 16000, 0)
-
-
-@pytest.mark.parametrize("dtype", [np.int16, ">i2", np.float32, np.float64])
-@pytest.mark.parametrize("shape", [(0,), (5,), (5, 1), (0, 2), (5, 2)])
-def test_every_accepted_form_becomes_two_float32_channels(
-    dtype: object, shape: tuple[int, ...]
-) -> None:
-    halves = np.full(shape, 0.5)
-    given = (halves * 32768).astype(dtype) if np.dtype(dtype).kind == "i" else halves.astype(dtype)
-    converted = to_float32(given)
-    assert (converted.dtype, converted.shape) == (np.float32, (shape[0], 2))
-    np.testing.assert_array_equal(converted[:, 0], np.full(shape[0], 0.5))
-    np.testing.assert_array_equal(
-        converted[:, 1], np.full(shape[0], 0.5 if shape[1:] == (2,) else 0.0)
-    )
-
-
-def test_int16_is_divided_by_32768() -> None:
-    np.testing.assert_array_equal(
-        to_float32(np.array([-32768, -1, 0, 32767], np.int16), 1)[:, 0],
-        np.float32([-1, -1 / 32768, 0, 32767 / 32768]),
-    )
-
-
-def test_floats_slightly_over_full_scale_are_clipped() -> None:
-    np.testing.assert_array_equal(
-        to_float32(np.float32([1.5, -1.5, 0.25]), 1)[:, 0], np.float32([1, -1, 0.25])
-    )
-
-
-@pytest.mark.parametrize(
-    "samples",
-    [
-        np.zeros(4, np.int32),
-        np.zeros(4, np.uint8),
-        np.zeros(4, complex),
-        np.zeros(4, np.float16),
-        np.zeros((4, 3)),
-        np.zeros((2, 2, 2)),
-        "text",
-    ],
-)
-def test_other_types_and_shapes_are_refused_in_one_line(samples: object) -> None:
-    with pytest.raises(
-        AudioFormatError,
-        match=(
-            r"^expected int16, float32 or float64 samples of shape \(N,\), \(N, 1\), \(N, 2\), "
-            r"got \S+ \(.*\)$"
-        ),
-    ):
-        to_float32(samples)  # type: ignore[arg-type]
-
-
-@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 12000.0])
-def test_nan_infinity_and_integers_given_as_floats_are_refused(value: float) -> None:
-    samples = np.zeros((100, 2), np.float32)
-    samples[50, 1] = value
-    with pytest.raises(
-        AudioFormatError,
-        match=r"expected float samples in \[-1, 1\], got a peak of (nan|inf|12000)",
-    ):
-        to_float32(samples)

@@ -25,7 +25,7 @@ RATES = st.sampled_from([8000, 11025, 16000, 22050, 44100, 48000, 96000])
 
 
 def test_nobody_holds_the_floor_before_anyone_has_spoken() -> None:
-    prediction = Session(METADATA).accept(output((0.1, 0.1))).prediction
+    prediction = Session(METADATA).accept(output((0.1, 0.1)))
     assert (prediction.holder, prediction.p_shift, prediction.p_hold) == (None, None, None)
 
 
@@ -37,7 +37,7 @@ def test_the_shift_is_the_probability_of_the_one_who_does_not_hold(
 ) -> None:
     session = Session(METADATA)
     for _ in range(5):
-        prediction = session.accept(output(vad, user_next=0.25)).prediction
+        prediction = session.accept(output(vad, user_next=0.25))
     assert (prediction.holder, prediction.p_shift, prediction.p_hold) == (
         holder,
         p_shift,
@@ -46,7 +46,7 @@ def test_the_shift_is_the_probability_of_the_one_who_does_not_hold(
 
 
 def test_a_prediction_repeats_the_row_it_was_made_of() -> None:
-    prediction = Session(METADATA).accept(output((0.5, 0.25), rows=4), row=2).prediction
+    prediction = Session(METADATA).accept(output((0.5, 0.25), rows=4), row=2)
     assert (prediction.vad, prediction.p_now, prediction.p_future) == (
         (0.5, 0.25),
         (0.25, 0.75),
@@ -61,9 +61,9 @@ def test_a_prediction_repeats_the_row_it_was_made_of() -> None:
 def test_time_is_counted_in_samples_without_drift() -> None:
     session = Session(METADATA)
     session.frames_done = 4_320_000  # a day
-    prediction = session.accept(output((0.1, 0.1))).prediction
+    prediction = session.accept(output((0.1, 0.1)))
     assert (prediction.frame, prediction.time_s) == (4_320_000, 86400.02)
-    assert session.accept(output((0.1, 0.1))).prediction.frame == 4_320_001
+    assert session.accept(output((0.1, 0.1))).frame == 4_320_001
 
 
 def test_events_come_with_the_frame_that_causes_them() -> None:
@@ -86,7 +86,7 @@ def levels_of(session: Session, audio: Float32) -> list[Pair | None]:
     levels: list[Pair | None] = []
     while session.frames_waiting:
         session.take_frame()
-        levels.append(session.accept(output((0.9, 0.1))).prediction.level_dbfs)
+        levels.append(session.accept(output((0.9, 0.1))).level_dbfs)
     return levels
 
 
@@ -111,9 +111,9 @@ def test_a_constant_offset_is_no_level() -> None:
 
 def test_a_level_belongs_to_one_frame_alone() -> None:
     session = Session(METADATA)
-    assert session.accept(output((0.9, 0.1))).prediction.level_dbfs is None
+    assert session.accept(output((0.9, 0.1))).level_dbfs is None
     assert levels_of(session, noise(320)) != [None]
-    assert session.accept(output((0.9, 0.1))).prediction.level_dbfs is None
+    assert session.accept(output((0.9, 0.1))).level_dbfs is None
 
 
 def test_faint_noise_neither_starts_a_turn_nor_makes_a_holder_whatever_the_network_says() -> None:
@@ -122,7 +122,7 @@ def test_faint_noise_neither_starts_a_turn_nor_makes_a_holder_whatever_the_netwo
         session.push_audio(10 ** (gain_db / 20) * noise(16000))
         results = [(session.take_frame(), session.accept(output((0.9, 0.1))))[1] for _ in range(50)]
         assert len([event for result in results for event in result.events]) == events
-        assert results[-1].prediction.holder == (0 if events else None)
+        assert results[-1].holder == (0 if events else None)
 
 
 # ---- audio ----
@@ -147,43 +147,17 @@ def test_no_frame_can_be_taken_before_it_is_whole() -> None:
         session.take_frame()
 
 
-@pytest.mark.parametrize("shape", [(500,), (500, 1)])
-def test_mono_is_the_user_and_the_other_is_silent(shape: tuple[int, ...]) -> None:
-    session = Session(METADATA)
-    session.push_audio(noise(500)[:, 0].reshape(shape))
-    frame = session.take_frame()
-    assert frame[0].any()
-    assert not frame[1].any()
-
-
-def test_int16_is_scaled_to_full_scale() -> None:
-    session = Session(METADATA)
-    session.push_audio(np.full((320, 2), -16384, np.int16))
-    np.testing.assert_array_equal(session.take_frame(), np.full((2, 320), -0.5, np.float32))
-
-
 @pytest.mark.parametrize(
-    ("samples", "got"),
-    [
-        (np.zeros((10, 3), np.float32), "float32 (10, 3)"),
-        (np.zeros((2, 10, 2), np.float32), "float32 (2, 10, 2)"),
-        (np.zeros(10, np.int32), "int32 (10,)"),
-        (np.zeros(10, np.uint8), "uint8 (10,)"),
-        (np.array(0.5, np.float32), "float32 ()"),
-        (np.full(10, np.nan, np.float32), "nan"),
-        (np.full(10, np.inf, np.float32), "inf"),
-        (np.full(10, 3000.0, np.float32), "peak of 3000"),
-        ("audio", "<U5"),
-        (None, "object"),
-    ],
+    "samples",
+    [np.zeros(10, np.float32), np.zeros((10, 3), np.float32), np.zeros((10, 2), np.int16)],
 )
-def test_wrong_audio_is_refused_and_nothing_is_taken_in(samples: Any, got: str) -> None:
+def test_unconverted_audio_is_refused_and_nothing_is_taken_in(samples: Any) -> None:
     session = Session(METADATA)
     session.push_audio(noise(100))
     before = session.snapshot()
-    with pytest.raises(AudioFormatError) as caught:
+    with pytest.raises(ShapeError) as caught:
         session.push_audio(samples)
-    assert got in str(caught.value)
+    assert f"expected float32 samples of shape (N, 2), got {samples.dtype}" in str(caught.value)
     assert session.snapshot() == before
 
 
@@ -326,7 +300,7 @@ def test_suspicious_audio_is_reported_once_until_reset() -> None:
     session = Session(METADATA, buffer_s=20)
 
     def warnings_of_silence() -> list[str]:
-        session.push_audio(np.zeros(100_000, np.float32))
+        session.push_audio(np.zeros((100_000, 2), np.float32))
         frames_of(session)
         return [warning.code for warning in session.take_warnings()]
 

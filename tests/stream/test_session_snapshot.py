@@ -50,10 +50,10 @@ def test_a_restored_session_goes_on_with_the_same_audio_predictions_and_events()
         step = output((0.9, 0.1) if 20 < number < 40 else (0.1, 0.1), user_next=0.4)
         ours, theirs = session.accept(step), restored.accept(step)
         assert theirs.events == ours.events
-        assert (theirs.prediction.time_s, theirs.prediction.holder, theirs.prediction.p_shift) == (
-            ours.prediction.time_s,
-            ours.prediction.holder,
-            ours.prediction.p_shift,
+        assert (theirs.time_s, theirs.holder, theirs.p_shift) == (
+            ours.time_s,
+            ours.holder,
+            ours.p_shift,
         )
         kinds += [event.type for event in ours.events]
     assert kinds[0] == "eager_end_of_turn"  # of the turn that began before the snapshot
@@ -143,8 +143,8 @@ def rewritten(snapshot: bytes, **changes: Any) -> bytes:
 
 
 def test_a_snapshot_of_another_version_is_refused_with_both_numbers() -> None:
-    with pytest.raises(SnapshotError, match="expected snapshot version 2, got 1"):
-        Session.restore(rewritten(lively().snapshot(), snapshot_version=1), METADATA)
+    with pytest.raises(SnapshotError, match="expected snapshot version 3, got 2"):
+        Session.restore(rewritten(lively().snapshot(), snapshot_version=2), METADATA)
 
 
 FLOOR: dict[str, Any] = {"active": [True, False], "holder": 0, "alone_frames": 1}
@@ -162,7 +162,7 @@ TURN: dict[str, Any] = {
 
 def test_the_whole_values_that_the_damaged_ones_are_made_of_are_restored() -> None:
     Session.restore(
-        rewritten(lively().snapshot(), floor=FLOOR, policy={"floor": FLOOR, "turns": [TURN, TURN]}),
+        rewritten(lively().snapshot(), floor=FLOOR, policy={"turns": [TURN, TURN]}),
         METADATA,
     )
 
@@ -173,7 +173,7 @@ def test_the_whole_values_that_the_damaged_ones_are_made_of_are_restored() -> No
         {"floor": ...},
         {"floor": None},
         {"policy": ...},
-        {"policy": {"floor": {}, "turns": []}},
+        {"policy": {"turns": []}},
         {"policy_settings": {"unknown": 1}},
         {"policy_settings": 3},
         {"sample_rate_hz": 5},
@@ -194,13 +194,13 @@ def test_the_whole_values_that_the_damaged_ones_are_made_of_are_restored() -> No
         {"floor": {"active": [True, False], "holder": [], "alone_frames": 1}},
         {"floor": {"active": ["yes", "no"], "holder": 0, "alone_frames": 1}},
         {"floor": {"active": [True, False], "holder": 0, "alone_frames": None}},
-        {"policy": {"floor": FLOOR, "turns": [TURN, TURN | {"last_speech_s": "late"}]}},
-        {"policy": {"floor": FLOOR, "turns": [TURN, TURN | {"speech_start_s": math.nan}]}},
-        {"policy": {"floor": FLOOR, "turns": [TURN, TURN | {"in_turn": None}]}},
-        {"policy": {"floor": FLOOR, "turns": [TURN, TURN | {"loud_s": None}]}},
-        {"policy": {"floor": FLOOR, "turns": [TURN, TURN | {"power": math.inf}]}},
-        {"policy": {"floor": FLOOR, "turns": [TURN, TURN | {"power": -1.0}]}},
-        {"policy": {"floor": FLOOR, "turns": [TURN, TURN | {"unknown": 1}]}},
+        {"policy": {"turns": [TURN, TURN | {"last_speech_s": "late"}]}},
+        {"policy": {"turns": [TURN, TURN | {"speech_start_s": math.nan}]}},
+        {"policy": {"turns": [TURN, TURN | {"in_turn": None}]}},
+        {"policy": {"turns": [TURN, TURN | {"loud_s": None}]}},
+        {"policy": {"turns": [TURN, TURN | {"power": math.inf}]}},
+        {"policy": {"turns": [TURN, TURN | {"power": -1.0}]}},
+        {"policy": {"turns": [TURN, TURN | {"unknown": 1}]}},
     ],
 )
 def test_a_damaged_snapshot_is_refused(changes: dict[str, Any]) -> None:

@@ -5,15 +5,16 @@ from __future__ import annotations
 from dataclasses import asdict
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 
 from turnstream import Engine, TurnPredictor
 from turnstream.models.evaluation.onnx_runner import evaluate_dialogues, step_recordings
-from turnstream.models.evaluation.predictions import OUTPUTS
 from turnstream.models.evaluation.recording import Recording
 from turnstream.models.evaluation.torch_runner import evaluate_dialogue
 from turnstream.models.turn_model import TurnModel
+from turnstream.stream.contract import PROBABILITIES
 
 
 def test_every_recording_is_run_as_if_alone_and_live(tiny_model_path: Path) -> None:
@@ -28,8 +29,11 @@ def test_every_recording_is_run_as_if_alone_and_live(tiny_model_path: Path) -> N
         first[1], second[0] = 0, 0
         for audio, outputs in zip((recording, first, second), rows, strict=True):
             predictor = TurnPredictor(engine)
-            live = [asdict(p) for p in predictor.push_audio(audio.T.copy()) + predictor.flush()]
-            for name in OUTPUTS:
+            live = [
+                msgspec.structs.asdict(p)
+                for p in predictor.push_audio(audio.T.copy()) + predictor.flush()
+            ]
+            for name in PROBABILITIES:
                 assert outputs[name].shape == (2, -(-recording.shape[1] // 320))
                 np.testing.assert_allclose(outputs[name].T, [p[name] for p in live], atol=1e-5)
 

@@ -9,6 +9,7 @@ from turnstream import PolicySettings, Prediction, TurnPolicy
 from turnstream.models.dialogues.activity import Segment, segments_to_frames
 from turnstream.models.evaluation.policy_trial import try_policy, turn_ends
 from turnstream.models.evaluation.predictions import DialoguePrediction, EvaluatedDialogue
+from turnstream.stream.floor import FloorTracker
 
 SETTINGS = PolicySettings(
     end_threshold=0.5,
@@ -101,10 +102,11 @@ def test_intervals_are_over_dialogues() -> None:
 
 def test_the_ends_are_the_policys_own() -> None:
     call = conversation([(1.0, 2.0), (2.6, 4.0)], [(5.0, 6.0)], p_end=0.9)
-    policy, latent = TurnPolicy(SETTINGS), np.zeros((2, 1), np.float32)
+    policy, latent, floor = TurnPolicy(SETTINGS), np.zeros((2, 1), np.float32), FloorTracker()
     ends: list[list[float]] = [[], []]
     for t in range(call.activity.shape[1]):
         vad = (float(call.activity[0, t]), float(call.activity[1, t]))
+        floor.update(vad, 1 / 50)
         prediction = Prediction(
             t,
             (t + 1) / 50,
@@ -118,6 +120,7 @@ def test_the_ends_are_the_policys_own() -> None:
             (0.0, 0.0),
             latent,
             latent,
+            floor.active,
         )
         for event in policy.update(prediction):
             if event.type == "end_of_turn":

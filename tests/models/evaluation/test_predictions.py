@@ -2,12 +2,12 @@ import numpy as np
 import pytest
 
 from turnstream.models.evaluation.predictions import (
-    OUTPUTS,
     DialoguePrediction,
     EvaluatedDialogue,
     at_activity_rate,
     last_frame_at,
 )
+from turnstream.stream.contract import PROBABILITIES
 from turnstream.stream.errors import DialogueError
 
 
@@ -27,7 +27,7 @@ def test_mono_is_what_was_said_with_only_that_speaker_heard():
 
 
 def test_outputs_of_a_slower_network_are_brought_to_50_hz():
-    values = {name: np.full((2, 3), n, np.float32) for n, name in enumerate(OUTPUTS)}
+    values = {name: np.full((2, 3), n, np.float32) for n, name in enumerate(PROBABILITIES)}
     values["vad"][:, 1] = 7
     found = DialoguePrediction.from_outputs(values, 25.0, 6)
     assert found.vad.tolist() == [[0, 0, 0, 7, 7, 0]] * 2

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from turnstream.models.evaluation import torch_runner
-from turnstream.models.evaluation.predictions import OUTPUTS, at_activity_rate
+from turnstream.models.evaluation.predictions import at_activity_rate
 from turnstream.models.evaluation.recording import Recording
 from turnstream.models.evaluation.torch_runner import (
     dialogue_outputs,
@@ -17,6 +17,7 @@ from turnstream.models.evaluation.torch_runner import (
     run_dialogue,
 )
 from turnstream.models.turn_model import TurnModel
+from turnstream.stream.contract import PROBABILITIES
 from turnstream.stream.errors import DialogueError
 
 from ...networks import CONFIGS, random_audio, random_model, whole_conversation
@@ -46,7 +47,7 @@ def test_blocks_join_without_a_seam_and_what_is_left_of_a_frame_is_dropped(
             atol=1e-5,
         )
     outputs = dialogue_outputs(tiny_model, padded, "call", ("latent",))
-    assert set(outputs) == {*OUTPUTS, "latent"}
+    assert set(outputs) == {*PROBABILITIES, "latent"}
     np.testing.assert_allclose(outputs["latent"], whole.latent[0], atol=1e-5)
 
 
@@ -69,7 +70,7 @@ def test_predictions_are_those_of_the_network_at_50_hz(name: str) -> None:
     evaluated = evaluate_dialogue(model, call)
     assert (evaluated.id, evaluated.mono) == ("call", ())
     assert evaluated.activity is call.activity
-    for output in OUTPUTS:
+    for output in PROBABILITIES:
         expected = getattr(probabilities, output)[0].numpy()
         np.testing.assert_allclose(
             getattr(evaluated.stereo, output),

@@ -10,10 +10,9 @@ from numpy.typing import NDArray
 from websockets.asyncio.server import ServerConnection, serve
 
 from turnstream.stream.clients.client import AsyncClient
-from turnstream.stream.prediction import TurnEvent
+from turnstream.stream.prediction import FrameMessage, TurnEvent
 from turnstream.stream.protocol import (
     BeginMessage,
-    FrameMessage,
     ServerMessage,
     TerminationMessage,
     message_to_json,

@@ -15,9 +15,8 @@ import soundfile
 from turnstream.stream.clients.blocking_client import Client
 from turnstream.stream.engine import Engine
 from turnstream.stream.errors import AudioFormatError, ConfigError, ServerError
-from turnstream.stream.prediction import TurnEvent
+from turnstream.stream.prediction import FrameMessage, TurnEvent
 from turnstream.stream.protocol import (
-    FrameMessage,
     ResumedMessage,
     ServerMessage,
     TerminationMessage,

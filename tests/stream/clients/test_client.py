@@ -7,19 +7,17 @@ import contextlib
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 from websockets.protocol import State
 
-from turnstream.stream.clients.client import AsyncClient, encode_pcm
+from turnstream.stream.clients.client import AsyncClient
 from turnstream.stream.engine import Engine
 from turnstream.stream.errors import AudioFormatError, ProtocolError, ServerError
+from turnstream.stream.latent_message import LatentMessage
 from turnstream.stream.prediction import TurnEvent
 from turnstream.stream.protocol import (
     ErrorMessage,
-    LatentMessage,
     ResumedMessage,
     ServerMessage,
     TerminationMessage,
@@ -27,7 +25,6 @@ from turnstream.stream.protocol import (
 )
 from turnstream.stream.service.server import Server
 from turnstream.stream.settings import StreamSettings
-from turnstream.stream.sources import decode_pcm
 
 from ..resuming_server import breaking_line
 from ..serving import PATIENCE_S, dialogue, offline, quick_limits
@@ -327,31 +324,3 @@ async def test_a_line_that_breaks_changes_no_prediction(engine: Engine) -> None:
     assert not any(message.missed for message in resumed)
     assert frames_of(messages) == frames
     assert [message for message in messages if isinstance(message, TurnEvent)] == events
-
-
-# ---- audio on the wire ----
-
-
-@given(st.lists(st.integers(-32768, 32767), max_size=50))
-def test_int16_survives_the_wire_exactly(samples: list[int]) -> None:
-    block = (np.array(samples, np.float32) / 32768).reshape(-1, 1)
-    for encoding in ("pcm_s16le", "pcm_f32le"):
-        np.testing.assert_array_equal(decode_pcm(encode_pcm(block, encoding), encoding, 1), block)
-
-
-def test_mulaw_survives_the_wire_within_its_steps() -> None:
-    every = (np.arange(-32768, 32768) / 32768).astype(np.float32).reshape(-1, 1)
-    encoded = encode_pcm(every, "mulaw")
-    decoded = decode_pcm(encoded, "mulaw", 1)
-    inside = np.abs(every) < 0.98
-    assert np.all(np.abs(decoded - every)[inside] <= np.abs(every)[inside] / 32 + 5 / 32768)
-    assert np.all(np.diff(decoded[:, 0]) >= 0)
-    assert encode_pcm(decoded, "mulaw") == encode_pcm(
-        decode_pcm(encode_pcm(decoded, "mulaw"), "mulaw", 1), "mulaw"
-    )
-
-
-def test_full_scale_is_clipped_not_wrapped() -> None:
-    assert encode_pcm(np.array([[1.0], [-1.0]], np.float32), "pcm_s16le") == bytes.fromhex(
-        "ff7f0080"
-    )

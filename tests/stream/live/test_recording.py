@@ -16,8 +16,7 @@ from turnstream.stream import predict
 from turnstream.stream.errors import AudioFormatError
 from turnstream.stream.live import listen, recording
 from turnstream.stream.live.recording import Recording
-from turnstream.stream.prediction import TurnEvent
-from turnstream.stream.protocol import FrameMessage
+from turnstream.stream.prediction import FrameMessage, TurnEvent
 from turnstream.stream.sources import FileSource
 
 from ..command_server import command_server

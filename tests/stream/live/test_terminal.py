@@ -51,6 +51,7 @@ def prediction(
         (0.02, 0.13),
         LATENT,
         LATENT,
+        (vad[0] >= 0.5, vad[1] >= 0.5),
     )
 
 

@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 
 from turnstream.stream.engine import Float32, ModelMetadata, StepOutput
+from turnstream.stream.pcm import to_float32
 from turnstream.stream.prediction import Prediction
 from turnstream.stream.service.batcher import AudioQueue, Batcher
-from turnstream.stream.session import FrameResult, Session
+from turnstream.stream.session import Session
 
 METADATA = ModelMetadata("fake", "0", 16000, 320, 50.0, 2, 1, 1, "0", {})
 POISON = 0.75
@@ -66,11 +67,11 @@ class Talk:
             self.session, self._on_result, self.errors.append
         )
 
-    def _on_result(self, result: FrameResult) -> None:
-        self.predictions.append(result.prediction)
+    def _on_result(self, result: Prediction) -> None:
+        self.predictions.append(result)
 
     def push(self, frames: int) -> None:
-        self.session.push_audio(np.full(frames * 320, self.level, np.float32))
+        self.session.push_audio(to_float32(np.full(frames * 320, self.level)))
         self.audio_queue.pushed(frames * FRAME_S)
 
     def sums(self) -> list[float]:
@@ -243,13 +244,13 @@ async def test_a_callback_that_raises_fails_only_its_session(
 ) -> None:
     errors: list[Exception] = []
 
-    def broken(result: FrameResult) -> None:
+    def broken(result: Prediction) -> None:
         raise ValueError("no room")
 
     session = Session(METADATA, policy=None)
     audio_queue = batcher.open_audio_queue(session, broken, errors.append)
     healthy = Talk(batcher, 0.25)
-    session.push_audio(np.zeros(640, np.float32))
+    session.push_audio(np.zeros((640, 2), np.float32))
     audio_queue.pushed(0.04)
     healthy.push(3)
     await settled(engine)

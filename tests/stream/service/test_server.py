@@ -10,8 +10,8 @@ import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from turnstream.stream.engine import Engine, Float32, StepOutput
-from turnstream.stream.protocol import LatentMessage
-from turnstream.stream.resample import to_float32
+from turnstream.stream.latent_message import LatentMessage
+from turnstream.stream.pcm import to_float32
 from turnstream.stream.service.server import Server
 
 from ..serving import (
