@@ -14,7 +14,7 @@ from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import TextIO
 
-from ..clients.client import AsyncClient
+from ..clients.asynchronous import AsyncClient
 from ..devices.microphone import list_microphones
 from ..devices.native_noise import native_noise_hidden
 from ..devices.playback import Playback

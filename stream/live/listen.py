@@ -13,7 +13,7 @@ from io import FileIO
 from pathlib import Path
 from typing import BinaryIO, TextIO, cast
 
-from ..clients.client import AsyncClient
+from ..clients.asynchronous import AsyncClient
 from ..devices.microphone import MicrophoneSource, list_microphones
 from ..devices.native_noise import native_noise_hidden
 from ..devices.playback import Playback

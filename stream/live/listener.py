@@ -26,7 +26,7 @@ from typing import TextIO
 
 import numpy as np
 
-from ..clients.client import AsyncClient, encode_pcm
+from ..clients.asynchronous import AsyncClient, encode_pcm
 from ..devices.microphone import MicrophoneSource
 from ..devices.native_noise import native_noise_hidden
 from ..devices.playback import Playback

@@ -137,16 +137,16 @@ class Delivery:
             self._ping(connection)
         return now_s - self._taken_s <= self._limits.slow_reader_timeout_s
 
-    def is_silent(self, now_s: float, heard_s: float) -> bool:
+    def is_silent(self, now_s: float, received_s: float) -> bool:
         """Return whether the client has been silent for longer than `ping_timeout_s`.
 
         A silent client has not answered the last ping, and has sent nothing else either.
 
         Args:
             now_s: time by the clock.
-            heard_s: when the last message of the client arrived.
+            received_s: when the last message of the client arrived.
         """
         return (
             self._pinged is not None
-            and now_s - max(self._pinged_s, heard_s) > self._limits.ping_timeout_s
+            and now_s - max(self._pinged_s, received_s) > self._limits.ping_timeout_s
         )

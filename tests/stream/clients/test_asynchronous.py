@@ -13,7 +13,7 @@ from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 from websockets.protocol import State
 
-from turnstream.stream.clients.client import AsyncClient, encode_pcm
+from turnstream.stream.clients.asynchronous import AsyncClient, encode_pcm
 from turnstream.stream.engine import Engine
 from turnstream.stream.errors import AudioFormatError, ProtocolError, ServerError
 from turnstream.stream.prediction import TurnEvent

@@ -1,4 +1,4 @@
-"""The client for asyncio. `blocking_client.py` has the same methods for code without asyncio.
+"""The client for asyncio. `blocking.py` has the same methods for code without asyncio.
 
     async with AsyncClient("ws://127.0.0.1:8765/v1/stream", StreamSettings(channels=1)) as client:
         await client.push_audio(samples)
@@ -7,7 +7,7 @@
             ...
 
 Messages are the dataclasses of `protocol.py`. When the connection breaks, the client connects again
-and resumes the session (`client_link.py`). Every other failure is a `ServerError`. No call waits
+and resumes the session (`link.py`). Every other failure is a `ServerError`. No call waits
 for ever.
 """
 
@@ -39,9 +39,9 @@ from ..protocol import (
 from ..resample import to_float32
 from ..settings import LatentChoice, StreamSettings
 from ..sources import AudioSource, Block, Encoding, paced
-from .client_callbacks import Callback, Callbacks
-from .client_connection import Endpoint
-from .client_link import ClientLink
+from .callbacks import Callback, Callbacks
+from .connection import Endpoint
+from .link import Link
 
 F = TypeVar("F", bound=Callback)
 
@@ -116,7 +116,7 @@ class AsyncClient:
         keep_bytes = int(
             self.settings.sample_rate_hz * self._sample_bytes * (reconnect_s + _KEEP_MARGIN_S)
         )
-        self._link = ClientLink(
+        self._link = Link(
             Endpoint(url, token, timeout_s),
             self.settings,
             timeout_s=timeout_s,

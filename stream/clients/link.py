@@ -41,7 +41,7 @@ from ..protocol import (
     parse_message,
 )
 from ..settings import Resume, StreamSettings
-from .client_connection import Endpoint, HeardConnection
+from .connection import Endpoint, TimedConnection
 
 logger = logging.getLogger(__name__)
 
@@ -58,7 +58,7 @@ _BREAKS = {1011, 1012, 1013}
 _CLOSE = control_to_json(Close())
 
 
-class ClientLink:
+class Link:
     """The messages of one session. Call `open`, then `send` and `receive`, then `close`.
 
     Args:
@@ -90,7 +90,7 @@ class ClientLink:
         self._timeout_s = timeout_s
         self._reconnect_s = reconnect_s
         self._keep_bytes = keep_bytes
-        self._connection: HeardConnection | None = None
+        self._connection: TimedConnection | None = None
         self._running: asyncio.Task[None] | None = None
         self._failure: BaseException | None = None
         self.connections = 0
@@ -259,7 +259,7 @@ class ClientLink:
 
     # ---- the link's own task: read, and connect again ----
 
-    async def _run(self, connection: HeardConnection) -> None:
+    async def _run(self, connection: TimedConnection) -> None:
         """Serve one connection after the other until the session has ended."""
         try:
             while True:
@@ -291,7 +291,7 @@ class ClientLink:
             self.fail(error)
             raise
 
-    async def _read(self, connection: HeardConnection) -> None:
+    async def _read(self, connection: TimedConnection) -> None:
         """Receive messages until the end of the session."""
         while True:
             while len(self._unread) >= _UNREAD_MESSAGES and connection.state is State.OPEN:
@@ -301,7 +301,7 @@ class ClientLink:
                 async with asyncio.timeout(_SILENT_S / 4):
                     wire = await connection.recv()
             except TimeoutError:
-                if asyncio.get_running_loop().time() - connection.heard_s > _SILENT_S:
+                if asyncio.get_running_loop().time() - connection.received_s > _SILENT_S:
                     connection.transport.abort()
                 continue
             try:
@@ -329,7 +329,7 @@ class ClientLink:
         self._unread.append(message)
         self._arrived.set()
 
-    async def _resume(self) -> HeardConnection:
+    async def _resume(self) -> TimedConnection:
         """Connect again, with as many attempts as the time allows; return the connection."""
         loop = asyncio.get_running_loop()
         begin, deadline_s, attempt = self.begin, loop.time() + self._resume_s, 0
@@ -395,7 +395,7 @@ class ClientLink:
             self._first_kept += 1
         self._room.set()
 
-    async def _write(self, connection: HeardConnection) -> None:
+    async def _write(self, connection: TimedConnection) -> None:
         """Write the kept messages, and ping, as long as the connection lasts."""
         loop = asyncio.get_running_loop()
         written_s = pinged_s = loop.time()
@@ -425,7 +425,7 @@ class ClientLink:
         except ConnectionClosed:
             self._taken.set()  # `_read` may be waiting for room in the queue of unread messages
 
-    async def _ping(self, connection: HeardConnection) -> None:
+    async def _ping(self, connection: TimedConnection) -> None:
         written = self._unwritten
         pong = asyncio.ensure_future(await connection.ping())
 
