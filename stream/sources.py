@@ -23,7 +23,7 @@ Block = NDArray[np.float32]  # (N, C), nominally in [-1, 1]
 Encoding = Literal["pcm_s16le", "pcm_f32le", "mulaw"]
 ENCODINGS: tuple[Encoding, ...] = get_args(Encoding)
 
-_SAMPLE_BYTES: dict[Encoding, int] = {"pcm_s16le": 2, "pcm_f32le": 4, "mulaw": 1}
+SAMPLE_BYTES: dict[Encoding, int] = {"pcm_s16le": 2, "pcm_f32le": 4, "mulaw": 1}
 _DEFAULT_BLOCK_S = 0.02
 # Programs that write endless wav streams put a size near 2 or 4 GB into the header.
 _UNKNOWN_LENGTH_BYTES = 0x7FFF0000
@@ -206,7 +206,7 @@ class RawPcmSource:
         Raises:
             AudioFormatError: the stream ends inside a sample. All whole samples have been yielded.
         """
-        frame_bytes = _SAMPLE_BYTES[self._encoding] * self.channels
+        frame_bytes = SAMPLE_BYTES[self._encoding] * self.channels
         rest = b""
         while self._stream is not None:
             received = self._stream.read(self.block_samples * frame_bytes - len(rest))
@@ -239,9 +239,9 @@ def decode_pcm(encoded: bytes, encoding: Encoding, channels: int) -> Block:
         AudioFormatError: the encoding is unknown, or the bytes are not a whole number of samples of
             all channels.
     """
-    if encoding not in _SAMPLE_BYTES:
+    if encoding not in SAMPLE_BYTES:
         raise AudioFormatError(f"expected an encoding of {', '.join(ENCODINGS)}, got {encoding!r}")
-    frame_bytes = _SAMPLE_BYTES[encoding] * channels
+    frame_bytes = SAMPLE_BYTES[encoding] * channels
     if len(encoded) % frame_bytes:
         raise AudioFormatError(
             f"expected whole samples of {frame_bytes} bytes ({encoding}, {channels} channels), "

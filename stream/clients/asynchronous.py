@@ -38,7 +38,7 @@ from ..protocol import (
 )
 from ..resample import to_float32
 from ..settings import LatentChoice, StreamSettings
-from ..sources import AudioSource, Block, Encoding, paced
+from ..sources import SAMPLE_BYTES, AudioSource, Block, Encoding, paced
 from .callbacks import Callback, Callbacks
 from .connection import Endpoint
 from .link import Link
@@ -110,9 +110,7 @@ class AsyncClient:
         self.agent = AgentVoice(self.settings.sample_rate_hz)
         self.finished = False
         self._timeout_s = timeout_s
-        self._sample_bytes = len(
-            encode_pcm(np.zeros((1, self.settings.channels), np.float32), self.settings.encoding)
-        )
+        self._sample_bytes = SAMPLE_BYTES[self.settings.encoding] * self.settings.channels
         keep_bytes = int(
             self.settings.sample_rate_hz * self._sample_bytes * (reconnect_s + _KEEP_MARGIN_S)
         )
@@ -221,19 +219,19 @@ class AsyncClient:
         """
         change = Configure(frames, latents, policy)
         self.settings = self.settings.configured(change)
-        await self._say(change)
+        await self._send_control(change)
 
     async def flush(self) -> None:
         """Ask for predictions on every sample sent so far; silence completes the last frame."""
-        await self._say(Flush())
+        await self._send_control(Flush())
 
     async def reset(self) -> None:
         """Ask the server to forget the conversation; the frame count restarts at 0."""
-        await self._say(Reset())
+        await self._send_control(Reset())
 
     async def keep_alive(self) -> None:
         """Tell the server that the client is alive although it sends no audio."""
-        await self._say(KeepAlive())
+        await self._send_control(KeepAlive())
 
     async def close(self) -> None:
         """Tell the server that no more audio follows.
@@ -242,7 +240,7 @@ class AsyncClient:
         """
         if not self._closing:
             self._closing = True
-            await self._say(Close())
+            await self._send_control(Close())
 
     # ---- receiving ----
 
@@ -356,7 +354,7 @@ class AsyncClient:
             raise ServerError(message.code, message.message)
         return message
 
-    async def _say(self, control: Control) -> None:
+    async def _send_control(self, control: Control) -> None:
         await self._send(control_to_json(control))
 
     async def _send(self, wire: str | bytes) -> None:

@@ -6,8 +6,8 @@ after every quarter of the bytes that it may keep. The pong acknowledges all mes
 ping.
 
 When a connection breaks, the link connects again, with growing pauses between attempts. Both ends
-then tell how many messages they have received, and the link sends the missing ones again. So every
-message arrives once and in order. The user of the link sees a warning `connection_lost` and a
+then report how many messages they have received, and the link sends the missing ones again. So
+every message arrives once and in order. The user of the link sees a warning `connection_lost` and a
 `ResumedMessage` among the other messages, and nothing else.
 
 Bounds:
@@ -100,7 +100,7 @@ class Link:
         self._kept: deque[str | bytes] = deque()
         self._kept_cost = 0
         self._first_kept = self._unwritten = 0
-        self._said_close = False
+        self._close_sent = False
         self._due, self._room = asyncio.Event(), asyncio.Event()
         # Incoming: the count of messages, and the messages that wait to be read.
         self._received = 0
@@ -173,7 +173,7 @@ class Link:
                 "the server to take more; read its messages while you send",
             )
             self._check()
-        self._said_close = self._said_close or wire == _CLOSE
+        self._close_sent = self._close_sent or wire == _CLOSE
         self._keep(wire)
 
     async def receive(self, timeout_s: float | None = None) -> ServerMessage:
@@ -276,9 +276,9 @@ class Link:
                     logger.info("%s: %s; connecting again", self.begin.session, lost)
                     trying = (
                         f"the connection was lost; trying for {self._resume_s:g} s "
-                        "to go on where it broke"
+                        "to resume where it broke"
                     )
-                    self._tell(WarningMessage("connection_lost", "warning", trying))
+                    self._deliver(WarningMessage("connection_lost", "warning", trying))
                 else:
                     return
                 finally:
@@ -312,7 +312,7 @@ class Link:
                     f"the server sent something else than this version of the protocol: {error}",
                 ) from None
             self._received += 1
-            self._tell(message)
+            self._deliver(message)
             if isinstance(message, ErrorMessage):
                 return self.fail(ServerError(message.code, message.message))
             if isinstance(message, TerminationMessage):
@@ -324,7 +324,7 @@ class Link:
                     )
                 )
 
-    def _tell(self, message: ServerMessage) -> None:
+    def _deliver(self, message: ServerMessage) -> None:
         """Queue a message for `receive`."""
         self._unread.append(message)
         self._arrived.set()
@@ -365,7 +365,7 @@ class Link:
         self._acknowledged(first.received)
         self._unwritten = first.received
         self._received += first.missed
-        self._tell(first)
+        self._deliver(first)
         self.connections += 1
         logger.info(
             "%s: resumed after %d attempts, %d messages are sent again",
@@ -415,7 +415,7 @@ class Link:
                 if unpinged >= self._keep_bytes / 4 or loop.time() >= pinged_s + _PING_S:
                     await self._ping(connection)
                     unpinged, pinged_s = 0, loop.time()
-                if loop.time() >= written_s + _KEEP_ALIVE_S and not self._said_close:
+                if loop.time() >= written_s + _KEEP_ALIVE_S and not self._close_sent:
                     self._keep(control_to_json(KeepAlive()))
                 elif self._unwritten == self._first_kept + len(self._kept):
                     self._due.clear()

@@ -259,17 +259,17 @@ async def _serve(settings: ServiceSettings, workers: int) -> None:
 
 
 def _announce(url: str) -> None:
-    print(f"serving {url}\npage    {_page_of(url)}", flush=True)
+    print(f"serving {url}\npage    {_page_url(url)}", flush=True)
 
 
-def _page_of(url: str) -> str:
+def _page_url(url: str) -> str:
     """Return the URL of the web page for a browser on this machine.
 
     A wildcard host becomes localhost. A browser grants the microphone only to a page from its own
     machine or over https.
     """
-    scheme, _, place = url.removesuffix(STREAM_PATH).partition("://")
-    host, _, port = place.rpartition(":")
+    scheme, _, address = url.removesuffix(STREAM_PATH).partition("://")
+    host, _, port = address.rpartition(":")
     if host in {"", "0.0.0.0", "[::]"}:
         host = "localhost"
     return f"{'https' if scheme == 'wss' else 'http'}://{host}:{port}/"
