@@ -45,9 +45,7 @@ class PackedConversation(msgspec.Struct, frozen=True, forbid_unknown_fields=True
     def __post_init__(self) -> None:
         for message in self.inbox:
             if not isinstance(message, str | bytes):
-                raise ValueError(
-                    f"expected a message of text or bytes, got {type(message).__name__}"
-                )
+                raise ValueError(f"expected text or bytes, got {type(message).__name__}")
 
     def to_bytes(self) -> bytes:
         """Return the bytes that `from_bytes` reads."""

@@ -71,5 +71,5 @@ async def test_bytes_that_are_no_session_are_refused_and_logged(
         await still_serves(server, engine)
     assert (
         "a session that another worker gave away is lost: expected a packed conversation, "
-        "got 24 bytes that are not one" in caplog.text
+        "got 23 bytes that are not one" in caplog.text
     )
