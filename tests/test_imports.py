@@ -109,7 +109,7 @@ def test_importing_turnstream_imports_next_to_nothing() -> None:
     "words",
     [
         "from turnstream import AsyncClient, Client, Limits, StreamSettings",
-        "import turnstream.stream.clients.stream_file",
+        "import turnstream.stream.clients.command",
     ],
 )
 def test_a_client_needs_no_engine(words: str) -> None:

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from turnstream.stream.audio_check import AudioWarning
-    from turnstream.stream.clients.blocking_client import Client
-    from turnstream.stream.clients.client import AsyncClient
+    from turnstream.stream.clients.asynchronous import AsyncClient
+    from turnstream.stream.clients.blocking import Client
     from turnstream.stream.devices.agent_voice import AgentVoice, Cut
     from turnstream.stream.devices.microphone import MicrophoneSource
     from turnstream.stream.engine import Engine, ModelMetadata
@@ -103,8 +103,8 @@ __all__ = [
 _NAMES = {  # module: its public names
     "stream.devices.agent_voice": "AgentVoice Cut",
     "stream.audio_check": "AudioWarning",
-    "stream.clients.blocking_client": "Client",
-    "stream.clients.client": "AsyncClient",
+    "stream.clients.blocking": "Client",
+    "stream.clients.asynchronous": "AsyncClient",
     "stream.engine": "Engine ModelMetadata",
     "stream.errors": (
         "AudioFormatError ConfigError DeviceError DialogueError ExportError MissingExtraError "

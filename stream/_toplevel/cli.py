@@ -32,7 +32,7 @@ COMMANDS: dict[str, tuple[str, str]] = {  # name: (module, what it does)
     ),
     "serve": ("turnstream.stream.service.serve", "run the websocket server"),
     "client": (
-        "turnstream.stream.clients.stream_file",
+        "turnstream.stream.clients.command",
         "send a file, raw audio or the microphone to a server and print what it answers",
     ),
     "info": ("turnstream.stream.info", "describe a model file"),

@@ -14,7 +14,7 @@ from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import TextIO
 
-from ..clients.client import AsyncClient
+from ..clients.asynchronous import AsyncClient
 from ..devices.microphone import list_microphones
 from ..devices.native_noise import native_noise_hidden
 from ..devices.playback import Playback
@@ -24,8 +24,8 @@ from ..errors import DeviceError
 from ..service.server import Server
 from ..settings import StreamSettings
 from ..sources import FileSource, bundled_sample
-from .listener import Heard, Listener
-from .parting import add_latents_option, projection_from, seconds_word
+from .listener import Listener, LiveAudio
+from .options import add_view_options, projection_from
 from .terminal_words import EXPLANATION
 
 _POLICY = "balanced"
@@ -52,15 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--device", help="number or name of the microphone (default: the system's default)"
     )
     parser.add_argument("--model", type=Path, help="ONNX model (default: the bundled one)")
-    parser.add_argument(
-        "--seconds",
-        type=seconds_word,
-        help="end after this many seconds of audio (default: no limit)",
-    )
-    parser.add_argument(
-        "--plain", action="store_true", help="print one line per event instead of the live view"
-    )
-    add_latents_option(parser)
+    add_view_options(parser)
     parser.add_argument(
         "--play",
         action="store_true",
@@ -94,9 +86,9 @@ def run(args: argparse.Namespace, *, speed: float = 1.0, out: TextIO | None = No
             yield client
 
     with native_noise_hidden():
-        heard = _choose(args, speed)
+        audio = _choose(args, speed)
     return Listener(
-        heard,
+        audio,
         policy=_POLICY,
         seconds=args.seconds,
         plain=args.plain,
@@ -105,14 +97,14 @@ def run(args: argparse.Namespace, *, speed: float = 1.0, out: TextIO | None = No
     ).run("demo", served)
 
 
-def _choose(args: argparse.Namespace, speed: float) -> Heard:
+def _choose(args: argparse.Namespace, speed: float) -> LiveAudio:
     """Choose the microphone if there is one and no option asks for a recording."""
     remark = ""
     if args.file is None and not args.sample and (args.device is not None or not args.play):
         try:
             if args.device is not None or list_microphones():
                 microphone = SteadyMicrophone(args.device)
-                return Heard(microphone, f"microphone {microphone.microphone.name}")
+                return LiveAudio(microphone, f"microphone {microphone.microphone.name}")
             remark = "No microphone found, so here is a recorded telephone call."
         except DeviceError as error:
             if args.device is not None:
@@ -127,4 +119,4 @@ def _choose(args: argparse.Namespace, speed: float) -> Heard:
         except DeviceError as error:
             remark = str(error)
     title, names = (args.file.name, ("You", "Other")) if args.file else (_CALL, ("Caller", "Agent"))
-    return Heard(source, title, names, EXPLANATION, remark, playback, speed)
+    return LiveAudio(source, title, names, EXPLANATION, remark, playback, speed)

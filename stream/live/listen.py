@@ -13,7 +13,7 @@ from io import FileIO
 from pathlib import Path
 from typing import BinaryIO, TextIO, cast
 
-from ..clients.client import AsyncClient
+from ..clients.asynchronous import AsyncClient
 from ..devices.microphone import MicrophoneSource, list_microphones
 from ..devices.native_noise import native_noise_hidden
 from ..devices.playback import Playback
@@ -24,9 +24,9 @@ from ..errors import AudioFormatError, ConfigError, DeviceError
 from ..pcm import ENCODINGS
 from ..policy import PRESETS
 from ..sources import FileSource, RawPcmSource
-from .listener import Connect, Heard, Listener
+from .listener import Connect, Listener, LiveAudio
 from .local_client import LocalClient
-from .parting import add_latents_option, projection_from, seconds_word
+from .options import add_view_options, projection_from
 from .terminal_words import EXPLANATION
 
 _RAW_DEFAULTS = (16000, 2)
@@ -71,20 +71,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="folder to write audio.wav, predictions.csv and events.csv into",
     )
     parser.add_argument(
-        "--seconds",
-        type=seconds_word,
-        help="end after this many seconds of audio (default: no limit)",
-    )
-    parser.add_argument(
         "--policy",
         choices=tuple(PRESETS),
         default="balanced",
         help="preset of the policy that decides the events (default balanced)",
     )
-    parser.add_argument(
-        "--plain", action="store_true", help="print one line per event instead of the live view"
-    )
-    add_latents_option(parser)
+    add_view_options(parser)
     where = parser.add_mutually_exclusive_group()
     where.add_argument("--model", type=Path, help="ONNX model (default: the bundled one)")
     where.add_argument("--url", help="run the model on a server, such as ws://127.0.0.1:8765")
@@ -121,9 +113,9 @@ def run(
     logging.getLogger("turnstream").addHandler(logging.NullHandler())
     connect, projection = _connect(args), projection_from(args)
     with native_noise_hidden():
-        heard = _microphone(args) if args.raw is None else _raw(args, raw_input)
+        audio = _microphone(args) if args.raw is None else _raw(args, raw_input)
     listener = Listener(
-        heard,
+        audio,
         policy=args.policy,
         seconds=args.seconds,
         plain=args.plain,
@@ -149,7 +141,7 @@ def _connect(args: argparse.Namespace) -> Connect:
     return lambda settings: LocalClient(engine, settings)
 
 
-def _raw(args: argparse.Namespace, raw_input: BinaryIO | None) -> Heard:
+def _raw(args: argparse.Namespace, raw_input: BinaryIO | None) -> LiveAudio:
     if args.agent is not None:
         raise AudioFormatError(
             "expected --agent with a microphone, "
@@ -161,15 +153,15 @@ def _raw(args: argparse.Namespace, raw_input: BinaryIO | None) -> Heard:
     source = RawPcmSource(
         stream, args.raw, args.sample_rate or _RAW_DEFAULTS[0], args.channels or _RAW_DEFAULTS[1]
     )
-    return Heard(source, f"standard input, {args.raw}", explanation=EXPLANATION)
+    return LiveAudio(source, f"standard input, {args.raw}", explanation=EXPLANATION)
 
 
-def _microphone(args: argparse.Namespace) -> Heard:
+def _microphone(args: argparse.Namespace) -> LiveAudio:
     if args.agent is None:
         source = SteadyMicrophone(
             args.device, sample_rate_hz=args.sample_rate, channels=args.channels or 1
         )
-        return Heard(source, f"microphone {source.microphone.name}")
+        return LiveAudio(source, f"microphone {source.microphone.name}")
     if args.channels == 2:
         raise AudioFormatError(
             "expected --agent with one channel of the microphone, "
@@ -198,7 +190,7 @@ def _microphone(args: argparse.Namespace) -> Heard:
     except AudioFormatError:
         microphone.close()
         raise
-    return Heard(
+    return LiveAudio(
         PairedSource(microphone, voice),
         f"{title} and {Path(args.agent).name}",
         ("You", "Agent"),

@@ -26,7 +26,7 @@ from typing import TextIO
 
 import numpy as np
 
-from ..clients.client import AsyncClient
+from ..clients.asynchronous import AsyncClient
 from ..devices.microphone import MicrophoneSource
 from ..devices.native_noise import native_noise_hidden
 from ..devices.playback import Playback
@@ -43,11 +43,11 @@ from ..protocol import TerminationMessage, WarningMessage
 from ..settings import StreamSettings
 from ..sources import AudioSource, Block, FileSource, paced
 from .local_client import LocalClient
-from .parting import SilenceWatch, farewell, levels_dbfs
 from .recording import Recording
+from .sound_level import SilenceWatch, levels_dbfs
 from .terminal import TerminalView
 from .terminal_screen import Screen
-from .terminal_words import SPEAK, Names, Tally, warning_words
+from .terminal_words import SPEAK, Names, Tally, closing_text, warning_words
 
 Client = AsyncClient | LocalClient
 Connect = Callable[[StreamSettings], AbstractAsyncContextManager[Client]]
@@ -60,7 +60,7 @@ _DRIFT_WORDS_S = 60.0  # shortest time between two warnings of clock drift
 
 
 @dataclass(frozen=True)
-class Heard:
+class LiveAudio:
     """The audio of a live command.
 
     Attributes:
@@ -86,7 +86,7 @@ class Listener:
     """One run of a live command.
 
     Args:
-        heard: the audio.
+        audio: the source, and how to present it.
         policy: preset of the policy that decides the events.
         seconds: end after this many seconds of audio; None for no limit.
         plain: write lines of events, even if the terminal can show the live view.
@@ -99,7 +99,7 @@ class Listener:
 
     def __init__(
         self,
-        heard: Heard,
+        audio: LiveAudio,
         *,
         policy: str,
         seconds: float | None = None,
@@ -109,8 +109,8 @@ class Listener:
         out: TextIO | None = None,
     ) -> None:
         self.tally = Tally()
-        self._heard = heard
-        self._source = heard.source
+        self._audio = audio
+        self._source = audio.source
         self._policy = policy
         self._seconds = seconds
         self._plain = plain
@@ -121,7 +121,7 @@ class Listener:
         self._live = isinstance(self._source, MicrophoneSource | SteadyMicrophone | PairedSource)
         self._ending = False
         self._thread = SourceThread(
-            paced(self._source, heard.speed)
+            paced(self._source, audio.speed)
             if isinstance(self._source, FileSource)
             else self._source
         )
@@ -143,8 +143,8 @@ class Listener:
             TurnstreamError: the source, the client or the recording failed. The audio before the
                 failure was shown and recorded, and the summary covers it.
         """
-        if self._heard.remark:
-            print(self._heard.remark, file=self._out, flush=True)
+        if self._audio.remark:
+            print(self._audio.remark, file=self._out, flush=True)
         try:
             # An abrupt end raises one of these; everything is closed by then.
             with contextlib.suppress(KeyboardInterrupt, asyncio.CancelledError):
@@ -165,14 +165,16 @@ class Listener:
                 f"{lost_s:.2f} s of sound were skipped because this computer was too slow.",
                 file=self._out,
             )
-        print(self._recorded(), farewell(command, self.tally), sep="", file=self._out, flush=True)
+        print(
+            self._recorded(), closing_text(command, self.tally), sep="", file=self._out, flush=True
+        )
         return 0
 
     def _recorded(self) -> str:
         return "" if self._recording is None else f"Recorded in {self._recording.folder}\n"
 
     async def _connected(self, connect: Connect) -> None:
-        source, heard = self._source, self._heard
+        source, audio = self._source, self._audio
         projection = self._projection
         latents = "none" if projection is None else projection.latents
         settings = StreamSettings(
@@ -192,22 +194,22 @@ class Listener:
             length_s = source.duration_s if isinstance(source, FileSource) else math.inf
             duration_s = min(length_s, self._seconds or math.inf)
             view = TerminalView(
-                heard.title,
+                audio.title,
                 f"{begin.model_name} {begin.model_version}",
-                names=heard.names,
+                names=audio.names,
                 end_threshold=PRESETS[self._policy].end_threshold,
                 frame_rate_hz=begin.frame_rate_hz,
                 session=begin.session[:6],
                 duration_s=duration_s if math.isfinite(duration_s) else None,
-                explanation=heard.explanation,
+                explanation=audio.explanation,
                 projection=projection and projection.saved,
                 heard=(True, source.channels == 2),
             )
             self.tally = view.tally
             if self._record is not None:
                 self._recording = Recording(self._record, source.sample_rate_hz, source.channels)
-            if heard.remark:
-                view.on_warning(heard.remark)
+            if audio.remark:
+                view.on_warning(audio.remark)
             with native_noise_hidden(), Screen(view, plain=self._plain, out=self._out) as screen:
                 await self._show(client, screen)
 
@@ -236,7 +238,7 @@ class Listener:
         rate_hz, channels, playback = (
             self._source.sample_rate_hz,
             self._source.channels,
-            self._heard.playback,
+            self._audio.playback,
         )
         limit = math.inf if self._seconds is None else round(self._seconds * rate_hz)
         total = 0
@@ -285,7 +287,7 @@ class Listener:
                 case WarningMessage():
                     # `_watch` reports silence of a microphone earlier, and also reports its end.
                     if not (self._live and message.code == "silent"):
-                        screen.on_warning(warning_words(message.message, self._heard.names))
+                        screen.on_warning(warning_words(message.message, self._audio.names))
                 case TerminationMessage():
                     if message.reason != "close":
                         raise ServerError(
@@ -346,7 +348,7 @@ class Listener:
             )
             screen.on_warning(
                 f"the two devices' clocks differ: so far {filled} of silence "
-                f"put into {self._heard.names[1]}'s channel, {skipped} left out"
+                f"put into {self._audio.names[1]}'s channel, {skipped} left out"
             )
 
     def _on_loss(self, screen: Screen, notice: str | None) -> None:

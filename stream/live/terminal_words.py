@@ -1,4 +1,4 @@
-"""Describes events in plain words, for a reader who does not know turn-taking."""
+"""The texts of the live commands: events in plain words, and the summary at the end."""
 
 from __future__ import annotations
 
@@ -29,6 +29,14 @@ MARKS: dict[EventType, tuple[str, str]] = {
     "end_of_turn": ("■", "ends"),
     "backchannel": ("○", "“mhm”"),
     "interruption": ("!", "cuts in"),
+}
+
+# Commands to try after `demo` and after `listen`, with what each gives.
+_SERVE = ("serve", "a server for your own program")
+_PREDICT = ("predict FILE --out out.csv", "a recording, frame by frame")
+_NEXT = {
+    "demo": (("listen", "your microphone, without a server"), _SERVE, _PREDICT),
+    "listen": (("demo --sample", "a conversation, over a websocket"), _SERVE, _PREDICT),
 }
 
 _RECENT_LATENCIES = 3000  # a minute of frames; older latencies are dropped
@@ -117,6 +125,26 @@ class Tally:
             f"{self.seconds:.1f} s of conversation, {_count(self.frames, 'prediction')}\n"
             f"{', '.join(counts)}"
         )
+
+
+def closing_text(command: str, tally: Tally) -> str:
+    """Return the text that a live command prints at its end: a summary and other commands to try.
+
+    Args:
+        command: "demo" or "listen".
+        tally: counts of what was shown.
+    """
+    lines = [tally.summary()]
+    if tally.latency_words:
+        lines.append(
+            f"Delay from a frame's last sample to its prediction: {tally.latency_words} (median)"
+        )
+    lines += [
+        "",
+        "Next:",
+        *(f"  turnstream {suggestion:<30}{what}" for suggestion, what in _NEXT[command]),
+    ]
+    return "\n".join(lines)
 
 
 def _in_sentence(name: str) -> str:

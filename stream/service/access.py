@@ -23,7 +23,7 @@ from ..errors import ConfigError
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _EXPECTED = "expected an origin such as https://my.page or http://localhost:3000, '*' or 'null'"
-_MOST_SHOWN = 4  # tokens of one request that are compared
+_MAX_TOKENS = 4  # tokens of one request that are compared
 
 
 class Access:
@@ -48,7 +48,7 @@ class Access:
         self._tokens = [token.encode() for token in tokens]
         self._any_origin = "*" in origins
         self._null_origin = "null" in origins
-        self._origins = {_place_of(origin) for origin in origins if origin not in {"*", "null"}}
+        self._origins = {_parse_origin(origin) for origin in origins if origin not in {"*", "null"}}
 
     def refusal(self, headers: Headers, query: str) -> tuple[http.HTTPStatus, str] | None:
         """Return None to admit a request, or the HTTP status and the reason to refuse it.
@@ -85,7 +85,7 @@ class Access:
         # Compare every pair in full: the time must not tell how close a guess is.
         matches = [
             hmac.compare_digest(word.strip().encode(errors="replace"), token)
-            for word in shown[:_MOST_SHOWN]
+            for word in shown[:_MAX_TOKENS]
             for token in self._tokens
         ]
         return any(matches)
@@ -96,17 +96,17 @@ class Access:
         if origin == "null":
             return self._null_origin
         try:
-            place = _place_of(origin)
+            parsed = _parse_origin(origin)
         except ConfigError:
             return False
-        return place in self._origins or self._is_own(place, headers)
+        return parsed in self._origins or self._is_own(parsed, headers)
 
-    def _is_own(self, place: tuple[str, str, int | None], headers: Headers) -> bool:
+    def _is_own(self, origin: tuple[str, str, int | None], headers: Headers) -> bool:
         """Return whether the page came from the address that this request went to.
 
         The scheme may differ, because a proxy may add TLS.
         """
-        scheme, host, port = place
+        scheme, host, port = origin
         hosts = headers.get_all("Host")
         if len(hosts) != 1:
             return False
@@ -118,7 +118,7 @@ class Access:
         return same and (bool(self._tokens) or host == "localhost" or _is_numeric(host))
 
 
-def _place_of(origin: str) -> tuple[str, str, int | None]:
+def _parse_origin(origin: str) -> tuple[str, str, int | None]:
     """Return scheme, host and port of an origin.
 
     Raises:

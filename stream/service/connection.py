@@ -68,6 +68,10 @@ class Application(Protocol):
         """Answer the request with `Connection.respond` or `Connection.accept`, now or later."""
         ...
 
+    def on_accept(self, connection: Connection) -> None:
+        """Handle the completed websocket handshake."""
+        ...
+
     def on_close(self, connection: Connection) -> None:
         """Handle the end of the connection."""
         ...
@@ -94,7 +98,7 @@ class Connection(asyncio.Protocol):
         self._receiver: Receiver | None = None
         self._fragments = bytearray()  # of an incomplete message
         self._opcode: Opcode | None = None  # of that message
-        self._broke_rules = self._asked = self._said_all = False
+        self._broke_rules = self._asked = self._output_ended = False
         self._unread = b""  # bytes that wait for the next turn
         self._timer: asyncio.TimerHandle | None = None
         self._reading = True
@@ -104,7 +108,7 @@ class Connection(asyncio.Protocol):
 
     def respond(self, response: Response) -> None:
         """Send an HTTP response; unless it accepts a websocket, the connection then closes."""
-        if not self._gone and not self._said_all:
+        if not self._gone and not self._output_ended:
             self._protocol.send_response(response)
             self._flush()
 
@@ -126,6 +130,7 @@ class Connection(asyncio.Protocol):
         if response.status_code != http.HTTPStatus.SWITCHING_PROTOCOLS:
             return False
         self._stop_timer()
+        self._application.on_accept(self)
         return True
 
     def listen(self, receiver: Receiver) -> None:
@@ -199,7 +204,7 @@ class Connection(asyncio.Protocol):
         """
         began_s = time.monotonic()
         self._unread = data
-        while self._unread and not (self._gone or self._said_all):
+        while self._unread and not (self._gone or self._output_ended):
             # Read the request line by line, because other data may follow it.
             size = (
                 _SLICE_BYTES
@@ -305,7 +310,7 @@ class Connection(asyncio.Protocol):
 
     def _flush(self) -> None:
         for data in self._protocol.data_to_send():
-            if self._gone or self._said_all:
+            if self._gone or self._output_ended:
                 return
             if data:
                 self._transport.write(data)
@@ -313,7 +318,7 @@ class Connection(asyncio.Protocol):
                 if self._transport.get_write_buffer_size() > 4 * self._limits.max_message_bytes:
                     self.abort()
             else:  # empty bytes mark the end of the output
-                self._said_all = True
+                self._output_ended = True
                 self._start_timer(self._limits.close_timeout_s)
                 if self._protocol.state is CONNECTING or not self._transport.can_write_eof():
                     self._transport.close()

@@ -4,6 +4,9 @@ A message takes effect only after all audio before it has been processed. Until 
 inbox. Messages to the client go through the outbox, so that a connection may break at any
 moment. The conversation then waits until the client resumes over another connection.
 
+This file is long because every part of it changes the same state: what is received, predicted and
+sent, and when.
+
 Everything is bounded. The server stops reading from a client that sends faster than the server
 predicts. PROTOCOL.md says what happens to a client that reads slowly. This module knows no sockets.
 """
@@ -11,17 +14,14 @@ predicts. PROTOCOL.md says what happens to a client that reads slowly. This modu
 from __future__ import annotations
 
 import logging
-import pickle
 import secrets
 from collections import deque
-from typing import Any
-
-from numpy.typing import NDArray
+from collections.abc import Callable
 
 from ..engine import ModelMetadata
 from ..errors import AudioFormatError, ProtocolError
 from ..latent_message import LatentMessage, latents_to_bytes
-from ..pcm import decode_pcm, to_float32
+from ..pcm import SAMPLE_BYTES, Block, decode_pcm
 from ..prediction import Prediction
 from ..protocol import (
     CLOSE_CODES,
@@ -47,7 +47,8 @@ from .batcher import Batcher
 from .connection import Connection
 from .delivery import Delivery
 from .limits import Limits
-from .watcher import Watcher
+from .metrics import Metrics
+from .packed_conversation import PackedConversation
 
 logger = logging.getLogger(__name__)
 
@@ -63,7 +64,8 @@ class Conversation:
         metadata: metadata of the model behind the batcher.
         batcher: makes the predictions.
         limits: bounds of the server.
-        watcher: gets the reports of this conversation.
+        metrics: counts the session, its connections and its error.
+        on_end: called once with the conversation, when it has ended.
         token: token with which the client can resume; None if it cannot.
     Attributes:
         id: name of the session for the client and in the log.
@@ -78,7 +80,8 @@ class Conversation:
         metadata: ModelMetadata,
         batcher: Batcher,
         limits: Limits,
-        watcher: Watcher,
+        metrics: Metrics,
+        on_end: Callable[[Conversation], None],
         *,
         token: str | None = None,
     ) -> None:
@@ -89,9 +92,10 @@ class Conversation:
         self._metadata = metadata
         self._batcher = batcher
         self._limits = limits
-        self._watcher = watcher
+        self._metrics = metrics
+        self._on_end = on_end
         self._max_backlog = max(_MIN_BACKLOG, round(limits.max_waiting_s * metadata.frame_rate_hz))
-        self._use(
+        self._set_session(
             Session(
                 metadata,
                 sample_rate_hz=settings.sample_rate_hz,
@@ -101,14 +105,16 @@ class Conversation:
         )
         self._parked_s: float | None = None  # when the connection was lost
         self._inbox: deque[str | bytes] = deque()
-        self._audio: NDArray[Any] | None = None  # the rest of the audio message being processed
+        self._audio: Block | None = None  # the rest of the first message in the inbox
         self._delivery = Delivery(limits, batcher.clock)
         self._received = self.frames = self._samples = 0
-        self._ended = self._shutting_down = self._advancing = self._thinning = self._stalled = False
+        self._ended = self._shutting_down = self._stalled = False
+        self._processing = self._dropping = False
         self._audio_s = self._message_s = batcher.clock()  # when audio, or any message, last came
         self._delivery.put(message_to_json(self._begin()))
+        metrics.session_opened()
 
-    def _use(self, session: Session) -> None:
+    def _set_session(self, session: Session) -> None:
         self._session = session
         self._audio_queue = self._batcher.open_audio_queue(
             session, self._on_result, self._on_engine_error
@@ -142,11 +148,13 @@ class Conversation:
 
     def attach(self, connection: Connection) -> None:
         """Use a new connection for all messages that the client has not received."""
-        self._parked_s = None
+        if self._parked_s is not None:
+            self._parked_s = None
+            self._metrics.session_unparked()
         self._message_s = self._audio_s = self._batcher.clock()
         self._delivery.attach(connection)
         self._audio_queue.release()
-        self._advance()
+        self._process_inbox()
 
     def check_resume(self, received: int) -> None:
         """Check that a client with `received` messages can resume.
@@ -166,6 +174,7 @@ class Conversation:
             ProtocolError: see `check_resume`.
         """
         missed = self._delivery.outbox.rewind(received)
+        self._metrics.session_resumed()
         self._detach()
         connection.send([message_to_json(ResumedMessage(self.id, self._received, missed))])
         self.attach(connection)
@@ -185,12 +194,16 @@ class Conversation:
         if lost and self.token is not None and not self._shutting_down:
             self._park()
         else:
-            self._over("the client left")
+            self._close("the client left")
 
     def _park(self) -> None:
-        """Start to wait for the client, and report that it was lost."""
+        """Start to wait for the client, which was lost."""
         self._parked_s = self._batcher.clock()
-        self._watcher.on_park(self)
+        self._metrics.session_parked()
+        logger.info(
+            "session lost its client",
+            extra={"session": self.id, "seconds": round(self.seconds, 3)},
+        )
 
     def pack(self) -> bytes:
         """Return the whole conversation as bytes, for another process of this server.
@@ -198,17 +211,24 @@ class Conversation:
         This conversation ends, and the connection of its client is closed.
         """
         self._detach()
-        packed = {
-            "settings": self._settings,
-            "session": self._session.snapshot(),
-            "outbox": self._delivery.outbox,
-            "inbox": self._inbox,
-            "audio": self._audio,
-            "numbers": (self.id, self._received, self.frames, self._samples),
-            "end": self._delivery.last_words,
-        }
-        self._over("moved")
-        return pickle.dumps(packed)
+        inbox = list(self._inbox)
+        if self._audio is not None:
+            # Leave out what has been processed of the first message.
+            sample_bytes = SAMPLE_BYTES[self._settings.encoding] * self._settings.channels
+            inbox[0] = self._inbox[0][-len(self._audio) * sample_bytes :]
+        packed = PackedConversation(
+            id=self.id,
+            settings=self._settings,
+            session=self._session.snapshot(),
+            received=self._received,
+            frames=self.frames,
+            samples=self._samples,
+            inbox=inbox,
+            outbox=self._delivery.outbox.pack(),
+            close_frame=self._delivery.close_frame,
+        )
+        self._close("moved")
+        return packed.to_bytes()
 
     @classmethod
     def unpack(
@@ -217,31 +237,33 @@ class Conversation:
         metadata: ModelMetadata,
         batcher: Batcher,
         limits: Limits,
-        watcher: Watcher,
+        metrics: Metrics,
+        on_end: Callable[[Conversation], None],
         *,
         token: str,
     ) -> Conversation:
         """Return the conversation that another process of this server has packed.
 
-        It waits for its client to resume. The arguments are those of the class.
+        It waits for its client to resume. The other arguments are those of the class.
+
+        Raises:
+            SnapshotError: the bytes are damaged, were not made by `pack`, or belong to another
+                model.
         """
-        parts: dict[str, Any] = pickle.loads(packed)
-        conversation = cls(parts["settings"], metadata, batcher, limits, watcher, token=token)
-        conversation._use(Session.restore(parts["session"], metadata))
-        conversation._delivery.outbox, conversation._delivery.last_words = (
-            parts["outbox"],
-            parts["end"],
-        )
-        conversation._inbox, conversation._audio, conversation._ended = (
-            parts["inbox"],
-            parts["audio"],
-            parts["end"] is not None,
-        )
-        conversation.id, conversation._received, conversation.frames, conversation._samples = parts[
-            "numbers"
-        ]
+        parts = PackedConversation.from_bytes(packed)
+        session = Session.restore(parts.session, metadata)
+        conversation = cls(parts.settings, metadata, batcher, limits, metrics, on_end, token=token)
+        conversation.id = parts.id
+        conversation.frames = parts.frames
+        conversation._received = parts.received
+        conversation._samples = parts.samples
+        conversation._inbox.extend(parts.inbox)
+        conversation._ended = parts.close_frame is not None
+        conversation._delivery.outbox.restore(parts.outbox)
+        conversation._delivery.close_frame = parts.close_frame
+        conversation._set_session(session)
         conversation._audio_queue.pushed(0.0)
-        conversation._advance()
+        conversation._process_inbox()
         conversation._park()
         return conversation
 
@@ -251,22 +273,38 @@ class Conversation:
             return
         self._shutting_down = True
         if self._delivery.connection is None:
-            self._over("shutdown")
+            self._close("shutdown")
             return
         self._delivery.connection.pause_reading()
-        self._advance()
+        self._process_inbox()
 
     def give_up(self) -> None:
         """End the conversation, because its client has not come back."""
-        self._over("the client was lost")
+        self._close("the client was lost")
 
-    def _over(self, reason: str) -> None:
+    def _close(self, reason: str) -> None:
+        """Leave the batcher and report the end. Only the first call has an effect."""
         self._audio_queue.close()
-        if not self.reason:
-            self.reason = (
-                reason if self._delivery.last_words is None else self._delivery.last_words[1]
-            )
-            self._watcher.on_end(self)
+        if self.reason:
+            return
+        self.reason = (
+            reason if self._delivery.close_frame is None else self._delivery.close_frame[1]
+        )
+        # The text after the colon may quote the client, and must not be logged.
+        cause = self.reason.partition(":")[0]
+        if self._parked_s is not None:
+            self._metrics.session_unparked()
+        self._metrics.session_closed(cause)
+        logger.info(
+            "session ended",
+            extra={
+                "session": self.id,
+                "frames": self.frames,
+                "seconds": round(self.seconds, 3),
+                "reason": cause,
+            },
+        )
+        self._on_end(self)
 
     # ---- in ----
 
@@ -277,17 +315,17 @@ class Conversation:
             return
         self._message_s = self._batcher.clock()
         self._inbox.append(message)
-        self._advance()
+        self._process_inbox()
 
-    def _advance(self) -> None:
+    def _process_inbox(self) -> None:
         """Process as many messages as possible; the others follow as predictions are made."""
-        if self._advancing:
+        if self._processing:
             return
-        self._advancing = True
+        self._processing = True
         try:
             while self._inbox and not self._ended:
                 message = self._inbox.popleft()
-                if not self._take(message):
+                if not self._process(message):
                     self._inbox.appendleft(message)
                     break
             if self._shutting_down and not self._inbox and not self._ended:
@@ -300,7 +338,7 @@ class Conversation:
             logger.exception("session failed", extra={"session": self.id})
             self._fail("internal_error", "the server failed on this message")
         finally:
-            self._advancing = False
+            self._processing = False
         connection = self._delivery.connection
         if connection is not None and not self._shutting_down:
             if self._inbox:
@@ -308,7 +346,7 @@ class Conversation:
             else:
                 connection.resume_reading()
 
-    def _take(self, message: str | bytes) -> bool:
+    def _process(self, message: str | bytes) -> bool:
         """Process a message; return False if it must wait or is processed only in part."""
         if len(message) > self._limits.max_message_bytes:
             raise ProtocolError(
@@ -316,16 +354,16 @@ class Conversation:
                 f"expected a message of at most {self._limits.max_message_bytes} bytes, "
                 f"got {len(message)}",
             )
-        return (
-            self._obey(parse_control(message)) if isinstance(message, str) else self._hear(message)
-        )
+        if isinstance(message, str):
+            return self._process_control(parse_control(message))
+        return self._process_audio(message)
 
-    def _hear(self, message: bytes) -> bool:
-        samples = (
-            to_float32(decode_pcm(message, self._settings.encoding, self._settings.channels))
-            if self._audio is None
-            else self._audio
-        )
+    def _process_audio(self, message: bytes) -> bool:
+        samples = self._audio
+        if samples is None:
+            samples = to_float32(
+                decode_pcm(message, self._settings.encoding, self._settings.channels)
+            )
         # A long message is processed in blocks, so that its resampling does not delay others.
         block = self._settings.sample_rate_hz // 4
         room = min(block, self._session.free_samples)
@@ -340,7 +378,7 @@ class Conversation:
         self._audio = rest if len(rest) else None
         return self._audio is None
 
-    def _obey(self, control: Control) -> bool:
+    def _process_control(self, control: Control) -> bool:
         if isinstance(control, KeepAlive):
             return True
         if self._session.frames_waiting and not isinstance(control, Flush):
@@ -381,7 +419,7 @@ class Conversation:
 
     def _fail(self, code: str, message: str) -> None:
         if not self._ended:
-            self._watcher.on_error(self, code)
+            self._metrics.error(code)
         self._end(
             message_to_json(ErrorMessage(code, message)), CLOSE_CODES[code], f"{code}: {message}"
         )
@@ -393,6 +431,7 @@ class Conversation:
         self._ended = True
         self._audio_queue.close()
         self._inbox.clear()
+        self._audio = None
         self._delivery.end(wire, close_code, reason)
 
     # ---- out ----
@@ -400,7 +439,7 @@ class Conversation:
     def _on_result(self, prediction: Prediction) -> None:
         self.frames += 1
         settings, delivery = self._settings, self._delivery
-        if settings.frames and prediction.frame % settings.frames == 0 and not self._thins():
+        if settings.frames and prediction.frame % settings.frames == 0 and not self._drops_frames():
             delivery.put(frame_to_json(prediction), essential=False)
             if settings.latents != "none":
                 delivery.put(
@@ -422,20 +461,20 @@ class Conversation:
         if delivery.is_full and self._is_ahead:
             self._audio_queue.hold()
         if self._inbox or self._shutting_down:
-            self._advance()
+            self._process_inbox()
 
     @property
     def _is_ahead(self) -> bool:
         """Whether the client sends faster than real time; the server can make it wait."""
         return bool(self._inbox) or self._audio_queue.is_early
 
-    def _thins(self) -> bool:
+    def _drops_frames(self) -> bool:
         """Return whether frames are left out because the client reads too slowly.
 
         The client gets a warning when this begins.
         """
-        before, self._thinning = self._thinning, self._delivery.thins(self._is_ahead)
-        if self._thinning and not before:
+        before, self._dropping = self._dropping, self._delivery.must_drop_frames(self._is_ahead)
+        if self._dropping and not before:
             waiting = self._delivery.outbox.outstanding
             self._warn(
                 "thinned",
@@ -443,7 +482,7 @@ class Conversation:
                 f"{waiting} messages wait for you: frame messages are left out until you have "
                 "read them; events are not",
             )
-        return self._thinning
+        return self._dropping
 
     def _on_engine_error(self, error: Exception) -> None:
         logger.error("the engine failed", exc_info=error, extra={"session": self.id})
@@ -474,7 +513,7 @@ class Conversation:
         elif self._ended:
             # The last messages wait, but the client reads nothing.
             if not delivery.check(now_s, ahead=False):
-                connection.close(*(delivery.last_words or (CLOSE_GOING_AWAY, "")))
+                connection.close(*(delivery.close_frame or (CLOSE_GOING_AWAY, "")))
         elif not delivery.check(now_s, self._is_ahead):
             self._fail(
                 "slow_reader",
@@ -482,7 +521,7 @@ class Conversation:
                 f"{delivery.outbox.outstanding} messages waited",
             )
             # Close now, because the last message waits behind all others.
-            connection.close(*(delivery.last_words or (CLOSE_GOING_AWAY, "")))
+            connection.close(*(delivery.close_frame or (CLOSE_GOING_AWAY, "")))
         elif not connection.reading:
             self._message_s = self._audio_s = now_s  # the server makes the client wait
         elif delivery.is_silent(now_s, self._message_s):

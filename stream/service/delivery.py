@@ -28,20 +28,20 @@ class Delivery:
     Attributes:
         outbox: the messages that may still be needed.
         connection: the present connection; None while the client is lost.
-        last_words: close code and reason; None until the last message has been added.
+        close_frame: close code and reason; None until the last message has been added.
     """
 
     def __init__(self, limits: Limits, clock: Callable[[], float]) -> None:
         self.outbox = Outbox(limits.max_kept_messages)
         self.connection: Connection | None = None
-        self.last_words: tuple[int, str] | None = None
+        self.close_frame: tuple[int, str] | None = None
         self._limits = limits
         self._clock = clock
         self._ping_every = min(_PING_EVERY, limits.max_outgoing_messages // 2)
         self._pinged: int | None = None  # number of the last message before the unanswered ping
         # When that ping was sent, and when the client last read something or had nothing to read.
         self._pinged_s = self._taken_s = clock()
-        self._thinning = False
+        self._dropping = False
 
     def attach(self, connection: Connection) -> None:
         """Resume over this connection with the messages that the client has not received."""
@@ -62,7 +62,7 @@ class Delivery:
     def end(self, wire: str, close_code: int, reason: str) -> None:
         """Send the last message, then close the connection."""
         self.put(wire)
-        self.last_words = (close_code, reason)
+        self.close_frame = (close_code, reason)
         self.send()
 
     def send(self) -> None:
@@ -74,8 +74,8 @@ class Delivery:
             connection.send(outbox.take_unsent(_AT_ONCE))
         if self._pinged is None and outbox.outstanding >= self._ping_every:
             self._ping(connection)
-        if self.last_words is not None and not outbox.waiting:
-            connection.close(*self.last_words)
+        if self.close_frame is not None and not outbox.waiting:
+            connection.close(*self.close_frame)
 
     def _ping(self, connection: Connection) -> None:
         self._pinged, self._pinged_s = self.outbox.sent, self._clock()
@@ -102,7 +102,7 @@ class Delivery:
         """Whether so few messages wait that more may be added again."""
         return self.outbox.waiting <= self._limits.max_outgoing_messages // 2
 
-    def thins(self, ahead: bool) -> bool:
+    def must_drop_frames(self, ahead: bool) -> bool:
         """Return whether frame messages must be left out now.
 
         They must if the client reads too slowly and sends live audio.
@@ -112,8 +112,8 @@ class Delivery:
                 client wait instead.
         """
         outstanding, limit = self.outbox.outstanding, self._limits.max_outgoing_messages
-        self._thinning = not ahead and outstanding > (limit // 2 if self._thinning else limit - 1)
-        return self._thinning
+        self._dropping = not ahead and outstanding > (limit // 2 if self._dropping else limit - 1)
+        return self._dropping
 
     def check(self, now_s: float, ahead: bool) -> bool:
         """Ping the client when it is time, and check that it reads.
@@ -128,7 +128,7 @@ class Delivery:
         connection = self.connection
         assert connection is not None
         crowded = self.outbox.outstanding >= self._limits.max_outgoing_messages or (
-            self.last_words is not None and self.outbox.waiting > 0
+            self.close_frame is not None and self.outbox.waiting > 0
         )
         # If the client is ahead, its answer to a ping may come after audio that is not read yet.
         if not crowded or (connection.writable and ahead):
@@ -137,16 +137,16 @@ class Delivery:
             self._ping(connection)
         return now_s - self._taken_s <= self._limits.slow_reader_timeout_s
 
-    def is_silent(self, now_s: float, heard_s: float) -> bool:
+    def is_silent(self, now_s: float, received_s: float) -> bool:
         """Return whether the client has been silent for longer than `ping_timeout_s`.
 
         A silent client has not answered the last ping, and has sent nothing else either.
 
         Args:
             now_s: time by the clock.
-            heard_s: when the last message of the client arrived.
+            received_s: when the last message of the client arrived.
         """
         return (
             self._pinged is not None
-            and now_s - max(self._pinged_s, heard_s) > self._limits.ping_timeout_s
+            and now_s - max(self._pinged_s, received_s) > self._limits.ping_timeout_s
         )

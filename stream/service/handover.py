@@ -147,7 +147,7 @@ class Handover:
                 await asyncio.sleep(0)  # lets the loop notice the end of the stream
                 if reader.at_eof():  # the asking worker has given up: keep the session
                     return
-                writer.write(_framed(await self._give(token, asker)))
+                writer.write(_framed(await self._reply_to(token, asker)))
                 writer.close()
                 await writer.wait_closed()
         except (OSError, TimeoutError, asyncio.IncompleteReadError) as error:
@@ -159,7 +159,7 @@ class Handover:
             self._answering.discard(task)
             writer.transport.abort()
 
-    async def _give(self, token: str, asker: str) -> bytes:
+    async def _reply_to(self, token: str, asker: str) -> bytes:
         """Return the answer to a request, without its length."""
         session = await self._release(token)
         if session is None:

@@ -65,7 +65,7 @@ class Metrics:
         )
         self._resumed = Counter(
             "turnstream_sessions_resumed",
-            "Connections that went on with a session.",
+            "Connections that resumed a session.",
             registry=registry,
         )
         self._refused = Counter(
@@ -77,7 +77,7 @@ class Metrics:
         self._errors = Counter(
             "turnstream_errors", "Errors reported to clients, by code.", ["code"], registry=registry
         )
-        self._frames = Counter("turnstream_frames", "Frames predicted on.", registry=registry)
+        self._frames = Counter("turnstream_frames", "Frames predicted.", registry=registry)
         self._step = Histogram(
             "turnstream_step_seconds",
             "Time of one engine step.",
@@ -92,7 +92,7 @@ class Metrics:
         )
         self._lag = Histogram(
             "turnstream_lag_seconds",
-            "Worst live frame of a step: from when it could be predicted on "
+            "Worst live frame of a step: from when it could be predicted "
             "to handing its message to the socket.",
             registry=registry,
             buckets=_LAG_S,
@@ -133,7 +133,7 @@ class Metrics:
         self._child(self._refused, str(status)).inc()
 
     def error(self, code: str) -> None:
-        """Count an error that a client was told; PROTOCOL.md lists the codes."""
+        """Count an error that was sent to a client; PROTOCOL.md lists the codes."""
         self._child(self._errors, code).inc()
 
     def step(self, seconds: float, frames: int) -> None:

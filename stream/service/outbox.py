@@ -12,6 +12,9 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
+from typing import Any
+
+import msgspec
 
 from ..errors import ProtocolError
 
@@ -23,6 +26,32 @@ class Kept:
     number: int
     wire: str | bytes
     essential: bool
+
+
+class PackedOutbox(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What an outbox holds, as plain values.
+
+    Attributes:
+        last: number of the newest message.
+        acknowledged: number of the last message that the client has confirmed.
+        kept: number, content (str or bytes) and `essential` of every kept message, in order.
+    """
+
+    last: int
+    acknowledged: int
+    kept: list[tuple[int, Any, bool]]
+
+    def __post_init__(self) -> None:
+        numbers = [0, *(number for number, _, _ in self.kept)]
+        if numbers != sorted(set(numbers)) or not (
+            0 <= self.acknowledged <= numbers[-1] == self.last
+            if self.kept
+            else self.acknowledged == self.last >= 0
+        ):
+            raise ValueError("expected messages in the order of their numbers, up to `last`")
+        for _, wire, _ in self.kept:
+            if not isinstance(wire, str | bytes):
+                raise ValueError(f"expected text or bytes, got {type(wire).__name__}")
 
 
 class Outbox:
@@ -41,8 +70,19 @@ class Outbox:
         self.sent = 0
         self.acknowledged = 0
         self._max_kept = max_kept
-        self._give_up_beyond = max_kept
+        self._discard_above = max_kept
         self._kept: deque[Kept] = deque()
+
+    def pack(self) -> PackedOutbox:
+        """Return what the outbox holds."""
+        kept = [(kept.number, kept.wire, kept.essential) for kept in self._kept]
+        return PackedOutbox(self.last, self.acknowledged, kept)
+
+    def restore(self, packed: PackedOutbox) -> None:
+        """Replace the messages of this outbox. No message counts as sent but those confirmed."""
+        self.last, self.sent = packed.last, packed.acknowledged
+        self.acknowledged = packed.acknowledged
+        self._kept = deque(Kept(*entry) for entry in packed.kept)
 
     @property
     def outstanding(self) -> int:
@@ -58,8 +98,8 @@ class Outbox:
         """Give a message the next number and keep it."""
         self.last += 1
         self._kept.append(Kept(self.last, wire, essential))
-        if len(self._kept) > self._give_up_beyond:
-            self._give_up()
+        if len(self._kept) > self._discard_above:
+            self._discard_older()
 
     def take_unsent(self, most: int) -> list[str | bytes]:
         """Return the next unsent messages, at most `most`, in order, and count them as sent."""
@@ -111,10 +151,10 @@ class Outbox:
         )
         return missed
 
-    def _give_up(self) -> None:
+    def _discard_older(self) -> None:
         """Discard the messages of the older half that are not essential."""
         half = len(self._kept) // 2
         older = [self._kept.popleft() for _ in range(half)]
         self._kept.extendleft(kept for kept in reversed(older) if kept.essential)
         # The margin spares a search at every `put` when most messages are essential.
-        self._give_up_beyond = max(self._max_kept, len(self._kept) + self._max_kept // 4)
+        self._discard_above = max(self._max_kept, len(self._kept) + self._max_kept // 4)

@@ -7,20 +7,96 @@ import asyncio
 import contextlib
 import ipaddress
 import logging
+import math
 import os
 import signal
+from dataclasses import fields
 from pathlib import Path
 
 from ..errors import ConfigError
 from ..protocol import DEFAULT_PORT, STREAM_PATH
 from . import logs
 from .launch import ServiceSettings, new_event_loop, serve_until
-from .limit_options import add_limit_options, limits_from
+from .limits import Limits
 from .workers import supervise
 
 logger = logging.getLogger(__name__)
 
 TOKENS_VARIABLE = "TURNSTREAM_TOKENS"
+
+_LIMITS = {  # field of `Limits`: (unit of its option, help)
+    "max_sessions": (
+        "SESSIONS",
+        "sessions at a time, with those that wait for a lost client; a further client replaces "
+        "the shortest waiting session, or is refused with 503 if none waits",
+    ),
+    "max_opening": (
+        "CONNECTIONS",
+        "connections that have not sent their request yet; a further one drops the oldest of them",
+    ),
+    "max_load": (
+        "SHARE",
+        "share of one core that live sessions may use, from 0 to 1; a client that would exceed it "
+        "is refused with 503",
+    ),
+    "max_lag_s": (
+        "SECONDS",
+        "delay of live predictions above which new clients are refused with 503",
+    ),
+    "max_batch": (
+        "FRAMES",
+        "frames that the model processes in one step; in larger steps a frame costs less, but "
+        "waits longer",
+    ),
+    "max_message_bytes": (
+        "BYTES",
+        "size of one message from a client; a larger one ends the session with an error",
+    ),
+    "max_waiting_s": (
+        "SECONDS",
+        "audio of one client that may wait for its prediction; beyond it, the server reads no "
+        "more from this client",
+    ),
+    "max_outgoing_messages": (
+        "MESSAGES",
+        "messages that may wait for a slow client; beyond it, frame messages are left out for "
+        "live audio, and a file is processed more slowly",
+    ),
+    "max_kept_messages": (
+        "MESSAGES",
+        "messages that are kept for a client until it confirms them; beyond it, the oldest frame "
+        "messages are discarded",
+    ),
+    "slow_reader_timeout_s": (
+        "SECONDS",
+        "time after which a session ends with an error, if --max-outgoing-messages wait and the "
+        "client reads nothing",
+    ),
+    "resume_s": (
+        "SECONDS",
+        "time in which a lost client can resume its session; 0 turns resuming off",
+    ),
+    "stall_s": ("SECONDS", "time without audio after which the client gets a warning"),
+    "idle_timeout_s": (
+        "SECONDS",
+        "time without any message after which a session ends with an error",
+    ),
+    "open_timeout_s": ("SECONDS", "time in which a new connection must send its request"),
+    "ping_interval_s": ("SECONDS", "time between two pings to a client"),
+    "ping_timeout_s": (
+        "SECONDS",
+        "time after which a connection counts as lost, if the client neither answers a ping nor "
+        "sends a message",
+    ),
+    "close_timeout_s": (
+        "SECONDS",
+        "time in which a client must answer when the server closes its connection",
+    ),
+    "shutdown_timeout_s": (
+        "SECONDS",
+        "time for the sessions to end when the server stops; then their connections are dropped",
+    ),
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -87,7 +163,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="text, or json with one object per line (default text)",
     )
     log.add_argument("--quiet", action="store_true", help="log only warnings and errors")
-    add_limit_options(parser)
+    limits = parser.add_argument_group("limits (of each worker)")
+    for bound in fields(Limits):
+        unit, text = _LIMITS[bound.name]
+        limits.add_argument(
+            f"--{bound.name.replace('_', '-')}",
+            type=_whole if isinstance(bound.default, int) else _finite,
+            default=bound.default,
+            metavar=unit,
+            help=f"{text} (default %(default)s)",
+        )
 
 
 def _port(word: str) -> int:
@@ -102,10 +187,24 @@ def _count(word: str) -> int:
     return int(word)
 
 
+def _whole(word: str) -> int:
+    try:
+        return int(word)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"expected a whole number, got {word!r}") from None
+
+
+def _finite(word: str) -> float:
+    with contextlib.suppress(ValueError):
+        if math.isfinite(number := float(word)):
+            return number
+    raise argparse.ArgumentTypeError(f"expected a number, got {word!r}")
+
+
 def main(args: argparse.Namespace) -> int:
     """Serve until SIGINT or SIGTERM, then let every session finish; return the exit status."""
     logs.configure(args.log_format, quiet=args.quiet)
-    settings = _settings(args)
+    settings = settings_from(args)
     if not settings.tokens and not _is_loopback(settings.host):
         logger.warning(
             "no access tokens: whoever can reach %s may use this server; see --token-file",
@@ -120,7 +219,13 @@ def main(args: argparse.Namespace) -> int:
     return 0
 
 
-def _settings(args: argparse.Namespace) -> ServiceSettings:
+def settings_from(args: argparse.Namespace) -> ServiceSettings:
+    """Return the settings given by the options and the environment.
+
+    Raises:
+        ConfigError: a limit is out of range, or the options contradict each other, or there is
+            no token where some were announced.
+    """
     if args.tls_key is not None and args.tls_cert is None:
         raise ConfigError("expected --tls-cert with --tls-key, got the key alone")
     return ServiceSettings(
@@ -132,7 +237,7 @@ def _settings(args: argparse.Namespace) -> ServiceSettings:
         origins=tuple(args.origin),
         certificate=args.tls_cert,
         key=args.tls_key,
-        limits=limits_from(args),
+        limits=Limits(**{bound.name: getattr(args, bound.name) for bound in fields(Limits)}),
         log_form=args.log_format,
         quiet=args.quiet,
     )
@@ -154,17 +259,17 @@ async def _serve(settings: ServiceSettings, workers: int) -> None:
 
 
 def _announce(url: str) -> None:
-    print(f"serving {url}\npage    {_page_of(url)}", flush=True)
+    print(f"serving {url}\npage    {_page_url(url)}", flush=True)
 
 
-def _page_of(url: str) -> str:
+def _page_url(url: str) -> str:
     """Return the URL of the web page for a browser on this machine.
 
     A wildcard host becomes localhost. A browser grants the microphone only to a page from its own
     machine or over https.
     """
-    scheme, _, place = url.removesuffix(STREAM_PATH).partition("://")
-    host, _, port = place.rpartition(":")
+    scheme, _, address = url.removesuffix(STREAM_PATH).partition("://")
+    host, _, port = address.rpartition(":")
     if host in {"", "0.0.0.0", "[::]"}:
         host = "localhost"
     return f"{'https' if scheme == 'wss' else 'http'}://{host}:{port}/"

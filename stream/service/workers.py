@@ -131,7 +131,7 @@ class Supervisor:
         self._sessions_folder, self._metrics_folder = folder / "sessions", folder / "metrics"
         self._on_listening = on_listening
         self._listening: set[int] = set()
-        self._living: dict[int, tuple[SpawnProcess, Connection]] = {}
+        self._running: dict[int, tuple[SpawnProcess, Connection]] = {}
         self._stopping = asyncio.Event()
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -143,28 +143,28 @@ class Supervisor:
             ServerError: a worker cannot start, or it repeatedly dies soon after its start.
         """
         self._metrics_folder.mkdir(mode=0o700)
-        keepers = [asyncio.create_task(self._keep(number)) for number in range(self._workers)]
-        told = asyncio.create_task(stop.wait())
-        await asyncio.wait({told, *keepers}, return_when=asyncio.FIRST_COMPLETED)
-        told.cancel()
+        keepers = [asyncio.create_task(self._keep_alive(number)) for number in range(self._workers)]
+        stopped = asyncio.create_task(stop.wait())
+        await asyncio.wait({stopped, *keepers}, return_when=asyncio.FIRST_COMPLETED)
+        stopped.cancel()
         self._stopping.set()
-        for _, lifeline in self._living.values():
+        for _, lifeline in self._running.values():
             _close(lifeline)
         _, late = await asyncio.wait(
             keepers, timeout=self._settings.limits.shutdown_timeout_s + _GRACE_S
         )
         if late:
-            logger.warning("killing %d workers that did not end", len(self._living))
-            for process, _ in self._living.values():
+            logger.warning("killing %d workers that did not end", len(self._running))
+            for process, _ in self._running.values():
                 process.kill()
             await asyncio.wait(late)
         await asyncio.gather(*keepers)  # raises the error of a worker
 
-    async def _keep(self, number: int) -> None:
+    async def _keep_alive(self, number: int) -> None:
         short_lives = 0
         while not self._stopping.is_set():
             began_s = time.monotonic()
-            end, reason = await self._live(number)
+            end, reason = await self._run_worker(number)
             if self._stopping.is_set():
                 return
             if reason is not None and number not in self._listening:
@@ -186,7 +186,7 @@ class Supervisor:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), delay_s)
 
-    async def _live(self, number: int) -> tuple[str, str | None]:
+    async def _run_worker(self, number: int) -> tuple[str, str | None]:
         """Run one worker from its start to its end.
 
         Returns:
@@ -197,10 +197,10 @@ class Supervisor:
         process, lifeline = self._start(number)
         pid = process.pid
         assert pid is not None
-        self._living[number] = process, lifeline
+        self._running[number] = process, lifeline
         reasons: list[str] = []
 
-        def hear() -> None:
+        def read_reports() -> None:
             try:
                 while lifeline.poll():
                     kind, text = lifeline.recv()
@@ -212,16 +212,16 @@ class Supervisor:
                 loop.remove_reader(lifeline.fileno())
 
         ended = asyncio.Event()
-        loop.add_reader(lifeline.fileno(), hear)
+        loop.add_reader(lifeline.fileno(), read_reports)
         loop.add_reader(process.sentinel, ended.set)
         try:
             await ended.wait()
         finally:
             loop.remove_reader(process.sentinel)
         if not lifeline.closed:
-            hear()
+            read_reports()
             _close(lifeline)
-        del self._living[number]
+        del self._running[number]
         process.join()
         mark_process_dead(pid, str(self._metrics_folder))
         code = process.exitcode or 0
@@ -241,7 +241,7 @@ class Supervisor:
         spawn = multiprocessing.get_context("spawn")
         ours, theirs = spawn.Pipe()
         process = spawn.Process(
-            target=_work,
+            target=_run_in_worker,
             args=(number, self._settings, self._sessions_folder, theirs),
             name=f"turnstream-worker-{number}",
             daemon=True,
@@ -276,7 +276,7 @@ def _environment(name: str, value: str) -> Generator[None, None, None]:
 # ---- in the worker ----
 
 
-def _work(
+def _run_in_worker(
     number: int, settings: ServiceSettings, sessions_folder: Path, lifeline: Connection
 ) -> None:
     # Ctrl+C also reaches the supervisor, which then stops this worker in order.

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from websockets.asyncio.server import ServerConnection, serve
 
-from turnstream.stream.clients.client import AsyncClient
+from turnstream.stream.clients.asynchronous import AsyncClient
 from turnstream.stream.prediction import FrameMessage, TurnEvent
 from turnstream.stream.protocol import (
     BeginMessage,

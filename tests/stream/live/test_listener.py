@@ -18,7 +18,7 @@ from turnstream.stream.devices.second_channel import DeviceVoice, PairedSource
 from turnstream.stream.engine import Engine
 from turnstream.stream.errors import DeviceError, ServerError
 from turnstream.stream.live import listener
-from turnstream.stream.live.listener import Connect, Heard, Listener
+from turnstream.stream.live.listener import Connect, Listener, LiveAudio
 from turnstream.stream.live.local_client import LocalClient
 from turnstream.stream.live.terminal_screen import Screen
 from turnstream.stream.protocol import TerminationMessage
@@ -43,7 +43,7 @@ def local(engine: Engine) -> Connect:
 def hear(source: AudioSource, connect: Connect, record: Path | None = None) -> str:
     out = io.StringIO()
     assert (
-        Listener(Heard(source, "Headset"), policy="balanced", out=out, record=record).run(
+        Listener(LiveAudio(source, "Headset"), policy="balanced", out=out, record=record).run(
             "listen", connect
         )
         == 0
@@ -143,7 +143,7 @@ def test_a_lost_device_is_an_error_after_all_that_was_heard_and_the_recording_st
         io.StringIO(),
         FakeMicrophone([SOUND] * 9 + [DeviceError("microphone 3 stopped; was it unplugged?")]),
     )
-    listening = Listener(Heard(source, "Headset"), policy="balanced", out=out, record=tmp_path)
+    listening = Listener(LiveAudio(source, "Headset"), policy="balanced", out=out, record=tmp_path)
     with pytest.raises(DeviceError, match="was it unplugged"):
         listening.run("listen", local)
     assert f"Recorded in {tmp_path}\n0.1 s of conversation, 5 predictions\n" in out.getvalue()

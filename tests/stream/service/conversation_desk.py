@@ -13,6 +13,7 @@ from turnstream.stream.engine import Engine
 from turnstream.stream.service.batcher import Batcher
 from turnstream.stream.service.conversation import Conversation
 from turnstream.stream.service.limits import Limits
+from turnstream.stream.service.metrics import Metrics
 from turnstream.stream.settings import StreamSettings
 
 
@@ -74,10 +75,11 @@ class FakeConnection:
         self.reading = True
 
 
-class Desk:
-    """A batcher with the test's clock, and the reports of its conversations."""
+class Desk(Metrics):
+    """A batcher with the test's clock, and the counts of its conversations."""
 
     def __init__(self, engine: Engine, **bounds: Any) -> None:
+        super().__init__()
         self.engine = engine
         self.clock = Clock()
         self.batcher = Batcher(engine, clock=self.clock)
@@ -89,10 +91,13 @@ class Desk:
     def on_end(self, conversation: Conversation) -> None:
         self.ended.append(conversation.reason)
 
-    def on_park(self, conversation: Conversation) -> None:
+    def session_parked(self) -> None:
         self.parked += 1
 
-    def on_error(self, conversation: Conversation, code: str) -> None:
+    def session_unparked(self) -> None:
+        self.parked -= 1
+
+    def error(self, code: str) -> None:
         self.errors.append(code)
 
     def open(
@@ -108,6 +113,7 @@ class Desk:
             self.batcher,
             self.limits,
             self,
+            self.on_end,
             token=token,
         )
         return conversation, attach(conversation, answers=answers)

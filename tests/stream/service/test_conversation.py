@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+import pickle
+
+import msgspec
+import numpy as np
 import pytest
 
+from turnstream.stream.clients.asynchronous import encode_pcm
 from turnstream.stream.engine import Engine
-from turnstream.stream.errors import ProtocolError
+from turnstream.stream.errors import ProtocolError, SnapshotError
 from turnstream.stream.service.conversation import Conversation
+from turnstream.stream.settings import StreamSettings
+from turnstream.stream.sources import ENCODINGS, Encoding
 
 from ..serving import dialogue, frames_of, offline
 from .conversation_desk import CLOSE, Desk, resume, settle
@@ -135,7 +143,16 @@ async def test_a_count_that_cannot_be_is_refused(engine: Engine) -> None:
         conversation.check_resume(2)
 
 
-async def test_a_packed_conversation_goes_on_elsewhere_with_the_same_numbers(
+# ---- another process ----
+
+
+def unpack(desk: Desk, packed: bytes) -> Conversation:
+    return Conversation.unpack(
+        packed, desk.engine.metadata, desk.batcher, desk.limits, desk, desk.on_end, token="token"
+    )
+
+
+async def test_a_packed_conversation_resumes_elsewhere_with_the_same_numbers(
     engine: Engine,
 ) -> None:
     desk, other, samples = Desk(engine), Desk(engine), dialogue(3, seed=4)
@@ -146,9 +163,7 @@ async def test_a_packed_conversation_goes_on_elsewhere_with_the_same_numbers(
     packed = conversation.pack()
     assert desk.ended == ["moved"]
     assert first.hung_up
-    moved = Conversation.unpack(
-        packed, engine.metadata, other.batcher, other.limits, other, token="token"
-    )
+    moved = unpack(other, packed)
     assert (other.parked, moved.parked_s) == (1, other.clock())
     second = resume(moved, len(first.messages))
     moved.on_message(samples[30000:].tobytes())
@@ -158,3 +173,59 @@ async def test_a_packed_conversation_goes_on_elsewhere_with_the_same_numbers(
     whole = [*first.messages, *second.messages[1:]]
     assert frames_of(whole) == offline(engine, samples)[0]
     assert whole[-1] == {"type": "termination", "frames": 150, "seconds": 3.0, "reason": "close"}
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+async def test_audio_that_is_processed_in_part_moves_without_a_gap(
+    engine: Engine, encoding: Encoding
+) -> None:
+    desk, other = Desk(engine), Desk(engine)
+    samples = encode_pcm(dialogue(3, seed=5) / np.float32(32768), encoding)
+    conversation, first = desk.open(StreamSettings(encoding=encoding))
+    conversation.on_message(samples)
+    conversation.on_message('{"type":"configure","policy":"fast"}')
+    await asyncio.sleep(0)
+    packed = conversation.pack()
+    received = len(first.messages)
+    assert desk.batcher.largest_batch > 0
+    second = resume(unpack(other, packed), received)
+    for _ in range(10):
+        await settle()
+    whole, (alone, unbroken) = (
+        [*first.messages, *second.messages[1:]],
+        desk.open(StreamSettings(encoding=encoding)),
+    )
+    alone.on_message(samples)
+    for _ in range(10):
+        await settle()
+    assert len(frames_of(whole)) == 150
+    assert frames_of(whole) == frames_of(unbroken.messages)
+
+
+async def test_a_conversation_that_has_ended_moves_with_its_last_messages(engine: Engine) -> None:
+    desk, other, samples = Desk(engine), Desk(engine), dialogue(1, seed=6)
+    conversation, first = desk.open()
+    first.writable = False
+    conversation.on_message(samples.tobytes())
+    conversation.on_message(CLOSE)
+    for _ in range(5):
+        await settle()
+    second = resume(unpack(other, conversation.pack()), 0)
+    assert frames_of(second.messages) == offline(engine, samples)[0]
+    assert second.types[-1] == "termination"
+    assert second.closed == (1000, "close")
+
+
+async def test_damaged_bytes_are_one_error_and_count_no_session(engine: Engine) -> None:
+    desk, other = Desk(engine), Desk(engine)
+    conversation, _ = desk.open()
+    conversation.on_message(dialogue(1, seed=7).tobytes())
+    packed = conversation.pack()
+    foreign = msgspec.msgpack.encode(
+        msgspec.msgpack.decode(packed) | {"session": b"not a snapshot"}
+    )
+    for damaged in (foreign, packed[:-1], pickle.dumps({"session": b""})):
+        with pytest.raises(SnapshotError, match=r"expected a (snapshot|packed conversation)"):
+            unpack(other, damaged)
+    assert b"turnstream_sessions_opened_total 0.0" in other.exposition()[1]
+    assert b"turnstream_sessions 0.0" in other.exposition()[1]

@@ -22,7 +22,7 @@ from websockets.sync.client import connect
 
 from turnstream import ConfigError, Engine, Limits, ServerError
 from turnstream.cli import main
-from turnstream.stream.clients.blocking_client import Client
+from turnstream.stream.clients.blocking import Client
 from turnstream.stream.saved_embedding import bundled_plane
 from turnstream.stream.service import serve
 

@@ -16,8 +16,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from turnstream.stream.clients import client_link
-from turnstream.stream.clients.client import AsyncClient
+from turnstream.stream.clients import link
+from turnstream.stream.clients.asynchronous import AsyncClient
 from turnstream.stream.errors import ServerError
 from turnstream.stream.protocol import (
     ResumedMessage,
@@ -38,9 +38,9 @@ MONO = StreamSettings(sample_rate_hz=8000, channels=1)
 def impatient() -> Iterator[None]:
     """Acknowledge and reconnect at once, so that a test takes no time."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(client_link, "_PING_S", 0.005)
-        patch.setattr(client_link, "_FIRST_PAUSE_S", 0.001)
-        patch.setattr(client_link, "_LONGEST_PAUSE_S", 0.01)
+        patch.setattr(link, "_PING_S", 0.005)
+        patch.setattr(link, "_FIRST_PAUSE_S", 0.001)
+        patch.setattr(link, "_LONGEST_PAUSE_S", 0.01)
         yield
 
 
@@ -165,7 +165,7 @@ async def test_audio_goes_on_through_an_outage() -> None:
 async def test_a_connection_that_falls_silent_counts_as_broken(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(client_link, "_SILENT_S", 0.1)
+    monkeypatch.setattr(link, "_SILENT_S", 0.1)
     server = ResumingServer()
     async with (
         server.listening() as url,
@@ -180,7 +180,7 @@ async def test_a_connection_that_falls_silent_counts_as_broken(
 async def test_messages_that_nobody_reads_wait_in_bounds_and_survive_a_break(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(client_link, "_UNREAD_MESSAGES", 5)
+    monkeypatch.setattr(link, "_UNREAD_MESSAGES", 5)
     server = ResumingServer()
     async with server.listening() as url, AsyncClient(url, MONO) as client:
         for number in range(50):
@@ -232,7 +232,7 @@ async def test_a_server_that_takes_nothing_is_given_up() -> None:
 async def test_a_client_that_has_nothing_to_say_keeps_the_session_alive(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(client_link, "_KEEP_ALIVE_S", 0.02)
+    monkeypatch.setattr(link, "_KEEP_ALIVE_S", 0.02)
     server = ResumingServer()
     async with server.listening() as url, AsyncClient(url, MONO), asyncio.timeout(PATIENCE_S):
         while len(server.received) < 2:
@@ -242,7 +242,7 @@ async def test_a_client_that_has_nothing_to_say_keeps_the_session_alive(
 
 
 async def test_what_nobody_reads_keeps_nobody_from_leaving(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client_link, "_UNREAD_MESSAGES", 5)
+    monkeypatch.setattr(link, "_UNREAD_MESSAGES", 5)
     server = ResumingServer()
     async with server.listening() as url, asyncio.timeout(PATIENCE_S):
         for number in range(20_000):
@@ -301,11 +301,11 @@ def codes(words: str) -> set[int]:
 
 
 def test_both_clients_and_the_server_agree_on_what_can_be_resumed() -> None:
-    script = Path(client_link.__file__).parents[1] / "service" / "web" / "turnstream.js"
+    script = Path(link.__file__).parents[1] / "service" / "web" / "turnstream.js"
     listed = re.search(r"RESUMABLE = \[([\d, ]+)\]", script.read_text("utf-8"))
     assert listed is not None
     # 1006: without a close frame
-    assert codes(listed[1]) == connection._BROKEN_CODES == client_link._BREAKS | {1006}
+    assert codes(listed[1]) == connection._BROKEN_CODES == link._BREAKS | {1006}
 
 
 @pytest.mark.parametrize("code", [1011, 1012, 1013])

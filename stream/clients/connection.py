@@ -1,6 +1,6 @@
 """Connects a client to its server: the address, the handshake, and the errors of both.
 
-`client_link.py` sends and receives on the connection.
+`link.py` sends and receives on the connection.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ from ..protocol import CLOSE_NORMAL, DEFAULT_PORT, STREAM_PATH, ServerMessage, p
 from ..settings import Resume, StreamSettings
 
 
-class HeardConnection(ClientConnection):
+class TimedConnection(ClientConnection):
     """A websocket that notes when it last received data, pings and pongs included.
 
     Attributes:
-        heard_s: the time of the last data, by the event loop's clock.
+        received_s: the time of the last data, by the event loop's clock.
     """
 
-    heard_s = 0.0
+    received_s = 0.0
 
     def data_received(self, data: bytes) -> None:
         """Note the time, then pass the bytes on."""
-        self.heard_s = self.loop.time()
+        self.received_s = self.loop.time()
         super().data_received(data)
 
     async def abort(self) -> None:
@@ -56,7 +56,7 @@ class Endpoint:
 
     async def connect(
         self, asked: StreamSettings | Resume, within_s: float | None = None
-    ) -> tuple[HeardConnection, ServerMessage]:
+    ) -> tuple[TimedConnection, ServerMessage]:
         """Open a websocket and wait for the first message.
 
         Args:
@@ -70,10 +70,10 @@ class Endpoint:
         """
         address = self._address(asked)
         timeout_s = self._timeout_s if within_s is None else min(within_s, self._timeout_s)
-        made: list[HeardConnection] = []
+        made: list[TimedConnection] = []
 
-        def make(*args: Any, **options: Any) -> HeardConnection:
-            made.append(HeardConnection(*args, **options))
+        def make(*args: Any, **options: Any) -> TimedConnection:
+            made.append(TimedConnection(*args, **options))
             return made[-1]
 
         try:
@@ -85,7 +85,7 @@ class Endpoint:
                     proxy=None,
                     open_timeout=None,  # our own limit also covers the first message
                     close_timeout=self._timeout_s,
-                    ping_interval=None,  # `ClientLink` pings by itself, for acknowledgements
+                    ping_interval=None,  # `Link` pings by itself, for acknowledgements
                     create_connection=make,  # pyright: ignore[reportArgumentType]
                 )
                 return made[-1], parse_message(await connection.recv())

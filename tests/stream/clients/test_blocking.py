@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from turnstream.stream.clients.blocking_client import Client
+from turnstream.stream.clients.blocking import Client
 from turnstream.stream.engine import Engine
 from turnstream.stream.errors import AudioFormatError, ConfigError, ServerError
 from turnstream.stream.prediction import FrameMessage, TurnEvent

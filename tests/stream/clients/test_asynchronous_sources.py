@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from turnstream.stream.clients.client import AsyncClient
+from turnstream.stream.clients.asynchronous import AsyncClient
 from turnstream.stream.engine import Engine
 from turnstream.stream.errors import AudioFormatError
 from turnstream.stream.service.server import Server

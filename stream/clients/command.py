@@ -27,7 +27,7 @@ from ..policy import PRESETS
 from ..protocol import DEFAULT_PORT, ServerMessage, message_to_json
 from ..settings import StreamSettings
 from ..sources import AudioSource, FileSource, RawPcmSource
-from .client import DEFAULT_RECONNECT_S, AsyncClient
+from .asynchronous import DEFAULT_RECONNECT_S, AsyncClient
 
 _STOP_POLL_S = 0.1
 _RAW_DEFAULTS: tuple[Encoding, int, int] = ("pcm_s16le", 16000, 2)

@@ -23,7 +23,7 @@ from ..errors import ConfigError, ServerError
 from ..protocol import BeginMessage, ServerMessage
 from ..settings import LatentChoice, StreamSettings
 from ..sources import AudioSource
-from .client import DEFAULT_RECONNECT_S, DEFAULT_TIMEOUT_S, AsyncClient, F, blocks_of
+from .asynchronous import DEFAULT_RECONNECT_S, DEFAULT_TIMEOUT_S, AsyncClient, F, blocks_of
 
 T = TypeVar("T")
 

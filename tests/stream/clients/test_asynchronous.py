@@ -11,7 +11,7 @@ from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 from websockets.protocol import State
 
-from turnstream.stream.clients.client import AsyncClient
+from turnstream.stream.clients.asynchronous import AsyncClient
 from turnstream.stream.engine import Engine
 from turnstream.stream.errors import AudioFormatError, ProtocolError, ServerError
 from turnstream.stream.latent_message import LatentMessage

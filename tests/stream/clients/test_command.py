@@ -20,7 +20,7 @@ import soundfile
 
 from turnstream import Engine
 from turnstream.cli import main
-from turnstream.stream.clients.client import AsyncClient
+from turnstream.stream.clients.asynchronous import AsyncClient
 from turnstream.stream.sources import FileSource, bundled_sample
 
 from ..command_server import CommandServer, command_server
@@ -235,7 +235,7 @@ def test_the_microphone_is_sent(
             asked.append((device, sample_rate_hz, channels))
             super().__init__(bundled_sample())
 
-    monkeypatch.setattr("turnstream.stream.clients.stream_file.MicrophoneSource", Microphone)
+    monkeypatch.setattr("turnstream.stream.clients.command.MicrophoneSource", Microphone)
     assert main(["client", "mic", "--device", "desk", "--fast", "--url", server.url]) == 0
     assert asked == [("desk", None, 1)]
     assert answers(capsys)[-1]["reason"] == "close"

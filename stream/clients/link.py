@@ -6,8 +6,8 @@ after every quarter of the bytes that it may keep. The pong acknowledges all mes
 ping.
 
 When a connection breaks, the link connects again, with growing pauses between attempts. Both ends
-then tell how many messages they have received, and the link sends the missing ones again. So every
-message arrives once and in order. The user of the link sees a warning `connection_lost` and a
+then report how many messages they have received, and the link sends the missing ones again. So
+every message arrives once and in order. The user of the link sees a warning `connection_lost` and a
 `ResumedMessage` among the other messages, and nothing else.
 
 Bounds:
@@ -41,7 +41,7 @@ from ..protocol import (
     parse_message,
 )
 from ..settings import Resume, StreamSettings
-from .client_connection import Endpoint, HeardConnection
+from .connection import Endpoint, TimedConnection
 
 logger = logging.getLogger(__name__)
 
@@ -58,7 +58,7 @@ _BREAKS = {1011, 1012, 1013}
 _CLOSE = control_to_json(Close())
 
 
-class ClientLink:
+class Link:
     """The messages of one session. Call `open`, then `send` and `receive`, then `close`.
 
     Args:
@@ -90,7 +90,7 @@ class ClientLink:
         self._timeout_s = timeout_s
         self._reconnect_s = reconnect_s
         self._keep_bytes = keep_bytes
-        self._connection: HeardConnection | None = None
+        self._connection: TimedConnection | None = None
         self._running: asyncio.Task[None] | None = None
         self._failure: BaseException | None = None
         self.connections = 0
@@ -100,7 +100,7 @@ class ClientLink:
         self._kept: deque[str | bytes] = deque()
         self._kept_cost = 0
         self._first_kept = self._unwritten = 0
-        self._said_close = False
+        self._close_sent = False
         self._due, self._room = asyncio.Event(), asyncio.Event()
         # Incoming: the count of messages, and the messages that wait to be read.
         self._received = 0
@@ -173,7 +173,7 @@ class ClientLink:
                 "the server to take more; read its messages while you send",
             )
             self._check()
-        self._said_close = self._said_close or wire == _CLOSE
+        self._close_sent = self._close_sent or wire == _CLOSE
         self._keep(wire)
 
     async def receive(self, timeout_s: float | None = None) -> ServerMessage:
@@ -259,7 +259,7 @@ class ClientLink:
 
     # ---- the link's own task: read, and connect again ----
 
-    async def _run(self, connection: HeardConnection) -> None:
+    async def _run(self, connection: TimedConnection) -> None:
         """Serve one connection after the other until the session has ended."""
         try:
             while True:
@@ -276,9 +276,9 @@ class ClientLink:
                     logger.info("%s: %s; connecting again", self.begin.session, lost)
                     trying = (
                         f"the connection was lost; trying for {self._resume_s:g} s "
-                        "to go on where it broke"
+                        "to resume where it broke"
                     )
-                    self._tell(WarningMessage("connection_lost", "warning", trying))
+                    self._deliver(WarningMessage("connection_lost", "warning", trying))
                 else:
                     return
                 finally:
@@ -291,7 +291,7 @@ class ClientLink:
             self.fail(error)
             raise
 
-    async def _read(self, connection: HeardConnection) -> None:
+    async def _read(self, connection: TimedConnection) -> None:
         """Receive messages until the end of the session."""
         while True:
             while len(self._unread) >= _UNREAD_MESSAGES and connection.state is State.OPEN:
@@ -301,7 +301,7 @@ class ClientLink:
                 async with asyncio.timeout(_SILENT_S / 4):
                     wire = await connection.recv()
             except TimeoutError:
-                if asyncio.get_running_loop().time() - connection.heard_s > _SILENT_S:
+                if asyncio.get_running_loop().time() - connection.received_s > _SILENT_S:
                     connection.transport.abort()
                 continue
             try:
@@ -312,7 +312,7 @@ class ClientLink:
                     f"the server sent something else than this version of the protocol: {error}",
                 ) from None
             self._received += 1
-            self._tell(message)
+            self._deliver(message)
             if isinstance(message, ErrorMessage):
                 return self.fail(ServerError(message.code, message.message))
             if isinstance(message, TerminationMessage):
@@ -324,12 +324,12 @@ class ClientLink:
                     )
                 )
 
-    def _tell(self, message: ServerMessage) -> None:
+    def _deliver(self, message: ServerMessage) -> None:
         """Queue a message for `receive`."""
         self._unread.append(message)
         self._arrived.set()
 
-    async def _resume(self) -> HeardConnection:
+    async def _resume(self) -> TimedConnection:
         """Connect again, with as many attempts as the time allows; return the connection."""
         loop = asyncio.get_running_loop()
         begin, deadline_s, attempt = self.begin, loop.time() + self._resume_s, 0
@@ -365,7 +365,7 @@ class ClientLink:
         self._acknowledged(first.received)
         self._unwritten = first.received
         self._received += first.missed
-        self._tell(first)
+        self._deliver(first)
         self.connections += 1
         logger.info(
             "%s: resumed after %d attempts, %d messages are sent again",
@@ -395,7 +395,7 @@ class ClientLink:
             self._first_kept += 1
         self._room.set()
 
-    async def _write(self, connection: HeardConnection) -> None:
+    async def _write(self, connection: TimedConnection) -> None:
         """Write the kept messages, and ping, as long as the connection lasts."""
         loop = asyncio.get_running_loop()
         written_s = pinged_s = loop.time()
@@ -415,7 +415,7 @@ class ClientLink:
                 if unpinged >= self._keep_bytes / 4 or loop.time() >= pinged_s + _PING_S:
                     await self._ping(connection)
                     unpinged, pinged_s = 0, loop.time()
-                if loop.time() >= written_s + _KEEP_ALIVE_S and not self._said_close:
+                if loop.time() >= written_s + _KEEP_ALIVE_S and not self._close_sent:
                     self._keep(control_to_json(KeepAlive()))
                 elif self._unwritten == self._first_kept + len(self._kept):
                     self._due.clear()
@@ -425,7 +425,7 @@ class ClientLink:
         except ConnectionClosed:
             self._taken.set()  # `_read` may be waiting for room in the queue of unread messages
 
-    async def _ping(self, connection: HeardConnection) -> None:
+    async def _ping(self, connection: TimedConnection) -> None:
         written = self._unwritten
         pong = asyncio.ensure_future(await connection.ping())
 

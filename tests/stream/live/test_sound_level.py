@@ -1,14 +1,11 @@
-"""Functions that the live commands share."""
+"""The level of audio, and a microphone that gives no sound."""
 
 from __future__ import annotations
-
-from collections import deque
 
 import numpy as np
 import pytest
 
-from turnstream.stream.live.parting import SilenceWatch, farewell, levels_dbfs
-from turnstream.stream.live.terminal_words import Tally
+from turnstream.stream.live.sound_level import SilenceWatch, levels_dbfs
 
 
 def test_levels_are_in_db_against_full_scale() -> None:
@@ -39,11 +36,3 @@ def test_short_silence_is_nothing_and_a_reset_begins_anew() -> None:
     assert [watch.push(level, 1.4) for level in (-120, -120, -70, -120, -120)] == [None] * 5
     watch.reset()
     assert [watch.push(-120, 1.4) for _ in range(3)] == [None, None, True]
-
-
-@pytest.mark.parametrize("command", ["demo", "listen"])
-def test_the_last_words_fit_into_80_columns(command: str) -> None:
-    tally = Tally(frames=2249, seconds=44.98, latencies_s=deque([0.0219]))
-    lines = farewell(command, tally).splitlines()
-    assert max(map(len, lines)) <= 80
-    assert not any(f"turnstream {command}  " in line for line in lines)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from websockets.asyncio.server import ServerConnection
 
-from turnstream.stream.clients.client import AsyncClient
+from turnstream.stream.clients.asynchronous import AsyncClient
 from turnstream.stream.engine import Engine
 from turnstream.stream.errors import ConfigError, ServerError
 from turnstream.stream.prediction import EVENT_TYPES, TurnEvent

@@ -1,4 +1,4 @@
-"""The client for asyncio. `blocking_client.py` has the same methods for code without asyncio.
+"""The client for asyncio. `blocking.py` has the same methods for code without asyncio.
 
     async with AsyncClient("ws://127.0.0.1:8765/v1/stream", StreamSettings(channels=1)) as client:
         await client.push_audio(samples)
@@ -7,7 +7,7 @@
             ...
 
 Messages are the classes of `protocol.py`. When the connection breaks, the client connects again
-and resumes the session (`client_link.py`). Every other failure is a `ServerError`. No call waits
+and resumes the session (`link.py`). Every other failure is a `ServerError`. No call waits
 for ever.
 """
 
@@ -39,9 +39,9 @@ from ..protocol import (
 )
 from ..settings import LatentChoice, StreamSettings
 from ..sources import AudioSource, Block, paced
-from .client_callbacks import Callback, Callbacks
-from .client_connection import Endpoint
-from .client_link import ClientLink
+from .callbacks import Callback, Callbacks
+from .connection import Endpoint
+from .link import Link
 
 F = TypeVar("F", bound=Callback)
 
@@ -114,7 +114,7 @@ class AsyncClient:
         keep_bytes = int(
             self.settings.sample_rate_hz * self._sample_bytes * (reconnect_s + _KEEP_MARGIN_S)
         )
-        self._link = ClientLink(
+        self._link = Link(
             Endpoint(url, token, timeout_s),
             self.settings,
             timeout_s=timeout_s,
@@ -222,19 +222,19 @@ class AsyncClient:
         """
         change = Configure(frames, latents, policy)
         self.settings = self.settings.configured(change)
-        await self._say(change)
+        await self._send_control(change)
 
     async def flush(self) -> None:
         """Ask for predictions on every sample sent so far; silence completes the last frame."""
-        await self._say(Flush())
+        await self._send_control(Flush())
 
     async def reset(self) -> None:
         """Ask the server to forget the conversation; the frame count restarts at 0."""
-        await self._say(Reset())
+        await self._send_control(Reset())
 
     async def keep_alive(self) -> None:
         """Tell the server that the client is alive although it sends no audio."""
-        await self._say(KeepAlive())
+        await self._send_control(KeepAlive())
 
     async def close(self) -> None:
         """Tell the server that no more audio follows.
@@ -243,7 +243,7 @@ class AsyncClient:
         """
         if not self._closing:
             self._closing = True
-            await self._say(Close())
+            await self._send_control(Close())
 
     # ---- receiving ----
 
@@ -357,7 +357,7 @@ class AsyncClient:
             raise ServerError(message.code, message.message)
         return message
 
-    async def _say(self, control: Control) -> None:
+    async def _send_control(self, control: Control) -> None:
         await self._send(control_to_json(control))
 
     async def _send(self, wire: str | bytes) -> None:

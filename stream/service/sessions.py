@@ -1,0 +1,241 @@
+"""The sessions of one server: begins, resumes and counts conversations, within the limits.
+
+A session whose client was lost stays here until the client resumes it. With several workers, the
+client may come back to another worker, which then fetches the session (`handover.py`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import http
+import logging
+import secrets
+from collections.abc import Callable
+
+from websockets.http11 import Request
+
+from ..engine import ModelMetadata
+from ..errors import ProtocolError, SnapshotError
+from ..settings import Resume, StreamSettings
+from .answers import refuse
+from .batcher import Batcher
+from .connection import Connection
+from .conversation import Conversation
+from .handover import Handover
+from .limits import Limits
+from .load import Load
+from .metrics import Metrics
+
+logger = logging.getLogger(__name__)
+
+
+class Sessions:
+    """Holds all conversations of a server.
+
+    Args:
+        metadata: metadata of the model behind the batcher.
+        batcher: predicts for all conversations.
+        limits: bounds of the server.
+        load: tells whether one more session fits.
+        metrics: counts sessions and refusals.
+        handover: fetches sessions from the other processes of this server; None without others.
+        on_end: called after the end of every conversation.
+    """
+
+    def __init__(
+        self,
+        metadata: ModelMetadata,
+        batcher: Batcher,
+        limits: Limits,
+        load: Load,
+        metrics: Metrics,
+        handover: Handover | None,
+        on_end: Callable[[], None],
+    ) -> None:
+        self._metadata = metadata
+        self._batcher = batcher
+        self._limits = limits
+        self._load = load
+        self._metrics = metrics
+        self._handover = handover
+        self._on_end = on_end
+        self._conversations: dict[Conversation, None] = {}  # in order of their start
+        self._by_token: dict[str, Conversation] = {}
+        self._fetching: set[asyncio.Task[None]] = set()
+        self._shutting_down = False
+
+    def __len__(self) -> int:
+        return len(self._conversations)
+
+    def begin(self, connection: Connection, request: Request, settings: StreamSettings) -> None:
+        """Start a conversation with a client, or refuse it because there is no room."""
+        refusal = self._no_room()
+        if refusal is not None:
+            self._refuse(connection, http.HTTPStatus.SERVICE_UNAVAILABLE, refusal)
+            return
+        if not connection.accept(request):
+            return
+        self._make_room()
+        conversation = Conversation(
+            settings,
+            self._metadata,
+            self._batcher,
+            self._limits,
+            self._metrics,
+            self._forget,
+            token=self._new_token(),
+        )
+        self._add(conversation)
+        self._load.opened()
+        logger.info(
+            "session began",
+            extra={
+                "session": conversation.id,
+                "remote": connection.remote,
+                "settings": settings.to_query(),
+            },
+        )
+        connection.listen(conversation)
+        conversation.attach(connection)
+
+    def resume(self, connection: Connection, request: Request, resume: Resume) -> None:
+        """Continue the conversation of a client that has come back, or refuse it."""
+        conversation = self._by_token.get(resume.token)
+        if conversation is not None or self._handover is None:
+            self._resume_here(connection, request, resume, conversation)
+            return
+        task = asyncio.create_task(self._fetch(connection, request, resume, self._handover))
+        self._fetching.add(task)
+        task.add_done_callback(self._fetching.discard)
+
+    def release(self, token: str) -> bytes | None:
+        """End the session of this token here, for another process of this server.
+
+        Args:
+            token: resume token of the session.
+        Returns:
+            The packed session, or None if it is not in this process.
+        """
+        conversation = self._by_token.get(token)
+        return None if conversation is None else conversation.pack()
+
+    def tick(self, now_s: float) -> None:
+        """Check the time limits of all conversations; called a few times per second."""
+        for conversation in list(self._conversations):
+            conversation.tick(now_s)
+
+    def shut_down(self) -> None:
+        """Refuse new clients, and let every conversation process its audio and end."""
+        self._shutting_down = True
+        for task in self._fetching:
+            task.cancel()
+        for conversation in list(self._conversations):
+            conversation.shut_down()
+
+    def give_up(self) -> None:
+        """End all conversations that still wait for their clients."""
+        for conversation in list(self._conversations):
+            conversation.give_up()
+
+    def _refuse(self, connection: Connection, status: http.HTTPStatus, text: str) -> None:
+        refuse(connection, self._metrics, status, text)
+
+    # ---- room ----
+
+    def _new_token(self) -> str | None:
+        if not self._limits.resume_s:
+            return None
+        return secrets.token_urlsafe(24) if self._handover is None else self._handover.new_token()
+
+    def _no_room(self) -> str | None:
+        """Return why no further session fits, or None if one fits."""
+        if self._shutting_down:
+            return "shutting down; try again later"
+        if len(self) >= self._limits.max_sessions and not self._parked():
+            return f"at capacity: {self._limits.max_sessions} sessions; try again later"
+        return self._load.refusal()
+
+    def _parked(self) -> list[Conversation]:
+        return [
+            conversation
+            for conversation in self._conversations
+            if conversation.parked_s is not None
+        ]
+
+    def _make_room(self) -> None:
+        """End a session that waits for its lost client, if the number of sessions is at its limit.
+
+        The shortest one ends, because its loss matters least.
+        """
+        if len(self) >= self._limits.max_sessions:
+            min(self._parked(), key=lambda conversation: conversation.frames).give_up()
+
+    def _add(self, conversation: Conversation) -> None:
+        self._conversations[conversation] = None
+        if conversation.token is not None:
+            self._by_token[conversation.token] = conversation
+
+    def _forget(self, conversation: Conversation) -> None:
+        self._conversations.pop(conversation, None)
+        if conversation.token is not None:
+            self._by_token.pop(conversation.token, None)
+        self._on_end()
+
+    # ---- resuming ----
+
+    async def _fetch(
+        self, connection: Connection, request: Request, resume: Resume, handover: Handover
+    ) -> None:
+        """Resume a session that another process has, if that process gives it away."""
+        try:
+            packed = await handover.fetch(resume.token)
+        except TimeoutError:
+            self._refuse(
+                connection,
+                http.HTTPStatus.SERVICE_UNAVAILABLE,
+                "the session is elsewhere, and not to be had at the moment; try again",
+            )
+            return
+        conversation = self._by_token.get(resume.token)  # if another connection was faster
+        if packed is not None:
+            try:
+                conversation = Conversation.unpack(
+                    packed,
+                    self._metadata,
+                    self._batcher,
+                    self._limits,
+                    self._metrics,
+                    self._forget,
+                    token=resume.token,
+                )
+            except SnapshotError as error:
+                logger.error("a session that another worker gave away is lost: %s", error)
+            else:
+                self._add(conversation)
+        self._resume_here(connection, request, resume, conversation)
+
+    def _resume_here(
+        self,
+        connection: Connection,
+        request: Request,
+        resume: Resume,
+        conversation: Conversation | None,
+    ) -> None:
+        if conversation is None:
+            self._refuse(
+                connection,
+                http.HTTPStatus.GONE,
+                "no such session: it has ended, or its client came back too late",
+            )
+            return
+        try:
+            conversation.check_resume(resume.received)
+        except ProtocolError as error:
+            self._refuse(connection, http.HTTPStatus.BAD_REQUEST, str(error))
+            return
+        if connection.accept(request):
+            connection.listen(conversation)
+            logger.info(
+                "session resumed", extra={"session": conversation.id, "remote": connection.remote}
+            )
+            conversation.resume(connection, resume.received)
