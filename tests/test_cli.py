@@ -26,6 +26,7 @@ HEAVY = (
     "rich",
     "matplotlib",
     "asyncio",
+    "shtab",
 )
 
 

@@ -279,7 +279,7 @@ def test_export_commands_make_a_file_that_can_be_stepped(block: Block, tmp_path:
         text=True,
         check=True,
     )
-    assert len(done.stdout.splitlines()) == 100
+    assert len(done.stdout.splitlines()) == 1 + 100
 
 
 @runs("models/README.md", "turnstream manifest")
