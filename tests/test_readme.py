@@ -76,6 +76,8 @@ def test_every_command_in_the_text_has_these_options(readme: str):
                 name = rest[0].removeprefix("turnstream.").replace(".", "/") + ".py"
             source = (ROOT / name).read_text()
             assert {option for option in options if f'"{option}"' not in source} == set(), command
+        elif name.startswith("--"):
+            assert f'"{name}"' in Path(cli.__file__).read_text(), command
         else:
             assert options <= options_of(name, rest), command
 

@@ -21,14 +21,14 @@ from ..devices.playback import Playback
 from ..devices.steady_microphone import SteadyMicrophone
 from ..engine import Engine
 from ..errors import DeviceError
+from ..options import add_policy_option
 from ..service.server import Server
 from ..settings import StreamSettings
 from ..sources import FileSource, bundled_sample
 from .listener import Heard, Listener
-from .parting import add_latents_option, projection_from, seconds_word
+from .parting import add_embedding_option, projection_from, seconds_word
 from .terminal_words import EXPLANATION
 
-_POLICY = "balanced"
 # Half a frame. At 8 kHz the resampler delays audio by 4 ms; with blocks of 20 ms, a frame would
 # have to wait 20 ms for these samples.
 _BLOCK_S = 0.01
@@ -51,7 +51,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     source.add_argument(
         "--device", help="number or name of the microphone (default: the system's default)"
     )
-    parser.add_argument("--model", type=Path, help="ONNX model (default: the bundled one)")
+    add_policy_option(parser)
+    parser.add_argument("--model", type=Path, help="ONNX model file (default: the bundled model)")
     parser.add_argument(
         "--seconds",
         type=seconds_word,
@@ -60,7 +61,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--plain", action="store_true", help="print one line per event instead of the live view"
     )
-    add_latents_option(parser)
+    add_embedding_option(parser)
     parser.add_argument(
         "--play",
         action="store_true",
@@ -97,7 +98,7 @@ def run(args: argparse.Namespace, *, speed: float = 1.0, out: TextIO | None = No
         heard = _choose(args, speed)
     return Listener(
         heard,
-        policy=_POLICY,
+        policy=args.policy,
         seconds=args.seconds,
         plain=args.plain,
         projection=projection,

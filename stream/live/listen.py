@@ -21,11 +21,11 @@ from ..devices.second_channel import DeviceVoice, FileVoice, PairedSource
 from ..devices.steady_microphone import SteadyMicrophone
 from ..engine import Engine
 from ..errors import AudioFormatError, ConfigError, DeviceError
-from ..policy import PRESETS
+from ..options import add_policy_option
 from ..sources import ENCODINGS, FileSource, RawPcmSource
 from .listener import Connect, Heard, Listener
 from .local_client import LocalClient
-from .parting import add_latents_option, projection_from, seconds_word
+from .parting import add_embedding_option, projection_from, seconds_word
 from .terminal_words import EXPLANATION
 
 _RAW_DEFAULTS = (16000, 2)
@@ -38,11 +38,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--list-devices", action="store_true", help="list the microphones and exit")
     parser.add_argument(
-        "--raw",
+        "--encoding",
         choices=ENCODINGS,
-        metavar="ENCODING",
-        help="read raw audio from standard input instead of the microphone; "
-        f"its encoding: {', '.join(ENCODINGS)}",
+        help="read raw audio in this encoding from standard input instead of the microphone",
     )
     parser.add_argument(
         "--sample-rate",
@@ -74,18 +72,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=seconds_word,
         help="end after this many seconds of audio (default: no limit)",
     )
-    parser.add_argument(
-        "--policy",
-        choices=tuple(PRESETS),
-        default="balanced",
-        help="preset of the policy that decides the events (default balanced)",
-    )
+    add_policy_option(parser)
     parser.add_argument(
         "--plain", action="store_true", help="print one line per event instead of the live view"
     )
-    add_latents_option(parser)
+    add_embedding_option(parser)
     where = parser.add_mutually_exclusive_group()
-    where.add_argument("--model", type=Path, help="ONNX model (default: the bundled one)")
+    where.add_argument("--model", type=Path, help="ONNX model file (default: the bundled model)")
     where.add_argument("--url", help="run the model on a server, such as ws://127.0.0.1:8765")
     parser.add_argument(
         "--token",
@@ -120,7 +113,7 @@ def run(
     logging.getLogger("turnstream").addHandler(logging.NullHandler())
     connect, projection = _connect(args), projection_from(args)
     with native_noise_hidden():
-        heard = _microphone(args) if args.raw is None else _raw(args, raw_input)
+        heard = _microphone(args) if args.encoding is None else _raw(args, raw_input)
     listener = Listener(
         heard,
         policy=args.policy,
@@ -152,15 +145,18 @@ def _raw(args: argparse.Namespace, raw_input: BinaryIO | None) -> Heard:
     if args.agent is not None:
         raise AudioFormatError(
             "expected --agent with a microphone, "
-            "got it with --raw, which brings both channels itself"
+            "got it with --encoding, which brings both channels itself"
         )
     # Unbuffered: a thread that waits for input would hold the lock of a buffer, and the interpreter
     # could not end.
     stream = raw_input or cast(BinaryIO, FileIO(sys.stdin.fileno(), closefd=False))
     source = RawPcmSource(
-        stream, args.raw, args.sample_rate or _RAW_DEFAULTS[0], args.channels or _RAW_DEFAULTS[1]
+        stream,
+        args.encoding,
+        args.sample_rate or _RAW_DEFAULTS[0],
+        args.channels or _RAW_DEFAULTS[1],
     )
-    return Heard(source, f"standard input, {args.raw}", explanation=EXPLANATION)
+    return Heard(source, f"standard input, {args.encoding}", explanation=EXPLANATION)
 
 
 def _microphone(args: argparse.Namespace) -> Heard:
@@ -208,7 +204,7 @@ def _microphone(args: argparse.Namespace) -> Heard:
 def _device_list() -> str:
     microphones = list_microphones()
     if not microphones:
-        return "No microphone found. Raw audio can be piped in: see --raw."
+        return "No microphone found. Raw audio can be piped in: see --encoding."
     lines = [
         f"{m.index:>3} {'*' if m.is_default else ' '} {m.name}  "
         f"({m.channels} channels, {m.sample_rate_hz} Hz)"
