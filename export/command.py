@@ -21,7 +21,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "out",
         type=Path,
         nargs="?",
-        help="the .onnx file to write; leave it out with folds.json, which names the files",
+        help="the .onnx file to write, with its metadata beside it as .json; "
+        "leave it out with folds.json, which names the files",
     )
     parser.add_argument(
         "--mel",

@@ -1,4 +1,4 @@
-"""Converts a checkpoint to a verified ONNX file.
+"""Converts a checkpoint to a verified ONNX file, with its metadata as JSON beside it.
 
 It can also write golden inputs and outputs for tests of other implementations.
 """
@@ -6,6 +6,7 @@ It can also write golden inputs and outputs for tests of other implementations.
 from __future__ import annotations
 
 import io
+import json
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import numpy as np
 from ..models.checkpoint import load_checkpoint
 from ..stream.errors import ExportError
 from ..stream.onnx_session import open_session
+from .metadata import describe
 from .onnx_graph import build
 from .step_input import PCM, StepInput
 from .verify import Verification, run_frames, run_torch, verification_audio, verify
@@ -30,9 +32,12 @@ def export(
 ) -> Verification:
     """Export a checkpoint and verify the graph. Write the file only if the verification succeeds.
 
+    The metadata is in the ONNX file, and again in a JSON file of the same name, because ONNX
+    Runtime for the web does not show an ONNX file's metadata.
+
     Args:
         checkpoint: folder with model.safetensors and config.json.
-        out: the .onnx file to write.
+        out: the .onnx file to write; the metadata is written to the same path with .json.
         step_input: input of the graph: PCM for audio, MEL for log-mel frames.
         name, version: name and version of the model, for the metadata.
         golden: if given, also write example inputs and the graph's outputs to this .npz file. It
@@ -43,13 +48,18 @@ def export(
         The differences that the verification found.
     Raises:
         ConfigError: the checkpoint cannot be read, or its network cannot have this input.
-        ExportError: the graph's outputs differ from the network's, or a file cannot be written.
+        ExportError: the graph's outputs differ from the network's, out does not end in .onnx, or a
+            file cannot be written.
         MissingExtraError: onnx or onnxscript is not installed.
     """
+    if out.suffix != ".onnx":
+        raise ExportError(f"expected the name of an .onnx file to write, got {str(out)!r}")
     model = load_checkpoint(checkpoint)
     graph = build(model, step_input, name, version)
     found = verify(graph, model, step_input)
     _write(out, graph)
+    about = json.dumps(describe(model, step_input, name, version), indent=1)
+    _write(out.with_suffix(".json"), f"{about}\n".encode())
     if golden is not None:
         x, _ = run_torch(model, step_input, verification_audio(model))
         outputs: dict[str, Any] = run_frames(open_session(graph), model, step_input, x)

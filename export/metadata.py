@@ -1,6 +1,7 @@
 """The metadata of an exported ONNX file. With it, a runtime needs no other file.
 
-One metadata entry holds one JSON object; `stream/contract.py` defines its key. `describe` documents
+It is also written as JSON beside the ONNX file, for runtimes that do not show metadata. One
+metadata entry holds one JSON object; `stream/contract.py` defines its key. `describe` documents
 its fields.
 """
 

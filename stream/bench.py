@@ -228,7 +228,7 @@ def _table(found: dict[str, Any]) -> str:
     silero = found["silero"]
     if silero is None:
         lines.append(
-            "\nno comparison with Silero's VAD; in a clone of turnstream: pip install '.[bench]'"
+            "\nno comparison with Silero's VAD; to install it: pip install 'turnstream[bench]'"
         )
     else:
         lines.append(

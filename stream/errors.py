@@ -36,7 +36,7 @@ class MissingExtraError(TurnstreamError, ImportError):
 
     def __init__(self, package: str, extra: str) -> None:
         super().__init__(
-            f"{package} is not installed; in a clone of turnstream: pip install '.[{extra}]'"
+            f"{package} is not installed; to install it: pip install 'turnstream[{extra}]'"
         )
 
 

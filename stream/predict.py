@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 
 from .contract import PROBABILITIES
 from .errors import AudioFormatError
+from .options import add_policy_option
 from .pcm import ENCODINGS
 from .plot import check_picture, plot_predictions
-from .policy import PRESETS
 from .prediction import FrameMessage, Prediction, TurnEvent
 from .predictor import TurnPredictor
 from .sources import AudioSource, FileSource, RawPcmSource
@@ -72,17 +72,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             ".png, .svg, .pdf, or .html, which includes the sound (default: none)"
         ),
     )
-    parser.add_argument(
-        "--policy",
-        choices=tuple(PRESETS),
-        default="balanced",
-        help="preset of the rules that make the events (default: balanced)",
-    )
+    add_policy_option(parser)
     parser.add_argument("--model", type=Path, help="ONNX model file (default: the bundled model)")
     raw = parser.add_argument_group("raw audio on standard input")
-    raw.add_argument("--encoding", choices=ENCODINGS, default="pcm_s16le")
-    raw.add_argument("--sample-rate", type=int, default=16000)
-    raw.add_argument("--channels", type=int, default=2)
+    raw.add_argument(
+        "--encoding", choices=ENCODINGS, default="pcm_s16le", help="(default pcm_s16le)"
+    )
+    raw.add_argument("--sample-rate", type=int, default=16000, metavar="HZ", help="(default 16000)")
+    raw.add_argument("--channels", type=int, default=2, help="1 or 2 (default 2)")
 
 
 def main(args: argparse.Namespace) -> int:

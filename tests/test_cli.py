@@ -26,6 +26,7 @@ HEAVY = (
     "rich",
     "matplotlib",
     "asyncio",
+    "shtab",
 )
 
 
@@ -148,8 +149,8 @@ def test_training_without_torch_names_the_extra(tmp_path: Path) -> None:
     finished = without("torch", ["export", str(tmp_path), str(tmp_path / "out.onnx")])
     assert finished.returncode == 2
     assert finished.stderr == (
-        "turnstream export: error: torch is not installed; in a clone of turnstream: "
-        "pip install '.[train]'\n"
+        "turnstream export: error: torch is not installed; to install it: "
+        "pip install 'turnstream[train]'\n"
     )
 
 
@@ -157,8 +158,8 @@ def test_a_picture_without_matplotlib_names_the_extra(tmp_path: Path) -> None:
     finished = without("matplotlib", ["predict", "none.wav", "--plot", str(tmp_path / "p.png")])
     assert finished.returncode == 2
     assert finished.stderr == (
-        "turnstream predict: error: matplotlib is not installed; in a clone of turnstream: "
-        "pip install '.[plot]'\n"
+        "turnstream predict: error: matplotlib is not installed; to install it: "
+        "pip install 'turnstream[plot]'\n"
     )
 
 
@@ -181,8 +182,8 @@ def test_simulating_without_the_extra_names_it(tmp_path: Path) -> None:
     finished = without("tqdm", ["simulate", "--data", str(tmp_path), "--out", str(tmp_path)])
     assert finished.returncode == 2
     assert finished.stderr == (
-        "turnstream simulate: error: tqdm is not installed; in a clone of turnstream: "
-        "pip install '.[train]'\n"
+        "turnstream simulate: error: tqdm is not installed; to install it: "
+        "pip install 'turnstream[train]'\n"
     )
 
 

@@ -3,21 +3,46 @@
 from __future__ import annotations
 
 import csv
+import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
+import pytest
+import soundfile as sf
+
 from turnstream import FileSource, TurnPredictor
+from turnstream.stream.engine import bundled_model
 from turnstream.stream.sources import bundled_sample
 
 from .readme_blocks import ROOT, running_server
 
 EXAMPLES = ROOT / "stream" / "examples"
+NO_JAVASCRIPT = (
+    "not installed: node"
+    if shutil.which("node") is None
+    else "not installed: onnxruntime-web (npm install --prefix . --no-save onnxruntime-web)"
+    if not (ROOT / "node_modules" / "onnxruntime-web").is_dir()
+    else ""
+)
+STEPPERS = [
+    "step_model.py",
+    pytest.param(
+        "step_model.mjs", marks=pytest.mark.skipif(bool(NO_JAVASCRIPT), reason=NO_JAVASCRIPT)
+    ),
+]
+
+
+def start_example(name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    interpreter = ["node"] if name.endswith(".mjs") else [sys.executable, "-W", "error"]
+    command = [*interpreter, str(EXAMPLES / name), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
 
 
 def run_example(name: str, *arguments: str) -> list[str]:
-    command = [sys.executable, "-W", "error", str(EXAMPLES / name), *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    done = start_example(name, *arguments)
     assert done.returncode == 0, done.stderr
     return done.stdout.splitlines()
 
@@ -48,7 +73,47 @@ def test_recordings_are_scored_as_the_predictor_scores_them() -> None:
     assert [(row["speaker"], row["time_s"]) for row in rows] == expected
 
 
+@pytest.mark.parametrize("name", STEPPERS)
+def test_stepping_the_model_gives_what_the_predictor_gives(name: str, tmp_path: Path) -> None:
+    samples, _ = sf.read(bundled_sample(), frames=25 * 8000, dtype="int16")  # 8 kHz
+    samples = np.repeat(samples, 2, axis=0)
+    sf.write(tmp_path / "call.wav", samples, 16000)
+    rows = list(csv.DictReader(run_example(name, str(bundled_model()), str(tmp_path / "call.wav"))))
+    expected = TurnPredictor(sample_rate_hz=16000).push_audio(samples)
+    assert [row["time_s"] for row in rows] == [f"{p.time_s:.2f}" for p in expected]
+    assert {p.holder for p in expected} == {None, 0, 1}
+    for row, p in zip(rows, expected, strict=True):
+        assert (row["holder"], row["p_shift"] == "") == (
+            ("", True) if p.holder is None else (str(p.holder), False)
+        )
+        assert float(row["p_shift"] or -1) == pytest.approx(
+            -1 if p.p_shift is None else p.p_shift, abs=1e-4
+        )
+        assert (float(row["vad_0"]), float(row["vad_1"])) == pytest.approx(p.vad, abs=1e-4)
+
+
+@pytest.mark.parametrize("name", STEPPERS)
+def test_stepping_refuses_a_wav_of_another_format(name: str, tmp_path: Path) -> None:
+    sf.write(tmp_path / "mono.wav", np.zeros(16000), 16000)
+    done = start_example(name, str(bundled_model()), str(tmp_path / "mono.wav"))
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "expected 2 channels, 16000 Hz, 16 bit; got 1, 16000, 16\n"
+
+
+@pytest.mark.parametrize("name", STEPPERS)
+def test_stepping_without_arguments_says_how_it_is_used(name: str) -> None:
+    done = start_example(name)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert f"{name} MODEL.onnx RECORDING.wav\n" in done.stderr
+
+
+def test_stepping_needs_numpy_and_onnxruntime_alone() -> None:
+    packages = re.findall(r"^import (\w+)", (EXAMPLES / "step_model.py").read_text(), re.MULTILINE)
+    assert packages == ["json", "sys", "wave", "numpy", "onnxruntime"]
+
+
 def test_every_example_is_tested() -> None:
     tested = Path(__file__).read_text()
-    assert {path.name for path in EXAMPLES.glob("*.py")} > set()
-    assert [path.name for path in EXAMPLES.glob("*.py") if f'"{path.name}"' not in tested] == []
+    names = [path.name for path in EXAMPLES.iterdir() if path.is_file()]
+    assert "step_model.mjs" in names
+    assert [name for name in names if f'"{name}"' not in tested] == []

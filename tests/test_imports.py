@@ -68,7 +68,9 @@ PATHS = {
         "import turnstream\nassert all(getattr(turnstream, name) for name in turnstream.__all__)"
     ),
     "predict": COMMAND.format(words=["predict", "FILE", "--model", "MODEL"]),
-    "listen": COMMAND.format(words=["listen", "--raw", "pcm_s16le", "--plain", "--model", "MODEL"]),
+    "listen": COMMAND.format(
+        words=["listen", "--encoding", "pcm_s16le", "--plain", "--model", "MODEL"]
+    ),
     "info": COMMAND.format(words=["info", "--model", "MODEL"]),
     "bench": COMMAND.format(words=["bench", "--batches", "1", "--steps", "1", "--model", "MODEL"]),
     "demo --help": COMMAND.format(words=["demo", "--help"]),

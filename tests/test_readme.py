@@ -76,6 +76,8 @@ def test_every_command_in_the_text_has_these_options(readme: str):
                 name = rest[0].removeprefix("turnstream.").replace(".", "/") + ".py"
             source = (ROOT / name).read_text()
             assert {option for option in options if f'"{option}"' not in source} == set(), command
+        elif name.startswith("--"):
+            assert f'"{name}"' in Path(cli.__file__).read_text(), command
         else:
             assert options <= options_of(name, rest), command
 
@@ -279,7 +281,7 @@ def test_export_commands_make_a_file_that_can_be_stepped(block: Block, tmp_path:
         text=True,
         check=True,
     )
-    assert len(done.stdout.splitlines()) == 100
+    assert len(done.stdout.splitlines()) == 1 + 100
 
 
 @runs("models/README.md", "turnstream manifest")

@@ -15,6 +15,7 @@ import sys
 from collections.abc import Sequence
 from importlib.metadata import version
 
+from turnstream.completion import SHELLS, completion_script
 from turnstream.stream.errors import MissingExtraError, TurnstreamError
 
 COMMANDS: dict[str, tuple[str, str]] = {  # name: (module, what it does)
@@ -107,19 +108,30 @@ def main(argv: Sequence[str] | None = None) -> int:
         description="Streaming turn-taking prediction: is the floor about to shift or be held?",
         epilog="`turnstream COMMAND --help` describes a command.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        usage="turnstream [--version] COMMAND ...",
+        usage="turnstream [--version] [--print-completion SHELL] COMMAND ...",
     )
     parser.add_argument(
         "--version", action="version", version=f"turnstream {version('turnstream')}"
     )
+    parser.add_argument(
+        "--print-completion",
+        choices=SHELLS,
+        metavar="SHELL",
+        help=f"print a script with which this shell completes commands: {', '.join(SHELLS)}",
+    )
     listing = parser.add_subparsers(title="commands", dest="command", metavar="COMMAND")
-    for name, (_, what) in COMMANDS.items():
-        listing.add_parser(name, help=what, add_help=False)
+    commands = {name: listing.add_parser(name, help=what) for name, (_, what) in COMMANDS.items()}
     if arguments and not arguments[0].startswith("-") and arguments[0] not in COMMANDS:
         near = difflib.get_close_matches(arguments[0], COMMANDS, 1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
         parser.error(f"expected one of {', '.join(COMMANDS)}, got {arguments[0]!r}{hint}")
-    known = parser.parse_args(arguments[:1])
+    own_option = arguments[:1] and arguments[0].startswith("-")
+    known = parser.parse_args(arguments if own_option else arguments[:1])
+    if known.print_completion is not None:
+        for name, command in commands.items():
+            importlib.import_module(COMMANDS[name][0]).add_arguments(command)
+        print(completion_script(parser, known.print_completion))
+        return 0
     if known.command is None:
         parser.print_help()
         return 0

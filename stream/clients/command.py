@@ -22,8 +22,8 @@ from ..devices.microphone import MicrophoneSource
 from ..devices.second_channel import FileVoice, PairedSource
 from ..errors import AudioFormatError
 from ..latent_message import LatentMessage
+from ..options import add_policy_option
 from ..pcm import ENCODINGS, Encoding
-from ..policy import PRESETS
 from ..protocol import DEFAULT_PORT, ServerMessage, message_to_json
 from ..settings import StreamSettings
 from ..sources import AudioSource, FileSource, RawPcmSource
@@ -51,12 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=os.environ.get("TURNSTREAM_TOKEN"),
         help="access token (default: the environment variable TURNSTREAM_TOKEN)",
     )
-    parser.add_argument(
-        "--policy",
-        choices=tuple(PRESETS),
-        default="balanced",
-        help="preset of the policy that decides the events (default balanced)",
-    )
+    add_policy_option(parser)
     parser.add_argument(
         "--frames", action="store_true", help="print every frame as well as the events"
     )
@@ -79,10 +74,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="how long to try to resume a lost connection, in seconds (default 30)",
     )
     parser.add_argument(
-        "--raw",
+        "--encoding",
         choices=ENCODINGS,
-        metavar="ENCODING",
-        help=f"encoding of standard input: {', '.join(ENCODINGS)} (default pcm_s16le)",
+        help="encoding of standard input (default pcm_s16le)",
     )
     parser.add_argument(
         "--sample-rate",
@@ -163,7 +157,7 @@ def _open(args: argparse.Namespace) -> FileSource | RawPcmSource | MicrophoneSou
         return FileSource(args.audio)
     encoding, rate_hz, channels = _RAW_DEFAULTS
     return _StandardInput(
-        args.raw or encoding,
+        args.encoding or encoding,
         args.sample_rate or rate_hz,
         args.channels or (channels if args.agent is None else 1),
     )

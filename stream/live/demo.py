@@ -21,6 +21,7 @@ from ..devices.playback import Playback
 from ..devices.steady_microphone import SteadyMicrophone
 from ..engine import Engine
 from ..errors import DeviceError
+from ..options import add_policy_option
 from ..service.server import Server
 from ..settings import StreamSettings
 from ..sources import FileSource, bundled_sample
@@ -28,7 +29,6 @@ from .listener import Listener, LiveAudio
 from .options import add_view_options, projection_from
 from .terminal_words import EXPLANATION
 
-_POLICY = "balanced"
 # Half a frame. At 8 kHz the resampler delays audio by 4 ms; with blocks of 20 ms, a frame would
 # have to wait 20 ms for these samples.
 _BLOCK_S = 0.01
@@ -51,7 +51,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     source.add_argument(
         "--device", help="number or name of the microphone (default: the system's default)"
     )
-    parser.add_argument("--model", type=Path, help="ONNX model (default: the bundled one)")
+    add_policy_option(parser)
+    parser.add_argument("--model", type=Path, help="ONNX model file (default: the bundled model)")
     add_view_options(parser)
     parser.add_argument(
         "--play",
@@ -89,7 +90,7 @@ def run(args: argparse.Namespace, *, speed: float = 1.0, out: TextIO | None = No
         audio = _choose(args, speed)
     return Listener(
         audio,
-        policy=_POLICY,
+        policy=args.policy,
         seconds=args.seconds,
         plain=args.plain,
         projection=projection,

@@ -21,8 +21,8 @@ from ..devices.second_channel import DeviceVoice, FileVoice, PairedSource
 from ..devices.steady_microphone import SteadyMicrophone
 from ..engine import Engine
 from ..errors import AudioFormatError, ConfigError, DeviceError
+from ..options import add_policy_option
 from ..pcm import ENCODINGS
-from ..policy import PRESETS
 from ..sources import FileSource, RawPcmSource
 from .listener import Connect, Listener, LiveAudio
 from .local_client import LocalClient
@@ -39,11 +39,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--list-devices", action="store_true", help="list the microphones and exit")
     parser.add_argument(
-        "--raw",
+        "--encoding",
         choices=ENCODINGS,
-        metavar="ENCODING",
-        help="read raw audio from standard input instead of the microphone; "
-        f"its encoding: {', '.join(ENCODINGS)}",
+        help="read raw audio in this encoding from standard input instead of the microphone",
     )
     parser.add_argument(
         "--sample-rate",
@@ -70,15 +68,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="folder to write audio.wav, predictions.csv and events.csv into",
     )
-    parser.add_argument(
-        "--policy",
-        choices=tuple(PRESETS),
-        default="balanced",
-        help="preset of the policy that decides the events (default balanced)",
-    )
+    add_policy_option(parser)
     add_view_options(parser)
     where = parser.add_mutually_exclusive_group()
-    where.add_argument("--model", type=Path, help="ONNX model (default: the bundled one)")
+    where.add_argument("--model", type=Path, help="ONNX model file (default: the bundled model)")
     where.add_argument("--url", help="run the model on a server, such as ws://127.0.0.1:8765")
     parser.add_argument(
         "--token",
@@ -113,7 +106,7 @@ def run(
     logging.getLogger("turnstream").addHandler(logging.NullHandler())
     connect, projection = _connect(args), projection_from(args)
     with native_noise_hidden():
-        audio = _microphone(args) if args.raw is None else _raw(args, raw_input)
+        audio = _microphone(args) if args.encoding is None else _raw(args, raw_input)
     listener = Listener(
         audio,
         policy=args.policy,
@@ -145,15 +138,18 @@ def _raw(args: argparse.Namespace, raw_input: BinaryIO | None) -> LiveAudio:
     if args.agent is not None:
         raise AudioFormatError(
             "expected --agent with a microphone, "
-            "got it with --raw, which brings both channels itself"
+            "got it with --encoding, which brings both channels itself"
         )
     # Unbuffered: a thread that waits for input would hold the lock of a buffer, and the interpreter
     # could not end.
     stream = raw_input or cast(BinaryIO, FileIO(sys.stdin.fileno(), closefd=False))
     source = RawPcmSource(
-        stream, args.raw, args.sample_rate or _RAW_DEFAULTS[0], args.channels or _RAW_DEFAULTS[1]
+        stream,
+        args.encoding,
+        args.sample_rate or _RAW_DEFAULTS[0],
+        args.channels or _RAW_DEFAULTS[1],
     )
-    return LiveAudio(source, f"standard input, {args.raw}", explanation=EXPLANATION)
+    return LiveAudio(source, f"standard input, {args.encoding}", explanation=EXPLANATION)
 
 
 def _microphone(args: argparse.Namespace) -> LiveAudio:
@@ -201,7 +197,7 @@ def _microphone(args: argparse.Namespace) -> LiveAudio:
 def _device_list() -> str:
     microphones = list_microphones()
     if not microphones:
-        return "No microphone found. Raw audio can be piped in: see --raw."
+        return "No microphone found. Raw audio can be piped in: see --encoding."
     lines = [
         f"{m.index:>3} {'*' if m.is_default else ' '} {m.name}  "
         f"({m.channels} channels, {m.sample_rate_hz} Hz)"

@@ -22,30 +22,30 @@ def add_view_options(parser: argparse.ArgumentParser) -> None:
         "--plain", action="store_true", help="print one line per event instead of the live view"
     )
     parser.add_argument(
-        "--latents",
+        "--embedding",
         nargs="?",
         type=Path,
         const=bundled_plane(),
         metavar="FILE.json",
         help="also show the latent states in a plane; FILE.json is an embedding "
-        "from `turnstream latents project` (default: the bundled model's plane)",
+        "from `turnstream latents project` (without FILE.json: the bundled one)",
     )
 
 
 def projection_from(args: argparse.Namespace) -> LiveEmbedding | None:
-    """Return the embedding that `--latents` asks for; None without the option.
+    """Return the embedding that `--embedding` asks for; None without the option.
 
     Raises:
         ConfigError: the embedding cannot transform new states, or `--plain` leaves no view for it.
     """
-    if args.latents is None:
+    if args.embedding is None:
         return None
     if args.plain:
         raise ConfigError(
-            "expected --latents without --plain, got both: lines show no plane; "
+            "expected --embedding without --plain, got both: lines show no plane; "
             "`turnstream predict --latents` writes latents into a file"
         )
-    return LiveEmbedding.load(args.latents)
+    return LiveEmbedding.load(args.embedding)
 
 
 def _seconds(word: str) -> float:

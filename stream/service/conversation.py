@@ -21,7 +21,7 @@ from collections.abc import Callable
 from ..engine import ModelMetadata
 from ..errors import AudioFormatError, ProtocolError
 from ..latent_message import LatentMessage, latents_to_bytes
-from ..pcm import SAMPLE_BYTES, Block, decode_pcm
+from ..pcm import SAMPLE_BYTES, Block, decode_pcm, to_float32
 from ..prediction import Prediction
 from ..protocol import (
     CLOSE_CODES,

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -15,7 +16,7 @@ from turnstream.export import export as export_module
 from turnstream.export.export import export
 from turnstream.export.step_input import MEL, PCM, StepInput
 from turnstream.models.checkpoint import save_checkpoint
-from turnstream.stream.contract import LABELS
+from turnstream.stream.contract import LABELS, METADATA_KEY
 from turnstream.stream.engine import Engine
 from turnstream.stream.errors import ConfigError, ExportError
 from turnstream.stream.onnx_session import open_session
@@ -55,7 +56,7 @@ def test_a_file_that_is_there_survives_a_failed_export(
     assert out.read_bytes() == b"the last good one"
 
 
-@pytest.mark.parametrize("name", ["model.onnx", "golden.npz"])
+@pytest.mark.parametrize("name", ["model.onnx", "model.json", "golden.npz"])
 def test_a_file_that_cannot_be_written_is_named(
     exported: Export, checkpoint: Path, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -118,11 +119,22 @@ def test_the_command_writes_a_file_that_the_runtime_runs(
     assert f"{golden}: golden inputs and outputs" in said
     engine = Engine(out)
     assert (engine.metadata.name, engine.metadata.version) == ("little", "7")
+    stored = open_session(out).get_modelmeta().custom_metadata_map[METADATA_KEY]
+    assert json.loads(out.with_suffix(".json").read_text()) == json.loads(stored)
     with np.load(golden) as archive:
         output, _ = engine.step(
             np.ascontiguousarray(archive["input"][:, :, 0]), engine.init_state(3)
         )
         np.testing.assert_allclose(output.p_next, archive["p_next"][:, 0], atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("name", ["model", "model.json"])
+def test_a_name_that_leaves_no_place_for_the_metadata_is_refused(
+    checkpoint: Path, tmp_path: Path, name: str
+) -> None:
+    with pytest.raises(ExportError, match=rf"expected the name of an \.onnx file .*{name}'$"):
+        export(checkpoint, tmp_path / name)
+    assert not (tmp_path / name).exists()
 
 
 def test_a_missing_checkpoint_is_one_line_and_exit_code_2(

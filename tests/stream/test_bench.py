@@ -59,7 +59,7 @@ def test_the_table_has_a_row_per_batch(
     ]
     assert (
         lines[-1]
-        == "no comparison with Silero's VAD; in a clone of turnstream: pip install '.[bench]'"
+        == "no comparison with Silero's VAD; to install it: pip install 'turnstream[bench]'"
     )
 
 

@@ -204,7 +204,7 @@ def test_a_missing_matplotlib_names_the_extra(
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     with pytest.raises(
         MissingExtraError,
-        match=r"matplotlib is not installed; in a clone of turnstream: pip install '.\[plot\]'",
+        match=r"matplotlib is not installed; to install it: pip install 'turnstream\[plot\]'",
     ):
         plot_predictions(tmp_path / "call.png", np.zeros((1, 1), np.float32), RATE_HZ, [], [])
 

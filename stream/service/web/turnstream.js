@@ -38,7 +38,7 @@ export class TurnstreamClient {
    * @param {object} [settings] sampleRate (Hz), channels (1: the user; 2: user and other), encoding ("pcm_s16le" or "pcm_f32le"),
    *   frames ("all", "none" or N), latents ("none", "final" or "all"), policy ("fast", "balanced" or "patient"), token
    */
-  constructor(url, { sampleRate = 16000, channels = 1, encoding = "pcm_s16le", frames = "all", latents = "none", policy = "balanced", token = "" } = {}) {
+  constructor(url, { sampleRate = 16000, channels = 2, encoding = "pcm_s16le", frames = "all", latents = "none", policy = "balanced", token = "" } = {}) {
     if (!(encoding in BYTES_A_SAMPLE)) {
       throw new TypeError(`encoding: expected ${Object.keys(BYTES_A_SAMPLE).join(" or ")}, got ${encoding}`);
     }

@@ -78,7 +78,7 @@ def test_with_nothing_to_go_by_the_missing_extra_is_named(
     set_detector(monkeypatch, installed=False)
     with pytest.raises(
         MissingExtraError,
-        match=r"silero-vad is not installed; in a clone of turnstream: pip install '.\[bench\]'",
+        match=r"silero-vad is not installed; to install it: pip install 'turnstream\[bench\]'",
     ):
         speech_activity(dialogue(tmp_path))
 

@@ -40,7 +40,7 @@ def test_without_the_package_the_extra_is_named(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setitem(sys.modules, "hibari", None)
     with pytest.raises(
         MissingExtraError,
-        match=r"hibari-tts is not installed; in a clone of turnstream: pip install '.\[voices\]'",
+        match=r"hibari-tts is not installed; to install it: pip install 'turnstream\[voices\]'",
     ):
         open_synthesiser()
 

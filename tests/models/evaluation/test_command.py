@@ -380,7 +380,7 @@ def test_what_is_missing_is_said_before_any_work(
     monkeypatch.setattr(command, "run_models", lambda *_: pytest.fail("worked before it looked"))
     assert (
         complaint([manifest, "--baselines"], capsys)
-        == "pipecat-ai is not installed; in a clone of turnstream: pip install '.[bench]'"
+        == "pipecat-ai is not installed; to install it: pip install 'turnstream[bench]'"
     )
     (tmp_path / "file").write_text("")
     assert complaint([manifest, "--out", tmp_path / "file"], capsys).startswith(

@@ -382,6 +382,6 @@ def test_a_missing_matplotlib_names_the_extra(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     with pytest.raises(
         MissingExtraError,
-        match=r"matplotlib is not installed; in a clone of turnstream: pip install '.\[plot\]'",
+        match=r"matplotlib is not installed; to install it: pip install 'turnstream\[plot\]'",
     ):
         check_matplotlib()

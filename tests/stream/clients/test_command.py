@@ -215,7 +215,7 @@ def test_raw_audio_on_standard_input_is_sent(server: CommandServer, model: Path)
 
 
 def test_raw_audio_has_the_form_that_is_told(server: CommandServer) -> None:
-    form = ["--raw", "mulaw", "--sample-rate", "8000", "--channels", "1"]
+    form = ["--encoding", "mulaw", "--sample-rate", "8000", "--channels", "1"]
     begin, *_, termination = run_client(
         "-", *form, "--url", server.url, sent=bytes(8000)
     ).stdout.splitlines()

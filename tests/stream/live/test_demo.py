@@ -9,6 +9,7 @@ import argparse
 import io
 import signal
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -59,6 +60,23 @@ def test_a_recording_is_shown_to_its_end(tiny_model_path: Path, recording: Path)
     assert "Delay from a frame's last sample to its prediction: " in text
     assert "turnstream listen" in text
     assert "turnstream serve" in text
+
+
+def test_the_policy_that_is_asked_for_decides_the_events(
+    tiny_model_path: Path, recording: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    listener = demo.Listener
+
+    def listening(*args: Any, policy: str, **options: Any) -> Any:
+        asked.append(policy)
+        return listener(*args, policy=policy, **options)
+
+    monkeypatch.setattr(demo, "Listener", listening)
+    for words in ((), ("--policy", "patient")):
+        chosen = arguments("--file", recording, "--model", tiny_model_path, *words)
+        demo.run(chosen, speed=FAST, out=io.StringIO())
+    assert asked == ["balanced", "patient"]
 
 
 def test_seconds_end_it_earlier(tiny_model_path: Path, recording: Path) -> None:
@@ -202,7 +220,7 @@ def test_the_plane_follows_the_states_of_the_server(
     monkeypatch.setattr(Screen, "on_latents", lambda self, frame, values: frames.append(frame))
     assert (
         demo.run(
-            arguments("--file", recording, "--model", tiny_model_path, "--latents", path),
+            arguments("--file", recording, "--model", tiny_model_path, "--embedding", path),
             speed=FAST,
             out=io.StringIO(),
         )
@@ -211,7 +229,7 @@ def test_the_plane_follows_the_states_of_the_server(
     assert frames == list(range(25))
     with pytest.raises(ConfigError, match="got the bundled plane"):
         demo.run(
-            arguments("--file", recording, "--model", tiny_model_path, "--latents"),
+            arguments("--file", recording, "--model", tiny_model_path, "--embedding"),
             speed=FAST,
             out=io.StringIO(),
         )

@@ -46,7 +46,7 @@ def hear(path: Path, raw: bytes, *words: object) -> str:
 
 
 def test_raw_audio_on_standard_input_is_predicted_on(tiny_model_path: Path) -> None:
-    text = hear(tiny_model_path, noise(8000, 2).astype("<f4").tobytes(), "--raw", "pcm_f32le")
+    text = hear(tiny_model_path, noise(8000, 2).astype("<f4").tobytes(), "--encoding", "pcm_f32le")
     assert text.startswith("standard input, pcm_f32le, model tiny 0; Ctrl-C ends\n")
     assert "0.5 s of conversation, 25 predictions" in text
     assert "Delay from a frame's last sample to its prediction: " in text
@@ -55,24 +55,26 @@ def test_raw_audio_on_standard_input_is_predicted_on(tiny_model_path: Path) -> N
 
 def test_raw_audio_of_another_rate_and_width(tiny_model_path: Path) -> None:
     raw = (noise(4000, 1) * 32767).astype("<i2").tobytes()
-    text = hear(tiny_model_path, raw, "--raw", "pcm_s16le", "--sample-rate", 8000, "--channels", 1)
+    text = hear(
+        tiny_model_path, raw, "--encoding", "pcm_s16le", "--sample-rate", 8000, "--channels", 1
+    )
     assert "25 predictions" in text or "26 predictions" in text
 
 
 def test_seconds_end_it_earlier(tiny_model_path: Path) -> None:
     assert "10 predictions" in hear(
-        tiny_model_path, noise(8000, 2).tobytes(), "--raw", "pcm_f32le", "--seconds", "0.2"
+        tiny_model_path, noise(8000, 2).tobytes(), "--encoding", "pcm_f32le", "--seconds", "0.2"
     )
 
 
 def test_suspicious_audio_is_named_with_the_speaker(tiny_model_path: Path) -> None:
-    text = hear(tiny_model_path, bytes(4 * 2 * 16000 * 6), "--raw", "pcm_f32le")
+    text = hear(tiny_model_path, bytes(4 * 2 * 16000 * 6), "--encoding", "pcm_f32le")
     assert "* You: nothing but zeros for 5 s" in text
 
 
 def test_a_stream_that_ends_inside_a_sample_is_named(tiny_model_path: Path) -> None:
     with pytest.raises(AudioFormatError, match="3 bytes of one at the end"):
-        hear(tiny_model_path, noise(640, 2).tobytes()[:-1], "--raw", "pcm_s16le")
+        hear(tiny_model_path, noise(640, 2).tobytes()[:-1], "--encoding", "pcm_s16le")
 
 
 def test_devices_are_listed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -170,7 +172,10 @@ def test_a_second_device_is_the_second_channel(
             ("--agent", "loopback", "--channels", 2),
             "one channel of the microphone, got --channels 2",
         ),
-        (("--agent", "loopback", "--raw", "mulaw"), "with a microphone, got it with --raw"),
+        (
+            ("--agent", "loopback", "--encoding", "mulaw"),
+            "with a microphone, got it with --encoding",
+        ),
         (("--token", "secret"), "--token with --url"),
     ],
 )
@@ -186,7 +191,7 @@ def test_a_server_predicts_the_same(tiny_model_path: Path) -> None:
     raw = noise(16000, 2).astype("<f4").tobytes()
     out = io.StringIO()
     with command_server(tiny_model_path, tokens="secret") as server:
-        words = ("--url", server.url, "--token", "secret", "--raw", "pcm_f32le")
+        words = ("--url", server.url, "--token", "secret", "--encoding", "pcm_f32le")
         assert listen.run(arguments(*words), raw_input=io.BytesIO(raw), out=out) == 0
         with pytest.raises(ServerError, match="401"):
             listen.run(
@@ -218,9 +223,9 @@ def test_the_plane_gets_the_states_of_its_layer_here_and_from_a_server(
         getattr(p, layer) for p in TurnPredictor(engine).push_audio((sound * 32767).astype("<i2"))
     ]
     raw = (sound * 32767).astype("<i2").tobytes()
-    hear(tiny_model_path, raw, "--raw", "pcm_s16le", "--latents", path)
+    hear(tiny_model_path, raw, "--encoding", "pcm_s16le", "--embedding", path)
     with command_server(tiny_model_path) as server:
-        words = ("--url", server.url, "--raw", "pcm_s16le", "--latents", path)
+        words = ("--url", server.url, "--encoding", "pcm_s16le", "--embedding", path)
         assert listen.run(arguments(*words), raw_input=io.BytesIO(raw), out=io.StringIO()) == 0
     assert [frame for frame, _ in shown_states] == [*range(25), *range(25)]
     np.testing.assert_allclose(
@@ -236,7 +241,9 @@ def test_the_plane_is_drawn_on_a_terminal_with_the_bundled_model(
     out = FakeTerminal()
     raw = (noise(8000, 2) * 32767).astype("<i2").tobytes()
     assert (
-        listen.run(arguments("--raw", "pcm_s16le", "--latents"), raw_input=io.BytesIO(raw), out=out)
+        listen.run(
+            arguments("--encoding", "pcm_s16le", "--embedding"), raw_input=io.BytesIO(raw), out=out
+        )
         == 0
     )
     pictures = out.getvalue().split("● You")
@@ -246,7 +253,7 @@ def test_the_plane_is_drawn_on_a_terminal_with_the_bundled_model(
 
 
 @pytest.mark.parametrize(
-    "words", [("--raw", "pcm_s16le"), ("--raw", "pcm_s16le", "--record", "kept")]
+    "words", [("--encoding", "pcm_s16le"), ("--encoding", "pcm_s16le", "--record", "kept")]
 )
 def test_a_projection_that_does_not_fit_is_named_before_anything_is_shown(
     tiny_model_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
@@ -256,13 +263,13 @@ def test_a_projection_that_does_not_fit_is_named_before_anything_is_shown(
         out = io.StringIO()
         with pytest.raises(ConfigError, match=reason):
             listen.run(
-                arguments("--model", tiny_model_path, *words, "--latents", path),
+                arguments("--model", tiny_model_path, *words, "--embedding", path),
                 raw_input=io.BytesIO(bytes(64000)),
                 out=out,
             )
         assert out.getvalue() == ""
     with pytest.raises(ConfigError, match="got the bundled plane, of turnstream 3"):
-        hear(tiny_model_path, b"", *words, "--latents")
+        hear(tiny_model_path, b"", *words, "--embedding")
     assert not (tmp_path / "kept").exists()
 
 
@@ -272,15 +279,15 @@ def test_a_server_of_another_model_than_the_planes_is_named(tiny_model_path: Pat
         pytest.raises(ConfigError, match=r"of the model that runs, tiny 0 .*got the bundled plane"),
     ):
         listen.run(
-            arguments("--url", server.url, "--raw", "pcm_s16le", "--latents"),
+            arguments("--url", server.url, "--encoding", "pcm_s16le", "--embedding"),
             raw_input=io.BytesIO(b""),
             out=io.StringIO(),
         )
 
 
 def test_the_plane_needs_the_picture(tiny_model_path: Path) -> None:
-    with pytest.raises(ConfigError, match="expected --latents without --plain"):
-        hear(tiny_model_path, b"", "--raw", "pcm_s16le", "--latents", "--plain")
+    with pytest.raises(ConfigError, match="expected --embedding without --plain"):
+        hear(tiny_model_path, b"", "--encoding", "pcm_s16le", "--embedding", "--plain")
 
 
 def test_sigterm_while_standard_input_gives_nothing_leaves_the_terminal_as_it_was(
@@ -292,7 +299,7 @@ def test_sigterm_while_standard_input_gives_nothing_leaves_the_terminal_as_it_wa
         "-m",
         "turnstream",
         "listen",
-        "--raw",
+        "--encoding",
         "pcm_s16le",
         "--model",
         str(tiny_model_path),

@@ -38,7 +38,15 @@ def listen_to_noise(folder: Path, *words: object) -> None:
     parser = argparse.ArgumentParser()
     listen.add_arguments(parser)
     args = parser.parse_args(
-        ["--raw", "pcm_f32le", "--sample-rate", "22050", "--record", str(folder), *map(str, words)]
+        [
+            "--encoding",
+            "pcm_f32le",
+            "--sample-rate",
+            "22050",
+            "--record",
+            str(folder),
+            *map(str, words),
+        ]
     )
     assert listen.run(args, raw_input=io.BytesIO(NOISE.tobytes()), out=io.StringIO()) == 0
 

@@ -8,6 +8,7 @@ import pytest
 from turnstream.stream.policy import PRESETS, PolicySettings
 from turnstream.stream.saved_embedding import bundled_plane
 from turnstream.stream.service.web_pages import Page, find_page, presets_json
+from turnstream.stream.settings import StreamSettings
 from turnstream.stream.sources import bundled_sample
 
 
@@ -55,6 +56,16 @@ def test_every_file_of_the_page_is_served_and_every_name_in_it_is_a_file() -> No
         if 'from "./' in line
     }
     assert imported <= names
+
+
+def test_both_clients_have_the_same_defaults() -> None:
+    (defaults,) = re.findall(
+        r"constructor\(url, \{ (.+) \} = \{\}\)", page("/turnstream.js").body.decode()
+    )
+    javascript = dict(re.findall(r'(\w+) = "?(\w+)"?', defaults))
+    python = StreamSettings().to_wire()
+    assert javascript.pop("sampleRate") == str(python.pop("sample_rate"))
+    assert {name: javascript[name] for name in python} == {k: str(v) for k, v in python.items()}
 
 
 def test_the_sample_is_the_bundled_call() -> None:

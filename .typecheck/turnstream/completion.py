@@ -1,0 +1,1 @@
+../../stream/_toplevel/completion.py
