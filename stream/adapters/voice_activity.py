@@ -24,6 +24,7 @@ class VoiceActivity:
         speaking: whether the user is speaking.
         speech_s: length of the present speech; 0 in silence.
         silence_s: length of the present silence; 0 in speech.
+        utterance_s: from the start of the present utterance, or of the last one to its end.
     """
 
     start_secs: float = 0.1
@@ -34,6 +35,11 @@ class VoiceActivity:
     speaking: bool = False
     speech_s: float = 0.0
     silence_s: float = 0.0
+    utterance_s: float = 0.0
+
+    def reset(self) -> None:
+        """Forget the speech and silence so far."""
+        self.speaking, self.speech_s, self.silence_s, self.utterance_s = False, 0.0, 0.0, 0.0
 
     def update(self, prediction: Prediction) -> Literal["started", "stopped"] | None:
         """Process the next prediction and return what changed with it."""
@@ -46,10 +52,15 @@ class VoiceActivity:
             )
         self.speech_s = self.speech_s + prediction.frame_s if active else 0.0
         self.silence_s = 0.0 if active else self.silence_s + prediction.frame_s
+        if self.speaking:
+            self.utterance_s += prediction.frame_s
+        elif active:
+            self.utterance_s = self.speech_s
         if not self.speaking and self.speech_s > self.start_secs - _SLACK_S:
             self.speaking = True
             return "started"
         if self.speaking and self.silence_s > self.stop_secs - _SLACK_S:
             self.speaking = False
+            self.utterance_s -= self.silence_s
             return "stopped"
         return None

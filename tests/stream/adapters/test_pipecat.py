@@ -391,7 +391,7 @@ def test_the_plain_analyzer_ends_turns_where_the_policy_does(
         times_of(expected, "end_of_turn"), abs=0.021
     )
     assert call.times(UserStartedSpeakingFrame) == pytest.approx(
-        times_of(expected, "start_of_turn"), abs=0.021
+        times_of(expected, "start_of_turn"), abs=0.041
     )
 
 
