@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import csv
+import importlib.util
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
 
 from turnstream import FileSource, TurnPredictor
 from turnstream.stream.sources import bundled_sample
 
 from .readme_blocks import ROOT, running_server
+from .virtual_clock import run_virtually
 
 EXAMPLES = ROOT / "stream" / "examples"
 
@@ -46,6 +50,20 @@ def test_recordings_are_scored_as_the_predictor_scores_them() -> None:
     source.close()
     assert len(expected) > 5
     assert [(row["speaker"], row["time_s"]) for row in rows] == expected
+
+
+def test_the_pipecat_bot_repeats_the_callers_turns(capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("pipecat", reason="pipecat-ai is not installed (extra pipecat)")
+    spec = importlib.util.spec_from_file_location("pipecat_bot", EXAMPLES / "pipecat_bot.py")
+    assert spec is not None
+    assert spec.loader is not None
+    bot = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(bot)
+    run_virtually(lambda: bot.run(str(bundled_sample())))
+    lines = capsys.readouterr().out.splitlines()
+    repeated_s = [float(line.split("repeat ")[1].removesuffix(" s")) for line in lines]
+    assert len(lines) >= 8
+    assert all(0.3 < seconds < 10 for seconds in repeated_s)
 
 
 def test_every_example_is_tested() -> None:

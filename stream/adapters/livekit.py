@@ -97,7 +97,7 @@ class TurnstreamDetectorStream:
     def __init__(self, engine: Engine, settings: PolicySettings) -> None:
         self._engine, self._settings = engine, settings
         self._predictor: TurnPredictor | None = None
-        self._rate_hz = 0
+        self._rate_hz: int = 0
         self._activity = VoiceActivity()
         self._in_turn = False
         self._settled = False  # the turn has ended, and no speech has followed
@@ -245,7 +245,7 @@ class TurnstreamVADStream(vad.VADStream):
         self._engine = engine
         self._activity = activity
         self._audio = np.zeros(0, np.int16)  # the present speech with the audio before it, (N,)
-        self._rate_hz = 0
+        self._rate_hz: int = 0
         super().__init__(parent)
 
     async def _main_task(self) -> None:
