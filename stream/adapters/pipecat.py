@@ -5,12 +5,15 @@ on every audio frame, and pushes:
 
 - upstream, to the recogniser: VADUserStartedSpeakingFrame and VADUserStoppedSpeakingFrame, by the
   user's voice activity
-- downstream: one TurnEventFrame per turn event, and the same two VAD frames, but at the start and
-  the end of the user's turn. The framework's time-outs act only while its VAD says that the user is
-  silent. So none of them can end a turn in a silence in which turnstream waits.
+- downstream: TurnStartedFrame and TurnEndedFrame at the start and the end of the user's turn. They
+  are the VAD frames that the framework's turn controller knows. Its time-outs act only after a VAD
+  frame has said that the user is silent. So none of them can end a turn in a silence in which
+  turnstream waits.
+- downstream, too: one TurnEventFrame per turn event
 - both ways: UserSpeakingFrame, which keeps the pipeline from being closed as idle
 
-All of them are system frames, which pipecat keeps in order. The strategies act on TurnEventFrame.
+All of them are system frames, which pipecat keeps in order. The strategies act on the turn frames,
+which pipecat holds back, as it holds back other VAD frames, from a muted user.
 `TurnstreamBotVoice`, placed after the transport's output, feeds the bot's voice as the second
 channel. An interruption drops what it has not yet heard.
 
@@ -88,6 +91,16 @@ class TurnEventFrame(SystemFrame):
     """A turn event, of the user (speaker 0) or the bot (speaker 1)."""
 
     event: TurnEvent
+
+
+@dataclass
+class TurnStartedFrame(VADUserStartedSpeakingFrame):
+    """The user's turn has started."""
+
+
+@dataclass
+class TurnEndedFrame(VADUserStoppedSpeakingFrame):
+    """The user's turn has ended, `stop_secs` after the last word."""
 
 
 class TurnstreamProcessor(FrameProcessor):
@@ -198,7 +211,10 @@ class TurnstreamProcessor(FrameProcessor):
                     FrameDirection.UPSTREAM,
                 )
             elif change == "stopped":
-                await self._push_stopped(activity.silence_s, FrameDirection.UPSTREAM)
+                await self.push_frame(
+                    VADUserStoppedSpeakingFrame(stop_secs=activity.silence_s),
+                    FrameDirection.UPSTREAM,
+                )
             if not activity.speech_s:
                 self._announced_s = 0.0
             elif activity.speech_s >= self._announced_s + SPEAKING_PERIOD_S:
@@ -210,14 +226,11 @@ class TurnstreamProcessor(FrameProcessor):
     async def _push_event(self, event: TurnEvent) -> None:
         if event.speaker == USER and event.type == "start_of_turn":
             self._in_turn = True
-            await self.push_frame(VADUserStartedSpeakingFrame(start_secs=self._activity.speech_s))
+            await self.push_frame(TurnStartedFrame(start_secs=self._activity.speech_s))
         elif event.speaker == USER and event.type == "end_of_turn":
             self._in_turn = False
-            await self._push_stopped(self._activity.silence_s, FrameDirection.DOWNSTREAM)
+            await self.push_frame(TurnEndedFrame(stop_secs=self._activity.silence_s))
         await self.push_frame(TurnEventFrame(event))
-
-    async def _push_stopped(self, silence_s: float, direction: FrameDirection) -> None:
-        await self.push_frame(VADUserStoppedSpeakingFrame(stop_secs=silence_s), direction)
 
     async def _watch_audio(self) -> None:
         # The wall clock, because audio that does not arrive cannot be counted.
@@ -260,7 +273,7 @@ class TurnstreamUserTurnStartStrategy(BaseUserTurnStartStrategy):
     """Starts the user's turn at turnstream's start_of_turn. A backchannel does not start one."""
 
     async def process_frame(self, frame: Frame) -> ProcessFrameResult:
-        if _event_type(frame) != "start_of_turn":
+        if not isinstance(frame, TurnStartedFrame):
             return ProcessFrameResult.CONTINUE
         await self.trigger_user_turn_started()
         return ProcessFrameResult.STOP
@@ -309,17 +322,20 @@ class TurnstreamUserTurnStopStrategy(BaseUserTurnStopStrategy):
         self._speculation: str | None = None  # text that is being answered eagerly
 
     async def process_frame(self, frame: Frame) -> ProcessFrameResult:
-        event_type = _event_type(frame)
-        if event_type in ("start_of_turn", "turn_resumed"):
+        if isinstance(frame, TurnStartedFrame):
             await self._resume()
-        elif event_type == "eager_end_of_turn":
-            self._waiting_eager = self._eager
-            await self._speculate()
-        elif event_type == "end_of_turn":
-            self._ended, self._silent_at = True, time.monotonic() - self._silence_s
+        elif isinstance(frame, TurnEndedFrame):
+            self._ended, self._silence_s = True, frame.stop_secs
+            self._silent_at = time.monotonic() - frame.stop_secs
             await self._stop_timer()
             self._timer = self.create_task(self._wait_for_stt())
             await self._end_if_complete()
+        elif isinstance(frame, TurnEventFrame) and frame.event.speaker == USER:
+            if frame.event.type == "turn_resumed":
+                await self._resume()
+            elif frame.event.type == "eager_end_of_turn":
+                self._waiting_eager = self._eager
+                await self._speculate()
         elif isinstance(frame, TranscriptionFrame) and frame.text.strip():
             self._final_texts.append(frame.text.strip())
             self._interim_text = ""
@@ -330,8 +346,6 @@ class TurnstreamUserTurnStopStrategy(BaseUserTurnStopStrategy):
             self._interim_text, self._finalized_at = frame.text.strip(), None
         elif isinstance(frame, STTMetadataFrame):
             self._stt_latency_s = frame.ttfs_p99_latency
-        elif isinstance(frame, VADUserStoppedSpeakingFrame):
-            self._silence_s = frame.stop_secs
         return ProcessFrameResult.CONTINUE
 
     async def handle_user_turn_started(self) -> None:
@@ -514,13 +528,6 @@ class TurnstreamVADAnalyzer(VADAnalyzer):
                     self._in_turn = event.type == "start_of_turn"
             self._confidence = prediction.vad[USER] if self._in_turn else 0.0
         return self._confidence
-
-
-def _event_type(frame: Frame) -> str | None:
-    """Return the type of a turn event of the user; None for other frames."""
-    if isinstance(frame, TurnEventFrame) and frame.event.speaker == USER:
-        return frame.event.type
-    return None
 
 
 def _first_channel(audio: bytes, channels: int) -> NDArray[np.int16]:

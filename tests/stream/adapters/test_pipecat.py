@@ -15,6 +15,7 @@ pytest.importorskip("pipecat", reason="pipecat-ai is not installed (extra pipeca
 
 from pipecat.audio.turn.base_turn_analyzer import EndOfTurnState
 from pipecat.frames.frames import (
+    BotStartedSpeakingFrame,
     EagerEndOfTurnCancelFrame,
     Frame,
     InputAudioRawFrame,
@@ -35,6 +36,7 @@ from pipecat.processors.aggregators.llm_response_universal import (
     LLMUserAggregatorParams,
 )
 from pipecat.processors.frame_processor import FrameProcessor
+from pipecat.turns.user_mute import AlwaysUserMuteStrategy
 from pipecat.turns.user_start import VADUserTurnStartStrategy
 from pipecat.turns.user_stop import TurnAnalyzerUserTurnStopStrategy
 from pipecat.turns.user_turn_processor import UserTurnProcessor
@@ -51,7 +53,9 @@ from turnstream import (
     TurnPredictor,
 )
 from turnstream.stream.adapters.pipecat import (
+    TurnEndedFrame,
     TurnEventFrame,
+    TurnStartedFrame,
     TurnstreamProcessor,
     TurnstreamTurnAnalyzer,
     TurnstreamUserTurnStartStrategy,
@@ -208,9 +212,9 @@ def event(time_s: float, kind: EventType, silence_s: float = 0.4) -> list[Timed]
     """Return what the processor pushes for an event of the user."""
     frames: list[Frame] = [TurnEventFrame(TurnEvent(kind, 0, time_s, 0.9))]
     if kind == "start_of_turn":
-        frames.insert(0, VADUserStartedSpeakingFrame())
+        frames.insert(0, TurnStartedFrame())
     elif kind == "end_of_turn":
-        frames.insert(0, VADUserStoppedSpeakingFrame(stop_secs=silence_s))
+        frames.insert(0, TurnEndedFrame(stop_secs=silence_s))
     return [(time_s, frame) for frame in frames]
 
 
@@ -226,14 +230,19 @@ def latency(p99_s: float) -> Timed:
     return 0.0, STTMetadataFrame(service_name="recogniser", ttfs_p99_latency=p99_s)
 
 
-def run_script(*script: Timed | list[Timed], eager: bool = False, for_s: float = 9.0) -> Call:
+def run_script(
+    *script: Timed | list[Timed], eager: bool = False, muted: bool = False, for_s: float = 9.0
+) -> Call:
     """Run the user aggregator with our strategies on scripted frames."""
     frames = [frame for step in script for frame in (step if isinstance(step, list) else [step])]
     strategies = UserTurnStrategies(
         start=[TurnstreamUserTurnStartStrategy()],
         stop=[TurnstreamUserTurnStopStrategy(eager=eager)],
     )
-    params = LLMUserAggregatorParams(user_turn_strategies=strategies)
+    params = LLMUserAggregatorParams(
+        user_turn_strategies=strategies,
+        user_mute_strategies=[AlwaysUserMuteStrategy()] if muted else [],
+    )
     pair = LLMContextAggregatorPair(LLMContext(), user_params=params)
     return run_call([pair.user()], frames, for_s=for_s)
 
@@ -296,6 +305,12 @@ def test_speech_before_the_transcript_continues_the_turn() -> None:
 @pytest.mark.parametrize("kind", ["backchannel", "interruption"])
 def test_only_a_start_of_turn_starts_one(kind: EventType) -> None:
     call = run_script(event(1, kind), for_s=2.0)
+    assert call.times(UserStartedSpeakingFrame) == call.times(InterruptionFrame) == []
+
+
+def test_a_muted_user_starts_no_turn() -> None:
+    bot_speaks = [(0.5, BotStartedSpeakingFrame())]  # which mutes the user
+    call = run_script(bot_speaks, event(1, "start_of_turn"), muted=True, for_s=2.0)
     assert call.times(UserStartedSpeakingFrame) == call.times(InterruptionFrame) == []
 
 
