@@ -167,6 +167,8 @@ class TurnstreamProcessor(FrameProcessor):
         if isinstance(frame, InputAudioRawFrame):
             self._heard_at = time.monotonic()
             if frame.sample_rate != self._rate_hz:
+                if self._in_turn:
+                    await self.push_frame(TurnEndedFrame())
                 self._begin(frame.sample_rate)
             await self._hear(_first_channel(frame.audio, frame.num_channels))
         elif isinstance(frame, StartFrame):

@@ -6,6 +6,9 @@ Of a call with two speakers, only the first is heard. Needs the extra `pipecat`.
 Usage: python pipecat_bot.py [RECORDING]
 """
 
+# pyright: reportUnknownMemberType=false
+# (Keyword arguments of pipecat have no types.)
+
 from __future__ import annotations
 
 import argparse

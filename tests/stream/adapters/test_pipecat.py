@@ -133,6 +133,24 @@ def test_turns_start_and_end_where_the_policy_says(
     assert len(call.times(InterruptionFrame)) == len(call.times(UserStartedSpeakingFrame))
 
 
+def test_of_a_stereo_microphone_the_first_channel_is_heard(engine: Engine, sample: Samples) -> None:
+    audio = sample[: 3 * RATE_HZ]
+    stereo = [
+        (time_s, InputAudioRawFrame(pcm.tobytes(), RATE_HZ, 2))
+        for time_s, pcm in (
+            (end / RATE_HZ, (audio[end - 160 : end] * 32767).astype(np.int16))
+            for end in range(160, len(audio) + 1, 160)
+        )
+    ]
+    calls = [
+        run_call(user_turns(TurnstreamProcessor(model=engine)), frames)
+        for frames in (stereo, microphone(audio[:, 0]))
+    ]
+    assert calls[0].times(UserStartedSpeakingFrame)
+    for kind in (UserStartedSpeakingFrame, UserStoppedSpeakingFrame):
+        assert calls[0].times(kind) == pytest.approx(calls[1].times(kind))
+
+
 def test_the_recogniser_upstream_sees_the_voice_activity(engine: Engine, sample: Samples) -> None:
     turns = TurnstreamProcessor(model=engine)
     call = run_call(user_turns(turns), microphone(sample[:, 0]))
