@@ -193,6 +193,18 @@ def test_a_microphone_that_is_muted_within_a_turn_ends_it_by_the_policy(
     assert 6.0 < stops[-1] < 6.0 + PRESETS["balanced"].timeout_secs + 2.0
 
 
+def test_audio_of_another_rate_ends_the_turn_and_begins_a_new_conversation(
+    engine: Engine, sample: Samples
+) -> None:
+    quiet = (
+        (3 + time_s, frame) for time_s, frame in microphone(np.zeros(16000, np.float32), 16000)
+    )
+    turns = TurnstreamProcessor(model=engine)
+    call = run_call(user_turns(turns), microphone(sample[: 3 * RATE_HZ, 0]), quiet)
+    assert len(call.times(UserStartedSpeakingFrame)) == 2
+    assert call.times(UserStoppedSpeakingFrame)[1] == pytest.approx(3.02)
+
+
 def test_the_bots_voice_is_the_second_channel(engine: Engine, sample: Samples) -> None:
     turns = TurnstreamProcessor(model=engine)
     voice = (  # as a transport plays it: each piece follows the previous one
