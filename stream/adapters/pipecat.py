@@ -17,8 +17,7 @@ which pipecat holds back, as it holds back other VAD frames, from a muted user.
 `TurnstreamBotVoice`, placed after the transport's output, feeds the bot's voice as the second
 channel. An interruption drops what it has not yet heard.
 
-`TurnstreamTurnAnalyzer` and `TurnstreamVADAnalyzer` are for pipelines that are built on a turn
-analyzer. They hear the user alone.
+Pipelines that are built on a turn analyzer find one in pipecat_analyzer.py.
 
 Predictions run on the event loop: about 0.2 ms per 20 ms of audio.
 """
@@ -44,12 +43,6 @@ from ..predictor import TurnPredictor
 from .voice_activity import VoiceActivity
 
 try:
-    from pipecat.audio.turn.base_turn_analyzer import (
-        BaseTurnAnalyzer,
-        BaseTurnParams,
-        EndOfTurnState,
-    )
-    from pipecat.audio.vad.vad_analyzer import VADAnalyzer, VADParams
     from pipecat.frames.frames import (
         CancelFrame,
         EndFrame,
@@ -66,7 +59,6 @@ try:
         VADUserStartedSpeakingFrame,
         VADUserStoppedSpeakingFrame,
     )
-    from pipecat.metrics.metrics import MetricsData, TurnMetricsData
     from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
     from pipecat.turns.types import ProcessFrameResult, UserTurnSpeculation
     from pipecat.turns.user_start import BaseUserTurnStartStrategy
@@ -82,7 +74,6 @@ except ModuleNotFoundError as error:
     raise MissingExtraError("pipecat-ai", "pipecat") from None
 
 USER = 0
-FRAME_S = 0.02
 SPEAKING_PERIOD_S = 0.2  # the framework's own period of UserSpeakingFrame
 
 
@@ -170,7 +161,7 @@ class TurnstreamProcessor(FrameProcessor):
                 if self._in_turn:
                     await self.push_frame(TurnEndedFrame())
                 self._begin(frame.sample_rate)
-            await self._hear(_first_channel(frame.audio, frame.num_channels))
+            await self._hear(first_channel(frame.audio, frame.num_channels))
         elif isinstance(frame, StartFrame):
             if self._audio_idle_timeout > 0:
                 self._idle_task = self.create_task(self._watch_audio())
@@ -264,7 +255,7 @@ class TurnstreamBotVoice(FrameProcessor):
         await super().process_frame(frame, direction)
         if isinstance(frame, OutputAudioRawFrame):
             self._listener.hear_bot(
-                _first_channel(frame.audio, frame.num_channels), frame.sample_rate
+                first_channel(frame.audio, frame.num_channels), frame.sample_rate
             )
         elif isinstance(frame, InterruptionFrame):
             self._listener.stop_bot()
@@ -409,129 +400,6 @@ class TurnstreamUserTurnStopStrategy(BaseUserTurnStopStrategy):
             await self.cancel_task(timer)
 
 
-class TurnstreamTurnAnalyzer(BaseTurnAnalyzer):
-    """Turnstream as a plain turn analyzer, for TurnAnalyzerUserTurnStopStrategy.
-
-    It hears the user alone, and has its own predictor. A turn is incomplete while turnstream is in
-    a turn of the user. With another VAD than TurnstreamVADAnalyzer, the framework's turns begin
-    when that VAD says so. Keep the policy's `timeout_secs` below the framework's
-    `user_turn_stop_timeout` (5 s), which does end the framework's turns here.
-
-    Args:
-        policy: a preset's name or PolicySettings.
-        model: path of an ONNX file, or an Engine; the bundled model if not given.
-        sample_rate: rate of the audio in Hz; the pipeline's if not given.
-    Raises:
-        ModelError: the model cannot be run.
-        PolicyError: no preset of that name.
-    """
-
-    def __init__(
-        self,
-        policy: str | PolicySettings = "balanced",
-        *,
-        model: str | Engine | None = None,
-        sample_rate: int | None = None,
-    ) -> None:
-        super().__init__(sample_rate=sample_rate)
-        self._policy = policy
-        self._engine = model if isinstance(model, Engine) else Engine(model)
-        self._params = BaseTurnParams()
-        self.set_sample_rate(sample_rate or 16000)
-
-    def set_sample_rate(self, sample_rate: int) -> None:
-        super().set_sample_rate(sample_rate)
-        self._predictor = TurnPredictor(
-            self._engine, sample_rate_hz=self.sample_rate, policy=self._policy
-        )
-        self._in_turn = False
-        self._metrics: TurnMetricsData | None = None
-
-    @property
-    def speech_triggered(self) -> bool:
-        return self._in_turn
-
-    @property
-    def params(self) -> BaseTurnParams:
-        return self._params
-
-    def append_audio(self, buffer: bytes, is_speech: bool) -> EndOfTurnState:
-        state = EndOfTurnState.INCOMPLETE
-        began_s = time.perf_counter()
-        for prediction in self._predictor.push_audio(_first_channel(buffer, 1)):
-            for event in prediction.events:
-                if event.type == "start_of_turn":
-                    self._in_turn, state = True, EndOfTurnState.INCOMPLETE
-                elif event.type == "end_of_turn":
-                    self._in_turn, state = False, EndOfTurnState.COMPLETE
-                    self._metrics = TurnMetricsData(
-                        processor=type(self).__name__,
-                        is_complete=True,
-                        probability=event.probability,
-                        e2e_processing_time_ms=(time.perf_counter() - began_s) * 1000,
-                    )
-        return state
-
-    async def analyze_end_of_turn(self) -> tuple[EndOfTurnState, MetricsData | None]:
-        metrics, self._metrics = self._metrics, None
-        return EndOfTurnState.INCOMPLETE if self._in_turn else EndOfTurnState.COMPLETE, metrics
-
-    def clear(self) -> None:
-        """Drop nothing: the predictor keeps the whole conversation as its context."""
-
-
-class TurnstreamVADAnalyzer(VADAnalyzer):
-    """The user's voice within turnstream's turns, as pipecat's VAD. It has its own predictor.
-
-    Speech that begins no turn, such as a faint sound, is no voice here. So the framework's turns
-    begin where turnstream's do.
-
-    Args:
-        policy: a preset's name or PolicySettings; the same as the turn analyzer's.
-        model: path of an ONNX file, or an Engine; the bundled model if not given.
-        sample_rate: rate of the audio in Hz; the pipeline's if not given.
-    Raises:
-        ModelError: the model cannot be run.
-        PolicyError: no preset of that name.
-    """
-
-    def __init__(
-        self,
-        policy: str | PolicySettings = "balanced",
-        *,
-        model: str | Engine | None = None,
-        sample_rate: int | None = None,
-    ) -> None:
-        params = VADParams(
-            confidence=VoiceActivity().on_threshold,
-            start_secs=FRAME_S,  # the policy has already counted the speech
-            stop_secs=VoiceActivity().stop_secs,
-            min_volume=0.0,  # and judged its level
-        )
-        super().__init__(sample_rate=sample_rate, params=params)
-        self._policy = policy
-        self._engine = model if isinstance(model, Engine) else Engine(model)
-        self.set_sample_rate(sample_rate or 16000)
-
-    def set_sample_rate(self, sample_rate: int) -> None:
-        super().set_sample_rate(sample_rate)
-        self._predictor = TurnPredictor(
-            self._engine, sample_rate_hz=self.sample_rate, policy=self._policy
-        )
-        self._in_turn, self._confidence = False, 0.0
-
-    def num_frames_required(self) -> int:
-        return round(self.sample_rate * FRAME_S)
-
-    def voice_confidence(self, buffer: bytes) -> float:
-        for prediction in self._predictor.push_audio(_first_channel(buffer, 1)):
-            for event in prediction.events:
-                if event.type in ("start_of_turn", "end_of_turn"):
-                    self._in_turn = event.type == "start_of_turn"
-            self._confidence = prediction.vad[USER] if self._in_turn else 0.0
-        return self._confidence
-
-
-def _first_channel(audio: bytes, channels: int) -> NDArray[np.int16]:
+def first_channel(audio: bytes, channels: int) -> NDArray[np.int16]:
     """Return the first channel of interleaved PCM, (N,)."""
     return np.frombuffer(audio, np.int16)[::channels]

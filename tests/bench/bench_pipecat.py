@@ -53,6 +53,8 @@ from turnstream.models.dialogues.manifest import read_manifest
 from turnstream.models.evaluation.policy_trial import EARLY_S, LATE_S
 from turnstream.stream.adapters.pipecat import (
     TurnstreamProcessor,
+)
+from turnstream.stream.adapters.pipecat_analyzer import (
     TurnstreamTurnAnalyzer,
     TurnstreamVADAnalyzer,
 )

@@ -57,9 +57,11 @@ from turnstream.stream.adapters.pipecat import (
     TurnEventFrame,
     TurnStartedFrame,
     TurnstreamProcessor,
-    TurnstreamTurnAnalyzer,
     TurnstreamUserTurnStartStrategy,
     TurnstreamUserTurnStopStrategy,
+)
+from turnstream.stream.adapters.pipecat_analyzer import (
+    TurnstreamTurnAnalyzer,
     TurnstreamVADAnalyzer,
 )
 from turnstream.stream.sources import bundled_sample
