@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import importlib.util
 import re
 import shutil
 import subprocess
@@ -18,6 +19,7 @@ from turnstream.stream.engine import bundled_model
 from turnstream.stream.sources import bundled_sample
 
 from .readme_blocks import ROOT, running_server
+from .virtual_clock import run_virtually
 
 EXAMPLES = ROOT / "stream" / "examples"
 NO_JAVASCRIPT = (
@@ -110,6 +112,20 @@ def test_stepping_without_arguments_says_how_it_is_used(name: str) -> None:
 def test_stepping_needs_numpy_and_onnxruntime_alone() -> None:
     packages = re.findall(r"^import (\w+)", (EXAMPLES / "step_model.py").read_text(), re.MULTILINE)
     assert packages == ["json", "sys", "wave", "numpy", "onnxruntime"]
+
+
+def test_the_pipecat_bot_repeats_the_callers_turns(capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("pipecat", reason="pipecat-ai is not installed (extra pipecat)")
+    spec = importlib.util.spec_from_file_location("pipecat_bot", EXAMPLES / "pipecat_bot.py")
+    assert spec is not None
+    assert spec.loader is not None
+    bot = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(bot)
+    run_virtually(lambda: bot.run(str(bundled_sample())))
+    lines = capsys.readouterr().out.splitlines()
+    repeated_s = [float(line.split("repeat ")[1].removesuffix(" s")) for line in lines]
+    assert len(lines) >= 8
+    assert all(0.3 < seconds < 10 for seconds in repeated_s)
 
 
 def test_every_example_is_tested() -> None:

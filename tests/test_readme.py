@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -137,6 +138,34 @@ def test_python_block_predicts(block: Block, tmp_path: Path):
 @runs("stream/README.md", "predictor = TurnPredictor")
 def test_snapshot_block_moves_a_conversation(block: Block, tmp_path: Path):
     subprocess.run([sys.executable, "-W", "error", "-c", block.code], cwd=tmp_path, check=True)
+
+
+@runs("stream/adapters/README.md", "turns = TurnstreamProcessor")
+def test_pipecat_block_builds_a_pipeline_that_hears_turns(block: Block):
+    pytest.importorskip("pipecat", reason="pipecat-ai is not installed (extra pipecat)")
+    from pipecat.frames.frames import UserStartedSpeakingFrame
+    from pipecat.processors.filters.identity_filter import IdentityFilter
+
+    from .stream.adapters.pipecat_call import microphone, run_call
+
+    transport = SimpleNamespace(input=IdentityFilter, output=IdentityFilter)
+    names: dict[str, Any] = {"transport": transport}
+    names |= {name: IdentityFilter() for name in ("stt", "llm", "tts")}
+    exec(block.code, names)
+    samples, rate_hz = sf.read(bundled_sample(), dtype="float32", always_2d=True)
+    call = run_call([names["pipeline"]], microphone(samples[: 12 * rate_hz, 0]))
+    assert call.times(UserStartedSpeakingFrame)
+
+
+@runs("stream/adapters/README.md", "detector = TurnstreamDetector")
+async def test_livekit_block_makes_a_session(block: Block):
+    pytest.importorskip("livekit.agents", reason="livekit-agents is not installed (extra livekit)")
+    from .stream.adapters.test_livekit import Model, Recogniser
+
+    names: dict[str, Any] = {"stt": Recogniser([]), "llm": Model(), "tts": None}
+    exec(block.code, names)
+    assert names["session"].turn_detection is names["detector"]
+    assert names["session"].vad.min_silence_duration >= 0.25
 
 
 A_RECORDING_AS_MICROPHONE = """

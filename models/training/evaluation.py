@@ -69,19 +69,7 @@ def conversation_losses(
     losses: dict[str, list[float]] = {}
     for dialogue in dialogues:
         audio, labels = labelled_audio(dialogue, model.config)
-        arrays = (
-            labels.vad,
-            labels.projection,
-            labels.next_second,
-            labels.next_weight,
-            labels.backchannel,
-            labels.completeness,
-        )
-        floats = (
-            array.astype(np.float32) if array.dtype == np.bool_ else np.ascontiguousarray(array)
-            for array in arrays
-        )
-        target = TargetBatch(*(torch.from_numpy(array)[None].to(device) for array in floats))
+        target = TargetBatch.of([labels]).to(device)
         with torch.inference_mode():
             output, _ = model(torch.from_numpy(audio)[None].to(device), model.init_state(1))
             for name, loss in head_losses(output, target).items():

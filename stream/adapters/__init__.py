@@ -1,0 +1,1 @@
+"""Turnstream as the turn detector of voice-agent frameworks; each module needs its extra."""

@@ -1,0 +1,463 @@
+"""The pipecat adapter in real pipelines of the framework, on a virtual clock."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import sys
+from collections.abc import Iterable
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+pytest.importorskip("pipecat", reason="pipecat-ai is not installed (extra pipecat)")
+
+from pipecat.audio.turn.base_turn_analyzer import EndOfTurnState
+from pipecat.frames.frames import (
+    BotStartedSpeakingFrame,
+    EagerEndOfTurnCancelFrame,
+    Frame,
+    InputAudioRawFrame,
+    InterimTranscriptionFrame,
+    InterruptionFrame,
+    LLMContextFrame,
+    OutputAudioRawFrame,
+    STTMetadataFrame,
+    TranscriptionFrame,
+    UserStartedSpeakingFrame,
+    UserStoppedSpeakingFrame,
+    VADUserStartedSpeakingFrame,
+    VADUserStoppedSpeakingFrame,
+)
+from pipecat.processors.aggregators.llm_context import LLMContext
+from pipecat.processors.aggregators.llm_response_universal import (
+    LLMContextAggregatorPair,
+    LLMUserAggregatorParams,
+)
+from pipecat.processors.frame_processor import FrameProcessor
+from pipecat.turns.user_mute import AlwaysUserMuteStrategy
+from pipecat.turns.user_start import VADUserTurnStartStrategy
+from pipecat.turns.user_stop import TurnAnalyzerUserTurnStopStrategy
+from pipecat.turns.user_turn_processor import UserTurnProcessor
+from pipecat.turns.user_turn_strategies import UserTurnStrategies
+
+from turnstream import (
+    PRESETS,
+    Engine,
+    EventType,
+    FileSource,
+    MissingExtraError,
+    PolicySettings,
+    TurnEvent,
+    TurnPredictor,
+)
+from turnstream.stream.adapters.pipecat import (
+    TurnEndedFrame,
+    TurnEventFrame,
+    TurnStartedFrame,
+    TurnstreamProcessor,
+    TurnstreamUserTurnStartStrategy,
+    TurnstreamUserTurnStopStrategy,
+)
+from turnstream.stream.adapters.pipecat_analyzer import (
+    TurnstreamTurnAnalyzer,
+    TurnstreamVADAnalyzer,
+)
+from turnstream.stream.sources import bundled_sample
+
+from .pipecat_call import RATE_HZ, Call, Timed, microphone, run_call
+
+Samples = NDArray[np.float32]
+HELD_S = 12.0
+HOLDING = PolicySettings(
+    end_threshold=1.0,
+    end_silence_secs=0.4,
+    timeout_secs=HELD_S,
+    eager_threshold=1.0,
+    eager_silence_secs=0.2,
+)
+STAMP = "2026-01-01T00:00:00Z"
+
+
+@pytest.fixture(scope="module")
+def engine() -> Engine:
+    return Engine()
+
+
+@pytest.fixture(scope="module")
+def sample() -> Samples:
+    """Twenty seconds of the bundled call, (N, 2), with three turns of the user."""
+    source = FileSource(bundled_sample())
+    call = np.concatenate(list(source))
+    source.close()
+    return call[round(8.5 * RATE_HZ) : round(28.5 * RATE_HZ)]
+
+
+@pytest.fixture(scope="module")
+def one_turn(sample: Samples) -> Samples:
+    """A turn of the user, and silence after its last word, (N,)."""
+    return np.concatenate([sample[: round(1.2 * RATE_HZ), 0], np.zeros(20 * RATE_HZ, np.float32)])
+
+
+def events_of(engine: Engine, audio: Samples, policy: str | PolicySettings) -> list[TurnEvent]:
+    predictor = TurnPredictor(engine, sample_rate_hz=RATE_HZ, policy=policy)
+    return [event for said in predictor.push_audio(audio) for event in said.events]
+
+
+def times_of(events: Iterable[TurnEvent], kind: str, speaker: int = 0) -> list[float]:
+    return [event.time_s for event in events if (event.type, event.speaker) == (kind, speaker)]
+
+
+def user_turns(turns: TurnstreamProcessor) -> list[FrameProcessor]:
+    strategies = turns.strategies(wait_for_transcript=False)
+    return [turns, UserTurnProcessor(user_turn_strategies=strategies)]
+
+
+# ---- the processor in a real pipeline ----
+
+
+@pytest.mark.parametrize("chunk_s", [0.01, 0.02, 0.35])
+def test_turns_start_and_end_where_the_policy_says(
+    engine: Engine, sample: Samples, chunk_s: float
+) -> None:
+    turns = TurnstreamProcessor(model=engine)
+    call = run_call(user_turns(turns), microphone(sample[:, 0], chunk_s=chunk_s))
+    expected = events_of(engine, sample[:, 0], "balanced")
+    for kind, frame_kind in (
+        ("start_of_turn", UserStartedSpeakingFrame),
+        ("end_of_turn", UserStoppedSpeakingFrame),
+    ):
+        times_s = times_of(expected, kind)
+        assert len(times_s) >= 3
+        late_s = np.subtract(call.times(frame_kind), times_s)
+        assert ((late_s > -1e-6) & (late_s < chunk_s + 1e-6)).all()
+    assert len(call.times(InterruptionFrame)) == len(call.times(UserStartedSpeakingFrame))
+
+
+def test_of_a_stereo_microphone_the_first_channel_is_heard(engine: Engine, sample: Samples) -> None:
+    audio = sample[: 3 * RATE_HZ]
+    stereo = [
+        (time_s, InputAudioRawFrame(pcm.tobytes(), RATE_HZ, 2))
+        for time_s, pcm in (
+            (end / RATE_HZ, (audio[end - 160 : end] * 32767).astype(np.int16))
+            for end in range(160, len(audio) + 1, 160)
+        )
+    ]
+    calls = [
+        run_call(user_turns(TurnstreamProcessor(model=engine)), frames)
+        for frames in (stereo, microphone(audio[:, 0]))
+    ]
+    assert calls[0].times(UserStartedSpeakingFrame)
+    for kind in (UserStartedSpeakingFrame, UserStoppedSpeakingFrame):
+        assert calls[0].times(kind) == pytest.approx(calls[1].times(kind))
+
+
+def test_the_recogniser_upstream_sees_the_voice_activity(engine: Engine, sample: Samples) -> None:
+    turns = TurnstreamProcessor(model=engine)
+    call = run_call(user_turns(turns), microphone(sample[:, 0]))
+    starts = call.times(VADUserStartedSpeakingFrame, upstream=True)
+    stops = call.times(VADUserStoppedSpeakingFrame, upstream=True)
+    assert len(stops) >= len(call.times(UserStoppedSpeakingFrame)) >= 3
+    assert all(start < stop for start, stop in zip(starts, stops, strict=False))
+    for frame in (frame for _, frame in call.upstream):
+        if isinstance(frame, VADUserStoppedSpeakingFrame):
+            assert frame.stop_secs == pytest.approx(0.2)
+
+
+def test_no_time_out_of_the_framework_ends_a_turn_that_turnstream_holds(
+    engine: Engine, one_turn: Samples
+) -> None:
+    turns = TurnstreamProcessor(HOLDING, model=engine)
+    call = run_call(user_turns(turns), microphone(one_turn))
+    assert call.times(VADUserStoppedSpeakingFrame, upstream=True)[-1] < 2.0
+    assert call.times(UserStoppedSpeakingFrame) == pytest.approx(
+        times_of(events_of(engine, one_turn, HOLDING), "end_of_turn"), abs=0.021
+    )
+    assert call.times(UserStoppedSpeakingFrame)[0] > HELD_S
+
+
+def test_the_plain_analyzer_cannot_hold_a_turn_longer_than_the_framework(
+    engine: Engine, one_turn: Samples
+) -> None:
+    call = run_call(analyzer_aggregator(engine, HOLDING), microphone(one_turn))
+    assert 5.0 < call.times(UserStoppedSpeakingFrame)[0] < 7.0
+
+
+def test_a_microphone_that_is_muted_within_a_turn_ends_it_by_the_policy(
+    engine: Engine, sample: Samples
+) -> None:
+    audio = sample[: 6 * RATE_HZ, 0]  # cut within the third turn
+    turns = TurnstreamProcessor(model=engine)
+    call = run_call(user_turns(turns), microphone(audio), for_s=12.0)
+    starts, stops = call.times(UserStartedSpeakingFrame), call.times(UserStoppedSpeakingFrame)
+    assert len(starts) == len(stops) == 3
+    assert 6.0 < stops[-1] < 6.0 + PRESETS["balanced"].timeout_secs + 2.0
+
+
+def test_audio_of_another_rate_ends_the_turn_and_begins_a_new_conversation(
+    engine: Engine, sample: Samples
+) -> None:
+    quiet = (
+        (3 + time_s, frame) for time_s, frame in microphone(np.zeros(16000, np.float32), 16000)
+    )
+    turns = TurnstreamProcessor(model=engine)
+    call = run_call(user_turns(turns), microphone(sample[: 3 * RATE_HZ, 0]), quiet)
+    assert len(call.times(UserStartedSpeakingFrame)) == 2
+    assert call.times(UserStoppedSpeakingFrame)[1] == pytest.approx(3.02)
+
+
+def test_the_bots_voice_is_the_second_channel(engine: Engine, sample: Samples) -> None:
+    turns = TurnstreamProcessor(model=engine)
+    voice = (  # as a transport plays it: each piece follows the previous one
+        (time_s - 0.04, OutputAudioRawFrame(frame.audio, RATE_HZ, 1))
+        for time_s, frame in microphone(sample[:, 1], chunk_s=0.04)
+        if isinstance(frame, InputAudioRawFrame)
+    )
+    call = run_call([turns, turns.bot_voice()], microphone(sample[:, 0]), voice)
+    got = [frame.event for _, frame in call.downstream if isinstance(frame, TurnEventFrame)]
+    expected = events_of(engine, sample, "balanced")
+    assert times_of(expected, "start_of_turn", speaker=1)
+    for kind in ("start_of_turn", "end_of_turn"):
+        for speaker in (0, 1):
+            assert times_of(got, kind, speaker) == pytest.approx(
+                times_of(expected, kind, speaker), abs=0.05
+            )
+
+
+def test_an_interruption_drops_the_voice_that_was_not_heard(engine: Engine) -> None:
+    turns = TurnstreamProcessor(model=engine)
+    bot = np.full(RATE_HZ, 8000, np.int16).tobytes()
+    call = run_call(
+        [turns, turns.bot_voice()],
+        microphone(np.zeros(RATE_HZ, np.float32)),
+        [(0.1, OutputAudioRawFrame(bot, RATE_HZ, 1)), (0.3, InterruptionFrame())],
+    )
+    assert call.times(OutputAudioRawFrame)
+    assert not turns.bot_is_speaking
+
+
+# ---- the strategies in the user aggregator ----
+
+
+def event(time_s: float, kind: EventType, silence_s: float = 0.4) -> list[Timed]:
+    """Return what the processor pushes for an event of the user."""
+    frames: list[Frame] = [TurnEventFrame(TurnEvent(kind, 0, time_s, 0.9))]
+    if kind == "start_of_turn":
+        frames.insert(0, TurnStartedFrame())
+    elif kind == "end_of_turn":
+        frames.insert(0, TurnEndedFrame(stop_secs=silence_s))
+    return [(time_s, frame) for frame in frames]
+
+
+def text(time_s: float, words: str, *, finalized: bool = False) -> Timed:
+    return time_s, TranscriptionFrame(words, "user", STAMP, finalized=finalized)
+
+
+def interim(time_s: float, words: str) -> Timed:
+    return time_s, InterimTranscriptionFrame(words, "user", STAMP)
+
+
+def latency(p99_s: float) -> Timed:
+    return 0.0, STTMetadataFrame(service_name="recogniser", ttfs_p99_latency=p99_s)
+
+
+def run_script(
+    *script: Timed | list[Timed], eager: bool = False, muted: bool = False, for_s: float = 9.0
+) -> Call:
+    """Run the user aggregator with our strategies on scripted frames."""
+    frames = [frame for step in script for frame in (step if isinstance(step, list) else [step])]
+    strategies = UserTurnStrategies(
+        start=[TurnstreamUserTurnStartStrategy()],
+        stop=[TurnstreamUserTurnStopStrategy(eager=eager)],
+    )
+    params = LLMUserAggregatorParams(
+        user_turn_strategies=strategies,
+        user_mute_strategies=[AlwaysUserMuteStrategy()] if muted else [],
+    )
+    pair = LLMContextAggregatorPair(LLMContext(), user_params=params)
+    return run_call([pair.user()], frames, for_s=for_s)
+
+
+def answers(call: Call) -> list[tuple[float, str, bool]]:
+    """Return each run of the language model: time, last message, whether it is speculative."""
+    return [
+        (round(time_s, 2), frame.context.messages[-1]["content"], frame.speculation)
+        for time_s, frame in call.downstream
+        if isinstance(frame, LLMContextFrame)
+    ]
+
+
+def test_a_finalized_transcript_lets_the_turn_end_at_once() -> None:
+    start, end = event(1, "start_of_turn"), event(3, "end_of_turn")
+    early = run_script(latency(2.0), start, text(2.8, "hello", finalized=True), end)
+    late = run_script(latency(2.0), start, end, text(3.2, "hello", finalized=True))
+    assert answers(early) == [(3.0, "hello", False)]
+    assert answers(late) == [(3.2, "hello", False)]
+    assert early.times(UserStoppedSpeakingFrame) == [pytest.approx(3.0)]
+
+
+def test_other_transcripts_wait_for_the_recognisers_latency_since_the_last_word() -> None:
+    call = run_script(
+        latency(1.0),
+        event(1, "start_of_turn"),
+        text(2.0, "hello"),
+        event(3, "end_of_turn", silence_s=0.4),
+        text(3.3, "there"),
+    )
+    assert answers(call) == [(3.6, "hello there", False)]
+
+
+def test_a_transcript_later_than_that_ends_the_turn_when_it_comes() -> None:
+    call = run_script(
+        latency(1.0), event(1, "start_of_turn"), event(3, "end_of_turn"), text(5, "hello")
+    )
+    assert answers(call) == [(5.0, "hello", False)]
+
+
+def test_a_turn_without_a_word_is_left_to_the_frameworks_time_out() -> None:
+    call = run_script(latency(1.0), event(1, "start_of_turn"), event(3, "end_of_turn"))
+    assert call.times(UserStoppedSpeakingFrame) == [pytest.approx(8.0)]
+
+
+def test_speech_before_the_transcript_continues_the_turn() -> None:
+    call = run_script(
+        latency(1.0),
+        event(1, "start_of_turn"),
+        event(3, "end_of_turn"),
+        event(3.3, "start_of_turn"),
+        text(3.5, "hello", finalized=True),
+        event(5, "end_of_turn"),
+        text(5.1, "there", finalized=True),
+    )
+    assert answers(call) == [(5.1, "hello there", False)]
+    assert len(call.times(UserStartedSpeakingFrame)) == 1
+
+
+@pytest.mark.parametrize("kind", ["backchannel", "interruption"])
+def test_only_a_start_of_turn_starts_one(kind: EventType) -> None:
+    call = run_script(event(1, kind), for_s=2.0)
+    assert call.times(UserStartedSpeakingFrame) == call.times(InterruptionFrame) == []
+
+
+def test_a_muted_user_starts_no_turn() -> None:
+    bot_speaks = [(0.5, BotStartedSpeakingFrame())]  # which mutes the user
+    call = run_script(bot_speaks, event(1, "start_of_turn"), muted=True, for_s=2.0)
+    assert call.times(UserStartedSpeakingFrame) == call.times(InterruptionFrame) == []
+
+
+def test_the_bots_own_turns_are_not_the_users() -> None:
+    bots = TurnEventFrame(TurnEvent("start_of_turn", 1, 1.0, 0.9))
+    assert not run_script((1.0, bots), for_s=2.0).times(UserStartedSpeakingFrame)
+
+
+def test_an_eager_end_is_answered_once_if_the_transcript_stays() -> None:
+    call = run_script(
+        latency(2.0),
+        event(1, "start_of_turn"),
+        interim(2.0, "hello"),
+        event(2.5, "eager_end_of_turn"),
+        event(3, "end_of_turn"),
+        text(3.1, "Hello.", finalized=True),
+        eager=True,
+    )
+    assert answers(call) == [(2.5, "hello", True)]
+    assert call.times(UserStoppedSpeakingFrame) == [pytest.approx(3.1)]
+    assert not call.times(EagerEndOfTurnCancelFrame)
+
+
+def test_an_eager_end_without_text_is_answered_when_the_text_comes() -> None:
+    call = run_script(
+        latency(2.0),
+        event(1, "start_of_turn"),
+        event(2.5, "eager_end_of_turn"),
+        text(2.7, "hello", finalized=True),
+        event(3, "end_of_turn"),
+        eager=True,
+    )
+    assert answers(call) == [(2.7, "hello", True)]
+    assert call.times(UserStoppedSpeakingFrame) == [pytest.approx(3.0)]
+
+
+def test_a_changed_transcript_withdraws_the_eager_answer() -> None:
+    call = run_script(
+        latency(2.0),
+        event(1, "start_of_turn"),
+        interim(2.0, "hello"),
+        event(2.5, "eager_end_of_turn"),
+        event(3, "end_of_turn"),
+        text(3.1, "hello there", finalized=True),
+        eager=True,
+    )
+    assert answers(call) == [(2.5, "hello", True), (3.1, "hello there", False)]
+    assert call.times(EagerEndOfTurnCancelFrame) == [pytest.approx(3.1)]
+
+
+def test_resumed_speech_withdraws_the_eager_answer() -> None:
+    call = run_script(
+        event(1, "start_of_turn"),
+        interim(2.0, "hello"),
+        event(2.5, "eager_end_of_turn"),
+        event(2.8, "turn_resumed"),
+        eager=True,
+        for_s=4.0,
+    )
+    assert answers(call) == [(2.5, "hello", True)]
+    assert call.times(EagerEndOfTurnCancelFrame) == [pytest.approx(2.8)]
+    assert not call.times(UserStoppedSpeakingFrame)
+
+
+def test_eager_ends_are_ignored_unless_asked_for() -> None:
+    call = run_script(
+        event(1, "start_of_turn"), interim(2, "hello"), event(2.5, "eager_end_of_turn"), for_s=4.0
+    )
+    assert answers(call) == []
+
+
+# ---- the plain analyzer and the VAD ----
+
+
+def analyzer_aggregator(engine: Engine, policy: str | PolicySettings) -> list[FrameProcessor]:
+    stop = TurnAnalyzerUserTurnStopStrategy(
+        turn_analyzer=TurnstreamTurnAnalyzer(policy, model=engine), wait_for_transcript=False
+    )
+    params = LLMUserAggregatorParams(
+        user_turn_strategies=UserTurnStrategies(start=[VADUserTurnStartStrategy()], stop=[stop]),
+        vad_analyzer=TurnstreamVADAnalyzer(policy, model=engine),
+        empty_user_turn=None,
+    )
+    return [LLMContextAggregatorPair(LLMContext(), user_params=params).user()]
+
+
+def test_the_plain_analyzer_ends_turns_where_the_policy_does(
+    engine: Engine, sample: Samples
+) -> None:
+    call = run_call(analyzer_aggregator(engine, "balanced"), microphone(sample[:, 0]))
+    expected = events_of(engine, sample[:, 0], "balanced")
+    assert call.times(UserStoppedSpeakingFrame) == pytest.approx(
+        times_of(expected, "end_of_turn"), abs=0.021
+    )
+    assert call.times(UserStartedSpeakingFrame) == pytest.approx(
+        times_of(expected, "start_of_turn"), abs=0.041
+    )
+
+
+def test_a_turn_that_turnstream_never_began_is_complete(engine: Engine) -> None:
+    analyzer = TurnstreamTurnAnalyzer(model=engine, sample_rate=RATE_HZ)
+    assert analyzer.append_audio(b"\0\0" * RATE_HZ, is_speech=True) == EndOfTurnState.INCOMPLETE
+    state, metrics = asyncio.run(analyzer.analyze_end_of_turn())
+    assert (state, metrics, analyzer.speech_triggered) == (EndOfTurnState.COMPLETE, None, False)
+
+
+# ---- without the framework ----
+
+
+def test_a_missing_framework_is_one_line_that_names_the_extra(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in [name for name in sys.modules if name.split(".")[0] == "pipecat"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "pipecat", None)
+    monkeypatch.delitem(sys.modules, "turnstream.stream.adapters.pipecat")
+    with pytest.raises(MissingExtraError, match=r"^pipecat-ai is not installed.*\[pipecat\]"):
+        importlib.import_module("turnstream.stream.adapters.pipecat")
