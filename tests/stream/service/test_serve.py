@@ -348,7 +348,7 @@ def test_a_number_of_workers_out_of_range_is_refused(
     ],
 )
 def test_the_page_is_where_a_browser_on_this_machine_finds_it(url: str, page: str) -> None:
-    assert serve._page_of(url) == page
+    assert serve._page_url(url) == page
 
 
 @pytest.mark.parametrize("workers", [1, 2])
