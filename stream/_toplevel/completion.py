@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 SHELLS = ("bash", "zsh", "fish")
 
@@ -22,14 +23,15 @@ def completion_script(parser: argparse.ArgumentParser, shell: str) -> str:
     return shtab.complete(parser, shell)
 
 
-def _prepare(parser: argparse.ArgumentParser, file: dict[str, str]) -> None:
+def _prepare(parser: argparse.ArgumentParser, file: Mapping[str, object]) -> None:
     """Mark each argument that may be a file name: a text without choices."""
     actions: Iterable[argparse.Action] = parser._actions  # pyright: ignore[reportPrivateUsage]
     for action in actions:
-        if isinstance(action, argparse._SubParsersAction):  # pyright: ignore[reportPrivateUsage]
-            for own in action.choices.values():
-                _prepare(own, file)
-        elif action.choices is not None:
-            action.choices = list(action.choices)  # to shtab, a mapping means subcommands
+        choices: Any = action.choices
+        if action.nargs == argparse.PARSER:
+            for command in choices.values():
+                _prepare(command, file)
+        elif choices is not None:
+            action.choices = list(choices)  # to shtab, a mapping means subcommands
         elif action.nargs != 0 and action.type in (None, Path):
             action.complete = file  # pyright: ignore[reportAttributeAccessIssue]
