@@ -12,9 +12,9 @@ import pytest
 from turnstream.stream.clients.asynchronous import encode_pcm
 from turnstream.stream.engine import Engine
 from turnstream.stream.errors import ProtocolError, SnapshotError
+from turnstream.stream.pcm import ENCODINGS, Encoding
 from turnstream.stream.service.conversation import Conversation
 from turnstream.stream.settings import StreamSettings
-from turnstream.stream.sources import ENCODINGS, Encoding
 
 from ..serving import dialogue, frames_of, offline
 from .conversation_desk import CLOSE, Desk, resume, settle
