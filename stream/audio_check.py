@@ -42,7 +42,8 @@ from .speech_spectra import Floats, SpeechSpectra, window_analysis
 WarningCode = Literal["silent", "dc_offset", "clipping", "narrow_band", "wrong_rate"]
 
 _LOOK_WINDOWS, _SPECTRUM_EVERY = 8, 4
-_SILENT_S = 5.0
+# A-law has no zero: its silence is the constant 2.4e-4.
+_SILENT_S, _SILENT_DB, _SILENT_MEAN = 5.0, -119.0, 3e-4
 _DC_S, _DC_LIMIT = 5.0, 0.01
 _CLIPPING_S, _CLIPPING_SHARE, _FULL_SCALE = 2.0, 0.01, 0.98  # mu-law ends at 0.98
 # The noise estimate rises by at most 0.1 dB a window, which is 1.6 dB a second.
@@ -137,7 +138,6 @@ class AudioCheck:
         levels = zip(
             self._channels,
             means.tolist(),
-            powers.tolist(),
             levels_db.tolist(),
             clipped.tolist(),
             strict=True,
@@ -207,13 +207,12 @@ class _ChannelCheck:
         return warnings
 
     def levels(
-        self, means: list[float], powers: list[float], levels_db: list[float], clipped: list[float]
+        self, means: list[float], levels_db: list[float], clipped: list[float]
     ) -> list[bool]:
         """Check the levels of the next windows; each argument has one value per window.
 
         Args:
             means: mean of the samples.
-            powers: mean square of the samples.
             levels_db: level without the mean, in dB re full scale.
             clipped: share of the samples at full scale.
 
@@ -221,9 +220,10 @@ class _ChannelCheck:
             Whether each window is speech.
         """
         speech = [self._is_speech(level_db) for level_db in levels_db]
-        for mean, power, spoken, share in zip(means, powers, speech, clipped, strict=True):
+        for mean, level_db, spoken, share in zip(means, levels_db, speech, clipped, strict=True):
             self._windows += 1
-            self._zero_s = self._zero_s + self._window_s if power == 0 else 0.0
+            silent = level_db <= _SILENT_DB and abs(mean) <= _SILENT_MEAN
+            self._zero_s = self._zero_s + self._window_s if silent else 0.0
             if self.channel == 0 and self._zero_s > _SILENT_S:
                 self._notice(
                     "silent",

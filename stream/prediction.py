@@ -80,7 +80,7 @@ class FrameMessage(msgspec.Struct, frozen=True, tag="frame"):
     p_backchannel: Pair
 
 
-class Prediction(FrameMessage, frozen=True):
+class Prediction(FrameMessage, frozen=True, eq=False):
     """A frame in the process that predicted it: a `FrameMessage` with these attributes more.
 
     Attributes:

@@ -53,7 +53,7 @@ def parse_object(text: str, code: str) -> dict[str, object]:
 
     Raises:
         ProtocolError: with this code; the text is not a JSON object, has a field twice, or contains
-            NaN or infinity.
+            NaN, infinity or half a surrogate pair.
     """
 
     def unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
@@ -66,7 +66,10 @@ def parse_object(text: str, code: str) -> dict[str, object]:
         raise ValueError(f"{word} is not a JSON number")
 
     try:
+        text.encode()
         parsed: object = json.loads(text, object_pairs_hook=unique, parse_constant=refuse_constant)
+        if "\\u" in text:
+            json.dumps(parsed, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as error:
         raise ProtocolError(code, f"expected a JSON object, got {show(text)}: {error}") from None
     if not isinstance(parsed, dict):

@@ -116,7 +116,7 @@ _NAMES = {  # module: its public names
     "stream.policy": "PRESETS PolicySettings TurnPolicy",
     "stream.prediction": "EVENT_TYPES EventType FrameMessage Prediction TurnEvent",
     "stream.predictor": "TurnPredictor",
-    "stream.protocol": ("BeginMessage ResumedMessage TerminationMessage WarningMessage"),
+    "stream.protocol": "BeginMessage ResumedMessage TerminationMessage WarningMessage",
     "stream.service.server": "Server",
     "stream.settings": "StreamSettings",
     "stream.sources": "FileSource",

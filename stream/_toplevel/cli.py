@@ -125,7 +125,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         near = difflib.get_close_matches(arguments[0], COMMANDS, 1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
         parser.error(f"expected one of {', '.join(COMMANDS)}, got {arguments[0]!r}{hint}")
-    own_option = arguments[:1] and arguments[0].startswith("-")
+    own_option = arguments[:1] and arguments[0].startswith("-") and arguments[0] != "--"
     known = parser.parse_args(arguments if own_option else arguments[:1])
     if known.print_completion is not None:
         for name, command in commands.items():

@@ -1,9 +1,9 @@
 """Turn detection for LiveKit Agents (extra `livekit`).
 
 `TurnstreamDetector` is a streaming turn detector of an AgentSession. The session asks for a
-prediction when the user has been silent for 0.2 s. The answer waits until turnstream's policy ends
-the turn, so it is not fixed by what is known after 0.2 s. `turn_handling()` sets the session's
-delays to the policy's.
+prediction in every pause of the user. The answer waits until turnstream's policy ends the turn, so
+it can use the audio after the pause began. `turn_handling()` sets the session's delays to the
+policy's.
 
 `TurnstreamVAD` is the VAD that a session needs, by turnstream's voice activity. With it, a session
 runs no other model in order to hear.
@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import deque
 
 import numpy as np
 from numpy.typing import NDArray
@@ -124,7 +125,7 @@ class TurnstreamDetectorStream:
         return self._settings.timeout_secs + LATE_S
 
     async def unlikely_threshold(self, language: LanguageCode | None) -> float | None:
-        """Return the policy's `end_threshold`. A lower probability has ended by its time-out."""
+        """Return the policy's `end_threshold`. Below it, the time-out ended the turn."""
         return self._settings.end_threshold
 
     async def backchannel_threshold(self, language: LanguageCode | None) -> float | None:
@@ -143,7 +144,10 @@ class TurnstreamDetectorStream:
             self._predictor = TurnPredictor(
                 self._engine, sample_rate_hz=frame.sample_rate, policy=self._settings
             )
+            self.cancel_inference()
+            self._activity.reset()
             self._in_turn = self._settled = False
+            self._p_end = self._p_backchannel = 0.0
         for prediction in self._predictor.push_audio(_first_channel(frame)):
             self._activity.update(prediction)
             if self._activity.speech_s:
@@ -244,7 +248,8 @@ class TurnstreamVADStream(vad.VADStream):
     def __init__(self, parent: TurnstreamVAD, engine: Engine, activity: VoiceActivity) -> None:
         self._engine = engine
         self._activity = activity
-        self._audio = np.zeros(0, np.int16)  # the present speech with the audio before it, (N,)
+        # The present speech with the audio before it, in blocks (N,).
+        self._audio: deque[NDArray[np.int16]] = deque()
         self._rate_hz: int = 0
         super().__init__(parent)
 
@@ -253,16 +258,19 @@ class TurnstreamVADStream(vad.VADStream):
         async for frame in self._input_ch:
             if not isinstance(frame, rtc.AudioFrame):  # a flush: the next speech is a new one
                 self._activity.reset()
-                self._audio = self._audio[:0]
+                self._audio.clear()
                 continue
             if predictor is None or frame.sample_rate != self._rate_hz:
                 self._rate_hz = frame.sample_rate
                 predictor = TurnPredictor(self._engine, sample_rate_hz=frame.sample_rate)
-                self._audio = self._audio[:0]
+                self._activity.reset()
+                self._audio.clear()
             samples = _first_channel(frame)
             kept_s = LONGEST_SPEECH_S if self._activity.speaking else 0.0
             kept = round((PREFIX_S + max(kept_s, self._activity.speech_s)) * self._rate_hz)
-            self._audio = np.concatenate([self._audio, samples])[-kept:]
+            self._audio.append(samples)
+            while sum(map(len, self._audio)) - len(self._audio[0]) >= kept:
+                self._audio.popleft()
             for prediction in predictor.push_audio(samples):
                 change = self._activity.update(prediction)
                 self._send(vad.VADEventType.INFERENCE_DONE, prediction)
@@ -290,7 +298,8 @@ class TurnstreamVADStream(vad.VADStream):
         )
 
     def _frame(self) -> rtc.AudioFrame:
-        return rtc.AudioFrame(self._audio.tobytes(), self._rate_hz, 1, len(self._audio))
+        audio = np.concatenate(self._audio)
+        return rtc.AudioFrame(audio.tobytes(), self._rate_hz, 1, len(audio))
 
 
 def _first_channel(frame: rtc.AudioFrame) -> NDArray[np.int16]:

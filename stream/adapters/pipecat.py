@@ -7,15 +7,14 @@ on every audio frame, and pushes:
   user's voice activity
 - downstream: TurnStartedFrame and TurnEndedFrame at the start and the end of the user's turn. They
   are the VAD frames that the framework's turn controller knows. Its time-outs act only after a VAD
-  frame has said that the user is silent. So none of them can end a turn in a silence in which
-  turnstream waits.
+  frame has said that the user is silent. So they cannot end a turn while turnstream still waits.
 - downstream, too: one TurnEventFrame per turn event
 - both ways: UserSpeakingFrame, which keeps the pipeline from being closed as idle
 
 All of them are system frames, which pipecat keeps in order. The strategies act on the turn frames,
 which pipecat holds back, as it holds back other VAD frames, from a muted user.
 `TurnstreamBotVoice`, placed after the transport's output, feeds the bot's voice as the second
-channel. An interruption drops what it has not yet heard.
+channel. An interruption drops the bot's voice that was not predicted yet.
 
 Pipelines that are built on a turn analyzer find one in pipecat_analyzer.py.
 
@@ -104,8 +103,8 @@ class TurnstreamProcessor(FrameProcessor):
         model: path of an ONNX file, or an Engine, which several processors may share; the bundled
             model if not given.
         audio_idle_timeout: if no audio arrives for so many seconds within a turn of the user, as
-            from a muted microphone, silence is predicted on in its place. So the turn ends by the
-            policy. 0 turns this off.
+            from a muted microphone, the processor predicts on silence instead, and the policy ends
+            the turn. 0 turns this off.
     Raises:
         ModelError: the model cannot be run.
         PolicyError: no preset of that name.
@@ -125,6 +124,8 @@ class TurnstreamProcessor(FrameProcessor):
         self._begin(16000)
         self._heard_at = 0.0  # when audio last arrived, on the monotonic clock
         self._idle_task: asyncio.Task[None] | None = None
+        # Audio and the silence in its place are predicted one after the other.
+        self._lock = asyncio.Lock()
 
     def strategies(
         self,
@@ -157,11 +158,11 @@ class TurnstreamProcessor(FrameProcessor):
         await self.push_frame(frame, direction)
         if isinstance(frame, InputAudioRawFrame):
             self._heard_at = time.monotonic()
-            if frame.sample_rate != self._rate_hz:
-                if self._in_turn:
-                    await self.push_frame(TurnEndedFrame())
-                self._begin(frame.sample_rate)
-            await self._hear(first_channel(frame.audio, frame.num_channels))
+            async with self._lock:
+                if frame.sample_rate != self._rate_hz:
+                    await self._end_all()
+                    self._begin(frame.sample_rate)
+                await self._predict(first_channel(frame.audio, frame.num_channels))
         elif isinstance(frame, StartFrame):
             if self._audio_idle_timeout > 0:
                 self._idle_task = self.create_task(self._watch_audio())
@@ -193,7 +194,14 @@ class TurnstreamProcessor(FrameProcessor):
         self._in_turn = False
         self._announced_s = 0.0  # speech in this utterance at the last UserSpeakingFrame
 
-    async def _hear(self, user: NDArray[np.int16]) -> None:
+    async def _end_all(self) -> None:
+        """End the user's speech and turn, if they are open."""
+        if self._activity.speaking:
+            await self.push_frame(VADUserStoppedSpeakingFrame(), FrameDirection.UPSTREAM)
+        if self._in_turn:
+            await self.push_frame(TurnEndedFrame())
+
+    async def _predict(self, user: NDArray[np.int16]) -> None:
         audio = np.stack([user / np.float32(32768), self._bot.take(len(user))], axis=1)
         activity = self._activity
         for prediction in self._predictor.push_audio(audio):
@@ -230,9 +238,10 @@ class TurnstreamProcessor(FrameProcessor):
         while True:
             await asyncio.sleep(self._audio_idle_timeout)
             if self._in_turn and time.monotonic() - self._heard_at >= self._audio_idle_timeout:
-                await self._hear(
-                    np.zeros(round(self._audio_idle_timeout * self._rate_hz), np.int16)
-                )
+                async with self._lock:
+                    await self._predict(
+                        np.zeros(round(self._audio_idle_timeout * self._rate_hz), np.int16)
+                    )
 
     async def _stop_watching(self) -> None:
         if self._idle_task is not None:

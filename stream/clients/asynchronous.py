@@ -23,7 +23,7 @@ from numpy.typing import ArrayLike, NDArray
 from ..devices.agent_voice import AgentVoice
 from ..devices.source_thread import SourceThread
 from ..errors import AudioFormatError, ServerError
-from ..pcm import SAMPLE_BYTES, encode_pcm, to_float32
+from ..pcm import SAMPLE_BYTES, Block, encode_pcm, to_float32
 from ..protocol import (
     BeginMessage,
     Close,
@@ -38,7 +38,7 @@ from ..protocol import (
     control_to_json,
 )
 from ..settings import LatentChoice, StreamSettings
-from ..sources import AudioSource, Block, paced
+from ..sources import AudioSource, paced
 from .callbacks import Callback, Callbacks
 from .connection import Endpoint
 from .link import Link

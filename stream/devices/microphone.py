@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import AudioFormatError, DeviceError
-from ..sources import Block
+from ..pcm import Block
 
 logger = logging.getLogger(__name__)
 

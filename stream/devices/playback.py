@@ -19,8 +19,8 @@ from typing import Any
 import numpy as np
 
 from ..errors import DeviceError
+from ..pcm import Block
 from ..resample import StreamingResampler
-from ..sources import Block
 
 _LEAD_S, _QUEUE_S = 0.1, 0.3
 

@@ -29,8 +29,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DeviceError
+from ..pcm import Block
 from ..resample import StreamingResampler
-from ..sources import AudioSource, Block, FileSource
+from ..sources import AudioSource, FileSource
 from .agent_voice import AgentVoice
 from .microphone import MicrophoneSource
 from .playback import Playback

@@ -12,7 +12,7 @@ import contextlib
 import threading
 from collections.abc import AsyncIterator, Iterable
 
-from ..sources import Block
+from ..pcm import Block
 
 # How long to wait for the thread's end. A thread that reads standard input may never notice it.
 _END_S = 0.5

@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Iterator
 
 from ..errors import DeviceError
-from ..sources import Block
+from ..pcm import Block
 from .microphone import Microphone, MicrophoneSource, rescan_devices
 
 _RETRY_S = 1.0

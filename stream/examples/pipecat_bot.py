@@ -15,7 +15,6 @@ import argparse
 import asyncio
 import time
 
-import numpy as np
 from pipecat.frames.frames import (
     EndWorkerFrame,
     Frame,
@@ -37,6 +36,7 @@ from pipecat.workers.runner import WorkerRunner
 
 from turnstream import FileSource
 from turnstream.stream.adapters.pipecat import TurnstreamProcessor
+from turnstream.stream.pcm import encode_pcm
 from turnstream.stream.sources import bundled_sample
 
 LEAD_S = 0.4  # a turn began this long before it was recognised
@@ -57,9 +57,9 @@ class CallInput(BaseInputTransport):
     async def _call(self) -> None:
         rate_hz, start_s, samples = self._source.sample_rate_hz, time.monotonic(), 0
         for block in self._source:
-            pcm = (block[:, 0] * 32767).astype(np.int16)
-            await self.push_audio_frame(InputAudioRawFrame(pcm.tobytes(), rate_hz, 1))
-            samples += len(pcm)
+            pcm = encode_pcm(block[:, :1], "pcm_s16le")
+            await self.push_audio_frame(InputAudioRawFrame(pcm, rate_hz, 1))
+            samples += len(block)
             due_s = start_s + samples / rate_hz
             await asyncio.sleep(max(0.0, due_s - time.monotonic()))
         await self.push_frame(EndWorkerFrame())

@@ -26,7 +26,7 @@ from ..service.server import Server
 from ..settings import StreamSettings
 from ..sources import FileSource, bundled_sample
 from .listener import Listener, LiveAudio
-from .options import add_view_options, projection_from
+from .options import add_view_options, embedding_from
 from .terminal_words import EXPLANATION
 
 # Half a frame. At 8 kHz the resampler delays audio by 4 ms; with blocks of 20 ms, a frame would
@@ -79,7 +79,7 @@ def run(args: argparse.Namespace, *, speed: float = 1.0, out: TextIO | None = No
     """
     # A log line would appear in the middle of the live view.
     logging.getLogger("turnstream").addHandler(logging.NullHandler())
-    engine, projection = Engine(args.model), projection_from(args)
+    engine, embedding = Engine(args.model), embedding_from(args)
 
     @contextlib.asynccontextmanager
     async def served(settings: StreamSettings) -> AsyncGenerator[AsyncClient, None]:
@@ -93,7 +93,7 @@ def run(args: argparse.Namespace, *, speed: float = 1.0, out: TextIO | None = No
         policy=args.policy,
         seconds=args.seconds,
         plain=args.plain,
-        projection=projection,
+        embedding=embedding,
         out=out,
     ).run("demo", served)
 

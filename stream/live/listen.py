@@ -26,7 +26,7 @@ from ..pcm import ENCODINGS
 from ..sources import FileSource, RawPcmSource
 from .listener import Connect, Listener, LiveAudio
 from .local_client import LocalClient
-from .options import add_view_options, projection_from
+from .options import add_view_options, embedding_from
 from .terminal_words import EXPLANATION
 
 _RAW_DEFAULTS = (16000, 2)
@@ -104,7 +104,7 @@ def run(
         return 0
     # A log line would appear in the middle of the live view.
     logging.getLogger("turnstream").addHandler(logging.NullHandler())
-    connect, projection = _connect(args), projection_from(args)
+    connect, embedding = _connect(args), embedding_from(args)
     with native_noise_hidden():
         audio = _microphone(args) if args.encoding is None else _raw(args, raw_input)
     listener = Listener(
@@ -113,7 +113,7 @@ def run(
         seconds=args.seconds,
         plain=args.plain,
         record=args.record,
-        projection=projection,
+        embedding=embedding,
         out=out,
     )
     return listener.run("listen", connect)

@@ -36,12 +36,12 @@ from ..devices.steady_microphone import SteadyMicrophone
 from ..errors import ServerError, TurnstreamError
 from ..latent_message import LatentMessage
 from ..live_embedding import LiveEmbedding
-from ..pcm import encode_pcm
+from ..pcm import Block, encode_pcm
 from ..policy import PRESETS
 from ..prediction import FrameMessage, Prediction, TurnEvent
 from ..protocol import TerminationMessage, WarningMessage
 from ..settings import StreamSettings
-from ..sources import AudioSource, Block, FileSource, paced
+from ..sources import AudioSource, FileSource, paced
 from .local_client import LocalClient
 from .recording import Recording
 from .sound_level import SilenceWatch, levels_dbfs
@@ -91,7 +91,7 @@ class Listener:
         seconds: end after this many seconds of audio; None for no limit.
         plain: write lines of events, even if the terminal can show the live view.
         record: folder to record into. It is made once the client is connected.
-        projection: embedding of the latent states, to show their plane, too.
+        embedding: embedding of the latent states, to show their plane, too.
         out: where to write; standard output if not given.
     Attributes:
         tally: counts of what was shown.
@@ -105,7 +105,7 @@ class Listener:
         seconds: float | None = None,
         plain: bool = False,
         record: Path | None = None,
-        projection: LiveEmbedding | None = None,
+        embedding: LiveEmbedding | None = None,
         out: TextIO | None = None,
     ) -> None:
         self.tally = Tally()
@@ -116,7 +116,7 @@ class Listener:
         self._plain = plain
         self._record = record
         self._recording: Recording | None = None
-        self._projection = projection
+        self._embedding = embedding
         self._out = out
         self._live = isinstance(self._source, MicrophoneSource | SteadyMicrophone | PairedSource)
         self._ending = False
@@ -175,8 +175,8 @@ class Listener:
 
     async def _connected(self, connect: Connect) -> None:
         source, audio = self._source, self._audio
-        projection = self._projection
-        latents = "none" if projection is None else projection.latents
+        embedding = self._embedding
+        latents = "none" if embedding is None else embedding.latents
         settings = StreamSettings(
             sample_rate_hz=source.sample_rate_hz,
             channels=source.channels,
@@ -185,8 +185,8 @@ class Listener:
         )
         async with self._signals(), connect(settings) as client:
             begin = client.begin
-            if projection is not None:
-                projection.check_fits(
+            if embedding is not None:
+                embedding.check_fits(
                     f"{begin.model_name} {begin.model_version}",
                     begin.model_sha256,
                     begin.latent_sizes,
@@ -202,7 +202,7 @@ class Listener:
                 session=begin.session[:6],
                 duration_s=duration_s if math.isfinite(duration_s) else None,
                 explanation=audio.explanation,
-                projection=projection and projection.saved,
+                embedding=embedding and embedding.saved,
                 heard=(True, source.channels == 2),
             )
             self.tally = view.tally
@@ -269,16 +269,13 @@ class Listener:
                 case FrameMessage():
                     if self._recording is not None:
                         self._recording.on_prediction(message)
-                    if isinstance(message, Prediction) and self._projection is not None:
+                    if isinstance(message, Prediction) and self._embedding is not None:
                         screen.on_latents(
-                            message.frame, getattr(message, self._projection.saved.layer)
+                            message.frame, getattr(message, self._embedding.saved.layer)
                         )
                     screen.on_prediction(message, self._latency_s(message.time_s))
                 case LatentMessage():
-                    if (
-                        self._projection is not None
-                        and message.kind == self._projection.saved.layer
-                    ):
+                    if self._embedding is not None and message.kind == self._embedding.saved.layer:
                         screen.on_latents(message.frame, message.values)
                 case TurnEvent():
                     if self._recording is not None:

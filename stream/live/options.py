@@ -12,7 +12,7 @@ from ..saved_embedding import bundled_plane
 
 
 def add_view_options(parser: argparse.ArgumentParser) -> None:
-    """Add `--seconds`, `--plain` and `--latents`; `projection_from` reads the last one."""
+    """Add `--seconds`, `--plain` and `--embedding`; `embedding_from` reads the last one."""
     parser.add_argument(
         "--seconds",
         type=_seconds,
@@ -32,7 +32,7 @@ def add_view_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def projection_from(args: argparse.Namespace) -> LiveEmbedding | None:
+def embedding_from(args: argparse.Namespace) -> LiveEmbedding | None:
     """Return the embedding that `--embedding` asks for; None without the option.
 
     Raises:

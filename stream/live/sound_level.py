@@ -6,8 +6,8 @@ import math
 
 import numpy as np
 
+from ..pcm import Block
 from ..prediction import SILENCE_DBFS, Pair
-from ..sources import Block
 
 # A microphone that is on records the noise of the room, which is louder. Only some headsets have a
 # noise gate that gives zeros.

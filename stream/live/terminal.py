@@ -58,11 +58,11 @@ class TerminalView:
         session: a short id, or an empty string.
         duration_s: length of the audio in seconds; None if it has no end.
         explanation: one or two lines for a new user.
-        projection: embedding of the latent states, to show their plane, too.
+        embedding: embedding of the latent states, to show their plane, too.
         heard: which speakers have audio. The plane shows only these.
     Attributes:
         tally: counts of what was shown.
-        plane: both speakers' states in the plane; None without `projection`.
+        plane: both speakers' states in the plane; None without `embedding`.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class TerminalView:
         session: str = "",
         duration_s: float | None = None,
         explanation: str = EXPLANATION,
-        projection: SavedEmbedding | None = None,
+        embedding: SavedEmbedding | None = None,
         heard: tuple[bool, bool] = (True, True),
     ) -> None:
         self.source = source
@@ -88,7 +88,7 @@ class TerminalView:
         self.duration_s = duration_s
         self.explanation = explanation
         self.tally = Tally()
-        self.plane = None if projection is None else TerminalPlane(projection, frame_rate_hz, heard)
+        self.plane = None if embedding is None else TerminalPlane(embedding, frame_rate_hz, heard)
         self._history = History()
         self._latest: FrameMessage | None = None
         self._levels_dbfs: Pair | None = None

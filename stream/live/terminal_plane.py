@@ -47,21 +47,21 @@ class TerminalPlane:
     """Follows both speakers' states through the plane of an embedding.
 
     Args:
-        projection: the embedding. It has a formula and two dimensions.
+        embedding: the embedding. It has a formula and two dimensions.
         frame_rate_hz: frames per second of the states.
         heard: which speakers have audio. The others are not drawn.
     """
 
     def __init__(
         self,
-        projection: SavedEmbedding,
+        embedding: SavedEmbedding,
         frame_rate_hz: float = 50.0,
         heard: tuple[bool, bool] = (True, True),
     ) -> None:
-        self.projection = projection
+        self.embedding = embedding
         self.heard = heard
         self._low, self._high = (
-            np.array(corner, np.float64) for corner in (projection.low, projection.high)
+            np.array(corner, np.float64) for corner in (embedding.low, embedding.high)
         )
         self._newest = -1
         # Points of both speakers, (2, 2), of consecutive frames.
@@ -72,7 +72,7 @@ class TerminalPlane:
         if frame != self._newest + 1:
             self._trail.clear()
         self._newest = frame
-        self._trail.append(self.projection.project(states))
+        self._trail.append(self.embedding.project(states))
 
     def nearest(self, speaker: int) -> str | None:
         """Return the label of the landmark that is nearest to a speaker.
@@ -80,14 +80,12 @@ class TerminalPlane:
         Distances are relative to the width and height of the picture. None before the first frame,
         for a speaker without audio, and without landmarks.
         """
-        if not (self._trail and self.heard[speaker] and self.projection.landmarks):
+        if not (self._trail and self.heard[speaker] and self.embedding.landmarks):
             return None
         here = self._share(self._trail[-1][speaker])
         return min(
-            self.projection.landmarks,
-            key=lambda word: math.dist(
-                here, self._share(np.array(self.projection.landmarks[word]))
-            ),
+            self.embedding.landmarks,
+            key=lambda word: math.dist(here, self._share(np.array(self.embedding.landmarks[word]))),
         )
 
     def picture(self, width: int, rows: int) -> PlanePicture:
@@ -96,7 +94,7 @@ class TerminalPlane:
         The second dimension points up. Path points outside the plane are drawn at the edge.
         """
         canvas = _Canvas(width, rows)
-        canvas.put("places", self._inside(self.projection.places, width, rows))
+        canvas.put("places", self._inside(self.embedding.places, width, rows))
         trail = np.array(self._trail)
         for speaker in (1, 0):
             if self.heard[speaker] and len(trail) > 1:
@@ -144,7 +142,7 @@ class TerminalPlane:
     def _write_landmarks(self, canvas: _Canvas) -> None:
         crosses = {
             word: self.cell(place, canvas.width, canvas.rows)
-            for word, place in self.projection.landmarks.items()
+            for word, place in self.embedding.landmarks.items()
         }
         for column, row in crosses.values():
             canvas.write(row, column, LANDMARK, "word")

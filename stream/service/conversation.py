@@ -21,7 +21,7 @@ from collections.abc import Callable
 from ..engine import ModelMetadata
 from ..errors import AudioFormatError, ProtocolError
 from ..latent_message import LatentMessage, latents_to_bytes
-from ..pcm import SAMPLE_BYTES, Block, decode_pcm, to_float32
+from ..pcm import SAMPLE_BYTES, decode_pcm, to_float32
 from ..prediction import Prediction
 from ..protocol import (
     CLOSE_CODES,
@@ -105,7 +105,8 @@ class Conversation:
         )
         self._parked_s: float | None = None  # when the connection was lost
         self._inbox: deque[str | bytes] = deque()
-        self._audio: Block | None = None  # the rest of the first message in the inbox
+        self._processed = 0  # bytes of the first message in the inbox
+        self._sample_bytes = SAMPLE_BYTES[settings.encoding] * settings.channels
         self._delivery = Delivery(limits, batcher.clock)
         self._received = self.frames = self._samples = 0
         self._ended = self._shutting_down = self._stalled = False
@@ -212,10 +213,8 @@ class Conversation:
         """
         self._detach()
         inbox = list(self._inbox)
-        if self._audio is not None:
-            # Leave out what has been processed of the first message.
-            sample_bytes = SAMPLE_BYTES[self._settings.encoding] * self._settings.channels
-            inbox[0] = self._inbox[0][-len(self._audio) * sample_bytes :]
+        if self._processed:
+            inbox[0] = self._inbox[0][self._processed :]
         packed = PackedConversation(
             id=self.id,
             settings=self._settings,
@@ -359,15 +358,11 @@ class Conversation:
         return self._process_audio(message)
 
     def _process_audio(self, message: bytes) -> bool:
-        samples = self._audio
-        if samples is None:
-            samples = to_float32(
-                decode_pcm(message, self._settings.encoding, self._settings.channels)
-            )
-        # A long message is processed in blocks, so that its resampling does not delay others.
-        block = self._settings.sample_rate_hz // 4
-        room = min(block, self._session.free_samples)
-        part, rest = samples[:room], samples[room:]
+        # A long message is processed in blocks, so that it does not delay others.
+        settings = self._settings
+        block = min(settings.sample_rate_hz // 4, self._session.free_samples)
+        start, end = self._processed, self._processed + block * self._sample_bytes
+        part = to_float32(decode_pcm(message[start:end], settings.encoding, settings.channels))
         if len(part):
             self._session.push_audio(part)
             self._samples += len(part)
@@ -375,8 +370,8 @@ class Conversation:
             for warning in self._session.take_warnings():
                 self._warn(warning.code, warning.severity, warning.message)
             self._audio_queue.pushed(len(part) / self._settings.sample_rate_hz)
-        self._audio = rest if len(rest) else None
-        return self._audio is None
+        self._processed = 0 if end >= len(message) else end
+        return not self._processed
 
     def _process_control(self, control: Control) -> bool:
         if isinstance(control, KeepAlive):
@@ -431,7 +426,7 @@ class Conversation:
         self._ended = True
         self._audio_queue.close()
         self._inbox.clear()
-        self._audio = None
+        self._processed = 0
         self._delivery.end(wire, close_code, reason)
 
     # ---- out ----

@@ -11,6 +11,7 @@ WITH_TORCH = {
     "encoder",
     "recurrent",
     "turn_model",
+    "muon",
     "checkpoint",
     "evaluation.torch_runner",
 }

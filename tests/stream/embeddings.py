@@ -50,7 +50,7 @@ def random_embedding(
     )
 
 
-def unusable_projections(engine: Engine, folder: Path) -> dict[Path, str]:
+def unusable_embeddings(engine: Engine, folder: Path) -> dict[Path, str]:
     """Return files that cannot be shown live with an engine, each with its error message."""
     fitting = random_embedding(engine)
     width = engine.metadata.latent_size

@@ -9,7 +9,7 @@ import numpy as np
 
 from turnstream.stream.devices.microphone import Microphone, MicrophoneSource
 from turnstream.stream.errors import DeviceError
-from turnstream.stream.sources import Block
+from turnstream.stream.pcm import Block
 
 MICROPHONE = Microphone(3, "Headset", 1, 48000, True)
 

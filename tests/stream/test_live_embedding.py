@@ -12,7 +12,7 @@ from turnstream.stream.latent_message import LatentKind
 from turnstream.stream.live_embedding import LiveEmbedding
 from turnstream.stream.saved_embedding import bundled_plane
 
-from .embeddings import random_embedding, unusable_projections
+from .embeddings import random_embedding, unusable_embeddings
 
 
 def check(projection: LiveEmbedding, engine: Engine) -> None:
@@ -51,7 +51,7 @@ def test_each_layers_states_are_asked_for(
 
 
 def test_what_cannot_be_shown_is_named(engine: Engine, tmp_path: Path) -> None:
-    for path, words in unusable_projections(engine, tmp_path).items():
+    for path, words in unusable_embeddings(engine, tmp_path).items():
         with pytest.raises(ConfigError) as caught:
             check(LiveEmbedding.load(path), engine)
         assert re.search(words, str(caught.value)), (path, caught.value)

@@ -35,7 +35,7 @@ export class TurnstreamError extends Error {
 export class TurnstreamClient {
   /**
    * @param {string} url of the server, with or without /v1/stream
-   * @param {object} [settings] sampleRate (Hz), channels (1: the user; 2: user and other), encoding ("pcm_s16le" or "pcm_f32le"),
+   * @param {object} [settings] sampleRate (Hz), channels (1: the user; 2: user and other), encoding ("pcm_s16le" or "pcm_f32le"; of the protocol's encodings, this client sends these two),
    *   frames ("all", "none" or N), latents ("none", "final" or "all"), policy ("fast", "balanced" or "patient"), token
    */
   constructor(url, { sampleRate = 16000, channels = 2, encoding = "pcm_s16le", frames = "all", latents = "none", policy = "balanced", token = "" } = {}) {

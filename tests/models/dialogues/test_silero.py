@@ -81,5 +81,5 @@ def test_audio_without_channels_is_refused():
 def test_a_missing_package_names_the_extra(monkeypatch: pytest.MonkeyPatch):
     silero._session.cache_clear()
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(MissingExtraError, match=r"\.\[bench\]"):
+    with pytest.raises(MissingExtraError, match=r"turnstream\[bench\]"):
         silero.speech_probability(np.zeros((1, 512), np.float32))

@@ -353,8 +353,8 @@ def test_a_new_run_does_not_overwrite_another(dialogues: list[Dialogue], tmp_pat
     with pytest.raises(
         ConfigError,
         match=(
-            r"expected a folder without a run for a new one, got .* with checkpoint.pt; go on "
-            r"with --resume"
+            r"expected a folder without a run for a new one, got .* with checkpoint.pt; resume "
+            r"it with --resume"
         ),
     ):
         train(SETTINGS, dialogues, tmp_path)

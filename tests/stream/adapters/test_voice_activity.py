@@ -30,6 +30,7 @@ def frames(*stretches: tuple[int, float], level_dbfs: float = LOUD) -> list[Pred
             p_backchannel=half,
             latent=NO_LATENT,
             latent_speaker=NO_LATENT,
+            active=(vad >= 0.5, False),
             level_dbfs=(level_dbfs, LOUD),
         )
         for n, vad in enumerate(values)

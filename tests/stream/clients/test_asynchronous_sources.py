@@ -14,9 +14,10 @@ import soundfile
 from turnstream.stream.clients.asynchronous import AsyncClient
 from turnstream.stream.engine import Engine
 from turnstream.stream.errors import AudioFormatError
+from turnstream.stream.pcm import Block
 from turnstream.stream.service.server import Server
 from turnstream.stream.settings import StreamSettings
-from turnstream.stream.sources import Block, FileSource
+from turnstream.stream.sources import FileSource
 
 from ..serving import PATIENCE_S, dialogue, offline, quick_limits
 from .fake_server import frames_of

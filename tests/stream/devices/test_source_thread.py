@@ -11,7 +11,7 @@ import pytest
 
 from turnstream.stream.devices.source_thread import SourceThread
 from turnstream.stream.errors import DeviceError
-from turnstream.stream.sources import Block
+from turnstream.stream.pcm import Block
 
 BLOCKS = [np.full((3, 1), value, np.float32) for value in range(20)]
 

@@ -24,7 +24,7 @@ from turnstream.stream.live import listen
 from turnstream.stream.live.terminal_screen import Screen
 
 from ..command_server import command_server
-from ..embeddings import random_embedding, unusable_projections
+from ..embeddings import random_embedding, unusable_embeddings
 from ..fake_microphone import MICROPHONE, FakeMicrophone
 from .test_terminal import FakeTerminal
 
@@ -255,11 +255,11 @@ def test_the_plane_is_drawn_on_a_terminal_with_the_bundled_model(
 @pytest.mark.parametrize(
     "words", [("--encoding", "pcm_s16le"), ("--encoding", "pcm_s16le", "--record", "kept")]
 )
-def test_a_projection_that_does_not_fit_is_named_before_anything_is_shown(
+def test_a_embedding_that_does_not_fit_is_named_before_anything_is_shown(
     tiny_model_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    for path, reason in unusable_projections(Engine(tiny_model_path), tmp_path).items():
+    for path, reason in unusable_embeddings(Engine(tiny_model_path), tmp_path).items():
         out = io.StringIO()
         with pytest.raises(ConfigError, match=reason):
             listen.run(

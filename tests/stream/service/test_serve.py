@@ -28,7 +28,7 @@ from turnstream.stream.service import serve
 
 from ..certificates import make_certificate
 from ..command_server import command_server
-from ..embeddings import random_embedding, unusable_projections
+from ..embeddings import random_embedding, unusable_embeddings
 
 
 def answer(url: str, tls: ssl.SSLContext | None = None, **headers: str) -> tuple[int, str]:
@@ -367,7 +367,7 @@ def test_another_projection_is_what_the_page_gets(
 def test_a_projection_that_does_not_fit_is_one_clear_line(
     tiny_model_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], workers: int
 ) -> None:
-    cases = unusable_projections(Engine(tiny_model_path), tmp_path) | {
+    cases = unusable_embeddings(Engine(tiny_model_path), tmp_path) | {
         bundled_plane(): "got the bundled plane, of turnstream 3"
     }
     for path, words in list(cases.items())[:: 1 if workers == 1 else 3]:
