@@ -13,7 +13,7 @@ import numpy as np
 from msgspec import Meta
 from numpy.typing import NDArray
 
-from .wire import Count, Number
+from .wire import Count, Number, whole_number
 
 EventType = Literal[
     "start_of_turn",
@@ -25,6 +25,7 @@ EventType = Literal[
 ]
 EVENT_TYPES: tuple[EventType, ...] = get_args(EventType)
 
+Speaker = Annotated[int, whole_number(0, 1)]
 # One value per speaker: (user, other).
 Pair = Annotated[tuple[Number, Number], Meta(description="two numbers")]
 SILENCE_DBFS = -120.0  # level of digital silence
@@ -43,7 +44,7 @@ class TurnEvent(msgspec.Struct, frozen=True):
     """
 
     type: EventType
-    speaker: Count
+    speaker: Speaker
     time_s: Number
     probability: Number
 
@@ -70,7 +71,7 @@ class FrameMessage(msgspec.Struct, frozen=True, tag="frame"):
 
     frame: Count
     time_s: Number
-    holder: Count | None
+    holder: Speaker | None
     p_shift: Number | None
     p_hold: Number | None
     vad: Pair

@@ -101,14 +101,19 @@ def check_fields(kind: type[msgspec.Struct], words: Mapping[str, object], code: 
         if name not in words and not field.required:
             continue
         value = words.get(name)
-        try:
-            msgspec.convert(value, field.type)
-        except msgspec.ValidationError:
-            expected = _expected(field.type)
-            but = ";" if "," in expected else ","
-            raise ProtocolError(
-                code, f"{name}: expected {expected}{but} got {show(value)}"
-            ) from None
+        if name in words and _is(value, field.type):
+            continue
+        expected = _expected(field.type)
+        but = ";" if "," in expected else ","
+        raise ProtocolError(code, f"{name}: expected {expected}{but} got {show(value)}")
+
+
+def _is(value: object, kind: Any) -> bool:
+    try:
+        msgspec.convert(value, kind)
+    except msgspec.ValidationError:
+        return False
+    return True
 
 
 def _expected(kind: Any) -> str:

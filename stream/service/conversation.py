@@ -370,8 +370,9 @@ class Conversation:
             for warning in self._session.take_warnings():
                 self._warn(warning.code, warning.severity, warning.message)
             self._audio_queue.pushed(len(part) / self._settings.sample_rate_hz)
-        self._processed = 0 if end >= len(message) else end
-        return not self._processed
+        whole = end >= len(message)
+        self._processed = 0 if whole else end
+        return whole
 
     def _process_control(self, control: Control) -> bool:
         if isinstance(control, KeepAlive):

@@ -6,6 +6,7 @@ import soxr
 
 from turnstream.stream.audio_check import AudioCheck, AudioWarning
 from turnstream.stream.errors import AudioFormatError, ShapeError
+from turnstream.stream.pcm import decode_pcm
 from turnstream.stream.sources import FileSource, bundled_sample
 
 
@@ -115,6 +116,12 @@ def test_a_user_who_sends_only_zeros_is_reported_once_after_5_s() -> None:
     (warning,) = heard(np.zeros((16000 * 20, 2)))
     assert (warning.code, warning.channel, warning.severity) == ("silent", 0, "warning")
     assert warning.time_s == pytest.approx(5, abs=0.1)
+
+
+def test_a_muted_user_on_an_a_law_line_is_reported() -> None:
+    samples = decode_pcm(bytes([0xD5]) * 16000 * 20, "alaw", 2)
+    assert samples.any()
+    assert codes(heard(samples, 8000)) == {("silent", 0)}
 
 
 def test_a_quiet_room_or_a_short_gap_is_not_silent() -> None:

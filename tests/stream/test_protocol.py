@@ -375,6 +375,16 @@ def test_a_bad_control_is_refused_with_what_was_got_and_expected(
             '{"type":"end_of_turn","speaker":0,"time_s":1e999,"probability":0.5}',
             "time_s: expected a number, got inf",
         ),
+        (
+            '{"type":"end_of_turn","speaker":2,"time_s":1,"probability":0.5}',
+            "speaker: expected 0 or 1, got 2",
+        ),
+        (
+            '{"type":"frame","frame":0,"time_s":0.02,"p_shift":null,"p_hold":null,'
+            '"vad":[0,0],"p_now":[0,0],"p_future":[0,0],"p_next":[0,0],"p_backchannel":[0,0]}',
+            "holder: expected 0 or 1, got None",
+        ),
+        ('{"type":"\\ud800"}', "surrogates not allowed"),
         (b"TSL", "expected a latent header of 20 bytes, got 3 bytes"),
         (b"RIFF" + bytes(16), "expected a latent header that starts with b'TSLT', got b'RIFF'"),
         (
