@@ -26,6 +26,8 @@ PROTOCOL_VERSION = 1  # of PROTOCOL.md
 
 S = TypeVar("S", bound=msgspec.Struct)
 
+_UNFIT = (msgspec.ValidationError, UnicodeEncodeError)  # the latter for half a surrogate pair
+
 _SHORT = reprlib.Repr()  # limits the depth and length of its text, whatever a client sends
 _SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = 60
 
@@ -85,9 +87,9 @@ def read_struct(kind: type[S], words: Mapping[str, object], code: str) -> S:
     """
     try:
         return msgspec.convert(words, kind)
-    except msgspec.ValidationError:
+    except _UNFIT as error:
         check_fields(kind, words, code)
-        raise
+        raise ProtocolError(code, f"expected {kind.__name__}: {error}") from None
 
 
 def check_fields(kind: type[msgspec.Struct], words: Mapping[str, object], code: str) -> None:
@@ -111,7 +113,7 @@ def check_fields(kind: type[msgspec.Struct], words: Mapping[str, object], code: 
 def _is(value: object, kind: Any) -> bool:
     try:
         msgspec.convert(value, kind)
-    except msgspec.ValidationError:
+    except _UNFIT:
         return False
     return True
 
