@@ -205,6 +205,11 @@ def test_audio_of_another_rate_ends_the_turn_and_begins_a_new_conversation(
     call = run_call(user_turns(turns), microphone(sample[: 3 * RATE_HZ, 0]), quiet)
     assert len(call.times(UserStartedSpeakingFrame)) == 2
     assert call.times(UserStoppedSpeakingFrame)[1] == pytest.approx(3.02)
+    # The recogniser is told that the speech is over, too.
+    starts = call.times(VADUserStartedSpeakingFrame, upstream=True)
+    stops = call.times(VADUserStoppedSpeakingFrame, upstream=True)
+    assert len(starts) == len(stops)
+    assert stops[-1] == pytest.approx(3.02)
 
 
 def test_the_bots_voice_is_the_second_channel(engine: Engine, sample: Samples) -> None:
