@@ -1,6 +1,6 @@
 """Muon: an optimizer that makes the update of every weight matrix orthogonal.
 
-A distillation from scratch, 250 steps of 32 rows, explains 12 % of the teacher's frames and 59 %
+A distillation from scratch, 250 steps of 32 rows, explains 10 % of the teacher's frames and 59 %
 of turn completeness with it (learning rate 0.02), and 4 % and 44 % with AdamW (0.002).
 
 Source: Jordan et al. 2024, "Muon: An optimizer for hidden layers in neural networks". torch's own
