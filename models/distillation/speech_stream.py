@@ -28,14 +28,13 @@ from .settings import DistillationSettings
 SPEECH_LEVEL_DB = -26.0
 UTTERANCES_PER_SPEAKER = (3, 9)
 PAUSES_S = (0.1, 4.0)  # log-uniform
-ROOM_SHARE, NOISE_SHARE, STEADY_SHARE = 0.12, 0.6, 0.5
+STEADY_SHARE = 0.5  # share of the noises that are a steady hiss
 SNR_DB = (8.0, 45.0)
 # Samples of a clip that are kept before its speech. A cut lies at least as far before its end.
 LEAD_SAMPLES = 1600
 FADE_SAMPLES = 80  # fade-out of an utterance that is cut off
-# Share of recordings that are silent where nobody speaks, and the longest time from the end of the
-# speech to this silence.
-GATED_SHARE, GATE_HOLD_S = 0.35, 0.08
+# Longest time from the end of the speech to the silence of a recording that is gated.
+GATE_HOLD_S = 0.08
 # Frames before a cut that are no targets: the teacher's output depends on audio after the cut.
 CONTAMINATED_FRAMES = 10
 MOST_FRAMES = 32000  # largest length of the audio that a batch row prepares at once
@@ -197,7 +196,7 @@ class SpeechStream:
         wanted = int(rng.integers(*UTTERANCES_PER_SPEAKER))
         chosen = [spoken[i] for i in rng.permutation(len(spoken))[:wanted]]
         at = int(rng.integers(5, 50))
-        gated = rng.random() < GATED_SHARE
+        gated = rng.random() < self.settings.gated_share
         pieces: list[_Piece] = []
         for utterance in chosen:
             pieces.append(self._draw_piece(utterance, at, gated, rng))
@@ -305,10 +304,10 @@ class SpeechStream:
             fits = min(len(piece.sound), len(audio) - begin)
             if fits > 0:
                 audio[begin : begin + fits] += piece.sound[:fits]
-        if around.rooms and rng.random() < ROOM_SHARE:
+        if around.rooms and rng.random() < self.settings.room_share:
             room = around.rooms[int(rng.integers(len(around.rooms)))]
             audio = oaconvolve(audio, room, mode="full")[: len(audio)].astype(np.float32)
-        if rng.random() < NOISE_SHARE:
+        if rng.random() < self.settings.noise_share:
             noise = self._noise(rng, len(audio))
             audio = audio + noise * np.float32(
                 10 ** ((SPEECH_LEVEL_DB - rng.uniform(*SNR_DB)) / 20)

@@ -20,7 +20,7 @@ from turnstream.models.distillation.loop import distil
 from turnstream.models.teachers import extraction
 from turnstream.models.teachers.extraction import Extraction
 
-from .linear_teacher import CPU, SETTINGS, plant_linear_teacher, without_noise
+from .linear_teacher import CPU, SETTINGS, plant_linear_teacher, without_equalisation
 from .teaching import FakeEncoder, write_speech
 
 RATE_HZ, FRAME_SAMPLES = 16000, 320
@@ -113,7 +113,7 @@ def linear_teacher(pool: UtterancePool, tmp_path_factory: pytest.TempPathFactory
 @pytest.fixture
 def plain_lines() -> Iterator[None]:
     """Speech without noise and equalisation."""
-    with without_noise():
+    with without_equalisation():
         yield
 
 
@@ -121,6 +121,6 @@ def plain_lines() -> Iterator[None]:
 def distilled(linear_teacher: Extraction, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a distillation of that teacher."""
     run = tmp_path_factory.mktemp("distilled") / "run"
-    with without_noise():
+    with without_equalisation():
         distil(SETTINGS, linear_teacher, Surroundings(), run, hardware=CPU)
     return run

@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 
 from turnstream.models.dialogues.channel import Surroundings
 from turnstream.models.dialogues.utterances import Utterance, UtterancePool, is_validation_speaker
-from turnstream.models.distillation import speech_stream
 from turnstream.models.distillation.settings import DistillationSettings
 from turnstream.models.distillation.speech_stream import (
     CONTAMINATED_FRAMES,
@@ -40,6 +39,7 @@ SETTINGS = DistillationSettings(
     encoder=TINY.encoder,
     speaker_rnn=TINY.speaker_rnn,
 )
+QUIET = dataclasses.replace(SETTINGS, noise_share=0.0, gated_share=0.0)
 
 
 def numbered(utterance: Utterance, frames: int) -> NDArray[np.int8]:
@@ -118,24 +118,17 @@ def play(stream: SpeechStream, chunks: int = 120) -> list[Session]:
 
 
 @pytest.fixture
-def quiet_lines(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("NOISE_SHARE", "GATED_SHARE"):
-        monkeypatch.setattr(speech_stream, name, 0.0)
-
-
-@pytest.fixture
 def planted(pool: UtterancePool, tmp_path: Path) -> Extraction:
     return plant(tmp_path / "planted", pool, numbered, places_of(pool, (END, PAUSE, DIP, CUT)))
 
 
-@pytest.mark.usefixtures("quiet_lines")
 @pytest.mark.parametrize("delay", [0, 10])
 def test_the_teachers_frame_is_to_be_said_so_long_after_its_sound(
     delay: int, planted: Extraction, pool: UtterancePool
 ) -> None:
     compared = 0
     for session in play(
-        SpeechStream(planted, dataclasses.replace(SETTINGS, delay_s=delay / 50), Surroundings())
+        SpeechStream(planted, dataclasses.replace(QUIET, delay_s=delay / 50), Surroundings())
     ):
         for clip in session.clips():
             at = session.at(clip)
@@ -152,7 +145,6 @@ def test_the_teachers_frame_is_to_be_said_so_long_after_its_sound(
     assert compared > 2000
 
 
-@pytest.mark.usefixtures("quiet_lines")
 @pytest.mark.parametrize("cut_share", [0.0, 1.0])
 def test_nothing_is_known_of_frames_that_have_heard_beyond_a_cut(
     cut_share: float, pool: UtterancePool, tmp_path: Path
@@ -161,7 +153,7 @@ def test_nothing_is_known_of_frames_that_have_heard_beyond_a_cut(
     planted = plant(tmp_path / "planted", pool, numbered, places)
     played = 0
     for session in play(
-        SpeechStream(planted, dataclasses.replace(SETTINGS, cut_share=cut_share), Surroundings())
+        SpeechStream(planted, dataclasses.replace(QUIET, cut_share=cut_share), Surroundings())
     ):
         rows = session.rows[session.rows >= 0]
         for clip in session.clips():
@@ -180,7 +172,6 @@ def test_nothing_is_known_of_frames_that_have_heard_beyond_a_cut(
     assert played > 20 or not cut_share
 
 
-@pytest.mark.usefixtures("quiet_lines")
 def test_a_place_is_asked_about_from_the_frame_that_ends_there_until_the_silence_ends(
     pool: UtterancePool, tmp_path: Path
 ) -> None:
@@ -188,7 +179,7 @@ def test_a_place_is_asked_about_from_the_frame_that_ends_there_until_the_silence
     planted = plant(tmp_path / "planted", pool, numbered, places)
     lengths: dict[int, list[int]] = {END: [], PAUSE: [], DIP: []}
     for session in play(
-        SpeechStream(planted, dataclasses.replace(SETTINGS, cut_share=0.0), Surroundings())
+        SpeechStream(planted, dataclasses.replace(QUIET, cut_share=0.0), Surroundings())
     ):
         clips = session.clips()
         for row in np.unique(session.rows[session.rows >= 0]):
@@ -218,7 +209,6 @@ def test_a_place_is_asked_about_from_the_frame_that_ends_there_until_the_silence
     assert max(lengths[END]) == 31  # reach_s
 
 
-@pytest.mark.usefixtures("quiet_lines")
 def test_a_cut_place_is_asked_about_in_the_silence_that_follows(
     pool: UtterancePool, tmp_path: Path
 ) -> None:
@@ -226,7 +216,7 @@ def test_a_cut_place_is_asked_about_in_the_silence_that_follows(
     planted = plant(tmp_path / "planted", pool, numbered, places)
     lengths: list[int] = []
     for session in play(
-        SpeechStream(planted, dataclasses.replace(SETTINGS, cut_share=1.0), Surroundings())
+        SpeechStream(planted, dataclasses.replace(QUIET, cut_share=1.0), Surroundings())
     ):
         for clip in session.clips():
             own = [
@@ -242,15 +232,17 @@ def test_a_cut_place_is_asked_about_in_the_silence_that_follows(
     assert max(lengths) == 31
 
 
-@pytest.mark.usefixtures("quiet_lines")
 @pytest.mark.parametrize("gated", [False, True])
 def test_some_lines_are_silent_where_nobody_speaks(
-    gated: bool, planted: Extraction, pool: UtterancePool, monkeypatch: pytest.MonkeyPatch
+    gated: bool, planted: Extraction, pool: UtterancePool
 ) -> None:
-    monkeypatch.setattr(speech_stream, "GATED_SHARE", float(gated))
     compared = 0
     for session in play(
-        SpeechStream(planted, dataclasses.replace(SETTINGS, cut_share=0.0), Surroundings()),
+        SpeechStream(
+            planted,
+            dataclasses.replace(QUIET, cut_share=0.0, gated_share=float(gated)),
+            Surroundings(),
+        ),
         chunks=40,
     ):
         sound = session.sound.flatten()
