@@ -57,13 +57,13 @@ def losses_of(
     wanted = targets.of_chunk(chunk)
     frame_error = (frames[wanted.known] - wanted.frames) ** 2
     stop_point_error = (stop_points[wanted.asked] - wanted.stop_points) ** 2
-    judge_error = (judge[wanted.judged] - targets.text_judge[wanted.rows[wanted.judged]]) ** 2
+    judge_error = (judge[wanted.judged] - targets.judge[wanted.rows[wanted.judged]]) ** 2
     losses = {
         "frames": frame_error.mean() if len(frame_error) else frames.sum() * 0,
         "places": stop_point_error.mean() if len(stop_point_error) else stop_points.sum() * 0,
         "told": judge_error.mean() if len(judge_error) else judge.sum() * 0,
     }
-    asked_logits = targets.text_judge[wanted.rows[wanted.asked]]
+    asked_logits = targets.judge[wanted.rows[wanted.asked]]
     sums = {
         "frame_error": frame_error.detach().sum(dim=0),
         "frame_square": (wanted.frames**2).sum(dim=0),

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ..teachers.extraction import Extraction
 from ..teachers.judge import fit_text_judge, labelled_stop_points, text_labels
+from ..teachers.saved_judge import SavedJudge
 from ..teachers.stop_point_space import StopPointSpace
 from .settings import DistillationSettings
 from .speech_stream import SpeechChunk
@@ -26,7 +27,7 @@ class ChunkTargets:
         rows: row of each frame's stop point in the tensors of Targets, (B, T).
         asked: which frames have a stop point that the teacher was asked about, (B, T).
         stop_points: their targets, (P, E).
-        judged: which frames have a stop point with a logit of the text judge, (B, T).
+        judged: which frames have a stop point with a logit of the judge, (B, T).
     """
 
     known: Tensor
@@ -48,18 +49,19 @@ class Targets:
         stop_point_scale: factor of each component of a stop point, (E,).
         stop_points: components at the stop points that the teacher was asked about, (P, E). These
             are the first of all stop points.
-        text_judge: logit of the text judge at all stop points, (L,). It has mean 0 and variance 1,
-            and is NaN where the text does not show whether a turn is complete.
-        text_judge_mean, text_judge_deviation: mean and standard deviation of that logit before it
-            was standardised.
+        judge: logit of the judge at all stop points, (L,). It has mean 0 and variance 1, and is
+            NaN where the teacher was not asked and the text does not show whether a turn is
+            complete.
+        judge_mean, judge_deviation: mean and standard deviation of that logit before it was
+            standardised.
     """
 
     frame_scale: Tensor
     stop_point_scale: Tensor
     stop_points: Tensor
-    text_judge: Tensor
-    text_judge_mean: float = 0.0
-    text_judge_deviation: float = 1.0
+    judge: Tensor
+    judge_mean: float = 0.0
+    judge_deviation: float = 1.0
 
     def of_chunk(self, chunk: SpeechChunk) -> ChunkTargets:
         """Return what is to be predicted of a chunk."""
@@ -69,14 +71,12 @@ class Targets:
         rows = torch.from_numpy(chunk.stop_points).to(device)
         asked = (rows >= 0) & (rows < len(self.stop_points))
         stop_points = self.stop_points[rows[asked]] * self.stop_point_scale
-        judged = (rows >= 0) & ~self.text_judge[rows].isnan()
+        judged = (rows >= 0) & ~self.judge[rows].isnan()
         return ChunkTargets(known, frames, rows, asked, stop_points, judged)
 
-    def text_judge_scores(self, rows: Tensor) -> Tensor:
-        """Return the text judge's probability that a turn is complete, for rows of any shape."""
-        return torch.sigmoid(
-            self.text_judge[rows] * self.text_judge_deviation + self.text_judge_mean
-        )
+    def judge_scores(self, rows: Tensor) -> Tensor:
+        """Return the judge's probability that a turn is complete, for rows of any shape."""
+        return torch.sigmoid(self.judge[rows] * self.judge_deviation + self.judge_mean)
 
     @classmethod
     def of(
@@ -85,7 +85,17 @@ class Targets:
         space: StopPointSpace,
         settings: DistillationSettings,
         device: torch.device,
+        judge: SavedJudge | None = None,
     ) -> Targets:
+        """Return the targets of an extraction.
+
+        Args:
+            extraction: output of the teacher.
+            space: the space in which stop points are predicted.
+            settings: settings of the distillation.
+            device: training device.
+            judge: the judge whose logits are a target; default: the text judge.
+        """
         deviation = extraction.components.scale[: settings.components]
         # The components of frames are stored in standard deviations.
         frame_scale = _balanced(deviation, settings.whitening)
@@ -93,19 +103,23 @@ class Targets:
         coordinates = space.coordinates_of(embeddings)
         logits, mean, spread = np.full(len(extraction.listed()[0]), np.nan), 0.0, 1.0
         if settings.told_weight:
-            logits, mean, spread = text_judge_logits(extraction, clips, kinds, coordinates)
+            asked = (
+                judge.logits(embeddings)
+                if judge
+                else fit_text_judge(
+                    labelled_stop_points(extraction, clips, kinds, coordinates)
+                ).logits(coordinates)
+            )
+            logits, mean, spread = judge_logits(extraction, asked)
         arrays = frame_scale, stop_point_scale(space, settings), coordinates, logits
         tensors = (torch.from_numpy(np.asarray(array, np.float32)).to(device) for array in arrays)
-        return cls(*tensors, text_judge_mean=mean, text_judge_deviation=spread)
+        return cls(*tensors, judge_mean=mean, judge_deviation=spread)
 
 
-def text_judge_logits(
-    extraction: Extraction,
-    clips: NDArray[np.int32],
-    kinds: NDArray[np.int8],
-    coordinates: NDArray[np.float32],
+def judge_logits(
+    extraction: Extraction, asked: NDArray[np.float32]
 ) -> tuple[NDArray[np.float32], float, float]:
-    """Return the logit of the text judge at every listed stop point.
+    """Return the logit of a judge at every listed stop point.
 
     Where the teacher was not asked, the logit is the mean over the asked stop points of the same
     kind, voice (recorded or synthetic) and completeness. It is NaN where the text does not show
@@ -113,13 +127,10 @@ def text_judge_logits(
 
     Args:
         extraction: output of the teacher.
-        clips, kinds: of the stop points that the teacher was asked about, (P,).
-        coordinates: components of these stop points, (P, E).
+        asked: logits at the stop points that the teacher was asked about, (P,).
     Returns:
         the standardised logits (L,), and their mean and standard deviation before.
     """
-    groups = labelled_stop_points(extraction, clips, kinds, coordinates)
-    asked = fit_text_judge(groups).logits(coordinates)
     mean, deviation = float(asked.mean()), float(asked.std()) + 1e-9
     asked = (asked - mean) / deviation
     all_clips, _, all_kinds = extraction.listed()

@@ -13,6 +13,8 @@ A folder holds
                         (`turnstream train --judged`)
     without_CALL.npz    scores of all calls, by the judge that was fitted on all but CALL; for
                         training a network that is measured on CALL
+    judges/all.npz, judges/without_CALL.npz
+                        these judges themselves (`turnstream train --judge`)
 """
 
 from __future__ import annotations
@@ -46,12 +48,13 @@ from .judge import (
     load_silences,
     save_silences,
 )
+from .saved_judge import SavedJudge
 from .stop_point_space import StopPointSpace
 from .whisper import FRAME_SAMPLES, SAMPLE_RATE_HZ, WhisperEncoder
 
 SPEECH_EVERY_S = 0.6  # time between two moments in speech
 SILENCE_MOMENTS_S = (0.1, 0.2, 0.3, 0.4, 0.5, 0.7, 1.0, 1.5, 2.2, 3.0)  # times into a silence
-ALL, WITHOUT = "all", "without_"
+ALL, WITHOUT, JUDGES = "all", "without_", "judges"
 COMPONENTS = 128  # components of an embedding that a judge uses
 
 Floats = NDArray[np.float32]
@@ -90,7 +93,7 @@ def judge_calls(
         extraction: the same teacher's outputs for utterances.
         out: the folder to write.
         teacher: as for `extraction.extract`.
-        each: also write without_CALL.npz for each call, for cross-validation.
+        each: also write the judges and scores named without_CALL, for cross-validation.
         threads: number of threads of the teacher.
     Returns:
         AUC of the judges on the held-out calls, pooled, by the time into the silence.
@@ -146,6 +149,8 @@ def judge_calls(
     report.write_text(json.dumps({"calls": names, "held_out_auc": measured}, indent=1) + "\n")
     activity = [load_annotated(call, SAMPLE_RATE_HZ)[1] for call in calls]
 
+    (out / JUDGES).mkdir(exist_ok=True)
+
     def write(name: str, judges: Sequence[Judge]) -> None:
         # Any, because the type checker takes the names for other arguments of savez.
         scores_of_calls: dict[str, Any] = _scores(
@@ -154,10 +159,12 @@ def judge_calls(
         np.savez(out / f"{name}.npz", **scores_of_calls)
 
     write("held_out", others)
-    write(ALL, [fit_judge(coordinates, silences, labelled)] * len(calls))
-    for call, judge in zip(calls, others, strict=True):
-        if each:
-            write(f"{WITHOUT}{call.id}", [judge] * len(calls))
+    kept = {ALL: fit_judge(coordinates, silences, labelled)}
+    if each:
+        kept |= {f"{WITHOUT}{call.id}": judge for call, judge in zip(calls, others, strict=True)}
+    for name, judge in kept.items():
+        write(name, [judge] * len(calls))
+        SavedJudge(judge, space).save(out / JUDGES / f"{name}.npz")
     return measured
 
 

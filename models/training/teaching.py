@@ -6,8 +6,7 @@ speakers.
 
 The encoder and the per-speaker RNN keep predicting the teacher's frames, and its embeddings of
 stop points. A stop point is a point of an utterance where the speaker could stop. At every stop
-point, also in the middle of speech, turn completeness and next holder learn the score of the text
-judge: the judge that was fitted on the texts of the utterances.
+point, also in the middle of speech, turn completeness and next holder learn the score of a judge.
 """
 
 from __future__ import annotations
@@ -29,6 +28,7 @@ from ..distillation.speech_stream import SpeechChunk, SpeechStream
 from ..distillation.targets import Targets
 from ..features import LOG_SCALE
 from ..teachers.extraction import Extraction
+from ..teachers.saved_judge import SavedJudge
 from ..turn_model import TurnModel, TurnOutput
 from .settings import TrainingSettings
 
@@ -44,11 +44,14 @@ class Teaching:
         extraction: the output of the teacher.
         surroundings: rooms and noises for the recording conditions.
         distilled: folder of the distillation, whose heads are used.
+        judge: the judge whose scores are learned; default: the text judge, which was fitted on the
+            texts of the utterances.
     """
 
     extraction: Extraction
     surroundings: Surroundings
     distilled: Path
+    judge: SavedJudge | None = None
 
 
 class TaughtModel(nn.Module):
@@ -133,7 +136,9 @@ class Lessons:
         self._stream = SpeechStream(
             teaching.extraction, self._settings, teaching.surroundings, batch_rows
         )
-        self.targets = Targets.of(teaching.extraction, space, self._settings, device)
+        self.targets = Targets.of(
+            teaching.extraction, space, self._settings, device, teaching.judge
+        )
         self._device = device
         self._rng = np.random.default_rng([seed, batch_rows.start])
         self._bleed = np.full(len(batch_rows), -np.inf, np.float32)
@@ -182,7 +187,7 @@ class Lessons:
         self._tail, self._mel_state = tail.detach(), mel_state.detach()
         settings = self._settings
         wanted = self.targets.of_chunk(self._chunk)
-        complete = self.targets.text_judge_scores(wanted.rows[wanted.judged])
+        complete = self.targets.judge_scores(wanted.rows[wanted.judged])
         return {
             "frames": settings.frame_weight * _mean((frames[wanted.known] - wanted.frames) ** 2),
             "places": settings.place_weight

@@ -16,7 +16,8 @@ from turnstream.models.teachers import extraction, judging
 from turnstream.models.teachers.extraction import END, Extraction, extract
 from turnstream.models.teachers.judge import CallSilences, Judge
 from turnstream.models.teachers.judging import auc_by_moment, judge_calls, moments_of
-from turnstream.stream.errors import DialogueError
+from turnstream.models.teachers.saved_judge import SavedJudge
+from turnstream.stream.errors import ConfigError, DialogueError
 
 from ..teaching import FakeEncoder, write_calls
 
@@ -78,8 +79,10 @@ def test_the_folder_holds_scores_by_the_judge_of_all_calls_and_by_one_without_ea
         "held_out.npz",
         "all.npz",
         "completeness",
+        "judges",
         *without,
     }
+    assert {path.name for path in (out / "judges").iterdir()} == {"all.npz", *without}
     assert {path.name for path in (out / "completeness").iterdir()} == {
         f"{folder.name}.npz" for folder in speech_sets
     }
@@ -178,6 +181,36 @@ def test_a_call_held_out_is_scored_by_the_judge_without_it(
             known = ~np.isnan(scores)
             assert np.array_equal(known, ~np.isnan(everyone[name]))
             assert not np.array_equal(scores[known], everyone[name][known])
+
+
+def test_a_judge_is_kept_as_it_scored_the_calls(judged: Judged, calls: list[Dialogue]) -> None:
+    out, _ = judged
+    with np.load(out / "moments.npz") as stored:
+        moments = dict(stored)
+    for name in ("all", "without_call1"):
+        scores = scores_in(out / f"{name}.npz")
+        kept = 1 / (
+            1
+            + np.exp(-SavedJudge.load(out / "judges" / f"{name}.npz").logits(moments["embeddings"]))
+        )
+        for number, call in enumerate(calls):
+            own = moments["call"] == number
+            np.testing.assert_allclose(
+                scores[call.id][moments["speaker"][own], moments["frame"][own]],
+                kept[own],
+                rtol=1e-5,
+            )
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04", None])
+def test_a_file_without_a_judge_is_refused(content: bytes | None, tmp_path: Path) -> None:
+    path = tmp_path / "judge.npz"
+    if content is None:
+        np.savez(path, weights=np.zeros(3))
+    else:
+        path.write_bytes(content)
+    with pytest.raises(ConfigError, match="expected a judge, as `turnstream pretrain judge`"):
+        SavedJudge.load(path)
 
 
 def test_calls_are_scored_in_speech_and_all_through_silences_and_complete_turns_higher(

@@ -103,7 +103,7 @@ def test_turn_completeness_is_learned_at_the_stop_points_of_the_speech(
         0,
     )
     # These scores differ more than the buzzes.
-    lessons.targets = dataclasses.replace(lessons.targets, text_judge_deviation=4.0)
+    lessons.targets = dataclasses.replace(lessons.targets, judge_deviation=4.0)
     network = new_network(settings)
     taught = TaughtModel(network, lessons.distilled)
     dialogue = torch.zeros(1, 2, settings.model.frame_samples), network.init_state(1)
