@@ -124,8 +124,8 @@ def train_one(args: argparse.Namespace, name: str) -> str:
 
     from ..runs.run_folder import CHECKPOINT_FILE
     from ..teachers.judging import ALL, WITHOUT
-    from .command import add_arguments as add_training_arguments
-    from .command import main as train
+    from ..training.command import add_arguments as add_training_arguments
+    from ..training.command import main as train
 
     run: Path = args.out / name / "run"
     if (run / "model.safetensors").is_file():

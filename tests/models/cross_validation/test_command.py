@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 
 from turnstream.models.config import EncoderConfig, ModelConfig, RecurrentConfig
-from turnstream.models.dialogues.manifest import read_manifest, write_manifest
-from turnstream.models.training import command, cross_validation
-from turnstream.models.training.cross_validation import (
+from turnstream.models.cross_validation import command as cross_validation
+from turnstream.models.cross_validation.command import (
     FINE_TUNING,
     FOLDS,
     SETTINGS,
@@ -18,6 +17,8 @@ from turnstream.models.training.cross_validation import (
     main,
     train_one,
 )
+from turnstream.models.dialogues.manifest import read_manifest, write_manifest
+from turnstream.models.training import command
 from turnstream.models.training.settings import TrainingSettings
 from turnstream.stream.errors import DialogueError
 

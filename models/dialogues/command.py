@@ -1,7 +1,5 @@
 """`turnstream simulate`: writes simulated dialogues and their manifest to disk.
 
-    python -m turnstream.models.dialogues.simulate --data DATA --out DIR --hours 30 --jobs 2
-
 Audio is .npy, int16 (2, N), which loads (or maps) faster than any codec. Beside each audio file lie
 its labels (.npz) and the phrases of known text (.words.json).
 """
@@ -169,9 +167,3 @@ def _write(
         words=out / f"{name}.words.json",
     )
     return dialogue, simulated.audio.shape[1] / SAMPLE_RATE_HZ
-
-
-if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description="Simulate two-channel dialogues to train on.")
-    add_arguments(parser)
-    raise SystemExit(main(parser.parse_args()))
