@@ -1,4 +1,4 @@
-"""`python -m turnstream.export CHECKPOINT OUT.onnx` does the same as `turnstream export`."""
+"""`python -m turnstream.export RUN --out FILE` does the same as `turnstream export`."""
 
 import argparse
 import sys

@@ -12,17 +12,18 @@ from ..stream.errors import ExportError
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of `turnstream export` to a parser."""
     parser.add_argument(
-        "checkpoint",
+        "run",
         type=Path,
-        help="folder with model.safetensors and config.json, written by `turnstream train`; "
-        "or folds.json, written by `turnstream cross-validate`, to export all folds",
+        metavar="RUN",
+        help="folder of `turnstream train` (model.safetensors and config.json); or folds.json of "
+        "`turnstream cross-validate`, to export all its networks",
     )
     parser.add_argument(
-        "out",
+        "--out",
         type=Path,
-        nargs="?",
-        help="the .onnx file to write, with its metadata beside it as .json; "
-        "leave it out with folds.json, which names the files",
+        metavar="FILE",
+        help="ONNX file to write, with its metadata beside it as .json; not for folds.json, which "
+        "names the files",
     )
     parser.add_argument(
         "--mel",
@@ -32,16 +33,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--golden",
         type=Path,
-        help="also write example inputs and outputs to this .npz file, "
-        "for tests of other implementations",
+        metavar="FILE",
+        help="also write example inputs and outputs to this .npz file, for tests of other "
+        "implementations; not for folds.json",
     )
     parser.add_argument(
         "--name",
         default="turnstream",
-        help="name of the model in the metadata (default: turnstream)",
+        metavar="NAME",
+        help="name of the model in the metadata (default turnstream)",
     )
     parser.add_argument(
-        "--model-version", default="1", help="version of the model in the metadata (default: 1)"
+        "--model-version",
+        default="1",
+        metavar="VERSION",
+        help="version of the model in the metadata (default 1)",
     )
 
 
@@ -51,8 +57,8 @@ def main(args: argparse.Namespace) -> int:
     from .step_input import MEL, PCM
 
     step_input = MEL if args.mel else PCM
-    if args.checkpoint.suffix == ".json":
-        for path in _read_folds(args.checkpoint):
+    if args.run.suffix == ".json":
+        for path in _read_folds(args.run):
             found = export(
                 path.parent / "run",
                 path,
@@ -63,9 +69,9 @@ def main(args: argparse.Namespace) -> int:
             print(f"{path}: {path.stat().st_size / 1e6:.2f} MB, verified: {found}")
         return 0
     if args.out is None:
-        raise ExportError("expected the .onnx file to write, got none")
+        raise ExportError("expected --out FILE, the .onnx file to write, got none")
     found = export(
-        args.checkpoint,
+        args.run,
         args.out,
         step_input=step_input,
         name=args.name,

@@ -5,16 +5,19 @@ It starts quickly, lists its commands, and turns every expected failure into one
 
 from __future__ import annotations
 
+import argparse
+import importlib
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
 from turnstream import __version__, cli
 from turnstream.cli import COMMANDS, main
+from turnstream.models.latents.command import VIEWS
 
 HEAVY = (
     "numpy",
@@ -124,6 +127,28 @@ def test_every_command_refuses_an_unknown_option(
     assert f"turnstream {command}: error:" in capsys.readouterr().err
 
 
+def options_of(module: str) -> Iterator[argparse.Action]:
+    """Yield the options of a command and of its subcommands that take a value."""
+    parsers = [argparse.ArgumentParser()]
+    importlib.import_module(module).add_arguments(parsers[0])
+    for parser in parsers:
+        for action in parser._actions:
+            if isinstance(action, argparse._SubParsersAction):
+                parsers += action.choices.values()
+            elif action.option_strings and action.nargs != 0 and action.choices is None:
+                yield action
+
+
+@pytest.mark.parametrize(
+    "module",
+    [module for module, _ in COMMANDS.values() if ".stream." not in module]
+    + [f"turnstream.models.latents.{module}" for module, _ in VIEWS.values()],
+)
+def test_every_option_of_models_and_export_says_what_it_takes(module: str) -> None:
+    unclear = [one.dest for one in options_of(module) if not one.metavar or not one.help]
+    assert unclear == []
+
+
 def test_python_m_turnstream_is_the_command_line() -> None:
     finished = subprocess.run(
         [sys.executable, "-m", "turnstream", "--version"],
@@ -146,7 +171,7 @@ def test_python_m_turnstream_is_the_command_line() -> None:
 
 
 def test_training_without_torch_names_the_extra(tmp_path: Path) -> None:
-    finished = without("torch", ["export", str(tmp_path), str(tmp_path / "out.onnx")])
+    finished = without("torch", ["export", str(tmp_path), "--out", str(tmp_path / "out.onnx")])
     assert finished.returncode == 2
     assert finished.stderr == (
         "turnstream export: error: torch is not installed; to install it: "

@@ -1,7 +1,7 @@
 """`turnstream compare`: train every network of a grid with the same budget, and compare them.
 
     turnstream compare --manifest dialogues/manifest.jsonl --validation held_out.jsonl \\
-        --real calls.jsonl --out encoders
+        --test-calls calls.jsonl --out encoders
 
 The default grid compares encoders, read-outs and ways to train; `--grid recurrent` compares RNN,
 GRU and LSTM of the same size, in one and two layers. The command can be stopped and started again:
@@ -34,26 +34,31 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--manifest",
         type=Path,
         required=True,
-        help="manifest of labelled dialogues to train on: those with split train or no split",
+        metavar="FILE",
+        help="manifest (JSON Lines) of dialogues to train on; those whose split is train or not "
+        "given are used",
     )
     parser.add_argument(
         "--validation",
         type=Path,
         required=True,
+        metavar="FILE",
         help="manifest of held-out dialogues, to measure the losses on",
     )
     parser.add_argument(
-        "--real",
+        "--test-calls",
         type=Path,
         required=True,
-        help="manifest of real dialogues, to measure shift or hold on; never trained on",
+        metavar="FILE",
+        help="manifest of real calls, to measure shift or hold on; they are never used for "
+        "training",
     )
     parser.add_argument(
         "--out",
         type=Path,
         required=True,
         metavar="FOLDER",
-        help="folder to write: the runs, index.html, comparison.csv, quality_and_cost.png",
+        help="folder for the runs, index.html, comparison.csv, quality_and_cost.png",
     )
     parser.add_argument(
         "--only",
@@ -106,10 +111,10 @@ def main(args: argparse.Namespace, export: Callable[[Path, Path], object]) -> in
     training, validation, real = (
         read_training_part(args.manifest),
         read_held_out(args.validation),
-        read_manifest(args.real),
+        read_manifest(args.test_calls),
     )
     if not real:
-        raise DialogueError(f"{args.real}: expected real dialogues to measure on, got none")
+        raise DialogueError(f"{args.test_calls}: expected real calls to measure on, got none")
     shared = {dialogue.id for dialogue in training} & {
         dialogue.id for dialogue in [*validation, *real]
     }

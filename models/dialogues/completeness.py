@@ -6,7 +6,8 @@ pauses, and quiet spots between words. A judge (teachers/judge.py) scores each c
 simulator prefers to end turns where they sound complete, and to pause where they do not. The
 network learns to predict the scores.
 
-A folder of scores holds one file per set, named after the set's folder.
+A folder of scores holds one file per set, named after the set's folder. `turnstream pretrain judge`
+writes one.
 """
 
 from __future__ import annotations
@@ -15,6 +16,10 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
+
+COMPLETENESS = (
+    "completeness"  # name of the folder of scores, in that of `turnstream pretrain judge`
+)
 
 
 def write_completeness(path: Path, rows: Iterable[tuple[int, int, float]]) -> None:

@@ -21,6 +21,7 @@ from ...stream.errors import DialogueError
 from ...stream.policy import PRESETS
 from ..dialogues.loading import load_audio
 from ..dialogues.manifest import Dialogue, read_manifest
+from ..teachers.judge_files import HELD_OUT, scores_path
 from ..teachers.smart_turn import SmartTurn
 from .conditions import collect_voices, read_room, standard_conditions
 from .frontier import find_dialogue_pauses
@@ -67,6 +68,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "manifest",
         type=Path,
+        metavar="MANIFEST",
         help="manifest of the dialogues to evaluate (JSON Lines), as for `turnstream train`",
     )
     parser.add_argument(
@@ -76,14 +78,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     model = parser.add_mutually_exclusive_group()
     model.add_argument(
-        "--model", type=Path, help="ONNX model to evaluate (default: the bundled one)"
+        "--model",
+        type=Path,
+        metavar="FILE",
+        help="ONNX model file (default: the bundled model)",
     )
     model.add_argument(
         "--folds",
         type=Path,
         metavar="FOLDER",
-        help="cross-validate: FOLDER/folds.json names, for each dialogue id, an ONNX model that "
-        "was not trained on that dialogue",
+        help="folder of `turnstream cross-validate`: its folds.json names, for each dialogue id, "
+        "an ONNX model that was not trained on that dialogue",
     )
     parser.add_argument(
         "--out",
@@ -108,9 +113,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--judge",
         type=Path,
-        metavar="FILE",
-        help="also evaluate a judge of turn completeness, as an upper bound: FILE (.npz) holds "
-        "its scores of these dialogues, as `turnstream pretrain judge` writes them to held_out.npz",
+        metavar="FOLDER",
+        help="folder of `turnstream pretrain judge`: also evaluate its scores of these dialogues "
+        "(held_out.npz), as an upper bound",
     )
     parser.add_argument(
         "--robustness",
@@ -124,7 +129,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="room impulse response for --robustness (default: synthetic, RT60 0.6 s)",
     )
     parser.add_argument(
-        "--seed", type=_count, default=0, help="random seed of --robustness (default 0)"
+        "--seed",
+        type=_count,
+        default=0,
+        metavar="N",
+        help="seed of all random draws of --robustness (default 0)",
     )
     parser.add_argument(
         "--jobs", type=_count, default=1, metavar="N", help="number of threads (default 1)"
@@ -147,7 +156,7 @@ def main(args: argparse.Namespace) -> int:
     scorer = SmartTurn() if args.baselines else None
     room = read_room(args.room) if args.room else None
     jobs = max(1, args.jobs)
-    scores = read_scores(args.judge, dialogues) if args.judge else None
+    scores = read_scores(scores_path(args.judge, HELD_OUT), dialogues) if args.judge else None
     judged = None if scores is None else run_judge(scores, dialogues)
     with Progress(
         console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()

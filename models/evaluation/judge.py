@@ -1,7 +1,7 @@
 """Score a judge of turn completeness as one more system.
 
-The judge is an upper bound for a network that learns from it. Its scores are made elsewhere, by a
-judge that was not trained on the call (cross-validated by call). They come in one .npz file with
+The judge is an upper bound for a network that learns from it. `turnstream pretrain judge` makes its
+scores, of each call by a judge that was not trained on the call. They come in one .npz file with
 one array per dialogue, named by the dialogue's id: (2, T) float32 at 50 Hz. A value is the
 probability that the speaker's turn is complete, given the audio up to that frame. It is NaN where
 the judge was not run.

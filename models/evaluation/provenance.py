@@ -18,6 +18,7 @@ from ...stream.engine import Engine
 from ..dialogues.activity import FRAME_RATE_HZ
 from ..dialogues.annotation import activity_source
 from ..dialogues.manifest import Dialogue
+from ..teachers.judge_files import HELD_OUT, scores_path
 from .folds import FILE_NAME
 from .judge import coverage
 from .predictions import EvaluatedDialogue
@@ -49,7 +50,10 @@ def describe_run(
         "room": {"file": str(args.room), "sha256": _sha256(args.room)} if args.room else None,
         "model": None if args.folds else _describe(engines[dialogues[0].id]),
         "folds": _folds(args.folds, engines) if args.folds else None,
-        JUDGE: {"file": str(args.judge), "file_sha256": _sha256(args.judge)}
+        JUDGE: {
+            "file": str(scores_path(args.judge, HELD_OUT)),
+            "file_sha256": _sha256(scores_path(args.judge, HELD_OUT)),
+        }
         | asdict(coverage(judged))
         if judged is not None
         else None,

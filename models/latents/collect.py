@@ -70,14 +70,17 @@ FRAMES_PER_GROUP = 3000  # of the file: what a reader must hold at least
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of `turnstream latents collect`."""
     parser.add_argument(
-        "source", type=Path, help="manifest of dialogues (JSON Lines), or one audio file"
+        "source",
+        type=Path,
+        metavar="SOURCE",
+        help="manifest of dialogues (JSON Lines), or one audio file",
     )
     parser.add_argument(
         "--out",
         type=Path,
         required=True,
         metavar="FOLDER",
-        help="folder to write; an interrupted collection is resumed",
+        help="folder for the collection; an interrupted one is resumed",
     )
     add_model_argument(parser)
 
@@ -99,13 +102,24 @@ def main(args: argparse.Namespace) -> int:
     return 0
 
 
+def add_source_argument(parser: argparse.ArgumentParser) -> None:
+    """Add SOURCE, which most views share."""
+    parser.add_argument(
+        "source",
+        type=Path,
+        metavar="SOURCE",
+        help="folder of `turnstream latents collect`, manifest of dialogues (JSON Lines), or one "
+        "audio file",
+    )
+
+
 def add_model_argument(parser: argparse.ArgumentParser) -> None:
     """Add --model, which all views of a network share."""
     parser.add_argument(
         "--model",
         type=Path,
         metavar="FOLDER",
-        help="checkpoint: the folder of a run or of a snapshot (default: the bundled network)",
+        help="folder of a run or of one of its snapshots (default: the bundled network)",
     )
 
 

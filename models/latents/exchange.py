@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from ...stream.errors import ConfigError
-from .collect import add_model_argument, opened_collection
+from .collect import add_model_argument, add_source_argument, opened_collection
 from .collection import COLUMNS, LAYERS, Collection, frames_file, to_numpy
 from .views import View, check_suffix
 
@@ -33,17 +33,15 @@ BOTH = "both"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `turnstream latents export`."""
+    add_source_argument(parser)
     parser.add_argument(
-        "source",
-        type=Path,
-        help="collection, manifest of dialogues (JSON Lines), or one audio file",
+        "--out", type=Path, required=True, metavar="FILE", help="file to write, .csv or .npz"
     )
-    parser.add_argument("--out", type=Path, required=True, metavar="FILE", help=".csv or .npz")
     parser.add_argument(
         "--layer",
         choices=(*LAYERS, BOTH),
         default="latent",
-        help="whose states (default: %(default)s)",
+        help="layer whose states to write (default %(default)s)",
     )
     parser.add_argument(
         "--every",

@@ -64,20 +64,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `turnstream latents import`."""
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = (__doc__ or "").split("\n\n", 2)[2]
-    parser.add_argument("source", type=Path, metavar="FILE.csv")
+    parser.add_argument(
+        "source", type=Path, metavar="FILE.csv", help="representations, in the columns listed below"
+    )
     parser.add_argument(
         "--out",
         type=Path,
         required=True,
         metavar="FOLDER",
-        help="where to write; a folder that was cut short is gone on with",
+        help="folder for the collection; an interrupted import is resumed",
     )
     parser.add_argument(
-        "--rate", type=float, metavar="HZ", help="frames a second (default: read from time_s)"
+        "--rate", type=float, metavar="HZ", help="frames per second (default: read from time_s)"
     )
     parser.add_argument(
         "--name",
-        help="of the network; imports of one name share projections (default: the file's name)",
+        metavar="NAME",
+        help=(
+            "name of the network; imports of one name share projections (default: the file's name)"
+        ),
     )
 
 

@@ -19,6 +19,7 @@ from ..config import from_plain
 from ..dialogues.manifest import read_manifest
 from ..distillation.settings import DistillationSettings
 from ..runs.options import (
+    add_data_options,
     add_hardware_options,
     add_jobs_option,
     add_run_options,
@@ -28,6 +29,7 @@ from ..runs.options import (
 from ..training.command import read_held_out, read_training_part
 from .settings import METHODS, PretrainingSettings
 
+UTTERANCES = "folder of the utterances, in speech/SET/manifest.csv, as for `turnstream simulate`"
 RECONSTRUCT, TEACHER, DISTILL, JUDGE = "reconstruct", "teacher", "distill", "judge"
 OTHERS = {
     RECONSTRUCT: "reconstruct a recording with a trained autoencoder, vqvae or vqvae2",
@@ -53,12 +55,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             "--manifest",
             type=Path,
             required=True,
-            help="dialogues (JSON Lines); those whose split is train or not given are used",
+            metavar="FILE",
+            help="manifest of dialogues (JSON Lines); those whose split is train or not given are "
+            "used",
         )
-        own.add_argument("--out", type=Path, required=True, help="folder of the run")
+        own.add_argument(
+            "--out", type=Path, required=True, metavar="FOLDER", help="folder of the run"
+        )
         own.add_argument(
             "--validation",
             type=Path,
+            metavar="FILE",
             help="manifest of held-out dialogues (default: those of --manifest whose split is val)",
         )
         add_run_options(
@@ -73,30 +80,39 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         RECONSTRUCT, help=what[RECONSTRUCT], description=what[RECONSTRUCT]
     )
     listening.add_argument(
-        "--run", type=Path, required=True, help="folder of a run of autoencoder, vqvae or vqvae2"
+        "--run",
+        type=Path,
+        required=True,
+        metavar="FOLDER",
+        help="folder of a run of autoencoder, vqvae or vqvae2",
     )
     listening.add_argument(
-        "--audio", type=Path, required=True, help="recording with one or two channels"
+        "--audio",
+        type=Path,
+        required=True,
+        metavar="FILE",
+        help="recording with one or two channels",
     )
     listening.add_argument(
         "--out",
         type=Path,
         required=True,
+        metavar="FOLDER",
         help="folder for original.wav, reconstruction.wav and reconstruction.png",
     )
     listening.add_argument(
         "--start",
         type=float,
         default=0.0,
-        metavar="S",
-        help="start of the part to reconstruct, in seconds (default 0)",
+        metavar="SECONDS",
+        help="time in the recording from which to reconstruct (default 0)",
     )
     listening.add_argument(
         "--seconds",
         type=float,
         default=20.0,
-        metavar="S",
-        help="longest duration of the part, in seconds (default 20)",
+        metavar="SECONDS",
+        help="reconstruct at most this much (default 20)",
     )
     _add_teacher_arguments(
         methods.add_parser(TEACHER, help=what[TEACHER], description=what[TEACHER])
@@ -108,7 +124,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_judge_arguments(parser: argparse.ArgumentParser) -> None:
-    _add_speech_arguments(parser)
+    add_data_options(parser, UTTERANCES)
     parser.add_argument(
         "--teacher",
         type=Path,
@@ -117,10 +133,19 @@ def _add_judge_arguments(parser: argparse.ArgumentParser) -> None:
         help="folder of `turnstream pretrain teacher` for the same data",
     )
     parser.add_argument(
-        "--calls", type=Path, required=True, metavar="MANIFEST", help="real calls, at least three"
+        "--calls",
+        type=Path,
+        required=True,
+        metavar="FILE",
+        help="manifest of real calls, at least three",
     )
     parser.add_argument(
-        "--out", type=Path, required=True, help="folder for the scores of all utterances and calls"
+        "--out",
+        type=Path,
+        required=True,
+        metavar="FOLDER",
+        help="folder for the scores of all utterances and calls, which other commands take as "
+        "--judge",
     )
     parser.add_argument(
         "--whisper",
@@ -137,28 +162,13 @@ def _add_judge_arguments(parser: argparse.ArgumentParser) -> None:
     add_jobs_option(parser)
 
 
-def _add_speech_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--data",
-        type=Path,
-        required=True,
-        metavar="FOLDER",
-        help="folder of the utterances, in speech/SET/manifest.csv, as for `turnstream simulate`",
-    )
-    parser.add_argument(
-        "--cache",
-        type=Path,
-        default=Path.home() / ".cache" / "turnstream",
-        help="folder of decoded utterances (default ~/.cache/turnstream)",
-    )
-
-
 def _add_teacher_arguments(parser: argparse.ArgumentParser) -> None:
-    _add_speech_arguments(parser)
+    add_data_options(parser, UTTERANCES)
     parser.add_argument(
         "--out",
         type=Path,
         required=True,
+        metavar="FOLDER",
         help="folder for the teacher's output; an interrupted run is resumed",
     )
     parser.add_argument(
@@ -171,19 +181,20 @@ def _add_teacher_arguments(parser: argparse.ArgumentParser) -> None:
         "--components",
         type=int,
         default=128,
+        metavar="N",
         help="principal components kept per frame (default 128)",
     )
     parser.add_argument(
-        "--places",
+        "--stop-points",
         type=int,
         metavar="N",
-        help="stop after N places, which are points where a speaker could stop (default: all)",
+        help="embed at most N stop points: points where a speaker could stop (default: all)",
     )
     add_jobs_option(parser)
 
 
 def _add_distill_arguments(parser: argparse.ArgumentParser) -> None:
-    _add_speech_arguments(parser)
+    add_data_options(parser, UTTERANCES)
     parser.add_argument(
         "--teacher",
         type=Path,
@@ -191,7 +202,9 @@ def _add_distill_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FOLDER",
         help="folder of `turnstream pretrain teacher` for the same data",
     )
-    parser.add_argument("--out", type=Path, required=True, help="folder of the run")
+    parser.add_argument(
+        "--out", type=Path, required=True, metavar="FOLDER", help="folder of the run"
+    )
     add_run_options(
         parser,
         DistillationSettings(),
@@ -204,7 +217,8 @@ def _add_distill_arguments(parser: argparse.ArgumentParser) -> None:
         "--initial",
         type=Path,
         metavar="FOLDER",
-        help="start from the weights of this distillation, which has a network of the same shape",
+        help="start with the weights of this run of `turnstream pretrain distill`, which has a "
+        "network of the same shape",
     )
     add_hardware_options(parser)
 
@@ -254,11 +268,11 @@ def _from_teacher(args: argparse.Namespace) -> int:
             sets,
             teacher=args.whisper,
             components=args.components,
-            most_stop_points=args.places,
+            most_stop_points=args.stop_points,
             jobs=args.jobs,
         )
         print(
-            f"what the teacher said is in {args.out}; continue with: turnstream pretrain "
+            f"the teacher's output is in {args.out}; continue with: turnstream pretrain "
             f"distill --teacher {args.out} ..."
         )
         return 0

@@ -40,18 +40,27 @@ def add_run_options(
     parser.add_argument(
         "--settings",
         type=Path,
-        help=f"JSON file of settings, including the {shape}'s configuration",
+        metavar="FILE",
+        help=f"JSON file of settings, including the {shape}'s configuration; the options below "
+        "replace them",
     )
     parser.add_argument(
-        "--steps", type=int, help=f"number of optimizer steps (default {defaults.steps})"
+        "--steps",
+        type=int,
+        metavar="N",
+        help=f"number of optimizer steps (default {defaults.steps})",
     )
     parser.add_argument(
         "--batch-rows",
         type=int,
+        metavar="N",
         help=f"{row} per batch, summed over all processes (default {defaults.batch_rows})",
     )
     parser.add_argument(
-        "--seed", type=int, help=f"seed of all random draws (default {defaults.seed})"
+        "--seed",
+        type=int,
+        metavar="N",
+        help=f"seed of all random draws (default {defaults.seed})",
     )
     parser.add_argument("--resume", action="store_true", help=resume)
 
@@ -92,14 +101,35 @@ def add_hardware_options(parser: argparse.ArgumentParser, *, one_process: bool =
     )
 
 
-def add_jobs_option(parser: argparse.ArgumentParser) -> None:
-    """Add --jobs."""
+def add_data_options(parser: argparse.ArgumentParser, what: str, *, required: bool = True) -> None:
+    """Add --data and --cache.
+
+    Args:
+        parser: of the command.
+        what: what the command takes from the folder, for the help.
+        required: whether the command always needs the folder.
+    """
+    parser.add_argument("--data", type=Path, required=required, metavar="FOLDER", help=what)
+    parser.add_argument(
+        "--cache",
+        type=Path,
+        metavar="FOLDER",
+        default=Path.home() / ".cache" / "turnstream",
+        help="folder for decoded utterances (default ~/.cache/turnstream)",
+    )
+
+
+def add_jobs_option(
+    parser: argparse.ArgumentParser | argparse._ArgumentGroup,
+    what: str = "number of processes or threads that work at the same time",
+) -> None:
+    """Add --jobs; `what` is counted, for the help."""
     parser.add_argument(
         "--jobs",
         type=int,
         default=1,
         metavar="N",
-        help="number of processes or threads that work at the same time (default 1)",
+        help=f"{what} (default 1)",
     )
 
 

@@ -1,20 +1,6 @@
 """Fit judges on real calls, and score with them: the stop points of utterances, and the calls.
 
-A folder holds
-
-    silences.npz        the calls' shifts and holds, embedded by the teacher
-    moments.npz         many moments of the calls: call, speaker, frame, embedding
-    judges.json         the AUC of the judges on the calls that were held out
-    completeness/SET.npz    scores of the utterances' stop points, by the judge that was fitted on
-                        their texts and on no call (`turnstream simulate --completeness`)
-    held_out.npz        scores of each call, by the judge that was fitted on the other calls
-                        (`turnstream evaluate --judge`)
-    all.npz             scores of the calls, by the judge that was fitted on all of them
-                        (`turnstream train --judged`)
-    without_CALL.npz    scores of all calls, by the judge that was fitted on all but CALL; for
-                        training a network that is measured on CALL
-    judges/all.npz, judges/without_CALL.npz
-                        these judges themselves (`turnstream train --judge`)
+The files of the folder are listed in judge_files.py.
 """
 
 from __future__ import annotations
@@ -32,7 +18,7 @@ from tqdm import tqdm
 from ...stream.errors import DialogueError
 from ..dialogues.activity import FRAME_RATE_HZ, BoolFrames, runs
 from ..dialogues.annotation import load_annotated
-from ..dialogues.completeness import write_completeness
+from ..dialogues.completeness import COMPLETENESS, write_completeness
 from ..dialogues.manifest import Dialogue
 from .extraction import SILENCE_S, Extraction, embed_end
 from .judge import (
@@ -48,13 +34,13 @@ from .judge import (
     load_silences,
     save_silences,
 )
+from .judge_files import ALL, HELD_OUT, WITHOUT, judge_path, scores_path
 from .saved_judge import SavedJudge
 from .stop_point_space import StopPointSpace
 from .whisper import FRAME_SAMPLES, SAMPLE_RATE_HZ, WhisperEncoder
 
 SPEECH_EVERY_S = 0.6  # time between two moments in speech
 SILENCE_MOMENTS_S = (0.1, 0.2, 0.3, 0.4, 0.5, 0.7, 1.0, 1.5, 2.2, 3.0)  # times into a silence
-ALL, WITHOUT, JUDGES = "all", "without_", "judges"
 COMPONENTS = 128  # components of an embedding that a judge uses
 
 Floats = NDArray[np.float32]
@@ -139,7 +125,7 @@ def judge_calls(
     asked = space.coordinates_of(embeddings)
     labelled = labelled_stop_points(extraction, clips, kinds, asked)
     scores = fit_text_judge(labelled).scores(asked)
-    _write_stop_points(out / "completeness", extraction, clips, stop_points, scores)
+    _write_stop_points(out / COMPLETENESS, extraction, clips, stop_points, scores)
     coordinates, moment_coordinates = (
         space.coordinates(silences.embeddings),
         space.coordinates(moments.embeddings),
@@ -149,22 +135,22 @@ def judge_calls(
     report.write_text(json.dumps({"calls": names, "held_out_auc": measured}, indent=1) + "\n")
     activity = [load_annotated(call, SAMPLE_RATE_HZ)[1] for call in calls]
 
-    (out / JUDGES).mkdir(exist_ok=True)
+    judge_path(out, ALL).parent.mkdir(exist_ok=True)
 
     def write(name: str, judges: Sequence[Judge]) -> None:
         # Any, because the type checker takes the names for other arguments of savez.
         scores_of_calls: dict[str, Any] = _scores(
             calls, activity, moments, moment_coordinates, judges
         )
-        np.savez(out / f"{name}.npz", **scores_of_calls)
+        np.savez(scores_path(out, name), **scores_of_calls)
 
-    write("held_out", others)
+    write(HELD_OUT, others)
     kept = {ALL: fit_judge(coordinates, silences, labelled)}
     if each:
         kept |= {f"{WITHOUT}{call.id}": judge for call, judge in zip(calls, others, strict=True)}
     for name, judge in kept.items():
         write(name, [judge] * len(calls))
-        SavedJudge(judge, space).save(out / JUDGES / f"{name}.npz")
+        SavedJudge(judge, space).save(judge_path(out, name))
     return measured
 
 

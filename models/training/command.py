@@ -14,14 +14,18 @@ from zipfile import BadZipFile
 
 from ...stream.errors import ConfigError, DialogueError
 from ..config import from_plain
+from ..dialogues.completeness import COMPLETENESS
 from ..dialogues.manifest import Dialogue, read_manifest
 from ..runs.options import (
     SETTINGS_AS_OPTIONS,
+    add_data_options,
     add_hardware_options,
+    add_jobs_option,
     add_run_options,
     given_settings,
     hardware_from,
 )
+from ..teachers.judge_files import ALL, WITHOUT, scores_path
 from .settings import TrainingSettings
 from .sources import ConversationSource, RecordedDialogues
 
@@ -35,7 +39,7 @@ OWN_SETTINGS_AS_OPTIONS = (
     "measure",
     "keep_best",
     "encoder",
-    "network",
+    "initial",
     "freeze_encoder",
     "freeze_speaker_rnn",
 )
@@ -50,55 +54,59 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     data.add_argument(
         "--manifest",
         type=Path,
-        help="dialogues that were recorded or simulated before (JSON Lines); those whose split "
-        "is train or not given are used",
+        metavar="FILE",
+        help="manifest (JSON Lines) of dialogues that were recorded or simulated before; those "
+        "whose split is train or not given are used",
     )
     data.add_argument(
         "--simulate",
-        type=Path,
-        metavar="FOLDER",
-        help="simulate dialogues during the training, from a data folder as for "
-        "`turnstream simulate`",
+        action="store_true",
+        help="simulate dialogues from --data during the training",
     )
     calls = parser.add_argument_group("real calls to learn from as well, varied anew each time")
     calls.add_argument(
         "--calls",
         type=Path,
-        metavar="MANIFEST",
+        metavar="FILE",
         help="manifest of real calls; they are a share of the conversations (setting calls_share)",
     )
     calls.add_argument(
         "--without", metavar="ID", help="leave out the call with this id, to evaluate on it"
     )
-    calls.add_argument(
-        "--judged",
-        type=Path,
-        metavar="FILE",
-        help="turn completeness of these calls, a file from `turnstream pretrain judge`",
-    )
-    calls.add_argument(
-        "--noises",
-        type=Path,
-        metavar="FOLDER",
-        help="mix the noises in FOLDER/noise into the calls (default: synthetic hiss only)",
-    )
     parser.add_argument(
         "--out",
         type=Path,
         required=True,
+        metavar="FOLDER",
         help="folder of the run: checkpoints, logs and finally the network",
+    )
+    add_data_options(
+        parser,
+        "folder of recorded utterances, noises and more, as for `turnstream simulate`; --simulate "
+        "and --teacher need it, and its noises are mixed into --calls (default: synthetic hiss "
+        "only)",
+        required=False,
+    )
+    parser.add_argument(
+        "--judge",
+        type=Path,
+        metavar="FOLDER",
+        help="folder of `turnstream pretrain judge`: also learn its scores of --calls, and with "
+        "--simulate end turns where they sound complete to it",
     )
     parser.add_argument(
         "--validation",
         type=Path,
+        metavar="FILE",
         help="manifest of held-out dialogues (default: those of --manifest whose split is val); "
         "their losses are logged and decide early stopping",
     )
     parser.add_argument(
-        "--real",
+        "--test-calls",
         type=Path,
-        help="manifest of real dialogues; their shift/hold AUC is logged, they are never used "
-        "for training",
+        metavar="FILE",
+        help="manifest of real calls to measure on; their shift/hold AUC is logged, and they are "
+        "never used for training",
     )
     add_run_options(
         parser,
@@ -115,6 +123,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--measure",
+        metavar="LOSS",
         help="validation loss that decides which weights are best: the name of a head, or "
         f"total (default {defaults.measure})",
     )
@@ -126,39 +135,35 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--encoder",
-        metavar="CHECKPOINT",
-        help="start with the encoder of this network or pre-training (`turnstream pretrain`), "
+        metavar="FOLDER",
+        help="start with the encoder of this run of `turnstream train` or `turnstream pretrain`, "
         "and with its per-speaker RNN if it has one; their configuration is used too",
     )
     parser.add_argument(
-        "--network",
-        metavar="CHECKPOINT",
-        help="start with this whole network instead of an encoder; its configuration is used too",
+        "--initial",
+        metavar="FOLDER",
+        help="start with the whole network of this run of `turnstream train`; its configuration "
+        "is used too",
+    )
+    parser.add_argument(
+        "--freeze-encoder",
+        action="store_true",
+        default=None,
+        help="keep the weights of the encoder that the run starts with (default: train them too)",
+    )
+    parser.add_argument(
+        "--freeze-speaker-rnn",
+        action="store_true",
+        default=None,
+        help="keep the weights of the per-speaker RNN that the run starts with (default: train "
+        "them too)",
     )
     parser.add_argument(
         "--teacher",
         type=Path,
         metavar="FOLDER",
         help="also keep learning from the output of `turnstream pretrain teacher` in FOLDER; "
-        "needs --speech, and a distillation as --encoder",
-    )
-    parser.add_argument(
-        "--speech",
-        type=Path,
-        metavar="FOLDER",
-        help="with --teacher: the --data folder of `turnstream pretrain teacher`",
-    )
-    parser.add_argument(
-        "--freeze-encoder",
-        action="store_true",
-        default=None,
-        help="keep the weights of that encoder fixed (default: train them too)",
-    )
-    parser.add_argument(
-        "--freeze-speaker-rnn",
-        action="store_true",
-        default=None,
-        help="keep the weights of that per-speaker RNN fixed (default: train them too)",
+        "needs the same --data, and a run of `turnstream pretrain distill` as --encoder",
     )
     parser.add_argument(
         "--snapshots",
@@ -168,19 +173,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_hardware_options(parser)
     simulation = parser.add_argument_group("with --simulate")
-    simulation.add_argument(
-        "--workers",
-        type=int,
-        default=1,
-        metavar="N",
-        help="simulating processes per training process (default 1)",
-    )
-    simulation.add_argument(
-        "--simulate-cache",
-        type=Path,
-        default=Path.home() / ".cache" / "turnstream",
-        help="folder of decoded utterances (default ~/.cache/turnstream)",
-    )
+    add_jobs_option(simulation, "simulating processes per training process")
     simulation.add_argument(
         "--lengths",
         type=float,
@@ -190,14 +183,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="shortest and longest dialogue in seconds (default 120 360)",
     )
     simulation.add_argument(
-        "--no-synthetic", action="store_true", help="use recorded voices only, no synthetic ones"
-    )
-    simulation.add_argument(
-        "--completeness",
-        type=Path,
-        metavar="FOLDER",
-        help="end turns where they sound complete, by the scores of `turnstream pretrain judge` "
-        "in FOLDER",
+        "--no-synthetic",
+        action="store_true",
+        help="use recorded voices only; then the extra `voices` is not needed",
     )
 
 
@@ -210,7 +198,7 @@ def main(args: argparse.Namespace) -> int:
     settings = settings_from(given_settings(args, OWN_SETTINGS_AS_OPTIONS))
     hardware = hardware_from(args)
     validation = _read_validation_part(args)
-    real = read_manifest(args.real) if args.real else []
+    test_calls = read_manifest(args.test_calls) if args.test_calls else []
     with ExitStack() as stack:
         training = (
             _read_recorded(args, settings)
@@ -229,7 +217,7 @@ def main(args: argparse.Namespace) -> int:
             training,
             args.out,
             validation=validation,
-            real=real,
+            real=test_calls,
             resume=args.resume,
             teaching=teaching,
             hardware=hardware,
@@ -237,7 +225,7 @@ def main(args: argparse.Namespace) -> int:
         )
     rank_zero_only(print)(
         f"trained network in {args.out}; export it with: turnstream export {args.out} "
-        f"{args.out}/model.onnx"
+        f"--out {args.out}/model.onnx"
     )
     return 0
 
@@ -259,16 +247,18 @@ def _read_calls(args: argparse.Namespace, settings: TrainingSettings) -> Convers
             f"got {', '.join(call.id for call in calls)}"
         )
     judged: dict[str, np.ndarray] = {}
-    if args.judged:
+    if args.judge:
+        scores = scores_path(args.judge, WITHOUT + args.without if args.without else ALL)
         try:
             # NumPy itself leaves a broken archive open.
-            with args.judged.open("rb") as file, np.load(file) as stored:
+            with scores.open("rb") as file, np.load(file) as stored:
                 judged = dict(stored)
         except (OSError, ValueError, EOFError, BadZipFile) as error:
             raise DialogueError(
-                f"{args.judged}: expected a judge's scores of calls (.npz): {error}"
+                f"{scores}: expected the scores of `turnstream pretrain judge`, which writes those "
+                f"for --without only with --each, got: {error}"
             ) from None
-    surroundings = read_surroundings(args.noises) if args.noises else Surroundings()
+    surroundings = read_surroundings(args.data) if args.data else Surroundings()
     return VariedCalls(
         [call for call in calls if call.id != args.without], settings, surroundings, judged
     )
@@ -280,28 +270,30 @@ def _read_teaching(args: argparse.Namespace, settings: TrainingSettings) -> Teac
     from ..teachers.extraction import Extraction
     from .teaching import Teaching
 
-    if not args.speech or not settings.encoder:
+    if not args.data or not settings.encoder:
         raise ConfigError(
-            "expected --speech and a distillation as --encoder beside --teacher, got --teacher "
+            "expected --data and a distillation as --encoder beside --teacher, got --teacher "
             "without one of them"
         )
-    pool = UtterancePool(decode_speech(args.speech, args.simulate_cache))
+    pool = UtterancePool(decode_speech(args.data, args.cache))
     return Teaching(
-        Extraction(args.teacher, pool), read_surroundings(args.speech), Path(settings.encoder)
+        Extraction(args.teacher, pool), read_surroundings(args.data), Path(settings.encoder)
     )
 
 
 def _open_simulator(args: argparse.Namespace, settings: TrainingSettings) -> ConversationSource:
     from .simulated import SimulatedDialogues
 
+    if not args.data:
+        raise ConfigError("expected --data FOLDER with --simulate, got none")
     return SimulatedDialogues(
-        args.simulate,
+        args.data,
         settings,
-        args.simulate_cache,
-        workers=args.workers,
+        args.cache,
+        workers=args.jobs,
         lengths_s=(args.lengths[0], args.lengths[1]),
         synthetic=not args.no_synthetic,
-        completeness=args.completeness,
+        completeness=args.judge and args.judge / COMPLETENESS,
     )
 
 
@@ -357,12 +349,12 @@ def settings_from(plain: dict[str, Any]) -> TrainingSettings:
         ConfigError: a field is unknown, a value is out of range, or there is no such checkpoint.
     """
     model = plain.get("model", {})
-    if plain.get("network") and not model:
+    if plain.get("initial") and not model:
         from ..checkpoint import load_checkpoint
 
         return from_plain(
             TrainingSettings,
-            plain | {"model": asdict(load_checkpoint(Path(str(plain["network"]))).config)},
+            plain | {"model": asdict(load_checkpoint(Path(str(plain["initial"]))).config)},
             "settings",
         )
     if (

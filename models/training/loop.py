@@ -139,11 +139,11 @@ def new_network(settings: TrainingSettings, *, with_encoder: bool = True) -> Tur
         network.encoder.load_state_dict(given.weights)
         if given.speaker_rnn == settings.model.speaker_rnn:
             network.speaker_rnn.load_state_dict(given.speaker_rnn_weights)
-    if settings.network and with_encoder:
-        whole = load_checkpoint(Path(settings.network))
+    if settings.initial and with_encoder:
+        whole = load_checkpoint(Path(settings.initial))
         if whole.config != settings.model:
             raise ConfigError(
-                f"expected the shape of {settings.network}, {whole.config}, got {settings.model}"
+                f"expected the shape of {settings.initial}, {whole.config}, got {settings.model}"
             )
         network.load_state_dict(whole.state_dict())
     network.encoder.requires_grad_(not settings.freeze_encoder)

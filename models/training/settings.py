@@ -79,7 +79,7 @@ class TrainingSettings:
             it.
         encoder: checkpoint of a network or a pre-training. The run starts with its encoder, and
             with its per-speaker RNN if that has the same shape; "" starts with random weights.
-        network: checkpoint of a network of the same shape. The run starts with all its weights; ""
+        initial: checkpoint of a network of the same shape. The run starts with all its weights; ""
             for none.
         freeze_encoder, freeze_speaker_rnn: keep the weights of these parts fixed.
         given_rate: learning rate of encoder and per-speaker RNN from a checkpoint, as a multiple
@@ -105,7 +105,7 @@ class TrainingSettings:
     keep_best: bool = False
     seed: int = 0
     encoder: str = field(default="", metadata={MAY_MOVE: True})
-    network: str = field(default="", metadata={MAY_MOVE: True})
+    initial: str = field(default="", metadata={MAY_MOVE: True})
     freeze_encoder: bool = False
     freeze_speaker_rnn: bool = False
     given_rate: float = 1.0
@@ -140,10 +140,10 @@ class TrainingSettings:
             raise ConfigError(f"expected 0 <= calls_share <= 1, got {self.calls_share}")
         if self.given_rate <= 0:
             raise ConfigError(f"expected given_rate > 0, got {self.given_rate}")
-        if self.encoder and self.network:
+        if self.encoder and self.initial:
             raise ConfigError(
                 "expected an encoder or a whole network to begin with, got both "
-                f"({self.encoder} and {self.network})"
+                f"({self.encoder} and {self.initial})"
             )
         if (self.freeze_encoder or self.freeze_speaker_rnn) and not self.given:
             raise ConfigError("expected a checkpoint whose encoder is frozen, got none")
@@ -157,7 +157,7 @@ class TrainingSettings:
     @property
     def given(self) -> str:
         """Checkpoint of the initial encoder and per-speaker RNN; "" for none."""
-        return self.encoder or self.network
+        return self.encoder or self.initial
 
     @property
     def chunks(self) -> ChunkSettings:

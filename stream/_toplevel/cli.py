@@ -42,7 +42,7 @@ COMMANDS: dict[str, tuple[str, str]] = {  # name: (module, what it does)
         "turnstream.models.dialogues.corpora.command",
         "list the dialogues of a corpus on disk, to train or evaluate on",
     ),
-    "simulate": ("turnstream.models.dialogues.simulate", "make two-channel dialogues to train on"),
+    "simulate": ("turnstream.models.dialogues.command", "make two-channel dialogues to train on"),
     "pretrain": (
         "turnstream.models.pretraining.command",
         (
@@ -52,11 +52,11 @@ COMMANDS: dict[str, tuple[str, str]] = {  # name: (module, what it does)
     ),
     "train": ("turnstream.models.training.command", "train a network on dialogues"),
     "average": (
-        "turnstream.models.training.averaging",
+        "turnstream.models.averaging.command",
         "average the weights of networks that were trained from the same start",
     ),
     "cross-validate": (
-        "turnstream.models.training.cross_validation",
+        "turnstream.models.cross_validation.command",
         "train on real calls, each left out in turn, to measure on them honestly",
     ),
     "compare": (

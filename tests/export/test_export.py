@@ -105,6 +105,7 @@ def test_the_command_writes_a_file_that_the_runtime_runs(
     arguments = [
         "export",
         str(checkpoint),
+        "--out",
         str(out),
         "--golden",
         str(golden),
@@ -140,7 +141,7 @@ def test_a_name_that_leaves_no_place_for_the_metadata_is_refused(
 def test_a_missing_checkpoint_is_one_line_and_exit_code_2(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["export", str(tmp_path), str(tmp_path / "model.onnx")]) == 2
+    assert main(["export", str(tmp_path), "--out", str(tmp_path / "model.onnx")]) == 2
     error = capsys.readouterr().err
     assert error.startswith(
         "turnstream export: error: expected a checkpoint folder with config.json and "
@@ -149,6 +150,13 @@ def test_a_missing_checkpoint_is_one_line_and_exit_code_2(
     assert error.count("\n") == 1
     with pytest.raises(ConfigError):
         export(tmp_path, tmp_path / "model.onnx")
+
+
+def test_a_checkpoint_needs_the_name_of_the_file(
+    checkpoint: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["export", str(checkpoint)]) == 2
+    assert "expected --out FILE, the .onnx file to write, got none" in capsys.readouterr().err
 
 
 def test_the_package_runs_as_a_module() -> None:
@@ -160,4 +168,4 @@ def test_the_package_runs_as_a_module() -> None:
         check=False,
     )
     assert ran.returncode == 0
-    assert "checkpoint" in ran.stdout
+    assert "RUN" in ran.stdout

@@ -36,18 +36,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("corpus", metavar="CORPUS", help=f"one of {', '.join(CORPORA)}")
     parser.add_argument("folder", metavar="FOLDER", type=Path, help="folder of the corpus")
-    parser.add_argument("--out", type=Path, required=True, help="manifest to write (JSON Lines)")
-    parser.add_argument("--licence", help="licence to note (default: the corpus's known licence)")
+    parser.add_argument(
+        "--out", type=Path, required=True, metavar="FILE", help="manifest to write (JSON Lines)"
+    )
+    parser.add_argument(
+        "--licence",
+        metavar="NAME",
+        help="licence to note in the manifest (default: the corpus's known licence)",
+    )
     parser.add_argument(
         "--val-share",
         type=float,
         default=0.1,
-        help="share of the speakers held out for validation (default 0.1)",
+        metavar="SHARE",
+        help="share of the speakers held out for validation, from 0 to 1 (default 0.1)",
     )
     parser.add_argument(
         "--activity-from",
         choices=ACTIVITY_SOURCES[1:],
-        help="source of voice activity (default: the best one of this corpus)",
+        help="what says who spoke when (default: the best one of this corpus)",
     )
     parser.add_argument(
         "--skip-broken",

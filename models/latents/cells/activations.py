@@ -1,6 +1,7 @@
 """`turnstream latents activations`: all units of all layers over a stretch of conversation, under its waveform.
 
-turnstream latents activations SOURCE --out activations.png [--dialogue ID] [--start S] [--end S] [--model RUN]
+turnstream latents activations SOURCE --out activations.png [--model RUN]
+    [--dialogue ID] [--start SECONDS] [--end SECONDS]
 
 Units that go together lie side by side: they are ordered by hierarchical clustering of their correlations over both speakers, with the order of leaves
 in which neighbours are most alike. A unit that goes up where another goes down is not like it.
@@ -19,7 +20,7 @@ from numpy.typing import NDArray
 
 from ...checkpoint import weights_sha256
 from ...turn_model import TurnModel
-from ..collect import add_model_argument, load_network, opened_collection
+from ..collect import add_model_argument, add_source_argument, load_network, opened_collection
 from ..collection import Collection
 from ..views import LIGHT, View, check_suffix, envelope, picture
 from .cells import activations, add_stretch_arguments, red_to_blue, sound_or_silence, stretch_of
@@ -36,12 +37,10 @@ STILL = 0.02  # standard deviation below which a unit stays where it is
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `turnstream latents activations`."""
+    add_source_argument(parser)
     parser.add_argument(
-        "source",
-        type=Path,
-        help="collection, manifest of dialogues (JSON Lines), or one audio file",
+        "--out", type=Path, required=True, metavar="FILE.png", help="picture to write"
     )
-    parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="picture, .png")
     add_stretch_arguments(parser, f"{LONGEST_S:g} s")
     add_model_argument(parser)
 

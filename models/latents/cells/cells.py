@@ -1,6 +1,7 @@
 """`turnstream latents cell`: a conversation coloured by one unit's activation, as a picture, or as a page with sound and the units that track most.
 
-turnstream latents cell SOURCE --unit latent:17 --out cell.png [--dialogue ID] [--start S] [--end S]
+turnstream latents cell SOURCE --unit latent:17 --out cell.png
+    [--dialogue ID] [--start SECONDS] [--end SECONDS]
 turnstream latents cell SOURCE --out cell.html [--model RUN]
 
 A unit is seen from each speaker's row of the network: speaker 0's signal is coloured by the unit's activation in row 0, speaker 1's by that in row 1.
@@ -24,7 +25,13 @@ from numpy.typing import NDArray
 from ....stream.errors import ConfigError, DialogueError
 from ...checkpoint import weights_sha256
 from ...turn_model import TurnModel
-from ..collect import add_model_argument, load_network, load_sound, opened_collection
+from ..collect import (
+    add_model_argument,
+    add_source_argument,
+    load_network,
+    load_sound,
+    opened_collection,
+)
 from ..collection import LAYERS, Collection
 from ..space.explore import shift_probability
 from ..views import (
@@ -108,22 +115,24 @@ class Stretch:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `turnstream latents cell`."""
-    parser.add_argument(
-        "source",
-        type=Path,
-        help="collection, manifest of dialogues (JSON Lines), or one audio file",
-    )
+    add_source_argument(parser)
     parser.add_argument(
         "--unit",
         metavar="LAYER:NUMBER",
-        help=f"such as latent:17; layers are {' and '.join(LAYERS)} (default: the one that tracks most)",
+        help=(
+            f"unit to show, such as latent:17; layers are {' and '.join(LAYERS)} (default: the "
+            "unit that tracks most)"
+        ),
     )
     parser.add_argument(
         "--out",
         type=Path,
         required=True,
         metavar="FILE",
-        help=f"picture (.png), or page (.html) with sound and the {MOST} units that track most",
+        help=(
+            f"picture (.png) to write, or page (.html) with sound and the {MOST} units that track "
+            "most"
+        ),
     )
     add_stretch_arguments(
         parser, f"{LONGEST_S['.html']:g} s in a page, {LONGEST_S['.png']:g} s in a picture"
@@ -133,19 +142,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def add_stretch_arguments(parser: argparse.ArgumentParser, most: str) -> None:
     """--dialogue, --start and --end."""
-    parser.add_argument("--dialogue", metavar="ID", help="of the source (default: the first)")
+    parser.add_argument(
+        "--dialogue", metavar="ID", help="dialogue of SOURCE to show (default: the first)"
+    )
     parser.add_argument(
         "--start",
         type=float,
         default=0.0,
-        metavar="S",
-        help="seconds into the dialogue (default 0)",
+        metavar="SECONDS",
+        help="time in the dialogue to begin at (default 0)",
     )
     parser.add_argument(
         "--end",
         type=float,
-        metavar="S",
-        help=f"seconds into the dialogue (default: its end, at most {most})",
+        metavar="SECONDS",
+        help=f"time in the dialogue to end at (default: its end, after at most {most})",
     )
 
 

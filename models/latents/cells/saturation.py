@@ -90,11 +90,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "source",
         type=Path,
+        metavar="SOURCE",
         help="manifest of dialogues (JSON Lines), one audio file, or a collection, whose audio is heard again",
     )
-    parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="picture, .png")
     parser.add_argument(
-        "--csv", type=Path, metavar="FILE", help="table with a row for each unit of each gate, .csv"
+        "--out", type=Path, required=True, metavar="FILE.png", help="picture to write"
+    )
+    parser.add_argument(
+        "--csv",
+        type=Path,
+        metavar="FILE.csv",
+        help="also write a table with a row for each unit of each gate",
     )
     add_model_argument(parser)
 

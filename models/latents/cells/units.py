@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from ....stream.errors import ConfigError, DialogueError
-from ..collect import add_model_argument, opened_collection
+from ..collect import add_model_argument, add_source_argument, opened_collection
 from ..collection import LAYERS, Collection
 from ..views import LIGHT, View, check_suffix, picture, write_page
 from .targets import TARGETS, Floats
@@ -43,17 +43,13 @@ HEADER = (
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `turnstream latents units`."""
-    parser.add_argument(
-        "source",
-        type=Path,
-        help="collection, manifest of dialogues (JSON Lines), or one audio file",
-    )
+    add_source_argument(parser)
     parser.add_argument(
         "--out",
         type=Path,
         required=True,
         metavar="FILE",
-        help="table (.csv), picture (.png) or page (.html)",
+        help="table (.csv), picture (.png) or page (.html) to write",
     )
     parser.add_argument(
         "--layer", choices=LAYERS, help="show the units of one layer only (default: all)"
@@ -63,9 +59,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=int,
         default=SHIFTS,
         metavar="N",
-        help=f"searches by chance (default {SHIFTS})",
+        help=f"searches with targets shifted in time, to know what chance finds (default {SHIFTS})",
     )
-    parser.add_argument("--seed", type=int, default=0, help="of all draws (default 0)")
+    parser.add_argument(
+        "--seed", type=int, default=0, metavar="N", help="seed of all random draws (default 0)"
+    )
     add_model_argument(parser)
 
 

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from ....stream.errors import ConfigError
-from ..collect import add_model_argument, opened_collection
+from ..collect import add_model_argument, add_source_argument, opened_collection
 from ..collection import LAYERS, Collection
 from ..views import LIGHT, View, check_suffix, picture
 from .contrasts import CONTRASTS, EVENT_CONTRASTS, Cases, Contrast, event_cases, stretch
@@ -89,42 +89,51 @@ class Averages:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `turnstream latents averages`."""
-    parser.add_argument(
-        "source", type=Path, help="collection, manifest of dialogues, or one audio file"
-    )
+    add_source_argument(parser)
     parser.add_argument(
         "--out",
         type=Path,
         default=Path("averages.png"),
         metavar="FILE.png",
-        help="(default: averages.png)",
+        help="picture to write (default averages.png)",
     )
     parser.add_argument(
-        "--contrast", choices=EVENT_CONTRASTS, default="shift-hold", help="(default: shift-hold)"
+        "--contrast",
+        choices=EVENT_CONTRASTS,
+        default="shift-hold",
+        help="the two classes of events to compare (default shift-hold)",
     )
     parser.add_argument(
         "--layer",
         choices=LAYERS,
         default="latent",
-        help="latent_speaker: the first RNN, latent: the last (default)",
+        help="layer to show: latent_speaker, the first RNN, or latent, the last (default latent)",
     )
     parser.add_argument(
         "--before",
         type=float,
         default=1.0,
-        metavar="S",
-        help="seconds before the silence (default 1)",
+        metavar="SECONDS",
+        help="time to show before the silence (default 1)",
     )
     parser.add_argument(
-        "--after", type=float, default=1.0, metavar="S", help="seconds after its start (default 1)"
+        "--after",
+        type=float,
+        default=1.0,
+        metavar="SECONDS",
+        help="time to show after its start (default 1)",
     )
     parser.add_argument(
         "--beyond",
         action="store_true",
-        help="moments after the end of a silence, too, when somebody speaks again",
+        help="also use moments after the end of a silence, when somebody speaks again",
     )
-    parser.add_argument("--npz", type=Path, metavar="FILE.npz", help="the averages as arrays, too")
-    parser.add_argument("--csv", type=Path, metavar="FILE.csv", help="the averages as a table, too")
+    parser.add_argument(
+        "--npz", type=Path, metavar="FILE.npz", help="also write the averages as arrays"
+    )
+    parser.add_argument(
+        "--csv", type=Path, metavar="FILE.csv", help="also write the averages as a table"
+    )
     add_model_argument(parser)
 
 

@@ -1,6 +1,7 @@
 """`turnstream latents probes`: how well, and how long before a silence, can what comes be read from each layer?
 
-turnstream latents probes SOURCE --out probes.png [--csv FILE.csv] [--json FILE.json] [--model FOLDER] [--most N] [--seed S]
+turnstream latents probes SOURCE --out probes.png [--csv FILE.csv] [--json FILE.json]
+    [--model FOLDER] [--most N] [--seed N]
 
 For each question (contrasts.py) and each time around its moments, a linear probe (probe_fits.py) reads the states of each layer. Beside them are the
 newest frame of what the network hears, which shows what can be had without memory, and what the network itself says, one number, taken as it is. As a
@@ -24,7 +25,7 @@ from tqdm import tqdm
 from ....stream.errors import ConfigError
 from ...checkpoint import weights_sha256
 from ...turn_model import TurnModel
-from ..collect import add_model_argument, load_network, opened_collection
+from ..collect import add_model_argument, add_source_argument, load_network, opened_collection
 from ..collection import Collection
 from ..parts import Parts, parts_beside
 from ..views import check_suffix
@@ -79,22 +80,22 @@ class _Work:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `turnstream latents probes`."""
-    parser.add_argument(
-        "source", type=Path, help="collection, manifest of dialogues, or one audio file"
-    )
+    add_source_argument(parser)
     parser.add_argument(
         "--out",
         type=Path,
         default=Path("probes.png"),
         metavar="FILE.png",
-        help="(default: probes.png)",
+        help="picture to write (default probes.png)",
     )
-    parser.add_argument("--csv", type=Path, metavar="FILE.csv", help="the figures as a table, too")
+    parser.add_argument(
+        "--csv", type=Path, metavar="FILE.csv", help="also write the figures as a table"
+    )
     parser.add_argument(
         "--json",
         type=Path,
         metavar="FILE.json",
-        help="the figures with what they were measured on, too",
+        help="also write the figures, with what they were measured on",
     )
     add_model_argument(parser)
     parser.add_argument(
@@ -102,9 +103,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=int,
         default=MOST,
         metavar="N",
-        help=f"silences, frames, and windows around backchannels to read (default {MOST})",
+        help=f"use at most N silences, frames, and windows around backchannels (default {MOST})",
     )
-    parser.add_argument("--seed", type=int, default=0, help="of the draws (default 0)")
+    parser.add_argument(
+        "--seed", type=int, default=0, metavar="N", help="seed of all random draws (default 0)"
+    )
 
 
 def main(args: argparse.Namespace) -> int:

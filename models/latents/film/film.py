@@ -1,7 +1,9 @@
 """`turnstream latents film`: a conversation seen and heard, while the points of both speakers light up in the network's two layers.
 
-turnstream latents film SOURCE --out film.mp4 [--dialogue ID] [--start S --end S]     with its sound
-turnstream latents film SOURCE --out film.mp4 --event N                                one shift or hold, four times slower, silent
+turnstream latents film SOURCE --out film.mp4 [--dialogue ID] [--start SECONDS --end SECONDS]
+turnstream latents film SOURCE --out film.mp4 --event N
+
+The first has the sound. The second shows one shift or hold, four times slower and silent.
 
 An MP4 file (H.264 and AAC, through PyAV) that browsers play. Picture k is of the middle of the time in which it is seen, and shows the
 newest frame of the network that has been heard whole by then: sight and sound are never a picture apart. Nothing is interpolated.
@@ -24,7 +26,7 @@ from ....stream.errors import ConfigError
 from ....stream.saved_embedding import SavedEmbedding
 from ...dialogues.activity import Samples
 from ...evaluation.shift_hold import SCORE_S
-from ..collect import add_model_argument, load_sound, opened_collection
+from ..collect import add_model_argument, add_source_argument, load_sound, opened_collection
 from ..collection import LAYERS, Collection, Event
 from ..importing import UNKNOWN
 from ..space.fitting import placer, projection_for
@@ -52,49 +54,58 @@ METHODS = {
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `turnstream latents film`."""
+    add_source_argument(parser)
     parser.add_argument(
-        "source",
-        type=Path,
-        help="collection, manifest of dialogues (JSON Lines), or one audio file",
+        "--out", type=Path, required=True, metavar="FILE.mp4", help="file for the film"
     )
-    parser.add_argument("--out", type=Path, required=True, metavar="FILE.mp4")
-    parser.add_argument("--dialogue", metavar="ID", help="which one (default: the first)")
+    parser.add_argument(
+        "--dialogue", metavar="ID", help="dialogue of SOURCE to show (default: the first)"
+    )
     parser.add_argument(
         "--start",
         type=float,
-        metavar="S",
-        help="second of the dialogue to begin at (default: its start)",
+        metavar="SECONDS",
+        help="time in the dialogue to begin at (default: its start)",
     )
     parser.add_argument(
-        "--end", type=float, metavar="S", help="second to end at (default: its end)"
+        "--end",
+        type=float,
+        metavar="SECONDS",
+        help="time in the dialogue to end at (default: its end)",
     )
     parser.add_argument(
         "--event",
         type=int,
         metavar="N",
-        help=f"one of the dialogue's shifts and holds, counted from 0, {SLOWER} times slower and without sound",
+        help=(
+            f"show one of the dialogue's shifts and holds, counted from 0, {SLOWER} times slower "
+            "and without sound"
+        ),
     )
     parser.add_argument(
         "--embedding",
         type=Path,
-        metavar="FILE",
-        help="of the last layer (default: the bundled plane, or principal components)",
+        metavar="FILE.json",
+        help=(
+            "embedding of the last layer, from `turnstream latents project` (default: the bundled "
+            "plane, or principal components)"
+        ),
     )
     parser.add_argument(
         "--embedding-speaker",
         type=Path,
-        metavar="FILE",
-        help="of the first layer (default: principal components of the collection)",
+        metavar="FILE.json",
+        help="embedding of the first layer (default: principal components of SOURCE)",
     )
     parser.add_argument(
-        "--fps", type=int, default=25, help="pictures a second (default: %(default)s)"
+        "--fps", type=int, default=25, metavar="N", help="pictures per second (default %(default)s)"
     )
     parser.add_argument(
         "--height",
         type=int,
         default=720,
-        metavar="PIXELS",
-        help="of the picture, which is 16:9 (default: %(default)s)",
+        metavar="N",
+        help="height of the picture in pixels; it is 16:9 (default %(default)s)",
     )
     add_model_argument(parser)
 

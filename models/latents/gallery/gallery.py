@@ -85,25 +85,32 @@ class Room:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `turnstream latents gallery`."""
     parser.add_argument(
-        "--source", type=Path, help="manifest, audio file or collection (default: the bundled call)"
+        "--source",
+        type=Path,
+        metavar="SOURCE",
+        help="dialogues to show: manifest, audio file or collection (default: the bundled call)",
     )
     parser.add_argument(
         "--out",
         type=Path,
         required=True,
         metavar="FOLDER",
-        help="where to write; open its index.html",
+        help="folder for the views; open its index.html",
     )
     parser.add_argument(
         "--only",
         nargs="+",
         metavar="WORD",
-        help="only the views whose names hold one of these words, such as gate or t-SNE",
+        help="make only views whose names contain one of these words, such as gate or t-SNE",
     )
     parser.add_argument(
         "--run",
         type=Path,
-        help="a run with snapshots: for what was learned first, and how the space changed (default: before and after)",
+        metavar="FOLDER",
+        help=(
+            "run of `turnstream train --snapshots`, to show what was learned first and how the "
+            "space changed (default: before and after training)"
+        ),
     )
     add_model_argument(parser)
 

@@ -1,6 +1,7 @@
 """`turnstream latents connectivity`: how far back a network looks when a mutual silence begins, as a picture and as half-lives.
 
-turnstream latents connectivity MANIFEST --out connectivity.png [--model RUN] [--npz FILE] [--reach SECONDS]
+turnstream latents connectivity MANIFEST --out connectivity.png [--model RUN]
+    [--npz FILE.npz] [--reach SECONDS]
 """
 
 from __future__ import annotations
@@ -15,7 +16,13 @@ from ....stream.errors import ConfigError
 from ...config import FeatureConfig
 from ...evaluation.measures import Estimate
 from ...turn_model import TurnModel
-from ..collect import add_model_argument, load_network, name_of, opened_collection
+from ..collect import (
+    add_model_argument,
+    add_source_argument,
+    load_network,
+    name_of,
+    opened_collection,
+)
 from ..collection import Collection
 from ..parts import Parts, parts_beside
 from ..views import COLOURS, LIGHT, View, check_suffix, picture
@@ -28,28 +35,30 @@ SHARES = (0.5, 0.9)
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `turnstream latents connectivity`."""
+    add_source_argument(parser)
     parser.add_argument(
-        "source", type=Path, help="collection, manifest of dialogues or one audio file"
+        "--out", type=Path, required=True, metavar="FILE.png", help="picture to write"
     )
-    parser.add_argument("--out", type=Path, required=True, metavar="PNG", help="picture to write")
     parser.add_argument(
         "--npz",
         type=Path,
-        metavar="FILE",
-        help="numbers to write; work that is cut short is gone on with from beside it",
+        metavar="FILE.npz",
+        help="also write the numbers; with it, an interrupted run can be resumed",
     )
     parser.add_argument(
         "--reach",
         type=float,
         default=REACH_S,
         metavar="SECONDS",
-        help="how far back (default: %(default)g)",
+        help="how far back to look (default %(default)g)",
     )
     parser.add_argument(
         "--of",
         choices=SCORES,
         default="logit",
-        help="what the gradient is of: the logit of p_shift, or p_shift itself (default: %(default)s)",
+        help=(
+            "what the gradient is of: the logit of p_shift, or p_shift itself (default %(default)s)"
+        ),
     )
     add_model_argument(parser)
 

@@ -1,6 +1,6 @@
 """`turnstream latents oracles`: which share of a network's shift/hold errors goes away with which knowledge.
 
-turnstream latents oracles MANIFEST --out oracles.png [--model RUN] [--json FILE]
+turnstream latents oracles MANIFEST --out oracles.png [--model RUN] [--json FILE.json]
 """
 
 from __future__ import annotations
@@ -18,7 +18,13 @@ import numpy as np
 from ...evaluation.measures import Estimate
 from ...evaluation.shift_hold import SCORE_S
 from ...turn_model import TurnModel
-from ..collect import add_model_argument, load_network, name_of, opened_collection
+from ..collect import (
+    add_model_argument,
+    add_source_argument,
+    load_network,
+    name_of,
+    opened_collection,
+)
 from ..collection import Collection
 from ..parts import Parts, parts_beside
 from ..views import LIGHT, View, check_suffix, picture
@@ -31,17 +37,15 @@ HATCH = "////"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `turnstream latents oracles`."""
-    parser.add_argument(
-        "source", type=Path, help="collection, manifest of dialogues or one audio file"
-    )
+    add_source_argument(parser)
     parser.add_argument(
         "--out",
         type=Path,
         required=True,
-        metavar="PNG",
-        help="picture to write; work that is cut short is gone on with from beside it",
+        metavar="FILE.png",
+        help="picture to write; an interrupted run of the same FILE.png is resumed",
     )
-    parser.add_argument("--json", type=Path, metavar="FILE", help="numbers to write")
+    parser.add_argument("--json", type=Path, metavar="FILE.json", help="also write the numbers")
     add_model_argument(parser)
 
 

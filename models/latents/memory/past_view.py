@@ -1,6 +1,6 @@
 """`turnstream latents past`: how much of the past a network needs, against models that can see only so far back.
 
-turnstream latents past MANIFEST --out past.png [--model RUN] [--csv FILE] [--fit MANIFEST]
+turnstream latents past MANIFEST --out past.png [--model RUN] [--csv FILE.csv] [--fit SOURCE]
 """
 
 from __future__ import annotations
@@ -20,7 +20,13 @@ from ...dialogues.activity import FRAME_RATE_HZ
 from ...evaluation.measures import Estimate
 from ...evaluation.shift_hold import SCORE_S
 from ...turn_model import TurnModel
-from ..collect import add_model_argument, load_network, name_of, opened_collection
+from ..collect import (
+    add_model_argument,
+    add_source_argument,
+    load_network,
+    name_of,
+    opened_collection,
+)
 from ..collection import Collection
 from ..parts import Parts, parts_beside
 from ..views import LIGHT, View, check_suffix, picture
@@ -63,29 +69,32 @@ class Row:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `turnstream latents past`."""
-    parser.add_argument(
-        "source", type=Path, help="collection, manifest of dialogues or one audio file"
-    )
+    add_source_argument(parser)
     parser.add_argument(
         "--out",
         type=Path,
         required=True,
-        metavar="PNG",
-        help="picture to write; work that is cut short is gone on with from beside it",
+        metavar="FILE.png",
+        help="picture to write; an interrupted run of the same FILE.png is resumed",
     )
-    parser.add_argument("--csv", type=Path, metavar="FILE", help="table to write")
+    parser.add_argument(
+        "--csv", type=Path, metavar="FILE.csv", help="also write the figures as a table"
+    )
     parser.add_argument(
         "--fit",
         type=Path,
         metavar="SOURCE",
-        help="other dialogues to fit the baselines on (default: each on the other dialogues of the source)",
+        help=(
+            "other dialogues to fit the baselines on: collection, manifest or audio file "
+            "(default: each on the other dialogues of SOURCE)"
+        ),
     )
     parser.add_argument(
         "--moments",
         type=int,
         default=MOMENTS,
         metavar="N",
-        help="drawn for the loss of the next holder (default: %(default)s; 0: none)",
+        help="draw N moments for the loss of the next holder (default %(default)s; 0: none)",
     )
     add_model_argument(parser)
 

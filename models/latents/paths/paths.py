@@ -1,7 +1,8 @@
 """`turnstream latents paths`: conversations and events as lines through the plane, to see where the network decides, and where it goes wrong.
 
 turnstream latents paths SOURCE --out paths.html|paths.png [--embedding FILE ...] [--dims 2|3] [--model FOLDER] [--layer NAME]
-    [--before S] [--after S] [--of KIND ...] [--whose speaker|listener] [--most N] [--seed N] [--conversation ID [--between FROM TO]]
+    [--before SECONDS] [--after SECONDS] [--of KIND ...] [--whose speaker|listener]
+    [--most N] [--seed N] [--dialogue ID [--start SECONDS] [--end SECONDS]]
 
 A page to change scale, dimensions and groups in, to compare pairs and to hear them; or a picture of the same for papers (paths_picture.py).
 """
@@ -21,7 +22,7 @@ from tqdm import tqdm
 from ....stream.errors import ConfigError, DialogueError
 from ....stream.saved_embedding import SavedEmbedding
 from ...evaluation.shift_hold import SCORE_S
-from ..collect import add_model_argument, opened_collection
+from ..collect import add_model_argument, add_source_argument, opened_collection
 from ..collection import LAYERS, Collection
 from ..moments import EVENT_KINDS
 from ..space.explore import PLACED_EVERY, stability
@@ -52,39 +53,47 @@ Floats = NDArray[np.float32]
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `turnstream latents paths`."""
-    parser.add_argument(
-        "source", type=Path, help="collection, manifest of dialogues, or one audio file"
-    )
+    add_source_argument(parser)
     parser.add_argument(
         "--out",
         type=Path,
         default=Path("paths.html"),
         metavar="FILE",
-        help=".html, a page, or .png, a picture (default: paths.html)",
+        help="page (.html) or picture (.png) to write (default paths.html)",
     )
-    projections = "of `turnstream latents project`; a page takes one in 2 dimensions and one in 3 (default: the bundled plane or principal components)"
-    parser.add_argument("--embedding", type=Path, action="append", metavar="FILE", help=projections)
+    projections = (
+        "embedding from `turnstream latents project`; a page takes one in 2 dimensions and one in "
+        "3 (default: the bundled plane or principal components)"
+    )
+    parser.add_argument(
+        "--embedding", type=Path, action="append", metavar="FILE.json", help=projections
+    )
     parser.add_argument(
         "--dims",
         type=int,
         choices=(2, 3),
-        help="of the picture, or of the page when it opens (default: of --embedding, or 2)",
+        help=(
+            "dimensions of the picture, or of the page when it opens (default: those of "
+            "--embedding, or 2)"
+        ),
     )
     add_model_argument(parser)
-    parser.add_argument("--layer", choices=LAYERS, help="(default: of --embedding, or latent)")
+    parser.add_argument(
+        "--layer", choices=LAYERS, help="layer to show (default: that of --embedding, or latent)"
+    )
     parser.add_argument(
         "--before",
         type=float,
         default=BEFORE_S,
-        metavar="S",
-        help=f"seconds of a path before its event (default {BEFORE_S:g})",
+        metavar="SECONDS",
+        help=f"length of a path before its event (default {BEFORE_S:g})",
     )
     parser.add_argument(
         "--after",
         type=float,
         default=AFTER_S,
-        metavar="S",
-        help=f"seconds of a path from the start of its event (default {AFTER_S:g})",
+        metavar="SECONDS",
+        help=f"length of a path from the start of its event on (default {AFTER_S:g})",
     )
     parser.add_argument(
         "--of",
@@ -92,43 +101,57 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=EVENT_KINDS,
         default=["shift", "hold"],
         metavar="KIND",
-        help="events (default: shift hold)",
+        help=f"kinds of events to show, of {', '.join(EVENT_KINDS)} (default: shift hold)",
     )
     parser.add_argument(
         "--whose",
         choices=ROLES,
         default="speaker",
-        help="state: of who spoke before the event, or of who listened (default: speaker)",
+        help=(
+            "whose state to show: of who spoke before the event, or of who listened (default "
+            "speaker)"
+        ),
     )
     parser.add_argument(
         "--most",
         type=int,
         default=MOST,
         metavar="N",
-        help=f"events, drawn by chance where there are more (default {MOST})",
+        help=f"show at most N events, drawn at random (default {MOST})",
     )
-    parser.add_argument("--seed", type=int, default=0, help="of the draw (default 0)")
     parser.add_argument(
-        "--conversation",
+        "--seed", type=int, default=0, metavar="N", help="seed of the draw (default 0)"
+    )
+    parser.add_argument(
+        "--dialogue",
         metavar="ID",
-        help="show this whole dialogue, both speakers, rather than events",
+        help="show this whole dialogue, both speakers, instead of events",
     )
     parser.add_argument(
-        "--between", type=float, nargs=2, metavar=("FROM", "TO"), help="seconds of --conversation"
+        "--start",
+        type=float,
+        metavar="SECONDS",
+        help="time in --dialogue to begin at (default: its start)",
+    )
+    parser.add_argument(
+        "--end",
+        type=float,
+        metavar="SECONDS",
+        help="time in --dialogue to end at (default: its end)",
     )
 
 
 def main(args: argparse.Namespace) -> int:
     """Write the page or the picture, and say what is in it."""
     check_suffix(args.out, ".html", ".png")
-    if args.between and not args.conversation:
-        raise ConfigError("expected --conversation with --between, got none")
+    if args.dialogue is None and (args.start is not None or args.end is not None):
+        raise ConfigError("expected --dialogue with --start or --end, got none")
     page = args.out.suffix == ".html"
     with opened_collection(args.source, args.model) as collection:
         first, second = _chosen_projections(
             collection, args.embedding or [], args.layer, args.dims, page
         )
-        between = None if args.between is None else tuple(args.between)
+        between = _part(collection, args.dialogue, args.start, args.end)
         which = {
             "kinds": args.of,
             "before_s": args.before,
@@ -137,18 +160,28 @@ def main(args: argparse.Namespace) -> int:
             "seed": args.seed,
         }
         if page:
-            shown = {"whose": args.whose, "conversation": args.conversation, "between": between}
+            shown = {"whose": args.whose, "conversation": args.dialogue, "between": between}
             view = paths_page(collection, first, args.out, second=second, **which, **shown)
-        elif args.conversation:
+        elif args.dialogue is not None:
             from .paths_picture import conversation_picture
 
-            view = conversation_picture(collection, first, args.out, args.conversation, between)
+            view = conversation_picture(collection, first, args.out, args.dialogue, between)
         else:
             from .paths_picture import paths_picture
 
             view = paths_picture(collection, first, args.out, whose=args.whose, **which)
     print(f"{view.caption}\n{view.path}")
     return 0
+
+
+def _part(
+    collection: Collection, dialogue: str | None, start_s: float | None, end_s: float | None
+) -> tuple[float, float] | None:
+    """Start and end of the part of a dialogue that is asked for, in seconds; None: all of it."""
+    if dialogue is None or (start_s is None and end_s is None):
+        return None
+    whole_s = collection.frame_count(number_of(collection, dialogue)) / collection.frame_rate_hz
+    return start_s or 0.0, whole_s if end_s is None else end_s
 
 
 def paths_page(

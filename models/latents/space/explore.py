@@ -1,6 +1,7 @@
 """`turnstream latents explore`: a page to walk about in the latent space, from a point to its moment and from a moment to its point.
 
-turnstream latents explore SOURCE --out explore.html [--embedding FILE ...] [--model FOLDER] [--points N] [--sound-minutes M] [--seed S]
+turnstream latents explore SOURCE --out explore.html [--embedding FILE ...] [--model FOLDER]
+    [--points N] [--sound-minutes N] [--seed N]
 
 Points are frames of single speakers, coloured by what happens in them; or, for the contrasts of events, the states of the speakers at one time before
 or in a mutual silence. How far apart two classes lie in the picture (apart.py) is measured for each projection, time and speaker.
@@ -20,7 +21,7 @@ from tqdm import tqdm
 
 from ....stream.errors import ConfigError, DialogueError
 from ....stream.saved_embedding import SavedEmbedding
-from ..collect import add_model_argument, opened_collection
+from ..collect import add_model_argument, add_source_argument, opened_collection
 from ..collection import CollectedDialogue, Collection, Columns, Event
 from ..events.contrasts import CONTRASTS, Contrast
 from ..moments import SITUATIONS
@@ -70,22 +71,20 @@ SHOWN = (
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `turnstream latents explore`."""
-    parser.add_argument(
-        "source", type=Path, help="collection, manifest of dialogues, or one audio file"
-    )
+    add_source_argument(parser)
     parser.add_argument(
         "--out",
         type=Path,
         default=Path("explore.html"),
         metavar="FILE.html",
-        help="(default: explore.html)",
+        help="page to write (default explore.html)",
     )
     parser.add_argument(
         "--embedding",
         type=Path,
         action="append",
-        metavar="FILE",
-        help="of `turnstream latents project`; may be given more than once",
+        metavar="FILE.json",
+        help="embedding from `turnstream latents project`; can be repeated",
     )
     add_model_argument(parser)
     parser.add_argument(
@@ -93,16 +92,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=int,
         default=POINTS,
         metavar="N",
-        help=f"frames, and at most so many silences, to draw (default {POINTS})",
+        help=f"draw N frames and at most N silences (default {POINTS})",
     )
     parser.add_argument(
         "--sound-minutes",
         type=float,
         default=SOUND_MINUTES,
-        metavar="M",
-        help=f"to hear and follow (default {SOUND_MINUTES:g})",
+        metavar="N",
+        help=f"minutes of sound in the page, to hear and follow (default {SOUND_MINUTES:g})",
     )
-    parser.add_argument("--seed", type=int, default=0, help="of the draw (default 0)")
+    parser.add_argument(
+        "--seed", type=int, default=0, metavar="N", help="seed of the draw (default 0)"
+    )
 
 
 def main(args: argparse.Namespace) -> int:

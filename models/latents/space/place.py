@@ -23,7 +23,7 @@ from tqdm import tqdm
 
 from ....stream.errors import ConfigError
 from ....stream.saved_embedding import SavedEmbedding
-from ..collect import add_model_argument, opened_collection
+from ..collect import add_model_argument, add_source_argument, opened_collection
 from ..collection import Collection
 from ..views import View, check_suffix
 from .fitting import Placer, placer, projection_for
@@ -34,21 +34,24 @@ EVERY = {"tsne": 5, "umap": 5}  # frames: what has no formula takes a while to p
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `turnstream latents place`."""
+    add_source_argument(parser)
     parser.add_argument(
-        "source", type=Path, help="collection, manifest of dialogues, or one audio file"
+        "--out", type=Path, required=True, metavar="FILE", help="table to write, .csv or .parquet"
     )
-    parser.add_argument("--out", type=Path, required=True, metavar="FILE", help=".csv or .parquet")
     parser.add_argument(
         "--embedding",
         type=Path,
         metavar="FILE.json",
-        help="(default: the bundled plane, or principal components of SOURCE)",
+        help=(
+            "embedding from `turnstream latents project` (default: the bundled plane, or "
+            "principal components of SOURCE)"
+        ),
     )
     parser.add_argument(
         "--every",
         type=int,
         metavar="N",
-        help="place every Nth frame (default 1; of t-SNE and UMAP 5)",
+        help="place every Nth frame (default 1; for t-SNE and UMAP 5)",
     )
     add_model_argument(parser)
 

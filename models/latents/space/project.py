@@ -1,6 +1,6 @@
 """`turnstream latents project`: a projection of a layer's states, fitted once over many dialogues, to a file in which others are placed.
 
-turnstream latents project COLLECTION --method tsne --layer latent --out space.json --picture space.png
+turnstream latents project COLLECTION --method tsne --layer latent --out space.json --plot space.png
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from ....stream.saved_embedding import METHODS, SavedEmbedding
-from ..collect import add_model_argument, opened_collection
+from ..collect import add_model_argument, add_source_argument, opened_collection
 from ..collection import LAYERS, Collection
 from ..moments import SITUATIONS
 from ..parts import parts_beside
@@ -37,49 +37,58 @@ FAITHFUL = 0.95  # trustworthiness from which a picture's neighbours are called 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `turnstream latents project`."""
+    add_source_argument(parser)
+    parser.add_argument("--method", choices=METHODS, required=True, help="method of embedding")
     parser.add_argument(
-        "source", type=Path, help="collection, manifest of dialogues, or one audio file"
+        "--out", type=Path, required=True, metavar="FILE.json", help="file for the embedding"
     )
-    parser.add_argument("--method", choices=METHODS, required=True)
+    parser.add_argument("--plot", type=Path, metavar="FILE.png", help="also draw a picture of it")
     parser.add_argument(
-        "--out", type=Path, required=True, metavar="FILE.json", help="where to write the projection"
+        "--layer",
+        choices=LAYERS,
+        default="latent",
+        help="layer to project (default latent, the last one)",
     )
-    parser.add_argument("--picture", type=Path, metavar="FILE.png", help="draw it, too")
     parser.add_argument(
-        "--layer", choices=LAYERS, default="latent", help="(default latent, the last one)"
+        "--dims", type=int, choices=(2, 3), default=2, help="dimensions to project to (default 2)"
     )
-    parser.add_argument("--dims", type=int, choices=(2, 3), default=2)
     parser.add_argument(
         "--points",
         type=int,
         metavar="N",
-        help="frames of single speakers to fit on (default 20000; t-SNE and UMAP 2000)",
+        help="frames of single speakers to fit on (default 20000; for t-SNE and UMAP 2000)",
     )
     parser.add_argument(
         "--refits",
         type=int,
         default=REFITS,
         metavar="N",
-        help=f"fits again, to see what survives (default {REFITS})",
+        help=f"fit again N times, to see what survives (default {REFITS})",
     )
-    parser.add_argument("--seed", type=int, default=0, metavar="N")
-    parser.add_argument("--perplexity", type=float, metavar="P", help="of t-SNE (default 30)")
-    parser.add_argument("--neighbours", type=int, metavar="N", help="of UMAP (default 15)")
+    parser.add_argument(
+        "--seed", type=int, default=0, metavar="N", help="seed of all random draws (default 0)"
+    )
+    parser.add_argument(
+        "--perplexity", type=float, metavar="N", help="perplexity of t-SNE (default 30)"
+    )
+    parser.add_argument(
+        "--neighbours", type=int, metavar="N", help="neighbours in UMAP (default 15)"
+    )
     add_model_argument(parser)
 
 
 def main(args: argparse.Namespace) -> int:
     """Fit, save, draw, and say how far it can be believed."""
     check_suffix(args.out, ".json")
-    if args.picture:
-        check_suffix(args.picture, ".png")
+    if args.plot:
+        check_suffix(args.plot, ".png")
     options = {
         name: getattr(args, name)
         for name in ("layer", "dims", "points", "seed", "refits", "perplexity", "neighbours")
     }
     with opened_collection(args.source, args.model) as collection:
-        view = project(collection, args.method, args.out, args.picture, **options)
-    print(f"{view.caption}\n{args.out}" + (f"\n{args.picture}" if args.picture else ""))
+        view = project(collection, args.method, args.out, args.plot, **options)
+    print(f"{view.caption}\n{args.out}" + (f"\n{args.plot}" if args.plot else ""))
     return 0
 
 

@@ -61,33 +61,47 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         nargs="+",
         metavar="STAGE",
-        help="one run with snapshots, or two or more checkpoints or CSV files, in order",
+        help=(
+            "one run of `turnstream train --snapshots`; or two or more runs, or CSV files, in order"
+        ),
     )
     parser.add_argument(
         "--source",
         type=Path,
+        metavar="SOURCE",
         help="dialogues whose moments are followed: manifest, audio file or collection (not for CSV files)",
     )
-    parser.add_argument("--out", type=Path, required=True, metavar="FILE.html")
+    parser.add_argument(
+        "--out", type=Path, required=True, metavar="FILE.html", help="file for the page"
+    )
     parser.add_argument(
         "--csv",
         type=Path,
         metavar="FOLDER",
-        help="also write the representations, a CSV file for each stage",
+        help="also write the states, one CSV file per stage",
     )
     parser.add_argument(
-        "--method", choices=METHODS, default="tsne", help="of projection (default tsne)"
+        "--method", choices=METHODS, default="tsne", help="method of embedding (default tsne)"
     )
-    parser.add_argument("--layer", choices=LAYERS, default="latent", help="(default latent)")
+    parser.add_argument(
+        "--layer",
+        choices=LAYERS,
+        default="latent",
+        help="layer to show (default latent, the last one)",
+    )
     parser.add_argument(
         "--points",
         type=int,
         default=800,
         metavar="N",
-        help="how many moments, or rows that all CSV files have, are followed (default 800)",
+        help="number of moments, or of rows that all CSV files have, to follow (default 800)",
     )
-    parser.add_argument("--dims", type=int, choices=(2, 3), default=2)
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--dims", type=int, choices=(2, 3), default=2, help="dimensions of the page (default 2)"
+    )
+    parser.add_argument(
+        "--seed", type=int, default=0, metavar="N", help="seed of all random draws (default 0)"
+    )
 
 
 def main(args: argparse.Namespace) -> int:

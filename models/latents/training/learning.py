@@ -69,21 +69,28 @@ class Learning:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `turnstream latents learning`."""
-    parser.add_argument("run", type=Path, help="folder of a run that was trained with --snapshots")
+    parser.add_argument(
+        "run", type=Path, metavar="RUN", help="folder of a run of `turnstream train --snapshots`"
+    )
     parser.add_argument(
         "--source",
         type=Path,
         required=True,
-        help="dialogues to ask it on, not trained on: manifest or collection",
+        metavar="SOURCE",
+        help="dialogues to measure on, not trained on: manifest or collection",
     )
-    parser.add_argument("--out", type=Path, required=True, metavar="FILE.png")
-    parser.add_argument("--csv", type=Path, metavar="FILE", help="also write the figures")
+    parser.add_argument(
+        "--out", type=Path, required=True, metavar="FILE.png", help="file for the picture"
+    )
+    parser.add_argument(
+        "--csv", type=Path, metavar="FILE.csv", help="also write the figures as a table"
+    )
     parser.add_argument(
         "--moments",
         type=int,
         default=MOMENTS,
         metavar="N",
-        help=f"how many to ask at (default {MOMENTS})",
+        help=f"number of moments to measure at (default {MOMENTS})",
     )
 
 

@@ -71,7 +71,7 @@ def test_a_grid_is_trained_measured_and_gone_on_with(
     for part, some in {
         "manifest": everyone[:2],
         "validation": everyone[2:3],
-        "real": everyone[2:],
+        "test-calls": everyone[2:],
     }.items():
         write_manifest(tmp_path / f"{part}.jsonl", some)
         command += [f"--{part}", str(tmp_path / f"{part}.jsonl")]
@@ -133,7 +133,7 @@ def test_rows_and_seeds_that_there_are_not_are_named(
         str(path),
         "--out",
         str(tmp_path),
-        *(w for o in ("manifest", "validation", "real") for w in (f"--{o}", str(manifest))),
+        *(w for o in ("manifest", "validation", "test-calls") for w in (f"--{o}", str(manifest))),
     ]
     assert main([*command, "--only", "transformer"]) == 2
     assert (

@@ -63,13 +63,12 @@ def whole_run(
             d.id: np.random.default_rng(0).random((2, 700)).astype(np.float32)
             for d in read_manifest(manifest)
         }
-        judge = out.parent / "judge.npz"
-        np.savez(judge, **scores)  # pyright: ignore[reportArgumentType]
+        np.savez(out.parent / "held_out.npz", **scores)  # pyright: ignore[reportArgumentType]
         words = [
             "--model",
             str(tiny_model_path),
             "--judge",
-            str(judge),
+            str(out.parent),
             "--out",
             str(out),
             "--baselines",
@@ -287,10 +286,10 @@ def test_a_judge_that_lacks_a_dialogue_is_one_line_before_any_work(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(command, "run_models", lambda *_: pytest.fail("worked before it looked"))
-    judge = tmp_path / "judge.npz"
+    judge = tmp_path / "held_out.npz"
     scores = {"call 0": np.zeros((2, 700)), "call 2": np.zeros((2, 697))}
     np.savez(judge, **scores)  # pyright: ignore[reportArgumentType]
-    words = [manifest, "--model", tiny_model_path, "--judge", judge]
+    words = [manifest, "--model", tiny_model_path, "--judge", tmp_path]
     assert (
         complaint(words, capsys)
         == f"{judge}: expected scores of every dialogue, got none of 'call 1'"

@@ -64,7 +64,7 @@ def test_utterances_become_a_teachers_words_a_network_and_judges(
                 teacher,
                 "--components",
                 "6",
-                "--places",
+                "--stop-points",
                 "30",
             ]
         )
@@ -99,7 +99,7 @@ def test_utterances_become_a_teachers_words_a_network_and_judges(
 @pytest.mark.parametrize(
     ("method", "words"),
     [
-        ("teacher", ["--data", "--out", "--whisper", "--components", "--places", "--jobs"]),
+        ("teacher", ["--data", "--out", "--whisper", "--components", "--stop-points", "--jobs"]),
         (
             "distill",
             [

@@ -40,26 +40,36 @@ def test_the_hardware_is_that_of_the_options() -> None:
 
 SHARED = ["--settings", "--steps", "--batch-rows", "--seed", "--resume", "--accelerator"]
 OF_PROCESSES = ["--devices", "--nodes", "--precision"]
+OF_DATA = ["--data", "--cache"]
 
 
 @pytest.mark.parametrize(
     ("command", "options"),
     [
-        (["train"], SHARED + OF_PROCESSES),
-        (["pretrain", "distill"], SHARED + OF_PROCESSES),
+        (["simulate"], [*OF_DATA, "--judge", "--jobs"]),
+        (["pretrain", "teacher"], [*OF_DATA, "--jobs"]),
+        (["pretrain", "judge"], [*OF_DATA, "--calls", "--jobs"]),
+        (["pretrain", "distill"], [*SHARED, *OF_PROCESSES, *OF_DATA, "--initial"]),
         (["pretrain", "cpc"], SHARED),
-        *(
-            (words, ["--jobs"])
-            for words in (
-                ["simulate"],
-                ["cross-validate"],
-                ["pretrain", "teacher"],
-                ["pretrain", "judge"],
-            )
+        (
+            ["train"],
+            [
+                *SHARED,
+                *OF_PROCESSES,
+                *OF_DATA,
+                "--calls",
+                "--test-calls",
+                "--initial",
+                "--judge",
+                "--jobs",
+            ],
         ),
+        (["cross-validate"], ["--data", "--calls", "--initial", "--judge", "--jobs"]),
+        (["compare"], ["--test-calls"]),
+        (["evaluate"], ["--judge", "--jobs"]),
     ],
 )
-def test_commands_that_train_have_the_same_options(
+def test_commands_have_the_same_name_for_the_same_option(
     command: list[str], options: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit):

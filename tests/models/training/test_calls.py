@@ -26,6 +26,7 @@ from ...networks import TINY
 
 SETTINGS = TrainingSettings(batch_rows=2, chunk_s=2.0, model=TINY)
 FRAMES = 450  # frames of a call
+NO_SCORES = "expected the scores of `turnstream pretrain judge`"
 
 
 def open_calls(
@@ -275,14 +276,26 @@ def test_the_command_mixes_calls_in_and_can_leave_one_out(
     assert source_of([], manifest, tmp_path, monkeypatch).__class__ is RecordedDialogues
 
 
-def test_the_command_gives_calls_their_judged_scores_and_noises(
+def write_scores(path: Path, lowest: float = 0.0) -> None:
+    """Write a judge's scores of four calls, 0.1 apart."""
+    scores = {str(n): np.full((2, FRAMES), lowest + n / 10, np.float32) for n in range(4)}
+    np.savez(path, **scores)  # pyright: ignore[reportArgumentType]
+
+
+def scores_of(source: ConversationSource) -> set[float]:
+    """Return the scores in the first twelve conversations."""
+    return {
+        round(float(score), 4)
+        for number in range(12)
+        for score in np.unique(source.conversation(number)[1].completeness)
+    }
+
+
+def test_the_command_gives_calls_the_scores_of_their_judge_and_noises(
     manifest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "NOISE_SHARE", 1.0)
-    np.savez(
-        tmp_path / "calls.npz",
-        **{str(number): np.full((2, FRAMES), number / 10, np.float32) for number in range(4)},
-    )
+    write_scores(tmp_path / "all.npz")
     (tmp_path / "settings.json").write_text('{"calls_share": 1.0, "chunk_s": 2.0}')
     (tmp_path / "noise").mkdir()
     sf.write(tmp_path / "noise" / "tone.wav", 0.1 * np.sin(np.arange(20000)), 16000)
@@ -291,33 +304,40 @@ def test_the_command_gives_calls_their_judged_scores_and_noises(
         str(manifest),
         "--settings",
         str(tmp_path / "settings.json"),
-        "--judged",
-        str(tmp_path / "calls.npz"),
+        "--judge",
+        str(tmp_path),
     ]
     hissing, source = (
         source_of([*options, *more], manifest, tmp_path, monkeypatch)
-        for more in ([], ["--noises", str(tmp_path)])
+        for more in ([], ["--data", str(tmp_path)])
     )
-    scores = {
-        round(float(score), 4)
-        for number in range(12)
-        for score in np.unique(source.conversation(number)[1].completeness)
-    }
-    assert scores == {0.0, 0.1, 0.2, 0.3}
+    assert scores_of(source) == {0.0, 0.1, 0.2, 0.3}
     assert any(
         not np.array_equal(source.conversation(number)[0], hissing.conversation(number)[0])
         for number in range(4)
     )
 
 
+def test_a_call_that_is_left_out_has_not_been_heard_by_the_judge_either(
+    manifest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_scores(tmp_path / "all.npz")
+    write_scores(tmp_path / "without_2.npz", lowest=0.5)
+    (tmp_path / "settings.json").write_text('{"calls_share": 1.0, "chunk_s": 2.0}')
+    options = ["--calls", str(manifest), "--settings", str(tmp_path / "settings.json")]
+    options += ["--judge", str(tmp_path), "--without", "2"]
+    assert scores_of(source_of(options, manifest, tmp_path, monkeypatch)) == {0.5, 0.6, 0.8}
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         (["--without", "nobody"], "expected a call 'nobody' to leave out, got 0, 1, 2, 3"),
-        (["--judged", "nowhere.npz"], "nowhere.npz: expected a judge's scores of calls (.npz): "),
-        (["--judged", "empty"], "empty: expected a judge's scores of calls (.npz): "),
-        (["--judged", "rubbish"], "rubbish: expected a judge's scores of calls (.npz): "),
-        (["--judged", "truncated"], "truncated: expected a judge's scores of calls (.npz): "),
+        (["--judge", "nowhere"], f"{Path('nowhere', 'all.npz')}: {NO_SCORES}"),
+        (["--judge", "empty"], f"{Path('empty', 'all.npz')}: {NO_SCORES}"),
+        (["--judge", "rubbish"], f"{Path('rubbish', 'all.npz')}: {NO_SCORES}"),
+        (["--judge", "truncated"], f"{Path('truncated', 'all.npz')}: {NO_SCORES}"),
+        (["--judge", "empty", "--without", "2"], f"{Path('empty', 'without_2.npz')}: {NO_SCORES}"),
     ],
 )
 def test_calls_that_cannot_be_had_are_one_line_and_exit_code_2(
@@ -330,7 +350,8 @@ def test_calls_that_cannot_be_had_are_one_line_and_exit_code_2(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     for name, content in {"empty": b"", "rubbish": b"rubbish", "truncated": b"PK\x03\x04"}.items():
-        (tmp_path / name).write_bytes(content)
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "all.npz").write_bytes(content)
     assert (
         main(
             [

@@ -88,7 +88,7 @@ def test_the_shape_of_a_given_network_is_that_of_its_checkpoint(
         str(tmp_path / "settings.json"),
     ]
     assert (
-        main([*command, "--steps", "2", "--batch-rows", "2", "--network", str(tmp_path / "given")])
+        main([*command, "--steps", "2", "--batch-rows", "2", "--initial", str(tmp_path / "given")])
         == 0
     )
     trained = load_checkpoint(tmp_path / "run")
@@ -108,14 +108,14 @@ def test_the_shape_of_a_given_network_is_that_of_its_checkpoint(
         ('{"batch_rows": 0}', "expected batch_rows > 0, got 0"),
         ('{"freeze_encoder": true}', "expected a checkpoint whose encoder is frozen, got none"),
         (
-            '{"network": "nowhere"}',
+            '{"initial": "nowhere"}',
             (
                 "expected a checkpoint folder with config.json and model.safetensors, got "
                 "'nowhere' without config.json"
             ),
         ),
         (
-            '{"network": "here", "encoder": "there", "model": {"encoder": {}}}',
+            '{"initial": "here", "encoder": "there", "model": {"encoder": {}}}',
             "expected an encoder or a whole network to begin with, got both",
         ),
         ('{"calls_share": 2}', "expected 0 <= calls_share <= 1, got 2"),

@@ -404,7 +404,7 @@ def test_a_whole_network_is_begun_with(dialogues: list[Dialogue], tmp_path: Path
     given = random_model(TINY)
     save_checkpoint(given, tmp_path / "given")
     settings = dataclasses.replace(
-        SETTINGS, network=str(tmp_path / "given"), freeze_encoder=True, given_rate=0.1
+        SETTINGS, initial=str(tmp_path / "given"), freeze_encoder=True, given_rate=0.1
     )
     begun = new_network(settings)
     assert all(

@@ -115,8 +115,9 @@ def test_the_command_trains_from_the_simulator(
     settings.write_text('{"steps": 1, "batch_rows": 1, "chunk_s": 1.0}')
     options = [
         "--simulate",
+        "--data",
         str(data_folder),
-        "--simulate-cache",
+        "--cache",
         str(cache),
         "--no-synthetic",
         "--lengths",
@@ -127,6 +128,11 @@ def test_the_command_trains_from_the_simulator(
         main(["train", *options, "--out", str(tmp_path / "run"), "--settings", str(settings)]) == 0
     )
     assert (tmp_path / "run" / "model.safetensors").exists()
+
+
+def test_the_simulator_needs_data(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", "--simulate", "--out", str(tmp_path / "run")]) == 2
+    assert "expected --data FOLDER with --simulate, got none" in capsys.readouterr().err
 
 
 def test_a_worker_that_dies_is_an_error_and_no_hang(source: SimulatedDialogues) -> None:

@@ -209,7 +209,7 @@ def test_rows_of_speech_that_the_processes_cannot_share_are_refused(
         train(settings, dialogues, tmp_path, teaching=teaching, hardware=two)
 
 
-def test_the_command_wants_speech_and_a_distillation_beside_a_teacher(
+def test_the_command_wants_data_and_a_distillation_beside_a_teacher(
     manifest: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert (
@@ -227,6 +227,6 @@ def test_the_command_wants_speech_and_a_distillation_beside_a_teacher(
         == 2
     )
     assert (
-        "expected --speech and a distillation as --encoder beside --teacher"
+        "expected --data and a distillation as --encoder beside --teacher"
         in capsys.readouterr().err
     )

@@ -297,6 +297,18 @@ def test_pictures_have_a_row_for_every_split(
     assert trust_in_words({2: flat, 3: deep}[dims]) in view.caption
 
 
+def test_the_command_draws_a_part_of_one_dialogue(
+    tiny_collection: Collection, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    parser = argparse.ArgumentParser()
+    view.add_arguments(parser)
+    words = [str(tiny_collection.folder), "--out", str(tmp_path / "part.png")]
+    assert view.main(parser.parse_args([*words, "--dialogue", "1", "--end", "8"])) == 0
+    assert "1, 0.02 to 8.00 s" in capsys.readouterr().out
+    with pytest.raises(ConfigError, match="expected --dialogue with --start or --end, got none"):
+        view.main(parser.parse_args([*words, "--start", "2"]))
+
+
 def test_a_page_holds_places_as_they_are_and_the_sound_of_its_windows(
     page: Path, tiny_collection: Collection, flat: SavedEmbedding
 ) -> None:

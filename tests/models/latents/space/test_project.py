@@ -45,9 +45,7 @@ def test_the_command_writes_file_and_picture_and_says_how_far_to_believe(
         "--out",
         tmp_path / "space.json",
     ]
-    assert (
-        run("project", tiny_collection.folder, *options, "--picture", tmp_path / "space.png") == 0
-    )
+    assert run("project", tiny_collection.folder, *options, "--plot", tmp_path / "space.png") == 0
     projection, said = load_embedding(tmp_path / "space.json"), capsys.readouterr().out
     assert projection.layer == "latent_speaker"
     assert f"trustworthiness {projection.trust['trustworthiness']:.2f}" in said
@@ -57,14 +55,14 @@ def test_the_command_writes_file_and_picture_and_says_how_far_to_believe(
 
 @pytest.mark.parametrize(
     ("option", "name"),
-    [("--out", "space.csv"), ("--picture", "space.pdf"), ("--out", "nowhere/space.json")],
+    [("--out", "space.csv"), ("--plot", "space.pdf"), ("--out", "nowhere/space.json")],
 )
 def test_files_that_cannot_be_written_are_refused_before_any_work(
     option: str, name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     options = {
         "--out": tmp_path / "space.json",
-        "--picture": tmp_path / "space.png",
+        "--plot": tmp_path / "space.png",
         option: tmp_path / name,
     }
     assert (

@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 
 from turnstream.models.config import EncoderConfig, ModelConfig, RecurrentConfig
-from turnstream.models.dialogues.manifest import read_manifest, write_manifest
-from turnstream.models.training import command, cross_validation
-from turnstream.models.training.cross_validation import (
+from turnstream.models.cross_validation import command as cross_validation
+from turnstream.models.cross_validation.command import (
     FINE_TUNING,
     FOLDS,
     SETTINGS,
@@ -18,6 +17,8 @@ from turnstream.models.training.cross_validation import (
     main,
     train_one,
 )
+from turnstream.models.dialogues.manifest import read_manifest, write_manifest
+from turnstream.models.training import command
 from turnstream.models.training.settings import TrainingSettings
 from turnstream.stream.errors import DialogueError
 
@@ -41,9 +42,9 @@ def arguments(tmp_path: Path) -> argparse.Namespace:
         "dialogues.jsonl",
         "--calls",
         "calls.jsonl",
-        "--judged",
+        "--judge",
         "judged",
-        "--network",
+        "--initial",
         "simulated",
         "--out",
         "crossed",
@@ -70,7 +71,7 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> list[argparse.Namespace]:
     return asked
 
 
-def test_a_network_for_a_call_has_heard_neither_it_nor_its_judge(
+def test_a_network_for_a_call_is_trained_without_it(
     arguments: argparse.Namespace, trained: list[argparse.Namespace]
 ) -> None:
     call = read_manifest(arguments.calls)[0].id
@@ -78,9 +79,9 @@ def test_a_network_for_a_call_has_heard_neither_it_nor_its_judge(
     train_one(arguments, f"without_{call}")
     train_one(arguments, "all")
     left_out, all_heard = trained
-    assert (left_out.without, left_out.judged.name) == (call, f"without_{call}.npz")
-    assert (all_heard.without, all_heard.judged.name) == (None, "all.npz")
-    assert left_out.network == all_heard.network == str(arguments.network)
+    assert (left_out.without, left_out.judge) == (call, arguments.judge)
+    assert (all_heard.without, all_heard.judge) == (None, arguments.judge)
+    assert left_out.initial == all_heard.initial == str(arguments.initial)
 
 
 def test_what_is_trained_is_not_trained_again(
@@ -120,13 +121,13 @@ def test_the_settings_of_fine_tuning_are_settings_of_a_training() -> None:
     model = ModelConfig(
         encoder=EncoderConfig(channels=8, out_channels=8), speaker_rnn=RecurrentConfig(hidden=8)
     )
-    settings = TrainingSettings(network="simulated", model=model, **FINE_TUNING)  # pyright: ignore[reportArgumentType]
+    settings = TrainingSettings(initial="simulated", model=model, **FINE_TUNING)  # pyright: ignore[reportArgumentType]
     assert settings.given == "simulated"
 
 
 def test_a_call_without_a_judge_is_named(arguments: argparse.Namespace) -> None:
     call = read_manifest(arguments.calls)[1].id
-    (arguments.judged / f"without_{call}.npz").unlink()
+    (arguments.judge / f"without_{call}.npz").unlink()
     with pytest.raises(
         DialogueError, match=rf"expected a judge for each call .*, got no without_{call}$"
     ):

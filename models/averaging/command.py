@@ -23,15 +23,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         nargs="+",
         metavar="RUN",
-        help="folders of `turnstream train`, at least two, all begun with the same encoder",
+        help="folder of `turnstream train`; at least two, all started with the same encoder",
     )
-    parser.add_argument("--out", type=Path, required=True, help="folder of the new network")
+    parser.add_argument(
+        "--out", type=Path, required=True, metavar="FOLDER", help="folder for the mean network"
+    )
 
 
 def main(args: argparse.Namespace) -> int:
     """Write the mean network and print where it is."""
     average(args.runs, args.out)
-    print(f"mean of {len(args.runs)} networks in {args.out}; export it with: turnstream export ...")
+    print(
+        f"mean of {len(args.runs)} networks in {args.out}; export it with: turnstream export "
+        f"{args.out} --out {args.out}/model.onnx"
+    )
     return 0
 
 

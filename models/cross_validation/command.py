@@ -23,6 +23,7 @@ from pathlib import Path
 from ...stream.errors import DialogueError
 from ..dialogues.manifest import read_manifest
 from ..runs.options import add_jobs_option
+from ..teachers.judge_files import ALL, WITHOUT, scores_path
 
 FOLDS, SETTINGS = "folds.json", "settings.json"
 # Settings that fine-tune a network, trained on simulated dialogues, on a few real calls.
@@ -45,61 +46,67 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--manifest",
         type=Path,
         required=True,
-        help="simulated dialogues (JSON Lines); the networks are trained on these too",
+        metavar="FILE",
+        help="manifest of simulated dialogues (JSON Lines); the networks are trained on these too",
     )
     parser.add_argument(
         "--calls",
         type=Path,
         required=True,
-        metavar="MANIFEST",
-        help="real calls to train and to evaluate on",
+        metavar="FILE",
+        help="manifest of the real calls to train and to evaluate on",
     )
     parser.add_argument(
-        "--judged",
+        "--judge",
         type=Path,
         required=True,
         metavar="FOLDER",
         help="folder of `turnstream pretrain judge --each` for these calls",
     )
     parser.add_argument(
-        "--network",
+        "--initial",
         type=Path,
         required=True,
-        metavar="CHECKPOINT",
-        help="network to start with; it must not have been trained on these calls",
+        metavar="FOLDER",
+        help="start with the network of this run of `turnstream train`; it must not have been "
+        "trained on these calls",
     )
     parser.add_argument(
-        "--out", type=Path, required=True, help="folder for the networks and folds.json"
+        "--out",
+        type=Path,
+        required=True,
+        metavar="FOLDER",
+        help="folder for the networks and folds.json",
     )
     parser.add_argument(
         "--settings",
         type=Path,
+        metavar="FILE",
         help="JSON file of training settings (default: a short fine-tuning with frozen encoder "
         "and per-speaker RNN)",
     )
     parser.add_argument(
-        "--noises",
+        "--data",
         type=Path,
         metavar="FOLDER",
-        help="mix the noises in FOLDER/noise into the calls (default: synthetic hiss only)",
+        help="folder as for `turnstream simulate`; its noises are mixed into the calls (default: "
+        "synthetic hiss only)",
     )
     add_jobs_option(parser)
 
 
 def main(args: argparse.Namespace) -> int:
     """Train every network that is missing."""
-    from ..teachers.judging import ALL, WITHOUT
-
     calls = [call.id for call in read_manifest(args.calls)]
     if len(calls) < 2:
         raise DialogueError(
             f"{args.calls}: expected at least two calls to cross-validate on, got {len(calls)}"
         )
     names = [*(f"{WITHOUT}{call}" for call in calls), ALL]
-    missing = [name for name in names if not (args.judged / f"{name}.npz").is_file()]
+    missing = [name for name in names if not scores_path(args.judge, name).is_file()]
     if missing:
         raise DialogueError(
-            f"{args.judged}: expected a judge for each call (`turnstream pretrain judge "
+            f"{args.judge}: expected a judge for each call (`turnstream pretrain judge "
             f"--each`), got no {', '.join(missing)}"
         )
     args.out.mkdir(parents=True, exist_ok=True)
@@ -123,9 +130,8 @@ def train_one(args: argparse.Namespace, name: str) -> str:
     import torch
 
     from ..runs.run_folder import CHECKPOINT_FILE
-    from ..teachers.judging import ALL, WITHOUT
-    from .command import add_arguments as add_training_arguments
-    from .command import main as train
+    from ..training.command import add_arguments as add_training_arguments
+    from ..training.command import main as train
 
     run: Path = args.out / name / "run"
     if (run / "model.safetensors").is_file():
@@ -135,13 +141,13 @@ def train_one(args: argparse.Namespace, name: str) -> str:
         args.manifest,
         "--out",
         run,
-        "--network",
-        args.network,
+        "--initial",
+        args.initial,
         "--settings",
         args.settings,
     ]
-    options += ["--calls", args.calls, "--judged", args.judged / f"{name}.npz"]
-    options += ["--noises", args.noises] if args.noises else []
+    options += ["--calls", args.calls, "--judge", args.judge]
+    options += ["--data", args.data] if args.data else []
     options += ["--without", name.removeprefix(WITHOUT)] if name != ALL else []
     options += ["--resume"] if (run / CHECKPOINT_FILE).is_file() else []
     if args.jobs > 1:

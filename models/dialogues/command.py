@@ -1,7 +1,5 @@
 """`turnstream simulate`: writes simulated dialogues and their manifest to disk.
 
-    python -m turnstream.models.dialogues.simulate --data DATA --out DIR --hours 30 --jobs 2
-
 Audio is .npy, int16 (2, N), which loads (or maps) faster than any codec. Beside each audio file lie
 its labels (.npz) and the phrases of known text (.words.json).
 """
@@ -17,7 +15,8 @@ from pathlib import Path
 import numpy as np
 
 from ...stream.errors import DialogueError
-from ..runs.options import add_jobs_option
+from ..runs.options import add_data_options, add_jobs_option
+from .completeness import COMPLETENESS
 from .manifest import Dialogue, write_manifest
 from .utterances import SAMPLE_RATE_HZ, SETS_OF_WHOLE_SENTENCES
 
@@ -47,16 +46,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of `turnstream simulate`."""
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = DATA_LAYOUT.replace("SETS", ", ".join(SETS_OF_WHOLE_SENTENCES))
+    add_data_options(parser, "folder with the data described below")
     parser.add_argument(
-        "--data", type=Path, required=True, help="folder with the data described below"
+        "--out",
+        type=Path,
+        required=True,
+        metavar="FOLDER",
+        help="folder for the dialogues and their manifest.jsonl",
     )
     parser.add_argument(
-        "--out", type=Path, required=True, help="folder for dialogues and manifest.jsonl"
+        "--hours",
+        type=float,
+        default=1.0,
+        metavar="N",
+        help="approximate hours of dialogue (default 1)",
     )
     parser.add_argument(
-        "--hours", type=float, default=1.0, help="approximate hours of dialogue (default 1)"
+        "--seed", type=int, default=0, metavar="N", help="seed of the simulation (default 0)"
     )
-    parser.add_argument("--seed", type=int, default=0, help="seed of the simulation (default 0)")
     parser.add_argument(
         "--lengths",
         type=float,
@@ -72,17 +79,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_jobs_option(parser)
     parser.add_argument(
-        "--cache",
-        type=Path,
-        default=Path.home() / ".cache" / "turnstream",
-        help="folder for decoded utterances (default ~/.cache/turnstream)",
-    )
-    parser.add_argument(
-        "--completeness",
+        "--judge",
         type=Path,
         metavar="FOLDER",
-        help="turn completeness scores from `turnstream pretrain judge`: turns end where they "
-        "sound complete",
+        help="folder of `turnstream pretrain judge`: turns end where they sound complete to it",
     )
     parser.add_argument(
         "--no-synthetic",
@@ -114,7 +114,7 @@ def main(args: argparse.Namespace) -> int:
         args.split,
         args.jobs,
         not args.no_synthetic,
-        args.completeness,
+        args.judge and args.judge / COMPLETENESS,
     )
     count, planned_s = 0, 0.0
     while planned_s < args.hours * 3600:
@@ -169,9 +169,3 @@ def _write(
         words=out / f"{name}.words.json",
     )
     return dialogue, simulated.audio.shape[1] / SAMPLE_RATE_HZ
-
-
-if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description="Simulate two-channel dialogues to train on.")
-    add_arguments(parser)
-    raise SystemExit(main(parser.parse_args()))

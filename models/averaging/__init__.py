@@ -1,0 +1,1 @@
+"""Averaging the weights of networks that were trained from the same start."""
