@@ -128,24 +128,24 @@ class PolicySettings:
 # validation calls. The model hears one speaker's channel at a time there.
 PRESETS: dict[str, PolicySettings] = {
     "fast": PolicySettings(
-        end_threshold=0.40,
-        end_silence_secs=0.3,
+        end_threshold=0.38,
+        end_silence_secs=0.4,
         timeout_secs=1.5,
         eager_threshold=0.30,
         eager_silence_secs=0.1,
     ),
     "balanced": PolicySettings(
-        end_threshold=0.46,
-        end_silence_secs=0.4,
+        end_threshold=0.40,
+        end_silence_secs=0.6,
         timeout_secs=2.0,
-        eager_threshold=0.36,
+        eager_threshold=0.34,
         eager_silence_secs=0.2,
     ),
     "patient": PolicySettings(
-        end_threshold=0.47,
+        end_threshold=0.46,
         end_silence_secs=0.9,
         timeout_secs=2.5,
-        eager_threshold=0.42,
+        eager_threshold=0.40,
         eager_silence_secs=0.3,
     ),
 }
