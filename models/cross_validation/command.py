@@ -1,11 +1,16 @@
 """`turnstream cross-validate`: for each real call, train a network that does not use this call.
 
 One more network uses all calls. Each network starts from one that was trained on simulated
-dialogues only, and is then trained on simulated dialogues and real calls. The results of a call
-come from a network for which neither the judge nor the training used this call. The folder --out
-contains
+dialogues only. What it then learns of the calls is
+
+- with --teacher, what the judge that was fitted on the calls says about recorded speech,
+- otherwise, the calls themselves and their judge's scores.
+
+The results of a call come from a network for which neither the judge nor the training used this
+call. The folder --out contains
 
     without_CALL/run, all/run   the networks, as `turnstream train` writes them
+    without_CALL/trained, ...   with --average, the networks before they were averaged
     folds.json                  which network evaluates each call; an input of
                                 `turnstream export` and `turnstream evaluate --folds`
 
@@ -37,6 +42,27 @@ FINE_TUNING: dict[str, object] = {
     "calls_share": 0.5,
     "freeze_encoder": True,
     "freeze_speaker_rnn": True,
+}
+# The same with --teacher. The calls themselves are not played.
+TAUGHT_FINE_TUNING: dict[str, object] = {
+    "steps": 120,
+    "learning_rate": 6e-4,
+    "warmup_steps": 12,
+    "average_decay": 0.97,
+    "validate_every": 120,
+    "calls_share": 0.0,
+    "batch_rows": 8,
+    "speech_rows": 24,
+    "teacher_weight": 1.0,
+    "given_rate": 0.5,
+    "mute_share": 0.25,
+    "losses": {
+        "vad": 1.0,
+        "projection": 0.3,
+        "next_holder": 1.0,
+        "backchannel": 0.5,
+        "completeness": 1.0,
+    },
 }
 
 
@@ -82,15 +108,36 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--settings",
         type=Path,
         metavar="FILE",
-        help="JSON file of training settings (default: a short fine-tuning with frozen encoder "
-        "and per-speaker RNN)",
+        help="JSON file of training settings (default: a short fine-tuning; without --teacher, "
+        "encoder and per-speaker RNN are frozen)",
     )
     parser.add_argument(
         "--data",
         type=Path,
         metavar="FOLDER",
         help="folder as for `turnstream simulate`; its noises are mixed into the calls (default: "
-        "synthetic hiss only)",
+        "synthetic hiss only), and --teacher needs it",
+    )
+    parser.add_argument(
+        "--cache", type=Path, metavar="FOLDER", help="as for `turnstream train`, for --teacher"
+    )
+    parser.add_argument(
+        "--teacher",
+        type=Path,
+        metavar="FOLDER",
+        help="folder of `turnstream pretrain teacher`: learn how complete recorded speech sounds "
+        "to the judge of the calls; needs --data and --distilled",
+    )
+    parser.add_argument(
+        "--distilled",
+        type=Path,
+        metavar="FOLDER",
+        help="run of `turnstream pretrain distill` for --teacher",
+    )
+    parser.add_argument(
+        "--average",
+        action="store_true",
+        help="write the mean of each trained network and --initial, as `turnstream average` does",
     )
     add_jobs_option(parser)
 
@@ -111,8 +158,9 @@ def main(args: argparse.Namespace) -> int:
         )
     args.out.mkdir(parents=True, exist_ok=True)
     if args.settings is None:
+        fine_tuning = TAUGHT_FINE_TUNING if args.teacher else FINE_TUNING
         args.settings = args.out / SETTINGS
-        args.settings.write_text(json.dumps(FINE_TUNING, indent=1) + "\n")
+        args.settings.write_text(json.dumps(fine_tuning, indent=1) + "\n")
     (args.out / FOLDS).write_text(
         json.dumps({call: f"{WITHOUT}{call}/model.onnx" for call in calls}, indent=1) + "\n"
     )
@@ -129,13 +177,16 @@ def train_one(args: argparse.Namespace, name: str) -> str:
     """Train one network, unless it exists already; return its name."""
     import torch
 
+    from ..averaging.command import average
+    from ..checkpoint import WEIGHTS_FILE
     from ..runs.run_folder import CHECKPOINT_FILE
     from ..training.command import add_arguments as add_training_arguments
     from ..training.command import main as train
 
-    run: Path = args.out / name / "run"
-    if (run / "model.safetensors").is_file():
+    finished: Path = args.out / name / "run"
+    if (finished / WEIGHTS_FILE).is_file():
         return name
+    run: Path = args.out / name / "trained" if args.average else finished
     options: list[object] = [
         "--manifest",
         args.manifest,
@@ -147,12 +198,17 @@ def train_one(args: argparse.Namespace, name: str) -> str:
         args.settings,
     ]
     options += ["--calls", args.calls, "--judge", args.judge]
-    options += ["--data", args.data] if args.data else []
+    for name_of in ("data", "cache", "teacher", "distilled"):
+        value = getattr(args, name_of)
+        options += [f"--{name_of}", value] if value else []
     options += ["--without", name.removeprefix(WITHOUT)] if name != ALL else []
     options += ["--resume"] if (run / CHECKPOINT_FILE).is_file() else []
     if args.jobs > 1:
         torch.set_num_threads(max(1, torch.get_num_threads() // args.jobs))
     parser = argparse.ArgumentParser(prog="turnstream train")
     add_training_arguments(parser)
-    train(parser.parse_args([str(option) for option in options]))
+    if not (run / WEIGHTS_FILE).is_file():
+        train(parser.parse_args([str(option) for option in options]))
+    if args.average:
+        average([run, args.initial], finished)
     return name

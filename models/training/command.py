@@ -25,7 +25,7 @@ from ..runs.options import (
     given_settings,
     hardware_from,
 )
-from ..teachers.judge_files import ALL, WITHOUT, scores_path
+from ..teachers.judge_files import ALL, WITHOUT, judge_path, scores_path
 from .settings import TrainingSettings
 from .sources import ConversationSource, RecordedDialogues
 
@@ -91,8 +91,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--judge",
         type=Path,
         metavar="FOLDER",
-        help="folder of `turnstream pretrain judge`: also learn its scores of --calls, and with "
-        "--simulate end turns where they sound complete to it",
+        help="folder of `turnstream pretrain judge`: also learn the scores of the judge that was "
+        "fitted on --calls, of these and with --teacher of recorded speech; with --simulate end "
+        "turns where they sound complete to the judge that was fitted on texts",
     )
     parser.add_argument(
         "--validation",
@@ -163,7 +164,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         metavar="FOLDER",
         help="also keep learning from the output of `turnstream pretrain teacher` in FOLDER; "
-        "needs the same --data, and a run of `turnstream pretrain distill` as --encoder",
+        "needs the same --data, and --distilled",
+    )
+    parser.add_argument(
+        "--distilled",
+        type=Path,
+        metavar="FOLDER",
+        help="run of `turnstream pretrain distill` whose outputs --teacher keeps teaching "
+        "(default: --encoder)",
     )
     parser.add_argument(
         "--snapshots",
@@ -248,7 +256,7 @@ def _read_calls(args: argparse.Namespace, settings: TrainingSettings) -> Convers
         )
     judged: dict[str, np.ndarray] = {}
     if args.judge:
-        scores = scores_path(args.judge, WITHOUT + args.without if args.without else ALL)
+        scores = scores_path(args.judge, _judge_name(args))
         try:
             # NumPy itself leaves a broken archive open.
             with scores.open("rb") as file, np.load(file) as stored:
@@ -264,20 +272,29 @@ def _read_calls(args: argparse.Namespace, settings: TrainingSettings) -> Convers
     )
 
 
+def _judge_name(args: argparse.Namespace) -> str:
+    return WITHOUT + args.without if args.without else ALL
+
+
 def _read_teaching(args: argparse.Namespace, settings: TrainingSettings) -> Teaching:
     from ..dialogues.channel import read_surroundings
     from ..dialogues.utterances import UtterancePool, decode_speech
     from ..teachers.extraction import Extraction
+    from ..teachers.saved_judge import SavedJudge
     from .teaching import Teaching
 
-    if not args.data or not settings.encoder:
+    distilled = args.distilled or settings.encoder
+    if not args.data or not distilled:
         raise ConfigError(
-            "expected --data and a distillation as --encoder beside --teacher, got --teacher "
+            "expected --data, and --distilled or --encoder, beside --teacher, got --teacher "
             "without one of them"
         )
+    judge = None
+    if args.judge and args.calls:
+        judge = SavedJudge.load(judge_path(args.judge, _judge_name(args)))
     pool = UtterancePool(decode_speech(args.data, args.cache))
     return Teaching(
-        Extraction(args.teacher, pool), read_surroundings(args.data), Path(settings.encoder)
+        Extraction(args.teacher, pool), read_surroundings(args.data), Path(distilled), judge
     )
 
 

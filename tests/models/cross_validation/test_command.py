@@ -1,18 +1,22 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
-from turnstream.models.config import EncoderConfig, ModelConfig, RecurrentConfig
+from turnstream.models.checkpoint import load_checkpoint, save_checkpoint
+from turnstream.models.config import EncoderConfig, ModelConfig, RecurrentConfig, from_plain
 from turnstream.models.cross_validation import command as cross_validation
 from turnstream.models.cross_validation.command import (
     FINE_TUNING,
     FOLDS,
     SETTINGS,
+    TAUGHT_FINE_TUNING,
     add_arguments,
     main,
     train_one,
@@ -20,8 +24,10 @@ from turnstream.models.cross_validation.command import (
 from turnstream.models.dialogues.manifest import read_manifest, write_manifest
 from turnstream.models.training import command
 from turnstream.models.training.settings import TrainingSettings
+from turnstream.models.turn_model import TurnModel
 from turnstream.stream.errors import DialogueError
 
+from ...networks import TINY
 from ..teaching import write_calls
 
 
@@ -84,6 +90,42 @@ def test_a_network_for_a_call_is_trained_without_it(
     assert left_out.initial == all_heard.initial == str(arguments.initial)
 
 
+def test_with_a_teacher_the_network_learns_from_recorded_speech(
+    arguments: argparse.Namespace, trained: list[argparse.Namespace]
+) -> None:
+    arguments.settings = arguments.out / SETTINGS
+    arguments.teacher, arguments.data = Path("teacher"), Path("data")
+    arguments.distilled, arguments.cache = Path("distilled"), Path("cache")
+    train_one(arguments, "all")
+    (asked,) = trained
+    assert (asked.teacher, asked.data) == (arguments.teacher, arguments.data)
+    assert (asked.distilled, asked.cache) == (arguments.distilled, arguments.cache)
+
+
+def test_the_mean_of_the_trained_network_and_the_first_is_written(
+    arguments: argparse.Namespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    networks: list[TurnModel] = []
+
+    def new(folder: Path) -> None:
+        torch.manual_seed(len(networks))
+        networks.append(TurnModel(TINY))
+        save_checkpoint(networks[-1], folder)
+
+    def train(args: argparse.Namespace) -> int:
+        new(args.out)
+        return 0
+
+    monkeypatch.setattr(command, "main", train)
+    new(arguments.initial)
+    arguments.settings, arguments.average = arguments.out / SETTINGS, True
+    assert train_one(arguments, "all") == train_one(arguments, "all") == "all"
+    first, trained = (network.state_dict() for network in networks)
+    mean = load_checkpoint(arguments.out / "all" / "run").state_dict()
+    for name, weights in mean.items():
+        torch.testing.assert_close(weights, (first[name] + trained[name]) / 2)
+
+
 def test_what_is_trained_is_not_trained_again(
     arguments: argparse.Namespace, trained: list[argparse.Namespace]
 ) -> None:
@@ -117,11 +159,18 @@ def test_every_call_is_measured_by_the_network_without_it(
     assert json.loads((arguments.out / SETTINGS).read_text()) == FINE_TUNING
 
 
-def test_the_settings_of_fine_tuning_are_settings_of_a_training() -> None:
+@pytest.mark.parametrize("fine_tuning", [FINE_TUNING, TAUGHT_FINE_TUNING])
+def test_the_settings_of_fine_tuning_are_settings_of_a_training(
+    fine_tuning: dict[str, object],
+) -> None:
     model = ModelConfig(
         encoder=EncoderConfig(channels=8, out_channels=8), speaker_rnn=RecurrentConfig(hidden=8)
     )
-    settings = TrainingSettings(initial="simulated", model=model, **FINE_TUNING)  # pyright: ignore[reportArgumentType]
+    settings = from_plain(
+        TrainingSettings,
+        {**fine_tuning, "initial": "simulated", "model": dataclasses.asdict(model)},
+        "settings",
+    )
     assert settings.given == "simulated"
 
 
