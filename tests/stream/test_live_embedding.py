@@ -32,7 +32,7 @@ def test_the_bundled_plane_fits_the_bundled_model_alone(engine: Engine) -> None:
     with pytest.raises(
         ConfigError,
         match=(
-            r"of the model that runs, \S+ 0 \(weights .*got the bundled plane, of turnstream 3 "
+            r"of the model that runs, \S+ 0 \(weights .*got the bundled plane, of turnstream 4 "
             ".*latents project` fits one"
         ),
     ):

@@ -268,7 +268,7 @@ def test_a_embedding_that_does_not_fit_is_named_before_anything_is_shown(
                 out=out,
             )
         assert out.getvalue() == ""
-    with pytest.raises(ConfigError, match="got the bundled plane, of turnstream 3"):
+    with pytest.raises(ConfigError, match="got the bundled plane, of turnstream 4"):
         hear(tiny_model_path, b"", *words, "--embedding")
     assert not (tmp_path / "kept").exists()
 

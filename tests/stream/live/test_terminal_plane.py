@@ -295,7 +295,7 @@ def test_colour_changes_no_character_of_the_plane(embedding: SavedEmbedding) -> 
 
 def test_the_bundled_plane_shows_all_its_landmarks_at_80x24() -> None:
     bundled = load_embedding()
-    view = TerminalView("call.wav", "turnstream 3", embedding=bundled)
+    view = TerminalView("call.wav", "turnstream 4", embedding=bundled)
     picture = draw(view, 80, 24)
     assert all(word in picture for word in bundled.landmarks)
     assert Widths.of(80, NAMES).centre >= PLANE_COLUMNS

@@ -368,7 +368,7 @@ def test_a_projection_that_does_not_fit_is_one_clear_line(
     tiny_model_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], workers: int
 ) -> None:
     cases = unusable_embeddings(Engine(tiny_model_path), tmp_path) | {
-        bundled_plane(): "got the bundled plane, of turnstream 3"
+        bundled_plane(): "got the bundled plane, of turnstream 4"
     }
     for path, words in list(cases.items())[:: 1 if workers == 1 else 3]:
         options = [
