@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import fcntl
+import hashlib
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
+from importlib.metadata import version
 from pathlib import Path
+from shutil import rmtree
 from typing import Any
 from unittest.mock import patch
 
 import pytest
+import torch
 from hypothesis import settings
 
 from turnstream.export import onnx_graph
@@ -18,11 +25,21 @@ from turnstream.export.step_input import PCM, StepInput
 from turnstream.models.turn_model import TurnModel
 
 from .networks import CONFIGS, random_model
+from .readme_blocks import ROOT
 from .recordings import write_simulation_data
+
+# The networks are tiny, and pytest-xdist gives each core a process: one thread each
+torch.set_num_threads(1)
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # for the processes that tests start
 
 # Property tests use the same examples in every run
 settings.register_profile("fixed", derandomize=True, deadline=None, database=None)
 settings.load_profile("fixed")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the longest tests, so that no process is left alone with them at the end."""
+    items.sort(key=lambda item: item.path.name != "test_readme.py")
 
 
 @dataclass(frozen=True)
@@ -34,22 +51,53 @@ class Exported:
     unflattened: bytes
 
 
+def graph_sources() -> str:
+    """Return a hash of what decides how a network's graph looks."""
+    sources = [
+        *sorted((ROOT / "models").rglob("*.py")),
+        *sorted((ROOT / "export").rglob("*.py")),
+        ROOT / "stream" / "contract.py",
+        ROOT / "tests" / "networks.py",
+    ]
+    content = hashlib.sha256(b"".join(path.read_bytes() for path in sources))
+    for package in ("torch", "onnx", "onnxscript"):
+        content.update(version(package).encode())
+    return content.hexdigest()[:16]
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Let one process after the other in."""
+    with path.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
 @pytest.fixture(scope="session")
-def exported() -> Callable[[str, StepInput], Exported]:
-    """Export a configuration by name, once per test run, because it takes seconds."""
+def exported(pytestconfig: pytest.Config) -> Callable[[str, StepInput], Exported]:
+    """Export a configuration by name. This takes seconds, so pytest's cache keeps the graphs."""
+    folder = pytestconfig.cache.mkdir(f"graphs-{graph_sources()}")
+    for outdated in set(folder.parent.glob("graphs-*")) - {folder}:
+        rmtree(outdated, ignore_errors=True)
 
     @lru_cache
     def export(name: str, step_input: StepInput) -> Exported:
-        seen: list[bytes] = []
+        model = random_model(CONFIGS[name])
+        path = folder / f"{name}-{step_input.kind}.onnx"
+        unflattened_path = path.with_suffix(".unflattened")
 
-        def remember_then_flatten(proto: Any, inputs: Any) -> None:
-            seen.append(proto.SerializeToString())
+        def keep_then_flatten(proto: Any, inputs: Any) -> None:
+            unflattened_path.write_bytes(proto.SerializeToString())
             flatten(proto, inputs)
 
-        model = random_model(CONFIGS[name])
-        with patch.object(onnx_graph, "flatten", remember_then_flatten):
-            graph = onnx_graph.build(model, step_input, name, "0")
-        return Exported(model, graph, seen[0])
+        with locked(path.with_suffix(".lock")):
+            if not path.exists():
+                with patch.object(onnx_graph, "flatten", keep_then_flatten):
+                    graph = onnx_graph.build(model, step_input, name, "0")
+                finished = path.with_suffix(".finished")  # so that no half of it is ever read
+                finished.write_bytes(graph)
+                finished.replace(path)
+        return Exported(model, path.read_bytes(), unflattened_path.read_bytes())
 
     return export
 

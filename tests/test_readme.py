@@ -343,7 +343,11 @@ def test_teacher_commands_lead_from_utterances_and_calls_to_a_report(
         for name, (start_s, end_s) in parts.items()
     ]
     (tmp_path / "calls.jsonl").write_text("".join(f"{json.dumps(call)}\n" for call in calls))
-    network = {"encoder": {"channels": 8, "out_channels": 8}, "speaker_rnn": {"hidden": 8}}
+    stack = {"kernel_sizes": [2], "dilations": [1]}
+    network = {
+        "encoder": {"channels": 8, "out_channels": 8, "stacks": [stack]},
+        "speaker_rnn": {"hidden": 8},
+    }
     distillation = {
         "steps": 2,
         "batch_rows": 2,

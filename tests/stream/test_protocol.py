@@ -466,7 +466,7 @@ def refuses_clearly(parse: Callable[[Any], object], wire: str | bytes) -> None:
     assert len(refusal_of(parse, wire).encode()) < 400
 
 
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=500, deadline=None)
 @given(near_misses | st.text(max_size=60))
 def test_any_text_is_understood_or_refused_clearly(text: str) -> None:
     refuses_clearly(parse_control, text)

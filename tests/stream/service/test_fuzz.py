@@ -19,7 +19,7 @@ from ...bench.bad_input import KINDS, MESSAGES, misbehave, parse_everything
 from ..serving import dialogue, frames_of, offline, quick_limits, raw_client, still_serves, talk
 
 
-@settings(max_examples=2500)
+@settings(max_examples=1000)
 @given(MESSAGES)
 def test_a_parser_raises_nothing_but_protocol_errors(wire: str | bytes) -> None:
     parse_everything(wire)
