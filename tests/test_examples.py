@@ -124,7 +124,7 @@ def test_the_pipecat_bot_repeats_the_callers_turns(capsys: pytest.CaptureFixture
     run_virtually(lambda: bot.run(str(bundled_sample())))
     lines = capsys.readouterr().out.splitlines()
     repeated_s = [float(line.split("repeat ")[1].removesuffix(" s")) for line in lines]
-    assert len(lines) >= 8
+    assert len(lines) >= 5  # turns of the caller in stream/sample/README.md
     assert all(0.3 < seconds < 10 for seconds in repeated_s)
 
 

@@ -227,6 +227,5 @@ def test_the_command_wants_data_and_a_distillation_beside_a_teacher(
         == 2
     )
     assert (
-        "expected --data and a distillation as --encoder beside --teacher"
-        in capsys.readouterr().err
+        "expected --data, and --distilled or --encoder, beside --teacher" in capsys.readouterr().err
     )
