@@ -27,8 +27,8 @@ from pathlib import Path
 
 from ...stream.errors import DialogueError
 from ..dialogues.manifest import read_manifest
-from ..runs.options import add_jobs_option
-from ..teachers.judge_files import ALL, WITHOUT, scores_path
+from ..runs.options import add_data_options, add_jobs_option
+from ..teachers.judge_files import ALL, WITHOUT, judge_path, scores_path
 
 FOLDS, SETTINGS = "folds.json", "settings.json"
 # Settings that fine-tune a network, trained on simulated dialogues, on a few real calls.
@@ -111,15 +111,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="JSON file of training settings (default: a short fine-tuning; without --teacher, "
         "encoder and per-speaker RNN are frozen)",
     )
-    parser.add_argument(
-        "--data",
-        type=Path,
-        metavar="FOLDER",
-        help="folder as for `turnstream simulate`; its noises are mixed into the calls (default: "
+    add_data_options(
+        parser,
+        "folder as for `turnstream simulate`; its noises are mixed into the calls (default: "
         "synthetic hiss only), and --teacher needs it",
-    )
-    parser.add_argument(
-        "--cache", type=Path, metavar="FOLDER", help="as for `turnstream train`, for --teacher"
+        required=False,
     )
     parser.add_argument(
         "--teacher",
@@ -150,7 +146,10 @@ def main(args: argparse.Namespace) -> int:
             f"{args.calls}: expected at least two calls to cross-validate on, got {len(calls)}"
         )
     names = [*(f"{WITHOUT}{call}" for call in calls), ALL]
-    missing = [name for name in names if not scores_path(args.judge, name).is_file()]
+    paths = (scores_path, judge_path) if args.teacher else (scores_path,)
+    missing = [
+        name for name in names if not all(path(args.judge, name).is_file() for path in paths)
+    ]
     if missing:
         raise DialogueError(
             f"{args.judge}: expected a judge for each call (`turnstream pretrain judge "

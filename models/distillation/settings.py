@@ -27,7 +27,7 @@ class DistillationSettings:
             points that are predicted.
         frame_weight, place_weight: weights of these two losses.
         told_weight: weight of the third loss. Its target is turn completeness at a stop point, by
-            the judge that was fitted on the texts of the utterances (judge.fit_text_judge).
+            a judge; the one that was fitted on the texts of the utterances, if none is given.
         cut_share: share of the utterances that are cut off at one of their stop points.
         reach_s: the embedding of a stop point is predicted up to this many seconds into the silence
             after it.

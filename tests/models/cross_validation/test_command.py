@@ -183,6 +183,12 @@ def test_a_call_without_a_judge_is_named(arguments: argparse.Namespace) -> None:
         main(arguments)
 
 
+def test_with_a_teacher_the_judges_themselves_are_needed(arguments: argparse.Namespace) -> None:
+    arguments.teacher = Path("teacher")
+    with pytest.raises(DialogueError, match=r"expected a judge for each call .*, got no without_"):
+        main(arguments)
+
+
 def test_one_call_cannot_be_cross_validated(arguments: argparse.Namespace) -> None:
     write_manifest(arguments.calls, read_manifest(arguments.calls)[:1])
     with pytest.raises(
