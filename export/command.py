@@ -1,4 +1,4 @@
-"""The command `turnstream export`: converts a checkpoint to a verified ONNX file."""
+"""The command `turnstream export`: converts a checkpoint or a judge to a verified ONNX file."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         metavar="RUN",
         help="folder of `turnstream train` (model.safetensors and config.json); or folds.json of "
-        "`turnstream cross-validate`, to export all its networks",
+        "`turnstream cross-validate`, to export all its networks; or folder of `turnstream "
+        "pretrain judge`, to export the pause model",
     )
     parser.add_argument(
         "--out",
@@ -24,6 +25,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="ONNX file to write, with its metadata beside it as .json; not for folds.json, which "
         "names the files",
+    )
+    parser.add_argument(
+        "--teacher",
+        type=Path,
+        metavar="FOLDER",
+        help="for the pause model: the Whisper model of the judge, in CTranslate2's "
+        "format (default: Whisper-base from the teacher extra)",
     )
     parser.add_argument(
         "--mel",
@@ -70,6 +78,8 @@ def main(args: argparse.Namespace) -> int:
         return 0
     if args.out is None:
         raise ExportError("expected --out FILE, the .onnx file to write, got none")
+    if (args.run / "judges.json").is_file():
+        return _export_pause_model(args.run, args.teacher, args.out)
     found = export(
         args.run,
         args.out,
@@ -81,6 +91,23 @@ def main(args: argparse.Namespace) -> int:
     print(f"{args.out}: {args.out.stat().st_size / 1e6:.2f} MB, verified: {found}")
     if args.golden:
         print(f"{args.golden}: golden inputs and outputs")
+    return 0
+
+
+def _export_pause_model(judges: Path, teacher: Path | None, out: Path) -> int:
+    from ..models.teachers.judge_files import ALL, judge_path
+    from ..models.teachers.saved_judge import SavedJudge
+    from ..models.teachers.whisper import whisper_folder
+    from .pause_graph import export_pause_model
+
+    calls = len(json.loads((judges / "judges.json").read_text())["calls"])
+    found = export_pause_model(
+        SavedJudge.load(judge_path(judges, ALL)),
+        whisper_folder(teacher),
+        out,
+        f"silences of {calls} calls, and texts of utterances",
+    )
+    print(f"{out}: {out.stat().st_size / 1e6:.2f} MB, verified: {found}")
     return 0
 
 

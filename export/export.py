@@ -19,6 +19,7 @@ from .metadata import describe
 from .onnx_graph import build
 from .step_input import PCM, StepInput
 from .verify import Verification, run_frames, run_torch, verification_audio, verify
+from .write_file import write_file
 
 
 def export(
@@ -57,23 +58,13 @@ def export(
     model = load_checkpoint(checkpoint)
     graph = build(model, step_input, name, version)
     found = verify(graph, model, step_input)
-    _write(out, graph)
+    write_file(out, graph)
     about = json.dumps(describe(model, step_input, name, version), indent=1)
-    _write(out.with_suffix(".json"), f"{about}\n".encode())
+    write_file(out.with_suffix(".json"), f"{about}\n".encode())
     if golden is not None:
         x, _ = run_torch(model, step_input, verification_audio(model))
         outputs: dict[str, Any] = run_frames(open_session(graph), model, step_input, x)
         archive = io.BytesIO()
         np.savez_compressed(archive, input=x, **outputs)
-        _write(golden, archive.getvalue())
+        write_file(golden, archive.getvalue())
     return found
-
-
-def _write(path: Path, content: bytes) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
-    except OSError as error:
-        raise ExportError(
-            f"expected a file that can be written, got {str(path)!r}: {error.strerror}"
-        ) from None

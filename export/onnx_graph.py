@@ -71,7 +71,7 @@ def build(model: TurnModel, step_input: StepInput, name: str, version: str) -> b
     names = [step_input.name, "state"]
     batch = torch.export.Dim("batch")
     exporter = cast("Any", torch.onnx).export  # its types are incomplete
-    with _quiet_exporter():
+    with quiet_exporter():
         program = exporter(
             step,
             example_inputs(model, step_input, batch=3),
@@ -102,7 +102,7 @@ def build(model: TurnModel, step_input: StepInput, name: str, version: str) -> b
 
 
 @contextmanager
-def _quiet_exporter() -> Generator[None, None, None]:
+def quiet_exporter() -> Generator[None, None, None]:
     """Silence the exporter's warnings about its own internals. `verify` checks the result."""
     level = logging.getLogger("torch.onnx").level
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)

@@ -24,12 +24,15 @@ from numpy.typing import NDArray
 
 from .engine import Engine
 from .onnx_session import open_session
+from .pause_model import SAMPLE_RATE_HZ as PAUSE_SAMPLE_RATE_HZ
+from .pause_model import PauseModel
 from .pcm import to_float32
 from .resample import StreamingResampler
 from .sources import FileSource, bundled_sample
 
 # In samples at 16 kHz. Silero's input is a window, preceded by the last samples of the one before.
 SILERO_WINDOW, SILERO_CONTEXT = 512, 64
+MOST_PAUSES = 20  # that the pause model is timed on
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -92,6 +95,7 @@ def main(args: argparse.Namespace) -> int:
         "frame_ms": 1000 / metadata.frame_rate_hz,
         "batches": rows,
         "silero": silero,
+        "pause_model": measure_pause_model(max(1, min(MOST_PAUSES, args.steps // 100))),
     }
     print(json.dumps(found, indent=1) if args.json else _table(found))
     return 0
@@ -175,6 +179,21 @@ def measure_silero(audio: NDArray[np.float32], steps: int) -> dict[str, float] |
     }
 
 
+def measure_pause_model(pauses: int) -> dict[str, float]:
+    """Time the bundled pause model on stretches of the bundled call.
+
+    Returns:
+        The median per pause in milliseconds. A first call, as a warm-up, is not counted.
+    """
+    model, audio = PauseModel(), sample_audio(PAUSE_SAMPLE_RATE_HZ)
+    taken: list[float] = []
+    for end in np.linspace(model.samples, len(audio), pauses + 1).astype(int):
+        start = time.perf_counter()
+        model.logit(np.ascontiguousarray(audio[end - model.samples : end, 0]))
+        taken.append(time.perf_counter() - start)
+    return {"median_ms_per_pause": float(np.median(taken[1:]) * 1000)}
+
+
 def start_up_ms(model: Path) -> float:
     """Return the time from the start of Python to the first prediction; the median of three."""
     code = (
@@ -237,4 +256,5 @@ def _table(found: dict[str, Any]) -> str:
             f"{silero['us_per_stereo_20_ms']:.1f} us for two channels of 20 ms, "
             f"real-time factor {silero['real_time_factor']:.5f}"
         )
+    lines.append(f"the pause model: {found['pause_model']['median_ms_per_pause']:.1f} ms a pause")
     return "\n".join(lines)

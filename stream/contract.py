@@ -1,6 +1,8 @@
 """The contract between the exporter and the runtime: format version, output names and meanings.
 
-This is the one list of the outputs. It imports no torch, so that the runtime can use it.
+This is the one list of the outputs. It imports no torch, so that the runtime can use it. They are
+the network's own: in a conversation with a pause model, `p_next` is changed in the pauses
+(pause_tracker.py).
 """
 
 METADATA_KEY = "turnstream"  # key in the ONNX file's metadata; the value is a JSON object

@@ -1,4 +1,4 @@
-"""`turnstream info`: prints the metadata of a model file."""
+"""`turnstream info`: prints the metadata of a model file, and what the pause model is."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from .engine import Engine
+from .pause_model import bundled_pause_model, read_head
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -23,6 +24,7 @@ def main(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps(asdict(metadata), indent=1))
         return 0
+    pauses = bundled_pause_model()
     rows = {
         "model": f"{metadata.name} {metadata.version}, weights {metadata.weights_sha256[:12]}",
         "file": f"{engine.path} ({engine.path.stat().st_size / 1e6:.1f} MB)",
@@ -37,6 +39,8 @@ def main(args: argparse.Namespace) -> int:
             f"{metadata.latent_size} numbers a speaker (cross-speaker layer), "
             f"{metadata.latent_speaker_size} (per-speaker layer)"
         ),
+        "pauses": f"optional pause model ({pauses.stat().st_size / 1e6:.1f} MB), fitted on "
+        f"{read_head(pauses).name}",
     }
     for name, text in rows.items():
         print(f"{name:8} {text}")

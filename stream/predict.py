@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from .contract import PROBABILITIES
 from .errors import AudioFormatError
-from .options import add_policy_option
+from .options import add_pause_model_option, add_policy_option
 from .pcm import ENCODINGS
 from .plot import check_picture, plot_predictions
 from .prediction import FrameMessage, Prediction, TurnEvent
@@ -73,6 +73,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         ),
     )
     add_policy_option(parser)
+    add_pause_model_option(parser, default=False)
     parser.add_argument("--model", type=Path, help="ONNX model file (default: the bundled model)")
     raw = parser.add_argument_group("raw audio on standard input")
     raw.add_argument(
@@ -98,7 +99,12 @@ def main(args: argparse.Namespace) -> int:
         if args.file == "-"
         else FileSource(args.file)
     )
-    predictor = TurnPredictor(args.model, sample_rate_hz=source.sample_rate_hz, policy=args.policy)
+    predictor = TurnPredictor(
+        args.model,
+        sample_rate_hz=source.sample_rate_hz,
+        policy=args.policy,
+        pause_model=args.pause_model,
+    )
     kept = _Kept(plot=bool(args.plot), latents=bool(args.latents))
     with ExitStack() as stack:
         stack.callback(source.close)

@@ -58,13 +58,14 @@ class FrameMessage(msgspec.Struct, frozen=True, tag="frame"):
         frame: index of the frame, from 0.
         time_s: end of the frame, in seconds of audio since the start. No later audio was used.
         holder: speaker who last spoke alone (0 user, 1 other); None before anyone has.
-        p_shift: probability that the speaker who is not the holder has the floor next; None without
-            a holder.
+        p_shift: probability that the speaker who is not the holder has the floor next: p_next of
+            that speaker. None without a holder.
         p_hold: 1 - p_shift; None without a holder.
         vad: probability that each speaker is speaking now.
         p_now: share of the speech of the next 0-0.6 s expected from each speaker; sums to 1.
         p_future: the same for the next 0.6-2 s.
-        p_next: probability that each speaker holds the floor next; sums to 1.
+        p_next: probability that each speaker holds the floor next; sums to 1. The policy reads it.
+            In a pause it contains the pause model's answer, if there is one.
         p_backchannel: probability that each speaker gives a backchannel now or within 0.5 s.
             Experimental: it is not reliable on real calls yet.
     """

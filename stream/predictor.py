@@ -8,6 +8,7 @@ from numpy.typing import ArrayLike
 
 from .audio_check import AudioWarning
 from .engine import Engine
+from .pause_model import PauseModel
 from .pcm import to_float32
 from .policy import PolicySettings
 from .prediction import Prediction
@@ -25,6 +26,9 @@ class TurnPredictor:
         sample_rate_hz: rate of the pushed audio. The audio is resampled to the model's rate.
         policy: name of a preset, or settings; then each prediction has its turn events. None for
             no events.
+        pause_model: True for the bundled pause model, or a loaded `PauseModel`, which conversations
+            can share. It is asked once in each pause and makes `p_shift` much more reliable there
+            (models/weights/MODEL_CARD.md), but takes some 0.1 s of processor time each time.
     Raises:
         ModelError: the model cannot be run.
         AudioFormatError: the rate is out of range.
@@ -37,10 +41,16 @@ class TurnPredictor:
         *,
         sample_rate_hz: int = 16000,
         policy: str | PolicySettings | None = None,
+        pause_model: bool | PauseModel = False,
     ) -> None:
         self.engine = model if isinstance(model, Engine) else Engine(model)
-        metadata = self.engine.metadata
-        self._session = Session(metadata, sample_rate_hz=sample_rate_hz, policy=policy)
+        self.pause_model = _loaded(pause_model)
+        self._session = Session(
+            self.engine.metadata,
+            sample_rate_hz=sample_rate_hz,
+            policy=policy,
+            pause_model=self.pause_model,
+        )
 
     def push_audio(self, samples: ArrayLike) -> list[Prediction]:
         """Add audio and predict on every frame that it completes.
@@ -72,11 +82,18 @@ class TurnPredictor:
     def _drain(self) -> list[Prediction]:
         session = self._session
         predictions: list[Prediction] = []
+        self._ask_pause_model()  # a restored conversation may wait for its answer
         while session.frames_waiting:
             output, state = self.engine.step(session.take_frame()[None], session.state[None])
             session.state = state[0]
             predictions.append(session.accept(output))
+            self._ask_pause_model()
         return predictions
+
+    def _ask_pause_model(self) -> None:
+        if self._session.pause_due and self.pause_model is not None:
+            logit = self.pause_model.logit(self._session.pause_audio())
+            self._session.answer_pause(logit)
 
     def take_warnings(self) -> list[AudioWarning]:
         """Return the audio warnings since the last call. Each kind comes once per conversation."""
@@ -94,17 +111,33 @@ class TurnPredictor:
         return self._session.snapshot()
 
     @classmethod
-    def restore(cls, snapshot: bytes, model: str | Path | Engine | None = None) -> TurnPredictor:
+    def restore(
+        cls,
+        snapshot: bytes,
+        model: str | Path | Engine | None = None,
+        *,
+        pause_model: bool | PauseModel = False,
+    ) -> TurnPredictor:
         """Resume a conversation from a snapshot.
 
         Args:
             snapshot: bytes from `snapshot`.
-            model: the same model as before, given as for `TurnPredictor`.
+            model, pause_model: the same as before, given as for `TurnPredictor`.
         Raises:
             ModelError: the model cannot be run.
-            SnapshotError: the bytes are no snapshot, or are of another model or version.
+            SnapshotError: the bytes are no snapshot, or are of another model or version, or of a
+                conversation with a pause model where none is given, or the other way round.
         """
         predictor = cls.__new__(cls)
         predictor.engine = model if isinstance(model, Engine) else Engine(model)
-        predictor._session = Session.restore(snapshot, predictor.engine.metadata)
+        predictor.pause_model = _loaded(pause_model)
+        predictor._session = Session.restore(
+            snapshot, predictor.engine.metadata, predictor.pause_model
+        )
         return predictor
+
+
+def _loaded(pause_model: bool | PauseModel) -> PauseModel | None:
+    if isinstance(pause_model, PauseModel):
+        return pause_model
+    return PauseModel() if pause_model else None

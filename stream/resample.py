@@ -9,7 +9,8 @@ chapter 4). A live conversation needs three properties that a soxr stream does n
 - Bit-identical output for any chunking. Here every output sample is one dot product over the same
   inputs in the same order, however the inputs arrived.
 
-The tests compare the resampler with soxr's best quality.
+The tests compare the resampler with soxr's best quality. Whole files, in models/, are resampled by
+soxr itself (dialogues/loading.py).
 """
 
 from __future__ import annotations

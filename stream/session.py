@@ -2,7 +2,8 @@
 
 A session cuts audio into frames, and turns the engine's outputs into predictions and events. Its
 owner (a `TurnPredictor`, or a server's batcher) does the rest: it takes frames, steps the engine on
-a batch of conversations, stores the next state, and passes the outputs to `accept`.
+a batch of conversations, stores the next state, and passes the outputs to `accept`. With a pause
+model, the owner also answers `pause_due` before it takes the next frame.
 """
 
 from __future__ import annotations
@@ -19,14 +20,17 @@ from numpy.typing import NDArray
 
 from .audio_check import AudioCheck, AudioWarning
 from .engine import Float32, ModelMetadata, StepOutput
-from .errors import AudioFormatError, ShapeError, SnapshotError
+from .errors import AudioFormatError, ModelError, ShapeError, SnapshotError
 from .floor import FloorTracker
+from .pause_model import SAMPLE_RATE_HZ as PAUSE_SAMPLE_RATE_HZ
+from .pause_model import PauseModel
+from .pause_tracker import PauseTracker
 from .policy import PolicySettings, TurnPolicy, policy_settings
 from .prediction import SILENCE_DBFS, Pair, Prediction
 from .resample import StreamingResampler
 from .ring import PcmRing
 
-SNAPSHOT_VERSION = 3
+SNAPSHOT_VERSION = 4
 _SILENT_POWER = 10 ** (SILENCE_DBFS / 10)
 MAX_RESTORED_BUFFER_S = 60.0  # a damaged snapshot must not allocate all memory
 
@@ -41,9 +45,11 @@ class Session:
         buffer_s: audio that can wait for the engine, in seconds. It is rounded up to whole frames,
             and is at least two frames. `push_audio` raises if audio does not fit, so check
             `free_samples` first.
+        pause_model: the pause model that the owner asks when `pause_due`; None for none.
     Raises:
         AudioFormatError: the sample rate is out of range.
         PolicyError: there is no such preset.
+        ModelError: the pause model has another sample rate than the model.
     Attributes:
         state: packed state, (S,) float32. The owner replaces it after each step.
         samples_received: samples per channel pushed so far, at `sample_rate_hz`.
@@ -57,7 +63,13 @@ class Session:
         sample_rate_hz: int = 16000,
         policy: str | PolicySettings | None = "balanced",
         buffer_s: float = 1.0,
+        pause_model: PauseModel | None = None,
     ) -> None:
+        if pause_model is not None and metadata.sample_rate_hz != PAUSE_SAMPLE_RATE_HZ:
+            raise ModelError(
+                f"expected a model of {PAUSE_SAMPLE_RATE_HZ} Hz beside a pause model, got one of "
+                f"{metadata.sample_rate_hz} Hz"
+            )
         self.metadata = metadata
         self.sample_rate_hz = sample_rate_hz
         # Whole frames, so that a flush always has room.
@@ -69,6 +81,9 @@ class Session:
         # Room to keep free for the samples that a later flush adds.
         self._owed = self._resampler.delay_s * metadata.sample_rate_hz + 1
         self._policy = TurnPolicy(policy) if policy is not None else None
+        self._mix = None if pause_model is None else pause_model.head.mix
+        # The newest audio of the frames taken so far, for the pause model.
+        self._past = None if pause_model is None else PcmRing(2, pause_model.samples)
         self.reset()
 
     def reset(self) -> None:
@@ -76,6 +91,9 @@ class Session:
         self._resampler.reset()
         self._ring.clear()
         self._floor = FloorTracker()
+        self._pause = PauseTracker()
+        if self._past is not None:
+            self._past.clear()
         self._check = AudioCheck(self.sample_rate_hz)
         self._warnings: list[AudioWarning] = []
         if self._policy is not None:
@@ -152,8 +170,30 @@ class Session:
             ShapeError: no frame is waiting.
         """
         frame = self._ring.pop(self.metadata.frame_samples).T
-        self._level_dbfs = _levels_dbfs(frame)
+        self._level_dbfs = levels_dbfs(frame)
+        if self._past is not None:
+            self._past.pop(max(0, frame.shape[1] - self._past.free))
+            self._past.push(frame.T)
         return frame
+
+    @property
+    def pause_due(self) -> bool:
+        """Whether the pause model is to score `pause_audio` before the next frame is taken."""
+        return self._pause.due is not None
+
+    def pause_audio(self) -> Float32:
+        """Return the audio that the pause model is to score, (N,): the floor holder's channel."""
+        assert self._past is not None
+        assert self._pause.due is not None
+        return self._past.peek(self._past.available)[:, self._pause.due]
+
+    def answer_pause(self, logit: float) -> None:
+        """Take the answer of the pause model. It counts from the next frame on.
+
+        Args:
+            logit: what `PauseModel.logit` returned for `pause_audio`.
+        """
+        self._pause.answer(logit)
 
     def take_warnings(self) -> list[AudioWarning]:
         """Returns the problems with the audio that were found since the last call.
@@ -171,11 +211,14 @@ class Session:
             row: batch row of this conversation.
         """
         level_dbfs, self._level_dbfs = self._level_dbfs, None
-        probabilities = output.probabilities[row]
-        vad, _, _, p_next, _ = probabilities
+        vad, p_now, p_future, p_next, p_backchannel = output.probabilities[row]
         frame_s = self.metadata.frame_samples / self.metadata.sample_rate_hz
         self._floor.update(vad, frame_s, level_dbfs)
         holder = self._floor.holder
+        if self._mix is not None:
+            # models/evaluation/onnx_runner.py does the same for whole recordings.
+            self._pause.update(self._floor, frame_s)
+            p_next = self._pause.mixed(p_next, holder, self._mix)
         p_shift = None if holder is None else p_next[1 - holder]
         prediction = Prediction(
             self.frames_done,
@@ -183,7 +226,11 @@ class Session:
             holder,
             p_shift,
             None if p_shift is None else 1 - p_shift,
-            *probabilities,
+            vad,
+            p_now,
+            p_future,
+            p_next,
+            p_backchannel,
             latent=output.latent[row].copy(),  # a view would keep the whole batch alive
             latent_speaker=output.latent_speaker[row].copy(),
             active=self._floor.active,
@@ -206,6 +253,7 @@ class Session:
             "frames_done": self.frames_done,
             "buffer_s": self._ring.capacity_samples / self.metadata.sample_rate_hz,
             "floor": self._floor.to_plain(),
+            "pause": None if self._past is None else self._pause.to_plain(),
             "policy": None if self._policy is None else self._policy.to_plain(),
             "policy_settings": None
             if self._policy is None
@@ -215,13 +263,17 @@ class Session:
             "state": self.state,
             "audio": self._ring.peek(self._ring.available),
         }
+        if self._past is not None:
+            arrays["past"] = self._past.peek(self._past.available)
         arrays |= {f"resampler_{name}": array for name, array in self._resampler.snapshot().items()}
         archive = io.BytesIO()
         np.savez(archive, allow_pickle=False, header=np.array(json.dumps(header)), **arrays)
         return archive.getvalue()
 
     @classmethod
-    def restore(cls, snapshot: bytes, metadata: ModelMetadata) -> Session:
+    def restore(
+        cls, snapshot: bytes, metadata: ModelMetadata, pause_model: PauseModel | None = None
+    ) -> Session:
         """Returns a session that resumes the conversation of a snapshot.
 
         The audio check starts from the beginning, so a warning may come a second time.
@@ -229,9 +281,11 @@ class Session:
         Args:
             snapshot: bytes from `snapshot`.
             metadata: metadata of the same model.
+            pause_model: the same pause model; None if there was none.
         Raises:
             SnapshotError: the bytes are not a snapshot, are damaged, have another version, belong
-                to another model, or ask for a buffer of more than 60 s.
+                to another model, ask for a buffer of more than 60 s, or need a pause model (or
+                none) where none (or one) is given.
         """
         try:
             with np.load(io.BytesIO(snapshot), allow_pickle=False) as archive:
@@ -251,7 +305,9 @@ class Session:
                 f"got one of {weights[:12]}"
             )
         try:
-            return cls._rebuild(header, arrays, metadata)
+            return cls._rebuild(header, arrays, metadata, pause_model)
+        except SnapshotError:
+            raise
         except (ValueError, KeyError, TypeError) as error:
             raise SnapshotError(
                 f"expected a whole snapshot, got a damaged one: {type(error).__name__} {error}"
@@ -259,8 +315,17 @@ class Session:
 
     @classmethod
     def _rebuild(
-        cls, header: dict[str, Any], arrays: dict[str, NDArray[Any]], metadata: ModelMetadata
+        cls,
+        header: dict[str, Any],
+        arrays: dict[str, NDArray[Any]],
+        metadata: ModelMetadata,
+        pause_model: PauseModel | None,
     ) -> Session:
+        if (header["pause"] is None) != (pause_model is None):
+            had, given = ("a", "none") if pause_model is None else ("no", "one")
+            raise SnapshotError(
+                f"expected what the conversation had, which is {had} pause model, got {given}"
+            )
         settings, buffer_s = header["policy_settings"], header["buffer_s"]
         if not 0 < buffer_s <= MAX_RESTORED_BUFFER_S:
             raise ValueError(
@@ -268,7 +333,11 @@ class Session:
             )
         policy = None if settings is None else PolicySettings(**settings)
         session = cls(
-            metadata, sample_rate_hz=header["sample_rate_hz"], policy=policy, buffer_s=buffer_s
+            metadata,
+            sample_rate_hz=header["sample_rate_hz"],
+            policy=policy,
+            buffer_s=buffer_s,
+            pause_model=pause_model,
         )
         session.samples_received, session.frames_done = (
             _count(header, "samples_received"),
@@ -284,6 +353,11 @@ class Session:
             )
         session.state = arrays["state"]
         session._ring.push(arrays["audio"])
+        if session._past is not None:
+            session._pause = PauseTracker.from_plain(header["pause"])
+            session._past.push(arrays["past"])
+            if session.pause_due and not session._past.available:
+                raise ValueError("expected audio for the pause model, got none")
         session._resampler.restore(
             {
                 name.removeprefix("resampler_"): array
@@ -294,7 +368,7 @@ class Session:
         return session
 
 
-def _levels_dbfs(frame: Float32) -> Pair:
+def levels_dbfs(frame: Float32) -> Pair:
     """Returns the RMS level in dBFS of each channel of a frame (2, N), without its mean.
 
     These products take a fifth of the time of `np.var`.

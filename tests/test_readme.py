@@ -135,9 +135,16 @@ def test_python_block_predicts(block: Block, tmp_path: Path):
     assert len(done.stdout.splitlines()) >= 48  # 50 frames less what the resampler still holds
 
 
-@runs("stream/README.md", "predictor = TurnPredictor")
+@runs("stream/README.md", "again = TurnPredictor.restore")
 def test_snapshot_block_moves_a_conversation(block: Block, tmp_path: Path):
     subprocess.run([sys.executable, "-W", "error", "-c", block.code], cwd=tmp_path, check=True)
+
+
+@runs("stream/README.md", 'predictor = TurnPredictor(policy="balanced", pause_model')
+def test_pause_model_block_makes_a_predictor_with_it(block: Block):
+    names: dict[str, Any] = {}
+    exec(block.code, names)
+    assert names["predictor"].pause_model.samples == 128000
 
 
 @runs("stream/adapters/README.md", "turns = TurnstreamProcessor")

@@ -49,6 +49,11 @@ class _VirtualLoop(asyncio.SelectorEventLoop):
         future.add_done_callback(self._thread_done)
         return future
 
+    async def shutdown_default_executor(self, timeout: float | None = None) -> None:
+        self._jumping.threads += 1  # a thread of its own waits for the others to end
+        await super().shutdown_default_executor()
+        self._jumping.threads -= 1
+
     def _thread_done(self, _: asyncio.Future[Any]) -> None:
         self._jumping.threads -= 1
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from ...stream.errors import DialogueError
 from .activity import Segment
 from .marks import is_speech
-from .rttm import read_rttm
-from .textgrid import read_tiers
+from .rttm_file import read_rttm
+from .textgrid_file import read_tiers
 
 
 def read_segments(

@@ -24,7 +24,7 @@ import numpy as np
 
 from ...stream.errors import DialogueError
 from .neural_voice import SPEAKERS, Line, Synthesiser, render_set
-from .textgrid import read_textgrid
+from .textgrid_file import read_textgrid
 
 INTERJECTIONS_SET = "interjections"
 SYNTHETIC_SET = "hibari"

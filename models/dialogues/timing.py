@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 
 from .activity import Segment, bridge_gaps
-from .rttm import read_rttm
-from .textgrid import read_textgrid
+from .rttm_file import read_rttm
+from .textgrid_file import read_textgrid
 from .word_times import Word, sample_word_times
 
 BACKCHANNEL_LONGEST_S = 1.0

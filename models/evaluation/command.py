@@ -49,6 +49,7 @@ from .shift_hold import counting, find_silences
 from .systems import (
     CLEAN,
     load_engines,
+    load_pause_models,
     model_cost,
     read_scores,
     run_baselines,
@@ -118,6 +119,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "(held_out.npz), as an upper bound",
     )
     parser.add_argument(
+        "--pause-model",
+        action="store_true",
+        help="let the pause model hear the pauses as well, as in `turnstream demo`; with --judge, "
+        "each dialogue by the head that was fitted without it",
+    )
+    parser.add_argument(
         "--robustness",
         action="store_true",
         help="also evaluate in harder conditions: gain, telephone band, noise, babble, room, bleed",
@@ -153,6 +160,7 @@ def main(args: argparse.Namespace) -> int:
         check_matplotlib()
         _make_folder(args.out / "mistakes")
     engines = load_engines(args.model, args.folds, dialogues)
+    pause_models = load_pause_models(args.judge, dialogues) if args.pause_model else None
     scorer = SmartTurn() if args.baselines else None
     room = read_room(args.room) if args.room else None
     jobs = max(1, args.jobs)
@@ -171,7 +179,7 @@ def main(args: argparse.Namespace) -> int:
             voices = collect_voices([load_recording(one) for one in dialogues[:VOICES_FROM]])
             conditions += standard_conditions(voices, room, args.seed)
         by_condition = run_models(
-            engines, dialogues, conditions, args.seed, jobs, count_dialogues("model")
+            engines, dialogues, conditions, args.seed, jobs, count_dialogues("model"), pause_models
         )
         clean = by_condition.pop(CLEAN.name)
         if not find_silences(clean) and not find_dialogue_pauses(clean):
@@ -190,7 +198,7 @@ def main(args: argparse.Namespace) -> int:
             by_system |= baselines
             costs |= of_baselines
     evaluation = Evaluation(
-        about=describe_run(args, engines, dialogues, clean, judged),
+        about=describe_run(args, engines, dialogues, clean, judged, pause_models),
         systems={
             name: measure_system(evaluated, setting_of(name), only_p_next=name not in SETTINGS)
             for name, evaluated in by_system.items()

@@ -5,13 +5,17 @@ torch_runner.py does the same with a network in torch. Both give an EvaluatedDia
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...stream.contract import PROBABILITIES
 from ...stream.engine import Engine
+from ...stream.floor import FloorTracker
+from ...stream.pause_model import PauseModel
+from ...stream.pause_tracker import PauseTracker
+from ...stream.session import levels_dbfs
 from .predictions import DialoguePrediction, EvaluatedDialogue
 from .recording import Recording
 
@@ -21,18 +25,27 @@ Outputs = dict[str, Float32]  # every output by its name, (2, T)
 CHANNEL_MASKS = np.array([[1, 1], [1, 0], [0, 1]], np.float32)[:, :, None]
 
 
-def evaluate_dialogues(engine: Engine, recordings: Sequence[Recording]) -> list[EvaluatedDialogue]:
+def evaluate_dialogues(
+    engine: Engine,
+    recordings: Sequence[Recording],
+    pause_models: Mapping[str, PauseModel] | None = None,
+) -> list[EvaluatedDialogue]:
     """Run dialogues through a model, in stereo and mono, and bring its predictions to 50 Hz.
 
     Args:
         engine: the model.
         recordings: the dialogues; their audio is at the model's sample rate.
+        pause_models: of each dialogue, by id; asked in its pauses, as in a live conversation.
+            None for none.
     Raises:
         DialogueError: a dialogue has no audio.
     """
     evaluated: list[EvaluatedDialogue] = []
     rows = step_recordings(engine, [recording.audio for recording in recordings])
     for recording, outputs in zip(recordings, rows, strict=True):
+        if pause_models is not None:
+            for row, mask in zip(outputs, CHANNEL_MASKS, strict=True):
+                mix_pauses(row, recording.audio * mask, engine, pause_models[recording.id])
         stereo, first, second = (
             DialoguePrediction.from_outputs(
                 row, engine.metadata.frame_rate_hz, recording.activity.shape[1]
@@ -45,6 +58,31 @@ def evaluate_dialogues(engine: Engine, recordings: Sequence[Recording]) -> list[
             )
         )
     return evaluated
+
+
+def mix_pauses(outputs: Outputs, audio: Float32, engine: Engine, pause_model: PauseModel) -> None:
+    """Ask the pause model as a live conversation does, and change `p_next` of the outputs.
+
+    Args:
+        outputs: of `step_recordings`, for this audio.
+        audio: what the model heard, (2, N).
+        engine: the model.
+        pause_model: the pause model.
+    """
+    size = engine.metadata.frame_samples
+    frame_s = size / engine.metadata.sample_rate_hz
+    floor, pause = FloorTracker(), PauseTracker()
+    p_next = outputs["p_next"]
+    for t, vad in enumerate(outputs["vad"].T.tolist()):
+        frame = np.ascontiguousarray(audio[:, t * size : (t + 1) * size])
+        frame = np.pad(frame, ((0, 0), (0, size - frame.shape[1])))
+        floor.update((vad[0], vad[1]), frame_s, levels_dbfs(frame))
+        pause.update(floor, frame_s)
+        first, second = p_next[:, t].tolist()
+        p_next[:, t] = pause.mixed((first, second), floor.holder, pause_model.head.mix)
+        if pause.due is not None:
+            heard = audio[pause.due, max(0, (t + 1) * size - pause_model.samples) : (t + 1) * size]
+            pause.answer(pause_model.logit(np.ascontiguousarray(heard)))
 
 
 def step_recordings(

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ...stream.engine import Engine
+from ...stream.pause_model import PauseModel
 from ..dialogues.activity import FRAME_RATE_HZ
 from ..dialogues.annotation import activity_source
 from ..dialogues.manifest import Dialogue
@@ -31,6 +32,7 @@ def describe_run(
     dialogues: Sequence[Dialogue],
     clean: Sequence[EvaluatedDialogue],
     judged: Sequence[EvaluatedDialogue] | None,
+    pause_models: Mapping[str, PauseModel] | None = None,
 ) -> dict[str, Any]:
     """Return the model, the dialogues and the options of an evaluation as JSON values.
 
@@ -40,6 +42,7 @@ def describe_run(
         dialogues: the dialogues.
         clean: the dialogues with the predictions of the model.
         judged: the dialogues with the scores of the judge; None if there is none.
+        pause_models: the pause model of each dialogue, by id; None for none.
     """
     return {
         "turnstream": version("turnstream"),
@@ -50,6 +53,7 @@ def describe_run(
         "room": {"file": str(args.room), "sha256": _sha256(args.room)} if args.room else None,
         "model": None if args.folds else _describe(engines[dialogues[0].id]),
         "folds": _folds(args.folds, engines) if args.folds else None,
+        "pause_model": None if pause_models is None else _pause_models(pause_models),
         JUDGE: {
             "file": str(scores_path(args.judge, HELD_OUT)),
             "file_sha256": _sha256(scores_path(args.judge, HELD_OUT)),
@@ -76,13 +80,15 @@ def describe_model(about: Mapping[str, Any]) -> str:
 
     A cross-validation gives the names and the number of its models.
     """
-    folds = about.get("folds")
+    folds, with_pauses = about.get("folds"), ""
+    if about.get("pause_model") is not None:
+        with_pauses = f" with the pause model ({', '.join(about['pause_model']['heads'])})"
     if folds is None:
         model = about["model"]
-        return f"{model['name']} {model['version']} ({model['weights_sha256'][:12]})"
+        return f"{model['name']} {model['version']} ({model['weights_sha256'][:12]}){with_pauses}"
     models = folds["models"]
     names = ", ".join(dict.fromkeys(f"{model['name']} {model['version']}" for model in models))
-    return f"{names}, cross-validated by {count_models(models)}"
+    return f"{names}, cross-validated by {count_models(models)}{with_pauses}"
 
 
 def count_models(models: Sequence[Any]) -> str:
@@ -104,6 +110,16 @@ def _describe(engine: Engine) -> dict[str, Any]:
         "name": metadata.name,
         "version": metadata.version,
         "weights_sha256": metadata.weights_sha256,
+    }
+
+
+def _pause_models(pause_models: Mapping[str, PauseModel]) -> dict[str, Any]:
+    """Return the encoder's file, and what the heads were fitted on, without duplicates."""
+    models = list(pause_models.values())
+    return {
+        "file": models[0].path.name,
+        "file_sha256": _sha256(models[0].path),
+        "heads": list(dict.fromkeys(model.head.name for model in models)),
     }
 
 

@@ -14,7 +14,9 @@ from pathlib import Path
 from ...stream.bench import measure_batch
 from ...stream.engine import Engine
 from ...stream.errors import ModelError
+from ...stream.pause_model import PauseModel
 from ..dialogues.manifest import Dialogue
+from ..teachers.judge_files import WITHOUT, judge_path
 from .baselines import BaselineRun, TurnScorer, as_evaluated, run_silero, run_smart_turn
 from .conditions import Condition
 from .folds import read_folds
@@ -57,6 +59,29 @@ def load_engines(
     return {name: loaded[file] for name, file in files.items()}
 
 
+def load_pause_models(judges: Path | None, dialogues: Sequence[Dialogue]) -> dict[str, PauseModel]:
+    """Return the pause model of every dialogue, by dialogue id; all share one encoder.
+
+    Args:
+        judges: folder of `turnstream pretrain judge`. Each dialogue is scored by the head that was
+            fitted without it. None: all are scored by the bundled head.
+        dialogues: the dialogues to evaluate.
+    Raises:
+        ModelError: the bundled pause model cannot be run.
+        ConfigError: the folder holds no judge without a dialogue.
+    """
+    from ..teachers.saved_judge import SavedJudge  # needs scipy, which --help must not
+
+    bundled = PauseModel()
+    if judges is None:
+        return dict.fromkeys((dialogue.id for dialogue in dialogues), bundled)
+    names = [f"{WITHOUT}{dialogue.id}" for dialogue in dialogues]
+    return {
+        dialogue.id: bundled.with_head(SavedJudge.load(judge_path(judges, name)).head(name))
+        for dialogue, name in zip(dialogues, names, strict=True)
+    }
+
+
 def run_models(
     engines: Mapping[str, Engine],
     dialogues: Sequence[Dialogue],
@@ -64,6 +89,7 @@ def run_models(
     seed: int,
     jobs: int,
     advance: Advance,
+    pause_models: Mapping[str, PauseModel] | None = None,
 ) -> dict[str, list[EvaluatedDialogue]]:
     """Run every dialogue in every condition through its model: in stereo, and each speaker alone.
 
@@ -74,6 +100,7 @@ def run_models(
         seed: seed of the conditions.
         jobs: number of threads.
         advance: called after every dialogue.
+        pause_models: the pause model of each dialogue, by id; None for none.
     Returns:
         The dialogues with their predictions, in the given order, by the name of the condition.
     """
@@ -86,7 +113,7 @@ def run_models(
             for r in recordings
             for c in conditions
         ]
-        return evaluate_dialogues(engines[batch[0].id], changed)
+        return evaluate_dialogues(engines[batch[0].id], changed, pause_models)
 
     with ThreadPoolExecutor(jobs) as pool:
         for batch in pool.map(run_batch, _batches(engines, dialogues, len(conditions))):

@@ -1,7 +1,7 @@
 """`turnstream latents collect`: run a network on dialogues, and write a collection.
 
 A collection holds the latents and predictions of every frame, and the events of the dialogues
-(collection.py).
+(collection.py). All of it is the network's own: the pause model is not asked.
 
 turnstream latents collect MANIFEST --out collection [--model RUN]
 turnstream latents collect call.wav --out collection
@@ -308,7 +308,7 @@ def _collect(model: TurnModel, dialogue: Dialogue, out: Path, number: int, about
         "time_s": (frame[:, None] + 1) / rate_hz,
         **{
             name: labels[newest]
-            for name, labels in label_frames(activity, backchannel, events).items()
+            for name, labels in frame_columns(activity, backchannel, events).items()
         },
     }
     columns = {
@@ -324,7 +324,7 @@ def _collect(model: TurnModel, dialogue: Dialogue, out: Path, number: int, about
     writer.close()
 
 
-def label_frames(
+def frame_columns(
     activity: BoolFrames, backchannel: BoolFrames, events: Sequence[dict[str, Any]]
 ) -> dict[str, NDArray[Any]]:
     """Return the labels of every frame at 50 Hz, by column of collection.py, (T, 2) or (T, 1).

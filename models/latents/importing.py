@@ -33,7 +33,7 @@ from tqdm import tqdm
 from ...stream.errors import ConfigError
 from ..dialogues.activity import FRAME_RATE_HZ
 from ..evaluation.predictions import at_activity_rate
-from .collect import FRAMES_PER_GROUP, event_row, label_frames
+from .collect import FRAMES_PER_GROUP, event_row, frame_columns
 from .collection import (
     About,
     CollectedDialogue,
@@ -276,7 +276,7 @@ def _write(
         )
         columns = {
             name: labels[newest]
-            for name, labels in label_frames(activity, backchannel, events).items()
+            for name, labels in frame_columns(activity, backchannel, events).items()
         } | columns
     frame = np.arange(steps)[:, None]
     fixed = {

@@ -11,8 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...stream.errors import ConfigError
+from ...stream.pause_model import PauseHead, PauseMix
 from .judge import Judge
 from .stop_point_space import StopPointSpace
+
+# Found by logistic regression on the shifts and holds of seven calls (model card).
+PAUSE_MIX = PauseMix(network=0.5, pause=0.75)
 
 _SPACE = [field.name for field in dataclasses.fields(StopPointSpace)]
 
@@ -32,6 +36,16 @@ class SavedJudge:
     def logits(self, embeddings: NDArray[np.float16]) -> NDArray[np.float32]:
         """Return the logit that a turn is complete, for embeddings (P, D) -> (P,)."""
         return self.judge.logits(self.space.coordinates_of(embeddings))
+
+    def head(self, name: str) -> PauseHead:
+        """Return the head of a pause model that gives the same logit from an embedding.
+
+        Args:
+            name: what the judge was fitted on, in words.
+        """
+        weights = self.space.basis @ self.judge.weights / self.space.scale
+        bias = self.judge.bias - float(self.space.mean @ weights)
+        return PauseHead(name, tuple(float(f"{weight:.6g}") for weight in weights), bias, PAUSE_MIX)
 
     def save(self, path: Path) -> None:
         """Write the judge for `load`."""

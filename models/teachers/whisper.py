@@ -50,14 +50,7 @@ class WhisperEncoder:
             raise MissingExtraError("faster-whisper", "teacher")
         from faster_whisper import WhisperModel
 
-        path = (
-            join_base(cache or Path.home() / ".cache" / "turnstream") if folder is None else folder
-        )
-        if not (path / "model.bin").is_file():
-            raise ConfigError(
-                f"{path}: expected a Whisper model in CTranslate2's format (model.bin, "
-                "config.json), got no model.bin"
-            )
+        path = whisper_folder(folder, cache)
         self._whisper: Any = WhisperModel(
             str(path), device="cpu", compute_type="int8", cpu_threads=threads
         )
@@ -90,6 +83,17 @@ class WhisperEncoder:
             output = self._whisper.model.encode(get_ctranslate2_storage(mel[None]), to_cpu=True)
             encoded.append(np.array(output, np.float32)[0])
         return encoded
+
+
+def whisper_folder(folder: Path | None = None, cache: Path | None = None) -> Path:
+    """Return the folder of a Whisper model; arguments and errors as for WhisperEncoder."""
+    path = join_base(cache or Path.home() / ".cache" / "turnstream") if folder is None else folder
+    if not (path / "model.bin").is_file():
+        raise ConfigError(
+            f"{path}: expected a Whisper model in CTranslate2's format (model.bin, "
+            "config.json), got no model.bin"
+        )
+    return path
 
 
 def join_base(cache: Path) -> Path:

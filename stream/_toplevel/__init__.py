@@ -35,6 +35,7 @@ if TYPE_CHECKING:
         TurnstreamError,
     )
     from turnstream.stream.latent_message import LatentMessage
+    from turnstream.stream.pause_model import PauseModel
     from turnstream.stream.policy import PRESETS, PolicySettings, TurnPolicy
     from turnstream.stream.prediction import (
         EVENT_TYPES,
@@ -81,6 +82,7 @@ __all__ = [
     "MissingExtraError",
     "ModelError",
     "ModelMetadata",
+    "PauseModel",
     "PolicyError",
     "PolicySettings",
     "Prediction",
@@ -113,6 +115,7 @@ _NAMES = {  # module: its public names
     "stream.latent_message": "LatentMessage",
     "stream.service.limits": "Limits",
     "stream.devices.microphone": "MicrophoneSource",
+    "stream.pause_model": "PauseModel",
     "stream.policy": "PRESETS PolicySettings TurnPolicy",
     "stream.prediction": "EVENT_TYPES EventType FrameMessage Prediction TurnEvent",
     "stream.predictor": "TurnPredictor",

@@ -13,7 +13,8 @@ import time
 from ..engine import Engine
 from ..policy import PolicySettings
 from ..predictor import TurnPredictor
-from .pipecat import USER, first_channel  # before pipecat itself: raises the MissingExtraError
+from .pipecat import first_channel  # before pipecat itself: raises the MissingExtraError
+from .pipecat_strategies import USER
 from .voice_activity import VoiceActivity
 
 from pipecat.audio.turn.base_turn_analyzer import (  # isort: skip

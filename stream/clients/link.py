@@ -10,6 +10,8 @@ then report how many messages they have received, and the link sends the missing
 every message arrives once and in order. The user of the link sees a warning `connection_lost` and a
 `ResumedMessage` among the other messages, and nothing else.
 
+This file is long because sending, receiving, acknowledging and resuming change the same counts.
+
 Bounds:
     Sent and not acknowledged, in bytes: `send` waits when it is full.
     Received and not read, in messages: when it is full, the link stops reading, so the server has

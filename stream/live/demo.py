@@ -21,7 +21,8 @@ from ..devices.playback import Playback
 from ..devices.steady_microphone import SteadyMicrophone
 from ..engine import Engine
 from ..errors import DeviceError
-from ..options import add_policy_option
+from ..options import add_pause_model_option, add_policy_option
+from ..pause_model import PauseModel
 from ..service.server import Server
 from ..settings import StreamSettings
 from ..sources import FileSource, bundled_sample
@@ -52,6 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--device", help="number or name of the microphone (default: the system's default)"
     )
     add_policy_option(parser)
+    add_pause_model_option(parser, default=True)
     parser.add_argument("--model", type=Path, help="ONNX model file (default: the bundled model)")
     add_view_options(parser)
     parser.add_argument(
@@ -80,10 +82,14 @@ def run(args: argparse.Namespace, *, speed: float = 1.0, out: TextIO | None = No
     # A log line would appear in the middle of the live view.
     logging.getLogger("turnstream").addHandler(logging.NullHandler())
     engine, embedding = Engine(args.model), embedding_from(args)
+    pause_model = PauseModel() if args.pause_model else None
 
     @contextlib.asynccontextmanager
     async def served(settings: StreamSettings) -> AsyncGenerator[AsyncClient, None]:
-        async with Server(engine, port=0) as server, AsyncClient(server.url, settings) as client:
+        async with (
+            Server(engine, port=0, pause_model=pause_model) as server,
+            AsyncClient(server.url, settings) as client,
+        ):
             yield client
 
     with native_noise_hidden():

@@ -21,7 +21,8 @@ from ..devices.second_channel import DeviceVoice, FileVoice, PairedSource
 from ..devices.steady_microphone import SteadyMicrophone
 from ..engine import Engine
 from ..errors import AudioFormatError, ConfigError, DeviceError
-from ..options import add_policy_option
+from ..options import add_pause_model_option, add_policy_option
+from ..pause_model import PauseModel
 from ..pcm import ENCODINGS
 from ..sources import FileSource, RawPcmSource
 from .listener import Connect, Listener, LiveAudio
@@ -69,6 +70,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="folder to write audio.wav, predictions.csv and events.csv into",
     )
     add_policy_option(parser)
+    add_pause_model_option(parser, default=True)
     add_view_options(parser)
     where = parser.add_mutually_exclusive_group()
     where.add_argument("--model", type=Path, help="ONNX model file (default: the bundled model)")
@@ -130,8 +132,8 @@ def _connect(args: argparse.Namespace) -> Connect:
         )
     if args.token is not None:
         raise ConfigError("expected --token with --url, got it without")
-    engine = Engine(args.model)
-    return lambda settings: LocalClient(engine, settings)
+    engine, pause_model = Engine(args.model), PauseModel() if args.pause_model else None
+    return lambda settings: LocalClient(engine, settings, pause_model)
 
 
 def _raw(args: argparse.Namespace, raw_input: BinaryIO | None) -> LiveAudio:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ..engine import Engine
+from ..pause_model import PauseModel
 from ..prediction import Prediction, TurnEvent
 from ..predictor import TurnPredictor
 from ..protocol import BeginMessage, TerminationMessage, WarningMessage
@@ -30,12 +31,15 @@ class LocalClient:
     Args:
         engine: the model.
         settings: the form of the audio, and the policy.
+        pause_model: asked in the pauses; None for none.
     Attributes:
         begin: describes the session: model, settings and sizes.
         finished: whether the iteration has yielded the last message.
     """
 
-    def __init__(self, engine: Engine, settings: StreamSettings) -> None:
+    def __init__(
+        self, engine: Engine, settings: StreamSettings, pause_model: PauseModel | None = None
+    ) -> None:
         metadata = engine.metadata
         self.begin = BeginMessage(
             session="",
@@ -51,11 +55,15 @@ class LocalClient:
         )
         self.finished = False
         self._predictor = TurnPredictor(
-            engine, sample_rate_hz=settings.sample_rate_hz, policy=settings.policy
+            engine,
+            sample_rate_hz=settings.sample_rate_hz,
+            policy=settings.policy,
+            pause_model=pause_model or False,
         )
         self._messages: asyncio.Queue[LocalMessage] = asyncio.Queue(_UNREAD_MESSAGES)
         self._samples = self._frames = 0
         self._closing = False
+        self._pushing: asyncio.Task[list[Prediction]] | None = None
 
     async def __aenter__(self) -> LocalClient:
         return self
@@ -69,7 +77,9 @@ class LocalClient:
         Raises:
             AudioFormatError: as `TurnPredictor.push_audio`.
         """
-        predictions = self._predictor.push_audio(samples)
+        # In a thread, because the pause model takes 0.1 s, in which the view must not stop.
+        self._pushing = asyncio.create_task(asyncio.to_thread(self._predictor.push_audio, samples))
+        predictions = await asyncio.shield(self._pushing)
         self._samples += len(np.asarray(samples))
         await self._say(predictions)
         for warning in self._predictor.take_warnings():
@@ -83,6 +93,8 @@ class LocalClient:
         """End the audio; silence completes the last frame."""
         if not self._closing:
             self._closing = True
+            if self._pushing is not None:  # the thread runs on if `push_audio` was cancelled
+                await asyncio.wait([self._pushing])
             await self._say(self._predictor.flush())
             seconds = self._samples / self.begin.settings.sample_rate_hz
             await self._messages.put(TerminationMessage(self._frames, seconds, "close"))

@@ -4,6 +4,8 @@
 picture. `terminal_screen.py` draws it on the terminal. The two speakers differ in colour (blue and
 orange, which colour-blind readers can tell apart), in position and in name. So no information is in
 the colour alone.
+
+This file is long because every row is drawn from the same history, plan and newest frame.
 """
 
 from __future__ import annotations

@@ -11,6 +11,9 @@ no live conversation.
 Steps run in the event loop. A step of 64 frames takes about 2 ms. A thread would compete with the
 loop for the interpreter lock. A server that needs more than one core runs several processes.
 
+The pause model takes much longer, so it runs in a thread of its own. Meanwhile the conversation
+that asked it waits, and no other one does.
+
 The busier the server, the longer a step may wait for more frames (`gather_s`). A frame in a large
 step costs a fifth of a frame that is processed alone.
 
@@ -26,11 +29,13 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
 
 import numpy as np
 
 from ..engine import Float32, ModelMetadata, StepOutput
+from ..pause_model import PauseModel
 from ..prediction import Prediction
 from ..session import Session
 
@@ -85,9 +90,11 @@ class AudioQueue:
         # Pairs: number of frames complete after a push, and when the last of them is due.
         self._arrivals: deque[tuple[int, float]] = deque()
         self._paced_s = 0.0  # when the audio so far would have ended in real time
-        self._pushed_s = self._accepted_s = 0.0  # times of the last push and the last result
+        self._pushed_s = 0.0  # time of the last push
+        self._free_s = 0.0  # time of the last result, or of the pause model's answer to it
         self._queued = False
         self._held = False
+        self._asking = False  # the pause model
         self._closed = False
 
     def pushed(self, seconds: float) -> None:
@@ -136,13 +143,40 @@ class AudioQueue:
 
     @property
     def waiting_since_s(self) -> float:
-        """When the next frame is ready: it is due, and the frame before it is done."""
-        return max(self.due_s, self._accepted_s)
+        """When the next frame is ready: it is due, and the frame before it is done.
+
+        A frame is done after the pause model has answered, if it was asked.
+        """
+        return max(self.due_s, self._free_s)
 
     def _wake(self) -> None:
-        if self.session.frames_waiting and not (self._queued or self._held or self._closed):
+        if self._queued or self._held or self._asking or self._closed:
+            return
+        if self.session.pause_due:
+            self._asking = True
+            self._batcher.ask_pause_model(self.session.pause_audio(), self._answer)
+        elif self.session.frames_waiting:
             self._queued = True
             self._batcher.enqueue(self)
+
+    def _answer(self, outcome: float | Exception) -> None:
+        """Take the answer of the pause model, or its error."""
+        self._asking = False
+        if self._closed:
+            return
+        if isinstance(outcome, Exception):
+            self._fail(outcome)
+            return
+        if self.session.pause_due:  # it is not if the session was reset meanwhile
+            self.session.answer_pause(outcome)
+        self._free_s = self._batcher.clock()
+        self._wake()
+
+    def _fail(self, error: Exception) -> None:
+        """Report an error to this conversation alone, and leave the batcher."""
+        report = self._on_error
+        self.close()
+        report(error)
 
     def take(self) -> tuple[Float32, Float32] | None:
         """Return the next frame and the state before it; None if no frame is to be predicted.
@@ -173,14 +207,16 @@ class AudioQueue:
             result = self.session.accept(output, row)
             while self._arrivals and self._arrivals[0][0] <= self.session.frames_done:
                 self._arrivals.popleft()
-            self._accepted_s = self._batcher.clock()
+            self._free_s = self._batcher.clock()
             self._on_result(result)
         except Exception as error:  # reported to this conversation's client only
-            report = self._on_error
-            self.close()
-            report(error)
+            self._fail(error)
             return
         self._wake()
+
+
+def _as_exception(error: BaseException) -> Exception:
+    return error if isinstance(error, Exception) else RuntimeError(str(error))
 
 
 def _ignore(outcome: object) -> None:
@@ -198,8 +234,9 @@ class Batcher:
             its number of early frames, and its worst lag in seconds. The lag of a live frame runs
             from when it was ready to the delivery of its result.
         clock: monotonic clock, in seconds.
+        pause_model: asked in the pauses of all conversations; None for none.
     Attributes:
-        clock: the same.
+        clock, pause_model: the same.
         gather_s: least time between the starts of two steps while only live frames wait.
         largest_batch: most frames that one step has had so far.
     Raises:
@@ -213,10 +250,14 @@ class Batcher:
         max_batch: int = 64,
         on_step: Callable[[float, int, int, float], None] | None = None,
         clock: Callable[[], float] = time.monotonic,
+        pause_model: PauseModel | None = None,
     ) -> None:
         if max_batch < 1:
             raise ValueError(f"expected max_batch >= 1, got {max_batch}")
         self.clock = clock
+        self.pause_model = pause_model
+        # One thread, which has nothing to do without a pause model and is then never started.
+        self._thread = ThreadPoolExecutor(1, "pause-model")
         self.gather_s = 0.0
         self.largest_batch = 0
         self._engine = engine
@@ -240,6 +281,29 @@ class Batcher:
         """Schedule a conversation that has a frame to predict. Only `AudioQueue` calls this."""
         heapq.heappush(self._queue, (audio_queue.due_s, next(self._order), audio_queue))
         self._schedule(audio_queue.is_early)
+
+    def ask_pause_model(
+        self, audio: Float32, on_answer: Callable[[float | Exception], None]
+    ) -> None:
+        """Score a pause in the thread, and pass the logit or the error to `on_answer`.
+
+        Only `AudioQueue` calls this. A conversation asks at most once at a time.
+        """
+        assert self.pause_model is not None
+        asked = asyncio.get_running_loop().run_in_executor(
+            self._thread, self.pause_model.logit, audio
+        )
+
+        def answered(future: asyncio.Future[float]) -> None:
+            if not future.cancelled():
+                error = future.exception()
+                on_answer(future.result() if error is None else _as_exception(error))
+
+        asked.add_done_callback(answered)
+
+    def close(self) -> None:
+        """Stop the thread of the pause model; conversations that wait for it get no answer."""
+        self._thread.shutdown(wait=False, cancel_futures=True)
 
     def _schedule(self, at_once: bool) -> None:
         """Schedule the next step.

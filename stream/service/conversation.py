@@ -101,6 +101,7 @@ class Conversation:
                 sample_rate_hz=settings.sample_rate_hz,
                 policy=settings.policy,
                 buffer_s=self._max_backlog / metadata.frame_rate_hz,
+                pause_model=batcher.pause_model,
             )
         )
         self._parked_s: float | None = None  # when the connection was lost
@@ -250,7 +251,7 @@ class Conversation:
                 model.
         """
         parts = PackedConversation.from_bytes(packed)
-        session = Session.restore(parts.session, metadata)
+        session = Session.restore(parts.session, metadata, batcher.pause_model)
         conversation = cls(parts.settings, metadata, batcher, limits, metrics, on_end, token=token)
         conversation.id = parts.id
         conversation.frames = parts.frames

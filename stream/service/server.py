@@ -19,6 +19,7 @@ import numpy as np
 from websockets.http11 import Request, Response
 
 from ..errors import ProtocolError
+from ..pause_model import PauseModel
 from ..protocol import DEFAULT_PORT, STREAM_PATH
 from ..settings import Resume, parse_query
 from .access import Access
@@ -58,6 +59,7 @@ class Server:
         handover: fetches sessions from the other processes of this server.
         plane: content of a file with a saved 2-D embedding, which the web page plots; None is the
             bundled embedding.
+        pause_model: asked in the pauses of all sessions; None for none.
     Attributes:
         batcher: predicts for all sessions.
         metrics: what /metrics shows.
@@ -81,6 +83,7 @@ class Server:
         reuse_port: bool = False,
         handover: Handover | None = None,
         plane: bytes | None = None,
+        pause_model: PauseModel | None = None,
     ) -> None:
         self._engine = engine
         self._host = host
@@ -96,7 +99,12 @@ class Server:
         self._ticker: asyncio.TimerHandle | None = None
         self._ended = asyncio.Event()
         self.metrics = metrics or Metrics()
-        self.batcher = Batcher(engine, max_batch=self._limits.max_batch, on_step=self._on_step)
+        self.batcher = Batcher(
+            engine,
+            max_batch=self._limits.max_batch,
+            on_step=self._on_step,
+            pause_model=pause_model,
+        )
         self._load = Load(self._limits.max_load, self._limits.max_lag_s, self._guess_share())
         self._sessions = Sessions(
             engine.metadata,
@@ -189,6 +197,7 @@ class Server:
             await self._all_gone()
         if self._ticker is not None:
             self._ticker.cancel()
+        self.batcher.close()
         logger.info("stopped")
 
     async def _all_gone(self) -> None:

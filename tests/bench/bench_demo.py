@@ -1,6 +1,7 @@
 """How often is the demo right about the silences of its call? Not a test: it asserts nothing.
 
     python tests/bench/bench_demo.py [--audio FILE] [--model FILE.onnx] [--policy balanced]
+        [--no-pause-model]
 
 Silero VAD says who spoke when. Its edges are trimmed by energy (`pip install '.[bench]'`).
 Every mutual silence of 0.25 s or more between two stretches of speech is listed. It is a hold if
@@ -36,6 +37,7 @@ from turnstream.models.dialogues.activity import FRAME_RATE_HZ, BoolFrames
 from turnstream.models.dialogues.annotation import speech_activity
 from turnstream.models.dialogues.events import Transition, find_transitions
 from turnstream.models.dialogues.manifest import Dialogue
+from turnstream.stream.options import add_pause_model_option
 from turnstream.stream.policy import PRESETS, PolicySettings
 from turnstream.stream.prediction import Prediction, TurnEvent
 from turnstream.stream.sources import bundled_sample
@@ -82,11 +84,11 @@ class Judged:
 
 
 def predict(
-    path: Path, model: Path | None, settings: PolicySettings
+    path: Path, model: Path | None, settings: PolicySettings, *, pause_model: bool
 ) -> tuple[list[Prediction], list[TurnEvent]]:
     """Return the predictions and events of a recording, as the demo computes them."""
     source = FileSource(path)
-    predictor = TurnPredictor(model, sample_rate_hz=source.sample_rate_hz)
+    predictor = TurnPredictor(model, sample_rate_hz=source.sample_rate_hz, pause_model=pause_model)
     policy = TurnPolicy(settings)
     predictions = [p for block in source for p in predictor.push_audio(block)] + predictor.flush()
     source.close()
@@ -211,13 +213,23 @@ def main() -> None:
     )
     parser.add_argument("--model", type=Path, help="ONNX model (default: the bundled one)")
     parser.add_argument("--policy", choices=sorted(PRESETS), default="balanced")
+    add_pause_model_option(parser, default=True)
     args = parser.parse_args()
     settings = PRESETS[args.policy]
     activity, _ = speech_activity(
         Dialogue("call", (args.audio,), ("0", "1"), activity_from="audio")
     )
     print(f"{args.audio.name}, policy {args.policy}; user is channel 0, other channel 1")
-    print(table(judge(activity, *predict(args.audio, args.model, settings), settings), settings))
+    print(
+        table(
+            judge(
+                activity,
+                *predict(args.audio, args.model, settings, pause_model=args.pause_model),
+                settings,
+            ),
+            settings,
+        )
+    )
 
 
 if __name__ == "__main__":

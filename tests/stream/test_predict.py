@@ -22,9 +22,11 @@ import soundfile
 
 from turnstream import TurnPolicy, TurnPredictor
 from turnstream.cli import main
-from turnstream.stream import predict
+from turnstream.stream import predict, predictor
+from turnstream.stream.pause_model import PauseModel
 from turnstream.stream.prediction import Prediction, TurnEvent
 
+from .pauses import pausing_call, tiny_pause_model
 from .serving import dialogue
 from .talkative import talkative_model
 
@@ -165,6 +167,37 @@ def test_events_are_those_of_the_policy(
         )
         assert (float(row[0]), row[1], int(row[2]), float(row[3])) == expected
         assert tuple(line.values()) == expected
+
+
+def test_the_pause_model_changes_the_shift_in_pauses(
+    run: Run,
+    talkative: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    model, loads = PauseModel(tiny_pause_model(tmp_path)), list[str]()
+
+    class Bundled(PauseModel):
+        def __init__(self) -> None:
+            loads.append("once")
+            super().__init__(model.path)
+
+    monkeypatch.setattr(predictor, "PauseModel", Bundled)
+    path, audio = tmp_path / "pauses.wav", pausing_call(2.0)
+    soundfile.write(path, audio, 16000)
+    assert run(path) == 0
+    _, plain = read_csv(capsys.readouterr().out)
+    assert loads == []
+    assert run(path, "--pause-model") == 0
+    _, mixed = read_csv(capsys.readouterr().out)
+    assert loads == ["once"]
+    expected = TurnPredictor(talkative, pause_model=Bundled()).push_audio(audio)
+    assert_rows_are(mixed, expected)
+    shift, silent = HEADER.split(",").index("p_shift"), [not any(p.active) for p in expected]
+    changed = [a[shift] != b[shift] for a, b in zip(mixed, plain, strict=True)]
+    assert any(changed)
+    assert all(quiet for quiet, other in zip(silent, changed, strict=True) if other)
 
 
 def test_latents_are_those_of_every_frame(

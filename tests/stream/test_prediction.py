@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import get_args
 
 import numpy as np
 import pytest
 
 from turnstream.stream.contract import PROBABILITIES
+from turnstream.stream.live import terminal_words
 from turnstream.stream.prediction import (
     EVENT_TYPES,
     EventType,
@@ -15,6 +18,7 @@ from turnstream.stream.prediction import (
     Prediction,
     TurnEvent,
 )
+from turnstream.stream.service import server
 
 PREDICTION = Prediction(
     frame=0,
@@ -55,3 +59,12 @@ def test_a_frame_has_the_probabilities_of_the_contract_in_their_order() -> None:
 def test_events_compare_by_value() -> None:
     assert TurnEvent("end_of_turn", 1, 2.0, 0.5) == TurnEvent("end_of_turn", 1, 2.0, 0.5)
     assert TurnEvent("end_of_turn", 1, 2.0, 0.5) != TurnEvent("end_of_turn", 0, 2.0, 0.5)
+
+
+def test_page_terminal_and_javascript_client_know_every_event() -> None:
+    web = Path(server.__file__).parent / "web"
+    (listed,) = re.findall(r"EVENTS = \[(.*)\]", (web / "turnstream.js").read_text())
+    assert tuple(re.findall(r'"(\w+)"', listed)) == EVENT_TYPES
+    (shown,) = re.findall(r"MARKS = \{(.*?)\};", (web / "words.js").read_text(), re.DOTALL)
+    assert set(re.findall(r"^ *(\w+): \[", shown, re.MULTILINE)) == set(EVENT_TYPES)
+    assert set(terminal_words.MARKS) == set(EVENT_TYPES)

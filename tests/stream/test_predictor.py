@@ -14,9 +14,12 @@ import pytest
 from numpy.typing import NDArray
 
 from turnstream import Engine, TurnPolicy, TurnPredictor
+from turnstream.stream import predictor as predictor_module
 from turnstream.stream.errors import AudioFormatError, ModelError, PolicyError, SnapshotError
+from turnstream.stream.pause_model import PauseModel
 from turnstream.stream.prediction import Prediction
 
+from .pauses import RecordingPauseModel, pausing_call, tiny_pause_model
 from .serving import dialogue
 from .talkative import talkative_model
 
@@ -230,6 +233,60 @@ def test_the_policy_moves_to_another_process_with_the_conversation(engine: Engin
     after = TurnPredictor.restore(before.snapshot(), engine)
     joined = first + after.push_audio(audio[70_000:])
     assert [prediction.events for prediction in joined] == [one.events for one in whole]
+
+
+# ---- with a pause model ----
+
+
+def test_true_is_the_bundled_pause_model(
+    engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tiny_pause_model(tmp_path)
+
+    class Bundled(PauseModel):
+        def __init__(self) -> None:
+            super().__init__(path)
+
+    monkeypatch.setattr(predictor_module, "PauseModel", Bundled)
+    audio = pausing_call(2.0)
+    with_it, without = TurnPredictor(engine, pause_model=True), TurnPredictor(engine)
+    assert isinstance(with_it.pause_model, Bundled)
+    assert without.pause_model is None
+    ours, theirs = with_it.push_audio(audio), without.push_audio(audio)
+    changed = [a for a, b in zip(ours, theirs, strict=True) if a.p_shift != b.p_shift]
+    assert changed
+    assert not any(any(prediction.active) for prediction in changed)
+
+
+def test_conversations_share_a_pause_model_and_do_not_meet(engine: Engine, tmp_path: Path) -> None:
+    model = RecordingPauseModel(tiny_pause_model(tmp_path))
+    calls = [pausing_call(2.0), pausing_call(2.0, seed=1)]
+    alone = [TurnPredictor(engine, pause_model=model).push_audio(call) for call in calls]
+    questions = len(model.audios)
+    together = [TurnPredictor(engine, pause_model=model) for _ in calls]
+    found: list[list[Prediction]] = [[] for _ in calls]
+    for start in range(0, 32000, 800):
+        for call, predictor, predictions in zip(calls, together, found, strict=True):
+            predictions.extend(predictor.push_audio(call[start : start + 800]))
+    assert all(predictor.pause_model is model for predictor in together)
+    assert len(model.audios) == 2 * questions > 0
+    for ours, theirs in zip(found, alone, strict=True):
+        assert_same(ours, theirs)
+
+
+@pytest.mark.parametrize("cut", [0, 12_345, 13_600, 20_001])
+def test_restored_with_its_pause_model_equals_uninterrupted(
+    engine: Engine, tmp_path: Path, cut: int
+) -> None:
+    model, audio = PauseModel(tiny_pause_model(tmp_path)), pausing_call(2.0)
+    expected = TurnPredictor(engine, pause_model=model).push_audio(audio)
+    before = TurnPredictor(engine, pause_model=model)
+    first = before.push_audio(audio[:cut])
+    after = TurnPredictor.restore(before.snapshot(), engine, pause_model=model)
+    assert after.pause_model is model
+    assert_same(first + after.push_audio(audio[cut:]), expected)
+    with pytest.raises(SnapshotError, match="which is a pause model, got none"):
+        TurnPredictor.restore(before.snapshot(), engine)
 
 
 def test_a_policy_that_does_not_exist_is_refused(engine: Engine) -> None:

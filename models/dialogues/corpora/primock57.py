@@ -16,7 +16,7 @@ from pathlib import Path
 
 from ....stream.errors import DialogueError
 from ..marks import is_speech
-from ..textgrid import read_textgrid
+from ..textgrid_file import read_textgrid
 from .conversation import Conversation, Recordings, Utterance
 from .folder import CorpusFolder
 

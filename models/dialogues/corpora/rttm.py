@@ -15,7 +15,7 @@ from pathlib import Path
 
 from ....stream.errors import DialogueError
 from ..activity import Segment
-from ..rttm import read_rttm
+from ..rttm_file import read_rttm
 from .conversation import Conversation, Recordings
 from .folder import CorpusFolder
 from .plain import plain_conversation, refuse

@@ -22,12 +22,18 @@ from turnstream.models.dialogues.activity import Samples
 from turnstream.models.dialogues.manifest import Dialogue, read_manifest, write_manifest
 from turnstream.models.evaluation import command, measures, plots
 from turnstream.models.evaluation.conditions import standard_conditions
+from turnstream.models.evaluation.onnx_runner import evaluate_dialogues
 from turnstream.models.evaluation.policy_trial import try_policy
 from turnstream.models.evaluation.predictions import EvaluatedDialogue
+from turnstream.models.evaluation.recording import load_recording
 from turnstream.models.evaluation.report import SETTINGS, as_json, measure_system, measure_timer
 from turnstream.models.evaluation.shift_hold import counting
 from turnstream.models.evaluation.voice_activity import measure_voice_activity
+from turnstream.stream import pause_model
 from turnstream.stream.errors import MissingExtraError
+
+from ...stream.pauses import HEAD, tiny_pause_model
+from .loudness_model import loudness_model
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -203,6 +209,37 @@ def test_tables_are_printed_and_nothing_is_written_without_a_folder(
     assert "Robustness" not in shown
     assert max(map(len, shown.splitlines())) <= command.PLAIN_WIDTH
     assert sorted(manifest.parent.iterdir()) == before
+
+
+def test_a_report_with_the_pause_model_says_so_and_predicts_something_else(
+    whole_run: tuple[Path, dict[str, Any]],
+    manifest: Path,
+    tiny_model_path: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    encoder = tiny_pause_model(tmp_path)
+    monkeypatch.setattr(pause_model, "bundled_pause_model", lambda: encoder)
+    loudness = loudness_model(tiny_model_path, tmp_path / "loudness.onnx")
+    kept: list[Any] = []
+    monkeypatch.setattr(command, "write_evaluation", lambda *given: kept.extend(given))
+    words = ["--model", str(loudness), "--out", str(tmp_path), "--split", "test", "--mistakes", "0"]
+    assert main(["evaluate", str(manifest), *words, "--pause-model"]) == 0
+    _, evaluation, by_system = kept
+    assert evaluation.about["pause_model"] == {
+        "file": "tiny_pause.onnx",
+        "file_sha256": sha256(encoder.read_bytes()).hexdigest(),
+        "heads": [HEAD.name],
+    }
+    assert f"with the pause model ({HEAD.name}), 1 dialogues" in capsys.readouterr().out
+    assert whole_run[1]["about"]["pause_model"] is None
+    assert "with the pause model" not in (whole_run[0] / "index.html").read_text()
+    (without,) = evaluate_dialogues(Engine(loudness), [load_recording(read_manifest(manifest)[0])])
+    (found,) = by_system["stereo"]
+    for setting in SETTINGS:
+        mixed, plain = (one.predictions_for(setting, 0).p_next for one in (found, without))
+        assert np.abs(mixed - plain).max() > 0.01
 
 
 def test_a_cross_validated_report_says_so_and_names_every_model(

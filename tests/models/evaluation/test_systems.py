@@ -5,13 +5,26 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from turnstream import TurnPredictor
 from turnstream.models.dialogues.manifest import read_manifest
 from turnstream.models.evaluation.conditions import standard_conditions
 from turnstream.models.evaluation.predictions import EvaluatedDialogue
 from turnstream.models.evaluation.recording import load_recording
-from turnstream.models.evaluation.systems import CLEAN, load_engines, run_models
+from turnstream.models.evaluation.systems import (
+    CLEAN,
+    load_engines,
+    load_pause_models,
+    run_models,
+)
+from turnstream.models.teachers.judge import Judge
+from turnstream.models.teachers.saved_judge import SavedJudge
+from turnstream.models.teachers.stop_point_space import StopPointSpace
+from turnstream.stream import pause_model
+from turnstream.stream.errors import ConfigError
+
+from ...stream.pauses import HEAD, tiny_pause_model
 
 
 def test_what_is_scored_is_what_the_product_says(
@@ -63,3 +76,54 @@ def test_each_dialogue_is_run_through_its_own_model(
         swapped = by_first.stereo.p_next[::-1] if number == 1 else by_first.stereo.p_next
         np.testing.assert_allclose(own.stereo.p_next, swapped, atol=1e-5)
         assert np.abs(own.stereo.p_next - swapped[::-1]).max() > 1e-3
+
+
+@pytest.fixture
+def tiny_bundled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A tiny pause model in place of the bundled one."""
+    path = tiny_pause_model(tmp_path)
+    monkeypatch.setattr(pause_model, "bundled_pause_model", lambda: path)
+    return path
+
+
+def write_judge(judged: Path, name: str, weight: float) -> None:
+    ones = np.ones(2, np.float32)
+    (judged / "judges").mkdir(exist_ok=True)
+    SavedJudge(
+        Judge(np.array([weight, 0.0], np.float32), 0.25),
+        StopPointSpace(0 * ones, ones, np.eye(2, dtype=np.float32), ones),
+    ).save(judged / "judges" / f"{name}.npz")
+
+
+def test_each_dialogue_has_the_head_that_was_fitted_without_it(
+    tiny_bundled: Path, manifest: Path, tmp_path: Path
+) -> None:
+    dialogues = read_manifest(manifest)
+    for number in range(3):
+        write_judge(tmp_path, f"without_call {number}", 1.0 + number)
+    write_judge(tmp_path, "all", 9.0)
+    found = load_pause_models(tmp_path, dialogues)
+    assert [(name, model.head.name, model.head.weights) for name, model in found.items()] == [
+        (f"call {number}", f"without_call {number}", (1.0 + number, 0.0)) for number in range(3)
+    ]
+    half = np.full(3200, 0.5, np.float32)
+    assert [model.logit(half) for model in found.values()] == pytest.approx([0.75, 1.25, 1.75])
+    assert {model.path for model in found.values()} == {tiny_bundled}
+
+
+def test_without_judges_every_dialogue_has_the_bundled_head(
+    tiny_bundled: Path, manifest: Path
+) -> None:
+    found = load_pause_models(None, read_manifest(manifest))
+    assert [(name, model.head) for name, model in found.items()] == [
+        (f"call {number}", HEAD) for number in range(3)
+    ]
+
+
+def test_a_judge_that_is_missing_is_named(
+    tiny_bundled: Path, manifest: Path, tmp_path: Path
+) -> None:
+    for name in ("without_call 0", "without_call 2", "all"):
+        write_judge(tmp_path, name, 1.0)
+    with pytest.raises(ConfigError, match=r"judges/without_call 1\.npz: expected a judge, as"):
+        load_pause_models(tmp_path, read_manifest(manifest))

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from turnstream.models.latents.collect import label_frames
+from turnstream.models.latents.collect import frame_columns
 from turnstream.models.latents.collection import (
     About,
     CollectedDialogue,
@@ -79,7 +79,7 @@ def planted_collection(
             "speaker": np.array([0, 1]),
             "frame": frame,
             "time_s": (frame + 1) / 50,
-            **label_frames(activity, np.zeros_like(activity), events),
+            **frame_columns(activity, np.zeros_like(activity), events),
             **{
                 name: rng.random((frames, 2))
                 for name in ("vad", "p_now", "p_future", "p_next", "p_backchannel")

@@ -96,7 +96,7 @@ def test_where_no_backchannel_is_annotated_the_column_holds_short_reactions() ->
             event_row("a", "", moment, None) for moment in find_moments(activity, backchannel)
         ]
         assert np.array_equal(
-            module.label_frames(activity, backchannel, events)["backchannel"], expected.T
+            module.frame_columns(activity, backchannel, events)["backchannel"], expected.T
         )
     assert not none.any()  # nothing is written into what is given
 

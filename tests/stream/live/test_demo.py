@@ -21,6 +21,8 @@ from turnstream.stream.live import demo
 from turnstream.stream.live.terminal_screen import Screen
 
 from ..embeddings import random_embedding
+from ..pauses import RecordingPauseModel, pausing_call, tiny_pause_model
+from ..talkative import talkative_model
 
 FAST = 1e4
 
@@ -77,6 +79,28 @@ def test_the_policy_that_is_asked_for_decides_the_events(
         chosen = arguments("--file", recording, "--model", tiny_model_path, *words)
         demo.run(chosen, speed=FAST, out=io.StringIO())
     assert asked == ["balanced", "patient"]
+
+
+@pytest.mark.parametrize("words", [(), ("--pause-model",), ("--no-pause-model",)])
+def test_the_pause_model_is_asked_unless_it_is_not_wanted(
+    tiny_model_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
+) -> None:
+    loaded: list[RecordingPauseModel] = []
+
+    def load() -> RecordingPauseModel:
+        loaded.append(RecordingPauseModel(tiny_pause_model(tmp_path)))
+        return loaded[-1]
+
+    monkeypatch.setattr(demo, "PauseModel", load)
+    model, path = talkative_model(tiny_model_path, tmp_path / "model.onnx"), tmp_path / "call.wav"
+    soundfile.write(path, pausing_call(2.0), 16000)
+    out = io.StringIO()
+    demo.run(arguments("--file", path, "--model", model, *words), speed=FAST, out=out)
+    assert "100 predictions" in out.getvalue()
+    if words == ("--no-pause-model",):
+        assert loaded == []
+    else:
+        assert [len(model.audios) > 0 for model in loaded] == [True]
 
 
 def test_seconds_end_it_earlier(tiny_model_path: Path, recording: Path) -> None:

@@ -26,6 +26,8 @@ from turnstream.stream.live.terminal_screen import Screen
 from ..command_server import command_server
 from ..embeddings import random_embedding, unusable_embeddings
 from ..fake_microphone import MICROPHONE, FakeMicrophone
+from ..pauses import RecordingPauseModel, pausing_call, tiny_pause_model
+from ..talkative import talkative_model
 from .test_terminal import FakeTerminal
 
 
@@ -65,6 +67,26 @@ def test_seconds_end_it_earlier(tiny_model_path: Path) -> None:
     assert "10 predictions" in hear(
         tiny_model_path, noise(8000, 2).tobytes(), "--encoding", "pcm_f32le", "--seconds", "0.2"
     )
+
+
+@pytest.mark.parametrize("words", [(), ("--pause-model",), ("--no-pause-model",)])
+def test_the_pause_model_is_asked_unless_it_is_not_wanted(
+    tiny_model_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
+) -> None:
+    loaded: list[RecordingPauseModel] = []
+
+    def load() -> RecordingPauseModel:
+        loaded.append(RecordingPauseModel(tiny_pause_model(tmp_path)))
+        return loaded[-1]
+
+    monkeypatch.setattr(listen, "PauseModel", load)
+    model = talkative_model(tiny_model_path, tmp_path / "model.onnx")
+    text = hear(model, pausing_call(2.0).tobytes(), "--encoding", "pcm_s16le", *words)
+    assert "100 predictions" in text
+    if words == ("--no-pause-model",):
+        assert loaded == []
+    else:
+        assert [len(model.audios) > 0 for model in loaded] == [True]
 
 
 def test_suspicious_audio_is_named_with_the_speaker(tiny_model_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import numpy as np
@@ -9,12 +10,14 @@ import pytest
 
 from turnstream.stream.engine import Engine
 from turnstream.stream.live.local_client import LocalClient
+from turnstream.stream.pause_model import PauseModel
 from turnstream.stream.policy import TurnPolicy
 from turnstream.stream.prediction import Prediction, TurnEvent
 from turnstream.stream.predictor import TurnPredictor
 from turnstream.stream.protocol import TerminationMessage, WarningMessage
 from turnstream.stream.settings import StreamSettings
 
+from ..pauses import BlockedPauseModel, pausing_call, tiny_pause_model
 from ..talkative import talkative_model
 
 NOISE = np.random.default_rng(8).normal(0, 0.1, (8100, 2)).astype(np.float32)
@@ -58,6 +61,46 @@ async def test_predictions_events_and_the_end_are_those_of_the_predictor_and_the
     assert events
     assert messages[-1] == TerminationMessage(26, 8100 / 16000, "close")
     assert client.finished
+
+
+async def test_with_a_pause_model_it_predicts_as_the_predictor_does(
+    engine: Engine, tmp_path: Path
+) -> None:
+    model, audio = PauseModel(tiny_pause_model(tmp_path)), pausing_call(1.0)
+    expected = TurnPredictor(engine, pause_model=model).push_audio(audio)
+    assert [p.p_next for p in expected] != [
+        p.p_next for p in TurnPredictor(engine).push_audio(audio)
+    ]
+    client, found = LocalClient(engine, StreamSettings(), model), list[Prediction]()
+    for start in range(0, len(audio), 320):
+        await client.push_audio(audio[start : start + 320])
+        while not client._messages.empty():
+            message = client._messages.get_nowait()
+            found += [message] if isinstance(message, Prediction) else []
+    assert [(p.frame, p.p_next) for p in found] == [(p.frame, p.p_next) for p in expected]
+
+
+async def test_others_run_while_the_pause_model_is_asked_and_the_end_waits_for_its_answer(
+    engine: Engine,
+) -> None:
+    model = BlockedPauseModel(0.0)
+    client = LocalClient(engine, StreamSettings(), model)
+    pushing = asyncio.create_task(client.push_audio(pausing_call(1.0)[:15_999]))
+    async with asyncio.timeout(20):
+        while not model.asked:
+            await asyncio.sleep(0)
+        pushing.cancel()  # as the second Ctrl-C does
+        with pytest.raises(asyncio.CancelledError):
+            await pushing
+        closing = asyncio.create_task(client.close())
+        for _ in range(100):
+            await asyncio.sleep(0)
+        assert not closing.done()
+        model.may_answer.set()
+        messages = [message async for message in client]
+        await closing
+    # The cancelled frames are lost. The last one was completed with silence after them.
+    assert [message.frame for message in messages if isinstance(message, Prediction)] == [49]
 
 
 async def test_suspicious_audio_is_a_warning(engine: Engine) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from turnstream.stream.engine import Engine
+from turnstream.stream.pause_model import PauseModel
 from turnstream.stream.service.batcher import Batcher
 from turnstream.stream.service.conversation import Conversation
 from turnstream.stream.service.limits import Limits
@@ -78,11 +79,13 @@ class FakeConnection:
 class Desk(Metrics):
     """A batcher with the test's clock, and the counts of its conversations."""
 
-    def __init__(self, engine: Engine, **bounds: Any) -> None:
+    def __init__(
+        self, engine: Engine, *, pause_model: PauseModel | None = None, **bounds: Any
+    ) -> None:
         super().__init__()
         self.engine = engine
         self.clock = Clock()
-        self.batcher = Batcher(engine, clock=self.clock)
+        self.batcher = Batcher(engine, clock=self.clock, pause_model=pause_model)
         self.limits = Limits(**bounds)
         self.ended: list[str] = []
         self.parked = 0

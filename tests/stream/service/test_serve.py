@@ -15,6 +15,7 @@ import ssl
 import urllib.error
 import urllib.request
 from pathlib import Path
+from typing import Any
 
 import pytest
 from websockets.exceptions import InvalidStatus
@@ -23,12 +24,14 @@ from websockets.sync.client import connect
 from turnstream import ConfigError, Engine, Limits, ServerError
 from turnstream.cli import main
 from turnstream.stream.clients.blocking import Client
+from turnstream.stream.pause_model import PauseModel
 from turnstream.stream.saved_embedding import bundled_plane
-from turnstream.stream.service import serve
+from turnstream.stream.service import launch, serve
 
 from ..certificates import make_certificate
 from ..command_server import command_server
 from ..embeddings import random_embedding, unusable_embeddings
+from ..pauses import tiny_pause_model
 
 
 def answer(url: str, tls: ssl.SSLContext | None = None, **headers: str) -> tuple[int, str]:
@@ -291,6 +294,32 @@ def test_without_signal_handlers_an_interrupt_ends_the_server_well(
     with caplog.at_level("INFO", logger="turnstream"):
         assert main(["serve", "--port", "0", "--model", str(tiny_model_path)]) == 0
     assert caplog.messages[-1] == "stopped"
+
+
+@pytest.mark.parametrize(
+    ("options", "asked"),
+    [([], False), (["--no-pause-model"], False), (["--pause-model"], True)],
+)
+def test_the_pause_model_is_asked_only_if_it_is_wanted(
+    monkeypatch: pytest.MonkeyPatch,
+    tiny_model_path: Path,
+    tmp_path: Path,
+    options: list[str],
+    asked: bool,
+) -> None:
+    path, given = tiny_pause_model(tmp_path), list[PauseModel | None]()
+
+    class Refusing(launch.Server):
+        """Notes its pause model and does not start."""
+
+        def __init__(self, *args: Any, pause_model: PauseModel | None, **settings: Any) -> None:
+            given.append(pause_model)
+            raise ServerError("test", "seen enough")
+
+    monkeypatch.setattr(launch, "PauseModel", lambda: PauseModel(path))
+    monkeypatch.setattr(launch, "Server", Refusing)
+    assert main(["serve", "--quiet", "--port", "0", "--model", str(tiny_model_path), *options]) == 2
+    assert [found is not None for found in given] == [asked]
 
 
 def test_bad_settings_are_a_config_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

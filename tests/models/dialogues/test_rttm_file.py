@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from turnstream.models.dialogues.rttm import read_rttm
+from turnstream.models.dialogues.rttm_file import read_rttm
 from turnstream.stream.errors import DialogueError
 
 

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from turnstream.models.dialogues.textgrid import Tier, read_textgrid, read_tiers
+from turnstream.models.dialogues.textgrid_file import Tier, read_textgrid, read_tiers
 from turnstream.stream.errors import DialogueError
 
 LONG = """File type = "ooTextFile"

@@ -1,0 +1,143 @@
+"""The pause model: hears the last 8 s of a speaker once in each pause, and says how complete the
+turn sounds.
+
+It is optional, and costs about as much as five seconds of the streaming network. It is a large
+speech encoder (models/weights/pause.onnx) and a small head (pause.json). pause_tracker.py decides
+when it is asked, and what its answer changes.
+"""
+
+from __future__ import annotations
+
+from copy import copy
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import ModelError, ShapeError
+from .onnx_session import open_session
+
+SAMPLE_RATE_HZ = 16000
+
+Float32 = NDArray[np.float32]
+
+
+def bundled_pause_model() -> Path:
+    """Return the path of the pause model that is installed with the package."""
+    return Path(str(files("turnstream.models.weights") / "pause.onnx"))
+
+
+class PauseMix(msgspec.Struct, frozen=True):
+    """How the pause model's answer is combined with the network's p_next.
+
+    In a pause, the logit of a shift is `network` times the network's plus `pause` times the pause
+    model's.
+    """
+
+    network: float
+    pause: float
+
+
+class PauseHead(msgspec.Struct, frozen=True):
+    """The part of a pause model that was fitted on silences of calls and on texts.
+
+    Attributes:
+        name: what it was fitted on, in words.
+        weights: one weight for each dimension of the embedding, (D,).
+        bias: added to the weighted sum; the result is the logit that the turn is complete.
+        mix: how it is combined with the network.
+    """
+
+    name: str
+    weights: tuple[float, ...]
+    bias: float
+    mix: PauseMix
+
+
+class PauseModel:
+    """A loaded pause model. It keeps no state, so conversations and threads can share it.
+
+    Args:
+        path: the encoder, an ONNX file written by `turnstream export`; None is the bundled one.
+        head: the head; None is the file of the same name that ends in .json.
+        threads: number of threads in one call.
+    Raises:
+        ModelError: a file does not exist, or is not what `turnstream export` writes.
+    Attributes:
+        head: the same.
+        samples: number of samples that it hears.
+    """
+
+    def __init__(
+        self, path: str | Path | None = None, *, head: PauseHead | None = None, threads: int = 1
+    ) -> None:
+        self.path = Path(path) if path is not None else bundled_pause_model()
+        self.head = read_head(self.path) if head is None else head
+        if not self.path.is_file():
+            raise ModelError(
+                f"expected an ONNX file of a pause model, got {str(self.path)!r}, which is not a "
+                "file"
+            )
+        try:
+            self._session: Any = open_session(self.path, threads=threads)
+        except Exception as error:  # onnxruntime's own exceptions share no public base class
+            raise ModelError(
+                f"{self.path}: expected a pause model, but ONNX Runtime cannot load it: "
+                f"{str(error).splitlines()[0][:200]}"
+            ) from None
+        inputs = {node.name: node.shape for node in self._session.get_inputs()}
+        outputs = {node.name: node.shape for node in self._session.get_outputs()}
+        if list(inputs) != ["audio"] or list(outputs) != ["embedding"]:
+            raise ModelError(
+                f"{self.path}: expected a pause model, with input audio and output embedding, got "
+                f"{', '.join(inputs)} and {', '.join(outputs)}"
+            )
+        self.samples = int(inputs["audio"][1])
+        self._weights = np.array(self.head.weights, np.float32)
+        if outputs["embedding"][1] != len(self._weights):
+            raise ModelError(
+                f"{self.path}: its embeddings have {outputs['embedding'][1]} dimensions, its head "
+                f"has {len(self._weights)}"
+            )
+
+    def with_head(self, head: PauseHead) -> PauseModel:
+        """Return the same encoder with another head of as many weights."""
+        other = copy(self)
+        other.head, other._weights = head, np.array(head.weights, np.float32)
+        return other
+
+    def logit(self, audio: Float32) -> float:
+        """Return the logit that the turn is complete.
+
+        Args:
+            audio: the speaker's channel up to now, in [-1, 1] at 16 kHz, (N,) float32; it should
+                end with about 0.2 s of the pause. Of a longer one the last `samples` are used; a
+                shorter one is padded with silence in front.
+        Raises:
+            ShapeError: the audio has another shape or type, or is empty.
+        """
+        if audio.ndim != 1 or audio.dtype != np.float32 or not len(audio):
+            raise ShapeError(f"expected float32 audio (N >= 1,), got {audio.dtype} {audio.shape}")
+        window = np.zeros((1, self.samples), np.float32)
+        kept = audio[-self.samples :]
+        window[0, self.samples - len(kept) :] = kept
+        (embedding,) = self._session.run(["embedding"], {"audio": window})
+        return float(embedding[0] @ self._weights) + self.head.bias
+
+
+def read_head(path: Path) -> PauseHead:
+    """Return the head of a pause model, from the JSON file beside its ONNX file.
+
+    Args:
+        path: the ONNX file.
+    Raises:
+        ModelError: there is no such head.
+    """
+    path = path.with_suffix(".json")
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=PauseHead)
+    except (OSError, msgspec.MsgspecError) as error:
+        raise ModelError(f"{path}: expected the head of a pause model, got: {error}") from None

@@ -1,0 +1,86 @@
+"""Decides when a conversation asks the pause model, and what its answer changes.
+
+When both speakers have been silent for ASK_AFTER_S, the floor holder's turn is scored once. From
+the next frame on, until somebody speaks, the score is mixed into `p_next`. Before it, and while
+somebody speaks, `p_next` is the network's own.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from .floor import FloorTracker, reached
+from .pause_model import PauseMix
+from .prediction import Pair
+
+# `vad` falls some 0.1 s after the speech has ended (median), so about 0.2 s of silence are heard.
+ASK_AFTER_S = 0.06
+SMALLEST = 1e-6  # probabilities are kept this far from 0 and 1
+
+
+@dataclass(slots=True)
+class PauseTracker:
+    """The present pause of a conversation.
+
+    Attributes:
+        silent_frames: frames since somebody was speaking; 0 while somebody is.
+        due: speaker whose turn is to be scored now; None most of the time. The owner asks the pause
+            model before the next frame, and gives its answer to `answer`.
+        logit: of the pause model, in this pause; None before it was asked.
+    """
+
+    silent_frames: int = 0
+    due: int | None = None
+    logit: float | None = None
+
+    def update(self, floor: FloorTracker, frame_s: float) -> None:
+        """Update by one frame.
+
+        Args:
+            floor: activity and holder after this frame.
+            frame_s: length of the frame in seconds.
+        """
+        if any(floor.active):
+            self.silent_frames, self.logit = 0, None
+            return
+        before, self.silent_frames = self.silent_frames, self.silent_frames + 1
+        if reached(self.silent_frames * frame_s, ASK_AFTER_S) and not reached(
+            before * frame_s, ASK_AFTER_S
+        ):
+            self.due = floor.holder
+
+    def answer(self, logit: float) -> None:
+        """Take the answer of the pause model for the speaker who was due."""
+        self.due, self.logit = None, logit
+
+    def mixed(self, p_next: Pair, holder: int | None, mix: PauseMix) -> Pair:
+        """Return `p_next` with the pause model's answer, if there is one in this pause."""
+        if self.logit is None or holder is None:
+            return p_next
+        p_shift = min(max(p_next[1 - holder], SMALLEST), 1 - SMALLEST)
+        logit = mix.network * math.log(p_shift / (1 - p_shift)) + mix.pause * self.logit
+        p_shift = 1 / (1 + math.exp(min(-logit, 700.0)))  # beyond 709, exp overflows
+        return (1 - p_shift, p_shift) if holder == 0 else (p_shift, 1 - p_shift)
+
+    def to_plain(self) -> dict[str, Any]:
+        """Return the whole state as JSON values."""
+        return asdict(self)
+
+    @classmethod
+    def from_plain(cls, plain: dict[str, Any]) -> PauseTracker:
+        """Restore a tracker from the values of `to_plain`.
+
+        Raises:
+            ValueError, KeyError, TypeError: the values are not from `to_plain`.
+        """
+        silent_frames, due, logit = plain["silent_frames"], plain["due"], plain["logit"]
+        if (
+            type(silent_frames) is not int
+            or silent_frames < 0
+            or not (due is None or (type(due) is int and due in (0, 1)))
+            or not (logit is None or (type(logit) is float and math.isfinite(logit)))
+        ):
+            raise ValueError(f"expected a count, a speaker or null and a number, got {plain!r}")
+        return cls(silent_frames, due, logit)

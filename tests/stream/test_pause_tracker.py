@@ -1,0 +1,151 @@
+"""The pause tracker: when the pause model is asked, and what its answer changes."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+
+from turnstream.stream.floor import FloorTracker
+from turnstream.stream.pause_model import PauseMix
+from turnstream.stream.pause_tracker import ASK_AFTER_S, PauseTracker
+from turnstream.stream.prediction import Pair
+
+FRAME_S = 0.02
+MIX = PauseMix(0.7, 0.5)
+
+
+def hear(tracker: PauseTracker, frames: int, floor: FloorTracker) -> list[int]:
+    """Update by some frames and answer every question; return the frames with a question."""
+    asked: list[int] = []
+    for frame in range(frames):
+        tracker.update(floor, FRAME_S)
+        if tracker.due is not None:
+            assert tracker.due == floor.holder
+            asked.append(frame)
+            tracker.answer(1.0)
+    return asked
+
+
+def silence(holder: int | None) -> FloorTracker:
+    return FloorTracker((False, False), holder)
+
+
+def speech(speaker: int) -> FloorTracker:
+    return FloorTracker((speaker == 0, speaker == 1), speaker)
+
+
+@pytest.mark.parametrize("holder", [0, 1])
+def test_the_holder_is_asked_about_once_in_each_pause(holder: int) -> None:
+    tracker = PauseTracker()
+    assert hear(tracker, 20, speech(holder)) == []
+    for _ in range(2):
+        assert hear(tracker, 50, silence(holder)) == [round(ASK_AFTER_S / FRAME_S) - 1]
+        assert hear(tracker, 1, speech(holder)) == []
+
+
+@pytest.mark.parametrize("frame_s", [0.01, 0.02, 0.04, 0.1])
+def test_the_question_comes_with_the_first_frame_that_reaches_the_time(frame_s: float) -> None:
+    tracker, floor = PauseTracker(), silence(1)
+    frames = 0
+    while tracker.due is None:
+        tracker.update(floor, frame_s)
+        frames += 1
+    assert frames == math.ceil(round(ASK_AFTER_S / frame_s, 6))
+
+
+def test_a_shorter_silence_asks_nothing() -> None:
+    tracker = PauseTracker()
+    for _ in range(5):
+        assert hear(tracker, 2, silence(0)) == []
+        assert hear(tracker, 1, speech(0)) == []
+
+
+def test_nobody_is_asked_about_before_anyone_has_held_the_floor() -> None:
+    assert hear(PauseTracker(), 50, silence(None)) == []
+
+
+@pytest.mark.parametrize("active", [(True, False), (False, True), (True, True)])
+def test_speech_of_anyone_ends_the_mix(active: tuple[bool, bool]) -> None:
+    tracker = PauseTracker()
+    hear(tracker, 10, silence(0))
+    assert tracker.mixed((0.6, 0.4), 0, MIX) != (0.6, 0.4)
+    tracker.update(FloorTracker(active, 0), FRAME_S)
+    assert tracker.mixed((0.6, 0.4), 0, MIX) == (0.6, 0.4)
+    assert tracker == PauseTracker()
+
+
+def test_nothing_is_mixed_before_the_answer_or_without_a_holder() -> None:
+    assert PauseTracker(3, due=0).mixed((0.6, 0.4), 0, MIX) == (0.6, 0.4)
+    assert PauseTracker(4, logit=2.0).mixed((0.6, 0.4), None, MIX) == (0.6, 0.4)
+
+
+@pytest.mark.parametrize("p_shift", [0.02, 0.4, 0.97])
+@pytest.mark.parametrize("logit", [-3.0, 0.0, 1.5])
+def test_the_logits_are_weighted_and_added(p_shift: float, logit: float) -> None:
+    # Independent computation: a weighted product of odds.
+    odds = (p_shift / (1 - p_shift)) ** MIX.network * np.exp(logit) ** MIX.pause
+    expected = odds / (1 + odds)
+    tracker = PauseTracker(5, logit=logit)
+    mixed = tracker.mixed((1 - p_shift, p_shift), 0, MIX)
+    assert mixed[1] == pytest.approx(expected, abs=1e-12)
+    assert sum(mixed) == pytest.approx(1, abs=1e-15)
+    assert tracker.mixed((p_shift, 1 - p_shift), 1, MIX) == mixed[::-1]
+
+
+@pytest.mark.parametrize("p_next", [(0.0, 1.0), (1.0, 0.0), (1e-30, 1.0), (0.5, 0.5)])
+@pytest.mark.parametrize("logit", [-1e300, -2000.0, -50.0, 50.0, 2000.0, 1e300])
+def test_extreme_values_give_probabilities(p_next: Pair, logit: float) -> None:
+    mixed = PauseTracker(5, logit=logit).mixed(p_next, 0, MIX)
+    assert all(0 <= p <= 1 for p in mixed)
+    assert sum(mixed) == pytest.approx(1)
+    assert (mixed[1] > mixed[0]) == (logit > 0)
+
+
+# ---- as JSON ----
+
+TRACKERS = [PauseTracker(), PauseTracker(3, 1), PauseTracker(3, 0), PauseTracker(9, None, -0.125)]
+
+
+@pytest.mark.parametrize("tracker", TRACKERS, ids=str)
+def test_a_tracker_is_restored_from_json(tracker: PauseTracker) -> None:
+    assert PauseTracker.from_plain(json.loads(json.dumps(tracker.to_plain()))) == tracker
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"silent_frames": -1},
+        {"silent_frames": 1.5},
+        {"silent_frames": True},
+        {"silent_frames": None},
+        {"due": 2},
+        {"due": -1},
+        {"due": True},
+        {"due": False},
+        {"due": 1.0},
+        {"due": "0"},
+        {"due": []},
+        {"logit": math.nan},
+        {"logit": -math.inf},
+        {"logit": 1},
+        {"logit": True},
+        {"logit": "0.5"},
+        {"logit": [0.5]},
+    ],
+    ids=str,
+)
+def test_damaged_values_are_refused(changes: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="expected a count, a speaker or null and a number, got"):
+        PauseTracker.from_plain(PauseTracker(3, 1, 0.5).to_plain() | changes)
+
+
+@pytest.mark.parametrize("name", ["silent_frames", "due", "logit"])
+def test_a_missing_value_is_refused(name: str) -> None:
+    plain = PauseTracker().to_plain()
+    del plain[name]
+    with pytest.raises(KeyError, match=name):
+        PauseTracker.from_plain(plain)
