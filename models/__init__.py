@@ -3,7 +3,7 @@
 What a module needs when it is imported:
 
 - `config`, `state`, `receptive_field` and `projection` need no extra.
-- `dialogues`, `evaluation`, `teachers`, and the settings and commands of
+- `dialogues`, `evaluation`, `teachers` (except `whisper_network`), and the settings and commands of
   `training`, `pretraining`, `distillation` and `comparison` need packages of the `train` extra,
   but not torch.
 - `latents.command` and `latents.collection` need packages of the `latents` extra, but not torch.

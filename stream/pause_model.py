@@ -1,9 +1,8 @@
-"""The pause model: hears the last 8 s of a speaker once in each pause, and says how complete the
-turn sounds.
+"""The pause model: says, once in each pause, how complete the speaker's turn sounds.
 
-It is optional, and costs about as much as five seconds of the streaming network. It is a large
-speech encoder (models/weights/pause.onnx) and a small head (pause.json). pause_tracker.py decides
-when it is asked, and what its answer changes.
+It hears the last 8 s of the speaker. It is optional, and a pause costs as much as seven seconds of
+the network. It is a large speech encoder (models/weights/pause.onnx) with a small head
+(pause.json). pause_tracker.py decides when it is asked, and what its answer changes.
 """
 
 from __future__ import annotations

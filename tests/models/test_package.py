@@ -14,6 +14,7 @@ WITH_TORCH = {
     "muon",
     "checkpoint",
     "evaluation.torch_runner",
+    "teachers.whisper_network",
 }
 WITH_TORCH |= {
     f"pretraining.{name}" for name in ("objectives", "cpc", "network", "loop", "reconstruct")

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from turnstream.models.dialogues.activity import segments_to_frames
 from turnstream.models.latents.cells.targets import TARGETS, find_targets, since, stretches, until
-from turnstream.models.latents.collect import label_frames
+from turnstream.models.latents.collect import frame_columns
 from turnstream.models.latents.collection import Event
 
 # 0: speaks 0.5-4, 4.5-7, 12.5-16; 1: 7.5-9.5, 10.2-12, a backchannel at 14.0-14.4, 16.6-19
@@ -29,7 +29,7 @@ def found() -> dict[str, NDArray[np.float32]]:
         {"kind": "hold", "start_s": 4.0, "end_s": 4.5, "correct": 1.0},
         {"kind": "shift", "start_s": 7.0, "end_s": 7.5, "correct": 0.0},
     ]
-    frames = label_frames(activity, np.zeros_like(activity), silences) | {
+    frames = frame_columns(activity, np.zeros_like(activity), silences) | {
         "p_next": np.full((1000, 2), 0.25)
     }
     frames = {name: np.broadcast_to(values, (1000, 2)) for name, values in frames.items()}
@@ -87,7 +87,7 @@ def test_what_the_dialogue_does_not_answer_is_unknown(
     activity[1] = False
     columns = {
         name: np.broadcast_to(values, (100, 2))
-        for name, values in label_frames(activity, activity & False, []).items()
+        for name, values in frame_columns(activity, activity & False, []).items()
     }
     alone = find_targets(columns | {"p_next": np.zeros((100, 2))}, [], 50.0)[
         [target.name for target in TARGETS].index("end of speech within 0.5 s")
