@@ -23,8 +23,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--out",
         type=Path,
         metavar="FILE",
-        help="ONNX file to write, with its metadata beside it as .json; not for folds.json, which "
-        "names the files",
+        help="ONNX file to write; beside it, as .json, its metadata or the head of a pause model; "
+        "not for folds.json, which names the files",
     )
     parser.add_argument(
         "--teacher",
@@ -78,7 +78,15 @@ def main(args: argparse.Namespace) -> int:
         return 0
     if args.out is None:
         raise ExportError("expected --out FILE, the .onnx file to write, got none")
-    if (args.run / "judges.json").is_file():
+    judges = (args.run / "judges.json").is_file()
+    if judges and (args.mel or args.golden):
+        raise ExportError("expected no --mel and --golden for a pause model, got one of them")
+    if args.teacher is not None and not judges:
+        raise ExportError(
+            "expected --teacher with a folder of `turnstream pretrain judge`, got it with "
+            f"{str(args.run)!r}"
+        )
+    if judges:
         return _export_pause_model(args.run, args.teacher, args.out)
     found = export(
         args.run,

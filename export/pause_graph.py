@@ -1,7 +1,7 @@
 """Exports the encoder of the pause model as an ONNX graph in int8, and the head as JSON.
 
 The graph's matrix products have int8 weights, and activations that are quantised as they come. It
-is written only if its logits on recorded speech agree with those of the network in float32.
+is written only if its embeddings of bursts of noise agree with those of the network in float32.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from .onnx_graph import quiet_exporter
 from .write_file import write_file
 
 LEAST_CORRELATION = 0.995  # of the embeddings, int8 against float32
+MOST_DIFFERENCE = 1e-3  # of the embeddings, float32 graph against torch
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,11 @@ def export_pause_model(judge: SavedJudge, whisper: Path, out: Path, name: str) -
         raise ExportError(
             f"expected int8 embeddings that correlate by at least {LEAST_CORRELATION} with "
             f"float32, got {found.correlation:.4f}"
+        )
+    if found.largest_float_difference > MOST_DIFFERENCE:
+        raise ExportError(
+            f"expected a graph that differs from torch by at most {MOST_DIFFERENCE}, got "
+            f"{found.largest_float_difference:.1e}"
         )
     write_file(out, small)
     write_file(

@@ -102,6 +102,18 @@ class PauseModel:
                 f"has {len(self._weights)}"
             )
 
+    def check_fits(self, sample_rate_hz: int) -> None:
+        """Check that a model with this sample rate can be used beside the pause model.
+
+        Raises:
+            ModelError: it has another rate.
+        """
+        if sample_rate_hz != SAMPLE_RATE_HZ:
+            raise ModelError(
+                f"expected a model of {SAMPLE_RATE_HZ} Hz beside the pause model, got one of "
+                f"{sample_rate_hz} Hz; use it without the pause model (--no-pause-model)"
+            )
+
     def with_head(self, head: PauseHead) -> PauseModel:
         """Return the same encoder with another head of as many weights."""
         other = copy(self)

@@ -27,8 +27,8 @@ class TurnPredictor:
         policy: name of a preset, or settings; then each prediction has its turn events. None for
             no events.
         pause_model: True for the bundled pause model, or a loaded `PauseModel`, which conversations
-            can share. It is asked once in each pause and makes `p_shift` much more reliable there
-            (models/weights/MODEL_CARD.md), but takes some 0.1 s of processor time each time.
+            can share. It is asked once in each pause, and there tells ends of turns from thinking
+            pauses better than the model alone. It takes some 0.1 s of processor time each time.
     Raises:
         ModelError: the model cannot be run.
         AudioFormatError: the rate is out of range.

@@ -20,9 +20,8 @@ from numpy.typing import NDArray
 
 from .audio_check import AudioCheck, AudioWarning
 from .engine import Float32, ModelMetadata, StepOutput
-from .errors import AudioFormatError, ModelError, ShapeError, SnapshotError
+from .errors import AudioFormatError, ShapeError, SnapshotError
 from .floor import FloorTracker
-from .pause_model import SAMPLE_RATE_HZ as PAUSE_SAMPLE_RATE_HZ
 from .pause_model import PauseModel
 from .pause_tracker import PauseTracker
 from .policy import PolicySettings, TurnPolicy, policy_settings
@@ -65,11 +64,8 @@ class Session:
         buffer_s: float = 1.0,
         pause_model: PauseModel | None = None,
     ) -> None:
-        if pause_model is not None and metadata.sample_rate_hz != PAUSE_SAMPLE_RATE_HZ:
-            raise ModelError(
-                f"expected a model of {PAUSE_SAMPLE_RATE_HZ} Hz beside a pause model, got one of "
-                f"{metadata.sample_rate_hz} Hz"
-            )
+        if pause_model is not None:
+            pause_model.check_fits(metadata.sample_rate_hz)
         self.metadata = metadata
         self.sample_rate_hz = sample_rate_hz
         # Whole frames, so that a flush always has room.

@@ -146,7 +146,7 @@ def model_cost(engine: Engine, recording: Recording) -> Cost:
     return Cost(
         1000 * measured["real_time_factor"],
         measured["median_us"] / 1000,
-        "both speakers, one conversation at a time, every frame",
+        "both speakers, one conversation at a time, every frame, without a pause model",
     )
 
 

@@ -40,7 +40,7 @@ from ..engine import Engine
 from ..errors import MissingExtraError
 from ..pause_model import PauseModel
 from ..policy import PolicySettings
-from ..prediction import TurnEvent
+from ..prediction import Prediction, TurnEvent
 from ..predictor import TurnPredictor
 from .pipecat_strategies import (
     USER,
@@ -88,7 +88,7 @@ class TurnstreamProcessor(FrameProcessor):
             from a muted microphone, the processor predicts on silence instead, and the policy ends
             the turn. 0 turns this off.
         pause_model: True, or a loaded PauseModel: it is asked once in each pause of the user and of
-            the bot, in a thread, and cuts off fewer thinking pauses.
+            the bot, in a thread. It usually cuts off fewer thinking pauses.
     Raises:
         ModelError: the model cannot be run.
         PolicyError: no preset of that name.
@@ -197,7 +197,7 @@ class TurnstreamProcessor(FrameProcessor):
         audio = np.stack([user / np.float32(32768), self._bot.take(len(user))], axis=1)
         activity = self._activity
         predictions = (
-            await asyncio.to_thread(self._predictor.push_audio, audio)
+            await self._push_in_thread(audio)
             if self._pause_model
             else self._predictor.push_audio(audio)
         )
@@ -220,6 +220,14 @@ class TurnstreamProcessor(FrameProcessor):
                 await self.broadcast_frame(UserSpeakingFrame)
             for event in prediction.events:
                 await self._push_event(event)
+
+    async def _push_in_thread(self, audio: NDArray[np.floating]) -> list[Prediction]:
+        """Predict in a thread; a cancelled caller waits until the thread has ended."""
+        pushing = asyncio.create_task(asyncio.to_thread(self._predictor.push_audio, audio))
+        try:
+            return await asyncio.shield(pushing)
+        finally:
+            await asyncio.wait([pushing])
 
     async def _push_event(self, event: TurnEvent) -> None:
         if event.speaker == USER and event.type == "start_of_turn":

@@ -83,6 +83,8 @@ def run(args: argparse.Namespace, *, speed: float = 1.0, out: TextIO | None = No
     logging.getLogger("turnstream").addHandler(logging.NullHandler())
     engine, embedding = Engine(args.model), embedding_from(args)
     pause_model = PauseModel() if args.pause_model else None
+    if pause_model is not None:
+        pause_model.check_fits(engine.metadata.sample_rate_hz)
 
     @contextlib.asynccontextmanager
     async def served(settings: StreamSettings) -> AsyncGenerator[AsyncClient, None]:

@@ -71,6 +71,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_policy_option(parser)
     add_pause_model_option(parser, default=True)
+    parser.set_defaults(pause_model=None)  # neither was given
     add_view_options(parser)
     where = parser.add_mutually_exclusive_group()
     where.add_argument("--model", type=Path, help="ONNX model file (default: the bundled model)")
@@ -127,12 +128,20 @@ def _connect(args: argparse.Namespace) -> Connect:
     A local model is loaded now, so an error in the model comes before all others.
     """
     if args.url is not None:
+        if args.pause_model is not None:
+            raise ConfigError(
+                "expected --pause-model or --no-pause-model without --url, got it with --url; "
+                "`turnstream serve --pause-model` decides it for a server"
+            )
         return lambda settings: AsyncClient(
             args.url, settings, token=args.token or os.environ.get("TURNSTREAM_TOKEN")
         )
     if args.token is not None:
         raise ConfigError("expected --token with --url, got it without")
-    engine, pause_model = Engine(args.model), PauseModel() if args.pause_model else None
+    engine = Engine(args.model)
+    pause_model = None if args.pause_model is False else PauseModel()
+    if pause_model is not None:
+        pause_model.check_fits(engine.metadata.sample_rate_hz)
     return lambda settings: LocalClient(engine, settings, pause_model)
 
 

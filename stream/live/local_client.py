@@ -63,7 +63,8 @@ class LocalClient:
         self._messages: asyncio.Queue[LocalMessage] = asyncio.Queue(_UNREAD_MESSAGES)
         self._samples = self._frames = 0
         self._closing = False
-        self._pushing: asyncio.Task[list[Prediction]] | None = None
+        # The thread's task and its number of samples, until its predictions are said.
+        self._pushing: tuple[asyncio.Task[list[Prediction]], int] | None = None
 
     async def __aenter__(self) -> LocalClient:
         return self
@@ -78,8 +79,13 @@ class LocalClient:
             AudioFormatError: as `TurnPredictor.push_audio`.
         """
         # In a thread, because the pause model takes 0.1 s, in which the view must not stop.
-        self._pushing = asyncio.create_task(asyncio.to_thread(self._predictor.push_audio, samples))
-        predictions = await asyncio.shield(self._pushing)
+        task = asyncio.create_task(asyncio.to_thread(self._predictor.push_audio, samples))
+        self._pushing = task, len(np.asarray(samples))
+        try:
+            predictions = await asyncio.shield(task)
+        finally:
+            if task.done():
+                self._pushing = None
         self._samples += len(np.asarray(samples))
         await self._say(predictions)
         for warning in self._predictor.take_warnings():
@@ -93,8 +99,10 @@ class LocalClient:
         """End the audio; silence completes the last frame."""
         if not self._closing:
             self._closing = True
-            if self._pushing is not None:  # the thread runs on if `push_audio` was cancelled
-                await asyncio.wait([self._pushing])
+            if self._pushing is not None:  # `push_audio` was cancelled, its thread was not
+                task, samples = self._pushing
+                await self._say(await task)
+                self._samples += samples
             await self._say(self._predictor.flush())
             seconds = self._samples / self.begin.settings.sample_rate_hz
             await self._messages.put(TerminationMessage(self._frames, seconds, "close"))

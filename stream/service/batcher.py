@@ -12,7 +12,8 @@ Steps run in the event loop. A step of 64 frames takes about 2 ms. A thread woul
 loop for the interpreter lock. A server that needs more than one core runs several processes.
 
 The pause model takes much longer, so it runs in a thread of its own. Meanwhile the conversation
-that asked it waits, and no other one does.
+that asked it waits, and no other one does. Conversations are answered in the order in which they
+asked, each at most once at a time. The server admits no more of them than the measured load allows.
 
 The busier the server, the longer a step may wait for more frames (`gather_s`). A frame in a large
 step costs a fifth of a frame that is processed alone.
@@ -257,7 +258,7 @@ class Batcher:
         self.clock = clock
         self.pause_model = pause_model
         # One thread, which has nothing to do without a pause model and is then never started.
-        self._thread = ThreadPoolExecutor(1, "pause-model")
+        self._thread, self._thread_closed = ThreadPoolExecutor(1, "pause-model"), False
         self.gather_s = 0.0
         self.largest_batch = 0
         self._engine = engine
@@ -290,6 +291,8 @@ class Batcher:
         Only `AudioQueue` calls this. A conversation asks at most once at a time.
         """
         assert self.pause_model is not None
+        if self._thread_closed:
+            return
         asked = asyncio.get_running_loop().run_in_executor(
             self._thread, self.pause_model.logit, audio
         )
@@ -303,6 +306,7 @@ class Batcher:
 
     def close(self) -> None:
         """Stop the thread of the pause model; conversations that wait for it get no answer."""
+        self._thread_closed = True
         self._thread.shutdown(wait=False, cancel_futures=True)
 
     def _schedule(self, at_once: bool) -> None:

@@ -41,6 +41,7 @@ _BACKLOG = 1024  # connections that the system may queue for us
 _WARM_UP_STEPS = 5
 # Measured cost of a frame with sockets, checks and messages, as a multiple of the step's cost.
 _ALL_OF_A_FRAME = 3.0
+_PAUSE_SHARE = 0.08  # share of a core that the pause model is expected to use for a session
 
 
 class Server:
@@ -65,6 +66,7 @@ class Server:
         metrics: what /metrics shows.
     Raises:
         ConfigError: an origin is malformed, or a token is empty.
+        ModelError: the pause model does not fit the model.
         OSError: the port is taken, or the address does not belong to this machine (raised on
             entering).
     """
@@ -85,6 +87,8 @@ class Server:
         plane: bytes | None = None,
         pause_model: PauseModel | None = None,
     ) -> None:
+        if pause_model is not None:
+            pause_model.check_fits(engine.metadata.sample_rate_hz)
         self._engine = engine
         self._host = host
         self._asked_port = port
@@ -148,7 +152,8 @@ class Server:
             began_s = self.batcher.clock()
             self._engine.step(audio, state)
             seconds.append(self.batcher.clock() - began_s)
-        return _ALL_OF_A_FRAME * min(seconds) / batch * model.frame_rate_hz
+        share = _ALL_OF_A_FRAME * min(seconds) / batch * model.frame_rate_hz
+        return share if self.batcher.pause_model is None else share + _PAUSE_SHARE
 
     @property
     def port(self) -> int:

@@ -180,6 +180,36 @@ def test_int8_that_changes_too_much_is_refused_and_nothing_is_written(
     assert PauseModel(tmp_path / "new" / "p.onnx").head.name == "made up"
 
 
+@pytest.mark.usefixtures("without_exporter")
+def test_a_float_graph_that_is_not_the_network_is_refused(
+    exported_pauses: ExportedPauseModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pause_graph, "MOST_DIFFERENCE", 0.0)
+    with pytest.raises(ExportError, match=r"differs from torch by at most 0\.0, got \d\.\de-"):
+        export_pause_model(
+            exported_pauses.judge, exported_pauses.whisper, tmp_path / "p.onnx", "made up"
+        )
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("words", [["--mel"], ["--golden", "golden.npz"]])
+def test_options_of_a_network_are_refused_for_a_judge(
+    exported_pauses: ExportedPauseModel, capsys: pytest.CaptureFixture[str], words: list[str]
+) -> None:
+    assert main(["export", str(exported_pauses.judges), "--out", "pause.onnx", *words]) == 2
+    assert "expected no --mel and --golden for a pause model" in capsys.readouterr().err
+
+
+def test_a_teacher_is_refused_for_a_network(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["export", str(tmp_path), "--out", str(tmp_path / "m.onnx"), "--teacher", "whisper"]
+    assert main(words) == 2
+    assert "expected --teacher with a folder of `turnstream pretrain judge`" in (
+        capsys.readouterr().err
+    )
+
+
 def test_a_folder_without_whisper_is_one_line_and_exit_code_2(
     exported_pauses: ExportedPauseModel, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -339,6 +339,6 @@ def test_damaged_audio_for_the_pause_model_is_refused(
 
 def test_a_model_of_another_sample_rate_is_refused(model: PauseModel) -> None:
     with pytest.raises(
-        ModelError, match="expected a model of 16000 Hz beside a pause model, got one of 8000 Hz"
+        ModelError, match="expected a model of 16000 Hz beside the pause model, got one of 8000 Hz"
     ):
         Session(replace(METADATA, sample_rate_hz=8000), pause_model=model)

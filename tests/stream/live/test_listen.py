@@ -209,6 +209,15 @@ def test_what_does_not_fit_together_is_named_and_nothing_stays_open(
     assert all(opened.closed for opened in microphone)
 
 
+@pytest.mark.parametrize("option", ["--pause-model", "--no-pause-model"])
+def test_the_pause_model_of_a_server_is_not_the_clients_choice(option: str) -> None:
+    parser = argparse.ArgumentParser()
+    listen.add_arguments(parser)
+    args = parser.parse_args(["--url", "ws://127.0.0.1:1", "--encoding", "mulaw", option])
+    with pytest.raises(ConfigError, match="without --url, got it with --url"):
+        listen.run(args, raw_input=io.BytesIO())
+
+
 def test_a_server_predicts_the_same(tiny_model_path: Path) -> None:
     raw = noise(16000, 2).astype("<f4").tobytes()
     out = io.StringIO()

@@ -99,8 +99,11 @@ async def test_others_run_while_the_pause_model_is_asked_and_the_end_waits_for_i
         model.may_answer.set()
         messages = [message async for message in client]
         await closing
-    # The cancelled frames are lost. The last one was completed with silence after them.
-    assert [message.frame for message in messages if isinstance(message, Prediction)] == [49]
+    # No frame is lost. The last one was completed with silence.
+    frames = [message.frame for message in messages if isinstance(message, Prediction)]
+    assert frames == list(range(50))
+    assert isinstance(messages[-1], TerminationMessage)
+    assert messages[-1].seconds == pytest.approx(15_999 / 16000)
 
 
 async def test_suspicious_audio_is_a_warning(engine: Engine) -> None:

@@ -6,6 +6,7 @@ Every session gets what the predictor gives, also after a break or a move to ano
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 
 from turnstream.stream.clients.asynchronous import AsyncClient
 from turnstream.stream.engine import Engine
-from turnstream.stream.errors import SnapshotError
+from turnstream.stream.errors import ModelError, SnapshotError
 from turnstream.stream.pause_model import PauseModel
 from turnstream.stream.prediction import FrameMessage
 from turnstream.stream.predictor import TurnPredictor
@@ -97,6 +98,14 @@ async def test_the_error_of_a_pause_model_is_an_internal_error_of_one_session(
         async with raw_client(server) as healthy:
             assert frames_of(await talk(healthy, samples, 320)) == offline(engine, samples)[0]
     assert "the engine failed" in caplog.text
+
+
+def test_a_model_of_another_sample_rate_is_refused_at_the_start(
+    engine: Engine, model: PauseModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "metadata", replace(engine.metadata, sample_rate_hz=8000))
+    with pytest.raises(ModelError, match="got one of 8000 Hz"):
+        Server(engine, port=0, pause_model=model)
 
 
 async def test_a_server_ends_while_a_session_waits_for_the_pause_model(engine: Engine) -> None:
