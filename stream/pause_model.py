@@ -74,12 +74,12 @@ class PauseModel:
         self, path: str | Path | None = None, *, head: PauseHead | None = None, threads: int = 1
     ) -> None:
         self.path = Path(path) if path is not None else bundled_pause_model()
-        self.head = read_head(self.path) if head is None else head
         if not self.path.is_file():
             raise ModelError(
                 f"expected an ONNX file of a pause model, got {str(self.path)!r}, which is not a "
                 "file"
             )
+        self.head = read_head(self.path) if head is None else head
         try:
             self._session: Any = open_session(self.path, threads=threads)
         except Exception as error:  # onnxruntime's own exceptions share no public base class
