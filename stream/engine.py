@@ -104,6 +104,11 @@ class Engine:
             ) from None
         self.metadata = self._read_metadata()
 
+    @property
+    def is_bundled(self) -> bool:
+        """Whether this is the bundled model."""
+        return self.path == bundled_model()
+
     def _read_metadata(self) -> ModelMetadata:
         stored: dict[str, str] = self._session.get_modelmeta().custom_metadata_map
         if METADATA_KEY not in stored:

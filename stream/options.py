@@ -17,16 +17,17 @@ def add_policy_option(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_pause_model_option(parser: argparse.ArgumentParser, *, default: bool) -> None:
-    """Add `--pause-model` and `--no-pause-model`."""
+def add_pause_model_option(parser: argparse.ArgumentParser, more: str = "") -> None:
+    """Add `--pause-model` and `--no-pause-model`; None if neither is given.
+
+    Args:
+        parser: of the command.
+        more: what else the help says.
+    """
     parser.add_argument(
         "--pause-model",
         action=argparse.BooleanOptionalAction,
-        default=default,
         help="let a large speech model hear each pause once, which tells a thinking pause from the "
-        f"end of a turn more reliably, for 0.1 s of processor time (default: {_word(default)})",
+        "end of a turn more reliably, for 0.1 s of processor time (default: on with the bundled "
+        f"model{more})",
     )
-
-
-def _word(default: bool) -> str:
-    return "on" if default else "off"

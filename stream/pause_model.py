@@ -1,13 +1,14 @@
 """The pause model: says, once in each pause, how complete the speaker's turn sounds.
 
-It hears the last 8 s of the speaker. It is optional, and a pause costs as much as seven seconds of
-the network. It is a large speech encoder (models/weights/pause.onnx) with a small head
+It hears the last 8 s of the speaker. A pause costs as much as seven seconds of the network. It can
+be left out. It is a large speech encoder (models/weights/pause.onnx) with a small head
 (pause.json). pause_tracker.py decides when it is asked, and what its answer changes.
 """
 
 from __future__ import annotations
 
 from copy import copy
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from .engine import Engine
 from .errors import ModelError, ShapeError
 from .onnx_session import open_session
 
@@ -137,6 +139,33 @@ class PauseModel:
         window[0, self.samples - len(kept) :] = kept
         (embedding,) = self._session.run(["embedding"], {"audio": window})
         return float(embedding[0] @ self._weights) + self.head.bias
+
+
+@cache
+def shared_pause_model() -> PauseModel:
+    """Return the bundled pause model, which all conversations of the process share."""
+    return PauseModel()
+
+
+def choose_pause_model(chosen: bool | PauseModel | None, engine: Engine) -> PauseModel | None:
+    """Return the pause model to use beside a model; None for none.
+
+    Args:
+        chosen: a loaded pause model; True for the bundled one; False for none; None for the
+            bundled one beside the bundled model, with which it was measured, and none beside
+            another model.
+        engine: the model.
+    Raises:
+        ModelError: the pause model does not fit the model, or cannot be loaded.
+    """
+    if chosen is None:
+        chosen = engine.is_bundled
+    if isinstance(chosen, bool):
+        if not chosen:
+            return None
+        chosen = shared_pause_model()
+    chosen.check_fits(engine.metadata.sample_rate_hz)
+    return chosen
 
 
 def read_head(path: Path) -> PauseHead:

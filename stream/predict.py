@@ -73,7 +73,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         ),
     )
     add_policy_option(parser)
-    add_pause_model_option(parser, default=False)
+    add_pause_model_option(parser)
     parser.add_argument("--model", type=Path, help="ONNX model file (default: the bundled model)")
     raw = parser.add_argument_group("raw audio on standard input")
     raw.add_argument(

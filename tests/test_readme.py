@@ -140,11 +140,12 @@ def test_snapshot_block_moves_a_conversation(block: Block, tmp_path: Path):
     subprocess.run([sys.executable, "-W", "error", "-c", block.code], cwd=tmp_path, check=True)
 
 
-@runs("stream/README.md", 'predictor = TurnPredictor(policy="balanced", pause_model')
+@runs("stream/README.md", 'predictor = TurnPredictor(policy="balanced")  # the network')
 def test_pause_model_block_makes_a_predictor_with_it(block: Block):
     names: dict[str, Any] = {}
     exec(block.code, names)
     assert names["predictor"].pause_model.samples == 128000
+    assert names["network_alone"].pause_model is None
 
 
 @runs("stream/adapters/README.md", "turns = TurnstreamProcessor")

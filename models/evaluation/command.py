@@ -18,6 +18,7 @@ from rich.progress import Progress
 from rich.table import Table as RichTable
 
 from ...stream.errors import DialogueError
+from ...stream.options import add_pause_model_option
 from ...stream.policy import PRESETS
 from ..dialogues.loading import load_audio
 from ..dialogues.manifest import Dialogue, read_manifest
@@ -118,11 +119,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="folder of `turnstream pretrain judge`: also evaluate its scores of these dialogues "
         "(held_out.npz), as an upper bound",
     )
-    parser.add_argument(
-        "--pause-model",
-        action="store_true",
-        help="let the pause model hear the pauses as well, as in `turnstream demo`; with --judge, "
-        "each dialogue by the head that was fitted without it",
+    add_pause_model_option(
+        parser, "; with --judge, each dialogue is heard with the head that was fitted without it"
     )
     parser.add_argument(
         "--robustness",
@@ -160,7 +158,7 @@ def main(args: argparse.Namespace) -> int:
         check_matplotlib()
         _make_folder(args.out / "mistakes")
     engines = load_engines(args.model, args.folds, dialogues)
-    pause_models = load_pause_models(args.judge, dialogues) if args.pause_model else None
+    pause_models = load_pause_models(args.pause_model, args.judge, engines)
     scorer = SmartTurn() if args.baselines else None
     room = read_room(args.room) if args.room else None
     jobs = max(1, args.jobs)

@@ -14,7 +14,7 @@ from pathlib import Path
 from ...stream.bench import measure_batch
 from ...stream.engine import Engine
 from ...stream.errors import ModelError
-from ...stream.pause_model import PauseModel
+from ...stream.pause_model import PauseModel, choose_pause_model
 from ..dialogues.manifest import Dialogue
 from ..teachers.judge_files import WITHOUT, judge_path
 from .baselines import BaselineRun, TurnScorer, as_evaluated, run_silero, run_smart_turn
@@ -59,27 +59,35 @@ def load_engines(
     return {name: loaded[file] for name, file in files.items()}
 
 
-def load_pause_models(judges: Path | None, dialogues: Sequence[Dialogue]) -> dict[str, PauseModel]:
+def load_pause_models(
+    chosen: bool | None, judges: Path | None, engines: Mapping[str, Engine]
+) -> dict[str, PauseModel] | None:
     """Return the pause model of every dialogue, by dialogue id; all share one encoder.
 
     Args:
+        chosen: whether there is one; None: with the bundled model only.
         judges: folder of `turnstream pretrain judge`. Each dialogue is scored by the head that was
             fitted without it. None: all are scored by the bundled head.
-        dialogues: the dialogues to evaluate.
+        engines: the model of each dialogue, by id.
+    Returns:
+        None if there is no pause model.
     Raises:
         ModelError: the bundled pause model cannot be run.
         ConfigError: the folder holds no judge without a dialogue.
     """
     from ..teachers.saved_judge import SavedJudge  # needs scipy, which --help must not
 
-    bundled = PauseModel()
-    if judges is None:
-        return dict.fromkeys((dialogue.id for dialogue in dialogues), bundled)
-    names = [f"{WITHOUT}{dialogue.id}" for dialogue in dialogues]
-    return {
-        dialogue.id: bundled.with_head(SavedJudge.load(judge_path(judges, name)).head(name))
-        for dialogue, name in zip(dialogues, names, strict=True)
-    }
+    pause_models: dict[str, PauseModel] = {}
+    for dialogue, engine in engines.items():
+        pause_model = choose_pause_model(chosen, engine)
+        if pause_model is None:
+            return None
+        if judges is not None:
+            name = f"{WITHOUT}{dialogue}"
+            head = SavedJudge.load(judge_path(judges, name)).head(name)
+            pause_model = pause_model.with_head(head)
+        pause_models[dialogue] = pause_model
+    return pause_models
 
 
 def run_models(

@@ -63,7 +63,7 @@ class TurnstreamDetector:
         self, policy: str | PolicySettings = "balanced", *, model: str | Engine | None = None
     ) -> None:
         self._engine = model if isinstance(model, Engine) else Engine(model)
-        TurnPredictor(self._engine, policy=policy)  # raises the PolicyError
+        TurnPredictor(self._engine, policy=policy, pause_model=False)  # raises the PolicyError
         self.settings = PRESETS[policy] if isinstance(policy, str) else policy
 
     @property
@@ -142,7 +142,10 @@ class TurnstreamDetectorStream:
         if self._predictor is None or frame.sample_rate != self._rate_hz:
             self._rate_hz = frame.sample_rate
             self._predictor = TurnPredictor(
-                self._engine, sample_rate_hz=frame.sample_rate, policy=self._settings
+                self._engine,
+                sample_rate_hz=frame.sample_rate,
+                policy=self._settings,
+                pause_model=False,  # the framework waits for this call
             )
             self.cancel_inference()
             self._activity.reset()
@@ -262,7 +265,9 @@ class TurnstreamVADStream(vad.VADStream):
                 continue
             if predictor is None or frame.sample_rate != self._rate_hz:
                 self._rate_hz = frame.sample_rate
-                predictor = TurnPredictor(self._engine, sample_rate_hz=frame.sample_rate)
+                predictor = TurnPredictor(
+                    self._engine, sample_rate_hz=frame.sample_rate, pause_model=False
+                )
                 self._activity.reset()
                 self._audio.clear()
             samples = _first_channel(frame)

@@ -38,7 +38,7 @@ from numpy.typing import NDArray
 from ..devices.agent_voice import AgentVoice
 from ..engine import Engine
 from ..errors import MissingExtraError
-from ..pause_model import PauseModel
+from ..pause_model import PauseModel, choose_pause_model
 from ..policy import PolicySettings
 from ..prediction import Prediction, TurnEvent
 from ..predictor import TurnPredictor
@@ -87,8 +87,8 @@ class TurnstreamProcessor(FrameProcessor):
         audio_idle_timeout: if no audio arrives for so many seconds within a turn of the user, as
             from a muted microphone, the processor predicts on silence instead, and the policy ends
             the turn. 0 turns this off.
-        pause_model: True, or a loaded PauseModel: it is asked once in each pause of the user and of
-            the bot, in a thread. It usually cuts off fewer thinking pauses.
+        pause_model: as for `TurnPredictor`; the bundled one if not given. It is asked once in each
+            pause of the user and of the bot, in a thread. It cuts off fewer thinking pauses.
     Raises:
         ModelError: the model cannot be run.
         PolicyError: no preset of that name.
@@ -100,13 +100,12 @@ class TurnstreamProcessor(FrameProcessor):
         *,
         model: str | Engine | None = None,
         audio_idle_timeout: float = 1.0,
-        pause_model: bool | PauseModel = False,
+        pause_model: bool | PauseModel | None = None,
     ) -> None:
         super().__init__()
         self._policy = policy
         self._engine = model if isinstance(model, Engine) else Engine(model)
-        # Loaded once: every change of the sample rate begins a new predictor.
-        self._pause_model = PauseModel() if pause_model is True else pause_model
+        self._pause_model = choose_pause_model(pause_model, self._engine)
         self._audio_idle_timeout = audio_idle_timeout
         self._begin(16000)
         self._heard_at = 0.0  # when audio last arrived, on the monotonic clock
@@ -179,7 +178,7 @@ class TurnstreamProcessor(FrameProcessor):
             self._engine,
             sample_rate_hz=rate_hz,
             policy=self._policy,
-            pause_model=self._pause_model,
+            pause_model=self._pause_model or False,
         )
         self._bot = AgentVoice(rate_hz)
         self._activity = VoiceActivity()

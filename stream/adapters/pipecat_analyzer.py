@@ -61,7 +61,10 @@ class TurnstreamTurnAnalyzer(BaseTurnAnalyzer):
     def set_sample_rate(self, sample_rate: int) -> None:
         super().set_sample_rate(sample_rate)
         self._predictor = TurnPredictor(
-            self._engine, sample_rate_hz=self.sample_rate, policy=self._policy
+            self._engine,
+            sample_rate_hz=self.sample_rate,
+            policy=self._policy,
+            pause_model=False,  # the framework waits for this call
         )
         self._in_turn = False
         self._metrics: TurnMetricsData | None = None
@@ -135,7 +138,10 @@ class TurnstreamVADAnalyzer(VADAnalyzer):
     def set_sample_rate(self, sample_rate: int) -> None:
         super().set_sample_rate(sample_rate)
         self._predictor = TurnPredictor(
-            self._engine, sample_rate_hz=self.sample_rate, policy=self._policy
+            self._engine,
+            sample_rate_hz=self.sample_rate,
+            policy=self._policy,
+            pause_model=False,  # the framework waits for this call
         )
         self._in_turn, self._confidence = False, 0.0
 

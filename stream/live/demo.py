@@ -22,7 +22,7 @@ from ..devices.steady_microphone import SteadyMicrophone
 from ..engine import Engine
 from ..errors import DeviceError
 from ..options import add_pause_model_option, add_policy_option
-from ..pause_model import PauseModel
+from ..pause_model import choose_pause_model
 from ..service.server import Server
 from ..settings import StreamSettings
 from ..sources import FileSource, bundled_sample
@@ -53,7 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--device", help="number or name of the microphone (default: the system's default)"
     )
     add_policy_option(parser)
-    add_pause_model_option(parser, default=True)
+    add_pause_model_option(parser)
     parser.add_argument("--model", type=Path, help="ONNX model file (default: the bundled model)")
     add_view_options(parser)
     parser.add_argument(
@@ -82,9 +82,7 @@ def run(args: argparse.Namespace, *, speed: float = 1.0, out: TextIO | None = No
     # A log line would appear in the middle of the live view.
     logging.getLogger("turnstream").addHandler(logging.NullHandler())
     engine, embedding = Engine(args.model), embedding_from(args)
-    pause_model = PauseModel() if args.pause_model else None
-    if pause_model is not None:
-        pause_model.check_fits(engine.metadata.sample_rate_hz)
+    pause_model = choose_pause_model(args.pause_model, engine)
 
     @contextlib.asynccontextmanager
     async def served(settings: StreamSettings) -> AsyncGenerator[AsyncClient, None]:

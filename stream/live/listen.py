@@ -22,7 +22,7 @@ from ..devices.steady_microphone import SteadyMicrophone
 from ..engine import Engine
 from ..errors import AudioFormatError, ConfigError, DeviceError
 from ..options import add_pause_model_option, add_policy_option
-from ..pause_model import PauseModel
+from ..pause_model import choose_pause_model
 from ..pcm import ENCODINGS
 from ..sources import FileSource, RawPcmSource
 from .listener import Connect, Listener, LiveAudio
@@ -70,8 +70,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="folder to write audio.wav, predictions.csv and events.csv into",
     )
     add_policy_option(parser)
-    add_pause_model_option(parser, default=True)
-    parser.set_defaults(pause_model=None)  # neither was given
+    add_pause_model_option(parser)
     add_view_options(parser)
     where = parser.add_mutually_exclusive_group()
     where.add_argument("--model", type=Path, help="ONNX model file (default: the bundled model)")
@@ -139,9 +138,7 @@ def _connect(args: argparse.Namespace) -> Connect:
     if args.token is not None:
         raise ConfigError("expected --token with --url, got it without")
     engine = Engine(args.model)
-    pause_model = None if args.pause_model is False else PauseModel()
-    if pause_model is not None:
-        pause_model.check_fits(engine.metadata.sample_rate_hz)
+    pause_model = choose_pause_model(args.pause_model, engine)
     return lambda settings: LocalClient(engine, settings, pause_model)
 
 

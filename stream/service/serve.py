@@ -114,7 +114,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"port to listen on; 0 chooses a free one (default {DEFAULT_PORT})",
     )
     parser.add_argument("--model", type=Path, help="ONNX model file (default: the bundled model)")
-    add_pause_model_option(parser, default=False)
+    add_pause_model_option(parser)
+    parser.set_defaults(pause_model=False)
     parser.add_argument(
         "--embedding",
         type=Path,

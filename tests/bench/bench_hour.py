@@ -19,7 +19,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=int, default=60)
     parser.add_argument("--model", type=Path)
     args = parser.parse_args()
-    predictor = TurnPredictor(args.model)
+    predictor = TurnPredictor(args.model, pause_model=False)
     rate_hz = predictor.engine.metadata.sample_rate_hz
     audio = sample_audio(rate_hz)
     minute = np.resize(audio, (60 * rate_hz, 2))

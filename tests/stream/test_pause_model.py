@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from turnstream.stream.engine import Float32
+from turnstream.stream.engine import Engine, Float32
 from turnstream.stream.errors import ModelError, ShapeError
-from turnstream.stream.pause_model import PauseHead, PauseMix, PauseModel
+from turnstream.stream.pause_model import PauseHead, PauseMix, PauseModel, choose_pause_model
 from turnstream.stream.resample import StreamingResampler
 from turnstream.stream.sources import bundled_sample
 
@@ -26,6 +26,24 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> PauseModel:
 
 def noise(samples: int) -> Float32:
     return np.random.default_rng(1).normal(0, 0.1, samples).astype(np.float32)
+
+
+# ---- the choice ----
+
+
+def test_the_bundled_pause_model_belongs_to_the_bundled_model(tiny_model_path: Path) -> None:
+    chosen = choose_pause_model(None, Engine())
+    assert chosen is not None
+    assert choose_pause_model(None, Engine()) is chosen  # loaded once
+    assert choose_pause_model(True, Engine(tiny_model_path)) is chosen
+    assert choose_pause_model(None, Engine(tiny_model_path)) is None
+    assert choose_pause_model(False, Engine()) is None
+
+
+def test_a_loaded_pause_model_is_used_beside_any_model(
+    model: PauseModel, tiny_model_path: Path
+) -> None:
+    assert choose_pause_model(model, Engine(tiny_model_path)) is model
 
 
 # ---- the answer ----

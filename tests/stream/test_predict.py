@@ -22,7 +22,7 @@ import soundfile
 
 from turnstream import TurnPolicy, TurnPredictor
 from turnstream.cli import main
-from turnstream.stream import predict, predictor
+from turnstream.stream import pause_model, predict
 from turnstream.stream.pause_model import PauseModel
 from turnstream.stream.prediction import Prediction, TurnEvent
 
@@ -178,12 +178,11 @@ def test_the_pause_model_changes_the_shift_in_pauses(
 ) -> None:
     model, loads = PauseModel(tiny_pause_model(tmp_path)), list[str]()
 
-    class Bundled(PauseModel):
-        def __init__(self) -> None:
-            loads.append("once")
-            super().__init__(model.path)
+    def load() -> PauseModel:
+        loads.append("once")
+        return model
 
-    monkeypatch.setattr(predictor, "PauseModel", Bundled)
+    monkeypatch.setattr(pause_model, "shared_pause_model", load)
     path, audio = tmp_path / "pauses.wav", pausing_call(2.0)
     soundfile.write(path, audio, 16000)
     assert run(path) == 0
@@ -192,7 +191,7 @@ def test_the_pause_model_changes_the_shift_in_pauses(
     assert run(path, "--pause-model") == 0
     _, mixed = read_csv(capsys.readouterr().out)
     assert loads == ["once"]
-    expected = TurnPredictor(talkative, pause_model=Bundled()).push_audio(audio)
+    expected = TurnPredictor(talkative, pause_model=model).push_audio(audio)
     assert_rows_are(mixed, expected)
     shift, silent = HEADER.split(",").index("p_shift"), [not any(p.active) for p in expected]
     changed = [a[shift] != b[shift] for a, b in zip(mixed, plain, strict=True)]

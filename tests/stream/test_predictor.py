@@ -14,7 +14,7 @@ import pytest
 from numpy.typing import NDArray
 
 from turnstream import Engine, TurnPolicy, TurnPredictor
-from turnstream.stream import predictor as predictor_module
+from turnstream.stream import pause_model
 from turnstream.stream.errors import AudioFormatError, ModelError, PolicyError, SnapshotError
 from turnstream.stream.pause_model import PauseModel
 from turnstream.stream.prediction import Prediction
@@ -241,16 +241,11 @@ def test_the_policy_moves_to_another_process_with_the_conversation(engine: Engin
 def test_true_is_the_bundled_pause_model(
     engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path = tiny_pause_model(tmp_path)
-
-    class Bundled(PauseModel):
-        def __init__(self) -> None:
-            super().__init__(path)
-
-    monkeypatch.setattr(predictor_module, "PauseModel", Bundled)
+    bundled = PauseModel(tiny_pause_model(tmp_path))
+    monkeypatch.setattr(pause_model, "shared_pause_model", lambda: bundled)
     audio = pausing_call(2.0)
     with_it, without = TurnPredictor(engine, pause_model=True), TurnPredictor(engine)
-    assert isinstance(with_it.pause_model, Bundled)
+    assert with_it.pause_model is bundled
     assert without.pause_model is None
     ours, theirs = with_it.push_audio(audio), without.push_audio(audio)
     changed = [a for a, b in zip(ours, theirs, strict=True) if a.p_shift != b.p_shift]

@@ -220,7 +220,8 @@ def test_a_report_with_the_pause_model_says_so_and_predicts_something_else(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     encoder = tiny_pause_model(tmp_path)
-    monkeypatch.setattr(pause_model, "bundled_pause_model", lambda: encoder)
+    tiny = pause_model.PauseModel(encoder)
+    monkeypatch.setattr(pause_model, "shared_pause_model", lambda: tiny)
     loudness = loudness_model(tiny_model_path, tmp_path / "loudness.onnx")
     kept: list[Any] = []
     monkeypatch.setattr(command, "write_evaluation", lambda *given: kept.extend(given))

@@ -82,7 +82,8 @@ def test_each_dialogue_is_run_through_its_own_model(
 def tiny_bundled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A tiny pause model in place of the bundled one."""
     path = tiny_pause_model(tmp_path)
-    monkeypatch.setattr(pause_model, "bundled_pause_model", lambda: path)
+    bundled = pause_model.PauseModel(path)
+    monkeypatch.setattr(pause_model, "shared_pause_model", lambda: bundled)
     return path
 
 
@@ -96,13 +97,14 @@ def write_judge(judged: Path, name: str, weight: float) -> None:
 
 
 def test_each_dialogue_has_the_head_that_was_fitted_without_it(
-    tiny_bundled: Path, manifest: Path, tmp_path: Path
+    tiny_bundled: Path, tiny_model_path: Path, manifest: Path, tmp_path: Path
 ) -> None:
     dialogues = read_manifest(manifest)
     for number in range(3):
         write_judge(tmp_path, f"without_call {number}", 1.0 + number)
     write_judge(tmp_path, "all", 9.0)
-    found = load_pause_models(tmp_path, dialogues)
+    found = load_pause_models(True, tmp_path, load_engines(tiny_model_path, None, dialogues))
+    assert found is not None
     assert [(name, model.head.name, model.head.weights) for name, model in found.items()] == [
         (f"call {number}", f"without_call {number}", (1.0 + number, 0.0)) for number in range(3)
     ]
@@ -112,18 +114,22 @@ def test_each_dialogue_has_the_head_that_was_fitted_without_it(
 
 
 def test_without_judges_every_dialogue_has_the_bundled_head(
-    tiny_bundled: Path, manifest: Path
+    tiny_bundled: Path, tiny_model_path: Path, manifest: Path
 ) -> None:
-    found = load_pause_models(None, read_manifest(manifest))
+    engines = load_engines(tiny_model_path, None, read_manifest(manifest))
+    assert load_pause_models(None, None, engines) is None  # unless the model is the bundled one
+    found = load_pause_models(True, None, engines)
+    assert found is not None
     assert [(name, model.head) for name, model in found.items()] == [
         (f"call {number}", HEAD) for number in range(3)
     ]
 
 
 def test_a_judge_that_is_missing_is_named(
-    tiny_bundled: Path, manifest: Path, tmp_path: Path
+    tiny_bundled: Path, tiny_model_path: Path, manifest: Path, tmp_path: Path
 ) -> None:
+    engines = load_engines(tiny_model_path, None, read_manifest(manifest))
     for name in ("without_call 0", "without_call 2", "all"):
         write_judge(tmp_path, name, 1.0)
     with pytest.raises(ConfigError, match=r"judges/without_call 1\.npz: expected a judge, as"):
-        load_pause_models(tmp_path, read_manifest(manifest))
+        load_pause_models(True, tmp_path, engines)

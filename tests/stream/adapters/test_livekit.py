@@ -63,7 +63,7 @@ def user() -> Samples:
 
 
 def predictions(engine: Engine, audio: Samples, policy: str | PolicySettings) -> list[Prediction]:
-    predictor = TurnPredictor(engine, sample_rate_hz=RATE_HZ, policy=policy)
+    predictor = TurnPredictor(engine, sample_rate_hz=RATE_HZ, policy=policy, pause_model=False)
     return predictor.push_audio(pcm_of(audio))
 
 

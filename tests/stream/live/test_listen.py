@@ -17,6 +17,7 @@ import pytest
 import soundfile
 
 from turnstream import ConfigError, Engine, TurnPredictor
+from turnstream.stream import pause_model
 from turnstream.stream.devices import second_channel
 from turnstream.stream.devices.microphone import Microphone
 from turnstream.stream.errors import AudioFormatError, DeviceError, ServerError, TurnstreamError
@@ -70,7 +71,7 @@ def test_seconds_end_it_earlier(tiny_model_path: Path) -> None:
 
 
 @pytest.mark.parametrize("words", [(), ("--pause-model",), ("--no-pause-model",)])
-def test_the_pause_model_is_asked_unless_it_is_not_wanted(
+def test_the_pause_model_is_asked_beside_another_model_if_it_is_wanted(
     tiny_model_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
 ) -> None:
     loaded: list[RecordingPauseModel] = []
@@ -79,14 +80,14 @@ def test_the_pause_model_is_asked_unless_it_is_not_wanted(
         loaded.append(RecordingPauseModel(tiny_pause_model(tmp_path)))
         return loaded[-1]
 
-    monkeypatch.setattr(listen, "PauseModel", load)
+    monkeypatch.setattr(pause_model, "shared_pause_model", load)
     model = talkative_model(tiny_model_path, tmp_path / "model.onnx")
     text = hear(model, pausing_call(2.0).tobytes(), "--encoding", "pcm_s16le", *words)
     assert "100 predictions" in text
-    if words == ("--no-pause-model",):
-        assert loaded == []
-    else:
+    if words == ("--pause-model",):
         assert [len(model.audios) > 0 for model in loaded] == [True]
+    else:  # it is not used by itself beside a model that is not the bundled one
+        assert loaded == []
 
 
 def test_suspicious_audio_is_named_with_the_speaker(tiny_model_path: Path) -> None:
