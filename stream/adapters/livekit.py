@@ -8,21 +8,25 @@ policy's.
 `TurnstreamVAD` is the VAD that a session needs, by turnstream's voice activity. With it, a session
 runs no other model in order to hear.
 
-Both hear the user alone, each with its own predictor. Predictions run on the event loop: about
-0.2 ms per 20 ms of audio. None of LiveKit's own models is run.
+Both hear the user alone, each with its own predictor. The detector asks the pause model, and so
+predicts in a thread. Without the pause model, predictions run on the event loop: about 0.2 ms per
+20 ms of audio. None of LiveKit's own models is run.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections import deque
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..engine import Engine
 from ..errors import MissingExtraError
+from ..pause_model import PauseModel, choose_pause_model
 from ..policy import PRESETS, PolicySettings
 from ..prediction import Prediction
 from ..predictor import TurnPredictor
@@ -39,12 +43,15 @@ except ModuleNotFoundError as error:
         raise
     raise MissingExtraError("livekit-agents", "livekit") from None
 
+logger = logging.getLogger(__name__)
+
 USER, AGENT = 0, 1
 FRAME_S = 0.02
 NAME = "turnstream"
 PREFIX_S = 0.5  # audio before the start of speech, for recognisers that take whole utterances
 LONGEST_SPEECH_S = 60.0  # of such an utterance; what is older is dropped
 LATE_S = 1.0  # how much later than the policy's time-out a prediction may come
+MOST_WAITING_S = 10.0  # audio that waits for the detector's thread; what exceeds it is dropped
 
 
 class TurnstreamDetector:
@@ -54,15 +61,21 @@ class TurnstreamDetector:
         policy: a preset's name ("fast", "balanced", "patient") or PolicySettings.
         model: path of an ONNX file, or an Engine, which sessions may share; the bundled model if
             not given.
+        pause_model: as for `TurnPredictor`; the bundled one if not given.
     Raises:
         ModelError: the model cannot be run.
         PolicyError: no preset of that name.
     """
 
     def __init__(
-        self, policy: str | PolicySettings = "balanced", *, model: str | Engine | None = None
+        self,
+        policy: str | PolicySettings = "balanced",
+        *,
+        model: str | Engine | None = None,
+        pause_model: bool | PauseModel | None = None,
     ) -> None:
         self._engine = model if isinstance(model, Engine) else Engine(model)
+        self._pause_model = choose_pause_model(pause_model, self._engine)
         TurnPredictor(self._engine, policy=policy, pause_model=False)  # raises the PolicyError
         self.settings = PRESETS[policy] if isinstance(policy, str) else policy
 
@@ -78,7 +91,7 @@ class TurnstreamDetector:
         self, *, conn_options: APIConnectOptions = DEFAULT_API_CONNECT_OPTIONS
     ) -> TurnstreamDetectorStream:
         """Return the detector of one conversation; there is no connection to set options of."""
-        return TurnstreamDetectorStream(self._engine, self.settings)
+        return TurnstreamDetectorStream(self._engine, self.settings, self._pause_model)
 
     def turn_handling(self) -> TurnHandlingOptions:
         """Return the session's options: this detector, and the delays of its policy."""
@@ -95,9 +108,13 @@ class TurnstreamDetector:
 class TurnstreamDetectorStream:
     """The turn detector of one conversation. Audio of another sample rate begins a new one."""
 
-    def __init__(self, engine: Engine, settings: PolicySettings) -> None:
-        self._engine, self._settings = engine, settings
+    def __init__(
+        self, engine: Engine, settings: PolicySettings, pause_model: PauseModel | None
+    ) -> None:
+        self._engine, self._settings, self._pause_model = engine, settings, pause_model
         self._predictor: TurnPredictor | None = None
+        self._waiting: deque[NDArray[np.int16]] = deque()  # blocks (N,) for the thread
+        self._predicting: asyncio.Task[None] | None = None  # in the thread
         self._rate_hz: int = 0
         self._activity = VoiceActivity()
         self._in_turn = False
@@ -136,22 +153,54 @@ class TurnstreamDetectorStream:
         return True
 
     def push_audio(self, frame: rtc.AudioFrame) -> None:
-        """Predict on the user's audio."""
+        """Predict on the user's audio.
+
+        Raises:
+            Exception: the prediction on earlier audio failed in the thread.
+        """
         if self._closed:
             return
+        if self._predicting is not None and self._predicting.done():
+            self._predicting.result()
         if self._predictor is None or frame.sample_rate != self._rate_hz:
             self._rate_hz = frame.sample_rate
             self._predictor = TurnPredictor(
                 self._engine,
                 sample_rate_hz=frame.sample_rate,
                 policy=self._settings,
-                pause_model=False,  # the framework waits for this call
+                pause_model=self._pause_model or False,
             )
+            self._waiting.clear()
             self.cancel_inference()
             self._activity.reset()
             self._in_turn = self._settled = False
             self._p_end = self._p_backchannel = 0.0
-        for prediction in self._predictor.push_audio(_first_channel(frame)):
+        samples = _first_channel(frame)
+        if self._pause_model is None:
+            self._hear(self._predictor.push_audio(samples))
+            return
+        if sum(map(len, self._waiting)) + len(samples) > MOST_WAITING_S * self._rate_hz:
+            logger.warning("dropped audio: %g s wait for a prediction", MOST_WAITING_S)
+            return
+        self._waiting.append(samples)
+        if self._predicting is None:
+            self._predicting = asyncio.create_task(self._predict_in_thread())
+
+    async def _predict_in_thread(self) -> None:
+        """Predict until no audio waits."""
+        while self._waiting and not self._closed:
+            predictor, audio = self._predictor, np.concatenate(self._waiting)
+            assert predictor is not None
+            self._waiting.clear()
+            predictions = await asyncio.to_thread(predictor.push_audio, audio)
+            if predictor is self._predictor and not self._closed:
+                self._hear(predictions)
+        self._predicting = None
+        if not self._in_turn:
+            self._answer(self._p_end, self._p_backchannel)
+
+    def _hear(self, predictions: Sequence[Prediction]) -> None:
+        for prediction in predictions:
             self._activity.update(prediction)
             if self._activity.speech_s:
                 self._settled = False
@@ -168,13 +217,13 @@ class TurnstreamDetectorStream:
     def predict(self) -> asyncio.Future[TurnDetectionEvent]:
         """Return the prediction for the present silence; it comes when turnstream ends the turn.
 
-        It comes at once if turnstream is in no turn of the user. Speech sets it to 0.
+        It comes at once if all audio was heard and the user has no turn. Speech sets it to 0.
         """
         self.cancel_inference()
         self._asked = asked = asyncio.get_running_loop().create_future()
         if self._closed:
             self._answer(1.0, None)
-        elif not self._in_turn:
+        elif not self._in_turn and self._predicting is None:
             self._answer(self._p_end, self._p_backchannel)
         return asked
 

@@ -62,8 +62,12 @@ def user() -> Samples:
     return call[round(8.5 * RATE_HZ) : round(19.5 * RATE_HZ), 0]
 
 
-def predictions(engine: Engine, audio: Samples, policy: str | PolicySettings) -> list[Prediction]:
-    predictor = TurnPredictor(engine, sample_rate_hz=RATE_HZ, policy=policy, pause_model=False)
+def predictions(
+    engine: Engine, audio: Samples, policy: str | PolicySettings, *, pause_model: bool = False
+) -> list[Prediction]:
+    predictor = TurnPredictor(
+        engine, sample_rate_hz=RATE_HZ, policy=policy, pause_model=pause_model
+    )
     return predictor.push_audio(pcm_of(audio))
 
 
@@ -197,7 +201,7 @@ def run_session(
 
 
 def test_a_session_ends_turns_where_the_policy_does(engine: Engine, user: Samples) -> None:
-    ends = turn_ends(predictions(engine, user, "balanced"))
+    ends = turn_ends(predictions(engine, user, "balanced", pause_model=True))
     assert len(ends) == 3
     words_s = [end.time_s - 0.2 for end in ends]
     seen = run_session(TurnstreamDetector(model=engine), engine, user, words_s)
@@ -212,7 +216,7 @@ def test_a_session_waits_as_long_as_turnstream_holds_the_turn(
     engine: Engine, user: Samples
 ) -> None:
     audio = np.concatenate([user[: round(1.2 * RATE_HZ)], np.zeros(10 * RATE_HZ, np.float32)])
-    (end,) = turn_ends(predictions(engine, audio, HOLDING))
+    (end,) = turn_ends(predictions(engine, audio, HOLDING, pause_model=True))
     assert end.time_s > HOLDING.timeout_secs
     seen = run_session(TurnstreamDetector(HOLDING, model=engine), engine, audio, [1.3])
     assert [time_s for time_s, _ in seen.turns] == pytest.approx([end.time_s], abs=0.1)
@@ -248,7 +252,7 @@ def test_an_unknown_policy_is_refused(engine: Engine) -> None:
 async def test_the_answer_comes_when_the_policy_ends_the_turn(
     engine: Engine, user: Samples
 ) -> None:
-    stream = TurnstreamDetector(model=engine).stream()
+    stream = TurnstreamDetector(model=engine, pause_model=False).stream()
     said = predictions(engine, user, "balanced")
     end = turn_ends(said)[0]
     frames = iter(frames_of(user))
@@ -267,8 +271,25 @@ async def test_the_answer_comes_when_the_policy_ends_the_turn(
     assert again.result().end_of_turn_probability == end.p_next[1]
 
 
-async def test_speech_withdraws_the_question(engine: Engine, user: Samples) -> None:
+async def test_with_the_pause_model_the_same_answer_comes_from_a_thread(
+    engine: Engine, user: Samples
+) -> None:
+    end = turn_ends(predictions(engine, user, "balanced", pause_model=True))[0]
+    alone = predictions(engine, user, "balanced")[end.frame]
+    assert abs(end.p_next[1] - alone.p_next[1]) > 0.01
     stream = TurnstreamDetector(model=engine).stream()
+    frames = iter(frames_of(user))
+    for _ in range(end.frame - 10):
+        stream.push_audio(next(frames))
+    asked = stream.predict()
+    assert not asked.done()  # the thread has not heard the turn yet
+    for _ in range(15):
+        stream.push_audio(next(frames))
+    assert (await asked).end_of_turn_probability == end.p_next[1]
+
+
+async def test_speech_withdraws_the_question(engine: Engine, user: Samples) -> None:
+    stream = TurnstreamDetector(model=engine, pause_model=False).stream()
     for frame in frames_of(user[:RATE_HZ]):
         stream.push_audio(frame)
     asked = stream.predict()
@@ -284,7 +305,7 @@ async def test_speech_withdraws_the_question(engine: Engine, user: Samples) -> N
 
 
 async def test_a_closed_stream_holds_nobody(engine: Engine, user: Samples) -> None:
-    stream = TurnstreamDetector(model=engine).stream()
+    stream = TurnstreamDetector(model=engine, pause_model=False).stream()
     for frame in frames_of(user[:RATE_HZ]):
         stream.push_audio(frame)
     await stream.aclose()
