@@ -1,6 +1,7 @@
 """Cut-ins and latency of pipecat with turnstream and with Smart Turn v3. Asserts nothing.
 
     python -m tests.bench.bench_pipecat --calls MANIFEST [--policy balanced] [--only NAME ...]
+        [--folds FOLDER --judge FOLDER]
 
 Each speaker of each call is the user of one real pipecat pipeline per system. The audio comes in
 pieces of 20 ms. The pipeline's UserStoppedSpeakingFrames are compared with the pauses that
@@ -10,7 +11,8 @@ speaks again, or within 4 s, counts as never called. Starts are false if the ann
 speech of the user from 0.3 s before to 0.1 s after them.
 
 - turnstream: its strategies, with the user's channel alone, and with the other speaker's as the
-  voice of the bot.
+  voice of the bot, both with the pause model; and the user alone without it. With --folds and
+  --judge, network and pause model have not learned from the call.
 - analyzer: turnstream's plain turn analyzer and VAD, in pipecat's own strategies.
 - smart turn: pipecat's defaults, LocalSmartTurnAnalyzerV3 after SileroVADAnalyzer (0.2 s).
 
@@ -25,6 +27,7 @@ import argparse
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -45,12 +48,13 @@ from pipecat.turns.user_stop import TurnAnalyzerUserTurnStopStrategy
 from pipecat.turns.user_turn_processor import UserTurnProcessor
 from pipecat.turns.user_turn_strategies import UserTurnStrategies
 
-from turnstream import PRESETS, Engine
+from turnstream import PRESETS, Engine, PauseModel
 from turnstream.models.dialogues.activity import FRAME_RATE_HZ, BoolFrames, Samples
 from turnstream.models.dialogues.annotation import load_annotated
 from turnstream.models.dialogues.events import Pause, find_pauses
 from turnstream.models.dialogues.manifest import read_manifest
 from turnstream.models.evaluation.policy_trial import EARLY_S, LATE_S
+from turnstream.models.evaluation.systems import load_engines, load_pause_models
 from turnstream.stream.adapters.pipecat import (
     TurnstreamProcessor,
 )
@@ -62,6 +66,9 @@ from turnstream.stream.adapters.pipecat_analyzer import (
 from ..stream.adapters.pipecat_call import Timed, microphone, run_call
 
 RATE_HZ = 16000
+
+# Builds the pipeline of a call with its network and its pause model.
+Build = Callable[[Engine, PauseModel | None], list[FrameProcessor]]
 
 
 @dataclass
@@ -119,8 +126,10 @@ def bot_voice(other: Samples) -> Iterable[Timed]:
         yield time_s - 0.04, OutputAudioRawFrame(frame.audio, RATE_HZ, 1)
 
 
-def turnstream_pipeline(engine: Engine, policy: str) -> list[FrameProcessor]:
-    turns = TurnstreamProcessor(policy, model=engine)
+def turnstream_pipeline(
+    policy: str, engine: Engine, pause_model: PauseModel | None
+) -> list[FrameProcessor]:
+    turns = TurnstreamProcessor(policy, model=engine, pause_model=pause_model or False)
     strategies = turns.strategies(wait_for_transcript=False, enable_interruptions=False)
     return [turns, UserTurnProcessor(user_turn_strategies=strategies), turns.bot_voice()]
 
@@ -138,40 +147,47 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--calls", type=Path, required=True, metavar="MANIFEST")
-    parser.add_argument("--model", type=Path, help="ONNX model (default: the bundled one)")
+    model = parser.add_mutually_exclusive_group()
+    model.add_argument("--model", type=Path, help="ONNX model (default: the bundled one)")
+    model.add_argument("--folds", type=Path, help="folder of `turnstream cross-validate`")
+    parser.add_argument("--judge", type=Path, help="folder of `turnstream pretrain judge`")
     parser.add_argument("--policy", choices=PRESETS, nargs="+", default=["balanced"])
     parser.add_argument("--only", nargs="+", metavar="NAME", help="calls whose id contains NAME")
     parser.add_argument("--analyzer", action="store_true", help="measure the plain analyzer, too")
     parser.add_argument("--seconds", type=float, help="of each call, from its start (default: all)")
     args = parser.parse_args()
-    engine = Engine(args.model)
-    systems: dict[str, tuple[Callable[[], list[FrameProcessor]], bool]] = {
+    dialogues = [
+        dialogue
+        for dialogue in read_manifest(args.calls)
+        if not args.only or any(name in dialogue.id for name in args.only)
+    ]
+    engines = load_engines(args.model, args.folds, dialogues)
+    pause_models = load_pause_models(True, args.judge, engines)
+    assert pause_models is not None
+    # Per system: how to build its pipeline, and whether the bot is heard.
+    systems: dict[str, tuple[Build, bool]] = {
         "smart turn v3, pipecat's defaults": (
-            lambda: analyzer_pipeline(LocalSmartTurnAnalyzerV3(), SileroVADAnalyzer()),
+            lambda *_: analyzer_pipeline(LocalSmartTurnAnalyzerV3(), SileroVADAnalyzer()),
             False,
         )
     }
     for policy in args.policy:
-        systems[f"turnstream {policy}, user alone"] = (
-            lambda policy=policy: turnstream_pipeline(engine, policy),
+        systems[f"turnstream {policy}, user alone"] = partial(turnstream_pipeline, policy), False
+        systems[f"turnstream {policy}, bot's voice"] = partial(turnstream_pipeline, policy), True
+        systems[f"turnstream {policy}, network alone"] = (
+            lambda engine, _, policy=policy: turnstream_pipeline(policy, engine, None),
             False,
-        )
-        systems[f"turnstream {policy}, bot's voice"] = (
-            lambda policy=policy: turnstream_pipeline(engine, policy),
-            True,
         )
         if args.analyzer:
             systems[f"turnstream {policy}, analyzer"] = (
-                lambda policy=policy: analyzer_pipeline(
+                lambda engine, _, policy=policy: analyzer_pipeline(
                     TurnstreamTurnAnalyzer(policy, model=engine),
                     TurnstreamVADAnalyzer(policy, model=engine),
                 ),
                 False,
             )
     scores = {name: Score() for name in systems}
-    for dialogue in read_manifest(args.calls):
-        if args.only and not any(name in dialogue.id for name in args.only):
-            continue
+    for dialogue in dialogues:
         audio, activity, backchannel = load_annotated(dialogue, RATE_HZ)
         if args.seconds:
             audio = audio[:, : round(args.seconds * RATE_HZ)]
@@ -184,7 +200,8 @@ def main() -> None:
             began_s = time.process_time()
             for user in (0, 1):
                 bot = bot_voice(audio[1 - user]) if with_bot else ()
-                call = run_call(build(), microphone(audio[user], RATE_HZ), bot, rate_hz=RATE_HZ)
+                pipeline = build(engines[dialogue.id], pause_models[dialogue.id])
+                call = run_call(pipeline, microphone(audio[user], RATE_HZ), bot, rate_hz=RATE_HZ)
                 scores[name].add(
                     call.times(UserStartedSpeakingFrame),
                     call.times(UserStoppedSpeakingFrame),
