@@ -113,9 +113,9 @@ class Relay:
 
 
 @contextlib.asynccontextmanager
-async def relay_to(server: Server) -> AsyncIterator[Relay]:
-    """Run a relay on a port of its own."""
+async def relay_to(server: Server, port: int) -> AsyncIterator[Relay]:
+    """Run a relay on a port, which the page of the server must be allowed to reach."""
     relay = Relay(server)
-    async with serve(relay.handle, "127.0.0.1", 0, compression=None, max_size=None) as listener:
-        relay.url = f"ws://127.0.0.1:{next(iter(listener.sockets)).getsockname()[1]}"
+    async with serve(relay.handle, "127.0.0.1", port, compression=None, max_size=None):
+        relay.url = f"ws://127.0.0.1:{port}"
         yield relay

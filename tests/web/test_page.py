@@ -305,14 +305,17 @@ async def test_a_server_that_wants_a_token_gets_one(tab: Tab, engine: Engine) ->
 async def test_no_server_and_a_full_one_are_told_apart(tab: Tab, engine: Engine) -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))  # bound, but nobody listens
-        async with Server(engine, port=0, limits=Limits(max_sessions=1)) as small:
+        nobody = f"ws://127.0.0.1:{unused.getsockname()[1]}"
+        async with Server(
+            engine, port=0, limits=Limits(max_sessions=1), page_servers=[nobody]
+        ) as small:
             await open_page(tab, page(small, "my-server"))
             await tab.click("#example")
             await tab.until(
                 "document.querySelector('#problem').innerText"
                 ".includes('“my-server” is no address of a server')"
             )
-            await open_page(tab, page(small, f"ws://127.0.0.1:{unused.getsockname()[1]}"))
+            await open_page(tab, page(small, nobody))
             await tab.click("#example")
             await tab.until(
                 "document.querySelector('#problem').innerText"
