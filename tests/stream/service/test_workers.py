@@ -189,7 +189,8 @@ def test_while_all_workers_drain_they_say_so_and_refuse_streams(tiny_model_path:
     options = ("--shutdown-timeout-s", "20", "--close-timeout-s", "20")
     with workers(tiny_model_path, *options) as running, sessions_on_all(running) as sessions:
         for client in itertools.chain(*sessions.values()):
-            client.send(FRAME * 100)  # the answers are not read, nor is the close of the server
+            client.send(FRAME * 800)  # most answers are not read, nor is the close of the server
+            assert receive(client)["type"] == "frame"  # so the audio has arrived
         running.server.process.send_signal(signal.SIGTERM)
         status = 200
         while status == 200:
@@ -197,6 +198,8 @@ def test_while_all_workers_drain_they_say_so_and_refuse_streams(tiny_model_path:
         assert (status, json.loads(body)["status"]) == (503, "draining")
         with pytest.raises(InvalidStatus, match="HTTP 503"), session(running.server):
             pass
+        for client in itertools.chain(*sessions.values()):
+            client.socket.shutdown(socket.SHUT_RDWR)
 
 
 def test_any_worker_tells_the_metrics_of_all(tiny_model_path: Path) -> None:
