@@ -252,7 +252,9 @@ def test_server_and_client_commands_share_a_token(block: Block, tmp_path: Path):
     (tmp_path / "tokens.txt").write_text("# of the README\n0123456789abcdef\n")
     shutil.copy(bundled_sample(), tmp_path)
     with running_server(serve, tmp_path) as port:
-        refused = run(client.replace("0123456789abcdef", f"wrong --url ws://127.0.0.1:{port}"), tmp_path)
+        refused = run(
+            client.replace("0123456789abcdef", f"wrong --url ws://127.0.0.1:{port}"), tmp_path
+        )
         heard = run(f"{client} --url ws://127.0.0.1:{port}", tmp_path)
     assert refused.returncode == 2
     assert heard.returncode == 0, heard.stderr
