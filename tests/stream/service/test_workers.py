@@ -63,7 +63,8 @@ class Workers:
 
 @contextlib.contextmanager
 def workers(model: Path, *options: str, count: int = 2) -> Iterator[Workers]:
-    with command_server(model, "--workers", str(count), "--log-format", "json", *options) as server:
+    fixed = ("--workers", str(count), "--log-format", "json", "--stall-s", "60")
+    with command_server(model, *fixed, *options) as server:
         yield Workers(server, count)
 
 
@@ -141,7 +142,7 @@ def test_when_a_worker_is_killed_the_others_sessions_live_on_and_another_starts(
 
 def test_a_worker_that_hangs_is_replaced_and_the_others_are_not(tiny_model_path: Path) -> None:
     with (
-        workers(tiny_model_path, "--worker-timeout-s", "1") as running,
+        workers(tiny_model_path, "--worker-timeout-s", "4") as running,
         sessions_on_all(running) as sessions,
     ):
         hung, other = running.processes[0], running.processes[1]
