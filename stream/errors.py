@@ -99,6 +99,7 @@ class ServerError(TurnstreamError):
             - "session_ended": the client was used after the end of its session, or after an error
               left its context.
             - "cannot_listen": `turnstream serve` cannot use the port or the address.
+            - "no_descriptors": too few file descriptors are free for `turnstream serve`.
             - "worker_failed": a worker of `turnstream serve` cannot start, or dies repeatedly.
     """
 

@@ -250,10 +250,12 @@ async def test_javascript_block_hears_turns_end(block: Block, tmp_path: Path):
 @runs("stream/README.md", "turnstream serve")
 def test_server_and_client_commands_share_a_token(block: Block, tmp_path: Path):
     serve, client = block.commands
-    (tmp_path / "tokens.txt").write_text("secret\n")
+    (tmp_path / "tokens.txt").write_text("# of the README\n0123456789abcdef\n")
     shutil.copy(bundled_sample(), tmp_path)
     with running_server(serve, tmp_path) as port:
-        refused = run(client.replace("secret", f"wrong --url ws://127.0.0.1:{port}"), tmp_path)
+        refused = run(
+            client.replace("0123456789abcdef", f"wrong --url ws://127.0.0.1:{port}"), tmp_path
+        )
         heard = run(f"{client} --url ws://127.0.0.1:{port}", tmp_path)
     assert refused.returncode == 2
     assert heard.returncode == 0, heard.stderr

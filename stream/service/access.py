@@ -1,4 +1,4 @@
-"""Decides who may open a stream: a client with a valid token, but no foreign web page.
+"""Decides who may open a stream or read the metrics: a client with a token, no foreign page.
 
 A browser lets any page open a websocket to any server, also to a local one. It names the page in
 the `Origin` header. Other programs send no `Origin`.
@@ -6,12 +6,13 @@ the `Origin` header. Other programs send no `Origin`.
 A page that this server has served is recognised because its origin equals the address of the
 request. If the server has no tokens, that address must be numeric or `localhost`. Otherwise a
 foreign page could point its own host name at this machine (DNS rebinding), and its origin would
-equal the address too.
+equal the address too. A page that reads its own address sends no `Origin`: for such a request the
+`Host` header is checked instead.
 """
 
 from __future__ import annotations
 
-import hmac
+import contextlib
 import http
 import ipaddress
 from collections.abc import Sequence
@@ -20,6 +21,7 @@ from urllib.parse import SplitResult, parse_qs, urlsplit
 from websockets.datastructures import Headers
 
 from ..errors import ConfigError
+from .tokens import Tokens
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _EXPECTED = "expected an origin such as https://my.page or http://localhost:3000, '*' or 'null'"
@@ -31,6 +33,7 @@ class Access:
 
     Args:
         tokens: access tokens, each of which admits a client. Without any, no token is needed.
+            `Tokens` can be replaced later.
         origins: origins of web pages, such as "https://my.page:8443", that are admitted besides
             the server's own. "*" admits all pages; "null" admits pages without an origin (files,
             sandboxes). A request without an `Origin` header comes from no web page and is not
@@ -39,13 +42,8 @@ class Access:
         ConfigError: an origin is malformed, or a token is empty.
     """
 
-    def __init__(self, tokens: Sequence[str] = (), origins: Sequence[str] = ()) -> None:
-        if not all(token.strip() for token in tokens):
-            raise ConfigError(
-                "expected access tokens that are not empty, got an empty one, "
-                "which would admit everyone"
-            )
-        self._tokens = [token.encode() for token in tokens]
+    def __init__(self, tokens: Sequence[str] | Tokens = (), origins: Sequence[str] = ()) -> None:
+        self._tokens = tokens if isinstance(tokens, Tokens) else Tokens(tokens)
         self._any_origin = "*" in origins
         self._null_origin = "null" in origins
         self._origins = {_parse_origin(origin) for origin in origins if origin not in {"*", "null"}}
@@ -74,6 +72,33 @@ class Access:
                 )
         return None
 
+    def host_refusal(self, headers: Headers) -> tuple[http.HTTPStatus, str] | None:
+        """Return None to admit a request by its `Host` header, or status and reason to refuse it.
+
+        A browser sends no `Origin` when a page reads from its own address. A foreign page whose
+        host name points at this machine is recognised by that name. A token makes the check
+        needless, because such a page has none.
+
+        Args:
+            headers: headers of the request.
+        """
+        if self._tokens or self._any_origin:
+            return None
+        names = {host for _, host, _ in self._origins}
+        for host in headers.get_all("Host"):
+            try:
+                name = urlsplit(f"//{host}").hostname or ""
+            except ValueError:
+                name = ""
+            if not (name in names or name == "localhost" or _is_numeric(name)):
+                return (
+                    http.HTTPStatus.FORBIDDEN,
+                    "expected localhost, a numeric address, or the host of an origin that the "
+                    f"server was started with (--origin) in the Host header, "
+                    f"got {host[:100]!a}",
+                )
+        return None
+
     def _knows_token(self, headers: Headers, query: str) -> bool:
         shown = [
             word
@@ -82,13 +107,9 @@ class Access:
             if scheme.lower() == "bearer"
         ]
         shown += parse_qs(query).get("token", [])
-        # Compare every pair in full: the time must not tell how close a guess is.
-        matches = [
-            hmac.compare_digest(word.strip().encode(errors="replace"), token)
-            for word in shown[:_MAX_TOKENS]
-            for token in self._tokens
-        ]
-        return any(matches)
+        return self._tokens.admit(
+            spelling for word in shown[:_MAX_TOKENS] for spelling in _spellings(word.strip())
+        )
 
     def _knows_origin(self, origin: str, headers: Headers) -> bool:
         if self._any_origin:
@@ -116,6 +137,18 @@ class Access:
         except ValueError:
             return False
         return same and (bool(self._tokens) or host == "localhost" or _is_numeric(host))
+
+
+def _spellings(word: str) -> list[bytes]:
+    """Return a shown token as UTF-8, also if it arrived as the Latin-1 text of UTF-8 bytes.
+
+    So a header of most clients arrives.
+    """
+    plain = word.encode(errors="replace")
+    with contextlib.suppress(UnicodeEncodeError):
+        if (raw := word.encode("latin-1")) != plain:
+            return [plain, raw]
+    return [plain]
 
 
 def _parse_origin(origin: str) -> tuple[str, str, int | None]:

@@ -29,6 +29,7 @@ logger = logging.getLogger(__name__)
 _WIRE_LOGGER = logging.getLogger("websockets.server")
 _SLICE_BYTES = 2048
 _TURN_S = 0.001  # longest turn for one client's bytes; then it is the turn of the others
+_METHOD_BYTES = 16  # longer than any method
 _REST = 3.0  # pause after a turn, as a multiple of the turn's duration
 _BROKEN_CODES = {1006, 1011, 1012, 1013}  # close codes for "something failed", not "I am done"
 
@@ -68,6 +69,17 @@ class Application(Protocol):
         """Answer the request with `Connection.respond` or `Connection.accept`, now or later."""
         ...
 
+    def on_unreadable(self, connection: Connection, method: str, error: Exception) -> None:
+        """Handle bytes that are no request, or a request with a body.
+
+        Args:
+            connection: sent the bytes, and closes. If the error is an `InvalidMessage`, it has sent
+                no answer yet; `answer_unreadable` sends one.
+            method: what stands in the place of the method, at most 16 characters.
+            error: why the request cannot be read. Its text may quote the request.
+        """
+        ...
+
     def on_accept(self, connection: Connection) -> None:
         """Handle the completed websocket handshake."""
         ...
@@ -99,6 +111,8 @@ class Connection(asyncio.Protocol):
         self._fragments = bytearray()  # of an incomplete message
         self._opcode: Opcode | None = None  # of that message
         self._broke_rules = self._asked = self._output_ended = False
+        self._start = b""  # of the request, up to the method
+        self._lingers = False
         self._unread = b""  # bytes that wait for the next turn
         self._timer: asyncio.TimerHandle | None = None
         self._reading = True
@@ -109,8 +123,19 @@ class Connection(asyncio.Protocol):
     def respond(self, response: Response) -> None:
         """Send an HTTP response; unless it accepts a websocket, the connection then closes."""
         if not self._gone and not self._output_ended:
+            if self._method == "HEAD":
+                response.body = b""
             self._protocol.send_response(response)
             self._flush()
+
+    def answer_unreadable(self, response: Response) -> None:
+        """Send a response from within `on_unreadable`. The client's body is read and discarded."""
+        self._lingers = True  # closing with unread bytes would take the response from the client
+        self._transport.write(response.serialize())
+
+    @property
+    def _method(self) -> str:
+        return self._start.partition(b" ")[0].decode("latin-1")
 
     def plain(self, status: http.HTTPStatus, text: str) -> Response:
         """Return a response with a plain text; its headers may be changed before it is sent."""
@@ -212,6 +237,8 @@ class Connection(asyncio.Protocol):
                 else (self._unread.find(b"\n", 0, _SLICE_BYTES) + 1 or _SLICE_BYTES)
             )
             part, self._unread = self._unread[:size], self._unread[size:]
+            if not self._asked and len(self._start) < _METHOD_BYTES:
+                self._start = (self._start + part)[:_METHOD_BYTES]
             self._protocol.receive_data(part)
             events: list[Any] = self._protocol.events_received()
             for event in events:
@@ -220,6 +247,9 @@ class Connection(asyncio.Protocol):
                 elif not self._asked:  # one request per connection
                     self._asked = True
                     self._application.on_request(self, event)
+            if not self._asked and (error := self._protocol.handshake_exc) is not None:
+                self._asked = True
+                self._application.on_unreadable(self, self._method, error)
             self._flush()
             used_s = time.monotonic() - began_s
             if self._unread and used_s > _TURN_S:
@@ -320,7 +350,8 @@ class Connection(asyncio.Protocol):
             else:  # empty bytes mark the end of the output
                 self._output_ended = True
                 self._start_timer(self._limits.close_timeout_s)
-                if self._protocol.state is CONNECTING or not self._transport.can_write_eof():
+                at_once = self._protocol.state is CONNECTING and not self._lingers
+                if at_once or not self._transport.can_write_eof():
                     self._transport.close()
                 else:  # then the client or the timer closes
                     self._transport.write_eof()

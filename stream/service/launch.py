@@ -24,6 +24,7 @@ from .logs import Form
 from .metrics import Metrics
 from .server import Server
 from .tls import server_context
+from .tokens import Tokens
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +37,10 @@ class ServiceSettings:
             plots; None is the bundled embedding.
         pause_model: ask the bundled pause model in the pauses.
         host, port: address to listen on; port 0 chooses a free one.
-        tokens: access tokens, each of which admits a client; empty admits everyone.
+        tokens: access tokens, each of which admits a client; empty admits everyone. They can be
+            replaced while the server runs.
         origins: origins of web pages that may connect, besides the server's own.
+        page_servers: other servers that the web page may connect to, such as "wss://my.host".
         certificate, key: PEM files to serve TLS; None serves without TLS. If only the key is
             None, the certificate's file contains it.
         limits: all bounds.
@@ -50,8 +53,9 @@ class ServiceSettings:
     pause_model: bool = False
     host: str = "127.0.0.1"
     port: int = DEFAULT_PORT
-    tokens: tuple[str, ...] = field(default=(), repr=False)
+    tokens: Tokens = field(default_factory=Tokens, repr=False)
     origins: tuple[str, ...] = ()
+    page_servers: tuple[str, ...] = ()
     certificate: Path | None = None
     key: Path | None = None
     limits: Limits = field(default_factory=Limits)
@@ -66,6 +70,7 @@ async def serve_until(
     *,
     worker: int | None = None,
     sessions_folder: Path | None = None,
+    leaving: asyncio.Event | None = None,
 ) -> None:
     """Serve until `stop` is set, then let every session finish.
 
@@ -75,6 +80,8 @@ async def serve_until(
         on_listening: called with the URL as soon as clients can connect.
         worker: number of this worker if several share the port.
         sessions_folder: folder through which the workers exchange sessions.
+        leaving: set before `stop` if other processes go on serving the port: new clients then
+            reach those. Otherwise this server refuses them while it drains.
     Raises:
         ConfigError: a setting is invalid, or the saved embedding belongs to another model.
         ModelError: this version cannot run the model.
@@ -100,6 +107,7 @@ async def serve_until(
         settings.port,
         tokens=settings.tokens,
         origins=settings.origins,
+        page_servers=settings.page_servers,
         tls=tls,
         limits=settings.limits,
         metrics=Metrics(),
@@ -119,6 +127,8 @@ async def serve_until(
         gc.freeze()  # the present objects stay; scanning them again would cause pauses of 10 ms
         on_listening(server.url)
         await stop.wait()
+        if leaving is not None and leaving.is_set():
+            server.stop_listening()
 
 
 def _read_plane(path: Path, engine: Engine) -> bytes:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields
 from ..errors import ConfigError
 
 MIB = 1 << 20
+MAX_BATCH = 4096  # one step of so many frames takes about 0.3 s
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +26,7 @@ class Limits:
             refused with 503.
         max_lag_s: lag of the slowest live frame, from the moment when it could be predicted to
             the delivery of its result; above it, new sessions are refused with 503.
-        max_batch: frames in one engine step, over all sessions of the process.
+        max_batch: frames in one engine step, over all sessions of the process; at most 4096.
         max_message_bytes: a larger message is refused with an error; a message of more than four
             times this size closes the connection at once.
         max_waiting_s: audio that may wait for its prediction; beyond it, the server stops reading
@@ -48,7 +49,7 @@ class Limits:
             connections are dropped.
 
     Raises:
-        ConfigError: a bound is not above 0, or resume_s is below 0.
+        ConfigError: a bound is not above 0, or resume_s is below 0, or max_batch above 4096.
     """
 
     max_sessions: int = 1000
@@ -78,3 +79,5 @@ class Limits:
             )
             if not (value >= 0 if bound.name == "resume_s" else value > 0):
                 raise ConfigError(f"{bound.name}: expected {lowest}, got {value!r}")
+        if self.max_batch > MAX_BATCH:
+            raise ConfigError(f"max_batch: expected at most {MAX_BATCH}, got {self.max_batch}")

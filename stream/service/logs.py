@@ -1,21 +1,21 @@
 """The log of a server process: one line per entry, as text or JSON, on standard error.
 
 Our own entries never contain audio, latents or tokens. A library may quote a request in an error.
-Therefore the text after `token=`, `resume=` or `Bearer` is removed from every line.
+Therefore `redaction.py` removes the tokens from every line.
 """
 
 from __future__ import annotations
 
 import json
 import logging
-import re
 from datetime import UTC, datetime
 from typing import Any, Literal
+
+from .redaction import redact
 
 Form = Literal["text", "json"]
 FORMS: tuple[Form, ...] = ("text", "json")
 
-_SECRET = re.compile(r"((?:token|resume)=|bearer\s+)[^\s&'\"\\]+", re.IGNORECASE)
 _OWN_FIELDS = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
 
@@ -44,7 +44,7 @@ class TextFormatter(logging.Formatter):
         return super().formatMessage(record) + fields
 
     def format(self, record: logging.LogRecord) -> str:
-        return _without_secrets(super().format(_without_foreign_trace(record)))
+        return redact(super().format(_without_foreign_trace(record)))
 
 
 class JsonFormatter(logging.Formatter):
@@ -66,7 +66,8 @@ class JsonFormatter(logging.Formatter):
         }
         if record.exc_info:
             entry["trace"] = self.formatException(record.exc_info)
-        return _without_secrets(json.dumps(entry, default=str))
+        # Before the JSON is made, which may write a token in other letters.
+        return json.dumps({name: _redacted(value) for name, value in entry.items()})
 
 
 def _extra(record: logging.LogRecord) -> dict[str, Any]:
@@ -92,5 +93,5 @@ def _without_foreign_trace(record: logging.LogRecord) -> logging.LogRecord:
     return short
 
 
-def _without_secrets(line: str) -> str:
-    return _SECRET.sub(r"\1...", line)
+def _redacted(value: object) -> object:
+    return value if isinstance(value, int | float | None) else redact(str(value))

@@ -74,6 +74,11 @@ class Metrics:
             ["status"],
             registry=registry,
         )
+        self._malformed = Counter(
+            "turnstream_malformed_requests",
+            "Connections that sent something else than an HTTP request.",
+            registry=registry,
+        )
         self._errors = Counter(
             "turnstream_errors", "Errors reported to clients, by code.", ["code"], registry=registry
         )
@@ -131,6 +136,10 @@ class Metrics:
     def refused(self, status: int) -> None:
         """Count a request that was refused with this HTTP status."""
         self._child(self._refused, str(status)).inc()
+
+    def malformed(self) -> None:
+        """Count a connection that sent something else than an HTTP request."""
+        self._malformed.inc()
 
     def error(self, code: str) -> None:
         """Count an error that was sent to a client; PROTOCOL.md lists the codes."""

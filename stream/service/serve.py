@@ -8,8 +8,8 @@ import contextlib
 import ipaddress
 import logging
 import math
-import os
 import signal
+from collections.abc import Callable, Sequence
 from dataclasses import fields
 from pathlib import Path
 
@@ -19,11 +19,11 @@ from ..protocol import DEFAULT_PORT, STREAM_PATH
 from . import logs
 from .launch import ServiceSettings, new_event_loop, serve_until
 from .limits import Limits
-from .workers import supervise
+from .standard_streams import discard_output, fill_closed_streams, require_descriptors
+from .tokens import MIN_TOKEN_LETTERS, TOKENS_VARIABLE, Tokens, read_tokens, reread_tokens
+from .workers import WORKER_TIMEOUT_S, supervise
 
 logger = logging.getLogger(__name__)
-
-TOKENS_VARIABLE = "TURNSTREAM_TOKENS"
 
 _LIMITS = {  # field of `Limits`: (unit of its option, help)
     "max_sessions": (
@@ -105,7 +105,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--host",
         default="127.0.0.1",
-        help="address to listen on; 0.0.0.0 accepts other machines too (default 127.0.0.1)",
+        help="address to listen on; 0.0.0.0 accepts other machines too, and needs access tokens or "
+        "--open (default 127.0.0.1)",
     )
     parser.add_argument(
         "--port",
@@ -130,12 +131,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="number of server processes that share the port; each uses one core (default 1)",
     )
+    parser.add_argument(
+        "--worker-timeout-s",
+        type=_seconds,
+        default=WORKER_TIMEOUT_S,
+        metavar="SECONDS",
+        help="time without an answer after which one of several workers is killed and replaced "
+        "(default %(default)s)",
+    )
     access = parser.add_argument_group("access")
     access.add_argument(
         "--token-file",
         type=Path,
-        help="file of access tokens, one per line; more can be given in the environment variable "
-        f"{TOKENS_VARIABLE}=a,b (default: no token is needed)",
+        help=f"file of access tokens, one per line, each of at least {MIN_TOKEN_LETTERS} "
+        "characters; a line that begins with # is a comment; SIGHUP reads the file again; more can "
+        f"be given in the environment variable {TOKENS_VARIABLE}=a,b (default: no token is needed)",
+    )
+    access.add_argument(
+        "--open",
+        action="store_true",
+        help="let everyone who can reach the --host use the server, without a token",
     )
     access.add_argument(
         "--origin",
@@ -144,6 +159,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="URL",
         help="origin of a web page that may connect, such as https://my.page; * admits all; can be "
         "repeated (this server's own page may always connect)",
+    )
+    access.add_argument(
+        "--page-server",
+        action="append",
+        default=[],
+        metavar="URL",
+        help="other server that this server's page may send sound to, such as wss://my.host, when "
+        "it is opened with ?server=URL; can be repeated (the page never sends a token there)",
     )
     access.add_argument(
         "--tls-cert",
@@ -204,21 +227,32 @@ def _finite(word: str) -> float:
     raise argparse.ArgumentTypeError(f"expected a number, got {word!r}")
 
 
+def _seconds(word: str) -> float:
+    with contextlib.suppress(ValueError):
+        if 0.1 <= (number := float(word)) <= 3600:
+            return number
+    raise argparse.ArgumentTypeError(f"expected seconds from 0.1 to 3600, got {word!r}")
+
+
 def main(args: argparse.Namespace) -> int:
-    """Serve until SIGINT or SIGTERM, then let every session finish; return the exit status."""
+    """Serve until SIGINT or SIGTERM, then let every session finish; return the exit status.
+
+    SIGHUP reads the token file again. Without one, it ends the server like SIGTERM.
+    """
+    fill_closed_streams()
     logs.configure(args.log_format, quiet=args.quiet)
+    require_descriptors()
     settings = settings_from(args)
     if not settings.tokens and not _is_loopback(settings.host):
         logger.warning(
-            "no access tokens: whoever can reach %s may use this server; see --token-file",
-            settings.host,
+            "no access tokens: whoever can reach %s may use this server", settings.host or "it"
         )
     # Without signal handlers, Ctrl+C raises KeyboardInterrupt after the sessions have ended.
     with (
         contextlib.suppress(KeyboardInterrupt),
         asyncio.Runner(loop_factory=new_event_loop) as runner,
     ):
-        runner.run(_serve(settings, args.workers))
+        runner.run(_serve(settings, args))
     return 0
 
 
@@ -227,18 +261,27 @@ def settings_from(args: argparse.Namespace) -> ServiceSettings:
 
     Raises:
         ConfigError: a limit is out of range, or the options contradict each other, or there is
-            no token where some were announced.
+            no token where some were announced or are needed, or a token is bad.
     """
     if args.tls_key is not None and args.tls_cert is None:
         raise ConfigError("expected --tls-cert with --tls-key, got the key alone")
+    tokens = Tokens(read_tokens(args.token_file))
+    if tokens and args.open:
+        raise ConfigError("expected access tokens or --open, got both")
+    if not (tokens or args.open or _is_loopback(args.host)):
+        raise ConfigError(
+            f"expected access tokens for --host {args.host!r}, which other machines may reach, "
+            f"got none: give --token-file FILE (or {TOKENS_VARIABLE}), or --open to admit everyone"
+        )
     return ServiceSettings(
         model=args.model,
         projection=args.embedding,
         pause_model=args.pause_model,
         host=args.host,
         port=args.port,
-        tokens=tuple(_tokens(args.token_file)),
+        tokens=tokens,
         origins=tuple(args.origin),
+        page_servers=tuple(args.page_server),
         certificate=args.tls_cert,
         key=args.tls_key,
         limits=Limits(**{bound.name: getattr(args, bound.name) for bound in fields(Limits)}),
@@ -247,23 +290,48 @@ def settings_from(args: argparse.Namespace) -> ServiceSettings:
     )
 
 
-async def _serve(settings: ServiceSettings, workers: int) -> None:
-    stop, loop = asyncio.Event(), asyncio.get_running_loop()
+async def _serve(settings: ServiceSettings, args: argparse.Namespace) -> None:
+    stop, reread = asyncio.Event(), asyncio.Event()
+    tokens_file: Path | None = args.token_file
+
+    def hang_up() -> None:
+        if tokens_file is None:
+            stop.set()
+        elif reread_tokens(settings.tokens, tokens_file):
+            reread.set()
+
     with contextlib.ExitStack() as handlers:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            # NotImplementedError: on Windows, where Ctrl+C cancels this task instead.
-            with contextlib.suppress(NotImplementedError):
-                loop.add_signal_handler(number, stop.set)
-                # uvloop does not remove the handler when the loop is closed.
-                handlers.callback(loop.remove_signal_handler, number)
-        if workers == 1:
+        _handle(("SIGINT", "SIGTERM"), stop.set, handlers)
+        _handle(("SIGHUP",), hang_up, handlers)
+        if args.workers == 1:
             await serve_until(stop, settings, _announce)
         else:
-            await supervise(stop, settings, workers, _announce)
+            await supervise(
+                stop, settings, args.workers, _announce, reread, timeout_s=args.worker_timeout_s
+            )
+
+
+def _handle(names: Sequence[str], handler: Callable[[], None], stack: contextlib.ExitStack) -> None:
+    """Let a handler take these signals until the stack closes; Windows lacks some of them."""
+    loop = asyncio.get_running_loop()
+    for name in names:
+        # NotImplementedError: on Windows, where Ctrl+C cancels the task instead.
+        with contextlib.suppress(NotImplementedError, AttributeError):
+            number = getattr(signal, name)
+            loop.add_signal_handler(number, handler)
+            # uvloop does not remove the handler when the loop is closed.
+            stack.callback(loop.remove_signal_handler, number)
 
 
 def _announce(url: str) -> None:
-    print(f"serving {url}\npage    {_page_url(url)}", flush=True)
+    """Print the addresses; a server whose output nobody reads any more serves all the same."""
+    try:
+        print(f"serving {url}\npage    {_page_url(url)}", flush=True)
+    except OSError as error:
+        logger.warning(
+            "cannot write to standard output: %s", error.strerror or error, extra={"url": url}
+        )
+        discard_output()
 
 
 def _page_url(url: str) -> str:
@@ -277,35 +345,6 @@ def _page_url(url: str) -> str:
     if host in {"", "0.0.0.0", "[::]"}:
         host = "localhost"
     return f"{'https' if scheme == 'wss' else 'http'}://{host}:{port}/"
-
-
-def _tokens(path: Path | None) -> list[str]:
-    """Return the tokens of the file and of the environment.
-
-    Raises:
-        ConfigError: the file or the variable contains no token (this would admit everyone), or
-            the file cannot be read.
-    """
-    given = os.environ.get(TOKENS_VARIABLE)
-    tokens = [word.strip() for word in (given or "").split(",") if word.strip()]
-    if given is not None and not tokens:
-        raise ConfigError(
-            f"expected access tokens in {TOKENS_VARIABLE}, separated by commas, got none; "
-            "unset it to admit everyone"
-        )
-    if path is not None:
-        try:
-            listed = path.read_text(encoding="utf-8").split()
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(
-                f"expected a file of tokens, one a line, got {str(path)!r}: {error}"
-            ) from None
-        if not listed:
-            raise ConfigError(
-                f"expected a file of tokens, one a line, got an empty one: {str(path)!r}"
-            )
-        tokens += listed
-    return tokens
 
 
 def _is_loopback(host: str) -> bool:

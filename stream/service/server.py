@@ -13,28 +13,33 @@ import logging
 import ssl
 import time
 from collections.abc import Sequence
+from functools import partial
+from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
 import numpy as np
-from websockets.http11 import Request, Response
+from websockets.http11 import Request
 
 from ..errors import ProtocolError
 from ..pause_model import PauseModel
 from ..protocol import DEFAULT_PORT, STREAM_PATH
 from ..settings import Resume, parse_query
 from .access import Access
-from .answers import ok, ok_json, refuse
+from .answers import refuse
 from .batcher import Batcher, Steps
 from .connection import Connection
 from .handover import Handover
 from .limits import Limits
 from .load import Load
 from .metrics import Metrics
+from .plain_requests import PlainRequests
 from .sessions import Sessions
-from .web_pages import find_page
+from .tokens import Tokens
+from .web_pages import find_page, page_servers_of
 
 logger = logging.getLogger(__name__)
 
+_SHUTTING_DOWN = "shutting down; try again later"
 _TICK_S = 0.25
 _MOST_GATHER_S = 0.008  # longest wait of a step for more frames, at full load; less at low load
 _BACKLOG = 1024  # connections that the system may queue for us
@@ -51,8 +56,11 @@ class Server:
         engine: the model, usually an `Engine`.
         host: address to listen on; the default is reachable from this machine only.
         port: port to listen on; 0 chooses a free one, which the attribute `port` then tells.
-        tokens: access tokens, each of which admits a client; empty admits everyone.
+        tokens: access tokens, each of which admits a client; empty admits everyone. `Tokens` can be
+            replaced while the server runs.
         origins: origins of web pages that may connect, besides the server's own; "*" admits all.
+        page_servers: other servers that this server's page may send sound to, such as
+            "wss://my.host".
         tls: TLS context, to serve wss:// and https://; None serves ws:// and http://.
         limits: all bounds; None is the defaults.
         metrics: counters; None makes new ones.
@@ -65,7 +73,7 @@ class Server:
         batcher: predicts for all sessions.
         metrics: what /metrics shows.
     Raises:
-        ConfigError: an origin is malformed, or a token is empty.
+        ConfigError: an origin or a page server is malformed, or a token is empty.
         ModelError: the pause model does not fit the model.
         OSError: the port is taken, or the address does not belong to this machine (raised on
             entering).
@@ -77,8 +85,9 @@ class Server:
         host: str = "127.0.0.1",
         port: int = DEFAULT_PORT,
         *,
-        tokens: Sequence[str] = (),
+        tokens: Sequence[str] | Tokens = (),
         origins: Sequence[str] = (),
+        page_servers: Sequence[str] = (),
         tls: ssl.SSLContext | None = None,
         limits: Limits | None = None,
         metrics: Metrics | None = None,
@@ -96,7 +105,7 @@ class Server:
         self._tls = tls
         self._limits = limits or Limits()
         self._reuse_port = reuse_port
-        self._plane = plane
+        self._draining = False
         self._opening: dict[Connection, None] = {}  # in order of arrival
         self._connections: set[Connection] = set()
         self._listener: asyncio.Server | None = None
@@ -118,6 +127,13 @@ class Server:
             self.metrics,
             handover,
             on_end=self._ended.set,
+        )
+        self._plain = PlainRequests(
+            self._access,
+            self.metrics,
+            self._health,
+            self._unready,
+            partial(find_page, plane=plane, servers=page_servers_of(page_servers)),
         )
 
     async def __aenter__(self) -> Server:
@@ -178,17 +194,18 @@ class Server:
         """Refuse new clients, let every session finish, then stop.
 
         A session processes all audio that has arrived and ends with a `termination` message.
-        After `shutdown_timeout_s`, the remaining connections are dropped.
+        After `shutdown_timeout_s`, the remaining connections are dropped. Until then, plain
+        requests are answered, so that /readyz can tell of the drain.
         """
-        if self._listener is None:
+        if self._draining:
             return
-        listener, self._listener = self._listener, None
-        listener.close()
-        for connection in list(self._opening):
-            connection.abort()
+        self._draining = True
         self._sessions.shut_down()
         try:
             async with asyncio.timeout(self._limits.shutdown_timeout_s):
+                while self._sessions or len(self._connections) > len(self._opening):
+                    await self._next_end()
+                self._stop_opening()
                 await self._all_gone()
         except TimeoutError:
             logger.warning(
@@ -196,6 +213,7 @@ class Server:
                 len(self._connections),
                 self._limits.shutdown_timeout_s,
             )
+            self._stop_opening()
             for connection in list(self._connections):
                 connection.abort()
             self._sessions.give_up()  # one may just have arrived from another process
@@ -205,10 +223,26 @@ class Server:
         self.batcher.close()
         logger.info("stopped")
 
+    def stop_listening(self) -> None:
+        """Accept no more connections; the present ones go on."""
+        if self._listener is not None:
+            self._listener.close()
+            self._listener = None
+
+    def _stop_opening(self) -> None:
+        """Stop to listen, and drop the connections that are no websockets."""
+        self.stop_listening()
+        for connection in list(self._opening):
+            connection.abort()
+
     async def _all_gone(self) -> None:
         while self._sessions or self._connections:
-            self._ended.clear()
-            await self._ended.wait()
+            await self._next_end()
+
+    async def _next_end(self) -> None:
+        """Wait until a session or a connection has ended."""
+        self._ended.clear()
+        await self._ended.wait()
 
     async def release(self, token: str) -> bytes | None:
         """Give a session to another process of this server; see `Sessions.release`."""
@@ -217,7 +251,7 @@ class Server:
     # ---- requests ----
 
     def on_connect(self, connection: Connection) -> bool:
-        """Register a new connection; return False if the server is closing."""
+        """Register a new connection; return False if the server no longer listens."""
         if self._listener is None:
             return False
         if len(self._opening) >= self._limits.max_opening:
@@ -249,23 +283,25 @@ class Server:
             return
         if url.path == STREAM_PATH:
             self._open_stream(connection, request, url)
-        elif url.path == "/healthz":
-            connection.respond(self._health())
-        elif url.path == "/metrics":
-            connection.respond(ok(*self.metrics.exposition()))
-        elif (page := find_page(url.path, self._plane)) is not None:
-            connection.respond(ok(page.content_type, page.body, page.headers))
         else:
-            self._refuse(
-                connection,
-                http.HTTPStatus.NOT_FOUND,
-                f"no such path; expected {STREAM_PATH}, /healthz, /metrics or /",
-            )
+            self._plain.answer(connection, request, url)
+
+    def on_unreadable(self, connection: Connection, method: str, error: Exception) -> None:
+        """Answer what is no request, or a request with a body."""
+        self._plain.answer_unreadable(connection, method, error)
 
     def _open_stream(self, connection: Connection, request: Request, url: SplitResult) -> None:
+        if request.method != "GET":
+            status = http.HTTPStatus.METHOD_NOT_ALLOWED
+            text = f"expected GET, got {request.method[:20]!a}"
+            refuse(connection, self.metrics, status, text, "GET")
+            return
         refusal = self._access.refusal(request.headers, url.query)
         if refusal is not None:
             self._refuse(connection, *refusal)
+            return
+        if self._draining:
+            self._refuse(connection, http.HTTPStatus.SERVICE_UNAVAILABLE, _SHUTTING_DOWN)
             return
         try:
             settings = parse_query(url.query)
@@ -280,17 +316,22 @@ class Server:
     def _refuse(self, connection: Connection, status: http.HTTPStatus, text: str) -> None:
         refuse(connection, self.metrics, status, text)
 
-    def _health(self) -> Response:
+    def _health(self) -> dict[str, Any]:
         model = self._engine.metadata
-        return ok_json(
-            {
-                "status": "ok",
-                "sessions": self.sessions,
-                "max_sessions": self._limits.max_sessions,
-                "load": round(self._load.share, 3),
-                "model": {"name": model.name, "version": model.version},
-            }
-        )
+        return {
+            "status": "ok",
+            "sessions": self.sessions,
+            "max_sessions": self._limits.max_sessions,
+            "load": round(self._load.share, 3),
+            "model": {"name": model.name, "version": model.version},
+        }
+
+    def _unready(self) -> tuple[str, str] | None:
+        """Return status and reason why no new session would be admitted, or None."""
+        if self._draining:
+            return "draining", _SHUTTING_DOWN
+        refusal = self._sessions.refusal()
+        return None if refusal is None else ("overloaded", refusal)
 
     # ---- time and load ----
 

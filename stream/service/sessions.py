@@ -119,6 +119,10 @@ class Sessions:
         conversation = self._by_token.get(token)
         return None if conversation is None else conversation.pack()
 
+    def refusal(self) -> str | None:
+        """Return why no new session would be admitted, or None if one would be."""
+        return self._no_room()
+
     def tick(self, now_s: float) -> None:
         """Check the time limits of all conversations; called a few times per second."""
         for conversation in list(self._conversations):

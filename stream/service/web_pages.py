@@ -1,19 +1,21 @@
 """The files of the demo page as HTTP responses: content type, body and headers for each path.
 
 Only the paths of a fixed table are answered, so no path can reach another file. The page may load
-nothing from other hosts. It may open a websocket to another host, because `?server=` lets it show a
-server there. The only I/O is reading package data.
+nothing from other hosts. With `?server=` it opens a websocket to another server, but only to those
+that the operator has named. The only I/O is reading package data.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 
+from ..errors import ConfigError
 from ..policy import PRESETS
 
 _TYPES = {
@@ -24,6 +26,8 @@ _TYPES = {
 }
 _JSON = "application/json"
 _PLANE = "/plane.json"
+_SERVERS = "/v1/servers"
+_SERVER = re.compile(r"wss?://[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?(?::[0-9]{1,5})?")
 _POLICY = "; ".join(
     (
         "default-src 'none'",
@@ -31,7 +35,7 @@ _POLICY = "; ".join(
         "style-src 'self'",
         "img-src 'self'",
         "media-src 'self' blob:",
-        "connect-src 'self' ws: wss:",
+        "connect-src {servers}",
         "worker-src 'self'",
         "base-uri 'none'",
         "form-action 'none'",
@@ -44,7 +48,6 @@ _HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
 }
 _PAGE_HEADERS = {
-    "Content-Security-Policy": _POLICY,
     "Permissions-Policy": "microphone=(self), camera=(), geolocation=()",
 }
 _MODULE_HEADERS = {"Access-Control-Allow-Origin": "*"}  # other sites may use the client module
@@ -60,17 +63,46 @@ class Page:
     headers: dict[str, str]
 
 
-def find_page(path: str, plane: bytes | None = None) -> Page | None:
+def find_page(path: str, plane: bytes | None = None, servers: Sequence[str] = ()) -> Page | None:
     """Return the page at a path, or None if there is none.
 
     Args:
         path: path of the request, without query; `/` is the demo page.
         plane: content of a file with a saved 2-D embedding; None is the bundled embedding.
+        servers: other servers that the page may connect to, from `page_servers_of`.
     """
     if plane is not None and path == _PLANE:
         return Page(_JSON, plane, {"Cache-Control": _ASK_AGAIN, **_HEADERS})
+    if path == _SERVERS:
+        body = json.dumps(list(servers)).encode()
+        return Page(_JSON, body, {"Cache-Control": _ASK_AGAIN, **_HEADERS})
     found = _addresses().get(path)
-    return found() if found is not None else None
+    if found is None:
+        return None
+    page = found()
+    if page.content_type == _TYPES[".html"]:
+        policy = _POLICY.format(servers=" ".join(("'self'", *servers)))
+        page.headers["Content-Security-Policy"] = policy
+    return page
+
+
+def page_servers_of(urls: Sequence[str]) -> tuple[str, ...]:
+    """Return the addresses of other servers in the form that browsers compare.
+
+    Args:
+        urls: addresses such as "wss://my.host" or "ws://127.0.0.1:8765/".
+    Raises:
+        ConfigError: an address is malformed, or has a path. An IPv6 address cannot be named in a
+            content security policy.
+    """
+    servers = tuple(url.lower().removesuffix("/") for url in urls)
+    for server, url in zip(servers, urls, strict=True):
+        if not _SERVER.fullmatch(server):
+            raise ConfigError(
+                "expected a server for the page such as wss://my.host or ws://127.0.0.1:8765, "
+                f"got {url!r}"
+            )
+    return servers
 
 
 def presets_json() -> bytes:

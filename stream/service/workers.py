@@ -4,8 +4,9 @@ Every worker has its own listening socket on the port (SO_REUSEPORT: the system 
 clients) and its own engine with one thread. If a worker dies, only its own sessions are lost.
 
 A pipe connects each worker to the supervisor. Through it, the worker reports that it listens, or
-why it cannot. When the pipe closes, because the supervisor stops or dies, the worker drains its
-sessions and ends. So no worker is left behind.
+why it cannot, and answers the supervisor's pings, which also bring new access tokens. A worker that
+does not answer is killed and replaced (`heartbeat.py`). When the pipe closes, because the
+supervisor stops or dies, the worker drains its sessions and ends. So no worker is left behind.
 """
 
 from __future__ import annotations
@@ -31,11 +32,15 @@ from prometheus_client.multiprocess import mark_process_dead  # pyright: ignore[
 
 from ..errors import ConfigError, ServerError, TurnstreamError
 from . import logs
+from .heartbeat import Heartbeat
 from .launch import ServiceSettings, new_event_loop, serve_until
 from .metrics import FOLDER_VARIABLE
 
 logger = logging.getLogger(__name__)
 
+WORKER_TIMEOUT_S = 10.0  # default time without an answer after which a worker is replaced
+
+_PING_S = 0.5  # between two pings; less if the timeout is short
 _SHORT_LIFE_S = 10.0  # a worker that ends sooner had a short life
 _MOST_SHORT_LIVES = 5  # in a row; then the supervisor gives up
 _FIRST_DELAY_S = 0.1  # before a restart; doubles with every short life
@@ -47,6 +52,9 @@ async def supervise(
     settings: ServiceSettings,
     workers: int,
     on_listening: Callable[[str], None],
+    reread: asyncio.Event,
+    *,
+    timeout_s: float = WORKER_TIMEOUT_S,
 ) -> None:
     """Serve with several workers until `stop` is set, then let all workers drain.
 
@@ -55,6 +63,8 @@ async def supervise(
         settings: settings of each worker.
         workers: number of workers.
         on_listening: called once with the URL, when all workers listen.
+        reread: set by the caller when the tokens of the settings have changed.
+        timeout_s: time without an answer after which a worker is killed and replaced.
     Raises:
         ConfigError: processes cannot share a port on this system.
         ServerError: the supervisor cannot listen on the port, a worker cannot start, or a worker
@@ -78,7 +88,8 @@ async def supervise(
         tempfile.TemporaryDirectory(prefix="turnstream-", ignore_cleanup_errors=True) as folder,
     ):
         settings = replace(settings, port=reserved.getsockname()[1])
-        await Supervisor(settings, workers, Path(folder), on_listening).run(stop)
+        supervisor = Supervisor(settings, workers, Path(folder), on_listening, timeout_s)
+        await supervisor.run(stop, reread)
 
 
 def reserve_port(host: str, port: int) -> socket.socket:
@@ -117,6 +128,7 @@ class Supervisor:
         workers: number of workers.
         folder: private folder for the workers' metrics and sockets.
         on_listening: called once with the URL, when all workers listen.
+        timeout_s: time without an answer after which a worker is killed and replaced.
     """
 
     def __init__(
@@ -125,6 +137,7 @@ class Supervisor:
         workers: int,
         folder: Path,
         on_listening: Callable[[str], None],
+        timeout_s: float,
     ) -> None:
         self._settings = settings
         self._workers = workers
@@ -132,21 +145,29 @@ class Supervisor:
         self._on_listening = on_listening
         self._listening: set[int] = set()
         self._running: dict[int, tuple[SpawnProcess, Connection]] = {}
+        self._serving: set[int] = set()  # of those
+        self._outdated: set[int] = set()  # that have not been sent the present tokens
+        self._timeout_s = timeout_s
+        self._period_s = min(_PING_S, timeout_s / 4)
+        self._heartbeat = Heartbeat(timeout_s, self._period_s)
         self._stopping = asyncio.Event()
 
-    async def run(self, stop: asyncio.Event) -> None:
+    async def run(self, stop: asyncio.Event, reread: asyncio.Event) -> None:
         """Keep the workers running until `stop` is set or a worker cannot be kept.
 
         Args:
             stop: set by the caller to stop all workers.
+            reread: set by the caller when the tokens of the settings have changed.
         Raises:
             ServerError: a worker cannot start, or it repeatedly dies soon after its start.
         """
         self._metrics_folder.mkdir(mode=0o700)
         keepers = [asyncio.create_task(self._keep_alive(number)) for number in range(self._workers)]
         stopped = asyncio.create_task(stop.wait())
-        await asyncio.wait({stopped, *keepers}, return_when=asyncio.FIRST_COMPLETED)
+        watch = asyncio.create_task(self._watch(reread))
+        await asyncio.wait({stopped, watch, *keepers}, return_when=asyncio.FIRST_COMPLETED)
         stopped.cancel()
+        watch.cancel()
         self._stopping.set()
         for _, lifeline in self._running.values():
             _close(lifeline)
@@ -159,6 +180,37 @@ class Supervisor:
                 process.kill()
             await asyncio.wait(late)
         await asyncio.gather(*keepers)  # raises the error of a worker
+
+    async def _watch(self, reread: asyncio.Event) -> None:
+        """Ping the workers, send them new tokens, and kill a worker that does not answer."""
+        while True:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(reread.wait(), self._period_s)
+                reread.clear()
+                self._outdated |= self._running.keys()
+            for number in self._serving:
+                if not self._heartbeat.awaits(number):
+                    self._ping(number)
+            hung = self._heartbeat.tick(time.monotonic())
+            if hung is not None:
+                logger.error(
+                    "worker did not answer for %g s: killing it",
+                    self._timeout_s,
+                    extra={"worker": hung},
+                )
+                self._running[hung][0].kill()
+
+    def _ping(self, number: int) -> None:
+        """Send a ping, with the tokens if they have changed.
+
+        No ping is sent before the last one was answered. So the pipe always has room, and a worker
+        that reads nothing cannot block the supervisor.
+        """
+        words = self._settings.tokens.words if number in self._outdated else None
+        with contextlib.suppress(OSError):  # the worker has ended
+            self._running[number][1].send(("ping", words))
+            self._heartbeat.asked(number)
+            self._outdated.discard(number)
 
     async def _keep_alive(self, number: int) -> None:
         short_lives = 0
@@ -206,6 +258,8 @@ class Supervisor:
                     kind, text = lifeline.recv()
                     if kind == "failed":
                         reasons.append(text)
+                    elif kind == "pong":
+                        self._heartbeat.forget(number)
                     else:
                         self._on_worker_listening(number, pid, text)
             except (EOFError, OSError):  # the worker has ended
@@ -222,6 +276,9 @@ class Supervisor:
             read_reports()
             _close(lifeline)
         del self._running[number]
+        self._serving.discard(number)
+        self._outdated.discard(number)
+        self._heartbeat.forget(number)
         process.join()
         mark_process_dead(pid, str(self._metrics_folder))
         code = process.exitcode or 0
@@ -232,6 +289,7 @@ class Supervisor:
 
     def _on_worker_listening(self, number: int, pid: int, url: str) -> None:
         logger.info("worker serves", extra={"worker": number, "worker_pid": pid})
+        self._serving.add(number)
         before = len(self._listening)
         self._listening.add(number)
         if before < len(self._listening) == self._workers:
@@ -279,8 +337,9 @@ def _environment(name: str, value: str) -> Generator[None, None, None]:
 def _run_in_worker(
     number: int, settings: ServiceSettings, sessions_folder: Path, lifeline: Connection
 ) -> None:
-    # Ctrl+C also reaches the supervisor, which then stops this worker in order.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # Ctrl+C and the end of the terminal also reach the supervisor, which tells this worker.
+    for name in ("SIGINT", "SIGHUP"):
+        signal.signal(getattr(signal, name), signal.SIG_IGN)
     logs.configure(settings.log_form, quiet=settings.quiet)
     try:
         with asyncio.Runner(loop_factory=new_event_loop) as runner:
@@ -298,18 +357,38 @@ def _run_in_worker(
 async def _serve(
     number: int, settings: ServiceSettings, sessions_folder: Path, lifeline: Connection
 ) -> None:
-    loop, stop = asyncio.get_running_loop(), asyncio.Event()
-    loop.add_signal_handler(signal.SIGTERM, stop.set)
-    # The supervisor sends nothing, so only the end of the pipe makes it readable.
-    loop.add_reader(lifeline.fileno(), stop.set)
+    loop, stop, leaving = asyncio.get_running_loop(), asyncio.Event(), asyncio.Event()
+
+    def leave() -> None:
+        leaving.set()
+        stop.set()
+
+    def hear() -> None:
+        """Answer the pings; stop at the end of the pipe."""
+        try:
+            while lifeline.poll():
+                _, words = lifeline.recv()
+                if words is not None:
+                    settings.tokens.replace(words)
+                lifeline.send(("pong", ""))
+        except (EOFError, OSError):
+            loop.remove_reader(lifeline.fileno())
+            stop.set()
 
     def on_listening(url: str) -> None:
         with contextlib.suppress(OSError):
             lifeline.send(("serves", url))
 
+    loop.add_signal_handler(signal.SIGTERM, leave)
+    loop.add_reader(lifeline.fileno(), hear)
     try:
         await serve_until(
-            stop, settings, on_listening, worker=number, sessions_folder=sessions_folder
+            stop,
+            settings,
+            on_listening,
+            worker=number,
+            sessions_folder=sessions_folder,
+            leaving=leaving,
         )
     finally:
         loop.remove_reader(lifeline.fileno())

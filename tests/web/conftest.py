@@ -34,18 +34,21 @@ def engine() -> Engine:
 
 
 @pytest.fixture
-async def server(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Server]:
+async def server(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch, unused_tcp_port: int
+) -> AsyncIterator[Server]:
     # The relay answers pings for the page. So it would confirm messages that the page has not
     # received, and the page could not resume.
     monkeypatch.setattr(delivery, "_PING_EVERY", sys.maxsize)
     quiet = Limits(max_outgoing_messages=10_000, ping_interval_s=600.0)
-    async with Server(engine, port=0, limits=quiet) as running:
+    servers = [f"ws://127.0.0.1:{unused_tcp_port}"]  # the relay
+    async with Server(engine, port=0, limits=quiet, page_servers=servers) as running:
         yield running
 
 
 @pytest.fixture
-async def relay(server: Server) -> AsyncIterator[Relay]:
-    async with relay_to(server) as running:
+async def relay(server: Server, unused_tcp_port: int) -> AsyncIterator[Relay]:
+    async with relay_to(server, unused_tcp_port) as running:
         yield running
 
 

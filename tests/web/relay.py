@@ -28,6 +28,7 @@ class Relay:
         begin: the server's first message of the newest session.
         sent: messages that the page sent in this session and the server has, in order, each once.
         connections: how often the page connected.
+        path: what the page asked for last, with its query.
     """
 
     def __init__(self, server: Server) -> None:
@@ -35,6 +36,7 @@ class Relay:
         self.begin: dict[str, Any] = {}
         self.sent: list[str | bytes] = []
         self.connections = 0
+        self.path = ""
         self._server = server
         self._moved = asyncio.Event()
         self._dead: set[ServerConnection] = set()
@@ -60,6 +62,13 @@ class Relay:
             self._moved.clear()
             await self._moved.wait()
 
+    async def connected(self) -> None:
+        """Wait until the page connects again."""
+        count = self.connections
+        while self.connections == count:
+            self._moved.clear()
+            await self._moved.wait()
+
     async def cut(self) -> None:
         """Break every connection without a close frame."""
         while self._open:
@@ -68,6 +77,8 @@ class Relay:
     async def handle(self, page: ServerConnection) -> None:
         assert page.request is not None
         self.connections += 1
+        self.path = page.request.path
+        self._moved.set()
         address = self._server.url.removesuffix("/v1/stream") + page.request.path
         try:
             upstream = await connect(address, compression=None, proxy=None, max_size=None)
@@ -113,9 +124,9 @@ class Relay:
 
 
 @contextlib.asynccontextmanager
-async def relay_to(server: Server) -> AsyncIterator[Relay]:
-    """Run a relay on a port of its own."""
+async def relay_to(server: Server, port: int) -> AsyncIterator[Relay]:
+    """Run a relay on a port, which the page of the server must be allowed to reach."""
     relay = Relay(server)
-    async with serve(relay.handle, "127.0.0.1", 0, compression=None, max_size=None) as listener:
-        relay.url = f"ws://127.0.0.1:{next(iter(listener.sockets)).getsockname()[1]}"
+    async with serve(relay.handle, "127.0.0.1", port, compression=None, max_size=None):
+        relay.url = f"ws://127.0.0.1:{port}"
         yield relay

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -18,9 +19,9 @@ from turnstream.stream.service.limits import Limits
 from turnstream.stream.service.server import Server
 
 from ..stream.serving import offline
-from .chromium import Tab, open_tab
+from .chromium import PATIENCE_S, Tab, open_tab
 from .conftest import MakeRecording
-from .relay import Relay
+from .relay import Relay, relay_to
 
 SHOWN = (
     "[...document.querySelectorAll('#events li[data-type]')].reverse().map((e) => "
@@ -281,6 +282,57 @@ async def test_a_plane_of_another_model_is_not_shown(tab: Tab, tiny_model_path: 
         assert not await tab.value("document.querySelector('#plane').checkVisibility()")
 
 
+# ---- where the sound goes ----
+
+
+async def test_the_page_names_the_host_before_it_listens(
+    tab: Tab, server: Server, relay: Relay
+) -> None:
+    for to, host in (("", f"127.0.0.1:{server.port}"), (relay.url, relay.url[5:])):
+        await open_page(tab, page(server, to))
+        assert await tab.text("#destination") == f"Your sound goes to {host}."
+    assert relay.connections == 0
+
+
+async def test_a_link_cannot_send_the_sound_to_a_server_that_the_operator_has_not_named(
+    server: Server, relay: Relay, unused_tcp_port_factory: Callable[[], int]
+) -> None:
+    port = unused_tcp_port_factory()
+    async with relay_to(server, port) as stranger, open_tab() as tab:
+        await open_page(tab, page(server, stranger.url))
+        told = f"This page may not send sound to {stranger.url}."
+        assert await tab.text("#problem-title") == told
+        assert await tab.text("#destination") == ""
+        await tab.value(
+            "navigator.mediaDevices.getUserMedia = async () => { window.opened = true; }; 0"
+        )
+        await tab.value("document.querySelector('#problem').hidden = true")
+        await tab.click("#microphone")
+        await tab.until("document.querySelector('#problem').checkVisibility()")
+        assert await tab.text("#problem-title") == told
+        assert not await tab.value("window.opened ?? false")
+        blocked = f"""new Promise((resolve) => {{
+          const tell = ({{ effectiveDirective }}) => resolve(effectiveDirective);
+          document.addEventListener('securitypolicyviolation', tell);
+          new WebSocket('{stranger.url}');
+        }})"""
+        assert await tab.value(blocked) == "connect-src"  # the browser forbids it, too
+        assert stranger.connections == 0
+
+
+async def test_a_token_never_goes_to_another_origin(tab: Tab, server: Server, relay: Relay) -> None:
+    await open_page(tab, page(server, f"{relay.url}/v1/stream?token=of-the-link#here"))
+    await tab.click("#example")
+    await status_is(tab, "Listening to the example")
+    await tab.value("document.querySelector('#token').value = 'mine'; 0")
+    await tab.value("document.querySelector('#token-form').requestSubmit(); 0")
+    async with asyncio.timeout(PATIENCE_S):
+        while relay.connections < 2:
+            await relay.connected()
+    assert "token" not in relay.path
+    assert relay.path.startswith("/v1/stream?sample_rate=")
+
+
 # ---- errors ----
 
 
@@ -305,14 +357,17 @@ async def test_a_server_that_wants_a_token_gets_one(tab: Tab, engine: Engine) ->
 async def test_no_server_and_a_full_one_are_told_apart(tab: Tab, engine: Engine) -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))  # bound, but nobody listens
-        async with Server(engine, port=0, limits=Limits(max_sessions=1)) as small:
+        nobody = f"ws://127.0.0.1:{unused.getsockname()[1]}"
+        async with Server(
+            engine, port=0, limits=Limits(max_sessions=1), page_servers=[nobody]
+        ) as small:
             await open_page(tab, page(small, "my-server"))
             await tab.click("#example")
             await tab.until(
                 "document.querySelector('#problem').innerText"
                 ".includes('“my-server” is no address of a server')"
             )
-            await open_page(tab, page(small, f"ws://127.0.0.1:{unused.getsockname()[1]}"))
+            await open_page(tab, page(small, nobody))
             await tab.click("#example")
             await tab.until(
                 "document.querySelector('#problem').innerText"

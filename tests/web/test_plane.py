@@ -66,7 +66,7 @@ async def test_places_are_those_of_python(
 
 
 async def test_the_served_projection_is_drawn_with_the_states_of_its_layer(
-    tab: Tab, engine: Engine, tmp_path: Path
+    tab: Tab, engine: Engine, tmp_path: Path, unused_tcp_port: int
 ) -> None:
     states = np.stack(
         [
@@ -79,6 +79,7 @@ async def test_the_served_projection_is_drawn_with_the_states_of_its_layer(
     deep = random_embedding(engine, "latent_speaker", ((40, "relu"), (12, "tanh")))
     placed = deep.project(states.astype(np.float32)).reshape(-1, 2)
     low, high = placed.min(axis=0) - 1, placed.max(axis=0) + 1
+    other = f"ws://127.0.0.1:{unused_tcp_port}"
     middle, corner = (low + high) / 2, low + 0.02 * (high - low)
     served = replace(
         deep,
@@ -90,8 +91,8 @@ async def test_the_served_projection_is_drawn_with_the_states_of_its_layer(
         stability=np.ones(1, np.float32),
     )
     async with (
-        Server(engine, port=0, plane=as_file(served, tmp_path)) as server,
-        relay_to(server) as relay,
+        Server(engine, port=0, plane=as_file(served, tmp_path), page_servers=[other]) as server,
+        relay_to(server, unused_tcp_port) as relay,
     ):
         await open_page(tab, page(server, relay.url))
         await tab.click("#example")
@@ -132,12 +133,13 @@ async def test_a_plane_without_landmarks_or_background_is_explained_all_the_same
 
 
 async def test_a_projection_of_another_model_is_not_shown(
-    tab: Tab, engine: Engine, tmp_path: Path
+    tab: Tab, engine: Engine, tmp_path: Path, unused_tcp_port: int
 ) -> None:
     foreign = replace(random_embedding(engine), weights_sha256="00")
+    other = f"ws://127.0.0.1:{unused_tcp_port}"
     async with (
-        Server(engine, port=0, plane=as_file(foreign, tmp_path)) as server,
-        relay_to(server) as relay,
+        Server(engine, port=0, plane=as_file(foreign, tmp_path), page_servers=[other]) as server,
+        relay_to(server, unused_tcp_port) as relay,
     ):
         await open_page(tab, page(server, relay.url))
         await tab.click("#example")

@@ -3,6 +3,7 @@
 import { History, LevelMeter, Median } from "./history.js";
 import { Lane } from "./lane.js";
 import { Follower, Plane, PlaneChart } from "./plane.js";
+import { chooseServer } from "./server_choice.js";
 import { ShiftChart } from "./shift.js";
 import { openContext, openMicrophone, openRecording } from "./sources.js";
 import { Surface, Theme } from "./surface.js";
@@ -29,6 +30,7 @@ const page = {
   heard: [true, false],
   presets: null,
   plane: null,
+  servers: null, // others that sound may go to
   token: "",
   again: null, // starts what could not be started
   starts: 0, // so that a start overtaken by another gives up
@@ -52,7 +54,7 @@ async function begin(button, names, open) {
   const number = ++page.starts;
   let [context, source, client] = [null, null, null];
   try {
-    const url = serverUrl();
+    const server = chosen();
     context = openContext();
     await stop();
     hideProblem();
@@ -61,7 +63,7 @@ async function begin(button, names, open) {
     say("Starting …");
     source = await open(context);
     if (number !== page.starts) throw new Overtaken();
-    client = new TurnstreamClient(url, { sampleRate: source.sampleRate, channels: source.channels, policy: preset(), token: page.token });
+    client = new TurnstreamClient(server.url, { sampleRate: source.sampleRate, channels: source.channels, policy: preset(), token: server.isOwn ? page.token : "" });
     const session = { client, source, latency: new Median(), since: 0, followers: [new Follower(), new Follower()], button };
     listen(session);
     const told = await client.connect();
@@ -172,16 +174,7 @@ async function fetched(path) {
   return response.arrayBuffer();
 }
 
-function serverUrl() {
-  const asked = new URLSearchParams(location.search).get("server");
-  const address = asked ?? `${location.protocol === "https:" ? "wss" : "ws"}://${location.host}`;
-  if (!URL.canParse(address) || !/^wss?:\/\/./.test(address)) throw new TurnstreamError("bad_address", address);
-  return address;
-}
-
-function serverHost() {
-  return new URL(serverUrl()).host;
-}
+const chosen = () => chooseServer(location, page.servers);
 
 function preset() {
   return document.querySelector("input[name=preset]:checked").value;
@@ -200,10 +193,10 @@ function say(text) {
 function showProblem(error) {
   const refused = error.code === "http_401";
   const told = refused && page.token !== "" ? { code: "wrong_token", message: error.message } : error;
-  const [title, todo] = problemWords(told, ["bad_address", "insecure"].includes(error.code) ? "" : serverHost());
+  const [title, todo] = problemWords(told, ["bad_address", "forbidden_server", "insecure"].includes(error.code) ? "" : chosen().host);
   $("problem-title").textContent = title;
   $("problem-todo").textContent = todo;
-  $("token-form").hidden = !refused && error.code !== "unreachable_or_refused";
+  $("token-form").hidden = !refused;
   $("problem").hidden = false;
   say("Not listening.");
   if (refused) {
@@ -225,7 +218,7 @@ function showPreset() {
 function showConnection({ session, model, settings }, source) {
   const channels = settings.channels === 1 ? "1 channel" : "2 channels";
   const rate = settings.sample_rate.toLocaleString("en");
-  $("connection").textContent = `${serverHost()}, session ${session}, model ${model.name} ${model.version}; ${channels} at ${rate} Hz from ${source.title}.`;
+  $("connection").textContent = `${chosen().host}, session ${session}, model ${model.name} ${model.version}; ${channels} at ${rate} Hz from ${source.title}.`;
 }
 
 function showPlane({ model, latent_sizes }) {
@@ -392,7 +385,13 @@ async function known(path, read) {
   }
 }
 
-[page.presets, page.plane] = await Promise.all([known("v1/presets", (presets) => presets), known("plane.json", (words) => new Plane(words))]);
+const files = [known("v1/presets", (presets) => presets), known("plane.json", (words) => new Plane(words)), known("v1/servers", (servers) => servers)];
+[page.presets, page.plane, page.servers] = await Promise.all(files);
+try { // before anything is heard
+  $("destination").textContent = `Your sound goes to ${chosen().host}.`;
+} catch (error) {
+  showProblem(error);
+}
 showPreset();
 planeChart.plane = page.plane;
 if (!isSecureContext) showProblem({ code: "insecure", message: "" });

@@ -100,8 +100,9 @@ export function problemWords(error, where) {
     case "unsupported": return ["This browser is too old for live sound.", "Any current version of Chrome, Edge, Firefox or Safari works."];
     case "undecodable": return ["This file could not be read as sound.", "WAV, MP3, FLAC, Ogg and M4A usually work; what your browser can play can be opened."];
     case "bad_address": return [`“${said}” is no address of a server.`, "After ?server= comes one such as ws://127.0.0.1:8765."];
+    case "forbidden_server": return [`This page may not send sound to ${said}.`, `Whoever runs the server of this page can allow it: turnstream serve --page-server ${said}`];
     case "unreachable": return [`No server answers at ${where}.`, "Start it with “turnstream serve” and try again, or check the address."];
-    case "unreachable_or_refused": return [`No server answers at ${where}, or it refuses.`, `Check that it runs and accepts pages from ${location.origin}. If it wants an access token, enter it below.`];
+    case "unreachable_or_refused": return [`No server answers at ${where}, or it refuses.`, `Check that it runs and accepts pages from ${location.origin}. If it wants an access token, open its own page: this page sends no token to another server.`];
     case "http_401": return ["This server wants an access token.", "Enter it below; whoever runs the server can tell you."];
     case "wrong_token": return ["This token is not valid.", "Check it, and enter it again."];
     case "http_403": return [`This server does not accept pages from ${location.origin}.`, "Whoever runs it can allow this address."];

@@ -146,7 +146,7 @@ def test_a_warning_about_the_audio_is_passed_on(
 def test_a_refused_token_is_one_clear_line(
     tiny_model_path: Path, recording: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with command_server(tiny_model_path, tokens="right") as server:
+    with command_server(tiny_model_path, tokens="the-right-token-0") as server:
         assert (
             main(["client", str(recording), "--fast", "--url", server.url, "--token", "wrong"]) == 2
         )
@@ -158,7 +158,18 @@ def test_a_refused_token_is_one_clear_line(
         assert main(["client", str(recording), "--fast", "--url", server.url]) == 2
         assert error_line(capsys) == expected
         assert (
-            main(["client", str(recording), "--fast", "--url", server.url, "--token", "right"]) == 0
+            main(
+                [
+                    "client",
+                    str(recording),
+                    "--fast",
+                    "--url",
+                    server.url,
+                    "--token",
+                    "the-right-token-0",
+                ]
+            )
+            == 0
         )
 
 

@@ -199,7 +199,7 @@ def test_a_second_device_is_the_second_channel(
             ("--agent", "loopback", "--encoding", "mulaw"),
             "with a microphone, got it with --encoding",
         ),
-        (("--token", "secret"), "--token with --url"),
+        (("--token", "0123456789abcdef"), "--token with --url"),
     ],
 )
 def test_what_does_not_fit_together_is_named_and_nothing_stays_open(
@@ -222,8 +222,8 @@ def test_the_pause_model_of_a_server_is_not_the_clients_choice(option: str) -> N
 def test_a_server_predicts_the_same(tiny_model_path: Path) -> None:
     raw = noise(16000, 2).astype("<f4").tobytes()
     out = io.StringIO()
-    with command_server(tiny_model_path, tokens="secret") as server:
-        words = ("--url", server.url, "--token", "secret", "--encoding", "pcm_f32le")
+    with command_server(tiny_model_path, tokens="0123456789abcdef") as server:
+        words = ("--url", server.url, "--token", "0123456789abcdef", "--encoding", "pcm_f32le")
         assert listen.run(arguments(*words), raw_input=io.BytesIO(raw), out=out) == 0
         with pytest.raises(ServerError, match="401"):
             listen.run(

@@ -11,7 +11,7 @@ import pytest
 from websockets.datastructures import Headers
 
 from turnstream import ConfigError
-from turnstream.stream.service import access
+from turnstream.stream.service import tokens
 from turnstream.stream.service.access import Access
 
 OWN = "127.0.0.1:8765"
@@ -65,7 +65,7 @@ def test_every_token_is_compared_in_full(monkeypatch: pytest.MonkeyPatch) -> Non
         compared.append((shown, token))
         return shown == token
 
-    monkeypatch.setattr(access.hmac, "compare_digest", remember)
+    monkeypatch.setattr(tokens.hmac, "compare_digest", remember)
     assert status(Access(["a", "b", "c"]), "token=a", Authorization="Bearer x") is None
     assert compared == [(shown, token) for shown in (b"x", b"a") for token in (b"a", b"b", b"c")]
 
@@ -127,6 +127,35 @@ def test_a_name_that_points_here_makes_no_page_ours_unless_a_token_does() -> Non
     assert status(Access(["secret"]), **rebound) == 401
     assert status(Access(["secret"]), "token=secret", **rebound) is None
     assert status(Access(origins=["http://evil.page:8765"]), **rebound) is None
+
+
+@pytest.mark.parametrize(
+    "host",
+    [OWN, "localhost", "LOCALHOST:1", "[::1]:8765", "10.0.0.7", "my.page:8765", "MY.PAGE"],
+)
+def test_a_host_that_no_foreign_page_has_may_be_read_from(host: str) -> None:
+    assert Access(origins=["https://my.page"]).host_refusal(Headers({"Host": host})) is None
+
+
+@pytest.mark.parametrize("host", ["evil.page:8765", "localhost.evil.page", "", "[", "my.page@x"])
+def test_a_host_that_may_be_a_foreign_pages_is_refused_unless_there_are_tokens(host: str) -> None:
+    headers = Headers({"Host": host})
+    refusal = Access(origins=["https://my.page"]).host_refusal(headers)
+    assert refusal is not None
+    assert refusal[0] is http.HTTPStatus.FORBIDDEN
+    assert refusal[1].endswith(f"in the Host header, got {host!r}")
+    assert Access(["secret"]).host_refusal(headers) is None
+    assert Access(origins=["*"]).host_refusal(headers) is None
+
+
+def test_a_request_without_a_host_comes_from_no_page() -> None:
+    assert Access().host_refusal(Headers()) is None
+
+
+def test_a_header_in_utf_8_shows_a_token_with_accents() -> None:
+    on_the_wire = "Bearer s\u00e9cr\u00e8t".encode().decode("latin-1")
+    assert status(Access(["s\u00e9cr\u00e8t"]), Authorization=on_the_wire) is None
+    assert status(Access(["s\u00e9cr\u00e9t"]), Authorization=on_the_wire) == 401
 
 
 @pytest.mark.parametrize("host", ["", "[", "127.0.0.1:x", "127.0.0.1:99999", "other:8765"])

@@ -74,6 +74,7 @@ def test_a_field_that_json_does_not_know_is_written_as_text() -> None:
         "authorization: bearer   SECRET",
         "token=SECRET",
         'b"GET /?TOKEN=SECRET"',
+        "token=s\u00e9-SECRET",
     ],
 )
 def test_tokens_are_blotted_out(formatter: logging.Formatter, message: str) -> None:

@@ -9,14 +9,18 @@ import asyncio
 import contextlib
 import json
 import re
+import shlex
 import signal
 import socket
 import ssl
+import subprocess
+import sys
 import urllib.error
 import urllib.request
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
@@ -27,9 +31,10 @@ from turnstream.stream.clients.blocking import Client
 from turnstream.stream.pause_model import PauseModel
 from turnstream.stream.saved_embedding import bundled_plane
 from turnstream.stream.service import launch, serve
+from turnstream.stream.service.tokens import read_tokens
 
 from ..certificates import make_certificate
-from ..command_server import command_server
+from ..command_server import CommandServer, command_server
 from ..embeddings import random_embedding, unusable_embeddings
 from ..pauses import tiny_pause_model
 
@@ -70,16 +75,70 @@ def test_the_log_goes_to_standard_error(tiny_model_path: Path) -> None:
 def test_tokens_come_from_the_file_and_the_environment(
     tiny_model_path: Path, tmp_path: Path
 ) -> None:
-    (tmp_path / "tokens").write_text("first\n\n  second \n")
+    first, second, third, fourth = (f"the-token-of-number-{n}" for n in range(1, 5))
+    (tmp_path / "tokens").write_text(f"{first}\n\n  {second} \n")
     with command_server(
-        tiny_model_path, "--token-file", str(tmp_path / "tokens"), tokens="third, fourth"
+        tiny_model_path, "--token-file", str(tmp_path / "tokens"), tokens=f"{third}, {fourth}"
     ) as server:
-        for token in ("first", "second", "third", "fourth"):
+        for token in (first, second, third, fourth):
             with Client(server.url, token=token) as client:
                 assert client.begin.model_name == "tiny"
-        for token in (None, "", "fifth", "third, fourth"):
+        for token in (None, "", "fifth-token-of-none", f"{third}, {fourth}"):
             with pytest.raises(ServerError, match="HTTP 401"), Client(server.url, token=token):
                 pass
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_hang_up_reads_the_tokens_again_and_ends_no_session(
+    tiny_model_path: Path, tmp_path: Path, workers: int
+) -> None:
+    old, new, path = "the-token-of-before", "the-token-of-after-it", tmp_path / "tokens"
+    path.touch(mode=0o600)
+    path.write_text(old)
+    options = ("--token-file", str(path), "--workers", str(workers), "--log-format", "json")
+    with (
+        command_server(tiny_model_path, *options) as server,
+        Client(server.url, token=old) as client,
+    ):
+        path.write_text("short")
+        server.process.send_signal(signal.SIGHUP)
+        assert "the access tokens stay as they are: expected" in log_entry(server, "ERROR")
+        path.write_text(f"# now\n{new}\n")
+        server.process.send_signal(signal.SIGHUP)
+        while "the access tokens were read again" not in server.log_line():
+            pass
+        until_status(server, old, 401)  # any worker may answer, and each hears of it in its turn
+        until_status(server, new, 200)
+        client.push_audio(np.zeros((640, 2), np.float32))
+        client.close()
+        assert getattr(list(client)[-1], "frames", None) == 2
+        code, _, err = server.end(signal.SIGTERM)
+    assert code == 0
+    assert old not in err
+    assert new not in err
+
+
+def log_entry(server: CommandServer, level: str) -> str:
+    """Wait for the next entry of a level in a JSON log; return its message."""
+    while (entry := json.loads(server.log_line()))["level"] != level:
+        pass
+    return str(entry["message"])
+
+
+def until_status(server: CommandServer, token: str, status: int) -> None:
+    """Ask with a token until ten answers in a row have this status."""
+    in_a_row = 0
+    while in_a_row < 10:
+        found, _ = answer(f"{server.page}metrics", Authorization=f"Bearer {token}")
+        in_a_row = in_a_row + 1 if found == status else 0
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_hang_up_without_a_token_file_ends_the_server_well(
+    tiny_model_path: Path, workers: int
+) -> None:
+    with command_server(tiny_model_path, "--quiet", "--workers", str(workers)) as server:
+        assert server.end(signal.SIGHUP) == (0, "", "")
 
 
 def test_sessions_are_limited(tiny_model_path: Path) -> None:
@@ -128,12 +187,14 @@ def test_only_listed_pages_may_connect(tiny_model_path: Path) -> None:
 
 @pytest.mark.parametrize("form", ["text", "json"])
 def test_the_log_tells_no_tokens_and_no_audio(tiny_model_path: Path, form: str) -> None:
-    with command_server(tiny_model_path, "--log-format", form, tokens="SECRET") as server:
-        for token in ("SECRET", "WRONG-SECRET"):
+    with command_server(
+        tiny_model_path, "--log-format", form, tokens="LONG-ENOUGH-SECRET"
+    ) as server:
+        for token in ("LONG-ENOUGH-SECRET", "WRONG-SECRET"):
             for query in (
                 f"token={token}",
                 f"token={token}&frames=never",
-                f"resume={token}&received=0&token=SECRET",
+                f"resume={token}&received=0&token=LONG-ENOUGH-SECRET",
             ):
                 with (
                     contextlib.suppress(InvalidStatus),
@@ -189,6 +250,7 @@ def test_an_address_that_is_not_ours_is_one_clear_line(
                 "0",
                 "--host",
                 "192.0.2.1",
+                "--open",
                 "--model",
                 str(tiny_model_path),
             ]
@@ -249,14 +311,13 @@ def test_a_token_variable_without_tokens_lets_nobody_in(
 
 
 @pytest.mark.parametrize(
-    ("host", "tokens", "warned"),
+    ("host", "options", "tokens", "warned"),
     [
-        ("0.0.0.0", None, True),
-        ("", None, True),
-        ("some.name", None, True),
-        ("0.0.0.0", "a", False),
-        ("localhost", None, False),
-        ("::1", None, False),
+        ("0.0.0.0", ["--open"], None, True),
+        ("", ["--open"], None, True),
+        ("0.0.0.0", [], "a-token-that-is-long", False),
+        ("localhost", [], None, False),
+        ("::1", [], None, False),
     ],
 )
 def test_an_open_server_that_others_can_reach_is_warned_of(
@@ -264,6 +325,7 @@ def test_an_open_server_that_others_can_reach_is_warned_of(
     caplog: pytest.LogCaptureFixture,
     tiny_model_path: Path,
     host: str,
+    options: list[str],
     tokens: str | None,
     warned: bool,
 ) -> None:
@@ -274,10 +336,30 @@ def test_an_open_server_that_others_can_reach_is_warned_of(
     monkeypatch.delenv("TURNSTREAM_TOKENS", raising=False)
     if tokens is not None:
         monkeypatch.setenv("TURNSTREAM_TOKENS", tokens)
-    assert main(["serve", "--host", host, "--model", str(tiny_model_path)]) == 0
+    assert main(["serve", "--host", host, "--model", str(tiny_model_path), *options]) == 0
     assert [
         record.levelname for record in caplog.records if "no access tokens" in record.message
     ] == ["WARNING"] * warned
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "", "192.0.2.1", "some.name"])
+def test_a_host_that_others_can_reach_needs_tokens_or_the_word_open(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], host: str
+) -> None:
+    monkeypatch.delenv("TURNSTREAM_TOKENS", raising=False)
+    assert main(["serve", "--quiet", "--host", host]) == 2
+    assert error_line(capsys) == (
+        f"expected access tokens for --host {host!r}, which other machines may reach, got none: "
+        "give --token-file FILE (or TURNSTREAM_TOKENS), or --open to admit everyone"
+    )
+
+
+def test_tokens_and_the_word_open_contradict_each_other(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("TURNSTREAM_TOKENS", "a-token-that-is-long")
+    assert main(["serve", "--quiet", "--open"]) == 2
+    assert error_line(capsys) == "expected access tokens or --open, got both"
 
 
 def test_without_signal_handlers_an_interrupt_ends_the_server_well(
@@ -326,7 +408,7 @@ def test_bad_settings_are_a_config_error(tmp_path: Path, monkeypatch: pytest.Mon
     with pytest.raises(ConfigError, match="max_batch: expected more than 0, got 0"):
         Limits(max_batch=0)
     with pytest.raises(ConfigError, match="expected a file of tokens"):
-        serve._tokens(tmp_path / "none")
+        read_tokens(tmp_path / "none")
 
 
 @pytest.mark.parametrize(
@@ -434,6 +516,54 @@ def test_no_room_for_anyone_is_refused(
         == 2
     )
     assert error_line(capsys) == "max_sessions: expected more than 0, got 0"
+
+
+def test_a_batch_of_absurd_size_is_one_clear_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["serve", "--quiet", "--port", "0", "--max-batch", "1" + "0" * 30]) == 2
+    assert error_line(capsys) == f"max_batch: expected at most 4096, got 1{'0' * 30}"
+
+
+SERVE = [sys.executable, "-m", "turnstream", "serve", "--port", "0", "--model"]
+
+
+@pytest.mark.parametrize("output", [">&-", ">/dev/full", "<&- >&-"])
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_server_whose_output_cannot_be_written_serves_all_the_same(
+    tiny_model_path: Path, output: str, workers: str
+) -> None:
+    command = shlex.join([*SERVE, str(tiny_model_path), "--workers", workers])
+    with subprocess.Popen(
+        ["sh", "-c", f"exec {command} {output}"], stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stderr is not None
+        found = None
+        while found is None:
+            line = process.stderr.readline()
+            assert line
+            found = re.search(r"listening url=ws://(\S+)/v1", line)
+        assert answer(f"http://{found[1]}/healthz")[0] == 200
+        process.send_signal(signal.SIGTERM)
+        _, err = process.communicate(timeout=20)
+    assert process.returncode == 0
+    assert "Traceback" not in err
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_too_few_file_descriptors_are_one_clear_line(tiny_model_path: Path, workers: str) -> None:
+    command = shlex.join([*SERVE, str(tiny_model_path), "--workers", workers])
+    done = subprocess.run(
+        ["sh", "-c", f"ulimit -n 30; exec {command}"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert re.fullmatch(
+        r"turnstream serve: error: expected at least 64 free file descriptors, got \d+ "
+        r"\(Too many open files\); `ulimit -n` tells and raises their number\n",
+        done.stderr,
+    )
 
 
 def test_a_missing_model_is_one_clear_line(

@@ -5,9 +5,10 @@ from importlib.resources import files
 
 import pytest
 
+from turnstream import ConfigError
 from turnstream.stream.policy import PRESETS, PolicySettings
 from turnstream.stream.saved_embedding import bundled_plane
-from turnstream.stream.service.web_pages import Page, find_page, presets_json
+from turnstream.stream.service.web_pages import Page, find_page, page_servers_of, presets_json
 from turnstream.stream.settings import StreamSettings
 from turnstream.stream.sources import bundled_sample
 
@@ -111,9 +112,42 @@ def test_the_page_may_load_nothing_from_elsewhere() -> None:
     )
     assert policy["default-src"] == "'none'"
     assert policy["script-src"] == policy["style-src"] == "'self'"
-    assert policy["connect-src"] == "'self' ws: wss:"
+    assert policy["connect-src"] == "'self'"
     assert not any("unsafe" in sources or "http" in sources for sources in policy.values())
     assert page("/").headers["Referrer-Policy"] == "no-referrer"
+
+
+def test_the_page_may_connect_to_the_servers_that_the_operator_names_and_knows_them() -> None:
+    servers = page_servers_of(["WSS://My.Host", "ws://127.0.0.1:8765/"])
+    assert servers == ("wss://my.host", "ws://127.0.0.1:8765")
+    found, listed = find_page("/", servers=servers), find_page("/v1/servers", servers=servers)
+    assert found is not None
+    assert listed is not None
+    policy = found.headers["Content-Security-Policy"]
+    assert "; connect-src 'self' wss://my.host ws://127.0.0.1:8765; " in policy
+    assert json.loads(listed.body) == list(servers)
+    assert page("/v1/servers").body == b"[]"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "my.host",
+        "https://my.host",
+        "wss://",
+        "wss://*",
+        "wss://a b",
+        "wss://a;script-src *",
+        "wss://my.host/path",
+        "wss://user@my.host",
+        "ws://[::1]:8765",
+        "ws://my.host:123456",
+    ],
+)
+def test_what_is_no_server_for_the_page_is_a_config_error(url: str) -> None:
+    with pytest.raises(ConfigError, match=r"expected a server for the page such as wss://my\.host"):
+        page_servers_of([url])
 
 
 def test_other_sites_may_use_the_modules_and_nothing_else() -> None:

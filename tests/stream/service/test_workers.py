@@ -6,9 +6,11 @@ When one dies, the others are not affected. None is left behind.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import signal
 import socket
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +18,7 @@ from typing import Any
 
 import psutil
 import pytest
-from websockets.exceptions import ConnectionClosed
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
 from turnstream.cli import main
@@ -61,12 +63,15 @@ class Workers:
 
 @contextlib.contextmanager
 def workers(model: Path, *options: str, count: int = 2) -> Iterator[Workers]:
-    with command_server(model, "--workers", str(count), "--log-format", "json", *options) as server:
+    fixed = ("--workers", str(count), "--log-format", "json", "--stall-s", "60")
+    with command_server(model, *fixed, *options) as server:
         yield Workers(server, count)
 
 
 @contextlib.contextmanager
-def sessions_on_all(running: Workers) -> Iterator[dict[int, list[ClientConnection]]]:
+def sessions_on_all(
+    running: Workers, query: str = QUERY
+) -> Iterator[dict[int, list[ClientConnection]]]:
     """Open sessions until every worker has one; return them by worker.
 
     The system spreads connections by chance.
@@ -74,7 +79,7 @@ def sessions_on_all(running: Workers) -> Iterator[dict[int, list[ClientConnectio
     with contextlib.ExitStack() as stack:
         found: dict[int, list[ClientConnection]] = {number: [] for number in running.processes}
         while not all(found.values()):
-            client = stack.enter_context(session(running.server))
+            client = stack.enter_context(session(running.server, query))
             found[running.worker_of(client)].append(client)
             assert sum(map(len, found.values())) < 64
         yield found
@@ -97,6 +102,15 @@ def last_of(client: ClientConnection) -> dict[str, Any]:
         while True:
             message = receive(client)
     return message
+
+
+def readiness(server: CommandServer) -> tuple[int, str]:
+    try:
+        with urllib.request.urlopen(f"{server.page}readyz", timeout=PATIENCE_S) as response:
+            return response.status, response.read().decode()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.read().decode()
 
 
 def metric(server: CommandServer, name: str) -> float:
@@ -124,6 +138,69 @@ def test_when_a_worker_is_killed_the_others_sessions_live_on_and_another_starts(
             assert receive(client)["type"] == "frame"
         with sessions_on_all(running):
             pass
+
+
+def test_a_worker_that_hangs_is_replaced_and_the_others_are_not(tiny_model_path: Path) -> None:
+    with (
+        workers(tiny_model_path, "--worker-timeout-s", "4") as running,
+        sessions_on_all(running) as sessions,
+    ):
+        hung, other = running.processes[0], running.processes[1]
+        hung.suspend()
+        assert running.next_one() == 0
+        assert not hung.is_running()
+        assert running.processes[1].pid == other.pid
+        for client in sessions[1]:
+            client.send(FRAME)
+            assert receive(client)["type"] == "frame"
+        with sessions_on_all(running):  # every new client is admitted
+            pass
+
+
+def test_a_new_worker_has_the_tokens_of_now(tiny_model_path: Path, tmp_path: Path) -> None:
+    old, new, path = "the-token-of-before", "the-token-of-after-it", tmp_path / "tokens"
+    path.touch(mode=0o600)
+    path.write_text(old)
+    with workers(tiny_model_path, "--token-file", str(path)) as running:
+        path.write_text(new)
+        running.server.process.send_signal(signal.SIGHUP)
+        while "the access tokens were read again" not in running.server.log_line():
+            pass
+        for process in running.processes.values():
+            process.kill()
+        running.next_one()
+        running.next_one()
+        with sessions_on_all(running, f"{QUERY}&token={new}"):
+            pass
+
+
+def test_a_hang_up_of_the_terminal_reaches_everyone_and_ends_all_well(
+    tiny_model_path: Path,
+) -> None:
+    with workers(tiny_model_path) as running:
+        for process in running.processes.values():
+            process.send_signal(signal.SIGHUP)
+        code, _, err = running.server.end(signal.SIGHUP)
+        assert code == 0
+        assert {json.loads(line)["level"] for line in err.splitlines()} == {"INFO"}
+        assert not any(process.is_running() for process in running.processes.values())
+
+
+def test_while_all_workers_drain_they_say_so_and_refuse_streams(tiny_model_path: Path) -> None:
+    options = ("--shutdown-timeout-s", "20", "--close-timeout-s", "20")
+    with workers(tiny_model_path, *options) as running, sessions_on_all(running) as sessions:
+        for client in itertools.chain(*sessions.values()):
+            client.send(FRAME * 800)  # most answers are not read, nor is the close of the server
+            assert receive(client)["type"] == "frame"  # so the audio has arrived
+        running.server.process.send_signal(signal.SIGTERM)
+        status = 200
+        while status == 200:
+            status, body = readiness(running.server)
+        assert (status, json.loads(body)["status"]) == (503, "draining")
+        with pytest.raises(InvalidStatus, match="HTTP 503"), session(running.server):
+            pass
+        for client in itertools.chain(*sessions.values()):
+            client.socket.shutdown(socket.SHUT_RDWR)
 
 
 def test_any_worker_tells_the_metrics_of_all(tiny_model_path: Path) -> None:
