@@ -1,0 +1,130 @@
+// Counts how often the end of a turn was called right, beside a plain silence timer. The rules are those of stream/live/pause_score.py,
+// which explains them; tests/stream/live/pause_scores.json holds both to them.
+
+const VAD_ON = 0.5;
+const VAD_OFF = 0.35;
+const SHORTEST_PAUSE_S = 0.2;
+const LONGEST_HOLD_S = 5;
+const SHORTEST_SPEECH_S = 0.1;
+const FLOOR_S = 1; // speech that the other speaker needs to take the floor
+const SLACK_S = 1e-6; // far below a frame: times are multiples of one, and 0.3 s is not exact in binary
+
+const reached = (elapsed, limit) => elapsed > limit - SLACK_S;
+const above = (value, limit) => !reached(limit, value);
+
+/** Speech without breaks of 0.2 s, in seconds of sound. */
+class Stretch {
+  constructor(start_s, end_s) {
+    Object.assign(this, { start_s, end_s });
+  }
+
+  get isSpeech() {
+    return reached(this.end_s - this.start_s, SHORTEST_SPEECH_S);
+  }
+
+  isOver(now) {
+    return reached(now - this.end_s, SHORTEST_PAUSE_S);
+  }
+}
+
+/** Scores the pauses of one conversation, in constant memory. */
+export class PauseScore {
+  /** @param {number} timer_s silence after which the timer calls the end of a turn */
+  constructor(timer_s) {
+    this.timer_s = timer_s;
+    this.counts = { right: 0, cut_off: 0, too_slow: 0 };
+    this.timer = { right: 0, cut_off: 0, too_slow: 0 };
+    this.holds = 0;
+    this.shifts = 0;
+    this._now = 0;
+    this._voices = [0, 1].map(() => ({ active: false, heard_s: null, stretches: [], pauses: [] }));
+  }
+
+  get pauses() {
+    return this.holds + this.shifts;
+  }
+
+  /** The pause that a speaker is in, if it is long enough to be one: {start_s, called_at_s, timer_at_s}, or null. */
+  pauseOf(speaker) {
+    const { active, pauses } = this._voices[speaker];
+    const pause = pauses.at(-1);
+    return !active && pause !== undefined && reached(this._now - pause.start_s, SHORTEST_PAUSE_S) ? pause : null;
+  }
+
+  isSpeaking(speaker) {
+    return this._voices[speaker].active;
+  }
+
+  /** Only `end_of_turn` matters. */
+  onEvent({ type, speaker, time_s }) {
+    const pause = this._voices[speaker].pauses.at(-1);
+    if (type === "end_of_turn" && pause !== undefined) pause.called_at_s ??= time_s;
+  }
+
+  /** Add a frame that ends at `time_s`, before its events; gives the pauses whose outcome is now known. */
+  onFrame(time_s, vad) {
+    const start_s = this._now;
+    this._now = time_s;
+    this._voices.forEach((voice, speaker) => this._hear(voice, vad[speaker], start_s));
+    const scored = [0, 1].flatMap((speaker) => this._find(speaker).map((found) => this._judge(speaker, found)));
+    const since = Math.min(time_s, ...this._voices.flatMap(({ pauses }) => pauses.map((pause) => pause.start_s)));
+    for (const voice of this._voices) voice.stretches = voice.stretches.filter((stretch) => !stretch.isOver(time_s) || (stretch.isSpeech && stretch.end_s > since));
+    return scored;
+  }
+
+  _hear(voice, vad, start_s) {
+    voice.active = vad >= (voice.active ? VAD_OFF : VAD_ON);
+    const [last, pause] = [voice.stretches.at(-1), voice.pauses.at(-1)];
+    if (voice.active) {
+      voice.heard_s = this._now;
+      if (last === undefined || last.isOver(start_s)) {
+        voice.stretches.push(new Stretch(start_s, this._now));
+      } else {
+        last.end_s = this._now;
+        if (pause !== undefined && pause.start_s > last.start_s) voice.pauses.pop(); // the break was too short for a pause
+      }
+      return;
+    }
+    if (voice.heard_s === null) return;
+    if (last !== undefined && last.isSpeech && last.end_s === start_s) voice.pauses.push({ start_s, called_at_s: null, timer_at_s: null });
+    const open = voice.pauses.at(-1);
+    if (open !== undefined && reached(this._now - voice.heard_s, this.timer_s)) open.timer_at_s ??= this._now;
+  }
+
+  /** Takes the pauses whose outcome is known. */
+  _find(speaker) {
+    const [own, other] = [this._voices[speaker], this._voices[1 - speaker]];
+    const found = [];
+    own.pauses = own.pauses.filter((pause) => {
+      const resumed_s = own.stretches.find((s) => s.isSpeech && s.start_s > pause.start_s)?.start_s ?? Infinity;
+      const before = other.stretches.filter((s) => s.start_s < resumed_s);
+      const during = before.filter((s) => s.isSpeech && s.start_s > pause.start_s);
+      if (before.some((s) => s.isSpeech && s.start_s <= pause.start_s && pause.start_s < s.end_s)) return false; // the other was speaking when the pause began
+      if (reached(during.reduce((sum, s) => sum + s.end_s - s.start_s, 0), FLOOR_S)) {
+        found.push({ pause, outcome: "shift", end_s: during[0].start_s });
+      } else if (resumed_s === Infinity || !before.every((s) => s.isOver(this._now))) {
+        return true;
+      } else if (during.length === 0 && !above(resumed_s - pause.start_s, LONGEST_HOLD_S)) {
+        found.push({ pause, outcome: "hold", end_s: resumed_s });
+      }
+      return false;
+    });
+    return found;
+  }
+
+  _judge(speaker, { pause, outcome, end_s }) {
+    const after = (at_s) => (at_s === null || above(at_s, end_s) ? null : at_s - pause.start_s);
+    const [called_s, timer_s] = [after(pause.called_at_s), after(pause.timer_at_s)];
+    const [verdict, timer] = [judge(outcome, called_s, timer_s), judge(outcome, timer_s, timer_s)];
+    this.counts[verdict] += 1;
+    this.timer[timer] += 1;
+    if (outcome === "hold") this.holds += 1;
+    else this.shifts += 1;
+    return { speaker, start_s: pause.start_s, end_s, outcome, called_s, verdict, timer };
+  }
+}
+
+function judge(outcome, called_s, timer_s) {
+  if (outcome === "hold") return called_s === null ? "right" : "cut_off";
+  return called_s === null || (timer_s !== null && above(called_s, timer_s)) ? "too_slow" : "right";
+}
