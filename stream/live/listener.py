@@ -4,9 +4,9 @@ The client predicts in this process (`LocalClient`) or asks a server (`AsyncClie
 the same. Audio is rounded to 16 bits first. The wire and the recording use this format, so model,
 server and recording get the same bits.
 
-A live command ends when the source ends, after the given time, or on Ctrl-C, SIGTERM or SIGHUP. It
-closes the source, waits for the predictions that are still due, writes them, and restores the
-terminal. A second signal ends it at once, and so does a wait of `_LAST_ANSWERS_S` for the last
+A live command ends when the source ends, after the given time, or on Ctrl-C, SIGTERM, SIGHUP or the
+key q. It closes the source, waits for the predictions that are still due, writes them, and restores
+the terminal. A second signal ends it at once, and so does a wait of `_LAST_ANSWERS_S` for the last
 predictions after a signal. The terminal is restored and files are closed in these cases, too.
 """
 
@@ -43,6 +43,7 @@ from ..protocol import TerminationMessage, WarningMessage
 from ..settings import StreamSettings
 from ..sources import AudioSource, FileSource, paced
 from .local_client import LocalClient
+from .quit_key import quit_key
 from .recording import Recording
 from .sound_level import SilenceWatch, levels_dbfs
 from .terminal import TerminalView
@@ -183,7 +184,7 @@ class Listener:
             latents=latents,
             policy=self._policy,
         )
-        async with self._signals(), connect(settings) as client:
+        async with self._signals() as end, connect(settings) as client:
             begin = client.begin
             if embedding is not None:
                 embedding.check_fits(
@@ -198,6 +199,7 @@ class Listener:
                 f"{begin.model_name} {begin.model_version}",
                 names=audio.names,
                 end_threshold=PRESETS[self._policy].end_threshold,
+                end_silence_s=PRESETS[self._policy].end_silence_secs,
                 frame_rate_hz=begin.frame_rate_hz,
                 session=begin.session[:6],
                 duration_s=duration_s if math.isfinite(duration_s) else None,
@@ -210,7 +212,12 @@ class Listener:
                 self._recording = Recording(self._record, source.sample_rate_hz, source.channels)
             if audio.remark:
                 view.on_warning(audio.remark)
-            with native_noise_hidden(), Screen(view, plain=self._plain, out=self._out) as screen:
+            screen = Screen(view, plain=self._plain, out=self._out)
+            with contextlib.ExitStack() as stack:
+                stack.enter_context(native_noise_hidden())
+                if not screen.plain:
+                    view.quit_key = stack.enter_context(quit_key(end))
+                stack.enter_context(screen)
                 await self._show(client, screen)
 
     async def _show(self, client: Client, screen: Screen) -> None:
@@ -284,7 +291,9 @@ class Listener:
                 case WarningMessage():
                     # `_watch` reports silence of a microphone earlier, and also reports its end.
                     if not (self._live and message.code == "silent"):
-                        screen.on_warning(warning_words(message.message, self._audio.names))
+                        live = not isinstance(self._source, FileSource)
+                        names = self._audio.names
+                        screen.on_warning(warning_words(message.message, names, live=live))
                 case TerminationMessage():
                     if message.reason != "close":
                         raise ServerError(
@@ -364,8 +373,11 @@ class Listener:
             self._source.close()
 
     @contextlib.asynccontextmanager
-    async def _signals(self) -> AsyncGenerator[None, None]:
-        """Handle signals: the first ends the audio and waits, the second ends the run at once."""
+    async def _signals(self) -> AsyncGenerator[Callable[[], None], None]:
+        """Handle signals: the first ends the audio and waits, the second ends the run at once.
+
+        Yields what a signal does, for the key that does the same.
+        """
         loop, task = asyncio.get_running_loop(), asyncio.current_task()
         numbers = [
             getattr(signal, name)
@@ -386,4 +398,4 @@ class Listener:
                 with contextlib.suppress(NotImplementedError, RuntimeError):
                     loop.add_signal_handler(number, end)
                     stack.callback(loop.remove_signal_handler, number)
-            yield
+            yield end

@@ -130,6 +130,18 @@ class PauseScore:
         """Number of pauses that were counted."""
         return self.holds + self.shifts
 
+    def is_speaking(self, speaker: int) -> bool:
+        """Return whether a speaker was speaking in the last frame."""
+        return self._voices[speaker].active
+
+    def pause_start_s(self, speaker: int) -> float | None:
+        """Return when the pause began that a speaker is in; None without one of 0.2 s or more."""
+        voice = self._voices[speaker]
+        if voice.active or not voice.pauses:
+            return None
+        start_s = voice.pauses[-1].start_s
+        return start_s if reached(self._now_s - start_s, SHORTEST_PAUSE_S) else None
+
     def on_event(self, event: TurnEvent) -> None:
         """Add an event; only `end_of_turn` matters."""
         pauses = self._voices[event.speaker].pauses

@@ -175,7 +175,7 @@ async def test_the_pictures_are_explained_by_what_they_show_now(tab: Tab, server
     await open_page(tab, page(server))
     await tab.click("#example")
     await tab.until(
-        "/has the floor\\. Chance that it passes to the (caller|agent): \\d+ %/"
+        "/has the floor\\. Chance that it passes to the (caller|agent): \\d+\\s%/"
         ".test(document.querySelector('#shift-caption').innerText)"
     )
     await tab.until(
@@ -219,7 +219,7 @@ async def test_everything_can_be_done_by_keyboard(tab: Tab, server: Server) -> N
     await tab.press("Enter")
     await status_is(tab, "Listening to the example")
     visited = []
-    for _ in range(6):
+    for _ in range(8):
         await tab.press("Tab")
         visited.append(
             await tab.value(
@@ -227,7 +227,9 @@ async def test_everything_can_be_done_by_keyboard(tab: Tab, server: Server) -> N
                 "document.activeElement.tagName"
             )
         )
-    assert visited == ["microphone", "choose", "stop", "balanced", "events", "SUMMARY"]
+    assert visited == [
+        *("microphone", "choose", "stop", "SUMMARY", "balanced", "0.7", "events", "SUMMARY")
+    ]
     await tab.value("document.querySelector('#stop').focus()")
     await tab.press("Space")
     await status_is(tab, "Stopped")

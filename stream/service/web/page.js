@@ -3,10 +3,13 @@
 import { History, LevelMeter, Median } from "./history.js";
 import { Lane } from "./lane.js";
 import { Follower, Plane, PlaneChart } from "./plane.js";
+import { PauseScore } from "./score.js";
+import { showScore } from "./scoreboard.js";
 import { ShiftChart } from "./shift.js";
 import { openContext, openMicrophone, openRecording } from "./sources.js";
 import { Surface, Theme } from "./surface.js";
 import { TurnstreamClient, TurnstreamError } from "./turnstream.js";
+import { Verdict, verdictWords } from "./verdict.js";
 import { activityWords, clock, eventWords, MARKS, percent, planeWords, presetWords, problemWords, restWords, shiftWords, shortName, SPOKEN, warningWords } from "./words.js";
 
 const $ = (id) => document.getElementById(id);
@@ -21,6 +24,7 @@ const theme = new Theme();
 const history = new History();
 const lanes = [0, 1].map((speaker) => new Lane(new Surface($(`lane-${speaker}`)), speaker, history, theme));
 const shiftChart = new ShiftChart(new Surface($("shift")), history, theme);
+const verdict = new Verdict();
 const planeChart = new PlaneChart(new Surface($("plane")), history, theme);
 
 const page = {
@@ -33,6 +37,7 @@ const page = {
   again: null, // starts what could not be started
   starts: 0, // so that a start overtaken by another gives up
   inTurn: [false, false], // as the events say
+  score: new PauseScore(0.7),
   now: 0, // seconds of sound at the right edge of the pictures
 };
 
@@ -97,6 +102,7 @@ function listen(session) {
   });
   client.on("frame", (frame) => {
     history.addFrame(frame);
+    verdict.onFrame(frame, page.score, page.score.onFrame(frame.time_s, frame.vad), thresholds(), page.inTurn);
     const late = frame.latency_ms > performance.now() - session.since; // pushed before the connection came back: how long that took
     if (frame.latency_ms !== null && !late) session.latency.add(frame.latency_ms);
   });
@@ -108,11 +114,13 @@ function listen(session) {
     history.addEvent(event);
     if (event.type === "start_of_turn") page.inTurn[event.speaker] = true;
     if (event.type === "end_of_turn") page.inTurn[event.speaker] = false;
+    page.score.onEvent(event);
+    verdict.onEvent(event);
     showEvent(event);
   });
-  client.on("warning", ({ code, message }) => {
-    if (code === "narrow_band" && source.duration_s !== null) return; // the browser brought a telephone recording to its own rate, and the user declared none
-    addLine({ text: warningWords(message, page.names), sign: "*", kind: "note", time_s: history.latest?.time_s ?? 0 });
+  client.on("warning", (warning) => {
+    const text = warningWords(warning, page.names, source.duration_s !== null);
+    if (text !== null) addLine({ text, sign: "*", kind: "note", time_s: history.latest?.time_s ?? 0 });
   });
   client.on("lost", ({ resume_s }) => say(`The connection was lost. Trying for ${resume_s} s to take it up again.`));
   client.on("resumed", ({ missed }) => {
@@ -187,6 +195,15 @@ function preset() {
   return document.querySelector("input[name=preset]:checked").value;
 }
 
+function timer() {
+  return Number(document.querySelector("input[name=timer]:checked").value);
+}
+
+/** Count from here on: what was counted belongs to other settings. */
+function countAnew() {
+  page.score = new PauseScore(timer(), history.latest?.time_s ?? 0);
+}
+
 function thresholds() {
   return page.presets?.[preset()] ?? null;
 }
@@ -245,6 +262,8 @@ function clearPictures(names) {
   page.now = 0;
   page.inTurn = [false, false];
   history.clear();
+  verdict.clear();
+  countAnew();
   names.forEach((name, speaker) => { $(`name-${speaker}`).textContent = shortName(name); });
   $("events").replaceChildren();
   $("latency").textContent = "";
@@ -273,6 +292,18 @@ function addLine({ text, sign, kind, time_s, type, speaker }) {
   const list = $("events");
   list.prepend(line);
   while (list.childElementCount > MAX_LINES) list.lastElementChild.remove();
+}
+
+function showVerdict() {
+  const { state, verdict: judged, ...words } = verdictWords(verdict, page.names, thresholds()?.end_threshold ?? 0);
+  Object.assign($("verdict").dataset, { state, verdict: judged });
+  for (const [part, text] of Object.entries(words)) setText(`verdict-${part}`, text);
+  showScore(page.score, setText);
+}
+
+/** Leaves alone what has not changed, so that a reader can select it. */
+function setText(id, text) {
+  if ($(id).textContent !== String(text)) $(id).textContent = text;
 }
 
 /** What the pictures show right now, or that nothing is listened to. */
@@ -310,6 +341,7 @@ let saidAt = 0;
 
 function draw(at) {
   requestAnimationFrame(draw);
+  showVerdict();
   if (at - saidAt >= WORDS_MS) {
     saidAt = at;
     showCaptions();
@@ -353,9 +385,11 @@ $("token-form").onsubmit = (event) => {
 for (const radio of document.querySelectorAll("input[name=preset]")) {
   radio.onchange = () => {
     showPreset();
+    countAnew();
     page.session?.client.configure({ policy: preset() });
   };
 }
+for (const radio of document.querySelectorAll("input[name=timer]")) radio.onchange = countAnew;
 
 function play(file) {
   return start($("choose"), { names: ["Speaker 1", "Speaker 2"], open: async (context) => openRecording(context, await file.arrayBuffer(), file.name) });

@@ -29,14 +29,17 @@ class Stretch {
 
 /** Scores the pauses of one conversation, in constant memory. */
 export class PauseScore {
-  /** @param {number} timer_s silence after which the timer calls the end of a turn */
-  constructor(timer_s) {
+  /**
+   * @param {number} timer_s silence after which the timer calls the end of a turn
+   * @param {number} now seconds of sound at which the count begins
+   */
+  constructor(timer_s, now = 0) {
     this.timer_s = timer_s;
     this.counts = { right: 0, cut_off: 0, too_slow: 0 };
     this.timer = { right: 0, cut_off: 0, too_slow: 0 };
     this.holds = 0;
     this.shifts = 0;
-    this._now = 0;
+    this._now = now;
     this._voices = [0, 1].map(() => ({ active: false, heard_s: null, stretches: [], pauses: [] }));
   }
 
