@@ -140,7 +140,7 @@ def score_table(score: PauseScore) -> str:
     def row(name: str, counts: Counts) -> str:
         return f"  {name:<24}{counts.right:>7}{counts.cut_off:>9}{counts.too_slow:>10}"
 
-    few = "  Few pauses: chance decides much." if score.pauses < FEW_PAUSES else ""
+    few = "\nFew pauses: chance decides much." if score.pauses < FEW_PAUSES else ""
     return "\n".join(
         (
             f"{f'Pauses: {score.pauses}':<26}{'right':>7}{'cut off':>9}{'too slow':>10}",

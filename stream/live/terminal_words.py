@@ -144,6 +144,8 @@ def closing_text(command: str, tally: Tally) -> str:
         tally: counts of what was shown.
     """
     lines = [tally.summary()]
+    if tally.score.pauses:
+        lines.append("")
     if tally.latency_words:
         lines.append(
             f"Delay from a frame's last sample to its prediction: {tally.latency_words} (median)"

@@ -134,9 +134,10 @@ def test_the_end_shows_the_score_beside_the_timer_and_how_few_pauses_there_were(
         "Pauses: 1                   right  cut off  too slow",
         "  turnstream                    1        0         0",
         "  silence timer of 0.7 s        0        1         0",
-        "In 1 the same speaker went on, in 0 the other took the floor."
-        "  Few pauses: chance decides much.",
+        "In 1 the same speaker went on, in 0 the other took the floor.",
+        "Few pauses: chance decides much.",
     ]
+    assert max(map(len, closing_text("demo", tally).splitlines())) <= 80
     assert score_table(tally.score) in closing_text("demo", tally)
     for _ in range(30):
         talk(verdict, (50, SILENCE, 0.3), (50, SPEECH, 0.3))
