@@ -45,7 +45,7 @@ from ..sources import AudioSource, FileSource, paced
 from .local_client import LocalClient
 from .quit_key import quit_key
 from .recording import Recording
-from .sound_level import SilenceWatch, levels_dbfs
+from .sound_level import FrameLevels, SilenceWatch, levels_dbfs
 from .terminal import TerminalView
 from .terminal_screen import Screen
 from .terminal_words import SPEAK, Names, Tally, closing_text, warning_words
@@ -129,6 +129,7 @@ class Listener:
         # (seconds of audio sent so far, time when the block came).
         self._sent: deque[tuple[float, float]] = deque(maxlen=_UNANSWERED)
         self._silence = SilenceWatch()
+        self._levels: FrameLevels | None = None
         self._reported = {"dropped": False, "overflow": False}
         self._drift_samples, self._drift_said_s = 0, -_DRIFT_WORDS_S
 
@@ -212,6 +213,7 @@ class Listener:
                 self._recording = Recording(self._record, source.sample_rate_hz, source.channels)
             if audio.remark:
                 view.on_warning(audio.remark)
+            self._levels = FrameLevels(source.sample_rate_hz / begin.frame_rate_hz)
             screen = Screen(view, plain=self._plain, out=self._out)
             with contextlib.ExitStack() as stack:
                 stack.enter_context(native_noise_hidden())
@@ -260,6 +262,8 @@ class Listener:
                     self._recording.on_audio(samples)
                 if playback is not None:
                     playback.push_audio(part)
+                if self._levels is not None:
+                    self._levels.push(part)
                 self._watch(part, screen)
                 await client.push_audio(samples)
                 if total >= limit:
@@ -280,7 +284,8 @@ class Listener:
                         screen.on_latents(
                             message.frame, getattr(message, self._embedding.saved.layer)
                         )
-                    screen.on_prediction(message, self._latency_s(message.time_s))
+                    levels = None if self._levels is None else self._levels.take(message.frame)
+                    screen.on_prediction(message, self._latency_s(message.time_s), levels)
                 case LatentMessage():
                     if self._embedding is not None and message.kind == self._embedding.saved.layer:
                         screen.on_latents(message.frame, message.values)

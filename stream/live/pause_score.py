@@ -4,7 +4,9 @@ The rules, which `score.js` of the web page shares (`tests/stream/live/pause_sco
 to them):
 
 - Speech of a speaker begins and ends with `vad` (with hysteresis, as in `floor.py`). Breaks
-  shorter than 0.2 s belong to it; speech shorter than 0.1 s is none.
+  shorter than 0.2 s belong to it. It needs 0.1 s of loud frames, so clicks and faint noise are no
+  speech. A frame is loud at -60 dBFS or more, unless it is more than 25 dB below the speaker's
+  usual level; without a level it counts as loud. `TurnPolicy` starts turns by the same levels.
 - A pause is a silence of a speaker of at least 0.2 s that begins while the other is silent. It is a
   hold if the same speaker goes on, within 5 s and before the other says anything. It is a shift if
   the other takes the floor: speaks for 1 s in all. All other pauses are left out.
@@ -21,10 +23,12 @@ runs. There the activity is annotated; here it is the model's own.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Literal
 
-from ..floor import VAD_OFF, VAD_ON, reached
+from ..floor import MIN_LEVEL_DBFS, VAD_OFF, VAD_ON, reached
+from ..policy import LEVEL_S
 from ..prediction import Pair, TurnEvent
 
 Outcome = Literal["hold", "shift"]
@@ -32,7 +36,8 @@ Verdict = Literal["right", "cut_off", "too_slow"]
 
 TIMER_S = 0.7
 SHORTEST_PAUSE_S, LONGEST_HOLD_S = 0.2, 5.0
-SHORTEST_SPEECH_S = 0.1
+SHORTEST_SPEECH_S = 0.1  # of loud frames
+SPEECH_RANGE_DB = 25.0
 FLOOR_S = 1.0  # speech that the other speaker needs to take the floor
 FEW_PAUSES = 30  # with fewer, the texts say that chance decides much
 
@@ -79,10 +84,11 @@ class _Stretch:
 
     start_s: float
     end_s: float
+    loud_s: float = 0.0
 
     @property
     def is_speech(self) -> bool:
-        return reached(self.end_s - self.start_s, SHORTEST_SPEECH_S)
+        return reached(self.loud_s, SHORTEST_SPEECH_S)
 
     def is_over(self, now_s: float) -> bool:
         return reached(now_s - self.end_s, SHORTEST_PAUSE_S)
@@ -100,9 +106,20 @@ class _Voice:
     """One speaker. Both lists stay short: what no open pause needs is dropped."""
 
     active: bool = False
+    power: float = 0.0  # usual power of this speaker's loud frames; 0 before the first
     heard_s: float | None = None  # end of the last active frame, however short the speech
     stretches: list[_Stretch] = field(default_factory=list[_Stretch])
     pauses: list[_Pause] = field(default_factory=list[_Pause])
+
+    def is_loud(self, level_dbfs: float, frame_s: float) -> bool:
+        """Return whether an active frame is loud; update the usual power."""
+        usual_dbfs = 10 * math.log10(self.power) if self.power else -math.inf
+        if level_dbfs < max(MIN_LEVEL_DBFS, usual_dbfs - SPEECH_RANGE_DB):
+            return False
+        power = 10 ** (level_dbfs / 10)
+        share = min(1.0, frame_s / LEVEL_S) if self.power else 1.0
+        self.power += share * (power - self.power)
+        return True
 
 
 class PauseScore:
@@ -131,8 +148,9 @@ class PauseScore:
         return self.holds + self.shifts
 
     def is_speaking(self, speaker: int) -> bool:
-        """Return whether a speaker was speaking in the last frame."""
-        return self._voices[speaker].active
+        """Return whether a speaker was speaking, loud enough, in the last frame."""
+        voice = self._voices[speaker]
+        return voice.active and voice.stretches[-1].is_speech
 
     def pause_start_s(self, speaker: int) -> float | None:
         """Return when the pause began that a speaker is in; None without one of 0.2 s or more."""
@@ -148,14 +166,20 @@ class PauseScore:
         if event.type == "end_of_turn" and pauses and pauses[-1].called_at_s is None:
             pauses[-1].called_at_s = event.time_s
 
-    def on_frame(self, time_s: float, vad: Pair) -> list[ScoredPause]:
-        """Add a frame that ends at `time_s`; return the pauses whose outcome is now known.
+    def on_frame(
+        self, time_s: float, vad: Pair, levels_dbfs: Pair | None = None
+    ) -> list[ScoredPause]:
+        """Add a frame, before its events; return the pauses whose outcome is now known.
 
-        Add a frame before its events.
+        Args:
+            time_s: end of the frame, in seconds of audio.
+            vad: probability that each speaker is speaking.
+            levels_dbfs: level of each channel in dB re full scale; None if it is not known.
         """
         start_s, self._now_s = self._now_s, time_s
-        for voice, share in zip(self._voices, vad, strict=True):
-            self._hear(voice, share, start_s)
+        for speaker in (0, 1):
+            level_dbfs = None if levels_dbfs is None else levels_dbfs[speaker]
+            self._hear(self._voices[speaker], vad[speaker], level_dbfs, start_s)
         scored = [
             self._judge(speaker, *found) for speaker in (0, 1) for found in self._find(speaker)
         ]
@@ -169,18 +193,20 @@ class PauseScore:
             ]
         return scored
 
-    def _hear(self, voice: _Voice, vad: float, start_s: float) -> None:
+    def _hear(self, voice: _Voice, vad: float, level_dbfs: float | None, start_s: float) -> None:
         now_s = self._now_s
         voice.active = vad >= (VAD_OFF if voice.active else VAD_ON)
         last = voice.stretches[-1] if voice.stretches else None
         if voice.active:
             voice.heard_s = now_s
             if last is None or last.is_over(start_s):
-                voice.stretches.append(_Stretch(start_s, now_s))
-            else:
-                last.end_s = now_s
-                if voice.pauses and voice.pauses[-1].start_s > last.start_s:
-                    voice.pauses.pop()  # the break was too short for a pause
+                last = _Stretch(start_s, now_s)
+                voice.stretches.append(last)
+            elif voice.pauses and voice.pauses[-1].start_s > last.start_s:
+                voice.pauses.pop()  # the break was too short for a pause
+            last.end_s = now_s
+            if level_dbfs is None or voice.is_loud(level_dbfs, now_s - start_s):
+                last.loud_s += now_s - start_s
             return
         if voice.heard_s is None:
             return

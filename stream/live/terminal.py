@@ -106,12 +106,20 @@ class TerminalView:
 
     # ---- input ----
 
-    def on_prediction(self, p: FrameMessage, latency_s: float | None = None) -> None:
-        """Add the next prediction and its latency in seconds; None if not measured."""
+    def on_prediction(
+        self, p: FrameMessage, latency_s: float | None = None, levels_dbfs: Pair | None = None
+    ) -> None:
+        """Add the next prediction.
+
+        Args:
+            p: the prediction.
+            latency_s: its latency in seconds; None if not measured.
+            levels_dbfs: levels of the frame's channels, for the score; None if not known.
+        """
         self._latest = p
         self._history.add(p)
         self.tally.add_frame(p.time_s, latency_s)
-        self._verdict.on_prediction(p)
+        self._verdict.on_prediction(p, levels_dbfs)
 
     def on_latents(self, frame: int, states: Float32) -> None:
         """Add both speakers' states after a frame, (2, H), for the plane."""

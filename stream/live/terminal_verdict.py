@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ..floor import reached
-from ..prediction import FrameMessage, TurnEvent
+from ..prediction import FrameMessage, Pair, TurnEvent
 from .pause_score import FEW_PAUSES, Counts, PauseScore, ScoredPause
 from .terminal_shapes import percent
 
@@ -59,9 +59,9 @@ class PauseVerdict:
         self._end_silence_s = end_silence_s
         self._in_turn = [False, False]
 
-    def on_prediction(self, p: FrameMessage) -> None:
-        """Add the next frame, before its events."""
-        for pause in self.score.on_frame(p.time_s, p.vad):
+    def on_prediction(self, p: FrameMessage, levels_dbfs: Pair | None = None) -> None:
+        """Add the next frame, before its events, and the levels of its channels."""
+        for pause in self.score.on_frame(p.time_s, p.vad, levels_dbfs):
             self.outcome = pause
         open_pauses = [
             (start_s, speaker)
@@ -105,7 +105,8 @@ class PauseVerdict:
             return None
         who = f"{names[shown.speaker]} paused:"
         if shown.decision is None:
-            return who, "PAUSE", f"{shown.silence_s:.1f} s of silence"
+            tenths = int(10 * shown.silence_s + 1e-6)
+            return who, "PAUSE", f"{tenths / 10:.1f} s of silence"
         if shown.decision == "done" and shown.sure < self._end_threshold:
             return who, "DONE", f"only by the silence of {shown.after_s:.1f} s"
         sure = f"{percent(shown.sure)} sure, after {shown.after_s:.2f} s"
@@ -115,7 +116,7 @@ class PauseVerdict:
 def outcome_words(pause: ScoredPause, names: Names) -> str:
     """Say what happened in a pause, and whether turnstream was right; without a full stop."""
     name, other = names[pause.speaker], names[1 - pause.speaker]
-    length = f"after {pause.end_s - pause.start_s:.1f} s"
+    length = f"after {pause.end_s - pause.start_s:.2f} s"
     if pause.outcome == "hold":
         return f"{'Right' if pause.verdict == 'right' else 'Cut off'}: {name} went on {length}"
     if pause.verdict == "right":

@@ -10,6 +10,8 @@ from turnstream.stream.live.pause_score import (
     FLOOR_S,
     LONGEST_HOLD_S,
     SHORTEST_PAUSE_S,
+    SHORTEST_SPEECH_S,
+    SPEECH_RANGE_DB,
     PauseScore,
 )
 from turnstream.stream.service.server import Server
@@ -27,10 +29,10 @@ PLAY = """(async (cases) => {
   return cases.map(({ timer_s, runs, ends }) => {
     const [score, found] = [new PauseScore(timer_s), []];
     let frame = 0;
-    for (const [frames, user, other] of runs) {
+    for (const [frames, user, other, ...levels] of runs) {
       for (let i = 0; i < frames; i++) {
         frame += 1;
-        found.push(...score.onFrame(frame / 50, [user, other]));
+        found.push(...score.onFrame(frame / 50, [user, other], levels.length ? levels : null));
         for (const [speaker, time_s] of ends) {
           if (Math.round(50 * time_s) === frame) {
             score.onEvent({ type: 'end_of_turn', speaker, time_s: frame / 50 });
@@ -68,6 +70,7 @@ async def test_the_page_says_how_it_counts_with_the_numbers_of_the_code(
         f"at least {SHORTEST_PAUSE_S:g} s",
         f"within {LONGEST_HOLD_S:g} s",
         f"needs {FLOOR_S:g} s of speech",
+        f"for at least {SHORTEST_SPEECH_S:g} s; sounds {SPEECH_RANGE_DB:g} dB below",
     ):
         assert words in told
     assert await tab.text("#timer-name") == f"Silence timer, {PauseScore().timer_s:g} s"

@@ -78,7 +78,7 @@ async def test_every_pause_gets_a_verdict_and_then_what_happened(
     assert {verdict for *_, verdict in verdicts} >= {"right", "cut_off"}
     assert any(outcome.startswith("Right: ") for *_, outcome, _ in verdicts)
     assert any(
-        re.fullmatch(r"Wrong, cut off: speaker 1 went on after \d\.\d s\.", outcome, re.I)
+        re.fullmatch(r"Wrong, cut off: speaker 1 went on after \d\.\d\d s\.", outcome, re.I)
         for *_, outcome, _ in verdicts
     )
     greyed = [who for state, who, *_ in verdicts if state == "speech"]
@@ -131,7 +131,7 @@ async def test_thinking_is_said_when_the_policy_could_have_ended_the_turn_and_di
         "rest: … The verdict comes in the first pause. ",
         "thinking: Thinking 70 % sure, after 0.60 s. ",
         "speech: Thinking 70 % sure, after 0.60 s. ",
-        "speech: Thinking 70 % sure, after 0.60 s. Right: you went on after 1.2 s.",
+        "speech: Thinking 70 % sure, after 0.60 s. Right: you went on after 1.20 s.",
     ]
 
 
@@ -141,7 +141,7 @@ async def test_an_end_by_silence_alone_is_not_sold_as_a_judgement(tab: Tab, serv
     said = await made(tab, [(50, speech), (120, pause), (60, other)], {149: 0.3})
     assert said[-1] == (
         "speech: Done Only by the silence of 2.0 s (30 % sure). "
-        "Too slow: later than the timer. The other took the floor after 2.4 s."
+        "Too slow: later than the timer. The other took the floor after 2.40 s."
     )
 
 

@@ -5,7 +5,10 @@ const VAD_ON = 0.5;
 const VAD_OFF = 0.35;
 const SHORTEST_PAUSE_S = 0.2;
 const LONGEST_HOLD_S = 5;
-const SHORTEST_SPEECH_S = 0.1;
+const SHORTEST_SPEECH_S = 0.1; // of loud frames
+const MIN_LEVEL_DBFS = -60;
+const SPEECH_RANGE_DB = 25;
+const LEVEL_S = 1; // time constant of a speaker's usual level
 const FLOOR_S = 1; // speech that the other speaker needs to take the floor
 const SLACK_S = 1e-6; // far below a frame: times are multiples of one, and 0.3 s is not exact in binary
 
@@ -15,11 +18,11 @@ const above = (value, limit) => !reached(limit, value);
 /** Speech without breaks of 0.2 s, in seconds of sound. */
 class Stretch {
   constructor(start_s, end_s) {
-    Object.assign(this, { start_s, end_s });
+    Object.assign(this, { start_s, end_s, loud_s: 0 });
   }
 
   get isSpeech() {
-    return reached(this.end_s - this.start_s, SHORTEST_SPEECH_S);
+    return reached(this.loud_s, SHORTEST_SPEECH_S);
   }
 
   isOver(now) {
@@ -40,7 +43,7 @@ export class PauseScore {
     this.holds = 0;
     this.shifts = 0;
     this._now = now;
-    this._voices = [0, 1].map(() => ({ active: false, heard_s: null, stretches: [], pauses: [] }));
+    this._voices = [0, 1].map(() => ({ active: false, power: 0, heard_s: null, stretches: [], pauses: [] }));
   }
 
   get pauses() {
@@ -54,8 +57,10 @@ export class PauseScore {
     return !active && pause !== undefined && reached(this._now - pause.start_s, SHORTEST_PAUSE_S) ? pause : null;
   }
 
+  /** Whether a speaker speaks, loud enough. */
   isSpeaking(speaker) {
-    return this._voices[speaker].active;
+    const { active, stretches } = this._voices[speaker];
+    return active && stretches.at(-1).isSpeech;
   }
 
   /** Only `end_of_turn` matters. */
@@ -64,28 +69,33 @@ export class PauseScore {
     if (type === "end_of_turn" && pause !== undefined) pause.called_at_s ??= time_s;
   }
 
-  /** Add a frame that ends at `time_s`, before its events; gives the pauses whose outcome is now known. */
-  onFrame(time_s, vad) {
+  /**
+   * Add a frame that ends at `time_s`, before its events; gives the pauses whose outcome is now known.
+   * @param {number[] | null} levels of both channels in dB of full scale; null if they are not known
+   */
+  onFrame(time_s, vad, levels = null) {
     const start_s = this._now;
     this._now = time_s;
-    this._voices.forEach((voice, speaker) => this._hear(voice, vad[speaker], start_s));
+    this._voices.forEach((voice, speaker) => this._hear(voice, vad[speaker], levels?.[speaker] ?? null, start_s));
     const scored = [0, 1].flatMap((speaker) => this._find(speaker).map((found) => this._judge(speaker, found)));
     const since = Math.min(time_s, ...this._voices.flatMap(({ pauses }) => pauses.map((pause) => pause.start_s)));
     for (const voice of this._voices) voice.stretches = voice.stretches.filter((stretch) => !stretch.isOver(time_s) || (stretch.isSpeech && stretch.end_s > since));
     return scored;
   }
 
-  _hear(voice, vad, start_s) {
+  _hear(voice, vad, level, start_s) {
     voice.active = vad >= (voice.active ? VAD_OFF : VAD_ON);
-    const [last, pause] = [voice.stretches.at(-1), voice.pauses.at(-1)];
+    const last = voice.stretches.at(-1);
     if (voice.active) {
       voice.heard_s = this._now;
       if (last === undefined || last.isOver(start_s)) {
         voice.stretches.push(new Stretch(start_s, this._now));
-      } else {
-        last.end_s = this._now;
-        if (pause !== undefined && pause.start_s > last.start_s) voice.pauses.pop(); // the break was too short for a pause
+      } else if (voice.pauses.at(-1)?.start_s > last.start_s) {
+        voice.pauses.pop(); // the break was too short for a pause
       }
+      const stretch = voice.stretches.at(-1);
+      stretch.end_s = this._now;
+      if (level === null || isLoud(voice, level, this._now - start_s)) stretch.loud_s += this._now - start_s;
       return;
     }
     if (voice.heard_s === null) return;
@@ -125,6 +135,15 @@ export class PauseScore {
     else this.shifts += 1;
     return { speaker, start_s: pause.start_s, end_s, outcome, called_s, verdict, timer };
   }
+}
+
+/** Whether an active frame is loud; updates the speaker's usual power. */
+function isLoud(voice, level, frame_s) {
+  const usual = voice.power > 0 ? 10 * Math.log10(voice.power) : -Infinity;
+  if (level < Math.max(MIN_LEVEL_DBFS, usual - SPEECH_RANGE_DB)) return false;
+  const share = voice.power > 0 ? Math.min(1, frame_s / LEVEL_S) : 1;
+  voice.power += share * (10 ** (level / 10) - voice.power);
+  return true;
 }
 
 function judge(outcome, called_s, timer_s) {

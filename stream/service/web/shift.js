@@ -54,7 +54,8 @@ export class ShiftChart {
   }
 
   _trace(context, now, perSecond, nowX, y) {
-    const { shift, holder, frameRate, newest } = this._history;
+    const { shift, holder, frameRate } = this._history;
+    const newest = Math.min(this._history.newest, Math.floor(now * frameRate));
     context.save();
     context.beginPath();
     context.rect(0, 0, nowX, this._surface.height);

@@ -68,7 +68,7 @@ export function verdictWords({ shown, speaking }, names, endThreshold) {
   }
   const state = talking.length ? "speech" : (decision?.word ?? "pause");
   if (decision === null) {
-    return { ...base, state, word: "Pause", facts: `${shown.silence_s.toFixed(1)} s of silence.` };
+    return { ...base, state, word: "Pause", facts: `${(Math.floor(10 * shown.silence_s + 1e-6) / 10).toFixed(1)} s of silence.` };
   }
   const waited = decision.word === "done" && decision.sure < endThreshold;
   return {
@@ -93,7 +93,7 @@ function whoWords(talking, shown, names) {
 /** What happened in a pause, and whether the call was right. */
 export function outcomeWords(pause, names) {
   const [name, other] = [names[pause.speaker], names[1 - pause.speaker]];
-  const length = `${(pause.end_s - pause.start_s).toFixed(1)} s`;
+  const length = `${(pause.end_s - pause.start_s).toFixed(2)} s`;
   const wentOn = `${inSentence(name)} went on after ${length}`;
   const tookFloor = `${inSentence(other)} took the floor after ${length}`;
   switch (`${pause.outcome} ${pause.verdict}`) {

@@ -22,11 +22,15 @@ CASES: list[dict[str, Any]] = json.loads(
 def played(
     score: PauseScore, vad: np.ndarray, ends: list[tuple[int, float]] | None = None
 ) -> list[ScoredPause]:
-    """Feed frames of 20 ms, vad (2, T), and end_of_turn events at their times."""
+    """Feed frames of 20 ms, vad (2, T), and end_of_turn events at their times.
+
+    The rows of a vad (4, T) are the vad and the levels of both speakers.
+    """
     found: list[ScoredPause] = []
-    for frame, (user, other) in enumerate(vad.T.tolist()):
+    first = round(50 * score._now_s)
+    for frame, (user, other, *levels) in enumerate(vad.T.tolist(), first):
         time_s = (frame + 1) / 50
-        found += score.on_frame(time_s, (user, other))
+        found += score.on_frame(time_s, (user, other), (levels[0], levels[1]) if levels else None)
         for speaker, at_s in ends or []:
             if round(50 * at_s) == frame + 1:
                 score.on_event(TurnEvent("end_of_turn", speaker, time_s, 0.7))
@@ -36,7 +40,7 @@ def played(
 @pytest.mark.parametrize("case", CASES, ids=[case["name"] for case in CASES])
 def test_the_vectors_that_the_page_shares_are_scored_as_written(case: dict[str, Any]) -> None:
     score = PauseScore(case["timer_s"])
-    vad = np.concatenate([np.tile([[user], [other]], n) for n, user, other in case["runs"]], axis=1)
+    vad = np.concatenate([np.tile(np.transpose([run]), n) for n, *run in case["runs"]], axis=1)
     found = played(score, vad, case["ends"])
     assert [
         [
@@ -65,13 +69,13 @@ def talk(rng: np.random.Generator, frames: int) -> np.ndarray:
 
 
 def without_short_stretches(row: np.ndarray) -> np.ndarray:
-    """Bridge breaks below 0.2 s, then drop stretches below 0.1 s."""
+    """Bridge breaks below 0.2 s, then drop stretches with less than 0.1 s of activity."""
     bridged = row.copy()
     for start, end in runs(~row):
         if end - start < 10 and start > 0 and end < len(row):
             bridged[start:end] = True
     for start, end in runs(bridged):
-        if end - start < 5:
+        if row[start:end].sum() < 5:
             bridged[start:end] = False
     return bridged
 

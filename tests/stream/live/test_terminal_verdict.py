@@ -101,11 +101,11 @@ def test_every_outcome_has_words(verdict: PauseVerdict) -> None:
     talk(verdict, (10, SILENCE, 0.5), (60, OTHER, 0.5))
     tell()
     assert told == [
-        "Right: You went on after 1.0 s",
-        "Cut off: You went on after 0.8 s",
-        "Too slow: Other spoke first, after 0.5 s",
-        "Too slow: later than the timer; Other took the floor after 1.0 s",
-        "Right: Other took the floor after 0.8 s",
+        "Right: You went on after 1.00 s",
+        "Cut off: You went on after 0.80 s",
+        "Too slow: Other spoke first, after 0.50 s",
+        "Too slow: later than the timer; Other took the floor after 1.00 s",
+        "Right: Other took the floor after 0.80 s",
     ]
 
 
@@ -118,7 +118,7 @@ def test_the_picture_shows_the_verdict_large_and_then_the_outcome_and_the_score(
     view.quit_key = True
     picture = draw(view, 80, 24)
     assert "paused" not in picture
-    assert "Right: You went on after 0.8 s." in picture
+    assert "Right: You went on after 0.80 s." in picture
     assert "turnstream: 1 right, 0 cut off, 0 too slow; timer of 0.7 s: 0, 1, 0" in picture
     assert "q quits" in picture
     assert "q quits" in draw(view, 40, 11)

@@ -1,0 +1,109 @@
+// What was heard and said, for replay and export: the newest five minutes, in the memory of this page alone.
+
+/**
+ * Older sound and predictions are forgotten. Five minutes of two channels at 48 kHz are 58 MB of
+ * 16-bit sound; the predictions are 4 MB more.
+ */
+export const KEPT_S = 300;
+const MAX_MESSAGES = 20_000; // 300 s of frames, and as many events as no conversation has
+const FORGOTTEN_AT_ONCE = 1000;
+
+export class Recording {
+  /** @param {number} channels of interleaved sound */
+  constructor(sampleRate, channels, title) {
+    Object.assign(this, { sampleRate, channels, title });
+    this._seconds = []; // Int16Array of one second each, in a ring
+    this._samples = 0; // of each channel, since the start
+    this._messages = []; // {time_s, json}
+  }
+
+  /** Seconds of sound that can be replayed: from the first kept second to the newest sample. */
+  get from_s() {
+    return Math.max(0, Math.floor(this._samples / this.sampleRate) - KEPT_S);
+  }
+
+  get to_s() {
+    return this._samples / this.sampleRate;
+  }
+
+  /** @param {Float32Array} block interleaved, in [-1, 1] */
+  addSound(block) {
+    for (let at = 0; at < block.length; at += this.channels) {
+      const [second, place] = this._place(this._samples);
+      if (place === 0) this._seconds[second] = new Int16Array(this.sampleRate * this.channels);
+      for (let channel = 0; channel < this.channels; channel++) {
+        const value = Math.round(32768 * block[at + channel]);
+        this._seconds[second][place + channel] = Math.max(-32768, Math.min(32767, value));
+      }
+      this._samples += 1;
+    }
+  }
+
+  /** A frame or an event of the server. */
+  addMessage({ latency_ms: _, ...message }) {
+    this._messages.push({ time_s: message.time_s, json: JSON.stringify(message) });
+    if (this._messages.length > MAX_MESSAGES) this._messages.splice(0, FORGOTTEN_AT_ONCE);
+  }
+
+  /** Sound from a time on, one Float32Array for each channel; shorter at the end. */
+  read(from_s, seconds) {
+    const first = Math.round(Math.max(from_s, this.from_s) * this.sampleRate);
+    const count = Math.max(0, Math.min(Math.round(seconds * this.sampleRate), this._samples - first));
+    const sound = Array.from({ length: this.channels }, () => new Float32Array(count));
+    for (let i = 0; i < count; i++) {
+      const [second, place] = this._place(first + i);
+      sound.forEach((row, channel) => { row[i] = this._seconds[second][place + channel] / 32768; });
+    }
+    return sound;
+  }
+
+  /** The kept sound as a file: 16 bits, all channels. */
+  toWav() {
+    const first = this.from_s * this.sampleRate;
+    const bytes = 2 * this.channels * (this._samples - first);
+    const parts = [wavHeader(this.sampleRate, this.channels, bytes)];
+    for (let sample = first; sample < this._samples; sample += this.sampleRate) {
+      const values = this.channels * Math.min(this.sampleRate, this._samples - sample);
+      parts.push(littleEndian(this._seconds[this._place(sample)[0]].subarray(0, values)));
+    }
+    return new Blob(parts, { type: "audio/wav" });
+  }
+
+  /** Frames and events as JSON Lines, as the server sent them, after a line about the sound. */
+  toLines() {
+    const { title, from_s, to_s, sampleRate: sample_rate, channels } = this;
+    const about = { type: "recording", title, from_s, to_s, sample_rate, channels };
+    const kept = this._messages.filter(({ time_s }) => time_s > from_s).map(({ json }) => json);
+    const text = [JSON.stringify(about), ...kept].join("\n") + "\n";
+    return new Blob([text], { type: "application/jsonl" });
+  }
+
+  _place(sample) {
+    const second = Math.floor(sample / this.sampleRate);
+    return [second % (KEPT_S + 1), this.channels * (sample - second * this.sampleRate)];
+  }
+}
+
+function wavHeader(sampleRate, channels, bytes) {
+  const view = new DataView(new ArrayBuffer(44));
+  const letters = (at, text) => [...text].forEach((letter, i) => view.setUint8(at + i, letter.charCodeAt(0)));
+  letters(0, "RIFF");
+  view.setUint32(4, 36 + bytes, true);
+  letters(8, "WAVEfmt ");
+  view.setUint32(16, 16, true);
+  view.setUint16(20, 1, true); // PCM
+  view.setUint16(22, channels, true);
+  view.setUint32(24, sampleRate, true);
+  view.setUint32(28, 2 * channels * sampleRate, true);
+  view.setUint16(32, 2 * channels, true);
+  view.setUint16(34, 16, true);
+  letters(36, "data");
+  view.setUint32(40, bytes, true);
+  return view.buffer;
+}
+
+function littleEndian(values) {
+  const view = new DataView(new ArrayBuffer(2 * values.length));
+  values.forEach((value, i) => view.setInt16(2 * i, value, true));
+  return view.buffer;
+}
