@@ -219,7 +219,7 @@ async def test_everything_can_be_done_by_keyboard(tab: Tab, server: Server) -> N
     await tab.press("Enter")
     await status_is(tab, "Listening to the example")
     visited = []
-    for _ in range(8):
+    for _ in range(14):
         await tab.press("Tab")
         visited.append(
             await tab.value(
@@ -228,7 +228,8 @@ async def test_everything_can_be_done_by_keyboard(tab: Tab, server: Server) -> N
             )
         )
     assert visited == [
-        *("microphone", "choose", "stop", "SUMMARY", "balanced", "0.7", "events", "SUMMARY")
+        *("microphone", "talk", "choose", "stop", "SUMMARY", "balanced", "0.7"),
+        *("play", "seek", "volume", "save-sound", "save-lines", "events", "SUMMARY"),
     ]
     await tab.value("document.querySelector('#stop').focus()")
     await tab.press("Space")
@@ -253,11 +254,11 @@ async def test_nothing_is_wider_than_a_small_phone(tab: Tab, server: Server) -> 
     )
     assert await tab.value(f"{broken}.map((e) => e.textContent)") == []
     tops = (
-        "['example', 'microphone', 'choose', 'stop'].map((id) => "
+        "['example', 'microphone', 'talk', 'choose', 'stop'].map((id) => "
         "document.getElementById(id).getBoundingClientRect().top)"
     )
-    first, second, third, fourth = await tab.value(tops)
-    assert first == second < third == fourth
+    first, second, third, fourth, fifth = await tab.value(tops)
+    assert first == second < third == fourth < fifth
 
 
 async def test_less_motion_means_few_pictures(tab: Tab, server: Server) -> None:

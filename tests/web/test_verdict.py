@@ -6,10 +6,12 @@ import json
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from turnstream.stream.engine import Engine
 from turnstream.stream.live.pause_score import PauseScore
+from turnstream.stream.live.sound_level import FrameLevels
 from turnstream.stream.policy import PRESETS
 from turnstream.stream.service.server import Server
 
@@ -46,13 +48,15 @@ async def test_every_pause_gets_a_verdict_and_then_what_happened(
     verdicts: list[list[str]] = await tab.value("verdicts")
     frames, events = offline(engine, relay.samples, rate_hz=relay.begin["settings"]["sample_rate"])
     score = PauseScore()
+    levels = FrameLevels(relay.begin["settings"]["sample_rate"] / 50)
+    levels.push(relay.samples / np.float32(32768))
     scored = []
     for frame in frames:
-        scored += score.on_frame(frame.time_s, frame.vad)
+        scored += score.on_frame(frame.time_s, frame.vad, levels.take(frame.frame))
         for event in events:
             if event.time_s == frame.time_s:
                 score.on_event(event)
-    assert score.pauses >= 5
+    assert score.pauses >= 4
     for row, counts in (("ours", score.counts), ("timer", score.timer)):
         for verdict in ("right", "cut_off", "too_slow"):
             assert await tab.text(f"#{row}-{verdict}") == str(getattr(counts, verdict)), row
@@ -127,10 +131,10 @@ async def test_thinking_is_said_when_the_policy_could_have_ended_the_turn_and_di
     speech, pause = [0.9, 0.1, 0.3], [0.1, 0.1, 0.3]
     said = await made(tab, [(50, speech), (60, pause), (50, speech)], {})
     assert said == [
+        "rest: … The verdict comes in the first pause. ",
         "speech: … The verdict comes in the first pause. ",
         "rest: … The verdict comes in the first pause. ",
         "thinking: Thinking 70 % sure, after 0.60 s. ",
-        "speech: Thinking 70 % sure, after 0.60 s. ",
         "speech: Thinking 70 % sure, after 0.60 s. Right: you went on after 1.20 s.",
     ]
 

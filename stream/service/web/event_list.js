@@ -9,7 +9,7 @@ export function addLine(list, { text, sign, kind, time_s, type, speaker }) {
   const line = document.createElement("li");
   line.className = kind;
   if (type !== undefined) Object.assign(line.dataset, { type, speaker, time: time_s });
-  const part = (name, content) => Object.assign(document.createElement(name), { textContent: content });
+  const part = (name, textContent) => Object.assign(document.createElement(name), { textContent });
   const mark = Object.assign(part("span", sign), { className: "sign", ariaHidden: "true" });
   line.append(part("time", clock(time_s)), mark, part("span", text));
   list.prepend(line);

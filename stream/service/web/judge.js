@@ -1,4 +1,5 @@
-// Judges the pauses of a conversation as they come, remembers what was said of each, and in “Talk to it” answers when it is time.
+// Judges the pauses of a conversation as they come, remembers what was said of each, and in
+// “Talk to it” answers when it is time.
 
 import { Reply } from "./reply.js";
 import { PauseScore } from "./score.js";
@@ -6,8 +7,8 @@ import { Verdict, verdictWords } from "./verdict.js";
 
 const MAX_LOG = 8192; // changes of the words, of which a pause has about ten
 const FORGOTTEN_AT_ONCE = 1024;
-const REPLY_COUNTS_S = 1; // an answer is the other's speech once it has lasted so long; who goes on before was cut off
-const CUT_IN_S = 0.16; // speech that silences an answer: more than a click
+// An answer is the other's speech once it has lasted so long: who goes on before was cut off.
+const REPLY_COUNTS_S = 1;
 
 export class Judge {
   constructor() {
@@ -23,7 +24,6 @@ export class Judge {
     this.inTurn = [false, false]; // as the events say
     this._verdict = new Verdict();
     this._now = 0;
-    this._spokeSince = null; // since when the user has been speaking
     this._log = [];
     this.countAnew(timer_s);
   }
@@ -46,12 +46,16 @@ export class Judge {
     this._now = frame.time_s;
     const { reply, talks } = this;
     const counted = talks ? [frame.vad[0], Number(reply.spoken_s >= REPLY_COUNTS_S)] : frame.vad;
-    const scored = this._score.onFrame(frame.time_s, counted, levels && [levels[0], talks ? 0 : levels[1]]);
+    const loudness = levels && [levels[0], talks ? 0 : levels[1]];
+    const scored = this._score.onFrame(frame.time_s, counted, loudness);
     this._verdict.onFrame(frame, this._score, scored, settings, this.inTurn);
     this._remember(settings?.end_threshold ?? 0, scored.length > 0);
     if (!talks) return frame;
     if (timerDecides && this._score.pauseOf(0)?.timer_at_s === frame.time_s) reply.start(context);
-    this._listenForCutIn(frame.time_s);
+    if (reply.isSpeaking && this._score.isSpeaking(0)) {
+      reply.stop();
+      this.onnote("You cut in, and the page fell silent.");
+    }
     return { ...frame, vad: [frame.vad[0], Number(reply.isSpeaking)] };
   }
 
@@ -74,15 +78,6 @@ export class Judge {
   /** Nothing is heard any more. */
   end() {
     this.reply.stop();
-  }
-
-  _listenForCutIn(time_s) {
-    if (!this._score.isSpeaking(0)) this._spokeSince = null;
-    else this._spokeSince ??= time_s;
-    const spoken = this._spokeSince === null ? 0 : time_s - this._spokeSince;
-    if (!this.reply.isSpeaking || spoken < CUT_IN_S) return;
-    this.reply.stop();
-    this.onnote("You cut in, and the page fell silent.");
   }
 
   _remember(endThreshold, always) {

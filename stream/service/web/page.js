@@ -1,5 +1,6 @@
 // The page: starts and stops a conversation, and hands what the server says to the pictures.
 
+import { showCaptions, showVerdict } from "./captions.js";
 import { acceptDrops } from "./drop.js";
 import { addLine } from "./event_list.js";
 import { History, LevelMeter, Median } from "./history.js";
@@ -7,13 +8,12 @@ import { Judge } from "./judge.js";
 import { Lane } from "./lane.js";
 import { Follower, Plane, PlaneChart } from "./plane.js";
 import { Recording } from "./recording.js";
-import { showScore } from "./scoreboard.js";
 import { ShiftChart } from "./shift.js";
 import { openContext, openMicrophone, openRecording } from "./sources.js";
 import { Surface, Theme } from "./surface.js";
 import { dragInTime, Timeline } from "./timeline.js";
 import { TurnstreamClient, TurnstreamError } from "./turnstream.js";
-import { activityWords, eventWords, MARKS, percent, planeWords, presetWords, problemWords, restWords, shiftWords, shortName, SPOKEN, warningWords } from "./words.js";
+import { eventWords, MARKS, presetWords, problemWords, shortName, SPOKEN, warningWords } from "./words.js";
 
 const $ = (id) => document.getElementById(id);
 const WORDS_MS = 200; // between two changes of the captions: slow enough to read
@@ -280,47 +280,6 @@ function showEvent(event) {
   if (SPOKEN.has(event.type)) $("spoken").textContent = text;
 }
 
-function showVerdict() {
-  const { words: { state, verdict, ...words }, score } = judge.at(timeline.at_s);
-  Object.assign($("verdict").dataset, { state, verdict });
-  for (const [part, text] of Object.entries(words)) setText(`verdict-${part}`, text);
-  showScore(score, setText);
-}
-
-/** Leaves alone what has not changed, so that a reader can select it. */
-function setText(id, text) {
-  if ($(id).textContent !== String(text)) $(id).textContent = text;
-}
-
-/** What the pictures show right now, or that nothing is listened to. */
-function showCaptions() {
-  const { session } = page;
-  const past = timeline.at_s;
-  const frame = past !== null ? history.frameAt(past) : session === null ? null : history.latest;
-  const speaking = frame === null ? [false, false] : frame.vad.map((share) => share >= 0.5);
-  for (const speaker of [0, 1]) {
-    const heard = page.heard[speaker];
-    $(`state-${speaker}`).textContent = history.latest !== null && !heard ? "not heard" : frame === null ? "" : speaking[speaker] ? `speaking, ${percent(frame.vad[speaker])}` : "silent";
-    $(`floor-${speaker}`).hidden = frame?.holder !== speaker;
-  }
-  if (frame === null) {
-    const { activity, floor, chance, plane } = restWords(history.latest !== null);
-    const captions = { "activity-caption": activity, "shift-floor": floor, "shift-chance": chance, "shift-outlook": "", "plane-caption": plane };
-    for (const [id, words] of Object.entries(captions)) $(id).textContent = words;
-    return;
-  }
-  $("activity-caption").textContent = activityWords(speaking, page.names, page.heard);
-  const { floor, chance, outlook } = shiftWords(frame, page.names, thresholds(), speaking[frame.holder] ?? false, judge.inTurn[frame.holder] ?? false);
-  $("shift-floor").textContent = floor;
-  $("shift-chance").textContent = chance;
-  $("shift-outlook").textContent = past === null ? outlook : "";
-  const places = [0, 1].map((speaker) => (past !== null ? history.placeAt(past, speaker) : session.followers[speaker].place));
-  const nearest = places.map((place, speaker) => (page.heard[speaker] && place !== null && planeChart.plane !== null ? planeChart.plane.nearest(place) : null));
-  $("plane-caption").textContent = planeWords(nearest, page.names, places.some((place) => place !== null));
-  const median = session?.latency.value ?? null;
-  if (median !== null) $("latency").textContent = `Each answer comes ${median < 10 ? median.toFixed(1) : Math.round(median)} ms after its sound was sent (median).`;
-}
-
 // ---- pictures ----
 
 let drawnAt = 0;
@@ -328,16 +287,17 @@ let saidAt = 0;
 
 function draw(at) {
   requestAnimationFrame(draw);
-  showVerdict();
+  const past_s = timeline.at_s;
+  showVerdict(judge.at(past_s));
   timeline.show();
   if (at - saidAt >= WORDS_MS) {
     saidAt = at;
-    showCaptions();
+    showCaptions({ page, history, past_s, thresholds: thresholds(), inTurn: judge.inTurn, plane: planeChart.plane });
   }
   planeChart.still = lessMotion.matches;
   if (lessMotion.matches && at - drawnAt < STILL_MS) return;
   const newest = (history.newest + 1) / history.frameRate;
-  page.now = timeline.at_s ?? slide(page.now, newest, (at - drawnAt) / 1000);
+  page.now = past_s ?? slide(page.now, newest, (at - drawnAt) / 1000);
   drawnAt = at;
   for (const lane of lanes) lane.draw(page.now);
   shiftChart.draw(page.now);

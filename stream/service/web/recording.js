@@ -1,4 +1,5 @@
-// What was heard and said, for replay and export: the newest five minutes, in the memory of this page alone.
+// What was heard and said, for replay and export: the newest five minutes, in the memory of this
+// page alone.
 
 /**
  * Older sound and predictions are forgotten. Five minutes of two channels at 48 kHz are 58 MB of
@@ -48,7 +49,8 @@ export class Recording {
   /** Sound from a time on, one Float32Array for each channel; shorter at the end. */
   read(from_s, seconds) {
     const first = Math.round(Math.max(from_s, this.from_s) * this.sampleRate);
-    const count = Math.max(0, Math.min(Math.round(seconds * this.sampleRate), this._samples - first));
+    const wanted = Math.round(seconds * this.sampleRate);
+    const count = Math.max(0, Math.min(wanted, this._samples - first));
     const sound = Array.from({ length: this.channels }, () => new Float32Array(count));
     for (let i = 0; i < count; i++) {
       const [second, place] = this._place(first + i);
@@ -86,7 +88,9 @@ export class Recording {
 
 function wavHeader(sampleRate, channels, bytes) {
   const view = new DataView(new ArrayBuffer(44));
-  const letters = (at, text) => [...text].forEach((letter, i) => view.setUint8(at + i, letter.charCodeAt(0)));
+  const letters = (at, text) => {
+    for (let i = 0; i < text.length; i++) view.setUint8(at + i, text.charCodeAt(i));
+  };
   letters(0, "RIFF");
   view.setUint32(4, 36 + bytes, true);
   letters(8, "WAVEfmt ");

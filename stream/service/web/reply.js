@@ -1,4 +1,5 @@
-// The page's own short answer in “Talk to it”: a voice of the browser, or where there is none a few soft tones made here.
+// The page's own short answer in “Talk to it”: a voice of the browser, or where there is none a few
+// soft tones made here.
 
 const PHRASES = [
   "I see. Please tell me more about that, whenever you like.",

@@ -1,5 +1,6 @@
-// Counts how often the end of a turn was called right, beside a plain silence timer. The rules are those of stream/live/pause_score.py,
-// which explains them; tests/stream/live/pause_scores.json holds both to them.
+// Counts how often the end of a turn was called right, beside a plain silence timer. The rules are
+// those of stream/live/pause_score.py, which explains them; tests/stream/live/pause_scores.json
+// holds both to them.
 
 const VAD_ON = 0.5;
 const VAD_OFF = 0.35;
@@ -10,7 +11,7 @@ const MIN_LEVEL_DBFS = -60;
 const SPEECH_RANGE_DB = 25;
 const LEVEL_S = 1; // time constant of a speaker's usual level
 const FLOOR_S = 1; // speech that the other speaker needs to take the floor
-const SLACK_S = 1e-6; // far below a frame: times are multiples of one, and 0.3 s is not exact in binary
+const SLACK_S = 1e-6; // far below a frame, whose multiples are not exact in binary
 
 const reached = (elapsed, limit) => elapsed > limit - SLACK_S;
 const above = (value, limit) => !reached(limit, value);
@@ -43,18 +44,20 @@ export class PauseScore {
     this.holds = 0;
     this.shifts = 0;
     this._now = now;
-    this._voices = [0, 1].map(() => ({ active: false, power: 0, heard_s: null, stretches: [], pauses: [] }));
+    const voice = () => ({ active: false, power: 0, heard_s: null, stretches: [], pauses: [] });
+    this._voices = [voice(), voice()];
   }
 
   get pauses() {
     return this.holds + this.shifts;
   }
 
-  /** The pause that a speaker is in, if it is long enough to be one: {start_s, called_at_s, timer_at_s}, or null. */
+  /** The pause of 0.2 s or more that a speaker is in: {start_s, called_at_s, timer_at_s} or null. */
   pauseOf(speaker) {
     const { active, pauses } = this._voices[speaker];
     const pause = pauses.at(-1);
-    return !active && pause !== undefined && reached(this._now - pause.start_s, SHORTEST_PAUSE_S) ? pause : null;
+    if (active || pause === undefined) return null;
+    return reached(this._now - pause.start_s, SHORTEST_PAUSE_S) ? pause : null;
   }
 
   /** Whether a speaker speaks, loud enough. */
@@ -70,16 +73,26 @@ export class PauseScore {
   }
 
   /**
-   * Add a frame that ends at `time_s`, before its events; gives the pauses whose outcome is now known.
-   * @param {number[] | null} levels of both channels in dB of full scale; null if they are not known
+   * Add a frame that ends at `time_s`, before its events.
+   * @param {number[] | null} levels of both channels in dB of full scale; null if not known
+   * @returns the pauses whose outcome is now known
    */
   onFrame(time_s, vad, levels = null) {
     const start_s = this._now;
     this._now = time_s;
-    this._voices.forEach((voice, speaker) => this._hear(voice, vad[speaker], levels?.[speaker] ?? null, start_s));
-    const scored = [0, 1].flatMap((speaker) => this._find(speaker).map((found) => this._judge(speaker, found)));
-    const since = Math.min(time_s, ...this._voices.flatMap(({ pauses }) => pauses.map((pause) => pause.start_s)));
-    for (const voice of this._voices) voice.stretches = voice.stretches.filter((stretch) => !stretch.isOver(time_s) || (stretch.isSpeech && stretch.end_s > since));
+    for (const speaker of [0, 1]) {
+      this._hear(this._voices[speaker], vad[speaker], levels?.[speaker] ?? null, start_s);
+    }
+    const scored = [0, 1].flatMap((speaker) => (
+      this._find(speaker).map((found) => this._judge(speaker, found))
+    ));
+    const open_s = this._voices.flatMap(({ pauses }) => pauses.map((pause) => pause.start_s));
+    const since_s = Math.min(time_s, ...open_s);
+    for (const voice of this._voices) {
+      voice.stretches = voice.stretches.filter((stretch) => (
+        !stretch.isOver(time_s) || (stretch.isSpeech && stretch.end_s > since_s)
+      ));
+    }
     return scored;
   }
 
@@ -95,13 +108,18 @@ export class PauseScore {
       }
       const stretch = voice.stretches.at(-1);
       stretch.end_s = this._now;
-      if (level === null || isLoud(voice, level, this._now - start_s)) stretch.loud_s += this._now - start_s;
+      const frame_s = this._now - start_s;
+      if (level === null || isLoud(voice, level, frame_s)) stretch.loud_s += frame_s;
       return;
     }
     if (voice.heard_s === null) return;
-    if (last !== undefined && last.isSpeech && last.end_s === start_s) voice.pauses.push({ start_s, called_at_s: null, timer_at_s: null });
+    if (last !== undefined && last.isSpeech && last.end_s === start_s) {
+      voice.pauses.push({ start_s, called_at_s: null, timer_at_s: null });
+    }
     const open = voice.pauses.at(-1);
-    if (open !== undefined && reached(this._now - voice.heard_s, this.timer_s)) open.timer_at_s ??= this._now;
+    if (open !== undefined && reached(this._now - voice.heard_s, this.timer_s)) {
+      open.timer_at_s ??= this._now;
+    }
   }
 
   /** Takes the pauses whose outcome is known. */
@@ -109,10 +127,12 @@ export class PauseScore {
     const [own, other] = [this._voices[speaker], this._voices[1 - speaker]];
     const found = [];
     own.pauses = own.pauses.filter((pause) => {
-      const resumed_s = own.stretches.find((s) => s.isSpeech && s.start_s > pause.start_s)?.start_s ?? Infinity;
+      const resumed = own.stretches.find((s) => s.isSpeech && s.start_s > pause.start_s);
+      const resumed_s = resumed?.start_s ?? Infinity;
       const before = other.stretches.filter((s) => s.start_s < resumed_s);
       const during = before.filter((s) => s.isSpeech && s.start_s > pause.start_s);
-      if (before.some((s) => s.isSpeech && s.start_s <= pause.start_s && pause.start_s < s.end_s)) return false; // the other was speaking when the pause began
+      const over = ({ start_s, end_s }) => start_s <= pause.start_s && pause.start_s < end_s;
+      if (before.some((s) => s.isSpeech && over(s))) return false; // the other was speaking
       if (reached(during.reduce((sum, s) => sum + s.end_s - s.start_s, 0), FLOOR_S)) {
         found.push({ pause, outcome: "shift", end_s: during[0].start_s });
       } else if (resumed_s === Infinity || !before.every((s) => s.isOver(this._now))) {

@@ -1,4 +1,5 @@
-// The score so far, beside a plain silence timer on the same sound: a table, and words that say no more than the numbers do.
+// The score so far, beside a plain silence timer on the same sound: a table, and words that say no
+// more than the numbers do.
 
 const FEW_PAUSES = 30; // with fewer, chance decides much
 const VERDICTS = ["right", "cut_off", "too_slow"];

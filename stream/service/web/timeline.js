@@ -4,6 +4,7 @@ import { Replay } from "./replay.js";
 import { clock } from "./words.js";
 
 const STEP_S = 5; // of the arrow keys
+const SLIDER_STEP_S = 0.1; // as in index.html: its last place is the end
 const BUSY = "input, button, select, textarea, summary, a, [tabindex]"; // they use keys themselves
 
 export class Timeline {
@@ -51,7 +52,7 @@ export class Timeline {
     const { from_s, to_s } = this.recording;
     const playing = this._replay.isPlaying;
     this._replay.stop();
-    this._at_s = at_s === null || at_s >= to_s ? null : Math.max(from_s, at_s);
+    this._at_s = at_s === null || at_s > to_s - SLIDER_STEP_S ? null : Math.max(from_s, at_s);
     if (playing && this._at_s !== null) this._replay.play(this.recording, this._at_s);
   }
 
@@ -135,7 +136,9 @@ export function dragInTime(canvas, timeline, perSecond) {
     if (button !== 0 || timeline.recording === null) return;
     const start_s = timeline.at_s ?? timeline.recording.to_s;
     canvas.setPointerCapture(pointerId);
-    canvas.onpointermove = (move) => timeline.seek(start_s - (move.clientX - clientX) / perSecond());
+    canvas.onpointermove = (move) => {
+      timeline.seek(start_s - (move.clientX - clientX) / perSecond());
+    };
     canvas.onpointerup = canvas.onpointercancel = () => { canvas.onpointermove = null; };
   });
 }

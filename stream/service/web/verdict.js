@@ -1,4 +1,5 @@
-// What turnstream says of a pause: thinking or done, how sure, and how long it took; then whether it was right.
+// What turnstream says of a pause: thinking or done, how sure, and how long it took; then whether it
+// was right.
 
 import { inSentence, percent, verb } from "./words.js";
 
@@ -68,7 +69,8 @@ export function verdictWords({ shown, speaking }, names, endThreshold) {
   }
   const state = talking.length ? "speech" : (decision?.word ?? "pause");
   if (decision === null) {
-    return { ...base, state, word: "Pause", facts: `${(Math.floor(10 * shown.silence_s + 1e-6) / 10).toFixed(1)} s of silence.` };
+    const tenths = Math.floor(10 * shown.silence_s + 1e-6);
+    return { ...base, state, word: "Pause", facts: `${(tenths / 10).toFixed(1)} s of silence.` };
   }
   const waited = decision.word === "done" && decision.sure < endThreshold;
   return {
