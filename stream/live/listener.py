@@ -20,7 +20,6 @@ import time
 from collections import deque
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
@@ -29,7 +28,6 @@ import numpy as np
 from ..clients.asynchronous import AsyncClient
 from ..devices.microphone import MicrophoneSource
 from ..devices.native_noise import native_noise_hidden
-from ..devices.playback import Playback
 from ..devices.second_channel import DeviceVoice, PairedSource
 from ..devices.source_thread import SourceThread
 from ..devices.steady_microphone import SteadyMicrophone
@@ -41,14 +39,15 @@ from ..policy import PRESETS
 from ..prediction import FrameMessage, Prediction, TurnEvent
 from ..protocol import TerminationMessage, WarningMessage
 from ..settings import StreamSettings
-from ..sources import AudioSource, FileSource, paced
+from ..sources import FileSource, RawPcmSource, paced
+from .live_audio import LiveAudio
 from .local_client import LocalClient
 from .quit_key import quit_key
 from .recording import Recording
 from .sound_level import FrameLevels, SilenceWatch, levels_dbfs
 from .terminal import TerminalView
 from .terminal_screen import Screen
-from .terminal_words import SPEAK, Names, Tally, closing_text, warning_words
+from .terminal_words import Tally, closing_text, warning_words
 
 Client = AsyncClient | LocalClient
 Connect = Callable[[StreamSettings], AbstractAsyncContextManager[Client]]
@@ -58,29 +57,6 @@ Connect = Callable[[StreamSettings], AbstractAsyncContextManager[Client]]
 _UNANSWERED = 4096
 _LAST_ANSWERS_S = 3.0
 _DRIFT_WORDS_S = 60.0  # shortest time between two warnings of clock drift
-
-
-@dataclass(frozen=True)
-class LiveAudio:
-    """The audio of a live command.
-
-    Attributes:
-        source: gives the audio. A file is paced at `speed`.
-        title: title of the live view.
-        names: names of the user and the other speaker.
-        explanation: one or two lines for a new user.
-        remark: why the audio is not what the user asked for; empty if it is.
-        playback: plays the audio; None for no sound.
-        speed: speed of a recording relative to real time.
-    """
-
-    source: AudioSource
-    title: str
-    names: Names = ("You", "Other")
-    explanation: str = SPEAK
-    remark: str = ""
-    playback: Playback | None = None
-    speed: float = 1.0
 
 
 class Listener:
@@ -217,7 +193,8 @@ class Listener:
             screen = Screen(view, plain=self._plain, out=self._out)
             with contextlib.ExitStack() as stack:
                 stack.enter_context(native_noise_hidden())
-                if not screen.plain:
+                # Raw audio may come from standard input, where the keys would come from.
+                if not screen.plain and not isinstance(source, RawPcmSource):
                     view.quit_key = stack.enter_context(quit_key(end))
                 stack.enter_context(screen)
                 await self._show(client, screen)

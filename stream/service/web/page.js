@@ -46,7 +46,7 @@ const page = {
 // ---- a conversation ----
 
 const STARTS = {
-  example: { names: ["The caller", "The agent"], open: async (context) => openRecording(context, await fetched("sample.flac"), "the example, a call to a bank") },
+  example: { names: ["The caller", "The agent"], open: async (context) => openRecording(context, await fetched("sample.flac"), "the example, a call to a bank (HarperValleyBank, CC BY 4.0)") },
   microphone: { names: ["You", "The other"], open: openMicrophone },
   talk: { names: ["You", "The page"], open: openMicrophone, talks: true },
 };
@@ -265,6 +265,7 @@ function clearPictures(names, talks) {
   page.names = names;
   page.now = 0;
   history.clear();
+  timeline.begin(null, null);
   judge.begin(names, timer(), talks);
   $("decider").hidden = !talks;
   names.forEach((name, speaker) => { $(`name-${speaker}`).textContent = shortName(name); });

@@ -3,7 +3,7 @@
 
 /**
  * Older sound and predictions are forgotten. Five minutes of two channels at 48 kHz are 58 MB of
- * 16-bit sound; the predictions are 4 MB more.
+ * 16-bit sound; the predictions are at most 5 MB more.
  */
 export const KEPT_S = 300;
 const MAX_MESSAGES = 20_000; // 300 s of frames, and as many events as no conversation has
@@ -29,14 +29,16 @@ export class Recording {
 
   /** @param {Float32Array} block interleaved, in [-1, 1] */
   addSound(block) {
-    for (let at = 0; at < block.length; at += this.channels) {
-      const [second, place] = this._place(this._samples);
-      if (place === 0) this._seconds[second] = new Int16Array(this.sampleRate * this.channels);
-      for (let channel = 0; channel < this.channels; channel++) {
-        const value = Math.round(32768 * block[at + channel]);
-        this._seconds[second][place + channel] = Math.max(-32768, Math.min(32767, value));
+    for (let at = 0; at < block.length; ) {
+      const [second, place, room] = this._place(this._samples);
+      if (place === 0) this._seconds[second] = new Int16Array(room);
+      const values = Math.min(room, block.length - at);
+      for (let i = 0; i < values; i++) {
+        const value = Math.round(32768 * block[at + i]);
+        this._seconds[second][place + i] = Math.max(-32768, Math.min(32767, value));
       }
-      this._samples += 1;
+      at += values;
+      this._samples += values / this.channels;
     }
   }
 
@@ -52,9 +54,15 @@ export class Recording {
     const wanted = Math.round(seconds * this.sampleRate);
     const count = Math.max(0, Math.min(wanted, this._samples - first));
     const sound = Array.from({ length: this.channels }, () => new Float32Array(count));
-    for (let i = 0; i < count; i++) {
-      const [second, place] = this._place(first + i);
-      sound.forEach((row, channel) => { row[i] = this._seconds[second][place + channel] / 32768; });
+    for (let at = 0; at < count; ) {
+      const [second, place, room] = this._place(first + at);
+      const samples = Math.min(room / this.channels, count - at);
+      sound.forEach((row, channel) => {
+        for (let i = 0; i < samples; i++) {
+          row[at + i] = this._seconds[second][place + this.channels * i + channel] / 32768;
+        }
+      });
+      at += samples;
     }
     return sound;
   }
@@ -80,9 +88,11 @@ export class Recording {
     return new Blob([text], { type: "application/jsonl" });
   }
 
+  /** Where a sample lies: which second of the ring, which value in it, and values from there on. */
   _place(sample) {
     const second = Math.floor(sample / this.sampleRate);
-    return [second % (KEPT_S + 1), this.channels * (sample - second * this.sampleRate)];
+    const place = this.channels * (sample - second * this.sampleRate);
+    return [second % (KEPT_S + 1), place, this.channels * this.sampleRate - place];
   }
 }
 

@@ -28,7 +28,7 @@ export class Timeline {
     addEventListener("keydown", (event) => this._key(event, onescape));
   }
 
-  /** A new conversation. */
+  /** A new conversation; `recording` and `source` are null until it has begun. */
   begin(recording, source) {
     this._replay.stop();
     Object.assign(this, { recording, source, _at_s: null });

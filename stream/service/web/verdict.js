@@ -21,14 +21,18 @@ export class Verdict {
    * @param {boolean[]} inTurn whether each speaker is in a turn
    */
   onFrame(frame, score, scored, settings, inTurn) {
-    this.speaking = [0, 1].map((speaker) => score.isSpeaking(speaker));
     for (const pause of scored) if (this._shows(pause)) this.shown.outcome = pause;
-    if (this.speaking.some(Boolean)) return;
+    const speaking = [0, 1].map((speaker) => score.isSpeaking(speaker));
+    if (speaking.some(Boolean)) {
+      this.speaking = speaking;
+      return;
+    }
     const [pause] = [0, 1]
       .map((speaker) => ({ speaker, ...score.pauseOf(speaker) }))
       .filter(({ start_s }) => start_s !== undefined)
       .sort((a, b) => b.start_s - a.start_s);
-    if (pause === undefined) return;
+    if (pause === undefined) return; // too short a silence so far: speech goes on
+    this.speaking = [false, false];
     const { speaker, start_s } = pause;
     if (!this._shows(pause)) this.shown = { speaker, start_s, decision: null, outcome: null };
     const silence_s = (this.shown.silence_s = frame.time_s - start_s);

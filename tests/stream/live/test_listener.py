@@ -18,7 +18,8 @@ from turnstream.stream.devices.second_channel import DeviceVoice, PairedSource
 from turnstream.stream.engine import Engine
 from turnstream.stream.errors import DeviceError, ServerError
 from turnstream.stream.live import listener
-from turnstream.stream.live.listener import Connect, Listener, LiveAudio
+from turnstream.stream.live.listener import Connect, Listener
+from turnstream.stream.live.live_audio import LiveAudio
 from turnstream.stream.live.local_client import LocalClient
 from turnstream.stream.live.terminal_screen import Screen
 from turnstream.stream.prediction import FrameMessage, Pair
