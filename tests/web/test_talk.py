@@ -102,3 +102,33 @@ async def test_a_click_does_not_silence_the_answer(tab: Tab, server: Server) -> 
     await tab.go(page(server))
     got = await judged(tab, False, [(50, 0.9), (60, 0.1), (4, 0.9), (150, 0.1)], [80])
     assert got["notes"] == []
+
+
+SPOKEN = """(async () => {
+  const { Reply } = await import('/reply.js');
+  const said = [];
+  const speech = { getVoices: () => [{}], speak: (u) => said.push(u), cancel: () => said.push(0) };
+  Object.defineProperty(window, 'speechSynthesis', { value: speech });
+  const [reply, states] = [new Reply(), []];
+  reply.onchange = () => states.push(reply.isSpeaking);
+  reply.start(null);
+  reply.start(null);
+  const [first] = said;
+  reply.stop();
+  reply.start(null);
+  first.onend();
+  const still = reply.isSpeaking;
+  said.at(-1).onend();
+  const kinds = said.map((u) => (u === 0 ? 'cancelled' : u.lang));
+  return { kinds, states, still, differ: first.text !== said.at(-1).text };
+})()"""
+
+
+async def test_a_voice_of_the_browser_speaks_where_there_is_one(tab: Tab, server: Server) -> None:
+    await tab.go(page(server))
+    assert await tab.value(SPOKEN) == {
+        "kinds": ["en", "cancelled", "en"],
+        "states": [True, False, True, False],
+        "still": True,
+        "differ": True,
+    }
