@@ -26,7 +26,8 @@ from ..pause_model import choose_pause_model
 from ..service.server import Server
 from ..settings import StreamSettings
 from ..sources import FileSource, bundled_sample
-from .listener import Listener, LiveAudio
+from .listener import Listener
+from .live_audio import LiveAudio
 from .options import add_view_options, embedding_from
 from .terminal_words import EXPLANATION
 

@@ -25,7 +25,8 @@ from ..options import add_pause_model_option, add_policy_option
 from ..pause_model import choose_pause_model
 from ..pcm import ENCODINGS
 from ..sources import FileSource, RawPcmSource
-from .listener import Connect, Listener, LiveAudio
+from .listener import Connect, Listener
+from .live_audio import LiveAudio
 from .local_client import LocalClient
 from .options import add_view_options, embedding_from
 from .terminal_words import EXPLANATION

@@ -4,9 +4,9 @@ The client predicts in this process (`LocalClient`) or asks a server (`AsyncClie
 the same. Audio is rounded to 16 bits first. The wire and the recording use this format, so model,
 server and recording get the same bits.
 
-A live command ends when the source ends, after the given time, or on Ctrl-C, SIGTERM or SIGHUP. It
-closes the source, waits for the predictions that are still due, writes them, and restores the
-terminal. A second signal ends it at once, and so does a wait of `_LAST_ANSWERS_S` for the last
+A live command ends when the source ends, after the given time, or on Ctrl-C, SIGTERM, SIGHUP or the
+key q. It closes the source, waits for the predictions that are still due, writes them, and restores
+the terminal. A second signal ends it at once, and so does a wait of `_LAST_ANSWERS_S` for the last
 predictions after a signal. The terminal is restored and files are closed in these cases, too.
 """
 
@@ -20,7 +20,6 @@ import time
 from collections import deque
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
@@ -29,7 +28,6 @@ import numpy as np
 from ..clients.asynchronous import AsyncClient
 from ..devices.microphone import MicrophoneSource
 from ..devices.native_noise import native_noise_hidden
-from ..devices.playback import Playback
 from ..devices.second_channel import DeviceVoice, PairedSource
 from ..devices.source_thread import SourceThread
 from ..devices.steady_microphone import SteadyMicrophone
@@ -41,13 +39,15 @@ from ..policy import PRESETS
 from ..prediction import FrameMessage, Prediction, TurnEvent
 from ..protocol import TerminationMessage, WarningMessage
 from ..settings import StreamSettings
-from ..sources import AudioSource, FileSource, paced
+from ..sources import FileSource, RawPcmSource, paced
+from .live_audio import LiveAudio
 from .local_client import LocalClient
+from .quit_key import quit_key
 from .recording import Recording
-from .sound_level import SilenceWatch, levels_dbfs
+from .sound_level import FrameLevels, SilenceWatch, levels_dbfs
 from .terminal import TerminalView
 from .terminal_screen import Screen
-from .terminal_words import SPEAK, Names, Tally, closing_text, warning_words
+from .terminal_words import Tally, closing_text, warning_words
 
 Client = AsyncClient | LocalClient
 Connect = Callable[[StreamSettings], AbstractAsyncContextManager[Client]]
@@ -57,29 +57,6 @@ Connect = Callable[[StreamSettings], AbstractAsyncContextManager[Client]]
 _UNANSWERED = 4096
 _LAST_ANSWERS_S = 3.0
 _DRIFT_WORDS_S = 60.0  # shortest time between two warnings of clock drift
-
-
-@dataclass(frozen=True)
-class LiveAudio:
-    """The audio of a live command.
-
-    Attributes:
-        source: gives the audio. A file is paced at `speed`.
-        title: title of the live view.
-        names: names of the user and the other speaker.
-        explanation: one or two lines for a new user.
-        remark: why the audio is not what the user asked for; empty if it is.
-        playback: plays the audio; None for no sound.
-        speed: speed of a recording relative to real time.
-    """
-
-    source: AudioSource
-    title: str
-    names: Names = ("You", "Other")
-    explanation: str = SPEAK
-    remark: str = ""
-    playback: Playback | None = None
-    speed: float = 1.0
 
 
 class Listener:
@@ -128,6 +105,7 @@ class Listener:
         # (seconds of audio sent so far, time when the block came).
         self._sent: deque[tuple[float, float]] = deque(maxlen=_UNANSWERED)
         self._silence = SilenceWatch()
+        self._levels: FrameLevels | None = None
         self._reported = {"dropped": False, "overflow": False}
         self._drift_samples, self._drift_said_s = 0, -_DRIFT_WORDS_S
 
@@ -183,7 +161,7 @@ class Listener:
             latents=latents,
             policy=self._policy,
         )
-        async with self._signals(), connect(settings) as client:
+        async with self._signals() as end, connect(settings) as client:
             begin = client.begin
             if embedding is not None:
                 embedding.check_fits(
@@ -198,6 +176,7 @@ class Listener:
                 f"{begin.model_name} {begin.model_version}",
                 names=audio.names,
                 end_threshold=PRESETS[self._policy].end_threshold,
+                end_silence_s=PRESETS[self._policy].end_silence_secs,
                 frame_rate_hz=begin.frame_rate_hz,
                 session=begin.session[:6],
                 duration_s=duration_s if math.isfinite(duration_s) else None,
@@ -210,7 +189,14 @@ class Listener:
                 self._recording = Recording(self._record, source.sample_rate_hz, source.channels)
             if audio.remark:
                 view.on_warning(audio.remark)
-            with native_noise_hidden(), Screen(view, plain=self._plain, out=self._out) as screen:
+            self._levels = FrameLevels(source.sample_rate_hz / begin.frame_rate_hz)
+            screen = Screen(view, plain=self._plain, out=self._out)
+            with contextlib.ExitStack() as stack:
+                stack.enter_context(native_noise_hidden())
+                # Raw audio may come from standard input, where the keys would come from.
+                if not screen.plain and not isinstance(source, RawPcmSource):
+                    view.quit_key = stack.enter_context(quit_key(end))
+                stack.enter_context(screen)
                 await self._show(client, screen)
 
     async def _show(self, client: Client, screen: Screen) -> None:
@@ -253,6 +239,8 @@ class Listener:
                     self._recording.on_audio(samples)
                 if playback is not None:
                     playback.push_audio(part)
+                if self._levels is not None:
+                    self._levels.push(part)
                 self._watch(part, screen)
                 await client.push_audio(samples)
                 if total >= limit:
@@ -273,7 +261,8 @@ class Listener:
                         screen.on_latents(
                             message.frame, getattr(message, self._embedding.saved.layer)
                         )
-                    screen.on_prediction(message, self._latency_s(message.time_s))
+                    levels = None if self._levels is None else self._levels.take(message.frame)
+                    screen.on_prediction(message, self._latency_s(message.time_s), levels)
                 case LatentMessage():
                     if self._embedding is not None and message.kind == self._embedding.saved.layer:
                         screen.on_latents(message.frame, message.values)
@@ -284,7 +273,9 @@ class Listener:
                 case WarningMessage():
                     # `_watch` reports silence of a microphone earlier, and also reports its end.
                     if not (self._live and message.code == "silent"):
-                        screen.on_warning(warning_words(message.message, self._audio.names))
+                        live = not isinstance(self._source, FileSource)
+                        names = self._audio.names
+                        screen.on_warning(warning_words(message.message, names, live=live))
                 case TerminationMessage():
                     if message.reason != "close":
                         raise ServerError(
@@ -364,8 +355,11 @@ class Listener:
             self._source.close()
 
     @contextlib.asynccontextmanager
-    async def _signals(self) -> AsyncGenerator[None, None]:
-        """Handle signals: the first ends the audio and waits, the second ends the run at once."""
+    async def _signals(self) -> AsyncGenerator[Callable[[], None], None]:
+        """Handle signals: the first ends the audio and waits, the second ends the run at once.
+
+        Yields what a signal does, for the key that does the same.
+        """
         loop, task = asyncio.get_running_loop(), asyncio.current_task()
         numbers = [
             getattr(signal, name)
@@ -386,4 +380,4 @@ class Listener:
                 with contextlib.suppress(NotImplementedError, RuntimeError):
                     loop.add_signal_handler(number, end)
                     stack.callback(loop.remove_signal_handler, number)
-            yield
+            yield end

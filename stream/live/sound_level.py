@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import deque
 
 import numpy as np
 
@@ -12,6 +13,7 @@ from ..prediction import SILENCE_DBFS, Pair
 # A microphone that is on records the noise of the room, which is louder. Only some headsets have a
 # noise gate that gives zeros.
 _MUTED_DBFS, _MUTED_S = -80.0, 3.0
+_WAITING_FRAMES = 4096  # whose predictions are due; beyond it the oldest are dropped
 
 
 def levels_dbfs(block: Block) -> Pair:
@@ -28,6 +30,40 @@ def levels_dbfs(block: Block) -> Pair:
         SILENCE_DBFS,
     )[:2]
     return user, other
+
+
+class FrameLevels:
+    """Measures the level of each frame, without its mean, from blocks of any length.
+
+    Args:
+        samples_per_frame: may have a fraction.
+    """
+
+    def __init__(self, samples_per_frame: float) -> None:
+        self._samples_per_frame = samples_per_frame
+        self._rest: Block | None = None  # samples of the unfinished frame
+        self._samples = 0  # up to the start of the rest
+        self._measured = 0  # frames
+        self._levels = deque[tuple[int, Pair]](maxlen=_WAITING_FRAMES)
+
+    def push(self, block: Block) -> None:
+        """Add the next samples, (N, 1) or (N, 2)."""
+        rest = block if self._rest is None else np.concatenate([self._rest, block])
+        while True:
+            end = math.ceil((self._measured + 1) * self._samples_per_frame - 1e-6)
+            count = end - self._samples
+            if len(rest) < count:
+                break
+            frame, rest = rest[:count], rest[count:]
+            self._levels.append((self._measured, levels_dbfs(frame - frame.mean(axis=0))))
+            self._measured, self._samples = self._measured + 1, end
+        self._rest = rest
+
+    def take(self, frame: int) -> Pair | None:
+        """Return the levels of a frame and forget the frames before it; None if not known."""
+        while self._levels and self._levels[0][0] < frame:
+            self._levels.popleft()
+        return self._levels[0][1] if self._levels and self._levels[0][0] == frame else None
 
 
 class SilenceWatch:

@@ -26,6 +26,7 @@ from .terminal_history import Columns, History
 from .terminal_plan import PLANE_COLUMNS, Plan, Widths, plan_rows
 from .terminal_plane import HEADS, TRAIL_S, Float32, Part, TerminalPlane
 from .terminal_shapes import bar, clock, column_rows, fit, level_share, percent, threshold_cell
+from .terminal_verdict import PauseVerdict, outcome_words, score_line
 from .terminal_words import EXPLANATION, MARKS, Names, Tally, event_words
 
 _SPAN_S = 10.0
@@ -56,6 +57,7 @@ class TerminalView:
         model_name: name of the model.
         names: names of the user and the other speaker.
         end_threshold: the policy's threshold for the end of a turn; it is marked on the bar.
+        end_silence_s: least silence after which the policy ends a turn, in seconds.
         frame_rate_hz: predictions per second.
         session: a short id, or an empty string.
         duration_s: length of the audio in seconds; None if it has no end.
@@ -64,6 +66,7 @@ class TerminalView:
         heard: which speakers have audio. The plane shows only these.
     Attributes:
         tally: counts of what was shown.
+        quit_key: whether the key q ends it; the picture says so.
         plane: both speakers' states in the plane; None without `embedding`.
     """
 
@@ -74,6 +77,7 @@ class TerminalView:
         *,
         names: Names = ("You", "Other"),
         end_threshold: float = 0.6,
+        end_silence_s: float = 0.6,
         frame_rate_hz: float = 50.0,
         session: str = "",
         duration_s: float | None = None,
@@ -90,7 +94,9 @@ class TerminalView:
         self.duration_s = duration_s
         self.explanation = explanation
         self.tally = Tally()
+        self.quit_key = False
         self.plane = None if embedding is None else TerminalPlane(embedding, frame_rate_hz, heard)
+        self._verdict = PauseVerdict(self.tally.score, end_threshold, end_silence_s)
         self._history = History()
         self._latest: FrameMessage | None = None
         self._levels_dbfs: Pair | None = None
@@ -100,11 +106,20 @@ class TerminalView:
 
     # ---- input ----
 
-    def on_prediction(self, p: FrameMessage, latency_s: float | None = None) -> None:
-        """Add the next prediction and its latency in seconds; None if not measured."""
+    def on_prediction(
+        self, p: FrameMessage, latency_s: float | None = None, levels_dbfs: Pair | None = None
+    ) -> None:
+        """Add the next prediction.
+
+        Args:
+            p: the prediction.
+            latency_s: its latency in seconds; None if not measured.
+            levels_dbfs: levels of the frame's channels, for the score; None if not known.
+        """
         self._latest = p
         self._history.add(p)
         self.tally.add_frame(p.time_s, latency_s)
+        self._verdict.on_prediction(p, levels_dbfs)
 
     def on_latents(self, frame: int, states: Float32) -> None:
         """Add both speakers' states after a frame, (2, H), for the plane."""
@@ -114,6 +129,7 @@ class TerminalView:
     def on_event(self, event: TurnEvent) -> None:
         """Add an event."""
         self._events.append(event)
+        self._verdict.on_event(event)
         self.tally.events[event.type] += 1
         mark, _ = MARKS[event.type]
         self._log.append(
@@ -194,6 +210,15 @@ class TerminalView:
         return _line((" turnstream ", "bold reverse"), (f" {left} ", "bold"), (right, ""))
 
     def _explanation(self, width: int, rows: int) -> list[Text]:
+        """What the user should know; once a pause was scored, its outcome and the score."""
+        outcome = self._verdict.outcome
+        if outcome is not None:
+            told = (f"{outcome_words(outcome, self.names)}.", score_line(self.tally.score))
+            style = "bold" if outcome.verdict == "right" else "bold red"
+            return [
+                Text(f" {fit(line, width - 2)}", style=style if number == 0 else "")
+                for number, line in enumerate(told[:rows])
+            ] + [Text()] * (rows - len(told))
         lines = (
             textwrap.wrap(self.explanation, width - 2, max_lines=rows, placeholder=" …")
             if rows
@@ -283,7 +308,13 @@ class TerminalView:
         return lines
 
     def _question(self, widths: Widths) -> Text:
-        """One line: who has the floor, and whether it is likely to shift."""
+        """One line: in a pause the verdict, else who has the floor, and whether it may shift."""
+        verdict = self._verdict.words(self.names)
+        if verdict is not None:
+            who, word, facts = verdict
+            colour = {"DONE": "bold reverse green", "THINKING": "bold reverse magenta"}
+            style = colour.get(word, "bold reverse")
+            return _line((f" {who} ", ""), (f"  {word}  ", style), (f" {facts}", "bold"))
         p = self._latest
         if p is None or p.holder is None or p.p_shift is None:
             return Text(" Nobody has the floor yet: waiting for the first words ...")
@@ -400,11 +431,12 @@ class TerminalView:
     def _headline(self, width: int) -> Text:
         if self._notice is not None:
             return _line((" ", ""), (fit(f" ! {self._notice} ", width - 2), "bold reverse"))
+        head = " ── events · q quits " if self.quit_key else " ── events "
         legend = "  ".join(f"{mark} {word}" for mark, word in MARKS.values())
-        if len(legend) + 14 > width:
+        if len(head) + len(legend) + 3 > width:
             legend = ""
-        rule = "─" * max(0, width - len(legend) - 12 - (2 if legend else 0))
-        return Text(f" ── events {rule} {legend + ' ' if legend else ''}", style=_QUIET)
+        rule = "─" * max(0, width - len(head) - len(legend) - 1 - (2 if legend else 0))
+        return Text(f"{head}{rule} {legend + ' ' if legend else ''}", style=_QUIET)
 
     def _newest_events(self, rows: int, width: int) -> list[Text]:
         """The log, newest first, so that the newest event is always in the same position."""

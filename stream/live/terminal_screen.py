@@ -62,9 +62,11 @@ class Screen:
             self._console.control(Control.clear(), Control.home())
             self._live.stop()
 
-    def on_prediction(self, p: FrameMessage, latency_s: float | None = None) -> None:
+    def on_prediction(
+        self, p: FrameMessage, latency_s: float | None = None, levels_dbfs: Pair | None = None
+    ) -> None:
         """See `TerminalView.on_prediction`."""
-        self.view.on_prediction(p, latency_s)
+        self.view.on_prediction(p, latency_s, levels_dbfs)
         if self._live is not None and p.frame % self._every == 0:
             self._live.refresh()
 

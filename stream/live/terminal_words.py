@@ -7,9 +7,9 @@ from collections import Counter, deque
 from dataclasses import dataclass, field
 
 from ..prediction import EventType, TurnEvent
+from .pause_score import PauseScore
 from .terminal_shapes import percent
-
-Names = tuple[str, str]  # of (user, other speaker); texts address the speaker "You" as "you"
+from .terminal_verdict import Names, score_table
 
 EXPLANATION = (
     "One speaker has the floor. In a pause it is held, or it shifts to the other. "
@@ -39,6 +39,7 @@ _NEXT = {
     "listen": (("demo --sample", "a conversation, over a websocket"), _SERVE, _PREDICT),
 }
 
+_MUTED = "; is the microphone muted or the wrong channel connected?"
 _RECENT_LATENCIES = 3000  # a minute of frames; older latencies are dropped
 
 
@@ -72,11 +73,17 @@ def event_words(event: TurnEvent, names: Names, end_threshold: float) -> str:
             return f"{name} interrupted {_in_sentence(other)} ({chance})"
 
 
-def warning_words(message: str, names: Names) -> str:
-    """Return a warning about the audio, with the speaker's name in place of the channel number."""
+def warning_words(message: str, names: Names, *, live: bool = True) -> str:
+    """Return a warning about the audio, with the speaker's name in place of the channel number.
+
+    Args:
+        message: of the warning.
+        names: names of the user and the other speaker.
+        live: whether a microphone gives the audio. A recording is not asked about one.
+    """
     for channel, name in enumerate(names):
         message = message.replace(f"channel {channel}:", f"{name}:")
-    return message
+    return message if live else message.replace(_MUTED, "")
 
 
 @dataclass
@@ -88,6 +95,7 @@ class Tally:
         seconds: seconds of audio that the predictions cover.
         events: number of events of each type.
         latencies_s: latencies of the newest predictions, in seconds.
+        score: how often the ends of turns were called right.
     """
 
     frames: int = 0
@@ -96,6 +104,7 @@ class Tally:
     latencies_s: deque[float] = field(
         default_factory=lambda: deque[float](maxlen=_RECENT_LATENCIES)
     )
+    score: PauseScore = field(default_factory=PauseScore)
 
     def add_frame(self, time_s: float, latency_s: float | None) -> None:
         """Count one prediction.
@@ -115,7 +124,7 @@ class Tally:
         return f"{1000 * statistics.median(self.latencies_s):.1f} ms" if self.latencies_s else None
 
     def summary(self) -> str:
-        """Return two lines: seconds and predictions, and the counts of events."""
+        """Return lines: seconds and predictions, the counts of events, and the score of pauses."""
         counts = [
             f"{_count(self.events['end_of_turn'], 'turn')} ended",
             _count(self.events["backchannel"], "backchannel"),
@@ -123,7 +132,7 @@ class Tally:
         counts.append(_count(self.events["interruption"], "interruption"))
         return (
             f"{self.seconds:.1f} s of conversation, {_count(self.frames, 'prediction')}\n"
-            f"{', '.join(counts)}"
+            f"{', '.join(counts)}" + (f"\n\n{score_table(self.score)}" if self.score.pauses else "")
         )
 
 
@@ -135,6 +144,8 @@ def closing_text(command: str, tally: Tally) -> str:
         tally: counts of what was shown.
     """
     lines = [tally.summary()]
+    if tally.score.pauses:
+        lines.append("")
     if tally.latency_words:
         lines.append(
             f"Delay from a frame's last sample to its prediction: {tally.latency_words} (median)"

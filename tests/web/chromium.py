@@ -142,11 +142,15 @@ class Tab:
             )
 
     async def press(self, key: str) -> None:
-        """Press one key: Tab, Enter, Space or an arrow."""
+        """Press one key: Tab, Enter, Space, Escape, Home, End or an arrow."""
         code, text = {
             "Tab": (9, ""),
             "Enter": (13, "\r"),
             "Space": (32, " "),
+            "Escape": (27, ""),
+            "End": (35, ""),
+            "Home": (36, ""),
+            "ArrowLeft": (37, ""),
             "ArrowRight": (39, ""),
         }[key]
         name = " " if key == "Space" else key

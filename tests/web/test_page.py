@@ -176,7 +176,7 @@ async def test_the_pictures_are_explained_by_what_they_show_now(tab: Tab, server
     await open_page(tab, page(server))
     await tab.click("#example")
     await tab.until(
-        "/has the floor\\. Chance that it passes to the (caller|agent): \\d+ %/"
+        "/has the floor\\. Chance that it passes to the (caller|agent): \\d+\\s%/"
         ".test(document.querySelector('#shift-caption').innerText)"
     )
     await tab.until(
@@ -220,7 +220,7 @@ async def test_everything_can_be_done_by_keyboard(tab: Tab, server: Server) -> N
     await tab.press("Enter")
     await status_is(tab, "Listening to the example")
     visited = []
-    for _ in range(6):
+    for _ in range(14):
         await tab.press("Tab")
         visited.append(
             await tab.value(
@@ -228,7 +228,10 @@ async def test_everything_can_be_done_by_keyboard(tab: Tab, server: Server) -> N
                 "document.activeElement.tagName"
             )
         )
-    assert visited == ["microphone", "choose", "stop", "balanced", "events", "SUMMARY"]
+    assert visited == [
+        *("microphone", "talk", "choose", "stop", "SUMMARY", "balanced", "0.7"),
+        *("play", "seek", "volume", "save-sound", "save-lines", "events", "SUMMARY"),
+    ]
     await tab.value("document.querySelector('#stop').focus()")
     await tab.press("Space")
     await status_is(tab, "Stopped")
@@ -252,11 +255,11 @@ async def test_nothing_is_wider_than_a_small_phone(tab: Tab, server: Server) -> 
     )
     assert await tab.value(f"{broken}.map((e) => e.textContent)") == []
     tops = (
-        "['example', 'microphone', 'choose', 'stop'].map((id) => "
+        "['example', 'microphone', 'talk', 'choose', 'stop'].map((id) => "
         "document.getElementById(id).getBoundingClientRect().top)"
     )
-    first, second, third, fourth = await tab.value(tops)
-    assert first == second < third == fourth
+    first, second, third, fourth, fifth = await tab.value(tops)
+    assert first == second < third == fourth < fifth
 
 
 async def test_less_motion_means_few_pictures(tab: Tab, server: Server) -> None:

@@ -1,13 +1,14 @@
-// The last seconds of the conversation in rings of fixed size: what the pictures are drawn from.
+// The newest minutes of the conversation in rings of fixed size (0.8 MB): what the pictures are drawn from.
 
-const CAPACITY = 2048; // frames, 41 s
-const MAX_EVENTS = 128;
+const CAPACITY = 16384; // frames, 327 s: a little more than recording.js keeps
+const MAX_EVENTS = 1024;
 
 export class History {
   constructor() {
     const ring = () => new Float32Array(CAPACITY).fill(NaN);
     this.vad = [ring(), ring()];
     this.level = [ring(), ring()]; // 0 to 1, of the sound sent
+    this.decibels = [ring(), ring()]; // the same, in dB of full scale
     this.shift = ring();
     this.holder = ring(); // NaN: nobody
     this.place = [ring(), ring(), ring(), ring()]; // x, y of the user; x, y of the other
@@ -20,7 +21,7 @@ export class History {
     this.latest = null; // frame message
     this.frameRate = 50;
     this.events.length = 0;
-    for (const ring of [...this.vad, ...this.level, this.shift, this.holder, ...this.place]) ring.fill(NaN);
+    for (const ring of [...this.vad, ...this.level, ...this.decibels, this.shift, this.holder, ...this.place]) ring.fill(NaN);
   }
 
   cell(frame) {
@@ -29,6 +30,28 @@ export class History {
 
   knows(frame) {
     return frame >= 0 && frame <= this.newest && frame > this.newest - CAPACITY;
+  }
+
+  /** The frame that ends at a time, as far as the captions need it; null if it is not known. */
+  frameAt(time_s) {
+    const frame = Math.min(this.newest, Math.ceil(time_s * this.frameRate) - 1);
+    const cell = this.cell(frame);
+    if (!this.knows(frame) || Number.isNaN(this.vad[0][cell])) return null;
+    const holder = Number.isNaN(this.holder[cell]) ? null : this.holder[cell];
+    return { vad: this.vad.map((ring) => ring[cell]), holder, p_shift: this.shift[cell] };
+  }
+
+  /** Levels of both channels in a frame, in dB of full scale; null if they are not known. */
+  levelsAt(frame) {
+    const levels = this.decibels.map((ring) => ring[this.cell(frame)]);
+    return levels.some(Number.isNaN) ? null : levels;
+  }
+
+  /** [x, y] of a speaker in the plane at a time; null if it is not known. */
+  placeAt(time_s, speaker) {
+    const frame = Math.min(this.newest, Math.ceil(time_s * this.frameRate) - 1);
+    const [x, y] = [0, 1].map((axis) => this.place[2 * speaker + axis][this.cell(frame)]);
+    return this.knows(frame) && !Number.isNaN(x) ? [x, y] : null;
   }
 
   addFrame(message) {
@@ -49,9 +72,9 @@ export class History {
     for (const ring of [...this.vad, this.shift, this.holder, ...this.place]) ring[cell] = NaN;
   }
 
-  /** How loud a frame was, from -55 dB (0) to -12 dB (1) of full scale; comes before its prediction. */
-  addLevel(frame, channel, rms) {
-    const decibels = 20 * Math.log10(rms + 1e-9);
+  /** How loud a frame was in dB of full scale; -55 dB are drawn as 0, -12 dB as 1. Comes before its prediction. */
+  addLevel(frame, channel, decibels) {
+    this.decibels[channel][this.cell(frame)] = decibels;
     this.level[channel][this.cell(frame)] = Math.max(0, Math.min(1, (decibels + 55) / 43)) ** 1.5;
   }
 
@@ -75,6 +98,7 @@ export class LevelMeter {
     this._samplesPerFrame = sampleRate / history.frameRate;
     this._channels = channels;
     this._sums = new Float64Array(2);
+    this._squares = new Float64Array(2);
     this._count = 0;
     this._samples = 0;
     this._frame = 0;
@@ -82,7 +106,10 @@ export class LevelMeter {
 
   add(block) {
     for (let i = 0; i < block.length; i += this._channels) {
-      for (let channel = 0; channel < this._channels; channel++) this._sums[channel] += block[i + channel] ** 2;
+      for (let channel = 0; channel < this._channels; channel++) {
+        this._sums[channel] += block[i + channel];
+        this._squares[channel] += block[i + channel] ** 2;
+      }
       this._count += 1;
       this._samples += 1;
       if (this._samples >= (this._frame + 1) * this._samplesPerFrame) this._finishFrame();
@@ -91,8 +118,9 @@ export class LevelMeter {
 
   _finishFrame() {
     for (let channel = 0; channel < 2; channel++) {
-      this._history.addLevel(this._frame, channel, Math.sqrt(this._sums[channel] / this._count));
-      this._sums[channel] = 0;
+      const power = this._squares[channel] / this._count - (this._sums[channel] / this._count) ** 2; // without the mean
+      this._history.addLevel(this._frame, channel, 10 * Math.log10(Math.max(0, power) + 1e-12));
+      this._sums[channel] = this._squares[channel] = 0;
     }
     this._count = 0;
     this._frame += 1;

@@ -17,6 +17,11 @@ export class Lane {
     this._speaker = speaker;
     this._history = history;
     this._theme = theme;
+    this._widths = new Map(); // of words in pixels: to measure them for every picture would take too long
+  }
+
+  get perSecond() {
+    return timeScale(this._surface.width).perSecond;
   }
 
   /** @param {number} now seconds of sound at the right edge */
@@ -68,8 +73,9 @@ export class Lane {
     const first = Math.max(0, Math.floor((now - nowX / perSecond) * frameRate));
     context.fillStyle = this._theme.speaker[this._speaker];
     let start = null;
-    for (let frame = first; frame <= newest + 1; frame++) {
-      const holds = this._history.knows(frame) && holder[this._history.cell(frame)] === this._speaker;
+    const last = Math.min(newest, Math.floor(now * frameRate));
+    for (let frame = first; frame <= last + 1; frame++) {
+      const holds = frame <= last && this._history.knows(frame) && holder[this._history.cell(frame)] === this._speaker;
       if (holds && start === null) start = frame;
       if (!holds && start !== null) {
         const x = nowX - (now - start / frameRate) * perSecond;
@@ -79,26 +85,26 @@ export class Lane {
     }
   }
 
-  /** Words under the floor, in a second row where the first is taken; where both are, only a mark on the line. */
+  /** Words before their mark under the floor, in a second row where the first is taken; where both are, only the mark. */
   _events(context, now, perSecond, nowX) {
     const words = this._placed(context, perSecond).map((word) => ({ ...word, x: nowX - (now - word.time) * perSecond }));
-    const visible = words.filter(({ x, width }) => x + width > 0 && x <= nowX);
+    const visible = words.filter(({ x, width }) => x > 0 && x - width < nowX);
     context.fillStyle = this._theme.speaker[this._speaker];
     for (const { x, row } of visible) {
-      context.fillRect(x, FLOOR_Y - 3, 1.5, 8.5);
+      context.fillRect(x - 1.5, FLOOR_Y - 3, 1.5, 8.5);
       context.globalAlpha = 0.4;
-      if (row > 0) context.fillRect(x, FLOOR_Y + 5, 1.5, row * WORD_HEIGHT);
+      if (row > -1) context.fillRect(x - 1.5, FLOOR_Y + 5, 1.5, row * WORD_HEIGHT + 15);
       context.globalAlpha = 1;
     }
-    for (const { x, row, sign, signWidth, word } of visible) {
+    for (const { x, row, sign, signWidth, word, width } of visible) {
       if (row === -1) continue;
-      const y = FLOOR_Y + 14 + row * WORD_HEIGHT;
+      const [left, y] = [x - width + WORD_GAP, FLOOR_Y + 14 + row * WORD_HEIGHT];
       context.fillStyle = this._theme.speakerText[this._speaker];
       context.font = this._theme.type(12, 600);
-      context.fillText(sign, x + INDENT, y);
+      context.fillText(sign, left, y);
       context.fillStyle = this._theme.text;
       context.font = this._theme.type(12);
-      context.fillText(word, x + INDENT + signWidth + 4, y);
+      context.fillText(word, left + signWidth + 4, y);
     }
   }
 
@@ -109,14 +115,21 @@ export class Lane {
     const own = this._history.events.filter(({ speaker }) => speaker === this._speaker);
     return own.map(({ type, time_s: time }, index) => {
       const [sign, word] = MARKS[type];
-      context.font = this._theme.type(12, 600);
-      const signWidth = context.measureText(sign).width;
-      context.font = this._theme.type(12);
-      const width = INDENT + signWidth + 4 + context.measureText(word).width + WORD_GAP;
+      const signWidth = this._width(context, sign, 600);
+      const width = WORD_GAP + signWidth + 4 + this._width(context, word, 400) + INDENT;
       const settled = type === "eager_end_of_turn" && own[index + 1]?.type === "end_of_turn"; // “done?” gives way to “ends”
-      const row = settled ? -1 : ends.findIndex((end) => end <= time);
-      if (row !== -1) ends[row] = time + width / perSecond;
+      const row = settled ? -1 : ends.findIndex((end) => end <= time - width / perSecond);
+      if (row !== -1) ends[row] = time;
       return { time, row, sign, signWidth, word, width };
     });
+  }
+
+  _width(context, text, weight) {
+    const known = this._widths.get(text);
+    if (known !== undefined) return known;
+    context.font = this._theme.type(12, weight);
+    const { width } = context.measureText(text);
+    this._widths.set(text, width);
+    return width;
   }
 }

@@ -1,21 +1,27 @@
 // The page: starts and stops a conversation, and hands what the server says to the pictures.
 
+import { showCaptions, showVerdict } from "./captions.js";
+import { acceptDrops } from "./drop.js";
+import { addLine } from "./event_list.js";
 import { History, LevelMeter, Median } from "./history.js";
+import { Judge } from "./judge.js";
 import { Lane } from "./lane.js";
 import { Follower, Plane, PlaneChart } from "./plane.js";
+import { Recording } from "./recording.js";
 import { chooseServer } from "./server_choice.js";
 import { ShiftChart } from "./shift.js";
 import { openContext, openMicrophone, openRecording } from "./sources.js";
 import { Surface, Theme } from "./surface.js";
+import { dragInTime, Timeline } from "./timeline.js";
 import { TurnstreamClient, TurnstreamError } from "./turnstream.js";
-import { activityWords, clock, eventWords, MARKS, percent, planeWords, presetWords, problemWords, restWords, shiftWords, shortName, SPOKEN, warningWords } from "./words.js";
+import { eventWords, MARKS, presetWords, problemWords, shortName, SPOKEN, warningWords } from "./words.js";
 
 const $ = (id) => document.getElementById(id);
 const WORDS_MS = 200; // between two changes of the captions: slow enough to read
 const STILL_MS = 500; // between two pictures for those who want less motion
 const LAG_S = 0.04; // the picture follows so far behind the newest prediction, so that it slides evenly
-const MAX_LINES = 200; // in the list of events
 const STOP_PATIENCE_MS = 3000;
+const KEEP_ALIVE_MS = 20_000; // while a recording waits; the server ends a session that says nothing for 60 s
 
 const lessMotion = matchMedia("(prefers-reduced-motion: reduce)");
 const theme = new Theme();
@@ -23,6 +29,8 @@ const history = new History();
 const lanes = [0, 1].map((speaker) => new Lane(new Surface($(`lane-${speaker}`)), speaker, history, theme));
 const shiftChart = new ShiftChart(new Surface($("shift")), history, theme);
 const planeChart = new PlaneChart(new Surface($("plane")), history, theme);
+const judge = new Judge();
+const timeline = new Timeline($, () => { if (!$("stop").hidden) $("stop").click(); });
 
 const page = {
   session: null, // {client, source, latency, since, followers, button}; null while nothing is heard
@@ -34,23 +42,23 @@ const page = {
   token: "",
   again: null, // starts what could not be started
   starts: 0, // so that a start overtaken by another gives up
-  inTurn: [false, false], // as the events say
   now: 0, // seconds of sound at the right edge of the pictures
 };
 
 // ---- a conversation ----
 
 const STARTS = {
-  example: { names: ["The caller", "The agent"], open: async (context) => openRecording(context, await fetched("sample.flac"), "the example, a call to a bank") },
+  example: { names: ["The caller", "The agent"], open: async (context) => openRecording(context, await fetched("sample.flac"), "the example, a call to a bank (HarperValleyBank, CC BY 4.0)") },
   microphone: { names: ["You", "The other"], open: openMicrophone },
+  talk: { names: ["You", "The page"], open: openMicrophone, talks: true },
 };
 
-function start(button, { names, open }) {
-  page.again = () => start(button, { names, open });
-  return begin(button, names, open);
+function start(button, { names, open, talks = false }) {
+  page.again = () => start(button, { names, open, talks });
+  return begin(button, names, open, talks);
 }
 
-async function begin(button, names, open) {
+async function begin(button, names, open, talks) {
   const number = ++page.starts;
   let [context, source, client] = [null, null, null];
   try {
@@ -58,7 +66,7 @@ async function begin(button, names, open) {
     context = openContext();
     await stop();
     hideProblem();
-    clearPictures(names);
+    clearPictures(names, talks);
     button.setAttribute("aria-pressed", "true");
     say("Starting …");
     source = await open(context);
@@ -70,9 +78,10 @@ async function begin(button, names, open) {
     if (number !== page.starts) throw new Overtaken();
     page.session = session;
     showConnection(told, source);
+    timeline.begin(new Recording(source.sampleRate, source.channels, source.title), source);
     await source.start();
     $("stop").hidden = false;
-    say(`Listening to ${source.title}.`);
+    say(`Listening to ${source.title}.${talks ? " Speak, and the page answers when you are done." : ""}`);
   } catch (error) {
     if (source !== null) source.close();
     else context?.close();
@@ -93,12 +102,13 @@ function listen(session) {
   client.on("begin", (message) => {
     history.frameRate = message.frame_rate_hz;
     meter = new LevelMeter(history, source.sampleRate, source.channels);
-    page.heard = [true, source.channels === 2];
+    page.heard = [true, source.channels === 2 || judge.talks];
     showPlane(message);
     if (planeChart.plane !== null) client.configure({ latents: planeChart.plane.layer === "latent" ? "final" : "all" });
   });
   client.on("frame", (frame) => {
-    history.addFrame(frame);
+    timeline.recording.addMessage(frame);
+    history.addFrame(judge.onFrame(frame, history.levelsAt(frame.frame), thresholds(), timerDecides(), source.context));
     const late = frame.latency_ms > performance.now() - session.since; // pushed before the connection came back: how long that took
     if (frame.latency_ms !== null && !late) session.latency.add(frame.latency_ms);
   });
@@ -108,13 +118,13 @@ function listen(session) {
   });
   client.on("event", (event) => {
     history.addEvent(event);
-    if (event.type === "start_of_turn") page.inTurn[event.speaker] = true;
-    if (event.type === "end_of_turn") page.inTurn[event.speaker] = false;
+    timeline.recording.addMessage(event);
+    judge.onEvent(event, thresholds(), timerDecides(), source.context);
     showEvent(event);
   });
-  client.on("warning", ({ code, message }) => {
-    if (code === "narrow_band" && source.duration_s !== null) return; // the browser brought a telephone recording to its own rate, and the user declared none
-    addLine({ text: warningWords(message, page.names), sign: "*", kind: "note", time_s: history.latest?.time_s ?? 0 });
+  client.on("warning", (warning) => {
+    const text = warningWords(warning, page.names, source.duration_s !== null);
+    if (text !== null) addLine($("events"), { text, sign: "*", kind: "note", time_s: history.latest?.time_s ?? 0 });
   });
   client.on("lost", ({ resume_s }) => say(`The connection was lost. Trying for ${resume_s} s to take it up again.`));
   client.on("resumed", ({ missed }) => {
@@ -124,6 +134,7 @@ function listen(session) {
   client.on("end", (error) => { if (error !== null) ended(session, error); });
   source.onblock = (block) => {
     meter.add(block);
+    timeline.recording.addSound(block);
     client.pushAudio(block);
   };
   source.onremark = (remark) => say(remark === "muted" ? "The microphone is muted: the browser or the system gives silence." : `Listening to ${source.title}.`);
@@ -163,6 +174,8 @@ async function stop() {
 }
 
 function release(button) {
+  judge.end();
+  timeline.end();
   button.setAttribute("aria-pressed", "false");
   if (document.activeElement === $("stop")) button.focus();
   $("stop").hidden = true;
@@ -178,6 +191,14 @@ const chosen = () => chooseServer(location, page.servers);
 
 function preset() {
   return document.querySelector("input[name=preset]:checked").value;
+}
+
+function timer() {
+  return Number(document.querySelector("input[name=timer]:checked").value);
+}
+
+function timerDecides() {
+  return document.querySelector("input[name=decider]:checked").value === "timer";
 }
 
 function thresholds() {
@@ -233,11 +254,13 @@ function showPlane({ model, latent_sizes }) {
   $("plane-dots").hidden = !fits || page.plane.places.length === 0;
 }
 
-function clearPictures(names) {
+function clearPictures(names, talks) {
   page.names = names;
   page.now = 0;
-  page.inTurn = [false, false];
   history.clear();
+  timeline.begin(null, null);
+  judge.begin(names, timer(), talks);
+  $("decider").hidden = !talks;
   names.forEach((name, speaker) => { $(`name-${speaker}`).textContent = shortName(name); });
   $("events").replaceChildren();
   $("latency").textContent = "";
@@ -247,53 +270,8 @@ function clearPictures(names) {
 function showEvent(event) {
   const text = eventWords(event, page.names, thresholds()?.end_threshold ?? 0);
   const kind = `${event.speaker === 0 ? "user" : "other"}${SPOKEN.has(event.type) ? "" : " passing"}`;
-  addLine({ text, sign: MARKS[event.type][0], kind, time_s: event.time_s, type: event.type, speaker: event.speaker });
+  addLine($("events"), { text, sign: MARKS[event.type][0], kind, time_s: event.time_s, type: event.type, speaker: event.speaker });
   if (SPOKEN.has(event.type)) $("spoken").textContent = text;
-}
-
-/** The newest on top, so that what has just happened is always in the same place. */
-function addLine({ text, sign, kind, time_s, type, speaker }) {
-  const line = document.createElement("li");
-  line.className = kind;
-  if (type !== undefined) Object.assign(line.dataset, { type, speaker, time: time_s });
-  const [time, mark, words] = [document.createElement("time"), document.createElement("span"), document.createElement("span")];
-  time.textContent = clock(time_s);
-  mark.className = "sign";
-  mark.ariaHidden = "true";
-  mark.textContent = sign;
-  words.textContent = text;
-  line.append(time, mark, words);
-  const list = $("events");
-  list.prepend(line);
-  while (list.childElementCount > MAX_LINES) list.lastElementChild.remove();
-}
-
-/** What the pictures show right now, or that nothing is listened to. */
-function showCaptions() {
-  const { session } = page;
-  const frame = session === null ? null : history.latest;
-  const speaking = frame === null ? [false, false] : frame.vad.map((share) => share >= 0.5);
-  for (const speaker of [0, 1]) {
-    const heard = page.heard[speaker];
-    $(`state-${speaker}`).textContent = history.latest !== null && !heard ? "not heard" : frame === null ? "" : speaking[speaker] ? `speaking, ${percent(frame.vad[speaker])}` : "silent";
-    $(`floor-${speaker}`).hidden = frame?.holder !== speaker;
-  }
-  if (frame === null) {
-    const { activity, floor, chance, plane } = restWords(history.latest !== null);
-    const captions = { "activity-caption": activity, "shift-floor": floor, "shift-chance": chance, "shift-outlook": "", "plane-caption": plane };
-    for (const [id, words] of Object.entries(captions)) $(id).textContent = words;
-    return;
-  }
-  $("activity-caption").textContent = activityWords(speaking, page.names, page.heard);
-  const { floor, chance, outlook } = shiftWords(frame, page.names, thresholds(), speaking[frame.holder] ?? false, page.inTurn[frame.holder] ?? false);
-  $("shift-floor").textContent = floor;
-  $("shift-chance").textContent = chance;
-  $("shift-outlook").textContent = outlook;
-  const { followers, latency } = session;
-  const nearest = followers.map(({ place }, speaker) => (page.heard[speaker] && place !== null && planeChart.plane !== null ? planeChart.plane.nearest(place) : null));
-  $("plane-caption").textContent = planeWords(nearest, page.names, followers.some(({ place }) => place !== null));
-  const median = latency.value;
-  if (median !== null) $("latency").textContent = `Each answer comes ${median < 10 ? median.toFixed(1) : Math.round(median)} ms after its sound was sent (median).`;
 }
 
 // ---- pictures ----
@@ -303,14 +281,17 @@ let saidAt = 0;
 
 function draw(at) {
   requestAnimationFrame(draw);
+  const past_s = timeline.at_s;
+  showVerdict(judge.at(past_s));
+  timeline.show();
   if (at - saidAt >= WORDS_MS) {
     saidAt = at;
-    showCaptions();
+    showCaptions({ page, history, past_s, thresholds: thresholds(), inTurn: judge.inTurn, plane: planeChart.plane });
   }
   planeChart.still = lessMotion.matches;
   if (lessMotion.matches && at - drawnAt < STILL_MS) return;
   const newest = (history.newest + 1) / history.frameRate;
-  page.now = slide(page.now, newest, (at - drawnAt) / 1000);
+  page.now = past_s ?? slide(page.now, newest, (at - drawnAt) / 1000);
   drawnAt = at;
   for (const lane of lanes) lane.draw(page.now);
   shiftChart.draw(page.now);
@@ -328,6 +309,7 @@ function slide(now, newest, elapsed) {
 
 $("example").onclick = () => start($("example"), STARTS.example);
 $("microphone").onclick = () => start($("microphone"), STARTS.microphone);
+$("talk").onclick = () => start($("talk"), STARTS.talk);
 $("choose").onclick = () => $("file").click();
 $("file").onchange = () => {
   const [file] = $("file").files;
@@ -346,35 +328,20 @@ $("token-form").onsubmit = (event) => {
 for (const radio of document.querySelectorAll("input[name=preset]")) {
   radio.onchange = () => {
     showPreset();
+    judge.countAnew(timer());
     page.session?.client.configure({ policy: preset() });
   };
 }
+for (const radio of document.querySelectorAll("input[name=timer]")) radio.onchange = () => judge.countAnew(timer());
+for (const id of ["lane-0", "lane-1", "shift"]) dragInTime($(id), timeline, () => lanes[0].perSecond);
 
 function play(file) {
   return start($("choose"), { names: ["Speaker 1", "Speaker 2"], open: async (context) => openRecording(context, await file.arrayBuffer(), file.name) });
 }
 
-let dragged = 0; // entered and not left
-const holdsFile = (event) => event.dataTransfer?.types.includes("Files");
-addEventListener("dragenter", (event) => {
-  if (!holdsFile(event)) return;
-  dragged += 1;
-  $("drop").hidden = false;
-});
-addEventListener("dragleave", (event) => {
-  if (!holdsFile(event)) return;
-  dragged -= 1;
-  $("drop").hidden = dragged > 0;
-});
-addEventListener("dragover", (event) => { if (holdsFile(event)) event.preventDefault(); });
-addEventListener("drop", (event) => {
-  if (!holdsFile(event)) return;
-  event.preventDefault();
-  dragged = 0;
-  $("drop").hidden = true;
-  const [file] = event.dataTransfer.files;
-  if (file) play(file);
-});
+acceptDrops($("drop"), play);
+judge.onnote = (text) => addLine($("events"), { text, sign: "*", kind: "note", time_s: history.latest?.time_s ?? 0 });
+setInterval(() => { if (page.session?.source.isPaused) page.session.client.keepAlive(); }, KEEP_ALIVE_MS);
 
 async function known(path, read) {
   try {

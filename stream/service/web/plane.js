@@ -86,6 +86,7 @@ export class PlaneChart {
     this._places(context, share, margin);
     this._landmarks(context, x, y);
     for (const speaker of [1, 0]) if (this.heard[speaker]) this._path(context, now, speaker, x, y);
+    this._words(context);
   }
 
   /** Where the states lie that it was fitted on, faintly. */
@@ -117,9 +118,22 @@ export class PlaneChart {
       const centre = Math.max(half + 2, Math.min(this._surface.width - half - 2, left));
       const offsets = [15, -15, 30, -30];
       const offset = offsets.find((down) => this._isFree(centre, top + down, half)) ?? offsets[0];
-      taken.push({ centre, top: top + offset, half });
-      context.fillStyle = this._theme.quiet;
-      context.fillText(word, centre, top + offset);
+      taken.push({ word, centre, top: top + offset, half });
+    }
+    context.textAlign = "left";
+  }
+
+  /** Over the paths, so that every word can be read. */
+  _words(context) {
+    context.textAlign = "center";
+    context.font = this._theme.type(12);
+    context.lineWidth = 3;
+    context.lineJoin = "round";
+    context.strokeStyle = this._theme.paper;
+    context.fillStyle = this._theme.quiet;
+    for (const { word, centre, top } of this._taken.slice(0, this.plane.landmarks.length)) {
+      context.strokeText(word, centre, top);
+      context.fillText(word, centre, top);
     }
     context.textAlign = "left";
   }

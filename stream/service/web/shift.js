@@ -4,7 +4,7 @@ import { timeScale } from "./surface.js";
 import { percent } from "./words.js";
 
 const TOP = 8;
-const GAP = 12;
+const INDENT = 2;
 const AXIS = 20; // for the clock under the picture
 
 export class ShiftChart {
@@ -22,8 +22,8 @@ export class ShiftChart {
     const { width, height } = this._surface;
     const { nowX, perSecond } = timeScale(width);
     const y = (share) => height - AXIS - share * (height - AXIS - TOP);
-    this._grid(context, now, perSecond, nowX, y);
     this._trace(context, now, perSecond, nowX, y);
+    this._grid(context, now, perSecond, nowX, y);
     if (this.threshold !== null) this._line(context, nowX, y);
   }
 
@@ -36,16 +36,26 @@ export class ShiftChart {
     context.textAlign = "center";
     for (let second = 2 * Math.ceil((now - nowX / perSecond) / 2); second <= now; second += 2) {
       const x = nowX - (now - second) * perSecond;
-      if (second >= 0 && x > 14 && x < nowX - 6) context.fillText(`${Math.floor(second / 60)}:${String(second % 60).padStart(2, "0")}`, x, y(0) + 6);
+      if (second >= 0 && x > 14 && x < nowX - 14) context.fillText(`${Math.floor(second / 60)}:${String(second % 60).padStart(2, "0")}`, x, y(0) + 6);
     }
     context.textAlign = "left";
+    this._label(context, "100 %", y(1) + 9);
+    this._label(context, "0 %", y(0) - 9);
+  }
+
+  /** At the left edge, readable on the curve. */
+  _label(context, text, y) {
     context.textBaseline = "middle";
-    context.fillText("100 %", nowX + GAP, y(1) + 2);
-    context.fillText("0 %", nowX + GAP, y(0) - 2);
+    context.lineWidth = 4;
+    context.lineJoin = "round";
+    context.strokeStyle = this._theme.paper;
+    context.strokeText(text, INDENT, y);
+    context.fillText(text, INDENT, y);
   }
 
   _trace(context, now, perSecond, nowX, y) {
-    const { shift, holder, frameRate, newest } = this._history;
+    const { shift, holder, frameRate } = this._history;
+    const newest = Math.min(this._history.newest, Math.floor(now * frameRate));
     context.save();
     context.beginPath();
     context.rect(0, 0, nowX, this._surface.height);
@@ -100,10 +110,7 @@ export class ShiftChart {
     context.stroke();
     context.setLineDash([]);
     context.fillStyle = this._theme.text;
-    context.textBaseline = "middle";
     context.font = this._theme.type(12, 650);
-    context.fillText(percent(this.threshold), nowX + GAP, level - 1);
-    context.font = this._theme.type(11);
-    context.fillText("threshold", nowX + GAP, level + 13);
+    this._label(context, `threshold ${percent(this.threshold)}`, level - 10);
   }
 }

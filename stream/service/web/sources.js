@@ -57,10 +57,14 @@ export async function openRecording(context, bytes, title) {
   const player = context.createBufferSource();
   player.buffer = audio;
   const source = await Source.open(context, player, Math.min(2, audio.numberOfChannels));
-  player.connect(context.destination);
+  const gain = new GainNode(context);
+  player.connect(gain).connect(context.destination);
   player.onended = () => source.end("finished");
   source.title = title;
   source.duration_s = audio.duration;
+  source.pause = () => context.suspend(); // nothing is sent meanwhile either
+  source.resume = () => context.resume();
+  source.onvolume = (share) => { gain.gain.value = share; };
   source.onstart = () => player.start();
   return source;
 }
@@ -87,6 +91,8 @@ class Source {
     this.channels = channels;
     this.title = "";
     this.duration_s = null;
+    this.pause = this.resume = null; // functions, where the sound can wait
+    this.onvolume = () => {}; // (share, from 0 to 1)
     this.onblock = () => {}; // (Float32Array, interleaved)
     this.onend = () => {}; // (reason: finished, unplugged)
     this.onremark = () => {}; // (remark: muted, unmuted)
@@ -111,6 +117,19 @@ class Source {
     this._capture.port.onmessage = ({ data: { block } }) => { if (!this._closed) this.onblock(block); };
     this._node.connect(this._capture);
     this.onstart();
+  }
+
+  get isPaused() {
+    return this._context.state === "suspended";
+  }
+
+  set volume(share) {
+    this.onvolume(share);
+  }
+
+  /** For sound beside that of the source. */
+  get context() {
+    return this._context;
   }
 
   say(remark) {

@@ -56,8 +56,8 @@ export class Theme {
   }
 }
 
-/** How seconds of sound lie on a picture: now is left of the edge, so that there is room for words. On a narrow screen there are fewer. */
+/** How seconds of sound lie on a picture, whose right edge is now. On a narrow screen there are fewer. */
 export function timeScale(width) {
-  const nowX = width - 68;
+  const nowX = width - 6; // room for half of the dot at the head of the curve
   return { nowX, perSecond: nowX / Math.max(5, Math.min(13, nowX / 56)) };
 }

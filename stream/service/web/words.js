@@ -14,7 +14,7 @@ export const MARKS = {
 export const SPOKEN = new Set(["start_of_turn", "end_of_turn", "backchannel", "interruption"]);
 
 export function percent(share) {
-  return `${Math.round(100 * share)} %`;
+  return `${Math.round(100 * share)}\u00a0%`;
 }
 
 export function clock(seconds) {
@@ -83,9 +83,19 @@ export function presetWords(preset) {
   return `A pause of ${seconds(preset.end_silence_secs)} ends the turn if the chance of a shift is ${percent(preset.end_threshold)} or more. A silence of ${seconds(preset.timeout_secs)} always does.`;
 }
 
-/** A warning of the server with the speaker's name for the channel's number. */
-export function warningWords(message, names) {
-  return names.reduce((text, name, channel) => text.replaceAll(`channel ${channel}:`, `${name}:`), message);
+/**
+ * A warning of the server, with the speaker's name for the channel's number; null if it does not concern the user. The sample rate is
+ * the browser's, which has resampled the sound: the user has declared none.
+ */
+export function warningWords({ code, message }, names, isFile) {
+  const [, channel = 0] = /channel (\d):/.exec(message) ?? [];
+  const name = names[channel];
+  switch (code) {
+    case "narrow_band": return isFile ? null : `${name}: nothing above 4 kHz is heard, as on a telephone line or with some wireless headsets.`;
+    case "silent": return isFile ? `${name}: complete silence for 5 s in this recording.` : `${name}: complete silence for 5 s; is the microphone muted?`;
+    case "wrong_rate": return `${name}: speech sounds twice too fast${isFile ? "; perhaps the file declares a wrong sample rate" : ""}.`;
+    default: return names.reduce((text, speaker, number) => text.replaceAll(`channel ${number}:`, `${speaker}:`), message);
+  }
 }
 
 /** What went wrong, and what to do. */
@@ -122,11 +132,11 @@ export function shortName(name) {
   return capital(name.replace(/^The /, ""));
 }
 
-function inSentence(name) {
+export function inSentence(name) {
   return name === "You" ? "you" : name.replace(/^The /, "the ");
 }
 
-function verb(name, ofYou, ofOthers) {
+export function verb(name, ofYou, ofOthers) {
   return name === "You" ? ofYou : ofOthers;
 }
 

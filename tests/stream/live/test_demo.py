@@ -19,6 +19,7 @@ from turnstream import ConfigError, Engine
 from turnstream.stream.errors import AudioFormatError, DeviceError, ModelError
 from turnstream.stream.live import demo
 from turnstream.stream.live.terminal_screen import Screen
+from turnstream.stream.prediction import FrameMessage
 
 from ..embeddings import random_embedding
 from ..pauses import RecordingPauseModel, pausing_call, tiny_pause_model
@@ -204,8 +205,8 @@ def test_control_c_ends_it_well(
     steps: list[str] = []
     shown, leave, close = Screen.on_prediction, Screen.__exit__, demo.Server.close
 
-    def interrupt(self: Screen, p: object, latency_s: float | None = None) -> None:
-        shown(self, p, latency_s)
+    def interrupt(self: Screen, p: FrameMessage, *about: Any) -> None:
+        shown(self, p, *about)
         if p.frame == 5:
             signal.raise_signal(signal.SIGINT)
 

@@ -18,9 +18,11 @@ from turnstream.stream.devices.second_channel import DeviceVoice, PairedSource
 from turnstream.stream.engine import Engine
 from turnstream.stream.errors import DeviceError, ServerError
 from turnstream.stream.live import listener
-from turnstream.stream.live.listener import Connect, Listener, LiveAudio
+from turnstream.stream.live.listener import Connect, Listener
+from turnstream.stream.live.live_audio import LiveAudio
 from turnstream.stream.live.local_client import LocalClient
 from turnstream.stream.live.terminal_screen import Screen
+from turnstream.stream.prediction import FrameMessage, Pair
 from turnstream.stream.protocol import TerminationMessage
 from turnstream.stream.sources import AudioSource
 
@@ -55,8 +57,13 @@ def on_frame(monkeypatch: pytest.MonkeyPatch, frame: int, then: Callable[[], obj
     """Call a function when a prediction has been shown."""
     shown = Screen.on_prediction
 
-    def show(self: Screen, p: object, latency_s: float | None = None) -> None:
-        shown(self, p, latency_s)
+    def show(
+        self: Screen,
+        p: FrameMessage,
+        latency_s: float | None = None,
+        levels_dbfs: Pair | None = None,
+    ) -> None:
+        shown(self, p, latency_s, levels_dbfs)
         if p.frame == frame:
             then()
 

@@ -183,7 +183,7 @@ def test_every_text_stands_out_in_light_and_dark(dark: bool) -> None:
         page("/style.css").body.decode().partition("(prefers-color-scheme: dark)")
     )
     colour = colours(light_style) | (colours(dark_style) if dark else {})
-    for text in ("text", "quiet", "user-text", "other-text", "alarm"):
+    for text in ("text", "quiet", "user-text", "other-text", "alarm", "thinking", "done"):
         for paper in ("paper", "panel"):
             assert contrast(colour[text], colour[paper]) >= 4.5, (text, paper)
     assert contrast(colour["on-action"], colour["action"]) >= 4.5
