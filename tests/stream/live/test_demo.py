@@ -17,6 +17,7 @@ import soundfile
 
 from turnstream import ConfigError, Engine
 from turnstream.stream.errors import AudioFormatError, DeviceError, ModelError
+from turnstream.stream import pause_model
 from turnstream.stream.live import demo
 from turnstream.stream.live.terminal_screen import Screen
 from turnstream.stream.prediction import FrameMessage
@@ -83,7 +84,7 @@ def test_the_policy_that_is_asked_for_decides_the_events(
 
 
 @pytest.mark.parametrize("words", [(), ("--pause-model",), ("--no-pause-model",)])
-def test_the_pause_model_is_asked_unless_it_is_not_wanted(
+def test_the_pause_model_is_asked_beside_another_model_if_it_is_wanted(
     tiny_model_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
 ) -> None:
     loaded: list[RecordingPauseModel] = []
@@ -92,16 +93,16 @@ def test_the_pause_model_is_asked_unless_it_is_not_wanted(
         loaded.append(RecordingPauseModel(tiny_pause_model(tmp_path)))
         return loaded[-1]
 
-    monkeypatch.setattr(demo, "PauseModel", load)
+    monkeypatch.setattr(pause_model, "shared_pause_model", load)
     model, path = talkative_model(tiny_model_path, tmp_path / "model.onnx"), tmp_path / "call.wav"
     soundfile.write(path, pausing_call(2.0), 16000)
     out = io.StringIO()
     demo.run(arguments("--file", path, "--model", model, *words), speed=FAST, out=out)
     assert "100 predictions" in out.getvalue()
-    if words == ("--no-pause-model",):
-        assert loaded == []
-    else:
+    if words == ("--pause-model",):
         assert [len(model.audios) > 0 for model in loaded] == [True]
+    else:  # it is not used by itself beside a model that is not the bundled one
+        assert loaded == []
 
 
 def test_seconds_end_it_earlier(tiny_model_path: Path, recording: Path) -> None:
