@@ -16,8 +16,8 @@ import pytest
 import soundfile
 
 from turnstream import ConfigError, Engine
-from turnstream.stream.errors import AudioFormatError, DeviceError, ModelError
 from turnstream.stream import pause_model
+from turnstream.stream.errors import AudioFormatError, DeviceError, ModelError
 from turnstream.stream.live import demo
 from turnstream.stream.live.terminal_screen import Screen
 from turnstream.stream.prediction import FrameMessage
