@@ -20,9 +20,17 @@ from .prediction import Pair
 Float32 = NDArray[np.float32]
 
 
-def bundled_model() -> Path:
-    """Return the path of the model that is installed with the package."""
-    return Path(str(files("turnstream.models.weights") / "turnstream.onnx"))
+INT8 = "int8"  # name of the bundled model in int8
+
+
+def bundled_model(name: str | None = None) -> Path:
+    """Return the path of the model that is installed with the package.
+
+    Args:
+        name: INT8 for the same network in int8.
+    """
+    file = "turnstream.int8.onnx" if name == INT8 else "turnstream.onnx"
+    return Path(str(files("turnstream.models.weights") / file))
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +47,7 @@ class ModelMetadata:
         latent_size: length H of `latent`, per speaker.
         latent_speaker_size: length H of `latent_speaker`, per speaker.
         weights_sha256: SHA-256 of the weights, in hex.
+        precision: numbers of the products, "float32" or "int8".
         config: configuration of the network, as JSON values.
     """
 
@@ -52,6 +61,7 @@ class ModelMetadata:
     latent_speaker_size: int
     weights_sha256: str
     config: dict[str, Any]
+    precision: str = "float32"
 
 
 @dataclass(frozen=True)
@@ -83,14 +93,18 @@ class Engine:
     """A loaded model. It keeps no state between steps, so threads can share it.
 
     Args:
-        path: an ONNX file written by `turnstream export`; None is the bundled model.
+        path: an ONNX file written by `turnstream export`; None is the bundled model, and "int8"
+            the bundled model in int8.
         threads: number of threads in one step; 1 is fastest for single frames.
     Raises:
         ModelError: the file does not exist, is not ONNX, or has another format or version.
     """
 
     def __init__(self, path: str | Path | None = None, *, threads: int = 1) -> None:
-        self.path = Path(path) if path is not None else bundled_model()
+        if path is None or str(path) == INT8:
+            self.path = bundled_model(None if path is None else INT8)
+        else:
+            self.path = Path(path)
         if not self.path.is_file():
             raise ModelError(
                 f"expected an ONNX model file, got {str(self.path)!r}, which is not a file"
@@ -141,6 +155,7 @@ class Engine:
                 latent_speaker_size=described["outputs"]["latent_speaker"]["shape"][1],
                 weights_sha256=described["weights_sha256"],
                 config=described["config"],
+                precision=described.get("precision", "float32"),
             )
         except (json.JSONDecodeError, KeyError, TypeError, IndexError) as error:
             raise ModelError(
