@@ -10,10 +10,9 @@ slicing and transposing than on arithmetic. The rewritten graph is faster:
   (columns.py).
 - A choice of columns that transposes a small matrix becomes a transposition.
 
-A node that cannot work on matrices is kept, with its inputs in their original shapes.
-
-Two runs with different batch sizes show the shape of every tensor. A dimension that changes is the
-batch, or twice the batch. The caller verifies the rewritten graph against torch.
+A node that cannot work on matrices is kept, with its inputs in their original shapes. Two runs with
+different batch sizes show the shape of every tensor (graph_shapes.py). The caller verifies the
+rewritten graph against torch.
 """
 
 from __future__ import annotations
@@ -36,6 +35,7 @@ from .graph_shapes import (
     row_axis,
     size_per_conversation,
 )
+from .node_names import REST, node_name, part_of
 
 _VIEWS = {"Reshape", "Squeeze", "Unsqueeze", "Flatten", "Identity", "Transpose", "Gather", "Slice"}
 _ELEMENTWISE = {"Relu", "Sigmoid", "Tanh", "Log", "Mul", "Add", "Sub", "Div", "Erf", "Gelu"}
@@ -72,6 +72,7 @@ class _Flattener:
             i.name: _Value(i.name, self.shapes[i.name]) for i in self.graph.input
         }
         self.nodes: list[Any] = []
+        self.part = REST  # of the network, to which new nodes belong
         self.added: dict[str, NDArray[Any]] = {}
         self.reshaped: dict[tuple[str, Shape], str] = {}
         self.widths: dict[str, int] = {}  # name of a matrix that is cut: its number of columns
@@ -79,8 +80,10 @@ class _Flattener:
 
     def run(self) -> None:
         for node in self.graph.node:
+            self.part = part_of(node.name)
             if node.op_type != "Constant" and not self._on_matrices(node):
                 self._as_it_was(node)
+        self.part = REST
         for output in self.graph.output:
             promised = str(output.name)
             computed = self.results.get(promised, promised)
@@ -166,6 +169,7 @@ class _Flattener:
             self._in_shape(name, self.shapes[name]) if name in self.values else name
             for name in node.input
         )
+        copy.name = node_name(self.part, len(self.nodes), node.op_type)
         self.nodes.append(copy)
         for name in node.output:
             if name:
@@ -266,8 +270,7 @@ class _Flattener:
             return True
         rows, straight = matrix_shape(shape)[0], f"{result}_straight"
         self.values[straight], self.shapes[straight] = chosen, matrix_shape(shape)
-        perm = self.onnx.helper.make_attribute("perm", [0, 2, 1])
-        self._emit("Transpose", [self._in_shape(straight, (rows, *turned))], result, [perm])
+        self._emit("Transpose", [self._in_shape(straight, (rows, *turned))], result, perm=[0, 2, 1])
         self.values[result] = _Value(result, (rows, *turned[::-1]))
         return True
 
@@ -287,7 +290,8 @@ class _Flattener:
                 inputs.append(name)
             else:
                 return False
-        self._emit(node.op_type, inputs, node.output[0], node.attribute)
+        self._emit(node.op_type, inputs, node.output[0])
+        self.nodes[-1].attribute.extend(node.attribute)
         self.values[node.output[0]] = _Value(node.output[0], matrix_shape(shape))
         return True
 
@@ -297,12 +301,7 @@ class _Flattener:
         if any(name not in self.values or row_axis(self.shapes[name]) is None for name in operands):
             return False
         inputs = [*(self._as_matrix(name) for name in operands), *others]
-        self._emit(
-            node.op_type,
-            inputs,
-            node.output[0],
-            [self.onnx.helper.make_attribute(*pair) for pair in attributes.items()],
-        )
+        self._emit(node.op_type, inputs, node.output[0], **attributes)
         self.values[node.output[0]] = _Value(node.output[0], matrix_shape(shape))
         return True
 
@@ -329,8 +328,8 @@ class _Flattener:
             joined = f"{name}_by_rows"
             self.values[joined] = join(*value.layers)
             self.shapes[joined] = (rows, count, width)
-            perm = self.onnx.helper.make_attribute("perm", [1, 0, 2])
-            self._emit("Transpose", [self._in_shape(joined, self.shapes[joined])], name, [perm])
+            by_rows = self._in_shape(joined, self.shapes[joined])
+            self._emit("Transpose", [by_rows], name, perm=[1, 0, 2])
             value = _Value(name, self.shapes[name])
         self.values[name] = value
         return value
@@ -344,8 +343,7 @@ class _Flattener:
             if others:
                 parts = [self._collected(Joined((piece,))) for piece in joined.pieces]
                 name = f"joined_{len(self.cuts)}"
-                axis = self.onnx.helper.make_attribute("axis", 1)
-                self._emit("Concat", parts, name, [axis])
+                self._emit("Concat", parts, name, axis=1)
             else:
                 name = f"{first.matrix}_{first.first}_to_{first.last}"
                 limits = [np.array([bound], np.int64) for bound in (first.first, first.last, 1)]
@@ -375,10 +373,9 @@ class _Flattener:
         self.added[name] = array
         return name
 
-    def _emit(self, kind: str, inputs: list[str], output: str, attributes: Any = ()) -> None:
-        node = self.onnx.helper.make_node(kind, inputs, [output])
-        node.attribute.extend(attributes)
-        self.nodes.append(node)
+    def _emit(self, kind: str, inputs: list[str], output: str, **attributes: Any) -> None:
+        name = node_name(self.part, len(self.nodes), kind)
+        self.nodes.append(self.onnx.helper.make_node(kind, inputs, [output], name, **attributes))
 
     def _attribute(self, node: Any, name: str, default: Any = None) -> Any:
         for attribute in node.attribute:

@@ -12,6 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from .node_names import node_name, part_of
+
 
 def gru_products(proto: Any) -> None:
     """Replace every GRU node, in place.
@@ -30,9 +32,11 @@ def gru_products(proto: Any) -> None:
         return name
 
     def emit(kind: str, inputs: list[str], *outputs: str, **attributes: Any) -> None:
-        nodes.append(onnx.helper.make_node(kind, inputs, list(outputs), **attributes))
+        name = node_name(part, len(nodes), f"Gru{kind}")
+        nodes.append(onnx.helper.make_node(kind, inputs, list(outputs), name, **attributes))
 
     for node in proto.graph.node:
+        part = part_of(node.name)
         if node.op_type != "GRU":
             nodes.append(node)
             continue

@@ -161,13 +161,16 @@ def _integer_product(
     }
     made.update(names)
     step, origin, matrix, matrix_scale, matrix_zero, bias = names
-    integers = f"{source}_int8"
+    integers, name = f"{source}_int8", product.product.name
     return [
-        onnx.helper.make_node("QuantizeLinear", [source, step, origin], [integers]),
+        onnx.helper.make_node(
+            "QuantizeLinear", [source, step, origin], [integers], f"{name}_quantize"
+        ),
         onnx.helper.make_node(
             "MatMulIntegerToFloat",
             [integers, matrix, step, matrix_scale, origin, matrix_zero, bias],
             [result],
+            name,
             domain=RUNTIME_DOMAIN,
         ),
     ]

@@ -19,6 +19,8 @@ from .prediction import Pair
 
 Float32 = NDArray[np.float32]
 
+_OUTPUTS = list(LABELS)
+
 
 INT8 = "int8"  # name of the bundled model in int8
 
@@ -203,5 +205,5 @@ class Engine:
                 f"expected a float32 state of shape ({batch}, {self.metadata.state_size}), "
                 f"got {state.dtype} {state.shape}"
             )
-        *outputs, next_state = self._session.run(list(LABELS), {"audio": audio, "state": state})
+        *outputs, next_state = self._session.run(_OUTPUTS, {"audio": audio, "state": state})
         return StepOutput(*outputs), next_state
