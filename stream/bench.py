@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from .bench_profile import profile, profile_table
 from .engine import Engine
 from .onnx_session import open_session
+from .options import add_model_option
 from .pause_model import SAMPLE_RATE_HZ as PAUSE_SAMPLE_RATE_HZ
 from .pause_model import PauseModel
 from .pcm import to_float32
@@ -39,7 +40,7 @@ MOST_PAUSES = 20  # that the pause model is timed on
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of `turnstream bench`."""
-    parser.add_argument("--model", type=Path, help="ONNX model file (default: the bundled model)")
+    add_model_option(parser)
     parser.add_argument(
         "--batches",
         type=_at_least_one,

@@ -50,6 +50,7 @@ class ModelMetadata:
         latent_speaker_size: length H of `latent_speaker`, per speaker.
         weights_sha256: SHA-256 of the weights, in hex.
         precision: numbers of the products, "float32" or "int8".
+        quantized_from: weights_sha256 of the float model that an int8 model was made from.
         config: configuration of the network, as JSON values.
     """
 
@@ -64,6 +65,12 @@ class ModelMetadata:
     weights_sha256: str
     config: dict[str, Any]
     precision: str = "float32"
+    quantized_from: str | None = None
+
+    @property
+    def network_sha256(self) -> str:
+        """The hash of the float weights: what is fitted to the states of one fits both."""
+        return self.quantized_from or self.weights_sha256
 
 
 @dataclass(frozen=True)
@@ -158,6 +165,7 @@ class Engine:
                 weights_sha256=described["weights_sha256"],
                 config=described["config"],
                 precision=described.get("precision", "float32"),
+                quantized_from=described.get("quantized_from"),
             )
         except (json.JSONDecodeError, KeyError, TypeError, IndexError) as error:
             raise ModelError(

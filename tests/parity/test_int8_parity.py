@@ -10,7 +10,9 @@ import pytest
 from turnstream import Engine, TurnPredictor
 from turnstream.stream.bench import sample_audio
 from turnstream.stream.engine import INT8, bundled_model
-from turnstream.stream.errors import SnapshotError
+from turnstream.stream.errors import ConfigError, SnapshotError
+from turnstream.stream.latent_message import LatentKind
+from turnstream.stream.live_embedding import LiveEmbedding
 from turnstream.stream.prediction import Prediction
 
 SECONDS = 6
@@ -80,3 +82,16 @@ def test_the_bundled_int8_model_was_made_from_the_bundled_model(engine: Engine) 
     assert about["quantized_from"] == Engine().metadata.weights_sha256
     assert about["weights_sha256"] == engine.metadata.weights_sha256
     assert engine.metadata.precision == "int8"
+
+
+def test_what_is_fitted_to_the_states_of_the_float_model_fits_the_int8_model(
+    engine: Engine,
+) -> None:
+    metadata = engine.metadata
+    sizes: dict[LatentKind, int] = {
+        "latent": metadata.latent_size,
+        "latent_speaker": metadata.latent_speaker_size,
+    }
+    LiveEmbedding.load().check_fits(metadata.name, metadata.network_sha256, sizes)
+    with pytest.raises(ConfigError, match="expected a projection of the model that runs"):
+        LiveEmbedding.load().check_fits(metadata.name, metadata.weights_sha256, sizes)
