@@ -3,7 +3,8 @@
 python tests/bench/bench_peers.py [--rounds 60] [--batch 64] [--picture peers.png]
 
 In every round, all of them process the same second of the bundled call, one after the other, on one
-thread. The table holds medians over the rounds, and medians of the ratios within a round.
+thread. The table holds medians of the processor time over the rounds, and medians of the ratios
+within a round.
 """
 
 from __future__ import annotations
