@@ -105,6 +105,7 @@ def main(args: argparse.Namespace) -> int:
         "model": {
             "name": metadata.name,
             "version": metadata.version,
+            "precision": metadata.precision,
             "weights_sha256": metadata.weights_sha256,
         },
         "start_up_ms": start_up_ms(engine.path),
@@ -247,7 +248,8 @@ def _table(found: dict[str, Any]) -> str:
     lines = [
         f"{machine['processor']}; Python {machine['python']}, "
         f"ONNX Runtime {machine['onnxruntime']}, {machine['threads']} thread",
-        f"{model['name']} {model['version']} ({model['weights_sha256'][:12]}); "
+        f"{model['name']} {model['version']}, {model['precision']} "
+        f"({model['weights_sha256'][:12]}); "
         f"state {found['state_bytes'] / 1024:.1f} KB a conversation; "
         f"from start to first prediction {found['start_up_ms']:.0f} ms",
         "",
