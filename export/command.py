@@ -5,8 +5,12 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..stream.errors import ExportError
+
+if TYPE_CHECKING:
+    from .step_input import StepInput
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -37,6 +41,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--mel",
         action="store_true",
         help="export a model whose input is log-mel frames (default: audio samples)",
+    )
+    parser.add_argument(
+        "--quantize",
+        action="store_true",
+        help="also write the network in int8, as FILE.int8.onnx: a third of the size, and more "
+        "than twice as fast in batches; it is compared with the float network on real speech",
     )
     parser.add_argument(
         "--golden",
@@ -75,12 +85,16 @@ def main(args: argparse.Namespace) -> int:
                 version=args.model_version,
             )
             print(f"{path}: {path.stat().st_size / 1e6:.2f} MB, verified: {found}")
+            if args.quantize:
+                _quantize(path.parent / "run", path, step_input)
         return 0
     if args.out is None:
         raise ExportError("expected --out FILE, the .onnx file to write, got none")
     judges = (args.run / "judges.json").is_file()
-    if judges and (args.mel or args.golden):
-        raise ExportError("expected no --mel and --golden for a pause model, got one of them")
+    if judges and (args.mel or args.golden or args.quantize):
+        raise ExportError(
+            "expected no --mel, --golden and --quantize for a pause model, got one of them"
+        )
     if args.teacher is not None and not judges:
         raise ExportError(
             "expected --teacher with a folder of `turnstream pretrain judge`, got it with "
@@ -97,9 +111,19 @@ def main(args: argparse.Namespace) -> int:
         golden=args.golden,
     )
     print(f"{args.out}: {args.out.stat().st_size / 1e6:.2f} MB, verified: {found}")
+    if args.quantize:
+        _quantize(args.run, args.out, step_input)
     if args.golden:
         print(f"{args.golden}: golden inputs and outputs")
     return 0
+
+
+def _quantize(run: Path, out: Path, step_input: StepInput) -> None:
+    from .export import export_int8, int8_file
+
+    found = export_int8(run, out, step_input=step_input)
+    small = int8_file(out)
+    print(f"{small}: {small.stat().st_size / 1e6:.2f} MB, verified: {found}")
 
 
 def _export_pause_model(judges: Path, teacher: Path | None, out: Path) -> int:

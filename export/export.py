@@ -1,4 +1,4 @@
-"""Converts a checkpoint to a verified ONNX file, with its metadata as JSON beside it.
+"""Converts a checkpoint to verified ONNX files, with their metadata as JSON beside them.
 
 It can also write golden inputs and outputs for tests of other implementations.
 """
@@ -13,12 +13,15 @@ from typing import Any
 import numpy as np
 
 from ..models.checkpoint import load_checkpoint
+from ..stream.contract import METADATA_KEY
 from ..stream.errors import ExportError
 from ..stream.onnx_session import open_session
-from .metadata import describe
 from .onnx_graph import build
+from .quantize import quantize
+from .speech import calibration_frames, comparison_frames
 from .step_input import PCM, StepInput
 from .verify import Verification, run_frames, run_torch, verification_audio, verify
+from .verify_int8 import Int8Verification, verify_int8
 from .write_file import write_file
 
 
@@ -58,9 +61,7 @@ def export(
     model = load_checkpoint(checkpoint)
     graph = build(model, step_input, name, version)
     found = verify(graph, model, step_input)
-    write_file(out, graph)
-    about = json.dumps(describe(model, step_input, name, version), indent=1)
-    write_file(out.with_suffix(".json"), f"{about}\n".encode())
+    _write(graph, out)
     if golden is not None:
         x, _ = run_torch(model, step_input, verification_audio(model))
         outputs: dict[str, Any] = run_frames(open_session(graph), model, step_input, x)
@@ -68,3 +69,36 @@ def export(
         np.savez_compressed(archive, input=x, **outputs)
         write_file(golden, archive.getvalue())
     return found
+
+
+def int8_file(out: Path) -> Path:
+    """Returns the path of the int8 graph that belongs to a float graph."""
+    return out.with_suffix(".int8.onnx")
+
+
+def export_int8(checkpoint: Path, out: Path, *, step_input: StepInput = PCM) -> Int8Verification:
+    """Quantise a graph that `export` wrote, and write the result to `int8_file(out)`.
+
+    The scales are measured on the first half of the bundled call, and the graphs are compared on
+    its second half.
+
+    Args:
+        checkpoint, out, step_input: as they were given to `export`.
+    Returns:
+        The differences between the two graphs.
+    Raises:
+        ExportError: the int8 graph's outputs differ too much, or a file cannot be written.
+    """
+    model, plain = load_checkpoint(checkpoint), out.read_bytes()
+    small = quantize(plain, calibration_frames(model, step_input))
+    found = verify_int8(small, plain, model, step_input, comparison_frames(model, step_input))
+    _write(small, int8_file(out))
+    return found
+
+
+def _write(graph: bytes, out: Path) -> None:
+    """Write a graph, and its metadata as JSON beside it."""
+    stored = open_session(graph).get_modelmeta().custom_metadata_map[METADATA_KEY]
+    about = json.dumps(json.loads(stored), indent=1)
+    write_file(out, graph)
+    write_file(out.with_suffix(".json"), f"{about}\n".encode())

@@ -16,7 +16,10 @@ from ..models.turn_model import TurnModel
 from ..stream.contract import LABELS, METADATA_KEY
 from ..stream.errors import MissingExtraError
 from .flatten import flatten
+from .fold_constants import fold_constants
+from .gru_products import gru_products
 from .metadata import describe
+from .node_names import name_parts
 from .step_input import StepInput
 
 
@@ -82,6 +85,9 @@ def build(model: TurnModel, step_input: StepInput, name: str, version: str) -> b
             verbose=False,
         )
     proto: Any = program.model_proto
+    name_parts(proto)
+    fold_constants(proto)
+    gru_products(proto)
     flatten(
         proto,
         {

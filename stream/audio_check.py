@@ -51,6 +51,7 @@ _SPEECH_DBFS, _SPEECH_OVER_NOISE_DB, _NOISE_RISE_DB = -55.0, 15.0, 0.1
 _NARROW_AFTER_S, _NARROW_DB, _NARROW_FROM_RATE_HZ = 5.0, -45.0, 16000
 _SPECTRA_END_S = 30.0
 _RATE_AFTER_S = 8.0
+_NO_SPECTRA = (np.zeros(0), np.zeros(0), np.zeros(0, np.intp))
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +134,7 @@ class AudioCheck:
         means = windows.mean(axis=2)  # (C, windows), like the next three
         powers = np.einsum("cwn,cwn->cw", windows, windows) / self._window_samples
         levels_db = 10 * np.log10(np.maximum(powers - means * means, 1e-12))
-        clipped = np.count_nonzero(np.abs(windows) >= _FULL_SCALE, axis=2) / self._window_samples
+        clipped = self._clipped_shares()
         listening = [channel for channel in self._channels if channel.listening]
         levels = zip(
             self._channels,
@@ -147,6 +148,15 @@ class AudioCheck:
             self._analyse(windows - means[:, :, np.newaxis], speech, listening)
         warnings = [warning for channel in self._channels for warning in channel.take_warnings()]
         return sorted(warnings, key=lambda warning: warning.time_s)
+
+    def _clipped_shares(self) -> Floats:
+        """Returns the share of samples at full scale in each pending window, (C, windows)."""
+        samples = self._pending.ravel()
+        shape = (len(self._channels), _LOOK_WINDOWS, self._window_samples)
+        if samples[samples.argmax()] < _FULL_SCALE and samples[samples.argmin()] > -_FULL_SCALE:
+            return np.zeros(shape[:2])
+        loud = np.abs(self._pending.reshape(shape)) >= _FULL_SCALE
+        return np.count_nonzero(loud, axis=2) / self._window_samples
 
     def _analyse(
         self, windows: Floats, speech: NDArray[np.bool_], listening: list[_ChannelCheck]
@@ -162,7 +172,9 @@ class AudioCheck:
         chosen = np.zeros_like(speech)
         for channel in listening:
             chosen[channel.channel, ::_SPECTRUM_EVERY] = speech[channel.channel, ::_SPECTRUM_EVERY]
-        low, high, pitch_bins = self._analysis.spectra(windows[chosen])
+        low, high, pitch_bins = (
+            self._analysis.spectra(windows[chosen]) if chosen.any() else _NO_SPECTRA
+        )
         owner = np.nonzero(chosen)[0]
         for channel in listening:
             own = owner == channel.channel

@@ -15,6 +15,7 @@ import platform
 import subprocess
 import sys
 import time
+from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -22,8 +23,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .bench_profile import profile, profile_table
 from .engine import Engine
 from .onnx_session import open_session
+from .options import add_model_option
 from .pause_model import SAMPLE_RATE_HZ as PAUSE_SAMPLE_RATE_HZ
 from .pause_model import PauseModel
 from .pcm import to_float32
@@ -37,12 +40,11 @@ MOST_PAUSES = 20  # that the pause model is timed on
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of `turnstream bench`."""
-    parser.add_argument("--model", type=Path, help="ONNX model file (default: the bundled model)")
+    add_model_option(parser)
     parser.add_argument(
         "--batches",
         type=_at_least_one,
         nargs="+",
-        default=[1, 8, 64, 256],
         help="batch sizes to measure: conversations per step (default: 1 8 64 256)",
     )
     parser.add_argument(
@@ -53,6 +55,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             "steps to time at batch size 1; a larger batch gets proportionally fewer, "
             "but at least 100 (default: 2000)"
         ),
+    )
+    parser.add_argument(
+        "--profile",
+        action="store_true",
+        help="instead, print where the time of a frame goes: each stage of the runtime, each part "
+        "and operator of the graph (default batches: 1 64)",
     )
     parser.add_argument(
         "--json", action="store_true", help="print the results as JSON, not as a table"
@@ -70,9 +78,18 @@ def main(args: argparse.Namespace) -> int:
     engine = Engine(args.model)
     metadata = engine.metadata
     audio = sample_audio(metadata.sample_rate_hz)
+    if args.profile:
+        profiles = [
+            profile(engine, audio, batch, max(100, args.steps // batch))
+            for batch in args.batches or [1, 64]
+        ]
+        as_json = json.dumps([asdict(found) for found in profiles], indent=1)
+        print(as_json if args.json else profile_table(profiles))
+        return 0
     silero = measure_silero(audio, args.steps)  # just before batch 1, with which it is compared
     rows = [
-        measure_batch(engine, audio, batch, max(100, args.steps // batch)) for batch in args.batches
+        measure_batch(engine, audio, batch, max(100, args.steps // batch))
+        for batch in args.batches or [1, 8, 64, 256]
     ]
     for row in rows:
         row["times_silero"] = (
@@ -88,6 +105,7 @@ def main(args: argparse.Namespace) -> int:
         "model": {
             "name": metadata.name,
             "version": metadata.version,
+            "precision": metadata.precision,
             "weights_sha256": metadata.weights_sha256,
         },
         "start_up_ms": start_up_ms(engine.path),
@@ -230,7 +248,8 @@ def _table(found: dict[str, Any]) -> str:
     lines = [
         f"{machine['processor']}; Python {machine['python']}, "
         f"ONNX Runtime {machine['onnxruntime']}, {machine['threads']} thread",
-        f"{model['name']} {model['version']} ({model['weights_sha256'][:12]}); "
+        f"{model['name']} {model['version']}, {model['precision']} "
+        f"({model['weights_sha256'][:12]}); "
         f"state {found['state_bytes'] / 1024:.1f} KB a conversation; "
         f"from start to first prediction {found['start_up_ms']:.0f} ms",
         "",

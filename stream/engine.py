@@ -19,10 +19,20 @@ from .prediction import Pair
 
 Float32 = NDArray[np.float32]
 
+_OUTPUTS = list(LABELS)
 
-def bundled_model() -> Path:
-    """Return the path of the model that is installed with the package."""
-    return Path(str(files("turnstream.models.weights") / "turnstream.onnx"))
+
+INT8 = "int8"  # name of the bundled model in int8
+
+
+def bundled_model(name: str | None = None) -> Path:
+    """Return the path of the model that is installed with the package.
+
+    Args:
+        name: INT8 for the same network in int8.
+    """
+    file = "turnstream.int8.onnx" if name == INT8 else "turnstream.onnx"
+    return Path(str(files("turnstream.models.weights") / file))
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +49,8 @@ class ModelMetadata:
         latent_size: length H of `latent`, per speaker.
         latent_speaker_size: length H of `latent_speaker`, per speaker.
         weights_sha256: SHA-256 of the weights, in hex.
+        precision: numbers of the products, "float32" or "int8".
+        quantized_from: weights_sha256 of the float model that an int8 model was made from.
         config: configuration of the network, as JSON values.
     """
 
@@ -52,6 +64,13 @@ class ModelMetadata:
     latent_speaker_size: int
     weights_sha256: str
     config: dict[str, Any]
+    precision: str = "float32"
+    quantized_from: str | None = None
+
+    @property
+    def network_sha256(self) -> str:
+        """The hash of the float weights: what is fitted to the states of one fits both."""
+        return self.quantized_from or self.weights_sha256
 
 
 @dataclass(frozen=True)
@@ -83,14 +102,18 @@ class Engine:
     """A loaded model. It keeps no state between steps, so threads can share it.
 
     Args:
-        path: an ONNX file written by `turnstream export`; None is the bundled model.
+        path: an ONNX file written by `turnstream export`; None is the bundled model, and "int8"
+            the bundled model in int8.
         threads: number of threads in one step; 1 is fastest for single frames.
     Raises:
         ModelError: the file does not exist, is not ONNX, or has another format or version.
     """
 
     def __init__(self, path: str | Path | None = None, *, threads: int = 1) -> None:
-        self.path = Path(path) if path is not None else bundled_model()
+        if path is None or str(path) == INT8:
+            self.path = bundled_model(None if path is None else INT8)
+        else:
+            self.path = Path(path)
         if not self.path.is_file():
             raise ModelError(
                 f"expected an ONNX model file, got {str(self.path)!r}, which is not a file"
@@ -106,8 +129,8 @@ class Engine:
 
     @property
     def is_bundled(self) -> bool:
-        """Whether this is the bundled model."""
-        return self.path == bundled_model()
+        """Whether this is the bundled model, in float32 or int8."""
+        return self.path in {bundled_model(), bundled_model(INT8)}
 
     def _read_metadata(self) -> ModelMetadata:
         stored: dict[str, str] = self._session.get_modelmeta().custom_metadata_map
@@ -146,6 +169,8 @@ class Engine:
                 latent_speaker_size=described["outputs"]["latent_speaker"]["shape"][1],
                 weights_sha256=described["weights_sha256"],
                 config=described["config"],
+                precision=described.get("precision", "float32"),
+                quantized_from=described.get("quantized_from"),
             )
         except (json.JSONDecodeError, KeyError, TypeError, IndexError) as error:
             raise ModelError(
@@ -193,5 +218,5 @@ class Engine:
                 f"expected a float32 state of shape ({batch}, {self.metadata.state_size}), "
                 f"got {state.dtype} {state.shape}"
             )
-        *outputs, next_state = self._session.run(list(LABELS), {"audio": audio, "state": state})
+        *outputs, next_state = self._session.run(_OUTPUTS, {"audio": audio, "state": state})
         return StepOutput(*outputs), next_state

@@ -5,15 +5,15 @@ from __future__ import annotations
 import argparse
 import json
 from dataclasses import asdict
-from pathlib import Path
 
 from .engine import Engine
+from .options import add_model_option
 from .pause_model import bundled_pause_model, read_head
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of `turnstream info`."""
-    parser.add_argument("--model", type=Path, help="ONNX model file (default: the bundled model)")
+    add_model_option(parser)
     parser.add_argument("--json", action="store_true", help="print all metadata, as JSON")
 
 
@@ -26,7 +26,8 @@ def main(args: argparse.Namespace) -> int:
         return 0
     pauses = bundled_pause_model()
     rows = {
-        "model": f"{metadata.name} {metadata.version}, weights {metadata.weights_sha256[:12]}",
+        "model": f"{metadata.name} {metadata.version}, {metadata.precision}, weights "
+        f"{metadata.weights_sha256[:12]}",
         "file": f"{engine.path} ({engine.path.stat().st_size / 1e6:.1f} MB)",
         "audio": (
             f"{metadata.sample_rate_hz} Hz, 2 channels, {metadata.frame_samples} samples a frame "

@@ -13,7 +13,9 @@ import onnxruntime  # pyright: ignore[reportMissingTypeStubs]
 ort: Any = onnxruntime
 
 
-def open_session(graph: Path | bytes, *, threads: int = 1, optimize: bool = True) -> Any:
+def open_session(
+    graph: Path | bytes, *, threads: int = 1, optimize: bool = True, profile: Path | None = None
+) -> Any:
     """Return an `onnxruntime.InferenceSession` on the CPU.
 
     Args:
@@ -21,6 +23,7 @@ def open_session(graph: Path | bytes, *, threads: int = 1, optimize: bool = True
         threads: number of threads in one run. They sleep between runs, so that an idle conversation
             costs no CPU time.
         optimize: whether ONNX Runtime may rewrite the graph.
+        profile: beginning of the path of a profile to write; `end_profiling` returns the path.
     Raises:
         Exception: ONNX Runtime cannot load the graph. Its errors share no public base class.
     """
@@ -31,6 +34,9 @@ def open_session(graph: Path | bytes, *, threads: int = 1, optimize: bool = True
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     if not optimize:
         options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    if profile is not None:
+        options.enable_profiling = True
+        options.profile_file_prefix = str(profile)
     return ort.InferenceSession(
         graph if isinstance(graph, bytes) else str(graph),
         options,

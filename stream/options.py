@@ -3,8 +3,26 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
+from typing import Any, Protocol
 
 from .policy import PRESETS
+
+
+class _Options(Protocol):
+    """A parser, or a group of its options."""
+
+    def add_argument(self, name: str, /, **settings: Any) -> object: ...
+
+
+def add_model_option(options: _Options) -> None:
+    """Add `--model`, which names the network."""
+    options.add_argument(
+        "--model",
+        type=Path,
+        metavar="FILE",
+        help="ONNX model file, or int8 for the bundled model in int8 (default: the bundled model)",
+    )
 
 
 def add_policy_option(parser: argparse.ArgumentParser) -> None:

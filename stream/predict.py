@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from .contract import PROBABILITIES
 from .errors import AudioFormatError
-from .options import add_pause_model_option, add_policy_option
+from .options import add_model_option, add_pause_model_option, add_policy_option
 from .pcm import ENCODINGS
 from .plot import check_picture, plot_predictions
 from .prediction import FrameMessage, Prediction, TurnEvent
@@ -74,7 +74,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_policy_option(parser)
     add_pause_model_option(parser)
-    parser.add_argument("--model", type=Path, help="ONNX model file (default: the bundled model)")
+    add_model_option(parser)
     raw = parser.add_argument_group("raw audio on standard input")
     raw.add_argument(
         "--encoding", choices=ENCODINGS, default="pcm_s16le", help="(default pcm_s16le)"

@@ -22,7 +22,7 @@ class TurnPredictor:
 
     Args:
         model: path of an exported model, or a loaded `Engine`, which conversations can share. None
-            is the bundled model.
+            is the bundled model, and "int8" the bundled model in int8.
         sample_rate_hz: rate of the pushed audio. The audio is resampled to the model's rate.
         policy: name of a preset, or settings; then each prediction has its turn events. None for
             no events.

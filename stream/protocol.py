@@ -108,7 +108,8 @@ class BeginMessage(msgspec.Struct, frozen=True, tag="begin"):
 
     Attributes:
         session: id of the session, for logs.
-        model_name, model_version, model_sha256: the model that predicts.
+        model_name, model_version: the model that predicts.
+        model_sha256: hash of its weights; of an int8 model, of those that it was made from.
         frame_rate_hz: predictions per second of audio.
         latent_sizes: length H of "latent" and of "latent_speaker", per speaker.
         settings: the settings as the server understood them.

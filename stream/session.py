@@ -12,6 +12,7 @@ import io
 import json
 import math
 from dataclasses import asdict
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -367,13 +368,19 @@ class Session:
 def levels_dbfs(frame: Float32) -> Pair:
     """Returns the RMS level in dBFS of each channel of a frame (2, N), without its mean.
 
-    These products take a fifth of the time of `np.var`.
+    These products take a tenth of the time of `np.var`.
     """
     size = frame.shape[1]
-    sums: list[float] = (frame @ np.ones(size, np.float32)).tolist()
-    return _dbfs(float(frame[0] @ frame[0]) / size - (sums[0] / size) ** 2), _dbfs(
-        float(frame[1] @ frame[1]) / size - (sums[1] / size) ** 2
+    user, other = frame
+    sums: list[float] = frame.dot(_ones(size)).tolist()
+    return _dbfs(float(user.dot(user)) / size - (sums[0] / size) ** 2), _dbfs(
+        float(other.dot(other)) / size - (sums[1] / size) ** 2
     )
+
+
+@lru_cache(maxsize=4)
+def _ones(size: int) -> Float32:
+    return np.ones(size, np.float32)
 
 
 def _dbfs(power: float) -> float:

@@ -21,7 +21,7 @@ from ..devices.playback import Playback
 from ..devices.steady_microphone import SteadyMicrophone
 from ..engine import Engine
 from ..errors import DeviceError
-from ..options import add_pause_model_option, add_policy_option
+from ..options import add_model_option, add_pause_model_option, add_policy_option
 from ..pause_model import choose_pause_model
 from ..service.server import Server
 from ..settings import StreamSettings
@@ -55,7 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_policy_option(parser)
     add_pause_model_option(parser)
-    parser.add_argument("--model", type=Path, help="ONNX model file (default: the bundled model)")
+    add_model_option(parser)
     add_view_options(parser)
     parser.add_argument(
         "--play",

@@ -21,7 +21,7 @@ from ..devices.second_channel import DeviceVoice, FileVoice, PairedSource
 from ..devices.steady_microphone import SteadyMicrophone
 from ..engine import Engine
 from ..errors import AudioFormatError, ConfigError, DeviceError
-from ..options import add_pause_model_option, add_policy_option
+from ..options import add_model_option, add_pause_model_option, add_policy_option
 from ..pause_model import choose_pause_model
 from ..pcm import ENCODINGS
 from ..sources import FileSource, RawPcmSource
@@ -74,7 +74,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_pause_model_option(parser)
     add_view_options(parser)
     where = parser.add_mutually_exclusive_group()
-    where.add_argument("--model", type=Path, help="ONNX model file (default: the bundled model)")
+    add_model_option(where)
     where.add_argument("--url", help="run the model on a server, such as ws://127.0.0.1:8765")
     parser.add_argument(
         "--token",

@@ -45,7 +45,7 @@ class LocalClient:
             session="",
             model_name=metadata.name,
             model_version=metadata.version,
-            model_sha256=metadata.weights_sha256,
+            model_sha256=metadata.network_sha256,
             frame_rate_hz=metadata.frame_rate_hz,
             latent_sizes={
                 "latent": metadata.latent_size,

@@ -138,7 +138,7 @@ class Conversation:
             session=self.id,
             model_name=model.name,
             model_version=model.version,
-            model_sha256=model.weights_sha256,
+            model_sha256=model.network_sha256,
             frame_rate_hz=model.frame_rate_hz,
             latent_sizes={"latent": model.latent_size, "latent_speaker": model.latent_speaker_size},
             settings=self._settings,

@@ -139,7 +139,7 @@ def _read_plane(path: Path, engine: Engine) -> bytes:
         "latent_speaker": model.latent_speaker_size,
     }
     LiveEmbedding.load(path).check_fits(
-        f"{model.name} {model.version}", model.weights_sha256, sizes
+        f"{model.name} {model.version}", model.network_sha256, sizes
     )
     return path.read_bytes()
 

@@ -14,7 +14,7 @@ from dataclasses import fields
 from pathlib import Path
 
 from ..errors import ConfigError
-from ..options import add_pause_model_option
+from ..options import add_model_option, add_pause_model_option
 from ..protocol import DEFAULT_PORT, STREAM_PATH
 from . import logs
 from .launch import ServiceSettings, new_event_loop, serve_until
@@ -114,7 +114,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=DEFAULT_PORT,
         help=f"port to listen on; 0 chooses a free one (default {DEFAULT_PORT})",
     )
-    parser.add_argument("--model", type=Path, help="ONNX model file (default: the bundled model)")
+    add_model_option(parser)
     add_pause_model_option(parser)
     parser.set_defaults(pause_model=False)
     parser.add_argument(

@@ -197,7 +197,7 @@ def test_options_of_a_network_are_refused_for_a_judge(
     exported_pauses: ExportedPauseModel, capsys: pytest.CaptureFixture[str], words: list[str]
 ) -> None:
     assert main(["export", str(exported_pauses.judges), "--out", "pause.onnx", *words]) == 2
-    assert "expected no --mel and --golden for a pause model" in capsys.readouterr().err
+    assert "expected no --mel, --golden and --quantize for a pause model" in capsys.readouterr().err
 
 
 def test_a_teacher_is_refused_for_a_network(

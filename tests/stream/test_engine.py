@@ -16,7 +16,7 @@ import onnx
 import pytest
 
 from turnstream.stream.contract import FORMAT_VERSION, LABELS, METADATA_KEY, PROBABILITIES
-from turnstream.stream.engine import Engine, Float32, StepOutput, bundled_model
+from turnstream.stream.engine import INT8, Engine, Float32, StepOutput, bundled_model
 from turnstream.stream.errors import ModelError, ShapeError
 
 HEADS = ("vad", "p_now", "p_future", "p_next", "p_backchannel")
@@ -225,6 +225,13 @@ def test_a_state_that_does_not_fit_is_refused(
 def test_bundled_model_is_named_in_the_package() -> None:
     assert bundled_model().name == "turnstream.onnx"
     assert bundled_model().parent.name == "weights"
+    assert bundled_model(INT8).name == "turnstream.int8.onnx"
+
+
+def test_int8_names_the_bundled_model_in_int8() -> None:
+    assert Engine(INT8).path == Engine(Path(INT8)).path == bundled_model(INT8)
+    assert Engine(INT8).metadata.precision == "int8"
+    assert Engine().metadata.precision == "float32"
 
 
 def test_a_missing_file_is_refused(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ def test_a_person_reads_what_the_file_holds(
     assert main(["info", "--model", str(tiny_model_path)]) == 0
     metadata = Engine(tiny_model_path).metadata
     lines = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines())
-    assert lines["model"] == f"tiny 0, weights {metadata.weights_sha256[:12]}"
+    assert lines["model"] == f"tiny 0, float32, weights {metadata.weights_sha256[:12]}"
     assert lines["file"].startswith(str(tiny_model_path))
     assert lines["audio"] == "16000 Hz, 2 channels, 320 samples a frame (20 ms)"
     assert (
