@@ -106,7 +106,8 @@ class TurnPredictor:
     def snapshot(self) -> bytes:
         """Return the conversation as bytes.
 
-        Another process can resume it with `restore` and computes the same numbers.
+        Another process can resume it with `restore` and computes the same numbers. At 16 kHz they
+        are some 60 KB, at most 100 KB, and 1 MB more with a pause model.
         """
         return self._session.snapshot()
 
@@ -125,8 +126,9 @@ class TurnPredictor:
             model, pause_model: the same as before, given as for `TurnPredictor`.
         Raises:
             ModelError: the model cannot be run.
-            SnapshotError: the bytes are no snapshot, or are of another model or version, or of a
-                conversation with a pause model where none is given, or the other way round.
+            SnapshotError: the bytes are no snapshot, are damaged, or are of another model or
+                version, or of a conversation with a pause model where none is given, or the other
+                way round. The bytes may come from anywhere: every value in them is checked.
         """
         predictor = cls.__new__(cls)
         predictor.engine = model if isinstance(model, Engine) else Engine(model)

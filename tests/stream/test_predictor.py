@@ -151,6 +151,22 @@ def test_restore_refuses_what_is_no_snapshot(engine: Engine) -> None:
         TurnPredictor.restore(b"hello", engine)
 
 
+@pytest.mark.parametrize("cut_s", [0.5, 4.99, 5.13, 7.0])
+def test_a_restored_predictor_repeats_no_warning_and_loses_none(
+    engine: Engine, cut_s: float
+) -> None:
+    audio, cut = np.zeros((16000 * 8, 2), np.int16), round(cut_s * 16000)
+    before = TurnPredictor(engine)
+    before.push_audio(audio[:cut])
+    untaken = TurnPredictor.restore(before.snapshot(), engine)
+    first = before.take_warnings()
+    after = TurnPredictor.restore(before.snapshot(), engine)
+    for predictor, earlier in ((untaken, []), (after, first)):
+        predictor.push_audio(audio[cut:])
+        warnings = earlier + predictor.take_warnings()
+        assert [(warning.code, warning.time_s) for warning in warnings] == [("silent", 5.056)]
+
+
 def test_a_missing_model_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"got '.*none\.onnx', which is not a file"):
         TurnPredictor(tmp_path / "none.onnx")
