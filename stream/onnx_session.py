@@ -31,8 +31,18 @@ def open_session(graph: Path | bytes, *, threads: int = 1, optimize: bool = True
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     if not optimize:
         options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    if isinstance(graph, Path) and not _is_utf8(graph):
+        graph = graph.read_bytes()  # ONNX Runtime takes no other names
     return ort.InferenceSession(
         graph if isinstance(graph, bytes) else str(graph),
         options,
         providers=["CPUExecutionProvider"],
     )
+
+
+def _is_utf8(path: Path) -> bool:
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -6,13 +6,10 @@ On request it also writes the events, the latents and a picture.
 from __future__ import annotations
 
 import argparse
-import csv
-import json
 import sys
-from collections.abc import Callable, Generator, Iterable, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
-from typing import TextIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +21,8 @@ from .pcm import ENCODINGS
 from .plot import check_picture, plot_predictions
 from .prediction import FrameMessage, Prediction, TurnEvent
 from .predictor import TurnPredictor
+from .printable import printable
+from .row_file import ROW_SUFFIXES, Row, RowFile, check_output, writing
 from .sources import AudioSource, FileSource, RawPcmSource
 
 COLUMNS = (
@@ -35,8 +34,6 @@ COLUMNS = (
 )
 EVENT_COLUMNS = ("time_s", "type", "speaker", "probability")
 DECIMALS = 5
-
-Row = dict[str, object]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -51,10 +48,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out",
         type=Path,
-        help="file for the predictions, .csv or .jsonl (default: CSV on standard output)",
+        help="file for the predictions: .csv, .jsonl (an object a line) or .json (a list of "
+        "objects); a device or pipe gets CSV (default: CSV on standard output)",
     )
     parser.add_argument(
-        "--events", type=Path, help="file for the events, .csv or .jsonl (default: none)"
+        "--events", type=Path, help="file for the events, in the same formats (default: none)"
     )
     parser.add_argument(
         "--latents",
@@ -88,12 +86,12 @@ def main(args: argparse.Namespace) -> int:
 
     The counts of frames and events go to standard error.
     """
-    _check_output(args.out, ".csv", ".jsonl")
-    _check_output(args.events, ".csv", ".jsonl")
-    _check_output(args.latents, ".npz")
+    check_output(args.out, *ROW_SUFFIXES, devices=True)
+    check_output(args.events, *ROW_SUFFIXES, devices=True)
+    check_output(args.latents, ".npz")
     if args.plot:
         check_picture(args.plot)
-    _check_output(args.plot)
+    check_output(args.plot)
     source: AudioSource = (
         RawPcmSource(sys.stdin.buffer, args.encoding, args.sample_rate, args.channels)
         if args.file == "-"
@@ -108,8 +106,10 @@ def main(args: argparse.Namespace) -> int:
     kept = _Kept(plot=bool(args.plot), latents=bool(args.latents))
     with ExitStack() as stack:
         stack.callback(source.close)
-        write_row = _open(args.out, COLUMNS, stack)
-        write_event = _open(args.events, EVENT_COLUMNS, stack) if args.events else None
+        write_row = stack.enter_context(RowFile(args.out, COLUMNS)).write
+        write_event = (
+            stack.enter_context(RowFile(args.events, EVENT_COLUMNS)).write if args.events else None
+        )
 
         def take(predictions: Iterable[Prediction]) -> None:
             for prediction in predictions:
@@ -134,17 +134,17 @@ def main(args: argparse.Namespace) -> int:
     if not kept.frame_count:
         raise AudioFormatError("expected audio on standard input, got none")
     if args.latents:
-        with _writing(args.latents):
+        with writing(args.latents):
             write_latents(args.latents, kept.predictions)
     if args.plot:
-        with _writing(args.plot):
+        with writing(args.plot):
             plot_predictions(
                 args.plot,
                 np.concatenate(kept.audio),
                 source.sample_rate_hz,
                 kept.predictions,
                 kept.events,
-                title=Path(args.file).name,
+                title=printable(Path(args.file).name),
             )
     print(f"{kept.frame_count} frames, {kept.event_count} events", file=sys.stderr)
     return 0
@@ -197,41 +197,3 @@ def write_latents(path: Path, predictions: Sequence[Prediction]) -> None:
         latent=np.stack([p.latent for p in predictions]),
         latent_speaker=np.stack([p.latent_speaker for p in predictions]),
     )
-
-
-def _check_output(path: Path | None, *suffixes: str) -> None:
-    """Raise AudioFormatError, before any work is done, if an output cannot be written."""
-    if path is None:
-        return
-    if suffixes and path.suffix not in suffixes:
-        raise AudioFormatError(
-            f"expected an output file ending in {' or '.join(suffixes)}, got {str(path)!r}"
-        )
-    if not path.parent.is_dir():
-        raise AudioFormatError(
-            f"expected a file that can be written, got {str(path)!r}: "
-            f"no folder {str(path.parent)!r}"
-        )
-
-
-@contextmanager
-def _writing(path: Path) -> Generator[None, None, None]:
-    try:
-        yield
-    except OSError as error:
-        raise AudioFormatError(
-            f"expected a file that can be written, got {str(path)!r}: {error.strerror or error}"
-        ) from None
-
-
-def _open(path: Path | None, columns: Sequence[str], stack: ExitStack) -> Callable[[Row], object]:
-    """Return a function that writes one row to the file or, without a path, to standard output."""
-    out: TextIO = sys.stdout
-    if path is not None:
-        with _writing(path):
-            out = stack.enter_context(path.open("w", newline="", encoding="utf-8"))
-    if path is not None and path.suffix == ".jsonl":
-        return lambda row: out.write(json.dumps(row) + "\n")
-    table = csv.DictWriter(out, columns, lineterminator="\n")
-    table.writeheader()
-    return table.writerow

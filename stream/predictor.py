@@ -65,6 +65,7 @@ class TurnPredictor:
         Raises:
             AudioFormatError: the samples have another shape or type, or are not finite. Nothing was
                 added then.
+            ModelError: the model gave NaN or infinity.
         """
         audio = to_float32(samples)
         predictions: list[Prediction] = []

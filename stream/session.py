@@ -16,7 +16,7 @@ from msgspec.structs import replace
 
 from .audio_check import AudioCheck, AudioWarning
 from .engine import Float32, ModelMetadata, StepOutput
-from .errors import AudioFormatError, ShapeError, SnapshotError
+from .errors import AudioFormatError, ModelError, ShapeError, SnapshotError
 from .floor import FloorTracker
 from .pause_model import PauseModel
 from .pause_tracker import PauseTracker
@@ -201,7 +201,14 @@ class Session:
         Args:
             output: outputs of one step for a batch of conversations.
             row: batch row of this conversation.
+        Raises:
+            ModelError: an output is NaN or infinite.
         """
+        if not output.is_finite(row):
+            raise ModelError(
+                f"expected finite outputs of the model {self.metadata.name} "
+                f"{self.metadata.version}, got NaN or infinity in frame {self.frames_done}"
+            )
         level_dbfs, self._level_dbfs = self._level_dbfs, None
         vad, p_now, p_future, p_next, p_backchannel = output.probabilities[row]
         frame_s = self.metadata.frame_samples / self.metadata.sample_rate_hz

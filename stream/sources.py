@@ -6,6 +6,7 @@ channels; `pcm.py` and `resample.py` convert them to those of the model.
 
 from __future__ import annotations
 
+import os
 import re
 import time
 from collections.abc import Callable, Iterator
@@ -64,6 +65,7 @@ class FileSource:
     Raises:
         AudioFormatError: the path does not exist or is a directory, the file is not audio or has no
             samples or more than two channels, or its rate is outside 8-192 kHz.
+        OSError: the system does not let the file be read.
     """
 
     def __init__(self, path: str | Path, block_samples: int | None = None) -> None:
@@ -78,6 +80,8 @@ class FileSource:
             raise AudioFormatError(
                 f"expected an audio file, got an empty one (0 bytes): {self.path}"
             )
+        with self.path.open("rb"):  # the system's own words, if it cannot be opened
+            pass
         self._file = _open_sound_file(self.path)
         try:
             self.sample_rate_hz: int = self._file.samplerate
@@ -116,13 +120,14 @@ class FileSource:
         while True:
             try:
                 block: Block = self._file.read(self.block_samples, dtype="float32", always_2d=True)
-            except _soundfile().SoundFileError as error:
+            except _soundfile().LibsndfileError as error:
                 readable = (
                     f"only {total / self.sample_rate_hz:.2f} of {self.duration_s:.2f} s "
                     "can be decoded"
                 )
                 raise AudioFormatError(
-                    f"expected a whole audio file, got one of which {readable} ({error}): "
+                    f"expected a whole audio file, got one of which {readable} "
+                    f"({error.error_string}): "
                     f"{self.path}"
                 ) from None
             if len(block) == 0:
@@ -263,14 +268,16 @@ def _block_samples(block_samples: int | None, sample_rate_hz: int) -> int:
 def _open_sound_file(path: Path) -> Any:
     soundfile = _soundfile()
     try:
-        sound_file: Any = soundfile.SoundFile(path)
+        # Bytes, because soundfile cannot encode every name in every locale.
+        sound_file: Any = soundfile.SoundFile(os.fsencode(path))
         # soundfile seeks after every read of a seekable file. In mp3 and opus files a seek corrupts
         # the next block (soundfile 0.14).
         sound_file.seekable = lambda: False
         return sound_file
-    except soundfile.SoundFileError as error:
+    except soundfile.LibsndfileError as error:
         raise AudioFormatError(
-            f"expected an audio file, got one that libsndfile cannot read ({error})"
+            f"expected an audio file, got one that libsndfile cannot read ({error.error_string}): "
+            f"{path}"
         ) from None
 
 

@@ -135,6 +135,39 @@ def test_json_lines_have_the_same_names_and_null_for_nobody(
     assert (rows[0]["holder"], rows[0]["p_shift"], rows[0]["p_hold"]) == (None, None, None)
 
 
+def test_a_json_file_is_one_list_of_the_rows(run: Run, recording: Path, tmp_path: Path) -> None:
+    for name in ("p.jsonl", "p.json"):
+        events = tmp_path / f"events-{name}"
+        assert run(recording, "--out", tmp_path / name, "--events", events) == 0
+    for kind in ("", "events-"):
+        lines = (tmp_path / f"{kind}p.jsonl").read_text().splitlines()
+        assert json.loads((tmp_path / f"{kind}p.json").read_text()) == [*map(json.loads, lines)]
+
+
+def test_a_json_file_without_rows_is_an_empty_list(run: Run, tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "a.wav", np.zeros(160), 16000)
+    for name, content in (("e.json", "[]\n"), ("e.jsonl", "")):
+        out = ["--out", tmp_path / "p.csv", "--events", tmp_path / name]
+        assert run(tmp_path / "a.wav", *out) == 0
+        assert (tmp_path / name).read_text() == content
+
+
+def test_a_device_needs_no_suffix(
+    run: Run, recording: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(recording, "--out", "/dev/null", "--events", "/dev/null") == 0
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("option", ["--out", "--events"])
+def test_a_full_disk_is_one_line_that_names_the_file(
+    run: Run, recording: Path, capsys: pytest.CaptureFixture[str], option: str
+) -> None:
+    other = [] if option == "--out" else ["--out", "/dev/null"]
+    assert run(recording, *other, option, "/dev/full") == 1
+    assert error_line(capsys) == "/dev/full: No space left on device"
+
+
 @pytest.mark.parametrize("policy", ["fast", "patient"])
 def test_events_are_those_of_the_policy(
     run: Run, recording: Path, talkative: Path, tmp_path: Path, policy: str
@@ -341,8 +374,8 @@ def test_a_missing_model_is_one_clear_line(
 @pytest.mark.parametrize(
     ("option", "name", "expected"),
     [
-        ("--out", "p.txt", ".csv or .jsonl"),
-        ("--events", "e", ".csv or .jsonl"),
+        ("--out", "p.txt", ".csv or .jsonl or .json"),
+        ("--events", "e", ".csv or .jsonl or .json"),
         ("--latents", "l.npy", ".npz"),
         ("--plot", "p.gif", ".png, .svg, .pdf, .html"),
     ],

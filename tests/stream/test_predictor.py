@@ -19,6 +19,7 @@ from turnstream.stream.errors import AudioFormatError, ModelError, PolicyError, 
 from turnstream.stream.pause_model import PauseModel
 from turnstream.stream.prediction import Prediction
 
+from .broken_models import LOUD, broken_model
 from .pauses import RecordingPauseModel, pausing_call, tiny_pause_model
 from .serving import dialogue
 from .talkative import talkative_model
@@ -165,6 +166,30 @@ def test_a_restored_predictor_repeats_no_warning_and_loses_none(
         predictor.push_audio(audio[cut:])
         warnings = earlier + predictor.take_warnings()
         assert [(warning.code, warning.time_s) for warning in warnings] == [("silent", 5.056)]
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+@pytest.mark.parametrize("output", ["vad", "p_next", "p_backchannel", "latent", "latent_speaker"])
+def test_nan_and_infinity_are_an_error_and_never_a_prediction(
+    tiny_model_path: Path, tmp_path: Path, output: str, value: float
+) -> None:
+    path = broken_model(tiny_model_path, tmp_path / "broken.onnx", output, value)
+    predictor, audio = TurnPredictor(path), np.zeros(3200, np.float32)
+    assert len(predictor.push_audio(audio[:1600])) == 5
+    audio[:] = LOUD + 0.05
+    message = r"expected finite outputs of the model tiny 0, got NaN or infinity in frame 5"
+    with pytest.raises(ModelError, match=message):
+        predictor.push_audio(audio[:1600])
+
+
+def test_nan_of_one_conversation_is_no_error_of_another(
+    tiny_model_path: Path, tmp_path: Path
+) -> None:
+    engine = Engine(broken_model(tiny_model_path, tmp_path / "broken.onnx", "latent", float("nan")))
+    output, _ = engine.step(np.full((3, 2, 320), LOUD + 0.05, np.float32), engine.init_state(3))
+    for row in (0, 2):
+        output.latent[row] = 0
+    assert [output.is_finite(row) for row in range(3)] == [True, False, True]
 
 
 def test_a_missing_model_is_refused(tmp_path: Path) -> None:

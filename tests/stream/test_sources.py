@@ -112,6 +112,13 @@ def test_what_is_no_audio_file_is_one_clear_error_each(tmp_path: Path) -> None:
         FileSource(tmp_path / "good.wav", block_samples=0)
 
 
+def test_a_name_in_bytes_that_are_not_utf_8_is_opened(tmp_path: Path) -> None:
+    path = Path(os.fsdecode(bytes(tmp_path) + b"/\xff.wav"))
+    with path.open("wb") as file:
+        soundfile.write(file, signal(1600, 1), 16000, format="WAV")
+    assert len(everything(FileSource(path))) == 1600
+
+
 @pytest.mark.parametrize("name", ["cut.wav", "cut.flac", "cut.ogg", "cut.mp3"])
 @pytest.mark.parametrize("share", [0.6, 0.9])
 def test_a_file_that_was_cut_off_is_an_error_after_its_audio(
