@@ -97,6 +97,9 @@ def main(args: argparse.Namespace) -> int:
         if args.file == "-"
         else FileSource(args.file)
     )
+    if isinstance(source, FileSource):
+        for remark in source.warnings:
+            print(f"turnstream predict: warning: {printable(remark)}", file=sys.stderr)
     predictor = TurnPredictor(
         args.model,
         sample_rate_hz=source.sample_rate_hz,

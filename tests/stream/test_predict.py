@@ -336,6 +336,20 @@ def test_suspicious_audio_is_reported_on_standard_error(
     assert first.startswith("turnstream predict: warning: channel 0: nothing but zeros")
 
 
+def test_garbled_bytes_are_reported_on_standard_error(
+    run: Run, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "call.ogg"
+    soundfile.write(path, dialogue(12.0, seed=1), 16000)
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    assert run(path, "--out", tmp_path / "p.csv") == 0
+    first, *_ = capfd.readouterr().err.splitlines()
+    assert first.startswith(f"turnstream predict: warning: {path}: ")
+    assert "are garbled; about" in first
+
+
 def error_line(capsys: pytest.CaptureFixture[str]) -> str:
     (line,) = capsys.readouterr().err.splitlines()
     prefix = "turnstream predict: error: "
