@@ -8,8 +8,9 @@ from numpy.typing import ArrayLike
 
 from .audio_check import AudioWarning
 from .engine import Engine
+from .errors import AudioFormatError
 from .pause_model import PauseModel
-from .pcm import to_float32
+from .pcm import decode_pcm, to_float32
 from .policy import PolicySettings
 from .prediction import Prediction
 from .session import Session
@@ -19,6 +20,10 @@ class TurnPredictor:
     """Predicts turn-taking from live audio, one prediction per frame.
 
     A frame has 20 ms with the bundled model.
+
+        predictor = TurnPredictor(sample_rate_hz=8000, policy="balanced")
+        for prediction in predictor.push_audio(samples):
+            print(prediction.time_s, prediction.p_shift, prediction.events)
 
     Args:
         model: path of an exported model, or a loaded `Engine`, which conversations can share. None
@@ -52,21 +57,28 @@ class TurnPredictor:
             pause_model=self.pause_model,
         )
 
-    def push_audio(self, samples: ArrayLike) -> list[Prediction]:
+    def push_audio(
+        self, samples: ArrayLike | bytes | bytearray, *, channels: int = 2
+    ) -> list[Prediction]:
         """Add audio and predict on every frame that it completes.
 
         The chunk size does not change the predictions, not even in the last bit.
 
         Args:
             samples: float32 in [-1, 1] or int16, with any N: (N,) for the user alone, or (N, 2) for
-                user and other.
+                user and other. Or bytes: 16-bit little-endian PCM, interleaved.
+            channels: of bytes: 1 for the user alone, 2 for user and other.
         Returns:
             The predictions of the completed frames; may be empty.
         Raises:
-            AudioFormatError: the samples have another shape or type, or are not finite. Nothing was
-                added then.
+            AudioFormatError: the samples have another shape or type, or are not finite; bytes are
+                not whole samples of all channels. Nothing was added then.
             ModelError: the model gave NaN or infinity.
         """
+        if isinstance(samples, bytes | bytearray):
+            if channels not in (1, 2):
+                raise AudioFormatError(f"expected bytes of 1 or 2 channels, got {channels!r}")
+            samples = decode_pcm(bytes(samples), "pcm_s16le", channels)
         audio = to_float32(samples)
         predictions: list[Prediction] = []
         while len(audio):

@@ -120,6 +120,39 @@ def test_a_model_is_given_as_path_text_or_engine(engine: Engine) -> None:
     assert_same(TurnPredictor(str(engine.path)).push_audio(audio), expected)
 
 
+@pytest.mark.parametrize("kind", [bytes, bytearray])
+@pytest.mark.parametrize("channels", [1, 2])
+def test_bytes_are_16_bit_samples_interleaved(
+    engine: Engine, channels: int, kind: type[bytes]
+) -> None:
+    audio = dialogue(0.3, seed=4)[:, :channels]
+    given = kind(audio.astype("<i2").tobytes())
+    predictor = TurnPredictor(engine)
+    assert_same(
+        predictor.push_audio(given, channels=channels), TurnPredictor(engine).push_audio(audio)
+    )
+
+
+@pytest.mark.parametrize(
+    ("given", "channels", "message"),
+    [
+        (bytes(3), 2, r"whole samples of 4 bytes \(pcm_s16le, 2 channels\), got 3 bytes"),
+        (bytes(6), 2, r"whole samples of 4 bytes \(pcm_s16le, 2 channels\), got 6 bytes"),
+        (bytes(7), 1, r"whole samples of 2 bytes \(pcm_s16le, 1 channels\), got 7 bytes"),
+        (bytes(8), 3, "expected bytes of 1 or 2 channels, got 3"),
+        (bytes(8), None, "expected bytes of 1 or 2 channels, got None"),
+    ],
+)
+def test_bytes_that_are_no_whole_samples_are_refused(
+    engine: Engine, given: bytes, channels: Any, message: str
+) -> None:
+    predictor = TurnPredictor(engine)
+    before = predictor.snapshot()
+    with pytest.raises(AudioFormatError, match=message):
+        predictor.push_audio(given, channels=channels)
+    assert predictor.snapshot() == before
+
+
 def test_reset_starts_anew(engine: Engine) -> None:
     audio = dialogue(0.5, seed=6)
     predictor = TurnPredictor(engine)
