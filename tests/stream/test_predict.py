@@ -20,15 +20,17 @@ import numpy as np
 import pytest
 import soundfile
 
-from turnstream import TurnPolicy, TurnPredictor
+from turnstream import PRESETS, TurnPolicy, TurnPredictor
 from turnstream.cli import main
 from turnstream.stream import predict, predictor
 from turnstream.stream.pause_model import PauseModel
+from turnstream.stream.plot import Recording
 from turnstream.stream.prediction import Prediction, TurnEvent
 
 from .pauses import pausing_call, tiny_pause_model
 from .serving import dialogue
 from .talkative import talkative_model
+from .test_audio_check import voice
 
 HEADER = (
     "time_s,holder,p_shift,p_hold,vad_0,vad_1,p_now_0,p_now_1,p_future_0,p_future_1,"
@@ -334,6 +336,52 @@ def test_suspicious_audio_is_reported_on_standard_error(
     assert run(tmp_path / "silence.wav", "--out", tmp_path / "p.csv") == 0
     first, _ = capsys.readouterr().err.splitlines()
     assert first.startswith("turnstream predict: warning: channel 0: nothing but zeros")
+
+
+@pytest.mark.parametrize("raw", [False, True])
+def test_8_khz_speech_declared_as_16_khz_is_reported_once(
+    run: Run,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    raw: bool,
+) -> None:
+    samples = (voice(48, rate_hz=8000)[:, 0].clip(-1, 1) * 32767).astype("<i2")
+    soundfile.write(tmp_path / "fast.wav", samples, 16000)
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(samples.tobytes())))
+    given = ["-", "--channels", "1"] if raw else [tmp_path / "fast.wav"]
+    assert run(*given, "--out", tmp_path / "p.csv") == 0
+    warnings = [line for line in capsys.readouterr().err.splitlines() if "warning" in line]
+    assert len(warnings) == 1
+    assert "recorded at 8000 Hz and declared as 16000 Hz" in warnings[0]
+
+
+def test_warnings_are_kept_if_the_file_ends_in_damage(
+    run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "silence.wav"
+    soundfile.write(path, np.zeros(16000 * 7, np.int16), 16000)
+    path.write_bytes(path.read_bytes()[:-1000])
+    assert run(path, "--out", tmp_path / "p.csv") == 2
+    warning, error = capsys.readouterr().err.splitlines()
+    assert "nothing but zeros" in warning
+    assert "the file was cut off" in error
+
+
+def test_the_picture_shows_the_threshold_of_the_policy(
+    run: Run, recording: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[Recording] = []
+
+    def draw(path: Path, recording: Recording) -> list[Path]:
+        drawn.append(recording)
+        return [path]
+
+    monkeypatch.setattr(predict, "plot_recording", draw)
+    out = ["--out", "/dev/null", "--plot", tmp_path / "p.png"]
+    assert run(recording, *out, "--policy", "patient") == 0
+    assert drawn[0].end_threshold == PRESETS["patient"].end_threshold
+    assert {prediction.latent.size for prediction in drawn[0].predictions} == {0}
 
 
 def test_garbled_bytes_are_reported_on_standard_error(
