@@ -19,12 +19,14 @@ def printable(text: str) -> str:
 
 
 def open_standard_streams() -> None:
-    """Give standard output and standard error a file descriptor if they were closed (`>&-`).
+    """Give the standard streams a file descriptor if they were closed (`>&-`).
 
-    Otherwise the next file that is opened would take their place. Writing to a closed standard
-    output then fails as it should; messages to a closed standard error are lost. Text that the
-    encoding lacks is escaped.
+    Otherwise the next file that is opened would take their place. A closed standard input is empty.
+    Writing to a closed standard output fails as it should; messages to a closed standard error are
+    lost. Text that the encoding lacks is escaped.
     """
+    if sys.stdin is None:
+        sys.stdin = os.fdopen(_null(0, os.O_RDONLY), closefd=False)
     sys.stdout = _open(sys.stdout, 1, os.O_RDONLY)
     sys.stderr = _open(sys.stderr, 2, os.O_WRONLY)
 
@@ -44,11 +46,16 @@ def settle_stdout() -> bool:
 
 def _open(stream: TextIO | None, descriptor: int, mode: int) -> TextIO:
     if stream is None:
-        opened = os.open(os.devnull, mode)
-        if opened != descriptor:
-            os.dup2(opened, descriptor)
-            os.close(opened)
-        stream = os.fdopen(descriptor, "w", closefd=False)
+        stream = os.fdopen(_null(descriptor, mode), "w", closefd=False)
     if hasattr(stream, "reconfigure"):
         stream.reconfigure(errors="backslashreplace")  # pyright: ignore
     return stream
+
+
+def _null(descriptor: int, mode: int) -> int:
+    """Open the null device under a file descriptor, and return it."""
+    opened = os.open(os.devnull, mode)
+    if opened != descriptor:
+        os.dup2(opened, descriptor)
+        os.close(opened)
+    return descriptor

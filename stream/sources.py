@@ -78,11 +78,10 @@ class FileSource:
     def __init__(self, path: str | Path, block_samples: int | None = None) -> None:
         self.path = Path(path)
         if not self.path.is_file():
-            raise AudioFormatError(
-                "expected an audio file, got "
-                f"{'a directory' if self.path.is_dir() else 'a path that does not exist'}: "
-                f"{self.path}"
-            )
+            what = "a path that does not exist"
+            if self.path.exists():
+                what = "a directory" if self.path.is_dir() else "a device or a pipe"
+            raise AudioFormatError(f"expected an audio file, got {what}: {self.path}")
         if self.path.stat().st_size == 0:
             raise AudioFormatError(
                 f"expected an audio file, got an empty one (0 bytes): {self.path}"

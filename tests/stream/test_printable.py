@@ -66,6 +66,15 @@ def test_a_message_does_not_go_into_the_table_when_standard_error_is_closed(
     assert "frames" not in finished.stdout
 
 
+def test_a_closed_standard_input_is_empty(tiny_model_path: Path) -> None:
+    predict = [*INFO[:-1], "predict", "-", "--model", str(tiny_model_path)]
+    finished = shell('"$@" <&- >/dev/null', *predict)
+    assert finished.returncode == 2
+    assert finished.stderr == (
+        "turnstream predict: error: expected audio on standard input, got none\n"
+    )
+
+
 def test_a_full_standard_error_changes_no_exit_code_of_an_error() -> None:
     finished = shell('"$@" 2>/dev/full', *INFO, "--model", "none.onnx")
     assert (finished.returncode, finished.stdout, finished.stderr) == (2, "", "")

@@ -100,6 +100,7 @@ def test_what_is_no_audio_file_is_one_clear_error_each(tmp_path: Path) -> None:
     for name, message in [
         ("missing.wav", "a path that does not exist"),
         (".", "got a directory"),
+        ("/dev/null", "got a device or a pipe"),
         ("empty.wav", r"an empty one \(0 bytes\)"),
         ("text.wav", "libsndfile cannot read"),
         ("none.wav", "without samples"),
