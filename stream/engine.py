@@ -86,17 +86,19 @@ class StepOutput:
 
     def is_finite(self, row: int) -> bool:
         """Whether no output of a conversation is NaN or infinite."""
-        return math.isfinite(sum(map(sum, self.probabilities[row]))) and (
+        (a, b), (c, d), (e, f), (g, h), (i, j) = self.probabilities[row]
+        return math.isfinite(a + b + c + d + e + f + g + h + i + j) and (
             self._latents_finite
-            or all(np.isfinite(latent[row]).all() for latent in (self.latent, self.latent_speaker))
+            or bool(
+                np.isfinite(self.latent[row]).all() and np.isfinite(self.latent_speaker[row]).all()
+            )
         )
 
     @cached_property
     def _latents_finite(self) -> bool:
         """Whether the latents of all conversations are finite: one product for each."""
-        return all(
-            math.isfinite(np.vdot(latent, latent)) for latent in (self.latent, self.latent_speaker)
-        )
+        own, speaker = self.latent, self.latent_speaker
+        return math.isfinite(np.vdot(own, own) + np.vdot(speaker, speaker))
 
 
 class Engine:
