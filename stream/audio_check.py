@@ -29,15 +29,25 @@ of audio after it occurs.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
+import msgspec
 import numpy as np
+from msgspec import Meta
 from numpy.typing import NDArray
 
 from .errors import ShapeError
 from .resample import check_rate
-from .speech_spectra import Floats, SpeechSpectra, window_analysis
+from .speech_spectra import (
+    Floats,
+    SpectraSums,
+    SpeechSpectra,
+    StoredCount,
+    Sum,
+    window_analysis,
+)
 
 WarningCode = Literal["silent", "dc_offset", "clipping", "narrow_band", "wrong_rate"]
 
@@ -71,6 +81,32 @@ class AudioWarning:
     channel: int
     time_s: float
     message: str
+
+
+class ChannelSums(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The state of one channel's checks, to store it.
+
+    Attributes:
+        windows: windows checked so far.
+        reported: kinds of problems that have been reported.
+        noise_db: estimate of the noise in dB re full scale; None before the first window.
+        zero_s: seconds of zeros up to now.
+        mean_sum, mean_windows: sum of the means of the present 5 s, and its windows.
+        clipped_share, clipping_windows: the same for the clipped shares of the present 2 s.
+        speech_s: seconds of speech so far.
+        spectra: the long-term sums over speech.
+    """
+
+    windows: StoredCount
+    reported: list[WarningCode]
+    noise_db: Annotated[float, Meta(gt=-1e3, lt=1e3)] | None
+    zero_s: Sum
+    mean_sum: Annotated[float, Meta(gt=-1e300, lt=1e300)]
+    mean_windows: StoredCount
+    clipped_share: Sum
+    clipping_windows: StoredCount
+    speech_s: Sum
+    spectra: SpectraSums
 
 
 class AudioCheck:
@@ -125,6 +161,30 @@ class AudioCheck:
                 self._pending_count = 0
                 warnings += self._look()
         return warnings
+
+    def snapshot(self) -> tuple[list[ChannelSums], NDArray[np.float32]]:
+        """Returns the sums of each channel, and the samples that wait for analysis, (C, N)."""
+        return (
+            [channel.snapshot() for channel in self._channels],
+            self._pending[:, : self._pending_count].copy(),
+        )
+
+    def restore(self, sums: Sequence[ChannelSums], pending: NDArray[np.float32]) -> None:
+        """Continue from what `snapshot` returned for the same rate and channels.
+
+        Raises:
+            ValueError: the sums or the samples do not fit.
+        """
+        most = self._pending.shape[1] - 1
+        if pending.shape[:-1] != (len(self._channels),) or pending.shape[1] > most:
+            raise ValueError(
+                f"expected samples of shape ({len(self._channels)}, at most {most}) "
+                f"for the audio check, got {pending.shape}"
+            )
+        for channel, own in zip(self._channels, sums, strict=True):
+            channel.restore(own)
+        self._pending_count = pending.shape[1]
+        self._pending[:, : self._pending_count] = pending
 
     def _look(self) -> list[AudioWarning]:
         """Check the pending windows of all channels; return the new warnings in order of time."""
@@ -212,6 +272,30 @@ class _ChannelCheck:
     def listening(self) -> bool:
         """Whether the spectra need more speech."""
         return self._speech_s <= _SPECTRA_END_S
+
+    def snapshot(self) -> ChannelSums:
+        """Returns the state."""
+        return ChannelSums(
+            self._windows,
+            sorted(self._reported),
+            self._noise_db,
+            self._zero_s,
+            self._mean_sum,
+            self._mean_windows,
+            self._clipped_share,
+            self._clipping_windows,
+            self._speech_s,
+            self.spectra.snapshot(),
+        )
+
+    def restore(self, sums: ChannelSums) -> None:
+        """Continue from a state; raises ValueError if it is wrong."""
+        self._windows, self._reported = sums.windows, set(sums.reported)
+        self._noise_db, self._zero_s = sums.noise_db, sums.zero_s
+        self._mean_sum, self._mean_windows = sums.mean_sum, sums.mean_windows
+        self._clipped_share, self._clipping_windows = sums.clipped_share, sums.clipping_windows
+        self._speech_s = sums.speech_s
+        self.spectra.restore(sums.spectra, _LOOK_WINDOWS)
 
     def take_warnings(self) -> list[AudioWarning]:
         """Return the warnings since the last call."""

@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+import msgspec
 import numpy as np
+from msgspec import Meta
 from numpy.typing import NDArray
 
 from .contract import FORMAT_VERSION, LABELS, METADATA_KEY, PROBABILITIES
 from .errors import ModelError, ShapeError
 from .onnx_session import open_session
 from .prediction import Pair
+from .printable import printable
+from .resample import MAX_RATE_HZ, MIN_RATE_HZ
 
 Float32 = NDArray[np.float32]
+_Text = Annotated[str, Meta(max_length=200)]
+_Size = Annotated[int, Meta(ge=1, le=1 << 24)]
+_Hash = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
 
 _OUTPUTS = list(LABELS)
 
@@ -40,8 +48,7 @@ class ModelMetadata:
     """The metadata of a model file, written by export/metadata.py.
 
     Attributes:
-        name: name of the model.
-        version: version of the model.
+        name, version: name and version of the model, printable.
         sample_rate_hz: rate of the input audio.
         frame_samples: samples per channel in a frame.
         frame_rate_hz: frames per second.
@@ -54,18 +61,18 @@ class ModelMetadata:
         config: configuration of the network, as JSON values.
     """
 
-    name: str
-    version: str
-    sample_rate_hz: int
-    frame_samples: int
-    frame_rate_hz: float
-    state_size: int
-    latent_size: int
-    latent_speaker_size: int
-    weights_sha256: str
+    name: _Text
+    version: _Text
+    sample_rate_hz: Annotated[int, Meta(ge=MIN_RATE_HZ, le=MAX_RATE_HZ)]
+    frame_samples: _Size
+    frame_rate_hz: Annotated[float, Meta(gt=0, le=MAX_RATE_HZ)]
+    state_size: _Size
+    latent_size: _Size
+    latent_speaker_size: _Size
+    weights_sha256: _Hash
     config: dict[str, Any]
-    precision: str = "float32"
-    quantized_from: str | None = None
+    precision: _Text = "float32"
+    quantized_from: _Hash | None = None
 
     @property
     def network_sha256(self) -> str:
@@ -97,6 +104,22 @@ class StepOutput:
         arrays = (getattr(self, name) for name in PROBABILITIES)
         return list(zip(*(map(tuple, array.tolist()) for array in arrays), strict=True))
 
+    def is_finite(self, row: int) -> bool:
+        """Whether no output of a conversation is NaN or infinite."""
+        (a, b), (c, d), (e, f), (g, h), (i, j) = self.probabilities[row]
+        return math.isfinite(a + b + c + d + e + f + g + h + i + j) and (
+            self._latents_finite
+            or bool(
+                np.isfinite(self.latent[row]).all() and np.isfinite(self.latent_speaker[row]).all()
+            )
+        )
+
+    @cached_property
+    def _latents_finite(self) -> bool:
+        """Whether the latents of all conversations are finite: one product for each."""
+        own, speaker = self.latent, self.latent_speaker
+        return math.isfinite(np.vdot(own, own) + np.vdot(speaker, speaker))
+
 
 class Engine:
     """A loaded model. It keeps no state between steps, so threads can share it.
@@ -106,7 +129,8 @@ class Engine:
             the bundled model in int8.
         threads: number of threads in one step; 1 is fastest for single frames.
     Raises:
-        ModelError: the file does not exist, is not ONNX, or has another format or version.
+        ModelError: the file does not exist, is not ONNX, has another format or version, or its
+            graph does not do what its metadata promises.
     """
 
     def __init__(self, path: str | Path | None = None, *, threads: int = 1) -> None:
@@ -126,6 +150,7 @@ class Engine:
                 f"{str(error).splitlines()[0][:200]}"
             ) from None
         self.metadata = self._read_metadata()
+        self._try_one_frame()
 
     @property
     def is_bundled(self) -> bool:
@@ -158,21 +183,36 @@ class Engine:
                     f"{self.path}: expected the outputs {', '.join(LABELS)}; "
                     f"missing {', '.join(missing)}"
                 )
-            metadata = ModelMetadata(
-                name=described["name"],
-                version=described["version"],
-                sample_rate_hz=described["sample_rate_hz"],
-                frame_samples=described["frame_samples"],
-                frame_rate_hz=described["frame_rate_hz"],
-                state_size=described["state"]["size"],
-                latent_size=described["outputs"]["latent"]["shape"][1],
-                latent_speaker_size=described["outputs"]["latent_speaker"]["shape"][1],
-                weights_sha256=described["weights_sha256"],
-                config=described["config"],
-                precision=described.get("precision", "float32"),
-                quantized_from=described.get("quantized_from"),
-            )
-        except (json.JSONDecodeError, KeyError, TypeError, IndexError) as error:
+            values = {
+                "name": printable(described["name"]),
+                "version": printable(described["version"]),
+                "sample_rate_hz": described["sample_rate_hz"],
+                "frame_samples": described["frame_samples"],
+                "frame_rate_hz": described["frame_rate_hz"],
+                "state_size": described["state"]["size"],
+                "latent_size": described["outputs"]["latent"]["shape"][1],
+                "latent_speaker_size": described["outputs"]["latent_speaker"]["shape"][1],
+                "weights_sha256": described["weights_sha256"],
+                "config": described["config"],
+                "precision": described.get("precision", "float32"),
+                "quantized_from": described.get("quantized_from"),
+            }
+            metadata = msgspec.convert(values, ModelMetadata)
+            if not math.isclose(
+                metadata.frame_rate_hz, metadata.sample_rate_hz / metadata.frame_samples
+            ):
+                raise ValueError(
+                    f"{metadata.frame_rate_hz:g} frames a second of {metadata.frame_samples} "
+                    f"samples at {metadata.sample_rate_hz} Hz"
+                )
+        except (
+            ValueError,
+            KeyError,
+            TypeError,
+            AttributeError,
+            IndexError,
+            RecursionError,
+        ) as error:
             raise ModelError(
                 f"{self.path}: its metadata is damaged: {type(error).__name__} {error}"
             ) from None
@@ -190,6 +230,36 @@ class Engine:
                 f"its graph has {shapes}"
             )
         return metadata
+
+    def _try_one_frame(self) -> None:
+        """Raise ModelError if the graph cannot be run, or gives other outputs than promised."""
+        metadata = self.metadata
+        expected = {
+            **dict.fromkeys(PROBABILITIES, (1, 2)),
+            "latent": (1, 2, metadata.latent_size),
+            "latent_speaker": (1, 2, metadata.latent_speaker_size),
+            "next_state": (1, metadata.state_size),
+        }
+        silence = np.zeros((1, 2, metadata.frame_samples), np.float32)
+        try:
+            outputs = self._session.run(
+                list(expected), {"audio": silence, "state": self.init_state()}
+            )
+        except Exception as error:  # onnxruntime's own exceptions share no public base class
+            raise ModelError(
+                f"{self.path}: ONNX Runtime cannot run it: {str(error).splitlines()[0][:200]}"
+            ) from None
+        for (name, shape), output in zip(expected.items(), outputs, strict=True):
+            if output.shape != shape or output.dtype != np.float32:
+                raise ModelError(
+                    f"{self.path}: its metadata promises {name} as float32 of shape {shape}, "
+                    f"its graph gives {output.dtype} {output.shape}"
+                )
+            if not np.isfinite(output).all():
+                raise ModelError(
+                    f"{self.path}: expected finite outputs, got NaN or infinity in {name} "
+                    "for a frame of silence"
+                )
 
     def init_state(self, batch: int = 1) -> Float32:
         """Return the state before the first frame: zeros, (batch, S) float32."""

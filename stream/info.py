@@ -9,6 +9,7 @@ from dataclasses import asdict
 from .engine import Engine
 from .options import add_model_option
 from .pause_model import bundled_pause_model, read_head
+from .printable import printable
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -28,7 +29,7 @@ def main(args: argparse.Namespace) -> int:
     rows = {
         "model": f"{metadata.name} {metadata.version}, {metadata.precision}, weights "
         f"{metadata.weights_sha256[:12]}",
-        "file": f"{engine.path} ({engine.path.stat().st_size / 1e6:.1f} MB)",
+        "file": f"{printable(str(engine.path))} ({engine.path.stat().st_size / 1e6:.1f} MB)",
         "audio": (
             f"{metadata.sample_rate_hz} Hz, 2 channels, {metadata.frame_samples} samples a frame "
             f"({1000 / metadata.frame_rate_hz:g} ms)"

@@ -37,8 +37,18 @@ def open_session(
     if profile is not None:
         options.enable_profiling = True
         options.profile_file_prefix = str(profile)
+    if isinstance(graph, Path) and not _is_utf8(graph):
+        graph = graph.read_bytes()  # ONNX Runtime takes no other names
     return ort.InferenceSession(
         graph if isinstance(graph, bytes) else str(graph),
         options,
         providers=["CPUExecutionProvider"],
     )
+
+
+def _is_utf8(path: Path) -> bool:
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        return False
+    return True

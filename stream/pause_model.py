@@ -7,6 +7,7 @@ be left out. It is a large speech encoder (models/weights/pause.onnx) with a sma
 
 from __future__ import annotations
 
+import math
 from copy import copy
 from functools import cache
 from importlib.resources import files
@@ -131,6 +132,7 @@ class PauseModel:
                 shorter one is padded with silence in front.
         Raises:
             ShapeError: the audio has another shape or type, or is empty.
+            ModelError: the model gave NaN or infinity.
         """
         if audio.ndim != 1 or audio.dtype != np.float32 or not len(audio):
             raise ShapeError(f"expected float32 audio (N >= 1,), got {audio.dtype} {audio.shape}")
@@ -138,7 +140,10 @@ class PauseModel:
         kept = audio[-self.samples :]
         window[0, self.samples - len(kept) :] = kept
         (embedding,) = self._session.run(["embedding"], {"audio": window})
-        return float(embedding[0] @ self._weights) + self.head.bias
+        logit = float(embedding[0] @ self._weights) + self.head.bias
+        if not math.isfinite(logit):
+            raise ModelError(f"{self.path}: expected a finite logit, got {logit}")
+        return logit
 
 
 @cache

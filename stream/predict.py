@@ -6,24 +6,27 @@ On request it also writes the events, the latents and a picture.
 from __future__ import annotations
 
 import argparse
-import csv
-import json
+import math
 import sys
-from collections.abc import Callable, Generator, Iterable, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
-from typing import TextIO
 
 import numpy as np
+from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from .contract import PROBABILITIES
 from .errors import AudioFormatError
 from .options import add_model_option, add_pause_model_option, add_policy_option
 from .pcm import ENCODINGS
-from .plot import check_picture, plot_predictions
+from .plot import Recording, check_picture, plot_recording
+from .policy import policy_settings
 from .prediction import FrameMessage, Prediction, TurnEvent
 from .predictor import TurnPredictor
+from .printable import printable
+from .progress import progress_bar
+from .row_file import ROW_SUFFIXES, Row, RowFile, check_output, writing
 from .sources import AudioSource, FileSource, RawPcmSource
 
 COLUMNS = (
@@ -35,8 +38,8 @@ COLUMNS = (
 )
 EVENT_COLUMNS = ("time_s", "type", "speaker", "probability")
 DECIMALS = 5
-
-Row = dict[str, object]
+_NO_LATENT = np.zeros((2, 0), np.float32)
+_FILE_BLOCK_S = 0.5  # a fifth faster than blocks of 20 ms
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -51,10 +54,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out",
         type=Path,
-        help="file for the predictions, .csv or .jsonl (default: CSV on standard output)",
+        help="file for the predictions: .csv, .jsonl (an object a line) or .json (a list of "
+        "objects); a device or pipe gets CSV (default: CSV on standard output)",
     )
     parser.add_argument(
-        "--events", type=Path, help="file for the events, .csv or .jsonl (default: none)"
+        "--events", type=Path, help="file for the events, in the same formats (default: none)"
     )
     parser.add_argument(
         "--latents",
@@ -88,17 +92,22 @@ def main(args: argparse.Namespace) -> int:
 
     The counts of frames and events go to standard error.
     """
-    _check_output(args.out, ".csv", ".jsonl")
-    _check_output(args.events, ".csv", ".jsonl")
-    _check_output(args.latents, ".npz")
+    check_output(args.out, *ROW_SUFFIXES, devices=True)
+    check_output(args.events, *ROW_SUFFIXES, devices=True)
+    check_output(args.latents, ".npz")
     if args.plot:
         check_picture(args.plot)
-    _check_output(args.plot)
+    check_output(args.plot)
     source: AudioSource = (
         RawPcmSource(sys.stdin.buffer, args.encoding, args.sample_rate, args.channels)
         if args.file == "-"
         else FileSource(args.file)
     )
+    if isinstance(source, FileSource):  # raw audio may be live, so its blocks stay short
+        source.block_samples = round(_FILE_BLOCK_S * source.sample_rate_hz)
+    if isinstance(source, FileSource):
+        for remark in source.warnings:
+            print(f"turnstream predict: warning: {printable(remark)}", file=sys.stderr)
     predictor = TurnPredictor(
         args.model,
         sample_rate_hz=source.sample_rate_hz,
@@ -108,15 +117,18 @@ def main(args: argparse.Namespace) -> int:
     kept = _Kept(plot=bool(args.plot), latents=bool(args.latents))
     with ExitStack() as stack:
         stack.callback(source.close)
-        write_row = _open(args.out, COLUMNS, stack)
-        write_event = _open(args.events, EVENT_COLUMNS, stack) if args.events else None
+        write_row = stack.enter_context(RowFile(args.out, COLUMNS)).write
+        write_event = (
+            stack.enter_context(RowFile(args.events, EVENT_COLUMNS)).write if args.events else None
+        )
 
         def take(predictions: Iterable[Prediction]) -> None:
             for prediction in predictions:
                 write_row(to_row(prediction))
                 kept.frame_count += 1
                 if kept.wants_predictions:
-                    kept.predictions.append(prediction)
+                    # Without the latents an hour takes a fifth of the memory.
+                    kept.predictions.append(prediction if args.latents else _bare(prediction))
                 for event in prediction.events:
                     kept.event_count += 1
                     if kept.wants_plot:
@@ -124,30 +136,43 @@ def main(args: argparse.Namespace) -> int:
                     if write_event:
                         write_event(event_row(event))
 
+        stack.callback(_print_warnings, predictor)  # also if the file turns out to be damaged
+        advance = stack.enter_context(progress_bar(_length_s(source), rows=args.out is None))
         for block in source:
             take(predictor.push_audio(block))
             if kept.wants_plot:
                 kept.audio.append(block)
+            advance(len(block) / source.sample_rate_hz)
         take(predictor.flush())
-    for warning in predictor.take_warnings():
-        print(f"turnstream predict: {warning.severity}: {warning.message}", file=sys.stderr)
     if not kept.frame_count:
         raise AudioFormatError("expected audio on standard input, got none")
     if args.latents:
-        with _writing(args.latents):
+        with writing(args.latents):
             write_latents(args.latents, kept.predictions)
     if args.plot:
-        with _writing(args.plot):
-            plot_predictions(
-                args.plot,
+        with writing(args.plot):
+            recording = Recording(
                 np.concatenate(kept.audio),
                 source.sample_rate_hz,
                 kept.predictions,
                 kept.events,
-                title=Path(args.file).name,
+                policy_settings(args.policy).end_threshold,
+                printable(Path(args.file).name),
             )
+            pages = plot_recording(args.plot, recording)
+        if len(pages) > 1:
+            print(f"{len(pages)} pages, {pages[0]} to {pages[-1].name}", file=sys.stderr)
     print(f"{kept.frame_count} frames, {kept.event_count} events", file=sys.stderr)
     return 0
+
+
+def _length_s(source: AudioSource) -> float:
+    return source.duration_s if isinstance(source, FileSource) else math.inf
+
+
+def _print_warnings(predictor: TurnPredictor) -> None:
+    for warning in predictor.take_warnings():
+        print(f"turnstream predict: {warning.severity}: {warning.message}", file=sys.stderr)
 
 
 class _Kept:
@@ -175,6 +200,11 @@ def to_row(prediction: FrameMessage) -> Row:
     return row
 
 
+def _bare(prediction: Prediction) -> Prediction:
+    """Return a prediction without its latents."""
+    return replace(prediction, latent=_NO_LATENT, latent_speaker=_NO_LATENT)
+
+
 def _rounded(value: float | None) -> float | None:
     return None if value is None else round(value, DECIMALS)
 
@@ -197,41 +227,3 @@ def write_latents(path: Path, predictions: Sequence[Prediction]) -> None:
         latent=np.stack([p.latent for p in predictions]),
         latent_speaker=np.stack([p.latent_speaker for p in predictions]),
     )
-
-
-def _check_output(path: Path | None, *suffixes: str) -> None:
-    """Raise AudioFormatError, before any work is done, if an output cannot be written."""
-    if path is None:
-        return
-    if suffixes and path.suffix not in suffixes:
-        raise AudioFormatError(
-            f"expected an output file ending in {' or '.join(suffixes)}, got {str(path)!r}"
-        )
-    if not path.parent.is_dir():
-        raise AudioFormatError(
-            f"expected a file that can be written, got {str(path)!r}: "
-            f"no folder {str(path.parent)!r}"
-        )
-
-
-@contextmanager
-def _writing(path: Path) -> Generator[None, None, None]:
-    try:
-        yield
-    except OSError as error:
-        raise AudioFormatError(
-            f"expected a file that can be written, got {str(path)!r}: {error.strerror or error}"
-        ) from None
-
-
-def _open(path: Path | None, columns: Sequence[str], stack: ExitStack) -> Callable[[Row], object]:
-    """Return a function that writes one row to the file or, without a path, to standard output."""
-    out: TextIO = sys.stdout
-    if path is not None:
-        with _writing(path):
-            out = stack.enter_context(path.open("w", newline="", encoding="utf-8"))
-    if path is not None and path.suffix == ".jsonl":
-        return lambda row: out.write(json.dumps(row) + "\n")
-    table = csv.DictWriter(out, columns, lineterminator="\n")
-    table.writeheader()
-    return table.writerow

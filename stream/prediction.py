@@ -13,7 +13,7 @@ import numpy as np
 from msgspec import Meta
 from numpy.typing import NDArray
 
-from .wire import Count, Number, whole_number
+from .wire import Count, Number, ShortSignature, whole_number
 
 EventType = Literal[
     "start_of_turn",
@@ -28,10 +28,11 @@ EVENT_TYPES: tuple[EventType, ...] = get_args(EventType)
 Speaker = Annotated[int, whole_number(0, 1)]
 # One value per speaker: (user, other).
 Pair = Annotated[tuple[Number, Number], Meta(description="two numbers")]
+_SPEAKERS = ("user", "other")
 SILENCE_DBFS = -120.0  # level of digital silence
 
 
-class TurnEvent(msgspec.Struct, frozen=True):
+class TurnEvent(msgspec.Struct, frozen=True, metaclass=ShortSignature):
     """An event that a dialogue system can act on.
 
     Attributes:
@@ -49,7 +50,7 @@ class TurnEvent(msgspec.Struct, frozen=True):
     probability: Number
 
 
-class FrameMessage(msgspec.Struct, frozen=True, tag="frame"):
+class FrameMessage(msgspec.Struct, frozen=True, tag="frame", metaclass=ShortSignature):
     """The model's prediction after one frame of audio.
 
     A server rounds the probabilities to 4 decimals; `time_s` is exact.
@@ -85,6 +86,8 @@ class FrameMessage(msgspec.Struct, frozen=True, tag="frame"):
 class Prediction(FrameMessage, frozen=True, eq=False):
     """A frame in the process that predicted it: a `FrameMessage` with these attributes more.
 
+    Printed, it is one short line. `msgspec.structs.asdict` returns all values.
+
     Attributes:
         latent: state of the last layer for both speakers, (2, H) float32.
         latent_speaker: state of the per-speaker layer, (2, H) float32.
@@ -99,6 +102,19 @@ class Prediction(FrameMessage, frozen=True, eq=False):
     active: tuple[bool, bool]
     level_dbfs: Pair | None = None
     events: tuple[TurnEvent, ...] = ()
+
+    def __str__(self) -> str:
+        """Return the time, the floor, who speaks and the events in one short line."""
+        floor = "nobody has had the floor"
+        if self.holder is not None and self.p_shift is not None:
+            floor = f"{_SPEAKERS[self.holder]} has the floor, p_shift {self.p_shift:.2f}"
+        vad = " ".join(f"{one:.2f}" for one in self.vad)
+        events = "".join(f", {one.type} of {_SPEAKERS[one.speaker]}" for one in self.events)
+        return f"{self.time_s:.2f} s: {floor}, vad {vad}{events}"
+
+    def __repr__(self) -> str:
+        """Return the frame, and what `str` returns; the latents would fill a page."""
+        return f"<Prediction of frame {self.frame}, {self}>"
 
     @property
     def frame_s(self) -> float:

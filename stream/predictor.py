@@ -8,8 +8,9 @@ from numpy.typing import ArrayLike
 
 from .audio_check import AudioWarning
 from .engine import Engine
+from .errors import AudioFormatError
 from .pause_model import PauseModel, choose_pause_model
-from .pcm import to_float32
+from .pcm import decode_pcm, to_float32
 from .policy import PolicySettings
 from .prediction import Prediction
 from .session import Session
@@ -19,6 +20,10 @@ class TurnPredictor:
     """Predicts turn-taking from live audio, one prediction per frame.
 
     A frame has 20 ms with the bundled model.
+
+        predictor = TurnPredictor(sample_rate_hz=8000, policy="balanced")
+        for prediction in predictor.push_audio(samples):
+            print(prediction.time_s, prediction.p_shift, prediction.events)
 
     Args:
         model: path of an exported model, or a loaded `Engine`, which conversations can share. None
@@ -53,20 +58,28 @@ class TurnPredictor:
             pause_model=self.pause_model,
         )
 
-    def push_audio(self, samples: ArrayLike) -> list[Prediction]:
+    def push_audio(
+        self, samples: ArrayLike | bytes | bytearray, *, channels: int = 2
+    ) -> list[Prediction]:
         """Add audio and predict on every frame that it completes.
 
         The chunk size does not change the predictions, not even in the last bit.
 
         Args:
             samples: float32 in [-1, 1] or int16, with any N: (N,) for the user alone, or (N, 2) for
-                user and other.
+                user and other. Or bytes: 16-bit little-endian PCM, interleaved.
+            channels: of bytes: 1 for the user alone, 2 for user and other.
         Returns:
             The predictions of the completed frames; may be empty.
         Raises:
-            AudioFormatError: the samples have another shape or type, or are not finite. Nothing was
-                added then.
+            AudioFormatError: the samples have another shape or type, or are not finite; bytes are
+                not whole samples of all channels. Nothing was added then.
+            ModelError: the model gave NaN or infinity.
         """
+        if isinstance(samples, bytes | bytearray):
+            if channels not in (1, 2):
+                raise AudioFormatError(f"expected bytes of 1 or 2 channels, got {channels!r}")
+            samples = decode_pcm(bytes(samples), "pcm_s16le", channels)
         audio = to_float32(samples)
         predictions: list[Prediction] = []
         while len(audio):
@@ -107,7 +120,8 @@ class TurnPredictor:
     def snapshot(self) -> bytes:
         """Return the conversation as bytes.
 
-        Another process can resume it with `restore` and computes the same numbers.
+        Another process can resume it with `restore` and computes the same numbers. At 16 kHz they
+        are some 60 KB, at most 100 KB, and 1 MB more with a pause model.
         """
         return self._session.snapshot()
 
@@ -126,8 +140,9 @@ class TurnPredictor:
             model, pause_model: the same as before, given as for `TurnPredictor`.
         Raises:
             ModelError: the model cannot be run.
-            SnapshotError: the bytes are no snapshot, or are of another model or version, or of a
-                conversation with a pause model where none is given, or the other way round.
+            SnapshotError: the bytes are no snapshot, are damaged, or are of another model or
+                version, or of a conversation with a pause model where none is given, or the other
+                way round. The bytes may come from anywhere: every value in them is checked.
         """
         predictor = cls.__new__(cls)
         predictor.engine = model if isinstance(model, Engine) else Engine(model)

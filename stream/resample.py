@@ -16,9 +16,7 @@ soxr itself (dialogues/loading.py).
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -150,50 +148,36 @@ class StreamingResampler:
         self.reset()
         return owed
 
-    def snapshot(self) -> dict[str, NDArray[Any]]:
-        """Returns the state as arrays for `np.savez`; less than one filter length of samples.
+    def snapshot(self) -> tuple[int, NDArray[np.float32]]:
+        """Returns the state: a position between two inputs, and the inputs that are still needed.
 
-        After `restore` the output is bit-identical to that of an unbroken stream.
+        The inputs, (C, K) float32, are less than one filter length of samples. After `restore` the
+        output is bit-identical to that of an unbroken stream.
         """
-        return {
-            "rates": np.array([self.input_rate_hz, self.output_rate_hz], dtype=np.int64),
-            "fraction": np.array(self._fraction, dtype=np.int64),
-            "inputs": self._inputs.copy(),
-        }
+        return self._fraction, self._inputs.copy()
 
-    def restore(self, snapshot: Mapping[str, NDArray[Any]]) -> None:
+    def restore(self, fraction: int, inputs: NDArray[np.float32]) -> None:
         """Continue from a snapshot of a resampler with the same rates and channels.
 
+        Args:
+            fraction, inputs: what `snapshot` returned. The inputs are finite.
         Raises:
-            SnapshotError: the snapshot belongs to other rates or channels, or is not a snapshot of
-                a resampler.
+            SnapshotError: the snapshot belongs to other rates or channels. The state is unchanged.
         """
-        try:
-            rates = tuple(int(rate) for rate in snapshot["rates"])
-            fraction = int(snapshot["fraction"])
-            inputs = np.array(snapshot["inputs"], dtype=np.float32, order="C")
-        except (KeyError, TypeError, ValueError) as error:
-            raise SnapshotError(
-                "expected a resampler's rates, fraction and inputs, "
-                f"got {', '.join(sorted(snapshot))}: {error}"
-            ) from None
         longest = 0 if self._identity else self._taps - 1
-        mine = (self.input_rate_hz, self.output_rate_hz)
         if (
-            rates != mine
-            or inputs.ndim != 2
-            or inputs.shape[0] != self.channels
+            inputs.shape[:-1] != (self.channels,)
             or inputs.shape[1] > longest
+            or inputs.dtype != np.float32
             or not 0 <= fraction < self._up
         ):
-            expected = (
-                f"a snapshot for {mine} Hz with inputs of shape ({self.channels}, up to {longest}) "
-                f"and a fraction below {self._up}"
-            )
+            rates = f"{self.input_rate_hz} to {self.output_rate_hz} Hz"
             raise SnapshotError(
-                f"expected {expected}, got {rates} Hz, {inputs.shape} and {fraction}"
+                f"expected a resampler's snapshot for {rates}: float32 inputs of shape "
+                f"({self.channels}, up to {longest}) and a fraction below {self._up}, "
+                f"got {inputs.dtype} {inputs.shape} and {fraction}"
             )
-        self._inputs, self._fraction = inputs, fraction
+        self._inputs, self._fraction = np.ascontiguousarray(inputs), fraction
 
     def _filter(self, inputs: NDArray[np.float32], count: int) -> NDArray[np.float32]:
         """Returns the next `count` outputs, (count, C), from inputs (C, K).

@@ -8,20 +8,16 @@ model, the owner also answers `pause_due` before it takes the next frame.
 
 from __future__ import annotations
 
-import io
-import json
 import math
-from dataclasses import asdict
 from functools import lru_cache
-from typing import Any
 
+import msgspec
 import numpy as np
 from msgspec.structs import replace
-from numpy.typing import NDArray
 
 from .audio_check import AudioCheck, AudioWarning
 from .engine import Float32, ModelMetadata, StepOutput
-from .errors import AudioFormatError, ShapeError, SnapshotError
+from .errors import AudioFormatError, ModelError, ShapeError, SnapshotError
 from .floor import FloorTracker
 from .pause_model import PauseModel
 from .pause_tracker import PauseTracker
@@ -29,10 +25,10 @@ from .policy import PolicySettings, TurnPolicy, policy_settings
 from .prediction import SILENCE_DBFS, Pair, Prediction
 from .resample import StreamingResampler
 from .ring import PcmRing
+from .snapshot import SnapshotHeader, damaged, pack, unpack
 
-SNAPSHOT_VERSION = 4
 _SILENT_POWER = 10 ** (SILENCE_DBFS / 10)
-MAX_RESTORED_BUFFER_S = 60.0  # a damaged snapshot must not allocate all memory
+_MAX_RESTORED_LEVEL = 8.0  # above what a resampler makes of samples in [-1, 1]
 
 
 class Session:
@@ -206,7 +202,14 @@ class Session:
         Args:
             output: outputs of one step for a batch of conversations.
             row: batch row of this conversation.
+        Raises:
+            ModelError: an output is NaN or infinite.
         """
+        if not output.is_finite(row):
+            raise ModelError(
+                f"expected finite outputs of the model {self.metadata.name} "
+                f"{self.metadata.version}, got NaN or infinity in frame {self.frames_done}"
+            )
         level_dbfs, self._level_dbfs = self._level_dbfs, None
         vad, p_now, p_future, p_next, p_backchannel = output.probabilities[row]
         frame_s = self.metadata.frame_samples / self.metadata.sample_rate_hz
@@ -238,42 +241,44 @@ class Session:
         return replace(prediction, events=tuple(events)) if events else prediction
 
     def snapshot(self) -> bytes:
-        """Returns the whole conversation as bytes: an .npz archive without pickled objects.
+        """Returns the whole conversation as bytes (snapshot.py).
 
-        `restore` resumes it, also in another process, and gives the same predictions.
+        `restore` resumes it, also in another process, and gives the same predictions and warnings.
         """
-        header = {
-            "snapshot_version": SNAPSHOT_VERSION,
-            "weights_sha256": self.metadata.weights_sha256,
-            "sample_rate_hz": self.sample_rate_hz,
-            "samples_received": self.samples_received,
-            "frames_done": self.frames_done,
-            "buffer_s": self._ring.capacity_samples / self.metadata.sample_rate_hz,
-            "floor": self._floor.to_plain(),
-            "pause": None if self._past is None else self._pause.to_plain(),
-            "policy": None if self._policy is None else self._policy.to_plain(),
-            "policy_settings": None
-            if self._policy is None
-            else asdict(policy_settings(self._policy.settings)),
-        }
-        arrays: dict[str, NDArray[Any]] = {
+        fraction, resampler = self._resampler.snapshot()
+        check, unchecked = self._check.snapshot()
+        arrays = {
             "state": self.state,
             "audio": self._ring.peek(self._ring.available),
+            "resampler": resampler,
+            "unchecked": unchecked,
         }
         if self._past is not None:
             arrays["past"] = self._past.peek(self._past.available)
-        arrays |= {f"resampler_{name}": array for name, array in self._resampler.snapshot().items()}
-        archive = io.BytesIO()
-        np.savez(archive, allow_pickle=False, header=np.array(json.dumps(header)), **arrays)
-        return archive.getvalue()
+        header = SnapshotHeader(
+            shapes={name: array.shape for name, array in arrays.items()},
+            weights_sha256=self.metadata.weights_sha256,
+            sample_rate_hz=self.sample_rate_hz,
+            samples_received=self.samples_received,
+            frames_done=self.frames_done,
+            buffer_s=self._ring.capacity_samples / self.metadata.sample_rate_hz,
+            resampler_fraction=fraction,
+            floor=self._floor.to_plain(),
+            policy=None if self._policy is None else self._policy.to_plain(),
+            pause=None if self._past is None else self._pause.to_plain(),
+            policy_settings=None
+            if self._policy is None
+            else msgspec.to_builtins(policy_settings(self._policy.settings)),
+            check=(check[0], check[1]),
+            warnings=self._warnings,
+        )
+        return pack(header, arrays)
 
     @classmethod
     def restore(
         cls, snapshot: bytes, metadata: ModelMetadata, pause_model: PauseModel | None = None
     ) -> Session:
         """Returns a session that resumes the conversation of a snapshot.
-
-        The audio check starts from the beginning, so a warning may come a second time.
 
         Args:
             snapshot: bytes from `snapshot`.
@@ -284,84 +289,67 @@ class Session:
                 to another model, ask for a buffer of more than 60 s, or need a pause model (or
                 none) where none (or one) is given.
         """
-        try:
-            with np.load(io.BytesIO(snapshot), allow_pickle=False) as archive:
-                arrays = {name: archive[name] for name in archive.files}
-            header = json.loads(str(arrays.pop("header")))
-            version, weights = header["snapshot_version"], str(header["weights_sha256"])
-        except Exception as error:  # numpy, zipfile and json raise many types
-            raise SnapshotError(
-                f"expected a snapshot made by turnstream, got {len(snapshot)} bytes "
-                f"that are not one ({type(error).__name__})"
-            ) from None
-        if version != SNAPSHOT_VERSION:
-            raise SnapshotError(f"expected snapshot version {SNAPSHOT_VERSION}, got {version}")
-        if weights != metadata.weights_sha256:
+        header, arrays = unpack(snapshot)
+        if header.weights_sha256 != metadata.weights_sha256:
             raise SnapshotError(
                 f"expected a snapshot of the model {metadata.weights_sha256[:12]}, "
-                f"got one of {weights[:12]}"
+                f"got one of {header.weights_sha256[:12]}"
             )
-        try:
-            return cls._rebuild(header, arrays, metadata, pause_model)
-        except SnapshotError:
-            raise
-        except (ValueError, KeyError, TypeError) as error:
-            raise SnapshotError(
-                f"expected a whole snapshot, got a damaged one: {type(error).__name__} {error}"
-            ) from None
-
-    @classmethod
-    def _rebuild(
-        cls,
-        header: dict[str, Any],
-        arrays: dict[str, NDArray[Any]],
-        metadata: ModelMetadata,
-        pause_model: PauseModel | None,
-    ) -> Session:
-        if (header["pause"] is None) != (pause_model is None):
+        if (header.pause is None) != (pause_model is None):
             had, given = ("a", "none") if pause_model is None else ("no", "one")
             raise SnapshotError(
                 f"expected what the conversation had, which is {had} pause model, got {given}"
             )
-        settings, buffer_s = header["policy_settings"], header["buffer_s"]
-        if not 0 < buffer_s <= MAX_RESTORED_BUFFER_S:
-            raise ValueError(
-                f"expected buffer_s above 0 and up to {MAX_RESTORED_BUFFER_S:g}, got {buffer_s!r}"
-            )
-        policy = None if settings is None else PolicySettings(**settings)
+        try:
+            return cls._rebuild(header, arrays, metadata, pause_model)
+        except (ValueError, KeyError, TypeError) as error:
+            raise damaged(error) from None
+
+    @classmethod
+    def _rebuild(
+        cls,
+        header: SnapshotHeader,
+        arrays: dict[str, Float32],
+        metadata: ModelMetadata,
+        pause_model: PauseModel | None,
+    ) -> Session:
+        expected = {"state", "audio", "resampler", "unchecked"}
+        if set(arrays) != (expected if pause_model is None else expected | {"past"}):
+            raise ValueError(f"expected the arrays of a session, got {', '.join(arrays)}")
+        settings = header.policy_settings
         session = cls(
             metadata,
-            sample_rate_hz=header["sample_rate_hz"],
-            policy=policy,
-            buffer_s=buffer_s,
+            sample_rate_hz=header.sample_rate_hz,
+            policy=None if settings is None else PolicySettings(**settings),
+            buffer_s=header.buffer_s,
             pause_model=pause_model,
         )
-        session.samples_received, session.frames_done = (
-            _count(header, "samples_received"),
-            _count(header, "frames_done"),
-        )
-        session._floor = FloorTracker.from_plain(header["floor"])
+        session.samples_received = header.samples_received
+        session.frames_done = header.frames_done
+        session._floor = FloorTracker.from_plain(header.floor)
         if session._policy is not None:
-            session._policy.restore(header["policy"])
-        if arrays["state"].shape != session.state.shape or arrays["state"].dtype != np.float32:
+            if header.policy is None:
+                raise ValueError("expected the state of the policy, got none")
+            session._policy.restore(header.policy)
+        if arrays["state"].shape != session.state.shape:
             raise ValueError(
                 f"expected a float32 state of shape {session.state.shape}, "
-                f"got {arrays['state'].dtype} {arrays['state'].shape}"
+                f"got {arrays['state'].shape}"
             )
         session.state = arrays["state"]
+        for name in set(arrays) - {"state"}:
+            peak = float(np.abs(arrays[name]).max(initial=0))
+            if peak > _MAX_RESTORED_LEVEL:
+                raise ValueError(f"expected {name} in [-1, 1] or near it, got a peak of {peak:g}")
         session._ring.push(arrays["audio"])
-        if session._past is not None:
-            session._pause = PauseTracker.from_plain(header["pause"])
+        if session._past is not None and header.pause is not None:
+            session._pause = PauseTracker.from_plain(header.pause)
             session._past.push(arrays["past"])
             if session.pause_due and not session._past.available:
                 raise ValueError("expected audio for the pause model, got none")
-        session._resampler.restore(
-            {
-                name.removeprefix("resampler_"): array
-                for name, array in arrays.items()
-                if name.startswith("resampler_")
-            }
-        )
+        session._resampler.restore(header.resampler_fraction, arrays["resampler"])
+        session._check.restore(header.check, arrays["unchecked"])
+        session._warnings = header.warnings
         return session
 
 
@@ -385,10 +373,3 @@ def _ones(size: int) -> Float32:
 
 def _dbfs(power: float) -> float:
     return 10 * math.log10(power) if power > _SILENT_POWER else SILENCE_DBFS
-
-
-def _count(header: dict[str, Any], name: str) -> int:
-    count = header[name]
-    if type(count) is not int or count < 0:
-        raise ValueError(f"expected {name} to be a whole number from 0, got {count!r}")
-    return count

@@ -6,6 +6,9 @@ channels; `pcm.py` and `resample.py` convert them to those of the model.
 
 from __future__ import annotations
 
+import io
+import math
+import os
 import re
 import time
 from collections.abc import Callable, Iterator
@@ -13,6 +16,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
 from .errors import AudioFormatError
+from .file_damage import garbled_bytes, without
 from .pcm import SAMPLE_BYTES, Block, Encoding, decode_pcm
 from .resample import check_rate
 
@@ -20,6 +24,7 @@ _DEFAULT_BLOCK_S = 0.02
 # Programs that write endless wav streams put a size near 2 or 4 GB into the header.
 _UNKNOWN_LENGTH_BYTES = 0x7FFF0000
 _FRAME_TOLERANCE_S = 0.1  # mp3 headers round the length up to whole frames
+_MOST_FRAMES = 1 << 62  # a FLAC stream of unknown length promises more
 
 
 class AudioSource(Protocol):
@@ -55,7 +60,8 @@ class FileSource:
 
     Any format that libsndfile reads is accepted: wav, flac, ogg, opus, mp3 and others.
     Iteration yields all audio that can be read. If the file is damaged, for example cut off,
-    iteration raises after the last readable block.
+    iteration raises after the last readable block. Garbled bytes within an Ogg or MP3 file are
+    skipped, and `warnings` says so.
 
     Args:
         path: the file.
@@ -64,25 +70,32 @@ class FileSource:
     Raises:
         AudioFormatError: the path does not exist or is a directory, the file is not audio or has no
             samples or more than two channels, or its rate is outside 8-192 kHz.
+        OSError: the system does not let the file be read.
+    Attributes:
+        warnings: where bytes in the file are garbled, and how much audio is lost; in words.
     """
 
     def __init__(self, path: str | Path, block_samples: int | None = None) -> None:
         self.path = Path(path)
         if not self.path.is_file():
-            raise AudioFormatError(
-                "expected an audio file, got "
-                f"{'a directory' if self.path.is_dir() else 'a path that does not exist'}: "
-                f"{self.path}"
-            )
+            what = "a path that does not exist"
+            if self.path.exists():
+                what = "a directory" if self.path.is_dir() else "a device or a pipe"
+            raise AudioFormatError(f"expected an audio file, got {what}: {self.path}")
         if self.path.stat().st_size == 0:
             raise AudioFormatError(
                 f"expected an audio file, got an empty one (0 bytes): {self.path}"
             )
-        self._file = _open_sound_file(self.path)
+        with self.path.open("rb"):  # the system's own words, if it cannot be opened
+            pass
+        # Bytes, because soundfile cannot encode every name in every locale.
+        self._file = _open_sound_file(os.fsencode(self.path), self.path)
         try:
             self.sample_rate_hz: int = self._file.samplerate
             self.channels: int = self._file.channels
-            self.frames: int = self._file.frames
+            self._promised: int | None = self._file.frames  # samples; None if unknown
+            if self._promised is not None and self._promised >= _MOST_FRAMES:
+                self._promised = None
             # Keep the log from before reading: reading to the end adds remarks, also for Ogg files
             # without damage.
             self._log: str = self._file.extra_info
@@ -91,7 +104,11 @@ class FileSource:
                 raise AudioFormatError(
                     f"expected 1 or 2 channels, got {self.channels}: {self.path}"
                 )
-            if self.frames == 0 and self._damage(0) is None:
+            self.warnings: list[str] = []
+            self._garbled_s = 0.0
+            if self._file.format in ("OGG", "MP3"):
+                self._skip_garbled_bytes()
+            if self._promised == 0 and self._damage(0) is None:
                 raise AudioFormatError(
                     f"expected an audio file, got one without samples: {self.path}"
                 )
@@ -102,8 +119,8 @@ class FileSource:
 
     @property
     def duration_s(self) -> float:
-        """Length in seconds according to the file's header."""
-        return self.frames / self.sample_rate_hz
+        """Length in seconds according to the file's header; infinite if it does not say."""
+        return math.inf if self._promised is None else self._promised / self.sample_rate_hz
 
     def __iter__(self) -> Iterator[Block]:
         """Yield blocks, (N, C) float32.
@@ -116,13 +133,12 @@ class FileSource:
         while True:
             try:
                 block: Block = self._file.read(self.block_samples, dtype="float32", always_2d=True)
-            except _soundfile().SoundFileError as error:
-                readable = (
-                    f"only {total / self.sample_rate_hz:.2f} of {self.duration_s:.2f} s "
-                    "can be decoded"
-                )
+            except _soundfile().LibsndfileError as error:
+                length = "" if self._promised is None else f"of {self.duration_s:.2f} s "
+                readable = f"only {total / self.sample_rate_hz:.2f} s {length}can be decoded"
                 raise AudioFormatError(
-                    f"expected a whole audio file, got one of which {readable} ({error}): "
+                    f"expected a whole audio file, got one of which {readable} "
+                    f"({error.error_string}): "
                     f"{self.path}"
                 ) from None
             if len(block) == 0:
@@ -136,6 +152,22 @@ class FileSource:
     def close(self) -> None:
         """Close the file."""
         self._file.close()
+
+    def _skip_garbled_bytes(self) -> None:
+        """Find garbled bytes. The MP3 decoder would give up at some, so it does not see them."""
+        content = self.path.read_bytes()
+        stretches = garbled_bytes(content, self.sample_rate_hz)
+        for stretch in stretches:
+            size = stretch.end - stretch.start
+            lost_s = size / len(content) * self.duration_s
+            self._garbled_s += lost_s
+            self.warnings.append(
+                f"{self.path}: {size} bytes at {stretch.time_s:.2f} s are garbled; about "
+                f"{lost_s:.2f} s are lost, and all later times are too early by as much"
+            )
+        if stretches and self._file.format == "MP3":
+            self._file.close()
+            self._file = _open_sound_file(io.BytesIO(without(content, stretches)), self.path)
 
     def _damage(self, total: int) -> str | None:
         """Returns what is wrong with the file after `total` samples were read, or None."""
@@ -151,7 +183,10 @@ class FileSource:
                 "expected an Ogg stream that ends with a whole, marked page, "
                 f"got none after {total / self.sample_rate_hz:.2f} s"
             )
-        if total < self.frames - _FRAME_TOLERANCE_S * self.sample_rate_hz:
+        # What garbled bytes cost is not known exactly, and has been announced.
+        tolerance_s = _FRAME_TOLERANCE_S + (1 + 2 * self._garbled_s if self.warnings else 0)
+        missing_s = 0 if self._promised is None else self.duration_s - total / self.sample_rate_hz
+        if missing_s > tolerance_s:
             return (
                 f"expected {self.duration_s:.2f} s of audio, "
                 f"got {total / self.sample_rate_hz:.2f} s"
@@ -260,17 +295,18 @@ def _block_samples(block_samples: int | None, sample_rate_hz: int) -> int:
     return block_samples
 
 
-def _open_sound_file(path: Path) -> Any:
+def _open_sound_file(file: bytes | BinaryIO, path: Path) -> Any:
     soundfile = _soundfile()
     try:
-        sound_file: Any = soundfile.SoundFile(path)
+        sound_file: Any = soundfile.SoundFile(file)
         # soundfile seeks after every read of a seekable file. In mp3 and opus files a seek corrupts
         # the next block (soundfile 0.14).
         sound_file.seekable = lambda: False
         return sound_file
-    except soundfile.SoundFileError as error:
+    except soundfile.LibsndfileError as error:
         raise AudioFormatError(
-            f"expected an audio file, got one that libsndfile cannot read ({error})"
+            f"expected an audio file, got one that libsndfile cannot read ({error.error_string}): "
+            f"{path}"
         ) from None
 
 

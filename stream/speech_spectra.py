@@ -9,8 +9,11 @@ from __future__ import annotations
 
 import math
 from functools import lru_cache
+from typing import Annotated
 
+import msgspec
 import numpy as np
+from msgspec import Meta
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
@@ -30,6 +33,32 @@ _SEGMENTS_LEAST = 3
 # Logistic rule: weight per octave of pitch above 200 Hz, weight per dB of slow changes, and bias.
 # 1 % of correct recordings exceed 0.
 _RATE_WEIGHTS = (1.0, -0.136, 0.45)
+
+
+Sum = Annotated[float, Meta(ge=0, lt=1e300)]
+Power = Annotated[float, Meta(gt=0, lt=1e300)]
+StoredCount = Annotated[int, Meta(ge=0, le=1 << 52)]  # exact as a float, and can be counted up
+
+
+class SpectraSums(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The state of `SpeechSpectra`, to store it.
+
+    Attributes:
+        low_power, high_power, slow_power, fast_power: sums of powers.
+        pitch_counts: histogram of pitch.
+        loudness: log amplitudes of the parts of the present segment.
+        segment_speech: windows of speech in the present segment.
+        segments: number of segments of speech.
+    """
+
+    low_power: Power
+    high_power: Power
+    slow_power: Power
+    fast_power: Power
+    pitch_counts: Annotated[list[Sum], Meta(min_length=_PITCH_BINS, max_length=_PITCH_BINS)]
+    loudness: list[Annotated[float, Meta(gt=-1e3, lt=1e3)]]
+    segment_speech: StoredCount
+    segments: StoredCount
 
 
 class SpeechSpectra:
@@ -101,6 +130,38 @@ class SpeechSpectra:
                 self._slow_power += float(changes[(rates >= 1) & (rates < 5)].sum())
                 self._fast_power += float(changes[(rates >= 6) & (rates < 16)].sum())
             self._segment_filled = self._segment_speech = 0
+
+    def snapshot(self) -> SpectraSums:
+        """Returns the state."""
+        return SpectraSums(
+            self._low_power,
+            self._high_power,
+            self._slow_power,
+            self._fast_power,
+            self._pitch_counts.tolist(),
+            self._loudness[: self._segment_filled].tolist(),
+            self._segment_speech,
+            self._segments,
+        )
+
+    def restore(self, sums: SpectraSums, windows: int) -> None:
+        """Continue from a state.
+
+        Args:
+            sums: from `snapshot`.
+            windows: number of windows that `add_loudness` adds at a time.
+        Raises:
+            ValueError: the present segment has another length than `add_loudness` leaves.
+        """
+        filled = len(sums.loudness)
+        if filled % (windows * _PARTS) or filled >= len(self._loudness):
+            raise ValueError(f"expected a segment of less than 2.56 s, got {filled} values")
+        self._low_power, self._high_power = sums.low_power, sums.high_power
+        self._slow_power, self._fast_power = sums.slow_power, sums.fast_power
+        self._pitch_counts[:] = sums.pitch_counts
+        self._loudness[:filled] = sums.loudness
+        self._segment_filled = filled
+        self._segment_speech, self._segments = sums.segment_speech, sums.segments
 
 
 class WindowAnalysis:

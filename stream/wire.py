@@ -7,6 +7,7 @@ nothing about particular messages.
 
 from __future__ import annotations
 
+import inspect
 import json
 import reprlib
 from collections.abc import Mapping
@@ -30,6 +31,30 @@ _UNFIT = (msgspec.ValidationError, UnicodeEncodeError)  # the latter for half a 
 
 _SHORT = reprlib.Repr()  # limits the depth and length of its text, whatever a client sends
 _SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = 60
+
+
+class ShortSignature(msgspec.StructMeta):
+    """Metaclass of a struct whose `help()` names the types of its fields as they are written here.
+
+    The signature that msgspec makes spells out every limit of every value.
+    """
+
+    @property
+    def __signature__(self) -> inspect.Signature:
+        types: dict[str, Any] = {}
+        for base in reversed(self.__mro__):
+            types |= inspect.get_annotations(base)
+        return inspect.Signature(
+            [
+                inspect.Parameter(
+                    field.name,
+                    inspect.Parameter.POSITIONAL_OR_KEYWORD,
+                    default=inspect.Parameter.empty if field.required else field.default,
+                    annotation=types[field.name],
+                )
+                for field in msgspec.structs.fields(cast(type[msgspec.Struct], self))
+            ]
+        )
 
 
 def whole_number(low: int, high: int) -> Meta:

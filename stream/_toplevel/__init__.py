@@ -6,6 +6,9 @@
         for event in prediction.events:
             ...
 
+`help(turnstream.TurnPredictor)` describes a name. The README and stream/README.md show how the
+names work together.
+
 A public name is imported at its first use, so `turnstream --help` does not load ONNX Runtime.
 """
 

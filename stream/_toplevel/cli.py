@@ -2,7 +2,8 @@
 
 Each command has its own module, which is imported only when the command runs. The module defines
 `add_arguments(parser)` and `main(args) -> int`. A `TurnstreamError` is printed as one line, with
-exit code 2. Bad arguments give the same exit code.
+exit code 2. Bad arguments give the same exit code. What the surroundings refuse (a full disk, too
+few file descriptors) is one line, too, with exit code 1.
 """
 
 from __future__ import annotations
@@ -10,13 +11,18 @@ from __future__ import annotations
 import argparse
 import difflib
 import importlib
-import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib.metadata import version
+from typing import TYPE_CHECKING, NoReturn
 
 from turnstream.completion import SHELLS, completion_script
 from turnstream.stream.errors import MissingExtraError, TurnstreamError
+from turnstream.stream.printable import open_standard_streams, printable, settle_stdout
+
+if TYPE_CHECKING:
+    from _typeshed import SupportsWrite
 
 COMMANDS: dict[str, tuple[str, str]] = {  # name: (module, what it does)
     "demo": (
@@ -100,10 +106,50 @@ _EXTRA_OF = {  # package: the extra that installs it
 }
 
 
+class _Parser(argparse.ArgumentParser):
+    """Reports a failure to print the help, and prints no control codes."""
+
+    def error(self, message: str) -> NoReturn:
+        super().error(printable(message))
+
+    def _print_message(self, message: str, file: SupportsWrite[str] | None = None) -> None:
+        if file is sys.stdout:
+            sys.stdout.write(message)  # the base class ignores an OSError
+        else:
+            super()._print_message(message, file)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
+    open_standard_streams()
     arguments = list(sys.argv[1:] if argv is None else argv)
-    parser = argparse.ArgumentParser(
+    name = " ".join(["turnstream", *(word for word in arguments[:1] if word in COMMANDS)])
+    try:
+        try:
+            return _command(arguments)
+        finally:
+            sys.stdout.flush()  # raises here, not when the interpreter exits
+    except TurnstreamError as error:
+        return _failed(name, str(error), 2)
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:  # the reader closed the pipe, as `head` does; this is not an error
+        settle_stdout()
+        return 0
+    except OSError as error:
+        where = error.filename if settle_stdout() else "standard output"
+        reason = error.strerror or str(error)
+        return _failed(name, reason if where is None else f"{where}: {reason}", 1)
+
+
+def _failed(name: str, message: str, code: int) -> int:
+    with suppress(OSError):
+        print(f"{name}: error: {printable(message)}", file=sys.stderr)
+    return code
+
+
+def _command(arguments: list[str]) -> int:
+    parser = _Parser(
         prog="turnstream",
         description="Streaming turn-taking prediction: is the floor about to shift or be held?",
         epilog="`turnstream COMMAND --help` describes a command.",
@@ -135,26 +181,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     if known.command is None:
         parser.print_help()
         return 0
-    try:
-        code = _run(known.command, arguments[1:])
-        sys.stdout.flush()  # raises BrokenPipeError here, not when the interpreter exits
-        return code
-    except TurnstreamError as error:
-        print(f"turnstream {known.command}: error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        return 130
-    except BrokenPipeError:  # the reader closed the pipe, as `head` does; this is not an error
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+    return _run(known.command, arguments[1:])
 
 
 def _run(command: str, arguments: Sequence[str]) -> int:
     try:
         module = importlib.import_module(COMMANDS[command][0])
-        parser = argparse.ArgumentParser(
-            prog=f"turnstream {command}", description=COMMANDS[command][1]
-        )
+        parser = _Parser(prog=f"turnstream {command}", description=COMMANDS[command][1])
         module.add_arguments(parser)
         return module.main(parser.parse_args(arguments))
     except ModuleNotFoundError as error:

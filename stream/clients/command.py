@@ -24,6 +24,7 @@ from ..errors import AudioFormatError
 from ..latent_message import LatentMessage
 from ..options import add_policy_option
 from ..pcm import ENCODINGS, Encoding
+from ..printable import printable
 from ..protocol import DEFAULT_PORT, ServerMessage, message_to_json
 from ..settings import StreamSettings
 from ..sources import AudioSource, FileSource, RawPcmSource
@@ -105,6 +106,8 @@ def main(args: argparse.Namespace) -> int:
     source: FileSource | RawPcmSource | MicrophoneSource | PairedSource = _open(args)
     speed = 1.0 if isinstance(source, FileSource) and not args.fast else None
     endless = not isinstance(source, FileSource)
+    for remark in source.warnings if isinstance(source, FileSource) else ():
+        print(f"turnstream client: warning: {printable(remark)}", file=sys.stderr)
     try:
         if args.agent is not None:
             source = _with_agent(source, args.agent)

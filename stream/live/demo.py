@@ -23,6 +23,7 @@ from ..engine import Engine
 from ..errors import DeviceError
 from ..options import add_model_option, add_pause_model_option, add_policy_option
 from ..pause_model import choose_pause_model
+from ..printable import printable
 from ..service.server import Server
 from ..settings import StreamSettings
 from ..sources import FileSource, bundled_sample
@@ -120,6 +121,7 @@ def _choose(args: argparse.Namespace, speed: float) -> LiveAudio:
             remark = f"No microphone to listen to, so here is a recorded telephone call. ({error})"
     source = FileSource(args.file or bundled_sample())
     source.block_samples = round(_BLOCK_S * source.sample_rate_hz)
+    remark = "; ".join([*filter(None, [remark]), *map(printable, source.warnings)])
     playback = None
     if args.play:
         try:

@@ -37,6 +37,7 @@ from ..live_embedding import LiveEmbedding
 from ..pcm import Block, encode_pcm
 from ..policy import PRESETS
 from ..prediction import FrameMessage, Prediction, TurnEvent
+from ..printable import printable
 from ..protocol import TerminationMessage, WarningMessage
 from ..settings import StreamSettings
 from ..sources import FileSource, RawPcmSource, paced
@@ -172,8 +173,8 @@ class Listener:
             length_s = source.duration_s if isinstance(source, FileSource) else math.inf
             duration_s = min(length_s, self._seconds or math.inf)
             view = TerminalView(
-                audio.title,
-                f"{begin.model_name} {begin.model_version}",
+                printable(audio.title),
+                printable(f"{begin.model_name} {begin.model_version}"),
                 names=audio.names,
                 end_threshold=PRESETS[self._policy].end_threshold,
                 end_silence_s=PRESETS[self._policy].end_silence_secs,

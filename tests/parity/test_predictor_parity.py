@@ -216,5 +216,6 @@ def test_an_hour_of_audio_keeps_memory_and_state_flat_and_counts_every_frame(
     assert last is not None
     assert (last.frame, last.time_s) == (frames - 1, 3600.0)
     assert np.isfinite(last.latent).all()
-    assert max(sizes) - min(sizes) < 100  # later numbers have more digits
+    # What waits for the audio check varies, up to 64 KB.
+    assert max(sizes) < 4 * predictor.engine.metadata.state_size + 80_000
     assert np.median(memory[-10:]) - np.median(memory[5:15]) < 2e6  # bytes

@@ -171,3 +171,25 @@ def test_impossible_audio_is_refused() -> None:
         AudioCheck(4000)
     with pytest.raises(ShapeError, match=r"\(N, 2\), got \(5,\)"):
         AudioCheck(16000).push(np.zeros(5, np.float32))
+
+
+@pytest.mark.parametrize("cut", [1, 8191, 8192, 100_001, 300_000])
+def test_a_restored_check_notices_the_same_and_nothing_twice(cut: int) -> None:
+    clipped = (bursts(9, channels=2) * 20 + 0.2).clip(-1, 1)
+    samples = np.concatenate([voice(24, rate_hz=8000, channels=2), clipped]).astype(np.float32)
+    whole = AudioCheck(16000)
+    expected = whole.push(samples)
+    assert len(codes(expected)) == len(expected) >= 4
+    first, second = AudioCheck(16000), AudioCheck(16000)
+    before = first.push(samples[:cut])
+    second.restore(*first.snapshot())
+    assert before + second.push(samples[cut:]) == expected
+    for one, other in zip(second.snapshot(), whole.snapshot(), strict=True):
+        np.testing.assert_equal(one, other)
+
+
+def test_a_state_of_another_rate_is_refused() -> None:
+    check = AudioCheck(48000)
+    check.push(np.zeros((20000, 2), np.float32))
+    with pytest.raises(ValueError, match=r"expected samples of shape \(2, at most 8191\)"):
+        AudioCheck(16000).restore(*check.snapshot())

@@ -6,6 +6,7 @@ Each file that it cannot load gives one clear line.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
@@ -18,6 +19,8 @@ import pytest
 from turnstream.stream.contract import FORMAT_VERSION, LABELS, METADATA_KEY, PROBABILITIES
 from turnstream.stream.engine import INT8, Engine, Float32, StepOutput, bundled_model
 from turnstream.stream.errors import ModelError, ShapeError
+
+from .broken_models import broken_model
 
 HEADS = ("vad", "p_now", "p_future", "p_next", "p_backchannel")
 OUTPUTS = [field.name for field in fields(StepOutput)]
@@ -303,8 +306,7 @@ def test_a_graph_without_a_promised_output_is_refused(
 @pytest.mark.parametrize(
     "change",
     [
-        lambda described: described.update(frame_samples=160),
-        lambda described: described.update(frame_samples="320"),
+        lambda described: described.update(frame_samples=160, frame_rate_hz=100.0),
         lambda described: described["state"].update(size=described["state"]["size"] + 1),
     ],
 )
@@ -323,6 +325,19 @@ def test_a_description_that_disagrees_with_the_graph_is_refused(
         lambda described: described.update(state=5),
         lambda described: described.update(outputs=list(LABELS)),
         lambda described: described["outputs"]["latent"].update(shape=[]),
+        lambda described: described["outputs"]["latent"].update(shape=[2, "10"]),
+        lambda described: described["outputs"]["latent"].update(shape=[2, -1]),
+        lambda described: described.update(frame_samples="320"),
+        lambda described: described.update(frame_samples=160),
+        lambda described: described.update(sample_rate_hz=7999, frame_rate_hz=7999 / 320),
+        lambda described: described.update(sample_rate_hz=None),
+        lambda described: described.update(frame_rate_hz=0.0),
+        lambda described: described.update(frame_rate_hz=float("nan")),
+        lambda described: described.update(name=3),
+        lambda described: described.update(version=None),
+        lambda described: described.update(version="1" * 300),
+        lambda described: described.update(weights_sha256="short"),
+        lambda described: described.update(config=[]),
     ],
 )
 def test_an_incomplete_description_is_refused(
@@ -338,3 +353,35 @@ def test_a_description_that_is_no_json_object_is_refused(
     assert "its metadata is damaged" in refusal(
         save(onnx.load(str(tiny_model_path)), tmp_path, description)
     )
+
+
+@pytest.mark.parametrize("name", ["latent", "latent_speaker"])
+def test_latents_of_another_size_than_promised_are_refused(
+    altered: Callable[[Change], Path], name: str
+) -> None:
+    message = refusal(altered(lambda described: described["outputs"][name].update(shape=[2, 11])))
+    assert f"its metadata promises {name} as float32 of shape (1, 2, 11)" in message
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+@pytest.mark.parametrize("output", [*LABELS])
+def test_a_model_that_gives_nan_or_infinity_is_refused(
+    tiny_model_path: Path, tmp_path: Path, output: str, value: float
+) -> None:
+    path = broken_model(tiny_model_path, tmp_path / "broken.onnx", output, value, when_loud=False)
+    assert f"expected finite outputs, got NaN or infinity in {output}" in refusal(path)
+
+
+def test_control_codes_in_name_and_version_are_escaped(altered: Callable[[Change], Path]) -> None:
+    metadata = Engine(
+        altered(lambda described: described.update(name="\x1b[31mred\n", version="\u202e1"))
+    ).metadata
+    assert (metadata.name, metadata.version) == (r"\x1b[31mred\n", r"\u202e1")
+
+
+def test_a_name_in_bytes_that_are_not_utf_8_is_opened(
+    tiny_model_path: Path, tmp_path: Path
+) -> None:
+    path = Path(os.fsdecode(bytes(tmp_path) + b"/\xff.onnx"))
+    path.write_bytes(tiny_model_path.read_bytes())
+    assert Engine(path).metadata.name == "tiny"

@@ -89,6 +89,13 @@ def test_another_head_changes_the_logit_and_leaves_the_first_model_as_it_was(
     assert before != 1.5
 
 
+@pytest.mark.parametrize("bias", [float("nan"), float("inf")])
+def test_a_logit_that_is_not_finite_is_an_error(model: PauseModel, bias: float) -> None:
+    broken = model.with_head(PauseHead("broken", (0.0, 0.0), bias, PauseMix(1.0, 1.0)))
+    with pytest.raises(ModelError, match=f"expected a finite logit, got {bias}"):
+        broken.logit(noise(10))
+
+
 def test_a_head_can_be_given_instead_of_the_file(tmp_path: Path) -> None:
     path = tiny_pause_model(tmp_path)
     path.with_suffix(".json").unlink()

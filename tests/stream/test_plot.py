@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from turnstream import MissingExtraError
 from turnstream.stream import plot
 from turnstream.stream.errors import AudioFormatError
-from turnstream.stream.plot import COLOURS, MARKS, SHIFT_COLOUR, plot_predictions
+from turnstream.stream.live import terminal
+from turnstream.stream.plot import COLOURS, MARKS, SHIFT_COLOUR, Recording, plot_recording
 from turnstream.stream.prediction import EVENT_TYPES, Prediction, TurnEvent
 
 RATE_HZ = 8000
@@ -56,10 +57,18 @@ def conversation(seconds: float) -> tuple[NDArray[np.float32], list[Prediction]]
     return audio, predictions
 
 
+def recorded(seconds: float, events: list[TurnEvent], title: str = "") -> Recording:
+    audio, predictions = conversation(seconds)
+    return Recording(audio, RATE_HZ, predictions, events, 0.4, title)
+
+
 def drawn(seconds: float, events: list[TurnEvent], title: str = "") -> list[Any]:
     """Return the panels of the figure: waveforms and probabilities of each row."""
-    audio, predictions = conversation(seconds)
-    return list(plot._draw(audio, RATE_HZ, predictions, events, title).axes)
+    return list(plot._draw(recorded(seconds, events, title), 0, 8).axes)
+
+
+def silence(samples: int, channels: int) -> Recording:
+    return Recording(np.zeros((samples, channels), np.float32), RATE_HZ, [], [], 0.5)
 
 
 def marks(panel: Any) -> list[tuple[float, str, str, bool]]:
@@ -157,15 +166,12 @@ def test_names_are_written() -> None:
 def test_nothing_predicted_is_a_picture_too(tmp_path: Path, channels: int, suffix: str) -> None:
     for samples in (0, 50, 8000):
         path = tmp_path / f"{samples}{suffix}"
-        plot_predictions(path, np.zeros((samples, channels), np.float32), RATE_HZ, [], [])
+        plot_recording(path, silence(samples, channels))
         assert path.stat().st_size > 1000
 
 
 def test_a_page_holds_the_picture_the_sound_and_a_safe_title(tmp_path: Path) -> None:
-    audio, predictions = conversation(3.0)
-    plot_predictions(
-        tmp_path / "call.html", audio, RATE_HZ, predictions, EVENTS[:1], title="<b>&call"
-    )
+    plot_recording(tmp_path / "call.html", recorded(3.0, EVENTS[:1], "<b>&call"))
     page = (tmp_path / "call.html").read_text()
     assert page.count("<svg") == page.count("</svg>") == 1
     assert 'src="data:audio/ogg;base64,T2dnU' in page  # "OggS"
@@ -176,16 +182,11 @@ def test_a_page_holds_the_picture_the_sound_and_a_safe_title(tmp_path: Path) -> 
 def test_the_sound_of_a_long_recording_is_encoded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(
-        plot,
-        "_draw",
-        lambda *_: type(
-            "Picture", (), {"savefig": lambda _, out, format: out.write("<svg></svg>")}
-        )(),
-    )
+    monkeypatch.setattr(plot, "_draw", lambda *_, legend: None)
+    monkeypatch.setattr(plot, "_svg", lambda _: "<svg></svg>")
     # A single write of this length overflows the stack of libsndfile's encoder.
     audio = np.zeros((180 * 16000, 2), np.float32)
-    plot_predictions(tmp_path / "long.html", audio, 16000, [], [])
+    plot_recording(tmp_path / "long.html", Recording(audio, 16000, [], [], 0.5))
     assert (tmp_path / "long.html").stat().st_size > 1000
 
 
@@ -194,7 +195,7 @@ def test_another_suffix_is_refused(tmp_path: Path) -> None:
         AudioFormatError,
         match=r"expected a picture ending in \.png, \.svg, \.pdf, \.html, got '.*call\.gif'",
     ):
-        plot_predictions(tmp_path / "call.gif", np.zeros((1, 1), np.float32), RATE_HZ, [], [])
+        plot_recording(tmp_path / "call.gif", silence(1, 1))
 
 
 def test_a_missing_matplotlib_names_the_extra(
@@ -206,14 +207,72 @@ def test_a_missing_matplotlib_names_the_extra(
         MissingExtraError,
         match=r"matplotlib is not installed; to install it: pip install 'turnstream\[plot\]'",
     ):
-        plot_predictions(tmp_path / "call.png", np.zeros((1, 1), np.float32), RATE_HZ, [], [])
+        plot_recording(tmp_path / "call.png", silence(1, 1))
 
 
 def test_drawing_warns_of_nothing(tmp_path: Path) -> None:
-    audio, predictions = conversation(2.0)
+    recording = recorded(2.0, EVENTS[:1], "Gespräch ☎.wav")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        plot_predictions(
-            tmp_path / "call.svg", audio, RATE_HZ, predictions, EVENTS[:1], title="Gespräch ☎.wav"
-        )
+        plot_recording(tmp_path / "call.svg", recording)
     assert (tmp_path / "call.svg").stat().st_size > 1000
+
+
+@pytest.mark.parametrize(
+    ("seconds", "names"),
+    [
+        (240.0, ["call.png"]),
+        (250.0, ["call-1.png", "call-2.png"]),
+        (2190.0, [f"call-{number:02}.png" for number in range(1, 11)]),
+    ],
+)
+def test_a_long_recording_fills_pages_of_a_few_thousand_pixels(
+    tmp_path: Path, seconds: float, names: list[str]
+) -> None:
+    recording = Recording(np.zeros((round(seconds * 100), 1), np.float32), 100, [], [], 0.5)
+    written = plot_recording(tmp_path / "call.png", recording)
+    assert written == [tmp_path / name for name in names]
+    assert sorted(tmp_path.iterdir()) == written
+    heights = [int.from_bytes(path.read_bytes()[20:24]) for path in written]
+    assert max(heights) < 3500
+    assert heights[:-1] == [max(heights)] * (len(written) - 1)
+
+
+def test_pages_continue_where_the_one_before_ends() -> None:
+    recording = recorded(290.0, [TurnEvent("end_of_turn", 1, time_s, 0.5) for time_s in (239, 241)])
+    first, second = plot._draw(recording, 0, 8).axes, plot._draw(recording, 8, 16).axes
+    assert (len(first), len(second)) == (16, 4)
+    assert (first[-1].get_xlim(), second[0].get_xlim()) == ((210, 240), (240, 270))
+    assert [marks(panel)[0][0] for panel in (first[14], second[0])] == [239, 241]
+
+
+def test_a_long_page_has_a_picture_for_each_row(tmp_path: Path) -> None:
+    plot_recording(tmp_path / "call.html", recorded(70.0, [], "call"))
+    page = (tmp_path / "call.html").read_text()
+    assert page.count("<svg") == page.count('<div class="row">') == 3
+    assert page.count("may have finished") == 1  # the legend, as a comment in the SVG
+
+
+def test_a_pdf_has_all_pages(tmp_path: Path) -> None:
+    assert plot_recording(tmp_path / "call.pdf", recorded(250.0, [])) == [tmp_path / "call.pdf"]
+    assert b"/Count 2" in (tmp_path / "call.pdf").read_bytes()
+
+
+def test_the_dotted_line_is_the_threshold_of_the_policy() -> None:
+    _, chances = drawn(4.0, [])
+    (line,) = [line for line in chances.lines if line.get_linestyle() == ":"]
+    assert set(line.get_ydata()) == {0.4}
+    assert [label.get_text() for label in chances.get_yticklabels()] == ["0", "0.40", "1"]
+
+
+def test_the_chance_has_the_colour_of_the_one_who_would_get_the_floor() -> None:
+    _, chances = drawn(1.0, [])  # the user holds the floor
+    assert shaded_s(chances, COLOURS[1]) == pytest.approx(0.9, abs=0.1)
+    assert shaded_s(chances, COLOURS[0]) == 0
+
+
+def test_colours_are_those_of_the_terminal_and_of_the_web_page() -> None:
+    style = (Path(terminal.__file__).parents[1] / "service" / "web" / "style.css").read_text()
+    assert terminal._COLOURS == COLOURS
+    for name, colour in zip(("user", "other"), COLOURS, strict=True):
+        assert f"--{name}: {colour};" in style

@@ -20,15 +20,17 @@ import numpy as np
 import pytest
 import soundfile
 
-from turnstream import TurnPolicy, TurnPredictor
+from turnstream import PRESETS, TurnPolicy, TurnPredictor
 from turnstream.cli import main
 from turnstream.stream import pause_model, predict
 from turnstream.stream.pause_model import PauseModel
+from turnstream.stream.plot import Recording
 from turnstream.stream.prediction import Prediction, TurnEvent
 
 from .pauses import pausing_call, tiny_pause_model
 from .serving import dialogue
 from .talkative import talkative_model
+from .test_audio_check import voice
 
 HEADER = (
     "time_s,holder,p_shift,p_hold,vad_0,vad_1,p_now_0,p_now_1,p_future_0,p_future_1,"
@@ -133,6 +135,39 @@ def test_json_lines_have_the_same_names_and_null_for_nobody(
     assert {",".join(row) for row in rows} == {HEADER}
     assert_rows_are([list(row.values()) for row in rows], library(talkative, recording)[0])
     assert (rows[0]["holder"], rows[0]["p_shift"], rows[0]["p_hold"]) == (None, None, None)
+
+
+def test_a_json_file_is_one_list_of_the_rows(run: Run, recording: Path, tmp_path: Path) -> None:
+    for name in ("p.jsonl", "p.json"):
+        events = tmp_path / f"events-{name}"
+        assert run(recording, "--out", tmp_path / name, "--events", events) == 0
+    for kind in ("", "events-"):
+        lines = (tmp_path / f"{kind}p.jsonl").read_text().splitlines()
+        assert json.loads((tmp_path / f"{kind}p.json").read_text()) == [*map(json.loads, lines)]
+
+
+def test_a_json_file_without_rows_is_an_empty_list(run: Run, tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "a.wav", np.zeros(160), 16000)
+    for name, content in (("e.json", "[]\n"), ("e.jsonl", "")):
+        out = ["--out", tmp_path / "p.csv", "--events", tmp_path / name]
+        assert run(tmp_path / "a.wav", *out) == 0
+        assert (tmp_path / name).read_text() == content
+
+
+def test_a_device_needs_no_suffix(
+    run: Run, recording: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(recording, "--out", "/dev/null", "--events", "/dev/null") == 0
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("option", ["--out", "--events"])
+def test_a_full_disk_is_one_line_that_names_the_file(
+    run: Run, recording: Path, capsys: pytest.CaptureFixture[str], option: str
+) -> None:
+    other = [] if option == "--out" else ["--out", "/dev/null"]
+    assert run(recording, *other, option, "/dev/full") == 1
+    assert error_line(capsys) == "/dev/full: No space left on device"
 
 
 @pytest.mark.parametrize("policy", ["fast", "patient"])
@@ -302,6 +337,66 @@ def test_suspicious_audio_is_reported_on_standard_error(
     assert first.startswith("turnstream predict: warning: channel 0: nothing but zeros")
 
 
+@pytest.mark.parametrize("raw", [False, True])
+def test_8_khz_speech_declared_as_16_khz_is_reported_once(
+    run: Run,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    raw: bool,
+) -> None:
+    samples = (voice(48, rate_hz=8000)[:, 0].clip(-1, 1) * 32767).astype("<i2")
+    soundfile.write(tmp_path / "fast.wav", samples, 16000)
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(samples.tobytes())))
+    given = ["-", "--channels", "1"] if raw else [tmp_path / "fast.wav"]
+    assert run(*given, "--out", tmp_path / "p.csv") == 0
+    warnings = [line for line in capsys.readouterr().err.splitlines() if "warning" in line]
+    assert len(warnings) == 1
+    assert "recorded at 8000 Hz and declared as 16000 Hz" in warnings[0]
+
+
+def test_warnings_are_kept_if_the_file_ends_in_damage(
+    run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "silence.wav"
+    soundfile.write(path, np.zeros(16000 * 7, np.int16), 16000)
+    path.write_bytes(path.read_bytes()[:-1000])
+    assert run(path, "--out", tmp_path / "p.csv") == 2
+    warning, error = capsys.readouterr().err.splitlines()
+    assert "nothing but zeros" in warning
+    assert "the file was cut off" in error
+
+
+def test_the_picture_shows_the_threshold_of_the_policy(
+    run: Run, recording: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[Recording] = []
+
+    def draw(path: Path, recording: Recording) -> list[Path]:
+        drawn.append(recording)
+        return [path]
+
+    monkeypatch.setattr(predict, "plot_recording", draw)
+    out = ["--out", "/dev/null", "--plot", tmp_path / "p.png"]
+    assert run(recording, *out, "--policy", "patient") == 0
+    assert drawn[0].end_threshold == PRESETS["patient"].end_threshold
+    assert {prediction.latent.size for prediction in drawn[0].predictions} == {0}
+
+
+def test_garbled_bytes_are_reported_on_standard_error(
+    run: Run, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "call.ogg"
+    soundfile.write(path, dialogue(12.0, seed=1), 16000)
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    assert run(path, "--out", tmp_path / "p.csv") == 0
+    first, *_ = capfd.readouterr().err.splitlines()
+    assert first.startswith(f"turnstream predict: warning: {path}: ")
+    assert "are garbled; about" in first
+
+
 def error_line(capsys: pytest.CaptureFixture[str]) -> str:
     (line,) = capsys.readouterr().err.splitlines()
     prefix = "turnstream predict: error: "
@@ -340,8 +435,8 @@ def test_a_missing_model_is_one_clear_line(
 @pytest.mark.parametrize(
     ("option", "name", "expected"),
     [
-        ("--out", "p.txt", ".csv or .jsonl"),
-        ("--events", "e", ".csv or .jsonl"),
+        ("--out", "p.txt", ".csv or .jsonl or .json"),
+        ("--events", "e", ".csv or .jsonl or .json"),
         ("--latents", "l.npy", ".npz"),
         ("--plot", "p.gif", ".png, .svg, .pdf, .html"),
     ],

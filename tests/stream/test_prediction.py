@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from pathlib import Path
 from typing import get_args
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
 from turnstream.stream.contract import PROBABILITIES
 from turnstream.stream.live import terminal_words
@@ -68,3 +70,25 @@ def test_page_terminal_and_javascript_client_know_every_event() -> None:
     (shown,) = re.findall(r"MARKS = \{(.*?)\};", (web / "words.js").read_text(), re.DOTALL)
     assert set(re.findall(r"^ *(\w+): \[", shown, re.MULTILINE)) == set(EVENT_TYPES)
     assert set(terminal_words.MARKS) == set(EVENT_TYPES)
+
+
+def test_a_printed_prediction_is_one_short_line() -> None:
+    assert str(PREDICTION) == "0.02 s: nobody has had the floor, vad 0.10 0.20"
+    events = (TurnEvent("interruption", 1, 1.5, 0.9), TurnEvent("start_of_turn", 1, 1.5, 0.9))
+    later = replace(PREDICTION, time_s=1.5, holder=1, p_shift=0.256, p_hold=0.744, events=events)
+    assert str(later) == (
+        "1.50 s: other has the floor, p_shift 0.26, vad 0.10 0.20, "
+        "interruption of other, start_of_turn of other"
+    )
+    assert repr(later) == f"<Prediction of frame 0, {later}>"
+
+
+@pytest.mark.parametrize("kind", [TurnEvent, FrameMessage, Prediction])
+def test_help_names_the_fields_and_their_types_in_few_words(
+    kind: type[TurnEvent | FrameMessage],
+) -> None:
+    signature = inspect.signature(kind)
+    assert tuple(signature.parameters) == kind.__struct_fields__
+    assert "Meta(" not in str(signature)
+    assert signature.parameters["time_s"].annotation == "Number"
+    assert len(str(signature)) < 400

@@ -19,6 +19,7 @@ from turnstream.stream.errors import AudioFormatError, ModelError, PolicyError, 
 from turnstream.stream.pause_model import PauseModel
 from turnstream.stream.prediction import Prediction
 
+from .broken_models import LOUD, broken_model
 from .pauses import RecordingPauseModel, pausing_call, tiny_pause_model
 from .serving import dialogue
 from .talkative import talkative_model
@@ -119,6 +120,39 @@ def test_a_model_is_given_as_path_text_or_engine(engine: Engine) -> None:
     assert_same(TurnPredictor(str(engine.path)).push_audio(audio), expected)
 
 
+@pytest.mark.parametrize("kind", [bytes, bytearray])
+@pytest.mark.parametrize("channels", [1, 2])
+def test_bytes_are_16_bit_samples_interleaved(
+    engine: Engine, channels: int, kind: type[bytes]
+) -> None:
+    audio = dialogue(0.3, seed=4)[:, :channels]
+    given = kind(audio.astype("<i2").tobytes())
+    predictor = TurnPredictor(engine)
+    assert_same(
+        predictor.push_audio(given, channels=channels), TurnPredictor(engine).push_audio(audio)
+    )
+
+
+@pytest.mark.parametrize(
+    ("given", "channels", "message"),
+    [
+        (bytes(3), 2, r"whole samples of 4 bytes \(pcm_s16le, 2 channels\), got 3 bytes"),
+        (bytes(6), 2, r"whole samples of 4 bytes \(pcm_s16le, 2 channels\), got 6 bytes"),
+        (bytes(7), 1, r"whole samples of 2 bytes \(pcm_s16le, 1 channels\), got 7 bytes"),
+        (bytes(8), 3, "expected bytes of 1 or 2 channels, got 3"),
+        (bytes(8), None, "expected bytes of 1 or 2 channels, got None"),
+    ],
+)
+def test_bytes_that_are_no_whole_samples_are_refused(
+    engine: Engine, given: bytes, channels: Any, message: str
+) -> None:
+    predictor = TurnPredictor(engine)
+    before = predictor.snapshot()
+    with pytest.raises(AudioFormatError, match=message):
+        predictor.push_audio(given, channels=channels)
+    assert predictor.snapshot() == before
+
+
 def test_reset_starts_anew(engine: Engine) -> None:
     audio = dialogue(0.5, seed=6)
     predictor = TurnPredictor(engine)
@@ -149,6 +183,46 @@ def test_a_lost_state_would_be_noticed(engine: Engine) -> None:
 def test_restore_refuses_what_is_no_snapshot(engine: Engine) -> None:
     with pytest.raises(SnapshotError, match="got 5 bytes that are not one"):
         TurnPredictor.restore(b"hello", engine)
+
+
+@pytest.mark.parametrize("cut_s", [0.5, 4.99, 5.13, 7.0])
+def test_a_restored_predictor_repeats_no_warning_and_loses_none(
+    engine: Engine, cut_s: float
+) -> None:
+    audio, cut = np.zeros((16000 * 8, 2), np.int16), round(cut_s * 16000)
+    before = TurnPredictor(engine)
+    before.push_audio(audio[:cut])
+    untaken = TurnPredictor.restore(before.snapshot(), engine)
+    first = before.take_warnings()
+    after = TurnPredictor.restore(before.snapshot(), engine)
+    for predictor, earlier in ((untaken, []), (after, first)):
+        predictor.push_audio(audio[cut:])
+        warnings = earlier + predictor.take_warnings()
+        assert [(warning.code, warning.time_s) for warning in warnings] == [("silent", 5.056)]
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+@pytest.mark.parametrize("output", ["vad", "p_next", "p_backchannel", "latent", "latent_speaker"])
+def test_nan_and_infinity_are_an_error_and_never_a_prediction(
+    tiny_model_path: Path, tmp_path: Path, output: str, value: float
+) -> None:
+    path = broken_model(tiny_model_path, tmp_path / "broken.onnx", output, value)
+    predictor, audio = TurnPredictor(path), np.zeros(3200, np.float32)
+    assert len(predictor.push_audio(audio[:1600])) == 5
+    audio[:] = LOUD + 0.05
+    message = r"expected finite outputs of the model tiny 0, got NaN or infinity in frame 5"
+    with pytest.raises(ModelError, match=message):
+        predictor.push_audio(audio[:1600])
+
+
+def test_nan_of_one_conversation_is_no_error_of_another(
+    tiny_model_path: Path, tmp_path: Path
+) -> None:
+    engine = Engine(broken_model(tiny_model_path, tmp_path / "broken.onnx", "latent", float("nan")))
+    output, _ = engine.step(np.full((3, 2, 320), LOUD + 0.05, np.float32), engine.init_state(3))
+    for row in (0, 2):
+        output.latent[row] = 0
+    assert [output.is_finite(row) for row in range(3)] == [True, False, True]
 
 
 def test_a_missing_model_is_refused(tmp_path: Path) -> None:

@@ -100,6 +100,7 @@ def test_what_is_no_audio_file_is_one_clear_error_each(tmp_path: Path) -> None:
     for name, message in [
         ("missing.wav", "a path that does not exist"),
         (".", "got a directory"),
+        ("/dev/null", "got a device or a pipe"),
         ("empty.wav", r"an empty one \(0 bytes\)"),
         ("text.wav", "libsndfile cannot read"),
         ("none.wav", "without samples"),
@@ -110,6 +111,13 @@ def test_what_is_no_audio_file_is_one_clear_error_each(tmp_path: Path) -> None:
             FileSource(tmp_path / name)
     with pytest.raises(AudioFormatError, match="at least 1 sample, got 0"):
         FileSource(tmp_path / "good.wav", block_samples=0)
+
+
+def test_a_name_in_bytes_that_are_not_utf_8_is_opened(tmp_path: Path) -> None:
+    path = Path(os.fsdecode(bytes(tmp_path) + b"/\xff.wav"))
+    with path.open("wb") as file:
+        soundfile.write(file, signal(1600, 1), 16000, format="WAV")
+    assert len(everything(FileSource(path))) == 1600
 
 
 @pytest.mark.parametrize("name", ["cut.wav", "cut.flac", "cut.ogg", "cut.mp3"])
