@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from .contract import PROBABILITIES
 from .errors import AudioFormatError
-from .options import add_pause_model_option, add_policy_option
+from .options import add_pause_model_option, add_policy_options, policies_from
 from .pcm import ENCODINGS
 from .plot import check_picture, plot_predictions
 from .prediction import FrameMessage, Prediction, TurnEvent
@@ -33,7 +33,7 @@ COLUMNS = (
     "p_hold",
     *(f"{name}_{speaker}" for name in PROBABILITIES for speaker in (0, 1)),
 )
-EVENT_COLUMNS = ("time_s", "type", "speaker", "probability")
+EVENT_COLUMNS = ("time_s", "type", "speaker", "probability", "turn_index", "trigger")
 DECIMALS = 5
 
 Row = dict[str, object]
@@ -72,7 +72,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             ".png, .svg, .pdf, or .html, which includes the sound (default: none)"
         ),
     )
-    add_policy_option(parser)
+    add_policy_options(parser)
     add_pause_model_option(parser, default=False)
     parser.add_argument("--model", type=Path, help="ONNX model file (default: the bundled model)")
     raw = parser.add_argument_group("raw audio on standard input")
@@ -102,7 +102,7 @@ def main(args: argparse.Namespace) -> int:
     predictor = TurnPredictor(
         args.model,
         sample_rate_hz=source.sample_rate_hz,
-        policy=args.policy,
+        policy=policies_from(args).settings(None, {}),
         pause_model=args.pause_model,
     )
     kept = _Kept(plot=bool(args.plot), latents=bool(args.latents))
@@ -186,6 +186,8 @@ def event_row(event: TurnEvent) -> Row:
         "type": event.type,
         "speaker": event.speaker,
         "probability": round(event.probability, DECIMALS),
+        "turn_index": event.turn_index,
+        "trigger": event.trigger,
     }
 
 

@@ -21,7 +21,7 @@ from ..devices.playback import Playback
 from ..devices.steady_microphone import SteadyMicrophone
 from ..engine import Engine
 from ..errors import DeviceError
-from ..options import add_pause_model_option, add_policy_option
+from ..options import add_pause_model_option, add_policy_options, policies_from
 from ..pause_model import PauseModel
 from ..service.server import Server
 from ..settings import StreamSettings
@@ -52,7 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     source.add_argument(
         "--device", help="number or name of the microphone (default: the system's default)"
     )
-    add_policy_option(parser)
+    add_policy_options(parser)
     add_pause_model_option(parser, default=True)
     parser.add_argument("--model", type=Path, help="ONNX model file (default: the bundled model)")
     add_view_options(parser)
@@ -82,6 +82,7 @@ def run(args: argparse.Namespace, *, speed: float = 1.0, out: TextIO | None = No
     # A log line would appear in the middle of the live view.
     logging.getLogger("turnstream").addHandler(logging.NullHandler())
     engine, embedding = Engine(args.model), embedding_from(args)
+    policies = policies_from(args)
     pause_model = PauseModel() if args.pause_model else None
     if pause_model is not None:
         pause_model.check_fits(engine.metadata.sample_rate_hz)
@@ -89,7 +90,7 @@ def run(args: argparse.Namespace, *, speed: float = 1.0, out: TextIO | None = No
     @contextlib.asynccontextmanager
     async def served(settings: StreamSettings) -> AsyncGenerator[AsyncClient, None]:
         async with (
-            Server(engine, port=0, pause_model=pause_model) as server,
+            Server(engine, port=0, pause_model=pause_model, policies=policies) as server,
             AsyncClient(server.url, settings) as client,
         ):
             yield client
@@ -98,7 +99,6 @@ def run(args: argparse.Namespace, *, speed: float = 1.0, out: TextIO | None = No
         audio = _choose(args, speed)
     return Listener(
         audio,
-        policy=args.policy,
         seconds=args.seconds,
         plain=args.plain,
         embedding=embedding,

@@ -20,8 +20,9 @@ from websockets.http11 import Request, Response
 
 from ..errors import ProtocolError
 from ..pause_model import PauseModel
+from ..policy_settings import Policies
 from ..protocol import DEFAULT_PORT, STREAM_PATH
-from ..settings import Resume, parse_query
+from ..settings import Resume, StreamSettings, parse_query
 from .access import Access
 from .answers import ok, ok_json, refuse
 from .batcher import Batcher, Steps
@@ -61,6 +62,8 @@ class Server:
         plane: content of a file with a saved 2-D embedding, which the web page plots; None is the
             bundled embedding.
         pause_model: asked in the pauses of all sessions; None for none.
+        policies: the presets that a session can ask for, and its default; None is those of
+            `PRESETS`, and "balanced".
     Attributes:
         batcher: predicts for all sessions.
         metrics: what /metrics shows.
@@ -86,6 +89,7 @@ class Server:
         handover: Handover | None = None,
         plane: bytes | None = None,
         pause_model: PauseModel | None = None,
+        policies: Policies | None = None,
     ) -> None:
         if pause_model is not None:
             pause_model.check_fits(engine.metadata.sample_rate_hz)
@@ -97,6 +101,7 @@ class Server:
         self._limits = limits or Limits()
         self._reuse_port = reuse_port
         self._plane = plane
+        self._policies = policies or Policies()
         self._opening: dict[Connection, None] = {}  # in order of arrival
         self._connections: set[Connection] = set()
         self._listener: asyncio.Server | None = None
@@ -118,6 +123,7 @@ class Server:
             self.metrics,
             handover,
             on_end=self._ended.set,
+            policies=self._policies,
         )
 
     async def __aenter__(self) -> Server:
@@ -253,7 +259,7 @@ class Server:
             connection.respond(self._health())
         elif url.path == "/metrics":
             connection.respond(ok(*self.metrics.exposition()))
-        elif (page := find_page(url.path, self._plane)) is not None:
+        elif (page := find_page(url.path, self._plane, self._policies.presets)) is not None:
             connection.respond(ok(page.content_type, page.body, page.headers))
         else:
             self._refuse(
@@ -269,6 +275,8 @@ class Server:
             return
         try:
             settings = parse_query(url.query)
+            if isinstance(settings, StreamSettings):
+                settings = settings.resolved(self._policies)
         except ProtocolError as error:
             self._refuse(connection, http.HTTPStatus.BAD_REQUEST, str(error))
             return

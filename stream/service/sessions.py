@@ -16,6 +16,7 @@ from websockets.http11 import Request
 
 from ..engine import ModelMetadata
 from ..errors import ProtocolError, SnapshotError
+from ..policy_settings import Policies
 from ..settings import Resume, StreamSettings
 from .answers import refuse
 from .batcher import Batcher
@@ -40,6 +41,7 @@ class Sessions:
         metrics: counts sessions and refusals.
         handover: fetches sessions from the other processes of this server; None without others.
         on_end: called after the end of every conversation.
+        policies: what a session can ask for.
     """
 
     def __init__(
@@ -51,6 +53,7 @@ class Sessions:
         metrics: Metrics,
         handover: Handover | None,
         on_end: Callable[[], None],
+        policies: Policies,
     ) -> None:
         self._metadata = metadata
         self._batcher = batcher
@@ -59,6 +62,7 @@ class Sessions:
         self._metrics = metrics
         self._handover = handover
         self._on_end = on_end
+        self._policies = policies
         self._conversations: dict[Conversation, None] = {}  # in order of their start
         self._by_token: dict[str, Conversation] = {}
         self._fetching: set[asyncio.Task[None]] = set()
@@ -84,6 +88,7 @@ class Sessions:
             self._metrics,
             self._forget,
             token=self._new_token(),
+            policies=self._policies,
         )
         self._add(conversation)
         self._load.opened()
@@ -207,6 +212,7 @@ class Sessions:
                     self._metrics,
                     self._forget,
                     token=resume.token,
+                    policies=self._policies,
                 )
             except SnapshotError as error:
                 logger.error("a session that another worker gave away is lost: %s", error)

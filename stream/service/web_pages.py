@@ -8,13 +8,13 @@ server there. The only I/O is reading package data.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 
-from ..policy import PRESETS
+from ..policy_settings import PRESETS, PolicySettings
 
 _TYPES = {
     ".html": "text/html; charset=utf-8",
@@ -24,6 +24,7 @@ _TYPES = {
 }
 _JSON = "application/json"
 _PLANE = "/plane.json"
+_PRESETS = "/v1/presets"
 _POLICY = "; ".join(
     (
         "default-src 'none'",
@@ -60,25 +61,32 @@ class Page:
     headers: dict[str, str]
 
 
-def find_page(path: str, plane: bytes | None = None) -> Page | None:
+def find_page(
+    path: str,
+    plane: bytes | None = None,
+    presets: Mapping[str, PolicySettings] = PRESETS,
+) -> Page | None:
     """Return the page at a path, or None if there is none.
 
     Args:
         path: path of the request, without query; `/` is the demo page.
         plane: content of a file with a saved 2-D embedding; None is the bundled embedding.
+        presets: the policies that a session can ask for.
     """
+    if path == _PRESETS:
+        return Page(_JSON, presets_json(presets), {"Cache-Control": _ASK_AGAIN, **_HEADERS})
     if plane is not None and path == _PLANE:
         return Page(_JSON, plane, {"Cache-Control": _ASK_AGAIN, **_HEADERS})
     found = _addresses().get(path)
     return found() if found is not None else None
 
 
-def presets_json() -> bytes:
+def presets_json(presets: Mapping[str, PolicySettings]) -> bytes:
     """Return the policy's presets as JSON: {"fast": {"end_threshold": ...}, ...}.
 
     The page draws their thresholds.
     """
-    return json.dumps({name: asdict(settings) for name, settings in PRESETS.items()}).encode()
+    return json.dumps({name: asdict(settings) for name, settings in presets.items()}).encode()
 
 
 @lru_cache(maxsize=1)
@@ -106,7 +114,4 @@ def _addresses() -> dict[str, Callable[[], Page]]:
     table["/"] = table["/index.html"]
     table[_PLANE] = file(weights / "plane.json", _JSON)
     table["/sample.flac"] = file(runtime / "sample" / "call.flac", "audio/flac", _FOR_A_DAY)
-    table["/v1/presets"] = lambda: Page(
-        _JSON, presets_json(), {"Cache-Control": _ASK_AGAIN, **_HEADERS}
-    )
     return table

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,8 +16,10 @@ from turnstream.stream.clients.asynchronous import AsyncClient
 from turnstream.stream.engine import Engine
 from turnstream.stream.errors import AudioFormatError, ProtocolError, ServerError
 from turnstream.stream.latent_message import LatentMessage
+from turnstream.stream.policy_settings import PRESETS, Policies
 from turnstream.stream.prediction import TurnEvent
 from turnstream.stream.protocol import (
+    ConfiguredMessage,
     ErrorMessage,
     ResumedMessage,
     ServerMessage,
@@ -50,7 +53,7 @@ async def test_an_async_client_gets_what_the_offline_prediction_gives(
 
 async def test_the_path_may_be_left_out_of_the_url(server: Server) -> None:
     async with AsyncClient(f"ws://127.0.0.1:{server.port}/", token="secret") as client:
-        assert client.begin.settings == StreamSettings()
+        assert client.begin.settings == StreamSettings().resolved(Policies())
 
 
 async def test_a_query_in_the_url_is_kept(server: Server) -> None:
@@ -58,7 +61,7 @@ async def test_a_query_in_the_url_is_kept(server: Server) -> None:
         async with AsyncClient(
             f"ws://127.0.0.1:{server.port}{path}?token=secret", StreamSettings(channels=1)
         ) as client:
-            assert client.begin.settings == StreamSettings(channels=1)
+            assert client.begin.settings == StreamSettings(channels=1).resolved(Policies())
 
 
 async def test_settings_and_controls_reach_the_server(server: Server, engine: Engine) -> None:
@@ -70,12 +73,14 @@ async def test_settings_and_controls_reach_the_server(server: Server, engine: En
         await client.flush()
         await client.reset()
         await client.keep_alive()
-        await client.configure(frames=10, latents="none", policy="fast")
+        await client.configure(frames=10, latents="none", policy="fast", end_threshold=0.9)
         await client.push_audio(mono)
         await client.close()
         messages = [message async for message in client]
     once = offline(engine, mono[:, None])[0]
     assert frames_of(messages) == [*once, *once[::10]]
+    (held,) = [message.settings for message in messages if isinstance(message, ConfiguredMessage)]
+    assert held.policy_settings == replace(PRESETS["fast"], end_threshold=0.9)
     assert len([message for message in messages if isinstance(message, LatentMessage)]) == len(once)
 
 
