@@ -23,10 +23,12 @@ from ..pause_model import PauseModel
 from ..policy_settings import Policies
 from ..protocol import DEFAULT_PORT, STREAM_PATH
 from ..settings import Resume, StreamSettings, parse_query
+from . import flux
 from .access import Access
 from .answers import ok, ok_json, refuse
 from .batcher import Batcher, Steps
 from .connection import Connection
+from .flux import FLUX_PATH
 from .handover import Handover
 from .limits import Limits
 from .load import Load
@@ -255,6 +257,8 @@ class Server:
             return
         if url.path == STREAM_PATH:
             self._open_stream(connection, request, url)
+        elif url.path == FLUX_PATH:
+            self._open_flux(connection, request, url)
         elif url.path == "/healthz":
             connection.respond(self._health())
         elif url.path == "/metrics":
@@ -265,7 +269,7 @@ class Server:
             self._refuse(
                 connection,
                 http.HTTPStatus.NOT_FOUND,
-                f"no such path; expected {STREAM_PATH}, /healthz, /metrics or /",
+                f"no such path; expected {STREAM_PATH}, {FLUX_PATH}, /healthz, /metrics or /",
             )
 
     def _open_stream(self, connection: Connection, request: Request, url: SplitResult) -> None:
@@ -284,6 +288,23 @@ class Server:
             self._sessions.resume(connection, request, settings)
         else:
             self._sessions.begin(connection, request, settings)
+
+    def _open_flux(self, connection: Connection, request: Request, url: SplitResult) -> None:
+        refusal = self._access.refusal(flux.bearer(request.headers), url.query)
+        if refusal is not None:
+            self._refuse(connection, *refusal)
+            return
+        base = self._policies.settings(None, {})
+        try:
+            settings, thresholds = flux.parse_query(
+                url.query, base, self._engine.metadata.frame_rate_hz
+            )
+            settings = settings.resolved(self._policies)
+        except ProtocolError as error:
+            self._refuse(connection, http.HTTPStatus.BAD_REQUEST, str(error))
+            return
+        dialect = flux.FluxDialect(thresholds, base)
+        self._sessions.begin(connection, request, settings, dialect)
 
     def _refuse(self, connection: Connection, status: http.HTTPStatus, text: str) -> None:
         refuse(connection, self.metrics, status, text)

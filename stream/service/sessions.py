@@ -20,7 +20,7 @@ from ..policy_settings import Policies
 from ..settings import Resume, StreamSettings
 from .answers import refuse
 from .batcher import Batcher
-from .connection import Connection
+from .connection import Connection, Dialect
 from .conversation import Conversation
 from .handover import Handover
 from .limits import Limits
@@ -71,8 +71,21 @@ class Sessions:
     def __len__(self) -> int:
         return len(self._conversations)
 
-    def begin(self, connection: Connection, request: Request, settings: StreamSettings) -> None:
-        """Start a conversation with a client, or refuse it because there is no room."""
+    def begin(
+        self,
+        connection: Connection,
+        request: Request,
+        settings: StreamSettings,
+        dialect: Dialect | None = None,
+    ) -> None:
+        """Start a conversation with a client, or refuse it because there is no room.
+
+        Args:
+            connection: has sent the request.
+            request: the request.
+            settings: what the client asked for.
+            dialect: translates for a client of another protocol, which cannot resume.
+        """
         refusal = self._no_room()
         if refusal is not None:
             self._refuse(connection, http.HTTPStatus.SERVICE_UNAVAILABLE, refusal)
@@ -87,7 +100,7 @@ class Sessions:
             self._limits,
             self._metrics,
             self._forget,
-            token=self._new_token(),
+            token=self._new_token() if dialect is None else None,
             policies=self._policies,
         )
         self._add(conversation)
@@ -100,7 +113,7 @@ class Sessions:
                 "settings": settings.to_query(),
             },
         )
-        connection.listen(conversation)
+        connection.listen(conversation, dialect)
         conversation.attach(connection)
 
     def resume(self, connection: Connection, request: Request, resume: Resume) -> None:
