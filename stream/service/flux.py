@@ -8,7 +8,7 @@ Flux's thresholds have a scale of their own. Its default of 0.7 stands for `end_
 server's default policy; other thresholds and confidences keep their distance to it in log odds.
 
 Source:
-    developers.deepgram.com/reference/speech-to-text/listen-flux, and the types of deepgram-sdk 7.17.
+    developers.deepgram.com/reference/speech-to-text/listen-flux; the types of deepgram-sdk 7.17.
 """
 
 from __future__ import annotations
@@ -209,10 +209,13 @@ class FluxDialect:
         if isinstance(message, bytes):
             return [message]
         try:
-            words = json.loads(message)
-            kind: object = words.pop("type", None)
-        except (ValueError, AttributeError, RecursionError):
+            words: Any = json.loads(message)
+        except (ValueError, RecursionError):
             return [message]  # the conversation refuses it
+        if not isinstance(words, dict):
+            return [message]
+        words = cast(dict[str, Any], words)
+        kind: object = words.get("type")
         if kind == "Configure":
             return [self._configure(words)]
         if isinstance(kind, str) and kind in _CONTROLS:
