@@ -27,10 +27,10 @@ silences.
   A gap of less than 0.2 s does not end a backchannel. Pieces of speech with gaps of less than 0.5 s
   count together, so a caller who interrupts word by word is heard.
 
-Only loud frames count towards `start_secs`. A frame is loud at `min_level_dbfs` or more, unless it
-is more than `speech_range_db` below the usual level of this speaker's turns. So faint noise,
-breaths and distant sounds start nothing. Within a turn the level does not matter. A prediction
-without a level counts as loud.
+Only loud frames count towards `start_secs`, `overlap_secs` and `backchannel_max_secs`. A frame is
+loud at `min_level_dbfs` or more, unless it is more than `speech_range_db` below the usual level of
+this speaker's turns. So faint noise, breaths and distant sounds start nothing. Within a turn the
+level does not matter. A prediction without a level counts as loud.
 
 All times count audio, never the wall clock. The names follow Deepgram Flux and pipecat.
 """

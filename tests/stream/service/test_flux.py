@@ -10,6 +10,8 @@ from urllib.parse import urlencode
 import numpy as np
 import pytest
 import soundfile
+from hypothesis import given
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 from websockets.asyncio.client import connect
 from websockets.datastructures import Headers
@@ -19,10 +21,16 @@ from turnstream.stream.engine import Engine
 from turnstream.stream.errors import ProtocolError
 from turnstream.stream.policy_settings import PRESETS, Policies, PolicySettings
 from turnstream.stream.prediction import TurnEvent
-from turnstream.stream.protocol import ErrorMessage, WarningMessage, message_to_json, parse_control
+from turnstream.stream.protocol import (
+    ConfiguredMessage,
+    ErrorMessage,
+    WarningMessage,
+    message_to_json,
+    parse_control,
+)
 from turnstream.stream.service.flux import FluxDialect, Thresholds, bearer, parse_query
 from turnstream.stream.service.server import Server
-from turnstream.stream.settings import Configure
+from turnstream.stream.settings import Configure, StreamSettings
 from turnstream.stream.sources import bundled_sample
 
 from ..serving import RawClient, offline, quick_limits
@@ -40,6 +48,9 @@ with warnings.catch_warnings():
     )
 
 BASE = PRESETS["balanced"]
+names = st.sampled_from(
+    ["type", "thresholds", "eot_threshold", "eager_eot_threshold", "eot_timeout_ms", "keyterms"]
+)
 NAMES = {
     "start_of_turn": "StartOfTurn",
     "eager_end_of_turn": "EagerEndOfTurn",
@@ -240,6 +251,32 @@ def test_configure_keeps_what_it_does_not_name() -> None:
     change, _ = parse_control(str(wire))
     assert isinstance(change, Configure)
     assert change.policy_values == Thresholds(0.8, None, 1000).policy_values(BASE)
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(names, inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(
+    st.fixed_dictionaries(
+        {"type": st.just("Configure") | json_values},
+        optional={"thresholds": json_values | st.dictionaries(names, st.floats(0, 1))},
+    ).map(json.dumps)
+)
+def test_whatever_a_client_sends_is_translated_and_answered_or_refused(text: str) -> None:
+    spoken = dialect()
+    (wire,) = spoken.incoming(text)
+    try:
+        control, _ = parse_control(str(wire))
+    except ProtocolError:
+        return
+    if isinstance(control, Configure):
+        held = StreamSettings().resolved(Policies()).configured(control).resolved(Policies())
+        (answer,) = told(spoken, ConfiguredMessage(held))
+        assert answer["type"] in ("ConfigureSuccess", "ConfigureFailure")
 
 
 # ---- its own client ----
