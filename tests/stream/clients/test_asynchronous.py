@@ -84,6 +84,20 @@ async def test_settings_and_controls_reach_the_server(server: Server, engine: En
     assert len([message for message in messages if isinstance(message, LatentMessage)]) == len(once)
 
 
+async def test_a_turn_ends_when_the_client_says_so(server: Server, engine: Engine) -> None:
+    samples = dialogue(2, seed=1)
+    start = next(event for event in offline(engine, samples)[1] if event.type == "start_of_turn")
+    heard = samples[: round(start.time_s * 16000)]
+    async with AsyncClient(server.url, StreamSettings(frames=0), token="secret") as client:
+        await client.push_audio(heard)
+        await client.end_turn(start.speaker)
+        await client.close()
+        events = [message async for message in client if isinstance(message, TurnEvent)]
+    assert events[0] == start
+    assert (events[1].type, events[1].speaker) == ("end_of_turn", start.speaker)
+    assert (events[1].trigger, events[1].time_s) == ("forced", start.time_s)
+
+
 async def test_leaving_the_context_ends_the_session_well(server: Server) -> None:
     async with AsyncClient(server.url, token="secret") as client:
         await client.push_audio(dialogue(0.5, seed=3))
@@ -96,6 +110,10 @@ async def test_a_bad_setting_is_refused_before_anything_is_sent(server: Server) 
             ProtocolError, match="policy: expected one of fast, balanced, patient; got 'bold'"
         ):
             await client.configure(policy="bold")
+        with pytest.raises(ProtocolError, match="end_threshold: expected a number from 0 to 1"):
+            await client.configure(end_threshold=2)
+        with pytest.raises(ProtocolError, match="speaker: expected 0 or 1, got 2"):
+            await client.end_turn(2)
         with pytest.raises(AudioFormatError, match="expected int16, float32 or float64 samples"):
             await client.push_audio(np.zeros((10, 3), np.float32))
         await client.push_audio(np.zeros(320, np.float32))
