@@ -18,10 +18,14 @@ from numpy.typing import NDArray
 
 from .contract import PROBABILITIES
 from .errors import AudioFormatError
-from .options import add_model_option, add_pause_model_option, add_policy_option
+from .options import (
+    add_model_option,
+    add_pause_model_option,
+    add_policy_options,
+    policies_from,
+)
 from .pcm import ENCODINGS
 from .plot import Recording, check_picture, plot_recording
-from .policy import policy_settings
 from .prediction import FrameMessage, Prediction, TurnEvent
 from .predictor import TurnPredictor
 from .printable import printable
@@ -36,7 +40,7 @@ COLUMNS = (
     "p_hold",
     *(f"{name}_{speaker}" for name in PROBABILITIES for speaker in (0, 1)),
 )
-EVENT_COLUMNS = ("time_s", "type", "speaker", "probability")
+EVENT_COLUMNS = ("time_s", "type", "speaker", "probability", "turn_index", "trigger")
 DECIMALS = 5
 _NO_LATENT = np.zeros((2, 0), np.float32)
 _FILE_BLOCK_S = 0.5  # a fifth faster than blocks of 20 ms
@@ -76,7 +80,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             ".png, .svg, .pdf, or .html, which includes the sound (default: none)"
         ),
     )
-    add_policy_option(parser)
+    add_policy_options(parser)
     add_pause_model_option(parser)
     add_model_option(parser)
     raw = parser.add_argument_group("raw audio on standard input")
@@ -108,10 +112,11 @@ def main(args: argparse.Namespace) -> int:
     if isinstance(source, FileSource):
         for remark in source.warnings:
             print(f"turnstream predict: warning: {printable(remark)}", file=sys.stderr)
+    policy = policies_from(args).settings(None, {})
     predictor = TurnPredictor(
         args.model,
         sample_rate_hz=source.sample_rate_hz,
-        policy=args.policy,
+        policy=policy,
         pause_model=args.pause_model,
     )
     kept = _Kept(plot=bool(args.plot), latents=bool(args.latents))
@@ -156,7 +161,7 @@ def main(args: argparse.Namespace) -> int:
                 source.sample_rate_hz,
                 kept.predictions,
                 kept.events,
-                policy_settings(args.policy).end_threshold,
+                policy.end_threshold,
                 printable(Path(args.file).name),
             )
             pages = plot_recording(args.plot, recording)
@@ -216,6 +221,8 @@ def event_row(event: TurnEvent) -> Row:
         "type": event.type,
         "speaker": event.speaker,
         "probability": round(event.probability, DECIMALS),
+        "turn_index": event.turn_index,
+        "trigger": event.trigger,
     }
 
 

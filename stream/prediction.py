@@ -24,6 +24,7 @@ EventType = Literal[
     "interruption",
 ]
 EVENT_TYPES: tuple[EventType, ...] = get_args(EventType)
+Trigger = Literal["model", "timeout", "other_spoke", "forced"]
 
 Speaker = Annotated[int, whole_number(0, 1)]
 # One value per speaker: (user, other).
@@ -42,12 +43,19 @@ class TurnEvent(msgspec.Struct, frozen=True, metaclass=ShortSignature):
         probability: the probability behind the decision: vad for starts and resumptions, p_next of
             the other speaker for ends, p_backchannel for backchannels, and 1 - p_backchannel for
             interruptions.
+        turn_index: number of turns that this speaker has ended before. All events of one turn have
+            the same index. An event outside a turn has the index of the speaker's next turn.
+        trigger: why the turn ended, for `end_of_turn`: "model" (the probability reached the
+            threshold), "timeout" (the silence lasted too long), "other_spoke" (the other speaker
+            took the floor) or "forced" (by `end_turn`). None for other events.
     """
 
     type: EventType
     speaker: Speaker
     time_s: Number
     probability: Number
+    turn_index: Count = 0
+    trigger: Trigger | None = None
 
 
 class FrameMessage(msgspec.Struct, frozen=True, tag="frame", metaclass=ShortSignature):

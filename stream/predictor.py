@@ -12,7 +12,7 @@ from .errors import AudioFormatError
 from .pause_model import PauseModel, choose_pause_model
 from .pcm import decode_pcm, to_float32
 from .policy import PolicySettings
-from .prediction import Prediction
+from .prediction import Prediction, TurnEvent
 from .session import Session
 
 
@@ -112,6 +112,18 @@ class TurnPredictor:
     def take_warnings(self) -> list[AudioWarning]:
         """Return the audio warnings since the last call. Each kind comes once per conversation."""
         return self._session.take_warnings()
+
+    def end_turn(self, speaker: int = 0) -> list[TurnEvent]:
+        """End a speaker's turn now, because you know that it is over (a key was pressed, say).
+
+        Args:
+            speaker: whose turn ends (0 user, 1 other).
+        Returns:
+            The `end_of_turn`; nothing if the speaker is not in a turn.
+        Raises:
+            PolicyError: the predictor has no policy, or there is no such speaker.
+        """
+        return self._session.end_turn(speaker)
 
     def reset(self) -> None:
         """Forget the conversation. The next frame is frame 0 at time 0 of a new one."""

@@ -17,13 +17,24 @@ from msgspec import Meta
 from .contract import PROBABILITIES
 from .errors import ProtocolError
 from .latent_message import LatentKind, LatentMessage, parse_latents
-from .prediction import EVENT_TYPES, FrameMessage, TurnEvent
-from .settings import Configure, StreamSettings
-from .wire import PROTOCOL_VERSION, Count, Number, Object, Text, parse_object, read_struct, show
+from .prediction import EVENT_TYPES, FrameMessage, Speaker, TurnEvent
+from .settings import CHANGEABLE, Configure, StreamSettings
+from .wire import (
+    PROTOCOL_VERSION,
+    Count,
+    Number,
+    Object,
+    Text,
+    check_fields,
+    parse_object,
+    read_struct,
+    show,
+)
 
 STREAM_PATH = "/v1/stream"
 DEFAULT_PORT = 8765
 
+Names = Annotated[tuple[str, ...], Meta(description="a list of names")]
 LatentSizes = Annotated[dict[LatentKind, Count], Meta(description="a size of each kind of latent")]
 
 # Error code: websocket close code that follows it (RFC 6455, section 7.4.1).
@@ -55,11 +66,27 @@ class KeepAlive(msgspec.Struct, frozen=True):
     """Tell the server that the client is alive although it sends no audio. No other effect."""
 
 
+class EndTurn(msgspec.Struct, frozen=True, tag="end_turn"):
+    """End a turn now, because the client knows that it is over.
+
+    Attributes:
+        speaker: whose turn ends (0 user, 1 other). Nothing happens if it is not in a turn.
+
+    Raises:
+        ProtocolError: bad_setting; there is no such speaker.
+    """
+
+    speaker: Speaker = 0
+
+    def __post_init__(self) -> None:
+        check_fields(EndTurn, {"speaker": self.speaker}, "bad_setting")
+
+
 class Close(msgspec.Struct, frozen=True):
     """End the audio. The server processes what was sent, sends `termination`, and closes."""
 
 
-Control = Configure | Flush | Reset | KeepAlive | Close
+Control = Configure | EndTurn | Flush | Reset | KeepAlive | Close
 
 _PLAIN_CONTROLS: dict[str, Control] = {
     "flush": Flush(),
@@ -68,36 +95,46 @@ _PLAIN_CONTROLS: dict[str, Control] = {
     "close": Close(),
 }
 _CONTROL_NAMES = {type(control): name for name, control in _PLAIN_CONTROLS.items()}
+_CONTROL_FIELDS: dict[str, tuple[str, ...]] = {
+    "configure": CHANGEABLE,
+    "end_turn": EndTurn.__struct_fields__,
+    **dict.fromkeys(_PLAIN_CONTROLS, ()),
+}
 
 
 def control_to_json(control: Control) -> str:
     """Returns the text message that `parse_control` reads."""
     if isinstance(control, Configure):
         return _to_json({"type": "configure", **control.to_wire()})
+    if isinstance(control, EndTurn):
+        return _to_json(control)
     return _to_json({"type": _CONTROL_NAMES[type(control)]})
 
 
-def parse_control(text: str) -> Control:
+def parse_control(text: str) -> tuple[Control | None, str]:
     """Parse one text message of a client.
 
+    Returns:
+        The control, or None if its type is unknown; and what was not understood, or an empty text.
+        Unknown fields of a known control are left out.
     Raises:
-        ProtocolError: bad_control if the text is not JSON, has an unknown type or field, or is a
-            `configure` without fields; bad_setting if a value is out of range.
+        ProtocolError: bad_control if the text is not a JSON object; bad_setting if a value is out
+            of range.
     """
     words = parse_object(text, "bad_control")
     kind = words.pop("type", None)
+    if not isinstance(kind, str) or kind not in _CONTROL_FIELDS:
+        expected = ", ".join(_CONTROL_FIELDS)
+        return None, f"type: expected one of {expected}; got {show(kind)}"
+    known = _CONTROL_FIELDS[kind]
+    remark = ", ".join(show(name) for name in words if name not in known)
+    if remark:
+        remark = f"{kind}: expected {', '.join(known) or 'no other field'}; got {remark}"
     if kind == "configure":
-        return Configure.from_wire(words)
-    if not isinstance(kind, str) or kind not in _PLAIN_CONTROLS:
-        raise ProtocolError(
-            "bad_control",
-            f"type: expected one of configure, {', '.join(_PLAIN_CONTROLS)}; got {show(kind)}",
-        )
-    if words:
-        raise ProtocolError(
-            "bad_control", f"{kind}: expected no other field, got {show(next(iter(words)))}"
-        )
-    return _PLAIN_CONTROLS[kind]
+        return Configure.from_wire(words), remark
+    if kind == "end_turn":
+        return read_struct(EndTurn, words, "bad_setting"), remark
+    return _PLAIN_CONTROLS[kind], remark
 
 
 # ---- messages: server to client ----
@@ -112,11 +149,12 @@ class BeginMessage(msgspec.Struct, frozen=True, tag="begin"):
         model_sha256: hash of its weights; of an int8 model, of those that it was made from.
         frame_rate_hz: predictions per second of audio.
         latent_sizes: length H of "latent" and of "latent_speaker", per speaker.
-        settings: the settings as the server understood them.
+        settings: the settings that hold, with all values of the policy.
         resume_token: a later connection sends it to resume this session. None if the server cannot
             resume.
         resume_s: time after a lost connection within which the session can be resumed, in seconds.
             0 if the server cannot resume.
+        policies: names of the presets that can be asked for.
     """
 
     session: Text
@@ -128,6 +166,17 @@ class BeginMessage(msgspec.Struct, frozen=True, tag="begin"):
     settings: StreamSettings
     resume_token: Text | None = None
     resume_s: Number = 0.0
+    policies: Names = ()
+
+
+class ConfiguredMessage(msgspec.Struct, frozen=True, tag="configured"):
+    """The answer to `configure`: the settings that hold from here on.
+
+    Attributes:
+        settings: as in `BeginMessage`.
+    """
+
+    settings: StreamSettings
 
 
 class ResumedMessage(msgspec.Struct, frozen=True, tag="resumed"):
@@ -188,6 +237,7 @@ class TerminationMessage(msgspec.Struct, frozen=True, tag="termination"):
 
 ServerMessage = (
     BeginMessage
+    | ConfiguredMessage
     | ResumedMessage
     | FrameMessage
     | LatentMessage
@@ -231,6 +281,7 @@ def frame_to_json(p: FrameMessage) -> str:
 
 def message_to_json(
     message: BeginMessage
+    | ConfiguredMessage
     | ResumedMessage
     | FrameMessage
     | TurnEvent
@@ -243,9 +294,13 @@ def message_to_json(
         case FrameMessage():
             return frame_to_json(message)
         case TurnEvent():
-            return _to_json(
-                msgspec.structs.replace(message, probability=round(message.probability, 4))
-            )
+            words = msgspec.structs.asdict(message)
+            words["probability"] = round(message.probability, 4)
+            if message.trigger is None:
+                del words["trigger"]
+            return _to_json(words)
+        case ConfiguredMessage():
+            return _to_json({"type": "configured", "settings": message.settings.to_wire()})
         case BeginMessage():
             return _to_json(
                 {
@@ -260,6 +315,7 @@ def message_to_json(
                     "frame_rate_hz": message.frame_rate_hz,
                     "latent_sizes": message.latent_sizes,
                     "settings": message.settings.to_wire(),
+                    "policies": message.policies,
                     "resume_token": message.resume_token,
                     "resume_s": message.resume_s,
                 }
@@ -285,6 +341,9 @@ def parse_message(wire: str | bytes) -> ServerMessage:
         )
     if kind == "begin":
         words = _flat_begin(words)
+    elif kind == "configured":
+        held = read_struct(_ConfiguredObjects, words, "bad_message").settings
+        words = {"settings": _settings(held)}
     return read_struct(_TYPES[kind], words, "bad_message")
 
 
@@ -293,6 +352,7 @@ _TYPES: dict[str, type[Any]] = {
         str(message.__struct_config__.tag): message
         for message in (
             BeginMessage,
+            ConfiguredMessage,
             ResumedMessage,
             FrameMessage,
             WarningMessage,
@@ -312,19 +372,28 @@ class _BeginObjects(msgspec.Struct):
     settings: Object
 
 
+class _ConfiguredObjects(msgspec.Struct):
+    """The object within a `configured`."""
+
+    settings: Object
+
+
 def _flat_begin(words: dict[str, object]) -> dict[str, object]:
     """Returns the fields of a `begin` by the names of `BeginMessage`."""
     objects = read_struct(_BeginObjects, words, "bad_message")
-    try:
-        settings = StreamSettings.from_wire(objects.settings)
-    except ProtocolError as error:
-        raise ProtocolError("bad_message", f"settings: {error}") from None
     return {
         **words,
         **{f"model_{name}": word for name, word in objects.model.items()},
         "latent_sizes": {kind: objects.latent_sizes.get(kind) for kind in get_args(LatentKind)},
-        "settings": settings,
+        "settings": _settings(objects.settings),
     }
+
+
+def _settings(words: dict[str, object]) -> StreamSettings:
+    try:
+        return StreamSettings.from_wire(words)
+    except ProtocolError as error:
+        raise ProtocolError("bad_message", f"settings: {error}") from None
 
 
 def _to_json(words: object) -> str:

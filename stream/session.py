@@ -17,12 +17,12 @@ from msgspec.structs import replace
 
 from .audio_check import AudioCheck, AudioWarning
 from .engine import Float32, ModelMetadata, StepOutput
-from .errors import AudioFormatError, ModelError, ShapeError, SnapshotError
+from .errors import AudioFormatError, ModelError, PolicyError, ShapeError, SnapshotError
 from .floor import FloorTracker
 from .pause_model import PauseModel
 from .pause_tracker import PauseTracker
 from .policy import PolicySettings, TurnPolicy, policy_settings
-from .prediction import SILENCE_DBFS, Pair, Prediction
+from .prediction import SILENCE_DBFS, Pair, Prediction, TurnEvent
 from .resample import StreamingResampler
 from .ring import PcmRing
 from .snapshot import SnapshotHeader, damaged, pack, unpack
@@ -107,6 +107,16 @@ class Session:
             self._policy = TurnPolicy(policy)
         else:
             self._policy.settings = policy
+
+    def end_turn(self, speaker: int = 0) -> list[TurnEvent]:
+        """End a speaker's turn after the last prediction; see `TurnPolicy.end_turn`.
+
+        Raises:
+            PolicyError: the session has no policy, or there is no such speaker.
+        """
+        if self._policy is None:
+            raise PolicyError("end_turn: expected a session with a policy, got one without")
+        return self._policy.end_turn(speaker)
 
     @property
     def free_samples(self) -> int:

@@ -5,25 +5,25 @@ PROTOCOL.md defines the names on the wire: `sample_rate` there is `sample_rate_h
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Annotated, Literal, cast
 from urllib.parse import parse_qsl, urlencode
 
 import msgspec
 from msgspec import Meta
 
-from .errors import ProtocolError
+from .errors import PolicyError, ProtocolError
 from .pcm import Encoding
-from .policy import PRESETS
+from .policy_settings import POLICY_VALUES, Policies, PolicySettings, check_value
 from .resample import MAX_RATE_HZ, MIN_RATE_HZ
-from .wire import check_fields, show, whole_number
+from .wire import Text, check_fields, show, whole_number
 
 MAX_FRAMES_STEP = 3000  # one frame message per minute at 50 frames per second
 
 LatentChoice = Literal["none", "final", "all"]
 FramesStep = Annotated[int, whole_number(0, MAX_FRAMES_STEP)]
-PolicyName = Annotated[
-    str, Meta(pattern=rf"^({'|'.join(PRESETS)})\Z", description=f"one of {', '.join(PRESETS)}")
-]
+PolicyValues = Annotated[dict[str, float], Meta(description="numbers by name")]
 
 
 class _Checked(msgspec.Struct, frozen=True):
@@ -45,11 +45,14 @@ class StreamSettings(_Checked, frozen=True):
         frames: the server sends every Nth frame message. 1 is "all" and 0 is "none" on the wire.
         latents: "final" adds the last layer's state to each frame message that is sent. "all" adds
             the per-speaker layer's state, too.
-        policy: preset that turns predictions into events.
+        policy: name of the preset that turns predictions into events; None is the server's
+            default. A server can have presets of its own.
+        policy_values: values that replace those of the preset, by their names in `PolicySettings`.
+            On the wire they stand beside the other settings. A `begin` has all values.
 
     Raises:
-        ProtocolError: bad_setting; a value is out of range, or latents are requested without
-            frames.
+        ProtocolError: bad_setting; a value is unknown or out of range, or latents are requested
+            without frames.
     """
 
     sample_rate_hz: Annotated[int, whole_number(MIN_RATE_HZ, MAX_RATE_HZ)] = msgspec.field(
@@ -59,10 +62,12 @@ class StreamSettings(_Checked, frozen=True):
     encoding: Encoding = "pcm_s16le"
     frames: FramesStep = 1
     latents: LatentChoice = "none"
-    policy: PolicyName = "balanced"
+    policy: Text | None = None
+    policy_values: PolicyValues = msgspec.field(default_factory=dict[str, float])
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        _check_values(self.policy_values)
         if self.latents != "none" and self.frames == 0:
             raise ProtocolError(
                 "bad_setting",
@@ -84,13 +89,17 @@ class StreamSettings(_Checked, frozen=True):
                 _SETTINGS[name]: frames_from_wire(word) if name == "frames" else word
                 for name, word in words.items()
                 if name in _SETTINGS
-            }
+            },
+            policy_values=_values_of(words),
         )
 
-    def to_wire(self) -> dict[str, str | int]:
+    def to_wire(self) -> dict[str, str | int | float]:
         """Returns the settings by their names on the wire."""
         words = {name: getattr(self, field) for name, field in _SETTINGS.items()}
-        return words | {"frames": frames_to_wire(self.frames)}
+        words["frames"] = frames_to_wire(self.frames)
+        if self.policy is None:
+            del words["policy"]
+        return words | self.policy_values
 
     def to_query(self) -> str:
         """Returns the query string that `parse_query` reads."""
@@ -107,7 +116,29 @@ class StreamSettings(_Checked, frozen=True):
             frames=self.frames if changes.frames is None else changes.frames,
             latents=self.latents if changes.latents is None else changes.latents,
             policy=self.policy if changes.policy is None else changes.policy,
+            policy_values=changes.policy_values
+            if changes.policy is not None
+            else {**self.policy_values, **changes.policy_values},
         )
+
+    def resolved(self, policies: Policies) -> StreamSettings:
+        """Returns these settings with the name of a preset and all values of the policy.
+
+        Raises:
+            ProtocolError: bad_setting; there is no such preset, or its values do not go together.
+        """
+        try:
+            held = policies.settings(self.policy, self.policy_values)
+        except PolicyError as error:
+            raise ProtocolError("bad_setting", str(error)) from None
+        return msgspec.structs.replace(
+            self, policy=self.policy or policies.default, policy_values=asdict(held)
+        )
+
+    @property
+    def policy_settings(self) -> PolicySettings:
+        """The policy that holds, if these settings are resolved, as those of a `begin` are."""
+        return PolicySettings(**self.policy_values)
 
 
 class Resume(_Checked, frozen=True):
@@ -164,28 +195,27 @@ class Configure(_Checked, frozen=True):
 
     frames: FramesStep | None = None
     latents: LatentChoice | None = None
-    policy: PolicyName | None = None
+    policy: Text | None = None
+    policy_values: PolicyValues = msgspec.field(default_factory=dict[str, float])
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_values(self.policy_values)
 
     @classmethod
-    def from_wire(cls, words: dict[str, object]) -> Configure:
-        """Returns the changes from the fields of a `configure` message, without its type.
+    def from_wire(cls, words: Mapping[str, object]) -> Configure:
+        """Returns the changes from the fields of a `configure` message. Unknown ones are ignored.
 
         Raises:
-            ProtocolError: bad_control if a field is unknown or there is no field; bad_setting if a
-                value is out of range.
+            ProtocolError: bad_setting; a value is out of range.
         """
-        unknown = [name for name in words if name not in _CHANGEABLE]
-        if unknown or not words:
-            raise ProtocolError(
-                "bad_control",
-                f"configure: expected {', '.join(_CHANGEABLE)}; "
-                f"got {show(unknown[0]) if unknown else 'none of them'}",
-            )
         return cls(
             **{  # pyright: ignore[reportArgumentType]
                 name: frames_from_wire(word) if name == "frames" else _given(name, word)
                 for name, word in words.items()
-            }
+                if name in _PLAIN_CHANGES
+            },
+            policy_values=_values_of(words),
         )
 
     def to_wire(self) -> dict[str, object]:
@@ -194,15 +224,19 @@ class Configure(_Checked, frozen=True):
             "frames": None if self.frames is None else frames_to_wire(self.frames),
             "latents": self.latents,
             "policy": self.policy,
+            **self.policy_values,
         }
         return {name: word for name, word in words.items() if word is not None}
 
 
 _RESUME = ("resume", "received")
-_CHANGEABLE = Configure.__struct_fields__
-_SETTINGS = dict(  # name on the wire: attribute of StreamSettings
-    zip(StreamSettings.__struct_encode_fields__, StreamSettings.__struct_fields__, strict=True)
-)
+_PLAIN_CHANGES = ("frames", "latents", "policy")
+CHANGEABLE = (*_PLAIN_CHANGES, *POLICY_VALUES)  # fields of a `configure`
+_SETTINGS = {  # name on the wire: attribute of StreamSettings
+    field.encode_name: field.name
+    for field in msgspec.structs.fields(StreamSettings)
+    if field.name != "policy_values"
+}
 
 
 def frames_from_wire(word: object) -> int:
@@ -234,12 +268,38 @@ def _given(name: str, word: object) -> object:
     return word
 
 
-def _is_number(word: str) -> bool:
-    return word.isascii() and word.isdigit() and len(word) <= 9
+def _check_values(values: Mapping[str, object]) -> None:
+    for name, value in values.items():
+        if name not in POLICY_VALUES:
+            raise ProtocolError(
+                "bad_setting",
+                f"expected values of a policy ({', '.join(POLICY_VALUES)}), got {show(name)}",
+            )
+        try:
+            check_value(name, value)
+        except PolicyError as error:
+            raise ProtocolError("bad_setting", str(error)) from None
+
+
+def _values_of(words: Mapping[str, object]) -> dict[str, float]:
+    """Returns the fields that are values of a policy. The struct that takes them checks them."""
+    values = {name: word for name, word in words.items() if name in POLICY_VALUES}
+    _check_values(values)
+    return cast(dict[str, float], values)
+
+
+def _number(name: str, word: str) -> object:
+    """Returns the value of a query as a number, if it is one."""
+    if name in POLICY_VALUES:
+        try:
+            return float(word)
+        except ValueError:
+            return word
+    return int(word) if word.isascii() and word.isdigit() and len(word) <= 9 else word
 
 
 def _query_words(query: str) -> dict[str, object]:
-    """Returns the settings of a query string. Values that are digits become int.
+    """Returns the settings of a query string. Values that are numbers become int or float.
 
     Raises:
         ProtocolError: bad_setting; the text is not a query string, or a setting is unknown or given
@@ -258,12 +318,13 @@ def _query_words(query: str) -> dict[str, object]:
     for name, word in pairs:
         if name == "token":
             continue
-        if name not in _SETTINGS and name not in _RESUME:
+        if name not in _SETTINGS and name not in POLICY_VALUES and name not in _RESUME:
             raise ProtocolError(
                 "bad_setting",
-                f"unknown setting {show(name)}; expected one of {', '.join(_SETTINGS)}",
+                f"unknown setting {show(name)}; "
+                f"expected one of {', '.join((*_SETTINGS, *POLICY_VALUES))}",
             )
         if name in words:
             raise ProtocolError("bad_setting", f"{name}: expected once, got it twice")
-        words[name] = int(word) if _is_number(word) and name != "resume" else word
+        words[name] = word if name in ("resume", "policy") else _number(name, word)
     return words

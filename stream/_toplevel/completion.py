@@ -33,5 +33,7 @@ def _prepare(parser: argparse.ArgumentParser, file: Mapping[str, object]) -> Non
                 _prepare(command, file)
         elif choices is not None:
             action.choices = list(choices)  # to shtab, a mapping means subcommands
+        elif (suggestions := getattr(action, "suggestions", None)) is not None:
+            action.choices = suggestions
         elif action.nargs != 0 and action.type in (None, Path):
             action.complete = file  # pyright: ignore[reportAttributeAccessIssue]

@@ -14,7 +14,7 @@ for ever.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable
 from typing import TypeVar, overload
 
 import numpy as np
@@ -22,13 +22,14 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..devices.agent_voice import AgentVoice
 from ..devices.source_thread import SourceThread
-from ..errors import AudioFormatError, ServerError
+from ..errors import AudioFormatError, ProtocolError, ServerError
 from ..pcm import SAMPLE_BYTES, Block, encode_pcm, to_float32
 from ..protocol import (
     BeginMessage,
     Close,
     Configure,
     Control,
+    EndTurn,
     ErrorMessage,
     Flush,
     KeepAlive,
@@ -38,7 +39,8 @@ from ..protocol import (
     control_to_json,
 )
 from ..settings import LatentChoice, StreamSettings
-from ..sources import AudioSource, paced
+from ..sources import AudioSource
+from .blocks import blocks_of
 from .callbacks import Callback, Callbacks
 from .connection import Endpoint
 from .link import Link
@@ -213,16 +215,39 @@ class AsyncClient:
         frames: int | None = None,
         latents: LatentChoice | None = None,
         policy: str | None = None,
+        **policy_values: float,
     ) -> None:
         """Change settings from here on; see `StreamSettings`.
 
+        A `ConfiguredMessage` answers with the settings that hold.
+
+        Args:
+            frames, latents: as in `StreamSettings`.
+            policy: name of a preset, one of `begin.policies`; its values replace all others.
+            policy_values: values of the policy, such as `end_threshold=0.8`.
         Raises:
-            ProtocolError: a value out of range; nothing is sent.
+            ProtocolError: a value out of range, or an unknown preset; nothing is sent.
             ServerError: as for `push_audio`.
         """
-        change = Configure(frames, latents, policy)
+        known = self.begin.policies if self._entered else ()
+        if policy is not None and known and policy not in known:
+            raise ProtocolError(
+                "bad_setting", f"policy: expected one of {', '.join(known)}; got {policy!r}"
+            )
+        change = Configure(frames, latents, policy, policy_values)
         self.settings = self.settings.configured(change)
         await self._send_control(change)
+
+    async def end_turn(self, speaker: int = 0) -> None:
+        """Tell the server that a turn is over; the `end_of_turn` has the trigger "forced".
+
+        Args:
+            speaker: whose turn ends (0 user, 1 other). Nothing happens if it is not in a turn.
+        Raises:
+            ProtocolError: there is no such speaker; nothing is sent.
+            ServerError: as for `push_audio`.
+        """
+        await self._send_control(EndTurn(speaker))
 
     async def flush(self) -> None:
         """Ask for predictions on every sample sent so far; silence completes the last frame."""
@@ -294,8 +319,8 @@ class AsyncClient:
         context does.
 
         Args:
-            kind: an event type ("end_of_turn" ...), "frame", "latent", "warning", "resumed",
-                "termination", or "message" for every message.
+            kind: an event type ("end_of_turn" ...), "frame", "latent", "warning", "configured",
+                "resumed", "termination", or "message" for every message.
             callback: a function or coroutine function that takes the message.
             speaker: with an event type, only events of the user (0) or of the other speaker (1);
                 None for both.
@@ -371,26 +396,3 @@ class AsyncClient:
                 f"expected a stream of 2 channels, user and agent, got {self.settings.channels}"
             )
         return np.stack([user[:, 0], self.agent.take(len(user))], axis=1)
-
-
-def blocks_of(
-    source: AudioSource, settings: StreamSettings, speed: float | None
-) -> Iterable[Block]:
-    """Check that a source fits a stream, and return its blocks.
-
-    Args:
-        source: gives the blocks.
-        settings: of the stream.
-        speed: 1.0 paces the blocks in real time. None gives them as they come.
-    Raises:
-        AudioFormatError: the rate differs, or the source has more channels than the stream.
-    """
-    if source.sample_rate_hz != settings.sample_rate_hz or source.channels > settings.channels:
-        expected = (
-            f"a source of {settings.sample_rate_hz} Hz "
-            f"and at most {settings.channels} channels, as the settings say"
-        )
-        raise AudioFormatError(
-            f"expected {expected}; got {source.sample_rate_hz} Hz and {source.channels}"
-        )
-    return source if speed is None else paced(source, speed)

@@ -23,7 +23,8 @@ from ..errors import ConfigError, ServerError
 from ..protocol import BeginMessage, ServerMessage
 from ..settings import LatentChoice, StreamSettings
 from ..sources import AudioSource
-from .asynchronous import DEFAULT_RECONNECT_S, DEFAULT_TIMEOUT_S, AsyncClient, F, blocks_of
+from .asynchronous import DEFAULT_RECONNECT_S, DEFAULT_TIMEOUT_S, AsyncClient, F
+from .blocks import blocks_of
 
 T = TypeVar("T")
 
@@ -112,9 +113,16 @@ class Client:
         frames: int | None = None,
         latents: LatentChoice | None = None,
         policy: str | None = None,
+        **policy_values: float,
     ) -> None:
         """See `AsyncClient.configure`."""
-        self._run(self._client.configure(frames=frames, latents=latents, policy=policy))
+        self._run(
+            self._client.configure(frames=frames, latents=latents, policy=policy, **policy_values)
+        )
+
+    def end_turn(self, speaker: int = 0) -> None:
+        """See `AsyncClient.end_turn`."""
+        self._run(self._client.end_turn(speaker))
 
     def flush(self) -> None:
         """See `AsyncClient.flush`."""

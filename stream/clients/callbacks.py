@@ -10,6 +10,7 @@ from ..errors import ConfigError
 from ..latent_message import LatentMessage
 from ..prediction import EVENT_TYPES, FrameMessage, TurnEvent
 from ..protocol import (
+    ConfiguredMessage,
     ResumedMessage,
     ServerMessage,
     TerminationMessage,
@@ -22,6 +23,7 @@ _KINDS: dict[type, str] = {
     FrameMessage: "frame",
     LatentMessage: "latent",
     WarningMessage: "warning",
+    ConfiguredMessage: "configured",
     ResumedMessage: "resumed",
     TerminationMessage: "termination",
 }
@@ -42,8 +44,8 @@ class Callbacks:
         """Register a function or coroutine function.
 
         Args:
-            kind: an event type ("end_of_turn" ...), "frame", "latent", "warning", "resumed",
-                "termination", or "message" for every message.
+            kind: an event type ("end_of_turn" ...), "frame", "latent", "warning", "configured",
+                "resumed", "termination", or "message" for every message.
             callback: called with the message.
             speaker: with an event type, only events of the user (0) or of the other speaker (1);
                 None for both.

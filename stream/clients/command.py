@@ -22,7 +22,7 @@ from ..devices.microphone import MicrophoneSource
 from ..devices.second_channel import FileVoice, PairedSource
 from ..errors import AudioFormatError
 from ..latent_message import LatentMessage
-from ..options import add_policy_option
+from ..options import add_policy_options, asked_policy
 from ..pcm import ENCODINGS, Encoding
 from ..printable import printable
 from ..protocol import DEFAULT_PORT, ServerMessage, message_to_json
@@ -52,7 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=os.environ.get("TURNSTREAM_TOKEN"),
         help="access token (default: the environment variable TURNSTREAM_TOKEN)",
     )
-    add_policy_option(parser)
+    add_policy_options(parser)
     parser.add_argument(
         "--frames", action="store_true", help="print every frame as well as the events"
     )
@@ -111,11 +111,13 @@ def main(args: argparse.Namespace) -> int:
     try:
         if args.agent is not None:
             source = _with_agent(source, args.agent)
+        policy, policy_values = asked_policy(args)
         settings = StreamSettings(
             sample_rate_hz=source.sample_rate_hz,
             channels=source.channels,
             frames=1 if args.frames else 0,
-            policy=args.policy,
+            policy=policy,
+            policy_values=policy_values,
         )
         client = AsyncClient(args.url, settings, token=args.token, reconnect_s=args.reconnect)
         asyncio.run(_stream(client, source, speed, endless=endless))

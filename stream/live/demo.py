@@ -21,7 +21,12 @@ from ..devices.playback import Playback
 from ..devices.steady_microphone import SteadyMicrophone
 from ..engine import Engine
 from ..errors import DeviceError
-from ..options import add_model_option, add_pause_model_option, add_policy_option
+from ..options import (
+    add_model_option,
+    add_pause_model_option,
+    add_policy_options,
+    policies_from,
+)
 from ..pause_model import choose_pause_model
 from ..printable import printable
 from ..service.server import Server
@@ -54,7 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     source.add_argument(
         "--device", help="number or name of the microphone (default: the system's default)"
     )
-    add_policy_option(parser)
+    add_policy_options(parser)
     add_pause_model_option(parser)
     add_model_option(parser)
     add_view_options(parser)
@@ -84,12 +89,13 @@ def run(args: argparse.Namespace, *, speed: float = 1.0, out: TextIO | None = No
     # A log line would appear in the middle of the live view.
     logging.getLogger("turnstream").addHandler(logging.NullHandler())
     engine, embedding = Engine(args.model), embedding_from(args)
+    policies = policies_from(args)
     pause_model = choose_pause_model(args.pause_model, engine)
 
     @contextlib.asynccontextmanager
     async def served(settings: StreamSettings) -> AsyncGenerator[AsyncClient, None]:
         async with (
-            Server(engine, port=0, pause_model=pause_model) as server,
+            Server(engine, port=0, pause_model=pause_model, policies=policies) as server,
             AsyncClient(server.url, settings) as client,
         ):
             yield client
@@ -98,7 +104,6 @@ def run(args: argparse.Namespace, *, speed: float = 1.0, out: TextIO | None = No
         audio = _choose(args, speed)
     return Listener(
         audio,
-        policy=args.policy,
         seconds=args.seconds,
         plain=args.plain,
         embedding=embedding,

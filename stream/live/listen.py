@@ -21,7 +21,13 @@ from ..devices.second_channel import DeviceVoice, FileVoice, PairedSource
 from ..devices.steady_microphone import SteadyMicrophone
 from ..engine import Engine
 from ..errors import AudioFormatError, ConfigError, DeviceError
-from ..options import add_model_option, add_pause_model_option, add_policy_option
+from ..options import (
+    add_model_option,
+    add_pause_model_option,
+    add_policy_options,
+    asked_policy,
+    policies_from,
+)
 from ..pause_model import choose_pause_model
 from ..pcm import ENCODINGS
 from ..sources import FileSource, RawPcmSource
@@ -70,7 +76,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="folder to write audio.wav, predictions.csv and events.csv into",
     )
-    add_policy_option(parser)
+    add_policy_options(parser)
     add_pause_model_option(parser)
     add_view_options(parser)
     where = parser.add_mutually_exclusive_group()
@@ -112,7 +118,7 @@ def run(
         audio = _microphone(args) if args.encoding is None else _raw(args, raw_input)
     listener = Listener(
         audio,
-        policy=args.policy,
+        policy=(None, {}) if args.url is None else asked_policy(args),
         seconds=args.seconds,
         plain=args.plain,
         record=args.record,
@@ -138,9 +144,9 @@ def _connect(args: argparse.Namespace) -> Connect:
         )
     if args.token is not None:
         raise ConfigError("expected --token with --url, got it without")
-    engine = Engine(args.model)
+    engine, policies = Engine(args.model), policies_from(args)
     pause_model = choose_pause_model(args.pause_model, engine)
-    return lambda settings: LocalClient(engine, settings, pause_model)
+    return lambda settings: LocalClient(engine, settings, pause_model, policies)
 
 
 def _raw(args: argparse.Namespace, raw_input: BinaryIO | None) -> LiveAudio:

@@ -35,7 +35,6 @@ from ..errors import ServerError, TurnstreamError
 from ..latent_message import LatentMessage
 from ..live_embedding import LiveEmbedding
 from ..pcm import Block, encode_pcm
-from ..policy import PRESETS
 from ..prediction import FrameMessage, Prediction, TurnEvent
 from ..printable import printable
 from ..protocol import TerminationMessage, WarningMessage
@@ -65,7 +64,8 @@ class Listener:
 
     Args:
         audio: the source, and how to present it.
-        policy: preset of the policy that decides the events.
+        policy: name of the preset to ask the client for, None for its default; and the values
+            that replace the preset's.
         seconds: end after this many seconds of audio; None for no limit.
         plain: write lines of events, even if the terminal can show the live view.
         record: folder to record into. It is made once the client is connected.
@@ -79,7 +79,7 @@ class Listener:
         self,
         audio: LiveAudio,
         *,
-        policy: str,
+        policy: tuple[str | None, dict[str, float]] = (None, {}),
         seconds: float | None = None,
         plain: bool = False,
         record: Path | None = None,
@@ -156,11 +156,13 @@ class Listener:
         source, audio = self._source, self._audio
         embedding = self._embedding
         latents = "none" if embedding is None else embedding.latents
+        policy, values = self._policy
         settings = StreamSettings(
             sample_rate_hz=source.sample_rate_hz,
             channels=source.channels,
             latents=latents,
-            policy=self._policy,
+            policy=policy,
+            policy_values=values,
         )
         async with self._signals() as end, connect(settings) as client:
             begin = client.begin
@@ -176,8 +178,8 @@ class Listener:
                 printable(audio.title),
                 printable(f"{begin.model_name} {begin.model_version}"),
                 names=audio.names,
-                end_threshold=PRESETS[self._policy].end_threshold,
-                end_silence_s=PRESETS[self._policy].end_silence_secs,
+                end_threshold=begin.settings.policy_settings.end_threshold,
+                end_silence_s=begin.settings.policy_settings.end_silence_secs,
                 frame_rate_hz=begin.frame_rate_hz,
                 session=begin.session[:6],
                 duration_s=duration_s if math.isfinite(duration_s) else None,

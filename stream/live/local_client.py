@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike
 
 from ..engine import Engine
 from ..pause_model import PauseModel
+from ..policy_settings import Policies
 from ..prediction import Prediction, TurnEvent
 from ..predictor import TurnPredictor
 from ..protocol import BeginMessage, TerminationMessage, WarningMessage
@@ -32,15 +33,21 @@ class LocalClient:
         engine: the model.
         settings: the form of the audio, and the policy.
         pause_model: asked in the pauses; None for none.
+        policies: the presets that the settings can name, and the default.
     Attributes:
         begin: describes the session: model, settings and sizes.
         finished: whether the iteration has yielded the last message.
     """
 
     def __init__(
-        self, engine: Engine, settings: StreamSettings, pause_model: PauseModel | None = None
+        self,
+        engine: Engine,
+        settings: StreamSettings,
+        pause_model: PauseModel | None = None,
+        policies: Policies | None = None,
     ) -> None:
         metadata = engine.metadata
+        settings = settings.resolved(policies or Policies())
         self.begin = BeginMessage(
             session="",
             model_name=metadata.name,
@@ -57,7 +64,7 @@ class LocalClient:
         self._predictor = TurnPredictor(
             engine,
             sample_rate_hz=settings.sample_rate_hz,
-            policy=settings.policy,
+            policy=settings.policy_settings,
             pause_model=pause_model or False,
         )
         self._messages: asyncio.Queue[LocalMessage] = asyncio.Queue(_UNREAD_MESSAGES)

@@ -58,6 +58,18 @@ class Receiver(Protocol):
         ...
 
 
+class Dialect(Protocol):
+    """Translates the messages of a client that speaks another protocol than PROTOCOL.md."""
+
+    def incoming(self, message: str | bytes) -> list[str | bytes]:
+        """Return our messages for one of the client."""
+        ...
+
+    def outgoing(self, wire: str | bytes) -> list[str | bytes]:
+        """Return the client's messages for one of ours."""
+        ...
+
+
 class Application(Protocol):
     """What a connection needs to have its request answered: the server."""
 
@@ -108,6 +120,7 @@ class Connection(asyncio.Protocol):
         self._protocol = ServerProtocol(max_size=4 * limits.max_message_bytes, logger=_WIRE_LOGGER)
         self._transport: asyncio.Transport
         self._receiver: Receiver | None = None
+        self._dialect: Dialect | None = None
         self._fragments = bytearray()  # of an incomplete message
         self._opcode: Opcode | None = None  # of that message
         self._broke_rules = self._asked = self._output_ended = False
@@ -158,13 +171,20 @@ class Connection(asyncio.Protocol):
         self._application.on_accept(self)
         return True
 
-    def listen(self, receiver: Receiver) -> None:
-        """Report all further messages and events to this receiver."""
-        self._receiver = receiver
+    def listen(self, receiver: Receiver, dialect: Dialect | None = None) -> None:
+        """Report all further messages and events to this receiver.
+
+        Args:
+            receiver: gets the messages.
+            dialect: translates the messages in both directions; None if that is not needed.
+        """
+        self._receiver, self._dialect = receiver, dialect
 
     def send(self, wires: Iterable[str | bytes]) -> None:
         """Send messages in one write. Send nothing once the connection is closing."""
         if self._protocol.state is OPEN and not self._transport.is_closing():
+            if self._dialect is not None:
+                wires = [told for wire in wires for told in self._dialect.outgoing(wire)]
             self._transport.write(b"".join([_framed(wire) for wire in wires]))
 
     def ping(self, payload: bytes) -> None:
@@ -324,7 +344,7 @@ class Connection(asyncio.Protocol):
             opcode, payload = self._opcode, bytes(self._fragments)
             self._opcode, self._fragments = None, bytearray()
         if opcode is Opcode.BINARY:
-            self._receiver.on_message(payload)
+            self._deliver(payload)
             return
         try:
             text = payload.decode()
@@ -334,7 +354,12 @@ class Connection(asyncio.Protocol):
                 1007, f"expected text in UTF-8: {error.reason} at byte {error.start}"
             )
             return
-        self._receiver.on_message(text)
+        self._deliver(text)
+
+    def _deliver(self, message: str | bytes) -> None:
+        for told in [message] if self._dialect is None else self._dialect.incoming(message):
+            if self._receiver is not None:
+                self._receiver.on_message(told)
 
     # ---- bytes and time ----
 

@@ -22,6 +22,7 @@ from ..engine import ModelMetadata
 from ..errors import AudioFormatError, ProtocolError
 from ..latent_message import LatentMessage, latents_to_bytes
 from ..pcm import SAMPLE_BYTES, decode_pcm, to_float32
+from ..policy_settings import Policies
 from ..prediction import Prediction
 from ..protocol import (
     CLOSE_CODES,
@@ -29,7 +30,9 @@ from ..protocol import (
     CLOSE_NORMAL,
     BeginMessage,
     Close,
+    ConfiguredMessage,
     Control,
+    EndTurn,
     ErrorMessage,
     Flush,
     KeepAlive,
@@ -42,7 +45,7 @@ from ..protocol import (
     parse_control,
 )
 from ..session import Session
-from ..settings import StreamSettings
+from ..settings import Configure, StreamSettings
 from .batcher import Batcher
 from .connection import Connection
 from .delivery import Delivery
@@ -67,6 +70,7 @@ class Conversation:
         metrics: counts the session, its connections and its error.
         on_end: called once with the conversation, when it has ended.
         token: token with which the client can resume; None if it cannot.
+        policies: what `configure` can ask for; None for the presets of `PRESETS`.
     Attributes:
         id: name of the session for the client and in the log.
         token: the same.
@@ -84,11 +88,13 @@ class Conversation:
         on_end: Callable[[Conversation], None],
         *,
         token: str | None = None,
+        policies: Policies | None = None,
     ) -> None:
         self.id = secrets.token_hex(8)
         self.token = token
         self.reason = ""
-        self._settings = settings
+        self._policies = policies or Policies()
+        self._settings = settings = settings.resolved(self._policies)
         self._metadata = metadata
         self._batcher = batcher
         self._limits = limits
@@ -99,7 +105,7 @@ class Conversation:
             Session(
                 metadata,
                 sample_rate_hz=settings.sample_rate_hz,
-                policy=settings.policy,
+                policy=settings.policy_settings,
                 buffer_s=self._max_backlog / metadata.frame_rate_hz,
                 pause_model=batcher.pause_model,
             )
@@ -142,6 +148,7 @@ class Conversation:
             frame_rate_hz=model.frame_rate_hz,
             latent_sizes={"latent": model.latent_size, "latent_speaker": model.latent_speaker_size},
             settings=self._settings,
+            policies=tuple(self._policies.presets),
             resume_token=self.token,
             resume_s=0.0 if self.token is None else self._limits.resume_s,
         )
@@ -241,6 +248,7 @@ class Conversation:
         on_end: Callable[[Conversation], None],
         *,
         token: str,
+        policies: Policies | None = None,
     ) -> Conversation:
         """Return the conversation that another process of this server has packed.
 
@@ -252,7 +260,16 @@ class Conversation:
         """
         parts = PackedConversation.from_bytes(packed)
         session = Session.restore(parts.session, metadata, batcher.pause_model)
-        conversation = cls(parts.settings, metadata, batcher, limits, metrics, on_end, token=token)
+        conversation = cls(
+            parts.settings,
+            metadata,
+            batcher,
+            limits,
+            metrics,
+            on_end,
+            token=token,
+            policies=policies,
+        )
         conversation.id = parts.id
         conversation.frames = parts.frames
         conversation._received = parts.received
@@ -355,7 +372,12 @@ class Conversation:
                 f"got {len(message)}",
             )
         if isinstance(message, str):
-            return self._process_control(parse_control(message))
+            control, remark = parse_control(message)
+            if not self._process_control(control):
+                return False
+            if remark:
+                self._warn("unknown_control", "warning", remark)
+            return True
         return self._process_audio(message)
 
     def _process_audio(self, message: bytes) -> bool:
@@ -375,10 +397,12 @@ class Conversation:
         self._processed = 0 if whole else end
         return whole
 
-    def _process_control(self, control: Control) -> bool:
+    def _process_control(self, control: Control | None) -> bool:
         if isinstance(control, KeepAlive):
             return True
         if self._session.frames_waiting and not isinstance(control, Flush):
+            return False
+        if isinstance(control, Configure | EndTurn | None) and not self._may_answer():
             return False
         match control:
             case Flush():
@@ -388,10 +412,31 @@ class Conversation:
                 self._audio_queue.forget()
             case Close():
                 return self._finish("close", CLOSE_NORMAL)
-            case _:
-                self._settings = self._settings.configured(control)
-                self._session.configure(self._settings.policy)
+            case EndTurn():
+                for event in self._session.end_turn(control.speaker):
+                    self._delivery.put(message_to_json(event))
+                self._delivery.send()
+            case Configure():
+                self._settings = self._settings.configured(control).resolved(self._policies)
+                self._session.configure(self._settings.policy_settings)
+                self._delivery.put(message_to_json(ConfiguredMessage(self._settings)))
+                self._delivery.send()
+            case None:
+                pass
         return True
+
+    def _may_answer(self) -> bool:
+        """Return whether a control can be answered now; not while the client reads too slowly.
+
+        Raises:
+            ProtocolError: slow_reader; the client has not answered pings, so too much is kept.
+        """
+        outstanding = self._delivery.outbox.outstanding
+        if outstanding >= 2 * self._limits.max_kept_messages:
+            raise ProtocolError(
+                "slow_reader", f"expected answers to pings, got none; {outstanding} messages wait"
+            )
+        return not self._delivery.is_full
 
     def _flush(self) -> None:
         before = self._session.frames_waiting
@@ -498,6 +543,7 @@ class Conversation:
         self._delivery.on_writable()
         if self._delivery.has_room:
             self._audio_queue.release()
+            self._process_inbox()
 
     # ---- time ----
 

@@ -17,6 +17,7 @@ from ..errors import ServerError
 from ..latent_message import LatentKind
 from ..live_embedding import LiveEmbedding
 from ..pause_model import PauseModel
+from ..policy_settings import Policies
 from ..protocol import DEFAULT_PORT
 from .handover import Handover
 from .limits import Limits
@@ -36,6 +37,7 @@ class ServiceSettings:
         projection: file with a saved 2-D embedding of the model's states, which the web page
             plots; None is the bundled embedding.
         pause_model: ask the bundled pause model in the pauses.
+        policies: the presets that a session can ask for, and its default.
         host, port: address to listen on; port 0 chooses a free one.
         tokens: access tokens, each of which admits a client; empty admits everyone. They can be
             replaced while the server runs.
@@ -51,6 +53,7 @@ class ServiceSettings:
     model: Path | None = None
     projection: Path | None = None
     pause_model: bool = False
+    policies: Policies = field(default_factory=Policies)
     host: str = "127.0.0.1"
     port: int = DEFAULT_PORT
     tokens: Tokens = field(default_factory=Tokens, repr=False)
@@ -114,6 +117,7 @@ async def serve_until(
         reuse_port=worker is not None,
         handover=handover,
         pause_model=PauseModel() if settings.pause_model else None,
+        policies=settings.policies,
         plane=None if settings.projection is None else _read_plane(settings.projection, engine),
     )
     async with contextlib.AsyncExitStack() as stack:

@@ -19,6 +19,7 @@ from ..protocol import STREAM_PATH
 from .access import Access
 from .answers import answer, answer_json, refusal, refuse
 from .connection import Connection
+from .flux import FLUX_PATH
 from .metrics import Metrics
 from .web_pages import Page
 
@@ -79,7 +80,8 @@ class PlainRequests:
                 connection,
                 self._metrics,
                 http.HTTPStatus.NOT_FOUND,
-                f"no such path; expected {STREAM_PATH}, /healthz, /livez, /readyz, /metrics or /",
+                f"no such path; expected {STREAM_PATH}, {FLUX_PATH}, /healthz, /livez, /readyz, "
+                "/metrics or /",
             )
 
     def answer_unreadable(self, connection: Connection, method: str, error: Exception) -> None:

@@ -14,7 +14,12 @@ from dataclasses import fields
 from pathlib import Path
 
 from ..errors import ConfigError
-from ..options import add_model_option, add_pause_model_option
+from ..options import (
+    add_model_option,
+    add_pause_model_option,
+    add_policy_options,
+    policies_from,
+)
 from ..protocol import DEFAULT_PORT, STREAM_PATH
 from . import logs
 from .launch import ServiceSettings, new_event_loop, serve_until
@@ -115,6 +120,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"port to listen on; 0 chooses a free one (default {DEFAULT_PORT})",
     )
     add_model_option(parser)
+    add_policy_options(parser, " of a session that asks for no other")
     add_pause_model_option(parser)
     parser.set_defaults(pause_model=False)
     parser.add_argument(
@@ -277,6 +283,7 @@ def settings_from(args: argparse.Namespace) -> ServiceSettings:
         model=args.model,
         projection=args.embedding,
         pause_model=args.pause_model,
+        policies=policies_from(args),
         host=args.host,
         port=args.port,
         tokens=tokens,

@@ -18,16 +18,20 @@ from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
 import numpy as np
+from websockets.datastructures import Headers
 from websockets.http11 import Request
 
 from ..errors import ProtocolError
 from ..pause_model import PauseModel
+from ..policy_settings import Policies
 from ..protocol import DEFAULT_PORT, STREAM_PATH
-from ..settings import Resume, parse_query
+from ..settings import Resume, StreamSettings, parse_query
+from . import flux
 from .access import Access
 from .answers import refuse
 from .batcher import Batcher, Steps
 from .connection import Connection
+from .flux import FLUX_PATH
 from .handover import Handover
 from .limits import Limits
 from .load import Load
@@ -69,6 +73,8 @@ class Server:
         plane: content of a file with a saved 2-D embedding, which the web page plots; None is the
             bundled embedding.
         pause_model: asked in the pauses of all sessions; None for none.
+        policies: the presets that a session can ask for, and its default; None is those of
+            `PRESETS`, and "balanced".
     Attributes:
         batcher: predicts for all sessions.
         metrics: what /metrics shows.
@@ -95,6 +101,7 @@ class Server:
         handover: Handover | None = None,
         plane: bytes | None = None,
         pause_model: PauseModel | None = None,
+        policies: Policies | None = None,
     ) -> None:
         if pause_model is not None:
             pause_model.check_fits(engine.metadata.sample_rate_hz)
@@ -106,6 +113,7 @@ class Server:
         self._limits = limits or Limits()
         self._reuse_port = reuse_port
         self._draining = False
+        self._policies = policies or Policies()
         self._opening: dict[Connection, None] = {}  # in order of arrival
         self._connections: set[Connection] = set()
         self._listener: asyncio.Server | None = None
@@ -127,13 +135,19 @@ class Server:
             self.metrics,
             handover,
             on_end=self._ended.set,
+            policies=self._policies,
         )
         self._plain = PlainRequests(
             self._access,
             self.metrics,
             self._health,
             self._unready,
-            partial(find_page, plane=plane, servers=page_servers_of(page_servers)),
+            partial(
+                find_page,
+                plane=plane,
+                servers=page_servers_of(page_servers),
+                presets=self._policies.presets,
+            ),
         )
 
     async def __aenter__(self) -> Server:
@@ -283,6 +297,8 @@ class Server:
             return
         if url.path == STREAM_PATH:
             self._open_stream(connection, request, url)
+        elif url.path == FLUX_PATH:
+            self._open_flux(connection, request, url)
         else:
             self._plain.answer(connection, request, url)
 
@@ -291,20 +307,12 @@ class Server:
         self._plain.answer_unreadable(connection, method, error)
 
     def _open_stream(self, connection: Connection, request: Request, url: SplitResult) -> None:
-        if request.method != "GET":
-            status = http.HTTPStatus.METHOD_NOT_ALLOWED
-            text = f"expected GET, got {request.method[:20]!a}"
-            refuse(connection, self.metrics, status, text, "GET")
-            return
-        refusal = self._access.refusal(request.headers, url.query)
-        if refusal is not None:
-            self._refuse(connection, *refusal)
-            return
-        if self._draining:
-            self._refuse(connection, http.HTTPStatus.SERVICE_UNAVAILABLE, _SHUTTING_DOWN)
+        if not self._may_open(connection, request, request.headers, url.query):
             return
         try:
             settings = parse_query(url.query)
+            if isinstance(settings, StreamSettings):
+                settings = settings.resolved(self._policies)
         except ProtocolError as error:
             self._refuse(connection, http.HTTPStatus.BAD_REQUEST, str(error))
             return
@@ -312,6 +320,37 @@ class Server:
             self._sessions.resume(connection, request, settings)
         else:
             self._sessions.begin(connection, request, settings)
+
+    def _open_flux(self, connection: Connection, request: Request, url: SplitResult) -> None:
+        if not self._may_open(connection, request, flux.bearer(request.headers), url.query):
+            return
+        base = self._policies.settings(None, {})
+        try:
+            settings, thresholds = flux.parse_query(
+                url.query, base, self._engine.metadata.frame_rate_hz
+            )
+            settings = settings.resolved(self._policies)
+        except ProtocolError as error:
+            self._refuse(connection, http.HTTPStatus.BAD_REQUEST, str(error))
+            return
+        dialect = flux.FluxDialect(thresholds, base)
+        self._sessions.begin(connection, request, settings, dialect)
+
+    def _may_open(
+        self, connection: Connection, request: Request, headers: Headers, query: str
+    ) -> bool:
+        """Return whether the client may open a stream; if not, it has been refused."""
+        if request.method != "GET":
+            status = http.HTTPStatus.METHOD_NOT_ALLOWED
+            text = f"expected GET, got {request.method[:20]!a}"
+            refuse(connection, self.metrics, status, text, "GET")
+            return False
+        refusal = self._access.refusal(headers, query)
+        if refusal is None and self._draining:
+            refusal = (http.HTTPStatus.SERVICE_UNAVAILABLE, _SHUTTING_DOWN)
+        if refusal is not None:
+            self._refuse(connection, *refusal)
+        return refusal is None
 
     def _refuse(self, connection: Connection, status: http.HTTPStatus, text: str) -> None:
         refuse(connection, self.metrics, status, text)

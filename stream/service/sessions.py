@@ -16,10 +16,11 @@ from websockets.http11 import Request
 
 from ..engine import ModelMetadata
 from ..errors import ProtocolError, SnapshotError
+from ..policy_settings import Policies
 from ..settings import Resume, StreamSettings
 from .answers import refuse
 from .batcher import Batcher
-from .connection import Connection
+from .connection import Connection, Dialect
 from .conversation import Conversation
 from .handover import Handover
 from .limits import Limits
@@ -40,6 +41,7 @@ class Sessions:
         metrics: counts sessions and refusals.
         handover: fetches sessions from the other processes of this server; None without others.
         on_end: called after the end of every conversation.
+        policies: what a session can ask for.
     """
 
     def __init__(
@@ -51,6 +53,7 @@ class Sessions:
         metrics: Metrics,
         handover: Handover | None,
         on_end: Callable[[], None],
+        policies: Policies,
     ) -> None:
         self._metadata = metadata
         self._batcher = batcher
@@ -59,6 +62,7 @@ class Sessions:
         self._metrics = metrics
         self._handover = handover
         self._on_end = on_end
+        self._policies = policies
         self._conversations: dict[Conversation, None] = {}  # in order of their start
         self._by_token: dict[str, Conversation] = {}
         self._fetching: set[asyncio.Task[None]] = set()
@@ -67,8 +71,21 @@ class Sessions:
     def __len__(self) -> int:
         return len(self._conversations)
 
-    def begin(self, connection: Connection, request: Request, settings: StreamSettings) -> None:
-        """Start a conversation with a client, or refuse it because there is no room."""
+    def begin(
+        self,
+        connection: Connection,
+        request: Request,
+        settings: StreamSettings,
+        dialect: Dialect | None = None,
+    ) -> None:
+        """Start a conversation with a client, or refuse it because there is no room.
+
+        Args:
+            connection: has sent the request.
+            request: the request.
+            settings: what the client asked for.
+            dialect: translates for a client of another protocol, which cannot resume.
+        """
         refusal = self._no_room()
         if refusal is not None:
             self._refuse(connection, http.HTTPStatus.SERVICE_UNAVAILABLE, refusal)
@@ -83,7 +100,8 @@ class Sessions:
             self._limits,
             self._metrics,
             self._forget,
-            token=self._new_token(),
+            token=self._new_token() if dialect is None else None,
+            policies=self._policies,
         )
         self._add(conversation)
         self._load.opened()
@@ -95,7 +113,7 @@ class Sessions:
                 "settings": settings.to_query(),
             },
         )
-        connection.listen(conversation)
+        connection.listen(conversation, dialect)
         conversation.attach(connection)
 
     def resume(self, connection: Connection, request: Request, resume: Resume) -> None:
@@ -211,6 +229,7 @@ class Sessions:
                     self._metrics,
                     self._forget,
                     token=resume.token,
+                    policies=self._policies,
                 )
             except SnapshotError as error:
                 logger.error("a session that another worker gave away is lost: %s", error)

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 
 from ..errors import ConfigError
-from ..policy import PRESETS
+from ..policy_settings import PRESETS, PolicySettings
 
 _TYPES = {
     ".html": "text/html; charset=utf-8",
@@ -28,6 +28,7 @@ _JSON = "application/json"
 _PLANE = "/plane.json"
 _SERVERS = "/v1/servers"
 _SERVER = re.compile(r"wss?://[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?(?::[0-9]{1,5})?")
+_PRESETS = "/v1/presets"
 _POLICY = "; ".join(
     (
         "default-src 'none'",
@@ -63,14 +64,22 @@ class Page:
     headers: dict[str, str]
 
 
-def find_page(path: str, plane: bytes | None = None, servers: Sequence[str] = ()) -> Page | None:
+def find_page(
+    path: str,
+    plane: bytes | None = None,
+    servers: Sequence[str] = (),
+    presets: Mapping[str, PolicySettings] = PRESETS,
+) -> Page | None:
     """Return the page at a path, or None if there is none.
 
     Args:
         path: path of the request, without query; `/` is the demo page.
         plane: content of a file with a saved 2-D embedding; None is the bundled embedding.
         servers: other servers that the page may connect to, from `page_servers_of`.
+        presets: the policies that a session can ask for.
     """
+    if path == _PRESETS:
+        return Page(_JSON, presets_json(presets), {"Cache-Control": _ASK_AGAIN, **_HEADERS})
     if plane is not None and path == _PLANE:
         return Page(_JSON, plane, {"Cache-Control": _ASK_AGAIN, **_HEADERS})
     if path == _SERVERS:
@@ -105,12 +114,12 @@ def page_servers_of(urls: Sequence[str]) -> tuple[str, ...]:
     return servers
 
 
-def presets_json() -> bytes:
+def presets_json(presets: Mapping[str, PolicySettings]) -> bytes:
     """Return the policy's presets as JSON: {"fast": {"end_threshold": ...}, ...}.
 
     The page draws their thresholds.
     """
-    return json.dumps({name: asdict(settings) for name, settings in PRESETS.items()}).encode()
+    return json.dumps({name: asdict(settings) for name, settings in presets.items()}).encode()
 
 
 @lru_cache(maxsize=1)
@@ -138,7 +147,4 @@ def _addresses() -> dict[str, Callable[[], Page]]:
     table["/"] = table["/index.html"]
     table[_PLANE] = file(weights / "plane.json", _JSON)
     table["/sample.flac"] = file(runtime / "sample" / "call.flac", "audio/flac", _FOR_A_DAY)
-    table["/v1/presets"] = lambda: Page(
-        _JSON, presets_json(), {"Cache-Control": _ASK_AGAIN, **_HEADERS}
-    )
     return table

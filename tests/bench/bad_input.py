@@ -20,23 +20,26 @@ ANSWER_S = 0.05  # the server may still wait for more data
 
 TEXTS = [
     '{"type":"configure","policy":"patient","frames":5,"latents":"final"}',
-    '{"type":"configure","frames":"none"}',
+    '{"type":"configure","frames":"none","end_threshold":0.8}',
+    '{"type":"end_turn","speaker":1}',
     *(f'{{"type":"{name}"}}' for name in ("flush", "reset", "keep_alive", "close")),
     '{"type":"begin","protocol":1,"session":"a","model":{"name":"t","version":"1","sha256":"0"},'
     '"frame_rate_hz":50.0,"latent_sizes":{"latent":128,"latent_speaker":192},'
     '"settings":{"sample_rate":16000,"channels":2,"encoding":"pcm_s16le","frames":"all",'
     '"latents":"none","policy":"balanced"},"resume_token":null,"resume_s":0}',
+    '{"type":"configured","settings":{"policy":"balanced","end_threshold":0.4}}',
     '{"type":"resumed","session":"a","received":3,"missed":0}',
     '{"type":"frame","frame":161,"time_s":3.24,"holder":0,"p_shift":0.8312,"p_hold":0.1688,'
     '"vad":[0.031,0.012],"p_now":[0.3012,0.6988],"p_future":[0.2511,0.7489],'
     '"p_next":[0.1688,0.8312],"p_backchannel":[0.02,0.1101]}',
-    '{"type":"end_of_turn","speaker":0,"time_s":5.24,"probability":0.8312}',
+    '{"type":"end_of_turn","speaker":0,"time_s":5.24,"probability":0.8312,"turn_index":3,'
+    '"trigger":"model"}',
     '{"type":"warning","code":"clipping","severity":"warning","message":"channel 0"}',
     '{"type":"error","code":"bad_audio","message":"expected whole samples"}',
     '{"type":"termination","frames":1500,"seconds":30.0,"reason":"close"}',
 ]
 QUERIES = [
-    "sample_rate=16000&channels=2&encoding=pcm_s16le&frames=all&latents=none&policy=balanced",
+    "sample_rate=16000&channels=2&encoding=pcm_s16le&frames=all&latents=none&policy=balanced&end_threshold=0.8",
     "sample_rate=8000&channels=1&encoding=mulaw&frames=5&latents=final&policy=fast&token=abc",
     "resume=0123456789abcdef&received=17",
     "",

@@ -20,6 +20,7 @@ from websockets.exceptions import ConnectionClosed
 from turnstream.stream.engine import Engine
 from turnstream.stream.latent_message import LatentMessage
 from turnstream.stream.pcm import to_float32
+from turnstream.stream.policy_settings import PolicySettings
 from turnstream.stream.prediction import FrameMessage, TurnEvent
 from turnstream.stream.protocol import (
     frame_to_json,
@@ -46,7 +47,11 @@ def dialogue(seconds: float, seed: int, rate_hz: int = 16000) -> NDArray[np.int1
 
 
 def offline(
-    engine: Engine, samples: NDArray[np.int16], *, rate_hz: int = 16000, policy: str = "balanced"
+    engine: Engine,
+    samples: NDArray[np.int16],
+    *,
+    rate_hz: int = 16000,
+    policy: str | PolicySettings = "balanced",
 ) -> tuple[list[FrameMessage], list[TurnEvent]]:
     """Return frames and events of one session alone, as they read after the wire."""
     session = Session(

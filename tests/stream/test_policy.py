@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
 
 import msgspec
@@ -12,10 +13,12 @@ from hypothesis import strategies as st
 
 from turnstream.stream.errors import PolicyError
 from turnstream.stream.floor import FloorTracker
-from turnstream.stream.policy import PRESETS, TurnPolicy
+from turnstream.stream.policy import PRESETS, PolicySettings, TurnPolicy
 from turnstream.stream.prediction import TurnEvent
 
 from .policy_scenes import FRAME_S, SETTINGS, Scene, frame, speaking
+
+TURN = ("start_of_turn", "eager_end_of_turn", "end_of_turn")
 
 # ---- starts ----
 
@@ -140,7 +143,79 @@ def test_a_conversation_of_quick_shifts_alternates() -> None:
     ]
 
 
+# ---- why a turn ended, and which it was ----
+
+
+@pytest.mark.parametrize(
+    ("after", "trigger"),
+    [
+        (lambda scene: scene.play("", 1.0, user_next=0.2), "model"),
+        (lambda scene: scene.play("", 1.5, user_next=0.9), "timeout"),
+        (lambda scene: scene.play("", 0.1, user_next=0.9).play("o", 1.0), "other_spoke"),
+        (lambda scene: scene.play("uo", 0.5).play("o", 0.5, user_next=0.9), "other_spoke"),
+    ],
+)
+def test_an_end_tells_what_caused_it(after: Callable[[Scene], Scene], trigger: str) -> None:
+    scene = after(speaking("u"))
+    assert [event.trigger for event in scene.events if event.type == "end_of_turn"] == [trigger]
+    assert {event.trigger for event in scene.events if event.type != "end_of_turn"} <= {None}
+
+
+def test_events_of_a_turn_have_its_number_and_each_speaker_counts_alone() -> None:
+    scene = Scene()
+    for speaker in ("u", "u", "o"):
+        scene.play(speaker, 1.0).play("", 0.6, user_next=0.1 if speaker == "u" else 0.9)
+    scene.play("u", 0.5).play("", 0.24, user_next=0.2).play("u", 0.5)
+    assert [(event.type, event.speaker, event.turn_index) for event in scene.events] == [
+        *[(kind, 0, turn) for turn in (0, 1) for kind in TURN],
+        *[(kind, 1, 0) for kind in TURN],
+        ("start_of_turn", 0, 2),
+        ("eager_end_of_turn", 0, 2),
+        ("turn_resumed", 0, 2),
+    ]
+
+
+def test_a_backchannel_has_the_number_of_the_speakers_next_turn() -> None:
+    scene = Scene().play("u", 1.0).play("", 0.6, user_next=0.1).play("o", 1.0).play("uo", 0.2)
+    scene.play("o", 0.5)
+    assert [(event.type, event.turn_index) for event in scene.events][-1] == ("backchannel", 1)
+
+
+def test_a_turn_ends_when_the_application_says_so() -> None:
+    scene = speaking("u").play("", 0.1, user_next=0.8)
+    (event,) = scene.policy.end_turn()
+    assert event == TurnEvent("end_of_turn", 0, 1.1, pytest.approx(0.2), 0, "forced")
+    assert scene.policy.end_turn() == []
+    assert scene.play("", 3.0, user_next=0.1).take() == []
+
+
+def test_speech_after_a_forced_end_is_a_new_turn() -> None:
+    scene = speaking("u")
+    scene.policy.end_turn()
+    scene.play("u", 0.5)
+    assert [(event.type, event.turn_index) for event in scene.events] == [("start_of_turn", 1)]
+    assert scene.take() == [("start_of_turn", 0, 1.1)]
+
+
+def test_who_is_in_no_turn_has_none_that_ends() -> None:
+    scene = speaking("u")
+    assert scene.policy.end_turn(1) == []
+    with pytest.raises(PolicyError, match="speaker: expected 0 or 1, got 2"):
+        scene.policy.end_turn(2)
+
+
+def test_equal_eager_and_final_values_turn_eager_ends_off() -> None:
+    settings = replace(SETTINGS, eager_threshold=0.6, eager_silence_secs=0.3)
+    scene = Scene(settings).play("u", 1.0).play("", 0.5, user_next=0.9)
+    scene.play("", 1.0, user_next=0.2)
+    assert [event.type for event in scene.events] == ["start_of_turn", "end_of_turn"]
+
+
 # ---- settings ----
+
+
+def test_settings_have_the_defaults_of_balanced() -> None:
+    assert PolicySettings(end_threshold=0.7) == replace(PRESETS["balanced"], end_threshold=0.7)
 
 
 @pytest.mark.parametrize("name", [*PRESETS])

@@ -52,7 +52,11 @@ def test_a_backchannel_that_goes_on_becomes_an_interruption() -> None:
 
 
 def test_a_backchannel_that_goes_on_into_silence_becomes_a_turn() -> None:
-    scene = speaking("o").play("uo", 0.6, backchannel=(0.8, 0.1)).play("u", 0.4, user_next=0.1)
+    scene = (
+        speaking("o")
+        .play("uo", 0.6, backchannel=(0.8, 0.1))
+        .play("u", 0.4, user_next=0.1, backchannel=(0.8, 0.1))
+    )
     assert scene.take() == [
         ("backchannel", 0, 1.3),
         ("end_of_turn", 1, 1.8),
@@ -60,15 +64,51 @@ def test_a_backchannel_that_goes_on_into_silence_becomes_a_turn() -> None:
     ]
 
 
-def test_gaps_do_not_make_one_long_overlap_many_backchannels() -> None:
+def test_a_gap_does_not_make_a_cut_in_a_backchannel_for_longer() -> None:
     scene = speaking("o")
     for _ in range(4):
         scene.play("uo", 0.2).play("o", 0.1)
-    assert scene.take() == [
+    assert scene.take()[:3] == [
         ("backchannel", 0, 1.22),
-        ("interruption", 0, 1.8),
-        ("start_of_turn", 0, 1.8),
+        ("interruption", 0, 1.4),
+        ("start_of_turn", 0, 1.4),
     ]
+
+
+def test_a_cut_in_word_by_word_is_an_interruption_at_the_second_word() -> None:
+    scene = speaking("o")
+    for _ in range(2):
+        scene.play("uo", 0.24).play("o", 0.4)
+    assert scene.take()[:3] == [
+        ("backchannel", 0, 1.26),
+        ("interruption", 0, 1.74),
+        ("start_of_turn", 0, 1.74),
+    ]
+
+
+def test_a_click_after_a_backchannel_is_no_interruption() -> None:
+    scene = speaking("o").play("uo", 0.28).play("o", 0.3).play("uo", 0.08).play("o", 0.5)
+    assert [kind for kind, _, _ in scene.take()] == ["backchannel"]
+
+
+def test_a_cut_in_is_no_backchannel_any_more_once_the_model_says_so() -> None:
+    scene = (
+        speaking("o")
+        .play("uo", 0.4, backchannel=(0.8, 0.1))
+        .play("uo", 0.4, backchannel=(0.2, 0.1))
+    )
+    assert scene.take() == [
+        ("backchannel", 0, 1.3),
+        ("interruption", 0, 1.42),
+        ("start_of_turn", 0, 1.42),
+    ]
+
+
+def test_by_default_a_cut_in_that_the_model_calls_a_backchannel_interrupts_within_0_8_s() -> None:
+    scene = Scene("balanced").play("o", 1.0)
+    scene.take()
+    scene.play("uo", 1.0, backchannel=(0.9, 0.1))
+    assert scene.take()[1] == ("interruption", 0, 1.8)
 
 
 def test_a_wavering_vad_does_not_make_a_long_overlap_a_backchannel_for_longer() -> None:
@@ -80,15 +120,15 @@ def test_a_wavering_vad_does_not_make_a_long_overlap_a_backchannel_for_longer() 
     )
     assert scene.take() == [
         ("backchannel", 0, 1.3),
-        ("interruption", 0, 1.8),
-        ("start_of_turn", 0, 1.8),
+        ("interruption", 0, 1.84),
+        ("start_of_turn", 0, 1.84),
     ]
 
 
 def test_backchannels_with_pauses_between_them_are_several() -> None:
     scene = speaking("o")
     for _ in range(4):
-        scene.play("uo", 0.24).play("o", 0.26)
+        scene.play("uo", 0.24).play("o", 0.56)
     assert [kind for kind, _, _ in scene.take()] == ["backchannel"] * 4
 
 

@@ -190,7 +190,7 @@ def test_events_are_those_of_the_policy(
     _, events = library(talkative, recording, policy)
     assert events
     header, *rows = csv.reader((tmp_path / "e.csv").read_text().splitlines())
-    assert header == ["time_s", "type", "speaker", "probability"]
+    assert header == ["time_s", "type", "speaker", "probability", "turn_index", "trigger"]
     listed = [json.loads(line) for line in (tmp_path / "e.jsonl").read_text().splitlines()]
     assert [list(row) for row in listed] == [header] * len(events)
     for row, line, event in zip(rows, listed, events, strict=True):
@@ -199,8 +199,17 @@ def test_events_are_those_of_the_policy(
             event.type,
             event.speaker,
             pytest.approx(event.probability, abs=1e-5),
+            event.turn_index,
+            event.trigger,
         )
-        assert (float(row[0]), row[1], int(row[2]), float(row[3])) == expected
+        assert (
+            float(row[0]),
+            row[1],
+            int(row[2]),
+            float(row[3]),
+            int(row[4]),
+            row[5] or None,
+        ) == expected
         assert tuple(line.values()) == expected
 
 
@@ -519,7 +528,8 @@ def test_standard_input_that_ends_inside_a_sample_is_one_clear_line(
 
 
 @pytest.mark.parametrize(
-    ("option", "value"), [("--policy", "quick"), ("--encoding", "opus"), ("--channels", "x")]
+    ("option", "value"),
+    [("--encoding", "opus"), ("--channels", "x"), ("--end-threshold", "high")],
 )
 def test_a_bad_option_is_refused(
     run: Run, recording: Path, capsys: pytest.CaptureFixture[str], option: str, value: str
@@ -528,6 +538,25 @@ def test_a_bad_option_is_refused(
         run(recording, option, value)
     assert caught.value.code == 2
     assert value in capsys.readouterr().err.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        (["--policy", "quick"], "policy: expected one of fast, balanced, patient; got 'quick'"),
+        (["--end-threshold", "2"], "end_threshold: expected a number from 0 to 1, got 2.0"),
+        (["--policy", "none.json"], "expected a JSON file of policies"),
+    ],
+)
+def test_a_policy_that_cannot_be_is_one_clear_line(
+    run: Run,
+    recording: Path,
+    capsys: pytest.CaptureFixture[str],
+    words: list[str],
+    complaint: str,
+) -> None:
+    assert run(recording, *words) == 2
+    assert complaint in error_line(capsys)
 
 
 @pytest.mark.parametrize(("option", "value"), [("--channels", "3"), ("--sample-rate", "10")])

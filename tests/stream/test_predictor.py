@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from turnstream import Engine, TurnPolicy, TurnPredictor
+from turnstream import Engine, PolicySettings, TurnPolicy, TurnPredictor
 from turnstream.stream import pause_model
 from turnstream.stream.errors import AudioFormatError, ModelError, PolicyError, SnapshotError
 from turnstream.stream.pause_model import PauseModel
@@ -356,6 +356,21 @@ def test_restored_with_its_pause_model_equals_uninterrupted(
     assert_same(first + after.push_audio(audio[cut:]), expected)
     with pytest.raises(SnapshotError, match="which is a pause model, got none"):
         TurnPredictor.restore(before.snapshot(), engine)
+
+
+def test_a_turn_that_is_over_can_be_ended(engine: Engine) -> None:
+    predictor = TurnPredictor(engine, policy=PolicySettings(end_threshold=1.0, timeout_secs=60))
+    audio = (np.random.default_rng(3).standard_normal(16000) * 0.2).astype(np.float32)
+    started = [event for p in predictor.push_audio(audio) for event in p.events]
+    assert {event.type for event in started} == {"start_of_turn"}
+    (event,) = predictor.end_turn(started[0].speaker)
+    assert (event.type, event.trigger, event.time_s) == ("end_of_turn", "forced", 1.0)
+    assert predictor.end_turn(started[0].speaker) == []
+
+
+def test_without_a_policy_there_is_no_turn_to_end(engine: Engine) -> None:
+    with pytest.raises(PolicyError, match="expected a session with a policy, got one without"):
+        TurnPredictor(engine).end_turn()
 
 
 def test_a_policy_that_does_not_exist_is_refused(engine: Engine) -> None:

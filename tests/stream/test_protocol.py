@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -17,13 +18,22 @@ import turnstream.stream.protocol
 from turnstream.stream.errors import ProtocolError
 from turnstream.stream.latent_message import LatentMessage, latents_to_bytes, parse_latents
 from turnstream.stream.pcm import ENCODINGS
-from turnstream.stream.policy import PRESETS
-from turnstream.stream.prediction import EVENT_TYPES, FrameMessage, Prediction, TurnEvent
+from turnstream.stream.policy_settings import POLICY_VALUES, PRESETS, Policies, PolicySettings
+from turnstream.stream.prediction import (
+    EVENT_TYPES,
+    FrameMessage,
+    Prediction,
+    Trigger,
+    TurnEvent,
+)
 from turnstream.stream.protocol import (
     CLOSE_CODES,
     BeginMessage,
     Close,
     Configure,
+    ConfiguredMessage,
+    Control,
+    EndTurn,
     ErrorMessage,
     Flush,
     KeepAlive,
@@ -46,12 +56,21 @@ from turnstream.stream.settings import (
 
 SPECIFICATION = (Path(turnstream.stream.protocol.__file__).parent / "PROTOCOL.md").read_text()
 JSON_EXAMPLES = re.findall(r"```json\n(.*?)```", SPECIFICATION, re.DOTALL)
-CONTROL_TYPES = ("configure", "flush", "reset", "keep_alive", "close")
+CONTROL_TYPES = ("configure", "end_turn", "flush", "reset", "keep_alive", "close")
 
 probabilities = st.floats(0, 1).map(lambda p: round(p, 4))
 pairs = st.tuples(probabilities, probabilities)
 texts = st.text(max_size=40)
 times_s = st.integers(1, 10**9).map(lambda frame: frame * 320 / 16000)
+policy_names = st.none() | st.sampled_from([*PRESETS, "german", "2"])
+policy_values = st.fixed_dictionaries(
+    {},
+    optional={
+        "end_threshold": st.floats(0, 1),
+        "timeout_secs": st.floats(0, 60),
+        "min_level_dbfs": st.floats(-120, 0),
+    },
+)
 stream_settings = st.builds(
     StreamSettings,
     sample_rate_hz=st.integers(8000, 192000),
@@ -59,13 +78,17 @@ stream_settings = st.builds(
     encoding=st.sampled_from(ENCODINGS),
     frames=st.integers(1, 3000),
     latents=st.sampled_from(get_args(LatentChoice)),
-    policy=st.sampled_from(list(PRESETS)),
+    policy=policy_names,
+    policy_values=policy_values,
 ) | st.just(StreamSettings(frames=0))
-controls = st.sampled_from([Flush(), Reset(), KeepAlive(), Close()]) | st.builds(
+controls = st.sampled_from(
+    [Flush(), Reset(), KeepAlive(), Close(), EndTurn(), EndTurn(1)]
+) | st.builds(
     Configure,
     frames=st.none() | st.integers(0, 3000),
     latents=st.none() | st.sampled_from(get_args(LatentChoice)),
-    policy=st.sampled_from(list(PRESETS)),
+    policy=policy_names,
+    policy_values=policy_values,
 )
 frames = st.builds(
     FrameMessage,
@@ -88,6 +111,8 @@ messages = st.one_of(
         speaker=st.sampled_from([0, 1]),
         time_s=times_s,
         probability=probabilities,
+        turn_index=st.integers(0, 2**53),
+        trigger=st.none() | st.sampled_from(get_args(Trigger)),
     ),
     st.builds(WarningMessage, code=texts, severity=texts, message=texts),
     st.builds(ErrorMessage, code=texts, message=texts),
@@ -103,9 +128,11 @@ messages = st.one_of(
             {"latent": st.integers(1, 4096), "latent_speaker": st.integers(1, 4096)}
         ),
         settings=stream_settings,
+        policies=st.lists(texts).map(tuple),
         resume_token=st.none() | texts,
         resume_s=times_s,
     ),
+    st.builds(ConfiguredMessage, settings=stream_settings),
     st.builds(
         ResumedMessage, session=texts, received=st.integers(0, 2**53), missed=st.integers(0, 2**53)
     ),
@@ -118,7 +145,10 @@ messages = st.one_of(
 @pytest.mark.parametrize("example", JSON_EXAMPLES)
 def test_every_json_example_of_the_specification_is_read_and_written_back(example: str) -> None:
     if json.loads(example)["type"] in CONTROL_TYPES:
-        written = control_to_json(parse_control(example))
+        control, remark = parse_control(example)
+        assert control is not None
+        assert not remark
+        written = control_to_json(control)
     else:
         message = parse_message(example)
         assert not isinstance(message, LatentMessage)
@@ -132,11 +162,21 @@ def test_the_specification_shows_every_type_of_message() -> None:
         *CONTROL_TYPES,
         *EVENT_TYPES,
         "begin",
+        "configured",
         "resumed",
         "frame",
         "warning",
         "error",
         "termination",
+    }
+
+
+def test_the_specification_shows_the_presets_with_all_their_values() -> None:
+    shown = re.findall(
+        r"^\| `(\w+_\w+)` \| (\S+) \| (\S+) \| (\S+) \|", SPECIFICATION, re.MULTILINE
+    )
+    assert {name: [float(value) for value in values] for name, *values in shown} == {
+        name: [getattr(preset, name) for preset in PRESETS.values()] for name in POLICY_VALUES
     }
 
 
@@ -198,8 +238,8 @@ def test_settings_survive_the_query_string(asked: StreamSettings) -> None:
 
 
 @given(controls)
-def test_controls_survive_json(control: Configure | Flush | Reset | KeepAlive | Close) -> None:
-    assert parse_control(control_to_json(control)) == control
+def test_controls_survive_json(control: Control) -> None:
+    assert parse_control(control_to_json(control)) == (control, "")
 
 
 @settings(max_examples=500)
@@ -210,7 +250,8 @@ def test_messages_survive_json(
     | WarningMessage
     | ErrorMessage
     | TerminationMessage
-    | BeginMessage,
+    | BeginMessage
+    | ConfiguredMessage,
 ) -> None:
     assert parse_message(message_to_json(message)) == message
 
@@ -266,6 +307,81 @@ def test_configure_changes_only_what_it_names() -> None:
     )
 
 
+def test_values_replace_those_of_a_preset() -> None:
+    query = parse_query("policy=patient&end_threshold=0.8&timeout_secs=3")
+    assert isinstance(query, StreamSettings)
+    asked = query.resolved(Policies())
+    assert asked.policy == "patient"
+    assert asked.policy_settings == replace(PRESETS["patient"], end_threshold=0.8, timeout_secs=3.0)
+
+
+def test_configure_keeps_the_values_that_it_does_not_name_unless_it_names_a_preset() -> None:
+    held = StreamSettings(policy="patient").resolved(Policies())
+    changed = held.configured(Configure(policy_values={"timeout_secs": 9}))
+    assert changed.policy_settings == replace(PRESETS["patient"], timeout_secs=9)
+    fast = changed.configured(Configure(policy="fast", policy_values={"start_secs": 0.2}))
+    assert fast.resolved(Policies()).policy_settings == replace(PRESETS["fast"], start_secs=0.2)
+
+
+def test_who_names_no_policy_gets_the_default_of_the_server() -> None:
+    own = Policies({**PRESETS, "german": PolicySettings(end_threshold=0.6)}, "german")
+    assert StreamSettings().resolved(own).policy == "german"
+    assert StreamSettings().resolved(own).policy_settings.end_threshold == 0.6
+    assert StreamSettings(policy="fast").resolved(own).policy_settings == PRESETS["fast"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "complaint"),
+    [
+        (
+            StreamSettings(policy="bold"),
+            "policy: expected one of fast, balanced, patient; got 'bold'",
+        ),
+        (
+            StreamSettings(policy_values={"end_threshold": 0.2}),
+            "expected eager values of at most end_threshold 0.2",
+        ),
+        (
+            StreamSettings(policy_values={"timeout_secs": 0.1}),
+            r"expected timeout_secs >= end_silence_secs (0.6), got 0.1",
+        ),
+    ],
+)
+def test_a_policy_that_cannot_be_is_refused(asked: StreamSettings, complaint: str) -> None:
+    with pytest.raises(ProtocolError, match=re.escape(complaint)) as refusal:
+        asked.resolved(Policies())
+    assert refusal.value.code == "bad_setting"
+
+
+@pytest.mark.parametrize(
+    ("text", "control", "remark"),
+    [
+        (
+            "{}",
+            None,
+            "type: expected one of configure, end_turn, flush, reset, keep_alive, close; got None",
+        ),
+        ('{"type":"stop"}', None, "got 'stop'"),
+        ('{"type":["flush"]}', None, "got ['flush']"),
+        ('{"type":"flush","now":true}', Flush(), "flush: expected no other field; got 'now'"),
+        ('{"type":"end_turn","who":1}', EndTurn(), "end_turn: expected speaker; got 'who'"),
+        (
+            '{"type":"configure","channels":1,"policy":"fast","colour":2}',
+            Configure(policy="fast"),
+            "speech_range_db; got 'channels', 'colour'",
+        ),
+        ('{"type":"configure"}', Configure(), ""),
+    ],
+)
+def test_what_is_unknown_in_a_control_is_left_out_and_told(
+    text: str, control: Control | None, remark: str
+) -> None:
+    found, told = parse_control(text)
+    assert found == control
+    assert remark in told
+    assert bool(remark) == bool(told)
+
+
 # ---- refusals ----
 
 
@@ -289,7 +405,10 @@ def test_configure_changes_only_what_it_names() -> None:
         ("frames=some", "frames: expected all, none or a whole number from 1 to 3000; got 'some'"),
         ("latents=first", "latents: expected one of none, final, all; got 'first'"),
         ("latents=all&frames=none", "latents=all: expected frames=all or a number"),
-        ("policy=bold", "policy: expected one of fast, balanced, patient; got 'bold'"),
+        ("end_threshold=high", "end_threshold: expected a number from 0 to 1, got 'high'"),
+        ("end_threshold=1.5", "end_threshold: expected a number from 0 to 1, got 1.5"),
+        ("timeout_secs=nan", "timeout_secs: expected a number from 0 to 60, got nan"),
+        ("end_treshold=0.5", "unknown setting 'end_treshold'; expected one of sample_rate"),
         ("rate=16000", "unknown setting 'rate'; expected one of sample_rate, channels"),
         ("channels=1&channels=2", "channels: expected once, got it twice"),
         ("channels", "expected a query string like"),
@@ -312,21 +431,18 @@ def test_the_token_is_no_setting() -> None:
     [
         ("hello", "bad_control", "expected a JSON object, got 'hello'"),
         ("[1]", "bad_control", "expected a JSON object, got [1]"),
-        (
-            "{}",
-            "bad_control",
-            "type: expected one of configure, flush, reset, keep_alive, close; got None",
-        ),
-        ('{"type":"stop"}', "bad_control", "got 'stop'"),
-        ('{"type":["flush"]}', "bad_control", "got ['flush']"),
-        ('{"type":"flush","now":true}', "bad_control", "flush: expected no other field, got 'now'"),
         ('{"type":"flush","type":"close"}', "bad_control", "given twice"),
         (
-            '{"type":"configure"}',
-            "bad_control",
-            "configure: expected frames, latents, policy; got none of them",
+            '{"type":"configure","end_threshold":"0.5"}',
+            "bad_setting",
+            "end_threshold: expected a number from 0 to 1, got '0.5'",
         ),
-        ('{"type":"configure","channels":1}', "bad_control", "got 'channels'"),
+        (
+            '{"type":"configure","timeout_secs":null}',
+            "bad_setting",
+            "timeout_secs: expected a number from 0 to 60, got None",
+        ),
+        ('{"type":"end_turn","speaker":2}', "bad_setting", "speaker: expected 0 or 1, got 2"),
         (
             '{"type":"configure","frames":true}',
             "bad_setting",
@@ -340,11 +456,7 @@ def test_the_token_is_no_setting() -> None:
             "bad_setting",
             "latents: expected one of none, final, all; got ['all']",
         ),
-        (
-            '{"type":"configure","policy":"fast\\n"}',
-            "bad_setting",
-            r"policy: expected one of fast, balanced, patient; got 'fast\n'",
-        ),
+        ('{"type":"configure","policy":5}', "bad_setting", "policy: expected text, got 5"),
         ("[" * 100_000, "bad_control", "expected a JSON object"),
         ('{"type":' + "9" * 10_000 + "}", "bad_control", "expected a JSON object"),
     ],
@@ -361,7 +473,7 @@ def test_a_bad_control_is_refused_with_what_was_got_and_expected(
 @pytest.mark.parametrize(
     ("wire", "complaint"),
     [
-        ('{"type":"news"}', "type: expected one of begin, resumed, frame"),
+        ('{"type":"news"}', "type: expected one of begin, configured, resumed"),
         ('{"type":"error","code":1,"message":"x"}', "code: expected text, got 1"),
         (
             '{"type":"termination","frames":-1,"seconds":1,"reason":"close"}',
@@ -422,6 +534,7 @@ field_names = st.sampled_from(
         "frames",
         "latents",
         "policy",
+        "end_threshold",
         "code",
         "message",
         "frame",
@@ -474,7 +587,9 @@ def test_any_text_is_understood_or_refused_clearly(text: str) -> None:
     refuses_clearly(parse_query, text)
 
 
-query_names = st.sampled_from(["sample_rate", "channels", "frames", "latents", "token"])
+query_names = st.sampled_from(
+    ["sample_rate", "channels", "frames", "latents", "token", "policy", "end_threshold"]
+)
 query_words = st.sampled_from(["1", "2", "all", "none", "9" * 5000, "é%00"])
 
 

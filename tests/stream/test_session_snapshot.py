@@ -169,13 +169,16 @@ TURN: dict[str, Any] = {
     "overlapping": False,
     "backchannel": False,
     "loud_s": 0.1,
+    "earlier_s": 0.0,
     "power": 0.001,
+    "ended": 0,
 }
+POLICY: dict[str, Any] = {"turns": [TURN, TURN], "time_s": 0.1, "p_next": [0.5, 0.5]}
 
 
 def test_the_whole_values_that_the_damaged_ones_are_made_of_are_restored() -> None:
     Session.restore(
-        rewritten(lively().snapshot(), floor=FLOOR, policy={"turns": [TURN, TURN]}),
+        rewritten(lively().snapshot(), floor=FLOOR, policy=POLICY),
         METADATA,
     )
 
@@ -186,7 +189,7 @@ def test_the_whole_values_that_the_damaged_ones_are_made_of_are_restored() -> No
         {"floor": ...},
         {"floor": None},
         {"policy": ...},
-        {"policy": {"turns": []}},
+        {"policy": POLICY | {"turns": []}},
         {"policy_settings": {"unknown": 1}},
         {"policy_settings": 3},
         {"sample_rate_hz": 5},
@@ -221,13 +224,17 @@ def test_the_whole_values_that_the_damaged_ones_are_made_of_are_restored() -> No
         {"floor": {"active": [True, False], "holder": [], "alone_frames": 1}},
         {"floor": {"active": ["yes", "no"], "holder": 0, "alone_frames": 1}},
         {"floor": {"active": [True, False], "holder": 0, "alone_frames": None}},
-        {"policy": {"turns": [TURN, TURN | {"last_speech_s": "late"}]}},
-        {"policy": {"turns": [TURN, TURN | {"speech_start_s": math.nan}]}},
-        {"policy": {"turns": [TURN, TURN | {"in_turn": None}]}},
-        {"policy": {"turns": [TURN, TURN | {"loud_s": None}]}},
-        {"policy": {"turns": [TURN, TURN | {"power": math.inf}]}},
-        {"policy": {"turns": [TURN, TURN | {"power": -1.0}]}},
-        {"policy": {"turns": [TURN, TURN | {"unknown": 1}]}},
+        {"policy": POLICY | {"turns": [TURN, TURN | {"last_speech_s": "late"}]}},
+        {"policy": POLICY | {"turns": [TURN, TURN | {"speech_start_s": math.nan}]}},
+        {"policy": POLICY | {"turns": [TURN, TURN | {"in_turn": None}]}},
+        {"policy": POLICY | {"turns": [TURN, TURN | {"loud_s": None}]}},
+        {"policy": POLICY | {"turns": [TURN, TURN | {"power": math.inf}]}},
+        {"policy": POLICY | {"turns": [TURN, TURN | {"power": -1.0}]}},
+        {"policy": POLICY | {"turns": [TURN, TURN | {"unknown": 1}]}},
+        {"policy": POLICY | {"turns": [TURN, TURN | {"ended": -1}]}},
+        {"policy": POLICY | {"turns": [TURN, TURN | {"ended": 0.5}]}},
+        {"policy": POLICY | {"time_s": math.nan}},
+        {"policy": POLICY | {"p_next": [0.5]}},
     ],
 )
 def test_a_damaged_snapshot_is_refused(changes: dict[str, Any]) -> None:

@@ -36,13 +36,14 @@ export class TurnstreamClient {
   /**
    * @param {string} url of the server, with or without /v1/stream
    * @param {object} [settings] sampleRate (Hz), channels (1: the user; 2: user and other), encoding ("pcm_s16le" or "pcm_f32le"; of the protocol's encodings, this client sends these two),
-   *   frames ("all", "none" or N), latents ("none", "final" or "all"), policy ("fast", "balanced" or "patient"), token
+   *   frames ("all", "none" or N), latents ("none", "final" or "all"), policy (a preset's name; without it the server's default),
+   *   policyValues (values that replace those of the preset, such as { end_threshold: 0.8 }), token
    */
-  constructor(url, { sampleRate = 16000, channels = 2, encoding = "pcm_s16le", frames = "all", latents = "none", policy = "balanced", token = "" } = {}) {
+  constructor(url, { sampleRate = 16000, channels = 2, encoding = "pcm_s16le", frames = "all", latents = "none", policy = null, policyValues = {}, token = "" } = {}) {
     if (!(encoding in BYTES_A_SAMPLE)) {
       throw new TypeError(`encoding: expected ${Object.keys(BYTES_A_SAMPLE).join(" or ")}, got ${encoding}`);
     }
-    this.settings = { sample_rate: sampleRate, channels, encoding, frames, latents, policy };
+    this.settings = { sample_rate: sampleRate, channels, encoding, frames, latents, ...(policy !== null && { policy }), ...policyValues };
     this.token = token;
     this.begin = null; // the server's first message, once connected
     this._url = new URL(url);
@@ -64,7 +65,7 @@ export class TurnstreamClient {
   }
 
   /**
-   * Listen for messages: "begin", "frame", "latent", "event" (any turn event), each event by its own name, "warning", "error",
+   * Listen for messages: "begin", "configured", "frame", "latent", "event" (any turn event), each event by its own name, "warning", "error",
    * "termination", and the connection's own "lost", "resumed" and "end" (a TurnstreamError, or null after a good end).
    * A frame has `latency_ms`: since the audio with its last sample was pushed. Returns a function that stops listening.
    */
@@ -92,10 +93,15 @@ export class TurnstreamClient {
     this._send(encode(samples, this.settings.encoding));
   }
 
-  /** Change frames, latents or policy from here on. */
+  /** Change frames, latents, policy or values of the policy from here on; the message "configured" tells what holds. */
   configure(change) {
     Object.assign(this.settings, change);
     this._control({ type: "configure", ...change });
+  }
+
+  /** Tell that a turn is over: speaker 0 is the user, 1 the other. The `end_of_turn` has the trigger "forced". */
+  endTurn(speaker = 0) {
+    this._control({ type: "end_turn", speaker });
   }
 
   /** Let the server predict on the last, unfinished frame. */

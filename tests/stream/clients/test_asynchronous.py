@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,8 +16,10 @@ from turnstream.stream.clients.asynchronous import AsyncClient
 from turnstream.stream.engine import Engine
 from turnstream.stream.errors import AudioFormatError, ProtocolError, ServerError
 from turnstream.stream.latent_message import LatentMessage
+from turnstream.stream.policy_settings import PRESETS, Policies
 from turnstream.stream.prediction import TurnEvent
 from turnstream.stream.protocol import (
+    ConfiguredMessage,
     ErrorMessage,
     ResumedMessage,
     ServerMessage,
@@ -50,7 +53,7 @@ async def test_an_async_client_gets_what_the_offline_prediction_gives(
 
 async def test_the_path_may_be_left_out_of_the_url(server: Server) -> None:
     async with AsyncClient(f"ws://127.0.0.1:{server.port}/", token="secret") as client:
-        assert client.begin.settings == StreamSettings()
+        assert client.begin.settings == StreamSettings().resolved(Policies())
 
 
 async def test_a_query_in_the_url_is_kept(server: Server) -> None:
@@ -58,7 +61,7 @@ async def test_a_query_in_the_url_is_kept(server: Server) -> None:
         async with AsyncClient(
             f"ws://127.0.0.1:{server.port}{path}?token=secret", StreamSettings(channels=1)
         ) as client:
-            assert client.begin.settings == StreamSettings(channels=1)
+            assert client.begin.settings == StreamSettings(channels=1).resolved(Policies())
 
 
 async def test_settings_and_controls_reach_the_server(server: Server, engine: Engine) -> None:
@@ -70,13 +73,29 @@ async def test_settings_and_controls_reach_the_server(server: Server, engine: En
         await client.flush()
         await client.reset()
         await client.keep_alive()
-        await client.configure(frames=10, latents="none", policy="fast")
+        await client.configure(frames=10, latents="none", policy="fast", end_threshold=0.9)
         await client.push_audio(mono)
         await client.close()
         messages = [message async for message in client]
     once = offline(engine, mono[:, None])[0]
     assert frames_of(messages) == [*once, *once[::10]]
+    (held,) = [message.settings for message in messages if isinstance(message, ConfiguredMessage)]
+    assert held.policy_settings == replace(PRESETS["fast"], end_threshold=0.9)
     assert len([message for message in messages if isinstance(message, LatentMessage)]) == len(once)
+
+
+async def test_a_turn_ends_when_the_client_says_so(server: Server, engine: Engine) -> None:
+    samples = dialogue(2, seed=1)
+    start = next(event for event in offline(engine, samples)[1] if event.type == "start_of_turn")
+    heard = samples[: round(start.time_s * 16000)]
+    async with AsyncClient(server.url, StreamSettings(frames=0), token="secret") as client:
+        await client.push_audio(heard)
+        await client.end_turn(start.speaker)
+        await client.close()
+        events = [message async for message in client if isinstance(message, TurnEvent)]
+    assert events[0] == start
+    assert (events[1].type, events[1].speaker) == ("end_of_turn", start.speaker)
+    assert (events[1].trigger, events[1].time_s) == ("forced", start.time_s)
 
 
 async def test_leaving_the_context_ends_the_session_well(server: Server) -> None:
@@ -91,6 +110,10 @@ async def test_a_bad_setting_is_refused_before_anything_is_sent(server: Server) 
             ProtocolError, match="policy: expected one of fast, balanced, patient; got 'bold'"
         ):
             await client.configure(policy="bold")
+        with pytest.raises(ProtocolError, match="end_threshold: expected a number from 0 to 1"):
+            await client.configure(end_threshold=2)
+        with pytest.raises(ProtocolError, match="speaker: expected 0 or 1, got 2"):
+            await client.end_turn(2)
         with pytest.raises(AudioFormatError, match="expected int16, float32 or float64 samples"):
             await client.push_audio(np.zeros((10, 3), np.float32))
         await client.push_audio(np.zeros(320, np.float32))

@@ -21,6 +21,7 @@ import soundfile
 from turnstream import Engine
 from turnstream.cli import main
 from turnstream.stream.clients.asynchronous import AsyncClient
+from turnstream.stream.protocol import message_to_json
 from turnstream.stream.sources import FileSource, bundled_sample
 
 from ..command_server import CommandServer, command_server
@@ -80,10 +81,7 @@ def test_begin_events_and_termination_are_json_lines(
     assert termination == {"type": "termination", "frames": 200, "seconds": 4.0, "reason": "close"}
     _, expected = offline(Engine(model), dialogue(4.0, seed=1))
     assert len(expected) > 4
-    assert events == [
-        {"type": e.type, "speaker": e.speaker, "time_s": e.time_s, "probability": e.probability}
-        for e in expected
-    ]
+    assert events == [json.loads(message_to_json(event)) for event in expected]
 
 
 def test_frames_and_policy_are_as_asked_for(

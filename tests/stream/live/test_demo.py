@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import io
 import signal
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,11 @@ import soundfile
 
 from turnstream import ConfigError, Engine
 from turnstream.stream import pause_model
+from turnstream.stream.clients.asynchronous import AsyncClient
 from turnstream.stream.errors import AudioFormatError, DeviceError, ModelError
 from turnstream.stream.live import demo
 from turnstream.stream.live.terminal_screen import Screen
+from turnstream.stream.policy_settings import PRESETS, PolicySettings
 from turnstream.stream.prediction import FrameMessage
 
 from ..embeddings import random_embedding
@@ -69,18 +72,20 @@ def test_a_recording_is_shown_to_its_end(tiny_model_path: Path, recording: Path)
 def test_the_policy_that_is_asked_for_decides_the_events(
     tiny_model_path: Path, recording: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked: list[str] = []
-    listener = demo.Listener
+    held: list[PolicySettings] = []
+    client = demo.AsyncClient
 
-    def listening(*args: Any, policy: str, **options: Any) -> Any:
-        asked.append(policy)
-        return listener(*args, policy=policy, **options)
+    class Client(client):
+        async def __aenter__(self) -> AsyncClient:
+            entered = await super().__aenter__()
+            held.append(self.begin.settings.policy_settings)
+            return entered
 
-    monkeypatch.setattr(demo, "Listener", listening)
-    for words in ((), ("--policy", "patient")):
+    monkeypatch.setattr(demo, "AsyncClient", Client)
+    for words in ((), ("--policy", "patient", "--end-threshold", "0.8")):
         chosen = arguments("--file", recording, "--model", tiny_model_path, *words)
         demo.run(chosen, speed=FAST, out=io.StringIO())
-    assert asked == ["balanced", "patient"]
+    assert held == [PRESETS["balanced"], replace(PRESETS["patient"], end_threshold=0.8)]
 
 
 @pytest.mark.parametrize("words", [(), ("--pause-model",), ("--no-pause-model",)])

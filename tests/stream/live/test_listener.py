@@ -45,10 +45,7 @@ def local(engine: Engine) -> Connect:
 def hear(source: AudioSource, connect: Connect, record: Path | None = None) -> str:
     out = io.StringIO()
     assert (
-        Listener(LiveAudio(source, "Headset"), policy="balanced", out=out, record=record).run(
-            "listen", connect
-        )
-        == 0
+        Listener(LiveAudio(source, "Headset"), out=out, record=record).run("listen", connect) == 0
     )
     return out.getvalue()
 
@@ -150,7 +147,7 @@ def test_a_lost_device_is_an_error_after_all_that_was_heard_and_the_recording_st
         io.StringIO(),
         FakeMicrophone([SOUND] * 9 + [DeviceError("microphone 3 stopped; was it unplugged?")]),
     )
-    listening = Listener(LiveAudio(source, "Headset"), policy="balanced", out=out, record=tmp_path)
+    listening = Listener(LiveAudio(source, "Headset"), out=out, record=tmp_path)
     with pytest.raises(DeviceError, match="was it unplugged"):
         listening.run("listen", local)
     assert f"Recorded in {tmp_path}\n0.1 s of conversation, 5 predictions\n" in out.getvalue()

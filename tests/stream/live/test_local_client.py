@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from turnstream.stream.engine import Engine
 from turnstream.stream.live.local_client import LocalClient
 from turnstream.stream.pause_model import PauseModel
 from turnstream.stream.policy import TurnPolicy
+from turnstream.stream.policy_settings import PRESETS, Policies, PolicySettings
 from turnstream.stream.prediction import Prediction, TurnEvent
 from turnstream.stream.predictor import TurnPredictor
 from turnstream.stream.protocol import TerminationMessage, WarningMessage
@@ -116,3 +118,11 @@ async def test_suspicious_audio_is_a_warning(engine: Engine) -> None:
             if isinstance(message, WarningMessage):
                 warnings.append(message)
     assert [(warning.code, warning.severity) for warning in warnings] == [("silent", "warning")]
+
+
+def test_the_policy_is_the_one_asked_for_or_the_default(engine: Engine) -> None:
+    own = Policies({**PRESETS, "german": PolicySettings(end_threshold=0.6)}, "german")
+    default = LocalClient(engine, StreamSettings(), policies=own).begin.settings
+    assert (default.policy, default.policy_settings.end_threshold) == ("german", 0.6)
+    asked = LocalClient(engine, StreamSettings(policy="fast", policy_values={"start_secs": 0.2}))
+    assert asked.begin.settings.policy_settings == replace(PRESETS["fast"], start_secs=0.2)

@@ -107,7 +107,7 @@ def test_everything_is_on_disk_before_it_is_closed(tmp_path: Path) -> None:
     kept.on_audio(samples[:7])
     kept.on_audio(samples[7:])
     kept.on_prediction(FRAME)
-    kept.on_event(TurnEvent("end_of_turn", 1, 0.02, 0.5))
+    kept.on_event(TurnEvent("end_of_turn", 1, 0.02, 0.5, 3, "model"))
     source = FileSource(tmp_path / "a" / "b" / "audio.wav")
     assert (source.sample_rate_hz, source.channels) == (8000, 2)
     np.testing.assert_array_equal(np.concatenate(list(source)) * 32768, samples)
@@ -117,9 +117,9 @@ def test_everything_is_on_disk_before_it_is_closed(tmp_path: Path) -> None:
         .read_text()
         .endswith("\n0.02,0,0.25,0.75,0.9,0.1,0.8,0.2,0.7,0.3,0.75,0.25,0.05,0.0\n")
     )
-    assert (
-        tmp_path / "a" / "b" / "events.csv"
-    ).read_text() == "time_s,type,speaker,probability\n0.02,end_of_turn,1,0.5\n"
+    assert (tmp_path / "a" / "b" / "events.csv").read_text() == (
+        "time_s,type,speaker,probability,turn_index,trigger\n0.02,end_of_turn,1,0.5,3,model\n"
+    )
     kept.close()
     kept.close()
     assert soundfile.info(tmp_path / "a" / "b" / "audio.wav").frames == 320

@@ -51,6 +51,29 @@ async def test_a_live_client_that_reads_slowly_misses_frames_but_no_event(engine
     assert connection.messages[-1]["frames"] == len(frames)
 
 
+async def test_unknown_controls_of_a_client_that_does_not_read_wait(engine: Engine) -> None:
+    desk = Desk(engine, max_outgoing_messages=8)
+    conversation, connection = desk.open()
+    connection.writable = False
+    for _ in range(100):
+        conversation.on_message('{"type":"stop"}')
+    assert not connection.reading
+    connection.writable = True
+    conversation.on_writable()
+    assert connection.types.count("warning") == 100
+    assert connection.reading
+
+
+async def test_a_client_that_answers_no_ping_gets_no_endless_answers(engine: Engine) -> None:
+    desk = Desk(engine, max_kept_messages=10)
+    conversation, connection = desk.open(answers=False)
+    for _ in range(100):
+        conversation.on_message('{"type":"configure"}')
+    assert connection.types[-1] == "error"
+    assert connection.closed is not None
+    assert connection.closed[1].startswith("slow_reader: expected answers to pings, got none; 20 ")
+
+
 async def test_a_client_that_takes_nothing_gets_an_error(engine: Engine) -> None:
     desk = Desk(engine, max_outgoing_messages=20, slow_reader_timeout_s=10)
     conversation, connection = desk.open(answers=False)

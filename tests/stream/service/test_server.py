@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 
 import numpy as np
 import pytest
+from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from turnstream.stream.engine import Engine, Float32, StepOutput
 from turnstream.stream.latent_message import LatentMessage
 from turnstream.stream.pcm import to_float32
+from turnstream.stream.policy_settings import PRESETS, Policies, PolicySettings
+from turnstream.stream.protocol import message_to_json
 from turnstream.stream.service.server import Server
 
 from ..serving import (
     PATIENCE_S,
+    RawClient,
     dialogue,
     frames_of,
     of_type,
@@ -42,10 +47,7 @@ async def test_one_session_equals_the_offline_prediction(
     assert frames_of(messages) == frames
     assert len(frames) == 303
     heard = [message for message in messages if "speaker" in message]
-    assert heard == [
-        {"type": e.type, "speaker": e.speaker, "time_s": e.time_s, "probability": e.probability}
-        for e in events
-    ]
+    assert heard == [json.loads(message_to_json(event)) for event in events]
     assert messages[-1] == {
         "type": "termination",
         "frames": 303,
@@ -117,6 +119,50 @@ async def test_controls_act_in_order_with_the_audio(server: Server, engine: Engi
     assert messages[-1]["frames"] == 2 * len(once)
 
 
+async def test_a_session_has_its_own_policy_and_is_told_which(server: Server) -> None:
+    query = "policy=patient&end_threshold=0.8"
+    async with connect(f"{server.url}?{query}", proxy=None) as connection:
+        client = RawClient(connection)
+        begin = await client.receive()
+        assert begin["policies"] == ["fast", "balanced", "patient"]
+        asked = {"policy": "patient", "end_threshold": 0.8, "timeout_secs": 2.5}
+        assert begin["settings"] | asked == begin["settings"]
+        await client.send({"type": "configure", "timeout_secs": 4})
+        assert await client.receive() == {
+            "type": "configured",
+            "settings": begin["settings"] | {"timeout_secs": 4},
+        }
+
+
+async def test_a_server_has_presets_of_its_own_and_a_default(engine: Engine) -> None:
+    own = Policies({**PRESETS, "german": PolicySettings(end_threshold=0.7)}, "german")
+    async with Server(engine, port=0, limits=quick_limits(), policies=own) as server:
+        for query, name, threshold in (("", "german", 0.7), ("policy=fast", "fast", 0.38)):
+            async with connect(f"{server.url}?{query}", proxy=None) as connection:
+                settings = (await RawClient(connection).receive())["settings"]
+                assert (settings["policy"], settings["end_threshold"]) == (name, threshold)
+        with pytest.raises(InvalidStatus) as refused:
+            async with connect(f"{server.url}?policy=bold", proxy=None):
+                pass
+        assert refused.value.response.status_code == 400
+        assert b"expected one of fast, balanced, patient, german; got 'bold'" in (
+            refused.value.response.body or b""
+        )
+
+
+async def test_what_is_unknown_in_a_control_is_told_and_changes_nothing_else(
+    server: Server, engine: Engine
+) -> None:
+    samples = dialogue(0.5, seed=4)
+    async with raw_client(server) as client:
+        await client.send({"type": "stop"})
+        await client.send({"type": "flush", "now": True})
+        messages = await talk(client, samples, 320)
+    assert [message["code"] for message in of_type(messages, "warning")] == ["unknown_control"] * 2
+    assert frames_of(messages) == offline(engine, samples)[0]
+    assert messages[-1]["reason"] == "close"
+
+
 async def test_a_warning_about_the_audio_arrives_once(server: Server) -> None:
     async with raw_client(server, "frames=none") as client:
         messages = await talk(client, np.zeros((7 * 16000, 2), np.int16), 16000)
@@ -159,12 +205,6 @@ async def test_a_client_that_leaves_without_a_word_frees_its_place_for_another(
             "expected whole samples of 4 bytes (pcm_s16le, 2 channels), got 321 bytes",
         ),
         ("hello", "bad_control", 1007, "expected a JSON object, got 'hello'"),
-        (
-            '{"type":"stop"}',
-            "bad_control",
-            1007,
-            "type: expected one of configure, flush, reset, keep_alive, close; got 'stop'",
-        ),
         (
             '{"type":"configure","policy":"bold"}',
             "bad_setting",

@@ -191,10 +191,13 @@ def test_every_text_stands_out_in_light_and_dark(dark: bool) -> None:
 
 
 def test_the_presets_are_those_of_the_policy() -> None:
-    presets = json.loads(presets_json())
+    presets = json.loads(presets_json(PRESETS))
     assert {name: PolicySettings(**settings) for name, settings in presets.items()} == PRESETS
     assert all(
         set(settings) == {field.name for field in fields(PolicySettings)}
         for settings in presets.values()
     )
-    assert page("/v1/presets").body == presets_json()
+    assert page("/v1/presets").body == presets_json(PRESETS)
+    own = find_page("/v1/presets", presets={"german": PolicySettings()})
+    assert own is not None
+    assert [*json.loads(own.body)] == ["german"]
