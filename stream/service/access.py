@@ -59,7 +59,7 @@ class Access:
             headers: headers of the request.
             query: query of its address, after the "?".
         """
-        if self._tokens and not self._knows_token(headers, query):
+        if self._tokens and self.token(headers, query) is None:
             return (
                 http.HTTPStatus.UNAUTHORIZED,
                 "expected a valid token, as 'Authorization: Bearer TOKEN' or ?token=TOKEN",
@@ -74,7 +74,12 @@ class Access:
                 )
         return None
 
-    def _knows_token(self, headers: Headers, query: str) -> bool:
+    def token(self, headers: Headers, query: str) -> bytes | None:
+        """Return the access token with which a request comes, or None if it has no valid one.
+
+        Args:
+            headers, query: see `refusal`.
+        """
         shown = [
             word
             for header in headers.get_all("Authorization")
@@ -84,11 +89,12 @@ class Access:
         shown += parse_qs(query).get("token", [])
         # Compare every pair in full: the time must not tell how close a guess is.
         matches = [
-            hmac.compare_digest(word.strip().encode(errors="replace"), token)
+            token
             for word in shown[:_MAX_TOKENS]
             for token in self._tokens
+            if hmac.compare_digest(word.strip().encode(errors="replace"), token)
         ]
-        return any(matches)
+        return matches[0] if matches else None
 
     def _knows_origin(self, origin: str, headers: Headers) -> bool:
         if self._any_origin:
