@@ -54,7 +54,6 @@ logger = logging.getLogger(__name__)
 
 _MIN_BACKLOG = 10  # least number of frames that the buffer holds
 _BLOCK_S = 0.25  # audio that is processed at once
-_RESAMPLED_BLOCK_S = 0.1  # the same if it must be resampled
 _TOGETHER = 16  # number of waiting messages that are sent at once
 
 
@@ -382,16 +381,11 @@ class Conversation:
         return self._process_audio(message)
 
     def _process_audio(self, message: bytes) -> bool:
-        # A long message is processed in blocks, so that it does not delay others. Resampling costs
-        # as much as a step, so a file gets as much of it as of steps: a frame at a time.
-        settings = self._settings
-        block_s = _BLOCK_S
-        if settings.sample_rate_hz != self._metadata.sample_rate_hz:
-            block_s = (
-                1 / self._metadata.frame_rate_hz
-                if self._audio_queue.is_early
-                else _RESAMPLED_BLOCK_S
-            )
+        # A long message is processed in blocks, so that it does not delay others. Resampling can
+        # cost as much as a step, so a file gets as much of it as of steps: a frame at a time.
+        settings, block_s = self._settings, _BLOCK_S
+        if settings.sample_rate_hz != self._metadata.sample_rate_hz and self._audio_queue.is_early:
+            block_s = 1 / self._metadata.frame_rate_hz
         block = min(round(block_s * settings.sample_rate_hz), self._session.free_samples)
         start, end = self._processed, self._processed + block * self._sample_bytes
         part = to_float32(decode_pcm(message[start:end], settings.encoding, settings.channels))

@@ -5,7 +5,13 @@ The test moves the clock.
 
 from __future__ import annotations
 
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
 from turnstream.stream.engine import Engine
+from turnstream.stream.resample import StreamingResampler
+from turnstream.stream.settings import StreamSettings
 
 from ..serving import dialogue, frames_of, of_type, offline
 from .conversation_desk import CLOSE, Desk, resume, settle
@@ -106,6 +112,28 @@ async def test_the_last_messages_can_be_fetched_after_the_close_was_sent(engine:
     second = resume(conversation, 1)
     assert frames_of(second.messages) == offline(engine, samples)[0]
     assert second.closed == (1000, "close")
+
+
+async def test_a_file_is_resampled_a_frame_at_a_time_between_the_steps(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk, samples = Desk(engine), dialogue(6, seed=5, rate_hz=48000)
+    conversation, connection = desk.open(StreamSettings(sample_rate_hz=48000))
+    pushed: list[int] = []
+    push = StreamingResampler.push
+
+    def push_and_note(self: StreamingResampler, block: NDArray[np.float32]) -> NDArray[np.float32]:
+        pushed.append(len(block))
+        return push(self, block)
+
+    monkeypatch.setattr(StreamingResampler, "push", push_and_note)
+    conversation.on_message(samples.tobytes()[: 1 << 20])
+    conversation.on_message(CLOSE)
+    while connection.closed is None:
+        await settle()
+    assert max(pushed[:5]) == 12_000  # it may still be live audio that came late
+    assert max(pushed[20:]) == 960
+    assert connection.messages[-1]["frames"] == len(frames_of(connection.messages)) == 274
 
 
 # ---- time limits ----
