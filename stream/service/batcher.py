@@ -19,7 +19,7 @@ asked, each at most once at a time. The server admits no more of them than the m
 The busier the server, the longer a step may wait for more frames (`gather_s`). A frame in a large
 step costs a fifth of a frame that is processed alone.
 
-This module knows no sockets.
+This module knows no sockets. It is long because a queue and the batcher call each other.
 """
 
 from __future__ import annotations

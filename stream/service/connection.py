@@ -13,11 +13,15 @@ or a message that is too big, is reported to its conversation, which ends.
 
 The memory of a connection is bounded: what it has not processed (one read of the socket, 256 KB),
 one unfinished message (`max_message_bytes`), and one pong that the client does not read.
+
+This file is long because every part of it changes the same state: what has come, and what may be
+sent.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import http
 import logging
 import socket
@@ -33,52 +37,16 @@ from websockets.protocol import CONNECTING, OPEN
 from websockets.server import ServerProtocol
 
 from .limits import Limits
+from .receiver import Receiver
+from .small_messages import SmallMessages
 from .turns import Turns
 
 _WIRE_LOGGER = logging.getLogger("websockets.server")
 _SLICE_BYTES = 2048
 _NOISY_SLICE_BYTES = 256  # of a client that sends small messages
 _LIVE_S = 0.001  # longest time for the live audio of one read
-# A message of audio of at least this size is not small: 10 ms in the smallest format.
-_SMALL_BYTES = 80
-# A client that sends more small messages than this, and a few at once, must wait for its turn.
-_CALM_PER_S, _CALM_MESSAGES = 10.0, 20
 _PONG_START, _CLOSE_START = b"\x8a", b"\x88"
-_BURST_S = 5.0  # time over which the rate of small messages is measured
 _BROKEN_CODES = {1006, 1011, 1012, 1013}  # close codes for "something failed", not "I am done"
-
-
-class Receiver(Protocol):
-    """What a connection reports to its conversation. All calls come in order, in the event loop."""
-
-    @property
-    def is_live(self) -> bool:
-        """Whether the client sends audio no faster than real time."""
-        ...
-
-    def on_misuse(self, code: str, message: str) -> None:
-        """End the conversation with this error, because the client broke a limit."""
-        ...
-
-    def on_message(self, message: str | bytes) -> None:
-        """Handle a complete text or binary message."""
-        ...
-
-    def on_pong(self, payload: bytes) -> None:
-        """Handle the answer to `Connection.ping`."""
-        ...
-
-    def on_writable(self) -> None:
-        """Send more: the client has read what waited, and `Connection.writable` is True again."""
-        ...
-
-    def on_disconnect(self, lost: bool) -> None:
-        """Handle the end of the connection; no call follows.
-
-        Args:
-            lost: whether the connection broke, or was closed because something failed.
-        """
-        ...
 
 
 class Application(Protocol):
@@ -101,27 +69,6 @@ class Application(Protocol):
         ...
 
 
-class _Rate:
-    """Counts messages against a rate that is allowed: a leaky bucket."""
-
-    __slots__ = ("_level", "_per_s", "_then_s")
-
-    def __init__(self, per_s: float) -> None:
-        self._per_s = per_s
-        self._level = self._then_s = 0.0
-
-    def level(self, now_s: float) -> float:
-        """Return how many messages the client is above the rate."""
-        self._level = max(0.0, self._level - self._per_s * (now_s - self._then_s))
-        self._then_s = now_s
-        return self._level
-
-    def count(self, now_s: float) -> float:
-        """Count one message, and return the level after it."""
-        self._level = self.level(now_s) + 1
-        return self._level
-
-
 class Connection(asyncio.Protocol):
     """The connection of one client; created by the listener's protocol factory.
 
@@ -138,7 +85,7 @@ class Connection(asyncio.Protocol):
     """
 
     def __init__(self, application: Application, limits: Limits, turns: Turns) -> None:
-        self.remote = self.host = ""
+        self.remote = self.host = "unknown"
         self.writable = True
         self._application = application
         self._limits = limits
@@ -153,8 +100,7 @@ class Connection(asyncio.Protocol):
         self._broke_rules = self._asked = self._output_ended = False
         self._last_words = False  # the parser has closed, but one more message may go before that
         self._last_close = b""  # replaces the parser's close frame
-        self._small, self._noise = _Rate(limits.max_messages_per_s), _Rate(_CALM_PER_S)
-        self._is_noisy = False
+        self._small = SmallMessages(limits.max_messages_per_s)
         self._unread, self._read = b"", 0  # bytes that came, and how many of them are processed
         self._has_turn = False  # it waits for its turn
         self._late_pong = b""
@@ -263,7 +209,8 @@ class Connection(asyncio.Protocol):
 
     def secure(self, sock: socket.socket, context: ssl.SSLContext) -> None:
         """Do the TLS handshake over an accepted socket; the connection counts from now on."""
-        self._note_peer(sock.getpeername())
+        with contextlib.suppress(OSError):  # the client has gone already
+            self._note_peer(sock.getpeername())
         if not self._application.on_connect(self):
             sock.close()
             return
@@ -309,19 +256,14 @@ class Connection(asyncio.Protocol):
             return
         self._unread = data
         receiver = self._receiver
-        if receiver is not None and receiver.is_live and self._is_calm():
+        if receiver is not None and receiver.is_live and self._small.is_calm():
             began_s = time.monotonic()
-            while self._process_slice() and not self._is_noisy:
+            while self._process_slice() and not self._small.is_noisy:
                 if time.monotonic() - began_s > _LIVE_S:
                     break
             self._turns.live_s += time.monotonic() - began_s
         if self._unread and self._reading:
             self._wait_for_turn()
-
-    def _is_calm(self) -> bool:
-        if self._is_noisy:
-            self._is_noisy = self._noise.level(time.monotonic()) > _CALM_MESSAGES
-        return not self._is_noisy
 
     def _wait_for_turn(self) -> None:
         if not self._has_turn:
@@ -344,7 +286,7 @@ class Connection(asyncio.Protocol):
             self._unread = b""
         if not (self._unread and self._reading):
             return False
-        start, size = self._read, _NOISY_SLICE_BYTES if self._is_noisy else _SLICE_BYTES
+        start, size = self._read, _NOISY_SLICE_BYTES if self._small.is_noisy else _SLICE_BYTES
         if not self._asked:  # read the request line by line, because other data may follow it
             line_end = self._unread.find(b"\n", start, start + size) + 1
             size = line_end - start if line_end else size
@@ -386,7 +328,8 @@ class Connection(asyncio.Protocol):
         self._last_words = False
 
     def eof_received(self) -> None:
-        while self._process_slice() and not self._is_noisy:  # TLS reports the end before its turn
+        # TLS reports the end before the last bytes had their turn.
+        while self._process_slice() and not self._small.is_noisy:
             pass
         if self._unread:
             return
@@ -431,8 +374,8 @@ class Connection(asyncio.Protocol):
             if self._protocol.state is CONNECTING:  # a frame before the handshake is complete
                 self.abort()
             return
-        if len(frame.data) < _SMALL_BYTES or frame.opcode not in (Opcode.BINARY, Opcode.CONT):
-            self._count_small()
+        if self._small.count(frame) and self._protocol.state is OPEN:
+            self._refuse_flood()
         if frame.opcode is Opcode.PONG:
             self._receiver.on_pong(bytes(frame.data))
         elif (
@@ -441,20 +384,12 @@ class Connection(asyncio.Protocol):
         ):
             self._on_data(frame)
 
-    def _count_small(self) -> None:
-        """Count a message that is not audio of some length; report who sends too many of them."""
+    def _refuse_flood(self) -> None:
         assert self._receiver is not None
-        now_s, most = time.monotonic(), self._limits.max_messages_per_s
-        self._is_noisy |= self._noise.count(now_s) > _CALM_MESSAGES
-        if self._small.count(now_s) > _BURST_S * most and self._protocol.state is OPEN:
-            self._receiver.on_misuse(
-                "too_many_messages",
-                f"expected at most {most:g} messages a second that are controls, pings, or audio "
-                f"of less than {_SMALL_BYTES} bytes, got more for {_BURST_S:g} s",
-            )
-            # Read no more, so that the client gets the error although it goes on sending.
-            self._broke_rules = True
-            self._protocol.fail(1008, "too_many_messages")
+        self._receiver.on_misuse("too_many_messages", self._small.complaint)
+        # Read no more, so that the client gets the error although it goes on sending.
+        self._broke_rules = True
+        self._protocol.fail(1008, "too_many_messages")
 
     def _on_data(self, frame: Frame) -> None:
         assert self._receiver is not None
