@@ -44,7 +44,6 @@ from .turns import Turns
 _WIRE_LOGGER = logging.getLogger("websockets.server")
 _SLICE_BYTES = 2048
 _NOISY_SLICE_BYTES = 256  # of a client that sends small messages
-_LIVE_S = 0.001  # longest time for the live audio of one read
 _PONG_START, _CLOSE_START = b"\x8a", b"\x88"
 _BROKEN_CODES = {1006, 1011, 1012, 1013}  # close codes for "something failed", not "I am done"
 
@@ -187,10 +186,7 @@ class Connection(asyncio.Protocol):
             self._reading = True
             if self._unfinished_s is not None:  # the server made the client wait
                 self._unfinished_s = time.monotonic()
-            if self._unread:
-                self._wait_for_turn()
-            elif not self._has_turn:
-                self._transport.resume_reading()
+            asyncio.get_running_loop().call_soon(self._continue)
 
     @property
     def unfinished_since_s(self) -> float | None:
@@ -255,15 +251,27 @@ class Connection(asyncio.Protocol):
             self._unread, self._read = self._unread[self._read :] + data, 0
             return
         self._unread = data
+        self._process_or_wait()
+
+    def _process_or_wait(self) -> None:
         receiver = self._receiver
         if receiver is not None and receiver.is_live and self._small.is_calm():
             began_s = time.monotonic()
-            while self._process_slice() and not self._small.is_noisy:
-                if time.monotonic() - began_s > _LIVE_S:
-                    break
+            while self._process_slice() and not self._small.is_noisy and receiver.is_live:
+                pass  # more audio than one slice, because the network let it go at once
             self._turns.live_s += time.monotonic() - began_s
         if self._unread and self._reading:
             self._wait_for_turn()
+
+    def _continue(self) -> None:
+        """Process what is left, then read on; called after `resume_reading`."""
+        if not self._has_turn:
+            self._process_or_wait()
+            self._read_on()
+
+    def _read_on(self) -> None:
+        if self._reading and not (self._gone or self._unread):
+            self._transport.resume_reading()
 
     def _wait_for_turn(self) -> None:
         if not self._has_turn:
@@ -276,8 +284,7 @@ class Connection(asyncio.Protocol):
         if self._process_slice():
             return True
         self._has_turn = False
-        if self._reading and not self._gone and not self._unread:
-            self._transport.resume_reading()
+        self._read_on()
         return False
 
     def _process_slice(self) -> bool:

@@ -138,7 +138,7 @@ class Conversation:
     @property
     def is_live(self) -> bool:
         """Whether the client sends audio no faster than real time."""
-        return not self._is_ahead
+        return not self._audio_queue.is_early
 
     @property
     def parked_s(self) -> float | None:
