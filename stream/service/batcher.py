@@ -6,8 +6,9 @@ arrived in real time. Until then the frame is early.
 
 The frame with the earliest deadline is taken first. Early frames only fill what is left of a step,
 and at most `_MAX_EARLY` of them; fewer if what follows from them takes longer than `_EARLY_S`. That
-includes the audio that the conversation then takes from its client, and resamples. So a file is
-processed as fast as the engine allows, and delays no live conversation.
+includes the audio that the conversation then takes from its client, and resamples. Once a live
+frame has waited for `_LATE_S`, a step takes a single early one. So a file is processed as fast as
+the engine allows, and delays no live conversation.
 
 Steps run in the event loop. A step of 64 frames takes about 2 ms. A thread would compete with the
 loop for the interpreter lock. A server that needs more than one core runs several processes.
@@ -45,6 +46,7 @@ logger = logging.getLogger(__name__)
 
 _MAX_EARLY = 16  # most early frames in one step; a live frame may have to wait for them
 _EARLY_S = 0.002  # time for the results of the early frames of one step
+_LATE_S = 0.02
 # Audio that may arrive at once and still count as live: a stalled network delivers it in a burst.
 _BURST_S = 2.0
 _MOST_LEAD_S = 2.0  # longest lead over real time that is counted
@@ -384,7 +386,8 @@ class Batcher:
         since_s, early = now_s, 0
         while self._queue and len(taken) < self._max_batch:
             due_s, _, audio_queue = self._queue[0]
-            if due_s > now_s and early >= self._most_early:
+            most_early = 1 if now_s - since_s > _LATE_S else self._most_early
+            if due_s > now_s and early >= most_early:
                 break
             heapq.heappop(self._queue)
             waiting_since_s, frame = audio_queue.waiting_since_s, audio_queue.take()

@@ -168,6 +168,19 @@ async def test_files_fill_only_what_live_sessions_leave(engine: FakeEngine, cloc
     assert engine.batches == [[0.25] * 30 + [0.5] * 16]
 
 
+async def test_while_live_sessions_are_late_files_get_a_single_place(
+    engine: FakeEngine, clock: Clock
+) -> None:
+    batcher = Batcher(engine, max_batch=64, clock=clock)
+    files, live = [Talk(batcher, 0.5) for _ in range(5)], Talk(batcher, 0.25)
+    for file in files:
+        file.push(500)
+    live.push(1)
+    clock.now_s += 0.03
+    await asyncio.sleep(0)
+    assert engine.batches[0] == [0.25, 0.5]
+
+
 async def test_files_whose_results_take_long_get_fewer_places_in_a_step(
     engine: FakeEngine, clock: Clock
 ) -> None:
