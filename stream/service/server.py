@@ -157,9 +157,11 @@ class Server:
         state = np.zeros((batch, model.state_size), np.float32)
         seconds: list[float] = []
         for _ in range(_WARM_UP_STEPS):
-            began_s = self.batcher.clock()
+            began_s, began_cpu_s = self.batcher.clock(), time.thread_time()
             self._engine.step(audio, state)
-            seconds.append(self.batcher.clock() - began_s)
+            # On a busy machine, a step may be interrupted. A coarse processor clock may show 0.
+            cpu_s = time.thread_time() - began_cpu_s
+            seconds.append(cpu_s or self.batcher.clock() - began_s)
         share = _ALL_OF_A_FRAME * min(seconds) / batch * model.frame_rate_hz
         return share if self.batcher.pause_model is None else share + _PAUSE_SHARE
 
