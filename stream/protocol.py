@@ -43,8 +43,11 @@ CLOSE_CODES: dict[str, int] = {
     "bad_setting": 1007,
     "bad_audio": 1007,
     "message_too_big": 1009,
+    "too_many_messages": 1008,
     "slow_reader": 1008,
     "idle": 1008,
+    "no_audio": 1008,
+    "unfinished_message": 1008,
     "resumed_elsewhere": 1008,
     "internal_error": 1011,
 }

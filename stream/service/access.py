@@ -57,7 +57,7 @@ class Access:
             headers: headers of the request.
             query: query of its address, after the "?".
         """
-        if self._tokens and not self._knows_token(headers, query):
+        if self._tokens and self.token(headers, query) is None:
             return (
                 http.HTTPStatus.UNAUTHORIZED,
                 "expected a valid token, as 'Authorization: Bearer TOKEN' or ?token=TOKEN",
@@ -99,7 +99,12 @@ class Access:
                 )
         return None
 
-    def _knows_token(self, headers: Headers, query: str) -> bool:
+    def token(self, headers: Headers, query: str) -> bytes | None:
+        """Return the access token with which a request comes, or None if it has no valid one.
+
+        Args:
+            headers, query: see `refusal`.
+        """
         shown = [
             word
             for header in headers.get_all("Authorization")
@@ -107,7 +112,7 @@ class Access:
             if scheme.lower() == "bearer"
         ]
         shown += parse_qs(query).get("token", [])
-        return self._tokens.admit(
+        return self._tokens.match(
             spelling for word in shown[:_MAX_TOKENS] for spelling in _spellings(word.strip())
         )
 

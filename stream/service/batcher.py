@@ -5,8 +5,10 @@ arrives. If a client sends faster than real time, the frame is due when its last
 arrived in real time. Until then the frame is early.
 
 The frame with the earliest deadline is taken first. Early frames only fill what is left of a step,
-and at most `_MAX_EARLY` of them. So a file is processed as fast as the engine allows, and delays
-no live conversation.
+and at most `_MAX_EARLY` of them; fewer if what follows from them takes longer than `_EARLY_S`. That
+includes the audio that the conversation then takes from its client, and resamples. Once a live
+frame has waited for `_LATE_S`, a step takes a single early one. So a file is processed as fast as
+the engine allows, and delays no live conversation.
 
 Steps run in the event loop. A step of 64 frames takes about 2 ms. A thread would compete with the
 loop for the interpreter lock. A server that needs more than one core runs several processes.
@@ -18,7 +20,7 @@ asked, each at most once at a time. The server admits no more of them than the m
 The busier the server, the longer a step may wait for more frames (`gather_s`). A frame in a large
 step costs a fifth of a frame that is processed alone.
 
-This module knows no sockets.
+This module knows no sockets. It is long because a queue and the batcher call each other.
 """
 
 from __future__ import annotations
@@ -43,6 +45,8 @@ from ..session import Session
 logger = logging.getLogger(__name__)
 
 _MAX_EARLY = 16  # most early frames in one step; a live frame may have to wait for them
+_EARLY_S = 0.002  # time for the results of the early frames of one step
+_LATE_S = 0.02
 # Audio that may arrive at once and still count as live: a stalled network delivers it in a burst.
 _BURST_S = 2.0
 _MOST_LEAD_S = 2.0  # longest lead over real time that is counted
@@ -238,6 +242,7 @@ class Batcher:
         pause_model: asked in the pauses of all conversations; None for none.
     Attributes:
         clock, pause_model: the same.
+        live_s, early_s: time spent so far on steps, for live and for early frames.
         gather_s: least time between the starts of two steps while only live frames wait.
         largest_batch: most frames that one step has had so far.
     Raises:
@@ -261,6 +266,7 @@ class Batcher:
         self._thread, self._thread_closed = ThreadPoolExecutor(1, "pause-model"), False
         self.gather_s = 0.0
         self.largest_batch = 0
+        self.live_s = self.early_s = 0.0
         self._engine = engine
         self._max_batch = max_batch
         self._on_step = on_step
@@ -268,6 +274,7 @@ class Batcher:
         self._order = itertools.count()  # orders frames that are due at the same time
         self._scheduled = False
         self._stepped_s = 0.0  # when the last step began
+        self._most_early = _MAX_EARLY
 
     def open_audio_queue(
         self,
@@ -336,15 +343,34 @@ class Batcher:
         if taken:
             audio_queues, frames = zip(*taken, strict=True)
             audio, states = zip(*frames, strict=True)
-            outcomes = self._step(np.stack(audio), np.stack(states))
-            for audio_queue, outcome in zip(audio_queues, outcomes, strict=True):
+            results = list(
+                zip(audio_queues, self._step(np.stack(audio), np.stack(states)), strict=True)
+            )
+            live = len(taken) - early  # they come first
+            for audio_queue, outcome in results[:live]:
                 audio_queue.accept(outcome)
-            self.largest_batch = max(self.largest_batch, len(taken))
-            if self._on_step is not None:
-                now_s = self.clock()
-                self._on_step(now_s - began_s, len(taken) - early, early, now_s - since_s)
+            live_done_s = self.clock()
+            for audio_queue, outcome in results[live:]:
+                audio_queue.accept(outcome)
+            self._count(began_s, live_done_s, live, early, since_s)
         if self._queue:
             self._schedule(early > 0 or len(taken) == self._max_batch)
+
+    def _count(
+        self, began_s: float, live_done_s: float, live: int, early: int, since_s: float
+    ) -> None:
+        """Note the cost of a step, and how many early frames the next one may have."""
+        now_s = self.clock()
+        live_s = (live_done_s - began_s) * live / (live + early)
+        self.live_s += live_s
+        self.early_s += now_s - began_s - live_s
+        if early:
+            each_s = (now_s - live_done_s) / early
+            fitting = int(_EARLY_S / each_s) if each_s else _MAX_EARLY
+            self._most_early = max(1, min(_MAX_EARLY, fitting))
+        self.largest_batch = max(self.largest_batch, live + early)
+        if self._on_step is not None:
+            self._on_step(now_s - began_s, live, early, live_done_s - since_s)
 
     def _gather(
         self, now_s: float
@@ -360,7 +386,8 @@ class Batcher:
         since_s, early = now_s, 0
         while self._queue and len(taken) < self._max_batch:
             due_s, _, audio_queue = self._queue[0]
-            if due_s > now_s and early == _MAX_EARLY:
+            most_early = 1 if now_s - since_s > _LATE_S else self._most_early
+            if due_s > now_s and early >= most_early:
                 break
             heapq.heappop(self._queue)
             waiting_since_s, frame = audio_queue.waiting_since_s, audio_queue.take()

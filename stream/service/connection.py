@@ -6,56 +6,47 @@ handles tens of thousands of small messages per second.
 
 Messages of the application are written at once. If the client reads too slowly, `writable` turns
 False, and the application decides what to hold back. This module knows nothing of conversations.
+
+Live audio is processed when it arrives. All other bytes wait for their turn (`turns.py`), and
+meanwhile the server reads no more from this client. A client that sends too many small messages,
+or a message that is too big, is reported to its conversation, which ends.
+
+The memory of a connection is bounded: what it has not processed (one read of the socket, 256 KB),
+one unfinished message (`max_message_bytes`), and one pong that the client does not read.
+
+This file is long because every part of it changes the same state: what has come, and what may be
+sent.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import http
 import logging
+import socket
+import ssl
 import time
 from collections.abc import Iterable
 from typing import Any, Protocol
 
-from websockets.frames import Frame, Opcode
+from websockets.exceptions import PayloadTooBig
+from websockets.frames import Close, Frame, Opcode
 from websockets.http11 import Request, Response
 from websockets.protocol import CONNECTING, OPEN
 from websockets.server import ServerProtocol
 
 from .limits import Limits
-
-logger = logging.getLogger(__name__)
+from .receiver import Receiver
+from .small_messages import SmallMessages
+from .turns import Turns
 
 _WIRE_LOGGER = logging.getLogger("websockets.server")
 _SLICE_BYTES = 2048
-_TURN_S = 0.001  # longest turn for one client's bytes; then it is the turn of the others
 _METHOD_BYTES = 16  # longer than any method
-_REST = 3.0  # pause after a turn, as a multiple of the turn's duration
+_NOISY_SLICE_BYTES = 256  # of a client that sends small messages
+_PONG_START, _CLOSE_START = b"\x8a", b"\x88"
 _BROKEN_CODES = {1006, 1011, 1012, 1013}  # close codes for "something failed", not "I am done"
-
-
-class Receiver(Protocol):
-    """What a connection reports to its conversation. All calls come in order, in the event loop."""
-
-    def on_message(self, message: str | bytes) -> None:
-        """Handle a complete text or binary message."""
-        ...
-
-    def on_pong(self, payload: bytes) -> None:
-        """Handle the answer to `Connection.ping`."""
-        ...
-
-    def on_writable(self) -> None:
-        """Send more: the client has read what waited, and `Connection.writable` is True again."""
-        ...
-
-    def on_disconnect(self, lost: bool) -> None:
-        """Handle the end of the connection; no call follows.
-
-        Args:
-            lost: whether the connection broke, or was closed because something failed.
-        """
-        ...
 
 
 class Dialect(Protocol):
@@ -104,29 +95,41 @@ class Application(Protocol):
 class Connection(asyncio.Protocol):
     """The connection of one client; created by the listener's protocol factory.
 
+    It begins with `connection_made`, or with `secure`, which calls it later.
+
     Args:
         application: answers the request.
         limits: sizes and time limits.
+        turns: gives turns to everything but live audio.
     Attributes:
         remote: address and port of the client.
+        host: address of the client.
         writable: whether the client reads what is sent. If not, further messages pile up here.
     """
 
-    def __init__(self, application: Application, limits: Limits) -> None:
-        self.remote = ""
+    def __init__(self, application: Application, limits: Limits, turns: Turns) -> None:
+        self.remote = self.host = "unknown"
         self.writable = True
         self._application = application
         self._limits = limits
-        self._protocol = ServerProtocol(max_size=4 * limits.max_message_bytes, logger=_WIRE_LOGGER)
+        self._turns = turns
+        self._securing: asyncio.Task[Any] | None = None  # the TLS handshake
+        self._protocol = ServerProtocol(max_size=limits.max_message_bytes, logger=_WIRE_LOGGER)
         self._transport: asyncio.Transport
         self._receiver: Receiver | None = None
         self._dialect: Dialect | None = None
         self._fragments = bytearray()  # of an incomplete message
         self._opcode: Opcode | None = None  # of that message
+        self._unfinished_s: float | None = None  # since when a message is incomplete
         self._broke_rules = self._asked = self._output_ended = False
         self._start = b""  # of the request, up to the method
         self._lingers = False
-        self._unread = b""  # bytes that wait for the next turn
+        self._last_words = False  # the parser has closed, but one more message may go before that
+        self._last_close = b""  # replaces the parser's close frame
+        self._small = SmallMessages(limits.max_messages_per_s)
+        self._unread, self._read = b"", 0  # bytes that came, and how many of them are processed
+        self._has_turn = False  # it waits for its turn
+        self._late_pong = b""
         self._timer: asyncio.TimerHandle | None = None
         self._reading = True
         self._gone = False
@@ -182,7 +185,7 @@ class Connection(asyncio.Protocol):
 
     def send(self, wires: Iterable[str | bytes]) -> None:
         """Send messages in one write. Send nothing once the connection is closing."""
-        if self._protocol.state is OPEN and not self._transport.is_closing():
+        if (self._protocol.state is OPEN or self._last_words) and not self._transport.is_closing():
             if self._dialect is not None:
                 wires = [told for wire in wires for told in self._dialect.outgoing(wire)]
             self._transport.write(b"".join([_framed(wire) for wire in wires]))
@@ -195,8 +198,11 @@ class Connection(asyncio.Protocol):
 
     def close(self, code: int, reason: str) -> None:
         """Start the closing handshake. Drop the connection if the client answers too late."""
-        if self._protocol.state is OPEN and not self._gone:
-            self._protocol.send_close(code, reason.encode()[:123].decode(errors="ignore"))
+        if self._last_words:
+            frame = Frame(Opcode.CLOSE, Close(code, _close_reason(reason)).serialize())
+            self._last_close = frame.serialize(mask=False)
+        elif self._protocol.state is OPEN and not self._gone:
+            self._protocol.send_close(code, _close_reason(reason))
             self._flush()
             self.resume_reading()  # the client's answer comes after everything it has sent before
             self._start_timer(self._limits.close_timeout_s)
@@ -208,7 +214,9 @@ class Connection(asyncio.Protocol):
 
     def abort(self) -> None:
         """Drop the connection without a closing handshake."""
-        if not self._gone:
+        if self._securing is not None:
+            self._securing.cancel()
+        elif not self._gone:
             self._transport.abort()
 
     def pause_reading(self) -> None:
@@ -221,8 +229,17 @@ class Connection(asyncio.Protocol):
         """Resume after `pause_reading`."""
         if not self._reading and not self._gone:
             self._reading = True
-            if not self._unread:
-                self._transport.resume_reading()
+            if self._unfinished_s is not None:  # the server made the client wait
+                self._unfinished_s = time.monotonic()
+            asyncio.get_running_loop().call_soon(self._continue)
+
+    @property
+    def unfinished_since_s(self) -> float | None:
+        """Since when a message of the client is incomplete, by the monotonic clock; None if none.
+
+        Time in which the server does not read does not count.
+        """
+        return self._unfinished_s
 
     @property
     def reading(self) -> bool:
@@ -231,62 +248,148 @@ class Connection(asyncio.Protocol):
 
     # ---- for asyncio ----
 
+    def secure(self, sock: socket.socket, context: ssl.SSLContext) -> None:
+        """Do the TLS handshake over an accepted socket; the connection counts from now on."""
+        with contextlib.suppress(OSError):  # the client has gone already
+            self._note_peer(sock.getpeername())
+        if not self._application.on_connect(self):
+            sock.close()
+            return
+        self._start_timer(self._limits.open_timeout_s)
+        self._securing = asyncio.create_task(
+            asyncio.get_running_loop().connect_accepted_socket(
+                lambda: self,
+                sock,
+                ssl=context,
+                ssl_handshake_timeout=self._limits.open_timeout_s,
+            )
+        )
+        self._securing.add_done_callback(lambda task: self._end_handshake(task, sock))
+
+    def _end_handshake(self, task: asyncio.Task[Any], sock: socket.socket) -> None:
+        self._securing = None
+        if task.cancelled() or task.exception() is not None:  # no TLS, too late, or `abort`
+            sock.close()
+            if not self._gone:
+                self.connection_lost(None)
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport) or hasattr(transport, "write")
         self._transport = transport  # type: ignore[assignment]
-        self.remote = ":".join(
-            str(part) for part in (transport.get_extra_info("peername") or ("unknown",))[:2]
-        )
+        if self._securing is not None:  # it has been counted already
+            self._securing = None
+            return
+        self._note_peer(transport.get_extra_info("peername") or ("unknown",))
         if self._application.on_connect(self):
             self._start_timer(self._limits.open_timeout_s)
         else:
             self.abort()
 
+    def _note_peer(self, peer: tuple[object, ...]) -> None:
+        self.host, self.remote = str(peer[0]), ":".join(str(part) for part in peer[:2])
+
     def data_received(self, data: bytes) -> None:
-        """Process the bytes in slices, until they are used up or the turn is over (`_TURN_S`).
-
-        The limit keeps a flood of tiny messages from delaying other clients.
-        """
-        began_s = time.monotonic()
-        self._unread = data
-        while self._unread and not (self._gone or self._output_ended):
-            # Read the request line by line, because other data may follow it.
-            size = (
-                _SLICE_BYTES
-                if self._asked
-                else (self._unread.find(b"\n", 0, _SLICE_BYTES) + 1 or _SLICE_BYTES)
-            )
-            part, self._unread = self._unread[:size], self._unread[size:]
-            if not self._asked and len(self._start) < _METHOD_BYTES:
-                self._start = (self._start + part)[:_METHOD_BYTES]
-            self._protocol.receive_data(part)
-            events: list[Any] = self._protocol.events_received()
-            for event in events:
-                if isinstance(event, Frame):
-                    self._on_frame(event)
-                elif not self._asked:  # one request per connection
-                    self._asked = True
-                    self._application.on_request(self, event)
-            if not self._asked and (error := self._protocol.handshake_exc) is not None:
-                self._asked = True
-                self._application.on_unreadable(self, self._method, error)
-            self._flush()
-            used_s = time.monotonic() - began_s
-            if self._unread and used_s > _TURN_S:
-                self._transport.pause_reading()
-                asyncio.get_running_loop().call_later(_REST * used_s, self._take_turn)
-                return
-
-    def _take_turn(self) -> None:
-        """Process the bytes that were left."""
-        if self._gone:
+        """Process live audio now; let everything else wait for its turn."""
+        if self._output_ended:  # nobody would answer
             return
-        data, self._unread = self._unread, b""
-        self.data_received(data)
-        if not self._unread and self._reading:
+        if self._unread:  # it came although reading has been paused
+            self._unread, self._read = self._unread[self._read :] + data, 0
+            return
+        self._unread = data
+        self._process_or_wait()
+
+    def _process_or_wait(self) -> None:
+        receiver = self._receiver
+        if receiver is not None and receiver.is_live and self._small.is_calm():
+            began_s = time.monotonic()
+            while self._process_slice() and not self._small.is_noisy and receiver.is_live:
+                pass  # more audio than one slice, because the network let it go at once
+            self._turns.live_s += time.monotonic() - began_s
+        if self._unread and self._reading:
+            self._wait_for_turn()
+
+    def _continue(self) -> None:
+        """Process what is left, then read on; called after `resume_reading`."""
+        if not self._has_turn:
+            self._process_or_wait()
+            self._read_on()
+
+    def _read_on(self) -> None:
+        if self._reading and not (self._gone or self._unread):
             self._transport.resume_reading()
 
+    def _wait_for_turn(self) -> None:
+        if not self._has_turn:
+            self._has_turn = True
+            self._transport.pause_reading()
+            self._turns.enqueue(self._take_turn)
+
+    def _take_turn(self) -> bool:
+        """Process one slice; return whether more is left that may be processed."""
+        if self._process_slice():
+            return True
+        self._has_turn = False
+        self._read_on()
+        return False
+
+    def _process_slice(self) -> bool:
+        """Process the next bytes; return whether more are left that may be processed."""
+        if self._gone or self._output_ended:
+            self._unread = b""
+        if not (self._unread and self._reading):
+            return False
+        start, size = self._read, _NOISY_SLICE_BYTES if self._small.is_noisy else _SLICE_BYTES
+        if not self._asked:  # read the request line by line, because other data may follow it
+            line_end = self._unread.find(b"\n", start, start + size) + 1
+            size = line_end - start if line_end else size
+        self._read = start + size
+        part = self._unread[start : self._read]
+        if self._read >= len(self._unread):
+            self._unread, self._read = b"", 0
+        self._process_bytes(part)
+        return bool(self._unread) and self._reading
+
+    def _process_bytes(self, part: bytes) -> None:
+        if not self._asked and len(self._start) < _METHOD_BYTES:
+            self._start = (self._start + part)[:_METHOD_BYTES]
+        self._protocol.receive_data(part)
+        events: list[Any] = self._protocol.events_received()
+        for event in events:
+            if isinstance(event, Frame):
+                self._on_frame(event)
+            elif not self._asked:  # one request per connection
+                self._asked = True
+                self._application.on_request(self, event)
+        if not self._asked and (error := self._protocol.handshake_exc) is not None:
+            self._asked = True
+            self._application.on_unreadable(self, self._method, error)
+        if events and self._opcode is None:
+            self._unfinished_s = None
+        elif self._unfinished_s is None:
+            self._unfinished_s = time.monotonic()
+        if isinstance(self._protocol.parser_exc, PayloadTooBig) and not self._broke_rules:
+            self._broke_rules = True
+            self._report_too_big(self._protocol.parser_exc)
+        self._flush()
+
+    def _report_too_big(self, error: PayloadTooBig) -> None:
+        """Let the conversation send its error before the close that the parser has prepared."""
+        if self._receiver is None:
+            return
+        self._last_words = True
+        self._receiver.on_misuse(
+            "message_too_big",
+            f"expected a message of at most {self._limits.max_message_bytes} bytes, "
+            f"got {(error.size or 0) + (error.current_size or 0)}",
+        )
+        self._last_words = False
+
     def eof_received(self) -> None:
+        # TLS reports the end before the last bytes had their turn.
+        while self._process_slice() and not self._small.is_noisy:
+            pass
+        if self._unread:
+            return
         self._protocol.receive_eof()
         self._flush()
 
@@ -315,6 +418,9 @@ class Connection(asyncio.Protocol):
 
     def resume_writing(self) -> None:
         self.writable = True
+        if self._late_pong:
+            self._transport.write(self._late_pong)
+            self._late_pong = b""
         if self._receiver is not None:
             self._receiver.on_writable()
 
@@ -325,6 +431,8 @@ class Connection(asyncio.Protocol):
             if self._protocol.state is CONNECTING:  # a frame before the handshake is complete
                 self.abort()
             return
+        if self._small.count(frame) and self._protocol.state is OPEN:
+            self._refuse_flood()
         if frame.opcode is Opcode.PONG:
             self._receiver.on_pong(bytes(frame.data))
         elif (
@@ -332,6 +440,13 @@ class Connection(asyncio.Protocol):
             and self._protocol.state is OPEN
         ):
             self._on_data(frame)
+
+    def _refuse_flood(self) -> None:
+        assert self._receiver is not None
+        self._receiver.on_misuse("too_many_messages", self._small.complaint)
+        # Read no more, so that the client gets the error although it goes on sending.
+        self._broke_rules = True
+        self._protocol.fail(1008, "too_many_messages")
 
     def _on_data(self, frame: Frame) -> None:
         assert self._receiver is not None
@@ -367,11 +482,12 @@ class Connection(asyncio.Protocol):
         for data in self._protocol.data_to_send():
             if self._gone or self._output_ended:
                 return
-            if data:
-                self._transport.write(data)
-                # The client pings, but does not read the answers.
-                if self._transport.get_write_buffer_size() > 4 * self._limits.max_message_bytes:
-                    self.abort()
+            if data[:1] == _PONG_START and not self.writable:
+                # The client pings, but reads slowly. The last answer is enough (RFC 6455, 5.5.3).
+                self._late_pong = data
+            elif data:
+                is_close = data[:1] == _CLOSE_START
+                self._transport.write((is_close and self._last_close) or data)
             else:  # empty bytes mark the end of the output
                 self._output_ended = True
                 self._start_timer(self._limits.close_timeout_s)
@@ -389,6 +505,11 @@ class Connection(asyncio.Protocol):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+
+def _close_reason(reason: str) -> str:
+    """Return as much of a reason as a close frame has room for."""
+    return reason.encode()[:123].decode(errors="ignore")
 
 
 def _framed(wire: str | bytes) -> bytes:

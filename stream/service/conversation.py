@@ -56,6 +56,7 @@ from .packed_conversation import PackedConversation
 logger = logging.getLogger(__name__)
 
 _MIN_BACKLOG = 10  # least number of frames that the buffer holds
+_BLOCK_S = 0.25  # audio that is processed at once
 _TOGETHER = 16  # number of waiting messages that are sent at once
 
 
@@ -75,6 +76,7 @@ class Conversation:
         id: name of the session for the client and in the log.
         token: the same.
         frames: number of predictions made.
+        began_s: when it began, by the batcher's clock.
         reason: why the conversation ended; empty until then.
     """
 
@@ -118,7 +120,8 @@ class Conversation:
         self._received = self.frames = self._samples = 0
         self._ended = self._shutting_down = self._stalled = False
         self._processing = self._dropping = False
-        self._audio_s = self._message_s = batcher.clock()  # when audio, or any message, last came
+        self.began_s = batcher.clock()
+        self._audio_s = self._message_s = self.began_s  # when audio, or any message, last came
         self._delivery.put(message_to_json(self._begin()))
         metrics.session_opened()
 
@@ -132,6 +135,16 @@ class Conversation:
     def seconds(self) -> float:
         """Duration of the audio received."""
         return self._samples / self._settings.sample_rate_hz
+
+    @property
+    def has_sent_audio(self) -> bool:
+        """Whether the client has sent any audio so far."""
+        return self._samples > 0
+
+    @property
+    def is_live(self) -> bool:
+        """Whether the client sends audio no faster than real time."""
+        return not self._audio_queue.is_early
 
     @property
     def parked_s(self) -> float | None:
@@ -200,6 +213,8 @@ class Conversation:
     def on_disconnect(self, lost: bool) -> None:
         """Wait for the client if its connection was lost; otherwise end the conversation."""
         self._delivery.connection = None
+        if self.reason:
+            return
         if lost and self.token is not None and not self._shutting_down:
             self._park()
         else:
@@ -299,6 +314,14 @@ class Conversation:
         """End the conversation, because its client has not come back."""
         self._close("the client was lost")
 
+    def yield_place(self) -> None:
+        """End the conversation, which has never sent audio, because another needs its place."""
+        connection = self._delivery.connection
+        self._fail("no_audio", "no audio came, and another client needs the place")
+        if connection is not None:
+            connection.close(*(self._delivery.close_frame or (CLOSE_GOING_AWAY, "")))
+        self._close("no_audio")
+
     def _close(self, reason: str) -> None:
         """Leave the batcher and report the end. Only the first call has an effect."""
         self._audio_queue.close()
@@ -334,6 +357,10 @@ class Conversation:
         self._inbox.append(message)
         self._process_inbox()
 
+    def on_misuse(self, code: str, message: str) -> None:
+        """End with this error, because the client broke a limit of its connection."""
+        self._fail(code, message)
+
     def _process_inbox(self) -> None:
         """Process as many messages as possible; the others follow as predictions are made."""
         if self._processing:
@@ -344,7 +371,9 @@ class Conversation:
                 message = self._inbox.popleft()
                 if not self._process(message):
                     self._inbox.appendleft(message)
-                    break
+                    # Audio that gave no frame, such as a part of a long message, waits for nothing.
+                    if self._session.frames_waiting or isinstance(message, str):
+                        break
             if self._shutting_down and not self._inbox and not self._ended:
                 self._finish("shutdown", CLOSE_GOING_AWAY)
         except ProtocolError as error:
@@ -365,12 +394,6 @@ class Conversation:
 
     def _process(self, message: str | bytes) -> bool:
         """Process a message; return False if it must wait or is processed only in part."""
-        if len(message) > self._limits.max_message_bytes:
-            raise ProtocolError(
-                "message_too_big",
-                f"expected a message of at most {self._limits.max_message_bytes} bytes, "
-                f"got {len(message)}",
-            )
         if isinstance(message, str):
             control, remark = parse_control(message)
             if not self._process_control(control):
@@ -381,9 +404,12 @@ class Conversation:
         return self._process_audio(message)
 
     def _process_audio(self, message: bytes) -> bool:
-        # A long message is processed in blocks, so that it does not delay others.
-        settings = self._settings
-        block = min(settings.sample_rate_hz // 4, self._session.free_samples)
+        # A long message is processed in blocks, so that it does not delay others. Resampling can
+        # cost as much as a step, so a file gets as much of it as of steps: a frame at a time.
+        settings, block_s = self._settings, _BLOCK_S
+        if settings.sample_rate_hz != self._metadata.sample_rate_hz and self._audio_queue.is_early:
+            block_s = 1 / self._metadata.frame_rate_hz
+        block = min(round(block_s * settings.sample_rate_hz), self._session.free_samples)
         start, end = self._processed, self._processed + block * self._sample_bytes
         part = to_float32(decode_pcm(message[start:end], settings.encoding, settings.channels))
         if len(part):
@@ -565,6 +591,13 @@ class Conversation:
             )
             # Close now, because the last message waits behind all others.
             connection.close(*(delivery.close_frame or (CLOSE_GOING_AWAY, "")))
+        elif delivery.outbox.is_overfull:
+            self._fail(
+                "slow_reader",
+                f"expected at most {2 * limits.max_kept_messages} messages that you have not "
+                f"confirmed by answers to pings, got {delivery.outbox.outstanding}",
+            )
+            connection.close(*(delivery.close_frame or (CLOSE_GOING_AWAY, "")))
         elif not connection.reading:
             self._message_s = self._audio_s = now_s  # the server makes the client wait
         elif delivery.is_silent(now_s, self._message_s):
@@ -574,6 +607,16 @@ class Conversation:
                 "idle",
                 f"expected audio or keep_alive at least every {limits.idle_timeout_s:g} s, "
                 "got nothing",
+            )
+        elif not self._samples and now_s - self.began_s > limits.first_audio_timeout_s:
+            self._fail("no_audio", f"no audio came for {limits.first_audio_timeout_s:g} s")
+        elif (since_s := connection.unfinished_since_s) is not None and (
+            now_s - since_s > limits.message_timeout_s
+        ):
+            self._fail(
+                "unfinished_message",
+                f"expected a whole message within {limits.message_timeout_s:g} s of its first "
+                "byte, got a part of it",
             )
         elif not self._stalled and now_s - self._audio_s > limits.stall_s:
             self._stalled = True

@@ -17,6 +17,9 @@ from .outbox import Outbox
 
 _AT_ONCE = 64  # messages in one write
 _PING_EVERY = 64  # unconfirmed messages that cause a ping, so that few must be kept
+# A client that sends messages but answers no ping gets this multiple of `ping_timeout_s`. If it
+# reads slowly, the ping comes to it after up to `max_outgoing_messages` others.
+_PATIENCE = 3
 
 
 class Delivery:
@@ -41,6 +44,7 @@ class Delivery:
         self._pinged: int | None = None  # number of the last message before the unanswered ping
         # When that ping was sent, and when the client last read something or had nothing to read.
         self._pinged_s = self._taken_s = clock()
+        self._ahead_s = 0.0  # when the client was last seen to send faster than real time
         self._dropping = False
 
     def attach(self, connection: Connection) -> None:
@@ -127,6 +131,8 @@ class Delivery:
         """
         connection = self.connection
         assert connection is not None
+        if ahead:
+            self._ahead_s = now_s
         crowded = self.outbox.outstanding >= self._limits.max_outgoing_messages or (
             self.close_frame is not None and self.outbox.waiting > 0
         )
@@ -138,15 +144,20 @@ class Delivery:
         return now_s - self._taken_s <= self._limits.slow_reader_timeout_s
 
     def is_silent(self, now_s: float, received_s: float) -> bool:
-        """Return whether the client has been silent for longer than `ping_timeout_s`.
+        """Return whether the client leaves a ping unanswered for too long.
 
-        A silent client has not answered the last ping, and has sent nothing else either.
+        That is `ping_timeout_s` if nothing else comes from the client, and `_PATIENCE` times that
+        if it sends other messages. While the client sends faster than real time, only the first
+        rule holds: the answer may come after audio that the server does not read yet.
 
         Args:
             now_s: time by the clock.
             received_s: when the last message of the client arrived.
         """
+        if self._pinged is None:
+            return False
+        timeout_s = self._limits.ping_timeout_s
         return (
-            self._pinged is not None
-            and now_s - max(self._pinged_s, received_s) > self._limits.ping_timeout_s
+            now_s - max(self._pinged_s, received_s) > timeout_s
+            or now_s - max(self._pinged_s, self._ahead_s) > _PATIENCE * timeout_s
         )

@@ -19,6 +19,7 @@ from ..live_embedding import LiveEmbedding
 from ..pause_model import PauseModel
 from ..policy_settings import Policies
 from ..protocol import DEFAULT_PORT
+from .descriptors import raise_limit
 from .handover import Handover
 from .limits import Limits
 from .logs import Form
@@ -90,6 +91,7 @@ async def serve_until(
         ModelError: this version cannot run the model.
         ServerError: the server cannot listen on the host and port.
     """
+    raise_limit(settings.limits.max_sessions + settings.limits.max_opening)
     tls = (
         None if settings.certificate is None else server_context(settings.certificate, settings.key)
     )

@@ -18,32 +18,44 @@ class Limits:
 
     Attributes:
         max_sessions: sessions of the whole process, including those that wait to be resumed.
-            At the bound, a new session replaces the shortest waiting one. If none waits, the new
-            session is refused with 503.
-        max_opening: connections of the whole process that have not sent a request yet; beyond it,
-            the oldest one is dropped.
+            At the bound, a new session replaces one that has never sent audio. If there is none,
+            the new session is refused with 503.
+        max_sessions_per_address: sessions of one client address (of one /64 network with IPv6);
+            beyond it, a new session is refused with 429. Loopback addresses are exempt.
+        max_sessions_per_token: sessions of one access token; beyond it, a new session is refused
+            with 429.
+        max_opening: connections of the whole process that have not become a session yet, counted
+            from the moment when they are accepted, before TLS; beyond it, the oldest one is
+            dropped.
         max_load: share of one core that live sessions may use; a session that would exceed it is
             refused with 503.
         max_lag_s: lag of the slowest live frame, from the moment when it could be predicted to
             the delivery of its result; above it, new sessions are refused with 503.
         max_batch: frames in one engine step, over all sessions of the process; at most 4096.
-        max_message_bytes: a larger message is refused with an error; a message of more than four
-            times this size closes the connection at once.
+        max_message_bytes: a larger message ends the session with an error, as soon as its size
+            is known.
+        max_messages_per_s: rate of messages that are no audio, or audio of a few samples; above it
+            for five seconds, the session ends with an error.
         max_waiting_s: audio that may wait for its prediction; beyond it, the server stops reading
             from the client. One second takes 128 KB of memory.
         max_outgoing_messages: messages that may wait for the client; beyond it, frame messages
             are left out (live audio) or predictions stop (audio sent faster than real time).
         max_kept_messages: messages kept to be sent again until the client confirms them; beyond
-            it, the oldest frame messages are discarded.
+            it, the oldest frame messages are discarded. With twice as many, the session ends with
+            an error.
         slow_reader_timeout_s: time that a client may read nothing while max_outgoing_messages
             wait for it; then the session ends with an error.
         resume_s: time that a session waits for its lost client; 0 turns resuming off.
         stall_s: time without any audio after which the client gets a warning.
         idle_timeout_s: time without any message after which the session ends with an error.
-        open_timeout_s: time allowed for the opening handshake.
+        first_audio_timeout_s: time without any audio since the session began, after which it ends
+            with an error.
+        message_timeout_s: time allowed for the rest of a message that has begun; then the session
+            ends with an error.
+        open_timeout_s: time allowed for the opening handshake, with TLS.
         ping_interval_s: time between two pings to a client.
         ping_timeout_s: time without an answer to a ping, and without any other message, after
-            which the connection counts as lost.
+            which the connection counts as lost. If other messages come, it is three times as long.
         close_timeout_s: time allowed for the closing handshake.
         shutdown_timeout_s: time allowed for the sessions to end when the server stops; then their
             connections are dropped.
@@ -53,11 +65,14 @@ class Limits:
     """
 
     max_sessions: int = 1000
+    max_sessions_per_address: int = 500
+    max_sessions_per_token: int = 500
     max_opening: int = 256
     max_load: float = 0.85
     max_lag_s: float = 0.04
     max_batch: int = 64
     max_message_bytes: int = MIB
+    max_messages_per_s: float = 1000.0
     max_waiting_s: float = 0.5
     max_outgoing_messages: int = 512
     max_kept_messages: int = 2048
@@ -65,6 +80,8 @@ class Limits:
     resume_s: float = 30.0
     stall_s: float = 2.0
     idle_timeout_s: float = 60.0
+    first_audio_timeout_s: float = 300.0
+    message_timeout_s: float = 30.0
     open_timeout_s: float = 5.0
     ping_interval_s: float = 5.0
     ping_timeout_s: float = 20.0

@@ -5,7 +5,7 @@ follow the order of `put`.
 
 The outbox never refuses a message. When more than `max_kept` messages are unconfirmed, the oldest
 ones that are not essential (frames, latents) are discarded. Essential messages (events, warnings,
-the end) are never discarded.
+the end) are never discarded. When they alone are too many (`is_overfull`), the session must end.
 """
 
 from __future__ import annotations
@@ -88,6 +88,11 @@ class Outbox:
     def outstanding(self) -> int:
         """Number of kept messages, which the client has not confirmed."""
         return len(self._kept)
+
+    @property
+    def is_overfull(self) -> bool:
+        """Whether twice as many messages are kept as should be: nothing is left to discard."""
+        return len(self._kept) >= 2 * self._max_kept
 
     @property
     def waiting(self) -> int:

@@ -34,11 +34,22 @@ _LIMITS = {  # field of `Limits`: (unit of its option, help)
     "max_sessions": (
         "SESSIONS",
         "sessions at a time, with those that wait for a lost client; a further client replaces "
-        "the shortest waiting session, or is refused with 503 if none waits",
+        "a session that has never sent audio, or is refused with 503 if there is none",
+    ),
+    "max_sessions_per_address": (
+        "SESSIONS",
+        "sessions of one client address (one /64 network with IPv6); a further client is refused "
+        "with 429. This machine's own addresses are exempt, so a proxy on it is too. Behind a "
+        "proxy on another machine, all clients share its address: allow --max-sessions then",
+    ),
+    "max_sessions_per_token": (
+        "SESSIONS",
+        "sessions of one access token; a further client is refused with 429",
     ),
     "max_opening": (
         "CONNECTIONS",
-        "connections that have not sent their request yet; a further one drops the oldest of them",
+        "connections that are not a session yet, TLS handshakes included; a further one drops the "
+        "oldest of them",
     ),
     "max_load": (
         "SHARE",
@@ -58,6 +69,11 @@ _LIMITS = {  # field of `Limits`: (unit of its option, help)
         "BYTES",
         "size of one message from a client; a larger one ends the session with an error",
     ),
+    "max_messages_per_s": (
+        "MESSAGES",
+        "small messages of a client per second (controls, pings, audio of less than 80 bytes); "
+        "more for five seconds end the session with an error",
+    ),
     "max_waiting_s": (
         "SECONDS",
         "audio of one client that may wait for its prediction; beyond it, the server reads no "
@@ -71,7 +87,7 @@ _LIMITS = {  # field of `Limits`: (unit of its option, help)
     "max_kept_messages": (
         "MESSAGES",
         "messages that are kept for a client until it confirms them; beyond it, the oldest frame "
-        "messages are discarded",
+        "messages are discarded; with twice as many, the session ends with an error",
     ),
     "slow_reader_timeout_s": (
         "SECONDS",
@@ -87,12 +103,20 @@ _LIMITS = {  # field of `Limits`: (unit of its option, help)
         "SECONDS",
         "time without any message after which a session ends with an error",
     ),
+    "first_audio_timeout_s": (
+        "SECONDS",
+        "time after which a session ends with an error if it has never sent audio",
+    ),
+    "message_timeout_s": (
+        "SECONDS",
+        "time for the rest of a message that has begun; then the session ends with an error",
+    ),
     "open_timeout_s": ("SECONDS", "time in which a new connection must send its request"),
     "ping_interval_s": ("SECONDS", "time between two pings to a client"),
     "ping_timeout_s": (
         "SECONDS",
         "time after which a connection counts as lost, if the client neither answers a ping nor "
-        "sends a message",
+        "sends a message; three times as long if it only leaves the ping unanswered",
     ),
     "close_timeout_s": (
         "SECONDS",

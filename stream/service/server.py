@@ -31,20 +31,23 @@ from .access import Access
 from .answers import refuse
 from .batcher import Batcher, Steps
 from .connection import Connection
+from .descriptors import DescriptorWatch
 from .flux import FLUX_PATH
 from .handover import Handover
 from .limits import Limits
-from .load import Load
+from .load import TICK_S, Load
 from .metrics import Metrics
 from .plain_requests import PlainRequests
+from .resampling import Resampling
 from .sessions import Sessions
+from .tls import TlsGate
 from .tokens import Tokens
+from .turns import Turns
 from .web_pages import find_page, page_servers_of
 
 logger = logging.getLogger(__name__)
 
 _SHUTTING_DOWN = "shutting down; try again later"
-_TICK_S = 0.25
 _MOST_GATHER_S = 0.008  # longest wait of a step for more frames, at full load; less at low load
 _BACKLOG = 1024  # connections that the system may queue for us
 _WARM_UP_STEPS = 5
@@ -118,6 +121,7 @@ class Server:
         self._connections: set[Connection] = set()
         self._listener: asyncio.Server | None = None
         self._ticker: asyncio.TimerHandle | None = None
+        self._descriptors = DescriptorWatch()
         self._ended = asyncio.Event()
         self.metrics = metrics or Metrics()
         self.batcher = Batcher(
@@ -126,6 +130,7 @@ class Server:
             on_step=self._on_step,
             pause_model=pause_model,
         )
+        self._turns, self._resampling = Turns(), Resampling()
         self._load = Load(self._limits.max_load, self._limits.max_lag_s, self._guess_share())
         self._sessions = Sessions(
             engine.metadata,
@@ -133,6 +138,7 @@ class Server:
             self._limits,
             self._load,
             self.metrics,
+            self._resampling,
             handover,
             on_end=self._ended.set,
             policies=self._policies,
@@ -153,12 +159,10 @@ class Server:
     async def __aenter__(self) -> Server:
         loop = asyncio.get_running_loop()
         self._listener = await loop.create_server(
-            lambda: Connection(self, self._limits),
+            self._make_protocol,
             self._host,
             self._asked_port,
             backlog=_BACKLOG,
-            ssl=self._tls,
-            ssl_handshake_timeout=None if self._tls is None else self._limits.open_timeout_s,
             reuse_port=self._reuse_port or None,
         )
         self._tick()
@@ -167,6 +171,10 @@ class Server:
 
     async def __aexit__(self, *exc_info: object) -> None:
         await self.close()
+
+    def _make_protocol(self) -> asyncio.Protocol:
+        connection, tls = Connection(self, self._limits, self._turns), self._tls
+        return connection if tls is None else TlsGate(lambda sock: connection.secure(sock, tls))
 
     def _guess_share(self) -> float:
         """Return an estimate of the share of a core that a live session uses.
@@ -179,9 +187,11 @@ class Server:
         state = np.zeros((batch, model.state_size), np.float32)
         seconds: list[float] = []
         for _ in range(_WARM_UP_STEPS):
-            began_s = self.batcher.clock()
+            began_s, began_cpu_s = self.batcher.clock(), time.thread_time()
             self._engine.step(audio, state)
-            seconds.append(self.batcher.clock() - began_s)
+            # On a busy machine, a step may be interrupted. A coarse processor clock may show 0.
+            cpu_s = time.thread_time() - began_cpu_s
+            seconds.append(cpu_s or self.batcher.clock() - began_s)
         share = _ALL_OF_A_FRAME * min(seconds) / batch * model.frame_rate_hz
         return share if self.batcher.pause_model is None else share + _PAUSE_SHARE
 
@@ -235,6 +245,7 @@ class Server:
         if self._ticker is not None:
             self._ticker.cancel()
         self.batcher.close()
+        self._resampling.close()
         logger.info("stopped")
 
     def stop_listening(self) -> None:
@@ -268,8 +279,12 @@ class Server:
         """Register a new connection; return False if the server no longer listens."""
         if self._listener is None:
             return False
-        if len(self._opening) >= self._limits.max_opening:
-            next(iter(self._opening)).abort()  # the oldest without a request
+        limits = self._limits
+        if self._opening and (
+            len(self._opening) >= limits.max_opening
+            or len(self._connections) >= limits.max_sessions + limits.max_opening
+        ):
+            next(iter(self._opening)).abort()  # the oldest that is no session
         self._connections.add(connection)
         self._opening[connection] = None
         return True
@@ -319,10 +334,12 @@ class Server:
         if isinstance(settings, Resume):
             self._sessions.resume(connection, request, settings)
         else:
-            self._sessions.begin(connection, request, settings)
+            token = self._access.token(request.headers, url.query)
+            self._sessions.begin(connection, request, settings, token)
 
     def _open_flux(self, connection: Connection, request: Request, url: SplitResult) -> None:
-        if not self._may_open(connection, request, flux.bearer(request.headers), url.query):
+        headers = flux.bearer(request.headers)
+        if not self._may_open(connection, request, headers, url.query):
             return
         base = self._policies.settings(None, {})
         try:
@@ -334,7 +351,8 @@ class Server:
             self._refuse(connection, http.HTTPStatus.BAD_REQUEST, str(error))
             return
         dialect = flux.FluxDialect(thresholds, base)
-        self._sessions.begin(connection, request, settings, dialect)
+        token = self._access.token(headers, url.query)
+        self._sessions.begin(connection, request, settings, token, dialect)
 
     def _may_open(
         self, connection: Connection, request: Request, headers: Headers, query: str
@@ -375,15 +393,22 @@ class Server:
     # ---- time and load ----
 
     def _tick(self) -> None:
-        self._ticker = asyncio.get_running_loop().call_later(_TICK_S, self._tick)
+        self._ticker = asyncio.get_running_loop().call_later(TICK_S, self._tick)
         now_s = self.batcher.clock()
-        self._load.tick(now_s, time.process_time(), self._engine.metadata.frame_rate_hz)
+        self._load.tick(
+            now_s,
+            time.process_time(),
+            self._turns.live_s + self.batcher.live_s,
+            self._turns.other_s + self.batcher.early_s + self._resampling.used_s,
+            self._engine.metadata.frame_rate_hz,
+        )
         self.metrics.load(self._load.share)
         self.batcher.gather_s = _MOST_GATHER_S * min(1.0, self._load.share) ** 2
         self._sessions.tick(now_s)
+        self._descriptors.check(now_s)
 
     def _on_step(self, seconds: float, live: int, early: int, lag_s: float) -> None:
-        self._load.count(live, early, lag_s)
+        self._load.count(live, lag_s)
         self.metrics.step(seconds, live + early)
         if live:
             self.metrics.lag(lag_s)

@@ -2,6 +2,9 @@
 
 A session whose client was lost stays here until the client resumes it. With several workers, the
 client may come back to another worker, which then fetches the session (`handover.py`).
+
+When all places are taken, a newcomer gets that of the session that has been silent for longest: its
+client has never sent audio. Sessions that have heard audio stay, also those of lost clients.
 """
 
 from __future__ import annotations
@@ -24,8 +27,10 @@ from .connection import Connection, Dialect
 from .conversation import Conversation
 from .handover import Handover
 from .limits import Limits
-from .load import Load
+from .load import Load, newcomer_weight
 from .metrics import Metrics
+from .places import NOBODY, Owner, Places, address_of
+from .resampling import Resampling
 
 logger = logging.getLogger(__name__)
 
@@ -39,6 +44,7 @@ class Sessions:
         limits: bounds of the server.
         load: tells whether one more session fits.
         metrics: counts sessions and refusals.
+        resampling: prepares what a session of another sample rate needs.
         handover: fetches sessions from the other processes of this server; None without others.
         on_end: called after the end of every conversation.
         policies: what a session can ask for.
@@ -51,6 +57,7 @@ class Sessions:
         limits: Limits,
         load: Load,
         metrics: Metrics,
+        resampling: Resampling,
         handover: Handover | None,
         on_end: Callable[[], None],
         policies: Policies,
@@ -60,10 +67,12 @@ class Sessions:
         self._limits = limits
         self._load = load
         self._metrics = metrics
+        self._resampling = resampling
         self._handover = handover
         self._on_end = on_end
         self._policies = policies
-        self._conversations: dict[Conversation, None] = {}  # in order of their start
+        self._conversations: dict[Conversation, Owner] = {}  # in order of their start
+        self._places = Places(limits)
         self._by_token: dict[str, Conversation] = {}
         self._fetching: set[asyncio.Task[None]] = set()
         self._shutting_down = False
@@ -76,20 +85,45 @@ class Sessions:
         connection: Connection,
         request: Request,
         settings: StreamSettings,
+        token: bytes | None = None,
         dialect: Dialect | None = None,
     ) -> None:
         """Start a conversation with a client, or refuse it because there is no room.
 
         Args:
             connection: has sent the request.
-            request: the request.
+            request: asks for the session.
             settings: what the client asked for.
+            token: access token of the client, if it needed one.
             dialect: translates for a client of another protocol, which cannot resume.
         """
-        refusal = self._no_room()
-        if refusal is not None:
-            self._refuse(connection, http.HTTPStatus.SERVICE_UNAVAILABLE, refusal)
+        owner = Owner(address_of(connection.host), token)
+        if not self._has_room(connection, owner):
             return
+        rates_hz = settings.sample_rate_hz, self._metadata.sample_rate_hz
+        if self._resampling.is_ready(*rates_hz):
+            self._begin(connection, request, settings, owner, dialect)
+        elif not self._resampling.prepare(
+            *rates_hz,
+            lambda: (
+                self._has_room(connection, owner)
+                and self._begin(connection, request, settings, owner, dialect)
+            ),
+        ):
+            self._refuse(
+                connection,
+                http.HTTPStatus.SERVICE_UNAVAILABLE,
+                "busy: many sessions with an unusual sample rate begin; try again soon",
+            )
+
+    def _begin(
+        self,
+        connection: Connection,
+        request: Request,
+        settings: StreamSettings,
+        owner: Owner,
+        dialect: Dialect | None,
+    ) -> None:
         if not connection.accept(request):
             return
         self._make_room()
@@ -103,8 +137,7 @@ class Sessions:
             token=self._new_token() if dialect is None else None,
             policies=self._policies,
         )
-        self._add(conversation)
-        self._load.opened()
+        self._add(conversation, owner)
         logger.info(
             "session began",
             extra={
@@ -169,36 +202,64 @@ class Sessions:
             return None
         return secrets.token_urlsafe(24) if self._handover is None else self._handover.new_token()
 
+    def _has_room(self, connection: Connection, owner: Owner) -> bool:
+        """Return whether one more session of this owner fits; if not, refuse it."""
+        refusal = self._places.refusal(owner)
+        if refusal is not None:
+            self._refuse(connection, http.HTTPStatus.TOO_MANY_REQUESTS, refusal)
+            return False
+        refusal = self._no_room()
+        if refusal is not None:
+            self._refuse(connection, http.HTTPStatus.SERVICE_UNAVAILABLE, refusal)
+            return False
+        return True
+
     def _no_room(self) -> str | None:
         """Return why no further session fits, or None if one fits."""
         if self._shutting_down:
             return "shutting down; try again later"
-        if len(self) >= self._limits.max_sessions and not self._parked():
+        if len(self) >= self._limits.max_sessions and self._silent() is None:
             return f"at capacity: {self._limits.max_sessions} sessions; try again later"
-        return self._load.refusal()
+        return self._load.refusal(self._newcomers())
 
-    def _parked(self) -> list[Conversation]:
-        return [
-            conversation
-            for conversation in self._conversations
-            if conversation.parked_s is not None
-        ]
+    def _newcomers(self) -> float:
+        """Return the number of sessions whose cost cannot be measured yet; old ones count less."""
+        now_s, newcomers = self._batcher.clock(), 0.0
+        for conversation in reversed(self._conversations):
+            weight = newcomer_weight(now_s - conversation.began_s)
+            if not weight:
+                break
+            if conversation.parked_s is None:
+                newcomers += weight
+        return newcomers
+
+    def _silent(self) -> Conversation | None:
+        """Return the session that has lasted longest without any audio, or None.
+
+        A session that has just begun does not count.
+        """
+        latest_s = self._batcher.clock() - self._limits.stall_s
+        for conversation in self._conversations:
+            if not conversation.has_sent_audio and conversation.began_s <= latest_s:
+                return conversation
+        return None
 
     def _make_room(self) -> None:
-        """End a session that waits for its lost client, if the number of sessions is at its limit.
+        """End the longest silent session if the number of sessions is at its limit."""
+        silent = self._silent() if len(self) >= self._limits.max_sessions else None
+        if silent is not None:
+            silent.yield_place()
 
-        The shortest one ends, because its loss matters least.
-        """
-        if len(self) >= self._limits.max_sessions:
-            min(self._parked(), key=lambda conversation: conversation.frames).give_up()
-
-    def _add(self, conversation: Conversation) -> None:
-        self._conversations[conversation] = None
+    def _add(self, conversation: Conversation, owner: Owner = NOBODY) -> None:
+        self._conversations[conversation] = owner
+        self._places.take(owner)
         if conversation.token is not None:
             self._by_token[conversation.token] = conversation
 
     def _forget(self, conversation: Conversation) -> None:
-        self._conversations.pop(conversation, None)
+        owner = self._conversations.pop(conversation, None)
+        if owner is not None:
+            self._places.give_back(owner)
         if conversation.token is not None:
             self._by_token.pop(conversation.token, None)
         self._on_end()

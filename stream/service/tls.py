@@ -1,8 +1,17 @@
-"""Makes the server's TLS context from a certificate and its key, with one clear line per error."""
+"""TLS: the server's context, with one clear line per error, and connections before their handshake.
+
+A listener with TLS tells its server about a connection only after the handshake. A server that
+bounds its connections must know of them before: it listens without TLS, takes each socket from its
+`TlsGate`, and secures it.
+"""
 
 from __future__ import annotations
 
+import asyncio
+import os
+import socket
 import ssl
+from collections.abc import Callable
 from pathlib import Path
 
 from ..errors import ConfigError
@@ -49,3 +58,26 @@ def server_context(certificate: Path, key: Path | None = None) -> ssl.SSLContext
             f"got {shown}: {error.reason or error}"
         ) from None
     return context
+
+
+class TlsGate(asyncio.Protocol):
+    """Takes the socket of a new connection before anything is read from it.
+
+    Args:
+        on_socket: gets the socket.
+    """
+
+    def __init__(self, on_socket: Callable[[socket.socket], None]) -> None:
+        self._on_socket = on_socket
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Pass a copy of the socket on, and drop the original."""
+        assert hasattr(transport, "abort")
+        try:
+            sock = socket.socket(fileno=os.dup(transport.get_extra_info("socket").fileno()))
+        except OSError:  # no descriptor is left
+            pass
+        else:
+            sock.setblocking(False)
+            self._on_socket(sock)
+        transport.abort()  # type: ignore[attr-defined]

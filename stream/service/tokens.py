@@ -58,11 +58,13 @@ class Tokens:
             )
         self._tokens = [word.encode() for word in words]
 
-    def admit(self, shown: Iterable[bytes]) -> bool:
-        """Return whether one of the shown words is a token."""
+    def match(self, shown: Iterable[bytes]) -> bytes | None:
+        """Return the first of the shown words that is a token, or None."""
         # Compare every pair in full: the time must not tell how close a guess is.
-        matches = [hmac.compare_digest(word, token) for word in shown for token in self._tokens]
-        return any(matches)
+        matches = [
+            token for word in shown for token in self._tokens if hmac.compare_digest(word, token)
+        ]
+        return matches[0] if matches else None
 
 
 def read_tokens(path: Path | None) -> tuple[str, ...]:

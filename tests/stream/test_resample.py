@@ -5,7 +5,13 @@ import pytest
 import soxr
 
 from turnstream.stream.errors import AudioFormatError, ShapeError, SnapshotError
-from turnstream.stream.resample import StreamingResampler, check_rate
+from turnstream.stream.resample import (
+    StreamingResampler,
+    _phase_table,
+    check_rate,
+    prepare_table,
+    table_taps,
+)
 
 RATES = [
     (8000, 16000),
@@ -188,3 +194,20 @@ def test_a_block_of_another_shape_is_refused() -> None:
             resampler.push(samples)
     with pytest.raises(ShapeError, match="at least 1 channel"):
         StreamingResampler(8000, 16000, 0)
+
+
+@pytest.mark.parametrize(("input_rate_hz", "output_rate_hz"), RATES[:-1])
+def test_the_size_of_a_table_is_known_before_it_is_computed(
+    input_rate_hz: int, output_rate_hz: int
+) -> None:
+    assert table_taps(input_rate_hz, output_rate_hz) == (
+        _phase_table(input_rate_hz, output_rate_hz).size
+    )
+
+
+def test_a_resampler_finds_the_table_that_was_prepared() -> None:
+    assert table_taps(16000, 16000) == 0
+    prepare_table(31_013, 16000)
+    hits = _phase_table.cache_info().hits
+    StreamingResampler(31_013, 16000, 2)
+    assert _phase_table.cache_info().hits == hits + 1

@@ -39,6 +39,7 @@ class FakeConnection:
         self.wires: list[str | bytes] = []
         self.closed: tuple[int, str] | None = None
         self.aborted = self.hung_up = False
+        self.unfinished_since_s: float | None = None
         self.pings: list[bytes] = []
         self.answers = answers
         self.conversation: Conversation

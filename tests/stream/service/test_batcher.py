@@ -168,6 +168,44 @@ async def test_files_fill_only_what_live_sessions_leave(engine: FakeEngine, cloc
     assert engine.batches == [[0.25] * 30 + [0.5] * 16]
 
 
+async def test_while_live_sessions_are_late_files_get_a_single_place(
+    engine: FakeEngine, clock: Clock
+) -> None:
+    batcher = Batcher(engine, max_batch=64, clock=clock)
+    files, live = [Talk(batcher, 0.5) for _ in range(5)], Talk(batcher, 0.25)
+    for file in files:
+        file.push(500)
+    live.push(1)
+    clock.now_s += 0.03
+    await asyncio.sleep(0)
+    assert engine.batches[0] == [0.25, 0.5]
+
+
+async def test_files_whose_results_take_long_get_fewer_places_in_a_step(
+    engine: FakeEngine, clock: Clock
+) -> None:
+    batcher = Batcher(engine, max_batch=64, clock=clock)
+
+    class SlowTalk(Talk):
+        def _on_result(self, result: Prediction) -> None:
+            super()._on_result(result)
+            clock.now_s += 0.0007
+
+    files, live = [SlowTalk(batcher, 0.5) for _ in range(20)], Talk(batcher, 0.25)
+    for file in files:
+        file.push(400)
+    for _ in range(5):
+        await asyncio.sleep(0)
+    live.push(1)
+    while not live.predictions:
+        await asyncio.sleep(0)
+    assert len(engine.batches[0]) == 16
+    assert {len(batch) for batch in engine.batches[1:-1]} == {2}
+    assert engine.batches[-1] == [0.25, 0.5, 0.5]
+    assert batcher.live_s == 0.0
+    assert batcher.early_s > 0.01
+
+
 async def test_audio_that_a_stalled_network_lets_go_at_once_is_still_live(
     batcher: Batcher, clock: Clock
 ) -> None:

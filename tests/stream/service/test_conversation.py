@@ -229,3 +229,18 @@ async def test_damaged_bytes_are_one_error_and_count_no_session(engine: Engine) 
             unpack(other, damaged)
     assert b"turnstream_sessions_opened_total 0.0" in other.exposition()[1]
     assert b"turnstream_sessions 0.0" in other.exposition()[1]
+
+
+async def test_live_audio_that_the_server_is_late_to_predict_stays_live(engine: Engine) -> None:
+    desk = Desk(engine)
+    live, connection = desk.open()
+    late = dialogue(1.5, seed=1).tobytes()  # more than the session's buffer holds
+    desk.clock.now_s += 1.5
+    live.on_message(late)
+    assert not connection.reading
+    assert live.is_live
+    file, _ = desk.open()
+    file.on_message(dialogue(4, seed=1).tobytes())
+    for _ in range(3):
+        await settle()
+    assert not file.is_live

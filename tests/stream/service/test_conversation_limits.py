@@ -5,7 +5,13 @@ The test moves the clock.
 
 from __future__ import annotations
 
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
 from turnstream.stream.engine import Engine
+from turnstream.stream.resample import StreamingResampler
+from turnstream.stream.settings import StreamSettings
 
 from ..serving import dialogue, frames_of, of_type, offline
 from .conversation_desk import CLOSE, Desk, resume, settle
@@ -131,6 +137,28 @@ async def test_the_last_messages_can_be_fetched_after_the_close_was_sent(engine:
     assert second.closed == (1000, "close")
 
 
+async def test_a_file_is_resampled_a_frame_at_a_time_between_the_steps(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk, samples = Desk(engine), dialogue(6, seed=5, rate_hz=48000)
+    conversation, connection = desk.open(StreamSettings(sample_rate_hz=48000))
+    pushed: list[int] = []
+    push = StreamingResampler.push
+
+    def push_and_note(self: StreamingResampler, block: NDArray[np.float32]) -> NDArray[np.float32]:
+        pushed.append(len(block))
+        return push(self, block)
+
+    monkeypatch.setattr(StreamingResampler, "push", push_and_note)
+    conversation.on_message(samples.tobytes()[: 1 << 20])
+    conversation.on_message(CLOSE)
+    while connection.closed is None:
+        await settle()
+    assert max(pushed[:5]) == 12_000  # it may still be live audio that came late
+    assert max(pushed[20:]) == 960
+    assert connection.messages[-1]["frames"] == len(frames_of(connection.messages)) == 274
+
+
 # ---- time limits ----
 
 
@@ -193,3 +221,60 @@ async def test_a_shutdown_does_not_wait_for_lost_clients(engine: Engine) -> None
     conversation.on_disconnect(lost=True)
     conversation.shut_down()
     assert desk.ended == ["shutdown"]
+
+
+async def test_a_client_that_answers_no_ping_is_dropped_whatever_else_it_sends(
+    engine: Engine,
+) -> None:
+    desk = Desk(engine, ping_interval_s=5, ping_timeout_s=20, slow_reader_timeout_s=1000)
+    conversation, connection = desk.open(answers=False)
+    for second in range(70):
+        conversation.on_message('{"type":"keep_alive"}')
+        desk.clock.now_s += 1
+        conversation.tick(desk.clock())
+        assert connection.aborted == (second > 65)  # three times 20 s after the ping at 6 s
+    assert desk.errors == []
+
+
+async def test_a_session_without_any_audio_ends_in_time_although_it_is_kept_alive(
+    engine: Engine,
+) -> None:
+    desk = Desk(engine, first_audio_timeout_s=100)
+    for sends_audio in (True, False):
+        conversation, _ = desk.open()
+        if sends_audio:
+            await desk.live(conversation, dialogue(0.02, seed=1))
+        for _ in range(11):
+            assert desk.errors == []
+            conversation.on_message('{"type":"keep_alive"}')
+            desk.clock.now_s += 10
+            conversation.tick(desk.clock())
+            await settle()
+    assert desk.errors == ["no_audio"]
+
+
+async def test_an_unfinished_message_ends_the_session_in_time(engine: Engine) -> None:
+    desk = Desk(engine, message_timeout_s=30)
+    conversation, connection = desk.open()
+    connection.unfinished_since_s = desk.clock()
+    desk.clock.now_s += 30
+    conversation.tick(desk.clock())
+    assert desk.errors == []
+    desk.clock.now_s += 1
+    conversation.tick(desk.clock())
+    assert desk.errors == ["unfinished_message"]
+
+
+async def test_messages_that_cannot_be_discarded_are_bounded_too(engine: Engine) -> None:
+    desk = Desk(engine, max_kept_messages=10, stall_s=1, slow_reader_timeout_s=1000)
+    conversation, connection = desk.open(answers=False)
+    for _ in range(30):  # each stall has its warning, which must arrive
+        await desk.live(conversation, dialogue(0.01, seed=1))
+        desk.clock.now_s += 1.5
+        conversation.tick(desk.clock())
+    assert desk.errors == ["slow_reader"]
+    assert connection.messages[-1]["message"] == (
+        "expected at most 20 messages that you have not confirmed by answers to pings, got 21"
+    )
+    assert connection.closed is not None
+    assert connection.closed[0] == 1008

@@ -2,22 +2,37 @@
 
 from __future__ import annotations
 
-from turnstream.stream.service.load import Load
+from turnstream.stream.service.load import TICK_S, Load, newcomer_weight
 
 FRAME_RATE_HZ = 50.0
-TICK_S = 0.25
 
 
 def after(
-    sessions: int, share: float, *, early_frames: int = 0, lag_s: float = 0.001, ticks: int = 40
+    sessions: int, share: float, *, other: float = 0.0, lag_s: float = 0.001, ticks: int = 40
 ) -> Load:
-    """Return the load after live sessions have used this share of a core for 10 s."""
+    """Return the load after live sessions have used this share of a core for 10 s.
+
+    Args:
+        sessions: live sessions.
+        share: what they used.
+        other: what everything else used.
+        lag_s: lag of every live frame.
+        ticks: number of measurements.
+    """
     load = Load(max_load=0.8, max_lag_s=0.04, per_session=0.005)
-    load.tick(0, 0, FRAME_RATE_HZ)
+    load.tick(0, 0, 0, 0, FRAME_RATE_HZ)
     for n in range(1, ticks + 1):
-        load.count(round(sessions * FRAME_RATE_HZ * TICK_S), early_frames, lag_s)
-        load.tick(n * TICK_S, n * TICK_S * share, FRAME_RATE_HZ)
+        count(load, n, sessions, share, other=other, lag_s=lag_s)
     return load
+
+
+def count(
+    load: Load, tick: int, sessions: int, share: float, *, other: float = 0.0, lag_s: float = 0.001
+) -> None:
+    """Count one more tick of the same; half of the processor's time is spent in the loop."""
+    now_s = tick * TICK_S
+    load.count(round(sessions * FRAME_RATE_HZ * TICK_S), lag_s)
+    load.tick(now_s, now_s * (share + other), now_s * share / 2, now_s * other / 2, FRAME_RATE_HZ)
 
 
 def test_a_session_is_refused_when_one_more_would_exceed_the_limit() -> None:
@@ -29,57 +44,60 @@ def test_a_session_is_refused_when_one_more_would_exceed_the_limit() -> None:
     )
 
 
-def test_newcomers_count_before_they_can_be_measured_and_no_longer() -> None:
-    load = after(20, 0.2)
+def test_a_newcomer_is_expected_to_cost_what_a_frame_costs_in_full_steps() -> None:
+    load = after(1, 0.03)  # alone, a session costs six times as much
+    assert load.per_session == 0.005
     admitted = 0
-    while load.refusal() is None:
-        load.opened()
+    while load.refusal(admitted) is None:
         admitted += 1
-    assert admitted == 60
-    for n in range(41, 60):  # these sessions have ended
-        load.count(round(20 * FRAME_RATE_HZ * TICK_S), 0, 0.001)
-        load.tick(n * TICK_S, n * TICK_S * 0.2, FRAME_RATE_HZ)
+    assert admitted == 154
+
+
+def test_once_steps_are_shared_the_measured_cost_counts() -> None:
+    assert abs(after(60, 0.6).per_session - 0.01) < 1e-6
+    assert after(20, 0.2).per_session == 0.005
+
+
+def test_a_newcomer_counts_less_and_less_and_then_no_more() -> None:
+    weights = [newcomer_weight(n * TICK_S) for n in range(13)]
+    assert weights[0] == 1
+    assert weights == sorted(weights, reverse=True)
+    assert weights[12] == 0
+
+
+def test_handshakes_and_junk_are_not_booked_on_live_sessions() -> None:
+    load = after(30, 0.3, other=0.6)
+    assert abs(load.share - 0.3) < 0.01
+    assert load.per_session == 0.005
     assert load.refusal() is None
-
-
-def test_before_anything_is_measured_the_guess_decides() -> None:
-    load = after(0, 0.0)
-    admitted = 0
-    while load.refusal() is None:
-        load.opened()
-        admitted += 1
-    assert admitted == 160
 
 
 def test_a_cost_that_was_measured_in_a_bad_moment_is_forgotten() -> None:
     load = after(1, 2.0)
     for n in range(41, 80):
-        load.tick(n * TICK_S, 20, FRAME_RATE_HZ)
+        load.tick(n * TICK_S, 20, 10, 0, FRAME_RATE_HZ)
     assert abs(load.per_session - 0.005) < 1e-6
     assert load.refusal() is None
 
 
-def test_files_ahead_of_time_do_not_count_as_load() -> None:
-    load = after(20, 0.95, early_frames=2000)
-    assert load.share < 0.15
-    assert load.refusal() is None
+def test_the_first_two_sessions_fit_however_slow_the_machine() -> None:
+    slow = Load(max_load=0.8, max_lag_s=0.04, per_session=3.0)
+    assert slow.refusal(0) is None
+    assert slow.refusal(1) is None
+    assert slow.refusal(2) is not None
+    assert after(1, 1.5, lag_s=2.0).refusal() is None
+    assert after(2, 1.5).refusal() is not None
 
 
-def test_an_idle_server_takes_the_first_however_slow_the_machine() -> None:
-    assert Load(max_load=0.8, max_lag_s=0.04, per_session=3.0).refusal() is None
-
-
-def test_predictions_that_lag_refuse_newcomers_until_they_catch_up() -> None:
+def test_predictions_that_lag_make_the_server_busy_until_they_catch_up() -> None:
     load = after(10, 0.1, lag_s=0.09)
-    assert load.refusal() == "at capacity: predictions lag by 90 ms, the limit is 40 ms"
+    assert load.refusal() == "busy: predictions lag by 90 ms, the limit is 40 ms; try again soon"
     for n in range(41, 46):
-        load.count(125, 0, 0.002)
-        load.tick(n * TICK_S, n * TICK_S * 0.1, FRAME_RATE_HZ)
+        count(load, n, 10, 0.1)
     assert load.refusal() is None
 
 
 def test_a_single_hiccup_refuses_nobody() -> None:
     load = after(10, 0.1)
-    load.count(125, 0, 0.5)
-    load.tick(10.25, 1.025, FRAME_RATE_HZ)
+    count(load, 41, 10, 0.1, lag_s=0.5)
     assert load.refusal() is None

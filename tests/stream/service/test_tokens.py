@@ -96,8 +96,8 @@ def test_new_tokens_take_the_place_of_the_old(path: Path) -> None:
     tokens = Tokens([LONG])
     path.write_text(OTHER)
     assert reread_tokens(tokens, path)
-    assert tokens.admit([OTHER.encode()])
-    assert not tokens.admit([LONG.encode()])
+    assert tokens.match([OTHER.encode()])
+    assert not tokens.match([LONG.encode()])
 
 
 @pytest.mark.parametrize("content", [None, b"", b"short\n", b"\xff\n"])
@@ -107,7 +107,7 @@ def test_a_broken_file_is_logged_and_the_old_tokens_stay(
     tokens = Tokens([LONG])
     path.unlink() if content is None else path.write_bytes(content)
     assert not reread_tokens(tokens, path)
-    assert tokens.admit([LONG.encode()])
+    assert tokens.match([LONG.encode()])
     (record,) = caplog.records
     assert record.levelno == logging.ERROR
     assert str(path) in record.getMessage()
