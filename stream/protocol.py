@@ -116,6 +116,8 @@ class BeginMessage(msgspec.Struct, frozen=True, tag="begin"):
             resume.
         resume_s: time after a lost connection within which the session can be resumed, in seconds.
             0 if the server cannot resume.
+        saves: whether the server saves the session, and tells so with `saved`. Then the client must
+            keep its messages until they are saved, because the server may die.
     """
 
     session: Text
@@ -127,6 +129,7 @@ class BeginMessage(msgspec.Struct, frozen=True, tag="begin"):
     settings: StreamSettings
     resume_token: Text | None = None
     resume_s: Number = 0.0
+    saves: bool = False
 
 
 class ResumedMessage(msgspec.Struct, frozen=True, tag="resumed"):
@@ -136,27 +139,39 @@ class ResumedMessage(msgspec.Struct, frozen=True, tag="resumed"):
         session: id of the session.
         received: messages of the client that the server has received. The client must send the
             later ones again.
-        missed: frame messages that the server dropped because too many were waiting. The client
-            never gets them. From here on they count as received.
     """
 
     session: Text
     received: Count
-    missed: Count
 
 
-class WarningMessage(msgspec.Struct, frozen=True, tag="warning"):
+class SavedMessage(msgspec.Struct, frozen=True, tag="saved"):
+    """The server has saved the session. Neither side counts this message.
+
+    Attributes:
+        received: messages of the client that the saved state contains. The client never has to
+            send them again.
+    """
+
+    received: Count
+
+
+class WarningMessage(msgspec.Struct, frozen=True, tag="warning", omit_defaults=True):
     """A probable problem with the audio or the connection. The session continues.
+
+    Neither side counts this message.
 
     Attributes:
         code: the kind of problem; PROTOCOL.md lists the codes.
         severity: "info" if everything may be correct, else "warning".
         message: one line for a person.
+        missed: messages that the server left out here ("thinned" only). They count as received.
     """
 
     code: Text
     severity: Text
     message: Text
+    missed: Count = 0
 
 
 class ErrorMessage(msgspec.Struct, frozen=True, tag="error"):
@@ -188,6 +203,7 @@ class TerminationMessage(msgspec.Struct, frozen=True, tag="termination"):
 ServerMessage = (
     BeginMessage
     | ResumedMessage
+    | SavedMessage
     | FrameMessage
     | LatentMessage
     | TurnEvent
@@ -231,6 +247,7 @@ def frame_to_json(p: FrameMessage) -> str:
 def message_to_json(
     message: BeginMessage
     | ResumedMessage
+    | SavedMessage
     | FrameMessage
     | TurnEvent
     | WarningMessage
@@ -261,6 +278,7 @@ def message_to_json(
                     "settings": message.settings.to_wire(),
                     "resume_token": message.resume_token,
                     "resume_s": message.resume_s,
+                    "saves": message.saves,
                 }
             )
         case _:
@@ -293,6 +311,7 @@ _TYPES: dict[str, type[Any]] = {
         for message in (
             BeginMessage,
             ResumedMessage,
+            SavedMessage,
             FrameMessage,
             WarningMessage,
             ErrorMessage,
@@ -313,6 +332,11 @@ class _BeginObjects(msgspec.Struct):
 
 def _flat_begin(words: dict[str, object]) -> dict[str, object]:
     """Returns the fields of a `begin` by the names of `BeginMessage`."""
+    if words.get("protocol") != PROTOCOL_VERSION:
+        raise ProtocolError(
+            "bad_message",
+            f"protocol: expected version {PROTOCOL_VERSION}, got {show(words.get('protocol'))}",
+        )
     objects = read_struct(_BeginObjects, words, "bad_message")
     try:
         settings = StreamSettings.from_wire(objects.settings)

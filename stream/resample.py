@@ -151,7 +151,7 @@ class StreamingResampler:
         return owed
 
     def snapshot(self) -> dict[str, NDArray[Any]]:
-        """Returns the state as arrays for `np.savez`; less than one filter length of samples.
+        """Returns the state as arrays; less than one filter length of samples.
 
         After `restore` the output is bit-identical to that of an unbroken stream.
         """

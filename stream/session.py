@@ -8,8 +8,6 @@ model, the owner also answers `pause_due` before it takes the next frame.
 
 from __future__ import annotations
 
-import io
-import json
 import math
 from dataclasses import asdict
 from typing import Any
@@ -28,8 +26,9 @@ from .policy import PolicySettings, TurnPolicy, policy_settings
 from .prediction import SILENCE_DBFS, Pair, Prediction
 from .resample import StreamingResampler
 from .ring import PcmRing
+from .snapshot_format import pack_snapshot, unpack_snapshot
 
-SNAPSHOT_VERSION = 4
+SNAPSHOT_VERSION = 5
 _SILENT_POWER = 10 ** (SILENCE_DBFS / 10)
 MAX_RESTORED_BUFFER_S = 60.0  # a damaged snapshot must not allocate all memory
 
@@ -237,7 +236,7 @@ class Session:
         return replace(prediction, events=tuple(events)) if events else prediction
 
     def snapshot(self) -> bytes:
-        """Returns the whole conversation as bytes: an .npz archive without pickled objects.
+        """Returns the whole conversation as bytes (`snapshot_format.py`).
 
         `restore` resumes it, also in another process, and gives the same predictions.
         """
@@ -262,9 +261,7 @@ class Session:
         if self._past is not None:
             arrays["past"] = self._past.peek(self._past.available)
         arrays |= {f"resampler_{name}": array for name, array in self._resampler.snapshot().items()}
-        archive = io.BytesIO()
-        np.savez(archive, allow_pickle=False, header=np.array(json.dumps(header)), **arrays)
-        return archive.getvalue()
+        return pack_snapshot(header, arrays)
 
     @classmethod
     def restore(
@@ -284,11 +281,9 @@ class Session:
                 none) where none (or one) is given.
         """
         try:
-            with np.load(io.BytesIO(snapshot), allow_pickle=False) as archive:
-                arrays = {name: archive[name] for name in archive.files}
-            header = json.loads(str(arrays.pop("header")))
+            header, arrays = unpack_snapshot(snapshot)
             version, weights = header["snapshot_version"], str(header["weights_sha256"])
-        except Exception as error:  # numpy, zipfile and json raise many types
+        except (ValueError, KeyError) as error:
             raise SnapshotError(
                 f"expected a snapshot made by turnstream, got {len(snapshot)} bytes "
                 f"that are not one ({type(error).__name__})"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 
 from ..errors import ConfigError
+from ..session import MAX_RESTORED_BUFFER_S
 
 MIB = 1 << 20
 
@@ -29,13 +30,14 @@ class Limits:
         max_message_bytes: a larger message is refused with an error; a message of more than four
             times this size closes the connection at once.
         max_waiting_s: audio that may wait for its prediction; beyond it, the server stops reading
-            from the client. One second takes 128 KB of memory.
+            from the client. One second takes 128 KB of memory. At most 60.
         max_outgoing_messages: messages that may wait for the client; beyond it, frame messages
             are left out (live audio) or predictions stop (audio sent faster than real time).
         max_kept_messages: messages kept to be sent again until the client confirms them; beyond
             it, the oldest frame messages are discarded.
         slow_reader_timeout_s: time that a client may read nothing while max_outgoing_messages
             wait for it; then the session ends with an error.
+        save_interval_s: time between two saves of a session, if there is a store.
         resume_s: time that a session waits for its lost client; 0 turns resuming off.
         stall_s: time without any audio after which the client gets a warning.
         idle_timeout_s: time without any message after which the session ends with an error.
@@ -48,7 +50,7 @@ class Limits:
             connections are dropped.
 
     Raises:
-        ConfigError: a bound is not above 0, or resume_s is below 0.
+        ConfigError: a bound is not above 0, resume_s is below 0, or max_waiting_s is above 60.
     """
 
     max_sessions: int = 1000
@@ -61,6 +63,7 @@ class Limits:
     max_outgoing_messages: int = 512
     max_kept_messages: int = 2048
     slow_reader_timeout_s: float = 10.0
+    save_interval_s: float = 2.0
     resume_s: float = 30.0
     stall_s: float = 2.0
     idle_timeout_s: float = 60.0
@@ -78,3 +81,8 @@ class Limits:
             )
             if not (value >= 0 if bound.name == "resume_s" else value > 0):
                 raise ConfigError(f"{bound.name}: expected {lowest}, got {value!r}")
+        if self.max_waiting_s > MAX_RESTORED_BUFFER_S:  # a saved session could not be restored
+            raise ConfigError(
+                f"max_waiting_s: expected at most {MAX_RESTORED_BUFFER_S:g}, "
+                f"got {self.max_waiting_s!r}"
+            )

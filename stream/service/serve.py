@@ -24,6 +24,7 @@ from .workers import supervise
 logger = logging.getLogger(__name__)
 
 TOKENS_VARIABLE = "TURNSTREAM_TOKENS"
+STORE_VARIABLE = "TURNSTREAM_STORE"
 
 _LIMITS = {  # field of `Limits`: (unit of its option, help)
     "max_sessions": (
@@ -72,6 +73,10 @@ _LIMITS = {  # field of `Limits`: (unit of its option, help)
         "SECONDS",
         "time after which a session ends with an error, if --max-outgoing-messages wait and the "
         "client reads nothing",
+    ),
+    "save_interval_s": (
+        "SECONDS",
+        "time between two saves of a session, with --store or --workers",
     ),
     "resume_s": (
         "SECONDS",
@@ -128,6 +133,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=1,
         metavar="N",
         help="number of server processes that share the port; each uses one core (default 1)",
+    )
+    parser.add_argument(
+        "--store",
+        metavar="FOLDER|URL",
+        help="where sessions are saved, so that they survive a process or a machine: a folder, or "
+        "redis://host:6379/0 (also Valkey); a URL with a password can be given in the environment "
+        f"variable {STORE_VARIABLE} instead (default: with several workers a temporary folder, "
+        "otherwise sessions are not saved)",
     )
     access = parser.add_argument_group("access")
     access.add_argument(
@@ -240,6 +253,7 @@ def settings_from(args: argparse.Namespace) -> ServiceSettings:
         origins=tuple(args.origin),
         certificate=args.tls_cert,
         key=args.tls_key,
+        store=args.store or os.environ.get(STORE_VARIABLE),
         limits=Limits(**{bound.name: getattr(args, bound.name) for bound in fields(Limits)}),
         log_form=args.log_format,
         quiet=args.quiet,

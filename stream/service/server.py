@@ -26,11 +26,11 @@ from .access import Access
 from .answers import ok, ok_json, refuse
 from .batcher import Batcher, Steps
 from .connection import Connection
-from .handover import Handover
 from .limits import Limits
 from .load import Load
 from .metrics import Metrics
 from .sessions import Sessions
+from .store import SessionStore
 from .web_pages import find_page
 
 logger = logging.getLogger(__name__)
@@ -57,7 +57,8 @@ class Server:
         limits: all bounds; None is the defaults.
         metrics: counters; None makes new ones.
         reuse_port: share the port with other processes.
-        handover: fetches sessions from the other processes of this server.
+        store: keeps the sessions, so that they survive this process; the caller closes it. None:
+            a session is resumed in this process only.
         plane: content of a file with a saved 2-D embedding, which the web page plots; None is the
             bundled embedding.
         pause_model: asked in the pauses of all sessions; None for none.
@@ -83,7 +84,7 @@ class Server:
         limits: Limits | None = None,
         metrics: Metrics | None = None,
         reuse_port: bool = False,
-        handover: Handover | None = None,
+        store: SessionStore | None = None,
         plane: bytes | None = None,
         pause_model: PauseModel | None = None,
     ) -> None:
@@ -116,7 +117,7 @@ class Server:
             self._limits,
             self._load,
             self.metrics,
-            handover,
+            store,
             on_end=self._ended.set,
         )
 
@@ -174,6 +175,11 @@ class Server:
         """Number of present conversations, including those that wait for a lost client."""
         return len(self._sessions)
 
+    @property
+    def store_ready(self) -> bool:
+        """Whether new sessions are saved, or do not have to be because there is no store."""
+        return self._sessions.store_ready
+
     async def close(self) -> None:
         """Refuse new clients, let every session finish, then stop.
 
@@ -202,6 +208,7 @@ class Server:
             await self._all_gone()
         if self._ticker is not None:
             self._ticker.cancel()
+        await self._sessions.close()
         self.batcher.close()
         logger.info("stopped")
 
@@ -209,10 +216,6 @@ class Server:
         while self._sessions or self._connections:
             self._ended.clear()
             await self._ended.wait()
-
-    async def release(self, token: str) -> bytes | None:
-        """Give a session to another process of this server; see `Sessions.release`."""
-        return self._sessions.release(token)
 
     # ---- requests ----
 

@@ -1,7 +1,7 @@
 """The sessions of one server: begins, resumes and counts conversations, within the limits.
 
-A session whose client was lost stays here until the client resumes it. With several workers, the
-client may come back to another worker, which then fetches the session (`handover.py`).
+A session whose client was lost stays here until the client resumes it. With a store, the client may
+come back to another process, which then claims the session (`saving.py`).
 """
 
 from __future__ import annotations
@@ -21,10 +21,11 @@ from .answers import refuse
 from .batcher import Batcher
 from .connection import Connection
 from .conversation import Conversation
-from .handover import Handover
 from .limits import Limits
 from .load import Load
 from .metrics import Metrics
+from .saving import Saver
+from .store import SessionStore
 
 logger = logging.getLogger(__name__)
 
@@ -38,7 +39,7 @@ class Sessions:
         limits: bounds of the server.
         load: tells whether one more session fits.
         metrics: counts sessions and refusals.
-        handover: fetches sessions from the other processes of this server; None without others.
+        store: keeps the sessions, so that they survive this process; None if they do not.
         on_end: called after the end of every conversation.
     """
 
@@ -49,7 +50,7 @@ class Sessions:
         limits: Limits,
         load: Load,
         metrics: Metrics,
-        handover: Handover | None,
+        store: SessionStore | None,
         on_end: Callable[[], None],
     ) -> None:
         self._metadata = metadata
@@ -57,15 +58,20 @@ class Sessions:
         self._limits = limits
         self._load = load
         self._metrics = metrics
-        self._handover = handover
+        self._saver = None if store is None else Saver(store, limits, batcher.clock)
         self._on_end = on_end
         self._conversations: dict[Conversation, None] = {}  # in order of their start
         self._by_token: dict[str, Conversation] = {}
-        self._fetching: set[asyncio.Task[None]] = set()
+        self._claiming: set[asyncio.Task[None]] = set()
         self._shutting_down = False
 
     def __len__(self) -> int:
         return len(self._conversations)
+
+    @property
+    def store_ready(self) -> bool:
+        """Whether new sessions are saved, or do not have to be because there is no store."""
+        return self._saver is None or self._saver.ready
 
     def begin(self, connection: Connection, request: Request, settings: StreamSettings) -> None:
         """Start a conversation with a client, or refuse it because there is no room."""
@@ -83,7 +89,8 @@ class Sessions:
             self._limits,
             self._metrics,
             self._forget,
-            token=self._new_token(),
+            token=secrets.token_urlsafe(24) if self._limits.resume_s else None,
+            saves=self._saver is not None and self._limits.resume_s > 0,
         )
         self._add(conversation)
         self._load.opened()
@@ -100,34 +107,25 @@ class Sessions:
 
     def resume(self, connection: Connection, request: Request, resume: Resume) -> None:
         """Continue the conversation of a client that has come back, or refuse it."""
-        conversation = self._by_token.get(resume.token)
-        if conversation is not None or self._handover is None:
-            self._resume_here(connection, request, resume, conversation)
+        if self._saver is None:
+            self._resume_here(connection, request, resume)
             return
-        task = asyncio.create_task(self._fetch(connection, request, resume, self._handover))
-        self._fetching.add(task)
-        task.add_done_callback(self._fetching.discard)
-
-    def release(self, token: str) -> bytes | None:
-        """End the session of this token here, for another process of this server.
-
-        Args:
-            token: resume token of the session.
-        Returns:
-            The packed session, or None if it is not in this process.
-        """
-        conversation = self._by_token.get(token)
-        return None if conversation is None else conversation.pack()
+        task = asyncio.create_task(self._claim(connection, request, resume, self._saver))
+        self._claiming.add(task)
+        task.add_done_callback(self._claiming.discard)
 
     def tick(self, now_s: float) -> None:
         """Check the time limits of all conversations; called a few times per second."""
         for conversation in list(self._conversations):
             conversation.tick(now_s)
+        # Once the server stops, the messages of the clients count as received but have no effect.
+        if self._saver is not None and not self._shutting_down:
+            self._saver.tick(now_s)
 
     def shut_down(self) -> None:
         """Refuse new clients, and let every conversation process its audio and end."""
         self._shutting_down = True
-        for task in self._fetching:
+        for task in self._claiming:
             task.cancel()
         for conversation in list(self._conversations):
             conversation.shut_down()
@@ -137,15 +135,15 @@ class Sessions:
         for conversation in list(self._conversations):
             conversation.give_up()
 
+    async def close(self) -> None:
+        """Wait, for a time, until the store has what is to be kept."""
+        if self._saver is not None:
+            await self._saver.close()
+
     def _refuse(self, connection: Connection, status: http.HTTPStatus, text: str) -> None:
         refuse(connection, self._metrics, status, text)
 
     # ---- room ----
-
-    def _new_token(self) -> str | None:
-        if not self._limits.resume_s:
-            return None
-        return secrets.token_urlsafe(24) if self._handover is None else self._handover.new_token()
 
     def _no_room(self) -> str | None:
         """Return why no further session fits, or None if one fits."""
@@ -174,53 +172,70 @@ class Sessions:
         self._conversations[conversation] = None
         if conversation.token is not None:
             self._by_token[conversation.token] = conversation
+            if self._saver is not None:
+                self._saver.add(conversation)
 
     def _forget(self, conversation: Conversation) -> None:
         self._conversations.pop(conversation, None)
         if conversation.token is not None:
             self._by_token.pop(conversation.token, None)
+            if self._saver is not None:
+                lost = conversation.parked_s is not None
+                self._saver.remove(conversation, keep=lost and self._shutting_down)
         self._on_end()
 
     # ---- resuming ----
 
-    async def _fetch(
-        self, connection: Connection, request: Request, resume: Resume, handover: Handover
+    async def _claim(
+        self, connection: Connection, request: Request, resume: Resume, saver: Saver
     ) -> None:
-        """Resume a session that another process has, if that process gives it away."""
+        """Become the owner of a session, then resume it."""
         try:
-            packed = await handover.fetch(resume.token)
-        except TimeoutError:
-            self._refuse(
-                connection,
-                http.HTTPStatus.SERVICE_UNAVAILABLE,
-                "the session is elsewhere, and not to be had at the moment; try again",
-            )
-            return
-        conversation = self._by_token.get(resume.token)  # if another connection was faster
-        if packed is not None:
-            try:
-                conversation = Conversation.unpack(
-                    packed,
-                    self._metadata,
-                    self._batcher,
-                    self._limits,
-                    self._metrics,
-                    self._forget,
-                    token=resume.token,
+            claimed = await saver.claim(resume.token)
+        except OSError:
+            if resume.token not in self._by_token:
+                self._refuse(
+                    connection,
+                    http.HTTPStatus.SERVICE_UNAVAILABLE,
+                    "the session is not here, and the store of sessions fails; try again",
                 )
-            except SnapshotError as error:
-                logger.error("a session that another worker gave away is lost: %s", error)
-            else:
-                self._add(conversation)
-        self._resume_here(connection, request, resume, conversation)
+                return
+        else:
+            if claimed is not None:
+                self._own(*claimed, resume)
+        self._resume_here(connection, request, resume)
 
-    def _resume_here(
-        self,
-        connection: Connection,
-        request: Request,
-        resume: Resume,
-        conversation: Conversation | None,
-    ) -> None:
+    def _own(self, epoch: int, state: bytes, resume: Resume) -> None:
+        """Take over a claimed session.
+
+        A session that was here all the time is newer than its saved state. One that another process
+        has claimed meanwhile is older.
+        """
+        conversation = self._by_token.get(resume.token)
+        if conversation is not None:
+            if conversation.epoch >= epoch - 1:
+                conversation.epoch = max(epoch, conversation.epoch)
+                return
+            conversation.leave()
+        try:
+            conversation = Conversation.unpack(
+                state,
+                self._metadata,
+                self._batcher,
+                self._limits,
+                self._metrics,
+                self._forget,
+                token=resume.token,
+                received=resume.received,
+            )
+        except SnapshotError as error:
+            logger.error("a saved session is lost: %s", error)
+            return
+        conversation.epoch = epoch
+        self._add(conversation)
+
+    def _resume_here(self, connection: Connection, request: Request, resume: Resume) -> None:
+        conversation = self._by_token.get(resume.token)
         if conversation is None:
             self._refuse(
                 connection,

@@ -1,7 +1,8 @@
 """Several server processes on one port: a supervisor starts, replaces and stops them.
 
 Every worker has its own listening socket on the port (SO_REUSEPORT: the system distributes the
-clients) and its own engine with one thread. If a worker dies, only its own sessions are lost.
+clients) and its own engine with one thread. If a worker dies, its clients come back to the others,
+which claim its sessions from the store.
 
 A pipe connects each worker to the supervisor. Through it, the worker reports that it listens, or
 why it cannot. When the pipe closes, because the supervisor stops or dies, the worker drains its
@@ -39,6 +40,7 @@ logger = logging.getLogger(__name__)
 _SHORT_LIFE_S = 10.0  # a worker that ends sooner had a short life
 _MOST_SHORT_LIVES = 5  # in a row; then the supervisor gives up
 _FIRST_DELAY_S = 0.1  # before a restart; doubles with every short life
+_IN_MEMORY, _LEAST_ROOM_BYTES = Path("/dev/shm"), 1 << 30
 _GRACE_S = 5.0  # extra time for a worker to end, beyond the shutdown time of its sessions
 
 
@@ -75,10 +77,20 @@ async def supervise(
         ) from None
     with (
         reserved,
-        tempfile.TemporaryDirectory(prefix="turnstream-", ignore_cleanup_errors=True) as folder,
+        tempfile.TemporaryDirectory(
+            prefix="turnstream-", dir=_memory_folder(), ignore_cleanup_errors=True
+        ) as folder,
     ):
         settings = replace(settings, port=reserved.getsockname()[1])
         await Supervisor(settings, workers, Path(folder), on_listening).run(stop)
+
+
+def _memory_folder() -> Path | None:
+    """Return a folder in memory; None if there is none with enough room."""
+    try:
+        return _IN_MEMORY if shutil.disk_usage(_IN_MEMORY).free >= _LEAST_ROOM_BYTES else None
+    except OSError:
+        return None
 
 
 def reserve_port(host: str, port: int) -> socket.socket:
@@ -115,7 +127,8 @@ class Supervisor:
     Args:
         settings: settings of each worker; the port must not be 0.
         workers: number of workers.
-        folder: private folder for the workers' metrics and sockets.
+        folder: private folder for the workers' metrics, and for their sessions if there is no other
+            store.
         on_listening: called once with the URL, when all workers listen.
     """
 
@@ -126,9 +139,9 @@ class Supervisor:
         folder: Path,
         on_listening: Callable[[str], None],
     ) -> None:
-        self._settings = settings
+        self._settings = replace(settings, store=settings.store or str(folder / "sessions"))
         self._workers = workers
-        self._sessions_folder, self._metrics_folder = folder / "sessions", folder / "metrics"
+        self._folder, self._metrics_folder = folder, folder / "metrics"
         self._on_listening = on_listening
         self._listening: set[int] = set()
         self._running: dict[int, tuple[SpawnProcess, Connection]] = {}
@@ -242,7 +255,7 @@ class Supervisor:
         ours, theirs = spawn.Pipe()
         process = spawn.Process(
             target=_run_in_worker,
-            args=(number, self._settings, self._sessions_folder, theirs),
+            args=(self._settings, self._folder, theirs),
             name=f"turnstream-worker-{number}",
             daemon=True,
         )
@@ -276,15 +289,13 @@ def _environment(name: str, value: str) -> Generator[None, None, None]:
 # ---- in the worker ----
 
 
-def _run_in_worker(
-    number: int, settings: ServiceSettings, sessions_folder: Path, lifeline: Connection
-) -> None:
+def _run_in_worker(settings: ServiceSettings, folder: Path, lifeline: Connection) -> None:
     # Ctrl+C also reaches the supervisor, which then stops this worker in order.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     logs.configure(settings.log_form, quiet=settings.quiet)
     try:
         with asyncio.Runner(loop_factory=new_event_loop) as runner:
-            runner.run(_serve(number, settings, sessions_folder, lifeline))
+            runner.run(_serve(settings, lifeline))
     except TurnstreamError as error:
         with contextlib.suppress(OSError):
             lifeline.send(("failed", str(error)))
@@ -292,12 +303,10 @@ def _run_in_worker(
     finally:
         supervisor = multiprocessing.parent_process()
         if supervisor is not None and not supervisor.is_alive():  # it cannot clean up any more
-            shutil.rmtree(sessions_folder.parent, ignore_errors=True)
+            shutil.rmtree(folder, ignore_errors=True)
 
 
-async def _serve(
-    number: int, settings: ServiceSettings, sessions_folder: Path, lifeline: Connection
-) -> None:
+async def _serve(settings: ServiceSettings, lifeline: Connection) -> None:
     loop, stop = asyncio.get_running_loop(), asyncio.Event()
     loop.add_signal_handler(signal.SIGTERM, stop.set)
     # The supervisor sends nothing, so only the end of the pipe makes it readable.
@@ -308,8 +317,6 @@ async def _serve(
             lifeline.send(("serves", url))
 
     try:
-        await serve_until(
-            stop, settings, on_listening, worker=number, sessions_folder=sessions_folder
-        )
+        await serve_until(stop, settings, on_listening, reuse_port=True)
     finally:
         loop.remove_reader(lifeline.fileno())

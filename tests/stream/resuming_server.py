@@ -42,7 +42,6 @@ class ResumingServer:
         resume_s: how long it promises to keep the session.
         refusal: an HTTP status for every attempt to resume, if set.
         attempts, resumes: how often a client tried to resume, and succeeded.
-        missed: frame messages that the next resume reports as lost.
         connection: the present connection.
         got: set with every message.
         tried: set with every attempt to resume.
@@ -54,7 +53,6 @@ class ResumingServer:
     received: list[str | bytes] = field(default_factory=list)
     attempts: int = 0
     resumes: int = 0
-    missed: int = 0
     connection: ServerConnection | None = None
     _sent: list[str] = field(default_factory=list)
     _free: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -115,12 +113,9 @@ class ResumingServer:
             try:
                 sent = 0
                 if "resume" in query:
-                    sent = int(query["received"][0]) + self.missed
+                    sent = int(query["received"][0])
                     self.resumes += 1
-                    await connection.send(
-                        message_to_json(ResumedMessage("s", len(self.received), self.missed))
-                    )
-                    self.missed = 0
+                    await connection.send(message_to_json(ResumedMessage("s", len(self.received))))
                 for message in self._sent[sent:]:
                     await connection.send(message)
                 while True:

@@ -324,7 +324,7 @@ def test_a_damaged_pause_is_refused(
         ...,
         np.zeros((10, 3), np.float32),
         np.zeros(10, np.float32),
-        np.zeros((10, 2), np.float64),
+        np.zeros((10, 2), np.int64),
         np.zeros((SAMPLES + 1, 2), np.float32),
         np.zeros((0, 2), np.float32),  # while the pause model is to be asked
     ],
