@@ -29,6 +29,7 @@ from turnstream.stream.protocol import (
     KeepAlive,
     Reset,
     ResumedMessage,
+    SavedMessage,
     TerminationMessage,
     WarningMessage,
     control_to_json,
@@ -89,7 +90,9 @@ messages = st.one_of(
         time_s=times_s,
         probability=probabilities,
     ),
-    st.builds(WarningMessage, code=texts, severity=texts, message=texts),
+    st.builds(
+        WarningMessage, code=texts, severity=texts, message=texts, missed=st.integers(0, 2**53)
+    ),
     st.builds(ErrorMessage, code=texts, message=texts),
     st.builds(TerminationMessage, frames=st.integers(0, 2**53), seconds=times_s, reason=texts),
     st.builds(
@@ -105,7 +108,9 @@ messages = st.one_of(
         settings=stream_settings,
         resume_token=st.none() | texts,
         resume_s=times_s,
+        saves=st.booleans(),
     ),
+    st.builds(SavedMessage, received=st.integers(0, 2**53)),
     st.builds(ResumedMessage, session=texts, received=st.integers(0, 2**53)),
 )
 
@@ -359,7 +364,7 @@ def test_a_bad_control_is_refused_with_what_was_got_and_expected(
 @pytest.mark.parametrize(
     ("wire", "complaint"),
     [
-        ('{"type":"news"}', "type: expected one of begin, resumed, frame"),
+        ('{"type":"news"}', "type: expected one of begin, resumed, saved, frame"),
         ('{"type":"error","code":1,"message":"x"}', "code: expected text, got 1"),
         (
             '{"type":"termination","frames":-1,"seconds":1,"reason":"close"}',
