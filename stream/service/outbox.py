@@ -194,5 +194,5 @@ class Outbox:
 
 
 def _thinned(missed: int) -> str:
-    message = f"{missed} frame messages were left out, because too many waited for you"
+    message = f"{missed} messages were left out, because too many waited for you; events never are"
     return message_to_json(WarningMessage("thinned", "warning", message, missed))

@@ -136,6 +136,7 @@ def test_the_specification_shows_every_type_of_message() -> None:
         *EVENT_TYPES,
         "begin",
         "resumed",
+        "saved",
         "frame",
         "warning",
         "error",

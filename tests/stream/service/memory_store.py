@@ -12,6 +12,7 @@ class MemoryStore:
         entries: epoch and state by token, without the probes.
         saves: number of states that were saved.
         error: raised by every call, if set.
+        save_error: raised by every `save`, if set.
         open: while it is cleared, calls wait.
         called: set with every call.
     """
@@ -20,12 +21,15 @@ class MemoryStore:
         self.entries: dict[str, tuple[int, bytes]] = {}
         self.saves = 0
         self.error: OSError | None = None
+        self.save_error: OSError | None = None
         self.open = asyncio.Event()
         self.open.set()
         self.called = asyncio.Event()
 
     async def save(self, token: str, epoch: int, state: bytes) -> bool:
         await self._answer()
+        if self.save_error is not None:
+            raise self.save_error
         if token == "probe":
             return True
         if self.entries.get(token, (0, b""))[0] > epoch:

@@ -37,7 +37,8 @@ async def test_a_live_client_that_reads_slowly_misses_frames_but_no_event(engine
     warnings = of_type(connection.messages, "warning")
     assert {message["code"] for message in warnings} == {"thinned"}
     assert warnings[0]["message"] == (
-        f"{warnings[0]['missed']} frame messages were left out, because too many waited for you"
+        f"{warnings[0]['missed']} messages were left out, because too many waited for you; "
+        "events never are"
     )
     connection.answers = True
     conversation.on_pong(connection.pings[-1])
