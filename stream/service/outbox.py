@@ -79,6 +79,7 @@ class Outbox:
         self.taken = 0
         self._max_kept = max_kept
         self._discard_above = max_kept
+        self._restored = False
         self._client_has = 0  # messages that the client has counted after those taken so far
         self._put = 0
         # Pairs: the value of `_put` for the message, and the message.
@@ -99,6 +100,7 @@ class Outbox:
             received: messages that the client has received. If these are more than the other
                 outbox had put, the next ones are not kept, because the client has them.
         """
+        self._restored = True
         self.last = packed.last
         self.acknowledged = received if received > packed.last else packed.acknowledged
         self._client_has = self.acknowledged
@@ -154,14 +156,14 @@ class Outbox:
         """Check the number of messages that a client says it has received.
 
         Raises:
-            ProtocolError: bad_setting; the number is larger than the number of messages so far,
-                or smaller than what the client has already confirmed.
+            ProtocolError: bad_setting; the number is smaller than what the client has already
+                confirmed, or larger than the number of messages so far. After `restore` it may be
+                larger: another process may have sent more.
         """
-        most = max(self.last, self.acknowledged)
-        if not self.acknowledged <= received <= most:
+        least, most = self.acknowledged, max(self.last, self.acknowledged)
+        if received < least or (received > most and not self._restored):
             raise ProtocolError(
-                "bad_setting",
-                f"received: expected from {self.acknowledged} to {most} messages, got {received}",
+                "bad_setting", f"received: expected from {least} to {most} messages, got {received}"
             )
 
     def rewind(self, received: int) -> None:

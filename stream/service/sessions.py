@@ -10,6 +10,7 @@ import asyncio
 import http
 import logging
 import secrets
+import time
 from collections.abc import Callable
 
 from websockets.http11 import Request
@@ -28,6 +29,8 @@ from .saving import Saver
 from .store import SessionStore
 
 logger = logging.getLogger(__name__)
+
+_FIRST_SAVE_S = 5.0  # time for the first save of a session; until then its token is new
 
 
 class Sessions:
@@ -89,7 +92,7 @@ class Sessions:
             self._limits,
             self._metrics,
             self._forget,
-            token=secrets.token_urlsafe(24) if self._limits.resume_s else None,
+            token=_new_token() if self._limits.resume_s else None,
             saves=self._saver is not None and self._limits.resume_s > 0,
         )
         self._add(conversation)
@@ -193,16 +196,15 @@ class Sessions:
         try:
             claimed = await saver.claim(resume.token)
         except OSError:
-            if resume.token not in self._by_token:
-                self._refuse(
-                    connection,
-                    http.HTTPStatus.SERVICE_UNAVAILABLE,
-                    "the session is not here, and the store of sessions fails; try again",
-                )
-                return
+            claimed, reason = None, "the store of sessions fails"
         else:
-            if claimed is not None:
-                self._own(*claimed, resume)
+            reason = "it was not saved yet" if _is_new(resume.token) else ""
+        if claimed is not None:
+            self._own(*claimed, resume)
+        elif resume.token not in self._by_token and reason:
+            text = f"the session is not here, and {reason}; try again"
+            self._refuse(connection, http.HTTPStatus.SERVICE_UNAVAILABLE, text)
+            return
         self._resume_here(connection, request, resume)
 
     def _own(self, epoch: int, state: bytes, resume: Resume) -> None:
@@ -254,3 +256,14 @@ class Sessions:
                 "session resumed", extra={"session": conversation.id, "remote": connection.remote}
             )
             conversation.resume(connection, resume.received)
+
+
+def _new_token() -> str:
+    """Return a token that nobody can guess, with the time at its end."""
+    return f"{secrets.token_urlsafe(24)}.{int(time.time())}"
+
+
+def _is_new(token: str) -> bool:
+    """Whether the session of a token may be so young that another process has not saved it yet."""
+    began = token.rpartition(".")[2]
+    return began.isdecimal() and len(began) < 16 and abs(time.time() - int(began)) < _FIRST_SAVE_S

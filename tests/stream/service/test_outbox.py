@@ -122,6 +122,17 @@ def test_what_the_client_has_is_still_known_after_the_next_move() -> None:
     assert outbox.take_unsent(1000) == ["10"]
 
 
+def test_after_a_move_a_client_may_have_more_than_this_process_knows() -> None:
+    other, outbox = filled(5), Outbox(100)
+    other.take_unsent(1000)
+    outbox.restore(other.pack(), 5)
+    outbox.rewind(5)
+    outbox.rewind(7)
+    for n in range(6, 10):
+        outbox.put(str(n), essential=True)
+    assert outbox.take_unsent(1000) == ["8", "9"]
+
+
 def test_unconfirmed_messages_move_to_another_process() -> None:
     other, outbox = filled(9), Outbox(100)
     other.take_unsent(5)

@@ -50,15 +50,17 @@ def test_a_session_survives_the_death_of_the_whole_server(
     tiny_model_path: Path, tmp_path: Path
 ) -> None:
     options = ("--store", str(tmp_path / "sessions"), "--save-interval-s", "0.1")
-    with command_server(tiny_model_path, *options) as server:
-        with connect(f"{server.url}/v1/stream", compression=None, proxy=None) as client:
-            begin = receive(client)
-            client.send(FRAME)
-            assert receive(client)["frame"] == 0
-            while json.loads(client.recv(timeout=PATIENCE_S)) != {"type": "saved", "received": 1}:
-                pass
-            server.process.kill()
-            server.process.wait()
+    with (
+        command_server(tiny_model_path, *options) as server,
+        connect(f"{server.url}/v1/stream", compression=None, proxy=None) as client,
+    ):
+        begin = receive(client)
+        client.send(FRAME)
+        assert receive(client)["frame"] == 0
+        while json.loads(client.recv(timeout=PATIENCE_S)) != {"type": "saved", "received": 1}:
+            pass
+        server.process.kill()
+        server.process.wait()
     with command_server(tiny_model_path, *options) as server:
         resume = f"resume={begin['resume_token']}&received=2"
         with connect(f"{server.url}/v1/stream?{resume}", compression=None, proxy=None) as client:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 
@@ -226,6 +227,20 @@ async def test_while_the_store_fails_a_session_begins_and_is_resumed_where_it_is
     await caller.send(FRAMES)
     await caller.finish()
     assert_exact(caller, engine)
+
+
+async def test_a_session_that_is_not_saved_yet_can_be_asked_for_again(
+    engine: Engine, store: MemoryStore, servers: list[Server], caller: Caller
+) -> None:
+    store.save_error = ConnectionError("made to fail")
+    await caller.begin(servers[0])
+    url = f"{servers[1].url}?resume={caller.token}&received=1"
+    assert await refusal(url) == (
+        503,
+        "the session is not here, and it was not saved yet; try again\n",
+    )
+    old = f"{caller.token.rpartition('.')[0]}.{int(time.time()) - 60}"
+    assert (await refusal(f"{servers[1].url}?resume={old}&received=1"))[0] == 410
 
 
 async def test_without_a_store_the_client_is_told_that_nothing_is_saved(
