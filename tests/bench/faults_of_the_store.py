@@ -62,15 +62,7 @@ class Talks:
 
     def _resume(self, stream: RawStream) -> None:
         began_s = time.perf_counter()
-        while True:
-            try:
-                stream.resume()
-                break
-            except (OSError, RefusedError) as error:
-                status = getattr(error, "status", 503)
-                if status not in {0, 503} or time.perf_counter() - began_s > PATIENCE_S:
-                    raise
-                time.sleep(0.05)
+        resume(stream)
         self.resumed_s.append(time.perf_counter() - began_s)
 
     def fault(self, server: Served, figures: str = "") -> Fault:
@@ -82,6 +74,20 @@ class Talks:
             f"resumed in {wait_ms[0]:.1f} / {wait_ms[1]:.1f} ms (p50 / p99){figures}",
             right and self.ends["exact"] == len(self._streams),
         )
+
+
+def resume(stream: RawStream) -> None:
+    """Resume a session, and try again as long as the server asks for it."""
+    began_s = time.perf_counter()
+    while True:
+        try:
+            stream.resume()
+            return
+        except (OSError, RefusedError) as error:
+            status = getattr(error, "status", 503)
+            if status not in {0, 503} or time.perf_counter() - began_s > PATIENCE_S:
+                raise
+            time.sleep(0.05)
 
 
 def kill_worker(server: Served, material: SimulationData) -> None:
@@ -136,19 +142,19 @@ def claimed_twice(material: SimulationData) -> Fault:
             for rival in rivals:
                 rival.start()
             try:
-                stream.resume()
+                resume(stream)
                 for rival in rivals:
                     rival.join()
                 for at in range(10, SESSION_CHUNKS):
                     stream.hear()
                     if not stream.open:  # a rival was later
                         ends["claimed again"] += 1
-                        stream.resume()
+                        resume(stream)
                     stream.send(material.chunk(place, at))
                 stream.send('{"type":"close"}')
                 stream.hear_out()
                 while stream.close_code != 1000:
-                    stream.resume()
+                    resume(stream)
                     stream.hear_out()
             except (OSError, RefusedError) as error:
                 ends[f"lost ({error})"] += 1
