@@ -30,3 +30,6 @@ LABELS = {
     "next_state": "state to hand to the next step",
 }
 PROBABILITIES = ("vad", "p_now", "p_future", "p_next", "p_backchannel")  # one per speaker and frame
+
+# Audio that a restored session may hold, in seconds: a damaged snapshot must not allocate all memory
+MAX_RESTORED_BUFFER_S = 60.0

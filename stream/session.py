@@ -17,6 +17,7 @@ from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from .audio_check import AudioCheck, AudioWarning
+from .contract import MAX_RESTORED_BUFFER_S
 from .engine import Float32, ModelMetadata, StepOutput
 from .errors import AudioFormatError, ShapeError, SnapshotError
 from .floor import FloorTracker
@@ -30,7 +31,6 @@ from .snapshot_format import pack_snapshot, unpack_snapshot
 
 SNAPSHOT_VERSION = 5
 _SILENT_POWER = 10 ** (SILENCE_DBFS / 10)
-MAX_RESTORED_BUFFER_S = 60.0  # a damaged snapshot must not allocate all memory
 
 
 class Session:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 
+from ..contract import MAX_RESTORED_BUFFER_S
 from ..errors import ConfigError
-from ..session import MAX_RESTORED_BUFFER_S
 
 MIB = 1 << 20
 
