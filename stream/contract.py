@@ -31,5 +31,5 @@ LABELS = {
 }
 PROBABILITIES = ("vad", "p_now", "p_future", "p_next", "p_backchannel")  # one per speaker and frame
 
-# Audio that a restored session may hold, in seconds: a damaged snapshot must not allocate all memory
+# Seconds of audio that a restored session may hold. A damaged snapshot must not take all memory.
 MAX_RESTORED_BUFFER_S = 60.0
