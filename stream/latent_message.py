@@ -13,13 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import ProtocolError
-from .wire import PROTOCOL_VERSION
 
 LatentKind = Literal["latent", "latent_speaker"]
 
 # Fields: magic, version, kind, dtype, zero, frame, rows, columns.
 _LATENT_HEADER = struct.Struct("<4sBBBBQHH")
 _LATENT_MAGIC = b"TSLT"
+_LATENT_VERSION = 1  # of this header
 _LATENT_KINDS: dict[int, LatentKind] = {1: "latent", 2: "latent_speaker"}
 _LATENT_KIND_NUMBERS = {name: number for number, name in _LATENT_KINDS.items()}
 _FLOAT32 = 1
@@ -38,7 +38,7 @@ def latents_to_bytes(message: LatentMessage) -> bytes:
     rows, columns = message.values.shape
     header = _LATENT_HEADER.pack(
         _LATENT_MAGIC,
-        PROTOCOL_VERSION,
+        _LATENT_VERSION,
         _LATENT_KIND_NUMBERS[message.kind],
         _FLOAT32,
         0,
@@ -69,9 +69,9 @@ def parse_latents(wire: bytes) -> LatentMessage:
             "bad_message",
             f"expected a latent header that starts with {_LATENT_MAGIC!r}, got {magic!r}",
         )
-    if version != PROTOCOL_VERSION or kind not in _LATENT_KINDS or dtype != _FLOAT32:
+    if version != _LATENT_VERSION or kind not in _LATENT_KINDS or dtype != _FLOAT32:
         expected = (
-            f"version {PROTOCOL_VERSION}, kind {' or '.join(map(str, _LATENT_KINDS))}, "
+            f"version {_LATENT_VERSION}, kind {' or '.join(map(str, _LATENT_KINDS))}, "
             f"dtype {_FLOAT32}"
         )
         raise ProtocolError(

@@ -158,6 +158,8 @@ class BeginMessage(msgspec.Struct, frozen=True, tag="begin"):
         resume_s: time after a lost connection within which the session can be resumed, in seconds.
             0 if the server cannot resume.
         policies: names of the presets that can be asked for.
+        saves: whether the server saves the session, and tells so with `saved`. Then the client must
+            keep its messages until they are saved, because the server may die.
     """
 
     session: Text
@@ -170,6 +172,7 @@ class BeginMessage(msgspec.Struct, frozen=True, tag="begin"):
     resume_token: Text | None = None
     resume_s: Number = 0.0
     policies: Names = ()
+    saves: bool = False
 
 
 class ConfiguredMessage(msgspec.Struct, frozen=True, tag="configured"):
@@ -189,27 +192,39 @@ class ResumedMessage(msgspec.Struct, frozen=True, tag="resumed"):
         session: id of the session.
         received: messages of the client that the server has received. The client must send the
             later ones again.
-        missed: frame messages that the server dropped because too many were waiting. The client
-            never gets them. From here on they count as received.
     """
 
     session: Text
     received: Count
-    missed: Count
 
 
-class WarningMessage(msgspec.Struct, frozen=True, tag="warning"):
+class SavedMessage(msgspec.Struct, frozen=True, tag="saved"):
+    """The server has saved the session. Neither side counts this message.
+
+    Attributes:
+        received: messages of the client that the saved state contains. The client never has to
+            send them again.
+    """
+
+    received: Count
+
+
+class WarningMessage(msgspec.Struct, frozen=True, tag="warning", omit_defaults=True):
     """A probable problem with the audio or the connection. The session continues.
+
+    Neither side counts this message.
 
     Attributes:
         code: the kind of problem; PROTOCOL.md lists the codes.
         severity: "info" if everything may be correct, else "warning".
         message: one line for a person.
+        missed: messages that the server left out here ("thinned" only). They count as received.
     """
 
     code: Text
     severity: Text
     message: Text
+    missed: Count = 0
 
 
 class ErrorMessage(msgspec.Struct, frozen=True, tag="error"):
@@ -242,6 +257,7 @@ ServerMessage = (
     BeginMessage
     | ConfiguredMessage
     | ResumedMessage
+    | SavedMessage
     | FrameMessage
     | LatentMessage
     | TurnEvent
@@ -286,6 +302,7 @@ def message_to_json(
     message: BeginMessage
     | ConfiguredMessage
     | ResumedMessage
+    | SavedMessage
     | FrameMessage
     | TurnEvent
     | WarningMessage
@@ -321,6 +338,7 @@ def message_to_json(
                     "policies": message.policies,
                     "resume_token": message.resume_token,
                     "resume_s": message.resume_s,
+                    "saves": message.saves,
                 }
             )
         case _:
@@ -357,6 +375,7 @@ _TYPES: dict[str, type[Any]] = {
             BeginMessage,
             ConfiguredMessage,
             ResumedMessage,
+            SavedMessage,
             FrameMessage,
             WarningMessage,
             ErrorMessage,
@@ -383,6 +402,11 @@ class _ConfiguredObjects(msgspec.Struct):
 
 def _flat_begin(words: dict[str, object]) -> dict[str, object]:
     """Returns the fields of a `begin` by the names of `BeginMessage`."""
+    if words.get("protocol") != PROTOCOL_VERSION:
+        raise ProtocolError(
+            "bad_message",
+            f"protocol: expected version {PROTOCOL_VERSION}, got {show(words.get('protocol'))}",
+        )
     objects = read_struct(_BeginObjects, words, "bad_message")
     return {
         **words,

@@ -23,7 +23,7 @@ Count = Annotated[int, Meta(ge=0, description="a whole number from 0")]
 Number = Annotated[float, Meta(gt=-1e300, lt=1e300, description="a number")]
 Object = Annotated[dict[str, Any], Meta(description="an object")]
 
-PROTOCOL_VERSION = 1  # of PROTOCOL.md
+PROTOCOL_VERSION = 2  # of PROTOCOL.md
 
 S = TypeVar("S", bound=msgspec.Struct)
 

@@ -3,7 +3,8 @@
 Both ends count the messages of a session (PROTOCOL.md, "Lost connections"). The link keeps every
 sent message until the server has acknowledged it. For this it sends a websocket ping every 2 s, and
 after every quarter of the bytes that it may keep. The pong acknowledges all messages before the
-ping.
+ping. If the server saves its sessions, only `saved` acknowledges messages, because the server may
+die.
 
 When a connection breaks, the link connects again, with growing pauses between attempts. Both ends
 then report how many messages they have received, and the link sends the missing ones again. So
@@ -36,6 +37,7 @@ from ..protocol import (
     ErrorMessage,
     KeepAlive,
     ResumedMessage,
+    SavedMessage,
     ServerMessage,
     TerminationMessage,
     WarningMessage,
@@ -313,7 +315,11 @@ class Link:
                     error.code,
                     f"the server sent something else than this version of the protocol: {error}",
                 ) from None
-            self._received += 1
+            if isinstance(message, SavedMessage):
+                self._on_saved(message)
+                continue
+            # A warning is not counted, and may stand for messages that were left out.
+            self._received += message.missed if isinstance(message, WarningMessage) else 1
             self._deliver(message)
             if isinstance(message, ErrorMessage):
                 return self.fail(ServerError(message.code, message.message))
@@ -364,16 +370,16 @@ class Link:
                 "messages received"
             )
             raise self._session_lost(f"could not be resumed: expected {kept}, got {first}")
-        self._acknowledged(first.received)
+        if not begin.saves:
+            self._acknowledged(first.received)
         self._unwritten = first.received
-        self._received += first.missed
         self._deliver(first)
         self.connections += 1
         logger.info(
             "%s: resumed after %d attempts, %d messages are sent again",
             begin.session,
             attempt,
-            len(self._kept),
+            self._first_kept + len(self._kept) - self._unwritten,
         )
         return connection
 
@@ -396,6 +402,14 @@ class Link:
             self._kept_cost -= len(self._kept.popleft()) + _MESSAGE_COST
             self._first_kept += 1
         self._room.set()
+
+    def _on_saved(self, message: SavedMessage) -> None:
+        if message.received > self._unwritten:
+            raise ServerError(
+                "bad_message",
+                f"expected saved with at most {self._unwritten} messages, got {message.received}",
+            )
+        self._acknowledged(message.received)
 
     async def _write(self, connection: TimedConnection) -> None:
         """Write the kept messages, and ping, as long as the connection lasts."""
@@ -432,7 +446,7 @@ class Link:
         pong = asyncio.ensure_future(await connection.ping())
 
         def arrived(pong: asyncio.Future[float]) -> None:
-            if not pong.cancelled() and pong.exception() is None:
+            if not self.begin.saves and not pong.cancelled() and pong.exception() is None:
                 self._acknowledged(written)
 
         pong.add_done_callback(arrived)

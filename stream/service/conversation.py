@@ -38,6 +38,7 @@ from ..protocol import (
     KeepAlive,
     Reset,
     ResumedMessage,
+    SavedMessage,
     TerminationMessage,
     WarningMessage,
     frame_to_json,
@@ -72,9 +73,11 @@ class Conversation:
         on_end: called once with the conversation, when it has ended.
         token: token with which the client can resume; None if it cannot.
         policies: what `configure` can ask for; None for the presets of `PRESETS`.
+        saves: whether the owner saves the session in a store, so that it survives this process.
     Attributes:
         id: name of the session for the client and in the log.
         token: the same.
+        epoch: number of the claim in the store under which the session is here.
         frames: number of predictions made.
         began_s: when it began, by the batcher's clock.
         reason: why the conversation ended; empty until then.
@@ -91,9 +94,11 @@ class Conversation:
         *,
         token: str | None = None,
         policies: Policies | None = None,
+        saves: bool = False,
     ) -> None:
         self.id = secrets.token_hex(8)
         self.token = token
+        self.epoch = 1
         self.reason = ""
         self._policies = policies or Policies()
         self._settings = settings = settings.resolved(self._policies)
@@ -102,6 +107,8 @@ class Conversation:
         self._limits = limits
         self._metrics = metrics
         self._on_end = on_end
+        self._saves = saves
+        self._saved: int | None = None  # messages of the client that the last saved state contains
         self._max_backlog = max(_MIN_BACKLOG, round(limits.max_waiting_s * metadata.frame_rate_hz))
         self._set_session(
             Session(
@@ -119,7 +126,7 @@ class Conversation:
         self._delivery = Delivery(limits, batcher.clock)
         self._received = self.frames = self._samples = 0
         self._ended = self._shutting_down = self._stalled = False
-        self._processing = self._dropping = False
+        self._processing = False
         self.began_s = batcher.clock()
         self._audio_s = self._message_s = self.began_s  # when audio, or any message, last came
         self._delivery.put(message_to_json(self._begin()))
@@ -164,6 +171,7 @@ class Conversation:
             policies=tuple(self._policies.presets),
             resume_token=self.token,
             resume_s=0.0 if self.token is None else self._limits.resume_s,
+            saves=self._saves,
         )
 
     # ---- connections ----
@@ -195,10 +203,12 @@ class Conversation:
         Raises:
             ProtocolError: see `check_resume`.
         """
-        missed = self._delivery.outbox.rewind(received)
+        self._delivery.outbox.rewind(received)
         self._metrics.session_resumed()
         self._detach()
-        connection.send([message_to_json(ResumedMessage(self.id, self._received, missed))])
+        connection.send([message_to_json(ResumedMessage(self.id, self._received))])
+        if self._saved is not None:  # the client may have lost this message
+            connection.send([message_to_json(SavedMessage(self._saved))])
         self.attach(connection)
 
     def _detach(self) -> None:
@@ -229,16 +239,19 @@ class Conversation:
             extra={"session": self.id, "seconds": round(self.seconds, 3)},
         )
 
-    def pack(self) -> bytes:
-        """Return the whole conversation as bytes, for another process of this server.
+    # ---- other processes ----
 
-        This conversation ends, and the connection of its client is closed.
-        """
-        self._detach()
+    @property
+    def progress(self) -> tuple[int, int, bool]:
+        """What has happened so far; as long as it is the same, `pack` need not be saved again."""
+        return self._received, self.frames, self._ended
+
+    def pack(self) -> bytes:
+        """Return the whole conversation as bytes, for a store."""
         inbox = list(self._inbox)
         if self._processed:
             inbox[0] = self._inbox[0][self._processed :]
-        packed = PackedConversation(
+        return PackedConversation(
             id=self.id,
             settings=self._settings,
             session=self._session.snapshot(),
@@ -248,9 +261,18 @@ class Conversation:
             inbox=inbox,
             outbox=self._delivery.outbox.pack(),
             close_frame=self._delivery.close_frame,
-        )
-        self._close("moved")
-        return packed.to_bytes()
+        ).to_bytes()
+
+    def on_saved(self, received: int) -> None:
+        """Tell the client that a state with this many of its messages is saved."""
+        self._saved = received
+        if self._delivery.connection is not None:
+            self._delivery.connection.send([message_to_json(SavedMessage(received))])
+
+    def leave(self) -> None:
+        """End this copy of the conversation, because another process has claimed it."""
+        self._detach()
+        self._close("resumed_elsewhere")
 
     @classmethod
     def unpack(
@@ -264,11 +286,15 @@ class Conversation:
         *,
         token: str,
         policies: Policies | None = None,
+        received: int,
     ) -> Conversation:
-        """Return the conversation that another process of this server has packed.
+        """Return a conversation from the bytes that another process has packed.
 
         It waits for its client to resume. The other arguments are those of the class.
 
+        Args:
+            received: messages that the client has received. If the other process has sent some of
+                them after it packed the conversation, they are not sent again.
         Raises:
             SnapshotError: the bytes are damaged, were not made by `pack`, or belong to another
                 model.
@@ -284,14 +310,15 @@ class Conversation:
             on_end,
             token=token,
             policies=policies,
+            saves=True,
         )
         conversation.id = parts.id
         conversation.frames = parts.frames
-        conversation._received = parts.received
+        conversation._received = conversation._saved = parts.received
         conversation._samples = parts.samples
         conversation._inbox.extend(parts.inbox)
         conversation._ended = parts.close_frame is not None
-        conversation._delivery.outbox.restore(parts.outbox)
+        conversation._delivery.outbox.restore(parts.outbox, received)
         conversation._delivery.close_frame = parts.close_frame
         conversation._set_session(session)
         conversation._audio_queue.pushed(0.0)
@@ -457,10 +484,11 @@ class Conversation:
         Raises:
             ProtocolError: slow_reader; the client has not answered pings, so too much is kept.
         """
-        outstanding = self._delivery.outbox.outstanding
-        if outstanding >= 2 * self._limits.max_kept_messages:
+        outbox = self._delivery.outbox
+        if outbox.is_overfull:
             raise ProtocolError(
-                "slow_reader", f"expected answers to pings, got none; {outstanding} messages wait"
+                "slow_reader",
+                f"expected answers to pings, got none; {outbox.outstanding} messages wait",
             )
         return not self._delivery.is_full
 
@@ -507,20 +535,8 @@ class Conversation:
     def _on_result(self, prediction: Prediction) -> None:
         self.frames += 1
         settings, delivery = self._settings, self._delivery
-        if settings.frames and prediction.frame % settings.frames == 0 and not self._drops_frames():
-            delivery.put(frame_to_json(prediction), essential=False)
-            if settings.latents != "none":
-                delivery.put(
-                    latents_to_bytes(LatentMessage(prediction.frame, "latent", prediction.latent)),
-                    essential=False,
-                )
-            if settings.latents == "all":
-                delivery.put(
-                    latents_to_bytes(
-                        LatentMessage(prediction.frame, "latent_speaker", prediction.latent_speaker)
-                    ),
-                    essential=False,
-                )
+        if settings.frames and prediction.frame % settings.frames == 0:
+            self._send_frame(prediction)
         for event in prediction.events:
             delivery.put(message_to_json(event))
         # The messages for the frames of one audio message are sent together.
@@ -531,33 +547,38 @@ class Conversation:
         if self._inbox or self._shutting_down:
             self._process_inbox()
 
+    def _send_frame(self, prediction: Prediction) -> None:
+        """Send a prediction and its latents, or leave them out if the client reads too slowly."""
+        latents, delivery = self._settings.latents, self._delivery
+        if delivery.must_drop_frames(self._is_ahead):
+            delivery.outbox.leave_out({"none": 1, "final": 2, "all": 3}[latents])
+            return
+        delivery.put(frame_to_json(prediction), essential=False)
+        if latents != "none":
+            delivery.put(
+                latents_to_bytes(LatentMessage(prediction.frame, "latent", prediction.latent)),
+                essential=False,
+            )
+        if latents == "all":
+            delivery.put(
+                latents_to_bytes(
+                    LatentMessage(prediction.frame, "latent_speaker", prediction.latent_speaker)
+                ),
+                essential=False,
+            )
+
     @property
     def _is_ahead(self) -> bool:
         """Whether the client sends faster than real time; the server can make it wait."""
         return bool(self._inbox) or self._audio_queue.is_early
-
-    def _drops_frames(self) -> bool:
-        """Return whether frames are left out because the client reads too slowly.
-
-        The client gets a warning when this begins.
-        """
-        before, self._dropping = self._dropping, self._delivery.must_drop_frames(self._is_ahead)
-        if self._dropping and not before:
-            waiting = self._delivery.outbox.outstanding
-            self._warn(
-                "thinned",
-                "warning",
-                f"{waiting} messages wait for you: frame messages are left out until you have "
-                "read them; events are not",
-            )
-        return self._dropping
 
     def _on_engine_error(self, error: Exception) -> None:
         logger.error("the engine failed", exc_info=error, extra={"session": self.id})
         self._fail("internal_error", "the prediction failed")
 
     def _warn(self, code: str, severity: str, message: str) -> None:
-        self._delivery.put(message_to_json(WarningMessage(code, severity, message)))
+        wire = message_to_json(WarningMessage(code, severity, message))
+        self._delivery.put(wire, counted=False)
         self._delivery.send()
 
     def on_pong(self, payload: bytes) -> None:

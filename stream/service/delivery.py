@@ -41,7 +41,7 @@ class Delivery:
         self._limits = limits
         self._clock = clock
         self._ping_every = min(_PING_EVERY, limits.max_outgoing_messages // 2)
-        self._pinged: int | None = None  # number of the last message before the unanswered ping
+        self._pinged: int | None = None  # `Outbox.taken` at the time of the unanswered ping
         # When that ping was sent, and when the client last read something or had nothing to read.
         self._pinged_s = self._taken_s = clock()
         self._ahead_s = 0.0  # when the client was last seen to send faster than real time
@@ -54,14 +54,15 @@ class Delivery:
         self._taken_s = self._clock()
         self.send()
 
-    def put(self, wire: str | bytes, *, essential: bool = True) -> None:
+    def put(self, wire: str | bytes, *, essential: bool = True, counted: bool = True) -> None:
         """Add a message; `send` hands it to the connection.
 
         Args:
             wire: the encoded message.
             essential: False if the message may be discarded when too many wait.
+            counted: False if the message depends on the clock, so that it is not counted.
         """
-        self.outbox.put(wire, essential=essential)
+        self.outbox.put(wire, essential=essential, counted=counted)
 
     def end(self, wire: str, close_code: int, reason: str) -> None:
         """Send the last message, then close the connection."""
@@ -82,7 +83,7 @@ class Delivery:
             connection.close(*self.close_frame)
 
     def _ping(self, connection: Connection) -> None:
-        self._pinged, self._pinged_s = self.outbox.sent, self._clock()
+        self._pinged, self._pinged_s = self.outbox.taken, self._clock()
         connection.ping(str(self._pinged).encode())
 
     def on_pong(self, payload: bytes) -> None:

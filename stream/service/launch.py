@@ -20,13 +20,15 @@ from ..pause_model import PauseModel
 from ..policy_settings import Policies
 from ..protocol import DEFAULT_PORT
 from .descriptors import raise_limit
-from .handover import Handover
 from .limits import Limits
 from .logs import Form
 from .metrics import Metrics
 from .server import Server
+from .store import open_store
 from .tls import server_context
 from .tokens import Tokens
+
+_STORE_MARGIN_S = 30.0  # for which a session stays in the store beyond its time
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +48,8 @@ class ServiceSettings:
         page_servers: other servers that the web page may connect to, such as "wss://my.host".
         certificate, key: PEM files to serve TLS; None serves without TLS. If only the key is
             None, the certificate's file contains it.
+        store: address of the store of sessions; see `open_store`. None: a session lives and dies
+            with its process.
         limits: all bounds.
         log_form: format of the log.
         quiet: log warnings and errors only.
@@ -62,6 +66,7 @@ class ServiceSettings:
     page_servers: tuple[str, ...] = ()
     certificate: Path | None = None
     key: Path | None = None
+    store: str | None = field(default=None, repr=False)  # a URL may hold a password
     limits: Limits = field(default_factory=Limits)
     log_form: Form = "text"
     quiet: bool = False
@@ -72,8 +77,7 @@ async def serve_until(
     settings: ServiceSettings,
     on_listening: Callable[[str], None],
     *,
-    worker: int | None = None,
-    sessions_folder: Path | None = None,
+    reuse_port: bool = False,
     leaving: asyncio.Event | None = None,
 ) -> None:
     """Serve until `stop` is set, then let every session finish.
@@ -82,8 +86,7 @@ async def serve_until(
         stop: set by the caller to stop the server.
         settings: settings of the server.
         on_listening: called with the URL as soon as clients can connect.
-        worker: number of this worker if several share the port.
-        sessions_folder: folder through which the workers exchange sessions.
+        reuse_port: share the port with other processes.
         leaving: set before `stop` if other processes go on serving the port: new clients then
             reach those. Otherwise this server refuses them while it drains.
     Raises:
@@ -95,16 +98,10 @@ async def serve_until(
     tls = (
         None if settings.certificate is None else server_context(settings.certificate, settings.key)
     )
-
-    # The server needs the handover, and the handover needs this function of the server.
-    async def release(token: str) -> bytes | None:
-        return await server.release(token)
-
-    handover = (
-        None
-        if worker is None or sessions_folder is None
-        else Handover(sessions_folder, worker, release)
-    )
+    store = None
+    if settings.store is not None:
+        # A state that does not change is saved again after half of `resume_s`.
+        store = open_store(settings.store, 2 * settings.limits.resume_s + _STORE_MARGIN_S)
     engine = Engine(settings.model)
     server = Server(
         engine,
@@ -116,15 +113,16 @@ async def serve_until(
         tls=tls,
         limits=settings.limits,
         metrics=Metrics(),
-        reuse_port=worker is not None,
-        handover=handover,
+        reuse_port=reuse_port,
+        store=store,
         pause_model=PauseModel() if settings.pause_model else None,
         policies=settings.policies,
         plane=None if settings.projection is None else _read_plane(settings.projection, engine),
     )
     async with contextlib.AsyncExitStack() as stack:
+        if store is not None:
+            stack.push_async_callback(store.close)
         try:
-            await stack.enter_async_context(handover or contextlib.nullcontext())
             await stack.enter_async_context(server)
         except OSError as error:
             raise ServerError(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 
 from ..errors import ConfigError
+from ..snapshot import MAX_BUFFER_S
 
 MIB = 1 << 20
 MAX_BATCH = 4096  # one step of so many frames takes about 0.3 s
@@ -37,7 +38,7 @@ class Limits:
         max_messages_per_s: rate of messages that are no audio, or audio of a few samples; above it
             for five seconds, the session ends with an error.
         max_waiting_s: audio that may wait for its prediction; beyond it, the server stops reading
-            from the client. One second takes 128 KB of memory.
+            from the client. One second takes 128 KB of memory. At most 60.
         max_outgoing_messages: messages that may wait for the client; beyond it, frame messages
             are left out (live audio) or predictions stop (audio sent faster than real time).
         max_kept_messages: messages kept to be sent again until the client confirms them; beyond
@@ -45,6 +46,7 @@ class Limits:
             an error.
         slow_reader_timeout_s: time that a client may read nothing while max_outgoing_messages
             wait for it; then the session ends with an error.
+        save_interval_s: time between two saves of a session, if there is a store.
         resume_s: time that a session waits for its lost client; 0 turns resuming off.
         stall_s: time without any audio after which the client gets a warning.
         idle_timeout_s: time without any message after which the session ends with an error.
@@ -61,7 +63,8 @@ class Limits:
             connections are dropped.
 
     Raises:
-        ConfigError: a bound is not above 0, or resume_s is below 0, or max_batch above 4096.
+        ConfigError: a bound is not above 0, resume_s is below 0, max_batch is above 4096, or
+            max_waiting_s is above 60.
     """
 
     max_sessions: int = 1000
@@ -77,6 +80,7 @@ class Limits:
     max_outgoing_messages: int = 512
     max_kept_messages: int = 2048
     slow_reader_timeout_s: float = 10.0
+    save_interval_s: float = 2.0
     resume_s: float = 30.0
     stall_s: float = 2.0
     idle_timeout_s: float = 60.0
@@ -98,3 +102,7 @@ class Limits:
                 raise ConfigError(f"{bound.name}: expected {lowest}, got {value!r}")
         if self.max_batch > MAX_BATCH:
             raise ConfigError(f"max_batch: expected at most {MAX_BATCH}, got {self.max_batch}")
+        if self.max_waiting_s > MAX_BUFFER_S:  # a saved session could not be restored
+            raise ConfigError(
+                f"max_waiting_s: expected at most {MAX_BUFFER_S:g}, got {self.max_waiting_s!r}"
+            )

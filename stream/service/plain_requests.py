@@ -101,7 +101,9 @@ class PlainRequests:
     def _answer_ready(self, connection: Connection) -> None:
         unready = self._unready()
         if unready is None:
-            connection.respond(answer_json({"status": "ready"}))
+            # Without its store a server still serves, so a balancer need not avoid it.
+            store_ready = self._health()["store_ready"]
+            connection.respond(answer_json({"status": "ready", "store_ready": store_ready}))
             return
         status, reason = unready
         connection.respond(

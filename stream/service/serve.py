@@ -8,6 +8,7 @@ import contextlib
 import ipaddress
 import logging
 import math
+import os
 import signal
 from collections.abc import Callable, Sequence
 from dataclasses import fields
@@ -29,6 +30,8 @@ from .tokens import MIN_TOKEN_LETTERS, TOKENS_VARIABLE, Tokens, read_tokens, rer
 from .workers import WORKER_TIMEOUT_S, supervise
 
 logger = logging.getLogger(__name__)
+
+STORE_VARIABLE = "TURNSTREAM_STORE"
 
 _LIMITS = {  # field of `Limits`: (unit of its option, help)
     "max_sessions": (
@@ -93,6 +96,10 @@ _LIMITS = {  # field of `Limits`: (unit of its option, help)
         "SECONDS",
         "time after which a session ends with an error, if --max-outgoing-messages wait and the "
         "client reads nothing",
+    ),
+    "save_interval_s": (
+        "SECONDS",
+        "time between two saves of a session, with --store or --workers",
     ),
     "resume_s": (
         "SECONDS",
@@ -168,6 +175,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="SECONDS",
         help="time without an answer after which one of several workers is killed and replaced "
         "(default %(default)s)",
+    )
+    parser.add_argument(
+        "--store",
+        metavar="FOLDER|URL",
+        help="where sessions are saved, so that they survive a process or a machine: a folder, or "
+        "redis://host:6379/0 (also Valkey); a URL with a password can be given in the environment "
+        f"variable {STORE_VARIABLE} instead (default: with several workers a temporary folder, "
+        "otherwise sessions are not saved)",
     )
     access = parser.add_argument_group("access")
     access.add_argument(
@@ -315,6 +330,7 @@ def settings_from(args: argparse.Namespace) -> ServiceSettings:
         page_servers=tuple(args.page_server),
         certificate=args.tls_cert,
         key=args.tls_key,
+        store=args.store or os.environ.get(STORE_VARIABLE),
         limits=Limits(**{bound.name: getattr(args, bound.name) for bound in fields(Limits)}),
         log_form=args.log_format,
         quiet=args.quiet,

@@ -33,13 +33,13 @@ from .batcher import Batcher, Steps
 from .connection import Connection
 from .descriptors import DescriptorWatch
 from .flux import FLUX_PATH
-from .handover import Handover
 from .limits import Limits
 from .load import TICK_S, Load
 from .metrics import Metrics
 from .plain_requests import PlainRequests
 from .resampling import Resampling
 from .sessions import Sessions
+from .store import SessionStore
 from .tls import TlsGate
 from .tokens import Tokens
 from .turns import Turns
@@ -72,7 +72,8 @@ class Server:
         limits: all bounds; None is the defaults.
         metrics: counters; None makes new ones.
         reuse_port: share the port with other processes.
-        handover: fetches sessions from the other processes of this server.
+        store: keeps the sessions, so that they survive this process; the caller closes it. None:
+            a session is resumed in this process only.
         plane: content of a file with a saved 2-D embedding, which the web page plots; None is the
             bundled embedding.
         pause_model: asked in the pauses of all sessions; None for none.
@@ -101,7 +102,7 @@ class Server:
         limits: Limits | None = None,
         metrics: Metrics | None = None,
         reuse_port: bool = False,
-        handover: Handover | None = None,
+        store: SessionStore | None = None,
         plane: bytes | None = None,
         pause_model: PauseModel | None = None,
         policies: Policies | None = None,
@@ -139,7 +140,7 @@ class Server:
             self._load,
             self.metrics,
             self._resampling,
-            handover,
+            store,
             on_end=self._ended.set,
             policies=self._policies,
         )
@@ -214,6 +215,11 @@ class Server:
         """Number of present conversations, including those that wait for a lost client."""
         return len(self._sessions)
 
+    @property
+    def store_ready(self) -> bool:
+        """Whether new sessions are saved, or do not have to be because there is no store."""
+        return self._sessions.store_ready
+
     async def close(self) -> None:
         """Refuse new clients, let every session finish, then stop.
 
@@ -244,6 +250,7 @@ class Server:
             await self._all_gone()
         if self._ticker is not None:
             self._ticker.cancel()
+        await self._sessions.close()
         self.batcher.close()
         self._resampling.close()
         logger.info("stopped")
@@ -268,10 +275,6 @@ class Server:
         """Wait until a session or a connection has ended."""
         self._ended.clear()
         await self._ended.wait()
-
-    async def release(self, token: str) -> bytes | None:
-        """Give a session to another process of this server; see `Sessions.release`."""
-        return self._sessions.release(token)
 
     # ---- requests ----
 
@@ -380,6 +383,7 @@ class Server:
             "sessions": self.sessions,
             "max_sessions": self._limits.max_sessions,
             "load": round(self._load.share, 3),
+            "store_ready": self.store_ready,
             "model": {"name": model.name, "version": model.version},
         }
 

@@ -1,7 +1,7 @@
 """The sessions of one server: begins, resumes and counts conversations, within the limits.
 
-A session whose client was lost stays here until the client resumes it. With several workers, the
-client may come back to another worker, which then fetches the session (`handover.py`).
+A session whose client was lost stays here until the client resumes it. With a store, the client may
+come back to another process, which then claims the session (`saving.py`).
 
 When all places are taken, a newcomer gets that of the session that has been silent for longest: its
 client has never sent audio. Sessions that have heard audio stay, also those of lost clients.
@@ -13,6 +13,7 @@ import asyncio
 import http
 import logging
 import secrets
+import time
 from collections.abc import Callable
 
 from websockets.http11 import Request
@@ -25,14 +26,17 @@ from .answers import refuse
 from .batcher import Batcher
 from .connection import Connection, Dialect
 from .conversation import Conversation
-from .handover import Handover
 from .limits import Limits
 from .load import Load, newcomer_weight
 from .metrics import Metrics
 from .places import NOBODY, Owner, Places, address_of
 from .resampling import Resampling
+from .saving import Saver
+from .store import SessionStore
 
 logger = logging.getLogger(__name__)
+
+_FIRST_SAVE_S = 5.0  # time for the first save of a session; until then its token is new
 
 
 class Sessions:
@@ -45,7 +49,7 @@ class Sessions:
         load: tells whether one more session fits.
         metrics: counts sessions and refusals.
         resampling: prepares what a session of another sample rate needs.
-        handover: fetches sessions from the other processes of this server; None without others.
+        store: keeps the sessions, so that they survive this process; None if they do not.
         on_end: called after the end of every conversation.
         policies: what a session can ask for.
     """
@@ -58,7 +62,7 @@ class Sessions:
         load: Load,
         metrics: Metrics,
         resampling: Resampling,
-        handover: Handover | None,
+        store: SessionStore | None,
         on_end: Callable[[], None],
         policies: Policies,
     ) -> None:
@@ -68,17 +72,22 @@ class Sessions:
         self._load = load
         self._metrics = metrics
         self._resampling = resampling
-        self._handover = handover
+        self._saver = None if store is None else Saver(store, limits, batcher.clock)
         self._on_end = on_end
         self._policies = policies
         self._conversations: dict[Conversation, Owner] = {}  # in order of their start
         self._places = Places(limits)
         self._by_token: dict[str, Conversation] = {}
-        self._fetching: set[asyncio.Task[None]] = set()
+        self._claiming: set[asyncio.Task[None]] = set()
         self._shutting_down = False
 
     def __len__(self) -> int:
         return len(self._conversations)
+
+    @property
+    def store_ready(self) -> bool:
+        """Whether new sessions are saved, or do not have to be because there is no store."""
+        return self._saver is None or self._saver.ready
 
     def begin(
         self,
@@ -134,8 +143,9 @@ class Sessions:
             self._limits,
             self._metrics,
             self._forget,
-            token=self._new_token() if dialect is None else None,
+            token=_new_token() if self._limits.resume_s and dialect is None else None,
             policies=self._policies,
+            saves=self._saver is not None and self._limits.resume_s > 0 and dialect is None,
         )
         self._add(conversation, owner)
         logger.info(
@@ -151,24 +161,12 @@ class Sessions:
 
     def resume(self, connection: Connection, request: Request, resume: Resume) -> None:
         """Continue the conversation of a client that has come back, or refuse it."""
-        conversation = self._by_token.get(resume.token)
-        if conversation is not None or self._handover is None:
-            self._resume_here(connection, request, resume, conversation)
+        if self._saver is None:
+            self._resume_here(connection, request, resume)
             return
-        task = asyncio.create_task(self._fetch(connection, request, resume, self._handover))
-        self._fetching.add(task)
-        task.add_done_callback(self._fetching.discard)
-
-    def release(self, token: str) -> bytes | None:
-        """End the session of this token here, for another process of this server.
-
-        Args:
-            token: resume token of the session.
-        Returns:
-            The packed session, or None if it is not in this process.
-        """
-        conversation = self._by_token.get(token)
-        return None if conversation is None else conversation.pack()
+        task = asyncio.create_task(self._claim(connection, request, resume, self._saver))
+        self._claiming.add(task)
+        task.add_done_callback(self._claiming.discard)
 
     def refusal(self) -> str | None:
         """Return why no new session would be admitted, or None if one would be."""
@@ -178,11 +176,14 @@ class Sessions:
         """Check the time limits of all conversations; called a few times per second."""
         for conversation in list(self._conversations):
             conversation.tick(now_s)
+        # Once the server stops, the messages of the clients count as received but have no effect.
+        if self._saver is not None and not self._shutting_down:
+            self._saver.tick(now_s)
 
     def shut_down(self) -> None:
         """Refuse new clients, and let every conversation process its audio and end."""
         self._shutting_down = True
-        for task in self._fetching:
+        for task in self._claiming:
             task.cancel()
         for conversation in list(self._conversations):
             conversation.shut_down()
@@ -192,15 +193,15 @@ class Sessions:
         for conversation in list(self._conversations):
             conversation.give_up()
 
+    async def close(self) -> None:
+        """Wait, for a time, until the store has what is to be kept."""
+        if self._saver is not None:
+            await self._saver.close()
+
     def _refuse(self, connection: Connection, status: http.HTTPStatus, text: str) -> None:
         refuse(connection, self._metrics, status, text)
 
     # ---- room ----
-
-    def _new_token(self) -> str | None:
-        if not self._limits.resume_s:
-            return None
-        return secrets.token_urlsafe(24) if self._handover is None else self._handover.new_token()
 
     def _has_room(self, connection: Connection, owner: Owner) -> bool:
         """Return whether one more session of this owner fits; if not, refuse it."""
@@ -255,6 +256,8 @@ class Sessions:
         self._places.take(owner)
         if conversation.token is not None:
             self._by_token[conversation.token] = conversation
+            if self._saver is not None:
+                self._saver.add(conversation)
 
     def _forget(self, conversation: Conversation) -> None:
         owner = self._conversations.pop(conversation, None)
@@ -262,49 +265,62 @@ class Sessions:
             self._places.give_back(owner)
         if conversation.token is not None:
             self._by_token.pop(conversation.token, None)
+            if self._saver is not None:
+                lost = conversation.parked_s is not None
+                self._saver.remove(conversation, keep=lost and self._shutting_down)
         self._on_end()
 
     # ---- resuming ----
 
-    async def _fetch(
-        self, connection: Connection, request: Request, resume: Resume, handover: Handover
+    async def _claim(
+        self, connection: Connection, request: Request, resume: Resume, saver: Saver
     ) -> None:
-        """Resume a session that another process has, if that process gives it away."""
+        """Become the owner of a session, then resume it."""
         try:
-            packed = await handover.fetch(resume.token)
-        except TimeoutError:
-            self._refuse(
-                connection,
-                http.HTTPStatus.SERVICE_UNAVAILABLE,
-                "the session is elsewhere, and not to be had at the moment; try again",
-            )
+            claimed = await saver.claim(resume.token)
+        except OSError:
+            claimed, reason = None, "the store of sessions fails"
+        else:
+            reason = "it was not saved yet" if _is_new(resume.token) else ""
+        if claimed is not None:
+            self._own(*claimed, resume)
+        elif resume.token not in self._by_token and reason:
+            text = f"the session is not here, and {reason}; try again"
+            self._refuse(connection, http.HTTPStatus.SERVICE_UNAVAILABLE, text)
             return
-        conversation = self._by_token.get(resume.token)  # if another connection was faster
-        if packed is not None:
-            try:
-                conversation = Conversation.unpack(
-                    packed,
-                    self._metadata,
-                    self._batcher,
-                    self._limits,
-                    self._metrics,
-                    self._forget,
-                    token=resume.token,
-                    policies=self._policies,
-                )
-            except SnapshotError as error:
-                logger.error("a session that another worker gave away is lost: %s", error)
-            else:
-                self._add(conversation)
-        self._resume_here(connection, request, resume, conversation)
+        self._resume_here(connection, request, resume)
 
-    def _resume_here(
-        self,
-        connection: Connection,
-        request: Request,
-        resume: Resume,
-        conversation: Conversation | None,
-    ) -> None:
+    def _own(self, epoch: int, state: bytes, resume: Resume) -> None:
+        """Take over a claimed session.
+
+        A session that was here all the time is newer than its saved state. One that another process
+        has claimed meanwhile is older.
+        """
+        conversation = self._by_token.get(resume.token)
+        if conversation is not None:
+            if conversation.epoch >= epoch - 1:
+                conversation.epoch = max(epoch, conversation.epoch)
+                return
+            conversation.leave()
+        try:
+            conversation = Conversation.unpack(
+                state,
+                self._metadata,
+                self._batcher,
+                self._limits,
+                self._metrics,
+                self._forget,
+                token=resume.token,
+                received=resume.received,
+            )
+        except SnapshotError as error:
+            logger.error("a saved session is lost: %s", error)
+            return
+        conversation.epoch = epoch
+        self._add(conversation)
+
+    def _resume_here(self, connection: Connection, request: Request, resume: Resume) -> None:
+        conversation = self._by_token.get(resume.token)
         if conversation is None:
             self._refuse(
                 connection,
@@ -323,3 +339,14 @@ class Sessions:
                 "session resumed", extra={"session": conversation.id, "remote": connection.remote}
             )
             conversation.resume(connection, resume.received)
+
+
+def _new_token() -> str:
+    """Return a token that nobody can guess, with the time at its end."""
+    return f"{secrets.token_urlsafe(24)}.{int(time.time())}"
+
+
+def _is_new(token: str) -> bool:
+    """Whether the session of a token may be so young that another process has not saved it yet."""
+    began = token.rpartition(".")[2]
+    return began.isdecimal() and len(began) < 16 and abs(time.time() - int(began)) < _FIRST_SAVE_S

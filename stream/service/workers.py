@@ -1,7 +1,8 @@
 """Several server processes on one port: a supervisor starts, replaces and stops them.
 
 Every worker has its own listening socket on the port (SO_REUSEPORT: the system distributes the
-clients) and its own engine with one thread. If a worker dies, only its own sessions are lost.
+clients) and its own engine with one thread. If a worker dies, its clients come back to the others,
+which claim its sessions from the store.
 
 A pipe connects each worker to the supervisor. Through it, the worker reports that it listens, or
 why it cannot, and answers the supervisor's pings, which also bring new access tokens. A worker that
@@ -44,6 +45,7 @@ _PING_S = 0.5  # between two pings; less if the timeout is short
 _SHORT_LIFE_S = 10.0  # a worker that ends sooner had a short life
 _MOST_SHORT_LIVES = 5  # in a row; then the supervisor gives up
 _FIRST_DELAY_S = 0.1  # before a restart; doubles with every short life
+_IN_MEMORY, _LEAST_ROOM_BYTES = Path("/dev/shm"), 1 << 30
 _GRACE_S = 5.0  # extra time for a worker to end, beyond the shutdown time of its sessions
 
 
@@ -85,11 +87,21 @@ async def supervise(
         ) from None
     with (
         reserved,
-        tempfile.TemporaryDirectory(prefix="turnstream-", ignore_cleanup_errors=True) as folder,
+        tempfile.TemporaryDirectory(
+            prefix="turnstream-", dir=_memory_folder(), ignore_cleanup_errors=True
+        ) as folder,
     ):
         settings = replace(settings, port=reserved.getsockname()[1])
         supervisor = Supervisor(settings, workers, Path(folder), on_listening, timeout_s)
         await supervisor.run(stop, reread)
+
+
+def _memory_folder() -> Path | None:
+    """Return a folder in memory; None if there is none with enough room."""
+    try:
+        return _IN_MEMORY if shutil.disk_usage(_IN_MEMORY).free >= _LEAST_ROOM_BYTES else None
+    except OSError:
+        return None
 
 
 def reserve_port(host: str, port: int) -> socket.socket:
@@ -126,7 +138,8 @@ class Supervisor:
     Args:
         settings: settings of each worker; the port must not be 0.
         workers: number of workers.
-        folder: private folder for the workers' metrics and sockets.
+        folder: private folder for the workers' metrics, and for their sessions if there is no other
+            store.
         on_listening: called once with the URL, when all workers listen.
         timeout_s: time without an answer after which a worker is killed and replaced.
     """
@@ -139,9 +152,9 @@ class Supervisor:
         on_listening: Callable[[str], None],
         timeout_s: float,
     ) -> None:
-        self._settings = settings
+        self._settings = replace(settings, store=settings.store or str(folder / "sessions"))
         self._workers = workers
-        self._sessions_folder, self._metrics_folder = folder / "sessions", folder / "metrics"
+        self._folder, self._metrics_folder = folder, folder / "metrics"
         self._on_listening = on_listening
         self._listening: set[int] = set()
         self._running: dict[int, tuple[SpawnProcess, Connection]] = {}
@@ -300,7 +313,7 @@ class Supervisor:
         ours, theirs = spawn.Pipe()
         process = spawn.Process(
             target=_run_in_worker,
-            args=(number, self._settings, self._sessions_folder, theirs),
+            args=(self._settings, self._folder, theirs),
             name=f"turnstream-worker-{number}",
             daemon=True,
         )
@@ -334,16 +347,14 @@ def _environment(name: str, value: str) -> Generator[None, None, None]:
 # ---- in the worker ----
 
 
-def _run_in_worker(
-    number: int, settings: ServiceSettings, sessions_folder: Path, lifeline: Connection
-) -> None:
+def _run_in_worker(settings: ServiceSettings, folder: Path, lifeline: Connection) -> None:
     # Ctrl+C and the end of the terminal also reach the supervisor, which tells this worker.
     for name in ("SIGINT", "SIGHUP"):
         signal.signal(getattr(signal, name), signal.SIG_IGN)
     logs.configure(settings.log_form, quiet=settings.quiet)
     try:
         with asyncio.Runner(loop_factory=new_event_loop) as runner:
-            runner.run(_serve(number, settings, sessions_folder, lifeline))
+            runner.run(_serve(settings, lifeline))
     except TurnstreamError as error:
         with contextlib.suppress(OSError):
             lifeline.send(("failed", str(error)))
@@ -351,12 +362,10 @@ def _run_in_worker(
     finally:
         supervisor = multiprocessing.parent_process()
         if supervisor is not None and not supervisor.is_alive():  # it cannot clean up any more
-            shutil.rmtree(sessions_folder.parent, ignore_errors=True)
+            shutil.rmtree(folder, ignore_errors=True)
 
 
-async def _serve(
-    number: int, settings: ServiceSettings, sessions_folder: Path, lifeline: Connection
-) -> None:
+async def _serve(settings: ServiceSettings, lifeline: Connection) -> None:
     loop, stop, leaving = asyncio.get_running_loop(), asyncio.Event(), asyncio.Event()
 
     def leave() -> None:
@@ -382,13 +391,6 @@ async def _serve(
     loop.add_signal_handler(signal.SIGTERM, leave)
     loop.add_reader(lifeline.fileno(), hear)
     try:
-        await serve_until(
-            stop,
-            settings,
-            on_listening,
-            worker=number,
-            sessions_folder=sessions_folder,
-            leaving=leaving,
-        )
+        await serve_until(stop, settings, on_listening, reuse_port=True, leaving=leaving)
     finally:
         loop.remove_reader(lifeline.fileno())

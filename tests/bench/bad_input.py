@@ -28,7 +28,7 @@ TEXTS = [
     '"settings":{"sample_rate":16000,"channels":2,"encoding":"pcm_s16le","frames":"all",'
     '"latents":"none","policy":"balanced"},"resume_token":null,"resume_s":0}',
     '{"type":"configured","settings":{"policy":"balanced","end_threshold":0.4}}',
-    '{"type":"resumed","session":"a","received":3,"missed":0}',
+    '{"type":"resumed","session":"a","received":3}',
     '{"type":"frame","frame":161,"time_s":3.24,"holder":0,"p_shift":0.8312,"p_hold":0.1688,'
     '"vad":[0.031,0.012],"p_now":[0.3012,0.6988],"p_future":[0.2511,0.7489],'
     '"p_next":[0.1688,0.8312],"p_backchannel":[0.02,0.1101]}',

@@ -15,8 +15,9 @@ from collections.abc import Callable
 
 from fault_material import Fault, SimulationData
 from faults_by_strangers import flood, fuzz, parsers
-from faults_inside import clock_jumps, engine_raises, worker_killed
+from faults_inside import clock_jumps, engine_raises
 from faults_of_connections import kills, resumes, resumes_across_workers, slow_readers
+from faults_of_the_store import claimed_twice, store_killed, store_slow, workers_killed
 from raw_stream import RefusedError
 from served import machine
 
@@ -27,7 +28,10 @@ FAULTS: dict[
     resumes: (500, 50),
     resumes_across_workers: (500, 50),
     slow_readers: (10, 4),
-    worker_killed: (16, 8),
+    workers_killed: (200, 20),
+    claimed_twice: (200, 20),
+    store_killed: (100, 20),
+    store_slow: (100, 20),
     engine_raises: (400, 40),
     clock_jumps: (50, 10),
     flood: (500, 150),

@@ -1,4 +1,4 @@
-"""Faults inside the server: a killed worker, an engine that raises, a wall clock that jumps."""
+"""Faults inside the server: an engine that raises, a wall clock that jumps."""
 
 from __future__ import annotations
 
@@ -6,56 +6,12 @@ import logging
 import time
 from collections import Counter
 
-from fault_material import PLACES, ROOMY, SESSION_CHUNKS, Fault, SimulationData
+from fault_material import PLACES, SESSION_CHUNKS, Fault, SimulationData
 from local_server import FATAL_SAMPLE, FailsOnFullScale, jumping_clock, local_server
-from raw_stream import RawStream, RefusedError
+from raw_stream import RawStream
 from reference import predictions
-from served import served
 
 TOGETHER = 20  # sessions that share the engine's batches
-
-
-def worker_killed(material: SimulationData) -> Fault:
-    """One of two workers is killed while sessions talk; a server that can resumes each session."""
-    with served(*ROOMY, "--workers", "2") as server:
-        streams = [RawStream(server.port, "latents=final") for _ in range(material.count)]
-        for at in range(10):
-            for place, stream in enumerate(streams):
-                stream.send(material.chunk(place % PLACES, at))
-        # Workers only, no helper processes
-        victim = max(server.processes[1:], key=lambda process: process.memory_info().rss)
-        victim.kill()
-        victim.wait()
-        back_s = material.wait_until_served(server.port)
-        ends = Counter(
-            _end_after_kill(stream, material, place % PLACES)
-            for place, stream in enumerate(streams)
-        )
-        right = all(material.serves(server.port) for _ in range(10))
-        processes = len(server.processes)
-    return Fault(
-        (
-            f"{material.count} sessions: {dict(ends)}; serves anew after {back_s:.2f} s, "
-            f"{processes} processes then"
-        ),
-        right and not ends["wrong"],
-    )
-
-
-def _end_after_kill(stream: RawStream, material: SimulationData, place: int) -> str:
-    stream.hear(0.05)
-    undisturbed = stream.open
-    try:
-        if not undisturbed:
-            stream.resume()
-        for at in range(10, SESSION_CHUNKS):
-            stream.send(material.chunk(place, at))
-        stream.finish()
-    except (OSError, RefusedError) as error:
-        return f"lost ({error.status})" if isinstance(error, RefusedError) else "lost"
-    if not material.is_exact(stream, place):
-        return "wrong"
-    return "undisturbed" if undisturbed else "resumed exactly"
 
 
 def engine_raises(material: SimulationData) -> Fault:

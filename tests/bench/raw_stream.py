@@ -40,7 +40,8 @@ class RawStream:
     Raises:
         RefusedError: no websocket.
     Attributes:
-        received: text and binary messages of the session, without `resumed`.
+        received: text and binary messages of the session, without `resumed` and `saved`.
+        count: how many of them count, with those that were left out.
         sent: framed messages of the session, in order.
         close_code: code of the server's close frame.
         lost: frame messages that the server says it left out.
@@ -51,7 +52,7 @@ class RawStream:
         self.received: list[bytes] = []
         self.sent: list[bytes] = []
         self.close_code: int | None = None
-        self.lost = 0
+        self.lost = self.count = 0
         self._connect(query, receive_buffer)
         self.begin: dict[str, Any] = json.loads(self._wait_for_one())
 
@@ -126,14 +127,23 @@ class RawStream:
             if opcode in (TEXT, BINARY):
                 if payload.startswith(b'{"type":"resumed"'):
                     self._messages.append(payload)
-                else:
-                    self.received.append(payload)
+                elif not payload.startswith(b'{"type":"saved"'):
+                    self._keep(payload)
             elif opcode == PING:
                 self._send(framed(payload, PONG))
             elif opcode == CLOSE:
                 self.close_code = int.from_bytes(payload[:2])
                 self._send(framed(payload[:2], CLOSE))
                 self.open = False
+
+    def _keep(self, payload: bytes) -> None:
+        self.received.append(payload)
+        if payload.startswith(b'{"type":"warning"'):
+            missed = json.loads(payload).get("missed", 0)
+            self.lost += missed
+            self.count += missed
+        else:
+            self.count += 1
 
     def _wait_for_one(self) -> bytes:
         """Return the first message of a connection."""
@@ -168,12 +178,11 @@ class RawStream:
         Raises:
             RefusedError: the server does not know the session any more.
         """
-        old, count = self.sock, len(self.received) + self.lost
-        self._connect(f"resume={self.begin['resume_token']}&received={count}")
+        old = self.sock
+        self._connect(f"resume={self.begin['resume_token']}&received={self.count}")
         resumed = json.loads(self._wait_for_one())
         if resumed["type"] != "resumed":
             raise RefusedError(0, f"expected resumed, got {resumed}")
-        self.lost += resumed["missed"]
         old.close()
         for wire in self.sent[resumed["received"] :]:
             self._send(wire)

@@ -15,6 +15,7 @@ from turnstream.stream.session import Session
 UNCOUNTED = (
     b'{"type":"begin"',
     b'{"type":"resumed"',
+    b'{"type":"saved"',
     b'{"type":"warning"',
     b'{"type":"termination"',
 )

@@ -20,7 +20,9 @@ from turnstream.stream.prediction import TurnEvent
 from turnstream.stream.protocol import (
     BeginMessage,
     ResumedMessage,
+    SavedMessage,
     TerminationMessage,
+    WarningMessage,
     message_to_json,
 )
 from turnstream.stream.settings import StreamSettings
@@ -39,10 +41,10 @@ class ResumingServer:
 
     Attributes:
         received: the client's messages, each once.
+        saves: whether it says that it saves the session; `save` tells that it has.
         resume_s: how long it promises to keep the session.
         refusal: an HTTP status for every attempt to resume, if set.
         attempts, resumes: how often a client tried to resume, and succeeded.
-        missed: frame messages that the next resume reports as lost.
         connection: the present connection.
         got: set with every message.
         tried: set with every attempt to resume.
@@ -50,13 +52,14 @@ class ResumingServer:
     """
 
     resume_s: float = 30.0
+    saves: bool = False
     refusal: HTTPStatus | None = None
     received: list[str | bytes] = field(default_factory=list)
     attempts: int = 0
     resumes: int = 0
-    missed: int = 0
     connection: ServerConnection | None = None
-    _sent: list[str] = field(default_factory=list)
+    _sent: list[str | None] = field(default_factory=list)  # None: left out
+    _client_has: int = 0
     _free: asyncio.Lock = field(default_factory=asyncio.Lock)
     got: asyncio.Event = field(default_factory=asyncio.Event)
     tried: asyncio.Event = field(default_factory=asyncio.Event)
@@ -75,6 +78,7 @@ class ResumingServer:
             StreamSettings(),
             TOKEN,
             self.resume_s,
+            saves=self.saves,
         )
         self._sent = [message_to_json(begin)]
         async with serve(
@@ -97,6 +101,21 @@ class ResumingServer:
         """Queue a message for the next connection."""
         self._sent.append(message_to_json(event))
 
+    def leave_out(self, messages: int) -> None:
+        """Count messages that the client never gets."""
+        self._sent += [None] * messages
+
+    async def save(self, received: int | None = None) -> None:
+        """Tell the client that the present state, or another one, is saved."""
+        assert self.connection is not None
+        saved = len(self.received) if received is None else received
+        await self.connection.send(message_to_json(SavedMessage(saved)))
+
+    def die(self, saved: int) -> None:
+        """Break the connection, and continue from a state with so many messages of the client."""
+        del self.received[saved:], self._sent[1 + saved :]
+        self.drop()
+
     async def _admit(self, connection: ServerConnection, request: Request) -> Response | None:
         if "resume=" not in request.path:
             return None
@@ -115,13 +134,18 @@ class ResumingServer:
             try:
                 sent = 0
                 if "resume" in query:
-                    sent = int(query["received"][0]) + self.missed
+                    sent = self._client_has = int(query["received"][0])
                     self.resumes += 1
-                    await connection.send(
-                        message_to_json(ResumedMessage("s", len(self.received), self.missed))
-                    )
-                    self.missed = 0
+                    await connection.send(message_to_json(ResumedMessage("s", len(self.received))))
+                missed = 0
                 for message in self._sent[sent:]:
+                    if message is None:
+                        missed += 1
+                        continue
+                    if missed:
+                        notice = WarningMessage("thinned", "warning", "left out", missed)
+                        await connection.send(message_to_json(notice))
+                    missed = 0
                     await connection.send(message)
                 while True:
                     await self.hearing.wait()
@@ -140,9 +164,12 @@ class ResumingServer:
             if said_close
             else answer(len(self.received))
         )
-        self._sent.append(message_to_json(reply))
+        wire = message_to_json(reply)
+        self._sent.append(wire)
+        if len(self._sent) <= self._client_has:
+            return
         with contextlib.suppress(ConnectionClosed):
-            await connection.send(self._sent[-1])
+            await connection.send(wire)
             if said_close:
                 await connection.close()
 

@@ -39,6 +39,7 @@ from turnstream.stream.protocol import (
     KeepAlive,
     Reset,
     ResumedMessage,
+    SavedMessage,
     TerminationMessage,
     WarningMessage,
     control_to_json,
@@ -114,7 +115,9 @@ messages = st.one_of(
         turn_index=st.integers(0, 2**53),
         trigger=st.none() | st.sampled_from(get_args(Trigger)),
     ),
-    st.builds(WarningMessage, code=texts, severity=texts, message=texts),
+    st.builds(
+        WarningMessage, code=texts, severity=texts, message=texts, missed=st.integers(0, 2**53)
+    ),
     st.builds(ErrorMessage, code=texts, message=texts),
     st.builds(TerminationMessage, frames=st.integers(0, 2**53), seconds=times_s, reason=texts),
     st.builds(
@@ -131,11 +134,11 @@ messages = st.one_of(
         policies=st.lists(texts).map(tuple),
         resume_token=st.none() | texts,
         resume_s=times_s,
+        saves=st.booleans(),
     ),
     st.builds(ConfiguredMessage, settings=stream_settings),
-    st.builds(
-        ResumedMessage, session=texts, received=st.integers(0, 2**53), missed=st.integers(0, 2**53)
-    ),
+    st.builds(SavedMessage, received=st.integers(0, 2**53)),
+    st.builds(ResumedMessage, session=texts, received=st.integers(0, 2**53)),
 )
 
 
@@ -164,6 +167,7 @@ def test_the_specification_shows_every_type_of_message() -> None:
         "begin",
         "configured",
         "resumed",
+        "saved",
         "frame",
         "warning",
         "error",
@@ -473,7 +477,7 @@ def test_a_bad_control_is_refused_with_what_was_got_and_expected(
 @pytest.mark.parametrize(
     ("wire", "complaint"),
     [
-        ('{"type":"news"}', "type: expected one of begin, configured, resumed"),
+        ('{"type":"news"}', "type: expected one of begin, configured, resumed, saved, frame"),
         ('{"type":"error","code":1,"message":"x"}', "code: expected text, got 1"),
         (
             '{"type":"termination","frames":-1,"seconds":1,"reason":"close"}',

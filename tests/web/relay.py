@@ -46,6 +46,11 @@ class Relay:
         """Keep the present connections open, but forward nothing more."""
         self._dead |= self._open
 
+    async def move(self, server: Server) -> None:
+        """Break every connection; the next ones reach another server."""
+        self._server = server
+        await self.cut()
+
     @property
     def controls(self) -> list[dict[str, Any]]:
         return [json.loads(message) for message in self.sent if isinstance(message, str)]

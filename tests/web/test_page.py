@@ -18,6 +18,7 @@ from turnstream.stream.prediction import TurnEvent
 from turnstream.stream.service.limits import Limits
 from turnstream.stream.service.server import Server
 
+from ..stream.service.memory_store import MemoryStore
 from ..stream.serving import offline
 from .chromium import PATIENCE_S, Tab, open_tab
 from .conftest import MakeRecording
@@ -146,7 +147,7 @@ async def test_a_lost_connection_is_taken_up_again_without_a_loss(
     await tab.drop(recording(46.8, 52.8, (0, 1)))
     await tab.until("document.querySelectorAll('#events li[data-type]').length >= 1")
     await relay.cut()
-    await status_is(tab, "Connected again, nothing was lost")
+    await status_is(tab, "Connected again")
     await status_is(tab, "The recording has ended")
     assert relay.connections == 2
     assert await tab.value(SHOWN) == said_offline(engine, relay)
@@ -159,7 +160,7 @@ async def test_a_connection_that_died_without_a_word_is_replaced(
     await tab.drop(recording(46.8, 56.8, (0, 1)))
     await tab.until("document.querySelectorAll('#events li[data-type]').length >= 1")
     relay.swallow()
-    await status_is(tab, "Connected again, nothing was lost")
+    await status_is(tab, "Connected again")
     await status_is(tab, "The recording has ended")
     latency_ms = await tab.value(
         "Number(/comes ([\\d.]+) ms/.exec(document.querySelector('#latency').textContent)[1])"
@@ -486,6 +487,65 @@ async def test_the_client_module_loses_and_doubles_nothing_when_the_wire_is_cut(
     ]
     assert said["latents"] == [[frame, 2, engine.metadata.latent_size] for frame in range(600)]
     assert said["events"] == as_shown(events)
+
+
+async def test_the_client_module_loses_and_doubles_nothing_when_servers_die(
+    tab: Tab, engine: Engine, recording: MakeRecording
+) -> None:
+    samples, rate_hz = sf.read(recording(0.0, 12.0, (0, 1)), dtype="int16", always_2d=True)
+    frames, events = offline(engine, samples, rate_hz=rate_hz)
+    limits, store = Limits(save_interval_s=0.05, max_load=1000, max_lag_s=1000), MemoryStore()
+    async with (
+        Server(engine, port=0, limits=limits, store=store) as first,
+        Server(engine, port=0, limits=limits, store=store) as second,
+        relay_to(first) as relay,
+    ):
+        await tab.go(page(first))
+        await tab.value(f"window.samples = Int16Array.from({samples.reshape(-1).tolist()}); 0")
+        stream = STREAM.replace("resolve, 5", "resolve, 40")
+        streaming = asyncio.create_task(tab.value(f"{stream}('{relay.url}', {rate_hz})"))
+        async with asyncio.timeout(20):
+            await relay.has_sent(10)
+            store.save_error = ConnectionError("made to fail")  # what follows is not saved
+            await relay.has_sent(30)
+            await relay.move(second)
+            store.save_error = None
+            await relay.has_sent(50)
+            await relay.move(first)
+        said = await streaming
+    assert relay.connections == 3
+    assert said["count"] == len(frames) == 600
+    assert [(frame["time_s"], frame["p_shift"], frame["vad"]) for frame in said["frames"]] == [
+        (f.time_s, f.p_shift, list(f.vad)) for f in frames
+    ]
+    assert said["latents"] == [[frame, 2, engine.metadata.latent_size] for frame in range(600)]
+    assert said["events"] == as_shown(events)
+
+
+async def test_the_client_module_forgets_only_what_is_saved(
+    tab: Tab, engine: Engine, recording: MakeRecording
+) -> None:
+    store = MemoryStore()
+    async with Server(engine, port=0, limits=Limits(save_interval_s=0.05), store=store) as server:
+        await tab.go(page(server))
+        await tab.value(f"""(async () => {{
+          const {{ TurnstreamClient }} = await import('/turnstream.js');
+          window.client = new TurnstreamClient('ws://127.0.0.1:{server.port}');
+          await client.connect();
+          client.on('frame', ({{ frame }}) => {{ window.last = frame; }});
+        }})()""")
+        while not store.entries:
+            await asyncio.sleep(0)
+        store.save_error = ConnectionError("made to fail")
+        while server.store_ready:
+            await asyncio.sleep(0)
+        for _ in range(2):
+            await tab.value("client.pushAudio(new Int16Array(6400)); 0")
+        await tab.until("window.last === 19")
+        assert await tab.value("client._kept.length") == 2
+        store.save_error = None
+        await tab.until("client._kept.length === 0")
+        await tab.value("client.abort(); 0")
 
 
 async def test_the_client_module_tells_that_the_session_is_gone(tab: Tab, server: Server) -> None:

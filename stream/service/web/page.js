@@ -127,9 +127,9 @@ function listen(session) {
     if (text !== null) addLine($("events"), { text, sign: "*", kind: "note", time_s: history.latest?.time_s ?? 0 });
   });
   client.on("lost", ({ resume_s }) => say(`The connection was lost. Trying for ${resume_s} s to take it up again.`));
-  client.on("resumed", ({ missed }) => {
+  client.on("resumed", () => {
     Object.assign(session, { latency: new Median(), since: performance.now() });
-    say(`Connected again, ${missed === 0 ? "nothing was lost" : `${missed} predictions were lost`}. Listening to ${source.title}.`);
+    say(`Connected again. Listening to ${source.title}.`);
   });
   client.on("end", (error) => { if (error !== null) ended(session, error); });
   source.onblock = (block) => {

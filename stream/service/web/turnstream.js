@@ -8,7 +8,8 @@
 //
 // A lost connection is resumed by itself while the server keeps the session: what the server has not received is sent again, and it
 // sends what we have not received, so that nothing is lost and nothing comes twice. A browser cannot read pings; that the server has
-// a message is known from its predictions, which tell how much audio it has heard.
+// a message is known from its predictions, which tell how much audio it has heard. If the server saves its sessions, it may die, and
+// only what it says is saved is forgotten.
 
 const STREAM_PATH = "/v1/stream";
 const EVENTS = ["start_of_turn", "eager_end_of_turn", "turn_resumed", "end_of_turn", "backchannel", "interruption"];
@@ -50,11 +51,12 @@ export class TurnstreamClient {
     if (this._url.pathname === "/" || this._url.pathname === "") this._url.pathname = STREAM_PATH;
     this._listeners = new Map();
     this._socket = null;
-    this._received = 0; // messages of the server, `begin` the first
+    this._received = 0; // messages of the server, `begin` the first; without resumed, saved and warnings
     this._sent = 0; // messages of ours
     this._kept = []; // those that may have to be sent again: {wire, number, end, epoch, sentAt}
     this._keptBytes = 0;
     this._forgotten = 0; // number of the last message that is not kept any more
+    this._answered = 0; // number of the last message before the one whose audio the newest prediction ended in
     this._samples = 0; // per channel, since the last reset
     this._epoch = 0; // resets asked for
     this._heardEpoch = 0; // resets that the server has obeyed
@@ -250,14 +252,23 @@ export class TurnstreamClient {
   /** A network that went away does not close its connections; predictions that stay away tell. */
   _isDead(now) {
     const answerable = this.settings.frames === "all" && this.begin.resume_token && this.begin.resume_s > 0;
-    return answerable && now - this._kept[0].sentAt > DEAD_MS && now - this._heardAt > DEAD_MS;
+    return answerable && now - this._unanswered.sentAt > DEAD_MS && now - this._heardAt > DEAD_MS;
   }
 
   _forget() {
     const message = this._kept.shift();
     this._keptBytes -= size(message.wire);
     this._forgotten = message.number;
-    return message;
+    this._answered = Math.max(this._answered, message.number);
+  }
+
+  _forgetUpTo(number) {
+    while (this._kept.length > 0 && this._kept[0].number <= number) this._forget();
+  }
+
+  /** The first message that no prediction has answered yet. */
+  get _unanswered() {
+    return this._kept[this._answered - this._forgotten];
   }
 
   /** Send everything after the server's count of our messages. */
@@ -266,9 +277,9 @@ export class TurnstreamClient {
       this._finish(new TurnstreamError("lost", `the server lost messages ${received + 1} to ${this._forgotten}, which are not kept any more`));
       return;
     }
-    while (this._kept.length > 0 && this._kept[0].number <= received) this._forget();
+    if (!this.begin.saves) this._forgetUpTo(received);
     this._live = true;
-    for (const { wire } of this._kept) this._socket.send(wire);
+    for (const { wire, number } of this._kept) if (number > received) this._socket.send(wire);
   }
 
   // ---- in ----
@@ -281,14 +292,17 @@ export class TurnstreamClient {
       return;
     }
     const message = JSON.parse(wire);
+    if (message.type === "saved") {
+      this._forgetUpTo(message.received);
+      return;
+    }
     if (message.type === "resumed") {
-      this._received += message.missed;
       this._retry = 0;
       this._sendAgain(message.received);
       this._emit("resumed", { ...message, after_ms: performance.now() - this._lostAt });
       return;
     }
-    this._received += 1;
+    this._received += message.type === "warning" ? (message.missed ?? 0) : 1;
     if (message.type === "frame") {
       message.latency_ms = this._confirm(message);
     } else if (message.type === "begin") {
@@ -302,14 +316,15 @@ export class TurnstreamClient {
     if (message.type === "error") this._finish(new TurnstreamError(message.code, message.message));
   }
 
-  /** Forget what the server must have to have made this prediction; gives how long the prediction took, or null if that is not known. */
+  /** Note what the server must have to have made this prediction; gives how long the prediction took, or null if that is not known. */
   _confirm(frame) {
     if (frame.frame <= this._lastFrame) this._heardEpoch += 1;
     this._lastFrame = frame.frame;
     const heard = frame.time_s * this.settings.sample_rate - 1e-6;
     const before = ({ epoch, end }) => epoch < this._heardEpoch || (epoch === this._heardEpoch && end < heard);
-    while (this._kept.length > 0 && before(this._kept[0])) this._forget();
-    const cause = this._kept[0];
+    while (this._unanswered !== undefined && before(this._unanswered)) this._answered += 1;
+    if (!this.begin.saves) this._forgetUpTo(this._answered);
+    const cause = this._unanswered;
     return cause !== undefined && cause.epoch === this._heardEpoch && typeof cause.wire !== "string" ? performance.now() - cause.sentAt : null;
   }
 

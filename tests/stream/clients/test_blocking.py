@@ -241,7 +241,7 @@ def test_it_goes_on_after_a_break(resuming: tuple[ResumingServer, str, Callable[
         warning = next(messages)
         assert isinstance(warning, WarningMessage)
         assert warning.code == "connection_lost"
-        assert next(messages) == ResumedMessage("s", 1, 0)
+        assert next(messages) == ResumedMessage("s", 1)
         client.push_audio(np.full(80, 2, np.int16))
         client.close()
         assert list(messages) == [answer(2), TerminationMessage(3, 1.0, "close")]

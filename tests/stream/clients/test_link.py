@@ -24,6 +24,7 @@ from turnstream.stream.protocol import (
     ServerMessage,
     TerminationMessage,
     WarningMessage,
+    message_to_json,
 )
 from turnstream.stream.service import connection
 from turnstream.stream.settings import StreamSettings
@@ -122,7 +123,7 @@ async def test_the_caller_is_told_that_the_session_was_resumed() -> None:
         await client.push_audio(block(0))
         assert await client.receive() == answer(1)
         server.drop()
-        assert await resumed(client) == ResumedMessage("s", 1, 0)
+        assert await resumed(client) == ResumedMessage("s", 1)
         await client.push_audio(block(1))
         assert await client.receive() == answer(2)
     assert server.received == expected_wires(2)
@@ -136,14 +137,80 @@ async def test_frames_that_the_server_left_out_are_counted_as_received() -> None
         server.refusal = HTTPStatus.SERVICE_UNAVAILABLE
         server.drop()
         await server.tried.wait()
-        for number in (1, 2):  # answered while no client is connected, and then thinned out
-            server.say(answer(number + 1))
-        server.missed, server.refusal = 2, None
-        assert await resumed(client) == ResumedMessage("s", 1, 2)
+        server.leave_out(2)
+        server.say(answer(9))
+        server.refusal = None
+        assert await resumed(client) == ResumedMessage("s", 1)
+        assert await client.receive() == WarningMessage("thinned", "warning", "left out", 2)
+        assert await client.receive() == answer(9)
         server.drop()
-        assert await resumed(client) == ResumedMessage("s", 1, 0)
+        assert await resumed(client) == ResumedMessage("s", 1)
         await client.push_audio(block(1))
         assert await client.receive() == answer(2)
+
+
+async def test_warnings_are_not_counted() -> None:
+    server = ResumingServer()
+    async with server.listening() as url, AsyncClient(url, MONO) as client:
+        assert server.connection is not None
+        stalled = WarningMessage("stalled", "warning", "no audio")
+        await server.connection.send(message_to_json(stalled))
+        assert await client.receive() == stalled
+        server.say(answer(0))
+        server.drop()
+        assert await resumed(client) == ResumedMessage("s", 0)
+        assert await client.receive() == answer(0)
+
+
+# ---- a server that saves ----
+
+
+async def test_a_server_that_dies_gets_everything_since_it_last_saved() -> None:
+    server = ResumingServer(saves=True)
+    async with (
+        server.listening() as url,
+        AsyncClient(url, MONO, reconnect_s=1) as client,
+        asyncio.timeout(PATIENCE_S),
+    ):
+        answers: list[ServerMessage] = []
+        for number in range(6):  # so many bytes that the client pings in between
+            await client.push_audio(block(number, 4000))
+            answers.append(await client.receive())
+            if number == 0:
+                await server.save()
+        server.die(saved=1)
+        assert await resumed(client) == ResumedMessage("s", 1)
+        await client.push_audio(block(6, 4000))
+        answers.append(await client.receive())
+        assert answers == expected_answers(7)[:-1]
+    assert server.received[:-1] == [block(number, 4000).tobytes() for number in range(7)]
+
+
+async def test_a_server_that_does_not_save_any_more_makes_the_sender_wait() -> None:
+    server = ResumingServer(saves=True)
+    long = np.zeros(8000 * 30, np.int16)  # five times the bound of what may wait
+    async with server.listening() as url, AsyncClient(url, MONO, reconnect_s=1) as client:
+        sending = asyncio.create_task(client.push_audio(long))
+        async with asyncio.timeout(PATIENCE_S):
+            while len(server.received) < 11:  # the client hears the answers and keeps them all
+                server.got.clear()
+                await server.got.wait()
+            assert not sending.done()
+            while not sending.done():
+                server.got.clear()
+                await server.save()
+                waiting = asyncio.create_task(server.got.wait())
+                await asyncio.wait([sending, waiting], return_when=asyncio.FIRST_COMPLETED)
+                waiting.cancel()
+    assert b"".join(wire for wire in server.received if isinstance(wire, bytes)) == long.tobytes()
+
+
+async def test_a_server_that_claims_to_have_saved_what_it_cannot_have_is_not_believed() -> None:
+    server = ResumingServer(saves=True)
+    async with server.listening() as url, AsyncClient(url, MONO) as client:
+        await server.save(5)
+        with pytest.raises(ServerError, match="expected saved with at most 0 messages, got 5"):
+            await client.receive()
 
 
 async def test_audio_goes_on_through_an_outage() -> None:
@@ -318,7 +385,7 @@ async def test_a_close_that_says_that_something_failed_is_a_break(code: int) -> 
     ):
         assert server.connection is not None
         await server.connection.close(code)
-        assert await resumed(client) == ResumedMessage("s", 0, 0)
+        assert await resumed(client) == ResumedMessage("s", 0)
 
 
 @pytest.mark.parametrize("code", [1000, 1001, 1008])

@@ -49,6 +49,15 @@ class FakeConnection:
         return [json.loads(wire) for wire in self.wires if isinstance(wire, str)]
 
     @property
+    def counted(self) -> int:
+        """How many messages a client counts, as PROTOCOL.md says."""
+        return sum(
+            message.get("missed", 0) if message["type"] == "warning" else 1
+            for message in self.messages
+            if message["type"] not in {"resumed", "saved"}
+        )
+
+    @property
     def types(self) -> list[str]:
         return [message["type"] for message in self.messages]
 
@@ -109,6 +118,7 @@ class Desk(Metrics):
         settings: StreamSettings | None = None,
         *,
         token: str | None = "token",
+        saves: bool = False,
         answers: bool = True,
     ) -> tuple[Conversation, FakeConnection]:
         conversation = Conversation(
@@ -119,8 +129,22 @@ class Desk(Metrics):
             self,
             self.on_end,
             token=token,
+            saves=saves,
         )
         return conversation, attach(conversation, answers=answers)
+
+    def unpack(self, packed: bytes, received: int) -> Conversation:
+        """Return a conversation that another process has packed, for a client that comes back."""
+        return Conversation.unpack(
+            packed,
+            self.engine.metadata,
+            self.batcher,
+            self.limits,
+            self,
+            self.on_end,
+            token="token",
+            received=received,
+        )
 
     async def live(
         self, conversation: Conversation, samples: np.ndarray[Any, Any], chunk: int = 320

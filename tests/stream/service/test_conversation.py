@@ -13,8 +13,7 @@ from turnstream.stream.clients.asynchronous import encode_pcm
 from turnstream.stream.engine import Engine
 from turnstream.stream.errors import ProtocolError, SnapshotError
 from turnstream.stream.pcm import ENCODINGS, Encoding
-from turnstream.stream.service.conversation import Conversation
-from turnstream.stream.settings import StreamSettings
+from turnstream.stream.settings import LatentChoice, StreamSettings
 
 from ..serving import dialogue, frames_of, offline
 from .conversation_desk import CLOSE, Desk, resume, settle
@@ -66,12 +65,11 @@ async def test_a_lost_connection_is_resumed_with_what_was_missed(engine: Engine)
     conversation.on_disconnect(lost=True)
     assert (desk.parked, desk.ended) == (1, [])
     got = first.messages[:31]
-    second = resume(conversation, len(got))
+    second = resume(conversation, 31)
     assert second.messages[0] == {
         "type": "resumed",
         "session": first.messages[0]["session"],
         "received": 50,
-        "missed": 0,
     }
     await desk.live(conversation, samples[16000:])
     conversation.on_message(CLOSE)
@@ -92,7 +90,7 @@ async def test_audio_that_came_before_the_loss_is_predicted_on_after_it(engine: 
     conversation.on_disconnect(lost=True)
     for _ in range(5):
         await settle()
-    second = resume(conversation, len(first.messages))
+    second = resume(conversation, first.counted)
     assert frames_of([*first.messages, *second.messages]) == offline(engine, samples)[0]
     assert second.types[-1] == "termination"
     assert second.closed == (1000, "close")
@@ -146,33 +144,85 @@ async def test_a_count_that_cannot_be_is_refused(engine: Engine) -> None:
 # ---- another process ----
 
 
-def unpack(desk: Desk, packed: bytes) -> Conversation:
-    return Conversation.unpack(
-        packed, desk.engine.metadata, desk.batcher, desk.limits, desk, desk.on_end, token="token"
-    )
-
-
 async def test_a_packed_conversation_resumes_elsewhere_with_the_same_numbers(
     engine: Engine,
 ) -> None:
     desk, other, samples = Desk(engine), Desk(engine), dialogue(3, seed=4)
-    conversation, first = desk.open()
+    conversation, first = desk.open(saves=True)
     await desk.live(conversation, samples[:16000], 555)
-    # A part of the audio still waits when the session moves.
+    # A part of the audio still waits when the session is saved.
     conversation.on_message(samples[16000:30000].tobytes())
-    packed = conversation.pack()
-    assert desk.ended == ["moved"]
-    assert first.hung_up
-    moved = unpack(other, packed)
+    packed, received = conversation.pack(), first.counted
+    moved = other.unpack(packed, received)
     assert (other.parked, moved.parked_s) == (1, other.clock())
-    second = resume(moved, len(first.messages))
+    second = resume(moved, received)
     moved.on_message(samples[30000:].tobytes())
     moved.on_message(CLOSE)
     for _ in range(5):
         await settle()
-    whole = [*first.messages, *second.messages[1:]]
+    whole = [*first.messages[:received], *second.messages[1:]]
     assert frames_of(whole) == offline(engine, samples)[0]
     assert whole[-1] == {"type": "termination", "frames": 150, "seconds": 3.0, "reason": "close"}
+
+
+@pytest.mark.parametrize("latents", ["none", "all"])
+async def test_what_was_sent_after_the_last_save_is_not_sent_again(
+    engine: Engine, latents: LatentChoice
+) -> None:
+    desk, other, samples = Desk(engine), Desk(engine), dialogue(4, seed=4)
+    settings = StreamSettings(latents=latents)
+    conversation, first = desk.open(settings, saves=True)
+    await desk.live(conversation, samples[:16000])
+    packed = conversation.pack()
+    await desk.live(conversation, samples[16000:48000])  # lost with the process, but answered
+    received = len(first.wires)
+    moved = other.unpack(packed, received)
+    second = resume(moved, received)
+    assert [message["received"] for message in second.messages] == [50, 50]
+    assert second.types == ["resumed", "saved"]
+    moved.on_message(samples[16000:].tobytes())
+    moved.on_message(CLOSE)
+    for _ in range(8):
+        await settle()
+    alone, unbroken = Desk(engine).open(settings)
+    alone.on_message(samples.tobytes())
+    alone.on_message(CLOSE)
+    for _ in range(8):
+        await settle()
+    assert [*first.wires, *second.wires[2:]][1:] == unbroken.wires[1:]
+
+
+async def test_a_client_with_fewer_messages_than_it_confirmed_is_refused(engine: Engine) -> None:
+    desk = Desk(engine)
+    conversation, _ = desk.open(saves=True)
+    await desk.live(conversation, dialogue(2, seed=4))
+    moved = Desk(engine).unpack(conversation.pack(), 3)
+    with pytest.raises(ProtocolError, match=r"received: expected from \d\d to \d+ messages, got 3"):
+        moved.check_resume(3)
+
+
+async def test_the_client_is_told_what_is_saved_and_told_again_when_it_comes_back(
+    engine: Engine,
+) -> None:
+    conversation, first = Desk(engine).open(saves=True)
+    assert first.messages[0]["saves"]
+    conversation.on_message(dialogue(0.1, seed=1).tobytes())
+    await settle()
+    conversation.on_saved(1)
+    assert first.messages[-1] == {"type": "saved", "received": 1}
+    second = resume(conversation, first.counted)
+    assert second.messages[1:] == [{"type": "saved", "received": 1}]
+
+
+async def test_a_conversation_that_was_claimed_elsewhere_lets_its_client_go(engine: Engine) -> None:
+    desk = Desk(engine)
+    conversation, connection = desk.open(saves=True)
+    conversation.leave()
+    assert connection.closed == (
+        1008,
+        "resumed_elsewhere: the session continues over another connection",
+    )
+    assert desk.ended == ["resumed_elsewhere"]
 
 
 @pytest.mark.parametrize("encoding", ENCODINGS)
@@ -185,10 +235,10 @@ async def test_audio_that_is_processed_in_part_moves_without_a_gap(
     conversation.on_message(samples)
     conversation.on_message('{"type":"configure","policy":"fast"}')
     await asyncio.sleep(0)
-    packed = conversation.pack()
-    received = len(first.messages)
+    packed, received = conversation.pack(), first.counted
+    conversation.leave()
     assert desk.batcher.largest_batch > 0
-    second = resume(unpack(other, packed), received)
+    second = resume(other.unpack(packed, received), received)
     for _ in range(10):
         await settle()
     whole, (alone, unbroken) = (
@@ -210,7 +260,7 @@ async def test_a_conversation_that_has_ended_moves_with_its_last_messages(engine
     conversation.on_message(CLOSE)
     for _ in range(5):
         await settle()
-    second = resume(unpack(other, conversation.pack()), 0)
+    second = resume(other.unpack(conversation.pack(), 0), 0)
     assert frames_of(second.messages) == offline(engine, samples)[0]
     assert second.types[-1] == "termination"
     assert second.closed == (1000, "close")
@@ -226,7 +276,7 @@ async def test_damaged_bytes_are_one_error_and_count_no_session(engine: Engine) 
     )
     for damaged in (foreign, packed[:-1], pickle.dumps({"session": b""})):
         with pytest.raises(SnapshotError, match=r"expected a (snapshot|packed conversation)"):
-            unpack(other, damaged)
+            other.unpack(damaged, 1)
     assert b"turnstream_sessions_opened_total 0.0" in other.exposition()[1]
     assert b"turnstream_sessions 0.0" in other.exposition()[1]
 

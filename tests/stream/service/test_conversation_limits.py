@@ -40,7 +40,12 @@ async def test_a_live_client_that_reads_slowly_misses_frames_but_no_event(engine
     desk, samples = Desk(engine, max_outgoing_messages=40), dialogue(12, seed=6)
     conversation, connection = desk.open(answers=False)
     await desk.live(conversation, samples[: 8 * 16000])
-    assert [message["code"] for message in of_type(connection.messages, "warning")] == ["thinned"]
+    warnings = of_type(connection.messages, "warning")
+    assert {message["code"] for message in warnings} == {"thinned"}
+    assert warnings[0]["message"] == (
+        f"{warnings[0]['missed']} messages were left out, because too many waited for you; "
+        "events never are"
+    )
     connection.answers = True
     conversation.on_pong(connection.pings[-1])
     await desk.live(conversation, samples[8 * 16000 :])
@@ -53,7 +58,10 @@ async def test_a_live_client_that_reads_slowly_misses_frames_but_no_event(engine
         if "speaker" in message
     ]
     assert heard == [(event.type, event.time_s) for event in events]
-    assert len(frames_of(connection.messages)) < len(frames)
+    missed = sum(message["missed"] for message in of_type(connection.messages, "warning"))
+    assert missed > 0
+    assert len(frames_of(connection.messages)) + missed == len(frames)
+    assert connection.counted == 1 + len(frames) + len(events) + 1
     assert connection.messages[-1]["frames"] == len(frames)
 
 

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from turnstream.stream.errors import SnapshotError
-from turnstream.stream.service.outbox import PackedOutbox
+from turnstream.stream.service.outbox import Kept, PackedOutbox
 from turnstream.stream.service.packed_conversation import PackedConversation
 from turnstream.stream.settings import StreamSettings
 
@@ -24,9 +24,18 @@ PACKED = PackedConversation(
     frames=5,
     samples=1600,
     inbox=[b"\x00\xff", '{"type":"flush"}'],
-    outbox=PackedOutbox(9, 3, [(5, "event \u00e9", True), (9, b"latent", False)]),
+    outbox=PackedOutbox(
+        10,
+        3,
+        [
+            Kept(5, "event \u00e9", True, True),
+            Kept(5, "warning", True, False),
+            Kept(9, b"latent", False, True),
+        ],
+    ),
     close_frame=(1000, "close"),
 )
+A, B = [1, "a", True, True], [2, "b", True, True]
 
 
 def changed(**changes: Any) -> bytes:
@@ -54,13 +63,22 @@ def test_what_is_packed_is_read_again() -> None:
         ({"inbox": [msgspec.msgpack.Ext(1, b"x")]}, "expected text or bytes, got Ext"),
         ({"close_frame": [1000]}, "Expected `array` of length 2"),
         (
-            {"outbox": {"last": 1, "acknowledged": 0, "kept": [[1, None, True]]}},
+            {"outbox": {"last": 1, "acknowledged": 0, "kept": [[1, None, True, True]]}},
             "expected text or bytes, got NoneType",
         ),
         (
-            {"outbox": {"last": 2, "acknowledged": 0, "kept": [[2, "b", True], [1, "a", True]]}},
+            {"outbox": {"last": 2, "acknowledged": 0, "kept": [B, A]}},
             "expected messages in the order of their numbers",
         ),
+        (
+            {"outbox": {"last": 2, "acknowledged": 0, "kept": [A, A]}},
+            "expected messages in the order of their numbers",
+        ),
+        (
+            {"outbox": {"last": 1, "acknowledged": 0, "kept": [A, B]}},
+            "expected messages in the order of their numbers",
+        ),
+        ({"outbox": {"last": 1, "acknowledged": 0, "kept": [[1, "a", 1, True]]}}, "`bool`"),
         (
             {"outbox": {"last": 1, "acknowledged": 2, "kept": []}},
             "expected messages in the order of their numbers",

@@ -133,7 +133,7 @@ async def a_drain(engine: Engine) -> AsyncIterator[Server]:
 
 
 async def test_a_server_with_room_is_ready(server: Server) -> None:
-    assert await get(server, "/readyz") == (200, '{"status": "ready"}\n')
+    assert await get(server, "/readyz") == (200, '{"status": "ready", "store_ready": true}\n')
     assert (await get(server, "/livez"))[0] == (await get(server, "/healthz"))[0] == 200
 
 

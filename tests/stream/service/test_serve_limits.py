@@ -65,3 +65,8 @@ def test_what_is_no_number_is_refused(
 def test_a_number_out_of_range_is_a_config_error() -> None:
     with pytest.raises(ConfigError, match="max_batch: expected more than 0, got 0"):
         limits("--max-batch", "0")
+
+
+def test_a_wait_with_which_a_saved_session_could_not_be_restored_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"max_waiting_s: expected at most 60, got 61\.0"):
+        limits("--max-waiting-s", "61")

@@ -111,6 +111,7 @@ async def test_plain_requests_get_an_answer(server: Server) -> None:
             "status": "ok",
             "sessions": 1,
             "max_sessions": 1000,
+            "store_ready": True,
             "model": {"name": "tiny", "version": "0"},
         }
         status, kind, body = await http_get(server, "/metrics")

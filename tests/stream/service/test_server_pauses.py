@@ -128,12 +128,6 @@ async def test_a_server_ends_while_a_session_waits_for_the_pause_model(engine: E
 # ---- another worker ----
 
 
-def unpack(desk: Desk, packed: bytes) -> Conversation:
-    return Conversation.unpack(
-        packed, desk.engine.metadata, desk.batcher, desk.limits, desk, desk.on_end, token="token"
-    )
-
-
 async def finished(conversation: Conversation) -> None:
     """Close the conversation and wait until it has ended."""
     conversation.on_message(CLOSE)
@@ -165,8 +159,8 @@ async def test_a_session_that_moves_in_a_pause_keeps_the_answer(
     async with asyncio.timeout(PATIENCE_S):
         while here.types.count("frame") < frames:
             await settle()
-    moved = unpack(other, conversation.pack())
-    there = resume(moved, len(here.messages))
+    moved = other.unpack(conversation.pack(), here.counted)
+    there = resume(moved, here.counted)
     moved.on_message(samples[cut:].tobytes())
     await finished(moved)
     whole = [*here.messages, *there.messages[1:]]
@@ -185,9 +179,11 @@ async def test_a_session_that_moves_while_the_pause_model_is_asked_is_answered_e
         while not blocked.asked:
             await settle()
     packed = conversation.pack()
+    received = here.counted
+    conversation.leave()
     blocked.may_answer.set()
-    moved = unpack(other, packed)
-    there = resume(moved, len(here.messages))
+    moved = other.unpack(packed, received)
+    there = resume(moved, received)
     await finished(moved)
     whole = [*here.messages, *there.messages[1:]]
     assert frames_of(whole) == expected(engine, model, samples)
@@ -200,4 +196,4 @@ async def test_a_worker_without_the_pause_model_refuses_the_session(
 ) -> None:
     conversation, _ = Desk(engine, pause_model=model).open()
     with pytest.raises(SnapshotError, match="which is a pause model, got none"):
-        unpack(Desk(engine), conversation.pack())
+        Desk(engine).unpack(conversation.pack(), 1)

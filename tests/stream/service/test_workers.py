@@ -93,7 +93,10 @@ def session(server: CommandServer, query: str = QUERY) -> Iterator[ClientConnect
 
 
 def receive(client: ClientConnection) -> dict[str, Any]:
-    return json.loads(client.recv(timeout=PATIENCE_S))
+    """Return the next message except `saved`."""
+    while (message := json.loads(client.recv(timeout=PATIENCE_S)))["type"] == "saved":
+        pass
+    return message
 
 
 def last_of(client: ClientConnection) -> dict[str, Any]:
@@ -280,12 +283,9 @@ def test_a_session_is_resumed_whichever_worker_the_client_reaches(tiny_model_pat
                 proxy=None,
             ) as client:
                 resumed = receive(client)
-                assert (resumed["type"], resumed["received"], resumed["missed"]) == (
-                    "resumed",
-                    number,
-                    0,
-                )
-                client.send(FRAME)
+                assert resumed["type"] == "resumed"
+                for _ in range(resumed["received"], number + 1):
+                    client.send(FRAME)
                 assert receive(client)["frame"] == number
                 client.socket.shutdown(socket.SHUT_RDWR)
 
