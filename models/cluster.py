@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache
 from threading import Lock
 from typing import Any
@@ -54,6 +54,11 @@ class ClusterBackend(ParallelBackendBase):
 
     def start_call(self) -> None:
         self._aborted = False
+        # What starts the next task may not block a thread of the cluster, so it has its own.
+        self._thread = ThreadPoolExecutor(1)
+
+    def stop_call(self) -> None:
+        self._thread.shutdown(wait=False)
 
     def effective_n_jobs(self, n_jobs: int | None) -> int:  # pyright: ignore
         """Return the number of tasks at once; with one, joblib would not use the cluster."""
@@ -86,7 +91,7 @@ class ClusterBackend(ParallelBackendBase):
             else:
                 result.set_result(found)
 
-        running.add_done_callback(settle)
+        running.add_done_callback(lambda done: self._aborted or self._thread.submit(settle, done))
 
     def retrieve_result_callback(self, out: Future[Any]) -> Any:
         return out.result()
