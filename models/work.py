@@ -13,7 +13,7 @@ import socket
 import sys
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -204,7 +204,7 @@ def _call(run: Callable[[T], R], number: int, task: T, folder: str) -> tuple[int
 
 
 @contextmanager
-def _closed(found: Any) -> Iterator[Any]:
+def _closed(found: Any) -> Generator[Any]:
     """Close joblib's generator at the end: this stops tasks that still run, without a warning."""
     try:
         yield found
