@@ -24,6 +24,7 @@ TRAINING = (
     "onnxscript",
     "matplotlib",
     "tqdm",
+    "joblib",
     "soxr",
     "faster_whisper",
     "ctranslate2",

@@ -331,17 +331,21 @@ def test_two_commands_train_on_a_corpus(block: Block, tmp_path: Path):
     assert (tmp_path / "swb" / "model.safetensors").is_file()
 
 
-@runs("models/README.md", "turnstream pretrain teacher")
+def copy_some_utterances(data: Path, to: Path) -> None:
+    """Copy the data with one or two utterances of each speaker, and every kind of them."""
+    shutil.copytree(data, to)
+    listing = to / "speech" / "tones" / "manifest.csv"
+    header, *clips = listing.read_text().splitlines()
+    listing.write_text("\n".join([header, *clips[::5]]))
+
+
+@runs("models/README.md", "turnstream pretrain teacher --data data --out")
 @pytest.mark.filterwarnings("default")
 @pytest.mark.skipif(bool(NO_TEACHER), reason=f"not installed: {', '.join(NO_TEACHER)}")
 def test_teacher_commands_lead_from_utterances_and_calls_to_a_report(
     block: Block, tmp_path: Path, data_folder: Path
 ):
-    shutil.copytree(data_folder, tmp_path / "data")
-    listing = tmp_path / "data" / "speech" / "tones" / "manifest.csv"
-    header, *clips = listing.read_text().splitlines()
-    # One or two of each speaker; every kind of clip
-    listing.write_text("\n".join([header, *clips[::5]]))
+    copy_some_utterances(data_folder, tmp_path / "data")
     shutil.copy(bundled_sample(), tmp_path)
     parts = {
         "reason": (8.5, 20.0),
@@ -383,6 +387,33 @@ def test_teacher_commands_lead_from_utterances_and_calls_to_a_report(
         load_encoder(tmp_path / "distilled").config
         == load_encoder(tmp_path / "crossed" / "all" / "run").config
     )
+
+
+@runs("models/README.md", "turnstream pretrain teacher --data data --cache")
+@pytest.mark.skipif(bool(NO_TEACHER), reason=f"not installed: {', '.join(NO_TEACHER)}")
+def test_teacher_command_of_a_cluster_runs_in_processes_of_this_machine(
+    block: Block, tmp_path: Path, data_folder: Path
+):
+    copy_some_utterances(data_folder, tmp_path / "data")
+    run_all(after_install(block), tmp_path)
+    shutil.rmtree(tmp_path / ".cache")
+    assert (tmp_path / "teacher" / "frames.int8").stat().st_size
+    assert (tmp_path / "teacher" / "places.float16").stat().st_size == 20 * 2 * 3 * 512
+
+
+@runs("models/README.md", "def write_ends")
+def test_recordings_block_writes_what_is_missing(block: Block, tmp_path: Path):
+    calls = tmp_path / "calls"
+    calls.mkdir()
+    audio, rate_hz = sf.read(bundled_sample())
+    sf.write(calls / "stereo.wav", audio[: 15 * rate_hz], rate_hz)
+    sf.write(calls / "mono.wav", audio[: 5 * rate_hz, 0], rate_hz)
+    (calls / "done.wav").touch()
+    (calls / "done.json").write_text("before")
+    subprocess.run([sys.executable, "-c", block.code], cwd=tmp_path, check=True)
+    assert json.loads((calls / "stereo.json").read_text())
+    assert isinstance(json.loads((calls / "mono.json").read_text()), list)
+    assert (calls / "done.json").read_text() == "before"
 
 
 @runs("models/README.md", "turnstream simulate --data data --out dialogues")

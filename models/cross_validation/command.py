@@ -21,14 +21,14 @@ from __future__ import annotations
 
 import argparse
 import json
-import multiprocessing
-from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from pathlib import Path
 
 from ...stream.errors import DialogueError
 from ..dialogues.manifest import read_manifest
-from ..runs.options import add_data_options, add_jobs_option
+from ..runs.options import add_data_options, add_jobs_option, workers_from
 from ..teachers.judge_files import ALL, WITHOUT, judge_path, scores_path
+from ..work import map_tasks
 
 FOLDS, SETTINGS = "folds.json", "settings.json"
 # Settings that fine-tune a network, trained on simulated dialogues, on a few real calls.
@@ -163,19 +163,21 @@ def main(args: argparse.Namespace) -> int:
     (args.out / FOLDS).write_text(
         json.dumps({call: f"{WITHOUT}{call}/model.onnx" for call in calls}, indent=1) + "\n"
     )
-    with ProcessPoolExecutor(
-        args.jobs, multiprocessing.get_context("spawn"), max_tasks_per_child=1
-    ) as workers:
-        for name in workers.map(train_one, [args] * len(names), names):
-            print(f"trained {name}", flush=True)
+    for name in map_tasks(
+        partial(train_one, args),
+        names,
+        workers_from(args),
+        desc="networks",
+        unit="network",
+        ordered=False,
+    ):
+        print(f"trained {name}", flush=True)
     print(f"export them with: turnstream export {args.out / FOLDS}")
     return 0
 
 
 def train_one(args: argparse.Namespace, name: str) -> str:
     """Train one network, unless it exists already; return its name."""
-    import torch
-
     from ..averaging.command import average
     from ..checkpoint import WEIGHTS_FILE
     from ..runs.run_folder import CHECKPOINT_FILE
@@ -202,8 +204,6 @@ def train_one(args: argparse.Namespace, name: str) -> str:
         options += [f"--{name_of}", value] if value else []
     options += ["--without", name.removeprefix(WITHOUT)] if name != ALL else []
     options += ["--resume"] if (run / CHECKPOINT_FILE).is_file() else []
-    if args.jobs > 1:
-        torch.set_num_threads(max(1, torch.get_num_threads() // args.jobs))
     parser = argparse.ArgumentParser(prog="turnstream train")
     add_training_arguments(parser)
     if not (run / WEIGHTS_FILE).is_file():

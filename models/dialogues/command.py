@@ -9,16 +9,22 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import time
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ...stream.errors import DialogueError
-from ..runs.options import add_data_options, add_jobs_option
+from ..runs.options import add_data_options, add_jobs_option, workers_from
+from ..work import map_tasks
 from .completeness import COMPLETENESS
 from .manifest import Dialogue, write_manifest
 from .utterances import SAMPLE_RATE_HZ, SETS_OF_WHOLE_SENTENCES
+
+if TYPE_CHECKING:
+    from .simulators import SimulationSource
 
 DATA_LAYOUT = """files in the --data folder (only speech/ is required):
   speech/<set>/manifest.csv   recorded utterances. Columns: file (audio relative to the manifest,
@@ -93,10 +99,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Simulate dialogues, write them, and print a one-line summary."""
-    from tqdm import tqdm
-
     from .simulation import LENGTHS_S, planned_length_s
-    from .simulators import Simulators
+    from .simulators import SimulationSource
 
     lengths_s = LENGTHS_S if args.lengths is None else (args.lengths[0], args.lengths[1])
     if not 0 < lengths_s[0] <= lengths_s[1]:
@@ -105,49 +109,52 @@ def main(args: argparse.Namespace) -> int:
         )
     if not 0 < args.hours < math.inf:
         raise DialogueError(f"expected --hours > 0, got {args.hours:g}")
-    if args.jobs < 1:
-        raise DialogueError(f"expected --jobs of at least 1, got {args.jobs}")
     args.out.mkdir(parents=True, exist_ok=True)
-    simulators = Simulators(
+    source = SimulationSource(
         args.data,
         args.cache,
         args.split,
-        args.jobs,
         not args.no_synthetic,
         args.judge and args.judge / COMPLETENESS,
     )
+    workers = workers_from(args)
+    source.open(workers)  # decodes and synthesises once, and finds what is missing
     count, planned_s = 0, 0.0
     while planned_s < args.hours * 3600:
         planned_s += planned_length_s(args.seed, count, lengths_s)
         count += 1
     dialogues: list[Dialogue] = []
-    seconds = 0.0
-    with (
-        simulators.executor as executor,
-        tqdm(total=count, desc="dialogues", unit="dialogue", smoothing=0) as progress,
+    seconds, start_s = 0.0, time.perf_counter()
+
+    def note(written: tuple[Dialogue, float]) -> str:
+        written_s = seconds + written[1]
+        return (
+            f"{written_s / 3600:.2f} h, "
+            f"{written_s / (time.perf_counter() - start_s):.0f} x real time"
+        )
+
+    for dialogue, length_s in map_tasks(
+        partial(_write, source, args.out, args.seed, lengths_s),
+        range(count),
+        workers,
+        desc="dialogues",
+        unit="dialogue",
+        note=note,
     ):
-        for dialogue, length_s in executor.map(
-            partial(_write, args.out, args.seed, lengths_s, args.split), range(count)
-        ):
-            dialogues.append(dialogue)
-            seconds += length_s
-            progress.update()
-            progress.set_postfix_str(
-                f"{seconds / 3600:.2f} h, "
-                f"{seconds / progress.format_dict['elapsed']:.0f} x real time"
-            )
+        dialogues.append(dialogue)
+        seconds += length_s
     write_manifest(args.out / "manifest.jsonl", dialogues)
     print(f"{count} dialogues, {seconds / 3600:.2f} h, in {args.out / 'manifest.jsonl'}")
     return 0
 
 
 def _write(
-    out: Path, seed: int, lengths_s: tuple[float, float], split: str, index: int
+    source: SimulationSource, out: Path, seed: int, lengths_s: tuple[float, float], index: int
 ) -> tuple[Dialogue, float]:
     from .simulators import simulate_here
 
-    simulated = simulate_here(seed, index, lengths_s)
-    name = f"sim{seed}_{split}_{index:05d}"
+    simulated = simulate_here(source, seed, index, lengths_s)
+    name = f"sim{seed}_{source.split}_{index:05d}"
     np.save(out / f"{name}.npy", simulated.audio)
     np.savez_compressed(
         out / f"{name}.npz",
@@ -163,7 +170,7 @@ def _write(
         audio=(out / f"{name}.npy",),
         speakers=simulated.speakers,
         corpus=f"simulated/{simulated.style}",
-        split=split,
+        split=source.split,
         sample_rate_hz=SAMPLE_RATE_HZ,
         activity=out / f"{name}.npz",
         words=out / f"{name}.words.json",

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...stream.errors import DialogueError
+from ..work import HERE, Workers
 from .activity import FRAME_RATE_HZ, BoolFrames, Samples, runs
 from .casting import Cast
 from .channel import Surroundings, read_surroundings, through_channel
@@ -106,7 +107,7 @@ def open_simulation_data(
     folder: Path,
     cache: Path,
     split: str = "train",
-    jobs: int = 1,
+    workers: Workers = HERE,
     synthetic: bool = True,
     completeness: Path | None = None,
 ) -> SimulationData:
@@ -116,7 +117,7 @@ def open_simulation_data(
         folder: the data.
         cache: folder for decoded clips. What is there already is not decoded again.
         split: "train" or "val": which speakers to use.
-        jobs: number of processes that decode.
+        workers: where clips are decoded.
         synthetic: use the neural voice (synthesis.py). Without it, a set of that voice in speech/
             is left out too.
         completeness: folder of turn completeness scores (completeness.py), as written by
@@ -136,7 +137,7 @@ def open_simulation_data(
             (folder / "scripts").rglob("*.TextGrid")
         ):
             sets.append(render_scripts(folder / "scripts", cache))
-    folders = [decode_set(folder, cache, jobs) for folder in sets]
+    folders = [decode_set(folder, cache, workers) for folder in sets]
     if completeness is not None and not any(
         (completeness / f"{decoded.name}.npz").is_file() for decoded in folders
     ):

@@ -1,55 +1,47 @@
-"""Processes that simulate dialogues. Each reads the data once, when it starts."""
+"""Simulation in other processes: each opens the data once, when it simulates for the first time."""
 
 from __future__ import annotations
 
-import multiprocessing
-from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
+from ..work import HERE, Workers
 from .simulation import SimulatedDialogue, SimulationData, open_simulation_data, simulate
 
-_data: SimulationData | None = None  # of this process
 
+@dataclass(frozen=True)
+class SimulationSource:
+    """Names the data to simulate from; small enough to send with every task.
 
-class Simulators:
-    """Processes that simulate dialogues from the same data.
-
-    Args:
-        folder, cache, split, synthetic, completeness: the data, see `open_simulation_data`.
-        processes: number of processes, at least one.
     Attributes:
-        speakers: number of speakers in the data.
-        executor: the processes; the caller shuts them down. `simulate_here` runs in them.
-    Raises:
-        DialogueError, MissingExtraError: see `open_simulation_data`.
+        folder, cache, split, synthetic, completeness: see `open_simulation_data`.
     """
 
-    def __init__(
-        self,
-        folder: Path,
-        cache: Path,
-        split: str,
-        processes: int,
-        synthetic: bool,
-        completeness: Path | None,
-    ) -> None:
-        arguments = (folder, cache, split, processes, synthetic, completeness)
-        # This decodes and synthesises once; the processes then find the result in the cache.
-        self.speakers = open_simulation_data(*arguments).cast.speakers
-        # Not multiprocessing.Pool: it waits for ever when a process cannot start.
-        self.executor = ProcessPoolExecutor(
-            processes, multiprocessing.get_context("spawn"), _open, arguments
+    folder: Path
+    cache: Path
+    split: str = "train"
+    synthetic: bool = True
+    completeness: Path | None = None
+
+    def open(self, workers: Workers = HERE) -> SimulationData:
+        """Open the data. What it decodes and synthesises, other processes find in the cache.
+
+        Raises:
+            DialogueError, MissingExtraError: see `open_simulation_data`.
+        """
+        return open_simulation_data(
+            self.folder, self.cache, self.split, workers, self.synthetic, self.completeness
         )
 
 
-def simulate_here(seed: int, index: int, lengths_s: tuple[float, float]) -> SimulatedDialogue:
-    """Return a dialogue as `simulate` does; only for the processes of `Simulators`."""
-    assert _data is not None
-    return simulate(_data, seed, index, lengths_s)
+@lru_cache(maxsize=1)
+def _opened(source: SimulationSource) -> SimulationData:
+    return source.open()
 
 
-def _open(
-    folder: Path, cache: Path, split: str, jobs: int, synthetic: bool, completeness: Path | None
-) -> None:
-    global _data  # noqa: PLW0603
-    _data = open_simulation_data(folder, cache, split, jobs, synthetic, completeness)
+def simulate_here(
+    source: SimulationSource, seed: int, index: int, lengths_s: tuple[float, float]
+) -> SimulatedDialogue:
+    """Return a dialogue as `simulate` does; the process keeps the data for the next one."""
+    return simulate(_opened(source), seed, index, lengths_s)

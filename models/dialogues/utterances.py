@@ -17,11 +17,8 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
-import multiprocessing
 import tempfile
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -31,6 +28,7 @@ import soundfile as sf
 from numpy.typing import NDArray
 
 from ...stream.errors import DialogueError
+from ..work import HERE, Workers, map_tasks
 from .activity import LEVEL_RATE_HZ, Samples, energy_segments, level_db
 from .completeness import read_completeness
 
@@ -159,7 +157,7 @@ class UtterancePool:
         return self._samples[path][start : start + length].astype(np.float32) / 32768.0
 
 
-def decode_speech(folder: Path, cache: Path, jobs: int = 1) -> list[Path]:
+def decode_speech(folder: Path, cache: Path, workers: Workers = HERE) -> list[Path]:
     """Decode all sets of `folder`/speech/*/manifest.csv; return their folders, sorted by set name.
 
     Raises:
@@ -168,10 +166,10 @@ def decode_speech(folder: Path, cache: Path, jobs: int = 1) -> list[Path]:
     manifests = sorted((folder / "speech").glob("*/manifest.csv"))
     if not manifests:
         raise DialogueError(f"{folder}: expected utterances in speech/*/manifest.csv, got none")
-    return [decode_set(manifest.parent, cache, jobs) for manifest in manifests]
+    return [decode_set(manifest.parent, cache, workers) for manifest in manifests]
 
 
-def decode_set(set_folder: Path, cache: Path, jobs: int = 1) -> Path:
+def decode_set(set_folder: Path, cache: Path, workers: Workers = HERE) -> Path:
     """Return the folder with the decoded clips of one set.
 
     The folder lies in `cache`. It is made only if it is not there yet.
@@ -189,7 +187,7 @@ def decode_set(set_folder: Path, cache: Path, jobs: int = 1) -> Path:
     if not (folder / INDEX).is_file():
         cache.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=cache, prefix="unfinished-") as unfinished:
-            _build(manifest, Path(unfinished), jobs)
+            _build(manifest, Path(unfinished), workers)
             folder.mkdir(exist_ok=True)
             for name in (AUDIO, INDEX):  # the index marks a complete set, so it is last
                 (Path(unfinished) / name).replace(folder / name)
@@ -239,22 +237,13 @@ def _read_rows(manifest: Path) -> list[tuple[str, str, str, str]]:
         ]
 
 
-def _build(manifest: Path, folder: Path, jobs: int) -> None:
-    from tqdm import tqdm
-
+def _build(manifest: Path, folder: Path, workers: Workers) -> None:
     rows = _read_rows(manifest)
     entries: list[dict[str, object]] = []
     position = 0
-    with (folder / AUDIO).open("wb") as out, ExitStack() as stack:
-        if jobs > 1:
-            workers = stack.enter_context(
-                ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"))
-            )
-            analysed = workers.map(_analyse, rows, chunksize=16)
-        else:
-            analysed = map(_analyse, rows)
-        for entry, samples in tqdm(
-            analysed, total=len(rows), desc=manifest.parent.name, unit="clip"
+    with (folder / AUDIO).open("wb") as out:
+        for entry, samples in map_tasks(
+            _analyse, rows, workers, desc=manifest.parent.name, unit="clip"
         ):
             if entry is None:
                 continue

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -84,35 +83,26 @@ def run_silero(recording: Recording) -> BaselineRun:
     return BaselineRun(complete, speech.size, time.thread_time() - start_s, vad)
 
 
-def run_smart_turn(scorer: TurnScorer, recording: Recording, jobs: int = 1) -> BaselineRun:
+def run_smart_turn(scorer: TurnScorer, recording: Recording) -> BaselineRun:
     """Score every pause of every speaker; the module docstring gives the times.
 
     Args:
-        scorer: SmartTurn. Several threads use it at once.
+        scorer: SmartTurn.
         recording: the recording to score.
-        jobs: number of threads.
     """
 
-    def score(silence: tuple[int, int, int]) -> tuple[list[int], NDArray[np.float32], float]:
-        speaker, start, end = silence
-        start_s = time.thread_time()
+    complete = np.full(recording.activity.shape, np.nan, np.float32)
+    decisions, start_s = 0, time.thread_time()
+    for speaker, start, end in silences_to_score(recording):
         frames = decision_frames(start, end, recording.activity.shape[1])
         decided = scorer.scores(
             [recording.audio[speaker, : (frame + 1) * FRAME_SAMPLES] for frame in frames]
         )
-        return frames, decided, time.thread_time() - start_s
-
-    complete = np.full(recording.activity.shape, np.nan, np.float32)
-    silences, decisions, cpu_s = silences_to_score(recording), 0, 0.0
-    with ThreadPoolExecutor(jobs) as pool:
-        for (speaker, start, end), (frames, decided, took_s) in zip(
-            silences, pool.map(score, silences), strict=True
-        ):
-            # The first score also fills the frames before it, for the mean over a silence.
-            for frame, value in zip([start, *frames[1:]], decided, strict=True):
-                complete[speaker, frame : max(end, frame + 1)] = value
-            decisions, cpu_s = decisions + len(frames), cpu_s + took_s
-    return BaselineRun(complete, decisions, cpu_s)
+        # The first score also fills the frames before it, for the mean over a silence.
+        for frame, value in zip([start, *frames[1:]], decided, strict=True):
+            complete[speaker, frame : max(end, frame + 1)] = value
+        decisions += len(frames)
+    return BaselineRun(complete, decisions, time.thread_time() - start_s)
 
 
 def silences_to_score(recording: Recording) -> list[tuple[int, int, int]]:

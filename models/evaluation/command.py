@@ -9,12 +9,11 @@ from __future__ import annotations
 import argparse
 import sys
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich import box
 from rich.console import Console
-from rich.progress import Progress
 from rich.table import Table as RichTable
 
 from ...stream.errors import DialogueError
@@ -22,9 +21,10 @@ from ...stream.options import add_pause_model_option
 from ...stream.policy import PRESETS
 from ..dialogues.loading import load_audio
 from ..dialogues.manifest import Dialogue, read_manifest
+from ..runs.options import add_jobs_option, workers_from
 from ..teachers.judge_files import HELD_OUT, scores_path
 from ..teachers.smart_turn import SmartTurn
-from .conditions import collect_voices, read_room, standard_conditions
+from .conditions import CLEAN, ConditionNames, read_room
 from .frontier import find_dialogue_pauses
 from .groups import measure_groups
 from .judge import agreement
@@ -48,7 +48,6 @@ from .report import (
 )
 from .shift_hold import counting, find_silences
 from .systems import (
-    CLEAN,
     load_engines,
     load_pause_models,
     model_cost,
@@ -140,9 +139,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="seed of all random draws of --robustness (default 0)",
     )
-    parser.add_argument(
-        "--jobs", type=_count, default=1, metavar="N", help="number of threads (default 1)"
-    )
+    add_jobs_option(parser)
 
 
 def _count(word: str) -> int:
@@ -159,42 +156,31 @@ def main(args: argparse.Namespace) -> int:
         _make_folder(args.out / "mistakes")
     engines = load_engines(args.model, args.folds, dialogues)
     pause_models = load_pause_models(args.pause_model, args.judge, engines)
-    scorer = SmartTurn() if args.baselines else None
-    room = read_room(args.room) if args.room else None
-    jobs = max(1, args.jobs)
+    if args.baselines:
+        SmartTurn()  # says at once what is missing
+    if args.room:
+        read_room(args.room)
+    workers = workers_from(args)
     scores = read_scores(scores_path(args.judge, HELD_OUT), dialogues) if args.judge else None
     judged = None if scores is None else run_judge(scores, dialogues)
-    with Progress(
-        console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()
-    ) as progress:
-
-        def count_dialogues(name: str) -> Callable[[], None]:
-            task = progress.add_task(name, total=len(dialogues))
-            return lambda: progress.advance(task)
-
-        conditions = [CLEAN]
-        if args.robustness:
-            voices = collect_voices([load_recording(one) for one in dialogues[:VOICES_FROM]])
-            conditions += standard_conditions(voices, room, args.seed)
-        by_condition = run_models(
-            engines, dialogues, conditions, args.seed, jobs, count_dialogues("model"), pause_models
+    conditions = ConditionNames(
+        None if args.robustness else (), tuple(dialogues[:VOICES_FROM]), args.room, args.seed
+    )
+    by_condition = run_models(engines, dialogues, conditions, workers, pause_models)
+    clean = by_condition.pop(CLEAN.name)
+    if not find_silences(clean) and not find_dialogue_pauses(clean):
+        raise DialogueError(
+            f"{args.manifest}: expected dialogues with pauses, shifts or holds, found none in "
+            f"{len(clean)} dialogues"
         )
-        clean = by_condition.pop(CLEAN.name)
-        if not find_silences(clean) and not find_dialogue_pauses(clean):
-            raise DialogueError(
-                f"{args.manifest}: expected dialogues with pauses, shifts or holds, found none in "
-                f"{len(clean)} dialogues"
-            )
-        by_system: dict[str, Sequence[EvaluatedDialogue]] = dict.fromkeys(SETTINGS, clean)
-        if judged is not None:
-            by_system[JUDGE] = judged
-        costs = {"turnstream": model_cost(engines[dialogues[0].id], load_recording(dialogues[0]))}
-        if scorer is not None:
-            baselines, of_baselines = run_baselines(
-                scorer, dialogues, jobs, count_dialogues("baselines")
-            )
-            by_system |= baselines
-            costs |= of_baselines
+    by_system: dict[str, Sequence[EvaluatedDialogue]] = dict.fromkeys(SETTINGS, clean)
+    if judged is not None:
+        by_system[JUDGE] = judged
+    costs = {"turnstream": model_cost(engines[dialogues[0].id], load_recording(dialogues[0]))}
+    if args.baselines:
+        baselines, of_baselines = run_baselines(dialogues, workers)
+        by_system |= baselines
+        costs |= of_baselines
     evaluation = Evaluation(
         about=describe_run(args, engines, dialogues, clean, judged, pause_models),
         systems={

@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 
 from ...stream.errors import DialogueError
 from ..dialogues.activity import FRAME_RATE_HZ, BoolFrames, Samples
-from .recording import SAMPLE_RATE_HZ, Recording
+from ..dialogues.manifest import Dialogue
+from .recording import SAMPLE_RATE_HZ, Recording, load_recording
 
 FRAME_SAMPLES = round(SAMPLE_RATE_HZ / FRAME_RATE_HZ)
 GAINS_DB = (20.0, -20.0)
@@ -66,6 +67,9 @@ class Condition:
         return as_int16(self.change(recording, rng))
 
 
+CLEAN = Condition("clean", lambda recording, _: recording.audio)
+
+
 def standard_conditions(
     voices: Sequence[Voice] = (), room: Samples | None = None, seed: int = 0
 ) -> list[Condition]:
@@ -108,6 +112,36 @@ def standard_conditions(
     )
     conditions.append(Condition(f"bleed {BLEED_DB:.0f} dB", lambda r, _: bleed(r.audio, BLEED_DB)))
     return conditions
+
+
+@dataclass(frozen=True)
+class ConditionNames:
+    """Names conditions; small enough to send with every task.
+
+    Attributes:
+        names: the conditions; None names all standard ones.
+        voices: dialogues whose speech makes the babble.
+        room: file of a measured impulse response; None is a synthetic one.
+        seed: seed of all random draws.
+    """
+
+    names: tuple[str, ...] | None = ()
+    voices: tuple[Dialogue, ...] = ()
+    room: Path | None = None
+    seed: int = 0
+
+    def make(self) -> list[Condition]:
+        """Return the recordings as they are, and then these conditions.
+
+        Raises:
+            DialogueError: the room, or a dialogue of the voices, cannot be read.
+        """
+        if self.names == ():
+            return [CLEAN]
+        voices = collect_voices([load_recording(one) for one in self.voices])
+        room = None if self.room is None else read_room(self.room)
+        conditions = standard_conditions(voices, room, self.seed)
+        return [CLEAN, *(one for one in conditions if self.names is None or one.name in self.names)]
 
 
 def as_int16(audio: Samples) -> Samples:

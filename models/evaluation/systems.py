@@ -6,19 +6,21 @@ on it. Every function returns the dialogues with the predictions of one system.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache, partial
 from pathlib import Path
 
 from ...stream.bench import measure_batch
 from ...stream.engine import Engine
 from ...stream.errors import ModelError
-from ...stream.pause_model import PauseModel, choose_pause_model
+from ...stream.pause_model import PauseHead, PauseModel, choose_pause_model
 from ..dialogues.manifest import Dialogue
 from ..teachers.judge_files import WITHOUT, judge_path
-from .baselines import BaselineRun, TurnScorer, as_evaluated, run_silero, run_smart_turn
-from .conditions import Condition
+from ..teachers.smart_turn import SmartTurn
+from ..work import HERE, Workers, map_tasks
+from .baselines import as_evaluated, run_silero, run_smart_turn
+from .conditions import CLEAN, Condition, ConditionNames
 from .folds import read_folds
 from .judge import judge_dialogue, read_judge
 from .onnx_runner import evaluate_dialogues
@@ -28,9 +30,6 @@ from .report import SILERO, Cost
 
 RECORDINGS_PER_BATCH = 16  # a dialogue counts once per condition; each has three batch rows
 TIMED_STEPS = 500
-CLEAN = Condition("clean", lambda recording, _: recording.audio)
-
-Advance = Callable[[], None]
 
 
 def load_engines(
@@ -90,13 +89,21 @@ def load_pause_models(
     return pause_models
 
 
+@dataclass(frozen=True)
+class _Batch:
+    """Dialogues that share a model, and the files that a process opens to run them."""
+
+    dialogues: Sequence[Dialogue]
+    model: Path
+    pause_model: Path | None
+    heads: Sequence[PauseHead]
+
+
 def run_models(
     engines: Mapping[str, Engine],
     dialogues: Sequence[Dialogue],
-    conditions: Sequence[Condition],
-    seed: int,
-    jobs: int,
-    advance: Advance,
+    conditions: ConditionNames,
+    workers: Workers = HERE,
     pause_models: Mapping[str, PauseModel] | None = None,
 ) -> dict[str, list[EvaluatedDialogue]]:
     """Run every dialogue in every condition through its model: in stereo, and each speaker alone.
@@ -104,39 +111,74 @@ def run_models(
     Args:
         engines: the model of each dialogue, by id.
         dialogues: the dialogues to run.
-        conditions: the conditions to apply to each dialogue.
-        seed: seed of the conditions.
-        jobs: number of threads.
-        advance: called after every dialogue.
+        conditions: the conditions to apply to each dialogue, besides none at all.
+        workers: where the models run.
         pause_models: the pause model of each dialogue, by id; None for none.
     Returns:
-        The dialogues with their predictions, in the given order, by the name of the condition.
+        The dialogues with their predictions, in the given order, by the name of the condition; the
+        first is CLEAN.
+    Raises:
+        DialogueError: a dialogue, or what a condition needs, cannot be read.
     """
+    names = [condition.name for condition in _conditions(conditions)]
     by_id: dict[str, list[EvaluatedDialogue]] = {}  # the predictions in each condition
-
-    def run_batch(batch: Sequence[Dialogue]) -> list[EvaluatedDialogue]:
-        recordings = [load_recording(dialogue) for dialogue in batch]
-        changed = [
-            r if c is CLEAN else replace(r, audio=c.apply(r, seed))
-            for r in recordings
-            for c in conditions
-        ]
-        return evaluate_dialogues(engines[batch[0].id], changed, pause_models)
-
-    with ThreadPoolExecutor(jobs) as pool:
-        for batch in pool.map(run_batch, _batches(engines, dialogues, len(conditions))):
-            for start in range(0, len(batch), len(conditions)):
-                by_id[batch[start].id] = batch[start : start + len(conditions)]
-                advance()
+    batches = list(_batches(engines, dialogues, len(names), pause_models))
+    for batch in map_tasks(
+        partial(_run_batch, conditions),
+        batches,
+        workers,
+        desc="model",
+        unit="batch",
+        disable=None,
+    ):
+        for start in range(0, len(batch), len(names)):
+            by_id[batch[start].id] = batch[start : start + len(names)]
     return {
-        condition.name: [by_id[dialogue.id][number] for dialogue in dialogues]
-        for number, condition in enumerate(conditions)
+        name: [by_id[dialogue.id][number] for dialogue in dialogues]
+        for number, name in enumerate(names)
     }
 
 
+def _run_batch(conditions: ConditionNames, batch: _Batch) -> list[EvaluatedDialogue]:
+    changed = [
+        recording
+        if one is CLEAN
+        else replace(recording, audio=one.apply(recording, conditions.seed))
+        for recording in map(load_recording, batch.dialogues)
+        for one in _conditions(conditions)
+    ]
+    pause_models = None
+    if batch.pause_model is not None:
+        encoder = _pause_model(batch.pause_model)
+        pause_models = {
+            dialogue.id: encoder.with_head(head)
+            for dialogue, head in zip(batch.dialogues, batch.heads, strict=True)
+        }
+    return evaluate_dialogues(_engine(batch.model), changed, pause_models)
+
+
+# Each process opens these once, for all of its batches.
+@lru_cache(maxsize=1)
+def _conditions(names: ConditionNames) -> list[Condition]:
+    return names.make()
+
+
+@lru_cache(maxsize=1)
+def _engine(file: Path) -> Engine:
+    return Engine(file)
+
+
+@lru_cache(maxsize=1)
+def _pause_model(file: Path) -> PauseModel:
+    return PauseModel(file)
+
+
 def _batches(
-    engines: Mapping[str, Engine], dialogues: Sequence[Dialogue], conditions: int
-) -> Iterator[Sequence[Dialogue]]:
+    engines: Mapping[str, Engine],
+    dialogues: Sequence[Dialogue],
+    conditions: int,
+    pause_models: Mapping[str, PauseModel] | None,
+) -> Iterator[_Batch]:
     """Yield batches of dialogues that share a model.
 
     A batch is full when it has RECORDINGS_PER_BATCH recordings, counted over all conditions. It
@@ -144,8 +186,13 @@ def _batches(
     """
     size = max(1, RECORDINGS_PER_BATCH // conditions)
     for engine in dict.fromkeys(engines.values()):
-        own = [dialogue for dialogue in dialogues if engines[dialogue.id] is engine]
-        yield from (own[start : start + size] for start in range(0, len(own), size))
+        all_own = [dialogue for dialogue in dialogues if engines[dialogue.id] is engine]
+        for start in range(0, len(all_own), size):
+            own = all_own[start : start + size]
+            pauses = [pause_models[one.id] for one in own] if pause_models else []
+            yield _Batch(
+                own, engine.path, pauses[0].path if pauses else None, [one.head for one in pauses]
+            )
 
 
 def model_cost(engine: Engine, recording: Recording) -> Cost:
@@ -159,34 +206,25 @@ def model_cost(engine: Engine, recording: Recording) -> Cost:
 
 
 def run_baselines(
-    scorer: TurnScorer, dialogues: Sequence[Dialogue], jobs: int, advance: Advance
+    dialogues: Sequence[Dialogue], workers: Workers = HERE
 ) -> tuple[dict[str, list[EvaluatedDialogue]], dict[str, Cost]]:
-    """Run the baselines on every dialogue.
+    """Run the baselines, Smart Turn and Silero VAD, on every dialogue.
 
-    Args:
-        scorer: Smart Turn.
-        dialogues: the dialogues to run.
-        jobs: number of threads.
-        advance: called after every dialogue.
     Returns:
         The dialogues with the predictions of a baseline, and its cost, by its name.
+    Raises:
+        MissingExtraError: a baseline is not installed.
     """
     evaluated: dict[str, list[EvaluatedDialogue]] = {"smart-turn": [], SILERO: []}
     decisions, cpu_s, seconds = dict.fromkeys(evaluated, 0), dict.fromkeys(evaluated, 0.0), 0.0
-    for dialogue in dialogues:
-        recording = load_recording(dialogue)
-        seconds += recording.audio.shape[1] / SAMPLE_RATE_HZ
-        # First the fast one: a missing silero-vad then shows before the slow one has run.
-        silero = run_silero(recording)
-        runs: dict[str, BaselineRun] = {
-            "smart-turn": run_smart_turn(scorer, recording, jobs),
-            SILERO: silero,
-        }
-        for name, run in runs.items():
-            evaluated[name].append(as_evaluated(recording, run.complete, run.vad))
-            decisions[name] += run.decisions
-            cpu_s[name] += run.cpu_s
-        advance()
+    for length_s, runs in map_tasks(
+        _run_baselines, dialogues, workers, desc="baselines", unit="dialogue", disable=None
+    ):
+        seconds += length_s
+        for name, (scored, number, took_s) in runs.items():
+            evaluated[name].append(scored)
+            decisions[name] += number
+            cpu_s[name] += took_s
     counted = {
         "smart-turn": "both speakers, asked every 0.1 s of their pauses",
         SILERO: "both speakers, every 32 ms",
@@ -198,6 +236,23 @@ def run_baselines(
         for name, words in counted.items()
     }
     return evaluated, costs
+
+
+def _run_baselines(
+    dialogue: Dialogue,
+) -> tuple[float, dict[str, tuple[EvaluatedDialogue, int, float]]]:
+    """Return the length of a dialogue in seconds and, for each baseline, what it predicts.
+
+    That is the predictions, how often it ran, and the processor time in seconds.
+    """
+    recording = load_recording(dialogue)
+    # First the fast one: a missing silero-vad then shows before the slow one has run.
+    silero = run_silero(recording)
+    runs = {"smart-turn": run_smart_turn(SmartTurn(), recording), SILERO: silero}
+    return recording.audio.shape[1] / SAMPLE_RATE_HZ, {
+        name: (as_evaluated(recording, run.complete, run.vad), run.decisions, run.cpu_s)
+        for name, run in runs.items()
+    }
 
 
 def read_scores(file: Path, dialogues: Sequence[Dialogue]) -> dict[str, Frames]:

@@ -25,8 +25,10 @@ from ..runs.options import (
     add_run_options,
     given_settings,
     hardware_from,
+    workers_from,
 )
 from ..training.command import read_held_out, read_training_part
+from ..work import HERE
 from .settings import METHODS, PretrainingSettings
 
 UTTERANCES = "folder of the utterances, in speech/SET/manifest.csv, as for `turnstream simulate`"
@@ -261,7 +263,8 @@ def _from_teacher(args: argparse.Namespace) -> int:
     from ..dialogues.utterances import UtterancePool, decode_speech
     from ..teachers.extraction import Extraction, extract
 
-    sets = decode_speech(args.data, args.cache, getattr(args, "jobs", 1))
+    workers = workers_from(args) if "jobs" in args else HERE
+    sets = decode_speech(args.data, args.cache, workers)
     if args.method == TEACHER:
         extract(
             args.out,
@@ -269,7 +272,7 @@ def _from_teacher(args: argparse.Namespace) -> int:
             teacher=args.whisper,
             components=args.components,
             most_stop_points=args.stop_points,
-            jobs=args.jobs,
+            workers=workers,
         )
         print(
             f"the teacher's output is in {args.out}; continue with: turnstream pretrain "
@@ -286,7 +289,7 @@ def _from_teacher(args: argparse.Namespace) -> int:
             args.out,
             teacher=args.whisper,
             each=args.each,
-            threads=args.jobs,
+            workers=workers,
         )
         shown = ", ".join(f"{auc:.3f}" for auc in measured.values())
         print(

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 from ...stream.errors import ConfigError
+from ..work import Workers
 from .hardware import ACCELERATORS, PRECISIONS, Hardware
 
 SETTINGS_AS_OPTIONS = ("steps", "batch_rows", "seed")
@@ -121,16 +123,51 @@ def add_data_options(parser: argparse.ArgumentParser, what: str, *, required: bo
 
 def add_jobs_option(
     parser: argparse.ArgumentParser | argparse._ArgumentGroup,
-    what: str = "number of processes or threads that work at the same time",
+    what: str = "number of processes that work at the same time",
+    *,
+    cluster: bool = True,
 ) -> None:
-    """Add --jobs; `what` is counted, for the help."""
+    """Add --jobs and --cluster; `workers_from` reads them.
+
+    Args:
+        parser: of the command.
+        what: what --jobs counts, for the help.
+        cluster: whether the command can use a cluster. If not, there is only --jobs.
+    """
     parser.add_argument(
         "--jobs",
-        type=int,
-        default=1,
+        type=_positive,
+        default=None if cluster else 1,
         metavar="N",
-        help=f"{what} (default 1)",
+        help=f"{what} (default 1{', on a cluster one per core' if cluster else ''})",
     )
+    if cluster:
+        parser.add_argument(
+            "--cluster",
+            type=_cluster,
+            metavar="ADDRESS",
+            help="let a cluster work, which must see the same folders (extra cluster): ray (the "
+            "Ray cluster of this machine), ray://HOST:PORT, or tcp://HOST:PORT (Dask)",
+        )
+
+
+def workers_from(args: argparse.Namespace) -> Workers:
+    """Return where tasks run, as --jobs and --cluster say."""
+    return Workers(args.jobs, args.cluster)
+
+
+def _positive(word: str) -> int:
+    if not word.isdecimal() or not int(word):
+        raise argparse.ArgumentTypeError(f"expected a whole number from 1, got {word!r}")
+    return int(word)
+
+
+def _cluster(word: str) -> str:
+    if not re.fullmatch(r"ray|(ray|tcp)://[^/]+:[0-9]+", word):
+        raise argparse.ArgumentTypeError(
+            f"expected ray, ray://HOST:PORT or tcp://HOST:PORT, got {word!r}"
+        )
+    return word
 
 
 def hardware_from(args: argparse.Namespace) -> Hardware:

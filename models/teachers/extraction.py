@@ -18,14 +18,10 @@ extraction. Stop points are processed in random order, so an extraction may also
 
 from __future__ import annotations
 
-import multiprocessing
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import ExitStack
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache, partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +29,7 @@ from tqdm import tqdm
 
 from ...stream.errors import ConfigError
 from ..dialogues.utterances import SAMPLE_RATE_HZ, Utterance, UtterancePool
+from ..work import HERE, Workers, map_tasks
 from .whisper import FRAME_SAMPLES, LONGEST_S, Samples, WhisperEncoder
 
 COMPONENTS, FRAMES, STOP_POINTS, EMBEDDINGS = (
@@ -178,7 +175,7 @@ def extract(
     teacher: Path | None = None,
     components: int = 128,
     most_stop_points: int | None = None,
-    jobs: int = 1,
+    workers: Workers = HERE,
     seed: int = 0,
 ) -> None:
     """Run the teacher on every clip, then on every stop point, and write the folder.
@@ -191,7 +188,7 @@ def extract(
         teacher: a Whisper model in CTranslate2's format; None is Whisper-base from its packages.
         components: number of components to keep per frame.
         most_stop_points: number of stop points to process; None processes all.
-        jobs: number of processes.
+        workers: where the teacher runs; each process loads its own.
         seed: draws the clips for the principal components, the stop points and their order.
     Raises:
         MissingExtraError, ConfigError: the teacher cannot be loaded.
@@ -218,8 +215,12 @@ def extract(
         }
         np.savez(folder / STOP_POINTS, **columns, sets=np.array(pool.sets))
     _refuse_others(folder, pool)
-    _extract_frames(folder, pool, cached_sets, teacher, jobs)
-    _extract_stop_points(folder, cached_sets, teacher, most_stop_points, jobs)
+    needs = _Needs(tuple(cached_sets), teacher, folder)
+    try:
+        _extract_frames(needs, pool, workers)
+        _extract_stop_points(needs, most_stop_points, workers)
+    finally:
+        _open.cache_clear()
 
 
 def _refuse_others(folder: Path, pool: UtterancePool) -> None:
@@ -283,101 +284,64 @@ def embed_end(encoder: WhisperEncoder, audio: Samples) -> NDArray[np.float16]:
     ).astype(np.float16)
 
 
-def _extract_frames(
-    folder: Path, pool: UtterancePool, sets: Sequence[Path], teacher: Path | None, jobs: int
-) -> None:
-    components = Components.load(folder / COMPONENTS)
+@dataclass(frozen=True)
+class _Needs:
+    """What a process opens to run the teacher."""
+
+    sets: tuple[Path, ...]
+    teacher: Path | None
+    folder: Path
+
+
+def _extract_frames(needs: _Needs, pool: UtterancePool, workers: Workers) -> None:
+    components = Components.load(needs.folder / COMPONENTS)
     lengths = np.array([clip_frames(pool.samples(u)) for u in pool.utterances], np.int64) * len(
         components.scale
     )
     ends = np.cumsum(lengths)
-    path = folder / FRAMES
+    path = needs.folder / FRAMES
     done = int(np.searchsorted(ends, path.stat().st_size if path.is_file() else 0, side="right"))
     todo = range(done, len(pool.utterances))
     with path.open("ab") as out:
         out.truncate(int(ends[done - 1]) if done else 0)  # drops an unfinished clip
-        data = sets, teacher, folder
-        for frames in _in_processes(_frames_of, todo, data, jobs, "teacher, frames", done):
+        run = partial(_frames_of, needs)
+        for frames in map_tasks(run, todo, workers, desc="teacher, frames", done=done):
             out.write(frames.tobytes())
 
 
-def _extract_stop_points(
-    folder: Path, sets: Sequence[Path], teacher: Path | None, most: int | None, jobs: int
-) -> None:
-    with np.load(folder / STOP_POINTS) as listed:
+def _extract_stop_points(needs: _Needs, most: int | None, workers: Workers) -> None:
+    with np.load(needs.folder / STOP_POINTS) as listed:
         stop_points = list(zip(listed["clip"].tolist(), listed["place"].tolist(), strict=True))
-    size = 2 * len(WINDOWS) * len(Components.load(folder / COMPONENTS).mean)
-    path = folder / EMBEDDINGS
+    size = 2 * len(WINDOWS) * len(Components.load(needs.folder / COMPONENTS).mean)
+    path = needs.folder / EMBEDDINGS
     done = path.stat().st_size // size if path.is_file() else 0
     with path.open("ab") as out:
         out.truncate(done * size)
-        data = sets, teacher, folder
-        for embedded in _in_processes(
-            _embedding_of, stop_points[done:most], data, jobs, "teacher, stop points", done
-        ):
+        run, todo = partial(_embedding_of, needs), stop_points[done:most]
+        for embedded in map_tasks(run, todo, workers, desc="teacher, stop points", done=done):
             out.write(embedded.tobytes())
 
 
-@dataclass
-class _Worker:
-    """What a worker process needs to run the teacher."""
-
-    pool: UtterancePool
-    encoder: WhisperEncoder
-    components: Components
-
-
-_worker: _Worker | None = None  # each process sets its own
-
-
-def _open(sets: Sequence[Path], teacher: Path | None, folder: Path) -> None:
-    global _worker  # noqa: PLW0603
-    _worker = _Worker(
-        UtterancePool(sets), WhisperEncoder(teacher), Components.load(folder / COMPONENTS)
+@lru_cache(maxsize=1)
+def _open(needs: _Needs) -> tuple[UtterancePool, WhisperEncoder, Components]:
+    """Each process opens the data once, for all of its tasks."""
+    return (
+        UtterancePool(needs.sets),
+        WhisperEncoder(needs.teacher),
+        Components.load(needs.folder / COMPONENTS),
     )
 
 
-def _frames_of(clip: int) -> NDArray[np.int8]:
-    assert _worker is not None
-    (frames,) = _worker.encoder.encode([_whole(_worker.pool, _worker.pool.utterances[clip])])
-    return _worker.components.quantise(frames)
+def _frames_of(needs: _Needs, clip: int) -> NDArray[np.int8]:
+    pool, encoder, components = _open(needs)
+    (frames,) = encoder.encode([_whole(pool, pool.utterances[clip])])
+    return components.quantise(frames)
 
 
-def _embedding_of(stop_point: tuple[int, int]) -> NDArray[np.float16]:
-    assert _worker is not None
-    utterance = _worker.pool.utterances[stop_point[0]]
-    return embed_end(
-        _worker.encoder, clip_until(_worker.pool.audio(utterance), utterance, stop_point[1])
-    )
-
-
-def _in_processes(
-    work: Callable[[Any], Any],
-    todo: Iterable[Any],
-    data: tuple[Sequence[Path], Path | None, Path],
-    jobs: int,
-    name: str,
-    done: int,
-) -> Iterator[Any]:
-    """Yield results in order, with a progress bar. Each process opens the data once."""
-    items = list(todo)
-    if not items:
-        return
-    with ExitStack() as stack:
-        if jobs > 1:
-            pool = ProcessPoolExecutor(
-                jobs,
-                multiprocessing.get_context("spawn"),
-                initializer=_open,
-                initargs=data,
-            )
-            found = stack.enter_context(pool).map(work, items, chunksize=16)
-        else:
-            _open(*data)
-            found = map(work, items)
-        yield from tqdm(
-            found, initial=done, total=done + len(items), desc=name, unit="", mininterval=5
-        )
+def _embedding_of(needs: _Needs, stop_point: tuple[int, int]) -> NDArray[np.float16]:
+    pool, encoder, _ = _open(needs)
+    utterance = pool.utterances[stop_point[0]]
+    return embed_end(encoder, clip_until(pool.audio(utterance), utterance, stop_point[1]))
 
 
 def _whole(pool: UtterancePool, utterance: Utterance) -> Samples:

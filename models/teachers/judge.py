@@ -19,7 +19,7 @@ such a judge for each call.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -97,36 +97,50 @@ class Judge:
         return np.reciprocal(1 + np.exp(-self.logits(coordinates)), dtype=np.float32)
 
 
-def embed_silences(encoder: WhisperEncoder, dialogues: Sequence[Dialogue]) -> CallSilences:
-    """Embed every shift, hold and other pause of the calls, at each of MOMENTS_S that it lasts.
+def embed_silences(
+    encoder: WhisperEncoder, dialogue: Dialogue
+) -> list[tuple[bool, list[NDArray[np.float16]]]]:
+    """Embed every shift, hold and other pause of a call, at each of MOMENTS_S that it lasts.
+
+    Returns:
+        For each silence, whether it is a shift, and its embeddings, (D,) each.
+    """
+    audio, activity, backchannel = load_annotated(dialogue, SAMPLE_RATE_HZ)
+    found: list[tuple[bool, list[NDArray[np.float16]]]] = []
+    for speaker, start, end, shift in silences_of(activity, backchannel):
+        moments = (start + round(moment_s * FRAME_RATE_HZ) for moment_s in MOMENTS_S)
+        embeddings = [
+            embed_end(encoder, channel_until(audio[speaker], last))
+            for last in moments
+            if last <= end and last * FRAME_SAMPLES <= audio.shape[1]
+        ]
+        found.append((shift, embeddings))
+    return found
+
+
+def join_silences(
+    calls: Iterable[Sequence[tuple[bool, Sequence[NDArray[np.float16]]]]],
+) -> CallSilences:
+    """Join the embedded silences of calls; each call is as `embed_silences` returns it.
 
     Raises:
         DialogueError: the calls have no shift, or no hold.
     """
     rows: list[tuple[NDArray[np.float16], bool, int, int]] = []
     silence = 0
-    for number, dialogue in enumerate(dialogues):
-        audio, activity, backchannel = load_annotated(dialogue, SAMPLE_RATE_HZ)
-        for speaker, start, end, shift in silences_of(activity, backchannel):
-            for moment_s in MOMENTS_S:
-                last = start + round(moment_s * FRAME_RATE_HZ)
-                if last <= end and last * FRAME_SAMPLES <= audio.shape[1]:
-                    rows.append(
-                        (
-                            embed_end(encoder, channel_until(audio[speaker], last)),
-                            shift,
-                            number,
-                            silence,
-                        )
-                    )
+    for number, call in enumerate(calls):
+        for shift, embeddings in call:
+            rows += [(embedding, shift, number, silence) for embedding in embeddings]
             silence += 1
     if len({shift for _, shift, _, _ in rows}) < 2:
         raise DialogueError(
             f"expected calls with shifts and holds to fit a judge on, got {len(rows)} silences of "
             "one kind"
         )
-    embeddings, shifts, calls, silences = zip(*rows, strict=True)
-    return CallSilences(np.stack(embeddings), np.array(shifts), np.array(calls), np.array(silences))
+    embeddings, shifts, calls_of, silences = zip(*rows, strict=True)
+    return CallSilences(
+        np.stack(embeddings), np.array(shifts), np.array(calls_of), np.array(silences)
+    )
 
 
 def silences_of(activity: BoolFrames, backchannel: BoolFrames) -> list[tuple[int, int, int, bool]]:

@@ -6,20 +6,21 @@ The files of the folder are listed in judge_files.py.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from ...stream.errors import DialogueError
 from ..dialogues.activity import FRAME_RATE_HZ, BoolFrames, runs
 from ..dialogues.annotation import load_annotated
 from ..dialogues.completeness import COMPLETENESS, write_completeness
 from ..dialogues.manifest import Dialogue
+from ..work import HERE, Workers, map_tasks
 from .extraction import SILENCE_S, Extraction, embed_end
 from .judge import (
     MOMENTS_S,
@@ -30,6 +31,7 @@ from .judge import (
     fit_judge,
     fit_text_judge,
     held_out,
+    join_silences,
     labelled_stop_points,
     load_silences,
     save_silences,
@@ -68,7 +70,7 @@ def judge_calls(
     *,
     teacher: Path | None = None,
     each: bool = False,
-    threads: int = 1,
+    workers: Workers = HERE,
 ) -> dict[str, float]:
     """Fit judges on calls and write the folder.
 
@@ -80,7 +82,7 @@ def judge_calls(
         out: the folder to write.
         teacher: as for `extraction.extract`.
         each: also write the judges and scores named without_CALL, for cross-validation.
-        threads: number of threads of the teacher.
+        workers: where the teacher runs; each process loads its own.
     Returns:
         AUC of the judges on the held-out calls, pooled, by the time into the silence.
     Raises:
@@ -101,20 +103,17 @@ def judge_calls(
             f"{', '.join(names)}"
         )
     report.write_text(json.dumps({"calls": names}, indent=1) + "\n")
-    encoder: WhisperEncoder | None = None
-    if not (out / "silences.npz").is_file():
-        encoder = WhisperEncoder(teacher, threads=threads)
-        save_silences(embed_silences(encoder, calls), out / "silences.npz")
-    if not (out / "moments.npz").is_file():
-        encoder = encoder or WhisperEncoder(teacher, threads=threads)
-        embedded = embed_moments(encoder, calls)
-        np.savez(
-            out / "moments.npz",
-            call=embedded.call,
-            speaker=embedded.speaker,
-            frame=embedded.frame,
-            embeddings=embedded.embeddings,
-        )
+    try:
+        if not (out / "silences.npz").is_file():
+            run = partial(_silences_of, teacher)
+            found = map_tasks(run, calls, workers, desc="teacher, silences", unit="call")
+            save_silences(join_silences(found), out / "silences.npz")
+        if not (out / "moments.npz").is_file():
+            run = partial(_moments_of, teacher)
+            found = map_tasks(run, calls, workers, desc="teacher, calls", unit="call")
+            _save_moments(found, out / "moments.npz")
+    finally:
+        _open.cache_clear()
     silences = load_silences(out / "silences.npz")
     with np.load(out / "moments.npz") as stored:
         moments = Moments(
@@ -154,20 +153,47 @@ def judge_calls(
     return measured
 
 
-def embed_moments(encoder: WhisperEncoder, calls: Sequence[Dialogue]) -> Moments:
-    """Embed each speaker of the calls alone, at the moments that `moments_of` gives."""
-    rows: list[tuple[int, int, int, NDArray[np.float16]]] = []
-    for number, call in enumerate(tqdm(calls, desc="teacher, calls", unit="call")):
-        audio, activity, _ = load_annotated(call, SAMPLE_RATE_HZ)
-        for speaker in (0, 1):
-            for frame in moments_of(activity, speaker):
-                if (frame + 1) * FRAME_SAMPLES <= audio.shape[1]:
-                    past = channel_until(audio[speaker], frame + 1)
-                    if activity[speaker, frame]:  # as if the speaker stopped here
-                        past = np.pad(past, (0, round(SILENCE_S * SAMPLE_RATE_HZ)))
-                    rows.append((number, speaker, frame, embed_end(encoder, past)))
+@lru_cache(maxsize=1)
+def _open(teacher: Path | None) -> WhisperEncoder:
+    """Each process loads the teacher once, for all of its tasks."""
+    return WhisperEncoder(teacher)
+
+
+def _silences_of(
+    teacher: Path | None, call: Dialogue
+) -> list[tuple[bool, list[NDArray[np.float16]]]]:
+    return embed_silences(_open(teacher), call)
+
+
+def _moments_of(teacher: Path | None, call: Dialogue) -> list[tuple[int, int, NDArray[np.float16]]]:
+    """Embed each speaker of a call alone, at the moments that `moments_of` gives.
+
+    Returns speaker, last frame and embedding of each moment.
+    """
+    audio, activity, _ = load_annotated(call, SAMPLE_RATE_HZ)
+    rows: list[tuple[int, int, NDArray[np.float16]]] = []
+    for speaker in (0, 1):
+        for frame in moments_of(activity, speaker):
+            if (frame + 1) * FRAME_SAMPLES <= audio.shape[1]:
+                past = channel_until(audio[speaker], frame + 1)
+                if activity[speaker, frame]:  # as if the speaker stopped here
+                    past = np.pad(past, (0, round(SILENCE_S * SAMPLE_RATE_HZ)))
+                rows.append((speaker, frame, embed_end(_open(teacher), past)))
+    return rows
+
+
+def _save_moments(
+    calls: Iterable[Sequence[tuple[int, int, NDArray[np.float16]]]], path: Path
+) -> None:
+    rows = [(number, *row) for number, call in enumerate(calls) for row in call]
     call, speaker, frame, embeddings = zip(*rows, strict=True)
-    return Moments(np.array(call), np.array(speaker), np.array(frame), np.stack(embeddings))
+    np.savez(
+        path,
+        call=np.array(call),
+        speaker=np.array(speaker),
+        frame=np.array(frame),
+        embeddings=np.stack(embeddings),
+    )
 
 
 def moments_of(activity: BoolFrames, speaker: int) -> Iterator[int]:

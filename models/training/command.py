@@ -181,7 +181,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_hardware_options(parser)
     simulation = parser.add_argument_group("with --simulate")
-    add_jobs_option(simulation, "simulating processes per training process")
+    add_jobs_option(simulation, "simulating processes per training process", cluster=False)
     simulation.add_argument(
         "--lengths",
         type=float,

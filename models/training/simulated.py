@@ -2,13 +2,16 @@
 
 Other processes simulate while the network trains. Conversation `number` is dialogue `number` of
 the run's seed, so the series does not depend on the number of workers. At most two dialogues per
-worker are simulated ahead of need (a dialogue of five minutes takes 20 MB).
+worker are simulated ahead of need (a dialogue of five minutes takes 20 MB). When a worker dies, all
+of them are started again, and so is what they had begun. This is not `work.map_tasks`, because only
+the training knows which dialogue it needs next.
 """
 
 from __future__ import annotations
 
+import multiprocessing
 from collections.abc import Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
@@ -16,8 +19,9 @@ import numpy as np
 
 from ...stream.errors import ConfigError, DialogueError
 from ..dialogues.simulation import LENGTHS_S, SimulatedDialogue
-from ..dialogues.simulators import Simulators, simulate_here
+from ..dialogues.simulators import SimulationSource, simulate_here
 from ..dialogues.utterances import SAMPLE_RATE_HZ
+from ..work import TRIES, Workers
 from .labelled import LabelledAudio, label_audio
 from .settings import TrainingSettings
 from .sources import ConversationSource
@@ -68,13 +72,17 @@ class SimulatedDialogues(ConversationSource):
         self.workers = workers
         self._settings = settings
         self._lengths_s = lengths_s
-        simulators = Simulators(folder, cache, "train", workers, synthetic, completeness)
+        self._source = SimulationSource(
+            folder, cache, synthetic=synthetic, completeness=completeness
+        )
+        # This decodes and synthesises once; the processes then find the result in the cache.
+        speakers = self._source.open(Workers(workers)).cast.speakers
         judged = completeness is not None
         self._fingerprint = (
-            f"simulated from {simulators.speakers} speakers, "
+            f"simulated from {speakers} speakers, "
             f"{lengths_s[0]:g} to {lengths_s[1]:g} s, synthetic voices {synthetic}, judged {judged}"
         )
-        self._executor = simulators.executor
+        self._executor = self._start()
         self._begun: dict[int, Future[SimulatedDialogue]] = {}
 
     @property
@@ -82,12 +90,7 @@ class SimulatedDialogues(ConversationSource):
         return self._fingerprint
 
     def conversation(self, number: int) -> LabelledAudio:
-        try:
-            simulated = (self._begun.pop(number, None) or self._begin(number)).result()
-        except BrokenProcessPool:
-            raise DialogueError(
-                "expected the processes that simulate to go on, got one that ended (out of memory?)"
-            ) from None
+        simulated = self._await(number)
         audio = np.divide(simulated.audio, 32768, dtype=np.float32)
         audio, labels = label_audio(
             audio,
@@ -111,10 +114,27 @@ class SimulatedDialogues(ConversationSource):
             if number not in self._begun:
                 self._begun[number] = self._begin(number)
 
+    def _start(self) -> ProcessPoolExecutor:
+        # Not multiprocessing.Pool: it waits for ever when a process cannot start.
+        return ProcessPoolExecutor(self.workers, multiprocessing.get_context("spawn"))
+
+    def _await(self, number: int) -> SimulatedDialogue:
+        for _ in range(TRIES):
+            try:
+                return (self._begun.pop(number, None) or self._begin(number)).result()
+            except BrokenProcessPool:
+                self.close()
+                self._executor = self._start()
+                self._begun = {begun: self._begin(begun) for begun in (number, *self._begun)}
+        raise DialogueError(
+            f"expected dialogue {number} to be simulated, got a process that ended each of {TRIES} "
+            "times (out of memory?)"
+        )
+
     def _begin(self, number: int) -> Future[SimulatedDialogue]:
         try:
             return self._executor.submit(
-                simulate_here, self._settings.seed, number, self._lengths_s
+                simulate_here, self._source, self._settings.seed, number, self._lengths_s
             )
         except BrokenProcessPool as error:
             failed: Future[SimulatedDialogue] = Future()

@@ -91,6 +91,7 @@ _EXTRA_OF = {  # package: the extra that installs it
             "safetensors",
             "scipy",
             "tqdm",
+            "joblib",
             "tensorboard",
             "soxr",
             "lightning_fabric",

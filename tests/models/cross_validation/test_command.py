@@ -11,7 +11,6 @@ import torch
 
 from turnstream.models.checkpoint import load_checkpoint, save_checkpoint
 from turnstream.models.config import EncoderConfig, ModelConfig, RecurrentConfig, from_plain
-from turnstream.models.cross_validation import command as cross_validation
 from turnstream.models.cross_validation.command import (
     FINE_TUNING,
     FOLDS,
@@ -135,28 +134,15 @@ def test_what_is_trained_is_not_trained_again(
 
 
 def test_every_call_is_measured_by_the_network_without_it(
-    arguments: argparse.Namespace, monkeypatch: pytest.MonkeyPatch
+    arguments: argparse.Namespace, trained: list[argparse.Namespace]
 ) -> None:
-    class Here:
-        """Runs in this process in place of other processes."""
-
-        def __init__(self, *_: object, **__: object) -> None: ...
-
-        def __enter__(self) -> Here:
-            return self
-
-        def __exit__(self, *_: object) -> None: ...
-
-        def map(self, _: object, __: object, names: list[str]) -> list[str]:
-            return names
-
-    monkeypatch.setattr(cross_validation, "ProcessPoolExecutor", Here)
     assert main(arguments) == 0
     calls = [call.id for call in read_manifest(arguments.calls)]
     assert json.loads((arguments.out / FOLDS).read_text()) == {
         call: f"without_{call}/model.onnx" for call in calls
     }
     assert json.loads((arguments.out / SETTINGS).read_text()) == FINE_TUNING
+    assert [asked.without for asked in trained] == [*calls, None]
 
 
 @pytest.mark.parametrize("fine_tuning", [FINE_TUNING, TAUGHT_FINE_TUNING])

@@ -13,8 +13,9 @@ import soundfile as sf
 
 from turnstream.models.dialogues.activity import Segment, segments_to_frames
 from turnstream.models.dialogues.manifest import Dialogue, read_manifest, write_manifest
+from turnstream.models.evaluation.conditions import CLEAN, ConditionNames
 from turnstream.models.evaluation.predictions import DialoguePrediction, EvaluatedDialogue, Frames
-from turnstream.models.evaluation.systems import CLEAN, load_engines, run_models
+from turnstream.models.evaluation.systems import load_engines, run_models
 
 RATE_HZ = 8000
 MakeDialogue = Callable[..., EvaluatedDialogue]
@@ -124,9 +125,8 @@ def manifest(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def evaluated(manifest: Path, tiny_model_path: Path) -> list[EvaluatedDialogue]:
     dialogues = read_manifest(manifest)
-    return run_models(
-        load_engines(tiny_model_path, None, dialogues), dialogues, [CLEAN], 0, 1, lambda: None
-    )[CLEAN.name]
+    engines = load_engines(tiny_model_path, None, dialogues)
+    return run_models(engines, dialogues, ConditionNames())[CLEAN.name]
 
 
 @pytest.fixture(scope="session")

@@ -76,10 +76,9 @@ def test_decisions_hear_whole_frames_up_to_their_time() -> None:
     assert max(decision_frames(990, 1000, 1000)) == 999
 
 
-@pytest.mark.parametrize("jobs", [1, 3])
-def test_scores_stand_where_the_measures_read_them(jobs: int) -> None:
+def test_scores_stand_where_the_measures_read_them() -> None:
     call = recording()
-    run = run_smart_turn(LengthScorer(), call, jobs)
+    run = run_smart_turn(LengthScorer(), call)
     evaluated = as_evaluated(call, run.complete)
     silences, pauses = find_silences([evaluated]), find_dialogue_pauses([evaluated])
     read = read_silences([evaluated], silences, "mono")

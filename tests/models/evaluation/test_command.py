@@ -20,7 +20,7 @@ from turnstream import Engine
 from turnstream.cli import main
 from turnstream.models.dialogues.activity import Samples
 from turnstream.models.dialogues.manifest import Dialogue, read_manifest, write_manifest
-from turnstream.models.evaluation import command, measures, plots
+from turnstream.models.evaluation import command, conditions, measures, plots, systems
 from turnstream.models.evaluation.conditions import standard_conditions
 from turnstream.models.evaluation.onnx_runner import evaluate_dialogues
 from turnstream.models.evaluation.policy_trial import try_policy
@@ -60,9 +60,10 @@ def whole_run(
     """Run everything once, with one of the conditions, and coarse pictures for speed."""
     out = tmp_path_factory.mktemp("evaluation") / "run"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(command, "SmartTurn", FakeSmartTurn)
+        for module in (command, systems):
+            patch.setattr(module, "SmartTurn", FakeSmartTurn)
         patch.setattr(
-            command, "standard_conditions", lambda *given: standard_conditions(*given)[:1]
+            conditions, "standard_conditions", lambda *given: standard_conditions(*given)[:1]
         )
         patch.setattr(plots, "DPI", 30)
         scores = {
@@ -81,8 +82,6 @@ def whole_run(
             "--robustness",
             "--mistakes",
             "1",
-            "--jobs",
-            "2",
         ]
         assert main(["evaluate", str(manifest), *words]) == 0
     return out, json.loads((out / "report.json").read_text())
@@ -429,7 +428,7 @@ def test_what_is_missing_is_said_before_any_work(
     assert "expected an ONNX model" in complaint([manifest, "--model", tmp_path / "file"], capsys)
 
 
-@pytest.mark.parametrize("words", [["--jobs", "-1"], ["--mistakes", "few"], []])
+@pytest.mark.parametrize("words", [["--jobs", "0"], ["--jobs", "-1"], ["--mistakes", "few"], []])
 def test_nonsense_is_refused(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         main(["evaluate", *words])

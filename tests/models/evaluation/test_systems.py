@@ -9,22 +9,20 @@ import pytest
 
 from turnstream import TurnPredictor
 from turnstream.models.dialogues.manifest import read_manifest
-from turnstream.models.evaluation.conditions import standard_conditions
+from turnstream.models.evaluation.conditions import CLEAN, ConditionNames
 from turnstream.models.evaluation.predictions import EvaluatedDialogue
 from turnstream.models.evaluation.recording import load_recording
-from turnstream.models.evaluation.systems import (
-    CLEAN,
-    load_engines,
-    load_pause_models,
-    run_models,
-)
+from turnstream.models.evaluation.systems import load_engines, load_pause_models, run_models
 from turnstream.models.teachers.judge import Judge
 from turnstream.models.teachers.saved_judge import SavedJudge
 from turnstream.models.teachers.stop_point_space import StopPointSpace
+from turnstream.models.work import Workers
 from turnstream.stream import pause_model
 from turnstream.stream.errors import ConfigError
 
 from ...stream.pauses import HEAD, tiny_pause_model
+
+TELEPHONE = ConditionNames(("telephone band",))
 
 
 def test_what_is_scored_is_what_the_product_says(
@@ -43,17 +41,7 @@ def test_conditions_change_the_audio_and_not_the_labels(
     manifest: Path, tiny_model_path: Path
 ) -> None:
     dialogues = read_manifest(manifest)[:2]
-    telephone = next(
-        condition for condition in standard_conditions() if condition.name == "telephone band"
-    )
-    found = run_models(
-        load_engines(tiny_model_path, None, dialogues),
-        dialogues,
-        [CLEAN, telephone],
-        0,
-        2,
-        lambda: None,
-    )
+    found = run_models(load_engines(tiny_model_path, None, dialogues), dialogues, TELEPHONE)
     for clean, changed in zip(found["clean"], found["telephone band"], strict=True):
         assert clean.id == changed.id
         np.testing.assert_array_equal(clean.activity, changed.activity)
@@ -64,18 +52,26 @@ def test_each_dialogue_is_run_through_its_own_model(
     folds: Path, manifest: Path, evaluated: list[EvaluatedDialogue]
 ) -> None:
     dialogues = read_manifest(manifest)
-    telephone = next(
-        condition for condition in standard_conditions() if condition.name == "telephone band"
-    )
-    found = run_models(
-        load_engines(None, folds, dialogues), dialogues, [CLEAN, telephone], 0, 2, lambda: None
-    )
+    found = run_models(load_engines(None, folds, dialogues), dialogues, TELEPHONE)
     assert [dialogue.id for dialogue in found["telephone band"]] == ["call 0", "call 1", "call 2"]
     for number, (own, by_first) in enumerate(zip(found[CLEAN.name], evaluated, strict=True)):
         assert own.id == by_first.id
         swapped = by_first.stereo.p_next[::-1] if number == 1 else by_first.stereo.p_next
         np.testing.assert_allclose(own.stereo.p_next, swapped, atol=1e-5)
         assert np.abs(own.stereo.p_next - swapped[::-1]).max() > 1e-3
+
+
+def test_other_processes_predict_the_same(folds: Path, manifest: Path) -> None:
+    dialogues = read_manifest(manifest)
+    engines = load_engines(None, folds, dialogues)
+    conditions = ConditionNames(("babble 5 dB",), tuple(dialogues), seed=3)
+    here, there = (run_models(engines, dialogues, conditions, Workers(jobs)) for jobs in (1, 2))
+    assert list(here) == list(there) == ["clean", "babble 5 dB"]
+    for name, evaluated in here.items():
+        for own, other in zip(evaluated, there[name], strict=True):
+            assert own.id == other.id
+            np.testing.assert_array_equal(own.stereo.p_next, other.stereo.p_next)
+            np.testing.assert_array_equal(own.mono[1].vad, other.mono[1].vad)
 
 
 @pytest.fixture

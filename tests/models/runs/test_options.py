@@ -7,11 +7,14 @@ from turnstream.cli import main
 from turnstream.models.runs.hardware import Hardware
 from turnstream.models.runs.options import (
     add_hardware_options,
+    add_jobs_option,
     add_run_options,
     given_settings,
     hardware_from,
+    workers_from,
 )
 from turnstream.models.training.settings import TrainingSettings
+from turnstream.models.work import Workers
 from turnstream.stream.errors import ConfigError
 
 
@@ -38,17 +41,50 @@ def test_the_hardware_is_that_of_the_options() -> None:
         hardware_from(parse("--nodes", "0"))
 
 
+def work(*words: str) -> Workers:
+    parser = argparse.ArgumentParser()
+    add_jobs_option(parser)
+    return workers_from(parser.parse_args(words))
+
+
+def test_work_is_done_where_the_options_say() -> None:
+    assert work() == Workers()
+    assert work("--jobs", "3") == Workers(3)
+    assert work("--jobs", "3", "--cluster", "ray://head:10001") == Workers(3, "ray://head:10001")
+    assert work("--cluster", "ray") == Workers(None, "ray")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--jobs", "0"], "argument --jobs: expected a whole number from 1, got '0'"),
+        (["--jobs", "-2"], "argument --jobs: expected a whole number from 1, got '-2'"),
+        (
+            ["--cluster", "head:8786"],
+            "argument --cluster: expected ray, ray://HOST:PORT or tcp://HOST:PORT, got 'head:8786'",
+        ),
+    ],
+)
+def test_work_that_cannot_be_done_is_refused(
+    words: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        work(*words)
+    assert capsys.readouterr().err.splitlines()[-1].endswith(said)
+
+
 SHARED = ["--settings", "--steps", "--batch-rows", "--seed", "--resume", "--accelerator"]
 OF_PROCESSES = ["--devices", "--nodes", "--precision"]
 OF_DATA = ["--data", "--cache"]
+OF_WORK = ["--jobs", "--cluster"]
 
 
 @pytest.mark.parametrize(
     ("command", "options"),
     [
-        (["simulate"], [*OF_DATA, "--judge", "--jobs"]),
-        (["pretrain", "teacher"], [*OF_DATA, "--jobs"]),
-        (["pretrain", "judge"], [*OF_DATA, "--calls", "--jobs"]),
+        (["simulate"], [*OF_DATA, *OF_WORK, "--judge"]),
+        (["pretrain", "teacher"], [*OF_DATA, *OF_WORK]),
+        (["pretrain", "judge"], [*OF_DATA, *OF_WORK, "--calls"]),
         (["pretrain", "distill"], [*SHARED, *OF_PROCESSES, *OF_DATA, "--initial"]),
         (["pretrain", "cpc"], SHARED),
         (
@@ -64,9 +100,9 @@ OF_DATA = ["--data", "--cache"]
                 "--jobs",
             ],
         ),
-        (["cross-validate"], ["--data", "--calls", "--initial", "--judge", "--jobs"]),
+        (["cross-validate"], [*OF_DATA, *OF_WORK, "--calls", "--initial", "--judge"]),
         (["compare"], ["--test-calls"]),
-        (["evaluate"], ["--judge", "--jobs"]),
+        (["evaluate"], [*OF_WORK, "--judge"]),
     ],
 )
 def test_commands_have_the_same_name_for_the_same_option(

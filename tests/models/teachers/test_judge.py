@@ -24,6 +24,7 @@ from turnstream.models.teachers.judge import (
     fit_judge,
     fit_text_judge,
     held_out,
+    join_silences,
     labelled_stop_points,
     load_silences,
     save_silences,
@@ -245,7 +246,7 @@ def test_no_more_of_a_channel_is_heard_than_the_last_ten_seconds() -> None:
 def test_the_speakers_channel_alone_is_heard_at_every_moment_that_a_silence_lasts(
     dialogues: list[Dialogue],
 ) -> None:
-    heard = embed_silences(FakeEncoder(), dialogues)  # pyright: ignore[reportArgumentType]
+    heard = join_silences(embed_silences(FakeEncoder(), one) for one in dialogues)  # pyright: ignore[reportArgumentType]
     assert heard.embeddings.shape == (len(heard.shift), 3 * CHANNELS)
     assert sorted(set(heard.call.tolist())) == [0, 1, 2, 3]
     row = silence = 0
@@ -278,7 +279,7 @@ def test_calls_with_silences_of_one_kind_are_refused(
         DialogueError,
         match="expected calls with shifts and holds to fit a judge on, got 12 silences of one kind",
     ):
-        embed_silences(FakeEncoder(), dialogues)  # pyright: ignore[reportArgumentType]
+        join_silences(embed_silences(FakeEncoder(), one) for one in dialogues)  # pyright: ignore[reportArgumentType]
 
 
 def test_silences_come_back_from_disk(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import torch
 from turnstream.cli import main
 from turnstream.models.config import FeatureConfig
 from turnstream.models.dialogues.simulation import open_simulation_data, simulate
-from turnstream.models.training import loop
+from turnstream.models.training import loop, simulated
 from turnstream.models.training.loop import train
 from turnstream.models.training.settings import TrainingSettings
 from turnstream.models.training.simulated import AHEAD_PER_WORKER, SimulatedDialogues
@@ -64,8 +64,8 @@ def test_conversations_are_those_of_the_seed_whoever_makes_them_and_in_any_order
 def test_no_more_is_made_ahead_than_there_is_room_for(source: SimulatedDialogues) -> None:
     begun: list[int] = []
     submit = source._executor.submit
-    source._executor.submit = lambda function, seed, number, lengths_s: (
-        begun.append(number) or submit(function, seed, number, lengths_s)
+    source._executor.submit = lambda function, data, seed, number, lengths_s: (
+        begun.append(number) or submit(function, data, seed, number, lengths_s)
     )  # pyright: ignore
     source.prefetch(range(10))
     assert begun == list(range(AHEAD_PER_WORKER))
@@ -135,12 +135,31 @@ def test_the_simulator_needs_data(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert "expected --data FOLDER with --simulate, got none" in capsys.readouterr().err
 
 
-def test_a_worker_that_dies_is_an_error_and_no_hang(source: SimulatedDialogues) -> None:
+def test_a_worker_that_dies_loses_nothing(
+    source: SimulatedDialogues, data_folder: Path, cache: Path
+) -> None:
+    source.prefetch([0, 1])
+    source._executor.submit(os._exit, 1)
+    data = open_simulation_data(data_folder, cache, synthetic=False)
+    for number in (0, 1, 2):
+        audio, _ = source.conversation(number)
+        expected = simulate(data, SETTINGS.seed, number, LENGTHS_S).audio
+        assert np.array_equal(audio * 32768, expected[:, : audio.shape[1]])
+
+
+def test_workers_that_die_each_time_are_an_error_and_no_hang(
+    source: SimulatedDialogues, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(simulated, "simulate_here", die)
     source._executor.submit(os._exit, 1)
     with pytest.raises(
-        DialogueError, match="expected the processes that simulate to go on, got one that ended"
+        DialogueError, match="expected dialogue 0 to be simulated, got a process that ended each of"
     ):
         source.conversation(0)
+
+
+def die(*_: object) -> None:
+    os._exit(1)
 
 
 def test_dialogues_shorter_than_a_chunk_are_refused(data_folder: Path, cache: Path) -> None:
