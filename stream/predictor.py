@@ -149,12 +149,13 @@ class TurnPredictor:
 
         Args:
             snapshot: bytes from `snapshot`.
-            model, pause_model: the same as before, given as for `TurnPredictor`.
+            model, pause_model: the same as before, given as for `TurnPredictor`. A conversation
+                that had no pause model stays without.
         Raises:
             ModelError: the model cannot be run.
             SnapshotError: the bytes are no snapshot, are damaged, or are of another model or
-                version, or of a conversation with a pause model where none is given, or the other
-                way round. The bytes may come from anywhere: every value in them is checked.
+                version, or of a conversation with a pause model where none is given. The bytes may
+                come from anywhere: every value in them is checked.
         """
         predictor = cls.__new__(cls)
         predictor.engine = model if isinstance(model, Engine) else Engine(model)

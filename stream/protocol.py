@@ -160,6 +160,7 @@ class BeginMessage(msgspec.Struct, frozen=True, tag="begin"):
         policies: names of the presets that can be asked for.
         saves: whether the server saves the session, and tells so with `saved`. Then the client must
             keep its messages until they are saved, because the server may die.
+        pause_model: whether the pause model is asked in the pauses of this session.
     """
 
     session: Text
@@ -173,6 +174,7 @@ class BeginMessage(msgspec.Struct, frozen=True, tag="begin"):
     resume_s: Number = 0.0
     policies: Names = ()
     saves: bool = False
+    pause_model: bool = False
 
 
 class ConfiguredMessage(msgspec.Struct, frozen=True, tag="configured"):
@@ -339,6 +341,7 @@ def message_to_json(
                     "resume_token": message.resume_token,
                     "resume_s": message.resume_s,
                     "saves": message.saves,
+                    "pause_model": message.pause_model,
                 }
             )
         case _:

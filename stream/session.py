@@ -180,6 +180,11 @@ class Session:
         return frame
 
     @property
+    def has_pause_model(self) -> bool:
+        """Whether a pause model is asked in the pauses."""
+        return self._mix is not None
+
+    @property
     def pause_due(self) -> bool:
         """Whether the pause model is to score `pause_audio` before the next frame is taken."""
         return self._pause.due is not None
@@ -293,11 +298,11 @@ class Session:
         Args:
             snapshot: bytes from `snapshot`.
             metadata: metadata of the same model.
-            pause_model: the same pause model; None if there was none.
+            pause_model: the same pause model; it is not used if the conversation had none.
         Raises:
             SnapshotError: the bytes are not a snapshot, are damaged, have another version, belong
-                to another model, ask for a buffer of more than 60 s, or need a pause model (or
-                none) where none (or one) is given.
+                to another model, ask for a buffer of more than 60 s, or need a pause model where
+                none is given.
         """
         header, arrays = unpack(snapshot)
         if header.weights_sha256 != metadata.weights_sha256:
@@ -305,11 +310,10 @@ class Session:
                 f"expected a snapshot of the model {metadata.weights_sha256[:12]}, "
                 f"got one of {header.weights_sha256[:12]}"
             )
-        if (header.pause is None) != (pause_model is None):
-            had, given = ("a", "none") if pause_model is None else ("no", "one")
-            raise SnapshotError(
-                f"expected what the conversation had, which is {had} pause model, got {given}"
-            )
+        if header.pause is None:
+            pause_model = None
+        elif pause_model is None:
+            raise SnapshotError("expected the pause model that the conversation had, got none")
         try:
             return cls._rebuild(header, arrays, metadata, pause_model)
         except (ValueError, KeyError, TypeError) as error:

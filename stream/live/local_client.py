@@ -59,6 +59,7 @@ class LocalClient:
                 "latent_speaker": metadata.latent_speaker_size,
             },
             settings=settings,
+            pause_model=pause_model is not None,
         )
         self.finished = False
         self._predictor = TurnPredictor(

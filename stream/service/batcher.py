@@ -26,9 +26,12 @@ This module knows no sockets. It is long because a queue and the batcher call ea
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import heapq
 import itertools
 import logging
+import os
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -50,6 +53,7 @@ _LATE_S = 0.02
 # Audio that may arrive at once and still count as live: a stalled network delivers it in a burst.
 _BURST_S = 2.0
 _MOST_LEAD_S = 2.0  # longest lead over real time that is counted
+_PAUSE_NICENESS = 10  # of the pause model's thread
 # Seconds of lead that are forgiven per second. A client that slows down to real time counts as
 # live again, and a sound card's clock may run slightly fast.
 _FORGIVEN = 0.1
@@ -224,6 +228,12 @@ def _as_exception(error: BaseException) -> Exception:
     return error if isinstance(error, Exception) else RuntimeError(str(error))
 
 
+def _yield_to_loop() -> None:
+    """Let the event loop's thread go first where the two share a core."""
+    with contextlib.suppress(AttributeError, OSError):  # Linux has priorities of threads
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _PAUSE_NICENESS)
+
+
 def _ignore(outcome: object) -> None:
     """Do nothing: the callback of a closed conversation."""
 
@@ -263,7 +273,8 @@ class Batcher:
         self.clock = clock
         self.pause_model = pause_model
         # One thread, which has nothing to do without a pause model and is then never started.
-        self._thread, self._thread_closed = ThreadPoolExecutor(1, "pause-model"), False
+        self._thread = ThreadPoolExecutor(1, "pause-model", initializer=_yield_to_loop)
+        self._thread_closed = False
         self.gather_s = 0.0
         self.largest_batch = 0
         self.live_s = self.early_s = 0.0

@@ -21,6 +21,7 @@ from collections.abc import Callable
 from ..engine import ModelMetadata
 from ..errors import AudioFormatError, ProtocolError
 from ..latent_message import LatentMessage, latents_to_bytes
+from ..pause_model import PauseModel
 from ..pcm import SAMPLE_BYTES, decode_pcm, to_float32
 from ..policy_settings import Policies
 from ..prediction import Prediction
@@ -74,6 +75,7 @@ class Conversation:
         token: token with which the client can resume; None if it cannot.
         policies: what `configure` can ask for; None for the presets of `PRESETS`.
         saves: whether the owner saves the session in a store, so that it survives this process.
+        pause_model: the batcher's pause model if it is asked in this conversation; None if not.
     Attributes:
         id: name of the session for the client and in the log.
         token: the same.
@@ -81,6 +83,7 @@ class Conversation:
         frames: number of predictions made.
         began_s: when it began, by the batcher's clock.
         reason: why the conversation ended; empty until then.
+        has_pause_model: whether the pause model is asked in this conversation.
     """
 
     def __init__(
@@ -95,6 +98,7 @@ class Conversation:
         token: str | None = None,
         policies: Policies | None = None,
         saves: bool = False,
+        pause_model: PauseModel | None = None,
     ) -> None:
         self.id = secrets.token_hex(8)
         self.token = token
@@ -108,6 +112,7 @@ class Conversation:
         self._metrics = metrics
         self._on_end = on_end
         self._saves = saves
+        self.has_pause_model = pause_model is not None
         self._saved: int | None = None  # messages of the client that the last saved state contains
         self._max_backlog = max(_MIN_BACKLOG, round(limits.max_waiting_s * metadata.frame_rate_hz))
         self._set_session(
@@ -116,7 +121,7 @@ class Conversation:
                 sample_rate_hz=settings.sample_rate_hz,
                 policy=settings.policy_settings,
                 buffer_s=self._max_backlog / metadata.frame_rate_hz,
-                pause_model=batcher.pause_model,
+                pause_model=pause_model,
             )
         )
         self._parked_s: float | None = None  # when the connection was lost
@@ -172,6 +177,7 @@ class Conversation:
             resume_token=self.token,
             resume_s=0.0 if self.token is None else self._limits.resume_s,
             saves=self._saves,
+            pause_model=self.has_pause_model,
         )
 
     # ---- connections ----
@@ -321,6 +327,7 @@ class Conversation:
         conversation._delivery.outbox.restore(parts.outbox, received)
         conversation._delivery.close_frame = parts.close_frame
         conversation._set_session(session)
+        conversation.has_pause_model = session.has_pause_model
         conversation._audio_queue.pushed(0.0)
         conversation._process_inbox()
         conversation._park()

@@ -16,7 +16,7 @@ from ..engine import Engine
 from ..errors import ServerError
 from ..latent_message import LatentKind
 from ..live_embedding import LiveEmbedding
-from ..pause_model import PauseModel
+from ..pause_model import choose_pause_model
 from ..policy_settings import Policies
 from ..protocol import DEFAULT_PORT
 from .descriptors import raise_limit
@@ -28,6 +28,7 @@ from .store import open_store
 from .tls import server_context
 from .tokens import Tokens
 
+PAUSE_SESSIONS = 3  # with the pause model: together a quarter of a core
 _STORE_MARGIN_S = 30.0  # for which a session stays in the store beyond its time
 
 
@@ -39,7 +40,8 @@ class ServiceSettings:
         model: ONNX file; None is the bundled model.
         projection: file with a saved 2-D embedding of the model's states, which the web page
             plots; None is the bundled embedding.
-        pause_model: ask the bundled pause model in the pauses.
+        pause_model: ask the bundled pause model in the pauses. None: beside the bundled model, for
+            the first PAUSE_SESSIONS sessions at a time.
         policies: the presets that a session can ask for, and its default.
         host, port: address to listen on; port 0 chooses a free one.
         tokens: access tokens, each of which admits a client; empty admits everyone. They can be
@@ -57,7 +59,7 @@ class ServiceSettings:
 
     model: Path | None = None
     projection: Path | None = None
-    pause_model: bool = False
+    pause_model: bool | None = False
     policies: Policies = field(default_factory=Policies)
     host: str = "127.0.0.1"
     port: int = DEFAULT_PORT
@@ -115,7 +117,8 @@ async def serve_until(
         metrics=Metrics(),
         reuse_port=reuse_port,
         store=store,
-        pause_model=PauseModel() if settings.pause_model else None,
+        pause_model=choose_pause_model(settings.pause_model, engine),
+        pause_sessions=PAUSE_SESSIONS if settings.pause_model is None else None,
         policies=settings.policies,
         plane=None if settings.projection is None else _read_plane(settings.projection, engine),
     )

@@ -23,7 +23,7 @@ from ..options import (
 )
 from ..protocol import DEFAULT_PORT, STREAM_PATH
 from . import logs
-from .launch import ServiceSettings, new_event_loop, serve_until
+from .launch import PAUSE_SESSIONS, ServiceSettings, new_event_loop, serve_until
 from .limits import Limits
 from .standard_streams import discard_output, fill_closed_streams, require_descriptors
 from .tokens import MIN_TOKEN_LETTERS, TOKENS_VARIABLE, Tokens, read_tokens, reread_tokens
@@ -152,8 +152,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_model_option(parser)
     add_policy_options(parser, " of a session that asks for no other")
-    add_pause_model_option(parser)
-    parser.set_defaults(pause_model=False)
+    add_pause_model_option(
+        parser,
+        f", for the first {PAUSE_SESSIONS} sessions of a worker while it has time; if given: for "
+        "all sessions",
+    )
     parser.add_argument(
         "--embedding",
         type=Path,

@@ -76,7 +76,9 @@ class Server:
             a session is resumed in this process only.
         plane: content of a file with a saved 2-D embedding, which the web page plots; None is the
             bundled embedding.
-        pause_model: asked in the pauses of all sessions; None for none.
+        pause_model: asked in the pauses of sessions; None for none.
+        pause_sessions: most sessions at a time that use the pause model, and only those that begin
+            while the server has time; None for all sessions.
         policies: the presets that a session can ask for, and its default; None is those of
             `PRESETS`, and "balanced".
     Attributes:
@@ -105,6 +107,7 @@ class Server:
         store: SessionStore | None = None,
         plane: bytes | None = None,
         pause_model: PauseModel | None = None,
+        pause_sessions: int | None = None,
         policies: Policies | None = None,
     ) -> None:
         if pause_model is not None:
@@ -117,6 +120,7 @@ class Server:
         self._limits = limits or Limits()
         self._reuse_port = reuse_port
         self._draining = False
+        self._all_pause = pause_model is not None and pause_sessions is None
         self._policies = policies or Policies()
         self._opening: dict[Connection, None] = {}  # in order of arrival
         self._connections: set[Connection] = set()
@@ -143,6 +147,7 @@ class Server:
             store,
             on_end=self._ended.set,
             policies=self._policies,
+            pause_sessions=pause_sessions,
         )
         self._plain = PlainRequests(
             self._access,
@@ -194,7 +199,7 @@ class Server:
             cpu_s = time.thread_time() - began_cpu_s
             seconds.append(cpu_s or self.batcher.clock() - began_s)
         share = _ALL_OF_A_FRAME * min(seconds) / batch * model.frame_rate_hz
-        return share if self.batcher.pause_model is None else share + _PAUSE_SHARE
+        return share + _PAUSE_SHARE if self._all_pause else share
 
     @property
     def port(self) -> int:

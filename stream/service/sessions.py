@@ -52,6 +52,8 @@ class Sessions:
         store: keeps the sessions, so that they survive this process; None if they do not.
         on_end: called after the end of every conversation.
         policies: what a session can ask for.
+        pause_sessions: most sessions at a time that use the pause model, if there is one, and only
+            those that begin while the server has time; None for all sessions.
     """
 
     def __init__(
@@ -65,6 +67,7 @@ class Sessions:
         store: SessionStore | None,
         on_end: Callable[[], None],
         policies: Policies,
+        pause_sessions: int | None = None,
     ) -> None:
         self._metadata = metadata
         self._batcher = batcher
@@ -75,6 +78,7 @@ class Sessions:
         self._saver = None if store is None else Saver(store, limits, batcher.clock)
         self._on_end = on_end
         self._policies = policies
+        self._pause_sessions = pause_sessions
         self._conversations: dict[Conversation, Owner] = {}  # in order of their start
         self._places = Places(limits)
         self._by_token: dict[str, Conversation] = {}
@@ -146,6 +150,7 @@ class Sessions:
             token=_new_token() if self._limits.resume_s and dialect is None else None,
             policies=self._policies,
             saves=self._saver is not None and self._limits.resume_s > 0 and dialect is None,
+            pause_model=self._batcher.pause_model if self._has_pause_model_free() else None,
         )
         self._add(conversation, owner)
         logger.info(
@@ -222,6 +227,13 @@ class Sessions:
         if len(self) >= self._limits.max_sessions and self._silent() is None:
             return f"at capacity: {self._limits.max_sessions} sessions; try again later"
         return self._load.refusal(self._newcomers())
+
+    def _has_pause_model_free(self) -> bool:
+        """Return whether a new session may use the pause model."""
+        if self._pause_sessions is None:
+            return True
+        users = sum(conversation.has_pause_model for conversation in self._conversations)
+        return users < self._pause_sessions and self._load.share < self._limits.max_load / 2
 
     def _newcomers(self) -> float:
         """Return the number of sessions whose cost cannot be measured yet; old ones count less."""

@@ -354,7 +354,7 @@ def test_restored_with_its_pause_model_equals_uninterrupted(
     after = TurnPredictor.restore(before.snapshot(), engine, pause_model=model)
     assert after.pause_model is model
     assert_same(first + after.push_audio(audio[cut:]), expected)
-    with pytest.raises(SnapshotError, match="which is a pause model, got none"):
+    with pytest.raises(SnapshotError, match="that the conversation had, got none"):
         TurnPredictor.restore(before.snapshot(), engine)
 
 

@@ -267,22 +267,15 @@ def snapshot(engine: Engine, model: PauseModel) -> bytes:
 def test_a_snapshot_with_a_pause_model_is_not_restored_without(
     engine: Engine, snapshot: bytes
 ) -> None:
-    with pytest.raises(
-        SnapshotError,
-        match=r"^expected what the conversation had, which is a pause model, got none$",
-    ):
+    with pytest.raises(SnapshotError, match="that the conversation had, got none"):
         Session.restore(snapshot, engine.metadata)
 
 
-def test_a_snapshot_without_a_pause_model_is_not_restored_with_one(
+def test_a_conversation_without_a_pause_model_stays_without(
     engine: Engine, model: PauseModel
 ) -> None:
     plain = Session(engine.metadata).snapshot()
-    with pytest.raises(
-        SnapshotError,
-        match=r"^expected what the conversation had, which is no pause model, got one",
-    ):
-        Session.restore(plain, engine.metadata, model)
+    assert not Session.restore(plain, engine.metadata, model).has_pause_model
 
 
 PAUSE: dict[str, Any] = {"silent_frames": 3, "due": 0, "logit": None}

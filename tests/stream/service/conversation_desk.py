@@ -130,6 +130,7 @@ class Desk(Metrics):
             self.on_end,
             token=token,
             saves=saves,
+            pause_model=self.batcher.pause_model,
         )
         return conversation, attach(conversation, answers=answers)
 

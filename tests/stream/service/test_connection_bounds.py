@@ -162,7 +162,7 @@ async def test_connections_count_before_their_tls_handshake(engine: Engine, tmp_
             assert await silent[0].rest() == b""
             await client.send(HANDSHAKE)
             assert b" 101 " in await client.until(b"\r\n\r\n")
-            assert b'"type":"begin"' in await client.until(b'"saves":false}')
+            assert b'"type":"begin"' in await client.until(b'"pause_model":false}')
         assert len(server._opening) == 2
 
 

@@ -27,6 +27,7 @@ from websockets.sync.client import connect
 
 from turnstream import ConfigError, Engine, Limits, ServerError
 from turnstream.cli import main
+from turnstream.stream import pause_model
 from turnstream.stream.clients.blocking import Client
 from turnstream.stream.pause_model import PauseModel
 from turnstream.stream.saved_embedding import bundled_plane
@@ -389,7 +390,7 @@ def test_the_pause_model_is_asked_only_if_it_is_wanted(
     options: list[str],
     asked: bool,
 ) -> None:
-    path, given = tiny_pause_model(tmp_path), list[PauseModel | None]()
+    tiny, given = PauseModel(tiny_pause_model(tmp_path)), list[PauseModel | None]()
 
     class Refusing(launch.Server):
         """Notes its pause model and does not start."""
@@ -398,7 +399,7 @@ def test_the_pause_model_is_asked_only_if_it_is_wanted(
             given.append(pause_model)
             raise ServerError("test", "seen enough")
 
-    monkeypatch.setattr(launch, "PauseModel", lambda: PauseModel(path))
+    monkeypatch.setattr(pause_model, "shared_pause_model", lambda: tiny)
     monkeypatch.setattr(launch, "Server", Refusing)
     assert main(["serve", "--quiet", "--port", "0", "--model", str(tiny_model_path), *options]) == 2
     assert [found is not None for found in given] == [asked]

@@ -195,5 +195,25 @@ async def test_a_worker_without_the_pause_model_refuses_the_session(
     engine: Engine, model: PauseModel
 ) -> None:
     conversation, _ = Desk(engine, pause_model=model).open()
-    with pytest.raises(SnapshotError, match="which is a pause model, got none"):
+    with pytest.raises(SnapshotError, match="that the conversation had, got none"):
         Desk(engine).unpack(conversation.pack(), 1)
+
+
+async def test_few_sessions_at_a_time_use_it_if_so_few_may(
+    engine: Engine, model: PauseModel
+) -> None:
+    samples = pausing_call(2.0)
+    async with (
+        Server(
+            engine, port=0, limits=quick_limits(), pause_model=model, pause_sessions=1
+        ) as server,
+        asyncio.timeout(PATIENCE_S),
+        raw_client(server) as second,
+    ):
+        # The second was first to come, and leaves the place when it ends.
+        assert (await talk(second, samples, 7777))[0]["pause_model"]
+        async with raw_client(server) as first, raw_client(server) as other:
+            with_it, without = await talk(first, samples, 7777), await talk(other, samples, 7777)
+        assert [with_it[0]["pause_model"], without[0]["pause_model"]] == [True, False]
+        assert frames_of(with_it) == expected(engine, model, samples)
+        assert frames_of(without) == offline(engine, samples)[0]
