@@ -116,8 +116,18 @@ def quality_of(collection: Collection) -> Quality:
     )
 
 
+def counted_log_odds(
+    shift: NDArray[np.bool_], dialogue: NDArray[np.int64], speaker: NDArray[np.int64]
+) -> Floats:
+    """Return the log-odds of a shift that counting gives (`count_earlier`), (E,)."""
+    share = count_earlier(shift, dialogue, speaker)
+    return np.log(share / (1 - share))
+
+
 def ranged(found: Estimate) -> str:
-    """Return a value with its interval, if it has one."""
+    """Return a value with its interval, if it has one; "unknown" for NaN."""
+    if math.isnan(found.value):
+        return "unknown"
     return f"{found.value:.2f}" + (
         "" if math.isnan(found.low) else f" ({found.low:.2f} to {found.high:.2f})"
     )

@@ -29,6 +29,9 @@ from .collection import CollectedDialogue
 LIGHT = THEMES[0]
 CAPTION_SIZE, CAPTION_CHARACTERS_PER_INCH = 8.5, 15.5
 SOUND_RATE_HZ = 16000  # of what pages play
+# From -1 to +1 in every view, as Karpathy's cells have it: light enough for a waveform upon it; red
+# and blue are apart for colour-blind people, too.
+RED_TO_BLUE = ("#c34b5a", "#ffffff", "#5288be")
 # Okabe & Ito's colours, which colour-blind people can tell apart, for what views compare; pages have them from here, too.
 COLOURS = {
     "other": "#bbbbbb",
@@ -121,6 +124,29 @@ def picture(
         linespacing=1.3,
     )
     figure.savefig(path, dpi=DPI, facecolor=LIGHT.paper)
+
+
+def red_to_blue() -> Any:
+    """The colours of -1 to 1, in every view."""
+    from matplotlib.colors import LinearSegmentedColormap
+
+    return LinearSegmentedColormap.from_list("red to blue", RED_TO_BLUE)
+
+
+def legend_below(panel: Any, columns: int, **look: Any) -> None:
+    """Put a panel's legend under its axis, where it covers nothing that is drawn.
+
+    Args:
+        panel: with labelled lines or points.
+        columns: of the legend.
+        look: more for matplotlib's `legend`.
+    """
+    panel.legend(
+        **{"fontsize": 8, "frameon": False, "borderaxespad": 0, **look},
+        loc="upper center",
+        bbox_to_anchor=(0.5, -0.2),
+        ncols=columns,
+    )
 
 
 def write_page(

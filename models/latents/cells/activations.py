@@ -22,8 +22,8 @@ from ...checkpoint import weights_sha256
 from ...turn_model import TurnModel
 from ..collect import add_model_argument, add_source_argument, load_network, opened_collection
 from ..collection import Collection
-from ..views import LIGHT, View, check_suffix, envelope, picture
-from .cells import activations, add_stretch_arguments, red_to_blue, sound_or_silence, stretch_of
+from ..views import LIGHT, View, check_suffix, envelope, picture, red_to_blue
+from .cells import activations, add_stretch_arguments, sound_or_silence, stretch_of
 from .targets import Floats
 from .unit_search import Target, score_units, strength
 

@@ -20,7 +20,7 @@ import numpy as np
 from ....stream.errors import ConfigError, DialogueError
 from ..collect import add_model_argument, add_source_argument, opened_collection
 from ..collection import LAYERS, Collection
-from ..views import LIGHT, View, check_suffix, picture, write_page
+from ..views import LIGHT, View, check_suffix, picture, red_to_blue, write_page
 from .targets import TARGETS, Floats
 from .unit_search import FEW, LEAST, SHIFTS, Found, UnitSearch, both_halves, find_units
 
@@ -380,7 +380,7 @@ def _draw_table(
             for layer, unit in units
         ]
     )
-    panel.imshow(values, cmap="RdBu", vmin=-1, vmax=1, aspect="auto")
+    panel.imshow(values, cmap=red_to_blue(), vmin=-1, vmax=1, aspect="auto")
     for (row, column), value in np.ndenumerate(values):
         panel.text(
             column,
