@@ -33,6 +33,7 @@ from ..collect import (
     opened_collection,
 )
 from ..collection import LAYERS, Collection
+from ..quality import quality_of
 from ..space.explore import shift_probability
 from ..views import (
     LIGHT,
@@ -226,7 +227,8 @@ def cell_page(
         if out.suffix == ".png"
         else f"Units over {stretch.dialogue}"
     )
-    view = View(out, title, stretch_in_words(stretch))
+    caption = f"{stretch_in_words(stretch)} {quality_of(collection).in_words()}"
+    view = View(out, title, caption)
     if out.suffix == ".png":
         _draw(stretch, view)
     else:

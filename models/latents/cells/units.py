@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import csv
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -121,14 +122,9 @@ def draw_units(search: UnitSearch, out: Path, layers: Sequence[str] = LAYERS) ->
         raise DialogueError(
             f"expected at least {LEAST} stretches of speech and of silence in each half, got {search.minutes:.1f} minutes with fewer"
         )
-    search = UnitSearch(
-        tuple(found for found in search.found if found.layer in layers),
-        search.model,
-        search.halves,
-        search.minutes,
-        search.dialogues,
-    )
-    view = View(out, f"Units of {search.model} that track something", search_in_words(search))
+    search = replace(search, found=tuple(found for found in search.found if found.layer in layers))
+    caption = f"{search_in_words(search)} {search.quality}".strip()
+    view = View(out, f"Units of {search.model} that track something", caption)
     if out.suffix == ".csv":
         write_units(search, out)
     elif out.suffix == ".png":

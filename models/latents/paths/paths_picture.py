@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from ....stream.saved_embedding import SavedEmbedding
 from ...evaluation.shift_hold import SCORE_S
 from ..collection import Collection
+from ..quality import quality_of
 from ..space.explore import PLACED_EVERY, stability
 from ..space.project import trust_in_words
 from ..space.trust import UNSTABLE
@@ -150,6 +151,7 @@ def conversation_picture(
         f"A state has {frames[projection.layer].shape[2]} values, the picture {projection.dims}: where a path crosses itself or the other one, the states need "
         f"not have been alike. {trust_in_words(projection)}"
     )
+    caption += f" {quality_of(collection).in_words()}"
     kept = stability(projection, track)
     if not np.isnan(kept).all():
         caption += f" {np.mean(kept < UNSTABLE):.0%} of the places drawn here lie where fewer than half of the neighbours stay when it is fitted again."

@@ -27,6 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ....stream.errors import ConfigError
+from ..space.trust import overlap
 
 METHODS = ("pca", "tsne", "umap")
 NEIGHBOURS = 15  # of a point, in its own space and in the picture
@@ -50,13 +51,14 @@ class Drift:
         still: way between two stages of the STILL_SHARE of points whose neighbours change least, mean over stages.
         all: of all points.
         same: way of all points between two stages that are the same states twice: what is left is the projection's whim.
-        trustworthiness: of the pictures, mean over stages (scikit-learn's): what holding still costs.
+        overlap: of neighbours in the states and in the pictures (trust.py), mean over stages: what
+            holding still costs.
     """
 
     still: float
     all: float
     same: float
-    trustworthiness: float
+    overlap: float
 
 
 def turned_onto(stage: NDArray[np.floating[Any]], reference: NDArray[np.floating[Any]]) -> Floats:
@@ -139,8 +141,6 @@ def measure_drift(stages: Stages, places: Floats, same: Floats) -> Drift:
         places: of them, (E, N, D).
         same: places of two stages that are the same states twice, by the same method, (2, N, D).
     """
-    from sklearn.manifold import trustworthiness
-
     neighbours = [_neighbours(stage) for stage in stages]
     size = radius(places)
     still: list[float] = []
@@ -159,16 +159,15 @@ def measure_drift(stages: Stages, places: Floats, same: Floats) -> Drift:
         stillest = np.argsort(-kept, kind="stable")[: max(1, round(STILL_SHARE * len(kept)))]
         still.append(float(np.median(way[stillest])))
         ways.append(float(np.median(way)))
-    count = min(NEIGHBOURS, (len(stages[0]) - 1) // 2)
-    trust = [
-        trustworthiness(stage, place, n_neighbors=count)
+    kept_neighbours = [
+        overlap(stage.astype(np.float32), place.astype(np.float32)).mean()
         for stage, place in zip(stages, places, strict=True)
     ]
     return Drift(
         float(np.mean(still)),
         float(np.mean(ways)),
         float(np.median(np.linalg.norm(same[1] - same[0], axis=1)) / radius(same)),
-        float(np.mean(trust)),
+        float(np.mean(kept_neighbours)),
     )
 
 

@@ -43,6 +43,7 @@ class Stages:
         labels: of the points, (N,) of text or numbers, by name.
         wrong: (E, N), 1 where the network got the point wrong at that stage, NaN where it is no event; None where nobody knows.
         origin: a run over its training, several networks, or CSV files of anyone, in which nobody says what the points are.
+        quality: how good the last network is, in words.
     """
 
     names: tuple[str, ...]
@@ -51,6 +52,7 @@ class Stages:
     labels: dict[str, NDArray[Any]]
     wrong: NDArray[np.float32] | None = None
     origin: Literal["run", "networks", "files"] = "networks"
+    quality: str = ""
 
 
 @dataclass(frozen=True)
