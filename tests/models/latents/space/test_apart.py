@@ -59,13 +59,13 @@ def test_figures_are_those_of_scikit_learns_cross_validation() -> None:
         inside = [strata == one for one in np.unique(strata)]
         aucs = [roc_auc_score(first[one], scores[one]) for one in inside]
         pairs = [first[one].sum() * (~first[one]).sum() for one in inside]
-        assert figure.value == pytest.approx(np.average(aucs, weights=pairs), abs=1e-3)
+        assert figure.value == pytest.approx(np.average(aucs, weights=pairs), abs=3e-3)
         assert figure.low < figure.value < figure.high
     assert (found.first, found.second, found.dialogues) == (first.sum(), (~first).sum(), 5)
 
 
 def test_the_same_cloud_is_hardly_apart_and_distant_ones_almost_wholly() -> None:
-    assert "hardly apart" in in_words(CLASSES, measured(0.0))
+    assert "hardly apart" in in_words(CLASSES, measured(0.0, count=600))
     assert "almost wholly apart" in in_words(CLASSES, measured(5.0))
     for apart in (0.0, 1.0, 2.0):  # two normal distributions have an AUC of Phi(d / sqrt 2)
         assert measured(apart, count=3000).line.value == pytest.approx(
