@@ -25,6 +25,7 @@ from ..evaluation.page import STYLE
 from ..evaluation.plots import DPI, THEMES, styled_panels
 from .collect import load_sound
 from .collection import CollectedDialogue
+from .fonts import fonts_for
 
 LIGHT = THEMES[0]
 CAPTION_SIZE, CAPTION_CHARACTERS_PER_INCH = 8.5, 15.5
@@ -105,25 +106,23 @@ def picture(
 
     words = "\n".join(textwrap.wrap(caption, round(size[0] * CAPTION_CHARACTERS_PER_INCH)))
     below = 0.16 * (words.count("\n") + 1) + 0.25
-    figure: Any = Figure(
-        figsize=(size[0], size[1] + below), layout="constrained", facecolor=LIGHT.paper
-    )
-    figure.get_layout_engine().set(
-        rect=(0, below / (size[1] + below), 1, 1 - below / (size[1] + below))
-    )
-    yield styled_panels(figure, LIGHT, **grid)
-    figure.suptitle(title, fontsize=12, color=LIGHT.ink)
-    figure.text(
-        0.012,
-        (below - 0.16) / (size[1] + below),
-        words,
-        fontsize=CAPTION_SIZE,
-        color="#555555",
-        va="top",
-        ha="left",
-        linespacing=1.3,
-    )
-    figure.savefig(path, dpi=DPI, facecolor=LIGHT.paper)
+    height = size[1] + below
+    with fonts_for(path):
+        figure: Any = Figure(figsize=(size[0], height), layout="constrained", facecolor=LIGHT.paper)
+        figure.get_layout_engine().set(rect=(0, below / height, 1, 1 - below / height))
+        yield styled_panels(figure, LIGHT, **grid)
+        figure.suptitle(title, fontsize=12, color=LIGHT.ink)
+        figure.text(
+            0.012,
+            (below - 0.16) / height,
+            words,
+            fontsize=CAPTION_SIZE,
+            color="#555555",
+            va="top",
+            ha="left",
+            linespacing=1.3,
+        )
+        figure.savefig(path, dpi=DPI, facecolor=LIGHT.paper)
 
 
 def red_to_blue() -> Any:

@@ -28,6 +28,7 @@ from ...dialogues.activity import Samples
 from ...evaluation.shift_hold import SCORE_S
 from ..collect import add_model_argument, add_source_argument, load_sound, opened_collection
 from ..collection import LAYERS, Collection, Event
+from ..fonts import fonts_for
 from ..importing import UNKNOWN
 from ..quality import quality_of
 from ..space.fitting import placer, projection_for
@@ -193,15 +194,9 @@ def film(
         title=title,
         words=_legend(trail, below),
     )
-    write_film(
-        out,
-        tqdm(drawn, "film", len(times_s), unit="picture", disable=None),
-        fps,
-        height,
-        sound,
-        title,
-        caption,
-    )
+    shown = tqdm(drawn, "film", len(times_s), unit="picture", disable=None)
+    with fonts_for(out):
+        write_film(out, shown, fps, height, sound, title, caption)
     return View(out, f"Film: {title}", caption)
 
 
@@ -254,15 +249,9 @@ def film_of_event(
         title=title,
         words=words,
     )
-    write_film(
-        out,
-        tqdm(drawn, "film", len(times_s), unit="picture", disable=None),
-        fps,
-        height,
-        None,
-        title,
-        caption,
-    )
+    shown = tqdm(drawn, "film", len(times_s), unit="picture", disable=None)
+    with fonts_for(out):
+        write_film(out, shown, fps, height, None, title, caption)
     return View(out, f"Film: {title}", caption)
 
 
