@@ -10,6 +10,7 @@ projection is fitted again. A neighbourhood that loses half of its members or mo
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,7 @@ FIGURES = ("overlap", "trustworthiness", "continuity", "stability")  # as views 
 UNSTABLE = 0.5  # share of neighbours that stay, below which a neighbourhood does not count as surviving a refit
 
 Float32 = NDArray[np.float32]
+Points = NDArray[np.floating[Any]]
 
 
 def neighbours_of(count: int) -> int:
@@ -43,7 +45,7 @@ def faithfulness(states: Float32, places: Float32) -> dict[str, float]:
     }
 
 
-def overlap(one: Float32, other: Float32) -> Float32:
+def overlap(one: Points, other: Points) -> Float32:
     """Of each point, the share of its nearest neighbours in one space that are so in the other, (N,).
 
     Args:
@@ -76,7 +78,7 @@ def stability(places: Float32, refits: Sequence[Float32]) -> Float32:
     return np.mean([overlap(places, refit) for refit in refits], axis=0).astype(np.float32)
 
 
-def nearest(places: Float32, count: int) -> NDArray[np.int64]:
+def nearest(places: Points, count: int) -> NDArray[np.int64]:
     """Indices of every point's nearest others, (N, count)."""
     from sklearn.neighbors import NearestNeighbors
 

@@ -141,33 +141,21 @@ def measure_drift(stages: Stages, places: Floats, same: Floats) -> Drift:
         places: of them, (E, N, D).
         same: places of two stages that are the same states twice, by the same method, (2, N, D).
     """
-    neighbours = [_neighbours(stage) for stage in stages]
     size = radius(places)
     still: list[float] = []
     ways: list[float] = []
     for before, after in zip(range(len(stages) - 1), range(1, len(stages)), strict=True):
-        kept = (
-            np.array(
-                [
-                    len(set(a) & set(b))
-                    for a, b in zip(neighbours[before], neighbours[after], strict=True)
-                ]
-            )
-            / neighbours[0].shape[1]
-        )
+        kept = overlap(stages[before], stages[after])
         way = np.linalg.norm(places[after] - places[before], axis=1) / size
         stillest = np.argsort(-kept, kind="stable")[: max(1, round(STILL_SHARE * len(kept)))]
         still.append(float(np.median(way[stillest])))
         ways.append(float(np.median(way)))
-    kept_neighbours = [
-        overlap(stage.astype(np.float32), place.astype(np.float32)).mean()
-        for stage, place in zip(stages, places, strict=True)
-    ]
+    faithful = [overlap(stage, place).mean() for stage, place in zip(stages, places, strict=True)]
     return Drift(
         float(np.mean(still)),
         float(np.mean(ways)),
         float(np.median(np.linalg.norm(same[1] - same[0], axis=1)) / radius(same)),
-        float(np.mean(kept_neighbours)),
+        float(np.mean(faithful)),
     )
 
 
@@ -190,13 +178,6 @@ def radius(places: Floats) -> float:
     """Root mean square distance of places, (..., D), from their middle."""
     flat = places.reshape(-1, places.shape[-1])
     return float(np.sqrt(((flat - flat.mean(axis=0)) ** 2).sum(axis=1).mean())) or 1.0
-
-
-def _neighbours(stage: NDArray[np.floating[Any]]) -> NDArray[np.int64]:
-    from sklearn.neighbors import NearestNeighbors
-
-    found = NearestNeighbors(n_neighbors=min(NEIGHBOURS, len(stage) - 1)).fit(stage)
-    return found.kneighbors(return_distance=False)
 
 
 def _fit_one(stage: Floats, method: str, dims: int, seed: int) -> Floats:
