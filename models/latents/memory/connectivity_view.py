@@ -188,13 +188,15 @@ def _tails(found: Connectivity) -> str:
             else "not as one exponential"
         )
         share = float(decay.plateau_share()[0])
+        left = f"{100 * share:.1f} % of the newest second's magnitude"
         plateau = (
-            f"a plateau of {100 * share:.1f} % of the newest second's magnitude, which does not "
-            f"fall within {reach_s:g} s"
-            if share >= LEAST_PLATEAU
-            else "nothing"
+            "to nothing"
+            if share < LEAST_PLATEAU
+            else f"to a plateau of {left}, which does not fall within {reach_s:g} s"
+            if decay.levels_off()[0]
+            else f"and still falls at {reach_s:g} s, where about {left} is taken for a plateau"
         )
-        words.append(f"of {name}s it falls {fall}, to {plateau}")
+        words.append(f"of {name}s it falls {fall}, {plateau}")
     return f"Beyond it, {'; '.join(words)}. Half-lives are of what is above the plateau."
 
 

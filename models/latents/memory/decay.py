@@ -18,6 +18,7 @@ BINS = 40  # of lags, about evenly on a logarithmic axis
 CONSTANTS = 600  # time constants that are tried
 LONGEST = 4.0  # reaches, of a time constant: a slower fall cannot be told from a plateau
 FEWEST = 6  # bins, for a fit
+LEVEL = 0.85  # share of the height before that a plateau keeps at least
 FAINTEST = 1e-6  # of the largest magnitude
 
 Floats = NDArray[np.float64]
@@ -50,6 +51,15 @@ class Decay:
         """The plateau as a share of the mean magnitude in the newest second, (W,)."""
         newest = np.nanmean(self.curves[:, : round(self.rate_hz)], axis=1)
         return np.divide(self.plateau, newest, out=np.zeros(len(newest)), where=newest > 0)
+
+    def levels_off(self) -> NDArray[np.bool_]:
+        """Whether the last fifth is as high as the third: else the end is not yet a plateau, (W,)."""
+        fifths = [part.size for part in np.array_split(self.curves[0], 5)]
+        edges = np.concatenate([[0], np.cumsum(fifths)[:-1]])
+        there = np.add.reduceat(~np.isnan(self.curves), edges, axis=1)
+        sums = np.add.reduceat(np.nan_to_num(self.curves), edges, axis=1)
+        means = sums / np.maximum(there, 1)
+        return (there[:, 4] > 0) & (means[:, 4] >= LEVEL * means[:, 2])
 
     def _within(self, place: int, share: float) -> float:
         curve = self.curves[place]

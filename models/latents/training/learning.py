@@ -357,8 +357,8 @@ def _verdict(found: Learning) -> str:
     """What can be said of the order of learning, with the test that shows it."""
     if not found.above_chance():
         return (
-            "The network is not measurably better than chance, so nothing is said of what it "
-            "learned first."
+            "At these moments the network is not measurably better than chance, so nothing is said of "
+            "what it learned first."
         )
     later = found.steps_later()
     order = (

@@ -50,6 +50,13 @@ def test_a_noisy_plateau_does_not_move_the_half_life() -> None:
         assert decay.plateau_share() == pytest.approx(0.02 / newest, rel=0.15)
 
 
+def test_what_still_falls_at_the_reach_has_not_levelled_off() -> None:
+    lags = np.arange(1, 500)[None]
+    assert fit_decay(planted(0.5, 10.0, 0.02), RATE_HZ, 4).levels_off()[0]
+    assert not fit_decay(planted(0.5, 10.0), RATE_HZ, 4).levels_off()[0]
+    assert not fit_decay(1 / lags, RATE_HZ, 4).levels_off()[0]
+
+
 def test_what_has_no_fall_is_all_plateau_and_nothing_is_no_time() -> None:
     flat = fit_decay(np.ones((1, 500)), RATE_HZ, 4)
     assert flat.plateau[0] == pytest.approx(1, abs=0.02)

@@ -151,7 +151,7 @@ def test_of_a_network_at_chance_nothing_is_said() -> None:
     assert found.nearest[0] < len(found.steps)
     for words in ("come first", "no order"):
         assert words not in describe(found)
-    assert "not measurably better than chance, so nothing is said" in describe(found)
+    assert "not measurably better than chance, so nothing is said of" in describe(found)
     good = planted("short")
     at_chance = Quality(Estimate(0.52, 0.45, 0.59), 0.42, 0.69)
     assert good.above_chance()
