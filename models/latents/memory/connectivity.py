@@ -44,7 +44,7 @@ SCORES: tuple[Score, ...] = ("logit", "p_shift")
 KINDS = ("shift", "hold")
 CHANNELS = ("speaker before", "other speaker")
 INTO_S = (SCORE_S, 0.0)  # of the silence have been heard when the network is asked
-REACH_S = 60.0
+REACH_S = 30.0
 BATCH_FRAMES = 8_000  # mel frames of each speaker in a backward pass
 STRAIGHT = 0.95  # R squared from which a tail counts as one exponential on a plateau
 

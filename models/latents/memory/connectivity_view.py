@@ -52,7 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=REACH_S,
         metavar="SECONDS",
         help=(
-            "how far back to look (default %(default)g); half-lives do not depend on it, a plateau "
+            "how far back to look (default %(default)g); half-lives hardly depend on it, a plateau "
             "shows only if it is long"
         ),
     )
@@ -190,14 +190,15 @@ def _tails(found: Connectivity) -> str:
         share = float(decay.plateau_share()[0])
         left = f"{100 * share:.1f} % of the newest second's magnitude"
         plateau = (
-            "to nothing"
+            f"and still falls at {reach_s:g} s"
             if share < LEAST_PLATEAU
             else f"to a plateau of {left}, which does not fall within {reach_s:g} s"
-            if decay.levels_off()[0]
-            else f"and still falls at {reach_s:g} s, where about {left} is taken for a plateau"
         )
         words.append(f"of {name}s it falls {fall}, {plateau}")
-    return f"Beyond it, {'; '.join(words)}. Half-lives are of what is above the plateau."
+    return (
+        f"Beyond it, {'; '.join(words)}. Half-lives leave out a plateau, and count how the fall "
+        "goes on beyond the reach."
+    )
 
 
 def _seconds(time: Estimate) -> str:

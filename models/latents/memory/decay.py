@@ -3,7 +3,8 @@
 The share of the area within the reach says little: where the curve has a plateau, which does not
 fall as far as it was looked at, its half-life grows with the reach; where the reach is short, what
 lies beyond is missing. So an exponential on a plateau, a exp(-t / tau) + c, is fitted to the lags
-beyond the newest ones. Times are of what lies above the plateau: the curve itself within the reach,
+beyond the newest ones. A curve that still falls at its end has no plateau; its tail alone says how
+it goes on. Times are of what lies above the plateau: the curve itself within the reach,
 and the exponential beyond it.
 """
 
@@ -18,6 +19,7 @@ BINS = 40  # of lags, about evenly on a logarithmic axis
 CONSTANTS = 600  # time constants that are tried
 LONGEST = 4.0  # reaches, of a time constant: a slower fall cannot be told from a plateau
 FEWEST = 6  # bins, for a fit
+TAIL = 0.3  # share of the reach after which the tail begins
 LEVEL = 0.85  # share of the height before that a plateau keeps at least
 FAINTEST = 1e-6  # of the largest magnitude
 
@@ -52,15 +54,6 @@ class Decay:
         newest = np.nanmean(self.curves[:, : round(self.rate_hz)], axis=1)
         return np.divide(self.plateau, newest, out=np.zeros(len(newest)), where=newest > 0)
 
-    def levels_off(self) -> NDArray[np.bool_]:
-        """Whether the last fifth is as high as the third: else the end is not yet a plateau, (W,)."""
-        fifths = [part.size for part in np.array_split(self.curves[0], 5)]
-        edges = np.concatenate([[0], np.cumsum(fifths)[:-1]])
-        there = np.add.reduceat(~np.isnan(self.curves), edges, axis=1)
-        sums = np.add.reduceat(np.nan_to_num(self.curves), edges, axis=1)
-        means = sums / np.maximum(there, 1)
-        return (there[:, 4] > 0) & (means[:, 4] >= LEVEL * means[:, 2])
-
     def _within(self, place: int, share: float) -> float:
         curve = self.curves[place]
         above = np.where(np.isnan(curve), 0.0, curve - self.plateau[place])
@@ -75,6 +68,14 @@ class Decay:
         if wanted <= summed[-1]:
             return float(np.interp(wanted, summed, np.arange(len(summed)))) / self.rate_hz
         return float(reach - constant * np.log1p((summed[-1] - wanted) / beyond)) / self.rate_hz
+
+
+def level_off(curves: Floats) -> NDArray[np.bool_]:
+    """Whether the last fifth of curves (W, R) is as high as the third: else there is no plateau."""
+    edges = np.linspace(0, curves.shape[1], 6).astype(int)[:5]
+    there = np.add.reduceat(~np.isnan(curves), edges, axis=1)
+    means = np.add.reduceat(np.nan_to_num(curves), edges, axis=1) / np.maximum(there, 1)
+    return (there[:, 4] > 0) & (means[:, 4] >= LEVEL * means[:, 2])
 
 
 def fit_decay(curves: Floats, rate_hz: float, first: int) -> Decay:
@@ -101,6 +102,11 @@ def fit_decay(curves: Floats, rate_hz: float, first: int) -> Decay:
     # Relative to the curve, down to what single precision can tell from nothing.
     floor = np.maximum(binned, FAINTEST * binned.max(axis=1, keepdims=True))
     weight = np.divide(1, floor**2, out=np.zeros_like(binned), where=(floor > 0) & (there > 0))
+    # What still falls is fitted by its tail alone, by which it goes on, unless that is nothing.
+    falls_on = ~level_off(curves)[:, None]
+    tail = edges >= TAIL * reach
+    faint = binned[:, tail].max(axis=1, keepdims=True) <= 1e3 * FAINTEST * binned.max()
+    weight = np.where(falls_on & ~faint & ~tail, 0, weight)
     constants = np.geomspace(1, LONGEST * reach, CONSTANTS)  # in frames
     falls = np.exp(-np.arange(reach)[None] / constants[:, None])
     basis = np.add.reduceat(falls, edges, axis=1) / np.diff([*edges, reach])  # (CONSTANTS, bins)
@@ -108,10 +114,13 @@ def fit_decay(curves: Floats, rate_hz: float, first: int) -> Decay:
     wyy = (weight * binned**2).sum(axis=1)[:, None]
     wb, wbb, wby = weight @ basis.T, weight @ (basis**2).T, (weight * binned) @ basis.T
     determinant = w * wbb - wb**2
-    a = np.divide(w * wby - wb * wy, determinant, out=np.zeros_like(wb), where=determinant > 1e-12)
+    a = np.divide(
+        w * wby - wb * wy, determinant, out=np.zeros_like(wb), where=determinant > 1e-12 * w**2
+    )
     c = np.divide(wy - a * wb, w, out=np.zeros_like(wb), where=w > 0)
-    alone = np.divide(wby, wbb, out=np.zeros_like(wb), where=wbb > 0)
-    a, c = np.where(c < 0, alone, np.maximum(a, 0)), np.where(c < 0, 0, c)
+    alone = np.divide(wby, wbb, out=np.zeros_like(wb), where=wbb > 1e-12 * w)
+    falling = (c < 0) | falls_on  # what still falls has no plateau yet
+    a, c = np.where(falling, alone, np.maximum(a, 0)), np.where(falling, 0, c)
     c = np.where(a > 0, c, np.divide(wy, w, out=np.zeros_like(wy), where=w > 0))
     error = wyy - 2 * a * wby - 2 * c * wy + a**2 * wbb + 2 * a * c * wb + c**2 * w
     best = error.argmin(axis=1)
