@@ -16,7 +16,15 @@ from ..evaluation.page import STYLE
 from ..evaluation.plots import DPI, THEMES, styled_panels
 from .grid import Grid
 from .runs import Measured
-from .summary import MEASURES, Summary, conclusion, in_short, summarise, written
+from .summary import (
+    MEASURES,
+    Summary,
+    conclusion,
+    counting_in_words,
+    in_short,
+    summarise,
+    written,
+)
 
 TABLE, PLOT, PAGE = "comparison.csv", "quality_and_cost.png", "index.html"
 BESIDE = 1.012  # factor by which a point of the same cost is moved to the right
@@ -147,7 +155,13 @@ def page(grid: Grid, summaries: Sequence[Summary]) -> str:
         "Intervals are 95 % over the dialogues and, if there are several, the seeds; one "
         f"difference in twenty, of {compared} here, may seem to be one by chance.</p>",
         "<h2>In short</h2><ul>",
-        *(f"<li>{html.escape(sentence)}</li>" for sentence in in_short(summaries)),
+        *(
+            f"<li>{html.escape(sentence)}</li>"
+            for sentence in (
+                *in_short(summaries),
+                *(counting_in_words(one.runs[0]) for one in summaries[:1]),
+            )
+        ),
         "</ul><h2>Row by row</h2>",
     ]
     for question in dict.fromkeys(one.row.question for one in summaries):

@@ -63,6 +63,7 @@ class Measured:
         unlabelled_h: hours that its pre-training processed; 0 without pre-training.
         held_out, real: losses of each held-out and each real dialogue, by head, in nats.
         dialogue: index of the dialogue of each shift and hold of the real dialogues, (E,).
+        speaker: who spoke before it, 0 or 1, (E,).
         shift: whether it is a shift, (E,).
         score: predicted probability of a shift, 0.25 s into the silence, (E,).
     """
@@ -77,6 +78,7 @@ class Measured:
     held_out: dict[str, list[float]]
     real: dict[str, list[float]]
     dialogue: list[int]
+    speaker: list[int]
     shift: list[bool]
     score: list[float]
 
@@ -234,7 +236,6 @@ def _measured(
         grid.training_settings(row, seed, Path("given") if row.pretraining else None),
     )
     before = grid.pretraining_settings(row, seed) if row.pretraining else None
-    dialogue, shift, score = _read_silences(model, real)
     found = Measured(
         row=row.name,
         seed=seed,
@@ -246,25 +247,23 @@ def _measured(
         unlabelled_h=before.steps * before.batch_rows * before.chunk_s / 3600 if before else 0.0,
         held_out=conversation_losses(model, validation),
         real=conversation_losses(model, real),
-        dialogue=dialogue,
-        shift=shift,
-        score=score,
+        **_read_silences(model, real),
     )
     kept.write_text(json.dumps({"key": key, "measured": dataclasses.asdict(found)}) + "\n")
     return found
 
 
-def _read_silences(
-    model: TurnModel, real: Sequence[Dialogue]
-) -> tuple[list[int], list[bool], list[float]]:
+def _read_silences(model: TurnModel, real: Sequence[Dialogue]) -> dict[str, Any]:
+    """Return the fields of Measured that describe the shifts and holds."""
     sample_rate_hz = model.config.features.sample_rate_hz
     evaluated = [evaluate_dialogue(model, load_recording(one, sample_rate_hz)) for one in real]
     silences = [silence for silence in find_silences(evaluated) if silence.lasts(SCORE_MS)]
-    return (
-        [silence.dialogue for silence in silences],
-        [silence.transition.kind == "shift" for silence in silences],
-        read_at(evaluated, silences, "stereo").tolist(),
-    )
+    return {
+        "dialogue": [silence.dialogue for silence in silences],
+        "speaker": [silence.transition.previous for silence in silences],
+        "shift": [silence.transition.kind == "shift" for silence in silences],
+        "score": read_at(evaluated, silences, "stereo").tolist(),
+    }
 
 
 def measure_costs(

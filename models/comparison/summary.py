@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..evaluation.measures import Estimate, Floats, Statistic, auc_statistic, estimate
-from ..evaluation.shift_hold import SCORE_MS
+from ..evaluation.measures import Estimate, Floats, Statistic, auc_within_statistic, estimate
+from ..evaluation.shift_hold import SCORE_MS, count_earlier
 from .grid import Grid, Row
 from .runs import Measured
 
@@ -58,11 +58,16 @@ class Measure:
         return self.better(one.low if self.sign > 0 else one.high, self.chance)
 
 
-def _auc(one: Measured) -> tuple[Statistic, int]:
+def auc_within(one: Measured, scores: Floats) -> tuple[Statistic, int]:
+    """Return the AUC of scores of a network's silences, (E,), within dialogue and speaker."""
     dialogues = len(one.real["projection"])
-    return auc_statistic(
-        np.array(one.score), np.array(one.shift), np.array(one.dialogue), dialogues
+    return auc_within_statistic(
+        scores, np.array(one.shift), np.array(one.speaker), np.array(one.dialogue), dialogues
     ), dialogues
+
+
+def _auc(one: Measured) -> tuple[Statistic, int]:
+    return auc_within(one, np.array(one.score))
 
 
 def _mean_loss(part: str, head: str) -> Per:
@@ -77,7 +82,7 @@ MEASURES = (
     Measure(
         "auc",
         f"shift or hold on the real calls, {SCORE_MS} ms into the silence",
-        "AUC",
+        "AUC within call and speaker",
         1,
         0.5,
         _auc,
@@ -224,6 +229,16 @@ def conclusion(summary: Summary) -> str:
         )
     parts = [f"{verdict}: {'; '.join(what)}" for verdict, what in found.items()]
     return f"Against “{other.row.name}”. {'. '.join(parts)}."
+
+
+def counting_in_words(one: Measured) -> str:
+    """Return a sentence on the AUC of a baseline that hears nothing and counts shifts."""
+    counted = count_earlier(one.shift, one.dialogue, one.speaker)
+    auc = estimate(*auc_within(one, counted))
+    return (
+        "A baseline that hears nothing, the share of shifts among this speaker's silences so far, "
+        f"has an AUC of {written(auc, '.3f')} within call and speaker."
+    )
 
 
 def in_short(summaries: Sequence[Summary]) -> list[str]:

@@ -24,6 +24,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..dialogues.activity import FRAME_RATE_HZ
 from ..dialogues.events import Transition, find_transitions
@@ -159,18 +160,36 @@ def shift_hold(dialogues: Sequence[EvaluatedDialogue], setting: Setting) -> Shif
 def count_shifts(silences: Sequence[Silence]) -> Floats:
     """Return the share of shifts among the speaker's earlier silences in the dialogue, (N,).
 
-    One shift and one hold are added to the counts (Laplace's rule), so the first silence of a
-    speaker scores 0.5.
-
     Args:
         silences: from `find_silences`; those of one dialogue are in order of time.
     """
-    scores = np.zeros(len(silences))
-    counts: dict[tuple[int, int], list[int]] = {}  # by dialogue and speaker: shifts, silences
-    for number, silence in enumerate(silences):
-        earlier = counts.setdefault((silence.dialogue, silence.transition.previous), [0, 0])
-        scores[number] = (earlier[0] + 1) / (earlier[1] + 2)
-        earlier[0] += silence.transition.kind == "shift"
+    return count_earlier(
+        [silence.transition.kind == "shift" for silence in silences],
+        [silence.dialogue for silence in silences],
+        [silence.transition.previous for silence in silences],
+    )
+
+
+def count_earlier(
+    positive: Sequence[bool] | NDArray[np.bool_],
+    dialogue: Sequence[int] | NDArray[np.int64],
+    speaker: Sequence[int] | NDArray[np.int64],
+) -> Floats:
+    """Return the share of positives among the speaker's earlier events in the dialogue, (N,).
+
+    One positive and one negative are added to the counts (Laplace's rule), so the first event of
+    a speaker scores 0.5.
+
+    Args:
+        positive: kind of each event, (N,); those of one dialogue are in order of time.
+        dialogue, speaker: of each event, (N,).
+    """
+    scores = np.zeros(len(positive))
+    counts: dict[tuple[int, int], list[int]] = {}  # by dialogue and speaker: positives, events
+    for place, (kind, *key) in enumerate(zip(positive, dialogue, speaker, strict=True)):
+        earlier = counts.setdefault((int(key[0]), int(key[1])), [0, 0])
+        scores[place] = (earlier[0] + 1) / (earlier[1] + 2)
+        earlier[0] += bool(kind)
         earlier[1] += 1
     return scores
 

@@ -5,6 +5,7 @@ Everything follows from who spoke when, (2, T) at 50 Hz, from known backchannels
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -13,7 +14,6 @@ from numpy.typing import NDArray
 
 from ..dialogues.activity import FRAME_RATE_HZ, BoolFrames, Segment, runs
 from ..dialogues.events import find_onsets, find_transitions
-from ..dialogues.utterances import FINAL_MARKS
 
 # What one speaker is doing in a frame; the first is everything that the others are not.
 SITUATIONS = (
@@ -29,7 +29,11 @@ SITUATIONS = (
 FLOORS = ("speech", "overlap", "gap", "pause", "silence")
 EVENT_KINDS = ("shift", "hold", "gap", "pause", "overlap", "backchannel")
 ENDINGS = ("", "question", "statement")  # of the words before an event, "" where nobody knows
-QUESTION_MARKS = "?؟"
+# Compatible forms (full width, vertical, small, doubled) are brought to these by NFKC.
+QUESTION_MARKS = "?؟՞፧⸮‽꘏꛷𑅃"
+SENTENCE_ENDS = ".!。।॥۔։።፨။។៕᙮᠃᠉꓿꘎𑁇" + QUESTION_MARKS
+GREEK_QUESTION_MARK = ";"  # after a Greek letter; NFKC makes U+037E this one
+CLOSING = ("Pe", "Pf", "Pi", "Zs", "Cc", "Cf")  # brackets, quotation marks, spaces
 TEXT_BEFORE_S = 0.5  # words that end this long before a silence, or after its start, are the last ones before it
 
 
@@ -137,14 +141,17 @@ def find_moments(
 
 def ending_of(text: str) -> str:
     """How words end, one of ENDINGS: a text without a final mark says nothing."""
-    last = text.strip().rstrip("\"'”’)")[-1:]
-    return (
-        ""
-        if not last or last not in FINAL_MARKS
-        else "question"
-        if last in QUESTION_MARKS
-        else "statement"
-    )
+    words = unicodedata.normalize("NFKC", text)
+    while words and (words[-1] in "\"'" or unicodedata.category(words[-1]) in CLOSING):
+        words = words[:-1]
+    last, before = words[-1:], words[-2:-1]
+    if last == GREEK_QUESTION_MARK and unicodedata.name(before or " ", "").startswith("GREEK"):
+        return "question"
+    if not last or last not in SENTENCE_ENDS:
+        return ""
+    # A doubled mark, such as ?!, is a question where either is one.
+    both = (last, before if before in SENTENCE_ENDS else "")
+    return "question" if any(mark and mark in QUESTION_MARKS for mark in both) else "statement"
 
 
 def _silences(activity: BoolFrames) -> list[tuple[str, int, int, int, int]]:

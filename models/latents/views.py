@@ -25,10 +25,14 @@ from ..evaluation.page import STYLE
 from ..evaluation.plots import DPI, THEMES, styled_panels
 from .collect import load_sound
 from .collection import CollectedDialogue
+from .fonts import fonts_for
 
 LIGHT = THEMES[0]
 CAPTION_SIZE, CAPTION_CHARACTERS_PER_INCH = 8.5, 15.5
 SOUND_RATE_HZ = 16000  # of what pages play
+# From -1 to +1 in every view, as Karpathy's cells have it: light enough for a waveform upon it; red
+# and blue are apart for colour-blind people, too.
+RED_TO_BLUE = ("#c34b5a", "#ffffff", "#5288be")
 # Okabe & Ito's colours, which colour-blind people can tell apart, for what views compare; pages have them from here, too.
 COLOURS = {
     "other": "#bbbbbb",
@@ -102,25 +106,46 @@ def picture(
 
     words = "\n".join(textwrap.wrap(caption, round(size[0] * CAPTION_CHARACTERS_PER_INCH)))
     below = 0.16 * (words.count("\n") + 1) + 0.25
-    figure: Any = Figure(
-        figsize=(size[0], size[1] + below), layout="constrained", facecolor=LIGHT.paper
+    height = size[1] + below
+    with fonts_for(path):
+        figure: Any = Figure(figsize=(size[0], height), layout="constrained", facecolor=LIGHT.paper)
+        figure.get_layout_engine().set(rect=(0, below / height, 1, 1 - below / height))
+        yield styled_panels(figure, LIGHT, **grid)
+        figure.suptitle(title, fontsize=12, color=LIGHT.ink)
+        figure.text(
+            0.012,
+            (below - 0.16) / height,
+            words,
+            fontsize=CAPTION_SIZE,
+            color="#555555",
+            va="top",
+            ha="left",
+            linespacing=1.3,
+        )
+        figure.savefig(path, dpi=DPI, facecolor=LIGHT.paper)
+
+
+def red_to_blue() -> Any:
+    """The colours of -1 to 1, in every view."""
+    from matplotlib.colors import LinearSegmentedColormap
+
+    return LinearSegmentedColormap.from_list("red to blue", RED_TO_BLUE)
+
+
+def legend_below(panel: Any, columns: int, **look: Any) -> None:
+    """Put a panel's legend under its axis, where it covers nothing that is drawn.
+
+    Args:
+        panel: with labelled lines or points.
+        columns: of the legend.
+        look: more for matplotlib's `legend`.
+    """
+    panel.legend(
+        **{"fontsize": 8, "frameon": False, "borderaxespad": 0, **look},
+        loc="upper center",
+        bbox_to_anchor=(0.5, -0.2),
+        ncols=columns,
     )
-    figure.get_layout_engine().set(
-        rect=(0, below / (size[1] + below), 1, 1 - below / (size[1] + below))
-    )
-    yield styled_panels(figure, LIGHT, **grid)
-    figure.suptitle(title, fontsize=12, color=LIGHT.ink)
-    figure.text(
-        0.012,
-        (below - 0.16) / (size[1] + below),
-        words,
-        fontsize=CAPTION_SIZE,
-        color="#555555",
-        va="top",
-        ha="left",
-        linespacing=1.3,
-    )
-    figure.savefig(path, dpi=DPI, facecolor=LIGHT.paper)
 
 
 def write_page(

@@ -5,11 +5,12 @@ product, with the encoder's output k steps later and with negatives. Negatives a
 moments, of the same speaker and of other speakers. The loss (InfoNCE) is the cross-entropy of
 choosing the right output.
 
-With N negatives, the loss at chance level is log(1 + N). The measure "below_chance" is this value
-minus the loss. It is a lower bound of the mutual information between context and future if all
-negatives come from other speakers, and so do not depend on the context. Negatives of the same
-speaker come from moments nearby and do depend on it; then the measure may exceed the mutual
-information.
+With N negatives, the loss at chance level is log(1 + N). The right output is no negative of itself,
+so N is smaller where it was drawn. The measure "below_chance" is the mean of this value over all
+predictions, minus the loss. It is a lower bound of the mutual information between context and
+future if all negatives come from other speakers, and so do not depend on the context. Negatives of
+the same speaker come from moments nearby and do depend on it; then the measure may exceed the
+mutual information.
 
 Source: van den Oord, Li, Vinyals 2018.
 """
@@ -54,14 +55,16 @@ class CPC(nn.Module):
     def forward(self, encoded: Tensor, mel: Tensor, state: dict[str, Any]) -> Judged:
         context, after = self.context(encoded, state["context"])
         others, moments = self._draw(encoded)
-        losses, correct = [], []
+        losses, correct, chances = [], [], []
         for k, ahead in zip(self.settings.ahead, self.ahead, strict=True):
             guess, right = ahead(context[:, :-k]), encoded[:, k:]
             score = (guess * right).sum(dim=-1, keepdim=True)  # (R, T - k, 1)
             against = torch.einsum("rtc,rnc->rtn", guess, others)
             when = torch.arange(k, encoded.shape[1], device=encoded.device)
             # The right output is not a negative.
-            against = against.masked_fill(moments[:, None, :] == when[None, :, None], -math.inf)
+            same = moments[:, None, :] == when[None, :, None]
+            against = against.masked_fill(same, -math.inf)
+            chances.append((1 + (~same).sum(dim=-1)).float().log().mean())
             scores = torch.cat([score, against], dim=-1)
             losses.append(
                 F.cross_entropy(
@@ -74,7 +77,7 @@ class CPC(nn.Module):
         loss = torch.stack(losses).mean()
         measures = {
             "info_nce": loss,
-            "below_chance": math.log(1 + others.shape[1]) - loss,
+            "below_chance": torch.stack(chances).mean() - loss,
             "accuracy": torch.stack(correct).mean(),
         }
         measures |= {

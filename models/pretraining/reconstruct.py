@@ -60,9 +60,7 @@ def reconstruct(
         audio.stem, (audio,) * (3 - channels), ("a", "b"), start_s=start_s, end_s=start_s + seconds
     )
     samples = load_audio(dialogue, features.sample_rate_hz)
-    size = network.settings.chunks.samples
-    samples = np.pad(samples, ((0, 0), (0, -samples.shape[1] % size)))
-    if not samples.size:
+    if samples.shape[1] < features.hop_samples * network.settings.encoder.stride:
         raise DialogueError(f"{audio}: expected audio from {start_s:g} s on, got none")
     original, made, error, variance = reconstructed(network, samples)
     original, made = (frames[:channels] for frames in (original, made))
@@ -105,10 +103,10 @@ def reconstructed(
 
     Args:
         network: in evaluation mode.
-        samples: (2, N), N a multiple of the network's chunk.
+        samples: (2, N).
     Returns:
-        input frames and reconstructed frames, each (2, T, M), and mean squared error and variance
-        over the receptive fields.
+        input frames and reconstructed frames, each (2, T, M), of all whole steps of the samples;
+        and mean squared error and variance over what the receptive fields have of these frames.
     Raises:
         ConfigError: the network's method reconstructs nothing.
     """
@@ -116,8 +114,9 @@ def reconstructed(
     size, stride = settings.chunks.samples, settings.encoder.stride
     state = network.init_state(1)
     original: list[Tensor] = []
-    made: list[Tensor] = []
-    measures: list[tuple[float, float]] = []
+    fields: list[Tensor] = []  # (2, steps, frames of the field, M)
+    frames = samples.shape[1] // (settings.features.hop_samples * stride) * stride
+    samples = np.pad(samples, ((0, 0), (0, -samples.shape[1] % size)))
     tail = torch.zeros(2, settings.features.window_samples - settings.features.hop_samples)
     with torch.inference_mode():
         for start in range(0, samples.shape[1], size):
@@ -129,17 +128,17 @@ def reconstructed(
                 )
             mel, tail = network.features(audio, tail)
             original.append(mel)
-            made.append(judged.reconstruction[:, :, -stride:].flatten(1, 2))
-            measures.append(
-                (float(judged.measures["reconstruction"]), float(judged.measures["variance"]))
-            )
-    error, variance = np.mean(measures, axis=0)
-    return (
-        torch.cat(original, dim=1).numpy(),
-        torch.cat(made, dim=1).numpy(),
-        float(error),
-        float(variance),
-    )
+            fields.append(judged.reconstruction)
+    heard = torch.cat(original, dim=1).numpy()[:, :frames]
+    field = torch.cat(fields, dim=1).numpy()[:, : frames // stride]
+    # The frames of the field of each step, of which some are before the beginning.
+    ends = stride * (1 + np.arange(field.shape[1]))
+    places = ends[:, None] - np.arange(field.shape[2], 0, -1)
+    target = np.where(places[:, :, None] >= 0, heard[:, np.maximum(places, 0)], np.nan)
+    error = np.nanmean((field - target) ** 2)
+    variance = np.nanmean(np.nanvar(target, axis=(0, 1)))
+    made = field[:, :, -stride:].reshape(2, -1, field.shape[3])
+    return heard, made, float(error), float(variance)
 
 
 def sound(frames: NDArray[np.float32], features: FeatureConfig) -> NDArray[np.float32]:

@@ -22,8 +22,9 @@ from ...checkpoint import weights_sha256
 from ...turn_model import TurnModel
 from ..collect import add_model_argument, add_source_argument, load_network, opened_collection
 from ..collection import Collection
-from ..views import LIGHT, View, check_suffix, envelope, picture
-from .cells import activations, add_stretch_arguments, red_to_blue, sound_or_silence, stretch_of
+from ..quality import quality_of
+from ..views import LIGHT, View, check_suffix, envelope, picture, red_to_blue
+from .cells import activations, add_stretch_arguments, sound_or_silence, stretch_of
 from .targets import Floats
 from .unit_search import Target, score_units, strength
 
@@ -100,9 +101,8 @@ def activations_picture(
     words = activations_in_words(
         values, orders, speaking, f"{begin:.1f} to {end:.1f} s of {name}", shown
     )
-    view = View(
-        out, title, words + " There is no sound, so the waveforms are flat." * (not waveform.any())
-    )
+    silent = " There is no sound, so the waveforms are flat." * (not waveform.any())
+    view = View(out, title, f"{words}{silent} {quality_of(collection).in_words()}")
     rows = [(layer, speaker) for layer in values for speaker in (0, 1)]
     heights = [22.0, *(max(20.0, len(orders[layer]) / 2) for layer, _ in rows)]
     with picture(

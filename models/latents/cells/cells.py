@@ -33,6 +33,7 @@ from ..collect import (
     opened_collection,
 )
 from ..collection import LAYERS, Collection
+from ..quality import quality_of
 from ..space.explore import shift_probability
 from ..views import (
     LIGHT,
@@ -43,6 +44,7 @@ from ..views import (
     embedded_sound,
     envelope,
     picture,
+    red_to_blue,
     sound_of,
     write_page,
 )
@@ -57,11 +59,6 @@ NAMED = 3  # targets that a unit is said to track, and from which strength
 LEAST_NAMED = 0.3
 NOTHING = "nothing that was searched for"
 FAINT = 0.2  # width of the range of nine tenths of the activations below which the colours hardly change
-RED_TO_BLUE = (
-    "#c34b5a",
-    "#ffffff",
-    "#5288be",
-)  # light enough for a waveform upon it; red and blue are apart for colour-blind people, too
 LANES = ((0.04, 1.0), (-1.0, -0.04))  # of the speakers in a picture
 
 
@@ -230,7 +227,8 @@ def cell_page(
         if out.suffix == ".png"
         else f"Units over {stretch.dialogue}"
     )
-    view = View(out, title, stretch_in_words(stretch))
+    caption = f"{stretch_in_words(stretch)} {quality_of(collection).in_words()}"
+    view = View(out, title, caption)
     if out.suffix == ".png":
         _draw(stretch, view)
     else:
@@ -477,13 +475,6 @@ def _page_contents(stretch: Stretch) -> dict[str, Any]:
         "start": stretch.start_s,
         "sound": embedded_sound(stretch.sound),
     }
-
-
-def red_to_blue() -> Any:
-    """The colours of -1 to 1."""
-    from matplotlib.colors import LinearSegmentedColormap
-
-    return LinearSegmentedColormap.from_list("red to blue", RED_TO_BLUE)
 
 
 def _draw(stretch: Stretch, view: View) -> None:

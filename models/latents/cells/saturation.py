@@ -31,6 +31,7 @@ from ...evaluation.plots import check_matplotlib
 from ...turn_model import TurnModel
 from ..collect import add_model_argument, load_network, load_sound, name_of, read_source
 from ..collection import Collection
+from ..quality import quality_of
 from ..views import LIGHT, View, check_suffix, dialogue_of, picture
 from .gates import GATES, RNNS, kinds, listen_inside
 
@@ -115,7 +116,8 @@ def main(args: argparse.Namespace) -> int:
     found = gate_saturation(model, dialogues, args.out.with_suffix(".part.npz"))
     if args.csv is not None:
         write_saturation(found, args.csv)
-    view = draw_saturation(found, args.out, name)
+    quality = quality_of(Collection(args.source)).in_words() if args.source.is_dir() else ""
+    view = draw_saturation(found, args.out, name, quality)
     print(f"{view.caption}\n{view.path}" + (f"\n{args.csv}" if args.csv is not None else ""))
     return 0
 
@@ -216,13 +218,16 @@ def write_saturation(found: Saturation, path: Path) -> None:
                 )
 
 
-def draw_saturation(found: Saturation, path: Path, name: str = "the network") -> View:
+def draw_saturation(
+    found: Saturation, path: Path, name: str = "the network", quality: str = ""
+) -> View:
     """For each layer, a row: each gate's units in the plane of the two shares, and below, how its values are distributed.
 
     Args:
         found: from gate_saturation.
         path: .png.
         name: of the network.
+        quality: how good it is, in words.
     """
     title = f"Gate saturation of {name}"
     rows = [
@@ -233,7 +238,7 @@ def draw_saturation(found: Saturation, path: Path, name: str = "the network") ->
     columns = max(
         sum((shares.layer, shares.depth) == row for shares in found.gates) for row in rows
     )
-    view = View(path, title, saturation_in_words(found, name))
+    view = View(path, title, f"{saturation_in_words(found, name)} {quality}".strip())
     size = (3.1 * columns + 0.4, 4.6 * len(rows))
     with picture(
         path,

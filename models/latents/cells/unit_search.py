@@ -19,6 +19,7 @@ from tqdm import tqdm
 
 from ....stream.errors import ConfigError
 from ..collection import Collection
+from ..quality import quality_of
 from .targets import COLUMNS, TARGETS, Floats, Target, find_targets, stretches
 
 LIMIT = 2000  # frames of each answer, target and half
@@ -101,6 +102,7 @@ class UnitSearch:
         halves: what they are, in words.
         minutes: of dialogue.
         dialogues: how many.
+        quality: how good the network is, in words.
     """
 
     found: tuple[Found, ...]
@@ -108,6 +110,7 @@ class UnitSearch:
     halves: str
     minutes: float
     dialogues: int
+    quality: str = ""
 
     def best(self) -> list[Found]:
         """For every target with scores the layer whose chosen units hold out best."""
@@ -173,6 +176,7 @@ def find_units(
         _halves_in_words(collection),
         frames / collection.frame_rate_hz / 60,
         len(collection.dialogues),
+        quality_of(collection).in_words(),
     )
 
 

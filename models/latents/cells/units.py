@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import csv
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ import numpy as np
 from ....stream.errors import ConfigError, DialogueError
 from ..collect import add_model_argument, add_source_argument, opened_collection
 from ..collection import LAYERS, Collection
-from ..views import LIGHT, View, check_suffix, picture, write_page
+from ..views import LIGHT, View, check_suffix, picture, red_to_blue, write_page
 from .targets import TARGETS, Floats
 from .unit_search import FEW, LEAST, SHIFTS, Found, UnitSearch, both_halves, find_units
 
@@ -121,14 +122,9 @@ def draw_units(search: UnitSearch, out: Path, layers: Sequence[str] = LAYERS) ->
         raise DialogueError(
             f"expected at least {LEAST} stretches of speech and of silence in each half, got {search.minutes:.1f} minutes with fewer"
         )
-    search = UnitSearch(
-        tuple(found for found in search.found if found.layer in layers),
-        search.model,
-        search.halves,
-        search.minutes,
-        search.dialogues,
-    )
-    view = View(out, f"Units of {search.model} that track something", search_in_words(search))
+    search = replace(search, found=tuple(found for found in search.found if found.layer in layers))
+    caption = f"{search_in_words(search)} {search.quality}".strip()
+    view = View(out, f"Units of {search.model} that track something", caption)
     if out.suffix == ".csv":
         write_units(search, out)
     elif out.suffix == ".png":
@@ -380,7 +376,7 @@ def _draw_table(
             for layer, unit in units
         ]
     )
-    panel.imshow(values, cmap="RdBu", vmin=-1, vmax=1, aspect="auto")
+    panel.imshow(values, cmap=red_to_blue(), vmin=-1, vmax=1, aspect="auto")
     for (row, column), value in np.ndenumerate(values):
         panel.text(
             column,

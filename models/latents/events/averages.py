@@ -3,12 +3,20 @@
 turnstream latents averages SOURCE --out averages.png [--contrast shift-hold] [--layer latent|latent_speaker] [--before 1 --after 1] [--beyond]
                                    [--npz FILE.npz] [--csv FILE.csv] [--model FOLDER]
 
-The images are of the mean state of each class, less each unit's average over both and all times shown (the files have it with that), and of their
-difference as Cohen's d: over the pooled standard deviation of the two classes, for each unit and time. Units stand in order of d averaged over the
-time shown, from the most positive to the most negative. Noise in such an order looks like something, too, so below is the course of the whole
-difference: the root of its mean square over all units, in standard deviations, against the same of labels put in random order within dialogues. It is
-more than chance where it lies above a band that 95 % of such orders stay within at all times. Only moments up to the end of an event count, unless those
-beyond are asked for.
+The classes are compared within dialogue and speaker: a speaker whose silences are mostly shifts has
+states of its own, which are no difference between shifts and holds. Means are of each speaker's
+class means, weighted as both classes of the speaker allow (n1 n2 / n); speakers with one class
+count for nothing.
+
+The images are of the mean state of each class, less each unit's average over both and all times
+shown (the files have it with that), and of their difference as Cohen's d: over the standard
+deviation within speaker and class, for each unit and time. Units stand in order of d averaged over
+the time shown, from the most positive to the most negative. Noise in such an order looks like
+something, too, so below is the course of the whole difference: the root of its mean square over
+all units, in standard deviations within speakers, against the same of labels put in random order
+within dialogue and speaker. It is more than chance where it lies above a band that 95 % of such
+orders stay within at all times. Only moments up to the end of an event count, unless those beyond
+are asked for.
 
 Dialogue by dialogue, sums are kept, never the states, so memory does not grow with the dialogues.
 """
@@ -28,7 +36,8 @@ from tqdm import tqdm
 from ....stream.errors import ConfigError
 from ..collect import add_model_argument, add_source_argument, opened_collection
 from ..collection import LAYERS, Collection
-from ..views import LIGHT, View, check_suffix, picture
+from ..quality import quality_of
+from ..views import LIGHT, View, check_suffix, picture, red_to_blue
 from .contrasts import CONTRASTS, EVENT_CONTRASTS, Cases, Contrast, event_cases, stretch
 
 LEAST = 5  # of each class, for a figure
@@ -53,10 +62,11 @@ class Averages:
         times_s: ends of the frames, from the event's start, (W,).
         events: of each class.
         dialogues: that they are from.
-        counts: of each class that are there at each time, (W, 2).
+        counts: of each class that are there at each time, of speakers that have both, (W, 2).
         means: of each class, (2, W, S, H), NaN where fewer than LEAST of a class are there.
         effect: Cohen's d, (W, S, H).
-        course: root mean square over units of the difference of the means, in standard deviations over both classes, (W,).
+        course: root mean square over units of the difference of the means, in standard deviations
+            over both classes within speakers, (W,).
         chance: the same in the middle of the random orders, and the upper edge of the band, (W, 2).
         largest: the greatest difference of any unit at any time, in such deviations, that 95 % of the random orders stay below.
         beyond: one unit's difference is beyond that at some time: how many of the S x H units.
@@ -151,7 +161,9 @@ def main(args: argparse.Namespace) -> int:
             after_s=args.after,
             beyond=args.beyond,
         )
-        view = draw_averages(found, collection.about.model, args.out)
+        view = draw_averages(
+            found, collection.about.model, args.out, quality_of(collection).in_words()
+        )
     if args.npz is not None:
         write_npz(found, args.npz)
     if args.csv is not None:
@@ -172,9 +184,8 @@ def average_pictures(
     Raises:
         ConfigError: as `average`.
     """
-    return draw_averages(
-        average(collection, contrast, layer, **settings), collection.about.model, out
-    )
+    found = average(collection, contrast, layer, **settings)
+    return draw_averages(found, collection.about.model, out, quality_of(collection).in_words())
 
 
 def average(
@@ -230,7 +241,12 @@ def average(
 
 
 class _Sums:
-    """Sums over the first class, over both, and over the first class under every random order of the labels."""
+    """Sums over dialogues of what both classes of each speaker allow, under every order of labels.
+
+    Of a speaker with n1 and n2 moments of the classes at a time, n = n1 + n2, the difference of the
+    class means counts n1 n2 / n times; that is the sum over the first class less n1 / n of the sum
+    over both.
+    """
 
     def __init__(
         self, cases: Cases, times_s: Floats, speakers: int, size: int, orders: int
@@ -241,24 +257,37 @@ class _Sums:
             [cases.first, *(cases.shuffled(rng) for _ in range(orders))]
         )  # (1 + R, N)
         shape = (len(times_s), speakers, size)
-        self._total, self._squares, self._first_squares = (
-            np.zeros(shape),
-            np.zeros(shape),
-            np.zeros(shape),
-        )
-        self._all = np.zeros(len(times_s))
-        self._first = np.zeros((1 + orders, *shape), np.float32)
-        self._firsts = np.zeros((1 + orders, len(times_s)))
-        self._own = np.zeros(shape)  # of the first class as it is, in double precision
+        self._apart = np.zeros((1 + orders, *shape), np.float32)
+        self._weights = np.zeros((1 + orders, len(times_s)))
+        self._means = np.zeros((2, *shape))  # of the labels as they are, in double precision
+        self._inside, self._around = np.zeros(shape), np.zeros(shape)  # squares: in class, in all
+        self._free = np.zeros((2, len(times_s)))  # their degrees of freedom
+        self._counts = np.zeros((len(times_s), 2), np.int64)
 
     def add(
         self, collection: Collection, number: int, layer: str, before: int, beyond: bool
     ) -> None:
         """Add the cases of a dialogue."""
         values = collection.frames(number, [layer])[layer]
-        places = np.flatnonzero(self._cases.number == number)
+        for speaker in (0, 1):
+            places = np.flatnonzero(
+                (self._cases.number == number) & (self._cases.speaker == speaker)
+            )
+            if len(places):
+                begin = np.array(
+                    [collection.frame_of(start) for start in self._cases.start_s[places]]
+                )
+                self._add(values, places, begin - before, beyond)
+
+    def _add(
+        self,
+        values: NDArray[np.float32],
+        places: NDArray[np.int64],
+        begin: NDArray[np.int64],
+        beyond: bool,
+    ) -> None:
+        """Add the cases of one speaker of a dialogue, whose windows begin in these frames."""
         cases = self._cases.only(places)
-        begin = np.array([collection.frame_of(start) for start in cases.start_s]) - before
         steps = begin[:, None] + np.arange(len(self._times_s))  # (n, W)
         there = (steps >= 0) & (steps < len(values))
         if not beyond:
@@ -268,59 +297,53 @@ class _Sums:
         speakers = np.stack([cases.speaker, 1 - cases.speaker], axis=1)[:, : self._speakers]
         states = values[
             np.clip(steps, 0, len(values) - 1)[:, :, None], speakers[:, None, :]
-        ].astype(np.float32)  # (n, W, S, H)
+        ].astype(np.float64)  # (n, W, S, H)
         states[~there] = 0
-        labels = self._labels[:, places].astype(np.float32)
-        self._first += (labels @ states.reshape(len(states), -1)).reshape(self._first.shape)
-        self._firsts += labels @ there
-        self._all += there.sum(axis=0)
-        exact = states.astype(np.float64)
-        self._total += exact.sum(axis=0)
-        self._squares += (exact**2).sum(axis=0)
-        self._own += exact[cases.first].sum(axis=0)
-        self._first_squares += (exact[cases.first] ** 2).sum(axis=0)
+        labels = self._labels[:, places].astype(np.float64)
+        firsts, everyone = labels @ there, there.sum(axis=0)  # (1 + R, W), (W,)
+        some = np.maximum(everyone, 1)
+        total = states.sum(axis=0)
+        first = labels.astype(np.float32) @ states.reshape(len(states), -1).astype(np.float32)
+        share = (firsts / some).astype(np.float32)[:, :, None, None]
+        self._apart += first.reshape(self._apart.shape) - share * total.astype(np.float32)
+        self._weights += firsts * (everyone - firsts) / some
+        # The rest is of the labels as they are, of speakers that have both classes.
+        both = (firsts[0] > 0) & (firsts[0] < everyone)
+        counts = np.stack([firsts[0], everyone - firsts[0]])  # (2, W)
+        sums = np.stack([states[cases.first].sum(axis=0), states[~cases.first].sum(axis=0)])
+        means = sums / np.maximum(counts, 1)[:, :, None, None]
+        self._means += (both * counts.prod(axis=0) / some)[:, None, None] * means
+        squares = (states**2).sum(axis=0)
+        apart = (counts[:, :, None, None] * means**2).sum(axis=0)
+        self._inside += both[:, None, None] * (squares - apart)
+        self._around += both[:, None, None] * (squares - total**2 / some[:, None, None])
+        self._free += both * np.stack([everyone - 2, everyone - 1])
+        self._counts += (both * counts).T.round().astype(np.int64)
 
     def averages(self, contrast: Contrast, layer: str) -> Averages:
         """What the sums amount to."""
-        counts = (
-            np.stack([self._firsts[0], self._all - self._firsts[0]], axis=1)
-            .round()
-            .astype(np.int64)
-        )  # (W, 2)
+        counts = self._counts
         known = counts.min(axis=1) >= LEAST
         # Under another order of the labels a class may be rare at a late time; such an order says nothing there.
-        usable = np.minimum(self._firsts, self._all - self._firsts) >= 1
-        first, second = counts[:, 0, None, None], counts[:, 1, None, None]
+        usable = known & (self._weights > 0)
+        free = np.maximum(self._free, 1)[:, :, None, None]
+        deviation_in, deviation = (
+            np.sqrt(np.maximum(squares, 0) / amount)
+            for squares, amount in zip((self._inside, self._around), free, strict=True)
+        )
+        course, largest = np.full(self._weights.shape, np.nan), np.zeros(len(self._weights))
+        beyond = np.zeros(self._inside.shape)
         with np.errstate(divide="ignore", invalid="ignore"):
-            means = np.stack([self._own / first, (self._total - self._own) / second])
-            scatter = (
-                self._first_squares
-                - first * means[0] ** 2
-                + (self._squares - self._first_squares)
-                - second * means[1] ** 2
-            )
-            effect = _over(
-                means[0] - means[1],
-                np.sqrt(np.maximum(scatter, 0) / np.maximum(first + second - 2, 1)),
-            )
-            everything = self._all[:, None, None]
-            deviation = np.sqrt(
-                np.maximum(self._squares - self._total**2 / everything, 0)
-                / np.maximum(everything - 1, 1)
-            )
-            course, largest = np.full(self._firsts.shape, np.nan), np.zeros(len(self._firsts))
-            beyond = np.empty(effect.shape)
-            for order, sums in enumerate(self._first):
-                amount = self._firsts[order, :, None, None]
-                apart = _over(
-                    sums / amount - (self._total - sums) / (everything - amount), deviation
-                )
-                apart[~(known & usable[order])] = np.nan
+            means = self._means / self._weights[0][None, :, None, None]
+            effect = _over(means[0] - means[1], deviation_in)
+            for order, sums in enumerate(self._apart):
+                apart = _over(sums / self._weights[order, :, None, None], deviation)
+                apart[~usable[order]] = np.nan
                 course[order] = np.sqrt((apart**2).mean(axis=(1, 2)))
-                largest[order] = np.nanmax(np.abs(apart)) if known.any() else np.nan
+                largest[order] = np.nanmax(np.abs(apart)) if usable[order].any() else np.nan
                 beyond = np.abs(apart) if order == 0 else beyond
         means[:, ~known], effect[~known] = np.nan, np.nan
-        limit = float(np.quantile(largest, 0.95, method="higher"))
+        limit = float(np.nanquantile(largest, 0.95, method="higher"))
         units = int((np.where(np.isnan(beyond), 0, beyond).max(axis=0) > limit).sum())
         events, dialogues = self._cases.counts(), len(np.unique(self._cases.number))
         return Averages(
@@ -425,7 +448,7 @@ def caption_of(found: Averages, model: str) -> str:
         else "around the starts of mutual silences"
     )
     words = [
-        f"Mean states of {layer} of {model} {whose}: {subject}{first} {contrast[0]} and {second} {contrast[1]} of {_many(found.dialogues, 'dialogue')}."
+        f"Red is below 0, blue above. Mean states of {layer} of {model} {whose}: {subject}{first} {contrast[0]} and {second} {contrast[1]} of {_many(found.dialogues, 'dialogue')}."
     ]
     if min(first, second) < FEW:
         words.append(f"With {min(first, second)} of a class this is rough.")
@@ -438,12 +461,12 @@ def caption_of(found: Averages, model: str) -> str:
     apart, above = found.apart_s, np.flatnonzero(known & (found.course > found.chance[:, 1]))
     if apart is None and not len(above):
         words.append(
-            "As a whole the two are at no time farther apart than labels in random order within dialogues."
+            "As a whole the two are at no time farther apart than labels in random order within dialogue and speaker."
         )
     elif apart is None:
         share = f"{len(above)} of {known.sum()} frames, between {found.times_s[above[0]]:+.2f} s and {found.times_s[above[-1]]:+.2f} s"
         words.append(
-            f"As a whole the two are farther apart than labels in random order within dialogues only for a while ({share}), not as the silence begins."
+            f"As a whole the two are farther apart than labels in random order within dialogue and speaker only for a while ({share}), not as the silence begins."
         )
     else:
         begins = (
@@ -479,18 +502,19 @@ def caption_of(found: Averages, model: str) -> str:
     return " ".join(words)
 
 
-def draw_averages(found: Averages, model: str, out: Path) -> View:
+def draw_averages(found: Averages, model: str, out: Path, quality: str = "") -> View:
     """Images of both means and of the effect, for each speaker, and the course of the difference below.
 
     Args:
         found: of `average`.
         model: name of the network.
         out: .png.
+        quality: how good it is, in words.
     """
     first, second = found.contrast.classes
     title, caption = (
         f"Average encodings: {found.contrast.words(' against ')}, {LAYER_NAMES[found.layer]}",
-        caption_of(found, model),
+        f"{caption_of(found, model)} {quality}".strip(),
     )
     speakers = found.effect.shape[1]
     size = (11.0, 3.0 * speakers + 2.4)
@@ -524,27 +548,25 @@ def draw_averages(found: Averages, model: str, out: Path) -> View:
                 else ("unit, speaker before the silence", "unit, other speaker")[speaker]
             )
             shown = (
-                (f"{first}: mean, from the unit's average", moving[0], largest_mean, "RdBu_r"),
-                (f"{second}: mean, from the unit's average", moving[1], largest_mean, "RdBu_r"),
-                (f"{first} minus {second}: d", found.effect, largest_effect, "PuOr_r"),
+                (f"{first}: mean, from the unit's average", moving[0], largest_mean),
+                (f"{second}: mean, from the unit's average", moving[1], largest_mean),
+                (f"{first} minus {second}: d", found.effect, largest_effect),
             )
-            for panel, (name, values, limit, colours) in zip(panels[speaker], shown, strict=True):
-                _draw_image(panel, name, values[:, speaker, order].T, found.times_s, limit, colours)
+            for panel, (name, values, limit) in zip(panels[speaker], shown, strict=True):
+                _draw_image(panel, name, values[:, speaker, order].T, found.times_s, limit)
             panels[speaker, 0].set_ylabel(f"{owner}\n(by mean d)", fontsize=9, color=LIGHT.ink)
         _draw_course(course, found, known)
     return View(out, title, caption)
 
 
-def _draw_image(
-    panel: Any, name: str, values: Floats, times_s: Floats, limit: float, colours: str
-) -> None:
+def _draw_image(panel: Any, name: str, values: Floats, times_s: Floats, limit: float) -> None:
     step = times_s[1] - times_s[0] if len(times_s) > 1 else 0.02
     panel.set_facecolor("#dddddd")
     extent = (times_s[0] - step, times_s[-1], values.shape[0], 0)
     image = panel.imshow(
         np.ma.masked_invalid(values),
         aspect="auto",
-        cmap=colours,
+        cmap=red_to_blue(),
         vmin=-limit,
         vmax=limit,
         extent=extent,

@@ -7,7 +7,7 @@ backchannel, against frames at which nobody is about to give one.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,8 @@ from ..collection import Collection, Event
 
 SILENCES = ("gap", "pause")
 NO_TEXT = "the words before the silences are not known"
+
+Row = tuple[int, float, float, int, bool]  # the first five fields of Cases
 
 
 @dataclass(frozen=True)
@@ -138,8 +140,8 @@ class Cases:
         end_s: until when it lasts; infinite for a frame.
         speaker: whose own encoding is looked at; the other speaker's is the other one.
         first: is it of the first class?
-        within: labels are as good as any other order of them within these, if there is nothing in them: dialogues, or, where both
-            speakers of an event are compared, events.
+        within: labels are as good as any other order of them within these, if there is nothing in
+            them: `strata`, or, where both speakers of an event are compared, events.
     """
 
     number: NDArray[np.int64]
@@ -151,6 +153,11 @@ class Cases:
 
     def __len__(self) -> int:
         return len(self.number)
+
+    @property
+    def strata(self) -> NDArray[np.int64]:
+        """Number of the dialogue and speaker together, (N,): a class is told within these."""
+        return 2 * self.number + self.speaker
 
     def only(self, places: NDArray[np.int64 | np.bool_]) -> Cases:
         """Some of them."""
@@ -170,18 +177,21 @@ class Cases:
 
 def event_cases(events: Sequence[Event], contrast: Contrast) -> Cases:
     """Those events of a contrast that are of either class, in their order."""
-    rows: list[tuple[int, float, float, int, bool, int]] = []
-    for place, event in enumerate(events):
-        if contrast.of_speakers and event.kind in contrast.kinds:
-            rows += [
-                (event.number, event.start_s, event.end_s, speaker, speaker == event.speaker, place)
-                for speaker in (0, 1)
-            ]
-        elif (label := contrast.is_first(event)) is not None:
-            rows.append(
-                (event.number, event.start_s, event.end_s, event.speaker, label, event.number)
-            )
-    return _cases(rows)
+    if contrast.of_speakers:
+        both = [event for event in events if event.kind in contrast.kinds]
+        rows = [
+            (event.number, event.start_s, event.end_s, speaker, speaker == event.speaker)
+            for event in both
+            for speaker in (0, 1)
+        ]
+        return _cases(rows, np.repeat(np.arange(len(both)), 2))
+    return _cases(
+        [
+            (event.number, event.start_s, event.end_s, event.speaker, label)
+            for event in events
+            if (label := contrast.is_first(event)) is not None
+        ]
+    )
 
 
 def speaking_cases(collection: Collection, count: int, seed: int = 0) -> Cases:
@@ -197,7 +207,7 @@ def speaking_cases(collection: Collection, count: int, seed: int = 0) -> Cases:
     frames = np.array(
         [collection.frame_count(number) for number in range(len(collection.dialogues))]
     )
-    rows: list[tuple[int, float, float, int, bool, int]] = []
+    rows: list[Row] = []
     amounts = np.minimum(count * frames / frames.sum(), frames / collection.frame_rate_hz).astype(
         int
     )
@@ -207,7 +217,7 @@ def speaking_cases(collection: Collection, count: int, seed: int = 0) -> Cases:
         speaking = collection.frames(number, ["speaking"])["speaking"][steps, speaker]
         starts = steps / collection.frame_rate_hz
         rows += [
-            (number, float(s), np.inf, int(who), bool(label), number)
+            (number, float(s), np.inf, int(who), bool(label))
             for s, who, label in zip(starts, speaker, speaking, strict=True)
         ]
     return _cases(rows)
@@ -225,7 +235,7 @@ def backchannel_cases(
         count: how many of either class at most.
         seed: of the draw.
     """
-    rows: list[tuple[int, float, float, int, bool, int]] = []
+    rows: list[Row] = []
     margin = round(SHORT_MARGIN_S * FRAME_RATE_HZ)
     for number in range(len(collection.dialogues)):
         spoken = collection.frames(number, ["speaking"])["speaking"].T.astype(np.float32)
@@ -249,13 +259,13 @@ def backchannel_cases(
                     activity[1 - event.speaker, start - margin : start],
                 )
                 if not own.any() and other.any():
-                    rows.append((number, event.start_s, event.start_s, event.speaker, True, number))
+                    rows.append((number, event.start_s, event.start_s, event.speaker, True))
         ends = [
             (window.end_frame / FRAME_RATE_HZ, window.listener)
             for window in find_backchannel_windows(activity)
             if window.kind == "none"
         ]
-        rows += [(number, end_s, end_s, listener, False, number) for end_s, listener in ends]
+        rows += [(number, end_s, end_s, listener, False) for end_s, listener in ends]
     cases, rng = _cases(rows), np.random.default_rng(seed)
     drawn = [
         rng.permutation(np.flatnonzero(cases.first == label))[:count] for label in (True, False)
@@ -286,13 +296,14 @@ def stretch(times_s: NDArray[np.float64], holds: NDArray[np.bool_]) -> tuple[flo
     return float(times_s[first]), float(times_s[last])
 
 
-def _cases(rows: Sequence[tuple[int, float, float, int, bool, int]]) -> Cases:
-    number, start_s, end_s, speaker, first, within = list(zip(*rows, strict=True)) or [()] * 6
-    return Cases(
+def _cases(rows: Sequence[Row], within: NDArray[np.int64] | None = None) -> Cases:
+    number, start_s, end_s, speaker, first = list(zip(*rows, strict=True)) or [()] * 5
+    cases = Cases(
         np.array(number, np.int64),
         np.array(start_s, np.float64),
         np.array(end_s, np.float64),
         np.array(speaker, np.int64),
         np.array(first, np.bool_),
-        np.array(within, np.int64),
+        np.zeros(len(rows), np.int64),
     )
+    return replace(cases, within=cases.strata if within is None else within)

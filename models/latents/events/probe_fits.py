@@ -1,6 +1,6 @@
 """Linear probes: what a straight cut through a layer's states tells of a moment's class, in dialogues that the cut has not seen.
 
-A probe is scikit-learn's LogisticRegression on standardised states, in which both classes of a dialogue weigh alike. Its strength of regularisation is not
+A probe is scikit-learn's LogisticRegression on standardised states, in which both classes of a dialogue and speaker weigh alike, and are compared. Its strength of regularisation is not
 tuned but follows from the states' width H: C = 1 / H, which is to expect, before any event is seen, log-odds of about 1 in size.
 Scores are always of held-out moments: of dialogues that the probe was not fitted on, each once. With a single dialogue, of blocks of time, with
 the moments close to a block left out of its probe.
@@ -16,10 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from ...evaluation.measures import Estimate, consecutive, score_binary
+from ...evaluation.measures import Estimate, consecutive
 from ...turn_model import TurnModel
 from ..collection import Collection
 from ..memory.readings import log_mel, sound_at
+from ..quality import auc_within
 from .contrasts import Cases
 
 LEAST = 10  # of each class, for a figure
@@ -160,15 +161,17 @@ def folds_of(cases: Cases) -> tuple[list[Fold], NDArray[np.int64]]:
 def held_out_scores(
     states: NDArray[np.float32],
     first: NDArray[np.bool_],
-    dialogue: NDArray[np.int64],
+    strata: NDArray[np.int64],
     folds: Sequence[Fold],
 ) -> Floats:
-    """Log-odds of the first class, (N,), each from a probe that has not seen its fold; NaN where the rest has fewer than two of a class that count.
+    """Log-odds of the first class, (N,), each from a probe that has not seen its fold.
+
+    NaN where the rest has fewer than two of a class that count.
 
     Args:
         states: (N, H).
         first: labels, (N,).
-        dialogue: number, (N,).
+        strata: dialogue and speaker, (N,).
         folds: from `folds_of`.
     """
     from sklearn.linear_model import LogisticRegression
@@ -177,7 +180,7 @@ def held_out_scores(
 
     scores = np.full(len(states), np.nan)
     for fit, score in folds:
-        weights = matched_weights(first[fit], dialogue[fit])
+        weights = matched_weights(first[fit], strata[fit])
         if (
             len(score)
             and min((weights[first[fit]] > 0).sum(), (weights[~first[fit]] > 0).sum()) >= 2
@@ -194,25 +197,42 @@ def held_out_scores(
     return scores
 
 
-def matched_weights(first: NDArray[np.bool_], dialogue: NDArray[np.int64]) -> Floats:
-    """How much each case counts, (N,), 1 on average: as the share of the other class in its dialogue, so that in each dialogue both classes weigh alike.
+def matched_weights(first: NDArray[np.bool_], strata: NDArray[np.int64]) -> Floats:
+    """How much each case counts, (N,), 1 on average: as the share of the other class in its stratum.
 
-    Which dialogue a state is from then says nothing of its class, and a probe does not take the one for the other.
+    Both classes then weigh alike in each dialogue and speaker. Who speaks in a state says nothing
+    of its class, and a probe does not take the one for the other.
     """
-    numbers, dialogues = consecutive(dialogue)
-    share = np.bincount(numbers, first, dialogues) / np.maximum(
-        np.bincount(numbers, minlength=dialogues), 1
+    numbers, different = consecutive(strata)
+    share = np.bincount(numbers, first, different) / np.maximum(
+        np.bincount(numbers, minlength=different), 1
     )
     weights = np.where(first, 1 - share[numbers], share[numbers])
     return weights / weights.mean() if weights.any() else weights
 
 
-def auc_of(scores: Floats, first: NDArray[np.bool_], units: NDArray[np.int64]) -> Estimate:
-    """AUC of scores, (N,), with its interval over units; nothing where fewer than LEAST of a class were scored."""
+def auc_of(
+    scores: Floats,
+    first: NDArray[np.bool_],
+    units: NDArray[np.int64],
+    speaker: NDArray[np.int64],
+) -> Estimate:
+    """AUC within unit and speaker of scores, (N,), with its interval over units.
+
+    Nothing where fewer than LEAST of a class were scored of which the speaker has both.
+
+    Args:
+        scores: NaN where there is none.
+        first: labels, (N,).
+        units: from `folds_of`, (N,).
+        speaker: 0 or 1, (N,).
+    """
     known = ~np.isnan(scores)
-    if min((first & known).sum(), (~first & known).sum()) < LEAST:
+    scores, first, units, speaker = scores[known], first[known], units[known], speaker[known]
+    compared = matched_weights(first, 2 * units + speaker) > 0
+    if min((first & compared).sum(), (~first & compared).sum()) < LEAST:
         return Estimate(float("nan"), float("nan"), float("nan"))
-    return score_binary(scores, first, units).auc
+    return auc_within(scores, first, units, speaker)
 
 
 def some_of(folds: Sequence[Fold], kept: NDArray[np.bool_]) -> list[Fold]:

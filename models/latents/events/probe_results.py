@@ -17,7 +17,7 @@ from .probe_fits import FOLDS, GAP_S, LEAST, MOST_LEFT_OUT
 
 Floats = NDArray[np.float64]
 
-SAID = "said"
+SAID, COUNTED = "said", "counted"
 LINES: dict[str, tuple[str, str, Any]] = {  # what is read: (in words, colour, dashes)
     "latent_speaker own": ("first RNN, own state", "#56b4e9", (0, (4, 1.5))),
     "latent_speaker both": ("first RNN, own and other's state", "#0072b2", "-"),
@@ -25,6 +25,7 @@ LINES: dict[str, tuple[str, str, Any]] = {  # what is read: (in words, colour, d
     "latent both": ("last RNN, own and other's state", "#d55e00", "-"),
     "sound both": ("newest frame of sound, both channels", "#777777", (0, (1, 1.2))),
     SAID: ("what the network itself says", "#009e73", (0, (6, 1.5, 1, 1.5))),
+    COUNTED: ("counting this speaker's earlier ones", "#b3568c", (0, (3, 2))),
 }
 SPOKEN_OF = {
     "latent both": "last",
@@ -92,6 +93,7 @@ class ProbeResults:
         dialogues: in it.
         times_s: from the moments, (K,).
         probed: by question.
+        quality: how good the network is, in words.
     """
 
     model: str
@@ -99,6 +101,7 @@ class ProbeResults:
     dialogues: int
     times_s: Floats
     probed: tuple[Probed, ...]
+    quality: str = ""
 
     def permuted(self) -> Floats:
         """AUCs of all controls."""
@@ -224,14 +227,14 @@ def caption_of(results: ProbeResults) -> str:
     """What the picture shows, in words."""
     told = [one for one in results.probed if one.curves]
     words = [
-        f"How well linear probes read {results.model}, each scored on dialogues that it has not seen: AUC with 95 % intervals."
+        f"How well linear probes read {results.model}, each scored on dialogues that it has not seen: AUC within dialogue and speaker, with 95 % intervals."
     ]
     blocks = f"each of {FOLDS} blocks of time by a probe that has not seen it nor {GAP_S:g} s on either side"
     single = [one.contrast.words() for one in told if one.dialogues == 1]
     if single and len(single) == len(told):
         words[0] = (
             f"How well linear probes read {results.model} in a single dialogue, {blocks}: "
-            "AUC with 95 % intervals over the blocks, which say nothing of other dialogues."
+            "AUC within block and speaker, with 95 % intervals over the blocks, which say nothing of other dialogues."
         )
     elif told and max(one.dialogues for one in told) <= MOST_LEFT_OUT:
         words[0] = words[0].replace(
@@ -265,7 +268,7 @@ def caption_of(results: ProbeResults) -> str:
             "Dots: from there on, without a break, it is more than chance: the interval, which takes the probe as given, lies above one half, and the value "
             "above what labels in random order give one time in forty (grey band, of the probes). No moment after the end of a silence is read."
         )
-    return " ".join(words)
+    return " ".join([*words, results.quality]).strip()
 
 
 def draw_probes(results: ProbeResults, out: Path) -> View:
@@ -326,7 +329,7 @@ def _draw_question(panel: Any, one: Probed, times_s: Floats) -> None:
     panel.set_xlim(times_s[0] - 0.03, times_s[-1] + 0.03)
     panel.set_ylim(0.2, 1.02)
     panel.set_xlabel(f"seconds from: {one.contrast.zero}", fontsize=9, color=LIGHT.ink)
-    panel.set_ylabel("AUC", fontsize=9, color=LIGHT.ink)
+    panel.set_ylabel("AUC within dialogue and speaker", fontsize=8, color=LIGHT.ink)
     panel.axhline(0.5, color=LIGHT.faint, linewidth=1, linestyle=":")
     panel.axvline(0, color=LIGHT.faint, linewidth=1)
     if not one.curves:
@@ -374,6 +377,8 @@ def _sentence(one: Probed, times_s: Floats) -> str:
         ", which these probes have too few moments to find" if missed else ""
     )
     beside = "" if np.isnan(said.auc[k]) else beside  # imported states may come without
+    if COUNTED in curves and not np.isnan(curves[COUNTED].auc[k]):
+        beside += f", counting this speaker's earlier ones {curves[COUNTED].auc[k]:.2f}"
     return f"{question}, {place}: {figures}{beside}; more than chance {_when(curve.readable(times_s), times_s)}."
 
 

@@ -4,9 +4,10 @@ turnstream latents probes SOURCE --out probes.png [--csv FILE.csv] [--json FILE.
     [--model FOLDER] [--most N] [--seed N]
 
 For each question (contrasts.py) and each time around its moments, a linear probe (probe_fits.py) reads the states of each layer. Beside them are the
-newest frame of what the network hears, which shows what can be had without memory, and what the network itself says, one number, taken as it is. As a
-control the same probes are fitted to labels in random order within dialogues, which also says how far chance takes them. Only moments up to the end of
-an event count, so that no answer is read.
+newest frame of what the network hears, which shows what can be had without memory, what the network itself says, one number, taken as it is, and
+counting how often this speaker's earlier silences were of the first class, which hears nothing. AUC compares moments of the same dialogue and speaker.
+As a control the same probes are fitted to labels in random order within dialogue and speaker, which also says how far chance takes them. Only moments
+up to the end of an event count, so that no answer is read.
 """
 
 from __future__ import annotations
@@ -24,10 +25,12 @@ from tqdm import tqdm
 
 from ....stream.errors import ConfigError
 from ...checkpoint import weights_sha256
+from ...evaluation.shift_hold import count_earlier
 from ...turn_model import TurnModel
 from ..collect import add_model_argument, add_source_argument, load_network, opened_collection
 from ..collection import Collection
 from ..parts import Parts, parts_beside
+from ..quality import quality_of
 from ..views import check_suffix
 from .contrasts import (
     CONTRASTS,
@@ -50,6 +53,7 @@ from .probe_fits import (
     some_of,
 )
 from .probe_results import (
+    COUNTED,
     LINES,
     SAID,
     Curve,
@@ -174,7 +178,7 @@ def probe(
     times_s = TIMES_S if times_s is None else times_s
     found = find_cases(collection, questions, most, seed)
     work, states = _read(collection, found, times_s, model)
-    there = {*collection.about.sizes, SAID, *([] if model is None else [SOUND])}
+    there = {*collection.about.sizes, SAID, COUNTED, *([] if model is None else [SOUND])}
     lines = [line for line in LINES if line.split()[0] in there]
     about = [
         collection.about.weights_sha256,
@@ -205,6 +209,7 @@ def probe(
         len(collection.dialogues),
         np.asarray(times_s, np.float64),
         probed,
+        quality_of(collection).in_words(),
     )
 
 
@@ -295,16 +300,24 @@ def _probe(
     found: dict[str, dict[str, NDArray[np.float64]]] = {}
     if len(one.cases) and counts.min(axis=1).max() >= LEAST:
         for place, line in enumerate(lines):
+            if line == COUNTED and not is_counted(one.question):
+                continue
             found[line] = kept.of(
                 number * len(lines) + place,
                 lambda line=line, place=place: _curve(one, states, line, place, seed, progress),
             )
-    # All probes of a question are alike in how far chance takes them; what the network says is not fitted, and chance takes it less far.
+    # All probes of a question are alike in how far chance takes them. What the network says, and a
+    # count, are not fitted, and chance takes them less far.
     fitted = np.concatenate(
-        [arrays["permuted"] for line, arrays in found.items() if line != SAID] or [np.empty(0)]
+        [arrays["permuted"] for line, arrays in found.items() if line not in (SAID, COUNTED)]
+        or [np.empty(0)]
     )
     curves = [
-        Curve(line, **arrays, chance=chance_of(arrays["permuted"] if line == SAID else fitted))
+        Curve(
+            line,
+            **arrays,
+            chance=chance_of(arrays["permuted"] if line in (SAID, COUNTED) else fitted),
+        )
         for line, arrays in found.items()
     ]
     some = not all(np.isnan(curve.auc).all() for curve in curves)
@@ -319,6 +332,7 @@ def _curve(
 
     cases, times = one.cases, len(one.reach.times_s)
     folds, units = folds_of(cases)
+    counted = count_earlier(cases.first, cases.number, cases.speaker)
     auc, low, high, permuted = (np.full(times, np.nan) for _ in range(4))
     with threadpool_limits(1):  # the problems are small: threads only wait for each other
         for k in range(times):
@@ -331,21 +345,24 @@ def _curve(
                 some_of(folds, there),
                 some.shuffled(np.random.default_rng([seed, place, k])),
             )
-            if line == SAID:
-                scores = shuffled_scores = said(
-                    one.question, states, one.rows[there], k, some.speaker
-                )
+            values = None
+            if line == COUNTED:
+                scores = counted[there]
+            elif line == SAID:
+                scores = said(one.question, states, one.rows[there], k, some.speaker)
             else:
                 layer, whose = line.split()
                 values = states.of(layer, one.rows[there], k, some.speaker, both=whose == "both")
-                scores = held_out_scores(values, some.first, some.number, within)
-                shuffled_scores = (
-                    held_out_scores(values, shuffled, some.number, within)
-                    if k % CONTROL_EVERY == 0
-                    else np.full(len(some), np.nan)
-                )
-            found = auc_of(scores, some.first, units[there])
+                scores = held_out_scores(values, some.first, some.strata, within)
+            found = auc_of(scores, some.first, units[there], some.speaker)
             auc[k], low[k], high[k] = found.value, found.low, found.high
-            if k % CONTROL_EVERY == 0 or line == SAID:
-                permuted[k] = auc_of(shuffled_scores, shuffled, units[there]).value
+            if line == SAID or (values is not None and k % CONTROL_EVERY == 0):
+                if values is not None:
+                    scores = held_out_scores(values, shuffled, some.strata, within)
+                permuted[k] = auc_of(scores, shuffled, units[there], some.speaker).value
     return {"auc": auc, "low": low, "high": high, "permuted": permuted}
+
+
+def is_counted(question: str) -> bool:
+    """Whether a question is one of events whose earlier outcomes a speaker has."""
+    return question in EVENT_CONTRASTS and not CONTRASTS[question].of_speakers

@@ -28,9 +28,11 @@ from ...dialogues.activity import Samples
 from ...evaluation.shift_hold import SCORE_S
 from ..collect import add_model_argument, add_source_argument, load_sound, opened_collection
 from ..collection import LAYERS, Collection, Event
+from ..fonts import fonts_for
 from ..importing import UNKNOWN
+from ..quality import quality_of
 from ..space.fitting import placer, projection_for
-from ..space.trust import UNSTABLE
+from ..space.trust import FIGURES, UNSTABLE
 from ..views import SOUND_RATE_HZ, View, check_suffix, dialogue_of, envelope
 from .film_file import pictures, write_film
 from .film_planes import Plane
@@ -178,6 +180,7 @@ def film(
             _opening(collection, number, stretch, sound is not None),
             _points(planes, trail, below),
             _turns(collection, number, stretch),
+            quality_of(collection).in_words(),
         ]
     )
     title = f"{_short(collection.dialogues[number].id)}, {clock(start_s)} to {clock(end_s)}, in {_short(collection.about.model)}"
@@ -191,15 +194,9 @@ def film(
         title=title,
         words=_legend(trail, below),
     )
-    write_film(
-        out,
-        tqdm(drawn, "film", len(times_s), unit="picture", disable=None),
-        fps,
-        height,
-        sound,
-        title,
-        caption,
-    )
+    shown = tqdm(drawn, "film", len(times_s), unit="picture", disable=None)
+    with fonts_for(out):
+        write_film(out, shown, fps, height, sound, title, caption)
     return View(out, f"Film: {title}", caption)
 
 
@@ -236,6 +233,7 @@ def film_of_event(
         f"{what[0].upper()}{what[1:]}, in {collection.about.model}: from {event.start_s - start_s:.1f} s before to {end_s - event.end_s:.1f} s after "
         f"a silence of {event.end_s - event.start_s:.2f} s, {_between(event)}, {slower} times slower and without sound.{told} "
         + _points(planes, "all of it since the film began", below)
+        + f" {quality_of(collection).in_words()}"
     )
     title = (
         f"{what[0].upper()}{what[1:]}, {slower} times slower, in {_short(collection.about.model)}"
@@ -251,15 +249,9 @@ def film_of_event(
         title=title,
         words=words,
     )
-    write_film(
-        out,
-        tqdm(drawn, "film", len(times_s), unit="picture", disable=None),
-        fps,
-        height,
-        None,
-        title,
-        caption,
-    )
+    shown = tqdm(drawn, "film", len(times_s), unit="picture", disable=None)
+    with fonts_for(out):
+        write_film(out, shown, fps, height, None, title, caption)
     return View(out, f"Film: {title}", caption)
 
 
@@ -428,9 +420,7 @@ def _subtitle(projection: SavedEmbedding) -> str:
             f"{component} ({share:.0%} of the variance)" for component, share in pairs
         )
     measured = [
-        f"{name} {projection.trust[name]:.2f}"
-        for name in ("trustworthiness", "continuity", "stability")
-        if name in projection.trust
+        f"{name} {projection.trust[name]:.2f}" for name in FIGURES if name in projection.trust
     ]
     return "\n".join([words, ", ".join(measured)])
 

@@ -29,6 +29,7 @@ from ...runs.run_folder import find_snapshots
 from ...turn_model import TurnModel
 from ..collect import add_model_argument, load_network, name_of, opened_collection
 from ..collection import Collection
+from ..quality import quality_of
 from ..views import View
 
 if TYPE_CHECKING:
@@ -341,7 +342,8 @@ def _steps(room: Room) -> Iterator[tuple[str, str, Callable[[], Sequence[View]]]
         from ..views import dialogue_of
 
         found = gate_saturation(model, [dialogue_of(dialogue) for dialogue in collection.dialogues])
-        return [draw_saturation(found, out / "gates.png", room.name)]
+        quality = quality_of(collection).in_words()
+        return [draw_saturation(found, out / "gates.png", room.name, quality)]
 
     yield "Cells and gates", "gate saturation", gates
 

@@ -5,7 +5,8 @@ speakers before that. What the network holds in mind from before the reach of a 
 from the dialogue's beginning. The score is the logit of p_shift: the gradient of p_shift itself is p (1 - p) times that, the same
 picture for one silence, but in an average it would hide every silence of which the network is sure.
 
-One unit of log-mel is 4 nats of power (features.py), about 17 dB. Half-life is the time within which half of the summed magnitude lies.
+One unit of log-mel is 4 nats of power (features.py), about 17 dB. Half-life is the time within which half of the summed magnitude lies that is above the
+plateau (decay.py), so it does not depend on how far back is looked.
 
 Source: connectivity after "Visualizing memorization in RNNs" (Madsen, Distill 2019), here of log-mel frames and averaged over silences.
 """
@@ -34,18 +35,18 @@ from ...receptive_field import receptive_field
 from ...turn_model import TurnModel, unpack_state
 from ..collection import Collection
 from ..parts import Arrays, Parts, parts_beside
-from .readings import Readings, log_mel, silence_readings, sound_at
+from ..quality import Quality, measure_quality
+from .decay import Decay, fit_decay
+from .readings import Readings, floor_logits, log_mel, silence_readings, sound_at
 
 Score = Literal["logit", "p_shift"]
 SCORES: tuple[Score, ...] = ("logit", "p_shift")
 KINDS = ("shift", "hold")
 CHANNELS = ("speaker before", "other speaker")
 INTO_S = (SCORE_S, 0.0)  # of the silence have been heard when the network is asked
-REACH_S = 10.0
+REACH_S = 30.0
 BATCH_FRAMES = 8_000  # mel frames of each speaker in a backward pass
-STRAIGHT = (
-    0.95  # R squared of a line through a logarithmic tail from which it counts as exponential
-)
+STRAIGHT = 0.95  # R squared from which a tail counts as one exponential on a plateau
 
 Floats = NDArray[np.float64]
 
@@ -163,6 +164,7 @@ class Connectivity:
         counts: silences of each dialogue that have so much before them, (D, K, 2 kinds, R).
         shift: which silences are shifts, (E,).
         half_s: half-life of each silence by itself, (E, K).
+        quality: how good the network is.
     """
 
     into_s: tuple[float, ...]
@@ -173,57 +175,39 @@ class Connectivity:
     counts: Floats
     shift: NDArray[np.bool_]
     half_s: Floats
+    quality: Quality
 
     @property
     def curves(self) -> Floats:
         """Mean magnitude of each frame, summed over bands, (K, 2 kinds, R, 2 channels)."""
         return _means(np.ones((1, len(self.sums))), self.sums, self.counts)[0]
 
+    def decay(self, moment: int, kind: int, weights: Floats | None = None) -> Decay:
+        """Mean magnitude, both channels together, as it falls beyond the encoder's reach.
+
+        Args:
+            moment, kind: which.
+            weights: of the dialogues, (W, D); None: 1 of each.
+        """
+        drawn = np.ones((1, len(self.sums))) if weights is None else weights
+        curves = _means(drawn, self.sums[:, moment, kind], self.counts[:, moment, kind])
+        return fit_decay(curves.sum(axis=-1), self.rate_hz, self.encoder_frames)
+
     def time_within(self, moment: int, kind: int, share: float = 0.5) -> Estimate:
-        """Seconds within which a share of the mean magnitude lies, both channels together; interval over dialogues."""
-        return estimate(lambda weights: self._within(weights, moment, kind, share), len(self.sums))
+        """Seconds within which a share of what is above the plateau lies; interval over dialogues."""
+        return estimate(
+            lambda weights: self.decay(moment, kind, weights).time_within(share), len(self.sums)
+        )
 
     def longer_for_shifts(self, moment: int, share: float = 0.5) -> Estimate:
         """By how many seconds that time is longer for shifts than for holds."""
         return estimate(
             lambda weights: (
-                self._within(weights, moment, 0, share) - self._within(weights, moment, 1, share)
+                self.decay(moment, 0, weights).time_within(share)
+                - self.decay(moment, 1, weights).time_within(share)
             ),
             len(self.sums),
         )
-
-    def tail(self, moment: int, kind: int) -> tuple[float, float]:
-        """Time constant of an exponential through the mean magnitude beyond the encoder's reach, in seconds, and the R squared of that line."""
-        return exponential_tail(
-            self.curves[moment, kind].sum(axis=-1), self.rate_hz, self.encoder_frames
-        )
-
-    def _within(self, weights: Floats, moment: int, kind: int, share: float) -> Floats:
-        curves = _means(weights, self.sums[:, moment, kind], self.counts[:, moment, kind]).sum(
-            axis=-1
-        )  # (W, R)
-        return np.array([time_within(curve, self.rate_hz, share) for curve in curves])
-
-
-def time_within(curve: Floats, rate_hz: float, share: float = 0.5) -> float:
-    """Seconds from the newest frame within which a share of a curve over lags, (R,), lies; NaN lags are not there."""
-    summed = np.concatenate([[0.0], np.cumsum(np.nan_to_num(curve))])
-    if not summed[-1] > 0:
-        return float("nan")
-    return float(np.interp(share * summed[-1], summed, np.arange(len(summed)))) / rate_hz
-
-
-def exponential_tail(curve: Floats, rate_hz: float, first: int) -> tuple[float, float]:
-    """Time constant in seconds of exp(-t / constant) through a curve over lags from `first` on, and R squared on a logarithmic scale; NaN without a fall."""
-    lags = np.arange(len(curve))
-    used = (lags >= first) & (np.nan_to_num(curve) > 0)
-    if used.sum() < 3:
-        return float("nan"), float("nan")
-    times, heights = lags[used] / rate_hz, np.log(curve[used])
-    slope, height = np.polyfit(times, heights, 1)
-    spread = np.sum((heights - heights.mean()) ** 2)
-    straight = 1 - np.sum((heights - height - slope * times) ** 2) / spread if spread else 0.0
-    return (float(-1 / slope), float(straight)) if slope < 0 else (float("nan"), float("nan"))
 
 
 def connect(
@@ -246,24 +230,31 @@ def connect(
     Raises:
         ConfigError: no shifts or no holds, or a network whose only memory is in its features.
     """
+    silences, _ = silence_readings(collection)
     readings = [silence_readings(collection, moment)[0] for moment in into_s]
     sha256 = [weights_sha256(model), *(dialogue.id for dialogue in collection.dialogues)]
     parts = Parts(parts_beside(kept), json.dumps([sha256, reach_s, into_s, of]))
     numbers = np.unique(readings[0].number).tolist()
     picture: Floats | None = None
-    sums, counts, halves = [], [], []
+    sums, counts, halves, said = [], [], [], []
     for number in tqdm(numbers, desc="connectivity", unit="dialogue", disable=None):
         chosen = [moment.only(moment.of(number)) for moment in readings]
         part = parts.of(
             number,
             lambda number=number, chosen=chosen: _connect(
-                model, sound_at(collection, number, _rate(model)), chosen, reach_s, of
+                model,
+                sound_at(collection, number, _rate(model)),
+                chosen,
+                silences.only(silences.of(number)),
+                reach_s,
+                of,
             ),
         )
         picture = part["sums"] if picture is None else picture + part["sums"]
         sums.append(part["sums"].sum(axis=-1))
         counts.append(part["counts"])
         halves.append(part["half_s"])
+        said.append(part["said"])
     assert picture is not None  # there is a shift, so there is a dialogue
     counted = np.sum(counts, axis=0)[..., None, None]
     mean = np.divide(picture, counted, out=np.full(picture.shape, np.nan), where=counted > 0)
@@ -277,15 +268,26 @@ def connect(
         np.array(counts),
         readings[0].happened,
         np.concatenate(halves),
+        measure_quality(
+            np.concatenate(said),
+            silences.happened,
+            silences.number,
+            silences.speaker,
+        ),
     )
 
 
 def _connect(
-    model: TurnModel, audio: Samples, readings: Sequence[Readings], reach_s: float, of: Score
+    model: TurnModel,
+    audio: Samples,
+    readings: Sequence[Readings],
+    silences: Readings,
+    reach_s: float,
+    of: Score,
 ) -> Arrays:
-    """Sums of one dialogue: its silences, read at K moments."""
+    """Sums of one dialogue: its silences, read at K moments; and what is said SCORE_S into them."""
     stride, reach = model.config.encoder.stride, _reach_frames(model, reach_s)
-    mel = log_mel(model, audio)
+    mel, field = log_mel(model, audio), receptive_field(model.config.encoder).size
     steps = np.minimum(
         [moment.steps(model.config.frame_rate_hz) for moment in readings],
         mel.shape[1] // stride - 1,
@@ -324,8 +326,10 @@ def _connect(
                 kind = int(not shift[event])
                 sums[moment, kind, : len(by_lag)] += by_lag
                 counts[moment, kind, : len(by_lag)] += 1
-                half_s[event, moment] = time_within(by_lag.sum(axis=(1, 2)), FRAME_RATE_HZ)
-    return {"sums": sums, "counts": counts, "half_s": half_s}
+                decay = fit_decay(by_lag.sum(axis=(1, 2))[None], FRAME_RATE_HZ, field)
+                half_s[event, moment] = decay.time_within()[0]
+    said = floor_logits(model, audio, silences)
+    return {"sums": sums, "counts": counts, "half_s": half_s, "said": said}
 
 
 def _means(weights: Floats, sums: Floats, counts: Floats) -> Floats:

@@ -25,12 +25,13 @@ from ..collect import (
 )
 from ..collection import Collection
 from ..parts import Parts, parts_beside
-from ..views import COLOURS, LIGHT, View, check_suffix, picture
+from ..views import COLOURS, LIGHT, View, check_suffix, legend_below, picture
 from .connectivity import CHANNELS, KINDS, REACH_S, SCORES, STRAIGHT, Connectivity, Score, connect
 
 NAMED_HZ = (100, 250, 500, 1000, 2000, 4000)
 SHORTEST_FRAME = 0.5  # where the newest frame begins on a logarithmic axis of lags
 SHARES = (0.5, 0.9)
+LEAST_PLATEAU = 0.001  # of the newest second's magnitude, to be called one
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -50,7 +51,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=float,
         default=REACH_S,
         metavar="SECONDS",
-        help="how far back to look (default %(default)g)",
+        help=(
+            "how far back to look (default %(default)g); half-lives hardly depend on it, a plateau "
+            "shows only if it is long"
+        ),
     )
     parser.add_argument(
         "--of",
@@ -157,7 +161,7 @@ def describe(found: Connectivity, of: Score = "logit") -> str:
         words.append(_tails(found))
     if dialogues < 2:
         words.append("From one dialogue there are no intervals.")
-    return " ".join(words)
+    return " ".join([*words, found.quality.in_words()])
 
 
 def _compared(difference: Estimate, frame_s: float) -> str:
@@ -172,19 +176,29 @@ def _compared(difference: Estimate, frame_s: float) -> str:
 
 
 def _tails(found: Connectivity) -> str:
-    tails = [found.tail(0, kind) for kind in (0, 1)]
-    straight = [bool(fit >= STRAIGHT) for _, fit in tails]
-    if not any(straight):
-        fits = ", ".join(
-            "of none that falls" if np.isnan(fit) else f"{fit:.2f}" for _, fit in tails
+    """How the magnitude falls beyond the encoder's reach, and what does not fall."""
+    reach_s = found.picture.shape[2] / found.rate_hz
+    words: list[str] = []
+    for kind, name in enumerate(KINDS):
+        decay = found.decay(0, kind)
+        constant_s, straight = float(decay.constant_s[0]), float(decay.straight[0])
+        fall = (
+            f"about exponentially, with a time constant of {constant_s:.2f} s"
+            if straight >= STRAIGHT and np.isfinite(constant_s)
+            else "not as one exponential"
         )
-        return f"Beyond the encoder's reach the fall is not one exponential (R squared of a logarithmic line {fits} for shifts, holds)."
-    said = [
-        f"of {KINDS[kind]}s with a time constant of {tails[kind][0]:.1f} s (R squared {tails[kind][1]:.2f})"
-        for kind in (0, 1)
-        if straight[kind]
-    ]
-    return f"Beyond it the curve falls about exponentially, {' and '.join(said)}."
+        share = float(decay.plateau_share()[0])
+        left = f"{100 * share:.1f} % of the newest second's magnitude"
+        plateau = (
+            f"and still falls at {reach_s:g} s"
+            if share < LEAST_PLATEAU
+            else f"to a plateau of {left}, which does not fall within {reach_s:g} s"
+        )
+        words.append(f"of {name}s it falls {fall}, {plateau}")
+    return (
+        f"Beyond it, {'; '.join(words)}. Half-lives leave out a plateau, and count how the fall "
+        "goes on beyond the reach."
+    )
 
 
 def _seconds(time: Estimate) -> str:
@@ -276,6 +290,14 @@ def _draw_curves(found: Connectivity, moment: int, panel: Any, *, labelled: bool
                 transform=panel.get_xaxis_transform(),
                 label=f"half-life, {KINDS[kind]}s",
             )
+        if (plateau := float(found.decay(moment, kind).plateau[0])) > low:
+            panel.axhline(
+                plateau,
+                color=COLOURS[KINDS[kind]],
+                linewidth=0.9,
+                linestyle=":",
+                label=f"plateau, {KINDS[kind]}s, both channels",
+            )
     when = (
         f"{found.into_s[moment]:g} s into the silence"
         if found.into_s[moment]
@@ -285,7 +307,7 @@ def _draw_curves(found: Connectivity, moment: int, panel: Any, *, labelled: bool
     panel.set_ylabel("|gradient| of a frame", fontsize=9)
     panel.set_xlabel("seconds before (logarithmic)", fontsize=9)
     if labelled:
-        panel.legend(fontsize=7.5, loc="lower right", framealpha=0.85, edgecolor="none")
+        legend_below(panel, columns=2, fontsize=7.5)
 
 
 def _mark(found: Connectivity, into_s: float, panel: Any, ink: str) -> None:
@@ -296,7 +318,7 @@ def _mark(found: Connectivity, into_s: float, panel: Any, ink: str) -> None:
     panel.set_xscale("log")
     panel.set_xlim(edges_s[-1], edges_s[0])
     panel.set_xticks(
-        [tick for tick in (10, 5, 2, 1, 0.5, 0.2, 0.1, 0.05, 0.02) if tick <= edges_s[-1]],
+        [tick for tick in (50, 20, 10, 5, 2, 1, 0.5, 0.2, 0.1, 0.05, 0.02) if tick <= edges_s[-1]],
         minor=False,
     )
     panel.xaxis.set_major_formatter("{x:g}")
@@ -345,6 +367,10 @@ def _save(found: Connectivity, path: Path) -> None:
             half_s=found.half_s,
             half_life_s=[
                 [_values(found.time_within(moment, kind)) for kind in (0, 1)]
+                for moment in range(len(found.into_s))
+            ],
+            plateau_share=[
+                [float(found.decay(moment, kind).plateau_share()[0]) for kind in (0, 1)]
                 for moment in range(len(found.into_s))
             ],
             within_90_percent_s=[

@@ -20,7 +20,7 @@ import numpy as np
 from ...dialogues.activity import FRAME_RATE_HZ, BoolFrames, runs
 from ...evaluation.measures import (
     Estimate,
-    auc_statistic,
+    auc_within_statistic,
     balanced_accuracy,
     consecutive,
     estimate,
@@ -29,12 +29,13 @@ from ...evaluation.measures import (
 from ...evaluation.predictions import at_activity_rate
 from ...turn_model import TurnModel
 from ..collection import Collection, Event
+from ..quality import counted_log_odds
 from .held_out import Floats, held_out_log_odds, is_fittable
 from .past import score_with_past
 from .readings import Readings, each_dialogue, floor_logits, silence_readings
 
 SHORT_S = 1.0  # of past, for what a network without memory of the dialogue could hear
-NETWORK = "the network"
+NETWORK, COUNTING = "the network", "only counts this speaker's shifts"
 ACTIVITY_FEATURES = (
     "turn",
     "last stretch",
@@ -87,7 +88,7 @@ class Errors:
     Attributes:
         missed, false: shifts called holds, and holds called shifts, at log-odds of 0.
         balanced: mean of the two error rates.
-        ranking: 1 - AUC.
+        ranking: 1 - AUC within dialogue and speaker.
         balanced_less, ranking_less: what the other way has more of each; the differences are paired.
         share_less: balanced_less as a share of the other way's.
         mended, spoiled: events that only the other way gets wrong, and that only this one does.
@@ -204,6 +205,7 @@ def combine(
         network,
         Oracle(f"hears only the last {SHORT_S:g} s", short),
         Oracle("hears only the speaker before", one_channel),
+        Oracle(COUNTING, counted_log_odds(readings.happened, readings.number, readings.speaker)),
     ]
     together = [
         Oracle(f"only the last {SHORT_S:g} s", short),
@@ -317,7 +319,9 @@ def count_errors(log_odds: Floats, other: Floats, readings: Readings) -> Errors:
                 dialogues,
             )
         )
-        rankings.append(auc_statistic(values, happened, numbers, dialogues))
+        rankings.append(
+            auc_within_statistic(values, happened, readings.speaker, numbers, dialogues)
+        )
         wrong.append(called != happened)
 
     def balanced(weights: Floats, which: int) -> Floats:

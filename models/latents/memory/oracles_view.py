@@ -27,10 +27,11 @@ from ..collect import (
 )
 from ..collection import Collection
 from ..parts import Parts, parts_beside
+from ..quality import measure_quality
 from ..views import LIGHT, View, check_suffix, picture
 from .oracles import Asked, Errors, Oracle, ask, count_errors
 
-MEASURES = {"balanced": "balanced error, %", "ranking": "1-AUC, %"}
+MEASURES = {"balanced": "balanced error, %", "ranking": "1-AUC within speaker, %"}
 ROW_IN = 0.34
 HATCH = "////"
 
@@ -95,7 +96,11 @@ def view_oracles(
         title = f"What the shift/hold errors of {name or collection.about.model} are made of" + (
             f": {words}" if words else ""
         )
-        caption = describe(asked, together, alone, collection)
+        readings = asked.readings
+        quality = measure_quality(
+            asked.alone[0].log_odds, readings.happened, readings.number, readings.speaker
+        )
+        caption = f"{describe(asked, together, alone, collection)} {quality.in_words()}"
         height = ROW_IN * (len(together) + len(alone)) + 1.4
         with picture(
             path,
@@ -149,7 +154,7 @@ def describe(
     words = [
         f"{shifts} shifts and {len(readings) - shifts} holds of {dialogues} dialogue{'s' * (dialogues > 1)}, read {SCORE_S:g} s into the silence.",
         f"The network takes {network.missed} shifts for holds and {network.false} holds for shifts: balanced error {_percent(network.balanced)}, "
-        f"1-AUC {_percent(network.ranking)}.",
+        f"1-AUC within dialogue and speaker {_percent(network.ranking)}.",
     ]
     found: dict[bool, list[str]] = {True: [], False: []}
     for way, errors in zip(asked.alone[1:], alone[1:], strict=True):
@@ -207,6 +212,8 @@ def _measurable(difference: Estimate) -> bool:
 
 
 def _percent(found: Estimate) -> str:
+    if math.isnan(found.value):
+        return "unknown"
     return f"{100 * found.value:.0f} %" + (
         "" if math.isnan(found.low) else f" ({100 * found.low:.0f} to {100 * found.high:.0f})"
     )
@@ -216,6 +223,8 @@ def _draw_steps(ways: Sequence[Oracle], errors: Sequence[Errors], measure: str, 
     """What remains after each step, and what the step took away (or added)."""
     values = [100 * getattr(found, measure).value for found in errors]
     for row, (way, found, value) in enumerate(zip(ways, errors, values, strict=True)):
+        if math.isnan(value):
+            continue
         before = values[row - 1] if row else value
         panel.barh(
             row,
@@ -250,9 +259,12 @@ def _draw_steps(ways: Sequence[Oracle], errors: Sequence[Errors], measure: str, 
 def _draw_alone(ways: Sequence[Oracle], errors: Sequence[Errors], measure: str, panel: Any) -> None:
     """The error with one thing changed, against the network's own."""
     network = 100 * getattr(errors[0], measure).value
-    panel.axvline(network, color=LIGHT.ink, linewidth=1, linestyle=":")
+    if not math.isnan(network):
+        panel.axvline(network, color=LIGHT.ink, linewidth=1, linestyle=":")
     values = [100 * getattr(found, measure).value for found in errors]
     for row, (way, found, value) in enumerate(zip(ways, errors, values, strict=True)):
+        if math.isnan(value):
+            continue
         measurable = _measurable(getattr(found, f"{measure}_less"))
         panel.plot(
             [network, value],

@@ -24,7 +24,13 @@ from tqdm import tqdm
 from ....stream.errors import ConfigError
 from ...checkpoint import weights_sha256
 from ...dialogues.activity import FRAME_RATE_HZ, Samples
-from ...evaluation.measures import Estimate, auc_statistic, consecutive, estimate, sums_by_dialogue
+from ...evaluation.measures import (
+    Estimate,
+    auc_within_statistic,
+    consecutive,
+    estimate,
+    sums_by_dialogue,
+)
 from ...turn_model import TurnModel
 from ..collection import Collection
 from ..parts import Parts, parts_beside
@@ -227,7 +233,7 @@ class Quality:
     """How good log-odds are, and by how much worse than those with all the past; NaN where it cannot be had.
 
     Attributes:
-        auc: of shifts against holds.
+        auc: of shifts against holds of the same dialogue and speaker.
         auc_lost: the AUC with all of it minus this one.
         loss: mean log-loss in nats.
         loss_gained: this one minus the loss with all of it.
@@ -243,7 +249,10 @@ def judge(log_odds: Floats, whole: Floats, readings: Readings) -> Quality:
     """Quality of log-odds, (E,), beside those with all the past, with intervals over dialogues of both and of the paired difference."""
     numbers, dialogues = consecutive(readings.number)
     happened = readings.happened
-    aucs = [auc_statistic(values, happened, numbers, dialogues) for values in (log_odds, whole)]
+    aucs = [
+        auc_within_statistic(values, happened, readings.speaker, numbers, dialogues)
+        for values in (log_odds, whole)
+    ]
     losses = np.stack([log_loss(values, happened) for values in (log_odds, whole)], axis=1)
     sums = sums_by_dialogue(
         np.concatenate([losses, np.ones((len(losses), 1))], axis=1), numbers, dialogues

@@ -29,7 +29,8 @@ from ..collect import (
 )
 from ..collection import Collection
 from ..parts import Parts, parts_beside
-from ..views import LIGHT, View, check_suffix, picture
+from ..quality import counted_log_odds, measure_quality, ranged
+from ..views import LIGHT, View, check_suffix, legend_below, picture
 from .held_out import is_fittable
 from .past import (
     ALL,
@@ -45,7 +46,7 @@ from .past import (
 from .readings import Readings, decisive_readings, silence_readings
 
 MOMENTS = 200
-NETWORK, BASELINE = "network", "fixed-order baseline"
+NETWORK, BASELINE, COUNTING = "network", "fixed-order baseline", "counting this speaker's shifts"
 NOTHING = Estimate(math.nan, math.nan, math.nan)
 CLOSE_AUC = 0.01
 
@@ -55,8 +56,8 @@ class Row:
     """One line of the table.
 
     Attributes:
-        system: NETWORK or BASELINE.
-        past_s: how much was heard; 0 of a baseline: the share of shifts.
+        system: NETWORK, BASELINE or COUNTING.
+        past_s: how much was heard; 0 of a baseline: the share of shifts. COUNTING hears nothing.
         quality: at shifts and holds.
         holder: log-loss at moments drawn from all that matter, and by how much it is more than with all the past; None for baselines.
     """
@@ -187,8 +188,13 @@ def view_past(
             ):  # a share that is the same for all of a dialogue's silences ranks none of them
                 quality = replace(quality, auc=NOTHING, auc_lost=NOTHING)
             rows.append(Row(BASELINE, seen / FRAME_RATE_HZ, quality, None))
+    asked = (silences.happened, silences.number, silences.speaker)
+    rows.append(Row(COUNTING, 0.0, judge(counted_log_odds(*asked), said[-1], silences), None))
     title = f"How much past {name or collection.about.model} needs"
-    caption = describe(rows, silences, 0 if drawn is None else len(drawn), fit)
+    caption = (
+        f"{describe(rows, silences, 0 if drawn is None else len(drawn), fit)} "
+        f"{measure_quality(said[-1], *asked).in_words()}"
+    )
     with picture(out, title, caption, (11.0, 4.2), ncols=2) as panels:
         _draw(rows, panels, has_moments=drawn is not None)
     if table is not None:
@@ -208,16 +214,17 @@ def describe(rows: Sequence[Row], silences: Readings, moments: int, fit: Collect
     words = [
         f"{shifts} shifts and {len(silences) - shifts} holds of {dialogues} dialogue{'s' * (dialogues > 1)}, read {SCORE_S:g} s into the silence "
         f"by a network that starts from nothing so long before (solid){', with 95 % intervals over dialogues' * (dialogues > 1)}.",
-        f"AUC {_ranged(first.auc)} with {pasts_s[0]:g} s and {_ranged(last.auc)} with all the past, "
+        f"AUC within dialogue and speaker {ranged(first.auc)} with {pasts_s[0]:g} s and {ranged(last.auc)} with all the past, "
         f"log-loss {first.loss.value:.2f} and {last.loss.value:.2f} nats.",
     ]
-    near = [abs(row.quality.auc_lost.value) <= CLOSE_AUC for row in network]
-    close = next(past_s for place, past_s in enumerate(pasts_s) if all(near[place:]))
-    words.append(
-        f"The AUC comes within {CLOSE_AUC:g} of the last from {close:g} s on."
-        if close != ALL
-        else f"Even {pasts_s[-2]:g} s leave more than {CLOSE_AUC:g}."
-    )
+    if not math.isnan(last.auc.value):
+        near = [abs(row.quality.auc_lost.value) <= CLOSE_AUC for row in network]
+        close = next(past_s for place, past_s in enumerate(pasts_s) if all(near[place:]))
+        words.append(
+            f"The AUC comes within {CLOSE_AUC:g} of the last from {close:g} s on."
+            if close != ALL
+            else f"Even {pasts_s[-2]:g} s leave more than {CLOSE_AUC:g}."
+        )
     holder = [row.holder for row in network if row.holder is not None]
     if holder:
         goes = f"{holder[0][0].value:.2f} to {holder[-1][0].value:.2f} nats"
@@ -254,7 +261,7 @@ def describe(rows: Sequence[Row], silences: Readings, moments: int, fit: Collect
             else f"on {len(fit.dialogues)} other dialogue{'s' * (len(fit.dialogues) > 1)}"
         )
         words.append(
-            f"Logistic regressions on the last frames alone, fitted {fitted} (dashed), reach an AUC of {_ranged(best.quality.auc)} at best, "
+            f"Logistic regressions on the last frames alone, fitted {fitted} (dashed), reach an AUC of {ranged(best.quality.auc)} at best, "
             f"with {best.past_s:g} s: {apart}; their log-loss is then {best.quality.loss.value:.2f} nats."
         )
     else:
@@ -270,12 +277,6 @@ def _enough(what: str, pasts_s: Sequence[float], worse: Sequence[Estimate]) -> s
         return f"for {what} it cannot be told"
     return f"for {what} " + (
         f"even {pasts_s[-2]:g} s differ" if enough == ALL else f"{enough:g} s and more"
-    )
-
-
-def _ranged(found: Estimate) -> str:
-    return f"{found.value:.2f}" + (
-        "" if math.isnan(found.low) else f" ({found.low:.2f}-{found.high:.2f})"
     )
 
 
@@ -328,13 +329,15 @@ def _draw(rows: Sequence[Row], panels: Any, *, has_moments: bool) -> None:
             )
             panel.fill_between(x, values[:, 1], values[:, 2], color=colour, alpha=0.14, linewidth=0)
         for row in rows:
-            if row.system == BASELINE and not row.past_s and measure == "loss":
+            value = getattr(row.quality, measure).value
+            if not (row.past_s or math.isnan(value)):
+                counting = row.system == COUNTING
                 panel.axhline(
-                    row.quality.loss.value,
-                    color=LIGHT.faint,
-                    linewidth=1,
-                    linestyle=":",
-                    label="knowing only how often a shift comes",
+                    value,
+                    color=LIGHT.fourth if counting else LIGHT.faint,
+                    linewidth=1.2,
+                    linestyle="-." if counting else ":",
+                    label=COUNTING if counting else "knowing only how often a shift comes",
                 )
         if measure == "auc":
             panel.axhline(0.5, color=LIGHT.faint, linewidth=1, linestyle=":", label="chance")
@@ -344,11 +347,13 @@ def _draw(rows: Sequence[Row], panels: Any, *, has_moments: bool) -> None:
         panel.minorticks_off()
         panel.set_xlabel("seconds of past heard (logarithmic)", fontsize=9)
         panel.set_title(
-            "AUC, shifts against holds" if measure == "auc" else "log-loss, nats",
+            "AUC of shifts against holds, within dialogue and speaker"
+            if measure == "auc"
+            else "log-loss, nats",
             fontsize=10,
             color=LIGHT.ink,
         )
-        panel.legend(fontsize=8, framealpha=0.85, edgecolor="none", loc="best")
+        legend_below(panel, columns=1)
 
 
 def _write(rows: Sequence[Row], path: Path) -> None:

@@ -209,19 +209,33 @@ def mean_path(places: Float32) -> Float32:
     )
 
 
-def variance_between(points: NDArray[Any], groups: NDArray[Any]) -> float:
-    """The share of the points' variance that lies between the groups' means, 0-1; NaN where nothing varies.
+def variance_between(
+    points: NDArray[Any], groups: NDArray[Any], strata: NDArray[Any]
+) -> tuple[float, float]:
+    """The share of the points' variance within strata that lies between groups, and by chance.
+
+    NaN where nothing varies.
 
     Args:
         points: (N, D).
         groups: name of each one's, (N,).
+        strata: dialogue and speaker, (N,).
     """
-    total = float(((points - points.mean(axis=0)) ** 2).sum())
-    within = sum(
-        float(((points[groups == name] - points[groups == name].mean(axis=0)) ** 2).sum())
-        for name in np.unique(groups)
-    )
-    return 1 - within / total if total > 0 else float("nan")
+    values = _centred(points.astype(np.float64), strata)
+    belongs = _centred((groups[:, None] == np.unique(groups)).astype(np.float64), strata)
+    total, free = (values**2).sum(), len(points) - len(np.unique(strata))
+    if not total > 0:
+        return float("nan"), float("nan")
+    fit, _, rank, _ = np.linalg.lstsq(belongs, values, rcond=None)
+    return float(((belongs @ fit) ** 2).sum() / total), float(rank / free)
+
+
+def _centred(values: NDArray[np.float64], strata: NDArray[Any]) -> NDArray[np.float64]:
+    """Values (N, D) less the mean of their stratum."""
+    centred = values.copy()
+    for one in np.unique(strata):
+        centred[strata == one] -= values[strata == one].mean(axis=0)
+    return centred
 
 
 def number_of(collection: Collection, conversation: str) -> int:

@@ -9,9 +9,10 @@ import numpy as np
 from ...evaluation.shift_hold import SCORE_S
 from ..collection import Collection, Event
 from ..moments import EVENT_KINDS
+from ..quality import quality_of
 from ..space.apart import how_far_apart, in_words
 from ..space.explore import SILENCES, stability
-from ..space.trust import UNSTABLE, faithfulness, neighbours_of
+from ..space.trust import FIGURES, UNSTABLE, faithfulness, neighbours_of, overlap_in_words
 from .path_states import ROLES, Paths, PlacedPaths, true_class, variance_between
 
 LEAST_JUDGED = 10  # last points, for a figure of how far their picture can be believed
@@ -47,7 +48,7 @@ def caption_of(
         f"A state has {width} values, the picture {projection.dims}: paths that meet or cross in it need not have met, and a neighbourhood that "
         "changes when the projection is fitted again is not to be believed."
     )
-    words.append(_belief(paths, placed, role))
+    words += [_belief(paths, placed, role), quality_of(collection).in_words()]
     return " ".join(part for part in words if part)
 
 
@@ -78,28 +79,26 @@ def _separation(paths: Paths, placed: PlacedPaths, role: int) -> str:
     points = placed.last_points(role)
     if len(names) == 1:
         return f"All are {names[0]}s, so there is nothing to tell apart."
-    share = variance_between(points, classes)
-    chance = (len(names) - 1) / max(1, len(points) - 1)
+    numbers = np.array([event.number for event in paths.events])
+    speakers = np.array([event.speaker for event in paths.events])
+    share, chance = variance_between(points, classes, 2 * numbers + speakers)
     short = any(event.end_s - event.start_s < SCORE_S for event in paths.events)
     when = f"{SCORE_S:g} s after the start{', or the end of what is over before' if short else ''}"
-    said = f"At the last points ({when}) {share:.0%} of the variance lies between "
+    said = f"At the last points ({when}) {share:.0%} of the variance within dialogue and speaker lies between "
     said += f"{' and '.join(names) if len(names) == 2 else 'the kinds'} ({chance:.0%} is to be expected by chance)."
     if len(names) > 2:
         return said
     pair = (names[0], names[1])
-    numbers = np.array([event.number for event in paths.events])
     order = np.arange(len(numbers))
-    said += f" {in_words(pair, how_far_apart(points, classes == pair[0], numbers, order))}"
-    return said
+    apart = how_far_apart(points, classes == pair[0], numbers, speakers, order)
+    return f"{said} {in_words(pair, apart)}"
 
 
 def _belief(paths: Paths, placed: PlacedPaths, role: int) -> str:
     """How far the picture can be believed: by what was measured when it was fitted, and of the last points themselves."""
     projection, said = placed.projection, []
     figures = [
-        f"{name} {projection.trust[name]:.2f}"
-        for name in ("trustworthiness", "continuity", "stability")
-        if name in projection.trust
+        f"{name} {projection.trust[name]:.2f}" for name in FIGURES if name in projection.trust
     ]
     said.append(
         f"When it was fitted: {', '.join(figures)}."
@@ -111,7 +110,8 @@ def _belief(paths: Paths, placed: PlacedPaths, role: int) -> str:
         found = faithfulness(paths.last_states, points)
         neighbours = f"{_counted(neighbours_of(len(points)), 'neighbour')}, 1 being perfect"
         said.append(
-            f"Of the last points: trustworthiness {found['trustworthiness']:.2f}, continuity {found['continuity']:.2f} ({neighbours})."
+            f"Of the last points: {overlap_in_words(found['overlap'], len(points))} Trustworthiness "
+            f"{found['trustworthiness']:.2f}, continuity {found['continuity']:.2f} ({neighbours})."
         )
     shares = stability(projection, points)
     known = ~np.isnan(shares)

@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 from ....stream.saved_embedding import SavedEmbedding
 from ...evaluation.shift_hold import SCORE_S
 from ..collection import Collection
+from ..quality import quality_of
 from ..space.explore import PLACED_EVERY, stability
 from ..space.project import trust_in_words
 from ..space.trust import UNSTABLE
-from ..views import COLOURS, LIGHT, View, picture
+from ..views import COLOURS, LIGHT, View, legend_below, picture
 from .path_states import (
     ROLES,
     Paths,
@@ -42,7 +43,7 @@ STYLES: tuple[tuple[str, str, Any], ...] = (
     ("#009e73", "s", (0, (1, 1.5))),
     ("#cc79a7", "^", "-."),
 )
-PANEL_INCHES = 4.1
+PANEL_INCHES, LEGEND_INCHES = 4.1, 0.6
 LEAST_SPREAD = 3  # paths, for an ellipse of one standard deviation
 NICE = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 Floats = NDArray[Any]
@@ -87,7 +88,7 @@ def paths_picture(
         out,
         title,
         caption,
-        (PANEL_INCHES * columns, PANEL_INCHES * len(splits)),
+        (PANEL_INCHES * columns, (PANEL_INCHES + LEGEND_INCHES) * len(splits)),
         nrows=len(splits),
         ncols=columns,
         squeeze=False,
@@ -150,6 +151,7 @@ def conversation_picture(
         f"A state has {frames[projection.layer].shape[2]} values, the picture {projection.dims}: where a path crosses itself or the other one, the states need "
         f"not have been alike. {trust_in_words(projection)}"
     )
+    caption += f" {quality_of(collection).in_words()}"
     kept = stability(projection, track)
     if not np.isnan(kept).all():
         caption += f" {np.mean(kept < UNSTABLE):.0%} of the places drawn here lie where fewer than half of the neighbours stay when it is fitted again."
@@ -241,10 +243,10 @@ def _draw_paths(
                     panel.plot(
                         *scale(outline).T, color=colour, linewidth=1, linestyle=dash, zorder=6
                     )
-    _limits(panel, drawn.reshape(-1, places.shape[2]))
+    _limits(panel, scale(places).reshape(-1, places.shape[2]))
     if log:
         _label_log(panel)
-    panel.legend(fontsize=8, loc="best", frameon=True, framealpha=0.8)
+    legend_below(panel, columns=1)
     return lines
 
 
@@ -263,7 +265,8 @@ def _draw_last(panel: Any, placed: PlacedPaths, role: int, groups: Sequence[Any]
         if len(rows) >= LEAST_SPREAD:
             for outline in _spread(points[rows]):
                 panel.plot(*outline.T, color=colour, linewidth=1.3, linestyle=dash)
-    panel.legend(fontsize=8, loc="best", frameon=True, framealpha=0.8)
+    _limits(panel, points)
+    legend_below(panel, columns=1)
 
 
 def _draw_mistakes(
@@ -307,8 +310,9 @@ def _draw_mistakes(
                 **look,
                 **named,
             )
+    _limits(panel, places.reshape(-1, places.shape[2]))
     if any(wrong.values()):
-        panel.legend(fontsize=8, loc="best", frameon=True, framealpha=0.8)
+        legend_below(panel, columns=1)
     else:
         panel.text2D(0.5, 0.5, "none", transform=panel.transAxes) if hasattr(
             panel, "text2D"
@@ -357,6 +361,7 @@ def _time_map() -> Any:
 
 
 def _limits(panel: Any, places: Floats) -> None:
+    """Show all places, of every split, so that the axes of all rows are the same."""
     low, high = np.nanmin(places, axis=0), np.nanmax(places, axis=0)
     margin = 0.05 * np.maximum(high - low, 1e-3)
     for name, start, end in zip("xyz", low - margin, high + margin, strict=False):
@@ -383,11 +388,11 @@ def _label_log(panel: Any) -> None:
 
 def _finish(panel: Any, title: str) -> None:
     panel.set_title(title, fontsize=10, color=LIGHT.ink)
-    panel.set_xlabel("to the right", fontsize=8)
-    panel.set_ylabel("up", fontsize=8)
+    panel.set_xlabel("x", fontsize=8)
+    panel.set_ylabel("y", fontsize=8)
     panel.tick_params(labelsize=7.5)
     if hasattr(panel, "set_zlabel"):
-        panel.set_zlabel("third", fontsize=8)
+        panel.set_zlabel("z", fontsize=8)
 
 
 def _colourbar(panel: Any, coloured: Any, words: str) -> None:

@@ -1,7 +1,7 @@
 """How far apart two classes lie in a picture: how well a line, and the nearest neighbours, tell them where they were not fitted.
 
-Each dialogue is told by the others; of a single dialogue, each fifth of its moments by the rest. The figures are of places in a picture, not of
-the full states, which may hold more.
+Each dialogue is told by the others; of a single dialogue, each fifth of its moments by the rest. AUC compares places of the same dialogue and speaker, so
+that who speaks is no difference between the classes. The figures are of places in a picture, not of the full states, which may hold more.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...evaluation.measures import Estimate, auc_statistic, consecutive, estimate
+from ...evaluation.measures import Estimate, consecutive
+from ..quality import auc_within, ranged
 
 LEAST = 5  # of the rarer class, for a figure
 ENOUGH = 10  # of the rarer class, for a verdict
@@ -52,7 +53,11 @@ class Apartness:
 
 
 def how_far_apart(
-    places: Places, first: NDArray[np.bool_], dialogue: NDArray[np.int64], moment: NDArray[np.int64]
+    places: Places,
+    first: NDArray[np.bool_],
+    dialogue: NDArray[np.int64],
+    speaker: NDArray[np.int64],
+    moment: NDArray[np.int64],
 ) -> Apartness:
     """Tell two classes of places apart, each dialogue by the others.
 
@@ -60,10 +65,12 @@ def how_far_apart(
         places: (N, D); rows with NaN do not count.
         first: is it of the first class? (N,)
         dialogue: number, (N,).
+        speaker: before the silence, or whose the place is where both are compared, (N,).
         moment: number, in order of time, (N,): places of the same moment are held out together.
     """
     known = ~np.isnan(places).any(axis=1)
-    places, first, dialogue, moment = places[known], first[known], dialogue[known], moment[known]
+    places, first, dialogue = places[known], first[known], dialogue[known]
+    speaker, moment = speaker[known], moment[known]
     numbers, dialogues = consecutive(dialogue)
     counts = int(first.sum()), int((~first).sum())
     if min(counts) < LEAST:
@@ -72,7 +79,7 @@ def how_far_apart(
     part = numbers if dialogues > 1 else _parts(moment, PARTS_OF_ONE)
     part = part if dialogues <= PARTS else _parts(numbers, PARTS)
     found = [
-        _auc(_held_out(classifier, places, first, part), first, numbers)
+        _auc(_held_out(classifier, places, first, part), first, numbers, speaker)
         for classifier in _classifiers(len(places))
     ]
     return Apartness(*counts, found[0], found[1], dialogues, places.shape[1])
@@ -90,10 +97,14 @@ def in_words(classes: tuple[str, str], apart: Apartness) -> str:
         lacking = (
             f"a figure needs {LEAST} of each"
             if min(apart.first, apart.second) < LEAST
-            else "when a dialogue is held out, the others lack a class"
+            else "no speaker has both, or when a dialogue is held out, the others lack a class"
         )
         return f"{both}: too few to say how far apart they are ({lacking})."
-    figures = f"AUC {_shown(apart.line)} by a {'straight line' if apart.dims == 2 else 'flat plane'}, {_shown(apart.neighbours)} by the nearest neighbours"
+    figures = (
+        f"AUC within dialogue and speaker {ranged(apart.line)} by a "
+        f"{'straight line' if apart.dims == 2 else 'flat plane'}, {ranged(apart.neighbours)} by the "
+        "nearest neighbours"
+    )
     told = (
         "each dialogue told by the others"
         if 1 < apart.dialogues <= PARTS
@@ -169,16 +180,10 @@ def _held_out(
 
 
 def _auc(
-    scores: NDArray[np.float64], first: NDArray[np.bool_], numbers: NDArray[np.int64]
+    scores: NDArray[np.float64],
+    first: NDArray[np.bool_],
+    numbers: NDArray[np.int64],
+    speaker: NDArray[np.int64],
 ) -> Estimate:
     known = ~np.isnan(scores)
-    dialogue, dialogues = consecutive(numbers[known])
-    return estimate(auc_statistic(scores[known], first[known], dialogue, dialogues), dialogues)
-
-
-def _shown(found: Estimate) -> str:
-    if np.isnan(found.value):
-        return "unknown"
-    return f"{found.value:.2f}" + (
-        "" if np.isnan(found.low) else f" ({found.low:.2f} to {found.high:.2f})"
-    )
+    return auc_within(scores[known], first[known], numbers[known], speaker[known])

@@ -25,6 +25,7 @@ from ..collect import add_model_argument, add_source_argument, opened_collection
 from ..collection import CollectedDialogue, Collection, Columns, Event
 from ..events.contrasts import CONTRASTS, Contrast
 from ..moments import SITUATIONS
+from ..quality import quality_of
 from ..views import View, check_suffix, embedded_sound, envelope, sound_of, write_page
 from .apart import Apartness, briefly, how_far_apart, in_words
 from .fitting import Placer, placer, projection_for
@@ -374,6 +375,7 @@ def _apart(
     """How far apart the classes are: for each of WHOSE and WHEN_S in words, and as numbers (R, W, 8), to be plotted."""
     chosen, first = members(contrast, events)
     number = np.array([events[index].number for index in chosen], np.int64)
+    speaker = np.array([events[index].speaker for index in chosen], np.int64)
     found: list[list[Apartness]] = []
     for role in range(1 if contrast.of_speakers else 2):
         found.append([])
@@ -385,11 +387,14 @@ def _apart(
                         both,
                         np.arange(len(both)) < len(chosen),
                         np.tile(number, 2),
+                        np.concatenate([speaker, 1 - speaker]),
                         np.tile(chosen, 2),
                     )
                 )
             else:
-                found[-1].append(how_far_apart(places[chosen, when, role], first, number, chosen))
+                found[-1].append(
+                    how_far_apart(places[chosen, when, role], first, number, speaker, chosen)
+                )
     return {
         "said": [[in_words(contrast.classes, apart) for apart in row] for row in found],
         "brief": f"{contrast.subject}, " * bool(contrast.subject)
@@ -507,4 +512,5 @@ def _caption(collection: Collection, contents: dict[str, Any]) -> str:
             f"When a silence begins, in the first picture, by the state of the speaker before it, or of both where these are compared: {'; '.join(brief)}."
         )
     words += [contrast["lacking"] for contrast in contents["contrasts"] if contrast["lacking"]]
+    words.append(quality_of(collection).in_words())
     return " ".join(words)

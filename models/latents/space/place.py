@@ -25,6 +25,7 @@ from ....stream.errors import ConfigError
 from ....stream.saved_embedding import SavedEmbedding
 from ..collect import add_model_argument, add_source_argument, opened_collection
 from ..collection import Collection
+from ..quality import quality_of
 from ..views import View, check_suffix
 from .fitting import Placer, placer, projection_for
 from .project import title_of
@@ -159,4 +160,4 @@ def _caption(collection: Collection, projection: SavedEmbedding, rows: int, ever
     which = "every frame" if every == 1 else f"every {every}th frame"
     if rows == 0:
         return f"No places: {dialogues} without frames."
-    return f"{rows} places, of {which} and both speakers of {dialogues}, in a projection ({projection.method}) of {projection.layer!r} that holds still."
+    return f"{rows} places, of {which} and both speakers of {dialogues}, in a projection ({projection.method}) of {projection.layer!r} that holds still. {quality_of(collection).in_words()}"

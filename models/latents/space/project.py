@@ -17,9 +17,10 @@ from ..collect import add_model_argument, add_source_argument, opened_collection
 from ..collection import LAYERS, Collection
 from ..moments import SITUATIONS
 from ..parts import parts_beside
+from ..quality import quality_of
 from ..views import COLOURS, LIGHT, View, check_suffix, picture
 from .fitting import FORMULAS, REFITS, fit_projection
-from .trust import UNSTABLE
+from .trust import FIGURES, UNSTABLE, overlap_in_words
 
 TITLES = {
     "plane": "plane of two components",
@@ -32,7 +33,6 @@ LAYER_NAMES = {"latent": "last layer", "latent_speaker": "first recurrent layer"
 MARKERS: dict[str, str] = dict(
     zip(SITUATIONS, ".os^vDP", strict=True)
 )  # with the colours, which alone would not tell everyone
-FAITHFUL = 0.95  # trustworthiness from which a picture's neighbours are called alike
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -110,21 +110,21 @@ def project(
     """
     projection = fit_projection(collection, method, parts=parts_beside(out), **options)
     projection.save(out)
-    return (
-        draw_projection(projection, drawing)
-        if drawing
-        else View(out, title_of(projection), caption_of(projection))
-    )
+    quality = quality_of(collection).in_words()
+    if drawing:
+        return draw_projection(projection, drawing, quality)
+    return View(out, title_of(projection), f"{caption_of(projection)} {quality}")
 
 
-def draw_projection(projection: SavedEmbedding, path: Path) -> View:
+def draw_projection(projection: SavedEmbedding, path: Path, quality: str = "") -> View:
     """A picture of a projection's places by situation, landmarks named; points of neighbourhoods that do not survive refits are hollow.
 
     Args:
         projection: with places.
         path: .png.
+        quality: how good the network is, in words.
     """
-    title, caption = title_of(projection), caption_of(projection)
+    title, caption = title_of(projection), f"{caption_of(projection)} {quality}".strip()
     pairs = list(combinations(range(projection.dims), 2))
     with picture(
         path,
@@ -178,14 +178,11 @@ def trust_in_words(projection: SavedEmbedding) -> str:
     trust = projection.trust
     if "trustworthiness" not in trust:
         return "How far this can be believed has not been measured."
-    alike = (
-        "points that lie together are mostly alike"
-        if trust["trustworthiness"] >= FAITHFUL
-        else "many points that lie together are not alike"
-    )
-    said = (
-        f"Of the {trust['neighbours']:.0f} nearest neighbours of {trust['judged']:.0f} points: trustworthiness {trust['trustworthiness']:.2f} ({alike}), "
-        f"continuity {trust['continuity']:.2f}; 1 would be a picture without fault."
+    judged = int(trust["judged"])
+    said = f"{overlap_in_words(trust['overlap'], judged)} " if "overlap" in trust else ""
+    said += (
+        f"Of {judged} points: trustworthiness {trust['trustworthiness']:.2f}, continuity "
+        f"{trust['continuity']:.2f}; both count by rank, and are near 1 for most pictures."
     )
     if "stability" not in trust:
         return f"{said} It was not fitted again, so what is stable in it is unknown."
@@ -209,7 +206,9 @@ def trust_in_words(projection: SavedEmbedding) -> str:
 def _figures(trust: dict[str, float]) -> list[str]:
     """The figures that are printed in the picture itself."""
     faithful = [
-        f"{name} {trust[name]:.2f}" for name in ("trustworthiness", "continuity") if name in trust
+        f"{'neighbour overlap' if name == 'overlap' else name} {trust[name]:.2f}"
+        for name in FIGURES[:-1]
+        if name in trust
     ]
     if "stability" not in trust:
         return faithful

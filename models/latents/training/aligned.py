@@ -27,6 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ....stream.errors import ConfigError
+from ..space.trust import overlap
 
 METHODS = ("pca", "tsne", "umap")
 NEIGHBOURS = 15  # of a point, in its own space and in the picture
@@ -50,13 +51,14 @@ class Drift:
         still: way between two stages of the STILL_SHARE of points whose neighbours change least, mean over stages.
         all: of all points.
         same: way of all points between two stages that are the same states twice: what is left is the projection's whim.
-        trustworthiness: of the pictures, mean over stages (scikit-learn's): what holding still costs.
+        overlap: of neighbours in the states and in the pictures (trust.py), mean over stages: what
+            holding still costs.
     """
 
     still: float
     all: float
     same: float
-    trustworthiness: float
+    overlap: float
 
 
 def turned_onto(stage: NDArray[np.floating[Any]], reference: NDArray[np.floating[Any]]) -> Floats:
@@ -139,36 +141,21 @@ def measure_drift(stages: Stages, places: Floats, same: Floats) -> Drift:
         places: of them, (E, N, D).
         same: places of two stages that are the same states twice, by the same method, (2, N, D).
     """
-    from sklearn.manifold import trustworthiness
-
-    neighbours = [_neighbours(stage) for stage in stages]
     size = radius(places)
     still: list[float] = []
     ways: list[float] = []
     for before, after in zip(range(len(stages) - 1), range(1, len(stages)), strict=True):
-        kept = (
-            np.array(
-                [
-                    len(set(a) & set(b))
-                    for a, b in zip(neighbours[before], neighbours[after], strict=True)
-                ]
-            )
-            / neighbours[0].shape[1]
-        )
+        kept = overlap(stages[before], stages[after])
         way = np.linalg.norm(places[after] - places[before], axis=1) / size
         stillest = np.argsort(-kept, kind="stable")[: max(1, round(STILL_SHARE * len(kept)))]
         still.append(float(np.median(way[stillest])))
         ways.append(float(np.median(way)))
-    count = min(NEIGHBOURS, (len(stages[0]) - 1) // 2)
-    trust = [
-        trustworthiness(stage, place, n_neighbors=count)
-        for stage, place in zip(stages, places, strict=True)
-    ]
+    faithful = [overlap(stage, place).mean() for stage, place in zip(stages, places, strict=True)]
     return Drift(
         float(np.mean(still)),
         float(np.mean(ways)),
         float(np.median(np.linalg.norm(same[1] - same[0], axis=1)) / radius(same)),
-        float(np.mean(trust)),
+        float(np.mean(faithful)),
     )
 
 
@@ -191,13 +178,6 @@ def radius(places: Floats) -> float:
     """Root mean square distance of places, (..., D), from their middle."""
     flat = places.reshape(-1, places.shape[-1])
     return float(np.sqrt(((flat - flat.mean(axis=0)) ** 2).sum(axis=1).mean())) or 1.0
-
-
-def _neighbours(stage: NDArray[np.floating[Any]]) -> NDArray[np.int64]:
-    from sklearn.neighbors import NearestNeighbors
-
-    found = NearestNeighbors(n_neighbors=min(NEIGHBOURS, len(stage) - 1)).fit(stage)
-    return found.kneighbors(return_distance=False)
 
 
 def _fit_one(stage: Floats, method: str, dims: int, seed: int) -> Floats:

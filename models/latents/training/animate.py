@@ -16,10 +16,12 @@ import numpy as np
 from tqdm import tqdm
 
 from ....stream.errors import ConfigError
+from ...checkpoint import weights_sha256
 from ...runs.run_folder import SNAPSHOTS, find_snapshots
 from ..collect import load_network, name_of, opened_collection
 from ..collection import LAYERS
 from ..parts import parts_beside
+from ..quality import quality_of
 from ..views import View, check_suffix, write_page
 from .aligned import (
     METHODS,
@@ -174,6 +176,9 @@ def gather(
         else opened_collection(source, folders[-1]) as collection
     ):
         stages = read_stages(networks, collection, follow(collection, points, seed), layer, kept)
+        last = list(networks.values())[-1]
+        if weights_sha256(last) == collection.about.weights_sha256:
+            stages = replace(stages, quality=quality_of(collection).in_words())
     return replace(stages, origin="run" if len(paths) == 1 else "networks")
 
 
@@ -234,11 +239,11 @@ def describe(animated: Animated) -> str:
         f"Ways are given in the picture's radius: between two stages the {100 * STILL_SHARE:.0f} % of points whose {NEIGHBOURS} nearest neighbours in the full "
         f"space change least move {together.still:.2f} (fitted apart and turned onto each other: {apart.still:.2f}), all points {together.all:.2f} "
         f"({apart.all:.2f}). The last stage shown twice, where nothing changes, moves {together.same:.3f} ({apart.same:.3f}). "
-        f"Trustworthiness {together.trustworthiness:.2f} ({apart.trustworthiness:.2f} fitted apart), so holding still costs "
-        f"{max(0.0, apart.trustworthiness - together.trustworthiness):.2f} of it. "
+        f"{together.overlap:.0%} of a point's {NEIGHBOURS} nearest neighbours among the full states are its nearest here, too ({apart.overlap:.0%} fitted "
+        f"apart): holding still costs {max(0.0, apart.overlap - together.overlap):.0%}. "
         f"From {first} to {last} half of the points move more than {np.median(moved) / radius(animated.places):.2f}. "
     )
-    return f"{words}{_mistakes(stages)}".strip()
+    return " ".join(part for part in (words.strip(), _mistakes(stages), stages.quality) if part)
 
 
 def _mistakes(stages: Stages) -> str:

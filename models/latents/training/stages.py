@@ -1,7 +1,8 @@
 """The same points at several stages: states of one run's snapshots, of several networks, or from anyone's CSV files.
 
-A CSV file is one stage: a row per point. Its representation is the columns whose names end in a number (`d0`, `d1`, ...; `latent_0`, ...); `id`
-says which point a row is (without it the row's place does), `wrong` (0 or 1) that the network got it wrong at that stage; all others are labels.
+A CSV file is one stage: a row per point. Its representation is one series of numbered columns (`d0`, `d1`, ...; or `latent_0`, ...), from 0 or 1 on without
+a gap; `id` says which point a row is (without it the row's place does), `wrong` (0 or 1) that the network got it wrong at that stage; all others are
+labels, such as `speaker1` or `year2` as well.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from ..collection import Collection
 from ..memory.readings import silence_readings, sound_at
 from ..parts import Parts
 
-VALUE = re.compile(r"[A-Za-z_]*\d+")
+VALUE = re.compile(r"([A-Za-z_]*)(\d+)")
 EVENT_SHARE = 0.5  # of the points at most that are shifts and holds
 
 
@@ -43,6 +44,7 @@ class Stages:
         labels: of the points, (N,) of text or numbers, by name.
         wrong: (E, N), 1 where the network got the point wrong at that stage, NaN where it is no event; None where nobody knows.
         origin: a run over its training, several networks, or CSV files of anyone, in which nobody says what the points are.
+        quality: how good the last network is, in words.
     """
 
     names: tuple[str, ...]
@@ -51,6 +53,7 @@ class Stages:
     labels: dict[str, NDArray[Any]]
     wrong: NDArray[np.float32] | None = None
     origin: Literal["run", "networks", "files"] = "networks"
+    quality: str = ""
 
 
 @dataclass(frozen=True)
@@ -288,11 +291,7 @@ def _read_rows(path: Path) -> Iterator[tuple[str, _Row]]:
         with path.open(newline="", encoding="utf-8-sig") as lines:
             table = csv.reader(lines)
             header = next(table, [])
-            numbered = [place for place, name in enumerate(header) if VALUE.fullmatch(name)]
-            if len(numbered) < 2:
-                raise ConfigError(
-                    f"{path}: expected at least two columns whose names end in a number (d0, d1, ...), got {', '.join(header[:8]) or 'nothing'}"
-                )
+            numbered = _numbered(path, header)
             others = {
                 name: place
                 for place, name in enumerate(header)
@@ -318,6 +317,34 @@ def _read_rows(path: Path) -> Iterator[tuple[str, _Row]]:
                 )
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise ConfigError(f"{path}: expected a CSV file of representations, got: {error}") from None
+
+
+def _numbered(path: Path, header: Sequence[str]) -> list[int]:
+    """Places of the columns of the representation: d0, d1, ..., or the one series there is.
+
+    Raises:
+        ConfigError: no such series, or several.
+    """
+    series: dict[str, dict[int, int]] = {}
+    for place, name in enumerate(header):
+        if match := VALUE.fullmatch(name):
+            series.setdefault(match[1], {})[int(match[2])] = place
+    whole = {
+        name: places
+        for name, places in series.items()
+        if len(places) > 1
+        and sorted(places) == list(range(min(places), min(places) + len(places)))
+        and min(places) < 2
+    }
+    whole = {"d": whole["d"]} if "d" in whole else whole
+    if len(whole) != 1:
+        got = ", ".join(f"{name}..." for name in whole) or ", ".join(header[:8]) or "nothing"
+        raise ConfigError(
+            f"{path}: expected one series of columns that are numbered from 0 or 1 on (d0, d1, ...), "
+            f"got {got}"
+        )
+    (places,) = whole.values()
+    return [places[number] for number in sorted(places)]
 
 
 def _number(text: str, where: str, column: str) -> float:

@@ -31,7 +31,7 @@ function sayNote(places) {
   if (view === "mistakes" && !pair) said.push(`Lines have the colour of what came true, markers, at the last points, that of what was predicted; grey paths were predicted right.`);
   said.push(scaleWords(places));
   said.push(`A state has ${contents.width} values and the picture ${p.dims}, so paths that cross in it need not meet.`);
-  const trust = ["trustworthiness", "continuity", "stability"].filter((name) => name in p.trust).map((name) => `${name} ${p.trust[name].toFixed(2)}`);
+  const trust = ["overlap", "trustworthiness", "continuity", "stability"].filter((name) => name in p.trust).map((name) => `${name} ${p.trust[name].toFixed(2)}`);
   said.push(trust.length ? `How far the picture can be believed: ${trust.join(", ")}${p.trust.stability_by_chance === undefined ? "" : ` (by chance ${p.trust.stability_by_chance.toFixed(2)})`}.` : "How far this picture can be believed was not measured when it was fitted.");
   if (p.about) said.push(p.about);
   note.textContent = said.join(" ");

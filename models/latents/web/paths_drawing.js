@@ -172,7 +172,7 @@ function drawConversation() {
 
 const NICE = [0, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000];
 function axis(index, [low, high], more) {
-  const title = { text: `${["to the right", "up", "third"][index]}${state.log ? ", log" : ""}`, ...(state.dims === 3 ? {} : { standoff: 6 }) };
+  const title = { text: `${"xyz"[index]}${state.log ? ", log" : ""}`, ...(state.dims === 3 ? {} : { standoff: 6 }) };
   if (!state.log) return { range: [low, high], title, ...more };
   const apart = (high - low) / 11;
   const values = [];

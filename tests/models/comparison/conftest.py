@@ -43,6 +43,7 @@ def measured(row: str, seed: int, skill: float, loss: float) -> Measured:
         "next_holder": (loss + rng.normal(0, 0.1, DIALOGUES)).tolist(),
     }
     dialogue = np.repeat(np.arange(DIALOGUES), EVENTS).tolist()
+    speaker = rng.integers(0, 2, len(shift)).tolist()
     return Measured(
         row,
         seed,
@@ -54,6 +55,7 @@ def measured(row: str, seed: int, skill: float, loss: float) -> Measured:
         held_out,
         real,
         dialogue,
+        speaker,
         shift.tolist(),
         score.tolist(),
     )

@@ -8,17 +8,43 @@ import numpy as np
 import pytest
 
 from turnstream.models.comparison.grid import Grid
-from turnstream.models.comparison.summary import conclusion, in_short, summarise
-from turnstream.models.evaluation.measures import auc
+from turnstream.models.comparison.runs import Measured
+from turnstream.models.comparison.summary import (
+    conclusion,
+    counting_in_words,
+    in_short,
+    summarise,
+)
 
 from .conftest import COSTS, both, measured
+
+
+def within_by_hand(one: Measured, scores: np.ndarray) -> float:
+    """The AUC over pairs of the same dialogue and speaker, pair by pair."""
+    wins: list[float] = []
+    events = list(zip(one.dialogue, one.speaker, one.shift, scores, strict=True))
+    for dialogue, speaker, shift, score in events:
+        for other_dialogue, other_speaker, other_shift, other in events:
+            if shift and not other_shift and (dialogue, speaker) == (other_dialogue, other_speaker):
+                wins.append(0.5 if score == other else float(score > other))
+    return float(np.mean(wins))
+
+
+def test_knowing_who_speaks_gives_no_auc(grid: Grid) -> None:
+    one = measured("base", 0, 1.0, 0.6)
+    who = np.array(one.dialogue) + 0.5 * np.array(one.speaker)  # says nothing of the silence
+    yielding = dataclasses.replace(one, score=who.tolist(), shift=(who % 3 < 1.5).tolist())
+    mixed = dataclasses.replace(yielding, shift=[*yielding.shift[1:], yielding.shift[0]])
+    (base,) = summarise(grid, [mixed], COSTS)
+    assert base.scores["auc"].value == 0.5
+    assert "has an AUC of 0." in counting_in_words(one)
 
 
 def test_a_row_is_summed_up_over_its_seeds(grid: Grid) -> None:
     runs = both(3.0, 0.5)
     base, other = summarise(grid, runs, COSTS)
     assert other.scores["auc"].value == pytest.approx(
-        np.mean([auc(np.array(one.score), np.array(one.shift)) for one in runs[3:]])
+        np.mean([within_by_hand(one, np.array(one.score)) for one in runs[3:]])
     )
     assert other.gains["auc"].value == pytest.approx(
         other.scores["auc"].value - base.scores["auc"].value

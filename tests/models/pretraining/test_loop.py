@@ -19,8 +19,9 @@ from turnstream.models.features import LogMel
 from turnstream.models.pretraining import loop
 from turnstream.models.pretraining.loop import measure, pretrain
 from turnstream.models.pretraining.network import load_network
-from turnstream.models.pretraining.reconstruct import reconstruct, sound
+from turnstream.models.pretraining.reconstruct import reconstruct, reconstructed, sound
 from turnstream.models.pretraining.settings import METHODS, PretrainingSettings
+from turnstream.models.receptive_field import receptive_field
 from turnstream.stream.errors import ConfigError, DialogueError
 
 from ...networks import TINY
@@ -251,6 +252,30 @@ def test_what_is_kept_can_be_heard_and_seen(
     heard, made = (sf.read(tmp_path / f"{name}.wav")[0] for name in ("original", "reconstruction"))
     assert len(heard) == len(made) >= 2 * 16000 * 0.95
     assert np.abs(heard).max() > 0
+
+
+def test_padding_is_neither_drawn_nor_counted(autoencoder: Path) -> None:
+    network = load_network(autoencoder)
+    size, hop = network.settings.chunks.samples, network.settings.features.hop_samples
+    stride = network.settings.encoder.stride
+    rng = np.random.default_rng(0)
+    samples = rng.normal(0, 0.1, (2, size + 7 * stride * hop + 5)).astype(np.float32)
+    heard, made, error, variance = reconstructed(network, samples)
+    frames = size // hop + 7 * stride
+    assert heard.shape == made.shape == (2, frames, network.settings.features.mel_bins)
+    padded = np.pad(samples, ((0, 0), (0, -samples.shape[1] % size)))
+    whole, _, padded_error, padded_variance = reconstructed(network, padded)
+    np.testing.assert_array_equal(heard, whole[:, :frames])
+    assert padded_variance > 1.5 * variance  # silence beside noise
+    assert abs(padded_error - error) > 1e-3
+    # By hand: a step's field holds the frames up to its end, without those before the beginning.
+    field = receptive_field(network.settings.encoder).size
+    values = [
+        heard[:, place]
+        for step in range(frames // stride)
+        for place in range(max(0, (step + 1) * stride - max(field, stride)), (step + 1) * stride)
+    ]
+    assert variance == pytest.approx(float(np.var(values, axis=(0, 1)).mean()), rel=0.05)
 
 
 def test_what_cannot_be_heard_is_said(

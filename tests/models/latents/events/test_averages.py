@@ -30,56 +30,100 @@ def planted(tmp_path_factory: pytest.TempPathFactory) -> Collection:
     return planted_silences(tmp_path_factory.mktemp("planted"))
 
 
-def test_averages_are_the_means_of_all_windows(planted: Collection) -> None:
-    found = average(planted, "shift-hold", "latent", before_s=1.0, after_s=0.5)
-    for place, kind in enumerate(("shift", "hold")):
-        windows, times_s = planted.windows(planted.events(kind), "latent", 1.0, 0.5)
-        np.testing.assert_allclose(found.times_s, times_s)
-        np.testing.assert_allclose(
-            found.means[place], windows.mean(axis=0, dtype=np.float64), atol=1e-6
-        )
-        assert found.events[place] == len(windows) == found.counts[0, place]
+def by_hand(collection: Collection, kinds: tuple[str, str], layer: str, around_s: float) -> dict:
+    """Weighted means of both classes and deviations, speaker by speaker of each dialogue."""
+    events = collection.events(*kinds)
+    windows = collection.windows(events, layer, around_s, around_s)[0].astype(np.float64)
+    first = np.array([event.kind == kinds[0] for event in events])
+    who = np.array([2 * event.number + event.speaker for event in events])
+    parts = []
+    for one in np.unique(who):
+        a, b = windows[(who == one) & first], windows[(who == one) & ~first]
+        if len(a) and len(b):
+            both = np.concatenate([a, b])
+            parts.append(
+                {
+                    "weight": len(a) * len(b) / len(both),
+                    "means": np.stack([a.mean(axis=0), b.mean(axis=0)]),
+                    "inside": len(a) * a.var(axis=0) + len(b) * b.var(axis=0),
+                    "around": len(both) * both.var(axis=0),
+                    "free": np.array([len(both) - 2, len(both) - 1]),
+                    "counts": np.array([len(a), len(b)]),
+                }
+            )
+    total = {name: sum(part[name] for part in parts) for name in ("inside", "around", "free")}
+    weights = [part["weight"] for part in parts]
+    return {
+        "means": np.average([part["means"] for part in parts], axis=0, weights=weights),
+        "inside": np.sqrt(total["inside"] / total["free"][0]),
+        "around": np.sqrt(total["around"] / total["free"][1]),
+        "counts": sum(part["counts"] for part in parts),
+    }
 
 
-def test_the_effect_is_cohens_d(planted: Collection) -> None:
+def test_averages_weigh_each_speaker_as_both_classes_allow(planted: Collection) -> None:
+    found = average(planted, "shift-hold", "latent", before_s=0.5, after_s=0.5)
+    expected = by_hand(planted, ("shift", "hold"), "latent", 0.5)
+    np.testing.assert_allclose(found.means, expected["means"], atol=1e-6)
+    assert found.counts[0].tolist() == expected["counts"].tolist()
+    assert found.events == (len(planted.events("shift")), len(planted.events("hold")))
+
+
+def test_the_effect_is_cohens_d_within_speakers(planted: Collection) -> None:
     found = average(planted, "gap-pause", "latent_speaker", before_s=0.3, after_s=0.3)
-    first, second = (
-        planted.windows(planted.events(kind), "latent_speaker", 0.3, 0.3)[0].astype(np.float64)
-        for kind in ("gap", "pause")
-    )
-    pooled = (
-        (len(first) - 1) * first.var(axis=0, ddof=1)
-        + (len(second) - 1) * second.var(axis=0, ddof=1)
-    ) / (len(first) + len(second) - 2)
-    np.testing.assert_allclose(
-        found.effect, (first.mean(axis=0) - second.mean(axis=0)) / np.sqrt(pooled), atol=1e-5
-    )
+    expected = by_hand(planted, ("gap", "pause"), "latent_speaker", 0.3)
+    first, second = expected["means"]
+    np.testing.assert_allclose(found.effect, (first - second) / expected["inside"], atol=1e-5)
 
 
 def test_the_course_is_the_root_mean_square_difference_in_deviations(planted: Collection) -> None:
     found = average(planted, "shift-hold", "latent", before_s=0.3, after_s=0.3)
-    first, second = (
-        planted.windows(planted.events(kind), "latent", 0.3, 0.3)[0].astype(np.float64)
-        for kind in ("shift", "hold")
-    )
-    deviation = np.concatenate([first, second]).std(axis=0, ddof=1)
-    np.testing.assert_allclose(
-        found.course,
-        np.sqrt((((first.mean(axis=0) - second.mean(axis=0)) / deviation) ** 2).mean(axis=(1, 2))),
-        atol=1e-5,
-    )
+    expected = by_hand(planted, ("shift", "hold"), "latent", 0.3)
+    apart = (expected["means"][0] - expected["means"][1]) / expected["around"]
+    np.testing.assert_allclose(found.course, np.sqrt((apart**2).mean(axis=(1, 2))), atol=1e-5)
+
+
+def test_who_speaks_is_no_difference_between_shifts_and_holds(tmp_path: Path) -> None:
+    """Every state is the voice of its speaker, and speaker 1's silences are mostly shifts."""
+    collection = planted_silences(tmp_path / "voices", dialogues=6, silences=30, onset_s=None)
+    whole, events = collection.frames, collection.events("shift", "hold")
+    rng = np.random.default_rng(1)
+    kinds = ["shift" if rng.random() < (0.8 if e.speaker else 0.2) else "hold" for e in events]
+
+    def voices(number: int, columns: list[str]) -> dict[str, np.ndarray]:
+        found = whole(number, columns)
+        found["latent"] = found["latent"] + np.array([0, 3])[None, :, None]
+        return found
+
+    named = [replace(e, kind=kind) for e, kind in zip(events, kinds, strict=True)]
+    collection.frames = voices  # type: ignore[method-assign]
+    collection.events = lambda *_: named  # type: ignore[method-assign]
+    found = average(collection, before_s=0.3, after_s=0.3)
+    windows, _ = collection.windows(named, "latent", 0.3, 0.3)
+    shift = np.array([kind == "shift" for kind in kinds])
+    assert np.abs(windows[shift].mean(axis=0) - windows[~shift].mean(axis=0)).min() > 1
+    assert np.abs(found.effect).max() < 1
+    assert found.apart_s is None
+    assert found.beyond == 0
 
 
 def test_speaker_and_listener_are_the_two_of_each_event(planted: Collection) -> None:
     found = average(planted, "speaker-listener", "latent", before_s=0.2, after_s=0.2)
-    windows, _ = planted.windows(planted.events("gap", "pause"), "latent", 0.2, 0.2)
-    np.testing.assert_allclose(
-        found.means[0, :, 0], windows[:, :, 0].mean(axis=0, dtype=np.float64), atol=1e-6
-    )
-    np.testing.assert_allclose(
-        found.means[1, :, 0], windows[:, :, 1].mean(axis=0, dtype=np.float64), atol=1e-6
-    )
     assert found.effect.shape == (20, 1, 5)
+    events = planted.events("gap", "pause")
+    windows, _ = planted.windows(events, "latent", 0.2, 0.2)
+    number = np.array([event.number for event in events])
+    speaker = np.array([event.speaker for event in events])
+    means, weights = [], []
+    for one in np.unique(number):
+        for who in (0, 1):
+            own = windows[(number == one) & (speaker == who), :, 0].astype(np.float64)
+            other = windows[(number == one) & (speaker != who), :, 1].astype(np.float64)
+            means.append([own.mean(axis=0), other.mean(axis=0)])
+            weights.append(len(own) * len(other) / (len(own) + len(other)))
+    np.testing.assert_allclose(
+        found.means[:, :, 0], np.average(means, axis=0, weights=weights), atol=1e-6
+    )
 
 
 def test_the_planted_unit_is_found_from_its_onset_on(planted: Collection) -> None:

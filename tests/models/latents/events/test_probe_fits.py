@@ -40,7 +40,7 @@ def cases_of(
         number,
         start_s,
         start_s + 1 if end_s is None else end_s,
-        np.zeros(len(number), np.int64),
+        np.arange(len(number)) % 2,
         first,
         number,
     )
@@ -61,13 +61,13 @@ def made_states(dialogues: int, seed: int = 0) -> tuple[np.ndarray, Cases]:
 def test_scores_are_those_of_scikit_learns_cross_validation_over_dialogues(dialogues: int) -> None:
     states, cases = made_states(dialogues)
     folds, units = folds_of(cases)
-    scores = held_out_scores(states, cases.first, cases.number, folds)
+    scores = held_out_scores(states, cases.first, cases.strata, folds)
     splitter = LeaveOneGroupOut() if dialogues <= 10 else GroupKFold(5)
     expected = np.empty(len(states))
     for fit, score in splitter.split(states, groups=cases.number):
         weights = np.empty(len(fit))
         for place, case in enumerate(fit):
-            same = cases.number[fit] == cases.number[case]
+            same = cases.strata[fit] == cases.strata[case]
             weights[place] = (same & (cases.first[fit] != cases.first[case])).sum() / same.sum()
         scaler = StandardScaler().fit(states[fit].astype(np.float64))
         probe = LogisticRegression(C=1 / 12, max_iter=1000).fit(
@@ -75,8 +75,11 @@ def test_scores_are_those_of_scikit_learns_cross_validation_over_dialogues(dialo
         )
         expected[score] = probe.decision_function(scaler.transform(states[score]))
     np.testing.assert_allclose(scores, expected, atol=1e-4)
-    found = auc_of(scores, cases.first, units)
-    assert found.value == pytest.approx(roc_auc_score(cases.first, expected), abs=1e-3)
+    found = auc_of(scores, cases.first, units, cases.speaker)
+    strata = [np.flatnonzero(cases.strata == one) for one in np.unique(cases.strata)]
+    pairs = [cases.first[one].sum() * (~cases.first[one]).sum() for one in strata]
+    aucs = [roc_auc_score(cases.first[one], expected[one]) for one in strata]
+    assert found.value == pytest.approx(np.average(aucs, weights=pairs), abs=1e-3)
     assert 0.6 < found.low < found.value < found.high < 1
 
 
@@ -149,11 +152,19 @@ def test_too_few_of_a_class_give_no_figure() -> None:
     states, cases = made_states(3)
     first = np.zeros(len(states), bool)
     first[: LEAST - 1] = True
-    assert np.isnan(auc_of(np.arange(len(first), dtype=float), first, cases.number).value)
+    assert np.isnan(
+        auc_of(
+            np.arange(len(first), dtype=float), first, cases.number, np.zeros(len(first), int)
+        ).value
+    )
     first[LEAST] = True
-    assert not np.isnan(auc_of(np.arange(len(first), dtype=float), first, cases.number).value)
+    assert not np.isnan(
+        auc_of(
+            np.arange(len(first), dtype=float), first, cases.number, np.zeros(len(first), int)
+        ).value
+    )
     # The first class is in one dialogue only, so what it is scored by has seen none of it.
-    assert np.isnan(held_out_scores(states, first, cases.number, folds_of(cases)[0])[first]).all()
+    assert np.isnan(held_out_scores(states, first, cases.strata, folds_of(cases)[0])[first]).all()
 
 
 def test_the_newest_frames_are_read_within_the_dialogue_and_up_to_the_events_end(

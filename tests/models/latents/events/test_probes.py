@@ -11,8 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from turnstream.models.evaluation.measures import auc
+from turnstream.models.evaluation.shift_hold import count_earlier
 from turnstream.models.latents.collect import load_network
-from turnstream.models.latents.collection import Collection
+from turnstream.models.latents.collection import Collection, Event
 from turnstream.models.latents.command import VIEWS
 from turnstream.models.latents.events import probes
 from turnstream.models.latents.events.probe_fits import (
@@ -74,12 +76,49 @@ def test_a_probe_finds_when_a_signal_comes_and_in_which_layer(results: ProbeResu
     assert np.abs(first_layer.auc - 0.5).max() < 0.2
 
 
+def test_a_voice_that_yields_more_often_is_not_read_as_a_shift_that_comes(tmp_path: Path) -> None:
+    """Unit 3 is higher in speaker 1's states, and speaker 1's silences are mostly shifts."""
+    collection = planted_silences(tmp_path / "voices", dialogues=8, silences=24, onset_s=None)
+    whole, events = collection.frames, collection.events()
+    rng = np.random.default_rng(5)
+    mostly = {
+        (event.number, event.start_s): rng.random() < (0.8 if event.speaker else 0.2)
+        for event in events
+    }
+
+    def frames(number: int, columns: list[str]) -> dict[str, np.ndarray]:
+        found = whole(number, columns)
+        if "latent" in found:
+            found["latent"] = found["latent"] + 3 * (np.arange(5) == 3) * np.array([[[0], [1]]])
+        return found
+
+    def biased(*kinds: str) -> list[Event]:
+        named = [
+            replace(event, kind="shift" if mostly[event.number, event.start_s] else "hold")
+            for event in events
+            if event.kind in ("shift", "hold")
+        ]
+        return [event for event in named if not kinds or event.kind in kinds]
+
+    collection.frames, collection.events = frames, biased  # type: ignore[method-assign]
+    results = probe(collection, questions=("shift-hold",), times_s=(-0.3, 0.0, 0.3))
+    cases = find_cases(collection, ("shift-hold",))["shift-hold"]
+    assert auc(cases.speaker.astype(float), cases.first) > 0.75  # the voice alone, pooled
+    assert auc(count_earlier(cases.first, cases.number, cases.speaker), cases.first) > 0.65
+    for curve in results.probed[0].curves:
+        assert curve.readable(results.times_s) is None
+        assert curve.auc.max() < 0.62
+    assert curve_of(results, "counted").auc.max() < 0.5
+    assert abs(results.permuted().mean() - 0.5) < 0.08
+    assert "counting this speaker's earlier ones 0." in caption_of(results)
+
+
 def test_noise_gives_about_one_half_and_never(tmp_path: Path) -> None:
     noise = planted_silences(tmp_path / "noise", dialogues=12, silences=10, onset_s=None, seed=3)
     results = probe(noise, questions=("shift-hold",), times_s=TIMES_S)
     for curve in results.probed[0].curves:
         assert curve.readable(results.times_s) is None
-        assert abs(np.nanmean(curve.auc) - 0.5) < 0.08
+        assert abs(np.nanmean(curve.auc) - 0.5) < 0.08 or curve.line == "counted"
     assert "more than chance never" in caption_of(results)
     assert abs(results.permuted().mean() - 0.5) < 0.06
 
@@ -94,13 +133,13 @@ def test_the_signal_of_the_speaker_before_is_the_other_ones_to_the_other(
     folds, units = folds_of(cases)
     rows = np.arange(len(cases))
     other = held_out_scores(
-        states.of("latent", rows, 0, 1 - cases.speaker), cases.first, cases.number, folds
+        states.of("latent", rows, 0, 1 - cases.speaker), cases.first, cases.strata, folds
     )
     both = held_out_scores(
-        states.of("latent", rows, 0, 1 - cases.speaker, both=True), cases.first, cases.number, folds
+        states.of("latent", rows, 0, 1 - cases.speaker, both=True), cases.first, cases.strata, folds
     )
-    assert abs(auc_of(other, cases.first, units).value - 0.5) < 0.2
-    assert auc_of(both, cases.first, units).value == pytest.approx(
+    assert abs(auc_of(other, cases.first, units, cases.speaker).value - 0.5) < 0.2
+    assert auc_of(both, cases.first, units, cases.speaker).value == pytest.approx(
         at(curve_of(results, "latent both").auc, results.times_s, 0.0), abs=0.01
     )
 
@@ -167,7 +206,7 @@ def test_what_was_done_is_not_done_again_and_is_thrown_away_in_the_end(
     again = probe(planted, questions=("shift-hold",), times_s=(0.0,), parts=tmp_path / "parts")
     assert seen[3:] == [
         seen[2],
-        *[line for line in ("latent both", "said") if line not in seen[:3]],
+        *[line for line in ("latent both", "said", "counted") if line not in seen[:3]],
     ]
     assert not (tmp_path / "parts").exists()
     fresh = probe(planted, questions=("shift-hold",), times_s=(0.0,))

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,12 +21,11 @@ from turnstream.models.latents.memory.connectivity import (
     connect,
     connectivity,
     encoder_gradient,
-    exponential_tail,
     score_gradients,
     states_before,
-    time_within,
 )
 from turnstream.models.latents.memory.connectivity_view import describe
+from turnstream.models.latents.memory.decay import fit_decay
 from turnstream.models.latents.memory.readings import log_mel, silence_readings, sound_at
 from turnstream.models.receptive_field import receptive_field
 from turnstream.models.turn_model import TurnModel
@@ -214,9 +214,8 @@ def test_averages_are_those_of_single_silences(
             padded = np.full((220, 2, 16), np.nan)
             padded[: len(gradient)] = gradient[:, [event.speaker, 1 - event.speaker]]
             single.append(padded)
-            assert found.half_s[place, moment] == pytest.approx(
-                time_within(gradient.sum(axis=(1, 2)), 50), rel=1e-3
-            )
+            decay = fit_decay(gradient.sum(axis=(1, 2))[None], 50, found.encoder_frames)
+            assert found.half_s[place, moment] == pytest.approx(decay.time_within()[0], rel=1e-2)
         for kind in (0, 1):
             chosen = np.array([event.kind == subject.KINDS[kind] for event in events])
             known = np.isfinite(single).any(axis=0)
@@ -229,13 +228,33 @@ def test_averages_are_those_of_single_silences(
             )
 
 
-def test_half_of_an_exponential_lies_within_its_half_life() -> None:
-    curve = np.exp(-np.arange(2000) / 50 / 1.5)
-    assert time_within(curve, 50) == pytest.approx(1.5 * np.log(2), abs=0.02)
-    assert exponential_tail(curve, 50, 10) == pytest.approx((1.5, 1.0))
-    assert time_within(np.array([1.0, 1.0, 2.0, 0.0]), 50) == pytest.approx(2 / 50)
-    assert np.isnan(time_within(np.zeros(5), 50))
-    assert np.isnan(exponential_tail(np.arange(1.0, 30), 50, 2)).all()
+def leaky(half_life_s: float) -> TurnModel:
+    """A network whose only memory, beyond its encoder, leaks by half in so many seconds."""
+    none = RecurrentConfig("none", 8)
+    config = replace(TINY, speaker_rnn=none, dialogue_rnn=RecurrentConfig("gru", 8))
+    model = random_model(config)
+    cell, hidden = model.dialogue_rnn.cell, 8
+    keep = 0.5 ** (1 / (50 * half_life_s))
+    with torch.no_grad():
+        cell.weight_hh_l0.zero_()
+        cell.bias_hh_l0.zero_()
+        cell.weight_ih_l0[: 2 * hidden] = 0  # gates do not depend on what is heard
+        cell.weight_ih_l0[2 * hidden :] *= 0.05  # far from the bends of tanh
+        cell.bias_ih_l0.zero_()
+        cell.bias_ih_l0[hidden : 2 * hidden] = np.log(keep / (1 - keep))  # the update gate
+    return model
+
+
+@pytest.mark.parametrize("reach_s", [2.0, 4.0, 60.0])
+def test_a_planted_memory_has_its_half_life_at_any_reach(
+    tiny_collection: Collection, reach_s: float
+) -> None:
+    found = connect(leaky(0.6), tiny_collection, reach_s, into_s=(0.25,))
+    for kind in (0, 1):
+        decay = found.decay(0, kind)
+        assert decay.constant_s[0] * np.log(2) == pytest.approx(0.6, rel=0.2)
+        # The newest frames, which the encoder weighs in its own way, count as well.
+        assert 0.3 < found.time_within(0, kind).value < 0.9
 
 
 def test_work_that_was_cut_short_is_gone_on_with(

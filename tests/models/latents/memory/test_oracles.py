@@ -104,14 +104,15 @@ def test_recalibration_mends_a_wrong_threshold_and_is_not_credited_to_oracles() 
 
 def test_errors_are_counted_beside_another_way() -> None:
     happened = np.array([True, True, True, False, False, False])
-    readings = Readings(np.array([0, 0, 0, 1, 1, 1]), np.ones(6), np.ones(6, int), happened)
+    number = np.array([0, 0, 1, 0, 1, 1])
+    readings = Readings(number, np.ones(6), np.ones(6, int), happened)
     this, other = np.array([1.0, 1, -1, -2, -2, 3]), np.array([1.0, -1, -1, 2, -2, -3])
     found = count_errors(this, other, readings)
     assert (found.missed, found.false, found.mended, found.spoiled) == (1, 1, 2, 1)
     assert found.balanced.value == pytest.approx(1 / 3)
     assert found.balanced_less.value == pytest.approx((2 / 3 + 1 / 3) / 2 - 1 / 3)
     assert found.share_less.value == pytest.approx(1 / 3)
-    assert found.ranking.value == pytest.approx(1 - (3 - 1 + 3 - 1 + 2) / 9)
+    assert found.ranking.value == pytest.approx(1 - (2 + 1) / 4)  # within dialogues
 
 
 def test_known_counts_move_a_dialogues_threshold_and_nothing_else() -> None:
@@ -200,7 +201,7 @@ def _without_text(event: Event) -> Event:
 def test_one_dialogue_has_no_fitted_oracles(tiny_collection: Collection) -> None:
     readings, events = silences(1, 20)
     asked = combine(readings, events, np.ones(20), np.ones(20), np.ones(20), np.ones((20, 5)), None)
-    assert len(asked.alone) == 3
+    assert len(asked.alone) == 4
     caption = describe(
         asked,
         count_all(asked.together, stepwise=True, asked=asked),
@@ -255,6 +256,7 @@ def test_oracles_that_cannot_be_fitted_are_left_out(tiny_collection: Collection)
         "the network",
         "hears only the last 1 s",
         "hears only the speaker before",
+        "only counts this speaker's shifts",
         "how many are shifts",
     ]
     caption = describe(

@@ -191,15 +191,20 @@ def test_the_nearest_path_of_the_other_class_is_found_among_full_states(
         assert paths.distance[index] == pytest.approx(distance.min(), rel=1e-4)
 
 
-def test_variance_between_groups_is_all_of_it_without_scatter_and_none_with_equal_means() -> None:
-    groups = np.array(["a", "a", "b", "b"])
-    assert variance_between(np.array([[0.0, 1], [0, 1], [2, 3], [2, 3]]), groups) == pytest.approx(
-        1
-    )
-    assert variance_between(np.array([[0.0, 0], [2, 2], [0, 0], [2, 2]]), groups) == pytest.approx(
-        0
-    )
-    assert np.isnan(variance_between(np.zeros((4, 2)), groups))
+def test_variance_between_groups_is_of_what_varies_within_a_speaker() -> None:
+    groups, one = np.array(["a", "a", "b", "b"]), np.zeros(4, int)
+    apart, alike = np.array([[0.0, 1], [0, 1], [2, 3], [2, 3]]), np.array([[0.0], [2], [0], [2]])
+    assert variance_between(apart, groups, one) == pytest.approx((1, 1 / 3))
+    assert variance_between(alike, groups, one)[0] == pytest.approx(0)
+    assert np.isnan(variance_between(np.zeros((4, 2)), groups, one)[0])
+    # The groups lie apart only because one speaker has most of the first, and the other of the rest.
+    rng = np.random.default_rng(0)
+    speaker = rng.integers(0, 2, 600)
+    named = np.where(rng.random(600) < 0.2 + 0.6 * speaker, "a", "b")
+    voices = 5 * speaker[:, None] + rng.normal(size=(600, 2))
+    share, chance = variance_between(voices, named, speaker)
+    assert chance == pytest.approx(1 / 598)
+    assert share < 0.01
 
 
 def test_a_mean_path_leaves_out_times_that_most_paths_lack() -> None:

@@ -205,15 +205,20 @@ def test_how_far_apart_is_measured_on_the_places_that_are_drawn(
     for index, contrast in enumerate(SHOWN):
         chosen, first = members(contrast, events)
         number = np.array([events[i].number for i in chosen])
+        speaker = np.array([events[i].speaker for i in chosen])
         if contrast.of_speakers:
             places = shown["events"][chosen, START].reshape(
                 -1, 2
             )  # speaker, listener, speaker, ...
             found = how_far_apart(
-                places, np.arange(len(places)) % 2 == 0, np.repeat(number, 2), np.repeat(chosen, 2)
+                places,
+                np.arange(len(places)) % 2 == 0,
+                np.repeat(number, 2),
+                np.stack([speaker, 1 - speaker], axis=1).ravel(),
+                np.repeat(chosen, 2),
             )
         else:
-            found = how_far_apart(shown["events"][chosen, START, 1], first, number, chosen)
+            found = how_far_apart(shown["events"][chosen, START, 1], first, number, speaker, chosen)
         role = 0 if contrast.of_speakers else 1
         figures = shown["apart"][index]["figures"][role, START]
         assert figures[:2].tolist() == [found.first, found.second]

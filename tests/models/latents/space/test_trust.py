@@ -11,6 +11,7 @@ from turnstream.models.latents.space.trust import (
     faithfulness,
     nearest,
     neighbours_of,
+    overlap_in_words,
     stability,
     summary,
 )
@@ -33,8 +34,27 @@ def test_trustworthiness_is_scikit_learns_and_continuity_the_same_with_roles_exc
 def test_a_picture_without_loss_is_believed_and_one_of_noise_is_not() -> None:
     states = np.zeros((200, 5), np.float32)
     states[:, 1:3] = noise(1, 200, 2)
-    assert faithfulness(states, states[:, 1:3]) == {"trustworthiness": 1.0, "continuity": 1.0}
+    assert set(faithfulness(states, states[:, 1:3]).values()) == {1.0}
     assert faithfulness(states, noise(2, 200, 2))["trustworthiness"] == pytest.approx(0.5, abs=0.05)
+
+
+def test_overlap_tells_pictures_apart_that_trustworthiness_calls_alike() -> None:
+    """Two of eight directions of smooth states: near 1 by rank, though most neighbours are others."""
+    states = noise(3, 2000, 8) * np.float32([3, 3, 1, 1, 1, 1, 1, 1])
+    found = faithfulness(states, states[:, :2])
+    assert found["trustworthiness"] > 0.85
+    assert found["overlap"] < 0.3
+    by_hand = [
+        len(
+            {*np.argsort(((states - states[i]) ** 2).sum(axis=1))[1:16]}
+            & {*np.argsort(((states[:, :2] - states[i, :2]) ** 2).sum(axis=1))[1:16]}
+        )
+        / 15
+        for i in range(2000)
+    ]
+    assert found["overlap"] == pytest.approx(np.mean(by_hand), abs=1e-3)
+    assert faithfulness(states, noise(9, 2000, 2))["overlap"] == pytest.approx(15 / 1999, abs=0.005)
+    assert overlap_in_words(0.57, 2000).startswith("57% of a point's 15 nearest")
 
 
 def test_nearest_are_those_of_all_distances() -> None:

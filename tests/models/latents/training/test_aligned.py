@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy.stats import ortho_group
 from sklearn.decomposition import PCA
-from sklearn.manifold import trustworthiness
 
+from turnstream.models.latents.space.trust import nearest
 from turnstream.models.latents.training.aligned import (
     METHODS,
     fit_apart,
@@ -85,7 +85,7 @@ def test_what_does_not_change_holds_still_beside_what_was_fitted_apart(
     if method != "pca":  # which has no whims
         assert together_drift.same < 0.5 * apart_drift.same
         assert together_drift.all < 0.7 * apart_drift.all
-    assert together_drift.trustworthiness > 0.85
+    assert together_drift.overlap > 0.3
     last = places[-1]
     middles = np.stack([last[clusters == cluster].mean(axis=0) for cluster in range(CLUSTERS)])
     nearest = np.linalg.norm(last[:, None] - middles, axis=2).argmin(axis=1)
@@ -111,11 +111,11 @@ def test_drift_is_measured_in_the_pictures_radius(stages: Stages) -> None:
     )
     expected = np.mean(
         [
-            trustworthiness(stage, place, n_neighbors=15)
+            (nearest(stage, 15)[:, :, None] == nearest(place, 15)[:, None]).any(axis=2).mean()
             for stage, place in zip(stages, places, strict=True)
         ]
     )
-    assert found.trustworthiness == pytest.approx(expected)
+    assert found.overlap == pytest.approx(expected)
 
 
 def test_still_points_are_those_that_keep_their_neighbours(stages: Stages) -> None:

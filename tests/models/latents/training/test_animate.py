@@ -81,6 +81,7 @@ def test_the_command_shows_the_snapshots_of_a_run(
     said = capsys.readouterr().out
     assert "at 2 stages, from step_000000 to step_000050, projected together by pca" in said
     assert "Of 15 shifts and holds" in said
+    assert "How good the network is: AUC " in said
     assert out.stat().st_size > 4e6
     again = tmp_path / "again.html"
     assert (
@@ -91,7 +92,7 @@ def test_the_command_shows_the_snapshots_of_a_run(
     )
     figures = [text.split("Ways are")[1] for text in (said, capsys.readouterr().out)]
     assert (
-        figures[0].split("Trustworthiness")[0] == figures[1].split("Trustworthiness")[0]
+        figures[0].split("From step")[0] == figures[1].split("From 000_step")[0]
     )  # the same picture out of the files
 
 

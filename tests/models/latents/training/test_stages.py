@@ -153,7 +153,7 @@ def test_of_many_rows_some_common_ones_are_drawn(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("id,name\n1,a\n", "expected at least two columns whose names end in a number"),
+        ("id,name\n1,a\n", "expected one series of columns that are numbered from 0 or 1 on"),
         ("", "got nothing"),
         ("d0,d1\n1,x\n", "line 2: expected a number in d1, got 'x'"),
         ("d0,d1\n1,nan\n", "line 2: expected a number in d1, got 'nan'"),
@@ -167,6 +167,18 @@ def test_a_broken_file_is_named_with_its_line(tmp_path: Path, text: str, message
     (tmp_path / "bad.csv").write_text(text)
     with pytest.raises(ConfigError, match=message):
         read_csv_stages([tmp_path / "good.csv", tmp_path / "bad.csv"])
+
+
+def test_a_label_whose_name_ends_in_a_digit_is_no_value(tmp_path: Path) -> None:
+    rows = "id,d0,d1,speaker1,speaker2,year2,score0\nx,1,2,3,4,5,6\ny,7,8,9,10,11,12\n"
+    for name in ("a.csv", "b.csv"):
+        (tmp_path / name).write_text(rows)
+    found = read_csv_stages([tmp_path / "a.csv", tmp_path / "b.csv"])
+    assert [states.tolist() for states in found.states] == [[[1, 2], [7, 8]]] * 2
+    assert list(found.labels) == ["speaker1", "speaker2", "year2", "score0"]
+    (tmp_path / "b.csv").write_text("id,a0,a1,b0,b1\nx,1,2,3,4\n")
+    with pytest.raises(ConfigError, match=r"expected one series .* got a\.\.\., b\.\.\."):
+        read_csv_stages([tmp_path / "a.csv", tmp_path / "b.csv"])
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:

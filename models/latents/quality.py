@@ -1,0 +1,133 @@
+"""How good the network is that a view looks into: without that, what the view shows misleads.
+
+The measure is the AUC of p_shift, 0.25 s into the silence, within dialogue and speaker
+(evaluation/shift_hold.py). A network at chance has latents, paths and gradients too, and most of
+them look like something.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..evaluation.measures import (
+    Estimate,
+    Floats,
+    auc,
+    auc_within_statistic,
+    consecutive,
+    estimate,
+)
+from ..evaluation.shift_hold import SCORE_S, count_earlier
+from .collection import Collection
+
+UNKNOWN = (
+    "How good the network is was not measured: p(shift) is not known in shifts and holds of the "
+    "same speaker."
+)
+
+
+@dataclass(frozen=True)
+class Quality:
+    """How well shifts and holds are told apart.
+
+    Attributes:
+        network: AUC within dialogue and speaker, with its interval over dialogues.
+        counting: the same of a baseline that hears nothing (`count_earlier`).
+        counting_pooled: AUC of that baseline over all dialogues and speakers.
+    """
+
+    network: Estimate
+    counting: float
+    counting_pooled: float
+
+    @property
+    def above_chance(self) -> bool | None:
+        """Whether the whole interval lies above 0.5; None where there is no interval."""
+        return None if math.isnan(self.network.low) else self.network.low > 0.5
+
+    def in_words(self) -> str:
+        """Return what was measured, to stand under a view."""
+        if math.isnan(self.network.value):
+            return UNKNOWN
+        said = (
+            f"How good the network is: AUC {ranged(self.network)} of shift against hold, "
+            f"{SCORE_S:g} s into the silence, within dialogue and speaker; counting this "
+            f"speaker's earlier shifts, without sound, gives {self.counting:.2f} "
+            f"({self.counting_pooled:.2f} if dialogues and speakers are pooled)."
+        )
+        return (
+            said
+            + {
+                True: "",
+                False: " That is not above chance: nothing here shows how turns are taken.",
+                None: " One dialogue has no interval, so it cannot be told from chance.",
+            }[self.above_chance]
+        )
+
+
+def auc_within(
+    scores: Floats,
+    positive: NDArray[np.bool_],
+    dialogue: NDArray[np.int64],
+    speaker: NDArray[np.int64],
+) -> Estimate:
+    """Return the AUC within dialogue and speaker, with its interval over dialogues.
+
+    Args:
+        scores: high for positives, (N,).
+        positive, dialogue, speaker: of each event, (N,).
+    """
+    numbers, dialogues = consecutive(dialogue)
+    return estimate(auc_within_statistic(scores, positive, speaker, numbers, dialogues), dialogues)
+
+
+def measure_quality(
+    scores: Floats,
+    shift: NDArray[np.bool_],
+    dialogue: NDArray[np.int64],
+    speaker: NDArray[np.int64],
+) -> Quality:
+    """Return the quality of scores, beside counting.
+
+    Args:
+        scores: high for a shift, (E,); the silences of a dialogue are in order of time.
+        shift, dialogue, speaker: of each silence, (E,).
+    """
+    counted = count_earlier(shift, dialogue, speaker)
+    return Quality(
+        auc_within(scores, shift, dialogue, speaker),
+        auc_within(counted, shift, dialogue, speaker).value,
+        auc(counted, shift),
+    )
+
+
+def quality_of(collection: Collection) -> Quality:
+    """Return the quality of a collection's network, as it was collected."""
+    events = [event for event in collection.events("shift", "hold") if event.p_shift is not None]
+    return measure_quality(
+        np.array([event.p_shift for event in events], float),
+        np.array([event.kind == "shift" for event in events], bool),
+        np.array([event.number for event in events], np.int64),
+        np.array([event.speaker for event in events], np.int64),
+    )
+
+
+def counted_log_odds(
+    shift: NDArray[np.bool_], dialogue: NDArray[np.int64], speaker: NDArray[np.int64]
+) -> Floats:
+    """Return the log-odds of a shift that counting gives (`count_earlier`), (E,)."""
+    share = count_earlier(shift, dialogue, speaker)
+    return np.log(share / (1 - share))
+
+
+def ranged(found: Estimate) -> str:
+    """Return a value with its interval, if it has one; "unknown" for NaN."""
+    if math.isnan(found.value):
+        return "unknown"
+    return f"{found.value:.2f}" + (
+        "" if math.isnan(found.low) else f" ({found.low:.2f} to {found.high:.2f})"
+    )

@@ -1,0 +1,75 @@
+"""Text of any script is drawn by what is installed; what nothing has is named."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from pathlib import Path
+
+import pytest
+from fontTools.ttLib import TTFont
+from matplotlib import font_manager
+from matplotlib.image import imread
+
+from turnstream.models.latents import fonts
+from turnstream.models.latents.views import picture
+
+
+def draw(path: Path, text: str) -> None:
+    with picture(path, text, "A caption.", (4.0, 2.0)) as panel:
+        panel.set_xlabel(text)
+
+
+@pytest.fixture
+def font_with_han(tmp_path: Path) -> str:
+    """A font named as one of FALLBACKS that draws a Chinese character (as an H)."""
+    made = TTFont(font_manager.findfont("DejaVu Sans"))
+    for table in made["cmap"].tables:
+        if table.isUnicode() and table.format in (4, 12):
+            table.cmap[ord("你")] = "H"
+    for record in made["name"].names:
+        if record.nameID in (1, 4, 16):
+            record.string = "Noto Sans CJK SC"
+    made.save(tmp_path / "han.ttf")
+    return str(tmp_path / "han.ttf")
+
+
+def test_characters_that_no_font_has_are_named_once_and_warn_of_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(fonts, "FALLBACKS", ())
+    with caplog.at_level(logging.WARNING):
+        draw(tmp_path / "a.png", "你好 hello")
+    (said,) = [record.getMessage() for record in caplog.records]
+    assert said.startswith(f"{tmp_path / 'a.png'}: drawn as boxes, since no installed font has")
+    assert said.count("你") == said.count("好") == 1
+    assert "fonts-noto-cjk" in said
+
+
+def test_an_installed_fallback_draws_them(
+    tmp_path: Path,
+    font_with_han: str,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(fonts, "FALLBACKS", ())
+    with caplog.at_level(logging.CRITICAL):
+        draw(tmp_path / "boxes.png", "你")
+    monkeypatch.undo()
+    manager = font_manager.fontManager
+    monkeypatch.setattr(manager, "ttflist", list(manager.ttflist))
+    manager.addfont(font_with_han)
+    assert any(font.name == "Noto Sans CJK SC" for font in manager.ttflist)
+    with caplog.at_level(logging.WARNING):
+        draw(tmp_path / "drawn.png", "你")
+    assert not [record for record in caplog.records if "boxes" in record.getMessage()]
+    drawn, boxes = (imread(tmp_path / f"{name}.png") for name in ("drawn", "boxes"))
+    assert drawn.shape != boxes.shape or (drawn != boxes).any()
+
+
+def test_other_warnings_come_through(tmp_path: Path) -> None:
+    with (
+        pytest.warns(UserWarning, match="something else"),
+        picture(tmp_path / "a.png", "t", "c", (4.0, 2.0)),
+    ):
+        warnings.warn("something else", UserWarning, stacklevel=1)
