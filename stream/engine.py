@@ -40,6 +40,8 @@ class ModelMetadata:
         latent_speaker_size: length H of `latent_speaker`, per speaker.
         weights_sha256: SHA-256 of the weights, in hex.
         config: configuration of the network, as JSON values.
+        receptive_field_samples: how much audio the encoder sees before the end of a frame; None
+            if the file does not say. Recurrent layers see further.
     """
 
     name: str
@@ -52,6 +54,7 @@ class ModelMetadata:
     latent_speaker_size: int
     weights_sha256: str
     config: dict[str, Any]
+    receptive_field_samples: int | None = None
 
 
 @dataclass(frozen=True)
@@ -146,6 +149,7 @@ class Engine:
                 latent_speaker_size=described["outputs"]["latent_speaker"]["shape"][1],
                 weights_sha256=described["weights_sha256"],
                 config=described["config"],
+                receptive_field_samples=described.get("receptive_field", {}).get("samples"),
             )
         except (json.JSONDecodeError, KeyError, TypeError, IndexError) as error:
             raise ModelError(
