@@ -62,6 +62,10 @@ VIEWS: dict[str, tuple[str, str]] = {  # name: (module, what it does)
         "write states and labels of a collection to a CSV file or an .npz archive",
     ),
     "import": ("importing", "make a collection of anyone's representations in a CSV file"),
+    "intervene": (
+        "intervene_view",
+        "which units p_shift uses: ablate, clamp or patch a unit, a direction or a stretch of sound",
+    ),
     "encoder": (
         "memory.encoder_view",
         "what a causal encoder sees: one frame through all ones, the gradient of one step, numbers",
