@@ -13,6 +13,10 @@ VIEWS: dict[str, tuple[str, str]] = {  # name: (module, what it does)
         "collect",
         "collect latents, activity and events of dialogues into Parquet files, which every view reads",
     ),
+    "label": (
+        "labels",
+        "join labels of your own, from a CSV file with times, to a collection",
+    ),
     "project": (
         "space.project",
         "fit PCA, t-SNE, UMAP, an autoencoder or a plane once over many dialogues, with how far it can be believed",
@@ -20,6 +24,10 @@ VIEWS: dict[str, tuple[str, str]] = {  # name: (module, what it does)
     "place": (
         "space.place",
         "where other dialogues lie in a projection that was fitted before, as a table",
+    ),
+    "colour": (
+        "space.colour",
+        "the space of states coloured by any column, such as a label of your own, as a picture",
     ),
     "explore": (
         "space.explore",

@@ -11,7 +11,6 @@ from torch import Tensor
 from ...stream.errors import ConfigError
 from ..evaluation.shift_hold import SCORE_S
 from .collection import Collection
-from .events.contrasts import CONTRASTS
 from .events.probe_fits import LEAST, matched_weights, reach_of, read_states
 from .events.probes import find_cases
 
@@ -59,15 +58,13 @@ def probe_direction(collection: Collection, layer: str, question: str) -> Tensor
     Args:
         collection: to fit on.
         layer: one of the collection's.
-        question: a contrast of `turnstream latents probes`.
+        question: a contrast of `turnstream latents probes`, or of a label of one's own.
     Raises:
         ConfigError: no such question, or too few moments of a class.
     """
     from sklearn.linear_model import LogisticRegression
     from sklearn.preprocessing import StandardScaler
 
-    if question not in CONTRASTS:
-        raise ConfigError(f"expected a question of {', '.join(CONTRASTS)}, got {question!r}")
     cases = find_cases(collection, [question])[question]
     at_s = SCORE_S if question != "backchannel" else 0.0
     reach = reach_of(cases, [at_s], collection)

@@ -141,7 +141,7 @@ def test_a_probes_direction_finds_the_planted_unit(tmp_path: Path) -> None:
     direction = probe_direction(collection, "latent", "shift-hold")
     assert int(direction.abs().argmax()) == 2
     assert direction[2] > 0  # higher in shifts
-    with pytest.raises(ConfigError, match="expected a question of shift-hold"):
+    with pytest.raises(ConfigError, match="expected one of shift-hold"):
         probe_direction(collection, "latent", "rain")
 
 
