@@ -82,6 +82,10 @@ VIEWS: dict[str, tuple[str, str]] = {  # name: (module, what it does)
         "memory.connectivity_view",
         "how far back a network looks: the gradient of the shift's score in every earlier frame and band, half-lives",
     ),
+    "moment": (
+        "memory.moment_view",
+        "one moment's sound, and what in it moves p_shift",
+    ),
     "past": (
         "memory.past_view",
         "quality against the amount of past that is heard, against baselines that see only so far",

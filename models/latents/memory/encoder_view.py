@@ -106,6 +106,27 @@ def view_encoder(source: Path | None, out: Path, *, numbers: Path | None = None)
     """
     name = name_of(source) if source is None or source.is_dir() else source.name
     features, config, encoder = read_encoder(source)
+    return encoder_picture(name, features, config, encoder, out, numbers=numbers)
+
+
+def encoder_picture(
+    name: str,
+    features: FeatureConfig,
+    config: EncoderConfig,
+    encoder: Encoder | None,
+    out: Path,
+    *,
+    numbers: Path | None = None,
+) -> View:
+    """Draw what an encoder sees, and small ones that explain it.
+
+    Args:
+        name: of the network.
+        features, config: of the encoder.
+        encoder: with its weights; None takes random ones.
+        out: .png.
+        numbers: .json to write, or None.
+    """
     own = measure_reach(name, config, features.mel_bins, encoder)
     examples = [measure_reach(words, example, EXAMPLE_BINS) for words, example in EXAMPLES.items()]
     title, caption = f"What the encoder of {name} sees", describe(own, features, encoder is None)

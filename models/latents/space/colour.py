@@ -20,7 +20,7 @@ from ..collection import COLUMNS, Collection
 from ..labels import OTHERS, UNKNOWN, coded_label
 from ..views import LIGHT, View, check_suffix, picture
 from .fitting import placer, projection_for
-from .project import LAYER_NAMES, TITLES, trust_in_words
+from .project import LAYER_NAMES, TITLES
 
 POINTS = 4000
 PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#b8a800")
@@ -121,7 +121,7 @@ def colour_picture(
         f"Each point is what the network holds in mind of one speaker in one frame, {len(known)} "
         f"of {len(collection.dialogues)} dialogue{'s' * (len(collection.dialogues) != 1)}, half "
         f"of them drawn alike from every situation; {by} is known of {known.sum()}. "
-        f"{trust_in_words(projection)}"
+        f"{_trust(projection)}"
     )
     pairs = list(combinations(range(projection.dims), 2))
     size = (7.6, 5.6) if len(pairs) == 1 else (14.0, 4.8)
@@ -130,6 +130,19 @@ def colour_picture(
             _draw(panel, places[:, axes], label, by, last=axes == pairs[-1])
             panel.set(xlabel="xyz"[axes[0]], ylabel="xyz"[axes[1]])
     return View(out, title, caption)
+
+
+def _trust(projection: SavedEmbedding) -> str:
+    """How far a picture can be believed; project.py says it at length."""
+    figures = [
+        f"{words} {projection.trust[name]:.2f}"
+        for name, words in (
+            ("trustworthiness", "trustworthiness"),
+            ("stability", "share of neighbours that stay when it is fitted again"),
+        )
+        if name in projection.trust
+    ]
+    return f"Of the projection: {', '.join(figures) or 'how far to believe it is unknown'}."
 
 
 def _known(label: dict[str, Any]) -> NDArray[np.bool_]:
