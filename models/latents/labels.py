@@ -210,8 +210,9 @@ def coded_label(values: NDArray[Any]) -> dict[str, Any]:
     Args:
         values: numbers or text, (N,).
     Returns:
-        {"values": (N,) float32} of numbers. Of text, {"classes": names, "values": (N,) uint8 indices
-        of these}: the MOST_CLASSES most frequent ones, then "others" and "unknown" if there are any.
+        {"values": (N,) float32} of numbers. Of text, {"classes": names, "values": indices of
+        these, (N,) uint8}: the MOST_CLASSES most frequent ones, then "others" and "unknown" if
+        there are any.
     """
     if values.dtype.kind == "f":
         return {"values": values.astype(np.float32)}

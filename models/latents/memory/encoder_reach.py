@@ -170,7 +170,8 @@ def encoder_gradient(encoder: Encoder, mel_bins: int, step: int, steps: int) -> 
 
 def _layers(encoder: Encoder) -> dict[str, nn.Module]:
     """The first layer and all blocks by name, in the order in which they run."""
-    stacks: list[list[nn.Module]] = [list(stack) for stack in encoder.stacks]  # pyright: ignore[reportArgumentType]
+    of_encoder: Any = encoder.stacks
+    stacks: list[list[nn.Module]] = [list(stack) for stack in of_encoder]
     named: dict[str, nn.Module] = {"first layer": encoder.first}
     for depth in range(max(map(len, stacks))):
         for number, stack in enumerate(stacks):

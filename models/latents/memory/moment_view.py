@@ -211,8 +211,8 @@ def describe(found: MomentGradient, score: str) -> str:
         f"{found.speaker} is the next to hold the floor. For each speaker: the log-mel frames that "
         f"the network was given, and the gradient of {score} with respect to every value (per "
         "unit, about 17 dB); red: more sound there raises it, blue: lowers it. Half of the summed "
-        f"magnitude lies in the last {time_within(by_frame, found.rate_hz):.2f} s, {own:.0%} of it "
-        f"in the channel of speaker {found.speaker}. Below, p_shift of that speaker over the time."
+        f"magnitude lies in the last {time_within(by_frame, found.rate_hz):.2f} s; {own:.0%} of all "
+        f"lies in the channel of speaker {found.speaker}. Below, p_shift over the time."
     )
 
 

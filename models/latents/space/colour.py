@@ -1,4 +1,4 @@
-"""`turnstream latents colour`: the latent space coloured by any column, such as a label of one's own.
+"""`turnstream latents colour`: the latent space coloured by a column or a label of one's own.
 
 turnstream latents colour SOURCE --by LABEL --out colour.png [--embedding FILE.json]
 """
