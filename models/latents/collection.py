@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from ...stream.errors import ConfigError
 
 LAYERS = ("latent_speaker", "latent")  # the first RNN's output, and the last one's
+RNNS = {"latent_speaker": "speaker_rnn", "latent": "dialogue_rnn"}  # whose outputs the layers are
 COLUMNS: dict[str, Any] = {
     "dialogue": pa.dictionary(pa.int32(), pa.string()),
     "split": pa.dictionary(pa.int32(), pa.string()),

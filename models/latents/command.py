@@ -71,7 +71,7 @@ VIEWS: dict[str, tuple[str, str]] = {  # name: (module, what it does)
     ),
     "import": ("importing", "make a collection of anyone's representations in a CSV file"),
     "intervene": (
-        "intervene_view",
+        "interventions.view",
         "which units p_shift uses: ablate, clamp or patch a unit, a direction or a stretch of sound",
     ),
     "encoder": (

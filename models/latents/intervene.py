@@ -35,7 +35,7 @@ from ..evaluation.torch_runner import BLOCK_S
 from ..recurrent import Recurrent
 from ..state import ShapeTree
 from ..turn_model import TurnModel, TurnOutput, TurnProbabilities
-from .cells.gates import RNNS
+from .collection import RNNS
 
 
 @dataclass(frozen=True)

@@ -22,11 +22,8 @@ from ...dialogues.activity import Samples
 from ...evaluation.torch_runner import run_dialogue
 from ...recurrent import Recurrent
 from ...turn_model import TurnModel, TurnOutput, TurnProbabilities
+from ..collection import RNNS
 
-RNNS = {
-    "latent_speaker": "speaker_rnn",
-    "latent": "dialogue_rnn",
-}  # a collection's layers, and the RNNs whose outputs they are
 GATES: dict[str, tuple[str, ...]] = {
     "gru": ("reset", "update"),
     "lstm": ("input", "forget", "output"),

@@ -323,9 +323,9 @@ def _steps(room: Room) -> Iterator[tuple[str, str, Callable[[], Sequence[View]]]
 
     def used() -> list[View]:
         from ..cells.unit_search import find_units
-        from ..effect_results import draw_ranking
-        from ..effects import mean_state, rank_units
-        from ..silence_windows import silence_windows
+        from ..interventions.effect_results import draw_ranking
+        from ..interventions.effects import mean_state, rank_units
+        from ..interventions.silence_windows import silence_windows
 
         windows = silence_windows(model, collection)
         ranking = rank_units(model, windows, "latent", mean_state(collection, "latent"))

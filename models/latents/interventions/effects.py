@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import tqdm
 
-from ...stream.errors import ConfigError
-from ..evaluation.measures import BinaryScore, Estimate, estimate, score_binary, sums_by_dialogue
-from ..turn_model import TurnModel
-from .collection import Collection
-from .intervene import Edit, direction_edit, layer_size
+from ....stream.errors import ConfigError
+from ...evaluation.measures import BinaryScore, Estimate, estimate, score_binary, sums_by_dialogue
+from ...turn_model import TurnModel
+from ..collection import Collection
+from ..intervene import Edit, direction_edit, layer_size
 from .silence_windows import SilenceWindows, p_shift_edited, p_shift_heard
 
 Do = Literal["ablate", "clamp", "patch"]

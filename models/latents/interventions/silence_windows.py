@@ -16,14 +16,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import tqdm
 
-from ...stream.errors import ConfigError
-from ..evaluation.shift_hold import SCORE_S
-from ..turn_model import TurnModel
-from .cells.gates import RNNS
-from .collection import Collection
-from .intervene import Edit, Given, edited_layer, replaced
-from .memory.connectivity import states_before
-from .memory.readings import Readings, log_mel, silence_readings, sound_at
+from ....stream.errors import ConfigError
+from ...evaluation.shift_hold import SCORE_S
+from ...turn_model import TurnModel
+from ..collection import RNNS, Collection
+from ..intervene import Edit, Given, edited_layer, replaced
+from ..memory.connectivity import states_before
+from ..memory.readings import Readings, log_mel, silence_readings, sound_at
 
 BEFORE_S = 1.0
 MOST = 300

@@ -8,11 +8,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...stream.errors import ConfigError
-from ..evaluation.shift_hold import SCORE_S
-from .collection import Collection
-from .events.probe_fits import LEAST, matched_weights, reach_of, read_states
-from .events.probes import find_cases
+from ....stream.errors import ConfigError
+from ...evaluation.shift_hold import SCORE_S
+from ..collection import Collection
+from ..events.probe_fits import LEAST, matched_weights, reach_of, read_states
+from ..events.probes import find_cases
 
 
 def unit_direction(unit: int, size: int) -> Tensor:

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..evaluation.measures import Estimate
-from .cells.unit_search import UnitSearch, both_halves
-from .collection import Collection
+from ...evaluation.measures import Estimate
+from ..cells.unit_search import UnitSearch, both_halves
+from ..collection import Collection
+from ..views import COLOURS, LIGHT, View, picture
 from .effects import LEVEL, Effect, UnitEffects
 from .silence_windows import SilenceWindows
-from .views import COLOURS, LIGHT, View, picture
 
 NAMED = 12  # of the first units, whose names are written into the picture
 KINDS = ("shift", "hold")

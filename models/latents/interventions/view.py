@@ -14,18 +14,18 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from ...stream.errors import ConfigError
-from ..checkpoint import weights_sha256
-from ..turn_model import TurnModel
-from .cells.unit_search import find_units
-from .collect import add_model_argument, add_source_argument, load_network, opened_collection
-from .collection import LAYERS, Collection
+from ....stream.errors import ConfigError
+from ...checkpoint import weights_sha256
+from ...turn_model import TurnModel
+from ..cells.unit_search import find_units
+from ..collect import add_model_argument, add_source_argument, load_network, opened_collection
+from ..collection import LAYERS, Collection
+from ..intervene import layer_size
+from ..views import check_suffix
 from .directions import probe_direction, read_direction, unit_direction
 from .effect_results import draw_effect, draw_ranking, write_effect, write_ranking
 from .effects import DOES, Effect, direction_effect, mean_state, rank_units, sound_effect
-from .intervene import layer_size
 from .silence_windows import BEFORE_S, MOST, SilenceWindows, silence_windows
-from .views import check_suffix
 
 WHOSE = ("both", "speaker", "listener")
 

@@ -11,23 +11,23 @@ import torch
 
 from turnstream.cli import main
 from turnstream.models.checkpoint import save_checkpoint
-from turnstream.models.latents import effects as subject
 from turnstream.models.latents.collect import collect, load_network, read_source
 from turnstream.models.latents.collection import Collection
-from turnstream.models.latents.directions import probe_direction, read_direction
-from turnstream.models.latents.effects import (
+from turnstream.models.latents.interventions import effects as subject
+from turnstream.models.latents.interventions.directions import probe_direction, read_direction
+from turnstream.models.latents.interventions.effects import (
     direction_effect,
     mean_state,
     mean_within_speaker,
     rank_units,
     sound_effect,
 )
-from turnstream.models.latents.silence_windows import SilenceWindows, silence_windows
+from turnstream.models.latents.interventions.silence_windows import SilenceWindows, silence_windows
 from turnstream.models.turn_model import TurnModel
 from turnstream.stream.errors import ConfigError
 
-from ...networks import TINY, random_model
-from .planted_silences import planted_silences
+from ....networks import TINY, random_model
+from ..planted_silences import planted_silences
 
 MATTERS, IDLE = 2, 7
 
