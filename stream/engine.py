@@ -59,6 +59,8 @@ class ModelMetadata:
         precision: numbers of the products, "float32" or "int8".
         quantized_from: weights_sha256 of the float model that an int8 model was made from.
         config: configuration of the network, as JSON values.
+        receptive_field_samples: how much audio the encoder sees before the end of a frame; None
+            if the file does not say. Recurrent layers see further.
     """
 
     name: _Text
@@ -73,6 +75,7 @@ class ModelMetadata:
     config: dict[str, Any]
     precision: _Text = "float32"
     quantized_from: _Hash | None = None
+    receptive_field_samples: _Size | None = None
 
     @property
     def network_sha256(self) -> str:
@@ -196,6 +199,7 @@ class Engine:
                 "config": described["config"],
                 "precision": described.get("precision", "float32"),
                 "quantized_from": described.get("quantized_from"),
+                "receptive_field_samples": described.get("receptive_field", {}).get("samples"),
             }
             metadata = msgspec.convert(values, ModelMetadata)
             if not math.isclose(

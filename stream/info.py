@@ -6,7 +6,7 @@ import argparse
 import json
 from dataclasses import asdict
 
-from .engine import Engine
+from .engine import Engine, ModelMetadata
 from .options import add_model_option
 from .pause_model import bundled_pause_model, read_head
 from .printable import printable
@@ -34,6 +34,7 @@ def main(args: argparse.Namespace) -> int:
             f"{metadata.sample_rate_hz} Hz, 2 channels, {metadata.frame_samples} samples a frame "
             f"({1000 / metadata.frame_rate_hz:g} ms)"
         ),
+        "sees": _sees(metadata),
         "state": (
             f"{metadata.state_size} floats a conversation ({metadata.state_size * 4 / 1024:.1f} KB)"
         ),
@@ -45,5 +46,17 @@ def main(args: argparse.Namespace) -> int:
         f"{read_head(pauses).name}",
     }
     for name, text in rows.items():
-        print(f"{name:8} {text}")
+        if text:
+            print(f"{name:8} {text}")
     return 0
+
+
+def _sees(metadata: ModelMetadata) -> str:
+    """Return how far back the encoder sees, in words; "" if the file does not say."""
+    samples = metadata.receptive_field_samples
+    if samples is None:
+        return ""
+    return (
+        f"{samples / metadata.sample_rate_hz:g} s of past sound at once (the encoder's receptive "
+        "field); the recurrent layers keep what came before"
+    )

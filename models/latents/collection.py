@@ -3,6 +3,7 @@
     collection.json         the network (name, hash, layer sizes, frame rate), and the dialogues with their audio
     frames/00000.parquet    a row for every frame and speaker, speaker 0 before speaker 1 (COLUMNS, then the latents of each layer)
     events/00000.parquet    a row for every event (EVENT_COLUMNS)
+    labels/00000.parquet    labels of one's own, in the order of the frames, where there are any (labels.py)
 
 Dialogues are written and read one after another, in blocks, so memory is bounded by one dialogue however many hours there are; a folder
 that lacks some of its dialogues is gone on with by collecting into it again.
@@ -24,6 +25,7 @@ from numpy.typing import NDArray
 from ...stream.errors import ConfigError
 
 LAYERS = ("latent_speaker", "latent")  # the first RNN's output, and the last one's
+RNNS = {"latent_speaker": "speaker_rnn", "latent": "dialogue_rnn"}  # whose outputs the layers are
 COLUMNS: dict[str, Any] = {
     "dialogue": pa.dictionary(pa.int32(), pa.string()),
     "split": pa.dictionary(pa.int32(), pa.string()),
@@ -58,7 +60,8 @@ EVENT_COLUMNS: dict[str, Any] = {
     "p_shift": pa.float64(),  # of shifts and holds, 0.25 s into the silence; null elsewhere
     "correct": pa.bool_(),
 }
-ABOUT, FRAMES, EVENTS = "collection.json", "frames", "events"
+ABOUT, FRAMES, EVENTS, LABELS = "collection.json", "frames", "events", "labels"
+LABELS_RESERVED = ("number", *LAYERS)  # beside COLUMNS, what no label of one's own may be called
 BACKCHANNELS, SHORT_REACTIONS = (
     b"backchannels",
     b"short reactions",
@@ -142,10 +145,35 @@ class Collection:
         """Frames of a dialogue."""
         return pq.read_metadata(frames_file(self.folder, number)).num_rows // 2
 
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Names of the labels of one's own that were joined to it."""
+        path = labels_file(self.folder, 0)
+        return tuple(pq.read_schema(path).names) if path.is_file() else ()
+
     def frames(self, number: int, columns: Sequence[str]) -> Columns:
-        """Columns of one dialogue by name: (T, 2), latents (T, 2, H). `correct` is a float, NaN where null."""
-        table = pq.read_table(frames_file(self.folder, number), columns=list(columns))
-        return {name: by_frame(to_numpy(table.column(name))) for name in columns}
+        """Columns of one dialogue by name: (T, 2), latents (T, 2, H). `correct` is a float, NaN where null.
+
+        A label of one's own is text, "" where unknown, or a number, NaN where unknown.
+
+        Raises:
+            ConfigError: there is no such column.
+        """
+        own = [name for name in columns if name not in COLUMNS and name not in self.about.sizes]
+        for name in own:
+            if name not in self.labels:
+                raise ConfigError(
+                    f"{self.folder}: expected a column or one of its labels "
+                    f"({', '.join(self.labels) or 'none'}), got {name!r}"
+                )
+        table = pq.read_table(
+            frames_file(self.folder, number), columns=[n for n in columns if n not in own]
+        )
+        labels = pq.read_table(labels_file(self.folder, number), columns=own) if own else table
+        return {
+            name: by_frame(to_numpy((labels if name in own else table).column(name)))
+            for name in columns
+        }
 
     def backchannels_annotated(self, number: int) -> bool:
         """Are the backchannels of a dialogue's frames annotated ones? Else they are short reactions."""
@@ -377,6 +405,11 @@ def frames_file(folder: Path, number: int) -> Path:
 def events_file(folder: Path, number: int) -> Path:
     """Where its events are."""
     return folder / EVENTS / f"{number:05d}.parquet"
+
+
+def labels_file(folder: Path, number: int) -> Path:
+    """Where its labels of one's own are, if there are any."""
+    return folder / LABELS / f"{number:05d}.parquet"
 
 
 def to_numpy(column: Any) -> NDArray[Any]:

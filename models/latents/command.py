@@ -13,6 +13,10 @@ VIEWS: dict[str, tuple[str, str]] = {  # name: (module, what it does)
         "collect",
         "collect latents, activity and events of dialogues into Parquet files, which every view reads",
     ),
+    "label": (
+        "labels",
+        "join labels of your own, from a CSV file with times, to a collection",
+    ),
     "project": (
         "space.project",
         "fit PCA, t-SNE, UMAP, an autoencoder or a plane once over many dialogues, with how far it can be believed",
@@ -20,6 +24,10 @@ VIEWS: dict[str, tuple[str, str]] = {  # name: (module, what it does)
     "place": (
         "space.place",
         "where other dialogues lie in a projection that was fitted before, as a table",
+    ),
+    "colour": (
+        "space.colour",
+        "the space of states coloured by any column, such as a label of your own, as a picture",
     ),
     "explore": (
         "space.explore",
@@ -62,9 +70,21 @@ VIEWS: dict[str, tuple[str, str]] = {  # name: (module, what it does)
         "write states and labels of a collection to a CSV file or an .npz archive",
     ),
     "import": ("importing", "make a collection of anyone's representations in a CSV file"),
+    "intervene": (
+        "interventions.view",
+        "which units p_shift uses: ablate, clamp or patch a unit, a direction or a stretch of sound",
+    ),
+    "encoder": (
+        "memory.encoder_view",
+        "what a causal encoder sees: one frame through all ones, the gradient of one step, numbers",
+    ),
     "connectivity": (
         "memory.connectivity_view",
         "how far back a network looks: the gradient of the shift's score in every earlier frame and band, half-lives",
+    ),
+    "moment": (
+        "memory.moment_view",
+        "one moment's sound, and what in it moves p_shift",
     ),
     "past": (
         "memory.past_view",

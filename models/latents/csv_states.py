@@ -18,12 +18,12 @@ import pyarrow.csv as pv
 
 from ...stream.errors import ConfigError
 from .collection import COLUMNS, LAYERS
+from .labels import EMPTY, check_name
 from .moments import FLOORS, SITUATIONS
 
 BLOCK_BYTES = 8 << 20
 WORDS = {"situation": SITUATIONS, "floor": FLOORS, "event": ("", "shift", "hold")}
 TRUE, FALSE = ("1", "true", "True", "TRUE", "1.0"), ("0", "false", "False", "FALSE", "0.0")
-EMPTY = ("", "nan", "NaN")
 
 
 @dataclass(frozen=True)
@@ -34,13 +34,13 @@ class Header:
         names: all of them, in order.
         labels: those of COLUMNS.
         values: names of each layer's values, in order.
-        ignored: all others.
+        own: all others, which become labels of one's own (labels.py).
     """
 
     names: tuple[str, ...]
     labels: tuple[str, ...]
     values: dict[str, tuple[str, ...]]
-    ignored: tuple[str, ...]
+    own: tuple[str, ...]
 
     @property
     def types(self) -> dict[str, Any]:
@@ -49,7 +49,11 @@ class Header:
             name: pa.string() if pa.types.is_dictionary(COLUMNS[name]) else COLUMNS[name]
             for name in self.labels
         }
-        return labels | {name: pa.float32() for names in self.values.values() for name in names}
+        return (
+            labels
+            | {name: pa.float32() for names in self.values.values() for name in names}
+            | dict.fromkeys(self.own, pa.string())
+        )
 
 
 def read_header(path: Path) -> Header:
@@ -98,7 +102,10 @@ def read_header(path: Path) -> Header:
             f"{path}, line 1: expected a column `frame` or `time_s`, got {', '.join(names[:8])}"
         )
     known = {*labels, *(name for columns in values.values() for name in columns)}
-    return Header(names, labels, values, tuple(name for name in names if name not in known))
+    own = tuple(name for name in names if name and name not in known)  # a table's index has none
+    for name in own:
+        check_name(f"{path}, line 1", name)
+    return Header(names, labels, values, own)
 
 
 def batches(path: Path, header: Header, names: tuple[str, ...]) -> Iterator[Any]:

@@ -2,7 +2,7 @@
 
 turnstream latents export SOURCE --out FILE.csv [--layer latent] [--every N]
 
-The columns are those of collection.py; after them, of one layer, d0 d1 ..., of both, latent_speaker_0 ... latent_0 ...; NaN and what does
+The columns are those of collection.py and the labels of one's own; after them, of one layer, d0 d1 ..., of both, latent_speaker_0 ... latent_0 ...; NaN and what does
 not apply are empty cells. An .npz archive has an array for each column, with one for a layer (N, H). Both are written piece by piece.
 importing.py reads the CSV file back.
 """
@@ -24,7 +24,7 @@ from tqdm import tqdm
 
 from ...stream.errors import ConfigError
 from .collect import add_model_argument, add_source_argument, opened_collection
-from .collection import COLUMNS, LAYERS, Collection, frames_file, to_numpy
+from .collection import COLUMNS, LAYERS, Collection, frames_file, labels_file, to_numpy
 from .views import View, check_suffix
 
 ROWS_AT_ONCE = 4000
@@ -101,7 +101,7 @@ def export(
     sizes = " and ".join(f"{collection.about.sizes[layer]} of {layer}" for layer in layers)
     caption = (
         f"{2 * sum(frames)} rows of {len(collection.dialogues)} dialogue{'s' * (len(collection.dialogues) != 1)} in {collection.about.model}: one for every "
-        f"speaker and frame, {collection.frame_rate_hz / every:g} frames a second; {len(COLUMNS)} columns of labels and probabilities, and values: {sizes}."
+        f"speaker and frame, {collection.frame_rate_hz / every:g} frames a second; {len(COLUMNS) + len(collection.labels)} columns of labels and probabilities, and values: {sizes}."
     )
     return View(out, "States and labels", caption)
 
@@ -118,7 +118,7 @@ def _write_csv(
     types = {
         name: pa.string() if pa.types.is_dictionary(kind) else kind
         for name, kind in COLUMNS.items()
-    }
+    } | _own_types(collection)
     values = {
         name: pa.float32()
         for layer, size in sizes.items()
@@ -130,7 +130,7 @@ def _write_csv(
         _progress(rows) as progress,
     ):
         for number in range(len(collection.dialogues)):
-            for table in _tables(collection, number, [*COLUMNS, *layers], every):
+            for table in _tables(collection, number, [*types, *layers], every):
                 columns = [_finite(table.column(name).cast(kind)) for name, kind in types.items()]
                 for layer in layers:
                     columns += [
@@ -145,11 +145,12 @@ def _write_npz(
     collection: Collection, path: Path, layers: tuple[str, ...], every: int, rows: int
 ) -> None:
     """Column by column: each is a stored .npy, whose length is known before it is written."""
+    names = (*COLUMNS, *collection.labels, *layers)
     with (
         zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive,
-        _progress(rows * (len(COLUMNS) + len(layers))) as progress,
+        _progress(rows * len(names)) as progress,
     ):
-        for name in (*COLUMNS, *layers):
+        for name in names:
             dtype, width = (
                 _dtype(collection, name),
                 ((collection.about.sizes[name],) if name in layers else ()),
@@ -195,15 +196,34 @@ def _tables(
     collection: Collection, number: int, columns: list[str], every: int = 1
 ) -> Iterator[Any]:
     """Pieces of a dialogue's frames; `frame` must be among the columns where not every one is kept."""
+    own = [name for name in columns if name in collection.labels]
+    labels: Any = own and pq.read_table(labels_file(collection.folder, number), columns=own)
+    # A file gives no rows without columns, so `frame` is read beside labels.
+    asked = [name for name in columns if name not in own] or ["frame"]
+    row = 0
     for batch in pq.ParquetFile(frames_file(collection.folder, number)).iter_batches(
-        ROWS_AT_ONCE, columns=columns
+        ROWS_AT_ONCE, columns=asked
     ):
         table: Any = pa.Table.from_batches([batch])
+        for name in own:
+            table = table.append_column(name, labels.column(name).slice(row, table.num_rows))
+        row += batch.num_rows
         if every > 1:
             kept: NDArray[np.bool_] = to_numpy(table.column("frame")) % every == every - 1
             table = table.filter(pa.array(kept))
         if table.num_rows:
             yield table
+
+
+def _own_types(collection: Collection) -> dict[str, Any]:
+    """What each label of one's own is written as."""
+    if not collection.labels:
+        return {}
+    schema = pq.read_schema(labels_file(collection.folder, 0))
+    return {
+        name: pa.float64() if pa.types.is_floating(schema.field(name).type) else pa.string()
+        for name in schema.names
+    }
 
 
 def _finite(column: Any) -> Any:

@@ -9,6 +9,7 @@ turnstream latents import FILE.csv --out FOLDER [--rate HZ] [--name NETWORK]
     dialogue            whose rows stand together; without it the file is one dialogue
     d0 d1 ...           values of the last layer; or latent_0 ... (last) and latent_speaker_0 ... (first), of which one is enough
     labels              any of the columns of collection.py
+    any other column    a label of one's own: numbers if all of its cells are, else text
 
 What is missing is filled. With `speaking`, situations, floors, events and, without `backchannel`, short reactions are found as in a collected
 dialogue, and predictions of shifts judged where there is `p_next`; without it they are those of nothing known: "other", "silence", nobody has
@@ -45,6 +46,7 @@ from .collection import (
     write_events,
 )
 from .csv_states import WORDS, Header, batches, read_header, refuse
+from .labels import EMPTY, is_number, write_labels
 from .moments import SITUATIONS, find_moments
 
 UNKNOWN = "unknown"
@@ -95,8 +97,8 @@ def main(args: argparse.Namespace) -> int:
     print(
         f"{len(collection.dialogues)} dialogues, {frames} frames at {collection.frame_rate_hz:g} Hz, {sizes}, {len(collection.events())} events, in {args.out}"
     )
-    if header.ignored:
-        print(f"columns that mean nothing here: {', '.join(map(repr, header.ignored))}")
+    if header.own:
+        print(f"labels of your own: {', '.join(map(repr, header.own))}")
     if "speaking" not in header.labels:
         print("without a column `speaking` there are no events, and nobody knows who has the floor")
     return 0
@@ -132,6 +134,7 @@ def import_csv(
         described,
     )
     write_about(out, about)
+    numeric = _numeric(path, header)
     for number, (line, rows) in enumerate(
         tqdm(_dialogues(path, header), "import", len(described), unit="dialogue", disable=None)
     ):
@@ -139,7 +142,7 @@ def import_csv(
             is_written(out, number)
             and frames_file(out, number).stat().st_mtime_ns > path.stat().st_mtime_ns
         ):
-            _write(path, header, line, rows, out, number, about)
+            _write(path, header, line, rows, out, number, about, numeric)
     return Collection(out)
 
 
@@ -232,6 +235,10 @@ def _columns(path: Path, header: Header, parts: list[Any]) -> Columns:
                 if column.null_count == 0 or name not in ("dialogue", "speaker", "frame", "time_s")
                 else refuse(path, header)
             )
+    for name in header.own:
+        cells = table.column(name).fill_null("").to_pylist()
+        stripped = (cell.strip() for cell in cells)
+        found[name] = np.array(["" if cell in EMPTY else cell for cell in stripped], object)
     for layer, names in header.values.items():
         found[layer] = np.stack([table.column(name).to_numpy() for name in names], axis=1)
         if not np.isfinite(found[layer]).all():
@@ -246,7 +253,14 @@ def _columns(path: Path, header: Header, parts: list[Any]) -> Columns:
 
 
 def _write(
-    path: Path, header: Header, line: int, rows: Columns, out: Path, number: int, about: About
+    path: Path,
+    header: Header,
+    line: int,
+    rows: Columns,
+    out: Path,
+    number: int,
+    about: About,
+    numeric: dict[str, bool],
 ) -> None:
     dialogue, rate_hz = about.dialogues[number], about.frame_rate_hz
     order = _order(path, dialogue.id, line, rows, rate_hz)
@@ -254,6 +268,7 @@ def _write(
         name: values[order].reshape(-1, 2, *values.shape[1:]) for name, values in rows.items()
     }
     steps = len(columns["speaker"])
+    own = {name: _as_labels(columns.pop(name), numeric[name]) for name in header.own}
     events: list[dict[str, Any]] = []
     known = "backchannel" in columns
     if "speaking" in columns:
@@ -296,7 +311,25 @@ def _write(
             {name: values[start : start + FRAMES_PER_GROUP] for name, values in columns.items()}
         )
     write_events(out, number, events)
+    if own:
+        write_labels(out, number, own)
     writer.close()
+
+
+def _numeric(path: Path, header: Header) -> dict[str, bool]:
+    """Whether each label of one's own is a number in all of its cells."""
+    found = dict.fromkeys(header.own, True)
+    if found:
+        for batch in batches(path, header, header.own):
+            for name in header.own:
+                cells = batch.column(name).unique().fill_null("").to_pylist()
+                found[name] = found[name] and all(map(is_number, cells))
+    return found
+
+
+def _as_labels(cells: NDArray[Any], is_a_number: bool) -> NDArray[Any]:
+    """Text as a label of one's own, (T, 2): numbers, NaN where empty, or text."""
+    return np.where(cells == "", "nan", cells).astype(np.float64) if is_a_number else cells
 
 
 def _order(

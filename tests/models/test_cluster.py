@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import logging
 import os
 import shutil
 import signal
@@ -35,6 +36,7 @@ def ray_cluster() -> Iterator[Workers]:
         patched.setenv("RAY_AUTH_MODE", "disabled")
         patched.setenv("RAY_worker_niceness", "0")  # Ray's 15 starves beside other tests
         ray = installed("ray")
+        make_record = logging.getLogRecordFactory()  # Ray replaces it for the whole process
         folder = tempfile.mkdtemp(prefix="ray")  # a short path, because sockets lie in it
         ray.init(
             num_cpus=2,
@@ -45,6 +47,7 @@ def ray_cluster() -> Iterator[Workers]:
         )
         yield Workers(2, "ray")
         ray.shutdown()
+        logging.setLogRecordFactory(make_record)
         shutil.rmtree(folder, ignore_errors=True)
 
 

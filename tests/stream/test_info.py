@@ -25,6 +25,8 @@ def test_a_person_reads_what_the_file_holds(
         lines["state"]
         == f"{metadata.state_size} floats a conversation ({metadata.state_size * 4 / 1024:.1f} KB)"
     )
+    # 12 hops of 20 ms, and a window of 40 ms: the tiny encoder sees 13 frames
+    assert lines["sees"].startswith("0.28 s of past sound at once")
     assert lines["latents"].split()[0] == str(metadata.latent_size)
     assert str(metadata.latent_speaker_size) in lines["latents"]
 

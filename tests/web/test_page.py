@@ -220,6 +220,7 @@ async def test_everything_can_be_done_by_keyboard(tab: Tab, server: Server) -> N
     assert await tab.value("document.activeElement.id") == "example"
     await tab.press("Enter")
     await status_is(tab, "Listening to the example")
+    await tab.until("document.querySelector('#play').checkVisibility()")
     visited = []
     for _ in range(14):
         await tab.press("Tab")
@@ -490,15 +491,16 @@ async def test_the_client_module_loses_and_doubles_nothing_when_the_wire_is_cut(
 
 
 async def test_the_client_module_loses_and_doubles_nothing_when_servers_die(
-    tab: Tab, engine: Engine, recording: MakeRecording
+    tab: Tab, engine: Engine, recording: MakeRecording, unused_tcp_port: int
 ) -> None:
+    page_servers = [f"ws://127.0.0.1:{unused_tcp_port}"]
     samples, rate_hz = sf.read(recording(0.0, 12.0, (0, 1)), dtype="int16", always_2d=True)
     frames, events = offline(engine, samples, rate_hz=rate_hz)
     limits, store = Limits(save_interval_s=0.05, max_load=1000, max_lag_s=1000), MemoryStore()
     async with (
-        Server(engine, port=0, limits=limits, store=store) as first,
+        Server(engine, port=0, limits=limits, store=store, page_servers=page_servers) as first,
         Server(engine, port=0, limits=limits, store=store) as second,
-        relay_to(first) as relay,
+        relay_to(first, unused_tcp_port) as relay,
     ):
         await tab.go(page(first))
         await tab.value(f"window.samples = Int16Array.from({samples.reshape(-1).tolist()}); 0")

@@ -18,16 +18,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ....stream.errors import ConfigError
 from ...dialogues.activity import Samples
 from ...evaluation.torch_runner import run_dialogue
 from ...recurrent import Recurrent
 from ...turn_model import TurnModel, TurnOutput, TurnProbabilities
+from ..collection import RNNS
 
-RNNS = {
-    "latent_speaker": "speaker_rnn",
-    "latent": "dialogue_rnn",
-}  # a collection's layers, and the RNNs whose outputs they are
 GATES: dict[str, tuple[str, ...]] = {
     "gru": ("reset", "update"),
     "lstm": ("input", "forget", "output"),
@@ -41,18 +37,6 @@ Values = dict[str, Tensor]  # name of a gate or state: (T, R, layers, H)
 def kinds(model: TurnModel) -> dict[str, str]:
     """Which kind of RNN makes each layer of a collection."""
     return {layer: getattr(model, name).config.kind for layer, name in RNNS.items()}
-
-
-def check_gates(model: TurnModel) -> None:
-    """Refuse a network in which nothing gates.
-
-    Raises:
-        ConfigError: neither RNN is a GRU or an LSTM.
-    """
-    if not any(GATES[kind] for kind in kinds(model).values()):
-        raise ConfigError(
-            f"expected a GRU or an LSTM, which have gates, got {' and '.join(kinds(model).values())}"
-        )
 
 
 def unrolled(rnn: Recurrent, x: Tensor, state: dict[str, Tensor]) -> Values:

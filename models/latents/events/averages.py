@@ -38,7 +38,8 @@ from ..collect import add_model_argument, add_source_argument, opened_collection
 from ..collection import LAYERS, Collection
 from ..quality import quality_of
 from ..views import LIGHT, View, check_suffix, picture, red_to_blue
-from .contrasts import CONTRASTS, EVENT_CONTRASTS, Cases, Contrast, event_cases, stretch
+from .contrasts import EVENT_CONTRASTS, Cases, Contrast, event_cases, stretch
+from .label_contrasts import HOW, contrast_in
 
 LEAST = 5  # of each class, for a figure
 FEW = 20
@@ -109,9 +110,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--contrast",
-        choices=EVENT_CONTRASTS,
+        metavar="CONTRAST",
         default="shift-hold",
-        help="the two classes of events to compare (default shift-hold)",
+        help=f"the two classes of events to compare: one of {', '.join(EVENT_CONTRASTS)}, or of a "
+        f"label of your own, {HOW} (default shift-hold)",
     )
     parser.add_argument(
         "--layer",
@@ -202,7 +204,7 @@ def average(
 
     Args:
         collection: to read.
-        contrast: one of EVENT_CONTRASTS.
+        contrast: one of EVENT_CONTRASTS, or of a label of one's own (label_contrasts.py).
         layer: one of the collection's.
         before_s, after_s: how much, from the start of the silence.
         beyond: count moments after the end of an event.
@@ -210,7 +212,8 @@ def average(
     Raises:
         ConfigError: no such contrast or layer, no time, or fewer than LEAST events of a class.
     """
-    if contrast not in EVENT_CONTRASTS or layer not in collection.about.sizes:
+    compared = contrast_in(collection, contrast)
+    if not compared.kinds or layer not in collection.about.sizes:
         known = f"a contrast of {', '.join(EVENT_CONTRASTS)} and a layer of this collection's, {', '.join(collection.about.sizes)}"
         raise ConfigError(f"expected {known}, got {contrast!r} and {layer!r}")
     before, after = collection.frame_of(before_s), collection.frame_of(after_s)
@@ -218,7 +221,6 @@ def average(
         raise ConfigError(
             f"expected some time around the silences, got {before_s:g} s before and {after_s:g} s after their start"
         )
-    compared = CONTRASTS[contrast]
     events = collection.events(*compared.kinds)
     cases = event_cases(events, compared)
     if min(cases.counts()) < LEAST:

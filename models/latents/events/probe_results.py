@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..views import LIGHT, View, picture
-from .contrasts import CONTRASTS, Contrast, stretch
+from .contrasts import Contrast, stretch
+from .label_contrasts import contrast_named
 from .probe_fits import FOLDS, GAP_S, LEAST, MOST_LEFT_OUT
 
 Floats = NDArray[np.float64]
@@ -66,7 +67,7 @@ class Probed:
     """One question.
 
     Attributes:
-        question: key of CONTRASTS.
+        question: key of CONTRASTS, or a contrast of a label of one's own.
         moments: of the first and of the second class.
         dialogues: that they are from.
         counts: of both classes at each time, (K, 2).
@@ -81,7 +82,7 @@ class Probed:
 
     @property
     def contrast(self) -> Contrast:
-        return CONTRASTS[self.question]
+        return contrast_named(self.question)
 
 
 @dataclass(frozen=True)

@@ -40,6 +40,7 @@ from .contrasts import (
     event_cases,
     speaking_cases,
 )
+from .label_contrasts import HOW, contrast_in
 from .probe_fits import (
     LEAST,
     SOUND,
@@ -101,6 +102,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE.json",
         help="also write the figures, with what they were measured on",
     )
+    parser.add_argument(
+        "--label",
+        action="append",
+        default=[],
+        metavar="CONTRAST",
+        help=f"also ask for a label of your own: {HOW}; can be repeated",
+    )
     add_model_argument(parser)
     parser.add_argument(
         "--most",
@@ -125,6 +133,7 @@ def main(args: argparse.Namespace) -> int:
         results = probe(
             collection,
             model=network_of(collection, args.model),
+            questions=(*CONTRASTS, *args.label),
             most=args.most,
             seed=args.seed,
             parts=parts_beside(args.out),
@@ -164,7 +173,7 @@ def probe(
     Args:
         collection: to read.
         model: its network, for what it hears; None leaves that line out (`network_of`).
-        questions: some of CONTRASTS.
+        questions: some of CONTRASTS, or of labels of one's own (label_contrasts.py).
         times_s: from the moments, ascending; None: TIMES_S.
         most: silences, frames, and backchannels (and as many windows without) that are read; more are drawn from.
         seed: of the draws.
@@ -172,9 +181,6 @@ def probe(
     Raises:
         ConfigError: no such question; the sound that `model` needs is not there.
     """
-    unknown = [question for question in questions if question not in CONTRASTS]
-    if unknown:
-        raise ConfigError(f"expected questions of {', '.join(CONTRASTS)}, got {', '.join(unknown)}")
     times_s = TIMES_S if times_s is None else times_s
     found = find_cases(collection, questions, most, seed)
     work, states = _read(collection, found, times_s, model)
@@ -227,10 +233,11 @@ def find_cases(
     )
     drawn = {starts[place] for place in np.random.default_rng(seed).permutation(len(starts))[:most]}
     silences = [event for event in events if (event.number, event.start_s) in drawn]
+    contrasts = {name: contrast_in(collection, name) for name in questions}
     cases = {
-        name: event_cases(silences, CONTRASTS[name])
-        for name in questions
-        if name in EVENT_CONTRASTS
+        name: event_cases(silences, contrast)
+        for name, contrast in contrasts.items()
+        if contrast.kinds
     }
     if "speaking" in questions:
         cases["speaking"] = speaking_cases(collection, most, seed)

@@ -322,6 +322,18 @@ def _steps(room: Room) -> Iterator[tuple[str, str, Callable[[], Sequence[View]]]
 
     yield "Cells and gates", "units", units
 
+    def used() -> list[View]:
+        from ..cells.unit_search import find_units
+        from ..interventions.effect_results import draw_ranking
+        from ..interventions.effects import mean_state, rank_units
+        from ..interventions.silence_windows import silence_windows
+
+        windows = silence_windows(model, collection)
+        ranking = rank_units(model, windows, "latent", mean_state(collection, "latent"))
+        return [draw_ranking(ranking, find_units(collection), out / "intervene.png")]
+
+    yield "Cells and gates", "which units are used", used
+
     def activations() -> list[View]:
         from ..cells.activations import activations_picture
 
@@ -347,12 +359,34 @@ def _steps(room: Room) -> Iterator[tuple[str, str, Callable[[], Sequence[View]]]
 
     yield "Cells and gates", "gate saturation", gates
 
+    def encoder() -> list[View]:
+        from ..memory.encoder_view import encoder_picture
+
+        features, encoder = model.config.features, model.config.encoder
+        path = out / "encoder.png"
+        return [encoder_picture(room.name, features, encoder, model.encoder, path)]
+
+    yield "Memory", "what the encoder sees", encoder
+
     def connectivity() -> list[View]:
         from ..memory.connectivity_view import view_connectivity
 
         return [view_connectivity(collection, model, out / "connectivity.png", name=room.name)]
 
     yield "Memory", "connectivity", connectivity
+
+    def moment() -> list[View]:
+        from ...evaluation.shift_hold import SCORE_S
+        from ..memory.moment_view import view_moment
+
+        shifts = collection.events("shift")
+        if not shifts:
+            raise ConfigError("expected a dialogue with a shift, got none")
+        event, path = shifts[0], out / "moment.png"
+        which = {"dialogue": event.dialogue, "speaker": event.next, "name": room.name}
+        return [view_moment(collection, model, event.start_s + SCORE_S, path, **which)]
+
+    yield "Memory", "one moment", moment
 
     def past() -> list[View]:
         from ..memory.past_view import view_past

@@ -32,7 +32,7 @@ from ...evaluation.measures import Estimate, estimate
 from ...evaluation.shift_hold import SCORE_S
 from ...evaluation.torch_runner import BLOCK_S
 from ...receptive_field import receptive_field
-from ...turn_model import TurnModel, unpack_state
+from ...turn_model import TurnModel
 from ..collection import Collection
 from ..parts import Arrays, Parts, parts_beside
 from ..quality import Quality, measure_quality
@@ -81,17 +81,6 @@ def score_gradients(
             score = logit if of == "logit" else torch.sigmoid(logit)
             gradients.append(torch.autograd.grad(score.sum(), heard, retain_graph=True)[0])
     return torch.stack(gradients)
-
-
-def encoder_gradient(model: TurnModel, mel: Tensor, step: int) -> Tensor:
-    """Gradient of the sum of the encoder's output at a step with respect to frames of one speaker, (T, M), from a zero state."""
-    zero = unpack_state(model.init_mel_state(1), model.mel_state_shapes(), model.mel_layout)[
-        "encoder"
-    ]
-    with torch.enable_grad():
-        heard = mel.detach()[None].requires_grad_()
-        both, _ = model.encoder(heard.repeat(2, 1, 1), zero)  # a state is of two speakers
-        return torch.autograd.grad(both[0, step].sum(), heard)[0][0]
 
 
 def states_before(model: TurnModel, mel: Tensor, frames: Sequence[int]) -> dict[int, Tensor]:

@@ -24,6 +24,7 @@ from ....stream.saved_embedding import SavedEmbedding
 from ...evaluation.shift_hold import SCORE_S
 from ..collect import add_model_argument, add_source_argument, opened_collection
 from ..collection import LAYERS, Collection
+from ..events.label_contrasts import event_labels
 from ..moments import EVENT_KINDS
 from ..space.explore import PLACED_EVERY, stability
 from ..space.fitting import projection_for
@@ -234,8 +235,11 @@ def paths_page(
         "unstable": UNSTABLE,
         "whose": ROLES.index(whose),
         "events": [
-            asdict(event) | {"true": true_class(event), "predicted": predicted_class(event)}
-            for event in paths.events
+            asdict(event)
+            | {"true": true_class(event), "predicted": predicted_class(event), "labels": labels}
+            for event, labels in zip(
+                paths.events, event_labels(collection, paths.events), strict=True
+            )
         ],
         "projections": [_shown(placed) for placed in paths.placed],
         "nearest": paths.nearest,

@@ -24,6 +24,7 @@ from ....stream.saved_embedding import SavedEmbedding
 from ..collect import add_model_argument, add_source_argument, opened_collection
 from ..collection import CollectedDialogue, Collection, Columns, Event
 from ..events.contrasts import CONTRASTS, Contrast
+from ..labels import coded_label
 from ..moments import SITUATIONS
 from ..quality import quality_of
 from ..views import View, check_suffix, embedded_sound, envelope, sound_of, write_page
@@ -170,7 +171,8 @@ def gather(
     seed: int,
 ) -> dict[str, Any]:
     """Everything that the page shows; arrays are N points, E events, W times of reading, T frames, D dimensions."""
-    sample = collection.sample(points, ["situation", "vad", "p_next", "time_s"], seed=seed)
+    own = collection.labels
+    sample = collection.sample(points, ["situation", "vad", "p_next", "time_s", *own], seed=seed)
     events, total = _drawn_events(collection, points, seed)
     seconds = _embedded_seconds(collection, sound_minutes)
     placers = [placer(projection) for projection in projections]
@@ -209,6 +211,7 @@ def gather(
             **{name: sample[name].astype(np.float32) for name in ("vad", "p_next", "time_s")},
             "p_shift": np.concatenate(p_shift),
         },
+        "labels": {name: coded_label(sample[name]) for name in own},
         "events": [asdict(event) for event in events],
         "event_frames": np.concatenate(read),
         "silences": {"drawn": len(_silences(events)), "all": total},

@@ -33,6 +33,10 @@ const CLASSES = {
   speaker: ["speaker", ["speaker 0", "speaker 1"], (i) => points.speaker[i]],
 };
 if (splits.length < 2) delete CLASSES.split;
+for (const [name, { classes, values }] of Object.entries(contents.labels)) { // of the user's own
+  if (classes) CLASSES[`label ${name}`] = [name, classes, (i) => values[i]];
+  else VALUES[`label ${name}`] = [name, values];
+}
 
 // ---- points and events ----
 

@@ -41,6 +41,7 @@ if (events.every((e) => !e.true)) delete GROUPS.true;
 if (events.every((e) => !e.ending)) delete GROUPS.ending;
 if (splits.length < 2) delete GROUPS.split;
 if (new Set(events.map((e) => e.dialogue)).size < 2) delete GROUPS.dialogue;
+for (const name of Object.keys(events[0]?.labels ?? {})) GROUPS[`label ${name}`] = [name, (e) => e.labels[name] || "unknown"]; // of the user's own
 const lacking = [
   ["ending", "question against statement: no text is known"],
   ["split", "split: all dialogues are of the same"],

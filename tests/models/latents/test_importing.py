@@ -153,7 +153,7 @@ def test_rows_may_come_speaker_by_speaker_and_columns_in_any_order_with_others_b
     parser = argparse.ArgumentParser()
     add_arguments(parser)
     main(parser.parse_args([str(path), "--out", str(tmp_path / "again")]))
-    assert "mean nothing here: 'note'" in capsys.readouterr().out
+    assert "labels of your own: 'note'" in capsys.readouterr().out
     again = Collection(tmp_path / "again")
     assert again.frame_rate_hz == 2
     np.testing.assert_allclose(

@@ -296,7 +296,7 @@ def test_the_command_writes_picture_table_and_json(
 
 
 def test_bad_input_is_one_clear_error(planted: Collection, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"expected questions of .* got laughing"):
+    with pytest.raises(ConfigError, match=r"expected one of .* got 'laughing'"):
         probe(planted, questions=("laughing",))
     parser = argparse.ArgumentParser()
     probes.add_arguments(parser)

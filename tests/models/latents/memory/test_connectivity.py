@@ -8,11 +8,8 @@ from torch import Tensor
 
 from turnstream.cli import main
 from turnstream.models.config import (
-    EncoderConfig,
-    FeatureConfig,
     ModelConfig,
     RecurrentConfig,
-    StackConfig,
 )
 from turnstream.models.latents.collect import load_network
 from turnstream.models.latents.collection import Collection
@@ -20,7 +17,6 @@ from turnstream.models.latents.memory import connectivity as subject
 from turnstream.models.latents.memory.connectivity import (
     connect,
     connectivity,
-    encoder_gradient,
     score_gradients,
     states_before,
 )
@@ -32,33 +28,6 @@ from turnstream.models.turn_model import TurnModel
 from turnstream.stream.errors import ConfigError
 
 from ....networks import CONFIGS, TINY, random_audio, random_model
-
-ENCODERS = {
-    "bundled": EncoderConfig(channels=6, out_channels=6, activation="tanh"),
-    "dilated with holes": EncoderConfig(
-        channels=6,
-        out_channels=6,
-        activation="tanh",
-        first_kernel=1,
-        block="plain",
-        stacks=(StackConfig((3,), (4,)),),
-    ),
-    "two stacks": EncoderConfig(
-        channels=6,
-        out_channels=6,
-        activation="tanh",
-        block="gated",
-        stacks=(StackConfig((2, 2), (3, 1)), StackConfig((4,), (2,))),
-    ),
-    "stride, 2-D": EncoderConfig(
-        channels=4,
-        out_channels=6,
-        activation="tanh",
-        dims=2,
-        stride=2,
-        stacks=(StackConfig((2,), (5,)),),
-    ),
-}
 
 
 def exact(config: ModelConfig) -> TurnModel:
@@ -99,26 +68,6 @@ def test_equals_finite_differences(config: ModelConfig, of: subject.Score) -> No
         assert float(found[-1 - back, speaker, band]) == pytest.approx(
             difference, rel=1e-4, abs=1e-9
         )
-
-
-@pytest.mark.parametrize("encoder", ENCODERS.values(), ids=ENCODERS.keys())
-def test_the_encoder_alone_is_bounded_by_its_receptive_field(encoder: EncoderConfig) -> None:
-    model = exact(
-        ModelConfig(
-            features=FeatureConfig(mel_bins=8),
-            encoder=encoder,
-            speaker_rnn=RecurrentConfig("gru", 5),
-            dialogue_rnn=RecurrentConfig("gru", 5),
-        )
-    )
-    field = receptive_field(encoder)
-    steps = field.size // encoder.stride + 8
-    mel, step = mel_of(model, steps)[0], steps - 3
-    gradient = encoder_gradient(model, mel, step).abs().sum(dim=1)
-    newest = (step + 1) * encoder.stride - 1
-    assert [newest - frame for frame in gradient.nonzero()[:, 0].tolist()][::-1] == list(
-        field.offsets
-    )
 
 
 def test_beyond_the_receptive_field_only_a_recurrent_layer_reaches() -> None:

@@ -1,0 +1,88 @@
+"""Directions in a layer's states: of a unit, from a file, or of a linear probe."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ....stream.errors import ConfigError
+from ...evaluation.shift_hold import SCORE_S
+from ..collection import Collection
+from ..events.probe_fits import LEAST, matched_weights, reach_of, read_states
+from ..events.probes import find_cases
+
+
+def unit_direction(unit: int, size: int) -> Tensor:
+    """Return the direction of one unit, (H,).
+
+    Raises:
+        ConfigError: the layer has no such unit.
+    """
+    if not 0 <= unit < size:
+        raise ConfigError(f"expected a unit from 0 to {size - 1}, got {unit}")
+    return torch.eye(size)[unit]
+
+
+def read_direction(path: Path, size: int) -> Tensor:
+    """Return the direction in a file: an array (.npy), or numbers in text, (H,).
+
+    Raises:
+        ConfigError: the file cannot be read, or does not hold `size` finite numbers.
+    """
+    try:
+        if path.suffix == ".npy":
+            values = np.load(path, allow_pickle=False)
+        else:
+            values = np.array(path.read_text(encoding="utf-8").replace(",", " ").split(), float)
+        direction = np.asarray(values, np.float32).reshape(-1)
+    except (OSError, ValueError, EOFError) as error:
+        raise ConfigError(
+            f"{path}: expected a direction, an array (.npy) or numbers in text, got: {error}"
+        ) from None
+    if len(direction) != size or not np.isfinite(direction).all() or not direction.any():
+        raise ConfigError(
+            f"{path}: expected {size} finite numbers that are not all 0, got {len(direction)}"
+        )
+    return torch.from_numpy(direction)
+
+
+def probe_direction(collection: Collection, layer: str, question: str) -> Tensor:
+    """Return the direction in which a linear probe tells two classes of moments apart, (H,).
+
+    It is the probe of probe_fits.py on the speaker's own states, fitted on all moments, SCORE_S
+    into each silence or at its end.
+
+    Args:
+        collection: to fit on.
+        layer: one of the collection's.
+        question: a contrast of `turnstream latents probes`, or of a label of one's own.
+    Raises:
+        ConfigError: no such question, or too few moments of a class.
+    """
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.preprocessing import StandardScaler
+
+    cases = find_cases(collection, [question])[question]
+    at_s = SCORE_S if question != "backchannel" else 0.0
+    reach = reach_of(cases, [at_s], collection)
+    there = reach.there[:, 0]
+    cases = cases.only(there)
+    if min(cases.counts()) < LEAST:
+        first, second = cases.counts()
+        raise ConfigError(
+            f"expected at least {LEAST} moments of each class of {question}, got {first} and "
+            f"{second}"
+        )
+    states = read_states(collection, cases.number, reach.steps[there])
+    values = states.of(layer, np.arange(len(cases)), 0, cases.speaker).astype(np.float64)
+    scaler = StandardScaler().fit(values)
+    probe = LogisticRegression(C=1 / values.shape[1], max_iter=1000)
+    probe.fit(
+        scaler.transform(values),
+        cases.first,
+        sample_weight=matched_weights(cases.first, cases.number),
+    )
+    return torch.from_numpy((probe.coef_[0] / scaler.scale_).astype(np.float32))

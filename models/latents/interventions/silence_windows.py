@@ -1,0 +1,227 @@
+"""The last second before each shift and hold as a network hears it, to run it again with edits.
+
+Every window ends with the step at which p_shift is read. It begins with the network's real state,
+which has heard the dialogue from its beginning. What the encoder makes of a window, and the states
+of the layers as they are, are kept, so that an edit costs only what comes after it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from tqdm import tqdm
+
+from ....stream.errors import ConfigError
+from ...evaluation.shift_hold import SCORE_S
+from ...turn_model import TurnModel
+from ..collection import RNNS, Collection
+from ..intervene import Edit, Given, edited_layer, replaced
+from ..memory.connectivity import states_before
+from ..memory.readings import Readings, log_mel, silence_readings, sound_at
+
+BEFORE_S = 1.0
+MOST = 300
+AT_ONCE = 256  # windows of a forward pass
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class SilenceWindows:
+    """E shifts and holds, in order of dialogue and time; T steps each.
+
+    Attributes:
+        readings: of the silences; `happened` is a shift, `speaker` who did not speak before it.
+        start_s: when each silence begins, (E,).
+        before_s: from the windows' beginning to the silence's.
+        silence_step: the step at whose beginning the silence begins.
+        mel: log-mel frames, (E, 2, T * stride, M).
+        state: before them, (E, S).
+        encoded: output of the encoder, (2 E, T, C).
+        layers: states as they are, (2 E, T, H), by name of the layer.
+        p_shift: what the network says at the last step, (E,).
+    """
+
+    readings: Readings
+    start_s: Floats
+    before_s: float
+    silence_step: int
+    mel: Tensor
+    state: Tensor
+    encoded: Tensor
+    layers: dict[str, Tensor]
+    p_shift: Floats
+
+    def __len__(self) -> int:
+        return len(self.readings)
+
+    @property
+    def before(self) -> NDArray[np.int64]:
+        """Who spoke before each silence, (E,)."""
+        return 1 - self.readings.speaker
+
+    def rows_of(self, whose: str) -> Tensor | None:
+        """Rows of "speaker" (who spoke before), of "listener", or of "both" (None), (2 E,)."""
+        if whose == "both":
+            return None
+        asked = self.before if whose == "speaker" else 1 - self.before
+        return torch.from_numpy((asked[:, None] == [0, 1]).reshape(-1))
+
+    def donors(self, seed: int = 0) -> NDArray[np.int64]:
+        """For each silence one of the other kind, of the same speaker where there is one, (E,).
+
+        Else one of the same dialogue, else any.
+        """
+        rng = np.random.default_rng(seed)
+        kind, number, before = self.readings.happened, self.readings.number, self.before
+        found = np.empty(len(self), np.int64)
+        for event in range(len(self)):
+            other = kind != kind[event]
+            dialogue = other & (number == number[event])
+            speaker = dialogue & (before == before[event])
+            closest = next(some for some in (speaker, dialogue, other) if some.any())
+            found[event] = rng.choice(np.flatnonzero(closest))
+        return found
+
+
+def silence_windows(
+    model: TurnModel,
+    collection: Collection,
+    *,
+    before_s: float = BEFORE_S,
+    most: int = MOST,
+    seed: int = 0,
+) -> SilenceWindows:
+    """Cut the windows out of a collection's dialogues, and run the network on them as it is.
+
+    Args:
+        model: in evaluation mode.
+        collection: of dialogues whose sound is there.
+        before_s: how much before the silence.
+        most: silences, drawn at random where there are more.
+        seed: of the draw.
+    Raises:
+        ConfigError: there are no shifts or no holds with so much before them, or nothing before.
+    """
+    rate_hz, stride = model.config.frame_rate_hz, model.config.encoder.stride
+    steps = round((before_s + SCORE_S) * rate_hz)
+    if not before_s > 0 or steps < 2 or most < 2:
+        raise ConfigError(
+            f"expected some time before at least 2 silences, got {before_s:g} s and {most}"
+        )
+    readings, events = silence_readings(collection)
+    starts = np.array([event.start_s for event in events])
+    first = readings.steps(rate_hz) + 1 - steps
+    chosen = np.random.default_rng(seed).permutation(np.flatnonzero(first >= 0))[:most]
+    chosen = np.sort(chosen)
+    shifts = int(readings.happened[chosen].sum())
+    if not 0 < shifts < len(chosen):
+        raise ConfigError(
+            f"expected shifts and holds with {before_s:g} s before them, got {shifts} shifts and "
+            f"{len(chosen) - shifts} holds"
+        )
+    readings, starts, first = readings.only(chosen), starts[chosen], first[chosen]
+    mels: list[Tensor] = []
+    states: list[Tensor] = []
+    for number in tqdm(np.unique(readings.number), "windows", unit="dialogue", disable=None):
+        audio = sound_at(collection, int(number), model.config.features.sample_rate_hz)
+        mel = log_mel(model, audio)
+        places = readings.of(int(number))
+        begins = np.clip(first[places], 0, mel.shape[1] // stride - steps)
+        before = states_before(model, mel, (begins * stride).tolist())
+        for begin in begins * stride:
+            mels.append(mel[:, begin : begin + steps * stride])
+            states.append(before[int(begin)])
+    mel, state = torch.stack(mels), torch.cat(states)
+    return _run(model, readings, starts, steps - round(SCORE_S * rate_hz), mel, state)
+
+
+def p_shift_edited(model: TurnModel, windows: SilenceWindows, edit: Edit) -> Floats:
+    """Return p_shift of every silence with an edit of a layer's states, (E,).
+
+    Args:
+        model: the network of the windows. It must not run elsewhere meanwhile.
+        windows: E silences.
+        edit: of 2 E rows, from the first step of the windows on.
+    """
+
+    def modules(rows: slice) -> dict[str, torch.nn.Module]:
+        given: dict[str, torch.nn.Module] = {"encoder": Given(model.encoder, windows.encoded[rows])}
+        if edit.layer == "latent":
+            own = windows.layers["latent_speaker"][rows]
+            given["speaker_rnn"] = Given(model.speaker_rnn, own)
+        return given | edited_layer(model, edit.only(rows))
+
+    return _p_shift(model, windows.readings, windows.mel, windows.state, modules)
+
+
+def p_shift_heard(model: TurnModel, windows: SilenceWindows, mel: Tensor) -> Floats:
+    """Return p_shift of every silence with another sound, (E,).
+
+    Args:
+        model, windows: as in `p_shift_edited`.
+        mel: log-mel frames instead of the windows' own, (E, 2, T * stride, M).
+    """
+    return _p_shift(model, windows.readings, mel, windows.state, lambda _: {})
+
+
+def _p_shift(
+    model: TurnModel,
+    readings: Readings,
+    mel: Tensor,
+    state: Tensor,
+    modules: Callable[[slice], dict[str, torch.nn.Module]],
+) -> Floats:
+    said: list[NDArray[np.float32]] = []
+    for start in range(0, len(mel), AT_ONCE):
+        some = slice(start, min(start + AT_ONCE, len(mel)))
+        with torch.inference_mode(), replaced(model, **modules(slice(2 * start, 2 * some.stop))):
+            output, _ = model.forward_mel(mel[some], state[some])
+            p_next = torch.sigmoid(output.next[:, :, -1]).cpu().numpy()
+        said.append(p_next[np.arange(len(p_next)), readings.speaker[some]])
+    return np.concatenate(said).astype(np.float64)
+
+
+def _run(
+    model: TurnModel,
+    readings: Readings,
+    start_s: Floats,
+    silence_step: int,
+    mel: Tensor,
+    state: Tensor,
+) -> SilenceWindows:
+    encoded: list[Tensor] = []
+    layers: dict[str, list[Tensor]] = {name: [] for name in RNNS}
+
+    def keep(_module: object, _inputs: object, result: tuple[Tensor, object]) -> None:
+        encoded.append(result[0])
+
+    said: list[NDArray[np.float32]] = []
+    hook = model.encoder.register_forward_hook(keep)
+    try:
+        for start in range(0, len(mel), AT_ONCE):
+            some = slice(start, start + AT_ONCE)
+            with torch.inference_mode():
+                output, _ = model.forward_mel(mel[some], state[some])
+            for name, kept in layers.items():
+                kept.append(getattr(output, name).flatten(0, 1))
+            p_next = torch.sigmoid(output.next[:, :, -1]).cpu().numpy()
+            said.append(p_next[np.arange(len(p_next)), readings.speaker[some]])
+    finally:
+        hook.remove()
+    return SilenceWindows(
+        readings,
+        start_s,
+        silence_step / model.config.frame_rate_hz,
+        silence_step,
+        mel,
+        state,
+        torch.cat(encoded),
+        {name: torch.cat(kept) for name, kept in layers.items()},
+        np.concatenate(said).astype(np.float64),
+    )
