@@ -72,13 +72,14 @@ async function begin(button, names, open, talks) {
     source = await open(context);
     if (number !== page.starts) throw new Overtaken();
     client = new TurnstreamClient(server.url, { sampleRate: source.sampleRate, channels: source.channels, policy: preset(), token: server.isOwn ? page.token : "" });
-    const session = { client, source, latency: new Median(), since: 0, followers: [new Follower(), new Follower()], button };
+    const session = { client, source, latency: new Median(), since: 0, followers: [new Follower(), new Follower()], button, recording: null };
     listen(session);
     const told = await client.connect();
     if (number !== page.starts) throw new Overtaken();
     page.session = session;
     showConnection(told, source);
-    timeline.begin(new Recording(source.sampleRate, source.channels, source.title), source);
+    session.recording = new Recording(source.sampleRate, source.channels, source.title);
+    timeline.begin(session.recording, source);
     await source.start();
     $("stop").hidden = false;
     say(`Listening to ${source.title}.${talks ? " Speak, and the page answers when you are done." : ""}`);
@@ -96,6 +97,11 @@ async function begin(button, names, open, talks) {
 /** Thrown in a start when another one came after it. */
 class Overtaken extends Error {}
 
+/** Whether the pictures have been cleared for another session; the last messages of this one may still come. */
+function isOver(session) {
+  return session.recording !== timeline.recording;
+}
+
 function listen(session) {
   const { client, source, followers } = session;
   let meter = null;
@@ -107,18 +113,20 @@ function listen(session) {
     if (planeChart.plane !== null) client.configure({ latents: planeChart.plane.layer === "latent" ? "final" : "all" });
   });
   client.on("frame", (frame) => {
-    timeline.recording.addMessage(frame);
+    if (isOver(session)) return;
+    session.recording.addMessage(frame);
     history.addFrame(judge.onFrame(frame, history.levelsAt(frame.frame), thresholds(), timerDecides(), source.context));
     const late = frame.latency_ms > performance.now() - session.since; // pushed before the connection came back: how long that took
     if (frame.latency_ms !== null && !late) session.latency.add(frame.latency_ms);
   });
   client.on("latent", ({ frame, kind, values }) => {
-    if (kind !== planeChart.plane?.layer) return;
+    if (kind !== planeChart.plane?.layer || isOver(session)) return;
     followers.forEach((follower, speaker) => history.addPlace(frame, speaker, ...follower.step(planeChart.plane.project(values, speaker))));
   });
   client.on("event", (event) => {
+    if (isOver(session)) return;
     history.addEvent(event);
-    timeline.recording.addMessage(event);
+    session.recording.addMessage(event);
     judge.onEvent(event, thresholds(), timerDecides(), source.context);
     showEvent(event);
   });
@@ -134,7 +142,7 @@ function listen(session) {
   client.on("end", (error) => { if (error !== null) ended(session, error); });
   source.onblock = (block) => {
     meter.add(block);
-    timeline.recording.addSound(block);
+    session.recording.addSound(block);
     client.pushAudio(block);
   };
   source.onremark = (remark) => say(remark === "muted" ? "The microphone is muted: the browser or the system gives silence." : `Listening to ${source.title}.`);
