@@ -84,7 +84,7 @@ class Judged:
 
 
 def predict(
-    path: Path, model: Path | None, settings: PolicySettings, *, pause_model: bool
+    path: Path, model: Path | None, settings: PolicySettings, *, pause_model: bool | None
 ) -> tuple[list[Prediction], list[TurnEvent]]:
     """Return the predictions and events of a recording, as the demo computes them."""
     source = FileSource(path)
@@ -213,7 +213,7 @@ def main() -> None:
     )
     parser.add_argument("--model", type=Path, help="ONNX model (default: the bundled one)")
     parser.add_argument("--policy", choices=sorted(PRESETS), default="balanced")
-    add_pause_model_option(parser, default=True)
+    add_pause_model_option(parser)
     args = parser.parse_args()
     settings = PRESETS[args.policy]
     activity, _ = speech_activity(

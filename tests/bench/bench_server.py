@@ -26,8 +26,6 @@ import numpy as np
 from live_clients import Chunks, Fleet, Measured
 from served import Served, machine, served
 
-from turnstream.stream.options import add_pause_model_option
-
 REACH_MS = 40.0
 GROWTH = 1.25
 TRIES = 2  # another program's burst is not the knee
@@ -128,7 +126,9 @@ def main() -> None:
         "--admit-all", action="store_true", help="switch off the server's refusals under load"
     )
     parser.add_argument("--model", type=Path, help="ONNX model (default: the bundled one)")
-    add_pause_model_option(parser, default=False)
+    parser.add_argument(
+        "--pause-model", action="store_true", help="with the pause model for all sessions"
+    )
     parser.add_argument("--quick", action="store_true", help="a short run: 20 sessions, 3 s")
     options = parser.parse_args()
     if options.quick:
@@ -139,7 +139,7 @@ def main() -> None:
     arguments += ["--workers", str(options.workers)] if options.workers != 1 else []
     arguments += ["--max-load", "1000", "--max-lag-s", "1000"] if options.admit_all else []
     arguments += ["--model", str(options.model)] if options.model else []
-    arguments += ["--pause-model"] if options.pause_model else []
+    arguments += ["--pause-model" if options.pause_model else "--no-pause-model"]
     with served(*arguments) as server:
         print(
             f"{machine()}\n"
