@@ -177,6 +177,7 @@ def test_who_stops_early_stops_the_tasks(gate: Path) -> None:
 INTERRUPTED = """
 import os, signal, sys
 from turnstream.models.work import Workers, map_tasks
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background ignores it
 def run(number):
     if number < 2:
         return os.getpid()
@@ -195,9 +196,12 @@ def test_ctrl_c_leaves_no_process() -> None:
         start_new_session=True,
     ) as main:
         assert main.stdout is not None
-        children = [psutil.Process(int(main.stdout.readline())) for _ in range(2)]
-        os.killpg(main.pid, signal.SIGINT)  # as a terminal does
-        _, said = main.communicate(timeout=60)
+        try:
+            children = [psutil.Process(int(main.stdout.readline())) for _ in range(2)]
+            os.killpg(main.pid, signal.SIGINT)  # as a terminal does
+            _, said = main.communicate(timeout=60)
+        finally:
+            main.kill()
     assert said.rstrip().endswith("KeyboardInterrupt")
     for child in children:
         assert not child.is_running() or child.status() == psutil.STATUS_ZOMBIE
