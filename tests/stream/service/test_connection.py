@@ -83,7 +83,7 @@ async def opened(server: Server) -> AsyncIterator[Bytes]:
     async with tcp(server) as client:
         await client.send(HANDSHAKE)
         assert (await client.until(b"\r\n\r\n")).startswith(b"HTTP/1.1 101 ")
-        assert b'"type":"begin"' in await client.until(b'"resume_s":30.0,"saves":false}')
+        assert b'"type":"begin"' in await client.until(b'"saves":false,"pause_model":false}')
         yield client
 
 
