@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from .contract import FORMAT_VERSION, LABELS, METADATA_KEY, PROBABILITIES
 from .errors import ModelError, ShapeError
-from .onnx_session import open_session
+from .onnx_session import open_model
 from .prediction import Pair
 from .printable import printable
 from .resample import MAX_RATE_HZ, MIN_RATE_HZ
@@ -134,6 +134,7 @@ class Engine:
     Raises:
         ModelError: the file does not exist, is not ONNX, has another format or version, or its
             graph does not do what its metadata promises.
+        OSError: the file cannot be read.
     """
 
     def __init__(self, path: str | Path | None = None, *, threads: int = 1) -> None:
@@ -141,17 +142,7 @@ class Engine:
             self.path = bundled_model(None if path is None else INT8)
         else:
             self.path = Path(path)
-        if not self.path.is_file():
-            raise ModelError(
-                f"expected an ONNX model file, got {str(self.path)!r}, which is not a file"
-            )
-        try:
-            self._session = open_session(self.path, threads=threads)
-        except Exception as error:  # onnxruntime's own exceptions share no public base class
-            raise ModelError(
-                f"{self.path}: expected an ONNX model, but ONNX Runtime cannot load it: "
-                f"{str(error).splitlines()[0][:200]}"
-            ) from None
+        self._session = open_model(self.path, "an ONNX model", threads=threads)
         self.metadata = self._read_metadata()
         self._try_one_frame()
 

@@ -10,7 +10,32 @@ from typing import Any
 
 import onnxruntime  # pyright: ignore[reportMissingTypeStubs]
 
+from .errors import ModelError
+
 ort: Any = onnxruntime
+
+
+def open_model(path: Path, what: str, *, threads: int = 1) -> Any:
+    """Return an `onnxruntime.InferenceSession` of a user's file.
+
+    Args:
+        path: path of the model.
+        what: what the file should be, for the error.
+        threads: as of `open_session`.
+    Raises:
+        ModelError: there is no such file, or ONNX Runtime cannot load it.
+        OSError: the file cannot be read.
+    """
+    if not path.is_file():
+        raise ModelError(f"expected {what}, got {str(path)!r}, which is not a file")
+    path.open("rb").close()  # ONNX Runtime calls a file that cannot be read a wrong model
+    try:
+        return open_session(path, threads=threads)
+    except Exception as error:  # onnxruntime's own exceptions share no public base class
+        raise ModelError(
+            f"{path}: expected {what}, but ONNX Runtime cannot load it: "
+            f"{str(error).splitlines()[0][:200]}"
+        ) from None
 
 
 def open_session(

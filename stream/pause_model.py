@@ -12,7 +12,6 @@ from copy import copy
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import numpy as np
@@ -20,7 +19,7 @@ from numpy.typing import NDArray
 
 from .engine import Engine
 from .errors import ModelError, ShapeError
-from .onnx_session import open_session
+from .onnx_session import open_model
 
 SAMPLE_RATE_HZ = 16000
 
@@ -68,6 +67,7 @@ class PauseModel:
         threads: number of threads in one call.
     Raises:
         ModelError: a file does not exist, or is not what `turnstream export` writes.
+        OSError: a file cannot be read.
     Attributes:
         head: the same.
         samples: number of samples that it hears.
@@ -77,19 +77,8 @@ class PauseModel:
         self, path: str | Path | None = None, *, head: PauseHead | None = None, threads: int = 1
     ) -> None:
         self.path = Path(path) if path is not None else bundled_pause_model()
-        if not self.path.is_file():
-            raise ModelError(
-                f"expected an ONNX file of a pause model, got {str(self.path)!r}, which is not a "
-                "file"
-            )
+        self._session = open_model(self.path, "an ONNX pause model", threads=threads)
         self.head = read_head(self.path) if head is None else head
-        try:
-            self._session: Any = open_session(self.path, threads=threads)
-        except Exception as error:  # onnxruntime's own exceptions share no public base class
-            raise ModelError(
-                f"{self.path}: expected a pause model, but ONNX Runtime cannot load it: "
-                f"{str(error).splitlines()[0][:200]}"
-            ) from None
         inputs = {node.name: node.shape for node in self._session.get_inputs()}
         outputs = {node.name: node.shape for node in self._session.get_outputs()}
         if list(inputs) != ["audio"] or list(outputs) != ["embedding"]:
