@@ -142,7 +142,7 @@ class Engine:
             self.path = bundled_model(None if path is None else INT8)
         else:
             self.path = Path(path)
-        self._session = open_model(self.path, "an ONNX model", threads=threads)
+        self._session = open_model(self.path, "an ONNX model file", threads=threads)
         self.metadata = self._read_metadata()
         self._try_one_frame()
 

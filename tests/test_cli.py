@@ -165,7 +165,7 @@ def test_python_m_turnstream_is_the_command_line() -> None:
     )
     assert (finished.returncode, finished.stdout) == (2, "")
     assert finished.stderr == (
-        "turnstream info: error: expected an ONNX model, got 'none.onnx', which is not a "
+        "turnstream info: error: expected an ONNX model file, got 'none.onnx', which is not a "
         "file\n"
     )
 
