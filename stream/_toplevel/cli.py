@@ -18,6 +18,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, NoReturn
 
 from turnstream.completion import SHELLS, completion_script
+from turnstream.stream.environment import parse_arguments
 from turnstream.stream.errors import MissingExtraError, TurnstreamError
 from turnstream.stream.printable import open_standard_streams, printable, settle_stdout
 
@@ -190,7 +191,7 @@ def _run(command: str, arguments: Sequence[str]) -> int:
         module = importlib.import_module(COMMANDS[command][0])
         parser = _Parser(prog=f"turnstream {command}", description=COMMANDS[command][1])
         module.add_arguments(parser)
-        return module.main(parser.parse_args(arguments))
+        return module.main(parse_arguments(parser, arguments))
     except ModuleNotFoundError as error:
         package = (error.name or "").partition(".")[0]
         if package not in _EXTRA_OF:

@@ -8,12 +8,12 @@ import contextlib
 import ipaddress
 import logging
 import math
-import os
 import signal
 from collections.abc import Callable, Sequence
 from dataclasses import fields
 from pathlib import Path
 
+from ..environment import offer_variables
 from ..errors import ConfigError
 from ..options import (
     add_model_option,
@@ -30,8 +30,6 @@ from .tokens import MIN_TOKEN_LETTERS, TOKENS_VARIABLE, Tokens, read_tokens, rer
 from .workers import WORKER_TIMEOUT_S, supervise
 
 logger = logging.getLogger(__name__)
-
-STORE_VARIABLE = "TURNSTREAM_STORE"
 
 _LIMITS = {  # field of `Limits`: (unit of its option, help)
     "max_sessions": (
@@ -183,8 +181,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--store",
         metavar="FOLDER|URL",
         help="where sessions are saved, so that they survive a process or a machine: a folder, or "
-        "redis://host:6379/0 (also Valkey); a URL with a password can be given in the environment "
-        f"variable {STORE_VARIABLE} instead (default: with several workers a temporary folder, "
+        "redis://host:6379/0 (also Valkey); better give a URL with a password by the environment, "
+        "where other users do not see it (default: with several workers a temporary folder, "
         "otherwise sessions are not saved)",
     )
     access = parser.add_argument_group("access")
@@ -247,6 +245,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             metavar=unit,
             help=f"{text} (default %(default)s)",
         )
+    offer_variables(parser)
 
 
 def _port(word: str) -> int:
@@ -333,7 +332,7 @@ def settings_from(args: argparse.Namespace) -> ServiceSettings:
         page_servers=tuple(args.page_server),
         certificate=args.tls_cert,
         key=args.tls_key,
-        store=args.store or os.environ.get(STORE_VARIABLE),
+        store=args.store,
         limits=Limits(**{bound.name: getattr(args, bound.name) for bound in fields(Limits)}),
         log_form=args.log_format,
         quiet=args.quiet,

@@ -42,7 +42,7 @@ def test_every_limit_has_a_help_with_its_unit_and_default(name: str) -> None:
     assert found is not None
     words = found[2].split()
     assert len(words) > 8
-    assert words[-2:] == ["(default", f"{getattr(Limits(), name)})"]
+    assert words[-3:-1] == ["(default", f"{getattr(Limits(), name)})"]
 
 
 @pytest.mark.parametrize(

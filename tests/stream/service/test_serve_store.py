@@ -10,8 +10,9 @@ import pytest
 from websockets.sync.client import connect
 
 from turnstream.cli import main
+from turnstream.stream.environment import parse_arguments
 from turnstream.stream.service import workers
-from turnstream.stream.service.serve import STORE_VARIABLE, add_arguments, settings_from
+from turnstream.stream.service.serve import add_arguments, settings_from
 
 from ..command_server import command_server
 from .test_workers import FRAME, PATIENCE_S, receive
@@ -20,16 +21,16 @@ from .test_workers import FRAME, PATIENCE_S, receive
 def store(*words: str) -> str | None:
     parser = argparse.ArgumentParser()
     add_arguments(parser)
-    return settings_from(parser.parse_args([*words])).store
+    return settings_from(parse_arguments(parser, words)).store
 
 
 def test_the_store_is_an_option_or_comes_from_the_environment(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.delenv(STORE_VARIABLE, raising=False)
+    monkeypatch.delenv("TURNSTREAM_STORE", raising=False)
     assert store() is None
     assert store("--store", "folder") == "folder"
-    monkeypatch.setenv(STORE_VARIABLE, "redis://:password@host/0")
+    monkeypatch.setenv("TURNSTREAM_STORE", "redis://:password@host/0")
     assert store() == "redis://:password@host/0"
     assert store("--store", "folder") == "folder"
 
