@@ -18,10 +18,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "run",
         type=Path,
+        nargs="?",
         metavar="RUN",
         help="folder of `turnstream train` (model.safetensors and config.json); or folds.json of "
         "`turnstream cross-validate`, to export all its networks; or folder of `turnstream "
-        "pretrain judge`, to export the pause model",
+        "pretrain judge`, to export the pause model; or, with --triton alone, an ONNX file that "
+        "was exported before, or int8 for the bundled model in int8 (default: the bundled one)",
     )
     parser.add_argument(
         "--out",
@@ -49,6 +51,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "than twice as fast in batches; it is compared with the float network on real speech",
     )
     parser.add_argument(
+        "--triton",
+        type=Path,
+        metavar="DIR",
+        help="write a model repository for NVIDIA Triton, which keeps the states: DIR/NAME with "
+        "the ONNX file and config.pbtxt; with --quantize, of the network in int8",
+    )
+    parser.add_argument(
         "--golden",
         type=Path,
         metavar="FILE",
@@ -71,11 +80,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Export the model and print the differences that the verification found. Returns 0."""
-    from .export import export
+    if args.triton is not None and _is_exported(args.run):
+        if args.out or args.mel or args.quantize or args.golden or args.teacher:
+            raise ExportError(
+                "expected --triton alone for a network that is exported already, got it with an "
+                "option that exports one"
+            )
+        return _write_triton(args.run, args.triton)
+    if args.run is None:
+        raise ExportError(
+            "expected RUN, a folder of `turnstream train`, or --triton DIR, got neither"
+        )
+    from .export import export, int8_file
     from .step_input import MEL, PCM
 
     step_input = MEL if args.mel else PCM
-    if args.run.suffix == ".json":
+    folds, judges = args.run.suffix == ".json", (args.run / "judges.json").is_file()
+    if args.triton is not None and (args.out is None or args.mel or folds or judges):
+        raise ExportError(
+            "expected --triton with an ONNX file, or with a folder of `turnstream train`, --out "
+            f"FILE and no --mel; got it with {str(args.run)!r}"
+        )
+    if folds:
         for path in _read_folds(args.run):
             found = export(
                 path.parent / "run",
@@ -90,7 +116,6 @@ def main(args: argparse.Namespace) -> int:
         return 0
     if args.out is None:
         raise ExportError("expected --out FILE, the .onnx file to write, got none")
-    judges = (args.run / "judges.json").is_file()
     if judges and (args.mel or args.golden or args.quantize):
         raise ExportError(
             "expected no --mel, --golden and --quantize for a pause model, got one of them"
@@ -115,6 +140,23 @@ def main(args: argparse.Namespace) -> int:
         _quantize(args.run, args.out, step_input)
     if args.golden:
         print(f"{args.golden}: golden inputs and outputs")
+    if args.triton:
+        return _write_triton(int8_file(args.out) if args.quantize else args.out, args.triton)
+    return 0
+
+
+def _is_exported(run: Path | None) -> bool:
+    """Returns whether this is a network that needs no export: an ONNX file, or a bundled one."""
+    return run is None or run.suffix == ".onnx" or str(run) == "int8"
+
+
+def _write_triton(model: Path | None, repository: Path) -> int:
+    from ..stream.engine import INT8, bundled_model
+    from .triton import write_triton
+
+    if model is None or str(model) == INT8:
+        model = bundled_model(None if model is None else INT8)
+    print(f"{write_triton(model, repository)}: a model for Triton, which keeps its states")
     return 0
 
 
