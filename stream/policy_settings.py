@@ -23,13 +23,18 @@ _RANGES = {  # last word of a setting's name: its smallest and largest value
 }
 
 
+def value_range(name: str) -> tuple[float, float]:
+    """Return the smallest and the largest value that a setting may have, by its name."""
+    return _RANGES[name.rsplit("_", 1)[1]]
+
+
 def check_value(name: str, value: object) -> None:
     """Check one value of `PolicySettings`, by its name.
 
     Raises:
         PolicyError: the value is no number, or out of range.
     """
-    low, high = _RANGES[name.rsplit("_", 1)[1]]
+    low, high = value_range(name)
     if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
         raise PolicyError(f"{name}: expected a number from {low:g} to {high:g}, got {show(value)}")
 
