@@ -54,6 +54,12 @@ class Metrics:
             registry=registry,
             multiprocess_mode="livemax",
         )
+        self._store_ready = Gauge(
+            "turnstream_store_ready",
+            "1 while sessions are saved, or do not have to be; 0 while the store fails.",
+            registry=registry,
+            multiprocess_mode="livemin",
+        )
         self._opened = Counter(
             "turnstream_sessions_opened", "Sessions that began.", registry=registry
         )
@@ -161,6 +167,10 @@ class Metrics:
     def load(self, share: float) -> None:
         """Set the share of a core that live sessions use."""
         self._load.set(share)
+
+    def store_ready(self, ready: bool) -> None:
+        """Set whether sessions are saved, or do not have to be."""
+        self._store_ready.set(ready)
 
     def exposition(self) -> tuple[str, bytes]:
         """Return content type and body of GET /metrics, for all workers if there are several."""

@@ -412,6 +412,7 @@ class Server:
             self._engine.metadata.frame_rate_hz,
         )
         self.metrics.load(self._load.share)
+        self.metrics.store_ready(self.store_ready)
         self.batcher.gather_s = _MOST_GATHER_S * min(1.0, self._load.share) ** 2
         self._sessions.tick(now_s)
         self._descriptors.check(now_s)

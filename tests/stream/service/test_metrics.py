@@ -44,6 +44,7 @@ def test_a_call_counts_what_it_is_named_after() -> None:
     metrics.step(0.004, 30)
     metrics.lag(0.015)
     metrics.load(0.25)
+    metrics.store_ready(True)
     content_type, body = metrics.exposition()
     assert content_type.startswith("text/plain; version=")
     found = samples(body)
@@ -51,6 +52,7 @@ def test_a_call_counts_what_it_is_named_after() -> None:
         "turnstream_sessions": 1,
         "turnstream_sessions_parked": 1,
         "turnstream_load_ratio": 0.25,
+        "turnstream_store_ready": 1,
         "turnstream_sessions_opened_total": 2,
         "turnstream_sessions_closed_total[shutdown]": 1,
         "turnstream_sessions_resumed_total": 1,
