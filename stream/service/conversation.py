@@ -275,6 +275,16 @@ class Conversation:
         if self._delivery.connection is not None:
             self._delivery.connection.send([message_to_json(SavedMessage(received))])
 
+    @property
+    def has_client(self) -> bool:
+        """Whether a connection to the client exists."""
+        return self._delivery.connection is not None
+
+    def drop_client(self) -> None:
+        """Drop the connection as if it broke, so that the client comes back and resumes."""
+        if self._delivery.connection is not None:
+            self._delivery.connection.abort()
+
     def leave(self) -> None:
         """End this copy of the conversation, because another process has claimed it."""
         self._detach()

@@ -52,6 +52,7 @@ class ServiceSettings:
             None, the certificate's file contains it.
         store: address of the store of sessions; see `open_store`. None: a session lives and dies
             with its process.
+        hand_over: when the server stops, leave the saved sessions to other servers of the store.
         limits: all bounds.
         log_form: format of the log.
         quiet: log warnings and errors only.
@@ -69,6 +70,7 @@ class ServiceSettings:
     certificate: Path | None = None
     key: Path | None = None
     store: str | None = field(default=None, repr=False)  # a URL may hold a password
+    hand_over: bool = False
     limits: Limits = field(default_factory=Limits)
     log_form: Form = "text"
     quiet: bool = False
@@ -117,6 +119,7 @@ async def serve_until(
         metrics=Metrics(),
         reuse_port=reuse_port,
         store=store,
+        hand_over=settings.hand_over,
         pause_model=choose_pause_model(settings.pause_model, engine),
         pause_sessions=PAUSE_SESSIONS if settings.pause_model is None else None,
         policies=settings.policies,

@@ -185,6 +185,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "where other users do not see it (default: with several workers a temporary folder, "
         "otherwise sessions are not saved)",
     )
+    parser.add_argument(
+        "--hand-over",
+        action="store_true",
+        help="when this server stops, leave its sessions to other servers with the same --store: "
+        "their clients resume there (default: the sessions end, with a reason)",
+    )
     access = parser.add_argument_group("access")
     access.add_argument(
         "--token-file",
@@ -320,6 +326,8 @@ def settings_from(args: argparse.Namespace) -> ServiceSettings:
             f"expected access tokens for --host {args.host!r}, which other machines may reach, "
             f"got none: give --token-file FILE (or {TOKENS_VARIABLE}), or --open to admit everyone"
         )
+    if args.hand_over and args.store is None:
+        raise ConfigError("expected --store, which other servers share, with --hand-over, got none")
     return ServiceSettings(
         model=args.model,
         projection=args.embedding,
@@ -333,6 +341,7 @@ def settings_from(args: argparse.Namespace) -> ServiceSettings:
         certificate=args.tls_cert,
         key=args.tls_key,
         store=args.store,
+        hand_over=args.hand_over,
         limits=Limits(**{bound.name: getattr(args, bound.name) for bound in fields(Limits)}),
         log_form=args.log_format,
         quiet=args.quiet,

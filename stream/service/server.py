@@ -74,6 +74,7 @@ class Server:
         reuse_port: share the port with other processes.
         store: keeps the sessions, so that they survive this process; the caller closes it. None:
             a session is resumed in this process only.
+        hand_over: on closing, leave the saved sessions to other servers with the same store.
         plane: content of a file with a saved 2-D embedding, which the web page plots; None is the
             bundled embedding.
         pause_model: asked in the pauses of sessions; None for none.
@@ -105,6 +106,7 @@ class Server:
         metrics: Metrics | None = None,
         reuse_port: bool = False,
         store: SessionStore | None = None,
+        hand_over: bool = False,
         plane: bytes | None = None,
         pause_model: PauseModel | None = None,
         pause_sessions: int | None = None,
@@ -119,7 +121,7 @@ class Server:
         self._tls = tls
         self._limits = limits or Limits()
         self._reuse_port = reuse_port
-        self._draining = False
+        self._draining, self._hand_over = False, hand_over
         self._all_pause = pause_model is not None and pause_sessions is None
         self._policies = policies or Policies()
         self._opening: dict[Connection, None] = {}  # in order of arrival
@@ -228,16 +230,20 @@ class Server:
     async def close(self) -> None:
         """Refuse new clients, let every session finish, then stop.
 
-        A session processes all audio that has arrived and ends with a `termination` message.
+        A session processes all audio that has arrived and ends with a `termination` message. With
+        `hand_over`, the clients of saved sessions are dropped instead: they resume elsewhere.
         After `shutdown_timeout_s`, the remaining connections are dropped. Until then, plain
         requests are answered, so that /readyz can tell of the drain.
         """
         if self._draining:
             return
         self._draining = True
-        self._sessions.shut_down()
+        handed_over = self._sessions.hand_over() if self._hand_over else []
         try:
             async with asyncio.timeout(self._limits.shutdown_timeout_s):
+                while any(conversation.has_client for conversation in handed_over):
+                    await self._next_end()
+                self._sessions.shut_down()
                 while self._sessions or len(self._connections) > len(self._opening):
                     await self._next_end()
                 self._stop_opening()

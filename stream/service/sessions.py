@@ -187,11 +187,27 @@ class Sessions:
 
     def shut_down(self) -> None:
         """Refuse new clients, and let every conversation process its audio and end."""
+        self._refuse_new()
+        for conversation in list(self._conversations):
+            conversation.shut_down()
+
+    def hand_over(self) -> list[Conversation]:
+        """Drop the clients whose conversations another process can claim; return those.
+
+        Without a store, or while it fails, there are none.
+        """
+        if self._saver is None or not self._saver.ready:
+            return []
+        self._refuse_new()
+        saved = [one for one in self._conversations if one.token is not None]
+        for conversation in saved:
+            conversation.drop_client()
+        return saved
+
+    def _refuse_new(self) -> None:
         self._shutting_down = True
         for task in self._claiming:
             task.cancel()
-        for conversation in list(self._conversations):
-            conversation.shut_down()
 
     def give_up(self) -> None:
         """End all conversations that still wait for their clients."""

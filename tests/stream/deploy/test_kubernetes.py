@@ -93,7 +93,8 @@ def test_the_probes_ask_what_the_server_answers() -> None:
     assert of_kind("Service")["spec"]["ports"][0]["targetPort"] == port["name"]
 
 
-def test_a_node_has_time_to_drain_and_then_to_end_its_sessions() -> None:
+def test_a_node_leaves_its_calls_to_the_others_and_has_time_for_it() -> None:
+    assert SETTINGS["TURNSTREAM_HAND_OVER"] == "true"
     _, seconds = NODE["lifecycle"]["preStop"]["exec"]["command"]
     assert POD["spec"]["terminationGracePeriodSeconds"] > int(seconds) + shutdown_s()
 

@@ -1,7 +1,7 @@
 """Two nodes behind HAProxy, with the configuration that is shipped, and Redis.
 
-SIGKILL of either node under live sessions loses and doubles nothing: the clients resume at the
-other one.
+Live sessions lose and double nothing when one node is killed and the other one stopped: their
+clients resume at the node that is left.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import contextlib
 import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import urllib.error
@@ -73,13 +74,14 @@ def sessions(node: CommandServer) -> int:
     return int(get(f"127.0.0.1:{node.port}", "/healthz")[1]["sessions"])
 
 
-async def test_either_node_can_die_under_live_sessions_and_nothing_is_lost(
+async def test_a_node_can_die_or_be_stopped_under_live_sessions_and_nothing_is_lost(
     tiny_model_path: Path, tmp_path: Path
 ) -> None:
     model = talkative_model(tiny_model_path, tmp_path / "model.onnx")
     with contextlib.ExitStack() as stack:
         redis = stack.enter_context(RedisServer(tmp_path).running())
-        options = ("--store", redis.url, "--save-interval-s", "0.3", "--max-load", "1000")
+        options = ("--store", redis.url, "--hand-over", "--save-interval-s", "0.3")
+        options += ("--max-load", "1000")
         nodes = [stack.enter_context(command_server(model, *options, "--quiet")) for _ in range(2)]
         address = stack.enter_context(balancer(*nodes))
         async with asyncio.timeout(PATIENCE_S), contextlib.AsyncExitStack() as calls:
@@ -90,11 +92,12 @@ async def test_either_node_can_die_under_live_sessions_and_nothing_is_lost(
             talks = [Talk(client, seed) for seed, client in enumerate(clients)]
             await asyncio.gather(*(talk.send(16000) for talk in talks))
             assert [sessions(node) for node in nodes] == [CLIENTS // 2] * 2
-            await kill(nodes[0], talks, until=3 * 16000)
+            await end(nodes[0], signal.SIGKILL, talks, until=3 * 16000)
             assert sessions(nodes[1]) == CLIENTS
             port = ("--port", str(nodes[0].port))  # a node is back at its address
             nodes[0] = stack.enter_context(command_server(model, *options, "--quiet", *port))
-            await kill(nodes[1], talks, until=5 * 16000)
+            await end(nodes[1], signal.SIGTERM, talks, until=5 * 16000)
+            assert nodes[1].process.wait() == 0
             assert sessions(nodes[0]) == CLIENTS
             await asyncio.gather(*(talk.finish() for talk in talks))
         engine = Engine(model)
@@ -104,10 +107,10 @@ async def test_either_node_can_die_under_live_sessions_and_nothing_is_lost(
         assert sorted(resumed) == [1] * (CLIENTS // 2) + [2] * (CLIENTS // 2)
 
 
-async def kill(node: CommandServer, talks: list[Talk], until: int) -> None:
-    """Kill a node while all send, and wait until everything sent is predicted on."""
+async def end(node: CommandServer, by: signal.Signals, talks: list[Talk], until: int) -> None:
+    """End a node while all send, and wait until everything sent is predicted on."""
     sending = [asyncio.create_task(talk.send(until)) for talk in talks]
-    node.process.kill()
+    node.process.send_signal(by)
     await asyncio.gather(*sending)
 
 

@@ -1,0 +1,80 @@
+"""A server that stops leaves its sessions to others of its store, if it was told to."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+import pytest
+from websockets.exceptions import ConnectionClosed
+
+from turnstream.cli import main
+from turnstream.stream.engine import Engine
+from turnstream.stream.service.server import Server
+
+from ..serving import of_type, quick_limits, raw_client
+from .memory_store import MemoryStore
+from .test_sessions import (  # noqa: F401  # pytest finds the fixtures here
+    FRAMES,
+    Caller,
+    assert_exact,
+    caller,
+    store,
+)
+
+
+def make_server(engine: Engine, store: MemoryStore, **settings: bool) -> Server:  # noqa: F811
+    limits = quick_limits(save_interval_s=0.05)
+    return Server(engine, port=0, limits=limits, store=store, **settings)
+
+
+async def test_a_session_goes_on_at_another_server_without_a_difference(
+    engine: Engine,
+    store: MemoryStore,  # noqa: F811
+    caller: Caller,  # noqa: F811
+) -> None:
+    async with make_server(engine, store) as other:
+        async with make_server(engine, store, hand_over=True) as stopped:
+            await caller.begin(stopped)
+            await caller.send(90)
+        with suppress(ConnectionClosed):
+            while True:
+                assert (await caller.hear())["type"] == "saved"
+        assert stopped.sessions == 0
+        await caller.resume(other)
+        assert caller.sent == 90  # the last state was saved
+        await caller.send(FRAMES)
+        await caller.finish()
+    assert_exact(caller, engine)
+
+
+@pytest.mark.parametrize("case", ["not told to", "the store fails", "it cannot be resumed"])
+async def test_other_sessions_end_with_a_reason(
+    engine: Engine,
+    store: MemoryStore,  # noqa: F811
+    case: str,
+) -> None:
+    server = make_server(engine, store, hand_over=case != "not told to")
+    if case == "it cannot be resumed":
+        limits = quick_limits(resume_s=0.0)
+        server = Server(engine, port=0, limits=limits, store=store, hand_over=True)
+    async with server, raw_client(server) as client:
+        await client.send(bytes(1280))
+        await client.receive()
+        if case == "the store fails":
+            store.error = ConnectionError("gone")
+            while server.store_ready:
+                await client.send(bytes(1280))
+                await client.receive()
+        await server.close()
+        (end,) = of_type(await client.rest(), "termination")
+    assert end["reason"] == "shutdown"
+
+
+def test_without_a_store_that_others_share_nothing_can_be_handed_over(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["serve", "--hand-over"]) == 2
+    assert capsys.readouterr().err == (
+        "turnstream serve: error: expected --store, which other servers share, with --hand-over, "
+        "got none\n"
+    )
