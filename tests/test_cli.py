@@ -63,6 +63,21 @@ def test_help_waits_for_no_heavy_import(arguments: list[str]) -> None:
     assert [name for name, (_, what) in COMMANDS.items() if f"{name} {what}" not in shown] == []
 
 
+def test_onnx_runtime_may_not_report_to_its_maker(tmp_path: Path) -> None:
+    environment = {**os.environ, "HOME": str(tmp_path)}
+    environment = {
+        name: word for name, word in environment.items() if name[:4] not in ("ORT_", "XDG_")
+    }
+    done = subprocess.run(
+        [sys.executable, "-m", "turnstream", "info"],
+        env=environment,
+        capture_output=True,
+        check=True,
+    )
+    assert b"turnstream" in done.stdout
+    assert [*tmp_path.rglob("*onnxruntime*")] == []  # where it keeps what it has to report
+
+
 def test_version_is_the_packages(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         main(["--version"])

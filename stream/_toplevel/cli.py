@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import difflib
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
@@ -123,6 +124,7 @@ class _Parser(argparse.ArgumentParser):
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # ONNX Runtime would report to its maker
     open_standard_streams()
     arguments = list(sys.argv[1:] if argv is None else argv)
     name = " ".join(["turnstream", *(word for word in arguments[:1] if word in COMMANDS)])
