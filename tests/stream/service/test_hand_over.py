@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+import asyncio
+from contextlib import AsyncExitStack, suppress
 
 import pytest
 from websockets.exceptions import ConnectionClosed
@@ -11,29 +12,27 @@ from turnstream.cli import main
 from turnstream.stream.engine import Engine
 from turnstream.stream.service.server import Server
 
-from ..serving import of_type, quick_limits, raw_client
+from ..serving import PATIENCE_S, of_type, quick_limits, raw_client
 from .memory_store import MemoryStore
-from .test_sessions import (  # noqa: F401  # pytest finds the fixtures here
-    FRAMES,
-    Caller,
-    assert_exact,
-    caller,
-    store,
-)
+from .test_sessions import FRAMES, Caller, assert_exact
 
 
-def make_server(engine: Engine, store: MemoryStore, **settings: bool) -> Server:  # noqa: F811
-    limits = quick_limits(save_interval_s=0.05)
-    return Server(engine, port=0, limits=limits, store=store, **settings)
+def make_server(
+    engine: Engine, store: MemoryStore, *, hand_over: bool = True, resume_s: float = 30.0
+) -> Server:
+    limits = quick_limits(save_interval_s=0.05, resume_s=resume_s)
+    return Server(engine, port=0, limits=limits, store=store, hand_over=hand_over)
 
 
-async def test_a_session_goes_on_at_another_server_without_a_difference(
-    engine: Engine,
-    store: MemoryStore,  # noqa: F811
-    caller: Caller,  # noqa: F811
-) -> None:
-    async with make_server(engine, store) as other:
-        async with make_server(engine, store, hand_over=True) as stopped:
+async def test_a_session_goes_on_at_another_server_without_a_difference(engine: Engine) -> None:
+    store = MemoryStore()
+    async with (
+        asyncio.timeout(PATIENCE_S),
+        AsyncExitStack() as connections,
+        make_server(engine, store) as other,
+    ):
+        caller = Caller(connections)
+        async with make_server(engine, store) as stopped:
             await caller.begin(stopped)
             await caller.send(90)
         with suppress(ConnectionClosed):
@@ -48,15 +47,14 @@ async def test_a_session_goes_on_at_another_server_without_a_difference(
 
 
 @pytest.mark.parametrize("case", ["not told to", "the store fails", "it cannot be resumed"])
-async def test_other_sessions_end_with_a_reason(
-    engine: Engine,
-    store: MemoryStore,  # noqa: F811
-    case: str,
-) -> None:
-    server = make_server(engine, store, hand_over=case != "not told to")
-    if case == "it cannot be resumed":
-        limits = quick_limits(resume_s=0.0)
-        server = Server(engine, port=0, limits=limits, store=store, hand_over=True)
+async def test_other_sessions_end_with_a_reason(engine: Engine, case: str) -> None:
+    store = MemoryStore()
+    server = make_server(
+        engine,
+        store,
+        hand_over=case != "not told to",
+        resume_s=0.0 if case == "it cannot be resumed" else 30.0,
+    )
     async with server, raw_client(server) as client:
         await client.send(bytes(1280))
         await client.receive()
