@@ -119,10 +119,10 @@ async def serve_until(
         metrics=Metrics(),
         reuse_port=reuse_port,
         store=store,
-        hand_over=settings.hand_over,
         pause_model=choose_pause_model(settings.pause_model, engine),
         pause_sessions=PAUSE_SESSIONS if settings.pause_model is None else None,
         policies=settings.policies,
+        hand_over=settings.hand_over,
         plane=None if settings.projection is None else _read_plane(settings.projection, engine),
     )
     async with contextlib.AsyncExitStack() as stack:

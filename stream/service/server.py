@@ -121,7 +121,8 @@ class Server:
         self._tls = tls
         self._limits = limits or Limits()
         self._reuse_port = reuse_port
-        self._draining, self._hand_over = False, hand_over
+        self._hand_over = hand_over
+        self._draining = False
         self._all_pause = pause_model is not None and pause_sessions is None
         self._policies = policies or Policies()
         self._opening: dict[Connection, None] = {}  # in order of arrival
