@@ -97,10 +97,13 @@ def check_output(path: Path | None, *suffixes: str, devices: bool = False) -> No
 
 
 @contextmanager
-def writing(path: Path | None) -> Generator[None, None, None]:
+def writing(path: Path | None, what: str = "file") -> Generator[None, None, None]:
     """Let errors in the block name the file. Without a path, or if the reader of a pipe
     has gone, they stay as they are.
 
+    Args:
+        path: what is written.
+        what: "file" or "folder".
     Raises:
         AudioFormatError: the file cannot be written.
         OSError: its device is full or failed, or there are too few file descriptors.
@@ -113,7 +116,7 @@ def writing(path: Path | None) -> Generator[None, None, None]:
         if error.errno in _SURROUNDINGS:
             raise OSError(error.errno, error.strerror, str(path)) from None
         raise AudioFormatError(
-            f"expected a file that can be written, got {str(path)!r}: {error.strerror or error}"
+            f"expected a {what} that can be written, got {str(path)!r}: {error.strerror or error}"
         ) from None
 
 
