@@ -23,6 +23,9 @@ from .relay import Relay
 from .test_page import choose, open_page, page, status_is
 
 AXE = Path(__file__).parents[2] / "node_modules" / "axe-core" / "axe.min.js"
+# Seconds of the bundled call: from 1.6 s on, a pause is counted as right every 2 s. In the example
+# the first one comes after 10 s.
+SOON = (45.5, 60.0)
 WATCH = """(() => {
   window.verdicts = [];
   const panel = document.querySelector('#verdict');
@@ -158,9 +161,11 @@ async def test_an_end_that_is_called_because_the_other_speaks_is_no_verdict(
     assert not any("Done" in words for words in said)
 
 
-async def test_another_preset_or_timer_starts_the_count_anew(tab: Tab, server: Server) -> None:
+async def test_another_preset_or_timer_starts_the_count_anew(
+    tab: Tab, server: Server, recording: MakeRecording
+) -> None:
     await open_page(tab, page(server))
-    await tab.click("#example")
+    await tab.drop(recording(*SOON, (0, 1)))
     await tab.until("document.querySelector('#ours-right').textContent !== '0'")
     await tab.click("input[name=timer][value='1.5']")
     await tab.until("document.querySelector('#timer-name').textContent.endsWith('1.5 s')")
@@ -205,10 +210,12 @@ async def test_no_warning_names_a_sample_rate_that_the_browser_chose(
             assert ("microphone" in (words or "")) == (code == "silent" and not is_file)
 
 
-async def test_on_a_phone_the_verdict_is_above_the_fold(tab: Tab, server: Server) -> None:
+async def test_on_a_phone_the_verdict_is_above_the_fold(
+    tab: Tab, server: Server, recording: MakeRecording
+) -> None:
     await tab.size(390, 844, phone=True)
     await open_page(tab, page(server))
-    await tab.click("#example")
+    await tab.drop(recording(*SOON, (0, 1)))
     await tab.until("document.querySelector('#verdict-outcome').textContent")
     bottom = "document.querySelector('#verdict').getBoundingClientRect().bottom"
     for width, height in ((390, 844), (360, 740)):
@@ -221,7 +228,7 @@ async def test_on_a_phone_the_verdict_is_above_the_fold(tab: Tab, server: Server
     not AXE.is_file(),
     reason="not installed: axe-core (npm install --prefix . --no-save --ignore-scripts axe-core)",
 )
-async def test_axe_finds_nothing(tab: Tab, server: Server) -> None:
+async def test_axe_finds_nothing(tab: Tab, server: Server, recording: MakeRecording) -> None:
     await open_page(tab, page(server))
     await tab.value(AXE.read_text(encoding="utf-8") + "; 0")
     await tab.value("document.querySelectorAll('details').forEach((e) => { e.open = true; })")
@@ -240,6 +247,6 @@ async def test_axe_finds_nothing(tab: Tab, server: Server) -> None:
         return found
 
     assert await broken() == []
-    await tab.click("#example")
+    await tab.drop(recording(*SOON, (0, 1)))
     await tab.until("document.querySelector('#verdict-outcome').textContent")
     assert await broken() == []
