@@ -96,6 +96,18 @@ def check_output(path: Path | None, *suffixes: str, devices: bool = False) -> No
         )
 
 
+def check_distinct(option: str, path: Path | None, other: str, other_path: Path | None) -> None:
+    """Check that two options do not name one file. A device takes both outputs.
+
+    Raises:
+        AudioFormatError: they do.
+    """
+    if path and other_path and path.resolve() == other_path.resolve() and not _is_device(path):
+        raise AudioFormatError(
+            f"expected two files for {option} and {other}, got {str(path)!r} for both"
+        )
+
+
 @contextmanager
 def writing(path: Path | None, what: str = "file") -> Generator[None, None, None]:
     """Let errors in the block name the file. Without a path, or if the reader of a pipe

@@ -349,8 +349,11 @@ def test_teacher_commands_lead_from_utterances_and_calls_to_a_report(
 ):
     copy_some_utterances(data_folder, tmp_path / "data")
     shutil.copy(bundled_sample(), tmp_path)
-    # Of the call, with shifts and holds in each
-    parts = {"reason": (8.5, 20.0), "number": (31.5, 46.0)}
+    parts = {
+        "reason": (8.5, 20.0),
+        "number": (31.5, 46.0),
+        "goodbye": (45.0, 58.0),
+    }  # of the call, with shifts and holds in each
     calls = [
         {"id": name, "audio": "call.flac", "start_s": start_s, "end_s": end_s}
         for name, (start_s, end_s) in parts.items()
