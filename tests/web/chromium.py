@@ -20,7 +20,7 @@ from typing import IO, Any
 
 from websockets.asyncio.client import ClientConnection, connect
 
-PATIENCE_S = 30.0
+PATIENCE_S = 60.0
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 OPTIONS = (
     "--headless=new",
@@ -93,7 +93,7 @@ class Tab:
         await self._connection.send(
             json.dumps({"id": number, "method": method, "params": params, **self._session})
         )
-        async with asyncio.timeout(2 * PATIENCE_S):
+        async with asyncio.timeout(PATIENCE_S + 10):
             answer = await self._answers[number]
         assert "error" not in answer, (method, answer["error"])
         return answer["result"]
