@@ -76,6 +76,11 @@ def main(args: argparse.Namespace) -> int:
 
     step_input = MEL if args.mel else PCM
     if args.run.suffix == ".json":
+        if args.out or args.golden or args.teacher:
+            raise ExportError(
+                "expected no --out, --golden and --teacher with folds.json, which names the files, "
+                "got one of them"
+            )
         for path in _read_folds(args.run):
             found = export(
                 path.parent / "run",
