@@ -253,7 +253,8 @@ async def test_javascript_block_hears_turns_end(block: Block, tmp_path: Path):
 def test_server_and_client_commands_share_a_token(block: Block, tmp_path: Path):
     serve, client = block.commands
     (tmp_path / "tokens.txt").write_text("# of the README\n0123456789abcdef\n")
-    shutil.copy(bundled_sample(), tmp_path)
+    samples, rate_hz = sf.read(bundled_sample(), frames=15 * 8000, dtype="int16")
+    sf.write(tmp_path / "call.flac", samples, rate_hz)
     with running_server(serve, tmp_path) as port:
         refused = run(
             client.replace("0123456789abcdef", f"wrong --url ws://127.0.0.1:{port}"), tmp_path
