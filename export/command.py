@@ -102,6 +102,11 @@ def main(args: argparse.Namespace) -> int:
             f"FILE and no --mel; got it with {str(args.run)!r}"
         )
     if folds:
+        if args.out or args.golden or args.teacher:
+            raise ExportError(
+                "expected no --out, --golden and --teacher with folds.json, which names the files, "
+                "got one of them"
+            )
         for path in _read_folds(args.run):
             found = export(
                 path.parent / "run",

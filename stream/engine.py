@@ -6,7 +6,7 @@ import json
 import math
 from dataclasses import dataclass
 from functools import cached_property
-from importlib.resources import files
+from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -39,8 +39,15 @@ def bundled_model(name: str | None = None) -> Path:
     Args:
         name: INT8 for the same network in int8.
     """
-    file = "turnstream.int8.onnx" if name == INT8 else "turnstream.onnx"
-    return Path(str(files("turnstream.models.weights") / file))
+    return bundled_file("turnstream.int8.onnx" if name == INT8 else "turnstream.onnx")
+
+
+def bundled_file(name: str) -> Path:
+    """Return the path of a file in the folder of the bundled model.
+
+    The folder is found by its module: `importlib.resources` takes 5 ms longer to be imported.
+    """
+    return Path(import_module("turnstream.models.weights").__path__[0]) / name
 
 
 @dataclass(frozen=True, slots=True)

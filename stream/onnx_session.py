@@ -5,12 +5,15 @@ ONNX Runtime has no type stubs, hence `Any`. Imports no torch.
 
 from __future__ import annotations
 
+import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import onnxruntime  # pyright: ignore[reportMissingTypeStubs]
 
 from .errors import ModelError
+from .onnx_signature import read_signature
 
 ort: Any = onnxruntime
 
@@ -26,9 +29,7 @@ def open_model(path: Path, what: str, *, threads: int = 1) -> Any:
         ModelError: there is no such file, or ONNX Runtime cannot load it.
         OSError: the file cannot be read.
     """
-    if not path.is_file():
-        raise ModelError(f"expected {what}, got {str(path)!r}, which is not a file")
-    path.open("rb").close()  # ONNX Runtime calls a file that cannot be read a wrong model
+    _check_file(path, what)
     try:
         return open_session(path, threads=threads)
     except Exception as error:  # onnxruntime's own exceptions share no public base class
@@ -36,6 +37,62 @@ def open_model(path: Path, what: str, *, threads: int = 1) -> Any:
             f"{path}: expected {what}, but ONNX Runtime cannot load it: "
             f"{str(error).splitlines()[0][:200]}"
         ) from None
+
+
+class LateSession:
+    """A user's file whose graph is loaded when it is first needed. Threads can share it.
+
+    Args:
+        path, what, threads: as for `open_model`.
+    Raises:
+        ModelError: there is no such file, or its structure is not that of a whole ONNX file.
+        OSError: the file cannot be read.
+    Attributes:
+        signature: the inputs and outputs.
+    """
+
+    def __init__(self, path: Path, what: str, *, threads: int = 1) -> None:
+        _check_file(path, what)
+        try:
+            self.signature = read_signature(path)
+        except ValueError as error:
+            raise ModelError(
+                f"{path}: expected {what}, got a file that is not a whole one: {error}"
+            ) from None
+        self._path, self._what, self._threads = path, what, threads
+        self._lock = threading.Lock()
+        self._session: Any = None
+        self._begun = False
+
+    def load(self) -> Any:
+        """Return the `onnxruntime.InferenceSession`. The first call loads it; others wait for that.
+
+        Raises:
+            ModelError: ONNX Runtime cannot load it.
+            OSError: the file cannot be read any more.
+        """
+        with self._lock:
+            if self._session is None:
+                self._session = open_model(self._path, self._what, threads=self._threads)
+            return self._session
+
+    def load_soon(self) -> None:
+        """Load the graph in a thread. Any call but the first does nothing."""
+        if not self._begun:
+            self._begun = True
+            with suppress(RuntimeError):  # no thread can be started: `load` does the work later
+                threading.Thread(target=self._try_to_load, name="load-model").start()
+
+    def _try_to_load(self) -> None:
+        with suppress(ModelError, OSError):  # `load` raises it again, for those who need the graph
+            self.load()
+
+
+def _check_file(path: Path, what: str) -> None:
+    """Raise ModelError if there is no such file, and OSError if it cannot be read."""
+    if not path.is_file():
+        raise ModelError(f"expected {what}, got {str(path)!r}, which is not a file")
+    path.open("rb").close()  # ONNX Runtime calls a file that cannot be read a wrong model
 
 
 def open_session(

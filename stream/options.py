@@ -48,7 +48,9 @@ def add_policy_options(parser: argparse.ArgumentParser, of: str = "") -> None:
         parser: parser of the command.
         of: whose policy it is, for the help, if that is not clear.
     """
-    group = parser.add_argument_group("the policy, which decides the events" + of)
+    group = parser.add_argument_group(
+        "the policy, which decides the events" + of, "Values that are not given are the preset's."
+    )
     policy = group.add_argument(
         "--policy",
         metavar="NAME|FILE.json",
@@ -62,7 +64,7 @@ def add_policy_options(parser: argparse.ArgumentParser, of: str = "") -> None:
             f"--{name.replace('_', '-')}",
             type=_number,
             metavar=unit,
-            help=f"{text} (default: the preset's)",
+            help=text,
         )
 
 

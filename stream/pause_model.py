@@ -3,6 +3,9 @@
 It hears the last 8 s of the speaker. A pause costs as much as seven seconds of the network. It can
 be left out. It is a large speech encoder (models/weights/pause.onnx) with a small head
 (pause.json). pause_tracker.py decides when it is asked, and what its answer changes.
+
+Loading the encoder takes some 50 ms and 44 MB, so it waits until somebody speaks. The files are
+checked before.
 """
 
 from __future__ import annotations
@@ -10,16 +13,15 @@ from __future__ import annotations
 import math
 from copy import copy
 from functools import cache
-from importlib.resources import files
 from pathlib import Path
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from .engine import Engine
+from .engine import Engine, bundled_file
 from .errors import ModelError, ShapeError
-from .onnx_session import open_model
+from .onnx_session import LateSession
 
 SAMPLE_RATE_HZ = 16000
 
@@ -28,7 +30,7 @@ Float32 = NDArray[np.float32]
 
 def bundled_pause_model() -> Path:
     """Return the path of the pause model that is installed with the package."""
-    return Path(str(files("turnstream.models.weights") / "pause.onnx"))
+    return bundled_file("pause.onnx")
 
 
 class PauseMix(msgspec.Struct, frozen=True):
@@ -59,14 +61,17 @@ class PauseHead(msgspec.Struct, frozen=True):
 
 
 class PauseModel:
-    """A loaded pause model. It keeps no state, so conversations and threads can share it.
+    """A pause model. It keeps no state, so conversations and threads can share it.
+
+    The encoder is loaded by `load`, `load_soon` or the first `logit`, whichever comes first.
 
     Args:
         path: the encoder, an ONNX file written by `turnstream export`; None is the bundled one.
         head: the head; None is the file of the same name that ends in .json.
         threads: number of threads in one call.
     Raises:
-        ModelError: a file does not exist, or is not what `turnstream export` writes.
+        ModelError: a file does not exist, or is not what `turnstream export` writes. A graph that
+            is damaged inside is found when it is loaded.
         OSError: a file cannot be read.
     Attributes:
         head: the same.
@@ -77,22 +82,39 @@ class PauseModel:
         self, path: str | Path | None = None, *, head: PauseHead | None = None, threads: int = 1
     ) -> None:
         self.path = Path(path) if path is not None else bundled_pause_model()
-        self._session = open_model(self.path, "an ONNX pause model", threads=threads)
+        self._encoder = LateSession(self.path, "an ONNX pause model", threads=threads)
         self.head = read_head(self.path) if head is None else head
-        inputs = {node.name: node.shape for node in self._session.get_inputs()}
-        outputs = {node.name: node.shape for node in self._session.get_outputs()}
-        if list(inputs) != ["audio"] or list(outputs) != ["embedding"]:
-            raise ModelError(
-                f"{self.path}: expected a pause model, with input audio and output embedding, got "
-                f"{', '.join(inputs)} and {', '.join(outputs)}"
-            )
-        self.samples = int(inputs["audio"][1])
+        inputs, outputs = self._encoder.signature.inputs, self._encoder.signature.outputs
+        match list(inputs.items()), list(outputs.items()):
+            case [("audio", (_, int(samples)))], [("embedding", (_, int(dimensions)))]:
+                self.samples = samples
+            case _:
+                raise ModelError(
+                    f"{self.path}: expected a pause model, with input audio (B, N) and output "
+                    f"embedding (B, D), got {_listed(inputs)} and {_listed(outputs)}"
+                )
         self._weights = np.array(self.head.weights, np.float32)
-        if outputs["embedding"][1] != len(self._weights):
+        if dimensions != len(self._weights):
             raise ModelError(
-                f"{self.path}: its embeddings have {outputs['embedding'][1]} dimensions, its head "
+                f"{self.path}: its embeddings have {dimensions} dimensions, its head "
                 f"has {len(self._weights)}"
             )
+
+    def load(self) -> None:
+        """Load the encoder now, if that is not done, so that the first pause is as quick as others.
+
+        Raises:
+            ModelError: ONNX Runtime cannot load it.
+            OSError: the file cannot be read any more.
+        """
+        self._encoder.load()
+
+    def load_soon(self) -> None:
+        """Load the encoder in a thread, if that has not begun. `logit` waits until it is done.
+
+        An error is raised by `logit`.
+        """
+        self._encoder.load_soon()
 
     def check_fits(self, sample_rate_hz: int) -> None:
         """Check that a model with this sample rate can be used beside the pause model.
@@ -121,18 +143,26 @@ class PauseModel:
                 shorter one is padded with silence in front.
         Raises:
             ShapeError: the audio has another shape or type, or is empty.
-            ModelError: the model gave NaN or infinity.
+            ModelError: the encoder cannot be loaded, or gave NaN or infinity.
+            OSError: the encoder's file cannot be read any more.
         """
         if audio.ndim != 1 or audio.dtype != np.float32 or not len(audio):
             raise ShapeError(f"expected float32 audio (N >= 1,), got {audio.dtype} {audio.shape}")
         window = np.zeros((1, self.samples), np.float32)
         kept = audio[-self.samples :]
         window[0, self.samples - len(kept) :] = kept
-        (embedding,) = self._session.run(["embedding"], {"audio": window})
+        (embedding,) = self._encoder.load().run(["embedding"], {"audio": window})
         logit = float(embedding[0] @ self._weights) + self.head.bias
         if not math.isfinite(logit):
             raise ModelError(f"{self.path}: expected a finite logit, got {logit}")
         return logit
+
+
+def _listed(shapes: dict[str, tuple[int | None, ...]]) -> str:
+    return ", ".join(
+        f"{name} ({', '.join('B' if size is None else str(size) for size in shape)})"
+        for name, shape in shapes.items()
+    )
 
 
 @cache

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from msgspec.structs import replace
@@ -30,7 +31,7 @@ from .prediction import FrameMessage, Prediction, TurnEvent
 from .predictor import TurnPredictor
 from .printable import printable
 from .progress import progress_bar
-from .row_file import ROW_SUFFIXES, Row, RowFile, check_output, writing
+from .row_file import ROW_SUFFIXES, Row, RowFile, check_distinct, check_output, writing
 from .sources import AudioSource, FileSource, RawPcmSource
 
 COLUMNS = (
@@ -43,6 +44,7 @@ COLUMNS = (
 EVENT_COLUMNS = ("time_s", "type", "speaker", "probability", "turn_index", "trigger")
 DECIMALS = 5
 _NO_LATENT = np.zeros((2, 0), np.float32)
+_RAW_DEFAULTS: dict[str, Any] = {"encoding": "pcm_s16le", "sample_rate": 16000, "channels": 2}
 _FILE_BLOCK_S = 0.5  # a fifth faster than blocks of 20 ms
 
 
@@ -84,11 +86,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_pause_model_option(parser)
     add_model_option(parser)
     raw = parser.add_argument_group("raw audio on standard input")
-    raw.add_argument(
-        "--encoding", choices=ENCODINGS, default="pcm_s16le", help="(default pcm_s16le)"
-    )
-    raw.add_argument("--sample-rate", type=int, default=16000, metavar="HZ", help="(default 16000)")
-    raw.add_argument("--channels", type=int, default=2, help="1 or 2 (default 2)")
+    raw.add_argument("--encoding", choices=ENCODINGS, help="(default pcm_s16le)")
+    raw.add_argument("--sample-rate", type=int, metavar="HZ", help="(default 16000)")
+    raw.add_argument("--channels", type=int, help="1 or 2 (default 2)")
 
 
 def main(args: argparse.Namespace) -> int:
@@ -102,16 +102,8 @@ def main(args: argparse.Namespace) -> int:
     if args.plot:
         check_picture(args.plot)
     check_output(args.plot)
-    source: AudioSource = (
-        RawPcmSource(sys.stdin.buffer, args.encoding, args.sample_rate, args.channels)
-        if args.file == "-"
-        else FileSource(args.file)
-    )
-    if isinstance(source, FileSource):  # raw audio may be live, so its blocks stay short
-        source.block_samples = round(_FILE_BLOCK_S * source.sample_rate_hz)
-    if isinstance(source, FileSource):
-        for remark in source.warnings:
-            print(f"turnstream predict: warning: {printable(remark)}", file=sys.stderr)
+    check_distinct("--out", args.out, "--events", args.events)
+    source = _open_source(args)
     policy = policies_from(args).settings(None, {})
     predictor = TurnPredictor(
         args.model,
@@ -169,6 +161,23 @@ def main(args: argparse.Namespace) -> int:
             print(f"{len(pages)} pages, {pages[0]} to {pages[-1].name}", file=sys.stderr)
     print(f"{kept.frame_count} frames, {kept.event_count} events", file=sys.stderr)
     return 0
+
+
+def _open_source(args: argparse.Namespace) -> AudioSource:
+    given = {name: value for name in _RAW_DEFAULTS if (value := getattr(args, name)) is not None}
+    if args.file == "-":
+        raw = _RAW_DEFAULTS | given
+        return RawPcmSource(sys.stdin.buffer, raw["encoding"], raw["sample_rate"], raw["channels"])
+    for name in given:
+        raise AudioFormatError(
+            f"expected --{name.replace('_', '-')} with -, for raw audio on standard input, got it "
+            f"with the file {args.file!r}, which says so itself"
+        )
+    source = FileSource(args.file)
+    source.block_samples = round(_FILE_BLOCK_S * source.sample_rate_hz)  # raw audio may be live
+    for remark in source.warnings:
+        print(f"turnstream predict: warning: {printable(remark)}", file=sys.stderr)
+    return source
 
 
 def _length_s(source: AudioSource) -> float:

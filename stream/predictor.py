@@ -34,7 +34,9 @@ class TurnPredictor:
         pause_model: a loaded `PauseModel`, True for the bundled one, or False for none. None is the
             bundled one beside the bundled model, and none beside another. It is asked once in each
             pause, and there tells ends of turns from thinking pauses better than the model alone.
-            The call that asks it takes some 0.1 s longer. Conversations share it.
+            The call that asks it takes some 0.1 s longer. Conversations share it. It is loaded in a
+            thread when somebody speaks for the first time; a pause that comes before it is loaded
+            waits for it.
     Raises:
         ModelError: the model cannot be run.
         AudioFormatError: the rate is out of range.
@@ -74,7 +76,8 @@ class TurnPredictor:
         Raises:
             AudioFormatError: the samples have another shape or type, or are not finite; bytes are
                 not whole samples of all channels. Nothing was added then.
-            ModelError: the model gave NaN or infinity.
+            ModelError: a model gave NaN or infinity, or the pause model's file is damaged inside.
+            OSError: the pause model's file cannot be read any more.
         """
         if isinstance(samples, bytes | bytearray):
             if channels not in (1, 2):
@@ -101,6 +104,8 @@ class TurnPredictor:
             output, state = self.engine.step(session.take_frame()[None], session.state[None])
             session.state = state[0]
             predictions.append(session.accept(output))
+            if self.pause_model and session.has_pause_model and any(predictions[-1].active):
+                self.pause_model.load_soon()  # a pause may follow
             self._ask_pause_model()
         return predictions
 

@@ -96,11 +96,26 @@ def check_output(path: Path | None, *suffixes: str, devices: bool = False) -> No
         )
 
 
+def check_distinct(option: str, path: Path | None, other: str, other_path: Path | None) -> None:
+    """Check that two options do not name one file. A device takes both outputs.
+
+    Raises:
+        AudioFormatError: they do.
+    """
+    if path and other_path and path.resolve() == other_path.resolve() and not _is_device(path):
+        raise AudioFormatError(
+            f"expected two files for {option} and {other}, got {str(path)!r} for both"
+        )
+
+
 @contextmanager
-def writing(path: Path | None) -> Generator[None, None, None]:
+def writing(path: Path | None, what: str = "file") -> Generator[None, None, None]:
     """Let errors in the block name the file. Without a path, or if the reader of a pipe
     has gone, they stay as they are.
 
+    Args:
+        path: what is written.
+        what: "file" or "folder".
     Raises:
         AudioFormatError: the file cannot be written.
         OSError: its device is full or failed, or there are too few file descriptors.
@@ -113,7 +128,7 @@ def writing(path: Path | None) -> Generator[None, None, None]:
         if error.errno in _SURROUNDINGS:
             raise OSError(error.errno, error.strerror, str(path)) from None
         raise AudioFormatError(
-            f"expected a file that can be written, got {str(path)!r}: {error.strerror or error}"
+            f"expected a {what} that can be written, got {str(path)!r}: {error.strerror or error}"
         ) from None
 
 

@@ -27,6 +27,7 @@ from turnstream.models.turn_model import TurnModel
 from .networks import CONFIGS, random_model
 from .readme_blocks import ROOT
 from .recordings import write_simulation_data
+from .web.chromium import find_chromium, running_browser
 
 # The networks are tiny, and pytest-xdist gives each core a process: one thread each
 torch.set_num_threads(1)
@@ -120,3 +121,12 @@ def tiny_model_path(
 def data_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny folder of data for the simulation."""
     return write_simulation_data(tmp_path_factory.mktemp("data"))
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[str]:
+    """The address of a running Chromium; each `open_tab_of` it has its own cookies and storage."""
+    if find_chromium() is None:
+        pytest.skip("no chromium on the path: the page cannot be tried")
+    with running_browser() as address:
+        yield address

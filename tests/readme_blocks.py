@@ -48,7 +48,6 @@ SMALLER = {
     "--plot space.png": "--plot space.png --points 400 --refits 1",
     "--out film.mp4": "--out film.mp4 --end 2 --height 360",
     "--out teacher --jobs 2": "--out teacher --jobs 2 --stop-points 20",
-    "--out teacher --cluster ray": "--out teacher --jobs 2 --stop-points 20",
     "--out distilled --devices 2": "--out distilled --settings distillation.json",
     "--hours 12 --jobs 2": "--hours 0.03 --lengths 30 40 --no-synthetic",
     "--out simulated$": "--out simulated --settings training.json",

@@ -50,7 +50,8 @@ def run_example(name: str, *arguments: str) -> list[str]:
 
 
 def test_the_echo_bot_repeats_the_callers_turns() -> None:
-    with running_server() as port:
+    # At eight times real time, a busy machine has no time for the pause model
+    with running_server("turnstream serve --no-pause-model") as port:
         url = f"ws://127.0.0.1:{port}"
         lines = run_example("echo_bot.py", str(bundled_sample()), "--url", url, "--speed", "8")
     repeated_s = [float(line.split("repeat ")[1].removesuffix(" s")) for line in lines]
@@ -58,8 +59,10 @@ def test_the_echo_bot_repeats_the_callers_turns() -> None:
     assert all(0.3 < seconds < 20 for seconds in repeated_s)
 
 
-def test_recordings_are_scored_as_the_predictor_scores_them() -> None:
-    path = bundled_sample()
+def test_recordings_are_scored_as_the_predictor_scores_them(tmp_path: Path) -> None:
+    path = tmp_path / "call.wav"
+    samples, rate_hz = sf.read(bundled_sample(), frames=25 * 8000, dtype="int16")
+    sf.write(path, samples, rate_hz)
     rows = list(csv.DictReader(run_example("score_recordings.py", str(path))))
     predictor = TurnPredictor(sample_rate_hz=8000, policy="balanced")
     source = FileSource(path)
@@ -71,7 +74,7 @@ def test_recordings_are_scored_as_the_predictor_scores_them() -> None:
         if event.type == "end_of_turn"
     ]
     source.close()
-    assert len(expected) > 5
+    assert len(expected) > 2
     assert [(row["speaker"], row["time_s"]) for row in rows] == expected
 
 

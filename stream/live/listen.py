@@ -150,6 +150,11 @@ def _connect(args: argparse.Namespace) -> Connect:
 
 
 def _raw(args: argparse.Namespace, raw_input: BinaryIO | None) -> LiveAudio:
+    if args.device is not None:
+        raise AudioFormatError(
+            "expected --device without --encoding, got it with --encoding, which reads raw audio "
+            "from standard input instead of a microphone"
+        )
     if args.agent is not None:
         raise AudioFormatError(
             "expected --agent with a microphone, "

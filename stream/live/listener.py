@@ -119,8 +119,8 @@ class Listener:
         Returns:
             The exit code.
         Raises:
-            TurnstreamError: the source, the client or the recording failed. The audio before the
-                failure was shown and recorded, and the summary covers it.
+            TurnstreamError, OSError: the source, the client or the recording failed. The audio
+                before the failure was shown and recorded, and the summary covers it.
         """
         if self._audio.remark:
             print(self._audio.remark, file=self._out, flush=True)
@@ -128,7 +128,7 @@ class Listener:
             # An abrupt end raises one of these; everything is closed by then.
             with contextlib.suppress(KeyboardInterrupt, asyncio.CancelledError):
                 asyncio.run(self._connected(connect))
-        except TurnstreamError:
+        except (TurnstreamError, OSError):
             if self.tally.frames:
                 print(self._recorded(), self.tally.summary(), sep="", file=self._out, flush=True)
             raise
@@ -219,7 +219,7 @@ class Listener:
             finally:
                 self._end()
                 sender.cancel()
-                with contextlib.suppress(asyncio.CancelledError, TurnstreamError):
+                with contextlib.suppress(asyncio.CancelledError, TurnstreamError, OSError):
                     await sender
 
     async def _send(self, client: Client, screen: Screen) -> None:

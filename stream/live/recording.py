@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from ..errors import AudioFormatError
 from ..predict import COLUMNS, EVENT_COLUMNS, event_row, to_row
 from ..prediction import FrameMessage, TurnEvent
+from ..row_file import writing
 
 AUDIO, PREDICTIONS, EVENTS = "audio.wav", "predictions.csv", "events.csv"
 _MAX_AUDIO_BYTES = 2**32 - 2**16  # limit of a wav header, 4 GB: 6 hours of stereo at 48 kHz
@@ -37,12 +38,13 @@ class Recording:
     Raises:
         AudioFormatError: the folder or a file in it cannot be written, or the folder holds a
             recording.
+        OSError: the disk is full or failed.
     """
 
     def __init__(self, folder: Path, sample_rate_hz: int, channels: int) -> None:
         self.folder = folder
         self._audio_bytes = 0
-        with ExitStack() as stack:
+        with ExitStack() as stack, writing(folder, "folder"):
             try:
                 folder.mkdir(parents=True, exist_ok=True)
                 audio_file = stack.enter_context((folder / AUDIO).open("xb", buffering=0))
@@ -56,16 +58,15 @@ class Recording:
                     "expected a folder without a recording, "
                     f"got {str(folder)!r} with {Path(error.filename).name}"
                 ) from None
-            except OSError as error:
-                raise self._unwritable(error) from None
             self._stack = stack.pop_all()
 
     def on_audio(self, samples: NDArray[np.int16]) -> None:
         """Write audio, (N, C).
 
         Raises:
-            AudioFormatError: the disk refuses the data, or the wav is full. The data written before
-                stays.
+            AudioFormatError: the file cannot be written, or the wav is full. The data written
+                before stays.
+            OSError: the disk is full or failed. The data written before stays.
         """
         self._audio_bytes += samples.nbytes
         if self._audio_bytes > _MAX_AUDIO_BYTES:
@@ -73,10 +74,8 @@ class Recording:
                 "expected less than 4 GB of audio, which is all that a wav can hold; "
                 f"the recording in {str(self.folder)!r} is full"
             )
-        try:
+        with writing(self.folder, "folder"):
             self._audio.writeframes(samples.astype("<i2").tobytes())
-        except OSError as error:
-            raise self._unwritable(error) from None
 
     def on_prediction(self, p: FrameMessage) -> None:
         """Write a prediction as a row; raises as `on_audio`."""
@@ -97,16 +96,8 @@ class Recording:
         self.close()
 
     def _write(self, table: csv.DictWriter[str], row: dict[str, Any]) -> None:
-        try:
+        with writing(self.folder, "folder"):
             table.writerow(row)
-        except OSError as error:
-            raise self._unwritable(error) from None
-
-    def _unwritable(self, error: OSError) -> AudioFormatError:
-        return AudioFormatError(
-            f"expected a folder that can be written, got {str(self.folder)!r}: "
-            f"{error.strerror or error}"
-        )
 
     @staticmethod
     def _table(path: Path, columns: tuple[str, ...], stack: ExitStack) -> csv.DictWriter[str]:

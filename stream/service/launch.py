@@ -107,6 +107,9 @@ async def serve_until(
         # A state that does not change is saved again after half of `resume_s`.
         store = open_store(settings.store, 2 * settings.limits.resume_s + _STORE_MARGIN_S)
     engine = Engine(settings.model)
+    pause_model = choose_pause_model(settings.pause_model, engine)
+    if pause_model is not None:
+        pause_model.load()  # so that a file that is damaged is refused at the start
     server = Server(
         engine,
         settings.host,
@@ -119,7 +122,7 @@ async def serve_until(
         metrics=Metrics(),
         reuse_port=reuse_port,
         store=store,
-        pause_model=choose_pause_model(settings.pause_model, engine),
+        pause_model=pause_model,
         pause_sessions=PAUSE_SESSIONS if settings.pause_model is None else None,
         policies=settings.policies,
         hand_over=settings.hand_over,

@@ -80,10 +80,10 @@ if __name__ == "__main__":
         recording = Path(folder) / "long.flac"
         soundfile.write(recording, np.tile(call, (times, 1)), rate_hz)
         length_s = times * len(call) / rate_hz
-        for options in ((), ("--pause-model",)):
-            total, _ = measure(recording, *options, parts=False)
-            timed_total, spent = measure(recording, *options, parts=True)
-            print(f"{' '.join(options) or 'network alone'}: {length_s / total:.0f} times real time")
+        for option in ("--no-pause-model", "--pause-model"):
+            total, _ = measure(recording, option, parts=False)
+            timed_total, spent = measure(recording, option, parts=True)
+            print(f"{option}: {length_s / total:.0f} times real time")
             spent["the rest"] = timed_total - sum(spent.values())  # type: ignore[assignment]
             for part, seconds in spent.most_common():
                 print(f"  {seconds / timed_total:5.1%}  {part}")

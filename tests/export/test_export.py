@@ -159,6 +159,14 @@ def test_a_checkpoint_needs_the_name_of_the_file(
     assert "expected --out FILE, the .onnx file to write, got none" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("option", ["--out", "--golden", "--teacher"])
+def test_folds_name_their_files_themselves(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], option: str
+) -> None:
+    assert main(["export", str(tmp_path / "folds.json"), option, "x.onnx"]) == 2
+    assert "expected no --out, --golden and --teacher with folds.json" in capsys.readouterr().err
+
+
 def test_the_package_runs_as_a_module() -> None:
     ran = subprocess.run(
         [sys.executable, "-m", "turnstream.export", "--help"],

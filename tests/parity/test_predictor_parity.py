@@ -192,11 +192,11 @@ def test_reset_is_a_new_conversation(engine: Engine) -> None:
     assert_same(predictor.push_audio(audio), first)
 
 
-def test_an_hour_of_audio_keeps_memory_and_state_flat_and_counts_every_frame(
+def test_twenty_minutes_of_audio_keep_memory_and_state_flat_and_count_every_frame(
     exported: Callable[[str, StepInput], Any], tmp_path: Path
 ) -> None:
     path = tmp_path / "model.onnx"
-    # With 60 ms a step, an hour takes seconds
+    # With 60 ms a step, twenty minutes take seconds
     path.write_bytes(exported("plain_rnn_joined_at_layers_stride_3_odd_window", PCM).graph)
     predictor = TurnPredictor(path)
     minute = bursts(60.0, 16000)
@@ -205,17 +205,17 @@ def test_an_hour_of_audio_keeps_memory_and_state_flat_and_counts_every_frame(
     sizes: list[int] = []
     frames = 0
     last: Prediction | None = None
-    for _ in range(60):
+    for _ in range(20):
         for second in np.split(minute, 60):
             predictions = predictor.push_audio(second)
             frames += len(predictions)
             last = predictions[-1]
         memory.append(process.memory_info().rss)
         sizes.append(len(predictor.snapshot()))
-    assert frames == 60 * 1000
+    assert frames == 20 * 1000
     assert last is not None
-    assert (last.frame, last.time_s) == (frames - 1, 3600.0)
+    assert (last.frame, last.time_s) == (frames - 1, 1200.0)
     assert np.isfinite(last.latent).all()
     # What waits for the audio check varies, up to 64 KB.
     assert max(sizes) < 4 * predictor.engine.metadata.state_size + 80_000
-    assert np.median(memory[-10:]) - np.median(memory[5:15]) < 2e6  # bytes
+    assert np.median(memory[-5:]) - np.median(memory[5:10]) < 2e6  # bytes

@@ -31,7 +31,7 @@ from turnstream.stream.service.limits import Limits
 from turnstream.stream.service.server import Server
 from turnstream.stream.session import Session
 
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 
 
 def dialogue(seconds: float, seed: int, rate_hz: int = 16000) -> NDArray[np.int16]:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Event, Thread, current_thread
 from typing import Any
 
 import numpy as np
 import pytest
 import soundfile
 
+from turnstream.stream import onnx_session
 from turnstream.stream.engine import Engine, Float32
 from turnstream.stream.errors import ModelError, ShapeError
 from turnstream.stream.pause_model import PauseHead, PauseMix, PauseModel, choose_pause_model
@@ -123,6 +126,82 @@ def test_the_bundled_model_gives_the_golden_logits() -> None:
         assert all(abs(logit - other) > TOLERANCE for other in others)
 
 
+# ---- when it is loaded ----
+
+
+@pytest.fixture
+def loaded(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """The files that have been loaded, in their order."""
+    paths: list[Path] = []
+    real = onnx_session.open_model
+
+    def note(path: Path, what: str, *, threads: int = 1) -> Any:
+        paths.append(path)
+        return real(path, what, threads=threads)
+
+    monkeypatch.setattr(onnx_session, "open_model", note)
+    return paths
+
+
+def test_the_encoder_is_loaded_once_and_only_when_it_is_needed(
+    tmp_path: Path, loaded: list[Path]
+) -> None:
+    model = PauseModel(tiny_pause_model(tmp_path))
+    other = model.with_head(PauseHead("other", (0.0, 0.0), 1.5, PauseMix(1.0, 1.0)))
+    assert model.samples == SAMPLES
+    assert not loaded
+    answers = [other.logit(noise(10)), model.logit(noise(10)), model.logit(noise(10))]
+    assert answers[0] != answers[1] == answers[2]
+    assert loaded == [model.path]
+
+
+def test_a_pause_waits_for_an_encoder_that_is_being_loaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, begun, go_on = PauseModel(tiny_pause_model(tmp_path)), Event(), Event()
+    real = onnx_session.open_model
+    threads: list[Thread] = []
+
+    def slow(path: Path, what: str, **settings: int) -> Any:
+        threads.append(current_thread())
+        begun.set()
+        assert go_on.wait(30)
+        return real(path, what, **settings)
+
+    monkeypatch.setattr(onnx_session, "open_model", slow)
+    model.load_soon()
+    model.load_soon()
+    assert begun.wait(30)
+    with ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(model.logit, noise(10))
+        assert not answer.done()
+        go_on.set()
+        assert answer.result(30) == model.logit(noise(10))
+    assert [thread.name for thread in threads] == ["load-model"]
+
+
+def test_a_graph_that_is_damaged_inside_is_told_when_it_is_needed(tmp_path: Path) -> None:
+    path = tiny_pause_model(tmp_path)
+    path.write_bytes(path.read_bytes().replace(b"MatMul", b"MadMul"))
+    model = PauseModel(path)
+    model.load_soon()  # in its thread the error disturbs nobody
+    for needs_it in (model.load, lambda: model.logit(noise(10))):
+        with pytest.raises(ModelError, match=r"tiny_pause\.onnx: .* ONNX Runtime cannot load it"):
+            needs_it()
+
+
+def test_without_a_free_thread_the_first_pause_loads_the_encoder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(thread: Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(Thread, "start", refuse)
+    model = PauseModel(tiny_pause_model(tmp_path))
+    model.load_soon()
+    assert np.isfinite(model.logit(noise(10)))
+
+
 # ---- errors ----
 
 
@@ -181,14 +260,15 @@ def test_a_file_that_is_no_network_is_refused(tmp_path: Path) -> None:
     path = tiny_pause_model(tmp_path)
     path.write_bytes(b"once upon a time")
     with pytest.raises(
-        ModelError, match=r"tiny_pause\.onnx: expected an ONNX pause model, but ONNX Runtime cannot load"
+        ModelError,
+        match=r"tiny_pause\.onnx: expected an ONNX pause model, got a file that is not a whole one",
     ) as caught:
         PauseModel(path)
     assert len(str(caught.value).splitlines()) == 1
 
 
 def test_the_streaming_model_is_refused_as_a_pause_model(tiny_model_path: Path) -> None:
-    with pytest.raises(ModelError, match="with input audio and output embedding, got audio, state"):
+    with pytest.raises(ModelError, match=r"got audio \(B, 2, 320\), state"):
         PauseModel(tiny_model_path, head=HEAD)
 
 

@@ -567,6 +567,28 @@ def test_raw_audio_of_an_impossible_form_is_one_clear_line(
     assert f"got {value}" in error_line(capsys)
 
 
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("--channels", "1"), ("--sample-rate", "16000"), ("--encoding", "pcm_s16le")],
+)
+def test_a_file_says_itself_what_raw_audio_needs_options_for(
+    run: Run, recording: Path, capsys: pytest.CaptureFixture[str], option: str, value: str
+) -> None:
+    assert run(recording, option, value) == 2
+    assert f"expected {option} with -, for raw audio on standard input" in error_line(capsys)
+
+
+def test_rows_and_events_do_not_go_into_one_file(
+    run: Run, recording: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, same = tmp_path / "a.csv", tmp_path / "again" / ".." / "a.csv"
+    (tmp_path / "again").mkdir()
+    assert run(recording, "--out", path, "--events", same) == 2
+    assert "expected two files for --out and --events, got" in error_line(capsys)
+    assert not path.exists()
+    assert run(recording, "--out", "/dev/null", "--events", "/dev/null") == 0
+
+
 @pytest.mark.parametrize("seconds", [0.04, 4.0])
 def test_a_reader_that_has_gone_is_no_error(
     talkative: Path, tmp_path: Path, seconds: float

@@ -327,6 +327,21 @@ def test_true_is_the_bundled_pause_model(
     assert not any(any(prediction.active) for prediction in changed)
 
 
+def test_the_first_speech_loads_the_pause_model_and_silence_does_not(
+    engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = PauseModel(tiny_pause_model(tmp_path))
+    begun: list[int] = []
+    monkeypatch.setattr(model, "load_soon", lambda: begun.append(frame))
+    predictor = TurnPredictor(engine, pause_model=model)
+    active: list[int] = []
+    for frame, start in enumerate(range(0, 16000, 320)):
+        for prediction in predictor.push_audio(pausing_call(1.0, seed=1)[start : start + 320]):
+            active += [frame] * any(prediction.active)
+    assert begun == active
+    assert 0 < len(begun) < 50
+
+
 def test_conversations_share_a_pause_model_and_do_not_meet(engine: Engine, tmp_path: Path) -> None:
     model = RecordingPauseModel(tiny_pause_model(tmp_path))
     calls = [pausing_call(2.0), pausing_call(2.0, seed=1)]

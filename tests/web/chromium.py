@@ -12,19 +12,22 @@ import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from typing import Any
+from queue import Queue
+from threading import Thread
+from typing import IO, Any
 
 from websockets.asyncio.client import ClientConnection, connect
 
-PATIENCE_S = 30.0
+PATIENCE_S = 60.0
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 OPTIONS = (
     "--headless=new",
     "--no-sandbox",  # tests run as root in containers
     "--no-first-run",
     "--disable-gpu",
+    "--enable-unsafe-swiftshader",  # so that pages can draw in three dimensions
     "--disable-dev-shm-usage",
     "--autoplay-policy=user-gesture-required",
     "--use-fake-device-for-media-stream",
@@ -45,10 +48,10 @@ class Tab:
         complaints: errors written to the console, and uncaught exceptions.
     """
 
-    def __init__(self, connection: ClientConnection, session: str) -> None:
+    def __init__(self, connection: ClientConnection) -> None:
         self.complaints: list[str] = []
         self._connection = connection
-        self._session = session
+        self._session: dict[str, str] = {}  # before `attach`, commands are for the browser
         self._numbers = itertools.count(1)
         self._answers: dict[int, asyncio.Future[dict[str, Any]]] = {}
         self._loaded = asyncio.Event()
@@ -75,16 +78,22 @@ class Tab:
             ):
                 self.complaints.append(message["params"]["entry"]["text"])
 
+    async def attach(self) -> None:
+        """Open an empty page, with cookies and storage of its own, until the connection ends."""
+        context = await self.call("Target.createBrowserContext", disposeOnDetach=True)
+        target = await self.call("Target.createTarget", url="about:blank", **context)
+        self._session = await self.call("Target.attachToTarget", flatten=True, **target)
+        for domain in ("Page", "Runtime", "Log"):
+            await self.call(f"{domain}.enable")
+
     async def call(self, method: str, **params: Any) -> dict[str, Any]:
         """Send one command of the DevTools protocol; return its answer."""
         number = next(self._numbers)
         self._answers[number] = asyncio.get_running_loop().create_future()
         await self._connection.send(
-            json.dumps(
-                {"id": number, "method": method, "params": params, "sessionId": self._session}
-            )
+            json.dumps({"id": number, "method": method, "params": params, **self._session})
         )
-        async with asyncio.timeout(2 * PATIENCE_S):
+        async with asyncio.timeout(PATIENCE_S + 10):
             answer = await self._answers[number]
         assert "error" not in answer, (method, answer["error"])
         return answer["result"]
@@ -195,11 +204,11 @@ class Tab:
         path.write_bytes(base64.b64decode(shot["data"]))
 
 
-@contextlib.asynccontextmanager
-async def open_tab(
+@contextlib.contextmanager
+def running_browser(
     *options: str, microphone: Path | None = None, allow: bool = True
-) -> AsyncIterator[Tab]:
-    """Start a new browser with one empty page.
+) -> Iterator[str]:
+    """Start a browser, and yield the address of its DevTools.
 
     Args:
         options: more command-line options of Chromium.
@@ -216,51 +225,51 @@ async def open_tab(
     if microphone is not None:
         given.append(f"--use-file-for-fake-audio-capture={microphone}")
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
-        given += [f"--user-data-dir={profile}", "about:blank"]
-        process = await asyncio.create_subprocess_exec(
-            browser,
-            *given,
+        process = subprocess.Popen(
+            [browser, *given, f"--user-data-dir={profile}", "about:blank"],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             start_new_session=True,
         )
+        addresses: Queue[str] = Queue()
+        reader = Thread(target=_read_addresses, args=(process.stderr, addresses))
+        reader.start()
         try:
-            assert process.stderr is not None
-            async with asyncio.timeout(PATIENCE_S):
-                while not (
-                    found := re.search(rb"ws://\S+", line := await process.stderr.readline())
-                ):
-                    assert line, "chromium ended before it listened"
-            drain = asyncio.create_task(process.stderr.read())
-            async with connect(
-                found.group().decode(), max_size=None, proxy=None, compression=None
-            ) as connection:
-                tab = await _attach(connection)
-                listening = asyncio.create_task(tab.listen())
-                for domain in ("Page", "Runtime", "Log"):
-                    await tab.call(f"{domain}.enable")
-                try:
-                    yield tab
-                finally:
-                    listening.cancel()
-                    await asyncio.wait([listening])
-            drain.cancel()
-            await asyncio.wait([drain])
+            yield addresses.get(timeout=PATIENCE_S)
         finally:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, 9)  # the browser's own processes, too
-            await process.wait()
+            process.wait()
+            reader.join()
 
 
-async def _attach(connection: ClientConnection) -> Tab:
-    async def call(number: int, method: str, **params: Any) -> dict[str, Any]:
-        await connection.send(json.dumps({"id": number, "method": method, "params": params}))
-        while (answer := json.loads(await connection.recv())).get("id") != number:
-            pass
-        result: dict[str, Any] = answer["result"]
-        return result
+def _read_addresses(stderr: IO[bytes], addresses: Queue[str]) -> None:
+    """Read what the browser says to its end, so that the pipe is never full."""
+    with stderr:
+        for line in stderr:
+            if found := re.search(rb"ws://\S+", line):
+                addresses.put(found.group().decode())
 
-    targets = (await call(1, "Target.getTargets"))["targetInfos"]
-    target = next(info["targetId"] for info in targets if info["type"] == "page")
-    attached = await call(2, "Target.attachToTarget", targetId=target, flatten=True)
-    return Tab(connection, attached["sessionId"])
+
+@contextlib.asynccontextmanager
+async def open_tab_of(address: str) -> AsyncIterator[Tab]:
+    """Open an empty page in a running browser."""
+    async with connect(address, max_size=None, proxy=None, compression=None) as connection:
+        tab = Tab(connection)
+        listening = asyncio.create_task(tab.listen())
+        try:
+            await tab.attach()
+            yield tab
+        finally:
+            listening.cancel()
+            await asyncio.wait([listening])
+
+
+@contextlib.asynccontextmanager
+async def open_tab(
+    *options: str, microphone: Path | None = None, allow: bool = True
+) -> AsyncIterator[Tab]:
+    """Start a browser with one empty page; the arguments are those of `running_browser`."""
+    with running_browser(*options, microphone=microphone, allow=allow) as address:
+        async with open_tab_of(address) as tab:
+            yield tab

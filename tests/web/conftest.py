@@ -16,16 +16,15 @@ from turnstream.stream.service.limits import Limits
 from turnstream.stream.service.server import Server
 from turnstream.stream.sources import bundled_sample
 
-from .chromium import Tab, find_chromium, open_tab
+from .chromium import Tab, open_tab_of
 from .relay import Relay, relay_to
 
 MakeRecording = Callable[..., Path]
 
 
 @pytest.fixture(autouse=True)
-def browser() -> None:
-    if find_chromium() is None:
-        pytest.skip("no chromium on the path: the page cannot be tried")
+def page_can_be_tried(browser: str) -> None:
+    """Skip the tests of the page without a browser."""
 
 
 @pytest.fixture(scope="session")
@@ -53,8 +52,8 @@ async def relay(server: Server, unused_tcp_port: int) -> AsyncIterator[Relay]:
 
 
 @pytest.fixture
-async def tab() -> AsyncIterator[Tab]:
-    async with open_tab() as opened:
+async def tab(browser: str) -> AsyncIterator[Tab]:
+    async with open_tab_of(browser) as opened:
         yield opened
 
 

@@ -300,10 +300,10 @@ async def test_the_page_names_the_host_before_it_listens(
 
 
 async def test_a_link_cannot_send_the_sound_to_a_server_that_the_operator_has_not_named(
-    server: Server, relay: Relay, unused_tcp_port_factory: Callable[[], int]
+    tab: Tab, server: Server, relay: Relay, unused_tcp_port_factory: Callable[[], int]
 ) -> None:
     port = unused_tcp_port_factory()
-    async with relay_to(server, port) as stranger, open_tab() as tab:
+    async with relay_to(server, port) as stranger:
         await open_page(tab, page(server, stranger.url))
         told = f"This page may not send sound to {stranger.url}."
         assert await tab.text("#problem-title") == told

@@ -199,6 +199,7 @@ def test_a_second_device_is_the_second_channel(
             ("--agent", "loopback", "--encoding", "mulaw"),
             "with a microphone, got it with --encoding",
         ),
+        (("--device", 3, "--encoding", "mulaw"), "--device without --encoding"),
         (("--token", "0123456789abcdef"), "--token with --url"),
     ],
 )

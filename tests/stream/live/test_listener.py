@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import io
 import re
 import signal
+import wave
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
@@ -153,6 +155,25 @@ def test_a_lost_device_is_an_error_after_all_that_was_heard_and_the_recording_st
     assert f"Recorded in {tmp_path}\n0.1 s of conversation, 5 predictions\n" in out.getvalue()
     assert soundfile.info(tmp_path / "audio.wav").frames == 9 * 480
     assert len((tmp_path / "predictions.csv").read_text().splitlines()) == 6
+
+
+def test_a_full_disk_is_not_the_users_mistake_and_what_was_heard_is_summed_up(
+    local: Connect, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def write(self: wave.Wave_write, samples: bytes) -> None:
+        written(self, samples)
+        if self.getnframes() >= 9 * 480:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    written = wave.Wave_write.writeframes
+    monkeypatch.setattr(wave.Wave_write, "writeframes", write)
+    out, source = io.StringIO(), FakeMicrophone([SOUND] * 10, endless=True)
+    listening = Listener(LiveAudio(source, "Headset"), out=out, record=tmp_path)
+    with pytest.raises(OSError, match="No space left on device") as caught:
+        listening.run("listen", local)
+    assert caught.value.filename == str(tmp_path)  # `turnstream` prints it and returns 1
+    assert f"Recorded in {tmp_path}\n0.1 s of conversation, 4 predictions\n" in out.getvalue()
+    assert source.closed
 
 
 def test_a_server_that_ends_the_session_is_said(engine: Engine) -> None:

@@ -152,8 +152,9 @@ def test_a_full_disk_or_a_full_wav_is_said_and_what_was_written_stays(
         kept.on_audio(np.ones((100, 1), np.int16))
         with monkeypatch.context() as disk:
             disk.setattr(kept._audio, "writeframes", full)
-            with pytest.raises(AudioFormatError, match="No space left on device"):
+            with pytest.raises(OSError, match="No space left on device") as caught:
                 kept.on_audio(np.ones((50, 1), np.int16))
+            assert caught.value.filename == str(tmp_path)
         with pytest.raises(AudioFormatError, match="less than 4 GB"):
             kept.on_audio(np.ones((100, 1), np.int16))
     assert soundfile.info(tmp_path / "audio.wav").frames == 100

@@ -159,7 +159,7 @@ async def test_shutdown_cuts_a_session_that_does_not_end(engine: Engine) -> None
     async with slow_client(server, "latents=all") as client:
         sender = asyncio.create_task(send_for_ever(client, dialogue(1, seed=8).tobytes()))
         await still_serves(server, engine)
-        async with asyncio.timeout(3):
+        async with asyncio.timeout(PATIENCE_S):
             await server.close()
         sender.cancel()
         await asyncio.wait([sender])

@@ -9,18 +9,20 @@ from turnstream.stream.service.turns import Turns
 
 
 class Work:
-    """Uses the processor for a slice at a time, and notes when."""
+    """Uses the processor for a slice at a time, and notes when, and how much in all."""
 
     def __init__(self, slices: int, seconds: float = 0.0005) -> None:
         self.slices, self.seconds = slices, seconds
         self.taken: list[float] = []
+        self.processor_s = 0.0
         self.done = asyncio.Event()
 
     def __call__(self) -> bool:
-        began_s = time.monotonic()
+        began_s, began_cpu_s = time.monotonic(), time.thread_time()
         self.taken.append(began_s)
         while time.monotonic() - began_s < self.seconds:
             pass
+        self.processor_s += time.thread_time() - began_cpu_s
         if len(self.taken) == self.slices:
             self.done.set()
         return len(self.taken) < self.slices
@@ -46,7 +48,9 @@ async def test_much_work_leaves_most_of_the_loop_to_others() -> None:
         turns.enqueue(work)
     for work in works:
         await work.done.wait()
-    assert turns.other_s < 0.25 * (time.monotonic() - began_s)
+    # In processor time: on a busy machine a slice may be interrupted for long.
+    left_s = time.monotonic() - began_s - turns.other_s
+    assert left_s > 3 * sum(work.processor_s for work in works) > 0
 
 
 async def test_a_round_comes_after_the_steps_that_are_due() -> None:

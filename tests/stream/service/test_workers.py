@@ -28,7 +28,7 @@ from ..command_server import CommandServer, command_server
 
 FRAME = bytes(320 * 2 * 2)
 QUERY = "policy=balanced&frames=all"
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 
 
 class Workers:

@@ -29,7 +29,7 @@ from turnstream.models.latents.collection import Collection
 from turnstream.stream.errors import ConfigError, DialogueError
 
 from ....networks import TINY, random_model
-from ....web.chromium import find_chromium, open_tab
+from ....web.chromium import open_tab_of
 from ..planted import planted_collection
 from .test_unit_search import planted
 
@@ -182,13 +182,12 @@ def test_without_a_unit_and_with_nothing_to_find_one_by_an_error_says_so(
     )
 
 
-@pytest.mark.skipif(find_chromium() is None, reason="needs Chromium")
 async def test_the_page_changes_unit_goes_to_a_click_and_plays(
-    tiny_collection: Collection, tmp_path: Path
+    tiny_collection: Collection, tmp_path: Path, browser: str
 ) -> None:
     view = cell_page(tiny_collection, tmp_path / "cell.html", unit=Unit("latent", 4))
     assert "was asked for" in view.caption or "tracks" in view.caption
-    async with open_tab() as tab:
+    async with open_tab_of(browser) as tab:
         await tab.go(view.path.as_uri())
         first = await tab.text("#told")
         assert first.startswith("0:00.00")

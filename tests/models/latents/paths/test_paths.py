@@ -37,7 +37,7 @@ from turnstream.models.latents.space.project import trust_in_words
 from turnstream.stream.errors import ConfigError
 from turnstream.stream.saved_embedding import SavedEmbedding
 
-from ....web.chromium import find_chromium, open_tab
+from ....web.chromium import open_tab_of
 
 EVENT = Event(0, "a", "train", "shift", 0, 1, 5.0, 6.0, "", 0.8, True)
 
@@ -364,11 +364,9 @@ def test_the_command_refuses_two_projections_of_the_same_dimensions(
         )
 
 
-@pytest.mark.skipif(
-    find_chromium() is None, reason="no chromium on the path: the page cannot be tried"
-)
 async def test_the_page_changes_scale_dimensions_groups_and_pairs_without_complaint(
     page: Path,
+    browser: str,
 ) -> None:
     def pick(control: str, value: str) -> str:
         return f"(() => {{ const c = document.getElementById('{control}'); c.value = '{value}'; c.dispatchEvent(new Event('change')); return c.value; }})()"
@@ -376,7 +374,7 @@ async def test_the_page_changes_scale_dimensions_groups_and_pairs_without_compla
     async def drawn() -> str:
         return await tab.value("document.getElementById('chart').dataset.drawn")
 
-    async with open_tab("--enable-unsafe-swiftshader") as tab:
+    async with open_tab_of(browser) as tab:
         await tab.go(page.as_uri())
         assert (await tab.until("document.getElementById('chart').dataset.drawn")).startswith(
             "paths 2 linear true"

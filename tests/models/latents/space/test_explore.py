@@ -32,7 +32,7 @@ from turnstream.models.latents.space.fitting import fit_projection, place
 from turnstream.stream.errors import ConfigError
 from turnstream.stream.saved_embedding import SavedEmbedding
 
-from ....web.chromium import Tab, find_chromium, open_tab
+from ....web.chromium import Tab, open_tab_of
 
 POINTS = 300
 
@@ -418,14 +418,12 @@ PIXEL = """(([x, y]) => {{
 }})({place})"""
 
 
-@pytest.mark.skipif(
-    find_chromium() is None, reason="no chromium on the path: the page cannot be tried"
-)
 async def test_in_a_browser_a_point_leads_to_its_moment_and_a_moment_to_its_point(
     tiny_collection: Collection,
     projections: list[SavedEmbedding],
     contents: dict[str, Any],
     tmp_path: Path,
+    browser: str,
 ) -> None:
     out = explore(tiny_collection, projections, tmp_path / "explore.html", points=POINTS).path
     shown, points = contents["projections"][0], contents["points"]
@@ -444,7 +442,7 @@ async def test_in_a_browser_a_point_leads_to_its_moment_and_a_moment_to_its_poin
         )
     )
 
-    async with open_tab("--enable-unsafe-swiftshader") as tab:
+    async with open_tab_of(browser) as tab:
         await tab.size(1280, 1200)
         await tab.go(out.as_uri())
         await tab.until(

@@ -17,7 +17,7 @@ from turnstream.models.runs.run_folder import snapshot_folder
 from turnstream.stream.errors import ConfigError
 
 from ....networks import TINY, random_model
-from ....web.chromium import find_chromium, open_tab
+from ....web.chromium import open_tab_of
 
 HINTS = ("WebGL", "GPU stall", "willReadFrequently")  # of the browser about software rendering
 
@@ -185,16 +185,13 @@ def test_too_many_points_or_another_suffix_is_refused(tmp_path: Path) -> None:
         module.main(options("a.csv", "b.csv", "--out", str(tmp_path / "a.mp4")))
 
 
-@pytest.mark.skipif(
-    find_chromium() is None, reason="no chromium on the path: the page cannot be tried"
-)
 @pytest.mark.parametrize("dims", [2, 3])
 async def test_the_page_plays_steps_follows_and_compares(
-    made: Stages, tmp_path: Path, dims: int
+    made: Stages, tmp_path: Path, dims: int, browser: str
 ) -> None:
     animated = animate(made, "pca", dims)
     animation_page(animated, tmp_path / "page.html")
-    async with open_tab("--enable-unsafe-swiftshader") as tab:
+    async with open_tab_of(browser) as tab:
         await tab.go(f"file://{tmp_path / 'page.html'}")
         await tab.until("window.animation")
         assert await tab.value("animation.state.at") == 0
@@ -219,15 +216,12 @@ async def test_the_page_plays_steps_follows_and_compares(
         assert [c for c in tab.complaints if not any(hint in c for hint in HINTS)] == []
 
 
-@pytest.mark.skipif(
-    find_chromium() is None, reason="no chromium on the path: the page cannot be tried"
-)
 async def test_a_label_of_zero_is_shown_and_points_of_anyone_are_marked(
-    made: Stages, tmp_path: Path
+    made: Stages, tmp_path: Path, browser: str
 ) -> None:
     files = replace(made, origin="files", labels={"size": np.arange(60) % 3})
     animation_page(animate(files, "pca"), tmp_path / "page.html")
-    async with open_tab("--enable-unsafe-swiftshader") as tab:
+    async with open_tab_of(browser) as tab:
         await tab.go(f"file://{tmp_path / 'page.html'}")
         await tab.until("window.animation")
         await tab.value("animation.choose([0], true)")

@@ -72,10 +72,10 @@ def planted(order: str, *, dialogues: int = 12, seed: int = 0) -> Learning:
 def test_losses_and_divergences_are_those_of_the_snapshots(
     run_folder: Path, tiny_collection: Collection
 ) -> None:
-    found = learn(find_snapshots(run_folder), tiny_collection, 80)
+    found = learn(find_snapshots(run_folder), tiny_collection, 24)
     assert found.steps == (0, 50)
     assert found.divergence.shape == (2, len(ORDERS))
-    readings = decisive_readings(tiny_collection, 80)
+    readings = decisive_readings(tiny_collection, 24)
     said = score_with_past(random_model(TINY, seed=50), tiny_collection, readings, PASTS_S)
     p = 1 / (1 + np.exp(-said))
     expected = -np.log(np.where(readings.happened, p, 1 - p)).mean(axis=1)
@@ -105,13 +105,13 @@ def test_work_that_was_cut_short_is_gone_on_with(
 
     monkeypatch.setattr(module, "score_with_past", ask)
     with pytest.raises(KeyboardInterrupt):
-        learn(snapshots, tiny_collection, 40, kept=out)
+        learn(snapshots, tiny_collection, 12, kept=out)
     networks += [object()]
-    found = learn(snapshots, tiny_collection, 40, kept=out)
+    found = learn(snapshots, tiny_collection, 12, kept=out)
     # The last one is asked once more, at shifts and holds.
     assert len(networks) == 3 + len(snapshots)
     monkeypatch.undo()
-    whole = learn(snapshots, tiny_collection, 40)
+    whole = learn(snapshots, tiny_collection, 12)
     np.testing.assert_array_equal(found.loss, whole.loss)
 
 
@@ -191,10 +191,10 @@ def test_the_command_draws_and_tabulates(
         "--csv",
         str(tmp_path / "l.csv"),
         "--moments",
-        "60",
+        "24",
     ]
     assert module.main(parser.parse_args(words)) == 0
-    assert "60 moments of 3 dialogues, at 2 snapshots up to step 50" in capsys.readouterr().out
+    assert "24 moments of 3 dialogues, at 2 snapshots up to step 50" in capsys.readouterr().out
     assert (tmp_path / "l.png").read_bytes().startswith(b"\x89PNG")
     header, *rows = (tmp_path / "l.csv").read_text().splitlines()
     assert header.split(",") == [
