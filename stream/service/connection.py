@@ -174,6 +174,11 @@ class Connection(asyncio.Protocol):
         self._application.on_accept(self)
         return True
 
+    @property
+    def is_answered(self) -> bool:
+        """Whether the last bytes to the client were handed to the system; it then closes."""
+        return self._output_ended
+
     def listen(self, receiver: Receiver, dialect: Dialect | None = None) -> None:
         """Report all further messages and events to this receiver.
 

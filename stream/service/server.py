@@ -38,7 +38,7 @@ from .load import TICK_S, Load
 from .metrics import Metrics
 from .plain_requests import PlainRequests
 from .resampling import Resampling
-from .sessions import Sessions
+from .sessions import SHUTTING_DOWN, Sessions
 from .store import SessionStore
 from .tls import TlsGate
 from .tokens import Tokens
@@ -47,7 +47,6 @@ from .web_pages import find_page, page_servers_of
 
 logger = logging.getLogger(__name__)
 
-_SHUTTING_DOWN = "shutting down; try again later"
 _MOST_GATHER_S = 0.008  # longest wait of a step for more frames, at full load; less at low load
 _BACKLOG = 1024  # connections that the system may queue for us
 _WARM_UP_STEPS = 5
@@ -267,10 +266,11 @@ class Server:
             self._listener = None
 
     def _stop_opening(self) -> None:
-        """Stop to listen, and drop the connections that are no websockets."""
+        """Stop to listen, and drop the connections that have neither a websocket nor an answer."""
         self.stop_listening()
         for connection in list(self._opening):
-            connection.abort()
+            if not connection.is_answered:
+                connection.abort()
 
     async def _all_gone(self) -> None:
         while self._sessions or self._connections:
@@ -292,7 +292,9 @@ class Server:
             len(self._opening) >= limits.max_opening
             or len(self._connections) >= limits.max_sessions + limits.max_opening
         ):
-            next(iter(self._opening)).abort()  # the oldest that is no session
+            oldest = next(iter(self._opening))  # that is no session
+            del self._opening[oldest]  # now: many may connect before its end is reported
+            oldest.abort()
         self._connections.add(connection)
         self._opening[connection] = None
         return True
@@ -339,10 +341,10 @@ class Server:
         except ProtocolError as error:
             self._refuse(connection, http.HTTPStatus.BAD_REQUEST, str(error))
             return
+        token = self._access.token(request.headers, url.query)
         if isinstance(settings, Resume):
-            self._sessions.resume(connection, request, settings)
+            self._sessions.resume(connection, request, settings, token)
         else:
-            token = self._access.token(request.headers, url.query)
             self._sessions.begin(connection, request, settings, token)
 
     def _open_flux(self, connection: Connection, request: Request, url: SplitResult) -> None:
@@ -373,7 +375,7 @@ class Server:
             return False
         refusal = self._access.refusal(headers, query)
         if refusal is None and self._draining:
-            refusal = (http.HTTPStatus.SERVICE_UNAVAILABLE, _SHUTTING_DOWN)
+            refusal = (http.HTTPStatus.SERVICE_UNAVAILABLE, SHUTTING_DOWN)
         if refusal is not None:
             self._refuse(connection, *refusal)
         return refusal is None
@@ -395,7 +397,7 @@ class Server:
     def _unready(self) -> tuple[str, str] | None:
         """Return status and reason why no new session would be admitted, or None."""
         if self._draining:
-            return "draining", _SHUTTING_DOWN
+            return "draining", SHUTTING_DOWN
         refusal = self._sessions.refusal()
         return None if refusal is None else ("overloaded", refusal)
 

@@ -14,7 +14,7 @@ import http
 import logging
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 
 from websockets.http11 import Request
 
@@ -25,17 +25,20 @@ from ..settings import Resume, StreamSettings
 from .answers import refuse
 from .batcher import Batcher
 from .connection import Connection, Dialect
-from .conversation import Conversation
+from .conversation import Conversation, new_session
 from .limits import Limits
 from .load import Load, newcomer_weight
 from .metrics import Metrics
-from .places import NOBODY, Owner, Places, address_of
+from .packed_conversation import PackedConversation
+from .places import Owner, Places, address_of
 from .resampling import Resampling
 from .saving import Saver
 from .store import SessionStore
 
 logger = logging.getLogger(__name__)
 
+SHUTTING_DOWN = "shutting down; try again later"
+_MANY_ODD_RATES = "busy: many sessions with an unusual sample rate begin; try again soon"
 _FIRST_SAVE_S = 5.0  # time for the first save of a session; until then its token is new
 
 
@@ -82,7 +85,8 @@ class Sessions:
         self._conversations: dict[Conversation, Owner] = {}  # in order of their start
         self._places = Places(limits)
         self._by_token: dict[str, Conversation] = {}
-        self._claiming: set[asyncio.Task[None]] = set()
+        # Clients whose session is claimed, or whose filter table is made, by the task that does it.
+        self._preparing: dict[asyncio.Task[None], Connection] = {}
         self._shutting_down = False
 
     def __len__(self) -> int:
@@ -113,21 +117,34 @@ class Sessions:
         owner = Owner(address_of(connection.host), token)
         if not self._has_room(connection, owner):
             return
-        rates_hz = settings.sample_rate_hz, self._metadata.sample_rate_hz
-        if self._resampling.is_ready(*rates_hz):
+        if self._resampling.is_ready(settings.sample_rate_hz, self._metadata.sample_rate_hz):
             self._begin(connection, request, settings, owner, dialect)
-        elif not self._resampling.prepare(
-            *rates_hz,
-            lambda: (
-                self._has_room(connection, owner)
-                and self._begin(connection, request, settings, owner, dialect)
-            ),
-        ):
-            self._refuse(
-                connection,
-                http.HTTPStatus.SERVICE_UNAVAILABLE,
-                "busy: many sessions with an unusual sample rate begin; try again soon",
-            )
+        else:
+            later = self._begin_later(connection, request, settings, owner, dialect)
+            self._start(connection, later)
+
+    async def _begin_later(
+        self,
+        connection: Connection,
+        request: Request,
+        settings: StreamSettings,
+        owner: Owner,
+        dialect: Dialect | None,
+    ) -> None:
+        """Begin when the filter table of an odd sample rate has been made."""
+        if not await self._prepare(settings):
+            self._refuse(connection, http.HTTPStatus.SERVICE_UNAVAILABLE, _MANY_ODD_RATES)
+        elif self._has_room(connection, owner):
+            self._begin(connection, request, settings, owner, dialect)
+
+    def _prepare(self, settings: StreamSettings) -> Coroutine[None, None, bool]:
+        return self._resampling.prepare(settings.sample_rate_hz, self._metadata.sample_rate_hz)
+
+    def _start(self, connection: Connection, work: Coroutine[None, None, None]) -> None:
+        """Run a task that answers this client."""
+        task = asyncio.create_task(work)
+        self._preparing[task] = connection
+        task.add_done_callback(self._preparing.pop)
 
     def _begin(
         self,
@@ -140,9 +157,10 @@ class Sessions:
         if not connection.accept(request):
             return
         self._make_room()
+        pause_model = self._batcher.pause_model if self._has_pause_model_free() else None
         conversation = Conversation(
             settings,
-            self._metadata,
+            new_session(settings, self._metadata, self._limits, pause_model),
             self._batcher,
             self._limits,
             self._metrics,
@@ -150,7 +168,6 @@ class Sessions:
             token=_new_token() if self._limits.resume_s and dialect is None else None,
             policies=self._policies,
             saves=self._saver is not None and self._limits.resume_s > 0 and dialect is None,
-            pause_model=self._batcher.pause_model if self._has_pause_model_free() else None,
         )
         self._add(conversation, owner)
         logger.info(
@@ -164,14 +181,26 @@ class Sessions:
         connection.listen(conversation, dialect)
         conversation.attach(connection)
 
-    def resume(self, connection: Connection, request: Request, resume: Resume) -> None:
-        """Continue the conversation of a client that has come back, or refuse it."""
+    def resume(
+        self,
+        connection: Connection,
+        request: Request,
+        resume: Resume,
+        token: bytes | None = None,
+    ) -> None:
+        """Continue the conversation of a client that has come back, or refuse it.
+
+        Args:
+            connection: has sent the request.
+            request: asks for the session.
+            resume: the session, and what the client has received of it.
+            token: access token of the client, if it needed one.
+        """
         if self._saver is None:
             self._resume_here(connection, request, resume)
             return
-        task = asyncio.create_task(self._claim(connection, request, resume, self._saver))
-        self._claiming.add(task)
-        task.add_done_callback(self._claiming.discard)
+        owner = Owner(address_of(connection.host), token)
+        self._start(connection, self._claim(connection, request, resume, owner, self._saver))
 
     def refusal(self) -> str | None:
         """Return why no new session would be admitted, or None if one would be."""
@@ -188,8 +217,9 @@ class Sessions:
     def shut_down(self) -> None:
         """Refuse new clients, and let every conversation process its audio and end."""
         self._shutting_down = True
-        for task in self._claiming:
+        for task, connection in self._preparing.items():
             task.cancel()
+            self._refuse(connection, http.HTTPStatus.SERVICE_UNAVAILABLE, SHUTTING_DOWN)
         for conversation in list(self._conversations):
             conversation.shut_down()
 
@@ -223,7 +253,7 @@ class Sessions:
     def _no_room(self) -> str | None:
         """Return why no further session fits, or None if one fits."""
         if self._shutting_down:
-            return "shutting down; try again later"
+            return SHUTTING_DOWN
         if len(self) >= self._limits.max_sessions and self._silent() is None:
             return f"at capacity: {self._limits.max_sessions} sessions; try again later"
         return self._load.refusal(self._newcomers())
@@ -263,7 +293,7 @@ class Sessions:
         if silent is not None:
             silent.yield_place()
 
-    def _add(self, conversation: Conversation, owner: Owner = NOBODY) -> None:
+    def _add(self, conversation: Conversation, owner: Owner) -> None:
         self._conversations[conversation] = owner
         self._places.take(owner)
         if conversation.token is not None:
@@ -285,7 +315,12 @@ class Sessions:
     # ---- resuming ----
 
     async def _claim(
-        self, connection: Connection, request: Request, resume: Resume, saver: Saver
+        self,
+        connection: Connection,
+        request: Request,
+        resume: Resume,
+        owner: Owner,
+        saver: Saver,
     ) -> None:
         """Become the owner of a session, then resume it."""
         try:
@@ -295,41 +330,57 @@ class Sessions:
         else:
             reason = "it was not saved yet" if _is_new(resume.token) else ""
         if claimed is not None:
-            self._own(*claimed, resume)
+            if not await self._own(*claimed, resume, owner):
+                self._refuse(connection, http.HTTPStatus.SERVICE_UNAVAILABLE, _MANY_ODD_RATES)
+                return
         elif resume.token not in self._by_token and reason:
             text = f"the session is not here, and {reason}; try again"
             self._refuse(connection, http.HTTPStatus.SERVICE_UNAVAILABLE, text)
             return
         self._resume_here(connection, request, resume)
 
-    def _own(self, epoch: int, state: bytes, resume: Resume) -> None:
-        """Take over a claimed session.
-
-        A session that was here all the time is newer than its saved state. One that another process
-        has claimed meanwhile is older.
-        """
-        conversation = self._by_token.get(resume.token)
-        if conversation is not None:
-            if conversation.epoch >= epoch - 1:
-                conversation.epoch = max(epoch, conversation.epoch)
-                return
-            conversation.leave()
+    async def _own(self, epoch: int, state: bytes, resume: Resume, owner: Owner) -> bool:
+        """Take over a claimed session; return False if this cannot be done at the moment."""
+        if self._has_newer(epoch, resume.token):
+            return True
         try:
+            packed = PackedConversation.from_bytes(state)
+            if not await self._prepare(packed.settings):
+                return False
+            if self._has_newer(epoch, resume.token):  # the client asked twice
+                return True
             conversation = Conversation.unpack(
-                state,
+                packed,
                 self._metadata,
                 self._batcher,
                 self._limits,
                 self._metrics,
                 self._forget,
                 token=resume.token,
+                policies=self._policies,
                 received=resume.received,
             )
         except SnapshotError as error:
             logger.error("a saved session is lost: %s", error)
-            return
+            return True
         conversation.epoch = epoch
-        self._add(conversation)
+        self._add(conversation, owner)
+        return True
+
+    def _has_newer(self, epoch: int, token: str) -> bool:
+        """Return whether a session is here in a newer state than the one just claimed.
+
+        It is if it was here all the time. If another process has claimed it meanwhile, what is here
+        is an older copy, which ends.
+        """
+        conversation = self._by_token.get(token)
+        if conversation is None:
+            return False
+        if conversation.epoch >= epoch - 1:
+            conversation.epoch = max(epoch, conversation.epoch)
+            return True
+        conversation.leave()
+        return False
 
     def _resume_here(self, connection: Connection, request: Request, resume: Resume) -> None:
         conversation = self._by_token.get(resume.token)

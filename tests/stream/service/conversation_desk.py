@@ -11,10 +11,12 @@ import numpy as np
 
 from turnstream.stream.engine import Engine
 from turnstream.stream.pause_model import PauseModel
+from turnstream.stream.policy_settings import Policies
 from turnstream.stream.service.batcher import Batcher
-from turnstream.stream.service.conversation import Conversation
+from turnstream.stream.service.conversation import Conversation, new_session
 from turnstream.stream.service.limits import Limits
 from turnstream.stream.service.metrics import Metrics
+from turnstream.stream.service.packed_conversation import PackedConversation
 from turnstream.stream.settings import StreamSettings
 
 
@@ -121,23 +123,24 @@ class Desk(Metrics):
         saves: bool = False,
         answers: bool = True,
     ) -> tuple[Conversation, FakeConnection]:
+        settings = (settings or StreamSettings()).resolved(Policies())
+        pause_model = self.batcher.pause_model
         conversation = Conversation(
-            settings or StreamSettings(),
-            self.engine.metadata,
+            settings,
+            new_session(settings, self.engine.metadata, self.limits, pause_model),
             self.batcher,
             self.limits,
             self,
             self.on_end,
             token=token,
             saves=saves,
-            pause_model=self.batcher.pause_model,
         )
         return conversation, attach(conversation, answers=answers)
 
     def unpack(self, packed: bytes, received: int) -> Conversation:
         """Return a conversation that another process has packed, for a client that comes back."""
         return Conversation.unpack(
-            packed,
+            PackedConversation.from_bytes(packed),
             self.engine.metadata,
             self.batcher,
             self.limits,
