@@ -130,9 +130,9 @@ class Conversation:
         return self._inbox.seconds
 
     @property
-    def has_sent_audio(self) -> bool:
-        """Whether the client has sent any audio so far."""
-        return self._inbox.samples > 0
+    def first_audio_s(self) -> float | None:
+        """When the first audio came here, by the batcher's clock; None before."""
+        return self._inbox.first_audio_s
 
     @property
     def has_pause_model(self) -> bool:
@@ -423,7 +423,7 @@ class Conversation:
                 f"expected audio or keep_alive at least every {limits.idle_timeout_s:g} s, "
                 "got nothing",
             )
-        elif not self.has_sent_audio and now_s - self.began_s > limits.first_audio_timeout_s:
+        elif self.first_audio_s is None and now_s - self.began_s > limits.first_audio_timeout_s:
             inbox.fail("no_audio", f"no audio came for {limits.first_audio_timeout_s:g} s")
         elif (since_s := connection.unfinished_since_s) is not None and (
             now_s - since_s > limits.message_timeout_s

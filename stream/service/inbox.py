@@ -68,6 +68,7 @@ class Inbox:
         frames: number of predictions made.
         samples: samples per channel received.
         audio_s: when audio last came, by the batcher's clock.
+        first_audio_s: when audio first came, or when the session came here with audio; else None.
         is_stalled: whether the client was told that no audio comes.
         is_finishing: whether the session ends as soon as all messages are processed.
     """
@@ -87,6 +88,7 @@ class Inbox:
         self.audio_queue = batcher.open_audio_queue(session, self._on_result, self._on_engine_error)
         self.frames = self.samples = 0
         self.audio_s = batcher.clock()
+        self.first_audio_s: float | None = None
         self.is_stalled = self.is_finishing = False
         self._name = name
         self._clock = batcher.clock
@@ -119,6 +121,7 @@ class Inbox:
         """Continue with the waiting messages and the counts of another process."""
         self._waiting.extend(waiting)
         self.frames, self.samples = frames, samples
+        self.first_audio_s = self.audio_s if samples else None
         self.audio_queue.pushed(0.0)
         self.process()
 
@@ -205,6 +208,8 @@ class Inbox:
             session.push_audio(part)
             self.samples += len(part)
             self.audio_s, self.is_stalled = self._clock(), False
+            if self.first_audio_s is None:
+                self.first_audio_s = self.audio_s
             for warning in session.take_warnings():
                 self.warn(warning.code, warning.severity, warning.message)
             self.audio_queue.pushed(len(part) / settings.sample_rate_hz)

@@ -17,7 +17,6 @@ from functools import partial
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
-import numpy as np
 from websockets.datastructures import Headers
 from websockets.http11 import Request
 
@@ -43,16 +42,13 @@ from .store import SessionStore
 from .tls import TlsGate
 from .tokens import Tokens
 from .turns import Turns
+from .warm_up import session_share
 from .web_pages import find_page, page_servers_of
 
 logger = logging.getLogger(__name__)
 
 _MOST_GATHER_S = 0.008  # longest wait of a step for more frames, at full load; less at low load
 _BACKLOG = 1024  # connections that the system may queue for us
-_WARM_UP_STEPS = 5
-# Measured cost of a frame with sockets, checks and messages, as a multiple of the step's cost.
-_ALL_OF_A_FRAME = 3.0
-_PAUSE_SHARE = 0.08  # share of a core that the pause model is expected to use for a session
 
 
 class Server:
@@ -119,7 +115,6 @@ class Server:
         self._limits = limits or Limits()
         self._reuse_port = reuse_port
         self._draining = False
-        self._all_pause = pause_model is not None and pause_sessions is None
         self._policies = policies or Policies()
         self._opening: dict[Connection, None] = {}  # in order of arrival
         self._connections: set[Connection] = set()
@@ -135,7 +130,15 @@ class Server:
             pause_model=pause_model,
         )
         self._turns, self._resampling = Turns(), Resampling()
-        self._load = Load(self._limits.max_load, self._limits.max_lag_s, self._guess_share())
+        self._load = Load(
+            self._limits.max_load,
+            self._limits.max_lag_s,
+            session_share(
+                engine,
+                self._limits.max_batch,
+                pause=pause_model is not None and pause_sessions is None,
+            ),
+        )
         self._sessions = Sessions(
             engine.metadata,
             self.batcher,
@@ -180,25 +183,6 @@ class Server:
     def _make_protocol(self) -> asyncio.Protocol:
         connection, tls = Connection(self, self._limits, self._turns), self._tls
         return connection if tls is None else TlsGate(lambda sock: connection.secure(sock, tls))
-
-    def _guess_share(self) -> float:
-        """Return an estimate of the share of a core that a live session uses.
-
-        It comes from the duration of steps on silence. These steps also warm up the engine for the
-        first client.
-        """
-        model, batch = self._engine.metadata, self._limits.max_batch
-        audio = np.zeros((batch, 2, model.frame_samples), np.float32)
-        state = np.zeros((batch, model.state_size), np.float32)
-        seconds: list[float] = []
-        for _ in range(_WARM_UP_STEPS):
-            began_s, began_cpu_s = self.batcher.clock(), time.thread_time()
-            self._engine.step(audio, state)
-            # On a busy machine, a step may be interrupted. A coarse processor clock may show 0.
-            cpu_s = time.thread_time() - began_cpu_s
-            seconds.append(cpu_s or self.batcher.clock() - began_s)
-        share = _ALL_OF_A_FRAME * min(seconds) / batch * model.frame_rate_hz
-        return share + _PAUSE_SHARE if self._all_pause else share
 
     @property
     def port(self) -> int:
@@ -419,7 +403,7 @@ class Server:
         self._descriptors.check(now_s)
 
     def _on_step(self, seconds: float, live: int, early: int, lag_s: float) -> None:
-        self._load.count(live, lag_s)
+        self._load.count(seconds, live, early, lag_s)
         self.metrics.step(seconds, live + early)
         if live:
             self.metrics.lag(lag_s)

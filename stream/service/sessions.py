@@ -27,7 +27,7 @@ from .batcher import Batcher
 from .connection import Connection, Dialect
 from .conversation import Conversation, new_session
 from .limits import Limits
-from .load import Load, newcomer_weight
+from .load import Load
 from .metrics import Metrics
 from .packed_conversation import PackedConversation
 from .places import Owner, Places, address_of
@@ -269,7 +269,9 @@ class Sessions:
         """Return the number of sessions whose cost cannot be measured yet; old ones count less."""
         now_s, newcomers = self._batcher.clock(), 0.0
         for conversation in reversed(self._conversations):
-            weight = newcomer_weight(now_s - conversation.began_s)
+            weight = self._load.newcomer_weight(
+                now_s, conversation.began_s, conversation.first_audio_s
+            )
             if not weight:
                 break
             if conversation.parked_s is None:
@@ -283,7 +285,7 @@ class Sessions:
         """
         latest_s = self._batcher.clock() - self._limits.stall_s
         for conversation in self._conversations:
-            if not conversation.has_sent_audio and conversation.began_s <= latest_s:
+            if conversation.first_audio_s is None and conversation.began_s <= latest_s:
                 return conversation
         return None
 

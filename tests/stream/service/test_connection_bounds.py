@@ -203,3 +203,20 @@ def test_tls_works_in_the_loop_that_the_command_uses(engine: Engine, tmp_path: P
 
     with asyncio.Runner(loop_factory=new_event_loop) as runner:
         runner.run(serve())
+
+
+async def test_a_burst_of_connections_drops_one_for_each_that_is_too_many(engine: Engine) -> None:
+    dropped: list[Newcomer] = []
+
+    class Newcomer:
+        def abort(self) -> None:  # its end is reported later
+            dropped.append(self)
+
+    newcomers = [Newcomer() for _ in range(5)]
+    async with Server(engine, port=0, limits=quick_limits(max_opening=2)) as server:
+        for newcomer in newcomers:
+            server.on_connect(newcomer)  # type: ignore[arg-type]
+        assert dropped == newcomers[:3]
+        assert list(server._opening) == newcomers[3:]
+        for newcomer in newcomers:
+            server.on_close(newcomer)  # type: ignore[arg-type]
