@@ -47,7 +47,8 @@ class AudioQueue:
     Args:
         batcher: runs the engine.
         session: provides frames and takes outputs. Only its owner pushes audio into it.
-        on_result: called with the prediction of every frame, in order.
+        on_result: called with the prediction of every frame, in order. Its latents must not be
+            kept: they are views of the whole batch.
         on_error: called once with the exception if a step or `on_result` fails; no further call
             follows.
     Attributes:
@@ -180,9 +181,9 @@ class AudioQueue:
             if isinstance(outcome, Exception):
                 raise outcome
             output, row, next_state = outcome
-            # A copy, because a view would keep the states of the whole batch alive.
-            self.session.state = next_state.copy()
-            result = self.session.accept(output, row)
+            # Into the present array, because a view would keep the states of the whole batch alive.
+            self.session.state[:] = next_state
+            result = self.session.accept(output, row, copy=False)
             while self._arrivals and self._arrivals[0][0] <= self.session.frames_done:
                 self._arrivals.popleft()
             self._free_s = self._batcher.clock()

@@ -13,7 +13,7 @@ from collections import deque
 
 from ..errors import AudioFormatError, ProtocolError
 from ..latent_message import LatentKind, LatentMessage, latents_to_bytes
-from ..pcm import SAMPLE_BYTES, decode_pcm, to_float32
+from ..pcm import SAMPLE_BYTES, decode_stereo
 from ..policy_settings import Policies
 from ..prediction import Prediction
 from ..protocol import (
@@ -203,7 +203,7 @@ class Inbox:
             block_s = 1 / metadata.frame_rate_hz
         block = min(round(block_s * settings.sample_rate_hz), session.free_samples)
         start, end = self._processed, self._processed + block * self._sample_bytes
-        part = to_float32(decode_pcm(message[start:end], settings.encoding, settings.channels))
+        part = decode_stereo(message[start:end], settings.encoding, settings.channels)
         if len(part):
             session.push_audio(part)
             self.samples += len(part)
