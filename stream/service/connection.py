@@ -42,6 +42,8 @@ from .receiver import Application, Dialect, Receiver
 from .small_messages import SmallMessages
 from .turns import Turns
 
+logger = logging.getLogger(__name__)
+
 _WIRE_LOGGER = logging.getLogger("websockets.server")
 _SLICE_BYTES = 2048
 _METHOD_BYTES = 16  # longer than any method
@@ -288,8 +290,12 @@ class Connection(asyncio.Protocol):
 
     def _take_turn(self) -> bool:
         """Process one slice; return whether more is left that may be processed."""
-        if self._process_slice():
-            return True
+        try:
+            if self._process_slice():
+                return True
+        except Exception:  # a bug; it must not stop the turns of all others
+            logger.exception("a connection failed", extra={"remote": self.remote})
+            self.abort()
         self._has_turn = False
         self._read_on()
         return False

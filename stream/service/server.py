@@ -32,6 +32,7 @@ from .batcher import Batcher, Steps
 from .connection import Connection
 from .descriptors import DescriptorWatch
 from .flux import FLUX_PATH
+from .idle_memory import IdleMemory
 from .limits import Limits
 from .load import TICK_S, Load
 from .metrics import Metrics
@@ -121,6 +122,7 @@ class Server:
         self._listener: asyncio.Server | None = None
         self._ticker: asyncio.TimerHandle | None = None
         self._descriptors = DescriptorWatch()
+        self._idle_memory = IdleMemory()
         self._ended = asyncio.Event()
         self.metrics = metrics or Metrics()
         self.batcher = Batcher(
@@ -401,6 +403,7 @@ class Server:
         self.batcher.gather_s = _MOST_GATHER_S * min(1.0, self._load.share) ** 2
         self._sessions.tick(now_s)
         self._descriptors.check(now_s)
+        self._idle_memory.check(self.sessions)
 
     def _on_step(self, seconds: float, live: int, early: int, lag_s: float) -> None:
         self._load.count(seconds, live, early, lag_s)
