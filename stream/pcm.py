@@ -4,7 +4,7 @@ The runtime works on float32 in [-1, 1]. `to_float32` converts every kind of arr
 push. `decode_pcm` and `encode_pcm` convert the raw encodings of the websocket and of pipes.
 
 An encoding has a fixed number of bytes per sample and no state. A codec with packets, such as Opus,
-would also need a decoder in every session (service/conversation.py, `_process_audio`).
+would also need a decoder in every session (service/inbox.py, `_process_audio`).
 
 G.711 mu-law and A-law keep a sign and one of 128 magnitudes of a 16-bit sample. Source: ITU-T
 Recommendation G.711, tables 1 and 2, and the reference encoder of G.191, which treats negative

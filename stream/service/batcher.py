@@ -90,6 +90,7 @@ class Batcher:
         pause_model: asked in the pauses of all conversations; None for none.
     Attributes:
         clock, pause_model: the same.
+        metadata: metadata of the engine's model.
         live_s, early_s: time spent so far on steps, for live and for early frames.
         gather_s: least time between the starts of two steps while only live frames wait.
         largest_batch: most frames that one step has had so far.
@@ -110,6 +111,7 @@ class Batcher:
             raise ValueError(f"expected max_batch >= 1, got {max_batch}")
         self.clock = clock
         self.pause_model = pause_model
+        self.metadata = engine.metadata
         # One thread, which has nothing to do without a pause model and is then never started.
         self._thread = ThreadPoolExecutor(1, "pause-model", initializer=_yield_to_loop)
         self._thread_closed = False

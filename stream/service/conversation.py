@@ -2,8 +2,9 @@
 
 Messages of the client go into the inbox, which makes the messages for the client. These go through
 the delivery, so that a connection may break at any moment. The conversation then waits until the
-client resumes over another connection. It also checks all time limits. This module knows no
-sockets.
+client resumes over another connection. This module knows no sockets.
+
+It is long because every part of it, time limits too, decides when and how the session ends.
 """
 
 from __future__ import annotations
@@ -11,8 +12,8 @@ from __future__ import annotations
 import logging
 import secrets
 from collections.abc import Callable
+from dataclasses import dataclass
 
-from ..engine import ModelMetadata
 from ..pause_model import PauseModel
 from ..policy_settings import Policies
 from ..protocol import (
@@ -38,28 +39,40 @@ logger = logging.getLogger(__name__)
 _MIN_BACKLOG = 10  # least number of frames that the buffer holds
 
 
-def new_session(
-    settings: StreamSettings,
-    metadata: ModelMetadata,
-    limits: Limits,
-    pause_model: PauseModel | None = None,
-) -> Session:
-    """Return a session that begins now.
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """What all conversations of a server share.
 
-    Args:
-        settings: what the client asked for, resolved.
-        metadata: metadata of the model.
-        limits: say how much audio may wait.
-        pause_model: asked in the pauses of this session; None for none.
+    Attributes:
+        batcher: steps the engine for all of them.
+        limits: bounds of the server.
+        metrics: counts sessions, connections and errors.
+        policies: what `configure` can ask for.
+        on_end: called once with each conversation, when it has ended.
     """
-    backlog = max(_MIN_BACKLOG, round(limits.max_waiting_s * metadata.frame_rate_hz))
-    return Session(
-        metadata,
-        sample_rate_hz=settings.sample_rate_hz,
-        policy=settings.policy_settings,
-        buffer_s=backlog / metadata.frame_rate_hz,
-        pause_model=pause_model,
-    )
+
+    batcher: Batcher
+    limits: Limits
+    metrics: Metrics
+    policies: Policies
+    on_end: Callable[[Conversation], None]
+
+    def new_session(self, settings: StreamSettings, pause_model: PauseModel | None) -> Session:
+        """Return a session that begins now.
+
+        Args:
+            settings: what the client asked for, resolved.
+            pause_model: asked in the pauses of this session; None for none.
+        """
+        metadata = self.batcher.metadata
+        backlog = max(_MIN_BACKLOG, round(self.limits.max_waiting_s * metadata.frame_rate_hz))
+        return Session(
+            metadata,
+            sample_rate_hz=settings.sample_rate_hz,
+            policy=settings.policy_settings,
+            buffer_s=backlog / metadata.frame_rate_hz,
+            pause_model=pause_model,
+        )
 
 
 class Conversation:
@@ -68,12 +81,8 @@ class Conversation:
     Args:
         settings: what the client asked for, resolved.
         session: makes the predictions.
-        batcher: steps the engine for all sessions.
-        limits: bounds of the server.
-        metrics: counts the session, its connections and its error.
-        on_end: called once with the conversation, when it has ended.
+        shared: what all conversations share.
         token: token with which the client can resume; None if it cannot.
-        policies: what `configure` can ask for; None for the presets of `PRESETS`.
         saves: whether the owner saves the session in a store, so that it survives this process.
         name: name of the session for the client and in the log; None for a new one.
     Attributes:
@@ -88,13 +97,9 @@ class Conversation:
         self,
         settings: StreamSettings,
         session: Session,
-        batcher: Batcher,
-        limits: Limits,
-        metrics: Metrics,
-        on_end: Callable[[Conversation], None],
+        shared: Shared,
         *,
         token: str | None = None,
-        policies: Policies | None = None,
         saves: bool = False,
         name: str | None = None,
     ) -> None:
@@ -102,22 +107,27 @@ class Conversation:
         self.token = token
         self.epoch = 1
         self.reason = ""
-        self._policies = policies or Policies()
-        self._clock = batcher.clock
-        self._limits = limits
-        self._metrics = metrics
-        self._on_end = on_end
+        self._shared = shared
+        self._clock = shared.batcher.clock
+        self._limits = shared.limits
+        self._metrics = shared.metrics
         self._saves = saves
         self._saved: int | None = None  # messages of the client that the last saved state contains
         self._parked_s: float | None = None  # when the connection was lost
         self._received = 0
-        self._delivery = Delivery(limits, batcher.clock)
+        self._delivery = Delivery(shared.limits, self._clock)
         self._inbox = Inbox(
-            self.id, settings, session, batcher, self._delivery, metrics, self._policies
+            self.id,
+            settings,
+            session,
+            shared.batcher,
+            self._delivery,
+            shared.metrics,
+            shared.policies,
         )
         self.began_s = self._message_s = self._inbox.audio_s  # when any message last came
         self._delivery.put(message_to_json(self._begin()))
-        metrics.session_opened()
+        self._metrics.session_opened()
 
     @property
     def frames(self) -> int:
@@ -159,7 +169,7 @@ class Conversation:
             frame_rate_hz=model.frame_rate_hz,
             latent_sizes={"latent": model.latent_size, "latent_speaker": model.latent_speaker_size},
             settings=self._inbox.settings,
-            policies=tuple(self._policies.presets),
+            policies=tuple(self._shared.policies.presets),
             resume_token=self.token,
             resume_s=0.0 if self.token is None else self._limits.resume_s,
             saves=self._saves,
@@ -268,40 +278,25 @@ class Conversation:
     def unpack(
         cls,
         packed: PackedConversation,
-        metadata: ModelMetadata,
-        batcher: Batcher,
-        limits: Limits,
-        metrics: Metrics,
-        on_end: Callable[[Conversation], None],
+        shared: Shared,
         *,
         token: str,
-        policies: Policies | None = None,
         received: int,
     ) -> Conversation:
-        """Return a conversation that another process has packed.
-
-        It waits for its client to resume. The other arguments are those of the class.
+        """Return a conversation that another process has packed. It waits for its client.
 
         Args:
             packed: what `pack` returned.
-            metadata: metadata of the model behind the batcher.
+            shared, token: see the class.
             received: messages that the client has received. If the other process has sent some of
                 them after it packed the conversation, they are not sent again.
         Raises:
             SnapshotError: the session in it is damaged, or belongs to another model.
         """
-        session = Session.restore(packed.session, metadata, batcher.pause_model)
+        batcher = shared.batcher
+        session = Session.restore(packed.session, batcher.metadata, batcher.pause_model)
         conversation = cls(
-            packed.settings,
-            session,
-            batcher,
-            limits,
-            metrics,
-            on_end,
-            token=token,
-            policies=policies,
-            saves=True,
-            name=packed.id,
+            packed.settings, session, shared, token=token, saves=True, name=packed.id
         )
         conversation._received = conversation._saved = packed.received
         conversation._delivery.outbox.restore(packed.outbox, received)
@@ -362,7 +357,7 @@ class Conversation:
                 "reason": cause,
             },
         )
-        self._on_end(self)
+        self._shared.on_end(self)
 
     # ---- events of the connection ----
 

@@ -1,7 +1,7 @@
 """The websocket server: listens, answers requests, measures its load, shuts down.
 
 Every refusal is one clear line. `sessions.py` admits clients, `connection.py` handles the bytes,
-`conversation.py` the messages of one client, and `batcher.py` the predictions for all clients.
+`inbox.py` the messages of one client, and `batcher.py` the predictions for all clients.
 `limits.py` has all bounds.
 """
 
@@ -142,7 +142,6 @@ class Server:
             ),
         )
         self._sessions = Sessions(
-            engine.metadata,
             self.batcher,
             self._limits,
             self._load,

@@ -15,17 +15,17 @@ import logging
 import secrets
 import time
 from collections.abc import Callable, Coroutine
+from typing import NamedTuple
 
 from websockets.http11 import Request
 
-from ..engine import ModelMetadata
 from ..errors import ProtocolError, SnapshotError
 from ..policy_settings import Policies
 from ..settings import Resume, StreamSettings
 from .answers import refuse
 from .batcher import Batcher
 from .connection import Connection, Dialect
-from .conversation import Conversation, new_session
+from .conversation import Conversation, Shared
 from .limits import Limits
 from .load import Load
 from .metrics import Metrics
@@ -37,16 +37,33 @@ from .store import SessionStore
 
 logger = logging.getLogger(__name__)
 
+_UNAVAILABLE = http.HTTPStatus.SERVICE_UNAVAILABLE
 SHUTTING_DOWN = "shutting down; try again later"
 _MANY_ODD_RATES = "busy: many sessions with an unusual sample rate begin; try again soon"
 _FIRST_SAVE_S = 5.0  # time for the first save of a session; until then its token is new
+
+
+class Client(NamedTuple):
+    """A client that asks for a session.
+
+    Attributes:
+        connection: has sent the request.
+        request: asks for the session.
+        owner: address and access token of the client.
+        dialect: translates for a client of another protocol, which cannot resume; None if it
+            speaks ours.
+    """
+
+    connection: Connection
+    request: Request
+    owner: Owner
+    dialect: Dialect | None = None
 
 
 class Sessions:
     """Holds all conversations of a server.
 
     Args:
-        metadata: metadata of the model behind the batcher.
         batcher: predicts for all conversations.
         limits: bounds of the server.
         load: tells whether one more session fits.
@@ -61,7 +78,6 @@ class Sessions:
 
     def __init__(
         self,
-        metadata: ModelMetadata,
         batcher: Batcher,
         limits: Limits,
         load: Load,
@@ -72,7 +88,6 @@ class Sessions:
         policies: Policies,
         pause_sessions: int | None = None,
     ) -> None:
-        self._metadata = metadata
         self._batcher = batcher
         self._limits = limits
         self._load = load
@@ -80,7 +95,7 @@ class Sessions:
         self._resampling = resampling
         self._saver = None if store is None else Saver(store, limits, batcher.clock)
         self._on_end = on_end
-        self._policies = policies
+        self._shared = Shared(batcher, limits, metrics, policies, self._forget)
         self._pause_sessions = pause_sessions
         self._conversations: dict[Conversation, Owner] = {}  # in order of their start
         self._places = Places(limits)
@@ -114,60 +129,52 @@ class Sessions:
             token: access token of the client, if it needed one.
             dialect: translates for a client of another protocol, which cannot resume.
         """
-        owner = Owner(address_of(connection.host), token)
-        if not self._has_room(connection, owner):
+        client = Client(connection, request, Owner(address_of(connection.host), token), dialect)
+        if not self._has_room(client):
             return
-        if self._resampling.is_ready(settings.sample_rate_hz, self._metadata.sample_rate_hz):
-            self._begin(connection, request, settings, owner, dialect)
+        if self._resampling.is_ready(
+            settings.sample_rate_hz, self._batcher.metadata.sample_rate_hz
+        ):
+            self._begin(client, settings)
         else:
-            later = self._begin_later(connection, request, settings, owner, dialect)
-            self._start(connection, later)
+            self._start(connection, self._begin_later(client, settings))
 
-    async def _begin_later(
-        self,
-        connection: Connection,
-        request: Request,
-        settings: StreamSettings,
-        owner: Owner,
-        dialect: Dialect | None,
-    ) -> None:
+    async def _begin_later(self, client: Client, settings: StreamSettings) -> None:
         """Begin when the filter table of an odd sample rate has been made."""
-        if not await self._prepare(settings):
-            self._refuse(connection, http.HTTPStatus.SERVICE_UNAVAILABLE, _MANY_ODD_RATES)
-        elif self._has_room(connection, owner):
-            self._begin(connection, request, settings, owner, dialect)
+        if not await self._resampling.prepare(*self._rates_hz(settings)):
+            self._refuse(client.connection, _UNAVAILABLE, _MANY_ODD_RATES)
+        elif self._has_room(client):
+            self._begin(client, settings)
 
-    def _prepare(self, settings: StreamSettings) -> Coroutine[None, None, bool]:
-        return self._resampling.prepare(settings.sample_rate_hz, self._metadata.sample_rate_hz)
+    def _rates_hz(self, settings: StreamSettings) -> tuple[int, int]:
+        return settings.sample_rate_hz, self._batcher.metadata.sample_rate_hz
 
     def _start(self, connection: Connection, work: Coroutine[None, None, None]) -> None:
-        """Run a task that answers this client."""
+        """Run a task that answers this client. If it fails, the client is dropped."""
+
+        def ended(task: asyncio.Task[None]) -> None:
+            connection = self._preparing.pop(task)
+            if not task.cancelled() and (error := task.exception()) is not None:
+                logger.error("a request failed", exc_info=error)
+                connection.abort()
+
         task = asyncio.create_task(work)
         self._preparing[task] = connection
-        task.add_done_callback(self._preparing.pop)
+        task.add_done_callback(ended)
 
-    def _begin(
-        self,
-        connection: Connection,
-        request: Request,
-        settings: StreamSettings,
-        owner: Owner,
-        dialect: Dialect | None,
-    ) -> None:
+    def _begin(self, client: Client, settings: StreamSettings) -> None:
+        connection, request, owner, dialect = client
         if not connection.accept(request):
             return
         self._make_room()
+        can_resume = self._limits.resume_s > 0 and dialect is None
         pause_model = self._batcher.pause_model if self._has_pause_model_free() else None
         conversation = Conversation(
             settings,
-            new_session(settings, self._metadata, self._limits, pause_model),
-            self._batcher,
-            self._limits,
-            self._metrics,
-            self._forget,
-            token=_new_token() if self._limits.resume_s and dialect is None else None,
-            policies=self._policies,
-            saves=self._saver is not None and self._limits.resume_s > 0 and dialect is None,
+            self._shared.new_session(settings, pause_model),
+            self._shared,
+            token=_new_token() if can_resume else None,
+            saves=self._saver is not None and can_resume,
         )
         self._add(conversation, owner)
         logger.info(
@@ -199,12 +206,8 @@ class Sessions:
         if self._saver is None:
             self._resume_here(connection, request, resume)
             return
-        owner = Owner(address_of(connection.host), token)
-        self._start(connection, self._claim(connection, request, resume, owner, self._saver))
-
-    def refusal(self) -> str | None:
-        """Return why no new session would be admitted, or None if one would be."""
-        return self._no_room()
+        client = Client(connection, request, Owner(address_of(connection.host), token))
+        self._start(connection, self._claim(client, resume, self._saver))
 
     def tick(self, now_s: float) -> None:
         """Check the time limits of all conversations; called a few times per second."""
@@ -219,7 +222,7 @@ class Sessions:
         self._shutting_down = True
         for task, connection in self._preparing.items():
             task.cancel()
-            self._refuse(connection, http.HTTPStatus.SERVICE_UNAVAILABLE, SHUTTING_DOWN)
+            self._refuse(connection, _UNAVAILABLE, SHUTTING_DOWN)
         for conversation in list(self._conversations):
             conversation.shut_down()
 
@@ -238,19 +241,20 @@ class Sessions:
 
     # ---- room ----
 
-    def _has_room(self, connection: Connection, owner: Owner) -> bool:
-        """Return whether one more session of this owner fits; if not, refuse it."""
-        refusal = self._places.refusal(owner)
+    def _has_room(self, client: Client) -> bool:
+        """Return whether one more session of this client fits; if not, refuse it."""
+        connection = client.connection
+        refusal = self._places.refusal(client.owner)
         if refusal is not None:
             self._refuse(connection, http.HTTPStatus.TOO_MANY_REQUESTS, refusal)
             return False
-        refusal = self._no_room()
+        refusal = self.refusal()
         if refusal is not None:
-            self._refuse(connection, http.HTTPStatus.SERVICE_UNAVAILABLE, refusal)
+            self._refuse(connection, _UNAVAILABLE, refusal)
             return False
         return True
 
-    def _no_room(self) -> str | None:
+    def refusal(self) -> str | None:
         """Return why no further session fits, or None if one fits."""
         if self._shutting_down:
             return SHUTTING_DOWN
@@ -316,15 +320,9 @@ class Sessions:
 
     # ---- resuming ----
 
-    async def _claim(
-        self,
-        connection: Connection,
-        request: Request,
-        resume: Resume,
-        owner: Owner,
-        saver: Saver,
-    ) -> None:
+    async def _claim(self, client: Client, resume: Resume, saver: Saver) -> None:
         """Become the owner of a session, then resume it."""
+        connection, request, owner, _ = client
         try:
             claimed = await saver.claim(resume.token)
         except OSError:
@@ -333,11 +331,11 @@ class Sessions:
             reason = "it was not saved yet" if _is_new(resume.token) else ""
         if claimed is not None:
             if not await self._own(*claimed, resume, owner):
-                self._refuse(connection, http.HTTPStatus.SERVICE_UNAVAILABLE, _MANY_ODD_RATES)
+                self._refuse(connection, _UNAVAILABLE, _MANY_ODD_RATES)
                 return
         elif resume.token not in self._by_token and reason:
             text = f"the session is not here, and {reason}; try again"
-            self._refuse(connection, http.HTTPStatus.SERVICE_UNAVAILABLE, text)
+            self._refuse(connection, _UNAVAILABLE, text)
             return
         self._resume_here(connection, request, resume)
 
@@ -347,20 +345,12 @@ class Sessions:
             return True
         try:
             packed = PackedConversation.from_bytes(state)
-            if not await self._prepare(packed.settings):
+            if not await self._resampling.prepare(*self._rates_hz(packed.settings)):
                 return False
             if self._has_newer(epoch, resume.token):  # the client asked twice
                 return True
             conversation = Conversation.unpack(
-                packed,
-                self._metadata,
-                self._batcher,
-                self._limits,
-                self._metrics,
-                self._forget,
-                token=resume.token,
-                policies=self._policies,
-                received=resume.received,
+                packed, self._shared, token=resume.token, received=resume.received
             )
         except SnapshotError as error:
             logger.error("a saved session is lost: %s", error)

@@ -12,7 +12,7 @@ from contextlib import suppress
 import numpy as np
 from fault_material import PLACES, ROOMY, Fault, SimulationData, finish_exact, latency_of, live
 from live_clients import SAY_CLOSE, framed, opening
-from raw_stream import RawStream, RefusedError
+from raw_stream import RawStream, RefusedError, resume
 from served import Served, served
 
 # Sends live; reads a byte a second
@@ -34,7 +34,7 @@ def kills(material: SimulationData) -> Fault:
     """
     with served(*ROOMY, "--resume-s", f"{KILLED_RESUME_S:g}") as server:
         right = material.serves(server.port)
-        kill_many(server, material, material.count // 10)  # the pause model gets its memory
+        kill_many(server, material, material.count // 10)  # what is loaded at first use
         memory_mb, descriptors = server.memory_mb, server.descriptors
         parked, took_s = kill_many(server, material, material.count)
         grown_mb, open_files, sessions = (
@@ -141,7 +141,7 @@ def cut_and_resume(stream: RawStream, rng: random.Random, message: bytes | str) 
     if how < 3:
         stream.cut(reset=how == 1)
     began_s = time.perf_counter()
-    stream.resume()
+    resume(stream)
     return time.perf_counter() - began_s
 
 

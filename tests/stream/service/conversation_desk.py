@@ -13,7 +13,7 @@ from turnstream.stream.engine import Engine
 from turnstream.stream.pause_model import PauseModel
 from turnstream.stream.policy_settings import Policies
 from turnstream.stream.service.batcher import Batcher
-from turnstream.stream.service.conversation import Conversation, new_session
+from turnstream.stream.service.conversation import Conversation, Shared
 from turnstream.stream.service.limits import Limits
 from turnstream.stream.service.metrics import Metrics
 from turnstream.stream.service.packed_conversation import PackedConversation
@@ -99,6 +99,7 @@ class Desk(Metrics):
         self.clock = Clock()
         self.batcher = Batcher(engine, clock=self.clock, pause_model=pause_model)
         self.limits = Limits(**bounds)
+        self.shared = Shared(self.batcher, self.limits, self, Policies(), self.on_end)
         self.ended: list[str] = []
         self.parked = 0
         self.errors: list[str] = []
@@ -124,14 +125,10 @@ class Desk(Metrics):
         answers: bool = True,
     ) -> tuple[Conversation, FakeConnection]:
         settings = (settings or StreamSettings()).resolved(Policies())
-        pause_model = self.batcher.pause_model
         conversation = Conversation(
             settings,
-            new_session(settings, self.engine.metadata, self.limits, pause_model),
-            self.batcher,
-            self.limits,
-            self,
-            self.on_end,
+            self.shared.new_session(settings, self.batcher.pause_model),
+            self.shared,
             token=token,
             saves=saves,
         )
@@ -139,16 +136,8 @@ class Desk(Metrics):
 
     def unpack(self, packed: bytes, received: int) -> Conversation:
         """Return a conversation that another process has packed, for a client that comes back."""
-        return Conversation.unpack(
-            PackedConversation.from_bytes(packed),
-            self.engine.metadata,
-            self.batcher,
-            self.limits,
-            self,
-            self.on_end,
-            token="token",
-            received=received,
-        )
+        parts = PackedConversation.from_bytes(packed)
+        return Conversation.unpack(parts, self.shared, token="token", received=received)
 
     async def live(
         self, conversation: Conversation, samples: np.ndarray[Any, Any], chunk: int = 320

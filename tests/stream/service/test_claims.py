@@ -8,6 +8,8 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 
 import pytest
+from websockets.asyncio.client import connect
+from websockets.exceptions import InvalidHandshake
 
 from turnstream.stream.engine import Engine
 from turnstream.stream.policy_settings import PRESETS, Policies, PolicySettings
@@ -123,3 +125,19 @@ async def test_a_client_whose_claim_is_under_way_is_told_of_the_shutdown(
             await asyncio.sleep(0)
         await server.close()
         assert await asked == (503, "shutting down; try again later\n")
+
+
+async def test_a_claim_that_fails_drops_its_client_at_once(
+    engine: Engine, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(packed: bytes) -> None:
+        raise RuntimeError("made to fail")
+
+    monkeypatch.setattr(sessions.PackedConversation, "from_bytes", broken)
+    store, limits = MemoryStore(), quick_limits(open_timeout_s=60)
+    store.entries["token"] = 1, b""
+    async with Server(engine, port=0, limits=limits, store=store) as server:
+        with pytest.raises((ConnectionError, InvalidHandshake)):
+            async with asyncio.timeout(PATIENCE_S):
+                await connect(f"{server.url}?resume=token&received=1", proxy=None)
+    assert "made to fail" in caplog.text
