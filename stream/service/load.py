@@ -19,6 +19,8 @@ from __future__ import annotations
 import statistics
 from dataclasses import dataclass, field
 
+import numpy as np
+
 TICK_S = 0.25  # time between two ticks
 _SMOOTHING = 0.5  # weight of a new measurement against the past
 _STEPS_KEPT = 0.8  # share of the past steps that still counts one tick later
@@ -30,31 +32,20 @@ _LAG_MEMORY = 4  # ticks
 _ALWAYS_ADMITTED = 2  # sessions
 
 
-@dataclass(slots=True)
 class StepCosts:
     """Sums over the recent steps, for a line that tells their duration from their rows."""
 
-    _count: float = 0.0
-    _rows: float = 0.0
-    _seconds: float = 0.0
-    _squares: float = 0.0  # of the rows
-    _products: float = 0.0  # of rows and seconds
+    def __init__(self) -> None:
+        # Of ones, rows, seconds, squared rows, and rows times seconds.
+        self._sums = np.zeros(5)
 
     def add(self, rows: int, seconds: float) -> None:
         """Count one step."""
-        self._count += 1
-        self._rows += rows
-        self._seconds += seconds
-        self._squares += rows * rows
-        self._products += rows * seconds
+        self._sums += (1, rows, seconds, rows * rows, rows * seconds)
 
     def fade(self) -> None:
         """Let all steps so far count less; called at each tick."""
-        self._count *= _STEPS_KEPT
-        self._rows *= _STEPS_KEPT
-        self._seconds *= _STEPS_KEPT
-        self._squares *= _STEPS_KEPT
-        self._products *= _STEPS_KEPT
+        self._sums *= _STEPS_KEPT
 
     @property
     def marginal(self) -> float:
@@ -62,11 +53,11 @@ class StepCosts:
 
         The mean also contains what a step costs without any row.
         """
-        spread = self._count * self._squares - self._rows**2
-        if spread < self._rows**2 / 100:  # all steps have about as many rows
+        count, rows, seconds, squares, products = self._sums.tolist()
+        spread = count * squares - rows**2
+        if spread <= rows**2 / 100:  # all steps have about as many rows
             return 1.0
-        slope = (self._count * self._products - self._rows * self._seconds) / spread
-        return min(1.0, slope * self._rows / self._seconds)
+        return min(1.0, (count * products - rows * seconds) / spread * rows / seconds)
 
 
 @dataclass(slots=True)
