@@ -49,13 +49,10 @@ class StepCosts:
 
     @property
     def marginal(self) -> float:
-        """Cost of one more row as a share of the mean cost of a row; 1 if it is not known.
-
-        The mean also contains what a step costs without any row.
-        """
+        """Share of the steps' time that depends on their rows; 1 if it is not known."""
         count, rows, seconds, squares, products = self._sums.tolist()
         spread = count * squares - rows**2
-        if spread <= rows**2 / 100:  # all steps have about as many rows
+        if not seconds or spread <= rows**2 / 100:  # all steps have about as many rows
             return 1.0
         return min(1.0, (count * products - rows * seconds) / spread * rows / seconds)
 
@@ -78,6 +75,7 @@ class Load:
     share: float = 0.0
     sessions: float = 0.0
     _rows: int = 0
+    _step_s: float = 0.0
     _worst_lag_s: float = 0.0
     _lags_s: list[float] = field(default_factory=list[float])
     _last: tuple[float, float, float, float] | None = None
@@ -107,6 +105,7 @@ class Load:
         self._rows += live
         self._worst_lag_s = max(self._worst_lag_s, lag_s)
         if not early:
+            self._step_s += seconds
             self._steps.add(live, seconds)
 
     def tick(
@@ -130,13 +129,14 @@ class Load:
             sending = self._rows / (elapsed_s * frame_rate_hz)
             measured = self._guess
             if used > self.max_load / 2 and sending >= 1:
-                measured = used / sending * max(_LEAST_MARGINAL, self._steps.marginal)
+                fixed = (1 - self._steps.marginal) * min(1.0, self._step_s / live)
+                measured = used / sending * max(_LEAST_MARGINAL, 1 - fixed)
             self.share += _SMOOTHING * (used - self.share)
             self.sessions += _SMOOTHING * (sending - self.sessions)
             self.per_session += _SMOOTHING * (measured - self.per_session)
         self._last = (now_s, cpu_s, live_s, other_s)
         self._lags_s = [*self._lags_s[1 - _LAG_MEMORY :], self._worst_lag_s]
-        self._rows, self._worst_lag_s = 0, 0.0
+        self._rows, self._step_s, self._worst_lag_s = 0, 0.0, 0.0
         self._steps.fade()
 
     def newcomer_weight(self, now_s: float, began_s: float, audio_s: float | None) -> float:

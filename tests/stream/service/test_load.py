@@ -68,10 +68,12 @@ def test_of_the_measured_cost_only_what_depends_on_the_rows_is_expected_of_one_m
         for _ in range(steps):
             for count in rows:
                 load.count(fixed_s + row_s * count, count, 0, 0.001)
-        load.tick(n * TICK_S, n * spent_s, n * spent_s, 0, FRAME_RATE_HZ)
-    assert abs(load.share - spent_s / TICK_S) < 1e-6
+        # A quarter of the time is spent on receiving, all of which depends on the rows.
+        live_s = n * spent_s * 4 / 3
+        load.tick(n * TICK_S, live_s, live_s, 0, FRAME_RATE_HZ)
+    assert abs(load.share - spent_s * 4 / 3 / TICK_S) < 1e-6
     sessions = steps * sum(rows) / TICK_S / FRAME_RATE_HZ
-    assert abs(load.per_session - 2 / 3 * load.share / sessions) < 1e-6
+    assert abs(load.per_session - (1 - 1 / 3 * 3 / 4) * load.share / sessions) < 1e-6
 
 
 def test_in_a_rush_each_newcomer_is_expected_once() -> None:
