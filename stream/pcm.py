@@ -4,7 +4,7 @@ The runtime works on float32 in [-1, 1]. `to_float32` converts every kind of arr
 push. `decode_pcm` and `encode_pcm` convert the raw encodings of the websocket and of pipes.
 
 An encoding has a fixed number of bytes per sample and no state. A codec with packets, such as Opus,
-would also need a decoder in every session (service/conversation.py, `_process_audio`).
+would also need a decoder in every session (service/inbox.py, `_process_audio`).
 
 G.711 mu-law and A-law keep a sign and one of 128 magnitudes of a 16-bit sample. Source: ITU-T
 Recommendation G.711, tables 1 and 2, and the reference encoder of G.191, which treats negative
@@ -100,6 +100,22 @@ def decode_pcm(encoded: bytes, encoding: Encoding, channels: int) -> Block:
     else:
         samples = _LAWS[encoding].decoded[np.frombuffer(encoded, dtype=np.uint8)]
     return samples.reshape(-1, channels)
+
+
+def decode_stereo(encoded: bytes, encoding: Encoding, channels: int) -> Block:
+    """Decode interleaved raw audio to two channels: `decode_pcm`, then `to_float32`.
+
+    Samples of 16 bits, which are most of what a server gets, are converted in one step.
+
+    Returns:
+        (N, 2) float32 in [-1, 1]; with one channel, the other one is silence.
+    Raises:
+        AudioFormatError: as those two.
+    """
+    if encoding == "pcm_s16le" and channels == 2 and not len(encoded) % 4:
+        samples = np.frombuffer(encoded, dtype="<i2").reshape(-1, 2)
+        return np.multiply(samples, np.float32(1 / 32768))  # a power of two: exact
+    return to_float32(decode_pcm(encoded, encoding, channels))
 
 
 def encode_pcm(samples: ArrayLike, encoding: Encoding) -> bytes:

@@ -4,7 +4,7 @@ Both ends use this module. The server parses controls and writes messages; the c
 controls and parses messages. PROTOCOL.md is the specification, and
 `tests/stream/test_protocol.py` parses every example in it. `settings.py` parses the query string,
 `pcm.py` decodes the audio, and `latent_message.py` holds the binary messages. The server decides
-what a message does to a conversation.
+what a message does to a conversation. This is one file, as the protocol is one text.
 """
 
 from __future__ import annotations

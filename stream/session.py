@@ -211,12 +211,14 @@ class Session:
         warnings, self._warnings = self._warnings, []
         return warnings
 
-    def accept(self, output: StepOutput, row: int = 0) -> Prediction:
+    def accept(self, output: StepOutput, row: int = 0, *, copy: bool = True) -> Prediction:
         """Convert the model's output for the last taken frame to a prediction with its events.
 
         Args:
             output: outputs of one step for a batch of conversations.
             row: batch row of this conversation.
+            copy: whether the latents are copied. If not, they are views, which keep the outputs of
+                the whole batch alive.
         Raises:
             ModelError: an output is NaN or infinite.
         """
@@ -235,6 +237,7 @@ class Session:
             self._pause.update(self._floor, frame_s)
             p_next = self._pause.mixed(p_next, holder, self._mix)
         p_shift = None if holder is None else p_next[1 - holder]
+        latent, latent_speaker = output.latent[row], output.latent_speaker[row]
         prediction = Prediction(
             self.frames_done,
             (self.frames_done + 1) * self.metadata.frame_samples / self.metadata.sample_rate_hz,
@@ -246,8 +249,8 @@ class Session:
             p_future,
             p_next,
             p_backchannel,
-            latent=output.latent[row].copy(),  # a view would keep the whole batch alive
-            latent_speaker=output.latent_speaker[row].copy(),
+            latent=latent.copy() if copy else latent,
+            latent_speaker=latent_speaker.copy() if copy else latent_speaker,
             active=self._floor.active,
             level_dbfs=level_dbfs,
         )

@@ -20,7 +20,7 @@ asked, each at most once at a time. The server admits no more of them than the m
 The busier the server, the longer a step may wait for more frames (`gather_s`). A frame in a large
 step costs a fifth of a frame that is processed alone.
 
-This module knows no sockets. It is long because a queue and the batcher call each other.
+This module knows no sockets. `audio_queue.py` has the frames of one conversation.
 """
 
 from __future__ import annotations
@@ -33,7 +33,6 @@ import logging
 import os
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
@@ -44,19 +43,14 @@ from ..engine import Float32, ModelMetadata, StepOutput
 from ..pause_model import PauseModel
 from ..prediction import Prediction
 from ..session import Session
+from .audio_queue import AudioQueue
 
 logger = logging.getLogger(__name__)
 
 _MAX_EARLY = 16  # most early frames in one step; a live frame may have to wait for them
 _EARLY_S = 0.002  # time for the results of the early frames of one step
 _LATE_S = 0.02
-# Audio that may arrive at once and still count as live: a stalled network delivers it in a burst.
-_BURST_S = 2.0
-_MOST_LEAD_S = 2.0  # longest lead over real time that is counted
 _PAUSE_NICENESS = 10  # of the pause model's thread
-# Seconds of lead that are forgiven per second. A client that slows down to real time counts as
-# live again, and a sound card's clock may run slightly fast.
-_FORGIVEN = 0.1
 
 
 class Steps(Protocol):
@@ -72,158 +66,6 @@ class Steps(Protocol):
         ...
 
 
-class AudioQueue:
-    """The queue of one conversation's frames in the batcher; created by `Batcher.open_audio_queue`.
-
-    Args:
-        batcher: runs the engine.
-        session: provides frames and takes outputs. Only its owner pushes audio into it.
-        on_result: called with the prediction of every frame, in order.
-        on_error: called once with the exception if a step or `on_result` fails; no further call
-            follows.
-    Attributes:
-        session: the same.
-    """
-
-    def __init__(
-        self,
-        batcher: Batcher,
-        session: Session,
-        on_result: Callable[[Prediction], None],
-        on_error: Callable[[Exception], None],
-    ) -> None:
-        self.session = session
-        self._batcher = batcher
-        self._on_result = on_result
-        self._on_error = on_error
-        # Pairs: number of frames complete after a push, and when the last of them is due.
-        self._arrivals: deque[tuple[int, float]] = deque()
-        self._paced_s = 0.0  # when the audio so far would have ended in real time
-        self._pushed_s = 0.0  # time of the last push
-        self._free_s = 0.0  # time of the last result, or of the pause model's answer to it
-        self._queued = False
-        self._held = False
-        self._asking = False  # the pause model
-        self._closed = False
-
-    def pushed(self, seconds: float) -> None:
-        """Note that this many seconds of audio were pushed into the session."""
-        now_s = self._batcher.clock()
-        paced_s = (
-            max(self._paced_s - _FORGIVEN * (now_s - self._pushed_s), now_s - _BURST_S) + seconds
-        )
-        self._paced_s, self._pushed_s = min(paced_s, now_s + _MOST_LEAD_S), now_s
-        frames = self.session.frames_done + self.session.frames_waiting
-        if self.session.frames_waiting and (not self._arrivals or self._arrivals[-1][0] < frames):
-            self._arrivals.append((frames, max(now_s, self._paced_s)))
-        self._wake()
-
-    def forget(self) -> None:
-        """Forget all deadlines. The session was reset, so its frames count from 0 again."""
-        self._arrivals.clear()
-
-    def hold(self) -> None:
-        """Take no further frame until `release`."""
-        self._held = True
-
-    def release(self) -> None:
-        """Resume after `hold`."""
-        if self._held:
-            self._held = False
-            self._wake()
-
-    def close(self) -> None:
-        """Leave the batcher.
-
-        No callback is called any more, and this object no longer keeps the conversation alive.
-        """
-        self._closed = True
-        self._on_result = self._on_error = _ignore
-
-    @property
-    def is_early(self) -> bool:
-        """Whether the audio so far has arrived faster than real time."""
-        return self._paced_s > self._batcher.clock()
-
-    @property
-    def due_s(self) -> float:
-        """When the next frame is due, by the batcher's clock; 0 if this is not known."""
-        return self._arrivals[0][1] if self._arrivals else 0.0
-
-    @property
-    def waiting_since_s(self) -> float:
-        """When the next frame is ready: it is due, and the frame before it is done.
-
-        A frame is done after the pause model has answered, if it was asked.
-        """
-        return max(self.due_s, self._free_s)
-
-    def _wake(self) -> None:
-        if self._queued or self._held or self._asking or self._closed:
-            return
-        if self.session.pause_due:
-            self._asking = True
-            self._batcher.ask_pause_model(self.session.pause_audio(), self._answer)
-        elif self.session.frames_waiting:
-            self._queued = True
-            self._batcher.enqueue(self)
-
-    def _answer(self, outcome: float | Exception) -> None:
-        """Take the answer of the pause model, or its error."""
-        self._asking = False
-        if self._closed:
-            return
-        if isinstance(outcome, Exception):
-            self._fail(outcome)
-            return
-        if self.session.pause_due:  # it is not if the session was reset meanwhile
-            self.session.answer_pause(outcome)
-        self._free_s = self._batcher.clock()
-        self._wake()
-
-    def _fail(self, error: Exception) -> None:
-        """Report an error to this conversation alone, and leave the batcher."""
-        report = self._on_error
-        self.close()
-        report(error)
-
-    def take(self) -> tuple[Float32, Float32] | None:
-        """Return the next frame and the state before it; None if no frame is to be predicted.
-
-        Only the batcher calls this.
-        """
-        self._queued = False
-        if self._closed or self._held or not self.session.frames_waiting:
-            return None
-        return self.session.take_frame(), self.session.state
-
-    def accept(self, outcome: tuple[StepOutput, int, Float32] | Exception) -> None:
-        """Handle the outcome of the step that contained the last taken frame.
-
-        Only the batcher calls this.
-
-        Args:
-            outcome: outputs of the batch, row of this frame in it, and next state; or the error.
-        """
-        if self._closed:
-            return
-        try:
-            if isinstance(outcome, Exception):
-                raise outcome
-            output, row, next_state = outcome
-            # A copy, because a view would keep the states of the whole batch alive.
-            self.session.state = next_state.copy()
-            result = self.session.accept(output, row)
-            while self._arrivals and self._arrivals[0][0] <= self.session.frames_done:
-                self._arrivals.popleft()
-            self._free_s = self._batcher.clock()
-            self._on_result(result)
-        except Exception as error:  # reported to this conversation's client only
-            self._fail(error)
-            return
-        self._wake()
-
-
 def _as_exception(error: BaseException) -> Exception:
     return error if isinstance(error, Exception) else RuntimeError(str(error))
 
@@ -232,10 +74,6 @@ def _yield_to_loop() -> None:
     """Let the event loop's thread go first where the two share a core."""
     with contextlib.suppress(AttributeError, OSError):  # Linux has priorities of threads
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _PAUSE_NICENESS)
-
-
-def _ignore(outcome: object) -> None:
-    """Do nothing: the callback of a closed conversation."""
 
 
 class Batcher:
@@ -252,6 +90,7 @@ class Batcher:
         pause_model: asked in the pauses of all conversations; None for none.
     Attributes:
         clock, pause_model: the same.
+        metadata: metadata of the engine's model.
         live_s, early_s: time spent so far on steps, for live and for early frames.
         gather_s: least time between the starts of two steps while only live frames wait.
         largest_batch: most frames that one step has had so far.
@@ -272,6 +111,7 @@ class Batcher:
             raise ValueError(f"expected max_batch >= 1, got {max_batch}")
         self.clock = clock
         self.pause_model = pause_model
+        self.metadata = engine.metadata
         # One thread, which has nothing to do without a pause model and is then never started.
         self._thread = ThreadPoolExecutor(1, "pause-model", initializer=_yield_to_loop)
         self._thread_closed = False
@@ -354,9 +194,10 @@ class Batcher:
         if taken:
             audio_queues, frames = zip(*taken, strict=True)
             audio, states = zip(*frames, strict=True)
-            results = list(
-                zip(audio_queues, self._step(np.stack(audio), np.stack(states)), strict=True)
-            )
+            # As `np.stack` does, in half of its time.
+            batch = np.concatenate(audio).reshape(len(audio), *audio[0].shape)
+            outcomes = self._step(batch, np.concatenate(states).reshape(len(states), -1))
+            results = list(zip(audio_queues, outcomes, strict=True))
             live = len(taken) - early  # they come first
             for audio_queue, outcome in results[:live]:
                 audio_queue.accept(outcome)

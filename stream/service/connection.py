@@ -28,7 +28,7 @@ import socket
 import ssl
 import time
 from collections.abc import Iterable
-from typing import Any, Protocol
+from typing import Any
 
 from websockets.exceptions import PayloadTooBig
 from websockets.frames import Close, Frame, Opcode
@@ -36,10 +36,13 @@ from websockets.http11 import Request, Response
 from websockets.protocol import CONNECTING, OPEN
 from websockets.server import ServerProtocol
 
+from .framing import UnfinishedMessage, close_reason, framed
 from .limits import Limits
-from .receiver import Receiver
+from .receiver import Application, Dialect, Receiver
 from .small_messages import SmallMessages
 from .turns import Turns
+
+logger = logging.getLogger(__name__)
 
 _WIRE_LOGGER = logging.getLogger("websockets.server")
 _SLICE_BYTES = 2048
@@ -47,49 +50,6 @@ _METHOD_BYTES = 16  # longer than any method
 _NOISY_SLICE_BYTES = 256  # of a client that sends small messages
 _PONG_START, _CLOSE_START = b"\x8a", b"\x88"
 _BROKEN_CODES = {1006, 1011, 1012, 1013}  # close codes for "something failed", not "I am done"
-
-
-class Dialect(Protocol):
-    """Translates the messages of a client that speaks another protocol than PROTOCOL.md."""
-
-    def incoming(self, message: str | bytes) -> list[str | bytes]:
-        """Return our messages for one of the client."""
-        ...
-
-    def outgoing(self, wire: str | bytes) -> list[str | bytes]:
-        """Return the client's messages for one of ours."""
-        ...
-
-
-class Application(Protocol):
-    """What a connection needs to have its request answered: the server."""
-
-    def on_connect(self, connection: Connection) -> bool:
-        """Handle a new client; return False to drop the connection."""
-        ...
-
-    def on_request(self, connection: Connection, request: Request) -> None:
-        """Answer the request with `Connection.respond` or `Connection.accept`, now or later."""
-        ...
-
-    def on_unreadable(self, connection: Connection, method: str, error: Exception) -> None:
-        """Handle bytes that are no request, or a request with a body.
-
-        Args:
-            connection: sent the bytes, and closes. If the error is an `InvalidMessage`, it has sent
-                no answer yet; `answer_unreadable` sends one.
-            method: what stands in the place of the method, at most 16 characters.
-            error: why the request cannot be read. Its text may quote the request.
-        """
-        ...
-
-    def on_accept(self, connection: Connection) -> None:
-        """Handle the completed websocket handshake."""
-        ...
-
-    def on_close(self, connection: Connection) -> None:
-        """Handle the end of the connection."""
-        ...
 
 
 class Connection(asyncio.Protocol):
@@ -118,8 +78,7 @@ class Connection(asyncio.Protocol):
         self._transport: asyncio.Transport
         self._receiver: Receiver | None = None
         self._dialect: Dialect | None = None
-        self._fragments = bytearray()  # of an incomplete message
-        self._opcode: Opcode | None = None  # of that message
+        self._message = UnfinishedMessage()
         self._unfinished_s: float | None = None  # since when a message is incomplete
         self._broke_rules = self._asked = self._output_ended = False
         self._start = b""  # of the request, up to the method
@@ -174,6 +133,11 @@ class Connection(asyncio.Protocol):
         self._application.on_accept(self)
         return True
 
+    @property
+    def is_answered(self) -> bool:
+        """Whether the last bytes to the client were handed to the system; it then closes."""
+        return self._output_ended
+
     def listen(self, receiver: Receiver, dialect: Dialect | None = None) -> None:
         """Report all further messages and events to this receiver.
 
@@ -188,7 +152,7 @@ class Connection(asyncio.Protocol):
         if (self._protocol.state is OPEN or self._last_words) and not self._transport.is_closing():
             if self._dialect is not None:
                 wires = [told for wire in wires for told in self._dialect.outgoing(wire)]
-            self._transport.write(b"".join([_framed(wire) for wire in wires]))
+            self._transport.write(b"".join([framed(wire) for wire in wires]))
 
     def ping(self, payload: bytes) -> None:
         """Send a ping. The client answers after it has received everything sent before."""
@@ -199,10 +163,10 @@ class Connection(asyncio.Protocol):
     def close(self, code: int, reason: str) -> None:
         """Start the closing handshake. Drop the connection if the client answers too late."""
         if self._last_words:
-            frame = Frame(Opcode.CLOSE, Close(code, _close_reason(reason)).serialize())
+            frame = Frame(Opcode.CLOSE, Close(code, close_reason(reason)).serialize())
             self._last_close = frame.serialize(mask=False)
         elif self._protocol.state is OPEN and not self._gone:
-            self._protocol.send_close(code, _close_reason(reason))
+            self._protocol.send_close(code, close_reason(reason))
             self._flush()
             self.resume_reading()  # the client's answer comes after everything it has sent before
             self._start_timer(self._limits.close_timeout_s)
@@ -326,8 +290,12 @@ class Connection(asyncio.Protocol):
 
     def _take_turn(self) -> bool:
         """Process one slice; return whether more is left that may be processed."""
-        if self._process_slice():
-            return True
+        try:
+            if self._process_slice():
+                return True
+        except Exception:  # a bug; it must not stop the turns of all others
+            logger.exception("a connection failed", extra={"remote": self.remote})
+            self.abort()
         self._has_turn = False
         self._read_on()
         return False
@@ -363,7 +331,7 @@ class Connection(asyncio.Protocol):
         if not self._asked and (error := self._protocol.handshake_exc) is not None:
             self._asked = True
             self._application.on_unreadable(self, self._method, error)
-        if events and self._opcode is None:
+        if events and self._message.is_empty:
             self._unfinished_s = None
         elif self._unfinished_s is None:
             self._unfinished_s = time.monotonic()
@@ -449,27 +417,16 @@ class Connection(asyncio.Protocol):
         self._protocol.fail(1008, "too_many_messages")
 
     def _on_data(self, frame: Frame) -> None:
-        assert self._receiver is not None
-        opcode, payload = frame.opcode, bytes(frame.data)
-        if self._opcode is not None or not frame.fin:
-            self._opcode = self._opcode or opcode
-            self._fragments += payload
-            if not frame.fin:
-                return
-            opcode, payload = self._opcode, bytes(self._fragments)
-            self._opcode, self._fragments = None, bytearray()
-        if opcode is Opcode.BINARY:
-            self._deliver(payload)
-            return
         try:
-            text = payload.decode()
+            message = self._message.add(frame)
         except UnicodeDecodeError as error:
             self._broke_rules = True
             self._protocol.fail(
                 1007, f"expected text in UTF-8: {error.reason} at byte {error.start}"
             )
             return
-        self._deliver(text)
+        if message is not None:
+            self._deliver(message)
 
     def _deliver(self, message: str | bytes) -> None:
         for told in [message] if self._dialect is None else self._dialect.incoming(message):
@@ -505,22 +462,3 @@ class Connection(asyncio.Protocol):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-
-
-def _close_reason(reason: str) -> str:
-    """Return as much of a reason as a close frame has room for."""
-    return reason.encode()[:123].decode(errors="ignore")
-
-
-def _framed(wire: str | bytes) -> bytes:
-    """Return a message with its frame header (RFC 6455, section 5.2).
-
-    The header is built by hand, because a general frame object costs more than the rest of a send.
-    """
-    opcode, payload = (b"\x81", wire.encode()) if isinstance(wire, str) else (b"\x82", wire)
-    size = len(payload)
-    if size < 126:
-        return opcode + bytes((size,)) + payload
-    if size < 1 << 16:
-        return opcode + b"\x7e" + size.to_bytes(2, "big") + payload
-    return opcode + b"\x7f" + size.to_bytes(8, "big") + payload

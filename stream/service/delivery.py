@@ -98,6 +98,11 @@ class Delivery:
         self.send()
 
     @property
+    def has_ended(self) -> bool:
+        """Whether the last message has been added."""
+        return self.close_frame is not None
+
+    @property
     def is_full(self) -> bool:
         """Whether so many messages wait for the connection that none should be added."""
         return self.outbox.waiting >= self._limits.max_outgoing_messages

@@ -128,14 +128,14 @@ class FolderStore:
         return time.time() - status.st_mtime > self._ttl_s
 
     def _sweep(self) -> None:
-        """Remove what has expired."""
+        """Remove what has expired. Other processes may remove it at the same time."""
         self._swept_s = time.time()
-        with os.scandir(self._folder) as entries:
-            expired = [entry.path for entry in entries if self._is_expired(entry.stat())]
-        for path in expired:
-            with self._locked(), contextlib.suppress(FileNotFoundError):
-                if self._is_expired(os.stat(path)):
-                    os.unlink(path)
+        for path in list(self._folder.iterdir()):
+            with contextlib.suppress(FileNotFoundError):
+                if self._is_expired(path.stat()):
+                    with self._locked():
+                        if self._is_expired(path.stat()):
+                            path.unlink()
 
     @contextlib.contextmanager
     def _locked(self) -> Generator[None]:

@@ -1,8 +1,13 @@
-"""What a connection reports to its conversation."""
+"""What a connection needs: a server, a conversation, and a dialect if the client speaks one."""
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
+
+from websockets.http11 import Request
+
+if TYPE_CHECKING:
+    from .connection import Connection
 
 
 class Receiver(Protocol):
@@ -35,4 +40,47 @@ class Receiver(Protocol):
         Args:
             lost: whether the connection broke, or was closed because something failed.
         """
+        ...
+
+
+class Dialect(Protocol):
+    """Translates the messages of a client that speaks another protocol than PROTOCOL.md."""
+
+    def incoming(self, message: str | bytes) -> list[str | bytes]:
+        """Return our messages for one of the client."""
+        ...
+
+    def outgoing(self, wire: str | bytes) -> list[str | bytes]:
+        """Return the client's messages for one of ours."""
+        ...
+
+
+class Application(Protocol):
+    """What a connection needs to have its request answered: the server."""
+
+    def on_connect(self, connection: Connection) -> bool:
+        """Handle a new client; return False to drop the connection."""
+        ...
+
+    def on_request(self, connection: Connection, request: Request) -> None:
+        """Answer the request with `Connection.respond` or `Connection.accept`, now or later."""
+        ...
+
+    def on_unreadable(self, connection: Connection, method: str, error: Exception) -> None:
+        """Handle bytes that are no request, or a request with a body.
+
+        Args:
+            connection: sent the bytes, and closes. If the error is an `InvalidMessage`, it has sent
+                no answer yet; `answer_unreadable` sends one.
+            method: what stands in the place of the method, at most 16 characters.
+            error: why the request cannot be read. Its text may quote the request.
+        """
+        ...
+
+    def on_accept(self, connection: Connection) -> None:
+        """Handle the completed websocket handshake."""
+        ...
+
+    def on_close(self, connection: Connection) -> None:
+        """Handle the end of the connection."""
         ...

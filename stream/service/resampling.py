@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 from ..resample import prepare_table, table_taps
@@ -27,41 +26,38 @@ class Resampling:
     def __init__(self) -> None:
         self.used_s = 0.0
         self._waiting = 0
-        self._thread, self._is_closed = ThreadPoolExecutor(1, "resampling"), False
+        self._thread = ThreadPoolExecutor(1, "resampling")
 
     def is_ready(self, input_rate_hz: int, output_rate_hz: int) -> bool:
         """Return whether a resampler for these rates can be made at once."""
         return table_taps(input_rate_hz, output_rate_hz) <= _MOST_AT_ONCE
 
-    def prepare(
-        self, input_rate_hz: int, output_rate_hz: int, on_ready: Callable[[], object]
-    ) -> bool:
-        """Compute the table in the thread, then call `on_ready` in the event loop.
+    async def prepare(self, input_rate_hz: int, output_rate_hz: int) -> bool:
+        """Compute the table in the thread, unless `is_ready`.
 
         Returns:
-            False if too many sessions wait already; then nothing is called.
+            False if too many sessions wait already; then nothing is computed.
         """
+        if self.is_ready(input_rate_hz, output_rate_hz):
+            return True
         if self._waiting >= _MOST_WAITING:
             return False
         self._waiting += 1
-
-        def compute() -> float:
-            began_s = time.thread_time()
-            prepare_table(input_rate_hz, output_rate_hz)
-            return time.thread_time() - began_s
-
-        def computed(future: asyncio.Future[float]) -> None:
+        try:
+            self.used_s += await asyncio.get_running_loop().run_in_executor(
+                self._thread, _compute, input_rate_hz, output_rate_hz
+            )
+        finally:
             self._waiting -= 1
-            if not future.cancelled() and not self._is_closed:
-                self.used_s += future.result()
-                on_ready()
-
-        asyncio.get_running_loop().run_in_executor(self._thread, compute).add_done_callback(
-            computed
-        )
         return True
 
     def close(self) -> None:
-        """Stop the thread; sessions that wait for it never begin."""
-        self._is_closed = True
+        """Stop the thread; what waits for it is cancelled."""
         self._thread.shutdown(wait=False, cancel_futures=True)
+
+
+def _compute(input_rate_hz: int, output_rate_hz: int) -> float:
+    """Compute a table; return the processor time that it took, in seconds."""
+    began_s = time.thread_time()
+    prepare_table(input_rate_hz, output_rate_hz)
+    return time.thread_time() - began_s

@@ -1,7 +1,7 @@
 """The websocket server: listens, answers requests, measures its load, shuts down.
 
 Every refusal is one clear line. `sessions.py` admits clients, `connection.py` handles the bytes,
-`conversation.py` the messages of one client, and `batcher.py` the predictions for all clients.
+`inbox.py` the messages of one client, and `batcher.py` the predictions for all clients.
 `limits.py` has all bounds.
 """
 
@@ -17,7 +17,6 @@ from functools import partial
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
-import numpy as np
 from websockets.datastructures import Headers
 from websockets.http11 import Request
 
@@ -33,27 +32,24 @@ from .batcher import Batcher, Steps
 from .connection import Connection
 from .descriptors import DescriptorWatch
 from .flux import FLUX_PATH
+from .idle_memory import IdleMemory
 from .limits import Limits
 from .load import TICK_S, Load
 from .metrics import Metrics
 from .plain_requests import PlainRequests
 from .resampling import Resampling
-from .sessions import Sessions
+from .sessions import SHUTTING_DOWN, Sessions
 from .store import SessionStore
 from .tls import TlsGate
 from .tokens import Tokens
 from .turns import Turns
+from .warm_up import session_share
 from .web_pages import find_page, page_servers_of
 
 logger = logging.getLogger(__name__)
 
-_SHUTTING_DOWN = "shutting down; try again later"
 _MOST_GATHER_S = 0.008  # longest wait of a step for more frames, at full load; less at low load
 _BACKLOG = 1024  # connections that the system may queue for us
-_WARM_UP_STEPS = 5
-# Measured cost of a frame with sockets, checks and messages, as a multiple of the step's cost.
-_ALL_OF_A_FRAME = 3.0
-_PAUSE_SHARE = 0.08  # share of a core that the pause model is expected to use for a session
 
 
 class Server:
@@ -123,13 +119,13 @@ class Server:
         self._reuse_port = reuse_port
         self._hand_over = hand_over
         self._draining = False
-        self._all_pause = pause_model is not None and pause_sessions is None
         self._policies = policies or Policies()
         self._opening: dict[Connection, None] = {}  # in order of arrival
         self._connections: set[Connection] = set()
         self._listener: asyncio.Server | None = None
         self._ticker: asyncio.TimerHandle | None = None
         self._descriptors = DescriptorWatch()
+        self._idle_memory = IdleMemory()
         self._ended = asyncio.Event()
         self.metrics = metrics or Metrics()
         self.batcher = Batcher(
@@ -139,9 +135,16 @@ class Server:
             pause_model=pause_model,
         )
         self._turns, self._resampling = Turns(), Resampling()
-        self._load = Load(self._limits.max_load, self._limits.max_lag_s, self._guess_share())
+        self._load = Load(
+            self._limits.max_load,
+            self._limits.max_lag_s,
+            session_share(
+                engine,
+                self._limits.max_batch,
+                pause=pause_model is not None and pause_sessions is None,
+            ),
+        )
         self._sessions = Sessions(
-            engine.metadata,
             self.batcher,
             self._limits,
             self._load,
@@ -184,25 +187,6 @@ class Server:
     def _make_protocol(self) -> asyncio.Protocol:
         connection, tls = Connection(self, self._limits, self._turns), self._tls
         return connection if tls is None else TlsGate(lambda sock: connection.secure(sock, tls))
-
-    def _guess_share(self) -> float:
-        """Return an estimate of the share of a core that a live session uses.
-
-        It comes from the duration of steps on silence. These steps also warm up the engine for the
-        first client.
-        """
-        model, batch = self._engine.metadata, self._limits.max_batch
-        audio = np.zeros((batch, 2, model.frame_samples), np.float32)
-        state = np.zeros((batch, model.state_size), np.float32)
-        seconds: list[float] = []
-        for _ in range(_WARM_UP_STEPS):
-            began_s, began_cpu_s = self.batcher.clock(), time.thread_time()
-            self._engine.step(audio, state)
-            # On a busy machine, a step may be interrupted. A coarse processor clock may show 0.
-            cpu_s = time.thread_time() - began_cpu_s
-            seconds.append(cpu_s or self.batcher.clock() - began_s)
-        share = _ALL_OF_A_FRAME * min(seconds) / batch * model.frame_rate_hz
-        return share + _PAUSE_SHARE if self._all_pause else share
 
     @property
     def port(self) -> int:
@@ -274,10 +258,11 @@ class Server:
             self._listener = None
 
     def _stop_opening(self) -> None:
-        """Stop to listen, and drop the connections that are no websockets."""
+        """Stop to listen, and drop the connections that have neither a websocket nor an answer."""
         self.stop_listening()
         for connection in list(self._opening):
-            connection.abort()
+            if not connection.is_answered:
+                connection.abort()
 
     async def _all_gone(self) -> None:
         while self._sessions or self._connections:
@@ -299,7 +284,9 @@ class Server:
             len(self._opening) >= limits.max_opening
             or len(self._connections) >= limits.max_sessions + limits.max_opening
         ):
-            next(iter(self._opening)).abort()  # the oldest that is no session
+            oldest = next(iter(self._opening))  # that is no session
+            del self._opening[oldest]  # now: many may connect before its end is reported
+            oldest.abort()
         self._connections.add(connection)
         self._opening[connection] = None
         return True
@@ -346,10 +333,10 @@ class Server:
         except ProtocolError as error:
             self._refuse(connection, http.HTTPStatus.BAD_REQUEST, str(error))
             return
+        token = self._access.token(request.headers, url.query)
         if isinstance(settings, Resume):
-            self._sessions.resume(connection, request, settings)
+            self._sessions.resume(connection, request, settings, token)
         else:
-            token = self._access.token(request.headers, url.query)
             self._sessions.begin(connection, request, settings, token)
 
     def _open_flux(self, connection: Connection, request: Request, url: SplitResult) -> None:
@@ -380,7 +367,7 @@ class Server:
             return False
         refusal = self._access.refusal(headers, query)
         if refusal is None and self._draining:
-            refusal = (http.HTTPStatus.SERVICE_UNAVAILABLE, _SHUTTING_DOWN)
+            refusal = (http.HTTPStatus.SERVICE_UNAVAILABLE, SHUTTING_DOWN)
         if refusal is not None:
             self._refuse(connection, *refusal)
         return refusal is None
@@ -402,7 +389,7 @@ class Server:
     def _unready(self) -> tuple[str, str] | None:
         """Return status and reason why no new session would be admitted, or None."""
         if self._draining:
-            return "draining", _SHUTTING_DOWN
+            return "draining", SHUTTING_DOWN
         refusal = self._sessions.refusal()
         return None if refusal is None else ("overloaded", refusal)
 
@@ -423,9 +410,10 @@ class Server:
         self.batcher.gather_s = _MOST_GATHER_S * min(1.0, self._load.share) ** 2
         self._sessions.tick(now_s)
         self._descriptors.check(now_s)
+        self._idle_memory.check(self.sessions)
 
     def _on_step(self, seconds: float, live: int, early: int, lag_s: float) -> None:
-        self._load.count(live, lag_s)
+        self._load.count(seconds, live, early, lag_s)
         self.metrics.step(seconds, live + early)
         if live:
             self.metrics.lag(lag_s)

@@ -14,36 +14,56 @@ import http
 import logging
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from typing import NamedTuple
 
 from websockets.http11 import Request
 
-from ..engine import ModelMetadata
 from ..errors import ProtocolError, SnapshotError
 from ..policy_settings import Policies
 from ..settings import Resume, StreamSettings
 from .answers import refuse
 from .batcher import Batcher
 from .connection import Connection, Dialect
-from .conversation import Conversation
+from .conversation import Conversation, Shared
 from .limits import Limits
-from .load import Load, newcomer_weight
+from .load import Load
 from .metrics import Metrics
-from .places import NOBODY, Owner, Places, address_of
+from .packed_conversation import PackedConversation
+from .places import Owner, Places, address_of
 from .resampling import Resampling
 from .saving import Saver
 from .store import SessionStore
 
 logger = logging.getLogger(__name__)
 
+_UNAVAILABLE = http.HTTPStatus.SERVICE_UNAVAILABLE
+SHUTTING_DOWN = "shutting down; try again later"
+_MANY_ODD_RATES = "busy: many sessions with an unusual sample rate begin; try again soon"
 _FIRST_SAVE_S = 5.0  # time for the first save of a session; until then its token is new
+
+
+class Client(NamedTuple):
+    """A client that asks for a session.
+
+    Attributes:
+        connection: has sent the request.
+        request: asks for the session.
+        owner: address and access token of the client.
+        dialect: translates for a client of another protocol, which cannot resume; None if it
+            speaks ours.
+    """
+
+    connection: Connection
+    request: Request
+    owner: Owner
+    dialect: Dialect | None = None
 
 
 class Sessions:
     """Holds all conversations of a server.
 
     Args:
-        metadata: metadata of the model behind the batcher.
         batcher: predicts for all conversations.
         limits: bounds of the server.
         load: tells whether one more session fits.
@@ -58,7 +78,6 @@ class Sessions:
 
     def __init__(
         self,
-        metadata: ModelMetadata,
         batcher: Batcher,
         limits: Limits,
         load: Load,
@@ -69,7 +88,6 @@ class Sessions:
         policies: Policies,
         pause_sessions: int | None = None,
     ) -> None:
-        self._metadata = metadata
         self._batcher = batcher
         self._limits = limits
         self._load = load
@@ -77,12 +95,13 @@ class Sessions:
         self._resampling = resampling
         self._saver = None if store is None else Saver(store, limits, batcher.clock)
         self._on_end = on_end
-        self._policies = policies
+        self._shared = Shared(batcher, limits, metrics, policies, self._forget)
         self._pause_sessions = pause_sessions
         self._conversations: dict[Conversation, Owner] = {}  # in order of their start
         self._places = Places(limits)
         self._by_token: dict[str, Conversation] = {}
-        self._claiming: set[asyncio.Task[None]] = set()
+        # Clients whose session is claimed, or whose filter table is made, by the task that does it.
+        self._preparing: dict[asyncio.Task[None], Connection] = {}
         self._shutting_down = False
 
     def __len__(self) -> int:
@@ -110,47 +129,52 @@ class Sessions:
             token: access token of the client, if it needed one.
             dialect: translates for a client of another protocol, which cannot resume.
         """
-        owner = Owner(address_of(connection.host), token)
-        if not self._has_room(connection, owner):
+        client = Client(connection, request, Owner(address_of(connection.host), token), dialect)
+        if not self._has_room(client):
             return
-        rates_hz = settings.sample_rate_hz, self._metadata.sample_rate_hz
-        if self._resampling.is_ready(*rates_hz):
-            self._begin(connection, request, settings, owner, dialect)
-        elif not self._resampling.prepare(
-            *rates_hz,
-            lambda: (
-                self._has_room(connection, owner)
-                and self._begin(connection, request, settings, owner, dialect)
-            ),
+        if self._resampling.is_ready(
+            settings.sample_rate_hz, self._batcher.metadata.sample_rate_hz
         ):
-            self._refuse(
-                connection,
-                http.HTTPStatus.SERVICE_UNAVAILABLE,
-                "busy: many sessions with an unusual sample rate begin; try again soon",
-            )
+            self._begin(client, settings)
+        else:
+            self._start(connection, self._begin_later(client, settings))
 
-    def _begin(
-        self,
-        connection: Connection,
-        request: Request,
-        settings: StreamSettings,
-        owner: Owner,
-        dialect: Dialect | None,
-    ) -> None:
+    async def _begin_later(self, client: Client, settings: StreamSettings) -> None:
+        """Begin when the filter table of an odd sample rate has been made."""
+        if not await self._resampling.prepare(*self._rates_hz(settings)):
+            self._refuse(client.connection, _UNAVAILABLE, _MANY_ODD_RATES)
+        elif self._has_room(client):
+            self._begin(client, settings)
+
+    def _rates_hz(self, settings: StreamSettings) -> tuple[int, int]:
+        return settings.sample_rate_hz, self._batcher.metadata.sample_rate_hz
+
+    def _start(self, connection: Connection, work: Coroutine[None, None, None]) -> None:
+        """Run a task that answers this client. If it fails, the client is dropped."""
+
+        def ended(task: asyncio.Task[None]) -> None:
+            connection = self._preparing.pop(task)
+            if not task.cancelled() and (error := task.exception()) is not None:
+                logger.error("a request failed", exc_info=error)
+                connection.abort()
+
+        task = asyncio.create_task(work)
+        self._preparing[task] = connection
+        task.add_done_callback(ended)
+
+    def _begin(self, client: Client, settings: StreamSettings) -> None:
+        connection, request, owner, dialect = client
         if not connection.accept(request):
             return
         self._make_room()
+        can_resume = self._limits.resume_s > 0 and dialect is None
+        pause_model = self._batcher.pause_model if self._has_pause_model_free() else None
         conversation = Conversation(
             settings,
-            self._metadata,
-            self._batcher,
-            self._limits,
-            self._metrics,
-            self._forget,
-            token=_new_token() if self._limits.resume_s and dialect is None else None,
-            policies=self._policies,
-            saves=self._saver is not None and self._limits.resume_s > 0 and dialect is None,
-            pause_model=self._batcher.pause_model if self._has_pause_model_free() else None,
+            self._shared.new_session(settings, pause_model),
+            self._shared,
+            token=_new_token() if can_resume else None,
+            saves=self._saver is not None and can_resume,
         )
         self._add(conversation, owner)
         logger.info(
@@ -164,18 +188,26 @@ class Sessions:
         connection.listen(conversation, dialect)
         conversation.attach(connection)
 
-    def resume(self, connection: Connection, request: Request, resume: Resume) -> None:
-        """Continue the conversation of a client that has come back, or refuse it."""
+    def resume(
+        self,
+        connection: Connection,
+        request: Request,
+        resume: Resume,
+        token: bytes | None = None,
+    ) -> None:
+        """Continue the conversation of a client that has come back, or refuse it.
+
+        Args:
+            connection: has sent the request.
+            request: asks for the session.
+            resume: the session, and what the client has received of it.
+            token: access token of the client, if it needed one.
+        """
         if self._saver is None:
             self._resume_here(connection, request, resume)
             return
-        task = asyncio.create_task(self._claim(connection, request, resume, self._saver))
-        self._claiming.add(task)
-        task.add_done_callback(self._claiming.discard)
-
-    def refusal(self) -> str | None:
-        """Return why no new session would be admitted, or None if one would be."""
-        return self._no_room()
+        client = Client(connection, request, Owner(address_of(connection.host), token))
+        self._start(connection, self._claim(client, resume, self._saver))
 
     def tick(self, now_s: float) -> None:
         """Check the time limits of all conversations; called a few times per second."""
@@ -206,8 +238,9 @@ class Sessions:
 
     def _refuse_new(self) -> None:
         self._shutting_down = True
-        for task in self._claiming:
+        for task, connection in self._preparing.items():
             task.cancel()
+            self._refuse(connection, _UNAVAILABLE, SHUTTING_DOWN)
 
     def give_up(self) -> None:
         """End all conversations that still wait for their clients."""
@@ -224,22 +257,23 @@ class Sessions:
 
     # ---- room ----
 
-    def _has_room(self, connection: Connection, owner: Owner) -> bool:
-        """Return whether one more session of this owner fits; if not, refuse it."""
-        refusal = self._places.refusal(owner)
+    def _has_room(self, client: Client) -> bool:
+        """Return whether one more session of this client fits; if not, refuse it."""
+        connection = client.connection
+        refusal = self._places.refusal(client.owner)
         if refusal is not None:
             self._refuse(connection, http.HTTPStatus.TOO_MANY_REQUESTS, refusal)
             return False
-        refusal = self._no_room()
+        refusal = self.refusal()
         if refusal is not None:
-            self._refuse(connection, http.HTTPStatus.SERVICE_UNAVAILABLE, refusal)
+            self._refuse(connection, _UNAVAILABLE, refusal)
             return False
         return True
 
-    def _no_room(self) -> str | None:
+    def refusal(self) -> str | None:
         """Return why no further session fits, or None if one fits."""
         if self._shutting_down:
-            return "shutting down; try again later"
+            return SHUTTING_DOWN
         if len(self) >= self._limits.max_sessions and self._silent() is None:
             return f"at capacity: {self._limits.max_sessions} sessions; try again later"
         return self._load.refusal(self._newcomers())
@@ -255,7 +289,9 @@ class Sessions:
         """Return the number of sessions whose cost cannot be measured yet; old ones count less."""
         now_s, newcomers = self._batcher.clock(), 0.0
         for conversation in reversed(self._conversations):
-            weight = newcomer_weight(now_s - conversation.began_s)
+            weight = self._load.newcomer_weight(
+                now_s, conversation.began_s, conversation.first_audio_s
+            )
             if not weight:
                 break
             if conversation.parked_s is None:
@@ -269,7 +305,7 @@ class Sessions:
         """
         latest_s = self._batcher.clock() - self._limits.stall_s
         for conversation in self._conversations:
-            if not conversation.has_sent_audio and conversation.began_s <= latest_s:
+            if conversation.first_audio_s is None and conversation.began_s <= latest_s:
                 return conversation
         return None
 
@@ -279,7 +315,7 @@ class Sessions:
         if silent is not None:
             silent.yield_place()
 
-    def _add(self, conversation: Conversation, owner: Owner = NOBODY) -> None:
+    def _add(self, conversation: Conversation, owner: Owner) -> None:
         self._conversations[conversation] = owner
         self._places.take(owner)
         if conversation.token is not None:
@@ -300,10 +336,9 @@ class Sessions:
 
     # ---- resuming ----
 
-    async def _claim(
-        self, connection: Connection, request: Request, resume: Resume, saver: Saver
-    ) -> None:
+    async def _claim(self, client: Client, resume: Resume, saver: Saver) -> None:
         """Become the owner of a session, then resume it."""
+        connection, request, owner, _ = client
         try:
             claimed = await saver.claim(resume.token)
         except OSError:
@@ -311,41 +346,49 @@ class Sessions:
         else:
             reason = "it was not saved yet" if _is_new(resume.token) else ""
         if claimed is not None:
-            self._own(*claimed, resume)
+            if not await self._own(*claimed, resume, owner):
+                self._refuse(connection, _UNAVAILABLE, _MANY_ODD_RATES)
+                return
         elif resume.token not in self._by_token and reason:
             text = f"the session is not here, and {reason}; try again"
-            self._refuse(connection, http.HTTPStatus.SERVICE_UNAVAILABLE, text)
+            self._refuse(connection, _UNAVAILABLE, text)
             return
         self._resume_here(connection, request, resume)
 
-    def _own(self, epoch: int, state: bytes, resume: Resume) -> None:
-        """Take over a claimed session.
-
-        A session that was here all the time is newer than its saved state. One that another process
-        has claimed meanwhile is older.
-        """
-        conversation = self._by_token.get(resume.token)
-        if conversation is not None:
-            if conversation.epoch >= epoch - 1:
-                conversation.epoch = max(epoch, conversation.epoch)
-                return
-            conversation.leave()
+    async def _own(self, epoch: int, state: bytes, resume: Resume, owner: Owner) -> bool:
+        """Take over a claimed session; return False if this cannot be done at the moment."""
+        if self._has_newer(epoch, resume.token):
+            return True
         try:
+            packed = PackedConversation.from_bytes(state)
+            if not await self._resampling.prepare(*self._rates_hz(packed.settings)):
+                return False
+            if self._has_newer(epoch, resume.token):  # the client asked twice
+                return True
             conversation = Conversation.unpack(
-                state,
-                self._metadata,
-                self._batcher,
-                self._limits,
-                self._metrics,
-                self._forget,
-                token=resume.token,
-                received=resume.received,
+                packed, self._shared, token=resume.token, received=resume.received
             )
         except SnapshotError as error:
             logger.error("a saved session is lost: %s", error)
-            return
+            return True
         conversation.epoch = epoch
-        self._add(conversation)
+        self._add(conversation, owner)
+        return True
+
+    def _has_newer(self, epoch: int, token: str) -> bool:
+        """Return whether a session is here in a newer state than the one just claimed.
+
+        It is if it was here all the time. If another process has claimed it meanwhile, what is here
+        is an older copy, which ends.
+        """
+        conversation = self._by_token.get(token)
+        if conversation is None:
+            return False
+        if conversation.epoch >= epoch - 1:
+            conversation.epoch = max(epoch, conversation.epoch)
+            return True
+        conversation.leave()
+        return False
 
     def _resume_here(self, connection: Connection, request: Request, resume: Resume) -> None:
         conversation = self._by_token.get(resume.token)

@@ -193,6 +193,8 @@ class Supervisor:
                 process.kill()
             await asyncio.wait(late)
         await asyncio.gather(*keepers)  # raises the error of a worker
+        if not watch.cancelled():
+            watch.result()  # raises its error
 
     async def _watch(self, reread: asyncio.Event) -> None:
         """Ping the workers, send them new tokens, and kill a worker that does not answer."""

@@ -22,8 +22,9 @@ from live_clients import RATE_HZ, sample_pcm
 from served import machine
 
 from turnstream.stream.engine import Engine
+from turnstream.stream.policy_settings import Policies
 from turnstream.stream.service.batcher import Batcher
-from turnstream.stream.service.conversation import Conversation
+from turnstream.stream.service.conversation import Conversation, Shared
 from turnstream.stream.service.limits import Limits
 from turnstream.stream.service.metrics import Metrics
 from turnstream.stream.service.store import SessionStore, open_store
@@ -35,9 +36,9 @@ FRAME_BYTES = 1280
 
 async def talking(engine: Engine) -> Conversation:
     """Return a conversation in the middle of a call."""
-    conversation = Conversation(
-        StreamSettings(), engine.metadata, Batcher(engine), Limits(), Metrics(), print, token="t"
-    )
+    settings = StreamSettings().resolved(Policies())
+    shared = Shared(Batcher(engine), Limits(), Metrics(), Policies(), print)
+    conversation = Conversation(settings, shared.new_session(settings, None), shared, token="t")
     pcm = sample_pcm()[RATE_HZ * 4 * 5 :]
     for number in range(FRAMES):
         conversation.on_message(pcm[number * FRAME_BYTES : (number + 1) * FRAME_BYTES])

@@ -15,8 +15,9 @@ from served import Served
 
 from turnstream.stream.engine import Engine
 
-# With these options a server refuses nobody
+# With these options a server refuses nobody, and predicts as the engine does alone
 ROOMY = (
+    "--no-pause-model",
     "--max-sessions",
     "2000",
     "--max-opening",

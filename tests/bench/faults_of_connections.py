@@ -12,8 +12,8 @@ from contextlib import suppress
 import numpy as np
 from fault_material import PLACES, ROOMY, Fault, SimulationData, finish_exact, latency_of, live
 from live_clients import SAY_CLOSE, framed, opening
-from raw_stream import RawStream, RefusedError
-from served import served
+from raw_stream import RawStream, RefusedError, resume
+from served import Served, served
 
 # Sends live; reads a byte a second
 KINDS_OF_SLOW = [
@@ -32,30 +32,41 @@ def kills(material: SimulationData) -> Fault:
 
     The points: in the request, between messages, in a message, while much is unread, after `close`.
     """
-    rng = material.rng
     with served(*ROOMY, "--resume-s", f"{KILLED_RESUME_S:g}") as server:
-        material.serves(server.port)
-        memory_mb, descriptors, began_s = server.memory_mb, server.descriptors, time.perf_counter()
-        for number in range(material.count):
-            kill_one(server.port, rng, material.pieces(number % PLACES), number % 5)
-        took_s = time.perf_counter() - began_s
         right = material.serves(server.port)
-        parked = server.health["sessions"]
-        while (
-            server.health["sessions"] or server.descriptors > descriptors
-        ) and time.perf_counter() - began_s < took_s + FORGOTTEN_S:
-            time.sleep(0.2)
+        kill_many(server, material, material.count // 10)  # what is loaded at first use
+        memory_mb, descriptors = server.memory_mb, server.descriptors
+        parked, took_s = kill_many(server, material, material.count)
         grown_mb, open_files, sessions = (
             server.memory_mb - memory_mb,
             server.descriptors - descriptors,
             server.health["sessions"],
         )
+        right = right and material.serves(server.port)
     costs = f"memory {grown_mb:+.1f} MB, descriptors {open_files:+d}"
     figures = (
         f"{material.count} in {took_s:.1f} s, {parked} sessions parked then, {sessions} in the "
         f"end; {costs}"
     )
     return Fault(figures, right and sessions == 0 and open_files <= 0)
+
+
+def kill_many(server: Served, material: SimulationData, count: int) -> tuple[int, float]:
+    """Cut many connections, and wait until the server has forgotten their sessions.
+
+    Returns:
+        The sessions that were parked after the last cut, and how long all cuts took.
+    """
+    descriptors, began_s = server.descriptors, time.perf_counter()
+    for number in range(count):
+        kill_one(server.port, material.rng, material.pieces(number % PLACES), number % 5)
+    took_s, parked = time.perf_counter() - began_s, server.health["sessions"]
+    deadline_s = time.perf_counter() + FORGOTTEN_S
+    while (
+        server.health["sessions"] or server.descriptors > descriptors
+    ) and time.perf_counter() < deadline_s:
+        time.sleep(0.2)
+    return parked, took_s
 
 
 def kill_one(port: int, rng: random.Random, pieces: Sequence[bytes], point: int) -> None:
@@ -130,7 +141,7 @@ def cut_and_resume(stream: RawStream, rng: random.Random, message: bytes | str) 
     if how < 3:
         stream.cut(reset=how == 1)
     began_s = time.perf_counter()
-    stream.resume()
+    resume(stream)
     return time.perf_counter() - began_s
 
 

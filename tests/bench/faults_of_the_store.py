@@ -14,11 +14,10 @@ from collections.abc import Iterator
 
 import numpy as np
 from fault_material import PLACES, ROOMY, SESSION_CHUNKS, Fault, SimulationData
-from raw_stream import RawStream, RefusedError
+from raw_stream import PATIENCE_S, RawStream, RefusedError, resume
 from served import Served, served
 
 SLOW_S = 0.4  # of one answer of the slow store
-PATIENCE_S = 30.0
 
 
 class Talks:
@@ -74,20 +73,6 @@ class Talks:
             f"resumed in {wait_ms[0]:.1f} / {wait_ms[1]:.1f} ms (p50 / p99){figures}",
             right and self.ends["exact"] == len(self._streams),
         )
-
-
-def resume(stream: RawStream) -> None:
-    """Resume a session, and try again as long as the server asks for it."""
-    began_s = time.perf_counter()
-    while True:
-        try:
-            stream.resume()
-            return
-        except (OSError, RefusedError) as error:
-            status = getattr(error, "status", 503)
-            if status not in {0, 503} or time.perf_counter() - began_s > PATIENCE_S:
-                raise
-            time.sleep(0.05)
 
 
 def kill_worker(server: Served, material: SimulationData) -> None:

@@ -10,12 +10,13 @@ import json
 import select
 import socket
 import struct
+import time
 from collections import deque
 from typing import Any
 
 from live_clients import BINARY, CLOSE, PING, PONG, TEXT, framed, frames_in, opening
 
-PATIENCE_S = 20.0
+PATIENCE_S = 30.0
 
 
 class RefusedError(Exception):
@@ -187,3 +188,17 @@ class RawStream:
         for wire in self.sent[resumed["received"] :]:
             self._send(wire)
             self.hear()
+
+
+def resume(stream: RawStream) -> None:
+    """Resume a session, and try again as long as the server asks for it."""
+    began_s = time.perf_counter()
+    while True:
+        try:
+            stream.resume()
+            return
+        except (OSError, RefusedError) as error:
+            status = getattr(error, "status", 503)
+            if status not in {0, 503} or time.perf_counter() - began_s > PATIENCE_S:
+                raise
+            time.sleep(0.05)

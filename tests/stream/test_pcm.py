@@ -16,6 +16,7 @@ from turnstream.stream.pcm import (
     SAMPLE_BYTES,
     Encoding,
     decode_pcm,
+    decode_stereo,
     encode_pcm,
     to_float32,
 )
@@ -200,3 +201,21 @@ def test_nan_infinity_and_integers_given_as_floats_are_refused(value: float) -> 
         match=r"expected float samples in \[-1, 1\], got a peak of (nan|inf|12000)",
     ):
         to_float32(samples)
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+@pytest.mark.parametrize("encoding", ENCODINGS)
+def test_decoding_to_stereo_equals_decoding_and_converting(
+    encoding: Encoding, channels: int
+) -> None:
+    noise = np.random.default_rng(1).uniform(-1, 1, (321, channels)).astype(np.float32)
+    noise[:2] = [[-1.0] * channels, [1.0] * channels]
+    wire = encode_pcm(noise, encoding)
+    stereo = decode_stereo(wire, encoding, channels)
+    assert (stereo.dtype, stereo.shape) == (np.float32, (321, 2))
+    np.testing.assert_array_equal(stereo, to_float32(decode_pcm(wire, encoding, channels)))
+
+
+def test_half_a_sample_is_refused_in_stereo_as_in_every_form() -> None:
+    with pytest.raises(AudioFormatError, match=r"whole samples of 4 bytes .*, got 6 bytes"):
+        decode_stereo(bytes(6), "pcm_s16le", 2)

@@ -58,6 +58,18 @@ def test_a_prediction_repeats_the_row_it_was_made_of() -> None:
     np.testing.assert_array_equal(prediction.latent_speaker, np.full((2, 3), 2, np.float32))
 
 
+@pytest.mark.parametrize("copy", [True, False])
+def test_the_latents_are_copied_unless_the_caller_wants_views(copy: bool) -> None:
+    outputs = output((0.5, 0.25), rows=4)
+    prediction = Session(METADATA).accept(outputs, row=2, copy=copy)
+    for latents, batch in (
+        (prediction.latent, outputs.latent),
+        (prediction.latent_speaker, outputs.latent_speaker),
+    ):
+        np.testing.assert_array_equal(latents, batch[2])
+        assert np.shares_memory(latents, batch) is not copy
+
+
 def test_time_is_counted_in_samples_without_drift() -> None:
     session = Session(METADATA)
     session.frames_done = 4_320_000  # a day

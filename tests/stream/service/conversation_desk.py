@@ -11,10 +11,12 @@ import numpy as np
 
 from turnstream.stream.engine import Engine
 from turnstream.stream.pause_model import PauseModel
+from turnstream.stream.policy_settings import Policies
 from turnstream.stream.service.batcher import Batcher
-from turnstream.stream.service.conversation import Conversation
+from turnstream.stream.service.conversation import Conversation, Shared
 from turnstream.stream.service.limits import Limits
 from turnstream.stream.service.metrics import Metrics
+from turnstream.stream.service.packed_conversation import PackedConversation
 from turnstream.stream.settings import StreamSettings
 
 
@@ -97,6 +99,7 @@ class Desk(Metrics):
         self.clock = Clock()
         self.batcher = Batcher(engine, clock=self.clock, pause_model=pause_model)
         self.limits = Limits(**bounds)
+        self.shared = Shared(self.batcher, self.limits, self, Policies(), self.on_end)
         self.ended: list[str] = []
         self.parked = 0
         self.errors: list[str] = []
@@ -121,31 +124,20 @@ class Desk(Metrics):
         saves: bool = False,
         answers: bool = True,
     ) -> tuple[Conversation, FakeConnection]:
+        settings = (settings or StreamSettings()).resolved(Policies())
         conversation = Conversation(
-            settings or StreamSettings(),
-            self.engine.metadata,
-            self.batcher,
-            self.limits,
-            self,
-            self.on_end,
+            settings,
+            self.shared.new_session(settings, self.batcher.pause_model),
+            self.shared,
             token=token,
             saves=saves,
-            pause_model=self.batcher.pause_model,
         )
         return conversation, attach(conversation, answers=answers)
 
     def unpack(self, packed: bytes, received: int) -> Conversation:
         """Return a conversation that another process has packed, for a client that comes back."""
-        return Conversation.unpack(
-            packed,
-            self.engine.metadata,
-            self.batcher,
-            self.limits,
-            self,
-            self.on_end,
-            token="token",
-            received=received,
-        )
+        parts = PackedConversation.from_bytes(packed)
+        return Conversation.unpack(parts, self.shared, token="token", received=received)
 
     async def live(
         self, conversation: Conversation, samples: np.ndarray[Any, Any], chunk: int = 320

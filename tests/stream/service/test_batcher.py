@@ -14,7 +14,8 @@ import pytest
 from turnstream.stream.engine import Float32, ModelMetadata, StepOutput
 from turnstream.stream.pcm import to_float32
 from turnstream.stream.prediction import Prediction
-from turnstream.stream.service.batcher import AudioQueue, Batcher
+from turnstream.stream.service.audio_queue import AudioQueue
+from turnstream.stream.service.batcher import Batcher
 from turnstream.stream.session import Session
 
 METADATA = ModelMetadata("fake", "0", 16000, 320, 50.0, 2, 1, 1, "0", {})

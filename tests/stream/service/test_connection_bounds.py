@@ -17,7 +17,7 @@ from turnstream.stream.service.server import Server
 from turnstream.stream.service.tls import server_context
 
 from ..certificates import make_certificate
-from ..serving import PATIENCE_S, dialogue, quick_limits, raw_client
+from ..serving import PATIENCE_S, dialogue, quick_limits, raw_client, still_serves
 from .test_connection import (
     BINARY,
     CONTINUED,
@@ -203,3 +203,37 @@ def test_tls_works_in_the_loop_that_the_command_uses(engine: Engine, tmp_path: P
 
     with asyncio.Runner(loop_factory=new_event_loop) as runner:
         runner.run(serve())
+
+
+async def test_a_burst_of_connections_drops_one_for_each_that_is_too_many(engine: Engine) -> None:
+    dropped: list[Newcomer] = []
+
+    class Newcomer:
+        def abort(self) -> None:  # its end is reported later
+            dropped.append(self)
+
+    newcomers = [Newcomer() for _ in range(5)]
+    async with Server(engine, port=0, limits=quick_limits(max_opening=2)) as server:
+        for newcomer in newcomers:
+            server.on_connect(newcomer)  # type: ignore[arg-type]
+        opening = list(server._opening)
+        for newcomer in newcomers:
+            server.on_close(newcomer)  # type: ignore[arg-type]
+    assert dropped == newcomers[:3]
+    assert opening == newcomers[3:]
+
+
+async def test_a_request_whose_handler_fails_costs_its_own_connection_alone(
+    server: Server, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*request: object) -> None:
+        raise RuntimeError("made to fail")
+
+    monkeypatch.setattr(server._plain, "answer", broken)
+    async with asyncio.timeout(PATIENCE_S):
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        writer.write(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        with contextlib.suppress(ConnectionResetError):
+            assert await reader.read() == b""
+        writer.close()
+        await still_serves(server, engine)

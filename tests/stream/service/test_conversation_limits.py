@@ -223,6 +223,16 @@ async def test_a_shutdown_predicts_on_what_has_come_and_says_so(engine: Engine) 
     assert connection.closed == (1001, "shutdown")
 
 
+async def test_a_shutdown_still_reads_the_answer_to_a_close(engine: Engine) -> None:
+    desk = Desk(engine)
+    conversation, connection = desk.open()
+    conversation.on_message(CLOSE)
+    await settle()
+    assert connection.closed == (1000, "close")
+    conversation.shut_down()
+    assert connection.reading
+
+
 async def test_a_shutdown_does_not_wait_for_lost_clients(engine: Engine) -> None:
     desk = Desk(engine)
     conversation, _ = desk.open()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from turnstream.stream.service.load import TICK_S, Load, newcomer_weight
+from turnstream.stream.service.load import TICK_S, Load
 
 FRAME_RATE_HZ = 50.0
 
@@ -31,7 +31,7 @@ def count(
 ) -> None:
     """Count one more tick of the same; half of the processor's time is spent in the loop."""
     now_s = tick * TICK_S
-    load.count(round(sessions * FRAME_RATE_HZ * TICK_S), lag_s)
+    load.count(share * TICK_S, round(sessions * FRAME_RATE_HZ * TICK_S), 0, lag_s)
     load.tick(now_s, now_s * (share + other), now_s * share / 2, now_s * other / 2, FRAME_RATE_HZ)
 
 
@@ -58,11 +58,49 @@ def test_once_steps_are_shared_the_measured_cost_counts() -> None:
     assert after(20, 0.2).per_session == 0.005
 
 
-def test_a_newcomer_counts_less_and_less_and_then_no_more() -> None:
-    weights = [newcomer_weight(n * TICK_S) for n in range(13)]
+def test_of_the_measured_cost_only_what_depends_on_the_rows_is_expected_of_one_more() -> None:
+    load = Load(max_load=0.8, max_lag_s=0.04, per_session=0.005)
+    load.tick(0, 0, 0, 0, FRAME_RATE_HZ)
+    fixed_s, row_s, rows = 0.0005, 0.0001, (5, 15)  # in the mean, a third of a step is fixed
+    steps = 30  # of each kind in a tick
+    spent_s = steps * sum(fixed_s + row_s * count for count in rows)
+    for n in range(1, 41):
+        for _ in range(steps):
+            for count in rows:
+                load.count(fixed_s + row_s * count, count, 0, 0.001)
+        # A quarter of the time is spent on receiving, all of which depends on the rows.
+        live_s = n * spent_s * 4 / 3
+        load.tick(n * TICK_S, live_s, live_s, 0, FRAME_RATE_HZ)
+    assert abs(load.share - spent_s * 4 / 3 / TICK_S) < 1e-6
+    sessions = steps * sum(rows) / TICK_S / FRAME_RATE_HZ
+    assert abs(load.per_session - (1 - 1 / 3 * 3 / 4) * load.share / sessions) < 1e-6
+
+
+def test_in_a_rush_each_newcomer_is_expected_once() -> None:
+    load = Load(max_load=0.8, max_lag_s=0.04, per_session=0.005)
+    load.tick(0, 0, 0, 0, FRAME_RATE_HZ)
+    began_s, cpu_s = [n / 100 for n in range(100)], 0.0  # a hundred in a second, which send at once
+    for tick in range(1, 13):
+        now_s = tick * TICK_S
+        newcomers = sum(
+            load.newcomer_weight(now_s - 0.001, at_s, at_s) for at_s in began_s if at_s < now_s
+        )
+        begun = sum(at_s < now_s for at_s in began_s)
+        expected = load.share + 0.005 * newcomers
+        assert 0.97 * 0.005 * begun < expected < 1.06 * 0.005 * begun
+        sent_s = sum(max(0.0, min(TICK_S, now_s - at_s)) for at_s in began_s)
+        cpu_s += 0.005 * sent_s
+        load.count(0.005 * sent_s, round(sent_s * FRAME_RATE_HZ), 0, 0.001)
+        load.tick(now_s, cpu_s, cpu_s, 0, FRAME_RATE_HZ)
+
+
+def test_a_silent_newcomer_counts_less_and_less_and_then_no_more() -> None:
+    load = Load(max_load=0.8, max_lag_s=0.04, per_session=0.005)
+    weights = [load.newcomer_weight(n * TICK_S, 0.0, None) for n in range(13)]
     assert weights[0] == 1
     assert weights == sorted(weights, reverse=True)
-    assert weights[12] == 0
+    assert 0 < weights[11] < 0.05
+    assert weights[12] == load.newcomer_weight(3.0, 0.0, 2.9) == 0
 
 
 def test_handshakes_and_junk_are_not_booked_on_live_sessions() -> None:

@@ -35,10 +35,10 @@ async def test_the_table_of_an_odd_rate_is_made_in_a_thread(
 
     monkeypatch.setattr(module, "prepare_table", prepare_table)
     assert not resampling.is_ready(47999, 16000)
-    ready = asyncio.Event()
-    assert resampling.prepare(47999, 16000, ready.set)
-    await ready.wait()
+    assert await resampling.prepare(47999, 16000)
     assert made == [(47999, 16000, False)]
+    assert await resampling.prepare(48000, 16000)
+    assert len(made) == 1, "a common rate needs no thread"
 
 
 async def test_too_many_that_wait_are_turned_away(
@@ -50,11 +50,10 @@ async def test_too_many_that_wait_are_turned_away(
         go.wait(20)
 
     monkeypatch.setattr(module, "prepare_table", prepare_table)
-    ready = asyncio.Event()
-    admitted = [resampling.prepare(22051 + 2 * n, 16000, lambda: None) for n in range(63)]
-    admitted.append(resampling.prepare(47999, 16000, ready.set))
-    assert all(admitted)
-    assert not resampling.prepare(47997, 16000, lambda: None)
+    odd = [rate for rate in range(22051, 22400) if not resampling.is_ready(rate, 16000)]
+    waiting = [asyncio.create_task(resampling.prepare(rate, 16000)) for rate in odd[:64]]
+    await asyncio.sleep(0)
+    assert not await resampling.prepare(47997, 16000)
     go.set()
-    await ready.wait()
-    assert resampling.prepare(47997, 16000, lambda: None)
+    assert all(await asyncio.gather(*waiting))
+    assert await resampling.prepare(47997, 16000)

@@ -55,13 +55,13 @@ class Caller:
         self.sent = 0
         self.client: RawClient
 
-    async def begin(self, server: Server) -> None:
-        await self._connect(server, "")
+    async def begin(self, server: Server, query: str = "") -> None:
+        await self._connect(server, query)
         self.messages.append(await self.client.receive())
         self.token = str(self.messages[0]["resume_token"])
 
-    async def resume(self, server: Server) -> None:
-        await self._connect(server, f"resume={self.token}&received={len(self.messages)}")
+    async def resume(self, server: Server, query: str = "") -> None:
+        await self._connect(server, f"resume={self.token}&received={len(self.messages)}{query}")
         resumed = await self.client.receive()
         assert resumed["type"] == "resumed"
         self.sent = resumed["received"]

@@ -167,6 +167,25 @@ async def test_what_dead_processes_left_is_removed(tmp_path: Path) -> None:
         assert [path.name for path in (tmp_path / "s").iterdir()] == [entry_name("new")]
 
 
+async def test_a_state_that_is_deleted_during_the_sweep_is_no_failure_of_the_store(
+    tmp_path: Path,
+) -> None:
+    async with opened(str(tmp_path / "s")) as store:
+        assert isinstance(store, FolderStore)
+        for name in ("one", "two", "three"):
+            await store.save(name, 1, STATE)
+        is_expired = store._is_expired
+
+        def and_delete(status: os.stat_result) -> bool:
+            """Delete all states, as another process might at this moment."""
+            for path in (tmp_path / "s").iterdir():
+                path.unlink()
+            return is_expired(status)
+
+        with patch.object(store, "_swept_s", 0.0), patch.object(store, "_is_expired", and_delete):
+            assert await store.save("new", 1, STATE)
+
+
 async def test_a_process_that_keeps_the_lock_is_not_waited_for_for_ever(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

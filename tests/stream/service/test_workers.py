@@ -5,6 +5,7 @@ When one dies, the others are not affected. None is left behind.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import itertools
 import json
@@ -22,7 +23,8 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
 from turnstream.cli import main
-from turnstream.stream.service.workers import reserve_port
+from turnstream.stream.service.launch import ServiceSettings
+from turnstream.stream.service.workers import Supervisor, reserve_port
 
 from ..command_server import CommandServer, command_server
 
@@ -339,6 +341,24 @@ def test_a_port_in_use_is_one_clear_line(
     assert capsys.readouterr().err.splitlines()[-1] == (
         f"turnstream serve: error: cannot listen on 127.0.0.1, port {port}: Address already in use"
     )
+
+
+async def test_a_supervisor_that_fails_itself_does_not_end_as_if_it_was_told_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    supervisor = Supervisor(ServiceSettings(), 1, tmp_path, print, timeout_s=0.1)
+
+    async def run_worker(number: int) -> tuple[str, str | None]:
+        await supervisor._stopping.wait()
+        return "exit code 0", None
+
+    def broken(now_s: float) -> None:
+        raise RuntimeError("made to fail")
+
+    monkeypatch.setattr(supervisor, "_run_worker", run_worker)
+    monkeypatch.setattr(supervisor._heartbeat, "tick", broken)
+    with pytest.raises(RuntimeError, match="made to fail"):
+        await supervisor.run(asyncio.Event(), asyncio.Event())
 
 
 def test_a_reserved_port_is_shared_and_takes_no_client() -> None:
