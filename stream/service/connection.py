@@ -36,6 +36,7 @@ from websockets.http11 import Request, Response
 from websockets.protocol import CONNECTING, OPEN
 from websockets.server import ServerProtocol
 
+from ..errors import ProtocolError
 from .limits import Limits
 from .receiver import Receiver
 from .small_messages import SmallMessages
@@ -50,10 +51,20 @@ _BROKEN_CODES = {1006, 1011, 1012, 1013}  # close codes for "something failed", 
 
 
 class Dialect(Protocol):
-    """Translates the messages of a client that speaks another protocol than PROTOCOL.md."""
+    """Translates the messages of a client that speaks another protocol than PROTOCOL.md.
+
+    Attributes:
+        audio_in_text: whether the client sends its audio in text messages.
+    """
+
+    audio_in_text: bool
 
     def incoming(self, message: str | bytes) -> list[str | bytes]:
-        """Return our messages for one of the client."""
+        """Return our messages for one of the client.
+
+        Raises:
+            ProtocolError: the session ends with this error.
+        """
         ...
 
     def outgoing(self, wire: str | bytes) -> list[str | bytes]:
@@ -182,6 +193,7 @@ class Connection(asyncio.Protocol):
             dialect: translates the messages in both directions; None if that is not needed.
         """
         self._receiver, self._dialect = receiver, dialect
+        self._small.audio_in_text = dialect is not None and dialect.audio_in_text
 
     def send(self, wires: Iterable[str | bytes]) -> None:
         """Send messages in one write. Send nothing once the connection is closing."""
@@ -472,7 +484,13 @@ class Connection(asyncio.Protocol):
         self._deliver(text)
 
     def _deliver(self, message: str | bytes) -> None:
-        for told in [message] if self._dialect is None else self._dialect.incoming(message):
+        try:
+            messages = [message] if self._dialect is None else self._dialect.incoming(message)
+        except ProtocolError as error:
+            if self._receiver is not None:
+                self._receiver.on_misuse(error.code, str(error))
+            return
+        for told in messages:
             if self._receiver is not None:
                 self._receiver.on_message(told)
 
