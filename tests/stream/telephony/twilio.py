@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from collections import deque
 from collections.abc import Iterator
 from typing import Any
 
@@ -98,6 +99,44 @@ def stop() -> str:
     return json.dumps(
         {"event": "stop", "sequenceNumber": "9", "stop": words, "streamSid": STREAM_SID}
     )
+
+
+class Loudspeaker:
+    """Plays a bot's messages as Twilio does.
+
+    Attributes:
+        played: samples that the caller has heard.
+    """
+
+    def __init__(self) -> None:
+        self.played = 0
+        self._queue: deque[int | str] = deque()  # samples, and names of marks
+
+    async def take(self, message: str) -> None:
+        """Take a message of the bot; an AssertionError is one that Twilio would not take."""
+        words = json.loads(message)
+        assert words["streamSid"] == STREAM_SID
+        match words["event"]:
+            case "media":
+                self._queue.append(len(base64.b64decode(words["media"]["payload"], validate=True)))
+            case "mark":
+                self._queue.append(words["mark"]["name"])
+            case event:
+                assert event == "clear"
+                self._queue = deque(name for name in self._queue if isinstance(name, str))
+
+    def play(self, count: int) -> Iterator[str]:
+        """Play for so many samples, and yield the marks that have been played."""
+        while self._queue:
+            first = self._queue.popleft()
+            if isinstance(first, str):
+                yield echo(first)
+                continue
+            heard = min(first, count)
+            self.played, count = self.played + heard, count - heard
+            if heard < first:
+                self._queue.appendleft(first - heard)
+                return
 
 
 def chunks(samples: bytes) -> Iterator[tuple[int, bytes]]:
