@@ -1,6 +1,10 @@
 """The FastRTC adapter: the real base class, alone and in FastRTC's own websocket server.
 
-FastRTC wants an older websockets than ours, so it is not in the extra `dev`.
+FastRTC wants an older websockets than ours, so it is not in the extra `dev`. Install it with
+`pip install --no-deps` beside that extra, and what it then misses. It leaves sockets open:
+
+    pytest tests/stream/adapters/test_fastrtc.py \
+        -W ignore::ResourceWarning -W ignore::pytest.PytestUnraisableExceptionWarning
 """
 
 from __future__ import annotations

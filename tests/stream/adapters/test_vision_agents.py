@@ -1,6 +1,7 @@
-"""The Vision Agents adapter, on the real base class and in its flow from speech to speech.
+"""The Vision Agents adapter, on the real base class.
 
-Vision Agents wants an older websockets than ours, so it is not in the extra `dev`.
+Vision Agents wants an older websockets than ours, so it is not in the extra `dev`. Install it with
+`pip install --no-deps` beside that extra, and what it then misses.
 """
 
 from __future__ import annotations
