@@ -26,6 +26,9 @@ Track = Literal["inbound", "outbound"]
 MAX_TIMESTAMP_MS = 10**9 - 1  # 11 days; a call lasts a day at most
 
 _FORMAT = {"encoding": "audio/x-mulaw", "sampleRate": RATE_HZ, "channels": 1}
+_MAX_START = 65536  # characters; Twilio's own have some 1000
+_Sid = Annotated[str, Meta(max_length=64, description="text of at most 64 characters")]
+_MarkName = Annotated[str, Meta(max_length=256, description="text of at most 256 characters")]
 _Tracks = Annotated[tuple[Text, ...], Meta(description="a list of tracks")]
 
 
@@ -38,8 +41,8 @@ class Start(msgspec.Struct, frozen=True, rename="camel"):
         custom_parameters: the `<Parameter>`s of the TwiML, by their names.
     """
 
-    stream_sid: Text
-    call_sid: Text
+    stream_sid: _Sid
+    call_sid: _Sid
     media_format: Object
     tracks: _Tracks = ("inbound",)
     custom_parameters: Object = {}
@@ -88,7 +91,7 @@ class _MediaWords(msgspec.Struct):
 
 
 class _MarkWords(msgspec.Struct):
-    name: Text
+    name: _MarkName
 
 
 def parse_message(wire: str | bytes) -> tuple[Message | None, str]:
@@ -113,6 +116,11 @@ def parse_message(wire: str | bytes) -> tuple[Message | None, str]:
         raise ProtocolError("bad_control", f"streamSid: expected text, got {show(stream)}")
     match event:
         case "start":
+            if len(wire) > _MAX_START:
+                raise ProtocolError(
+                    "bad_control",
+                    f"start: expected at most {_MAX_START} characters, got {len(wire)}",
+                )
             start = read_struct(Start, _object(words, "start"), "bad_control")
             _check_format(start.media_format)
             return start, start.stream_sid

@@ -116,6 +116,7 @@ def test_the_stop_gives_out_what_waited_for_the_other_track() -> None:
             "bad_control",
             f"streamSid: expected '{STREAM_SID}', got 'MZ5'",
         ),
+        (twilio.mark("m" * 257), "bad_control", "name: expected text of at most 256 characters"),
         (clear_message(""), "bad_control", f"streamSid: expected '{STREAM_SID}', got ''"),
     ],
 )
@@ -144,6 +145,13 @@ def test_another_format_than_mu_law_is_refused(change: dict[str, Any], complaint
     with pytest.raises(ProtocolError) as error:
         Call().receive(twilio.start(format_change=change))
     assert (error.value.code, str(error.value)) == ("bad_audio", complaint)
+
+
+def test_what_a_start_keeps_in_memory_is_bounded() -> None:
+    with pytest.raises(ProtocolError, match="start: expected at most 65536 characters, got 65"):
+        Call().receive(twilio.start("inbound", note="n" * 65536))
+    with pytest.raises(ProtocolError, match="streamSid: expected text of at most 64 characters"):
+        Call().receive(twilio.start().replace(STREAM_SID, "M" * 65))
 
 
 @pytest.mark.parametrize(
