@@ -181,8 +181,7 @@ def test_a_file_that_is_no_network_is_refused(tmp_path: Path) -> None:
     path = tiny_pause_model(tmp_path)
     path.write_bytes(b"once upon a time")
     with pytest.raises(
-        ModelError,
-        match=r"tiny_pause\.onnx: expected an ONNX pause model, but ONNX Runtime cannot load",
+        ModelError, match=r"tiny_pause\.onnx: expected an ONNX pause model, but ONNX Runtime cannot load"
     ) as caught:
         PauseModel(path)
     assert len(str(caught.value).splitlines()) == 1
