@@ -5,8 +5,8 @@ gets from Twilio and those that it sends, unchanged. It answers as `/v1/stream` 
 
 `/twilio` takes them from Twilio itself (`<Start><Stream>`). Twilio takes no messages but its own,
 so nothing is answered. Whoever wants the events of such a call opens `/v1/calls/SID` with the SID
-of the call or of its stream. Twilio can send neither a header nor a query, so a token is the rest of
-the path (`/twilio/TOKEN`), which is checked before a session begins. Settings come as
+of the call or of its stream. Twilio can send neither a header nor a query, so a token is the rest
+of the path (`/twilio/TOKEN`), which is checked before a session begins. Settings come as
 `<Parameter>`s. PROTOCOL.md describes all of it.
 
 Bound: eight listeners for a call. One that reads too slowly is closed.
