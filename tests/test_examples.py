@@ -8,17 +8,23 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import soundfile as sf
+from websockets.asyncio.client import connect
+from websockets.asyncio.server import serve
 
-from turnstream import FileSource, TurnPredictor
+from turnstream import Engine, FileSource, TurnPredictor
 from turnstream.stream.engine import bundled_model
 from turnstream.stream.sources import bundled_sample
 
 from .readme_blocks import ROOT, running_server
+from .stream.telephony import twilio
 from .virtual_clock import run_virtually
 
 EXAMPLES = ROOT / "stream" / "examples"
@@ -119,16 +125,67 @@ def test_stepping_needs_numpy_and_onnxruntime_alone() -> None:
 
 def test_the_pipecat_bot_repeats_the_callers_turns(capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("pipecat", reason="pipecat-ai is not installed (extra pipecat)")
-    spec = importlib.util.spec_from_file_location("pipecat_bot", EXAMPLES / "pipecat_bot.py")
-    assert spec is not None
-    assert spec.loader is not None
-    bot = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(bot)
+    bot = load_example("pipecat_bot.py")
     run_virtually(lambda: bot.run(str(bundled_sample())))
     lines = capsys.readouterr().out.splitlines()
     repeated_s = [float(line.split("repeat ")[1].removesuffix(" s")) for line in lines]
     assert len(lines) >= 5  # turns of the caller in stream/sample/README.md
     assert all(0.3 < seconds < 10 for seconds in repeated_s)
+
+
+def load_example(name: str) -> Any:
+    """Return an example as a module."""
+    spec = importlib.util.spec_from_file_location(Path(name).stem, EXAMPLES / name)
+    assert spec is not None
+    assert spec.loader is not None
+    example = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(example)
+    return example
+
+
+async def test_the_telephone_bot_repeats_the_callers_turns_and_stops_when_the_caller_cuts_in(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    bot = load_example("twilio_bot.py")
+    loudspeaker = twilio.Loudspeaker()
+
+    async def call() -> AsyncIterator[str]:
+        yield twilio.connected()
+        yield twilio.start()
+        for time_ms, samples in twilio.chunks(twilio.bundled_call(63)[0]):
+            yield twilio.media(samples, time_ms)
+            for echo in loudspeaker.play(len(samples)):
+                yield echo
+        yield twilio.stop()
+
+    await bot.talk(call(), loudspeaker.take, Engine())
+    *lines, last = capsys.readouterr().out.splitlines()
+    repeated_s = [
+        float(line.split("repeat ")[1].removesuffix(" s")) for line in lines if "repeat" in line
+    ]
+    assert len(repeated_s) >= 5
+    assert all(0.3 < seconds < 20 for seconds in repeated_s)
+    assert any("the caller cuts in, I stop" in line for line in lines)
+    heard_s = float(last.split("heard ")[1].split(" s")[0])
+    assert heard_s == pytest.approx(loudspeaker.played / 8000, abs=0.1)
+    assert not last.endswith(" 0.0 s were dropped")
+
+
+async def test_the_telephone_bot_speaks_to_what_connects_as_twilio_does() -> None:
+    bot = load_example("twilio_bot.py")
+    loudspeaker = twilio.Loudspeaker()
+    async with (
+        serve(partial(bot.answer, Engine()), "127.0.0.1", 0) as server,
+        connect(f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}", proxy=None) as phone,
+    ):
+        await phone.send(twilio.start())
+        for time_ms, samples in twilio.chunks(twilio.bundled_call(10, 8)[0]):
+            await phone.send(twilio.media(samples, time_ms))
+        await phone.send(twilio.stop())
+        async for message in phone:
+            await loudspeaker.take(str(message))
+    assert len(list(loudspeaker.play(80000))) >= 1
+    assert loudspeaker.played > 0
 
 
 def test_every_example_is_tested() -> None:

@@ -178,6 +178,45 @@ async def test_livekit_block_makes_a_session(block: Block):
     assert names["session"].vad.min_silence_duration >= 0.25
 
 
+@runs("stream/adapters/README.md", "async def hold(websocket, answer)")
+async def test_twilio_block_answers_the_caller(block: Block):
+    from .stream.telephony import twilio
+
+    names: dict[str, Any] = {}
+    exec(block.code, names)
+    loudspeaker = twilio.Loudspeaker()
+
+    class Websocket:
+        send = staticmethod(loudspeaker.take)
+
+        async def __aiter__(self):
+            yield twilio.start()
+            for time_ms, samples in twilio.chunks(twilio.bundled_call(6, 8)[0]):
+                yield twilio.media(samples, time_ms)
+                assert list(loudspeaker.play(len(samples))) == []
+
+    await names["hold"](Websocket(), lambda: np.zeros(24000, np.float32))
+    assert 0 < loudspeaker.played < 3 * 8000  # the caller cuts in
+
+
+@runs("stream/adapters/README.md", "stream = Stream(ReplyOnTurn")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of FastRTC
+def test_fastrtc_block_makes_a_stream(block: Block):
+    pytest.importorskip("fastrtc", reason="fastrtc is not installed (stream/adapters/README.md)")
+    names: dict[str, Any] = {"reply": lambda audio: iter([audio])}
+    exec(block.code, names)
+    assert names["stream"].event_handler.fn is names["reply"]
+
+
+@runs("stream/adapters/README.md", "detector = TurnstreamTurnDetector")
+@pytest.mark.filterwarnings("ignore")  # of Vision Agents
+def test_vision_agents_block_makes_a_detector(block: Block):
+    pytest.importorskip("vision_agents", reason="vision-agents is not installed (same README)")
+    names: dict[str, Any] = {}
+    exec(block.code, names)
+    assert names["detector"].provider_name == "turnstream"
+
+
 A_RECORDING_AS_MICROPHONE = """
 import contextlib, turnstream
 from turnstream.stream.sources import bundled_sample

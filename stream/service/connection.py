@@ -36,6 +36,7 @@ from websockets.http11 import Request, Response
 from websockets.protocol import CONNECTING, OPEN
 from websockets.server import ServerProtocol
 
+from ..errors import ProtocolError
 from .framing import UnfinishedMessage, close_reason, framed
 from .limits import Limits
 from .receiver import Application, Dialect, Receiver
@@ -146,6 +147,7 @@ class Connection(asyncio.Protocol):
             dialect: translates the messages in both directions; None if that is not needed.
         """
         self._receiver, self._dialect = receiver, dialect
+        self._small.audio_in_text = dialect is not None and dialect.audio_in_text
 
     def send(self, wires: Iterable[str | bytes]) -> None:
         """Send messages in one write. Send nothing once the connection is closing."""
@@ -429,7 +431,13 @@ class Connection(asyncio.Protocol):
             self._deliver(message)
 
     def _deliver(self, message: str | bytes) -> None:
-        for told in [message] if self._dialect is None else self._dialect.incoming(message):
+        try:
+            messages = [message] if self._dialect is None else self._dialect.incoming(message)
+        except ProtocolError as error:
+            if self._receiver is not None:
+                self._receiver.on_misuse(error.code, str(error))
+            return
+        for told in messages:
             if self._receiver is not None:
                 self._receiver.on_message(told)
 

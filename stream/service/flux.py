@@ -193,6 +193,8 @@ class FluxDialect:
         base: the server's default policy.
     """
 
+    audio_in_text = False
+
     def __init__(self, thresholds: Thresholds, base: PolicySettings) -> None:
         self._thresholds = thresholds
         self._base = base

@@ -21,6 +21,7 @@ from .answers import answer, answer_json, refusal, refuse
 from .connection import Connection
 from .flux import FLUX_PATH
 from .metrics import Metrics
+from .twilio import CALLS_PATH, RELAY_PATH, TWILIO_PATH
 from .web_pages import Page
 
 logger = logging.getLogger(__name__)
@@ -80,8 +81,8 @@ class PlainRequests:
                 connection,
                 self._metrics,
                 http.HTTPStatus.NOT_FOUND,
-                f"no such path; expected {STREAM_PATH}, {FLUX_PATH}, /healthz, /livez, /readyz, "
-                "/metrics or /",
+                f"no such path; expected {STREAM_PATH}, {FLUX_PATH}, {RELAY_PATH}, {TWILIO_PATH}, "
+                f"{CALLS_PATH}/SID, /healthz, /livez, /readyz, /metrics or /",
             )
 
     def answer_unreadable(self, connection: Connection, method: str, error: Exception) -> None:

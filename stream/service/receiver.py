@@ -44,10 +44,20 @@ class Receiver(Protocol):
 
 
 class Dialect(Protocol):
-    """Translates the messages of a client that speaks another protocol than PROTOCOL.md."""
+    """Translates the messages of a client that speaks another protocol than PROTOCOL.md.
+
+    Attributes:
+        audio_in_text: whether the client sends its audio in text messages.
+    """
+
+    audio_in_text: bool
 
     def incoming(self, message: str | bytes) -> list[str | bytes]:
-        """Return our messages for one of the client."""
+        """Return our messages for one of the client.
+
+        Raises:
+            ProtocolError: the session ends with this error.
+        """
         ...
 
     def outgoing(self, wire: str | bytes) -> list[str | bytes]:

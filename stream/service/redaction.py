@@ -19,14 +19,14 @@ def _spelled(word: str) -> str:
 
 _EQUALS = rf"s?{_spelled('=')}"
 _SECRET = re.compile(
-    rf"(?P<name>(?:{_spelled('token')}|{_spelled('resume')}){_EQUALS})[^\s&]+"
+    rf"(?P<name>(?:{_spelled('token')}|{_spelled('resume')}){_EQUALS}|/twilio/)[^\s&]+"
     r"|(?P<header>(?:authorization\W+(?:basic\s+)?(?:bearer\s+)?|bearer(?:\s+|\+|%20)))\S+",
     re.IGNORECASE,
 )
 
 
 def redact(text: str) -> str:
-    """Return a text with "..." in place of what follows `token=`, `resume=` or `Bearer`.
+    """Return a text with "..." in place of what follows `token=`, `resume=`, `/twilio/`, `Bearer`.
 
     The names are found in any spelling: in capitals, percent-encoded, or inside a longer name.
     """

@@ -43,6 +43,7 @@ from .store import SessionStore
 from .tls import TlsGate
 from .tokens import Tokens
 from .turns import Turns
+from .twilio import TelephonePaths
 from .warm_up import session_share
 from .web_pages import find_page, page_servers_of
 
@@ -154,6 +155,9 @@ class Server:
             on_end=self._ended.set,
             policies=self._policies,
             pause_sessions=pause_sessions,
+        )
+        self._telephone = TelephonePaths(
+            self._sessions, self._access, self._policies, self.metrics, self._may_open
         )
         self._plain = PlainRequests(
             self._access,
@@ -299,6 +303,7 @@ class Server:
         """Forget a closed connection."""
         self._connections.discard(connection)
         self._opening.pop(connection, None)
+        self._telephone.on_close(connection)
         self._ended.set()
 
     def on_request(self, connection: Connection, request: Request) -> None:
@@ -316,7 +321,7 @@ class Server:
             self._open_stream(connection, request, url)
         elif url.path == FLUX_PATH:
             self._open_flux(connection, request, url)
-        else:
+        elif not self._telephone.answer(connection, request, url):
             self._plain.answer(connection, request, url)
 
     def on_unreadable(self, connection: Connection, method: str, error: Exception) -> None:

@@ -12,6 +12,7 @@ import time
 from websockets.frames import Frame, Opcode
 
 SMALL_BYTES = 80  # a message of audio of this size is not small: 10 ms in the smallest format
+_AUDIO_TEXT_BYTES = 16384  # of a text message with audio; larger ones are rare
 BURST_S = 5.0  # time over which the rate is measured
 _CALM_PER_S, _CALM_MESSAGES = 10.0, 20  # a client that sends no more is calm
 
@@ -44,12 +45,13 @@ class SmallMessages:
         max_per_s: small messages per second that are allowed.
     Attributes:
         is_noisy: whether the client has sent more than a few, lately.
+        audio_in_text: whether its audio comes in text messages. They are limited to the rate, too.
     """
 
-    __slots__ = ("_all", "_max_per_s", "_noise", "is_noisy")
+    __slots__ = ("_all", "_max_per_s", "_noise", "audio_in_text", "is_noisy")
 
     def __init__(self, max_per_s: float) -> None:
-        self.is_noisy = False
+        self.is_noisy = self.audio_in_text = False
         self._max_per_s = max_per_s
         self._noise, self._all = _Rate(_CALM_PER_S), _Rate(max_per_s)
 
@@ -64,7 +66,9 @@ class SmallMessages:
         if len(frame.data) >= SMALL_BYTES and frame.opcode in (Opcode.BINARY, Opcode.CONT):
             return False
         now_s = time.monotonic()
-        self.is_noisy |= self._noise.count(now_s) > _CALM_MESSAGES
+        is_text = frame.opcode is Opcode.TEXT and len(frame.data) <= _AUDIO_TEXT_BYTES
+        if not (self.audio_in_text and is_text):
+            self.is_noisy |= self._noise.count(now_s) > _CALM_MESSAGES
         return self._all.count(now_s) > BURST_S * self._max_per_s
 
     @property

@@ -20,6 +20,7 @@ from turnstream.stream.service.redaction import redact, without_quotes
         "GET /v1/stream#token=SECRET",
         "GET /v1/stream?%72esume=0-SECRET&received=1",
         "GET /v1/stream?token=%53SECRET",
+        "GET /twilio/SECRET HTTP/1.1",
         "authorization: SECRET",
         "Authorization: Basic SECRET",
         "('Authorization', 'Bearer SECRET')",

@@ -123,7 +123,8 @@ async def test_plain_requests_get_an_answer(server: Server) -> None:
     assert await http_get(server, "/v2/stream") == (
         404,
         "text/plain; charset=utf-8",
-        "no such path; expected /v1/stream, /v2/listen, /healthz, /livez, /readyz, /metrics or /\n",
+        "no such path; expected /v1/stream, /v2/listen, /v1/twilio, /twilio, /v1/calls/SID, "
+        "/healthz, /livez, /readyz, /metrics or /\n",
     )
     assert (await http_get(server, "/v1/stream"))[0] == 426
     status, _, body = await http_get(server, "//[")

@@ -1,0 +1,1 @@
+"""Telephone calls: the messages of Twilio Media Streams, without I/O."""
