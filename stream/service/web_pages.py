@@ -137,10 +137,10 @@ def _addresses() -> dict[str, Callable[[], Page]]:
         )
 
     runtime, weights = files("turnstream.stream"), files("turnstream.models.weights")
-    web = runtime / "service" / "web"
     table = {
         f"/{entry.name}": file(entry, _TYPES[suffix])
-        for entry in web.iterdir()
+        for folder in (runtime / "service" / "web", runtime / "js")
+        for entry in folder.iterdir()
         for suffix in _TYPES
         if entry.name.endswith(suffix)
     }
