@@ -27,6 +27,7 @@ from .conftest import MakeRecording
 from .static_host import StaticHost, static_host
 from .test_page import SHOWN, as_shown, open_page, page, status_is
 from .test_timeline import SAVED
+from .test_verdict import AXE, AXE_FINDS, needs_axe
 
 pytestmark = pytest.mark.skipif(bool(NO_RUNTIME), reason=NO_RUNTIME)
 TURN_ENDS = "document.querySelectorAll('#events li[data-type=end_of_turn]').length >= 1"
@@ -116,7 +117,7 @@ async def test_a_microphone_is_heard_in_the_tab_and_nothing_leaves_it(
         assert told.startswith(
             f"In this tab, model turnstream {engine.metadata.version}; 1 channel"
         )
-        assert "ms after its sound was sent" in await tab.text("#latency")
+        assert "ms after its sound (median)" in await tab.text("#latency")
         assert await tab.value("document.querySelector('#plane').checkVisibility()")
         await tab.click("#stop")
         await status_is(tab, "Stopped")
@@ -193,6 +194,24 @@ async def test_with_a_server_one_chooses_and_the_choice_is_remembered(
         await open_page(tab, page(server))
         assert await tab.value(chosen("server"))
         assert tab.complaints == []
+
+
+@needs_axe
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("phone", [False, True])
+async def test_axe_finds_nothing_wrong_with_the_choice(
+    tab: Tab, engine: Engine, scheme: str, phone: bool
+) -> None:
+    files = tab_pages(RUNTIME, bundled_model())
+    async with Server(engine, port=0, tab=files) as server:
+        await tab.size(390 if phone else 1200, 844, phone=phone)
+        await tab.prefer(color_scheme=scheme)
+        await open_page(tab, page(server))
+        await tab.value(AXE.read_text(encoding="utf-8") + "; 0")
+        await tab.click("input[name=place][value=tab] + span")
+        assert await tab.value(AXE_FINDS) == []
+        within = "document.documentElement.scrollWidth <= innerWidth"
+        assert await tab.value(within)
 
 
 async def test_without_the_runtime_there_is_no_choice(tab: Tab, server: Server) -> None:
