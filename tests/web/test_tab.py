@@ -138,10 +138,17 @@ async def test_a_microphone_is_heard_in_the_tab_and_nothing_leaves_it(
     }
 
 
+@pytest.fixture
+def inner_address(page_folder: Path) -> Iterator[str]:
+    """The page in a folder of its host, not at the top."""
+    with static_host(page_folder.parent) as running:
+        yield f"{running.url}{page_folder.name}/"
+
+
 async def test_what_the_tab_predicts_on_a_recording_is_what_python_predicts(
-    tab: Tab, host: StaticHost, engine: Engine, recording: MakeRecording
+    tab: Tab, inner_address: str, engine: Engine, recording: MakeRecording
 ) -> None:
-    await open_page(tab, host.url)
+    await open_page(tab, inner_address)
     await tab.click("input[name=preset][value=fast] + span")
     await tab.drop(recording(46.8, 52.8, (0, 1), after_s=1.5))
     await status_is(tab, "The recording has ended")
