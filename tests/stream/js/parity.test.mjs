@@ -25,7 +25,7 @@ const WAYS_TO_CUT = {
   "at random": parity.sizesUpTo(3000),
 };
 
-// In int8 a rounding error of the last bit can move a value by a whole step.
+// WebAssembly rounds in another way, and in int8 that can move a value by a whole step.
 const tolerance = (model) => (model.includes("int8") ? 0.02 : 1e-4);
 
 const create = ({ model, sampleRate, channels, policy, policyValues }) => {
