@@ -18,6 +18,8 @@ class StaticHost(ThreadingHTTPServer):
         asked: the paths that were asked for, with queries.
     """
 
+    request_queue_size = 64  # a browser asks for many files at once
+
     def __init__(self, folder: Path) -> None:
         self.asked: list[str] = []
         super().__init__(("127.0.0.1", 0), partial(_Handler, directory=str(folder)))

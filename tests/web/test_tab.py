@@ -31,6 +31,14 @@ from .test_verdict import AXE, AXE_FINDS, needs_axe
 
 pytestmark = pytest.mark.skipif(bool(NO_RUNTIME), reason=NO_RUNTIME)
 TURN_ENDS = "document.querySelectorAll('#events li[data-type=end_of_turn]').length >= 1"
+HOLD_FACTS = """
+  const wait = new Promise((resolve) => { window.release = resolve; });
+  const ask = window.fetch;
+  window.fetch = async (path, ...rest) => {
+    if (path === 'v1/page') await wait;
+    return ask(path, ...rest);
+  };
+"""
 PLACES = "document.querySelector('#place').checkVisibility()"
 
 
@@ -200,6 +208,26 @@ async def test_with_a_server_one_chooses_and_the_choice_is_remembered(
         await status_is(tab, "Stopped. Start again: the network now runs on the server.")
         await open_page(tab, page(server))
         assert await tab.value(chosen("server"))
+        assert tab.complaints == []
+
+
+async def test_a_click_before_the_page_knows_its_place_sends_no_sound_away(
+    tab: Tab, engine: Engine
+) -> None:
+    files = tab_pages(RUNTIME, bundled_model())
+    async with Server(engine, port=0, tab=files) as server:
+        await open_page(tab, page(server))
+        await tab.value("localStorage.setItem('turnstream.place', 'tab')")
+        await tab.call("Page.addScriptToEvaluateOnNewDocument", source=HOLD_FACTS)
+        await tab.go(page(server))
+        await tab.until("window.release && document.querySelector('#example').onclick")
+        await tab.click("#example")
+        await status_is(tab, "New here?")  # it waits
+        await tab.value("release()")
+        await tab.until("document.querySelectorAll('#events li[data-type]').length >= 1")
+        told = await tab.value("document.querySelector('#connection').textContent")
+        assert told.startswith("In this tab")
+        assert opened(server) == 0
         assert tab.complaints == []
 
 

@@ -3,10 +3,11 @@
 import { showCaptions, showVerdict } from "./captions.js";
 import { acceptDrops } from "./drop.js";
 import { addLine } from "./event_list.js";
+import { readFacts } from "./facts.js";
 import { History, LevelMeter, Median } from "./history.js";
 import { Judge } from "./judge.js";
 import { Lane } from "./lane.js";
-import { Follower, Plane, PlaneChart } from "./plane.js";
+import { Follower, PlaneChart } from "./plane.js";
 import { Place } from "./place.js";
 import { Recording } from "./recording.js";
 import { chooseServer } from "./server_choice.js";
@@ -65,8 +66,10 @@ async function begin(button, names, open, talks) {
   const number = ++page.starts;
   let [context, source, client] = [null, null, null];
   try {
+    context = openContext(); // in the click, before anything is waited for
+    await learned;
+    if (number !== page.starts) throw new Overtaken();
     const server = place.isTab ? null : chosen();
-    context = openContext();
     await stop();
     hideProblem();
     clearPictures(names, talks);
@@ -380,20 +383,17 @@ acceptDrops($("drop"), play);
 judge.onnote = (text) => addLine($("events"), { text, sign: "*", kind: "note", time_s: history.latest?.time_s ?? 0 });
 setInterval(() => { if (page.session?.source.isPaused) page.session.client.keepAlive(); }, KEEP_ALIVE_MS);
 
-async function known(path, read = (words) => words) {
-  try {
-    const response = await fetch(path);
-    return response.ok ? read(await response.json()) : null;
-  } catch {
-    return null;
-  }
+/** Before this is done, no sound goes anywhere. */
+async function learn() {
+  const { place: offered, ...facts } = await readFacts();
+  Object.assign(page, facts);
+  place.offer(offered, new URLSearchParams(location.search).has("server"));
+  showDestination();
+  showPreset();
+  planeChart.plane = page.plane;
 }
 
-const [presets, plane, servers, facts] = await Promise.all([known("v1/presets"), known("plane.json", (words) => new Plane(words)), known("v1/servers"), known("v1/page")]);
-Object.assign(page, { presets, plane, servers });
-place.offer(facts, new URLSearchParams(location.search).has("server"));
-showDestination();
-showPreset();
-planeChart.plane = page.plane;
+const learned = learn();
+await learned;
 if (!isSecureContext) showProblem({ code: "insecure", message: "" });
 requestAnimationFrame(draw);
