@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 import soundfile as sf
 
-from turnstream import cli
+from turnstream import TurnPredictor, cli
 from turnstream.models.checkpoint import bundled_checkpoint, load_encoder
 from turnstream.models.dialogues.manifest import read_manifest, write_manifest
 from turnstream.models.teachers import extraction
@@ -44,6 +44,7 @@ from .readme_blocks import (
     write_call,
 )
 from .stream.fake_microphone import FakeMicrophone
+from .stream.js.packing import NO_RUNTIME, pack
 from .web.chromium import find_chromium, open_tab
 
 
@@ -286,6 +287,35 @@ async def test_javascript_block_hears_turns_end(block: Block, tmp_path: Path):
             assert time_s > 3
             assert 0 <= probability <= 1
             assert tab.complaints == []
+
+
+@runs("stream/js/README.md", "npm pack")
+def test_npm_commands_pack_what_the_example_needs(block: Block):
+    packing, installing = block.commands
+    assert packing == "npm pack ./stream/js"  # as tests/stream/js/packing.py runs it
+    version = json.loads((ROOT / "stream" / "js" / "package.json").read_text())["version"]
+    assert installing == f"npm install ./turnstream-{version}.tgz onnxruntime-web"
+
+
+@runs("stream/js/README.md", "const predictor = await")
+@pytest.mark.skipif(bool(NO_RUNTIME), reason=NO_RUNTIME)
+def test_node_block_prints_the_events_of_a_call(block: Block, tmp_path: Path):
+    pack(tmp_path)
+    samples, _ = sf.read(bundled_sample(), frames=21 * 8000, dtype="int16")
+    (tmp_path / "call.raw").write_bytes(samples.tobytes())
+    (tmp_path / "events.mjs").write_text(block.code)
+    done = subprocess.run(
+        ["node", "events.mjs"], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    expected = [
+        [str(event.time_s), event.type, str(event.speaker)]
+        for p in TurnPredictor(
+            sample_rate_hz=8000, policy="balanced", pause_model=False
+        ).push_audio(samples)
+        for event in p.events
+    ]
+    assert len(expected) > 5
+    assert [line.split()[:3] for line in done.stdout.splitlines()] == expected
 
 
 @runs("stream/README.md", "turnstream serve")

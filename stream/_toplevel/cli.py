@@ -40,6 +40,10 @@ COMMANDS: dict[str, tuple[str, str]] = {  # name: (module, what it does)
         "predict live from a microphone or from raw audio on standard input, here or on a server",
     ),
     "serve": ("turnstream.stream.service.serve", "run the websocket server"),
+    "page": (
+        "turnstream.stream.service.static_page",
+        "write the demo page as files for any web host; the network runs in the browser tab",
+    ),
     "client": (
         "turnstream.stream.clients.command",
         "send a file, raw audio or the microphone to a server and print what it answers",

@@ -12,7 +12,8 @@ meanwhile the server reads no more from this client. A client that sends too man
 or a message that is too big, is reported to its conversation, which ends.
 
 The memory of a connection is bounded: what it has not processed (one read of the socket, 256 KB),
-one unfinished message (`max_message_bytes`), and one pong that the client does not read.
+one unfinished message (`max_message_bytes`), and one pong that the client does not read. A large
+HTTP response is written in pieces, as the client reads them.
 
 This file is long because every part of it changes the same state: what has come, and what may be
 sent.
@@ -47,6 +48,7 @@ logger = logging.getLogger(__name__)
 
 _WIRE_LOGGER = logging.getLogger("websockets.server")
 _SLICE_BYTES = 2048
+_PIECE_BYTES = 1 << 16  # of a large response; each has `close_timeout_s`
 _METHOD_BYTES = 16  # longer than any method
 _NOISY_SLICE_BYTES = 256  # of a client that sends small messages
 _PONG_START, _CLOSE_START = b"\x8a", b"\x88"
@@ -90,6 +92,7 @@ class Connection(asyncio.Protocol):
         self._unread, self._read = b"", 0  # bytes that came, and how many of them are processed
         self._has_turn = False  # it waits for its turn
         self._late_pong = b""
+        self._rest = memoryview(b"")  # of a large response
         self._timer: asyncio.TimerHandle | None = None
         self._reading = True
         self._gone = False
@@ -101,6 +104,8 @@ class Connection(asyncio.Protocol):
         if not self._gone and not self._output_ended:
             if self._method == "HEAD":
                 response.body = b""
+            self._rest = memoryview(response.body)[_PIECE_BYTES:]
+            response.body = response.body[:_PIECE_BYTES]
             self._protocol.send_response(response)
             self._flush()
 
@@ -391,6 +396,8 @@ class Connection(asyncio.Protocol):
         if self._late_pong:
             self._transport.write(self._late_pong)
             self._late_pong = b""
+        if self._rest:
+            self._end_output()
         if self._receiver is not None:
             self._receiver.on_writable()
 
@@ -455,12 +462,25 @@ class Connection(asyncio.Protocol):
                 self._transport.write((is_close and self._last_close) or data)
             else:  # empty bytes mark the end of the output
                 self._output_ended = True
-                self._start_timer(self._limits.close_timeout_s)
-                at_once = self._protocol.state is CONNECTING and not self._lingers
-                if at_once or not self._transport.can_write_eof():
-                    self._transport.close()
-                else:  # then the client or the timer closes
-                    self._transport.write_eof()
+                self._end_output()
+
+    def _end_output(self) -> None:
+        """Write the next piece of a large response; end the output after the last one."""
+        if self._gone:
+            return
+        self._start_timer(self._limits.close_timeout_s)
+        if self._rest:
+            if self.writable:  # else `resume_writing` calls again
+                piece, self._rest = self._rest[:_PIECE_BYTES], self._rest[_PIECE_BYTES:]
+                self._transport.write(piece)
+                if self.writable or not self._rest:
+                    asyncio.get_running_loop().call_soon(self._end_output)
+            return
+        at_once = self._protocol.state is CONNECTING and not self._lingers
+        if at_once or not self._transport.can_write_eof():
+            self._transport.close()
+        else:  # then the client or the timer closes
+            self._transport.write_eof()
 
     def _start_timer(self, seconds: float) -> None:
         self._stop_timer()

@@ -25,6 +25,7 @@ from .logs import Form
 from .metrics import Metrics
 from .server import Server
 from .store import open_store
+from .tab_pages import tab_pages
 from .tls import server_context
 from .tokens import Tokens
 
@@ -48,6 +49,8 @@ class ServiceSettings:
             replaced while the server runs.
         origins: origins of web pages that may connect, besides the server's own.
         page_servers: other servers that the web page may connect to, such as "wss://my.host".
+        onnxruntime_web: folder of that npm package, so that the web page can also run the network
+            in the browser tab; None: it cannot.
         certificate, key: PEM files to serve TLS; None serves without TLS. If only the key is
             None, the certificate's file contains it.
         store: address of the store of sessions; see `open_store`. None: a session lives and dies
@@ -67,6 +70,7 @@ class ServiceSettings:
     tokens: Tokens = field(default_factory=Tokens, repr=False)
     origins: tuple[str, ...] = ()
     page_servers: tuple[str, ...] = ()
+    onnxruntime_web: Path | None = None
     certificate: Path | None = None
     key: Path | None = None
     store: str | None = field(default=None, repr=False)  # a URL may hold a password
@@ -94,7 +98,8 @@ async def serve_until(
         leaving: set before `stop` if other processes go on serving the port: new clients then
             reach those. Otherwise this server refuses them while it drains.
     Raises:
-        ConfigError: a setting is invalid, or the saved embedding belongs to another model.
+        ConfigError: a setting is invalid, or the saved embedding belongs to another model, or the
+            folder of onnxruntime-web is not that package.
         ModelError: this version cannot run the model.
         ServerError: the server cannot listen on the host and port.
     """
@@ -127,6 +132,9 @@ async def serve_until(
         policies=settings.policies,
         hand_over=settings.hand_over,
         plane=None if settings.projection is None else _read_plane(settings.projection, engine),
+        tab=None
+        if settings.onnxruntime_web is None
+        else tab_pages(settings.onnxruntime_web, engine.path),
     )
     async with contextlib.AsyncExitStack() as stack:
         if store is not None:

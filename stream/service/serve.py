@@ -221,6 +221,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "it is opened with ?server=URL; can be repeated (the page never sends a token there)",
     )
     access.add_argument(
+        "--onnxruntime-web",
+        type=Path,
+        metavar="FOLDER",
+        help="folder of the npm package onnxruntime-web; this server's page can then also run the "
+        "network in the browser tab (default: on this server only)",
+    )
+    access.add_argument(
         "--tls-cert",
         type=Path,
         metavar="FILE",
@@ -338,6 +345,7 @@ def settings_from(args: argparse.Namespace) -> ServiceSettings:
         tokens=tokens,
         origins=tuple(args.origin),
         page_servers=tuple(args.page_server),
+        onnxruntime_web=args.onnxruntime_web,
         certificate=args.tls_cert,
         key=args.tls_key,
         store=args.store,

@@ -12,7 +12,7 @@ import http
 import logging
 import ssl
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
@@ -45,7 +45,7 @@ from .tokens import Tokens
 from .turns import Turns
 from .twilio import TelephonePaths
 from .warm_up import session_share
-from .web_pages import find_page, page_servers_of
+from .web_pages import Page, find_page, page_servers_of
 
 logger = logging.getLogger(__name__)
 
@@ -74,6 +74,8 @@ class Server:
         hand_over: on closing, leave the saved sessions to other servers with the same store.
         plane: content of a file with a saved 2-D embedding, which the web page plots; None is the
             bundled embedding.
+        tab: files with which the web page can run the network in the browser tab, from `tab_pages`;
+            None: it cannot.
         pause_model: asked in the pauses of sessions; None for none.
         pause_sessions: most sessions at a time that use the pause model, and only those that begin
             while the server has time; None for all sessions.
@@ -105,6 +107,7 @@ class Server:
         store: SessionStore | None = None,
         hand_over: bool = False,
         plane: bytes | None = None,
+        tab: Mapping[str, Page] | None = None,
         pause_model: PauseModel | None = None,
         pause_sessions: int | None = None,
         policies: Policies | None = None,
@@ -169,6 +172,7 @@ class Server:
                 plane=plane,
                 servers=page_servers_of(page_servers),
                 presets=self._policies.presets,
+                tab=tab,
             ),
         )
 

@@ -18,13 +18,14 @@ from importlib.resources.abc import Traversable
 from ..errors import ConfigError
 from ..policy_settings import PRESETS, PolicySettings
 
+JSON_TYPE, SCRIPT_TYPE = "application/json", "text/javascript; charset=utf-8"
+PAGE_FACTS = "/v1/page"  # where the network can run: here, and with what files in the tab
 _TYPES = {
     ".html": "text/html; charset=utf-8",
     ".css": "text/css; charset=utf-8",
-    ".js": "text/javascript; charset=utf-8",
+    ".js": SCRIPT_TYPE,
     ".svg": "image/svg+xml",
 }
-_JSON = "application/json"
 _PLANE = "/plane.json"
 _SERVERS = "/v1/servers"
 _SERVER = re.compile(r"wss?://[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?(?::[0-9]{1,5})?")
@@ -32,7 +33,7 @@ _PRESETS = "/v1/presets"
 _POLICY = "; ".join(
     (
         "default-src 'none'",
-        "script-src 'self'",
+        "script-src {scripts}",
         "style-src 'self'",
         "img-src 'self'",
         "media-src 'self' blob:",
@@ -43,7 +44,7 @@ _POLICY = "; ".join(
         "frame-ancestors 'none'",
     )
 )
-_HEADERS = {
+HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",  # the URL may contain a token
     "Cross-Origin-Resource-Policy": "same-origin",
@@ -69,6 +70,7 @@ def find_page(
     plane: bytes | None = None,
     servers: Sequence[str] = (),
     presets: Mapping[str, PolicySettings] = PRESETS,
+    tab: Mapping[str, Page] | None = None,
 ) -> Page | None:
     """Return the page at a path, or None if there is none.
 
@@ -77,22 +79,44 @@ def find_page(
         plane: content of a file with a saved 2-D embedding; None is the bundled embedding.
         servers: other servers that the page may connect to, from `page_servers_of`.
         presets: the policies that a session can ask for.
+        tab: files with which the page runs the network in the browser tab, from `tab_pages`; None:
+            it runs on the server only.
     """
+    if tab is not None and path in tab:
+        return tab[path]
+    if path == PAGE_FACTS:
+        facts = json.dumps({"server": True, "tab": None}).encode()
+        return Page(JSON_TYPE, facts, {"Cache-Control": _ASK_AGAIN, **HEADERS})
     if path == _PRESETS:
-        return Page(_JSON, presets_json(presets), {"Cache-Control": _ASK_AGAIN, **_HEADERS})
+        return Page(JSON_TYPE, presets_json(presets), {"Cache-Control": _ASK_AGAIN, **HEADERS})
     if plane is not None and path == _PLANE:
-        return Page(_JSON, plane, {"Cache-Control": _ASK_AGAIN, **_HEADERS})
+        return Page(JSON_TYPE, plane, {"Cache-Control": _ASK_AGAIN, **HEADERS})
     if path == _SERVERS:
         body = json.dumps(list(servers)).encode()
-        return Page(_JSON, body, {"Cache-Control": _ASK_AGAIN, **_HEADERS})
+        return Page(JSON_TYPE, body, {"Cache-Control": _ASK_AGAIN, **HEADERS})
     found = _addresses().get(path)
     if found is None:
         return None
     page = found()
     if page.content_type == _TYPES[".html"]:
-        policy = _POLICY.format(servers=" ".join(("'self'", *servers)))
-        page.headers["Content-Security-Policy"] = policy
+        page.headers["Content-Security-Policy"] = page_policy(servers, has_tab=tab is not None)
     return page
+
+
+def page_paths() -> list[str]:
+    """Return the paths of all pages that are files, without those of the tab."""
+    return [path for path in (*_addresses(), _PRESETS, _SERVERS) if path != "/"]
+
+
+def page_policy(servers: Sequence[str], *, has_tab: bool) -> str:
+    """Return the content security policy of the page.
+
+    Args:
+        servers: other servers that it may connect to.
+        has_tab: whether it may run WebAssembly, as the network in the tab does.
+    """
+    scripts = "'self' 'wasm-unsafe-eval'" if has_tab else "'self'"
+    return _POLICY.format(scripts=scripts, servers=" ".join(("'self'", *servers)))
 
 
 def page_servers_of(urls: Sequence[str]) -> tuple[str, ...]:
@@ -133,18 +157,18 @@ def _addresses() -> dict[str, Callable[[], Page]]:
             content_type, {}
         )
         return lambda: Page(
-            content_type, entry.read_bytes(), {"Cache-Control": lifetime, **_HEADERS, **extra}
+            content_type, entry.read_bytes(), {"Cache-Control": lifetime, **HEADERS, **extra}
         )
 
     runtime, weights = files("turnstream.stream"), files("turnstream.models.weights")
-    web = runtime / "service" / "web"
     table = {
         f"/{entry.name}": file(entry, _TYPES[suffix])
-        for entry in web.iterdir()
+        for folder in (runtime / "service" / "web", runtime / "js")
+        for entry in folder.iterdir()
         for suffix in _TYPES
         if entry.name.endswith(suffix)
     }
     table["/"] = table["/index.html"]
-    table[_PLANE] = file(weights / "plane.json", _JSON)
+    table[_PLANE] = file(weights / "plane.json", JSON_TYPE)
     table["/sample.flac"] = file(runtime / "sample" / "call.flac", "audio/flac", _FOR_A_DAY)
     return table

@@ -11,7 +11,7 @@ import pytest
 from turnstream import Engine
 from turnstream.models.checkpoint import bundled_checkpoint, load_checkpoint
 from turnstream.stream.contract import LABELS, METADATA_KEY
-from turnstream.stream.engine import bundled_model
+from turnstream.stream.engine import INT8, bundled_model
 from turnstream.stream.onnx_session import open_session
 
 GOLDEN = Path(__file__).parent / "turnstream.npz"
@@ -57,6 +57,8 @@ def test_metadata_tells_another_language_all_it_needs():
     assert config["features"]["hop_samples"] == 320
 
 
-def test_the_json_file_beside_the_model_holds_its_metadata():
-    stored = open_session(bundled_model()).get_modelmeta().custom_metadata_map[METADATA_KEY]
-    assert json.loads(bundled_model().with_suffix(".json").read_text()) == json.loads(stored)
+@pytest.mark.parametrize("name", [None, INT8])
+def test_the_json_file_beside_the_model_holds_its_metadata(name: str | None):
+    model = bundled_model(name)
+    stored = open_session(model).get_modelmeta().custom_metadata_map[METADATA_KEY]
+    assert json.loads(model.with_suffix(".json").read_text()) == json.loads(stored)

@@ -224,10 +224,18 @@ async def test_on_a_phone_the_verdict_is_above_the_fold(
         assert await tab.value(bottom) <= height
 
 
-@pytest.mark.skipif(
+AXE_FINDS = (
+    "axe.run(document, {runOnly: ['wcag2a', 'wcag2aa', 'wcag21aa', 'wcag22aa',"
+    " 'best-practice']}).then(({violations}) => violations.map(({id, nodes}) =>"
+    " [id, ...nodes.map(({target}) => target.join(' '))]))"
+)
+needs_axe = pytest.mark.skipif(
     not AXE.is_file(),
     reason="not installed: axe-core (npm install --prefix . --no-save --ignore-scripts axe-core)",
 )
+
+
+@needs_axe
 async def test_axe_finds_nothing(tab: Tab, server: Server, recording: MakeRecording) -> None:
     await open_page(tab, page(server))
     await tab.value(AXE.read_text(encoding="utf-8") + "; 0")
@@ -239,11 +247,7 @@ async def test_axe_finds_nothing(tab: Tab, server: Server, recording: MakeRecord
         for phone, scheme in itertools.product((False, True), ("light", "dark")):
             await tab.size(390 if phone else 1200, 844, phone=phone)
             await tab.prefer(color_scheme=scheme)
-            found += await tab.value(
-                "axe.run(document, {runOnly: ['wcag2a', 'wcag2aa', 'wcag21aa', 'wcag22aa',"
-                " 'best-practice']}).then(({violations}) => violations.map(({id, nodes}) =>"
-                " [id, ...nodes.map(({target}) => target.join(' '))]))"
-            )
+            found += await tab.value(AXE_FINDS)
         return found
 
     assert await broken() == []

@@ -54,7 +54,7 @@ export function showCaptions({ page, history, past_s, thresholds, inTurn, plane 
   const median = session?.latency.value ?? null;
   if (median === null) return;
   const ms = median < 10 ? median.toFixed(1) : Math.round(median);
-  setText("latency", `Each answer comes ${ms} ms after its sound was sent (median).`);
+  setText("latency", `Each answer comes ${ms} ms after its sound (median).`);
 }
 
 function showShift(floor, chance, outlook) {

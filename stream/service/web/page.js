@@ -1,17 +1,20 @@
-// The page: starts and stops a conversation, and hands what the server says to the pictures.
+// The page: starts and stops a conversation, and hands what the network says to the pictures.
 
 import { showCaptions, showVerdict } from "./captions.js";
 import { acceptDrops } from "./drop.js";
 import { addLine } from "./event_list.js";
+import { readFacts } from "./facts.js";
 import { History, LevelMeter, Median } from "./history.js";
 import { Judge } from "./judge.js";
 import { Lane } from "./lane.js";
-import { Follower, Plane, PlaneChart } from "./plane.js";
+import { Follower, PlaneChart } from "./plane.js";
+import { Place } from "./place.js";
 import { Recording } from "./recording.js";
 import { chooseServer } from "./server_choice.js";
 import { ShiftChart } from "./shift.js";
 import { openContext, openMicrophone, openRecording } from "./sources.js";
 import { Surface, Theme } from "./surface.js";
+import { TabClient } from "./tab_client.js";
 import { dragInTime, Timeline } from "./timeline.js";
 import { TurnstreamClient, TurnstreamError } from "./turnstream.js";
 import { eventWords, MARKS, presetWords, problemWords, shortName, SPOKEN, warningWords } from "./words.js";
@@ -30,6 +33,7 @@ const lanes = [0, 1].map((speaker) => new Lane(new Surface($(`lane-${speaker}`))
 const shiftChart = new ShiftChart(new Surface($("shift")), history, theme);
 const planeChart = new PlaneChart(new Surface($("plane")), history, theme);
 const judge = new Judge();
+const place = new Place($("place"), placeChanged);
 const timeline = new Timeline($, () => { if (!$("stop").hidden) $("stop").click(); });
 
 const page = {
@@ -62,8 +66,10 @@ async function begin(button, names, open, talks) {
   const number = ++page.starts;
   let [context, source, client] = [null, null, null];
   try {
-    const server = chosen();
-    context = openContext();
+    context = openContext(); // in the click, before anything is waited for
+    await learned;
+    if (number !== page.starts) throw new Overtaken();
+    const server = place.isTab ? null : chosen();
     await stop();
     hideProblem();
     clearPictures(names, talks);
@@ -71,7 +77,8 @@ async function begin(button, names, open, talks) {
     say("Starting …");
     source = await open(context);
     if (number !== page.starts) throw new Overtaken();
-    client = new TurnstreamClient(server.url, { sampleRate: source.sampleRate, channels: source.channels, policy: preset(), token: server.isOwn ? page.token : "" });
+    client = newClient(server, { sampleRate: source.sampleRate, channels: source.channels, policy: preset() });
+    if (place.isTab) say("Loading the network into this tab …");
     const session = { client, source, latency: new Median(), since: 0, followers: [new Follower(), new Follower()], button, recording: null };
     listen(session);
     const told = await client.connect();
@@ -92,6 +99,12 @@ async function begin(button, names, open, talks) {
     page.session = null;
     showProblem(error);
   }
+}
+
+/** @param {object | null} server from chooseServer; null: in this tab */
+function newClient(server, settings) {
+  if (server === null) return new TabClient(place.files, { ...settings, presets: page.presets });
+  return new TurnstreamClient(server.url, { ...settings, token: server.isOwn ? page.token : "" });
 }
 
 /** Thrown in a start when another one came after it. */
@@ -222,7 +235,7 @@ function say(text) {
 function showProblem(error) {
   const refused = error.code === "http_401";
   const told = refused && page.token !== "" ? { code: "wrong_token", message: error.message } : error;
-  const [title, todo] = problemWords(told, ["bad_address", "forbidden_server", "insecure"].includes(error.code) ? "" : chosen().host);
+  const [title, todo] = problemWords(told, place.isTab || ["bad_address", "forbidden_server", "insecure"].includes(error.code) ? location.host : chosen().host);
   $("problem-title").textContent = title;
   $("problem-todo").textContent = todo;
   $("token-form").hidden = !refused;
@@ -247,7 +260,8 @@ function showPreset() {
 function showConnection({ session, model, settings }, source) {
   const channels = settings.channels === 1 ? "1 channel" : "2 channels";
   const rate = settings.sample_rate.toLocaleString("en");
-  $("connection").textContent = `${chosen().host}, session ${session}, model ${model.name} ${model.version}; ${channels} at ${rate} Hz from ${source.title}.`;
+  const where = place.isTab ? "In this tab" : `${chosen().host}, session ${session}`;
+  $("connection").textContent = `${where}, model ${model.name} ${model.version}; ${channels} at ${rate} Hz from ${source.title}.`;
 }
 
 function showPlane({ model, latent_sizes }) {
@@ -257,7 +271,7 @@ function showPlane({ model, latent_sizes }) {
   planeChart.names = page.names.map(shortName);
   $("plane").hidden = $("plane-caption").hidden = !fits;
   $("plane-missing").hidden = fits;
-  $("plane-missing").textContent = `The plane that this picture needs is not known for the model of this server (${model.name} ${model.version}).`;
+  $("plane-missing").textContent = `The plane that this picture needs is not known for this model (${model.name} ${model.version}).`;
   $("latent-size").textContent = latent_sizes[fits ? page.plane.layer : "latent"];
   $("plane-dots").hidden = !fits || page.plane.places.length === 0;
 }
@@ -343,6 +357,24 @@ for (const radio of document.querySelectorAll("input[name=preset]")) {
 for (const radio of document.querySelectorAll("input[name=timer]")) radio.onchange = () => judge.countAnew(timer());
 for (const id of ["lane-0", "lane-1", "shift"]) dragInTime($(id), timeline, () => lanes[0].perSecond);
 
+/** The other place holds from the next start on. */
+async function placeChanged() {
+  hideProblem();
+  showDestination();
+  if (page.session === null) return;
+  await stop();
+  say(`Stopped. Start again: the network now runs ${place.isTab ? "in this tab" : "on the server"}.`);
+}
+
+function showDestination() {
+  try { // before anything is heard
+    const there = place.isTab ? "stays in this tab, where the network runs" : `goes to ${chosen().host}`;
+    $("destination").textContent = `Your sound ${there}.`;
+  } catch (error) {
+    showProblem(error);
+  }
+}
+
 function play(file) {
   return start($("choose"), { names: ["Speaker 1", "Speaker 2"], open: async (context) => openRecording(context, await file.arrayBuffer(), file.name) });
 }
@@ -351,23 +383,17 @@ acceptDrops($("drop"), play);
 judge.onnote = (text) => addLine($("events"), { text, sign: "*", kind: "note", time_s: history.latest?.time_s ?? 0 });
 setInterval(() => { if (page.session?.source.isPaused) page.session.client.keepAlive(); }, KEEP_ALIVE_MS);
 
-async function known(path, read) {
-  try {
-    const response = await fetch(path);
-    return response.ok ? read(await response.json()) : null;
-  } catch {
-    return null;
-  }
+/** Before this is done, no sound goes anywhere. */
+async function learn() {
+  const { place: offered, ...facts } = await readFacts();
+  Object.assign(page, facts);
+  place.offer(offered, new URLSearchParams(location.search).has("server"));
+  showDestination();
+  showPreset();
+  planeChart.plane = page.plane;
 }
 
-const files = [known("v1/presets", (presets) => presets), known("plane.json", (words) => new Plane(words)), known("v1/servers", (servers) => servers)];
-[page.presets, page.plane, page.servers] = await Promise.all(files);
-try { // before anything is heard
-  $("destination").textContent = `Your sound goes to ${chosen().host}.`;
-} catch (error) {
-  showProblem(error);
-}
-showPreset();
-planeChart.plane = page.plane;
+const learned = learn();
+await learned;
 if (!isSecureContext) showProblem({ code: "insecure", message: "" });
 requestAnimationFrame(draw);

@@ -42,7 +42,7 @@ export class Recording {
     }
   }
 
-  /** A frame or an event of the server. */
+  /** A frame or an event. */
   addMessage({ latency_ms: _, ...message }) {
     this._messages.push({ time_s: message.time_s, json: JSON.stringify(message) });
     if (this._messages.length > MAX_MESSAGES) this._messages.splice(0, FORGOTTEN_AT_ONCE);
@@ -79,7 +79,7 @@ export class Recording {
     return new Blob(parts, { type: "audio/wav" });
   }
 
-  /** Frames and events as JSON Lines, as the server sent them, after a line about the sound. */
+  /** Frames and events as JSON Lines, as they came, after a line about the sound. */
   toLines() {
     const { title, from_s, to_s, sampleRate: sample_rate, channels } = this;
     const about = { type: "recording", title, from_s, to_s, sample_rate, channels };

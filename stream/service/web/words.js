@@ -104,6 +104,8 @@ export function problemWords(error, where) {
   switch (error.code) {
     case "insecure": return ["This page works only over https, or when the server runs on this computer (127.0.0.1).", "Browsers allow live sound nowhere else. Start the server with --tls-cert and --tls-key, and open this page with https."];
     case "denied": return ["The microphone was not allowed.", "Allow it by the sign beside the address, then press the button again. The example needs no microphone."];
+    case "tab_failed": return ["The network could not be loaded into this tab.", `${capital(said)}.`];
+    case "tab_slow": return ["This device is too slow for the network in this tab.", "Let the network run on a server, or use another device."];
     case "missing": return ["No microphone was found.", "Plug one in and press the button again, or open a recording."];
     case "busy": return ["The microphone cannot be used.", "Perhaps another program holds it; close that and try again."];
     case "unplugged": return ["The microphone was unplugged.", "Plug it in and start again."];

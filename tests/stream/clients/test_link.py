@@ -368,7 +368,7 @@ def codes(words: str) -> set[int]:
 
 
 def test_both_clients_and_the_server_agree_on_what_can_be_resumed() -> None:
-    script = Path(link.__file__).parents[1] / "service" / "web" / "turnstream.js"
+    script = Path(link.__file__).parents[1] / "js" / "turnstream.js"
     listed = re.search(r"RESUMABLE = \[([\d, ]+)\]", script.read_text("utf-8"))
     assert listed is not None
     # 1006: without a close frame

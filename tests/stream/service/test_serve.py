@@ -427,6 +427,14 @@ def test_bad_settings_are_a_config_error(tmp_path: Path, monkeypatch: pytest.Mon
                 "'null', got 'my.page'"
             ),
         ),
+        (
+            ["--onnxruntime-web", "none"],
+            (
+                "expected the folder of the npm package onnxruntime-web (npm install "
+                "onnxruntime-web), with dist/ort.wasm.bundle.min.mjs and "
+                "dist/ort-wasm-simd-threaded.wasm, got 'none'"
+            ),
+        ),
     ],
 )
 def test_settings_of_no_possible_server_are_one_clear_line(

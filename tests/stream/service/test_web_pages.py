@@ -44,8 +44,12 @@ def test_every_file_has_its_type(path: str, content_type: str, beginning: bytes)
 
 
 def test_every_file_of_the_page_is_served_and_every_name_in_it_is_a_file() -> None:
-    names = {entry.name for entry in (files("turnstream.stream") / "service" / "web").iterdir()}
-    assert names >= {"index.html", "style.css", "page.js", "turnstream.js", "capture.worklet.js"}
+    runtime = files("turnstream.stream")
+    names = {entry.name for entry in (runtime / "service" / "web").iterdir()}
+    assert names >= {"index.html", "style.css", "page.js", "capture.worklet.js"}
+    package = {e.name for e in (runtime / "js").iterdir() if e.name.endswith(".js")}
+    assert package >= {"turnstream.js", "predictor.js"}
+    names |= package
     for name in names:
         text = page(f"/{name}").body.decode()
         assert "http://" not in text.replace("http://www.w3.org/2000/svg", ""), name
