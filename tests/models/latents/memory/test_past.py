@@ -41,7 +41,8 @@ from ....networks import CONFIGS, TINY, random_model
 def test_only_the_past_that_is_given_is_heard(
     config: object, tiny_collection: Collection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(subject, "BATCH_S", 1.0)  # several batches
+    monkeypatch.setattr(subject, "MOMENTS_AT_ONCE", 4)  # several batches
+    monkeypatch.setattr(subject, "ROWS_AT_ONCE", 30)  # and several blocks
     model = random_model(config)  # pyright: ignore[reportArgumentType]
     readings, _ = silence_readings(tiny_collection)
     step_s, frame = 1 / model.config.frame_rate_hz, model.config.frame_samples
