@@ -23,6 +23,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from ...stream.errors import ConfigError
+from .tables import to_numpy
 
 LAYERS = ("latent_speaker", "latent")  # the first RNN's output, and the last one's
 RNNS = {"latent_speaker": "speaker_rnn", "latent": "dialogue_rnn"}  # whose outputs the layers are
@@ -101,6 +102,7 @@ class About:
         frame_rate_hz: rows a second and speaker.
         sizes: width of each of LAYERS.
         dialogues: in the order of the files.
+        runnable: it is a network of turnstream's, which views can run again.
     """
 
     model: str
@@ -108,6 +110,7 @@ class About:
     frame_rate_hz: float
     sizes: dict[str, int]
     dialogues: tuple[CollectedDialogue, ...]
+    runnable: bool = True
 
 
 class Collection:
@@ -385,6 +388,7 @@ def read_about(folder: Path) -> About:
             float(words["frame_rate_hz"]),
             {k: int(v) for k, v in words["sizes"].items()},
             dialogues,
+            bool(words.get("runnable", True)),
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ConfigError(
@@ -410,21 +414,6 @@ def events_file(folder: Path, number: int) -> Path:
 def labels_file(folder: Path, number: int) -> Path:
     """Where its labels of one's own are, if there are any."""
     return folder / LABELS / f"{number:05d}.parquet"
-
-
-def to_numpy(column: Any) -> NDArray[Any]:
-    """A column of a table as an array, (N,) or, of vectors, (N, H)."""
-    joined = column.combine_chunks()
-    if isinstance(joined, pa.ChunkedArray):
-        joined = pa.concat_arrays(joined.chunks) if joined.num_chunks else pa.array([], joined.type)
-    if pa.types.is_dictionary(joined.type):
-        joined = joined.dictionary_decode()
-    if pa.types.is_fixed_size_list(joined.type):
-        return joined.flatten().to_numpy(zero_copy_only=False).reshape(-1, joined.type.list_size)
-    if pa.types.is_boolean(joined.type) and joined.null_count:
-        return np.array([np.nan if value is None else float(value) for value in joined.to_pylist()])
-    values = joined.to_numpy(zero_copy_only=False)
-    return values.astype(str) if values.dtype == object else values
 
 
 def by_frame(rows: NDArray[Any]) -> NDArray[Any]:

@@ -24,7 +24,8 @@ from tqdm import tqdm
 
 from ...stream.errors import ConfigError
 from .collect import add_model_argument, add_source_argument, opened_collection
-from .collection import COLUMNS, LAYERS, Collection, frames_file, labels_file, to_numpy
+from .collection import COLUMNS, LAYERS, Collection, frames_file, labels_file
+from .tables import to_numpy
 from .views import View, check_suffix
 
 ROWS_AT_ONCE = 4000

@@ -15,7 +15,7 @@ from turnstream.models.latents.events.averages import average_pictures
 from turnstream.models.latents.events.probe_results import draw_probes
 from turnstream.models.latents.events.probes import probe
 from turnstream.models.latents.exchange import export
-from turnstream.models.latents.importing import import_csv
+from turnstream.models.latents.importing import import_table
 from turnstream.stream.errors import ConfigError
 
 
@@ -32,7 +32,7 @@ def one_layer(
         r"\bd(\d+)\b", rf"{request.param}_\1", header
     )  # an export of one layer does not name it
     (folder / "states.csv").write_text(f"{named}\n{rows}", encoding="utf-8")
-    return import_csv(folder / "states.csv", folder / "again")
+    return import_table(folder / "states.csv", folder / "again")
 
 
 @pytest.fixture
