@@ -131,6 +131,28 @@ def load_network(folder: Path | None) -> TurnModel:
     return model
 
 
+def network_to_run(collection: Collection, folder: Path | None) -> TurnModel:
+    """Return the network of a checkpoint, for a view that runs it on a collection's dialogues.
+
+    Raises:
+        ConfigError: the collection is of a network that is not turnstream's.
+    """
+    if not collection.about.runnable:
+        raise ConfigError(
+            f"{collection.folder}: expected a collection of a network of turnstream's, which this "
+            f"view runs again, got states of {collection.about.model}, whose weights are not there"
+        )
+    return load_network(folder)
+
+
+def own_network(collection: Collection, folder: Path | None) -> TurnModel | None:
+    """Return the network of a checkpoint if it is the collection's, else None."""
+    if not collection.about.runnable:
+        return None
+    model = load_network(folder)
+    return model if weights_sha256(model) == collection.about.weights_sha256 else None
+
+
 def name_of(folder: Path | None) -> str:
     """Return the name of a network in views."""
     if folder is None:
@@ -211,8 +233,8 @@ def collect(model: TurnModel, name: str, dialogues: Sequence[Dialogue], out: Pat
     """
     config = model.config
     sizes = {"latent_speaker": config.speaker_rnn.hidden, "latent": config.dialogue_rnn.hidden}
-    described = tuple(_described(dialogue) for dialogue in dialogues)
-    about = About(name, weights_sha256(model), config.frame_rate_hz, sizes, described)
+    all_of = tuple(map(described, dialogues))
+    about = About(name, weights_sha256(model), config.frame_rate_hz, sizes, all_of)
     write_about(out, about)
     for number, dialogue in enumerate(
         tqdm(dialogues, desc="collect", unit="dialogue", disable=None)
@@ -222,7 +244,8 @@ def collect(model: TurnModel, name: str, dialogues: Sequence[Dialogue], out: Pat
     return Collection(out)
 
 
-def _described(dialogue: Dialogue) -> CollectedDialogue:
+def described(dialogue: Dialogue) -> CollectedDialogue:
+    """Return a dialogue as a collection describes it."""
     source = OWN_VAD if own_vad(dialogue) else activity_source(dialogue)
     audio = tuple(str(path.resolve()) for path in dialogue.audio)
     return CollectedDialogue(
@@ -256,19 +279,48 @@ def _evaluate(
         vad = at_activity_rate(outputs["vad"], rate_hz, round(audio_s * FRAME_RATE_HZ))
         activity = _bridge_gaps(vad >= SPEAKING)
         backchannel = np.zeros_like(activity)
-    elif activity_source(dialogue) == "detector":
+        check_length(dialogue, activity, audio_s)
+    else:
+        activity, backchannel = activity_of(dialogue, audio_s)
+    prediction = DialoguePrediction.from_outputs(outputs, rate_hz, activity.shape[1])
+    return EvaluatedDialogue(dialogue.id, activity, backchannel, prediction), outputs
+
+
+def activity_of(dialogue: Dialogue, audio_s: float) -> tuple[BoolFrames, BoolFrames]:
+    """Return who spoke when and annotated backchannels, (2, T) each at 50 Hz, without a network.
+
+    Args:
+        dialogue: annotated, or else heard by Silero VAD.
+        audio_s: length of its audio.
+    Raises:
+        DialogueError: there is neither, or the activity is not as long as the audio.
+    """
+    if own_vad(dialogue):
+        raise DialogueError(
+            f"dialogue {dialogue.id!r}: expected who spoke when in the manifest, or Silero VAD "
+            "(extra `bench`), got neither"
+        )
+    if activity_source(dialogue) == "detector":
         activity = detect_activity(load_sound(dialogue, SAMPLE_RATE_HZ))
         backchannel = np.zeros_like(activity)
     else:
         activity, backchannel = speech_activity(dialogue)
+    check_length(dialogue, activity, audio_s)
+    return activity, backchannel
+
+
+def check_length(dialogue: Dialogue, activity: BoolFrames, audio_s: float) -> None:
+    """Refuse activity that is not as long as the audio.
+
+    Raises:
+        DialogueError: see above.
+    """
     activity_s = activity.shape[1] / FRAME_RATE_HZ
     if not activity.shape[1] or abs(audio_s - activity_s) > MOST_APART_S:
         raise DialogueError(
             f"dialogue {dialogue.id!r}: expected activity as long as the audio, {audio_s:.1f} s, "
             f"got {activity_s:.1f} s"
         )
-    prediction = DialoguePrediction.from_outputs(outputs, rate_hz, activity.shape[1])
-    return EvaluatedDialogue(dialogue.id, activity, backchannel, prediction), outputs
 
 
 def _collect(model: TurnModel, dialogue: Dialogue, out: Path, number: int, about: About) -> None:

@@ -18,9 +18,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...checkpoint import weights_sha256
 from ...turn_model import TurnModel
-from ..collect import add_model_argument, add_source_argument, load_network, opened_collection
+from ..collect import add_model_argument, add_source_argument, opened_collection, own_network
 from ..collection import Collection
 from ..quality import quality_of
 from ..views import LIGHT, View, check_suffix, envelope, picture, red_to_blue
@@ -50,8 +49,7 @@ def main(args: argparse.Namespace) -> int:
     """Draw, and say what is seen."""
     check_suffix(args.out, ".png")
     with opened_collection(args.source, args.model) as collection:
-        model = load_network(args.model)
-        model = model if weights_sha256(model) == collection.about.weights_sha256 else None
+        model = own_network(collection, args.model)
         view = activations_picture(
             collection,
             args.out,

@@ -23,14 +23,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ....stream.errors import ConfigError, DialogueError
-from ...checkpoint import weights_sha256
 from ...turn_model import TurnModel
 from ..collect import (
     add_model_argument,
     add_source_argument,
-    load_network,
     load_sound,
     opened_collection,
+    own_network,
 )
 from ..collection import LAYERS, Collection
 from ..quality import quality_of
@@ -162,8 +161,7 @@ def main(args: argparse.Namespace) -> int:
     check_suffix(args.out, *LONGEST_S)
     unit = None if args.unit is None else unit_named(args.unit)
     with opened_collection(args.source, args.model) as collection:
-        model = load_network(args.model)
-        model = model if weights_sha256(model) == collection.about.weights_sha256 else None
+        model = own_network(collection, args.model)
         view = cell_page(
             collection,
             args.out,

@@ -29,7 +29,14 @@ from ...checkpoint import weights_sha256
 from ...dialogues.manifest import Dialogue
 from ...evaluation.plots import check_matplotlib
 from ...turn_model import TurnModel
-from ..collect import add_model_argument, load_network, load_sound, name_of, read_source
+from ..collect import (
+    add_model_argument,
+    load_network,
+    load_sound,
+    name_of,
+    network_to_run,
+    read_source,
+)
 from ..collection import Collection
 from ..quality import quality_of
 from ..views import LIGHT, View, check_suffix, dialogue_of, picture
@@ -129,13 +136,14 @@ def heard_by(source: Path, folder: Path | None) -> tuple[TurnModel, str, list[Di
         ConfigError: the collection is of another network.
         DialogueError: the source is none of the three.
     """
-    model = load_network(folder)
     if not source.is_dir():
-        return model, name_of(folder), read_source(source)
+        return load_network(folder), name_of(folder), read_source(source)
     collection = Collection(source)
+    model = network_to_run(collection, folder)
     if weights_sha256(model) != collection.about.weights_sha256:
         raise ConfigError(
-            f"{source}: expected a collection of {name_of(folder)}, got one of {collection.about.model}; name its checkpoint with --model"
+            f"{source}: expected a collection of {name_of(folder)}, got one of "
+            f"{collection.about.model}; name its checkpoint with --model"
         )
     return (
         model,

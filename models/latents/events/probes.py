@@ -24,10 +24,9 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from ....stream.errors import ConfigError
-from ...checkpoint import weights_sha256
 from ...evaluation.shift_hold import count_earlier
 from ...turn_model import TurnModel
-from ..collect import add_model_argument, add_source_argument, load_network, opened_collection
+from ..collect import add_model_argument, add_source_argument, opened_collection, own_network
 from ..collection import Collection
 from ..parts import Parts, parts_beside
 from ..quality import quality_of
@@ -154,8 +153,7 @@ def network_of(collection: Collection, folder: Path | None) -> TurnModel | None:
         for dialogue in collection.dialogues
     ):
         return None
-    model = load_network(folder)
-    return model if weights_sha256(model) == collection.about.weights_sha256 else None
+    return own_network(collection, folder)
 
 
 def probe(

@@ -18,7 +18,7 @@ from ....stream.errors import ConfigError
 from ...checkpoint import weights_sha256
 from ...turn_model import TurnModel
 from ..cells.unit_search import find_units
-from ..collect import add_model_argument, add_source_argument, load_network, opened_collection
+from ..collect import add_model_argument, add_source_argument, network_to_run, opened_collection
 from ..collection import LAYERS, Collection
 from ..intervene import layer_size
 from ..views import check_suffix
@@ -121,8 +121,8 @@ def main(args: argparse.Namespace) -> int:
         raise ConfigError(
             f"expected --value with --do clamp of states, and only then, got {args.value}"
         )
-    model = load_network(args.model)
     with opened_collection(args.source, args.model) as collection:
+        model = network_to_run(collection, args.model)
         check_network(collection, model)
         windows = silence_windows(
             model, collection, before_s=args.before, most=args.most, seed=args.seed

@@ -19,8 +19,8 @@ from ...turn_model import TurnModel
 from ..collect import (
     add_model_argument,
     add_source_argument,
-    load_network,
     name_of,
+    network_to_run,
     opened_collection,
 )
 from ..collection import Collection
@@ -75,7 +75,7 @@ def main(args: argparse.Namespace) -> int:
     with opened_collection(args.source, args.model) as collection:
         view = view_connectivity(
             collection,
-            load_network(args.model),
+            network_to_run(collection, args.model),
             args.out,
             reach_s=args.reach,
             of=args.of,

@@ -21,8 +21,8 @@ from ...turn_model import TurnModel
 from ..collect import (
     add_model_argument,
     add_source_argument,
-    load_network,
     name_of,
+    network_to_run,
     opened_collection,
 )
 from ..collection import Collection
@@ -58,7 +58,7 @@ def main(args: argparse.Namespace) -> int:
     with opened_collection(args.source, args.model) as collection:
         views = view_oracles(
             collection,
-            load_network(args.model),
+            network_to_run(collection, args.model),
             args.out,
             numbers=args.json,
             name=name_of(args.model),

@@ -23,8 +23,8 @@ from ...turn_model import TurnModel
 from ..collect import (
     add_model_argument,
     add_source_argument,
-    load_network,
     name_of,
+    network_to_run,
     opened_collection,
 )
 from ..collection import Collection
@@ -108,7 +108,7 @@ def main(args: argparse.Namespace) -> int:
     if args.moments < 0:
         raise ConfigError(f"expected --moments >= 0, got {args.moments}")
     with opened_collection(args.source, args.model) as collection:
-        model = load_network(args.model)
+        model = network_to_run(collection, args.model)
         if args.fit is None:
             view = view_past(
                 collection,
