@@ -256,6 +256,7 @@ def described(dialogue: Dialogue) -> CollectedDialogue:
         dialogue.start_s,
         dialogue.end_s,
         source,
+        None if dialogue.words is None else str(dialogue.words.resolve()),
     )
 
 

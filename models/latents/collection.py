@@ -81,6 +81,7 @@ class CollectedDialogue:
         sample_rate_hz: of raw audio, else None.
         start_s, end_s: the part of the files that it is.
         activity_from: what said who spoke when.
+        words: file of its words, absolute, or None.
     """
 
     id: str
@@ -90,6 +91,7 @@ class CollectedDialogue:
     start_s: float
     end_s: float | None
     activity_from: str
+    words: str | None = None
 
 
 @dataclass(frozen=True)
@@ -414,6 +416,19 @@ def events_file(folder: Path, number: int) -> Path:
 def labels_file(folder: Path, number: int) -> Path:
     """Where its labels of one's own are, if there are any."""
     return folder / LABELS / f"{number:05d}.parquet"
+
+
+def shift_probability(frames: Columns) -> NDArray[np.float32]:
+    """Return the probability that who did not speak last speaks next, (T,).
+
+    It is NaN before anyone has spoken.
+
+    Args:
+        frames: `holder` and `p_next` of a dialogue.
+    """
+    holder = np.nan_to_num(frames["holder"][:, 0].astype(np.float64), nan=-1).astype(np.int64)
+    other = frames["p_next"][np.arange(len(holder)), np.where(holder == 0, 1, 0)]
+    return np.where(holder < 0, np.nan, other).astype(np.float32)
 
 
 def by_frame(rows: NDArray[Any]) -> NDArray[Any]:

@@ -45,6 +45,7 @@ VIEWS: dict[str, tuple[str, str]] = {  # name: (module, what it does)
         "cells.cells",
         "the signal coloured by one unit's activation, as a picture or as a page with sound",
     ),
+    "words": ("cells.words", "a transcript in which each word has the colour of one unit"),
     "activations": (
         "cells.activations",
         "all units of both layers over a stretch of conversation, under its waveform",

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from turnstream.models.latents.cells.activations import activations_picture
-from turnstream.models.latents.cells.cells import Unit, cell_page
+from turnstream.models.latents.cells.cells import cell_page
+from turnstream.models.latents.cells.shown_units import Unit
 from turnstream.models.latents.cells.units import units_view
 from turnstream.models.latents.collection import LAYERS, Collection
 from turnstream.models.latents.events.averages import average_pictures
