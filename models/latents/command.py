@@ -95,6 +95,14 @@ VIEWS: dict[str, tuple[str, str]] = {  # name: (module, what it does)
         "memory.oracles_view",
         "which share of the shift/hold errors goes away with which knowledge",
     ),
+    "classes": (
+        "memory.classes",
+        "where the network beats models that see only so far, by class of moment",
+    ),
+    "seeds": (
+        "memory.seeds",
+        "which neighbours among the states are there again in networks trained anew, pair by pair",
+    ),
     "animate": (
         "training.animate",
         "a page in which the same points move from stage to stage of training, or from network to network",

@@ -21,6 +21,7 @@ from ...dialogues.events import (
 )
 from ...evaluation.predictions import at_activity_rate
 from ..collection import Collection, Event
+from ..moments import ENDINGS
 
 SILENCES = ("gap", "pause")
 NO_TEXT = "the words before the silences are not known"
@@ -63,7 +64,7 @@ class Contrast:
             return None
         if self.classes == ("correct", "wrong"):
             return event.correct
-        label = event.ending if self.classes == ("question", "statement") else event.kind
+        label = event.ending if self.classes[0] in ENDINGS else event.kind
         return label == self.classes[0] if label in self.classes else None
 
 
@@ -103,6 +104,9 @@ CONTRASTS = {
         ),
         Contrast(
             "question-statement", ("question", "statement"), SILENCES, "silence begins", NO_TEXT
+        ),
+        Contrast(
+            "hesitation-statement", ("hesitation", "statement"), SILENCES, "silence begins", NO_TEXT
         ),
         Contrast(
             "speaker-listener",
