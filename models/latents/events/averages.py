@@ -151,7 +151,7 @@ def _apart(found: Averages) -> str:
     known = ~np.isnan(found.course)
     above = np.flatnonzero(known & (found.course > found.chance[:, 1]))
     if (apart := found.apart_s) is not None:
-        first = " (the first shown)" * (apart[0] == found.times_s[known][0])
+        first = " (the first shown)" if apart[0] == found.times_s[known][0] else ""
         return f"from {apart[0]:+.2f} s{first} to {apart[1]:+.2f} s"
     if not len(above):
         return "at no time"
